@@ -51,14 +51,14 @@ impl MatrixApi for Node {
         };
         let _viewer = self.viewer();
         let opened = self.matrix.login(login).await.map_err(|error| account_problem(&error))?;
-        self.rooms.knock();
+        self.rooms.wake();
         Ok(self.account_view(&opened).await)
     }
 
     async fn logout_matrix(&self, _: Permit<act::ControlMatrix>, request: LogoutMatrix) -> Outcome<()> {
         let _viewer = self.viewer();
         let done = self.matrix.logout(request.forget).await.map_err(|error| account_problem(&error));
-        self.rooms.knock();
+        self.rooms.wake();
         done
     }
 
@@ -190,7 +190,7 @@ impl Node {
         let opened = self.opened().await?;
         let joined = opened.client.join(name).await;
         // It may be one that follows runs, and that it was removed from.
-        self.rooms.knock();
+        self.rooms.wake();
         joined.map(room_view).map_err(|error| matrix_problem(&error))
     }
 

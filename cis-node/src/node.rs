@@ -17,8 +17,8 @@ use crate::commands::DriverHandle;
 use crate::config::{Config, Identity, Keys, Tokens};
 use crate::environments::Environments;
 use crate::host_health::{HostHealth, Unresponsive};
-use crate::knock::Knock;
 use crate::own_commands::OwnCommands;
+use crate::room_waker::RoomWaker;
 use crate::server::EventBatch;
 use crate::shared::Shared;
 use crate::upkeep::auto::Upkeep;
@@ -46,7 +46,7 @@ pub(crate) struct Node {
     pub(crate) upkeep: Upkeep,
     pub(crate) matrix: Account,
     pub(crate) verifications: Arc<Verifications>,
-    pub(crate) rooms: Knock,
+    pub(crate) rooms: RoomWaker,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) remote: Option<RemoteView>,
     pub(crate) own_commands: OwnCommands,

@@ -27,8 +27,8 @@ use super::worker::LocalWorker;
 use super::{own_log, restore};
 use crate::account::Account;
 use crate::config::{Config, Identity, IdentityError, KeyError, Keys, Settings, Tokens};
-use crate::knock::Knock;
 use crate::node::Node;
+use crate::room_waker::RoomWaker;
 use crate::server::{self, Bound, TcpEndpoint};
 use cis_core::ids::RunId;
 use cis_core::scheduler::{Breaker, Machine};
@@ -181,7 +181,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     let host_place = options.home.host_place().with_limit(limit_outside);
     let hub = Hub::spawn(runtime.handle(), host_place.clone(), watcher);
     let (events, _) = broadcast::channel(EVENT_BATCHES_KEPT);
-    let (rooms, own_commands) = (Knock::default(), OwnCommands::default());
+    let (rooms, own_commands) = (RoomWaker::default(), OwnCommands::default());
     let shared = Arc::new(Shared::default());
     let state = Arc::clone(&shared);
     let config = Arc::new(options.config);

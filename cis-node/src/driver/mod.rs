@@ -49,7 +49,7 @@ use super::notices::Notices;
 use super::own_commands::OwnCommands;
 use super::worker::LocalWorker;
 use crate::config::{Config, Keys};
-use crate::knock::Knock;
+use crate::room_waker::RoomWaker;
 use crate::server::EventBatch;
 use crate::shared::Shared;
 use cis_core::api::{Problem, RoomWrite, TimeView};
@@ -101,7 +101,7 @@ pub(crate) struct Parts {
     pub(crate) events: broadcast::Sender<Arc<EventBatch>>,
     pub(crate) shared: Arc<Shared>,
     /// Those who tell rooms.
-    pub(crate) rooms: Knock,
+    pub(crate) rooms: RoomWaker,
 }
 
 /// Tells a caller what became of its request: it is durable, or why it never will be.

@@ -40,7 +40,7 @@ impl Driver {
                 self.drafts.clear();
                 self.room_writes.clear();
                 if std::mem::take(&mut self.followed) {
-                    self.parts.rooms.knock();
+                    self.parts.rooms.wake();
                 }
                 self.key_digests.made(self.made.keys());
                 self.made.clear();

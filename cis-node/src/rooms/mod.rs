@@ -36,8 +36,8 @@ use self::tell::what;
 use super::commands::Command;
 use super::streams::Viewer;
 use crate::account::{AccountError, Backoff, News, Opened};
-use crate::knock::Knock;
 use crate::node::Node;
+use crate::room_waker::RoomWaker;
 use crate::server::EventBatch;
 use cis_core::api::{FollowedRun, OutboxEntry, Problem, RoomState, RoomWrite};
 use cis_core::event::Event;
@@ -128,12 +128,12 @@ struct Rooms {
 }
 
 /// Starts the tasks.
-pub(super) fn start(node: Arc<Node>, knock: Knock) {
+pub(super) fn start(node: Arc<Node>, wake: RoomWaker) {
     let interval_ms = i64::from(node.config.settings.dag.matrix.broadcast_interval_ms);
     let look_every = look_every(&node);
     let queued = Arc::new(Notify::new());
-    listen::start(Arc::clone(&node), knock.listens, Arc::clone(&queued));
-    observe::start(Arc::clone(&node), knock.observes);
+    listen::start(Arc::clone(&node), wake.listens, Arc::clone(&queued));
+    observe::start(Arc::clone(&node), wake.observes);
     let rooms = Rooms {
         node,
         runs: BTreeMap::new(),
@@ -157,7 +157,7 @@ pub(super) fn start(node: Arc<Node>, knock: Knock) {
         began_ms: now_ms(),
         staying: None,
     };
-    tokio::spawn(rooms.run(knock.tells));
+    tokio::spawn(rooms.run(wake.tells));
 }
 
 /// Why nothing goes on for a moment: the store, or the driver.
@@ -196,7 +196,7 @@ impl From<cis_matrix::MatrixError> for Stop {
 }
 
 impl Rooms {
-    async fn run(mut self, knock: Arc<Notify>) {
+    async fn run(mut self, wake: Arc<Notify>) {
         loop {
             if let Err(problem) = self.look().await {
                 tracing::warn!(detail = problem.detail, "what rooms follow cannot be read");
@@ -207,7 +207,7 @@ impl Rooms {
                 // Whoever logs out and in again is another account.
                 self.account = None;
                 tokio::select! {
-                    () = knock.notified() => {}
+                    () = wake.notified() => {}
                     () = self.queued.notified() => {}
                 }
                 continue;
@@ -215,7 +215,7 @@ impl Rooms {
             // Before the first look at the store, so that nothing falls between the two.
             let events = self.node.events.subscribe();
             self.runs.values_mut().for_each(Followed::missed);
-            self.follow(events, &knock).await;
+            self.follow(events, &wake).await;
         }
     }
 
@@ -276,7 +276,7 @@ impl Rooms {
     }
 
     /// Tells rooms what is new, until it has to be read anew who follows what.
-    async fn follow(&mut self, mut events: broadcast::Receiver<Arc<EventBatch>>, knock: &Notify) {
+    async fn follow(&mut self, mut events: broadcast::Receiver<Arc<EventBatch>>, wake: &Notify) {
         let again = tokio::time::Instant::now() + self.look_every;
         loop {
             let until = match self.step().await {
@@ -306,7 +306,7 @@ impl Rooms {
                     }
                     None => self.is_unheard = true,
                 },
-                () = knock.notified() => {
+                () = wake.notified() => {
                     self.account = None;
                     self.is_back();
                     return;

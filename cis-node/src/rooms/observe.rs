@@ -78,20 +78,20 @@ enum Keep {
 }
 
 /// Starts the task, where rooms are to be read.
-pub(super) fn start(node: Arc<Node>, knock: Arc<Notify>) {
+pub(super) fn start(node: Arc<Node>, wake: Arc<Notify>) {
     if node.config.settings.matrix.observe.is_empty() {
         return;
     }
     let observer = Observer { node, rooms: BTreeMap::new(), deaf: BTreeMap::new() };
-    tokio::spawn(observer.run(knock));
+    tokio::spawn(observer.run(wake));
 }
 
 impl Observer {
-    async fn run(mut self, knock: Arc<Notify>) {
+    async fn run(mut self, wake: Arc<Notify>) {
         let mut pause = Pause::default();
         loop {
             let began = Instant::now();
-            let Err(stop) = self.observe(&knock).await else { continue };
+            let Err(stop) = self.observe(&wake).await else { continue };
             pause.worked_since(began);
             let why = match &stop {
                 Stop::Trouble(problem) => problem.detail.clone(),
@@ -99,12 +99,12 @@ impl Observer {
             };
             tracing::warn!(why, "no room is read");
             self.stands(Some(unread(&why)));
-            pause.after(&stop, &knock).await;
+            pause.after(&stop, &wake).await;
         }
     }
 
     /// Reads all rooms, until they have to be read anew.
-    async fn observe(&mut self, knock: &Notify) -> Result<(), Stop> {
+    async fn observe(&mut self, wake: &Notify) -> Result<(), Stop> {
         let opened = self.node.matrix.open().await.map_err(unopened)?;
         let mut trust = self.node.shared.trust.subscribe();
         trust.mark_unchanged();
@@ -151,8 +151,8 @@ impl Observer {
                     }
                     Err(broadcast::error::RecvError::Closed) => return Ok(()),
                 },
-                () = knock.notified() => {
-                    // Most knocks are about runs of this node.
+                () = wake.notified() => {
+                    // Most wake-ups are about runs of this node.
                     let now = self.node.matrix.open().await.map_err(unopened)?.session;
                     if (now.user.clone(), now.device.clone()) != account || !self.deaf.is_empty() {
                         return Ok(());

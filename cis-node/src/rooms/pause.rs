@@ -26,15 +26,15 @@ impl Pause {
         }
     }
 
-    /// Waits after a failure, at most until somebody knocks.
-    pub(super) async fn after(&mut self, stop: &Stop, knock: &Notify) {
+    /// Waits after a failure, at most until somebody wakes the task.
+    pub(super) async fn after(&mut self, stop: &Stop, wake: &Notify) {
         let pause = match stop {
             Stop::Matrix(error) => self.0.after(error),
             Stop::Trouble(_) => self.0.after_own_failure(),
         };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            () = knock.notified() => self.0.reset(),
+            () = wake.notified() => self.0.reset(),
         }
     }
 }

@@ -74,7 +74,7 @@ struct Listener {
 }
 
 /// Starts the task. It says by `queued` that there is something to be sent.
-pub(super) fn start(node: Arc<Node>, knock: Arc<Notify>, queued: Arc<Notify>) {
+pub(super) fn start(node: Arc<Node>, wake: Arc<Notify>, queued: Arc<Notify>) {
     let listener = Listener {
         node,
         account: None,
@@ -89,23 +89,23 @@ pub(super) fn start(node: Arc<Node>, knock: Arc<Notify>, queued: Arc<Notify>) {
         receipts: Arc::new(Semaphore::new(RECEIPTS_MAX)),
         pointed: BTreeSet::new(),
     };
-    tokio::spawn(listener.run(knock));
+    tokio::spawn(listener.run(wake));
 }
 
 impl Listener {
-    async fn run(mut self, knock: Arc<Notify>) {
+    async fn run(mut self, wake: Arc<Notify>) {
         let mut pause = Pause::default();
         loop {
             let wanted = self.wanted().await;
             if wanted.as_ref().is_ok_and(BTreeSet::is_empty) {
                 self.rooms.clear();
                 self.stands(None);
-                knock.notified().await;
+                wake.notified().await;
                 continue;
             }
             let began = tokio::time::Instant::now();
             let done = match wanted {
-                Ok(wanted) => self.listen(wanted, &knock).await,
+                Ok(wanted) => self.listen(wanted, &wake).await,
                 Err(problem) => Err(problem.into()),
             };
             let Err(stop) = done else { continue };
@@ -122,7 +122,7 @@ impl Listener {
                 tracing::warn!(why, "nothing that is said in rooms is heard");
             }
             self.stands(Some(unheard(&why, &next)));
-            pause.after(&stop, &knock).await;
+            pause.after(&stop, &wake).await;
         }
     }
 
@@ -141,7 +141,7 @@ impl Listener {
     }
 
     /// Hears what is said, until it has to be read anew where.
-    async fn listen(&mut self, wanted: BTreeSet<String>, knock: &Notify) -> Result<(), Stop> {
+    async fn listen(&mut self, wanted: BTreeSet<String>, wake: &Notify) -> Result<(), Stop> {
         let opened = self.node.matrix.open().await.map_err(unopened)?;
         let account = (opened.session.user.clone(), opened.session.device.clone());
         if self.account.as_ref() != Some(&account) {
@@ -194,7 +194,7 @@ impl Listener {
                     }
                     Err(broadcast::error::RecvError::Closed) => return Ok(()),
                 },
-                () = knock.notified() => return Ok(()),
+                () = wake.notified() => return Ok(()),
                 // Runs of these rooms may have ended long ago.
                 () = tokio::time::sleep_until(rests) => return Ok(()),
                 () = tokio::time::sleep_until(again), if !self.deaf.is_empty() || self.awaits_rooms() => return Ok(()),

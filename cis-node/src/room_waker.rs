@@ -6,14 +6,14 @@ use tokio::sync::Notify;
 
 /// Tells the tasks that something changed which events do not say: a room follows a run, somebody logged in.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Knock {
+pub(crate) struct RoomWaker {
     pub(crate) tells: Arc<Notify>,
     pub(crate) listens: Arc<Notify>,
     pub(crate) observes: Arc<Notify>,
 }
 
-impl Knock {
-    pub(crate) fn knock(&self) {
+impl RoomWaker {
+    pub(crate) fn wake(&self) {
         self.tells.notify_one();
         self.listens.notify_one();
         self.observes.notify_one();
