@@ -5,9 +5,9 @@
 
 use sha2::{Digest as _, Sha256};
 
+use super::Driver;
 use super::attention::HANDED_IN_BYTES_MAX;
-use super::requests::typed_into;
-use super::{Beside, Driver};
+use super::turn::typed_into;
 use cis_core::agent::Login;
 use cis_core::event::{EventBody, EventDraft, PromptKind, SaidKind};
 use cis_core::ids::{InputId, SessionId, TimestampMs};
@@ -49,10 +49,10 @@ impl Driver {
         let bytes = u32::try_from(keys.len()).unwrap_or(u32::MAX);
         let body = EventBody::SessionInput { session, task, input, bytes };
         let draft = EventDraft { run, at_ms: now, actor: None, cause: Some(input), body };
-        self.drafts.push((draft, Beside::Nothing));
-        self.made.insert(input, typed_into(session));
+        self.turn.draft(draft);
+        self.turn.make(input, typed_into(session));
         let hub = self.parts.hub.clone();
-        self.confirmations.push(Box::new(move |durable| {
+        self.turn.confirm_by(Box::new(move |durable| {
             if durable.is_ok() {
                 hub.type_soon(session, input, keys);
             }

@@ -1,8 +1,9 @@
 //! Answers, of people and by default: the first one of an item counts, and is durable before anything is typed for it.
 
+use super::Driver;
 use super::attention::Source;
 use super::inbox::First;
-use super::{Beside, Driver, confirmation};
+use super::turn::{Typing, answered};
 use crate::commands::{AnswerSource, Command, Given, NotTyped, Reply, TypingOutcome};
 use cis_core::api::{Problem, ProblemKind};
 use cis_core::event::{Actor, ActorKind, AnswerRecord, EventBody, EventDraft, Via};
@@ -10,13 +11,6 @@ use cis_core::ids::{InboxId, InputId, RunId, SessionId, TaskId, TimestampMs};
 use cis_core::text;
 use cis_host::hub::{self, HubError};
 use tokio::sync::oneshot;
-
-/// An answer that is to be typed once the turn is durable.
-pub(super) struct Typing {
-    pub(super) source: AnswerSource,
-    pub(super) item: InboxId,
-    pub(super) typed: hub::Answer,
-}
 
 impl Driver {
     /// Takes an answer that somebody asks for.
@@ -30,15 +24,15 @@ impl Driver {
         let outcome = self.answer_once(given, actor, now).map(|typed| {
             let (source, outcome) = oneshot::channel();
             let (source, item) = (AnswerSource::Request(source), given.item.clone());
-            self.typings.push(Typing { source, item, typed: typed? });
+            self.turn.type_then(Typing { source, item, typed: typed? });
             Some(outcome)
         });
-        self.confirmations.push(confirmation(reply, outcome));
+        self.turn.confirm(reply, outcome);
     }
 
     /// Types what is durable.
     pub(super) fn type_answers(&mut self) {
-        for Typing { source, item, typed } in std::mem::take(&mut self.typings) {
+        for Typing { source, item, typed } in self.turn.take_typings() {
             let (driver, session, input) = (self.parts.handle.clone(), typed.session, typed.input);
             self.parts.hub.answer_then(typed, move |outcome| match (outcome, source) {
                 // Whoever asked may be gone.
@@ -61,7 +55,7 @@ impl Driver {
         }
         match source {
             AnswerSource::Request(reply) if is_void => {
-                self.confirmations.push(Box::new(move |_| drop(reply.send(Err(error)))));
+                self.turn.confirm_by(Box::new(move |_| drop(reply.send(Err(error)))));
             }
             AnswerSource::Request(reply) => drop(reply.send(Err(error))),
             // Where its prompt is over, there is nothing to answer any more.
@@ -142,7 +136,7 @@ impl Driver {
             self.record(given, run, task, actor, now);
             Some(typed)
         };
-        self.made.insert(given.answer.input, answered(session, &given.item));
+        self.turn.make(given.answer.input, answered(session, &given.item));
         Ok(typed)
     }
 
@@ -216,7 +210,7 @@ impl Driver {
         let (run, task) = attempt.map(|attempt| (attempt.run, attempt.task.clone())).unzip();
         let body = EventBody::AnswerVoid { session, task, item, input, detail };
         let draft = EventDraft { run, at_ms: now, actor: None, cause: Some(input), body };
-        self.drafts.push((draft, Beside::Nothing));
+        self.turn.draft(draft);
     }
 }
 
@@ -225,9 +219,4 @@ fn too_late(item: &InboxId, first: &First, now: TimestampMs) -> Problem {
     let ago = text::duration(u64::try_from(now - first.at_ms).unwrap_or(0));
     let detail = format!("{item} was answered by {} {ago} ago", first.by);
     Problem::new(ProblemKind::Conflict, detail).hint("`cis inbox show` tells what was answered; where the prompt stays, `cis answer … --again` answers once more")
-}
-
-/// What the store remembers of an input that answered.
-pub(super) fn answered(session: SessionId, item: &InboxId) -> String {
-    format!("answered {item} of {session}")
 }

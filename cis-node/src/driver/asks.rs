@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::Driver;
 use super::inbox::ASKS;
-use super::{Beside, Driver, confirmation};
+use super::turn::{asked, handed_in, said};
 use crate::commands::Reply;
 use cis_core::api::{Ask, HandIn, Problem, ProblemKind, Say};
 use cis_core::event::{Actor, AskRecord, AskType, EventBody, EventDraft, PromptOption, SaidRecord};
@@ -35,7 +36,7 @@ impl Driver {
             Ok(Some(_)) => Err(super::requests::taken(ask.input)),
             Err(problem) => Err(problem),
         };
-        self.confirmations.push(confirmation(reply, answer));
+        self.turn.confirm(reply, answer);
     }
 
     fn ask_now(
@@ -76,7 +77,7 @@ impl Driver {
         };
         self.inbox.begins(session, item);
         self.inbox.ask(session, record.clone(), now);
-        self.made.insert(ask.input, asked(session, item));
+        self.turn.make(ask.input, asked(session, item));
         let body = EventBody::SessionAsked { session, task, ask: Box::new(record.clone()) };
         self.say_as(run, actor, ask.input, body, now);
         if record.waits {
@@ -100,7 +101,7 @@ impl Driver {
             Ok(Some(_)) => Err(super::requests::taken(say.input)),
             Err(problem) => Err(problem),
         };
-        self.confirmations.push(confirmation(reply, answer));
+        self.turn.confirm(reply, answer);
     }
 
     fn say_now(
@@ -124,7 +125,7 @@ impl Driver {
             percent: say.percent,
             thread: say.thread,
         };
-        self.made.insert(say.input, said(session));
+        self.turn.make(say.input, said(session));
         let body = EventBody::SessionSaid { session, task, said: Box::new(said_now) };
         self.say_as(run, actor, say.input, body, now);
         Ok(())
@@ -146,7 +147,7 @@ impl Driver {
             Ok(Some(_)) => Err(super::requests::taken(input)),
             Err(problem) => Err(problem),
         };
-        self.confirmations.push(confirmation(reply, answer));
+        self.turn.confirm(reply, answer);
     }
 
     fn hand_in_now(
@@ -168,7 +169,7 @@ impl Driver {
         let handled = self.parts.machine.handle(input, now, &mut self.ids);
         self.collect();
         handled.map_err(|rejected| super::requests::problem(&rejected))?;
-        self.made.insert(result.input, handed_in(session));
+        self.turn.make(result.input, handed_in(session));
         Ok(())
     }
 
@@ -181,7 +182,7 @@ impl Driver {
         now: TimestampMs,
     ) {
         let draft = EventDraft { run, at_ms: now, actor: Some(actor), cause: Some(input), body };
-        self.drafts.push((draft, Beside::Nothing));
+        self.turn.draft(draft);
     }
 
     /// Whose words they are: a session that is live, and whose secrets are known.
@@ -244,7 +245,7 @@ impl Driver {
         let (run, task) = self.speaker(session, now).unwrap_or_default();
         let detail = "whoever asked waits no more".to_owned();
         let body = EventBody::AskWithdrawn { session, task, item: ask.item, detail };
-        self.drafts.push((EventDraft { run, at_ms: now, actor, cause: None, body }, Beside::Nothing));
+        self.turn.draft(EventDraft { run, at_ms: now, actor, cause: None, body });
         self.attention.change(session).asked(ask.ask);
     }
 
@@ -335,19 +336,4 @@ fn ask_of(known: &KnownItem) -> Option<AskRecord> {
         thread: item.thread.clone().unwrap_or_else(|| item.id.clone()),
         waits: known.waits,
     })
-}
-
-/// What the store remembers of an input that asked.
-pub(super) fn asked(session: SessionId, item: &InboxId) -> String {
-    format!("asked {item} of {session}")
-}
-
-/// Of one that told something.
-pub(super) fn said(session: SessionId) -> String {
-    format!("said by {session}")
-}
-
-/// Of one that handed in a result.
-pub(super) fn handed_in(session: SessionId) -> String {
-    format!("handed in by {session}")
 }

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use self::records::{cut, of_ask, of_verdict, verdict_of};
-use super::{Beside, Driver};
+use super::Driver;
 use crate::commands::Waiting;
 use cis_core::event::{
     AskRecord, EventBody, EventDraft, PromptRecord, QUESTION_CHARS_MAX, SaidKind, SaidRecord, Urgency,
@@ -331,6 +331,6 @@ impl Driver {
         let (run, task) = attempt.map(|attempt| (attempt.run, attempt.task.clone())).unzip();
         let body = EventBody::SessionSaid { session, task, said: Box::new(said) };
         let draft = EventDraft { run, at_ms: now, actor: None, cause: None, body };
-        self.drafts.push((draft, Beside::Nothing));
+        self.turn.draft(draft);
     }
 }

@@ -3,8 +3,8 @@
 use sha2::{Digest as _, Sha256};
 
 use super::Driver;
-use super::answers::Typing;
 use super::attention::Told;
+use super::turn::Typing;
 use crate::commands::{AnswerSource, Given};
 use crate::inbox::given;
 use cis_core::api::{Answer, AnswerWith, InboxItem};
@@ -36,7 +36,7 @@ impl Driver {
         let actor = Actor { kind: ActorKind::Policy, name: RULE.to_owned(), via: Via::Internal };
         // Somebody else was first, or it is over: that is no failure of the default.
         if let Ok(Some(typed)) = self.answer_once(&made, actor, now) {
-            self.typings.push(Typing { source: AnswerSource::Default(attempt), item, typed });
+            self.turn.type_then(Typing { source: AnswerSource::Default(attempt), item, typed });
         }
     }
 

@@ -115,7 +115,7 @@ impl Driver {
         self.host.leave(stopping.kill_sessions || alone);
         // Only where the last turn could not be written: nobody may believe that it counts.
         let why = self.stuck.take().map(|(why, _)| why).unwrap_or_default();
-        for confirm in self.confirmations.drain(..) {
+        for confirm in self.turn.take_confirmations() {
             let detail = format!("nothing was recorded, and the node is stopping: {why}");
             confirm(Err(Problem::new(ProblemKind::Unavailable, detail)));
         }

@@ -2,9 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
+use super::Driver;
 use super::host_link::Greeting;
 use super::spec::{Moment, complete, outline, slots};
-use super::{Beside, Driver};
 use cis_core::api::{FromWorker, Refusal, ToWorker, Worker as _};
 use cis_core::event::{EventBody, EventDraft, ExitStatus, LostBy, LostOutput, SessionLimit};
 use cis_core::ids::{AttemptId, SessionId, TimestampMs};
@@ -79,7 +79,7 @@ impl Driver {
         let (run, task) = attempt.map(|attempt| (attempt.run, attempt.task.clone())).unzip();
         let body = EventBody::SessionExpiring { session, task, limit, at_ms };
         let draft = EventDraft { run, at_ms: now, actor: None, cause: None, body };
-        self.drafts.push((draft, Beside::Nothing));
+        self.turn.draft(draft);
     }
 
     fn session_exited(&mut self, session: SessionId, exit: &Exit) {

@@ -84,7 +84,7 @@ impl KeyDigests {
 impl Driver {
     /// Notes the digest of a request that is about to be carried out; returns whether the same request was before.
     pub(super) fn begin_keyed(&mut self, input: InputId, digest: String) -> Result<bool, Problem> {
-        let in_this_turn = self.made.contains_key(&input);
+        let in_this_turn = self.turn.made_by(input).is_some();
         let noted = match in_this_turn {
             true => None,
             false => self.parts.writer.find_input(input).map_err(|error| store_problem(&error))?,
@@ -104,7 +104,7 @@ impl Driver {
 
     /// Drops the digest of a request that made nothing. That of one that made something goes to the store with its turn.
     pub(super) fn end_keyed(&mut self, input: InputId) {
-        if !self.made.contains_key(&input) {
+        if self.turn.made_by(input).is_none() {
             self.key_digests.end(input);
         }
     }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::Driver;
 use super::facts::{HOST_ENDED, ended, loner_ended};
-use super::{Beside, Driver, confirmation};
+use super::turn::Beside;
 use crate::commands::{NewSession, Reply};
 use crate::environment;
 use crate::exposure::Exposure;
@@ -87,7 +88,7 @@ impl Driver {
                 return;
             }
         }
-        self.made.insert(request.input, session.to_string());
+        self.turn.make(request.input, session.to_string());
         let body = EventBody::SessionCreated {
             session,
             argv: request.argv.clone(),
@@ -102,7 +103,7 @@ impl Driver {
             log: Some(self.parts.home.session_log(session).display().to_string()),
         };
         let draft = EventDraft { run: None, at_ms: now_ms(), actor: Some(actor), cause, body };
-        self.drafts.push((draft, Beside::Session(facts)));
+        self.turn.draft_with(draft, Beside::Session(facts));
         let env_base = match &request.env {
             Some(vars) => self.parts.worker.place_given_environment(session.to_string(), vars.clone()),
             None => self.parts.worker.place_own_environment(),
@@ -157,7 +158,7 @@ impl Driver {
         };
         match self.loners.live.get_mut(&session).filter(|loner| !loner.started) {
             Some(loner) => loner.replies.push(reply),
-            None => self.confirmations.push(confirmation(reply, Ok(session))),
+            None => self.turn.confirm(reply, Ok(session)),
         }
     }
 
@@ -172,7 +173,7 @@ impl Driver {
             let profile = asked.or_else(|| agents.of_command(&request.argv).map(|agent| agent.name.clone()));
             self.show_loner(session, request.size, request.argv.join(" "), profile, false);
         }
-        self.confirmations.extend(replies.into_iter().map(|reply| confirmation(reply, Ok(session))));
+        replies.into_iter().for_each(|reply| self.turn.confirm(reply, Ok(session)));
     }
 
     fn show_loner(
@@ -205,7 +206,7 @@ impl Driver {
         self.loner_gone(session, detail.clone(), now);
         for reply in loner.replies {
             let problem = Problem::new(kind, detail.clone());
-            self.confirmations.push(confirmation(reply, Err(problem)));
+            self.turn.confirm(reply, Err(problem));
         }
     }
 

@@ -24,6 +24,7 @@ mod recover;
 mod refuse;
 mod requests;
 mod spec;
+mod turn;
 mod unread;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -35,7 +36,6 @@ use std::sync::mpsc::Receiver;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::broadcast;
 
-use self::answers::Typing;
 use self::attention::Attentions;
 use self::denials::Denials;
 use self::ends::Ends;
@@ -43,8 +43,9 @@ use self::host_link::HostLink;
 use self::idempotency::KeyDigests;
 use self::inbox::Inbox;
 use self::loners::Loners;
+use self::turn::Turn;
 use self::unread::Unread;
-use super::commands::{Command, DriverHandle, Reply};
+use super::commands::{Command, DriverHandle};
 use super::notices::Notices;
 use super::own_commands::OwnCommands;
 use super::worker::LocalWorker;
@@ -52,15 +53,15 @@ use crate::config::{Config, Keys};
 use crate::room_waker::RoomWaker;
 use crate::server::EventBatch;
 use crate::shared::Shared;
-use cis_core::api::{Problem, RoomWrite, TimeView};
+use cis_core::api::TimeView;
 use cis_core::event::{Event, EventBody, EventDraft};
-use cis_core::ids::{InputId, NodeDid, RunId, SessionId, TimestampMs};
+use cis_core::ids::{NodeDid, RunId, SessionId, TimestampMs};
 use cis_core::scheduler::{IdSource, Input, InputKind, Machine};
 use cis_host::START_MS;
 use cis_host::hub::Hub;
 use cis_local::Place;
 use cis_local::{Home, now_ms};
-use cis_store::{Blobs, Readers, SessionFacts, TaskSeed, Writer};
+use cis_store::{Blobs, Readers, Writer};
 
 /// Commands handled in one turn at most, so that a flood of requests delays no task for long.
 const COMMANDS_PER_TURN_MAX: usize = 256;
@@ -104,29 +105,6 @@ pub(crate) struct Parts {
     pub(crate) rooms: RoomWaker,
 }
 
-/// Tells a caller what became of its request: it is durable, or why it never will be.
-type Confirmation = Box<dyn FnOnce(Result<(), Problem>) + Send>;
-
-/// Gives `answer` once the turn is durable.
-fn confirmation<T: Send + 'static>(reply: Reply<T>, answer: Result<T, Problem>) -> Confirmation {
-    Box::new(move |durable| {
-        // Whoever asked may be gone.
-        let _ = reply.send(durable.and(answer));
-    })
-}
-
-/// What the store is told beside an event.
-enum Beside {
-    Nothing,
-    /// The tasks of a run that is created.
-    Tasks(Vec<TaskSeed>),
-    /// What is known of a session that is created.
-    Session(SessionFacts),
-    /// It is of another node, as a room tells it; with the tasks where it is the creation of a run. Nothing follows from it
-    /// here: no room is told, nobody is called, and its inputs are not ours.
-    Told(Option<Vec<TaskSeed>>),
-}
-
 /// See the module.
 pub(crate) struct Driver {
     parts: Parts,
@@ -137,18 +115,7 @@ pub(crate) struct Driver {
     notices: Notices,
     unread: Unread,
     ids: SessionIds,
-    drafts: Vec<(EventDraft, Beside)>,
-    /// What is to be kept about rooms with this turn.
-    room_writes: Vec<RoomWrite>,
-    /// A room follows another run with this turn, or one less.
-    followed: bool,
-    /// What is typed once this turn is durable.
-    typings: Vec<Typing>,
-    confirmations: Vec<Confirmation>,
-    /// Confirmations of cleanings. They fail at once if the turn cannot be written.
-    cleanings: Vec<Confirmation>,
-    /// What the inputs of this turn made: the store knows of them once the turn is durable.
-    made: BTreeMap<InputId, String>,
+    turn: Turn,
     /// What requests say whose keys are in use.
     key_digests: KeyDigests,
     denials: Denials,
@@ -211,13 +178,7 @@ impl Driver {
             notices,
             unread: Unread::new(unreadable),
             ids: SessionIds::default(),
-            drafts: Vec::new(),
-            room_writes: Vec::new(),
-            followed: false,
-            typings: Vec::new(),
-            confirmations: Vec::new(),
-            cleanings: Vec::new(),
-            made: BTreeMap::new(),
+            turn: Turn::default(),
             key_digests: KeyDigests::default(),
             denials: Denials::default(),
             ended_times: VecDeque::new(),
@@ -298,15 +259,10 @@ impl Driver {
             if !self.persist(now) {
                 return;
             }
-            let mut durable = std::mem::take(&mut self.confirmations);
-            durable.append(&mut self.cleanings);
+            let durable = self.turn.take_confirmations();
             self.perform(now);
             durable.into_iter().for_each(|confirm| confirm(Ok(())));
-            let is_done = self.parts.worker.said.is_empty()
-                && self.drafts.is_empty()
-                && self.typings.is_empty()
-                && self.confirmations.is_empty();
-            if is_done {
+            if self.parts.worker.said.is_empty() && self.turn.is_over() {
                 break;
             }
             self.worker_said(now);
@@ -331,13 +287,13 @@ impl Driver {
     }
 
     fn collect(&mut self) {
-        self.drafts.extend(self.parts.machine.drain_events().map(|draft| (draft, Beside::Nothing)));
+        self.turn.draft_all(self.parts.machine.drain_events());
     }
 
     /// An event of this node's own, outside of runs.
     fn draft(&mut self, body: EventBody) {
         let draft = EventDraft { run: None, at_ms: now_ms(), actor: None, cause: None, body };
-        self.drafts.push((draft, Beside::Nothing));
+        self.turn.draft(draft);
     }
 
     fn worker_said(&mut self, now: TimestampMs) {

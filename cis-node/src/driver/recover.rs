@@ -1,6 +1,7 @@
 //! Keeping runs that came out of a room.
 
-use super::{Beside, Driver, confirmation};
+use super::Driver;
+use super::turn::Beside;
 use crate::commands::{Reply, RunToKeep};
 use crate::problems::store_problem;
 use cis_core::api::RoomWrite;
@@ -27,10 +28,10 @@ impl Driver {
                         (Some(_), Some(tasks)) => Beside::Tasks(tasks),
                         (Some(_), None) => Beside::Nothing,
                     };
-                    self.drafts.push((draft, beside));
+                    self.turn.draft_with(draft, beside);
                 }
-                self.room_writes.extend(journal.map(|journal| RoomWrite::Whole { run, journal }));
-                self.confirmations.push(confirmation(reply, Ok(true)));
+                self.turn.keep(journal.map(|journal| RoomWrite::Whole { run, journal }));
+                self.turn.confirm(reply, Ok(true));
             }
             Err(error) => drop(reply.send(Err(store_problem(&error)))),
         }
@@ -38,7 +39,7 @@ impl Driver {
 
     /// Keeps what happened to a run of another node since.
     pub(super) fn observe(&mut self, drafts: Vec<EventDraft>, reply: Reply<()>) {
-        self.drafts.extend(drafts.into_iter().map(|draft| (draft, Beside::Told(None))));
-        self.confirmations.push(confirmation(reply, Ok(())));
+        drafts.into_iter().for_each(|draft| self.turn.draft_with(draft, Beside::Told(None)));
+        self.turn.confirm(reply, Ok(()));
     }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::attention::Attention;
-use super::{Beside, COMMANDS_PER_TURN_MAX, Driver, Stopping, confirmation, idempotency};
+use super::turn::{Beside, typed_into};
+use super::{COMMANDS_PER_TURN_MAX, Driver, Stopping, idempotency};
 use crate::again;
 use crate::commands::{AskedOfRun, Command, DriverStatus, NewRun, Reply, RunVerb};
 use crate::problems::store_problem;
@@ -83,7 +84,7 @@ impl Driver {
             Command::WaitsNoMore { session, item } => self.waits_no_more(session, &item, now),
             Command::WithdrawAsk { permit, item, reply } => {
                 self.withdraw(permit.target(), &item, permit.actor(), now);
-                self.confirmations.push(confirmation(reply, Ok(())));
+                self.turn.confirm(reply, Ok(()));
             }
             Command::Say { permit, say, reply } => {
                 self.say(permit.target(), *say, permit.actor(), reply, now);
@@ -96,15 +97,15 @@ impl Driver {
             Command::Record { body, actor, reply } => {
                 let draft =
                     EventDraft { run: None, at_ms: now, actor: Some(actor), cause: None, body: *body };
-                self.drafts.push((draft, Beside::Nothing));
-                self.confirmations.push(confirmation(reply, Ok(())));
+                self.turn.draft(draft);
+                self.turn.confirm(reply, Ok(()));
             }
             Command::Cleaning { victims, actor, reply } => self.cleaning(victims, &actor, reply, now),
             Command::Recover { run, reply } => self.recover(*run, reply),
             Command::Observe { drafts, reply } => self.observe(drafts, reply),
             Command::Rooms { writes, reply } => {
-                self.room_writes.extend(writes);
-                self.confirmations.push(confirmation(reply, Ok(())));
+                self.turn.keep(writes);
+                self.turn.confirm(reply, Ok(()));
             }
             Command::RoomReplaced { old, new, reply } => self.room_replaced(&old, &new, reply, now),
             Command::Sync { reply } => {
@@ -129,7 +130,7 @@ impl Driver {
             Ok(Some(made)) => {
                 // It may be of this very turn: then it is not durable yet.
                 let answer = made.parse().map_err(|_| taken(new.input));
-                self.confirmations.push(confirmation(reply, answer));
+                self.turn.confirm(reply, answer);
                 return;
             }
             Err(problem) => {
@@ -150,13 +151,13 @@ impl Driver {
         };
         match self.parts.machine.handle(input, now, &mut self.ids) {
             Ok(()) => {
-                let first = self.drafts.len();
-                self.collect();
-                if let Some((_, slot)) = self.drafts.get_mut(first) {
-                    *slot = Beside::Tasks(tasks);
+                let mut events = self.parts.machine.drain_events();
+                if let Some(created) = events.next() {
+                    self.turn.draft_with(created, Beside::Tasks(tasks));
                 }
-                self.made.insert(new.input, new.run.to_string());
-                self.confirmations.push(confirmation(reply, Ok(new.run)));
+                self.turn.draft_all(events);
+                self.turn.make(new.input, new.run.to_string());
+                self.turn.confirm(reply, Ok(new.run));
             }
             Err(rejected) => {
                 let _ = reply.send(Err(problem(&rejected)));
@@ -171,7 +172,7 @@ impl Driver {
                 Ok(None) => Some((input, makes)),
                 // The same again, maybe of this very turn: then it is not durable yet.
                 Ok(Some(made)) if made == makes => {
-                    return self.confirmations.push(confirmation(reply, Ok(())));
+                    return self.turn.confirm(reply, Ok(()));
                 }
                 Ok(Some(_)) => return drop(reply.send(Err(taken(input)))),
                 Err(problem) => return drop(reply.send(Err(problem))),
@@ -195,7 +196,7 @@ impl Driver {
         if let Err((action, denied)) = self.authorize_verb(&who, run, &verb) {
             self.deny(action, denied.reason.clone(), who.actor(), now);
             let problem = Problem::new(ProblemKind::Denied, denied.reason);
-            return self.confirmations.push(confirmation(reply, Err(problem)));
+            return self.turn.confirm(reply, Err(problem));
         }
         if let (RunVerb::Retry(scope), Some(folded)) = (&verb, self.parts.machine.run(&run))
             && let Err(gone) = again::keep_for(&self.parts.readers, &self.parts.blobs, folded, scope)
@@ -223,7 +224,9 @@ impl Driver {
         if is_cancel && is_done {
             self.want_ends_of(run);
         }
-        self.made.extend(input.filter(|_| is_done));
+        if let Some((input, made)) = input.filter(|_| is_done) {
+            self.turn.make(input, made);
+        }
     }
 
     /// Replaces the secrets of a run in what a person writes about it.
@@ -271,7 +274,7 @@ impl Driver {
                 }
             }
         }
-        self.confirmations.push(confirmation(reply, Ok(())));
+        self.turn.confirm(reply, Ok(()));
     }
 
     pub(super) fn allowed(&self, run: RunId, task: &TaskId) -> Option<&Allowed> {
@@ -308,7 +311,7 @@ impl Driver {
         match self.parts.machine.handle(input, now, &mut self.ids) {
             Ok(()) => {
                 self.collect();
-                self.confirmations.push(confirmation(reply, Ok(())));
+                self.turn.confirm(reply, Ok(()));
                 true
             }
             Err(rejected) => {
@@ -359,7 +362,7 @@ impl Driver {
         } else {
             Err(Problem::new(ProblemKind::Conflict, format!("session {session} is not live")))
         };
-        self.confirmations.push(confirmation(reply, answer));
+        self.turn.confirm(reply, answer);
     }
 
     /// Records what is about to be typed: the answer comes before the first byte is, so that none is
@@ -380,20 +383,20 @@ impl Driver {
                 let body = EventBody::SessionInput { session, task, input, bytes };
                 let run = attempt.map(|attempt| attempt.run);
                 let draft = EventDraft { run, at_ms: now, actor: Some(actor), cause: Some(input), body };
-                self.drafts.push((draft, Beside::Nothing));
-                self.made.insert(input, typed_into(session));
+                self.turn.draft(draft);
+                self.turn.make(input, typed_into(session));
                 Ok(())
             }
             Ok(Some(made)) if made == typed_into(session) => Ok(()),
             Ok(Some(_)) => Err(taken(input)),
             Err(problem) => Err(problem),
         };
-        self.confirmations.push(confirmation(reply, answer));
+        self.turn.confirm(reply, answer);
     }
 
     /// What an input made before, in this turn too.
     pub(super) fn made_by(&self, input: InputId) -> Result<Option<String>, Problem> {
-        if let Some(made) = self.made.get(&input) {
+        if let Some(made) = self.turn.made_by(input) {
             return Ok(Some(made.clone()));
         }
         // Without the answer nothing may be made: it could be the second.
@@ -415,10 +418,10 @@ impl Driver {
             for body in victims.events() {
                 let draft =
                     EventDraft { run: None, at_ms: now, actor: Some(actor.clone()), cause: None, body };
-                self.drafts.push((draft, Beside::Nothing));
+                self.turn.draft(draft);
             }
         }
-        self.cleanings.push(confirmation(reply, Ok(all)));
+        self.turn.confirm_cleaning(reply, all);
     }
 
     fn deny(&mut self, action: String, detail: String, actor: Actor, now: TimestampMs) {
@@ -431,7 +434,7 @@ impl Driver {
     fn draft_denied(&mut self, action: String, detail: String, actor: Actor, now: TimestampMs) {
         let body = EventBody::AccessDenied { action, detail };
         let draft = EventDraft { run: None, at_ms: now, actor: Some(actor), cause: None, body };
-        self.drafts.push((draft, Beside::Nothing));
+        self.turn.draft(draft);
     }
 
     /// Records how many refusals were not recorded one by one.
@@ -466,7 +469,7 @@ impl Driver {
         self.stopping = Some(Stopping { kill_sessions, reason });
         if let Some(reply) = reply {
             // It stops in every case, also where that cannot be recorded.
-            self.confirmations.push(Box::new(move |_| {
+            self.turn.confirm_by(Box::new(move |_| {
                 let _ = reply.send(Ok(()));
             }));
         }
@@ -483,11 +486,6 @@ fn held_by_room(run: &Run) -> Option<&TaskId> {
             && entry.approved_by().is_none()
     };
     run.tasks().find(is_held).map(|(task, _)| &task.id)
-}
-
-/// What the store remembers of an input that was typed.
-pub(super) fn typed_into(session: SessionId) -> String {
-    format!("typed into {session}")
 }
 
 pub(super) fn taken(input: InputId) -> Problem {
