@@ -1,18 +1,15 @@
-//! The tree of commands. What each verb takes and says of itself stands in its own file.
+//! The tree of commands, and which verb each one runs. Arguments and help of a verb are in its own file.
 
-use std::path::PathBuf;
-
-use clap::{Args, Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
     answer, api, completions, config, dag, doctor, group, gui, identity, inbox, init, man, matrix, monitor,
     node, session, session_host, status, store, task,
 };
-
-/// How commands end, for their help.
-pub(crate) const EXIT_CODES: &str = "\
-Exit codes: 0 done or succeeded, 1 the run failed, 2 bad input, 3 error, 4 cancelled,
-128+N left because of signal N.";
+use crate::context::{Context, Globals};
+use crate::error::{CliError, EXIT_CODES, Exit};
+use crate::remote::Elsewhere;
+use crate::term::record;
 
 /// Runs DAGs of commands and agents in sessions that survive.
 ///
@@ -33,37 +30,6 @@ pub(crate) struct Cli {
     pub(crate) elsewhere: Elsewhere,
     #[command(subcommand)]
     pub(crate) command: Command,
-}
-
-/// What every command takes.
-#[derive(Debug, Args)]
-pub(crate) struct Globals {
-    /// Print JSON: one document, or one line per item for streams
-    #[arg(long, global = true, help_heading = "Global options")]
-    pub(crate) json: bool,
-    /// Directory of the node's files [default: ~/.cis] [env: CIS_HOME]
-    // The variable is read where the home is found: as clap's own it would stand in every usage line.
-    #[arg(long, global = true, value_name = "DIR")]
-    #[arg(help_heading = "Global options")]
-    pub(crate) home: Option<PathBuf>,
-    /// No colours; NO_COLOR in the environment does the same
-    #[arg(long, global = true, help_heading = "Global options")]
-    pub(crate) no_color: bool,
-}
-
-/// Which node is meant, where it is not this machine's; before the command.
-#[derive(Debug, Default, Args)]
-pub(crate) struct Elsewhere {
-    /// Uses the node at this URL, with a token, instead of the one of this machine [env: CIS_URL]
-    #[arg(long, value_name = "URL", help_heading = "Global options")]
-    pub(crate) url: Option<String>,
-    /// File with the token for --url, one line [env: CIS_TOKEN_FILE, or the token itself in CIS_API_TOKEN]
-    #[arg(long, value_name = "FILE", help_heading = "Global options")]
-    pub(crate) token_file: Option<PathBuf>,
-    /// SHA-256 of the certificate that --url must show [env: CIS_FINGERPRINT] [default: any for its name by an
-    /// authority that this machine trusts]
-    #[arg(long, value_name = "HEX", help_heading = "Global options")]
-    pub(crate) fingerprint: Option<String>,
 }
 
 /// What can be done.
@@ -112,6 +78,68 @@ pub(crate) enum Command {
     Man(man::Args),
     #[command(hide = true)]
     SessionHost(session_host::Args),
+}
+
+impl Cli {
+    /// Runs what was asked for.
+    pub(crate) fn run(self) -> Result<Exit, CliError> {
+        // What needs neither a home nor a node.
+        match &self.command {
+            Command::Completions(args) => return completions::run(args, &Self::command()),
+            Command::Man(args) => return man::run(args, Self::command()),
+            _ => {}
+        }
+        let context = Context::new(self.globals, &self.elsewhere, self.overrides)?;
+        if !context.is_remote() && !matches!(self.command, Command::Doctor(_)) {
+            context.home.check().map_err(|error| CliError::bad_input(error.to_string()))?;
+        }
+        let serves = matches!(self.command, Command::Node(node::Command::Serve(_)) | Command::SessionHost(_));
+        if context.in_session() && !serves {
+            // A command inside a session has only the session's rights, and the host must see whether it waits
+            // for its terminal.
+            let _ = cis_local::reveal();
+        }
+        record::restore_left(&context.home.runtime);
+        if let Some(verb) = needs_this_machine(&self.command) {
+            context.not_remote(verb)?;
+        }
+        match self.command {
+            Command::Dag(command) => dag::run(&context, command),
+            Command::Session(command) => session::run(&context, command),
+            Command::Inbox(args) => inbox::run(&context, &args),
+            Command::Gui(args) => gui::run(&context, &self.elsewhere, &args),
+            Command::Answer(args) => answer::run(&context, &args),
+            Command::Task(command) => task::run(&context, &command),
+            Command::Node(command) => node::run(&context, command),
+            Command::Store(command) => store::run(&context, command),
+            Command::Monitor(command) => monitor::run(&context, &command),
+            Command::Group(command) => group::run(&context, command),
+            Command::Identity(command) => identity::run(&context, command),
+            Command::Matrix(command) => matrix::run(&context, command),
+            Command::Api(command) => api::run(&context, &command),
+            Command::Status(args) => status::run(&context, &args),
+            Command::Init(args) => init::run(&context, &args),
+            Command::Doctor(args) => doctor::run(&context, &args),
+            Command::Config(command) => config::run(&context, &command),
+            Command::Completions(args) => completions::run(&args, &Self::command()),
+            Command::Man(args) => man::run(&args, Self::command()),
+            Command::SessionHost(args) => session_host::run(&context, &args),
+        }
+    }
+}
+
+/// What works on files or processes of the node, or with rights that no token gives, and cannot be done from afar.
+fn needs_this_machine(command: &Command) -> Option<&'static str> {
+    match command {
+        Command::Node(node::Command::Start(_)) => Some("node start"),
+        Command::Node(node::Command::Token(_)) => Some("node token"),
+        Command::Store(store::Command::Gc(_)) => None,
+        Command::Store(_) => Some("store"),
+        Command::Task(_) => Some("task"),
+        Command::Init(_) => Some("init"),
+        Command::Doctor(_) => Some("doctor"),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -9,15 +9,31 @@ use std::time::{Duration, Instant};
 use cis_client::{Client, ClientError};
 use cis_local::Place;
 use cis_node::config::Config;
+use clap::Args;
 
-use crate::cli::{Elsewhere, Globals};
 use crate::error::CliError;
 use crate::home::{self, Home};
-use crate::remote::Remote;
+use crate::remote::{Elsewhere, Remote};
 use crate::{node_start, settings};
 
 /// How long a command inside of a session waits for its node to be back.
 const SESSION_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Globals {
+    /// Print JSON: one document, or one line per item for streams
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) json: bool,
+    /// Directory of the node's files [default: ~/.cis] [env: CIS_HOME]
+    // The variable is read where the home is found: as clap's own it would stand in every usage line.
+    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(help_heading = "Global options")]
+    pub(crate) home: Option<PathBuf>,
+    /// No colours; NO_COLOR in the environment does the same
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) no_color: bool,
+}
 
 /// What a verb works with.
 pub(crate) struct Context {

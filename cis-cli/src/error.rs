@@ -1,21 +1,21 @@
-//! Errors of commands: what is shown, as text or as a problem document, and with which exit code.
+//! Errors of commands and their exit codes.
 //!
 //! Exit codes: 0 done or succeeded, 1 the run failed, 2 bad input, 3 error, 4 cancelled;
 //! 128 + N where signal N made the command leave early.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use anstyle::{AnsiColor, Style};
 use cis_client::ClientError;
 use cis_core::api::{Problem, ProblemKind};
 use cis_local::{ConnectError, DirectoryError};
 use rustix::process::geteuid;
 
-use crate::output;
-use crate::output::clean::clean;
+/// How commands end, for their help.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes: 0 done or succeeded, 1 the run failed, 2 bad input, 3 error, 4 cancelled,
+128+N left because of signal N.";
 
 /// How a command ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,53 +98,6 @@ impl CliError {
             Self::OutputClosed => Exit::signal(rustix::process::Signal::PIPE.as_raw()),
         }
     }
-
-    /// Shows it on stderr.
-    pub(crate) fn report(&self, json: bool) -> Exit {
-        if !matches!(self, Self::OutputClosed) {
-            output::note(&if json { self.json() } else { self.text() });
-        }
-        self.exit()
-    }
-
-    fn json(&self) -> String {
-        let text = match self {
-            Self::Problem(problem) => serde_json::to_string(problem),
-            Self::Failed { detail, hint } => serde_json::to_string(&serde_json::json!({
-                "type": "about:cis:failed", "title": "failed", "status": 409,
-                "detail": detail, "kind": "failed", "hint": hint,
-            })),
-            Self::OutputClosed => Ok(String::new()),
-        };
-        text.unwrap_or_default() + "\n"
-    }
-
-    fn text(&self) -> String {
-        const ERROR: Style = AnsiColor::Red.on_default().bold();
-        const HINT: Style = AnsiColor::Cyan.on_default().bold();
-        let (detail, hint) = match self {
-            Self::Problem(problem) => (problem.detail.as_str(), problem.hint.as_deref()),
-            Self::Failed { detail, hint } => (detail.as_str(), Some(hint.as_str())),
-            Self::OutputClosed => ("", None),
-        };
-        let mut text = String::new();
-        if let Self::Problem(problem) = self {
-            for finding in &problem.diagnostics {
-                let _ = writeln!(text, "{}\n", output::clean::clean_lines(finding.rendered.trim_end()));
-            }
-        }
-        let _ = writeln!(text, "{ERROR}error{ERROR:#}: {}", output::clean::clean_lines(detail));
-        if let Some(hint) = hint {
-            let _ = writeln!(text, "{HINT}hint{HINT:#}: {}", clean(hint));
-        }
-        if let Self::Problem(problem) = self
-            && let Some(item) = &problem.item
-        {
-            text.push_str(&output::human::inbox_item(item, cis_local::now_ms()));
-            text.push_str(&output::human::screen(&item.screen));
-        }
-        text
-    }
 }
 
 impl From<Problem> for CliError {
@@ -222,48 +175,14 @@ impl From<ClientError> for CliError {
 
 #[cfg(test)]
 mod tests {
-    use cis_core::api::Finding;
-
     use super::*;
 
     #[test]
-    fn a_problem_shows_its_findings_then_the_error_then_the_hint() {
-        let mut problem =
-            Problem::new(ProblemKind::BadInput, "ship.toml has 1 mistake").hint("see the \x1b[2Jguide");
-        problem.diagnostics.push(Finding {
-            file: "ship.toml".into(),
-            line: 4,
-            column: 1,
-            message: "unknown key `comand`".into(),
-            rendered: "error: unknown key `comand`\n --> ship.toml:4:1\n  |\n4 | comand = 1\n  | ^^^^^^"
-                .into(),
-        });
-        let error = CliError::from(problem);
-        assert_eq!(error.exit(), Exit(2));
-        let text = anstream::adapter::strip_str(&error.text()).to_string();
-        insta::assert_snapshot!(text, @r"
-        error: unknown key `comand`
-         --> ship.toml:4:1
-          |
-        4 | comand = 1
-          | ^^^^^^
-
-        error: ship.toml has 1 mistake
-        hint: see the ?[2Jguide
-        ");
-        let json: serde_json::Value = serde_json::from_str(&error.json()).unwrap();
-        assert_eq!(json["kind"], "bad-input");
-        assert_eq!(json["diagnostics"][0]["line"], 4);
-    }
-
-    #[test]
-    fn every_error_has_its_exit_code_and_json() {
+    fn every_error_has_its_exit_code() {
         let away = CliError::from(ClientError::NotRunning { socket: "/run/x".into() });
         assert_eq!((away.exit(), away.kind()), (Exit(3), Some(ProblemKind::Unavailable)));
         let failed = CliError::Failed { detail: "timed out".into(), hint: "wait longer".into() };
         assert_eq!(failed.exit(), Exit(1));
-        let json: serde_json::Value = serde_json::from_str(&failed.json()).unwrap();
-        assert_eq!((&json["kind"], &json["detail"]), (&"failed".into(), &"timed out".into()));
         assert_eq!(CliError::OutputClosed.exit(), Exit(141));
     }
 }

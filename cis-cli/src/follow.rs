@@ -17,11 +17,11 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::node_start::Restart;
 use crate::output;
 use crate::progress::model::{Change, Failure, Index, Model};
 use crate::progress::screen::Screen;
 use crate::progress::{draw, lines};
+use crate::restart::Restart;
 use crate::signals::Leaving;
 use crate::term::raw;
 use cis_local::now_ms;

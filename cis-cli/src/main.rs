@@ -11,11 +11,13 @@ mod follow;
 mod home;
 mod input_id;
 mod keys;
+mod lock_holders;
 mod node_start;
 mod output;
 mod place;
 mod progress;
 mod remote;
+mod restart;
 mod settings;
 mod signals;
 mod term;
@@ -30,15 +32,15 @@ fn main() -> ExitCode {
     // After `close`, so that no other process can read it.
     if let Err(error) = cis_host::receive_environment() {
         let error = error::CliError::unavailable(format!("cannot receive the environment: {error}"));
-        return error.report(false).into();
+        return output::report(&error, false).into();
     }
     cis_host::fail_large_writes();
     // Version, help and usage errors end in here: nothing is read or started before.
     let cli = cli::Cli::parse();
     let json = cli.globals.json;
-    match commands::run(cli) {
+    match cli.run() {
         Ok(exit) => exit.into(),
-        Err(error) => error.report(json).into(),
+        Err(error) => output::report(&error, json).into(),
     }
 }
 

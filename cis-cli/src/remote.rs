@@ -4,9 +4,24 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use cis_client::{Client, Fingerprint, ServerTrust};
+use clap::Args;
 
-use crate::cli::Elsewhere;
 use crate::error::CliError;
+
+/// Which node is meant, where it is not this machine's; before the command.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Elsewhere {
+    /// Uses the node at this URL, with a token, instead of the one of this machine [env: CIS_URL]
+    #[arg(long, value_name = "URL", help_heading = "Global options")]
+    pub(crate) url: Option<String>,
+    /// File with the token for --url, one line [env: CIS_TOKEN_FILE, or the token itself in CIS_API_TOKEN]
+    #[arg(long, value_name = "FILE", help_heading = "Global options")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// SHA-256 of the certificate that --url must show [env: CIS_FINGERPRINT] [default: any for its name by an
+    /// authority that this machine trusts]
+    #[arg(long, value_name = "HEX", help_heading = "Global options")]
+    pub(crate) fingerprint: Option<String>,
+}
 
 /// A longer file is none of a token, bytes.
 const TOKEN_FILE_BYTES_MAX: u64 = 4096;

@@ -88,7 +88,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         };
         let again = again(&item, args.again)?;
         let receipt = give(&client, &item, with, args.reason.clone(), again).await?;
-        output::show(context, &receipt, |receipt| answered(&item, receipt))?;
+        output::show(context.json, &receipt, |receipt| answered(&item, receipt))?;
         Ok(Exit::OK)
     })
 }

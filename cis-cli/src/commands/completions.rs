@@ -1,9 +1,8 @@
 //! `cis completions`.
 
-use clap::{Command, CommandFactory as _};
+use clap::Command;
 use clap_complete::Shell;
 
-use crate::cli::Cli;
 use crate::error::{CliError, Exit};
 use crate::output;
 
@@ -29,9 +28,10 @@ pub(crate) struct Args {
     shell: Shell,
 }
 
-pub(crate) fn run(args: &Args) -> Result<Exit, CliError> {
+/// `root` is the whole tree of commands.
+pub(crate) fn run(args: &Args, root: &Command) -> Result<Exit, CliError> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut visible(&Cli::command()), "cis", &mut script);
+    clap_complete::generate(args.shell, &mut visible(root), "cis", &mut script);
     output::bytes(&script)?;
     Ok(Exit::OK)
 }

@@ -87,7 +87,7 @@ pub(crate) fn run(context: &Context, _: &Args) -> Result<Exit, CliError> {
     ];
     items.push(context.block_on(async { Ok(checks::node(&node::view(context).await)) })?);
     let failed = items.iter().any(|check| check.outcome == Outcome::Failed);
-    output::show(context, &Report { items }, |report| human(&report.items))?;
+    output::show(context.json, &Report { items }, |report| human(&report.items))?;
     Ok(if failed { Exit::ERROR } else { Exit::OK })
 }
 

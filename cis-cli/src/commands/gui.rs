@@ -6,9 +6,9 @@ use std::process::Command;
 
 use super::dag::place;
 use super::node::ensure_observer;
-use crate::cli::Elsewhere;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
+use crate::remote::Elsewhere;
 
 /// The dashboard's program.
 const PROGRAM: &str = "cis-gui";

@@ -58,7 +58,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         key_made,
         sample: args.sample.as_ref().map(|path| path.display().to_string()),
     };
-    output::show(context, &made, human)?;
+    output::show(context.json, &made, human)?;
     Ok(Exit::OK)
 }
 

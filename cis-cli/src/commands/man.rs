@@ -4,11 +4,9 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use clap::CommandFactory as _;
 use clap_mangen::Man;
 
-use crate::cli::{Cli, EXIT_CODES};
-use crate::error::{CliError, Exit};
+use crate::error::{CliError, EXIT_CODES, Exit};
 use crate::output;
 
 /// Prints the manual page of a command, or writes those of all
@@ -26,8 +24,8 @@ pub(crate) struct Args {
     to: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: &Args) -> Result<Exit, CliError> {
-    let mut root = Cli::command();
+/// `root` is the whole tree of commands.
+pub(crate) fn run(args: &Args, mut root: clap::Command) -> Result<Exit, CliError> {
     root.build();
     match &args.to {
         Some(dir) => {
@@ -122,11 +120,13 @@ fn write_all(dir: &Path, pages: &[(String, Vec<u8>)]) -> Result<(), CliError> {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
     #[test]
     fn every_command_has_a_page_with_examples_and_exit_codes() {
-        let mut root = Cli::command();
+        let mut root = crate::cli::Cli::command();
         root.build();
         let mut pages = Vec::new();
         all(&root, "cis", &mut pages).unwrap();

@@ -40,7 +40,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         let sessions = client.all_sessions(&ListSessions::default()).await?.items;
         Ok(Status { node, runs, sessions })
     })?;
-    output::show(context, &status, |status| {
+    output::show(context.json, &status, |status| {
         let now = now_ms();
         let mut text = human::node(&status.node, now);
         if status.node.running {

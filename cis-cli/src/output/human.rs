@@ -1,6 +1,5 @@
 //! Answers as people read them. Pure: values and the time in, text out.
 
-mod artifacts;
 mod audit;
 mod context;
 mod explain;
@@ -25,7 +24,6 @@ use super::style::{self, ATTENTION, BOLD, DIM};
 use super::table::{Table, cell, plain};
 
 pub(crate) use self::identity::identity;
-pub(crate) use artifacts::artifacts;
 pub(crate) use audit::audited;
 pub(crate) use context::context;
 pub(crate) use explain::explain;

@@ -3,6 +3,7 @@
 //! Answers go to standard output, everything said about the work to standard error.
 
 pub(crate) mod clean;
+mod error;
 pub(crate) mod human;
 pub(crate) mod style;
 pub(crate) mod table;
@@ -12,16 +13,17 @@ use std::io::{self, Write as _};
 
 use serde::Serialize;
 
-use crate::context::Context;
 use crate::error::CliError;
+
+pub(crate) use error::report;
 
 /// An answer in the form that was asked for.
 pub(crate) fn show<T: Serialize>(
-    context: &Context,
+    json: bool,
     value: &T,
     human: impl FnOnce(&T) -> String,
 ) -> Result<(), CliError> {
-    if context.json { json_line(value) } else { print(&human(value)) }
+    if json { json_line(value) } else { print(&human(value)) }
 }
 
 /// One JSON document on a line.

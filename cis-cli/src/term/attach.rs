@@ -13,7 +13,7 @@ use super::raw::{self, RawTerminal};
 use super::switch::ScreenSwitches;
 use crate::context::Context;
 use crate::error::CliError;
-use crate::node_start::Restart;
+use crate::restart::Restart;
 use crate::signals::Leaving;
 
 /// Output that waits for a slow terminal: beyond this nothing more is read from the node.

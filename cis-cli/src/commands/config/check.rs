@@ -23,7 +23,7 @@ pub(super) fn run(context: &Context) -> Result<Exit, CliError> {
     }
     let (path, exists) = (config.path.display().to_string(), config.path.exists());
     let answer = serde_json::json!({ "path": path, "exists": exists, "valid": true });
-    output::show(context, &answer, |_| {
+    output::show(context.json, &answer, |_| {
         let path = clean(&path).into_owned();
         if exists {
             format!("{path} has no mistake.\n")

@@ -15,6 +15,6 @@ pub(crate) struct Args {}
 pub(super) fn run(context: &Context) -> Result<Exit, CliError> {
     let path = context.home.config_file();
     let answer = serde_json::json!({ "path": path.display().to_string(), "exists": path.exists() });
-    output::show(context, &answer, |_| format!("{}\n", clean(&path.display().to_string())))?;
+    output::show(context.json, &answer, |_| format!("{}\n", clean(&path.display().to_string())))?;
     Ok(Exit::OK)
 }

@@ -61,7 +61,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         path: config.path.display().to_string(),
         items: entries.iter().map(|entry| item(entry)).collect(),
     };
-    output::show(context, &listing, |_| human(&config, &entries))?;
+    output::show(context.json, &listing, |_| human(&config, &entries))?;
     Ok(Exit::OK)
 }
 

@@ -60,7 +60,7 @@ pub(super) fn decide(
                 client.decide(&run, task, decision).await?
             }
         };
-        output::show(context, &run, |run| {
+        output::show(context.json, &run, |run| {
             let dag = clean(&run.dag);
             let whose = if held.is_some() { "The work of task" } else { "Task" };
             format!("{whose} {task} of run {} ({dag}) {what}.\n", run.id.short())

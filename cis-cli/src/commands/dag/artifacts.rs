@@ -6,13 +6,15 @@ use cis_client::Client;
 use cis_core::api::RunDetail;
 use cis_core::event::ArtifactRecord;
 use cis_core::ids::TaskId;
+use cis_core::text;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::run_or_newest;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::output::{self, human};
+use crate::output;
+use crate::output::table::{Table, plain};
 use crate::place::{Folder, PlaceError};
 
 /// Lists the files that tasks left, or copies them out
@@ -44,11 +46,10 @@ pub(crate) struct Args {
 
 /// A file of a task.
 #[derive(Debug, Serialize)]
-pub(crate) struct Artifact {
-    /// Whose.
-    pub(crate) task: TaskId,
+struct Artifact {
+    task: TaskId,
     #[serde(flatten)]
-    pub(crate) file: ArtifactRecord,
+    file: ArtifactRecord,
 }
 
 #[derive(Serialize)]
@@ -66,7 +67,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         }
         match (&args.to, context.json) {
             (_, true) => output::json_line(&Listing { items: &all })?,
-            (None, false) => output::print(&human::artifacts(&all))?,
+            (None, false) => output::print(&table(&all))?,
             (Some(to), false) => {
                 let count = all.len();
                 let files = if count == 1 { "file" } else { "files" };
@@ -75,6 +76,20 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         }
         Ok(Exit::OK)
     })
+}
+
+/// Returns one row per file.
+fn table(all: &[Artifact]) -> String {
+    if all.is_empty() {
+        return "No artifacts. A task with `artifacts = [\"out/**\"]` keeps files when it ends well.\n"
+            .to_owned();
+    }
+    let mut rows = Table::new(&["TASK", "SIZE", "PATH"]);
+    for one in all {
+        let size = text::bytes(one.file.size);
+        rows.row(vec![plain(one.task.as_str()), plain(size), plain(&one.file.path)]);
+    }
+    rows.render()
 }
 
 /// The files of the task that was named, or of all.

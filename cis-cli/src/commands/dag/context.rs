@@ -29,7 +29,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     context.block_on(async {
         let run = run_or_newest(&client, args.run.as_deref()).await?;
         let found = client.task_context(&run, &args.task).await?;
-        output::show(context, &found, human::context)?;
+        output::show(context.json, &found, human::context)?;
         Ok(Exit::OK)
     })
 }

@@ -21,7 +21,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
         let view = client.explain(&args.session).await?;
-        output::show(context, &view, |view| human::explain(view, now_ms()))?;
+        output::show(context.json, &view, |view| human::explain(view, now_ms()))?;
         Ok(Exit::OK)
     })
 }

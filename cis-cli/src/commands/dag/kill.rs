@@ -8,8 +8,8 @@ use cis_core::ids::SessionId;
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::node_start::Restart;
 use crate::output::{self, clean::clean};
+use crate::restart::Restart;
 
 /// Ends a session with all its processes
 ///
@@ -44,7 +44,7 @@ pub(crate) fn kill(context: &Context, session: &str, grace: Option<Duration>) ->
         client.kill_session(&id.to_string(), &KillSession { grace_ms }).await?;
         until_ended(context, &mut events, id).await?;
         let answer = serde_json::json!({ "session": id, "ended": true });
-        output::show(context, &answer, |_| format!("Session {} has ended.\n", clean(session)))?;
+        output::show(context.json, &answer, |_| format!("Session {} has ended.\n", clean(session)))?;
         Ok(Exit::OK)
     })
 }

@@ -48,7 +48,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
             listing.items.append(&mut page.items);
             listing.next = page.next;
         }
-        output::show(context, &listing, |listing| {
+        output::show(context.json, &listing, |listing| {
             let more = if listing.next.is_some() { "There are more: --limit N, or --all.\n" } else { "" };
             human::runs(&listing.items, now_ms()) + more
         })?;

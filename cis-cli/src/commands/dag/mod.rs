@@ -1,7 +1,7 @@
 //! `cis dag`: runs, their tasks and sessions.
 
 mod approve;
-pub(crate) mod artifacts;
+mod artifacts;
 mod attach;
 mod context;
 mod events;

@@ -49,7 +49,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
         let run = client.set_mode(&args.run, &SetMode { mode, room: args.room.clone() }).await?;
-        output::show(context, &run, |run| match &run.room {
+        output::show(context.json, &run, |run| match &run.room {
             Some(room) => super::said(run, &format!("is {} now: {} follows it", run.mode, clean(room))),
             None => super::said(run, &format!("is {} now", run.mode)),
         })?;

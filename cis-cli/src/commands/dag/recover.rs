@@ -29,7 +29,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let workdir = current_dir()?;
     context.block_on(async {
         let report = client.recover_runs(&args.room, &RecoverRuns { workdir }).await?;
-        output::show(context, &report, human::recovered)?;
+        output::show(context.json, &report, human::recovered)?;
         let nothing = report.runs.is_empty() && !report.unknown.is_empty();
         Ok(if nothing { Exit::FAILED } else { Exit::OK })
     })

@@ -49,7 +49,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
             return Box::pin(follow::follow(context, &client, &run, before.last_offset, args.quiet.volume()))
                 .await;
         }
-        output::show(context, &run, |run| super::said(run, "runs again"))?;
+        output::show(context.json, &run, |run| super::said(run, "runs again"))?;
         Ok(Exit::OK)
     })
 }

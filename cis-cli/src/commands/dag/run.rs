@@ -179,7 +179,7 @@ pub(super) fn request(
 
 /// The id alone, for scripts; as JSON the whole run.
 pub(super) fn print_id(context: &Context, run: &RunView) -> Result<Exit, CliError> {
-    output::show(context, run, |run| format!("{}\n", run.id))?;
+    output::show(context.json, run, |run| format!("{}\n", run.id))?;
     Ok(Exit::OK)
 }
 
@@ -192,7 +192,7 @@ pub(super) async fn follow_from_here(
 ) -> Result<Exit, CliError> {
     if let Some(code) = run.state.exit_code() {
         if volume == Volume::Normal {
-            output::show(context, run, |run| {
+            output::show(context.json, run, |run| {
                 output::human::runs(std::slice::from_ref(run), cis_local::now_ms())
             })?;
         }

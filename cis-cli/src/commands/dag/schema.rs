@@ -16,6 +16,6 @@ pub(crate) struct Args {}
 
 pub(super) fn run(context: &Context, _: &Args) -> Result<Exit, CliError> {
     let schema = cis_core::dag::schema();
-    output::show(context, &schema, |schema| format!("{schema:#}\n"))?;
+    output::show(context.json, &schema, |schema| format!("{schema:#}\n"))?;
     Ok(Exit::OK)
 }

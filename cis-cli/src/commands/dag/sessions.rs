@@ -32,7 +32,7 @@ pub(crate) fn list(context: &Context, which: &ListSessions) -> Result<Exit, CliE
     let client = context.client()?;
     context.block_on(async {
         let listing = client.all_sessions(which).await?;
-        output::show(context, &listing, |listing| human::sessions(&listing.items, now_ms()))?;
+        output::show(context.json, &listing, |listing| human::sessions(&listing.items, now_ms()))?;
         Ok(Exit::OK)
     })
 }

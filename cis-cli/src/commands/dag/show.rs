@@ -32,15 +32,19 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         let run = run_or_newest(&client, args.run.as_deref()).await?;
         if args.time {
             let times = client.run_time(&run, &ReadTime::default()).await?;
-            output::show(context, &times, human::times)?;
+            output::show(context.json, &times, human::times)?;
             return Ok(Exit::OK);
         }
         let detail = client.run(&run).await?;
         let history = read_all(&client, &run, None).await?;
-        output::show(context, &Shown { detail: &detail, history: &history }, |Shown { detail, history }| {
-            let all = format!("cis dag history {}", detail.run.id.short());
-            human::run(detail, now_ms()) + human::recent_history(history, &all).as_str()
-        })?;
+        output::show(
+            context.json,
+            &Shown { detail: &detail, history: &history },
+            |Shown { detail, history }| {
+                let all = format!("cis dag history {}", detail.run.id.short());
+                human::run(detail, now_ms()) + human::recent_history(history, &all).as_str()
+            },
+        )?;
         Ok(Exit::OK)
     })
 }

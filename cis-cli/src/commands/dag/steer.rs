@@ -46,7 +46,7 @@ pub(super) fn run(context: &Context, args: &Args, word: Word) -> Result<Exit, Cl
     let client = context.client()?;
     context.block_on(async {
         let run = word.say(&client, &args.run).await?;
-        output::show(context, &run, |run| super::said(run, word.effect()))?;
+        output::show(context.json, &run, |run| super::said(run, word.effect()))?;
         Ok(Exit::OK)
     })
 }

@@ -45,7 +45,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     context.block_on(async {
         let item = waiting(&client, &args.session).await?;
         let receipt = give(&client, &item, with, None, None).await?;
-        output::show(context, &receipt, |receipt| match receipt.bytes {
+        output::show(context.json, &receipt, |receipt| match receipt.bytes {
             // It asked by itself: nothing is typed.
             0 => format!("Answered {}: {}\n", clean(&receipt.item.0), clean(&receipt.text)),
             _ => format!("Typed into {}.\n", clean(&args.session)),

@@ -52,7 +52,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
             output::note(&format!("{ATTENTION}warning{ATTENTION:#}: {}\n", output::clean::clean(warning)));
         }
     }
-    output::show(context, &valid, |valid| {
+    output::show(context.json, &valid, |valid| {
         let Checked { dag, tasks, .. } = &valid.checked;
         let s = if *tasks == 1 { "" } else { "s" };
         format!("{} is valid: {dag}, {tasks} task{s}\n", output::clean::clean(&valid.source))

@@ -30,7 +30,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         let run = run_or_newest(&client, args.run.as_deref()).await?;
         let why = client.why(&run, &args.task).await?;
         let history = read_all(&client, &run, Some(why.task.as_str())).await?;
-        output::show(context, &Shown { why: &why, history: &history }, |Shown { why, history }| {
+        output::show(context.json, &Shown { why: &why, history: &history }, |Shown { why, history }| {
             let all = format!("cis dag history {} --task {}", why.run.short(), why.task);
             human::why(why) + human::recent_history(history, &all).as_str()
         })?;

@@ -16,7 +16,7 @@ pub(super) fn run(context: &Context, _args: &Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
         let groups = client.groups().await?;
-        output::show(context, &groups, |groups| human::groups(&groups.items))?;
+        output::show(context.json, &groups, |groups| human::groups(&groups.items))?;
         Ok(Exit::OK)
     })
 }

@@ -33,7 +33,9 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
         client.set_group(&args.name, &group).await?;
-        output::show(context, &group, |group| format!("Group {} has {} places.\n", args.name, group.limit))?;
+        output::show(context.json, &group, |group| {
+            format!("Group {} has {} places.\n", args.name, group.limit)
+        })?;
         Ok(Exit::OK)
     })
 }

@@ -22,7 +22,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
         let view = client.revoke(&args.did).await?;
-        output::show(context, &view, |_| format!("The key of {} is void.\n", args.did))?;
+        output::show(context.json, &view, |_| format!("The key of {} is void.\n", args.did))?;
         Ok(Exit::OK)
     })
 }

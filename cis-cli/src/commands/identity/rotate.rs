@@ -21,7 +21,7 @@ pub(super) fn run(context: &Context, _args: &Args) -> Result<Exit, CliError> {
     context.block_on(async {
         let old = client.identity().await?.did;
         let view = client.rotate_identity(old).await?;
-        output::show(context, &view, |view| {
+        output::show(context.json, &view, |view| {
             let mut text = format!("This node is {} now.\n", view.did);
             if let Some(running) = &view.running {
                 text.push_str(&format!(

@@ -19,7 +19,7 @@ pub(crate) struct Args {}
 pub(super) fn run(context: &Context, _args: &Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
-        output::show(context, &client.identity().await?, |view| human::identity(view, now_ms()))?;
+        output::show(context.json, &client.identity().await?, |view| human::identity(view, now_ms()))?;
         Ok(Exit::OK)
     })
 }

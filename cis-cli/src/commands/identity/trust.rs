@@ -25,7 +25,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
         let view = client.trust(&args.did, args.name.clone()).await?;
-        output::show(context, &view, |_| format!("{} is trusted.\n", args.did))?;
+        output::show(context.json, &view, |_| format!("{} is trusted.\n", args.did))?;
         Ok(Exit::OK)
     })
 }

@@ -21,7 +21,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
         let view = client.untrust(&args.did).await?;
-        output::show(context, &view, |_| format!("{} is trusted no more.\n", args.did))?;
+        output::show(context.json, &view, |_| format!("{} is trusted no more.\n", args.did))?;
         Ok(Exit::OK)
     })
 }

@@ -59,7 +59,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
             Some(_) => client.inbox(&which).await?,
             None => Listing { items: client.whole_inbox(which).await?, next: None },
         };
-        output::show(context, &listing, |listing| {
+        output::show(context.json, &listing, |listing| {
             let more = if listing.next.is_some() { "There are more: --limit N, or none.\n" } else { "" };
             human::inbox(&listing.items, now_ms()) + more
         })?;

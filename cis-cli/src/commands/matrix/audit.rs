@@ -25,7 +25,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
         let report = client.audit_matrix_room(&args.room).await?;
-        output::show(context, &report, human::audited)?;
+        output::show(context.json, &report, human::audited)?;
         Ok(if report.is_whole() { Exit::OK } else { Exit::FAILED })
     })
 }

@@ -35,7 +35,7 @@ pub(super) fn run(context: &Context, args: Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
         let room = client.create_matrix_room(&CreateMatrixRoom { name, topic, encrypted, invite }).await?;
-        output::show(context, &room, human::matrix_room)?;
+        output::show(context.json, &room, human::matrix_room)?;
         Ok(Exit::OK)
     })
 }

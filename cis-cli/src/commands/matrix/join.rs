@@ -24,7 +24,7 @@ pub(super) fn run(context: &Context, args: Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
         let room = client.join_matrix_room(&JoinMatrixRoom { room: args.room }).await?;
-        output::show(context, &room, human::matrix_room)?;
+        output::show(context.json, &room, human::matrix_room)?;
         Ok(Exit::OK)
     })
 }

@@ -16,7 +16,7 @@ pub(super) fn run(context: &Context, _args: &Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
         let rooms = client.matrix_rooms().await?;
-        output::show(context, &rooms, |rooms| human::matrix_rooms(&rooms.items))?;
+        output::show(context.json, &rooms, |rooms| human::matrix_rooms(&rooms.items))?;
         Ok(Exit::OK)
     })
 }

@@ -85,7 +85,7 @@ pub(super) fn run(context: &Context, args: Args) -> Result<Exit, CliError> {
 }
 
 async fn tell(context: &Context, client: &Client, account: &MatrixAccountView) -> Result<Exit, CliError> {
-    output::show(context, account, human::matrix_login)?;
+    output::show(context.json, account, human::matrix_login)?;
     if let Some(text) = somebodys_own(account) {
         output::note(&human::warning(&text));
     }

@@ -66,7 +66,7 @@ pub(super) fn run(context: &Context, args: Args) -> Result<Exit, CliError> {
         let client = context.client()?;
         return context.block_on(async {
             let standing = client.recover_matrix(&RecoverMatrix { recovery_key }).await?;
-            output::show(context, &standing, human::standing)?;
+            output::show(context.json, &standing, human::standing)?;
             Ok(Exit::OK)
         });
     }
@@ -74,14 +74,14 @@ pub(super) fn run(context: &Context, args: Args) -> Result<Exit, CliError> {
     context.block_on(async {
         if args.new_recovery_key {
             let made = client.new_matrix_recovery().await?;
-            output::show(context, &made, |made| format!("{}\n", clean(&made.recovery_key)))?;
+            output::show(context.json, &made, |made| format!("{}\n", clean(&made.recovery_key)))?;
             let backed_up = if made.standing.backs_up { " Room keys are backed up from now on." } else { "" };
             output::note(&format!(
                 "Keep this key where only you find it: it opens everything that the account's devices encrypt, and nobody can \
                  show it again.{backed_up}\n",
             ));
         } else {
-            output::show(context, &client.matrix_standing().await?, human::standing)?;
+            output::show(context.json, &client.matrix_standing().await?, human::standing)?;
         }
         Ok(Exit::OK)
     })

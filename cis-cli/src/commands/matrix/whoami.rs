@@ -16,7 +16,7 @@ pub(super) fn run(context: &Context, _args: &Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
         let account = client.matrix_account().await?;
-        output::show(context, &account, human::matrix_account)?;
+        output::show(context.json, &account, human::matrix_account)?;
         Ok(Exit::OK)
     })
 }

@@ -157,7 +157,7 @@ pub(super) fn run(
                 .map(move |(name, totals)| figures(part, name, counted.programs.len(), totals))
         })
         .collect();
-    output::show(context, &Report { items }, human)?;
+    output::show(context.json, &Report { items }, human)?;
     Ok(Exit::OK)
 }
 

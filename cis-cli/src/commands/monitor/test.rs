@@ -51,7 +51,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         args.files.iter().map(|file| test(file, args.profile.as_deref())).collect();
     let report = Report { items: items? };
     let right = report.items.iter().flat_map(|one| &one.episodes).all(|one| one.right);
-    output::show(context, &report, |report| report.items.iter().map(human).collect())?;
+    output::show(context.json, &report, |report| report.items.iter().map(human).collect())?;
     Ok(if right { Exit::OK } else { Exit::FAILED })
 }
 

@@ -7,10 +7,10 @@ use cis_host::protocol::{Role, ToHost};
 use cis_local::is_stopped;
 use rustix::process::{Signal, pidfd_send_signal};
 
-use super::probe::{self, Silent};
 use super::serve::host_command;
 use crate::context::Context;
 use crate::error::CliError;
+use crate::lock_holders::{self, UnresponsiveNode};
 use crate::{output, wait};
 
 /// After SIGTERM a node ends by itself within 10 s, also where it hangs.
@@ -23,13 +23,13 @@ const TOLD_TIME_MAX: Duration = Duration::from_secs(3);
 const HOST_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Ends it by SIGTERM, and by SIGKILL where that does not help; with it its sessions, where that was asked for.
-pub(super) fn end(context: &Context, silent: &Silent, kill_sessions: bool) -> Result<(), CliError> {
-    let (Some(pid), Some(process)) = (silent.pid, &silent.process) else {
+pub(super) fn end(context: &Context, node: &UnresponsiveNode, kill_sessions: bool) -> Result<(), CliError> {
+    let (Some(pid), Some(process)) = (node.pid, &node.process) else {
         return Err(CliError::unavailable("the node does not answer, and its process cannot be found")
             .hint("it may have ended in this moment: try again"));
     };
     let pid = pid.as_raw_nonzero();
-    let what = if silent.answers { "cannot answer" } else { "does not answer" };
+    let what = if node.answers { "cannot answer" } else { "does not answer" };
     let goes_on = if kill_sessions { "" } else { " Its sessions go on." };
     output::note(&format!("The node (pid {pid}) {what}: it gets SIGTERM.{goes_on}\n"));
     for (signal, patience) in [(Signal::TERM, TERM_TIME_MAX), (Signal::KILL, KILL_TIME_MAX)] {
@@ -77,7 +77,7 @@ fn ask_host(context: &Context, kill_sessions: bool) -> Result<(), HostClientErro
 /// Ends the processes of sessions whose session host was killed, if it was: the next host does so before it serves anybody.
 /// Returns whether it was.
 pub(super) fn end_leftovers(context: &Context) -> Result<bool, CliError> {
-    if !probe::was_host_killed(&context.home) {
+    if !lock_holders::was_host_killed(&context.home) {
         return Ok(false);
     }
     spawn_host(&host_command(&context.home), HOST_TIME_MAX).map_err(|error| {
@@ -93,7 +93,7 @@ pub(super) fn end_leftovers(context: &Context) -> Result<bool, CliError> {
 pub(super) fn end_host(context: &Context) -> Result<bool, CliError> {
     let looked_until = Instant::now() + TOLD_TIME_MAX;
     let (pid, process) = loop {
-        match probe::host(&context.home)? {
+        match lock_holders::host(&context.home)? {
             None => return Ok(false),
             // A host that starts or ends in this moment has the lock, but no process by its name yet or any more.
             Some((_, None)) if Instant::now() < looked_until => std::thread::sleep(Duration::from_millis(20)),

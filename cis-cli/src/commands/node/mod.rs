@@ -14,7 +14,6 @@ use clap::Subcommand;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 
-pub(crate) use probe::untrusted;
 pub(crate) use start::ensure_observer;
 pub(crate) use status::view;
 

@@ -1,17 +1,13 @@
 //! Whether a node runs and answers. One that hangs must not make us hang.
 
-use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::time::Duration;
 
 use cis_client::ClientError;
 use cis_core::api::{NodeView, Problem, ProblemKind};
-use cis_local::{ConnectError, Lock, LockFile, is_held, look};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::context::Context;
-use crate::error::{CliError, readable, remedy};
-use crate::home::Home;
+use crate::error::CliError;
+use crate::lock_holders::{UnresponsiveNode, unresponsive_node, untrusted};
 
 /// A node that works answers within this time, also when it is busy.
 const ANSWER_TIME_MAX: Duration = Duration::from_millis(4500);
@@ -23,20 +19,7 @@ pub(crate) enum Probe {
     /// None runs.
     Absent,
     /// A node runs, but does not answer.
-    Silent(Silent),
-}
-
-/// A running node that does not answer: it hangs, or its socket cannot be used.
-pub(crate) struct Silent {
-    /// Its process; none where even that cannot be found out.
-    pub(crate) pid: Option<Pid>,
-    pub(crate) process: Option<OwnedFd>,
-    /// Whether it answers that it cannot do anything.
-    pub(super) answers: bool,
-    /// What is wrong with it or its socket; none if it does not answer in time.
-    why: Option<String>,
-    /// What makes the socket usable again.
-    remedy: Option<String>,
+    Unresponsive(UnresponsiveNode),
 }
 
 /// Asks the node.
@@ -54,103 +37,29 @@ pub(crate) async fn probe(context: &Context) -> Result<Probe, CliError> {
         Ok(Err(ClientError::NotRunning { .. })) => Ok(Probe::Absent),
         Ok(Err(ClientError::NotListening { socket, .. })) => {
             let why = format!("nothing listens at {}", socket.display());
-            Ok(Probe::Silent(Silent { why: Some(why), ..silent(&context.home) }))
+            Ok(Probe::Unresponsive(UnresponsiveNode { why: Some(why), ..unresponsive_node(&context.home) }))
         }
         // Such as a node whose store is damaged.
         Ok(Err(ClientError::Problem(problem))) if !context.is_remote() && is_failure(&problem) => {
-            Ok(Probe::Silent(Silent {
+            Ok(Probe::Unresponsive(UnresponsiveNode {
                 answers: true,
                 why: Some(format!("cannot answer: {}", problem.detail)),
-                ..silent(&context.home)
+                ..unresponsive_node(&context.home)
             }))
         }
         Ok(Err(ClientError::Untrusted(error))) => match untrusted(&context.home, &error) {
-            Some(silent) => Ok(Probe::Silent(silent)),
+            Some(node) => Ok(Probe::Unresponsive(node)),
             None => Err(ClientError::Untrusted(error).into()),
         },
         Ok(Err(error)) => Err(error.into()),
         Err(_) if context.is_remote() => {
             Err(CliError::unavailable(format!("the node at {} does not answer within 5 s", client.place())))
         }
-        Err(_) => Ok(Probe::Silent(silent(&context.home))),
+        Err(_) => Ok(Probe::Unresponsive(unresponsive_node(&context.home))),
     }
 }
 
 /// Whether the node failed, and did not refuse a request.
 pub(super) fn is_failure(problem: &Problem) -> bool {
     matches!(problem.kind, ProblemKind::Internal | ProblemKind::Unavailable)
-}
-
-/// Returns the process that holds the node's lock, according to the lock file.
-pub(super) fn silent(home: &Home) -> Silent {
-    let (pid, process) = holder(&home.node_lock(), b"serve");
-    Silent { pid, process, answers: false, why: None, remedy: None }
-}
-
-/// Whether no process holds the node's lock.
-pub(super) fn is_absent(home: &Home) -> bool {
-    matches!(look(&home.node_lock()), Ok(Lock::Free))
-}
-
-/// Returns the running node of the home if its socket cannot be used for this reason; none if no node runs.
-pub(crate) fn untrusted(home: &Home, error: &ConnectError) -> Option<Silent> {
-    let silent = silent(home);
-    silent.pid?;
-    Some(Silent { why: Some(error.to_string()), remedy: Some(remedy(error)), ..silent })
-}
-
-/// A process that holds a lock: its pid and the process, if they can be found.
-type HolderProcess = (Option<Pid>, Option<OwnedFd>);
-
-/// Returns the session host of the home, if its lock is held.
-pub(super) fn host(home: &Home) -> Result<Option<HolderProcess>, CliError> {
-    let lock = home.host_lock();
-    let held = is_held(&lock).map_err(|source| {
-        let what =
-            format!("cannot read {}, which says whether a session host runs: {source}", lock.display());
-        CliError::unavailable(what).hint(readable(&lock))
-    })?;
-    Ok(held.then(|| holder(&lock, b"session-host")))
-}
-
-/// Whether the session host of the home was killed, and no other one has run since. Processes of its sessions may be left.
-pub(super) fn was_host_killed(home: &Home) -> bool {
-    let lock = home.host_lock();
-    let free = if lock.exists() { LockFile::take(&lock).ok().flatten() } else { None };
-    free.is_some_and(|mut lock| lock.was_left().unwrap_or(true))
-}
-
-/// Returns the pid that the holder of a lock wrote, and the process if it has this word among its arguments. No other
-/// process is ever ended, even if a lock file names it.
-fn holder(lock: &Path, word: &[u8]) -> (Option<Pid>, Option<OwnedFd>) {
-    let named = || match look(lock) {
-        Ok(Lock::Held(holder)) => Pid::from_raw(i32::try_from(holder?.pid).ok()?),
-        Ok(Lock::Free) | Err(_) => None,
-    };
-    let pid = named();
-    let process = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-    // Read twice, because the process may have ended meanwhile and another process may have its pid.
-    let process = process.filter(|_| named() == pid && pid.is_some_and(|pid| has_argument(pid, word)));
-    (pid, process)
-}
-
-fn has_argument(pid: Pid, word: &[u8]) -> bool {
-    let command = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
-    command.split(|byte| *byte == 0).any(|one| one == word)
-}
-
-impl Silent {
-    /// In words, with what helps.
-    pub(crate) fn problem(&self, home: &Home) -> CliError {
-        let who = self.pid.map(|pid| format!(" (pid {})", pid.as_raw_nonzero())).unwrap_or_default();
-        let what = match &self.why {
-            Some(why) => format!("the node{who} runs, but {why}"),
-            None => format!("the node{who} does not answer within 5 s"),
-        };
-        let log = home.node_log();
-        CliError::unavailable(what).hint(match &self.remedy {
-            Some(remedy) => remedy.clone(),
-            None => format!("`cis node stop` ends it, and its sessions go on; its log is {}", log.display()),
-        })
-    }
 }

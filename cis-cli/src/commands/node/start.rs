@@ -72,7 +72,7 @@ fn running(context: &Context) -> Result<Option<NodeView>, CliError> {
     match context.block_on(probe(context))? {
         Probe::Running(node) => Ok(Some(*node)),
         Probe::Absent => Ok(None),
-        Probe::Silent(silent) => Err(silent.problem(&context.home)),
+        Probe::Unresponsive(node) => Err(node.problem(&context.home)),
     }
 }
 
@@ -116,7 +116,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let overrides = args.overrides(context);
     match running(context)? {
         Some(node) if node.stays && args.detach && args.room.is_empty() => {
-            output::show(context, &node, |node| human::node(node, now_ms()))?;
+            output::show(context.json, &node, |node| human::node(node, now_ms()))?;
             return Ok(Exit::OK);
         }
         Some(node) if node.stays => {

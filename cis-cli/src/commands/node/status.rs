@@ -18,7 +18,7 @@ pub(crate) struct Args {}
 
 pub(super) fn run(context: &Context) -> Result<Exit, CliError> {
     let node = context.block_on(view(context))?;
-    output::show(context, &node, |node| human::node(node, now_ms()))?;
+    output::show(context.json, &node, |node| human::node(node, now_ms()))?;
     Ok(Exit::OK)
 }
 
@@ -26,7 +26,7 @@ pub(super) fn run(context: &Context) -> Result<Exit, CliError> {
 pub(crate) async fn view(context: &Context) -> Result<NodeView, CliError> {
     match probe(context).await? {
         Probe::Running(node) => Ok(*node),
-        Probe::Silent(silent) => Err(silent.problem(&context.home)),
+        Probe::Unresponsive(node) => Err(node.problem(&context.home)),
         Probe::Absent => Ok(NodeView {
             running: false,
             pid: None,

@@ -12,6 +12,7 @@ use super::force;
 use super::probe::{self, Probe, probe};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
+use crate::lock_holders::{self, unresponsive_node};
 use crate::output::clean::clean_lines;
 use crate::{node_start, output, wait};
 
@@ -39,15 +40,15 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     }
     let mut found = match context.block_on(probe(context)) {
         // The socket cannot be used, but nothing is there to be stopped but a host.
-        Err(_) if probe::is_absent(&context.home) && !context.in_session() => Probe::Absent,
+        Err(_) if lock_holders::is_absent(&context.home) && !context.in_session() => Probe::Absent,
         found => found?,
     };
-    if let (Probe::Silent(silent), true) = (&found, context.in_session()) {
+    if let (Probe::Unresponsive(node), true) = (&found, context.in_session()) {
         // A process of a session has no right to end it.
-        return Err(silent.problem(&context.home));
+        return Err(node.problem(&context.home));
     }
     let is_absent = matches!(found, Probe::Absent) && !context.in_session();
-    let host_runs = is_absent && probe::host(&context.home)?.is_some();
+    let host_runs = is_absent && lock_holders::host(&context.home)?.is_some();
     if host_runs && !args.kill_sessions {
         // The session host restarts a node that was killed. A node that starts in this moment ends, because the home is taken: the
         // host serves one connection at a time.
@@ -75,8 +76,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
             context.block_on(stop_and_wait(context, &node, &how))?;
             true
         }
-        Probe::Silent(silent) => {
-            force::end(context, &silent, how.kill_sessions)?;
+        Probe::Unresponsive(node) => {
+            force::end(context, &node, how.kill_sessions)?;
             true
         }
         Probe::Absent => false,
@@ -84,7 +85,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let host_stopped = ends_sessions && force::end_host(context)?;
     let leftovers_ended = ends_sessions && !host_stopped && force::end_leftovers(context)?;
     let answer = serde_json::json!({ "running": false, "stopped": stopped });
-    output::show(context, &answer, |_| {
+    output::show(context.json, &answer, |_| {
         let node = if stopped { "The node has stopped." } else { "No node was running." };
         let host = match (stopped, host_stopped, leftovers_ended) {
             (_, _, true) => " What a killed session host left has ended.",
@@ -101,7 +102,7 @@ fn from_afar(context: &Context, how: &StopNode) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async { Ok(client.stop_node(how).await?) })?;
     let answer = serde_json::json!({ "running": false, "stopped": true });
-    output::show(context, &answer, |_| format!("The node at {} stops.\n", client.place()))?;
+    output::show(context.json, &answer, |_| format!("The node at {} stops.\n", client.place()))?;
     Ok(Exit::OK)
 }
 
@@ -122,10 +123,10 @@ pub(super) async fn stop_and_wait(
         Ok(()) | Err(ClientError::Io { .. }) => {}
         // It answered a moment ago, and hangs now, or fails.
         Err(ClientError::Timeout { .. }) => {
-            return force::end(context, &probe::silent(&context.home), how.kill_sessions);
+            return force::end(context, &unresponsive_node(&context.home), how.kill_sessions);
         }
         Err(ClientError::Problem(problem)) if probe::is_failure(&problem) => {
-            return force::end(context, &probe::silent(&context.home), how.kill_sessions);
+            return force::end(context, &unresponsive_node(&context.home), how.kill_sessions);
         }
         Err(error) => return Err(error.into()),
     }

@@ -83,7 +83,7 @@ pub(super) fn run(context: &Context, args: Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
         let session = client.create_session(&request).await?;
-        output::show(context, &session, |session| format!("{}\n", session.id))?;
+        output::show(context.json, &session, |session| format!("{}\n", session.id))?;
         Ok(Exit::OK)
     })
 }

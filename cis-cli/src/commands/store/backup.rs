@@ -56,7 +56,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         "bytes": report.bytes,
         "missing": report.missing,
     });
-    output::show(context, &answer, |_| {
+    output::show(context.json, &answer, |_| {
         let name = args.file.display().to_string();
         let size = text::bytes(report.bytes);
         format!("{}: {} files, {size}\n", clean(&name), report.files)

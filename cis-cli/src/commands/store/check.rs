@@ -49,7 +49,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         "node_can_start": !matches!(&report.verdict, Verdict::Damaged { node: Err(_), .. }),
         "rebuild_loses": losses(&report.verdict),
     });
-    output::show(context, &answer, |_| {
+    output::show(context.json, &answer, |_| {
         let mut text = String::new();
         for finding in &report.findings {
             let _ = writeln!(text, "- {}", clean_lines(finding));

@@ -41,7 +41,7 @@ pub(super) fn run(context: &Context, _args: &Args) -> Result<Exit, CliError> {
         "hidden_runs": report.hidden.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "kept": report.kept.display().to_string(),
     });
-    output::show(context, &answer, |_| human(&report))?;
+    output::show(context.json, &answer, |_| human(&report))?;
     Ok(Exit::OK)
 }
 

@@ -58,7 +58,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         "made_ms": report.made_ms,
         "kept": kept,
     });
-    output::show(context, &answer, |_| {
+    output::show(context.json, &answer, |_| {
         let mut text = format!("{}: {} files, {}\n", clean(&home), report.files, text::bytes(report.bytes));
         if let Some(kept) = &kept {
             text += format!("What was there before is {}\n", clean(kept)).as_str();

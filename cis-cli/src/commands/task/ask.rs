@@ -81,7 +81,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
             }
         };
         if args.no_wait {
-            output::show(context, &asked, |asked| format!("{}\n", asked.id))?;
+            output::show(context.json, &asked, |asked| format!("{}\n", asked.id))?;
             return Ok(Exit::OK);
         }
         let stays = args.wait_for.is_some();
@@ -89,7 +89,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
             Answered::Yes(view) => view,
             Answered::Left(exit) => return Ok(exit),
         };
-        output::show(context, &view, |view| {
+        output::show(context.json, &view, |view| {
             let text = view.answer.as_ref().map(|answer| answer.text.as_str()).unwrap_or_default();
             format!("{}\n", clean(text))
         })?;

@@ -65,7 +65,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
                 output::note("The node does not listen over TCP: `listen` of [api] in its configuration.\n");
             }
         }
-        output::show(context, &made, |made| format!("{}\n", made.token))?;
+        output::show(context.json, &made, |made| format!("{}\n", made.token))?;
         Ok(Exit::OK)
     })
 }

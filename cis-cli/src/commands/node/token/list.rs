@@ -17,7 +17,7 @@ pub(super) fn run(context: &Context, _args: &Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
         let tokens = client.tokens().await?;
-        output::show(context, &tokens, |tokens| human::tokens(&tokens.items, now_ms()))?;
+        output::show(context.json, &tokens, |tokens| human::tokens(&tokens.items, now_ms()))?;
         Ok(Exit::OK)
     })
 }

@@ -26,7 +26,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
         let revoked = client.revoke_token(&args.token).await?;
-        output::show(context, &revoked, |revoked| format!("The token {} is void.\n", revoked.name))?;
+        output::show(context.json, &revoked, |revoked| format!("The token {} is void.\n", revoked.name))?;
         Ok(Exit::OK)
     })
 }

@@ -1,0 +1,97 @@
+//! The processes that hold the locks of a home: a node that does not answer, and the session host.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use cis_local::{ConnectError, Lock, LockFile, is_held, look};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::error::{CliError, readable, remedy};
+use crate::home::Home;
+
+/// A running node that does not answer: it hangs, or its socket cannot be used.
+pub(crate) struct UnresponsiveNode {
+    /// Its process; none where even that cannot be found out.
+    pub(crate) pid: Option<Pid>,
+    pub(crate) process: Option<OwnedFd>,
+    /// Whether it answers that it cannot do anything.
+    pub(crate) answers: bool,
+    /// What is wrong with it or its socket; none if it does not answer in time.
+    pub(crate) why: Option<String>,
+    /// What makes the socket usable again.
+    pub(crate) remedy: Option<String>,
+}
+
+/// Returns the process that holds the node's lock, according to the lock file.
+pub(crate) fn unresponsive_node(home: &Home) -> UnresponsiveNode {
+    let (pid, process) = holder(&home.node_lock(), b"serve");
+    UnresponsiveNode { pid, process, answers: false, why: None, remedy: None }
+}
+
+/// Whether no process holds the node's lock.
+pub(crate) fn is_absent(home: &Home) -> bool {
+    matches!(look(&home.node_lock()), Ok(Lock::Free))
+}
+
+/// Returns the running node of the home if its socket cannot be used for this reason; none if no node runs.
+pub(crate) fn untrusted(home: &Home, error: &ConnectError) -> Option<UnresponsiveNode> {
+    let node = unresponsive_node(home);
+    node.pid?;
+    Some(UnresponsiveNode { why: Some(error.to_string()), remedy: Some(remedy(error)), ..node })
+}
+
+/// A process that holds a lock: its pid and the process, if they can be found.
+type HolderProcess = (Option<Pid>, Option<OwnedFd>);
+
+/// Returns the session host of the home, if its lock is held.
+pub(crate) fn host(home: &Home) -> Result<Option<HolderProcess>, CliError> {
+    let lock = home.host_lock();
+    let held = is_held(&lock).map_err(|source| {
+        let what =
+            format!("cannot read {}, which says whether a session host runs: {source}", lock.display());
+        CliError::unavailable(what).hint(readable(&lock))
+    })?;
+    Ok(held.then(|| holder(&lock, b"session-host")))
+}
+
+/// Whether the session host of the home was killed, and no other one has run since. Processes of its sessions may be left.
+pub(crate) fn was_host_killed(home: &Home) -> bool {
+    let lock = home.host_lock();
+    let free = if lock.exists() { LockFile::take(&lock).ok().flatten() } else { None };
+    free.is_some_and(|mut lock| lock.was_left().unwrap_or(true))
+}
+
+/// Returns the pid that the holder of a lock wrote, and the process if it has this word among its arguments. No other
+/// process is ever ended, even if a lock file names it.
+fn holder(lock: &Path, word: &[u8]) -> (Option<Pid>, Option<OwnedFd>) {
+    let named = || match look(lock) {
+        Ok(Lock::Held(holder)) => Pid::from_raw(i32::try_from(holder?.pid).ok()?),
+        Ok(Lock::Free) | Err(_) => None,
+    };
+    let pid = named();
+    let process = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    // Read twice, because the process may have ended meanwhile and another process may have its pid.
+    let process = process.filter(|_| named() == pid && pid.is_some_and(|pid| has_argument(pid, word)));
+    (pid, process)
+}
+
+fn has_argument(pid: Pid, word: &[u8]) -> bool {
+    let command = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
+    command.split(|byte| *byte == 0).any(|one| one == word)
+}
+
+impl UnresponsiveNode {
+    /// In words, with what helps.
+    pub(crate) fn problem(&self, home: &Home) -> CliError {
+        let who = self.pid.map(|pid| format!(" (pid {})", pid.as_raw_nonzero())).unwrap_or_default();
+        let what = match &self.why {
+            Some(why) => format!("the node{who} runs, but {why}"),
+            None => format!("the node{who} does not answer within 5 s"),
+        };
+        let log = home.node_log();
+        CliError::unavailable(what).hint(match &self.remedy {
+            Some(remedy) => remedy.clone(),
+            None => format!("`cis node stop` ends it, and its sessions go on; its log is {}", log.display()),
+        })
+    }
+}
