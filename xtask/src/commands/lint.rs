@@ -1,4 +1,4 @@
-//! `lint`: form, clippy, and the walls between crates and modules.
+//! `lint`: format, clippy, and the dependencies between crates and modules.
 
 use super::modules;
 use crate::Outcome;

@@ -1,7 +1,8 @@
-//! Who imports whom (ARCHITECTURE.md): crates by their manifests, modules by the paths in their sources.
+//! Checks the dependencies that ARCHITECTURE.md allows: those between crates by their manifests, those between modules by the
+//! paths in their sources.
 //!
-//! A crate of ours depends on those of its row alone. Modules that lie in one folder do not import each other in a circle: what
-//! two of them share lies below both. Children and the module that holds them are one thing here.
+//! A crate of the workspace depends only on the crates of its row. Sibling modules, which are in one folder, have no dependency
+//! cycle: what two of them share is below both. A module and its children count as one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -9,7 +10,7 @@ use std::path::Path;
 use crate::Outcome;
 use crate::workspace::{files_below, root};
 
-/// Our crates, and those of ours that each may depend on.
+/// Crates of the workspace, each with the ones that it may depend on.
 const CRATES: &[(&str, &[&str])] = &[
     ("cis-core", &[]),
     ("cis-local", &["cis-core"]),
@@ -22,26 +23,30 @@ const CRATES: &[(&str, &[&str])] = &[
     ("cis-gui", &["cis-client", "cis-core", "cis-local"]),
 ];
 
-/// Folders that still hold a circle. A row goes when its circle does; none is added.
-const CIRCLES: &[&str] = &["cis-cli"];
+/// Folders that still have a dependency cycle. A row goes when its cycle does; none is added.
+const KNOWN_CYCLES: &[&str] = &[];
 
 /// A module by its names below the crate's root.
 type Module = Vec<String>;
 
-/// Who imports whom among the modules of one folder.
+/// For each module of a folder, the siblings that it imports.
 type Imports = BTreeMap<String, BTreeSet<String>>;
 
-/// Checks all of our crates.
+/// Checks all crates of the workspace.
 pub(crate) fn check() -> Outcome {
     let root = root();
-    let mut wrong = Vec::new();
+    let mut wrong: Vec<String> = members(&read(&root.join("Cargo.toml"))?)?
+        .into_iter()
+        .filter(|member| CRATES.iter().all(|(name, _)| name != member))
+        .map(|member| format!("{member}: missing in CRATES of xtask/src/commands/modules.rs"))
+        .collect();
     for (name, allowed) in CRATES {
         let manifest = read(&root.join(name).join("Cargo.toml"))?;
         wrong.extend(
             dependencies(&manifest)?
                 .into_iter()
-                .filter(|ours| !allowed.contains(&&**ours))
-                .map(|ours| format!("{name}/Cargo.toml: may not depend on {ours}")),
+                .filter(|other| !allowed.contains(&&**other))
+                .map(|other| format!("{name}/Cargo.toml: must not depend on {other}")),
         );
         let source = root.join(name).join("src");
         let mut modules = BTreeMap::new();
@@ -53,12 +58,14 @@ pub(crate) fn check() -> Outcome {
         }
         for (folder, imports) in folders(&modules) {
             let place = [&[(*name).to_owned()], &*folder].concat().join("/");
-            let found = circle(&imports);
-            match (found.is_empty(), CIRCLES.contains(&&*place)) {
+            let found = cycle(&imports);
+            match (found.is_empty(), KNOWN_CYCLES.contains(&&*place)) {
                 (true, true) => {
-                    wrong.push(format!("{place}: has no circle any more; remove it from CIRCLES"))
+                    wrong.push(format!("{place}: no dependency cycle is left; remove it from KNOWN_CYCLES"))
                 }
-                (false, false) => wrong.push(format!("{place}: imported in a circle: {}", found.join(", "))),
+                (false, false) => {
+                    wrong.push(format!("{place}: dependency cycle between the modules {}", found.join(", ")))
+                }
                 (true, false) | (false, true) => {}
             }
         }
@@ -66,7 +73,7 @@ pub(crate) fn check() -> Outcome {
     if wrong.is_empty() {
         Ok(())
     } else {
-        Err(format!("walls are crossed (ARCHITECTURE.md)\n  {}", wrong.join("\n  ")))
+        Err(format!("dependencies that ARCHITECTURE.md does not allow:\n  {}", wrong.join("\n  ")))
     }
 }
 
@@ -74,16 +81,35 @@ fn read(path: &Path) -> Outcome<String> {
     std::fs::read_to_string(path).map_err(|e| format!("cannot read {}: {e}", path.display()))
 }
 
-/// Our crates among the dependencies of a manifest, those of its tests left out.
+fn parsed(manifest: &str) -> Outcome<toml::Table> {
+    manifest.parse().map_err(|e| format!("cannot parse a manifest: {e}"))
+}
+
+/// The members of the workspace, except for this crate of development tools.
+fn members(manifest: &str) -> Outcome<Vec<String>> {
+    let manifest = parsed(manifest)?;
+    let members = manifest.get("workspace").and_then(|workspace| workspace.get("members"));
+    let members = members.and_then(toml::Value::as_array).ok_or("the workspace has no members")?;
+    let names = members.iter().filter_map(toml::Value::as_str);
+    Ok(names.filter(|name| *name != "xtask").map(str::to_owned).collect())
+}
+
+/// The crates of the workspace that a manifest depends on, also on some targets only or to be built, but not those that only
+/// its tests need.
 fn dependencies(manifest: &str) -> Outcome<Vec<String>> {
-    let manifest: toml::Table = manifest.parse().map_err(|e| format!("a manifest cannot be read: {e}"))?;
-    let found = manifest.get("dependencies").and_then(toml::Value::as_table);
-    Ok(found
-        .into_iter()
-        .flat_map(toml::Table::keys)
-        .filter(|name| name.starts_with("cis-"))
-        .cloned()
-        .collect())
+    let manifest = parsed(manifest)?;
+    let targets = manifest.get("target").and_then(toml::Value::as_table);
+    let targets = targets.into_iter().flat_map(toml::Table::values).filter_map(toml::Value::as_table);
+    let tables = std::iter::once(&manifest)
+        .chain(targets)
+        .flat_map(|table| ["dependencies", "build-dependencies"].map(|kind| table.get(kind)))
+        .flatten()
+        .filter_map(toml::Value::as_table);
+    // A dependency can have another name than its crate.
+    let crate_of = |(name, how): (&String, &toml::Value)| {
+        how.get("package").and_then(toml::Value::as_str).unwrap_or(name).to_owned()
+    };
+    Ok(tables.flat_map(toml::Table::iter).map(crate_of).filter(|name| name.starts_with("cis-")).collect())
 }
 
 /// The module of a file, given relative to the crate's sources.
@@ -137,8 +163,8 @@ fn target(modules: &BTreeMap<Module, String>, module: &[String], path: &[String]
     modules.contains_key(&at).then_some(at)
 }
 
-/// The modules of the first circle that there is, sorted; empty: there is none.
-fn circle(imports: &Imports) -> Vec<&str> {
+/// Returns the modules of the first dependency cycle, sorted, or nothing if there is none.
+fn cycle(imports: &Imports) -> Vec<&str> {
     let reached: BTreeMap<&str, BTreeSet<&str>> =
         imports.keys().map(|from| (&**from, reachable(imports, from))).collect();
     let Some(first) = reached.iter().find(|(from, to)| to.contains(**from)).map(|(from, _)| *from) else {
@@ -167,8 +193,10 @@ fn paths(text: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for (at, token) in tokens.iter().enumerate() {
         let begins = matches!(*token, "crate" | "self" | "super") && tokens.get(at + 1) == Some(&"::");
-        let is_first = at == 0 || !matches!(tokens[at - 1], "::" | "in" | "$");
-        if begins && is_first {
+        let before = &tokens[..at];
+        // `pub(in crate::a)` imports nothing, `for x in crate::a` does.
+        let is_part = matches!(before, [.., "::" | "$"] | [.., "(", "in"]);
+        if begins && !is_part {
             tree(&tokens, at, &[], &mut found);
         }
     }
@@ -270,7 +298,7 @@ fn literal(text: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{BTreeMap, circle, folders, module_of, paths, tokens};
+    use super::{BTreeMap, cycle, dependencies, folders, members, module_of, paths, tokens};
 
     fn imported(text: &str) -> Vec<String> {
         paths(text).into_iter().map(|path| path.join("::")).collect()
@@ -286,19 +314,30 @@ mod tests {
             imported("use super::super::x as y; // crate::no\n\"crate::no\"; 'c'"),
             ["super::super::x"]
         );
+        assert_eq!(imported("for x in crate::a::all() {}"), ["crate::a::all"]);
         assert_eq!(imported("#[cfg(test)]\nmod tests { use crate::no; }"), Vec::<String>::new());
         assert_eq!(tokens(r##"r#"a"b"# b"c\"d" '\'' 'e' f::g"##), ["f", "::", "g"]);
     }
 
     #[test]
-    fn a_circle_of_modules_is_found_where_both_lie() {
+    fn dependencies_are_read_from_every_table_but_that_of_tests() {
+        let manifest = "[dependencies]\ncis-a.workspace = true\nserde = \"1\"\nx = { package = \"cis-b\", path = \"b\" }\n\
+                        [build-dependencies]\ncis-c.workspace = true\n[dev-dependencies]\ncis-d.workspace = true\n\
+                        [target.'cfg(unix)'.dependencies]\ncis-e.workspace = true\n\
+                        [target.'cfg(unix)'.build-dependencies]\ncis-f.workspace = true\n";
+        assert_eq!(dependencies(manifest).unwrap(), ["cis-a", "cis-b", "cis-c", "cis-e", "cis-f"]);
+        assert_eq!(members("[workspace]\nmembers = [\"cis-a\", \"xtask\"]").unwrap(), ["cis-a"]);
+    }
+
+    #[test]
+    fn a_dependency_cycle_is_found_in_the_folder_of_its_modules() {
         let of = |files: &[(&str, &str)]| {
             let module = |(name, text): &(&str, &str)| (module_of(name.as_ref()), (*text).to_owned());
             let modules: BTreeMap<_, _> = files.iter().map(module).collect();
             let found = folders(&modules);
             found
                 .into_iter()
-                .map(|(folder, imports)| (folder.join("/"), circle(&imports).join(" ")))
+                .map(|(folder, imports)| (folder.join("/"), cycle(&imports).join(" ")))
                 .collect::<Vec<_>>()
         };
         let lib = ("lib.rs", "mod a;");
