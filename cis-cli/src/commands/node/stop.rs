@@ -47,9 +47,20 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         // A process of a session has no right to end it.
         return Err(node.problem(&context.home));
     }
-    let is_absent = matches!(found, Probe::Absent) && !context.in_session();
-    let host_runs = is_absent && lock_holders::host(&context.home)?.is_some();
-    if host_runs && !args.kill_sessions {
+    let host_alone = matches!(found, Probe::Absent)
+        && !context.in_session()
+        && lock_holders::host(&context.home)?.is_some();
+    if host_alone && args.kill_sessions {
+        // A node records how sessions end; without one they are ended as well.
+        match node_start::ensure(&context.home, &context.overrides, false) {
+            Ok(_) => found = context.block_on(probe(context))?,
+            Err(error) => {
+                let why = clean_lines(error.detail());
+                output::note(&format!("{why}\nThe session host ends the sessions without a node.\n"));
+                force::tell_host(context, true);
+            }
+        }
+    } else if host_alone {
         // The session host restarts a node that was killed. A node that starts in this moment ends, because the home is taken: the
         // host serves one connection at a time.
         let held = LockFile::take(&context.home.node_lock());
@@ -60,17 +71,6 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         found = context.block_on(probe(context))?;
     }
     let ends_sessions = args.kill_sessions && !context.in_session();
-    if ends_sessions && matches!(found, Probe::Absent) && host_runs {
-        // Sessions can be without a node. A node records how they end; without one they are ended as well.
-        match node_start::ensure(&context.home, &context.overrides, false) {
-            Ok(_) => found = context.block_on(probe(context))?,
-            Err(error) => {
-                let why = clean_lines(error.detail());
-                output::note(&format!("{why}\nThe session host ends the sessions without a node.\n"));
-                force::tell_host(context, true);
-            }
-        }
-    }
     let stopped = match found {
         Probe::Running(node) => {
             context.block_on(stop_and_wait(context, &node, &how))?;
