@@ -24,6 +24,9 @@ mod ws;
 mod fuzz;
 #[cfg(test)]
 mod tests;
+#[path = "../../cis-local/src/testing.rs"]
+mod testing;
+#[cfg(test)]
 
 pub use attach::{AttachFrame, AttachStream};
 pub use error::ClientError;

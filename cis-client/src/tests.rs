@@ -22,10 +22,7 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        let dir = tempfile::Builder::new()
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
-            .tempdir()
-            .unwrap();
+        let dir = crate::testing::private_directory();
         let path = dir.path().join("s");
         Self { _dir: dir, path }
     }

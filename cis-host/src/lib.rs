@@ -22,3 +22,6 @@ pub use os::{
 
 #[cfg(test)]
 mod fuzz;
+#[cfg(test)]
+#[path = "../../cis-local/src/testing.rs"]
+mod testing;

@@ -1,4 +1,4 @@
-//! What tests of several modules share.
+//! What tests of several modules share, also those of other crates.
 
 use tempfile::TempDir;
 

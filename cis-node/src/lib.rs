@@ -48,6 +48,7 @@ mod small_file;
 mod streams;
 mod submit;
 #[cfg(test)]
+#[path = "../../cis-local/src/testing.rs"]
 mod testing;
 mod tokens;
 pub mod upkeep;

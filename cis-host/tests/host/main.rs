@@ -16,3 +16,5 @@ mod sessions;
 mod streams;
 mod supervision;
 mod support;
+#[path = "../../../cis-local/src/testing.rs"]
+mod testing;

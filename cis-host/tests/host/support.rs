@@ -14,6 +14,8 @@ use cis_host::control::{HostClient, HostClientError, Received, spawn_host};
 use cis_host::protocol::{Exit, FromHost, Io, Known, Role, Start, StartFailure, ToHost};
 use tempfile::TempDir;
 
+use crate::testing::private_directory;
+
 /// Nothing in these tests takes longer, on a busy machine either.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -69,11 +71,6 @@ impl Drop for Disk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
-}
-
-fn private_directory() -> TempDir {
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-    tempfile::Builder::new().permissions(mode).tempdir().unwrap()
 }
 
 impl Host {

@@ -53,10 +53,7 @@ pub(super) struct Conn {
 
 impl Peer {
     pub(super) fn new() -> Self {
-        let dir = tempfile::Builder::new()
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
-            .tempdir()
-            .unwrap();
+        let dir = crate::testing::private_directory();
         let listener = UnixListener::bind(dir.path().join("host")).unwrap();
         Self { dir, listener }
     }

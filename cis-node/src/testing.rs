@@ -1,9 +1,0 @@
-//! What tests of several modules share.
-
-use tempfile::TempDir;
-
-/// Makes a directory that only its user can enter, as directories of sockets have to be.
-pub(crate) fn private_directory() -> TempDir {
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-    tempfile::Builder::new().permissions(mode).tempdir().unwrap()
-}
