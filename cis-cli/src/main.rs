@@ -9,7 +9,6 @@ mod dag_file;
 mod error;
 mod follow;
 mod home;
-mod input_id;
 mod keys;
 mod lock_holders;
 mod node_start;

@@ -12,6 +12,7 @@ mod error;
 mod events;
 mod http;
 mod identity;
+mod input_id;
 mod log;
 mod query;
 mod raw;
@@ -23,15 +24,16 @@ mod ws;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
-mod tests;
 #[path = "../../cis-local/src/testing.rs"]
 mod testing;
 #[cfg(test)]
+mod tests;
 
 pub use attach::{AttachFrame, AttachStream};
 pub use error::ClientError;
 pub use events::{EventFollower, EventFrame, EventRef, Followed};
 pub use http::{Client, Revive};
+pub use input_id::input_id;
 pub use log::LogStream;
 pub use raw::RawAnswer;
 pub use trust::{Fingerprint, ServerTrust};

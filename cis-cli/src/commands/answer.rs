@@ -2,15 +2,15 @@
 
 use std::io::{BufRead as _, IsTerminal as _};
 
-use cis_client::Client;
+use cis_client::{Client, input_id};
 use cis_core::api::{Answer, AnswerReceipt, AnswerWith, InboxItem};
 use cis_core::ids::TimestampMs;
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
+use crate::keys;
 use crate::output::clean::clean;
 use crate::output::{self, human};
-use crate::{input_id, keys};
 use cis_local::now_ms;
 
 /// Answers an item of the inbox
@@ -101,7 +101,7 @@ pub(crate) async fn give(
     reason: Option<String>,
     again: Option<TimestampMs>,
 ) -> Result<AnswerReceipt, CliError> {
-    let answer = Answer { with, reason, hash: Some(item.hash.clone()), again, input: input_id::new()? };
+    let answer = Answer { with, reason, hash: Some(item.hash.clone()), again, input: input_id()? };
     Ok(client.answer(&item.name(), &answer).await?)
 }
 

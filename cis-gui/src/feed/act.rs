@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cis_client::{Client, LogStream};
 use cis_core::api::{Answer, KillSession, Problem, ProblemKind, ReadLog, ReadTime, RetryRun};
 
-use super::{Shared, files, input_id, problem, save};
+use super::{Shared, files, problem, save};
 use crate::command::{Command, Slot, Verb};
 use crate::model::{Tone, Want};
 
@@ -25,7 +25,7 @@ pub(super) async fn act(client: Arc<Client>, shared: Arc<Shared>, command: Comma
                     reason,
                     hash,
                     again,
-                    input: match input_id() {
+                    input: match cis_client::input_id() {
                         Ok(input) => input,
                         Err(failed) => return shared.note(Tone::Bad, failed.detail, failed.hint),
                     },

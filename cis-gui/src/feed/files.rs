@@ -9,7 +9,7 @@ use cis_core::api::{CreateRun, Problem, ProblemKind, RunView, submitted_env};
 use cis_core::dag::MAX_FILE_BYTES;
 use cis_core::event::ExecutionMode;
 
-use super::{input_id, problem};
+use super::problem;
 use crate::draft::{Draft, Folder, NewRun};
 
 /// Of a folder so many names are shown.
@@ -79,7 +79,7 @@ pub(super) async fn submit(client: &Client, new: NewRun) -> Result<RunView, Prob
         start,
         no_cache,
         validate_only: false,
-        input: input_id()?,
+        input: cis_client::input_id()?,
     };
     client.create_run(&request).await.map_err(problem)
 }

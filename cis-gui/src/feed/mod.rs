@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use cis_client::{Client, ClientError};
 use cis_core::api::{ListSessions, Problem, ProblemKind, SessionView};
-use cis_core::ids::{InputId, RunId};
+use cis_core::ids::RunId;
 use cis_local::now_ms;
 use tokio::sync::Notify;
 
@@ -235,14 +235,6 @@ pub fn start(client: Client, shared: &Arc<Shared>) -> std::io::Result<Sender> {
         });
     })?;
     Ok(sender)
-}
-
-fn input_id() -> Result<InputId, Problem> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(|error| {
-        Problem::new(ProblemKind::Unavailable, format!("the system gives no random numbers: {error}"))
-    })?;
-    Ok(InputId::from_parts(now_ms().unsigned_abs(), u128::from_ne_bytes(random)))
 }
 
 /// Lists the live sessions, and the newest ended sessions without a run: no other view leads to these.

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::fs::File;
 use std::io::Read as _;
 
-use cis_client::Client;
+use cis_client::{Client, input_id};
 use cis_core::api::{CreateRun, RunView};
 
 use super::place::{Agent, Place};
@@ -13,7 +13,7 @@ use crate::context::{Context, current_dir, submitted_env, submitted_umask};
 use crate::dag_file::{self, DagFile};
 use crate::error::{CliError, Exit};
 use crate::follow::Volume;
-use crate::{follow, input_id, output};
+use crate::{follow, output};
 
 /// Creates a run of a DAG file and follows it to its end
 ///
@@ -173,7 +173,7 @@ pub(super) fn request(
         start,
         no_cache: how.cache.no_cache,
         validate_only: false,
-        input: input_id::new()?,
+        input: input_id()?,
     })
 }
 

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cis_client::input_id;
 use cis_core::api::{CreateSession, StartAgent};
 use cis_node::config::Timeouts;
 
 use crate::context::{Context, absolute, current_dir, submitted_env, submitted_umask};
 use crate::error::{CliError, Exit};
+use crate::output;
 use crate::term::raw;
-use crate::{input_id, output};
 
 /// Starts a command or an agent in a session of its own, and prints the session's id
 ///
@@ -78,7 +79,7 @@ pub(super) fn run(context: &Context, args: Args) -> Result<Exit, CliError> {
         size: (!args.no_tty).then(|| raw::size(rustix::stdio::stdout())),
         idle_ms: limit_ms(args.idle, timeouts.session_idle_ms),
         lifetime_ms: limit_ms(args.lifetime, timeouts.session_lifetime_ms),
-        input: input_id::new()?,
+        input: input_id()?,
     };
     let client = context.client()?;
     context.block_on(async {

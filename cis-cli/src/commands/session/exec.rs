@@ -4,7 +4,7 @@ mod echo;
 
 use std::time::Duration;
 
-use cis_client::{Client, LogStream};
+use cis_client::{Client, LogStream, input_id};
 use cis_core::api::{ReadLog, SendInput};
 use cis_node::config::Timeouts;
 use regex::Regex;
@@ -14,8 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use self::echo::{Echo, after_echo};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::output::clean::clean_lines;
-use crate::{input_id, output};
+use crate::output::{self, clean::clean_lines};
 
 /// An echo that is not complete after so much time, with nothing more coming, is taken for output.
 const ECHO_TIME_MAX: Duration = Duration::from_secs(1);
@@ -95,7 +94,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
 
 async fn exec(context: &Context, client: &Client, args: &Args, limit: Duration) -> Result<Exit, CliError> {
     let data = [args.text.as_bytes(), b"\r"].concat();
-    let receipt = client.send_input(&args.session, &SendInput { data, input: input_id::new()? }).await?;
+    let receipt = client.send_input(&args.session, &SendInput { data, input: input_id()? }).await?;
     let how = ReadLog { from: Some(receipt.output_offset), follow: true, plain: true, ..ReadLog::default() };
     let log = client.session_log(&args.session, &how).await?;
     let mut reader = Reader {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cis_client::Client;
+use cis_client::{Client, input_id};
 use cis_core::api::{Ask, AskView, ReadAsk};
 use cis_core::event::{AskType, Urgency};
 use cis_core::ids::InboxId;
@@ -12,9 +12,8 @@ use tokio::time::Instant;
 use super::{ask_type, urgency};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::output::clean::clean;
+use crate::output::{self, clean::clean};
 use crate::signals::Leaving;
-use crate::{input_id, output};
 
 /// A node that has been away for so long does not come back by itself.
 const AWAY_MAX: Duration = Duration::from_secs(30);
@@ -75,7 +74,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
                     urgency: args.urgency,
                     thread: args.thread.clone().map(InboxId),
                     waits: !args.no_wait,
-                    input: input_id::new()?,
+                    input: input_id()?,
                 };
                 client.ask(&ask).await?
             }

@@ -2,11 +2,12 @@
 
 use std::io::Read as _;
 
+use cis_client::input_id;
 use cis_core::api::HandIn;
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::{input_id, output};
+use crate::output;
 
 /// Longer results are refused anyway.
 const TEXT_BYTES_MAX: u64 = 1 << 20;
@@ -42,7 +43,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     };
     let client = context.client()?;
     context.block_on(async {
-        client.hand_in(&HandIn { text, input: input_id::new()? }).await?;
+        client.hand_in(&HandIn { text, input: input_id()? }).await?;
         if context.json {
             output::json_line(&serde_json::json!({ "handed_in": true }))?;
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cis_client::input_id;
 use cis_core::api::Ask;
 use cis_core::event::{AskType, Urgency};
 use cis_core::ids::InboxId;
@@ -10,8 +11,7 @@ use super::ask::{Answered, answer};
 use super::urgency;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::output::clean::clean;
-use crate::{input_id, output};
+use crate::output::{self, clean::clean};
 
 /// Asks whether something may be done: exit code 0 if it may, 1 if not
 ///
@@ -72,7 +72,7 @@ fn decide(context: &Context, how: &How, ask_type: AskType, yes: &str, no: &str) 
         urgency: how.urgency,
         thread: how.thread.clone().map(InboxId),
         waits: true,
-        input: input_id::new()?,
+        input: input_id()?,
     };
     let client = context.client()?;
     context.block_on(async {

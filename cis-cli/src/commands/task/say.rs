@@ -1,5 +1,6 @@
 //! `cis task notify`, `progress`, `respond`: telling people something without waiting.
 
+use cis_client::input_id;
 use cis_core::api::Say;
 use cis_core::event::{SaidKind, Urgency};
 use cis_core::ids::InboxId;
@@ -7,7 +8,7 @@ use cis_core::ids::InboxId;
 use super::{urgency, word};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::{input_id, output};
+use crate::output;
 
 /// Tells people something
 ///
@@ -81,7 +82,7 @@ fn say(
     thread: Option<&str>,
 ) -> Result<Exit, CliError> {
     let thread = thread.map(|thread| InboxId(thread.to_owned()));
-    let say = Say { kind, text: text.to_owned(), urgency, percent, thread, input: input_id::new()? };
+    let say = Say { kind, text: text.to_owned(), urgency, percent, thread, input: input_id()? };
     let client = context.client()?;
     context.block_on(async {
         client.say(&say).await?;

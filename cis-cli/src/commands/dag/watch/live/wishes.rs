@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cis_client::input_id;
 use cis_core::api::{Answer, AnswerWith, Decide, RetryRun};
 use tokio::sync::mpsc::Receiver;
 
@@ -12,7 +13,6 @@ use super::super::ui::form::Given;
 use super::super::ui::press::Wish;
 use super::{ERRANDS_MAX, Left, View};
 use crate::error::CliError;
-use crate::input_id;
 use crate::progress::model::Index;
 use crate::term::attach::{self, How};
 use crate::term::detach::Detach;
@@ -84,7 +84,7 @@ impl View<'_> {
             Given::Words(text) => AnswerWith::Text { text },
             Given::Decision { .. } => return,
         };
-        let (Some(item), Ok(input)) = (asked.item, input_id::new()) else { return };
+        let (Some(item), Ok(input)) = (asked.item, input_id()) else { return };
         let hash = Some(asked.hash).filter(|hash| !hash.is_empty());
         let answer = Answer { with, reason: None, hash, again: None, input };
         let errand = self.line.act(format!("{name} is answered."), async move {
