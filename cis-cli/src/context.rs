@@ -14,7 +14,7 @@ use clap::Args;
 use crate::error::CliError;
 use crate::home::{self, Home};
 use crate::remote::{Elsewhere, Remote};
-use crate::{node_start, settings};
+use crate::{lock_holders, node_start, settings};
 
 /// How long a command inside of a session waits for its node to be back.
 const SESSION_PATIENCE: Duration = Duration::from_secs(30);
@@ -135,6 +135,36 @@ impl Context {
         let client = self.client_of_running()?;
         let (home, overrides) = (self.home.clone(), self.overrides.clone());
         Ok(client.with_revive(Arc::new(move || node_start::ensure(&home, &overrides, false).is_ok())))
+    }
+
+    /// The client of a command that follows, after its first call: it restarts a node that died, but not one that was stopped.
+    pub(crate) fn follower(&self, client: Client) -> Client {
+        if !self.may_start_node() {
+            return client;
+        }
+        let (home, overrides) = (self.home.clone(), self.overrides.clone());
+        client.with_revive(Arc::new(move || {
+            !lock_holders::was_node_stopped(&home) && node_start::ensure(&home, &overrides, false).is_ok()
+        }))
+    }
+
+    /// The error of a command whose connection ended, which says so if the node was stopped. `again` is the command that goes on.
+    pub(crate) fn lost(&self, error: ClientError, again: &str) -> CliError {
+        if error.is_disconnected() && !self.is_remote() && lock_holders::was_node_stopped(&self.home) {
+            return self.node_stopped("the node was stopped", again);
+        }
+        error.into()
+    }
+
+    /// The error of a command that cannot go on because the node was stopped.
+    pub(crate) fn node_stopped(&self, detail: &str, again: &str) -> CliError {
+        let place = match (self.is_remote(), self.in_session()) {
+            (true, _) => " on its machine",
+            (false, true) => " outside of this session",
+            (false, false) => "",
+        };
+        CliError::unavailable(detail)
+            .hint(format!("start it{place} with `cis node start --detach`, then run `{again}`"))
     }
 
     /// A client of a node that is known to run, or may be away.

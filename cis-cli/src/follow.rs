@@ -21,7 +21,7 @@ use crate::output;
 use crate::progress::model::{Change, Failure, Index, Model};
 use crate::progress::screen::Screen;
 use crate::progress::{draw, lines};
-use crate::restart::Restart;
+use crate::restart::FollowedNode;
 use crate::signals::Leaving;
 use crate::term::raw;
 use cis_local::now_ms;
@@ -49,11 +49,12 @@ pub(crate) enum Volume {
 /// Follows `run` to its end. What happened up to the offset `history` is taken in without being told.
 pub(crate) async fn follow(
     context: &Context,
-    client: &Client,
+    client: Client,
     run: &RunView,
     history: Offset,
     volume: Volume,
 ) -> Result<Exit, CliError> {
+    let client = &context.follower(client);
     let id = run.id.to_string();
     let listening = |error| CliError::unavailable(format!("cannot listen for signals: {error}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(listening)?;
@@ -70,8 +71,8 @@ pub(crate) async fn follow(
                 }
             }
             Step::Said(Ok(Followed::Lost { stopped })) => {
-                steering.lost(stopped);
-                report.away(stopped);
+                let text = steering.node.lost(stopped);
+                report.away(stopped, text);
             }
             Step::Said(Ok(Followed::Back)) => {
                 steering.back();
@@ -79,11 +80,16 @@ pub(crate) async fn follow(
             }
             Step::Said(Err(error)) => {
                 report.clear();
-                return Err(CliError::from(error)
-                    .hint(format!("the run goes on when a node does: cis dag execute --run-id {}", run.id)));
+                let hint = format!("the run goes on when a node does: {}", execute(&id));
+                return Err(steering.node.error(error).hint(hint));
+            }
+            Step::NotCancelled => {
+                report.clear();
+                let detail = "cannot cancel the run: the node was stopped";
+                return Err(context.node_stopped(detail, &format!("cis dag cancel {id}")));
             }
             Step::Leave(exit) => {
-                report.leave(exit, run.id);
+                report.leave(exit, &id);
                 return Ok(exit);
             }
         }
@@ -93,6 +99,13 @@ pub(crate) async fn follow(
 enum Step {
     Said(Result<Followed, ClientError>),
     Leave(Exit),
+    /// Ctrl+C came, and the node cannot cancel the run because it was stopped.
+    NotCancelled,
+}
+
+/// The command that follows the run.
+fn execute(run: &str) -> String {
+    format!("cis dag execute --run-id {run}")
 }
 
 /// Waits for the stream while it draws, cancels and starts a node. The wait for the stream itself is
@@ -110,6 +123,9 @@ async fn next_step(
             // In this order, so that a flood of events starves neither signals nor the drawing.
             biased;
             _ = interrupt.recv() => {
+                if steering.node.is_stopped() && !steering.cancelled {
+                    return Step::NotCancelled;
+                }
                 if steering.cancel_wanted {
                     return Step::Leave(Exit::CANCELLED);
                 }
@@ -132,18 +148,18 @@ type Cancelling<'a> = Pin<Box<dyn Future<Output = Result<RunView, ClientError>> 
 
 /// What is done about the run and the node meanwhile.
 struct Steering<'a> {
-    context: &'a Context,
     client: &'a Client,
     run: &'a str,
     cancel_wanted: bool,
     cancelled: bool,
     cancelling: Option<Cancelling<'a>>,
-    restart: Option<Restart>,
+    node: FollowedNode<'a>,
 }
 
 impl<'a> Steering<'a> {
     fn new(context: &'a Context, client: &'a Client, run: &'a str) -> Self {
-        Self { context, client, run, cancel_wanted: false, cancelled: false, cancelling: None, restart: None }
+        let node = FollowedNode::new(context, execute(run));
+        Self { client, run, cancel_wanted: false, cancelled: false, cancelling: None, node }
     }
 
     fn cancel(&mut self) {
@@ -151,12 +167,8 @@ impl<'a> Steering<'a> {
         self.cancelling = Some(Box::pin(self.client.cancel_run(self.run)));
     }
 
-    fn lost(&mut self, stopped: bool) {
-        self.restart = Restart::of_lost(self.context, stopped);
-    }
-
     fn back(&mut self) {
-        self.restart = None;
+        self.node.back();
         if self.cancel_wanted && !self.cancelled {
             self.cancel();
         }
@@ -331,11 +343,11 @@ impl Report {
         }
     }
 
-    fn away(&mut self, stopped: bool) {
+    fn away(&mut self, stopped: bool, text: &str) {
         self.node_away = true;
-        if self.form == Form::Lines {
-            let how = if stopped { "was stopped" } else { "went away" };
-            output::note(&format!("The node {how}; waiting for it.\n"));
+        // A node that was stopped is not back before somebody starts it.
+        if stopped || self.form == Form::Lines {
+            self.say(text);
         }
     }
 
@@ -381,9 +393,9 @@ impl Report {
         }
     }
 
-    fn leave(&mut self, exit: Exit, run: RunId) {
+    fn leave(&mut self, exit: Exit, run: &str) {
         self.clear();
         let what = if exit == Exit::CANCELLED { "goes on being cancelled" } else { "goes on" };
-        output::note(&format!("Left; the run {what}: cis dag execute --run-id {run}\n"));
+        output::note(&format!("Left; the run {what}: {}\n", execute(run)));
     }
 }

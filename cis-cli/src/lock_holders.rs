@@ -2,12 +2,16 @@
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use cis_local::{ConnectError, Lock, LockFile, is_held, look};
+use cis_local::{ConnectError, Lock, LockFile, is_cleared, is_held, look};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::error::{CliError, readable, remedy};
 use crate::home::Home;
+
+/// A node that was told to stop ends within this time.
+const END_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// A running node that does not answer: it hangs, or its socket cannot be used.
 pub(crate) struct UnresponsiveNode {
@@ -31,6 +35,18 @@ pub(crate) fn unresponsive_node(home: &Home) -> UnresponsiveNode {
 /// Whether no process holds the node's lock.
 pub(crate) fn is_absent(home: &Home) -> bool {
     matches!(look(&home.node_lock()), Ok(Lock::Free))
+}
+
+/// Whether the node of the home was stopped. Waits for a node that is ending, so it blocks.
+pub(crate) fn was_node_stopped(home: &Home) -> bool {
+    let give_up = Instant::now() + END_TIME_MAX;
+    let lock = home.node_lock();
+    // Nothing tells when somebody else's lock is released: polled.
+    while is_held(&lock).unwrap_or(false) && home.node_place().connect().is_err() && Instant::now() < give_up
+    {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    is_cleared(&lock).unwrap_or(false)
 }
 
 /// Returns the running node of the home if its socket cannot be used for this reason; none if no node runs.

@@ -111,12 +111,21 @@ impl ClientError {
     #[must_use]
     pub fn is_away(&self) -> bool {
         match self {
+            Self::Problem(problem) => problem.kind == cis_core::api::ProblemKind::Unavailable,
+            other => other.is_disconnected(),
+        }
+    }
+
+    /// The connection broke, or cannot be made because nothing listens.
+    #[must_use]
+    pub fn is_disconnected(&self) -> bool {
+        match self {
             Self::NotRunning { .. }
             | Self::NotListening { .. }
             | Self::Io { .. }
             | Self::Unreachable { .. } => true,
-            Self::Problem(problem) => problem.kind == cis_core::api::ProblemKind::Unavailable,
-            Self::Lock { .. }
+            Self::Problem(_)
+            | Self::Lock { .. }
             | Self::Untrusted(_)
             | Self::Timeout { .. }
             | Self::Protocol { .. }

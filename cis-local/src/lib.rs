@@ -23,7 +23,7 @@ pub use connect::{ConnectError, Place};
 pub use directory::{DirectoryError, check_own, check_parent, check_private};
 pub use home::{Home, HomeError};
 pub use limit::{keep_realtime_limit_outside, realtime_limit, realtime_limit_outside};
-pub use lock::{Holder, Lock, LockFile, is_held, look};
+pub use lock::{Holder, Lock, LockFile, is_cleared, is_held, look};
 pub use peer::PeerProcess;
 pub use process::{is_stopped, realtime_limit_of, stat_of};
 pub use socket_file::{SocketFile, make_way};

@@ -144,6 +144,15 @@ pub fn is_held(path: &Path) -> io::Result<bool> {
     }
 }
 
+/// Whether no process holds the lock, and its last holder called [`LockFile::clear`].
+///
+/// # Errors
+/// The file cannot be opened or read.
+pub fn is_cleared(path: &Path) -> io::Result<bool> {
+    let is_free = look(path)? == Lock::Free;
+    Ok(is_free && std::fs::read(path)? == ENDED)
+}
+
 /// Whether a file does not exist, according to the error of opening it.
 pub(super) fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
@@ -192,11 +201,14 @@ mod tests {
         }
         drop(lock);
         assert_eq!(look(&path).unwrap(), Lock::Free);
+        assert!(!is_cleared(&path).unwrap());
         let mut lock = LockFile::take(&path).unwrap().unwrap();
         assert!(lock.was_left().unwrap(), "its holder did not clear it");
         assert_eq!(lock.holder().map(|before| before.pid), Some(42));
         lock.clear().unwrap();
+        assert!(!is_cleared(&path).unwrap(), "it is held");
         drop(lock);
+        assert!(is_cleared(&path).unwrap());
         assert!(!LockFile::take(&path).unwrap().unwrap().was_left().unwrap());
     }
 

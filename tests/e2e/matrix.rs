@@ -198,4 +198,8 @@ fn a_subscription_misses_nothing_over_restarts_of_homeserver_and_node() {
     ann.say(&room, "later");
     let again = follow(&["--since", &last]);
     sees(&again, &["later"]);
+    cis.ok(["node", "stop"]);
+    let out = again.wait().expect(3);
+    assert!(out.stderr.contains("the node was stopped"), "{}", out.stderr);
+    assert_eq!(cis.node_pid(), None);
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::harness::{Cis, Running, eventually, eventually_within, is_alive, kill_9, pause};
+use rustix::process::Signal;
+
+use super::harness::{Cis, Running, eventually, eventually_within, is_alive, kill_9, pause, signal};
 
 #[test]
 fn a_node_started_on_demand_ends_when_it_is_idle() {
@@ -38,7 +40,7 @@ fn a_node_in_the_foreground_ends_on_sigterm() {
     let node = cis.spawn(["node", "start"]);
     eventually("it answers", || (cis.status()["running"] == true).then_some(()));
     assert_eq!(cis.node_pid(), Some(node.pid()));
-    super::harness::signal(node.pid(), rustix::process::Signal::TERM);
+    signal(node.pid(), Signal::TERM);
     node.wait().expect(0);
 }
 
@@ -73,10 +75,7 @@ fn the_host_starts_a_node_that_died_with_an_open_run() {
 fn a_node_that_came_back_and_was_stopped_stays_stopped() {
     let cis = Cis::new();
     let text = "version = 1\n[dag]\nid = \"long\"\n[[tasks]]\nid = \"a\"\nscript = 'echo waits; while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.02; done'\n";
-    let file = cis.write("long.toml", text);
-    let mut command = cis.program("sh");
-    command.args(["-c", "exec \"$0\" dag run \"$1\" 2>&1"]).arg(cis.binary()).arg(file);
-    let follower = Running::start(command);
+    let follower = follow(&cis, &["dag", "run", cis.write("long.toml", text).to_str().unwrap()]);
     cis.session_of("a");
     kill_9(cis.node_pid().unwrap());
     follower.wait_for("The node is back.");
@@ -86,15 +85,84 @@ fn a_node_that_came_back_and_was_stopped_stays_stopped() {
     watching.wait_for("waits");
     cis.ok(["node", "stop"]);
     follower.wait_for("The node was stopped");
-    attached.wait_for("the node went away");
+    attached.wait_for("the node was stopped");
     // Longer than a follower waits for the host; nothing tells that no node is started.
     pause(Duration::from_secs(2));
     assert_eq!(cis.node_pid(), None);
     cis.ok(["node", "start", "--detach"]);
-    eventually("the terminal is back", || (!attached.screen().contains("went away")).then_some(()));
+    eventually("the terminal is back", || (!attached.screen().contains("was stopped")).then_some(()));
     cis.write("open", "");
     follower.wait().expect(0);
     assert_eq!(attached.wait_exit(), 0);
+}
+
+/// Starts a command whose output and messages come together.
+fn follow(cis: &Cis, arguments: &[&str]) -> Running {
+    let mut command = cis.program("sh");
+    command.args(["-c", "exec \"$0\" \"$@\" 2>&1"]).arg(cis.binary()).args(arguments);
+    Running::start(command)
+}
+
+#[test]
+fn ctrl_c_in_a_follower_of_a_stopped_node_leaves_and_says_that_the_run_is_not_cancelled() {
+    let cis = Cis::new();
+    let text = "version = 1\n[dag]\nid = \"long\"\n[[tasks]]\nid = \"a\"\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.02; done'\n";
+    let run = cis.start(text);
+    let before = cis.session_of("a");
+    let follower = follow(&cis, &["dag", "execute", "--run-id", &run]);
+    let watch = follow(&cis, &["dag", "events", "--follow", &run]);
+    watch.wait_for("session");
+    follower.wait_for("running");
+    cis.ok(["node", "stop"]);
+    follower.wait_for("The node was stopped");
+    watch.wait_for("The node was stopped");
+    signal(follower.pid(), Signal::INT);
+    let out = follower.wait().expect(3);
+    assert!(out.stdout.contains("cannot cancel the run: the node was stopped"), "{}", out.stdout);
+    assert!(out.stdout.contains("`cis node start --detach`"), "{}", out.stdout);
+    assert!(out.stdout.contains(&format!("cis dag cancel {run}")), "{}", out.stdout);
+    assert_eq!(cis.node_pid(), None);
+    cis.ok(["node", "start", "--detach"]);
+    assert_eq!(cis.session_of("a")["pid"], before["pid"]);
+    cis.write("open", "");
+    watch.wait().expect(0);
+}
+
+#[test]
+fn what_follows_events_of_a_stopped_node_does_not_start_it() {
+    let cis = Cis::new();
+    let tasks = |n| format!("[[tasks]]\nid = \"t{n}\"\nscript = 'sleep 0.05'\n");
+    let text = format!("version = 1\n[dag]\nid = \"many\"\n{}", (0..400).map(tasks).collect::<String>());
+    let run = cis.start(&text);
+    let inbox = follow(&cis, &["inbox", "--watch"]);
+    let events = follow(&cis, &["dag", "events", "--follow", &run]);
+    // Then the run is in the middle, and the inbox is read again and again.
+    events.wait_for("t20");
+    cis.ok(["node", "stop"]);
+    inbox.wait_for("The node was stopped");
+    // Longer than the inbox waits before it is read again; nothing tells that no node is started.
+    pause(Duration::from_secs(2));
+    assert_eq!(cis.node_pid(), None);
+    signal(inbox.pid(), Signal::INT);
+    inbox.wait().expect(130);
+    cis.ok(["node", "start", "--detach"]);
+    cis.wait_run(&run, "succeeded");
+    events.wait().expect(0);
+}
+
+#[test]
+fn a_kill_that_waits_says_that_the_node_was_stopped_and_goes_on_with_the_next_one() {
+    let cis = Cis::new();
+    let text = "version = 1\n[dag]\nid = \"long\"\n[[tasks]]\nid = \"a\"\nscript = 'trap \"touch $E2E_WORK/told\" TERM; while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.02; done'\n";
+    cis.start(text);
+    cis.session_of("a");
+    let kill = follow(&cis, &["dag", "kill", "a", "--grace", "60s"]);
+    eventually("the session is told", || cis.work().join("told").exists().then_some(()));
+    cis.ok(["node", "stop"]);
+    kill.wait_for("The node was stopped");
+    cis.ok(["node", "start", "--detach"]);
+    cis.write("open", "");
+    assert!(kill.wait().expect(0).stdout.contains("has ended"));
 }
 
 #[test]
@@ -158,7 +226,7 @@ fn a_node_that_does_not_answer_is_said_and_stopped_and_its_sessions_go_on() {
     let before = cis.session_of("a");
     let node = cis.node_pid().unwrap();
     // Whoever connects is queued by the kernel; nobody answers.
-    super::harness::signal(node, rustix::process::Signal::STOP);
+    signal(node, Signal::STOP);
     for verb in [&["node", "status"][..], &["status"]] {
         let out = cis.run(verb).expect(3);
         assert!(out.stderr.contains("does not answer within 5 s"), "{}", out.stderr);
@@ -201,6 +269,6 @@ fn sigterm_ends_a_node_whose_driver_hangs() {
     let mut api = super::requests::Api::of(&cis);
     api.send("POST", &format!("/v1/runs/{run}/retry"), None, r#"{"scope":"all"}"#);
     eventually("it hangs", || (cis.run(["node", "status"]).code == Some(3)).then_some(()));
-    super::harness::signal(node, rustix::process::Signal::TERM);
+    signal(node, Signal::TERM);
     eventually_within(Duration::from_secs(15), "it ends", || (!is_alive(node)).then_some(()));
 }

@@ -26,7 +26,11 @@ const FLUSH_TIME_MAX: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is drawn over the session's screen while the node is away: on the last line, inverse, cursor kept.
-const AWAY: &str = "\x1b7\x1b[999;1H\x1b[0;7m the node went away; trying to reach it again \x1b[0m\x1b8";
+fn away(stopped: bool) -> String {
+    let how = if stopped { "was stopped" } else { "went away" };
+    format!("\x1b7\x1b[999;1H\x1b[0;7m the node {how}; trying to reach it again \x1b[0m\x1b8")
+}
+
 /// Before the first paint of a new connection.
 const FRESH: &[u8] = b"\x1b[0m\x1b[r\x1b[H\x1b[2J";
 
@@ -44,8 +48,8 @@ pub(crate) enum Left {
         /// Text of its screen at the end.
         screen: Option<String>,
     },
-    /// The node is away.
-    NodeAway,
+    /// The node went away. `stopped`: it was told to.
+    NodeAway { stopped: bool },
 }
 
 /// How to attach.
@@ -74,12 +78,9 @@ pub(crate) async fn attach(
             Served::Over(left) => return Ok(left),
             Served::Away { stopped } => stopped,
         };
-        let restart = Restart::of_lost(context, stopped);
-        match at.come_back(client, session, &mut signals).await? {
-            Ok(again) => {
-                drop(restart);
-                stream = again;
-            }
+        let _restart = Restart::of_lost(context, stopped);
+        match at.come_back(client, session, &mut signals, stopped).await? {
+            Ok(again) => stream = again,
             Err(left) => return Ok(left),
         }
     }
@@ -205,10 +206,11 @@ impl AtSession {
         client: &'a Client,
         session: &str,
         signals: &mut Signals,
+        stopped: bool,
     ) -> Result<Result<AttachStream<'a>, Left>, CliError> {
         self.switches = ScreenSwitches::default();
         self.output.clear();
-        self.output.extend_from_slice(AWAY.as_bytes());
+        self.output.extend_from_slice(away(stopped).as_bytes());
         let lost = Instant::now();
         let mut pause = Duration::from_millis(20);
         while lost.elapsed() < PATIENCE {
@@ -225,7 +227,7 @@ impl AtSession {
             }
             pause = (pause * 2).min(Duration::from_millis(500));
         }
-        Ok(Err(Left::NodeAway))
+        Ok(Err(Left::NodeAway { stopped }))
     }
 
     /// Lets `time` pass, unless the person leaves.

@@ -69,8 +69,11 @@ fn say_goodbye(session: &str, left: &Left) -> Exit {
             let shown = screen.as_deref().map(last_lines).unwrap_or_default();
             (format!("{shown}[ended: {}]\n", output::clean::clean(detail)), Exit::OK)
         }
-        Left::NodeAway => {
-            (format!("[the node went away; the session lives on: cis dag attach {name}]\n"), Exit::ERROR)
+        Left::NodeAway { stopped } => {
+            let (how, start) =
+                if *stopped { ("was stopped", "cis node start --detach, then ") } else { ("went away", "") };
+            let text = format!("[the node {how}; the session lives on: {start}cis dag attach {name}]\n");
+            (text, Exit::ERROR)
         }
     };
     output::note(&text);

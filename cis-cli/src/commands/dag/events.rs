@@ -12,6 +12,7 @@ use super::run_or_newest;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output;
+use crate::restart::FollowedNode;
 
 /// List the events of a run, open or ended
 ///
@@ -58,20 +59,33 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         if !context.json {
             output::print(&row::head())?;
         }
-        list(context, &client, &run, args).await?;
+        list(context, client, &run, args).await?;
         Ok(Exit::OK)
     })
 }
 
 /// Prints the events up to the newest one that the run has now, or to its end.
-async fn list(context: &Context, client: &Client, run: &RunView, args: &Args) -> Result<(), CliError> {
+async fn list(context: &Context, client: Client, run: &RunView, args: &Args) -> Result<(), CliError> {
     let follow = args.follow && !run.state.is_terminal();
     if args.after >= run.last_offset && !follow {
         return Ok(());
     }
-    let mut follower = client.events(Some(&run.id.to_string()), Some(args.after)).await?;
+    let id = run.id.to_string();
+    let client = context.follower(client);
+    let mut node = FollowedNode::new(context, format!("cis dag events --follow {id}"));
+    let mut follower = client.events(Some(&id), Some(args.after)).await?;
     loop {
-        let Followed::Frame(frame) = follower.next().await? else { continue };
+        let frame = match follower.next().await.map_err(|error| node.error(error))? {
+            Followed::Frame(frame) => frame,
+            Followed::Lost { stopped } => {
+                output::note(node.lost(stopped));
+                continue;
+            }
+            Followed::Back => {
+                node.back();
+                continue;
+            }
+        };
         let mut out = Vec::new();
         let mut over = false;
         for raw in frame.raw_after(args.after)? {

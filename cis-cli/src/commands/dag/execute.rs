@@ -57,7 +57,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         if args.detach {
             return print_id(context, &run);
         }
-        Box::pin(follow::follow(context, &client, &run, 0, args.quiet.volume())).await
+        Box::pin(follow::follow(context, client, &run, 0, args.quiet.volume())).await
     })
 }
 
@@ -94,8 +94,8 @@ fn existing(context: &Context, name: &str, args: &Args) -> Result<Exit, CliError
         }
         if before.state == RunState::Created {
             let volume = args.quiet.volume();
-            return Box::pin(follow::follow(context, &client, &run, before.last_offset, volume)).await;
+            return Box::pin(follow::follow(context, client, &run, before.last_offset, volume)).await;
         }
-        follow_from_here(context, &client, &run, args.quiet.volume()).await
+        follow_from_here(context, client, &run, args.quiet.volume()).await
     })
 }

@@ -9,7 +9,7 @@ use cis_core::ids::SessionId;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{self, clean::clean};
-use crate::restart::Restart;
+use crate::restart::FollowedNode;
 
 /// Ends a session with all its processes
 ///
@@ -40,9 +40,10 @@ pub(crate) fn kill(context: &Context, session: &str, grace: Option<Duration>) ->
     context.block_on(async {
         let id = client.session(session).await?.id;
         // Opened before it is told: what comes after cannot be missed.
+        let client = context.follower(client);
         let mut events = client.events(None, None).await?;
         client.kill_session(&id.to_string(), &KillSession { grace_ms }).await?;
-        until_ended(context, &mut events, id).await?;
+        until_ended(FollowedNode::new(context, format!("cis dag kill {id}")), &mut events, id).await?;
         let answer = serde_json::json!({ "session": id, "ended": true });
         output::show(context.json, &answer, |_| format!("Session {} has ended.\n", clean(session)))?;
         Ok(Exit::OK)
@@ -51,22 +52,20 @@ pub(crate) fn kill(context: &Context, session: &str, grace: Option<Duration>) ->
 
 /// Waits until the end of the session is recorded. Ctrl+C leaves; the session ends all the same.
 async fn until_ended(
-    context: &Context,
+    mut node: FollowedNode<'_>,
     events: &mut EventFollower<'_>,
     session: SessionId,
 ) -> Result<(), CliError> {
     let id = session.to_string();
-    let mut _restart = None;
     loop {
-        let frame = match events.next().await? {
+        let frame = match events.next().await.map_err(|error| node.error(error))? {
             Followed::Frame(frame) => frame,
             Followed::Lost { stopped } => {
-                output::note("The node went away; waiting for it.\n");
-                _restart = Restart::of_lost(context, stopped);
+                output::note(node.lost(stopped));
                 continue;
             }
             Followed::Back => {
-                _restart = None;
+                node.back();
                 continue;
             }
         };

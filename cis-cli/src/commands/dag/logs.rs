@@ -40,11 +40,19 @@ pub(crate) struct Args {
     run: Option<String>,
 }
 
+impl Args {
+    /// The command that shows the log once more.
+    fn again(&self) -> String {
+        let run = self.run.as_ref().map(|run| format!(" --run {run}")).unwrap_or_default();
+        format!("cis dag logs --follow {}{run}", self.task)
+    }
+}
+
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
         let log = open(&client, args).await?;
-        copy(log, args.plain).await?;
+        copy(context, log, args).await?;
         Ok(Exit::OK)
     })
 }
@@ -87,16 +95,18 @@ fn is_about_the_name(error: &CliError) -> bool {
     matches!(error.kind(), Some(ProblemKind::NotFound | ProblemKind::BadInput))
 }
 
-async fn copy(mut log: LogStream<'_>, plain: bool) -> Result<(), CliError> {
+async fn copy(context: &Context, mut log: LogStream<'_>, args: &Args) -> Result<(), CliError> {
+    let plain = args.plain;
+    let lost = |error| context.lost(error, &args.again());
     if !std::io::stdout().is_terminal() {
-        while let Some(bytes) = log.next().await? {
+        while let Some(bytes) = log.next().await.map_err(lost)? {
             output::bytes(&bytes)?;
         }
         return Ok(());
     }
     // The node has filtered it. If that is an older one, it has not.
     let mut filter = ViewerFilter::new(if plain { Scope::Text } else { Scope::Colors });
-    while let Some(bytes) = log.next().await? {
+    while let Some(bytes) = log.next().await.map_err(lost)? {
         let shown = filter.push(&bytes);
         // Styles are left out where they are not wanted.
         if plain { output::bytes(&shown)? } else { output::print(&String::from_utf8_lossy(&shown))? }

@@ -46,7 +46,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         let before = client.run(&args.run).await?.run;
         let run = client.retry_run(&before.id.to_string(), &RetryRun { scope }).await?;
         if args.follow {
-            return Box::pin(follow::follow(context, &client, &run, before.last_offset, args.quiet.volume()))
+            return Box::pin(follow::follow(context, client, &run, before.last_offset, args.quiet.volume()))
                 .await;
         }
         output::show(context.json, &run, |run| super::said(run, "runs again"))?;

@@ -140,7 +140,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
             return print_id(context, &run);
         }
         // Its first events are told as well.
-        Box::pin(follow::follow(context, &client, &run, 0, args.quiet.volume())).await
+        Box::pin(follow::follow(context, client, &run, 0, args.quiet.volume())).await
     })
 }
 
@@ -186,7 +186,7 @@ pub(super) fn print_id(context: &Context, run: &RunView) -> Result<Exit, CliErro
 /// Follows a run that was there before, telling only what happens from now on; one that ended gives its outcome.
 pub(super) async fn follow_from_here(
     context: &Context,
-    client: &Client,
+    client: Client,
     run: &RunView,
     volume: Volume,
 ) -> Result<Exit, CliError> {

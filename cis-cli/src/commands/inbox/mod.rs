@@ -53,7 +53,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
         if args.watch {
-            return watch::watch(context, &client, &which).await;
+            return watch::watch(context, client, &which).await;
         }
         let listing: Listing<InboxItem> = match args.limit {
             Some(_) => client.inbox(&which).await?,

@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{self, human};
 use crate::progress::screen::Screen;
+use crate::restart::FollowedNode;
 use crate::signals::AnyLeaving;
 use crate::term::raw;
 use cis_local::now_ms;
@@ -36,7 +37,9 @@ struct Line<'a> {
 }
 
 /// Shows the inbox until somebody leaves.
-pub(super) async fn watch(context: &Context, client: &Client, which: &ListInbox) -> Result<Exit, CliError> {
+pub(super) async fn watch(context: &Context, client: Client, which: &ListInbox) -> Result<Exit, CliError> {
+    let client = &context.follower(client);
+    let mut node = FollowedNode::new(context, "cis inbox --watch");
     let mut leaving = AnyLeaving::new()?;
     let mut follower = client.events(None, None).await?;
     let mut view = View::new(context);
@@ -50,19 +53,30 @@ pub(super) async fn watch(context: &Context, client: &Client, which: &ListInbox)
                 number = leaving.recv() => return Ok(view.leave(number)),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     due = None;
-                    view.update(client, which).await?;
+                    match client.whole_inbox(which.clone()).await {
+                        // The stream ends as well, and says whether the node was stopped.
+                        Err(error) if error.is_disconnected() => {}
+                        items => view.update(client, items?).await?,
+                    }
                 }
-                _ = tick.tick() => view.draw(),
+                _ = tick.tick() => view.draw(""),
                 said = &mut said => break said,
             }
         };
-        match outcome? {
+        match outcome.map_err(|error| node.error(error))? {
             Followed::Frame(frame) if concerns(&frame)? => {
                 due = due.or(Some(Instant::now() + GATHER));
             }
             Followed::Frame(_) => {}
-            Followed::Lost { .. } => output::note("The node went away; waiting for it.\n"),
-            Followed::Back => due = Some(Instant::now()),
+            Followed::Lost { stopped } => {
+                // Nothing can be read before the node is back.
+                due = None;
+                view.draw(node.lost(stopped));
+            }
+            Followed::Back => {
+                node.back();
+                due = Some(Instant::now());
+            }
         }
     }
 }
@@ -85,12 +99,11 @@ impl View {
         Self { json: context.json, drawn, known: Known::new(), screen: Screen::default() }
     }
 
-    async fn update(&mut self, client: &Client, which: &ListInbox) -> Result<(), CliError> {
-        let items = client.whole_inbox(which.clone()).await?;
+    async fn update(&mut self, client: &Client, items: Vec<InboxItem>) -> Result<(), CliError> {
         let now: Known = items.into_iter().map(|item| ((item.id.clone(), item.session), item)).collect();
         let before = std::mem::replace(&mut self.known, now);
         if self.drawn {
-            self.draw();
+            self.draw("");
             return Ok(());
         }
         for (key, item) in &self.known {
@@ -115,9 +128,10 @@ impl View {
         output::print(&human::inbox_item(item, now_ms()))
     }
 
-    fn draw(&mut self) {
+    /// Draws the inbox, below the text `above`. Elsewhere than on a terminal only that text is shown.
+    fn draw(&mut self, above: &str) {
         if !self.drawn {
-            return;
+            return output::note(above);
         }
         let mut items: Vec<InboxItem> = self.known.values().cloned().collect();
         items.sort_by_key(|item| item.since);
@@ -130,7 +144,7 @@ impl View {
             lines.truncate(room - 1);
             lines.push(format!("… {} items wait: cis inbox", items.len()));
         }
-        self.screen.draw("", &lines);
+        self.screen.draw(above, &lines);
     }
 
     fn leave(&mut self, signal: i32) -> Exit {

@@ -35,6 +35,8 @@ pub(crate) struct Args {
 pub(super) fn run(context: &Context, args: Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
+        client.node().await?;
+        let client = context.follower(client);
         let mut leaving = AnyLeaving::new()?;
         let mut place = Place { room: args.room, since: args.since, is_away: false };
         loop {
@@ -44,7 +46,7 @@ pub(super) fn run(context: &Context, args: Args) -> Result<Exit, CliError> {
                 tokio::select! {
                     biased;
                     number = leaving.recv() => return Ok(Exit::signal(number)),
-                    said = &mut said => said?,
+                    said = &mut said => said.map_err(|error| context.lost(error, &place.again()))?,
                 }
             };
             place.tell(context, said)?;
@@ -60,6 +62,12 @@ struct Place {
 }
 
 impl Place {
+    /// The command that goes on here.
+    fn again(&self) -> String {
+        let since = self.since.as_ref().map(|since| format!(" --since '{since}'")).unwrap_or_default();
+        format!("cis matrix subscribe '{}'{since}", self.room)
+    }
+
     fn tell(&mut self, context: &Context, said: MatrixRoomEvents) -> Result<(), CliError> {
         if self.since.is_none() {
             output::note(&format!("Following {}. Ctrl+C leaves.\n", said.room_id));

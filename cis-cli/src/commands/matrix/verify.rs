@@ -108,6 +108,7 @@ async fn compare(
             }
         }
     };
+    let client = context.follower(client);
     let mut typed = tell(context, &view)?;
     loop {
         let query = ReadVerification { after: Some(view.revision), wait_ms: Some(WAIT_MS) };
@@ -125,7 +126,7 @@ async fn compare(
                 client.say_verification(&view.id, word).await?;
             }
             next = client.read_verification(&view.id, &query) => {
-                let next = next?;
+                let next = next.map_err(|error| context.lost(error, &format!("cis matrix verify {}", wanted.user)))?;
                 if next.revision == view.revision {
                     continue;
                 }

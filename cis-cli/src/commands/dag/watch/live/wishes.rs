@@ -118,7 +118,10 @@ impl View<'_> {
             Ok(attach::Left::Ended { detail, .. }) => {
                 Some(Message::good(format!("The session ended: {detail}")))
             }
-            Ok(attach::Left::NodeAway) => Some(Message::bad("The node went away; the session lives on.")),
+            Ok(attach::Left::NodeAway { stopped }) => {
+                let how = if stopped { "was stopped" } else { "went away" };
+                Some(Message::bad(format!("The node {how}; the session lives on.")))
+            }
             Err(CliError::Problem(problem)) => Some(Message::bad(problem.detail)),
             Err(error) => return Err(error),
         };
