@@ -11,10 +11,10 @@ use crate::error::{CliError, EXIT_CODES, Exit};
 use crate::remote::Elsewhere;
 use crate::term::record;
 
-/// Runs DAGs of commands and agents in sessions that survive.
+/// Run DAGs of commands and agents in durable terminal sessions.
 ///
-/// Work is written as tasks in a TOML file; every task runs in a terminal session of its own, to which you can
-/// attach from anywhere, and which goes on when the node or this command ends.
+/// A TOML file describes the work as tasks. Each task runs in its own terminal session. You can attach to a session
+/// from anywhere, and it continues when the node or this command ends.
 #[derive(Debug, Parser)]
 #[command(name = "cis", version, propagate_version = false, max_term_width = 100)]
 #[command(after_help = format!(
@@ -23,7 +23,7 @@ use crate::term::record;
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) globals: Globals,
-    /// Sets a setting for this call, before variables and the file (`cis config show` lists them)
+    /// Override a setting for this command; `cis config show` lists the settings
     #[arg(short = 'c', long = "config", value_name = "KEY=VALUE", help_heading = "Global options")]
     pub(crate) overrides: Vec<String>,
     #[command(flatten)]
@@ -43,35 +43,35 @@ pub(crate) enum Command {
     Session(session::Command),
     Inbox(inbox::Args),
     Answer(answer::Args),
-    /// From inside a session: ask people, tell them something, hand in results
+    /// For commands inside a session: ask people, notify them, hand in results
     #[command(subcommand)]
     Task(task::Command),
-    /// The node: the process that does the work
+    /// The node: the process that runs DAGs
     #[command(subcommand)]
     Node(node::Command),
-    /// The database of the node and its files: check, clean, back up
+    /// The node's database and files: check, clean up, back up
     #[command(subcommand)]
     Store(store::Command),
-    /// Recordings of terminals, and what the monitor makes of them
+    /// Terminal recordings, and what the monitor detects in them
     #[command(subcommand)]
     Monitor(monitor::Command),
-    /// Concurrency groups: how many tasks of a kind may work at a time
+    /// Concurrency groups: limits on how many tasks run at a time
     #[command(subcommand)]
     Group(group::Command),
-    /// Who the node is to others, and whom it trusts
+    /// The node's identity, and the nodes that it trusts
     #[command(subcommand)]
     Identity(identity::Command),
-    /// The Matrix account of the node, and its rooms
+    /// The node's Matrix account and rooms
     #[command(subcommand)]
     Matrix(matrix::Command),
-    /// The API itself, for programs and the curious
+    /// Direct access to the node's API
     #[command(subcommand)]
     Api(api::Command),
     Gui(gui::Args),
     Status(status::Args),
     Init(init::Args),
     Doctor(doctor::Args),
-    /// What is configured, and from where
+    /// Settings and where their values come from
     #[command(subcommand)]
     Config(config::Command),
     Completions(completions::Args),

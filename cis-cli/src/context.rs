@@ -30,7 +30,7 @@ pub(crate) struct Globals {
     #[arg(long, global = true, value_name = "DIR")]
     #[arg(help_heading = "Global options")]
     pub(crate) home: Option<PathBuf>,
-    /// No colours; NO_COLOR in the environment does the same
+    /// Disable colors, as does NO_COLOR in the environment
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) no_color: bool,
 }
@@ -114,8 +114,10 @@ impl Context {
     pub(crate) fn not_remote(&self, verb: &str) -> Result<(), CliError> {
         match &self.remote {
             None => Ok(()),
-            Some(remote) => Err(CliError::bad_input(format!("`cis {verb}` does nothing at {}", remote.url))
-                .hint("it is for the node of this machine: without --url and CIS_URL, or on that machine")),
+            Some(remote) => {
+                Err(CliError::bad_input(format!("cannot run `cis {verb}` for the node at {}", remote.url))
+                    .hint("run it on that machine, or omit --url and CIS_URL for the node of this machine"))
+            }
         }
     }
 
@@ -181,7 +183,7 @@ impl Context {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .map_err(|error| CliError::unavailable(format!("cannot set up waiting for events: {error}")))?;
+            .map_err(|error| CliError::unavailable(format!("cannot start the event loop: {error}")))?;
         let result = runtime.block_on(verb);
         // A read of standard input or a node's start may still be under way: do not wait for it.
         runtime.shutdown_background();
@@ -229,14 +231,14 @@ pub(crate) fn submitted_umask() -> u32 {
 /// The absolute current directory as text.
 pub(crate) fn current_dir() -> Result<String, CliError> {
     let dir = std::env::current_dir()
-        .map_err(|error| CliError::bad_input(format!("the current directory is gone: {error}")))?;
+        .map_err(|error| CliError::bad_input(format!("cannot find the current directory: {error}")))?;
     utf8(dir)
 }
 
 /// `path`, made absolute, as text.
 pub(crate) fn absolute(path: &Path) -> Result<String, CliError> {
     let path = std::path::absolute(path)
-        .map_err(|error| CliError::bad_input(format!("`{}` is no path: {error}", path.display())))?;
+        .map_err(|error| CliError::bad_input(format!("invalid path `{}`: {error}", path.display())))?;
     utf8(path)
 }
 

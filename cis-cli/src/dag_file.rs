@@ -44,7 +44,7 @@ pub(crate) fn read(name: &str) -> Result<DagFile, CliError> {
     let text = result.map_err(|error| {
         let error_text = CliError::bad_input(format!("cannot read the DAG file {source}: {error}"));
         match error.kind() {
-            io::ErrorKind::NotFound => error_text.hint("is it meant relative to another directory?"),
+            io::ErrorKind::NotFound => error_text.hint("relative paths start from the current directory"),
             _ => error_text,
         }
     })?;

@@ -123,7 +123,7 @@ pub(crate) fn remedy(error: &ConnectError) -> String {
         Some(_) => format!("`chmod go-w {shown}` makes it safe"),
         None => return ELSEWHERE.to_owned(),
     };
-    format!("{repair}. `cis node stop` ends the node also now, and its sessions go on")
+    format!("{repair}. `cis node stop` ends the node also now, and its sessions continue")
 }
 
 /// Returns what makes a lock file readable.
@@ -157,9 +157,9 @@ impl From<ClientError> for CliError {
         }
         let hint = match &error {
             ClientError::NotRunning { .. } => Some("`cis node start --detach` starts one"),
-            ClientError::NotListening { .. } => {
-                Some("`cis node stop` ends it, and its sessions go on; the next command starts another one")
-            }
+            ClientError::NotListening { .. } => Some(
+                "`cis node stop` ends it, and its sessions continue; the next command starts another one",
+            ),
             ClientError::Io { .. } => Some("`cis node status` tells whether a node runs"),
             ClientError::Unreachable { .. } | ClientError::NoTls { .. } => Some(
                 "`cis node status` on that machine tells whether its node runs, and at which URL it listens",

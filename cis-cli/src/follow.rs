@@ -80,7 +80,7 @@ pub(crate) async fn follow(
             }
             Step::Said(Err(error)) => {
                 report.clear();
-                let hint = format!("the run goes on when a node does: {}", execute(&id));
+                let hint = format!("the run continues when a node starts: {}", execute(&id));
                 return Err(steering.node.error(error).hint(hint));
             }
             Step::NotCancelled => {
@@ -135,7 +135,7 @@ async fn next_step(
             number = leaving.recv() => return Step::Leave(Exit::signal(number)),
             result = steering.work() => {
                 if let Err(error) = result {
-                    report.say(&format!("The run could not be cancelled: {error}\n"));
+                    report.say(&format!("Cannot cancel the run: {error}\n"));
                 }
             }
             _ = report.tick.tick() => report.draw(),
@@ -395,7 +395,7 @@ impl Report {
 
     fn leave(&mut self, exit: Exit, run: &str) {
         self.clear();
-        let what = if exit == Exit::CANCELLED { "goes on being cancelled" } else { "goes on" };
-        output::note(&format!("Left; the run {what}: {}\n", execute(run)));
+        let what = if exit == Exit::CANCELLED { "is still being cancelled" } else { "continues" };
+        output::note(&format!("Detached; the run {what}: {}\n", execute(run)));
     }
 }

@@ -23,7 +23,7 @@ pub(crate) fn locate(
     xdg_runtime: Option<OsString>,
 ) -> Result<Home, CliError> {
     Home::locate(cis_home, home, xdg_runtime).map_err(|error| match error {
-        HomeError::Nowhere => CliError::bad_input("no home directory is known: HOME is not set")
+        HomeError::Nowhere => CliError::bad_input("cannot find the home directory: HOME is not set")
             .hint("give one with --home DIR or CIS_HOME"),
         other => CliError::bad_input(other.to_string()),
     })

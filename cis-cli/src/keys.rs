@@ -113,7 +113,7 @@ fn named(
             out.extend_from_slice(bytes);
         }
         _ => {
-            return Err(CliError::bad_input(format!("no terminal sends anything for the key `{key}`")));
+            return Err(CliError::bad_input(format!("no terminal has a key sequence for `{key}`")));
         }
     }
     Ok(())
@@ -124,7 +124,7 @@ fn unknown(key: &str, name: &str) -> CliError {
         let (known, name) = (known.to_ascii_lowercase(), name.to_ascii_lowercase());
         name.len() > 1 && (known.starts_with(&name) || name.starts_with(&known))
     });
-    let error = CliError::bad_input(format!("`{key}` is no key"));
+    let error = CliError::bad_input(format!("unknown key `{key}`"));
     match near {
         Some(near) => error.hint(format!("did you mean `{near}`? Text is typed with --text")),
         None => error.hint("keys are single characters, C-x, M-x, and names such as Enter, Down, F1; text is typed with --text"),

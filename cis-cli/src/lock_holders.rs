@@ -107,7 +107,9 @@ impl UnresponsiveNode {
         let log = home.node_log();
         CliError::unavailable(what).hint(match &self.remedy {
             Some(remedy) => remedy.clone(),
-            None => format!("`cis node stop` ends it, and its sessions go on; its log is {}", log.display()),
+            None => {
+                format!("`cis node stop` ends it, and its sessions continue; its log is {}", log.display())
+            }
         })
     }
 }

@@ -134,7 +134,7 @@ fn read_line(stdout: &mut ChildStdout) -> io::Result<Said> {
     let mut buffer = [0; 512];
     loop {
         if !wait::readable(&*stdout, give_up)? {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, "no word from it in 60 s"));
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "no answer within 60 s"));
         }
         let count = stdout.read(&mut buffer)?;
         line.extend_from_slice(&buffer[..count]);
@@ -163,7 +163,7 @@ fn wait_for_other(home: &Home, place: &Place) -> Result<Found, CliError> {
         if Instant::now() >= give_up {
             let log = home.node_log();
             return Err(CliError::unavailable(format!("cannot reach the node that runs: {error}")).hint(
-                format!("`cis node stop` ends it, and its sessions go on; its log is {}", log.display()),
+                format!("`cis node stop` ends it, and its sessions continue; its log is {}", log.display()),
             ));
         }
         std::thread::sleep(pause);

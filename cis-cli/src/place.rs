@@ -27,16 +27,16 @@ impl std::fmt::Display for PlaceError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::There { path } => {
-                write!(f, "{} is there already; nothing was written over it", path.display())
+                write!(f, "{} already exists and was not overwritten", path.display())
             }
             Self::Outside { path } => {
                 write!(
                     f,
-                    "{} would lie outside of the directory: a part of its path is a link or `..`",
+                    "cannot write {}: its path leaves the directory through a link or `..`",
                     path.display()
                 )
             }
-            Self::Io { path, source } => write!(f, "{} cannot be written: {source}", path.display()),
+            Self::Io { path, source } => write!(f, "cannot write {}: {source}", path.display()),
         }
     }
 }

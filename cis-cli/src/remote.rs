@@ -11,14 +11,14 @@ use crate::error::CliError;
 /// Which node is meant, where it is not this machine's; before the command.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Elsewhere {
-    /// Uses the node at this URL, with a token, instead of the one of this machine [env: CIS_URL]
+    /// Use the node at this URL instead of the one on this machine; needs a token [env: CIS_URL]
     #[arg(long, value_name = "URL", help_heading = "Global options")]
     pub(crate) url: Option<String>,
     /// File with the token for --url, one line [env: CIS_TOKEN_FILE, or the token itself in CIS_API_TOKEN]
     #[arg(long, value_name = "FILE", help_heading = "Global options")]
     pub(crate) token_file: Option<PathBuf>,
-    /// SHA-256 of the certificate that --url must show [env: CIS_FINGERPRINT] [default: any for its name by an
-    /// authority that this machine trusts]
+    /// Expected SHA-256 fingerprint of the certificate of --url [env: CIS_FINGERPRINT] [default: accept a certificate
+    /// that the authorities of this machine have signed for that host]
     #[arg(long, value_name = "HEX", help_heading = "Global options")]
     pub(crate) fingerprint: Option<String>,
 }
@@ -63,8 +63,8 @@ impl Remote {
             Token::File(path) => of_file(path)?,
             Token::Here(token) => token.trim().to_owned(),
             Token::Nowhere => {
-                return Err(CliError::bad_input(format!("there is no token for {}", self.url)).hint(
-                    "`cis node token create --role …` on that machine makes one; give it by --token-file FILE",
+                return Err(CliError::bad_input(format!("missing token for {}", self.url)).hint(
+                    "create one on that machine with `cis node token create --role …`, and give it with --token-file FILE",
                 ));
             }
         };
@@ -87,7 +87,7 @@ fn of_file(path: &Path) -> Result<String, CliError> {
         .map_err(|error| wrong(&error))?;
     let token = text.trim();
     if token.is_empty() || token.contains(char::is_whitespace) {
-        return Err(wrong(&"it holds no single word"));
+        return Err(wrong(&"it must contain one word"));
     }
     Ok(token.to_owned())
 }
@@ -128,13 +128,13 @@ mod tests {
             }
         };
         let mut given = Elsewhere { url: Some("https://a:1".into()), ..Elsewhere::default() };
-        assert!(said(&given).contains("no token"));
+        assert!(said(&given).contains("missing token"));
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("token");
         given.token_file = Some(file.clone());
         assert!(said(&given).contains("cannot read"));
         std::fs::write(&file, "two words\n").unwrap();
-        assert!(said(&given).contains("no single word"));
+        assert!(said(&given).contains("must contain one word"));
         std::fs::write(&file, "cist_x\n").unwrap();
         given.fingerprint = Some("abc".into());
         assert!(said(&given).contains("64 hexadecimal digits"));

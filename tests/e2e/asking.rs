@@ -231,7 +231,7 @@ no task ask "In time?" --timeout 100ms
     cis.wait_run(&run, "succeeded");
     assert_eq!(cis.read("codes"), "2\n".repeat(8) + "1\n", "{}", cis.read("why"));
     let outside = cis.run(["task", "ask", "x"]).expect(2).stderr;
-    assert!(outside.contains("this is no session"), "{outside}");
+    assert!(outside.contains("only works inside a session"), "{outside}");
     // The question whose asker gave up is not there any more once its session has ended.
     assert_eq!(cis.ok(["inbox"]), "Nothing waits for you.\n");
     for (name, code) in [("zzzzzz", 2), ("0", 2), ("", 2)] {

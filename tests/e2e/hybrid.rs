@@ -105,7 +105,7 @@ fn every_command_gets_a_terminal_and_agents_get_the_rest() {
     let tasks = cis.show(named.trim())["tasks"].clone();
     assert!(tasks.as_array().unwrap().iter().all(|task| task["agent"] == "shell"), "{tasks}");
     let said = cis.run(["dag", "execute", "--run-id", run, "--use-agent"]).expect(2).stderr;
-    assert!(said.contains("decided already"), "{said}");
+    assert!(said.contains("cannot change the agent"), "{said}");
 }
 
 /// A run that was made and not started.

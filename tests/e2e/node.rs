@@ -233,7 +233,7 @@ fn a_node_that_does_not_answer_is_said_and_stopped_and_its_sessions_go_on() {
         assert!(out.stderr.contains("cis node stop"), "{}", out.stderr);
     }
     let out = cis.run(["node", "stop"]).expect(0);
-    assert!(out.stderr.contains("sessions go on"), "{}", out.stderr);
+    assert!(out.stderr.contains("sessions continue"), "{}", out.stderr);
     assert!(!is_alive(node));
     // Longer than the host takes to start a node that died.
     pause(Duration::from_secs(3));

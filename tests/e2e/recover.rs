@@ -95,7 +95,7 @@ fn an_empty_store_gets_its_runs_out_of_their_room_byte_for_byte() {
     login(&again, &synapse, &user, "--token-stdin", &user.token).expect(0);
     assert_eq!(again.status()["did"], json!(did));
     let said = again.ok(["dag", "recover", "--room", &room.id]);
-    assert!(said.contains("go on when it starts again"), "{said}");
+    assert!(said.contains("continue when it starts again"), "{said}");
     assert_eq!(own_state(&again.home(), &open, TEXT), states[1]);
     let pid = again.node_pid();
     again.ok(["node", "stop"]);

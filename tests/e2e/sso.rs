@@ -138,7 +138,7 @@ fn an_address_of_a_browser_elsewhere_is_pasted() {
     // Somebody else's token: that device is ended again.
     let (mut terminal, waiting) = start();
     terminal.type_keys("http://127.0.0.1/x?loginToken=1\r");
-    terminal.wait_for("This is not where the browser ended");
+    terminal.wait_for("This is not the address of the browser's last page");
     terminal.type_keys(&format!("{}?loginToken={}\r", waiting.redirect, login_token(&synapse, &other)));
     terminal.wait_for("logged");
     assert_eq!(terminal.wait_exit(), 2, "{}", terminal.screen());

@@ -101,7 +101,7 @@ fn a_backup_is_private_replaces_nothing_unasked_and_goes_through_a_pipe() {
     let file = backup(&cis, "x.tar");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let again = cis.run(["store", "backup", file.to_str().unwrap()]).expect(2);
-    assert!(again.stderr.contains("there already"), "{}", again.stderr);
+    assert!(again.stderr.contains("already exists"), "{}", again.stderr);
     cis.stop();
     let line = "$E2E_CIS store backup --logs - | $E2E_CIS --home \"$E2E_WORK/other\" store restore - --json";
     let mut command = std::process::Command::new("sh");

@@ -71,7 +71,7 @@ fn two_nodes_see_the_same_emoji_and_are_verified() {
     let (mut asks, mut takes) = two.compare();
     assert_eq!(shown(&asks), shown(&takes));
     asks.type_keys("y\r");
-    asks.wait_for("to say the same");
+    asks.wait_for("to confirm");
     takes.type_keys("yes\r");
     asks.wait_for("Verified: both sides see the same");
     takes.wait_for("Verified: both sides see the same");

@@ -168,7 +168,7 @@ fn the_node_may_be_killed_under_it_and_the_terminal_is_given_back_on_a_signal() 
     // What happened since is seen, and keys count.
     terminal.wait_for("● deploy");
     terminal.type_keys("?");
-    terminal.wait_for("leave; the run goes on");
+    terminal.wait_for("leave; the run continues");
     signal(terminal.pid(), rustix::process::Signal::TERM);
     assert_eq!(terminal.wait_exit(), 128 + 15);
     assert_eq!(terminal.settings(), before);

@@ -13,15 +13,16 @@ use crate::output::clean::clean;
 use crate::output::{self, human};
 use cis_local::now_ms;
 
-/// Answers an item of the inbox
+/// Answer an item of the inbox
 ///
-/// An option is named by its number or word, by what it says or the beginning of that, or by what it means
-/// (allow_once, allow_session, allow_always, deny, deny_and_say, continue, cancel). Without an answer, on a terminal,
-/// the item is shown and you are asked. The first answer counts; whoever comes later is told who was first. Nothing
-/// is typed where the screen shows something else by now. A prompt that stays after its answer says so in
-/// `cis inbox`: with --again it is answered once more; nothing is ever typed again by itself.
+/// Name an option by its number, by its text or the beginning of it, or by its meaning (allow_once, allow_session,
+/// allow_always, deny, deny_and_say, continue, cancel). Without an answer, the command shows the item and asks you,
+/// if it runs on a terminal. Only the first answer counts; a later one fails and says who answered first. Nothing is
+/// typed if the screen no longer shows the prompt. If a prompt stays after its answer, `cis inbox` says so, and
+/// --again answers it once more. No answer is ever typed twice automatically.
 ///
-/// Passwords do not belong here, as arguments are seen by others: type them in `cis dag attach`.
+/// Do not answer with passwords, because other users can see the arguments of a command. Type them in `cis dag
+/// attach`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Keys are single characters, C-x (Ctrl), M-x (Alt), S-x (Shift), and Enter, Escape, Tab, BTab, Space,
@@ -37,15 +38,15 @@ Examples:
   cis answer kqzvra reject --reason \"the tests are red\"")]
 #[command(group = clap::ArgGroup::new("words").args(["option", "text", "keys"]))]
 pub(crate) struct Args {
-    /// The item: its letters, or the first of them; or what waits: a session, or RUN:TASK
+    /// The item: its letters, or the first of them; or the session or RUN:TASK that is waiting
     #[arg(value_name = "ID")]
     item: String,
     #[command(flatten)]
     how: How,
-    /// Why; it stands beside the answer
+    /// Reason, stored with the answer
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Answer a prompt that was answered, and stays
+    /// Answer a prompt that is still there after its answer
     #[arg(long)]
     again: bool,
 }
@@ -56,7 +57,7 @@ pub(crate) struct How {
     /// The option
     #[arg(value_name = "OPTION")]
     option: Option<String>,
-    /// Answer in words; at a prompt of a terminal they are typed, and Enter
+    /// Answer with this text; at a terminal prompt it is typed, followed by Enter
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     text: Option<String>,
     /// Type these keys
@@ -124,7 +125,7 @@ fn answered(item: &InboxItem, receipt: &AnswerReceipt) -> String {
 /// Shows the item, and reads the answer from the terminal.
 fn ask(item: &InboxItem) -> Result<AnswerWith, CliError> {
     if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
-        return Err(CliError::bad_input("what is the answer?")
+        return Err(CliError::bad_input("missing answer")
             .hint(format!("name an option, or give --text or --keys: cis inbox show {}", item.id)));
     }
     output::note(&human::inbox_details(item, &[], now_ms()));
@@ -133,10 +134,10 @@ fn ask(item: &InboxItem) -> Result<AnswerWith, CliError> {
     std::io::stdin()
         .lock()
         .read_line(&mut line)
-        .map_err(|error| CliError::bad_input(format!("no answer could be read: {error}")))?;
+        .map_err(|error| CliError::bad_input(format!("cannot read the answer: {error}")))?;
     let line = line.trim_end_matches(['\r', '\n']);
     if line.trim().is_empty() {
-        return Err(CliError::bad_input("no answer was given: nothing was sent"));
+        return Err(CliError::bad_input("empty answer: nothing was sent"));
     }
     // A prompt with options wants one of them; anything else is words.
     let word = line.to_owned();

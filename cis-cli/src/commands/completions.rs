@@ -6,9 +6,9 @@ use clap_complete::Shell;
 use crate::error::{CliError, Exit};
 use crate::output;
 
-/// Prints what completes `cis` commands and options in a shell
+/// Print a shell completion script
 ///
-/// The script knows commands and options as of this version: make it again after an upgrade.
+/// The script contains the commands and options of this version: generate it again after an upgrade.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Where it goes:

@@ -16,9 +16,9 @@ use crate::output::{self, style};
 
 pub(crate) use kernel::hides_processes;
 
-/// Checks what sessions need of this machine; changes nothing
+/// Check whether this machine can run sessions; changes nothing
 ///
-/// Ends with exit code 3 where something does not work, with 0 where there are warnings at most.
+/// The exit code is 3 if a check fails, and 0 if there are only warnings.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -13,10 +13,10 @@ use crate::remote::Elsewhere;
 /// The dashboard's program.
 const PROGRAM: &str = "cis-gui";
 
-/// Opens the dashboard: what waits for you, runs with their graphs, terminals
+/// Open the dashboard: items that wait for you, runs with their graphs, terminals
 ///
-/// Starts the node where none runs. With --url it shows the node of another machine; with --room what the nodes that use
-/// a Matrix room tell there, read by the node of this one (observer).
+/// Starts a node if none is running. With --url, the dashboard shows the node of another machine. With --room, it
+/// shows the runs that other nodes publish in a Matrix room; the node of this machine reads them as an observer.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -24,7 +24,7 @@ Examples:
   cis gui --room '#builds:example.org'
   cis --url https://build.example.org:8443 --token-file ~/token gui")]
 pub(crate) struct Args {
-    /// Shows the runs that nodes tell of in this room; may be repeated
+    /// Show the runs that nodes publish in this room; may be repeated
     #[arg(long, value_name = "ROOM", value_parser = place::room)]
     room: Vec<String>,
 }
@@ -33,8 +33,8 @@ pub(crate) fn run(context: &Context, elsewhere: &Elsewhere, args: &Args) -> Resu
     let mut command = Command::new(program());
     if context.is_remote() {
         if !args.room.is_empty() {
-            return Err(CliError::bad_input("--room is read by the node of this machine")
-                .hint("leave out --url (or CIS_URL), or start the node there with `cis node start --room`"));
+            return Err(CliError::bad_input("--room needs the node of this machine")
+                .hint("omit --url and CIS_URL, or start the node there with `cis node start --room`"));
         }
         // What is not given stands in the environment, which it has as well.
         for (flag, value) in [
@@ -60,9 +60,8 @@ pub(crate) fn run(context: &Context, elsewhere: &Elsewhere, args: &Args) -> Resu
     }
     // It takes this process's place: what ends the one ends the other.
     let error = command.exec();
-    Err(CliError::unavailable(format!("cannot start {PROGRAM}: {error}")).hint(
-        "it is built with `cargo build --release --bin cis-gui` and belongs beside `cis`, or into PATH",
-    ))
+    Err(CliError::unavailable(format!("cannot start {PROGRAM}: {error}"))
+        .hint("build it with `cargo build --release --bin cis-gui`, and put it next to `cis` or into PATH"))
 }
 
 /// Beside this program, else in PATH.

@@ -14,9 +14,9 @@ use crate::output::{self, clean::clean};
 /// A file that runs as it is, and shows what there is.
 const SAMPLE: &str = include_str!("init/hello.toml");
 
-/// Makes the node's directory and key, and says what was made
+/// Create the node's directory and key
 ///
-/// It changes nothing that is there. Other commands make what they need as well; this one shows it.
+/// Does not change existing files. Other commands also create what they need; this one lists what it created.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -41,8 +41,8 @@ struct Made {
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let home = &context.home;
     let cannot = |what: &str, error: &io::Error| {
-        CliError::unavailable(format!("cannot make {what}: {error}"))
-            .hint("`cis doctor` checks the home directory; --home DIR takes another one")
+        CliError::unavailable(format!("cannot create {what}: {error}"))
+            .hint("`cis doctor` checks the home directory; --home DIR uses another one")
     };
     let home_made =
         crate::home::create(home).map_err(|error| cannot(&home.dir.display().to_string(), &error))?;
@@ -70,7 +70,7 @@ fn write_sample(path: &std::path::Path) -> Result<(), CliError> {
         .and_then(|mut file| file.write_all(SAMPLE.as_bytes()));
     written.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
-            CliError::bad_input(format!("{} is there already; it was left as it is", path.display()))
+            CliError::bad_input(format!("{} already exists and was not changed", path.display()))
                 .hint("give another name: --sample FILE")
         }
         _ => CliError::unavailable(format!("cannot write {}: {error}", path.display())),

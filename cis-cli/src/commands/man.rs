@@ -9,7 +9,7 @@ use clap_mangen::Man;
 use crate::error::{CliError, EXIT_CODES, Exit};
 use crate::output;
 
-/// Prints the manual page of a command, or writes those of all
+/// Print the manual page of a command, or write the pages of all commands
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &Args, mut root: clap::Command) -> Result<Exit, CliError
             let mut pages = Vec::new();
             all(&root, "cis", &mut pages)?;
             write_all(dir, &pages)?;
-            output::print(&format!("{} pages are in {}\n", pages.len(), dir.display()))?;
+            output::print(&format!("Wrote {} pages to {}\n", pages.len(), dir.display()))?;
         }
         None => {
             let (command, name) = find(&root, &args.command)?;
@@ -64,7 +64,8 @@ fn all(command: &clap::Command, name: &str, pages: &mut Vec<(String, Vec<u8>)>) 
 }
 
 fn page(command: &clap::Command, name: &str) -> Result<Vec<u8>, CliError> {
-    render(command, name).map_err(|error| CliError::unavailable(format!("a page cannot be made: {error}")))
+    render(command, name)
+        .map_err(|error| CliError::unavailable(format!("cannot render the manual page: {error}")))
 }
 
 fn render(command: &clap::Command, name: &str) -> io::Result<Vec<u8>> {

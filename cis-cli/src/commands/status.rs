@@ -9,14 +9,14 @@ use crate::error::{CliError, Exit};
 use crate::output::{self, human};
 use cis_local::now_ms;
 
-/// Shows the node, open runs and live sessions on one screen; starts no node
+/// Show the node, open runs and live sessions on one screen; starts no node
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   cis status
   cis status --json | jq .node")]
 pub(crate) struct Args {
-    /// At most so many runs
+    /// Maximum number of runs
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: u32,
 }

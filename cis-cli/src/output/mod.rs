@@ -29,7 +29,7 @@ pub(crate) fn show<T: Serialize>(
 /// One JSON document on a line.
 pub(crate) fn json_line(value: &impl Serialize) -> Result<(), CliError> {
     let mut text = serde_json::to_vec(value)
-        .map_err(|error| CliError::unavailable(format!("the answer cannot be written as JSON: {error}")))?;
+        .map_err(|error| CliError::unavailable(format!("cannot write the answer as JSON: {error}")))?;
     text.push(b'\n');
     bytes(&text)
 }

@@ -64,7 +64,7 @@ pub(crate) fn change(model: &Model, change: &Change, quiet: bool) -> Option<Stri
             )
         }
         Change::Paused => format!("{ATTENTION}{:>10}{ATTENTION:#} nothing new is started", "paused"),
-        Change::Resumed => format!("{:>10} it goes on", "resumed"),
+        Change::Resumed => format!("{:>10} the run continues", "resumed"),
         Change::RunEnded => return None,
     };
     Some(line + "\n")

@@ -92,7 +92,7 @@ fn query(size: TermSize, read_only: bool) -> Attach {
 
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
 fn terminal_error(error: io::Error) -> CliError {
-    CliError::unavailable(format!("the terminal cannot be used: {error}"))
+    CliError::unavailable(format!("cannot use the terminal: {error}"))
 }
 
 struct Signals {

@@ -40,9 +40,8 @@ struct Key<'a> {
 impl Detach {
     /// A sequence given by the names of its keys; each must be a character or Ctrl with one.
     pub(crate) fn new(names: &str) -> Result<Self, CliError> {
-        let keys = detach_keys(names).map_err(|why| {
-            CliError::bad_input(format!("`{names}` cannot be the keys that detach: they {why}"))
-        })?;
+        let keys = detach_keys(names)
+            .map_err(|why| CliError::bad_input(format!("invalid detach keys `{names}`: they {why}")))?;
         Ok(Self { keys, matched: 0, held: Vec::new() })
     }
 

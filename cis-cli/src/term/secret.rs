@@ -47,13 +47,11 @@ pub(super) fn tty() -> io::Result<File> {
 /// Asks on the controlling terminal, whatever standard input is.
 pub(crate) fn ask(prompt: &str) -> Result<String, CliError> {
     let tty = tty().map_err(|_| {
-        CliError::bad_input("there is no terminal to ask on")
+        CliError::bad_input("cannot ask without a terminal")
             .hint("give it on standard input: --password-stdin, --token-stdin, --recovery-key-stdin")
     })?;
-    let failed = |error: io::Error| CliError::unavailable(format!("the terminal cannot be used: {error}"));
-    read(tty, prompt)
-        .map_err(failed)?
-        .ok_or_else(|| CliError::bad_input("nothing was typed: nothing was sent"))
+    let failed = |error: io::Error| CliError::unavailable(format!("cannot use the terminal: {error}"));
+    read(tty, prompt).map_err(failed)?.ok_or_else(|| CliError::bad_input("empty input: nothing was sent"))
 }
 
 /// The first line of standard input; where that is a terminal, it is asked for.
@@ -63,11 +61,11 @@ pub(crate) fn from_stdin(what: &str) -> Result<String, CliError> {
     }
     let mut text = String::new();
     io::stdin().lock().take(STDIN_BYTES_MAX).read_to_string(&mut text).map_err(|error| {
-        CliError::bad_input(format!("no {what} could be read from standard input: {error}"))
+        CliError::bad_input(format!("cannot read the {what} from standard input: {error}"))
     })?;
     let line = text.lines().next().unwrap_or_default();
     if line.is_empty() {
-        return Err(CliError::bad_input(format!("standard input holds no {what}: nothing was sent")));
+        return Err(CliError::bad_input(format!("no {what} on standard input: nothing was sent")));
     }
     Ok(line.to_owned())
 }

@@ -7,11 +7,11 @@ use crate::error::{CliError, Exit};
 use crate::output;
 use crate::output::clean::clean_lines;
 
-/// Prints what GET of a path of the API answers
+/// Send a GET request to the API and print the response
 ///
-/// JSON is set out for reading on a terminal, and otherwise printed as it came, as everything else is: logs, screens,
-/// files. A problem goes to standard error, and the exit code says its kind. Paths that speak WebSocket are not
-/// followed; for events there is `cis dag execute --json`.
+/// On a terminal, JSON is indented. Everything else is printed unchanged: logs, screens, files, and JSON that goes
+/// elsewhere. Problems go to standard error and set the exit code. WebSocket paths are not supported; `cis dag events
+/// --follow --json` streams events.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -20,7 +20,7 @@ Examples:
   cis api get /v1/sessions/build/screen
   cis --url https://node.example.org:7443 --token-file ann.token api get /v1/inbox")]
 pub(crate) struct Args {
-    /// The path, with its query where there is one
+    /// The path, with its query if it has one
     #[arg(value_name = "PATH", value_parser = path)]
     path: String,
 }

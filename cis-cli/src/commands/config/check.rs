@@ -4,9 +4,9 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{self, clean::clean};
 
-/// Finds all mistakes in the configuration: the file, variables, -c
+/// Check the configuration: the file, variables, -c
 ///
-/// Ends with exit code 2 where there is one.
+/// Shows all errors. The exit code is 2 if there is one.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

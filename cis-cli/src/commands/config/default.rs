@@ -5,9 +5,9 @@ use cis_node::config::default_file;
 use crate::error::{CliError, Exit};
 use crate::output;
 
-/// Prints a configuration file with every setting, its default and what it is for
+/// Print a configuration file with every setting, its default and its meaning
 ///
-/// As it is it changes nothing: every value is a comment.
+/// Every value is commented out, so the file changes nothing until you edit it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{self, clean::clean};
 
-/// Prints where the configuration file is, or would be
+/// Print the path of the configuration file, whether it exists or not
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -9,10 +9,10 @@ use crate::output;
 use crate::output::style::{BOLD, DIM};
 use crate::output::table::{Table, cell, plain};
 
-/// Shows every setting with its value and where that comes from
+/// Show settings, their values and the origin of each value
 ///
-/// A command in the environment of another shell may have other values; a node has those of its start
-/// (`cis node status` says where they differ from the file).
+/// A shell with other variables may have other values. A node keeps the values of its start; `cis node status` says
+/// which of them differ from the file.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -20,7 +20,7 @@ Examples:
   cis config show timeouts
   cis config show --json | jq -r '.items[] | select(.origin != \"default\")'")]
 pub(crate) struct Args {
-    /// Only this setting, or those of this table
+    /// Only this setting, or the settings of this table
     #[arg(value_name = "KEY")]
     key: Option<String>,
 }
@@ -54,7 +54,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     };
     let entries: Vec<&Entry> = config.entries.iter().filter(wanted).collect();
     if let (Some(key), []) = (&args.key, entries.as_slice()) {
-        return Err(CliError::bad_input(format!("there is no setting `{key}`"))
+        return Err(CliError::bad_input(format!("unknown setting `{key}`"))
             .hint("`cis config show` lists all of them"));
     }
     let listing = Listing {

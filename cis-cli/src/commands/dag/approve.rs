@@ -11,11 +11,10 @@ use crate::error::{CliError, Exit};
 use crate::output;
 use crate::output::clean::clean;
 
-/// Approves a task that waits for it, or the work of one that asked for a review
+/// Approve a task that waits for approval, or the work of a task that asked for a review
 ///
-/// A task that is approved starts when it is its turn.
-/// The first decision counts; whoever comes later is told who was first. A task with foreach is approved once for
-/// all its items.
+/// An approved task starts when it leaves the queue. Only the first decision counts; a later one fails and says who
+/// decided first. One approval of a task with foreach is for all of its items.
 #[derive(Debug, clap::Args)]
 #[command(allow_missing_positional = true)]
 #[command(after_help = "\
@@ -23,13 +22,13 @@ Examples:
   cis dag approve deploy
   cis dag approve 4r1xec deploy --comment \"after the backup\"")]
 pub(crate) struct Args {
-    /// The run [default: the open one in which that task waits]
+    /// The run [default: the open run in which the task is waiting]
     #[arg(value_name = "RUN")]
     run: Option<String>,
     /// The task
     #[arg(value_name = "TASK")]
     task: String,
-    /// In your words; it stands in the run's history
+    /// Comment, stored in the run's history
     #[arg(long, value_name = "TEXT")]
     comment: Option<String>,
 }

@@ -17,11 +17,11 @@ use crate::output;
 use crate::output::table::{Table, plain};
 use crate::place::{Folder, PlaceError};
 
-/// Lists the files that tasks left, or copies them out
+/// List the artifacts of tasks, or copy them into a directory
 ///
-/// What `artifacts` of a task names is kept when the task ends well. The copies are those of its last success,
-/// whatever became of the files since. Nothing is written outside of DIR, and no file that is there is
-/// written over without --force.
+/// When a task succeeds, the files that its key `artifacts` names are stored. The copies are those of its last
+/// success, even if the original files have changed since. Nothing is written outside of DIR. Existing files are only
+/// overwritten with --force.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -30,13 +30,13 @@ Examples:
   cis dag artifacts build --to /tmp/build
   cis dag artifacts --run 4r1xec --to out --force")]
 pub(crate) struct Args {
-    /// Of this task alone [default: of all]
+    /// Only artifacts of this task [default: all tasks]
     #[arg(value_name = "TASK")]
     task: Option<String>,
-    /// Copy them below this directory; without TASK each task's below a directory of its name
+    /// Copy them into this directory; without TASK, into one subdirectory per task
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
-    /// Write over files that are there
+    /// Overwrite existing files
     #[arg(long, requires = "to")]
     force: bool,
     /// The run [default: the newest]
@@ -143,7 +143,7 @@ async fn copy(client: &Client, run: &str, all: &[Artifact], to: &Path, args: &Ar
         if hex::encode(hash.finalize()) != one.file.blob.0 {
             let detail =
                 format!("the artifact {} of task `{}` is damaged in the store", one.file.path, one.task);
-            return Err(CliError::unavailable(detail).hint("`cis dag retry` makes it again"));
+            return Err(CliError::unavailable(detail).hint("`cis dag retry` creates it again"));
         }
         file.place(args.force).map_err(|error| refused(&error))?;
     }
@@ -153,7 +153,7 @@ async fn copy(client: &Client, run: &str, all: &[Artifact], to: &Path, args: &Ar
 fn refused(error: &PlaceError) -> CliError {
     let problem = CliError::unavailable(error.to_string());
     match error {
-        PlaceError::There { .. } => problem.hint("--force writes over files that are there"),
+        PlaceError::There { .. } => problem.hint("--force overwrites existing files"),
         _ => problem,
     }
 }

@@ -12,13 +12,14 @@ use crate::term::detach::Detach;
 use crate::term::raw;
 use cis_local::now_ms;
 
-/// Shows a session in this terminal, and types into it
+/// Attach this terminal to a session
 ///
-/// Several terminals may be attached at once; a read-only one does not decide the size. Without SESSION the only
-/// live one is taken, or one is chosen from a list. The session goes on when you detach or the terminal closes.
+/// Several terminals can be attached at once; read-only ones do not affect the size. SESSION defaults to the only
+/// live session; if there are several, you choose from a list. The session continues when you detach or the terminal
+/// closes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Keys: Ctrl-\\ then d detaches, where nothing else is configured; Ctrl-\\ twice sends it once. With --read-only, Ctrl-C detaches as well.
+Keys: Ctrl-\\ then d detaches by default; press Ctrl-\\ twice to send it once. With --read-only, Ctrl-C also detaches.
 
 Examples:
   cis dag attach
@@ -28,10 +29,10 @@ pub(crate) struct Args {
     /// The session: its id or the beginning or last characters of it, its task, or its name
     #[arg(value_name = "SESSION")]
     session: Option<String>,
-    /// Look, do not type
+    /// Watch only: typed keys are not sent
     #[arg(long)]
     read_only: bool,
-    /// Names of the keys that detach [default: attach.detach_keys of the configuration]
+    /// Keys that detach [default: attach.detach_keys of the configuration]
     #[arg(long, value_name = "KEYS")]
     detach_keys: Option<String>,
 }

@@ -5,11 +5,11 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{self, human};
 
-/// Shows what a task gets of those that it needs
+/// Show what a task gets from the tasks that it needs
 ///
-/// Their states, outputs, artifacts and the ends of their logs, as they are now: what the task would find in
-/// its environment (CIS_NEEDS, CIS_NEED_TASK_OUTPUT) and in the file CIS_CONTEXT. Secrets are replaced here;
-/// the task gets the real values of outputs.
+/// Shows their current states, outputs, artifacts and the ends of their logs. The task finds these in its environment
+/// (CIS_NEEDS, CIS_NEED_TASK_OUTPUT) and in the file CIS_CONTEXT. Secrets are hidden here, but the task gets the real
+/// values of outputs.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

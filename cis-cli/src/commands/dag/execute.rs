@@ -10,10 +10,10 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::{dag_file, follow};
 
-/// Starts or resumes a run and follows it to its end
+/// Start or resume a run and follow it to its end
 ///
-/// A created run is started, a paused one resumed, an open one followed; of one that ended, the outcome is shown.
-/// The exit code is the run's outcome in every case. With a FILE, a new run is made of it.
+/// Starts a created run, resumes a paused one, follows an open one, and shows the outcome of an ended one. The exit
+/// code is always the run's outcome. With FILE, the command creates a new run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -37,7 +37,7 @@ pub(crate) struct Args {
     place: Place,
     #[command(flatten)]
     agent: Agent,
-    /// Do not follow it
+    /// Do not follow the run
     #[arg(long)]
     detach: bool,
     #[command(flatten)]
@@ -63,12 +63,12 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
 
 fn existing(context: &Context, name: &str, args: &Args) -> Result<Exit, CliError> {
     if !args.params.by_name()?.is_empty() {
-        return Err(CliError::bad_input("a run that exists has its parameters already")
-            .hint("leave --param out, or give a FILE for a new run"));
+        return Err(CliError::bad_input("cannot change the parameters of an existing run")
+            .hint("omit --param, or give a FILE to create a new run"));
     }
     if args.agent.used().is_some() {
-        return Err(CliError::bad_input("who works on a run that exists is decided already")
-            .hint("leave --use-agent out, or give a FILE for a new run"));
+        return Err(CliError::bad_input("cannot change the agent of an existing run")
+            .hint("omit --use-agent, or give a FILE to create a new run"));
     }
     let client = context.client()?;
     context.block_on(async {

@@ -5,7 +5,7 @@ use crate::error::{CliError, Exit};
 use crate::output::{self, human};
 use cis_local::now_ms;
 
-/// Says whether a session waits for a human, and on what evidence
+/// Explain whether a session waits for a human, with the evidence
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

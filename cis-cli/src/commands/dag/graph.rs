@@ -20,10 +20,10 @@ use crate::output::{self, clean::clean, style};
 /// Names in words beside a task.
 const NEEDS_NAMED: usize = 4;
 
-/// Draws the tasks of a file or a run, and what each needs
+/// Draw the graph of a DAG file or a run
 ///
-/// One line a task, below all that it needs; tasks that need the same stand in one column. A run is drawn with the
-/// states of its tasks.
+/// Each line is a task, below the tasks that it needs. Tasks with the same needs are in the same column. The graph of
+/// a run includes the states of its tasks.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -35,7 +35,7 @@ pub(crate) struct Args {
     /// A DAG file, `-` for standard input, or a run [default: the newest run]
     #[arg(value_name = "FILE|RUN")]
     of: Option<String>,
-    /// As SVG, into this file or to standard output
+    /// Print SVG to this file or to standard output
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
     svg: Option<PathBuf>,
 }

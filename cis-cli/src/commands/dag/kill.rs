@@ -11,10 +11,10 @@ use crate::error::{CliError, Exit};
 use crate::output::{self, clean::clean};
 use crate::restart::FollowedNode;
 
-/// Ends a session with all its processes
+/// End a session and all of its processes
 ///
-/// They get SIGTERM, and SIGKILL when the grace is over; the command returns when the last is gone. The task
-/// ends as cancelled and is not tried again.
+/// The processes get SIGTERM, and SIGKILL after the grace period. The command returns when the last one has ended.
+/// The task ends as cancelled and is not retried.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -24,7 +24,7 @@ pub(crate) struct Args {
     /// The session: its id or the beginning or last characters of it, its task, or its name
     #[arg(value_name = "SESSION")]
     session: String,
-    /// Between SIGTERM and SIGKILL [default: as the task says, or 10s]
+    /// Grace period between SIGTERM and SIGKILL [default: the task's own, or 10s]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     grace: Option<Duration>,
 }

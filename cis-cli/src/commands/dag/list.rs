@@ -7,21 +7,21 @@ use crate::error::{CliError, Exit};
 use crate::output::{self, human};
 use cis_local::now_ms;
 
-/// Lists runs, newest first
+/// List runs, newest first
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   cis dag list
   cis dag list --open --json | jq -r '.items[].id'")]
 pub(crate) struct Args {
-    /// At most so many
+    /// Maximum number of runs
     #[arg(long, value_name = "N", default_value_t = 20, conflicts_with = "all")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: u32,
-    /// All there are
+    /// No limit
     #[arg(long)]
     all: bool,
-    /// Only those that have not ended
+    /// Only runs that have not ended
     #[arg(long)]
     open: bool,
     /// Continue a listing: the `next` of its JSON

@@ -12,10 +12,10 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output;
 
-/// Shows what a task or session wrote
+/// Show the output of a task or session
 ///
-/// Into a file or pipe the bytes go as they were written; on a terminal text and colours are shown and everything
-/// else is left out. Secrets are replaced in every case.
+/// A file or pipe gets the bytes unchanged. A terminal gets text and colors; other escape sequences are removed.
+/// Secrets are always hidden.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -26,13 +26,13 @@ pub(crate) struct Args {
     /// The task, or a session
     #[arg(value_name = "TASK")]
     task: String,
-    /// Go on until the session ends
+    /// Continue until the session ends
     #[arg(short, long)]
     follow: bool,
-    /// Text alone, without escape sequences
+    /// Print only text, without escape sequences
     #[arg(long)]
     plain: bool,
-    /// Which try of the task [default: the newest]
+    /// Attempt of the task [default: the newest]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     attempt: Option<u32>,
     /// The run [default: the newest]

@@ -48,13 +48,13 @@ pub(crate) enum Command {
     Validate(validate::Args),
     Graph(graph::Args),
     Schema(schema::Args),
-    /// Cancels a run: ends its sessions, starts nothing more of it
+    /// Cancel a run: end its sessions and start no more of its tasks
     #[command(after_help = "Examples:\n  cis dag cancel 4r1xec")]
     Cancel(steer::Args),
-    /// Pauses a run: what runs goes on, nothing new is started
+    /// Pause a run: its running tasks continue, but no more are started
     #[command(after_help = "Examples:\n  cis dag pause 4r1xec")]
     Pause(steer::Args),
-    /// Goes on with a paused run
+    /// Resume a paused run
     #[command(after_help = "Examples:\n  cis dag resume 4r1xec")]
     Resume(steer::Args),
     Retry(retry::Args),

@@ -9,10 +9,10 @@ use crate::error::{CliError, Exit};
 use crate::output;
 use crate::output::clean::clean;
 
-/// Lets a room follow a run that has not ended, or no longer
+/// Change a run's mode: local, or broadcast to a room
 ///
-/// What happened before is told to the room first, as it stands. A room that no longer follows keeps what it was
-/// told.
+/// The run must not have ended. The room first gets the run's history. A room that no longer follows the run keeps
+/// the messages that it has.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -22,10 +22,10 @@ pub(crate) struct Args {
     /// The run: its id, the beginning or the last characters of it
     #[arg(value_name = "RUN")]
     run: String,
-    /// How it goes on: here alone, or here and a room follows
+    /// `local`: only on this node; `hybrid`: on this node, and a room follows it
     #[arg(value_name = "MODE")]
     mode: Word,
-    /// The room: an id, an alias, or a link of matrix.to [default: the one that it has, or `dag.room_id`]
+    /// The room: an id, an alias, or a matrix.to link [default: the run's room, or `dag.room_id`]
     #[arg(long, value_name = "ROOM", value_parser = place::room)]
     room: Option<String>,
 }
@@ -39,9 +39,7 @@ enum Word {
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let mode = match args.mode {
         Word::Local if args.room.is_some() => {
-            return Err(
-                CliError::bad_input("a local run has no room").hint("leave --room out, or say hybrid")
-            );
+            return Err(CliError::bad_input("a local run has no room").hint("omit --room, or use `hybrid`"));
         }
         Word::Local => ExecutionMode::Local,
         Word::Hybrid => ExecutionMode::Hybrid,

@@ -29,7 +29,7 @@ pub(super) fn ask(menu: &str) -> Result<String, CliError> {
     std::io::stdin()
         .lock()
         .read_line(&mut answer)
-        .map_err(|error| CliError::bad_input(format!("no answer could be read: {error}")))?;
+        .map_err(|error| CliError::bad_input(format!("cannot read the answer: {error}")))?;
     Ok(answer.trim().to_owned())
 }
 

@@ -9,13 +9,13 @@ use crate::error::CliError;
 /// `--local`, `--hybrid` and `--room`.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Place {
-    /// Execute here, and tell nobody else [default: as `dag.default_mode` says]
+    /// Execute on this node, without a room [default: `dag.default_mode` of the configuration]
     #[arg(long, conflicts_with_all = ["hybrid", "room"])]
     local: bool,
-    /// Execute here, and let a room follow: people there see it and answer what waits
+    /// Execute on this node and let a room follow: people there see the run and answer its questions
     #[arg(long)]
     hybrid: bool,
-    /// The room that follows: an id, an alias, or a link of matrix.to; means --hybrid
+    /// The room that follows: an id, an alias, or a matrix.to link; implies --hybrid
     #[arg(long, value_name = "ROOM", value_parser = room)]
     room: Option<String>,
 }
@@ -23,7 +23,7 @@ pub(super) struct Place {
 /// `--use-agent`.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Agent {
-    /// Give every command a terminal that is watched; with =NAME, give the tasks that have no agent to that one
+    /// Run every command in a monitored terminal; with =NAME, give tasks that have no agent to this agent
     #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     use_agent: Option<String>,
 }

@@ -9,17 +9,17 @@ use crate::output::{self, human};
 
 /// Rebuild runs from a room's history, in a store that does not have them
 ///
-/// The room is their journal: what happened, who answered what, and how it ended is rebuilt of what nodes signed there.
-/// Runs that are known stay as they are. What was written by a node that is not trusted is left out: give the store
-/// its old identity.key, or trust that node first (`cis identity trust DID`). Logs and files are not in a room;
-/// tasks that run again start in the present directory.
+/// The room contains the journals of runs: signed events say what happened, who answered what, and how each run
+/// ended. Runs that the store already has are not changed. Events of untrusted nodes are ignored: restore the old
+/// identity.key first, or trust that node with `cis identity trust DID`. Logs and files are not in a room. Tasks that
+/// run again start in the current directory.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   cis dag recover --room '#builds:example.org'
   cis dag recover --room '#builds:example.org' --json | jq '.runs[] | select(.lacks)'")]
 pub(crate) struct Args {
-    /// The room: an id, an alias, or a link of matrix.to
+    /// The room: an id, an alias, or a matrix.to link
     #[arg(long, value_name = "ROOM", value_parser = place::room)]
     room: String,
 }

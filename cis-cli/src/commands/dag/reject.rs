@@ -6,7 +6,7 @@ use super::approve::decide;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 
-/// Rejects a task that waits for approval, which fails without being started; or work that waits for a review
+/// Reject a task that waits for approval (it fails without being started), or work that waits for a review
 #[derive(Debug, clap::Args)]
 #[command(allow_missing_positional = true)]
 #[command(after_help = "\
@@ -14,13 +14,13 @@ Examples:
   cis dag reject deploy --reason \"not on a Friday\"
   cis dag reject 4r1xec deploy --reason \"the tests are red\"")]
 pub(crate) struct Args {
-    /// The run [default: the open one in which that task waits]
+    /// The run [default: the open run in which the task is waiting]
     #[arg(value_name = "RUN")]
     run: Option<String>,
     /// The task
     #[arg(value_name = "TASK")]
     task: String,
-    /// Why; it stands in the run's history
+    /// Reason, stored in the run's history
     #[arg(long, value_name = "TEXT")]
     reason: String,
 }

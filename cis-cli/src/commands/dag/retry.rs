@@ -9,9 +9,9 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::{follow, output};
 
-/// Runs tasks of an ended run again
+/// Run tasks of an ended run again
 ///
-/// Without an option all tasks run again.
+/// Without an option, all tasks run again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -24,7 +24,7 @@ pub(crate) struct Args {
     /// Only tasks that did not succeed
     #[arg(long, conflicts_with = "from")]
     failed: bool,
-    /// Only this task and those that need it
+    /// Only this task and the tasks that need it
     #[arg(long, value_name = "TASK")]
     from: Option<TaskId>,
     /// Follow the run to its end

@@ -15,10 +15,10 @@ use crate::error::{CliError, Exit};
 use crate::follow::Volume;
 use crate::{follow, output};
 
-/// Creates a run of a DAG file and follows it to its end
+/// Create a run of a DAG file and follow it to its end
 ///
-/// Relative directories of the file start from the current directory. The run goes on when this command is gone:
-/// Ctrl+C cancels the run, closing the terminal only detaches.
+/// Relative directories in the file start from the current directory. Ctrl+C cancels the run. If the terminal closes,
+/// the run continues without this command.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -79,7 +79,7 @@ pub(crate) struct Params {
 /// `--no-cache`, wherever a file is taken.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct NoCache {
-    /// Take no result of an earlier run from the cache
+    /// Do not use cached results of earlier runs
     #[arg(long)]
     no_cache: bool,
 }
@@ -122,7 +122,7 @@ impl Params {
         let mut all = BTreeMap::new();
         for (name, value) in &self.params {
             if all.insert(name.clone(), param_value(name, value)?).is_some() {
-                return Err(CliError::bad_input(format!("the parameter `{name}` is given twice")));
+                return Err(CliError::bad_input(format!("duplicate parameter `{name}`")));
             }
         }
         Ok(all)

@@ -4,9 +4,10 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output;
 
-/// Prints the JSON Schema of DAG files, for editors; needs no node
+/// Print the JSON Schema of DAG files, for editors; needs no node
 ///
-/// Draft-07, which editors' TOML plugins read. `cis dag validate` checks more: names, templates, cycles.
+/// The schema is Draft-07, as TOML plugins of editors expect. `cis dag validate` also checks names, templates and
+/// dependency cycles.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

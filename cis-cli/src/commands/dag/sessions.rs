@@ -7,7 +7,7 @@ use crate::error::{CliError, Exit};
 use crate::output::{self, human};
 use cis_local::now_ms;
 
-/// Lists sessions: those that are live, or all
+/// List live sessions, or all
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -15,10 +15,10 @@ Examples:
   cis dag sessions --all --run 4r1xec
   cis dag sessions --json | jq -r '.items[].pid'")]
 pub(crate) struct Args {
-    /// Ended ones too
+    /// Include ended sessions
     #[arg(long)]
     all: bool,
-    /// Only those of this run
+    /// Only sessions of this run
     #[arg(long, value_name = "RUN")]
     run: Option<String>,
 }

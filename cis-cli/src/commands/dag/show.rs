@@ -21,7 +21,7 @@ pub(crate) struct Args {
     /// The run [default: the newest]
     #[arg(value_name = "RUN")]
     run: Option<String>,
-    /// Where its time went: queue, machine and human, per task and on the critical path
+    /// Show where the time went: queue, machine and human, per task and on the critical path
     #[arg(long)]
     time: bool,
 }

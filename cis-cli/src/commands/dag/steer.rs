@@ -36,8 +36,8 @@ impl Word {
     fn effect(self) -> &'static str {
         match self {
             Self::Cancel => "is being cancelled",
-            Self::Pause => "is paused; `cis dag resume` goes on",
-            Self::Resume => "goes on",
+            Self::Pause => "is paused; `cis dag resume` resumes it",
+            Self::Resume => "continues",
         }
     }
 }

@@ -10,12 +10,14 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{self, clean::clean};
 
-/// Answers what a session waits at now
+/// Answer the prompt at which a session is waiting
 ///
-/// The same as `cis answer` with the item of the session. Where it waits at nothing, nothing is typed. Of a task that is
-/// held for approval this is the decision: `approve`, or `reject`, as `cis dag approve` and `reject` do.
+/// The same as `cis answer` with the session's item of the inbox. Nothing is typed if the session is not waiting. For
+/// a task that is held for approval, the options are `approve` and `reject`, as with `cis dag approve` and `cis dag
+/// reject`.
 ///
-/// Passwords do not belong here, as arguments are seen by others: type them in `cis dag attach`.
+/// Do not answer with passwords, because other users can see the arguments of a command. Type them in `cis dag
+/// attach`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Keys are single characters, C-x (Ctrl), M-x (Alt), S-x (Shift), and Enter, Escape, Tab, BTab, Space,
@@ -37,9 +39,7 @@ pub(crate) struct Args {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let Some(with) = args.how.with()? else {
-        return Err(
-            CliError::bad_input("what is the answer?").hint("name an option, or give --text or --keys")
-        );
+        return Err(CliError::bad_input("missing answer").hint("name an option, or give --text or --keys"));
     };
     let client = context.client()?;
     context.block_on(async {
@@ -81,7 +81,7 @@ async fn waiting(client: &Client, session: &str) -> Result<InboxItem, CliError> 
             return Ok(item);
         }
         let detail = format!("session {} has ended", known.id);
-        let ended = Problem::new(ProblemKind::Conflict, detail).hint("`cis dag logs` shows what it wrote");
+        let ended = Problem::new(ProblemKind::Conflict, detail).hint("`cis dag logs` shows its output");
         return Err(no_session::explain(client, session, ended.into()).await);
     }
     if !known.tty && known.task.is_some() {

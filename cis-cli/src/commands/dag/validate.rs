@@ -13,10 +13,10 @@ use crate::error::{CliError, Exit};
 use crate::output;
 use crate::output::style::ATTENTION;
 
-/// Checks a DAG file without running it; needs no node
+/// Check a DAG file without running it; needs no node
 ///
-/// Every mistake is shown with its line and column. With --param, their values are checked as well. A warning
-/// tells of agents that cannot be started here: a run of the file would be refused.
+/// Shows every error with its line and column. With --param, checks the values of parameters as well. Warns about
+/// agents that this machine cannot start; a run of the file would be refused.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -21,11 +21,12 @@ use crate::term::detach::Detach;
 use crate::term::raw;
 use cis_local::now_ms;
 
-/// Shows a run on the whole terminal while it runs
+/// Watch a run on the whole terminal
 ///
-/// The tasks as a tree, with their states and times; what waits for you; what the chosen task prints. From there you
-/// attach to sessions, answer, read logs, pause, cancel and retry. Leaving the view ends nothing. Without RUN the only
-/// open run is taken, or one is chosen from a list; where none is open, the newest.
+/// Shows the tasks as a tree with their states and times, the items that wait for you, and the output of the selected
+/// task. From this view you can attach to sessions, answer, read logs, pause, cancel and retry. The run continues
+/// when you leave the view. RUN defaults to the only open run; if several are open, you choose from a list; if none
+/// is open, to the newest run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Keys: ? shows all of them, q leaves.
@@ -38,7 +39,7 @@ pub(crate) struct Args {
     /// The run: its id, the beginning or the last characters of it
     #[arg(value_name = "RUN")]
     run: Option<String>,
-    /// Exit with the outcome of a run that has ended, as `dag run` does
+    /// If the run has ended, exit with its outcome, as `dag run` does
     #[arg(long)]
     exit_code: bool,
 }

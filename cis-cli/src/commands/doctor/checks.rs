@@ -192,7 +192,7 @@ pub(super) fn node(node: &Result<NodeView, CliError>) -> Check {
         Ok(node) if node.version != OURS => Check::warning(
             NAME,
             format!("its version is {}, this command's {OURS}", node.version),
-            "`cis node stop`; the next command starts the new one, and sessions go on",
+            "`cis node stop`; the next command starts the new one, and sessions continue",
         ),
         Ok(node) => Check::ok(NAME, format!("running, pid {}, version {OURS}", node.pid.unwrap_or_default())),
         Err(error) => {

@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{self, human};
 
-/// Lists concurrency groups: the node's, and those of the files of open runs
+/// List the concurrency groups of the node and of the DAG files of open runs
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -4,16 +4,16 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output;
 
-/// Removes a concurrency group that `cis group set` made
+/// Remove a concurrency group that `cis group set` created
 ///
-/// Where the configuration has one of that name, that one counts again. A group that tasks of open runs are in
-/// is not removed.
+/// If the configuration has a group of the same name, its limit applies again. A group that tasks of open runs use
+/// cannot be removed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   cis group remove staging-lock")]
 pub(crate) struct Args {
-    /// Its name
+    /// Name of the group
     #[arg(value_name = "NAME")]
     name: String,
 }
@@ -23,7 +23,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     context.block_on(async {
         client.remove_group(&args.name).await?;
         if !context.json {
-            output::print(&format!("Group {} is removed.\n", args.name))?;
+            output::print(&format!("Removed the group {}.\n", args.name))?;
         }
         Ok(Exit::OK)
     })

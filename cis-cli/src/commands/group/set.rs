@@ -6,10 +6,10 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output;
 
-/// Makes or changes a concurrency group of the node
+/// Create or change a concurrency group of the node
 ///
-/// At most so many tasks of all runs that are in it have a session at a time. What runs already is not stopped.
-/// It stands above a group of that name in the configuration, and below one in a DAG file.
+/// The limit is for the tasks of all runs together. Running tasks are not stopped. The group overrides a group of the
+/// same name in the configuration; a group in a DAG file overrides both.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -17,13 +17,13 @@ Examples:
   cis group set staging-lock --limit 1
   cis group set gpu --limit 4 --frees-when-blocked")]
 pub(crate) struct Args {
-    /// Its name, as tasks have it in `concurrency = { group = \"NAME\" }`
+    /// Name of the group; tasks use it in `concurrency = { group = "NAME" }`
     #[arg(value_name = "NAME")]
     name: String,
-    /// At most so many at a time
+    /// Maximum number of tasks at a time
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
-    /// A session that waits for a human leaves its place to another
+    /// Do not count sessions that wait for a human
     #[arg(long)]
     frees_when_blocked: bool,
 }

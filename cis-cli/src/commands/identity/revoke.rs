@@ -4,10 +4,10 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output;
 
-/// Makes the key of another node void, for good
+/// Revoke the key of another node permanently
 ///
-/// Nothing that it signed counts any more, a change to another key included. This cannot be taken back: that node
-/// needs a new key, and that one is trusted instead.
+/// Nothing that this key signed counts any more, not even a change to another key. This cannot be undone: the node
+/// needs a new key, which you trust instead.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -22,7 +22,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
         let view = client.revoke(&args.did).await?;
-        output::show(context.json, &view, |_| format!("The key of {} is void.\n", args.did))?;
+        output::show(context.json, &view, |_| format!("Revoked the key of {}.\n", args.did))?;
         Ok(Exit::OK)
     })
 }

@@ -4,16 +4,16 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output;
 
-/// Gives the node another key
+/// Replace the node's key
 ///
-/// Both keys sign the change, so that nodes which trust the old one go on with the new one. The list of trust stays.
-/// A running node takes the new key when it starts again; its sessions go on meanwhile.
+/// Both keys sign the change, so nodes that trust the old key also trust the new one. The list of trusted nodes does
+/// not change. A running node uses the new key after its next start; its sessions continue.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   cis identity rotate
 
-Where a key was stolen, this is not enough: others have to revoke it.")]
+If the key was stolen, this is not enough: other nodes have to revoke it.")]
 pub(crate) struct Args {}
 
 pub(super) fn run(context: &Context, _args: &Args) -> Result<Exit, CliError> {

@@ -5,10 +5,10 @@ use crate::error::{CliError, Exit};
 use crate::output::{self, human};
 use cis_local::now_ms;
 
-/// Shows who the node is, and whom it trusts
+/// Show the node's identity and the nodes that it trusts
 ///
-/// A node is known by its DID: its public key, which everything that it sends to a room is signed with. It does what
-/// it is asked by nodes on its list, and only shows what others say.
+/// A DID identifies a node. It contains the public key that verifies what the node sends to rooms. The node obeys
+/// requests of the nodes that it trusts; what others send is only shown.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -4,9 +4,9 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output;
 
-/// Trusts another node: what it asks for may be done
+/// Trust another node: this node obeys its requests
 ///
-/// Compare the DID with what `cis identity show` prints on that node, by a way that nobody else writes to.
+/// Compare the DID with the output of `cis identity show` on that node, over a channel that nobody else can write to.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -16,7 +16,7 @@ pub(crate) struct Args {
     /// The node
     #[arg(value_name = "DID")]
     did: String,
-    /// What you call it, for listings
+    /// Name of the node in listings
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
 }

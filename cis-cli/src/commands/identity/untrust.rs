@@ -4,9 +4,9 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output;
 
-/// Trusts another node no more
+/// Stop trusting another node
 ///
-/// Its key is not void: it may be trusted again. A key that was stolen is revoked instead.
+/// You can trust its key again later. If the key was stolen, use `cis identity revoke` instead.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -21,7 +21,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
         let view = client.untrust(&args.did).await?;
-        output::show(context.json, &view, |_| format!("{} is trusted no more.\n", args.did))?;
+        output::show(context.json, &view, |_| format!("{} is no longer trusted.\n", args.did))?;
         Ok(Exit::OK)
     })
 }

@@ -11,9 +11,9 @@ use crate::error::{CliError, Exit};
 use crate::output::{self, human};
 use cis_local::now_ms;
 
-/// Lists what waits for you, oldest first: prompts of sessions, what they ask, approvals
+/// List what waits for you, oldest first: prompts and questions of sessions, approvals
 ///
-/// Each item has a name of six letters, and is answered by it, or by the first letters of it.
+/// Each item has a name of six letters. Answer it by this name or by its first letters.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
@@ -24,13 +24,13 @@ Examples:
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Only of this run
+    /// Only items of this run
     #[arg(value_name = "RUN")]
     run: Option<String>,
-    /// Show what changes until Ctrl+C
+    /// Show changes until Ctrl+C
     #[arg(long)]
     watch: bool,
-    /// At most so many, the oldest; without, all
+    /// Only the N oldest items [default: all]
     #[arg(long, value_name = "N", conflicts_with = "watch")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: Option<u32>,

@@ -5,7 +5,7 @@ use crate::error::{CliError, Exit};
 use crate::output::{self, human};
 use cis_local::now_ms;
 
-/// Shows one item with the screen of its session and the thread that it belongs to
+/// Show one item with the screen of its session and its thread
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -4,19 +4,19 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{self, human};
 
-/// Checks what nodes wrote in a room, from its first event to its last
+/// Audit what nodes wrote in a room, from its first event to its last
 ///
-/// Every signature, every number, every journal of a run, the files that they name, and whether what the store has of
-/// those runs is the same. Nothing is changed. Ends with 1 where something is missing of what this node and those that it
-/// trusts wrote, or contradicts the store. What others wrote or forged is shown, and decides nothing: say first whom you trust
-/// (`cis identity trust DID`).
+/// Checks all signatures, sequence numbers, journals of runs and the files that they name, and compares them with the
+/// store. Changes nothing. The exit code is 1 if events of this node or of nodes that it trusts are missing or
+/// contradict the store. Events of other nodes, and forged ones, are shown but do not affect the exit code: trust
+/// those nodes first with `cis identity trust DID`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   cis matrix audit '#builds:example.org'
   cis matrix audit '#builds:example.org' --json | jq '.runs[] | select(.lacks)'")]
 pub(crate) struct Args {
-    /// The room: its id, an alias, or a link of matrix.to
+    /// The room: its id, an alias, or a matrix.to link
     #[arg(value_name = "ROOM")]
     room: String,
 }

@@ -6,9 +6,10 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{self, human};
 
-/// Makes a private room
+/// Create a private room
 ///
-/// The node's account owns it. Who is invited has level 50: an operator of what the node does there.
+/// The node's account owns the room. Invited people get power level 50, which makes them operators of the node's runs
+/// in it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -16,16 +17,16 @@ Examples:
   cis matrix create-room releases --encrypted --topic \"what goes out\"
   room=$(cis matrix create-room nightly --json | jq -r .room_id)")]
 pub(crate) struct Args {
-    /// Its name
+    /// Name of the room
     #[arg(value_name = "NAME")]
     name: String,
-    /// What it is for
+    /// Topic of the room
     #[arg(long, value_name = "TEXT")]
     topic: Option<String>,
-    /// Encrypt what is said in it; that cannot be undone
+    /// Encrypt the messages; this cannot be undone
     #[arg(long)]
     encrypted: bool,
-    /// Invite somebody, as an operator; may be repeated
+    /// Invite a person as an operator; may be repeated
     #[arg(long, value_name = "@NAME:SERVER")]
     invite: Vec<String>,
 }

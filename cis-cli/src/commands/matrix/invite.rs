@@ -6,17 +6,18 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output;
 
-/// Invites people into a room
+/// Invite people to a room
 ///
-/// Who is in it, or invited already, stays so. Their level is the room's usual one: where invited people are to be
-/// operators, make the room with `cis matrix create-room --invite`, or raise their level in a Matrix client.
+/// People who have joined or are already invited are skipped. Invited people get the room's default power level. To
+/// make them operators, create the room with `cis matrix create-room --invite`, or raise their level in a Matrix
+/// client.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   cis matrix invite '#builds:example.org' @ann:example.org
   cis matrix invite '!aGkO9zfA' @ann:example.org @bob:example.org")]
 pub(crate) struct Args {
-    /// The room: its id, an alias, or a link of matrix.to
+    /// The room: its id, an alias, or a matrix.to link
     #[arg(value_name = "ROOM")]
     room: String,
     /// Who

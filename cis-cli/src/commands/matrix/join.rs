@@ -6,16 +6,17 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{self, human};
 
-/// Joins a room that the node's account was invited to, or that is open
+/// Join a public room, or a room that the node's account is invited to
 ///
-/// Ids of new rooms name no server: to join one of another server, take an alias or a link, as Element's "Share" gives it.
+/// The ids of new rooms contain no server name. To join a room on another server, use an alias or a link, such as
+/// Element's "Share" gives you.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   cis matrix join '#builds:example.org'
   cis matrix join 'https://matrix.to/#/!aGkO9zfA?via=example.org'")]
 pub(crate) struct Args {
-    /// The room: its id, an alias, or a link of matrix.to
+    /// The room: its id, an alias, or a matrix.to link
     #[arg(value_name = "ROOM")]
     room: String,
 }

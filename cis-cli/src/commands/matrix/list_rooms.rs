@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{self, human};
 
-/// Lists the rooms that the node's account is in, or was invited to
+/// List the rooms that the node's account has joined or is invited to
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

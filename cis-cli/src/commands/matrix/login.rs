@@ -12,13 +12,13 @@ use crate::output::clean::clean;
 use crate::output::{self, human};
 use crate::term::secret;
 
-/// Logs the node into a Matrix account
+/// Log the node in to a Matrix account
 ///
-/// Give the node an account of its own: whoever controls the node speaks as that account. The password is asked on the
-/// terminal, and kept nowhere: the homeserver gives a token in its place, which is kept in the node's files (0600).
-/// Without a terminal, a password or an access token is read from standard input. Neither belongs into an
-/// argument, as arguments are seen by others. With --sso the account is logged in through a browser, as its homeserver has it:
-/// the browser comes back by itself where it is on this machine; where it is on another one, paste the address that it ends at.
+/// Give the node its own account, because everybody who controls the node can send messages as that account. The
+/// command asks for the password on the terminal and does not store it: the homeserver issues a token, which is
+/// stored in the node's files (0600). Without a terminal, the command reads a password or an access token from
+/// standard input. Neither can be an argument, because other users can see arguments. With --sso you log in through a
+/// browser. If the browser is on another machine, paste the address of its last page.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -29,25 +29,25 @@ Examples:
   cis matrix login --sso --homeserver example.org")]
 #[command(group = clap::ArgGroup::new("proof").args(["password_stdin", "token_stdin", "sso"]))]
 pub(crate) struct Args {
-    /// URL of the homeserver, or the name behind the colon of its users (without it: that of `--user @name:server`)
+    /// URL of the homeserver, or the server name of its users [default: the server of `--user @name:server`]
     #[arg(long, value_name = "URL")]
     homeserver: Option<String>,
-    /// The account: `name` or `@name:server`; with --sso the browser says who it is
+    /// The account: `name` or `@name:server`; not needed with --sso
     #[arg(long, value_name = "NAME", required_unless_present = "sso")]
     user: Option<String>,
     /// Read the password from standard input
     #[arg(long)]
     password_stdin: bool,
-    /// Read an access token from standard input; nobody else may use it
+    /// Read an access token from standard input; no other program may use this token
     #[arg(long)]
     token_stdin: bool,
     /// Log in through a browser
     #[arg(long)]
     sso: bool,
-    /// Wait for the browser so long
+    /// Time to wait for the browser
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration, requires = "sso")]
     timeout: Duration,
-    /// What other devices of the account call this one [default: CIS on this machine]
+    /// Name of this device in the account's list of devices [default: CIS on this machine]
     #[arg(long, value_name = "TEXT")]
     device_name: Option<String>,
 }
@@ -57,7 +57,7 @@ pub(super) fn run(context: &Context, args: Args) -> Result<Exit, CliError> {
     let homeserver = homeserver(args.homeserver, &user)?;
     if is_readable_on_the_way(&homeserver) {
         output::note(&human::warning(
-            "http:// is not encrypted: whoever is between here and the homeserver reads the password and the token",
+            "http:// is not encrypted: the network between here and the homeserver can read the password and the token",
         ));
     }
     let device_name = args.device_name;
@@ -103,8 +103,7 @@ async fn tell(context: &Context, client: &Client, account: &MatrixAccountView) -
 fn homeserver(named: Option<String>, user: &str) -> Result<String, CliError> {
     let of_user = || user.trim().strip_prefix('@')?.split_once(':').map(|(_, server)| server.to_owned());
     named.or_else(of_user).ok_or_else(|| {
-        CliError::bad_input("it is not said which homeserver the account is at")
-            .hint("--homeserver URL, or --user @name:server")
+        CliError::bad_input("missing homeserver").hint("give --homeserver URL or --user @name:server")
     })
 }
 

@@ -6,18 +6,18 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output;
 
-/// Ends the node's Matrix login
+/// Log the node out of its Matrix account
 ///
-/// The homeserver forgets the node's device and its token, and the node removes its files of it: with them, what it had of
-/// keys of encrypted rooms. Rooms stay as they are. Where the homeserver is gone, or has ended the login itself, --forget
-/// removes the files alone.
+/// The homeserver removes the node's device and token. The node removes its files of the login, including its keys of
+/// encrypted rooms. Rooms are not changed. If the homeserver is unreachable or has ended the login itself, --forget
+/// only removes the files.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   cis matrix logout
   cis matrix logout --forget")]
 pub(crate) struct Args {
-    /// Only remove the files here; the homeserver is not asked
+    /// Only remove the local files, without a request to the homeserver
     #[arg(long)]
     forget: bool,
 }

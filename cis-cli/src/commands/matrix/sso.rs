@@ -68,7 +68,7 @@ async fn token(callback: Callback, timeout: Duration) -> Result<Result<String, E
             biased;
             number = leaving.recv() => return Ok(Err(Exit::signal(number))),
             token = &mut came => {
-                return token.map(Ok).map_err(|error| CliError::unavailable(format!("the browser was not heard: {error}")));
+                return token.map(Ok).map_err(|error| CliError::unavailable(format!("cannot receive the result from the browser: {error}")));
             }
             line = line(&mut typed) => match line {
                 Line::Text(text) => match known.token_of(&text) {
@@ -76,7 +76,7 @@ async fn token(callback: Callback, timeout: Duration) -> Result<Result<String, E
                     None => {
                         drop(typed.take());
                         output::note(&format!(
-                            "This is not where the browser ended: that address begins with {} and has a loginToken.\n",
+                            "This is not the address of the browser's last page: that address begins with {} and contains a loginToken.\n",
                             known.redirect()
                         ));
                         typed = paste();
@@ -88,7 +88,7 @@ async fn token(callback: Callback, timeout: Duration) -> Result<Result<String, E
             () = sleep_until(until) => {
                 return Err(CliError::Failed {
                     detail: format!("nobody logged in within {}: nothing was changed", humantime::format_duration(timeout)),
-                    hint: "begin again, or take a longer --timeout".to_owned(),
+                    hint: "try again, or use a longer --timeout".to_owned(),
                 });
             }
         }
@@ -129,6 +129,6 @@ fn open(address: &str) {
     match command.spawn() {
         // It may stay as long as its window does: nobody waits for it but this thread.
         Ok(mut child) => drop(std::thread::spawn(move || child.wait())),
-        Err(error) => output::note(&format!("`{}` cannot be started: {error}\n", clean(name))),
+        Err(error) => output::note(&format!("Cannot start `{}`: {error}\n", clean(name))),
     }
 }

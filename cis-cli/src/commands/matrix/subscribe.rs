@@ -12,11 +12,10 @@ use crate::signals::AnyLeaving;
 /// The node answers within this time, also where nothing comes: so soon it is known that the homeserver is away.
 const WAIT_MS: u64 = 10_000;
 
-/// Shows what is said in a room, until somebody leaves (Ctrl+C)
+/// Show the messages of a room until Ctrl+C
 ///
-/// It begins now, or right behind an event: with `--since` and the last id that you have seen, nothing is missed. It goes on
-/// where it was when the node or the homeserver is restarted. With --json each event is a line; what is in it is the word
-/// of whoever sent it.
+/// Starts with the next message, or after the event that --since names, so that none is missed. Continues after a
+/// restart of the node or the homeserver. With --json, each event is a line; its contents are not verified.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -24,10 +23,10 @@ Examples:
   cis matrix subscribe '!aGkO9zfA' --json | jq -r 'select(.type == \"m.room.message\") | .content.body'
   cis matrix subscribe '!aGkO9zfA' --since '$Yb2e1' --json")]
 pub(crate) struct Args {
-    /// The room: its id, an alias, or a link of matrix.to
+    /// The room: its id, an alias, or a matrix.to link
     #[arg(value_name = "ROOM")]
     room: String,
-    /// Begin behind this event
+    /// Start after this event
     #[arg(long, value_name = "EVENT")]
     since: Option<String>,
 }

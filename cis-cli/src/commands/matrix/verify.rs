@@ -22,13 +22,14 @@ const WAIT_MS: u64 = 20_000;
 /// The protocol gives up after ten minutes.
 const TIMEOUT_MAX: Duration = Duration::from_secs(540);
 
-/// Shows whether the node's device is known to be its account's, and verifies others
+/// Show whether the node's device is verified, or verify other people and devices
 ///
-/// In encrypted rooms a command counts only from a device that its account has signed. Without a name this shows how the node's
-/// own device stands: its key, whether its account has signed it, and whether room keys can be recovered. With a name
-/// it compares emoji with that person: both see seven pictures, and say whether they are the same. Where they are, nobody
-/// stands between, and each account signs the other one. The person accepts the request in their client; a request
-/// that they made is accepted here. The name of the node's own account compares with its other devices.
+/// In encrypted rooms, the node only obeys commands from devices that their account has signed. Without a name, this
+/// command shows the state of the node's own device: its key, whether its account has signed it, and whether room
+/// keys can be recovered. With a name, it compares emoji with that person: both see seven emoji and confirm that they
+/// match. If they match, nobody intercepts the connection, and each account signs the other. The person accepts the
+/// request in their client; the command accepts a request that the person sent first. With the name of the node's own
+/// account, it verifies another device of that account.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -39,13 +40,13 @@ Examples:
   secret-tool lookup matrix recovery | cis matrix verify --recovery-key-stdin")]
 #[command(group = clap::ArgGroup::new("what").args(["user", "recovery_key_stdin", "new_recovery_key"]))]
 pub(crate) struct Args {
-    /// With whom to compare emoji
+    /// The person to compare emoji with
     #[arg(value_name = "@NAME:SERVER")]
     user: Option<String>,
-    /// Sign the node's device with the account's recovery key, which is read from standard input or asked on the terminal
+    /// Sign the node's device with the account's recovery key, read from standard input or the terminal
     #[arg(long)]
     recovery_key_stdin: bool,
-    /// Make a recovery key for the node's account, and print it once; an earlier one is void then
+    /// Create a recovery key for the node's account and print it once; an earlier key becomes invalid
     #[arg(long)]
     new_recovery_key: bool,
     /// Give up after this time, at most 9m
@@ -56,7 +57,9 @@ pub(crate) struct Args {
 pub(super) fn run(context: &Context, args: Args) -> Result<Exit, CliError> {
     if let Some(user) = args.user {
         if args.timeout > TIMEOUT_MAX {
-            return Err(CliError::bad_input("a request is good for ten minutes: --timeout is at most 9m"));
+            return Err(CliError::bad_input(
+                "--timeout is at most 9m, because a request expires after 10 minutes",
+            ));
         }
         let client = context.client()?;
         return context.block_on(compare(context, client, user, args.timeout));
@@ -165,16 +168,15 @@ fn tell(context: &Context, view: &VerificationView) -> Result<Option<Typed>, Cli
             "Waiting for {user}.\nAccept it in your client, in the direct room with the node;\n\
              with a node of your own: `cis matrix verify` there. Ctrl+C cancels.\n"
         )),
-        VerificationState::Accepted => output::note(&format!("{user} takes part; keys are exchanged.\n")),
+        VerificationState::Accepted => output::note(&format!("{user} accepted; exchanging keys.\n")),
         VerificationState::Compare => {
             if !context.json {
                 output::print(&human::emoji(view))?;
             }
-            let failed =
-                |error: io::Error| CliError::unavailable(format!("the answer cannot be read: {error}"));
+            let failed = |error: io::Error| CliError::unavailable(format!("cannot read the answer: {error}"));
             return Typed::ask("Do they match? [y/N] ").map(Some).map_err(failed);
         }
-        VerificationState::Confirmed => output::note(&format!("Waiting for {user} to say the same.\n")),
+        VerificationState::Confirmed => output::note(&format!("Waiting for {user} to confirm.\n")),
         _ => {}
     }
     Ok(None)
@@ -187,7 +189,7 @@ fn ended(context: &Context, view: &VerificationView, timeout: Duration) -> Resul
     let user = clean(&view.user_id);
     let why = view.detail.as_deref().map(clean).unwrap_or_default();
     let failed = |detail: String, hint: &str| Err(CliError::Failed { detail, hint: hint.to_owned() });
-    let again = "nothing was signed; begin again when both sides are ready";
+    let again = "nothing was signed; try again when both sides are ready";
     match view.state {
         VerificationState::Verified => {
             if !context.json {

@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{self, human};
 
-/// Shows the node's Matrix account, and whether its homeserver knows it
+/// Show the node's Matrix account, and whether its homeserver accepts the login
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

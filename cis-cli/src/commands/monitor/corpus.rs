@@ -103,7 +103,7 @@ fn hear_all(files: &[PathBuf], profile: Option<&str>) -> Result<Vec<Heard>, CliE
         workers.into_iter().filter_map(|worker| worker.join().ok()).flatten().collect()
     });
     if all.len() != files.len() {
-        return Err(CliError::unavailable("a recording could not be replayed; test the files one by one"));
+        return Err(CliError::unavailable("cannot replay a recording; test the files one by one"));
     }
     all.sort_by_key(|(at, _)| *at);
     all.into_iter().map(|(_, heard)| heard).collect()
@@ -132,8 +132,8 @@ pub(super) fn run(
     let mut files = files::below(directory)?;
     files.retain(|file| belongs(file, only));
     if files.is_empty() {
-        return Err(CliError::bad_input(format!("{} holds no recording", directory.display()))
-            .hint("recordings lie in DIR/PROGRAM/SCENARIO.cast"));
+        return Err(CliError::bad_input(format!("no recordings in {}", directory.display()))
+            .hint("recordings are in DIR/PROGRAM/SCENARIO.cast"));
     }
     let mut parts: BTreeMap<&'static str, Counted> = BTreeMap::new();
     for one in hear_all(&files, profile)? {

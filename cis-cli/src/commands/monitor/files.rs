@@ -19,7 +19,7 @@ pub(super) fn read(path: &Path) -> Result<Recording, CliError> {
 /// The profile that reads this recording: what was asked for, what it says, the plain one.
 pub(super) fn profile(recording: &Recording, asked: Option<&str>) -> Result<Arc<Profile>, CliError> {
     let Some(name) = asked.or(recording.header.profile.as_deref()) else { return Ok(Profile::plain()) };
-    Profile::builtin(name).ok_or_else(|| CliError::bad_input(format!("there is no profile `{name}`")))
+    Profile::builtin(name).ok_or_else(|| CliError::bad_input(format!("unknown profile `{name}`")))
 }
 
 /// Every `.cast` below a directory, in the order of their paths.

@@ -17,11 +17,12 @@ use crate::error::{CliError, Exit};
 use crate::output;
 use crate::term::raw;
 
-/// Records a command in this terminal, with what the kernel shows meanwhile
+/// Record a command in this terminal, with evidence from the kernel
 ///
-/// The command runs in a terminal of its own, of this one's size; keys go through. The file is an asciicast
-/// (version 3) that players show; beside the output it holds the kernel's evidence four times a second. What the
-/// terminal does not show of what is typed, as passwords, is not in it. With --scenarios a file plays the person.
+/// The command runs in its own terminal of the same size, and gets the keys that you type. The file is an asciicast
+/// (version 3), which players can show. In addition to the output, it contains evidence from the kernel, four times a
+/// second. Typed text that the terminal does not echo, such as passwords, is not recorded. With --scenarios, a file
+/// provides the keys.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -30,16 +31,16 @@ Examples:
   cis monitor record --scenarios tests/corpus/scenarios/rm.toml --scenario ask -o rm.cast
   asciinema play merge.cast")]
 pub(crate) struct Args {
-    /// The recording; it must not be there yet [default: the program's name with `.cast`]
+    /// The file of the recording, which must not exist yet [default: the program's name with `.cast`]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// The profile that is to read its screen later
+    /// The profile for reading its screen later
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
-    /// Scenarios of a program: what to run, type and expect
+    /// File with scenarios of a program: what to run, type and expect
     #[arg(long, value_name = "FILE", requires = "scenario", conflicts_with = "command")]
     scenarios: Option<PathBuf>,
-    /// Which of them
+    /// The scenario in that file
     #[arg(long, value_name = "NAME", requires = "scenarios")]
     scenario: Option<String>,
     /// The command
@@ -52,8 +53,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         return context.block_on(played::record(file, name, args.output.as_deref()));
     }
     if !raw::is_interactive() {
-        return Err(CliError::bad_input("a person is recorded at a terminal, and this is none")
-            .hint("use --scenarios to have a file play the person"));
+        return Err(CliError::bad_input("cannot record a person without a terminal")
+            .hint("use --scenarios to take the keys from a file"));
     }
     let program = args.command.first().map(String::as_str).unwrap_or_default();
     let program = Path::new(program).file_name().and_then(|name| name.to_str()).unwrap_or("recording");
@@ -62,7 +63,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         argv: args.command.clone(),
         env: person_env(),
         directory: std::env::current_dir()
-            .map_err(|error| CliError::bad_input(format!("this directory cannot be used: {error}")))?,
+            .map_err(|error| CliError::bad_input(format!("cannot use this directory: {error}")))?,
         header: Header {
             size: raw::size(rustix::stdio::stdout()),
             started_ms: cis_local::now_ms(),
@@ -73,7 +74,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         },
     };
     let code = context.block_on(person::record(&start, create(&path)?))?;
-    output::note(&format!("{} was recorded (exit code {code})\n", path.display()));
+    output::note(&format!("Recorded {} (exit code {code})\n", path.display()));
     Ok(Exit::OK)
 }
 
@@ -84,8 +85,8 @@ fn person_env() -> BTreeMap<String, String> {
 /// A new file that others cannot read: what a terminal showed may be anything.
 fn create(path: &Path) -> Result<BufWriter<File>, CliError> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| {
-        CliError::bad_input(format!("the recording {} cannot be made: {error}", path.display()))
-            .hint("give the name of a file that is not there yet with -o")
+        CliError::bad_input(format!("cannot create the recording {}: {error}", path.display()))
+            .hint("name a file that does not exist yet with -o")
     })?;
     Ok(BufWriter::new(file))
 }

@@ -16,11 +16,11 @@ use crate::error::{CliError, Exit};
 use crate::output::clean::clean;
 use crate::output::{self, style};
 
-/// Replays recordings through the monitor: what it would have said, and when
+/// Replay recordings through the monitor and show its verdicts with their times
 ///
-/// Nothing is waited for: the times are the recording's. Where a recording has labels (markers `waiting: KIND`,
-/// `working`, `open`), every stretch is held against them, and the exit code is 1 where one is wrong. The wrong kind
-/// of prompt is shown and does not count for that.
+/// Recordings are replayed at full speed; times are those of the recording. If a recording has labels (markers
+/// `waiting: KIND`, `working`, `open`), the verdicts are compared with them, and the exit code is 1 if one is wrong.
+/// A wrong kind of prompt is shown but does not affect the exit code.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -35,10 +35,10 @@ pub(crate) struct Args {
     /// The profile that reads the screen [default: the recording's own, or the plain one]
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
-    /// Count over all recordings below a directory instead, with what simple rules would say
+    /// Count the results over all recordings below this directory, and those of simple rules for comparison
     #[arg(long, value_name = "DIR", conflicts_with = "files")]
     corpus: Option<PathBuf>,
-    /// Of the corpus only the part that rules are written by, or the one that is only measured
+    /// Only this part of the corpus: the one for writing rules, or the one for measuring them
     #[arg(long, value_name = "PART", requires = "corpus", value_parser = ["rules", "measured"])]
     part: Option<String>,
 }

@@ -26,17 +26,17 @@ const HOST_TIME_MAX: Duration = Duration::from_secs(30);
 pub(super) fn end(context: &Context, node: &UnresponsiveNode, kill_sessions: bool) -> Result<(), CliError> {
     let (Some(pid), Some(process)) = (node.pid, &node.process) else {
         return Err(CliError::unavailable("the node does not answer, and its process cannot be found")
-            .hint("it may have ended in this moment: try again"));
+            .hint("it may have just ended: try again"));
     };
     let pid = pid.as_raw_nonzero();
     let what = if node.answers { "cannot answer" } else { "does not answer" };
-    let goes_on = if kill_sessions { "" } else { " Its sessions go on." };
-    output::note(&format!("The node (pid {pid}) {what}: it gets SIGTERM.{goes_on}\n"));
+    let goes_on = if kill_sessions { "" } else { " Its sessions continue." };
+    output::note(&format!("The node (pid {pid}) {what}. Sending SIGTERM.{goes_on}\n"));
     for (signal, patience) in [(Signal::TERM, TERM_TIME_MAX), (Signal::KILL, KILL_TIME_MAX)] {
         match pidfd_send_signal(process, signal) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => {}
             Err(error) => {
-                return Err(CliError::unavailable(format!("the node (pid {pid}) cannot be ended: {error}")));
+                return Err(CliError::unavailable(format!("cannot end the node (pid {pid}): {error}")));
             }
         }
         let ended = wait::readable(process, Instant::now() + patience)
@@ -46,11 +46,11 @@ pub(super) fn end(context: &Context, node: &UnresponsiveNode, kill_sessions: boo
             return Ok(());
         }
         if signal == Signal::TERM {
-            output::note("It does not end: it gets SIGKILL.\n");
+            output::note("The node does not end. Sending SIGKILL.\n");
         }
     }
-    Err(CliError::unavailable(format!("the node (pid {pid}) does not end, not even by SIGKILL"))
-        .hint("it may wait for a disk: `cat /proc/PID/stack` as root tells"))
+    Err(CliError::unavailable(format!("cannot end the node (pid {pid}), not even with SIGKILL"))
+        .hint("it may be waiting for a disk: `cat /proc/PID/stack` as root shows where"))
 }
 
 /// Tells the host over its socket. A host that cannot be reached was told by the node, if that ended by SIGTERM, and
@@ -58,7 +58,7 @@ pub(super) fn end(context: &Context, node: &UnresponsiveNode, kill_sessions: boo
 pub(super) fn tell_host(context: &Context, kill_sessions: bool) {
     match ask_host(context, kill_sessions) {
         Ok(()) | Err(HostClientError::Connect(_)) => {}
-        Err(error) => output::note(&format!("The session host could not be told: {error}\n")),
+        Err(error) => output::note(&format!("Cannot send the request to the session host: {error}\n")),
     }
 }
 
@@ -107,7 +107,7 @@ pub(super) fn end_host(context: &Context) -> Result<bool, CliError> {
             "a session host{pid} holds {}, and its process cannot be found: its sessions may be alive",
             lock.display()
         ))
-        .hint("it may have ended in this moment: try again"));
+        .hint("it may have just ended: try again"));
     };
     let number = pid.as_raw_nonzero();
     let failed = |error: &dyn std::fmt::Display| {

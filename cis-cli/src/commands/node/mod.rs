@@ -24,7 +24,7 @@ pub(crate) enum Command {
     Stop(stop::Args),
     Status(status::Args),
     Schema(schema::Args),
-    /// Tokens, by which the node is used over TCP
+    /// Tokens for using the node over TCP
     #[command(subcommand)]
     Token(token::Command),
     #[command(hide = true)]

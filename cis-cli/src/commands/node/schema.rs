@@ -3,9 +3,9 @@
 use crate::error::{CliError, Exit};
 use crate::output;
 
-/// Prints the description of the node's API, for programs that make clients of it; needs no node
+/// Print the description of the node's API, for client generators; needs no node
 ///
-/// A node serves the same at /v1/openapi.json, /v1/asyncapi.json and, for people, /v1/docs.
+/// A node serves the same documents at /v1/openapi.json, /v1/asyncapi.json and /v1/docs (HTML).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -13,7 +13,7 @@ Examples:
   cis node schema asyncapi > asyncapi.json
   cis node schema html > api.html")]
 pub(crate) struct Args {
-    /// Which: requests and answers, streams, or both as a page
+    /// The document: requests and responses, streams, or both as HTML
     #[arg(value_enum, default_value_t = Document::Openapi)]
     document: Document,
 }
@@ -25,7 +25,7 @@ enum Document {
     Openapi,
     /// AsyncAPI 3.0
     Asyncapi,
-    /// A page for people
+    /// HTML page
     Html,
 }
 

@@ -13,10 +13,10 @@ use crate::node_start::{self, Found};
 use crate::output::{self, human};
 use cis_local::now_ms;
 
-/// Starts a node that stays until it is stopped
+/// Start a node that runs until it is stopped
 ///
-/// Other commands start one by themselves where none runs; such a node ends when there is nothing to do. One that
-/// runs already is replaced by one that stays; its sessions go on.
+/// Other commands also start a node if none is running; that node ends when it has nothing to do. This command
+/// replaces such a node; its sessions continue.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -24,13 +24,14 @@ Examples:
   cis node start --room '#builds:example.org' --role observer
   cis -c node.max_sessions=50 node start")]
 pub(crate) struct Args {
-    /// Run in the background; otherwise this command becomes the node
+    /// Run in the background [default: this process becomes the node]
     #[arg(long)]
     detach: bool,
-    /// Read the runs that other nodes tell of in this room; may be repeated. A lasting way is `observe` of `[matrix]`
+    /// Read the runs that other nodes publish in this room; may be repeated. To make this permanent, set `observe` of
+    /// `[matrix]`
     #[arg(long, value_name = "ROOM", value_parser = place::room, requires = "role")]
     room: Vec<String>,
-    /// What this node is in those rooms
+    /// The node's role in those rooms
     #[arg(long, value_name = "ROLE", requires = "room")]
     role: Option<Role>,
 }
@@ -38,7 +39,7 @@ pub(crate) struct Args {
 /// What a node is in a room that other nodes use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Role {
-    /// It reads what happens there, and has no part in it
+    /// The node reads what happens there and does not take part
     Observer,
 }
 
@@ -63,8 +64,8 @@ fn may_start(context: &Context) -> Result<(), CliError> {
     if context.may_start_node() {
         return Ok(());
     }
-    Err(CliError::bad_input("inside of a session no node is started")
-        .hint("a node that a session started would end with it: start it outside"))
+    Err(CliError::bad_input("cannot start a node inside a session")
+        .hint("a node ends with the session that started it: start it outside of sessions"))
 }
 
 /// The node that runs, where one does.
@@ -95,8 +96,8 @@ pub(crate) fn ensure_observer(context: &Context, rooms: &[String]) -> Result<(),
         let read = context.block_on(names_of(context, node.observes.clone()))?;
         let Some(unread) = rooms.iter().find(|room| !read.contains(room)) else { return Ok(()) };
         if node.stays {
-            return Err(CliError::bad_input(format!("the node that runs does not read {unread}")).hint(
-                "`cis node stop` ends it, and the next one reads it; `observe` of `[matrix]` makes that last",
+            return Err(CliError::bad_input(format!("the running node does not read {unread}")).hint(
+                "stop it with `cis node stop` and run this command again; to make this permanent, set `observe` of `[matrix]`",
             ));
         }
         context.block_on(async { stop::stop_and_wait(context, &node, &StopNode::default()).await })?;
@@ -106,7 +107,7 @@ pub(crate) fn ensure_observer(context: &Context, rooms: &[String]) -> Result<(),
     all.extend(rooms.iter().filter(|room| !all.contains(room)).cloned().collect::<Vec<_>>());
     match node_start::ensure(&context.home, &overrides(context, &all), true)? {
         Found::Started => Ok(()),
-        Found::Running => Err(CliError::unavailable("somebody else started a node at the same moment")
+        Found::Running => Err(CliError::unavailable("another command started a node at the same time")
             .hint("it may not read that room: try again")),
     }
 }
@@ -121,10 +122,10 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         }
         Some(node) if node.stays => {
             return Err(CliError::bad_input(format!(
-                "a node runs already, pid {}",
+                "a node is already running, pid {}",
                 node.pid.unwrap_or_default()
             ))
-            .hint("`cis node stop` ends it"));
+            .hint("stop it with `cis node stop`"));
         }
         Some(node) => {
             context.block_on(async { stop::stop_and_wait(context, &node, &StopNode::default()).await })?
@@ -133,12 +134,14 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     }
     if args.detach {
         if node_start::ensure(&context.home, &overrides, true)? == Found::Running {
-            output::note("Somebody else started a node at the same moment; it may not be one that stays.\n");
+            output::note(
+                "Another command started a node at the same time; that node may end when it has nothing to do.\n",
+            );
         }
         return status::run(context);
     }
     context.config()?;
     let mut command = node_start::serve_command(&context.home, &overrides, true);
     // On success this process is the node, and Ctrl+C is its own affair.
-    Err(CliError::unavailable(format!("the node cannot be started: {}", command.exec())))
+    Err(CliError::unavailable(format!("cannot start the node: {}", command.exec())))
 }

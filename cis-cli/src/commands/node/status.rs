@@ -8,7 +8,7 @@ use crate::error::{CliError, Exit};
 use crate::output::{self, human};
 use cis_local::now_ms;
 
-/// Says whether a node runs, and where; starts none
+/// Show whether a node is running, and where; starts none
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -19,16 +19,17 @@ use crate::{node_start, output, wait};
 /// A node ends within this time, whatever it has to write.
 const STOP_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// Stops the node
+/// Stop the node
 ///
-/// Sessions go on, and the next node has them again, unless --kill-sessions is given. Runs go on when a node does.
+/// Sessions continue, and the next node takes them over, unless you give --kill-sessions. Runs continue when the next
+/// node starts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   cis node stop
   cis node stop --kill-sessions")]
 pub(crate) struct Args {
-    /// End every session as well
+    /// End all sessions as well
     #[arg(long)]
     kill_sessions: bool,
 }
@@ -139,11 +140,11 @@ pub(super) async fn stop_and_wait(
             node.pid.unwrap_or_default(),
             STOP_TIME_MAX.as_secs()
         ))
-        .hint("its log tells why; its sessions outlive `kill -9` of it")),
+        .hint("its log says why; its sessions survive `kill -9` of the node")),
         Err(error) => Err(unknown(&error)),
     }
 }
 
 fn unknown(error: &io::Error) -> CliError {
-    CliError::unavailable(format!("the node was told to stop; whether it did is not known: {error}"))
+    CliError::unavailable(format!("cannot find out whether the node stopped: {error}"))
 }

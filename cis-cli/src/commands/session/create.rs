@@ -12,10 +12,10 @@ use crate::error::{CliError, Exit};
 use crate::output;
 use crate::term::raw;
 
-/// Starts a command or an agent in a session of its own, and prints the session's id
+/// Start a command or an agent in a new session, and print the session's id
 ///
-/// It gets the environment and the directory of this command, and goes on when the terminal closes. What an
-/// agent runs says its profile, which is built in or stands in [agents.NAME] of the configuration.
+/// The session gets the environment and the directory of this command, and continues when the terminal closes. The
+/// profile of an agent, which is built in or in [agents.NAME] of the configuration, says what is run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -25,26 +25,26 @@ Examples:
   cis session create --agent gemini \"Make the tests pass.\"
   cis dag attach build")]
 pub(crate) struct Args {
-    /// An agent, by the name of its profile
+    /// Profile of the agent
     #[arg(long, value_name = "NAME", conflicts_with_all = ["command", "no_tty"])]
     agent: Option<String>,
-    /// What the agent is to do [default: it waits to be told]
+    /// Prompt for the agent [default: none; the agent waits for input]
     #[arg(value_name = "PROMPT", requires = "agent")]
     prompt: Option<String>,
-    /// A name to call it by
+    /// Name of the session
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Its directory [default: the current one]
+    /// Working directory [default: the current one]
     #[arg(long, value_name = "DIR")]
     cwd: Option<PathBuf>,
-    /// End it after so long without activity: no byte in either direction, no CPU time [without TIME:
+    /// End the session after this time without activity: no byte in either direction, no CPU time [default of TIME:
     /// timeouts.session_idle of the configuration]
     #[arg(long, value_name = "TIME", num_args = 0..=1, value_parser = limit)]
     idle: Option<Option<Duration>>,
-    /// End it after so long [without TIME: timeouts.session_lifetime of the configuration]
+    /// End the session after this time [default of TIME: timeouts.session_lifetime of the configuration]
     #[arg(long, value_name = "TIME", num_args = 0..=1, value_parser = limit)]
     lifetime: Option<Option<Duration>>,
-    /// Pipes instead of a terminal
+    /// Use pipes instead of a terminal
     #[arg(long)]
     no_tty: bool,
     /// The program and its arguments

@@ -23,10 +23,10 @@ const MATCH_BYTES_MAX: usize = 64 << 10;
 /// Text that is kept: what came before can be neither matched nor, in JSON, shown.
 const KEPT_BYTES: usize = 16 << 20;
 
-/// Types a line into a session and prints, as plain text, what comes after it
+/// Type a line into a session and print the output that follows, as plain text
 ///
-/// It ends when the output matches --wait-for, and without that, when nothing came for --quiet: a guess that a
-/// command which is silent for longer defeats. The echo of TEXT itself is neither matched nor printed.
+/// Ends when the output matches --wait-for. Without --wait-for, it ends when there was no output for the time of
+/// --quiet, so a command that is silent for longer is cut off. The echo of TEXT is neither matched nor printed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -36,17 +36,16 @@ pub(crate) struct Args {
     /// The session: its id or the beginning or last characters of it, its name, or its task
     #[arg(value_name = "SESSION")]
     session: String,
-    /// What is typed; Enter is added
+    /// Text to type, followed by Enter
     #[arg(value_name = "TEXT", allow_hyphen_values = true)]
     text: String,
     /// Wait until the output matches this regular expression (^ and $ match at lines)
     #[arg(long, value_name = "REGEX", value_parser = pattern)]
     wait_for: Option<Regex>,
-    /// Without --wait-for: end when nothing came for so long
+    /// Without --wait-for: end after this time without output
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
     quiet: Duration,
-    /// Wait at most so long [default: timeouts.exec_default of the configuration, 5m; at most
-    /// timeouts.exec_max, 30m]
+    /// Maximum time to wait [default: timeouts.exec_default of the configuration, 5m; at most timeouts.exec_max, 30m]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
 }
@@ -62,10 +61,8 @@ fn time_limit(asked: Option<Duration>, timeouts: &Timeouts) -> Result<Duration, 
     let limit = asked.unwrap_or(usual);
     if limit > max {
         let (limit, max) = (humantime::format_duration(limit), humantime::format_duration(max));
-        return Err(CliError::bad_input(format!(
-            "--timeout {limit} is longer than {max}, the longest allowed"
-        ))
-        .hint("`timeouts.exec_max` of the configuration allows more"));
+        return Err(CliError::bad_input(format!("--timeout {limit} is longer than the maximum, {max}"))
+            .hint("raise the maximum with `timeouts.exec_max` of the configuration"));
     }
     Ok(limit)
 }
@@ -121,16 +118,16 @@ async fn exec(context: &Context, client: &Client, args: &Args, limit: Duration) 
     match (end, &args.wait_for) {
         (End::TimedOut, Some(pattern)) => Err(CliError::Failed {
             detail: format!("nothing matched `{pattern}` within {limit}"),
-            hint: "the session goes on; --timeout waits longer, `cis dag logs -f` shows what it writes"
+            hint: "the session continues; use a longer --timeout, or see its output with `cis dag logs -f`"
                 .to_owned(),
         }),
         (End::TimedOut, None) => Err(CliError::Failed {
             detail: format!("the output did not end within {limit}"),
-            hint: "the session goes on; `cis dag logs -f` shows what it writes".to_owned(),
+            hint: "the session continues; `cis dag logs -f` shows its output".to_owned(),
         }),
         (End::SessionEnded, Some(pattern)) => Err(CliError::Failed {
             detail: format!("the session ended before anything matched `{pattern}`"),
-            hint: "`cis dag logs` shows all that it wrote".to_owned(),
+            hint: "`cis dag logs` shows its output".to_owned(),
         }),
         _ => Ok(Exit::OK),
     }

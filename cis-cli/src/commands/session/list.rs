@@ -6,14 +6,14 @@ use crate::commands::dag::sessions::list;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 
-/// Lists sessions, those of runs included
+/// List sessions, including those of runs
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   cis session list
   cis session list --all --json")]
 pub(crate) struct Args {
-    /// Ended ones too
+    /// Include ended sessions
     #[arg(long)]
     all: bool,
 }

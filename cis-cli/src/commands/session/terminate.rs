@@ -6,7 +6,7 @@ use crate::commands::dag::kill::kill;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 
-/// Ends a session with all its processes
+/// End a session and all of its processes
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -16,7 +16,7 @@ pub(crate) struct Args {
     /// The session: its id or the beginning or last characters of it, its name, or its task
     #[arg(value_name = "SESSION")]
     session: String,
-    /// Between SIGTERM and SIGKILL [default: as the task says, or 10s]
+    /// Grace period between SIGTERM and SIGKILL [default: the task's own, or 10s]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     grace: Option<Duration>,
 }

@@ -14,11 +14,11 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{self, clean::clean};
 
-/// Writes a backup of the home into one file, also while the node works
+/// Write a backup of the home to one file, also while the node is running
 ///
-/// It holds the database as it is at one moment, the files that it refers to (DAG files, environments, values of
-/// outputs, artifacts), the node's keys, the configuration, and the logs of runs that have not ended. It holds
-/// secrets: whoever can read it can act as this node. The file is readable by you alone (0600); keep it so.
+/// The backup contains a snapshot of the database, the files that it refers to (DAG files, environments, values of
+/// outputs, artifacts), the node's keys, the configuration, and the logs of open runs. It contains secrets: everybody
+/// who can read it can act as this node. Only you can read the file (0600); do not change that.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -29,10 +29,10 @@ pub(crate) struct Args {
     /// The new file; `-` writes to standard output
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// With the logs of all runs
+    /// Include the logs of all runs
     #[arg(long)]
     logs: bool,
-    /// Replace the file where there is one
+    /// Overwrite an existing file
     #[arg(long)]
     force: bool,
 }
@@ -43,7 +43,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         return to_stdout(context, args);
     }
     if !args.force && fs::symlink_metadata(&args.file).is_ok() {
-        return Err(CliError::bad_input(format!("{} is there already", args.file.display()))
+        return Err(CliError::bad_input(format!("{} already exists", args.file.display()))
             .hint("give another name, or --force to replace it"));
     }
     let partial = Partial::make(&args.file)?;
@@ -68,7 +68,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
 fn to_stdout(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let stdout = io::stdout();
     if stdout.is_terminal() {
-        return Err(CliError::bad_input("a backup is not written to a terminal")
+        return Err(CliError::bad_input("cannot write a backup to a terminal")
             .hint("redirect it: `cis store backup - > FILE`"));
     }
     let (report, _) = write(context, args, BufWriter::with_capacity(1 << 20, stdout.lock()))?;
@@ -99,7 +99,7 @@ struct Partial {
 impl Partial {
     fn make(target: &Path) -> Result<Self, CliError> {
         let Some(name) = target.file_name() else {
-            return Err(CliError::bad_input(format!("`{}` is no name of a file", target.display())));
+            return Err(CliError::bad_input(format!("invalid file name `{}`", target.display())));
         };
         let mut partial = std::ffi::OsString::from(".");
         partial.push(name);

@@ -12,9 +12,10 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{self, clean::clean_lines};
 
-/// Checks the store: the file, every event, and that the tables say what the events say
+/// Check the store: the file, every event, and that the tables match the events
 ///
-/// It reads only, and may run beside a node. Exit code 0: sound; 3: something is wrong.
+/// Only reads, and can run while a node is running. The exit code is 0 if the store is intact, and 3 if it is
+/// damaged.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -22,10 +23,10 @@ Examples:
   cis store check --quick
   cis store check --deep")]
 pub(crate) struct Args {
-    /// Only the structure of the file, which is fast
+    /// Only check the structure of the file, which is fast
     #[arg(long)]
     quick: bool,
-    /// Also every file that the store refers to: is it there, and is it what it was?
+    /// Also check that every file that the store refers to exists and is unchanged
     #[arg(long, conflicts_with = "quick")]
     deep: bool,
 }

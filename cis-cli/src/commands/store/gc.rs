@@ -13,11 +13,11 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{self, clean::clean};
 
-/// Removes logs, artifacts and other files of ended runs, by age and size
+/// Remove logs, artifacts and other files of ended runs, by age and size
 ///
-/// The oldest ended runs go first; a run that has not ended keeps everything, and so does a file that anything
-/// else refers to. What is known of a run stays: its tasks, how they ended, its events. The node does the same by
-/// itself once a day, as `[retention]` of the configuration says; what is not given here is taken from there.
+/// Removes files of the oldest ended runs first. Keeps all files of open runs, and files that anything else refers
+/// to. Also keeps the record of each run: its tasks, their results, its events. The node does the same once a day, as
+/// `[retention]` of the configuration says; options that you do not give have their values from there.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -25,13 +25,14 @@ Examples:
   cis store gc --older-than 7d
   cis store gc --max-size 2GB")]
 pub(crate) struct Args {
-    /// Only say what would be removed
+    /// Only show what would be removed
     #[arg(long)]
     dry_run: bool,
-    /// Of runs that ended longer ago, such as `30d` or `12h`; `unlimited`: however old
+    /// Remove files of runs that ended longer ago, such as `30d` or `12h`; `unlimited`: no limit by age
     #[arg(long, value_name = "TIME", value_parser = time)]
     older_than: Option<u64>,
-    /// Of the oldest runs, until what is kept is no larger, such as `10GB`; `unlimited`: however much
+    /// Remove files of the oldest runs until the rest is at most this large, such as `10GB`; `unlimited`: no limit by
+    /// size
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_size: Option<u64>,
 }
@@ -68,7 +69,7 @@ fn clean_store(context: &Context, request: &CleanStore) -> Result<CleanReport, C
     }
     super::not_in_session(context, "store gc")?;
     if !context.home.database().exists() {
-        return Err(CliError::bad_input(format!("there is no store in {}", context.home.dir.display())));
+        return Err(CliError::bad_input(format!("no store in {}", context.home.dir.display())));
     }
     let uid = rustix::process::getuid().as_raw();
     let actor = Actor { kind: ActorKind::Human, name: format!("uid:{uid}"), via: Via::Internal };

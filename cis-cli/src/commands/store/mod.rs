@@ -38,8 +38,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
 fn not_in_session(context: &Context, verb: &str) -> Result<(), CliError> {
     // Without its environment it is known by its limit.
     if context.in_session() || refuse_in_session(&context.home.dir).is_err() {
-        return Err(CliError::bad_input(format!("inside of a session `cis {verb}` is not allowed"))
-            .hint("it has the rights of its own task alone: do it outside"));
+        return Err(CliError::bad_input(format!("`cis {verb}` is not allowed inside a session"))
+            .hint("a session only has the rights of its own task: run the command outside of sessions"));
     }
     Ok(())
 }

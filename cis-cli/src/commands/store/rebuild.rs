@@ -16,8 +16,8 @@ use crate::output::clean::{clean, clean_lines};
 
 /// Rebuild the store from the events that can be read
 ///
-/// It lists what could not be read. Open runs that miss events end with an error. The old file stays next to the
-/// new one. No node may run: `cis node stop` ends it; its sessions continue.
+/// Lists what could not be read. Open runs that lack events end with an error. The old file stays next to the new
+/// one. No node may be running: `cis node stop` stops it; its sessions continue.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -13,11 +13,11 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{self, clean::clean};
 
-/// Makes the home what it was when a backup was made
+/// Restore the home from a backup
 ///
-/// Nothing is changed before the whole backup was read and every file in it found to be what was written. No node
-/// may run, and no session live: `cis node stop --kill-sessions`. Runs that had not ended go on when a node
-/// starts; what ran at the time of the backup runs again, and so does what ended after it.
+/// Checks the whole backup before it changes anything. No node and no session may be running: `cis node stop
+/// --kill-sessions` ends them. Open runs continue when a node starts; tasks that were running at the time of the
+/// backup, or ended after it, run again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -29,7 +29,7 @@ pub(crate) struct Args {
     /// The backup; `-` reads it from standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Also where the home is not empty; what is there stays beside it
+    /// Restore even if the home is not empty; its old contents are kept next to it
     #[arg(long)]
     force: bool,
 }
@@ -63,7 +63,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         if let Some(kept) = &kept {
             text += format!("What was there before is {}\n", clean(kept)).as_str();
         }
-        text += "`cis node start` (or any command) goes on with its runs.\n";
+        text += "`cis node start` (or any command) continues its runs.\n";
         text
     })?;
     Ok(Exit::OK)

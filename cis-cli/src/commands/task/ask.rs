@@ -21,12 +21,11 @@ const AWAY_MAX: Duration = Duration::from_secs(30);
 /// One look waits so long for the answer.
 const LOOK: Duration = Duration::from_secs(20);
 
-/// Asks people something, waits for the answer, and prints it
+/// Ask people a question, wait for the answer, and print it
 ///
-/// What is asked stands in the inbox (`cis inbox`) until somebody answers it (`cis answer`), also while the node is
-/// restarted. The session counts as blocked for as long as this command waits, also with --wait-for, and leaves its
-/// slot. When the command ends first (its time is over, Ctrl+C), the question is withdrawn; one that was asked with
-/// --no-wait stays.
+/// The question stays in the inbox (`cis inbox`) until somebody answers it (`cis answer`), also during a restart of
+/// the node. While this command waits, the session is blocked and frees its slot. If the command ends first (timeout,
+/// Ctrl+C), the question is withdrawn. A question that was asked with --no-wait stays.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -38,25 +37,25 @@ pub(crate) struct Args {
     /// The question
     #[arg(value_name = "TEXT", required_unless_present = "wait_for")]
     text: Option<String>,
-    /// Why it is asked
+    /// Type of the question
     #[arg(long = "type", value_name = "TYPE", value_parser = ask_type(), default_value = "clarification")]
     ask_type: AskType,
-    /// An answer to choose from; may be given several times
+    /// Possible answer; may be given several times
     #[arg(long = "option", value_name = "TEXT")]
     options: Vec<String>,
-    /// How much it matters that somebody looks
+    /// Urgency
     #[arg(long, value_name = "LEVEL", value_parser = urgency(), default_value = "medium")]
     urgency: Urgency,
     /// Continue this thread: the id of its first question
     #[arg(long, value_name = "ID")]
     thread: Option<String>,
-    /// Print the id of the question, and go on with the work
+    /// Print the id of the question without waiting
     #[arg(long, conflicts_with = "timeout")]
     no_wait: bool,
     /// Wait for the answer to a question that was asked with --no-wait
     #[arg(long, value_name = "ID", conflicts_with_all = ["text", "options", "thread", "no_wait"])]
     wait_for: Option<String>,
-    /// Wait at most so long
+    /// Maximum time to wait
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
 }
@@ -112,7 +111,7 @@ pub(super) async fn answer(
     timeout: Option<Duration>,
     stays: bool,
 ) -> Result<Answered, CliError> {
-    let no_signals = |error| CliError::unavailable(format!("signals cannot be waited for: {error}"));
+    let no_signals = |error| CliError::unavailable(format!("cannot listen for signals: {error}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     let mut leaving = Leaving::new().map_err(no_signals)?;
     let until = timeout.map(|time| Instant::now() + time);
@@ -160,7 +159,10 @@ async fn wait(client: &Client, asked: AskView, until: Option<Instant>) -> Result
         }
         if let Some(why) = &view.withdrawn {
             let detail = format!("nobody will answer {}: {}", view.id, clean(why));
-            return Err(CliError::Failed { detail, hint: "ask again where it still matters".to_owned() });
+            return Err(CliError::Failed {
+                detail,
+                hint: "ask again if you still need an answer".to_owned(),
+            });
         }
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left.is_zero()) {

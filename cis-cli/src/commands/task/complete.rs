@@ -12,10 +12,10 @@ use crate::output;
 /// Longer results are refused anyway.
 const TEXT_BYTES_MAX: u64 = 1 << 20;
 
-/// Hands in the result of the task: its session is ended, and the task has succeeded
+/// Hand in the result of the task: the session ends and the task succeeds
 ///
-/// For programs that go on waiting when their work is done, such as agents. Outputs that the task declares must be
-/// there by then.
+/// For programs that keep running when their work is done, such as agents. Write the outputs that the task declares
+/// first.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -23,7 +23,7 @@ Examples:
   cis task complete --text \"12 of 12 tests pass\"
   cis task complete --text -")]
 pub(crate) struct Args {
-    /// The result in words, the task's output for those that need it; `-` reads it from standard input
+    /// Text of the result, which tasks that need this one get; `-` reads it from standard input
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     text: Option<String>,
 }
@@ -36,7 +36,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
                 .lock()
                 .take(TEXT_BYTES_MAX)
                 .read_to_string(&mut text)
-                .map_err(|error| CliError::bad_input(format!("no text could be read: {error}")))?;
+                .map_err(|error| CliError::bad_input(format!("cannot read the text: {error}")))?;
             Some(text)
         }
         text => text.map(str::to_owned),

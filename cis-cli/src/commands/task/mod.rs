@@ -29,8 +29,8 @@ pub(crate) enum Command {
 
 pub(crate) fn run(context: &Context, command: &Command) -> Result<Exit, CliError> {
     if !context.in_session() {
-        return Err(CliError::bad_input("this is no session: `cis task` is for programs that CIS runs")
-            .hint("people look with `cis inbox`, and answer with `cis answer`"));
+        return Err(CliError::bad_input("`cis task` only works inside a session")
+            .hint("outside of sessions, use `cis inbox` and `cis answer`"));
     }
     match command {
         Command::Ask(args) => ask::run(context, args),

@@ -7,9 +7,10 @@ use cis_core::dag::outputs;
 
 use crate::error::{CliError, Exit};
 
-/// Writes outputs of the task, for those that need it
+/// Write outputs of the task, for the tasks that need it
 ///
-/// The same as appending to the file that CIS_OUTPUT names, with values of several lines written as they have to be.
+/// The same as appending to the file that CIS_OUTPUT names; also writes values of several lines in the correct
+/// format.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -29,7 +30,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, CliError> {
     let mut text = String::new();
     for output in &args.outputs {
         let (name, value) = output.split_once('=').ok_or_else(|| {
-            CliError::bad_input(format!("`{output}` is no output")).hint("for example: version=1.4.2")
+            CliError::bad_input(format!("invalid output `{output}`")).hint("for example: version=1.4.2")
         })?;
         text.push_str(&outputs::assignment(name, value).map_err(CliError::bad_input)?);
     }
@@ -38,7 +39,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, CliError> {
         file.write_all(text.as_bytes())
     });
     written.map_err(|error| {
-        CliError::unavailable(format!("CIS_OUTPUT ({}) cannot be written: {error}", file.display()))
+        CliError::unavailable(format!("cannot write CIS_OUTPUT ({}): {error}", file.display()))
     })?;
     Ok(Exit::OK)
 }

@@ -13,9 +13,9 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{self, clean::clean};
 
-/// Asks whether something may be done: exit code 0 if it may, 1 if not
+/// Ask for permission: exit code 0 if it is granted, 1 if not
 ///
-/// The reason of a no stands on standard error.
+/// The reason for a refusal is printed to standard error.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -26,10 +26,10 @@ pub(crate) struct Permission {
     how: How,
 }
 
-/// Holds the work until a human has looked at it: exit code 0 if it is approved, 1 if it is rejected
+/// Wait for a human to review the work: exit code 0 if it is approved, 1 if it is rejected
 ///
-/// It is answered like everything in the inbox, or with `cis dag approve` and `cis dag reject`. The reason of a
-/// rejection stands on standard error.
+/// Answer it like any item of the inbox, or with `cis dag approve` and `cis dag reject`. The reason for a rejection
+/// is printed to standard error.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -41,16 +41,16 @@ pub(crate) struct Review {
 
 #[derive(Debug, clap::Args)]
 struct How {
-    /// What it is about
+    /// What to decide
     #[arg(value_name = "TEXT")]
     text: String,
-    /// How much it matters that somebody looks
+    /// Urgency
     #[arg(long, value_name = "LEVEL", value_parser = urgency(), default_value = "medium")]
     urgency: Urgency,
     /// Continue this thread: the id of its first question
     #[arg(long, value_name = "ID")]
     thread: Option<String>,
-    /// Wait at most so long
+    /// Maximum time to wait
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
 }

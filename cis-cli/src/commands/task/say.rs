@@ -10,19 +10,19 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output;
 
-/// Tells people something
+/// Notify people
 ///
-/// With --urgency high it is passed on like a question (`notify.command` of the configuration).
+/// With --urgency high, `notify.command` of the configuration also runs, as it does for a question.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   cis task notify \"The old index is still there\"
   cis task notify \"The disk is nearly full\" --urgency high")]
 pub(crate) struct Notify {
-    /// What
+    /// The message
     #[arg(value_name = "TEXT")]
     text: String,
-    /// How much it matters that somebody looks
+    /// Urgency
     #[arg(long, value_name = "LEVEL", value_parser = urgency(), default_value = "medium")]
     urgency: Urgency,
     /// Continue this thread: the id of its first question
@@ -30,16 +30,16 @@ pub(crate) struct Notify {
     thread: Option<String>,
 }
 
-/// Tells how far the work is; `cis dag show` shows it
+/// Report progress; `cis dag show` shows it
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   cis task progress \"compiling\" --percent 40")]
 pub(crate) struct Progress {
-    /// What is being done
+    /// Current step
     #[arg(value_name = "TEXT")]
     text: String,
-    /// How much of the work is done, 0 to 100
+    /// Part of the work that is done, 0 to 100
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=100))]
     percent: Option<u8>,
     /// Continue this thread: the id of its first question
@@ -47,13 +47,13 @@ pub(crate) struct Progress {
     thread: Option<String>,
 }
 
-/// Tells a milestone: a part of the result that people may want to see already
+/// Report a milestone: a part of the result that is already available
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   cis task respond \"The schema is done; the API comes next\"")]
 pub(crate) struct Respond {
-    /// What
+    /// The message
     #[arg(value_name = "TEXT")]
     text: String,
     /// Continue this thread: the id of its first question

@@ -79,7 +79,7 @@ pub(crate) fn recovered(report: &RecoverReport) -> String {
     }
     if report.runs.iter().any(|run| run.recovered && run.state.is_some_and(|state| !state.is_terminal())) {
         out.push_str(
-            "Open runs of this node go on when it starts again: `cis node stop`, then any command.\n",
+            "Open runs of this node continue when it starts again: `cis node stop`, then any command.\n",
         );
     }
     out

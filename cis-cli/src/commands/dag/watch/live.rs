@@ -77,7 +77,7 @@ pub(super) async fn watch(
 
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
 fn terminal_error(error: std::io::Error) -> CliError {
-    CliError::unavailable(format!("the terminal cannot be used: {error}"))
+    CliError::unavailable(format!("cannot use the terminal: {error}"))
 }
 
 struct Signals {

@@ -21,8 +21,7 @@ pub(super) async fn record(start: &Start, out: impl Write) -> Result<i32, CliErr
 }
 
 async fn at_terminal(recorder: &mut Recorder<impl Write>) -> Result<i32, CliError> {
-    let unusable =
-        |error: std::io::Error| CliError::unavailable(format!("the terminal cannot be used: {error}"));
+    let unusable = |error: std::io::Error| CliError::unavailable(format!("cannot use the terminal: {error}"));
     let mut resized = signal(SignalKind::window_change()).map_err(unusable)?;
     let mut leaving = Leaving::new().map_err(unusable)?;
     let terminal = RawTerminal::enter().map_err(unusable)?;

@@ -9,9 +9,9 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output;
 
-/// Makes a token by which the node is used over TCP, and prints it, this once
+/// Create a token for using the node over TCP, and print it once
 ///
-/// The node keeps a hash of it alone. Where the node listens, `api.listen` of the configuration says.
+/// The node only stores a hash of the token. The setting `api.listen` says where the node listens.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -19,13 +19,13 @@ Examples:
   cis node token create --role operator --name ann@laptop --expires 30d
   cis node token create --role admin --expires 1h --json | jq -r .token")]
 pub(crate) struct Args {
-    /// What it may do: look; run, answer and cancel besides; everything but make tokens
+    /// `viewer`: read; `operator`: also run, answer and cancel; `admin`: everything except creating tokens
     #[arg(long)]
     role: RoleName,
-    /// How it is called in listings and events [default: its role with a part of its id]
+    /// Name of the token in listings and events [default: its role and a part of its id]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// It counts for so long [default: until it is revoked]
+    /// Time until the token expires [default: never]
     #[arg(long, value_name = "TIME", value_parser = lifetime)]
     expires: Option<Duration>,
 }
@@ -58,11 +58,13 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         if !context.json {
             // Beside the token, so that `> FILE` holds it alone.
             output::note(&format!(
-                "The token {} ({role}) is shown this once; `cis node token revoke {0}` ends it.\n",
+                "The token {} ({role}) is only shown once; revoke it with `cis node token revoke {0}`.\n",
                 made.about.name
             ));
             if client.node().await?.remote.is_none() {
-                output::note("The node does not listen over TCP: `listen` of [api] in its configuration.\n");
+                output::note(
+                    "The node does not listen on TCP: set `listen` of [api] in its configuration.\n",
+                );
             }
         }
         output::show(context.json, &made, |made| format!("{}\n", made.token))?;

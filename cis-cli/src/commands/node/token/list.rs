@@ -5,7 +5,7 @@ use crate::error::{CliError, Exit};
 use crate::output::{self, human};
 use cis_local::now_ms;
 
-/// Lists tokens that were not revoked; never the tokens themselves
+/// List tokens that are not revoked, without their secret values
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -33,12 +33,12 @@ impl View<'_> {
                 .line
                 .act("The run is being cancelled.".to_owned(), async move { client.cancel_run(&run).await }),
             Wish::Pause => {
-                self.line.act("Paused: what runs goes on, nothing new is started.".to_owned(), async move {
+                self.line.act("Paused: running tasks continue, no more are started.".to_owned(), async move {
                     client.pause_run(&run).await
                 })
             }
             Wish::Resume => {
-                self.line.act("It goes on.".to_owned(), async move { client.resume_run(&run).await })
+                self.line.act("Resumed.".to_owned(), async move { client.resume_run(&run).await })
             }
             Wish::Retry(scope) => self.line.act("It runs again.".to_owned(), async move {
                 client.retry_run(&run, &RetryRun { scope }).await

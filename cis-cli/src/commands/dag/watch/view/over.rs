@@ -25,7 +25,7 @@ const HELP: [(&str, &str); 16] = [
     ("c", "cancel the run"),
     ("r", "run tasks of an ended run again"),
     ("?", "this"),
-    ("q Ctrl-C", "leave; the run goes on"),
+    ("q Ctrl-C", "leave; the run continues"),
     ("", "· pending  ○ queued  ● running  ◐ collecting  ? waits for you"),
     ("", "✓ succeeded  – completed  ✗ failed  ! error  ■ cancelled"),
 ];
