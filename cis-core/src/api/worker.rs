@@ -134,7 +134,7 @@ pub enum ToWorker {
 }
 
 /// Why a worker does not take a grant, or gives it back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Refusal {
     /// Short of PTYs, descriptors, processes or disk: try again later, here or elsewhere.

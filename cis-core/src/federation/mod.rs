@@ -13,6 +13,7 @@ pub mod journal;
 mod link;
 pub mod outgoing;
 pub mod packed;
+pub mod protocol;
 pub mod recovery;
 pub mod room_event;
 

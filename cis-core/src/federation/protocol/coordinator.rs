@@ -1,0 +1,591 @@
+//! The coordinator's half of the protocol: grants that it gave, and until when their workers may work on them.
+//!
+//! Owns the runs that this node coordinates, what was granted to whom, and what is not certain after a takeover. Which
+//! task goes to which worker is the scheduler's decision; whether a takeover counts is the journal's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::message::{Grant, Granted, HeldRecord, HeldState, Message, Nonce, Payload};
+use super::settings::{BootMs, Settings};
+use crate::api::Refusal;
+use crate::ids::{AttemptId, Epoch, Fence, NodeDid, RunId, TaskId};
+
+/// What the machine of the node is asked to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect<P: Payload> {
+    /// Send a message. It may be lost.
+    Send {
+        /// To whom.
+        to: NodeDid,
+        /// It.
+        message: Message<P>,
+    },
+    /// A worker offers this.
+    Status {
+        /// Who.
+        worker: NodeDid,
+        /// What.
+        status: P::Status,
+    },
+    /// A worker gave no sign of life for as long as a lease lasts.
+    Silent(NodeDid),
+    /// A worker took a grant.
+    Claimed(Granted),
+    /// A worker does not take a grant. It is over.
+    Refused {
+        /// Which.
+        granted: Granted,
+        /// Why.
+        reason: Refusal,
+    },
+    /// The session of an attempt went through this. What was reported before may come again.
+    Progress {
+        /// Which.
+        granted: Granted,
+        /// Number of the first, from 0.
+        first: u32,
+        /// In order.
+        progress: Vec<P::Progress>,
+    },
+    /// An attempt ended. Answer with [`CoordinatorHalf::recorded`] or, where the scheduler knows better,
+    /// [`CoordinatorHalf::release`].
+    Result {
+        /// Which.
+        granted: Granted,
+        /// How.
+        report: P::Report,
+    },
+    /// No worker works on this any more, nor will one: it is lost.
+    Lost(Granted),
+    /// A worker has an attempt that a coordinator before this one granted, and the journal does not tell. Answer with
+    /// [`CoordinatorHalf::adopt`] or [`CoordinatorHalf::release`].
+    Found {
+        /// Who.
+        worker: NodeDid,
+        /// Which, and its session.
+        record: HeldRecord,
+    },
+    /// After a takeover: what workers have of the run is known. Its tasks may be granted.
+    Ready(RunId),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Worker {
+    /// Its newest heartbeat.
+    nonce: Nonce,
+    /// When that was received.
+    heard_at: BootMs,
+    silent: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Coordinated {
+    epoch: Epoch,
+    phase: RunPhase,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum RunPhase {
+    /// Tasks are granted.
+    Active,
+    /// Workers are asked what they have of it.
+    Recovering {
+        /// Those that did not answer.
+        silent: BTreeSet<NodeDid>,
+        /// All leases of earlier terms are over then.
+        until: BootMs,
+        resend_at: BootMs,
+        /// What those that answered have.
+        held: Vec<(NodeDid, HeldRecord)>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Phase<S> {
+    /// Its worker did not answer yet.
+    Offered { grant: Box<Grant<S>>, resend_at: BootMs },
+    /// Its worker has it.
+    Claimed,
+    /// The result is recorded here, and not final yet.
+    Recorded,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Given<S> {
+    worker: NodeDid,
+    fence: Fence,
+    phase: Phase<S>,
+    /// The worker's session is frozen then at the latest, on this node's clock.
+    frozen_by: BootMs,
+    cancel: Option<Cancel>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Cancel {
+    grace_ms: u64,
+    keep: bool,
+    resend_at: BootMs,
+}
+
+/// A grant that a journal tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownGrant {
+    /// Which.
+    pub granted: Granted,
+    /// Who works on it.
+    pub worker: NodeDid,
+    /// Its result is recorded here, and not final yet. Otherwise it has none.
+    pub recorded: bool,
+}
+
+/// The coordinator's half.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CoordinatorHalf<P: Payload> {
+    settings: Settings,
+    runs: BTreeMap<RunId, Coordinated>,
+    given: BTreeMap<AttemptId, Given<P::Spec>>,
+    workers: BTreeMap<NodeDid, Worker>,
+    /// The room's journal was read at least as far as it was then; none: nobody else may coordinate, so it need not be.
+    witness_at: Option<BootMs>,
+}
+
+impl<P: Payload> CoordinatorHalf<P> {
+    /// A coordinator of no runs. `sole`: the room has no other voter.
+    #[must_use]
+    pub fn new(settings: Settings, sole: bool) -> Self {
+        Self {
+            settings,
+            runs: BTreeMap::new(),
+            given: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            witness_at: (!sole).then_some(BootMs::MIN),
+        }
+    }
+
+    /// The room has another voter, or none any more.
+    pub fn set_sole(&mut self, sole: bool) {
+        self.witness_at = if sole { None } else { self.witness_at.or(Some(BootMs::MIN)) };
+    }
+
+    /// All that was in the room's timeline at `at` was read, and says nothing of another coordinator.
+    pub fn witnessed(&mut self, at: BootMs) {
+        self.witness_at = self.witness_at.map(|known| known.max(at));
+    }
+
+    /// Coordinates a run that no other node has granted anything of.
+    pub fn begin(&mut self, run: RunId, epoch: Epoch) {
+        self.runs.insert(run, Coordinated { epoch, phase: RunPhase::Active });
+    }
+
+    /// Coordinates a run that another node, or this one before its last restart, may have granted tasks of. `known` are
+    /// those grants whose worker may still have something, `workers` all that may have got one.
+    pub fn take_over(
+        &mut self,
+        run: RunId,
+        epoch: Epoch,
+        known: impl IntoIterator<Item = KnownGrant>,
+        workers: impl IntoIterator<Item = NodeDid>,
+        now: BootMs,
+    ) {
+        let until = now + self.settings.lease_bound_ms();
+        for KnownGrant { granted, worker, recorded } in known {
+            let phase = if recorded { Phase::Recorded } else { Phase::Claimed };
+            let given = Given { worker, fence: granted.fence, phase, frozen_by: until, cancel: None };
+            self.given.insert(granted.attempt, given);
+        }
+        let silent = workers.into_iter().collect();
+        let phase = RunPhase::Recovering { silent, until, resend_at: now, held: Vec::new() };
+        self.runs.insert(run, Coordinated { epoch, phase });
+    }
+
+    /// Another node coordinates the run, or it needs no more of this: whatever workers have of it is not this node's.
+    pub fn leave(&mut self, run: RunId) {
+        self.runs.remove(&run);
+        self.given.retain(|attempt, _| attempt.run != run);
+    }
+
+    /// The term in which this node coordinates a run.
+    #[must_use]
+    pub fn epoch(&self, run: RunId) -> Option<Epoch> {
+        self.runs.get(&run).map(|run| run.epoch)
+    }
+
+    /// Whether it coordinates anything.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// Gives a task to a worker. It is sent as soon as a heartbeat of that worker is young enough.
+    pub fn grant(&mut self, worker: NodeDid, grant: Grant<P::Spec>, now: BootMs) {
+        let fence = grant.granted.fence;
+        let attempt = grant.granted.attempt.clone();
+        let phase = Phase::Offered { grant: Box::new(grant), resend_at: now };
+        let frozen_by = now + self.settings.lease_bound_ms();
+        self.given.insert(attempt, Given { worker, fence, phase, frozen_by, cancel: None });
+    }
+
+    /// Stops an attempt. Its worker answers with a result, or refuses.
+    pub fn cancel(&mut self, granted: &Granted, grace_ms: u64, keep: bool, now: BootMs) {
+        if let Some(given) = self.find(granted) {
+            given.cancel = Some(Cancel { grace_ms, keep, resend_at: now });
+        }
+    }
+
+    /// The result is durable here.
+    pub fn recorded(&mut self, granted: &Granted, out: &mut Vec<Effect<P>>) {
+        let Some(epoch) = self.epoch(granted.attempt.run) else { return };
+        if let Some(given) = self.find(granted) {
+            given.phase = Phase::Recorded;
+            given.cancel = None;
+            send(out, &given.worker, Message::Recorded { epoch, granted: granted.clone() });
+        }
+    }
+
+    /// Progress up to `next` is durable here.
+    pub fn noted(&mut self, granted: &Granted, next: u32, out: &mut Vec<Effect<P>>) {
+        let Some(epoch) = self.epoch(granted.attempt.run) else { return };
+        if let Some(given) = self.find(granted) {
+            send(out, &given.worker, Message::Noted { epoch, granted: granted.clone(), next });
+        }
+    }
+
+    /// The worker need not keep anything of it: its result is final, or does not count.
+    pub fn release(&mut self, granted: &Granted, worker: &NodeDid, out: &mut Vec<Effect<P>>) {
+        if self.find(granted).is_some_and(|given| given.worker == *worker) {
+            self.given.remove(&granted.attempt);
+        }
+        if let Some(epoch) = self.epoch(granted.attempt.run) {
+            send(out, worker, Message::Forget { epoch, granted: granted.clone() });
+        }
+    }
+
+    /// The scheduler counts what a coordinator before this one granted.
+    pub fn adopt(&mut self, granted: &Granted, worker: &NodeDid, now: BootMs) {
+        let (worker, fence) = (worker.clone(), granted.fence);
+        let frozen_by = now + self.settings.lease_bound_ms();
+        let given = Given { worker, fence, phase: Phase::Claimed, frozen_by, cancel: None };
+        self.given.insert(granted.attempt.clone(), given);
+    }
+
+    /// Takes a message of `from`, which may work on tasks of this room.
+    ///
+    /// # Errors
+    /// Why nothing was done about it.
+    pub fn receive(
+        &mut self,
+        from: &NodeDid,
+        message: Message<P>,
+        now: BootMs,
+        out: &mut Vec<Effect<P>>,
+    ) -> Result<(), String> {
+        match message {
+            Message::Heartbeat { nonce, status } => self.heartbeat(from, nonce, status, now, out),
+            Message::Holding { run, epoch, held } => self.holding(from, run, epoch, held, now, out)?,
+            Message::Claimed { granted } => {
+                if self.owned(from, &granted, out)? {
+                    let given = self.find(&granted);
+                    if let Some(given) = given.filter(|given| matches!(given.phase, Phase::Offered { .. })) {
+                        given.phase = Phase::Claimed;
+                        out.push(Effect::Claimed(granted));
+                    }
+                }
+            }
+            Message::Refused { granted, reason } => {
+                let known = self.find(&granted).filter(|given| given.worker == *from);
+                if known.is_some_and(|given| given.phase != Phase::Recorded) {
+                    self.given.remove(&granted.attempt);
+                    out.push(Effect::Refused { granted, reason });
+                }
+            }
+            Message::Unknown { granted } => {
+                let known = self.find(&granted).filter(|given| given.worker == *from);
+                let effect = match known.map(|given| &given.phase) {
+                    None | Some(Phase::Recorded) => return Ok(()),
+                    Some(Phase::Offered { .. }) => {
+                        Effect::Refused { granted: granted.clone(), reason: Refusal::Withdrawn {} }
+                    }
+                    Some(Phase::Claimed) => Effect::Lost(granted.clone()),
+                };
+                self.given.remove(&granted.attempt);
+                out.push(effect);
+            }
+            Message::Progress { granted, first, progress } => {
+                if self.owned(from, &granted, out)? {
+                    self.claims(&granted);
+                    out.push(Effect::Progress { granted, first, progress });
+                }
+            }
+            Message::Result { granted, report } => {
+                if self.owned(from, &granted, out)? {
+                    self.claims(&granted);
+                    let recorded = self.find(&granted).is_some_and(|given| given.phase == Phase::Recorded);
+                    match self.epoch(granted.attempt.run).filter(|_| recorded) {
+                        Some(epoch) => send(out, from, Message::Recorded { epoch, granted }),
+                        None => out.push(Effect::Result { granted, report }),
+                    }
+                }
+            }
+            _ => return Err("a message that coordinators do not take".to_owned()),
+        }
+        Ok(())
+    }
+
+    /// Does what is due.
+    pub fn tick(&mut self, now: BootMs, out: &mut Vec<Effect<P>>) {
+        let bound = self.settings.lease_bound_ms();
+        for (did, worker) in &mut self.workers {
+            if !worker.silent && now.saturating_sub(worker.heard_at) >= bound {
+                worker.silent = true;
+                out.push(Effect::Silent(did.clone()));
+            }
+        }
+        self.recover(now, out);
+        // A coordinator that was replaced before the session was frozen would find out only now: the one that replaced it
+        // may have renewed the lease.
+        let witness_at = self.witness_at.unwrap_or(now).min(now);
+        let gone = |given: &Given<_>| given.frozen_by <= witness_at && given.phase != Phase::Recorded;
+        let lost: Vec<Granted> = self
+            .given
+            .iter()
+            .filter(|(attempt, given)| gone(given) && self.is_active(attempt.run))
+            .map(|(attempt, given)| Granted { attempt: attempt.clone(), fence: given.fence })
+            .collect();
+        for granted in lost {
+            self.given.remove(&granted.attempt);
+            out.push(Effect::Lost(granted));
+        }
+        self.offer(now, out);
+    }
+
+    /// When a tick is due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<BootMs> {
+        let bound = self.settings.lease_bound_ms();
+        let workers = self.workers.values().filter(|worker| !worker.silent).map(|w| w.heard_at + bound);
+        let runs = self.runs.values().filter_map(|run| match &run.phase {
+            RunPhase::Active => None,
+            RunPhase::Recovering { until, resend_at, .. } => Some(*until.min(resend_at)),
+        });
+        let given =
+            self.given.iter().filter(|(attempt, _)| self.is_active(attempt.run)).flat_map(|(_, given)| {
+                let resend_at = match &given.phase {
+                    Phase::Offered { resend_at, .. } => Some(*resend_at),
+                    Phase::Claimed | Phase::Recorded => None,
+                };
+                let lost_at = (given.phase != Phase::Recorded).then_some(given.frozen_by);
+                let cancel = given.cancel.as_ref().map(|cancel| cancel.resend_at);
+                [resend_at, lost_at, cancel].into_iter().flatten()
+            });
+        workers.chain(runs).chain(given).min()
+    }
+
+    /// Whether tasks of a run may be granted: this node coordinates it, and knows what workers have of it.
+    #[must_use]
+    pub fn is_active(&self, run: RunId) -> bool {
+        self.runs.get(&run).is_some_and(|run| run.phase == RunPhase::Active)
+    }
+
+    fn find(&mut self, granted: &Granted) -> Option<&mut Given<P::Spec>> {
+        self.given.get_mut(&granted.attempt).filter(|given| given.fence == granted.fence)
+    }
+
+    /// Whether a worker speaks of a grant that it has of this node. A grant that is void is taken back.
+    fn owned(&mut self, from: &NodeDid, granted: &Granted, out: &mut Vec<Effect<P>>) -> Result<bool, String> {
+        let Some(run) = self.runs.get(&granted.attempt.run) else {
+            return Ok(false); // Another coordinator answers.
+        };
+        let epoch = run.epoch;
+        let known = self.given.get(&granted.attempt);
+        if known.is_some_and(|given| given.fence == granted.fence && given.worker == *from) {
+            return Ok(true);
+        }
+        if self.is_active(granted.attempt.run) {
+            let granted = granted.clone();
+            send(out, from, Message::Forget { epoch, granted });
+        }
+        match known {
+            Some(given) if given.fence == granted.fence => {
+                Err(format!("{} was granted to {}, not to {from}", granted.attempt, given.worker))
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// What a worker says of a grant shows that it has it.
+    fn claims(&mut self, granted: &Granted) {
+        if let Some(given) = self.find(granted).filter(|given| matches!(given.phase, Phase::Offered { .. })) {
+            given.phase = Phase::Claimed;
+        }
+    }
+
+    fn heartbeat(
+        &mut self,
+        from: &NodeDid,
+        nonce: Nonce,
+        status: P::Status,
+        now: BootMs,
+        out: &mut Vec<Effect<P>>,
+    ) {
+        let known = self.workers.get(from);
+        if known.is_some_and(|known| known.nonce >= nonce) {
+            return; // Delayed or repeated.
+        }
+        self.workers.insert(from.clone(), Worker { nonce, heard_at: now, silent: false });
+        out.push(Effect::Status { worker: from.clone(), status });
+        self.renew(from, now, out);
+        self.offer(now, out);
+    }
+
+    /// How long a lease given now may last: after a takeover that this node did not read yet, no lease of it lasts longer
+    /// than one that began when the takeover was made.
+    fn lease_ms(&self, now: BootMs) -> i64 {
+        let stale = self.witness_at.map_or(0, |at| now.saturating_sub(at).max(0));
+        self.settings.lease_ms.saturating_sub(stale)
+    }
+
+    /// Renews what a worker has. While it is not known what other workers have of a run, only what was at work when its
+    /// worker was asked: nobody else can work on that.
+    fn renew(&mut self, worker: &NodeDid, now: BootMs, out: &mut Vec<Effect<P>>) {
+        let lease_ms = self.lease_ms(now);
+        let Some(Worker { nonce, heard_at, .. }) = self.workers.get(worker).cloned() else { return };
+        if lease_ms <= 0 {
+            return;
+        }
+        let frozen_by = heard_at + self.settings.lease_bound_ms();
+        let mut grants: BTreeMap<RunId, Vec<Granted>> = BTreeMap::new();
+        for (attempt, given) in self.given.iter_mut().filter(|(_, given)| given.worker == *worker) {
+            let certain = match self.runs.get(&attempt.run).map(|run| &run.phase) {
+                Some(RunPhase::Active) => true,
+                Some(RunPhase::Recovering { held, .. }) => held.iter().any(|(by, record)| {
+                    let same = by == worker
+                        && record.granted.attempt == *attempt
+                        && record.granted.fence == given.fence;
+                    same && record.state == HeldState::Working
+                }),
+                None => false,
+            };
+            if certain && matches!(given.phase, Phase::Claimed | Phase::Recorded) {
+                given.frozen_by = given.frozen_by.max(frozen_by);
+                let granted = Granted { attempt: attempt.clone(), fence: given.fence };
+                grants.entry(attempt.run).or_default().push(granted);
+            }
+        }
+        for (run, grants) in grants {
+            if let Some(epoch) = self.epoch(run) {
+                send(out, worker, Message::Renew { run, epoch, nonce, lease_ms, grants });
+            }
+        }
+    }
+
+    /// Sends grants that were not answered, and wishes to end.
+    fn offer(&mut self, now: BootMs, out: &mut Vec<Effect<P>>) {
+        let (lease_ms, Settings { resend_ms, .. }) = (self.lease_ms(now), self.settings);
+        let bound = self.settings.lease_bound_ms();
+        for (attempt, given) in &mut self.given {
+            let Some(epoch) = self.runs.get(&attempt.run).map(|run| run.epoch) else { continue };
+            let granted = Granted { attempt: attempt.clone(), fence: given.fence };
+            if let Some(cancel) = given.cancel.as_mut().filter(|cancel| cancel.resend_at <= now) {
+                cancel.resend_at = now + resend_ms;
+                let Cancel { grace_ms, keep, .. } = *cancel;
+                send(out, &given.worker, Message::Cancel { epoch, granted, grace_ms, keep });
+                continue;
+            }
+            let Phase::Offered { grant, resend_at } = &mut given.phase else { continue };
+            let Some(worker) = self.workers.get(&given.worker).filter(|worker| !worker.silent) else {
+                continue;
+            };
+            if *resend_at > now || lease_ms <= 0 || given.cancel.is_some() {
+                continue;
+            }
+            *resend_at = now + resend_ms;
+            given.frozen_by = given.frozen_by.max(worker.heard_at + bound);
+            let (nonce, grant) = (worker.nonce, (**grant).clone());
+            send(out, &given.worker, Message::Grant { epoch, nonce, lease_ms, grant });
+        }
+    }
+
+    /// Asks workers what they have of runs that were taken over, until all of them answered or their leases are over.
+    fn recover(&mut self, now: BootMs, out: &mut Vec<Effect<P>>) {
+        let resend_ms = self.settings.resend_ms;
+        let mut ready = Vec::new();
+        for (run, Coordinated { epoch, phase }) in &mut self.runs {
+            let RunPhase::Recovering { silent, until, resend_at, held } = phase else { continue };
+            if silent.is_empty() || *until <= now {
+                ready.push((*run, std::mem::take(held)));
+                *phase = RunPhase::Active;
+            } else if *resend_at <= now {
+                *resend_at = now + resend_ms;
+                for worker in silent.iter() {
+                    send(out, worker, Message::Recover { run: *run, epoch: *epoch });
+                }
+            }
+        }
+        for (run, held) in ready {
+            self.recovered(run, held, out);
+            out.push(Effect::Ready(run));
+        }
+    }
+
+    /// Of each task the newest grant counts: it was made when those before it were known to be over.
+    fn recovered(&mut self, run: RunId, held: Vec<(NodeDid, HeldRecord)>, out: &mut Vec<Effect<P>>) {
+        let mut newest: BTreeMap<TaskId, (NodeDid, HeldRecord)> = BTreeMap::new();
+        for (worker, record) in held {
+            let known = newest.get(&record.granted.attempt.task);
+            if known.is_none_or(|(_, known)| known.granted.fence < record.granted.fence) {
+                newest.insert(record.granted.attempt.task.clone(), (worker, record));
+            }
+        }
+        // What the journal tells and no worker has, or a worker has a newer one of.
+        let counts = |attempt: &AttemptId, given: &Given<P::Spec>| {
+            newest.get(&attempt.task).is_some_and(|(worker, record)| {
+                record.granted.attempt == *attempt
+                    && record.granted.fence == given.fence
+                    && *worker == given.worker
+            })
+        };
+        let of_run =
+            self.given.iter().filter(|(attempt, given)| attempt.run == run && given.phase != Phase::Recorded);
+        let lost: Vec<Granted> = of_run
+            .filter(|(attempt, given)| !counts(attempt, given))
+            .map(|(attempt, given)| Granted { attempt: attempt.clone(), fence: given.fence })
+            .collect();
+        for granted in lost {
+            self.given.remove(&granted.attempt);
+            out.push(Effect::Lost(granted));
+        }
+        for (worker, record) in newest.into_values() {
+            let known = self.given.get(&record.granted.attempt);
+            if !known.is_some_and(|given| given.fence == record.granted.fence) {
+                out.push(Effect::Found { worker, record });
+            }
+        }
+    }
+
+    fn holding(
+        &mut self,
+        from: &NodeDid,
+        run: RunId,
+        epoch: Epoch,
+        records: Vec<HeldRecord>,
+        now: BootMs,
+        out: &mut Vec<Effect<P>>,
+    ) -> Result<(), String> {
+        if records.iter().any(|record| record.granted.attempt.run != run) {
+            return Err("attempts of another run".to_owned());
+        }
+        if let Some(Coordinated { epoch: own, phase: RunPhase::Recovering { silent, held, .. } }) =
+            self.runs.get_mut(&run)
+            && *own == epoch
+            && silent.remove(from)
+        {
+            held.extend(records.into_iter().map(|record| (from.clone(), record)));
+            self.recover(now, out);
+        }
+        Ok(())
+    }
+}
+
+fn send<P: Payload>(out: &mut Vec<Effect<P>>, to: &NodeDid, message: Message<P>) {
+    out.push(Effect::Send { to: to.clone(), message });
+}

@@ -1,0 +1,16 @@
+//! How the nodes of a room share the tasks of a run: grants with leases, results, and what follows when a node is lost.
+//!
+//! Pure: messages and times in, messages and effects out. Two halves, as a node may be either or both: the worker's
+//! ([`worker`]) and the coordinator's ([`coordinator`]). Which coordinator counts is the journal's matter, which task
+//! goes where is the scheduler's. Carriers may lose, repeat, delay and reorder messages; they say truthfully who sent one.
+
+pub mod coordinator;
+pub mod fence;
+pub mod message;
+mod settings;
+pub mod suspicion;
+#[cfg(test)]
+mod tests;
+pub mod worker;
+
+pub use settings::{BootMs, Settings};

@@ -1,0 +1,89 @@
+//! When a coordinator is replaced: signs of life of the others, and whose turn it is to take over.
+//!
+//! A wrong suspicion costs a takeover, never a result: which takeover counts is decided by the journal, and the leases
+//! of the old term are waited for.
+
+use std::collections::BTreeMap;
+
+use super::settings::{BootMs, Settings};
+use crate::ids::{Epoch, NodeDid, RunId};
+
+/// Open runs of the room that others coordinate, and when their coordinators were heard.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Suspicion {
+    settings: Settings,
+    runs: BTreeMap<RunId, Watched>,
+    heard: BTreeMap<NodeDid, BootMs>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Watched {
+    epoch: Epoch,
+    coordinator: NodeDid,
+    since: BootMs,
+    /// A takeover was asked for, and is not asked for again before then.
+    retry_at: BootMs,
+}
+
+impl Suspicion {
+    /// Watches nobody.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, runs: BTreeMap::new(), heard: BTreeMap::new() }
+    }
+
+    /// An open run is coordinated by another node in this term.
+    pub fn watch(&mut self, run: RunId, epoch: Epoch, coordinator: &NodeDid, now: BootMs) {
+        let known = self
+            .runs
+            .get(&run)
+            .is_some_and(|known| known.epoch == epoch && known.coordinator == *coordinator);
+        if !known {
+            let watched =
+                Watched { epoch, coordinator: coordinator.clone(), since: now, retry_at: BootMs::MIN };
+            self.runs.insert(run, watched);
+        }
+    }
+
+    /// A run ended, or is coordinated by this node.
+    pub fn forget(&mut self, run: RunId) {
+        self.runs.remove(&run);
+    }
+
+    /// A coordinator gave a sign of life.
+    pub fn heard(&mut self, coordinator: &NodeDid, now: BootMs) {
+        self.heard.insert(coordinator.clone(), now);
+    }
+
+    /// Runs that this node should take over now, with the epoch that would begin. `rank`: its place among the voters,
+    /// from 0. A run is named again after as long a time, as long as nothing came of it.
+    pub fn due(&mut self, rank: usize, now: BootMs) -> Vec<(RunId, Epoch)> {
+        let patience = self.patience(rank);
+        let mut due = Vec::new();
+        for (run, watched) in &mut self.runs {
+            let heard =
+                self.heard.get(&watched.coordinator).copied().unwrap_or(watched.since).max(watched.since);
+            if now.saturating_sub(heard) >= patience && watched.retry_at <= now {
+                watched.retry_at = now + patience;
+                due.push((*run, watched.epoch + 1));
+            }
+        }
+        due
+    }
+
+    /// When [`Self::due`] may name something.
+    #[must_use]
+    pub fn poll_timeout(&self, rank: usize) -> Option<BootMs> {
+        let patience = self.patience(rank);
+        let at = |watched: &Watched| {
+            let heard =
+                self.heard.get(&watched.coordinator).copied().unwrap_or(watched.since).max(watched.since);
+            heard.saturating_add(patience).max(watched.retry_at)
+        };
+        self.runs.values().map(at).min()
+    }
+
+    fn patience(&self, rank: usize) -> i64 {
+        self.settings.suspect_ms.saturating_mul(i64::try_from(rank).unwrap_or(i64::MAX).saturating_add(1))
+    }
+}

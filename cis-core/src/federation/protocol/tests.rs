@@ -1,0 +1,1 @@
+//! Halves alone: what each of them does with one message.

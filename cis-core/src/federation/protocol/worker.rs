@@ -1,0 +1,588 @@
+//! The worker's half of the protocol: grants that it holds, and until when it may work on them.
+//!
+//! Owns terms (whom it obeys in a run), leases on its own clock, and results until nobody needs them. Whether a task may
+//! run here at all is the worker's policy, which answers [`Effect::Start`]; how sessions are run is the session host's.
+
+use std::collections::BTreeMap;
+
+use super::fence;
+use super::message::{Grant, Granted, HeldRecord, HeldState, Message, Nonce, Payload};
+use super::settings::{BootMs, Settings};
+use crate::api::Refusal;
+use crate::ids::{Epoch, Fence, NodeDid, RunId, SessionId, TaskId};
+
+/// Progress of one attempt that is kept at most; a session that goes through more is not reported further.
+const PROGRESS_MAX: usize = 4096;
+/// Pieces of progress in one message.
+const PROGRESS_BATCH: usize = 16;
+
+/// What the machine of the node is asked to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect<P: Payload> {
+    /// Send a message. It may be lost.
+    Send {
+        /// To whom.
+        to: NodeDid,
+        /// It.
+        message: Message<P>,
+    },
+    /// Start it, unless policy forbids it. The session host gets the end of the lease with it.
+    Start {
+        /// What.
+        grant: Grant<P::Spec>,
+        /// The session is frozen then, ms.
+        lease_end: BootMs,
+    },
+    /// Stop the whole tree of its processes, or, where the session waits for its turn, do not start it.
+    Freeze(Granted),
+    /// The lease lasts longer. A frozen session goes on.
+    Extend {
+        /// Which.
+        granted: Granted,
+        /// Until then, ms.
+        lease_end: BootMs,
+    },
+    /// End it gracefully.
+    Cancel {
+        /// Which.
+        granted: Granted,
+        /// Between SIGTERM and SIGKILL, ms.
+        grace_ms: u64,
+        /// Collect what it leaves.
+        keep: bool,
+    },
+    /// Kill it at once: its grant is void.
+    Kill(Granted),
+    /// What was kept of it may be deleted.
+    Drop(Granted),
+}
+
+/// Whom a worker obeys in a run.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Term {
+    epoch: Epoch,
+    coordinator: NodeDid,
+    /// Grants that echo an older heartbeat are not taken: they were sent before the coordinator asked what is held.
+    floor: Nonce,
+}
+
+/// What became of a grant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Phase<R> {
+    /// Its session works, or waits for its turn.
+    Working,
+    /// Its lease ended then; its processes are stopped.
+    Frozen { since: BootMs, resend_at: BootMs },
+    /// Its grant is void, and it is being killed.
+    Killed,
+    /// It ended. The result is kept until nobody needs it.
+    Ended {
+        report: R,
+        /// The coordinator of this term has it.
+        recorded: Option<Epoch>,
+        resend_at: BootMs,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Held<S, R, G> {
+    granted: Granted,
+    session: SessionId,
+    lease_end: BootMs,
+    phase: Phase<R>,
+    progress: Vec<G>,
+    /// So many of them the coordinator has.
+    noted: u32,
+    progress_at: BootMs,
+    /// A newer grant of the same task, which starts when this one has ended.
+    next: Option<Box<(Grant<S>, BootMs)>>,
+}
+
+/// The worker's half.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct WorkerHalf<P: Payload> {
+    settings: Settings,
+    terms: BTreeMap<RunId, Term>,
+    held: BTreeMap<(RunId, TaskId), Held<P::Spec, P::Report, P::Progress>>,
+    /// Newest fences of tasks that are over here, and since when. A repeated grant of one starts nothing.
+    over: BTreeMap<(RunId, TaskId), (Fence, BootMs)>,
+    /// When heartbeats were sent whose leases may still last.
+    beats: BTreeMap<Nonce, BootMs>,
+    nonce: Nonce,
+    /// The newest heartbeat that a coordinator answered with a lease.
+    answered: Nonce,
+    beat_at: BootMs,
+}
+
+/// What a worker remembers of a grant across a restart of its node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Remembered<P: Payload> {
+    /// The coordinator's term in which it was granted or adopted.
+    pub epoch: Epoch,
+    /// Of that term.
+    pub coordinator: NodeDid,
+    /// Which.
+    pub record: HeldRecord,
+    /// Where it ended: how.
+    pub report: Option<P::Report>,
+    /// Its grant is void: it was being killed.
+    pub void: bool,
+    /// Its session is frozen then, ms.
+    pub lease_end: BootMs,
+    /// What its session went through.
+    pub progress: Vec<P::Progress>,
+}
+
+impl<P: Payload> WorkerHalf<P> {
+    /// A worker that holds nothing. `nonce` is one that it never used before, in an earlier life neither.
+    #[must_use]
+    pub fn new(settings: Settings, nonce: Nonce, now: BootMs) -> Self {
+        Self {
+            settings,
+            terms: BTreeMap::new(),
+            held: BTreeMap::new(),
+            over: BTreeMap::new(),
+            beats: BTreeMap::new(),
+            nonce,
+            answered: nonce,
+            beat_at: now,
+        }
+    }
+
+    /// Takes back what it held before its node was restarted.
+    pub fn restore(&mut self, remembered: Remembered<P>) {
+        let Remembered { epoch, coordinator, record, report, void, lease_end, progress } = remembered;
+        self.enters(record.granted.attempt.run, epoch, &coordinator);
+        let phase = match report {
+            Some(report) => Phase::Ended { report, recorded: None, resend_at: 0 },
+            None if void => Phase::Killed,
+            None => Phase::Working,
+        };
+        let held = Held {
+            granted: record.granted,
+            session: record.session,
+            lease_end,
+            phase,
+            progress,
+            noted: 0,
+            progress_at: 0,
+            next: None,
+        };
+        self.held.insert(key(&held.granted), held);
+    }
+
+    /// What is to be remembered of all that it holds.
+    pub fn remembered(&self) -> impl Iterator<Item = Remembered<P>> {
+        self.held.values().filter_map(|held| {
+            let Term { epoch, coordinator, .. } = self.terms.get(&held.granted.attempt.run)?.clone();
+            let (report, state) = match &held.phase {
+                Phase::Ended { report, .. } => (Some(report.clone()), HeldState::Ended),
+                Phase::Frozen { .. } => (None, HeldState::Frozen),
+                Phase::Working | Phase::Killed => (None, HeldState::Working),
+            };
+            Some(Remembered {
+                epoch,
+                coordinator,
+                record: HeldRecord { granted: held.granted.clone(), session: held.session, state },
+                report,
+                void: held.phase == Phase::Killed,
+                lease_end: held.lease_end,
+                progress: held.progress.clone(),
+            })
+        })
+    }
+
+    /// Says that something of its status changed: a heartbeat is due.
+    pub fn status_changed(&mut self, now: BootMs) {
+        self.beat_at = self.beat_at.min(now);
+    }
+
+    /// Takes a message of `from`, which may coordinate runs in this room.
+    ///
+    /// # Errors
+    /// Why nothing was done about it: an old term, or not the coordinator of the run.
+    pub fn receive(
+        &mut self,
+        from: &NodeDid,
+        message: Message<P>,
+        now: BootMs,
+        out: &mut Vec<Effect<P>>,
+    ) -> Result<(), String> {
+        match message {
+            Message::Grant { epoch, nonce, lease_ms, grant } => {
+                self.obeys(grant.granted.attempt.run, epoch, from)?;
+                if fence::epoch_of(grant.granted.fence) != epoch {
+                    return Err("a grant with a fence of another term".to_owned());
+                }
+                let floor = self.terms.get(&grant.granted.attempt.run).map_or(0, |term| term.floor);
+                let lease_end = if nonce > floor { self.lease_end(nonce, lease_ms) } else { BootMs::MIN };
+                self.granted(from, grant, lease_end, now, out);
+            }
+            Message::Renew { run, epoch, nonce, lease_ms, grants } => {
+                self.obeys(run, epoch, from)?;
+                let lease_end = self.lease_end(nonce, lease_ms);
+                if lease_end > now {
+                    self.answered = self.answered.max(nonce);
+                }
+                for granted in grants.iter().filter(|granted| granted.attempt.run == run) {
+                    self.renewed(from, granted, lease_end, now, out);
+                }
+            }
+            Message::Cancel { epoch, granted, grace_ms, keep } => {
+                self.obeys(granted.attempt.run, epoch, from)?;
+                match self.holds(&granted).map(|held| &held.phase) {
+                    Some(Phase::Working) => out.push(Effect::Cancel { granted, grace_ms, keep }),
+                    // Its lease is over, so another worker may have the task: it must not run to end itself.
+                    Some(Phase::Frozen { .. }) => {
+                        out.push(Effect::Cancel { granted, grace_ms: 0, keep: false })
+                    }
+                    Some(Phase::Killed | Phase::Ended { .. }) => {}
+                    None => self.unknown(from, granted, now, out),
+                }
+            }
+            Message::Noted { epoch, granted, next } => {
+                self.obeys(granted.attempt.run, epoch, from)?;
+                if let Some(held) = self.holds(&granted) {
+                    held.noted = held.noted.max(next.min(held.progress.len() as u32));
+                }
+            }
+            Message::Recorded { epoch, granted } => {
+                self.obeys(granted.attempt.run, epoch, from)?;
+                if let Some(Held { phase: Phase::Ended { recorded, .. }, .. }) = self.holds(&granted) {
+                    *recorded = Some(epoch);
+                }
+            }
+            Message::Forget { epoch, granted } => {
+                self.obeys(granted.attempt.run, epoch, from)?;
+                self.forgets(&granted, now, out);
+            }
+            Message::Recover { run, epoch } => {
+                self.obeys(run, epoch, from)?;
+                if let Some(term) = self.terms.get_mut(&run) {
+                    term.floor = self.nonce;
+                }
+                self.beat_at = now;
+                let of_run = self.held.values().filter(|held| held.granted.attempt.run == run);
+                let held = of_run.filter_map(Held::record).collect();
+                send(out, from, Message::Holding { run, epoch, held });
+            }
+            _ => return Err("a message that workers do not take".to_owned()),
+        }
+        Ok(())
+    }
+
+    /// The session of an attempt went through something.
+    pub fn progress(
+        &mut self,
+        granted: &Granted,
+        progress: P::Progress,
+        now: BootMs,
+        out: &mut Vec<Effect<P>>,
+    ) {
+        let Some(held) = self.holds(granted) else { return };
+        if held.progress.len() < PROGRESS_MAX && !matches!(held.phase, Phase::Killed) {
+            held.progress.push(progress);
+            held.progress_at = now;
+        }
+        self.tick(now, None, &[], out);
+    }
+
+    /// Policy, or a lack of resources, does not let an attempt start; or it never started and was taken back.
+    pub fn refused(&mut self, granted: &Granted, reason: Refusal, now: BootMs, out: &mut Vec<Effect<P>>) {
+        let run = granted.attempt.run;
+        if self.holds(granted).is_some() {
+            let held = self.remove(granted, now);
+            if let Some(term) = self.terms.get(&run) {
+                send(out, &term.coordinator, Message::Refused { granted: granted.clone(), reason });
+            }
+            self.starts_next(held, now, out);
+        }
+    }
+
+    /// An attempt ended.
+    pub fn ended(&mut self, granted: &Granted, report: P::Report, now: BootMs, out: &mut Vec<Effect<P>>) {
+        let Some(held) = self.holds(granted) else { return };
+        if held.phase == Phase::Killed {
+            let held = self.remove(granted, now);
+            out.push(Effect::Drop(granted.clone()));
+            self.starts_next(held, now, out);
+        } else {
+            held.phase = Phase::Ended { report, recorded: None, resend_at: now };
+        }
+        self.tick(now, None, &[], out);
+    }
+
+    /// Another node coordinates the run from now on, as the room's journal says.
+    pub fn term(&mut self, run: RunId, epoch: Epoch, coordinator: &NodeDid) {
+        self.enters(run, epoch, coordinator);
+    }
+
+    /// Does what is due. `status` is what heartbeats say; none: this node takes no work, and is silent unless it holds some.
+    pub fn tick(
+        &mut self,
+        now: BootMs,
+        status: Option<&P::Status>,
+        coordinators: &[NodeDid],
+        out: &mut Vec<Effect<P>>,
+    ) {
+        let Settings { lost_keep_ms, resend_ms, .. } = self.settings;
+        for held in self.held.values_mut() {
+            match &mut held.phase {
+                Phase::Working if held.lease_end <= now => {
+                    held.phase = Phase::Frozen { since: now, resend_at: now + self.settings.heartbeat_ms };
+                    out.push(Effect::Freeze(held.granted.clone()));
+                }
+                Phase::Frozen { since, .. } if now.saturating_sub(*since) >= lost_keep_ms => {
+                    held.phase = Phase::Killed;
+                    out.push(Effect::Kill(held.granted.clone()));
+                }
+                _ => {}
+            }
+            let Some(term) = self.terms.get(&held.granted.attempt.run) else { continue };
+            if let Phase::Frozen { resend_at, .. } = &mut held.phase
+                && *resend_at <= now
+            {
+                // The coordinator renews it, or knows that it is void.
+                *resend_at = now + self.settings.heartbeat_ms;
+                send(out, &term.coordinator, Message::Claimed { granted: held.granted.clone() });
+            }
+            let first = held.noted as usize;
+            if first < held.progress.len() && held.progress_at <= now {
+                held.progress_at = now + resend_ms;
+                let some = held.progress.iter().skip(first).take(PROGRESS_BATCH).cloned().collect();
+                let message =
+                    Message::Progress { granted: held.granted.clone(), first: held.noted, progress: some };
+                send(out, &term.coordinator, message);
+            }
+            if let Phase::Ended { report, recorded, resend_at } = &mut held.phase
+                && first >= held.progress.len()
+                && *resend_at <= now
+            {
+                // What is recorded already is asked for rarely: it waits for the journal.
+                *resend_at = now + if recorded.is_some() { self.settings.heartbeat_ms } else { resend_ms };
+                let (granted, report) = (held.granted.clone(), report.clone());
+                send(out, &term.coordinator, Message::Result { granted, report });
+            }
+        }
+        let oldest = now - self.settings.lease_ms;
+        self.over.retain(|_, (_, since)| *since > oldest);
+        let Some(status) = status.filter(|_| self.beat_at <= now && !coordinators.is_empty()) else { return };
+        let works = |held: &Held<_, _, _>| matches!(held.phase, Phase::Working | Phase::Frozen { .. });
+        let unanswered = self.answered < self.nonce && self.held.values().any(works);
+        self.nonce += 1;
+        self.beats.insert(self.nonce, now);
+        self.beats.retain(|_, sent| *sent > oldest);
+        for to in coordinators {
+            send(out, to, Message::Heartbeat { nonce: self.nonce, status: status.clone() });
+        }
+        self.beat_at = now + if unanswered { resend_ms } else { self.settings.heartbeat_ms };
+    }
+
+    /// When a tick is due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<BootMs> {
+        let of_held = self.held.values().flat_map(|held| {
+            let phase = match &held.phase {
+                Phase::Working => Some(held.lease_end),
+                Phase::Frozen { since, resend_at } => {
+                    Some((since + self.settings.lost_keep_ms).min(*resend_at))
+                }
+                Phase::Killed => None,
+                Phase::Ended { resend_at, .. } => Some(*resend_at),
+            };
+            let waits = (held.noted as usize) < held.progress.len();
+            phase.into_iter().chain(waits.then_some(held.progress_at))
+        });
+        of_held.chain([self.beat_at]).min()
+    }
+
+    /// Whether `from` is obeyed in a run; a later term makes it so from now on.
+    fn obeys(&mut self, run: RunId, epoch: Epoch, from: &NodeDid) -> Result<(), String> {
+        self.enters(run, epoch, from);
+        match self.terms.get(&run) {
+            Some(term) if term.epoch == epoch && term.coordinator == *from => Ok(()),
+            Some(term) => {
+                Err(format!("run {run} is coordinated by {} in epoch {}", term.coordinator, term.epoch))
+            }
+            None => Err("no term".to_owned()),
+        }
+    }
+
+    fn enters(&mut self, run: RunId, epoch: Epoch, coordinator: &NodeDid) {
+        if self.terms.get(&run).is_none_or(|term| term.epoch < epoch) {
+            let coordinator = coordinator.clone();
+            self.terms.insert(run, Term { epoch, coordinator, floor: 0 });
+            // The new coordinator may have nothing of what the old one had.
+            for held in self.held.values_mut().filter(|held| held.granted.attempt.run == run) {
+                held.noted = 0;
+                held.progress_at = 0;
+                if let Phase::Ended { recorded, resend_at, .. } = &mut held.phase {
+                    (*recorded, *resend_at) = (None, 0);
+                }
+            }
+        }
+    }
+
+    /// A nonce that is unknown, or too old, gives no lease.
+    fn lease_end(&self, nonce: Nonce, lease_ms: i64) -> BootMs {
+        let sent = self.beats.get(&nonce).copied();
+        sent.map_or(BootMs::MIN, |sent| sent.saturating_add(lease_ms.clamp(0, self.settings.lease_ms)))
+    }
+
+    fn holds(&mut self, granted: &Granted) -> Option<&mut Held<P::Spec, P::Report, P::Progress>> {
+        self.held.get_mut(&key(granted)).filter(|held| held.granted == *granted)
+    }
+
+    fn granted(
+        &mut self,
+        from: &NodeDid,
+        grant: Grant<P::Spec>,
+        lease_end: BootMs,
+        now: BootMs,
+        out: &mut Vec<Effect<P>>,
+    ) {
+        let granted = grant.granted.clone();
+        match self.held.get_mut(&key(&granted)) {
+            Some(held) if held.granted.fence > granted.fence => {
+                send(out, from, Message::Unknown { granted });
+            }
+            Some(held) if held.granted == granted => {
+                if !matches!(held.phase, Phase::Killed) {
+                    send(out, from, Message::Claimed { granted });
+                }
+            }
+            Some(held) => {
+                // The old grant is void, and its tree has to be gone before the new one starts.
+                let ended = matches!(held.phase, Phase::Ended { .. });
+                if !ended && held.phase != Phase::Killed {
+                    held.phase = Phase::Killed;
+                    out.push(Effect::Kill(held.granted.clone()));
+                }
+                held.next = Some(Box::new((grant, lease_end)));
+                if ended {
+                    let old = held.granted.clone();
+                    let held = self.remove(&old, now);
+                    out.push(Effect::Drop(old));
+                    self.starts_next(held, now, out);
+                }
+            }
+            None => self.starts(from, grant, lease_end, now, out),
+        }
+    }
+
+    fn starts(
+        &mut self,
+        from: &NodeDid,
+        grant: Grant<P::Spec>,
+        lease_end: BootMs,
+        now: BootMs,
+        out: &mut Vec<Effect<P>>,
+    ) {
+        let granted = grant.granted.clone();
+        if self.over.get(&key(&granted)).is_some_and(|(over, _)| granted.fence <= *over) {
+            return send(out, from, Message::Unknown { granted });
+        }
+        if lease_end <= now {
+            return; // It is granted again, with a newer heartbeat.
+        }
+        let held = Held {
+            granted: granted.clone(),
+            session: grant.session,
+            lease_end,
+            phase: Phase::Working,
+            progress: Vec::new(),
+            noted: 0,
+            progress_at: now,
+            next: None,
+        };
+        self.held.insert(key(&granted), held);
+        send(out, from, Message::Claimed { granted });
+        out.push(Effect::Start { grant, lease_end });
+    }
+
+    fn starts_next(
+        &mut self,
+        held: Option<Held<P::Spec, P::Report, P::Progress>>,
+        now: BootMs,
+        out: &mut Vec<Effect<P>>,
+    ) {
+        let Some(next) = held.and_then(|held| held.next) else { return };
+        let (grant, lease_end) = *next;
+        let term = self.terms.get(&grant.granted.attempt.run).cloned();
+        if let Some(term) = term.filter(|term| term.epoch == fence::epoch_of(grant.granted.fence)) {
+            self.starts(&term.coordinator, grant, lease_end, now, out);
+        }
+    }
+
+    /// Takes an attempt out, and no repeated grant of it from now on.
+    fn remove(&mut self, granted: &Granted, now: BootMs) -> Option<Held<P::Spec, P::Report, P::Progress>> {
+        let over = self.over.entry(key(granted)).or_insert((granted.fence, now));
+        *over = (over.0.max(granted.fence), now);
+        self.held.remove(&key(granted))
+    }
+
+    /// Says that it has nothing of an attempt, which holds for grants that are under way too.
+    fn unknown(&mut self, from: &NodeDid, granted: Granted, now: BootMs, out: &mut Vec<Effect<P>>) {
+        let over = self.over.entry(key(&granted)).or_insert((granted.fence, now));
+        *over = (over.0.max(granted.fence), now);
+        send(out, from, Message::Unknown { granted });
+    }
+
+    fn renewed(
+        &mut self,
+        from: &NodeDid,
+        granted: &Granted,
+        lease_end: BootMs,
+        now: BootMs,
+        out: &mut Vec<Effect<P>>,
+    ) {
+        let Some(held) = self.holds(granted) else { return self.unknown(from, granted.clone(), now, out) };
+        if lease_end <= now || lease_end <= held.lease_end {
+            return;
+        }
+        match held.phase {
+            Phase::Working => {}
+            Phase::Frozen { .. } => held.phase = Phase::Working,
+            Phase::Killed | Phase::Ended { .. } => return,
+        }
+        held.lease_end = lease_end;
+        out.push(Effect::Extend { granted: granted.clone(), lease_end });
+    }
+
+    fn forgets(&mut self, granted: &Granted, now: BootMs, out: &mut Vec<Effect<P>>) {
+        let Some(held) = self.holds(granted) else { return };
+        match held.phase {
+            Phase::Working | Phase::Frozen { .. } => {
+                held.phase = Phase::Killed;
+                out.push(Effect::Kill(granted.clone()));
+            }
+            Phase::Killed => {}
+            Phase::Ended { .. } => {
+                let held = self.remove(granted, now);
+                out.push(Effect::Drop(granted.clone()));
+                self.starts_next(held, now, out);
+            }
+        }
+    }
+}
+
+impl<S, R, G> Held<S, R, G> {
+    /// What a coordinator that asks gets to know of it. One that is being killed is none.
+    fn record(&self) -> Option<HeldRecord> {
+        let state = match self.phase {
+            Phase::Working => HeldState::Working,
+            Phase::Frozen { .. } => HeldState::Frozen,
+            Phase::Ended { .. } => HeldState::Ended,
+            Phase::Killed => return None,
+        };
+        Some(HeldRecord { granted: self.granted.clone(), session: self.session, state })
+    }
+}
+
+fn key(granted: &Granted) -> (RunId, TaskId) {
+    (granted.attempt.run, granted.attempt.task.clone())
+}
+
+fn send<P: Payload>(out: &mut Vec<Effect<P>>, to: &NodeDid, message: Message<P>) {
+    out.push(Effect::Send { to: to.clone(), message });
+}
