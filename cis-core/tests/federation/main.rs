@@ -11,6 +11,7 @@
 mod random;
 #[path = "../sim/rng.rs"]
 mod rng;
+mod sequences;
 mod world;
 
 #[test]

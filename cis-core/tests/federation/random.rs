@@ -9,7 +9,7 @@ use crate::world::{Packet, Shape, World};
 const SEEDS: u64 = 300;
 const STEPS: u32 = 600;
 
-fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings {
         lease_ms: 1000,
         heartbeat_ms: 300,

@@ -227,6 +227,10 @@ pub(crate) struct World {
     pub(crate) cut: BTreeSet<(usize, usize)>,
     /// The homeserver answers.
     pub(crate) server_up: bool,
+    /// What was started at a node since it has its disk.
+    started: BTreeSet<(usize, Granted)>,
+    /// What was done against the rules.
+    wrong: Option<String>,
     /// Results that somebody was told to be final.
     finals: BTreeSet<Granted>,
     /// What happened, for people. Not a part of the state.
@@ -303,6 +307,8 @@ impl World {
             exits: BTreeSet::new(),
             cut: BTreeSet::new(),
             server_up: true,
+            started: BTreeSet::new(),
+            wrong: None,
             finals: BTreeSet::new(),
             log: Log::default(),
         };
@@ -456,6 +462,16 @@ impl World {
         }
         for (_, epoch) in self.nodes[at].suspicion.due(at, now) {
             self.take_over(at, epoch);
+        }
+    }
+
+    /// A coordinator ends what is live of a task.
+    pub(crate) fn cancel(&mut self, at: usize, index: usize) {
+        let now = self.local(at);
+        if let State::Live { granted, .. } = self.nodes[at].view.tasks[index].state.clone()
+            && let Some(half) = self.coordinator(at)
+        {
+            half.cancel(&granted, 100, false, now);
         }
     }
 
@@ -654,6 +670,7 @@ impl World {
         self.note(format_args!("{at} loses its disk"));
         self.trees.retain(|(of, _), _| *of != at);
         self.exits.retain(|(of, _)| *of != at);
+        self.started.retain(|(of, _)| *of != at);
         let empty = Fold { tip: None, tasks: vec![Task::default(); self.shape.tasks] };
         let node = &mut self.nodes[at];
         node.remembered.clear();
@@ -709,6 +726,12 @@ impl World {
                 worker::Effect::Send { to, message } => self.send(at, number(&to), message),
                 worker::Effect::Start { grant, lease_end } => {
                     self.note(format_args!("{at} starts {:?}", grant.granted));
+                    if !self.started.insert((at, grant.granted.clone())) {
+                        self.wrong = Some(format!("{at} starts {:?} once more", grant.granted));
+                    }
+                    if self.finals.iter().any(|done| done.attempt.task == grant.granted.attempt.task) {
+                        self.wrong = Some(format!("{at} starts {:?}, whose task has a final result", grant.granted));
+                    }
                     let tree = Tree { frozen: false, freeze_at: lease_end, dying: false };
                     self.trees.insert((at, grant.granted), tree);
                 }
@@ -827,10 +850,27 @@ impl World {
         if out.is_empty() { Ok(()) } else { self.perform(at, out) }
     }
 
+    /// Everything that is under way and allowed arrives, with what it leads to, in no time.
+    pub(crate) fn settle(&mut self, allowed: impl Fn(&Packet, &Message<Nothing>) -> bool) -> Checked {
+        loop {
+            for at in 0..self.nodes.len() {
+                self.tick(at)?;
+            }
+            self.check()?;
+            let next = self.net.iter().find(|(packet, message)| allowed(packet, message));
+            let Some(packet) = next.map(|(packet, _)| packet.clone()) else { return Ok(()) };
+            self.deliver(&packet, false)?;
+            self.check()?;
+        }
+    }
+
     // What must hold.
 
     /// I1 to I3 of DESIGN, as far as this world shows them.
     pub(crate) fn check(&self) -> Checked {
+        if let Some(wrong) = &self.wrong {
+            return Err(wrong.clone());
+        }
         for index in 0..self.shape.tasks {
             let works = |((at, granted), tree): &(&(usize, Granted), &Tree)| {
                 granted.attempt.task == task(index) && !tree.frozen && !self.nodes[*at].asleep
