@@ -5,6 +5,7 @@ pub mod api;
 pub mod dag;
 pub mod event;
 pub mod federation;
+pub mod fence;
 pub mod identity;
 pub mod ids;
 pub mod live;

@@ -22,7 +22,8 @@ pub use finding::Finding;
 pub use graph::{Graph, GraphError};
 pub use model::{
     Action, Approval, Backoff, BlockedAction, Cache, CacheKey, DEFAULT_GRACE_MS, Dag, Foreach, Group,
-    Handlers, Item, OnBlocked, Param, Prompt, RetryOn, RetryPolicy, SecretSource, Task, Trigger, ValueType,
+    Handlers, Item, OnBlocked, Param, Placement, Prompt, RetryOn, RetryPolicy, SecretSource, Task, Trigger,
+    ValueType,
 };
 pub use params::resolve_params;
 pub use program::Program;

@@ -111,6 +111,9 @@ pub struct Task {
     /// Concurrency group, of the DAG or of the node; the DAG's hides the node's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+    /// In Matrix mode: which nodes may run it; none: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Box<Placement>>,
     /// A human must approve before it starts: once, for all its items.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
@@ -171,6 +174,7 @@ impl Task {
             item: None,
             priority: 0,
             group: None,
+            placement: None,
             approval: None,
             artifacts: Vec::new(),
             inputs: Vec::new(),
@@ -190,6 +194,17 @@ impl Task {
             account: None,
         }
     }
+}
+
+/// Which nodes may run a task.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+pub struct Placement {
+    /// Those with all of these tags.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Those with one of these names or DIDs; none: any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<String>,
 }
 
 /// What happens when the session of a task waits for a human. Texts are templates.

@@ -162,6 +162,17 @@ impl Index {
         self.heads.first().map(|rank| rank.1)
     }
 
+    /// Tasks that may start, in the order of their turns: none of a group that is full.
+    pub(super) fn ready(&self) -> impl Iterator<Item = u32> + '_ {
+        let mut lanes: Vec<_> =
+            self.lanes.iter().filter(|lane| !lane.full).map(|lane| lane.ready.iter().peekable()).collect();
+        std::iter::from_fn(move || {
+            let heads = lanes.iter_mut().enumerate().filter_map(|(at, lane)| Some((**lane.peek()?, at)));
+            let (_, first) = heads.min()?;
+            lanes[first].next().map(|rank| rank.1)
+        })
+    }
+
     pub(super) fn enqueue(&mut self, seat: Seat, waits: Waits) {
         match waits {
             Waits::Turn => {

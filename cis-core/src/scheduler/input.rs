@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::placement::NodeOffer;
 use crate::api::FromWorker;
 use crate::dag::{Dag, Group, Task};
-use crate::event::{Actor, ExecutionMode, LostBy, PromptRecord, RetryScope, RunCreated};
+use crate::event::{Actor, ExecutionMode, GrantRecord, LostBy, PromptRecord, RetryScope, RunCreated};
 use crate::ids::{
     AttemptId, Epoch, Fence, HostInstance, InboxId, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs,
 };
@@ -190,6 +191,27 @@ pub enum InputKind {
         /// Last journal index of the old term that counts.
         cut: u64,
     },
+    /// A node offers to work on tasks of runs in Matrix mode; this node says so of itself too.
+    NodeOffer {
+        /// Who.
+        node: NodeDid,
+        /// What; none: it takes nothing more. What it has is not lost by that.
+        offer: Option<NodeOffer>,
+    },
+    /// After a takeover: a worker has an attempt that the coordinator before this one granted, and its journal does not tell.
+    Adopt {
+        /// The run.
+        run: RunId,
+        /// The grant, as its worker knows it.
+        grant: Box<GrantRecord>,
+    },
+    /// What workers have of a run is not known yet, or is known now: nothing of it is granted in between.
+    HoldGrants {
+        /// The run.
+        run: RunId,
+        /// From now on, or no longer.
+        held: bool,
+    },
     /// How many sessions outside of runs are live: they share `max_sessions`.
     ForeignSessions {
         /// That many.
@@ -238,6 +260,8 @@ pub enum Effect {
         session: SessionId,
         /// Of the grant.
         fence: Fence,
+        /// Whose worker it is for.
+        node: NodeDid,
     },
     /// Stop the attempt.
     Cancel {

@@ -20,6 +20,7 @@ mod machine;
 mod narrow;
 mod outcome;
 mod outputs;
+pub mod placement;
 mod prompts;
 mod reduce;
 mod retry;

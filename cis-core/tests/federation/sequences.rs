@@ -9,7 +9,8 @@ use crate::world::{Packet, Shape, World};
 /// Coordinators first, then workers.
 fn room(voters: usize, workers: usize, tasks: usize) -> World {
     let nodes = voters + workers;
-    let mut world = World::new(Shape { settings: settings(), voters, nodes, voters_only_coordinate: true, tasks });
+    let mut world =
+        World::new(Shape { settings: settings(), voters, nodes, voters_only_coordinate: true, tasks });
     for at in 0..nodes {
         world.sync(at).unwrap();
     }

@@ -9,7 +9,8 @@ use cis_core::federation::protocol::coordinator::{self, CoordinatorHalf, KnownGr
 use cis_core::federation::protocol::message::{Grant, Granted, Message, Payload};
 use cis_core::federation::protocol::suspicion::Suspicion;
 use cis_core::federation::protocol::worker::{self, Remembered, WorkerHalf};
-use cis_core::federation::protocol::{BootMs, Settings, fence};
+use cis_core::federation::protocol::{BootMs, Settings};
+use cis_core::fence;
 use cis_core::ids::{AttemptId, Epoch, Fence, NodeDid, RunId, SessionId, TaskId};
 
 /// Grants and results carry nothing: who may work on what is all that matters here.
@@ -730,7 +731,8 @@ impl World {
                         self.wrong = Some(format!("{at} starts {:?} once more", grant.granted));
                     }
                     if self.finals.iter().any(|done| done.attempt.task == grant.granted.attempt.task) {
-                        self.wrong = Some(format!("{at} starts {:?}, whose task has a final result", grant.granted));
+                        self.wrong =
+                            Some(format!("{at} starts {:?}, whose task has a final result", grant.granted));
                     }
                     let tree = Tree { frozen: false, freeze_at: lease_end, dying: false };
                     self.trees.insert((at, grant.granted), tree);

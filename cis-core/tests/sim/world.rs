@@ -281,7 +281,7 @@ impl World {
     fn perform(&mut self, effects: impl IntoIterator<Item = Effect>) -> Step {
         for effect in effects {
             match effect {
-                Effect::Grant { attempt, session, fence } => {
+                Effect::Grant { attempt, session, fence, .. } => {
                     let run = self.machine.run(&attempt.run).ok_or("granted in an unknown run")?;
                     let slots = run.facts().max_parallel + run.blocked_count();
                     let grant = (&attempt, session, fence);

@@ -5,7 +5,6 @@
 //! goes where is the scheduler's. Carriers may lose, repeat, delay and reorder messages; they say truthfully who sent one.
 
 pub mod coordinator;
-pub mod fence;
 pub mod message;
 mod settings;
 pub mod suspicion;

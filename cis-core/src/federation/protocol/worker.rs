@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use super::fence;
 use super::message::{Grant, Granted, HeldRecord, HeldState, Message, Nonce, Payload};
 use super::settings::{BootMs, Settings};
 use crate::api::Refusal;
+use crate::fence;
 use crate::ids::{Epoch, Fence, NodeDid, RunId, SessionId, TaskId};
 
 /// Progress of one attempt that is kept at most; a session that goes through more is not reported further.

@@ -1,8 +1,9 @@
 //! Runs come and go, and what is counted over all of them: sessions, wakes, who could start something.
 
 use super::{Machine, Slot};
-use crate::event::RunState;
+use crate::event::{ExecutionMode, RunState};
 use crate::ids::RunId;
+use crate::scheduler::narrow::narrow;
 use crate::scheduler::state::Run;
 
 impl Machine {
@@ -22,6 +23,8 @@ impl Machine {
             self.wakes.remove(&(at_ms, id));
         }
         self.hungry.remove(&id);
+        self.roaming.remove(&id);
+        self.nodes.forget(id);
         self.ended.remove(&id);
         self.uncount_groups(&mut slot.run);
         Some(slot.run)
@@ -39,7 +42,15 @@ impl Machine {
             self.wakes.extend(wake.map(|at_ms| (at_ms, id)));
             slot.wake = wake;
         }
-        let live = slot.run.live_count();
+        let live = match slot.run.facts().mode {
+            ExecutionMode::Matrix => {
+                let here = |index: &u32| {
+                    slot.run.entry(*index).live.as_ref().is_some_and(|live| live.node == self.node)
+                };
+                narrow(slot.run.live().filter(here).count())
+            }
+            ExecutionMode::Local | ExecutionMode::Hybrid => slot.run.live_count(),
+        };
         self.live = self.live + live - slot.live;
         slot.live = live;
         if slot.run.state().is_terminal() {
@@ -59,10 +70,15 @@ impl Machine {
             && run.state() == RunState::Running
             && run.index.next().is_some()
             && run.room() > 0;
-        if hungry {
-            self.hungry.insert(id);
+        let (this, other) = match run.facts().mode {
+            ExecutionMode::Matrix => (&mut self.roaming, &mut self.hungry),
+            ExecutionMode::Local | ExecutionMode::Hybrid => (&mut self.hungry, &mut self.roaming),
+        };
+        other.remove(&id);
+        if hungry && !self.nodes.is_held(id) {
+            this.insert(id);
         } else {
-            self.hungry.remove(&id);
+            this.remove(&id);
         }
     }
 }

@@ -71,7 +71,9 @@ impl Machine {
         if (run.facts().mode, &run.facts().room) == (mode, &room) {
             return Ok(());
         }
-        self.emit(id, EventBody::RunModeChanged { mode, room }, turn)
+        self.emit(id, EventBody::RunModeChanged { mode, room }, turn)?;
+        self.touch(id);
+        Ok(())
     }
 
     pub(super) fn cancel(&mut self, id: RunId, turn: &Turn) -> Result<(), Rejected> {

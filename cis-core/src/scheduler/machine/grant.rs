@@ -1,10 +1,12 @@
 //! Granting: whose turn it is, and whether there is room.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use super::{Machine, Turn, attempt_id};
-use crate::event::{EventBody, GrantRecord};
-use crate::ids::{HostInstance, RunId, TimestampMs};
+use crate::event::{EventBody, ExecutionMode, GrantRecord};
+use crate::fence;
+use crate::ids::{NodeDid, RunId, TimestampMs};
 use crate::scheduler::input::{Effect, IdSource, Rejected};
 
 /// After a refusal for want of resources nothing is granted for so long, ms, or until a session ends:
@@ -12,21 +14,74 @@ use crate::scheduler::input::{Effect, IdSource, Rejected};
 const HOLD_MS: i64 = 1000;
 
 impl Machine {
-    /// Grants what may start: until no run has a free slot and a task for it, or the node is full.
+    /// Grants what may start: until no run has a free slot and a task for it, or all nodes are full.
     pub(super) fn grant_all(&mut self, now: TimestampMs, ids: &mut dyn IdSource) -> Result<(), Rejected> {
-        let Some(host) = self.host else { return Ok(()) };
-        if let Some(until_ms) = self.held_until {
-            // A clock that was set back must not make the hold longer.
-            if (1..=HOLD_MS).contains(&(until_ms - now)) {
-                return Ok(());
-            }
-            self.held_until = None;
+        if self.is_held(now) || self.host.is_none() {
+            return self.grant_in_rooms(now, ids);
         }
         while self.has_room() {
             let Some(id) = self.next_turn() else { break };
-            self.grant_one(id, host, now, ids)?;
+            let Some(index) = self.known(id)?.index.next() else {
+                self.touch(id);
+                continue;
+            };
+            let node = self.node.clone();
+            self.grant_one(id, index, node, now, ids)?;
+        }
+        self.grant_in_rooms(now, ids)
+    }
+
+    /// Whether this node was short of something a moment ago.
+    pub(super) fn is_held(&mut self, now: TimestampMs) -> bool {
+        // A clock that was set back must not make the hold longer.
+        let held = self.held_until.is_some_and(|until_ms| (1..=HOLD_MS).contains(&(until_ms - now)));
+        if !held {
+            self.held_until = None;
+        }
+        held
+    }
+
+    /// Grants what may start on any node of a room. A task for which there is no node holds up nobody.
+    fn grant_in_rooms(&mut self, now: TimestampMs, ids: &mut dyn IdSource) -> Result<(), Rejected> {
+        if self.roaming.is_empty() {
+            return Ok(());
+        }
+        let mut granted = self.granted_by_node();
+        let here = self.host.is_some() && !self.is_held(now);
+        let mut waiting = self.roaming.clone();
+        let mut last = None;
+        while let Some(id) = next_after(&waiting, last) {
+            last = Some(id);
+            let room_here = here && self.has_room();
+            let Some((index, node)) = self
+                .known(id)
+                .ok()
+                .and_then(|run| self.nodes.place(run, &granted, |did| did != &self.node || room_here))
+            else {
+                waiting.remove(&id);
+                continue;
+            };
+            *granted.entry(node.clone()).or_default() += 1;
+            self.grant_one(id, index, node, now, ids)?;
+            if !self.roaming.contains(&id) {
+                waiting.remove(&id);
+            }
         }
         Ok(())
+    }
+
+    /// Attempts under way of runs in Matrix mode, and all of this node.
+    fn granted_by_node(&self) -> BTreeMap<NodeDid, u32> {
+        let mut granted = BTreeMap::from([(self.node.clone(), self.live.saturating_add(self.foreign))]);
+        let in_rooms = self.runs.values().filter(|slot| slot.run.facts().mode == ExecutionMode::Matrix);
+        for live in
+            in_rooms.flat_map(|slot| slot.run.live().filter_map(|index| slot.run.entry(index).live.as_ref()))
+        {
+            if live.node != self.node {
+                *granted.entry(live.node.clone()).or_default() += 1;
+            }
+        }
+        granted
     }
 
     /// Live and blocked sessions of all runs and those outside of runs share `max_sessions`.
@@ -40,24 +95,19 @@ impl Machine {
 
     /// The next run after the one that was served last.
     fn next_turn(&mut self) -> Option<RunId> {
-        let after = self.served.map_or(Bound::Unbounded, Bound::Excluded);
-        let next = self.hungry.range((after, Bound::Unbounded)).next().or_else(|| self.hungry.first());
-        self.served = next.copied();
+        self.served = next_after(&self.hungry, self.served);
         self.served
     }
 
     fn grant_one(
         &mut self,
         id: RunId,
-        host: HostInstance,
+        index: u32,
+        node: NodeDid,
         now: TimestampMs,
         ids: &mut dyn IdSource,
     ) -> Result<(), Rejected> {
         let run = self.known(id)?;
-        let Some(index) = run.index.next() else {
-            self.touch(id);
-            return Ok(());
-        };
         let (spec, entry) = (run.spec(index), run.entry(index));
         let turn = Turn { now, actor: None, cause: None };
         let account = spec.account.clone();
@@ -67,19 +117,26 @@ impl Machine {
         let grant = GrantRecord {
             task: spec.id.clone(),
             attempt: entry.attempts + 1,
-            fence: entry.fence + 1,
+            fence: fence::next(entry.fence, run.facts().epoch),
             session: ids.session_id(now),
-            node: self.node.clone(),
-            host: Some(host),
+            host: self.host.filter(|_| node == self.node),
+            node,
             lease_ms: None,
             ahead: run.free_slots() == 0,
         };
         let attempt = attempt_id(run, index, grant.attempt);
         self.account_starts(account.as_ref(), &attempt, now);
-        let effect = Effect::Grant { attempt, session: grant.session, fence: grant.fence };
+        let effect =
+            Effect::Grant { attempt, session: grant.session, fence: grant.fence, node: grant.node.clone() };
         self.emit(id, EventBody::TaskAssigned(grant), &turn)?;
         self.effects.push(effect);
         self.touch(id);
         Ok(())
     }
+}
+
+/// The one after `last`, in a circle.
+fn next_after(runs: &BTreeSet<RunId>, last: Option<RunId>) -> Option<RunId> {
+    let after = last.map_or(Bound::Unbounded, Bound::Excluded);
+    runs.range((after, Bound::Unbounded)).next().or_else(|| runs.first()).copied()
 }

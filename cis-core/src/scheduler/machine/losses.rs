@@ -33,7 +33,8 @@ impl Machine {
             LostBy::Host => "its session host ended",
             LostBy::Heartbeat => "its node stopped answering",
         };
-        let touched: Vec<RunId> = self.runs.values().filter(|s| s.live > 0).map(|s| s.run.id()).collect();
+        let touched: Vec<RunId> =
+            self.runs.values().filter(|s| s.run.live_count() > 0).map(|s| s.run.id()).collect();
         for id in touched {
             let run = self.known(id)?;
             let gone: Vec<u32> = run

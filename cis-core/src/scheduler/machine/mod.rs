@@ -17,6 +17,7 @@ mod grant;
 mod groups;
 mod look;
 mod losses;
+mod nodes;
 mod prompts;
 mod why;
 mod worker;
@@ -28,6 +29,7 @@ use std::vec::Drain;
 use self::accounts::Accounts;
 pub use self::accounts::Breaker;
 use self::groups::Groups;
+use self::nodes::Nodes;
 use super::ending::ending;
 use super::handlers;
 use super::input::{Effect, IdSource, Input, InputKind, Rejected, WakeReason};
@@ -48,10 +50,13 @@ pub struct Machine {
     /// Sessions outside of runs.
     foreign: u32,
     runs: BTreeMap<RunId, Slot>,
-    /// Attempts under way in all runs.
+    /// Attempts under way on this node, in all runs.
     live: u32,
     /// Runs that could start something if there is room.
     hungry: BTreeSet<RunId>,
+    /// The same of runs in Matrix mode, whose tasks go to any node of their room.
+    roaming: BTreeSet<RunId>,
+    nodes: Nodes,
     /// When which run wants to be woken.
     wakes: BTreeSet<(TimestampMs, RunId)>,
     groups: Groups,
@@ -73,6 +78,7 @@ pub struct Machine {
 struct Slot {
     run: Run,
     wake: Option<TimestampMs>,
+    /// Attempts under way on this node.
     live: u32,
 }
 
@@ -121,6 +127,8 @@ impl Machine {
             runs: BTreeMap::new(),
             live: 0,
             hungry: BTreeSet::new(),
+            roaming: BTreeSet::new(),
+            nodes: Nodes::default(),
             wakes: BTreeSet::new(),
             groups: Groups::default(),
             accounts: Accounts::default(),
@@ -271,6 +279,16 @@ impl Machine {
                 self.decide(run, &task, approve, reason, turn)
             }
             InputKind::SetGroup { name, group } => self.set_group(&name, group, turn),
+            InputKind::NodeOffer { node, offer } => {
+                self.nodes.offers(node, offer);
+                Ok(())
+            }
+            InputKind::Adopt { run, grant } => self.adopt(run, *grant, turn),
+            InputKind::HoldGrants { run, held } => {
+                self.nodes.hold(run, held);
+                self.touch(run);
+                Ok(())
+            }
             InputKind::ForeignSessions { count } => {
                 self.foreign = count;
                 Ok(())

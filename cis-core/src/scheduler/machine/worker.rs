@@ -4,8 +4,8 @@ use super::{Machine, Turn};
 use crate::api::{FromWorker, Refusal, Report};
 use crate::dag::Task;
 use crate::event::{
-    AttemptOutcome, AttemptResult, EndReason, EventBody, QueueReason, RunState, SessionState, TaskChange,
-    TaskState,
+    AttemptOutcome, AttemptResult, EndReason, EventBody, ExecutionMode, QueueReason, RunState, SessionState,
+    TaskChange, TaskState,
 };
 use crate::ids::{AttemptId, Fence, RunId, TaskId};
 use crate::scheduler::input::{Effect, Rejected};
@@ -118,6 +118,8 @@ impl Machine {
         let index = self.live_index(attempt, Some(fence))?;
         let run = self.own(attempt.run)?;
         let entry = run.entry(index);
+        let in_room = run.facts().mode == ExecutionMode::Matrix;
+        let node = entry.live.as_ref().map_or_else(|| self.node.clone(), |live| live.node.clone());
         let stopping = entry.live.as_ref().and_then(|live| live.stopping.clone());
         let stopping = match stopping {
             None => None,
@@ -129,6 +131,14 @@ impl Machine {
         let change = |state, end, queued| TaskChange { task: attempt.task.clone(), state, end, queued };
         let change = match (stopping, reason) {
             (Some(reason), _) => change(TaskState::Cancelled, Some(reason), None),
+            (None, Refusal::Resources { .. }) if in_room => {
+                self.nodes.is_short(&node);
+                change(TaskState::Queued, None, Some(QueueReason::Withdrawn))
+            }
+            (None, Refusal::Policy { detail }) if in_room => {
+                self.nodes.refuse(attempt.run, &attempt.task, node, detail);
+                change(TaskState::Queued, None, Some(QueueReason::Withdrawn))
+            }
             (None, Refusal::Resources { detail }) => {
                 let at_ms = turn.now.saturating_add(refused_delay_ms(entry.refusals));
                 self.hold(turn.now);

@@ -14,6 +14,7 @@ mod logins;
 mod losses;
 mod outcomes;
 mod reducing;
+mod rooms;
 mod times;
 mod triggers;
 mod why;

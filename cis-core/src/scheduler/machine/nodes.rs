@@ -1,0 +1,159 @@
+//! The nodes that take tasks of runs in Matrix mode: what they offer, what they refused, and the choice among them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{Machine, Turn};
+use crate::dag::{Action, Placement, Task};
+use crate::event::{EventBody, GrantRecord};
+use crate::ids::{NodeDid, RunId, TaskId};
+use crate::scheduler::input::Rejected;
+use crate::scheduler::placement::{
+    Candidate, Ineligible, LoadBalancingScheduler, NodeOffer, TaskScheduler, ineligible,
+};
+use crate::scheduler::state::Run;
+
+#[derive(Debug, Clone)]
+pub(super) struct Nodes {
+    offers: BTreeMap<NodeDid, Offer>,
+    /// Nodes whose policy refused a task, or that miss something for it, with their reasons.
+    refused: BTreeMap<(RunId, TaskId), BTreeMap<NodeDid, String>>,
+    /// Runs of which nothing is granted.
+    held: BTreeSet<RunId>,
+    scheduler: Arc<dyn TaskScheduler>,
+}
+
+#[derive(Debug, Clone)]
+struct Offer {
+    offer: NodeOffer,
+    /// It was short of something, and its offer has not changed since.
+    short: bool,
+}
+
+impl Default for Nodes {
+    fn default() -> Self {
+        let scheduler = Arc::new(LoadBalancingScheduler::default());
+        Self { offers: BTreeMap::new(), refused: BTreeMap::new(), held: BTreeSet::new(), scheduler }
+    }
+}
+
+impl Nodes {
+    pub(super) fn offers(&mut self, node: NodeDid, offer: Option<NodeOffer>) {
+        match offer {
+            Some(offer) => {
+                let known = self.offers.get(&node);
+                let short = known.is_some_and(|known| known.short && known.offer == offer);
+                self.offers.insert(node, Offer { offer, short });
+            }
+            None => {
+                self.offers.remove(&node);
+            }
+        }
+    }
+
+    /// A node refused a task for good.
+    pub(super) fn refuse(&mut self, run: RunId, task: &TaskId, node: NodeDid, why: String) {
+        self.refused.entry((run, task.clone())).or_default().insert(node, why);
+    }
+
+    /// A node is short of something until its offer changes.
+    pub(super) fn is_short(&mut self, node: &NodeDid) {
+        if let Some(offer) = self.offers.get_mut(node) {
+            offer.short = true;
+        }
+    }
+
+    pub(super) fn hold(&mut self, run: RunId, held: bool) {
+        if held {
+            self.held.insert(run);
+        } else {
+            self.held.remove(&run);
+        }
+    }
+
+    pub(super) fn is_held(&self, run: RunId) -> bool {
+        self.held.contains(&run)
+    }
+
+    /// Nothing of a run is needed any more.
+    pub(super) fn forget(&mut self, run: RunId) {
+        self.refused.retain(|(of, _), _| *of != run);
+    }
+
+    /// The first task of a run that some node can take now, and the node that gets it. `granted`: sessions that nodes were
+    /// given; `open`: whether a node can be given one at all.
+    pub(super) fn place(
+        &self,
+        run: &Run,
+        granted: &BTreeMap<NodeDid, u32>,
+        open: impl Fn(&NodeDid) -> bool,
+    ) -> Option<(u32, NodeDid)> {
+        // Tasks that ask for the same find the same nodes.
+        let mut without: BTreeSet<(Option<&Placement>, Option<&str>)> = BTreeSet::new();
+        for index in run.index.ready() {
+            let task = run.spec(index);
+            let agent = match &task.action {
+                Action::Agent { agent, .. } => Some(agent.as_str()),
+                Action::Command(_) | Action::Script { .. } => None,
+            };
+            let asks = (task.placement.as_deref(), agent);
+            let refused = self.refused.get(&(run.id(), task.id.clone()));
+            if refused.is_none() && without.contains(&asks) {
+                continue;
+            }
+            let candidates = self.candidates(run.id(), task, granted, &open);
+            if let Some(chosen) = self.scheduler.select_node(task, &candidates)
+                && let Some(candidate) = candidates.get(chosen)
+            {
+                return Some((index, candidate.node.clone()));
+            }
+            if refused.is_none() {
+                without.insert(asks);
+            }
+        }
+        None
+    }
+
+    fn candidates<'a>(
+        &'a self,
+        run: RunId,
+        task: &Task,
+        granted: &BTreeMap<NodeDid, u32>,
+        open: impl Fn(&NodeDid) -> bool,
+    ) -> Vec<Candidate<'a>> {
+        let nodes = self.offers.iter().filter(|(node, offer)| open(node) && !offer.short);
+        let candidate = |(node, offer): (&'a NodeDid, &'a Offer)| {
+            let granted = granted.get(node).copied().unwrap_or(0);
+            Candidate { node, offer: &offer.offer, granted }
+        };
+        nodes.map(candidate).filter(|candidate| self.keeps_from(run, task, candidate).is_none()).collect()
+    }
+
+    /// Why a node does not get a task now; none: it could.
+    pub(super) fn keeps_from(
+        &self,
+        run: RunId,
+        task: &Task,
+        candidate: &Candidate<'_>,
+    ) -> Option<Ineligible> {
+        let refused = || self.refused.get(&(run, task.id.clone())).and_then(|by| by.get(candidate.node));
+        ineligible(task, candidate.node, candidate.offer)
+            .or_else(|| refused().map(|why| Ineligible::Refused(why.clone())))
+            .or_else(|| (candidate.free() == 0).then_some(Ineligible::Full))
+    }
+}
+
+impl Machine {
+    /// Chooses nodes by another strategy from now on.
+    pub fn set_task_scheduler(&mut self, scheduler: Arc<dyn TaskScheduler>) {
+        self.nodes.scheduler = scheduler;
+    }
+
+    /// Counts a grant that was made in an earlier term and that the journal does not tell.
+    pub(super) fn adopt(&mut self, id: RunId, grant: GrantRecord, turn: &Turn) -> Result<(), Rejected> {
+        self.own(id)?;
+        self.emit(id, EventBody::TaskAssigned(grant), turn)?;
+        self.touch(id);
+        Ok(())
+    }
+}

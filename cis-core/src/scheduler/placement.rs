@@ -1,0 +1,205 @@
+//! Which node of a room works on a task: who is able to, and who of those is chosen.
+//!
+//! Owns what nodes offer, what a task asks for, and the strategies. Who is a member of a room, and what they may do there, is decided
+//! before an offer gets here.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::dag::{Action, Placement, Task};
+use crate::ids::NodeDid;
+
+/// What a node offers to the runs of its room.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+pub struct NodeOffer {
+    /// What people call it; unique in a room only if people make it so.
+    pub name: String,
+    /// Version of the program.
+    pub version: String,
+    /// What it is good for, in its owner's words.
+    #[serde(default)]
+    pub tags: BTreeSet<String>,
+    /// Profiles of agents whose programs are installed there.
+    #[serde(default)]
+    pub agents: BTreeSet<String>,
+    /// Sessions that it runs at a time.
+    pub slots: u32,
+    /// Sessions that it has now, of whatever run.
+    pub sessions: u32,
+    /// Runnable processes per processor over the last minute, in thousandths.
+    pub load_permille: u32,
+    /// It takes nothing new.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub draining: bool,
+}
+
+/// A node, as the choice sees it.
+#[derive(Debug, Clone)]
+pub struct Candidate<'a> {
+    /// Who.
+    pub node: &'a NodeDid,
+    /// What it offers.
+    pub offer: &'a NodeOffer,
+    /// Sessions that this coordinator gave it.
+    pub granted: u32,
+}
+
+impl Candidate<'_> {
+    /// Sessions that it has or is about to have.
+    #[must_use]
+    pub fn busy(&self) -> u32 {
+        // What was granted lately is not in its offer yet.
+        self.offer.sessions.max(self.granted)
+    }
+
+    /// Sessions that it could start.
+    #[must_use]
+    pub fn free(&self) -> u32 {
+        self.offer.slots.saturating_sub(self.busy())
+    }
+}
+
+/// Why a node does not get a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ineligible {
+    /// It takes nothing new.
+    Draining,
+    /// It has none of the names or DIDs that the task names.
+    NotNamed,
+    /// It lacks this tag.
+    Tag(String),
+    /// The program of this agent is not installed there.
+    Agent(String),
+    /// It refused the task, for this reason.
+    Refused(String),
+    /// All of its sessions are in use.
+    Full,
+}
+
+impl std::fmt::Display for Ineligible {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Draining => f.write_str("takes no new tasks (draining)"),
+            Self::NotNamed => f.write_str("is not among the task's `nodes`"),
+            Self::Tag(tag) => write!(f, "has no tag `{tag}`"),
+            Self::Agent(agent) => write!(f, "has no agent `{agent}`"),
+            Self::Refused(why) => write!(f, "refused it: {why}"),
+            Self::Full => f.write_str("has no free slot"),
+        }
+    }
+}
+
+/// Why a node could not run a task even with all of its slots free; none: it could.
+#[must_use]
+pub fn ineligible(task: &Task, node: &NodeDid, offer: &NodeOffer) -> Option<Ineligible> {
+    if offer.draining {
+        return Some(Ineligible::Draining);
+    }
+    if let Some(Placement { tags, nodes }) = task.placement.as_deref() {
+        if !nodes.is_empty() && !nodes.iter().any(|name| *name == offer.name || *name == node.0) {
+            return Some(Ineligible::NotNamed);
+        }
+        if let Some(tag) = tags.iter().find(|tag| !offer.tags.contains(*tag)) {
+            return Some(Ineligible::Tag(tag.clone()));
+        }
+    }
+    match &task.action {
+        Action::Agent { agent, .. } if !offer.agents.contains(agent) => {
+            Some(Ineligible::Agent(agent.clone()))
+        }
+        _ => None,
+    }
+}
+
+/// Chooses among nodes that are able to run a task and have a free slot.
+pub trait TaskScheduler: std::fmt::Debug + Send + Sync {
+    /// Index of the chosen one; none: the task waits.
+    fn select_node(&self, task: &Task, candidates: &[Candidate<'_>]) -> Option<usize>;
+}
+
+/// How tasks are spread over nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// To the node with the largest part of its slots free.
+    #[default]
+    Spread,
+    /// To the fullest node, so that others stay free for large tasks.
+    Pack,
+}
+
+/// The default choice: by free slots, then by load, then by DID.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LoadBalancingScheduler {
+    /// Spread or pack.
+    pub strategy: Strategy,
+}
+
+impl TaskScheduler for LoadBalancingScheduler {
+    fn select_node(&self, _: &Task, candidates: &[Candidate<'_>]) -> Option<usize> {
+        let used_permille = |c: &Candidate<'_>| u64::from(c.busy()) * 1000 / u64::from(c.offer.slots.max(1));
+        let rank = |(_, c): &(usize, &Candidate<'_>)| {
+            let used = used_permille(c);
+            let used = if self.strategy == Strategy::Pack { u64::MAX - used } else { used };
+            (used, c.offer.load_permille, c.node.clone())
+        };
+        candidates.iter().enumerate().min_by_key(rank).map(|(index, _)| index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::TaskId;
+
+    fn task() -> Task {
+        Task::new(TaskId::new("t").unwrap(), Action::Command(vec!["true".to_owned()]))
+    }
+
+    fn offer(slots: u32, sessions: u32) -> NodeOffer {
+        NodeOffer { name: "a".to_owned(), slots, sessions, ..NodeOffer::default() }
+    }
+
+    fn choice(strategy: Strategy, offers: &[NodeOffer]) -> Option<usize> {
+        let names: Vec<NodeDid> = (0..offers.len()).map(|n| NodeDid(format!("did:{n}"))).collect();
+        let candidates: Vec<Candidate<'_>> =
+            names.iter().zip(offers).map(|(node, offer)| Candidate { node, offer, granted: 0 }).collect();
+        LoadBalancingScheduler { strategy }.select_node(&task(), &candidates)
+    }
+
+    #[test]
+    fn spread_takes_the_emptiest_node_and_pack_the_fullest() {
+        let offers = [offer(8, 4), offer(2, 0), offer(16, 9)];
+        assert_eq!(choice(Strategy::Spread, &offers), Some(1));
+        assert_eq!(choice(Strategy::Pack, &offers), Some(2));
+        assert_eq!(choice(Strategy::Spread, &[]), None);
+    }
+
+    #[test]
+    fn load_decides_between_nodes_that_are_equally_full() {
+        let busy = NodeOffer { load_permille: 900, ..offer(4, 1) };
+        assert_eq!(choice(Strategy::Spread, &[busy, offer(4, 1)]), Some(1));
+    }
+
+    #[test]
+    fn a_node_has_all_tags_and_one_of_the_names() {
+        let node = NodeDid("did:key:z".to_owned());
+        let mut task = task();
+        assert_eq!(ineligible(&task, &node, &offer(1, 0)), None);
+        let named = |tags: &[&str], nodes: &[&str]| {
+            let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+            Some(Box::new(Placement { tags: owned(tags), nodes: owned(nodes) }))
+        };
+        task.placement = named(&[], &["b"]);
+        assert_eq!(ineligible(&task, &node, &offer(1, 0)), Some(Ineligible::NotNamed));
+        task.placement = named(&["gpu", "linux"], &["b", "did:key:z"]);
+        let gpu = NodeOffer { tags: ["gpu".to_owned()].into(), ..offer(1, 0) };
+        assert_eq!(ineligible(&task, &node, &gpu), Some(Ineligible::Tag("linux".to_owned())));
+        let both = NodeOffer { tags: ["gpu".to_owned(), "linux".to_owned()].into(), ..offer(1, 0) };
+        assert_eq!(ineligible(&task, &node, &both), None);
+        let draining = NodeOffer { draining: true, ..both };
+        assert_eq!(ineligible(&task, &node, &draining), Some(Ineligible::Draining));
+    }
+}

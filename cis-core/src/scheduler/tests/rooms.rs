@@ -1,0 +1,154 @@
+//! Runs in Matrix mode: which node gets which task.
+
+use super::bench::*;
+use crate::api::Refusal;
+use crate::dag::{Placement, Task};
+use crate::event::{EventBody, ExecutionMode, GrantRecord};
+use crate::fence;
+use crate::ids::NodeDid;
+use crate::scheduler::InputKind;
+use crate::scheduler::placement::NodeOffer;
+
+fn did(name: &str) -> NodeDid {
+    NodeDid(format!("did:key:{name}"))
+}
+
+fn offer(name: &str, slots: u32) -> NodeOffer {
+    NodeOffer { name: name.to_owned(), slots, ..NodeOffer::default() }
+}
+
+fn offers(bench: &mut Bench, offer: NodeOffer) -> Vec<String> {
+    bench.does(InputKind::NodeOffer { node: did(&offer.name), offer: Some(offer) })
+}
+
+/// Run 1 in Matrix mode, started.
+fn in_room(tasks: Vec<Task>) -> Bench {
+    let mut bench = Bench::new(100);
+    let InputKind::Submit { run, mut facts, dag, start } = bench.submission(1, dag(tasks)) else { panic!() };
+    facts.mode = ExecutionMode::Matrix;
+    facts.room = Some("!r:s".to_owned());
+    let said = bench.does(InputKind::Submit { run, facts, dag, start });
+    assert!(!said.iter().any(|line| line.starts_with("assigned")), "no node offers anything: {said:?}");
+    bench
+}
+
+/// Task and node of each grant so far.
+fn grants(bench: &Bench) -> Vec<(String, String)> {
+    let grants = bench.stored.iter().filter_map(|event| match &event.body {
+        EventBody::TaskAssigned(grant) => {
+            Some((grant.task.to_string(), grant.node.0.replace("did:key:", "")))
+        }
+        _ => None,
+    });
+    grants.collect()
+}
+
+fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    expected.iter().map(|(task, node)| ((*task).to_owned(), (*node).to_owned())).collect()
+}
+
+fn tagged(text: &str, tag: &str) -> Task {
+    let placement = Placement { tags: vec![tag.to_owned()], nodes: Vec::new() };
+    Task { placement: Some(Box::new(placement)), ..task(text) }
+}
+
+#[test]
+fn tasks_go_to_nodes_with_free_slots() {
+    let mut bench = in_room(vec![task("a"), task("b"), task("c"), task("d")]);
+    offers(&mut bench, offer("x", 1));
+    assert_eq!(grants(&bench), pairs(&[("a", "x")]));
+    offers(&mut bench, offer("y", 2));
+    assert_eq!(grants(&bench)[1..], pairs(&[("b", "y"), ("c", "y")]));
+    bench.ends("a", exit(0));
+    assert_eq!(grants(&bench)[3..], pairs(&[("d", "x")]));
+}
+
+#[test]
+fn a_task_without_a_node_holds_up_nobody() {
+    let mut bench = in_room(vec![tagged("a", "gpu"), tagged("b", "gpu"), task("c"), task("d")]);
+    offers(&mut bench, offer("x", 1));
+    assert_eq!(grants(&bench), pairs(&[("c", "x")]));
+    offers(&mut bench, NodeOffer { tags: ["gpu".to_owned()].into(), ..offer("y", 1) });
+    assert_eq!(grants(&bench)[1..], pairs(&[("a", "y")]));
+}
+
+#[test]
+fn a_draining_node_gets_nothing_and_keeps_what_it_has() {
+    let mut bench = in_room(vec![task("a"), task("b")]);
+    offers(&mut bench, offer("x", 1));
+    offers(&mut bench, NodeOffer { draining: true, ..offer("x", 2) });
+    assert_eq!(grants(&bench), pairs(&[("a", "x")]));
+    bench.ends("a", exit(0));
+    offers(&mut bench, offer("x", 2));
+    assert_eq!(grants(&bench)[1..], pairs(&[("b", "x")]));
+}
+
+/// Refusals are per node: none of them ends the attempt, or holds others up.
+#[test]
+fn a_refused_task_goes_to_another_node_under_the_same_number() {
+    let mut bench = in_room(vec![task("a"), task("b")]);
+    offers(&mut bench, offer("x", 1));
+    bench.refuses("a", Refusal::Policy { detail: "no rule allows it".to_owned() });
+    assert_eq!(grants(&bench), pairs(&[("a", "x"), ("b", "x")]), "x is not asked for it again");
+    offers(&mut bench, offer("y", 1));
+    assert_eq!(grants(&bench)[2..], pairs(&[("a", "y")]));
+    let last = bench.stored.iter().rev().find_map(|event| match &event.body {
+        EventBody::TaskAssigned(grant) => Some((grant.attempt, grant.fence)),
+        _ => None,
+    });
+    assert_eq!(last, Some((1, 2)));
+}
+
+#[test]
+fn a_node_that_is_short_of_something_waits_until_its_offer_changes() {
+    let mut bench = in_room(vec![task("a")]);
+    offers(&mut bench, offer("x", 2));
+    bench.refuses("a", Refusal::Resources { detail: "no PTY left".to_owned() });
+    offers(&mut bench, offer("x", 2));
+    assert_eq!(grants(&bench).len(), 1);
+    offers(&mut bench, NodeOffer { load_permille: 1, ..offer("x", 2) });
+    assert_eq!(grants(&bench).len(), 2);
+}
+
+#[test]
+fn nothing_is_granted_while_it_is_not_known_what_workers_have() {
+    let mut bench = in_room(vec![task("a"), task("b")]);
+    bench.does(InputKind::HoldGrants { run: run_id(1), held: true });
+    offers(&mut bench, offer("x", 1));
+    assert!(grants(&bench).is_empty());
+    let grant = GrantRecord {
+        task: id("b"),
+        attempt: 3,
+        fence: fence::next(5, 2),
+        session: session(77),
+        node: did("x"),
+        host: None,
+        lease_ms: None,
+        ahead: false,
+    };
+    bench.does(InputKind::Adopt { run: run_id(1), grant: Box::new(grant.clone()) });
+    let again = InputKind::Adopt { run: run_id(1), grant: Box::new(grant) };
+    assert!(bench.tries(again).is_err(), "a task has one attempt at a time");
+    bench.does(InputKind::HoldGrants { run: run_id(1), held: false });
+    assert_eq!(grants(&bench), pairs(&[("b", "x")]), "its slot is taken");
+    bench.ends("b", exit(0));
+    assert_eq!(grants(&bench)[1..], pairs(&[("a", "x")]));
+}
+
+/// A grant of a later term has a fence above all that an earlier one may have issued.
+#[test]
+fn fences_carry_the_term() {
+    let mut bench = in_room(vec![task("a")]);
+    let (owner, run) = (node(), run_id(1));
+    bench.does(InputKind::TakenOver { run, owner, epoch: 3, cut: 0 });
+    offers(&mut bench, offer("x", 1));
+    let fences: Vec<u64> = bench
+        .stored
+        .iter()
+        .filter_map(|event| match &event.body {
+            EventBody::TaskAssigned(grant) => Some(grant.fence),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(fences, [fence::next(0, 3)]);
+}
