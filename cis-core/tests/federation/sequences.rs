@@ -161,3 +161,25 @@ fn a_void_grant_stays_void_across_a_restart() {
     world.settle(all).unwrap();
     assert_eq!(running(&world), [2]);
 }
+
+/// A renewal arrives after its lease, when the task was granted to another worker.
+#[test]
+fn a_delayed_renewal_revives_nothing() {
+    let mut world = room(1, 2, 1);
+    world.settle(all).unwrap();
+    world.advance(300);
+    world.sync(0).unwrap();
+    world.settle(|_, message| !matches!(message, Message::Renew { .. })).unwrap();
+    let renewal = world.net.keys().next().cloned().unwrap();
+    world.cut.insert((0, 1));
+    for _ in 0..60 {
+        world.advance(25);
+        world.settle(|packet, _| *packet != renewal).unwrap();
+        world.sync(0).unwrap();
+        world.publish(0);
+    }
+    assert_eq!(running(&world), [2]);
+    world.deliver(&renewal, false).unwrap();
+    world.check().unwrap();
+    assert_eq!(running(&world), [2]);
+}

@@ -1,1 +1,218 @@
 //! Halves alone: what each of them does with one message.
+
+use super::coordinator::{self, CoordinatorHalf, KnownGrant};
+use super::message::{Grant, Granted, HeldRecord, HeldState, Message, Payload};
+use super::worker::{self, WorkerHalf};
+use super::{BootMs, Settings};
+use crate::fence;
+use crate::ids::{AttemptId, NodeDid, RunId, SessionId, TaskId};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Text;
+
+impl Payload for Text {
+    type Spec = &'static str;
+    type Report = &'static str;
+    type Status = ();
+    type Progress = u32;
+}
+
+fn did(name: &str) -> NodeDid {
+    NodeDid(name.to_owned())
+}
+
+fn run() -> RunId {
+    RunId::from_parts(1, 1)
+}
+
+fn granted(number: u32, fence: u64) -> Granted {
+    let attempt = AttemptId { run: run(), task: TaskId::new("t").unwrap(), number };
+    Granted { attempt, fence }
+}
+
+fn grant(granted: &Granted) -> Grant<&'static str> {
+    Grant { granted: granted.clone(), session: SessionId::from_parts(1, 1), spec: "true" }
+}
+
+fn worker() -> (WorkerHalf<Text>, Vec<worker::Effect<Text>>) {
+    let mut half = WorkerHalf::new(Settings::default(), 0, 0);
+    let mut out = Vec::new();
+    half.tick(0, Some(&()), &[did("c"), did("d")], &mut out);
+    out.clear();
+    (half, out)
+}
+
+fn given(epoch: u32, granted: &Granted, nonce: u64) -> Message<Text> {
+    Message::Grant { epoch, nonce, lease_ms: 60_000, grant: grant(granted) }
+}
+
+fn sent(out: &[coordinator::Effect<Text>]) -> Vec<&Message<Text>> {
+    out.iter()
+        .filter_map(|effect| match effect {
+            coordinator::Effect::Send { message, .. } => Some(message),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_coordinator_of_an_earlier_term_is_not_obeyed() {
+    let (mut half, mut out) = worker();
+    let first = granted(1, fence::next(0, 0));
+    half.receive(&did("c"), given(0, &first, 1), 1, &mut out).unwrap();
+    half.receive(&did("d"), Message::Recover { run: run(), epoch: 1 }, 2, &mut out).unwrap();
+    out.clear();
+    let stale = [
+        given(0, &granted(2, 9), 1),
+        Message::Forget { epoch: 0, granted: first.clone() },
+        Message::Cancel { epoch: 0, granted: first.clone(), grace_ms: 1, keep: false },
+        Message::Renew { run: run(), epoch: 0, nonce: 1, lease_ms: 60_000, grants: vec![first.clone()] },
+    ];
+    for message in stale {
+        assert!(half.receive(&did("c"), message.clone(), 3, &mut out).is_err(), "{message:?}");
+    }
+    assert!(out.is_empty(), "{out:?}");
+    // Another one that claims the same term is not obeyed either.
+    let forget = Message::Forget { epoch: 1, granted: first };
+    assert!(half.receive(&did("c"), forget, 3, &mut out).is_err());
+}
+
+#[test]
+fn a_fence_is_of_the_term_in_which_it_is_granted() {
+    let (mut half, mut out) = worker();
+    let forged = granted(1, fence::next(0, 7));
+    assert!(half.receive(&did("c"), given(0, &forged, 1), 1, &mut out).is_err());
+    assert!(out.is_empty());
+}
+
+#[test]
+fn a_lease_counts_from_the_heartbeat_that_it_echoes() {
+    let (mut half, mut out) = worker();
+    let one = granted(1, 1);
+    half.receive(&did("c"), given(0, &one, 99), 1, &mut out).unwrap();
+    assert!(out.is_empty(), "an unknown heartbeat gives no lease");
+    half.receive(&did("c"), given(0, &one, 1), 50_000, &mut out).unwrap();
+    let ends = out.iter().find_map(|effect| match effect {
+        worker::Effect::Start { lease_end, .. } => Some(*lease_end),
+        _ => None,
+    });
+    assert_eq!(ends, Some(60_000), "the heartbeat was sent at 0");
+    out.clear();
+    half.tick(60_000, None, &[], &mut out);
+    assert!(out.contains(&worker::Effect::Freeze(one.clone())));
+    out.clear();
+    let renewal = Message::Renew { run: run(), epoch: 0, nonce: 1, lease_ms: 60_000, grants: vec![one] };
+    half.receive(&did("c"), renewal, 60_001, &mut out).unwrap();
+    assert!(out.is_empty(), "a delayed renewal revives nothing: {out:?}");
+}
+
+#[test]
+fn progress_and_result_are_repeated_until_they_are_known() {
+    let (mut half, mut out) = worker();
+    let one = granted(1, 1);
+    half.receive(&did("c"), given(0, &one, 1), 1, &mut out).unwrap();
+    half.progress(&one, 7, 2, &mut out);
+    half.progress(&one, 8, 3, &mut out);
+    half.ended(&one, "done", 4, &mut out);
+    let results = |out: &[worker::Effect<Text>]| {
+        let is = |e: &&worker::Effect<Text>| {
+            matches!(e, worker::Effect::Send { message: Message::Result { .. }, .. })
+        };
+        out.iter().filter(is).count()
+    };
+    assert_eq!(results(&out), 0, "what it went through is told first");
+    half.receive(&did("c"), Message::Noted { epoch: 0, granted: one.clone(), next: 2 }, 5, &mut out).unwrap();
+    out.clear();
+    for at in [10_000, 20_000] {
+        half.tick(at, None, &[], &mut out);
+    }
+    assert_eq!(results(&out), 2);
+    half.receive(&did("c"), Message::Forget { epoch: 0, granted: one.clone() }, 20_001, &mut out).unwrap();
+    assert!(out.contains(&worker::Effect::Drop(one)));
+    out.clear();
+    half.tick(40_000, None, &[], &mut out);
+    assert_eq!(results(&out), 0);
+    // A new coordinator knows nothing of it, and a worker that has nothing says so.
+    half.receive(&did("d"), Message::Recover { run: run(), epoch: 1 }, 40_001, &mut out).unwrap();
+    let held = out.iter().any(|effect| {
+        matches!(effect, worker::Effect::Send { message: Message::Holding { held, .. }, .. } if held.is_empty())
+    });
+    assert!(held, "{out:?}");
+}
+
+fn recovering(at: BootMs) -> CoordinatorHalf<Text> {
+    let mut half = CoordinatorHalf::new(Settings::default(), true);
+    let known = [KnownGrant { granted: granted(1, 1), worker: did("x"), recorded: false }];
+    half.take_over(run(), 1, known, [did("x"), did("y")], at);
+    half
+}
+
+fn holds(number: u32, fence: u64, state: HeldState) -> HeldRecord {
+    HeldRecord { granted: granted(number, fence), session: SessionId::from_parts(1, 1), state }
+}
+
+/// The coordinator before this one knew that the first attempt is lost, and granted another, before it died untold.
+#[test]
+fn of_several_attempts_the_newest_grant_counts() {
+    let mut half = recovering(0);
+    let mut out = Vec::new();
+    let old = Message::Holding { run: run(), epoch: 1, held: vec![holds(1, 1, HeldState::Frozen)] };
+    let new = Message::Holding { run: run(), epoch: 1, held: vec![holds(2, 2, HeldState::Working)] };
+    half.receive(&did("x"), old, 1, &mut out).unwrap();
+    half.receive(&did("y"), new, 2, &mut out).unwrap();
+    let decided: Vec<_> =
+        out.iter().filter(|effect| !matches!(effect, coordinator::Effect::Send { .. })).cloned().collect();
+    let record = holds(2, 2, HeldState::Working);
+    assert_eq!(
+        decided,
+        [
+            coordinator::Effect::Lost(granted(1, 1)),
+            coordinator::Effect::Found { worker: did("y"), record },
+            coordinator::Effect::Ready(run()),
+        ]
+    );
+}
+
+#[test]
+fn a_silent_worker_is_waited_for_until_its_leases_are_over() {
+    let mut half = recovering(0);
+    let mut out = Vec::new();
+    let held = vec![holds(1, 1, HeldState::Working)];
+    half.receive(&did("x"), Message::Holding { run: run(), epoch: 1, held }, 1, &mut out).unwrap();
+    let bound = Settings::default().lease_bound_ms();
+    half.tick(bound - 1, &mut out);
+    assert!(!half.is_active(run()));
+    half.tick(bound, &mut out);
+    assert!(half.is_active(run()));
+}
+
+/// A worker speaks of an attempt that was granted to another one.
+#[test]
+fn a_worker_cannot_end_what_it_was_not_granted() {
+    let mut half = CoordinatorHalf::new(Settings::default(), true);
+    let mut out = Vec::new();
+    half.begin(run(), 0);
+    half.grant(did("x"), grant(&granted(1, 1)), 0);
+    let result = || Message::Result { granted: granted(1, 1), report: "mine" };
+    assert!(half.receive(&did("y"), result(), 1, &mut out).is_err());
+    assert!(!out.iter().any(|effect| matches!(effect, coordinator::Effect::Result { .. })));
+    out.clear();
+    half.receive(&did("x"), Message::Heartbeat { nonce: 1, status: () }, 2, &mut out).unwrap();
+    assert!(matches!(sent(&out)[..], [Message::Grant { lease_ms: 60_000, nonce: 1, .. }]), "{out:?}");
+    half.receive(&did("x"), result(), 3, &mut out).unwrap();
+    assert!(out.iter().any(|effect| matches!(effect, coordinator::Effect::Result { report: "mine", .. })));
+}
+
+/// Of a journal that was last read a while ago only the rest of a lease is given.
+#[test]
+fn leases_are_as_short_as_the_journal_is_old() {
+    let mut half = CoordinatorHalf::new(Settings::default(), false);
+    let mut out = Vec::new();
+    half.begin(run(), 0);
+    half.grant(did("x"), grant(&granted(1, 1)), 0);
+    half.receive(&did("x"), Message::Heartbeat { nonce: 1, status: () }, 0, &mut out).unwrap();
+    assert!(sent(&out).is_empty(), "it never read the journal");
+    half.witnessed(1_000);
+    half.tick(21_000, &mut out);
+    assert!(matches!(sent(&out)[..], [Message::Grant { lease_ms: 40_000, .. }]), "{out:?}");
+}
