@@ -8,6 +8,7 @@
     reason = "a test: its seed comes from the environment and is printed, and a panic is its way to fail"
 )]
 
+mod model;
 mod random;
 #[path = "../sim/rng.rs"]
 mod rng;

@@ -1,0 +1,220 @@
+//! All worlds that small bounds allow, one after the other: messages in any order, late, repeated or lost, crashes, and
+//! takeovers at any time. The halves of the protocol are the real ones.
+
+use std::borrow::Cow;
+
+use cis_core::federation::protocol::Settings;
+use stateright::{Checker, Model, Property};
+
+use crate::world::{Packet, Shape, World};
+
+/// What may happen at most.
+#[derive(Debug, Clone)]
+struct Bounds {
+    shape: Shape,
+    /// Time ends here.
+    until: i64,
+    takeovers: u8,
+    crashes: u8,
+    repeats: u8,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct State {
+    world: World,
+    takeovers: u8,
+    crashes: u8,
+    repeats: u8,
+    wrong: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Action {
+    Deliver(Packet),
+    Repeat(Packet),
+    Advance,
+    Sync(usize),
+    Publish(usize),
+    Finish(usize),
+    Crash(usize),
+    Restart(usize),
+    TakeOver(usize),
+}
+
+impl Model for Bounds {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        let mut world = World::new(self.shape.clone());
+        world.merge_equal_messages();
+        let mut wrong = None;
+        for at in 0..self.shape.nodes {
+            wrong = wrong.or(world.sync(at).and_then(|()| world.tick(at)).err());
+        }
+        vec![State { world, takeovers: 0, crashes: 0, repeats: 0, wrong }]
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        let world = &state.world;
+        if state.wrong.is_some() {
+            return;
+        }
+        for packet in world.net.keys() {
+            actions.push(Action::Deliver(packet.clone()));
+            if state.repeats < self.repeats {
+                actions.push(Action::Repeat(packet.clone()));
+            }
+        }
+        if world.now < self.until {
+            actions.push(Action::Advance);
+        }
+        for at in 0..self.shape.nodes {
+            if !world.nodes[at].up {
+                actions.push(Action::Restart(at));
+                continue;
+            }
+            if at < self.shape.voters {
+                if world.is_behind(at) {
+                    actions.push(Action::Sync(at));
+                }
+                if world.has_unsent(at) {
+                    actions.push(Action::Publish(at));
+                }
+                if state.takeovers < self.takeovers {
+                    actions.push(Action::TakeOver(at));
+                }
+            }
+            if state.crashes < self.crashes {
+                actions.push(Action::Crash(at));
+            }
+        }
+        for (number, ((at, _), tree)) in world.trees.iter().enumerate() {
+            if world.may_end(*at, tree) {
+                actions.push(Action::Finish(number));
+            }
+        }
+    }
+
+    fn next_state(&self, state: &State, action: Action) -> Option<State> {
+        let mut next = state.clone();
+        let world = &mut next.world;
+        let done = match action {
+            Action::Deliver(packet) => world.deliver(&packet, false).and_then(|()| world.tick(packet.to)),
+            Action::Repeat(packet) => {
+                next.repeats += 1;
+                world.deliver(&packet, true).and_then(|()| world.tick(packet.to))
+            }
+            Action::Advance => {
+                world.advance(1);
+                (0..self.shape.nodes).try_for_each(|at| {
+                    if at < self.shape.voters && !world.is_behind(at) && world.is_running(at) {
+                        // Whoever has read all of the timeline knows that it has.
+                        world.sync(at)?;
+                    }
+                    world.tick(at)
+                })
+            }
+            Action::Sync(at) => world.sync(at).and_then(|()| world.tick(at)),
+            Action::Publish(at) => {
+                world.publish(at);
+                Ok(())
+            }
+            Action::Finish(number) => {
+                let (at, granted) = world.trees.keys().nth(number)?.clone();
+                world.finish(at, &granted);
+                world.tick(at)
+            }
+            Action::Crash(at) => {
+                next.crashes += 1;
+                world.crash(at);
+                Ok(())
+            }
+            Action::Restart(at) => world.restart(at),
+            Action::TakeOver(at) => {
+                next.takeovers += 1;
+                let epoch = world.nodes[at].fold.epoch() + 1;
+                world.take_over(at, epoch);
+                Ok(())
+            }
+        };
+        next.wrong =
+            done.and_then(|()| next.world.check()).and_then(|()| next.world.truth().map(|_| ())).err();
+        (next != *state).then_some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        fn done(state: &State) -> bool {
+            state.world.truth().is_ok_and(|fold| fold.is_done())
+        }
+        vec![
+            Property::always("no rule is broken", |_, state: &State| state.wrong.is_none()),
+            Property::sometimes("a run ends", |_, state: &State| done(state)),
+            Property::sometimes("a session is frozen", |_, state: &State| {
+                state.world.trees.values().any(|tree| tree.frozen)
+            }),
+            Property::sometimes("a run ends in a later term", |model: &Self, state: &State| {
+                let later = state.world.truth().is_ok_and(|fold| fold.epoch() > 0 && fold.is_done());
+                later || model.takeovers == 0
+            }),
+        ]
+    }
+
+    fn format_action(&self, action: &Action) -> String {
+        format!("{action:?}")
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        lease_ms: 2,
+        heartbeat_ms: 2,
+        resend_ms: 100,
+        alive_ms: 1000,
+        suspect_ms: 1000,
+        drift_permille: 0,
+        freeze_ms: 0,
+        lost_keep_ms: 1000,
+    }
+}
+
+fn check(bounds: Bounds, states_max: usize) {
+    let checker = bounds.checker().threads(2).target_state_count(states_max).spawn_bfs().join();
+    let states = checker.unique_state_count();
+    eprintln!("{states} states, up to {} steps deep", checker.max_depth());
+    let wrong = checker.discovery("no rule is broken").map(|path| {
+        let last = path.last_state().clone();
+        let steps: Vec<Cow<'_, str>> =
+            path.into_actions().iter().map(|action| Cow::Owned(format!("{action:?}"))).collect();
+        format!("{:?}\n{}", last.wrong, steps.join("\n"))
+    });
+    if let Some(wrong) = wrong {
+        panic!("{wrong}");
+    }
+    for reached in ["a run ends", "a session is frozen", "a run ends in a later term"] {
+        assert!(checker.discovery(reached).is_some(), "never: {reached}");
+    }
+}
+
+fn states() -> usize {
+    std::env::var("CIS_MODEL_STATES").ok().and_then(|text| text.parse().ok()).unwrap_or(60_000)
+}
+
+fn shape(voters: usize, workers: usize, tasks: usize) -> Shape {
+    Shape { settings: settings(), voters, nodes: voters + workers, voters_only_coordinate: true, tasks }
+}
+
+#[test]
+fn two_coordinators_a_worker_and_a_takeover() {
+    check(Bounds { shape: shape(2, 1, 1), until: 3, takeovers: 1, crashes: 0, repeats: 0 }, states());
+}
+
+#[test]
+fn a_coordinator_two_workers_and_a_crash() {
+    check(Bounds { shape: shape(1, 2, 1), until: 4, takeovers: 0, crashes: 1, repeats: 0 }, states());
+}
+
+#[test]
+fn a_coordinator_two_workers_and_a_repeated_message() {
+    check(Bounds { shape: shape(1, 2, 1), until: 4, takeovers: 0, crashes: 0, repeats: 1 }, states());
+}
