@@ -124,7 +124,7 @@ impl RoomEvent {
 }
 
 impl Encryption {
-    fn of(info: &EncryptionInfo) -> Self {
+    pub(crate) fn of(info: &EncryptionInfo) -> Self {
         let trust = match &info.verification_state {
             VerificationState::Verified => Trust::Verified,
             VerificationState::Unverified(level) => match level {

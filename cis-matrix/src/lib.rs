@@ -12,6 +12,7 @@
 
 mod account;
 mod asked;
+mod device;
 mod error;
 mod events;
 mod files;
@@ -32,6 +33,7 @@ mod verification;
 use std::pin::Pin;
 
 pub use account::{Client, Login, Proof};
+pub use device::DeviceMessage;
 pub use error::MatrixError;
 pub use events::{Encryption, RoomEvent, Trust};
 pub use history::{Page, Related};

@@ -15,6 +15,7 @@ use matrix_sdk::ruma::uint;
 use matrix_sdk::store::{StateStoreDataKey, StateStoreDataValue};
 use matrix_sdk::sync::SyncResponse;
 
+use crate::device::{self, DeviceMessage};
 use crate::{Answer, Client, MatrixError, RoomEvent, answer};
 
 /// What happened, of all rooms.
@@ -32,6 +33,8 @@ pub struct Batch {
     pub invited: Vec<String>,
     /// Something came for this device alone: keys, perhaps, of events that could not be read.
     pub to_device: bool,
+    /// Messages for this device, in order. They are given once: whoever dies before it acts on them has lost them.
+    pub messages: Vec<DeviceMessage>,
 }
 
 /// What happened in one room.
@@ -105,6 +108,7 @@ impl Client {
             left: Vec::new(),
             invited: Vec::new(),
             to_device: true,
+            messages: Vec::new(),
         }
     }
 }
@@ -130,6 +134,7 @@ impl Batch {
             left: response.rooms.left.keys().map(ToString::to_string).collect(),
             invited: response.rooms.invited.keys().map(ToString::to_string).collect(),
             to_device: !response.to_device.is_empty(),
+            messages: device::messages(response),
         }
     }
 }

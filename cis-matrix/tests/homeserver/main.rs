@@ -8,6 +8,7 @@
 #![recursion_limit = "256"]
 
 mod account;
+mod device;
 mod encryption;
 mod following;
 mod recovery;

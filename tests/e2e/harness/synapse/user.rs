@@ -113,6 +113,14 @@ impl User {
         self.ok("PUT", &path, Some(content))["event_id"].as_str().unwrap().to_owned()
     }
 
+    /// Sends a message to a device, in clear.
+    #[track_caller]
+    pub fn to_device(&self, user: &str, device: &str, kind: &str, content: Value) {
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = format!("/sendToDevice/{kind}/to-{}-{count}", std::process::id());
+        self.ok("PUT", &path, Some(json!({ "messages": { user: { device: content } } })));
+    }
+
     /// Answers an event in words, as Element does it.
     #[track_caller]
     pub fn reply(&self, room: &str, to: &str, text: &str) -> String {
