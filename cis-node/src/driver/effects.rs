@@ -19,7 +19,7 @@ impl Driver {
         self.type_answers();
         for effect in self.parts.machine.drain_effects().collect::<Vec<_>>() {
             match effect {
-                Effect::Grant { attempt, session, fence } => self.grant(attempt, session, fence, now),
+                Effect::Grant { attempt, session, fence, .. } => self.grant(attempt, session, fence, now),
                 Effect::Cancel { attempt, fence, grace_ms, keep } => {
                     self.parts.worker.tell(ToWorker::Cancel { attempt, fence, grace_ms, keep });
                 }
