@@ -11,6 +11,7 @@ mod envelope_type;
 mod fact;
 pub mod journal;
 mod link;
+pub mod membership;
 pub mod outgoing;
 pub mod packed;
 pub mod protocol;

@@ -358,3 +358,71 @@ proptest! {
         prop_assert_eq!(&follower.placed, &in_order.placed);
     }
 }
+
+/// A journal as the first version wrote it: an envelope a line, then the hash of the run's canonical state. Never changes; a
+/// later version adds a file.
+const GOLDEN: &str = include_str!("golden/v1.txt");
+
+/// The journal that stands in the file above, as this version writes it.
+fn golden_pages() -> Vec<(Value, Epoch)> {
+    let key = key(1);
+    let mut writer = Writer::begin(run_id(), key.did(), Some(SPEC.to_owned()));
+    let mut pages = Vec::new();
+    for part in story(5, &key.did()).chunks(9) {
+        part.iter().cloned().for_each(|fact| writer.push(fact));
+        let epoch = writer.epoch();
+        pages.extend(writer.flush(59_000, 4).into_iter().map(|page| match page {
+            Page::Inline { body, .. } => (body, epoch),
+            Page::File(_) => panic!("it is small"),
+        }));
+    }
+    pages
+}
+
+/// Whether everything that stood in `then` stands in `now`: a version may add keys.
+fn holds(now: &Value, then: &Value) -> bool {
+    match (now, then) {
+        (Value::Object(now), Value::Object(then)) => {
+            then.iter().all(|(key, value)| now.get(key).is_some_and(|now| holds(now, value)))
+        }
+        (Value::Array(now), Value::Array(then)) => {
+            now.len() == then.len() && now.iter().zip(then).all(|(now, then)| holds(now, then))
+        }
+        _ => now == then,
+    }
+}
+
+#[test]
+fn a_journal_of_the_first_version_is_read_and_written_as_it_was() {
+    let (envelopes, hash) = GOLDEN.trim_end().rsplit_once('\n').unwrap();
+    let (mut reader, mut follower) = (Reader::new(run_id()), Follower::default());
+    let mut written = golden_pages().into_iter();
+    for line in envelopes.lines() {
+        let content: Value = serde_json::from_str(line).unwrap();
+        let carrier = Carrier { room: ROOM, type_name: TYPE, sender: Some(SENDER) };
+        let verified = verify(&content, carrier, |_| Standing::Trusted).unwrap();
+        let (body, _) = written.next().unwrap();
+        assert!(holds(&body, verified.body()), "{body}\nwas {}", verified.body());
+        let Told::Batch(batch) = Batch::read(&verified).unwrap() else { panic!("it is small") };
+        assert_eq!(follower.take(&mut reader, &batch).reports, []);
+    }
+    assert_eq!(written.next(), None);
+    assert_eq!(fold(&follower.facts()).canonical_hash(), hash);
+}
+
+#[test]
+#[ignore = "writes the file"]
+fn write_golden() {
+    let key = key(1);
+    let mut text = String::new();
+    for (body, epoch) in golden_pages() {
+        let about = About { run: Some(run_id()), epoch };
+        let signed = outgoing().envelope(JOURNAL, ulid::Ulid::nil(), about, body, &key).unwrap();
+        text.push_str(&signed.content().to_string());
+        text.push('\n');
+    }
+    let facts = story(5, &key.did());
+    text.push_str(&fold(&facts).canonical_hash());
+    text.push('\n');
+    std::fs::write("src/federation/journal/golden/v1.txt", text).unwrap();
+}

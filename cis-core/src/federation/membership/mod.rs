@@ -1,0 +1,363 @@
+//! Who may do what in a room: statements of its owners, folded in the order of the room's timeline.
+//!
+//! A node pins the room's first owners once, by a [`JoinCode`]. Owners sign statements: who is an owner, who is admitted
+//! with which rights, whose key is void. Statements are numbered and each names the hash of the one before, so that none
+//! can be left out, repeated or put elsewhere; one counts when as many owners signed the same as the room asks for. Owns
+//! that fold and its answers; knows nothing of Matrix.
+
+mod join_code;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use join_code::{BadJoinCode, JoinCode};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use utoipa::ToSchema;
+
+use super::envelope::{Seq, Verified};
+use super::link::EntryHash;
+use crate::identity::{canonical_json, key_of};
+use crate::ids::{Epoch, NodeDid, RunId};
+
+/// Type of the envelopes that carry statements.
+pub const TYPE: &str = "cis.dag.trust";
+
+/// Owners, tags of one member, and runs of one revocation are at most so many.
+const ENTRIES_MAX: usize = 1000;
+
+/// What a member may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Right {
+    /// Give runs to the room.
+    Submit,
+    /// Coordinate runs, and vote on who does.
+    Coordinate,
+    /// Work on tasks.
+    Execute,
+}
+
+impl Right {
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Submit => "submit",
+            Self::Coordinate => "coordinate",
+            Self::Execute => "execute",
+        }
+    }
+}
+
+impl std::str::FromStr for Right {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "submit" => Ok(Self::Submit),
+            "coordinate" => Ok(Self::Coordinate),
+            "execute" => Ok(Self::Execute),
+            _ => Err(format!("unknown right `{text}`: the rights are submit, coordinate and execute")),
+        }
+    }
+}
+
+/// Who decides about a room: so many of these keys together.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Owners {
+    /// Their DIDs.
+    pub owners: BTreeSet<NodeDid>,
+    /// So many of them have to sign a statement.
+    pub threshold: usize,
+}
+
+impl Owners {
+    /// One owner.
+    #[must_use]
+    pub fn one(owner: NodeDid) -> Self {
+        Self { owners: [owner].into(), threshold: 1 }
+    }
+
+    /// Whether these can own a room.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(&self) -> Result<(), String> {
+        if self.owners.is_empty() || self.owners.len() > ENTRIES_MAX {
+            return Err(format!("a room has 1 to {ENTRIES_MAX} owners, not {}", self.owners.len()));
+        }
+        if self.threshold == 0 || self.threshold > self.owners.len() {
+            let (n, of) = (self.threshold, self.owners.len());
+            return Err(format!("{n} of {of} owners cannot sign a statement"));
+        }
+        match self.owners.iter().find(|owner| key_of(owner).is_err()) {
+            Some(bad) => Err(format!("`{bad}` is not a did:key of an Ed25519 key")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Up to where a revoked key counts: what it signed until then stays valid for every reader, whenever they read it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct LastValid {
+    /// Its newest envelope in the timeline; none: none counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<Seq>,
+    /// The newest entry of each run's journal that it wrote: epoch and number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub journals: BTreeMap<RunId, (Epoch, u64)>,
+}
+
+/// What owners say.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Statement {
+    /// These own the room from now on.
+    Owners(Owners),
+    /// This node is a member from now on, or its rights change.
+    Admit {
+        /// Who.
+        did: NodeDid,
+        /// What it may do.
+        may: BTreeSet<Right>,
+        /// It gets only tasks that ask for some of these tags; empty: all tasks.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        tags: BTreeSet<String>,
+        /// What people call it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+    },
+    /// This key counts no longer.
+    Revoke {
+        /// Whose.
+        did: NodeDid,
+        /// What it signed before stays valid.
+        last: LastValid,
+    },
+}
+
+/// A statement in its place, as an envelope carries it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placed {
+    /// From 1.
+    pub n: u64,
+    /// Hash of the statement before it.
+    pub prev: EntryHash,
+    /// What is said.
+    pub statement: Statement,
+}
+
+/// A member of a room.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Member {
+    /// What it may do.
+    pub may: BTreeSet<Right>,
+    /// Only tasks that ask for some of these; empty: all.
+    pub tags: BTreeSet<String>,
+    /// What people call it.
+    pub name: Option<String>,
+    /// Its place among those that were admitted, which ranks voters.
+    pub since: u64,
+    /// It was revoked: only what it signed until then counts.
+    pub revoked: Option<LastValid>,
+}
+
+/// Why a statement changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Its body is malformed.
+    #[error("malformed statement of owners: {0}")]
+    Malformed(String),
+    /// It was signed by somebody else.
+    #[error("{0} is not an owner of the room")]
+    NotAnOwner(NodeDid),
+    /// Another statement stands in its place, or the ones before it are missing.
+    #[error("statement {n} does not follow statement {known}: read the room's history, then sign it again")]
+    OutOfPlace {
+        /// Its number.
+        n: u64,
+        /// The newest one that is known.
+        known: u64,
+    },
+    /// It makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// What a statement led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taken {
+    /// It counts.
+    Counts(Statement),
+    /// It needs the signatures of so many more owners.
+    Needs(usize),
+}
+
+/// The members of a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Membership {
+    room: String,
+    owners: Owners,
+    n: u64,
+    head: EntryHash,
+    members: BTreeMap<NodeDid, Member>,
+    /// Who signed what for the next place.
+    signed: BTreeMap<EntryHash, BTreeSet<NodeDid>>,
+}
+
+impl Membership {
+    /// A room in which nothing was said yet.
+    #[must_use]
+    pub fn new(room: &str, owners: Owners) -> Self {
+        let head = hash(&json!({ "room": room, "type": TYPE }));
+        let (members, signed) = (BTreeMap::new(), BTreeMap::new());
+        Self { room: room.to_owned(), owners, n: 0, head, members, signed }
+    }
+
+    /// Who decides.
+    #[must_use]
+    pub fn owners(&self) -> &Owners {
+        &self.owners
+    }
+
+    /// All that were ever admitted.
+    pub fn members(&self) -> impl Iterator<Item = (&NodeDid, &Member)> {
+        self.members.iter()
+    }
+
+    /// Puts a statement into the next place, for an owner to sign.
+    ///
+    /// # Errors
+    /// [`Refused::Invalid`].
+    pub fn next(&self, statement: Statement) -> Result<Placed, Refused> {
+        self.check(&statement)?;
+        Ok(Placed { n: self.n + 1, prev: self.head, statement })
+    }
+
+    /// Takes an envelope of type [`TYPE`], in the order of the timeline.
+    ///
+    /// # Errors
+    /// [`Refused`]: nothing has changed.
+    pub fn take(&mut self, envelope: &Verified) -> Result<Taken, Refused> {
+        let placed = Placed::deserialize(envelope.body()).map_err(|e| Refused::Malformed(e.to_string()))?;
+        let by = envelope.did();
+        if !self.owners.owners.contains(by) {
+            return Err(Refused::NotAnOwner(by.clone()));
+        }
+        if placed.n != self.n + 1 || placed.prev != self.head {
+            return Err(Refused::OutOfPlace { n: placed.n, known: self.n });
+        }
+        self.check(&placed.statement)?;
+        let head = self.hash_of(&placed)?;
+        let signed = self.signed.entry(head).or_default();
+        signed.insert(by.clone());
+        let missing = self.owners.threshold.saturating_sub(signed.len());
+        if missing > 0 {
+            return Ok(Taken::Needs(missing));
+        }
+        (self.n, self.head) = (placed.n, head);
+        self.signed.clear();
+        self.apply(placed.statement.clone());
+        Ok(Taken::Counts(placed.statement))
+    }
+
+    /// Whether a member may do something now.
+    #[must_use]
+    pub fn may(&self, did: &NodeDid, right: Right) -> bool {
+        self.members.get(did).is_some_and(|member| member.revoked.is_none() && member.may.contains(&right))
+    }
+
+    /// Whether a member may work on a task that asks for these tags.
+    #[must_use]
+    pub fn may_execute(&self, did: &NodeDid, tags: &[String]) -> bool {
+        let fits = |member: &Member| member.tags.is_empty() || tags.iter().any(|tag| member.tags.contains(tag));
+        self.may(did, Right::Execute) && self.members.get(did).is_some_and(fits)
+    }
+
+    /// Whether an envelope of the timeline counts: a member signed it, and was not revoked before.
+    #[must_use]
+    pub fn counts(&self, did: &NodeDid, seq: Option<Seq>) -> bool {
+        match self.members.get(did).map(|member| &member.revoked) {
+            None => false,
+            Some(None) => true,
+            Some(Some(last)) => seq.is_some_and(|seq| last.seq.is_some_and(|last| seq <= last)),
+        }
+    }
+
+    /// Whether an entry of a run's journal counts: its writer may coordinate, and was not revoked before.
+    #[must_use]
+    pub fn counts_in_journal(&self, did: &NodeDid, run: RunId, at: (Epoch, u64)) -> bool {
+        self.members.get(did).is_some_and(|member| match &member.revoked {
+            None => member.may.contains(&Right::Coordinate),
+            Some(last) => last.journals.get(&run).is_some_and(|last| at <= *last),
+        })
+    }
+
+    /// Those who may coordinate, in the order in which they take over.
+    #[must_use]
+    pub fn voters(&self) -> Vec<NodeDid> {
+        let mut voters: Vec<(&NodeDid, &Member)> =
+            self.members.iter().filter(|(did, _)| self.may(did, Right::Coordinate)).collect();
+        voters.sort_by_key(|(_, member)| member.since);
+        voters.into_iter().map(|(did, _)| did.clone()).collect()
+    }
+
+    fn check(&self, statement: &Statement) -> Result<(), Refused> {
+        let is_did = |did: &NodeDid| key_of(did).map(|_| ()).map_err(|e| Refused::Invalid(e.to_string()));
+        match statement {
+            Statement::Owners(owners) => owners.check().map_err(Refused::Invalid),
+            Statement::Admit { did, tags, .. } => {
+                is_did(did)?;
+                if tags.len() > ENTRIES_MAX {
+                    return Err(Refused::Invalid(format!("a member has at most {ENTRIES_MAX} tags")));
+                }
+                match self.members.get(did) {
+                    Some(Member { revoked: Some(_), .. }) => {
+                        Err(Refused::Invalid(format!("{did} was revoked: it needs another key")))
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Statement::Revoke { did, last } => {
+                if last.journals.len() > ENTRIES_MAX {
+                    return Err(Refused::Invalid(format!("a revocation names at most {ENTRIES_MAX} runs")));
+                }
+                match self.members.get(did) {
+                    Some(Member { revoked: None, .. }) => Ok(()),
+                    Some(_) => Err(Refused::Invalid(format!("{did} was revoked before"))),
+                    None => Err(Refused::Invalid(format!("{did} is not a member of the room"))),
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, statement: Statement) {
+        match statement {
+            Statement::Owners(owners) => self.owners = owners,
+            Statement::Admit { did, may, tags, name } => {
+                let since = self.members.get(&did).map_or(self.n, |known| known.since);
+                self.members.insert(did, Member { may, tags, name, since, revoked: None });
+            }
+            Statement::Revoke { did, last } => {
+                if let Some(member) = self.members.get_mut(&did) {
+                    member.revoked = Some(last);
+                }
+            }
+        }
+    }
+
+    fn hash_of(&self, placed: &Placed) -> Result<EntryHash, Refused> {
+        let value = json!({ "room": self.room, "placed": placed });
+        canonical_json(&value)
+            .map(|text| EntryHash(Sha256::digest(text).into()))
+            .map_err(|e| Refused::Malformed(e.to_string()))
+    }
+}
+
+fn hash(value: &Value) -> EntryHash {
+    // Texts and small numbers: they have canonical JSON.
+    EntryHash(Sha256::digest(canonical_json(value).unwrap_or_default()).into())
+}

@@ -1,0 +1,171 @@
+//! Statements in order and out of it, thresholds, revocations, join codes.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::federation::envelope::{Carrier, Draft, verify};
+use crate::identity::{NodeKey, Standing};
+
+const ROOM: &str = "!room:x";
+
+fn key(n: u8) -> NodeKey {
+    NodeKey::from_seed(&[n; 32])
+}
+
+fn owners(keys: &[u8], threshold: usize) -> Owners {
+    Owners { owners: keys.iter().map(|n| key(*n).did()).collect(), threshold }
+}
+
+fn signed(placed: &Placed, by: u8) -> Verified {
+    let draft = Draft {
+        id: ulid::Ulid::nil(),
+        room: ROOM.to_owned(),
+        run: None,
+        epoch: 0,
+        seq: None,
+        type_name: TYPE.to_owned(),
+        v: 1,
+        sender: None,
+        body: serde_json::to_value(placed).unwrap(),
+    };
+    let envelope = draft.sign(&key(by), 60_000).unwrap();
+    let carrier = Carrier { room: ROOM, type_name: TYPE, sender: None };
+    let content = serde_json::from_str(&envelope.content().to_string()).unwrap();
+    verify(&content, carrier, |_| Standing::Trusted).unwrap()
+}
+
+fn admit(n: u8, may: &[Right]) -> Statement {
+    let may = may.iter().copied().collect();
+    Statement::Admit { did: key(n).did(), may, tags: BTreeSet::new(), name: None }
+}
+
+/// Says something in the name of an owner.
+fn says(room: &mut Membership, by: u8, statement: Statement) -> Result<Taken, Refused> {
+    let placed = room.next(statement)?;
+    room.take(&signed(&placed, by))
+}
+
+#[test]
+fn owners_admit_members_and_nobody_else_does() {
+    let mut room = Membership::new(ROOM, owners(&[1], 1));
+    assert!(!room.may(&key(5).did(), Right::Execute), "a new node is pending");
+    let refused = says(&mut room, 5, admit(5, &[Right::Execute])).unwrap_err();
+    assert_eq!(refused, Refused::NotAnOwner(key(5).did()));
+    says(&mut room, 1, admit(5, &[Right::Execute])).unwrap();
+    assert!(room.may(&key(5).did(), Right::Execute));
+    assert!(!room.may(&key(5).did(), Right::Submit));
+    says(&mut room, 1, admit(5, &[Right::Submit])).unwrap();
+    assert!(!room.may(&key(5).did(), Right::Execute), "rights are what was said last");
+}
+
+#[test]
+fn a_statement_is_taken_once_and_in_its_place() {
+    let mut room = Membership::new(ROOM, owners(&[1], 1));
+    let first = signed(&room.next(admit(5, &[Right::Execute])).unwrap(), 1);
+    room.take(&first).unwrap();
+    assert_eq!(room.take(&first).unwrap_err(), Refused::OutOfPlace { n: 1, known: 1 });
+    // Two owners' programs may say something at the same time: the second one signs it again.
+    let (a, b) = (room.next(admit(6, &[])).unwrap(), room.next(admit(7, &[])).unwrap());
+    room.take(&signed(&a, 1)).unwrap();
+    assert_eq!(room.take(&signed(&b, 1)).unwrap_err(), Refused::OutOfPlace { n: 2, known: 2 });
+    // One of another room does not fit, whatever its number.
+    let other = Membership::new("!other:x", owners(&[1], 1));
+    let placed = Placed { n: 3, ..other.next(admit(8, &[])).unwrap() };
+    assert!(matches!(room.take(&signed(&placed, 1)), Err(Refused::OutOfPlace { .. })));
+}
+
+#[test]
+fn as_many_owners_sign_as_the_room_asks_for() {
+    let mut room = Membership::new(ROOM, owners(&[1, 2, 3], 2));
+    let placed = room.next(admit(5, &[Right::Coordinate])).unwrap();
+    let other = room.next(admit(6, &[Right::Coordinate])).unwrap();
+    assert_eq!(room.take(&signed(&placed, 1)).unwrap(), Taken::Needs(1));
+    assert_eq!(room.take(&signed(&placed, 1)).unwrap(), Taken::Needs(1), "one owner counts once");
+    assert_eq!(room.take(&signed(&other, 2)).unwrap(), Taken::Needs(1), "not the same statement");
+    assert!(matches!(room.take(&signed(&placed, 3)).unwrap(), Taken::Counts(_)));
+    assert_eq!(room.voters(), [key(5).did()]);
+    // A lost key is replaced by those that are left.
+    let replaced = room.next(Statement::Owners(owners(&[1, 2, 4], 2))).unwrap();
+    room.take(&signed(&replaced, 1)).unwrap();
+    room.take(&signed(&replaced, 2)).unwrap();
+    assert_eq!(room.owners(), &owners(&[1, 2, 4], 2));
+    let placed = room.next(admit(7, &[])).unwrap();
+    assert_eq!(room.take(&signed(&placed, 3)).unwrap_err(), Refused::NotAnOwner(key(3).did()));
+}
+
+#[test]
+fn what_a_key_signed_before_it_was_revoked_stays_valid() {
+    let mut room = Membership::new(ROOM, owners(&[1], 1));
+    let (did, run) = (key(5).did(), RunId::from_parts(1, 1));
+    let seq = |n| Some(Seq { incarnation: 1, n });
+    assert!(!room.counts(&did, seq(1)));
+    says(&mut room, 1, admit(5, &[Right::Coordinate])).unwrap();
+    assert!(room.counts(&did, seq(9)) && room.counts_in_journal(&did, run, (0, 9)));
+    let last = LastValid { seq: seq(4), journals: BTreeMap::from([(run, (1, 7))]) };
+    says(&mut room, 1, Statement::Revoke { did: did.clone(), last }).unwrap();
+    assert!(room.counts(&did, seq(4)) && !room.counts(&did, seq(5)) && !room.counts(&did, None));
+    let in_journal = |at| room.counts_in_journal(&did, run, at);
+    assert!(in_journal((0, 99)) && in_journal((1, 7)) && !in_journal((1, 8)) && !in_journal((2, 1)));
+    assert!(!room.counts_in_journal(&did, RunId::from_parts(1, 2), (0, 1)), "a run that is not named");
+    assert!(!room.may(&did, Right::Coordinate));
+    let again = says(&mut room, 1, admit(5, &[Right::Execute])).unwrap_err();
+    assert!(matches!(again, Refused::Invalid(_)), "a void key stays void");
+}
+
+#[test]
+fn voters_take_over_in_the_order_in_which_they_were_admitted() {
+    let mut room = Membership::new(ROOM, owners(&[1], 1));
+    for n in [9, 5, 7] {
+        says(&mut room, 1, admit(n, &[Right::Coordinate])).unwrap();
+    }
+    says(&mut room, 1, admit(9, &[Right::Coordinate, Right::Execute])).unwrap();
+    assert_eq!(room.voters(), [9, 5, 7].map(|n| key(n).did()));
+    let tagged = Statement::Admit {
+        did: key(5).did(),
+        may: [Right::Execute].into(),
+        tags: ["gpu".to_owned()].into(),
+        name: None,
+    };
+    says(&mut room, 1, tagged).unwrap();
+    assert!(room.may_execute(&key(5).did(), &["gpu".to_owned()]));
+    assert!(!room.may_execute(&key(5).did(), &[]) && room.may_execute(&key(9).did(), &[]));
+}
+
+#[test]
+fn owners_that_could_never_sign_are_refused() {
+    let room = Membership::new(ROOM, owners(&[1], 1));
+    let bad = [owners(&[], 1), owners(&[1], 0), owners(&[1], 2), Owners::one(NodeDid("did:web:x".into()))];
+    for owners in bad {
+        assert!(matches!(room.next(Statement::Owners(owners)), Err(Refused::Invalid(_))));
+    }
+}
+
+fn code() -> JoinCode {
+    JoinCode { room: ROOM.to_owned(), via: vec!["example.org".to_owned()], owners: owners(&[1, 2, 3], 2) }
+}
+
+#[test]
+fn a_join_code_is_one_word_and_comes_back() {
+    let text = code().to_string();
+    assert!(text.starts_with("cis1") && text.chars().all(|c| c.is_ascii_alphanumeric()), "{text}");
+    assert_eq!(format!(" {text}\n").parse(), Ok(code()));
+    assert_eq!("cis2abc".parse::<JoinCode>(), Err(BadJoinCode::Other));
+    assert_eq!("cis1".parse::<JoinCode>(), Err(BadJoinCode::Damaged));
+    let nobody = JoinCode { owners: owners(&[], 1), ..code() };
+    assert!(matches!(nobody.to_string().parse::<JoinCode>(), Err(BadJoinCode::Unusable(_))));
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_a_join_code_or_not(text in "(cis1)?\\PC{0,80}") {
+        let _ = text.parse::<JoinCode>();
+    }
+
+    #[test]
+    fn a_mistyped_join_code_is_noticed(at in 4..100_usize, to in "[1-9A-HJ-NP-Za-km-z]") {
+        let text = code().to_string();
+        let at = at.min(text.len() - 1);
+        let changed = format!("{}{to}{}", &text[..at], &text[at + 1..]);
+        prop_assert!(changed == text || changed.parse::<JoinCode>().is_err());
+    }
+}
