@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{Client, ClientError};
 use cis_core::api::{IdentityView, RotateIdentity, TrustNode, paths};
+use cis_core::identity::Right;
 use cis_core::ids::NodeDid;
 
 /// All of them fail alike: [`ClientError::Problem`] is the node's answer, the others say that there was none.
@@ -21,9 +22,14 @@ impl Client {
         self.post_once(paths::IDENTITY_ROTATE, &RotateIdentity { from }).await
     }
 
-    /// It trusts a node.
-    pub async fn trust(&self, did: &str, name: Option<String>) -> Result<IdentityView, ClientError> {
-        self.of_node(Method::PUT, paths::IDENTITY_TRUSTED, did, Some(&TrustNode { name })).await
+    /// It trusts a node, and lets it do these things; none: as before.
+    pub async fn trust(
+        &self,
+        did: &str,
+        name: Option<String>,
+        may: Option<Vec<Right>>,
+    ) -> Result<IdentityView, ClientError> {
+        self.of_node(Method::PUT, paths::IDENTITY_TRUSTED, did, Some(&TrustNode { name, may })).await
     }
 
     /// It trusts it no more.

@@ -27,6 +27,7 @@ mod send;
 mod session;
 mod sso;
 mod standing;
+mod state;
 mod sync;
 mod verification;
 
@@ -44,6 +45,7 @@ pub use rooms::{CreateRoom, Invitation, RoomInfo};
 pub use seal::Seal;
 pub use session::{Secret, Session};
 pub use standing::Standing;
+pub use state::StateEvent;
 pub use sync::{Batch, RoomBatch};
 pub use verification::{Emoji, Step, Verification};
 

@@ -14,8 +14,10 @@ use cis_core::api::{
 };
 use cis_core::dag::{Dag, Group};
 use cis_core::event::{Actor, EventBody, EventDraft, ExecutionMode, PromptRecord, RetryScope, RunCreated};
+use cis_core::federation::direct::TaskPayload;
+use cis_core::federation::protocol::message::Message;
 use cis_core::ids::AttemptId;
-use cis_core::ids::{InboxId, InputId, RunId, SessionId, TaskId, TimestampMs};
+use cis_core::ids::{InboxId, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
 use cis_core::people::Allowed;
 use cis_core::policy::{Permit, Principal, act};
 use cis_host::hub::{HubError, Sighting};
@@ -340,6 +342,21 @@ pub(super) enum Command {
     /// The request is over.
     End {
         input: InputId,
+    },
+    /// The other nodes of a room are heard from now on.
+    RoomServed {
+        /// As it was asked for.
+        name: String,
+        /// Its id.
+        room: String,
+    },
+    /// It is known where another node of a room is, or others are trusted than before.
+    NodeFound,
+    /// Another node of a room says something.
+    Federated {
+        room: String,
+        from: NodeDid,
+        message: Box<Message<TaskPayload>>,
     },
     Status {
         reply: Reply<DriverStatus>,

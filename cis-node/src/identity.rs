@@ -57,7 +57,11 @@ impl IdentityApi for Node {
     ) -> Outcome<IdentityView> {
         self.with_identity(move |identity| {
             let changed = identity.change(|list, own| list.trust(&did, own, request.name, now_ms()))?;
-            if changed {
+            let allowed = match request.may {
+                Some(may) => identity.change(|list, _| list.allow(&did, may.into_iter().collect()))?,
+                None => false,
+            };
+            if changed || allowed {
                 tracing::info!(%did, "a node is trusted");
             }
             Ok(())

@@ -19,6 +19,7 @@ mod environment;
 mod environments;
 mod explain;
 mod exposure;
+mod federation;
 mod files;
 mod host_health;
 mod identity;

@@ -24,11 +24,7 @@ impl Node {
                 return Err(bad("a local run has no room".to_owned())
                     .hint("leave --room out, or make it a hybrid run (--hybrid)"));
             }
-            (ExecutionMode::Matrix, _) => {
-                return Err(bad("this node has local and hybrid runs, no matrix ones".to_owned())
-                    .hint("use --hybrid: it is executed here, and a room follows it"));
-            }
-            (ExecutionMode::Hybrid, _) => {}
+            (ExecutionMode::Matrix | ExecutionMode::Hybrid, _) => {}
         }
         if !settings.matrix.enabled {
             let problem = Problem::new(ProblemKind::Conflict, "this node makes no hybrid runs");
@@ -39,6 +35,8 @@ impl Node {
             Some(name) if names_a_room(name) => self.joined_room(name).await.map(Some),
             Some(name) => Err(bad(format!("`{}` names no room", name.escape_debug()))
                 .hint("name it by its id (!id:example.org), an alias (#builds:example.org), or a link of matrix.to")),
+            None if mode == ExecutionMode::Matrix => Err(bad("a run with --matrix needs a room".to_owned())
+                .hint("give --room ROOM, or set `dag.room_id` (cis config default)")),
             None if settings.matrix.auto_create_room => self.own_room().await.map(Some),
             None => Err(bad("a hybrid run needs a room that follows it".to_owned()).hint(
                 "give --room ROOM, or set `room_id` or `auto_create_room` (cis config default); --local goes on without one",

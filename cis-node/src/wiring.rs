@@ -24,7 +24,7 @@ use super::shared::Shared;
 use super::upkeep::auto::Upkeep;
 use super::upkeep::reserve;
 use super::worker::LocalWorker;
-use super::{own_log, restore};
+use super::{federation, own_log, restore};
 use crate::account::Account;
 use crate::config::{Config, Identity, IdentityError, KeyError, Keys, Settings, Tokens};
 use crate::node::Node;
@@ -182,6 +182,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     let hub = Hub::spawn(runtime.handle(), host_place.clone(), watcher);
     let (events, _) = broadcast::channel(EVENT_BATCHES_KEPT);
     let (rooms, own_commands) = (RoomWaker::default(), OwnCommands::default());
+    let (link, link_end) = federation::link();
     let shared = Arc::new(Shared::default());
     let state = Arc::clone(&shared);
     let config = Arc::new(options.config);
@@ -253,8 +254,11 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         events,
         shared,
         rooms: rooms.clone(),
+        identity,
+        link,
     };
     super::rooms::start(Arc::clone(&node), rooms);
+    federation::start(Arc::clone(&node), link_end);
     let over = drive(parts, ready)?;
     let daily = upkeep.daily();
     runtime.block_on(serve((bound, bind), endpoint, node, driver, over)).map_err(system("serve the API"))?;

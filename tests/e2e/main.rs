@@ -36,6 +36,7 @@ mod described;
 mod ended;
 mod examples;
 mod faults;
+mod federation;
 mod files;
 mod full_disk;
 mod gates;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::identity::Right;
 use crate::ids::{NodeDid, TimestampMs};
 
 /// Who this node is, and how others stand with it.
@@ -35,6 +36,9 @@ pub struct TrustedView {
     pub name: Option<String>,
     /// Since when, Unix ms.
     pub since_ms: TimestampMs,
+    /// What it may do beside being believed: submit, coordinate, execute.
+    #[serde(default)]
+    pub may: Vec<Right>,
 }
 
 /// A key that is void.
@@ -70,4 +74,7 @@ pub struct TrustNode {
     /// What people call it.
     #[serde(default)]
     pub name: Option<String>,
+    /// What it may do from now on: submit, coordinate, execute; none: as before, and nothing for a new one.
+    #[serde(default)]
+    pub may: Option<Vec<Right>>,
 }

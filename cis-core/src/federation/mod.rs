@@ -6,6 +6,7 @@
 pub mod announcement;
 pub mod audit;
 pub mod canonical;
+pub mod direct;
 pub mod envelope;
 mod envelope_type;
 mod fact;

@@ -5,12 +5,14 @@
 //! the seed and the list.
 
 mod canonical_json;
+mod right;
 mod rotation;
 pub mod signed;
 mod trust;
 
 pub use canonical_json::{DEPTH_MAX, INTEGER_MAX, NotCanonical, canonical_json};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+pub use right::Right;
 pub use rotation::{BadRotation, Rotation};
 pub use trust::{BadTrustFile, Standing, TrustError, TrustList, Trusted};
 

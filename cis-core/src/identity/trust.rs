@@ -4,12 +4,12 @@
 //! lies, and who may change it, is others' matter.
 
 mod file;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use file::BadTrustFile;
 use serde::{Deserialize, Serialize};
 
-use super::{BadRotation, Rotation, key_of};
+use super::{BadRotation, Right, Rotation, key_of};
 use crate::ids::{NodeDid, TimestampMs};
 
 /// A list holds at most so many of each kind.
@@ -69,6 +69,9 @@ pub struct Trusted {
     /// What people call it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// What it may do beside being believed.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub may: BTreeSet<Right>,
 }
 
 /// Why a change of the list is not made.
@@ -148,6 +151,16 @@ impl TrustList {
         found
     }
 
+    /// Whether a node may do something for this one, or ask it of this one. This node may do everything itself.
+    #[must_use]
+    pub fn may(&self, did: &NodeDid, own: &NodeDid, right: Right) -> bool {
+        match self.standing(did, own) {
+            Standing::Own => true,
+            Standing::Trusted => self.trusted.get(did).is_some_and(|entry| entry.may.contains(&right)),
+            Standing::Replaced(_) | Standing::Revoked | Standing::Unknown => false,
+        }
+    }
+
     /// How many changes made it.
     #[must_use]
     pub fn revision(&self) -> u64 {
@@ -192,13 +205,30 @@ impl TrustList {
             Standing::Trusted | Standing::Unknown => {}
         }
         let entry = self.trusted.get(did);
-        if entry.is_some_and(|entry| name.is_none() || entry.name == name) {
+        let changed = Trusted {
+            did: did.clone(),
+            since_ms: entry.map_or(at_ms, |entry| entry.since_ms),
+            name: name.or_else(|| entry.and_then(|entry| entry.name.clone())),
+            may: entry.map(|entry| entry.may.clone()).unwrap_or_default(),
+        };
+        if entry == Some(&changed) {
             return Ok(false);
         }
-        let since_ms = entry.map_or(at_ms, |entry| entry.since_ms);
-        self.trusted.insert(did.clone(), Trusted { did: did.clone(), since_ms, name });
+        self.trusted.insert(did.clone(), changed);
         self.revision += 1;
         Ok(true)
+    }
+
+    /// Lets a trusted node do these things, and nothing else. Says whether that changed anything.
+    ///
+    /// # Errors
+    /// It is not trusted.
+    pub fn allow(&mut self, did: &NodeDid, may: BTreeSet<Right>) -> Result<bool, TrustError> {
+        let entry = self.trusted.get_mut(did).ok_or_else(|| TrustError::NotTrusted(did.clone()))?;
+        let changed = entry.may != may;
+        entry.may = may;
+        self.revision += u64::from(changed);
+        Ok(changed)
     }
 
     /// Trusts it no more. Its key is not void: it may be trusted again.

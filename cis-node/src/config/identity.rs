@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::keys::{self, KeyError, Keys};
 use cis_core::api::{IdentityView, RevokedView, RotatedView, TrustedView};
-use cis_core::identity::{BadTrustFile, NodeKey, Rotation, Standing, TrustError, TrustList};
+use cis_core::identity::{BadTrustFile, NodeKey, Right, Rotation, Standing, TrustError, TrustList};
 use cis_core::ids::{NodeDid, TimestampMs};
 use cis_local::Home;
 
@@ -116,6 +116,26 @@ impl Identity {
         }
     }
 
+    /// Whether a node may do something for this one, or ask it of this one.
+    #[must_use]
+    pub fn may(&self, did: &NodeDid, right: Right) -> bool {
+        let state = self.state();
+        let own = state.key.did();
+        match &state.list {
+            Ok(list) => list.may(did, &own, right),
+            Err(_) => *did == own,
+        }
+    }
+
+    /// The others that may do something.
+    #[must_use]
+    pub fn others_who_may(&self, right: Right) -> Vec<NodeDid> {
+        let state = self.state();
+        let list = state.list.as_ref().ok();
+        let may = list.into_iter().flat_map(TrustList::trusted).filter(|entry| entry.may.contains(&right));
+        may.map(|entry| entry.did.clone()).collect()
+    }
+
     /// Both, for people.
     #[must_use]
     pub fn view(&self) -> IdentityView {
@@ -126,6 +146,7 @@ impl Identity {
             did: entry.did.clone(),
             name: entry.name.clone(),
             since_ms: entry.since_ms,
+            may: entry.may.iter().copied().collect(),
         });
         let revoked = list.revoked().map(|(did, since_ms)| RevokedView { did: did.clone(), since_ms });
         let rotated =

@@ -90,6 +90,8 @@ pub enum Item {
     RoomEvents,
     /// Whom a message rings for.
     Mentions,
+    /// Words without blanks.
+    Tags,
 }
 
 /// A value of a setting.
@@ -123,6 +125,7 @@ impl Kind {
             Self::Text => "one line of text",
             Self::Address => "an IP address with a port such as `127.0.0.1:7443` or `[::]:7443`",
             Self::File => "an absolute path such as `/etc/ssl/node.pem`",
+            Self::List(Item::Tags) => "an array of words such as `[\"gpu\", \"linux\"]`",
             Self::List(Item::Hosts) => "an array of names such as `[\"node.example.org\", \"10.0.0.7\"]`",
             Self::List(Item::Origins) => "an array of origins such as `[\"https://board.example.org\"]`",
             Self::List(Item::Users) => "an array of users such as `[\"@ann:example.org\"]`",
@@ -274,6 +277,8 @@ impl Item {
             Self::Rooms => Err(format!("holds `{}`, which names no room", word.escape_debug())),
             Self::Dirs if word.starts_with('/') && !word.contains(char::is_control) => Ok(()),
             Self::Dirs => Err(format!("holds `{}`, which is no absolute directory", word.escape_debug())),
+            Self::Tags if is_tag(word) => Ok(()),
+            Self::Tags => Err(format!("holds `{}`, which is not one word", word.escape_debug())),
             Self::Hosts if host_name(word).is_some() => Ok(()),
             Self::Hosts => {
                 Err(format!("holds `{}`, which is no name or address without a port", word.escape_debug()))
@@ -333,6 +338,11 @@ pub fn detach_keys(names: &str) -> Result<Vec<u8>, String> {
     }
 }
 
+/// A word that people and files can write without quotes.
+fn is_tag(word: &str) -> bool {
+    (1..=64).contains(&word.len()) && word.chars().all(|c| c.is_alphanumeric() || "._:+-/".contains(c))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -370,6 +380,7 @@ mod tests {
             (Kind::File, "/etc/x.pem", "/etc/x.pem"),
             (Kind::List(Item::RoomEvents), r#"["cis.dag.run.failed"]"#, r#"["cis.dag.run.failed"]"#),
             (Kind::List(Item::Mentions), r#"["operators", "@a:b"]"#, r#"["operators","@a:b"]"#),
+            (Kind::List(Item::Tags), r#"["gpu", "x86_64"]"#, r#"["gpu","x86_64"]"#),
             (Kind::List(Item::Hosts), r#"["a.example", "::1"]"#, r#"["a.example","::1"]"#),
             (Kind::List(Item::Origins), r#"["https://a:8"]"#, r#"["https://a:8"]"#),
         ] {
@@ -421,6 +432,7 @@ mod tests {
             (Kind::File, "cert.pem"),
             (Kind::List(Item::RoomEvents), r#"["cis.dag.run.started"]"#),
             (Kind::List(Item::Mentions), r#"["ann"]"#),
+            (Kind::List(Item::Tags), r#"["a b"]"#),
             (Kind::List(Item::Hosts), r#"["a:1"]"#),
             (Kind::List(Item::Origins), r#"["a.example"]"#),
             (Kind::List(Item::Origins), r#"["null"]"#),

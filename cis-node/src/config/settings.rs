@@ -40,6 +40,8 @@ pub struct Settings {
     pub matrix: MatrixSettings,
     /// `[api]`.
     pub api: ApiSettings,
+    /// `[federation]`.
+    pub federation: FederationSettings,
     /// `[groups.NAME]`: concurrency groups of the node.
     pub groups: BTreeMap<String, Group>,
     /// `[agents.NAME]`: profiles of agents, those that are built in among them.
@@ -92,6 +94,19 @@ pub struct Logins {
     pub failures: u32,
     /// For so long, ms; then one session tries.
     pub pause_ms: u64,
+}
+
+/// `[federation]`: what this node does for the runs of a room.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FederationSettings {
+    /// The room whose tasks it executes; none: it executes none of others.
+    pub room: Option<String>,
+    /// What other nodes call it.
+    pub name: String,
+    /// What it is good for.
+    pub tags: Vec<String>,
+    /// Sessions that it runs for the room at a time.
+    pub slots: u32,
 }
 
 /// `[attach]`.
@@ -479,6 +494,46 @@ pub static SETTINGS: &[Setting] = &[
         words,
         of_words,
         "Rooms whose runs the node reads, as other nodes tell of them there, without a part in them."
+    ),
+    setting!(
+        "federation.room",
+        Kind::Room,
+        "",
+        Node,
+        federation.room,
+        maybe_text,
+        of_maybe_text,
+        "The room whose tasks this node executes, for nodes that it trusts to coordinate; a node from `cis node start` stays for them."
+    ),
+    setting!(
+        "federation.name",
+        Kind::Text,
+        "",
+        Node,
+        federation.name,
+        text,
+        of_text,
+        "What other nodes call this one; the name of the machine without it."
+    ),
+    setting!(
+        "federation.tags",
+        Kind::List(Item::Tags),
+        "[]",
+        Node,
+        federation.tags,
+        words,
+        of_words,
+        "What this node is good for, in your words."
+    ),
+    setting!(
+        "federation.slots",
+        Kind::Count { least: 1 },
+        "2",
+        Node,
+        federation.slots,
+        count,
+        of_count,
+        "Sessions that this node runs for its room at a time."
     ),
     setting!(
         "matrix.run_dirs",

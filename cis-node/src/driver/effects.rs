@@ -19,7 +19,16 @@ impl Driver {
         self.type_answers();
         for effect in self.parts.machine.drain_effects().collect::<Vec<_>>() {
             match effect {
+                Effect::Grant { attempt, session, fence, node } if self.is_in_room(attempt.run) => {
+                    self.grant_in_room(attempt, session, fence, node, now);
+                }
                 Effect::Grant { attempt, session, fence, .. } => self.grant(attempt, session, fence, now),
+                Effect::Cancel { attempt, fence, grace_ms, keep } if self.is_in_room(attempt.run) => {
+                    self.cancel_in_room(attempt, fence, grace_ms, keep);
+                }
+                Effect::Ack { attempt, fence } if self.is_in_room(attempt.run) => {
+                    self.acknowledge_in_room(attempt, fence, now)
+                }
                 Effect::Cancel { attempt, fence, grace_ms, keep } => {
                     self.parts.worker.tell(ToWorker::Cancel { attempt, fence, grace_ms, keep });
                 }
@@ -36,6 +45,7 @@ impl Driver {
                 }
             }
         }
+        self.offer_grants(now);
         self.forget_ended(now);
         for (session, text) in self.parts.worker.to_type.drain(..) {
             self.parts.hub.type_soon(session, InputId(ulid::Ulid::new()), text.into_bytes());

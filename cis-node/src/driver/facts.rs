@@ -124,6 +124,7 @@ impl Driver {
             }),
             now,
         );
+        self.federated_lost(now);
         self.standalone_lost(&ended, now);
         self.attention.clear();
         self.inbox.clear();
@@ -154,6 +155,10 @@ impl Driver {
         self.unread.sessions = greeting.sessions.into_iter().map(|known| (known.session, known)).collect();
         self.recall();
         for live in self.parts.machine.live_attempts().collect::<Vec<_>>() {
+            // What of runs in rooms is left, its workers are asked.
+            if self.is_in_room(live.attempt.run) {
+                continue;
+            }
             self.settle(live, now);
         }
         self.reconcile_loners(now);

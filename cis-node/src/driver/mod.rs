@@ -14,6 +14,7 @@ mod effects;
 mod ending;
 mod ends;
 mod facts;
+mod federation;
 mod host_link;
 pub(crate) mod idempotency;
 mod inbox;
@@ -39,6 +40,7 @@ use tokio::sync::broadcast;
 use self::attention::Attentions;
 use self::denials::Denials;
 use self::ends::Ends;
+use self::federation::Federation;
 use self::host_link::HostLink;
 use self::idempotency::KeyDigests;
 use self::inbox::Inbox;
@@ -49,7 +51,8 @@ use super::commands::{Command, DriverHandle};
 use super::notices::Notices;
 use super::own_commands::OwnCommands;
 use super::worker::LocalWorker;
-use crate::config::{Config, Keys};
+use crate::config::{Config, Identity, Keys};
+use crate::federation::Link;
 use crate::room_waker::RoomWaker;
 use crate::server::EventBatch;
 use crate::shared::Shared;
@@ -103,6 +106,9 @@ pub(crate) struct Parts {
     pub(crate) shared: Arc<Shared>,
     /// Those who tell rooms.
     pub(crate) rooms: RoomWaker,
+    pub(crate) identity: Arc<Identity>,
+    /// To the other nodes of rooms.
+    pub(crate) link: Link,
 }
 
 /// See the module.
@@ -138,6 +144,7 @@ pub(crate) struct Driver {
     /// When a node that was started on a full disk next checks for free space.
     look_for_space_at: Option<TimestampMs>,
     stopping: Option<Stopping>,
+    federation: Federation,
 }
 
 struct Stopping {
@@ -193,6 +200,7 @@ impl Driver {
             supervised: None,
             look_for_space_at: None,
             stopping: None,
+            federation: Federation::default(),
         }
     }
 
@@ -215,6 +223,7 @@ impl Driver {
         self.recall_inbox(now);
         self.connect_host(now);
         self.resume_asks();
+        self.begin_federation(now);
         self.attend(now);
         self.draft(EventBody::NodeStarted {
             did: self.parts.did.clone(),
@@ -243,6 +252,7 @@ impl Driver {
         self.parts.worker.come_of_age();
         self.take_commands(now);
         self.worker_said(now);
+        self.federate(now);
         self.withdraw_left(now);
         self.attend(now);
         self.tell_withheld(now);
@@ -298,6 +308,7 @@ impl Driver {
 
     fn worker_said(&mut self, now: TimestampMs) {
         for message in std::mem::take(&mut self.parts.worker.said) {
+            let Some(message) = self.tell_coordinator(message, now) else { continue };
             self.handle(Input::internal(InputKind::Worker(message)), now);
         }
     }
@@ -349,6 +360,7 @@ impl Driver {
             self.inbox.poll_timeout(),
             self.attention.poll_timeout(),
             self.unread.retry_at(),
+            self.federation.poll_timeout(now_ms()),
             (!self.unpublished.is_empty()).then_some(self.published_ms + PUBLISH_APART_MS),
         ]
         .into_iter()

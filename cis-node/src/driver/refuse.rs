@@ -65,6 +65,9 @@ impl Driver {
                 Command::Answer { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::StillWaiting { session, item } => self.still_waiting(session, &item, now_ms()),
                 Command::WaitsNoMore { session, item } => self.waits_no_more(session, &item, now_ms()),
+                Command::RoomServed { name, room } => self.room_served(&name, &room, now_ms()),
+                // Nothing could be recorded of it, and nodes repeat what matters.
+                Command::NodeFound | Command::Federated { .. } => {}
                 // Made known when the database can be written again.
                 Command::Seen(sighting) => self.seen(*sighting, now_ms()),
                 Command::NotTyped(lost) => self.not_typed(*lost, now_ms()),

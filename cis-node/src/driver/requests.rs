@@ -117,6 +117,9 @@ impl Driver {
                 let _ = reply.send(self.begin_keyed(input, digest));
             }
             Command::End { input } => self.end_keyed(input),
+            Command::RoomServed { name, room } => self.room_served(&name, &room, now),
+            Command::NodeFound => self.node_found(now),
+            Command::Federated { room, from, message } => self.federated(&room, &from, *message, now),
             Command::Status { reply } => {
                 let _ = reply.send(Ok(self.status()));
             }
@@ -156,6 +159,7 @@ impl Driver {
                     self.turn.draft_with(created, Beside::Tasks(tasks));
                 }
                 self.turn.draft_all(events);
+                self.serve_rooms();
                 self.turn.make(new.input, new.run.to_string());
                 self.turn.confirm(reply, Ok(new.run));
             }
@@ -224,6 +228,7 @@ impl Driver {
         if is_cancel && is_done {
             self.want_ends_of(run);
         }
+        self.serve_rooms();
         if let Some((input, made)) = input.filter(|_| is_done) {
             self.turn.make(input, made);
         }
@@ -264,7 +269,8 @@ impl Driver {
         let is_there = |run: &&Run| run.facts().room.as_deref() == Some(old);
         let runs: Vec<RunId> = self.parts.machine.open_runs().filter(is_there).map(Run::id).collect();
         for run in runs {
-            let (mode, room) = (ExecutionMode::Hybrid, Some(new.to_owned()));
+            let mode = self.parts.machine.run(&run).map_or(ExecutionMode::Hybrid, |run| run.facts().mode);
+            let room = Some(new.to_owned());
             let kind = InputKind::ModeChanged { run, mode, room };
             // One that another node coordinates is that one's to take there.
             match self.parts.machine.handle(Input { kind, actor: None, cause: None }, now, &mut self.ids) {

@@ -6,16 +6,19 @@ use cis_core::room::names_a_room;
 use crate::context::Context;
 use crate::error::CliError;
 
-/// `--local`, `--hybrid` and `--room`.
+/// `--local`, `--hybrid`, `--matrix` and `--room`.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Place {
     /// Execute on this node, without a room [default: `dag.default_mode` of the configuration]
-    #[arg(long, conflicts_with_all = ["hybrid", "room"])]
+    #[arg(long, conflicts_with_all = ["hybrid", "matrix", "room"])]
     local: bool,
     /// Execute on this node and let a room follow: people there see the run and answer its questions
-    #[arg(long)]
+    #[arg(long, conflicts_with = "matrix")]
     hybrid: bool,
-    /// The room that follows: an id, an alias, or a matrix.to link; implies --hybrid
+    /// Execute on the nodes of a room: those with `federation.room`, and that this node trusts to `execute`
+    #[arg(long)]
+    matrix: bool,
+    /// The room: an id, an alias, or a matrix.to link; implies --hybrid unless --matrix is given
     #[arg(long, value_name = "ROOM", value_parser = room)]
     room: Option<String>,
 }
@@ -42,6 +45,7 @@ impl Place {
     pub(super) fn asked(&self) -> Option<ExecutionMode> {
         match self {
             Self { local: true, .. } => Some(ExecutionMode::Local),
+            Self { matrix: true, .. } => Some(ExecutionMode::Matrix),
             Self { hybrid: true, .. } | Self { room: Some(_), .. } => Some(ExecutionMode::Hybrid),
             _ => None,
         }

@@ -20,7 +20,7 @@ use crate::settings;
 /// What a node says where `CIS_LOG` says nothing else. Of the Matrix SDK only what matters: it reports as errors what
 /// is none (every failed request, which its caller reports as well; what is not there at a first login).
 const LOGGED: &str = "info,matrix_sdk=warn,matrix_sdk::http_client=off,matrix_sdk::account=off,\
-matrix_sdk_crypto::backups=error,matrix_sdk_crypto::identities::manager=error";
+matrix_sdk_crypto::backups=error,matrix_sdk_crypto::machine=error,matrix_sdk_crypto::identities::manager=error";
 
 /// The node itself; commands and session hosts start it
 #[derive(Debug, clap::Args)]

@@ -22,18 +22,25 @@ use cis_local::now_ms;
 Examples:
   cis node start --detach
   cis node start --room '#builds:example.org' --role observer
+  cis node start --detach --room '#builds:example.org' --role worker --tag gpu --slots 4
   cis -c node.max_sessions=50 node start")]
 pub(crate) struct Args {
     /// Run in the background [default: this process becomes the node]
     #[arg(long)]
     detach: bool,
-    /// Read the runs that other nodes publish in this room; may be repeated. To make this permanent, set `observe` of
-    /// `[matrix]`
+    /// The room in which the node has the role; an observer may have several. To make this permanent, set `observe` of
+    /// `[matrix]`, or `room` of `[federation]`
     #[arg(long, value_name = "ROOM", value_parser = place::room, requires = "role")]
     room: Vec<String>,
     /// The node's role in those rooms
     #[arg(long, value_name = "ROLE", requires = "room")]
     role: Option<Role>,
+    /// Of a worker: what the node is good for; may be repeated
+    #[arg(long = "tag", value_name = "TAG", requires = "role")]
+    tags: Vec<String>,
+    /// Of a worker: sessions that the node runs for the room at a time
+    #[arg(long, value_name = "N", requires = "role")]
+    slots: Option<u32>,
 }
 
 /// What a node is in a room that other nodes use.
@@ -41,13 +48,23 @@ pub(crate) struct Args {
 enum Role {
     /// The node reads what happens there and does not take part
     Observer,
+    /// The node executes tasks for the nodes that it trusts to coordinate
+    Worker,
 }
 
 impl Args {
     /// The settings of the node that they mean.
     fn overrides(&self, context: &Context) -> Vec<String> {
         let rooms = if self.role == Some(Role::Observer) { self.room.as_slice() } else { &[] };
-        overrides(context, rooms)
+        let mut overrides = overrides(context, rooms);
+        if let (Some(Role::Worker), Some(room)) = (self.role, self.room.first()) {
+            overrides.push(format!("federation.room={room}"));
+            if !self.tags.is_empty() {
+                overrides.push(format!("federation.tags={}", serde_json::json!(self.tags)));
+            }
+            overrides.extend(self.slots.map(|slots| format!("federation.slots={slots}")));
+        }
+        overrides
     }
 }
 
@@ -114,6 +131,9 @@ pub(crate) fn ensure_observer(context: &Context, rooms: &[String]) -> Result<(),
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     may_start(context)?;
+    if args.role == Some(Role::Worker) && args.room.len() > 1 {
+        return Err(CliError::bad_input("a worker has one room").hint("start the node with one --room"));
+    }
     let overrides = args.overrides(context);
     match running(context)? {
         Some(node) if node.stays && args.detach && args.room.is_empty() => {

@@ -25,7 +25,10 @@ pub(crate) fn identity(view: &IdentityView, now: TimestampMs) -> String {
     let mut table = Table::new(&["STANDING", "SINCE", "NAME", "DID"]);
     for node in &view.trusted {
         let name = node.name.as_deref().unwrap_or_default();
-        table.row(vec![plain("trusted"), ago(node.since_ms), cell(name, BOLD), plain(&node.did.0)]);
+        let may: Vec<&str> = node.may.iter().map(|right| right.word()).collect();
+        let trusted =
+            if may.is_empty() { "trusted".to_owned() } else { format!("trusted to {}", may.join(", ")) };
+        table.row(vec![plain(trusted), ago(node.since_ms), cell(name, BOLD), plain(&node.did.0)]);
     }
     for key in &view.revoked {
         table.row(vec![cell("revoked", ATTENTION), ago(key.since_ms), plain(""), plain(&key.did.0)]);

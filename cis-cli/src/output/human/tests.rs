@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use cis_core::api::{NeedContext, RemoteView, TaskContext, TermSize, WhyView};
 use cis_core::event::{ExecutionMode, RunState, SessionState};
+use cis_core::identity::Right;
 use cis_core::ids::{NodeDid, RunId, SessionId, TaskId};
 
 use super::*;
@@ -196,8 +197,13 @@ fn who_a_node_is_and_whom_it_trusts() {
     let known = IdentityView {
         running: Some(did("old")),
         trusted: vec![
-            TrustedView { did: did("a"), name: Some("builder".into()), since_ms: NOW - 5000 },
-            TrustedView { did: did("b"), name: None, since_ms: NOW - 400_000 },
+            TrustedView {
+                did: did("a"),
+                name: Some("builder".into()),
+                since_ms: NOW - 5000,
+                may: vec![Right::Coordinate, Right::Execute],
+            },
+            TrustedView { did: did("b"), name: None, since_ms: NOW - 400_000, may: Vec::new() },
         ],
         revoked: vec![RevokedView { did: did("c"), since_ms: NOW - 60_000 }],
         rotated: vec![RotatedView { old: did("old"), new: did("own"), at_ms: NOW - 1000 }],

@@ -54,14 +54,14 @@ impl std::str::FromStr for JoinCode {
 
     fn from_str(text: &str) -> Result<Self, BadJoinCode> {
         let text = text.trim();
-        let code = text.strip_prefix(PREFIX).filter(|_| text.len() <= LENGTH_MAX).ok_or(BadJoinCode::Other)?;
+        let code =
+            text.strip_prefix(PREFIX).filter(|_| text.len() <= LENGTH_MAX).ok_or(BadJoinCode::Other)?;
         let bytes = bs58::decode(code).into_vec().map_err(|_| BadJoinCode::Damaged)?;
         let (check, json) = bytes.split_at_checked(CHECK_BYTES).ok_or(BadJoinCode::Damaged)?;
         if Sha256::digest(json)[..CHECK_BYTES] != *check {
             return Err(BadJoinCode::Damaged);
         }
-        let code: Self =
-            serde_json::from_slice(json).map_err(|e| BadJoinCode::Unusable(e.to_string()))?;
+        let code: Self = serde_json::from_slice(json).map_err(|e| BadJoinCode::Unusable(e.to_string()))?;
         code.owners.check().map_err(BadJoinCode::Unusable)?;
         if !code.room.starts_with('!') {
             return Err(BadJoinCode::Unusable("it does not name a room".to_owned()));

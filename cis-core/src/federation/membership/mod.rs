@@ -15,10 +15,10 @@ pub use join_code::{BadJoinCode, JoinCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use utoipa::ToSchema;
 
 use super::envelope::{Seq, Verified};
 use super::link::EntryHash;
+pub use crate::identity::Right;
 use crate::identity::{canonical_json, key_of};
 use crate::ids::{Epoch, NodeDid, RunId};
 
@@ -27,43 +27,6 @@ pub const TYPE: &str = "cis.dag.trust";
 
 /// Owners, tags of one member, and runs of one revocation are at most so many.
 const ENTRIES_MAX: usize = 1000;
-
-/// What a member may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Right {
-    /// Give runs to the room.
-    Submit,
-    /// Coordinate runs, and vote on who does.
-    Coordinate,
-    /// Work on tasks.
-    Execute,
-}
-
-impl Right {
-    /// The word for it.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Submit => "submit",
-            Self::Coordinate => "coordinate",
-            Self::Execute => "execute",
-        }
-    }
-}
-
-impl std::str::FromStr for Right {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "submit" => Ok(Self::Submit),
-            "coordinate" => Ok(Self::Coordinate),
-            "execute" => Ok(Self::Execute),
-            _ => Err(format!("unknown right `{text}`: the rights are submit, coordinate and execute")),
-        }
-    }
-}
 
 /// Who decides about a room: so many of these keys together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -273,7 +236,8 @@ impl Membership {
     /// Whether a member may work on a task that asks for these tags.
     #[must_use]
     pub fn may_execute(&self, did: &NodeDid, tags: &[String]) -> bool {
-        let fits = |member: &Member| member.tags.is_empty() || tags.iter().any(|tag| member.tags.contains(tag));
+        let fits =
+            |member: &Member| member.tags.is_empty() || tags.iter().any(|tag| member.tags.contains(tag));
         self.may(did, Right::Execute) && self.members.get(did).is_some_and(fits)
     }
 

@@ -242,6 +242,13 @@ impl<P: Payload> CoordinatorHalf<P> {
         }
     }
 
+    /// Who was given a grant that is not over.
+    #[must_use]
+    pub fn worker_of(&self, granted: &Granted) -> Option<&NodeDid> {
+        let given = self.given.get(&granted.attempt).filter(|given| given.fence == granted.fence)?;
+        Some(&given.worker)
+    }
+
     /// Progress up to `next` is durable here.
     pub fn noted(&mut self, granted: &Granted, next: u32, out: &mut Vec<Effect<P>>) {
         let Some(epoch) = self.epoch(granted.attempt.run) else { return };

@@ -6,7 +6,7 @@ use crate::api::Refusal;
 use crate::ids::{AttemptId, Epoch, Fence, RunId, SessionId};
 
 /// What grants and results carry, and the protocol does not look into.
-pub trait Payload {
+pub trait Payload: Clone + std::fmt::Debug + PartialEq {
     /// What is run.
     type Spec: Clone + std::fmt::Debug + PartialEq;
     /// How an attempt ended.

@@ -71,6 +71,12 @@ impl Machine {
         if (run.facts().mode, &run.facts().room) == (mode, &room) {
             return Ok(());
         }
+        let in_room = |mode| mode == ExecutionMode::Matrix;
+        if in_room(mode) != in_room(run.facts().mode) && run.state() != RunState::Created {
+            return Err(Rejected::State(format!(
+                "run {id} has started: its mode cannot change to or from matrix any more"
+            )));
+        }
         self.emit(id, EventBody::RunModeChanged { mode, room }, turn)?;
         self.touch(id);
         Ok(())

@@ -71,7 +71,7 @@ impl Machine {
     }
 
     /// Attempts under way of runs in Matrix mode, and all of this node.
-    fn granted_by_node(&self) -> BTreeMap<NodeDid, u32> {
+    pub(super) fn granted_by_node(&self) -> BTreeMap<NodeDid, u32> {
         let mut granted = BTreeMap::from([(self.node.clone(), self.live.saturating_add(self.foreign))]);
         let in_rooms = self.runs.values().filter(|slot| slot.run.facts().mode == ExecutionMode::Matrix);
         for live in

@@ -144,6 +144,19 @@ impl Nodes {
 }
 
 impl Machine {
+    /// Each node of the room, with the reason why it does not get the task at `index` now; none: it could.
+    pub(super) fn nodes_for(&self, run: &Run, index: u32) -> Vec<(String, Option<String>)> {
+        let (task, granted) = (run.spec(index), self.granted_by_node());
+        let reason = |(node, Offer { offer, short }): (&NodeDid, &Offer)| {
+            let candidate = Candidate { node, offer, granted: granted.get(node).copied().unwrap_or(0) };
+            let why = self.nodes.keeps_from(run.id(), task, &candidate).map(|why| why.to_string());
+            let why = if *short { Some("was short of resources a moment ago".to_owned()) } else { why };
+            let name = if offer.name.is_empty() { node.0.clone() } else { offer.name.clone() };
+            (name, why)
+        };
+        self.nodes.offers.iter().map(reason).collect()
+    }
+
     /// Chooses nodes by another strategy from now on.
     pub fn set_task_scheduler(&mut self, scheduler: Arc<dyn TaskScheduler>) {
         self.nodes.scheduler = scheduler;

@@ -6,7 +6,7 @@ mod waiting;
 use super::Machine;
 use crate::api::WhyView;
 use crate::dag::Trigger;
-use crate::event::{EndReason, QueueReason, RunState, TaskState};
+use crate::event::{EndReason, ExecutionMode, QueueReason, RunState, TaskState};
 use crate::ids::{RunId, TaskId, TimestampMs};
 use crate::scheduler::input::Rejected;
 use crate::scheduler::live::Live;
@@ -100,6 +100,26 @@ impl Machine {
         }
     }
 
+    /// Why no node of the room has a task.
+    fn no_node(&self, run: &Run, index: u32, answer: &mut Answer) {
+        if self.nodes.is_held(run.id()) {
+            answer.say(
+                "The workers of the room are asked what they have of the run before anything of it starts."
+                    .to_owned(),
+            );
+        }
+        let nodes = self.nodes_for(run, index);
+        if nodes.is_empty() {
+            answer.say("No node of the room offers to execute tasks for this one.".to_owned());
+        }
+        for (name, why) in nodes {
+            answer.say(match why {
+                Some(why) => format!("Node {name} {why}."),
+                None => format!("Node {name} is able to run it."),
+            });
+        }
+    }
+
     /// Which limit stands in the way of a task that could start.
     fn no_room(&self, run: &Run, index: u32, now: TimestampMs, answer: &mut Answer) {
         if !self.is_ours(run) {
@@ -107,7 +127,11 @@ impl Machine {
                 .say(format!("The run is coordinated by {}: it decides when it starts.", run.facts().owner));
             return;
         }
-        if self.host.is_none() {
+        let in_room = run.facts().mode == ExecutionMode::Matrix;
+        if in_room {
+            self.no_node(run, index, answer);
+        }
+        if self.host.is_none() && !in_room {
             answer.say(
                 "No session host is there at the moment: nothing can start before the node has one."
                     .to_owned(),
@@ -122,7 +146,7 @@ impl Machine {
             answer
                 .say(format!("All slots of max_parallel = {} are taken: {list}.", run.facts().max_parallel));
         }
-        if !self.has_room() {
+        if !self.has_room() && !in_room {
             let here = run.live_count();
             let waiting: u32 = self.runs.values().map(|slot| slot.run.blocked_count()).sum();
             answer.say(format!(

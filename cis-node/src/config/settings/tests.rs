@@ -28,6 +28,7 @@ fn every_setting_has_a_field_of_its_own() {
             Kind::List(Item::RoomEvents) => r#"["cis.dag.run.failed"]"#,
             Kind::List(Item::Rooms) => r##"["#x:example.org"]"##,
             Kind::List(Item::Dirs) => r#"["/x"]"#,
+            Kind::List(Item::Tags) => r#"["gpu"]"#,
             Kind::List(Item::Hosts) => r#"["x.example.org"]"#,
             Kind::List(Item::Origins) => r#"["https://x.example.org"]"#,
             Kind::Address => "127.0.0.1:7443",

@@ -1,0 +1,280 @@
+//! Messages of the protocol as envelopes that go from device to device, with what grants and results of tasks carry.
+//!
+//! Owns their types and bodies, and what of a task's specification another machine may get. Signs and sends nothing.
+
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+use super::envelope::{Draft, Verified};
+use super::envelope_type::{EnvelopeType, Way};
+use super::packed::{pack, unpack};
+use super::protocol::message::{Message, Payload};
+use crate::api::{Program, Report, TaskSpec};
+use crate::event::Category;
+use crate::ids::TimestampMs;
+use crate::scheduler::placement::NodeOffer;
+
+/// What the protocol carries between nodes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TaskPayload {}
+
+impl Payload for TaskPayload {
+    type Spec = RemoteSpec;
+    type Report = Report;
+    type Status = NodeOffer;
+    type Progress = Progress;
+}
+
+/// What a worker on another machine gets of a task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RemoteSpec {
+    /// How many sessions of its run may run at once.
+    pub slots: u32,
+    /// The task. Its directory is relative to an empty one that the worker makes.
+    pub spec: Box<TaskSpec>,
+}
+
+/// What a session of an attempt goes through.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Progress {
+    /// Its process started.
+    Started {
+        /// When, Unix ms.
+        at_ms: TimestampMs,
+    },
+    /// Its process ended, and what it left is being collected.
+    Collecting {},
+}
+
+/// Why a task cannot run on another machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotPortable {
+    /// Secrets are not sent to other nodes.
+    #[error("it declares secrets, which stay on the node that has them")]
+    Secrets,
+    /// A value of an earlier task is a secret.
+    #[error("it uses an output that holds a secret")]
+    SecretOutput,
+    /// Files of the submitting machine are not there.
+    #[error("it reads files of the submitter (`inputs`)")]
+    Inputs,
+    /// Files that it leaves stay where it ran.
+    #[error("it declares artifacts, which later tasks could not read")]
+    Artifacts,
+    /// The session of an agent has questions, which nobody would see.
+    #[error("it has an agent, whose questions would not reach anybody")]
+    Agent,
+    /// Its directory is one of the submitting machine.
+    #[error("its directory (`cwd`) is one of the submitter's machine")]
+    Directory,
+}
+
+impl RemoteSpec {
+    /// What another machine gets of a specification that was completed here, in the directory `workdir`.
+    ///
+    /// # Errors
+    /// [`NotPortable`].
+    pub fn of(mut spec: TaskSpec, workdir: &str, slots: u32) -> Result<Self, NotPortable> {
+        if spec.profile.is_some() || matches!(spec.program, Program::Agent { .. }) {
+            return Err(NotPortable::Agent);
+        }
+        if !spec.secrets.is_empty() || !spec.run_secrets.is_empty() {
+            return Err(NotPortable::Secrets);
+        }
+        if !spec.sensitive.is_empty() {
+            return Err(NotPortable::SecretOutput);
+        }
+        if !spec.inputs.is_empty() || spec.cache.as_ref().is_some_and(|cache| !cache.inputs.is_empty()) {
+            return Err(NotPortable::Inputs);
+        }
+        if !spec.artifacts.is_empty() {
+            return Err(NotPortable::Artifacts);
+        }
+        if spec.cwd != workdir {
+            return Err(NotPortable::Directory);
+        }
+        // The submitter's environment, mask and directory are this machine's; results of its cache are too.
+        (spec.base_env, spec.umask, spec.cache) = (None, None, None);
+        spec.cwd.clear();
+        Ok(Self { slots, spec: Box::new(spec) })
+    }
+}
+
+const fn device(name: &'static str, category: Category) -> EnvelopeType {
+    EnvelopeType { name, v: 1, category, way: Way::Device }
+}
+
+/// The type of the envelope that carries a message.
+#[must_use]
+pub fn type_of<P: Payload>(message: &Message<P>) -> EnvelopeType {
+    match message {
+        Message::Heartbeat { .. } => device("cis.dag.node.heartbeat", Category::Node),
+        Message::Alive {} => device("cis.dag.node.alive", Category::Node),
+        Message::Grant { .. } => device("cis.dag.task.assigned", Category::Task),
+        Message::Renew { .. } => device("cis.dag.task.renewed", Category::Task),
+        Message::Cancel { .. } => device("cis.dag.task.cancel", Category::Task),
+        Message::Noted { .. } => device("cis.dag.task.noted", Category::Task),
+        Message::Recorded { .. } => device("cis.dag.task.recorded", Category::Task),
+        Message::Forget { .. } => device("cis.dag.task.forget", Category::Task),
+        Message::Recover { .. } => device("cis.dag.run.recover", Category::Run),
+        Message::Holding { .. } => device("cis.dag.run.holding", Category::Run),
+        Message::Claimed { .. } => device("cis.dag.task.claimed", Category::Task),
+        Message::Refused { .. } => device("cis.dag.task.refused", Category::Task),
+        Message::Unknown { .. } => device("cis.dag.task.unknown", Category::Task),
+        Message::Progress { .. } => device("cis.dag.task.progress", Category::Task),
+        Message::Result { .. } => device("cis.dag.task.result", Category::Task),
+    }
+}
+
+/// A message as an envelope, before it is signed.
+#[must_use]
+pub fn draft(message: &Message<TaskPayload>, id: Ulid, room: &str, sender: &str) -> Draft {
+    let kind = type_of(message);
+    Draft {
+        id,
+        room: room.to_owned(),
+        run: None,
+        epoch: 0,
+        seq: None,
+        type_name: kind.name.to_owned(),
+        v: kind.v,
+        sender: Some(sender.to_owned()),
+        // Plain structs with text keys: they have JSON.
+        body: pack(serde_json::to_value(message).unwrap_or_default()),
+    }
+}
+
+/// The message in an envelope.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read(envelope: &Verified) -> Result<Message<TaskPayload>, String> {
+    let body = unpack(envelope.body().clone()).map_err(|error| error.to_string())?;
+    let message: Message<TaskPayload> = serde_json::from_value(body).map_err(|error| error.to_string())?;
+    let kind = type_of(&message);
+    if kind.name != envelope.type_name() {
+        return Err(format!("a `{}` in an envelope of type `{}`", kind.name, envelope.type_name()));
+    }
+    Ok(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::Refusal;
+    use crate::dag::SecretSource;
+    use crate::event::AttemptOutcome;
+    use crate::federation::envelope::{Carrier, verify};
+    use crate::federation::protocol::message::{Grant, Granted, HeldRecord, HeldState};
+    use crate::federation::sample::{key, run_id, session, task};
+    use crate::identity::Standing;
+    use crate::ids::AttemptId;
+
+    fn spec() -> TaskSpec {
+        TaskSpec {
+            program: Program::Argv(vec!["true".to_owned()]),
+            env: BTreeMap::from([("A".to_owned(), "1".to_owned())]),
+            base_env: None,
+            umask: Some(0o22),
+            cwd: "/work".to_owned(),
+            tty: true,
+            secrets: BTreeMap::new(),
+            run_secrets: Vec::new(),
+            sensitive: Vec::new(),
+            timeout_ms: Some(1),
+            idle_ms: None,
+            grace_ms: 2,
+            log_limit_bytes: 3,
+            outputs: BTreeMap::new(),
+            artifacts: Vec::new(),
+            cache: None,
+            context: None,
+            profile: None,
+            inputs: BTreeMap::new(),
+        }
+    }
+
+    fn granted() -> Granted {
+        let attempt = AttemptId { run: run_id(), task: task(1), number: 1 };
+        Granted { attempt, fence: crate::fence::next(0, 3) }
+    }
+
+    fn messages() -> Vec<Message<TaskPayload>> {
+        let granted = granted();
+        let spec = RemoteSpec::of(spec(), "/work", 2).unwrap();
+        let grant = Grant { granted: granted.clone(), session: session(1), spec };
+        let report = Report::bare(AttemptOutcome::Succeeded, Some(1), 2);
+        let held = HeldRecord { granted: granted.clone(), session: session(1), state: HeldState::Frozen };
+        let (run, epoch) = (run_id(), 3);
+        vec![
+            Message::Heartbeat { nonce: 7, status: NodeOffer::default() },
+            Message::Alive {},
+            Message::Grant { epoch, nonce: 7, lease_ms: 60_000, grant },
+            Message::Renew { run, epoch, nonce: 8, lease_ms: 1, grants: vec![granted.clone()] },
+            Message::Cancel { epoch, granted: granted.clone(), grace_ms: 1, keep: true },
+            Message::Noted { epoch, granted: granted.clone(), next: 1 },
+            Message::Recorded { epoch, granted: granted.clone() },
+            Message::Forget { epoch, granted: granted.clone() },
+            Message::Recover { run, epoch },
+            Message::Holding { run, epoch, held: vec![held] },
+            Message::Claimed { granted: granted.clone() },
+            Message::Refused { granted: granted.clone(), reason: Refusal::Policy { detail: "no".into() } },
+            Message::Unknown { granted: granted.clone() },
+            Message::Progress {
+                granted: granted.clone(),
+                first: 0,
+                progress: vec![Progress::Started { at_ms: 5 }, Progress::Collecting {}],
+            },
+            Message::Result { granted, report },
+        ]
+    }
+
+    fn carried(draft: &Draft) -> Verified {
+        let envelope = draft.sign(&key(1), 60_000).unwrap();
+        let carrier = Carrier { room: "!r:x", type_name: &draft.type_name, sender: Some("@n:x") };
+        let content = serde_json::from_str(&envelope.content().to_string()).unwrap();
+        verify(&content, carrier, |_| Standing::Trusted).unwrap()
+    }
+
+    #[test]
+    fn every_message_comes_back_as_it_was_sent() {
+        let mut names = std::collections::BTreeSet::new();
+        for message in messages() {
+            let draft = draft(&message, Ulid::nil(), "!r:x", "@n:x");
+            names.insert(draft.type_name.clone());
+            assert_eq!(read(&carried(&draft)).unwrap(), message);
+        }
+        assert_eq!(names.len(), messages().len(), "each has a type of its own");
+    }
+
+    /// What a node signed as one thing cannot be shown as another.
+    #[test]
+    fn a_message_counts_under_its_own_type_alone() {
+        let mut draft = draft(&Message::Alive {}, Ulid::nil(), "!r:x", "@n:x");
+        draft.type_name = "cis.dag.node.heartbeat".to_owned();
+        assert!(read(&carried(&draft)).unwrap_err().contains("cis.dag.node.alive"));
+        draft.body = json!({ "kind": "heartbeat", "nonce": "many" });
+        assert!(read(&carried(&draft)).is_err());
+    }
+
+    #[test]
+    fn nothing_of_the_submitters_machine_is_sent() {
+        let remote = RemoteSpec::of(spec(), "/work", 1).unwrap();
+        assert_eq!((&*remote.spec.cwd, remote.spec.umask), ("", None));
+        let of = |change: fn(&mut TaskSpec)| {
+            let mut spec = spec();
+            change(&mut spec);
+            RemoteSpec::of(spec, "/work", 1).unwrap_err()
+        };
+        assert_eq!(of(|s| s.cwd = "/work/sub".to_owned()), NotPortable::Directory);
+        assert_eq!(of(|s| s.sensitive.push("x".to_owned())), NotPortable::SecretOutput);
+        assert_eq!(of(|s| s.profile = Some("claude".to_owned())), NotPortable::Agent);
+        assert_eq!(of(|s| s.artifacts.push("out".to_owned())), NotPortable::Artifacts);
+        assert_eq!(of(|s| s.run_secrets.push(SecretSource::Env("T".to_owned()))), NotPortable::Secrets);
+    }
+}

@@ -1,0 +1,296 @@
+//! The link to the other nodes of a room: messages to their devices, and theirs to ours.
+//!
+//! Owns this node's announcement in its rooms (`cis.dag.node.info`), at which devices the others are, and signatures. What is said is
+//! the driver's matter. It may lose messages, as the protocol repeats what matters: nothing here is kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use cis_matrix::{DeviceMessage, MatrixError, RoomName};
+use serde_json::{Value, json};
+use tokio::sync::{Semaphore, broadcast, mpsc};
+
+use crate::account::{AccountError, Backoff, News, Opened};
+use crate::commands::Command;
+use crate::node::Node;
+use cis_core::federation::direct::{self, TaskPayload};
+use cis_core::federation::envelope::{Carrier, Draft, SIZE_MAX, Signed, Verified, verify};
+use cis_core::federation::protocol::message::Message;
+use cis_core::identity::NodeKey;
+use cis_core::ids::NodeDid;
+
+/// Type of the state by which a node says at which device it is.
+const INFO: &str = "cis.dag.node.info";
+
+/// Messages that wait to be sent; more are dropped, and repeated by those who need an answer.
+const WAITING_MAX: usize = 4096;
+
+/// Messages that are sent at a time.
+const SENDING_MAX: usize = 8;
+
+/// What the driver wants.
+#[derive(Debug)]
+enum Wish {
+    /// This room, by its id or a name, is served from now on.
+    Serve(String),
+    Send {
+        room: String,
+        to: NodeDid,
+        message: Box<Message<TaskPayload>>,
+    },
+}
+
+/// The driver's end.
+#[derive(Debug, Clone)]
+pub(crate) struct Link(mpsc::Sender<Wish>);
+
+/// The task's end.
+pub(crate) struct LinkEnd(mpsc::Receiver<Wish>);
+
+/// Both ends.
+pub(crate) fn link() -> (Link, LinkEnd) {
+    let (to_task, wishes) = mpsc::channel(WAITING_MAX);
+    (Link(to_task), LinkEnd(wishes))
+}
+
+impl Link {
+    /// Announces this node in a room, and hears the other nodes there. The driver is told once it does.
+    pub(crate) fn serve(&self, room: &str) {
+        // Full: nothing is sent for long, and the driver asks again with its next start.
+        let _ = self.0.try_send(Wish::Serve(room.to_owned()));
+    }
+
+    /// Sends a message. It may be lost.
+    pub(crate) fn send(&self, room: &str, to: NodeDid, message: Message<TaskPayload>) {
+        let _ = self.0.try_send(Wish::Send { room: room.to_owned(), to, message: Box::new(message) });
+    }
+}
+
+/// Why nothing is heard for a while.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    #[error(transparent)]
+    Matrix(#[from] MatrixError),
+    #[error("the homeserver does not answer: {0}")]
+    Away(String),
+}
+
+/// Where a node is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Device {
+    user: String,
+    device: String,
+}
+
+struct Task {
+    node: Arc<Node>,
+    wishes: mpsc::Receiver<Wish>,
+    /// As they were named.
+    named: BTreeSet<String>,
+    /// Their ids.
+    rooms: BTreeSet<String>,
+    devices: BTreeMap<NodeDid, Device>,
+    sending: Arc<Semaphore>,
+}
+
+/// Starts the task. It asks no homeserver before a room is to be served.
+pub(crate) fn start(node: Arc<Node>, end: LinkEnd) {
+    let task = Task {
+        node,
+        wishes: end.0,
+        named: BTreeSet::new(),
+        rooms: BTreeSet::new(),
+        devices: BTreeMap::new(),
+        sending: Arc::new(Semaphore::new(SENDING_MAX)),
+    };
+    tokio::spawn(task.run());
+}
+
+impl Task {
+    async fn run(mut self) {
+        let mut backoff = Backoff::default();
+        loop {
+            while self.named.is_empty() {
+                match self.wishes.recv().await {
+                    Some(Wish::Serve(room)) => drop(self.named.insert(room)),
+                    Some(Wish::Send { .. }) => {}
+                    None => return,
+                }
+            }
+            match self.serve(&mut backoff).await {
+                Ok(()) => return,
+                Err(trouble) => {
+                    tracing::warn!(%trouble, "other nodes are not heard");
+                    tokio::time::sleep(backoff.after_own_failure()).await;
+                }
+            }
+        }
+    }
+
+    /// Hears and tells until nobody wants it any more.
+    async fn serve(&mut self, backoff: &mut Backoff) -> Result<(), Trouble> {
+        let opened = self.node.matrix.open().await?;
+        let mut news = opened.feed.subscribe();
+        let mut trust = self.node.shared.trust.subscribe();
+        trust.mark_unchanged();
+        opened.feed.refresh().await?;
+        self.rooms.clear();
+        for name in self.named.clone() {
+            self.enter(&opened, &name).await?;
+        }
+        loop {
+            tokio::select! {
+                wish = self.wishes.recv() => match wish {
+                    Some(Wish::Serve(name)) => {
+                        if self.named.insert(name.clone()) {
+                            self.enter(&opened, &name).await?;
+                        }
+                    }
+                    Some(Wish::Send { room, to, message }) => self.send(&opened, &room, &to, &message).await,
+                    None => return Ok(()),
+                },
+                Ok(()) = trust.changed() => self.node.driver.tell(Command::NodeFound),
+                said = news.recv() => match said {
+                    Ok(News::Batch(batch)) => {
+                        backoff.reset();
+                        for said in &batch.rooms {
+                            if self.rooms.contains(&said.room) {
+                                for event in said.events.iter().filter(|event| event.kind == INFO) {
+                                    self.learn(&said.room, &event.sender, event.content.get());
+                                }
+                            }
+                        }
+                        batch.messages.iter().for_each(|message| self.hear(message));
+                    }
+                    // Messages that passed by are repeated.
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Ok(News::Away(why)) => return Err(Trouble::Away(why)),
+                    Ok(News::Over(error)) => return Err(error.into()),
+                    Err(broadcast::error::RecvError::Closed) => return Err(Trouble::Away("its login ended".to_owned())),
+                },
+            }
+        }
+    }
+
+    /// Announces this node in a room, and learns where the others are.
+    async fn enter(&mut self, opened: &Opened, name: &str) -> Result<(), Trouble> {
+        let parsed: RoomName = name.parse().map_err(|error: cis_matrix::RoomNameError| {
+            MatrixError::BadInput { detail: error.to_string() }
+        })?;
+        let room = opened.client.resolve(parsed).await?;
+        let (user, device) = (&opened.session.user, &opened.session.device);
+        let body = json!({ "device": device, "version": env!("CARGO_PKG_VERSION") });
+        let draft = Draft {
+            id: ulid::Ulid::new(),
+            room: room.clone(),
+            run: None,
+            epoch: 0,
+            seq: None,
+            type_name: INFO.to_owned(),
+            v: 1,
+            sender: Some(user.clone()),
+            body,
+        };
+        if let Ok(signed) = draft.sign(&self.node.keys.node, SIZE_MAX) {
+            let content = signed.content();
+            let announced = opened.client.send_state(&room, INFO, user, content.clone()).await;
+            if let Err(MatrixError::Forbidden { .. }) = announced {
+                // A room where it may not set state: the timeline says the same, to those who read it now.
+                opened.client.send(&room, INFO, content, &draft.id.to_string()).await?;
+            } else {
+                announced?;
+            }
+        }
+        for state in opened.client.state(&room, INFO).await? {
+            self.learn(&room, &state.sender, state.content.get());
+        }
+        self.rooms.insert(room.clone());
+        self.node.driver.tell(Command::RoomServed { name: name.to_owned(), room });
+        Ok(())
+    }
+
+    /// Notes where a node says that it is.
+    fn learn(&mut self, room: &str, sender: &str, content: &str) {
+        let carrier = Carrier { room, type_name: INFO, sender: Some(sender) };
+        let Some(envelope) = self.verified(content, carrier) else { return };
+        if let Some(device) = envelope.body().get("device").and_then(Value::as_str) {
+            self.found(envelope.did(), sender, device);
+        }
+    }
+
+    fn found(&mut self, did: &NodeDid, user: &str, device: &str) {
+        let device = Device { user: user.to_owned(), device: device.to_owned() };
+        if self.devices.insert(did.clone(), device.clone()) != Some(device) {
+            self.node.driver.tell(Command::NodeFound);
+        }
+    }
+
+    fn verified(&self, content: &str, carrier: Carrier<'_>) -> Option<Verified> {
+        let content: Value = serde_json::from_str(content).ok()?;
+        match verify(&content, carrier, |did| self.node.identity.standing(did)) {
+            Ok(envelope) if envelope.standing().is_obeyed() => Some(envelope),
+            Ok(_) => None,
+            Err(refused) => {
+                tracing::debug!(%refused, "a message of a node is left out");
+                None
+            }
+        }
+    }
+
+    fn hear(&mut self, message: &DeviceMessage) {
+        let room = serde_json::from_str::<Value>(message.content.get())
+            .ok()
+            .and_then(|content| content.get("room")?.as_str().map(str::to_owned));
+        let Some(room) = room.filter(|room| self.rooms.contains(room)) else { return };
+        let carrier = Carrier { room: &room, type_name: &message.kind, sender: Some(&message.sender) };
+        let Some(envelope) = self.verified(message.content.get(), carrier) else { return };
+        let from = envelope.did().clone();
+        if let Some(device) = &message.encryption.device {
+            self.found(&from, &message.sender, device);
+        }
+        match direct::read(&envelope) {
+            Ok(message) => {
+                let message = Box::new(message);
+                self.node.driver.tell(Command::Federated { room, from, message });
+            }
+            Err(why) => tracing::debug!(%from, why, "a message of a node cannot be read"),
+        }
+    }
+
+    async fn send(&self, opened: &Opened, room: &str, to: &NodeDid, message: &Message<TaskPayload>) {
+        let Some(Device { user, device }) = self.devices.get(to).cloned() else {
+            tracing::debug!(%to, "it is not known where a node is");
+            return;
+        };
+        let Some((kind, signed)) = sealed(message, room, &opened.session.user, &self.node.keys.node) else {
+            return;
+        };
+        let Ok(permit) = Arc::clone(&self.sending).acquire_owned().await else { return };
+        let client = opened.client.clone();
+        tokio::spawn(async move {
+            if let Err(error) = client.send_to_device(&user, &device, &kind, &signed.content()).await {
+                tracing::debug!(user, device, kind, %error, "a message to a node was not sent");
+            }
+            drop(permit);
+        });
+    }
+}
+
+/// The signed envelope of a message, and its type.
+fn sealed(
+    message: &Message<TaskPayload>,
+    room: &str,
+    sender: &str,
+    key: &NodeKey,
+) -> Option<(String, Signed)> {
+    let draft = direct::draft(message, ulid::Ulid::new(), room, sender);
+    match draft.sign(key, SIZE_MAX) {
+        Ok(signed) => Some((draft.type_name, signed)),
+        Err(error) => {
+            tracing::warn!(%error, "a message to a node cannot be signed");
+            None
+        }
+    }
+}

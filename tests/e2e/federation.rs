@@ -1,0 +1,99 @@
+//! Runs whose tasks go to the nodes of a room: real nodes, each with a home of its own, on a real homeserver.
+
+use serde_json::Value;
+
+use crate::harness::Cis;
+use crate::harness::room::Room;
+use crate::harness::synapse::{Synapse, User};
+use crate::harness::{eventually, ulid_in};
+use crate::matrix::{logged_in, login};
+use crate::rooms::room_of;
+
+fn did(cis: &Cis) -> String {
+    cis.json(&["identity", "show"])["did"].as_str().unwrap().to_owned()
+}
+
+/// A node that works on tasks of the room for this coordinator.
+fn worker(synapse: &Synapse, room: &Room<'_>, ann: &User, coordinator: &Cis, name: &str) -> Cis {
+    let (worker, user) = (Cis::new(), synapse.register(name));
+    login(&worker, synapse, &user, "--token-stdin", &user.token).expect(0);
+    ann.invite(&room.id, &user.id);
+    worker.ok(["matrix", "join", &room.id]);
+    worker.ok(["identity", "trust", &did(coordinator), "--may", "coordinate"]);
+    coordinator.ok(["identity", "trust", &did(&worker), "--name", name, "--may", "execute"]);
+    worker.ok(["node", "stop"]);
+    worker.ok(["node", "start", "--detach", "--room", &room.id, "--role", "worker", "--slots", "2"]);
+    worker
+}
+
+fn execute(cis: &Cis, room: &Room<'_>, text: &str) -> String {
+    let file = cis.write("matrix.toml", text);
+    let words = ["dag", "execute", "--matrix", "--room", &room.id, "--detach", file.to_str().unwrap()];
+    ulid_in(&cis.ok(words))
+}
+
+/// An output of the first task, as the others get it.
+fn output(cis: &Cis, run: &str, name: &str) -> Value {
+    cis.json(&["dag", "context", "b", "--run", run])["needs"]["a"]["outputs"][name].clone()
+}
+
+const TEXT: &str = r#"
+version = 1
+[dag]
+id = "shared"
+[[tasks]]
+id = "a"
+tty = false
+script = 'echo "where=$(pwd)" >> "$CIS_OUTPUT"; echo "files=$(ls -A | wc -l)" >> "$CIS_OUTPUT"'
+outputs = { where = { type = "string" }, files = { type = "integer" } }
+[[tasks]]
+id = "b"
+needs = ["a"]
+script = 'test "{{ tasks.a.outputs.where }}" != "$(pwd)" && echo done'
+[[tasks]]
+id = "c"
+needs = ["a"]
+tty = false
+script = "exit 3"
+allow_failure = true
+[[tasks]]
+id = "d"
+script = "sleep 2; read answer < /dev/null; echo late"
+"#;
+
+#[test]
+fn tasks_run_on_another_node_in_an_empty_directory() {
+    let synapse = Synapse::shared();
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    let worker = worker(&synapse, &room, &ann, &cis, "builder");
+    let run = execute(&cis, &room, TEXT);
+    cis.wait_run(&run, "succeeded");
+    let place = output(&cis, &run, "where");
+    let home = worker.home();
+    assert!(place.as_str().unwrap().starts_with(home.to_str().unwrap()), "{place}");
+    assert_eq!(output(&cis, &run, "files"), 0);
+    assert_eq!(cis.task(&run, "c")["state"], "completed");
+    assert_eq!(cis.task(&run, "d")["state"], "succeeded");
+    // Nothing of it is left there.
+    eventually("the worker forgets it", || {
+        let gone = !std::path::Path::new(place.as_str().unwrap()).exists();
+        (gone && worker.status()["live_sessions"] == 0).then_some(())
+    });
+}
+
+/// A node that is not trusted to coordinate gives nothing to do, and one that may not execute gets nothing.
+#[test]
+fn a_node_works_for_those_alone_whom_it_trusts() {
+    let synapse = Synapse::shared();
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    let worker = worker(&synapse, &room, &ann, &cis, "builder");
+    worker.ok(["identity", "trust", &did(&cis), "--may", "submit"]);
+    let run = execute(&cis, &room, TEXT);
+    let why = cis.run(["dag", "why", "a", "--run", &run]).expect(0).stdout;
+    assert!(why.contains("No node of the room offers to execute tasks"), "{why}");
+    assert_eq!(cis.task(&run, "a")["state"], "queued");
+    worker.ok(["identity", "trust", &did(&cis), "--may", "coordinate"]);
+    cis.wait_run(&run, "succeeded");
+}
