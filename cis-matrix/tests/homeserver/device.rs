@@ -21,7 +21,7 @@ async fn a_message_reaches_the_device_that_is_named_and_no_other() {
     let content = json!({ "n": 1, "unknown": [null] });
     ann.client.send_to_device(&other.id, &other.device, "cis.dag.x", &content).await.unwrap();
     // A member can send one in clear, and claim anything in it: it is left out.
-    user.to_device(&other.id, &other.device, "cis.dag.x", json!({ "n": 2 }));
+    user.to_device(&other.id, &other.device, "cis.dag.x", &json!({ "n": 2 }));
     ann.client.send_to_device(&other.id, &other.device, "cis.dag.y", &json!({})).await.unwrap();
     let mut got = Vec::new();
     while got.len() < 2 {

@@ -365,7 +365,7 @@ impl Driver {
                     let detail = "its node stopped answering, or does not have it any more".to_owned();
                     self.handle(Input::internal(InputKind::AttemptLost { attempt, detail }), now);
                 }
-                Lead::Found { worker, record } => self.adopt(room, worker, record, now),
+                Lead::Found { worker, record } => self.adopt(room, &worker, record, now),
                 Lead::Ready(run) => {
                     self.handle(Input::internal(InputKind::HoldGrants { run, held: false }), now);
                 }
@@ -374,7 +374,7 @@ impl Driver {
     }
 
     /// Counts what a worker has and the store does not tell, where it can.
-    fn adopt(&mut self, room: &str, worker: NodeDid, record: HeldRecord, now: TimestampMs) {
+    fn adopt(&mut self, room: &str, worker: &NodeDid, record: HeldRecord, now: TimestampMs) {
         let HeldRecord { granted, session, .. } = record;
         let grant = GrantRecord {
             task: granted.attempt.task.clone(),
@@ -392,9 +392,9 @@ impl Driver {
         let coordinator = &mut self.federation.room(room).coordinator;
         let mut out = Vec::new();
         if adopted {
-            coordinator.adopt(&granted, &worker, boot_ms());
+            coordinator.adopt(&granted, worker, boot_ms());
         } else {
-            coordinator.release(&granted, &worker, &mut out);
+            coordinator.release(&granted, worker, &mut out);
         }
         self.lead(room, out, now);
     }
@@ -404,7 +404,7 @@ impl Driver {
         for effect in effects {
             match effect {
                 Work::Send { to, message } => self.send(room, to, message, now),
-                Work::Start { grant, lease_end } => self.start_for(room, grant, lease_end, now),
+                Work::Start { grant, lease_end } => self.start_for(room, grant, lease_end),
                 Work::Freeze(granted) => {
                     if let Some(session) = self.session_held(&granted) {
                         self.parts.worker.to_host.push(ToHost::Freeze { session });
@@ -435,12 +435,12 @@ impl Driver {
     }
 
     /// Starts a task of another coordinator in an empty directory.
-    fn start_for(&mut self, room: &str, grant: Grant<RemoteSpec>, lease_end: BootMs, now: TimestampMs) {
+    fn start_for(&mut self, room: &str, grant: Grant<RemoteSpec>, lease_end: BootMs) {
         let Grant { granted, session, spec: RemoteSpec { slots, mut spec } } = grant;
         let Granted { attempt, fence } = granted.clone();
         let dir = self.directory_of(&attempt);
         let made = fs::create_dir_all(&dir);
-        let held = Held { room: room.to_owned(), granted: granted.clone(), session };
+        let held = Held { room: room.to_owned(), granted, session };
         self.federation.held.insert(attempt.clone(), held);
         if let Err(error) = made {
             let detail = format!("cannot make the directory {}: {error}", dir.display());
@@ -455,7 +455,6 @@ impl Driver {
         spec.cwd = dir.display().to_string();
         self.parts.worker.tell(ToWorker::Grant { attempt, session, fence, lease_ms: None, slots, spec });
         self.parts.worker.to_host.push(freeze_at(session, lease_end));
-        let _ = now;
     }
 
     fn session_held(&self, granted: &Granted) -> Option<SessionId> {

@@ -409,20 +409,3 @@ fn a_journal_of_the_first_version_is_read_and_written_as_it_was() {
     assert_eq!(written.next(), None);
     assert_eq!(fold(&follower.facts()).canonical_hash(), hash);
 }
-
-#[test]
-#[ignore = "writes the file"]
-fn write_golden() {
-    let key = key(1);
-    let mut text = String::new();
-    for (body, epoch) in golden_pages() {
-        let about = About { run: Some(run_id()), epoch };
-        let signed = outgoing().envelope(JOURNAL, ulid::Ulid::nil(), about, body, &key).unwrap();
-        text.push_str(&signed.content().to_string());
-        text.push('\n');
-    }
-    let facts = story(5, &key.did());
-    text.push_str(&fold(&facts).canonical_hash());
-    text.push('\n');
-    std::fs::write("src/federation/journal/golden/v1.txt", text).unwrap();
-}

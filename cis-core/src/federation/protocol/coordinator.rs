@@ -563,7 +563,7 @@ impl<P: Payload> CoordinatorHalf<P> {
         }
         for (worker, record) in newest.into_values() {
             let known = self.given.get(&record.granted.attempt);
-            if !known.is_some_and(|given| given.fence == record.granted.fence) {
+            if known.is_none_or(|given| given.fence != record.granted.fence) {
                 out.push(Effect::Found { worker, record });
             }
         }

@@ -103,6 +103,7 @@ struct Held<S, R, G> {
 pub struct WorkerHalf<P: Payload> {
     settings: Settings,
     terms: BTreeMap<RunId, Term>,
+    #[allow(clippy::type_complexity, reason = "derives look for the types of P in the fields")]
     held: BTreeMap<(RunId, TaskId), Held<P::Spec, P::Report, P::Progress>>,
     /// Newest fences of tasks that are over here, and since when. A repeated grant of one starts nothing.
     over: BTreeMap<(RunId, TaskId), (Fence, BootMs)>,

@@ -115,7 +115,7 @@ impl User {
 
     /// Sends a message to a device, in clear.
     #[track_caller]
-    pub fn to_device(&self, user: &str, device: &str, kind: &str, content: Value) {
+    pub fn to_device(&self, user: &str, device: &str, kind: &str, content: &Value) {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = format!("/sendToDevice/{kind}/to-{}-{count}", std::process::id());
         self.ok("PUT", &path, Some(json!({ "messages": { user: { device: content } } })));
