@@ -10,7 +10,8 @@
 //! with the shape of a well-known key are replaced too (`shapes`), declared or not; in byte streams only the values are.
 //!
 //! **Memory**: the search for one set of values has at most `NODES_MAX` nodes, and as many again for the search backwards, which is
-//! made when a screen is shown; the search for what a screen draws of them has at most half as many. If all forms need more, forms of short values get the space first, then the forms that most
+//! made when a screen is shown; the search for what a screen draws of them has at most half as many, and that for pieces
+//! takes at most 4 MiB. If all forms need more, forms of short values get the space first, then the forms that most
 //! programs print. A value as it is and its lines are always found.
 //!
 //! **Limits**: bytes between its bytes hide a value, so a value that a program wraps by itself (other than hex and
@@ -19,6 +20,7 @@
 
 mod changing;
 mod forms;
+mod pieces;
 pub mod shapes;
 mod trie;
 mod walk;
@@ -33,8 +35,10 @@ use serde_json::Value;
 
 pub use changing::ChangingStream;
 pub use forms::{invisible_at, is_drawn};
+pub use pieces::{PIECE_BYTES_MIN, is_ordinary};
 
 use forms::{LINE_BYTES_MIN, Usage};
+use pieces::Pieces;
 use trie::Trie;
 use walk::{Begun, Walk};
 
@@ -119,8 +123,8 @@ pub struct Redactor {
     more: Option<Arc<Trie>>,
     /// Search for the values as a screen draws them, where that is something else.
     drawn: Option<Arc<Redactor>>,
-    /// All values as a screen draws them.
-    values: Vec<Arc<[String]>>,
+    /// Search for pieces of the values of each set.
+    pieces: Vec<Arc<Pieces>>,
 }
 
 impl fmt::Debug for Redactor {
@@ -155,12 +159,11 @@ impl Redactor {
     pub fn new(secrets: impl IntoIterator<Item = String>) -> Result<Self, RedactError> {
         let secrets: Vec<String> = secrets.into_iter().collect();
         let values = checked(secrets.iter().map(String::as_str), RUN_SECRETS_BYTES_MAX)?;
-        let as_drawn = values.iter().map(|value| value.chars().filter(|c| is_drawn(*c)).collect());
         Ok(Self {
             trie: Arc::new(trie_of(&values)),
             more: None,
             drawn: drawn(&values).map(Arc::new),
-            values: vec![as_drawn.collect()],
+            pieces: vec![Arc::new(Pieces::new(&values))],
         })
     }
 
@@ -178,7 +181,7 @@ impl Redactor {
                     (Some(ours), Some(theirs)) => Some(ours.with(theirs)),
                     (ours, theirs) => ours.as_ref().or(theirs.as_ref()).cloned(),
                 },
-                values: [self.values.as_slice(), &other.values].concat(),
+                pieces: [self.pieces.as_slice(), &other.pieces].concat(),
             }),
         }
     }
@@ -201,10 +204,15 @@ impl Redactor {
         self.tries().map(|trie| 2 * trie.size()).sum::<usize>() + self.drawn().map_or(0, Self::nodes)
     }
 
-    /// Returns whether a text of characters that [`is_drawn`] alone is a part of a value as a screen draws it.
+    /// Returns where pieces of at least [`PIECE_BYTES_MIN`] bytes of secrets, or of their forms in hex and base64, are in a text of
+    /// characters that [`is_drawn`] alone: the whole characters of each, in order.
     #[must_use]
-    pub fn holds(&self, part: &str) -> bool {
-        self.values.iter().flat_map(|values| values.iter()).any(|value| value.contains(part))
+    pub fn pieces(&self, text: &str) -> Vec<Range<usize>> {
+        let mut found = pieces::find(text, |piece| self.pieces.iter().any(|one| one.contains(piece)));
+        for piece in &mut found {
+            *piece = text.ceil_char_boundary(piece.start)..text.floor_char_boundary(piece.end);
+        }
+        found
     }
 
     /// Returns the search for the values as a screen draws them, in a text of characters that [`is_drawn`] alone; none: a value

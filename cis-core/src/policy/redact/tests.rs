@@ -445,3 +445,29 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn pieces_of_values_and_of_their_hex_and_base64_are_found_as_they_are_drawn() {
+    let one = Arc::new(redactor(&["Zq9\tsecret W77xy\u{301}AB", "short"]));
+    let both = one.with(&Arc::new(redactor(&["hunter2-hunter2é"])));
+    let cases: [(&str, &[(usize, usize)]); 8] = [
+        ("Zq9secretW77xyAB", &[(0, 16)]),
+        ("q9secretW7x7xyAB", &[(0, 10)]),
+        ("9secretW-unter2-h-Zq9secr", &[(0, 8), (9, 17)]),
+        ("er2-hunter2éxxx", &[(0, 13)]),
+        ("er2-hunter2ê", &[(0, 11)]),
+        ("short", &[]),
+        (&hex::encode("Zq9\tsec"), &[(0, 14)]),
+        ("XNlY3JldC-", &[(0, 9)]),
+    ];
+    for (text, want) in cases {
+        let found: Vec<(usize, usize)> = both.pieces(text).into_iter().map(|at| (at.start, at.end)).collect();
+        assert_eq!(found, want, "{text}");
+    }
+    for (piece, want) in
+        [("https://", true), ("Password", true), ("00000000", true), ("ab12cdef", false), ("aBcdefgh", false)]
+    {
+        assert_eq!(is_ordinary(piece), want, "{piece}");
+    }
+    assert!(!is_ordinary("correcthorsebattery") && !is_ordinary("漢字かな"));
+}

@@ -318,6 +318,62 @@ fn a_secret_that_is_cut_at_the_right_edge_is_masked() {
 }
 
 #[test]
+fn a_secret_that_is_cut_at_the_right_edge_is_masked_whatever_stands_there() {
+    let secret = "Zq9secretW77xyABCDEFGHIJKLmnop0123456789zzQ";
+    let redactor = Redactor::new([secret.to_owned(), "correct horse battery staple".to_owned()]).unwrap();
+    for (before, behind) in
+        [(36, " ok? [y/N] "), (36, " ok? [y/N]"), (51, "\tend "), (37, "漢字 "), (36, "漢字x")]
+    {
+        let text = format!("\x1b[?7l{}{secret}{behind}", ".".repeat(before));
+        let shown = screen(80, 3, text.as_bytes()).text_redacted(&redactor);
+        let left = shown.strip_prefix(&".".repeat(before)).and_then(|shown| shown.strip_prefix("***"));
+        assert!(left.is_some_and(|left| left.chars().count() <= 1), "{behind:?}: {shown}");
+    }
+    let shown = screen(20, 3, b"\x1b[?7lis it correct horse battery staple? [y/N] ").text_redacted(&redactor);
+    assert_eq!(shown, "is it ***", "of words alone");
+}
+
+#[test]
+fn a_piece_of_a_secret_is_masked_wherever_its_rest_went() {
+    let secret = "ghp_Zq9secretW77xyABCDEFGHIJKLmnopqrstuvwxyz12";
+    let redactor = Redactor::new([secret.to_owned()]).unwrap();
+    let base64 = "Z2hwX1pxOXNlY3JldFc3N3h5QUJDREVGR0hJSktMbW5vcHFyc3R1dnd4eXoxMg==";
+    for (what, text) in [
+        ("overwritten from the beginning", format!("is {secret}\rDone: no")),
+        ("overwritten in the middle", format!("is {secret}\x1b[25G and \r\nnext")),
+        ("erased to the end", format!("is {secret}\x1b[25G\x1b[K\x1b[35Gof x")),
+        ("erased from the beginning", format!("is {secret}, so\x1b[25G\x1b[1K\r\nnext")),
+        ("deleted", format!("is {secret}, so\x1b[1;25H\x1b[20P\r\nnext")),
+        ("moved to the right", format!("is {secret}\x1b[25G\x1b[3@and\x1b[9Gno\r\nnext")),
+        ("inserted before", format!("\x1b[50G{secret}\x1b[1G\x1b[4h1234567890 \r\nnext")),
+        ("behind a tab", format!("\x1b[?7l\x1b[62G{secret}\ta \r\nnext")),
+        ("in hex", format!("is {}\r\x1b[30PDone", hex::encode(secret))),
+        ("in base64", format!("is {base64}\x1b[30G and \r\nnext")),
+    ] {
+        let model = screen(80, 5, text.as_bytes());
+        let shown = model.text_redacted(&redactor);
+        let whole = [secret, base64, &hex::encode(secret)].join("|");
+        assert!(!shares_piece(&whole, &shown), "{what}: {shown}");
+        assert!(shares_piece(&whole, &model.text()), "{what}");
+    }
+}
+
+#[test]
+fn words_that_are_a_part_of_a_secret_are_shown() {
+    let webhook = "https://hooks.example.com/services/T01234567/B01234567/password/X4";
+    let redactor = Redactor::new([webhook.to_owned(), "-".repeat(40)]).unwrap();
+    let text = "open https://login.example.net/device\n\rpassword: \n\ra -------------- b\n\rservices";
+    let shown = screen(40, 5, text.as_bytes()).text_redacted(&redactor);
+    assert_eq!(shown, "open https://login.example.net/device\npassword:\na -------------- b\n***");
+}
+
+/// Returns whether 8 bytes of the secret, or more, stand together in what is shown, blanks aside.
+fn shares_piece(secret: &str, shown: &str) -> bool {
+    let shown: String = shown.split_whitespace().collect();
+    (0..secret.len() - 7).any(|at| shown.contains(&secret[at..at + 8]))
+}
+
+#[test]
 fn wrapped_encodings_of_a_secret_are_masked_on_a_screen() {
     let value = "ghp_11111111112222222222333333333344444444445555555555";
     let redactor = Redactor::new([value.to_owned()]).unwrap();
@@ -413,6 +469,66 @@ proptest! {
         assert_paints_itself(pieces.concat().as_bytes(), cols, rows);
     }
 
+}
+
+/// What cuts, moves and overwrites text.
+fn drawing() -> impl Strategy<Value = String> {
+    let n = || 0..30_u16;
+    prop_oneof![
+        (n(), n()).prop_map(|(a, b)| format!("\x1b[{a};{b}H")),
+        (n(), prop::sample::select("@PXKJ1LMSTGdb`".chars().collect::<Vec<_>>()))
+            .prop_map(|(n, c)| if c == '1' { "\x1b[1K".to_owned() } else { format!("\x1b[{n}{c}") }),
+        (1..4_u16, 2..9_u16).prop_map(|(a, b)| format!("\x1b[{a};{}r", a + b)),
+        "[ .!]{1,12}",
+        prop::sample::select(vec![
+            "\x1b[?7l",
+            "\x1b[?7l",
+            "\x1b[?7h",
+            "\x1b[4h",
+            "\x1b[4l",
+            "\r",
+            "\r\n",
+            "\t",
+            "\x08",
+            "\x1bM",
+            "漢",
+            "界🙂",
+            "e\u{301}",
+            "\x1b[?1049h",
+            "\x1b[?1049l",
+            "\x1b[2;9s",
+            "\x1b[?69h",
+        ])
+        .prop_map(str::to_owned),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn no_piece_of_a_secret_is_shown_however_it_is_drawn(
+        secret in "([a-z][A-Z0-9]){6,30}".prop_filter("a row of the same", |secret| {
+            secret.as_bytes().windows(8).all(|piece| piece.iter().collect::<std::collections::BTreeSet<_>>().len() > 3)
+        }),
+        drawn in prop::collection::vec((drawing(), any::<bool>()), 1..20),
+        [cols, wider] in prop::array::uniform2(9..60_u16),
+        rows in 2..9_u16,
+    ) {
+        let redactor = Redactor::new([secret.clone()]).unwrap();
+        let mut model = Screen::new(size(cols, rows));
+        for (at, (operation, is_behind)) in drawn.iter().enumerate() {
+            model.replay(operation.as_bytes());
+            if *is_behind {
+                model.replay(secret.as_bytes());
+            }
+            if at == drawn.len() / 2 {
+                model.resize(size(wider, rows));
+            }
+            let shown = model.text_redacted(&redactor);
+            prop_assert!(!shares_piece(&secret, &shown), "{}", shown);
+        }
+    }
 }
 
 proptest! {

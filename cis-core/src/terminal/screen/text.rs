@@ -8,7 +8,7 @@ use alacritty_terminal::term::cell::{Cell, Flags};
 
 use super::Screen;
 use crate::monitor::ScreenView;
-use crate::policy::redact::{Redactor, is_drawn};
+use crate::policy::redact::{PIECE_BYTES_MIN, Redactor, is_drawn, is_ordinary};
 use crate::text::{is_invisible, selects_variant};
 
 /// What a cell shows.
@@ -92,9 +92,6 @@ struct Joined {
     starts: Vec<usize>,
     /// Bytes before the end of each row.
     ends: Vec<usize>,
-    /// Bytes before the last character of each row that is full and does not go on in the next one: without automatic wrap
-    /// (DECAWM), that is the last one of what was written.
-    cuts: Vec<usize>,
 }
 
 impl Joined {
@@ -118,20 +115,19 @@ impl Joined {
         };
         let places = |all: &[usize]| all.iter().map(|at| place(*at)).collect();
         let (to_cursor, starts) = (place(self.to_cursor), places(&self.starts));
-        let (ends, cuts) = (places(&self.ends), places(&self.cuts));
-        Self { text, cells, to_cursor, starts, ends, cuts }
+        let ends = places(&self.ends);
+        Self { text, cells, to_cursor, starts, ends }
     }
 }
 
-/// Minimum length of a part of a secret that is hidden at the beginning or end of a row, bytes. Shorter parts are hidden at the
-/// beginning of the screen and before the cursor.
-const PART_BYTES_MIN: usize = 8;
+/// Maximum number of cells between a secret that is cut at the right edge and that edge: without automatic wrap (DECAWM), what is
+/// written there stands over it, and a wide character goes as a whole.
+const EDGE_CELLS: usize = 3;
 
 fn join(grid: &Grid<Cell>) -> Joined {
     let (rows, cols) = (grid.screen_lines(), grid.columns());
     let (text, cells) = (String::new(), Vec::new());
-    let mut joined =
-        Joined { text, cells, to_cursor: 0, starts: Vec::new(), ends: Vec::new(), cuts: Vec::new() };
+    let mut joined = Joined { text, cells, to_cursor: 0, starts: Vec::new(), ends: Vec::new() };
     let cursor = &grid.cursor;
     for line in 0..rows {
         joined.starts.push(joined.text.len());
@@ -175,9 +171,6 @@ fn join(grid: &Grid<Cell>) -> Joined {
         joined.ends.push(joined.text.len());
         let is_full = last == Some(cols - 1);
         let is_wrapped = wrapped_at.is_some_and(|at| last.is_none_or(|last| last <= at));
-        if is_full && wrapped_at.is_none() {
-            joined.cuts.extend(joined.cells.last().map(|(byte, ..)| *byte));
-        }
         if !is_full && !is_wrapped {
             joined.text.push('\n');
         }
@@ -196,7 +189,7 @@ pub(super) fn mask(grid: &Grid<Cell>, redactor: &Redactor) -> Mask {
     if let Some(redactor) = redactor.drawn() {
         hide(&mut mask, &drawn, find(&drawn, redactor), grid);
     }
-    hide(&mut mask, &drawn, middles(&drawn, redactor), grid);
+    hide(&mut mask, &drawn, pieces(&drawn, redactor, grid.columns()), grid);
     mask
 }
 
@@ -215,11 +208,30 @@ fn find(joined: &Joined, redactor: &Redactor) -> Vec<Range<usize>> {
     spans
 }
 
-/// Returns the rows that hold nothing but a part of a secret: rows of the alternate screen are cut where it gets narrower, and so
-/// one can have neither the beginning nor the end.
-fn middles(drawn: &Joined, redactor: &Redactor) -> Vec<Range<usize>> {
-    let rows = drawn.starts.iter().zip(&drawn.ends).map(|(start, end)| *start..*end);
-    rows.filter(|row| row.len() >= PART_BYTES_MIN && redactor.holds(&drawn.text[row.clone()])).collect()
+/// Returns pieces of secrets. Their other parts were cut off at an edge, erased, moved or overwritten, so they can be anywhere.
+fn pieces(drawn: &Joined, redactor: &Redactor, cols: usize) -> Vec<Range<usize>> {
+    let mut found = redactor.pieces(&drawn.text);
+    found.retain_mut(|piece| {
+        let to_edge = cut_at(piece, drawn, cols);
+        piece.end = to_edge.unwrap_or(piece.end).max(piece.end);
+        to_edge.is_some() || !is_ordinary(&drawn.text[piece.clone()])
+    });
+    found
+}
+
+/// Returns the end of the last row that holds nothing but a part of this piece, or in which the piece goes to the right edge: that is
+/// no chance.
+fn cut_at(piece: &Range<usize>, drawn: &Joined, cols: usize) -> Option<usize> {
+    let place = |byte| drawn.cells.partition_point(|(at, ..)| *at < byte);
+    let rows = drawn.cells[place(piece.start)..place(piece.end)].chunk_by(|one, next| one.1 == next.1);
+    let mut cut = rows.filter_map(|cells| {
+        let (first, row, last_col) = (cells.first()?.0, cells.first()?.1, cells.last()?.2);
+        let (start, end) = (drawn.starts[row], drawn.ends[row]);
+        let is_whole = first == start && end <= piece.end;
+        let is_at_edge = last_col + 1 + EDGE_CELLS >= cols;
+        ((is_whole || is_at_edge) && piece.end.min(end) - first >= PIECE_BYTES_MIN).then_some(end)
+    });
+    cut.next_back()
 }
 
 fn hide(mask: &mut Mask, joined: &Joined, spans: Vec<Range<usize>>, grid: &Grid<Cell>) {
@@ -232,26 +244,20 @@ fn hide(mask: &mut Mask, joined: &Joined, spans: Vec<Range<usize>>, grid: &Grid<
 /// Returns parts of secrets whose other part is not on the screen, because it scrolled out of the screen or of a scrolling region,
 /// or has not come yet.
 fn cut(joined: &Joined, redactor: &Redactor) -> Vec<Range<usize>> {
-    let Joined { text, to_cursor, starts, ends, cuts, .. } = joined;
+    let Joined { text, to_cursor, starts, ends, .. } = joined;
     let mut spans = Vec::new();
     for (index, (start, length)) in starts.iter().zip(redactor.ending_after(text, starts)).enumerate() {
-        if length >= if index == 0 { 1 } else { PART_BYTES_MIN } {
+        if length >= if index == 0 { 1 } else { PIECE_BYTES_MIN } {
             spans.push(*start..start + length);
         }
     }
-    let mut places: Vec<(usize, usize)> = ends.iter().map(|end| (*end, PART_BYTES_MIN)).collect();
+    let mut places: Vec<(usize, usize)> = ends.iter().map(|end| (*end, PIECE_BYTES_MIN)).collect();
     places.push((*to_cursor, 1));
     places.sort_unstable();
     let positions: Vec<usize> = places.iter().map(|(position, _)| *position).collect();
     for ((end, least), length) in places.into_iter().zip(redactor.begun_before(text, &positions)) {
         if length >= least {
             spans.push(end - length..end);
-        }
-    }
-    for (cut, length) in cuts.iter().zip(redactor.begun_before(text, cuts)) {
-        if length >= PART_BYTES_MIN {
-            let last = text[*cut..].chars().next().map_or(0, char::len_utf8);
-            spans.push(cut - length..cut + last);
         }
     }
     spans
