@@ -127,14 +127,23 @@ impl LogStream<'_> {
         self.away = Some(Away { give_up: now + PATIENCE, next_try, delay: RETRY_FIRST, error });
     }
 
+    fn opened(&mut self, response: Response<Incoming>, connection: SendRequest<Body>) {
+        // When it is read again, the newest attempt of its task may be another one.
+        let session = response.headers().get(SESSION_HEADER).and_then(|id| id.to_str().ok());
+        if let Some(id) = session.filter(|_| self.query.marks) {
+            self.path = paths::fill(paths::SESSION_LOG, &[id]);
+        }
+        self.source = Some(Source::new(response, connection));
+        self.away = None;
+    }
+
     async fn come_back(&mut self) -> Result<(), ClientError> {
         if let Some(away) = &self.away {
             tokio::time::sleep_until(away.next_try).await;
         }
         let error = match self.client.open_once(&self.query.on(self.path.clone())).await {
             Ok((response, connection)) => {
-                self.source = Some(Source::new(response, connection));
-                self.away = None;
+                self.opened(response, connection);
                 return Ok(());
             }
             Err(error) => error,
@@ -170,22 +179,26 @@ impl LogStream<'_> {
 impl Client {
     pub(super) async fn log(&self, path: String, how: &ReadLog) -> Result<LogStream<'_>, ClientError> {
         let mut query = ReadLog { marks: how.follow, ..how.clone() };
-        let (response, connection) = self.open(&query.on(path.clone())).await?;
-        // By then the newest attempt of its task may be another one.
-        let session = response.headers().get(SESSION_HEADER).and_then(|id| id.to_str().ok());
-        let path =
-            session.map(|id| paths::fill(paths::SESSION_LOG, &[id])).filter(|_| query.marks).unwrap_or(path);
+        let opened = self.open(&query.on(path.clone())).await;
         query.from = query.from.or(Some(0)).filter(|_| query.marks).or(query.from);
-        Ok(LogStream {
+        let pieces = LogPieces::default();
+        let mut log = LogStream {
             client: self,
             path,
             query,
-            source: Some(Source::new(response, connection)),
-            pieces: LogPieces::default(),
+            source: None,
+            pieces,
             brought: 0,
             again: 0,
             away: None,
             over: false,
-        })
+        };
+        match opened {
+            Ok((response, connection)) => log.opened(response, connection),
+            // A node that has just started may have no connection to the session host yet.
+            Err(error @ ClientError::Problem(_)) if log.query.marks && error.is_away() => log.lost(error),
+            Err(error) => return Err(error),
+        }
+        Ok(log)
     }
 }

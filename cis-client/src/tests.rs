@@ -218,6 +218,31 @@ async fn a_followed_log_goes_on_where_it_was_when_the_node_comes_back() {
 }
 
 #[tokio::test]
+async fn a_followed_log_waits_for_a_node_that_has_no_connection_to_the_session_host_yet() {
+    let place = Place::new();
+    let listener = place.listen();
+    let server = tokio::spawn(async move {
+        let refuse = async || {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let body = r#"{"type":"unavailable","status":503,"title":"x","detail":"not connected"}"#;
+            answer(&mut stream, "503 Service Unavailable", body).await;
+        };
+        refuse().await;
+        assert_eq!(
+            serve_log(&listener, &[("one ", Some(4), false)]).await,
+            "/v1/runs/r/tasks/t/log?from=0&follow=true&marks=true"
+        );
+        refuse().await;
+        let asked = serve_log(&listener, &[("two", None, true)]).await;
+        assert_eq!(asked, "/v1/sessions/S/log?from=4&follow=true&marks=true");
+    });
+    let client = Client::new(&place.path, None);
+    let mut log = client.task_log("r", "t", &ReadLog { follow: true, ..ReadLog::default() }).await.unwrap();
+    assert_eq!(log.read_to_end(1000).await.unwrap(), b"one two");
+    server.await.unwrap();
+}
+
+#[tokio::test]
 async fn events_go_on_where_they_were_when_the_node_comes_back() {
     let place = Place::new();
     let listener = place.listen();

@@ -434,10 +434,8 @@ impl NodeApi for Node {
         if !live && std::fs::symlink_metadata(&path).is_err() {
             self.not_cleaned(view.run, session).await?;
         }
-        let follows = live && query.follow && self.expose(session).await.is_ok();
-        let followed = match follows {
-            // One that ends in this moment is read from its file.
-            true => logs::followed(&self.hub, session, &query).await.ok(),
+        let followed = match live && query.follow {
+            true => self.followed(session, &query).await?,
             false => None,
         };
         let pieces: BoxStream<'static, LogPiece> = match followed {

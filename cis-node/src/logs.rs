@@ -196,8 +196,8 @@ pub(super) async fn followed(
             LogPiece { bytes: line(form, &cut_text(to - from)), next: Some(to), last: false }
         }
         FollowChunk::End(_) => LogPiece { last: true, ..LogPiece::default() },
-        // Without a last piece the reader comes again: to the next node, or to the file.
-        FollowChunk::Lost(HubError::Stopped | HubError::NoSuchSession { .. }) if marks => LogPiece::default(),
+        // Without a last piece the reader comes again: to the next node, to the session host, or to the file.
+        FollowChunk::Lost(_) if marks => LogPiece::default(),
         FollowChunk::Lost(error) => {
             LogPiece { bytes: line(form, &format!("[cis: {error}]")), next: None, last: true }
         }

@@ -35,7 +35,12 @@ pub(crate) fn internal(error: &impl std::fmt::Display) -> Problem {
 }
 
 pub(crate) fn hub_problem(error: &HubError) -> Problem {
-    Problem::new(ProblemKind::Conflict, error.to_string())
+    let kind = match error {
+        // Clients that wait for a node wait for this as well.
+        HubError::HostLost { .. } | HubError::Stopped => ProblemKind::Unavailable,
+        _ => ProblemKind::Conflict,
+    };
+    Problem::new(kind, error.to_string())
 }
 
 pub(crate) fn store_problem(error: &StoreError) -> Problem {

@@ -53,6 +53,32 @@ fn following_survives_the_node() {
 }
 
 #[test]
+fn following_survives_a_node_that_reaches_the_session_host_late() {
+    let cis = Cis::new();
+    let run = cis.start(SLOW);
+    cis.session_of("say");
+    let followers = [false, true].map(|plain| {
+        let form: &[&str] = if plain { &["--plain"] } else { &[] };
+        let follower = cis.spawn([&["dag", "logs", "-f", "say"], form].concat());
+        follower.wait_for("one");
+        follower
+    });
+    cis.ok(["node", "stop"]);
+    // Until the host listens again, the next node has no connection to it.
+    std::fs::remove_dir_all(std::fs::read_to_string(cis.home().join("runtime-dir")).unwrap()).unwrap();
+    cis.ok(["node", "start", "--detach"]);
+    let late = cis.spawn(["dag", "logs", "-f", "--plain", "say"]);
+    late.wait_for("one");
+    cis.write("open", "");
+    cis.wait_run(&run, "succeeded");
+    for follower in followers.into_iter().chain([late]) {
+        let shown = follower.wait().expect(0).stdout;
+        assert!(shown.trim_end().ends_with("two"), "{shown:?}");
+        assert_eq!(shown.matches("one").count(), 1, "{shown:?}");
+    }
+}
+
+#[test]
 fn a_session_without_output_has_no_file() {
     let cis = Cis::new();
     cis.dag("version = 1\n[dag]\nid = \"quiet\"\n[[tasks]]\nid = \"a\"\ncommand = [\"true\"]\n", &[])

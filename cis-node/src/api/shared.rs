@@ -3,15 +3,20 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures_util::stream::BoxStream;
+
 use super::super::commands::{AskedOfRun, Command};
 use super::super::restore::{self, RestoreError};
 use super::Answer;
+use crate::logs;
 use crate::node::Node;
-use crate::problems::{internal, no_task, run_name, store_problem};
-use cis_core::api::{CreateSession, Problem, ProblemKind, RunDetail, RunView, SessionView, WhyView};
+use crate::problems::{hub_problem, internal, no_task, run_name, store_problem};
+use cis_core::api::log_pieces::LogPiece;
+use cis_core::api::{CreateSession, Problem, ProblemKind, ReadLog, RunDetail, RunView, SessionView, WhyView};
 use cis_core::ids::{RunId, SessionId, TaskId};
 use cis_core::policy::{self, Action, Denied, Principal};
 use cis_core::scheduler::Run;
+use cis_host::hub::HubError;
 use cis_local::Lock;
 use cis_store::{Reader, StoreError};
 
@@ -179,10 +184,42 @@ impl Node {
         })
     }
 
+    /// Follows the log of a session. None: it ended in this moment, or its output is withheld, so its file is read.
+    pub(super) async fn followed(
+        &self,
+        session: SessionId,
+        query: &ReadLog,
+    ) -> Answer<Option<BoxStream<'static, LogPiece>>> {
+        match self.expose(session).await {
+            Ok(()) => match logs::followed(&self.hub, session, query).await {
+                Ok(pieces) => Ok(Some(pieces)),
+                Err(HubError::NoSuchSession { .. }) => Ok(None),
+                Err(error) => Err(hub_problem(&error)),
+            },
+            Err(problem) if problem == unconnected(session) => Err(problem),
+            Err(_) => Ok(None),
+        }
+    }
+
     /// Makes sure that the hub knows a session that is live.
     pub(super) async fn expose(&self, session: SessionId) -> Answer<()> {
-        self.driver.ask(|reply| Command::Expose { session, reply }).await
+        let answer = self.driver.ask(|reply| Command::Expose { session, reply }).await;
+        let is_unknown = matches!(&answer, Err(problem) if problem.kind == ProblemKind::Conflict);
+        // The driver gets to know from the host which sessions live.
+        if is_unknown && self.read(move |reader| reader.session(session)).await?.state.is_live() {
+            return Err(unconnected(session));
+        }
+        answer
     }
+}
+
+/// A session that goes on, while the node has no connection to the session host.
+fn unconnected(session: SessionId) -> Problem {
+    let detail =
+        format!("session {session} cannot be reached: the node is not connected to the session host yet");
+    Problem::new(ProblemKind::Unavailable, detail).hint(
+        "the session goes on; try again soon, and `cis node status` says whether the session host answers",
+    )
 }
 
 /// That a session can be made of it.
