@@ -1,7 +1,7 @@
 //! The file in which a session host notes how sessions ended, until a node has recorded these ends.
 //!
-//! The end of a session's first process is noted as soon as the host learns of it: before the host ends
-//! leftover processes, and before it tells a node. After a host was killed, the next host reads its notes. A
+//! The end of a session's first process is noted as soon as the host learns of it: before the host reaps the process, ends
+//! leftover processes, and tells a node. After a host was killed, the next host reads its notes. A
 //! note survives the death of every process, but not of the machine: nothing is flushed to the disk.
 //!
 //! The space for the notes of a session is reserved before the session starts. A full disk therefore prevents starts,

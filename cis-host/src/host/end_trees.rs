@@ -4,15 +4,14 @@
 use std::collections::BTreeSet;
 
 use rustix::io::Errno;
-use rustix::process::{Signal, WaitOptions, WaitStatus, kill_process_group, wait};
+use rustix::process::{Signal, kill_process_group};
 
 use super::kill::Kill;
 use super::session::{EndedBy, Flow, Session};
 use super::sessions::Look;
 use super::state::Host;
 use super::tree::Forest;
-use crate::os::{ProcFs, Process, ProcessKey, Processes, signal_exactly};
-use cis_core::event::ExitStatus;
+use crate::os::{self, ProcFs, Process, ProcessKey, Processes, signal_exactly};
 
 /// So often in a row a tree is looked at for processes that are not stopped yet.
 const STOP_ROUNDS: usize = 32;
@@ -20,13 +19,19 @@ const STOP_ROUNDS: usize = 32;
 const RECHECK_MS: u64 = 10;
 
 impl Host {
-    /// Waits for every child that ended.
+    /// Waits for every child that ended. The end of a leader is noted before it is waited for: whoever kills the host finds either the
+    /// note or the process.
     pub(super) fn reap(&mut self) {
         let mut orphans = false;
-        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-            let pid = pid.as_raw_nonzero().get().unsigned_abs();
-            let is_leader = self.sessions.leader_ended(pid, exit_status(status), self.now_unix);
-            orphans |= !is_leader && !self.supervise.ended(pid);
+        while let Some((pid, status)) = os::ended_child() {
+            let leader_of = self.sessions.leader_ended(pid, status, self.now_unix);
+            if let Some(slot) = leader_of {
+                self.read_last_words(slot);
+                self.note_end(slot);
+                self.write_notes();
+            }
+            os::reap(pid);
+            orphans |= leader_of.is_none() && !self.supervise.ended(pid);
         }
         if orphans {
             self.orphan_ended();
@@ -258,13 +263,5 @@ impl Herd {
                 self.stopped.remove(&key);
             }
         }
-    }
-}
-
-fn exit_status(status: WaitStatus) -> ExitStatus {
-    match (status.exit_status(), status.terminating_signal()) {
-        (Some(code), _) => ExitStatus::Code(code),
-        (None, Some(signal)) => ExitStatus::Signal(signal),
-        (None, None) => ExitStatus::Code(-1),
     }
 }

@@ -19,10 +19,18 @@ impl Host {
     pub(super) fn settle_ended(&mut self) {
         for slot in std::mem::take(&mut self.sessions.ended) {
             self.settle(slot);
-            if let Some(session) = self.sessions.get_mut(slot) {
-                self.notes.note_end(session);
-            }
+            self.note_end(slot);
         }
+        self.write_notes();
+    }
+
+    pub(super) fn note_end(&mut self, slot: usize) {
+        if let Some(session) = self.sessions.get_mut(slot) {
+            self.notes.note_end(session);
+        }
+    }
+
+    pub(super) fn write_notes(&mut self) {
         if let Some(at_ms) = self.notes.write(self.now) {
             self.timers.wish(at_ms, Wake::Host);
         }
@@ -56,7 +64,7 @@ impl Host {
     }
 
     /// Reads the output that the leader wrote before it ended, as far as it is available.
-    fn read_last_words(&mut self, slot: usize) {
+    pub(super) fn read_last_words(&mut self, slot: usize) {
         if self.sessions.get(slot).is_some_and(|session| !session.is_output_read())
             && self.drain_dry(slot)
             && let Some(session) = self.sessions.get_mut(slot)

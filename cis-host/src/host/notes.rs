@@ -54,7 +54,7 @@ impl Notes {
         self.file.release(&mut promise, true);
     }
 
-    /// Notes how the leader of a session ended: once when it ends, and once more when all output is read.
+    /// Notes how the leader of a session ended: once when it ends, and once more when all output is read, if that was more.
     pub(super) fn note_end(&mut self, session: &mut Session) {
         if !session.life.take_note_due() || session.promise.is_empty() {
             return;
@@ -62,6 +62,9 @@ impl Notes {
         let lives = session.lives();
         self.file.release(&mut session.promise, !lives);
         let Some(exit) = session.ending().filter(|exit| !exit.shut_down) else { return };
+        if session.noted.as_deref() == Some(&exit) {
+            return;
+        }
         self.file.add(&Line {
             session: session.id,
             label: &session.label,
@@ -71,6 +74,7 @@ impl Notes {
             log: session.log.path(),
             unread: !session.is_output_read(),
         });
+        session.noted = session.is_output_read().then(|| Box::new(exit));
     }
 
     /// Writes the added notes. Returns when that is to be tried again, if it failed.

@@ -182,6 +182,8 @@ pub(super) struct Session {
     pub(super) seen: Vec<ProcessKey>,
     /// Space that is reserved in the exit file.
     pub(super) promise: Promise,
+    /// What was noted of its end when all output was read.
+    pub(super) noted: Option<Box<Exit>>,
     /// Connections that watch it.
     pub(super) watchers: Vec<usize>,
 }

@@ -89,14 +89,14 @@ impl Sessions {
         self.by_pid.contains_key(&pid)
     }
 
-    /// A child was waited for. Returns false if it was no leader.
-    pub(super) fn leader_ended(&mut self, pid: u32, status: ExitStatus, at_ms: TimestampMs) -> bool {
-        let Some(slot) = self.by_pid.remove(&pid) else { return false };
+    /// A child has ended. Returns the slot of the session that it was the leader of.
+    pub(super) fn leader_ended(&mut self, pid: u32, status: ExitStatus, at_ms: TimestampMs) -> Option<usize> {
+        let slot = self.by_pid.remove(&pid)?;
         if let Some(session) = self.all.get_mut(slot) {
             session.life.leader_ended(status, at_ms);
         }
         self.ended.push(slot);
-        true
+        Some(slot)
     }
 
     /// Forgets a session whose exit is recorded and whose output nobody waits for.

@@ -99,6 +99,7 @@ impl Host {
             life: Life::begin(),
             seen: Vec::new(),
             promise,
+            noted: None,
             watchers: Vec::new(),
         }))
     }

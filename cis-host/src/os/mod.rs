@@ -10,6 +10,7 @@ compile_error!("sessions are written for Linux so far; build cis-client alone");
 
 mod budget;
 mod calls;
+mod children;
 mod clock;
 mod descriptors;
 mod handover;
@@ -28,6 +29,7 @@ mod terminal;
 mod waits;
 
 pub(crate) use budget::Budget;
+pub(crate) use children::{ended_child, reap};
 pub use clock::boot_ms;
 pub(crate) use clock::cpu_us;
 pub(crate) use descriptors::{

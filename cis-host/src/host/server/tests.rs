@@ -282,6 +282,29 @@ fn a_session_is_watched_to_its_end_and_forgotten_when_that_is_recorded() {
 }
 
 #[test]
+fn the_end_of_a_leader_is_noted_when_it_is_waited_for() {
+    let mut bench = Bench::new();
+    let mut control = bench.control();
+    for (n, script) in [(1, "exit 3"), (2, "kill -9 $$")] {
+        let gate = bench.folder.path().join(format!("go{n}"));
+        control.start(bench.piped(n, &format!("until [ -e go{n} ]; do sleep 0.01; done; {script}")));
+        let pid = bench.hear(&mut control, |message| match message {
+            FromHost::Started { pid, .. } => Some(*pid),
+            _ => None,
+        });
+        std::fs::write(gate, "").unwrap();
+        let host = &mut bench.server.host;
+        while host.sessions.is_leader(pid) {
+            host.reap();
+        }
+        let notes = std::fs::read_to_string(bench.folder.path().join("host.exits")).unwrap();
+        assert!(notes.contains(&id(n).to_string()), "{notes}");
+    }
+    let ends = [bench.exit(&mut control, id(1)), bench.exit(&mut control, id(2))].map(|exit| exit.status);
+    assert_eq!(ends, [ExitStatus::Code(3), ExitStatus::Signal(9)]);
+}
+
+#[test]
 fn what_is_typed_with_a_name_is_typed_once_and_only_at_what_was_judged() {
     let mut bench = Bench::new();
     let mut control = bench.control();
