@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use cis_client::ClientError;
 use cis_core::api::CLIENT_VARIABLES;
 use cis_host::hand_environment_over;
-use cis_local::{ConnectError, Place};
+use cis_local::{ConnectError, Place, open_regular};
 
 use crate::error::CliError;
 use crate::home::{self, Home};
@@ -109,7 +109,9 @@ fn spawn(home: &Home, overrides: &[String], stays: bool) -> Result<ChildStdout, 
     let cannot = |error: &dyn Display| CliError::unavailable(format!("cannot start a node: {error}"));
     home::create(home).map_err(|error| cannot(&error))?;
     let log = home.node_log();
-    let log = OpenOptions::new().append(true).create(true).mode(0o600).open(&log).map_err(|error| {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o600);
+    let log = open_regular(&mut options, &log).map_err(|error| {
         cannot(&format!("cannot write {}: {error}", log.display())).hint(home::NOT_WRITABLE_HINT)
     })?;
     serve(home, overrides, stays, log).map_err(|error| cannot(&error))

@@ -2,13 +2,13 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::{DirectoryError, Lock, Place, check_parent, check_private};
+use crate::{DirectoryError, Lock, Place, check_parent, check_private, open_regular, read_regular};
 use cis_core::ids::{RunId, SessionId, TaskId};
 
 /// Length of `sun_path` less the final NUL (unix(7)).
@@ -186,10 +186,13 @@ impl Home {
     pub fn pin_runtime(&self) -> Result<(), HomeError> {
         let path = self.dir.join(RUNTIME_PIN);
         let text = self.runtime.as_os_str().as_encoded_bytes();
-        if fs::read(&path).is_ok_and(|old| old == text) {
+        if read_regular(&path).is_ok_and(|old| old == text) {
             return Ok(());
         }
-        fs::write(&path, text).map_err(|source| HomeError::Make { path, source })
+        let mut options = fs::File::options();
+        let opened = open_regular(options.write(true).create(true).truncate(true), &path);
+        let written = opened.and_then(|mut file| file.write_all(text));
+        written.map_err(|source| HomeError::Make { path, source })
     }
 
     /// The API's socket.
@@ -381,7 +384,7 @@ fn digest(home: &Path) -> String {
 /// removed directory is still used while a node or a host runs that listened there, because sessions know that path.
 fn pinned_runtime(home: &Path) -> Option<PathBuf> {
     use std::os::unix::ffi::OsStringExt as _;
-    let path = PathBuf::from(OsString::from_vec(fs::read(home.join(RUNTIME_PIN)).ok()?));
+    let path = PathBuf::from(OsString::from_vec(read_regular(&home.join(RUNTIME_PIN)).ok()?));
     if !path.is_absolute() {
         return None;
     }
@@ -432,6 +435,22 @@ mod tests {
         first.make().unwrap();
         first.pin_runtime().unwrap();
         assert_eq!(Home::locate(Some(home), None, None).unwrap(), first);
+    }
+
+    #[test]
+    fn a_pipe_in_place_of_the_path_of_the_sockets_is_named() {
+        let tmp = tempfile::tempdir().unwrap();
+        let (home, runtime) = (tmp.path().join("h"), tmp.path().as_os_str().to_owned());
+        fs::create_dir(&home).unwrap();
+        let fifo = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, home.join(RUNTIME_PIN), fifo, 0o600.into(), 0).unwrap();
+        let (done, result) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let home = Home::locate(Some(home.into()), None, Some(runtime)).unwrap();
+            done.send(home.pin_runtime().unwrap_err().to_string())
+        });
+        let error = result.recv_timeout(std::time::Duration::from_secs(10)).expect("it hangs");
+        assert!(error.contains("runtime-dir") && error.contains("it is not a regular file"), "{error}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::{Resource, getrlimit};
 
 use super::process::{realtime_limit_of, stat_of};
+use super::regular::read_regular_text;
 
 /// File of a home that was made in a session of another home: the hard limit of that session, µs.
 const MADE_IN: &str = "session-limit";
@@ -62,7 +63,7 @@ fn is_made_with(home: &Path, limit: u64) -> bool {
     if has_files_of_another(home) {
         return false;
     }
-    match fs::read_to_string(home.join(MADE_IN)) {
+    match read_regular_text(&home.join(MADE_IN)) {
         Ok(noted) => noted.trim().parse() == Ok(limit),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             matches!(fs::symlink_metadata(home.join(STORE)), Err(error) if error.kind() == ErrorKind::NotFound)

@@ -14,6 +14,8 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
+use crate::regular::open_regular;
+
 /// Number of attempts to take the lock, and the pause between them. A process that only looks at the lock holds
 /// it for some µs, and must not keep others from taking it.
 const ATTEMPTS: (u32, Duration) = (25, Duration::from_millis(2));
@@ -54,7 +56,8 @@ impl LockFile {
     /// The file cannot be made or locked.
     pub fn take(path: &Path) -> io::Result<Option<Self>> {
         let mut options = File::options();
-        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = open_regular(&mut options, path)?;
         let (times, pause) = ATTEMPTS;
         for _ in 0..times {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -124,7 +127,7 @@ impl LockFile {
 /// # Errors
 /// The file cannot be opened. If the file does not exist, the lock was never held.
 pub fn look(path: &Path) -> io::Result<Lock> {
-    let file = File::open(path)?;
+    let file = open_regular(File::options().read(true), path)?;
     match flock(&file, FlockOperation::NonBlockingLockShared) {
         Ok(()) => Ok(Lock::Free),
         Err(Errno::WOULDBLOCK) => Ok(Lock::Held(read(&file)?)),

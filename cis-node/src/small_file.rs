@@ -3,10 +3,9 @@
 
 use std::fs;
 use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use cis_local::{open_no_link, open_regular};
 
 /// Whether the last part of a path may be a symbolic link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,30 +32,15 @@ pub(super) enum ReadError {
 /// # Errors
 /// [`ReadError`]; a file that is not there is an `Io` of kind `NotFound`.
 pub(super) fn read(path: &Path, bytes_max: u64, links: Links) -> Result<Vec<u8>, ReadError> {
-    // open(2) of a FIFO waits for a writer, of some devices for a carrier; O_NONBLOCK keeps it from both.
-    let mut flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    if links == Links::Refuse {
-        flags |= OFlags::NOFOLLOW;
-    }
-    let open = fs::OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
-    let file = match open {
+    let open = if links == Links::Refuse { open_no_link } else { open_regular };
+    let file = match open(fs::File::options().read(true), path) {
         Ok(file) => file,
-        // ELOOP: a link (open(2)); ENXIO: a socket, or a device without a driver.
-        Err(e) if [rustix::io::Errno::LOOP, rustix::io::Errno::NXIO].iter().any(|no| is(&e, *no)) => {
-            return Err(ReadError::NotRegular);
-        }
+        Err(e) if e.kind() == io::ErrorKind::InvalidInput => return Err(ReadError::NotRegular),
         Err(e) => return Err(e.into()),
     };
-    if !file.metadata()?.is_file() {
-        return Err(ReadError::NotRegular);
-    }
     let mut bytes = Vec::new();
     file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-fn is(error: &io::Error, errno: rustix::io::Errno) -> bool {
-    error.raw_os_error() == Some(errno.raw_os_error())
 }
 
 #[cfg(test)]

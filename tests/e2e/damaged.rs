@@ -335,3 +335,39 @@ fn a_database_that_lost_its_newest_events_is_reported() {
     assert!(warning.contains("has lost its newest events"), "{warning}");
     cis.stop();
 }
+
+#[test]
+fn files_of_the_home_that_are_pipes_or_devices_are_named_at_once() {
+    let cis = Cis::new();
+    cis.ok(["dag", "list"]);
+    cis.stop();
+    for name in
+        ["trust.toml", "api-tokens.json", "identity.key", "token.key", "runtime-dir", "node.lock", "node.log"]
+    {
+        let path = cis.home().join(name);
+        let before = fs::read(&path).ok();
+        for device in [None, Some("/dev/zero")] {
+            let _ = fs::remove_file(&path);
+            match device {
+                Some(device) => std::os::unix::fs::symlink(device, &path).unwrap(),
+                None => rustix::fs::mknodat(
+                    rustix::fs::CWD,
+                    &path,
+                    rustix::fs::FileType::Fifo,
+                    rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+                    0,
+                )
+                .unwrap(),
+            }
+            // Of tokens that cannot be read none counts, and the node works.
+            let tokens: &[&str] = &["node", "token", "list"];
+            let out = cis.run(if name == "api-tokens.json" { tokens } else { &["dag", "list"] }).expect(3);
+            let said = out.stderr;
+            assert!(said.contains(name) && said.contains("not a regular file"), "{name}: {said}");
+            fs::remove_file(&path).unwrap();
+            before.iter().for_each(|bytes| fs::write(&path, bytes).unwrap());
+            cis.run(["node", "stop"]);
+        }
+    }
+    cis.ok(["dag", "list"]);
+}

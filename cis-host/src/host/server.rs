@@ -29,7 +29,7 @@ use crate::evidence::Strangers;
 use crate::exits;
 use crate::os::{self, ProcFs, Processes as _, SignalFd, Stamps};
 use cis_core::ids::HostInstance;
-use cis_local::Holder;
+use cis_local::{Holder, open_regular};
 
 /// A crash report of earlier lives is dropped above this, bytes.
 const CRASH_LOG_BYTES_MAX: u64 = 1 << 20;
@@ -158,7 +158,12 @@ impl Server {
         let large = std::fs::metadata(&log).is_ok_and(|log| log.len() > CRASH_LOG_BYTES_MAX);
         let mut options = OpenOptions::new();
         options.create(true).mode(0o600);
-        let opened = if large { options.write(true).truncate(true) } else { options.append(true) }.open(log);
+        if large {
+            options.write(true).truncate(true)
+        } else {
+            options.append(true)
+        };
+        let opened = open_regular(&mut options, &log);
         let redirected = opened.and_then(os::stderr_to);
         redirected
             .or_else(|_| os::stderr_to(&null))

@@ -11,6 +11,7 @@ use cis_matrix::{MatrixError, Session};
 use serde::{Deserialize, Serialize};
 
 use super::AccountError;
+use cis_local::read_regular;
 
 const SESSION: &str = "session.json";
 const STORE_PREFIX: &str = "store-";
@@ -38,7 +39,7 @@ impl Files {
     /// The login; none: nobody has logged in.
     pub(super) fn load(&self) -> Result<Option<Kept>, AccountError> {
         let path = self.folder.join(SESSION);
-        let text = match fs::read(&path) {
+        let text = match read_regular(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(AccountError::Files { path, source }),

@@ -1,8 +1,7 @@
 //! The certificate by which the node is known over TCP: one that was configured, or its own, made once in the home
 //! (`api-cert.pem`, `api-key.pem`, both 0600) and known by its fingerprint.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rcgen::{CertificateParams, DnType, KeyPair};
@@ -12,10 +11,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::keys;
 use super::settings::ApiSettings;
-use cis_local::Home;
-
-/// A longer file is none of a certificate, bytes.
-const FILE_BYTES_MAX: u64 = 1 << 20;
+use cis_local::{Home, read_regular};
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -107,11 +103,7 @@ impl Certificate {
 }
 
 fn bytes_of(path: &Path) -> Result<Vec<u8>, CertificateError> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes))
-        .map_err(|source| CertificateError::Read { path: path.to_owned(), source })?;
-    Ok(bytes)
+    read_regular(path).map_err(|source| CertificateError::Read { path: path.to_owned(), source })
 }
 
 /// Makes one that no authority signed, for the names by which the node is called now. It has no end that matters:

@@ -3,7 +3,6 @@
 //! A change of keys takes effect with one rename, that of the list, which the new key signs: before it the old key is
 //! the node's, after it the new one, whenever a crash comes.
 
-use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,7 +11,7 @@ use super::keys::{self, KeyError, Keys};
 use cis_core::api::{IdentityView, RevokedView, RotatedView, TrustedView};
 use cis_core::identity::{BadTrustFile, NodeKey, Right, Rotation, Standing, TrustError, TrustList};
 use cis_core::ids::{NodeDid, TimestampMs};
-use cis_local::Home;
+use cis_local::{Home, read_regular_text};
 
 /// Why the key or the list is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +69,7 @@ impl Identity {
     pub fn open(home: &Home) -> Result<Self, IdentityError> {
         let key = Keys::load_or_make(&home.dir)?.node;
         let path = home.trust_file();
-        let list = match fs::read_to_string(&path) {
+        let list = match read_regular_text(&path) {
             Ok(text) => TrustList::from_text(&text, &key.did()),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(TrustList::default()),
             Err(e) if e.kind() == io::ErrorKind::InvalidData => Err(BadTrustFile::Shape(e.to_string())),
@@ -224,6 +223,7 @@ impl Identity {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;

@@ -10,6 +10,7 @@ use sha2::Sha256;
 
 use cis_core::identity::{NodeKey, TrustList};
 use cis_core::ids::SessionId;
+use cis_local::{read_regular, read_regular_text};
 
 /// Why the keys cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -118,7 +119,7 @@ pub(super) fn make_next(home: &Path) -> Result<NodeKey, KeyError> {
 pub(super) fn finish_rotation(home: &Path) -> Result<(), KeyError> {
     let (next, list) = (home.join(NEXT), home.join(TRUST));
     let Some(seed) = read_seed(&next)? else { return Ok(()) };
-    let text = match fs::read_to_string(&list) {
+    let text = match read_regular_text(&list) {
         Ok(text) => text,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(source) => return Err(KeyError::Io { path: list, source }),
@@ -159,7 +160,7 @@ fn sync_directory(dir: &Path) -> io::Result<()> {
 }
 
 fn read_seed(path: &Path) -> Result<Option<[u8; 32]>, KeyError> {
-    match fs::read(path) {
+    match read_regular(path) {
         Ok(bytes) => <[u8; 32]>::try_from(bytes.as_slice())
             .map(Some)
             .map_err(|_| KeyError::Damaged { path: path.to_owned(), bytes: bytes.len() }),

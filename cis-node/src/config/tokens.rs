@@ -1,7 +1,6 @@
 //! Tokens of the API over TCP on disk: `api-tokens.json` (0600), their hashes alone. Read at the start, changed by
 //! `cis node token`.
 
-use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError, RwLock};
@@ -10,7 +9,7 @@ use super::keys::{self, KeyError};
 use cis_core::api::{CreateToken, TokenView};
 use cis_core::ids::{TimestampMs, TokenId};
 use cis_core::policy::token::{KeptToken, TokenError, TokenList, fresh};
-use cis_local::Home;
+use cis_local::{Home, read_regular};
 
 /// Why the tokens are as they were.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +51,7 @@ impl Tokens {
     #[must_use]
     pub fn open(home: &Home) -> Self {
         let path = home.tokens_file();
-        let list = match fs::read(&path) {
+        let list = match read_regular(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| error.to_string()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(TokenList::default()),
             Err(error) => Err(error.to_string()),
@@ -169,6 +168,7 @@ pub fn view(token: &KeptToken, now_ms: TimestampMs) -> TokenView {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::error::UpkeepError;
+use cis_local::open_regular;
 
 /// Held until it is dropped.
 #[derive(Debug)]
@@ -59,14 +60,9 @@ fn busy(home: &Path, what: &'static str) -> UpkeepError {
 
 fn open(home: &Path) -> Result<File, UpkeepError> {
     let path = path(home);
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(UpkeepError::file("open the lock", &path))
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    open_regular(&mut options, &path).map_err(UpkeepError::file("open the lock", &path))
 }
 
 #[cfg(test)]

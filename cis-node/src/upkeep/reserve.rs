@@ -3,7 +3,7 @@
 //!
 //! Owns that file. Knows nothing of what is cleaned.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FallocateFlags;
 
 use cis_host::allocate;
+use cis_local::open_regular;
 use cis_store::noise;
 
 /// Size of the reserve, bytes: enough for what a cleaning of some ten thousand runs records, and for the
@@ -56,7 +57,9 @@ fn keep_with(home: &Path, room_bytes: u64) {
 }
 
 fn make(path: &Path) -> io::Result<()> {
-    let mut file: File = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = open_regular(&mut options, path)?;
     if allocate(&file, FallocateFlags::empty(), 0, RESERVE_BYTES as u64)? {
         return Ok(());
     }
