@@ -84,6 +84,40 @@ fn an_output_whose_name_holds_a_secret_fails_its_task() {
 }
 
 #[test]
+fn a_secret_output_in_arguments_fails_its_task() {
+    let cis = Cis::new().env("MY_TOKEN", "Zq9secretW77");
+    let task = |id: &str, program: &str| format!("[[tasks]]\nid = \"{id}\"\nneeds = [\"a\"]\n{program}\n");
+    let dag = [
+        "version = 1\n[dag]\nid = \"args\"\n[[tasks]]\nid = \"a\"\nsecrets = { TOKEN = { env = \"MY_TOKEN\" } }\n\
+         outputs = { tok = { type = \"string\" }, plain = { type = \"string\" } }\n\
+         script = 'echo \"tok=key $TOKEN\" >> \"$CIS_OUTPUT\"; echo plain=x >> \"$CIS_OUTPUT\"'\n",
+        &task("bare", "command = [\"touch\", \"bare {{ tasks.a.outputs.tok }}\"]"),
+        &task("cut", "command = [\"touch\", \"cut {{ tasks.a.outputs.tok | replace('key ', '') }}\"]"),
+        &task("raw", "script = 'touch \"raw {{ tasks.a.outputs.tok | raw }}\"'"),
+        &task(
+            "env",
+            "env = { T = \"{{ tasks.a.outputs.tok }}\" }\ncommand = [\"sh\", \"-c\", \"test \\\"$T\\\" = 'key Zq9''secretW77'\"]",
+        ),
+        &task("script", "script = 'test {{ tasks.a.outputs.tok }} = \"key $(printf Zq9secret)W77\"'"),
+        &task("plain", "command = [\"test\", \"{{ tasks.a.outputs.plain }}\", \"=\", \"x\"]"),
+    ];
+    cis.dag(&dag.concat(), &[]).expect(1);
+    let run = ulid_in(&cis.ok(["dag", "list", "--json"]));
+    for (id, state, why) in [
+        ("bare", "failed", "an argument of `command` holds a secret"),
+        ("cut", "failed", "an argument of `command` holds a secret"),
+        ("raw", "failed", "a `raw` value of `script` holds a secret"),
+        ("env", "succeeded", ""),
+        ("script", "succeeded", ""),
+        ("plain", "succeeded", ""),
+    ] {
+        let task = cis.task(&run, id);
+        assert_eq!(task["state"], state, "{task}");
+        assert!(task.to_string().contains(why) && !task.to_string().contains("Zq9secretW77"), "{task}");
+    }
+}
+
+#[test]
 fn invisible_characters_hide_no_secret_in_what_a_session_says() {
     let cis = Cis::new().env("MY_TOKEN", SECRET);
     let text = r#"
