@@ -45,6 +45,8 @@ const UNUSED_MAX: Duration = Duration::from_secs(20);
 
 /// A call that can be repeated is tried so often while the node goes away and comes back.
 const TRIES_MAX: u32 = 3;
+/// Maximum length of a path with its names, bytes. No name is that long, and a node refuses longer heads.
+const NAMES_BYTES_MAX: usize = 8 << 10;
 
 /// A client of one node. Calls share one connection and wait for each other; streams (logs, events,
 /// attached terminals) have one each.
@@ -246,6 +248,7 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Request<Body>, ClientError> {
+        check_names(path)?;
         let mut request = Request::builder().method(method).uri(path).header(HOST, self.endpoint.authority());
         if !body.is_empty() {
             request = request.header(CONTENT_TYPE, "application/json");
@@ -338,4 +341,18 @@ pub(super) fn problem_of(status: u16, body: &[u8]) -> Problem {
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ClientError> {
     serde_json::from_slice(bytes).map_err(ClientError::protocol)
+}
+
+/// Refuses names that no path can have: they would name another operation, or none.
+pub(super) fn check_names(path: &str) -> Result<(), ClientError> {
+    let names = path.split_once('?').map_or(path, |(names, _)| names);
+    let bad =
+        |detail: String| Err(ClientError::Problem(Box::new(Problem::new(ProblemKind::BadInput, detail))));
+    if names.contains("//") || (names.ends_with('/') && names != "/") {
+        return bad("a name is empty: give the id or the name of a run, task, session or item".to_owned());
+    }
+    if names.len() > NAMES_BYTES_MAX {
+        return bad(format!("a name is too long: the request would have a path of {} bytes", names.len()));
+    }
+    Ok(())
 }

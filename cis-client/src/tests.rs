@@ -243,6 +243,19 @@ async fn a_followed_log_waits_for_a_node_that_has_no_connection_to_the_session_h
 }
 
 #[tokio::test]
+async fn a_name_that_no_path_can_have_is_refused_without_a_node() {
+    let place = Place::new();
+    let client = Client::new(&place.path, None);
+    for (name, why) in [("", "a name is empty"), (&"x".repeat(100_000), "a name is too long")] {
+        let attached = client.attach(name, &Attach::default()).await.map(drop);
+        for error in [client.run(name).await.unwrap_err(), attached.unwrap_err()] {
+            assert!(error.to_string().contains(why), "{error}");
+            assert!(matches!(error, ClientError::Problem(problem) if problem.kind == ProblemKind::BadInput));
+        }
+    }
+}
+
+#[tokio::test]
 async fn events_go_on_where_they_were_when_the_node_comes_back() {
     let place = Place::new();
     let listener = place.listen();

@@ -6,7 +6,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, http::Uri};
 
 use super::endpoint::Wire;
-use super::http::problem_of;
+use super::http::{check_names, problem_of};
 use super::{Client, ClientError};
 
 pub(super) type Socket = WebSocketStream<Wire>;
@@ -17,6 +17,7 @@ const MESSAGE_BYTES_MAX: usize = 64 << 20;
 impl Client {
     /// A WebSocket to `path`, which may have a query.
     pub(super) async fn upgrade(&self, path: &str) -> Result<Socket, ClientError> {
+        check_names(path)?;
         let uri: Uri =
             format!("ws://{}{path}", self.endpoint().authority()).parse().map_err(ClientError::protocol)?;
         let mut request = ClientRequestBuilder::new(uri);
