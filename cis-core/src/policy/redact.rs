@@ -94,7 +94,9 @@ impl RedactError {
     pub fn why(&self) -> String {
         match self {
             Self::TooShort { bytes, .. } => {
-                format!("has {bytes} bytes without the blanks around it: use at least {SECRET_BYTES_MIN}")
+                format!(
+                    "has {bytes} bytes without blanks around it and what a screen does not draw: use at least {SECRET_BYTES_MIN}"
+                )
             }
             Self::TooLong { bytes, .. } => {
                 format!("has {bytes} bytes: use at most {SECRET_BYTES_MAX}, or pass a file's path instead")
@@ -357,8 +359,9 @@ fn checked<'a>(secrets: impl IntoIterator<Item = &'a str>, most: usize) -> Resul
     let (mut values, mut total) = (Vec::new(), 0);
     for (at, secret) in secrets.into_iter().enumerate() {
         let (index, value) = (at + 1, secret.trim());
-        if value.len() < SECRET_BYTES_MIN {
-            return Err(RedactError::TooShort { index, bytes: value.len() });
+        let bytes = drawn_bytes(value).unwrap_or(value.len());
+        if bytes < SECRET_BYTES_MIN {
+            return Err(RedactError::TooShort { index, bytes });
         }
         if value.len() > SECRET_BYTES_MAX {
             return Err(RedactError::TooLong { index, bytes: value.len() });
@@ -370,6 +373,12 @@ fn checked<'a>(secrets: impl IntoIterator<Item = &'a str>, most: usize) -> Resul
         values.push(value);
     }
     Ok(values)
+}
+
+/// Returns how many bytes of a text a screen draws, if it leaves out more than blanks: the rest alone would be found everywhere.
+fn drawn_bytes(text: &str) -> Option<usize> {
+    let leaves_out = text.chars().any(|c| c != ' ' && !is_drawn(c));
+    leaves_out.then(|| text.chars().filter(|c| is_drawn(*c)).map(char::len_utf8).sum())
 }
 
 /// Builds the search for values, and their lines, of which a screen draws less than there is: it has no tabs, no line ends, and no

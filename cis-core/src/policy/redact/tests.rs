@@ -146,6 +146,11 @@ fn values_that_cannot_be_secrets_are_refused_without_being_shown() {
     let error = Redactor::new(["good-one".to_owned(), " abc\n".to_owned()]).unwrap_err();
     assert_eq!(error, RedactError::TooShort { index: 2, bytes: 3 });
     assert!(!error.to_string().contains("abc"));
+    for (value, bytes) in [("a\tb1", Some(3)), ("ab\u{1}\u{301}", Some(2)), ("a b c", None), ("a\tb12", None)]
+    {
+        let error = Redactor::check([value]).err();
+        assert_eq!(error, bytes.map(|bytes| RedactError::TooShort { index: 1, bytes }), "{value:?}");
+    }
     let error = Redactor::new(["x".repeat(SECRET_BYTES_MAX + 1)]).unwrap_err();
     assert!(matches!(error, RedactError::TooLong { index: 1, .. }));
     let long = |n: u8| format!("{}{}", char::from(b'a' + n), "y".repeat(SECRET_BYTES_MAX - 1));
