@@ -486,16 +486,6 @@ pub static SETTINGS: &[Setting] = &[
         "Whom a room rings for when a run fails: `submitter`, `operators`, or users. `[]`: nobody."
     ),
     setting!(
-        "matrix.observe",
-        Kind::List(Item::Rooms),
-        "[]",
-        Node,
-        matrix.observe,
-        words,
-        of_words,
-        "Rooms whose runs the node reads, as other nodes tell of them there, without a part in them."
-    ),
-    setting!(
         "federation.room",
         Kind::Room,
         "",
@@ -534,6 +524,16 @@ pub static SETTINGS: &[Setting] = &[
         count,
         of_count,
         "Sessions that this node runs for its room at a time."
+    ),
+    setting!(
+        "matrix.observe",
+        Kind::List(Item::Rooms),
+        "[]",
+        Node,
+        matrix.observe,
+        words,
+        of_words,
+        "Rooms whose runs the node reads, as other nodes tell of them there, without a part in them."
     ),
     setting!(
         "matrix.run_dirs",
