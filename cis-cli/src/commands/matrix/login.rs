@@ -29,8 +29,11 @@ Examples:
   cis matrix login --sso --homeserver example.org")]
 #[command(group = clap::ArgGroup::new("proof").args(["password_stdin", "token_stdin", "sso"]))]
 pub(crate) struct Args {
-    /// URL of the homeserver, or the server name of its users [default: the server of `--user @name:server`]
-    #[arg(long, value_name = "URL")]
+    #[arg(
+        long,
+        value_name = "URL",
+        help = "URL of the homeserver, or the server name of its users [default: the server of `--user @name:server`]"
+    )]
     homeserver: Option<String>,
     /// The account: `name` or `@name:server`; not needed with --sso
     #[arg(long, value_name = "NAME", required_unless_present = "sso")]
