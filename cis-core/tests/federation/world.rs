@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use cis_core::api::Refusal;
 use cis_core::federation::protocol::coordinator::{self, CoordinatorHalf, KnownGrant};
-use cis_core::federation::protocol::message::{Grant, Granted, Message, Payload};
+use cis_core::federation::protocol::message::{Addressee, Grant, Granted, Message, Payload};
 use cis_core::federation::protocol::suspicion::Suspicion;
 use cis_core::federation::protocol::worker::{self, Remembered, WorkerHalf};
 use cis_core::federation::protocol::{BootMs, Settings};
@@ -191,7 +191,8 @@ pub(crate) struct Node {
 struct Kept {
     epoch: Epoch,
     coordinator: NodeDid,
-    record: cis_core::federation::protocol::message::HeldRecord,
+    granted: Granted,
+    session: SessionId,
     ended: bool,
     void: bool,
     lease_end: BootMs,
@@ -419,25 +420,19 @@ impl World {
         }
         self.note(format_args!("{to} hears {from}: {message:?}"));
         let (now, sender) = (self.local(to), did(from));
-        match message {
-            Message::Alive {} => {
+        match message.addressee() {
+            Addressee::Voter => {
                 self.nodes[to].suspicion.heard(&sender, now);
                 Ok(())
             }
-            Message::Heartbeat { .. }
-            | Message::Holding { .. }
-            | Message::Claimed { .. }
-            | Message::Refused { .. }
-            | Message::Unknown { .. }
-            | Message::Progress { .. }
-            | Message::Result { .. } => {
+            Addressee::Coordinator => {
                 let mut out = Vec::new();
                 if let Some(half) = self.coordinator(to) {
                     half.receive(&sender, message, now, &mut out)?;
                 }
                 self.perform(to, out)
             }
-            _ => {
+            Addressee::Worker => {
                 let mut out = Vec::new();
                 if let Some(half) = &mut self.nodes[to].worker {
                     // Old terms are refused: that is no mistake of anybody.
@@ -469,6 +464,12 @@ impl World {
         self.perform(at, out)?;
         if at < self.shape.voters {
             self.watch(at, now);
+        }
+        let node = &self.nodes[at];
+        let worker = node.worker.as_ref().and_then(WorkerHalf::poll_timeout);
+        let coordinator = node.coordinator.as_ref().and_then(CoordinatorHalf::poll_timeout);
+        for due in [worker, coordinator].into_iter().flatten().filter(|due| *due <= now) {
+            return Err(format!("{at} did at {now} all that is due, and has to do it again at {due}: {node:?}"));
         }
         Ok(())
     }
@@ -607,7 +608,7 @@ impl World {
                 half.leave(run());
             }
             if let Some(half) = &mut self.nodes[at].worker {
-                half.term(run(), epoch, &did(by));
+                half.enters(run(), epoch, &did(by));
             }
         }
     }
@@ -804,7 +805,6 @@ impl World {
                 coordinator::Effect::Send { to, message } => self.send(at, number(&to), message),
                 coordinator::Effect::Status { .. }
                 | coordinator::Effect::Silent(_)
-                | coordinator::Effect::Claimed(_)
                 | coordinator::Effect::Ready(_) => {}
                 coordinator::Effect::Refused { granted, reason } => {
                     debug_assert!(reason == Refusal::Withdrawn {});
@@ -944,7 +944,8 @@ impl From<Remembered<Nothing>> for Kept {
         Self {
             epoch: r.epoch,
             coordinator: r.coordinator,
-            record: r.record,
+            granted: r.granted,
+            session: r.session,
             ended: r.report.is_some(),
             void: r.void,
             lease_end: r.lease_end,
@@ -957,7 +958,8 @@ impl From<Kept> for Remembered<Nothing> {
         Self {
             epoch: kept.epoch,
             coordinator: kept.coordinator,
-            record: kept.record,
+            granted: kept.granted,
+            session: kept.session,
             report: kept.ended.then_some(()),
             void: kept.void,
             lease_end: kept.lease_end,

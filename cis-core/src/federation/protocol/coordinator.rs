@@ -29,8 +29,6 @@ pub enum Effect<P: Payload> {
     },
     /// A worker gave no sign of life for as long as a lease lasts.
     Silent(NodeDid),
-    /// A worker took a grant.
-    Claimed(Granted),
     /// A worker does not take a grant. It is over.
     Refused {
         /// Which.
@@ -127,6 +125,12 @@ struct Cancel {
     resend_at: BootMs,
 }
 
+impl<S> Given<S> {
+    fn granted(&self, attempt: &AttemptId) -> Granted {
+        Granted { attempt: attempt.clone(), fence: self.fence }
+    }
+}
+
 /// A grant that a journal tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownGrant {
@@ -190,8 +194,7 @@ impl<P: Payload> CoordinatorHalf<P> {
         let until = now + self.settings.lease_bound_ms();
         for KnownGrant { granted, worker, recorded } in known {
             let phase = if recorded { Phase::Recorded } else { Phase::Claimed };
-            let given = Given { worker, fence: granted.fence, phase, frozen_by: until, cancel: None };
-            self.given.insert(granted.attempt, given);
+            self.give(granted, worker, phase, until);
         }
         let silent = workers.into_iter().collect();
         let phase = RunPhase::Recovering { silent, until, resend_at: now, held: Vec::new() };
@@ -210,19 +213,11 @@ impl<P: Payload> CoordinatorHalf<P> {
         self.runs.get(&run).map(|run| run.epoch)
     }
 
-    /// Whether it coordinates anything.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.runs.is_empty()
-    }
-
     /// Gives a task to a worker. It is sent as soon as a heartbeat of that worker is young enough.
     pub fn grant(&mut self, worker: NodeDid, grant: Grant<P::Spec>, now: BootMs) {
-        let fence = grant.granted.fence;
-        let attempt = grant.granted.attempt.clone();
+        let granted = grant.granted.clone();
         let phase = Phase::Offered { grant: Box::new(grant), resend_at: now };
-        let frozen_by = now + self.settings.lease_bound_ms();
-        self.given.insert(attempt, Given { worker, fence, phase, frozen_by, cancel: None });
+        self.give(granted, worker, phase, now + self.settings.lease_bound_ms());
     }
 
     /// Stops an attempt. Its worker answers with a result, or refuses.
@@ -269,10 +264,8 @@ impl<P: Payload> CoordinatorHalf<P> {
 
     /// The scheduler counts what a coordinator before this one granted.
     pub fn adopt(&mut self, granted: &Granted, worker: &NodeDid, now: BootMs) {
-        let (worker, fence) = (worker.clone(), granted.fence);
         let frozen_by = now + self.settings.lease_bound_ms();
-        let given = Given { worker, fence, phase: Phase::Claimed, frozen_by, cancel: None };
-        self.given.insert(granted.attempt.clone(), given);
+        self.give(granted.clone(), worker.clone(), Phase::Claimed, frozen_by);
     }
 
     /// Takes a message of `from`, which may work on tasks of this room.
@@ -291,11 +284,7 @@ impl<P: Payload> CoordinatorHalf<P> {
             Message::Holding { run, epoch, held } => self.holding(from, run, epoch, held, now, out)?,
             Message::Claimed { granted } => {
                 if self.owned(from, &granted, out)? {
-                    let given = self.find(&granted);
-                    if let Some(given) = given.filter(|given| matches!(given.phase, Phase::Offered { .. })) {
-                        given.phase = Phase::Claimed;
-                        out.push(Effect::Claimed(granted));
-                    }
+                    self.claims(&granted);
                 }
             }
             Message::Refused { granted, reason } => {
@@ -356,7 +345,7 @@ impl<P: Payload> CoordinatorHalf<P> {
             .given
             .iter()
             .filter(|(attempt, given)| gone(given) && self.is_active(attempt.run))
-            .map(|(attempt, given)| Granted { attempt: attempt.clone(), fence: given.fence })
+            .map(|(attempt, given)| given.granted(attempt))
             .collect();
         for granted in lost {
             self.given.remove(&granted.attempt);
@@ -374,17 +363,32 @@ impl<P: Payload> CoordinatorHalf<P> {
             RunPhase::Active => None,
             RunPhase::Recovering { until, resend_at, .. } => Some(*until.min(resend_at)),
         });
-        let given =
-            self.given.iter().filter(|(attempt, _)| self.is_active(attempt.run)).flat_map(|(_, given)| {
-                let resend_at = match &given.phase {
-                    Phase::Offered { resend_at, .. } => Some(*resend_at),
-                    Phase::Claimed | Phase::Recorded => None,
-                };
-                let lost_at = (given.phase != Phase::Recorded).then_some(given.frozen_by);
-                let cancel = given.cancel.as_ref().map(|cancel| cancel.resend_at);
-                [resend_at, lost_at, cancel].into_iter().flatten()
-            });
+        let given = self.given.iter().flat_map(|(attempt, given)| self.due(attempt, given));
         workers.chain(runs).chain(given).min()
+    }
+
+    /// When something of a grant is due. What waits for a message, or for more of the journal, has no time.
+    fn due(&self, attempt: &AttemptId, given: &Given<P::Spec>) -> impl Iterator<Item = BootMs> {
+        let is_sole = self.witness_at.is_none();
+        let may_be_lost = is_sole && given.phase != Phase::Recorded && self.is_active(attempt.run);
+        let lost_at = may_be_lost.then_some(given.frozen_by);
+        let send_at = match (&given.cancel, &given.phase) {
+            _ if !self.runs.contains_key(&attempt.run) => None,
+            (Some(cancel), _) => Some(cancel.resend_at),
+            (None, Phase::Offered { resend_at, .. }) => self.audible(&given.worker).map(|_| *resend_at),
+            (None, Phase::Claimed | Phase::Recorded) => None,
+        };
+        lost_at.into_iter().chain(send_at)
+    }
+
+    /// A worker that gave a sign of life not long ago.
+    fn audible(&self, worker: &NodeDid) -> Option<&Worker> {
+        self.workers.get(worker).filter(|worker| !worker.silent)
+    }
+
+    fn give(&mut self, granted: Granted, worker: NodeDid, phase: Phase<P::Spec>, frozen_by: BootMs) {
+        let Granted { attempt, fence } = granted;
+        self.given.insert(attempt, Given { worker, fence, phase, frozen_by, cancel: None });
     }
 
     /// Whether tasks of a run may be granted: this node coordinates it, and knows what workers have of it.
@@ -474,8 +478,7 @@ impl<P: Payload> CoordinatorHalf<P> {
             };
             if certain && matches!(given.phase, Phase::Claimed | Phase::Recorded) {
                 given.frozen_by = given.frozen_by.max(frozen_by);
-                let granted = Granted { attempt: attempt.clone(), fence: given.fence };
-                grants.entry(attempt.run).or_default().push(granted);
+                grants.entry(attempt.run).or_default().push(given.granted(attempt));
             }
         }
         for (run, grants) in grants {
@@ -491,21 +494,26 @@ impl<P: Payload> CoordinatorHalf<P> {
         let bound = self.settings.lease_bound_ms();
         for (attempt, given) in &mut self.given {
             let Some(epoch) = self.runs.get(&attempt.run).map(|run| run.epoch) else { continue };
-            let granted = Granted { attempt: attempt.clone(), fence: given.fence };
-            if let Some(cancel) = given.cancel.as_mut().filter(|cancel| cancel.resend_at <= now) {
-                cancel.resend_at = now + resend_ms;
-                let Cancel { grace_ms, keep, .. } = *cancel;
-                send(out, &given.worker, Message::Cancel { epoch, granted, grace_ms, keep });
+            let granted = given.granted(attempt);
+            if let Some(cancel) = &mut given.cancel {
+                if cancel.resend_at <= now {
+                    cancel.resend_at = now + resend_ms;
+                    let Cancel { grace_ms, keep, .. } = *cancel;
+                    send(out, &given.worker, Message::Cancel { epoch, granted, grace_ms, keep });
+                }
                 continue;
             }
             let Phase::Offered { grant, resend_at } = &mut given.phase else { continue };
             let Some(worker) = self.workers.get(&given.worker).filter(|worker| !worker.silent) else {
                 continue;
             };
-            if *resend_at > now || lease_ms <= 0 || given.cancel.is_some() {
+            if *resend_at > now {
                 continue;
             }
             *resend_at = now + resend_ms;
+            if lease_ms <= 0 {
+                continue;
+            }
             given.frozen_by = given.frozen_by.max(worker.heard_at + bound);
             let (nonce, grant) = (worker.nonce, (**grant).clone());
             send(out, &given.worker, Message::Grant { epoch, nonce, lease_ms, grant });
@@ -555,7 +563,7 @@ impl<P: Payload> CoordinatorHalf<P> {
             self.given.iter().filter(|(attempt, given)| attempt.run == run && given.phase != Phase::Recorded);
         let lost: Vec<Granted> = of_run
             .filter(|(attempt, given)| !counts(attempt, given))
-            .map(|(attempt, given)| Granted { attempt: attempt.clone(), fence: given.fence })
+            .map(|(attempt, given)| given.granted(attempt))
             .collect();
         for granted in lost {
             self.given.remove(&granted.attempt);

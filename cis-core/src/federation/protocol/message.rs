@@ -65,6 +65,41 @@ pub struct Grant<S> {
     pub spec: S,
 }
 
+/// Which part of a node a message is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Addressee {
+    /// The worker: it comes from a coordinator.
+    Worker,
+    /// The coordinator: it comes from a worker.
+    Coordinator,
+    /// A voter: it comes from another one.
+    Voter,
+}
+
+impl<P: Payload> Message<P> {
+    /// Which part of a node takes this.
+    #[must_use]
+    pub const fn addressee(&self) -> Addressee {
+        match self {
+            Self::Grant { .. }
+            | Self::Renew { .. }
+            | Self::Cancel { .. }
+            | Self::Noted { .. }
+            | Self::Recorded { .. }
+            | Self::Forget { .. }
+            | Self::Recover { .. } => Addressee::Worker,
+            Self::Heartbeat { .. }
+            | Self::Holding { .. }
+            | Self::Claimed { .. }
+            | Self::Refused { .. }
+            | Self::Unknown { .. }
+            | Self::Progress { .. }
+            | Self::Result { .. } => Addressee::Coordinator,
+            Self::Alive {} => Addressee::Voter,
+        }
+    }
+}
+
 /// One message.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]

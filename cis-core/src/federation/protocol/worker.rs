@@ -78,8 +78,8 @@ enum Phase<R> {
     /// It ended. The result is kept until nobody needs it.
     Ended {
         report: R,
-        /// The coordinator of this term has it.
-        recorded: Option<Epoch>,
+        /// The coordinator has it.
+        recorded: bool,
         resend_at: BootMs,
     },
 }
@@ -123,7 +123,9 @@ pub struct Remembered<P: Payload> {
     /// Of that term.
     pub coordinator: NodeDid,
     /// Which.
-    pub record: HeldRecord,
+    pub granted: Granted,
+    /// Its session.
+    pub session: SessionId,
     /// Where it ended: how.
     pub report: Option<P::Report>,
     /// Its grant is void: it was being killed.
@@ -152,16 +154,16 @@ impl<P: Payload> WorkerHalf<P> {
 
     /// Takes back what it held before its node was restarted.
     pub fn restore(&mut self, remembered: Remembered<P>) {
-        let Remembered { epoch, coordinator, record, report, void, lease_end, progress } = remembered;
-        self.enters(record.granted.attempt.run, epoch, &coordinator);
+        let Remembered { epoch, coordinator, granted, session, report, void, lease_end, progress } = remembered;
+        self.enters(granted.attempt.run, epoch, &coordinator);
         let phase = match report {
-            Some(report) => Phase::Ended { report, recorded: None, resend_at: 0 },
+            Some(report) => Phase::Ended { report, recorded: false, resend_at: 0 },
             None if void => Phase::Killed,
             None => Phase::Working,
         };
         let held = Held {
-            granted: record.granted,
-            session: record.session,
+            granted,
+            session,
             lease_end,
             phase,
             progress,
@@ -176,15 +178,15 @@ impl<P: Payload> WorkerHalf<P> {
     pub fn remembered(&self) -> impl Iterator<Item = Remembered<P>> {
         self.held.values().filter_map(|held| {
             let Term { epoch, coordinator, .. } = self.terms.get(&held.granted.attempt.run)?.clone();
-            let (report, state) = match &held.phase {
-                Phase::Ended { report, .. } => (Some(report.clone()), HeldState::Ended),
-                Phase::Frozen { .. } => (None, HeldState::Frozen),
-                Phase::Working | Phase::Killed => (None, HeldState::Working),
+            let report = match &held.phase {
+                Phase::Ended { report, .. } => Some(report.clone()),
+                Phase::Working | Phase::Frozen { .. } | Phase::Killed => None,
             };
             Some(Remembered {
                 epoch,
                 coordinator,
-                record: HeldRecord { granted: held.granted.clone(), session: held.session, state },
+                granted: held.granted.clone(),
+                session: held.session,
                 report,
                 void: held.phase == Phase::Killed,
                 lease_end: held.lease_end,
@@ -250,7 +252,7 @@ impl<P: Payload> WorkerHalf<P> {
             Message::Recorded { epoch, granted } => {
                 self.obeys(granted.attempt.run, epoch, from)?;
                 if let Some(Held { phase: Phase::Ended { recorded, .. }, .. }) = self.holds(&granted) {
-                    *recorded = Some(epoch);
+                    *recorded = true;
                 }
             }
             Message::Forget { epoch, granted } => {
@@ -308,14 +310,25 @@ impl<P: Payload> WorkerHalf<P> {
             out.push(Effect::Drop(granted.clone()));
             self.starts_next(held, now, out);
         } else {
-            held.phase = Phase::Ended { report, recorded: None, resend_at: now };
+            held.phase = Phase::Ended { report, recorded: false, resend_at: now };
         }
         self.tick(now, None, &[], out);
     }
 
     /// Another node coordinates the run from now on, as the room's journal says.
-    pub fn term(&mut self, run: RunId, epoch: Epoch, coordinator: &NodeDid) {
-        self.enters(run, epoch, coordinator);
+    pub fn enters(&mut self, run: RunId, epoch: Epoch, coordinator: &NodeDid) {
+        if self.terms.get(&run).is_none_or(|term| term.epoch < epoch) {
+            let coordinator = coordinator.clone();
+            self.terms.insert(run, Term { epoch, coordinator, floor: 0 });
+            // The new coordinator may have nothing of what the old one had.
+            for held in self.held.values_mut().filter(|held| held.granted.attempt.run == run) {
+                held.noted = 0;
+                held.progress_at = 0;
+                if let Phase::Ended { recorded, resend_at, .. } = &mut held.phase {
+                    (*recorded, *resend_at) = (false, 0);
+                }
+            }
+        }
     }
 
     /// Does what is due. `status` is what heartbeats say; none: this node takes no work, and is silent unless it holds some.
@@ -360,14 +373,20 @@ impl<P: Payload> WorkerHalf<P> {
                 && *resend_at <= now
             {
                 // What is recorded already is asked for rarely: it waits for the journal.
-                *resend_at = now + if recorded.is_some() { self.settings.heartbeat_ms } else { resend_ms };
+                *resend_at = now + if *recorded { self.settings.heartbeat_ms } else { resend_ms };
                 let (granted, report) = (held.granted.clone(), report.clone());
                 send(out, &term.coordinator, Message::Result { granted, report });
             }
         }
         let oldest = now - self.settings.lease_ms;
         self.over.retain(|_, (_, since)| *since > oldest);
-        let Some(status) = status.filter(|_| self.beat_at <= now && !coordinators.is_empty()) else { return };
+        if self.beat_at > now {
+            return;
+        }
+        let Some(status) = status.filter(|_| !coordinators.is_empty()) else {
+            self.beat_at = now + self.settings.heartbeat_ms;
+            return;
+        };
         let works = |held: &Held<_, _, _>| matches!(held.phase, Phase::Working | Phase::Frozen { .. });
         let unanswered = self.answered < self.nonce && self.held.values().any(works);
         self.nonce += 1;
@@ -383,15 +402,16 @@ impl<P: Payload> WorkerHalf<P> {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<BootMs> {
         let of_held = self.held.values().flat_map(|held| {
+            let waits = (held.noted as usize) < held.progress.len();
             let phase = match &held.phase {
                 Phase::Working => Some(held.lease_end),
                 Phase::Frozen { since, resend_at } => {
                     Some((since + self.settings.lost_keep_ms).min(*resend_at))
                 }
-                Phase::Killed => None,
-                Phase::Ended { resend_at, .. } => Some(*resend_at),
+                // The result goes after all progress.
+                Phase::Ended { resend_at, .. } if !waits => Some(*resend_at),
+                Phase::Killed | Phase::Ended { .. } => None,
             };
-            let waits = (held.noted as usize) < held.progress.len();
             phase.into_iter().chain(waits.then_some(held.progress_at))
         });
         of_held.chain([self.beat_at]).min()
@@ -406,21 +426,6 @@ impl<P: Payload> WorkerHalf<P> {
                 Err(format!("run {run} is coordinated by {} in epoch {}", term.coordinator, term.epoch))
             }
             None => Err("no term".to_owned()),
-        }
-    }
-
-    fn enters(&mut self, run: RunId, epoch: Epoch, coordinator: &NodeDid) {
-        if self.terms.get(&run).is_none_or(|term| term.epoch < epoch) {
-            let coordinator = coordinator.clone();
-            self.terms.insert(run, Term { epoch, coordinator, floor: 0 });
-            // The new coordinator may have nothing of what the old one had.
-            for held in self.held.values_mut().filter(|held| held.granted.attempt.run == run) {
-                held.noted = 0;
-                held.progress_at = 0;
-                if let Phase::Ended { recorded, resend_at, .. } = &mut held.phase {
-                    (*recorded, *resend_at) = (None, 0);
-                }
-            }
         }
     }
 
@@ -517,16 +522,19 @@ impl<P: Payload> WorkerHalf<P> {
 
     /// Takes an attempt out, and no repeated grant of it from now on.
     fn remove(&mut self, granted: &Granted, now: BootMs) -> Option<Held<P::Spec, P::Report, P::Progress>> {
-        let over = self.over.entry(key(granted)).or_insert((granted.fence, now));
-        *over = (over.0.max(granted.fence), now);
+        self.is_over(granted, now);
         self.held.remove(&key(granted))
     }
 
     /// Says that it has nothing of an attempt, which holds for grants that are under way too.
     fn unknown(&mut self, from: &NodeDid, granted: Granted, now: BootMs, out: &mut Vec<Effect<P>>) {
-        let over = self.over.entry(key(&granted)).or_insert((granted.fence, now));
-        *over = (over.0.max(granted.fence), now);
+        self.is_over(&granted, now);
         send(out, from, Message::Unknown { granted });
+    }
+
+    fn is_over(&mut self, granted: &Granted, now: BootMs) {
+        let over = self.over.entry(key(granted)).or_insert((granted.fence, now));
+        *over = (over.0.max(granted.fence), now);
     }
 
     fn renewed(
