@@ -1,4 +1,4 @@
-//! Runs out of what a room has of them: its events in any order in, what happened to each run out.
+//! Runs out of what a room has of them: its events in the order of its timeline in, what happened to each run out.
 //!
 //! Owns which envelopes count, where a run's journal begins, and how far it is whole. It fetches and keeps nothing: files
 //! that envelopes name are brought by the caller. Read to its end, a room gives its runs ([`Recovery::runs`]); read as it
@@ -17,7 +17,7 @@ use super::outgoing::{
 };
 use super::room_event::{Entry, spec_text, to_facts};
 use crate::identity::Standing;
-use crate::ids::{Epoch, NodeDid, RunId};
+use crate::ids::{NodeDid, RunId};
 use crate::scheduler::{ApplyError, Run};
 
 /// So many nodes that are not trusted are known by name.
@@ -88,8 +88,10 @@ pub struct Fresh {
     pub by: NodeDid,
     /// By which key that node was known when it began to write the journal.
     pub writer: NodeDid,
-    /// In which term.
-    pub epoch: Epoch,
+    /// Where its journal stands.
+    pub at: Position,
+    /// All before that was read.
+    pub is_whole: bool,
     /// The text of its file, where the room has it.
     pub text: Option<String>,
     /// The place of the first of `facts` among all that happened to it.
@@ -133,6 +135,20 @@ impl Recovery {
     #[must_use]
     pub fn new(room: String) -> Self {
         Self { room, runs: BTreeMap::new(), strangers: BTreeMap::new(), refused: 0, former: BTreeMap::new() }
+    }
+
+    /// The room is read once more from some place on, in the order of its timeline. Nothing of the runs that are known is
+    /// new before [`Self::read_to_end`].
+    pub fn read_again(&mut self) {
+        self.runs.values_mut().for_each(|journal| journal.reader.read_again());
+    }
+
+    /// The room was read to its end.
+    pub fn read_to_end(&mut self) {
+        for journal in self.runs.values_mut() {
+            let taken = journal.reader.read_to_end();
+            journal.goes_on(taken.cut, taken.entries);
+        }
     }
 
     /// Takes an event. Gives the file that has to be fetched for it: brought to [`Self::fetched`].
@@ -338,9 +354,10 @@ impl Recovery {
         let facts = std::mem::take(&mut journal.facts);
         let from = journal.given;
         journal.given += facts.len();
-        let epoch = journal.reader.position().epoch;
+        let at = journal.reader.position();
+        let is_whole = journal.lacks.is_empty() && journal.reader.missing().is_empty();
         let writer = journal.writer.clone().unwrap_or_else(|| by.clone());
-        Some(Fresh { run, by, writer, epoch, text: journal.text.clone(), from, facts, void })
+        Some(Fresh { run, by, writer, at, is_whole, text: journal.text.clone(), from, facts, void })
     }
 
     /// What was read, run by run.

@@ -222,8 +222,13 @@ impl Observer {
             if let Some(observed) = self.rooms.get_mut(&room) {
                 observed.sealed = None;
                 observed.unreadable = 0;
+                observed.recovery.read_again();
             }
-            let read = self.page(Whole::after(opened, &room, &place), &room).await;
+            let mut read = self.page(Whole::after(opened, &room, &place), &room).await;
+            if let (Ok(()), Some(observed)) = (&read, self.rooms.get_mut(&room)) {
+                observed.recovery.read_to_end();
+                read = self.take_news(&room).await;
+            }
             if let Some(observed) = self.rooms.get_mut(&room).filter(|observed| observed.unreadable > 0) {
                 observed.sealed = Some((place, Instant::now()));
             }
@@ -422,7 +427,7 @@ impl Node {
             created.spec = blob;
         }
         let Begun { run: begun, tasks, .. } =
-            match self.begun(run, (&fresh.writer, fresh.epoch), fresh.text.as_deref(), &fresh.facts) {
+            match self.begun(run, (&fresh.writer, fresh.at.epoch), fresh.text.as_deref(), &fresh.facts) {
                 Ok(begun) => begun,
                 Err(why) => return Ok((Known::Lost, None, Some(why))),
             };

@@ -81,8 +81,9 @@ alone. Which ones a node sends, `events` of `[dag.matrix]` says. The journal is 
 A run has one journal, which its coordinator alone writes. Entries are numbered from 1; the number goes on across terms.
 The hash of an entry is the SHA-256 of the canonical JSON of `{"entry", "epoch", "n", "prev", "run"}`, where `prev` is the
 hash of the one before, and before the first one that of `{"run", "type": "cis.dag.run.journal"}`. A new coordinator
-begins the next term with `cis.dag.run.taken_over`: what the old one wrote after the entry `cut` is void. Of two takeovers of
-a term the one with the lower hash counts; so it is with two entries in one place.
+begins the next term with `cis.dag.run.taken_over`, which counts where the entry before it (`cut`) was the newest one when it
+came, in the order of the room's timeline: so the first of two does, and what the old coordinator writes after it is void.
+Of two entries in one place the first one counts.
 
 | field of an entry | type | |
 |---|---|---|

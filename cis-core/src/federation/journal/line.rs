@@ -1,8 +1,8 @@
-//! Which entries of a journal count: a function of all that are known, whatever the order in which they came.
+//! Which entries of a journal count: a function of the entries, in the order of the room's timeline.
 //!
-//! In a term the coordinator's entries follow each other. A takeover names the last entry of the old term that counts;
-//! of two takeovers of a term the one with the lower hash does, and so it is with two entries in one place. Every
-//! node that knows the same entries comes to the same line.
+//! In a term the coordinator's entries follow each other. A takeover counts where it follows what was the newest entry
+//! when it came; so the first of two does, and what the old coordinator says after it does not. What counted once counts
+//! for good. Every node that has read as far comes to the same line.
 
 use std::collections::BTreeMap;
 
@@ -21,6 +21,15 @@ pub(super) struct Header {
     pub(super) takes_over: bool,
 }
 
+/// Where an entry stands in the timeline: in which reading of the room it was found, and as which one.
+type Order = (u32, usize);
+
+#[derive(Debug, Clone)]
+struct Known {
+    header: Header,
+    order: Order,
+}
+
 /// What became of a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Added {
@@ -37,8 +46,10 @@ pub(super) enum Added {
 pub(super) struct Line {
     base: Position,
     base_by: Option<NodeDid>,
-    headers: BTreeMap<(Epoch, u64), Vec<Header>>,
+    headers: BTreeMap<(Epoch, u64), Vec<Known>>,
     count: usize,
+    reading: u32,
+    found: usize,
     /// There are takeovers or forks, so the whole line may change.
     branches: bool,
     line: Vec<Position>,
@@ -53,6 +64,8 @@ impl Line {
             base_by: by.clone(),
             headers: BTreeMap::new(),
             count: 0,
+            reading: 0,
+            found: 0,
             branches: false,
             line: Vec::new(),
             by,
@@ -62,6 +75,11 @@ impl Line {
     /// Begins it after another entry. What is known stays known.
     pub(super) fn rebase(&mut self, base: Position, by: NodeDid) {
         (self.base, self.base_by, self.branches) = (base, Some(by), true);
+    }
+
+    /// The room is read once more from some place on: what is found from now on stands where it is found now.
+    pub(super) fn read_again(&mut self) {
+        self.reading += 1;
     }
 
     /// The entries that count, in order. They are numbered without a gap.
@@ -80,8 +98,14 @@ impl Line {
     }
 
     pub(super) fn add(&mut self, header: Header) -> Added {
+        let order = (self.reading, self.found);
+        self.found += 1;
         let place = self.headers.entry((header.at.epoch, header.at.n)).or_default();
-        if place.iter().any(|known| known.at == header.at) {
+        if let Some(known) = place.iter_mut().find(|known| known.header.at == header.at) {
+            // Repeated in the same reading it stands where it came first.
+            if known.order.0 < self.reading {
+                known.order = order;
+            }
             return Added::Known;
         }
         if self.count >= HEADERS_MAX {
@@ -90,7 +114,7 @@ impl Line {
         self.count += 1;
         let fork = !place.is_empty() && !header.takes_over;
         self.branches |= !place.is_empty() || header.takes_over;
-        place.push(header);
+        place.push(Known { header, order });
         if fork { Added::Fork } else { Added::New }
     }
 
@@ -129,10 +153,10 @@ impl Line {
             let tip = line.last().unwrap_or(&self.base);
             let here = self.headers.get(&(epoch, tip.n + 1)).into_iter().flatten();
             let next = here
-                .filter(|h| !h.takes_over && h.prev == tip.head)
-                .filter(|h| by.as_ref().is_none_or(|by| *by == h.by))
-                .min_by_key(|h| h.at.head);
-            let Some(next) = next else { return by };
+                .filter(|k| !k.header.takes_over && k.header.prev == tip.head)
+                .filter(|k| by.as_ref().is_none_or(|by| *by == k.header.by))
+                .min_by_key(|k| k.order);
+            let Some(Known { header: next, .. }) = next else { return by };
             line.push(next.at);
             if by.is_none() {
                 by = Some(next.by.clone());
@@ -143,11 +167,24 @@ impl Line {
     /// The takeover that ends the term `epoch`, whose line this is.
     fn takeover(&self, line: &[Position], epoch: Epoch) -> Option<&Header> {
         let next = epoch.checked_add(1)?;
-        self.takeovers(next).filter(|h| self.connects(line, h, epoch)).min_by_key(|h| h.at.head)
+        let follows = |k: &&Known| self.connects(line, &k.header, epoch) && self.followed_the_tip(line, k);
+        self.takeovers(next).filter(follows).min_by_key(|k| k.order).map(|k| &k.header)
     }
 
-    fn takeovers(&self, epoch: Epoch) -> impl Iterator<Item = &Header> {
-        self.headers.range((epoch, 0)..=(epoch, u64::MAX)).flat_map(|(_, here)| here).filter(|h| h.takes_over)
+    fn takeovers(&self, epoch: Epoch) -> impl Iterator<Item = &Known> {
+        let of_term = self.headers.range((epoch, 0)..=(epoch, u64::MAX)).flat_map(|(_, here)| here);
+        of_term.filter(|k| k.header.takes_over)
+    }
+
+    /// Whether the old term's next entry came after this takeover, or there is none.
+    fn followed_the_tip(&self, line: &[Position], takeover: &Known) -> bool {
+        let next = self.index(takeover.header.at.n).and_then(|index| line.get(index));
+        next.and_then(|at| self.order_of(*at)).is_none_or(|order| order > takeover.order)
+    }
+
+    fn order_of(&self, at: Position) -> Option<Order> {
+        let here = self.headers.get(&(at.epoch, at.n))?;
+        here.iter().find(|k| k.header.at == at).map(|k| k.order)
     }
 
     /// Whether the entry before `header` is one of this term on the line.
@@ -172,7 +209,7 @@ impl Line {
         let above = (tip.epoch, tip.n + 1)..=(tip.epoch, u64::MAX);
         // Others' entries of this term are of a takeover that does not count.
         let follows = |h: &&Header| !h.takes_over && self.by.as_ref().is_none_or(|by| *by == h.by);
-        let mut later = self.headers.range(above).flat_map(|(_, here)| here).filter(follows);
+        let mut later = self.headers.range(above).flat_map(|(_, here)| here).map(|k| &k.header).filter(follows);
         if let Some(next) = later.next().map(|h| h.at.n).filter(|next| *next > tip.n + 1) {
             found.push((tip.epoch, tip.n + 1, next - 1));
         }
@@ -182,7 +219,7 @@ impl Line {
             let Some(next) = epoch.checked_add(1) else { break };
             let of_term = self.line.iter().filter(|at| at.epoch == epoch).map(|at| at.n);
             let known = of_term.max().unwrap_or(self.base.n);
-            for header in self.takeovers(next).filter(|h| h.at.n > known + 1) {
+            for header in self.takeovers(next).map(|k| &k.header).filter(|h| h.at.n > known + 1) {
                 let absent = |n: &u64| !self.headers.contains_key(&(epoch, *n));
                 let Some(from) = (known + 1..header.at.n).find(absent) else { continue };
                 let to = (from..header.at.n).take_while(absent).last().unwrap_or(from);

@@ -1,7 +1,7 @@
-//! The reader of a run's journal: batches in any order, once or several times; entries out in theirs.
+//! The reader of a run's journal: batches in the order of the timeline, once or several times; entries out in theirs.
 //!
-//! What it gives depends on what it was given, not on the order. A takeover may void entries that were given already:
-//! then it says from where on, and whoever folds them goes back. What it holds is bounded; what it had to drop is
+//! What could not be read at once may come later, when the room is read again. Entries that were given already may be
+//! void then: it says from where on, and whoever folds them goes back. What it holds is bounded; what it had to drop is
 //! told as missing, and has to be read again.
 
 use std::collections::BTreeMap;
@@ -24,6 +24,8 @@ pub struct Reader {
     held_bytes: usize,
     /// So many entries of the line were given.
     given: usize,
+    /// The order in which entries stand is known only at the end of the room.
+    is_reading_again: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -100,7 +102,7 @@ impl Reader {
     }
 
     fn at(run: RunId, line: Line) -> Self {
-        Self { run, line, held: BTreeMap::new(), held_bytes: 0, given: 0 }
+        Self { run, line, held: BTreeMap::new(), held_bytes: 0, given: 0, is_reading_again: false }
     }
 
     /// A snapshot was read: the journal goes on after `base`. It is taken only before the first entry was given.
@@ -109,6 +111,23 @@ impl Reader {
         if self.given == 0 {
             self.line.rebase(base, by);
             self.go_on(&mut taken);
+        }
+        taken
+    }
+
+    /// The room is read once more from some place on, in the order of its timeline. Nothing is given before
+    /// [`Self::read_to_end`].
+    pub fn read_again(&mut self) {
+        self.line.read_again();
+        self.is_reading_again = true;
+    }
+
+    /// The room was read to its end.
+    pub fn read_to_end(&mut self) -> Taken {
+        let mut taken = Taken::default();
+        if std::mem::take(&mut self.is_reading_again) {
+            self.go_on(&mut taken);
+            self.bound();
         }
         taken
     }
@@ -138,6 +157,9 @@ impl Reader {
         let mut news = false;
         for linked in batch.entries {
             news |= self.add(linked, &batch.by, writer, &mut taken.reports);
+        }
+        if self.is_reading_again {
+            return taken;
         }
         if news {
             self.go_on(&mut taken);
