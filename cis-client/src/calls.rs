@@ -89,6 +89,11 @@ impl Client {
         self.act(paths::RUN_RESUME, run).await
     }
 
+    /// Has the node coordinate it, instead of another one.
+    pub async fn take_over_run(&self, run: &str) -> Result<RunView, ClientError> {
+        self.act(paths::RUN_TAKEOVER, run).await
+    }
+
     /// Runs tasks of an ended run again.
     pub async fn retry_run(&self, run: &str, how: &RetryRun) -> Result<RunView, ClientError> {
         self.post(&paths::fill(paths::RUN_RETRY, &[run]), how).await

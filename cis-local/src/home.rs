@@ -319,6 +319,12 @@ impl Home {
         self.dir.join("blobs")
     }
 
+    /// Directories of tasks that are executed for other nodes.
+    #[must_use]
+    pub fn remote(&self) -> PathBuf {
+        self.dir.join("remote")
+    }
+
     /// Logs of sessions.
     #[must_use]
     pub fn logs(&self) -> PathBuf {

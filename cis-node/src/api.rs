@@ -7,10 +7,12 @@ mod tasks;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use axum::body::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
+use tokio::sync::broadcast::error::RecvError;
 
 use self::pages::history_page;
 pub(super) use self::pages::page_of;
@@ -41,6 +43,9 @@ use cis_core::policy::{self, Permit, Principal, act, authorize_room_change};
 use cis_core::scheduler::Machine;
 use cis_local::now_ms;
 use cis_store::Reader;
+
+/// A takeover that was not read back from its room after so long may come later, or not.
+const TAKEOVER_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// A decision's reason stands in an event for ever.
 const REASON_BYTES_MAX: usize = 16 * 1024;
@@ -190,6 +195,24 @@ impl NodeApi for Node {
 
     async fn resume_run(&self, permit: Permit<act::ControlRun>) -> Answer<RunView> {
         self.run_verb(AskedOfRun::new(&permit, RunVerb::Resume, None)).await
+    }
+
+    async fn take_over_run(&self, permit: Permit<act::ControlRun>) -> Answer<RunView> {
+        let run = permit.target();
+        let mut events = self.events.subscribe();
+        if self.coordinates(Some(run)).await.is_ok() {
+            return self.run_view(run).await;
+        }
+        self.driver.ask(|reply| Command::TakeOver { permit, reply }).await?;
+        let until = tokio::time::Instant::now() + TAKEOVER_TIME_MAX;
+        // It does once it has read back from the room what it wrote there.
+        while let Ok(Ok(_) | Err(RecvError::Lagged(_))) = tokio::time::timeout_at(until, events.recv()).await {
+            if self.coordinates(Some(run)).await.is_ok() {
+                return self.run_view(run).await;
+            }
+        }
+        let detail = format!("run {run} is not this node's yet: its room did not take that, or somebody was faster");
+        Err(Problem::new(ProblemKind::Unavailable, detail).hint("see what the room says: `cis dag show`, `cis node status`"))
     }
 
     async fn retry_run(&self, permit: Permit<act::ControlRun>, request: RetryRun) -> Answer<RunView> {

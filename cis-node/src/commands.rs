@@ -15,6 +15,8 @@ use cis_core::api::{
 use cis_core::dag::{Dag, Group};
 use cis_core::event::{Actor, EventBody, EventDraft, ExecutionMode, PromptRecord, RetryScope, RunCreated};
 use cis_core::federation::direct::TaskPayload;
+use cis_core::federation::journal::Position;
+use cis_core::federation::protocol::BootMs;
 use cis_core::federation::protocol::message::Message;
 use cis_core::ids::AttemptId;
 use cis_core::ids::{InboxId, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
@@ -309,11 +311,15 @@ pub(super) enum Command {
     /// Keeps a run that came out of its room, all of it or nothing. Answers whether it is new.
     Recover {
         run: Box<RunToKeep>,
+        /// What the store has of it is void.
+        replaces: bool,
         reply: Reply<bool>,
     },
     /// Keeps what happened to a run of another node; durable when answered.
     Observe {
         drafts: Vec<EventDraft>,
+        /// It is this node's from now on, and its journal is followed in a room.
+        journal: Option<TakenJournal>,
         reply: Reply<()>,
     },
     /// Keeps what rooms were told, all of it or nothing.
@@ -350,6 +356,25 @@ pub(super) enum Command {
         /// Its id.
         room: String,
     },
+    /// All that was in a room at `at` was read.
+    RoomRead {
+        room: String,
+        at: BootMs,
+        /// What is new of its runs.
+        heads: Vec<Head>,
+    },
+    /// The homeserver does not answer.
+    RoomsAway,
+    /// Another node coordinates a run that this one did.
+    Overtaken {
+        run: RunId,
+        reply: Reply<()>,
+    },
+    /// This node is to coordinate a run of another one.
+    TakeOver {
+        permit: Permit<act::ControlRun>,
+        reply: Reply<()>,
+    },
     /// It is known where another node of a room is, or others are trusted than before.
     NodeFound,
     /// Another node of a room says something.
@@ -366,6 +391,32 @@ pub(super) enum Command {
         reason: String,
         reply: Option<Reply<()>>,
     },
+}
+
+/// A journal that this node goes on with, as it took its run over.
+#[derive(Debug)]
+pub(crate) struct TakenJournal {
+    pub(crate) run: RunId,
+    pub(crate) room: String,
+    pub(crate) at: Position,
+}
+
+/// How far the journal of a run was read in a room, of those in Matrix mode.
+#[derive(Debug, Clone)]
+pub(crate) struct Head {
+    pub(crate) run: RunId,
+    /// Who wrote its newest entry.
+    pub(crate) by: NodeDid,
+    /// The newest entry that counts.
+    pub(crate) at: Position,
+    /// That entry begins a term.
+    pub(crate) begins: bool,
+    /// The store has it as a run of this node.
+    pub(crate) is_ours: bool,
+    /// It has not ended.
+    pub(crate) is_open: bool,
+    /// Everything before was read.
+    pub(crate) is_whole: bool,
 }
 
 /// What only the driver knows of the node.

@@ -132,6 +132,7 @@ impl Task {
     /// Hears and tells until nobody wants it any more.
     async fn serve(&mut self, backoff: &mut Backoff) -> Result<(), Trouble> {
         let opened = self.node.matrix.open().await?;
+        opened.feed.be_urgent();
         let mut news = opened.feed.subscribe();
         let mut trust = self.node.shared.trust.subscribe();
         trust.mark_unchanged();
@@ -153,7 +154,7 @@ impl Task {
                 },
                 Ok(()) = trust.changed() => self.node.driver.tell(Command::NodeFound),
                 said = news.recv() => match said {
-                    Ok(News::Batch(batch)) => {
+                    Ok(News::Batch(batch, _)) => {
                         backoff.reset();
                         for said in &batch.rooms {
                             if self.rooms.contains(&said.room) {
@@ -207,6 +208,7 @@ impl Task {
             self.learn(&room, &state.sender, state.content.get());
         }
         self.rooms.insert(room.clone());
+        self.node.shared.served.send_if_modified(|served| served.insert(room.clone()));
         self.node.driver.tell(Command::RoomServed { name: name.to_owned(), room });
         Ok(())
     }

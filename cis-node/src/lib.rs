@@ -28,6 +28,7 @@ mod json_file;
 mod kept;
 mod leaders;
 mod logs;
+mod machine;
 mod matrix;
 mod node;
 mod notices;

@@ -244,8 +244,7 @@ fn not_too_many(users: &[String]) -> Outcome<()> {
 }
 
 fn machine() -> String {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    format!("CIS on {name}")
+    format!("CIS on {}", crate::machine::name())
 }
 
 fn room_view(room: RoomInfo) -> MatrixRoomView {

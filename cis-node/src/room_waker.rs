@@ -1,8 +1,11 @@
 //! Wakes the tasks of rooms.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
+
+use cis_core::federation::journal::Position;
+use cis_core::ids::{RunId, TimestampMs};
 
 /// Tells the tasks that something changed which events do not say: a room follows a run, somebody logged in.
 #[derive(Debug, Clone, Default)]
@@ -10,6 +13,20 @@ pub(crate) struct RoomWaker {
     pub(crate) tells: Arc<Notify>,
     pub(crate) listens: Arc<Notify>,
     pub(crate) observes: Arc<Notify>,
+    /// Something is to be sent that does not follow from an event.
+    pub(crate) queued: Arc<Notify>,
+    claims: Arc<Mutex<Vec<Claim>>>,
+}
+
+/// A run that this node wants to coordinate from now on.
+#[derive(Debug, Clone)]
+pub(crate) struct Claim {
+    pub(crate) room: String,
+    pub(crate) run: RunId,
+    /// The newest entry of its journal.
+    pub(crate) cut: Position,
+    /// When, Unix ms.
+    pub(crate) at_ms: TimestampMs,
 }
 
 impl RoomWaker {
@@ -17,5 +34,15 @@ impl RoomWaker {
         self.tells.notify_one();
         self.listens.notify_one();
         self.observes.notify_one();
+    }
+
+    /// Has a takeover written. It is lost where the homeserver does not answer, and comes again.
+    pub(crate) fn claim(&self, claim: Claim) {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner).push(claim);
+        self.queued.notify_one();
+    }
+
+    pub(crate) fn take_claims(&self) -> Vec<Claim> {
+        std::mem::take(&mut *self.claims.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

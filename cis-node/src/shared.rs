@@ -1,5 +1,6 @@
 //! What the driver shares with other threads of the node.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 
@@ -24,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) hears: Mutex<Hears>,
     /// Whose runs are read in rooms.
     pub(crate) observes: Mutex<Observes>,
+    /// Rooms, by their ids, with whose nodes this one shares tasks.
+    pub(crate) served: tokio::sync::watch::Sender<BTreeSet<String>>,
     /// Counts changes of the list of trust.
     pub(crate) trust: tokio::sync::watch::Sender<u64>,
     /// Counts revocations of tokens.

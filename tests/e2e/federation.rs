@@ -5,9 +5,9 @@ use serde_json::Value;
 use crate::harness::Cis;
 use crate::harness::room::Room;
 use crate::harness::synapse::{Synapse, User};
-use crate::harness::{eventually, ulid_in};
+use crate::harness::{eventually, eventually_within, kill_9, ulid_in};
 use crate::matrix::{logged_in, login};
-use crate::rooms::room_of;
+use crate::rooms::{SLOW, room_of};
 
 fn did(cis: &Cis) -> String {
     cis.json(&["identity", "show"])["did"].as_str().unwrap().to_owned()
@@ -96,4 +96,85 @@ fn a_node_works_for_those_alone_whom_it_trusts() {
     assert_eq!(cis.task(&run, "a")["state"], "queued");
     worker.ok(["identity", "trust", &did(&cis), "--may", "coordinate"]);
     cis.wait_run(&run, "succeeded");
+}
+
+/// A node that goes on with the runs of the other coordinator, which trusts it with that.
+fn second_coordinator(synapse: &Synapse, room: &Room<'_>, ann: &User, first: &Cis, worker: &Cis) -> Cis {
+    let (second, user) = (Cis::new(), synapse.register("second"));
+    login(&second, synapse, &user, "--token-stdin", &user.token).expect(0);
+    ann.invite(&room.id, &user.id);
+    second.ok(["matrix", "join", &room.id]);
+    for (who, whom, may) in [
+        (&second, first, "coordinate"),
+        (&second, worker, "execute"),
+        (first, &second, "coordinate"),
+        (worker, &second, "coordinate"),
+    ] {
+        who.ok(["identity", "trust", &did(whom), "--may", may]);
+    }
+    second.ok(["node", "stop"]);
+    second.ok(["node", "start", "--detach", "--room", &room.id, "--role", "coordinator"]);
+    second
+}
+
+/// The machine of a node loses power.
+fn switch_off(cis: &Cis) {
+    let (node, host) = (cis.node_pid(), cis.host_pid());
+    host.into_iter().chain(node).for_each(kill_9);
+    eventually("it is off", || cis.processes().is_empty().then_some(()));
+}
+
+fn waiting_for(file: &std::path::Path) -> String {
+    format!(
+        r#"
+version = 1
+[dag]
+id = "long"
+[[tasks]]
+id = "a"
+tty = false
+script = 'echo "where=$(pwd)" >> "$CIS_OUTPUT"'
+outputs = {{ where = {{ type = "string" }} }}
+[[tasks]]
+id = "b"
+needs = ["a"]
+tty = false
+script = 'echo $$ >> {0}.pids; until [ -e {0} ]; do sleep 0.05; done'
+[[tasks]]
+id = "c"
+needs = ["b"]
+tty = false
+script = "true"
+"#,
+        file.display()
+    )
+}
+
+#[test]
+fn another_coordinator_finishes_the_run_of_one_that_is_gone() {
+    let synapse = Synapse::shared();
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    let worker = worker(&synapse, &room, &ann, &cis, "builder");
+    let second = second_coordinator(&synapse, &room, &ann, &cis, &worker);
+    let go = cis.work().join("go");
+    let run = execute(&cis, &room, &waiting_for(&go));
+    cis.wait_task(&run, "b", "running");
+    eventually_within(SLOW, "the other coordinator reads of it", || {
+        let show = second.run(["--json", "dag", "show", &run]);
+        (show.code == Some(0) && show.stdout.contains("succeeded")).then_some(())
+    });
+    switch_off(&cis);
+    eventually_within(SLOW, "the other one takes it over", || {
+        (second.show(&run)["run"]["node"] == did(&second)).then_some(())
+    });
+    std::fs::write(&go, "").unwrap();
+    second.wait_run(&run, "succeeded");
+    assert_eq!(second.task(&run, "b")["attempts"], 1, "nothing ran twice");
+    assert_eq!(std::fs::read_to_string(go.with_extension("pids")).unwrap().lines().count(), 1);
+    // Whoever coordinated it finds out.
+    cis.ok(["node", "start", "--detach"]);
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.show(&run)["run"]["node"], did(&second));
+    eventually("the worker forgets it", || (worker.status()["live_sessions"] == 0).then_some(()));
 }

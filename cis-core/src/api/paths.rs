@@ -36,6 +36,8 @@ pub const RUN_RESUME: &str = "/v1/runs/{run}/resume";
 pub const RUN_RETRY: &str = "/v1/runs/{run}/retry";
 /// `POST` [`super::SetMode`]: [`super::RunView`].
 pub const RUN_MODE: &str = "/v1/runs/{run}/mode";
+/// `POST`: this node coordinates it from now on, instead of another one: [`super::RunView`].
+pub const RUN_TAKEOVER: &str = "/v1/runs/{run}/takeover";
 /// `GET`: [`super::WhyView`].
 pub const WHY: &str = "/v1/runs/{run}/tasks/{task}/why";
 /// `GET` [`super::ReadHistory`]: listing of [`super::HistoryEntry`], oldest first.

@@ -83,6 +83,10 @@ pub enum EventBody {
         /// Last journal index of the old term that counts.
         cut: u64,
     },
+    /// What this node stored of the run before does not count: another node took it over, and what its room tells of it
+    /// follows. Of this node alone.
+    #[serde(rename = "cis.dag.run.voided")]
+    RunVoided {},
     /// Tasks changed state.
     #[serde(rename = "cis.dag.task.status")]
     TaskStatus {

@@ -82,12 +82,12 @@ pub struct Audited {
 }
 
 impl Audit {
-    /// Of a room, nothing of which was read.
+    /// Of a room, nothing of which was read. `coordinators`: who may take over runs of others.
     #[must_use]
-    pub fn new(room: String) -> Self {
+    pub fn new(room: String, coordinators: BTreeSet<NodeDid>) -> Self {
         Self {
-            known: Recovery::new(room.clone()),
-            strange: Recovery::new(room.clone()),
+            known: Recovery::new(room.clone(), coordinators),
+            strange: Recovery::new(room.clone(), BTreeSet::new()),
             room,
             nodes: BTreeMap::new(),
             refused: Vec::new(),
@@ -226,7 +226,7 @@ mod tests {
     }
 
     fn heard(contents: &[Value]) -> Audited {
-        let mut audit = Audit::new(ROOM.into());
+        let mut audit = Audit::new(ROOM.into(), BTreeSet::new());
         for content in contents {
             let found = Found { type_name: "cis.dag.node.rotated", sender: SENDER, content };
             assert!(audit.hear("$x", found, |_| Standing::Unknown).is_none());

@@ -4,7 +4,7 @@
 //! that envelopes name are brought by the caller. Read to its end, a room gives its runs ([`Recovery::runs`]); read as it
 //! is written, it gives what is new of them ([`Recovery::fresh`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -52,6 +52,10 @@ pub struct Recovery {
     refused: u64,
     /// What nodes that count were before they took another key, by that key.
     former: BTreeMap<NodeDid, NodeDid>,
+    /// Who may take runs over.
+    coordinators: BTreeSet<NodeDid>,
+    /// Who tried to without being one of them, and of which run the last time.
+    usurpers: BTreeMap<NodeDid, RunId>,
 }
 
 /// What was read of one run's journal.
@@ -131,10 +135,18 @@ pub(super) fn is_redacted(content: &Value) -> bool {
 }
 
 impl Recovery {
-    /// Of a room, nothing of which was read.
+    /// Of a room, nothing of which was read. `coordinators`: who may take over runs of others.
     #[must_use]
-    pub fn new(room: String) -> Self {
-        Self { room, runs: BTreeMap::new(), strangers: BTreeMap::new(), refused: 0, former: BTreeMap::new() }
+    pub fn new(room: String, coordinators: BTreeSet<NodeDid>) -> Self {
+        Self {
+            room,
+            runs: BTreeMap::new(),
+            strangers: BTreeMap::new(),
+            refused: 0,
+            former: BTreeMap::new(),
+            coordinators,
+            usurpers: BTreeMap::new(),
+        }
     }
 
     /// The room is read once more from some place on, in the order of its timeline. Nothing of the runs that are known is
@@ -302,6 +314,14 @@ impl Recovery {
 
     fn add(&mut self, batch: Batch) {
         let writer = self.root(batch.by());
+        let may_coordinate = |did: &NodeDid| self.coordinators.contains(did);
+        if batch.takes_over() && !may_coordinate(&writer) && !may_coordinate(batch.by()) {
+            self.refused += 1;
+            if self.usurpers.len() < STRANGERS_MAX {
+                self.usurpers.insert(batch.by().clone(), batch.run());
+            }
+            return;
+        }
         let journal = self.journal(batch.run());
         journal.by.get_or_insert_with(|| batch.by().clone());
         journal.writer.get_or_insert_with(|| writer.clone());
@@ -330,6 +350,12 @@ impl Recovery {
     #[must_use]
     pub fn strangers(&self) -> &BTreeMap<NodeDid, u64> {
         &self.strangers
+    }
+
+    /// Trusted nodes that may not coordinate and took a run over: that does not count.
+    #[must_use]
+    pub fn usurpers(&self) -> &BTreeMap<NodeDid, RunId> {
+        &self.usurpers
     }
 
     /// Envelopes that change nothing: forged, copied from elsewhere, of a key that is void.

@@ -74,7 +74,8 @@ impl Run {
             }
             EventBody::TaskExpanded { task, items } => self.expand(body, task, items, at_ms)?,
             EventBody::TaskApproved { task, by, .. } => self.approve(body, task, by, at_ms)?,
-            EventBody::SessionExpiring { .. }
+            EventBody::RunVoided {}
+            | EventBody::SessionExpiring { .. }
             | EventBody::NodeGroup { .. }
             | EventBody::SessionCreated { .. }
             | EventBody::SessionStarted { task: None, .. }

@@ -181,8 +181,8 @@ pub(crate) struct Node {
     /// The takeover that it wrote. On its disk.
     claim: Option<Place>,
     alive_at: BootMs,
-    /// What its worker held when its node died.
-    remembered: Vec<Kept>,
+    /// What its worker holds. On its disk.
+    remembered: BTreeMap<TaskId, Kept>,
     next_nonce: u64,
 }
 
@@ -295,7 +295,7 @@ impl World {
             sent: 0,
             claim: None,
             alive_at: 0,
-            remembered: Vec::new(),
+            remembered: BTreeMap::new(),
             next_nonce: index as u64,
         };
         let nodes = (0..shape.nodes).map(node).collect();
@@ -610,6 +610,7 @@ impl World {
             if let Some(half) = &mut self.nodes[at].worker {
                 half.enters(run(), epoch, &did(by));
             }
+            self.work(at, Vec::new());
         }
     }
 
@@ -680,9 +681,7 @@ impl World {
         self.note(format_args!("{at} dies"));
         let node = &mut self.nodes[at];
         node.up = false;
-        node.remembered =
-            node.worker.take().map(|half| half.remembered().map(Kept::from).collect()).unwrap_or_default();
-        node.coordinator = None;
+        (node.worker, node.coordinator) = (None, None);
         // What was handed to the carrier may arrive; what was not is sent again.
     }
 
@@ -706,7 +705,7 @@ impl World {
         self.boot(at);
         let now = self.local(at);
         let node = &mut self.nodes[at];
-        for kept in std::mem::take(&mut node.remembered) {
+        for kept in node.remembered.values().cloned() {
             if let Some(half) = &mut node.worker {
                 half.restore(kept.into());
             }
@@ -761,6 +760,15 @@ impl World {
     }
 
     fn work(&mut self, at: usize, effects: Vec<worker::Effect<Nothing>>) {
+        let node = &mut self.nodes[at];
+        for change in node.worker.as_mut().map(WorkerHalf::take_changes).unwrap_or_default() {
+            match change {
+                worker::Change::Keep(kept) => {
+                    node.remembered.insert(kept.granted.attempt.task.clone(), Kept::from(*kept));
+                }
+                worker::Change::Forget(_, task) => drop(node.remembered.remove(&task)),
+            }
+        }
         for effect in effects {
             match effect {
                 worker::Effect::Send { to, message } => self.send(at, number(&to), message),

@@ -1,15 +1,20 @@
 //! The loop that asks the homeserver what happened, for as long as somebody wants to know.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cis_matrix::{Batch, Client, MatrixError};
 use tokio::sync::{broadcast, watch};
 
 use super::Backoff;
+use cis_core::federation::protocol::BootMs;
 
 /// The homeserver answers after this time, if nothing happened.
 const WAIT: Duration = Duration::from_secs(30);
+
+/// So it does while leases are given: they are the shorter the longer ago the room was read.
+const WAIT_OF_COORDINATORS: Duration = Duration::from_secs(10);
 
 /// One that answers at once that nothing happened would keep us busy.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -20,12 +25,17 @@ const NEWS_KEPT: usize = 64;
 /// What the loop says.
 #[derive(Debug, Clone)]
 pub enum News {
-    /// The homeserver answered.
-    Batch(Arc<Batch>),
+    /// The homeserver answered. It was asked then, on the clock that also runs while the machine sleeps, ms.
+    Batch(Arc<Batch>, BootMs),
     /// It did not; it is asked again.
     Away(String),
     /// It will not any more.
     Over(MatrixError),
+}
+
+/// The clock of the machine that also runs while it sleeps, ms.
+pub fn boot_ms() -> BootMs {
+    i64::try_from(cis_host::boot_ms()).unwrap_or(i64::MAX)
 }
 
 /// The loop of one client. Copies are the same one.
@@ -36,6 +46,8 @@ pub struct Feed {
     /// One request for news at a time.
     asking: Arc<tokio::sync::Mutex<()>>,
     stands: watch::Sender<Stands>,
+    /// Whether leases depend on what is known of a room.
+    is_urgent: Arc<AtomicBool>,
 }
 
 /// How the loop stands.
@@ -55,7 +67,7 @@ impl Feed {
     pub(super) fn new(client: Client) -> Self {
         let (news, _) = broadcast::channel(NEWS_KEPT);
         let (stands, _) = watch::channel(Stands::Idle);
-        Self { client, news, asking: Arc::default(), stands }
+        Self { client, news, asking: Arc::default(), stands, is_urgent: Arc::default() }
     }
 
     /// News from now on. They come, and what is known of rooms is the present state, as long as somebody holds a receiver.
@@ -63,6 +75,11 @@ impl Feed {
         let receiver = self.news.subscribe();
         self.begin();
         receiver
+    }
+
+    /// Asks more often from now on: leases depend on what is known of a room.
+    pub fn be_urgent(&self) {
+        self.is_urgent.store(true, Ordering::Relaxed);
     }
 
     fn begin(&self) {
@@ -124,8 +141,9 @@ impl Feed {
     async fn ask(&self, wait: Duration) -> Result<Arc<Batch>, MatrixError> {
         let _alone = self.asking.lock().await;
         let position = self.client.position().await?;
+        let asked = boot_ms();
         let batch = Arc::new(self.client.next(position.as_deref(), wait).await?);
-        self.say(News::Batch(Arc::clone(&batch)));
+        self.say(News::Batch(Arc::clone(&batch), asked));
         Ok(batch)
     }
 
@@ -161,7 +179,7 @@ impl Loop {
             let pause = match feed.ask(wait).await {
                 Ok(batch) => {
                     backoff.reset();
-                    wait = WAIT;
+                    wait = if feed.is_urgent.load(Ordering::Relaxed) { WAIT_OF_COORDINATORS } else { WAIT };
                     feed.stands.send_replace(Stands::Follows);
                     let empty = batch.rooms.is_empty() && batch.left.is_empty() && batch.invited.is_empty();
                     if empty { PAUSE } else { continue }

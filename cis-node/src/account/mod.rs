@@ -16,6 +16,6 @@ mod read;
 pub use backoff::Backoff;
 pub use compare::{Comparison, Progress, Stands, Word};
 pub use error::AccountError;
-pub use feed::{Feed, News};
+pub use feed::{Feed, News, boot_ms};
 pub use login::{Account, NewLogin, Opened};
 pub use read::Said;

@@ -53,7 +53,7 @@ impl Opened {
             loop {
                 match timeout_at(until, news.recv()).await {
                     Err(_) => return Ok(said),
-                    Ok(Ok(News::Batch(batch))) => {
+                    Ok(Ok(News::Batch(batch, _))) => {
                         let was_away = said.away.take().is_some();
                         if was_away || batch.rooms.iter().any(|update| update.room == room) {
                             break;

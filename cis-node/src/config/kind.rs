@@ -59,6 +59,8 @@ pub enum Kind {
     Flag,
     /// How a run is executed: `local` or `hybrid`.
     Mode,
+    /// What a node does for the runs of its room.
+    Role,
     /// A room: its id, an alias or a link; or nothing.
     Room,
     /// One line of text.
@@ -119,6 +121,7 @@ impl Kind {
             Self::Keys => "characters and C-x with spaces between them, such as `C-\\ d` or `C-b d`",
             Self::Flag => "`true` or `false`",
             Self::Mode => "`local` or `hybrid`",
+            Self::Role => "`worker`, `coordinator` or `both`",
             Self::Room => {
                 "a room such as `!id:example.org` or `#builds:example.org`, or a link of matrix.to to it"
             }
@@ -172,6 +175,9 @@ impl Kind {
             Self::Keys => detach_keys(text).map(|_| Value::Text(trimmed.to_owned())),
             Self::Flag => trimmed.parse().map(Value::Flag).map_err(|_| self.wrong()),
             Self::Mode if matches!(trimmed, "local" | "hybrid") => Ok(Value::Text(trimmed.to_owned())),
+            Self::Role if matches!(trimmed, "worker" | "coordinator" | "both") => {
+                Ok(Value::Text(trimmed.to_owned()))
+            }
             Self::Room if trimmed.is_empty() || names_a_room(trimmed) => Ok(Value::Text(trimmed.to_owned())),
             Self::Text if trimmed.len() <= TEXT_BYTES_MAX && !trimmed.contains(char::is_control) => {
                 Ok(Value::Text(trimmed.to_owned()))
@@ -185,7 +191,7 @@ impl Kind {
             Self::File if trimmed.starts_with('/') && !trimmed.contains(char::is_control) => {
                 Ok(Value::Text(trimmed.to_owned()))
             }
-            Self::Mode | Self::Room | Self::File => Err(self.wrong()),
+            Self::Mode | Self::Role | Self::Room | Self::File => Err(self.wrong()),
         }
     }
 

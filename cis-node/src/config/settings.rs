@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 pub use self::api::ApiSettings;
 use self::fields::{
     address, count, dirs, flag, maybe_file, maybe_text, mode, number, of_address, of_count, of_dirs, of_flag,
-    of_maybe_file, of_maybe_text, of_mode, of_number, of_optional, of_role, of_text, of_words, optional,
-    set_role, text, words,
+    of_maybe_file, of_maybe_text, of_mode, of_number, of_optional, of_part, of_role, of_text, of_words,
+    optional, part, set_role, text, words,
 };
 pub use self::rooms::{DagMatrix, DagSettings, MatrixSettings};
 use super::kind::{Item, Kind, Value};
@@ -101,12 +101,40 @@ pub struct Logins {
 pub struct FederationSettings {
     /// The room whose tasks it executes; none: it executes none of others.
     pub room: Option<String>,
+    /// What it does there.
+    pub role: FederationRole,
     /// What other nodes call it.
     pub name: String,
     /// What it is good for.
     pub tags: Vec<String>,
     /// Sessions that it runs for the room at a time.
     pub slots: u32,
+}
+
+/// What a node does for the runs of its room.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum FederationRole {
+    /// It executes tasks.
+    Worker,
+    /// It goes on with runs whose coordinator is gone.
+    Coordinator,
+    /// It does both.
+    #[default]
+    Both,
+}
+
+impl FederationRole {
+    /// Whether it executes tasks.
+    #[must_use]
+    pub const fn works(self) -> bool {
+        matches!(self, Self::Worker | Self::Both)
+    }
+
+    /// Whether it takes runs over.
+    #[must_use]
+    pub const fn coordinates(self) -> bool {
+        matches!(self, Self::Coordinator | Self::Both)
+    }
 }
 
 /// `[attach]`.
@@ -493,7 +521,17 @@ pub static SETTINGS: &[Setting] = &[
         federation.room,
         maybe_text,
         of_maybe_text,
-        "The room whose tasks this node executes, for nodes that it trusts to coordinate; a node from `cis node start` stays for them."
+        "The room whose nodes share tasks with this one, as `federation.role` says; a node from `cis node start` stays for them."
+    ),
+    setting!(
+        "federation.role",
+        Kind::Role,
+        "both",
+        Node,
+        federation.role,
+        part,
+        of_part,
+        "What this node does in that room: `worker` executes tasks, `coordinator` goes on with runs whose node is gone, `both` does both."
     ),
     setting!(
         "federation.name",

@@ -28,6 +28,8 @@ impl Driver {
                         let _ = reply.send(Ok(()));
                     }
                 }
+                Command::RoomRead { room, heads, .. } => self.put_off_read(&room, heads),
+                Command::RoomsAway => self.rooms_away(),
                 Command::Begin { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::End { input } => self.end_keyed(input),
                 // What fills the disk may be what is ended.
@@ -37,7 +39,9 @@ impl Driver {
                 }
                 Command::Create { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Recover { reply, .. } => drop(reply.send(Err(problem()))),
-                Command::Observe { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::Observe { reply, .. }
+                | Command::Overtaken { reply, .. }
+                | Command::TakeOver { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Run { reply, .. }
                 | Command::SetGroup { reply, .. }
                 | Command::Expose { reply, .. }

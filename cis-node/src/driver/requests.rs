@@ -101,9 +101,10 @@ impl Driver {
                 self.turn.confirm(reply, Ok(()));
             }
             Command::Cleaning { victims, actor, reply } => self.cleaning(victims, &actor, reply, now),
-            Command::Recover { run, reply } => self.recover(*run, reply),
-            Command::Observe { drafts, reply } => self.observe(drafts, reply),
+            Command::Recover { run, replaces, reply } => self.recover(*run, replaces, reply),
+            Command::Observe { drafts, journal, reply } => self.observe(drafts, journal, reply),
             Command::Rooms { writes, reply } => {
+                self.journal_written(&writes);
                 self.turn.keep(writes);
                 self.turn.confirm(reply, Ok(()));
             }
@@ -118,6 +119,10 @@ impl Driver {
             }
             Command::End { input } => self.end_keyed(input),
             Command::RoomServed { name, room } => self.room_served(&name, &room, now),
+            Command::RoomRead { room, at, heads } => self.room_read(&room, at, heads, now),
+            Command::RoomsAway => self.rooms_away(),
+            Command::Overtaken { run, reply } => self.overtaken(run, reply),
+            Command::TakeOver { permit, reply } => self.take_over(permit.target(), reply, now),
             Command::NodeFound => self.node_found(now),
             Command::Federated { room, from, message } => self.federated(&room, &from, *message, now),
             Command::Status { reply } => {
@@ -159,7 +164,7 @@ impl Driver {
                     self.turn.draft_with(created, Beside::Tasks(tasks));
                 }
                 self.turn.draft_all(events);
-                self.serve_rooms();
+                self.serve_room_of(new.run);
                 self.turn.make(new.input, new.run.to_string());
                 self.turn.confirm(reply, Ok(new.run));
             }
@@ -228,7 +233,7 @@ impl Driver {
         if is_cancel && is_done {
             self.want_ends_of(run);
         }
-        self.serve_rooms();
+        self.serve_room_of(run);
         if let Some((input, made)) = input.filter(|_| is_done) {
             self.turn.make(input, made);
         }

@@ -193,7 +193,7 @@ fn append(
     };
     let following = following(draft, offset);
     // In the room of a run that ended long ago nobody was heard any more.
-    let again = matches!(draft.body, EventBody::RunRetried { .. });
+    let again = matches!(draft.body, EventBody::RunRetried { .. } | EventBody::RunVoided {});
     if let Some(write) = &following {
         writer.room(write)?;
     }

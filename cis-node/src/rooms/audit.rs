@@ -25,7 +25,7 @@ const EVENTS_AT_ONCE: usize = 10_000;
 impl Node {
     /// Checks all that a room has of nodes and runs.
     pub(crate) async fn audit_of(&self, opened: &Opened, room: String) -> Result<AuditReport, Problem> {
-        let mut audit = Audit::new(room.clone());
+        let mut audit = Audit::new(room.clone(), self.coordinators());
         let mut whole = Whole::new(opened, &room);
         while let Some(events) = whole.next().await.map_err(|error| matrix_problem(&error))? {
             for event in &events {

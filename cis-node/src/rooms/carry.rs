@@ -295,7 +295,7 @@ impl Rooms {
     }
 
     /// The account; none: nobody is logged in, or it cannot be used.
-    async fn opened(&mut self) -> Option<Opened> {
+    pub(super) async fn opened(&mut self) -> Option<Opened> {
         if let Some((opened, _)) = &self.account {
             return Some(opened.clone());
         }

@@ -100,7 +100,7 @@ struct Rooms {
     /// The outbox has to be read again.
     stale: bool,
     /// Somebody else queued something.
-    queued: Arc<Notify>,
+    waker: RoomWaker,
     /// The account, and its news, which keep it following its rooms.
     account: Option<(Opened, broadcast::Receiver<News>)>,
     budget: Budget,
@@ -131,9 +131,8 @@ struct Rooms {
 pub(super) fn start(node: Arc<Node>, wake: RoomWaker) {
     let interval_ms = i64::from(node.config.settings.dag.matrix.broadcast_interval_ms);
     let look_every = look_every(&node);
-    let queued = Arc::new(Notify::new());
-    listen::start(Arc::clone(&node), wake.listens, Arc::clone(&queued));
-    observe::start(Arc::clone(&node), wake.observes);
+    listen::start(Arc::clone(&node), Arc::clone(&wake.listens), Arc::clone(&wake.queued));
+    observe::start(Arc::clone(&node), Arc::clone(&wake.observes));
     let rooms = Rooms {
         node,
         runs: BTreeMap::new(),
@@ -142,7 +141,7 @@ pub(super) fn start(node: Arc<Node>, wake: RoomWaker) {
         outbox_next: None,
         unsent: BTreeSet::new(),
         stale: true,
-        queued,
+        waker: wake.clone(),
         account: None,
         budget: Budget::new(now_ms()),
         allowance: None,
@@ -157,7 +156,7 @@ pub(super) fn start(node: Arc<Node>, wake: RoomWaker) {
         began_ms: now_ms(),
         staying: None,
     };
-    tokio::spawn(rooms.run(wake.tells));
+    tokio::spawn(rooms.run(Arc::clone(&wake.tells)));
 }
 
 /// Why nothing goes on for a moment: the store, or the driver.
@@ -203,12 +202,13 @@ impl Rooms {
                 tokio::time::sleep(TROUBLE_PAUSE).await;
                 continue;
             }
-            if self.runs.is_empty() && self.outbox.is_empty() && self.outbox_next.is_none() {
+            self.claim().await.unwrap_or_else(|problem| tracing::warn!(detail = problem.detail, "no run is taken over"));
+            if self.runs.is_empty() && self.outbox.is_empty() && self.outbox_next.is_none() && !self.stale {
                 // Whoever logs out and in again is another account.
                 self.account = None;
                 tokio::select! {
                     () = wake.notified() => {}
-                    () = self.queued.notified() => {}
+                    () = self.waker.queued.notified() => {}
                 }
                 continue;
             }
@@ -311,7 +311,7 @@ impl Rooms {
                     self.is_back();
                     return;
                 }
-                () = self.queued.notified() => self.stale = true,
+                () = self.waker.queued.notified() => self.stale = true,
                 () = tokio::time::sleep_until(again) => return,
                 () = sleep(pause) => {}
             }
@@ -328,6 +328,7 @@ impl Rooms {
 
     /// Does what is to be done now. Gives when something is due next; none: nothing is, until something happens.
     async fn step(&mut self) -> Result<Option<TimestampMs>, Trouble> {
+        self.claim().await?;
         self.tell().await?;
         loop {
             while self.stale || self.outbox_next.is_some_and(|due| due <= now_ms()) {
@@ -403,7 +404,7 @@ async fn next(account: &mut Option<(Opened, broadcast::Receiver<News>)>) -> Opti
     let Some((_, news)) = account else { return std::future::pending().await };
     loop {
         match news.recv().await {
-            Ok(News::Batch(batch)) => return Some(batch),
+            Ok(News::Batch(batch, _)) => return Some(batch),
             Ok(News::Away(_)) => return None,
             Ok(News::Over(_)) | Err(broadcast::error::RecvError::Lagged(_)) => {}
             Err(broadcast::error::RecvError::Closed) => return std::future::pending().await,

@@ -1,11 +1,12 @@
-//! Rooms whose runs this node only reads (`[matrix] observe`): what other nodes tell there goes into its store, as they
-//! tell it.
+//! Rooms whose runs this node reads (`[matrix] observe`, and rooms with whose nodes it shares tasks): what other nodes tell
+//! there goes into its store, as they tell it.
 //!
 //! One task owns it. At each start it reads the rooms from their first event on, which tells it what the store lacks;
-//! from then on it hears them. It sends nothing, and nothing of what it reads is executed here. What counts is
-//! `federation::recovery`'s matter; runs of nodes that are not trusted are left out, and that is said.
+//! from then on it hears them. It sends nothing, and executes nothing. What counts is `federation::recovery`'s matter; runs
+//! of nodes that are not trusted are left out, and that is said. Of rooms with shared tasks it tells the driver how far
+//! which journal was read, and when.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -17,16 +18,18 @@ use super::pause::{Pause, ROOM_PAUSE};
 use super::recover::{Begun, drafts, is_of};
 use super::whole::Whole;
 use super::{Stop, unopened};
+use crate::account::boot_ms;
 use crate::account::{News, Opened};
-use crate::commands::{Command, RunToKeep};
+use crate::commands::{Command, Head, RunToKeep, TakenJournal};
 use crate::node::Node;
 use crate::problems::{internal, store_problem};
 use crate::restore;
 use crate::shared::Observes;
 use cis_core::api::Problem;
-use cis_core::event::{EventBody, EventDraft};
+use cis_core::event::{EventBody, EventDraft, ExecutionMode};
 use cis_core::federation::canonical::Fold;
 use cis_core::federation::journal::Fact;
+use cis_core::federation::protocol::BootMs;
 use cis_core::federation::recovery::{Fresh, Recovery};
 use cis_core::identity::Standing;
 use cis_core::ids::RunId;
@@ -45,6 +48,10 @@ struct Observer {
     rooms: BTreeMap<String, Observed>,
     /// Rooms, by the names of the configuration, that cannot be read, and why.
     deaf: BTreeMap<String, String>,
+    /// Runs of this node that were found to be another one's by now: their rooms have to be read anew.
+    overtaken: BTreeSet<RunId>,
+    /// Such runs, while that is done: what is read replaces what the store has.
+    replacing: BTreeSet<RunId>,
 }
 
 /// A room that is read.
@@ -59,6 +66,8 @@ struct Observed {
     unreadable: u64,
     /// What of it is not followed, and why.
     lost: BTreeMap<RunId, String>,
+    /// What the driver was not told yet.
+    heads: Vec<Head>,
 }
 
 /// A run that a room tells of.
@@ -75,21 +84,25 @@ enum Known {
 enum Keep {
     Run(RunToKeep),
     More(Vec<EventDraft>),
+    /// The store has what does not count.
+    Nothing,
 }
 
 /// Starts the task, where rooms are to be read.
 pub(super) fn start(node: Arc<Node>, wake: Arc<Notify>) {
-    if node.config.settings.matrix.observe.is_empty() {
-        return;
-    }
-    let observer = Observer { node, rooms: BTreeMap::new(), deaf: BTreeMap::new() };
+    let observer = Observer { node, rooms: BTreeMap::new(), deaf: BTreeMap::new(), overtaken: BTreeSet::new(), replacing: BTreeSet::new() };
     tokio::spawn(observer.run(wake));
 }
 
 impl Observer {
     async fn run(mut self, wake: Arc<Notify>) {
         let mut pause = Pause::default();
+        let mut served = self.node.shared.served.subscribe();
         loop {
+            if self.named().is_empty() {
+                changed(&mut served).await;
+                continue;
+            }
             let began = Instant::now();
             let Err(stop) = self.observe(&wake).await else { continue };
             pause.worked_since(began);
@@ -103,27 +116,40 @@ impl Observer {
         }
     }
 
+    /// The rooms that are to be read, by names or ids.
+    fn named(&self) -> BTreeSet<String> {
+        let observed = self.node.config.settings.matrix.observe.iter().cloned();
+        observed.chain(self.node.shared.served.borrow().iter().cloned()).collect()
+    }
+
     /// Reads all rooms, until they have to be read anew.
     async fn observe(&mut self, wake: &Notify) -> Result<(), Stop> {
         let opened = self.node.matrix.open().await.map_err(unopened)?;
         let mut trust = self.node.shared.trust.subscribe();
         trust.mark_unchanged();
+        let mut served = self.node.shared.served.subscribe();
         let mut news = opened.feed.subscribe();
+        let mut asked = boot_ms();
         opened.feed.refresh().await?;
         self.rooms.clear();
         self.deaf.clear();
-        for name in self.node.config.settings.matrix.observe.clone() {
+        self.replacing = std::mem::take(&mut self.overtaken);
+        for name in self.named() {
             if let Err(stop) = self.enter(&opened, &name).await {
                 self.passes_by(&name, stop)?;
             }
         }
+        // What no room tells in full stays as it is.
+        self.replacing.clear();
         self.stands(None);
+        self.tell_driver(asked);
         let account = (opened.session.user.clone(), opened.session.device.clone());
         let again = Instant::now() + ROOM_PAUSE;
-        loop {
+        while self.overtaken.is_empty() {
             tokio::select! {
                 said = news.recv() => match said {
-                    Ok(News::Batch(batch)) => {
+                    Ok(News::Batch(batch, at)) => {
+                        asked = at;
                         for left in &batch.left {
                             if self.rooms.remove(left).is_some() {
                                 self.deaf.insert(left.clone(), "the account is no longer in it".to_owned());
@@ -139,7 +165,11 @@ impl Observer {
                         }
                         self.stands(None);
                     }
-                    Ok(News::Away(why)) => self.stands(Some(unread(&why))),
+                    Ok(News::Away(why)) => {
+                        self.node.driver.tell(Command::RoomsAway);
+                        self.stands(Some(unread(&why)));
+                        continue;
+                    }
                     Ok(News::Over(error)) => return Err(error.into()),
                     Err(broadcast::error::RecvError::Lagged(_)) => {
                         for room in self.rooms.keys().cloned().collect::<Vec<_>>() {
@@ -161,6 +191,29 @@ impl Observer {
                 () = tokio::time::sleep_until(again), if !self.deaf.is_empty() => return Ok(()),
                 // What was left out may count now.
                 () = changed(&mut trust) => return Ok(()),
+                () = changed(&mut served) => {
+                    let known = |name: &String| self.rooms.contains_key(name) || self.deaf.contains_key(name);
+                    for name in self.named().into_iter().filter(|name| !known(name)).collect::<Vec<_>>() {
+                        if let Err(stop) = self.enter(&opened, &name).await {
+                            self.passes_by(&name, stop)?;
+                        }
+                    }
+                    self.stands(None);
+                }
+            }
+            self.tell_driver(asked);
+        }
+        Ok(())
+    }
+
+    /// Tells the driver how far the rooms were read whose tasks are shared. All that they had at `at` was.
+    fn tell_driver(&mut self, at: BootMs) {
+        let served = self.node.shared.served.borrow().clone();
+        for (room, observed) in self.rooms.iter_mut().filter(|(room, _)| served.contains(*room)) {
+            // What cannot be decrypted may be a takeover.
+            if observed.unreadable == 0 {
+                let (room, heads) = (room.clone(), std::mem::take(&mut observed.heads));
+                self.node.driver.tell(Command::RoomRead { room, at, heads });
             }
         }
     }
@@ -171,16 +224,23 @@ impl Observer {
             Stop::Matrix(MatrixError::BadInput { detail: error.to_string() })
         })?;
         let room = opened.client.resolve(name).await?;
+        if self.rooms.contains_key(&room) {
+            return Ok(());
+        }
         let observed = Observed {
-            recovery: Recovery::new(room.clone()),
+            recovery: Recovery::new(room.clone(), self.node.coordinators()),
             runs: BTreeMap::new(),
             place: opened.feed.place().await?,
             sealed: None,
             unreadable: 0,
             lost: BTreeMap::new(),
+            heads: Vec::new(),
         };
         self.rooms.insert(room.clone(), observed);
-        let read = self.page(Whole::new(opened, &room), &room).await;
+        let mut read = self.page(Whole::new(opened, &room), &room).await;
+        if read.is_ok() {
+            read = self.replace_overtaken(&room).await;
+        }
         if read.is_err() {
             self.rooms.remove(&room);
         }
@@ -263,6 +323,9 @@ impl Observer {
         let Some(mut observed) = self.rooms.remove(room) else { return Ok(()) };
         let mut outcome = Ok(());
         for run in observed.recovery.news() {
+            if self.replacing.contains(&run) {
+                continue;
+            }
             let Some(fresh) = observed.recovery.fresh(run) else { continue };
             if let Err(problem) = self.take_run(room, &mut observed, fresh).await {
                 outcome = Err(problem.into());
@@ -274,7 +337,29 @@ impl Observer {
         outcome
     }
 
-    async fn take_run(&self, room: &str, observed: &mut Observed, fresh: Fresh) -> Result<(), Problem> {
+    /// Replaces what the store has of runs that others took over, now that all of their room was read.
+    async fn replace_overtaken(&mut self, room: &str) -> Result<(), Stop> {
+        for run in std::mem::take(&mut self.replacing) {
+            let Some(observed) = self.rooms.get_mut(room) else { break };
+            let Some(fresh) = observed.recovery.fresh(run) else {
+                self.replacing.insert(run);
+                continue;
+            };
+            let (node, name, head) = (Arc::clone(&self.node), room.to_owned(), head_of(&fresh));
+            let begun = tokio::task::spawn_blocking(move || node.begin(&name, fresh)).await;
+            let (known, keep, lost) = begun.map_err(|error| Stop::from(internal(&error)))??;
+            observed.heads.extend(of_known(head, &known));
+            observed.runs.insert(run, known);
+            observed.lost.extend(lost.map(|why| (run, why)));
+            if let Some(Keep::Run(kept)) = keep {
+                let replaces = true;
+                self.node.driver.ask(|reply| Command::Recover { run: Box::new(kept), replaces, reply }).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_run(&mut self, room: &str, observed: &mut Observed, fresh: Fresh) -> Result<(), Problem> {
         let run = fresh.run;
         let known = observed.runs.remove(&run);
         // Rooms number what they tell each in its own way.
@@ -285,23 +370,38 @@ impl Observer {
             observed.lost.insert(run, format!("it is followed in room {other}"));
             return Ok(());
         }
-        let (node, room) = (Arc::clone(&self.node), room.to_owned());
-        let taken = tokio::task::spawn_blocking(move || node.take_fresh(&room, known, fresh)).await;
-        let (known, keep, lost) = taken.map_err(|error| internal(&error))??;
+        let (node, name, at) = (Arc::clone(&self.node), room.to_owned(), fresh.at);
+        let was_kept = matches!(known, Some(Known::Kept { .. }) | None);
+        let taken = tokio::task::spawn_blocking(move || {
+            let head = head_of(&fresh);
+            node.take_fresh(&name, known, fresh).map(|taken| (head, taken))
+        });
+        let (head, (known, keep, lost)) = taken.await.map_err(|error| internal(&error))??;
+        let (is_taken, name) = (was_kept && matches!(known, Known::Own), room.to_owned());
+        let head = of_known(head, &known);
         observed.runs.insert(run, known);
         if let Some(why) = lost {
             tracing::warn!(%run, why, "a run of a room is not followed any further");
             observed.lost.insert(run, why);
         }
+        let driver = &self.node.driver;
         match keep {
             Some(Keep::Run(run)) => {
-                self.node.driver.ask(|reply| Command::Recover { run: Box::new(run), reply }).await.map(drop)
+                let replaces = false;
+                driver.ask(|reply| Command::Recover { run: Box::new(run), replaces, reply }).await.map(drop)?;
             }
             Some(Keep::More(drafts)) => {
-                self.node.driver.ask(|reply| Command::Observe { drafts, reply }).await
+                let journal = is_taken.then(|| TakenJournal { run, room: name, at });
+                driver.ask(|reply| Command::Observe { drafts, journal, reply }).await?;
             }
-            None => Ok(()),
+            Some(Keep::Nothing) => {
+                self.overtaken.insert(run);
+                driver.ask(|reply| Command::Overtaken { run, reply }).await?;
+            }
+            None => {}
         }
+        observed.heads.extend(head);
+        Ok(())
     }
 
     /// What is wrong with one room is that room's; what is wrong with the account or the store stops all.
@@ -337,6 +437,12 @@ impl Observer {
                     .iter()
                     .map(|(run, why)| format!("run {run} of room {room} is not followed: {why}")),
             );
+            troubles.extend(observed.recovery.usurpers().iter().map(|(did, run)| {
+                format!(
+                    "{did} took over run {run} in room {room}, and may not: \
+                     `cis identity trust {did} --may coordinate` changes that"
+                )
+            }));
             if observed.unreadable > 0 {
                 troubles.push(format!(
                     "{} events of room {room} cannot be decrypted by this device",
@@ -360,15 +466,18 @@ impl Node {
         let lost = |why: String| Ok((Known::Lost, None, Some(why)));
         let known = match known {
             Some(known) => known,
-            None if self.identity.standing(&fresh.by) == Standing::Own => Known::Own,
             None => match self.in_store(&fresh)? {
                 Some(Ok(known)) => known,
                 Some(Err(why)) => return lost(why),
+                None if self.identity.standing(&fresh.by) == Standing::Own => Known::Own,
                 None => return self.begin(room, fresh),
             },
         };
         let (facts, mut fold) = match known {
-            Known::Own => return Ok((Known::Own, None, None)),
+            Known::Own => {
+                let keep = self.is_overtaken(&fresh)?.then_some(Keep::Nothing);
+                return Ok((Known::Own, keep, None));
+            }
             Known::Lost => return Ok((Known::Lost, None, None)),
             Known::Kept { facts, fold } => (facts, fold),
         };
@@ -384,6 +493,7 @@ impl Node {
             return lost(why);
         }
         let known = match &wrong {
+            None if self.identity.is_or_was(&fold.run().facts().owner) => Known::Own,
             None => Known::Kept { facts: facts + new.len(), fold },
             Some(_) => Known::Lost,
         };
@@ -391,12 +501,25 @@ impl Node {
         Ok((known, keep, wrong))
     }
 
+    /// Whether another node coordinates a run that the store has as this node's.
+    fn is_overtaken(&self, fresh: &Fresh) -> Result<bool, Problem> {
+        if self.identity.is_or_was(&fresh.by) {
+            return Ok(false);
+        }
+        let reader = self.readers.get().map_err(|e| store_problem(&e))?;
+        match reader.term(fresh.run) {
+            Ok((owner, epoch)) => Ok(self.identity.is_or_was(&owner) && epoch < fresh.at.epoch),
+            Err(StoreError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(store_problem(&error)),
+        }
+    }
+
     /// A run that the store has; why it is not gone on with.
     fn in_store(&self, fresh: &Fresh) -> Result<Option<Result<Known, String>>, Problem> {
         let run = fresh.run;
         let reader = self.readers.get().map_err(|e| store_problem(&e))?;
-        let owner = match reader.owner(run) {
-            Ok(owner) => owner,
+        let owner = match reader.term(run) {
+            Ok((owner, _)) => owner,
             Err(StoreError::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(store_problem(&error)),
         };
@@ -447,6 +570,24 @@ impl Node {
     }
 }
 
+/// What the driver gets to know of news.
+fn head_of(fresh: &Fresh) -> Head {
+    let begins = fresh.facts.last().is_some_and(|fact| matches!(fact.body, EventBody::RunTakenOver { .. }));
+    let Fresh { run, at, is_whole, .. } = *fresh;
+    Head { run, by: fresh.by.clone(), at, begins, is_ours: false, is_open: false, is_whole }
+}
+
+/// With what is known of the run after them; none: it is not followed, or its tasks are not shared.
+fn of_known(head: Head, known: &Known) -> Option<Head> {
+    match known {
+        Known::Own => Some(Head { is_ours: true, ..head }),
+        Known::Kept { fold, .. } if fold.run().facts().mode == ExecutionMode::Matrix => {
+            Some(Head { is_open: !fold.run().state().is_terminal(), ..head })
+        }
+        Known::Kept { .. } | Known::Lost => None,
+    }
+}
+
 /// That nothing is read, as `cis node status` says it.
 fn unread(why: &str) -> String {
     format!("no room is read: {why}; it is tried again")
@@ -465,9 +606,9 @@ fn follow(fold: &mut Fold, at: usize, facts: Vec<Fact>) -> (Vec<Fact>, Option<St
     (good, None)
 }
 
-/// Ends when somebody is trusted, or is no more.
-async fn changed(trust: &mut watch::Receiver<u64>) {
-    if trust.changed().await.is_err() {
+/// Ends when what is watched changes: who is trusted, or which rooms have shared tasks.
+async fn changed<T>(watched: &mut watch::Receiver<T>) {
+    if watched.changed().await.is_err() {
         std::future::pending().await
     }
 }

@@ -13,13 +13,15 @@ use serde_json::{Value, json};
 use super::journal::Sources;
 use super::refusing::Matter;
 use super::tell::{message, what};
-use super::{Rooms, Stop, numbering};
+use super::{Rooms, Stop, Trouble, numbering};
 use crate::account::Opened;
 use crate::problems::internal;
+use crate::room_waker::Claim;
 use cis_core::api::{Outgoing, Priority, Problem, RoomWrite};
 use cis_core::federation::announcement::Announcement;
 use cis_core::federation::envelope;
-use cis_core::federation::journal::{Page, Position};
+use cis_core::event::EventBody;
+use cis_core::federation::journal::{Fact, Page, Position, Writer};
 use cis_core::federation::outgoing::{self, About, EnvelopeType, JOURNAL, ROTATED, SNAPSHOT};
 use cis_core::ids::RunId;
 use cis_core::policy::redact::shapes;
@@ -115,6 +117,44 @@ impl Rooms {
             self.says_how_it_stands();
         }
         self.outgoing.insert(outgoing.room.clone(), outgoing);
+        Ok(())
+    }
+
+    /// Writes the takeovers that this node wants into the journals of their runs.
+    pub(super) async fn claim(&mut self) -> Result<(), Trouble> {
+        for claim in self.waker.take_claims() {
+            let Some(opened) = self.opened().await else { continue };
+            match self.write_claim(&claim, &opened).await {
+                Ok(()) => {}
+                Err(Stop::Trouble(trouble)) => return Err(trouble),
+                Err(Stop::Matrix(error)) => tracing::warn!(run = %claim.run, %error, "a run is not taken over"),
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_claim(&mut self, claim: &Claim, opened: &Opened) -> Result<(), Stop> {
+        let Claim { room, run, cut, at_ms } = claim;
+        let mut outgoing = self.outgoing(room, opened).await?;
+        let own = self.node.did.clone();
+        let mut writer = Writer::take_over(*run, own.clone(), *cut);
+        let epoch = writer.epoch();
+        let body = EventBody::RunTakenOver { owner: own.clone(), epoch, cut: cut.n };
+        writer.push(Fact { at_ms: *at_ms, actor: None, cause: None, body });
+        let about = About { run: Some(*run), epoch };
+        let mut writes = self.rotations(&mut outgoing).await?;
+        for page in writer.flush(outgoing.body_max(JOURNAL, about, &own), 1) {
+            // It is small.
+            let Page::Inline { body, .. } = page else { continue };
+            let signed = outgoing.envelope(JOURNAL, ulid::Ulid::new(), about, body, &self.node.keys.node);
+            let content = signed.map_err(|error| internal(&error))?.into_content();
+            let message = message(room, (what::JOURNAL, Priority::Terminal), Some(*run), None);
+            writes.push(Ready { kind: JOURNAL.name.to_owned(), content }.queued(message)?);
+        }
+        let (incarnation, seq) = (outgoing.numbering.incarnation(), outgoing.numbering.newest());
+        writes.push(RoomWrite::Numbered { room: room.clone(), incarnation, seq });
+        self.keep(writes).await?;
+        self.outgoing.insert(room.clone(), outgoing);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 //! Reads the room from its beginning, fetches what envelopes name, and gives each run to the driver as one piece. What
 //! counts and what follows from what is `federation::recovery`'s matter.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::whole::Whole;
@@ -17,7 +18,7 @@ use cis_core::event::{EventBody, EventDraft, RunCreated};
 use cis_core::federation::canonical::Fold;
 use cis_core::federation::journal::Fact;
 use cis_core::federation::recovery::{RecoveredRun, Recovery};
-use cis_core::identity::Standing;
+use cis_core::identity::{Right, Standing};
 use cis_core::ids::{Epoch, NodeDid, RunId};
 use cis_core::scheduler::Run;
 use cis_store::{Safety, TaskSeed};
@@ -30,7 +31,7 @@ impl Node {
         room: String,
         workdir: &str,
     ) -> Result<RecoverReport, Problem> {
-        let mut recovery = Recovery::new(room.clone());
+        let mut recovery = Recovery::new(room.clone(), self.coordinators());
         let mut whole = Whole::new(opened, &room);
         while let Some(events) = whole.next().await.map_err(|error| matrix_problem(&error))? {
             let read = whole.read_into(&mut recovery, &events, &self.identity).await;
@@ -53,13 +54,23 @@ impl Node {
         Ok(report)
     }
 
+    /// Who may take over runs of others: this node, by all its keys, and those whom it trusts with that.
+    pub(super) fn coordinators(&self) -> BTreeSet<NodeDid> {
+        let former = self.identity.own_rotations().into_iter().map(|rotation| rotation.old);
+        let others = self.identity.others_who_may(Right::Coordinate);
+        former.chain(others).chain([self.did.clone()]).collect()
+    }
+
     /// Keeps a run that is not known here.
     async fn keep_run(&self, run: RecoveredRun) -> Result<RecoveredRunView, Problem> {
         let node = self.clone();
         let made =
             tokio::task::spawn_blocking(move || node.prepare(run)).await.map_err(|e| internal(&e))??;
         let (mut view, Some(kept)) = made else { return Ok(made.0) };
-        view.recovered = self.driver.ask(|reply| Command::Recover { run: Box::new(kept), reply }).await?;
+        view.recovered = self
+            .driver
+            .ask(|reply| Command::Recover { run: Box::new(kept), replaces: false, reply })
+            .await?;
         Ok(view)
     }
 

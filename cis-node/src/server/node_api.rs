@@ -188,6 +188,8 @@ pub trait NodeApi:
     fn pause_run(&self, permit: Permit<act::ControlRun>) -> impl Future<Output = Answer<RunView>> + Send;
     /// Resumes a run.
     fn resume_run(&self, permit: Permit<act::ControlRun>) -> impl Future<Output = Answer<RunView>> + Send;
+    /// Coordinates a run of another node from now on.
+    fn take_over_run(&self, permit: Permit<act::ControlRun>) -> impl Future<Output = Answer<RunView>> + Send;
     /// Runs tasks of an ended run again.
     fn retry_run(
         &self,

@@ -9,7 +9,7 @@ use super::node_api::NodeApi;
 use super::routes::{
     cancel_run, clean_store, create_run, create_session, explain, get_node, get_run, get_session, groups,
     history, kill_session, list_runs, list_sessions, pause_run, put_group, remove_group, resume_run,
-    retry_run, screen, send_input, set_mode, start_run, stop_node, times,
+    retry_run, screen, send_input, set_mode, start_run, stop_node, take_over_run, times,
 };
 use super::{
     identity_routes, inbox_routes, matrix_routes, me_routes, streams, tasks_routes, tokens_routes,
@@ -67,6 +67,11 @@ fn runs<N: NodeApi>() -> Operations<Arc<N>> {
         retry_run: POST paths::RUN_RETRY, Runs, Action::ControlRun(None), [NotFound, Conflict] => retry_run::<N>;
         /// Switches how an open run is executed, and which room follows it.
         set_mode: POST paths::RUN_MODE, Runs, Action::ControlRun(None), [NotFound, Conflict] => set_mode::<N>;
+        /// Has this node coordinate an open run of another one.
+        ///
+        /// It has to be one whose tasks the nodes of a room share, and this node has to read that room. It is answered
+        /// when this node coordinates the run. The other one finds out when it hears the room.
+        take_over_run: POST paths::RUN_TAKEOVER, Runs, Action::ControlRun(None), [NotFound, Conflict] => take_over_run::<N>;
         /// Lists who did what with a run, oldest first.
         ///
         /// Decisions, answers and other actions of people, sessions and rules, with their results; also after the end

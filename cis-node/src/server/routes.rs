@@ -101,6 +101,7 @@ run_verb!(start_run);
 run_verb!(cancel_run);
 run_verb!(pause_run);
 run_verb!(resume_run);
+run_verb!(take_over_run);
 
 pub(super) async fn retry_run<N: NodeApi>(
     State(node): State<Arc<N>>,

@@ -73,6 +73,11 @@ impl Projector {
         if let EventBody::RunCreated(facts) = body {
             return self.create_run(conn, at, facts, beside);
         }
+        if let (EventBody::RunVoided {}, Some(id)) = (body, at.run) {
+            runs::void(conn, id)?;
+            self.forget();
+            return Ok(());
+        }
         if let EventBody::NodeGroup { name, group } = body {
             return gates::group(conn, name, *group);
         }

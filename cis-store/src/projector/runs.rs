@@ -83,6 +83,22 @@ pub(super) fn load(conn: &Connection, id: RunId) -> Result<Option<Run>, RowError
     Ok(Some(Run { key, tasks, asked }))
 }
 
+/// Tables whose rows are of one run, by its key.
+const OF_RUNS: [&str; 7] =
+    ["run_facts", "tasks", "task_needs", "task_outputs", "task_artifacts", "task_items", "approvals"];
+
+/// The run is told anew. Its sessions stay, as their logs do, until attempts of the new story have them.
+pub(super) fn void(conn: &Connection, id: RunId) -> Result<(), RowError> {
+    let id = id.0.to_bytes();
+    for table in OF_RUNS {
+        let of_run = format!("DELETE FROM {table} WHERE run = (SELECT key FROM runs WHERE id = ?1)");
+        conn.prepare_cached(&of_run)?.execute([id])?;
+    }
+    conn.prepare_cached("DELETE FROM inbox WHERE run = ?1")?.execute([id])?;
+    conn.prepare_cached("DELETE FROM runs WHERE id = ?1")?.execute([id])?;
+    Ok(())
+}
+
 /// An event of a run as a whole. Says whether the run has ended with it.
 pub(super) fn changed(
     conn: &Connection,

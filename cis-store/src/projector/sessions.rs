@@ -104,7 +104,8 @@ pub(super) fn insert(conn: &Connection, fresh: &Fresh<'_>, beside: Beside<'_>) -
             tty, cols, rows, command, log)
          VALUES (?1, ?2, ?3, ?4, ?5, (SELECT session FROM tasks WHERE run = ?2 AND idx = ?3),
             ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
-         ON CONFLICT DO NOTHING",
+         ON CONFLICT DO UPDATE SET run = ?2, task = ?3, attempt = ?4, fence = ?5, prev = excluded.prev, place = ?6
+             WHERE ?2 IS NOT NULL AND sessions.run NOT IN (SELECT key FROM runs)",
     )?
     .execute(params![
         fresh.id.0.to_bytes(),

@@ -11,7 +11,7 @@ use cis_core::ids::{InputId, Offset, RunId, SessionId};
 
 impl Reader {
     /// At most `limit` events after an offset, of one run or of all, in order. Fewer than `limit`: these
-    /// were the last.
+    /// were the last. What is void of a run is left out.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -21,7 +21,11 @@ impl Reader {
         match run {
             Some(run) => {
                 let id = run.0.to_bytes();
-                self.rows("WHERE run = ?1 AND offset > ?2 ORDER BY offset LIMIT ?3", &[&id, &after, &limit])
+                self.rows(
+                    "WHERE run = ?1 AND offset > ?2 AND offset >= (SELECT key FROM runs WHERE id = ?1)
+                     ORDER BY offset LIMIT ?3",
+                    &[&id, &after, &limit],
+                )
             }
             None => self.rows("WHERE offset > ?1 ORDER BY offset LIMIT ?2", &[&after, &limit]),
         }
@@ -36,7 +40,8 @@ impl Reader {
     pub fn history_events(&self, run: RunId) -> Result<Vec<Event>, StoreError> {
         let id = run.0.to_bytes();
         let mut events = self.rows(
-            "WHERE run = ?1 AND type <> 'cis.dag.session.said' AND (actor IS NOT NULL
+            "WHERE run = ?1 AND offset >= (SELECT key FROM runs WHERE id = ?1)
+                AND type <> 'cis.dag.session.said' AND (actor IS NOT NULL
                 OR type IN ('cis.dag.session.blocked', 'cis.dag.session.ask_withdrawn', 'cis.dag.session.answer_void',
                     'cis.dag.run.cancelling', 'cis.dag.run.completed', 'cis.dag.run.failed', 'cis.dag.run.error',
                     'cis.dag.run.cancelled')
@@ -81,7 +86,9 @@ impl Reader {
     /// The store cannot be read.
     pub fn event_count(&self, run: RunId) -> Result<usize, StoreError> {
         self.view("count what happened to a run", |conn| {
-            let mut read = conn.prepare_cached("SELECT count(*) FROM events WHERE run = ?1")?;
+            let mut read = conn.prepare_cached(
+                "SELECT count(*) FROM events WHERE run = ?1 AND offset >= (SELECT key FROM runs WHERE id = ?1)",
+            )?;
             let count: i64 = read.query_row([run.0.to_bytes()], |row| row.get(0))?;
             Ok(usize::try_from(count).unwrap_or(0))
         })

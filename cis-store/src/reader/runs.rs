@@ -13,7 +13,7 @@ use cis_core::api::{
     WaitsView,
 };
 use cis_core::event::{ExecutionMode, PromptKind, RunState, SaidKind, TaskState};
-use cis_core::ids::{BlobId, InboxId, NodeDid, Offset, RunId, SessionId, TaskId};
+use cis_core::ids::{Epoch, BlobId, InboxId, NodeDid, Offset, RunId, SessionId, TaskId};
 use cis_core::live::TURN;
 
 /// Runs of a page where nobody says how many.
@@ -66,16 +66,18 @@ pub struct OpenRun {
 }
 
 impl Reader {
-    /// The node that coordinates a run.
+    /// The node that coordinates a run, and its term.
     ///
     /// # Errors
     /// The store cannot be read; or it does not know the run.
-    pub fn owner(&self, run: RunId) -> Result<NodeDid, StoreError> {
-        let owner = self.view("read who coordinates a run", |conn| {
-            let mut read = conn.prepare_cached("SELECT owner FROM runs WHERE id = ?1")?;
-            Ok(read.query_row([run.0.to_bytes()], |row| row.get(0)).optional()?)
+    pub fn term(&self, run: RunId) -> Result<(NodeDid, Epoch), StoreError> {
+        let term = self.view("read who coordinates a run", |conn| {
+            let mut read = conn.prepare_cached("SELECT owner, epoch FROM runs WHERE id = ?1")?;
+            Ok(read
+                .query_row([run.0.to_bytes()], |row| Ok((NodeDid(row.get(0)?), row.get(1)?)))
+                .optional()?)
         })?;
-        owner.map(NodeDid).ok_or_else(|| not_found(run))
+        term.ok_or_else(|| not_found(run))
     }
 
     /// Runs, newest first unless asked for otherwise.

@@ -25,6 +25,7 @@ pub(crate) mod sessions;
 mod show;
 mod steer;
 mod unblock;
+mod takeover;
 mod validate;
 mod watch;
 mod why;
@@ -59,6 +60,7 @@ pub(crate) enum Command {
     Resume(steer::Args),
     Retry(retry::Args),
     Mode(mode::Args),
+    Takeover(takeover::Args),
     Recover(recover::Args),
     Why(why::Args),
     History(history::Args),
@@ -90,6 +92,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
         Command::Resume(args) => steer::run(context, &args, Word::Resume),
         Command::Retry(args) => retry::run(context, &args),
         Command::Mode(args) => mode::run(context, &args),
+        Command::Takeover(args) => takeover::run(context, &args),
         Command::Recover(args) => recover::run(context, &args),
         Command::Why(args) => why::run(context, &args),
         Command::History(args) => history::run(context, &args),

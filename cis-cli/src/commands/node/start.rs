@@ -23,6 +23,7 @@ Examples:
   cis node start --detach
   cis node start --room '#builds:example.org' --role observer
   cis node start --detach --room '#builds:example.org' --role worker --tag gpu --slots 4
+  cis node start --detach --room '#builds:example.org' --role both
   cis -c node.max_sessions=50 node start")]
 pub(crate) struct Args {
     /// Run in the background [default: this process becomes the node]
@@ -50,6 +51,22 @@ enum Role {
     Observer,
     /// The node executes tasks for the nodes that it trusts to coordinate
     Worker,
+    /// The node goes on with runs of other nodes when these stop answering
+    Coordinator,
+    /// The node does what a worker and a coordinator do
+    Both,
+}
+
+impl Role {
+    /// The value of `federation.role`; none: it only reads.
+    fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Observer => None,
+            Self::Worker => Some("worker"),
+            Self::Coordinator => Some("coordinator"),
+            Self::Both => Some("both"),
+        }
+    }
 }
 
 impl Args {
@@ -57,8 +74,9 @@ impl Args {
     fn overrides(&self, context: &Context) -> Vec<String> {
         let rooms = if self.role == Some(Role::Observer) { self.room.as_slice() } else { &[] };
         let mut overrides = overrides(context, rooms);
-        if let (Some(Role::Worker), Some(room)) = (self.role, self.room.first()) {
+        if let (Some(role), Some(room)) = (self.role.and_then(Role::word), self.room.first()) {
             overrides.push(format!("federation.room={room}"));
+            overrides.push(format!("federation.role={role}"));
             if !self.tags.is_empty() {
                 overrides.push(format!("federation.tags={}", serde_json::json!(self.tags)));
             }
@@ -131,8 +149,9 @@ pub(crate) fn ensure_observer(context: &Context, rooms: &[String]) -> Result<(),
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     may_start(context)?;
-    if args.role == Some(Role::Worker) && args.room.len() > 1 {
-        return Err(CliError::bad_input("a worker has one room").hint("start the node with one --room"));
+    if let Some(role) = args.role.and_then(Role::word).filter(|_| args.room.len() > 1) {
+        return Err(CliError::bad_input(format!("a node with --role {role} has one room"))
+            .hint("start the node with one --room"));
     }
     let overrides = args.overrides(context);
     match running(context)? {

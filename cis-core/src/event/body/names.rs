@@ -20,6 +20,7 @@ impl EventBody {
             Self::RunRetried { .. } => "cis.dag.run.retried",
             Self::RunModeChanged { .. } => "cis.dag.run.mode",
             Self::RunTakenOver { .. } => "cis.dag.run.taken_over",
+            Self::RunVoided { .. } => "cis.dag.run.voided",
             Self::TaskStatus { .. } => "cis.dag.task.status",
             Self::TaskAssigned(_) => "cis.dag.task.assigned",
             Self::TaskResult(_) => "cis.dag.task.result",

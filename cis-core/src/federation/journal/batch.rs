@@ -185,6 +185,11 @@ impl Batch {
         self.run
     }
 
+    /// Whether it begins a new term.
+    pub(crate) fn takes_over(&self) -> bool {
+        self.entries.iter().any(|linked| linked.takes_over)
+    }
+
     /// Who signed it.
     #[must_use]
     pub fn by(&self) -> &NodeDid {

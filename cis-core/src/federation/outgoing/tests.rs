@@ -60,7 +60,7 @@ fn an_announcement_is_signed_has_no_number_and_changes_nothing() {
     let body = json!({ "state": "failed" });
     let signed = out.envelope(kind, Ulid::nil(), about(), body, &key(1)).unwrap().content();
     assert_eq!((signed.get("seq"), out.numbering.newest()), (None, 0));
-    let mut recovery = Recovery::new("!r:x".into());
+    let mut recovery = Recovery::new("!r:x".into(), Default::default());
     let mut hear = |content: &Value| {
         let found = Found { type_name: kind.name, sender: "@n:x", content };
         assert!(recovery.hear(found, |_| Standing::Trusted).is_none());

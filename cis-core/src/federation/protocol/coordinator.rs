@@ -213,6 +213,18 @@ impl<P: Payload> CoordinatorHalf<P> {
         self.runs.get(&run).map(|run| run.epoch)
     }
 
+    /// Whether it coordinates anything.
+    #[must_use]
+    pub fn coordinates(&self) -> bool {
+        !self.runs.is_empty()
+    }
+
+    /// Whether the room has no other voter.
+    #[must_use]
+    pub fn is_sole(&self) -> bool {
+        self.witness_at.is_none()
+    }
+
     /// Gives a task to a worker. It is sent as soon as a heartbeat of that worker is young enough.
     pub fn grant(&mut self, worker: NodeDid, grant: Grant<P::Spec>, now: BootMs) {
         let granted = grant.granted.clone();

@@ -55,6 +55,11 @@ impl Suspicion {
         self.heard.insert(coordinator.clone(), now);
     }
 
+    /// This node hears the others again, after a time in which it heard nobody.
+    pub fn hears_again(&mut self, now: BootMs) {
+        self.runs.values_mut().for_each(|watched| watched.since = now);
+    }
+
     /// Runs that this node should take over now, with the epoch that would begin. `rank`: its place among the voters,
     /// from 0. A run is named again after as long a time, as long as nothing came of it.
     pub fn due(&mut self, rank: usize, now: BootMs) -> Vec<(RunId, Epoch)> {

@@ -3,7 +3,9 @@
 //! Owns terms (whom it obeys in a run), leases on its own clock, and results until nobody needs them. Whether a task may
 //! run here at all is the worker's policy, which answers [`Effect::Start`]; how sessions are run is the session host's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
 
 use super::message::{Grant, Granted, HeldRecord, HeldState, Message, Nonce, Payload};
 use super::settings::{BootMs, Settings};
@@ -113,10 +115,25 @@ pub struct WorkerHalf<P: Payload> {
     /// The newest heartbeat that a coordinator answered with a lease.
     answered: Nonce,
     beat_at: BootMs,
+    /// What is to be remembered of these otherwise than before.
+    changed: BTreeSet<(RunId, TaskId)>,
+}
+
+/// What is to be remembered otherwise than before.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change<P: Payload> {
+    /// This, of its task.
+    Keep(Box<Remembered<P>>),
+    /// Nothing of this task.
+    Forget(RunId, TaskId),
 }
 
 /// What a worker remembers of a grant across a restart of its node.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(bound(
+    serialize = "P::Report: Serialize, P::Progress: Serialize",
+    deserialize = "P::Report: Deserialize<'de>, P::Progress: Deserialize<'de>"
+))]
 pub struct Remembered<P: Payload> {
     /// The coordinator's term in which it was granted or adopted.
     pub epoch: Epoch,
@@ -149,6 +166,7 @@ impl<P: Payload> WorkerHalf<P> {
             nonce,
             answered: nonce,
             beat_at: now,
+            changed: BTreeSet::new(),
         }
     }
 
@@ -174,25 +192,39 @@ impl<P: Payload> WorkerHalf<P> {
         self.held.insert(key(&held.granted), held);
     }
 
-    /// What is to be remembered of all that it holds.
-    pub fn remembered(&self) -> impl Iterator<Item = Remembered<P>> {
-        self.held.values().filter_map(|held| {
-            let Term { epoch, coordinator, .. } = self.terms.get(&held.granted.attempt.run)?.clone();
-            let report = match &held.phase {
-                Phase::Ended { report, .. } => Some(report.clone()),
-                Phase::Working | Phase::Frozen { .. } | Phase::Killed => None,
-            };
-            Some(Remembered {
-                epoch,
-                coordinator,
-                granted: held.granted.clone(),
-                session: held.session,
-                report,
-                void: held.phase == Phase::Killed,
-                lease_end: held.lease_end,
-                progress: held.progress.clone(),
-            })
+    /// What is to be remembered otherwise than at the last call: durable before anything that follows from it.
+    pub fn take_changes(&mut self) -> Vec<Change<P>> {
+        let changed = std::mem::take(&mut self.changed);
+        let change = |key: (RunId, TaskId)| match self.remember(&key) {
+            Some(kept) => Change::Keep(Box::new(kept)),
+            None => Change::Forget(key.0, key.1),
+        };
+        changed.into_iter().map(change).collect()
+    }
+
+    fn remember(&self, key: &(RunId, TaskId)) -> Option<Remembered<P>> {
+        let held = self.held.get(key)?;
+        let Term { epoch, coordinator, .. } = self.terms.get(&key.0)?.clone();
+        let report = match &held.phase {
+            Phase::Ended { report, .. } => Some(report.clone()),
+            Phase::Working | Phase::Frozen { .. } | Phase::Killed => None,
+        };
+        Some(Remembered {
+            epoch,
+            coordinator,
+            granted: held.granted.clone(),
+            session: held.session,
+            report,
+            void: held.phase == Phase::Killed,
+            lease_end: held.lease_end,
+            progress: held.progress.clone(),
         })
+    }
+
+    /// How many sessions work, wait for their turn, or are being killed.
+    #[must_use]
+    pub fn live_sessions(&self) -> usize {
+        self.held.values().filter(|held| !matches!(held.phase, Phase::Ended { .. })).count()
     }
 
     /// Says that something of its status changed: a heartbeat is due.
@@ -311,6 +343,7 @@ impl<P: Payload> WorkerHalf<P> {
             self.starts_next(held, now, out);
         } else {
             held.phase = Phase::Ended { report, recorded: false, resend_at: now };
+            self.changed.insert(key(granted));
         }
         self.tick(now, None, &[], out);
     }
@@ -322,6 +355,7 @@ impl<P: Payload> WorkerHalf<P> {
             self.terms.insert(run, Term { epoch, coordinator, floor: 0 });
             // The new coordinator may have nothing of what the old one had.
             for held in self.held.values_mut().filter(|held| held.granted.attempt.run == run) {
+                self.changed.insert(key(&held.granted));
                 held.noted = 0;
                 held.progress_at = 0;
                 if let Phase::Ended { recorded, resend_at, .. } = &mut held.phase {
@@ -348,6 +382,7 @@ impl<P: Payload> WorkerHalf<P> {
                 }
                 Phase::Frozen { since, .. } if now.saturating_sub(*since) >= lost_keep_ms => {
                     held.phase = Phase::Killed;
+                    self.changed.insert(key(&held.granted));
                     out.push(Effect::Kill(held.granted.clone()));
                 }
                 _ => {}
@@ -462,6 +497,7 @@ impl<P: Payload> WorkerHalf<P> {
                 let ended = matches!(held.phase, Phase::Ended { .. });
                 if !ended && held.phase != Phase::Killed {
                     held.phase = Phase::Killed;
+                    self.changed.insert(key(&held.granted));
                     out.push(Effect::Kill(held.granted.clone()));
                 }
                 held.next = Some(Box::new((grant, lease_end)));
@@ -502,6 +538,7 @@ impl<P: Payload> WorkerHalf<P> {
             next: None,
         };
         self.held.insert(key(&granted), held);
+        self.changed.insert(key(&granted));
         send(out, from, Message::Claimed { granted });
         out.push(Effect::Start { grant, lease_end });
     }
@@ -523,6 +560,7 @@ impl<P: Payload> WorkerHalf<P> {
     /// Takes an attempt out, and no repeated grant of it from now on.
     fn remove(&mut self, granted: &Granted, now: BootMs) -> Option<Held<P::Spec, P::Report, P::Progress>> {
         self.is_over(granted, now);
+        self.changed.insert(key(granted));
         self.held.remove(&key(granted))
     }
 
@@ -563,6 +601,7 @@ impl<P: Payload> WorkerHalf<P> {
         match held.phase {
             Phase::Working | Phase::Frozen { .. } => {
                 held.phase = Phase::Killed;
+                self.changed.insert(key(granted));
                 out.push(Effect::Kill(granted.clone()));
             }
             Phase::Killed => {}

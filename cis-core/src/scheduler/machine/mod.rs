@@ -226,6 +226,12 @@ impl Machine {
         ended.into_iter().filter_map(|id| self.take(id)).collect()
     }
 
+    /// Lets go of a run that another node coordinates from now on. Nothing follows from it here.
+    pub fn leave(&mut self, run: RunId) {
+        self.take(run);
+        self.nodes.hold(run, false);
+    }
+
     /// Attempts under way in all runs, for reconciling with a session host after a restart. Those that it
     /// does not know never began: they are withdrawn, or lost where `host` is another instance, or they
     /// are known to have begun.

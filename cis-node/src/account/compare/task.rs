@@ -275,7 +275,7 @@ async fn news(
         let look = until.min(Instant::now() + LOOK_EVERY);
         let look = give_way.map_or(look, |time| look.min(time));
         match timeout_at(look, news.recv()).await {
-            Ok(Ok(News::Batch(batch))) if !batch.invited.is_empty() => return Comes::Invited,
+            Ok(Ok(News::Batch(batch, _))) if !batch.invited.is_empty() => return Comes::Invited,
             Ok(Ok(News::Over(error))) => return Comes::Stop(Stands::Failed(error.to_string())),
             Ok(Err(RecvError::Closed)) => {
                 return Comes::Stop(Stands::Failed("the node is stopping".to_owned()));

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::config::kind::Value;
+use crate::config::settings::FederationRole;
 use cis_core::event::ExecutionMode;
 use cis_core::people::{Role, Roles};
 
@@ -82,6 +83,23 @@ pub(super) fn of_flag(flag: &bool) -> Value {
 
 pub(super) fn mode(value: &Value) -> ExecutionMode {
     ExecutionMode::parse(&text(value)).unwrap_or(ExecutionMode::Local)
+}
+
+pub(super) fn part(value: &Value) -> FederationRole {
+    match text(value).as_str() {
+        "worker" => FederationRole::Worker,
+        "coordinator" => FederationRole::Coordinator,
+        _ => FederationRole::Both,
+    }
+}
+
+pub(super) fn of_part(role: &FederationRole) -> Value {
+    let word = match role {
+        FederationRole::Worker => "worker",
+        FederationRole::Coordinator => "coordinator",
+        FederationRole::Both => "both",
+    };
+    Value::Text(word.to_owned())
 }
 
 pub(super) fn of_mode(mode: &ExecutionMode) -> Value {

@@ -174,7 +174,7 @@ impl Listener {
         loop {
             tokio::select! {
                 said = news.recv() => match said {
-                    Ok(News::Batch(batch)) => {
+                    Ok(News::Batch(batch, _)) => {
                         if std::mem::take(&mut is_away) {
                             self.stands(None);
                         }

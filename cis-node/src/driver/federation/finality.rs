@@ -1,0 +1,89 @@
+//! Which results of a run cannot be voided by a takeover any more: those that its coordinator read back from the room.
+//!
+//! Owns, for one run that this node coordinates, what waits for that. Pure; the caller says what was written and read.
+
+use std::collections::VecDeque;
+
+use cis_core::federation::protocol::message::Granted;
+use cis_core::ids::Offset;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Finality {
+    /// Results, each with an event behind which it stands in the store. In order.
+    recorded: VecDeque<(Offset, Granted)>,
+    /// Up to which event the journal holds the run, and which entry that is. In order.
+    written: VecDeque<(Offset, u64)>,
+    /// Everything up to this event was read back.
+    upto: Offset,
+    /// What happened up to here was recorded in an earlier life, or by another node.
+    since: Offset,
+}
+
+impl Finality {
+    /// Of a run about which the store knows everything up to the event `since`. `written`: so far its journal was written,
+    /// as [`Self::written`] takes it.
+    pub(super) fn since(since: Offset, written: Option<(Offset, u64)>) -> Self {
+        Self { recorded: VecDeque::new(), written: written.into_iter().collect(), upto: 0, since }
+    }
+
+    /// A result stands in the store, in an event up to `at`.
+    pub(super) fn recorded(&mut self, at: Offset, granted: Granted) {
+        self.recorded.push_back((at, granted));
+    }
+
+    /// The journal holds everything up to the event `upto`, with its entry `n`.
+    pub(super) fn written(&mut self, upto: Offset, n: u64) {
+        self.written.push_back((upto, n));
+    }
+
+    /// The journal was read back up to its entry `n`. Gives the results that are final with that.
+    pub(super) fn read_back(&mut self, n: u64) -> Vec<Granted> {
+        while let Some((upto, _)) = self.written.front().copied().filter(|(_, entry)| *entry <= n) {
+            self.upto = upto;
+            self.written.pop_front();
+        }
+        let count = self.recorded.iter().take_while(|(at, _)| *at <= self.upto).count();
+        self.recorded.drain(..count).map(|(_, granted)| granted).collect()
+    }
+
+    /// Whether what was recorded before is final. Until then a result that is not known here may be one of those.
+    pub(super) fn is_caught_up(&self) -> bool {
+        self.upto >= self.since
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cis_core::ids::{AttemptId, RunId, TaskId};
+
+    fn granted(number: u32) -> Granted {
+        let (run, task) = (RunId::from_parts(1, 1), TaskId::new("t").unwrap());
+        Granted { attempt: AttemptId { run, task, number }, fence: u64::from(number) }
+    }
+
+    #[test]
+    fn a_result_is_final_when_the_entry_that_tells_it_was_read_back() {
+        let mut finality = Finality::since(0, None);
+        finality.recorded(5, granted(1));
+        finality.recorded(9, granted(2));
+        finality.written(4, 2);
+        finality.written(8, 5);
+        assert_eq!(finality.read_back(4), []);
+        assert_eq!(finality.read_back(5), [granted(1)]);
+        finality.written(9, 6);
+        assert_eq!(finality.read_back(9), [granted(2)]);
+    }
+
+    #[test]
+    fn what_an_earlier_life_recorded_is_caught_up_with() {
+        let mut finality = Finality::since(7, Some((5, 3)));
+        assert!(!finality.is_caught_up());
+        finality.read_back(3);
+        assert!(!finality.is_caught_up());
+        finality.written(8, 4);
+        finality.read_back(4);
+        assert!(finality.is_caught_up());
+    }
+}

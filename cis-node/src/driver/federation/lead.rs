@@ -1,0 +1,163 @@
+//! What follows for the runs that this node coordinates: the coordinator's half and the scheduler.
+
+use super::super::Driver;
+use super::super::spec::{Moment, complete, slots};
+use super::Finality;
+use crate::account::boot_ms;
+use cis_core::api::{FromWorker, Report};
+use cis_core::event::{AttemptOutcome, FailureCause, GrantRecord, SessionState};
+use cis_core::federation::direct::{Progress, RemoteSpec, TaskPayload};
+use cis_core::federation::protocol::coordinator::Effect;
+use cis_core::federation::protocol::message::{Grant, Granted, HeldRecord};
+use cis_core::ids::{AttemptId, Fence, NodeDid, SessionId, TimestampMs};
+use cis_core::scheduler::{Input, InputKind};
+
+/// A specification that is larger does not go into a message, bytes of JSON.
+const SPEC_BYTES_MAX: usize = 50_000;
+
+impl Driver {
+    /// Gives an attempt to a node of the run's room.
+    pub(in crate::driver) fn grant_in_room(
+        &mut self,
+        attempt: AttemptId,
+        session: SessionId,
+        fence: Fence,
+        node: NodeDid,
+        now: TimestampMs,
+    ) {
+        let Some(run) = self.parts.machine.run(&attempt.run) else { return };
+        let Some(room) = run.facts().room.clone() else { return };
+        let epoch = run.facts().epoch;
+        let completed = complete(run, &attempt, &self.parts.home, &self.parts.blobs, Moment::Start);
+        let remote = completed.and_then(|spec| {
+            let remote = RemoteSpec::of(spec, &run.facts().workdir, slots(run));
+            let remote = remote.map_err(|why| format!("the task cannot run with --matrix: {why}"))?;
+            let size = serde_json::to_vec(&remote).map_err(|error| error.to_string())?.len();
+            if size > SPEC_BYTES_MAX {
+                return Err(format!(
+                    "the task cannot run with --matrix: its script, prompt and values have {size} bytes, and at most \
+                     {SPEC_BYTES_MAX} go to another node"
+                ));
+            }
+            Ok(remote)
+        });
+        match remote {
+            Ok(spec) => {
+                let room = self.federation.room(&room);
+                if room.coordinator.epoch(attempt.run).is_none() {
+                    room.coordinator.begin(attempt.run, epoch);
+                    room.finality.insert(attempt.run, Finality::since(0, None));
+                }
+                let granted = Granted { attempt, fence };
+                room.coordinator.grant(node, Grant { granted, session, spec }, boot_ms());
+            }
+            Err(detail) => {
+                let outcome = AttemptOutcome::Failed { cause: FailureCause::Input { detail } };
+                let report = Box::new(Report::bare(outcome, None, now));
+                self.parts.worker.said.push(FromWorker::Result { attempt, fence, report });
+            }
+        }
+    }
+
+    /// Ends an attempt on the node that has it.
+    pub(in crate::driver) fn cancel_in_room(&mut self, attempt: AttemptId, fence: Fence, grace_ms: u64, keep: bool) {
+        if let Some((_, room)) = self.federation.room_of(attempt.run) {
+            room.coordinator.cancel(&Granted { attempt, fence }, grace_ms, keep, boot_ms());
+        }
+    }
+
+    /// Sends what was granted or cancelled in this turn.
+    pub(in crate::driver) fn offer_grants(&mut self, now: TimestampMs) {
+        for room in self.federation.rooms.keys().cloned().collect::<Vec<_>>() {
+            let mut out = Vec::new();
+            self.federation.room(&room).coordinator.tick(boot_ms(), &mut out);
+            self.lead(&room, out, now);
+        }
+    }
+
+    /// What follows for the runs that this node coordinates.
+    pub(super) fn lead(&mut self, room: &str, effects: Vec<Effect<TaskPayload>>, now: TimestampMs) {
+        for effect in effects {
+            match effect {
+                Effect::Send { to, message } => self.send(room, to, message, now),
+                Effect::Status { worker, status } => {
+                    let offer = InputKind::NodeOffer { node: worker, offer: Some(status) };
+                    self.handle(Input::internal(offer), now);
+                }
+                Effect::Silent(worker) => {
+                    let gone = InputKind::NodeOffer { node: worker, offer: None };
+                    self.handle(Input::internal(gone), now);
+                }
+                Effect::Refused { granted: Granted { attempt, fence }, reason } => {
+                    let refused = FromWorker::Refused { attempt, fence, reason };
+                    self.handle(Input::internal(InputKind::Worker(refused)), now);
+                }
+                Effect::Progress { granted, first, progress } => {
+                    let next = first + u32::try_from(progress.len()).unwrap_or(0);
+                    for progress in progress {
+                        let Granted { attempt, fence } = granted.clone();
+                        let (state, pid) = match progress {
+                            // Processes of another machine have no pid here.
+                            Progress::Started { .. } => (SessionState::Working, Some(0)),
+                            Progress::Collecting {} => (SessionState::Exited, None),
+                        };
+                        let said = FromWorker::Session { attempt, fence, state, pid };
+                        self.handle(Input::internal(InputKind::Worker(said)), now);
+                    }
+                    let mut out = Vec::new();
+                    self.federation.room(room).coordinator.noted(&granted, next, &mut out);
+                    self.lead(room, out, now);
+                }
+                Effect::Result { granted: Granted { attempt, fence }, report } => {
+                    let report = Box::new(without_files(report));
+                    let result = FromWorker::Result { attempt, fence, report };
+                    self.handle(Input::internal(InputKind::Worker(result)), now);
+                }
+                Effect::Lost(Granted { attempt, .. }) => {
+                    let detail = "its node stopped answering, or does not have it any more".to_owned();
+                    self.handle(Input::internal(InputKind::AttemptLost { attempt, detail }), now);
+                }
+                Effect::Found { worker, record } => self.adopt(room, &worker, record, now),
+                Effect::Ready(run) => {
+                    self.handle(Input::internal(InputKind::HoldGrants { run, held: false }), now);
+                }
+            }
+        }
+    }
+
+    /// Counts what a worker has and the store does not tell, where it can.
+    fn adopt(&mut self, room: &str, worker: &NodeDid, record: HeldRecord, now: TimestampMs) {
+        let HeldRecord { granted, session, .. } = record;
+        let grant = GrantRecord {
+            task: granted.attempt.task.clone(),
+            attempt: granted.attempt.number,
+            fence: granted.fence,
+            session,
+            node: worker.clone(),
+            host: None,
+            lease_ms: None,
+            ahead: false,
+        };
+        let adopt = InputKind::Adopt { run: granted.attempt.run, grant: Box::new(grant) };
+        let adopted = self.parts.machine.handle(Input::internal(adopt), now, &mut self.ids).is_ok();
+        self.collect();
+        let coordinator = &mut self.federation.room(room).coordinator;
+        let mut out = Vec::new();
+        if adopted {
+            coordinator.adopt(&granted, worker, boot_ms());
+        } else {
+            coordinator.release(&granted, worker, &mut out);
+        }
+        self.lead(room, out, now);
+    }
+}
+
+/// Files of another machine are not here.
+fn without_files(mut report: Report) -> Report {
+    for output in report.outputs.values_mut() {
+        output.blob = None;
+    }
+    report.artifacts.clear();
+    report.cached = None;
+    report
+}

@@ -1,0 +1,285 @@
+//! This node's part in the runs of rooms: what it coordinates there, and what it works on for others.
+//!
+//! Owns the two halves of the protocol for each room, and when something of them is due. What they decide is carried out
+//! for the scheduler in `lead`, for the own worker in `work`; who coordinates what, as journals tell it, is followed in
+//! `terms`. Messages of a node to itself take no way around.
+//!
+//! What a worker holds for others is not kept across a restart of its node: its sessions end, and the tasks run again.
+
+mod finality;
+mod lead;
+mod terms;
+mod work;
+
+use std::collections::BTreeMap;
+
+use self::finality::Finality;
+use self::terms::Terms;
+use super::Driver;
+use crate::account::boot_ms;
+use cis_core::event::ExecutionMode;
+use cis_core::federation::direct::TaskPayload;
+use cis_core::federation::protocol::coordinator::{CoordinatorHalf, KnownGrant};
+use cis_core::federation::protocol::message::{Addressee, Granted, Message};
+use cis_core::federation::protocol::worker::WorkerHalf;
+use cis_core::federation::protocol::Settings;
+use cis_core::identity::Right;
+use cis_core::ids::{AttemptId, Epoch, NodeDid, RunId, SessionId, TimestampMs};
+use cis_core::scheduler::placement::NodeOffer;
+use cis_core::scheduler::{Input, InputKind};
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Federation {
+    rooms: BTreeMap<String, Room>,
+    /// Attempts that the own worker has for a coordinator of a room.
+    held: BTreeMap<AttemptId, Held>,
+}
+
+struct Room {
+    coordinator: CoordinatorHalf<TaskPayload>,
+    /// Where this node works on tasks of the room.
+    worker: Option<WorkerHalf<TaskPayload>>,
+    terms: Terms,
+    /// Of runs that this node coordinates: what cannot be voided any more.
+    finality: BTreeMap<RunId, Finality>,
+}
+
+struct Held {
+    room: String,
+    granted: Granted,
+    session: SessionId,
+}
+
+impl Room {
+    fn new() -> Self {
+        Self {
+            coordinator: CoordinatorHalf::new(Settings::default(), false),
+            worker: None,
+            terms: Terms::new(Settings::default()),
+            finality: BTreeMap::new(),
+        }
+    }
+}
+
+impl Federation {
+    /// When something is due, on the clock of the node.
+    pub(super) fn poll_timeout(&self, now: TimestampMs) -> Option<TimestampMs> {
+        let due = self.rooms.values().flat_map(|room| {
+            let worker = room.worker.as_ref().and_then(WorkerHalf::poll_timeout);
+            [worker, room.coordinator.poll_timeout(), room.terms.poll_timeout()].into_iter().flatten()
+        });
+        due.min().map(|at| now.saturating_add((at.saturating_sub(boot_ms())).max(0)))
+    }
+
+    fn room(&mut self, room: &str) -> &mut Room {
+        self.rooms.entry(room.to_owned()).or_insert_with(Room::new)
+    }
+
+    fn room_of(&mut self, run: RunId) -> Option<(String, &mut Room)> {
+        let mut rooms = self.rooms.iter_mut();
+        rooms.find_map(|(name, room)| {
+            let coordinates = room.coordinator.epoch(run).is_some();
+            coordinates.then_some((name.clone(), room))
+        })
+    }
+
+    fn worker(&mut self, room: &str) -> Option<&mut WorkerHalf<TaskPayload>> {
+        self.rooms.get_mut(room)?.worker.as_mut()
+    }
+}
+
+impl Driver {
+    /// Goes on with the runs of rooms that this node coordinates, and says where it works.
+    pub(super) fn begin_federation(&mut self, now: TimestampMs) {
+        if let Some(room) = &self.parts.config.settings.federation.room {
+            self.parts.link.serve(room);
+        }
+        let in_rooms: Vec<(RunId, String, Epoch)> = self
+            .parts
+            .machine
+            .open_runs()
+            .filter(|run| run.facts().mode == ExecutionMode::Matrix)
+            .filter_map(|run| Some((run.id(), run.facts().room.clone()?, run.facts().epoch)))
+            .collect();
+        for (run, room, epoch) in in_rooms {
+            self.serve_room(&room);
+            self.go_on_with(run, &room, epoch, now);
+        }
+    }
+
+    /// Goes on with a run that this node, in an earlier life, or another one coordinated.
+    fn go_on_with(&mut self, run: RunId, room: &str, epoch: Epoch, now: TimestampMs) {
+        let live: Vec<_> = self.parts.machine.live_attempts().filter(|live| live.attempt.run == run).collect();
+        let mut workers = self.parts.identity.others_who_may(Right::Execute);
+        // It gives itself nothing to do where it does not work for the room.
+        if self.works_in(room) || live.iter().any(|live| live.node == self.parts.did) {
+            workers.push(self.parts.did.clone());
+        }
+        let known = live.into_iter().map(|live| KnownGrant {
+            granted: Granted { attempt: live.attempt, fence: live.fence },
+            worker: live.node,
+            recorded: false,
+        });
+        let newest = self.parts.writer.last_offset();
+        let published = self.published_of(run);
+        let room = self.federation.room(room);
+        room.coordinator.take_over(run, epoch, known, workers, boot_ms());
+        room.finality.insert(run, Finality::since(newest, published));
+        self.handle(Input::internal(InputKind::HoldGrants { run, held: true }), now);
+    }
+
+    fn works_in(&self, room: &str) -> bool {
+        self.federation.rooms.get(room).is_some_and(|room| room.worker.is_some())
+    }
+
+    /// The other nodes of a room are heard.
+    pub(super) fn room_served(&mut self, name: &str, room: &str, now: TimestampMs) {
+        let own = self.parts.did.clone();
+        let others = self.parts.identity.others_who_may(Right::Coordinate);
+        let settings = &self.parts.config.settings.federation;
+        let is_own_room = settings.room.as_deref() == Some(name);
+        let (works, coordinates) = (settings.role.works(), settings.role.coordinates());
+        let room = self.federation.room(room);
+        room.coordinator.set_sole(others.is_empty());
+        if is_own_room && works {
+            // Heartbeats of an earlier life have smaller numbers.
+            let nonce = u64::try_from(now).unwrap_or_default() << 10;
+            room.worker.get_or_insert_with(|| WorkerHalf::new(Settings::default(), nonce, boot_ms()));
+        }
+        let takes_over = room.terms.is_voter() || (is_own_room && coordinates);
+        room.terms.vote(own, others, takes_over);
+        self.federate(now);
+    }
+
+    /// Hears the other nodes of a room.
+    pub(super) fn serve_room(&mut self, room: &str) {
+        if !self.federation.rooms.contains_key(room) {
+            self.parts.link.serve(room);
+            self.federation.room(room);
+        }
+    }
+
+    /// Hears the other nodes of the room in which a run's tasks are executed.
+    pub(super) fn serve_room_of(&mut self, run: RunId) {
+        let in_room = self.parts.machine.run(&run).filter(|run| run.facts().mode == ExecutionMode::Matrix);
+        if let Some(room) = in_room.and_then(|run| run.facts().room.clone()) {
+            self.serve_room(&room);
+        }
+    }
+
+    /// Others are trusted than before, or it is known where one is.
+    pub(super) fn node_found(&mut self, now: TimestampMs) {
+        let own = self.parts.did.clone();
+        let others = self.parts.identity.others_who_may(Right::Coordinate);
+        for room in self.federation.rooms.values_mut() {
+            room.coordinator.set_sole(others.is_empty());
+            let votes = room.terms.is_voter();
+            room.terms.vote(own.clone(), others.clone(), votes);
+            if let Some(worker) = &mut room.worker {
+                worker.status_changed(boot_ms());
+            }
+        }
+        self.federate(now);
+    }
+
+    /// Whether the tasks of a run go to the nodes of a room.
+    pub(super) fn is_in_room(&self, run: RunId) -> bool {
+        let known = self.parts.machine.run(&run);
+        known.is_some_and(|run| run.facts().mode == ExecutionMode::Matrix)
+    }
+
+    /// Does what is due for the own worker, and about who coordinates what. What is due for the runs that this node
+    /// coordinates is done with what follows from the turn.
+    pub(super) fn federate(&mut self, now: TimestampMs) {
+        for room in self.federation.rooms.keys().cloned().collect::<Vec<_>>() {
+            let boot = boot_ms();
+            let due = self.federation.worker(&room).and_then(|worker| worker.poll_timeout());
+            if due.is_some_and(|due| due <= boot) {
+                let offer = self.offer(&room);
+                let mut coordinators = self.parts.identity.others_who_may(Right::Coordinate);
+                coordinators.push(self.parts.did.clone());
+                let mut work = Vec::new();
+                if let Some(worker) = self.federation.worker(&room) {
+                    worker.tick(boot, Some(&offer), &coordinators, &mut work);
+                }
+                self.work(&room, work, now);
+            }
+            self.watch_terms(&room, boot, now);
+        }
+    }
+
+    /// What this node offers to a room.
+    fn offer(&mut self, room: &str) -> NodeOffer {
+        let sessions = self.federation.worker(room).map_or(0, |worker| worker.live_sessions());
+        let settings = &self.parts.config.settings.federation;
+        let name =
+            if settings.name.is_empty() { crate::machine::name() } else { settings.name.clone() };
+        NodeOffer {
+            name,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            tags: settings.tags.iter().cloned().collect(),
+            // A task with an agent is refused by whoever grants it, with the reason.
+            agents: self.parts.config.settings.agents.iter().map(|agent| agent.name.clone()).collect(),
+            slots: settings.slots,
+            sessions: u32::try_from(sessions).unwrap_or(u32::MAX),
+            load_permille: crate::machine::load_permille(),
+            draining: false,
+        }
+    }
+
+    /// Another node of a room, or this one, says something.
+    pub(super) fn federated(
+        &mut self,
+        room: &str,
+        from: &NodeDid,
+        message: Message<TaskPayload>,
+        now: TimestampMs,
+    ) {
+        let addressee = message.addressee();
+        let right = match addressee {
+            Addressee::Worker | Addressee::Voter => Right::Coordinate,
+            Addressee::Coordinator => Right::Execute,
+        };
+        if !self.parts.identity.may(from, right) {
+            tracing::debug!(%from, right = right.word(), "a node is not trusted to say this");
+            return;
+        }
+        if !self.federation.rooms.contains_key(room) {
+            return;
+        }
+        let boot = boot_ms();
+        let taken = match addressee {
+            Addressee::Voter => {
+                self.federation.room(room).terms.heard(from, boot);
+                Ok(())
+            }
+            Addressee::Worker => {
+                let mut out = Vec::new();
+                let Some(worker) = self.federation.worker(room) else { return };
+                let taken = worker.receive(from, message, boot, &mut out);
+                self.work(room, out, now);
+                taken
+            }
+            Addressee::Coordinator if self.is_of_before(room, &message) => return,
+            Addressee::Coordinator => {
+                let mut out = Vec::new();
+                let taken = self.federation.room(room).coordinator.receive(from, message, boot, &mut out);
+                self.lead(room, out, now);
+                taken
+            }
+        };
+        if let Err(why) = taken {
+            tracing::warn!(%from, room, why, "a message of a node changed nothing");
+        }
+    }
+
+    fn send(&mut self, room: &str, to: NodeDid, message: Message<TaskPayload>, now: TimestampMs) {
+        if to == self.parts.did {
+            self.federated(room, &to, message, now);
+        } else {
+            self.parts.link.send(room, to, message);
+        }
+    }
+
+}

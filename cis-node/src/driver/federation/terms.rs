@@ -1,0 +1,291 @@
+//! Who coordinates which run of a room, as its journals tell it: takeovers by this node and of its runs.
+//!
+//! Owns what is known of the journals of others' open runs, and when they are to be taken over. Whether a takeover counts is the journal's
+//! matter; it is known when it was read back.
+
+use std::collections::BTreeMap;
+
+use super::super::Driver;
+use super::Finality;
+use crate::account::boot_ms;
+use crate::commands::{Head, Reply};
+use crate::restore;
+use crate::room_waker::Claim;
+use cis_core::api::{Problem, ProblemKind, RoomWrite};
+use cis_core::event::{EventBody, EventDraft};
+use cis_core::federation::direct::TaskPayload;
+use cis_core::federation::journal::Position;
+use cis_core::federation::protocol::message::{Granted, Message};
+use cis_core::federation::protocol::suspicion::Suspicion;
+use cis_core::federation::protocol::{BootMs, Settings};
+use cis_core::ids::{AttemptId, Epoch, Fence, NodeDid, Offset, RunId, TimestampMs};
+
+/// See the module.
+pub(super) struct Terms {
+    settings: Settings,
+    suspicion: Suspicion,
+    /// Open runs of others, as far as their journals were read.
+    heads: BTreeMap<RunId, Head>,
+    /// The other nodes that coordinate in the room.
+    others: Vec<NodeDid>,
+    /// This node's place among those that take runs over; none: it does not.
+    rank: Option<usize>,
+    /// The homeserver does not answer: nobody can be heard.
+    is_deaf: bool,
+    alive_at: BootMs,
+    /// What was read while nothing could be written here.
+    put_off: Vec<Head>,
+}
+
+impl Terms {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            suspicion: Suspicion::new(settings),
+            heads: BTreeMap::new(),
+            others: Vec::new(),
+            rank: None,
+            is_deaf: true,
+            alive_at: 0,
+            put_off: Vec::new(),
+        }
+    }
+
+    /// Says who coordinates in the room, and whether this node takes over what others leave.
+    pub(super) fn vote(&mut self, own: NodeDid, others: Vec<NodeDid>, takes_over: bool) {
+        self.rank = takes_over.then(|| others.iter().filter(|other| **other < own).count());
+        self.others = others;
+    }
+
+    pub(super) fn is_voter(&self) -> bool {
+        self.rank.is_some()
+    }
+
+    /// Another coordinator is there.
+    pub(super) fn heard(&mut self, coordinator: &NodeDid, now: BootMs) {
+        self.suspicion.heard(coordinator, now);
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<BootMs> {
+        let suspects = self.rank.filter(|_| !self.is_deaf).and_then(|rank| self.suspicion.poll_timeout(rank));
+        let tells = (!self.others.is_empty() && self.alive_at > 0).then_some(self.alive_at);
+        [suspects, tells].into_iter().flatten().min()
+    }
+
+    /// Whether the others are to be told that this coordinator is there.
+    fn is_alive_due(&mut self, coordinates: bool, now: BootMs) -> bool {
+        if !coordinates {
+            self.alive_at = 0;
+        } else if self.alive_at <= now {
+            self.alive_at = now + self.settings.alive_ms;
+            return true;
+        }
+        false
+    }
+}
+
+impl Driver {
+    /// Does what is due about who coordinates what.
+    pub(super) fn watch_terms(&mut self, name: &str, boot: BootMs, now: TimestampMs) {
+        let room = self.federation.room(name);
+        let coordinates = room.coordinator.coordinates();
+        if room.terms.is_alive_due(coordinates, boot) {
+            for other in room.terms.others.clone() {
+                self.send(name, other, Message::Alive {}, now);
+            }
+        }
+        let terms = &mut self.federation.room(name).terms;
+        let Some(rank) = terms.rank.filter(|_| !terms.is_deaf) else { return };
+        for (run, epoch) in terms.suspicion.due(rank, boot) {
+            self.claim(name, run, epoch, now);
+        }
+    }
+
+    /// Writes into a run's journal that this node coordinates it from now on. It does so once that was read back.
+    fn claim(&mut self, room: &str, run: RunId, epoch: Epoch, now: TimestampMs) -> bool {
+        let heads = &self.federation.room(room).terms.heads;
+        let Some(head) = heads.get(&run).filter(|head| head.is_whole && head.at.epoch + 1 == epoch) else {
+            return false;
+        };
+        tracing::info!(%run, epoch, of = %head.by, "this node takes a run over");
+        let claim = Claim { room: room.to_owned(), run, cut: head.at, at_ms: now };
+        self.parts.rooms.claim(claim);
+        true
+    }
+
+    /// Takes a run over because a person says so.
+    pub(in crate::driver) fn take_over(&mut self, run: RunId, reply: Reply<()>, now: TimestampMs) {
+        let known = self.federation.rooms.iter().find_map(|(name, room)| {
+            let head = room.terms.heads.get(&run)?;
+            Some((name.clone(), head.at.epoch + 1))
+        });
+        let claimed = known.is_some_and(|(room, epoch)| self.claim(&room, run, epoch, now));
+        let _ = reply.send(if claimed {
+            Ok(())
+        } else {
+            let detail = format!("run {run} cannot be taken over: this node does not read it in a room, or not all of it");
+            Err(Problem::new(ProblemKind::Conflict, detail).hint(
+                "it has to be a run with --matrix of another node, in the room of this one (`cis node start --room ROOM --role both`)",
+            ))
+        });
+    }
+
+    /// The homeserver does not answer.
+    pub(in crate::driver) fn rooms_away(&mut self) {
+        self.federation.rooms.values_mut().for_each(|room| room.terms.is_deaf = true);
+    }
+
+    /// All that was in a room at `at` was read, with what is new of its runs.
+    pub(in crate::driver) fn room_read(
+        &mut self,
+        name: &str,
+        at: BootMs,
+        heads: Vec<Head>,
+        now: TimestampMs,
+    ) {
+        if !self.federation.rooms.contains_key(name) {
+            return;
+        }
+        let put_off = std::mem::take(&mut self.federation.room(name).terms.put_off);
+        for head in put_off.into_iter().chain(heads) {
+            self.head_read(name, head, now);
+        }
+        let room = self.federation.room(name);
+        if std::mem::take(&mut room.terms.is_deaf) {
+            room.terms.suspicion.hears_again(boot_ms());
+        }
+        room.coordinator.witnessed(at);
+        self.federate(now);
+    }
+
+    /// The same while nothing can be written: it counts later.
+    pub(in crate::driver) fn put_off_read(&mut self, name: &str, heads: Vec<Head>) {
+        if let Some(room) = self.federation.rooms.get_mut(name) {
+            room.terms.put_off.extend(heads);
+        }
+    }
+
+    fn head_read(&mut self, name: &str, head: Head, now: TimestampMs) {
+        let (boot, own) = (boot_ms(), self.parts.identity.is_or_was(&head.by));
+        let room = self.federation.room(name);
+        let led = room.coordinator.epoch(head.run);
+        let Head { run, at: Position { epoch, n, .. }, .. } = head;
+        if own && led == Some(epoch) {
+            let finals = room.finality.get_mut(&run).map(|finality| finality.read_back(n)).unwrap_or_default();
+            finals.iter().for_each(|granted| self.is_final(name, granted, now));
+        } else if own && led.is_none() && head.begins {
+            self.lead_on(run, name, now);
+        } else if head.is_ours {
+            // It ended, or cannot be read.
+        } else if head.is_open {
+            room.terms.suspicion.watch(run, epoch, &head.by, boot);
+            if let Some(worker) = &mut room.worker {
+                worker.enters(run, epoch, &head.by);
+            }
+            room.terms.heads.insert(run, head);
+        } else {
+            room.terms.suspicion.forget(run);
+            room.terms.heads.remove(&run);
+        }
+    }
+
+    /// This node coordinates a run from now on that another one did.
+    fn lead_on(&mut self, run: RunId, name: &str, now: TimestampMs) {
+        let room = self.federation.room(name);
+        room.terms.suspicion.forget(run);
+        room.terms.heads.remove(&run);
+        let agents = &self.parts.config.settings.agents;
+        match restore::load_run(&self.parts.readers, &self.parts.blobs, agents, run) {
+            Ok(folded) => {
+                let epoch = folded.facts().epoch;
+                let is_over = folded.state().is_terminal();
+                self.parts.machine.restore(folded);
+                if !is_over {
+                    tracing::info!(%run, epoch, "this node coordinates a run of another one from now on");
+                    self.go_on_with(run, name, epoch, now);
+                }
+                self.parts.rooms.wake();
+            }
+            Err(error) => tracing::error!(%run, %error, "a run that this node took over cannot be read"),
+        }
+    }
+
+    /// Another node coordinates a run of this one: nothing of it is done here any more.
+    pub(in crate::driver) fn overtaken(&mut self, run: RunId, reply: Reply<()>) {
+        tracing::warn!(%run, "another node took a run over that this one coordinated");
+        if let Some((_, room)) = self.federation.room_of(run) {
+            room.coordinator.leave(run);
+            room.finality.remove(&run);
+        }
+        self.parts.machine.leave(run);
+        let _ = reply.send(Ok(()));
+    }
+
+    /// What is stored of a run is void. What follows in this turn tells it anew.
+    pub(in crate::driver) fn void(&mut self, run: RunId) {
+        let at_ms = cis_local::now_ms();
+        let body = EventBody::RunVoided {};
+        self.turn.draft(EventDraft { run: Some(run), at_ms, actor: None, cause: None, body });
+        self.turn.keep([RoomWrite::Unfollow { run }]);
+    }
+
+    /// The result is durable here. Where no other node coordinates in the room, it is final with that.
+    pub(in crate::driver) fn acknowledge_in_room(&mut self, attempt: AttemptId, fence: Fence, now: TimestampMs) {
+        let newest = self.parts.writer.last_offset();
+        let granted = Granted { attempt, fence };
+        let Some((name, room)) = self.federation.room_of(granted.attempt.run) else { return };
+        if room.coordinator.is_sole() {
+            return self.is_final(&name, &granted, now);
+        }
+        let mut out = Vec::new();
+        room.coordinator.recorded(&granted, &mut out);
+        let finality = room.finality.entry(granted.attempt.run).or_insert_with(|| Finality::since(0, None));
+        finality.recorded(newest, granted);
+        self.lead(&name, out, now);
+    }
+
+    /// The worker of a result need not keep it any more.
+    fn is_final(&mut self, name: &str, granted: &Granted, now: TimestampMs) {
+        let coordinator = &mut self.federation.room(name).coordinator;
+        if let Some(worker) = coordinator.worker_of(granted).cloned() {
+            let mut out = Vec::new();
+            coordinator.release(granted, &worker, &mut out);
+            self.lead(name, out, now);
+        }
+    }
+
+    /// The journal of a run was written up to an event.
+    pub(in crate::driver) fn journal_written(&mut self, writes: &[RoomWrite]) {
+        for write in writes {
+            if let RoomWrite::Published { run, offset, journal } = write
+                && let Some(position) = position(journal)
+                && let Some((_, room)) = self.federation.room_of(*run)
+                && let Some(finality) = room.finality.get_mut(run)
+            {
+                finality.written(*offset, position.n);
+            }
+        }
+    }
+
+    /// How far the journal of a run is written.
+    pub(super) fn published_of(&self, run: RunId) -> Option<(Offset, u64)> {
+        let reader = self.parts.readers.get().ok()?;
+        let followed = reader.followed_runs(0).ok()?.into_iter().find(|followed| followed.run == run)?;
+        Some((followed.published, position(&followed.journal)?.n))
+    }
+
+    /// Whether a message is about a result that an earlier coordinator, or an earlier life of this one, may have recorded, and that
+    /// is not final yet. Its worker repeats it.
+    pub(super) fn is_of_before(&self, name: &str, message: &Message<TaskPayload>) -> bool {
+        let Message::Result { granted, .. } = message else { return false };
+        let Some(room) = self.federation.rooms.get(name) else { return false };
+        let finality = room.finality.get(&granted.attempt.run);
+        room.coordinator.worker_of(granted).is_none()
+            && !room.coordinator.is_sole()
+            && finality.is_some_and(|finality| !finality.is_caught_up())
+    }
+}
+
+fn position(journal: &str) -> Option<Position> {
+    serde_json::from_str(journal).ok()
+}
