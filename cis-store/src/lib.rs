@@ -12,6 +12,7 @@ mod blobs;
 mod checkpoint;
 mod error;
 mod facts;
+mod held;
 pub mod maintenance;
 mod outbox;
 mod projector;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::harness::Cis;
 use crate::harness::room::Room;
 use crate::harness::synapse::{Synapse, User};
-use crate::harness::{eventually, eventually_within, kill_9, ulid_in};
+use crate::harness::{eventually, eventually_within, is_alive, kill_9, ulid_in};
 use crate::matrix::{logged_in, login};
 use crate::rooms::{SLOW, room_of};
 
@@ -177,4 +177,85 @@ fn another_coordinator_finishes_the_run_of_one_that_is_gone() {
     cis.wait_run(&run, "succeeded");
     assert_eq!(cis.show(&run)["run"]["node"], did(&second));
     eventually("the worker forgets it", || (worker.status()["live_sessions"] == 0).then_some(()));
+}
+
+fn lines_in(file: &std::path::Path) -> usize {
+    std::fs::read_to_string(file).unwrap_or_default().lines().count()
+}
+
+/// The processes of a worker's node and of the coordinator's are killed while a task runs: it goes on, and counts.
+#[test]
+fn a_task_outlives_the_nodes_that_work_on_it() {
+    let synapse = Synapse::shared();
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    let worker = worker(&synapse, &room, &ann, &cis, "builder");
+    let go = cis.work().join("go");
+    let run = execute(&cis, &room, &waiting_for(&go));
+    cis.wait_task(&run, "b", "running");
+    eventually("its session works", || (lines_in(&go.with_extension("pids")) == 1).then_some(()));
+    let before = worker.node_pid().unwrap();
+    kill_9(before);
+    eventually("its host starts the worker again", || {
+        worker.node_pid().filter(|pid| *pid != before).map(drop)
+    });
+    kill_9(cis.node_pid().unwrap());
+    std::fs::write(&go, "").unwrap();
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.task(&run, "b")["attempts"], 1);
+    assert_eq!(lines_in(&go.with_extension("pids")), 1, "nothing ran twice");
+    eventually("the worker forgets it", || (worker.status()["live_sessions"] == 0).then_some(()));
+}
+
+#[test]
+fn a_run_goes_on_after_an_outage_of_the_homeserver() {
+    let mut synapse = Synapse::own();
+    let (cis, _worker, run, go) = {
+        let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+        let room = room_of(&cis, &ann);
+        let worker = worker(&synapse, &room, &ann, &cis, "builder");
+        let go = cis.work().join("go");
+        let run = execute(&cis, &room, &waiting_for(&go));
+        cis.wait_task(&run, "b", "running");
+        eventually("its session works", || (lines_in(&go.with_extension("pids")) == 1).then_some(()));
+        (cis, worker, run, go)
+    };
+    synapse.stop();
+    std::fs::write(&go, "").unwrap();
+    let pid = std::fs::read_to_string(go.with_extension("pids")).unwrap().trim().parse().unwrap();
+    eventually("the session ends meanwhile", || (!is_alive(pid)).then_some(()));
+    assert_eq!(cis.task(&run, "b")["state"], "running");
+    synapse.start();
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.task(&run, "b")["attempts"], 1);
+    assert_eq!(lines_in(&go.with_extension("pids")), 1, "nothing ran twice");
+}
+
+#[test]
+fn a_person_moves_a_run_to_another_coordinator() {
+    let synapse = Synapse::shared();
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    let worker = worker(&synapse, &room, &ann, &cis, "builder");
+    let second = second_coordinator(&synapse, &room, &ann, &cis, &worker);
+    let go = cis.work().join("go");
+    let run = execute(&cis, &room, &waiting_for(&go));
+    cis.wait_task(&run, "b", "running");
+    eventually_within(SLOW, "the other coordinator reads of it", || {
+        (second.run(["dag", "show", &run]).code == Some(0)).then_some(())
+    });
+    let said = second.run(["dag", "takeover", &run]).expect(2).stderr;
+    assert!(said.contains("--force"), "{said}");
+    second.ok(["dag", "takeover", &run, "--force"]);
+    assert_eq!(second.show(&run)["run"]["node"], did(&second));
+    eventually_within(SLOW, "the first one finds out", || {
+        (cis.show(&run)["run"]["node"] == did(&second)).then_some(())
+    });
+    let refused = cis.run(["dag", "cancel", &run]).expect(3).stderr;
+    assert!(refused.contains("coordinated by"), "{refused}");
+    std::fs::write(&go, "").unwrap();
+    for node in [&second, &cis] {
+        node.wait_run(&run, "succeeded");
+    }
+    assert_eq!(lines_in(&go.with_extension("pids")), 1, "nothing ran twice");
 }

@@ -147,7 +147,9 @@ impl Driver {
     /// Tells the host whether this node is to be started again when it dies.
     pub(super) fn supervise(&mut self) {
         // What could not be read may be open as well.
-        let wanted = self.parts.machine.open_runs().next().is_some() || !self.unread.sessions.is_empty();
+        let wanted = self.parts.machine.open_runs().next().is_some()
+            || !self.unread.sessions.is_empty()
+            || self.federation.works();
         if self.supervised == Some(wanted) {
             return;
         }

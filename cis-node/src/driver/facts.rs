@@ -82,7 +82,7 @@ impl Driver {
         self.turn.draft(draft);
     }
 
-    fn session_exited(&mut self, session: SessionId, exit: &Exit) {
+    pub(super) fn session_exited(&mut self, session: SessionId, exit: &Exit) {
         self.parts.shared.leaders.remove(session);
         if let Some(known) = self.unread.sessions.get_mut(&session) {
             // Whose it is will be known when everything can be read: the host keeps it until then.
@@ -161,6 +161,7 @@ impl Driver {
             }
             self.settle(live, now);
         }
+        self.settle_held(now);
         self.reconcile_loners(now);
         self.let_go_of_nobodys();
         self.worker_said(now);

@@ -221,6 +221,7 @@ impl Driver {
         self.start_over_at = Some(now + TimestampMs::from(START_MS));
         self.parts.worker.set_now(now);
         self.recall_inbox(now);
+        self.recall_held(now);
         self.connect_host(now);
         self.resume_asks();
         self.begin_federation(now);

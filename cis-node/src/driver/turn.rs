@@ -10,7 +10,7 @@ use super::idempotency::KeyDigests;
 use crate::commands::{AnswerSource, Reply, cancelled, decided, retried};
 use cis_core::api::{Problem, RoomWrite};
 use cis_core::event::{EndReason, EventBody, EventDraft, ExecutionMode, TaskChange};
-use cis_core::ids::{InboxId, InputId, Offset, RunId, SessionId};
+use cis_core::ids::{InboxId, InputId, Offset, RunId, SessionId, TaskId};
 use cis_host::hub;
 use cis_store::{SessionFacts, StoreError, TaskSeed, Writer};
 
@@ -49,6 +49,8 @@ pub(super) struct Typing {
 pub(super) struct Turn {
     drafts: Vec<(EventDraft, Beside)>,
     room_writes: Vec<RoomWrite>,
+    /// What is known of tasks of other coordinators; none: nothing any more.
+    held: Vec<(RunId, TaskId, Option<String>)>,
     /// A room follows another run with this turn, or one less.
     followed: bool,
     typings: Vec<Typing>,
@@ -85,6 +87,11 @@ impl Turn {
         self.room_writes.extend(writes);
     }
 
+    /// Keeps what is known of a task of another coordinator; none: nothing any more.
+    pub(super) fn hold(&mut self, run: RunId, task: TaskId, what: Option<String>) {
+        self.held.push((run, task, what));
+    }
+
     /// Types an answer once the turn is durable.
     pub(super) fn type_then(&mut self, typing: Typing) {
         self.typings.push(typing);
@@ -116,12 +123,12 @@ impl Turn {
 
     /// Whether there is something to write.
     pub(super) fn writes(&self) -> bool {
-        !self.drafts.is_empty() || !self.room_writes.is_empty()
+        !self.drafts.is_empty() || !self.room_writes.is_empty() || !self.held.is_empty()
     }
 
     /// Whether nothing waits for the end of the turn.
     pub(super) fn is_over(&self) -> bool {
-        self.drafts.is_empty() && self.typings.is_empty() && self.confirmations.is_empty()
+        !self.writes() && self.typings.is_empty() && self.confirmations.is_empty()
     }
 
     /// Adds what is to be written to the transaction.
@@ -134,7 +141,8 @@ impl Turn {
         for (draft, beside) in &self.drafts {
             self.followed |= append(writer, draft, beside, id(), digests)?;
         }
-        self.room_writes.iter().try_for_each(|write| writer.room(write))
+        self.room_writes.iter().try_for_each(|write| writer.room(write))?;
+        self.held.iter().try_for_each(|(run, task, what)| writer.hold(*run, task, what.as_deref()))
     }
 
     /// Lets go of what was written. What waits for that is to be taken now.
@@ -145,6 +153,7 @@ impl Turn {
         };
         let told = self.drafts.drain(..).filter_map(told).collect();
         self.room_writes.clear();
+        self.held.clear();
         digests.made(self.made.keys());
         self.made.clear();
         Written { told, followed: take(&mut self.followed) }

@@ -235,6 +235,7 @@ const KEPT: &[Kept] = &[
     Kept { name: "room_runs", columns: &["run", "room", "told", "published", "journal"], key: "run" },
     Kept { name: "room_messages", columns: &["event", "room", "what", "run", "item", "at_ms"], key: "event" },
     Kept { name: "rooms", columns: &["room", "incarnation", "seq", "token"], key: "room" },
+    Kept { name: "held", columns: &["task", "what"], key: "task" },
 ];
 
 /// Columns of sessions that cannot be restored from events.
@@ -253,6 +254,7 @@ pub fn lost_with(table: &str) -> &'static str {
         "room_runs" => "which runs are published to which rooms",
         "room_messages" => "which messages in rooms belong to which run: these messages are no longer edited",
         "rooms" => "how far rooms were read",
+        "held" => "tasks that were executed for other nodes: they run again",
         "sessions" => "commands, sizes and log files of some sessions",
         _ => "everything except the events",
     }

@@ -113,7 +113,7 @@ impl Readers {
 
 impl Reader {
     /// Several queries that see the same moment.
-    fn view<T>(
+    pub(crate) fn view<T>(
         &self,
         doing: &'static str,
         read: impl FnOnce(&Connection) -> Result<T, RowError>,

@@ -28,6 +28,7 @@ pub(super) fn tables(home: &Home) -> BTreeMap<&'static str, Vec<Vec<Value>>> {
         "room_runs",
         "room_messages",
         "rooms",
+        "held",
     ]);
     for table in names {
         let mut read = conn.prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2")).unwrap();

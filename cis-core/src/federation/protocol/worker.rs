@@ -221,6 +221,20 @@ impl<P: Payload> WorkerHalf<P> {
         })
     }
 
+    /// Whether it has the result of a grant, and nothing else of it any more.
+    #[must_use]
+    pub fn has_ended(&self, granted: &Granted) -> bool {
+        let held = self.held.get(&key(granted)).filter(|held| held.granted == *granted);
+        held.is_some_and(|held| matches!(held.phase, Phase::Ended { .. }))
+    }
+
+    /// Whether the grant is void, and its session is being killed.
+    #[must_use]
+    pub fn is_void(&self, granted: &Granted) -> bool {
+        let held = self.held.get(&key(granted)).filter(|held| held.granted == *granted);
+        held.is_some_and(|held| held.phase == Phase::Killed)
+    }
+
     /// How many sessions work, wait for their turn, or are being killed.
     #[must_use]
     pub fn live_sessions(&self) -> usize {

@@ -5,6 +5,7 @@ use crate::federation::sample::{self, key};
 
 /// Events that no room gets: they are about this machine, or about what is over as soon as it is said.
 const KEPT: &[&str] = &[
+    "cis.dag.run.voided",
     "cis.dag.session.created",
     "cis.dag.session.ended",
     "cis.dag.session.expiring",

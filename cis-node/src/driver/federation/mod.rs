@@ -3,8 +3,6 @@
 //! Owns the two halves of the protocol for each room, and when something of them is due. What they decide is carried out
 //! for the scheduler in `lead`, for the own worker in `work`; who coordinates what, as journals tell it, is followed in
 //! `terms`. Messages of a node to itself take no way around.
-//!
-//! What a worker holds for others is not kept across a restart of its node: its sessions end, and the tasks run again.
 
 mod finality;
 mod lead;
@@ -18,7 +16,7 @@ use self::terms::Terms;
 use super::Driver;
 use crate::account::boot_ms;
 use cis_core::event::ExecutionMode;
-use cis_core::federation::direct::TaskPayload;
+use cis_core::federation::direct::{RemoteSpec, TaskPayload};
 use cis_core::federation::protocol::coordinator::{CoordinatorHalf, KnownGrant};
 use cis_core::federation::protocol::message::{Addressee, Granted, Message};
 use cis_core::federation::protocol::worker::WorkerHalf;
@@ -49,6 +47,7 @@ struct Held {
     room: String,
     granted: Granted,
     session: SessionId,
+    spec: Box<RemoteSpec>,
 }
 
 impl Room {
@@ -62,6 +61,15 @@ impl Room {
     }
 }
 
+impl Room {
+    /// This node works on tasks of the room.
+    fn work(&mut self, now: TimestampMs) -> &mut WorkerHalf<TaskPayload> {
+        // Heartbeats of an earlier life have smaller numbers.
+        let nonce = u64::try_from(now).unwrap_or_default() << 10;
+        self.worker.get_or_insert_with(|| WorkerHalf::new(Settings::default(), nonce, boot_ms()))
+    }
+}
+
 impl Federation {
     /// When something is due, on the clock of the node.
     pub(super) fn poll_timeout(&self, now: TimestampMs) -> Option<TimestampMs> {
@@ -70,6 +78,11 @@ impl Federation {
             [worker, room.coordinator.poll_timeout(), room.terms.poll_timeout()].into_iter().flatten()
         });
         due.min().map(|at| now.saturating_add((at.saturating_sub(boot_ms())).max(0)))
+    }
+
+    /// Whether it has tasks of others.
+    pub(super) fn works(&self) -> bool {
+        !self.held.is_empty()
     }
 
     fn room(&mut self, room: &str) -> &mut Room {
@@ -143,9 +156,7 @@ impl Driver {
         let room = self.federation.room(room);
         room.coordinator.set_sole(others.is_empty());
         if is_own_room && works {
-            // Heartbeats of an earlier life have smaller numbers.
-            let nonce = u64::try_from(now).unwrap_or_default() << 10;
-            room.worker.get_or_insert_with(|| WorkerHalf::new(Settings::default(), nonce, boot_ms()));
+            room.work(now);
         }
         let takes_over = room.terms.is_voter() || (is_own_room && coordinates);
         room.terms.vote(own, others, takes_over);

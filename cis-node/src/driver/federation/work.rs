@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use super::super::{Driver, facts};
 use super::Held;
 use crate::account::boot_ms;
-use cis_core::api::{FromWorker, Refusal, Report, ToWorker, Worker as _};
+use cis_core::api::{FromWorker, Refusal, Report, TaskSpec, ToWorker, Worker as _};
 use cis_core::event::{AttemptOutcome, SessionState};
 use cis_core::federation::direct::{Progress, RemoteSpec, TaskPayload};
 use cis_core::federation::protocol::BootMs;
 use cis_core::federation::protocol::message::{Grant, Granted};
-use cis_core::federation::protocol::worker::Effect;
+use cis_core::federation::protocol::worker::{Change, Effect, Remembered, WorkerHalf};
 use cis_core::ids::{AttemptId, SessionId, TimestampMs};
 use cis_host::protocol::{AtDeadline, ToHost};
 
@@ -50,15 +52,93 @@ impl Driver {
                 }
             }
         }
+        self.remember(room);
+    }
+
+    /// Keeps what changed of the tasks that this node has, for its next life.
+    fn remember(&mut self, room: &str) {
+        let changes = self.federation.worker(room).map(WorkerHalf::take_changes).unwrap_or_default();
+        for change in changes {
+            match change {
+                Change::Keep(remembered) => {
+                    let Some(held) = self.federation.held.get(&remembered.granted.attempt) else { continue };
+                    let AttemptId { run, task, .. } = remembered.granted.attempt.clone();
+                    let kept = Kept { room: room.to_owned(), remembered: *remembered, spec: held.spec.clone() };
+                    match serde_json::to_string(&kept) {
+                        Ok(text) => self.turn.hold(run, task, Some(text)),
+                        Err(error) => tracing::error!(%run, %task, %error, "a task is not kept"),
+                    }
+                }
+                Change::Forget(run, task) => self.turn.hold(run, task, None),
+            }
+        }
+    }
+
+    /// Takes back what an earlier life of this node had of tasks of others.
+    pub(in crate::driver) fn recall_held(&mut self, now: TimestampMs) {
+        let held = match self.parts.readers.get().and_then(|reader| reader.held()) {
+            Ok(held) => held,
+            Err(error) => return tracing::error!(%error, "tasks of other nodes are lost"),
+        };
+        for text in held {
+            let Ok(Kept { room, remembered, spec }) = serde_json::from_str(&text) else {
+                tracing::error!("a task of another node is lost: a later version kept it");
+                continue;
+            };
+            let (granted, session) = (remembered.granted.clone(), remembered.session);
+            self.federation.room(&room).work(now).restore(remembered);
+            self.federation.held.insert(granted.attempt.clone(), Held { room, granted, session, spec });
+        }
+    }
+
+    /// Settles what became of sessions of other nodes' tasks while this node did not run.
+    pub(in crate::driver) fn settle_held(&mut self, now: TimestampMs) {
+        let held: Vec<(String, Granted, SessionId)> = self
+            .federation
+            .held
+            .values()
+            .map(|held| (held.room.clone(), held.granted.clone(), held.session))
+            .collect();
+        for (room, granted, session) in held {
+            let there = self.unread.sessions.remove(&session);
+            let is_over = self.federation.worker(&room).is_some_and(|worker| worker.has_ended(&granted));
+            match there {
+                Some(there) if is_over => {
+                    let exited = there.exit.is_some();
+                    self.tell_host(&if exited {
+                        ToHost::AckExit { session }
+                    } else {
+                        ToHost::Kill { session, grace_ms: None }
+                    });
+                }
+                Some(there) => {
+                    let Some(held) = self.federation.held.get(&granted.attempt) else { continue };
+                    let RemoteSpec { slots, spec } = (*held.spec).clone();
+                    let spec = self.own_of(&granted.attempt, *spec);
+                    let Granted { attempt, fence } = &granted;
+                    self.parts.worker.adopt(attempt, session, *fence, slots, spec, &there);
+                    if self.federation.worker(&room).is_some_and(|worker| worker.is_void(&granted)) {
+                        let (attempt, fence) = (attempt.clone(), *fence);
+                        self.parts.worker.tell(ToWorker::Cancel { attempt, fence, grace_ms: 0, keep: false });
+                    }
+                    if let Some(exit) = there.exit {
+                        self.session_exited(session, &exit);
+                    }
+                }
+                None if is_over => {}
+                None => self.held_lost(&room, &granted, now),
+            }
+        }
     }
 
     /// Starts a task of another coordinator in an empty directory.
     fn start_for(&mut self, room: &str, grant: Grant<RemoteSpec>, lease_end: BootMs) {
-        let Grant { granted, session, spec: RemoteSpec { slots, mut spec } } = grant;
+        let Grant { granted, session, spec: remote } = grant;
         let Granted { attempt, fence } = granted.clone();
         let dir = self.directory_of(&attempt);
         let made = fs::create_dir_all(&dir);
-        let held = Held { room: room.to_owned(), granted, session };
+        let RemoteSpec { slots, spec } = remote.clone();
+        let held = Held { room: room.to_owned(), granted, session, spec: Box::new(remote) };
         self.federation.held.insert(attempt.clone(), held);
         if let Err(error) = made {
             let detail = format!("cannot make the directory {}: {error}", dir.display());
@@ -66,13 +146,18 @@ impl Driver {
             self.parts.worker.said.push(FromWorker::Refused { attempt, fence, reason });
             return;
         }
-        // Whatever a coordinator says: a task gets nothing of this node's files, environments and secrets.
+        let spec = Box::new(self.own_of(&attempt, *spec));
+        self.parts.worker.tell(ToWorker::Grant { attempt, session, fence, lease_ms: None, slots, spec });
+        self.parts.worker.to_host.push(freeze_at(session, lease_end));
+    }
+
+    /// Whatever a coordinator says: a task gets nothing of this node's files, environments and secrets.
+    fn own_of(&self, attempt: &AttemptId, mut spec: TaskSpec) -> TaskSpec {
         (spec.base_env, spec.umask, spec.cache) = (None, None, None);
         (spec.secrets, spec.run_secrets) = (BTreeMap::new(), Vec::new());
         (spec.artifacts, spec.inputs) = (Vec::new(), BTreeMap::new());
-        spec.cwd = dir.display().to_string();
-        self.parts.worker.tell(ToWorker::Grant { attempt, session, fence, lease_ms: None, slots, spec });
-        self.parts.worker.to_host.push(freeze_at(session, lease_end));
+        spec.cwd = self.directory_of(attempt).display().to_string();
+        spec
     }
 
     fn session_held(&self, granted: &Granted) -> Option<SessionId> {
@@ -124,15 +209,26 @@ impl Driver {
         let held: Vec<(String, Granted)> =
             self.federation.held.values().map(|held| (held.room.clone(), held.granted.clone())).collect();
         for (room, granted) in held {
-            let detail = facts::HOST_ENDED.to_owned();
-            let report = Report::bare(AttemptOutcome::Lost { detail }, None, now);
-            let mut out = Vec::new();
-            if let Some(worker) = self.federation.worker(&room) {
-                worker.ended(&granted, report, boot_ms(), &mut out);
-            }
-            self.work(&room, out, now);
+            self.held_lost(&room, &granted, now);
         }
     }
+
+    fn held_lost(&mut self, room: &str, granted: &Granted, now: TimestampMs) {
+        let report = Report::bare(AttemptOutcome::Lost { detail: facts::HOST_ENDED.to_owned() }, None, now);
+        let mut out = Vec::new();
+        if let Some(worker) = self.federation.worker(room).filter(|worker| !worker.has_ended(granted)) {
+            worker.ended(granted, report, boot_ms(), &mut out);
+        }
+        self.work(room, out, now);
+    }
+}
+
+/// What the store keeps of a task that this node has for a coordinator of a room.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    room: String,
+    remembered: Remembered<TaskPayload>,
+    spec: Box<RemoteSpec>,
 }
 
 /// The session host freezes a session whose lease is over by itself: this node may be dead then.
