@@ -194,6 +194,15 @@ impl Task {
             account: None,
         }
     }
+
+    /// Whether another machine could run it: it needs nothing of the one where it was submitted, and leaves nothing there.
+    /// Its sessions ask nobody anything.
+    #[must_use]
+    pub fn is_portable(&self) -> bool {
+        let asks = matches!(self.action, Action::Agent { .. }) || self.on_blocked.is_some();
+        let has_files = self.cwd.is_some() || !self.inputs.is_empty() || !self.artifacts.is_empty();
+        !asks && !has_files && self.secrets.is_empty()
+    }
 }
 
 /// Which nodes may run a task.

@@ -218,6 +218,15 @@ impl Run {
         self.names.get_index_of(task).map(narrow)
     }
 
+    /// Whether no other machine could run this task in Matrix mode: it needs something of the one where it was submitted, or
+    /// files that a task left there. One that names nodes or tags is refused instead.
+    #[must_use]
+    pub fn stays_home(&self, index: u32) -> bool {
+        let task = self.spec(index);
+        let left_files = |need: &TaskId| self.find(need).is_some_and(|of| !self.spec(of).artifacts.is_empty());
+        task.placement.is_none() && (!task.is_portable() || task.needs.iter().any(left_files))
+    }
+
     /// What the file says of the task at `index`.
     ///
     /// # Panics

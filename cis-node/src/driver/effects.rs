@@ -19,15 +19,15 @@ impl Driver {
         self.type_answers();
         for effect in self.parts.machine.drain_effects().collect::<Vec<_>>() {
             match effect {
-                Effect::Grant { attempt, session, fence, node } if self.is_in_room(attempt.run) => {
+                Effect::Grant { attempt, session, fence, node } if self.goes_to_room(&attempt) => {
                     self.grant_in_room(attempt, session, fence, node, now);
                 }
                 Effect::Grant { attempt, session, fence, .. } => self.grant(attempt, session, fence, now),
-                Effect::Cancel { attempt, fence, grace_ms, keep } if self.is_in_room(attempt.run) => {
+                Effect::Cancel { attempt, fence, grace_ms, keep } if self.is_given(&attempt, fence) => {
                     self.cancel_in_room(attempt, fence, grace_ms, keep);
                 }
-                Effect::Ack { attempt, fence } if self.is_in_room(attempt.run) => {
-                    self.acknowledge_in_room(attempt, fence, now)
+                Effect::Ack { attempt, fence } if self.is_given(&attempt, fence) => {
+                    self.acknowledge_in_room(attempt, fence, now);
                 }
                 Effect::Cancel { attempt, fence, grace_ms, keep } => {
                     self.parts.worker.tell(ToWorker::Cancel { attempt, fence, grace_ms, keep });

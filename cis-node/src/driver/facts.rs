@@ -156,7 +156,7 @@ impl Driver {
         self.recall();
         for live in self.parts.machine.live_attempts().collect::<Vec<_>>() {
             // What of runs in rooms is left, its workers are asked.
-            if self.is_in_room(live.attempt.run) {
+            if self.is_elsewhere(&live) {
                 continue;
             }
             self.settle(live, now);

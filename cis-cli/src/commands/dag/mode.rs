@@ -9,7 +9,7 @@ use crate::error::{CliError, Exit};
 use crate::output;
 use crate::output::clean::clean;
 
-/// Change a run's mode: local, or broadcast to a room
+/// Change a run's mode: local, broadcast to a room, or shared with its nodes
 ///
 /// The run must not have ended. The room first gets the run's history. A room that no longer follows the run keeps
 /// the messages that it has.
@@ -17,12 +17,13 @@ use crate::output::clean::clean;
 #[command(after_help = "\
 Examples:
   cis dag mode 4r1xec hybrid --room '#builds:example.org'
+  cis dag mode 4r1xec matrix --room '#builds:example.org'
   cis dag mode 4r1xec local")]
 pub(crate) struct Args {
     /// The run: its id, the beginning or the last characters of it
     #[arg(value_name = "RUN")]
     run: String,
-    /// `local`: only on this node; `hybrid`: on this node, and a room follows it
+    /// `local`: only on this node; `hybrid`: on this node, and a room follows it; `matrix`: on the nodes of the room
     #[arg(value_name = "MODE")]
     mode: Word,
     /// The room: an id, an alias, or a matrix.to link [default: the run's room, or `dag.room_id`]
@@ -34,6 +35,7 @@ pub(crate) struct Args {
 enum Word {
     Local,
     Hybrid,
+    Matrix,
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
@@ -43,6 +45,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         }
         Word::Local => ExecutionMode::Local,
         Word::Hybrid => ExecutionMode::Hybrid,
+        Word::Matrix => ExecutionMode::Matrix,
     };
     let client = context.client()?;
     context.block_on(async {

@@ -47,6 +47,8 @@ approval = { prompt = "Fix {{ tasks.test.outputs.failed }}?", timeout = "1d", al
 command = ["echo", "{{ tasks.test.outputs.failed | default(3) }}", "{{ item.a }} {{ tasks.test.output }}"]
 cwd = "{{ dag.id }}"
 concurrency = { group = "account" }
+tags = ["gpu"]
+nodes = ["build-1"]
 artifacts = ["out/**"]
 cache = { key = "{{ item }}" }
 [[tasks]]

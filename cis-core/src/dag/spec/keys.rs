@@ -230,6 +230,8 @@ const SHARED: &[Key] = &[
         Shape::Table(CONCURRENCY, all(&["group"])),
         "At most so many tasks of a group have a session at a time.",
     ),
+    key("tags", Shape::Texts, "In Matrix mode: only nodes with all of these tags run it."),
+    key("nodes", Shape::Texts, "In Matrix mode: only nodes with one of these names or DIDs run it."),
 ];
 
 const ENV: Key =

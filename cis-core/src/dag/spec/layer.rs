@@ -29,6 +29,8 @@ pub(super) struct Layer {
     pub(super) retry_lost: Option<bool>,
     pub(super) retries: Retries,
     pub(super) on_blocked: Box<Blocked>,
+    pub(super) tags: Option<Vec<String>>,
+    pub(super) nodes: Option<Vec<String>>,
 }
 
 /// `retries`, key by key.
@@ -63,6 +65,8 @@ impl Layer {
                 "allow_failure" => layer.allow_failure = reader.boolean(key, node),
                 "retry_lost" => layer.retry_lost = reader.boolean(key, node),
                 "retries" => layer.retries = Retries::read(reader, node),
+                "tags" => layer.tags = Some(words(reader, key, node, "tags = [\"gpu\"]")),
+                "nodes" => layer.nodes = Some(words(reader, key, node, "nodes = [\"build-1\"]")),
                 "on_blocked" => *layer.on_blocked = Blocked::read(reader, node),
                 _ => {}
             }
@@ -104,6 +108,8 @@ impl Layer {
             retry_lost: self.retry_lost.or(below.retry_lost),
             retries: self.retries.over(&below.retries),
             on_blocked: Box::new(self.on_blocked.over(&below.on_blocked)),
+            tags: self.tags.or_else(|| below.tags.clone()),
+            nodes: self.nodes.or_else(|| below.nodes.clone()),
         }
     }
 }
@@ -171,6 +177,18 @@ impl Retries {
             on: self.on.unwrap_or(usual.on),
         }
     }
+}
+
+/// Texts that are not empty, each once.
+fn words(reader: &mut Reader, key: &str, node: &Node<'_>, example: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for item in reader.list(key, node, |text| format!("{key} = [\"{text}\"]"), example) {
+        let Some(text) = filled(reader, key, item, example) else { continue };
+        if !words.contains(&text.value) {
+            words.push(text.value);
+        }
+    }
+    words
 }
 
 /// `on` of `retries`: kinds of ending, each once.

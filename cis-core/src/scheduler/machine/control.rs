@@ -72,9 +72,9 @@ impl Machine {
             return Ok(());
         }
         let in_room = |mode| mode == ExecutionMode::Matrix;
-        if in_room(mode) != in_room(run.facts().mode) && run.state() != RunState::Created {
+        if in_room(run.facts().mode) && run.state() != RunState::Created {
             return Err(Rejected::State(format!(
-                "run {id} has started: its mode cannot change to or from matrix any more"
+                "run {id} has started on the nodes of its room: its mode cannot change any more"
             )));
         }
         self.emit(id, EventBody::RunModeChanged { mode, room }, turn)?;

@@ -56,7 +56,7 @@ impl Machine {
             let Some((index, node)) = self
                 .known(id)
                 .ok()
-                .and_then(|run| self.nodes.place(run, &granted, |did| did != &self.node || room_here))
+                .and_then(|run| self.nodes.place(run, &self.node, &granted, |did| did != &self.node || room_here))
             else {
                 waiting.remove(&id);
                 continue;

@@ -80,11 +80,12 @@ impl Nodes {
         self.refused.retain(|(of, _), _| *of != run);
     }
 
-    /// The first task of a run that some node can take now, and the node that gets it. `granted`: sessions that nodes were
-    /// given; `open`: whether a node can be given one at all.
+    /// The first task of a run that some node can take now, and the node that gets it. `own`: this node, which keeps what
+    /// no other machine could run; `granted`: sessions that nodes were given; `open`: whether a node can be given one at all.
     pub(super) fn place(
         &self,
         run: &Run,
+        own: &NodeDid,
         granted: &BTreeMap<NodeDid, u32>,
         open: impl Fn(&NodeDid) -> bool,
     ) -> Option<(u32, NodeDid)> {
@@ -92,6 +93,12 @@ impl Nodes {
         let mut without: BTreeSet<(Option<&Placement>, Option<&str>)> = BTreeSet::new();
         for index in run.index.ready() {
             let task = run.spec(index);
+            if run.stays_home(index) {
+                if open(own) {
+                    return Some((index, own.clone()));
+                }
+                continue;
+            }
             let agent = match &task.action {
                 Action::Agent { agent, .. } => Some(agent.as_str()),
                 Action::Command(_) | Action::Script { .. } => None,

@@ -128,7 +128,11 @@ impl Machine {
             return;
         }
         let in_room = run.facts().mode == ExecutionMode::Matrix;
-        if in_room {
+        if in_room && run.stays_home(index) {
+            answer.say(
+                "It runs on the node that coordinates its run, as it needs what other machines do not have.".to_owned(),
+            );
+        } else if in_room {
             self.no_node(run, index, answer);
         }
         if self.host.is_none() && !in_room {

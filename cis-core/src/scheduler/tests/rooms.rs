@@ -152,3 +152,25 @@ fn fences_carry_the_term() {
         .collect();
     assert_eq!(fences, [fence::next(0, 3)]);
 }
+
+#[test]
+fn what_needs_the_submitters_machine_stays_there() {
+    let at_home = Task { cwd: Some("sub".to_owned()), ..task("a") };
+    let left = Task { artifacts: vec!["out".to_owned()], ..task("c") };
+    let reads = Task { needs: vec![left.id.clone()], ..task("d") };
+    let named = Task { cwd: Some("sub".to_owned()), ..tagged("e", "gpu") };
+    let mut bench = Bench::new(100);
+    let InputKind::Submit { run, mut facts, dag, start } =
+        bench.submission(1, dag(vec![at_home, task("b"), left, reads, named]))
+    else {
+        panic!()
+    };
+    facts.mode = ExecutionMode::Matrix;
+    facts.room = Some("!r:s".to_owned());
+    let own = facts.owner.0.replace("did:key:", "");
+    bench.does(InputKind::Submit { run, facts, dag, start });
+    assert_eq!(grants(&bench), pairs(&[("a", &own), ("c", &own)]), "no other node is there");
+    offers(&mut bench, offer("x", 4));
+    bench.ends("c", exit(0));
+    assert_eq!(grants(&bench)[2..], pairs(&[("b", "x"), ("d", &own)]));
+}

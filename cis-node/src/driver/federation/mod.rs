@@ -22,9 +22,9 @@ use cis_core::federation::protocol::message::{Addressee, Granted, Message};
 use cis_core::federation::protocol::worker::WorkerHalf;
 use cis_core::federation::protocol::Settings;
 use cis_core::identity::Right;
-use cis_core::ids::{AttemptId, Epoch, NodeDid, RunId, SessionId, TimestampMs};
+use cis_core::ids::{AttemptId, Epoch, Fence, NodeDid, RunId, SessionId, TimestampMs};
 use cis_core::scheduler::placement::NodeOffer;
-use cis_core::scheduler::{Input, InputKind};
+use cis_core::scheduler::{Input, InputKind, LiveAttempt};
 
 /// See the module.
 #[derive(Default)]
@@ -123,7 +123,8 @@ impl Driver {
 
     /// Goes on with a run that this node, in an earlier life, or another one coordinated.
     fn go_on_with(&mut self, run: RunId, room: &str, epoch: Epoch, now: TimestampMs) {
-        let live: Vec<_> = self.parts.machine.live_attempts().filter(|live| live.attempt.run == run).collect();
+        let live = self.parts.machine.live_attempts().filter(|live| live.attempt.run == run);
+        let live: Vec<LiveAttempt> = live.filter(|live| self.is_elsewhere(live)).collect();
         let mut workers = self.parts.identity.others_who_may(Right::Execute);
         // It gives itself nothing to do where it does not work for the room.
         if self.works_in(room) || live.iter().any(|live| live.node == self.parts.did) {
@@ -194,10 +195,23 @@ impl Driver {
         self.federate(now);
     }
 
-    /// Whether the tasks of a run go to the nodes of a room.
-    pub(super) fn is_in_room(&self, run: RunId) -> bool {
-        let known = self.parts.machine.run(&run);
-        known.is_some_and(|run| run.facts().mode == ExecutionMode::Matrix)
+    /// Whether an attempt that was just granted goes to a node of a room, be it this one.
+    pub(super) fn goes_to_room(&self, attempt: &AttemptId) -> bool {
+        let Some(run) = self.parts.machine.run(&attempt.run) else { return false };
+        // What needs the submitter's machine runs there as any task does. A node that took the run over is another machine.
+        let stays = run.facts().epoch == 0 && run.find(&attempt.task).is_some_and(|index| run.stays_home(index));
+        run.facts().mode == ExecutionMode::Matrix && !stays
+    }
+
+    /// Whether an attempt was given to a node of a room.
+    pub(super) fn is_given(&self, attempt: &AttemptId, fence: Fence) -> bool {
+        let granted = Granted { attempt: attempt.clone(), fence };
+        self.federation.rooms.values().any(|room| room.coordinator.worker_of(&granted).is_some())
+    }
+
+    /// Whether an attempt of an open run is at work somewhere else, or here as a task of a room: its worker knows it.
+    pub(super) fn is_elsewhere(&self, live: &LiveAttempt) -> bool {
+        live.node != self.parts.did || self.federation.held.contains_key(&live.attempt)
     }
 
     /// Does what is due for the own worker, and about who coordinates what. What is due for the runs that this node

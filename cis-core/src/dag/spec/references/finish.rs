@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use indexmap::IndexSet;
 
 use super::super::super::model::{
-    Action, Approval, Cache, CacheKey, DEFAULT_GRACE_MS, Foreach, Prompt, Task,
+    Action, Approval, Cache, CacheKey, DEFAULT_GRACE_MS, Foreach, Placement, Prompt, Task,
 };
 use super::super::action::{DraftAction, DraftPrompt};
 use super::super::extras::Items;
@@ -66,7 +66,7 @@ fn finished(draft: Draft, ids: &IndexSet<TaskId>) -> Option<Task> {
         trigger: layer.trigger.map(|trigger| trigger.value).unwrap_or_default(),
         priority: layer.priority.unwrap_or(0),
         group: layer.group,
-        placement: None,
+        placement: placement(layer.tags, layer.nodes),
         env: layer.env.into_iter().map(|(name, placed)| (name, placed.value)).collect(),
         cwd: layer.cwd.map(|cwd| cwd.value),
         tty: needs_tty || layer.tty.unwrap_or(true),
@@ -100,4 +100,9 @@ fn finished(draft: Draft, ids: &IndexSet<TaskId>) -> Option<Task> {
         });
     }
     Some(task)
+}
+
+fn placement(tags: Option<Vec<String>>, nodes: Option<Vec<String>>) -> Option<Box<Placement>> {
+    let placement = Placement { tags: tags.unwrap_or_default(), nodes: nodes.unwrap_or_default() };
+    (placement != Placement::default()).then(|| Box::new(placement))
 }
