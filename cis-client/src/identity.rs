@@ -4,8 +4,12 @@ use hyper::Method;
 use hyper::body::Bytes;
 use serde::Serialize;
 
+use super::query::ToQuery as _;
 use super::{Client, ClientError};
-use cis_core::api::{IdentityView, RotateIdentity, TrustNode, paths};
+use cis_core::api::{
+    AdmitNode, IdentityView, InvitationView, InviteNodes, JoinNodes, JoinedView, ListNodes, Listing,
+    RoomNodeView, RotateIdentity, TrustNode, paths,
+};
 use cis_core::identity::Right;
 use cis_core::ids::NodeDid;
 
@@ -40,6 +44,27 @@ impl Client {
     /// It holds a key for void, for good.
     pub async fn revoke(&self, did: &str) -> Result<IdentityView, ClientError> {
         self.of_node(Method::PUT, paths::IDENTITY_REVOKED, did, None::<&()>).await
+    }
+
+    /// The nodes of rooms that share tasks with this one; of one room, by its id, or of all.
+    pub async fn nodes(&self, room: Option<&str>) -> Result<Listing<RoomNodeView>, ClientError> {
+        let query = ListNodes { room: room.map(str::to_owned) };
+        self.get(&query.on(paths::NODES.to_owned())).await
+    }
+
+    /// It makes a join code for a room.
+    pub async fn invite_nodes(&self, room: &str) -> Result<InvitationView, ClientError> {
+        self.post(paths::NODES_INVITE, &InviteNodes { room: room.to_owned() }).await
+    }
+
+    /// It joins a room with such a code.
+    pub async fn join_nodes(&self, code: &str) -> Result<JoinedView, ClientError> {
+        self.post(paths::NODES_JOIN, &JoinNodes { code: code.to_owned() }).await
+    }
+
+    /// It says, as an owner of a room, what a node may do there.
+    pub async fn admit_node(&self, admit: &AdmitNode) -> Result<Listing<RoomNodeView>, ClientError> {
+        self.post(paths::NODES_ADMIT, admit).await
     }
 
     async fn of_node(

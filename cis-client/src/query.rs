@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use cis_core::api::paths::encode;
 use cis_core::api::{
-    Attach, CreatedOrder, FollowEvents, ListInbox, ListRuns, ListSessions, ListTasks, LogoutMatrix, Page,
+    Attach, CreatedOrder, FollowEvents, ListInbox, ListNodes, ListRuns, ListSessions, ListTasks, LogoutMatrix, Page,
     ReadAsk, ReadHistory, ReadLog, ReadMatrixRoom, ReadTime, ReadVerification,
 };
 use cis_core::event::{RunState, TaskState};
@@ -68,6 +68,12 @@ impl ToQuery for ListRuns {
             .number("limit", self.limit)
             .text("after", self.after.as_deref())
             .text
+    }
+}
+
+impl ToQuery for ListNodes {
+    fn on(&self, path: String) -> String {
+        Query::new(path).text("room", self.room.as_deref()).text
     }
 }
 

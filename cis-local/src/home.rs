@@ -319,6 +319,12 @@ impl Home {
         self.dir.join("blobs")
     }
 
+    /// The rooms whose owners this node knows.
+    #[must_use]
+    pub fn rooms_file(&self) -> PathBuf {
+        self.dir.join("rooms.json")
+    }
+
     /// Directories of tasks that are executed for other nodes.
     #[must_use]
     pub fn remote(&self) -> PathBuf {

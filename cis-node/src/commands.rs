@@ -8,10 +8,8 @@ use tokio::sync::oneshot;
 
 use crate::victims::Victims;
 use cis_core::agent::Launch;
-use cis_core::api::{
-    Ask, CreateSession, Decide, GroupView, HandIn, InputReceipt, Problem, ProblemKind, RoomWrite, Say,
-    TimeView, WhyView,
-};
+use cis_core::api::{Ask, CreateSession, Decide, GroupView, HandIn, InputReceipt, Problem, ProblemKind, RoomWrite, Say,
+    TimeView, WhyView, RoomNodeView};
 use cis_core::dag::{Dag, Group};
 use cis_core::event::{Actor, EventBody, EventDraft, ExecutionMode, PromptRecord, RetryScope, RunCreated};
 use cis_core::federation::direct::TaskPayload;
@@ -374,6 +372,14 @@ pub(super) enum Command {
     TakeOver {
         permit: Permit<act::ControlRun>,
         reply: Reply<()>,
+    },
+    /// The other nodes of a room, by its id, are to be heard.
+    ServeRoom {
+        room: String,
+    },
+    /// How the nodes of rooms are.
+    Nodes {
+        reply: Reply<Vec<RoomNodeView>>,
     },
     /// It is known where another node of a room is, or others are trusted than before.
     NodeFound,

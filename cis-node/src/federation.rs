@@ -13,14 +13,18 @@ use tokio::sync::{Semaphore, broadcast, mpsc};
 use crate::account::{AccountError, Backoff, News, Opened};
 use crate::commands::Command;
 use crate::node::Node;
+use crate::room_nodes::Announced;
 use cis_core::federation::direct::{self, TaskPayload};
 use cis_core::federation::envelope::{Carrier, Draft, SIZE_MAX, Signed, Verified, verify};
 use cis_core::federation::protocol::message::Message;
-use cis_core::identity::NodeKey;
+use cis_core::identity::{NodeKey, Standing};
 use cis_core::ids::NodeDid;
 
 /// Type of the state by which a node says at which device it is.
 const INFO: &str = "cis.dag.node.info";
+
+/// Characters of a name or a version.
+const WORD_MAX: usize = 64;
 
 /// Messages that wait to be sent; more are dropped, and repeated by those who need an answer.
 const WAITING_MAX: usize = 4096;
@@ -136,6 +140,7 @@ impl Task {
         let mut news = opened.feed.subscribe();
         let mut trust = self.node.shared.trust.subscribe();
         trust.mark_unchanged();
+        let mut members = self.node.members.subscribe();
         opened.feed.refresh().await?;
         self.rooms.clear();
         for name in self.named.clone() {
@@ -152,7 +157,8 @@ impl Task {
                     Some(Wish::Send { room, to, message }) => self.send(&opened, &room, &to, &message).await,
                     None => return Ok(()),
                 },
-                Ok(()) = trust.changed() => self.node.driver.tell(Command::NodeFound),
+                Ok(()) = trust.changed() => self.others_changed(&opened).await?,
+                Ok(()) = members.changed() => self.others_changed(&opened).await?,
                 said = news.recv() => match said {
                     Ok(News::Batch(batch, _)) => {
                         backoff.reset();
@@ -182,18 +188,9 @@ impl Task {
         })?;
         let room = opened.client.resolve(parsed).await?;
         let (user, device) = (&opened.session.user, &opened.session.device);
-        let body = json!({ "device": device, "version": env!("CARGO_PKG_VERSION") });
-        let draft = Draft {
-            id: ulid::Ulid::new(),
-            room: room.clone(),
-            run: None,
-            epoch: 0,
-            seq: None,
-            type_name: INFO.to_owned(),
-            v: 1,
-            sender: Some(user.clone()),
-            body,
-        };
+        let own_name = crate::machine::name_in(&self.node.config.settings.federation);
+        let body = json!({ "device": device, "version": env!("CARGO_PKG_VERSION"), "name": own_name });
+        let draft = Draft::of_room(INFO, body, ulid::Ulid::new(), &room, user);
         if let Ok(signed) = draft.sign(&self.node.keys.node, SIZE_MAX) {
             let content = signed.content();
             let announced = opened.client.send_state(&room, INFO, user, content.clone()).await;
@@ -213,9 +210,27 @@ impl Task {
         Ok(())
     }
 
+    /// Others are trusted than before: where they are was said already.
+    async fn others_changed(&mut self, opened: &Opened) -> Result<(), Trouble> {
+        for room in self.rooms.clone() {
+            for state in opened.client.state(&room, INFO).await? {
+                self.learn(&room, &state.sender, state.content.get());
+            }
+        }
+        self.node.driver.tell(Command::NodeFound);
+        Ok(())
+    }
+
     /// Notes where a node says that it is.
     fn learn(&mut self, room: &str, sender: &str, content: &str) {
         let carrier = Carrier { room, type_name: INFO, sender: Some(sender) };
+        let signed = serde_json::from_str(content).ok();
+        if let Some(Ok(envelope)) = signed.map(|content| verify(&content, carrier, |_| Standing::Trusted)) {
+            let word = |key| envelope.body().get(key).and_then(Value::as_str).map(short).unwrap_or_default();
+            let announced =
+                Announced { user: sender.to_owned(), name: word("name"), version: word("version") };
+            self.node.shared.announce(room, envelope.did().clone(), announced);
+        }
         let Some(envelope) = self.verified(content, carrier) else { return };
         if let Some(device) = envelope.body().get("device").and_then(Value::as_str) {
             self.found(envelope.did(), sender, device);
@@ -231,7 +246,7 @@ impl Task {
 
     fn verified(&self, content: &str, carrier: Carrier<'_>) -> Option<Verified> {
         let content: Value = serde_json::from_str(content).ok()?;
-        match verify(&content, carrier, |did| self.node.identity.standing(did)) {
+        match verify(&content, carrier, |did| self.node.members.standing(carrier.room, did)) {
             Ok(envelope) if envelope.standing().is_obeyed() => Some(envelope),
             Ok(_) => None,
             Err(refused) => {
@@ -278,6 +293,11 @@ impl Task {
             drop(permit);
         });
     }
+}
+
+/// What somebody says of itself, no longer than anybody reads.
+fn short(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(WORD_MAX).collect()
 }
 
 /// The signed envelope of a message, and its type.

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::small_file::{self, Links, ReadError};
 
 /// A longer file is none of ours, bytes.
-const FILE_BYTES_MAX: u64 = 4096;
+const FILE_BYTES_MAX: u64 = 256 << 10;
 
 /// What is kept; none where nothing is.
 pub(super) fn load<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {

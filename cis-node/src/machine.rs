@@ -1,8 +1,15 @@
 //! What a node says of the machine that it is on.
 
+use crate::config::settings::FederationSettings;
+
 /// Its name (`uname -n`).
 pub(crate) fn name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// What other nodes call this one.
+pub(crate) fn name_in(settings: &FederationSettings) -> String {
+    if settings.name.is_empty() { name() } else { settings.name.clone() }
 }
 
 /// Runnable processes per processor over the last minute, in thousandths (sysinfo(2)).

@@ -11,6 +11,7 @@ use cis_host::hub::Hub;
 use cis_local::Home;
 use cis_store::{Blobs, Readers};
 
+use crate::members::Members;
 use crate::account::Account;
 use crate::agents::AgentNames;
 use crate::commands::DriverHandle;
@@ -32,6 +33,7 @@ pub(crate) struct Node {
     pub(crate) keys: Arc<Keys>,
     pub(crate) did: NodeDid,
     pub(crate) identity: Arc<Identity>,
+    pub(crate) members: Arc<Members>,
     pub(crate) stays: bool,
     pub(crate) started_ms: TimestampMs,
     pub(crate) max_sessions: u32,

@@ -1,10 +1,15 @@
 //! What the driver shares with other threads of the node.
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 
 use crate::leaders::Leaders;
+use crate::room_nodes::{AllAnnounced, Announced};
+use cis_core::ids::NodeDid;
+
+/// Nodes of one room that are known by what they say of themselves.
+const ANNOUNCED_MAX: usize = 1000;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -27,12 +32,30 @@ pub(crate) struct Shared {
     pub(crate) observes: Mutex<Observes>,
     /// Rooms, by their ids, with whose nodes this one shares tasks.
     pub(crate) served: tokio::sync::watch::Sender<BTreeSet<String>>,
+    /// What nodes say of themselves in those rooms.
+    pub(crate) announced: Mutex<AllAnnounced>,
     /// Counts changes of the list of trust.
     pub(crate) trust: tokio::sync::watch::Sender<u64>,
     /// Counts revocations of tokens.
     pub(crate) tokens: tokio::sync::watch::Sender<u64>,
     /// What rooms do not take of what they are to be told.
     pub(crate) tells: Mutex<Vec<String>>,
+}
+
+impl Shared {
+    /// What nodes say of themselves in rooms with shared tasks.
+    pub(crate) fn announced(&self) -> AllAnnounced {
+        self.announced.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A node says something of itself. Anybody in the room can be many: so many are kept.
+    pub(crate) fn announce(&self, room: &str, did: NodeDid, announced: Announced) {
+        let mut all = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        let nodes = all.entry(room.to_owned()).or_default();
+        if nodes.len() < ANNOUNCED_MAX || nodes.contains_key(&did) {
+            nodes.insert(did, announced);
+        }
+    }
 }
 
 /// How it stands with rooms that are only read.

@@ -26,6 +26,7 @@ use super::upkeep::reserve;
 use super::worker::LocalWorker;
 use super::{federation, own_log, restore};
 use crate::account::Account;
+use crate::members::Members;
 use crate::config::{Config, Identity, IdentityError, KeyError, Keys, Settings, Tokens};
 use crate::node::Node;
 use crate::room_waker::RoomWaker;
@@ -140,6 +141,9 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     }
     let keys = Arc::new(Keys::load_or_make(&options.home.dir)?);
     let identity = Arc::new(Identity::open(&options.home)?);
+    let members = Members::open(options.home.rooms_file(), Arc::clone(&identity))
+        .map_err(system("read the rooms that this node joined"))?;
+    let members = Arc::new(members);
     if let Some(problem) = identity.view().problem {
         tracing::warn!(problem, "nobody else is obeyed");
     }
@@ -201,6 +205,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         keys: Arc::clone(&keys),
         did: keys.node.did(),
         identity: Arc::clone(&identity),
+        members: Arc::clone(&members),
         stays: options.stays,
         started_ms: cis_local::now_ms(),
         max_sessions,
@@ -255,6 +260,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         shared,
         rooms: rooms.clone(),
         identity,
+        members,
         link,
     };
     super::rooms::start(Arc::clone(&node), rooms);

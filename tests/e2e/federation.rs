@@ -259,3 +259,47 @@ fn a_person_moves_a_run_to_another_coordinator() {
     }
     assert_eq!(lines_in(&go.with_extension("pids")), 1, "nothing ran twice");
 }
+
+/// The node of that room and key, as another one lists it.
+fn listed(cis: &Cis, of: &Cis) -> Value {
+    let nodes = cis.json(&["node", "list"])["items"].clone();
+    let did = did(of);
+    nodes.as_array().unwrap().iter().find(|node| node["did"] == did.as_str()).cloned().unwrap_or_default()
+}
+
+#[test]
+fn owners_of_a_room_let_nodes_in() {
+    let synapse = Synapse::shared();
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    let code = cis.ok(["node", "invite", "--room", &room.id]);
+    assert_eq!(code.lines().count(), 1, "it can be piped: {code}");
+    let (worker, user) = (Cis::new(), synapse.register("builder"));
+    login(&worker, &synapse, &user, "--token-stdin", &user.token).expect(0);
+    ann.invite(&room.id, &user.id);
+    let damaged = worker.run(["node", "join", &code.trim()[..40]]).expect(2).stderr;
+    assert!(damaged.contains("missing or mistyped"), "{damaged}");
+    let joined = worker.ok(["node", "join", code.trim()]);
+    assert!(joined.contains(&format!("cis identity trust {}", did(&worker))), "{joined}");
+    worker.ok(["node", "stop"]);
+    worker.ok(["node", "start", "--detach", "--room", &room.id, "--role", "worker", "--tag", "gpu"]);
+    eventually_within(SLOW, "it is pending", || {
+        (listed(&cis, &worker)["state"] == "pending").then_some(())
+    });
+    // Whoever does not own the room lets nobody in, itself neither.
+    let refused = worker.run(["identity", "trust", &did(&worker), "--room", &room.id]).expect(3).stderr;
+    assert!(refused.contains(&did(&cis)), "{refused}");
+    let run = execute(&cis, &room, TEXT);
+    assert_eq!(cis.task(&run, "a")["state"], "queued");
+    cis.ok(["identity", "trust", &did(&worker), "--room", &room.id, "--name", "builder"]);
+    cis.wait_run(&run, "succeeded");
+    let worker_here = listed(&cis, &worker);
+    assert_eq!((&worker_here["state"], &worker_here["tags"][0]), (&"online".into(), &"gpu".into()));
+    assert_eq!(worker_here["may"], serde_json::json!(["execute"]));
+    assert_eq!(listed(&worker, &cis)["may"], serde_json::json!(["submit", "coordinate", "execute"]));
+    // The own list has the last word.
+    worker.ok(["identity", "trust", &did(&cis), "--may", "submit"]);
+    let refused = execute(&cis, &room, TEXT);
+    worker.ok(["identity", "trust", &did(&cis), "--may", "coordinate"]);
+    cis.wait_run(&refused, "succeeded");
+}

@@ -13,6 +13,7 @@ mod identity;
 mod inbox;
 pub mod log_pieces;
 mod matrix;
+mod nodes;
 mod outbox;
 pub mod paths;
 mod problem;
@@ -49,6 +50,10 @@ pub use requests::{
     Attach, AttachControl, AttachNotice, BEHIND, CreateRun, CreateSession, CreatedOrder, Decide,
     FollowEvents, HasKey, InputReceipt, KillSession, ListRuns, ListSessions, ListTasks, Page, ReadLog,
     ReadTime, RetryRun, SendInput, SetMode, StartAgent, StopNode, SubmitRun, submitted_env,
+};
+pub use nodes::{
+    AdmitNode, InvitationView, InviteNodes, JoinNodes, JoinedView, ListNodes, RoomNodeState, RoomNodeView,
+    RoomTaskView,
 };
 pub use tokens::{CLIENT_VARIABLES, CreateToken, NewTokenView, RemoteView, TokenView};
 pub use upkeep::{CleanReport, CleanStore};

@@ -54,6 +54,14 @@ pub const RUN_TIME: &str = "/v1/runs/{run}/time";
 pub const TASK_ARTIFACTS: &str = "/v1/runs/{run}/tasks/{task}/artifacts";
 /// `GET`: bytes of an artifact of a task, by its path or its blob.
 pub const TASK_ARTIFACT: &str = "/v1/runs/{run}/tasks/{task}/artifacts/{artifact}";
+/// `GET` [`super::ListNodes`]: listing of [`super::RoomNodeView`].
+pub const NODES: &str = "/v1/nodes";
+/// `POST` [`super::InviteNodes`]: [`super::InvitationView`].
+pub const NODES_INVITE: &str = "/v1/nodes/invite";
+/// `POST` [`super::JoinNodes`]: [`super::JoinedView`].
+pub const NODES_JOIN: &str = "/v1/nodes/join";
+/// `POST` [`super::AdmitNode`]: listing of [`super::RoomNodeView`].
+pub const NODES_ADMIT: &str = "/v1/nodes/admit";
 /// `GET`: [`super::IdentityView`].
 pub const IDENTITY: &str = "/v1/identity";
 /// `POST` [`super::RotateIdentity`]: [`super::IdentityView`].

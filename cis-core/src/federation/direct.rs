@@ -130,19 +130,10 @@ pub fn type_of<P: Payload>(message: &Message<P>) -> EnvelopeType {
 /// A message as an envelope, before it is signed.
 #[must_use]
 pub fn draft(message: &Message<TaskPayload>, id: Ulid, room: &str, sender: &str) -> Draft {
+    // Plain structs with text keys: they have JSON.
+    let body = pack(serde_json::to_value(message).unwrap_or_default());
     let kind = type_of(message);
-    Draft {
-        id,
-        room: room.to_owned(),
-        run: None,
-        epoch: 0,
-        seq: None,
-        type_name: kind.name.to_owned(),
-        v: kind.v,
-        sender: Some(sender.to_owned()),
-        // Plain structs with text keys: they have JSON.
-        body: pack(serde_json::to_value(message).unwrap_or_default()),
-    }
+    Draft { v: kind.v, ..Draft::of_room(kind.name, body, id, room, sender) }
 }
 
 /// The message in an envelope.
@@ -181,7 +172,7 @@ mod tests {
             env: BTreeMap::from([("A".to_owned(), "1".to_owned())]),
             base_env: None,
             umask: Some(0o22),
-            cwd: "/work".to_owned(),
+            cwd: "/home/ann/project".to_owned(),
             tty: true,
             secrets: BTreeMap::new(),
             run_secrets: Vec::new(),
@@ -206,7 +197,7 @@ mod tests {
 
     fn messages() -> Vec<Message<TaskPayload>> {
         let granted = granted();
-        let spec = RemoteSpec::of(spec(), "/work", 2).unwrap();
+        let spec = RemoteSpec::of(spec(), "/home/ann/project", 2).unwrap();
         let grant = Grant { granted: granted.clone(), session: session(1), spec };
         let report = Report::bare(AttemptOutcome::Succeeded, Some(1), 2);
         let held = HeldRecord { granted: granted.clone(), session: session(1), state: HeldState::Frozen };
@@ -264,12 +255,12 @@ mod tests {
 
     #[test]
     fn nothing_of_the_submitters_machine_is_sent() {
-        let remote = RemoteSpec::of(spec(), "/work", 1).unwrap();
+        let remote = RemoteSpec::of(spec(), "/home/ann/project", 1).unwrap();
         assert_eq!((&*remote.spec.cwd, remote.spec.umask), ("", None));
         let of = |change: fn(&mut TaskSpec)| {
             let mut spec = spec();
             change(&mut spec);
-            RemoteSpec::of(spec, "/work", 1).unwrap_err()
+            RemoteSpec::of(spec, "/home/ann/project", 1).unwrap_err()
         };
         assert_eq!(of(|s| s.cwd = "/work/sub".to_owned()), NotPortable::Directory);
         assert_eq!(of(|s| s.sensitive.push("x".to_owned())), NotPortable::SecretOutput);

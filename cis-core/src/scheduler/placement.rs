@@ -33,6 +33,9 @@ pub struct NodeOffer {
     /// It takes nothing new.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub draining: bool,
+    /// It gets only tasks that ask for some of these tags; empty: all. The owners of the room say so, not the node.
+    #[serde(skip)]
+    pub only: BTreeSet<String>,
 }
 
 /// A node, as the choice sees it.
@@ -70,6 +73,8 @@ pub enum Ineligible {
     NotNamed,
     /// It lacks this tag.
     Tag(String),
+    /// The owners of the room give it only tasks that ask for some of these tags.
+    Only(BTreeSet<String>),
     /// The program of this agent is not installed there.
     Agent(String),
     /// It refused the task, for this reason.
@@ -84,6 +89,10 @@ impl std::fmt::Display for Ineligible {
             Self::Draining => f.write_str("takes no new tasks (draining)"),
             Self::NotNamed => f.write_str("is not among the task's `nodes`"),
             Self::Tag(tag) => write!(f, "has no tag `{tag}`"),
+            Self::Only(tags) => {
+                let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
+                write!(f, "gets only tasks that ask for one of these tags: {}", tags.join(", "))
+            }
             Self::Agent(agent) => write!(f, "has no agent `{agent}`"),
             Self::Refused(why) => write!(f, "refused it: {why}"),
             Self::Full => f.write_str("has no free slot"),
@@ -104,6 +113,10 @@ pub fn ineligible(task: &Task, node: &NodeDid, offer: &NodeOffer) -> Option<Inel
         if let Some(tag) = tags.iter().find(|tag| !offer.tags.contains(*tag)) {
             return Some(Ineligible::Tag(tag.clone()));
         }
+    }
+    let asked = task.placement.as_deref().map_or(&[][..], |placement| &placement.tags);
+    if !offer.only.is_empty() && !asked.iter().any(|tag| offer.only.contains(tag)) {
+        return Some(Ineligible::Only(offer.only.clone()));
     }
     match &task.action {
         Action::Agent { agent, .. } if !offer.agents.contains(agent) => {

@@ -11,7 +11,7 @@ mod kind;
 mod load;
 mod pages;
 mod programs;
-mod settings;
+pub(crate) mod settings;
 mod tokens;
 
 pub use certificate::{Certificate, CertificateError};

@@ -53,6 +53,7 @@ use super::own_commands::OwnCommands;
 use super::worker::LocalWorker;
 use crate::config::{Config, Identity, Keys};
 use crate::federation::Link;
+use crate::members::Members;
 use crate::room_waker::RoomWaker;
 use crate::server::EventBatch;
 use crate::shared::Shared;
@@ -107,6 +108,7 @@ pub(crate) struct Parts {
     /// Those who tell rooms.
     pub(crate) rooms: RoomWaker,
     pub(crate) identity: Arc<Identity>,
+    pub(crate) members: Arc<Members>,
     /// To the other nodes of rooms.
     pub(crate) link: Link,
 }

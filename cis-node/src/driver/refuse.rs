@@ -29,6 +29,8 @@ impl Driver {
                     }
                 }
                 Command::RoomRead { room, heads, .. } => self.put_off_read(&room, heads),
+                Command::ServeRoom { room } => self.serve_room(&room),
+                Command::Nodes { reply } => drop(reply.send(Ok(self.room_nodes()))),
                 Command::RoomsAway => self.rooms_away(),
                 Command::Begin { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::End { input } => self.end_keyed(input),

@@ -123,6 +123,8 @@ impl Driver {
             Command::RoomsAway => self.rooms_away(),
             Command::Overtaken { run, reply } => self.overtaken(run, reply),
             Command::TakeOver { permit, reply } => self.take_over(permit.target(), reply, now),
+            Command::ServeRoom { room } => self.serve_room(&room),
+            Command::Nodes { reply } => drop(reply.send(Ok(self.room_nodes()))),
             Command::NodeFound => self.node_found(now),
             Command::Federated { room, from, message } => self.federated(&room, &from, *message, now),
             Command::Status { reply } => {

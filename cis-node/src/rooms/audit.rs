@@ -25,13 +25,13 @@ const EVENTS_AT_ONCE: usize = 10_000;
 impl Node {
     /// Checks all that a room has of nodes and runs.
     pub(crate) async fn audit_of(&self, opened: &Opened, room: String) -> Result<AuditReport, Problem> {
-        let mut audit = Audit::new(room.clone(), self.coordinators());
+        let mut audit = Audit::new(room.clone(), self.coordinators(&room));
         let mut whole = Whole::new(opened, &room);
         while let Some(events) = whole.next().await.map_err(|error| matrix_problem(&error))? {
             for event in &events {
                 let Some(content) = content(event) else { continue };
                 let found = Found { type_name: &event.kind, sender: &event.sender, content: &content };
-                if let Some(named) = audit.hear(&event.id, found, |did| self.identity.standing(did)) {
+                if let Some(named) = audit.hear(&event.id, found, |did| self.members.standing(&room, did)) {
                     let bytes = whole.fetch(&named.file).await.map_err(|error| matrix_problem(&error))?;
                     audit.fetched(named, bytes.as_deref().map_err(Clone::clone));
                 }

@@ -10,13 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use cis_matrix::{MatrixError, RoomBatch, RoomName};
+use cis_matrix::{MatrixError, RoomBatch, RoomEvent, RoomName};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::Instant;
 
 use super::pause::{Pause, ROOM_PAUSE};
 use super::recover::{Begun, drafts, is_of};
-use super::whole::Whole;
+use super::whole::{Whole, content};
 use super::{Stop, unopened};
 use crate::account::boot_ms;
 use crate::account::{News, Opened};
@@ -28,11 +28,13 @@ use crate::shared::Observes;
 use cis_core::api::Problem;
 use cis_core::event::{EventBody, EventDraft, ExecutionMode};
 use cis_core::federation::canonical::Fold;
+use cis_core::federation::envelope::{Carrier, verify};
 use cis_core::federation::journal::Fact;
+use cis_core::federation::membership::{self, Membership};
 use cis_core::federation::protocol::BootMs;
 use cis_core::federation::recovery::{Fresh, Recovery};
 use cis_core::identity::Standing;
-use cis_core::ids::RunId;
+use cis_core::ids::{NodeDid, RunId};
 use cis_store::{Safety, StoreError};
 
 /// What could not be decrypted is looked at again so often at most.
@@ -68,6 +70,26 @@ struct Observed {
     lost: BTreeMap<RunId, String>,
     /// What the driver was not told yet.
     heads: Vec<Head>,
+    /// What its owners say of its nodes, where this node knows them.
+    membership: Option<Membership>,
+}
+
+impl Observed {
+    /// Takes what the room's owners say.
+    fn take_statements(&mut self, room: &str, events: &[RoomEvent]) {
+        let Some(membership) = &mut self.membership else { return };
+        for event in events.iter().filter(|event| event.kind == membership::TYPE) {
+            let Some(content) = content(event) else { continue };
+            let carrier = Carrier { room, type_name: &event.kind, sender: Some(&event.sender) };
+            // Whether its signer owns the room is asked there.
+            let taken = verify(&content, carrier, |_| Standing::Trusted)
+                .map_err(|refused| refused.to_string())
+                .and_then(|envelope| membership.take(&envelope).map_err(|refused| refused.to_string()));
+            if let Err(why) = taken {
+                tracing::debug!(room, event = event.id, why, "what is said of the room's nodes does not count");
+            }
+        }
+    }
 }
 
 /// A run that a room tells of.
@@ -128,6 +150,7 @@ impl Observer {
         let mut trust = self.node.shared.trust.subscribe();
         trust.mark_unchanged();
         let mut served = self.node.shared.served.subscribe();
+        let mut members = self.node.members.subscribe();
         let mut news = opened.feed.subscribe();
         let mut asked = boot_ms();
         opened.feed.refresh().await?;
@@ -191,6 +214,7 @@ impl Observer {
                 () = tokio::time::sleep_until(again), if !self.deaf.is_empty() => return Ok(()),
                 // What was left out may count now.
                 () = changed(&mut trust) => return Ok(()),
+                () = changed(&mut members) => return Ok(()),
                 () = changed(&mut served) => {
                     let known = |name: &String| self.rooms.contains_key(name) || self.deaf.contains_key(name);
                     for name in self.named().into_iter().filter(|name| !known(name)).collect::<Vec<_>>() {
@@ -228,18 +252,23 @@ impl Observer {
             return Ok(());
         }
         let observed = Observed {
-            recovery: Recovery::new(room.clone(), self.node.coordinators()),
+            recovery: Recovery::new(room.clone(), self.node.coordinators(&room)),
             runs: BTreeMap::new(),
             place: opened.feed.place().await?,
             sealed: None,
             unreadable: 0,
             lost: BTreeMap::new(),
             heads: Vec::new(),
+            membership: self.node.members.pinned(&room).map(|owners| Membership::new(&room, owners)),
         };
         self.rooms.insert(room.clone(), observed);
         let mut read = self.page(Whole::new(opened, &room), &room).await;
         if read.is_ok() {
             read = self.replace_overtaken(&room).await;
+            // What members said before owners let them in is read again now, with the whole room.
+            if let Some(membership) = self.rooms.get(&room).and_then(|observed| observed.membership.as_ref()) {
+                self.node.members.read(&room, membership);
+            }
         }
         if read.is_err() {
             self.rooms.remove(&room);
@@ -261,7 +290,12 @@ impl Observer {
                     .sealed
                     .get_or_insert_with(|| (observed.place.clone(), Instant::now() - SEALED_PAUSE));
             }
-            whole.read_into(&mut observed.recovery, &said.events, &self.node.identity).await?;
+            observed.take_statements(&said.room, &said.events);
+            let standing = |did: &NodeDid| self.node.members.standing(&said.room, did);
+            whole.read_into(&mut observed.recovery, &said.events, standing).await?;
+            if let Some(membership) = &observed.membership {
+                self.node.members.read(&said.room, membership);
+            }
             self.take_news(&said.room).await?;
         }
         if let Some(observed) = self.rooms.get_mut(&said.room) {
@@ -309,7 +343,9 @@ impl Observer {
     async fn page(&mut self, mut whole: Whole<'_>, room: &str) -> Result<(), Stop> {
         while let Some(events) = whole.next().await? {
             let Some(observed) = self.rooms.get_mut(room) else { return Ok(()) };
-            whole.read_into(&mut observed.recovery, &events, &self.node.identity).await?;
+            observed.take_statements(room, &events);
+            let standing = |did: &NodeDid| self.node.members.standing(room, did);
+            whole.read_into(&mut observed.recovery, &events, standing).await?;
             self.take_news(room).await?;
         }
         if let Some(observed) = self.rooms.get_mut(room) {

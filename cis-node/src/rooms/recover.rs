@@ -31,10 +31,10 @@ impl Node {
         room: String,
         workdir: &str,
     ) -> Result<RecoverReport, Problem> {
-        let mut recovery = Recovery::new(room.clone(), self.coordinators());
+        let mut recovery = Recovery::new(room.clone(), self.coordinators(&room));
         let mut whole = Whole::new(opened, &room);
         while let Some(events) = whole.next().await.map_err(|error| matrix_problem(&error))? {
-            let read = whole.read_into(&mut recovery, &events, &self.identity).await;
+            let read = whole.read_into(&mut recovery, &events, |did| self.members.standing(&room, did)).await;
             read.map_err(|error| matrix_problem(&error))?;
         }
         let (events, unreadable) = (whole.events, whole.unreadable);
@@ -54,10 +54,10 @@ impl Node {
         Ok(report)
     }
 
-    /// Who may take over runs of others: this node, by all its keys, and those whom it trusts with that.
-    pub(super) fn coordinators(&self) -> BTreeSet<NodeDid> {
+    /// Who may take over runs of others in a room: this node, by all its keys, and those whom it trusts with that.
+    pub(super) fn coordinators(&self, room: &str) -> BTreeSet<NodeDid> {
         let former = self.identity.own_rotations().into_iter().map(|rotation| rotation.old);
-        let others = self.identity.others_who_may(Right::Coordinate);
+        let others = self.members.others_who_may(room, Right::Coordinate);
         former.chain(others).chain([self.did.clone()]).collect()
     }
 

@@ -4,8 +4,9 @@ use cis_matrix::{MatrixError, Media, RoomEvent};
 use serde_json::Value;
 
 use crate::account::Opened;
-use crate::config::Identity;
 use cis_core::federation::recovery::{File, Found, Recovery};
+use cis_core::identity::Standing;
+use cis_core::ids::NodeDid;
 
 /// Events that are asked for at a time: homeservers give no more.
 const PAGE: u32 = 1000;
@@ -51,12 +52,12 @@ impl<'a> Whole<'a> {
         &self,
         recovery: &mut Recovery,
         events: &[RoomEvent],
-        identity: &Identity,
+        standing: impl Fn(&NodeDid) -> Standing,
     ) -> Result<(), MatrixError> {
         for event in events {
             let Some(content) = content(event) else { continue };
             let found = Found { type_name: &event.kind, sender: &event.sender, content: &content };
-            if let Some(file) = recovery.hear(found, |did| identity.standing(did)) {
+            if let Some(file) = recovery.hear(found, &standing) {
                 let bytes = self.fetch(&file).await?;
                 recovery.fetched(file, bytes.as_deref().map_err(Clone::clone));
             }

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::idempotency_api::IdempotencyApi;
 use super::identity_api::IdentityApi;
+use super::nodes_api::NodesApi;
 use super::inbox_api::InboxApi;
 use super::matrix_api::MatrixApi;
 use super::peer::Peer;
@@ -123,7 +124,7 @@ type Answer<T> = Result<T, Problem>;
 
 /// A node, as its API sees it. Names of runs and sessions are as people typed them until resolved.
 pub trait NodeApi:
-    InboxApi + IdentityApi + MatrixApi + IdempotencyApi + TasksApi + VerificationApi + TokensApi
+    InboxApi + IdentityApi + NodesApi + MatrixApi + IdempotencyApi + TasksApi + VerificationApi + TokensApi
 {
     /// Waits until the session of a token has started, so that [`Self::principal`] can recognize its processes.
     fn session_started(&self, token: &str) -> impl Future<Output = ()> + Send;

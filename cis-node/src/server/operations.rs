@@ -12,7 +12,7 @@ use super::routes::{
     retry_run, screen, send_input, set_mode, start_run, stop_node, take_over_run, times,
 };
 use super::{
-    identity_routes, inbox_routes, matrix_routes, me_routes, streams, tasks_routes, tokens_routes,
+    identity_routes, inbox_routes, matrix_routes, me_routes, nodes_routes, streams, tasks_routes, tokens_routes,
     verification_routes,
 };
 use cis_core::api::paths;
@@ -35,6 +35,7 @@ pub(super) fn operations<N: NodeApi>() -> Operations<Arc<N>> {
         .with(describe::routes::<N>(documents::<N>))
         .with(tokens_routes::operations::<N>())
         .with(identity_routes::operations::<N>())
+        .with(nodes_routes::operations::<N>())
         .with(matrix_routes::operations::<N>())
         .with(verification_routes::operations::<N>())
 }

@@ -1,6 +1,9 @@
 //! `cis node`: the process that does the work.
 
 mod force;
+mod invite;
+mod join;
+mod list;
 mod probe;
 mod schema;
 mod serve;
@@ -23,6 +26,9 @@ pub(crate) enum Command {
     Start(start::Args),
     Stop(stop::Args),
     Status(status::Args),
+    Invite(invite::Args),
+    Join(join::Args),
+    List(list::Args),
     Schema(schema::Args),
     /// Tokens for using the node over TCP
     #[command(subcommand)]
@@ -36,6 +42,9 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
         Command::Start(args) => start::run(context, &args),
         Command::Stop(args) => stop::run(context, &args),
         Command::Serve(args) => serve::run(context, &args),
+        Command::Invite(args) => invite::run(context, &args),
+        Command::Join(args) => join::run(context, &args),
+        Command::List(args) => list::run(context, &args),
         Command::Schema(args) => schema::run(&args),
         Command::Status(_) => status::run(context),
         Command::Token(command) => token::run(context, &command),

@@ -105,6 +105,14 @@ pub struct Signed {
 }
 
 impl Draft {
+    /// What is said in a room, version 1, by a device or in its timeline, without a number and about no run.
+    #[must_use]
+    pub fn of_room(type_name: &str, body: Value, id: Ulid, room: &str, sender: &str) -> Self {
+        let (type_name, room) = (type_name.to_owned(), room.to_owned());
+        let sender = Some(sender.to_owned());
+        Self { id, room, run: None, epoch: 0, seq: None, type_name, v: 1, sender, body }
+    }
+
     /// Signs it as `key`; it may have at most `size_max` bytes then.
     ///
     /// # Errors

@@ -186,6 +186,12 @@ impl Membership {
         &self.owners
     }
 
+    /// How many statements count.
+    #[must_use]
+    pub fn statements(&self) -> u64 {
+        self.n
+    }
+
     /// All that were ever admitted.
     pub fn members(&self) -> impl Iterator<Item = (&NodeDid, &Member)> {
         self.members.iter()

@@ -225,6 +225,12 @@ impl<P: Payload> CoordinatorHalf<P> {
         self.witness_at.is_none()
     }
 
+    /// When a worker gave its newest sign of life, and whether it is silent since.
+    #[must_use]
+    pub fn heard(&self, worker: &NodeDid) -> Option<(BootMs, bool)> {
+        self.workers.get(worker).map(|worker| (worker.heard_at, worker.silent))
+    }
+
     /// Gives a task to a worker. It is sent as soon as a heartbeat of that worker is young enough.
     pub fn grant(&mut self, worker: NodeDid, grant: Grant<P::Spec>, now: BootMs) {
         let granted = grant.granted.clone();

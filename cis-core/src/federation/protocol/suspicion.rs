@@ -55,6 +55,12 @@ impl Suspicion {
         self.heard.insert(coordinator.clone(), now);
     }
 
+    /// When a coordinator gave its newest sign of life.
+    #[must_use]
+    pub fn heard_at(&self, coordinator: &NodeDid) -> Option<BootMs> {
+        self.heard.get(coordinator).copied()
+    }
+
     /// This node hears the others again, after a time in which it heard nobody.
     pub fn hears_again(&mut self, now: BootMs) {
         self.runs.values_mut().for_each(|watched| watched.since = now);

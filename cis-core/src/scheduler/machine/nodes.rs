@@ -164,6 +164,12 @@ impl Machine {
         self.nodes.offers.iter().map(reason).collect()
     }
 
+    /// What a node offers; none: it was not heard, or is silent.
+    #[must_use]
+    pub fn offer_of(&self, node: &NodeDid) -> Option<&NodeOffer> {
+        self.nodes.offers.get(node).map(|offer| &offer.offer)
+    }
+
     /// Chooses nodes by another strategy from now on.
     pub fn set_task_scheduler(&mut self, scheduler: Arc<dyn TaskScheduler>) {
         self.nodes.scheduler = scheduler;

@@ -80,7 +80,8 @@ impl Driver {
         for effect in effects {
             match effect {
                 Effect::Send { to, message } => self.send(room, to, message, now),
-                Effect::Status { worker, status } => {
+                Effect::Status { worker, mut status } => {
+                    status.only = self.parts.members.tags_of(room, &worker);
                     let offer = InputKind::NodeOffer { node: worker, offer: Some(status) };
                     self.handle(Input::internal(offer), now);
                 }

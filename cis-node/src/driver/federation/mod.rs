@@ -6,6 +6,7 @@
 
 mod finality;
 mod lead;
+mod list;
 mod terms;
 mod work;
 
@@ -39,6 +40,8 @@ struct Room {
     /// Where this node works on tasks of the room.
     worker: Option<WorkerHalf<TaskPayload>>,
     terms: Terms,
+    /// It goes on with runs whose coordinator is gone, where owners let it.
+    takes_over: bool,
     /// Of runs that this node coordinates: what cannot be voided any more.
     finality: BTreeMap<RunId, Finality>,
 }
@@ -56,6 +59,7 @@ impl Room {
             coordinator: CoordinatorHalf::new(Settings::default(), false),
             worker: None,
             terms: Terms::new(Settings::default()),
+            takes_over: false,
             finality: BTreeMap::new(),
         }
     }
@@ -108,6 +112,7 @@ impl Driver {
         if let Some(room) = &self.parts.config.settings.federation.room {
             self.parts.link.serve(room);
         }
+        self.parts.members.rooms().iter().for_each(|room| self.serve_room(room));
         let in_rooms: Vec<(RunId, String, Epoch)> = self
             .parts
             .machine
@@ -125,7 +130,7 @@ impl Driver {
     fn go_on_with(&mut self, run: RunId, room: &str, epoch: Epoch, now: TimestampMs) {
         let live = self.parts.machine.live_attempts().filter(|live| live.attempt.run == run);
         let live: Vec<LiveAttempt> = live.filter(|live| self.is_elsewhere(live)).collect();
-        let mut workers = self.parts.identity.others_who_may(Right::Execute);
+        let mut workers = self.parts.members.others_who_may(room, Right::Execute);
         // It gives itself nothing to do where it does not work for the room.
         if self.works_in(room) || live.iter().any(|live| live.node == self.parts.did) {
             workers.push(self.parts.did.clone());
@@ -149,18 +154,15 @@ impl Driver {
 
     /// The other nodes of a room are heard.
     pub(super) fn room_served(&mut self, name: &str, room: &str, now: TimestampMs) {
-        let own = self.parts.did.clone();
-        let others = self.parts.identity.others_who_may(Right::Coordinate);
         let settings = &self.parts.config.settings.federation;
         let is_own_room = settings.room.as_deref() == Some(name);
         let (works, coordinates) = (settings.role.works(), settings.role.coordinates());
-        let room = self.federation.room(room);
-        room.coordinator.set_sole(others.is_empty());
+        let served = self.federation.room(room);
+        served.takes_over |= is_own_room && coordinates;
         if is_own_room && works {
-            room.work(now);
+            served.work(now);
         }
-        let takes_over = room.terms.is_voter() || (is_own_room && coordinates);
-        room.terms.vote(own, others, takes_over);
+        self.count_voters(room);
         self.federate(now);
     }
 
@@ -182,17 +184,22 @@ impl Driver {
 
     /// Others are trusted than before, or it is known where one is.
     pub(super) fn node_found(&mut self, now: TimestampMs) {
-        let own = self.parts.did.clone();
-        let others = self.parts.identity.others_who_may(Right::Coordinate);
-        for room in self.federation.rooms.values_mut() {
-            room.coordinator.set_sole(others.is_empty());
-            let votes = room.terms.is_voter();
-            room.terms.vote(own.clone(), others.clone(), votes);
-            if let Some(worker) = &mut room.worker {
+        for name in self.federation.rooms.keys().cloned().collect::<Vec<_>>() {
+            self.count_voters(&name);
+            if let Some(worker) = &mut self.federation.room(&name).worker {
                 worker.status_changed(boot_ms());
             }
         }
         self.federate(now);
+    }
+
+    /// Finds out who coordinates in a room.
+    fn count_voters(&mut self, name: &str) {
+        let others = self.parts.members.others_who_may(name, Right::Coordinate);
+        let rank = self.parts.members.rank(name);
+        let room = self.federation.room(name);
+        room.coordinator.set_sole(others.is_empty());
+        room.terms.vote(others, rank.filter(|_| room.takes_over));
     }
 
     /// Whether an attempt that was just granted goes to a node of a room, be it this one.
@@ -222,7 +229,7 @@ impl Driver {
             let due = self.federation.worker(&room).and_then(|worker| worker.poll_timeout());
             if due.is_some_and(|due| due <= boot) {
                 let offer = self.offer(&room);
-                let mut coordinators = self.parts.identity.others_who_may(Right::Coordinate);
+                let mut coordinators = self.parts.members.others_who_may(&room, Right::Coordinate);
                 coordinators.push(self.parts.did.clone());
                 let mut work = Vec::new();
                 if let Some(worker) = self.federation.worker(&room) {
@@ -238,10 +245,8 @@ impl Driver {
     fn offer(&mut self, room: &str) -> NodeOffer {
         let sessions = self.federation.worker(room).map_or(0, |worker| worker.live_sessions());
         let settings = &self.parts.config.settings.federation;
-        let name =
-            if settings.name.is_empty() { crate::machine::name() } else { settings.name.clone() };
         NodeOffer {
-            name,
+            name: self.own_name(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             tags: settings.tags.iter().cloned().collect(),
             // A task with an agent is refused by whoever grants it, with the reason.
@@ -250,7 +255,12 @@ impl Driver {
             sessions: u32::try_from(sessions).unwrap_or(u32::MAX),
             load_permille: crate::machine::load_permille(),
             draining: false,
+            only: Default::default(),
         }
+    }
+
+    fn own_name(&self) -> String {
+        crate::machine::name_in(&self.parts.config.settings.federation)
     }
 
     /// Another node of a room, or this one, says something.
@@ -266,7 +276,7 @@ impl Driver {
             Addressee::Worker | Addressee::Voter => Right::Coordinate,
             Addressee::Coordinator => Right::Execute,
         };
-        if !self.parts.identity.may(from, right) {
+        if !self.parts.members.may(room, from, right) {
             tracing::debug!(%from, right = right.word(), "a node is not trusted to say this");
             return;
         }

@@ -51,19 +51,19 @@ impl Terms {
         }
     }
 
-    /// Says who coordinates in the room, and whether this node takes over what others leave.
-    pub(super) fn vote(&mut self, own: NodeDid, others: Vec<NodeDid>, takes_over: bool) {
-        self.rank = takes_over.then(|| others.iter().filter(|other| **other < own).count());
-        self.others = others;
-    }
-
-    pub(super) fn is_voter(&self) -> bool {
-        self.rank.is_some()
+    /// Says who else coordinates in the room, and this node's place among those that take runs over.
+    pub(super) fn vote(&mut self, others: Vec<NodeDid>, rank: Option<usize>) {
+        (self.others, self.rank) = (others, rank);
     }
 
     /// Another coordinator is there.
     pub(super) fn heard(&mut self, coordinator: &NodeDid, now: BootMs) {
         self.suspicion.heard(coordinator, now);
+    }
+
+    /// When another coordinator gave its newest sign of life.
+    pub(super) fn heard_at(&self, coordinator: &NodeDid) -> Option<BootMs> {
+        self.suspicion.heard_at(coordinator)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<BootMs> {

@@ -42,11 +42,12 @@ pub(super) enum Tag {
     Tokens,
     Store,
     Identity,
+    Nodes,
     Matrix,
 }
 
 impl Tag {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Runs,
         Self::Tasks,
         Self::Sessions,
@@ -57,6 +58,7 @@ impl Tag {
         Self::Tokens,
         Self::Store,
         Self::Identity,
+        Self::Nodes,
         Self::Matrix,
     ];
 
@@ -72,6 +74,7 @@ impl Tag {
             Self::Tokens => "tokens",
             Self::Store => "store",
             Self::Identity => "identity",
+            Self::Nodes => "nodes",
             Self::Matrix => "matrix",
         }
     }
@@ -88,6 +91,7 @@ impl Tag {
             Self::Tokens => "By which the node is used over TCP; made on its own machine.",
             Self::Store => "What the node keeps.",
             Self::Identity => "Who the node is to others, and whom it trusts.",
+            Self::Nodes => "The nodes of rooms that share tasks with this one.",
             Self::Matrix => "The node's Matrix account, its device and its rooms.",
         }
     }

@@ -1,0 +1,132 @@
+//! The nodes of a room that share tasks: invitations, members, and how they are.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::identity::Right;
+use crate::ids::{NodeDid, RunId, TaskId};
+
+/// Other nodes are to be invited to a room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct InviteNodes {
+    /// The room: an id, an alias, or a link to it.
+    pub room: String,
+}
+
+/// What other nodes join a room with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct InvitationView {
+    /// The room.
+    pub room_id: String,
+    /// The join code. It holds no secret.
+    pub code: String,
+    /// The keys that own the room.
+    pub owners: Vec<NodeDid>,
+}
+
+/// A node is to join a room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JoinNodes {
+    /// The join code.
+    pub code: String,
+}
+
+/// A node joined a room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JoinedView {
+    /// The room.
+    pub room_id: String,
+    /// The keys that own it.
+    pub owners: Vec<NodeDid>,
+    /// The node that joined.
+    pub did: NodeDid,
+}
+
+/// An owner lets a node do something in a room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AdmitNode {
+    /// The room: an id, an alias, or a link to it.
+    pub room: String,
+    /// Which node.
+    pub did: NodeDid,
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What it may do from now on.
+    pub may: BTreeSet<Right>,
+    /// It gets only tasks that ask for some of these tags; empty: all.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub tags: BTreeSet<String>,
+}
+
+/// Query of the listing of nodes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ListNodes {
+    /// Only those of this room, by its id.
+    pub room: Option<String>,
+}
+
+/// How a node of a room is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RoomNodeState {
+    /// It is this node.
+    Here,
+    /// It was heard a moment ago.
+    Online,
+    /// It takes nothing new.
+    Draining,
+    /// It was heard, and is not any more.
+    Silent,
+    /// It may do something in the room, and has said nothing to this node.
+    Unheard,
+    /// Nobody let it do anything yet.
+    Pending,
+}
+
+/// A node of a room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RoomNodeView {
+    /// The room.
+    pub room_id: String,
+    /// Who it is.
+    pub did: NodeDid,
+    /// What it calls itself; empty: it does not say.
+    pub name: String,
+    /// How it is.
+    pub state: RoomNodeState,
+    /// What it may do.
+    pub may: BTreeSet<Right>,
+    /// Version of its program; empty: it does not say.
+    pub version: String,
+    /// Its account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+    /// What it is good for.
+    pub tags: BTreeSet<String>,
+    /// Agents whose programs are installed there.
+    pub agents: BTreeSet<String>,
+    /// Sessions that it runs at a time; 0: it executes nothing.
+    pub slots: u32,
+    /// Sessions that it has now.
+    pub sessions: u32,
+    /// Runnable processes per processor over the last minute, in thousandths.
+    pub load_permille: u32,
+    /// Tasks that this node gave it.
+    pub tasks: Vec<RoomTaskView>,
+    /// So long ago it was heard, ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard_ms_ago: Option<u64>,
+}
+
+/// A task at work on a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RoomTaskView {
+    /// Its run.
+    pub run: RunId,
+    /// It.
+    pub task: TaskId,
+}

@@ -1,0 +1,74 @@
+//! How the nodes of rooms are, as far as this one knows.
+
+use std::collections::BTreeMap;
+
+use super::super::Driver;
+use crate::account::boot_ms;
+use crate::room_nodes::node_view;
+use cis_core::api::{RoomNodeState, RoomNodeView, RoomTaskView};
+use cis_core::identity::Right;
+use cis_core::ids::NodeDid;
+use cis_core::scheduler::placement::NodeOffer;
+
+impl Driver {
+    /// The nodes of all rooms that share tasks with this one.
+    pub(in crate::driver) fn room_nodes(&mut self) -> Vec<RoomNodeView> {
+        let mut tasks: BTreeMap<NodeDid, Vec<RoomTaskView>> = BTreeMap::new();
+        for live in self.parts.machine.live_attempts() {
+            let task = RoomTaskView { run: live.attempt.run, task: live.attempt.task };
+            tasks.entry(live.node).or_default().push(task);
+        }
+        let mut nodes = Vec::new();
+        for name in self.federation.rooms.keys().cloned().collect::<Vec<_>>() {
+            let own = self.parts.did.clone();
+            let here = match self.works_in(&name) {
+                true => with_offer(node_view(&name, own, RoomNodeState::Here), self.offer(&name)),
+                false => RoomNodeView {
+                    name: self.own_name(),
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                    ..node_view(&name, own, RoomNodeState::Here)
+                },
+            };
+            let held = self.federation.held.values().filter(|held| held.room == name);
+            let held = held.map(|held| RoomTaskView {
+                run: held.granted.attempt.run,
+                task: held.granted.attempt.task.clone(),
+            });
+            nodes.push(RoomNodeView { tasks: held.collect(), ..here });
+            let mut others = self.parts.members.others_who_may(&name, Right::Execute);
+            let coordinators = self.parts.members.others_who_may(&name, Right::Coordinate);
+            others.extend(coordinators.into_iter().filter(|did| !others.contains(did)).collect::<Vec<_>>());
+            for did in others {
+                nodes.push(self.other(&name, did, &tasks));
+            }
+        }
+        nodes
+    }
+
+    fn other(&self, room: &str, did: NodeDid, tasks: &BTreeMap<NodeDid, Vec<RoomTaskView>>) -> RoomNodeView {
+        let known = self.federation.rooms.get(room);
+        let beat = known.and_then(|known| known.coordinator.heard(&did));
+        let alive = known.and_then(|known| known.terms.heard_at(&did));
+        let heard = beat.map(|(at, _)| at).into_iter().chain(alive).max();
+        let offer = self.parts.machine.offer_of(&did).cloned();
+        let state = match (&offer, beat, alive) {
+            (Some(NodeOffer { draining: true, .. }), ..) => RoomNodeState::Draining,
+            (Some(_), Some((_, false)), _) | (None, None, Some(_)) => RoomNodeState::Online,
+            (_, None, None) => RoomNodeState::Unheard,
+            _ => RoomNodeState::Silent,
+        };
+        let tasks = tasks.get(&did).cloned().unwrap_or_default();
+        let heard_ms_ago = heard.map(|at| u64::try_from(boot_ms() - at).unwrap_or(0));
+        let view = RoomNodeView { tasks, heard_ms_ago, ..node_view(room, did, state) };
+        match offer {
+            Some(offer) => with_offer(view, offer),
+            None => view,
+        }
+    }
+}
+
+fn with_offer(view: RoomNodeView, offer: NodeOffer) -> RoomNodeView {
+    let NodeOffer { name, version, tags, agents, slots, sessions, load_permille, draining, only: _ } = offer;
+    let state = if draining { RoomNodeState::Draining } else { view.state };
+    RoomNodeView { name, version, tags, agents, slots, sessions, load_permille, state, ..view }
+}

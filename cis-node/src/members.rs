@@ -1,0 +1,250 @@
+//! Who may do what in which room: this node's own list, and what the owners of a room say.
+//!
+//! Owns the file of rooms whose owners this node pinned (`rooms.json`), and the newest members of each, as the room was read.
+//! The own list has the last word: what it says of a node holds in every room.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::config::Identity;
+use crate::json_file;
+use cis_core::federation::membership::{Membership, Owners};
+use cis_core::identity::{Right, Standing};
+use cis_core::ids::NodeDid;
+use tokio::sync::watch;
+
+/// See the module.
+pub(crate) struct Members {
+    path: PathBuf,
+    identity: Arc<Identity>,
+    state: Mutex<State>,
+    /// Counts changes of who may do what.
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    pinned: BTreeMap<String, Owners>,
+    rooms: BTreeMap<String, Membership>,
+}
+
+impl Members {
+    /// As the file says.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is none of ours.
+    pub(crate) fn open(path: PathBuf, identity: Arc<Identity>) -> io::Result<Self> {
+        let pinned = json_file::load(&path)?.unwrap_or_default();
+        let state = Mutex::new(State { pinned, rooms: BTreeMap::new() });
+        Ok(Self { path, identity, state, changes: watch::Sender::default() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes of who may do what, from now on.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        let mut changes = self.changes.subscribe();
+        changes.mark_unchanged();
+        changes
+    }
+
+    /// The rooms whose owners are known.
+    pub(crate) fn rooms(&self) -> Vec<String> {
+        self.state().pinned.keys().cloned().collect()
+    }
+
+    /// The first owners of a room, as they were pinned.
+    pub(crate) fn pinned(&self, room: &str) -> Option<Owners> {
+        self.state().pinned.get(room).cloned()
+    }
+
+    /// Pins the owners of a room. They vouch for all later ones.
+    ///
+    /// # Errors
+    /// The file cannot be written. Nothing has changed then.
+    pub(crate) fn pin(&self, room: &str, owners: Owners) -> io::Result<()> {
+        let mut state = self.state();
+        let mut pinned = state.pinned.clone();
+        pinned.insert(room.to_owned(), owners);
+        json_file::keep(&self.path, &pinned)?;
+        state.pinned = pinned;
+        state.rooms.remove(room);
+        drop(state);
+        self.changes.send_modify(|changes| *changes += 1);
+        Ok(())
+    }
+
+    /// The members of a room, as it was read last.
+    pub(crate) fn of(&self, room: &str) -> Option<Membership> {
+        self.state().rooms.get(room).cloned()
+    }
+
+    /// The statements of a room were read.
+    pub(crate) fn read(&self, room: &str, membership: &Membership) {
+        let mut state = self.state();
+        if state.rooms.get(room) != Some(membership) {
+            state.rooms.insert(room.to_owned(), membership.clone());
+            drop(state);
+            self.changes.send_modify(|changes| *changes += 1);
+        }
+    }
+
+    /// What is known of a node in a room.
+    pub(crate) fn standing(&self, room: &str, did: &NodeDid) -> Standing {
+        match self.identity.standing(did) {
+            Standing::Unknown => {
+                let state = self.state();
+                let member = state.rooms.get(room).and_then(|room| {
+                    let is_owner = room.owners().owners.contains(did);
+                    let revoked = room.members().find(|(of, _)| *of == did).map(|(_, member)| member.revoked.is_some());
+                    revoked.or(is_owner.then_some(false))
+                });
+                match member {
+                    None => Standing::Unknown,
+                    Some(false) => Standing::Trusted,
+                    Some(true) => Standing::Revoked,
+                }
+            }
+            known => known,
+        }
+    }
+
+    /// Whether a node may do something in a room.
+    pub(crate) fn may(&self, room: &str, did: &NodeDid, right: Right) -> bool {
+        match self.own_word(did) {
+            Some(rights) => rights.contains(&right),
+            None => self.state().rooms.get(room).is_some_and(|room| room.may(did, right)),
+        }
+    }
+
+    /// A node gets only tasks that ask for some of these tags; empty: all.
+    pub(crate) fn tags_of(&self, room: &str, did: &NodeDid) -> BTreeSet<String> {
+        let state = self.state();
+        let mut members = state.rooms.get(room).into_iter().flat_map(Membership::members);
+        members.find(|(of, _)| *of == did).map(|(_, member)| member.tags.clone()).unwrap_or_default()
+    }
+
+    /// What the own list allows a node, where that says anything.
+    fn own_word(&self, did: &NodeDid) -> Option<BTreeSet<Right>> {
+        match self.identity.standing(did) {
+            Standing::Unknown => None,
+            Standing::Own | Standing::Trusted => {
+                let all = [Right::Submit, Right::Coordinate, Right::Execute];
+                let rights: BTreeSet<Right> =
+                    all.into_iter().filter(|right| self.identity.may(did, *right)).collect();
+                // Who is only watched by the own list is what the room says.
+                (!rights.is_empty()).then_some(rights)
+            }
+            Standing::Replaced(_) | Standing::Revoked => Some(BTreeSet::new()),
+        }
+    }
+
+    /// The other nodes that may do something in a room; coordinators in the order in which they take over.
+    pub(crate) fn others_who_may(&self, room: &str, right: Right) -> Vec<NodeDid> {
+        let own = self.identity.view().did;
+        let state = self.state();
+        let mut ranked: Vec<NodeDid> = Vec::new();
+        if let Some(room) = state.rooms.get(room) {
+            ranked = match right {
+                Right::Coordinate => room.voters(),
+                _ => room.members().map(|(did, _)| did.clone()).collect(),
+            };
+        }
+        drop(state);
+        let listed = self.identity.others_who_may(right);
+        ranked.extend(listed.into_iter().filter(|did| !ranked.contains(did)).collect::<Vec<_>>());
+        ranked.retain(|did| *did != own && self.may(room, did, right));
+        ranked
+    }
+
+    /// The place of this node among those who take runs over in a room, from 0; none: its owners did not let it coordinate.
+    pub(crate) fn rank(&self, room: &str) -> Option<usize> {
+        let own = self.identity.view().did;
+        let voters = self.state().rooms.get(room).map(Membership::voters);
+        match voters {
+            Some(voters) => voters.iter().position(|did| *did == own),
+            // Nobody owns it, or it was not read yet: then only the own lists count, which rank by key.
+            None if self.pinned(room).is_none() => {
+                let others = self.identity.others_who_may(Right::Coordinate);
+                Some(others.iter().filter(|other| **other < own).count())
+            }
+            None => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cis_core::federation::envelope::{Carrier, Draft, verify};
+    use cis_core::federation::membership::{Statement, TYPE};
+    use cis_core::identity::NodeKey;
+
+    const ROOM: &str = "!r:x";
+
+    fn key(n: u8) -> NodeKey {
+        NodeKey::from_seed(&[n; 32])
+    }
+
+    fn admit(room: &mut Membership, owner: u8, whom: &NodeDid, may: &[Right]) {
+        let statement = Statement::Admit {
+            did: whom.clone(),
+            may: may.iter().copied().collect(),
+            tags: BTreeSet::new(),
+            name: None,
+        };
+        let body = serde_json::to_value(room.next(statement).unwrap()).unwrap();
+        let draft = Draft {
+            id: ulid::Ulid::nil(),
+            room: ROOM.to_owned(),
+            run: None,
+            epoch: 0,
+            seq: None,
+            type_name: TYPE.to_owned(),
+            v: 1,
+            sender: None,
+            body,
+        };
+        let signed = draft.sign(&key(owner), 60_000).unwrap();
+        let content = serde_json::from_str(&signed.content().to_string()).unwrap();
+        let carrier = Carrier { room: ROOM, type_name: TYPE, sender: None };
+        room.take(&verify(&content, carrier, |_| Standing::Trusted).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn owners_let_nodes_in_and_the_own_list_has_the_last_word() {
+        let dir = tempfile::tempdir().unwrap();
+        let identity = Arc::new(Identity::open(&Home::at(dir.path())).unwrap());
+        let path = dir.path().join("rooms.json");
+        let members = Members::open(path.clone(), Arc::clone(&identity)).unwrap();
+        members.pin(ROOM, Owners::one(key(1).did())).unwrap();
+        let (worker, other, own) = (key(2).did(), key(3).did(), identity.view().did);
+        assert_eq!(members.standing(ROOM, &worker), Standing::Unknown);
+        let mut room = Membership::new(ROOM, Owners::one(key(1).did()));
+        admit(&mut room, 1, &own, &[Right::Coordinate]);
+        admit(&mut room, 1, &worker, &[Right::Execute]);
+        admit(&mut room, 1, &other, &[Right::Coordinate, Right::Execute]);
+        let mut changes = members.subscribe();
+        members.read(ROOM, &room);
+        assert!(changes.has_changed().unwrap());
+        changes.mark_unchanged();
+        members.read(ROOM, &room);
+        assert!(!changes.has_changed().unwrap(), "nothing is new");
+        assert_eq!(members.standing(ROOM, &worker), Standing::Trusted);
+        assert_eq!(members.standing("!elsewhere:x", &worker), Standing::Unknown);
+        assert_eq!(members.others_who_may(ROOM, Right::Execute), [worker.clone(), other.clone()]);
+        assert_eq!((members.others_who_may(ROOM, Right::Coordinate), members.rank(ROOM)), (vec![other.clone()], Some(0)));
+        identity.change(|list, own| list.trust(&other, own, None, 1)).unwrap();
+        assert!(members.may(ROOM, &other, Right::Execute), "the own list says nothing of it");
+        identity.change(|list, _| list.allow(&other, [Right::Execute].into())).unwrap();
+        assert!(!members.may(ROOM, &other, Right::Coordinate));
+        identity.change(|list, own| list.revoke(&worker, own, 1)).unwrap();
+        assert_eq!(members.others_who_may(ROOM, Right::Execute), [other]);
+        let again = Members::open(path, identity).unwrap();
+        assert_eq!((again.rooms(), again.rank(ROOM)), (vec![ROOM.to_owned()], None), "it was not read yet");
+    }
+}

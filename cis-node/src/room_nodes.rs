@@ -1,0 +1,231 @@
+//! What stands behind the API's nodes of rooms: invitations, statements of owners, and how the nodes are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::commands::Command;
+use crate::matrix::matrix_problem;
+use crate::node::Node;
+use crate::problems::internal;
+use crate::server::NodesApi;
+use cis_core::api::{
+    AdmitNode, InvitationView, InviteNodes, JoinNodes, JoinedView, ListNodes, Listing, Problem, ProblemKind,
+    RoomNodeState, RoomNodeView,
+};
+use cis_core::federation::envelope::{Draft, SIZE_MAX};
+use cis_core::federation::membership::{self, BadJoinCode, JoinCode, Membership, Owners, Statement};
+use cis_core::identity::Right;
+use cis_core::ids::NodeDid;
+use cis_core::policy::{Permit, act};
+
+type Outcome<T> = Result<T, Problem>;
+
+/// So long it may take to read a room that was just joined, or to read back what was said there.
+const READ_TIME_MAX: Duration = Duration::from_secs(30);
+
+const RIGHTS: [Right; 3] = [Right::Submit, Right::Coordinate, Right::Execute];
+
+/// What a node says of itself in a room, be it trusted or not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Announced {
+    pub(crate) user: String,
+    pub(crate) name: String,
+    pub(crate) version: String,
+}
+
+/// By room and key.
+pub(crate) type AllAnnounced = BTreeMap<String, BTreeMap<NodeDid, Announced>>;
+
+impl NodesApi for Node {
+    async fn nodes(&self, _: Permit<act::See>, query: ListNodes) -> Outcome<Listing<RoomNodeView>> {
+        self.room_nodes(query.room.as_deref()).await
+    }
+
+    async fn invite_nodes(
+        &self,
+        _: Permit<act::ControlIdentity>,
+        request: InviteNodes,
+    ) -> Outcome<InvitationView> {
+        let room = self.join_room(&request.room).await?.room_id;
+        let own = self.identity.view().did;
+        let owners = match self.members.pinned(&room) {
+            Some(owners) => owners,
+            None => {
+                let owners = Owners::one(own.clone());
+                self.pin(&room, &owners)?;
+                owners
+            }
+        };
+        self.driver.tell(Command::ServeRoom { room: room.clone() });
+        let membership = self.membership(&room).await?;
+        if membership.owners().owners.contains(&own) && !membership.may(&own, Right::Coordinate) {
+            let (may, tags) = (RIGHTS.into(), BTreeSet::new());
+            let name = Some(crate::machine::name());
+            self.say(&room, &membership, Statement::Admit { did: own, may, tags, name }).await?;
+        }
+        let user = self.opened().await?.session.user.clone();
+        let via = user.split_once(':').map(|(_, server)| server.to_owned()).into_iter().collect();
+        let code = JoinCode { room: room.clone(), via, owners: owners.clone() };
+        Ok(InvitationView { room_id: room, code: code.to_string(), owners: owners.owners.into_iter().collect() })
+    }
+
+    async fn join_nodes(&self, _: Permit<act::ControlIdentity>, request: JoinNodes) -> Outcome<JoinedView> {
+        let code: JoinCode = request
+            .code
+            .parse()
+            .map_err(|bad: BadJoinCode| Problem::new(ProblemKind::BadInput, bad.to_string()))?;
+        let JoinCode { room, via, owners } = code;
+        if let Some(known) = self.members.pinned(&room).filter(|known| *known != owners) {
+            let known: Vec<String> = known.owners.iter().map(ToString::to_string).collect();
+            let detail = format!("this node knows other owners of room {room}: {}", known.join(", "));
+            return Err(Problem::new(ProblemKind::Conflict, detail).hint(
+                "find out who owns the room; if the known owners are wrong, stop the node and remove the room from rooms.json in its home",
+            ));
+        }
+        let via: Vec<String> = via.iter().map(|server| format!("via={server}")).collect();
+        let link = format!("https://matrix.to/#/{room}?{}", via.join("&"));
+        self.join_room(&link).await?;
+        self.pin(&room, &owners)?;
+        self.driver.tell(Command::ServeRoom { room: room.clone() });
+        Ok(JoinedView {
+            room_id: room,
+            owners: owners.owners.into_iter().collect(),
+            did: self.identity.view().did,
+        })
+    }
+
+    async fn admit_node(
+        &self,
+        _: Permit<act::ControlIdentity>,
+        request: AdmitNode,
+    ) -> Outcome<Listing<RoomNodeView>> {
+        let AdmitNode { room, did, name, may, tags } = request;
+        let room = self.join_room(&room).await?.room_id;
+        if self.members.pinned(&room).is_none() {
+            let detail = format!("this node does not know who owns room {room}");
+            return Err(Problem::new(ProblemKind::Conflict, detail).hint(
+                "`cis node invite --room ROOM` makes this node the owner; in a room of others, ask an owner to do this",
+            ));
+        }
+        self.driver.tell(Command::ServeRoom { room: room.clone() });
+        let membership = self.membership(&room).await?;
+        self.say(&room, &membership, Statement::Admit { did, may, tags, name }).await?;
+        self.room_nodes(Some(&room)).await
+    }
+}
+
+impl Node {
+    fn pin(&self, room: &str, owners: &Owners) -> Outcome<()> {
+        self.members.pin(room, owners.clone()).map_err(|error| {
+            let detail = format!("cannot keep who owns room {room}: {error}");
+            Problem::new(ProblemKind::Unavailable, detail)
+        })
+    }
+
+    /// The members of a room, once it was read.
+    async fn membership(&self, room: &str) -> Outcome<Membership> {
+        self.membership_when(room, |_| true).await.ok_or_else(|| {
+            let detail = format!("room {room} could not be read");
+            Problem::new(ProblemKind::Unavailable, detail).hint("see what is wrong with it: `cis node status`")
+        })
+    }
+
+    /// The members of a room, once it was read and this holds; none: it did not for long.
+    async fn membership_when(&self, room: &str, holds: impl Fn(&Membership) -> bool) -> Option<Membership> {
+        let until = Instant::now() + READ_TIME_MAX;
+        let mut changes = self.members.subscribe();
+        loop {
+            if let Some(membership) = self.members.of(room).filter(&holds) {
+                return Some(membership);
+            }
+            timeout_at(until, changes.changed()).await.ok()?.ok()?;
+        }
+    }
+
+    /// Says something as an owner of a room. Where one owner is enough, it counts when this returns.
+    async fn say(&self, room: &str, membership: &Membership, statement: Statement) -> Outcome<()> {
+        let own = self.identity.view().did;
+        let owners = membership.owners();
+        if !owners.owners.contains(&own) {
+            let owners: Vec<String> = owners.owners.iter().map(ToString::to_string).collect();
+            let detail = format!("this node does not own room {room}: {} do", owners.join(", "));
+            return Err(Problem::new(ProblemKind::Denied, detail).hint("run this on the node of an owner"));
+        }
+        let placed = membership
+            .next(statement)
+            .map_err(|refused| Problem::new(ProblemKind::BadInput, refused.to_string()))?;
+        let opened = self.opened().await?;
+        let body = serde_json::to_value(&placed).map_err(|error| internal(&error))?;
+        let id = ulid::Ulid::new();
+        let draft = Draft::of_room(membership::TYPE, body, id, room, &opened.session.user);
+        let signed = draft.sign(&self.keys.node, SIZE_MAX).map_err(|error| internal(&error))?;
+        let sent = opened.client.send(room, membership::TYPE, signed.into_content(), &id.to_string()).await;
+        sent.map_err(|error| matrix_problem(&error))?;
+        if owners.threshold > 1 {
+            return Ok(());
+        }
+        match self.membership_when(room, |now| now.statements() >= placed.n).await {
+            Some(_) => Ok(()),
+            None => {
+                let detail = format!("room {room} has it, and this node did not read it back");
+                Err(Problem::new(ProblemKind::Unavailable, detail).hint("see `cis node list` in a moment"))
+            }
+        }
+    }
+
+    async fn room_nodes(&self, room: Option<&str>) -> Outcome<Listing<RoomNodeView>> {
+        let mut items = self.driver.ask(|reply| Command::Nodes { reply }).await?;
+        let announced = self.shared.announced();
+        for (room_id, nodes) in announced {
+            for (did, Announced { user, name, version }) in nodes {
+                let known = items.iter_mut().find(|node| node.room_id == room_id && node.did == did);
+                match known {
+                    Some(node) => {
+                        node.user_id = Some(user);
+                        if node.version.is_empty() {
+                            (node.name, node.version) = (name, version);
+                        }
+                    }
+                    None => {
+                        let state = if self.members.standing(&room_id, &did).is_obeyed() {
+                            RoomNodeState::Unheard
+                        } else {
+                            RoomNodeState::Pending
+                        };
+                        let user_id = Some(user);
+                        items.push(RoomNodeView { name, version, user_id, ..node_view(&room_id, did, state) });
+                    }
+                }
+            }
+        }
+        for node in &mut items {
+            let may = |right: &Right| self.members.may(&node.room_id, &node.did, *right);
+            node.may = RIGHTS.into_iter().filter(may).collect();
+        }
+        items.retain(|node| room.is_none_or(|room| node.room_id == room));
+        items.sort_by(|a, b| (&a.room_id, &a.name, &a.did).cmp(&(&b.room_id, &b.name, &b.did)));
+        Ok(Listing { items, next: None })
+    }
+}
+
+/// A node of which nothing else is known.
+pub(crate) fn node_view(room: &str, did: NodeDid, state: RoomNodeState) -> RoomNodeView {
+    RoomNodeView {
+        room_id: room.to_owned(),
+        did,
+        name: String::new(),
+        state,
+        may: BTreeSet::new(),
+        version: String::new(),
+        user_id: None,
+        tags: BTreeSet::new(),
+        agents: BTreeSet::new(),
+        slots: 0,
+        sessions: 0,
+        load_permille: 0,
+        tasks: Vec::new(),
+        heard_ms_ago: None,
+    }
+}

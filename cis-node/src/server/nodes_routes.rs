@@ -1,0 +1,71 @@
+//! Handlers of the nodes of rooms.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+
+use super::body::Body;
+use super::caller::Caller;
+use super::describe::{Operations, operations};
+use super::extract::{Args, Outcome};
+use super::node_api::NodeApi;
+use cis_core::api::{
+    AdmitNode, InvitationView, InviteNodes, JoinNodes, JoinedView, ListNodes, Listing, RoomNodeView, paths,
+};
+use cis_core::policy::{Action, act};
+
+pub(super) fn operations<N: NodeApi>() -> Operations<Arc<N>> {
+    operations! {
+        /// Lists the nodes of rooms that share tasks with this one.
+        list_nodes: GET paths::NODES, Nodes, Action::See, [] => list::<N>;
+        /// Makes a join code for a room.
+        ///
+        /// The node becomes the room's owner, unless it knows its owners.
+        invite_nodes: POST paths::NODES_INVITE, Nodes, Action::ControlIdentity, [NotFound, Conflict] => invite::<N>;
+        /// Joins a room with a join code.
+        ///
+        /// The node believes its owners from now on. It is pending until one of them lets it do something.
+        join_nodes: POST paths::NODES_JOIN, Nodes, Action::ControlIdentity, [NotFound, Conflict] => join::<N>;
+        /// Says what a node may do in a room.
+        ///
+        /// Only an owner of the room can. It is answered once the room has it.
+        admit_node: POST paths::NODES_ADMIT, Nodes, Action::ControlIdentity, [NotFound, Conflict] => admit::<N>;
+    }
+}
+
+async fn list<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    query: Args<ListNodes>,
+) -> Outcome<Listing<RoomNodeView>> {
+    let permit = node.admit(&who, act::See)?;
+    Ok(Json(node.nodes(permit, query?.0).await?))
+}
+
+async fn invite<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    body: Body<InviteNodes>,
+) -> Outcome<InvitationView> {
+    let permit = node.admit(&who, act::ControlIdentity)?;
+    Ok(Json(node.invite_nodes(permit, body.read().await?).await?))
+}
+
+async fn join<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    body: Body<JoinNodes>,
+) -> Outcome<JoinedView> {
+    let permit = node.admit(&who, act::ControlIdentity)?;
+    Ok(Json(node.join_nodes(permit, body.read().await?).await?))
+}
+
+async fn admit<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    body: Body<AdmitNode>,
+) -> Outcome<Listing<RoomNodeView>> {
+    let permit = node.admit(&who, act::ControlIdentity)?;
+    Ok(Json(node.admit_node(permit, body.read().await?).await?))
+}
