@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use cis_core::api::paths::encode;
 use cis_core::api::{
-    Attach, CreatedOrder, FollowEvents, ListInbox, ListNodes, ListRuns, ListSessions, ListTasks, LogoutMatrix, Page,
-    ReadAsk, ReadHistory, ReadLog, ReadMatrixRoom, ReadTime, ReadVerification,
+    Attach, CreatedOrder, FollowEvents, ListInbox, ListNodes, ListRuns, ListSessions, ListTasks,
+    LogoutMatrix, Page, ReadAsk, ReadHistory, ReadLog, ReadMatrixRoom, ReadTime, ReadVerification,
 };
 use cis_core::event::{RunState, TaskState};
 

@@ -206,13 +206,16 @@ impl NodeApi for Node {
         self.driver.ask(|reply| Command::TakeOver { permit, reply }).await?;
         let until = tokio::time::Instant::now() + TAKEOVER_TIME_MAX;
         // It does once it has read back from the room what it wrote there.
-        while let Ok(Ok(_) | Err(RecvError::Lagged(_))) = tokio::time::timeout_at(until, events.recv()).await {
+        while let Ok(Ok(_) | Err(RecvError::Lagged(_))) = tokio::time::timeout_at(until, events.recv()).await
+        {
             if self.coordinates(Some(run)).await.is_ok() {
                 return self.run_view(run).await;
             }
         }
-        let detail = format!("run {run} is not this node's yet: its room did not take that, or somebody was faster");
-        Err(Problem::new(ProblemKind::Unavailable, detail).hint("see what the room says: `cis dag show`, `cis node status`"))
+        let detail =
+            format!("run {run} is not this node's yet: its room did not take that, or somebody was faster");
+        Err(Problem::new(ProblemKind::Unavailable, detail)
+            .hint("see what the room says: `cis dag show`, `cis node status`"))
     }
 
     async fn retry_run(&self, permit: Permit<act::ControlRun>, request: RetryRun) -> Answer<RunView> {

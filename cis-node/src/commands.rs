@@ -8,8 +8,10 @@ use tokio::sync::oneshot;
 
 use crate::victims::Victims;
 use cis_core::agent::Launch;
-use cis_core::api::{Ask, CreateSession, Decide, GroupView, HandIn, InputReceipt, Problem, ProblemKind, RoomWrite, Say,
-    TimeView, WhyView, RoomNodeView};
+use cis_core::api::{
+    Ask, CreateSession, Decide, GroupView, HandIn, InputReceipt, Problem, ProblemKind, RoomNodeView,
+    RoomWrite, Say, TimeView, WhyView,
+};
 use cis_core::dag::{Dag, Group};
 use cis_core::event::{Actor, EventBody, EventDraft, ExecutionMode, PromptRecord, RetryScope, RunCreated};
 use cis_core::federation::direct::TaskPayload;

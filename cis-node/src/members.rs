@@ -100,7 +100,8 @@ impl Members {
                 let state = self.state();
                 let member = state.rooms.get(room).and_then(|room| {
                     let is_owner = room.owners().owners.contains(did);
-                    let revoked = room.members().find(|(of, _)| *of == did).map(|(_, member)| member.revoked.is_some());
+                    let revoked =
+                        room.members().find(|(of, _)| *of == did).map(|(_, member)| member.revoked.is_some());
                     revoked.or(is_owner.then_some(false))
                 });
                 match member {
@@ -237,7 +238,10 @@ mod tests {
         assert_eq!(members.standing(ROOM, &worker), Standing::Trusted);
         assert_eq!(members.standing("!elsewhere:x", &worker), Standing::Unknown);
         assert_eq!(members.others_who_may(ROOM, Right::Execute), [worker.clone(), other.clone()]);
-        assert_eq!((members.others_who_may(ROOM, Right::Coordinate), members.rank(ROOM)), (vec![other.clone()], Some(0)));
+        assert_eq!(
+            (members.others_who_may(ROOM, Right::Coordinate), members.rank(ROOM)),
+            (vec![other.clone()], Some(0))
+        );
         identity.change(|list, own| list.trust(&other, own, None, 1)).unwrap();
         assert!(members.may(ROOM, &other, Right::Execute), "the own list says nothing of it");
         identity.change(|list, _| list.allow(&other, [Right::Execute].into())).unwrap();

@@ -11,13 +11,13 @@ use cis_host::hub::Hub;
 use cis_local::Home;
 use cis_store::{Blobs, Readers};
 
-use crate::members::Members;
 use crate::account::Account;
 use crate::agents::AgentNames;
 use crate::commands::DriverHandle;
 use crate::config::{Config, Identity, Keys, Tokens};
 use crate::environments::Environments;
 use crate::host_health::{HostHealth, Unresponsive};
+use crate::members::Members;
 use crate::own_commands::OwnCommands;
 use crate::room_waker::RoomWaker;
 use crate::server::EventBatch;

@@ -68,7 +68,11 @@ impl NodesApi for Node {
         let user = self.opened().await?.session.user.clone();
         let via = user.split_once(':').map(|(_, server)| server.to_owned()).into_iter().collect();
         let code = JoinCode { room: room.clone(), via, owners: owners.clone() };
-        Ok(InvitationView { room_id: room, code: code.to_string(), owners: owners.owners.into_iter().collect() })
+        Ok(InvitationView {
+            room_id: room,
+            code: code.to_string(),
+            owners: owners.owners.into_iter().collect(),
+        })
     }
 
     async fn join_nodes(&self, _: Permit<act::ControlIdentity>, request: JoinNodes) -> Outcome<JoinedView> {
@@ -128,7 +132,8 @@ impl Node {
     async fn membership(&self, room: &str) -> Outcome<Membership> {
         self.membership_when(room, |_| true).await.ok_or_else(|| {
             let detail = format!("room {room} could not be read");
-            Problem::new(ProblemKind::Unavailable, detail).hint("see what is wrong with it: `cis node status`")
+            Problem::new(ProblemKind::Unavailable, detail)
+                .hint("see what is wrong with it: `cis node status`")
         })
     }
 
@@ -195,7 +200,12 @@ impl Node {
                             RoomNodeState::Pending
                         };
                         let user_id = Some(user);
-                        items.push(RoomNodeView { name, version, user_id, ..node_view(&room_id, did, state) });
+                        items.push(RoomNodeView {
+                            name,
+                            version,
+                            user_id,
+                            ..node_view(&room_id, did, state)
+                        });
                     }
                 }
             }

@@ -1,8 +1,8 @@
 //! What the driver shares with other threads of the node.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
+use std::sync::{Mutex, PoisonError};
 
 use crate::leaders::Leaders;
 use crate::room_nodes::{AllAnnounced, Announced};

@@ -283,9 +283,7 @@ fn owners_of_a_room_let_nodes_in() {
     assert!(joined.contains(&format!("cis identity trust {}", did(&worker))), "{joined}");
     worker.ok(["node", "stop"]);
     worker.ok(["node", "start", "--detach", "--room", &room.id, "--role", "worker", "--tag", "gpu"]);
-    eventually_within(SLOW, "it is pending", || {
-        (listed(&cis, &worker)["state"] == "pending").then_some(())
-    });
+    eventually_within(SLOW, "it is pending", || (listed(&cis, &worker)["state"] == "pending").then_some(()));
     // Whoever does not own the room lets nobody in, itself neither.
     let refused = worker.run(["identity", "trust", &did(&worker), "--room", &room.id]).expect(3).stderr;
     assert!(refused.contains(&did(&cis)), "{refused}");

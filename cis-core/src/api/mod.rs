@@ -44,16 +44,16 @@ pub use matrix::{
     MatrixEncryptionView, MatrixEventView, MatrixProof, MatrixRoomEvents, MatrixRoomView, ReadMatrixRoom,
     RecoverReport, RecoverRuns, RecoveredRunView, UnknownNode,
 };
+pub use nodes::{
+    AdmitNode, InvitationView, InviteNodes, JoinNodes, JoinedView, ListNodes, RoomNodeState, RoomNodeView,
+    RoomTaskView,
+};
 pub use outbox::{FollowedRun, OutboxEntry, Outgoing, Priority, RoomMessage, RoomState, RoomWrite};
 pub use problem::{PROBLEM_JSON, Problem, ProblemKind};
 pub use requests::{
     Attach, AttachControl, AttachNotice, BEHIND, CreateRun, CreateSession, CreatedOrder, Decide,
     FollowEvents, HasKey, InputReceipt, KillSession, ListRuns, ListSessions, ListTasks, Page, ReadLog,
     ReadTime, RetryRun, SendInput, SetMode, StartAgent, StopNode, SubmitRun, submitted_env,
-};
-pub use nodes::{
-    AdmitNode, InvitationView, InviteNodes, JoinNodes, JoinedView, ListNodes, RoomNodeState, RoomNodeView,
-    RoomTaskView,
 };
 pub use tokens::{CLIENT_VARIABLES, CreateToken, NewTokenView, RemoteView, TokenView};
 pub use upkeep::{CleanReport, CleanStore};

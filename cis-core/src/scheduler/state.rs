@@ -223,7 +223,8 @@ impl Run {
     #[must_use]
     pub fn stays_home(&self, index: u32) -> bool {
         let task = self.spec(index);
-        let left_files = |need: &TaskId| self.find(need).is_some_and(|of| !self.spec(of).artifacts.is_empty());
+        let left_files =
+            |need: &TaskId| self.find(need).is_some_and(|of| !self.spec(of).artifacts.is_empty());
         task.placement.is_none() && (!task.is_portable() || task.needs.iter().any(left_files))
     }
 

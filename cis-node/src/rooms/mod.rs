@@ -202,7 +202,9 @@ impl Rooms {
                 tokio::time::sleep(TROUBLE_PAUSE).await;
                 continue;
             }
-            self.claim().await.unwrap_or_else(|problem| tracing::warn!(detail = problem.detail, "no run is taken over"));
+            self.claim()
+                .await
+                .unwrap_or_else(|problem| tracing::warn!(detail = problem.detail, "no run is taken over"));
             if self.runs.is_empty() && self.outbox.is_empty() && self.outbox_next.is_none() && !self.stale {
                 // Whoever logs out and in again is another account.
                 self.account = None;

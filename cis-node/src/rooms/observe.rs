@@ -86,7 +86,12 @@ impl Observed {
                 .map_err(|refused| refused.to_string())
                 .and_then(|envelope| membership.take(&envelope).map_err(|refused| refused.to_string()));
             if let Err(why) = taken {
-                tracing::debug!(room, event = event.id, why, "what is said of the room's nodes does not count");
+                tracing::debug!(
+                    room,
+                    event = event.id,
+                    why,
+                    "what is said of the room's nodes does not count"
+                );
             }
         }
     }
@@ -112,7 +117,13 @@ enum Keep {
 
 /// Starts the task, where rooms are to be read.
 pub(super) fn start(node: Arc<Node>, wake: Arc<Notify>) {
-    let observer = Observer { node, rooms: BTreeMap::new(), deaf: BTreeMap::new(), overtaken: BTreeSet::new(), replacing: BTreeSet::new() };
+    let observer = Observer {
+        node,
+        rooms: BTreeMap::new(),
+        deaf: BTreeMap::new(),
+        overtaken: BTreeSet::new(),
+        replacing: BTreeSet::new(),
+    };
     tokio::spawn(observer.run(wake));
 }
 
@@ -266,7 +277,8 @@ impl Observer {
         if read.is_ok() {
             read = self.replace_overtaken(&room).await;
             // What members said before owners let them in is read again now, with the whole room.
-            if let Some(membership) = self.rooms.get(&room).and_then(|observed| observed.membership.as_ref()) {
+            if let Some(membership) = self.rooms.get(&room).and_then(|observed| observed.membership.as_ref())
+            {
                 self.node.members.read(&room, membership);
             }
         }
@@ -389,7 +401,10 @@ impl Observer {
             observed.lost.extend(lost.map(|why| (run, why)));
             if let Some(Keep::Run(kept)) = keep {
                 let replaces = true;
-                self.node.driver.ask(|reply| Command::Recover { run: Box::new(kept), replaces, reply }).await?;
+                self.node
+                    .driver
+                    .ask(|reply| Command::Recover { run: Box::new(kept), replaces, reply })
+                    .await?;
             }
         }
         Ok(())
@@ -424,7 +439,10 @@ impl Observer {
         match keep {
             Some(Keep::Run(run)) => {
                 let replaces = false;
-                driver.ask(|reply| Command::Recover { run: Box::new(run), replaces, reply }).await.map(drop)?;
+                driver
+                    .ask(|reply| Command::Recover { run: Box::new(run), replaces, reply })
+                    .await
+                    .map(drop)?;
             }
             Some(Keep::More(drafts)) => {
                 let journal = is_taken.then(|| TakenJournal { run, room: name, at });

@@ -18,9 +18,9 @@ use crate::account::Opened;
 use crate::problems::internal;
 use crate::room_waker::Claim;
 use cis_core::api::{Outgoing, Priority, Problem, RoomWrite};
+use cis_core::event::EventBody;
 use cis_core::federation::announcement::Announcement;
 use cis_core::federation::envelope;
-use cis_core::event::EventBody;
 use cis_core::federation::journal::{Fact, Page, Position, Writer};
 use cis_core::federation::outgoing::{self, About, EnvelopeType, JOURNAL, ROTATED, SNAPSHOT};
 use cis_core::ids::RunId;
@@ -127,7 +127,9 @@ impl Rooms {
             match self.write_claim(&claim, &opened).await {
                 Ok(()) => {}
                 Err(Stop::Trouble(trouble)) => return Err(trouble),
-                Err(Stop::Matrix(error)) => tracing::warn!(run = %claim.run, %error, "a run is not taken over"),
+                Err(Stop::Matrix(error)) => {
+                    tracing::warn!(run = %claim.run, %error, "a run is not taken over")
+                }
             }
         }
         Ok(())

@@ -67,10 +67,8 @@ impl Node {
         let made =
             tokio::task::spawn_blocking(move || node.prepare(run)).await.map_err(|e| internal(&e))??;
         let (mut view, Some(kept)) = made else { return Ok(made.0) };
-        view.recovered = self
-            .driver
-            .ask(|reply| Command::Recover { run: Box::new(kept), replaces: false, reply })
-            .await?;
+        view.recovered =
+            self.driver.ask(|reply| Command::Recover { run: Box::new(kept), replaces: false, reply }).await?;
         Ok(view)
     }
 

@@ -11,9 +11,9 @@ use tokio::sync::mpsc;
 
 use super::idempotency_api::IdempotencyApi;
 use super::identity_api::IdentityApi;
-use super::nodes_api::NodesApi;
 use super::inbox_api::InboxApi;
 use super::matrix_api::MatrixApi;
+use super::nodes_api::NodesApi;
 use super::peer::Peer;
 use super::tasks_api::TasksApi;
 use super::tokens_api::TokensApi;

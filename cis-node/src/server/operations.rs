@@ -12,8 +12,8 @@ use super::routes::{
     retry_run, screen, send_input, set_mode, start_run, stop_node, take_over_run, times,
 };
 use super::{
-    identity_routes, inbox_routes, matrix_routes, me_routes, nodes_routes, streams, tasks_routes, tokens_routes,
-    verification_routes,
+    identity_routes, inbox_routes, matrix_routes, me_routes, nodes_routes, streams, tasks_routes,
+    tokens_routes, verification_routes,
 };
 use cis_core::api::paths;
 use cis_core::policy::Action;

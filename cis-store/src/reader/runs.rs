@@ -13,7 +13,7 @@ use cis_core::api::{
     WaitsView,
 };
 use cis_core::event::{ExecutionMode, PromptKind, RunState, SaidKind, TaskState};
-use cis_core::ids::{Epoch, BlobId, InboxId, NodeDid, Offset, RunId, SessionId, TaskId};
+use cis_core::ids::{BlobId, Epoch, InboxId, NodeDid, Offset, RunId, SessionId, TaskId};
 use cis_core::live::TURN;
 
 /// Runs of a page where nobody says how many.

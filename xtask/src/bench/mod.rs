@@ -53,11 +53,12 @@ const PARTS: &[(&str, &str)] = &[
     ("latency", "prompts to the inbox, answers to the program"),
     ("flood", "much output, against tmux and script"),
     ("monitor", "who waits for a human, in recordings of real programs"),
-    ("rooms", "what rooms cost, how soon they hear and are heard: the next seven (about 30 minutes)"),
+    ("rooms", "what rooms cost, how soon they hear and are heard: the next eight (about 35 minutes)"),
     ("rooms-answers", "answers in a room, until the program has read them"),
     ("rooms-latency", "ends of tasks, until another client knows"),
     ("rooms-load", "a thousand tasks in a minute at a homeserver's default limits (about 10 minutes)"),
     ("rooms-many", "10,000 tasks that a room follows, against the same without"),
+    ("rooms-nodes", "nodes of a room that share tasks (about 4 minutes)"),
     ("rooms-recovery", "runs out of a room into an empty store"),
     (
         "rooms-talk",

@@ -1,8 +1,8 @@
 //! `cis identity trust`.
 
+use crate::commands::dag::place;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::commands::dag::place;
 use crate::output::{self, human};
 use cis_core::api::AdmitNode;
 use cis_core::identity::Right;

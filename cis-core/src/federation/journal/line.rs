@@ -209,7 +209,8 @@ impl Line {
         let above = (tip.epoch, tip.n + 1)..=(tip.epoch, u64::MAX);
         // Others' entries of this term are of a takeover that does not count.
         let follows = |h: &&Header| !h.takes_over && self.by.as_ref().is_none_or(|by| *by == h.by);
-        let mut later = self.headers.range(above).flat_map(|(_, here)| here).map(|k| &k.header).filter(follows);
+        let mut later =
+            self.headers.range(above).flat_map(|(_, here)| here).map(|k| &k.header).filter(follows);
         if let Some(next) = later.next().map(|h| h.at.n).filter(|next| *next > tip.n + 1) {
             found.push((tip.epoch, tip.n + 1, next - 1));
         }

@@ -172,23 +172,16 @@ impl<P: Payload> WorkerHalf<P> {
 
     /// Takes back what it held before its node was restarted.
     pub fn restore(&mut self, remembered: Remembered<P>) {
-        let Remembered { epoch, coordinator, granted, session, report, void, lease_end, progress } = remembered;
+        let Remembered { epoch, coordinator, granted, session, report, void, lease_end, progress } =
+            remembered;
         self.enters(granted.attempt.run, epoch, &coordinator);
         let phase = match report {
             Some(report) => Phase::Ended { report, recorded: false, resend_at: 0 },
             None if void => Phase::Killed,
             None => Phase::Working,
         };
-        let held = Held {
-            granted,
-            session,
-            lease_end,
-            phase,
-            progress,
-            noted: 0,
-            progress_at: 0,
-            next: None,
-        };
+        let held =
+            Held { granted, session, lease_end, phase, progress, noted: 0, progress_at: 0, next: None };
         self.held.insert(key(&held.granted), held);
     }
 

@@ -53,11 +53,9 @@ impl Machine {
         while let Some(id) = next_after(&waiting, last) {
             last = Some(id);
             let room_here = here && self.has_room();
-            let Some((index, node)) = self
-                .known(id)
-                .ok()
-                .and_then(|run| self.nodes.place(run, &self.node, &granted, |did| did != &self.node || room_here))
-            else {
+            let Some((index, node)) = self.known(id).ok().and_then(|run| {
+                self.nodes.place(run, &self.node, &granted, |did| did != &self.node || room_here)
+            }) else {
                 waiting.remove(&id);
                 continue;
             };

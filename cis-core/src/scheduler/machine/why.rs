@@ -130,7 +130,8 @@ impl Machine {
         let in_room = run.facts().mode == ExecutionMode::Matrix;
         if in_room && run.stays_home(index) {
             answer.say(
-                "It runs on the node that coordinates its run, as it needs what other machines do not have.".to_owned(),
+                "It runs on the node that coordinates its run, as it needs what other machines do not have."
+                    .to_owned(),
             );
         } else if in_room {
             self.no_node(run, index, answer);

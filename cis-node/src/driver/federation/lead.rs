@@ -60,7 +60,13 @@ impl Driver {
     }
 
     /// Ends an attempt on the node that has it.
-    pub(in crate::driver) fn cancel_in_room(&mut self, attempt: AttemptId, fence: Fence, grace_ms: u64, keep: bool) {
+    pub(in crate::driver) fn cancel_in_room(
+        &mut self,
+        attempt: AttemptId,
+        fence: Fence,
+        grace_ms: u64,
+        keep: bool,
+    ) {
         if let Some((_, room)) = self.federation.room_of(attempt.run) {
             room.coordinator.cancel(&Granted { attempt, fence }, grace_ms, keep, boot_ms());
         }

@@ -18,10 +18,10 @@ use super::Driver;
 use crate::account::boot_ms;
 use cis_core::event::ExecutionMode;
 use cis_core::federation::direct::{RemoteSpec, TaskPayload};
+use cis_core::federation::protocol::Settings;
 use cis_core::federation::protocol::coordinator::{CoordinatorHalf, KnownGrant};
 use cis_core::federation::protocol::message::{Addressee, Granted, Message};
 use cis_core::federation::protocol::worker::WorkerHalf;
-use cis_core::federation::protocol::Settings;
 use cis_core::identity::Right;
 use cis_core::ids::{AttemptId, Epoch, Fence, NodeDid, RunId, SessionId, TimestampMs};
 use cis_core::scheduler::placement::NodeOffer;
@@ -206,7 +206,8 @@ impl Driver {
     pub(super) fn goes_to_room(&self, attempt: &AttemptId) -> bool {
         let Some(run) = self.parts.machine.run(&attempt.run) else { return false };
         // What needs the submitter's machine runs there as any task does. A node that took the run over is another machine.
-        let stays = run.facts().epoch == 0 && run.find(&attempt.task).is_some_and(|index| run.stays_home(index));
+        let stays =
+            run.facts().epoch == 0 && run.find(&attempt.task).is_some_and(|index| run.stays_home(index));
         run.facts().mode == ExecutionMode::Matrix && !stays
     }
 
@@ -316,5 +317,4 @@ impl Driver {
             self.parts.link.send(room, to, message);
         }
     }
-
 }

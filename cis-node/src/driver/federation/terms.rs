@@ -171,7 +171,8 @@ impl Driver {
         let led = room.coordinator.epoch(head.run);
         let Head { run, at: Position { epoch, n, .. }, .. } = head;
         if own && led == Some(epoch) {
-            let finals = room.finality.get_mut(&run).map(|finality| finality.read_back(n)).unwrap_or_default();
+            let finals =
+                room.finality.get_mut(&run).map(|finality| finality.read_back(n)).unwrap_or_default();
             finals.iter().for_each(|granted| self.is_final(name, granted, now));
         } else if own && led.is_none() && head.begins {
             self.lead_on(run, name, now);
@@ -230,7 +231,12 @@ impl Driver {
     }
 
     /// The result is durable here. Where no other node coordinates in the room, it is final with that.
-    pub(in crate::driver) fn acknowledge_in_room(&mut self, attempt: AttemptId, fence: Fence, now: TimestampMs) {
+    pub(in crate::driver) fn acknowledge_in_room(
+        &mut self,
+        attempt: AttemptId,
+        fence: Fence,
+        now: TimestampMs,
+    ) {
         let newest = self.parts.writer.last_offset();
         let granted = Granted { attempt, fence };
         let Some((name, room)) = self.federation.room_of(granted.attempt.run) else { return };

@@ -63,7 +63,8 @@ impl Driver {
                 Change::Keep(remembered) => {
                     let Some(held) = self.federation.held.get(&remembered.granted.attempt) else { continue };
                     let AttemptId { run, task, .. } = remembered.granted.attempt.clone();
-                    let kept = Kept { room: room.to_owned(), remembered: *remembered, spec: held.spec.clone() };
+                    let kept =
+                        Kept { room: room.to_owned(), remembered: *remembered, spec: held.spec.clone() };
                     match serde_json::to_string(&kept) {
                         Ok(text) => self.turn.hold(run, task, Some(text)),
                         Err(error) => tracing::error!(%run, %task, %error, "a task is not kept"),
@@ -171,7 +172,11 @@ impl Driver {
     }
 
     /// Tells the coordinator of another's attempt what the own worker says of it. Gives back what is about the own runs.
-    pub(in crate::driver) fn tell_coordinator(&mut self, message: FromWorker, now: TimestampMs) -> Option<FromWorker> {
+    pub(in crate::driver) fn tell_coordinator(
+        &mut self,
+        message: FromWorker,
+        now: TimestampMs,
+    ) -> Option<FromWorker> {
         let attempt = match &message {
             FromWorker::Claimed { attempt, .. }
             | FromWorker::Refused { attempt, .. }

@@ -6,6 +6,7 @@ mod away;
 mod latency;
 mod load;
 mod many;
+mod nodes;
 mod place;
 mod recovery;
 mod talk;
@@ -59,6 +60,9 @@ pub(super) fn measure(
     }
     if wanted("rooms-talk") {
         talk::commands(&place("talk")?, &synapse, report)?;
+    }
+    if wanted("rooms-nodes") {
+        nodes::measure(binary, &home("nodes"), &synapse, report)?;
     }
     // These stop the homeserver.
     let outages = wanted("rooms-talk").then(|| place("outages")).transpose()?;

@@ -1,0 +1,261 @@
+//! Nodes of a room that share tasks: how soon one of them starts what another grants, what a thousand tasks cost, and how long
+//! it takes until somebody does the work of one that is gone.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use serde_json::Value;
+
+use super::place::{Place, now_us};
+use super::synapse::{Synapse, User};
+use crate::Outcome;
+use crate::bench::cis::{Cis, ulid_in};
+use crate::bench::report::{Report, Row};
+use crate::bench::stats::{median, percentile};
+use crate::bench::usage::{cpu_ms, proportional_kb};
+
+/// Tasks of the chain whose starts are timed.
+const CHAIN: u32 = 60;
+/// Tasks that do nothing.
+const MANY: u32 = 1_000;
+/// Sessions of a worker at a time.
+const SLOTS: &str = "4";
+/// How long a worker may work without a word from the coordinator, s.
+const LEASE_S: f64 = 60.0;
+
+/// A node beside the one that coordinates.
+struct Other {
+    cis: Cis,
+    account: User,
+}
+
+impl Other {
+    fn new(binary: &Path, folder: &Path, synapse: &Synapse, place: &Place, role: &str) -> Outcome<Self> {
+        let cis = Cis::start(binary, folder)?;
+        let account = synapse.register(role);
+        let mut login = cis.command(["matrix", "login", "--homeserver", synapse.url(), "--user"]);
+        login.args([&account.name, "--token-stdin"]);
+        crate::process::run_with(login, &account.token)?;
+        place.ann.invite(&place.room, &account.id);
+        let code = place.cis.run(["node", "invite", "--room", place.room.as_str()])?;
+        cis.run(["node", "join", code.trim()])?;
+        cis.stop()?;
+        cis.run(["node", "start", "--detach", "--room", &place.room, "--role", role, "--slots", SLOTS])?;
+        let may = if role == "worker" { "execute" } else { "coordinate" };
+        place.cis.run(["identity", "trust", &did(&cis)?, "--room", &place.room, "--may", may])?;
+        Ok(Self { cis, account })
+    }
+
+    fn pids(&self) -> Outcome<[u32; 2]> {
+        Ok([self.cis.node_number("pid")?, self.cis.node_number("host_pid")?])
+    }
+}
+
+fn did(cis: &Cis) -> Outcome<String> {
+    let show: Value =
+        serde_json::from_str(&cis.run(["identity", "show", "--json"])?).map_err(|e| e.to_string())?;
+    Ok(show["did"].as_str().unwrap_or_default().to_owned())
+}
+
+pub(super) fn measure(binary: &Path, folder: &Path, synapse: &Synapse, report: &mut Report) -> Outcome {
+    let place = Place::new(binary, &folder.join("coordinator"), synapse)?;
+    let other = |name: &str, role| Other::new(binary, &folder.join(name), synapse, &place, role);
+    let workers = [other("first", "worker")?, other("second", "worker")?];
+    let heir = other("heir", "coordinator")?;
+    place.until("all nodes are heard", || {
+        let nodes = place.json(&["node", "list"])?["items"].clone();
+        let online = nodes.as_array().into_iter().flatten().filter(|node| node["state"] == "online").count();
+        Ok((online >= workers.len()).then_some(()))
+    })?;
+    let pids = workers[0].pids()?;
+    report.add(Row::figure(
+        "idle worker node of a room, PSS of node and host",
+        proportional_kb(&pids)? / 1024.0,
+        "MB",
+        (80.0, 50.0),
+        String::new(),
+    ));
+    starts(&place, report)?;
+    many(&place, &workers, &heir, report)?;
+    worker_gone(&place, &workers, report)?;
+    coordinator_gone(&place, &heir, report)?;
+    for worker in &workers {
+        // One of them is gone.
+        let _ = worker.cis.stop();
+    }
+    heir.cis.stop()
+}
+
+fn start(place: &Place, file: &Path) -> Outcome<String> {
+    let mut words = place.cis.command(["dag", "execute", "--matrix", "--detach", "--json", "--room"]);
+    words.arg(&place.room).arg(file);
+    let said = crate::process::stdout_of(words)?;
+    ulid_in(&said).ok_or_else(|| format!("`cis dag execute` printed no id: {said}"))
+}
+
+/// Each task of a chain says when it began.
+fn starts(place: &Place, report: &mut Report) -> Outcome {
+    let mut text = "version = 1\n[dag]\nid = \"chain\"\n[dag.defaults]\ntty = false\n".to_owned();
+    for n in 0..CHAIN {
+        let _ = write!(text, "[[tasks]]\nid = \"t{n}\"\noutputs = {{ at = {{ type = \"integer\" }} }}\n");
+        let _ = writeln!(text, "script = 'echo \"at=$(date +%s%3N)\" >> \"$CIS_OUTPUT\"'");
+        if n > 0 {
+            let _ = writeln!(text, "needs = [\"t{}\"]", n - 1);
+        }
+    }
+    let run = start(place, &place.write("chain.toml", &text)?)?;
+    place.ended(&run)?;
+    let began = place.json(&["dag", "show", &run])?["tasks"].clone();
+    let events = place.cis.run(["dag", "events", &run, "--json"])?;
+    let mut delays = Vec::new();
+    for event in events.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        if event["type"] == "cis.dag.task.assigned" {
+            let task = &event["body"]["task"];
+            let of = began.as_array().into_iter().flatten().find(|known| known["id"] == *task);
+            let at = of.and_then(|known| known["outputs"]["at"].as_f64());
+            delays.extend(at.zip(event["at_ms"].as_f64()).map(|(at, granted)| at - granted));
+        }
+    }
+    if delays.len() != CHAIN as usize {
+        return Err(format!("{} starts of {CHAIN} are known", delays.len()));
+    }
+    report.add(
+        Row::limit(
+            "assignment → session started on another node, p50",
+            median(&delays),
+            "ms",
+            (60.0, 25.0),
+            CHAIN,
+        )
+        .beside(format!("p95 {:.0} ms", percentile(&delays, 95.0))),
+    );
+    Ok(())
+}
+
+fn many(place: &Place, workers: &[Other; 2], heir: &Other, report: &mut Report) -> Outcome {
+    let mut text =
+        "version = 1\n[dag]\nid = \"many\"\nmax_parallel = 8\n[dag.defaults]\ntty = false\n".to_owned();
+    for n in 0..MANY {
+        let _ = write!(text, "[[tasks]]\nid = \"t{n}\"\ncommand = [\"true\"]\n");
+    }
+    place.told()?;
+    let file = place.write("many.toml", &text)?;
+    let before = place.events().len();
+    let pid = [place.cis.node_number("pid")?];
+    let (began, used) = (Instant::now(), cpu_ms(&pid)?);
+    let run = start(place, &file)?;
+    let ended = place.ended(&run)?;
+    let took = began.elapsed().as_secs_f64();
+    let per_task = (cpu_ms(&pid)? - used) / f64::from(MANY);
+    let whole = place.whole(&run, ended["ended_ms"].as_f64().unwrap_or_default())?;
+    report.add(Row::figure(
+        "1,000 tasks that do nothing over 2 workers",
+        took,
+        "s",
+        (25.0, 10.0),
+        String::new(),
+    ));
+    report.add(Row::figure(
+        "processor time of their coordinator for a task",
+        per_task,
+        "ms",
+        (1.0, 0.25),
+        String::new(),
+    ));
+    report.add(Row::figure("room complete after their end", whole, "s", (20.0, 5.0), String::new()));
+    let events = place.events();
+    let of = |user: &User| {
+        events[before..].iter().filter(|event| event["sender"] == user.id.as_str()).count() as f64
+    };
+    let most = [&place.account, &workers[0].account, &workers[1].account, &heir.account].map(of);
+    let most = most.into_iter().fold(0.0, f64::max);
+    let allowed = 8.0 + 0.16 * (took + whole);
+    report.add(Row::figure(
+        "timeline events of the account that sends most, of 8 + 0.16 a second",
+        most / allowed,
+        "×",
+        (1.0, 0.5),
+        format!("{most:.0} events"),
+    ));
+    Ok(())
+}
+
+/// A run with one task that says where and when it began, and waits.
+fn waiting(place: &Place, name: &str) -> Outcome<(String, std::path::PathBuf)> {
+    let notes = place.folder.join(format!("{name}-began"));
+    let text = format!(
+        "version = 1\n[dag]\nid = \"{name}\"\n[[tasks]]\nid = \"a\"\ntty = false\n\
+         script = 'echo \"$PWD $(date +%s%6N)\" >> {notes}; until [ -e {notes}.go ]; do sleep 0.05; done'\n",
+        notes = notes.display()
+    );
+    let run = start(place, &place.write(&format!("{name}.toml"), &text)?)?;
+    place.until("its task works", || Ok(notes.exists().then_some(())))?;
+    Ok((run, notes))
+}
+
+fn kill(pids: &[u32]) -> Outcome {
+    // The host first: it would start the node again.
+    for pid in pids.iter().rev() {
+        let mut kill = Command::new("kill");
+        kill.args(["-9", &pid.to_string()]);
+        crate::process::run(kill)?;
+    }
+    Ok(())
+}
+
+fn worker_gone(place: &Place, workers: &[Other; 2], report: &mut Report) -> Outcome {
+    let (run, notes) = waiting(place, "moves")?;
+    let began = std::fs::read_to_string(&notes).map_err(|e| e.to_string())?;
+    let folder = place.folder.parent().unwrap_or(&place.folder);
+    let at =
+        ["first", "second"].iter().position(|name| began.starts_with(&*folder.join(name).to_string_lossy()));
+    let worker = &workers[at.ok_or_else(|| format!("nobody knows where it runs: {began}"))?];
+    let at = now_us();
+    kill(&worker.pids()?)?;
+    let again = place.until("the task works elsewhere", || {
+        let text = std::fs::read_to_string(&notes).unwrap_or_default();
+        let second = text.lines().nth(1).and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        Ok(second)
+    })?;
+    std::fs::write(notes.with_extension("go"), "").map_err(|e| e.to_string())?;
+    place.ended(&run)?;
+    report.add(Row::figure(
+        "worker gone → its task works elsewhere",
+        (again - at) / 1e6,
+        "s",
+        (LEASE_S + 5.0, LEASE_S + 1.0),
+        String::new(),
+    ));
+    Ok(())
+}
+
+fn coordinator_gone(place: &Place, heir: &Other, report: &mut Report) -> Outcome {
+    let (run, notes) = waiting(place, "stays")?;
+    let shows = |run: &str| -> Outcome<Value> {
+        Ok(serde_json::from_str(&heir.cis.run(["dag", "show", run, "--json"]).unwrap_or_default())
+            .unwrap_or_default())
+    };
+    place.until("the other coordinator reads that it works", || {
+        Ok((shows(&run)?["tasks"][0]["state"] == "running").then_some(()))
+    })?;
+    let own = did(&heir.cis)?;
+    let pids = [place.cis.node_number("pid")?, place.cis.node_number("host_pid")?];
+    let at = Instant::now();
+    kill(&pids)?;
+    place.until("the other one coordinates it", || {
+        Ok((shows(&run)?["run"]["node"] == own.as_str()).then_some(()))
+    })?;
+    let took = at.elapsed().as_secs_f64();
+    std::fs::write(notes.with_extension("go"), "").map_err(|e| e.to_string())?;
+    place.until("its end", || Ok((shows(&run)?["run"]["state"] == "succeeded").then_some(())))?;
+    report.add(Row::figure(
+        "coordinator gone → another one goes on",
+        took,
+        "s",
+        (LEASE_S + 5.0, LEASE_S + 1.0),
+        format!("its end after {:.1} s", at.elapsed().as_secs_f64()),
+    ));
+    Ok(())
+}
