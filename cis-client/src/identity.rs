@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::query::ToQuery as _;
 use super::{Client, ClientError};
 use cis_core::api::{
-    AdmitNode, IdentityView, InvitationView, InviteNodes, JoinNodes, JoinedView, ListNodes, Listing,
-    RoomNodeView, RotateIdentity, TrustNode, paths,
+    AdmitNode, DrainNode, IdentityView, InvitationView, InviteNodes, JoinNodes, JoinedView, ListNodes,
+    Listing, RoomNodeView, RotateIdentity, TrustNode, paths,
 };
 use cis_core::identity::Right;
 use cis_core::ids::NodeDid;
@@ -65,6 +65,13 @@ impl Client {
     /// It says, as an owner of a room, what a node may do there.
     pub async fn admit_node(&self, admit: &AdmitNode) -> Result<Listing<RoomNodeView>, ClientError> {
         self.post(paths::NODES_ADMIT, admit).await
+    }
+
+    /// It takes no new tasks of other nodes, or does again.
+    pub async fn drain_node(&self, draining: bool) -> Result<Listing<RoomNodeView>, ClientError> {
+        let body = serde_json::to_vec(&DrainNode { draining }).map_err(ClientError::protocol)?;
+        let answer = self.call(Method::PUT, paths::NODES_DRAIN, body.into()).await?;
+        serde_json::from_slice(&answer).map_err(ClientError::protocol)
     }
 
     async fn of_node(

@@ -379,6 +379,11 @@ pub(super) enum Command {
     ServeRoom {
         room: String,
     },
+    /// This node takes no new tasks of others, or does again.
+    Drain {
+        draining: bool,
+        reply: Reply<()>,
+    },
     /// How the nodes of rooms are.
     Nodes {
         reply: Reply<Vec<RoomNodeView>>,

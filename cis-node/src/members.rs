@@ -184,6 +184,7 @@ mod tests {
     use cis_core::federation::envelope::{Carrier, Draft, verify};
     use cis_core::federation::membership::{Statement, TYPE};
     use cis_core::identity::NodeKey;
+    use cis_local::Home;
 
     const ROOM: &str = "!r:x";
 
@@ -219,7 +220,8 @@ mod tests {
     #[test]
     fn owners_let_nodes_in_and_the_own_list_has_the_last_word() {
         let dir = tempfile::tempdir().unwrap();
-        let identity = Arc::new(Identity::open(&Home::at(dir.path())).unwrap());
+        let home = Home { dir: dir.path().to_owned(), runtime: dir.path().join("run") };
+        let identity = Arc::new(Identity::open(&home).unwrap());
         let path = dir.path().join("rooms.json");
         let members = Members::open(path.clone(), Arc::clone(&identity)).unwrap();
         members.pin(ROOM, Owners::one(key(1).did())).unwrap();

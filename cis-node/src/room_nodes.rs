@@ -11,8 +11,8 @@ use crate::node::Node;
 use crate::problems::internal;
 use crate::server::NodesApi;
 use cis_core::api::{
-    AdmitNode, InvitationView, InviteNodes, JoinNodes, JoinedView, ListNodes, Listing, Problem, ProblemKind,
-    RoomNodeState, RoomNodeView,
+    AdmitNode, DrainNode, InvitationView, InviteNodes, JoinNodes, JoinedView, ListNodes, Listing, Problem,
+    ProblemKind, RoomNodeState, RoomNodeView,
 };
 use cis_core::federation::envelope::{Draft, SIZE_MAX};
 use cis_core::federation::membership::{self, BadJoinCode, JoinCode, Membership, Owners, Statement};
@@ -98,6 +98,15 @@ impl NodesApi for Node {
             owners: owners.owners.into_iter().collect(),
             did: self.identity.view().did,
         })
+    }
+
+    async fn drain_node(
+        &self,
+        _: Permit<act::StopNode>,
+        request: DrainNode,
+    ) -> Outcome<Listing<RoomNodeView>> {
+        self.driver.ask(|reply| Command::Drain { draining: request.draining, reply }).await?;
+        self.room_nodes(None).await
     }
 
     async fn admit_node(

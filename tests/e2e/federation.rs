@@ -300,4 +300,15 @@ fn owners_of_a_room_let_nodes_in() {
     let refused = execute(&cis, &room, TEXT);
     worker.ok(["identity", "trust", &did(&cis), "--may", "coordinate"]);
     cis.wait_run(&refused, "succeeded");
+    // A node that is drained gets nothing, also after a restart.
+    worker.ok(["node", "drain"]);
+    worker.ok(["node", "stop"]);
+    worker.ok(["node", "start", "--detach", "--room", &room.id, "--role", "worker"]);
+    assert_eq!(listed(&worker, &worker)["state"], "draining");
+    eventually("the coordinator knows", || (listed(&cis, &worker)["state"] == "draining").then_some(()));
+    let waits = execute(&cis, &room, TEXT);
+    let why = cis.run(["dag", "why", "a", "--run", &waits]).expect(0).stdout;
+    assert!(why.contains("takes no new tasks (draining)"), "{why}");
+    worker.ok(["node", "undrain"]);
+    cis.wait_run(&waits, "succeeded");
 }

@@ -61,6 +61,13 @@ pub struct AdmitNode {
     pub tags: BTreeSet<String>,
 }
 
+/// The node takes new tasks of others, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DrainNode {
+    /// It takes none.
+    pub draining: bool,
+}
+
 /// Query of the listing of nodes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -60,6 +60,8 @@ pub const NODES: &str = "/v1/nodes";
 pub const NODES_INVITE: &str = "/v1/nodes/invite";
 /// `POST` [`super::JoinNodes`]: [`super::JoinedView`].
 pub const NODES_JOIN: &str = "/v1/nodes/join";
+/// `PUT` [`super::DrainNode`]: listing of [`super::RoomNodeView`].
+pub const NODES_DRAIN: &str = "/v1/nodes/drain";
 /// `POST` [`super::AdmitNode`]: listing of [`super::RoomNodeView`].
 pub const NODES_ADMIT: &str = "/v1/nodes/admit";
 /// `GET`: [`super::IdentityView`].

@@ -43,7 +43,8 @@ impl Driver {
                 Command::Recover { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Observe { reply, .. }
                 | Command::Overtaken { reply, .. }
-                | Command::TakeOver { reply, .. } => drop(reply.send(Err(problem()))),
+                | Command::TakeOver { reply, .. }
+                | Command::Drain { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Run { reply, .. }
                 | Command::SetGroup { reply, .. }
                 | Command::Expose { reply, .. }

@@ -124,6 +124,7 @@ impl Driver {
             Command::Overtaken { run, reply } => self.overtaken(run, reply),
             Command::TakeOver { permit, reply } => self.take_over(permit.target(), reply, now),
             Command::ServeRoom { room } => self.serve_room(&room),
+            Command::Drain { draining, reply } => self.drain(draining, reply, now),
             Command::Nodes { reply } => drop(reply.send(Ok(self.room_nodes()))),
             Command::NodeFound => self.node_found(now),
             Command::Federated { room, from, message } => self.federated(&room, &from, *message, now),

@@ -51,6 +51,8 @@ pub(super) struct Turn {
     room_writes: Vec<RoomWrite>,
     /// What is known of tasks of other coordinators; none: nothing any more.
     held: Vec<(RunId, TaskId, Option<String>)>,
+    /// What stands in the store under a name.
+    notes: Vec<(&'static str, &'static str)>,
     /// A room follows another run with this turn, or one less.
     followed: bool,
     typings: Vec<Typing>,
@@ -92,6 +94,11 @@ impl Turn {
         self.held.push((run, task, what));
     }
 
+    /// Keeps a word under a name.
+    pub(super) fn note(&mut self, name: &'static str, word: &'static str) {
+        self.notes.push((name, word));
+    }
+
     /// Types an answer once the turn is durable.
     pub(super) fn type_then(&mut self, typing: Typing) {
         self.typings.push(typing);
@@ -123,7 +130,8 @@ impl Turn {
 
     /// Whether there is something to write.
     pub(super) fn writes(&self) -> bool {
-        !self.drafts.is_empty() || !self.room_writes.is_empty() || !self.held.is_empty()
+        let beside = !self.room_writes.is_empty() || !self.held.is_empty() || !self.notes.is_empty();
+        !self.drafts.is_empty() || beside
     }
 
     /// Whether nothing waits for the end of the turn.
@@ -142,7 +150,8 @@ impl Turn {
             self.followed |= append(writer, draft, beside, id(), digests)?;
         }
         self.room_writes.iter().try_for_each(|write| writer.room(write))?;
-        self.held.iter().try_for_each(|(run, task, what)| writer.hold(*run, task, what.as_deref()))
+        self.held.iter().try_for_each(|(run, task, what)| writer.hold(*run, task, what.as_deref()))?;
+        self.notes.iter().try_for_each(|(name, word)| writer.set_meta(name, word))
     }
 
     /// Lets go of what was written. What waits for that is to be taken now.
@@ -154,6 +163,7 @@ impl Turn {
         let told = self.drafts.drain(..).filter_map(told).collect();
         self.room_writes.clear();
         self.held.clear();
+        self.notes.clear();
         digests.made(self.made.keys());
         self.made.clear();
         Written { told, followed: take(&mut self.followed) }

@@ -3,7 +3,8 @@
 use std::future::Future;
 
 use cis_core::api::{
-    AdmitNode, InvitationView, InviteNodes, JoinNodes, JoinedView, ListNodes, Listing, Problem, RoomNodeView,
+    AdmitNode, DrainNode, InvitationView, InviteNodes, JoinNodes, JoinedView, ListNodes, Listing, Problem,
+    RoomNodeView,
 };
 use cis_core::policy::{Permit, act};
 
@@ -29,6 +30,12 @@ pub trait NodesApi: Send + Sync + 'static {
         permit: Permit<act::ControlIdentity>,
         request: JoinNodes,
     ) -> impl Future<Output = Outcome<JoinedView>> + Send;
+    /// Takes no new tasks of others, or does again.
+    fn drain_node(
+        &self,
+        permit: Permit<act::StopNode>,
+        request: DrainNode,
+    ) -> impl Future<Output = Outcome<Listing<RoomNodeView>>> + Send;
     /// Says, as an owner of a room, what a node may do there.
     fn admit_node(
         &self,

@@ -11,7 +11,8 @@ use super::describe::{Operations, operations};
 use super::extract::{Args, Outcome};
 use super::node_api::NodeApi;
 use cis_core::api::{
-    AdmitNode, InvitationView, InviteNodes, JoinNodes, JoinedView, ListNodes, Listing, RoomNodeView, paths,
+    AdmitNode, DrainNode, InvitationView, InviteNodes, JoinNodes, JoinedView, ListNodes, Listing,
+    RoomNodeView, paths,
 };
 use cis_core::policy::{Action, act};
 
@@ -27,6 +28,10 @@ pub(super) fn operations<N: NodeApi>() -> Operations<Arc<N>> {
         ///
         /// The node believes its owners from now on. It is pending until one of them lets it do something.
         join_nodes: POST paths::NODES_JOIN, Nodes, Action::ControlIdentity, [NotFound, Conflict] => join::<N>;
+        /// Lets this node take no new tasks of other nodes, or take them again.
+        ///
+        /// What it works on continues. It stays so after a restart.
+        drain_node: PUT paths::NODES_DRAIN, Nodes, Action::StopNode, [] => drain::<N>;
         /// Says what a node may do in a room.
         ///
         /// Only an owner of the room can. It is answered once the room has it.
@@ -59,6 +64,15 @@ async fn join<N: NodeApi>(
 ) -> Outcome<JoinedView> {
     let permit = node.admit(&who, act::ControlIdentity)?;
     Ok(Json(node.join_nodes(permit, body.read().await?).await?))
+}
+
+async fn drain<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    body: Body<DrainNode>,
+) -> Outcome<Listing<RoomNodeView>> {
+    let permit = node.admit(&who, act::StopNode)?;
+    Ok(Json(node.drain_node(permit, body.read().await?).await?))
 }
 
 async fn admit<N: NodeApi>(

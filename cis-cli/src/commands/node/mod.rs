@@ -1,5 +1,6 @@
 //! `cis node`: the process that does the work.
 
+mod drain;
 mod force;
 mod invite;
 mod join;
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     Invite(invite::Args),
     Join(join::Args),
     List(list::Args),
+    Drain(drain::Args),
+    Undrain(drain::UndrainArgs),
     Schema(schema::Args),
     /// Tokens for using the node over TCP
     #[command(subcommand)]
@@ -45,6 +48,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
         Command::Invite(args) => invite::run(context, &args),
         Command::Join(args) => join::run(context, &args),
         Command::List(args) => list::run(context, &args),
+        Command::Drain(_) => drain::run(context, true),
+        Command::Undrain(_) => drain::run(context, false),
         Command::Schema(args) => schema::run(&args),
         Command::Status(_) => status::run(context),
         Command::Token(command) => token::run(context, &command),

@@ -16,6 +16,7 @@ use self::finality::Finality;
 use self::terms::Terms;
 use super::Driver;
 use crate::account::boot_ms;
+use crate::commands::Reply;
 use cis_core::event::ExecutionMode;
 use cis_core::federation::direct::{RemoteSpec, TaskPayload};
 use cis_core::federation::protocol::Settings;
@@ -27,12 +28,17 @@ use cis_core::ids::{AttemptId, Epoch, Fence, NodeDid, RunId, SessionId, Timestam
 use cis_core::scheduler::placement::NodeOffer;
 use cis_core::scheduler::{Input, InputKind, LiveAttempt};
 
+/// Name of the note in the store that this node takes no new tasks of others.
+const DRAINING: &str = "draining";
+
 /// See the module.
 #[derive(Default)]
 pub(super) struct Federation {
     rooms: BTreeMap<String, Room>,
     /// Attempts that the own worker has for a coordinator of a room.
     held: BTreeMap<AttemptId, Held>,
+    /// It takes nothing new.
+    draining: bool,
 }
 
 struct Room {
@@ -109,6 +115,8 @@ impl Federation {
 impl Driver {
     /// Goes on with the runs of rooms that this node coordinates, and says where it works.
     pub(super) fn begin_federation(&mut self, now: TimestampMs) {
+        let drained = self.parts.writer.get_meta(DRAINING);
+        self.federation.draining = drained.is_ok_and(|word| word.as_deref() == Some("1"));
         if let Some(room) = &self.parts.config.settings.federation.room {
             self.parts.link.serve(room);
         }
@@ -164,6 +172,14 @@ impl Driver {
         }
         self.count_voters(room);
         self.federate(now);
+    }
+
+    /// Takes no new tasks of others from now on, also after a restart; or takes them again.
+    pub(super) fn drain(&mut self, draining: bool, reply: Reply<()>, now: TimestampMs) {
+        self.federation.draining = draining;
+        self.turn.note(DRAINING, if draining { "1" } else { "0" });
+        self.turn.confirm(reply, Ok(()));
+        self.node_found(now);
     }
 
     /// Hears the other nodes of a room.
@@ -255,7 +271,7 @@ impl Driver {
             slots: settings.slots,
             sessions: u32::try_from(sessions).unwrap_or(u32::MAX),
             load_permille: crate::machine::load_permille(),
-            draining: false,
+            draining: self.federation.draining,
             only: Default::default(),
         }
     }
