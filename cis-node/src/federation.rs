@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, broadcast, mpsc};
 use crate::account::{AccountError, Backoff, News, Opened};
 use crate::commands::Command;
 use crate::node::Node;
-use crate::room_nodes::Announced;
+use crate::shared::Announced;
 use cis_core::federation::direct::{self, TaskPayload};
 use cis_core::federation::envelope::{Carrier, Draft, SIZE_MAX, Signed, Verified, verify};
 use cis_core::federation::protocol::message::Message;

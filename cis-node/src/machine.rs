@@ -17,5 +17,5 @@ pub(crate) fn load_permille() -> u32 {
     const ONE: u64 = 1 << 16;
     let load = rustix::system::sysinfo().loads[0];
     let processors = std::thread::available_parallelism().map_or(1, usize::from) as u64;
-    u32::try_from(u64::from(load) * 1000 / ONE / processors).unwrap_or(u32::MAX)
+    u32::try_from(load * 1000 / ONE / processors).unwrap_or(u32::MAX)
 }

@@ -1,6 +1,6 @@
 //! What stands behind the API's nodes of rooms: invitations, statements of owners, and how the nodes are.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
@@ -10,6 +10,7 @@ use crate::matrix::matrix_problem;
 use crate::node::Node;
 use crate::problems::internal;
 use crate::server::NodesApi;
+use crate::shared::Announced;
 use cis_core::api::{
     AdmitNode, DrainNode, InvitationView, InviteNodes, JoinNodes, JoinedView, ListNodes, Listing, Problem,
     ProblemKind, RoomNodeState, RoomNodeView,
@@ -17,7 +18,6 @@ use cis_core::api::{
 use cis_core::federation::envelope::{Draft, SIZE_MAX};
 use cis_core::federation::membership::{self, BadJoinCode, JoinCode, Membership, Owners, Statement};
 use cis_core::identity::Right;
-use cis_core::ids::NodeDid;
 use cis_core::policy::{Permit, act};
 
 type Outcome<T> = Result<T, Problem>;
@@ -26,17 +26,6 @@ type Outcome<T> = Result<T, Problem>;
 const READ_TIME_MAX: Duration = Duration::from_secs(30);
 
 const RIGHTS: [Right; 3] = [Right::Submit, Right::Coordinate, Right::Execute];
-
-/// What a node says of itself in a room, be it trusted or not.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Announced {
-    pub(crate) user: String,
-    pub(crate) name: String,
-    pub(crate) version: String,
-}
-
-/// By room and key.
-pub(crate) type AllAnnounced = BTreeMap<String, BTreeMap<NodeDid, Announced>>;
 
 impl NodesApi for Node {
     async fn nodes(&self, _: Permit<act::See>, query: ListNodes) -> Outcome<Listing<RoomNodeView>> {
@@ -213,7 +202,7 @@ impl Node {
                             name,
                             version,
                             user_id,
-                            ..node_view(&room_id, did, state)
+                            ..RoomNodeView::new(&room_id, did, state)
                         });
                     }
                 }
@@ -226,25 +215,5 @@ impl Node {
         items.retain(|node| room.is_none_or(|room| node.room_id == room));
         items.sort_by(|a, b| (&a.room_id, &a.name, &a.did).cmp(&(&b.room_id, &b.name, &b.did)));
         Ok(Listing { items, next: None })
-    }
-}
-
-/// A node of which nothing else is known.
-pub(crate) fn node_view(room: &str, did: NodeDid, state: RoomNodeState) -> RoomNodeView {
-    RoomNodeView {
-        room_id: room.to_owned(),
-        did,
-        name: String::new(),
-        state,
-        may: BTreeSet::new(),
-        version: String::new(),
-        user_id: None,
-        tags: BTreeSet::new(),
-        agents: BTreeSet::new(),
-        slots: 0,
-        sessions: 0,
-        load_permille: 0,
-        tasks: Vec::new(),
-        heard_ms_ago: None,
     }
 }

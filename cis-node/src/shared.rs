@@ -1,11 +1,10 @@
 //! What the driver shares with other threads of the node.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 use std::sync::{Mutex, PoisonError};
 
 use crate::leaders::Leaders;
-use crate::room_nodes::{AllAnnounced, Announced};
 use cis_core::ids::NodeDid;
 
 /// Nodes of one room that are known by what they say of themselves.
@@ -57,6 +56,17 @@ impl Shared {
         }
     }
 }
+
+/// What a node says of itself in a room, be it trusted or not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Announced {
+    pub(crate) user: String,
+    pub(crate) name: String,
+    pub(crate) version: String,
+}
+
+/// By room and key.
+pub(crate) type AllAnnounced = BTreeMap<String, BTreeMap<NodeDid, Announced>>;
 
 /// How it stands with rooms that are only read.
 #[derive(Debug, Clone, Default)]

@@ -263,7 +263,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         members,
         link,
     };
-    super::rooms::start(Arc::clone(&node), rooms);
+    super::rooms::start(Arc::clone(&node), &rooms);
     federation::start(Arc::clone(&node), link_end);
     let over = drive(parts, ready)?;
     let daily = upkeep.daily();

@@ -129,6 +129,29 @@ pub struct RoomNodeView {
     pub heard_ms_ago: Option<u64>,
 }
 
+impl RoomNodeView {
+    /// A node of which nothing else is known.
+    #[must_use]
+    pub fn new(room: &str, did: NodeDid, state: RoomNodeState) -> Self {
+        Self {
+            room_id: room.to_owned(),
+            did,
+            name: String::new(),
+            state,
+            may: BTreeSet::new(),
+            version: String::new(),
+            user_id: None,
+            tags: BTreeSet::new(),
+            agents: BTreeSet::new(),
+            slots: 0,
+            sessions: 0,
+            load_permille: 0,
+            tasks: Vec::new(),
+            heard_ms_ago: None,
+        }
+    }
+}
+
 /// A task at work on a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RoomTaskView {

@@ -468,7 +468,7 @@ impl World {
         let node = &self.nodes[at];
         let worker = node.worker.as_ref().and_then(WorkerHalf::poll_timeout);
         let coordinator = node.coordinator.as_ref().and_then(CoordinatorHalf::poll_timeout);
-        for due in [worker, coordinator].into_iter().flatten().filter(|due| *due <= now) {
+        if let Some(due) = worker.into_iter().chain(coordinator).find(|due| *due <= now) {
             return Err(format!(
                 "{at} did at {now} all that is due, and has to do it again at {due}: {node:?}"
             ));

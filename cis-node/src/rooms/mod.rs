@@ -128,7 +128,7 @@ struct Rooms {
 }
 
 /// Starts the tasks.
-pub(super) fn start(node: Arc<Node>, wake: RoomWaker) {
+pub(super) fn start(node: Arc<Node>, wake: &RoomWaker) {
     let interval_ms = i64::from(node.config.settings.dag.matrix.broadcast_interval_ms);
     let look_every = look_every(&node);
     listen::start(Arc::clone(&node), Arc::clone(&wake.listens), Arc::clone(&wake.queued));

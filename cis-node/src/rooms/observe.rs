@@ -445,7 +445,7 @@ impl Observer {
                     .map(drop)?;
             }
             Some(Keep::More(drafts)) => {
-                let journal = is_taken.then(|| TakenJournal { run, room: name, at });
+                let journal = is_taken.then_some(TakenJournal { run, room: name, at });
                 driver.ask(|reply| Command::Observe { drafts, journal, reply }).await?;
             }
             Some(Keep::Nothing) => {

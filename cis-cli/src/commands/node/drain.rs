@@ -11,7 +11,7 @@ use crate::output::{self, human};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  cis node drain && cis node list")]
+  cis node drain")]
 pub(crate) struct Args {}
 
 /// Let this node take tasks of other nodes again

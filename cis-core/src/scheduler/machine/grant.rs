@@ -133,7 +133,7 @@ impl Machine {
     }
 }
 
-/// The one after `last`, in a circle.
+/// The one after `last`; after the newest one the oldest.
 fn next_after(runs: &BTreeSet<RunId>, last: Option<RunId>) -> Option<RunId> {
     let after = last.map_or(Bound::Unbounded, Bound::Excluded);
     runs.range((after, Bound::Unbounded)).next().or_else(|| runs.first()).copied()

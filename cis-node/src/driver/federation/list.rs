@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::super::Driver;
 use crate::account::boot_ms;
-use crate::room_nodes::node_view;
 use cis_core::api::{RoomNodeState, RoomNodeView, RoomTaskView};
 use cis_core::identity::Right;
 use cis_core::ids::NodeDid;
@@ -22,11 +21,11 @@ impl Driver {
         for name in self.federation.rooms.keys().cloned().collect::<Vec<_>>() {
             let own = self.parts.did.clone();
             let here = match self.works_in(&name) {
-                true => with_offer(node_view(&name, own, RoomNodeState::Here), self.offer(&name)),
+                true => with_offer(RoomNodeView::new(&name, own, RoomNodeState::Here), self.offer(&name)),
                 false => RoomNodeView {
                     name: self.own_name(),
                     version: env!("CARGO_PKG_VERSION").to_owned(),
-                    ..node_view(&name, own, RoomNodeState::Here)
+                    ..RoomNodeView::new(&name, own, RoomNodeState::Here)
                 },
             };
             let held = self.federation.held.values().filter(|held| held.room == name);
@@ -59,7 +58,7 @@ impl Driver {
         };
         let tasks = tasks.get(&did).cloned().unwrap_or_default();
         let heard_ms_ago = heard.map(|at| u64::try_from(boot_ms() - at).unwrap_or(0));
-        let view = RoomNodeView { tasks, heard_ms_ago, ..node_view(room, did, state) };
+        let view = RoomNodeView { tasks, heard_ms_ago, ..RoomNodeView::new(room, did, state) };
         match offer {
             Some(offer) => with_offer(view, offer),
             None => view,
