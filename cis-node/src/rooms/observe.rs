@@ -66,6 +66,10 @@ struct Observed {
     sealed: Option<(String, Instant)>,
     /// Events that could not be decrypted.
     unreadable: u64,
+    /// Those of them that came after this node said something there for the first time: they may be about its runs.
+    hidden: u64,
+    /// It did.
+    has_spoken: bool,
     /// What of it is not followed, and why.
     lost: BTreeMap<RunId, String>,
     /// What the driver was not told yet.
@@ -75,6 +79,20 @@ struct Observed {
 }
 
 impl Observed {
+    /// Counts events that cannot be decrypted. `user`: the account of this node.
+    fn count_sealed(&mut self, user: &str, events: &[RoomEvent]) -> u64 {
+        let mut sealed = 0;
+        for event in events {
+            self.has_spoken |= event.sender == user;
+            if event.is_sealed() {
+                sealed += 1;
+                self.hidden += u64::from(self.has_spoken);
+            }
+        }
+        self.unreadable += sealed;
+        sealed
+    }
+
     /// Takes what the room's owners say.
     fn take_statements(&mut self, room: &str, events: &[RoomEvent]) {
         let Some(membership) = &mut self.membership else { return };
@@ -245,8 +263,8 @@ impl Observer {
     fn tell_driver(&mut self, at: BootMs) {
         let served = self.node.shared.served.borrow().clone();
         for (room, observed) in self.rooms.iter_mut().filter(|(room, _)| served.contains(*room)) {
-            // What cannot be decrypted may be a takeover.
-            if observed.unreadable == 0 {
+            // What cannot be decrypted may be a takeover of one of its runs.
+            if observed.hidden == 0 {
                 let (room, heads) = (room.clone(), std::mem::take(&mut observed.heads));
                 self.node.driver.tell(Command::RoomRead { room, at, heads });
             }
@@ -268,12 +286,14 @@ impl Observer {
             place: opened.feed.place().await?,
             sealed: None,
             unreadable: 0,
+            hidden: 0,
+            has_spoken: false,
             lost: BTreeMap::new(),
             heads: Vec::new(),
             membership: self.node.members.pinned(&room).map(|owners| Membership::new(&room, owners)),
         };
         self.rooms.insert(room.clone(), observed);
-        let mut read = self.page(Whole::new(opened, &room), &room).await;
+        let mut read = self.page(Whole::new(opened, &room), &opened.session.user, &room).await;
         if read.is_ok() {
             read = self.replace_overtaken(&room).await;
             // What members said before owners let them in is read again now, with the whole room.
@@ -295,9 +315,8 @@ impl Observer {
             self.catch_up(opened, &said.room).await?;
         } else {
             let whole = Whole::new(opened, &said.room);
-            let sealed = said.events.iter().filter(|event| event.is_sealed()).count() as u64;
+            let sealed = observed.count_sealed(&opened.session.user, &said.events);
             if sealed > 0 {
-                observed.unreadable += sealed;
                 observed
                     .sealed
                     .get_or_insert_with(|| (observed.place.clone(), Instant::now() - SEALED_PAUSE));
@@ -327,10 +346,10 @@ impl Observer {
         for (room, place) in sealed {
             if let Some(observed) = self.rooms.get_mut(&room) {
                 observed.sealed = None;
-                observed.unreadable = 0;
+                (observed.unreadable, observed.hidden) = (0, 0);
                 observed.recovery.read_again();
             }
-            let mut read = self.page(Whole::after(opened, &room, &place), &room).await;
+            let mut read = self.page(Whole::after(opened, &room, &place), &opened.session.user, &room).await;
             if let (Ok(()), Some(observed)) = (&read, self.rooms.get_mut(&room)) {
                 observed.recovery.read_to_end();
                 read = self.take_news(&room).await;
@@ -349,19 +368,17 @@ impl Observer {
     async fn catch_up(&mut self, opened: &Opened, room: &str) -> Result<(), Stop> {
         let Some(observed) = self.rooms.get(room) else { return Ok(()) };
         let whole = Whole::after(opened, room, &observed.place);
-        self.page(whole, room).await
+        self.page(whole, &opened.session.user, room).await
     }
 
-    async fn page(&mut self, mut whole: Whole<'_>, room: &str) -> Result<(), Stop> {
+    async fn page(&mut self, mut whole: Whole<'_>, user: &str, room: &str) -> Result<(), Stop> {
         while let Some(events) = whole.next().await? {
             let Some(observed) = self.rooms.get_mut(room) else { return Ok(()) };
+            observed.count_sealed(user, &events);
             observed.take_statements(room, &events);
             let standing = |did: &NodeDid| self.node.members.standing(room, did);
             whole.read_into(&mut observed.recovery, &events, standing).await?;
             self.take_news(room).await?;
-        }
-        if let Some(observed) = self.rooms.get_mut(room) {
-            observed.unreadable += whole.unreadable;
         }
         Ok(())
     }

@@ -176,6 +176,10 @@ impl Driver {
             finals.iter().for_each(|granted| self.is_final(name, granted, now));
         } else if own && led.is_none() && head.begins {
             self.lead_on(run, name, now);
+            if let Some(finality) = self.federation.room(name).finality.get_mut(&run) {
+                // What stands in the store was read from the room.
+                finality.read_back(n);
+            }
         } else if head.is_ours {
             // It ended, or cannot be read.
         } else if head.is_open {
