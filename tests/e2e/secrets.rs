@@ -93,6 +93,12 @@ fn a_secret_output_in_arguments_fails_its_task() {
          script = 'echo \"tok=key $TOKEN\" >> \"$CIS_OUTPUT\"; echo plain=x >> \"$CIS_OUTPUT\"'\n",
         &task("bare", "command = [\"touch\", \"bare {{ tasks.a.outputs.tok }}\"]"),
         &task("cut", "command = [\"touch\", \"cut {{ tasks.a.outputs.tok | replace('key ', '') }}\"]"),
+        &task("upper", "command = [\"touch\", \"{{ tasks.a.outputs.tok | upper }}\"]"),
+        &task(
+            "slice",
+            "command = [\"touch\", \"{{ tasks.a.outputs.tok[:9] }}\", \"{{ tasks.a.outputs.tok[9:] }}\"]",
+        ),
+        &task("rawup", "script = 'touch {{ tasks.a.outputs.tok | upper | raw }}'"),
         &task("raw", "script = 'touch \"raw {{ tasks.a.outputs.tok | raw }}\"'"),
         &task(
             "env",
@@ -104,9 +110,12 @@ fn a_secret_output_in_arguments_fails_its_task() {
     cis.dag(&dag.concat(), &[]).expect(1);
     let run = ulid_in(&cis.ok(["dag", "list", "--json"]));
     for (id, state, why) in [
-        ("bare", "failed", "an argument of `command` holds a secret"),
-        ("cut", "failed", "an argument of `command` holds a secret"),
-        ("raw", "failed", "a `raw` value of `script` holds a secret"),
+        ("bare", "failed", "`command[1]` uses a value that holds a secret"),
+        ("cut", "failed", "`command[1]` uses a value that holds a secret"),
+        ("upper", "failed", "`command[1]` uses a value that holds a secret"),
+        ("slice", "failed", "`command[1]` uses a value that holds a secret"),
+        ("rawup", "failed", "a `raw` value in `script` uses a value that holds a secret"),
+        ("raw", "failed", "a `raw` value in `script` uses a value that holds a secret"),
         ("env", "succeeded", ""),
         ("script", "succeeded", ""),
         ("plain", "succeeded", ""),

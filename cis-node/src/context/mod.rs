@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::logs;
 use cis_core::api::{NeedContext, TaskContext};
+use cis_core::dag::template::SecretValues;
 use cis_core::dag::{Task, template};
 use cis_core::event::EndReason;
 use cis_core::ids::{AttemptId, TaskId};
@@ -51,6 +52,8 @@ pub(super) struct Given {
     pub(super) tails: BTreeMap<TaskId, String>,
     pub(super) item: Option<Value>,
     pub(super) sensitive: Vec<String>,
+    /// Which of the values above hold a secret.
+    pub(super) secret: SecretValues,
 }
 
 /// What the texts of `task` refer to, as far as it exists.
@@ -58,13 +61,19 @@ pub(super) struct Given {
 /// # Errors
 /// The real value of an output cannot be read.
 pub(super) fn given(run: &Run, task: &Task, home: &Home, blobs: &Blobs) -> Result<Given, String> {
-    let mut given =
-        Given { outputs: BTreeMap::new(), tails: BTreeMap::new(), item: None, sensitive: Vec::new() };
+    let mut given = Given {
+        outputs: BTreeMap::new(),
+        tails: BTreeMap::new(),
+        item: None,
+        sensitive: Vec::new(),
+        secret: SecretValues::default(),
+    };
     for (need, name) in template::referenced_outputs(task) {
         if let Some(output) = run.output(&need, &name) {
             let value = real(&output, blobs)?;
             if is_hidden(&output) {
                 hidden::parts(&value, &output.redacted(), &mut given.sensitive);
+                given.secret.outputs.insert((need.clone(), name.clone()));
             }
             given.outputs.entry(need).or_default().insert(name, value);
         }
@@ -77,6 +86,7 @@ pub(super) fn given(run: &Run, task: &Task, home: &Home, blobs: &Blobs) -> Resul
     if let Some(item) = &task.item {
         let value = item_value(run, item, blobs)?;
         hidden::parts(&value, &item.value, &mut given.sensitive);
+        given.secret.item = value != item.value;
         given.item = Some(value);
     }
     Ok(given)

@@ -4,6 +4,7 @@ use crate::context;
 use crate::small_file::{self, Links};
 use cis_core::api::{CacheUse, Program, TaskSpec};
 use cis_core::dag::PROMPT_BYTES_MAX;
+use cis_core::dag::template::ProgramOf;
 use cis_core::dag::{Action, CacheKey, Task, template};
 use cis_core::ids::AttemptId;
 use cis_core::policy::redact::Redactor;
@@ -59,6 +60,9 @@ pub(super) fn completed(
         item: given.item.as_ref(),
     };
     let hidden = |said: String| without(&given.sensitive, &said);
+    if moment == Moment::Start {
+        template::check_arguments(task, ProgramOf::Task, &given.secret).map_err(|e| hidden(e.to_string()))?;
+    }
     let rendered = template::render(task, &values).map_err(|e| hidden(e.to_string()))?;
     let mut spec = outlined(run, task);
     let workdir = Path::new(&facts.workdir);

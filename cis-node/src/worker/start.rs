@@ -19,30 +19,11 @@ use cis_core::api::{FromWorker, Program, Refusal, TaskContext, TaskSpec, TermSiz
 use cis_core::dag::SecretSource;
 use cis_core::event::{AttemptOutcome, FailureCause};
 use cis_core::ids::{AttemptId, Fence, RunId, SessionId};
-use cis_core::policy::redact::Redactor;
 use cis_host::protocol::{Io, Known, Start, ToHost};
 use cis_local::Home;
 
 /// A longer script goes through a file: one argument has at most 128 KiB (execve(2)).
 const SCRIPT_ARGUMENT_BYTES_MAX: usize = 100_000;
-
-/// Refuses a task with an output in its arguments that holds a secret: all users of the machine can read arguments. Tasks that get no
-/// such output are not checked: what the file itself puts there is not secret.
-fn refuse_secret_arguments(spec: &TaskSpec, redactor: &Redactor) -> Result<(), Trouble> {
-    let (arguments, what) = match &spec.program {
-        _ if spec.sensitive.is_empty() => return Ok(()),
-        Program::Argv(argv) => (argv.as_slice(), "an argument of `command`"),
-        Program::Script { text, .. } => (std::slice::from_ref(text), "a `raw` value of `script`"),
-        Program::Agent { .. } => return Ok(()),
-    };
-    if !arguments.iter().any(|argument| redactor.redact(argument) != *argument) {
-        return Ok(());
-    }
-    Err(Trouble::OfTask(format!(
-        "{what} holds a secret, and other users of this machine can read the arguments of programs: pass it in `env`, or use it in \
-         `script` without `raw`"
-    )))
-}
 
 impl LocalWorker {
     /// Forgets what is known of an ended run: its logs, and the secrets next to them, may be cleaned before
@@ -58,7 +39,6 @@ impl LocalWorker {
         session: SessionId,
         fence: Fence,
         spec: &TaskSpec,
-        is_agent: bool,
     ) -> Result<(Variables, Arc<Variables>, String), Trouble> {
         if !self.log_dirs.contains(&attempt.run) {
             let dir = self.home.run_logs(attempt.run);
@@ -71,10 +51,6 @@ impl LocalWorker {
         let base = self.base_environment(spec.base_env.as_ref()).map_err(Trouble::OfTask)?;
         let secrets = self.secrets_of(spec, &log, &base)?;
         let hidden = self.redactor_for(attempt.run, spec, &secrets, Ok(&base))?;
-        // The profile of an agent says how it gets its prompt.
-        if !is_agent {
-            refuse_secret_arguments(spec, &hidden.all)?;
-        }
         let path = log.display().to_string();
         self.insert(attempt, session, fence, spec, log, hidden);
         Ok((secrets.named, base, path))
@@ -125,9 +101,8 @@ impl LocalWorker {
         slots: u32,
         mut spec: TaskSpec,
     ) {
-        let is_agent = matches!(spec.program, Program::Agent { .. });
         let entered = self.resolve_agent(&mut spec).map_err(Trouble::OfTask).and_then(|given| {
-            let entered = self.enter(attempt, session, fence, &spec, is_agent)?;
+            let entered = self.enter(attempt, session, fence, &spec)?;
             Ok((given, entered))
         });
         let (given, (secrets, base, log)) = match entered {

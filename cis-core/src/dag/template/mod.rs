@@ -6,6 +6,7 @@
 //! stays one argument. What a command then does with its arguments (`eval`, `sh -c "…"`, `ssh`) is the
 //! author's. Knows nothing of files and their places: [`super::parse`] adds those.
 
+mod arguments;
 mod check;
 mod decide;
 mod eval;
@@ -28,6 +29,7 @@ use crate::dag::PROMPT_BYTES_MAX;
 use crate::dag::Program;
 use crate::ids::TaskId;
 
+pub use arguments::{ProgramOf, SecretArgument, SecretValues, check_arguments};
 pub(super) use check::{Compiled, Place, Used, check, has_block, mismatch};
 pub(super) use decide::MAX_ITEMS_BYTES;
 pub use decide::{MAX_ITEMS, condition, decision_outputs, items, spoken_outputs};
