@@ -127,6 +127,39 @@ fn a_secret_output_in_arguments_fails_its_task() {
 }
 
 #[test]
+fn a_secret_output_in_the_arguments_of_on_blocked_is_refused() {
+    let cis = Cis::new().env("MY_TOKEN", "Zq9secretW77");
+    let start = |command: &str| {
+        cis.start(&format!(
+            "version = 1\n[dag]\nid = \"blocked-args\"\n[[tasks]]\nid = \"a\"\n\
+             secrets = {{ TOKEN = {{ env = \"MY_TOKEN\" }} }}\noutputs = {{ tok = {{ type = \"string\" }} }}\n\
+             script = 'echo \"tok=$TOKEN\" >> \"$CIS_OUTPUT\"'\n\
+             [[tasks]]\nid = \"b\"\nneeds = [\"a\"]\nscript = \"printf 'Proceed? [y/n] '; read -r x\"\n\
+             on_blocked = {{ action = \"run\", run = {command} }}\n"
+        ))
+    };
+    for (command, place) in [
+        (r#"["touch", "{{ tasks.a.outputs.tok }}.list"]"#, "`on_blocked.run[1]`"),
+        (r#"["touch", "{{ tasks.a.outputs.tok[:9] }}.slice"]"#, "`on_blocked.run[1]`"),
+        (r#""touch {{ tasks.a.outputs.tok | raw }}.raw""#, "a `raw` value in `on_blocked.run`"),
+    ] {
+        let run = start(command);
+        eventually("it is not run, and that is said", || {
+            let warnings = cis.status()["warnings"].to_string();
+            assert!(!warnings.contains("Zq9secret"), "{warnings}");
+            let said =
+                format!("on_blocked of {run}:b#1 is not run: {place} uses a value that holds a secret");
+            warnings.contains(&said).then_some(())
+        });
+    }
+    start(r#""printf %s {{ tasks.a.outputs.tok }} > text.got""#);
+    eventually("a script gets it", || (cis.read("text.got") == "Zq9secretW77").then_some(()));
+    let names = std::fs::read_dir(cis.work()).unwrap().map(|entry| entry.unwrap().file_name());
+    let touched: Vec<_> = names.filter(|name| name.to_string_lossy().starts_with("Zq9")).collect();
+    assert!(touched.is_empty(), "{touched:?}");
+}
+
+#[test]
 fn invisible_characters_hide_no_secret_in_what_a_session_says() {
     let cis = Cis::new().env("MY_TOKEN", SECRET);
     let text = r#"

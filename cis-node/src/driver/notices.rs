@@ -41,7 +41,7 @@ impl Driver {
             return Ok(None);
         };
         // As its own program would be, with the other action in its place.
-        let spec = completed(run, &task, attempt, &self.parts.home, &self.parts.blobs, Moment::Running)?;
+        let spec = completed(run, &task, attempt, &self.parts.home, &self.parts.blobs, Moment::Prompt)?;
         let base = self.parts.worker.base_environment(spec.base_env.as_ref())?;
         let mut env = environment::inherited(base.as_ref().clone());
         environment::remove_secrets(&mut env, &spec.run_secrets);

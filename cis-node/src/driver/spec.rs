@@ -21,6 +21,8 @@ pub(super) enum Moment {
     Start,
     /// Its session runs already: it has read what it was given.
     Running,
+    /// The task's action is what `on_blocked` runs at a prompt of its session.
+    Prompt,
 }
 
 /// The spec of an attempt, complete in itself: values filled in, paths absolute.
@@ -60,8 +62,13 @@ pub(super) fn completed(
         item: given.item.as_ref(),
     };
     let hidden = |said: String| without(&given.sensitive, &said);
-    if moment == Moment::Start {
-        template::check_arguments(task, ProgramOf::Task, &given.secret).map_err(|e| hidden(e.to_string()))?;
+    let program_of = match moment {
+        Moment::Start => Some(ProgramOf::Task),
+        Moment::Prompt => Some(ProgramOf::OnBlocked),
+        Moment::Running => None,
+    };
+    if let Some(of) = program_of {
+        template::check_arguments(task, of, &given.secret).map_err(|e| hidden(e.to_string()))?;
     }
     let rendered = template::render(task, &values).map_err(|e| hidden(e.to_string()))?;
     let mut spec = outlined(run, task);
