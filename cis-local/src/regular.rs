@@ -48,11 +48,19 @@ fn open(options: &mut OpenOptions, flags: OFlags, path: &Path) -> io::Result<Fil
 /// # Errors
 /// The same as [`open_regular`], and [`io::ErrorKind::FileTooLarge`] if it has more than 16 MiB.
 pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    read_regular_at_most(path, BYTES_MAX)
+}
+
+/// Reads a regular file, or a link to one, of at most `bytes_max` bytes.
+///
+/// # Errors
+/// The same as [`open_regular`], and [`io::ErrorKind::FileTooLarge`].
+pub fn read_regular_at_most(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let file = open_regular(File::options().read(true), path)?;
     let mut bytes = Vec::new();
-    file.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > BYTES_MAX {
-        let why = format!("it has more than {} MiB", BYTES_MAX >> 20);
+    file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > bytes_max {
+        let why = format!("it has more than {} MiB", bytes_max >> 20);
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
     }
     Ok(bytes)

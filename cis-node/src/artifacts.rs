@@ -127,6 +127,10 @@ pub(super) fn restore(
     let mut staged = Staging::new(&mut tree, staging)?;
     for record in &missing {
         let Some(blob) = blobs.open(&record.blob)? else { return Err(damaged(&record.blob)) };
+        // What is longer would be copied to its end, wherever that is.
+        if blob.metadata().map_or(true, |now| now.len() != record.size) {
+            return Err(damaged(&record.blob));
+        }
         let mut hash = Sha256::new();
         let path = Path::new(&record.path);
         staged.add(blob, path, mode(record.executable, umask), stop, |piece| hash.update(piece))?;

@@ -6,7 +6,7 @@
 mod keeping;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -14,9 +14,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 use sha2::{Digest, Sha256};
 
 use super::error::StoreError;
+use cis_core::dag::MAX_FILE_BYTES;
 use cis_core::ids::BlobId;
+use cis_local::{open_regular, read_regular_at_most};
 
 pub use keeping::{Stored, Swept};
+
+/// Maximum length of a blob that is kept and read as a whole, bytes: a DAG file, or a program of `on_blocked.run`.
+const WHOLE_BYTES_MAX: usize = MAX_FILE_BYTES;
 
 /// How safe a blob is once it is put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,11 +66,12 @@ impl Blobs {
     /// Keeps `bytes`, once, however often they come. Readers see all of them or no file.
     ///
     /// # Errors
-    /// They cannot be written; then nothing is left behind.
+    /// They cannot be written, or are more than 64 MiB; then nothing is left behind.
     pub fn put(&self, bytes: &[u8], safety: Safety) -> Result<BlobId, StoreError> {
         let id = BlobId(hex::encode(Sha256::digest(bytes)));
-        // A file cut short by a power cut is written again.
-        if self.read(Kind::Content, &id)?.is_some_and(|kept| kept == bytes) && self.refresh(&id)? {
+        // A file cut short by a power cut is written again, and so is what stands there but is not a blob.
+        let kept = self.read(Kind::Content, &id).unwrap_or_default();
+        if kept.is_some_and(|kept| kept == bytes) && self.refresh(&id)? {
             return Ok(id);
         }
         self.write(Kind::Content, &id, bytes, safety)?;
@@ -85,7 +91,7 @@ impl Blobs {
     /// The bytes of a blob; none: it is not here.
     ///
     /// # Errors
-    /// It cannot be read; or its content is not what its name says.
+    /// It cannot be read; or its content is not what its name says. What is not a regular file, or has more than 64 MiB, is not read.
     pub fn get(&self, id: &BlobId) -> Result<Option<Vec<u8>>, StoreError> {
         if let Some(bytes) = self.read(Kind::Content, id)? {
             if hex::encode(Sha256::digest(&bytes)) != id.0 {
@@ -114,10 +120,10 @@ impl Blobs {
     /// compares its hash with the name.
     ///
     /// # Errors
-    /// It cannot be opened.
+    /// It cannot be opened, or is not a regular file.
     pub fn open(&self, id: &BlobId) -> Result<Option<File>, StoreError> {
         let Some(path) = self.path(Kind::Content, id) else { return Ok(None) };
-        match File::open(&path) {
+        match open_regular(File::options().read(true), &path) {
             Ok(file) => Ok(Some(file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(StoreError::io(&path, &error)),
@@ -146,9 +152,8 @@ impl Blobs {
 
     fn read(&self, kind: Kind, id: &BlobId) -> Result<Option<Vec<u8>>, StoreError> {
         let Some(path) = self.path(kind, id) else { return Ok(None) };
-        let mut bytes = Vec::new();
-        match File::open(&path).and_then(|mut file| file.read_to_end(&mut bytes)) {
-            Ok(_) => Ok(Some(bytes)),
+        match read_regular_at_most(&path, WHOLE_BYTES_MAX as u64) {
+            Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(StoreError::io(&path, &error)),
         }
@@ -160,6 +165,10 @@ impl Blobs {
         };
         let dir = self.home.join(kind.dir()).join(&id.0[..2]);
         let io = |e: io::Error| StoreError::io(&path, &e);
+        if bytes.len() > WHOLE_BYTES_MAX {
+            let why = format!("it has more than {} MiB", WHOLE_BYTES_MAX >> 20);
+            return Err(io(io::Error::new(io::ErrorKind::FileTooLarge, why)));
+        }
         DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(io)?;
         let temporary = dir.join(format!(".{}", random().map_err(io)?));
         let written = write_file(&temporary, bytes, safety).and_then(|()| self.place(&temporary, &path));
@@ -247,7 +256,12 @@ fn random() -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::io::Read as _;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
 
     use super::*;
 
@@ -323,6 +337,51 @@ mod tests {
         blobs.open(&id).unwrap().unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "abc");
         assert!(blobs.open(&BlobId("../key".to_owned())).unwrap().is_none());
+    }
+
+    /// What `work` gives; it fails where it does not end.
+    fn at_once<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+        let (done, result) = mpsc::channel();
+        std::thread::spawn(move || done.send(work()));
+        result.recv_timeout(Duration::from_secs(10)).expect("it hangs")
+    }
+
+    #[test]
+    fn pipes_devices_and_endless_files_are_no_blobs_and_the_next_put_replaces_them() {
+        type Replace = fn(&Path);
+        let pipe: Replace = |path| mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        let device: Replace = |path| symlink("/dev/zero", path).unwrap();
+        let endless: Replace =
+            |path| File::create(path).unwrap().set_len(WHOLE_BYTES_MAX as u64 + 1).unwrap();
+        let kinds = [
+            (pipe, "it is not a regular file"),
+            (device, "it is not a regular file"),
+            (endless, "it has more than 64 MiB"),
+        ];
+        for (replace, why) in kinds {
+            let (dir, blobs) = blobs();
+            let content = blobs.put(b"text", Safety::Processes).unwrap();
+            let secret = blobs.put_secret(b"pw", Safety::Processes).unwrap();
+            for file in files(dir.path()) {
+                fs::remove_file(&file).unwrap();
+                replace(&file);
+            }
+            for id in [&content, &secret] {
+                let (blobs, id) = (blobs.clone(), id.clone());
+                let error = at_once(move || blobs.get(&id)).unwrap_err().to_string();
+                assert!(error.contains(why), "{error}");
+            }
+            let (opening, id) = (blobs.clone(), content.clone());
+            let opened = at_once(move || opening.open(&id));
+            assert!(opened.is_err() || why.contains("MiB"), "{opened:?}");
+            let putting = blobs.clone();
+            assert_eq!(at_once(move || putting.put(b"text", Safety::Processes)).unwrap(), content);
+            assert_eq!(blobs.get(&content).unwrap().unwrap(), b"text");
+        }
+        let (dir, blobs) = blobs();
+        let error = blobs.put(&vec![0; WHOLE_BYTES_MAX + 1], Safety::Processes).unwrap_err();
+        assert!(error.to_string().contains("more than 64 MiB"), "{error}");
+        assert!(files(dir.path()).is_empty());
     }
 
     #[test]

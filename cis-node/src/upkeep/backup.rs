@@ -4,18 +4,16 @@
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
-
-use rustix::fs::OFlags;
 
 use super::Progress;
 use super::archive::{ArchiveWriter, DATABASE, FILES, FORMAT, Head, is_allowed};
 use super::error::UpkeepError;
 use super::hold::Hold;
 use cis_core::ids::{BlobId, TimestampMs};
-use cis_local::Home;
+use cis_local::{Home, open_no_link};
 use cis_store::Blobs;
 use cis_store::maintenance::{self, Census};
 
@@ -166,8 +164,7 @@ fn add<W: Write>(
     item: &Item,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Option<u64>, UpkeepError> {
-    let no_link = OFlags::NOFOLLOW.bits().cast_signed();
-    let opened = File::options().read(true).custom_flags(no_link).open(&item.path);
+    let opened = open_no_link(File::options().read(true), &item.path);
     let file = match opened {
         Err(error) if item.grows && error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened.map_err(UpkeepError::file("read", &item.path))?,

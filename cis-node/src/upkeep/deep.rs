@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::Progress;
 use super::error::UpkeepError;
 use cis_core::ids::BlobId;
-use cis_local::Home;
+use cis_local::{Home, open_no_link};
 use cis_store::Blobs;
 use cis_store::maintenance::{Census, LogRecord, logs};
 
@@ -49,7 +49,7 @@ pub fn deep_check(home: &Home, progress: &mut dyn FnMut(Progress)) -> Result<Vec
 
 /// Content is named by its hash; of a secret nobody knows what it was.
 fn is_sound(path: &Path, id: &BlobId, contents: &Path) -> io::Result<(bool, u64)> {
-    let mut file = File::open(path)?;
+    let mut file = open_no_link(File::options().read(true), path)?;
     if !path.starts_with(contents) {
         return Ok((true, file.metadata()?.len()));
     }

@@ -13,6 +13,7 @@ use std::time::SystemTime;
 use super::{Blobs, Kind};
 use crate::error::StoreError;
 use cis_core::ids::BlobId;
+use cis_local::open_no_link;
 
 /// Bytes of the name of a directory with blobs.
 const DIR_CHARS: usize = 2;
@@ -83,7 +84,8 @@ impl Blobs {
     pub fn refresh(&self, id: &BlobId) -> Result<bool, StoreError> {
         let Some(path) = self.file(id) else { return Ok(false) };
         let _nobody_sweeps = self.sweeping.read().unwrap_or_else(PoisonError::into_inner);
-        match File::options().append(true).open(&path).and_then(|file| file.set_modified(SystemTime::now())) {
+        let opened = open_no_link(File::options().append(true), &path);
+        match opened.and_then(|file| file.set_modified(SystemTime::now())) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(StoreError::io(&path, &error)),

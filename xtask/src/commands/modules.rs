@@ -16,7 +16,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("cis-local", &["cis-core"]),
     ("cis-client", &["cis-core", "cis-local"]),
     ("cis-host", &["cis-core", "cis-local"]),
-    ("cis-store", &["cis-core"]),
+    ("cis-store", &["cis-core", "cis-local"]),
     ("cis-matrix", &[]),
     ("cis-node", &["cis-core", "cis-host", "cis-local", "cis-matrix", "cis-store"]),
     ("cis-cli", &["cis-client", "cis-core", "cis-host", "cis-local", "cis-node", "cis-store"]),
