@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::commands::{AskedOfRun, Command, decided};
 use crate::node::Node;
-use crate::problems::internal;
+use crate::problems::{internal, unconnected};
 use crate::server::{InboxApi, NodeApi as _};
 use cis_core::api::{
     Answer, AnswerReceipt, Ask, AskView, Decide, HandIn, InboxItem, ListInbox, Listing, Page, Problem,
@@ -29,6 +29,12 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Whoever waits says so again so often.
 const RENEW_EVERY: Duration = Duration::from_secs(10);
+
+/// An answer waits so long for the session to be reached, while a new node connects to the session host.
+const REACH_MAX: Duration = Duration::from_secs(5);
+
+/// So often it is looked whether it can be reached.
+const REACH_EVERY: Duration = Duration::from_millis(50);
 
 type Outcome<T> = Result<T, Problem>;
 
@@ -74,6 +80,7 @@ impl InboxApi for Node {
         }
         let Some(session) = session else { return self.decide_item(&permit, item, answer).await };
         let given = Box::new(given::given(&item, &answer)?);
+        self.reach(given.session).await?;
         let mut receipt = AnswerReceipt::new(item.id.clone(), permit.actor().name, given.text.clone());
         receipt.bytes = u32::try_from(given.answer.bytes.len()).unwrap_or(u32::MAX);
         let typed = self.driver.ask(|reply| Command::Answer { given, permit: session, reply }).await?;
@@ -225,6 +232,28 @@ impl Node {
         Ok(AnswerReceipt::new(item.id, by, option.label))
     }
 
+    /// Waits until the node knows a live session again, after it was started or lost the session host.
+    async fn reach(&self, session: SessionId) -> Outcome<()> {
+        let until = Instant::now() + REACH_MAX;
+        loop {
+            match self.expose(session).await {
+                Err(problem) if problem == unconnected(session) => {
+                    if Instant::now() >= until {
+                        return Err(problem);
+                    }
+                    sleep(REACH_EVERY).await;
+                }
+                // Whatever else is wrong, the driver says it of the answer.
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Whether the session has not ended, as far as is recorded.
+    async fn is_live(&self, session: SessionId) -> bool {
+        self.read(move |reader| reader.session(session)).await.is_ok_and(|known| known.state.is_live())
+    }
+
     /// What is said where an answer was not typed.
     async fn not_typed(&self, item: InboxItem, error: HubError) -> Problem {
         let screen = match &error {
@@ -234,6 +263,7 @@ impl Node {
                 return problem.hint("look at the session before you answer again: it may have been typed");
             }
             HubError::PromptMoved { screen, .. } => Some(screen.clone()),
+            HubError::NoSuchSession { id } if self.is_live(*id).await => return unconnected(*id),
             _ => None,
         };
         let Some(screen) = screen else { return Problem::new(ProblemKind::Conflict, error.to_string()) };

@@ -2,7 +2,7 @@
 
 use cis_core::api::{Problem, ProblemKind, RunDetail};
 use cis_core::dag::diagnose::nearest;
-use cis_core::ids::{RunId, TaskId};
+use cis_core::ids::{RunId, SessionId, TaskId};
 use cis_host::hub::HubError;
 use cis_store::StoreError;
 
@@ -32,6 +32,15 @@ pub(crate) fn no_task<'a>(run: &str, task: &TaskId, known: impl Iterator<Item = 
 
 pub(crate) fn internal(error: &impl std::fmt::Display) -> Problem {
     Problem::new(ProblemKind::Internal, error.to_string())
+}
+
+/// A session that goes on, while the node has no connection to the session host.
+pub(crate) fn unconnected(session: SessionId) -> Problem {
+    let detail =
+        format!("session {session} cannot be reached: the node is not connected to the session host yet");
+    Problem::new(ProblemKind::Unavailable, detail).hint(
+        "the session goes on; try again soon, and `cis node status` says whether the session host answers",
+    )
 }
 
 pub(crate) fn hub_problem(error: &HubError) -> Problem {

@@ -1,7 +1,9 @@
 //! Who answers, and what was answered: programs that sessions change, answers that a crash left in between.
 
+use rustix::process::Signal;
+
 use super::asking::item;
-use super::harness::{Cis, eventually, kill_9};
+use super::harness::{Cis, eventually, kill_9, signal};
 
 #[test]
 fn an_agent_that_changes_the_program_of_on_blocked_cannot_answer_itself() {
@@ -186,4 +188,57 @@ on_blocked = { action = "run", run = ["./by-link.sh"] }
     for task in ["by-env", "by-link"] {
         assert_eq!(cis.read(&format!("{task}.got")), "a human\n");
     }
+}
+
+#[test]
+fn an_answer_waits_for_a_new_node_to_know_its_session() {
+    let cis = Cis::new();
+    let run = cis.start(
+        r#"
+version = 1
+[dag]
+id = "wait"
+[[tasks]]
+id = "a"
+script = '''
+for i in 1 2 3 4 5; do
+    printf 'Go on %s? [y/N] ' $i; read -r x; echo "$i $x" >> "$E2E_WORK/got"
+done
+'''
+"#,
+    );
+    let asked = |number: u32| {
+        eventually("it asks", || {
+            item(&cis)["question"].as_str()?.contains(&format!("on {number}?")).then_some(())
+        });
+    };
+    let name = format!("{run}:a");
+    asked(1);
+    kill_9(cis.node_pid().unwrap());
+    cis.ok(["answer", &name, "--text", "y"]);
+    asked(2);
+    kill_9(cis.node_pid().unwrap());
+    cis.ok(["dag", "unblock", "a", "--text", "y"]);
+    asked(3);
+    cis.ok(["node", "stop"]);
+    cis.ok(["node", "start", "--detach"]);
+    cis.ok(["answer", &name, "--text", "y"]);
+    // As long as the session host does not answer, nobody says that the session has ended.
+    asked(4);
+    let host = cis.host_pid().unwrap();
+    signal(host, Signal::STOP);
+    kill_9(cis.node_pid().unwrap());
+    for command in [&["answer", &name][..], &["dag", "unblock", "a"]] {
+        let said = cis.run([command, &["--text", "n"]].concat()).expect(3).stderr;
+        assert!(said.contains("cannot be reached") && said.contains("the session goes on"), "{said}");
+    }
+    signal(host, Signal::CONT);
+    for number in [4, 5] {
+        asked(number);
+        eventually("the host is there again", || {
+            (cis.run(["answer", &name, "--text", "y"]).code == Some(0)).then_some(())
+        });
+    }
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.read("got"), "1 y\n2 y\n3 y\n4 y\n5 y\n");
 }

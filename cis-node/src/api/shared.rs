@@ -10,7 +10,7 @@ use super::super::restore::{self, RestoreError};
 use super::Answer;
 use crate::logs;
 use crate::node::Node;
-use crate::problems::{hub_problem, internal, no_task, run_name, store_problem};
+use crate::problems::{hub_problem, internal, no_task, run_name, store_problem, unconnected};
 use cis_core::api::log_pieces::LogPiece;
 use cis_core::api::{CreateSession, Problem, ProblemKind, ReadLog, RunDetail, RunView, SessionView, WhyView};
 use cis_core::ids::{RunId, SessionId, TaskId};
@@ -202,24 +202,9 @@ impl Node {
     }
 
     /// Makes sure that the hub knows a session that is live.
-    pub(super) async fn expose(&self, session: SessionId) -> Answer<()> {
-        let answer = self.driver.ask(|reply| Command::Expose { session, reply }).await;
-        let is_unknown = matches!(&answer, Err(problem) if problem.kind == ProblemKind::Conflict);
-        // The driver gets to know from the host which sessions live.
-        if is_unknown && self.read(move |reader| reader.session(session)).await?.state.is_live() {
-            return Err(unconnected(session));
-        }
-        answer
+    pub(crate) async fn expose(&self, session: SessionId) -> Answer<()> {
+        self.driver.ask(|reply| Command::Expose { session, reply }).await
     }
-}
-
-/// A session that goes on, while the node has no connection to the session host.
-fn unconnected(session: SessionId) -> Problem {
-    let detail =
-        format!("session {session} cannot be reached: the node is not connected to the session host yet");
-    Problem::new(ProblemKind::Unavailable, detail).hint(
-        "the session goes on; try again soon, and `cis node status` says whether the session host answers",
-    )
 }
 
 /// That a session can be made of it.

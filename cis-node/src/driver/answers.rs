@@ -116,7 +116,7 @@ impl Driver {
             None if self.loners.contains(session) => (None, None),
             None => {
                 let detail = format!("session {session} has ended: {} needs no answer any more", given.item);
-                return Err(Problem::new(ProblemKind::Conflict, detail));
+                return Err(self.not_live(session, detail));
             }
         };
         let typed = if given.is_ask {

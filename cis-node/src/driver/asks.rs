@@ -202,7 +202,7 @@ impl Driver {
         match self.parts.worker.attempt_of(session) {
             Some(attempt) => Ok((Some(attempt.run), Some(attempt.task.clone()))),
             None if self.loners.contains(session) => Ok((None, None)),
-            None => Err(Problem::new(ProblemKind::Conflict, format!("session {session} has ended"))),
+            None => Err(self.not_live(session, format!("session {session} has ended"))),
         }
     }
 

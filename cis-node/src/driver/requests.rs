@@ -8,7 +8,7 @@ use super::turn::{Beside, typed_into};
 use super::{COMMANDS_PER_TURN_MAX, Driver, Stopping, idempotency};
 use crate::again;
 use crate::commands::{AskedOfRun, Command, DriverStatus, NewRun, Reply, RunVerb};
-use crate::problems::store_problem;
+use crate::problems::{store_problem, unconnected};
 use crate::restore;
 use crate::victims::Victims;
 use cis_core::api::{Decide, Problem, ProblemKind, TimeView, WhyView};
@@ -361,8 +361,7 @@ impl Driver {
             self.ends.want(session, grace_ms);
             let _ = reply.send(Ok(()));
         } else {
-            let detail = format!("session {session} has ended");
-            let _ = reply.send(Err(Problem::new(ProblemKind::Conflict, detail)));
+            let _ = reply.send(Err(self.not_live(session, format!("session {session} has ended"))));
         }
     }
 
@@ -374,9 +373,19 @@ impl Driver {
         } else if known {
             Ok(())
         } else {
-            Err(Problem::new(ProblemKind::Conflict, format!("session {session} is not live")))
+            Err(self.not_live(session, format!("session {session} is not live")))
         };
         self.turn.confirm(reply, answer);
+    }
+
+    /// What is said of a session that neither the worker nor the standalone sessions have. The store knows whether it has
+    /// ended; if not, the node is still to learn from the session host that it lives.
+    pub(super) fn not_live(&self, session: SessionId, ended: String) -> Problem {
+        let known = self.parts.readers.get().and_then(|reader| reader.session(session));
+        if known.is_ok_and(|known| known.state.is_live()) {
+            return unconnected(session);
+        }
+        Problem::new(ProblemKind::Conflict, ended)
     }
 
     /// Records what is about to be typed: the answer comes before the first byte is, so that none is

@@ -365,6 +365,13 @@ impl Arbiter {
         self.changes.push(Change::Over { episode: standing.verdict.episode });
     }
 
+    /// Whether it still looks for the prompt of that number and hash, at which the session waited in an earlier life of
+    /// the node.
+    #[must_use]
+    pub fn looks_for(&self, episode: u32, hash: &str) -> bool {
+        self.episode == episode && self.seeded.as_deref() == Some(hash)
+    }
+
     fn was_looked_at(&self) -> bool {
         self.kernel.at_ms.is_some() || self.cells.seen_ms.is_some()
     }

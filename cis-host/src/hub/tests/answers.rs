@@ -220,6 +220,32 @@ async fn the_prompt_of_an_earlier_life_is_not_told_again() {
 }
 
 #[tokio::test]
+async fn an_answer_waits_for_the_first_look_at_the_prompt_of_an_earlier_life() {
+    let mut stage = Stage::new(Seed::default()).await;
+    stage.prints("Proceed? [y/N] ").await;
+    let known = Verdict { episode: 4, ..stage.verdict().await };
+    let seed = Seed { episode: 4, waiting: Some(known.hash.clone()), ..Seed::default() };
+    let mut after = Stage::new(seed.clone()).await;
+    // Nothing is known of its screen yet.
+    let answer = after.answer(&known, 1, "y\r");
+    after.prints("Proceed? [y/N] ").await;
+    let Said::Message(ToHost::Probe { session }) = after.host.heard().await else { panic!("no probe") };
+    let evidence = waiting_reader(after.output);
+    after.host.say(&FromHost::Probed { session, evidence, input_bytes: Some(0) }).await;
+    after.expect_answer(1, "y\r").await;
+    after.says(|session, input| FromHost::Written { session, input, output_bytes: 1 }, 1).await;
+    soon(answer).await.unwrap().unwrap();
+    // Where another prompt is found, nothing is typed.
+    let mut other = Stage::new(seed).await;
+    let answer = other.answer(&known, 1, "y\r");
+    other.prints("Delete everything? [y/N] ").await;
+    assert_ne!(other.verdict().await.hash, known.hash);
+    let outcome = soon(answer).await.unwrap();
+    let Err(HubError::PromptMoved { screen, .. }) = outcome else { panic!("{outcome:?}") };
+    assert!(screen.contains("Delete everything?"), "{screen}");
+}
+
+#[tokio::test]
 async fn secrets_and_sequences_leave_no_sighting() {
     let mut stage = Stage::new(Seed::default()).await;
     stage.prints("\x1b]0;hunter2-hunter2\x07token hunter2-hunter2\x1b[31m: ok?\u{202e} ").await;

@@ -16,6 +16,10 @@ use cis_core::monitor::ScreenView;
 /// A screen that changes all the time for so long cannot be answered, ms.
 const RESTLESS_MS: i64 = 2_000;
 
+/// So long an answer waits for the first look at the screen after a start of the node, ms: what the monitor takes to find the
+/// prompt again or to give it up, and some more.
+const FIRST_LOOK_MS: i64 = 10_000;
+
 /// So long the host may take to say what became of an answer, ms. Then whoever waits is told that it may have been
 /// typed.
 const SENT_MS: i64 = 30_000;
@@ -111,6 +115,11 @@ impl Monitored {
         self.verdict().is_some_and(|verdict| same(verdict.episode, &verdict.hash)) && self.arbiter.holds(view)
     }
 
+    /// The prompt is one that an earlier life of the node knew, and the screen was not looked at since.
+    fn looks_for(&self, answer: &Answer) -> bool {
+        self.verdict().is_none() && self.arbiter.looks_for(answer.episode, &answer.hash)
+    }
+
     /// Somebody typed since the prompt came: the answer would follow that.
     fn would_follow(&self) -> bool {
         let lines = self.arbiter.collects_lines();
@@ -126,7 +135,11 @@ impl Monitored {
             Some((episode, _)) if episode == answer.episode && !(answer.again && self.answers.is_empty()) => {
                 Claim::Taken
             }
-            _ if self.verdict().is_none_or(|verdict| verdict.episode != answer.episode) => Claim::Moved,
+            _ if !self.looks_for(answer)
+                && self.verdict().is_none_or(|verdict| verdict.episode != answer.episode) =>
+            {
+                Claim::Moved
+            }
             _ => {
                 self.answered = Some(own);
                 Claim::Granted
@@ -156,7 +169,8 @@ impl Session {
                 tell.tell(Err(HubError::PromptMoved { id, screen }));
             }
             Claim::Granted => {
-                let until = env.clock.now() + RESTLESS_MS;
+                let patience = if monitored.looks_for(&answer) { FIRST_LOOK_MS } else { RESTLESS_MS };
+                let until = env.clock.now() + patience;
                 monitored.answers.push(Pending {
                     answer,
                     tell: Some(tell),
@@ -177,6 +191,10 @@ impl Session {
             if matches!(pending.stage, Stage::Sent(_)) && pending.due().is_some_and(|due| due <= now) {
                 // It stays the one that counts: another one as well could be typed beside it.
                 pending.tell(Err(HubError::Unconfirmed { id: self.id, seconds: SENT_MS / 1000 }));
+            }
+            if monitored.looks_for(&pending.answer) && now < pending.until {
+                monitored.answers.push(pending);
+                continue;
             }
             if let Stage::Due(at) = pending.stage {
                 let view = if self.next >= at { self.view(env) } else { None };
