@@ -18,6 +18,7 @@ use self::pages::history_page;
 pub(super) use self::pages::page_of;
 use self::shared::check_session;
 use super::commands::{AskedOfRun, Command, NewSession, RunVerb};
+use super::declared::Declared;
 use super::explain::explained;
 use super::node::Node;
 use super::principal::This;
@@ -468,7 +469,8 @@ impl NodeApi for Node {
             Some(pieces) => pieces,
             None => {
                 let total = self.read(move |reader| reader.session_output(session)).await?;
-                logs::stored(path, &query, total)
+                let run = view.run.map(|run| Declared::of(&self.readers, &self.blobs, run));
+                logs::stored(path, &query, total, run)
             }
         };
         let viewer = Viewer::new(Arc::clone(&self.shared), self.driver.clone());

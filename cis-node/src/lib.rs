@@ -14,6 +14,7 @@ mod chores;
 mod commands;
 pub mod config;
 mod context;
+mod declared;
 mod driver;
 mod environment;
 mod environments;

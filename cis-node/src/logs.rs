@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tokio::sync::mpsc;
 
+use super::declared::Declared;
 use super::{redactors, secret_file};
 use cis_core::api::ReadLog;
 use cis_core::api::log_pieces::LogPiece;
@@ -24,10 +25,15 @@ const CHUNK_BYTES: usize = 64 << 10;
 const CHUNKS_AHEAD: usize = 4;
 
 /// The redactor of a log whose session is not known any more; none where it is not known any more,
-/// either, what must not be shown: then nothing is.
-fn redactor_of(log: &Path) -> Option<Arc<Redactor>> {
+/// either, what must not be shown: then nothing is. `declares`: whether its run declares secrets, which are then kept in
+/// its log directory.
+fn redactor_of(log: &Path, declares: impl FnOnce() -> bool) -> Option<Arc<Redactor>> {
     let kept = || {
         let of_run = log.parent().map_or(Ok(None), secret_file::load_run).map_err(|e| e.to_string())?;
+        let is_empty = || LogReader::open(log).and_then(|mut log| log.total()).is_ok_and(|total| total == 0);
+        if of_run.is_none() && !is_empty() && declares() {
+            return Err("the file with the secrets of its run is missing".to_owned());
+        }
         let own = secret_file::try_load(log).map_err(|e| e.to_string())?.unwrap_or_default();
         redactors::of(&of_run.unwrap_or_default(), own.values()).map_err(|e| e.to_string())
     };
@@ -49,12 +55,17 @@ fn withheld() -> LogPiece {
 }
 
 /// Reads the log file of a session that wrote `total` bytes. `None`: the session still writes, or the total
-/// is unknown.
-pub(super) fn stored(log: PathBuf, query: &ReadLog, total: Option<u64>) -> BoxStream<'static, LogPiece> {
+/// is unknown. `run`: the session's run, if it has one.
+pub(super) fn stored(
+    log: PathBuf,
+    query: &ReadLog,
+    total: Option<u64>,
+    run: Option<Declared>,
+) -> BoxStream<'static, LogPiece> {
     let (to_reader, chunks) = mpsc::channel(CHUNKS_AHEAD);
     let (from, form) = (query.from.unwrap_or(0), form_of(query));
     tokio::task::spawn_blocking(move || {
-        let Some(redactor) = redactor_of(&log) else {
+        let Some(redactor) = redactor_of(&log, || run.is_some_and(|run| run.any())) else {
             let _ = to_reader.blocking_send(withheld());
             return;
         };
@@ -76,19 +87,31 @@ pub(super) fn stored(log: PathBuf, query: &ReadLog, total: Option<u64>) -> BoxSt
 }
 
 /// The end of the log of a try, as [`tail`]; nothing where there is none (0 is no try), or it must not be shown.
-pub(super) async fn of_try(home: &Home, run: RunId, task: &TaskId, number: u32, bytes: usize) -> String {
+pub(super) async fn of_try(
+    home: &Home,
+    of: Declared,
+    run: RunId,
+    task: &TaskId,
+    number: u32,
+    bytes: usize,
+) -> String {
     if number == 0 {
         return String::new();
     }
     let log = home.attempt_log(run, task, number);
-    let tail = tokio::task::spawn_blocking(move || tail(&log, None, bytes)).await;
+    let tail = tokio::task::spawn_blocking(move || tail(&log, None, bytes, || of.any())).await;
     tail.ok().flatten().unwrap_or_default()
 }
 
 /// The last `bytes` of what a session wrote, `total` bytes in all (none: not known), as plain text without
-/// secrets, in at most as many bytes. None: it must not be shown.
-pub(super) fn tail(log: &Path, total: Option<u64>, bytes: usize) -> Option<String> {
-    let redactor = redactor_of(log)?;
+/// secrets, in at most as many bytes. `declares`: whether its run declares secrets. None: it must not be shown.
+pub(super) fn tail(
+    log: &Path,
+    total: Option<u64>,
+    bytes: usize,
+    declares: impl FnOnce() -> bool,
+) -> Option<String> {
+    let redactor = redactor_of(log, declares)?;
     let Ok(mut reader) = LogReader::open(log) else { return Some(String::new()) };
     let total = total.or_else(|| reader.total().ok()).unwrap_or(0);
     let from = total.saturating_sub(bytes as u64);

@@ -69,6 +69,33 @@ fn a_secret_is_hidden_as_shells_quote_it() {
 }
 
 #[test]
+fn a_log_without_the_secrets_of_its_run_is_withheld() {
+    let cis = Cis::new().env("MY_TOKEN", SECRET);
+    let dag = |id: &str, secrets: &str| {
+        format!(
+            "version = 1\n[dag]\nid = \"{id}\"\n[[tasks]]\nid = \"a\"\n{secrets}\nscript = 'echo \"it is $MY_TOKEN\"'"
+        )
+    };
+    cis.dag(&dag("has", "secrets = { TOKEN = { env = \"MY_TOKEN\" } }"), &[]).expect(0);
+    let run = ulid_in(&cis.ok(["dag", "list", "--json"]));
+    assert!(cis.ok(["dag", "logs", "a"]).contains("it is ***"));
+    cis.run(["store", "check", "--deep"]).expect(0);
+    let dir = cis.home().join("logs").join(&run);
+    for name in ["secrets", "a.1.log.secrets"] {
+        std::fs::remove_file(dir.join(name)).unwrap();
+        let shown = cis.ok(["dag", "logs", "a"]);
+        assert!(shown.contains("withheld") && !shown.contains("it is"), "{shown}");
+        let found = cis.run(["store", "check", "--deep"]).expect(3);
+        let said =
+            format!("the logs of run {run} are withheld: the file with the secrets of the run is missing");
+        assert!(found.stdout.contains(&said), "{} {}", found.stdout, found.stderr);
+    }
+    // A run without secrets has no such file.
+    cis.dag(&dag("none", ""), &[]).expect(0);
+    assert!(cis.ok(["dag", "logs", "a"]).contains("it is"));
+}
+
+#[test]
 fn an_output_whose_name_holds_a_secret_fails_its_task() {
     let cis = Cis::new().env("MY_TOKEN", "Zq9secretW77");
     let task = "version = 1\n[dag]\nid = \"named\"\n[[tasks]]\nid = \"a\"\nsecrets = { TOKEN = { env = \"MY_TOKEN\" } }\n\

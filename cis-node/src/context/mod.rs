@@ -283,7 +283,10 @@ fn own_tail(run: &Run, spec: &Task, entry: &TaskEntry, home: &Home, bytes: usize
     }
     let Some((attempt, total)) = log_of(run, &spec.id, entry) else { return Some(Some(String::new())) };
     let log = home.attempt_log(attempt.run, &attempt.task, attempt.number);
-    Some(logs::tail(&log, total, bytes))
+    // A cached result is one of another run of the same task.
+    let declares =
+        if attempt.run == run.id() { !run.secret_sources().is_empty() } else { !spec.secrets.is_empty() };
+    Some(logs::tail(&log, total, bytes, || declares))
 }
 
 /// The attempt whose log it is, and how much it wrote where that is known: of a cached result, the

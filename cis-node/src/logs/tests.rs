@@ -17,7 +17,7 @@ fn log(limit: u64, bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
 
 async fn read(path: &Path, from: u64, plain: bool) -> String {
     let query = ReadLog { from: Some(from), plain, ..ReadLog::default() };
-    let parts: Vec<LogPiece> = stored(path.to_owned(), &query, None).collect().await;
+    let parts: Vec<LogPiece> = stored(path.to_owned(), &query, None, None).collect().await;
     String::from_utf8(parts.into_iter().flat_map(|piece| piece.bytes).collect()).unwrap()
 }
 
@@ -66,13 +66,13 @@ fn the_end_of_a_log_is_plain_and_begins_with_a_whole_character() {
     let text = format!("first line\n\x1b[31mgr\u{fc}n {SECRET} \u{fc}\u{fc}\x1b[0m\r\n");
     let (_dir, path) = log(1 << 20, text.as_bytes());
     let whole = "first line\ngr\u{fc}n *** \u{fc}\u{fc}\n";
-    assert_eq!(tail(&path, None, 1000).unwrap(), whole);
+    assert_eq!(tail(&path, None, 1000, || false).unwrap(), whole);
     let total = Some(text.len() as u64);
     for bytes in 0..=text.len() {
-        let end = tail(&path, total, bytes).unwrap();
+        let end = tail(&path, total, bytes, || false).unwrap();
         assert!(end.len() <= bytes && whole.ends_with(&end), "{bytes}: {end:?}");
     }
-    assert_eq!(tail(&path.with_extension("none"), total, 10).unwrap(), "");
+    assert_eq!(tail(&path.with_extension("none"), total, 10, || false).unwrap(), "");
 }
 
 #[tokio::test]
@@ -81,8 +81,23 @@ async fn a_log_whose_secrets_cannot_be_read_is_withheld() {
     let log = dir.path().join("a.1.log");
     std::fs::write(&log, "the value is hunter2-secret\n").unwrap();
     std::fs::write(dir.path().join("a.1.log.secrets"), "{ damaged").unwrap();
-    let shown: Vec<LogPiece> = stored(log, &ReadLog::default(), None).collect().await;
+    let shown: Vec<LogPiece> = stored(log, &ReadLog::default(), None, None).collect().await;
     assert_eq!(shown, [withheld()]);
+}
+
+#[test]
+fn a_log_whose_secrets_are_missing_is_withheld_if_its_run_declares_some() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("a.1.log");
+    assert_eq!(tail(&log, None, 100, || true).unwrap(), "", "it has no output");
+    std::fs::write(&log, "the value is hunter2-secret\n").unwrap();
+    assert_eq!(tail(&log, None, 100, || true), None);
+    assert_eq!(tail(&log, None, 100, || false).unwrap(), "the value is hunter2-secret\n");
+    let named = [("T".to_owned(), "hunter2-secret".to_owned())].into();
+    secret_file::keep(&log, &secret_file::Secrets { named, sensitive: Vec::new() }).unwrap();
+    assert_eq!(tail(&log, None, 100, || true), None, "those of other tasks are not known");
+    secret_file::keep_run(dir.path(), &["hunter2-secret".to_owned()].into()).unwrap();
+    assert_eq!(tail(&log, None, 100, || unreachable!("it is there")).unwrap(), "the value is ***\n");
 }
 
 #[tokio::test]
@@ -90,7 +105,7 @@ async fn a_cut_at_the_end_is_named() {
     let (_dir, path) = log(1 << 20, b"kept");
     let read = async |from| {
         let query = ReadLog { from: Some(from), plain: true, ..ReadLog::default() };
-        let parts: Vec<LogPiece> = stored(path.clone(), &query, Some(1004)).collect().await;
+        let parts: Vec<LogPiece> = stored(path.clone(), &query, Some(1004), None).collect().await;
         String::from_utf8(parts.into_iter().flat_map(|piece| piece.bytes).collect()).unwrap()
     };
     assert_eq!(read(0).await, "kept\n[cis: 1.0 KB of output were cut here]\n");

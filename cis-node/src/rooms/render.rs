@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::publish::Ready;
 use super::tell::what;
 use super::{Rooms, Stop};
+use crate::declared::Declared;
 use crate::logs;
 use crate::problems::internal;
 use cis_core::api::{InboxItem, OutboxEntry, Outgoing, Priority, RunDetail, TaskView};
@@ -245,7 +246,8 @@ impl Rooms {
             .collect();
         let mut tails = Vec::new();
         for task in &failed {
-            tails.push(logs::of_try(&self.node.home, run, &task.id, task.attempts, TAIL_BYTES).await);
+            let of = Declared::of(&self.node.readers, &self.node.blobs, run);
+            tails.push(logs::of_try(&self.node.home, of, run, &task.id, task.attempts, TAIL_BYTES).await);
         }
         let failures: Vec<Failure<'_>> =
             failed.iter().zip(&tails).map(|(task, tail)| Failure { task, tail }).collect();

@@ -1,5 +1,6 @@
 //! A look at every file that the store refers to: is it there, and is its content what it should be?
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
@@ -8,10 +9,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::Progress;
 use super::error::UpkeepError;
-use cis_core::ids::BlobId;
+use crate::declared::declares_secrets;
+use crate::secret_file;
+use cis_core::ids::{BlobId, RunId};
 use cis_local::{Home, open_no_link};
-use cis_store::Blobs;
 use cis_store::maintenance::{Census, LogRecord, logs};
+use cis_store::{Blobs, Readers};
 
 /// So many findings of a kind are told one by one.
 const FINDINGS_MAX: usize = 20;
@@ -39,9 +42,25 @@ pub fn deep_check(home: &Home, progress: &mut dyn FnMut(Progress)) -> Result<Vec
         }
         progress(Progress { done, total: Some(total) });
     }
+    let readers = Readers::open(&home.database())?;
+    let mut looked_at = BTreeSet::new();
     for record in logs(&home.database())? {
-        if !is_cleaned(&census, &record) && !has_log(home, &record) {
+        if is_cleaned(&census, &record) {
+            continue;
+        }
+        if !has_log(home, &record) {
             findings.add("logs", missing(&record));
+            continue;
+        }
+        let Some((run, task, number)) = &record.attempt else { continue };
+        if looked_at.insert(*run)
+            && let Some(why) = no_secrets_of_run(home, &readers, &blobs, *run)
+        {
+            findings.add("logs", format!("the logs of run {run} are withheld: {why}"));
+        }
+        if let Err(error) = secret_file::try_load(&home.attempt_log(*run, task, *number)) {
+            let why = format!("the secrets kept beside it cannot be read: {error}");
+            findings.add("logs", format!("the log of {run}:{task}#{number} is withheld: {why}"));
         }
     }
     Ok(findings.told())
@@ -56,6 +75,16 @@ fn is_sound(path: &Path, id: &BlobId, contents: &Path) -> io::Result<(bool, u64)
     let mut hash = Sha256::new();
     let bytes = io::copy(&mut file, &mut hash)?;
     Ok((hex::encode(hash.finalize()) == id.0, bytes))
+}
+
+/// Why the secrets of a run cannot be hidden in its logs.
+fn no_secrets_of_run(home: &Home, readers: &Readers, blobs: &Blobs, run: RunId) -> Option<String> {
+    match secret_file::load_run(&home.run_logs(run)) {
+        Ok(Some(_)) => None,
+        Ok(None) => declares_secrets(readers, blobs, run)
+            .then(|| "the file with the secrets of the run is missing".to_owned()),
+        Err(error) => Some(format!("the secrets kept beside them cannot be read: {error}")),
+    }
 }
 
 fn is_cleaned(census: &Census, record: &LogRecord) -> bool {

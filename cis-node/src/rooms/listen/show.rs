@@ -3,6 +3,7 @@
 use super::act::{Done, not, nothing, several};
 use super::who::Speaker;
 use super::{Listener, Stop};
+use crate::declared::Declared;
 use crate::logs;
 use crate::server::NodeApi as _;
 use cis_core::ids::SessionId;
@@ -39,7 +40,8 @@ impl Listener {
             return Ok(nothing("task", target.as_str()));
         };
         let NewestTry { run, task, number, .. } = newest;
-        let tail = logs::of_try(&self.node.home, run, &task, number, LOG_BYTES).await;
+        let of = Declared::of(&self.node.readers, &self.node.blobs, run);
+        let tail = logs::of_try(&self.node.home, of, run, &task, number, LOG_BYTES).await;
         Ok(Done::Says(reply::log(task.as_str(), &tail)))
     }
 
