@@ -420,6 +420,8 @@ pub(crate) struct Head {
     pub(crate) run: RunId,
     /// Who wrote its newest entry.
     pub(crate) by: NodeDid,
+    /// Who gave it to the room.
+    pub(crate) writer: NodeDid,
     /// The newest entry that counts.
     pub(crate) at: Position,
     /// That entry begins a term.

@@ -37,6 +37,8 @@ const SENDING_MAX: usize = 8;
 enum Wish {
     /// This room, by its id or a name, is served from now on.
     Serve(String),
+    /// Leases depend on what is known of a room, or do not any more.
+    Urgent(bool),
     Send {
         room: String,
         to: NodeDid,
@@ -62,6 +64,11 @@ impl Link {
     pub(crate) fn serve(&self, room: &str) {
         // Full: nothing is sent for long, and the driver asks again with its next start.
         let _ = self.0.try_send(Wish::Serve(room.to_owned()));
+    }
+
+    /// Says whether leases depend on what is known of a room.
+    pub(crate) fn be_urgent(&self, is_urgent: bool) {
+        let _ = self.0.try_send(Wish::Urgent(is_urgent));
     }
 
     /// Sends a message. It may be lost.
@@ -97,6 +104,9 @@ struct Task {
     rooms: BTreeSet<String>,
     devices: BTreeMap<NodeDid, Device>,
     sending: Arc<Semaphore>,
+    is_urgent: bool,
+    /// Rooms, by their ids, for which this node executes tasks.
+    works_in: BTreeSet<String>,
 }
 
 /// Starts the task. It asks no homeserver before a room is to be served.
@@ -108,6 +118,8 @@ pub(crate) fn start(node: Arc<Node>, end: LinkEnd) {
         rooms: BTreeSet::new(),
         devices: BTreeMap::new(),
         sending: Arc::new(Semaphore::new(SENDING_MAX)),
+        is_urgent: false,
+        works_in: BTreeSet::new(),
     };
     tokio::spawn(task.run());
 }
@@ -119,6 +131,7 @@ impl Task {
             while self.named.is_empty() {
                 match self.wishes.recv().await {
                     Some(Wish::Serve(room)) => drop(self.named.insert(room)),
+                    Some(Wish::Urgent(is_urgent)) => self.is_urgent = is_urgent,
                     Some(Wish::Send { .. }) => {}
                     None => return,
                 }
@@ -136,7 +149,7 @@ impl Task {
     /// Hears and tells until nobody wants it any more.
     async fn serve(&mut self, backoff: &mut Backoff) -> Result<(), Trouble> {
         let opened = self.node.matrix.open().await?;
-        opened.feed.be_urgent();
+        opened.feed.be_urgent(self.is_urgent);
         let mut news = opened.feed.subscribe();
         let mut trust = self.node.shared.trust.subscribe();
         trust.mark_unchanged();
@@ -153,6 +166,10 @@ impl Task {
                         if self.named.insert(name.clone()) {
                             self.enter(&opened, &name).await?;
                         }
+                    }
+                    Some(Wish::Urgent(is_urgent)) => {
+                        self.is_urgent = is_urgent;
+                        opened.feed.be_urgent(is_urgent);
                     }
                     Some(Wish::Send { room, to, message }) => self.send(&opened, &room, &to, &message).await,
                     None => return Ok(()),
@@ -173,7 +190,8 @@ impl Task {
                     }
                     // Messages that passed by are repeated.
                     Err(broadcast::error::RecvError::Lagged(_)) => {}
-                    Ok(News::Away(why)) => return Err(Trouble::Away(why)),
+                    // It is asked again, and what is sent meanwhile is repeated.
+                    Ok(News::Away(_)) => {}
                     Ok(News::Over(error)) => return Err(error.into()),
                     Err(broadcast::error::RecvError::Closed) => return Err(Trouble::Away("its login ended".to_owned())),
                 },
@@ -189,7 +207,16 @@ impl Task {
         let room = opened.client.resolve(parsed).await?;
         let (user, device) = (&opened.session.user, &opened.session.device);
         let own_name = crate::machine::name_in(&self.node.config.settings.federation);
-        let body = json!({ "device": device, "version": env!("CARGO_PKG_VERSION"), "name": own_name });
+        let settings = &self.node.config.settings.federation;
+        if settings.room.as_deref() == Some(name) && settings.role.works() {
+            self.works_in.insert(room.clone());
+        }
+        let body = json!({
+            "device": device,
+            "version": env!("CARGO_PKG_VERSION"),
+            "name": own_name,
+            "works": self.works_in.contains(&room),
+        });
         let draft = Draft::of_room(INFO, body, ulid::Ulid::new(), &room, user);
         if let Ok(signed) = draft.sign(&self.node.keys.node, SIZE_MAX) {
             let content = signed.content();
@@ -227,8 +254,12 @@ impl Task {
         let signed = serde_json::from_str(content).ok();
         if let Some(Ok(envelope)) = signed.map(|content| verify(&content, carrier, |_| Standing::Trusted)) {
             let word = |key| envelope.body().get(key).and_then(Value::as_str).map(short).unwrap_or_default();
-            let announced =
-                Announced { user: sender.to_owned(), name: word("name"), version: word("version") };
+            let announced = Announced {
+                user: sender.to_owned(),
+                name: word("name"),
+                version: word("version"),
+                is_idle: envelope.body().get("works") == Some(&Value::Bool(false)),
+            };
             self.node.shared.announce(room, envelope.did().clone(), announced);
         }
         let Some(envelope) = self.verified(content, carrier) else { return };

@@ -220,7 +220,7 @@ impl Node {
 }
 
 /// The id of a room that the account is in or knows.
-async fn resolved(opened: &Opened, name: &str) -> Outcome<String> {
+pub(crate) async fn resolved(opened: &Opened, name: &str) -> Outcome<String> {
     let name = room_name(name)?;
     let id = opened.client.resolve(name).await.map_err(|error| matrix_problem(&error))?;
     if opened.client.room(&id).await.is_err() {

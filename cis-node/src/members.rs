@@ -144,37 +144,56 @@ impl Members {
         }
     }
 
-    /// The other nodes that may do something in a room; coordinators in the order in which they take over.
+    /// The other nodes that may do something in a room, as far as this node allows it.
     pub(crate) fn others_who_may(&self, room: &str, right: Right) -> Vec<NodeDid> {
         let own = self.identity.view().did;
         let state = self.state();
-        let mut ranked: Vec<NodeDid> = Vec::new();
+        let mut known: Vec<NodeDid> = Vec::new();
         if let Some(room) = state.rooms.get(room) {
-            ranked = match right {
-                Right::Coordinate => room.voters(),
-                _ => room.members().map(|(did, _)| did.clone()).collect(),
-            };
+            known = room.members().map(|(did, _)| did.clone()).collect();
         }
         drop(state);
         let listed = self.identity.others_who_may(right);
-        ranked.extend(listed.into_iter().filter(|did| !ranked.contains(did)).collect::<Vec<_>>());
-        ranked.retain(|did| *did != own && self.may(room, did, right));
-        ranked
+        known.extend(listed.into_iter().filter(|did| !known.contains(did)).collect::<Vec<_>>());
+        known.retain(|did| *did != own && self.may(room, did, right));
+        known
     }
 
-    /// The place of this node among those who take runs over in a room, from 0; none: its owners did not let it coordinate.
+    /// The other nodes that the owners of a room let coordinate, in the order in which they take over. All nodes of the room
+    /// come to the same: the own list has no say in that. In a room without owners nobody takes over anything.
+    pub(crate) fn other_voters(&self, room: &str) -> Vec<NodeDid> {
+        let own = self.identity.view().did;
+        self.voters(room).into_iter().filter(|did| *did != own).collect()
+    }
+
+    /// The place of this node among those, from 0; none: it is not one of them.
     pub(crate) fn rank(&self, room: &str) -> Option<usize> {
         let own = self.identity.view().did;
-        let voters = self.state().rooms.get(room).map(Membership::voters);
-        match voters {
-            Some(voters) => voters.iter().position(|did| *did == own),
-            // Nobody owns it, or it was not read yet: then only the own lists count, which rank by key.
-            None if self.pinned(room).is_none() => {
-                let others = self.identity.others_who_may(Right::Coordinate);
-                Some(others.iter().filter(|other| **other < own).count())
-            }
-            None => None,
-        }
+        self.voters(room).iter().position(|did| *did == own)
+    }
+
+    pub(crate) fn voters(&self, room: &str) -> Vec<NodeDid> {
+        self.state().rooms.get(room).map(Membership::voters).unwrap_or_default()
+    }
+
+    /// Whether it is known who may do what in a room: its owners are not known here, or what they said was read.
+    pub(crate) fn is_settled(&self, room: &str) -> bool {
+        let state = self.state();
+        !state.pinned.contains_key(room) || state.rooms.contains_key(room)
+    }
+
+    /// Whether the owners of a room let a node give it runs.
+    pub(crate) fn may_submit(&self, room: &str, did: &NodeDid) -> bool {
+        let state = self.state();
+        let may = |right| state.rooms.get(room).is_some_and(|room| room.may(did, right));
+        may(Right::Submit) || may(Right::Coordinate)
+    }
+
+    /// What the owners of a room call a node.
+    pub(crate) fn name_of(&self, room: &str, did: &NodeDid) -> Option<String> {
+        let state = self.state();
+        let mut members = state.rooms.get(room).into_iter().flat_map(Membership::members);
+        members.find(|(of, _)| *of == did).and_then(|(_, member)| member.name.clone())
     }
 }
 
@@ -248,9 +267,12 @@ mod tests {
         assert!(members.may(ROOM, &other, Right::Execute), "the own list says nothing of it");
         identity.change(|list, _| list.allow(&other, [Right::Execute].into())).unwrap();
         assert!(!members.may(ROOM, &other, Right::Coordinate));
+        assert_eq!(members.other_voters(ROOM), [other.clone()], "who takes over is the same for all nodes");
+        assert!(members.may_submit(ROOM, &other) && !members.may_submit(ROOM, &worker));
         identity.change(|list, own| list.revoke(&worker, own, 1)).unwrap();
         assert_eq!(members.others_who_may(ROOM, Right::Execute), [other]);
         let again = Members::open(path, identity).unwrap();
-        assert_eq!((again.rooms(), again.rank(ROOM)), (vec![ROOM.to_owned()], None), "it was not read yet");
+        assert_eq!((again.rooms(), again.rank(ROOM)), (vec![ROOM.to_owned()], None));
+        assert!(!again.is_settled(ROOM) && again.is_settled("!other:x") && members.is_settled(ROOM));
     }
 }

@@ -19,6 +19,7 @@ use cis_core::federation::envelope::{Draft, SIZE_MAX};
 use cis_core::federation::membership::{self, BadJoinCode, JoinCode, Membership, Owners, Statement};
 use cis_core::identity::Right;
 use cis_core::policy::{Permit, act};
+use cis_matrix::MatrixError;
 
 type Outcome<T> = Result<T, Problem>;
 
@@ -29,7 +30,13 @@ const RIGHTS: [Right; 3] = [Right::Submit, Right::Coordinate, Right::Execute];
 
 impl NodesApi for Node {
     async fn nodes(&self, _: Permit<act::See>, query: ListNodes) -> Outcome<Listing<RoomNodeView>> {
-        self.room_nodes(query.room.as_deref()).await
+        match query.room {
+            Some(room) if !room.starts_with('!') => {
+                let room = crate::matrix::resolved(&self.opened().await?, &room).await?;
+                self.room_nodes(Some(&room)).await
+            }
+            room => self.room_nodes(room.as_deref()).await,
+        }
     }
 
     async fn invite_nodes(
@@ -51,7 +58,7 @@ impl NodesApi for Node {
         let membership = self.membership(&room).await?;
         if membership.owners().owners.contains(&own) && !membership.may(&own, Right::Coordinate) {
             let (may, tags) = (RIGHTS.into(), BTreeSet::new());
-            let name = Some(crate::machine::name());
+            let name = Some(crate::machine::name_in(&self.config.settings.federation));
             self.say(&room, &membership, Statement::Admit { did: own, may, tags, name }).await?;
         }
         let user = self.opened().await?.session.user.clone();
@@ -164,13 +171,25 @@ impl Node {
         let id = ulid::Ulid::new();
         let draft = Draft::of_room(membership::TYPE, body, id, room, &opened.session.user);
         let signed = draft.sign(&self.keys.node, SIZE_MAX).map_err(|error| internal(&error))?;
-        let sent = opened.client.send(room, membership::TYPE, signed.into_content(), &id.to_string()).await;
-        sent.map_err(|error| matrix_problem(&error))?;
+        let content = signed.into_content();
+        // State is never encrypted: nodes that come later can read it.
+        let key = placed.n.to_string();
+        match opened.client.send_state(room, membership::TYPE, &key, content.clone()).await {
+            Err(MatrixError::Forbidden { .. }) => {
+                let sent = opened.client.send(room, membership::TYPE, content, &id.to_string()).await;
+                sent.map(drop).map_err(|error| matrix_problem(&error))?;
+            }
+            sent => sent.map(drop).map_err(|error| matrix_problem(&error))?,
+        }
         if owners.threshold > 1 {
             return Ok(());
         }
         match self.membership_when(room, |now| now.statements() >= placed.n).await {
-            Some(_) => Ok(()),
+            Some(now) if now.holds(&placed.statement) => Ok(()),
+            Some(_) => {
+                let detail = "another owner said something about the room's nodes at the same time";
+                Err(Problem::new(ProblemKind::Conflict, detail).hint("try again"))
+            }
             None => {
                 let detail = format!("room {room} has it, and this node did not read it back");
                 Err(Problem::new(ProblemKind::Unavailable, detail).hint("see `cis node list` in a moment"))
@@ -178,11 +197,18 @@ impl Node {
         }
     }
 
+    /// The accounts of those who may coordinate in a room, as they announced themselves.
+    pub(crate) fn accounts_of_voters(&self, room: &str) -> BTreeSet<String> {
+        let voters = self.members.voters(room);
+        let announced = self.shared.announced().remove(room).unwrap_or_default();
+        voters.iter().filter_map(|did| Some(announced.get(did)?.user.clone())).collect()
+    }
+
     async fn room_nodes(&self, room: Option<&str>) -> Outcome<Listing<RoomNodeView>> {
         let mut items = self.driver.ask(|reply| Command::Nodes { reply }).await?;
         let announced = self.shared.announced();
         for (room_id, nodes) in announced {
-            for (did, Announced { user, name, version }) in nodes {
+            for (did, Announced { user, name, version, .. }) in nodes {
                 let known = items.iter_mut().find(|node| node.room_id == room_id && node.did == did);
                 match known {
                     Some(node) => {
@@ -211,6 +237,9 @@ impl Node {
         for node in &mut items {
             let may = |right: &Right| self.members.may(&node.room_id, &node.did, *right);
             node.may = RIGHTS.into_iter().filter(may).collect();
+            if let Some(name) = self.members.name_of(&node.room_id, &node.did) {
+                node.name = name;
+            }
         }
         items.retain(|node| room.is_none_or(|room| node.room_id == room));
         items.sort_by(|a, b| (&a.room_id, &a.name, &a.did).cmp(&(&b.room_id, &b.name, &b.did)));

@@ -47,10 +47,11 @@ impl Shared {
         self.announced.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A node says something of itself. Anybody in the room can be many: so many are kept.
+    /// A node says something of itself: the newest of each account counts. Accounts of a room can be many: so many are kept.
     pub(crate) fn announce(&self, room: &str, did: NodeDid, announced: Announced) {
         let mut all = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
         let nodes = all.entry(room.to_owned()).or_default();
+        nodes.retain(|known, of| of.user != announced.user || *known == did);
         if nodes.len() < ANNOUNCED_MAX || nodes.contains_key(&did) {
             nodes.insert(did, announced);
         }
@@ -63,6 +64,8 @@ pub(crate) struct Announced {
     pub(crate) user: String,
     pub(crate) name: String,
     pub(crate) version: String,
+    /// It executes nothing in the room.
+    pub(crate) is_idle: bool,
 }
 
 /// By room and key.

@@ -98,23 +98,23 @@ fn a_node_works_for_those_alone_whom_it_trusts() {
     cis.wait_run(&run, "succeeded");
 }
 
-/// A node that goes on with the runs of the other coordinator, which trusts it with that.
-fn second_coordinator(synapse: &Synapse, room: &Room<'_>, ann: &User, first: &Cis, worker: &Cis) -> Cis {
-    let (second, user) = (Cis::new(), synapse.register("second"));
-    login(&second, synapse, &user, "--token-stdin", &user.token).expect(0);
+/// A node that joins the room of the first one, which owns it, and may do this there.
+fn member(
+    synapse: &Synapse,
+    room: &Room<'_>,
+    ann: &User,
+    owner: &Cis,
+    (name, role, may): (&str, &str, &str),
+) -> Cis {
+    let (member, user) = (Cis::new(), synapse.register(name));
+    login(&member, synapse, &user, "--token-stdin", &user.token).expect(0);
     ann.invite(&room.id, &user.id);
-    second.ok(["matrix", "join", &room.id]);
-    for (who, whom, may) in [
-        (&second, first, "coordinate"),
-        (&second, worker, "execute"),
-        (first, &second, "coordinate"),
-        (worker, &second, "coordinate"),
-    ] {
-        who.ok(["identity", "trust", &did(whom), "--may", may]);
-    }
-    second.ok(["node", "stop"]);
-    second.ok(["node", "start", "--detach", "--room", &room.id, "--role", "coordinator"]);
-    second
+    let code = owner.ok(["node", "invite", "--room", &room.id]);
+    member.ok(["node", "join", code.trim()]);
+    owner.ok(["identity", "trust", &did(&member), "--room", &room.id, "--may", may, "--name", name]);
+    member.ok(["node", "stop"]);
+    member.ok(["node", "start", "--detach", "--room", &room.id, "--role", role]);
+    member
 }
 
 /// The machine of a node loses power.
@@ -155,8 +155,8 @@ fn another_coordinator_finishes_the_run_of_one_that_is_gone() {
     let synapse = Synapse::shared();
     let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
     let room = room_of(&cis, &ann);
-    let worker = worker(&synapse, &room, &ann, &cis, "builder");
-    let second = second_coordinator(&synapse, &room, &ann, &cis, &worker);
+    let worker = member(&synapse, &room, &ann, &cis, ("builder", "worker", "execute"));
+    let second = member(&synapse, &room, &ann, &cis, ("second", "coordinator", "coordinate"));
     let go = cis.work().join("go");
     let run = execute(&cis, &room, &waiting_for(&go));
     cis.wait_task(&run, "b", "running");
@@ -189,7 +189,7 @@ fn a_task_outlives_the_nodes_that_work_on_it() {
     let synapse = Synapse::shared();
     let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
     let room = room_of(&cis, &ann);
-    let worker = worker(&synapse, &room, &ann, &cis, "builder");
+    let worker = member(&synapse, &room, &ann, &cis, ("builder", "worker", "execute"));
     let go = cis.work().join("go");
     let run = execute(&cis, &room, &waiting_for(&go));
     cis.wait_task(&run, "b", "running");
@@ -210,15 +210,16 @@ fn a_task_outlives_the_nodes_that_work_on_it() {
 #[test]
 fn a_run_goes_on_after_an_outage_of_the_homeserver() {
     let mut synapse = Synapse::own();
-    let (cis, _worker, run, go) = {
+    let (cis, _others, run, go) = {
         let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
         let room = room_of(&cis, &ann);
-        let worker = worker(&synapse, &room, &ann, &cis, "builder");
+        let worker = member(&synapse, &room, &ann, &cis, ("builder", "worker", "execute"));
+        let second = member(&synapse, &room, &ann, &cis, ("second", "both", "coordinate"));
         let go = cis.work().join("go");
         let run = execute(&cis, &room, &waiting_for(&go));
         cis.wait_task(&run, "b", "running");
         eventually("its session works", || (lines_in(&go.with_extension("pids")) == 1).then_some(()));
-        (cis, worker, run, go)
+        (cis, [worker, second], run, go)
     };
     synapse.stop();
     std::fs::write(&go, "").unwrap();
@@ -228,6 +229,7 @@ fn a_run_goes_on_after_an_outage_of_the_homeserver() {
     synapse.start();
     cis.wait_run(&run, "succeeded");
     assert_eq!(cis.task(&run, "b")["attempts"], 1);
+    assert_eq!(cis.show(&run)["run"]["node"], did(&cis), "nobody took it over");
     assert_eq!(lines_in(&go.with_extension("pids")), 1, "nothing ran twice");
 }
 
@@ -236,8 +238,8 @@ fn a_person_moves_a_run_to_another_coordinator() {
     let synapse = Synapse::shared();
     let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
     let room = room_of(&cis, &ann);
-    let worker = worker(&synapse, &room, &ann, &cis, "builder");
-    let second = second_coordinator(&synapse, &room, &ann, &cis, &worker);
+    let _worker = member(&synapse, &room, &ann, &cis, ("builder", "worker", "execute"));
+    let second = member(&synapse, &room, &ann, &cis, ("second", "coordinator", "coordinate"));
     let go = cis.work().join("go");
     let run = execute(&cis, &room, &waiting_for(&go));
     cis.wait_task(&run, "b", "running");

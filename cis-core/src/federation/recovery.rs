@@ -149,6 +149,11 @@ impl Recovery {
         }
     }
 
+    /// From here on in the timeline, these may take over runs of others. What was said before is judged by who might then.
+    pub fn set_coordinators(&mut self, coordinators: BTreeSet<NodeDid>) {
+        self.coordinators = coordinators;
+    }
+
     /// The room is read once more from some place on, in the order of its timeline. Nothing of the runs that are known is
     /// new before [`Self::read_to_end`].
     pub fn read_again(&mut self) {
@@ -332,6 +337,11 @@ impl Recovery {
     /// A journal begins with a snapshot where its room did not follow the run from the beginning.
     fn begins(&mut self, snapshot: ReadSnapshot) {
         let writer = self.root(&snapshot.by);
+        let may_coordinate = |did: &NodeDid| self.coordinators.contains(did);
+        if snapshot.at.epoch > 0 && !may_coordinate(&writer) && !may_coordinate(&snapshot.by) {
+            self.refused += 1;
+            return;
+        }
         let journal = self.journal(snapshot.run);
         if journal.begun.is_none() && journal.placed.is_empty() {
             let taken = journal.reader.begin_after(snapshot.at, writer.clone());

@@ -193,6 +193,8 @@ pub enum InputKind {
     },
     /// A node offers to work on tasks of runs in Matrix mode; this node says so of itself too.
     NodeOffer {
+        /// In which room.
+        room: String,
         /// Who.
         node: NodeDid,
         /// What; none: it takes nothing more. What it has is not lost by that.

@@ -171,6 +171,7 @@ fn settings() -> Settings {
         resend_ms: 100,
         alive_ms: 1000,
         suspect_ms: 1000,
+        grace_ms: 0,
         drift_permille: 0,
         freeze_ms: 0,
         lost_keep_ms: 1000,

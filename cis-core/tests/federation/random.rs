@@ -16,6 +16,7 @@ pub(crate) fn settings() -> Settings {
         resend_ms: 100,
         alive_ms: 50,
         suspect_ms: 200,
+        grace_ms: 100,
         drift_permille: 5,
         freeze_ms: 20,
         lost_keep_ms: 5000,

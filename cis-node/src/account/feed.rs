@@ -14,7 +14,7 @@ use cis_core::federation::protocol::BootMs;
 const WAIT: Duration = Duration::from_secs(30);
 
 /// So it does while leases are given: they are the shorter the longer ago the room was read.
-const WAIT_OF_COORDINATORS: Duration = Duration::from_secs(10);
+const WAIT_OF_COORDINATORS: Duration = Duration::from_millis(1500);
 
 /// One that answers at once that nothing happened would keep us busy.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -77,9 +77,9 @@ impl Feed {
         receiver
     }
 
-    /// Asks more often from now on: leases depend on what is known of a room.
-    pub fn be_urgent(&self) {
-        self.is_urgent.store(true, Ordering::Relaxed);
+    /// Asks more often from now on, where leases depend on what is known of a room.
+    pub fn be_urgent(&self, is_urgent: bool) {
+        self.is_urgent.store(is_urgent, Ordering::Relaxed);
     }
 
     fn begin(&self) {

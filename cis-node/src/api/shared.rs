@@ -65,7 +65,7 @@ impl Node {
     /// Refuses what only the node can do that coordinates a run, where that is another one.
     pub(crate) async fn coordinates(&self, run: Option<RunId>) -> Answer<()> {
         let Some(run) = run else { return Ok(()) };
-        let (owner, _) = self.read(move |reader| reader.term(run)).await?;
+        let (owner, ..) = self.read(move |reader| reader.term(run)).await?;
         if self.identity.is_or_was(&owner) {
             return Ok(());
         }

@@ -25,7 +25,7 @@ const RESTART_PAUSE_MS: i64 = 60_000;
 const RESTARTED: &str = "restarted_ms";
 
 /// Runs `work` in a new thread, because it takes too long for the driver's thread.
-fn run_in_thread(work: fn()) {
+pub(super) fn run_in_thread(work: impl FnOnce() + Send + 'static) {
     let _ = std::thread::Builder::new().name("cis-memory".to_owned()).spawn(work);
 }
 

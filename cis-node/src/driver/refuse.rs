@@ -31,6 +31,7 @@ impl Driver {
                 Command::RoomRead { room, heads, .. } => self.put_off_read(&room, heads),
                 Command::ServeRoom { room } => self.serve_room(&room),
                 Command::Nodes { reply } => drop(reply.send(Ok(self.room_nodes()))),
+                Command::Overtaken { run, reply } => self.overtaken(run, reply),
                 Command::RoomsAway => self.rooms_away(),
                 Command::Begin { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::End { input } => self.end_keyed(input),
@@ -42,7 +43,6 @@ impl Driver {
                 Command::Create { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Recover { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Observe { reply, .. }
-                | Command::Overtaken { reply, .. }
                 | Command::TakeOver { reply, .. }
                 | Command::Drain { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Run { reply, .. }

@@ -66,7 +66,8 @@ struct Observed {
     sealed: Option<(String, Instant)>,
     /// Events that could not be decrypted.
     unreadable: u64,
-    /// Those of them that came after this node said something there for the first time: they may be about its runs.
+    /// Those of them that coordinators sent after this node said something there for the first time: they may be about its
+    /// runs.
     hidden: u64,
     /// It did.
     has_spoken: bool,
@@ -80,30 +81,54 @@ struct Observed {
 
 impl Observed {
     /// Counts events that cannot be decrypted. `user`: the account of this node.
-    fn count_sealed(&mut self, user: &str, events: &[RoomEvent]) -> u64 {
+    fn count_sealed(&mut self, node: &Node, (user, room): (&str, &str), events: &[RoomEvent]) -> u64 {
         let mut sealed = 0;
+        let coordinators = if events.iter().any(RoomEvent::is_sealed) {
+            node.accounts_of_voters(room)
+        } else {
+            BTreeSet::new()
+        };
         for event in events {
             self.has_spoken |= event.sender == user;
             if event.is_sealed() {
                 sealed += 1;
-                self.hidden += u64::from(self.has_spoken);
+                self.hidden += u64::from(self.has_spoken && coordinators.contains(&event.sender));
             }
         }
         self.unreadable += sealed;
         sealed
     }
 
-    /// Takes what the room's owners say.
-    fn take_statements(&mut self, room: &str, events: &[RoomEvent]) {
-        let Some(membership) = &mut self.membership else { return };
-        for event in events.iter().filter(|event| event.kind == membership::TYPE) {
-            let Some(content) = content(event) else { continue };
-            let carrier = Carrier { room, type_name: &event.kind, sender: Some(&event.sender) };
-            // Whether its signer owns the room is asked there.
-            let taken = verify(&content, carrier, |_| Standing::Trusted)
-                .map_err(|refused| refused.to_string())
-                .and_then(|envelope| membership.take(&envelope).map_err(|refused| refused.to_string()));
-            if let Err(why) = taken {
+    /// Takes events in the order of the timeline: what owners say decides about what comes after it.
+    async fn read(
+        &mut self,
+        node: &Node,
+        whole: &Whole<'_>,
+        room: &str,
+        events: &[RoomEvent],
+    ) -> Result<(), MatrixError> {
+        for event in events {
+            if event.kind == membership::TYPE {
+                self.take_statement(room, event);
+            } else {
+                let standing = |did: &NodeDid| node.members.standing(room, did);
+                whole.read_into(&mut self.recovery, std::slice::from_ref(event), standing).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what an owner of the room says.
+    fn take_statement(&mut self, room: &str, event: &RoomEvent) {
+        let (Some(membership), Some(content)) = (&mut self.membership, content(event)) else { return };
+        let carrier = Carrier { room, type_name: &event.kind, sender: Some(&event.sender) };
+        // Whether its signer owns the room is asked there.
+        let taken = verify(&content, carrier, |_| Standing::Trusted)
+            .map_err(|refused| refused.to_string())
+            .and_then(|envelope| membership.take(&envelope).map_err(|refused| refused.to_string()));
+        match taken {
+            Ok(_) => self.recovery.set_coordinators(membership.voters().into_iter().collect()),
+            Err(why) => {
                 tracing::debug!(
                     room,
                     event = event.id,
@@ -281,7 +306,7 @@ impl Observer {
             return Ok(());
         }
         let observed = Observed {
-            recovery: Recovery::new(room.clone(), self.node.coordinators(&room)),
+            recovery: Recovery::new(room.clone(), BTreeSet::new()),
             runs: BTreeMap::new(),
             place: opened.feed.place().await?,
             sealed: None,
@@ -315,18 +340,14 @@ impl Observer {
             self.catch_up(opened, &said.room).await?;
         } else {
             let whole = Whole::new(opened, &said.room);
-            let sealed = observed.count_sealed(&opened.session.user, &said.events);
+            let sealed = observed.count_sealed(&self.node, (&opened.session.user, &said.room), &said.events);
             if sealed > 0 {
                 observed
                     .sealed
                     .get_or_insert_with(|| (observed.place.clone(), Instant::now() - SEALED_PAUSE));
             }
-            observed.take_statements(&said.room, &said.events);
-            let standing = |did: &NodeDid| self.node.members.standing(&said.room, did);
-            whole.read_into(&mut observed.recovery, &said.events, standing).await?;
-            if let Some(membership) = &observed.membership {
-                self.node.members.read(&said.room, membership);
-            }
+            observed.read(&self.node, &whole, &said.room, &said.events).await?;
+            self.members_read(&said.room);
             self.take_news(&said.room).await?;
         }
         if let Some(observed) = self.rooms.get_mut(&said.room) {
@@ -374,13 +395,20 @@ impl Observer {
     async fn page(&mut self, mut whole: Whole<'_>, user: &str, room: &str) -> Result<(), Stop> {
         while let Some(events) = whole.next().await? {
             let Some(observed) = self.rooms.get_mut(room) else { return Ok(()) };
-            observed.count_sealed(user, &events);
-            observed.take_statements(room, &events);
-            let standing = |did: &NodeDid| self.node.members.standing(room, did);
-            whole.read_into(&mut observed.recovery, &events, standing).await?;
+            observed.count_sealed(&self.node, (user, room), &events);
+            observed.read(&self.node, &whole, room, &events).await?;
             self.take_news(room).await?;
         }
+        self.members_read(room);
         Ok(())
+    }
+
+    /// What the owners of a room say was read to its end. Where that changed something, the room is read again: what members said
+    /// before they were let in counts then.
+    fn members_read(&self, room: &str) {
+        if let Some(membership) = self.rooms.get(room).and_then(|observed| observed.membership.as_ref()) {
+            self.node.members.read(room, membership);
+        }
     }
 
     /// Brings what is new of a room's runs into the store.
@@ -413,7 +441,7 @@ impl Observer {
             let (node, name, head) = (Arc::clone(&self.node), room.to_owned(), head_of(&fresh));
             let begun = tokio::task::spawn_blocking(move || node.begin(&name, fresh)).await;
             let (known, keep, lost) = begun.map_err(|error| Stop::from(internal(&error)))??;
-            observed.heads.extend(of_known(head, &known));
+            observed.heads.extend(of_known(head, room, &known));
             observed.runs.insert(run, known);
             observed.lost.extend(lost.map(|why| (run, why)));
             if let Some(Keep::Run(kept)) = keep {
@@ -446,7 +474,7 @@ impl Observer {
         });
         let (head, (known, keep, lost)) = taken.await.map_err(|error| internal(&error))??;
         let (is_taken, name) = (was_kept && matches!(known, Known::Own), room.to_owned());
-        let head = of_known(head, &known);
+        let head = of_known(head, &name, &known);
         observed.runs.insert(run, known);
         if let Some(why) = lost {
             tracing::warn!(%run, why, "a run of a room is not followed any further");
@@ -509,10 +537,7 @@ impl Observer {
                     .map(|(run, why)| format!("run {run} of room {room} is not followed: {why}")),
             );
             troubles.extend(observed.recovery.usurpers().iter().map(|(did, run)| {
-                format!(
-                    "{did} took over run {run} in room {room}, and may not: \
-                     `cis identity trust {did} --may coordinate` changes that"
-                )
+                format!("{did} took over run {run} in room {room}, and may not: that does not count")
             }));
             if observed.unreadable > 0 {
                 troubles.push(format!(
@@ -546,7 +571,7 @@ impl Node {
         };
         let (facts, mut fold) = match known {
             Known::Own => {
-                let keep = self.is_overtaken(&fresh)?.then_some(Keep::Nothing);
+                let keep = self.is_overtaken(room, &fresh)?.then_some(Keep::Nothing);
                 return Ok((Known::Own, keep, None));
             }
             Known::Lost => return Ok((Known::Lost, None, None)),
@@ -573,13 +598,17 @@ impl Node {
     }
 
     /// Whether another node coordinates a run that the store has as this node's.
-    fn is_overtaken(&self, fresh: &Fresh) -> Result<bool, Problem> {
+    fn is_overtaken(&self, room: &str, fresh: &Fresh) -> Result<bool, Problem> {
         if self.identity.is_or_was(&fresh.by) {
             return Ok(false);
         }
         let reader = self.readers.get().map_err(|e| store_problem(&e))?;
         match reader.term(fresh.run) {
-            Ok((owner, epoch)) => Ok(self.identity.is_or_was(&owner) && epoch < fresh.at.epoch),
+            Ok((owner, epoch, follows)) => {
+                // Another room has no say in it.
+                let is_here = follows.as_deref() == Some(room);
+                Ok(is_here && self.identity.is_or_was(&owner) && epoch < fresh.at.epoch)
+            }
             Err(StoreError::NotFound { .. }) => Ok(false),
             Err(error) => Err(store_problem(&error)),
         }
@@ -590,7 +619,7 @@ impl Node {
         let run = fresh.run;
         let reader = self.readers.get().map_err(|e| store_problem(&e))?;
         let owner = match reader.term(run) {
-            Ok((owner, _)) => owner,
+            Ok((owner, ..)) => owner,
             Err(StoreError::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(store_problem(&error)),
         };
@@ -645,18 +674,25 @@ impl Node {
 fn head_of(fresh: &Fresh) -> Head {
     let begins = fresh.facts.last().is_some_and(|fact| matches!(fact.body, EventBody::RunTakenOver { .. }));
     let Fresh { run, at, is_whole, .. } = *fresh;
-    Head { run, by: fresh.by.clone(), at, begins, is_ours: false, is_open: false, is_whole }
+    let (by, writer) = (fresh.by.clone(), fresh.writer.clone());
+    Head { run, by, writer, at, begins, is_ours: false, is_open: false, is_whole }
 }
 
 /// With what is known of the run after them; none: it is not followed, or its tasks are not shared.
-fn of_known(head: Head, known: &Known) -> Option<Head> {
+fn of_known(head: Head, room: &str, known: &Known) -> Option<Head> {
     match known {
         Known::Own => Some(Head { is_ours: true, ..head }),
-        Known::Kept { fold, .. } if fold.run().facts().mode == ExecutionMode::Matrix => {
+        // What another room shares is told there.
+        Known::Kept { fold, .. } if is_shared_in(fold, room) => {
             Some(Head { is_open: !fold.run().state().is_terminal(), ..head })
         }
         Known::Kept { .. } | Known::Lost => None,
     }
+}
+
+fn is_shared_in(fold: &Fold, room: &str) -> bool {
+    let facts = fold.run().facts();
+    facts.mode == ExecutionMode::Matrix && facts.room.as_deref() == Some(room)
 }
 
 /// That nothing is read, as `cis node status` says it.

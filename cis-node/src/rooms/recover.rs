@@ -18,7 +18,7 @@ use cis_core::event::{EventBody, EventDraft, RunCreated};
 use cis_core::federation::canonical::Fold;
 use cis_core::federation::journal::Fact;
 use cis_core::federation::recovery::{RecoveredRun, Recovery};
-use cis_core::identity::{Right, Standing};
+use cis_core::identity::Standing;
 use cis_core::ids::{Epoch, NodeDid, RunId};
 use cis_core::scheduler::Run;
 use cis_store::{Safety, TaskSeed};
@@ -54,11 +54,9 @@ impl Node {
         Ok(report)
     }
 
-    /// Who may take over runs of others in a room: this node, by all its keys, and those whom it trusts with that.
+    /// Who may take over runs of others in a room now, as its owners say.
     pub(super) fn coordinators(&self, room: &str) -> BTreeSet<NodeDid> {
-        let former = self.identity.own_rotations().into_iter().map(|rotation| rotation.old);
-        let others = self.members.others_who_may(room, Right::Coordinate);
-        former.chain(others).chain([self.did.clone()]).collect()
+        self.members.voters(room).into_iter().collect()
     }
 
     /// Keeps a run that is not known here.

@@ -108,6 +108,18 @@ impl Reader {
         )
     }
 
+    /// Offset of the newest event of a run; 0: it has none.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn newest_of(&self, run: RunId) -> Result<Offset, StoreError> {
+        self.view("find the newest event of a run", |conn| {
+            let mut read =
+                conn.prepare_cached("SELECT coalesce(max(offset), 0) FROM events WHERE run = ?1")?;
+            Ok(read.query_row([run.0.to_bytes()], |row| row.get(0))?)
+        })
+    }
+
     /// Offset of the newest event; 0: there is none.
     ///
     /// # Errors

@@ -66,15 +66,15 @@ pub struct OpenRun {
 }
 
 impl Reader {
-    /// The node that coordinates a run, and its term.
+    /// The node that coordinates a run, its term, and the room that follows it.
     ///
     /// # Errors
     /// The store cannot be read; or it does not know the run.
-    pub fn term(&self, run: RunId) -> Result<(NodeDid, Epoch), StoreError> {
+    pub fn term(&self, run: RunId) -> Result<(NodeDid, Epoch, Option<String>), StoreError> {
         let term = self.view("read who coordinates a run", |conn| {
-            let mut read = conn.prepare_cached("SELECT owner, epoch FROM runs WHERE id = ?1")?;
+            let mut read = conn.prepare_cached("SELECT owner, epoch, room FROM runs WHERE id = ?1")?;
             Ok(read
-                .query_row([run.0.to_bytes()], |row| Ok((NodeDid(row.get(0)?), row.get(1)?)))
+                .query_row([run.0.to_bytes()], |row| Ok((NodeDid(row.get(0)?), row.get(1)?, row.get(2)?)))
                 .optional()?)
         })?;
         term.ok_or_else(|| not_found(run))

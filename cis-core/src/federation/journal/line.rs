@@ -223,7 +223,9 @@ impl Line {
             for header in self.takeovers(next).map(|k| &k.header).filter(|h| h.at.n > known + 1) {
                 let absent = |n: &u64| !self.headers.contains_key(&(epoch, *n));
                 let Some(from) = (known + 1..header.at.n).find(absent) else { continue };
-                let to = (from..header.at.n).take_while(absent).last().unwrap_or(from);
+                // Its number is whatever its writer says: nothing may count up to it.
+                let present = self.headers.range((epoch, from)..(epoch, header.at.n)).next();
+                let to = present.map_or(header.at.n, |((_, n), _)| *n).saturating_sub(1);
                 found.push((epoch, from, to));
             }
         }

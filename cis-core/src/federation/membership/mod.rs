@@ -186,6 +186,20 @@ impl Membership {
         &self.owners
     }
 
+    /// Whether what a statement says is so.
+    #[must_use]
+    pub fn holds(&self, statement: &Statement) -> bool {
+        match statement {
+            Statement::Owners(owners) => self.owners == *owners,
+            Statement::Admit { did, may, tags, name } => self.members.get(did).is_some_and(|member| {
+                (&member.may, &member.tags, &member.name) == (may, tags, name) && member.revoked.is_none()
+            }),
+            Statement::Revoke { did, .. } => {
+                self.members.get(did).is_some_and(|member| member.revoked.is_some())
+            }
+        }
+    }
+
     /// How many statements count.
     #[must_use]
     pub fn statements(&self) -> u64 {

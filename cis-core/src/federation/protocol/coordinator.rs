@@ -219,6 +219,12 @@ impl<P: Payload> CoordinatorHalf<P> {
         !self.runs.is_empty()
     }
 
+    /// Runs of which no worker has anything that is not final.
+    pub fn quiet_runs(&self) -> Vec<RunId> {
+        let busy = |run: &RunId| self.given.keys().any(|attempt| attempt.run == *run);
+        self.runs.keys().filter(|run| !busy(run)).copied().collect()
+    }
+
     /// Whether the room has no other voter.
     #[must_use]
     pub fn is_sole(&self) -> bool {

@@ -18,6 +18,8 @@ pub struct Settings {
     /// A coordinator that gave no sign of life for so long may be replaced, ms. Voters after the first one wait as long
     /// again for each place that they have in the list.
     pub suspect_ms: i64,
+    /// After an outage of the homeserver nobody is replaced for so much longer, ms.
+    pub grace_ms: i64,
     /// How much faster or slower a clock may be than another, in thousandths.
     pub drift_permille: i64,
     /// How long it may take a session host to stop a session whose lease ended, ms.
@@ -34,6 +36,7 @@ impl Default for Settings {
             resend_ms: 2_000,
             alive_ms: 1_000,
             suspect_ms: 3_500,
+            grace_ms: 10_000,
             drift_permille: 5,
             freeze_ms: 500,
             lost_keep_ms: 3_600_000,

@@ -25,6 +25,13 @@ struct Watched {
     retry_at: BootMs,
 }
 
+impl Watched {
+    /// When its coordinator gave its newest sign of life, as far as that counts.
+    fn heard(&self, heard: &BTreeMap<NodeDid, BootMs>) -> BootMs {
+        heard.get(&self.coordinator).copied().unwrap_or(self.since).max(self.since)
+    }
+}
+
 impl Suspicion {
     /// Watches nobody.
     #[must_use]
@@ -61,9 +68,10 @@ impl Suspicion {
         self.heard.get(coordinator).copied()
     }
 
-    /// This node hears the others again, after a time in which it heard nobody.
+    /// This node hears the others again, after a time in which it heard nobody. They may need a while longer to be heard.
     pub fn hears_again(&mut self, now: BootMs) {
-        self.runs.values_mut().for_each(|watched| watched.since = now);
+        let since = now.saturating_add(self.settings.grace_ms);
+        self.runs.values_mut().for_each(|watched| watched.since = since);
     }
 
     /// Runs that this node should take over now, with the epoch that would begin. `rank`: its place among the voters,
@@ -72,9 +80,7 @@ impl Suspicion {
         let patience = self.patience(rank);
         let mut due = Vec::new();
         for (run, watched) in &mut self.runs {
-            let heard =
-                self.heard.get(&watched.coordinator).copied().unwrap_or(watched.since).max(watched.since);
-            if now.saturating_sub(heard) >= patience && watched.retry_at <= now {
+            if now.saturating_sub(watched.heard(&self.heard)) >= patience && watched.retry_at <= now {
                 watched.retry_at = now + patience;
                 due.push((*run, watched.epoch + 1));
             }
@@ -86,11 +92,8 @@ impl Suspicion {
     #[must_use]
     pub fn poll_timeout(&self, rank: usize) -> Option<BootMs> {
         let patience = self.patience(rank);
-        let at = |watched: &Watched| {
-            let heard =
-                self.heard.get(&watched.coordinator).copied().unwrap_or(watched.since).max(watched.since);
-            heard.saturating_add(patience).max(watched.retry_at)
-        };
+        let at =
+            |watched: &Watched| watched.heard(&self.heard).saturating_add(patience).max(watched.retry_at);
         self.runs.values().map(at).min()
     }
 

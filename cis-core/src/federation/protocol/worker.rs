@@ -326,7 +326,7 @@ impl<P: Payload> WorkerHalf<P> {
             held.progress.push(progress);
             held.progress_at = now;
         }
-        self.tick(now, None, &[], out);
+        self.act(now, out);
     }
 
     /// Policy, or a lack of resources, does not let an attempt start; or it never started and was taken back.
@@ -352,7 +352,7 @@ impl<P: Payload> WorkerHalf<P> {
             held.phase = Phase::Ended { report, recorded: false, resend_at: now };
             self.changed.insert(key(granted));
         }
-        self.tick(now, None, &[], out);
+        self.act(now, out);
     }
 
     /// Another node coordinates the run from now on, as the room's journal says.
@@ -380,6 +380,30 @@ impl<P: Payload> WorkerHalf<P> {
         coordinators: &[NodeDid],
         out: &mut Vec<Effect<P>>,
     ) {
+        self.act(now, out);
+        let oldest = now - self.settings.lease_ms;
+        self.over.retain(|_, (_, since)| *since > oldest);
+        if self.beat_at > now {
+            return;
+        }
+        let Some(status) = status.filter(|_| !coordinators.is_empty()) else {
+            self.beat_at = now + self.settings.heartbeat_ms;
+            return;
+        };
+        let works = |held: &Held<_, _, _>| matches!(held.phase, Phase::Working | Phase::Frozen { .. });
+        let unanswered = self.answered < self.nonce && self.held.values().any(works);
+        self.nonce += 1;
+        self.beats.insert(self.nonce, now);
+        self.beats.retain(|_, sent| *sent > oldest);
+        for to in coordinators {
+            send(out, to, Message::Heartbeat { nonce: self.nonce, status: status.clone() });
+        }
+        let Settings { heartbeat_ms, resend_ms, .. } = self.settings;
+        self.beat_at = now + if unanswered { resend_ms } else { heartbeat_ms };
+    }
+
+    /// Does what is due about what it holds.
+    fn act(&mut self, now: BootMs, out: &mut Vec<Effect<P>>) {
         let Settings { lost_keep_ms, resend_ms, .. } = self.settings;
         for held in self.held.values_mut() {
             match &mut held.phase {
@@ -420,24 +444,6 @@ impl<P: Payload> WorkerHalf<P> {
                 send(out, &term.coordinator, Message::Result { granted, report });
             }
         }
-        let oldest = now - self.settings.lease_ms;
-        self.over.retain(|_, (_, since)| *since > oldest);
-        if self.beat_at > now {
-            return;
-        }
-        let Some(status) = status.filter(|_| !coordinators.is_empty()) else {
-            self.beat_at = now + self.settings.heartbeat_ms;
-            return;
-        };
-        let works = |held: &Held<_, _, _>| matches!(held.phase, Phase::Working | Phase::Frozen { .. });
-        let unanswered = self.answered < self.nonce && self.held.values().any(works);
-        self.nonce += 1;
-        self.beats.insert(self.nonce, now);
-        self.beats.retain(|_, sent| *sent > oldest);
-        for to in coordinators {
-            send(out, to, Message::Heartbeat { nonce: self.nonce, status: status.clone() });
-        }
-        self.beat_at = now + if unanswered { resend_ms } else { self.settings.heartbeat_ms };
     }
 
     /// When a tick is due.

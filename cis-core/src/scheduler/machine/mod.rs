@@ -285,8 +285,8 @@ impl Machine {
                 self.decide(run, &task, approve, reason, turn)
             }
             InputKind::SetGroup { name, group } => self.set_group(&name, group, turn),
-            InputKind::NodeOffer { node, offer } => {
-                self.nodes.offers(node, offer);
+            InputKind::NodeOffer { room, node, offer } => {
+                self.nodes.offers(room, node, offer);
                 Ok(())
             }
             InputKind::Adopt { run, grant } => self.adopt(run, *grant, turn),

@@ -15,7 +15,8 @@ use crate::scheduler::state::Run;
 
 #[derive(Debug, Clone)]
 pub(super) struct Nodes {
-    offers: BTreeMap<NodeDid, Offer>,
+    /// By room: a node offers its sessions in each of its rooms.
+    offers: BTreeMap<String, BTreeMap<NodeDid, Offer>>,
     /// Nodes whose policy refused a task, or that miss something for it, with their reasons.
     refused: BTreeMap<(RunId, TaskId), BTreeMap<NodeDid, String>>,
     /// Runs of which nothing is granted.
@@ -38,15 +39,16 @@ impl Default for Nodes {
 }
 
 impl Nodes {
-    pub(super) fn offers(&mut self, node: NodeDid, offer: Option<NodeOffer>) {
+    pub(super) fn offers(&mut self, room: String, node: NodeDid, offer: Option<NodeOffer>) {
+        let offers = self.offers.entry(room).or_default();
         match offer {
             Some(offer) => {
-                let known = self.offers.get(&node);
+                let known = offers.get(&node);
                 let short = known.is_some_and(|known| known.short && known.offer == offer);
-                self.offers.insert(node, Offer { offer, short });
+                offers.insert(node, Offer { offer, short });
             }
             None => {
-                self.offers.remove(&node);
+                offers.remove(&node);
             }
         }
     }
@@ -58,7 +60,7 @@ impl Nodes {
 
     /// A node is short of something until its offer changes.
     pub(super) fn is_short(&mut self, node: &NodeDid) {
-        if let Some(offer) = self.offers.get_mut(node) {
+        for offer in self.offers.values_mut().filter_map(|offers| offers.get_mut(node)) {
             offer.short = true;
         }
     }
@@ -108,7 +110,7 @@ impl Nodes {
             if refused.is_none() && without.contains(&asks) {
                 continue;
             }
-            let candidates = self.candidates(run.id(), task, granted, &open);
+            let candidates = self.candidates(run, task, granted, &open);
             if let Some(chosen) = self.scheduler.select_node(task, &candidates)
                 && let Some(candidate) = candidates.get(chosen)
             {
@@ -123,17 +125,24 @@ impl Nodes {
 
     fn candidates<'a>(
         &'a self,
-        run: RunId,
+        run: &Run,
         task: &Task,
         granted: &BTreeMap<NodeDid, u32>,
         open: impl Fn(&NodeDid) -> bool,
     ) -> Vec<Candidate<'a>> {
-        let nodes = self.offers.iter().filter(|(node, offer)| open(node) && !offer.short);
+        let nodes = self.offers_to(run).filter(|(node, offer)| open(node) && !offer.short);
         let candidate = |(node, offer): (&'a NodeDid, &'a Offer)| {
             let granted = granted.get(node).copied().unwrap_or(0);
             Candidate { node, offer: &offer.offer, granted }
         };
-        nodes.map(candidate).filter(|candidate| self.keeps_from(run, task, candidate).is_none()).collect()
+        nodes
+            .map(candidate)
+            .filter(|candidate| self.keeps_from(run.id(), task, candidate).is_none())
+            .collect()
+    }
+
+    fn offers_to(&self, run: &Run) -> impl Iterator<Item = (&NodeDid, &Offer)> {
+        run.facts().room.as_ref().and_then(|room| self.offers.get(room)).into_iter().flatten()
     }
 
     /// Why a node does not get a task now; none: it could.
@@ -161,13 +170,13 @@ impl Machine {
             let name = if offer.name.is_empty() { node.0.clone() } else { offer.name.clone() };
             (name, why)
         };
-        self.nodes.offers.iter().map(reason).collect()
+        self.nodes.offers_to(run).map(reason).collect()
     }
 
-    /// What a node offers; none: it was not heard, or is silent.
+    /// What a node offers in a room; none: it was not heard, or is silent.
     #[must_use]
-    pub fn offer_of(&self, node: &NodeDid) -> Option<&NodeOffer> {
-        self.nodes.offers.get(node).map(|offer| &offer.offer)
+    pub fn offer_of(&self, room: &str, node: &NodeDid) -> Option<&NodeOffer> {
+        self.nodes.offers.get(room)?.get(node).map(|offer| &offer.offer)
     }
 
     /// Chooses nodes by another strategy from now on.

@@ -18,7 +18,7 @@ fn offer(name: &str, slots: u32) -> NodeOffer {
 }
 
 fn offers(bench: &mut Bench, offer: NodeOffer) -> Vec<String> {
-    bench.does(InputKind::NodeOffer { node: did(&offer.name), offer: Some(offer) })
+    bench.does(InputKind::NodeOffer { room: "!r:s".to_owned(), node: did(&offer.name), offer: Some(offer) })
 }
 
 /// Run 1 in Matrix mode, started.

@@ -5,13 +5,13 @@
 use std::collections::VecDeque;
 
 use cis_core::federation::protocol::message::Granted;
-use cis_core::ids::Offset;
+use cis_core::ids::{NodeDid, Offset};
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Finality {
     /// Results, each with an event behind which it stands in the store. In order.
-    recorded: VecDeque<(Offset, Granted)>,
+    recorded: VecDeque<(Offset, Granted, NodeDid)>,
     /// Up to which event the journal holds the run, and which entry that is. In order.
     written: VecDeque<(Offset, u64)>,
     /// Everything up to this event was read back.
@@ -28,8 +28,13 @@ impl Finality {
     }
 
     /// A result stands in the store, in an event up to `at`.
-    pub(super) fn recorded(&mut self, at: Offset, granted: Granted) {
-        self.recorded.push_back((at, granted));
+    pub(super) fn recorded(&mut self, at: Offset, granted: Granted, worker: NodeDid) {
+        self.recorded.push_back((at, granted, worker));
+    }
+
+    /// A result of an earlier life, or of another node, stands in the store.
+    pub(super) fn recorded_before(&mut self, granted: Granted, worker: NodeDid) {
+        self.recorded.push_front((self.since, granted, worker));
     }
 
     /// The journal holds everything up to the event `upto`, with its entry `n`.
@@ -37,14 +42,14 @@ impl Finality {
         self.written.push_back((upto, n));
     }
 
-    /// The journal was read back up to its entry `n`. Gives the results that are final with that.
-    pub(super) fn read_back(&mut self, n: u64) -> Vec<Granted> {
+    /// The journal was read back up to its entry `n`. Gives the results that are final with that, and who has them.
+    pub(super) fn read_back(&mut self, n: u64) -> Vec<(Granted, NodeDid)> {
         while let Some((upto, _)) = self.written.front().copied().filter(|(_, entry)| *entry <= n) {
             self.upto = upto;
             self.written.pop_front();
         }
-        let count = self.recorded.iter().take_while(|(at, _)| *at <= self.upto).count();
-        self.recorded.drain(..count).map(|(_, granted)| granted).collect()
+        let count = self.recorded.iter().take_while(|(at, ..)| *at <= self.upto).count();
+        self.recorded.drain(..count).map(|(_, granted, worker)| (granted, worker)).collect()
     }
 
     /// Whether what was recorded before is final. Until then a result that is not known here may be one of those.
@@ -63,27 +68,32 @@ mod tests {
         Granted { attempt: AttemptId { run, task, number }, fence: u64::from(number) }
     }
 
+    fn worker() -> NodeDid {
+        NodeDid("w".to_owned())
+    }
+
     #[test]
     fn a_result_is_final_when_the_entry_that_tells_it_was_read_back() {
         let mut finality = Finality::since(0, None);
-        finality.recorded(5, granted(1));
-        finality.recorded(9, granted(2));
+        finality.recorded(5, granted(1), worker());
+        finality.recorded(9, granted(2), worker());
         finality.written(4, 2);
         finality.written(8, 5);
         assert_eq!(finality.read_back(4), []);
-        assert_eq!(finality.read_back(5), [granted(1)]);
+        assert_eq!(finality.read_back(5), [(granted(1), worker())]);
         finality.written(9, 6);
-        assert_eq!(finality.read_back(9), [granted(2)]);
+        assert_eq!(finality.read_back(9), [(granted(2), worker())]);
     }
 
     #[test]
     fn what_an_earlier_life_recorded_is_caught_up_with() {
         let mut finality = Finality::since(7, Some((5, 3)));
         assert!(!finality.is_caught_up());
+        finality.recorded_before(granted(1), worker());
         finality.read_back(3);
         assert!(!finality.is_caught_up());
         finality.written(8, 4);
-        finality.read_back(4);
+        assert_eq!(finality.read_back(4), [(granted(1), worker())]);
         assert!(finality.is_caught_up());
     }
 }

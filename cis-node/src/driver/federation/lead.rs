@@ -88,11 +88,15 @@ impl Driver {
                 Effect::Send { to, message } => self.send(room, to, message, now),
                 Effect::Status { worker, mut status } => {
                     status.only = self.parts.members.tags_of(room, &worker);
-                    let offer = InputKind::NodeOffer { node: worker, offer: Some(status) };
+                    if let Some(name) = self.parts.members.name_of(room, &worker) {
+                        status.name = name;
+                    }
+                    let offer =
+                        InputKind::NodeOffer { room: room.to_owned(), node: worker, offer: Some(status) };
                     self.handle(Input::internal(offer), now);
                 }
                 Effect::Silent(worker) => {
-                    let gone = InputKind::NodeOffer { node: worker, offer: None };
+                    let gone = InputKind::NodeOffer { room: room.to_owned(), node: worker, offer: None };
                     self.handle(Input::internal(gone), now);
                 }
                 Effect::Refused { granted: Granted { attempt, fence }, reason } => {
@@ -148,12 +152,16 @@ impl Driver {
         let adopt = InputKind::Adopt { run: granted.attempt.run, grant: Box::new(grant) };
         let adopted = self.parts.machine.handle(Input::internal(adopt), now, &mut self.ids).is_ok();
         self.collect();
-        let coordinator = &mut self.federation.room(room).coordinator;
+        let known = self.federation.room(room);
         let mut out = Vec::new();
+        let finality = known.finality.get_mut(&granted.attempt.run);
         if adopted {
-            coordinator.adopt(&granted, worker, boot_ms());
+            known.coordinator.adopt(&granted, worker, boot_ms());
+        } else if let Some(finality) = finality.filter(|finality| !finality.is_caught_up()) {
+            // It may be a result that the room does not have yet.
+            finality.recorded_before(granted, worker.clone());
         } else {
-            coordinator.release(&granted, worker, &mut out);
+            known.coordinator.release(&granted, worker, &mut out);
         }
         self.lead(room, out, now);
     }

@@ -33,7 +33,8 @@ impl Driver {
                 run: held.granted.attempt.run,
                 task: held.granted.attempt.task.clone(),
             });
-            nodes.push(RoomNodeView { tasks: held.collect(), ..here });
+            let state = if self.federation.draining { RoomNodeState::Draining } else { here.state };
+            nodes.push(RoomNodeView { tasks: held.collect(), state, ..here });
             let mut others = self.parts.members.others_who_may(&name, Right::Execute);
             let coordinators = self.parts.members.others_who_may(&name, Right::Coordinate);
             others.extend(coordinators.into_iter().filter(|did| !others.contains(did)).collect::<Vec<_>>());
@@ -49,7 +50,7 @@ impl Driver {
         let beat = known.and_then(|known| known.coordinator.heard(&did));
         let alive = known.and_then(|known| known.terms.heard_at(&did));
         let heard = beat.map(|(at, _)| at).into_iter().chain(alive).max();
-        let offer = self.parts.machine.offer_of(&did).cloned();
+        let offer = self.parts.machine.offer_of(room, &did).cloned();
         let state = match (&offer, beat, alive) {
             (Some(NodeOffer { draining: true, .. }), ..) => RoomNodeState::Draining,
             (Some(_), Some((_, false)), _) | (None, None, Some(_)) => RoomNodeState::Online,

@@ -39,6 +39,8 @@ pub(super) struct Federation {
     held: BTreeMap<AttemptId, Held>,
     /// It takes nothing new.
     draining: bool,
+    /// Leases that this node gives depend on what it has read.
+    is_urgent: bool,
 }
 
 struct Room {
@@ -48,6 +50,8 @@ struct Room {
     terms: Terms,
     /// It goes on with runs whose coordinator is gone, where owners let it.
     takes_over: bool,
+    /// Runs that an earlier life of this node coordinated, until it is known who the room's nodes are.
+    to_recover: Vec<(RunId, Epoch)>,
     /// Of runs that this node coordinates: what cannot be voided any more.
     finality: BTreeMap<RunId, Finality>,
 }
@@ -66,12 +70,11 @@ impl Room {
             worker: None,
             terms: Terms::new(Settings::default()),
             takes_over: false,
+            to_recover: Vec::new(),
             finality: BTreeMap::new(),
         }
     }
-}
 
-impl Room {
     /// This node works on tasks of the room.
     fn work(&mut self, now: TimestampMs) -> &mut WorkerHalf<TaskPayload> {
         // Heartbeats of an earlier life have smaller numbers.
@@ -130,7 +133,20 @@ impl Driver {
             .collect();
         for (run, room, epoch) in in_rooms {
             self.serve_room(&room);
-            self.go_on_with(run, &room, epoch, now);
+            self.handle(Input::internal(InputKind::HoldGrants { run, held: true }), now);
+            self.federation.room(&room).to_recover.push((run, epoch));
+            self.recover_runs(&room, now);
+        }
+    }
+
+    /// Asks the workers of a room what they have of runs that an earlier life of this node coordinated, once it is known who
+    /// they are.
+    fn recover_runs(&mut self, name: &str, now: TimestampMs) {
+        if !self.parts.members.is_settled(name) {
+            return;
+        }
+        for (run, epoch) in std::mem::take(&mut self.federation.room(name).to_recover) {
+            self.go_on_with(run, name, epoch, now);
         }
     }
 
@@ -139,16 +155,21 @@ impl Driver {
         let live = self.parts.machine.live_attempts().filter(|live| live.attempt.run == run);
         let live: Vec<LiveAttempt> = live.filter(|live| self.is_elsewhere(live)).collect();
         let mut workers = self.parts.members.others_who_may(room, Right::Execute);
+        // A node that says of itself that it executes nothing here has nothing, be it there or not.
+        let announced = self.parts.shared.announced().remove(room).unwrap_or_default();
+        workers.retain(|did| announced.get(did).is_none_or(|announced| !announced.is_idle));
         // It gives itself nothing to do where it does not work for the room.
-        if self.works_in(room) || live.iter().any(|live| live.node == self.parts.did) {
+        if self.works_in(room) {
             workers.push(self.parts.did.clone());
         }
+        // Whoever has something is asked, whatever it may do by now.
+        workers.extend(live.iter().map(|live| live.node.clone()));
         let known = live.into_iter().map(|live| KnownGrant {
             granted: Granted { attempt: live.attempt, fence: live.fence },
             worker: live.node,
             recorded: false,
         });
-        let newest = self.parts.writer.last_offset();
+        let newest = self.newest_of(run);
         let published = self.published_of(run);
         let room = self.federation.room(room);
         room.coordinator.take_over(run, epoch, known, workers, boot_ms());
@@ -202,6 +223,7 @@ impl Driver {
     pub(super) fn node_found(&mut self, now: TimestampMs) {
         for name in self.federation.rooms.keys().cloned().collect::<Vec<_>>() {
             self.count_voters(&name);
+            self.recover_runs(&name, now);
             if let Some(worker) = &mut self.federation.room(&name).worker {
                 worker.status_changed(boot_ms());
             }
@@ -211,11 +233,11 @@ impl Driver {
 
     /// Finds out who coordinates in a room.
     fn count_voters(&mut self, name: &str) {
-        let others = self.parts.members.others_who_may(name, Right::Coordinate);
-        let rank = self.parts.members.rank(name);
+        let others = self.parts.members.other_voters(name);
+        let (rank, is_settled) = (self.parts.members.rank(name), self.parts.members.is_settled(name));
         let room = self.federation.room(name);
-        room.coordinator.set_sole(others.is_empty());
-        room.terms.vote(others, rank.filter(|_| room.takes_over));
+        room.coordinator.set_sole(is_settled && others.is_empty());
+        room.terms.vote(others, rank, room.takes_over);
     }
 
     /// Whether an attempt that was just granted goes to a node of a room, be it this one.
@@ -255,6 +277,11 @@ impl Driver {
                 self.work(&room, work, now);
             }
             self.watch_terms(&room, boot, now);
+        }
+        let depends = |room: &Room| room.coordinator.coordinates() && !room.coordinator.is_sole();
+        let is_urgent = self.federation.rooms.values().any(depends);
+        if std::mem::replace(&mut self.federation.is_urgent, is_urgent) != is_urgent {
+            self.parts.link.be_urgent(is_urgent);
         }
     }
 
@@ -305,6 +332,12 @@ impl Driver {
             Addressee::Voter => {
                 self.federation.room(room).terms.heard(from, boot);
                 Ok(())
+            }
+            Addressee::Worker if self.federation.worker(room).is_none() => {
+                if let Message::Recover { run, epoch } = message {
+                    self.send(room, from.clone(), Message::Holding { run, epoch, held: Vec::new() }, now);
+                }
+                return;
             }
             Addressee::Worker => {
                 let mut out = Vec::new();

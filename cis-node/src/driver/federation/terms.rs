@@ -11,7 +11,7 @@ use crate::account::boot_ms;
 use crate::commands::{Head, Reply};
 use crate::restore;
 use crate::room_waker::Claim;
-use cis_core::api::{Problem, ProblemKind, RoomWrite};
+use cis_core::api::{Problem, ProblemKind, RoomWrite, ToWorker, Worker as _};
 use cis_core::event::{EventBody, EventDraft};
 use cis_core::federation::direct::TaskPayload;
 use cis_core::federation::journal::Position;
@@ -19,6 +19,7 @@ use cis_core::federation::protocol::message::{Granted, Message};
 use cis_core::federation::protocol::suspicion::Suspicion;
 use cis_core::federation::protocol::{BootMs, Settings};
 use cis_core::ids::{AttemptId, Epoch, Fence, NodeDid, Offset, RunId, TimestampMs};
+use cis_core::scheduler::LiveAttempt;
 
 /// See the module.
 pub(super) struct Terms {
@@ -26,10 +27,12 @@ pub(super) struct Terms {
     suspicion: Suspicion,
     /// Open runs of others, as far as their journals were read.
     heads: BTreeMap<RunId, Head>,
-    /// The other nodes that coordinate in the room.
+    /// The other nodes that may coordinate in the room.
     others: Vec<NodeDid>,
-    /// This node's place among those that take runs over; none: it does not.
+    /// This node's place among all that may; none: it is not one of them.
     rank: Option<usize>,
+    /// It takes runs over by itself.
+    takes_over: bool,
     /// The homeserver does not answer: nobody can be heard.
     is_deaf: bool,
     alive_at: BootMs,
@@ -45,15 +48,21 @@ impl Terms {
             heads: BTreeMap::new(),
             others: Vec::new(),
             rank: None,
+            takes_over: false,
             is_deaf: true,
             alive_at: 0,
             put_off: Vec::new(),
         }
     }
 
-    /// Says who else coordinates in the room, and this node's place among those that take runs over.
-    pub(super) fn vote(&mut self, others: Vec<NodeDid>, rank: Option<usize>) {
-        (self.others, self.rank) = (others, rank);
+    /// Says who else may coordinate in the room, this node's place among all, and whether it takes runs over by itself.
+    pub(super) fn vote(&mut self, others: Vec<NodeDid>, rank: Option<usize>, takes_over: bool) {
+        (self.others, self.rank, self.takes_over) = (others, rank, takes_over);
+    }
+
+    /// Its place, where it takes runs over now.
+    fn active_rank(&self) -> Option<usize> {
+        self.rank.filter(|_| self.takes_over && !self.is_deaf)
     }
 
     /// Another coordinator is there.
@@ -67,7 +76,7 @@ impl Terms {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<BootMs> {
-        let suspects = self.rank.filter(|_| !self.is_deaf).and_then(|rank| self.suspicion.poll_timeout(rank));
+        let suspects = self.active_rank().and_then(|rank| self.suspicion.poll_timeout(rank));
         let tells = (!self.others.is_empty() && self.alive_at > 0).then_some(self.alive_at);
         [suspects, tells].into_iter().flatten().min()
     }
@@ -88,6 +97,14 @@ impl Driver {
     /// Does what is due about who coordinates what.
     pub(super) fn watch_terms(&mut self, name: &str, boot: BootMs, now: TimestampMs) {
         let room = self.federation.room(name);
+        let quiet = room.coordinator.quiet_runs();
+        let ended = quiet.into_iter().filter(|run| self.parts.machine.run(run).is_none());
+        for run in ended.collect::<Vec<_>>() {
+            let room = self.federation.room(name);
+            room.coordinator.leave(run);
+            room.finality.remove(&run);
+        }
+        let room = self.federation.room(name);
         let coordinates = room.coordinator.coordinates();
         if room.terms.is_alive_due(coordinates, boot) {
             for other in room.terms.others.clone() {
@@ -95,7 +112,7 @@ impl Driver {
             }
         }
         let terms = &mut self.federation.room(name).terms;
-        let Some(rank) = terms.rank.filter(|_| !terms.is_deaf) else { return };
+        let Some(rank) = terms.active_rank() else { return };
         for (run, epoch) in terms.suspicion.due(rank, boot) {
             self.claim(name, run, epoch, now);
         }
@@ -103,8 +120,12 @@ impl Driver {
 
     /// Writes into a run's journal that this node coordinates it from now on. It does so once that was read back.
     fn claim(&mut self, room: &str, run: RunId, epoch: Epoch, now: TimestampMs) -> bool {
-        let heads = &self.federation.room(room).terms.heads;
-        let Some(head) = heads.get(&run).filter(|head| head.is_whole && head.at.epoch + 1 == epoch) else {
+        let terms = &self.federation.room(room).terms;
+        if terms.rank.is_none() {
+            return false;
+        }
+        let Some(head) = terms.heads.get(&run).filter(|head| head.is_whole && head.at.epoch + 1 == epoch)
+        else {
             return false;
         };
         tracing::info!(%run, epoch, of = %head.by, "this node takes a run over");
@@ -123,9 +144,11 @@ impl Driver {
         let _ = reply.send(if claimed {
             Ok(())
         } else {
-            let detail = format!("run {run} cannot be taken over: this node does not read it in a room, or not all of it");
+            let detail = format!(
+                "run {run} cannot be taken over: this node does not read all of it in a room whose owners let it coordinate"
+            );
             Err(Problem::new(ProblemKind::Conflict, detail).hint(
-                "it has to be a run with --matrix of another node, in the room of this one (`cis node start --room ROOM --role both`)",
+                "it has to be an open run with --matrix; `cis node list` shows what this node may do, and an owner changes that: `cis identity trust DID --room ROOM --may coordinate`",
             ))
         });
     }
@@ -161,7 +184,10 @@ impl Driver {
     /// The same while nothing can be written: it counts later.
     pub(in crate::driver) fn put_off_read(&mut self, name: &str, heads: Vec<Head>) {
         if let Some(room) = self.federation.rooms.get_mut(name) {
-            room.terms.put_off.extend(heads);
+            for head in heads {
+                room.terms.put_off.retain(|known| known.run != head.run);
+                room.terms.put_off.push(head);
+            }
         }
     }
 
@@ -173,29 +199,32 @@ impl Driver {
         if own && led == Some(epoch) {
             let finals =
                 room.finality.get_mut(&run).map(|finality| finality.read_back(n)).unwrap_or_default();
-            finals.iter().for_each(|granted| self.is_final(name, granted, now));
+            finals.iter().for_each(|(granted, worker)| self.is_final(name, granted, worker, now));
         } else if own && led.is_none() && head.begins {
-            self.lead_on(run, name, now);
+            self.lead_on(head, name, now);
             if let Some(finality) = self.federation.room(name).finality.get_mut(&run) {
                 // What stands in the store was read from the room.
                 finality.read_back(n);
             }
         } else if head.is_ours {
             // It ended, or cannot be read.
-        } else if head.is_open {
+        } else if head.is_open && self.parts.members.may_submit(name, &head.writer) {
+            let room = self.federation.room(name);
             room.terms.suspicion.watch(run, epoch, &head.by, boot);
             if let Some(worker) = &mut room.worker {
                 worker.enters(run, epoch, &head.by);
             }
             room.terms.heads.insert(run, head);
         } else {
+            let room = self.federation.room(name);
             room.terms.suspicion.forget(run);
             room.terms.heads.remove(&run);
         }
     }
 
     /// This node coordinates a run from now on that another one did.
-    fn lead_on(&mut self, run: RunId, name: &str, now: TimestampMs) {
+    fn lead_on(&mut self, head: Head, name: &str, now: TimestampMs) {
+        let run = head.run;
         let room = self.federation.room(name);
         room.terms.suspicion.forget(run);
         room.terms.heads.remove(&run);
@@ -211,23 +240,43 @@ impl Driver {
                 }
                 self.parts.rooms.wake();
             }
-            Err(error) => tracing::error!(%run, %error, "a run that this node took over cannot be read"),
+            Err(error) => {
+                tracing::error!(%run, %error, "a run that this node took over cannot be read");
+                // In the next term it, or another node, tries again.
+                let room = self.federation.room(name);
+                room.terms.suspicion.watch(run, head.at.epoch, &head.by, boot_ms());
+                room.terms.heads.insert(run, head);
+            }
         }
     }
 
     /// Another node coordinates a run of this one: nothing of it is done here any more.
     pub(in crate::driver) fn overtaken(&mut self, run: RunId, reply: Reply<()>) {
         tracing::warn!(%run, "another node took a run over that this one coordinated");
-        if let Some((_, room)) = self.federation.room_of(run) {
+        self.leave(run);
+        let _ = reply.send(Ok(()));
+    }
+
+    fn leave(&mut self, run: RunId) {
+        for room in self.federation.rooms.values_mut() {
             room.coordinator.leave(run);
             room.finality.remove(&run);
+            room.to_recover.retain(|(of, _)| *of != run);
+        }
+        let live = self.parts.machine.live_attempts().filter(|live| live.attempt.run == run);
+        for live in live.collect::<Vec<_>>() {
+            if !self.is_elsewhere(&live) {
+                // It ran here as a task of this node's own run, under no lease.
+                let LiveAttempt { attempt, fence, grace_ms, .. } = live;
+                self.parts.worker.tell(ToWorker::Cancel { attempt, fence, grace_ms, keep: false });
+            }
         }
         self.parts.machine.leave(run);
-        let _ = reply.send(Ok(()));
     }
 
     /// What is stored of a run is void. What follows in this turn tells it anew.
     pub(in crate::driver) fn void(&mut self, run: RunId) {
+        self.leave(run);
         let at_ms = cis_local::now_ms();
         let body = EventBody::RunVoided {};
         self.turn.draft(EventDraft { run: Some(run), at_ms, actor: None, cause: None, body });
@@ -241,27 +290,32 @@ impl Driver {
         fence: Fence,
         now: TimestampMs,
     ) {
-        let newest = self.parts.writer.last_offset();
         let granted = Granted { attempt, fence };
+        let newest = self.newest_of(granted.attempt.run);
         let Some((name, room)) = self.federation.room_of(granted.attempt.run) else { return };
+        let Some(worker) = room.coordinator.worker_of(&granted).cloned() else { return };
         if room.coordinator.is_sole() {
-            return self.is_final(&name, &granted, now);
+            return self.is_final(&name, &granted, &worker, now);
         }
         let mut out = Vec::new();
         room.coordinator.recorded(&granted, &mut out);
         let finality = room.finality.entry(granted.attempt.run).or_insert_with(|| Finality::since(0, None));
-        finality.recorded(newest, granted);
+        finality.recorded(newest, granted, worker);
         self.lead(&name, out, now);
     }
 
+    /// The newest event of a run in the store.
+    pub(super) fn newest_of(&self, run: RunId) -> Offset {
+        let newest = self.parts.readers.get().and_then(|reader| reader.newest_of(run));
+        // Later than it is: what waits for that waits for longer.
+        newest.unwrap_or_else(|_| self.parts.writer.last_offset())
+    }
+
     /// The worker of a result need not keep it any more.
-    fn is_final(&mut self, name: &str, granted: &Granted, now: TimestampMs) {
-        let coordinator = &mut self.federation.room(name).coordinator;
-        if let Some(worker) = coordinator.worker_of(granted).cloned() {
-            let mut out = Vec::new();
-            coordinator.release(granted, &worker, &mut out);
-            self.lead(name, out, now);
-        }
+    fn is_final(&mut self, name: &str, granted: &Granted, worker: &NodeDid, now: TimestampMs) {
+        let mut out = Vec::new();
+        self.federation.room(name).coordinator.release(granted, worker, &mut out);
+        self.lead(name, out, now);
     }
 
     /// The journal of a run was written up to an event.

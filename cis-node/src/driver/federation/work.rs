@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::super::ending::run_in_thread;
 use super::super::{Driver, facts};
 use super::Held;
 use crate::account::boot_ms;
@@ -46,9 +47,12 @@ impl Driver {
                     self.federation.held.remove(&attempt);
                     let dir = self.directory_of(&attempt);
                     self.parts.worker.tell(ToWorker::Ack { attempt, fence });
-                    if let Err(error) = fs::remove_dir_all(&dir) {
-                        tracing::debug!(dir = %dir.display(), %error, "the directory of a task was not removed");
-                    }
+                    // A task may have left a million files.
+                    run_in_thread(move || {
+                        if let Err(error) = fs::remove_dir_all(&dir) {
+                            tracing::debug!(dir = %dir.display(), %error, "the directory of a task was not removed");
+                        }
+                    });
                 }
             }
         }
