@@ -29,7 +29,11 @@ const WORD_MAX: usize = 64;
 /// Messages that wait to be sent; more are dropped, and repeated by those who need an answer.
 const WAITING_MAX: usize = 4096;
 
-/// Messages that are sent at a time.
+/// Messages in one envelope, and bytes of them, at most. More than these wait for each other only while others are sent.
+const TOGETHER_MAX: usize = 32;
+const TOGETHER_BYTES_MAX: usize = 24 << 10;
+
+/// Envelopes that are sent at a time.
 const SENDING_MAX: usize = 8;
 
 /// What the driver wants.
@@ -162,16 +166,13 @@ impl Task {
         loop {
             tokio::select! {
                 wish = self.wishes.recv() => match wish {
-                    Some(Wish::Serve(name)) => {
-                        if self.named.insert(name.clone()) {
-                            self.enter(&opened, &name).await?;
+                    Some(wish @ (Wish::Urgent(_) | Wish::Serve(_))) => self.obey(&opened, wish).await?,
+                    Some(Wish::Send { room, to, message }) => {
+                        let more = self.send_waiting(&opened, (room, to, *message)).await;
+                        if let Some(wish) = more {
+                            self.obey(&opened, wish).await?;
                         }
                     }
-                    Some(Wish::Urgent(is_urgent)) => {
-                        self.is_urgent = is_urgent;
-                        opened.feed.be_urgent(is_urgent);
-                    }
-                    Some(Wish::Send { room, to, message }) => self.send(&opened, &room, &to, &message).await,
                     None => return Ok(()),
                 },
                 Ok(()) = trust.changed() => self.others_changed(&opened).await?,
@@ -299,20 +300,65 @@ impl Task {
             self.found(&from, &message.sender, device);
         }
         match direct::read(&envelope) {
-            Ok(message) => {
-                let message = Box::new(message);
-                self.node.driver.tell(Command::Federated { room, from, message });
+            Ok(messages) => {
+                for message in messages {
+                    let (room, from, message) = (room.clone(), from.clone(), Box::new(message));
+                    self.node.driver.tell(Command::Federated { room, from, message });
+                }
             }
             Err(why) => tracing::debug!(%from, why, "a message of a node cannot be read"),
         }
     }
 
-    async fn send(&self, opened: &Opened, room: &str, to: &NodeDid, message: &Message<TaskPayload>) {
+    /// Does what the driver wants beside messages.
+    async fn obey(&mut self, opened: &Opened, wish: Wish) -> Result<(), Trouble> {
+        match wish {
+            Wish::Serve(name) => {
+                if self.named.insert(name.clone()) {
+                    self.enter(opened, &name).await?;
+                }
+            }
+            Wish::Urgent(is_urgent) => {
+                self.is_urgent = is_urgent;
+                opened.feed.be_urgent(is_urgent);
+            }
+            Wish::Send { room, to, message } => self.send(opened, &room, &to, &[*message]).await,
+        }
+        Ok(())
+    }
+
+    /// Sends a message with all that wait behind it, those for one node together. Gives what waits behind them.
+    async fn send_waiting(
+        &mut self,
+        opened: &Opened,
+        (room, to, message): (String, NodeDid, Message<TaskPayload>),
+    ) -> Option<Wish> {
+        let mut waiting = vec![(room, to, vec![message])];
+        let mut behind = None;
+        while let Ok(wish) = self.wishes.try_recv() {
+            let Wish::Send { room, to, message } = wish else {
+                behind = Some(wish);
+                break;
+            };
+            match waiting.iter_mut().find(|(of, whom, _)| (&*of, &*whom) == (&room, &to)) {
+                Some((.., messages)) => messages.push(*message),
+                None => waiting.push((room, to, vec![*message])),
+            }
+        }
+        for (room, to, messages) in waiting {
+            for part in parts(messages) {
+                self.send(opened, &room, &to, &part).await;
+            }
+        }
+        behind
+    }
+
+    async fn send(&self, opened: &Opened, room: &str, to: &NodeDid, messages: &[Message<TaskPayload>]) {
         let Some(Device { user, device }) = self.devices.get(to).cloned() else {
             tracing::debug!(%to, "it is not known where a node is");
             return;
         };
-        let Some((kind, signed)) = sealed(message, room, &opened.session.user, &self.node.keys.node) else {
+        let Some((kind, signed)) = sealed(messages, room, &opened.session.user, &self.node.keys.node) else {
             return;
         };
         let Ok(permit) = Arc::clone(&self.sending).acquire_owned().await else { return };
@@ -331,14 +377,30 @@ fn short(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(WORD_MAX).collect()
 }
 
-/// The signed envelope of a message, and its type.
+/// Messages for one node, in parts that go into an envelope each.
+fn parts(messages: Vec<Message<TaskPayload>>) -> Vec<Vec<Message<TaskPayload>>> {
+    let mut parts: Vec<(usize, Vec<Message<TaskPayload>>)> = Vec::new();
+    for message in messages {
+        let size = direct::size_of(&message);
+        match parts.last_mut() {
+            Some((bytes, part)) if part.len() < TOGETHER_MAX && *bytes + size <= TOGETHER_BYTES_MAX => {
+                *bytes += size;
+                part.push(message);
+            }
+            _ => parts.push((size, vec![message])),
+        }
+    }
+    parts.into_iter().map(|(_, part)| part).collect()
+}
+
+/// The signed envelope of messages, and its type.
 fn sealed(
-    message: &Message<TaskPayload>,
+    messages: &[Message<TaskPayload>],
     room: &str,
     sender: &str,
     key: &NodeKey,
 ) -> Option<(String, Signed)> {
-    let draft = direct::draft(message, ulid::Ulid::new(), room, sender);
+    let draft = direct::draft_all(messages, ulid::Ulid::new(), room, sender);
     match draft.sign(key, SIZE_MAX) {
         Ok(signed) => Some((draft.type_name, signed)),
         Err(error) => {

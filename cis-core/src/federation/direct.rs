@@ -105,6 +105,14 @@ const fn device(name: &'static str, category: Category) -> EnvelopeType {
     EnvelopeType { name, v: 1, category, way: Way::Device }
 }
 
+/// The type of the envelope that carries several messages.
+pub const SEVERAL: EnvelopeType = device("cis.dag.node.messages", Category::Node);
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Several {
+    messages: Vec<Message<TaskPayload>>,
+}
+
 /// The type of the envelope that carries a message.
 #[must_use]
 pub fn type_of<P: Payload>(message: &Message<P>) -> EnvelopeType {
@@ -136,11 +144,38 @@ pub fn draft(message: &Message<TaskPayload>, id: Ulid, room: &str, sender: &str)
     Draft { v: kind.v, ..Draft::of_room(kind.name, body, id, room, sender) }
 }
 
-/// The message in an envelope.
+/// Several messages in one envelope, in order, before it is signed.
+#[must_use]
+pub fn draft_all(messages: &[Message<TaskPayload>], id: Ulid, room: &str, sender: &str) -> Draft {
+    match messages {
+        [message] => draft(message, id, room, sender),
+        messages => {
+            let body = pack(serde_json::to_value(Several { messages: messages.to_vec() }).unwrap_or_default());
+            Draft { v: SEVERAL.v, ..Draft::of_room(SEVERAL.name, body, id, room, sender) }
+        }
+    }
+}
+
+/// Bytes of a message in an envelope, about.
+#[must_use]
+pub fn size_of(message: &Message<TaskPayload>) -> usize {
+    serde_json::to_vec(message).map_or(usize::MAX, |bytes| bytes.len())
+}
+
+/// The messages in an envelope, in order.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn read(envelope: &Verified) -> Result<Message<TaskPayload>, String> {
+pub fn read(envelope: &Verified) -> Result<Vec<Message<TaskPayload>>, String> {
+    if envelope.type_name() == SEVERAL.name {
+        let body = unpack(envelope.body().clone()).map_err(|error| error.to_string())?;
+        let several: Several = serde_json::from_value(body).map_err(|error| error.to_string())?;
+        return Ok(several.messages);
+    }
+    read_one(envelope).map(|message| vec![message])
+}
+
+fn read_one(envelope: &Verified) -> Result<Message<TaskPayload>, String> {
     let body = unpack(envelope.body().clone()).map_err(|error| error.to_string())?;
     let message: Message<TaskPayload> = serde_json::from_value(body).map_err(|error| error.to_string())?;
     let kind = type_of(&message);
@@ -238,9 +273,13 @@ mod tests {
         for message in messages() {
             let draft = draft(&message, Ulid::nil(), "!r:x", "@n:x");
             names.insert(draft.type_name.clone());
-            assert_eq!(read(&carried(&draft)).unwrap(), message);
+            assert_eq!(read(&carried(&draft)).unwrap(), [message]);
         }
         assert_eq!(names.len(), messages().len(), "each has a type of its own");
+        let draft = draft_all(&messages(), Ulid::nil(), "!r:x", "@n:x");
+        assert_eq!(read(&carried(&draft)).unwrap(), messages());
+        let one = draft_all(&messages()[..1], Ulid::nil(), "!r:x", "@n:x");
+        assert_eq!(one.type_name, "cis.dag.node.heartbeat");
     }
 
     /// What a node signed as one thing cannot be shown as another.

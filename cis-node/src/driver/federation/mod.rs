@@ -347,6 +347,12 @@ impl Driver {
                 taken
             }
             Addressee::Coordinator if self.is_of_before(room, &message) => return,
+            Addressee::Coordinator if self.is_of_ended(room, &message) => {
+                if let Message::Result { granted, .. } = message {
+                    self.forget_of_ended(room, from, granted, now);
+                }
+                return;
+            }
             Addressee::Coordinator => {
                 let mut out = Vec::new();
                 let taken = self.federation.room(room).coordinator.receive(from, message, boot, &mut out);

@@ -348,6 +348,25 @@ impl Driver {
             && !room.coordinator.is_sole()
             && finality.is_some_and(|finality| !finality.is_caught_up())
     }
+
+    /// Whether a message is about a result of a run that this node does not coordinate any more, or never did.
+    pub(super) fn is_of_ended(&self, name: &str, message: &Message<TaskPayload>) -> bool {
+        let Message::Result { granted, .. } = message else { return false };
+        let run = granted.attempt.run;
+        let known = self.federation.rooms.get(name);
+        known.is_some_and(|room| room.coordinator.epoch(run).is_none()) && self.parts.machine.run(&run).is_none()
+    }
+
+    /// A worker still has a result of a run that ended in an earlier life of this node, which could not say so.
+    pub(super) fn forget_of_ended(&mut self, name: &str, worker: &NodeDid, granted: Granted, now: TimestampMs) {
+        let run = granted.attempt.run;
+        let Ok(reader) = self.parts.readers.get() else { return };
+        let (Ok((owner, epoch, _)), Ok(view)) = (reader.term(run), reader.run(run)) else { return };
+        let is_told = self.published_of(run).is_none_or(|(upto, _)| upto >= self.newest_of(run));
+        if self.parts.identity.is_or_was(&owner) && view.state.is_terminal() && is_told {
+            self.send(name, worker.clone(), Message::Forget { epoch, granted }, now);
+        }
+    }
 }
 
 fn position(journal: &str) -> Option<Position> {
