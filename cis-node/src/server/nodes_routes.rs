@@ -19,7 +19,7 @@ use cis_core::policy::{Action, act};
 pub(super) fn operations<N: NodeApi>() -> Operations<Arc<N>> {
     operations! {
         /// Lists the nodes of rooms that share tasks with this one.
-        list_nodes: GET paths::NODES, Nodes, Action::See, [] => list::<N>;
+        list_nodes: GET paths::NODES, Nodes, Action::See, [NotFound, Conflict] => list::<N>;
         /// Makes a join code for a room.
         ///
         /// The node becomes the room's owner, unless it knows its owners.
@@ -31,7 +31,7 @@ pub(super) fn operations<N: NodeApi>() -> Operations<Arc<N>> {
         /// Lets this node take no new tasks of other nodes, or take them again.
         ///
         /// What it works on continues. It stays so after a restart.
-        drain_node: PUT paths::NODES_DRAIN, Nodes, Action::StopNode, [] => drain::<N>;
+        drain_node: PUT paths::NODES_DRAIN, Nodes, Action::StopNode, [NotFound, Conflict] => drain::<N>;
         /// Says what a node may do in a room.
         ///
         /// Only an owner of the room can. It is answered once the room has it.

@@ -257,7 +257,8 @@ impl Driver {
 
     /// Whether an attempt of an open run is at work somewhere else, or here as a task of a room: its worker knows it.
     pub(super) fn is_elsewhere(&self, live: &LiveAttempt) -> bool {
-        live.node != self.parts.did || self.federation.held.contains_key(&live.attempt)
+        // An earlier life may have had another key.
+        !self.parts.identity.is_or_was(&live.node) || self.federation.held.contains_key(&live.attempt)
     }
 
     /// Does what is due for the own worker, and about who coordinates what. What is due for the runs that this node
