@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::harness::{Cis, Running, eventually, eventually_within, is_alive, kill_9, pause, signal};
+use super::harness::{
+    Cis, Running, eventually, eventually_within, is_alive, is_root, kill_9, pause, signal, skip,
+};
 
 #[test]
 fn a_node_started_on_demand_ends_when_it_is_idle() {
@@ -246,29 +248,33 @@ fn a_node_that_does_not_answer_is_said_and_stopped_and_its_sessions_go_on() {
     cis.wait_run(&run, "succeeded");
 }
 
+/// Stops the driver's thread for as long as it lives (ptrace(2): PTRACE_SEIZE, PTRACE_INTERRUPT).
+const STOPPER: &str = r#"
+import ctypes, os, sys, time
+libc = ctypes.CDLL(None, use_errno=True)
+libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+tasks = f"/proc/{sys.argv[1]}/task"
+driver = next(t for t in os.listdir(tasks) if open(f"{tasks}/{t}/comm").read().strip() == "cis-driver")
+for request in (0x4206, 0x4207):
+    if libc.ptrace(request, int(driver), None, None) != 0:
+        sys.exit(os.strerror(ctypes.get_errno()))
+time.sleep(600)
+"#;
+
 #[test]
 fn sigterm_ends_a_node_whose_driver_hangs() {
     let cis = Cis::new();
     cis.ok(["node", "start", "--detach"]);
-    let text = "version = 1\n[dag]\nid = \"x\"\n[[tasks]]\nid = \"a\"\nscript = 'exit 1'\n";
-    cis.dag(text, &[]).expect(1);
-    let run = super::harness::ulid_in(&cis.ok(["dag", "list", "--json"]));
-    // Where the run's file was there is a pipe that nobody writes: reading it never ends.
-    let is_spec = |path: &std::path::PathBuf| std::fs::read(path).is_ok_and(|found| found == text.as_bytes());
-    let spec = super::storage::files_below(&cis.home().join("blobs")).into_iter().find(is_spec).unwrap();
-    std::fs::remove_file(&spec).unwrap();
-    rustix::fs::mknodat(
-        rustix::fs::CWD,
-        &spec,
-        rustix::fs::FileType::Fifo,
-        rustix::fs::Mode::from_raw_mode(0o600),
-        0,
-    )
-    .unwrap();
     let node = cis.node_pid().unwrap();
-    let mut api = super::requests::Api::of(&cis);
-    api.send("POST", &format!("/v1/runs/{run}/retry"), None, r#"{"scope":"all"}"#);
+    if !is_root() {
+        return skip("only root stops one thread of a node");
+    }
+    let stopper = cis.write("stopper.py", STOPPER);
+    let mut python = cis.program("python3");
+    let mut stopper = python.arg(stopper).arg(node.to_string()).spawn().unwrap();
     eventually("it hangs", || (cis.run(["node", "status"]).code == Some(3)).then_some(()));
     signal(node, Signal::TERM);
     eventually_within(Duration::from_secs(15), "it ends", || (!is_alive(node)).then_some(()));
+    stopper.kill().unwrap();
+    stopper.wait().unwrap();
 }

@@ -150,7 +150,8 @@ pub fn draft_all(messages: &[Message<TaskPayload>], id: Ulid, room: &str, sender
     match messages {
         [message] => draft(message, id, room, sender),
         messages => {
-            let body = pack(serde_json::to_value(Several { messages: messages.to_vec() }).unwrap_or_default());
+            let body =
+                pack(serde_json::to_value(Several { messages: messages.to_vec() }).unwrap_or_default());
             Draft { v: SEVERAL.v, ..Draft::of_room(SEVERAL.name, body, id, room, sender) }
         }
     }

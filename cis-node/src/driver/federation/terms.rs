@@ -354,11 +354,18 @@ impl Driver {
         let Message::Result { granted, .. } = message else { return false };
         let run = granted.attempt.run;
         let known = self.federation.rooms.get(name);
-        known.is_some_and(|room| room.coordinator.epoch(run).is_none()) && self.parts.machine.run(&run).is_none()
+        known.is_some_and(|room| room.coordinator.epoch(run).is_none())
+            && self.parts.machine.run(&run).is_none()
     }
 
     /// A worker still has a result of a run that ended in an earlier life of this node, which could not say so.
-    pub(super) fn forget_of_ended(&mut self, name: &str, worker: &NodeDid, granted: Granted, now: TimestampMs) {
+    pub(super) fn forget_of_ended(
+        &mut self,
+        name: &str,
+        worker: &NodeDid,
+        granted: Granted,
+        now: TimestampMs,
+    ) {
         let run = granted.attempt.run;
         let Ok(reader) = self.parts.readers.get() else { return };
         let (Ok((owner, epoch, _)), Ok(view)) = (reader.term(run), reader.run(run)) else { return };
