@@ -340,7 +340,7 @@ impl Task {
                 behind = Some(wish);
                 break;
             };
-            match waiting.iter_mut().find(|(of, whom, _)| (&*of, &*whom) == (&room, &to)) {
+            match waiting.iter_mut().find(|(of, whom, _)| *of == room && *whom == to) {
                 Some((.., messages)) => messages.push(*message),
                 None => waiting.push((room, to, vec![*message])),
             }
