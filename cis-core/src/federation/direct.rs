@@ -302,7 +302,7 @@ mod tests {
             change(&mut spec);
             RemoteSpec::of(spec, "/home/ann/project", 1).unwrap_err()
         };
-        assert_eq!(of(|s| s.cwd = "/work/sub".to_owned()), NotPortable::Directory);
+        assert_eq!(of(|s| s.cwd = "/home/ann/project/sub".to_owned()), NotPortable::Directory);
         assert_eq!(of(|s| s.sensitive.push("x".to_owned())), NotPortable::SecretOutput);
         assert_eq!(of(|s| s.profile = Some("claude".to_owned())), NotPortable::Agent);
         assert_eq!(of(|s| s.artifacts.push("out".to_owned())), NotPortable::Artifacts);
