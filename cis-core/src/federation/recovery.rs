@@ -12,6 +12,7 @@ use super::announcement::announced_type;
 use super::canonical::Fold;
 use super::envelope::{Carrier, Refused, Verified, verify};
 use super::journal::{BadBatch, Batch, FILE_SIZE_MAX, Fact, FileRef, Placed, Position, Reader, Told};
+use super::link::EntryHash;
 use super::outgoing::{
     JOURNAL, ROTATED, ReadSnapshot, SNAPSHOT, SnapshotTold, UnreadSnapshot, read_rotation,
 };
@@ -56,6 +57,8 @@ pub struct Recovery {
     coordinators: BTreeSet<NodeDid>,
     /// Who tried to without being one of them, and of which run the last time.
     usurpers: BTreeMap<NodeDid, RunId>,
+    /// Takeovers by those who were not.
+    void_takeovers: BTreeSet<EntryHash>,
 }
 
 /// What was read of one run's journal.
@@ -146,6 +149,7 @@ impl Recovery {
             former: BTreeMap::new(),
             coordinators,
             usurpers: BTreeMap::new(),
+            void_takeovers: BTreeSet::new(),
         }
     }
 
@@ -238,6 +242,11 @@ impl Recovery {
         }
     }
 
+    /// Whether a node may take runs over at this place of the timeline. `writer`: its first key; `by`: the one that signed.
+    fn may_coordinate(&self, writer: &NodeDid, by: &NodeDid) -> bool {
+        self.coordinators.contains(writer) || self.coordinators.contains(by)
+    }
+
     /// The first key of a node.
     fn root(&self, did: &NodeDid) -> NodeDid {
         let mut first = did;
@@ -319,8 +328,11 @@ impl Recovery {
 
     fn add(&mut self, batch: Batch) {
         let writer = self.root(batch.by());
-        let may_coordinate = |did: &NodeDid| self.coordinators.contains(did);
-        if batch.takes_over() && !may_coordinate(&writer) && !may_coordinate(batch.by()) {
+        if let Some(takeover) = batch.takeover()
+            && (self.void_takeovers.contains(&takeover) || !self.may_coordinate(&writer, batch.by()))
+        {
+            // For good, also if its writer may coordinate when the room is read again.
+            self.void_takeovers.insert(takeover);
             self.refused += 1;
             if self.usurpers.len() < STRANGERS_MAX {
                 self.usurpers.insert(batch.by().clone(), batch.run());
@@ -337,8 +349,7 @@ impl Recovery {
     /// A journal begins with a snapshot where its room did not follow the run from the beginning.
     fn begins(&mut self, snapshot: ReadSnapshot) {
         let writer = self.root(&snapshot.by);
-        let may_coordinate = |did: &NodeDid| self.coordinators.contains(did);
-        if snapshot.at.epoch > 0 && !may_coordinate(&writer) && !may_coordinate(&snapshot.by) {
+        if snapshot.at.epoch > 0 && !self.may_coordinate(&writer, &snapshot.by) {
             self.refused += 1;
             return;
         }

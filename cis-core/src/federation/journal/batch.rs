@@ -185,9 +185,9 @@ impl Batch {
         self.run
     }
 
-    /// Whether it begins a new term.
-    pub(crate) fn takes_over(&self) -> bool {
-        self.entries.iter().any(|linked| linked.takes_over)
+    /// The entry that begins a new term, where one does.
+    pub(crate) fn takeover(&self) -> Option<EntryHash> {
+        self.entries.iter().find(|linked| linked.takes_over).map(|linked| linked.at.head)
     }
 
     /// Who signed it.

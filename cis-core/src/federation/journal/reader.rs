@@ -1,7 +1,7 @@
 //! The reader of a run's journal: batches in the order of the timeline, once or several times; entries out in theirs.
 //!
 //! What could not be read at once may come later, when the room is read again. Entries that were given already may be
-//! void then: it says from where on, and whoever folds them goes back. What it holds is bounded; what it had to drop is
+//! void then: it says from where on, and their reader has to go back. What it holds is bounded; what it had to drop is
 //! told as missing, and has to be read again.
 
 use std::collections::BTreeMap;

@@ -279,6 +279,41 @@ fn what_counted_once_counts_for_good() {
     assert_eq!(follower.placed.len() as u64, first_end.position().n);
 }
 
+/// The room of a run is read again, for example because a key came.
+#[test]
+fn a_takeover_that_was_refused_stays_so() {
+    use crate::federation::recovery::Recovery;
+    let (owner, heir) = (key(1), key(2));
+    let envelope = |writer: &mut Writer, facts: Vec<Fact>, key: &NodeKey| {
+        facts.into_iter().for_each(|fact| writer.push(fact));
+        let epoch = writer.epoch();
+        match writer.flush(59_000, 1).remove(0) {
+            Page::Inline { body, .. } => carried(body, epoch, key),
+            Page::File(_) => panic!("it is small"),
+        }
+    };
+    let mut writer = Writer::begin(run_id(), owner.did(), Some(SPEC.into()));
+    let begun = envelope(&mut writer, story(2, &owner.did())[..4].to_vec(), &owner);
+    let mut next = Writer::take_over(run_id(), heir.did(), writer.position());
+    let cut = writer.position().n;
+    let over = at(50, EventBody::RunTakenOver { owner: heir.did(), epoch: 1, cut });
+    let taken_over = envelope(&mut next, vec![over], &heir);
+    let read = |room: &mut Recovery| {
+        room.take(&begun);
+        room.take(&taken_over);
+    };
+    let mut room = Recovery::new(ROOM.into(), Default::default());
+    read(&mut room);
+    room.set_coordinators([heir.did()].into());
+    room.read_again();
+    read(&mut room);
+    room.read_to_end();
+    assert_eq!(room.fresh(run_id()).unwrap().at, writer.position());
+    let mut admitted = Recovery::new(ROOM.into(), [heir.did()].into());
+    read(&mut admitted);
+    assert_eq!(admitted.fresh(run_id()).unwrap().at, next.position());
+}
+
 #[test]
 fn nobody_writes_in_anothers_journal() {
     let (owner, mallory) = (key(1), key(9));
