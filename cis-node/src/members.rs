@@ -146,30 +146,27 @@ impl Members {
 
     /// The other nodes that may do something in a room, as far as this node allows it.
     pub(crate) fn others_who_may(&self, room: &str, right: Right) -> Vec<NodeDid> {
-        let own = self.identity.view().did;
         let state = self.state();
-        let mut known: Vec<NodeDid> = Vec::new();
-        if let Some(room) = state.rooms.get(room) {
-            known = room.members().map(|(did, _)| did.clone()).collect();
-        }
+        let members = state.rooms.get(room).into_iter().flat_map(Membership::members);
+        let mut nodes: BTreeSet<NodeDid> = members.map(|(did, _)| did.clone()).collect();
         drop(state);
-        let listed = self.identity.others_who_may(right);
-        known.extend(listed.into_iter().filter(|did| !known.contains(did)).collect::<Vec<_>>());
-        known.retain(|did| *did != own && self.may(room, did, right));
-        known
+        nodes.extend(self.identity.others_who_may(right));
+        nodes.into_iter().filter(|did| !self.is_own(did) && self.may(room, did, right)).collect()
     }
 
     /// The other nodes that the owners of a room let coordinate, in the order in which they take over. All nodes of the room
     /// come to the same: the own list has no say in that. In a room without owners nobody takes over anything.
     pub(crate) fn other_voters(&self, room: &str) -> Vec<NodeDid> {
-        let own = self.identity.view().did;
-        self.voters(room).into_iter().filter(|did| *did != own).collect()
+        self.voters(room).into_iter().filter(|did| !self.is_own(did)).collect()
     }
 
     /// The place of this node among those, from 0; none: it is not one of them.
     pub(crate) fn rank(&self, room: &str) -> Option<usize> {
-        let own = self.identity.view().did;
-        self.voters(room).iter().position(|did| *did == own)
+        self.voters(room).iter().position(|did| self.is_own(did))
+    }
+
+    fn is_own(&self, did: &NodeDid) -> bool {
+        self.identity.standing(did) == Standing::Own
     }
 
     pub(crate) fn voters(&self, room: &str) -> Vec<NodeDid> {
@@ -219,20 +216,10 @@ mod tests {
             name: None,
         };
         let body = serde_json::to_value(room.next(statement).unwrap()).unwrap();
-        let draft = Draft {
-            id: ulid::Ulid::nil(),
-            room: ROOM.to_owned(),
-            run: None,
-            epoch: 0,
-            seq: None,
-            type_name: TYPE.to_owned(),
-            v: 1,
-            sender: None,
-            body,
-        };
+        let draft = Draft::of_room(TYPE, body, ulid::Ulid::nil(), ROOM, "@owner:x");
         let signed = draft.sign(&key(owner), 60_000).unwrap();
         let content = serde_json::from_str(&signed.content().to_string()).unwrap();
-        let carrier = Carrier { room: ROOM, type_name: TYPE, sender: None };
+        let carrier = Carrier { room: ROOM, type_name: TYPE, sender: Some("@owner:x") };
         room.take(&verify(&content, carrier, |_| Standing::Trusted).unwrap()).unwrap();
     }
 

@@ -17,19 +17,10 @@ fn owners(keys: &[u8], threshold: usize) -> Owners {
 }
 
 fn signed(placed: &Placed, by: u8) -> Verified {
-    let draft = Draft {
-        id: ulid::Ulid::nil(),
-        room: ROOM.to_owned(),
-        run: None,
-        epoch: 0,
-        seq: None,
-        type_name: TYPE.to_owned(),
-        v: 1,
-        sender: None,
-        body: serde_json::to_value(placed).unwrap(),
-    };
+    let body = serde_json::to_value(placed).unwrap();
+    let draft = Draft::of_room(TYPE, body, ulid::Ulid::nil(), ROOM, "@owner:x");
     let envelope = draft.sign(&key(by), 60_000).unwrap();
-    let carrier = Carrier { room: ROOM, type_name: TYPE, sender: None };
+    let carrier = Carrier { room: ROOM, type_name: TYPE, sender: Some("@owner:x") };
     let content = serde_json::from_str(&envelope.content().to_string()).unwrap();
     verify(&content, carrier, |_| Standing::Trusted).unwrap()
 }
