@@ -379,6 +379,9 @@ fn short(text: &str) -> String {
 
 /// Messages for one node, in parts that go into an envelope each.
 fn parts(messages: Vec<Message<TaskPayload>>) -> Vec<Vec<Message<TaskPayload>>> {
+    if messages.len() == 1 {
+        return vec![messages];
+    }
     let mut parts: Vec<(usize, Vec<Message<TaskPayload>>)> = Vec::new();
     for message in messages {
         let size = direct::size_of(&message);

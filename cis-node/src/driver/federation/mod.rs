@@ -1,12 +1,13 @@
 //! This node's part in the runs of rooms: what it coordinates there, and what it works on for others.
 //!
 //! Owns the two halves of the protocol for each room, and when something of them is due. What they decide is carried out
-//! for the scheduler in `lead`, for the own worker in `work`; who coordinates what, as journals tell it, is followed in
-//! `terms`. Messages of a node to itself take no way around.
+//! for the scheduler in `lead` and `results`, for the own worker in `work`; who coordinates what, as journals tell it, is
+//! followed in `terms`. Messages of a node to itself take no way around.
 
 mod finality;
 mod lead;
 mod list;
+mod results;
 mod terms;
 mod work;
 
@@ -162,7 +163,7 @@ impl Driver {
         if self.works_in(room) {
             workers.push(self.parts.did.clone());
         }
-        // Whoever has something is asked, whatever it may do by now.
+        // All that have something are asked, also those that may not work here any more.
         workers.extend(live.iter().map(|live| live.node.clone()));
         let known = live.into_iter().map(|live| KnownGrant {
             granted: Granted { attempt: live.attempt, fence: live.fence },
