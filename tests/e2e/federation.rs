@@ -13,11 +13,17 @@ fn did(cis: &Cis) -> String {
     cis.json(&["identity", "show"])["did"].as_str().unwrap().to_owned()
 }
 
+/// A node whose account is invited to the room.
+fn invited(synapse: &Synapse, room: &Room<'_>, ann: &User, name: &str) -> Cis {
+    let (cis, user) = (Cis::new(), synapse.register(name));
+    login(&cis, synapse, &user, "--token-stdin", &user.token).expect(0);
+    ann.invite(&room.id, &user.id);
+    cis
+}
+
 /// A node that works on tasks of the room for this coordinator.
 fn worker(synapse: &Synapse, room: &Room<'_>, ann: &User, coordinator: &Cis, name: &str) -> Cis {
-    let (worker, user) = (Cis::new(), synapse.register(name));
-    login(&worker, synapse, &user, "--token-stdin", &user.token).expect(0);
-    ann.invite(&room.id, &user.id);
+    let worker = invited(synapse, room, ann, name);
     worker.ok(["matrix", "join", &room.id]);
     worker.ok(["identity", "trust", &did(coordinator), "--may", "coordinate"]);
     coordinator.ok(["identity", "trust", &did(&worker), "--name", name, "--may", "execute"]);
@@ -106,9 +112,7 @@ fn member(
     owner: &Cis,
     (name, role, may): (&str, &str, &str),
 ) -> Cis {
-    let (member, user) = (Cis::new(), synapse.register(name));
-    login(&member, synapse, &user, "--token-stdin", &user.token).expect(0);
-    ann.invite(&room.id, &user.id);
+    let member = invited(synapse, room, ann, name);
     let code = owner.ok(["node", "invite", "--room", &room.id]);
     member.ok(["node", "join", code.trim()]);
     owner.ok(["identity", "trust", &did(&member), "--room", &room.id, "--may", may, "--name", name]);
@@ -276,9 +280,7 @@ fn owners_of_a_room_let_nodes_in() {
     let room = room_of(&cis, &ann);
     let code = cis.ok(["node", "invite", "--room", &room.id]);
     assert_eq!(code.lines().count(), 1, "it can be piped: {code}");
-    let (worker, user) = (Cis::new(), synapse.register("builder"));
-    login(&worker, &synapse, &user, "--token-stdin", &user.token).expect(0);
-    ann.invite(&room.id, &user.id);
+    let worker = invited(&synapse, &room, &ann, "builder");
     let damaged = worker.run(["node", "join", &code.trim()[..40]]).expect(2).stderr;
     assert!(damaged.contains("missing or mistyped"), "{damaged}");
     let joined = worker.ok(["node", "join", code.trim()]);

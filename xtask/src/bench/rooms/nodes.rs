@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::place::{Place, now_us};
+use super::place::{Place, login, now_us};
 use super::synapse::{Synapse, User};
 use crate::Outcome;
 use crate::bench::cis::{Cis, ulid_in};
@@ -35,9 +35,7 @@ impl Other {
     fn new(binary: &Path, folder: &Path, synapse: &Synapse, place: &Place, role: &str) -> Outcome<Self> {
         let cis = Cis::start(binary, folder)?;
         let account = synapse.register(role);
-        let mut login = cis.command(["matrix", "login", "--homeserver", synapse.url(), "--user"]);
-        login.args([&account.name, "--token-stdin"]);
-        crate::process::run_with(login, &account.token)?;
+        login(&cis, synapse, &account)?;
         place.ann.invite(&place.room, &account.id);
         let code = place.cis.run(["node", "invite", "--room", place.room.as_str()])?;
         cis.run(["node", "join", code.trim()])?;

@@ -38,9 +38,7 @@ impl Place {
         written.map_err(|e| format!("cannot write into {}: {e}", home.display()))?;
         let cis = Cis::start(binary, folder)?;
         let (account, ann) = (synapse.register("cis"), synapse.register("ann"));
-        let mut login = cis.command(["matrix", "login", "--homeserver", synapse.url(), "--user"]);
-        login.args([&account.name, "--token-stdin"]);
-        crate::process::run_with(login, &account.token)?;
+        login(&cis, synapse, &account)?;
         let room = cis.run(["matrix", "create-room", "bench", "--invite", &ann.id, "--json"])?;
         let room = read(&room)?["room_id"].as_str().unwrap_or_default().to_owned();
         ann.join(&room);
@@ -131,6 +129,13 @@ impl Place {
     pub(super) fn stop(&self) -> Outcome {
         self.cis.stop()
     }
+}
+
+/// Logs a node in.
+pub(super) fn login(cis: &Cis, synapse: &Synapse, account: &User) -> Outcome {
+    let mut login = cis.command(["matrix", "login", "--homeserver", synapse.url(), "--user"]);
+    login.args([&account.name, "--token-stdin"]);
+    crate::process::run_with(login, &account.token)
 }
 
 /// What another client sees, as it comes.
