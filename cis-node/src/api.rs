@@ -22,7 +22,7 @@ use super::declared::Declared;
 use super::explain::explained;
 use super::node::Node;
 use super::principal::This;
-use super::problems::{hub_problem, internal, no_task, run_name};
+use super::problems::{blocking, hub_problem, no_task, run_name};
 use super::restore::RestoreError;
 use super::streams::{self, Viewer};
 use super::submit::prepare;
@@ -163,10 +163,9 @@ impl NodeApi for Node {
         let (blobs, did) = (Arc::clone(&self.blobs), self.did.clone());
         let (environments, config) = (Arc::clone(&self.environments), Arc::clone(&self.config));
         let named = request.room.clone();
-        let prepared = tokio::task::spawn_blocking(move || {
-            prepare(request, &blobs, &environments, &config.settings.agents, did)
-        });
-        let prepared = prepared.await.map_err(|e| internal(&e))??;
+        let prepared =
+            blocking(move || prepare(request, &blobs, &environments, &config.settings.agents, did));
+        let prepared = prepared.await??;
         let Some(mut new) = prepared else { return Ok(None) };
         new.facts.room = self.room_of(new.facts.mode, named).await?;
         new.facts.submitter = permit.principal().submitter();
@@ -338,7 +337,7 @@ impl NodeApi for Node {
         let id = TaskId::new(&task).map_err(|e| Problem::new(ProblemKind::BadInput, e.to_string()))?;
         let (readers, blobs, home) = (self.readers.clone(), Arc::clone(&self.blobs), self.home.clone());
         let config = Arc::clone(&self.config);
-        let found = tokio::task::spawn_blocking(move || {
+        let found = blocking(move || {
             // As the events of the store have it: an open run is read as well as one that ended.
             let run = restore::load_run(&readers, &blobs, &config.settings.agents, run)
                 .map_err(|error| error.problem())?;
@@ -348,7 +347,7 @@ impl NodeApi for Node {
             };
             Ok(context::shown(&run, task, &home))
         });
-        found.await.map_err(|e| internal(&e))?
+        found.await?
     }
 
     async fn list_sessions(&self, _: Permit<act::See>, query: ListSessions) -> Answer<Listing<SessionView>> {
@@ -369,11 +368,11 @@ impl NodeApi for Node {
         request: CreateSession,
     ) -> Answer<SessionView> {
         let (mut request, config) = (request, Arc::clone(&self.config));
-        let launched = tokio::task::spawn_blocking(move || {
+        let launched = blocking(move || {
             let launch = agents::launch(&mut request, &config.settings.agents)?;
             Ok::<_, Problem>((request, launch))
         });
-        let (request, launch) = launched.await.map_err(|e| internal(&e))??;
+        let (request, launch) = launched.await??;
         check_session(&request)?;
         let session = SessionId(ulid::Ulid::new());
         let new = Box::new(NewSession { request, launch });

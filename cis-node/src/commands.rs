@@ -489,7 +489,7 @@ impl DriverHandle {
     }
 }
 
-fn stopping() -> Problem {
+pub(crate) fn stopping() -> Problem {
     Problem::new(ProblemKind::Unavailable, "the node is stopping")
         .hint("try again: a new one starts by itself")
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::config::{Identity, IdentityError};
 use crate::node::Node;
+use crate::problems::blocking;
 use crate::server::IdentityApi;
 use cis_core::api::{IdentityView, Problem, ProblemKind, RotateIdentity, TrustNode};
 use cis_core::identity::TrustError;
@@ -20,14 +21,9 @@ impl Node {
         act: impl FnOnce(&Identity) -> Result<(), IdentityError> + Send + 'static,
     ) -> Outcome<IdentityView> {
         let identity = Arc::clone(&self.identity);
-        let done = tokio::task::spawn_blocking(move || act(&identity).map(|()| identity.view())).await;
-        match done {
-            Ok(done) => {
-                self.shared.trust.send_modify(|changes| *changes += 1);
-                done.map_err(|error| problem(&error))
-            }
-            Err(_) => Err(Problem::new(ProblemKind::Internal, "the list of trust could not be changed")),
-        }
+        let done = blocking(move || act(&identity).map(|()| identity.view())).await?;
+        self.shared.trust.send_modify(|changes| *changes += 1);
+        done.map_err(|error| problem(&error))
     }
 }
 

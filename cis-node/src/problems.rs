@@ -6,6 +6,8 @@ use cis_core::ids::{RunId, SessionId, TaskId};
 use cis_host::hub::HubError;
 use cis_store::StoreError;
 
+use crate::commands::stopping;
+
 /// Why there is no session of a task.
 pub(crate) fn no_attempt(detail: &RunDetail, task: &TaskId, attempt: Option<u32>) -> Problem {
     let run = run_name(detail.run.id, &detail.run.dag);
@@ -32,6 +34,18 @@ pub(crate) fn no_task<'a>(run: &str, task: &TaskId, known: impl Iterator<Item = 
 
 pub(crate) fn internal(error: &impl std::fmt::Display) -> Problem {
     Problem::new(ProblemKind::Internal, error.to_string())
+}
+
+/// Does what may wait for the disk on a thread of its own.
+///
+/// # Errors
+///
+/// The node is stopping: the runtime takes no more work then. Or the work panicked.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| if error.is_cancelled() { stopping() } else { internal(&error) })
 }
 
 /// A session that goes on, while the node has no connection to the session host.
@@ -63,4 +77,20 @@ pub(crate) fn store_problem(error: &StoreError) -> Problem {
         _ => ProblemKind::Internal,
     };
     Problem::new(kind, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt as _;
+
+    #[test]
+    fn a_node_that_stops_says_so_to_those_who_still_ask() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let handle = runtime.handle().clone();
+        drop(runtime);
+        let _entered = handle.enter();
+        let asked = blocking(|| "read").now_or_never().expect("nothing is waited for");
+        assert_eq!(asked.unwrap_err().kind, ProblemKind::Unavailable);
+    }
 }

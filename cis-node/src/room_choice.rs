@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::own_room::{self, OwnRoom};
 use crate::node::Node;
-use crate::problems::internal;
+use crate::problems::blocking;
 use cis_core::api::{CreateMatrixRoom, Problem, ProblemKind};
 use cis_core::event::ExecutionMode;
 use cis_core::room::names_a_room;
@@ -58,8 +58,7 @@ impl Node {
         let user = self.opened().await.map_err(or_local)?.session.user.clone();
         let path = self.home.own_room();
         let known = path.clone();
-        let known =
-            tokio::task::spawn_blocking(move || own_room::load(&known)).await.map_err(|e| internal(&e))?;
+        let known = blocking(move || own_room::load(&known)).await?;
         if let Some(own) = known.map_err(|error| unusable(&path, &error))?.filter(|own| own.user == user) {
             return self.joined_room(&own.room).await;
         }
@@ -72,8 +71,8 @@ impl Node {
         };
         let room = self.create_room(request).await.map_err(or_local)?.room_id;
         let (own, to) = (OwnRoom { user, room: room.clone() }, path.clone());
-        let kept = tokio::task::spawn_blocking(move || own_room::keep(&to, &own)).await;
-        kept.map_err(|e| internal(&e))?.map_err(|error| unusable(&path, &error))?;
+        let kept = blocking(move || own_room::keep(&to, &own)).await?;
+        kept.map_err(|error| unusable(&path, &error))?;
         tracing::info!(room, "a room was made for hybrid runs");
         Ok(room)
     }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::commands::Command;
 use crate::config::{Tokens, TokensError, token_view};
 use crate::node::Node;
-use crate::problems::internal;
+use crate::problems::blocking;
 use crate::server::{Bearer, TokensApi};
 use cis_core::api::{CreateToken, NewTokenView, Problem, ProblemKind, TokenView};
 use cis_core::event::{Actor, EventBody, Via};
@@ -26,7 +26,7 @@ impl Node {
         act: impl FnOnce(&Tokens) -> Result<T, TokensError> + Send + 'static,
     ) -> Outcome<T> {
         let tokens = Arc::clone(&self.tokens);
-        let done = tokio::task::spawn_blocking(move || act(&tokens)).await.map_err(|e| internal(&e))?;
+        let done = blocking(move || act(&tokens)).await?;
         done.map_err(|error| problem(&error))
     }
 

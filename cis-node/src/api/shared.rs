@@ -10,7 +10,7 @@ use super::super::restore::{self, RestoreError};
 use super::Answer;
 use crate::logs;
 use crate::node::Node;
-use crate::problems::{hub_problem, internal, no_task, run_name, store_problem, unconnected};
+use crate::problems::{blocking, hub_problem, no_task, run_name, store_problem, unconnected};
 use cis_core::api::log_pieces::LogPiece;
 use cis_core::api::{CreateSession, Problem, ProblemKind, ReadLog, RunDetail, RunView, SessionView, WhyView};
 use cis_core::ids::{RunId, SessionId, TaskId};
@@ -89,11 +89,8 @@ impl Node {
         look: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
     ) -> Answer<T> {
         let readers = self.readers.clone();
-        let found = tokio::task::spawn_blocking(move || readers.get().and_then(|reader| look(&reader))).await;
-        match found {
-            Ok(found) => found.map_err(|error| store_problem(&error)),
-            Err(_) => Err(Problem::new(ProblemKind::Internal, "a reader of the store failed")),
-        }
+        let found = blocking(move || readers.get().and_then(|reader| look(&reader))).await?;
+        found.map_err(|error| store_problem(&error))
     }
 
     /// What the configuration says otherwise since this node started.
@@ -114,9 +111,7 @@ impl Node {
         let mut detail = self.read(move |reader| reader.run_detail(run)).await?;
         let (readers, blobs) = (self.readers.clone(), Arc::clone(&self.blobs));
         let names = Arc::clone(&self.agents);
-        let agents = tokio::task::spawn_blocking(move || names.of(&readers, &blobs, run))
-            .await
-            .map_err(|e| internal(&e))?;
+        let agents = blocking(move || names.of(&readers, &blobs, run)).await?;
         if !agents.is_empty() {
             for task in &mut detail.tasks {
                 // An item is made like the task that it is of.
@@ -160,9 +155,7 @@ impl Node {
     pub(super) async fn load(&self, run: RunId) -> Answer<Result<Run, RestoreError>> {
         let (readers, blobs) = (self.readers.clone(), Arc::clone(&self.blobs));
         let config = Arc::clone(&self.config);
-        tokio::task::spawn_blocking(move || restore::load_run(&readers, &blobs, &config.settings.agents, run))
-            .await
-            .map_err(|e| internal(&e))
+        blocking(move || restore::load_run(&readers, &blobs, &config.settings.agents, run)).await
     }
 
     /// Explains a task of a run that a rebuild of the store ended: only its row says something about it.

@@ -8,7 +8,7 @@ use futures_util::Stream;
 use super::{Answer, page_of};
 use crate::artifacts;
 use crate::node::Node;
-use crate::problems::{internal, no_attempt, no_task, run_name, store_problem};
+use crate::problems::{blocking, no_attempt, no_task, run_name, store_problem};
 use crate::server::{NodeApi as _, TasksApi};
 use cis_core::api::{AttemptView, ListTasks, Listing, Page, Problem, ProblemKind, TaskView};
 use cis_core::event::ArtifactRecord;
@@ -21,7 +21,7 @@ impl TasksApi for Node {
         let run = permit.target();
         let blob = self.read(move |reader| reader.run_spec(run)).await?;
         let (blobs, kept) = (std::sync::Arc::clone(&self.blobs), blob.clone());
-        let text = tokio::task::spawn_blocking(move || blobs.get(&kept)).await.map_err(|e| internal(&e))?;
+        let text = blocking(move || blobs.get(&kept)).await?;
         match text.map_err(|error| store_problem(&error))? {
             Some(text) => Ok((blob, text)),
             None => Err(Problem::new(ProblemKind::NotFound, format!("the file of run {run} was cleaned"))),
@@ -100,7 +100,7 @@ impl TasksApi for Node {
         range: Range<u64>,
     ) -> Answer<impl Stream<Item = Bytes> + Send + 'static> {
         let (blobs, blob) = (std::sync::Arc::clone(&self.blobs), artifact.blob.clone());
-        let file = tokio::task::spawn_blocking(move || blobs.open(&blob)).await.map_err(|e| internal(&e))?;
+        let file = blocking(move || blobs.open(&blob)).await?;
         let file = file.map_err(|error| store_problem(&error))?.ok_or_else(|| {
             let detail = format!("the content {} is gone from the blobs", artifact.blob);
             Problem::new(ProblemKind::NotFound, detail).hint("it was cleaned: `cis dag retry` makes it again")

@@ -8,7 +8,7 @@ use super::whole::{Whole, content};
 use crate::account::Opened;
 use crate::matrix::matrix_problem;
 use crate::node::Node;
-use crate::problems::{internal, store_problem};
+use crate::problems::{blocking, store_problem};
 use cis_core::api::{AuditReport, AuditedNode, AuditedRun, HereAs, Problem, RefusedView};
 use cis_core::event::EventBody;
 use cis_core::federation::audit::Audit;
@@ -39,7 +39,7 @@ impl Node {
         }
         let (events, unreadable) = (whole.events, whole.unreadable);
         let node = self.clone();
-        let judged = tokio::task::spawn_blocking(move || {
+        let judged = blocking(move || {
             let found = audit.done();
             let nodes = found.nodes.into_iter().map(|(did, wrote)| AuditedNode {
                 did,
@@ -63,7 +63,7 @@ impl Node {
             let runs: Result<Vec<_>, Problem> = runs.map(|(run, counts)| node.judged(run, counts)).collect();
             Ok::<_, Problem>((nodes, refused.collect(), found.refused_count, runs?))
         });
-        let (nodes, refused, refused_count, runs) = judged.await.map_err(|e| internal(&e))??;
+        let (nodes, refused, refused_count, runs) = judged.await??;
         Ok(AuditReport { room_id: room, events, unreadable, nodes, runs, refused, refused_count })
     }
 

@@ -18,11 +18,10 @@ use super::pause::{Pause, ROOM_PAUSE};
 use super::recover::{Begun, drafts, is_of};
 use super::whole::{Whole, content};
 use super::{Stop, unopened};
-use crate::account::boot_ms;
-use crate::account::{News, Opened};
+use crate::account::{News, Opened, boot_ms};
 use crate::commands::{Command, Head, RunToKeep, TakenJournal};
 use crate::node::Node;
-use crate::problems::{internal, store_problem};
+use crate::problems::{blocking, store_problem};
 use crate::restore;
 use crate::shared::Observes;
 use cis_core::api::Problem;
@@ -321,11 +320,6 @@ impl Observer {
         let mut read = self.page(Whole::new(opened, &room), &opened.session.user, &room).await;
         if read.is_ok() {
             read = self.replace_overtaken(&room).await;
-            // What members said before owners let them in is read again now, with the whole room.
-            if let Some(membership) = self.rooms.get(&room).and_then(|observed| observed.membership.as_ref())
-            {
-                self.node.members.read(&room, membership);
-            }
         }
         if read.is_err() {
             self.rooms.remove(&room);
@@ -439,8 +433,7 @@ impl Observer {
                 continue;
             };
             let (node, name, head) = (Arc::clone(&self.node), room.to_owned(), head_of(&fresh));
-            let begun = tokio::task::spawn_blocking(move || node.begin(&name, fresh)).await;
-            let (known, keep, lost) = begun.map_err(|error| Stop::from(internal(&error)))??;
+            let (known, keep, lost) = blocking(move || node.begin(&name, fresh)).await??;
             observed.heads.extend(of_known(head, room, &known));
             observed.runs.insert(run, known);
             observed.lost.extend(lost.map(|why| (run, why)));
@@ -468,11 +461,11 @@ impl Observer {
         }
         let (node, name, at) = (Arc::clone(&self.node), room.to_owned(), fresh.at);
         let was_kept = matches!(known, Some(Known::Kept { .. }) | None);
-        let taken = tokio::task::spawn_blocking(move || {
+        let taken = blocking(move || {
             let head = head_of(&fresh);
             node.take_fresh(&name, known, fresh).map(|taken| (head, taken))
         });
-        let (head, (known, keep, lost)) = taken.await.map_err(|error| internal(&error))??;
+        let (head, (known, keep, lost)) = taken.await??;
         let (is_taken, name) = (was_kept && matches!(known, Known::Own), room.to_owned());
         let head = of_known(head, &name, &known);
         observed.runs.insert(run, known);

@@ -15,7 +15,7 @@ use super::refusing::Matter;
 use super::tell::{message, what};
 use super::{Rooms, Stop, Trouble, numbering};
 use crate::account::Opened;
-use crate::problems::internal;
+use crate::problems::{blocking, internal};
 use crate::room_waker::Claim;
 use cis_core::api::{Outgoing, Priority, Problem, RoomWrite};
 use cis_core::event::EventBody;
@@ -61,9 +61,7 @@ impl Rooms {
         };
         let body_max = |kind| outgoing.body_max(kind, about, &sources.by);
         let (page_max, snapshot_max) = (body_max(JOURNAL), body_max(SNAPSHOT));
-        let part = tokio::task::spawn_blocking(move || sources.part(&kept, page_max))
-            .await
-            .map_err(|error| internal(&error))??;
+        let part = blocking(move || sources.part(&kept, page_max)).await??;
         let mut bodies: Vec<(EnvelopeType, Value)> = Vec::new();
         if let Some(snapshot) = part.snapshot {
             let body = match snapshot.body(snapshot_max) {
@@ -150,8 +148,7 @@ impl Rooms {
             let Page::Inline { body, .. } = page else { continue };
             let signed = outgoing.envelope(JOURNAL, ulid::Ulid::new(), about, body, &self.node.keys.node);
             let content = signed.map_err(|error| internal(&error))?.into_content();
-            let message = message(room, (what::JOURNAL, Priority::Terminal), Some(*run), None);
-            writes.push(Ready { kind: JOURNAL.name.to_owned(), content }.queued(message)?);
+            writes.push(self.queued(*run, room, (JOURNAL.name, what::JOURNAL), content).await?);
         }
         let (incarnation, seq) = (outgoing.numbering.incarnation(), outgoing.numbering.newest());
         writes.push(RoomWrite::Numbered { room: room.clone(), incarnation, seq });

@@ -11,7 +11,7 @@ use crate::account::Opened;
 use crate::commands::{Command, RunToKeep};
 use crate::matrix::matrix_problem;
 use crate::node::Node;
-use crate::problems::{internal, store_problem};
+use crate::problems::{blocking, store_problem};
 use crate::restore;
 use cis_core::api::{Problem, RecoverReport, RecoveredRunView, UnknownNode};
 use cis_core::event::{EventBody, EventDraft, RunCreated};
@@ -62,8 +62,7 @@ impl Node {
     /// Keeps a run that is not known here.
     async fn keep_run(&self, run: RecoveredRun) -> Result<RecoveredRunView, Problem> {
         let node = self.clone();
-        let made =
-            tokio::task::spawn_blocking(move || node.prepare(run)).await.map_err(|e| internal(&e))??;
+        let made = blocking(move || node.prepare(run)).await??;
         let (mut view, Some(kept)) = made else { return Ok(made.0) };
         view.recovered =
             self.driver.ask(|reply| Command::Recover { run: Box::new(kept), replaces: false, reply }).await?;

@@ -5,7 +5,7 @@ use super::files;
 use super::who::Speaker;
 use super::{AUDITS, Listener, Stop};
 use crate::commands::{AskedOfRun, Command, RunVerb};
-use crate::problems::internal;
+use crate::problems::blocking;
 use crate::server::{InboxApi as _, NodeApi as _};
 use cis_core::api::{Answer, CreateRun, InboxItem, Problem, ProblemKind};
 use cis_core::event::{ExecutionMode, PromptKind, RetryScope};
@@ -350,9 +350,8 @@ impl Listener {
         params: &[(ParamName, String)],
     ) -> Result<Done, Stop> {
         let (node, wanted) = (self.node.clone(), name.clone());
-        let found =
-            tokio::task::spawn_blocking(move || files::find(&node.config.settings.matrix.run_dirs, &wanted));
-        let found = match found.await.map_err(|error| internal(&error))? {
+        let found = blocking(move || files::find(&node.config.settings.matrix.run_dirs, &wanted));
+        let found = match found.await? {
             Ok(found) => found,
             Err(error) => return Ok(Done::Not(reply::words(&error.to_string(), Some("!cis run NAME")))),
         };
