@@ -15,9 +15,10 @@ use crate::commands::Command;
 use crate::node::Node;
 use crate::shared::Announced;
 use cis_core::federation::direct::{self, TaskPayload};
-use cis_core::federation::envelope::{Carrier, Draft, SIZE_MAX, Signed, Verified, verify};
+use cis_core::federation::envelope::{Carrier, Draft, SIZE_MAX, Verified, verify};
 use cis_core::federation::protocol::message::Message;
-use cis_core::identity::{NodeKey, Standing};
+use cis_core::federation::steering::Steering;
+use cis_core::identity::Standing;
 use cis_core::ids::NodeDid;
 
 /// Type of the state by which a node says at which device it is.
@@ -47,6 +48,11 @@ enum Wish {
         room: String,
         to: NodeDid,
         message: Box<Message<TaskPayload>>,
+    },
+    Steer {
+        room: String,
+        to: NodeDid,
+        said: Box<Steering>,
     },
 }
 
@@ -78,6 +84,11 @@ impl Link {
     /// Sends a message. It may be lost.
     pub(crate) fn send(&self, room: &str, to: NodeDid, message: Message<TaskPayload>) {
         let _ = self.0.try_send(Wish::Send { room: room.to_owned(), to, message: Box::new(message) });
+    }
+
+    /// Sends something about steering. It may be lost.
+    pub(crate) fn steer(&self, room: &str, to: NodeDid, said: Steering) {
+        let _ = self.0.try_send(Wish::Steer { room: room.to_owned(), to, said: Box::new(said) });
     }
 }
 
@@ -136,7 +147,7 @@ impl Task {
                 match self.wishes.recv().await {
                     Some(Wish::Serve(room)) => drop(self.named.insert(room)),
                     Some(Wish::Urgent(is_urgent)) => self.is_urgent = is_urgent,
-                    Some(Wish::Send { .. }) => {}
+                    Some(Wish::Send { .. } | Wish::Steer { .. }) => {}
                     None => return,
                 }
             }
@@ -166,7 +177,7 @@ impl Task {
         loop {
             tokio::select! {
                 wish = self.wishes.recv() => match wish {
-                    Some(wish @ (Wish::Urgent(_) | Wish::Serve(_))) => self.obey(&opened, wish).await?,
+                    Some(wish @ (Wish::Urgent(_) | Wish::Serve(_) | Wish::Steer { .. })) => self.obey(&opened, wish).await?,
                     Some(Wish::Send { room, to, message }) => {
                         let more = self.send_waiting(&opened, (room, to, *message)).await;
                         if let Some(wish) = more {
@@ -299,6 +310,11 @@ impl Task {
         if let Some(device) = &message.encryption.device {
             self.found(&from, &message.sender, device);
         }
+        match Steering::read(&envelope) {
+            Ok(None) => {}
+            Ok(Some(said)) => return self.node.steered(&room, from, said),
+            Err(why) => return tracing::debug!(%from, why, "a wish of a node cannot be read"),
+        }
         match direct::read(&envelope) {
             Ok(messages) => {
                 for message in messages {
@@ -323,6 +339,9 @@ impl Task {
                 opened.feed.be_urgent(is_urgent);
             }
             Wish::Send { room, to, message } => self.send(opened, &room, &to, &[*message]).await,
+            Wish::Steer { room, to, said } => {
+                self.send_draft(opened, &to, said.draft(&room, &opened.session.user)).await;
+            }
         }
         Ok(())
     }
@@ -354,15 +373,21 @@ impl Task {
     }
 
     async fn send(&self, opened: &Opened, room: &str, to: &NodeDid, messages: &[Message<TaskPayload>]) {
+        let draft = direct::draft_all(messages, ulid::Ulid::new(), room, &opened.session.user);
+        self.send_draft(opened, to, draft).await;
+    }
+
+    async fn send_draft(&self, opened: &Opened, to: &NodeDid, draft: Draft) {
         let Some(Device { user, device }) = self.devices.get(to).cloned() else {
             tracing::debug!(%to, "it is not known where a node is");
             return;
         };
-        let Some((kind, signed)) = sealed(messages, room, &opened.session.user, &self.node.keys.node) else {
-            return;
+        let signed = match draft.sign(&self.node.keys.node, SIZE_MAX) {
+            Ok(signed) => signed,
+            Err(error) => return tracing::warn!(%error, "a message to a node cannot be signed"),
         };
         let Ok(permit) = Arc::clone(&self.sending).acquire_owned().await else { return };
-        let client = opened.client.clone();
+        let (client, kind) = (opened.client.clone(), draft.type_name);
         tokio::spawn(async move {
             if let Err(error) = client.send_to_device(&user, &device, &kind, &signed.content()).await {
                 tracing::debug!(user, device, kind, %error, "a message to a node was not sent");
@@ -394,21 +419,4 @@ fn parts(messages: Vec<Message<TaskPayload>>) -> Vec<Vec<Message<TaskPayload>>> 
         }
     }
     parts.into_iter().map(|(_, part)| part).collect()
-}
-
-/// The signed envelope of messages, and its type.
-fn sealed(
-    messages: &[Message<TaskPayload>],
-    room: &str,
-    sender: &str,
-    key: &NodeKey,
-) -> Option<(String, Signed)> {
-    let draft = direct::draft_all(messages, ulid::Ulid::new(), room, sender);
-    match draft.sign(key, SIZE_MAX) {
-        Ok(signed) => Some((draft.type_name, signed)),
-        Err(error) => {
-            tracing::warn!(%error, "a message to a node cannot be signed");
-            None
-        }
-    }
 }

@@ -50,6 +50,7 @@ mod secret_file;
 pub mod server;
 mod shared;
 mod small_file;
+mod steering;
 mod streams;
 mod submit;
 #[cfg(test)]

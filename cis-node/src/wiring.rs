@@ -217,6 +217,8 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         driver: driver.clone(),
         events: events.clone(),
         shared: Arc::clone(&shared),
+        link: link.clone(),
+        wishes: Arc::default(),
         upkeep: upkeep.clone(),
         matrix: Account::new(options.home.matrix()),
         verifications: Arc::default(),

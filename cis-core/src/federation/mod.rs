@@ -18,6 +18,7 @@ pub mod packed;
 pub mod protocol;
 pub mod recovery;
 pub mod room_event;
+pub mod steering;
 
 #[cfg(test)]
 mod fuzz;

@@ -11,7 +11,7 @@ pub mod token;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Actor, ActorKind, Submitter, Via};
-use crate::ids::{RunId, SessionId, TaskId, TokenId};
+use crate::ids::{NodeDid, RunId, SessionId, TaskId, TokenId};
 use crate::matrix::{RoomId, UserId};
 use crate::people::{Allowed, Person, Power};
 
@@ -58,6 +58,13 @@ pub enum Who {
         id: TokenId,
         /// Its name.
         name: String,
+    },
+    /// Somebody at another node of a room.
+    Node {
+        /// That node.
+        node: NodeDid,
+        /// Who, as it says.
+        by: String,
     },
     /// A command that the node runs itself.
     Command(NodeCommand),
@@ -115,6 +122,7 @@ impl Principal {
             Who::UnknownSession { pid, .. } => (ActorKind::Session, format!("pid:{pid}")),
             Who::Member { user, .. } => (ActorKind::Human, user.to_string()),
             Who::Token { name, .. } => (ActorKind::Human, format!("token:{name}")),
+            Who::Node { node, by } => (ActorKind::Human, format!("{by} at {node}")),
             Who::Command(command) => (ActorKind::Policy, command.name()),
         };
         Actor { kind, name, via: self.via }
@@ -131,6 +139,7 @@ impl Principal {
             Who::User { .. }
             | Who::Session { .. }
             | Who::UnknownSession { .. }
+            | Who::Node { .. }
             | Who::Command(NodeCommand::Notify) => None,
         }
     }
@@ -196,6 +205,9 @@ pub fn authorize_decision(
             reason: format!(
                 "token {name} may not decide this: the file says who may from rooms, and an admin's token"
             ),
+        }),
+        (Who::Node { node, .. }, Some(_)) => Err(Denied {
+            reason: format!("people at {node} may not decide this: the file says who may, in the room"),
         }),
         (Who::Command(command), Some(_)) => Err(Denied {
             reason: format!("{} may not decide this: the file names the people who may", command.name()),
@@ -294,6 +306,7 @@ pub fn authorize(principal: &Principal, action: Action) -> Result<(), Denied> {
         Who::User { uid } => format!("uid {uid} may not {}", verb(action)),
         Who::Member { user, .. } => format!("{user} may not {}", verb(action)),
         Who::Token { name, .. } => format!("token {name} may not {}", verb(action)),
+        Who::Node { node, .. } => format!("people at {node} may not {}", verb(action)),
         Who::Command(command) => format!(
             "{} may not {}: a command that the node runs has the rights of an operator, and none once the token of its run's submitter is revoked or expired",
             command.name(),

@@ -11,6 +11,7 @@ use super::Answer;
 use crate::logs;
 use crate::node::Node;
 use crate::problems::{blocking, hub_problem, no_task, run_name, store_problem, unconnected};
+use crate::steering::coordinated_elsewhere;
 use cis_core::api::log_pieces::LogPiece;
 use cis_core::api::{CreateSession, Problem, ProblemKind, ReadLog, RunDetail, RunView, SessionView, WhyView};
 use cis_core::ids::{RunId, SessionId, TaskId};
@@ -69,8 +70,7 @@ impl Node {
         if self.identity.is_or_was(&owner) {
             return Ok(());
         }
-        let detail = format!("run {run} is coordinated by {owner}, not by this node");
-        Err(Problem::new(ProblemKind::Conflict, detail)
+        Err(coordinated_elsewhere(run, &owner)
             .hint("what it waits for is answered there, or in the room that follows it"))
     }
 
@@ -101,7 +101,19 @@ impl Node {
         looked.unwrap_or_default()
     }
 
+    /// Has something done to a run, by this node or the one that coordinates it.
     pub(crate) async fn run_verb(&self, asked: AskedOfRun) -> Answer<RunView> {
+        let run = asked.run();
+        let (owner, _, room) = self.read(move |reader| reader.term(run)).await?;
+        if self.identity.is_or_was(&owner) {
+            self.run_verb_here(asked).await
+        } else {
+            self.have_done(asked, (owner, room)).await
+        }
+    }
+
+    /// Does something to a run that this node coordinates.
+    pub(crate) async fn run_verb_here(&self, asked: AskedOfRun) -> Answer<RunView> {
         let run = asked.run();
         self.driver.ask(|reply| Command::Run { asked, reply }).await?;
         self.run_view(run).await
