@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::harness::Cis;
+use crate::harness::pair::pair;
 use crate::harness::room::Room;
 use crate::harness::synapse::{Synapse, User};
 use crate::harness::{eventually, eventually_within, is_alive, kill_9, ulid_in};
@@ -317,6 +318,30 @@ fn people_steer_a_run_from_other_nodes() {
     waits(&cis);
     worker.ok(["dag", "cancel", &run]);
     cis.wait_run(&run, "cancelled");
+}
+
+/// A worker whose account is at another homeserver.
+#[test]
+fn nodes_of_two_homeservers_share_a_run() {
+    let [here, there] = pair();
+    let ((cis, _), ann) = (logged_in(&here), here.register("ann"));
+    let room = room_of(&cis, &ann);
+    let worker = member(&there, &room, &ann, &cis, ("builder", "worker", "submit,execute"));
+    let go = cis.work().join("go");
+    let run = execute(&cis, &room, &waiting_for(&go));
+    cis.wait_task(&run, "b", "running");
+    eventually_within(SLOW, "it is read of there", || {
+        (worker.run(["dag", "show", &run]).code == Some(0)).then_some(())
+    });
+    worker.ok(["dag", "pause", &run]);
+    worker.ok(["dag", "resume", &run]);
+    std::fs::write(&go, "").unwrap();
+    for node in [&cis, &worker] {
+        node.wait_run(&run, "succeeded");
+    }
+    assert_eq!(lines_in(&go.with_extension("pids")), 1, "nothing ran twice");
+    let place = output(&cis, &run, "where");
+    assert!(place.as_str().unwrap().starts_with(worker.home().to_str().unwrap()), "{place}");
 }
 
 /// The node of that room and key, as another one lists it.

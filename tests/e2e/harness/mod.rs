@@ -6,6 +6,7 @@ mod cis;
 mod desk;
 mod model;
 mod output;
+pub mod pair;
 mod processes;
 #[allow(dead_code, reason = "each of the two test binaries uses a part of it")]
 pub mod proxy;

@@ -76,12 +76,13 @@ impl Synapse {
         Self::own_with("")
     }
 
-    /// The same, with more lines in its configuration; `{url}` there is where it answers.
+    /// The same, with more lines in its configuration; `{url}` there is where it answers, `{port}` its port.
     pub fn own_with(more: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("cis-synapse-").tempdir().unwrap();
         let port = configure(folder.path());
         let mut config = File::options().append(true).open(folder.path().join("homeserver.yaml")).unwrap();
         let more = more.replace("{url}", &format!("http://127.0.0.1:{port}"));
+        let more = more.replace("{port}", &port.to_string());
         config.write_all(more.as_bytes()).unwrap();
         let runs = Runs::Own { folder, port, child: None };
         let mut made = Self { url: format!("http://127.0.0.1:{port}"), runs };
