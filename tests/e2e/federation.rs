@@ -376,6 +376,10 @@ fn owners_of_a_room_let_nodes_in() {
     let worker_here = listed(&cis, &worker);
     assert_eq!((&worker_here["state"], &worker_here["tags"][0]), (&"online".into(), &"gpu".into()));
     assert_eq!(worker_here["may"], serde_json::json!(["execute"]));
+    let shown = cis.ok(["node", "show", "builder"]);
+    assert!(shown.contains(&did(&worker)) && shown.contains("gpu"), "{shown}");
+    let missing = cis.run(["node", "show", "bilder"]).expect(2).stderr;
+    assert!(missing.contains("did you mean `builder`?"), "{missing}");
     assert_eq!(listed(&worker, &cis)["may"], serde_json::json!(["submit", "coordinate", "execute"]));
     // The own list has the last word.
     worker.ok(["identity", "trust", &did(&cis), "--may", "submit"]);

@@ -31,7 +31,7 @@ pub(crate) use explain::explain;
 pub(crate) use history::{actor, history, moment, recent_history};
 pub(crate) use inbox::{inbox, inbox_details, inbox_item, screen};
 pub(crate) use matrix::{matrix_account, matrix_login, matrix_room, matrix_rooms, recovered, warning};
-pub(crate) use nodes::room_nodes;
+pub(crate) use nodes::{room_node, room_nodes};
 pub(crate) use room_event::matrix_event;
 pub(crate) use tokens::tokens;
 pub(crate) use verification::{emoji, standing};

@@ -8,6 +8,7 @@ mod list;
 mod probe;
 mod schema;
 mod serve;
+mod show;
 mod start;
 mod status;
 mod stop;
@@ -30,6 +31,7 @@ pub(crate) enum Command {
     Invite(invite::Args),
     Join(join::Args),
     List(list::Args),
+    Show(show::Args),
     Drain(drain::Args),
     Undrain(drain::UndrainArgs),
     Schema(schema::Args),
@@ -48,6 +50,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
         Command::Invite(args) => invite::run(context, &args),
         Command::Join(args) => join::run(context, &args),
         Command::List(args) => list::run(context, &args),
+        Command::Show(args) => show::run(context, &args),
         Command::Drain(_) => drain::run(context, true),
         Command::Undrain(_) => drain::run(context, false),
         Command::Schema(args) => schema::run(&args),

@@ -1,5 +1,7 @@
 //! The nodes of rooms.
 
+use std::collections::BTreeSet;
+
 use cis_core::api::{RoomNodeState, RoomNodeView};
 use cis_core::text;
 
@@ -44,14 +46,58 @@ pub(crate) fn room_nodes(nodes: &[RoomNodeView]) -> String {
     out
 }
 
+/// `cis node show`: one node, in each of its rooms.
+pub(crate) fn room_node(views: &[RoomNodeView]) -> String {
+    let mut out = String::new();
+    for node in views {
+        let may: Vec<&str> = node.may.iter().map(|right| right.word()).collect();
+        let words = |words: &BTreeSet<String>| words.iter().cloned().collect::<Vec<_>>().join(", ");
+        let heard = node.heard_ms_ago.map(|ms| format!(", heard {} ago", text::duration(ms)));
+        let works = match node.slots {
+            0 => "executes no tasks of others".to_owned(),
+            slots => format!("{} of {slots} sessions, load {}", node.sessions, load(node.load_permille)),
+        };
+        let tasks: Vec<String> =
+            node.tasks.iter().map(|task| format!("{} of run {}", task.task, task.run.short())).collect();
+        let facts = [
+            ("did", node.did.0.clone()),
+            ("room", node.room_id.clone()),
+            ("state", format!("{}{}", word(node.state), heard.unwrap_or_default())),
+            ("may", if may.is_empty() { "nothing yet".to_owned() } else { may.join(", ") }),
+            ("account", node.user_id.clone().unwrap_or_default()),
+            ("version", node.version.clone()),
+            ("works", works),
+            ("tags", words(&node.tags)),
+            ("agents", words(&node.agents)),
+            ("tasks", tasks.join(", ")),
+        ];
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        out.push_str(&format!("{BOLD}{}{BOLD:#}\n", clean(&node.name)));
+        for (name, value) in facts.iter().filter(|(_, value)| !value.is_empty()) {
+            out.push_str(&format!("  {DIM}{name:<8}{DIM:#} {}\n", clean(value)));
+        }
+    }
+    out
+}
+
+fn word(state: RoomNodeState) -> &'static str {
+    match state {
+        RoomNodeState::Here => "here",
+        RoomNodeState::Online => "online",
+        RoomNodeState::Draining => "draining",
+        RoomNodeState::Silent => "silent",
+        RoomNodeState::Unheard => "unheard",
+        RoomNodeState::Pending => "pending",
+    }
+}
+
 fn state(state: RoomNodeState) -> Cell {
     match state {
-        RoomNodeState::Here => plain("here"),
-        RoomNodeState::Online => plain("online"),
-        RoomNodeState::Draining => plain("draining"),
-        RoomNodeState::Silent => cell("silent", ATTENTION),
-        RoomNodeState::Unheard => cell("unheard", DIM),
-        RoomNodeState::Pending => cell("pending", ATTENTION),
+        RoomNodeState::Here | RoomNodeState::Online | RoomNodeState::Draining => plain(word(state)),
+        RoomNodeState::Unheard => cell(word(state), DIM),
+        RoomNodeState::Silent | RoomNodeState::Pending => cell(word(state), ATTENTION),
     }
 }
 
