@@ -282,7 +282,7 @@ fn people_steer_a_run_from_other_nodes() {
     let guest = member(&synapse, &room, &ann, &cis, ("guest", "worker", "execute"));
     let go = cis.work().join("go");
     let text = waiting_for(&go)
-        .replace("script = \"true\"", "script = \"true\"\napproval = { prompt = \"Go on?\" }}");
+        .replace("script = \"true\"", "script = \"true\"\napproval = { prompt = \"Go on?\" }");
     let run = execute(&cis, &room, &text);
     cis.wait_task(&run, "b", "running");
     for other in [&worker, &guest] {
