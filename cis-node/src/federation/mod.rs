@@ -3,14 +3,17 @@
 //! Owns this node's announcement in its rooms (`cis.dag.node.info`), at which devices the others are, and signatures. What is said is
 //! the driver's matter. It may lose messages, as the protocol repeats what matters: nothing here is kept.
 
+mod lanes;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cis_matrix::{DeviceMessage, MatrixError, RoomName};
 use serde_json::{Value, json};
-use tokio::sync::{Semaphore, broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc};
 
-use crate::account::{AccountError, Backoff, News, Opened};
+use self::lanes::{Lanes, To};
+use crate::account::{AccountError, Backoff, News, Opened, boot_ms};
 use crate::commands::Command;
 use crate::node::Node;
 use crate::shared::Announced;
@@ -29,13 +32,6 @@ const WORD_MAX: usize = 64;
 
 /// Messages that wait to be sent; more are dropped, and repeated by those who need an answer.
 const WAITING_MAX: usize = 4096;
-
-/// Messages in one envelope, and bytes of them, at most. More than these wait for each other only while others are sent.
-const TOGETHER_MAX: usize = 32;
-const TOGETHER_BYTES_MAX: usize = 24 << 10;
-
-/// Envelopes that are sent at a time.
-const SENDING_MAX: usize = 8;
 
 /// What the driver wants.
 #[derive(Debug)]
@@ -118,7 +114,9 @@ struct Task {
     /// Their ids.
     rooms: BTreeSet<String>,
     devices: BTreeMap<NodeDid, Device>,
-    sending: Arc<Semaphore>,
+    lanes: Lanes,
+    /// Says which lane is free again.
+    sent: (mpsc::UnboundedSender<To>, mpsc::UnboundedReceiver<To>),
     is_urgent: bool,
     /// Rooms, by their ids, for which this node executes tasks.
     works_in: BTreeSet<String>,
@@ -132,7 +130,8 @@ pub(crate) fn start(node: Arc<Node>, end: LinkEnd) {
         named: BTreeSet::new(),
         rooms: BTreeSet::new(),
         devices: BTreeMap::new(),
-        sending: Arc::new(Semaphore::new(SENDING_MAX)),
+        lanes: Lanes::default(),
+        sent: mpsc::unbounded_channel(),
         is_urgent: false,
         works_in: BTreeSet::new(),
     };
@@ -179,13 +178,18 @@ impl Task {
                 wish = self.wishes.recv() => match wish {
                     Some(wish @ (Wish::Urgent(_) | Wish::Serve(_) | Wish::Steer { .. })) => self.obey(&opened, wish).await?,
                     Some(Wish::Send { room, to, message }) => {
-                        let more = self.send_waiting(&opened, (room, to, *message)).await;
-                        if let Some(wish) = more {
+                        let behind = self.line_up((room, to), *message);
+                        self.send_ready(&opened);
+                        if let Some(wish) = behind {
                             self.obey(&opened, wish).await?;
                         }
                     }
                     None => return Ok(()),
                 },
+                Some(to) = self.sent.1.recv() => {
+                    self.lanes.sent(&to);
+                    self.send_ready(&opened);
+                }
                 Ok(()) = trust.changed() => self.others_changed(&opened).await?,
                 Ok(()) = members.changed() => self.others_changed(&opened).await?,
                 said = news.recv() => match said {
@@ -338,85 +342,61 @@ impl Task {
                 self.is_urgent = is_urgent;
                 opened.feed.be_urgent(is_urgent);
             }
-            Wish::Send { room, to, message } => self.send(opened, &room, &to, &[*message]).await,
+            Wish::Send { room, to, message } => {
+                self.lanes.push((room, to), *message);
+                self.send_ready(opened);
+            }
             Wish::Steer { room, to, said } => {
-                self.send_draft(opened, &to, said.draft(&room, &opened.session.user)).await;
+                let draft = said.draft(&room, &opened.session.user);
+                tokio::spawn(self.sending(opened, &to, &draft));
             }
         }
         Ok(())
     }
 
-    /// Sends a message with all that wait behind it, those for one node together. Gives what waits behind them.
-    async fn send_waiting(
-        &mut self,
-        opened: &Opened,
-        (room, to, message): (String, NodeDid, Message<TaskPayload>),
-    ) -> Option<Wish> {
-        let mut waiting = vec![(room, to, vec![message])];
-        let mut behind = None;
-        while let Ok(wish) = self.wishes.try_recv() {
-            let Wish::Send { room, to, message } = wish else {
-                behind = Some(wish);
-                break;
-            };
-            match waiting.iter_mut().find(|(of, whom, _)| *of == room && *whom == to) {
-                Some((.., messages)) => messages.push(*message),
-                None => waiting.push((room, to, vec![*message])),
+    /// Puts a message, and those that come behind it, into the lanes of their nodes. Gives a wish that is none.
+    fn line_up(&mut self, to: To, message: Message<TaskPayload>) -> Option<Wish> {
+        self.lanes.push(to, message);
+        loop {
+            match self.wishes.try_recv().ok()? {
+                Wish::Send { room, to, message } => self.lanes.push((room, to), *message),
+                behind => return Some(behind),
             }
         }
-        for (room, to, messages) in waiting {
-            for part in parts(messages) {
-                self.send(opened, &room, &to, &part).await;
-            }
+    }
+
+    /// Sends what waits for nothing any more.
+    fn send_ready(&mut self, opened: &Opened) {
+        for (to, messages) in self.lanes.take_ready(boot_ms()) {
+            let draft = direct::draft_all(&messages, ulid::Ulid::new(), &to.0, &opened.session.user);
+            let (sending, sent) = (self.sending(opened, &to.1, &draft), self.sent.0.clone());
+            tokio::spawn(async move {
+                sending.await;
+                let _ = sent.send(to);
+            });
         }
-        behind
     }
 
-    async fn send(&self, opened: &Opened, room: &str, to: &NodeDid, messages: &[Message<TaskPayload>]) {
-        let draft = direct::draft_all(messages, ulid::Ulid::new(), room, &opened.session.user);
-        self.send_draft(opened, to, draft).await;
-    }
-
-    async fn send_draft(&self, opened: &Opened, to: &NodeDid, draft: Draft) {
-        let Some(Device { user, device }) = self.devices.get(to).cloned() else {
+    /// Sends an envelope to a node. It may be lost.
+    fn sending(&self, opened: &Opened, to: &NodeDid, draft: &Draft) -> impl Future<Output = ()> + use<> {
+        let device = self.devices.get(to).cloned();
+        if device.is_none() {
             tracing::debug!(%to, "it is not known where a node is");
-            return;
-        };
-        let signed = match draft.sign(&self.node.keys.node, SIZE_MAX) {
-            Ok(signed) => signed,
-            Err(error) => return tracing::warn!(%error, "a message to a node cannot be signed"),
-        };
-        let Ok(permit) = Arc::clone(&self.sending).acquire_owned().await else { return };
-        let (client, kind) = (opened.client.clone(), draft.type_name);
-        tokio::spawn(async move {
+        }
+        let signed = draft.sign(&self.node.keys.node, SIZE_MAX).map_err(|error| {
+            tracing::warn!(%error, "a message to a node cannot be signed");
+        });
+        let (client, kind) = (opened.client.clone(), draft.type_name.clone());
+        async move {
+            let (Some(Device { user, device }), Ok(signed)) = (device, signed) else { return };
             if let Err(error) = client.send_to_device(&user, &device, &kind, &signed.content()).await {
                 tracing::debug!(user, device, kind, %error, "a message to a node was not sent");
             }
-            drop(permit);
-        });
+        }
     }
 }
 
 /// What somebody says of itself, no longer than anybody reads.
 fn short(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(WORD_MAX).collect()
-}
-
-/// Messages for one node, in parts that go into an envelope each.
-fn parts(messages: Vec<Message<TaskPayload>>) -> Vec<Vec<Message<TaskPayload>>> {
-    if messages.len() == 1 {
-        return vec![messages];
-    }
-    let mut parts: Vec<(usize, Vec<Message<TaskPayload>>)> = Vec::new();
-    for message in messages {
-        let size = direct::size_of(&message);
-        match parts.last_mut() {
-            Some((bytes, part)) if part.len() < TOGETHER_MAX && *bytes + size <= TOGETHER_BYTES_MAX => {
-                *bytes += size;
-                part.push(message);
-            }
-            _ => parts.push((size, vec![message])),
-        }
-    }
-    parts.into_iter().map(|(_, part)| part).collect()
 }
