@@ -16,6 +16,9 @@ pub struct StateEvent {
     pub state_key: String,
     /// JSON.
     pub content: Box<RawValue>,
+    /// When it was set, Unix ms, as its sender's homeserver says.
+    #[serde(rename = "origin_server_ts")]
+    pub sent_ms: i64,
 }
 
 impl Client {

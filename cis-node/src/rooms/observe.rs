@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::pause::{Pause, ROOM_PAUSE};
 use super::recover::{Begun, drafts, is_of};
-use super::whole::{Whole, content};
+use super::whole::Whole;
 use super::{Stop, unopened};
 use crate::account::{News, Opened, boot_ms};
 use crate::commands::{Command, Head, RunToKeep, TakenJournal};
@@ -108,7 +108,7 @@ impl Observed {
     ) -> Result<(), MatrixError> {
         for event in events {
             if event.kind == membership::TYPE {
-                self.take_statement(room, event);
+                self.take_statement(room, &event.sender, event.content.get());
             } else {
                 let standing = |did: &NodeDid| node.members.standing(room, did);
                 whole.read_into(&mut self.recovery, std::slice::from_ref(event), standing).await?;
@@ -117,10 +117,26 @@ impl Observed {
         Ok(())
     }
 
+    /// Takes what owners said before the first event that can be read here: a homeserver that joined the room later than others
+    /// has not its whole timeline, but its whole state.
+    async fn read_earlier_statements(&mut self, opened: &Opened, room: &str) -> Result<(), MatrixError> {
+        let first = opened.client.forward(room, None, 1).await?.events.into_iter().next();
+        let Some(first) = first.filter(|first| first.kind != "m.room.create") else { return Ok(()) };
+        let mut statements = opened.client.state(room, membership::TYPE).await?;
+        statements.retain(|statement| statement.sent_ms < first.sent_ms);
+        statements.sort_by_key(|statement| statement.state_key.parse::<u64>().unwrap_or(u64::MAX));
+        for statement in statements {
+            self.take_statement(room, &statement.sender, statement.content.get());
+        }
+        Ok(())
+    }
+
     /// Takes what an owner of the room says.
-    fn take_statement(&mut self, room: &str, event: &RoomEvent) {
-        let (Some(membership), Some(content)) = (&mut self.membership, content(event)) else { return };
-        let carrier = Carrier { room, type_name: &event.kind, sender: Some(&event.sender) };
+    fn take_statement(&mut self, room: &str, sender: &str, content: &str) {
+        let (Some(membership), Ok(content)) = (&mut self.membership, serde_json::from_str(content)) else {
+            return;
+        };
+        let carrier = Carrier { room, type_name: membership::TYPE, sender: Some(sender) };
         // Whether its signer owns the room is asked there.
         let taken = verify(&content, carrier, |_| Standing::Trusted)
             .map_err(|refused| refused.to_string())
@@ -128,12 +144,7 @@ impl Observed {
         match taken {
             Ok(_) => self.recovery.set_coordinators(membership.voters().into_iter().collect()),
             Err(why) => {
-                tracing::debug!(
-                    room,
-                    event = event.id,
-                    why,
-                    "what is said of the room's nodes does not count"
-                );
+                tracing::debug!(room, sender, why, "what is said of the room's nodes does not count");
             }
         }
     }
@@ -304,7 +315,7 @@ impl Observer {
         if self.rooms.contains_key(&room) {
             return Ok(());
         }
-        let observed = Observed {
+        let mut observed = Observed {
             recovery: Recovery::new(room.clone(), BTreeSet::new()),
             runs: BTreeMap::new(),
             place: opened.feed.place().await?,
@@ -316,6 +327,9 @@ impl Observer {
             heads: Vec::new(),
             membership: self.node.members.pinned(&room).map(|owners| Membership::new(&room, owners)),
         };
+        if observed.membership.is_some() {
+            observed.read_earlier_statements(opened, &room).await?;
+        }
         self.rooms.insert(room.clone(), observed);
         let mut read = self.page(Whole::new(opened, &room), &opened.session.user, &room).await;
         if read.is_ok() {

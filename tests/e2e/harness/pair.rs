@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
@@ -11,8 +12,7 @@ use super::synapse::Synapse;
 /// What both need; `certificates` is the folder of [`certify`]. Requests of one that the other does not answer are repeated
 /// soon: with the defaults a test of an outage takes minutes.
 fn federating(certificates: &Path) -> String {
-    // Where another process takes it before Synapse does, the test fails: names of servers hold their ports.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = quiet_port();
     let at = |name: &str| certificates.join(name).display().to_string();
     format!(
         "server_name: 'localhost:{port}'\n\
@@ -27,6 +27,15 @@ fn federating(certificates: &Path) -> String {
         at("server.key"),
         at("authority.crt"),
     )
+}
+
+/// A port that the system gives to nobody by itself: the name of a server holds it, so it cannot be another one when the server starts.
+fn quiet_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 8000).unwrap();
+    let ports = std::iter::repeat_with(|| 20_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 8000);
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.take(100).find(is_free).expect("a port that is free")
 }
 
 /// Makes an authority, and a certificate for this machine.
