@@ -10,7 +10,7 @@ use crate::harness::{eventually, eventually_within, is_alive, kill_9, ulid_in};
 use crate::matrix::{logged_in, login};
 use crate::rooms::{SLOW, room_of};
 
-fn did(cis: &Cis) -> String {
+pub fn did(cis: &Cis) -> String {
     cis.json(&["identity", "show"])["did"].as_str().unwrap().to_owned()
 }
 
@@ -33,7 +33,7 @@ fn worker(synapse: &Synapse, room: &Room<'_>, ann: &User, coordinator: &Cis, nam
     worker
 }
 
-fn execute(cis: &Cis, room: &Room<'_>, text: &str) -> String {
+pub fn execute(cis: &Cis, room: &Room<'_>, text: &str) -> String {
     let file = cis.write("matrix.toml", text);
     let words = ["dag", "execute", "--matrix", "--room", &room.id, "--detach", file.to_str().unwrap()];
     ulid_in(&cis.ok(words))
@@ -106,7 +106,7 @@ fn a_node_works_for_those_alone_whom_it_trusts() {
 }
 
 /// A node that joins the room of the first one, which owns it, and may do this there.
-fn member(
+pub fn member(
     synapse: &Synapse,
     room: &Room<'_>,
     ann: &User,
@@ -129,7 +129,7 @@ fn switch_off(cis: &Cis) {
     eventually("it is off", || cis.processes().is_empty().then_some(()));
 }
 
-fn waiting_for(file: &std::path::Path) -> String {
+pub fn waiting_for(file: &std::path::Path) -> String {
     format!(
         r#"
 version = 1
@@ -184,7 +184,7 @@ fn another_coordinator_finishes_the_run_of_one_that_is_gone() {
     eventually("the worker forgets it", || (worker.status()["live_sessions"] == 0).then_some(()));
 }
 
-fn lines_in(file: &std::path::Path) -> usize {
+pub fn lines_in(file: &std::path::Path) -> usize {
     std::fs::read_to_string(file).unwrap_or_default().lines().count()
 }
 

@@ -19,6 +19,7 @@ mod api;
 mod artifacts;
 mod asking;
 mod attach;
+mod attackers;
 mod blocked;
 mod bounds;
 mod cache;

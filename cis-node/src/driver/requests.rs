@@ -447,7 +447,7 @@ impl Driver {
         self.turn.confirm_cleaning(reply, all);
     }
 
-    fn deny(&mut self, action: String, detail: String, actor: Actor, now: TimestampMs) {
+    pub(super) fn deny(&mut self, action: String, detail: String, actor: Actor, now: TimestampMs) {
         if self.denials.admit(&actor, &action, now) {
             tracing::warn!(action, detail, who = actor.name, "refused");
             self.draft_denied(action, detail, actor, now);

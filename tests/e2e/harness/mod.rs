@@ -26,7 +26,7 @@ pub use desk::{Desk, Window};
 pub use model::{Model, Reply};
 pub use output::{Output, Running};
 pub use processes::{is_alive, kill_9, signal};
-pub use remote::Remote;
+pub use remote::{Remote, audit_of};
 pub use session_http::SESSION_HTTP;
 pub use terminal::Terminal;
 pub use wait::{Seeded, eventually, eventually_within, is_root, pause, skip};

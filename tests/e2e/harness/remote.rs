@@ -80,16 +80,7 @@ impl Remote {
 
     /// Who did what, as the node's database tells it: type, actor and body.
     pub fn audit(&self) -> Vec<(String, Value, Value)> {
-        let path = self.node.home().join("cis.db");
-        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
-        let database = rusqlite::Connection::open_with_flags(path, flags).unwrap();
-        let mut found = database.prepare("select type, actor, body from audit order by offset").unwrap();
-        let json = |text: String| serde_json::from_str(&text).unwrap();
-        found
-            .query_map([], |row| Ok((row.get(0)?, json(row.get(1)?), json(row.get(2)?))))
-            .unwrap()
-            .map(Result::unwrap)
-            .collect()
+        audit_of(&self.node)
     }
 
     /// `HOST` and `PORT`.
@@ -123,4 +114,14 @@ impl Remote {
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{line}: `{answer}`"));
         (head.to_lowercase(), body.to_owned())
     }
+}
+
+/// Who did what, as a node's database tells it: type, actor and body.
+pub fn audit_of(cis: &Cis) -> Vec<(String, Value, Value)> {
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let database = rusqlite::Connection::open_with_flags(cis.home().join("cis.db"), flags).unwrap();
+    let mut found = database.prepare("select type, actor, body from audit order by offset").unwrap();
+    let json = |text: String| serde_json::from_str(&text).unwrap();
+    let rows = found.query_map([], |row| Ok((row.get(0)?, json(row.get(1)?), json(row.get(2)?))));
+    rows.unwrap().map(Result::unwrap).collect()
 }

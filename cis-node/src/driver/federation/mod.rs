@@ -7,6 +7,7 @@
 mod finality;
 mod lead;
 mod list;
+mod refused;
 mod results;
 mod terms;
 mod work;
@@ -14,6 +15,7 @@ mod work;
 use std::collections::BTreeMap;
 
 use self::finality::Finality;
+use self::refused::{Refused, Wrong};
 use self::terms::Terms;
 use super::Driver;
 use crate::account::boot_ms;
@@ -42,6 +44,7 @@ pub(super) struct Federation {
     draining: bool,
     /// Leases that this node gives depend on what it has read.
     is_urgent: bool,
+    refused: Refused,
 }
 
 struct Room {
@@ -323,7 +326,8 @@ impl Driver {
             Addressee::Coordinator => Right::Execute,
         };
         if !self.parts.members.may(room, from, right) {
-            tracing::debug!(%from, right = right.word(), "a node is not trusted to say this");
+            let detail = format!("{from} may not {} here", right.word());
+            self.refuse_message(room, from, (Wrong::Without(right), detail), now);
             return;
         }
         if !self.federation.rooms.contains_key(room) {
@@ -363,7 +367,7 @@ impl Driver {
             }
         };
         if let Err(why) = taken {
-            tracing::warn!(%from, room, why, "a message of a node changed nothing");
+            self.refuse_message(room, from, (Wrong::Unfitting, why), now);
         }
     }
 

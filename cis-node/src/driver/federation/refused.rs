@@ -1,0 +1,94 @@
+//! What nodes of rooms said and may not say, or what follows from nothing: a line of the audit, and not one for each message.
+
+use std::collections::BTreeMap;
+
+use super::super::Driver;
+use cis_core::event::{Actor, ActorKind, Via};
+use cis_core::federation::protocol::BootMs;
+use cis_core::identity::Right;
+use cis_core::ids::{NodeDid, TimestampMs};
+
+use crate::account::boot_ms;
+
+/// After this, ms, the same is recorded again.
+const AGAIN_MS: BootMs = 60 * 60 * 1000;
+
+/// So much is remembered; above it nothing is recorded until something is old.
+const REMEMBERED_MAX: usize = 1000;
+
+/// What is wrong with a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Wrong {
+    /// Its sender has not this right.
+    Without(Right),
+    /// It does not fit what is known.
+    Unfitting,
+}
+
+/// What was recorded lately.
+#[derive(Debug, Default)]
+pub(super) struct Refused(BTreeMap<(NodeDid, Wrong), BootMs>);
+
+impl Refused {
+    /// Whether this is to be recorded.
+    fn is_new(&mut self, from: &NodeDid, wrong: Wrong, now: BootMs) -> bool {
+        self.0.retain(|_, at| now.saturating_sub(*at) < AGAIN_MS);
+        if self.0.len() >= REMEMBERED_MAX {
+            return false;
+        }
+        let mut is_new = false;
+        self.0.entry((from.clone(), wrong)).or_insert_with(|| {
+            is_new = true;
+            now
+        });
+        is_new
+    }
+}
+
+impl Driver {
+    /// Another node of a room said something that changes nothing.
+    pub(super) fn refuse_message(
+        &mut self,
+        room: &str,
+        from: &NodeDid,
+        (wrong, detail): (Wrong, String),
+        now: TimestampMs,
+    ) {
+        tracing::debug!(%from, room, detail, "a message of a node changes nothing");
+        if !self.federation.refused.is_new(from, wrong, boot_ms()) {
+            return;
+        }
+        let action = match wrong {
+            Wrong::Without(Right::Coordinate) => format!("give tasks to nodes of room {room}"),
+            Wrong::Without(Right::Execute) => format!("execute tasks of room {room}"),
+            Wrong::Without(Right::Submit) => format!("submit runs to room {room}"),
+            Wrong::Unfitting => format!("say something about tasks of room {room}"),
+        };
+        let actor = Actor { kind: ActorKind::Node, name: from.to_string(), via: Via::Room };
+        self.deny(action, detail, actor, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_is_recorded_once_an_hour() {
+        let mut refused = Refused::default();
+        let (mallory, other) = (NodeDid("did:key:m".to_owned()), NodeDid("did:key:o".to_owned()));
+        let execute = Wrong::Without(Right::Execute);
+        assert!(refused.is_new(&mallory, execute, 0));
+        assert!(!refused.is_new(&mallory, execute, AGAIN_MS - 1));
+        assert!(refused.is_new(&mallory, Wrong::Unfitting, 1) && refused.is_new(&other, execute, 1));
+        assert!(refused.is_new(&mallory, execute, AGAIN_MS));
+    }
+
+    #[test]
+    fn many_that_say_what_they_may_not_fill_nothing() {
+        let mut refused = Refused::default();
+        let recorded = (0..2 * REMEMBERED_MAX)
+            .filter(|n| refused.is_new(&NodeDid(format!("did:key:{n}")), Wrong::Unfitting, 0));
+        assert_eq!(recorded.count(), REMEMBERED_MAX);
+    }
+}
