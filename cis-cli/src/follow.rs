@@ -1,7 +1,7 @@
 //! Following a run to its end: events in, progress out, signals obeyed.
 //!
-//! Ctrl+C cancels the run and waits for its end; a second one leaves at once. A terminal that closes,
-//! or SIGTERM, detaches. A node that goes away is waited for, and started where nobody else does.
+//! Ctrl+C cancels the run and waits for its end; a second one leaves, and says whether the node cancels it. A terminal
+//! that closes, or SIGTERM, detaches. A node that goes away is waited for, and started where nobody else does.
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
@@ -12,10 +12,10 @@ use cis_client::{Client, ClientError, EventFollower, EventFrame, Followed};
 use cis_core::api::{ReadLog, ReadTime, RunView};
 use cis_core::event::{RunState, TaskState};
 use cis_core::ids::{Offset, RunId};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
 use crate::context::Context;
+use crate::ctrl_c::{Cancel, CtrlC, Next};
 use crate::error::{CliError, Exit};
 use crate::output;
 use crate::progress::model::{Change, Failure, Index, Model};
@@ -34,6 +34,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const TAILS_MAX: u32 = 20;
 const TAIL_TIME_MAX: Duration = Duration::from_secs(2);
 const TAIL_BYTES: u64 = 4096;
+/// A second Ctrl+C waits so long for the answer to the first one.
+const CANCEL_TIME_MAX: Duration = Duration::from_secs(1);
 /// Where the time went is said of runs that took so long, ms.
 const TIMED_FROM_MS: i64 = 1000;
 
@@ -46,24 +48,32 @@ pub(crate) enum Volume {
     Quiet,
 }
 
-/// Follows `run` to its end. What happened up to the offset `history` is taken in without being told.
+/// What is told of a run that is followed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Telling {
+    /// What happened up to this offset is taken in without being told.
+    pub(crate) history: Offset,
+    pub(crate) volume: Volume,
+}
+
+/// Follows `run` to its end. Ctrl+C that came while it was made counts.
 pub(crate) async fn follow(
     context: &Context,
     client: Client,
     run: &RunView,
-    history: Offset,
-    volume: Volume,
+    Telling { history, volume }: Telling,
+    mut ctrl_c: CtrlC,
 ) -> Result<Exit, CliError> {
     let client = &context.follower(client);
     let id = run.id.to_string();
     let listening = |error| CliError::unavailable(format!("cannot listen for signals: {error}"));
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(listening)?;
     let mut leaving = Leaving::new().map_err(listening)?;
     let mut follower = client.events(Some(&id), Some(0)).await?;
     let mut report = Report::new(context, run, history, volume);
     let mut steering = Steering::new(context, client, &id);
+    steering.ask_to_cancel(ctrl_c.cancel());
     loop {
-        let step = next_step(&mut follower, &mut report, &mut steering, &mut interrupt, &mut leaving).await;
+        let step = next_step(&mut follower, &mut report, &mut steering, &mut ctrl_c, &mut leaving).await;
         match step {
             Step::Said(Ok(Followed::Frame(frame))) => {
                 if report.take(&frame, client).await? {
@@ -75,7 +85,7 @@ pub(crate) async fn follow(
                 report.away(stopped, text);
             }
             Step::Said(Ok(Followed::Back)) => {
-                steering.back();
+                steering.back(ctrl_c.cancel());
                 report.back();
             }
             Step::Said(Err(error)) => {
@@ -87,6 +97,13 @@ pub(crate) async fn follow(
                 report.clear();
                 let detail = "cannot cancel the run: the node was stopped";
                 return Err(context.node_stopped(detail, &format!("cis dag cancel {id}")));
+            }
+            Step::NotTaken => {
+                report.clear();
+                let detail = format!("run {id} is not cancelled: the node has not done that");
+                return Err(
+                    CliError::unavailable(detail).hint(format!("cancel it again: cis dag cancel {id}"))
+                );
             }
             Step::Leave(exit) => {
                 report.leave(exit, &id);
@@ -101,6 +118,8 @@ enum Step {
     Leave(Exit),
     /// Ctrl+C came, and the node cannot cancel the run because it was stopped.
     NotCancelled,
+    /// Somebody leaves who wanted it cancelled, and the node did not say that it is.
+    NotTaken,
 }
 
 /// The command that follows the run.
@@ -114,7 +133,7 @@ async fn next_step(
     follower: &mut EventFollower<'_>,
     report: &mut Report,
     steering: &mut Steering<'_>,
-    interrupt: &mut Signal,
+    ctrl_c: &mut CtrlC,
     leaving: &mut Leaving,
 ) -> Step {
     let mut said = pin!(follower.next());
@@ -122,22 +141,29 @@ async fn next_step(
         tokio::select! {
             // In this order, so that a flood of events starves neither signals nor the drawing.
             biased;
-            _ = interrupt.recv() => {
-                if steering.node.is_stopped() && !steering.cancelled {
+            next = ctrl_c.next() => {
+                if steering.node.is_stopped() && !matches!(ctrl_c.cancel(), Cancel::Taken(_)) {
                     return Step::NotCancelled;
                 }
-                if steering.cancel_wanted {
-                    return Step::Leave(Exit::CANCELLED);
+                match next {
+                    Next::Nothing => {}
+                    Next::Cancel => {
+                        steering.ask_to_cancel(ctrl_c.cancel());
+                        report.say("Cancelling the run; Ctrl+C again leaves at once.\n");
+                    }
+                    Next::Leave => return leave(steering, ctrl_c).await,
                 }
-                steering.cancel();
-                report.say("Cancelling the run; Ctrl+C again leaves at once.\n");
             }
             number = leaving.recv() => return Step::Leave(Exit::signal(number)),
-            result = steering.work() => {
-                if let Err(error) = result {
+            answer = steering.answered() => match answer {
+                Ok(_) => ctrl_c.taken(),
+                // Asked again when the node is back.
+                Err(error) if error.is_away() => {}
+                Err(error) => {
+                    ctrl_c.refused();
                     report.say(&format!("Cannot cancel the run: {error}\n"));
                 }
-            }
+            },
             _ = report.tick.tick() => report.draw(),
             said = &mut said => return Step::Said(said),
         }
@@ -150,8 +176,6 @@ type Cancelling<'a> = Pin<Box<dyn Future<Output = Result<RunView, ClientError>> 
 struct Steering<'a> {
     client: &'a Client,
     run: &'a str,
-    cancel_wanted: bool,
-    cancelled: bool,
     cancelling: Option<Cancelling<'a>>,
     node: FollowedNode<'a>,
 }
@@ -159,35 +183,38 @@ struct Steering<'a> {
 impl<'a> Steering<'a> {
     fn new(context: &'a Context, client: &'a Client, run: &'a str) -> Self {
         let node = FollowedNode::new(context, execute(run));
-        Self { client, run, cancel_wanted: false, cancelled: false, cancelling: None, node }
+        Self { client, run, cancelling: None, node }
     }
 
-    fn cancel(&mut self) {
-        self.cancel_wanted = true;
-        self.cancelling = Some(Box::pin(self.client.cancel_run(self.run)));
+    /// Asks the node to cancel the run, if that is wanted and it has not done that.
+    fn ask_to_cancel(&mut self, cancel: Cancel) {
+        if let Cancel::Wanted(_) = cancel {
+            self.cancelling = Some(Box::pin(self.client.cancel_run(self.run)));
+        }
     }
 
-    fn back(&mut self) {
+    fn back(&mut self, cancel: Cancel) {
         self.node.back();
-        if self.cancel_wanted && !self.cancelled {
-            self.cancel();
-        }
+        self.ask_to_cancel(cancel);
     }
 
-    /// Returns when something came out of it; waits for ever where there is nothing to do.
-    async fn work(&mut self) -> Result<(), ClientError> {
+    /// Returns when the node answered; waits for ever where nothing was asked.
+    async fn answered(&mut self) -> Result<RunView, ClientError> {
         let Some(cancelling) = &mut self.cancelling else { return std::future::pending().await };
-        let result = cancelling.await;
+        let answer = cancelling.await;
         self.cancelling = None;
-        match result {
-            Ok(_) => {
-                self.cancelled = true;
-                Ok(())
-            }
-            // Asked again when the node is back.
-            Err(error) if error.is_away() => Ok(()),
-            Err(error) => Err(error),
-        }
+        answer
+    }
+}
+
+/// Waits a moment for the answer that is on its way, as leaving would drop the request.
+async fn leave(steering: &mut Steering<'_>, ctrl_c: &mut CtrlC) -> Step {
+    if let Ok(Ok(_)) = timeout(CANCEL_TIME_MAX, steering.answered()).await {
+        ctrl_c.taken();
+    }
+    match ctrl_c.cancel() {
+        Cancel::Taken(_) => Step::Leave(Exit::CANCELLED),
+        Cancel::No | Cancel::Wanted(_) | Cancel::Refused => Step::NotTaken,
     }
 }
 

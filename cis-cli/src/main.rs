@@ -5,6 +5,7 @@
 mod cli;
 mod commands;
 mod context;
+mod ctrl_c;
 mod dag_file;
 mod error;
 mod follow;

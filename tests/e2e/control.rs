@@ -1,8 +1,10 @@
 //! What is done to runs from outside: create, start, look, cancel, pause, resume, retry, why.
 
+use std::time::Duration;
+
 use rustix::process::Signal;
 
-use super::harness::{Cis, eventually, signal, ulid_in};
+use super::harness::{Cis, eventually, pause, signal, ulid_in};
 
 const GATE: &str = r#"
 version = 1
@@ -129,6 +131,65 @@ fn sigint_without_a_terminal_cancels_too() {
     cis.session_of("long");
     signal(running.pid(), Signal::INT);
     running.wait().expect(4);
+}
+
+const LONG: &str =
+    "version = 1\n[dag]\nid = \"mine\"\n[[tasks]]\nid = \"long\"\ncommand = [\"sleep\", \"300\"]\n";
+
+/// A wrapper passes the terminal's signal on to a command that had it already.
+#[test]
+fn one_ctrl_c_that_comes_twice_cancels() {
+    let cis = Cis::new();
+    let file = cis.write("mine.toml", LONG);
+    let running = cis.spawn(["dag", "run", file.to_str().unwrap()]);
+    cis.session_of("long");
+    signal(running.pid(), Signal::INT);
+    signal(running.pid(), Signal::INT);
+    running.wait().expect(4);
+    assert_eq!(cis.json(&["dag", "list"])["items"][0]["state"], "cancelled");
+}
+
+/// Who leaves is not told that the run is cancelled where the node did not take that.
+#[test]
+fn a_cancel_that_the_node_did_not_take_is_not_said_to_be_one() {
+    let cis = Cis::new();
+    let file = cis.write("mine.toml", LONG);
+    let running = cis.spawn(["dag", "run", file.to_str().unwrap()]);
+    cis.session_of("long");
+    let node = cis.node_pid().unwrap();
+    signal(node, Signal::STOP);
+    signal(running.pid(), Signal::INT);
+    running.wait_for_note("Ctrl+C again leaves");
+    // What comes sooner is the same one.
+    pause(Duration::from_millis(300));
+    signal(running.pid(), Signal::INT);
+    let left = running.wait().expect(3).stderr;
+    assert!(left.contains("is not cancelled") && left.contains("cis dag cancel"), "{left}");
+    signal(node, Signal::CONT);
+    let run = cis.json(&["dag", "list"])["items"][0]["id"].as_str().unwrap().to_owned();
+    cis.ok(["dag", "cancel", &run]);
+    cis.wait_run(&run, "cancelled");
+}
+
+/// Ctrl+C before the node has answered to the request that makes the run.
+#[test]
+fn a_run_that_is_being_made_is_cancelled() {
+    let cis = Cis::new();
+    let file = cis.write("mine.toml", LONG);
+    cis.ok(["node", "start", "--detach"]);
+    let node = cis.node_pid().unwrap();
+    signal(node, Signal::STOP);
+    let running = cis.spawn(["dag", "run", file.to_str().unwrap()]);
+    eventually("it listens", || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim().to_owned();
+        (u64::from_str_radix(&caught, 16).unwrap() & 0b10 != 0).then_some(())
+    });
+    signal(running.pid(), Signal::INT);
+    running.wait_for_note("when the node has taken it");
+    signal(node, Signal::CONT);
+    running.wait().expect(4);
+    assert_eq!(cis.json(&["dag", "list"])["items"][0]["state"], "cancelled");
 }
 
 #[test]

@@ -122,6 +122,14 @@ impl Running {
         );
     }
 
+    /// Waits until stderr has this text.
+    #[track_caller]
+    pub fn wait_for_note(&self, text: &str) {
+        eventually(&format!("`{}` says `{text}`", self.line), || {
+            self.stderr.text().contains(text).then_some(())
+        });
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub fn wait(self) -> Output {

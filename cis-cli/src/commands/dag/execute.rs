@@ -5,9 +5,11 @@ use cis_core::api::{ProblemKind, SetMode};
 use cis_core::event::RunState;
 
 use super::place::{Agent, Place};
-use super::run::{How, NoCache, Params, Quiet, follow_from_here, print_id, request};
+use super::run::{How, NoCache, Params, Quiet, follow_from_here, follow_new, print_id, request};
 use crate::context::Context;
+use crate::ctrl_c::CtrlC;
 use crate::error::{CliError, Exit};
+use crate::follow::Telling;
 use crate::{dag_file, follow};
 
 /// Start or resume a run and follow it to its end
@@ -53,11 +55,10 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let request = request(context, file, &how, true)?;
     let client = context.client()?;
     context.block_on(async {
-        let run = client.create_run(&request).await?;
         if args.detach {
-            return print_id(context, &run);
+            return print_id(context, &client.create_run(&request).await?);
         }
-        Box::pin(follow::follow(context, client, &run, 0, args.quiet.volume())).await
+        follow_new(context, client, &request, args.quiet.volume()).await
     })
 }
 
@@ -93,8 +94,8 @@ fn existing(context: &Context, name: &str, args: &Args) -> Result<Exit, CliError
             return print_id(context, &run);
         }
         if before.state == RunState::Created {
-            let volume = args.quiet.volume();
-            return Box::pin(follow::follow(context, client, &run, before.last_offset, volume)).await;
+            let telling = Telling { history: before.last_offset, volume: args.quiet.volume() };
+            return Box::pin(follow::follow(context, client, &run, telling, CtrlC::listen()?)).await;
         }
         follow_from_here(context, client, &run, args.quiet.volume()).await
     })

@@ -6,7 +6,9 @@ use cis_core::ids::TaskId;
 
 use super::run::Quiet;
 use crate::context::Context;
+use crate::ctrl_c::CtrlC;
 use crate::error::{CliError, Exit};
+use crate::follow::Telling;
 use crate::{follow, output};
 
 /// Run tasks of an ended run again
@@ -44,11 +46,14 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     context.block_on(async {
         // Everything up to here is history: also an end of the run that came before.
         let before = client.run(&args.run).await?.run;
-        let run = client.retry_run(&before.id.to_string(), &RetryRun { scope }).await?;
+        let (id, request) = (before.id.to_string(), RetryRun { scope });
         if args.follow {
-            return Box::pin(follow::follow(context, client, &run, before.last_offset, args.quiet.volume()))
-                .await;
+            let mut ctrl_c = CtrlC::listen()?;
+            let run = ctrl_c.during(client.retry_run(&id, &request)).await?;
+            let telling = Telling { history: before.last_offset, volume: args.quiet.volume() };
+            return Box::pin(follow::follow(context, client, &run, telling, ctrl_c)).await;
         }
+        let run = client.retry_run(&id, &request).await?;
         output::show(context.json, &run, |run| super::said(run, "runs again"))?;
         Ok(Exit::OK)
     })

@@ -10,9 +10,10 @@ use cis_core::api::{CreateRun, RunView};
 
 use super::place::{Agent, Place};
 use crate::context::{Context, current_dir, submitted_env, submitted_umask};
+use crate::ctrl_c::CtrlC;
 use crate::dag_file::{self, DagFile};
 use crate::error::{CliError, Exit};
-use crate::follow::Volume;
+use crate::follow::{Telling, Volume};
 use crate::{follow, output};
 
 /// Create a run of a DAG file and follow it to its end
@@ -135,13 +136,23 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let request = request(context, file, &how, !args.create_only)?;
     let client = context.client()?;
     context.block_on(async {
-        let run = client.create_run(&request).await?;
         if args.create_only || args.detach {
-            return print_id(context, &run);
+            return print_id(context, &client.create_run(&request).await?);
         }
-        // Its first events are told as well.
-        Box::pin(follow::follow(context, client, &run, 0, args.quiet.volume())).await
+        follow_new(context, client, &request, args.quiet.volume()).await
     })
+}
+
+/// Makes a run and follows it to its end. Its first events are told as well.
+pub(super) async fn follow_new(
+    context: &Context,
+    client: Client,
+    request: &CreateRun,
+    volume: Volume,
+) -> Result<Exit, CliError> {
+    let mut ctrl_c = CtrlC::listen()?;
+    let run = ctrl_c.during(client.create_run(request)).await?;
+    Box::pin(follow::follow(context, client, &run, Telling { history: 0, volume }, ctrl_c)).await
 }
 
 /// What the flags say of a new run.
@@ -198,5 +209,6 @@ pub(super) async fn follow_from_here(
         }
         return Ok(Exit(code));
     }
-    Box::pin(follow::follow(context, client, run, run.last_offset, volume)).await
+    let telling = Telling { history: run.last_offset, volume };
+    Box::pin(follow::follow(context, client, run, telling, CtrlC::listen()?)).await
 }

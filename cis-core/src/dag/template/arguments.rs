@@ -1,4 +1,5 @@
-//! Templates whose values become arguments of a program, which all users of the machine can read.
+//! Templates whose values others can read: arguments of a program, which all users of the machine can read, and names of
+//! files and directories, which stand in events.
 
 use std::collections::BTreeSet;
 
@@ -25,18 +26,17 @@ pub enum ProgramOf {
     OnBlocked,
 }
 
-/// An argument that refers to a value with a secret.
+/// An argument or a name that refers to a value with a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{place} uses a value that holds a secret ({expression}), and other users of this machine can read the arguments of programs: {hint}"
-)]
+#[error("{place} uses a value that holds a secret ({expression}), and {why}: {hint}")]
 pub struct SecretArgument {
     place: String,
     expression: String,
+    why: &'static str,
     hint: &'static str,
 }
 
-/// Checks that no argument of the task's action refers to a value in `secrets`. What a template makes of the value does
+/// Checks that no argument of the task's action, and neither `cwd` nor `artifacts`, refers to a value in `secrets`. What a template makes of the value does
 /// not matter: a part of it, or another form of it, is as secret. The prompt of an agent is not checked: the agent's
 /// profile says whether it is an argument.
 ///
@@ -66,7 +66,7 @@ pub fn check_arguments(task: &Task, of: ProgramOf, secrets: &SecretValues) -> Re
         Action::Script { text, shell } => secret_in(text, Site::Script(shell)).map(|found| (None, found)),
         Action::Agent { .. } => None,
     };
-    let Some((index, expression)) = found else { return Ok(()) };
+    let Some((index, expression)) = found else { return check_names(task, secret_in) };
     let place = match (of, index) {
         (ProgramOf::Task, Some(index)) => format!("`command[{index}]`"),
         (ProgramOf::Task, None) => "a `raw` value in `script`".to_owned(),
@@ -79,7 +79,22 @@ pub fn check_arguments(task: &Task, of: ProgramOf, secrets: &SecretValues) -> Re
             "pass it in the `env` of the task, or write `run` as one text (a script) and use it there without `raw`"
         }
     };
-    Err(SecretArgument { place, expression, hint })
+    let why = "other users of this machine can read the arguments of programs";
+    Err(SecretArgument { place, expression, why, hint })
+}
+
+fn check_names(
+    task: &Task,
+    secret_in: impl Fn(&str, Site<'_>) -> Option<String>,
+) -> Result<(), SecretArgument> {
+    let cwd = task.cwd.iter().map(|text| ("`cwd`".to_owned(), text));
+    let artifacts = task.artifacts.iter().enumerate();
+    let artifacts = artifacts.map(|(index, text)| (format!("`artifacts[{index}]`"), text));
+    let mut named = cwd.chain(artifacts);
+    let found = named.find_map(|(place, text)| Some((place, secret_in(text, Site::Plain)?)));
+    let Some((place, expression)) = found else { return Ok(()) };
+    let why = "names of files and directories stand in events";
+    Err(SecretArgument { place, expression, why, hint: "use a name without it" })
 }
 
 #[cfg(test)]
@@ -139,6 +154,26 @@ mod tests {
         }
         assert_eq!(script("sh", "echo {{ tasks.login.outputs.tok }} \"{{ item }}\""), Ok(()));
         assert_eq!(script("sh", "echo {{ tasks.login.outputs.plain | raw }}"), Ok(()));
+    }
+
+    #[test]
+    fn a_name_of_a_file_or_directory_is_refused_as_well() {
+        let mut task = Task::new(TaskId::new("deploy").unwrap(), Action::Command(vec!["true".to_owned()]));
+        let outputs = BTreeSet::from([(TaskId::new("login").unwrap(), "tok".to_owned())]);
+        let secrets = SecretValues { outputs, item: false };
+        let said =
+            |task: &Task| check_arguments(task, ProgramOf::Task, &secrets).map_err(|error| error.to_string());
+        task.cwd = Some("/tmp/{{ tasks.login.outputs.plain }}".to_owned());
+        task.artifacts = vec!["out".to_owned(), "{{ params.tok }}".to_owned()];
+        assert_eq!(said(&task), Ok(()));
+        task.artifacts.push("n-{{ tasks.login.outputs.tok[:36] }}".to_owned());
+        let refused = said(&task).unwrap_err();
+        assert!(
+            refused.starts_with("`artifacts[2]` uses") && refused.contains("stand in events"),
+            "{refused}"
+        );
+        task.cwd = Some("/tmp/{{ tasks.login.outputs.tok[:36] }}".to_owned());
+        assert!(said(&task).unwrap_err().starts_with("`cwd` uses"));
     }
 
     #[test]
