@@ -1,7 +1,8 @@
-//! Messages that wait until the ones before them were taken by the homeserver.
+//! Messages that wait for others to one node, to go into an envelope with them.
 //!
-//! One envelope is under way to a node at a time, and all that waits behind it goes into the next one: an envelope costs both
-//! machines, and the homeserver, much more than a message in it. Pure: sends nothing, and is told what time it is.
+//! An envelope costs both machines, and the homeserver, much more than a message in it. What nobody's work waits for goes along
+//! with what is urgent, or a moment later; and what comes while envelopes are under way goes into the next one. Pure: sends
+//! nothing, and is told what time it is.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -17,6 +18,12 @@ const TOGETHER_BYTES_MAX: usize = 24 << 10;
 /// Messages that wait for one node; more are dropped, and repeated by those who need an answer.
 const WAITING_MAX: usize = 4096;
 
+/// What is not urgent waits so long for something that is, ms.
+const PATIENCE_MS: BootMs = 40;
+
+/// Envelopes with something urgent that are under way to one node at a time.
+const URGENT_UNDER_WAY_MAX: usize = 2;
+
 /// An envelope that was not taken within this time, ms, is not waited for any longer.
 const LATE_MS: BootMs = 2_000;
 
@@ -27,18 +34,47 @@ pub(super) type To = (String, NodeDid);
 struct Lane {
     /// With their bytes, about.
     waiting: VecDeque<(Message<TaskPayload>, usize)>,
-    /// Since when an envelope is under way.
-    under_way: Option<BootMs>,
+    /// So many of them are urgent.
+    urgent: usize,
+    /// When those that are not go even so.
+    patient_until: BootMs,
+    /// Since when envelopes are under way.
+    under_way: Vec<BootMs>,
 }
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Lanes(BTreeMap<To, Lane>);
 
+/// Whether somebody's work waits for a message. Others tell how things are, and go along.
+const fn is_urgent(message: &Message<TaskPayload>) -> bool {
+    match message {
+        Message::Grant { .. }
+        | Message::Cancel { .. }
+        | Message::Recover { .. }
+        | Message::Holding { .. }
+        | Message::Refused { .. }
+        | Message::Unknown { .. }
+        | Message::Result { .. } => true,
+        Message::Heartbeat { .. }
+        | Message::Alive {}
+        | Message::Renew { .. }
+        | Message::Noted { .. }
+        | Message::Recorded { .. }
+        | Message::Forget { .. }
+        | Message::Claimed { .. }
+        | Message::Progress { .. } => false,
+    }
+}
+
 impl Lanes {
-    pub(super) fn push(&mut self, to: To, message: Message<TaskPayload>) {
+    pub(super) fn push(&mut self, to: To, message: Message<TaskPayload>, now: BootMs) {
         let lane = self.0.entry(to).or_default();
         if lane.waiting.len() < WAITING_MAX {
+            if lane.waiting.is_empty() {
+                lane.patient_until = now + PATIENCE_MS;
+            }
+            lane.urgent += usize::from(is_urgent(&message));
             let size = direct::size_of(&message);
             lane.waiting.push_back((message, size));
         }
@@ -48,20 +84,27 @@ impl Lanes {
     pub(super) fn take_ready(&mut self, now: BootMs) -> Vec<(To, Vec<Message<TaskPayload>>)> {
         let mut ready = Vec::new();
         for (to, lane) in &mut self.0 {
-            let is_free = lane.under_way.is_none_or(|since| now.saturating_sub(since) >= LATE_MS);
-            if is_free && !lane.waiting.is_empty() {
-                lane.under_way = Some(now);
-                ready.push((to.clone(), lane.take_part()));
+            lane.under_way.retain(|since| now.saturating_sub(*since) < LATE_MS);
+            if lane.ready_at().is_some_and(|at| at <= now) {
+                lane.under_way.push(now);
+                ready.push((to.clone(), lane.take_part(now)));
             }
         }
         ready
     }
 
+    /// When there is something to be sent that nobody waits for, at the latest.
+    pub(super) fn poll_timeout(&self) -> Option<BootMs> {
+        self.0.values().filter_map(Lane::ready_at).min()
+    }
+
     /// The homeserver took an envelope, or will not.
     pub(super) fn sent(&mut self, to: &To) {
         if let Some(lane) = self.0.get_mut(to) {
-            lane.under_way = None;
-            if lane.waiting.is_empty() {
+            if !lane.under_way.is_empty() {
+                lane.under_way.remove(0);
+            }
+            if lane.waiting.is_empty() && lane.under_way.is_empty() {
                 self.0.remove(to);
             }
         }
@@ -69,8 +112,19 @@ impl Lanes {
 }
 
 impl Lane {
+    /// When the next envelope can go; none: nothing waits, or others are under way.
+    fn ready_at(&self) -> Option<BootMs> {
+        let late = self.under_way.first().map(|since| since + LATE_MS);
+        match (self.urgent, self.under_way.len()) {
+            _ if self.waiting.is_empty() => None,
+            (1.., 0..URGENT_UNDER_WAY_MAX) => Some(BootMs::MIN),
+            (0, 0) => Some(self.patient_until),
+            _ => late,
+        }
+    }
+
     /// The messages of one envelope.
-    fn take_part(&mut self) -> Vec<Message<TaskPayload>> {
+    fn take_part(&mut self, now: BootMs) -> Vec<Message<TaskPayload>> {
         let (mut part, mut bytes) = (Vec::new(), 0);
         while let Some((message, size)) = self.waiting.pop_front() {
             if !part.is_empty() && bytes + size > TOGETHER_BYTES_MAX {
@@ -78,11 +132,13 @@ impl Lane {
                 break;
             }
             bytes += size;
+            self.urgent -= usize::from(is_urgent(&message));
             part.push(message);
             if part.len() == TOGETHER_MAX {
                 break;
             }
         }
+        self.patient_until = now + PATIENCE_MS;
         part
     }
 }
@@ -90,6 +146,7 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cis_core::ids::RunId;
 
     fn to(node: &str) -> To {
         ("!r:x".to_owned(), NodeDid(node.to_owned()))
@@ -107,40 +164,61 @@ mod tests {
         messages.iter().map(nonce).collect()
     }
 
+    fn recover(epoch: u32) -> Message<TaskPayload> {
+        Message::Recover { run: RunId::from_parts(1, 1), epoch }
+    }
+
     #[test]
-    fn what_comes_while_an_envelope_is_under_way_goes_into_the_next_one() {
+    fn what_is_not_urgent_waits_for_what_is() {
         let mut lanes = Lanes::default();
-        lanes.push(to("a"), beat(1));
-        assert_eq!(nonces(&lanes.take_ready(0)[0].1), [1]);
-        (2..5).for_each(|nonce| lanes.push(to("a"), beat(nonce)));
-        lanes.push(to("b"), beat(9));
+        lanes.push(to("a"), beat(1), 0);
+        lanes.push(to("a"), beat(2), 10);
+        assert!(lanes.take_ready(PATIENCE_MS - 1).is_empty());
+        assert_eq!(lanes.poll_timeout(), Some(PATIENCE_MS));
+        lanes.push(to("a"), recover(1), 11);
+        let ready = lanes.take_ready(11);
+        assert_eq!(ready[0].1, [beat(1), beat(2), recover(1)], "in order");
+        lanes.sent(&to("a"));
+        assert!(lanes.0.is_empty() && lanes.poll_timeout().is_none());
+        lanes.push(to("a"), beat(3), 20);
+        assert_eq!(nonces(&lanes.take_ready(20 + PATIENCE_MS)[0].1), [3]);
+    }
+
+    #[test]
+    fn what_comes_while_envelopes_are_under_way_goes_into_the_next_one() {
+        let mut lanes = Lanes::default();
+        for epoch in 1..=2 {
+            lanes.push(to("a"), recover(epoch), 0);
+            assert_eq!(lanes.take_ready(0)[0].1, [recover(epoch)]);
+        }
+        (3..=4).for_each(|epoch| lanes.push(to("a"), recover(epoch), 0));
+        lanes.push(to("b"), recover(9), 0);
         let ready = lanes.take_ready(1);
-        assert_eq!((ready.len(), nonces(&ready[0].1)), (1, vec![9]), "the other node does not wait");
+        assert_eq!((ready.len(), &ready[0].1[..]), (1, &[recover(9)][..]), "the other node does not wait");
         lanes.sent(&to("a"));
-        assert_eq!(nonces(&lanes.take_ready(2)[0].1), [2, 3, 4]);
-        lanes.sent(&to("a"));
-        lanes.sent(&to("b"));
-        assert!(lanes.0.is_empty() && lanes.take_ready(3).is_empty());
+        assert_eq!(lanes.take_ready(2)[0].1, [recover(3), recover(4)]);
     }
 
     #[test]
     fn nobody_waits_for_an_envelope_without_end() {
         let mut lanes = Lanes::default();
-        lanes.push(to("a"), beat(1));
+        lanes.push(to("a"), recover(1), 0);
         lanes.take_ready(0);
-        lanes.push(to("a"), beat(2));
+        lanes.push(to("a"), beat(2), 0);
         assert!(lanes.take_ready(LATE_MS - 1).is_empty());
+        assert_eq!(lanes.poll_timeout(), Some(LATE_MS));
         assert_eq!(nonces(&lanes.take_ready(LATE_MS)[0].1), [2]);
     }
 
     #[test]
     fn an_envelope_and_a_lane_are_bounded() {
         let mut lanes = Lanes::default();
-        (0..WAITING_MAX as u64 + 10).for_each(|nonce| lanes.push(to("a"), beat(nonce)));
+        (0..WAITING_MAX as u64 + 10).for_each(|nonce| lanes.push(to("a"), beat(nonce), 0));
         let size = direct::size_of(&beat(1000));
-        let mut all = Vec::new();
+        let (mut all, mut now) = (Vec::new(), 0);
         loop {
-            let Some((_, part)) = lanes.take_ready(0).pop() else { break };
+            now += PATIENCE_MS;
+            let Some((_, part)) = lanes.take_ready(now).pop() else { break };
             assert!(part.len() <= TOGETHER_MAX && part.len() * size <= TOGETHER_BYTES_MAX + size);
             all.extend(nonces(&part));
             lanes.sent(&to("a"));

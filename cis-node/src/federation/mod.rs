@@ -7,6 +7,7 @@ mod lanes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use cis_matrix::{DeviceMessage, MatrixError, RoomName};
 use serde_json::{Value, json};
@@ -19,6 +20,7 @@ use crate::node::Node;
 use crate::shared::Announced;
 use cis_core::federation::direct::{self, TaskPayload};
 use cis_core::federation::envelope::{Carrier, Draft, SIZE_MAX, Verified, verify};
+use cis_core::federation::protocol::BootMs;
 use cis_core::federation::protocol::message::Message;
 use cis_core::federation::steering::Steering;
 use cis_core::identity::Standing;
@@ -186,6 +188,7 @@ impl Task {
                     }
                     None => return Ok(()),
                 },
+                () = until(self.lanes.poll_timeout()) => self.send_ready(&opened),
                 Some(to) = self.sent.1.recv() => {
                     self.lanes.sent(&to);
                     self.send_ready(&opened);
@@ -343,7 +346,7 @@ impl Task {
                 opened.feed.be_urgent(is_urgent);
             }
             Wish::Send { room, to, message } => {
-                self.lanes.push((room, to), *message);
+                self.lanes.push((room, to), *message, boot_ms());
                 self.send_ready(opened);
             }
             Wish::Steer { room, to, said } => {
@@ -356,10 +359,11 @@ impl Task {
 
     /// Puts a message, and those that come behind it, into the lanes of their nodes. Gives a wish that is none.
     fn line_up(&mut self, to: To, message: Message<TaskPayload>) -> Option<Wish> {
-        self.lanes.push(to, message);
+        let now = boot_ms();
+        self.lanes.push(to, message, now);
         loop {
             match self.wishes.try_recv().ok()? {
-                Wish::Send { room, to, message } => self.lanes.push((room, to), *message),
+                Wish::Send { room, to, message } => self.lanes.push((room, to), *message, now),
                 behind => return Some(behind),
             }
         }
@@ -393,6 +397,14 @@ impl Task {
                 tracing::debug!(user, device, kind, %error, "a message to a node was not sent");
             }
         }
+    }
+}
+
+/// Waits until this time of the node's clock, without end where there is none.
+async fn until(at: Option<BootMs>) {
+    match at.map(|at| u64::try_from(at.saturating_sub(boot_ms())).unwrap_or(0)) {
+        Some(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
+        None => std::future::pending().await,
     }
 }
 
