@@ -1,11 +1,10 @@
 //! This node's part in the runs of rooms: what it coordinates there, and what it works on for others.
 //!
 //! Owns the two halves of the protocol for each room, and when something of them is due. What they decide is carried out
-//! for the scheduler in `lead` and `results`, for the own worker in `work`; who coordinates what, as journals tell it, is
+//! for the scheduler in `leading` and `results`, for the own worker in `work`; who coordinates what, as journals tell it, is
 //! followed in `terms`. Messages of a node to itself take no way around.
 
-mod finality;
-mod lead;
+mod leading;
 mod list;
 mod refused;
 mod results;
@@ -14,7 +13,6 @@ mod work;
 
 use std::collections::BTreeMap;
 
-use self::finality::Finality;
 use self::refused::{Refused, Wrong};
 use self::terms::Terms;
 use super::Driver;
@@ -22,8 +20,10 @@ use crate::account::boot_ms;
 use crate::commands::Reply;
 use cis_core::event::ExecutionMode;
 use cis_core::federation::direct::{RemoteSpec, TaskPayload};
+use cis_core::federation::finality::Finality;
+use cis_core::federation::lead;
 use cis_core::federation::protocol::Settings;
-use cis_core::federation::protocol::coordinator::{CoordinatorHalf, KnownGrant};
+use cis_core::federation::protocol::coordinator::CoordinatorHalf;
 use cis_core::federation::protocol::message::{Addressee, Granted, Message};
 use cis_core::federation::protocol::worker::WorkerHalf;
 use cis_core::identity::Right;
@@ -168,11 +168,7 @@ impl Driver {
         }
         // All that have something are asked, also those that may not work here any more.
         workers.extend(live.iter().map(|live| live.node.clone()));
-        let known = live.into_iter().map(|live| KnownGrant {
-            granted: Granted { attempt: live.attempt, fence: live.fence },
-            worker: live.node,
-            recorded: false,
-        });
+        let known = lead::known_grants(live);
         let newest = self.newest_of(run);
         let published = self.published_of(run);
         let room = self.federation.room(room);

@@ -1,11 +1,11 @@
 //! Results of tasks of a room until they are final: what their coordinator tells their workers, and when.
 //!
-//! Owns no state: what waits is `finality`'s. Whether a result counts is the scheduler's decision.
+//! Owns no state: what waits is `Finality`'s. Whether a result counts is the scheduler's decision.
 
 use super::super::Driver;
-use super::Finality;
 use cis_core::api::RoomWrite;
 use cis_core::federation::direct::TaskPayload;
+use cis_core::federation::finality::Finality;
 use cis_core::federation::journal::Position;
 use cis_core::federation::protocol::message::{Granted, Message};
 use cis_core::ids::{AttemptId, Fence, NodeDid, Offset, RunId, TimestampMs};

@@ -4,12 +4,12 @@
 
 use std::collections::VecDeque;
 
-use cis_core::federation::protocol::message::Granted;
-use cis_core::ids::{NodeDid, Offset};
+use super::protocol::message::Granted;
+use crate::ids::{NodeDid, Offset};
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Finality {
+pub struct Finality {
     /// Results, each with an event behind which it stands in the store. In order.
     recorded: VecDeque<(Offset, Granted, NodeDid)>,
     /// Up to which event the journal holds the run, and which entry that is. In order.
@@ -23,27 +23,28 @@ pub(super) struct Finality {
 impl Finality {
     /// Of a run about which the store knows everything up to the event `since`. `written`: so far its journal was written,
     /// as [`Self::written`] takes it.
-    pub(super) fn since(since: Offset, written: Option<(Offset, u64)>) -> Self {
+    #[must_use]
+    pub fn since(since: Offset, written: Option<(Offset, u64)>) -> Self {
         Self { recorded: VecDeque::new(), written: written.into_iter().collect(), upto: 0, since }
     }
 
     /// A result stands in the store, in an event up to `at`.
-    pub(super) fn recorded(&mut self, at: Offset, granted: Granted, worker: NodeDid) {
+    pub fn recorded(&mut self, at: Offset, granted: Granted, worker: NodeDid) {
         self.recorded.push_back((at, granted, worker));
     }
 
     /// A result of an earlier life, or of another node, stands in the store.
-    pub(super) fn recorded_before(&mut self, granted: Granted, worker: NodeDid) {
+    pub fn recorded_before(&mut self, granted: Granted, worker: NodeDid) {
         self.recorded.push_front((self.since, granted, worker));
     }
 
     /// The journal holds everything up to the event `upto`, with its entry `n`.
-    pub(super) fn written(&mut self, upto: Offset, n: u64) {
+    pub fn written(&mut self, upto: Offset, n: u64) {
         self.written.push_back((upto, n));
     }
 
     /// The journal was read back up to its entry `n`. Gives the results that are final with that, and who has them.
-    pub(super) fn read_back(&mut self, n: u64) -> Vec<(Granted, NodeDid)> {
+    pub fn read_back(&mut self, n: u64) -> Vec<(Granted, NodeDid)> {
         while let Some((upto, _)) = self.written.front().copied().filter(|(_, entry)| *entry <= n) {
             self.upto = upto;
             self.written.pop_front();
@@ -53,7 +54,8 @@ impl Finality {
     }
 
     /// Whether what was recorded before is final. Until then a result that is not known here may be one of those.
-    pub(super) fn is_caught_up(&self) -> bool {
+    #[must_use]
+    pub fn is_caught_up(&self) -> bool {
         self.upto >= self.since
     }
 }
@@ -61,7 +63,7 @@ impl Finality {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cis_core::ids::{AttemptId, RunId, TaskId};
+    use crate::ids::{AttemptId, RunId, TaskId};
 
     fn granted(number: u32) -> Granted {
         let (run, task) = (RunId::from_parts(1, 1), TaskId::new("t").unwrap());

@@ -2,11 +2,12 @@
 
 use super::super::Driver;
 use super::super::spec::{Moment, complete, slots};
-use super::Finality;
 use crate::account::boot_ms;
 use cis_core::api::{FromWorker, Report};
-use cis_core::event::{AttemptOutcome, FailureCause, GrantRecord, SessionState};
-use cis_core::federation::direct::{Progress, RemoteSpec, TaskPayload};
+use cis_core::event::{AttemptOutcome, FailureCause};
+use cis_core::federation::direct::{RemoteSpec, TaskPayload};
+use cis_core::federation::finality::Finality;
+use cis_core::federation::lead;
 use cis_core::federation::protocol::coordinator::Effect;
 use cis_core::federation::protocol::message::{Grant, Granted, HeldRecord};
 use cis_core::ids::{AttemptId, Fence, NodeDid, SessionId, TimestampMs};
@@ -99,38 +100,17 @@ impl Driver {
                     let gone = InputKind::NodeOffer { room: room.to_owned(), node: worker, offer: None };
                     self.handle(Input::internal(gone), now);
                 }
-                Effect::Refused { granted: Granted { attempt, fence }, reason } => {
-                    let refused = FromWorker::Refused { attempt, fence, reason };
-                    self.handle(Input::internal(InputKind::Worker(refused)), now);
-                }
-                Effect::Progress { granted, first, progress } => {
-                    let next = first + u32::try_from(progress.len()).unwrap_or(0);
-                    for progress in progress {
-                        let Granted { attempt, fence } = granted.clone();
-                        let (state, pid) = match progress {
-                            // Processes of another machine have no pid here.
-                            Progress::Started { .. } => (SessionState::Working, Some(0)),
-                            Progress::Collecting {} => (SessionState::Exited, None),
-                        };
-                        let said = FromWorker::Session { attempt, fence, state, pid };
-                        self.handle(Input::internal(InputKind::Worker(said)), now);
-                    }
-                    let mut out = Vec::new();
-                    self.federation.room(room).coordinator.noted(&granted, next, &mut out);
-                    self.lead(room, out, now);
-                }
-                Effect::Result { granted: Granted { attempt, fence }, report } => {
-                    let report = Box::new(without_files(report));
-                    let result = FromWorker::Result { attempt, fence, report };
-                    self.handle(Input::internal(InputKind::Worker(result)), now);
-                }
-                Effect::Lost(Granted { attempt, .. }) => {
-                    let detail = "its node stopped answering, or does not have it any more".to_owned();
-                    self.handle(Input::internal(InputKind::AttemptLost { attempt, detail }), now);
-                }
                 Effect::Found { worker, record } => self.adopt(room, &worker, record, now),
-                Effect::Ready(run) => {
-                    self.handle(Input::internal(InputKind::HoldGrants { run, held: false }), now);
+                other => {
+                    for kind in lead::inputs(&other) {
+                        self.handle(Input::internal(kind), now);
+                    }
+                    if let Effect::Progress { granted, first, progress } = other {
+                        let next = first + u32::try_from(progress.len()).unwrap_or(0);
+                        let mut out = Vec::new();
+                        self.federation.room(room).coordinator.noted(&granted, next, &mut out);
+                        self.lead(room, out, now);
+                    }
                 }
             }
         }
@@ -138,41 +118,17 @@ impl Driver {
 
     /// Counts what a worker has and the store does not tell, where it can.
     fn adopt(&mut self, room: &str, worker: &NodeDid, record: HeldRecord, now: TimestampMs) {
-        let HeldRecord { granted, session, .. } = record;
-        let grant = GrantRecord {
-            task: granted.attempt.task.clone(),
-            attempt: granted.attempt.number,
-            fence: granted.fence,
-            session,
-            node: worker.clone(),
-            host: None,
-            lease_ms: None,
-            ahead: false,
-        };
-        let adopt = InputKind::Adopt { run: granted.attempt.run, grant: Box::new(grant) };
-        let adopted = self.parts.machine.handle(Input::internal(adopt), now, &mut self.ids).is_ok();
+        let granted = record.granted.clone();
+        let found = Effect::<TaskPayload>::Found { worker: worker.clone(), record };
+        let mut adopted = false;
+        for kind in lead::inputs(&found) {
+            adopted = self.parts.machine.handle(Input::internal(kind), now, &mut self.ids).is_ok();
+        }
         self.collect();
         let known = self.federation.room(room);
-        let mut out = Vec::new();
         let finality = known.finality.get_mut(&granted.attempt.run);
-        if adopted {
-            known.coordinator.adopt(&granted, worker, boot_ms());
-        } else if let Some(finality) = finality.filter(|finality| !finality.is_caught_up()) {
-            // It may be a result that the room does not have yet.
-            finality.recorded_before(granted, worker.clone());
-        } else {
-            known.coordinator.release(&granted, worker, &mut out);
-        }
+        let mut out = Vec::new();
+        lead::found(&mut known.coordinator, finality, (granted, worker), adopted, boot_ms(), &mut out);
         self.lead(room, out, now);
     }
-}
-
-/// Files of another machine are not here.
-fn without_files(mut report: Report) -> Report {
-    for output in report.outputs.values_mut() {
-        output.blob = None;
-    }
-    report.artifacts.clear();
-    report.cached = None;
-    report
 }

@@ -1,0 +1,155 @@
+//! What follows for the run that a node coordinates: the coordinator's half, the scheduler, and results until they are final.
+//!
+//! As `cis-node/src/driver/federation/{leading,results}.rs`; what of it is pure is the product's own code.
+
+use cis_core::federation::finality::Finality;
+use cis_core::federation::lead;
+use cis_core::federation::protocol::coordinator::Effect;
+use cis_core::federation::protocol::message::{Grant, Granted, Message};
+use cis_core::identity::Right;
+use cis_core::ids::{Epoch, NodeDid, SessionId};
+use cis_core::scheduler::{InputKind, LiveAttempt};
+
+use crate::node::{Node, Work};
+use crate::plan::{ROOM, run};
+use crate::room::folded;
+
+impl Node {
+    pub(super) fn grant(&mut self, granted: Granted, session: SessionId, node: NodeDid) {
+        let boot = self.boot_ms();
+        let life = self.life();
+        let Some(known) = life.machine.run(&run()) else { return };
+        let failures = known.task(&granted.attempt.task).map_or(0, |(_, entry)| entry.failures);
+        let epoch = known.facts().epoch;
+        if life.coordinator.epoch(run()).is_none() {
+            life.coordinator.begin(run(), epoch);
+            life.finality = Some(Finality::since(0, None));
+        }
+        life.coordinator.grant(node.clone(), Grant { granted: granted.clone(), session, spec: failures }, boot);
+        self.note(format!("grants {} #{} {:x} to {node}", granted.attempt.task, granted.attempt.number, granted.fence));
+    }
+
+    /// A result is durable here. Where no other node coordinates in the room, it is final with that.
+    pub(super) fn acknowledge(&mut self, granted: Granted) {
+        let newest = self.disk.newest_of_run();
+        let life = self.life();
+        let Some(worker) = life.coordinator.worker_of(&granted).cloned() else { return };
+        let mut out = Vec::new();
+        if life.coordinator.is_sole() {
+            life.coordinator.release(&granted, &worker, &mut out);
+        } else {
+            life.coordinator.recorded(&granted, &mut out);
+            let finality = life.finality.get_or_insert_with(|| Finality::since(0, None));
+            finality.recorded(newest, granted, worker);
+        }
+        self.lead(out);
+    }
+
+    pub(super) fn is_final(&mut self, granted: &Granted, worker: &NodeDid) {
+        self.out.finals.push(granted.clone());
+        let mut out = Vec::new();
+        self.life().coordinator.release(granted, worker, &mut out);
+        self.lead(out);
+    }
+
+    /// Sends what was granted or cancelled in this turn, and does what else is due.
+    pub(super) fn offer_grants(&mut self) {
+        let boot = self.boot_ms();
+        let mut out = Vec::new();
+        self.life().coordinator.tick(boot, &mut out);
+        self.lead(out);
+    }
+
+    pub(super) fn lead(&mut self, effects: Vec<Effect<Work>>) {
+        for effect in effects {
+            let (boot, mut out) = (self.boot_ms(), Vec::new());
+            match effect {
+                Effect::Send { to, message } => self.send(&to, message),
+                Effect::Status { worker, status } => {
+                    self.offers(worker, Some(status));
+                }
+                Effect::Silent(worker) => self.offers(worker, None),
+                Effect::Found { ref worker, ref record } => {
+                    let inputs = lead::inputs(&effect);
+                    let adopted = inputs.into_iter().all(|kind| self.handle(kind));
+                    let found = (record.granted.clone(), worker);
+                    self.note(format!("finds {found:?}: {adopted}"));
+                    let life = self.life();
+                    lead::found(&mut life.coordinator, life.finality.as_mut(), found, adopted, boot, &mut out);
+                }
+                other => {
+                    if let Effect::Lost(granted) = &other {
+                        self.note(format!("loses {} #{} {:x}", granted.attempt.task, granted.attempt.number, granted.fence));
+                    }
+                    for kind in lead::inputs(&other) {
+                        self.handle(kind);
+                    }
+                    if let Effect::Progress { granted, first, progress } = other {
+                        let next = first + u32::try_from(progress.len()).unwrap();
+                        self.life().coordinator.noted(&granted, next, &mut out);
+                    }
+                }
+            }
+            self.lead(out);
+        }
+    }
+
+    fn offers(&mut self, node: NodeDid, offer: Option<cis_core::scheduler::placement::NodeOffer>) {
+        self.handle(InputKind::NodeOffer { room: ROOM.to_owned(), node, offer });
+    }
+
+    /// Goes on with the run, which this node, in an earlier life, or another one coordinated.
+    pub(super) fn go_on_with(&mut self, epoch: Epoch) {
+        self.note(format!("goes on with the run in term {epoch}"));
+        let live: Vec<LiveAttempt> = self.life().machine.live_attempts().collect();
+        let live: Vec<LiveAttempt> = live.into_iter().filter(|live| self.is_elsewhere(live)).collect();
+        let mut workers = self.others_who_may(Right::Execute);
+        if self.plan.works(self.at) {
+            workers.push(self.did.clone());
+        }
+        workers.extend(live.iter().map(|live| live.node.clone()));
+        let (newest, published, boot) = (self.disk.newest_of_run(), self.disk.published(), self.boot_ms());
+        let life = self.life();
+        life.coordinator.take_over(run(), epoch, lead::known_grants(live), workers, boot);
+        life.finality = Some(Finality::since(newest, published));
+        self.handle(InputKind::HoldGrants { run: run(), held: true });
+    }
+
+    pub(super) fn others_who_may(&mut self, right: Right) -> Vec<NodeDid> {
+        let own = self.did.clone();
+        let Some(members) = &self.life().members else { return Vec::new() };
+        let all: Vec<NodeDid> = match right {
+            Right::Execute => members.execute.iter().cloned().collect(),
+            _ => members.coordinate.clone(),
+        };
+        all.into_iter().filter(|did| *did != own).collect()
+    }
+
+    /// Whether a message is about a result that an earlier coordinator, or an earlier life of this one, may have recorded,
+    /// and that is not final yet.
+    pub(super) fn is_of_before(&mut self, message: &Message<Work>) -> bool {
+        let Message::Result { granted, .. } = message else { return false };
+        let life = self.life();
+        life.coordinator.worker_of(granted).is_none()
+            && !life.coordinator.is_sole()
+            && life.finality.as_ref().is_some_and(|finality| !finality.is_caught_up())
+    }
+
+    pub(super) fn is_of_ended(&mut self, message: &Message<Work>) -> bool {
+        let life = self.life();
+        matches!(message, Message::Result { .. })
+            && life.coordinator.epoch(run()).is_none()
+            && life.machine.run(&run()).is_none()
+    }
+
+    /// A worker still has a result of the run, which ended in an earlier life of this node.
+    pub(super) fn forget_of_ended(&mut self, worker: &NodeDid, granted: Granted) {
+        let Ok(Some(fold)) = folded(&self.plan, self.disk.facts()) else { return };
+        let is_told = self.disk.published().is_none_or(|(upto, _)| upto >= self.disk.newest_of_run());
+        let (facts, state) = (fold.run().facts(), fold.run().state());
+        if facts.owner == self.did && state.is_terminal() && is_told {
+            let epoch = facts.epoch;
+            self.send(worker, Message::Forget { epoch, granted });
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Two to nine nodes of a room that share one run: the real scheduler, the real halves of the protocol and the real journal,
+//! with a lossy network, late disks, drifting clocks, crashes and takeovers around them.
+//!
+//! `CIS_SIM_SEED=N cargo nextest run -p cis-core --test nodes` replays one seed; `CIS_SIM_SEEDS=N` walks more of them.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test: its seed comes from the environment and is printed, and a panic is its way to fail"
+)]
+
+#[path = "../sim/dags.rs"]
+#[allow(dead_code, reason = "the simulation of one node uses all of it")]
+mod dags;
+mod host;
+mod leading;
+mod node;
+mod plan;
+mod reading;
+mod reference;
+#[path = "../sim/rng.rs"]
+mod rng;
+mod room;
+mod seeds;
+mod walk;
+mod working;
+mod world;
+
+use std::collections::BTreeSet;
+
+use seeds::{story, walk_all, walk_one};
+
+#[test]
+fn nodes_agree_on_every_run_first() {
+    walk_all(0);
+}
+
+#[test]
+fn nodes_agree_on_every_run_second() {
+    walk_all(1_000_000);
+}
+
+#[test]
+fn nodes_agree_on_every_run_third() {
+    walk_all(2_000_000);
+}
+
+#[test]
+fn nodes_agree_on_every_run_fourth() {
+    walk_all(3_000_000);
+}
+
+/// A simulation in which nothing goes wrong would find nothing.
+#[test]
+fn the_faults_happen() {
+    let reached: BTreeSet<&str> = (0..25).flat_map(|n| walk_one(4_000_000 + n)).collect();
+    let all = [
+        "crash",
+        "forced takeover",
+        "forgery",
+        "lost machine",
+        "lost session host",
+        "partition",
+        "reference",
+        "sleep",
+        "slow disk",
+        "trust",
+        "usurper",
+    ];
+    let missing: Vec<&str> = all.into_iter().filter(|name| !reached.contains(name)).collect();
+    assert!(missing.is_empty(), "never happened: {missing:?}");
+}
+
+#[test]
+fn a_seed_is_a_whole_story() {
+    let log = |seed| story(seed, true).1.unwrap().log;
+    assert_eq!(log(7), log(7));
+    assert_ne!(log(7), log(8));
+}

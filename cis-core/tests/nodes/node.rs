@@ -1,0 +1,620 @@
+//! A simulated node: the real scheduler and the real halves of the protocol, with a disk, clocks and a session host.
+//!
+//! Owns what `cis-node`'s driver owns: turns that are durable before their effects are performed, and what survives a crash.
+//! `leading`, `working` and `reading` are its parts, as in `cis-node/src/driver/federation` and `cis-node/src/rooms/observe`.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use cis_core::api::{FromWorker, Refusal};
+use cis_core::event::{EventBody, ExecutionMode};
+use cis_core::federation::finality::Finality;
+use cis_core::federation::journal::{Fact, Position, Writer};
+use cis_core::federation::protocol::coordinator::CoordinatorHalf;
+use cis_core::federation::protocol::message::{Addressee, Granted, Message, Payload};
+use cis_core::federation::protocol::suspicion::Suspicion;
+use cis_core::federation::protocol::worker::{Remembered, WorkerHalf};
+use cis_core::federation::protocol::BootMs;
+use cis_core::federation::recovery::Recovery;
+use cis_core::identity::Right;
+use cis_core::ids::{AttemptId, Epoch, NodeDid, Offset, SessionId, TaskId, TimestampMs};
+use cis_core::scheduler::placement::NodeOffer;
+use cis_core::scheduler::{Effect, IdSource, Input, InputKind, LiveAttempt, Machine, Rejected, Run};
+
+use crate::dags;
+use crate::host::{Host, ToHost};
+use crate::plan::{Plan, ROOM, did, number, run};
+use crate::reading::{Head, Known, Sync};
+use crate::rng::Rng;
+use crate::room::{Item, Members, folded, signed};
+
+/// What grants and results carry. A grant says how often its task failed before.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Work {}
+
+impl Payload for Work {
+    type Spec = u32;
+    type Report = cis_core::api::Report;
+    type Status = NodeOffer;
+    type Progress = cis_core::federation::direct::Progress;
+}
+
+/// When a node dies within a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Crash {
+    BeforeStore,
+    BeforeEffects,
+    /// After so many of its effects.
+    BetweenEffects(usize),
+}
+
+/// What is written with a turn.
+#[derive(Debug, Clone)]
+pub(super) enum Write {
+    Event(Fact),
+    /// An event of another node's run, as the room tells it.
+    Told(Fact),
+    /// What is stored of the run does not count.
+    Void,
+    /// The journal goes on after this entry, from this node.
+    Follow(Position),
+    Hold(TaskId, Option<Box<Remembered<Work>>>),
+}
+
+/// What survives the node's process.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Disk {
+    pub(crate) events: Vec<(Offset, Fact)>,
+    newest: Offset,
+    /// Up to which event the journal is written, and where it stands; none: the room does not follow the run from here.
+    pub(super) followed: Option<(Offset, Option<Position>)>,
+    pub(crate) outbox: VecDeque<Item>,
+    pub(crate) held: BTreeMap<TaskId, Remembered<Work>>,
+}
+
+impl Disk {
+    fn write(&mut self, write: Write) {
+        match write {
+            Write::Event(fact) | Write::Told(fact) if matches!(fact.body, EventBody::RunVoided {}) => {}
+            Write::Event(fact) => {
+                if matches!(fact.body, EventBody::RunCreated(_)) {
+                    self.followed = Some((self.newest, None));
+                }
+                self.append(fact);
+            }
+            Write::Told(fact) => self.append(fact),
+            Write::Void => {
+                // Reading a run begins at its newest creation.
+                self.events.clear();
+                self.followed = None;
+            }
+            Write::Follow(position) => self.followed = Some((self.newest, Some(position))),
+            Write::Hold(task, Some(kept)) => drop(self.held.insert(task, *kept)),
+            Write::Hold(task, None) => drop(self.held.remove(&task)),
+        }
+    }
+
+    fn append(&mut self, fact: Fact) {
+        self.newest += 1;
+        self.events.push((self.newest, fact));
+    }
+
+    pub(crate) fn facts(&self) -> impl Iterator<Item = &Fact> {
+        self.events.iter().map(|(_, fact)| fact)
+    }
+
+    /// The newest event of the run.
+    pub(super) fn newest_of_run(&self) -> Offset {
+        self.events.last().map_or(self.newest, |(offset, _)| *offset)
+    }
+
+    pub(super) fn published(&self) -> Option<(Offset, u64)> {
+        self.followed.and_then(|(upto, position)| Some((upto, position?.n)))
+    }
+}
+
+/// What the process of a node has in its memory.
+pub(crate) struct Life {
+    pub(crate) machine: Machine,
+    /// The run as the events of the machine make it.
+    pub(super) mirror: Option<Run>,
+    pub(crate) coordinator: CoordinatorHalf<Work>,
+    pub(crate) worker: Option<WorkerHalf<Work>>,
+    pub(super) held: BTreeMap<AttemptId, (Granted, SessionId)>,
+    pub(super) suspicion: Suspicion,
+    pub(crate) head: Option<Head>,
+    pub(super) others: Vec<NodeDid>,
+    pub(super) rank: Option<usize>,
+    pub(super) is_deaf: bool,
+    pub(super) alive_at: BootMs,
+    pub(super) finality: Option<Finality>,
+    pub(super) to_recover: Option<Epoch>,
+    pub(super) members: Option<Members>,
+    pub(super) recovery: Recovery,
+    pub(crate) read: usize,
+    pub(crate) known: Known,
+    pub(crate) sync: Sync,
+    pub(super) turn: Vec<Write>,
+    /// Its disk is slow: nothing else is done before the turn is written.
+    pub(crate) is_stuck: bool,
+    /// What was read meanwhile.
+    pub(super) put_off: Option<(BootMs, Vec<Head>)>,
+    pub(super) to_host: Vec<ToHost>,
+    pub(super) said: Vec<FromWorker>,
+}
+
+pub(crate) struct Node {
+    pub(crate) at: usize,
+    pub(crate) did: NodeDid,
+    pub(super) plan: Arc<Plan>,
+    pub(super) rng: Rng,
+    /// The world's time.
+    pub(crate) now: i64,
+    /// Its clocks: ahead of the world's, and so much faster, in thousandths.
+    pub(crate) ahead: i64,
+    pub(crate) skew: i64,
+    pub(crate) drift: i64,
+    pub(crate) is_asleep: bool,
+    /// Its machine is lost, with its key: it never comes back.
+    pub(crate) is_gone: bool,
+    pub(crate) disk: Disk,
+    pub(crate) host: Host,
+    pub(crate) life: Option<Life>,
+    pub(super) ids: Ids,
+    pub(crate) crash: Option<Crash>,
+    pub(crate) is_slow: bool,
+    /// Of 100 starts so many are refused.
+    pub(crate) short_percent: u64,
+    pub(crate) out: Out,
+}
+
+/// What a node did that others see.
+#[derive(Default)]
+pub(crate) struct Out {
+    pub(crate) sent: Vec<(usize, Message<Work>)>,
+    /// Sessions that began.
+    pub(crate) begun: Vec<Granted>,
+    /// Results that a worker was told to be final, though others may coordinate.
+    pub(crate) finals: Vec<Granted>,
+    pub(crate) wrong: Option<String>,
+    pub(crate) notes: Vec<String>,
+}
+
+pub(super) struct Ids {
+    at: usize,
+    pub(super) next: u128,
+}
+
+impl IdSource for Ids {
+    fn session_id(&mut self, now_ms: TimestampMs) -> SessionId {
+        self.next += 1;
+        SessionId::from_parts(u64::try_from(now_ms).unwrap(), (self.at as u128) << 40 | self.next)
+    }
+}
+
+impl Node {
+    pub(crate) fn new(at: usize, plan: Arc<Plan>, rng: &mut Rng) -> Self {
+        Self {
+            at,
+            did: did(at),
+            plan,
+            rng: Rng::new(rng.next()),
+            now: 0,
+            ahead: i64::try_from(rng.below(1_000_000)).unwrap(),
+            skew: i64::try_from(rng.below(4_000)).unwrap() - 2_000,
+            drift: i64::try_from(rng.below(11)).unwrap() - 5,
+            is_asleep: false,
+            is_gone: false,
+            disk: Disk::default(),
+            host: Host::new(at as u128),
+            life: None,
+            ids: Ids { at, next: 0 },
+            crash: None,
+            is_slow: false,
+            short_percent: rng.below(10),
+            out: Out::default(),
+        }
+    }
+
+    /// CLOCK_BOOTTIME.
+    pub(crate) fn boot_ms(&self) -> BootMs {
+        self.ahead + self.now + self.now * self.drift / 1000
+    }
+
+    /// The clock on the wall.
+    pub(crate) fn wall_ms(&self) -> TimestampMs {
+        1_700_000_000_000 + self.skew + self.now + self.now * self.drift / 1000
+    }
+
+    /// It takes part in what happens.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.is_asleep && self.life.as_ref().is_some_and(|life| !life.is_stuck)
+    }
+
+    pub(super) fn wrong(&mut self, what: String) {
+        let at = self.at;
+        self.out.wrong.get_or_insert_with(|| format!("node {at}: {what}"));
+    }
+
+    pub(super) fn note(&mut self, what: impl Into<String>) {
+        self.out.notes.push(what.into());
+    }
+
+    pub(super) fn life(&mut self) -> &mut Life {
+        self.life.as_mut().unwrap()
+    }
+
+    /// Its process starts.
+    pub(crate) fn start(&mut self) {
+        self.note("starts");
+        let (settings, boot, wall) = (self.plan.settings, self.boot_ms(), self.wall_ms());
+        let mut machine = Machine::new(self.did.clone(), 40);
+        machine.restore_groups(BTreeMap::from([(dags::SHARED.to_owned(), self.plan.shared)]));
+        machine.set_host(Some(self.host.instance));
+        let mirror = match folded(&self.plan, self.disk.facts()) {
+            Ok(fold) => fold.map(|fold| fold.run().clone()),
+            Err(error) => return self.wrong(format!("what is stored does not follow: {error}")),
+        };
+        let mirror = mirror.filter(|run| run.facts().owner == self.did && !run.state().is_terminal());
+        mirror.iter().for_each(|run| machine.restore(run.clone()));
+        let nonce = u64::try_from(wall).unwrap() << 10;
+        let worker = self.plan.works(self.at).then(|| WorkerHalf::new(settings, nonce, boot));
+        let life = Life {
+            machine,
+            mirror,
+            coordinator: CoordinatorHalf::new(settings, false),
+            worker,
+            held: BTreeMap::new(),
+            suspicion: Suspicion::new(settings),
+            head: None,
+            others: Vec::new(),
+            rank: None,
+            is_deaf: true,
+            alive_at: 0,
+            finality: None,
+            to_recover: None,
+            members: None,
+            recovery: Recovery::new(ROOM.to_owned(), BTreeSet::new()),
+            read: 0,
+            known: Known::Unseen,
+            sync: Sync::Idle,
+            turn: Vec::new(),
+            is_stuck: false,
+            put_off: None,
+            to_host: Vec::new(),
+            said: Vec::new(),
+        };
+        self.life = Some(life);
+        self.recall_held();
+        self.reconcile();
+        if let Some(epoch) = self.life().mirror.as_ref().map(|run| run.facts().epoch) {
+            self.handle(InputKind::HoldGrants { run: run(), held: true });
+            self.life().to_recover = Some(epoch);
+        }
+        self.handle(InputKind::Tick);
+        self.finish_turn();
+    }
+
+    /// Settles what became of attempts that ran here, under no lease, while the node did not.
+    fn reconcile(&mut self) {
+        let live: Vec<LiveAttempt> = self.life().machine.live_attempts().collect();
+        let here: Vec<LiveAttempt> = live.into_iter().filter(|live| !self.is_elsewhere(live)).collect();
+        for live in here {
+            let LiveAttempt { attempt, fence, .. } = live;
+            self.handle(if live.host != Some(self.host.instance) || live.cancelling || live.started {
+                InputKind::AttemptLost { attempt, detail: "its session host ended".to_owned() }
+            } else {
+                let reason = Refusal::Withdrawn {};
+                InputKind::Worker(FromWorker::Refused { attempt, fence, reason })
+            });
+        }
+        self.settle_held();
+    }
+
+    /// Whether an attempt is at work somewhere else, or here as a task of the room.
+    pub(super) fn is_elsewhere(&self, live: &LiveAttempt) -> bool {
+        let is_held = |life: &Life| life.held.contains_key(&live.attempt);
+        live.node != self.did || self.life.as_ref().is_some_and(is_held)
+    }
+
+    /// Its process dies.
+    pub(crate) fn die(&mut self) {
+        self.note("dies");
+        self.life = None;
+        (self.crash, self.is_slow) = (None, false);
+    }
+
+    /// Its machine is lost with all that it had.
+    pub(crate) fn lose_disk(&mut self) {
+        self.die();
+        self.note("loses its disk");
+        self.disk = Disk::default();
+        self.ids.next += 1_000_000;
+        self.host = Host::new(self.ids.next);
+    }
+
+    /// The newest term that its worker can know of.
+    pub(crate) fn newest_term(&self) -> Epoch {
+        let held = self.disk.held.values().map(|kept| kept.epoch);
+        let head = self.life.as_ref().and_then(|life| life.head.as_ref()).map(|head| head.at.epoch);
+        held.chain(head).max().unwrap_or(0)
+    }
+
+    /// A message arrives that somebody else sent than it seems. Nothing may follow from it.
+    pub(crate) fn forged(&mut self, from: &NodeDid, message: Message<Work>) {
+        self.federated(from, message);
+    }
+
+    /// A turn of the node: what is due.
+    pub(crate) fn tick(&mut self) {
+        if !self.is_ready() {
+            return;
+        }
+        self.collect_exits();
+        self.worker_said();
+        self.federate();
+        let wall = self.wall_ms();
+        if self.life().machine.poll_timeout().is_some_and(|(at, _)| at <= wall) {
+            self.handle(InputKind::Tick);
+        }
+        self.finish_turn();
+    }
+
+    /// When something is due, on the world's clock, about.
+    pub(crate) fn next_due(&self) -> Option<i64> {
+        let freeze = self.host.next_freeze();
+        let life = self.life.as_ref().filter(|_| self.is_ready());
+        let halves = life.into_iter().flat_map(|life| {
+            let worker = life.worker.as_ref().and_then(WorkerHalf::poll_timeout);
+            [worker, life.coordinator.poll_timeout(), life.next_of_terms()]
+        });
+        let boot = halves.flatten().chain(freeze).min().map(|at| at - self.boot_ms());
+        let machine = life.and_then(|life| life.machine.poll_timeout()).map(|(at, _)| at - self.wall_ms());
+        boot.into_iter().chain(machine).min().map(|left| self.now + left.max(0))
+    }
+
+    /// A message arrives.
+    pub(crate) fn hear(&mut self, from: &NodeDid, message: Message<Work>) {
+        if self.is_ready() {
+            self.federated(from, message);
+            self.finish_turn();
+        }
+    }
+
+    pub(super) fn federated(&mut self, from: &NodeDid, message: Message<Work>) {
+        let addressee = message.addressee();
+        let right = match addressee {
+            Addressee::Worker | Addressee::Voter => Right::Coordinate,
+            Addressee::Coordinator => Right::Execute,
+        };
+        let boot = self.boot_ms();
+        let life = self.life();
+        if !life.members.as_ref().is_some_and(|members| members.may(from, right)) {
+            return;
+        }
+        match addressee {
+            Addressee::Voter => life.suspicion.heard(from, boot),
+            Addressee::Worker => {
+                let mut out = Vec::new();
+                if let Some(worker) = &mut life.worker {
+                    // Old terms are refused: that is no mistake of anybody.
+                    let _ = worker.receive(from, message, boot, &mut out);
+                    self.work(out);
+                } else if let Message::Recover { run, epoch } = message {
+                    self.send(from, Message::Holding { run, epoch, held: Vec::new() });
+                }
+            }
+            Addressee::Coordinator if self.is_of_before(&message) => {}
+            Addressee::Coordinator if self.is_of_ended(&message) => {
+                if let Message::Result { granted, .. } = message {
+                    self.forget_of_ended(from, granted);
+                }
+            }
+            Addressee::Coordinator => {
+                let mut out = Vec::new();
+                let _ = self.life().coordinator.receive(from, message, boot, &mut out);
+                self.lead(out);
+            }
+        }
+    }
+
+    pub(super) fn send(&mut self, to: &NodeDid, message: Message<Work>) {
+        if *to == self.did {
+            let own = self.did.clone();
+            self.federated(&own, message);
+        } else {
+            self.out.sent.push((number(to), message));
+        }
+    }
+
+    /// Submits the run.
+    pub(crate) fn submit(&mut self) {
+        let facts = Box::new(self.plan.facts(ExecutionMode::Matrix, self.did.clone()));
+        let dag = Arc::clone(&self.plan.dag);
+        self.handle(InputKind::Submit { run: run(), facts, dag, start: true });
+        self.finish_turn();
+    }
+
+    /// What people ask of a run at this node. One that the machine let go of is read from the store again.
+    pub(crate) fn ask(&mut self, kind: InputKind) {
+        if self.life().machine.run(&run()).is_none()
+            && let Ok(Some(fold)) = folded(&self.plan, self.disk.facts())
+        {
+            let stored = fold.run().clone();
+            self.life().machine.restore(stored.clone());
+            self.life().mirror = Some(stored);
+        }
+        self.handle(kind);
+        self.finish_turn();
+    }
+
+    /// Lets the scheduler handle an input, and keeps its events for the end of the turn.
+    pub(super) fn handle(&mut self, kind: InputKind) -> bool {
+        let (wall, asked) = (self.wall_ms(), kind.clone());
+        // Whether what a worker has counts is found out by trying.
+        let is_tried = matches!(kind, InputKind::Adopt { .. });
+        let life = self.life.as_mut().unwrap();
+        let taken = life.machine.handle(Input::internal(kind), wall, &mut self.ids);
+        let events: Vec<_> = life.machine.drain_events().filter(|event| event.run.is_some()).collect();
+        if let Err(rejected) = &taken {
+            let is_bug = matches!(rejected, Rejected::State(text) if text.contains("cis store check"));
+            if !events.is_empty() || (is_bug && !is_tried) {
+                self.wrong(format!("{asked:?} is rejected ({rejected}) with {events:?}"));
+                return false;
+            }
+        }
+        for event in events {
+            let fact = Fact { at_ms: event.at_ms, actor: event.actor, cause: event.cause, body: event.body };
+            if let Err(error) = self.mirror(&fact) {
+                self.wrong(format!("{asked:?} leads to {fact:?}: {error}"));
+            }
+            self.life().turn.push(Write::Event(fact));
+        }
+        taken.is_ok()
+    }
+
+    fn mirror(&mut self, fact: &Fact) -> Result<(), String> {
+        let plan = Arc::clone(&self.plan);
+        let life = self.life();
+        match (&fact.body, &mut life.mirror) {
+            (EventBody::RunCreated(facts), _) => {
+                let made = Run::new(run(), facts, Arc::clone(&plan.dag), fact.at_ms);
+                life.mirror = Some(made.map_err(|e| e.to_string())?);
+                Ok(())
+            }
+            (body, Some(run)) => run.apply(body, fact.at_ms).map_err(|e| e.to_string()),
+            (_, None) => Err("no run".to_owned()),
+        }
+    }
+
+    /// The laws of the scheduler: its events say what it has, the state is sound, and what is due was done.
+    pub(crate) fn check(&mut self) {
+        let wall = self.wall_ms();
+        let Some(life) = &self.life else { return };
+        let (machine, mirror) = (life.machine.run(&run()), life.mirror.as_ref());
+        let wrong = match (machine, mirror) {
+            (Some(machine), Some(mirror)) if machine != mirror => {
+                Some(format!("the scheduler has {machine:#?}, its events say {mirror:#?}"))
+            }
+            (Some(machine), _) => machine.audit().err().or_else(|| {
+                let times = machine.times(wall, true);
+                let split = times.critical;
+                let is_whole = split.queue_ms + split.machine_ms + split.human_ms == times.wall_ms;
+                (!is_whole).then(|| format!("the parts of its time make not the whole: {times:?}"))
+            }),
+            (None, _) => None,
+        };
+        if let Some(wrong) = wrong {
+            self.wrong(wrong);
+        }
+    }
+
+    /// Makes the turn durable, then performs what follows. What that brings about is a turn of its own.
+    pub(crate) fn finish_turn(&mut self) {
+        while self.life.is_some() && self.persist() && self.perform() {
+            if self.life().turn.is_empty() && self.life().said.is_empty() {
+                break;
+            }
+            self.worker_said();
+        }
+    }
+
+    /// Whether the turn goes on.
+    fn persist(&mut self) -> bool {
+        if self.life().turn.is_empty() {
+            return true;
+        }
+        if self.crash == Some(Crash::BeforeStore) {
+            self.die();
+            return false;
+        }
+        if self.is_slow {
+            self.note("waits for its disk");
+            self.life().is_stuck = true;
+            return false;
+        }
+        for write in std::mem::take(&mut self.life().turn) {
+            self.disk.write(write);
+        }
+        if self.crash == Some(Crash::BeforeEffects) {
+            self.die();
+            return false;
+        }
+        true
+    }
+
+    /// The slow disk has written the turn.
+    pub(crate) fn disk_done(&mut self) {
+        self.is_slow = false;
+        let Some(life) = self.life.as_mut().filter(|life| life.is_stuck) else { return };
+        life.is_stuck = false;
+        let put_off = life.put_off.take();
+        self.note("has written to its disk");
+        self.finish_turn();
+        if let (Some((at, heads)), true) = (put_off, self.is_ready()) {
+            self.room_read(at, heads);
+            self.finish_turn();
+        }
+    }
+
+    fn perform(&mut self) -> bool {
+        let mut effects: Vec<Effect> = self.life().machine.drain_effects().collect();
+        let dies = match self.crash {
+            Some(Crash::BetweenEffects(some)) if !effects.is_empty() => {
+                effects.truncate(some);
+                true
+            }
+            _ => false,
+        };
+        for effect in effects {
+            match effect {
+                Effect::Grant { attempt, session, fence, node } => {
+                    self.grant(Granted { attempt, fence }, session, node);
+                }
+                Effect::Cancel { attempt, fence, grace_ms, keep } => {
+                    let boot = self.boot_ms();
+                    self.life().coordinator.cancel(&Granted { attempt, fence }, grace_ms, keep, boot);
+                }
+                Effect::Ack { attempt, fence } => self.acknowledge(Granted { attempt, fence }),
+                Effect::Withdraw { .. } => {}
+                other => self.wrong(format!("nobody waits for a human, and yet {other:?}")),
+            }
+        }
+        self.offer_grants();
+        if !self.life().machine.forget_ended().is_empty() {
+            self.life().mirror = None;
+        }
+        if dies {
+            self.die();
+            return false;
+        }
+        self.tell_host();
+        true
+    }
+
+    /// Writes what is new of the run into its journal, and queues it.
+    pub(crate) fn write_journal(&mut self, body_max: usize) {
+        let Some((published, position)) = self.disk.followed.filter(|_| self.is_ready()) else { return };
+        let newest = self.disk.newest_of_run();
+        if newest <= published {
+            return;
+        }
+        let mut writer = match position {
+            Some(position) => Writer::resume(run(), self.did.clone(), position),
+            None => Writer::begin(run(), self.did.clone(), Some("a file".to_owned())),
+        };
+        for (_, fact) in self.disk.events.iter().filter(|(offset, _)| *offset > published) {
+            writer.push(fact.clone());
+        }
+        let items = signed(self.at, &mut writer, body_max, &mut self.ids.next);
+        self.disk.outbox.extend(items);
+        let position = writer.position();
+        self.disk.followed = Some((newest, Some(position)));
+        let life = self.life();
+        if life.coordinator.epoch(run()).is_some()
+            && let Some(finality) = &mut life.finality
+        {
+            finality.written(newest, position.n);
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! What a walk is made of, drawn from its seed: the nodes, their file, and what the tasks come to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
+
+use cis_core::api::Report;
+use cis_core::dag::{Dag, Group, Placement};
+use cis_core::event::{AttemptOutcome, ExecutionMode, ExitStatus, FailureCause, OutputRecord, RunCreated};
+use cis_core::federation::protocol::Settings;
+use cis_core::identity::NodeKey;
+use cis_core::ids::{BlobId, NodeDid, RunId, TaskId, TimestampMs};
+
+use crate::dags;
+use crate::rng::Rng;
+
+pub(crate) const ROOM: &str = "!room:example.org";
+const NODES_MAX: usize = 9;
+const GPU: &str = "gpu";
+
+pub(crate) fn run() -> RunId {
+    RunId::from_parts(1_700_000_000_000, 1)
+}
+
+/// Keys and names of all nodes that there ever are. The last one is nobody's: no room knows it.
+pub(crate) fn identities() -> &'static [(NodeKey, NodeDid)] {
+    static ALL: OnceLock<Vec<(NodeKey, NodeDid)>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let one = |n: usize| {
+            let key = NodeKey::from_seed(&[u8::try_from(n).unwrap() + 1; 32]);
+            let did = key.did();
+            (key, did)
+        };
+        (0..=NODES_MAX).map(one).collect()
+    })
+}
+
+pub(crate) fn did(at: usize) -> NodeDid {
+    identities()[at].1.clone()
+}
+
+pub(crate) fn number(did: &NodeDid) -> usize {
+    identities().iter().position(|(_, known)| known == did).unwrap()
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) settings: Settings,
+    pub(crate) nodes: usize,
+    /// The first ones may coordinate.
+    pub(crate) voters: usize,
+    /// Voters do not work on tasks themselves.
+    pub(crate) voters_only_coordinate: bool,
+    /// What comes out does not depend on chance: it has to be what one node alone comes to.
+    pub(crate) is_certain: bool,
+    pub(crate) dag: Arc<Dag>,
+    pub(crate) max_parallel: u32,
+    pub(crate) shared: Group,
+}
+
+impl Plan {
+    pub(crate) fn new(seed: u64, rng: &mut Rng) -> Self {
+        let voters = usize::try_from(rng.between(1, 3)).unwrap();
+        let voters_only_coordinate = rng.percent(30);
+        let least = if voters == 1 || voters_only_coordinate { 1 } else { 0 };
+        let most = if rng.percent(70) { 2 } else { (NODES_MAX - voters) as u64 };
+        let nodes = voters + usize::try_from(rng.between(least, most)).unwrap();
+        let is_certain = rng.percent(60);
+        let dag = Arc::new(file(rng, is_certain));
+        let max_parallel = u32::try_from(rng.between(1, 6)).unwrap();
+        let (settings, shared) = (settings(), dags::group(rng));
+        Self { seed, settings, nodes, voters, voters_only_coordinate, is_certain, dag, max_parallel, shared }
+    }
+
+    pub(crate) fn works(&self, at: usize) -> bool {
+        at >= self.voters || !self.voters_only_coordinate
+    }
+
+    /// Some tasks run nowhere else.
+    pub(crate) fn is_needed(&self, at: usize) -> bool {
+        (0..self.nodes).find(|at| self.works(*at)) == Some(at)
+    }
+
+    /// What a node has that others do not have.
+    pub(crate) fn tags(&self, at: usize) -> BTreeSet<String> {
+        if self.is_needed(at) { BTreeSet::from([GPU.to_owned()]) } else { BTreeSet::new() }
+    }
+
+    pub(crate) fn facts(&self, mode: ExecutionMode, owner: NodeDid) -> RunCreated {
+        RunCreated {
+            dag: self.dag.id.clone(),
+            source: "random".into(),
+            spec: BlobId("00".into()),
+            tasks: u32::try_from(self.dag.tasks.len()).unwrap(),
+            params: BTreeMap::new(),
+            max_parallel: self.max_parallel,
+            workdir: "/".into(),
+            base_env: None,
+            umask: None,
+            mode,
+            owner,
+            room: (mode == ExecutionMode::Matrix).then(|| ROOM.to_owned()),
+            parent: None,
+            epoch: 0,
+            no_cache: false,
+            kept: Vec::new(),
+            use_agent: None,
+            named: Vec::new(),
+            submitter: None,
+        }
+    }
+
+    fn draw(&self, task: &TaskId, n: u64) -> u64 {
+        let mixed = task.as_str().bytes().fold(self.seed ^ n << 32, |sum, byte| {
+            (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        Rng::new(mixed).next()
+    }
+
+    pub(crate) fn approves(&self, task: &TaskId) -> bool {
+        self.draw(task, 99) % 100 < 70
+    }
+
+    /// How a session of a task ends that failed so often before.
+    pub(crate) fn report(&self, task: &TaskId, failures: u32, at: (TimestampMs, TimestampMs)) -> Report {
+        let exit = |code| AttemptOutcome::Failed {
+            cause: FailureCause::Exit { status: ExitStatus::Code(code) },
+        };
+        let outcome = match self.draw(task, u64::from(failures)) % 100 {
+            0..70 => AttemptOutcome::Succeeded,
+            70..92 => exit(1),
+            92..95 => AttemptOutcome::Failed { cause: FailureCause::Timeout { limit_ms: 1 } },
+            95..98 => AttemptOutcome::SpawnError { detail: "no such program".into() },
+            _ => exit(2),
+        };
+        let value = (self.draw(task, 77) % 100).into();
+        let output = OutputRecord { value, hash: "00".into(), blob: Some(BlobId("local".into())) };
+        Report {
+            outputs: BTreeMap::from([("pid".to_owned(), output)]),
+            log_bytes: 10,
+            ..Report::bare(outcome, Some(at.0), at.1)
+        }
+    }
+}
+
+/// A random file, without what only one machine can do.
+fn file(rng: &mut Rng, is_certain: bool) -> Dag {
+    let mut dag = dags::random(rng);
+    if is_certain {
+        dag.timeout_ms = None;
+    }
+    for task in &mut dag.tasks {
+        (task.on_blocked, task.account) = (None, None);
+        task.artifacts.clear();
+        // The protocol's times here are a sixtieth of the real ones.
+        task.retries.delay_ms /= 10;
+        task.retries.max_delay_ms /= 10;
+        if is_certain {
+            task.retry_lost = true;
+            task.approval.iter_mut().for_each(|approval| approval.timeout_ms = None);
+        }
+        if rng.percent(10) {
+            task.placement = Some(Box::new(Placement { tags: vec![GPU.to_owned()], nodes: Vec::new() }));
+        }
+    }
+    dag
+}
+
+fn settings() -> Settings {
+    Settings {
+        lease_ms: 1000,
+        heartbeat_ms: 300,
+        resend_ms: 100,
+        alive_ms: 50,
+        suspect_ms: 200,
+        grace_ms: 100,
+        drift_permille: 5,
+        freeze_ms: 20,
+        lost_keep_ms: 5000,
+    }
+}

@@ -1,0 +1,54 @@
+//! Which seeds a test walks, and how one is replayed.
+
+use std::collections::BTreeSet;
+
+use crate::walk::walk;
+use crate::world::World;
+
+/// Seeds of each test, unless the environment says otherwise.
+const SEEDS: u64 = 40;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Says of a panic of the product's code, too, which seed it was.
+struct Guard(u64);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("replay: CIS_SIM_SEED={} cargo nextest run -p cis-core --test nodes", self.0);
+        }
+    }
+}
+
+pub(crate) fn walk_all(first: u64) {
+    let seeds = match number("CIS_SIM_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => first..first + number("CIS_SIM_SEEDS").unwrap_or(SEEDS),
+    };
+    for seed in seeds {
+        drop(walk_one(seed));
+    }
+}
+
+/// Walks one seed. Gives what it went through.
+pub(crate) fn walk_one(seed: u64) -> BTreeSet<&'static str> {
+    let _guard = Guard(seed);
+    match story(seed, false) {
+        (Ok(()), world) => world.map(|world| world.reached).unwrap_or_default(),
+        (Err(wrong), _) => {
+            let log = story(seed, true).1.and_then(|world| world.log).unwrap_or_default();
+            panic!("seed {seed}: {wrong}\n{log}\nseed {seed}: {}", wrong.lines().next().unwrap_or_default());
+        }
+    }
+}
+
+/// A walk by its seed, with what happened where that is wanted.
+pub(crate) fn story(seed: u64, with_log: bool) -> (Result<(), String>, Option<World>) {
+    match World::new(seed, with_log) {
+        Ok(mut world) => (walk(&mut world), Some(world)),
+        Err(wrong) => (Err(wrong), None),
+    }
+}

@@ -1,0 +1,209 @@
+//! What follows for a node's own worker: the worker's half, and sessions that run for the room.
+//!
+//! As `cis-node/src/driver/federation/work.rs`.
+
+use cis_core::api::{FromWorker, Refusal, Report};
+use cis_core::event::{AttemptOutcome, SessionState};
+use cis_core::federation::direct::Progress;
+use cis_core::federation::protocol::message::{Grant, Granted};
+use cis_core::federation::protocol::worker::{Change, Effect, WorkerHalf};
+use cis_core::ids::SessionId;
+use cis_core::scheduler::placement::NodeOffer;
+
+use crate::host::ToHost;
+use crate::node::{Node, Work, Write};
+
+impl Node {
+    pub(super) fn work(&mut self, effects: Vec<Effect<Work>>) {
+        for effect in effects {
+            let boot = self.boot_ms();
+            match effect {
+                Effect::Send { to, message } => self.send(&to, message),
+                Effect::Start { grant: Grant { granted, session, spec: failures }, lease_end } => {
+                    let (attempt, fence) = (granted.attempt.clone(), granted.fence);
+                    self.life().held.insert(attempt.clone(), (granted.clone(), session));
+                    if self.rng.percent(self.short_percent) {
+                        let reason = Refusal::Resources { detail: "no PTY is left".to_owned() };
+                        self.life().said.push(FromWorker::Refused { attempt, fence, reason });
+                        continue;
+                    }
+                    self.life().to_host.push(ToHost::Start { session, granted, failures });
+                    self.life().to_host.push(ToHost::FreezeIn { session, after_ms: lease_end - boot });
+                }
+                Effect::Freeze(granted) => {
+                    self.to_session(&granted, |session| vec![ToHost::Freeze(session)]);
+                }
+                Effect::Extend { granted, lease_end } => self.to_session(&granted, |session| {
+                    let after_ms = lease_end - boot;
+                    vec![ToHost::FreezeIn { session, after_ms }, ToHost::Thaw(session)]
+                }),
+                Effect::Cancel { granted, grace_ms, .. } => {
+                    self.to_session(&granted, |session| vec![ToHost::Cancel { session, grace_ms }]);
+                }
+                Effect::Kill(granted) => {
+                    self.to_session(&granted, |session| vec![ToHost::Cancel { session, grace_ms: 0 }]);
+                }
+                Effect::Drop(granted) => {
+                    self.to_session(&granted, |session| vec![ToHost::Ack(session)]);
+                    self.life().held.remove(&granted.attempt);
+                }
+            }
+        }
+        let changes = self.life().worker.as_mut().map(WorkerHalf::take_changes).unwrap_or_default();
+        for change in changes {
+            let write = match change {
+                Change::Keep(kept) if !self.life().held.contains_key(&kept.granted.attempt) => continue,
+                Change::Keep(kept) => Write::Hold(kept.granted.attempt.task.clone(), Some(kept)),
+                Change::Forget(_, task) => Write::Hold(task, None),
+            };
+            self.life().turn.push(write);
+        }
+    }
+
+    fn to_session(&mut self, granted: &Granted, messages: impl FnOnce(SessionId) -> Vec<ToHost>) {
+        let life = self.life();
+        if let Some((_, session)) = life.held.get(&granted.attempt).filter(|(known, _)| known == granted) {
+            life.to_host.extend(messages(*session));
+        }
+    }
+
+    /// What was asked of the session host reaches it, once the turn is durable.
+    pub(super) fn tell_host(&mut self) {
+        let (boot, wall) = (self.boot_ms(), self.wall_ms());
+        for message in std::mem::take(&mut self.life().to_host) {
+            if let Some(granted) = self.host.take(message, boot, wall) {
+                self.note(format!("begins {} #{} {:x}", granted.attempt.task, granted.attempt.number, granted.fence));
+                let (attempt, fence, state) = (granted.attempt.clone(), granted.fence, SessionState::Working);
+                self.life().said.push(FromWorker::Session { attempt, fence, state, pid: Some(1) });
+                self.out.begun.push(granted);
+            }
+        }
+    }
+
+    /// Hears of sessions that ended.
+    pub(super) fn collect_exits(&mut self) {
+        let ended = self.host.trees.values_mut().filter(|tree| tree.exit.is_some() && !tree.is_told);
+        let mut said = Vec::new();
+        for tree in ended {
+            tree.is_told = true;
+            let Granted { attempt, fence } = tree.granted.clone();
+            let report = Box::new(tree.exit.clone().unwrap());
+            if self.rng.percent(30) {
+                let (attempt, state) = (attempt.clone(), SessionState::Exited);
+                said.push(FromWorker::Session { attempt, fence, state, pid: None });
+            }
+            said.push(FromWorker::Result { attempt, fence, report });
+        }
+        self.life().said.extend(said);
+    }
+
+    /// Takes what the own sessions say to the worker's half.
+    pub(super) fn worker_said(&mut self) {
+        let (boot, wall) = (self.boot_ms(), self.wall_ms());
+        for message in std::mem::take(&mut self.life().said) {
+            let (FromWorker::Session { attempt, .. }
+            | FromWorker::Result { attempt, .. }
+            | FromWorker::Refused { attempt, .. }) = &message
+            else {
+                continue;
+            };
+            let life = self.life();
+            let Some((granted, _)) = life.held.get(attempt).cloned() else { continue };
+            let Some(worker) = &mut life.worker else { continue };
+            let mut out = Vec::new();
+            match message {
+                FromWorker::Session { state: SessionState::Exited, .. } => {
+                    worker.progress(&granted, Progress::Collecting {}, boot, &mut out);
+                }
+                FromWorker::Session { .. } => {
+                    worker.progress(&granted, Progress::Started { at_ms: wall }, boot, &mut out);
+                }
+                FromWorker::Result { report, .. } => worker.ended(&granted, *report, boot, &mut out),
+                FromWorker::Refused { reason, .. } => {
+                    worker.refused(&granted, reason, boot, &mut out);
+                    life.held.remove(&granted.attempt);
+                }
+                _ => {}
+            }
+            self.work(out);
+        }
+    }
+
+    /// Takes back what an earlier life of this node had of tasks of the room.
+    pub(super) fn recall_held(&mut self) {
+        let Some(life) = &mut self.life else { return };
+        for kept in self.disk.held.values() {
+            let (granted, session) = (kept.granted.clone(), kept.session);
+            if let Some(worker) = &mut life.worker {
+                worker.restore(kept.clone());
+                life.held.insert(granted.attempt.clone(), (granted, session));
+            }
+        }
+    }
+
+    /// Settles what became of those sessions while this node did not run.
+    pub(super) fn settle_held(&mut self) {
+        let held: Vec<(Granted, SessionId)> = self.life().held.values().cloned().collect();
+        for (granted, session) in &held {
+            let life = self.life.as_mut().unwrap();
+            let Some(worker) = &life.worker else { continue };
+            let is_over = worker.has_ended(granted);
+            match self.host.trees.get_mut(session) {
+                Some(tree) if is_over => life.to_host.push(match tree.exit {
+                    Some(_) => ToHost::Ack(*session),
+                    None => ToHost::Cancel { session: *session, grace_ms: 0 },
+                }),
+                Some(tree) => {
+                    tree.is_told = false;
+                    if worker.is_void(granted) {
+                        life.to_host.push(ToHost::Cancel { session: *session, grace_ms: 0 });
+                    }
+                }
+                None if is_over => {}
+                None => self.held_lost(granted),
+            }
+        }
+        // What nobody knows is nobody's.
+        let is_known = |session: &SessionId| held.iter().any(|(_, known)| known == session);
+        self.host.trees.retain(|session, _| is_known(session));
+        self.collect_exits();
+        self.worker_said();
+    }
+
+    /// The session host is gone with all its sessions.
+    pub(crate) fn host_lost(&mut self) {
+        self.note("loses its session host");
+        let next = (self.host.instance.0.0 & 0xffff_ffff) + 100;
+        self.host = crate::host::Host::new(next);
+        if self.life.is_none() {
+            return;
+        }
+        let instance = self.host.instance;
+        self.life().machine.set_host(Some(instance));
+        let held: Vec<Granted> = self.life().held.values().map(|(granted, _)| granted.clone()).collect();
+        held.iter().for_each(|granted| self.held_lost(granted));
+        self.finish_turn();
+    }
+
+    fn held_lost(&mut self, granted: &Granted) {
+        let (boot, wall, mut out) = (self.boot_ms(), self.wall_ms(), Vec::new());
+        let outcome = AttemptOutcome::Lost { detail: "its session host ended".to_owned() };
+        if let Some(worker) = self.life().worker.as_mut().filter(|worker| !worker.has_ended(granted)) {
+            worker.ended(granted, Report::bare(outcome, None, wall), boot, &mut out);
+        }
+        self.work(out);
+    }
+
+    /// What this node offers to the room.
+    pub(super) fn offer(&mut self) -> NodeOffer {
+        let sessions = self.life().worker.as_ref().map_or(0, WorkerHalf::live_sessions);
+        NodeOffer {
+            name: format!("n{}", self.at),
+            tags: self.plan.tags(self.at),
+            slots: 4,
+            sessions: u32::try_from(sessions).unwrap(),
+            load_permille: u32::try_from(self.rng.below(1000)).unwrap(),
+            ..NodeOffer::default()
+        }
+    }
+}

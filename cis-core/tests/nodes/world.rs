@@ -1,0 +1,232 @@
+//! The world of the nodes: time, a lossy network, the room's homeserver; and what must hold after each step.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use cis_core::federation::protocol::message::{Addressee, Granted, Message};
+use cis_core::ids::TaskId;
+
+use crate::node::{Node, Work};
+use crate::plan::{Plan, did};
+use crate::rng::Rng;
+use crate::room::{Item, Members, Room};
+
+/// More than so many messages are not under way at once.
+const PACKETS_MAX: usize = 400;
+
+pub(crate) type Step = Result<(), String>;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Packet {
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    pub(crate) message: Message<Work>,
+}
+
+pub(crate) struct World {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) rng: Rng,
+    pub(crate) now: i64,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) room: Room,
+    pub(crate) net: Vec<Packet>,
+    /// Pairs of nodes that do not reach each other.
+    pub(crate) cut: BTreeSet<(usize, usize)>,
+    /// What was started, and where.
+    started: BTreeMap<Granted, usize>,
+    /// People did what no file says, so what comes out is not that of one node alone.
+    pub(crate) is_disturbed: bool,
+    pub(crate) log: Option<String>,
+    /// What the walk went through, for the test that faults do happen.
+    pub(crate) reached: BTreeSet<&'static str>,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, with_log: bool) -> Result<Self, String> {
+        let mut rng = Rng::new(seed);
+        let plan = Arc::new(Plan::new(seed, &mut rng));
+        let nodes = (0..plan.nodes).map(|at| Node::new(at, Arc::clone(&plan), &mut rng)).collect();
+        let mut room = Room::new(Arc::clone(&plan));
+        room.append(Item::Members(members_at_first(&plan)))?;
+        let mut world = Self {
+            plan,
+            rng,
+            now: 0,
+            nodes,
+            room,
+            net: Vec::new(),
+            cut: BTreeSet::new(),
+            started: BTreeMap::new(),
+            is_disturbed: false,
+            log: with_log.then(String::new),
+            reached: BTreeSet::new(),
+        };
+        for at in 0..world.nodes.len() {
+            world.at(at, Node::start)?;
+            world.sync_whole(at)?;
+        }
+        world.at(0, Node::submit)?;
+        Ok(world)
+    }
+
+    pub(crate) fn members_at_first(&self) -> Members {
+        members_at_first(&self.plan)
+    }
+
+    pub(crate) fn note(&mut self, what: impl std::fmt::Display) {
+        if let Some(log) = &mut self.log {
+            let _ = writeln!(log, "{:>7} {what}", self.now);
+        }
+    }
+
+    /// Lets a node do something, and takes what comes of it.
+    pub(crate) fn at(&mut self, at: usize, act: impl FnOnce(&mut Node)) -> Step {
+        let node = &mut self.nodes[at];
+        node.now = self.now;
+        act(node);
+        node.check();
+        let out = std::mem::take(&mut node.out);
+        for note in out.notes {
+            self.note(format_args!("{at} {note}"));
+        }
+        if let Some(wrong) = out.wrong {
+            return Err(wrong);
+        }
+        for (to, message) in out.sent {
+            if !self.cut.contains(&(at.min(to), at.max(to))) && self.net.len() < PACKETS_MAX {
+                self.net.push(Packet { from: at, to, message });
+            }
+        }
+        for granted in out.begun {
+            self.begins(at, granted)?;
+        }
+        for granted in out.finals {
+            if !self.room.has_result(&granted) {
+                return Err(format!("node {at} says that the result of {granted:?} is final, and the room has none"));
+            }
+        }
+        self.no_task_works_twice()
+    }
+
+    fn begins(&mut self, at: usize, granted: Granted) -> Step {
+        if let Some(before) = self.started.insert(granted.clone(), at) {
+            return Err(format!("I2: {granted:?} begins at node {at}, and began at node {before}"));
+        }
+        Ok(())
+    }
+
+    /// I2: no two process trees of one task work at the same time.
+    fn no_task_works_twice(&self) -> Step {
+        let mut working: BTreeMap<&TaskId, (usize, &Granted)> = BTreeMap::new();
+        for node in self.nodes.iter().filter(|node| !node.is_asleep) {
+            for tree in node.host.trees.values().filter(|tree| tree.works()) {
+                let granted = &tree.granted;
+                if let Some(other) = working.insert(&granted.attempt.task, (node.at, granted)) {
+                    return Err(format!("I2: two sessions of one task work: {other:?} and {:?}", (node.at, granted)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Time passes. Session hosts freeze what has no lease any more.
+    pub(crate) fn advance(&mut self, by: i64) {
+        self.now += by;
+        for node in &mut self.nodes {
+            node.now = self.now;
+            let boot = node.boot_ms();
+            if !node.is_asleep {
+                node.host.pass_time(boot);
+            }
+        }
+    }
+
+    /// A message arrives, and may arrive again.
+    pub(crate) fn deliver(&mut self, index: usize, again: bool) -> Step {
+        let packet = if again { self.net[index].clone() } else { self.net.swap_remove(index) };
+        let Packet { from, to, message } = packet;
+        if !self.nodes[to].is_ready() {
+            return Ok(());
+        }
+        if self.log.is_some() && !matches!(message, Message::Alive {} | Message::Heartbeat { .. }) {
+            self.note(format_args!("{to} hears {from}: {message:?}"));
+        }
+        self.at(to, |node| node.hear(&did(from), message))
+    }
+
+    /// I4: what a node says that has no right to, or that has another's grant, changes nothing.
+    pub(crate) fn forge(&mut self, index: usize, from: usize) -> Step {
+        let Packet { to, message, from: true_sender } = self.net[index].clone();
+        let claims_much = matches!(message, Message::Heartbeat { .. } | Message::Alive {} | Message::Holding { .. });
+        if from == true_sender || claims_much || !self.nodes[to].is_ready() {
+            return Ok(());
+        }
+        let of = |node: &Node| {
+            let life = node.life.as_ref()?;
+            let machine = life.machine.run(&crate::plan::run()).cloned();
+            Some((life.coordinator.clone(), life.worker.clone(), machine, node.disk.events.len()))
+        };
+        if message.addressee() == Addressee::Worker && self.nodes[to].newest_term() < message_epoch(&message) {
+            return Ok(()); // It does not know better.
+        }
+        let before = of(&self.nodes[to]);
+        let crash = self.nodes[to].crash.take();
+        self.nodes[to].forged(&did(from), message.clone());
+        self.nodes[to].crash = crash;
+        self.nodes[to].out.sent.clear();
+        if of(&self.nodes[to]) == before {
+            return Ok(());
+        }
+        Err(format!("I4: node {to} believed {message:?} of node {from}, though it is of node {true_sender}"))
+    }
+
+    /// A node hands the first of what it has written to the homeserver.
+    pub(crate) fn publish(&mut self, at: usize, again: bool) -> Step {
+        if !self.room.is_up || !self.nodes[at].is_ready() {
+            return Ok(());
+        }
+        let Some(item) = self.nodes[at].disk.outbox.pop_front() else { return Ok(()) };
+        if again {
+            self.room.append(item.clone())?;
+        }
+        self.room.append(item)
+    }
+
+    pub(crate) fn publish_all(&mut self, at: usize) -> Step {
+        while self.room.is_up && self.nodes[at].is_ready() && !self.nodes[at].disk.outbox.is_empty() {
+            self.publish(at, false)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn sync(&mut self, at: usize) -> Step {
+        let Self { nodes, room, now, .. } = self;
+        nodes[at].now = *now;
+        nodes[at].sync(room);
+        self.at(at, |_| ())
+    }
+
+    /// All three steps of a request at once.
+    pub(crate) fn sync_whole(&mut self, at: usize) -> Step {
+        (0..3).try_for_each(|_| self.sync(at))
+    }
+}
+
+fn members_at_first(plan: &Plan) -> Members {
+    let execute = (0..plan.nodes).filter(|at| plan.works(*at)).map(did).collect();
+    Members { coordinate: (0..plan.voters).map(did).collect(), execute }
+}
+
+fn message_epoch(message: &Message<Work>) -> u32 {
+    match message {
+        Message::Grant { epoch, .. }
+        | Message::Renew { epoch, .. }
+        | Message::Cancel { epoch, .. }
+        | Message::Noted { epoch, .. }
+        | Message::Recorded { epoch, .. }
+        | Message::Forget { epoch, .. }
+        | Message::Recover { epoch, .. } => *epoch,
+        _ => 0,
+    }
+}
