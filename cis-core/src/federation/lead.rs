@@ -5,7 +5,7 @@
 use super::direct::Progress;
 use super::finality::Finality;
 use super::protocol::coordinator::{CoordinatorHalf, Effect, KnownGrant};
-use super::protocol::message::{Granted, HeldRecord, Payload};
+use super::protocol::message::{Granted, HeldRecord, Message, Payload};
 use super::protocol::BootMs;
 use crate::api::{FromWorker, Report};
 use crate::event::{GrantRecord, SessionState};
@@ -77,6 +77,17 @@ pub fn found<P: Payload>(
         finality.recorded_before(granted, worker.clone());
     } else {
         half.release(&granted, worker, out);
+    }
+}
+
+/// The grant that a worker tells something of until it gets an answer, be its session at work or over.
+pub fn waits_for_answer<P: Payload>(message: &Message<P>) -> Option<&Granted> {
+    match message {
+        // A result follows only when all progress before it was answered.
+        Message::Result { granted, .. } | Message::Progress { granted, .. } | Message::Claimed { granted } => {
+            Some(granted)
+        }
+        _ => None,
     }
 }
 

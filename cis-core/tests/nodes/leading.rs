@@ -135,14 +135,15 @@ impl Node {
             && life.finality.as_ref().is_some_and(|finality| !finality.is_caught_up())
     }
 
-    pub(super) fn is_of_ended(&mut self, message: &Message<Work>) -> bool {
+    /// The grant that a message is about, where this node does not coordinate the run any more, or never did.
+    pub(super) fn of_ended(&mut self, message: &Message<Work>) -> Option<Granted> {
+        let granted = lead::waits_for_answer(message)?;
         let life = self.life();
-        matches!(message, Message::Result { .. })
-            && life.coordinator.epoch(run()).is_none()
-            && life.machine.run(&run()).is_none()
+        let is_open = life.coordinator.epoch(run()).is_some() || life.machine.run(&run()).is_some();
+        (!is_open).then(|| granted.clone())
     }
 
-    /// A worker still has a result of the run, which ended in an earlier life of this node.
+    /// A worker still has something of the run, which ended.
     pub(super) fn forget_of_ended(&mut self, worker: &NodeDid, granted: Granted) {
         let Ok(Some(fold)) = folded(&self.plan, self.disk.facts()) else { return };
         let is_told = self.disk.published().is_none_or(|(upto, _)| upto >= self.disk.newest_of_run());

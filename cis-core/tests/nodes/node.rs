@@ -405,12 +405,10 @@ impl Node {
                 }
             }
             Addressee::Coordinator if self.is_of_before(&message) => {}
-            Addressee::Coordinator if self.is_of_ended(&message) => {
-                if let Message::Result { granted, .. } = message {
-                    self.forget_of_ended(from, granted);
-                }
-            }
             Addressee::Coordinator => {
+                if let Some(granted) = self.of_ended(&message) {
+                    return self.forget_of_ended(from, granted);
+                }
                 let mut out = Vec::new();
                 let _ = self.life().coordinator.receive(from, message, boot, &mut out);
                 self.lead(out);

@@ -349,13 +349,10 @@ impl Driver {
                 taken
             }
             Addressee::Coordinator if self.is_of_before(room, &message) => return,
-            Addressee::Coordinator if self.is_of_ended(room, &message) => {
-                if let Message::Result { granted, .. } = message {
-                    self.forget_of_ended(room, from, granted, now);
-                }
-                return;
-            }
             Addressee::Coordinator => {
+                if let Some(granted) = self.of_ended(room, &message) {
+                    return self.forget_of_ended(room, from, granted, now);
+                }
                 let mut out = Vec::new();
                 let taken = self.federation.room(room).coordinator.receive(from, message, boot, &mut out);
                 self.lead(room, out, now);

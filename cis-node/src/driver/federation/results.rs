@@ -7,6 +7,7 @@ use cis_core::api::RoomWrite;
 use cis_core::federation::direct::TaskPayload;
 use cis_core::federation::finality::Finality;
 use cis_core::federation::journal::Position;
+use cis_core::federation::lead;
 use cis_core::federation::protocol::message::{Granted, Message};
 use cis_core::ids::{AttemptId, Fence, NodeDid, Offset, RunId, TimestampMs};
 
@@ -78,16 +79,16 @@ impl Driver {
             && finality.is_some_and(|finality| !finality.is_caught_up())
     }
 
-    /// Whether a message is about a result of a run that this node does not coordinate any more, or never did.
-    pub(super) fn is_of_ended(&self, name: &str, message: &Message<TaskPayload>) -> bool {
-        let Message::Result { granted, .. } = message else { return false };
+    /// The grant that a message is about, where its run is none that this node coordinates any more, or ever did.
+    pub(super) fn of_ended(&self, name: &str, message: &Message<TaskPayload>) -> Option<Granted> {
+        let granted = lead::waits_for_answer(message)?;
         let run = granted.attempt.run;
-        let known = self.federation.rooms.get(name);
-        known.is_some_and(|room| room.coordinator.epoch(run).is_none())
-            && self.parts.machine.run(&run).is_none()
+        let room = self.federation.rooms.get(name)?;
+        let is_open = room.coordinator.epoch(run).is_some() || self.parts.machine.run(&run).is_some();
+        (!is_open).then(|| granted.clone())
     }
 
-    /// A worker still has a result of a run that ended in an earlier life of this node, which could not say so.
+    /// A worker still has something of a run that ended, perhaps in an earlier life of this node, which could not say so.
     pub(super) fn forget_of_ended(
         &mut self,
         name: &str,
