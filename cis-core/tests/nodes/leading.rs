@@ -102,7 +102,6 @@ impl Node {
     pub(super) fn go_on_with(&mut self, epoch: Epoch) {
         self.note(format!("goes on with the run in term {epoch}"));
         let live: Vec<LiveAttempt> = self.life().machine.live_attempts().collect();
-        let live: Vec<LiveAttempt> = live.into_iter().filter(|live| self.is_elsewhere(live)).collect();
         let mut workers = self.others_who_may(Right::Execute);
         if self.plan.works(self.at) {
             workers.push(self.did.clone());

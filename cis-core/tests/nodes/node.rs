@@ -333,11 +333,11 @@ impl Node {
         self.host = Host::new(self.ids.next);
     }
 
-    /// The newest term that its worker can know of.
-    pub(crate) fn newest_term(&self) -> Epoch {
+    /// The newest term that its worker is known to know of.
+    pub(crate) fn newest_term(&self) -> Option<Epoch> {
         let held = self.disk.held.values().map(|kept| kept.epoch);
         let head = self.life.as_ref().and_then(|life| life.head.as_ref()).map(|head| head.at.epoch);
-        held.chain(head).max().unwrap_or(0)
+        held.chain(head).max()
     }
 
     /// A message arrives that somebody else sent than it seems. Nothing may follow from it.
@@ -387,9 +387,9 @@ impl Node {
             Addressee::Worker | Addressee::Voter => Right::Coordinate,
             Addressee::Coordinator => Right::Execute,
         };
-        let boot = self.boot_ms();
+        let (boot, is_own) = (self.boot_ms(), *from == self.did);
         let life = self.life();
-        if !life.members.as_ref().is_some_and(|members| members.may(from, right)) {
+        if !is_own && !life.members.as_ref().is_some_and(|members| members.may(from, right)) {
             return;
         }
         match addressee {

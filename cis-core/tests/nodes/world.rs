@@ -167,7 +167,7 @@ impl World {
             let machine = life.machine.run(&crate::plan::run()).cloned();
             Some((life.coordinator.clone(), life.worker.clone(), machine, node.disk.events.len()))
         };
-        if message.addressee() == Addressee::Worker && self.nodes[to].newest_term() < message_epoch(&message) {
+        if message.addressee() == Addressee::Worker && self.nodes[to].newest_term() < Some(message_epoch(&message)) {
             return Ok(()); // It does not know better.
         }
         let before = of(&self.nodes[to]);

@@ -157,7 +157,9 @@ impl Driver {
     /// Goes on with a run that this node, in an earlier life, or another one coordinated.
     fn go_on_with(&mut self, run: RunId, room: &str, epoch: Epoch, now: TimestampMs) {
         let live = self.parts.machine.live_attempts().filter(|live| live.attempt.run == run);
-        let live: Vec<LiveAttempt> = live.filter(|live| self.is_elsewhere(live)).collect();
+        // What an earlier coordinator gave to this node may never have come here: it is lost then, as anywhere else.
+        let live: Vec<LiveAttempt> =
+            live.filter(|live| self.is_elsewhere(live) || self.goes_to_room(&live.attempt)).collect();
         let mut workers = self.parts.members.others_who_may(room, Right::Execute);
         // A node that says of itself that it executes nothing here has nothing, be it there or not.
         let announced = self.parts.shared.announced().remove(room).unwrap_or_default();
