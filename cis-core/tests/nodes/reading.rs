@@ -249,15 +249,19 @@ impl Node {
                 finality.read_back(n);
             }
         } else if head.is_ours {
-        } else if head.is_open && life.members.as_ref().is_some_and(|m| m.may(&head.writer, Right::Submit)) {
-            life.suspicion.watch(run(), epoch, &head.by, boot);
-            if let Some(worker) = &mut life.worker {
+        } else {
+            let counts = life.members.as_ref().is_some_and(|m| m.may(&head.writer, Right::Submit));
+            let holds = !life.held.is_empty();
+            if let Some(worker) = life.worker.as_mut().filter(|_| counts && (head.is_open || holds)) {
                 worker.enters(run(), epoch, &head.by);
             }
-            life.head = Some(head);
-        } else {
-            life.suspicion.forget(run());
-            life.head = None;
+            if head.is_open && counts {
+                life.suspicion.watch(run(), epoch, &head.by, boot);
+                life.head = Some(head);
+            } else {
+                life.suspicion.forget(run());
+                life.head = None;
+            }
         }
     }
 

@@ -205,17 +205,21 @@ impl Driver {
             }
         } else if head.is_ours {
             // It ended, or cannot be read.
-        } else if head.is_open && self.parts.members.may_submit(name, &head.writer) {
+        } else {
+            let counts = self.parts.members.may_submit(name, &head.writer);
+            let holds = self.federation.held.keys().any(|attempt| attempt.run == run);
             let room = self.federation.room(name);
-            room.terms.suspicion.watch(run, epoch, &head.by, boot);
-            if let Some(worker) = &mut room.worker {
+            // Of a run that ended, too, its last coordinator says what need not be kept.
+            if let Some(worker) = room.worker.as_mut().filter(|_| counts && (head.is_open || holds)) {
                 worker.enters(run, epoch, &head.by);
             }
-            room.terms.heads.insert(run, head);
-        } else {
-            let room = self.federation.room(name);
-            room.terms.suspicion.forget(run);
-            room.terms.heads.remove(&run);
+            if head.is_open && counts {
+                room.terms.suspicion.watch(run, epoch, &head.by, boot);
+                room.terms.heads.insert(run, head);
+            } else {
+                room.terms.suspicion.forget(run);
+                room.terms.heads.remove(&run);
+            }
         }
     }
 
