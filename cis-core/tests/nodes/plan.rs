@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use cis_core::api::Report;
-use cis_core::dag::{Dag, Group, Placement};
+use cis_core::dag::{Dag, Group, Placement, Trigger};
 use cis_core::event::{AttemptOutcome, ExecutionMode, ExitStatus, FailureCause, OutputRecord, RunCreated};
 use cis_core::federation::protocol::Settings;
 use cis_core::identity::NodeKey;
@@ -158,6 +158,10 @@ fn file(rng: &mut Rng, is_certain: bool) -> Dag {
         if is_certain {
             task.retry_lost = true;
             task.approval.iter_mut().for_each(|approval| approval.timeout_ms = None);
+            if task.trigger == Trigger::OneFailed {
+                // It does not wait for its other needs, whose outputs may be there or not.
+                (task.condition, task.foreach) = (None, None);
+            }
         }
         if rng.percent(10) {
             task.placement = Some(Box::new(Placement { tags: vec![GPU.to_owned()], nodes: Vec::new() }));

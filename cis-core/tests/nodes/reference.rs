@@ -43,7 +43,11 @@ pub(crate) fn check(plan: &Plan, shared: &Run) -> Result<(), String> {
     let differs: Vec<String> = expected
         .iter()
         .filter(|(id, state)| found.get(*id) != Some(*state))
-        .map(|(id, state)| format!("{id} is {:?}, and alone {state:?}", found.get(id)))
+        .map(|(id, state)| {
+            let why = |run: &Run| run.task(id).map(|(_, entry)| (entry.end.clone(), entry.last.clone()));
+            let (here, there) = (why(shared), why(&alone));
+            format!("{id} is {:?} by {here:?}, and alone {state:?} by {there:?}", found.get(id))
+        })
         .collect();
     Err(format!("the run is {}, and alone {}: {}", shared.state(), alone.state(), differs.join("; ")))
 }

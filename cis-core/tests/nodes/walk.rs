@@ -1,6 +1,6 @@
 //! A walk: what people do and what goes wrong, drawn at random; then all is healed, and the run has to end.
 
-use cis_core::event::{EventBody, RetryScope};
+use cis_core::event::{AttemptOutcome, EventBody, RetryScope};
 use cis_core::federation::canonical::Fold;
 use cis_core::ids::TaskId;
 use cis_core::scheduler::InputKind;
@@ -371,7 +371,7 @@ fn at_the_end(world: &mut World) -> Step {
     }
     let was_lost = |body: &EventBody| match body {
         EventBody::TaskResult(result) => {
-            result.state.is_terminal() && result.outcome.word() == "lost"
+            result.state.is_terminal() && matches!(result.outcome, AttemptOutcome::Lost { .. })
         }
         _ => false,
     };
