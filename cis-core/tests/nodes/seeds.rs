@@ -39,7 +39,7 @@ pub(crate) fn walk_one(seed: u64) -> BTreeSet<&'static str> {
     match story(seed, false) {
         (Ok(()), world) => world.map(|world| world.reached).unwrap_or_default(),
         (Err(wrong), _) => {
-            let log = story(seed, true).1.and_then(|world| world.log).unwrap_or_default();
+            let log = story(seed, true).1.map(|world| world.history()).unwrap_or_default();
             panic!("seed {seed}: {wrong}\n{log}\nseed {seed}: {}", wrong.lines().next().unwrap_or_default());
         }
     }
