@@ -15,10 +15,19 @@ const STEPS: u32 = 400;
 /// After the faults the run ends within so many steps.
 const QUIET_STEPS_MAX: u32 = 6000;
 
+/// How often each step is taken: those without a fault, then faults.
+const USUAL: [u64; 7] = [50, 14, 25, 12, 30, 14, 3];
+const FAULTS: [u64; 12] = [2, 3, 1, 2, 1, 2, 2, 1, 3, 1, 1, 3];
+
 pub(crate) fn walk(world: &mut World) -> Step {
-    let is_calm = world.rng.percent(15);
+    let is_calm = world.rng.percent(10);
+    // Each walk has faults of its own: some often, some never.
+    let mut weights: Vec<u64> = USUAL.iter().chain(&FAULTS).copied().collect();
+    for weight in &mut weights[USUAL.len()..] {
+        *weight *= if is_calm { 0 } else { *world.rng.pick(&[0, 1, 1, 2, 6]).unwrap() };
+    }
     for _ in 0..STEPS {
-        step(world, is_calm)?;
+        step(world, &weights, is_calm)?;
         if world.room.is_ended() && world.rng.percent(20) {
             break;
         }
@@ -41,14 +50,9 @@ fn any_voter(world: &mut World) -> usize {
     usize::try_from(world.rng.below(world.plan.voters as u64)).unwrap()
 }
 
-fn step(world: &mut World, is_calm: bool) -> Step {
+fn step(world: &mut World, weights: &[u64], is_calm: bool) -> Step {
     let at = any_node(world);
-    let faults = u64::from(!is_calm);
-    let weights = [
-        50, 14, 25, 12, 30, 14, 3, 2 * faults, 3 * faults, faults, 2 * faults, faults, 2 * faults, 2 * faults,
-        faults, 3 * faults, faults, faults, 3 * faults,
-    ];
-    match world.rng.weighted(&weights) {
+    match world.rng.weighted(weights) {
         0 => some_message(world, is_calm)?,
         1 => {
             let most = if world.rng.percent(10) { 600 } else { 40 };
