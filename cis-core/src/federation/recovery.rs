@@ -17,6 +17,7 @@ use super::outgoing::{
     JOURNAL, ROTATED, ReadSnapshot, SNAPSHOT, SnapshotTold, UnreadSnapshot, read_rotation,
 };
 use super::room_event::{Entry, spec_text, to_facts};
+use crate::event::EventBody;
 use crate::identity::Standing;
 use crate::ids::{NodeDid, RunId};
 use crate::scheduler::{ApplyError, Run};
@@ -411,6 +412,18 @@ impl Recovery {
     #[must_use]
     pub fn runs(self) -> Vec<RecoveredRun> {
         self.runs.into_iter().filter_map(|(run, journal)| journal.run(run)).collect()
+    }
+}
+
+impl Fresh {
+    /// Whether a node coordinated the run at some time, by what is new of it.
+    #[must_use]
+    pub fn was_coordinated_by(&self, did: &NodeDid) -> bool {
+        let took_over = |fact: &Fact| match &fact.body {
+            EventBody::RunTakenOver { owner, .. } => owner == did,
+            _ => false,
+        };
+        self.by == *did || self.writer == *did || self.facts.iter().any(took_over)
     }
 }
 

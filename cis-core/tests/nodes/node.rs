@@ -138,7 +138,7 @@ pub(crate) struct Life {
     /// Its disk is slow: nothing else is done before the turn is written.
     pub(crate) is_stuck: bool,
     /// What was read meanwhile.
-    pub(super) put_off: Option<(BootMs, Vec<Head>)>,
+    pub(super) put_off: Option<(BootMs, Option<Head>)>,
     pub(super) to_host: Vec<ToHost>,
     pub(super) said: Vec<FromWorker>,
 }
@@ -549,8 +549,8 @@ impl Node {
         let put_off = life.put_off.take();
         self.note("has written to its disk");
         self.finish_turn();
-        if let (Some((at, heads)), true) = (put_off, self.is_ready()) {
-            self.room_read(at, heads);
+        if let (Some((at, head)), true) = (put_off, self.is_ready()) {
+            self.room_read(at, head);
             self.finish_turn();
         }
     }

@@ -76,24 +76,25 @@ impl Node {
 
     /// Reads the timeline on. `replaces`: from its beginning, as another node took the run over that this one coordinated.
     fn read_room(&mut self, timeline: &[Item], asked: BootMs, replaces: bool) {
-        let life = self.life();
         let mut members: Option<Members> = None;
-        for item in timeline.iter().skip(life.read) {
-            read(&mut life.recovery, item);
-            if let Item::Members(said) = item {
-                members = Some(said.clone());
+        let (mut head, mut is_overtaken) = (None, false);
+        while self.life().read < timeline.len() {
+            // The room comes in pages. What another node took over is replaced at once.
+            let page = if replaces || self.rng.percent(70) { timeline.len() } else { self.rng.between(1, 8) as usize };
+            let life = self.life();
+            for item in timeline.iter().skip(life.read).take(page) {
+                read(&mut life.recovery, item);
+                if let Item::Members(said) = item {
+                    members = Some(said.clone());
+                }
+                life.read += 1;
             }
-        }
-        life.read = life.read.max(timeline.len());
-        let fresh = life.recovery.fresh(run());
-        let mut heads = Vec::new();
-        let mut is_overtaken = false;
-        if let Some(fresh) = fresh {
+            let Some(fresh) = life.recovery.fresh(run()) else { continue };
             let taken = if replaces { self.replace(fresh) } else { self.take_fresh(fresh) };
             match taken {
-                Ok((head, overtaken)) => {
-                    heads.extend(head);
-                    is_overtaken = overtaken;
+                Ok((newest, overtaken)) => {
+                    head = newest.or(head);
+                    is_overtaken |= overtaken;
                 }
                 Err(why) => {
                     self.note(format!("does not follow the run: {why}"));
@@ -109,7 +110,7 @@ impl Node {
         self.finish_turn();
         let Some(life) = &mut self.life else { return };
         if life.is_stuck {
-            life.put_off = Some((asked, heads));
+            life.put_off = Some((asked, head));
             // What else there is to do about it comes with the next reading.
             life.recovery = Recovery::new(ROOM.to_owned(), BTreeSet::new());
             (life.read, life.known) = (0, Known::Unseen);
@@ -120,7 +121,7 @@ impl Node {
             life.members = changed;
             self.node_found();
         }
-        self.room_read(asked, heads);
+        self.room_read(asked, head);
         self.finish_turn();
         if (is_changed || is_overtaken) && self.is_ready() {
             // All of the room is read anew.
@@ -136,18 +137,20 @@ impl Node {
     fn take_fresh(&mut self, fresh: Fresh) -> Result<(Option<Head>, bool), String> {
         let head = head_of(&fresh);
         let own = self.did.clone();
-        let stored = folded(&self.plan, self.disk.facts())?;
         let known = std::mem::replace(&mut self.life().known, Known::Unseen);
         let was_kept = matches!(known, Known::Kept { .. } | Known::Unseen);
-        let known = match (known, stored) {
+        // What this turn writes is in the store before anything else is read.
+        let looks = matches!(known, Known::Unseen) || (matches!(known, Known::Own) && fresh.by != own);
+        let (stored, count) = if looks { self.stored()? } else { (None, 0) };
+        let known = match (known, &stored) {
             (Known::Unseen, Some(fold)) => {
                 let owner = &fold.run().facts().owner;
                 if *owner == own {
                     Known::Own
-                } else if *owner != fresh.by && *owner != fresh.writer {
+                } else if fresh.from + fresh.facts.len() >= count && !fresh.was_coordinated_by(owner) {
                     return Err(format!("the store has it as a run of {owner}, who did not write this"));
                 } else {
-                    Known::Kept { facts: self.disk.events.len(), fold: Box::new(fold) }
+                    Known::Kept { facts: count, fold: Box::new(fold.clone()) }
                 }
             }
             (Known::Unseen, None) if fresh.by == own => Known::Own,
@@ -156,7 +159,6 @@ impl Node {
         };
         let (facts, mut fold) = match known {
             Known::Own => {
-                let stored = folded(&self.plan, self.disk.facts())?;
                 let is_overtaken = fresh.by != own
                     && stored.is_some_and(|stored| {
                         let facts = stored.run().facts();
@@ -177,7 +179,9 @@ impl Node {
         }
         let new: Vec<Fact> = fresh.facts.into_iter().skip(facts - fresh.from).collect();
         follow(&mut fold, &new)?;
-        is_of(&fold, &fresh.by, &fresh.writer)?;
+        if !new.is_empty() {
+            is_of(&fold, &fresh.by, &fresh.writer)?;
+        }
         let is_own = fold.run().facts().owner == own;
         let is_open = !fold.run().state().is_terminal();
         let count = facts + new.len();
@@ -191,6 +195,16 @@ impl Node {
         }
         self.life().known = Known::Kept { facts: count, fold };
         Ok((Some(Head { is_open, ..head }), false))
+    }
+
+    /// The run in the store, with what this turn writes, and how many events it has.
+    fn stored(&self) -> Result<(Option<Fold>, usize), String> {
+        let told = self.life.iter().flat_map(|life| &life.turn).filter_map(|write| match write {
+            Write::Told(fact) => Some(fact),
+            _ => None,
+        });
+        let facts: Vec<&Fact> = self.disk.facts().chain(told).collect();
+        Ok((folded(&self.plan, facts.iter().copied())?, facts.len()))
     }
 
     /// A run that is new here.
@@ -222,8 +236,8 @@ impl Node {
     }
 
     /// All that was in the room at `at` was read.
-    pub(super) fn room_read(&mut self, at: BootMs, heads: Vec<Head>) {
-        for head in heads {
+    pub(super) fn room_read(&mut self, at: BootMs, head: Option<Head>) {
+        if let Some(head) = head {
             self.head_read(head);
         }
         let boot = self.boot_ms();

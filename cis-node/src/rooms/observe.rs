@@ -131,6 +131,14 @@ impl Observed {
         Ok(())
     }
 
+    /// Has the driver told how far the journal of a run was read. Where it stood before is nothing to it any more.
+    fn tell_head(&mut self, head: Option<Head>) {
+        if let Some(head) = head {
+            self.heads.retain(|known| known.run != head.run);
+            self.heads.push(head);
+        }
+    }
+
     /// Takes what an owner of the room says.
     fn take_statement(&mut self, room: &str, sender: &str, content: &str) {
         let (Some(membership), Ok(content)) = (&mut self.membership, serde_json::from_str(content)) else {
@@ -448,7 +456,7 @@ impl Observer {
             };
             let (node, name, head) = (Arc::clone(&self.node), room.to_owned(), head_of(&fresh));
             let (known, keep, lost) = blocking(move || node.begin(&name, fresh)).await??;
-            observed.heads.extend(of_known(head, room, &known));
+            observed.tell_head(of_known(head, room, &known));
             observed.runs.insert(run, known);
             observed.lost.extend(lost.map(|why| (run, why)));
             if let Some(Keep::Run(kept)) = keep {
@@ -506,7 +514,7 @@ impl Observer {
             }
             None => {}
         }
-        observed.heads.extend(head);
+        observed.tell_head(head);
         Ok(())
     }
 
@@ -592,7 +600,9 @@ impl Node {
         }
         let new: Vec<Fact> = fresh.facts.into_iter().skip(facts - fresh.from).collect();
         let (new, wrong) = follow(&mut fold, facts, new);
-        if let Err(why) = is_of(&fold, (&fresh.by, &fresh.writer)) {
+        if !new.is_empty()
+            && let Err(why) = is_of(&fold, (&fresh.by, &fresh.writer))
+        {
             return lost(why);
         }
         let known = match &wrong {
@@ -633,10 +643,12 @@ impl Node {
         if self.identity.is_or_was(&owner) {
             return Ok(Some(Ok(Known::Own)));
         }
-        if owner != fresh.by && owner != fresh.writer {
+        let facts = reader.event_count(run).map_err(|e| store_problem(&e))?;
+        // What was read of the room may end before what the store has: who coordinated the run later is not read yet.
+        let is_read = fresh.from + fresh.facts.len() >= facts;
+        if is_read && !fresh.was_coordinated_by(&owner) {
             return Ok(Some(Err(format!("the store has it as a run of {owner}, who did not write this"))));
         }
-        let facts = reader.event_count(run).map_err(|e| store_problem(&e))?;
         let loaded = restore::load_run(&self.readers, &self.blobs, &self.config.settings.agents, run);
         Ok(Some(match loaded {
             Ok(run) => Ok(Known::Kept { facts, fold: Box::new(Fold::new(run)) }),
