@@ -6,7 +6,7 @@ use crate::walk::walk;
 use crate::world::World;
 
 /// Seeds of each test, unless the environment says otherwise.
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 200;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()

@@ -6,7 +6,7 @@ use cis_core::ids::TaskId;
 use cis_core::scheduler::InputKind;
 
 use crate::node::{Crash, Node};
-use crate::plan::{did, run};
+use crate::plan::{did, number, run};
 use crate::reference;
 use crate::room::{Item, Members, folded};
 use crate::world::{Step, World};
@@ -274,7 +274,7 @@ fn heal(world: &mut World) -> Step {
     world.cut.clear();
     // The run has to be in the hands of somebody who is there.
     let mut members = world.members_at_first();
-    let is_there = |did: &cis_core::ids::NodeDid| !world.nodes[crate::plan::number(did)].is_gone;
+    let is_there = |did: &cis_core::ids::NodeDid| !world.nodes[number(did)].is_gone;
     if world.room.members().coordinate.iter().any(is_there) && world.rng.percent(40) {
         members.coordinate.clone_from(&world.room.members().coordinate);
     }
@@ -330,16 +330,18 @@ fn quiet_step(world: &mut World) -> Step {
     Ok(())
 }
 
-/// The run has ended, and everybody has read so.
+/// The run has ended, everybody has read so, and no worker keeps anything of it.
 fn is_over(world: &World) -> bool {
+    let Some(owner) = world.room.fold.as_ref().map(|fold| &fold.run().facts().owner) else { return false };
+    // Where its last coordinator is gone, or may not be one any more, nobody says what need not be kept.
+    let is_answered = world.room.members().coordinate.contains(owner) && !world.nodes[number(owner)].is_gone;
     let rests = |node: &Node| {
-        node.is_gone
-            || node.disk.held.is_empty()
-            && node.disk.outbox.is_empty()
-            && node.host.trees.is_empty()
-            && node.life.as_ref().is_some_and(|life| life.read == world.room.timeline.len())
+        let has_nothing = node.disk.held.is_empty() && node.host.trees.is_empty();
+        let has_read = node.life.as_ref().is_some_and(|life| life.read == world.room.timeline.len());
+        node.is_gone || (node.disk.outbox.is_empty() && has_read && (has_nothing || !is_answered))
     };
-    world.room.is_ended() && world.net.is_empty() && world.nodes.iter().all(rests)
+    let is_quiet = world.net.is_empty() || !is_answered;
+    world.room.is_ended() && is_quiet && world.nodes.iter().all(rests)
 }
 
 fn stands(world: &World) -> String {
