@@ -144,6 +144,7 @@ fn lose_machine(world: &mut World, at: usize) -> Step {
     }
     world.reached.insert("lost machine");
     world.nodes[at].is_gone = goes;
+    world.forget_begun(at);
     world.at(at, Node::lose_disk)
 }
 

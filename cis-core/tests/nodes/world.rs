@@ -135,6 +135,11 @@ impl World {
         Ok(())
     }
 
+    /// A machine is lost: nobody knows what began there.
+    pub(crate) fn forget_begun(&mut self, at: usize) {
+        self.started.retain(|_, node| *node != at);
+    }
+
     /// I2: no two process trees of one task work at the same time.
     fn no_task_works_twice(&self) -> Step {
         let mut working: BTreeMap<&TaskId, (usize, &Granted)> = BTreeMap::new();
@@ -178,7 +183,7 @@ impl World {
     pub(crate) fn forge(&mut self, index: usize, from: usize) -> Step {
         let Packet { to, message, from: true_sender } = self.net[index].clone();
         let claims_much = matches!(message, Message::Heartbeat { .. } | Message::Alive {} | Message::Holding { .. });
-        if from == true_sender || claims_much || !self.nodes[to].is_ready() {
+        if from == true_sender || from == to || claims_much || !self.nodes[to].is_ready() {
             return Ok(());
         }
         let of = |node: &Node| {
