@@ -4,9 +4,9 @@
 
 use super::direct::Progress;
 use super::finality::Finality;
+use super::protocol::BootMs;
 use super::protocol::coordinator::{CoordinatorHalf, Effect, KnownGrant};
 use super::protocol::message::{Granted, HeldRecord, Message, Payload};
-use super::protocol::BootMs;
 use crate::api::{FromWorker, Report};
 use crate::event::{GrantRecord, SessionState};
 use crate::ids::NodeDid;
@@ -84,9 +84,9 @@ pub fn found<P: Payload>(
 pub fn waits_for_answer<P: Payload>(message: &Message<P>) -> Option<&Granted> {
     match message {
         // A result follows only when all progress before it was answered.
-        Message::Result { granted, .. } | Message::Progress { granted, .. } | Message::Claimed { granted } => {
-            Some(granted)
-        }
+        Message::Result { granted, .. }
+        | Message::Progress { granted, .. }
+        | Message::Claimed { granted } => Some(granted),
         _ => None,
     }
 }

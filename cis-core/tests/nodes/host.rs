@@ -13,12 +13,22 @@ use crate::plan::Plan;
 /// What a node asks of its session host.
 #[derive(Debug, Clone)]
 pub(crate) enum ToHost {
-    Start { session: SessionId, granted: Granted, failures: u32 },
+    Start {
+        session: SessionId,
+        granted: Granted,
+        failures: u32,
+    },
     /// It freezes so long after the message came.
-    FreezeIn { session: SessionId, after_ms: i64 },
+    FreezeIn {
+        session: SessionId,
+        after_ms: i64,
+    },
     Freeze(SessionId),
     Thaw(SessionId),
-    Cancel { session: SessionId, grace_ms: u64 },
+    Cancel {
+        session: SessionId,
+        grace_ms: u64,
+    },
     /// Its end was heard.
     Ack(SessionId),
 }

@@ -25,8 +25,15 @@ impl Node {
             life.coordinator.begin(run(), epoch);
             life.finality = Some(Finality::since(0, None));
         }
-        life.coordinator.grant(node.clone(), Grant { granted: granted.clone(), session, spec: failures }, boot);
-        self.note(format!("grants {} #{} {:x} to {node}", granted.attempt.task, granted.attempt.number, granted.fence));
+        life.coordinator.grant(
+            node.clone(),
+            Grant { granted: granted.clone(), session, spec: failures },
+            boot,
+        );
+        self.note(format!(
+            "grants {} #{} {:x} to {node}",
+            granted.attempt.task, granted.attempt.number, granted.fence
+        ));
     }
 
     /// A result is durable here. Where no other node coordinates in the room, it is final with that.
@@ -75,11 +82,21 @@ impl Node {
                     let found = (record.granted.clone(), worker);
                     self.note(format!("finds {found:?}: {adopted}"));
                     let life = self.life();
-                    lead::found(&mut life.coordinator, life.finality.as_mut(), found, adopted, boot, &mut out);
+                    lead::found(
+                        &mut life.coordinator,
+                        life.finality.as_mut(),
+                        found,
+                        adopted,
+                        boot,
+                        &mut out,
+                    );
                 }
                 other => {
                     if let Effect::Lost(granted) = &other {
-                        self.note(format!("loses {} #{} {:x}", granted.attempt.task, granted.attempt.number, granted.fence));
+                        self.note(format!(
+                            "loses {} #{} {:x}",
+                            granted.attempt.task, granted.attempt.number, granted.fence
+                        ));
                     }
                     for kind in lead::inputs(&other) {
                         self.handle(kind);

@@ -111,9 +111,10 @@ impl Plan {
     }
 
     fn draw(&self, task: &TaskId, n: u64) -> u64 {
-        let mixed = task.as_str().bytes().fold(self.seed ^ n << 32, |sum, byte| {
-            (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let mixed = task
+            .as_str()
+            .bytes()
+            .fold(self.seed ^ n << 32, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         Rng::new(mixed).next()
     }
 
@@ -123,9 +124,8 @@ impl Plan {
 
     /// How a session of a task ends that failed so often before.
     pub(crate) fn report(&self, task: &TaskId, failures: u32, at: (TimestampMs, TimestampMs)) -> Report {
-        let exit = |code| AttemptOutcome::Failed {
-            cause: FailureCause::Exit { status: ExitStatus::Code(code) },
-        };
+        let exit =
+            |code| AttemptOutcome::Failed { cause: FailureCause::Exit { status: ExitStatus::Code(code) } };
         let outcome = match self.draw(task, u64::from(failures)) % 100 {
             0..70 => AttemptOutcome::Succeeded,
             70..92 => exit(1),

@@ -34,7 +34,10 @@ pub(crate) enum Known {
     /// The store knows it before the room does.
     Own,
     /// So many facts of it are in the store.
-    Kept { facts: usize, fold: Box<Fold> },
+    Kept {
+        facts: usize,
+        fold: Box<Fold>,
+    },
     /// It is not followed.
     Lost(String),
 }
@@ -80,7 +83,11 @@ impl Node {
         let (mut head, mut is_overtaken) = (None, false);
         while self.life().read < timeline.len() {
             // The room comes in pages. What another node took over is replaced at once.
-            let page = if replaces || self.rng.percent(70) { timeline.len() } else { self.rng.between(1, 8) as usize };
+            let page = if replaces || self.rng.percent(70) {
+                timeline.len()
+            } else {
+                self.rng.between(1, 8) as usize
+            };
             let life = self.life();
             for item in timeline.iter().skip(life.read).take(page) {
                 read(&mut life.recovery, item);

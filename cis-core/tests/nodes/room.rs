@@ -168,7 +168,10 @@ pub(crate) fn begun(plan: &Plan, first: &Fact) -> Result<Fold, String> {
 }
 
 /// The run as all these events make it.
-pub(crate) fn folded<'a>(plan: &Plan, facts: impl IntoIterator<Item = &'a Fact>) -> Result<Option<Fold>, String> {
+pub(crate) fn folded<'a>(
+    plan: &Plan,
+    facts: impl IntoIterator<Item = &'a Fact>,
+) -> Result<Option<Fold>, String> {
     let mut facts = facts.into_iter();
     let Some(first) = facts.next() else { return Ok(None) };
     let mut fold = begun(plan, first)?;

@@ -210,10 +210,13 @@ fn trust(world: &mut World) -> Step {
 
 /// A node takes the run over that may not.
 fn usurp(world: &mut World) -> Step {
-    let Some(head) = world.nodes.iter().find_map(|node| node.life.as_ref()?.head.as_ref()).map(|head| head.at) else {
+    let Some(head) =
+        world.nodes.iter().find_map(|node| node.life.as_ref()?.head.as_ref()).map(|head| head.at)
+    else {
         return Ok(());
     };
-    let strangers: Vec<usize> = (0..world.plan.nodes).filter(|at| !world.room.members().coordinate.contains(&did(*at))).collect();
+    let strangers: Vec<usize> =
+        (0..world.plan.nodes).filter(|at| !world.room.members().coordinate.contains(&did(*at))).collect();
     let Some(at) = world.rng.pick(&strangers).copied() else { return Ok(()) };
     let before = world.room.facts.len();
     let mut ids = u128::from(world.rng.next()) << 20;
@@ -221,7 +224,11 @@ fn usurp(world: &mut World) -> Step {
         world.room.append(item)?;
     }
     world.reached.insert("usurper");
-    if world.room.facts.len() == before { Ok(()) } else { Err(format!("I4: node {at} took the run over, and may not")) }
+    if world.room.facts.len() == before {
+        Ok(())
+    } else {
+        Err(format!("I4: node {at} took the run over, and may not"))
+    }
 }
 
 /// Somebody asks something of the run, at a node that coordinates it or any other.
@@ -360,7 +367,11 @@ fn stands(world: &World) -> String {
         )
     };
     let nodes: Vec<String> = world.nodes.iter().filter(|node| !node.is_gone).map(of).collect();
-    let state = world.room.fold.as_ref().map(|fold| (fold.run().state(), fold.run().facts().owner.clone(), fold.run().facts().epoch));
+    let state = world
+        .room
+        .fold
+        .as_ref()
+        .map(|fold| (fold.run().state(), fold.run().facts().owner.clone(), fold.run().facts().epoch));
     format!("{state:?}, {} messages are under way\n{}", world.net.len(), nodes.join("\n"))
 }
 
@@ -373,7 +384,10 @@ fn at_the_end(world: &mut World) -> Step {
         let found = stored.as_ref().map(Fold::canonical);
         if found.as_ref() != Some(&canonical) {
             let known = node.life.as_ref().map(|life| life.known.clone());
-            return Err(format!("I3: node {} has\n{found:?}\nthe room has\n{canonical}\nand it is {known:?}", node.at));
+            return Err(format!(
+                "I3: node {} has\n{found:?}\nthe room has\n{canonical}\nand it is {known:?}",
+                node.at
+            ));
         }
     }
     let was_lost = |body: &EventBody| match body {

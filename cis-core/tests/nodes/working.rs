@@ -72,7 +72,10 @@ impl Node {
         let (boot, wall) = (self.boot_ms(), self.wall_ms());
         for message in std::mem::take(&mut self.life().to_host) {
             if let Some(granted) = self.host.take(message, boot, wall) {
-                self.note(format!("begins {} #{} {:x}", granted.attempt.task, granted.attempt.number, granted.fence));
+                self.note(format!(
+                    "begins {} #{} {:x}",
+                    granted.attempt.task, granted.attempt.number, granted.fence
+                ));
                 let (attempt, fence, state) = (granted.attempt.clone(), granted.fence, SessionState::Working);
                 self.life().said.push(FromWorker::Session { attempt, fence, state, pid: Some(1) });
                 self.out.begun.push(granted);

@@ -87,7 +87,12 @@ impl World {
         let mut list = |whose: &str, facts: &mut dyn Iterator<Item = &Fact>| {
             let _ = writeln!(text, "{whose} has:");
             for fact in facts {
-                let _ = writeln!(text, "  {} {}", fact.at_ms, serde_json::to_string(&fact.body).unwrap_or_default());
+                let _ = writeln!(
+                    text,
+                    "  {} {}",
+                    fact.at_ms,
+                    serde_json::to_string(&fact.body).unwrap_or_default()
+                );
             }
         };
         self.nodes.iter().for_each(|node| list(&format!("node {}", node.at), &mut node.disk.facts()));
@@ -122,7 +127,9 @@ impl World {
                 kept.is_some_and(|kept| kept.granted == granted && kept.report.is_some())
             };
             if !self.room.has_result(&granted) && self.nodes.iter().any(keeps) {
-                return Err(format!("node {at} says that the result of {granted:?} is final, and the room has none"));
+                return Err(format!(
+                    "node {at} says that the result of {granted:?} is final, and the room has none"
+                ));
             }
         }
         self.no_task_works_twice()
@@ -147,7 +154,10 @@ impl World {
             for tree in node.host.trees.values().filter(|tree| tree.works()) {
                 let granted = &tree.granted;
                 if let Some(other) = working.insert(&granted.attempt.task, (node.at, granted)) {
-                    return Err(format!("I2: two sessions of one task work: {other:?} and {:?}", (node.at, granted)));
+                    return Err(format!(
+                        "I2: two sessions of one task work: {other:?} and {:?}",
+                        (node.at, granted)
+                    ));
                 }
             }
         }
@@ -182,7 +192,8 @@ impl World {
     /// I4: what a node says that has no right to, or that has another's grant, changes nothing.
     pub(crate) fn forge(&mut self, index: usize, from: usize) -> Step {
         let Packet { to, message, from: true_sender } = self.net[index].clone();
-        let claims_much = matches!(message, Message::Heartbeat { .. } | Message::Alive {} | Message::Holding { .. });
+        let claims_much =
+            matches!(message, Message::Heartbeat { .. } | Message::Alive {} | Message::Holding { .. });
         if from == true_sender || from == to || claims_much || !self.nodes[to].is_ready() {
             return Ok(());
         }
@@ -191,7 +202,9 @@ impl World {
             let machine = life.machine.run(&crate::plan::run()).cloned();
             Some((life.coordinator.clone(), life.worker.clone(), machine, node.disk.events.len()))
         };
-        if message.addressee() == Addressee::Worker && self.nodes[to].newest_term() < Some(message_epoch(&message)) {
+        if message.addressee() == Addressee::Worker
+            && self.nodes[to].newest_term() < Some(message_epoch(&message))
+        {
             return Ok(()); // It does not know better.
         }
         let before = of(&self.nodes[to]);
