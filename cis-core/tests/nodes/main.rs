@@ -4,10 +4,11 @@
 //! `CIS_SIM_SEED=N cargo nextest run -p cis-core --test nodes` replays one seed; `CIS_SIM_SEEDS=N` walks more of them.
 #![allow(
     clippy::disallowed_methods,
+    clippy::needless_pass_by_value,
     clippy::panic,
     clippy::print_stderr,
     clippy::unwrap_used,
-    reason = "a test: its seed comes from the environment and is printed, and a panic is its way to fail"
+    reason = "a test: its seed comes from the environment and is printed, a panic is its way to fail, and what a node does takes what it is given"
 )]
 
 #[path = "../sim/dags.rs"]

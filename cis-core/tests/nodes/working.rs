@@ -31,20 +31,20 @@ impl Node {
                     self.life().to_host.push(ToHost::FreezeIn { session, after_ms: lease_end - boot });
                 }
                 Effect::Freeze(granted) => {
-                    self.to_session(&granted, |session| vec![ToHost::Freeze(session)]);
+                    self.tell_session(&granted, |session| vec![ToHost::Freeze(session)]);
                 }
-                Effect::Extend { granted, lease_end } => self.to_session(&granted, |session| {
+                Effect::Extend { granted, lease_end } => self.tell_session(&granted, |session| {
                     let after_ms = lease_end - boot;
                     vec![ToHost::FreezeIn { session, after_ms }, ToHost::Thaw(session)]
                 }),
                 Effect::Cancel { granted, grace_ms, .. } => {
-                    self.to_session(&granted, |session| vec![ToHost::Cancel { session, grace_ms }]);
+                    self.tell_session(&granted, |session| vec![ToHost::Cancel { session, grace_ms }]);
                 }
                 Effect::Kill(granted) => {
-                    self.to_session(&granted, |session| vec![ToHost::Cancel { session, grace_ms: 0 }]);
+                    self.tell_session(&granted, |session| vec![ToHost::Cancel { session, grace_ms: 0 }]);
                 }
                 Effect::Drop(granted) => {
-                    self.to_session(&granted, |session| vec![ToHost::Ack(session)]);
+                    self.tell_session(&granted, |session| vec![ToHost::Ack(session)]);
                     self.life().held.remove(&granted.attempt);
                 }
             }
@@ -60,7 +60,7 @@ impl Node {
         }
     }
 
-    fn to_session(&mut self, granted: &Granted, messages: impl FnOnce(SessionId) -> Vec<ToHost>) {
+    fn tell_session(&mut self, granted: &Granted, messages: impl FnOnce(SessionId) -> Vec<ToHost>) {
         let life = self.life();
         if let Some((_, session)) = life.held.get(&granted.attempt).filter(|(known, _)| known == granted) {
             life.to_host.extend(messages(*session));
