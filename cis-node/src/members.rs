@@ -12,8 +12,13 @@ use crate::config::Identity;
 use crate::json_file;
 use cis_core::federation::membership::{Membership, Owners};
 use cis_core::identity::{Right, Standing};
-use cis_core::ids::NodeDid;
+use cis_core::ids::{NodeDid, TimestampMs};
+use cis_local::now_ms;
 use tokio::sync::watch;
+
+/// So long a node that may not execute any more is asked, and waited for, by a coordinator that takes a run over, ms: leases are much
+/// shorter, and clocks of machines differ.
+const LATELY_MS: TimestampMs = 10 * 60 * 1000;
 
 /// See the module.
 pub(crate) struct Members {
@@ -152,6 +157,17 @@ impl Members {
         drop(state);
         nodes.extend(self.identity.others_who_may(right));
         nodes.into_iter().filter(|did| !self.is_own(did) && self.may(room, did, right)).collect()
+    }
+
+    /// The other nodes that may execute tasks of a room, or might a short while ago: they may have some.
+    pub(crate) fn others_who_may_have_tasks(&self, room: &str) -> Vec<NodeDid> {
+        let mut nodes = self.others_who_may(room, Right::Execute);
+        let state = self.state();
+        let lately = state.rooms.get(room).into_iter().flat_map(|of| of.worked_after(now_ms() - LATELY_MS));
+        let lately: Vec<NodeDid> = lately.filter(|did| !nodes.contains(did)).cloned().collect();
+        drop(state);
+        nodes.extend(lately.into_iter().filter(|did| !self.is_own(did)));
+        nodes
     }
 
     /// The other nodes that the owners of a room let coordinate, in the order in which they take over. All nodes of the room

@@ -15,12 +15,13 @@ pub use join_code::{BadJoinCode, JoinCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use ulid::Ulid;
 
 use super::envelope::{Seq, Verified};
 use super::link::EntryHash;
 pub use crate::identity::Right;
 use crate::identity::{canonical_json, key_of};
-use crate::ids::{Epoch, NodeDid, RunId};
+use crate::ids::{Epoch, NodeDid, RunId, TimestampMs};
 
 /// Type of the envelopes that carry statements.
 pub const TYPE: &str = "cis.dag.trust";
@@ -126,6 +127,8 @@ pub struct Member {
     pub since: u64,
     /// It was revoked: only what it signed until then counts.
     pub revoked: Option<LastValid>,
+    /// It may not execute any more since then, Unix ms on the owner's clock.
+    pub worked_until_ms: Option<TimestampMs>,
 }
 
 /// Why a statement changed nothing.
@@ -243,7 +246,7 @@ impl Membership {
         }
         (self.n, self.head) = (placed.n, head);
         self.signed.clear();
-        self.apply(placed.statement.clone());
+        self.apply(placed.statement.clone(), envelope.id());
         Ok(Taken::Counts(placed.statement))
     }
 
@@ -278,6 +281,12 @@ impl Membership {
             None => member.may.contains(&Right::Coordinate),
             Some(last) => last.journals.get(&run).is_some_and(|last| at <= *last),
         })
+    }
+
+    /// Those whose right to execute was taken away after a time. What they were given may still be at work there.
+    pub fn worked_after(&self, time: TimestampMs) -> impl Iterator<Item = &NodeDid> {
+        let is_late = move |member: &Member| member.worked_until_ms.is_some_and(|until| until >= time);
+        self.members.iter().filter(move |(_, member)| is_late(member)).map(|(did, _)| did)
     }
 
     /// Those who may coordinate, in the order in which they take over.
@@ -318,15 +327,25 @@ impl Membership {
         }
     }
 
-    fn apply(&mut self, statement: Statement) {
+    fn apply(&mut self, statement: Statement, id: Ulid) {
+        let at_ms = TimestampMs::try_from(id.timestamp_ms()).unwrap_or(TimestampMs::MAX);
         match statement {
             Statement::Owners(owners) => self.owners = owners,
             Statement::Admit { did, may, tags, name } => {
-                let since = self.members.get(&did).map_or(self.n, |known| known.since);
-                self.members.insert(did, Member { may, tags, name, since, revoked: None });
+                let known = self.members.get(&did);
+                let since = known.map_or(self.n, |known| known.since);
+                let worked_until_ms = match known {
+                    _ if may.contains(&Right::Execute) => None,
+                    Some(known) if known.may.contains(&Right::Execute) => Some(at_ms),
+                    known => known.and_then(|known| known.worked_until_ms),
+                };
+                self.members.insert(did, Member { may, tags, name, since, revoked: None, worked_until_ms });
             }
             Statement::Revoke { did, last } => {
                 if let Some(member) = self.members.get_mut(&did) {
+                    if member.may.contains(&Right::Execute) {
+                        member.worked_until_ms = Some(at_ms);
+                    }
                     member.revoked = Some(last);
                 }
             }

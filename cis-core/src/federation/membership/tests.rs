@@ -17,8 +17,12 @@ fn owners(keys: &[u8], threshold: usize) -> Owners {
 }
 
 fn signed(placed: &Placed, by: u8) -> Verified {
+    signed_at(placed, by, 0)
+}
+
+fn signed_at(placed: &Placed, by: u8, ms: u64) -> Verified {
     let body = serde_json::to_value(placed).unwrap();
-    let draft = Draft::of_room(TYPE, body, ulid::Ulid::nil(), ROOM, "@owner:x");
+    let draft = Draft::of_room(TYPE, body, Ulid::from_parts(ms, 1), ROOM, "@owner:x");
     let envelope = draft.sign(&key(by), 60_000).unwrap();
     let carrier = Carrier { room: ROOM, type_name: TYPE, sender: Some("@owner:x") };
     let content = serde_json::from_str(&envelope.content().to_string()).unwrap();
@@ -47,6 +51,30 @@ fn owners_admit_members_and_nobody_else_does() {
     assert!(!room.may(&key(5).did(), Right::Submit));
     says(&mut room, 1, admit(5, &[Right::Submit])).unwrap();
     assert!(!room.may(&key(5).did(), Right::Execute), "rights are what was said last");
+}
+
+/// A coordinator that takes a run over waits for what it may still have at work.
+#[test]
+fn who_may_not_execute_any_more_is_known_for_a_while() {
+    let mut room = Membership::new(ROOM, owners(&[1], 1));
+    let mut say = |statement, ms| {
+        let placed = room.next(statement).unwrap();
+        room.take(&signed_at(&placed, 1, ms)).unwrap();
+        let worked = |time| room.worked_after(time).cloned().collect::<Vec<_>>();
+        (worked(1000), worked(1001))
+    };
+    let five = vec![key(5).did()];
+    assert_eq!(say(admit(5, &[Right::Submit]), 900), (vec![], vec![]), "it never worked");
+    assert_eq!(say(admit(5, &[Right::Execute]), 950), (vec![], vec![]));
+    assert_eq!(say(admit(5, &[]), 1000), (five.clone(), vec![]));
+    assert_eq!(
+        say(admit(5, &[Right::Submit]), 2000),
+        (five.clone(), vec![]),
+        "it is the first time that counts"
+    );
+    assert_eq!(say(admit(5, &[Right::Execute]), 3000), (vec![], vec![]));
+    let revoked = say(Statement::Revoke { did: key(5).did(), last: LastValid::default() }, 4000);
+    assert_eq!(revoked, (five.clone(), five));
 }
 
 #[test]

@@ -160,7 +160,7 @@ impl Driver {
         // What an earlier coordinator gave to this node may never have come here: it is lost then, as anywhere else.
         let live: Vec<LiveAttempt> =
             live.filter(|live| self.is_elsewhere(live) || self.goes_to_room(&live.attempt)).collect();
-        let mut workers = self.parts.members.others_who_may(room, Right::Execute);
+        let mut workers = self.parts.members.others_who_may_have_tasks(room);
         // A node that says of itself that it executes nothing here has nothing, be it there or not.
         let announced = self.parts.shared.announced().remove(room).unwrap_or_default();
         workers.retain(|did| announced.get(did).is_none_or(|announced| !announced.is_idle));
