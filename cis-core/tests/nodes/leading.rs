@@ -120,6 +120,9 @@ impl Node {
         self.note(format!("goes on with the run in term {epoch}"));
         let live: Vec<LiveAttempt> = self.life().machine.live_attempts().collect();
         let mut workers = self.others_who_may(Right::Execute);
+        let executed =
+            self.life().members.iter().flat_map(|members| members.executed.clone()).collect::<Vec<_>>();
+        workers.extend(executed.into_iter().filter(|did| *did != self.did));
         if self.plan.works(self.at) {
             workers.push(self.did.clone());
         }

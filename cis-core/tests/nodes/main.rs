@@ -30,7 +30,7 @@ mod world;
 
 use std::collections::BTreeSet;
 
-use seeds::{story, walk_all, walk_one};
+use seeds::{RESTLESS_FROM, story, walk_all, walk_one};
 
 #[test]
 fn nodes_agree_on_every_run_first() {
@@ -50,6 +50,11 @@ fn nodes_agree_on_every_run_third() {
 #[test]
 fn nodes_agree_on_every_run_fourth() {
     walk_all(3_000_000);
+}
+
+#[test]
+fn nodes_agree_while_people_move_runs_and_rights() {
+    walk_all(RESTLESS_FROM);
 }
 
 /// A simulation in which nothing goes wrong would find nothing.

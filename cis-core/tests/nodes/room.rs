@@ -31,6 +31,8 @@ pub(crate) struct Members {
     /// In the order in which they take over.
     pub(crate) coordinate: Vec<NodeDid>,
     pub(crate) execute: BTreeSet<NodeDid>,
+    /// Those that might.
+    pub(crate) executed: BTreeSet<NodeDid>,
 }
 
 impl Members {

@@ -19,13 +19,22 @@ const QUIET_STEPS_MAX: u32 = 6000;
 const USUAL: [u64; 7] = [50, 14, 25, 12, 30, 14, 3];
 const FAULTS: [u64; 12] = [2, 3, 1, 2, 1, 2, 2, 1, 3, 1, 1, 3];
 
-pub(crate) fn walk(world: &mut World) -> Step {
-    let is_calm = world.rng.percent(10);
-    // Each walk has faults of its own: some often, some never.
-    let mut weights: Vec<u64> = USUAL.iter().chain(&FAULTS).copied().collect();
-    for weight in &mut weights[USUAL.len()..] {
-        *weight *= if is_calm { 0 } else { *world.rng.pick(&[0, 1, 1, 2, 6]).unwrap() };
-    }
+/// The same where owners change rights and people move runs all the time, and little is published.
+const USUAL_OF_RESTLESS: [u64; 7] = [70, 6, 40, 2, 50, 4, 1];
+const FAULTS_OF_RESTLESS: [u64; 12] = [0, 0, 0, 0, 0, 12, 0, 12, 0, 0, 0, 0];
+
+pub(crate) fn walk(world: &mut World, is_restless: bool) -> Step {
+    let is_calm = !is_restless && world.rng.percent(10);
+    let weights: Vec<u64> = if is_restless {
+        USUAL_OF_RESTLESS.iter().chain(&FAULTS_OF_RESTLESS).copied().collect()
+    } else {
+        // Each walk has faults of its own: some often, some never.
+        let mut weights: Vec<u64> = USUAL.iter().chain(&FAULTS).copied().collect();
+        for weight in &mut weights[USUAL.len()..] {
+            *weight *= if is_calm { 0 } else { *world.rng.pick(&[0, 1, 1, 2, 6]).unwrap() };
+        }
+        weights
+    };
     for _ in 0..STEPS {
         step(world, &weights, is_calm)?;
         if world.room.is_ended() && world.rng.percent(20) {
@@ -197,8 +206,13 @@ fn trust(world: &mut World) -> Step {
             Some(_) => {}
             None => members.coordinate.push(name),
         }
-    } else if world.plan.works(at) && !members.execute.remove(&name) {
-        members.execute.insert(name);
+    } else if world.plan.works(at) {
+        if members.execute.remove(&name) {
+            members.executed.insert(name);
+        } else {
+            members.executed.remove(&name);
+            members.execute.insert(name);
+        }
     }
     if members.execute.is_empty() || members == *world.room.members() {
         return Ok(());

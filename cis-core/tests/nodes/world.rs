@@ -252,7 +252,7 @@ impl World {
 
 fn members_at_first(plan: &Plan) -> Members {
     let execute = (0..plan.nodes).filter(|at| plan.works(*at)).map(did).collect();
-    Members { coordinate: (0..plan.voters).map(did).collect(), execute }
+    Members { coordinate: (0..plan.voters).map(did).collect(), execute, executed: BTreeSet::new() }
 }
 
 fn message_epoch(message: &Message<Work>) -> u32 {
