@@ -100,10 +100,12 @@ pub(crate) async fn follow(
             }
             Step::NotTaken => {
                 report.clear();
-                let detail = format!("run {id} is not cancelled: the node has not done that");
-                return Err(
-                    CliError::unavailable(detail).hint(format!("cancel it again: cis dag cancel {id}"))
-                );
+                let detail = match ctrl_c.cancel() {
+                    Cancel::Refused => format!("run {id} is not cancelled: the node refused"),
+                    _ => format!("it is not known whether run {id} is cancelled: the node has not answered"),
+                };
+                let hint = format!("look at it: cis dag show {id}; cancel it: cis dag cancel {id}");
+                return Err(CliError::unavailable(detail).hint(hint));
             }
             Step::Leave(exit) => {
                 report.leave(exit, &id);

@@ -390,6 +390,11 @@ pub(super) enum Command {
     },
     /// It is known where another node of a room is, or others are trusted than before.
     NodeFound,
+    /// A node of a room wants to control a run there, and has not the right to.
+    MayNotSubmit {
+        room: String,
+        from: NodeDid,
+    },
     /// Another node of a room says something.
     Federated {
         room: String,

@@ -15,15 +15,15 @@ use crate::account::Account;
 use crate::agents::AgentNames;
 use crate::commands::DriverHandle;
 use crate::config::{Config, Identity, Keys, Tokens};
+use crate::control_requests::ControlRequests;
 use crate::environments::Environments;
-use crate::federation::Link;
 use crate::host_health::{HostHealth, Unresponsive};
+use crate::link::Link;
 use crate::members::Members;
 use crate::own_commands::OwnCommands;
 use crate::room_waker::RoomWaker;
 use crate::server::EventBatch;
 use crate::shared::Shared;
-use crate::steering::Wishes;
 use crate::upkeep::auto::Upkeep;
 use crate::verifications::Verifications;
 
@@ -48,7 +48,7 @@ pub(crate) struct Node {
     pub(crate) events: broadcast::Sender<Arc<EventBatch>>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) link: Link,
-    pub(crate) wishes: Arc<Wishes>,
+    pub(crate) control: Arc<ControlRequests>,
     pub(crate) upkeep: Upkeep,
     pub(crate) matrix: Account,
     pub(crate) verifications: Arc<Verifications>,

@@ -24,7 +24,7 @@ use super::shared::Shared;
 use super::upkeep::auto::Upkeep;
 use super::upkeep::reserve;
 use super::worker::LocalWorker;
-use super::{federation, own_log, restore};
+use super::{federation, link, own_log, restore};
 use crate::account::Account;
 use crate::config::{Config, Identity, IdentityError, KeyError, Keys, Settings, Tokens};
 use crate::members::Members;
@@ -186,7 +186,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     let hub = Hub::spawn(runtime.handle(), host_place.clone(), watcher);
     let (events, _) = broadcast::channel(EVENT_BATCHES_KEPT);
     let (rooms, own_commands) = (RoomWaker::default(), OwnCommands::default());
-    let (link, link_end) = federation::link();
+    let (link, link_end) = link::pair();
     let shared = Arc::new(Shared::default());
     let state = Arc::clone(&shared);
     let config = Arc::new(options.config);
@@ -218,7 +218,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         events: events.clone(),
         shared: Arc::clone(&shared),
         link: link.clone(),
-        wishes: Arc::default(),
+        control: Arc::default(),
         upkeep: upkeep.clone(),
         matrix: Account::new(options.home.matrix()),
         verifications: Arc::default(),

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use cis_core::api::{Program, Refusal, Report, TaskSpec};
 use cis_core::event::AttemptOutcome;
+use cis_core::federation::control::{Control, ControlOutcome, ControlRequest, Verb};
 use cis_core::federation::direct::{self, RemoteSpec, TaskPayload};
 use cis_core::federation::envelope::{Draft, SIZE_MAX};
 use cis_core::federation::protocol::message::{Grant, Granted, HeldRecord, HeldState, Message};
-use cis_core::federation::steering::{Came, Steering, Verb, Wanted};
 use cis_core::identity::NodeKey;
 use cis_core::ids::{AttemptId, InputId, RunId, SessionId, TaskId};
 use cis_matrix::{Client, Login, Proof, Secret};
@@ -86,10 +86,10 @@ impl Mallory {
         self.send(to, &draft, &self.key);
     }
 
-    fn want(&self, to: &Cis, run: RunId, verb: Verb) -> InputId {
+    fn request(&self, to: &Cis, run: RunId, verb: Verb) -> InputId {
         let id = InputId(ulid::Ulid::new());
-        let wanted = Wanted { id, run, verb, by: "uid:0".to_owned() };
-        self.send(to, &Steering::Wanted(wanted).draft(&self.room, &self.user.id), &self.key);
+        let wanted = ControlRequest { id, run, verb, by: "uid:0".to_owned() };
+        self.send(to, &Control::Request(wanted).draft(&self.room, &self.user.id), &self.key);
         id
     }
 
@@ -97,11 +97,12 @@ impl Mallory {
     fn refusal(&mut self, id: InputId) -> String {
         eventually("an answer", || {
             let said = self.hear();
-            let (_, content) = said.iter().find(|(kind, _)| kind == "cis.dag.run.outcome")?;
+            let (_, content) = said.iter().find(|(kind, _)| kind == "cis.dag.run.control_response")?;
             let content: Value = serde_json::from_str(content).unwrap();
             let body = cis_core::federation::packed::unpack(content["body"].clone()).unwrap();
-            let outcome: cis_core::federation::steering::Outcome = serde_json::from_value(body).unwrap();
-            let Came::Refused { why } = outcome.came else { panic!("it was done: {content}") };
+            let outcome: cis_core::federation::control::ControlResponse =
+                serde_json::from_value(body).unwrap();
+            let ControlOutcome::Refused { why } = outcome.outcome else { panic!("it was done: {content}") };
             (outcome.id == id).then_some(why.detail)
         })
     }
@@ -182,7 +183,8 @@ fn a_node_that_may_only_execute_changes_nothing_of_what_others_do() {
         mallory.say(&worker, message);
         mallory.say(&cis, message);
     }
-    mallory.want(&cis, run_id, Verb::Cancel {});
+    mallory.request(&cis, run_id, Verb::Cancel {});
+    assert_eq!(mallory.hear(), []);
     // It may execute from now on, and goes on as before.
     cis.ok(["identity", "trust", &who, "--room", &room.id, "--may", "execute", "--name", "mallory"]);
     eventually("the worker knows it", || worker.ok(["node", "list", "--json"]).contains(&who).then_some(()));
@@ -190,21 +192,22 @@ fn a_node_that_may_only_execute_changes_nothing_of_what_others_do() {
         mallory.say(&worker, message);
         mallory.say(&cis, message);
     }
-    let wish = mallory.want(&cis, run_id, Verb::Cancel {});
+    let wish = mallory.request(&cis, run_id, Verb::Cancel {});
     let refusal = mallory.refusal(wish);
-    assert!(refusal.contains("may not steer runs"), "{refusal}");
+    assert!(refusal.contains("may not control runs"), "{refusal}");
     let denied = |cis: &Cis, action: &str| {
-        eventually("it is in the audit", || {
-            let of = |event: &(String, Value, Value)| {
-                event.0 == "cis.dag.node.denied" && event.1["name"] == who.as_str()
-            };
-            let found = audit_of(cis).into_iter().filter(of).map(|event| event.2["action"].to_string());
-            let found: Vec<String> = found.filter(|said| said.contains(action)).collect();
-            (!found.is_empty()).then_some(found.len())
-        })
+        let of = |event: &&(String, Value, Value)| {
+            event.0 == "cis.dag.node.denied" && event.1["name"] == who.as_str()
+        };
+        let events = audit_of(cis);
+        let found = events.iter().filter(of).map(|event| event.2["action"].to_string());
+        found.filter(|said| said.contains(action)).count()
     };
-    assert_eq!(denied(&worker, "give tasks to nodes"), 1, "a line, not one for each message");
-    assert_eq!(denied(&cis, "say something about tasks"), 1);
+    let lines =
+        [(&worker, "give tasks to nodes"), (&cis, "say something about tasks"), (&cis, "control runs")];
+    for (node, action) in lines {
+        eventually("it is in the audit", || (denied(node, action) > 0).then_some(()));
+    }
     // What was at work goes on, and counts once.
     assert_eq!(lines_in(&go.with_extension("pids")), 1);
     assert_eq!(cis.task(&run, "b")["state"], "running");
@@ -212,5 +215,8 @@ fn a_node_that_may_only_execute_changes_nothing_of_what_others_do() {
     cis.wait_run(&run, "succeeded");
     assert_eq!((&cis.task(&run, "b")["attempts"], lines_in(&go.with_extension("pids"))), (&1.into(), 1));
     assert!(!touched.exists(), "somebody worked for it");
+    for (node, action) in lines {
+        assert_eq!(denied(node, action), 1, "a line, not one for each message: {action}");
+    }
     assert_eq!(cis.show(&run)["run"]["node"], did(&cis));
 }

@@ -274,7 +274,7 @@ fn actors(cis: &Cis, run: &str, kind: &str) -> Vec<String> {
 }
 
 #[test]
-fn people_steer_a_run_from_other_nodes() {
+fn people_control_a_run_from_other_nodes() {
     let synapse = Synapse::shared();
     let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
     let room = room_of(&cis, &ann);
@@ -294,7 +294,7 @@ fn people_steer_a_run_from_other_nodes() {
     assert_eq!(cis.show(&run)["run"]["state"], "paused");
     let refused = guest.run(["dag", "resume", &run]).expect(3).stderr;
     assert!(
-        refused.contains("may not steer runs of this room") && refused.contains("--may submit"),
+        refused.contains("may not control runs of this room") && refused.contains("--may submit,execute"),
         "{refused}"
     );
     worker.ok(["dag", "resume", &run]);

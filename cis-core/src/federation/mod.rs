@@ -6,6 +6,7 @@
 pub mod announcement;
 pub mod audit;
 pub mod canonical;
+pub mod control;
 pub mod direct;
 pub mod envelope;
 mod envelope_type;
@@ -20,7 +21,6 @@ pub mod packed;
 pub mod protocol;
 pub mod recovery;
 pub mod room_event;
-pub mod steering;
 
 #[cfg(test)]
 mod fuzz;

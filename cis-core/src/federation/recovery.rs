@@ -62,6 +62,9 @@ pub struct Recovery {
     void_takeovers: BTreeSet<EntryHash>,
 }
 
+/// Takeovers that are remembered as void.
+const VOID_MAX: usize = 10_000;
+
 /// What was read of one run's journal.
 #[derive(Debug)]
 struct Journal {
@@ -333,7 +336,9 @@ impl Recovery {
             && (self.void_takeovers.contains(&takeover) || !self.may_coordinate(&writer, batch.by()))
         {
             // For good, also if its writer may coordinate when the room is read again.
-            self.void_takeovers.insert(takeover);
+            if self.void_takeovers.len() < VOID_MAX {
+                self.void_takeovers.insert(takeover);
+            }
             self.refused += 1;
             if self.usurpers.len() < STRANGERS_MAX {
                 self.usurpers.insert(batch.by().clone(), batch.run());

@@ -8,10 +8,10 @@ use futures_util::stream::BoxStream;
 use super::super::commands::{AskedOfRun, Command};
 use super::super::restore::{self, RestoreError};
 use super::Answer;
+use crate::control::coordinated_elsewhere;
 use crate::logs;
 use crate::node::Node;
 use crate::problems::{blocking, hub_problem, no_task, run_name, store_problem, unconnected};
-use crate::steering::coordinated_elsewhere;
 use cis_core::api::log_pieces::LogPiece;
 use cis_core::api::{CreateSession, Problem, ProblemKind, ReadLog, RunDetail, RunView, SessionView, WhyView};
 use cis_core::ids::{RunId, SessionId, TaskId};
@@ -108,7 +108,7 @@ impl Node {
         if self.identity.is_or_was(&owner) {
             self.run_verb_here(asked).await
         } else {
-            self.have_done(asked, (owner, room)).await
+            self.ask_coordinator(asked, (owner, room)).await
         }
     }
 

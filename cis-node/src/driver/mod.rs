@@ -52,7 +52,7 @@ use super::notices::Notices;
 use super::own_commands::OwnCommands;
 use super::worker::LocalWorker;
 use crate::config::{Config, Identity, Keys};
-use crate::federation::Link;
+use crate::link::Link;
 use crate::members::Members;
 use crate::room_waker::RoomWaker;
 use crate::server::EventBatch;

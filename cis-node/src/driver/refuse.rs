@@ -74,7 +74,7 @@ impl Driver {
                 Command::WaitsNoMore { session, item } => self.waits_no_more(session, &item, now_ms()),
                 Command::RoomServed { name, room } => self.room_served(&name, &room, now_ms()),
                 // Nothing could be recorded of it, and nodes repeat what matters.
-                Command::NodeFound | Command::Federated { .. } => {}
+                Command::NodeFound | Command::MayNotSubmit { .. } | Command::Federated { .. } => {}
                 // Made known when the database can be written again.
                 Command::Seen(sighting) => self.seen(*sighting, now_ms()),
                 Command::NotTyped(lost) => self.not_typed(*lost, now_ms()),

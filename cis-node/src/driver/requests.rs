@@ -127,6 +127,7 @@ impl Driver {
             Command::Drain { draining, reply } => self.drain(draining, reply, now),
             Command::Nodes { reply } => drop(reply.send(Ok(self.room_nodes()))),
             Command::NodeFound => self.node_found(now),
+            Command::MayNotSubmit { room, from } => self.may_not_submit(&room, &from, now),
             Command::Federated { room, from, message } => self.federated(&room, &from, *message, now),
             Command::Status { reply } => {
                 let _ = reply.send(Ok(self.status()));

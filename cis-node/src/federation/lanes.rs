@@ -18,6 +18,9 @@ const TOGETHER_BYTES_MAX: usize = 24 << 10;
 /// Messages that wait for one node; more are dropped, and repeated by those who need an answer.
 const WAITING_MAX: usize = 4096;
 
+/// Bytes of them.
+const WAITING_BYTES_MAX: usize = 8 << 20;
+
 /// What is not urgent waits so long for something that is, ms.
 const PATIENCE_MS: BootMs = 40;
 
@@ -38,13 +41,26 @@ struct Lane {
     urgent: usize,
     /// When those that are not go even so.
     patient_until: BootMs,
-    /// Since when envelopes are under way.
-    under_way: Vec<BootMs>,
+    /// Envelopes under way, by their numbers, and since when.
+    under_way: BTreeMap<u64, BootMs>,
+    bytes: usize,
+}
+
+/// An envelope that is to be sent now.
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) to: To,
+    /// For [`Lanes::sent`].
+    pub(super) number: u64,
+    pub(super) messages: Vec<Message<TaskPayload>>,
 }
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Lanes(BTreeMap<To, Lane>);
+pub(super) struct Lanes {
+    lanes: BTreeMap<To, Lane>,
+    number: u64,
+}
 
 /// Whether somebody's work waits for a message. Others tell how things are, and go along.
 const fn is_urgent(message: &Message<TaskPayload>) -> bool {
@@ -69,25 +85,27 @@ const fn is_urgent(message: &Message<TaskPayload>) -> bool {
 
 impl Lanes {
     pub(super) fn push(&mut self, to: To, message: Message<TaskPayload>, now: BootMs) {
-        let lane = self.0.entry(to).or_default();
-        if lane.waiting.len() < WAITING_MAX {
+        let size = direct::size_of(&message);
+        let lane = self.lanes.entry(to).or_default();
+        if lane.waiting.len() < WAITING_MAX && lane.bytes + size <= WAITING_BYTES_MAX {
             if lane.waiting.is_empty() {
                 lane.patient_until = now + PATIENCE_MS;
             }
             lane.urgent += usize::from(is_urgent(&message));
-            let size = direct::size_of(&message);
+            lane.bytes += size;
             lane.waiting.push_back((message, size));
         }
     }
 
     /// What is to be sent now, and is under way from now on.
-    pub(super) fn take_ready(&mut self, now: BootMs) -> Vec<(To, Vec<Message<TaskPayload>>)> {
+    pub(super) fn take_ready(&mut self, now: BootMs) -> Vec<Ready> {
         let mut ready = Vec::new();
-        for (to, lane) in &mut self.0 {
-            lane.under_way.retain(|since| now.saturating_sub(*since) < LATE_MS);
+        for (to, lane) in &mut self.lanes {
+            lane.under_way.retain(|_, since| now.saturating_sub(*since) < LATE_MS);
             if lane.ready_at().is_some_and(|at| at <= now) {
-                lane.under_way.push(now);
-                ready.push((to.clone(), lane.take_part(now)));
+                self.number += 1;
+                lane.under_way.insert(self.number, now);
+                ready.push(Ready { to: to.clone(), number: self.number, messages: lane.take_part(now) });
             }
         }
         ready
@@ -95,17 +113,15 @@ impl Lanes {
 
     /// When there is something to be sent that nobody waits for, at the latest.
     pub(super) fn poll_timeout(&self) -> Option<BootMs> {
-        self.0.values().filter_map(Lane::ready_at).min()
+        self.lanes.values().filter_map(Lane::ready_at).min()
     }
 
     /// The homeserver took an envelope, or will not.
-    pub(super) fn sent(&mut self, to: &To) {
-        if let Some(lane) = self.0.get_mut(to) {
-            if !lane.under_way.is_empty() {
-                lane.under_way.remove(0);
-            }
+    pub(super) fn sent(&mut self, to: &To, number: u64) {
+        if let Some(lane) = self.lanes.get_mut(to) {
+            lane.under_way.remove(&number);
             if lane.waiting.is_empty() && lane.under_way.is_empty() {
-                self.0.remove(to);
+                self.lanes.remove(to);
             }
         }
     }
@@ -114,7 +130,7 @@ impl Lanes {
 impl Lane {
     /// When the next envelope can go; none: nothing waits, or others are under way.
     fn ready_at(&self) -> Option<BootMs> {
-        let late = self.under_way.first().map(|since| since + LATE_MS);
+        let late = self.under_way.values().min().map(|since| since + LATE_MS);
         match (self.urgent, self.under_way.len()) {
             _ if self.waiting.is_empty() => None,
             (1.., 0..URGENT_UNDER_WAY_MAX) => Some(BootMs::MIN),
@@ -132,6 +148,7 @@ impl Lane {
                 break;
             }
             bytes += size;
+            self.bytes -= size;
             self.urgent -= usize::from(is_urgent(&message));
             part.push(message);
             if part.len() == TOGETHER_MAX {
@@ -177,11 +194,11 @@ mod tests {
         assert_eq!(lanes.poll_timeout(), Some(PATIENCE_MS));
         lanes.push(to("a"), recover(1), 11);
         let ready = lanes.take_ready(11);
-        assert_eq!(ready[0].1, [beat(1), beat(2), recover(1)], "in order");
-        lanes.sent(&to("a"));
-        assert!(lanes.0.is_empty() && lanes.poll_timeout().is_none());
+        assert_eq!(ready[0].messages, [beat(1), beat(2), recover(1)], "in order");
+        lanes.sent(&to("a"), ready[0].number);
+        assert!(lanes.lanes.is_empty() && lanes.poll_timeout().is_none());
         lanes.push(to("a"), beat(3), 20);
-        assert_eq!(nonces(&lanes.take_ready(20 + PATIENCE_MS)[0].1), [3]);
+        assert_eq!(nonces(&lanes.take_ready(20 + PATIENCE_MS)[0].messages), [3]);
     }
 
     #[test]
@@ -189,25 +206,32 @@ mod tests {
         let mut lanes = Lanes::default();
         for epoch in 1..=2 {
             lanes.push(to("a"), recover(epoch), 0);
-            assert_eq!(lanes.take_ready(0)[0].1, [recover(epoch)]);
+            assert_eq!(lanes.take_ready(0)[0].messages, [recover(epoch)]);
         }
         (3..=4).for_each(|epoch| lanes.push(to("a"), recover(epoch), 0));
         lanes.push(to("b"), recover(9), 0);
         let ready = lanes.take_ready(1);
-        assert_eq!((ready.len(), &ready[0].1[..]), (1, &[recover(9)][..]), "the other node does not wait");
-        lanes.sent(&to("a"));
-        assert_eq!(lanes.take_ready(2)[0].1, [recover(3), recover(4)]);
+        assert_eq!(
+            (ready.len(), &ready[0].messages[..]),
+            (1, &[recover(9)][..]),
+            "the other node does not wait"
+        );
+        lanes.sent(&to("a"), 1);
+        assert_eq!(lanes.take_ready(2)[0].messages, [recover(3), recover(4)]);
     }
 
     #[test]
     fn nobody_waits_for_an_envelope_without_end() {
         let mut lanes = Lanes::default();
         lanes.push(to("a"), recover(1), 0);
-        lanes.take_ready(0);
+        let late = lanes.take_ready(0)[0].number;
         lanes.push(to("a"), beat(2), 0);
         assert!(lanes.take_ready(LATE_MS - 1).is_empty());
         assert_eq!(lanes.poll_timeout(), Some(LATE_MS));
-        assert_eq!(nonces(&lanes.take_ready(LATE_MS)[0].1), [2]);
+        assert_eq!(nonces(&lanes.take_ready(LATE_MS)[0].messages), [2]);
+        lanes.sent(&to("a"), late);
+        lanes.push(to("a"), beat(3), LATE_MS);
+        assert!(lanes.take_ready(LATE_MS + PATIENCE_MS).is_empty(), "the second one is under way still");
     }
 
     #[test]
@@ -218,10 +242,10 @@ mod tests {
         let (mut all, mut now) = (Vec::new(), 0);
         loop {
             now += PATIENCE_MS;
-            let Some((_, part)) = lanes.take_ready(now).pop() else { break };
+            let Some(Ready { messages: part, number, .. }) = lanes.take_ready(now).pop() else { break };
             assert!(part.len() <= TOGETHER_MAX && part.len() * size <= TOGETHER_BYTES_MAX + size);
             all.extend(nonces(&part));
-            lanes.sent(&to("a"));
+            lanes.sent(&to("a"), number);
         }
         assert_eq!(all, (0..WAITING_MAX as u64).collect::<Vec<_>>());
     }

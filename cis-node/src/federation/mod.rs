@@ -13,16 +13,17 @@ use cis_matrix::{DeviceMessage, MatrixError, RoomName};
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, mpsc};
 
-use self::lanes::{Lanes, To};
+use self::lanes::{Lanes, Ready, To};
 use crate::account::{AccountError, Backoff, News, Opened, boot_ms};
 use crate::commands::Command;
+use crate::link::{LinkEnd, Wish};
 use crate::node::Node;
 use crate::shared::Announced;
+use cis_core::federation::control::Control;
 use cis_core::federation::direct::{self, TaskPayload};
 use cis_core::federation::envelope::{Carrier, Draft, SIZE_MAX, Verified, verify};
 use cis_core::federation::protocol::BootMs;
 use cis_core::federation::protocol::message::Message;
-use cis_core::federation::steering::Steering;
 use cis_core::identity::Standing;
 use cis_core::ids::NodeDid;
 
@@ -31,64 +32,6 @@ const INFO: &str = "cis.dag.node.info";
 
 /// Characters of a name or a version.
 const WORD_MAX: usize = 64;
-
-/// Messages that wait to be sent; more are dropped, and repeated by those who need an answer.
-const WAITING_MAX: usize = 4096;
-
-/// What the driver wants.
-#[derive(Debug)]
-enum Wish {
-    /// This room, by its id or a name, is served from now on.
-    Serve(String),
-    /// Leases depend on what is known of a room, or do not any more.
-    Urgent(bool),
-    Send {
-        room: String,
-        to: NodeDid,
-        message: Box<Message<TaskPayload>>,
-    },
-    Steer {
-        room: String,
-        to: NodeDid,
-        said: Box<Steering>,
-    },
-}
-
-/// The driver's end.
-#[derive(Debug, Clone)]
-pub(crate) struct Link(mpsc::Sender<Wish>);
-
-/// The task's end.
-pub(crate) struct LinkEnd(mpsc::Receiver<Wish>);
-
-/// Both ends.
-pub(crate) fn link() -> (Link, LinkEnd) {
-    let (to_task, wishes) = mpsc::channel(WAITING_MAX);
-    (Link(to_task), LinkEnd(wishes))
-}
-
-impl Link {
-    /// Announces this node in a room, and hears the other nodes there. The driver is told once it does.
-    pub(crate) fn serve(&self, room: &str) {
-        // Full: nothing is sent for long, and the driver asks again with its next start.
-        let _ = self.0.try_send(Wish::Serve(room.to_owned()));
-    }
-
-    /// Says whether leases depend on what is known of a room.
-    pub(crate) fn be_urgent(&self, is_urgent: bool) {
-        let _ = self.0.try_send(Wish::Urgent(is_urgent));
-    }
-
-    /// Sends a message. It may be lost.
-    pub(crate) fn send(&self, room: &str, to: NodeDid, message: Message<TaskPayload>) {
-        let _ = self.0.try_send(Wish::Send { room: room.to_owned(), to, message: Box::new(message) });
-    }
-
-    /// Sends something about steering. It may be lost.
-    pub(crate) fn steer(&self, room: &str, to: NodeDid, said: Steering) {
-        let _ = self.0.try_send(Wish::Steer { room: room.to_owned(), to, said: Box::new(said) });
-    }
-}
 
 /// Why nothing is heard for a while.
 #[derive(Debug, thiserror::Error)]
@@ -118,7 +61,7 @@ struct Task {
     devices: BTreeMap<NodeDid, Device>,
     lanes: Lanes,
     /// Says which lane is free again.
-    sent: (mpsc::UnboundedSender<To>, mpsc::UnboundedReceiver<To>),
+    sent: (mpsc::UnboundedSender<(To, u64)>, mpsc::UnboundedReceiver<(To, u64)>),
     is_urgent: bool,
     /// Rooms, by their ids, for which this node executes tasks.
     works_in: BTreeSet<String>,
@@ -148,7 +91,7 @@ impl Task {
                 match self.wishes.recv().await {
                     Some(Wish::Serve(room)) => drop(self.named.insert(room)),
                     Some(Wish::Urgent(is_urgent)) => self.is_urgent = is_urgent,
-                    Some(Wish::Send { .. } | Wish::Steer { .. }) => {}
+                    Some(Wish::Send { .. } | Wish::Control { .. }) => {}
                     None => return,
                 }
             }
@@ -173,12 +116,12 @@ impl Task {
         opened.feed.refresh().await?;
         self.rooms.clear();
         for name in self.named.clone() {
-            self.enter(&opened, &name).await?;
+            self.try_to_enter(&opened, &name).await?;
         }
         loop {
             tokio::select! {
                 wish = self.wishes.recv() => match wish {
-                    Some(wish @ (Wish::Urgent(_) | Wish::Serve(_) | Wish::Steer { .. })) => self.obey(&opened, wish).await?,
+                    Some(wish @ (Wish::Urgent(_) | Wish::Serve(_) | Wish::Control { .. })) => self.obey(&opened, wish).await?,
                     Some(Wish::Send { room, to, message }) => {
                         let behind = self.line_up((room, to), *message);
                         self.send_ready(&opened);
@@ -189,8 +132,8 @@ impl Task {
                     None => return Ok(()),
                 },
                 () = until(self.lanes.poll_timeout()) => self.send_ready(&opened),
-                Some(to) = self.sent.1.recv() => {
-                    self.lanes.sent(&to);
+                Some((to, number)) = self.sent.1.recv() => {
+                    self.lanes.sent(&to, number);
                     self.send_ready(&opened);
                 }
                 Ok(()) = trust.changed() => self.others_changed(&opened).await?,
@@ -215,6 +158,19 @@ impl Task {
                     Err(broadcast::error::RecvError::Closed) => return Err(Trouble::Away("its login ended".to_owned())),
                 },
             }
+        }
+    }
+
+    /// The same, where a room that cannot be served keeps nobody from being heard in another: it is left out until it is asked for
+    /// again.
+    async fn try_to_enter(&mut self, opened: &Opened, name: &str) -> Result<(), Trouble> {
+        match self.enter(opened, name).await {
+            Err(Trouble::Matrix(error)) if !error.is_passing() => {
+                tracing::warn!(room = name, %error, "tasks cannot be shared with the nodes of a room");
+                self.named.remove(name);
+                Ok(())
+            }
+            entered => entered,
         }
     }
 
@@ -317,10 +273,10 @@ impl Task {
         if let Some(device) = &message.encryption.device {
             self.found(&from, &message.sender, device);
         }
-        match Steering::read(&envelope) {
+        match Control::read(&envelope) {
             Ok(None) => {}
-            Ok(Some(said)) => return self.node.steered(&room, from, said),
-            Err(why) => return tracing::debug!(%from, why, "a wish of a node cannot be read"),
+            Ok(Some(said)) => return self.node.hear_control(&room, from, said),
+            Err(why) => return tracing::debug!(%from, why, "a control request of a node cannot be read"),
         }
         match direct::read(&envelope) {
             Ok(messages) => {
@@ -338,7 +294,7 @@ impl Task {
         match wish {
             Wish::Serve(name) => {
                 if self.named.insert(name.clone()) {
-                    self.enter(opened, &name).await?;
+                    self.try_to_enter(opened, &name).await?;
                 }
             }
             Wish::Urgent(is_urgent) => {
@@ -349,7 +305,7 @@ impl Task {
                 self.lanes.push((room, to), *message, boot_ms());
                 self.send_ready(opened);
             }
-            Wish::Steer { room, to, said } => {
+            Wish::Control { room, to, said } => {
                 let draft = said.draft(&room, &opened.session.user);
                 tokio::spawn(self.sending(opened, &to, &draft));
             }
@@ -371,12 +327,12 @@ impl Task {
 
     /// Sends what waits for nothing any more.
     fn send_ready(&mut self, opened: &Opened) {
-        for (to, messages) in self.lanes.take_ready(boot_ms()) {
+        for Ready { to, number, messages } in self.lanes.take_ready(boot_ms()) {
             let draft = direct::draft_all(&messages, ulid::Ulid::new(), &to.0, &opened.session.user);
             let (sending, sent) = (self.sending(opened, &to.1, &draft), self.sent.0.clone());
             tokio::spawn(async move {
                 sending.await;
-                let _ = sent.send(to);
+                let _ = sent.send((to, number));
             });
         }
     }

@@ -41,6 +41,8 @@ const SEALED_PAUSE: Duration = Duration::from_secs(10);
 
 /// So many nodes that are not trusted are named.
 const NAMED_MAX: usize = 5;
+/// Statements of owners that were sent so much after the first event that can be read, by other clocks, may be from before it. ms.
+const CLOCKS_MS: i64 = 10 * 60 * 1000;
 
 /// What the task owns.
 struct Observer {
@@ -123,7 +125,8 @@ impl Observed {
         let first = opened.client.forward(room, None, 1).await?.events.into_iter().next();
         let Some(first) = first.filter(|first| first.kind != "m.room.create") else { return Ok(()) };
         let mut statements = opened.client.state(room, membership::TYPE).await?;
-        statements.retain(|statement| statement.sent_ms < first.sent_ms);
+        // Clocks of homeservers differ; what stands in the timeline as well counts once.
+        statements.retain(|statement| statement.sent_ms < first.sent_ms + CLOCKS_MS);
         statements.sort_by_key(|statement| statement.state_key.parse::<u64>().unwrap_or(u64::MAX));
         for statement in statements {
             self.take_statement(room, &statement.sender, statement.content.get());
@@ -577,7 +580,7 @@ impl Node {
         let lost = |why: String| Ok((Known::Lost, None, Some(why)));
         let known = match known {
             Some(known) => known,
-            None => match self.in_store(&fresh)? {
+            None => match self.in_store(room, &fresh)? {
                 Some(Ok(known)) => known,
                 Some(Err(why)) => return lost(why),
                 None if self.identity.standing(&fresh.by) == Standing::Own => Known::Own,
@@ -632,16 +635,20 @@ impl Node {
     }
 
     /// A run that the store has; why it is not gone on with.
-    fn in_store(&self, fresh: &Fresh) -> Result<Option<Result<Known, String>>, Problem> {
+    fn in_store(&self, room: &str, fresh: &Fresh) -> Result<Option<Result<Known, String>>, Problem> {
         let run = fresh.run;
         let reader = self.readers.get().map_err(|e| store_problem(&e))?;
-        let owner = match reader.term(run) {
-            Ok((owner, ..)) => owner,
+        let (owner, follows) = match reader.term(run) {
+            Ok((owner, _, follows)) => (owner, follows),
             Err(StoreError::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(store_problem(&error)),
         };
         if self.identity.is_or_was(&owner) {
             return Ok(Some(Ok(Known::Own)));
+        }
+        // Nodes of another room have no say in it.
+        if let Some(follows) = follows.filter(|follows| follows != room) {
+            return Ok(Some(Err(format!("it is followed in room {follows}"))));
         }
         let facts = reader.event_count(run).map_err(|e| store_problem(&e))?;
         // What was read of the room may end before what the store has: who coordinated the run later is not read yet.

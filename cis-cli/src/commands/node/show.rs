@@ -16,7 +16,7 @@ Examples:
 pub(crate) struct Args {
     /// The node: its name, its DID, or the last characters of it
     node: String,
-    /// Only in this room, by its id
+    /// Only in this room: its id, alias or link
     #[arg(long, value_name = "ROOM", value_parser = place::room)]
     room: Option<String>,
 }
@@ -33,12 +33,16 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
 
 /// A node may be in several rooms; several nodes are an error.
 fn find(nodes: Vec<RoomNodeView>, wanted: &str) -> Result<Listing<RoomNodeView>, CliError> {
-    let is_it = |node: &RoomNodeView| node.name == wanted || node.did.0 == wanted;
-    let exact: Vec<RoomNodeView> = nodes.iter().filter(|node| is_it(node)).cloned().collect();
-    let found = match exact.is_empty() {
-        true => nodes.iter().filter(|node| node.did.0.ends_with(wanted)).cloned().collect(),
-        false => exact,
+    // A DID before names: a node may call itself anything.
+    let ways: [fn(&RoomNodeView, &str) -> bool; 3] = [
+        |node, wanted| node.did.0 == wanted,
+        |node, wanted| node.name == wanted,
+        |node, wanted| !wanted.is_empty() && node.did.0.ends_with(wanted),
+    ];
+    let by = |is_it: &fn(&RoomNodeView, &str) -> bool| -> Vec<RoomNodeView> {
+        nodes.iter().filter(|node| is_it(node, wanted)).cloned().collect()
     };
+    let found = ways.iter().map(by).find(|found| !found.is_empty()).unwrap_or_default();
     let Some(first) = found.first() else {
         let detail = format!("no node `{wanted}` in the rooms of this node");
         let error = CliError::from(Problem::new(ProblemKind::NotFound, detail));

@@ -362,6 +362,10 @@ impl Driver {
             }
         };
         if let Err(why) = taken {
+            if addressee == Addressee::Worker {
+                // A coordinator that was just replaced does not know it yet.
+                return tracing::debug!(%from, room, why, "a message of a node changes nothing");
+            }
             self.refuse_message(room, from, (Wrong::Unfitting, why), now);
         }
     }

@@ -27,17 +27,17 @@ pub(super) enum Wrong {
 
 /// What was recorded lately.
 #[derive(Debug, Default)]
-pub(super) struct Refused(BTreeMap<(NodeDid, Wrong), BootMs>);
+pub(super) struct Refused(BTreeMap<(String, NodeDid, Wrong), BootMs>);
 
 impl Refused {
     /// Whether this is to be recorded.
-    fn is_new(&mut self, from: &NodeDid, wrong: Wrong, now: BootMs) -> bool {
+    fn is_new(&mut self, room: &str, from: &NodeDid, wrong: Wrong, now: BootMs) -> bool {
         self.0.retain(|_, at| now.saturating_sub(*at) < AGAIN_MS);
         if self.0.len() >= REMEMBERED_MAX {
             return false;
         }
         let mut is_new = false;
-        self.0.entry((from.clone(), wrong)).or_insert_with(|| {
+        self.0.entry((room.to_owned(), from.clone(), wrong)).or_insert_with(|| {
             is_new = true;
             now
         });
@@ -46,6 +46,12 @@ impl Refused {
 }
 
 impl Driver {
+    /// Another node of a room asked for something that needs the right to submit.
+    pub(in crate::driver) fn may_not_submit(&mut self, room: &str, from: &NodeDid, now: TimestampMs) {
+        let detail = format!("{from} may not submit here");
+        self.refuse_message(room, from, (Wrong::Without(Right::Submit), detail), now);
+    }
+
     /// Another node of a room said something that changes nothing.
     pub(super) fn refuse_message(
         &mut self,
@@ -55,13 +61,13 @@ impl Driver {
         now: TimestampMs,
     ) {
         tracing::debug!(%from, room, detail, "a message of a node changes nothing");
-        if !self.federation.refused.is_new(from, wrong, boot_ms()) {
+        if !self.federation.refused.is_new(room, from, wrong, boot_ms()) {
             return;
         }
         let action = match wrong {
             Wrong::Without(Right::Coordinate) => format!("give tasks to nodes of room {room}"),
             Wrong::Without(Right::Execute) => format!("execute tasks of room {room}"),
-            Wrong::Without(Right::Submit) => format!("submit runs to room {room}"),
+            Wrong::Without(Right::Submit) => format!("control runs of room {room}"),
             Wrong::Unfitting => format!("say something about tasks of room {room}"),
         };
         let actor = Actor { kind: ActorKind::Node, name: from.to_string(), via: Via::Room };
@@ -78,17 +84,20 @@ mod tests {
         let mut refused = Refused::default();
         let (mallory, other) = (NodeDid("did:key:m".to_owned()), NodeDid("did:key:o".to_owned()));
         let execute = Wrong::Without(Right::Execute);
-        assert!(refused.is_new(&mallory, execute, 0));
-        assert!(!refused.is_new(&mallory, execute, AGAIN_MS - 1));
-        assert!(refused.is_new(&mallory, Wrong::Unfitting, 1) && refused.is_new(&other, execute, 1));
-        assert!(refused.is_new(&mallory, execute, AGAIN_MS));
+        assert!(refused.is_new("!a", &mallory, execute, 0));
+        assert!(!refused.is_new("!a", &mallory, execute, AGAIN_MS - 1));
+        assert!(refused.is_new("!b", &mallory, execute, 1), "of each room");
+        assert!(
+            refused.is_new("!a", &mallory, Wrong::Unfitting, 1) && refused.is_new("!a", &other, execute, 1)
+        );
+        assert!(refused.is_new("!a", &mallory, execute, AGAIN_MS));
     }
 
     #[test]
     fn many_that_say_what_they_may_not_fill_nothing() {
         let mut refused = Refused::default();
         let recorded = (0..2 * REMEMBERED_MAX)
-            .filter(|n| refused.is_new(&NodeDid(format!("did:key:{n}")), Wrong::Unfitting, 0));
+            .filter(|n| refused.is_new("!a", &NodeDid(format!("did:key:{n}")), Wrong::Unfitting, 0));
         assert_eq!(recorded.count(), REMEMBERED_MAX);
     }
 }

@@ -1,7 +1,7 @@
-//! What people at one node want done to a run that another node of the room coordinates, and what came of it.
+//! Control requests: what people at one node want done to a run that another node of the room coordinates; and the responses.
 //!
-//! Owns both bodies and their envelopes. The asking node repeats what it wants until it hears what came of it; the same id
-//! counts once. Decides nothing and sends nothing.
+//! Owns both bodies and their envelopes. A request is repeated until its response comes; the same id counts once. Decides
+//! nothing and sends nothing.
 
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
@@ -13,21 +13,21 @@ use crate::api::{Decide, Problem, RunView};
 use crate::event::{Category, RetryScope};
 use crate::ids::{InputId, RunId, TaskId, TimestampMs};
 
-/// The type of the envelope that carries a [`Wanted`].
-pub const WANTED: EnvelopeType =
-    EnvelopeType { name: "cis.dag.run.wanted", v: 1, category: Category::Run, way: Way::Device };
+/// The type of the envelope that carries a [`ControlRequest`].
+pub const REQUEST: EnvelopeType =
+    EnvelopeType { name: "cis.dag.run.control_request", v: 1, category: Category::Run, way: Way::Device };
 
-/// The type of the envelope that carries an [`Outcome`].
-pub const OUTCOME: EnvelopeType =
-    EnvelopeType { name: "cis.dag.run.outcome", v: 1, category: Category::Run, way: Way::Device };
+/// The type of the envelope that carries a [`ControlResponse`].
+pub const RESPONSE: EnvelopeType =
+    EnvelopeType { name: "cis.dag.run.control_response", v: 1, category: Category::Run, way: Way::Device };
 
-/// A wish that is older, or that much younger than now, is refused: somebody may have kept it back. ms.
-pub const AGE_MAX_MS: TimestampMs = 10 * 60 * 1000;
+/// A request that is older, or from so far in the future, is refused: somebody may have kept it back. ms.
+pub const AGE_MAX_MS: TimestampMs = 2 * 60 * 1000;
 
 /// Characters of a person's name.
 const NAME_MAX: usize = 64;
 
-/// What can be wanted of a run.
+/// What can be done to a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "verb")]
 pub enum Verb {
@@ -41,7 +41,7 @@ pub enum Verb {
     Cancel {},
     /// Run tasks of it again.
     Retry {
-        /// Which.
+        /// Which tasks.
         of: RetryScope,
     },
     /// Decide about a task that waits for approval.
@@ -53,78 +53,78 @@ pub enum Verb {
     },
 }
 
-/// What somebody at the sender wants.
+/// What a person at the sender wants done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wanted {
-    /// Names it. Its time is the sender's when it was first wanted.
+pub struct ControlRequest {
+    /// Names the request. Its time is when the sender first sent it.
     pub id: InputId,
-    /// Of which run.
+    /// The run.
     pub run: RunId,
-    /// What.
+    /// What is to be done.
     #[serde(flatten)]
     pub verb: Verb,
-    /// Who, as the sender says: `uid:1000`, `token:NAME`.
+    /// The person, as the sender says: `uid:1000`, `token:NAME`.
     pub by: String,
 }
 
-impl Wanted {
-    /// Whether it was kept back, or a clock is wrong.
+impl ControlRequest {
+    /// Whether it is too old, or a clock is wrong.
     #[must_use]
     pub fn is_stale(&self, now: TimestampMs) -> bool {
         let at = i64::try_from(self.id.0.timestamp_ms()).unwrap_or(i64::MAX);
         now.saturating_sub(at).saturating_abs() > AGE_MAX_MS
     }
 
-    /// Who wants it, as it can be shown.
+    /// The person's name, safe to show.
     #[must_use]
     pub fn name(&self) -> String {
         self.by.chars().filter(|c| !c.is_control()).take(NAME_MAX).collect()
     }
 }
 
-/// What came of it.
+/// The outcome of a request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "came")]
-pub enum Came {
-    /// It is done, and durable. How the run is then.
+#[serde(rename_all = "snake_case", tag = "outcome")]
+pub enum ControlOutcome {
+    /// It is done, and durable.
     Done {
-        /// The run.
+        /// The run after it.
         run: Box<RunView>,
     },
-    /// It is not.
+    /// Nothing is done.
     Refused {
         /// Why.
         why: Box<Problem>,
     },
 }
 
-/// The answer to a [`Wanted`].
+/// The answer to a [`ControlRequest`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Outcome {
-    /// Of the wish.
+pub struct ControlResponse {
+    /// Of the request.
     pub id: InputId,
-    /// What came of it.
+    /// The outcome.
     #[serde(flatten)]
-    pub came: Came,
+    pub outcome: ControlOutcome,
 }
 
-/// One of both.
+/// A request or a response.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Steering {
-    /// For the node that coordinates the run.
-    Wanted(Wanted),
-    /// For the node that asked.
-    Outcome(Outcome),
+pub enum Control {
+    /// To the node that coordinates the run.
+    Request(ControlRequest),
+    /// To the node that sent the request.
+    Response(ControlResponse),
 }
 
-impl Steering {
+impl Control {
     /// As an envelope, before it is signed.
     #[must_use]
     pub fn draft(&self, room: &str, sender: &str) -> Draft {
         // Plain structs with text keys: they have JSON.
         let (kind, body) = match self {
-            Self::Wanted(wanted) => (WANTED, serde_json::to_value(wanted)),
-            Self::Outcome(outcome) => (OUTCOME, serde_json::to_value(outcome)),
+            Self::Request(request) => (REQUEST, serde_json::to_value(request)),
+            Self::Response(response) => (RESPONSE, serde_json::to_value(response)),
         };
         let body = pack(body.unwrap_or_default());
         Draft { v: kind.v, ..Draft::of_room(kind.name, body, Ulid::new(), room, sender) }
@@ -136,14 +136,14 @@ impl Steering {
     /// What is wrong with it.
     pub fn read(envelope: &Verified) -> Result<Option<Self>, String> {
         let kind = envelope.type_name();
-        if kind != WANTED.name && kind != OUTCOME.name {
+        if kind != REQUEST.name && kind != RESPONSE.name {
             return Ok(None);
         }
         let body = unpack(envelope.body().clone()).map_err(|error| error.to_string())?;
-        let read = if kind == WANTED.name {
-            serde_json::from_value(body).map(Self::Wanted)
+        let read = if kind == REQUEST.name {
+            serde_json::from_value(body).map(Self::Request)
         } else {
-            serde_json::from_value(body).map(Self::Outcome)
+            serde_json::from_value(body).map(Self::Response)
         };
         read.map(Some).map_err(|error| error.to_string())
     }
@@ -157,8 +157,8 @@ mod tests {
     use crate::federation::sample::{key, run_id, task};
     use crate::identity::Standing;
 
-    fn wanted(verb: Verb) -> Steering {
-        Steering::Wanted(Wanted {
+    fn wanted(verb: Verb) -> Control {
+        Control::Request(ControlRequest {
             id: InputId::from_parts(60_000, 7),
             run: run_id(),
             verb,
@@ -184,9 +184,12 @@ mod tests {
             wanted(Verb::Cancel {}),
             wanted(Verb::Retry { of: RetryScope::From { task: task(1) } }),
             wanted(Verb::Decide { task: task(1), decision }),
-            Steering::Outcome(Outcome { id: InputId::from_parts(60_000, 7), came: Came::Refused { why } }),
+            Control::Response(ControlResponse {
+                id: InputId::from_parts(60_000, 7),
+                outcome: ControlOutcome::Refused { why },
+            }),
         ] {
-            let read = Steering::read(&carried(&said.draft("!r:x", "@n:x")));
+            let read = Control::read(&carried(&said.draft("!r:x", "@n:x")));
             assert_eq!(read, Ok(Some(said)));
         }
     }
@@ -194,15 +197,15 @@ mod tests {
     #[test]
     fn what_was_signed_as_a_wish_is_no_outcome() {
         let mut draft = wanted(Verb::Cancel {}).draft("!r:x", "@n:x");
-        draft.type_name = OUTCOME.name.to_owned();
-        assert!(Steering::read(&carried(&draft)).is_err());
+        draft.type_name = RESPONSE.name.to_owned();
+        assert!(Control::read(&carried(&draft)).is_err());
         draft.type_name = "cis.dag.node.alive".to_owned();
-        assert_eq!(Steering::read(&carried(&draft)), Ok(None));
+        assert_eq!(Control::read(&carried(&draft)), Ok(None));
     }
 
     #[test]
     fn what_was_kept_back_is_stale() {
-        let Steering::Wanted(mut wanted) = wanted(Verb::Cancel {}) else { unreachable!() };
+        let Control::Request(mut wanted) = wanted(Verb::Cancel {}) else { unreachable!() };
         assert!(!wanted.is_stale(60_000 + AGE_MAX_MS) && wanted.is_stale(60_001 + AGE_MAX_MS));
         wanted.id = InputId::from_parts(u64::MAX >> 16, 1);
         assert!(wanted.is_stale(60_000));

@@ -1,0 +1,68 @@
+//! What the task that talks to other nodes of rooms is asked for, and by which channel.
+//!
+//! Owns both ends. Nobody waits here: what does not fit is lost, as messages are.
+
+use tokio::sync::mpsc;
+
+use cis_core::federation::control::Control;
+use cis_core::federation::direct::TaskPayload;
+use cis_core::federation::protocol::message::Message;
+use cis_core::ids::NodeDid;
+
+/// Messages that wait to be sent; more are dropped, and repeated by those who need an answer.
+const WAITING_MAX: usize = 4096;
+
+/// What is wanted of the task.
+#[derive(Debug)]
+pub(crate) enum Wish {
+    /// This room, by its id or a name, is served from now on.
+    Serve(String),
+    /// Leases depend on what is known of a room, or do not any more.
+    Urgent(bool),
+    Send {
+        room: String,
+        to: NodeDid,
+        message: Box<Message<TaskPayload>>,
+    },
+    Control {
+        room: String,
+        to: NodeDid,
+        said: Box<Control>,
+    },
+}
+
+/// The end of those who want something.
+#[derive(Debug, Clone)]
+pub(crate) struct Link(mpsc::Sender<Wish>);
+
+/// The task's end.
+pub(crate) struct LinkEnd(pub(crate) mpsc::Receiver<Wish>);
+
+/// Both ends.
+pub(crate) fn pair() -> (Link, LinkEnd) {
+    let (to_task, wishes) = mpsc::channel(WAITING_MAX);
+    (Link(to_task), LinkEnd(wishes))
+}
+
+impl Link {
+    /// Announces this node in a room, and hears the other nodes there. The driver is told once it does.
+    pub(crate) fn serve(&self, room: &str) {
+        // Full: nothing is sent for long, and the driver asks again with its next start.
+        let _ = self.0.try_send(Wish::Serve(room.to_owned()));
+    }
+
+    /// Says whether leases depend on what is known of a room.
+    pub(crate) fn be_urgent(&self, is_urgent: bool) {
+        let _ = self.0.try_send(Wish::Urgent(is_urgent));
+    }
+
+    /// Sends a message. It may be lost.
+    pub(crate) fn send(&self, room: &str, to: NodeDid, message: Message<TaskPayload>) {
+        let _ = self.0.try_send(Wish::Send { room: room.to_owned(), to, message: Box::new(message) });
+    }
+
+    /// Sends a control request or response. It may be lost.
+    pub(crate) fn control(&self, room: &str, to: NodeDid, said: Control) {
+        let _ = self.0.try_send(Wish::Control { room: room.to_owned(), to, said: Box::new(said) });
+    }
+}
