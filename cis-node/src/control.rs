@@ -13,6 +13,7 @@ use crate::commands::{AskedOfRun, Command, RunVerb};
 use crate::control_requests::Next;
 use crate::node::Node;
 use crate::server::NodeApi as _;
+use crate::streams::Viewer;
 use cis_core::api::{Problem, ProblemKind, RunView};
 use cis_core::event::{ExecutionMode, Via};
 use cis_core::federation::control::{Control, ControlOutcome, ControlRequest, ControlResponse, Verb};
@@ -50,6 +51,8 @@ impl Node {
         let id = input.unwrap_or_else(|| InputId(ulid::Ulid::new()));
         let request = ControlRequest { id, run, verb, by: who.actor().name };
         let mut response = self.control.wait_for(id, to.clone());
+        // A node that ends by itself does not while somebody waits here.
+        let _waits = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
         let until = Instant::now() + ANSWER_TIME_MAX;
         while Instant::now() < until {
             self.link.control(&room, to.clone(), Control::Request(request.clone()));
@@ -83,7 +86,8 @@ impl Node {
             return self.link.control(room, from, Control::Response(ControlResponse { id, outcome }));
         }
         let of = (from.clone(), id);
-        match self.control.heard().begin(&of) {
+        let next = self.control.heard().begin(&of);
+        match next {
             Next::Nothing => {}
             Next::Tell(outcome) => {
                 self.link.control(room, from, Control::Response(ControlResponse { id, outcome }));

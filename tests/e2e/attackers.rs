@@ -173,9 +173,9 @@ fn a_node_that_may_only_execute_changes_nothing_of_what_others_do() {
     let as_worker = [
         Message::Result { granted: granted.clone(), report: report.clone() },
         Message::Result { granted: newer.clone(), report },
-        Message::Claimed { granted: newer.clone() },
+        Message::Claimed { granted: newer },
         Message::Refused { granted: granted.clone(), reason },
-        Message::Unknown { granted: granted.clone() },
+        Message::Unknown { granted },
         Message::Holding { run: run_id, epoch: 0, held: vec![held] },
     ];
     // Nobody knows its key yet: nothing of this is even answered.

@@ -51,6 +51,9 @@ struct Device {
     device: String,
 }
 
+/// An envelope that is not under way any more.
+type Sent = (To, u64);
+
 struct Task {
     node: Arc<Node>,
     wishes: mpsc::Receiver<Wish>,
@@ -61,7 +64,7 @@ struct Task {
     devices: BTreeMap<NodeDid, Device>,
     lanes: Lanes,
     /// Says which lane is free again.
-    sent: (mpsc::UnboundedSender<(To, u64)>, mpsc::UnboundedReceiver<(To, u64)>),
+    sent: (mpsc::UnboundedSender<Sent>, mpsc::UnboundedReceiver<Sent>),
     is_urgent: bool,
     /// Rooms, by their ids, for which this node executes tasks.
     works_in: BTreeSet<String>,

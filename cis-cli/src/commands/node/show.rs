@@ -25,14 +25,14 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
         let Listing { items, .. } = client.nodes(args.room.as_deref()).await?;
-        let found = find(items, &args.node)?;
+        let found = find(&items, &args.node)?;
         output::show(context.json, &found, |found| human::room_node(&found.items))?;
         Ok(Exit::OK)
     })
 }
 
 /// A node may be in several rooms; several nodes are an error.
-fn find(nodes: Vec<RoomNodeView>, wanted: &str) -> Result<Listing<RoomNodeView>, CliError> {
+fn find(nodes: &[RoomNodeView], wanted: &str) -> Result<Listing<RoomNodeView>, CliError> {
     // A DID before names: a node may call itself anything.
     let ways: [fn(&RoomNodeView, &str) -> bool; 3] = [
         |node, wanted| node.did.0 == wanted,
@@ -79,7 +79,7 @@ mod tests {
                 node("!b", "builder", "z6MkB2"),
             ]
         };
-        let rooms = |wanted: &str| find(nodes(), wanted).map(|found| found.items.len());
+        let rooms = |wanted: &str| find(&nodes(), wanted).map(|found| found.items.len());
         assert_eq!(rooms("laptop").unwrap(), 1);
         assert_eq!(
             (rooms("builder").unwrap(), rooms("kB2").unwrap(), rooms("did:key:z6MkB2").unwrap()),
@@ -89,6 +89,6 @@ mod tests {
         assert!(format!("{missing:?}").contains("did you mean `builder`?"), "{missing:?}");
         let mut two = nodes();
         two.push(node("!b", "laptop", "z6MkC3"));
-        assert!(find(two, "laptop").unwrap_err().detail().contains("fits several nodes"));
+        assert!(find(&two, "laptop").unwrap_err().detail().contains("fits several nodes"));
     }
 }
