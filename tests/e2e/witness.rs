@@ -180,10 +180,11 @@ fn another_client_answers_and_reads_in_an_encrypted_room() {
     out.expect(0);
     tells_all(&said, &run, &cis.status()["did"]);
     assert_eq!(cis.read("said").trim(), "blue");
-    // Nothing of it stands at the homeserver.
+    // Nothing of it stands at the homeserver. Whole words alone count: ciphertext in base64 has any four letters by chance.
     let shown = room.events().iter().map(Value::to_string).collect::<String>();
-    for word in ["colour", "blue", "lint", "cis.dag"] {
-        assert!(!shown.contains(word), "the homeserver shows {word}");
+    assert!(!shown.contains("cis.dag"), "the homeserver shows types of events");
+    for word in shown.split(|letter: char| !letter.is_ascii_alphanumeric()) {
+        assert!(!["colour", "blue", "lint"].contains(&word), "the homeserver shows {word}");
     }
 }
 
