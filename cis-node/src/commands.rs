@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use crate::victims::Victims;
 use cis_core::agent::Launch;
 use cis_core::api::{
-    Ask, CreateSession, Decide, GroupView, HandIn, InputReceipt, Problem, ProblemKind, RoomNodeView,
+    Answer, AnswerReceipt, Ask, CreateSession, Decide, GroupView, HandIn, InputReceipt, Problem, ProblemKind, RoomNodeView,
     RoomWrite, Say, TimeView, WhyView,
 };
 use cis_core::dag::{Dag, Group};
@@ -122,6 +122,21 @@ pub(super) struct NewSession {
     pub(super) request: CreateSession,
     /// Of an agent: how it gets its prompt, where that is no argument.
     pub(super) launch: Launch,
+}
+
+/// An answer to a session that this node has for another one.
+#[derive(Debug)]
+pub(super) struct AnswerHeld {
+    pub(super) room: String,
+    /// The node that forwards it.
+    pub(super) from: NodeDid,
+    pub(super) session: SessionId,
+    pub(super) item: InboxId,
+    pub(super) answer: Answer,
+    /// Who answers, as that node says.
+    pub(super) by: String,
+    /// With what is told of it comes where the outcome of typing comes; none: nothing is typed.
+    pub(super) reply: Reply<(AnswerReceipt, Option<oneshot::Receiver<TypingOutcome>>)>,
 }
 
 /// An answer that was looked at: its option is known, its text is clean.
@@ -290,6 +305,8 @@ pub(super) enum Command {
         permit: Permit<act::ControlSession>,
         reply: Reply<Option<oneshot::Receiver<TypingOutcome>>>,
     },
+    /// The coordinator of a run forwards an answer to a session that this node has for it.
+    AnswerHeld(Box<AnswerHeld>),
     Denied {
         action: String,
         detail: String,

@@ -1,5 +1,5 @@
-//! Control requests about runs that another node coordinates: what people here want done there, and what people at other
-//! nodes want done to the runs of this one.
+//! Control requests about runs that another node coordinates and sessions that another node has: what people here want done
+//! there, and what people at other nodes want done here.
 //!
 //! Owns how both come to an answer. Which requests wait is `control_requests`' matter, how they travel the link's, and who
 //! may send them is what the owners of the room say.
@@ -9,18 +9,20 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::commands::{AskedOfRun, Command, RunVerb};
+use crate::commands::{AnswerHeld, AskedOfRun, Command, RunVerb};
 use crate::control_requests::Next;
 use crate::node::Node;
-use crate::server::NodeApi as _;
+use crate::problems::internal;
+use crate::server::{InboxApi as _, NodeApi as _};
 use crate::streams::Viewer;
-use cis_core::api::{Problem, ProblemKind, RunView};
+use cis_core::api::{Answer, AnswerReceipt, InboxItem, Problem, ProblemKind, RunView};
 use cis_core::event::{ExecutionMode, Via};
 use cis_core::federation::control::{Control, ControlOutcome, ControlRequest, ControlResponse, Verb};
 use cis_core::identity::Right;
-use cis_core::ids::{InputId, NodeDid, RunId};
+use cis_core::ids::{InboxId, InputId, NodeDid, RunId, SessionId};
 use cis_core::policy::act::{self, Targeted as _};
 use cis_core::policy::{Principal, Rights, Who};
+use cis_host::hub::HubError;
 use cis_local::now_ms;
 
 /// How long somebody waits for the other node.
@@ -38,10 +40,6 @@ impl Node {
     ) -> Result<RunView, Problem> {
         let (run, verb, input, who) = asked.into_parts();
         let elsewhere = coordinated_elsewhere(run, &to);
-        let served = room.filter(|room| self.shared.served.borrow().contains(room));
-        let Some(room) = served else {
-            return Err(elsewhere.hint("this node does not share tasks in its room: do it at that node"));
-        };
         if matches!(who.who, Who::Member { .. }) {
             return Err(elsewhere.hint("that node reads the room itself"));
         }
@@ -49,7 +47,44 @@ impl Node {
             return Err(elsewhere.hint("change its mode at that node"));
         };
         let id = input.unwrap_or_else(|| InputId(ulid::Ulid::new()));
-        let request = ControlRequest { id, run, verb, by: who.actor().name };
+        match self.ask_node((to, room), ControlRequest { id, run, verb, by: who.actor().name }).await? {
+            ControlOutcome::Done { run } => Ok(*run),
+            ControlOutcome::Refused { why } => Err(*why),
+            ControlOutcome::Answered { .. } => Err(internal(&"the other node responded to something else")),
+        }
+    }
+
+    /// Forwards an answer to the node that coordinates the run of a session, or that has the session, and waits until it is typed.
+    pub(crate) async fn answer_elsewhere(
+        &self,
+        to: (NodeDid, Option<String>),
+        (run, session): (RunId, SessionId),
+        item: &InboxItem,
+        answer: Answer,
+        who: &Principal,
+    ) -> Result<AnswerReceipt, Problem> {
+        let verb = Verb::Answer { session, item: item.id.clone(), answer: Box::new(answer) };
+        // The id of the answer may be made of something else than a time; sent again, the answer is known by its own id.
+        let id = InputId(ulid::Ulid::new());
+        match self.ask_node(to, ControlRequest { id, run, verb, by: who.actor().name }).await? {
+            ControlOutcome::Answered { receipt } => Ok(*receipt),
+            ControlOutcome::Refused { why } => Err(*why),
+            ControlOutcome::Done { .. } => Err(internal(&"the other node responded to something else")),
+        }
+    }
+
+    /// Sends a control request until its response comes, or nobody waits any more.
+    async fn ask_node(
+        &self,
+        (to, room): (NodeDid, Option<String>),
+        request: ControlRequest,
+    ) -> Result<ControlOutcome, Problem> {
+        let (id, run) = (request.id, request.run);
+        let served = room.filter(|room| self.shared.served.borrow().contains(room));
+        let Some(room) = served else {
+            let elsewhere = coordinated_elsewhere(run, &to);
+            return Err(elsewhere.hint("this node does not share tasks in its room: do it at that node"));
+        };
         let mut response = self.control.wait_for(id, to.clone());
         // A node that ends by itself does not while somebody waits here.
         let _waits = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
@@ -58,19 +93,16 @@ impl Node {
             self.link.control(&room, to.clone(), Control::Request(request.clone()));
             let again = until.min(Instant::now() + AGAIN);
             match timeout_at(again, &mut response).await {
-                Ok(Ok(ControlOutcome::Done { run })) => return Ok(*run),
-                Ok(Ok(ControlOutcome::Refused { why })) => return Err(*why),
+                Ok(Ok(outcome)) => return Ok(outcome),
                 Ok(Err(_)) => break,
                 Err(_) => {}
             }
         }
         let name = self.members.name_of(&room, &to).unwrap_or_else(|| to.to_string());
-        let detail = format!(
-            "no answer from {name}, which coordinates run {run}: it may still do this within 2 minutes"
-        );
+        let detail = format!("no answer from {name}: it may still do this within 2 minutes");
         // Not `Unavailable`: clients take that for this node, and wait for it.
         Err(Problem::new(ProblemKind::Conflict, detail).hint(format!(
-            "look at `cis node list`; if that node is gone for good: cis dag takeover {run} --force"
+            "look at `cis node list`; if it coordinates run {run} and is gone for good: cis dag takeover {run} --force"
         )))
     }
 
@@ -97,7 +129,7 @@ impl Node {
                 tokio::spawn(async move {
                     turn.comes().await;
                     let outcome = match node.carry_out(&room, &from, request).await {
-                        Ok(run) => ControlOutcome::Done { run: Box::new(run) },
+                        Ok(outcome) => outcome,
                         Err(mut why) => {
                             // Long, and of no use on another machine.
                             (why.diagnostics, why.item) = (Vec::new(), None);
@@ -114,7 +146,10 @@ impl Node {
 
     /// Why a request is not looked at.
     fn refusal(&self, room: &str, from: &NodeDid, request: &ControlRequest) -> Option<Problem> {
-        if !self.members.may(room, from, Right::Submit) {
+        // Coordinators forward answers; the driver knows whose session it is.
+        let forwards =
+            matches!(request.verb, Verb::Answer { .. }) && self.members.may(room, from, Right::Coordinate);
+        if !forwards && !self.members.may(room, from, Right::Submit) {
             self.driver.tell(Command::MayNotSubmit { room: room.to_owned(), from: from.clone() });
             let rights = [Right::Submit, Right::Coordinate, Right::Execute].into_iter();
             let more: Vec<&str> = rights
@@ -140,24 +175,79 @@ impl Node {
         room: &str,
         from: &NodeDid,
         request: ControlRequest,
-    ) -> Result<RunView, Problem> {
+    ) -> Result<ControlOutcome, Problem> {
         let (run, by) = (request.run, request.name());
-        let view = self.read(move |reader| reader.run(run)).await?;
+        let view = self.read(move |reader| reader.run(run)).await;
+        let here = view.as_ref().is_ok_and(|view| self.identity.is_or_was(&view.node));
+        if let (Verb::Answer { session, item, answer }, false) = (&request.verb, here) {
+            let held = (*session, item.clone(), (**answer).clone());
+            return self.answer_held(room, from, held, by).await;
+        }
+        let view = view?;
         if view.room.as_deref() != Some(room) || view.mode != ExecutionMode::Matrix {
             // The same as for one that does not exist: other nodes learn nothing about runs that are not the room's.
             let detail = format!("run {run} does not exist in this room, or is not shared with its nodes");
             return Err(Problem::new(ProblemKind::NotFound, detail));
         }
-        if !self.identity.is_or_was(&view.node) {
+        if !here {
             return Err(
                 coordinated_elsewhere(run, &view.node).hint("try again in a moment: it was just taken over")
             );
         }
         let who =
             Principal { who: Who::Node { node: from.clone(), by }, via: Via::Room, rights: Rights::Operator };
+        let verb = match request.verb {
+            Verb::Answer { session, item, answer } => {
+                let permit = self.admit(&who, act::Answer)?;
+                let item = self.find_item(item.name(session)).await?;
+                if item.run != Some(run) {
+                    let detail = format!("run {run} waits for no {}", item.id);
+                    return Err(Problem::new(ProblemKind::NotFound, detail));
+                }
+                let receipt = Box::new(self.answer(permit, item, *answer).await?);
+                return Ok(ControlOutcome::Answered { receipt });
+            }
+            verb => run_verb(verb),
+        };
         let permit = self.admit(&who, act::ControlRun::on(run))?;
-        self.run_verb_here(AskedOfRun::new(&permit, run_verb(request.verb), Some(request.id))).await
+        let verb = verb.ok_or_else(|| internal(&"an answer is no verb of a run"))?;
+        let run = self.run_verb_here(AskedOfRun::new(&permit, verb, Some(request.id))).await?;
+        Ok(ControlOutcome::Done { run: Box::new(run) })
     }
+
+    /// Answers a session that this node has for the coordinator of its run.
+    async fn answer_held(
+        &self,
+        room: &str,
+        from: &NodeDid,
+        (session, item, answer): (SessionId, InboxId, Answer),
+        by: String,
+    ) -> Result<ControlOutcome, Problem> {
+        let name = item.clone();
+        let held = |reply| AnswerHeld { room: room.to_owned(), from: from.clone(), session, item, answer, by, reply };
+        let asked = self.driver.ask(|reply| Command::AnswerHeld(Box::new(held(reply))));
+        let (mut receipt, typed) = asked.await?;
+        if let Some(outcome) = typed {
+            match outcome.await.unwrap_or(Err(HubError::Stopped)) {
+                Ok(written) => receipt.output_offset = Some(written.output_offset),
+                Err(error) => return Err(not_typed(&name, &error)),
+            }
+        }
+        Ok(ControlOutcome::Answered { receipt: Box::new(receipt) })
+    }
+}
+
+/// What is said to the node that forwarded an answer which was not typed.
+fn not_typed(item: &InboxId, error: &HubError) -> Problem {
+    if error.may_have_typed() {
+        return Problem::new(ProblemKind::Conflict, error.to_string())
+            .hint("look at the session before you answer again: it may have been typed");
+    }
+    let detail = match error {
+        HubError::PromptMoved { .. } => format!("the prompt of {item} has changed: nothing was typed"),
+        error => error.to_string(),
+    };
+    Problem::new(ProblemKind::Conflict, detail).hint("look at what it asks now (`cis inbox`), and answer that")
 }
 
 /// Something that only the node can do that coordinates the run.
@@ -179,13 +269,15 @@ fn verb_of(verb: RunVerb) -> Option<Verb> {
     })
 }
 
-fn run_verb(verb: Verb) -> RunVerb {
-    match verb {
+/// What is done to a run; none: the verb is about a session.
+fn run_verb(verb: Verb) -> Option<RunVerb> {
+    Some(match verb {
         Verb::Start {} => RunVerb::Start,
         Verb::Pause {} => RunVerb::Pause,
         Verb::Resume {} => RunVerb::Resume,
         Verb::Cancel {} => RunVerb::Cancel,
         Verb::Retry { of } => RunVerb::Retry(of),
         Verb::Decide { task, decision } => RunVerb::Decide(task, decision),
-    }
+        Verb::Answer { .. } => return None,
+    })
 }

@@ -18,7 +18,7 @@ use cis_core::api::{
     ProblemKind, ReadAsk, Say, ThreadMessage,
 };
 use cis_core::event::{Event, PromptKind};
-use cis_core::ids::{InboxId, InputId, SessionId};
+use cis_core::ids::{InboxId, InputId, NodeDid, SessionId};
 use cis_core::policy::Permit;
 use cis_core::policy::act::{self, Targeted as _};
 use cis_host::hub::HubError;
@@ -71,9 +71,6 @@ impl InboxApi for Node {
         if let Some(receipt) = self.answered_before(&item, answer.input).await? {
             return Ok(receipt);
         }
-        if session.is_some() {
-            self.coordinates(item.run).await?;
-        }
         given::check_open(&item, cis_local::now_ms())?;
         // What a session asked does not change, but gets a hash when its turn comes.
         let changes = item.ask_type.is_none();
@@ -81,7 +78,20 @@ impl InboxApi for Node {
             return Err(moved(&item, Some(item.clone())));
         }
         let Some(session) = session else { return self.decide_item(&permit, item, answer).await };
-        let given = Box::new(given::given(&item, &answer)?);
+        let place = self.place_of(&item, session.target()).await?;
+        let given = given::given(&item, &answer).map_err(|problem| match &place {
+            Some((node, _)) if item.kind == PromptKind::Password => {
+                problem.hint(format!("its session runs on {node}: attach there"))
+            }
+            _ => problem,
+        })?;
+        if let (Some(to), Some(run)) = (place, item.run) {
+            if answer.again.is_some() && answer.again != item.answered_ms {
+                return Err(moved(&item, Some(item.clone())));
+            }
+            return self.answer_elsewhere(to, (run, session.target()), &item, answer, permit.principal()).await;
+        }
+        let given = Box::new(given);
         self.reach(given.session).await?;
         let mut receipt = AnswerReceipt::new(item.id.clone(), permit.actor().name, given.text.clone());
         receipt.bytes = u32::try_from(given.answer.bytes.len()).unwrap_or(u32::MAX);
@@ -116,7 +126,7 @@ impl InboxApi for Node {
         }
         let ask = Box::new(ask);
         let item = self.driver.ask(|reply| Command::Ask { permit, ask, reply }).await?;
-        self.read(move |reader| reader.ask(session, &item)).await
+        self.ask_of(session, item).await
     }
 
     async fn read_ask(
@@ -130,6 +140,8 @@ impl InboxApi for Node {
         let until = Instant::now() + wait;
         // Before the first look, so that no answer falls between the two.
         let mut live = self.events.subscribe();
+        let mut held = self.shared.held_asks.subscribe();
+        held.mark_unchanged();
         if query.leaves {
             self.driver.tell(Command::WaitsNoMore { session, item: item.clone() });
         }
@@ -137,8 +149,7 @@ impl InboxApi for Node {
             if !wait.is_zero() {
                 self.driver.tell(Command::StillWaiting { session, item: item.clone() });
             }
-            let wanted = item.clone();
-            let view = self.read(move |reader| reader.ask(session, &wanted)).await?;
+            let view = self.ask_of(session, item.clone()).await?;
             if view.answer.is_some() || view.withdrawn.is_some() || Instant::now() >= until {
                 return Ok(view);
             }
@@ -152,6 +163,7 @@ impl InboxApi for Node {
                         Err(RecvError::Lagged(_)) => break,
                         Err(RecvError::Closed) => return Err(internal(&"the node is stopping")),
                     },
+                    Ok(()) = held.changed() => break,
                     () = sleep_until(look) => break,
                 }
             }
@@ -159,14 +171,14 @@ impl InboxApi for Node {
     }
 
     async fn withdraw_ask(&self, permit: Permit<act::SpeakAs>, item: InboxId) -> Outcome<AskView> {
-        let (session, wanted) = (permit.target(), item.clone());
-        let view = self.read(move |reader| reader.ask(session, &wanted)).await?;
+        let session = permit.target();
+        let view = self.ask_of(session, item.clone()).await?;
         if view.answer.is_some() || view.withdrawn.is_some() {
             return Ok(view);
         }
         let wanted = item.clone();
         self.driver.ask(|reply| Command::WithdrawAsk { permit, item: wanted, reply }).await?;
-        self.read(move |reader| reader.ask(session, &item)).await
+        self.ask_of(session, item).await
     }
 
     async fn say(&self, permit: Permit<act::SpeakAs>, say: Say) -> Outcome<()> {
@@ -292,11 +304,35 @@ impl Node {
             .hint(format!("cis dag attach {}", session.short())))
     }
 
+    /// What a session asked, as it is now.
+    async fn ask_of(&self, session: SessionId, item: InboxId) -> Outcome<AskView> {
+        if let Some(ask) = self.shared.held_asks.get(session, &item) {
+            return Ok(ask);
+        }
+        self.read(move |reader| reader.ask(session, &item)).await
+    }
+
+    /// The node to which an answer is forwarded, and the room of the run; none: it is for this node.
+    async fn place_of(
+        &self,
+        item: &InboxItem,
+        session: SessionId,
+    ) -> Outcome<Option<(NodeDid, Option<String>)>> {
+        let Some(run) = item.run else { return Ok(None) };
+        let (owner, ..) = self.read(move |reader| reader.term(run)).await?;
+        if !self.identity.is_or_was(&owner) {
+            let room = self.read(move |reader| reader.run(run)).await?.room;
+            return Ok(Some((owner, room)));
+        }
+        let node = self.read(move |reader| reader.node_of(session)).await?;
+        let Some(node) = node.filter(|node| !self.identity.is_or_was(node)) else { return Ok(None) };
+        let room = self.read(move |reader| reader.run(run)).await?.room;
+        Ok(Some((node, room)))
+    }
+
     /// A thread is continued by the session that began it alone.
     async fn own_thread(&self, session: SessionId, thread: InboxId) -> Outcome<()> {
-        self.read(move |reader| reader.ask(session, &thread)).await.map(drop).map_err(|problem| match problem
-            .kind
-        {
+        self.ask_of(session, thread).await.map(drop).map_err(|problem| match problem.kind {
             ProblemKind::NotFound => problem.hint("a thread is named by the first ask of this session in it"),
             _ => problem,
         })

@@ -24,6 +24,7 @@ mod explain;
 mod exposure;
 mod federation;
 mod files;
+mod held_asks;
 mod host_health;
 mod identity;
 mod inbox;

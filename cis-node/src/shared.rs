@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 use std::sync::{Mutex, PoisonError};
 
+use crate::held_asks::HeldAsks;
 use crate::leaders::Leaders;
 use cis_core::ids::NodeDid;
 
@@ -23,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) viewers: AtomicUsize,
     /// Whether the driver has ended. A stream keeps its receiver until it has ended too.
     pub(crate) ended: tokio::sync::watch::Sender<bool>,
+    /// What sessions ask that work on tasks of other nodes.
+    pub(crate) held_asks: HeldAsks,
     /// Held by whoever makes the node's own room.
     pub(crate) own_room: tokio::sync::Mutex<()>,
     /// Who is heard in rooms, or why nobody is.

@@ -1,4 +1,5 @@
-//! Control requests: what people at one node want done to a run that another node of the room coordinates; and the responses.
+//! Control requests: what people at one node want done to a run that another node of the room coordinates, or to a session that
+//! another node has; and the responses.
 //!
 //! Owns both bodies and their envelopes. A request is repeated until its response comes; the same id counts once. Decides
 //! nothing and sends nothing.
@@ -9,9 +10,9 @@ use ulid::Ulid;
 use super::envelope::{Draft, Verified};
 use super::envelope_type::{EnvelopeType, Way};
 use super::packed::{pack, unpack};
-use crate::api::{Decide, Problem, RunView};
+use crate::api::{Answer, AnswerReceipt, Decide, Problem, RunView};
 use crate::event::{Category, RetryScope};
-use crate::ids::{InputId, RunId, TaskId, TimestampMs};
+use crate::ids::{InboxId, InputId, RunId, SessionId, TaskId, TimestampMs};
 
 /// The type of the envelope that carries a [`ControlRequest`].
 pub const REQUEST: EnvelopeType =
@@ -24,8 +25,8 @@ pub const RESPONSE: EnvelopeType =
 /// A request that is older, or from so far in the future, is refused: somebody may have kept it back. ms.
 pub const AGE_MAX_MS: TimestampMs = 2 * 60 * 1000;
 
-/// Characters of a person's name.
-const NAME_MAX: usize = 64;
+/// Characters of a person's name, with the node that vouches for it.
+const NAME_MAX: usize = 160;
 
 /// What can be done to a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +51,15 @@ pub enum Verb {
         task: TaskId,
         /// The decision.
         decision: Decide,
+    },
+    /// Answer what a session waits for. To the coordinator of its run, and from there to the node of the session, which decides.
+    Answer {
+        /// The session.
+        session: SessionId,
+        /// What is answered.
+        item: InboxId,
+        /// The answer.
+        answer: Box<Answer>,
     },
 }
 
@@ -90,6 +100,11 @@ pub enum ControlOutcome {
     Done {
         /// The run after it.
         run: Box<RunView>,
+    },
+    /// The answer was taken, and what it types was typed.
+    Answered {
+        /// What came of it.
+        receipt: Box<AnswerReceipt>,
     },
     /// Nothing is done.
     Refused {
@@ -152,9 +167,9 @@ impl Control {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::ProblemKind;
+    use crate::api::{AnswerWith, ProblemKind};
     use crate::federation::envelope::{Carrier, verify};
-    use crate::federation::sample::{key, run_id, task};
+    use crate::federation::sample::{key, run_id, session, task};
     use crate::identity::Standing;
 
     fn wanted(verb: Verb) -> Control {
@@ -176,6 +191,9 @@ mod tests {
     #[test]
     fn every_wish_and_its_outcome_come_as_they_were_sent() {
         let decision = Decide { approve: false, reason: Some("not today".into()) };
+        let item = InboxId::of_prompt(session(1), 1);
+        let with = AnswerWith::Keys { data: vec![27], names: "Esc".into() };
+        let answer = Answer { with, reason: None, hash: None, again: None, input: InputId::from_parts(1, 2) };
         let why = Box::new(Problem::new(ProblemKind::Conflict, "it has ended").hint("retry it"));
         for said in [
             wanted(Verb::Start {}),
@@ -184,6 +202,7 @@ mod tests {
             wanted(Verb::Cancel {}),
             wanted(Verb::Retry { of: RetryScope::From { task: task(1) } }),
             wanted(Verb::Decide { task: task(1), decision }),
+            wanted(Verb::Answer { session: session(1), item, answer: Box::new(answer) }),
             Control::Response(ControlResponse {
                 id: InputId::from_parts(60_000, 7),
                 outcome: ControlOutcome::Refused { why },
@@ -209,7 +228,7 @@ mod tests {
         assert!(!wanted.is_stale(60_000 + AGE_MAX_MS) && wanted.is_stale(60_001 + AGE_MAX_MS));
         wanted.id = InputId::from_parts(u64::MAX >> 16, 1);
         assert!(wanted.is_stale(60_000));
-        wanted.by = format!("ann\u{1b}[2J{}", "x".repeat(100));
-        assert_eq!(wanted.name(), format!("ann[2J{}", "x".repeat(58)));
+        wanted.by = format!("ann\u{1b}[2J{}", "x".repeat(200));
+        assert_eq!(wanted.name(), format!("ann[2J{}", "x".repeat(154)));
     }
 }

@@ -9,6 +9,7 @@ use super::envelope::{Draft, Verified};
 use super::envelope_type::{EnvelopeType, Way};
 use super::packed::{pack, unpack};
 use super::protocol::message::{Message, Payload};
+use super::session_news::SessionNews;
 use crate::api::{Program, Report, TaskSpec};
 use crate::event::Category;
 use crate::ids::TimestampMs;
@@ -23,6 +24,13 @@ impl Payload for TaskPayload {
     type Report = Report;
     type Status = NodeOffer;
     type Progress = Progress;
+
+    fn weight(progress: &Progress) -> usize {
+        match progress {
+            Progress::Started { .. } | Progress::Collecting {} => 1,
+            Progress::Session { news } => news.weight(),
+        }
+    }
 }
 
 /// What a worker on another machine gets of a task.
@@ -45,6 +53,11 @@ pub enum Progress {
     },
     /// Its process ended, and what it left is being collected.
     Collecting {},
+    /// It waits for a human, asks or says something, or was answered.
+    Session {
+        /// What.
+        news: SessionNews,
+    },
 }
 
 /// Why a task cannot run on another machine.
@@ -255,7 +268,11 @@ mod tests {
             Message::Progress {
                 granted: granted.clone(),
                 first: 0,
-                progress: vec![Progress::Started { at_ms: 5 }, Progress::Collecting {}],
+                progress: vec![
+                    Progress::Started { at_ms: 5 },
+                    Progress::Session { news: SessionNews::Recovered { episode: 1 } },
+                    Progress::Collecting {},
+                ],
             },
             Message::Result { granted, report },
         ]

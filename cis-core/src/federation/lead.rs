@@ -23,16 +23,7 @@ where
             vec![InputKind::Worker(FromWorker::Refused { attempt, fence, reason })]
         }
         Effect::Progress { granted, progress, .. } => {
-            let input = |progress: &Progress| {
-                let Granted { attempt, fence } = granted.clone();
-                let (state, pid) = match progress {
-                    // Processes of another machine have no pid here.
-                    Progress::Started { .. } => (SessionState::Working, Some(0)),
-                    Progress::Collecting {} => (SessionState::Exited, None),
-                };
-                InputKind::Worker(FromWorker::Session { attempt, fence, state, pid })
-            };
-            progress.iter().map(input).collect()
+            progress.iter().filter_map(|progress| of_progress(granted, progress)).collect()
         }
         Effect::Result { granted: Granted { attempt, fence }, report } => {
             let (attempt, fence) = (attempt.clone(), *fence);
@@ -59,6 +50,19 @@ where
         Effect::Ready(run) => vec![InputKind::HoldGrants { run: *run, held: false }],
         Effect::Send { .. } | Effect::Status { .. } | Effect::Silent(_) => Vec::new(),
     }
+}
+
+/// The input that follows from a piece of progress. None: it is news of the session, which mean more than that.
+#[must_use]
+pub fn of_progress(granted: &Granted, progress: &Progress) -> Option<InputKind> {
+    let Granted { attempt, fence } = granted.clone();
+    let (state, pid) = match progress {
+        // Processes of another machine have no pid here.
+        Progress::Started { .. } => (SessionState::Working, Some(0)),
+        Progress::Collecting {} => (SessionState::Exited, None),
+        Progress::Session { .. } => return None,
+    };
+    Some(InputKind::Worker(FromWorker::Session { attempt, fence, state, pid }))
 }
 
 /// Settles what a worker has and the journal does not tell, once the scheduler has counted it (`adopted`) or not.

@@ -21,6 +21,7 @@ pub mod packed;
 pub mod protocol;
 pub mod recovery;
 pub mod room_event;
+pub mod session_news;
 
 #[cfg(test)]
 mod fuzz;

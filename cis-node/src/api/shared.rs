@@ -50,14 +50,25 @@ impl Node {
 
     /// The session that a name means; ended ones only where their id is given or `ended` is set.
     pub(crate) async fn find_session(&self, name: String, ended: bool) -> Answer<SessionId> {
-        let found = self.read(move |reader| reader.find_session(&name)).await?;
+        let id = name.parse::<SessionId>().ok();
+        let found = match self.read(move |reader| reader.find_session(&name)).await {
+            Ok(found) => found,
+            // A session that this node has for another one is in the store once the room tells of it.
+            Err(problem) => match id.filter(|id| self.shared.leaders.of(*id).is_some()) {
+                Some(id) if problem.kind == ProblemKind::NotFound => return Ok(id),
+                _ => return Err(problem),
+            },
+        };
         if !ended && !found.state.is_live() {
             let detail = format!("session {} has ended", found.id);
             return Err(
                 Problem::new(ProblemKind::Conflict, detail).hint("`cis dag logs` shows what it wrote")
             );
         }
-        if !ended {
+        let id = found.id;
+        let node = self.read(move |reader| reader.node_of(id)).await?;
+        // One that this node has for another one can be looked at and typed into here.
+        if !ended && !node.is_some_and(|node| self.identity.is_or_was(&node)) {
             self.coordinates(found.run).await?;
         }
         Ok(found.id)

@@ -10,6 +10,7 @@ use super::attention::HANDED_IN_BYTES_MAX;
 use super::turn::typed_into;
 use cis_core::agent::Login;
 use cis_core::event::{EventBody, EventDraft, PromptKind, SaidKind};
+use cis_core::federation::session_news::SessionNews;
 use cis_core::ids::{InputId, SessionId, TimestampMs};
 use cis_core::monitor::Verdict;
 use cis_core::scheduler::{Input, InputKind};
@@ -44,8 +45,7 @@ impl Driver {
         if !matches!(self.made_by(input), Ok(None)) {
             return false;
         }
-        let attempt = self.parts.worker.attempt_of(session);
-        let (run, task) = attempt.map(|attempt| (attempt.run, attempt.task.clone())).unzip();
+        let (run, task) = self.names_of(session);
         let bytes = u32::try_from(keys.len()).unwrap_or(u32::MAX);
         let body = EventBody::SessionInput { session, task, input, bytes };
         let draft = EventDraft { run, at_ms: now, actor: None, cause: Some(input), body };
@@ -87,6 +87,9 @@ impl Driver {
         self.login_works(session, now);
         let text = text[..text.floor_char_boundary(HANDED_IN_BYTES_MAX)].to_owned();
         let text = Some(text).filter(|text| !text.trim().is_empty());
+        if self.held_by(session).is_some() {
+            return self.forward(session, SessionNews::HandedIn { input: None, text }, now);
+        }
         self.handle(Input::internal(InputKind::HandIn { attempt, text }), now);
     }
 }

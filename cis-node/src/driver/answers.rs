@@ -7,6 +7,7 @@ use super::turn::{Typing, answered};
 use crate::commands::{AnswerSource, Command, Given, NotTyped, Reply, TypingOutcome};
 use cis_core::api::{Problem, ProblemKind};
 use cis_core::event::{Actor, ActorKind, AnswerRecord, EventBody, EventDraft, Via};
+use cis_core::federation::session_news::SessionNews;
 use cis_core::ids::{InboxId, InputId, RunId, SessionId, TaskId, TimestampMs};
 use cis_core::text;
 use cis_host::hub::{self, HubError};
@@ -21,13 +22,24 @@ impl Driver {
         reply: Reply<Option<oneshot::Receiver<TypingOutcome>>>,
         now: TimestampMs,
     ) {
-        let outcome = self.answer_once(given, actor, now).map(|typed| {
+        let outcome = self.answer_and_type(given, actor, now);
+        self.turn.confirm(reply, outcome);
+    }
+
+    /// Records an answer, and has it typed. Gives where the outcome of that comes; none: nothing is typed.
+    pub(super) fn answer_and_type(
+        &mut self,
+        given: &Given,
+        actor: Actor,
+        now: TimestampMs,
+    ) -> Result<Option<oneshot::Receiver<TypingOutcome>>, Problem> {
+        let typed = self.answer_once(given, actor, now)?;
+        Ok(typed.map(|typed| {
             let (source, outcome) = oneshot::channel();
             let (source, item) = (AnswerSource::Request(source), given.item.clone());
-            self.turn.type_then(Typing { source, item, typed: typed? });
-            Some(outcome)
-        });
-        self.turn.confirm(reply, outcome);
+            self.turn.type_then(Typing { source, item, typed });
+            outcome
+        }))
     }
 
     /// Types what is durable.
@@ -77,6 +89,13 @@ impl Driver {
         now: TimestampMs,
     ) -> Result<Option<hub::Answer>, Problem> {
         let made = answered(given.session, &given.item);
+        // The store of another node has the requests about sessions that are held for it.
+        let is_first = |first: &First| first.input == given.answer.input;
+        if self.held_by(given.session).is_some()
+            && self.inbox.first(given.session, &given.item).is_some_and(is_first)
+        {
+            return self.answer_again(given);
+        }
         match self.made_by(given.answer.input) {
             Ok(None) => self.answer_first(given, actor, now),
             Ok(Some(known)) if known == made => self.answer_again(given),
@@ -173,8 +192,11 @@ impl Driver {
             by: actor.name.clone(),
             bytes: u32::try_from(given.answer.bytes.len()).unwrap_or(u32::MAX),
         };
-        let item = given.item.clone();
-        let body = EventBody::SessionAnswered { session, task, item, input, answer: Box::new(answer) };
+        let (item, answer) = (given.item.clone(), Box::new(answer));
+        if self.held_by(session).is_some() {
+            return self.forward(session, SessionNews::Answered { item, input, answer, actor }, now);
+        }
+        let body = EventBody::SessionAnswered { session, task, item, input, answer };
         self.say_as(run, actor, input, body, now);
     }
 
@@ -206,8 +228,10 @@ impl Driver {
         if !self.inbox.void(session, &item, input) {
             return;
         }
-        let attempt = self.parts.worker.attempt_of(session);
-        let (run, task) = attempt.map(|attempt| (attempt.run, attempt.task.clone())).unzip();
+        if self.held_by(session).is_some() {
+            return self.forward(session, SessionNews::AnswerVoid { item, input, detail }, now);
+        }
+        let (run, task) = self.names_of(session);
         let body = EventBody::AnswerVoid { session, task, item, input, detail };
         let draft = EventDraft { run, at_ms: now, actor: None, cause: Some(input), body };
         self.turn.draft(draft);

@@ -8,6 +8,7 @@ use super::turn::{asked, handed_in, said};
 use crate::commands::Reply;
 use cis_core::api::{Ask, HandIn, Problem, ProblemKind, Say};
 use cis_core::event::{Actor, AskRecord, AskType, EventBody, EventDraft, PromptOption, SaidRecord};
+use cis_core::federation::session_news::{HANDED_IN_BYTES_MAX, SessionNews};
 use cis_core::ids::{InboxId, InputId, RunId, SessionId, TaskId, TimestampMs};
 use cis_core::policy::redact::Redactor;
 use cis_core::scheduler::{Input, InputKind};
@@ -26,6 +27,12 @@ impl Driver {
     ) {
         let item = InboxId::of_ask(session, ask.input);
         let answer = match self.made_by(ask.input) {
+            Ok(None) if self.parts.shared.held_asks.get(session, &item).is_some() => {
+                if ask.waits {
+                    self.still_waiting(session, &item, now);
+                }
+                Ok(item)
+            }
             Ok(None) => self.ask_now(session, &item, ask, actor, now).map(|()| item),
             Ok(Some(made)) if made == asked(session, &item) => {
                 if ask.waits {
@@ -77,9 +84,14 @@ impl Driver {
         };
         self.inbox.begins(session, item);
         self.inbox.ask(session, record.clone(), now);
-        self.turn.make(ask.input, asked(session, item));
-        let body = EventBody::SessionAsked { session, task, ask: Box::new(record.clone()) };
-        self.say_as(run, actor, ask.input, body, now);
+        let boxed = Box::new(record.clone());
+        if self.held_by(session).is_some() {
+            self.forward(session, SessionNews::Asked { ask: boxed }, now);
+        } else {
+            self.turn.make(ask.input, asked(session, item));
+            let body = EventBody::SessionAsked { session, task, ask: boxed };
+            self.say_as(run, actor, ask.input, body, now);
+        }
         if record.waits {
             self.attention.change(session).asks(record);
         }
@@ -125,8 +137,13 @@ impl Driver {
             percent: say.percent,
             thread: say.thread,
         };
-        self.turn.make(say.input, said(session));
-        let body = EventBody::SessionSaid { session, task, said: Box::new(said_now) };
+        let (input, told) = (say.input, Box::new(said_now));
+        if self.held_by(session).is_some() {
+            self.forward(session, SessionNews::Said { input: Some(input), said: told }, now);
+            return Ok(());
+        }
+        self.turn.make(input, said(session));
+        let body = EventBody::SessionSaid { session, task, said: told };
         self.say_as(run, actor, say.input, body, now);
         Ok(())
     }
@@ -164,6 +181,15 @@ impl Driver {
                 .hint("it ends by itself, or with `cis session terminate`"));
         };
         let text = result.text.map(|text| self.redactor_of(session).redact(&text));
+        if self.held_by(session).is_some() {
+            if text.as_ref().is_some_and(|text| text.len() > HANDED_IN_BYTES_MAX) {
+                let detail = format!("the result has more than {} KiB", HANDED_IN_BYTES_MAX >> 10);
+                return Err(Problem::new(ProblemKind::BadInput, detail)
+                    .hint("this task runs for another node: write long results to an output of the task"));
+            }
+            self.forward(session, SessionNews::HandedIn { input: Some(result.input), text }, now);
+            return Ok(());
+        }
         let kind = InputKind::HandIn { attempt, text };
         let input = Input { kind, actor: Some(actor), cause: Some(result.input) };
         let handled = self.parts.machine.handle(input, now, &mut self.ids);
@@ -243,9 +269,13 @@ impl Driver {
 
     fn withdrawn(&mut self, session: SessionId, ask: AskRecord, actor: Option<Actor>, now: TimestampMs) {
         let (run, task) = self.speaker(session, now).unwrap_or_default();
-        let detail = "whoever asked waits no more".to_owned();
-        let body = EventBody::AskWithdrawn { session, task, item: ask.item, detail };
-        self.turn.draft(EventDraft { run, at_ms: now, actor, cause: None, body });
+        let (item, detail) = (ask.item, "whoever asked waits no more".to_owned());
+        if self.held_by(session).is_some() {
+            self.forward(session, SessionNews::AskWithdrawn { item, detail }, now);
+        } else {
+            let body = EventBody::AskWithdrawn { session, task, item, detail };
+            self.turn.draft(EventDraft { run, at_ms: now, actor, cause: None, body });
+        }
         self.attention.change(session).asked(ask.ask);
     }
 

@@ -13,11 +13,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use self::records::{cut, of_ask, of_verdict, verdict_of};
+pub(super) use self::records::{item_of_ask, item_of_prompt};
 use super::Driver;
 use crate::commands::Waiting;
 use cis_core::event::{
     AskRecord, EventBody, EventDraft, PromptRecord, QUESTION_CHARS_MAX, SaidKind, SaidRecord, Urgency,
 };
+use cis_core::federation::session_news::SessionNews;
 use cis_core::ids::{InputId, SessionId, TimestampMs};
 use cis_core::monitor::{Change, Profile, Seed, Verdict};
 use cis_core::rate::{Bucket, Rate};
@@ -204,7 +206,7 @@ impl Attentions {
         self.of(session)
     }
 
-    fn put(&mut self, session: SessionId, attention: Attention) {
+    pub(super) fn put(&mut self, session: SessionId, attention: Attention) {
         self.of.insert(session, attention);
     }
 
@@ -280,6 +282,7 @@ impl Driver {
     }
 
     fn attend_to(&mut self, session: SessionId, now: TimestampMs) {
+        let is_held = self.held_by(session).is_some();
         let attempt = self.parts.worker.attempt_of(session).cloned();
         let steps = self.attention.settle(session, now);
         if !steps.is_empty() {
@@ -293,6 +296,12 @@ impl Driver {
                 self.inbox.begins(session, &prompt.item);
             }
             match (step, attempt.clone()) {
+                (Step::Blocked(prompt), _) if is_held => {
+                    self.forward(session, SessionNews::Blocked { prompt }, now);
+                }
+                (Step::Over { episode }, _) if is_held => {
+                    self.forward(session, SessionNews::Recovered { episode }, now);
+                }
                 (Step::Blocked(prompt), Some(attempt)) => {
                     self.handle(Input::internal(InputKind::Blocked { attempt, prompt }), now);
                 }
@@ -327,9 +336,12 @@ impl Driver {
             percent: None,
             thread: None,
         };
-        let attempt = self.parts.worker.attempt_of(session);
-        let (run, task) = attempt.map(|attempt| (attempt.run, attempt.task.clone())).unzip();
-        let body = EventBody::SessionSaid { session, task, said: Box::new(said) };
+        let said = Box::new(said);
+        if self.held_by(session).is_some() {
+            return self.forward(session, SessionNews::Said { input: None, said }, now);
+        }
+        let (run, task) = self.names_of(session);
+        let body = EventBody::SessionSaid { session, task, said };
         let draft = EventDraft { run, at_ms: now, actor: None, cause: None, body };
         self.turn.draft(draft);
     }

@@ -3,12 +3,12 @@
 use sha2::{Digest as _, Sha256};
 
 use super::Driver;
-use super::attention::Told;
+use super::attention::{Told, item_of_prompt};
 use super::turn::Typing;
 use crate::commands::{AnswerSource, Given};
 use crate::inbox::given;
 use cis_core::api::{Answer, AnswerWith, InboxItem};
-use cis_core::event::{Actor, ActorKind, AskType, Meaning, PromptKind, Urgency, Via};
+use cis_core::event::{Actor, ActorKind, AskType, Meaning, PromptKind, Via};
 use cis_core::ids::{AttemptId, InboxId, InputId, SessionId, TimestampMs};
 use cis_core::scheduler::{Input, InputKind};
 
@@ -70,32 +70,12 @@ fn given_by_default(session: SessionId, told: &Told, answer: &str, input: InputI
 /// The prompt as it stands in the inbox, as far as an answer to it needs that.
 fn item_of(session: SessionId, told: &Told) -> InboxItem {
     let prompt = &told.prompt;
-    InboxItem {
-        id: prompt.item.clone(),
-        run: None,
-        task: None,
-        session: Some(session),
-        kind: prompt.kind,
-        question: prompt.question.clone(),
-        options: prompt.options.clone(),
-        since: 0,
-        confidence: prompt.confidence,
-        layer: Some(prompt.layer),
-        episode: Some(prompt.episode),
-        hash: prompt.hash.clone(),
-        screen: String::new(),
-        ask_type: prompt.ask.map(|_| match prompt.kind {
-            PromptKind::Permission => AskType::Permission,
-            PromptKind::Review => AskType::Review,
-            _ => AskType::Clarification,
-        }),
-        urgency: Urgency::default(),
-        thread: None,
-        answered_by: None,
-        answered_ms: None,
-        until_ms: None,
-        closed: None,
-    }
+    let ask_type = prompt.ask.map(|_| match prompt.kind {
+        PromptKind::Permission => AskType::Permission,
+        PromptKind::Review => AskType::Review,
+        _ => AskType::Clarification,
+    });
+    InboxItem { ask_type, ..item_of_prompt(session, prompt) }
 }
 
 /// The same for the same prompt, also after a restart.

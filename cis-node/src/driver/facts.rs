@@ -75,8 +75,10 @@ impl Driver {
         at_ms: TimestampMs,
         now: TimestampMs,
     ) {
-        let attempt = self.parts.worker.attempt_of(session);
-        let (run, task) = attempt.map(|attempt| (attempt.run, attempt.task.clone())).unzip();
+        if self.held_by(session).is_some() {
+            return; // Its coordinator knows the limits.
+        }
+        let (run, task) = self.names_of(session);
         let body = EventBody::SessionExpiring { session, task, limit, at_ms };
         let draft = EventDraft { run, at_ms: now, actor: None, cause: None, body };
         self.turn.draft(draft);
@@ -93,6 +95,7 @@ impl Driver {
         // than everything else that is done for them.
         self.attention.forget(session);
         self.inbox.forget(session);
+        self.parts.shared.held_asks.forget(session);
         let shown = self.parts.worker.is_exposed(session) || self.loners.contains(session);
         let ours = self.parts.worker.exited(session, exit) || self.loner_exited(session, exit);
         if ours && shown {

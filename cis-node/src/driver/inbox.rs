@@ -67,6 +67,12 @@ impl Inbox {
         self.of.get(&session).is_some_and(|talk| talk.open.iter().any(|open| open.ask.item == *item))
     }
 
+    /// What it asks under this name.
+    pub(super) fn get(&self, session: SessionId, item: &InboxId) -> Option<&AskRecord> {
+        let talk = self.of.get(&session)?;
+        talk.open.iter().map(|open| &open.ask).find(|ask| ask.item == *item)
+    }
+
     /// Something of this name begins: answers to an earlier one of the same letters are none of this.
     pub(super) fn begins(&mut self, session: SessionId, item: &InboxId) {
         self.answered.retain(|(of, known, _)| !(*of == session && known == item));

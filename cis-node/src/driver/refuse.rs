@@ -70,6 +70,7 @@ impl Driver {
                 | Command::RoomReplaced { reply, .. }
                 | Command::Sync { reply } => drop(reply.send(Err(problem()))),
                 Command::Answer { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::AnswerHeld(held) => drop(held.reply.send(Err(problem()))),
                 Command::StillWaiting { session, item } => self.still_waiting(session, &item, now_ms()),
                 Command::WaitsNoMore { session, item } => self.waits_no_more(session, &item, now_ms()),
                 Command::RoomServed { name, room } => self.room_served(&name, &room, now_ms()),

@@ -93,6 +93,7 @@ impl Driver {
                 self.hand_in(permit.target(), result, permit.actor(), reply, now);
             }
             Command::Answer { given, permit, reply } => self.answer(&given, permit.actor(), reply, now),
+            Command::AnswerHeld(held) => self.answer_held(*held, now),
             Command::Denied { action, detail, actor } => self.deny(action, detail, actor, now),
             Command::Record { body, actor, reply } => {
                 let draft =
@@ -352,7 +353,9 @@ impl Driver {
             let _ = reply.send(Err(problem.hint("`cis node status` shows more; then try again")));
             return;
         }
-        if let Some(attempt) = self.parts.worker.attempt_of(session).cloned() {
+        let elsewhere = || self.parts.machine.live_attempts().find(|live| live.session == session);
+        let attempt = self.parts.worker.attempt_of(session).cloned();
+        if let Some(attempt) = attempt.or_else(|| elsewhere().map(|live| live.attempt)) {
             let kind = InputKind::KillTask { attempt, grace_ms };
             if self.handle_for(Input { kind, actor: Some(actor), cause: None }, reply, now) {
                 self.ends.want(session, grace_ms);
@@ -384,7 +387,12 @@ impl Driver {
     pub(super) fn not_live(&self, session: SessionId, ended: String) -> Problem {
         let known = self.parts.readers.get().and_then(|reader| reader.session(session));
         if known.is_ok_and(|known| known.state.is_live()) {
-            return unconnected(session);
+            let node = self.parts.readers.get().ok().and_then(|reader| reader.node_of(session).ok().flatten());
+            return match node.filter(|node| !self.parts.identity.is_or_was(node)) {
+                None => unconnected(session),
+                Some(node) => Problem::new(ProblemKind::Conflict, format!("session {session} runs on {node}"))
+                    .hint("attach to it, or read its log, on that machine; `cis answer` works here"),
+            };
         }
         Problem::new(ProblemKind::Conflict, ended)
     }
@@ -402,10 +410,8 @@ impl Driver {
     ) {
         let answer = match self.made_by(input) {
             Ok(None) => {
-                let attempt = self.parts.worker.attempt_of(session).cloned();
-                let task = attempt.as_ref().map(|attempt| attempt.task.clone());
+                let (run, task) = self.names_of(session);
                 let body = EventBody::SessionInput { session, task, input, bytes };
-                let run = attempt.map(|attempt| attempt.run);
                 let draft = EventDraft { run, at_ms: now, actor: Some(actor), cause: Some(input), body };
                 self.turn.draft(draft);
                 self.turn.make(input, typed_into(session));

@@ -1,13 +1,13 @@
 //! Sessions and attempts, as clients get them.
 
-use rusqlite::{Connection, Row, ToSql, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 
 use super::{PAGE_MAX, Reader};
 use crate::error::{RowError, StoreError};
 use crate::values::{json, maybe_ulid, named, task, ulid};
 use cis_core::api::{ListSessions, Listing, SessionView, TermSize};
 use cis_core::event::SessionState;
-use cis_core::ids::{Fence, RunId, SessionId, TaskId, TimestampMs};
+use cis_core::ids::{Fence, NodeDid, RunId, SessionId, TaskId, TimestampMs};
 
 /// What a view of a session is read from.
 const COLUMNS: &str = "s.id, r.id, t.id, s.attempt, s.name, s.state, s.pid, s.tty, s.cols, s.rows, s.command,
@@ -160,6 +160,20 @@ impl Reader {
             let bytes = rows.next()?.map(|row| row.get::<_, Option<u64>>(0)).transpose()?;
             Ok(bytes.flatten())
         })
+    }
+
+    /// The node that has a session of a run; none: it is of no run, or not known.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn node_of(&self, session: SessionId) -> Result<Option<NodeDid>, StoreError> {
+        let node: Option<String> = self.view("read the node of a session", |conn| {
+            Ok(conn
+                .prepare_cached("SELECT p.node FROM sessions s JOIN places p ON p.key = s.place WHERE s.id = ?1")?
+                .query_row([session.0.to_bytes()], |row| row.get(0))
+                .optional()?)
+        })?;
+        Ok(node.filter(|node| !node.is_empty()).map(NodeDid))
     }
 
     /// The attempts of a task, newest first; empty where the task was never granted or is not there.

@@ -116,6 +116,8 @@ struct Given<S> {
     /// The worker's session is frozen then at the latest, on this node's clock.
     frozen_by: BootMs,
     cancel: Option<Cancel>,
+    /// Number of the next piece of progress; none: none came in this life of the node.
+    next: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -126,6 +128,16 @@ struct Cancel {
 }
 
 impl<S> Given<S> {
+    /// Takes progress that begins with number `first`: what came before is left out. Gives the rest and its number.
+    fn takes<G>(&mut self, first: u32, mut progress: Vec<G>) -> (u32, Vec<G>) {
+        let next = self.next.unwrap_or(first).max(first);
+        let known = usize::try_from(next - first).unwrap_or(usize::MAX).min(progress.len());
+        progress.drain(..known);
+        let count = u32::try_from(progress.len()).unwrap_or(u32::MAX);
+        self.next = Some(next.saturating_add(count));
+        (next, progress)
+    }
+
     fn granted(&self, attempt: &AttemptId) -> Granted {
         Granted { attempt: attempt.clone(), fence: self.fence }
     }
@@ -333,7 +345,10 @@ impl<P: Payload> CoordinatorHalf<P> {
             Message::Progress { granted, first, progress } => {
                 if self.owned(from, &granted, out)? {
                     self.claims(&granted);
-                    out.push(Effect::Progress { granted, first, progress });
+                    if let Some(given) = self.find(&granted) {
+                        let (first, progress) = given.takes(first, progress);
+                        out.push(Effect::Progress { granted, first, progress });
+                    }
                 }
             }
             Message::Result { granted, report } => {
@@ -412,7 +427,7 @@ impl<P: Payload> CoordinatorHalf<P> {
 
     fn give(&mut self, granted: Granted, worker: NodeDid, phase: Phase<P::Spec>, frozen_by: BootMs) {
         let Granted { attempt, fence } = granted;
-        self.given.insert(attempt, Given { worker, fence, phase, frozen_by, cancel: None });
+        self.given.insert(attempt, Given { worker, fence, phase, frozen_by, cancel: None, next: None });
     }
 
     /// Whether tasks of a run may be granted: this node coordinates it, and knows what workers have of it.

@@ -15,7 +15,16 @@ pub trait Payload: Clone + std::fmt::Debug + PartialEq {
     type Status: Clone + std::fmt::Debug + PartialEq;
     /// What a session of an attempt goes through, for the coordinator to know.
     type Progress: Clone + std::fmt::Debug + PartialEq;
+
+    /// How much room it takes in a message: [`PROGRESS_WEIGHT_MAX`] fit into one.
+    fn weight(progress: &Self::Progress) -> usize {
+        let _ = progress;
+        1
+    }
 }
+
+/// So much progress goes into one message; one that is larger goes alone.
+pub const PROGRESS_WEIGHT_MAX: usize = 16;
 
 /// Number of a heartbeat of one node, which only that node can date.
 pub type Nonce = u64;

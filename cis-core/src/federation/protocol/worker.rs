@@ -7,16 +7,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::message::{Grant, Granted, HeldRecord, HeldState, Message, Nonce, Payload};
+use super::message::{
+    Grant, Granted, HeldRecord, HeldState, Message, Nonce, PROGRESS_WEIGHT_MAX, Payload,
+};
 use super::settings::{BootMs, Settings};
 use crate::api::Refusal;
 use crate::fence;
 use crate::ids::{Epoch, Fence, NodeDid, RunId, SessionId, TaskId};
 
-/// Progress of one attempt that is kept at most; a session that goes through more is not reported further.
+/// Progress of one attempt that is kept while its coordinator does not take it; what comes after it is not reported.
 const PROGRESS_MAX: usize = 4096;
-/// Pieces of progress in one message.
-const PROGRESS_BATCH: usize = 16;
+/// So much of the newest progress is kept, if the coordinator has it all, for one that takes the run over.
+const PROGRESS_KEPT: usize = 128;
 
 /// What the machine of the node is asked to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,7 +95,9 @@ struct Held<S, R, G> {
     lease_end: BootMs,
     phase: Phase<R>,
     progress: Vec<G>,
-    /// So many of them the coordinator has.
+    /// Number of the first piece that is kept.
+    first: u32,
+    /// Number of the first piece that the coordinator does not have.
     noted: u32,
     progress_at: BootMs,
     /// A newer grant of the same task, which starts when this one has ended.
@@ -149,8 +153,11 @@ pub struct Remembered<P: Payload> {
     pub void: bool,
     /// Its session is frozen then, ms.
     pub lease_end: BootMs,
-    /// What its session went through.
+    /// What its session went through: the newest pieces.
     pub progress: Vec<P::Progress>,
+    /// Number of the first of them.
+    #[serde(default)]
+    pub first: u32,
 }
 
 impl<P: Payload> WorkerHalf<P> {
@@ -172,7 +179,7 @@ impl<P: Payload> WorkerHalf<P> {
 
     /// Takes back what it held before its node was restarted.
     pub fn restore(&mut self, remembered: Remembered<P>) {
-        let Remembered { epoch, coordinator, granted, session, report, void, lease_end, progress } =
+        let Remembered { epoch, coordinator, granted, session, report, void, lease_end, progress, first } =
             remembered;
         self.enters(granted.attempt.run, epoch, &coordinator);
         let phase = match report {
@@ -181,7 +188,7 @@ impl<P: Payload> WorkerHalf<P> {
             None => Phase::Working,
         };
         let held =
-            Held { granted, session, lease_end, phase, progress, noted: 0, progress_at: 0, next: None };
+            Held { granted, session, lease_end, phase, progress, first, noted: first, progress_at: 0, next: None };
         self.held.insert(key(&held.granted), held);
     }
 
@@ -211,6 +218,7 @@ impl<P: Payload> WorkerHalf<P> {
             void: held.phase == Phase::Killed,
             lease_end: held.lease_end,
             progress: held.progress.clone(),
+            first: held.first,
         })
     }
 
@@ -226,6 +234,19 @@ impl<P: Payload> WorkerHalf<P> {
     pub fn is_void(&self, granted: &Granted) -> bool {
         let held = self.held.get(&key(granted)).filter(|held| held.granted == *granted);
         held.is_some_and(|held| held.phase == Phase::Killed)
+    }
+
+    /// Whom it obeys in a run.
+    #[must_use]
+    pub fn coordinator_of(&self, run: RunId) -> Option<&NodeDid> {
+        self.terms.get(&run).map(|term| &term.coordinator)
+    }
+
+    /// What the session of a grant went through: the newest pieces, in order.
+    #[must_use]
+    pub fn progress_of(&self, granted: &Granted) -> &[P::Progress] {
+        let held = self.held.get(&key(granted)).filter(|held| held.granted == *granted);
+        held.map_or(&[], |held| &held.progress)
     }
 
     /// How many sessions work, wait for their turn, or are being killed.
@@ -284,8 +305,10 @@ impl<P: Payload> WorkerHalf<P> {
             }
             Message::Noted { epoch, granted, next } => {
                 self.obeys(granted.attempt.run, epoch, from)?;
-                if let Some(held) = self.holds(&granted) {
-                    held.noted = held.noted.max(next.min(held.progress.len() as u32));
+                if let Some(held) = self.holds(&granted)
+                    && held.is_noted(next)
+                {
+                    self.changed.insert(key(&granted));
                 }
             }
             Message::Recorded { epoch, granted } => {
@@ -325,6 +348,7 @@ impl<P: Payload> WorkerHalf<P> {
         if held.progress.len() < PROGRESS_MAX && !matches!(held.phase, Phase::Killed) {
             held.progress.push(progress);
             held.progress_at = now;
+            self.changed.insert(key(granted));
         }
         self.act(now, out);
     }
@@ -363,7 +387,7 @@ impl<P: Payload> WorkerHalf<P> {
             // The new coordinator may have nothing of what the old one had.
             for held in self.held.values_mut().filter(|held| held.granted.attempt.run == run) {
                 self.changed.insert(key(&held.granted));
-                held.noted = 0;
+                held.noted = held.first;
                 held.progress_at = 0;
                 if let Phase::Ended { recorded, resend_at, .. } = &mut held.phase {
                     (*recorded, *resend_at) = (false, 0);
@@ -426,16 +450,16 @@ impl<P: Payload> WorkerHalf<P> {
                 *resend_at = now + self.settings.heartbeat_ms;
                 send(out, &term.coordinator, Message::Claimed { granted: held.granted.clone() });
             }
-            let first = held.noted as usize;
-            if first < held.progress.len() && held.progress_at <= now {
+            let waits = held.has_news();
+            if waits && held.progress_at <= now {
                 held.progress_at = now + resend_ms;
-                let some = held.progress.iter().skip(first).take(PROGRESS_BATCH).cloned().collect();
+                let progress = held.batch::<P>();
                 let message =
-                    Message::Progress { granted: held.granted.clone(), first: held.noted, progress: some };
+                    Message::Progress { granted: held.granted.clone(), first: held.noted, progress };
                 send(out, &term.coordinator, message);
             }
             if let Phase::Ended { report, recorded, resend_at } = &mut held.phase
-                && first >= held.progress.len()
+                && !waits
                 && *resend_at <= now
             {
                 // What is recorded already is asked for rarely: it waits for the journal.
@@ -450,7 +474,7 @@ impl<P: Payload> WorkerHalf<P> {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<BootMs> {
         let of_held = self.held.values().flat_map(|held| {
-            let waits = (held.noted as usize) < held.progress.len();
+            let waits = held.has_news();
             let phase = match &held.phase {
                 Phase::Working => Some(held.lease_end),
                 Phase::Frozen { since, resend_at } => {
@@ -546,6 +570,7 @@ impl<P: Payload> WorkerHalf<P> {
             lease_end,
             phase: Phase::Working,
             progress: Vec::new(),
+            first: 0,
             noted: 0,
             progress_at: now,
             next: None,
@@ -628,6 +653,44 @@ impl<P: Payload> WorkerHalf<P> {
 }
 
 impl<S, R, G> Held<S, R, G> {
+    /// Number of the next piece of progress.
+    fn end(&self) -> u32 {
+        self.first.saturating_add(u32::try_from(self.progress.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Whether the coordinator does not have all progress.
+    fn has_news(&self) -> bool {
+        self.noted < self.end()
+    }
+
+    /// The coordinator has all before `next`. Whether the oldest pieces are not kept any more.
+    fn is_noted(&mut self, next: u32) -> bool {
+        self.noted = self.noted.max(next.min(self.end()));
+        if self.progress.len() < 2 * PROGRESS_KEPT {
+            return false;
+        }
+        let over = self.progress.len() - PROGRESS_KEPT;
+        let over = over.min((self.noted - self.first) as usize);
+        self.progress.drain(..over);
+        self.first += over as u32;
+        over > 0
+    }
+
+    /// What goes into the next message of what the coordinator does not have.
+    fn batch<P: Payload<Progress = G>>(&self) -> Vec<G>
+    where
+        G: Clone,
+    {
+        let mut weight = 0;
+        let waiting = self.progress.iter().skip((self.noted - self.first) as usize);
+        let fits = waiting.take_while(|piece| {
+            let is_first = weight == 0;
+            weight += P::weight(piece);
+            is_first || weight <= PROGRESS_WEIGHT_MAX
+        });
+        fits.cloned().collect()
+    }
+
     /// What a coordinator that asks gets to know of it. One that is being killed is none.
     fn record(&self) -> Option<HeldRecord> {
         let state = match self.phase {

@@ -1,7 +1,8 @@
 //! Prompts as people are told of them, made of what the monitor sees or the session asks. What is told is bounded.
 
+use cis_core::api::InboxItem;
 use cis_core::event::{
-    AskRecord, LABEL_CHARS_MAX, Layer, OPTIONS_MAX, PromptRecord, QUESTION_CHARS_MAX, SCREEN_CHARS_MAX,
+    AskRecord, LABEL_CHARS_MAX, Layer, OPTIONS_MAX, PromptRecord, QUESTION_CHARS_MAX, SCREEN_CHARS_MAX, Urgency,
 };
 use cis_core::ids::{InboxId, SessionId};
 use cis_core::monitor::Verdict;
@@ -56,6 +57,44 @@ pub(super) fn of_verdict(session: SessionId, episode: u32, verdict: &Verdict, sc
         // The file's matter: the scheduler knows it.
         until_ms: None,
     }
+}
+
+/// A prompt as it stands in the inbox, as far as an answer to it needs that.
+pub(in crate::driver) fn item_of_prompt(session: SessionId, prompt: &PromptRecord) -> InboxItem {
+    InboxItem {
+        id: prompt.item.clone(),
+        run: None,
+        task: None,
+        session: Some(session),
+        kind: prompt.kind,
+        question: prompt.question.clone(),
+        options: prompt.options.clone(),
+        since: 0,
+        confidence: prompt.confidence,
+        layer: Some(prompt.layer),
+        episode: Some(prompt.episode),
+        hash: prompt.hash.clone(),
+        screen: String::new(),
+        ask_type: None,
+        urgency: Urgency::default(),
+        thread: None,
+        answered_by: None,
+        answered_ms: None,
+        until_ms: None,
+        closed: None,
+    }
+}
+
+/// An ask as it stands in the inbox, as far as an answer to it needs that.
+pub(in crate::driver) fn item_of_ask(session: SessionId, ask: &AskRecord) -> InboxItem {
+    let kind = ask.ask_type.kind();
+    let prompt = PromptRecord {
+        item: ask.item.clone(),
+        question: ask.text.clone(),
+        options: ask.options.clone(),
+        ..PromptRecord::bare(session, 0, kind)
+    };
+    InboxItem { ask_type: Some(ask.ask_type), episode: None, ..item_of_prompt(session, &prompt) }
 }
 
 pub(super) fn cut(text: &str, chars: usize) -> String {

@@ -5,7 +5,7 @@ use super::super::spec::{Moment, complete, slots};
 use crate::account::boot_ms;
 use cis_core::api::{FromWorker, Report};
 use cis_core::event::{AttemptOutcome, FailureCause};
-use cis_core::federation::direct::{RemoteSpec, TaskPayload};
+use cis_core::federation::direct::{Progress, RemoteSpec, TaskPayload};
 use cis_core::federation::finality::Finality;
 use cis_core::federation::lead;
 use cis_core::federation::protocol::coordinator::Effect;
@@ -101,17 +101,41 @@ impl Driver {
                     self.handle(Input::internal(gone), now);
                 }
                 Effect::Found { worker, record } => self.adopt(room, &worker, record, now),
+                Effect::Progress { granted, first, progress } => {
+                    let next = first.saturating_add(u32::try_from(progress.len()).unwrap_or(u32::MAX));
+                    for progress in progress {
+                        match (lead::of_progress(&granted, &progress), progress) {
+                            (Some(kind), _) => self.handle(Input::internal(kind), now),
+                            (None, Progress::Session { news }) => self.hear_news(&granted, news, now),
+                            (None, _) => {}
+                        }
+                    }
+                    self.note_progress(room, &granted, next, now);
+                }
                 other => {
                     for kind in lead::inputs(&other) {
                         self.handle(Input::internal(kind), now);
                     }
-                    if let Effect::Progress { granted, first, progress } = other {
-                        let next = first + u32::try_from(progress.len()).unwrap_or(0);
-                        let mut out = Vec::new();
-                        self.federation.room(room).coordinator.noted(&granted, next, &mut out);
-                        self.lead(room, out, now);
-                    }
                 }
+            }
+        }
+    }
+
+    /// Tells a worker, once it is durable, which progress it need not keep for this node.
+    fn note_progress(&mut self, room: &str, granted: &Granted, next: u32, now: TimestampMs) {
+        let mut out = Vec::new();
+        self.federation.room(room).coordinator.noted(granted, next, &mut out);
+        for effect in out {
+            match effect {
+                Effect::Send { to, message } if to != self.parts.did => {
+                    let (link, room) = (self.parts.link.clone(), room.to_owned());
+                    self.turn.confirm_by(Box::new(move |durable| {
+                        if durable.is_ok() {
+                            link.send(&room, to, message);
+                        }
+                    }));
+                }
+                other => self.lead(room, vec![other], now),
             }
         }
     }

@@ -2,10 +2,11 @@
 //!
 //! Owns the two halves of the protocol for each room, and when something of them is due. What they decide is carried out
 //! for the scheduler in `leading` and `results`, for the own worker in `work`; who coordinates what, as journals tell it, is
-//! followed in `terms`. Messages of a node to itself take no way around.
+//! followed in `terms`; what sessions of others wait for is told in `news`. Messages of a node to itself take no way around.
 
 mod leading;
 mod list;
+mod news;
 mod refused;
 mod results;
 mod terms;

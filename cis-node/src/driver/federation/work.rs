@@ -92,6 +92,7 @@ impl Driver {
             };
             let (granted, session) = (remembered.granted.clone(), remembered.session);
             self.federation.room(&room).work(now).restore(remembered);
+            self.recall_asks(&room, &granted, session, now);
             self.federation.held.insert(granted.attempt.clone(), Held { room, granted, session, spec });
         }
     }
@@ -122,6 +123,7 @@ impl Driver {
                     let spec = self.own_of(&granted.attempt, *spec);
                     let Granted { attempt, fence } = &granted;
                     self.parts.worker.adopt(attempt, session, *fence, slots, spec, &there);
+                    self.recall_news(&room, &granted, session, now);
                     if self.federation.worker(&room).is_some_and(|worker| worker.is_void(&granted)) {
                         let (attempt, fence) = (attempt.clone(), *fence);
                         self.parts.worker.tell(ToWorker::Cancel { attempt, fence, grace_ms: 0, keep: false });
@@ -223,6 +225,9 @@ impl Driver {
     }
 
     fn held_lost(&mut self, room: &str, granted: &Granted, now: TimestampMs) {
+        if let Some(session) = self.session_held(granted) {
+            self.parts.shared.held_asks.forget(session);
+        }
         let report = Report::bare(AttemptOutcome::Lost { detail: facts::HOST_ENDED.to_owned() }, None, now);
         let mut out = Vec::new();
         if let Some(worker) = self.federation.worker(room).filter(|worker| !worker.has_ended(granted)) {

@@ -1,0 +1,111 @@
+//! Questions of sessions on other nodes: shown where people are, answered from there, decided by the node of the session.
+
+use serde_json::Value;
+
+use crate::federation::{did, execute, member};
+use crate::harness::room::Room;
+use crate::harness::synapse::{Synapse, User};
+use crate::harness::{Cis, eventually_within, kill_9};
+use crate::matrix::logged_in;
+use crate::rooms::{SLOW, room_of, waits};
+
+const TEXT: &str = r#"
+version = 1
+[dag]
+id = "asking"
+[[tasks]]
+id = "screen"
+script = '''
+printf 'Deploy to production? [y/N] '; read first; echo "first=$first" >> "$CIS_OUTPUT"
+printf 'Which region? '; read second; echo "second=$second" >> "$CIS_OUTPUT"
+'''
+outputs = { first = { type = "string" }, second = { type = "string" } }
+[[tasks]]
+id = "asks"
+tty = false
+needs = ["screen"]
+script = '''
+answer=$("$E2E_CIS" task ask "Which colour?" --option red --option blue 2>/tmp/l/ask.err)
+echo "answer=$answer" >> "$CIS_OUTPUT"
+"$E2E_CIS" task complete --text "painted $answer"; sleep 60
+'''
+outputs = { answer = { type = "string" } }
+[[tasks]]
+id = "last"
+needs = ["asks"]
+tty = false
+script = 'test "{{ tasks.screen.outputs.first }} {{ tasks.screen.outputs.second }} {{ tasks.asks.outputs.answer }}" = "y eu west blue"'
+"#;
+
+struct Nodes<'a> {
+    room: Room<'a>,
+    cis: Cis,
+    worker: Cis,
+}
+
+/// The coordinator, which owns the room, and a worker.
+fn nodes<'a>(synapse: &'a Synapse, ann: &'a User) -> Nodes<'a> {
+    let (cis, _) = logged_in(synapse);
+    let room = room_of(&cis, ann);
+    let worker = member(synapse, &room, ann, &cis, ("builder", "worker", "execute"));
+    Nodes { room, cis, worker }
+}
+
+/// Bodies of the events of a run of one type.
+fn events(cis: &Cis, run: &str, kind: &str) -> Vec<Value> {
+    let events = cis.ok(["dag", "events", run, "--json"]);
+    let events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    events.filter(|event| event["type"] == kind).collect()
+}
+
+#[test]
+fn people_answer_sessions_of_other_nodes_from_where_they_are() {
+    let synapse = Synapse::shared();
+    let ann = synapse.register("ann");
+    let Nodes { room, cis, worker } = nodes(&synapse, &ann);
+    let guest = member(&synapse, &room, &ann, &cis, ("guest", "observer", "submit"));
+    let run = execute(&cis, &room, TEXT);
+
+    // At the coordinator; the second answer is too late.
+    let deploy = waits(&cis, "Deploy to production? [y/N]");
+    let shown: Value = cis.json(&["inbox", "show", &deploy]);
+    assert_eq!((&shown["task"], &shown["run"]), (&"screen".into(), &run.as_str().into()), "{shown}");
+    cis.ok(["answer", &deploy, "y"]);
+    let late = cis.run(["answer", &deploy, "n"]);
+    assert_ne!(late.code, Some(0), "{late:?}");
+
+    // At a node that has nothing to do with it but the right to submit.
+    let region = waits(&cis, "Which region?");
+    assert_eq!(waits(&guest, "Which region?"), region);
+    guest.ok(["answer", &region, "--text", "eu west"]);
+
+    // The session asks by itself, and its node dies meanwhile. A word that is no option is refused.
+    let colour = waits(&cis, "Which colour?");
+    kill_9(worker.node_pid().unwrap());
+    worker.ok(["node", "start", "--detach", "--room", &room.id, "--role", "worker"]);
+    let refused = cis.run(["answer", &colour, "--text", "green"]).expect(2).stderr;
+    assert!(refused.contains("red") && refused.contains("blue"), "{refused}");
+    eventually_within(SLOW, "the answer arrives", || {
+        (cis.run(["answer", &colour, "blue"]).code == Some(0)).then_some(())
+    });
+    let ended = eventually_within_or(&cis, &run, &worker);
+
+    let answered = events(&cis, &run, "cis.dag.session.answered");
+    let by: Vec<&str> = answered.iter().map(|event| event["actor"]["name"].as_str().unwrap()).collect();
+    let uid = rustix::process::getuid().as_raw();
+    let own = format!("uid:{uid}");
+    assert_eq!(by, [own.as_str(), &format!("{own} at {}", did(&guest)), &own], "{answered:?}");
+    assert_eq!(events(&cis, &run, "cis.dag.session.asked").len(), 1);
+    assert_eq!(events(&cis, &run, "cis.dag.task.handed_in")[0]["body"]["text"], "painted blue");
+    assert_eq!(cis.json(&["inbox"])["items"], Value::Array(Vec::new()));
+}
+fn eventually_within_or(cis: &Cis, run: &str, worker: &Cis) {
+    for _ in 0..100 {
+        if cis.show(run)["run"]["state"] == "succeeded" { return; }
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    eprintln!("DBG {}", cis.run(["dag", "events", run]).stdout);
+    eprintln!("DBG WORKER {}", std::fs::read_to_string(worker.home().join("node.log")).unwrap_or_default());
+    eprintln!("DBG CIS {}", std::fs::read_to_string(cis.home().join("node.log")).unwrap_or_default());
+    panic!("dbg");
+}
