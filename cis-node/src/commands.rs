@@ -9,8 +9,8 @@ use tokio::sync::oneshot;
 use crate::victims::Victims;
 use cis_core::agent::Launch;
 use cis_core::api::{
-    Answer, AnswerReceipt, Ask, CreateSession, Decide, GroupView, HandIn, InputReceipt, Problem, ProblemKind, RoomNodeView,
-    RoomWrite, Say, TimeView, WhyView,
+    Answer, AnswerReceipt, Ask, CreateSession, Decide, GroupView, HandIn, InputReceipt, Problem, ProblemKind,
+    RoomNodeView, RoomWrite, Say, TimeView, WhyView,
 };
 use cis_core::dag::{Dag, Group};
 use cis_core::event::{Actor, EventBody, EventDraft, ExecutionMode, PromptRecord, RetryScope, RunCreated};

@@ -224,7 +224,15 @@ impl Node {
         by: String,
     ) -> Result<ControlOutcome, Problem> {
         let name = item.clone();
-        let held = |reply| AnswerHeld { room: room.to_owned(), from: from.clone(), session, item, answer, by, reply };
+        let held = |reply| AnswerHeld {
+            room: room.to_owned(),
+            from: from.clone(),
+            session,
+            item,
+            answer,
+            by,
+            reply,
+        };
         let asked = self.driver.ask(|reply| Command::AnswerHeld(Box::new(held(reply))));
         let (mut receipt, typed) = asked.await?;
         if let Some(outcome) = typed {
@@ -247,7 +255,8 @@ fn not_typed(item: &InboxId, error: &HubError) -> Problem {
         HubError::PromptMoved { .. } => format!("the prompt of {item} has changed: nothing was typed"),
         error => error.to_string(),
     };
-    Problem::new(ProblemKind::Conflict, detail).hint("look at what it asks now (`cis inbox`), and answer that")
+    Problem::new(ProblemKind::Conflict, detail)
+        .hint("look at what it asks now (`cis inbox`), and answer that")
 }
 
 /// Something that only the node can do that coordinates the run.

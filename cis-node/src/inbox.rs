@@ -89,7 +89,9 @@ impl InboxApi for Node {
             if answer.again.is_some() && answer.again != item.answered_ms {
                 return Err(moved(&item, Some(item.clone())));
             }
-            return self.answer_elsewhere(to, (run, session.target()), &item, answer, permit.principal()).await;
+            return self
+                .answer_elsewhere(to, (run, session.target()), &item, answer, permit.principal())
+                .await;
         }
         let given = Box::new(given);
         self.reach(given.session).await?;

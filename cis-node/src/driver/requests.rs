@@ -387,11 +387,14 @@ impl Driver {
     pub(super) fn not_live(&self, session: SessionId, ended: String) -> Problem {
         let known = self.parts.readers.get().and_then(|reader| reader.session(session));
         if known.is_ok_and(|known| known.state.is_live()) {
-            let node = self.parts.readers.get().ok().and_then(|reader| reader.node_of(session).ok().flatten());
+            let node =
+                self.parts.readers.get().ok().and_then(|reader| reader.node_of(session).ok().flatten());
             return match node.filter(|node| !self.parts.identity.is_or_was(node)) {
                 None => unconnected(session),
-                Some(node) => Problem::new(ProblemKind::Conflict, format!("session {session} runs on {node}"))
-                    .hint("attach to it, or read its log, on that machine; `cis answer` works here"),
+                Some(node) => {
+                    Problem::new(ProblemKind::Conflict, format!("session {session} runs on {node}"))
+                        .hint("attach to it, or read its log, on that machine; `cis answer` works here")
+                }
             };
         }
         Problem::new(ProblemKind::Conflict, ended)

@@ -169,7 +169,9 @@ impl Reader {
     pub fn node_of(&self, session: SessionId) -> Result<Option<NodeDid>, StoreError> {
         let node: Option<String> = self.view("read the node of a session", |conn| {
             Ok(conn
-                .prepare_cached("SELECT p.node FROM sessions s JOIN places p ON p.key = s.place WHERE s.id = ?1")?
+                .prepare_cached(
+                    "SELECT p.node FROM sessions s JOIN places p ON p.key = s.place WHERE s.id = ?1",
+                )?
                 .query_row([session.0.to_bytes()], |row| row.get(0))
                 .optional()?)
         })?;

@@ -140,6 +140,77 @@ fn progress_and_result_are_repeated_until_they_are_known() {
     assert!(held, "{out:?}");
 }
 
+/// Progress that this worker sends now: numbers of the first and of all.
+fn told(out: &mut Vec<worker::Effect<Text>>) -> Option<(u32, Vec<u32>)> {
+    let all = std::mem::take(out).into_iter().filter_map(|effect| match effect {
+        worker::Effect::Send { message: Message::Progress { first, progress, .. }, .. } => {
+            Some((first, progress))
+        }
+        _ => None,
+    });
+    all.last()
+}
+
+#[test]
+fn a_session_may_go_through_much_and_the_newest_is_kept_for_another_coordinator() {
+    let (mut half, mut out) = worker();
+    let it = granted(1, fence::next(0, 0));
+    half.receive(&did("c"), given(0, &it, 1), 1, &mut out).unwrap();
+    let mut heard = Vec::new();
+    for n in 0..1000 {
+        half.progress(&it, n, i64::from(n), &mut out);
+        let (first, progress) = told(&mut out).unwrap();
+        assert_eq!(first, n, "what was noted is not told again");
+        let noted = Message::Noted { epoch: 0, granted: it.clone(), next: n + 1 };
+        heard.extend(progress);
+        half.receive(&did("c"), noted, i64::from(n), &mut out).unwrap();
+    }
+    assert_eq!(heard, (0..1000).collect::<Vec<_>>());
+    let kept = half.progress_of(&it).to_vec();
+    assert!(kept.len() < 300 && kept.last() == Some(&999), "{}", kept.len());
+    // What another life of the node remembers is told to a new coordinator, under the same numbers.
+    let worker::Change::Keep(remembered) = half.take_changes().remove(0) else { panic!("nothing kept") };
+    assert_eq!((remembered.first, &remembered.progress), (1000 - kept.len() as u32, &kept));
+    let (mut again, mut out) = worker();
+    again.restore(*remembered);
+    again.enters(run(), 1, &did("d"));
+    let mut heard = Vec::new();
+    for at in 0..1000 {
+        again.tick(2000 + at, None, &[], &mut out);
+        let Some((first, progress)) = told(&mut out) else { continue };
+        let next = first + progress.len() as u32;
+        heard.extend(progress);
+        again
+            .receive(&did("d"), Message::Noted { epoch: 1, granted: it.clone(), next }, 2000 + at, &mut out)
+            .unwrap();
+    }
+    heard.dedup();
+    assert_eq!(heard, kept);
+}
+
+#[test]
+fn a_coordinator_takes_each_piece_of_progress_once() {
+    let mut half = CoordinatorHalf::<Text>::new(Settings::default(), true);
+    let it = granted(1, fence::next(0, 0));
+    half.begin(run(), 0);
+    half.grant(did("w"), grant(&it), 0);
+    let mut take = |first, progress: &[u32]| {
+        let mut out = Vec::new();
+        let message = Message::Progress { granted: it.clone(), first, progress: progress.to_vec() };
+        half.receive(&did("w"), message, 1, &mut out).unwrap();
+        match out.pop() {
+            Some(coordinator::Effect::Progress { first, progress, .. }) => (first, progress),
+            other => panic!("{other:?}"),
+        }
+    };
+    // An earlier life of the node had the first three.
+    assert_eq!(take(3, &[3, 4]), (3, vec![3, 4]));
+    assert_eq!(take(3, &[3, 4, 5]), (5, vec![5]));
+    assert_eq!(take(3, &[3, 4]), (6, vec![]), "it is told where the worker goes on");
+    assert_eq!(take(u32::MAX, &[9]), (u32::MAX, vec![9]));
+    assert_eq!(take(6, &[6]), (u32::MAX, vec![]));
+}
+
 fn recovering(at: BootMs) -> CoordinatorHalf<Text> {
     let mut half = CoordinatorHalf::new(Settings::default(), true);
     let known = [KnownGrant { granted: granted(1, 1), worker: did("x"), recorded: false }];

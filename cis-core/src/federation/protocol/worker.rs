@@ -7,9 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::message::{
-    Grant, Granted, HeldRecord, HeldState, Message, Nonce, PROGRESS_WEIGHT_MAX, Payload,
-};
+use super::message::{Grant, Granted, HeldRecord, HeldState, Message, Nonce, PROGRESS_WEIGHT_MAX, Payload};
 use super::settings::{BootMs, Settings};
 use crate::api::Refusal;
 use crate::fence;
@@ -99,6 +97,8 @@ struct Held<S, R, G> {
     first: u32,
     /// Number of the first piece that the coordinator does not have.
     noted: u32,
+    /// Number of the first piece that was never sent to it.
+    unsent: u32,
     progress_at: BootMs,
     /// A newer grant of the same task, which starts when this one has ended.
     next: Option<Box<(Grant<S>, BootMs)>>,
@@ -187,8 +187,18 @@ impl<P: Payload> WorkerHalf<P> {
             None if void => Phase::Killed,
             None => Phase::Working,
         };
-        let held =
-            Held { granted, session, lease_end, phase, progress, first, noted: first, progress_at: 0, next: None };
+        let held = Held {
+            granted,
+            session,
+            lease_end,
+            phase,
+            progress,
+            first,
+            noted: first,
+            unsent: first,
+            progress_at: 0,
+            next: None,
+        };
         self.held.insert(key(&held.granted), held);
     }
 
@@ -305,10 +315,14 @@ impl<P: Payload> WorkerHalf<P> {
             }
             Message::Noted { epoch, granted, next } => {
                 self.obeys(granted.attempt.run, epoch, from)?;
-                if let Some(held) = self.holds(&granted)
-                    && held.is_noted(next)
-                {
-                    self.changed.insert(key(&granted));
+                if let Some(held) = self.holds(&granted) {
+                    let is_shorter = held.is_noted(next);
+                    if held.unsent < held.end() {
+                        held.progress_at = now;
+                    }
+                    if is_shorter {
+                        self.changed.insert(key(&granted));
+                    }
                 }
             }
             Message::Recorded { epoch, granted } => {
@@ -387,7 +401,7 @@ impl<P: Payload> WorkerHalf<P> {
             // The new coordinator may have nothing of what the old one had.
             for held in self.held.values_mut().filter(|held| held.granted.attempt.run == run) {
                 self.changed.insert(key(&held.granted));
-                held.noted = held.first;
+                (held.noted, held.unsent) = (held.first, held.first);
                 held.progress_at = 0;
                 if let Phase::Ended { recorded, resend_at, .. } = &mut held.phase {
                     (*recorded, *resend_at) = (false, 0);
@@ -454,6 +468,7 @@ impl<P: Payload> WorkerHalf<P> {
             if waits && held.progress_at <= now {
                 held.progress_at = now + resend_ms;
                 let progress = held.batch::<P>();
+                held.unsent = held.unsent.max(held.noted + progress.len() as u32);
                 let message =
                     Message::Progress { granted: held.granted.clone(), first: held.noted, progress };
                 send(out, &term.coordinator, message);
@@ -572,6 +587,7 @@ impl<P: Payload> WorkerHalf<P> {
             progress: Vec::new(),
             first: 0,
             noted: 0,
+            unsent: 0,
             progress_at: now,
             next: None,
         };

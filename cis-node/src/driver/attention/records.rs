@@ -2,7 +2,8 @@
 
 use cis_core::api::InboxItem;
 use cis_core::event::{
-    AskRecord, LABEL_CHARS_MAX, Layer, OPTIONS_MAX, PromptRecord, QUESTION_CHARS_MAX, SCREEN_CHARS_MAX, Urgency,
+    AskRecord, LABEL_CHARS_MAX, Layer, OPTIONS_MAX, PromptRecord, QUESTION_CHARS_MAX, SCREEN_CHARS_MAX,
+    Urgency,
 };
 use cis_core::ids::{InboxId, SessionId};
 use cis_core::monitor::Verdict;

@@ -40,6 +40,7 @@ impl Driver {
         let Some(Held { room, granted, .. }) = held else { return };
         let (room, granted, mut out) = (room.clone(), granted.clone(), Vec::new());
         self.note_ask(session, &news, now);
+        let Some(news) = news.checked(session) else { return };
         if let Some(worker) = self.federation.worker(&room) {
             worker.progress(&granted, Progress::Session { news }, boot_ms(), &mut out);
         }
@@ -68,14 +69,26 @@ impl Driver {
     }
 
     /// After a start of the node, before its sessions are known: what a held session asked.
-    pub(super) fn recall_asks(&mut self, room: &str, granted: &Granted, session: SessionId, now: TimestampMs) {
+    pub(super) fn recall_asks(
+        &mut self,
+        room: &str,
+        granted: &Granted,
+        session: SessionId,
+        now: TimestampMs,
+    ) {
         for news in self.news_of(room, granted) {
             self.note_ask(session, &news, now);
         }
     }
 
     /// Once it is known that a held session lives: what it waits at and asked, as its coordinator was told.
-    pub(super) fn recall_news(&mut self, room: &str, granted: &Granted, session: SessionId, now: TimestampMs) {
+    pub(super) fn recall_news(
+        &mut self,
+        room: &str,
+        granted: &Granted,
+        session: SessionId,
+        now: TimestampMs,
+    ) {
         let (mut newest, mut waiting): (u32, Option<PromptRecord>) = (0, None);
         for news in self.news_of(room, granted) {
             match news {
