@@ -52,7 +52,7 @@ fn nodes<'a>(synapse: &'a Synapse, ann: &'a User) -> Nodes<'a> {
     Nodes { room, cis, worker }
 }
 
-/// Bodies of the events of a run of one type.
+/// Events of a run of one type.
 fn events(cis: &Cis, run: &str, kind: &str) -> Vec<Value> {
     let events = cis.ok(["dag", "events", run, "--json"]);
     let events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -103,4 +103,25 @@ fn people_answer_sessions_of_other_nodes_from_where_they_are() {
     assert_eq!(events(&cis, &run, "cis.dag.session.asked").len(), 1);
     assert_eq!(events(&cis, &run, "cis.dag.task.handed_in")[0]["body"]["text"], "painted blue");
     assert_eq!(cis.json(&["inbox"])["items"], Value::Array(Vec::new()));
+}
+
+/// Where a session runs on another node, commands say so; killing its task works from here.
+#[test]
+fn a_task_of_another_node_is_attached_to_there_and_killed_from_here() {
+    let synapse = Synapse::shared();
+    let ann = synapse.register("ann");
+    let Nodes { room, cis, worker } = nodes(&synapse, &ann);
+    let run = execute(&cis, &room, TEXT);
+    waits(&cis, "Deploy to production? [y/N]");
+    let elsewhere = cis.run(["dag", "attach", "screen", "--run", &run]).expect(3).stderr;
+    assert!(elsewhere.contains(&format!("runs on {}", did(&worker))), "{elsewhere}");
+    let session = cis.task(&run, "screen")["session"].as_str().unwrap().to_owned();
+    eventually_within(SLOW, "the worker reads of it", || {
+        (worker.run(["dag", "show", &run]).code == Some(0)).then_some(())
+    });
+    worker.ok(["session", "exec", &session, "no"]);
+    waits(&cis, "Whose turn?");
+    cis.ok(["dag", "kill", "screen", "--run", &run]);
+    cis.wait_run(&run, "cancelled");
+    assert_eq!(cis.task(&run, "screen")["state"], "cancelled");
 }

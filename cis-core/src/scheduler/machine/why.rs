@@ -245,6 +245,8 @@ fn running(run: &Run, index: u32, now: TimestampMs, answer: &mut Answer) {
         _ if run.entry(index).state == TaskState::Processing => {
             format!("The process of attempt {attempt} has ended; its artifacts are being stored.")
         }
+        // Processes of another machine have no pid here.
+        Some(0) => format!("Attempt {attempt} has been running for {since}, on the node {}.", live.node),
         Some(pid) => format!("Attempt {attempt} has been running for {since}, as process {pid}."),
         None => format!("Attempt {attempt} was granted {since} ago; its process is being started."),
     });

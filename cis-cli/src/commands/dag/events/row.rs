@@ -112,6 +112,7 @@ fn detail(event: &Event) -> String {
         EventBody::TaskExpanded { items, .. } => format!("{} items", items.len()),
         EventBody::TaskHandedIn { text, .. } => one_line(&text.unwrap_or_default()),
         EventBody::TaskApproved { comment, .. } => one_line(&comment.unwrap_or_default()),
+        EventBody::SessionStarted { pid: 0, .. } => "on another node".to_owned(),
         EventBody::SessionStarted { pid, .. } => format!("pid {pid}"),
         EventBody::SessionBlocked { prompt, .. } => {
             format!("{}: {}", prompt.kind, one_line(&prompt.question))
