@@ -108,7 +108,7 @@ pub(crate) async fn follow(
                 return Err(CliError::unavailable(detail).hint(hint));
             }
             Step::Leave(exit) => {
-                report.leave(exit, &id);
+                report.leave(ctrl_c.cancel(), &id);
                 return Ok(exit);
             }
         }
@@ -156,7 +156,10 @@ async fn next_step(
                     Next::Leave => return leave(steering, ctrl_c).await,
                 }
             }
-            number = leaving.recv() => return Step::Leave(Exit::signal(number)),
+            number = leaving.recv() => {
+                wait_for_cancel(steering, ctrl_c).await;
+                return Step::Leave(Exit::signal(number));
+            }
             answer = steering.answered() => match answer {
                 Ok(_) => ctrl_c.taken(),
                 // Asked again when the node is back.
@@ -210,10 +213,16 @@ impl<'a> Steering<'a> {
 }
 
 /// Waits a moment for the answer that is on its way, as leaving would drop the request.
-async fn leave(steering: &mut Steering<'_>, ctrl_c: &mut CtrlC) -> Step {
-    if let Ok(Ok(_)) = timeout(CANCEL_TIME_MAX, steering.answered()).await {
+async fn wait_for_cancel(steering: &mut Steering<'_>, ctrl_c: &mut CtrlC) {
+    if matches!(ctrl_c.cancel(), Cancel::Wanted(_))
+        && let Ok(Ok(_)) = timeout(CANCEL_TIME_MAX, steering.answered()).await
+    {
         ctrl_c.taken();
     }
+}
+
+async fn leave(steering: &mut Steering<'_>, ctrl_c: &mut CtrlC) -> Step {
+    wait_for_cancel(steering, ctrl_c).await;
     match ctrl_c.cancel() {
         Cancel::Taken(_) => Step::Leave(Exit::CANCELLED),
         Cancel::No | Cancel::Wanted(_) | Cancel::Refused => Step::NotTaken,
@@ -422,9 +431,18 @@ impl Report {
         }
     }
 
-    fn leave(&mut self, exit: Exit, run: &str) {
+    fn leave(&mut self, cancel: Cancel, run: &str) {
         self.clear();
-        let what = if exit == Exit::CANCELLED { "is still being cancelled" } else { "continues" };
-        output::note(&format!("Detached; the run {what}: {}\n", execute(run)));
+        let text = match cancel {
+            Cancel::No => format!("the run continues: {}", execute(run)),
+            Cancel::Taken(_) => format!("the run is still being cancelled: {}", execute(run)),
+            Cancel::Refused => {
+                format!("the run is not cancelled: the node refused; cancel it: cis dag cancel {run}")
+            }
+            Cancel::Wanted(_) => {
+                format!("it is not known whether the run is cancelled; cancel it: cis dag cancel {run}")
+            }
+        };
+        output::note(&format!("Detached; {text}\n"));
     }
 }

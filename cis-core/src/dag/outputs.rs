@@ -14,6 +14,32 @@ pub const MAX_VALUE_BYTES: usize = 64 * 1024;
 /// The longest file, bytes. A reader needs no more than one byte beyond it.
 pub const MAX_FILE_BYTES: usize = 1024 * 1024;
 
+/// Whether errors may show what stands in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quotes {
+    /// They may: names and beginnings of lines.
+    Shown,
+    /// They may not: the file holds a secret, and a part of a line would not be known as one.
+    Hidden,
+}
+
+impl Quotes {
+    fn quoted(self, text: &str) -> String {
+        match self {
+            Self::Shown => quoted(text),
+            Self::Hidden => "a text that is not shown, because the file holds a secret".to_owned(),
+        }
+    }
+
+    /// The name of an output, with words around it; nothing if it may not be shown.
+    fn of(self, name: &str) -> String {
+        match self {
+            Self::Shown => format!(" of `{name}`"),
+            Self::Hidden => String::new(),
+        }
+    }
+}
+
 /// Reads the file's bytes. Outputs that are not declared are strings; of several assignments the last counts.
 ///
 /// # Errors
@@ -22,6 +48,7 @@ pub const MAX_FILE_BYTES: usize = 1024 * 1024;
 pub fn parse(
     bytes: &[u8],
     declared: &BTreeMap<String, ValueType>,
+    quotes: Quotes,
 ) -> Result<BTreeMap<String, Value>, String> {
     if bytes.len() > MAX_FILE_BYTES {
         return Err(
@@ -33,24 +60,26 @@ pub fn parse(
         format!("CIS_OUTPUT line {line} is not UTF-8: encode binary values, for example with base64")
     })?;
     let mut values = BTreeMap::new();
-    for (name, (line, raw)) in assignments(text)? {
+    for (name, (line, raw)) in assignments(text, quotes)? {
         let ty = declared.get(name).copied().unwrap_or(ValueType::String);
         let parsed = value::parse(&raw, ty).map_err(|why| {
+            // Only a declared output can have another type: its name is the file's of the run.
             format!("CIS_OUTPUT line {line}: output `{name}` is declared as {}: {why}", ty.name())
         })?;
         values.insert(name.to_owned(), parsed);
     }
     for (name, ty) in declared {
         if !values.contains_key(name) {
-            return Err(missing(name, *ty, &values));
+            return Err(missing(name, *ty, &values, quotes));
         }
     }
     Ok(values)
 }
 
-fn missing(name: &str, ty: ValueType, written: &BTreeMap<String, Value>) -> String {
+fn missing(name: &str, ty: ValueType, written: &BTreeMap<String, Value>, quotes: Quotes) -> String {
     let mut text = format!("output `{name}` ({}) is declared, but was not written to CIS_OUTPUT", ty.name());
-    if let Some(near) = nearest(name, written.keys().map(String::as_str)) {
+    let near = nearest(name, written.keys().map(String::as_str)).filter(|_| quotes == Quotes::Shown);
+    if let Some(near) = near {
         text.push_str(&format!(" (`{near}` was)"));
     }
     text.push_str(&format!(": write it with  echo \"{name}=…\" >> \"$CIS_OUTPUT\""));
@@ -58,7 +87,7 @@ fn missing(name: &str, ty: ValueType, written: &BTreeMap<String, Value>) -> Stri
 }
 
 /// Each name with its last value and the line of it, from 1.
-fn assignments(text: &str) -> Result<BTreeMap<&str, (usize, String)>, String> {
+fn assignments(text: &str, quotes: Quotes) -> Result<BTreeMap<&str, (usize, String)>, String> {
     let mut found = BTreeMap::new();
     let mut lines = text.split_terminator('\n').enumerate();
     while let Some((index, line)) = lines.next() {
@@ -69,27 +98,27 @@ fn assignments(text: &str) -> Result<BTreeMap<&str, (usize, String)>, String> {
         let Some((name, kind, rest)) = split(line) else {
             return Err(format!(
                 "CIS_OUTPUT line {number}: expected name=value or name<<WORD, found {}",
-                quoted(line)
+                quotes.quoted(line)
             ));
         };
         if !is_output_name(name) {
             return Err(format!(
                 "CIS_OUTPUT line {number}: {} is not a name: use letters, digits and `_`, no digit first, at most 64",
-                quoted(name)
+                quotes.quoted(name)
             ));
         }
         let value = match kind {
             Kind::Line => rest.to_owned(),
-            Kind::Block => block(name, number, rest, &mut lines)?,
+            Kind::Block => block((name, number), rest, &mut lines, quotes)?,
         };
         if value.len() > MAX_VALUE_BYTES {
             return Err(format!(
-                "CIS_OUTPUT line {number}: the value of `{name}` is longer than 64 KiB: \
-                 write it to a file and give its path"
+                "CIS_OUTPUT line {number}: the value{} is longer than 64 KiB: write it to a file and give its path",
+                quotes.of(name)
             ));
         }
         if value.contains('\0') {
-            return Err(format!("CIS_OUTPUT line {number}: the value of `{name}` holds a NUL byte"));
+            return Err(format!("CIS_OUTPUT line {number}: the value{} holds a NUL byte", quotes.of(name)));
         }
         found.insert(name, (number, value));
     }
@@ -114,15 +143,16 @@ fn split(line: &str) -> Option<(&str, Kind, &str)> {
 }
 
 fn block<'a>(
-    name: &str,
-    number: usize,
+    (name, number): (&str, usize),
     word: &str,
     lines: &mut impl Iterator<Item = (usize, &'a str)>,
+    quotes: Quotes,
 ) -> Result<String, String> {
     let word = word.trim_ascii();
     if word.is_empty() {
         return Err(format!(
-            "CIS_OUTPUT line {number}: `{name}<<` wants the word that ends the value, such as EOF"
+            "CIS_OUTPUT line {number}: `{}<<` wants the word that ends the value, such as EOF",
+            if quotes == Quotes::Shown { name } else { "NAME" }
         ));
     }
     let mut value: Option<String> = None;
@@ -138,7 +168,11 @@ fn block<'a>(
             }
         }
     }
-    Err(format!("CIS_OUTPUT line {number}: the value of `{name}` does not end: no line is {}", quoted(word)))
+    Err(format!(
+        "CIS_OUTPUT line {number}: the value{} does not end: no line is {}",
+        quotes.of(name),
+        quotes.quoted(word)
+    ))
 }
 
 /// An assignment as it is appended to the file, whatever stands there before.
@@ -189,7 +223,7 @@ mod tests {
     }
 
     fn error(text: &[u8], list: &[(&str, ValueType)]) -> String {
-        parse(text, &declared(list)).unwrap_err()
+        parse(text, &declared(list), Quotes::Shown).unwrap_err()
     }
 
     proptest! {
@@ -199,7 +233,7 @@ mod tests {
             for (at, value) in values.iter().enumerate() {
                 text.push_str(&assignment(&format!("v{at}"), value).unwrap());
             }
-            let read = parse(text.as_bytes(), &BTreeMap::new()).unwrap();
+            let read = parse(text.as_bytes(), &BTreeMap::new(), Quotes::Shown).unwrap();
             for (at, value) in values.iter().enumerate() {
                 prop_assert_eq!(&read[&format!("v{at}")], &json!(value));
             }
@@ -225,7 +259,7 @@ mod tests {
             ("j", ValueType::Json),
             ("x", ValueType::Number),
         ];
-        let values = parse(text, &declared(&types)).unwrap();
+        let values = parse(text, &declared(&types), Quotes::Shown).unwrap();
         let expected = json!({
             "failed": 4, "note": "first\n  a=b <<c\n\nlast", "ok": true, "empty": "", "url": "a<<b=c",
             "j": {"a": [1]}, "x": 1.5,
@@ -235,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_block_may_be_empty_or_one_empty_line() {
-        let values = parse(b"a<<E\nE\nb<<E\n\n\nE\n", &BTreeMap::new()).unwrap();
+        let values = parse(b"a<<E\nE\nb<<E\n\n\nE\n", &BTreeMap::new(), Quotes::Shown).unwrap();
         assert_eq!(json!(values), json!({ "a": "", "b": "\n" }));
     }
 
@@ -270,10 +304,35 @@ mod tests {
         "#);
     }
 
+    /// A part of a secret would not be known as one.
+    #[test]
+    fn mistakes_in_a_file_with_a_secret_show_nothing_of_it() {
+        let long = format!("secret{}", "x".repeat(MAX_VALUE_BYTES + 1));
+        for text in [
+            "secret words",
+            "secret words=1",
+            "1secret=1",
+            "secret<<EOF\nx",
+            "a<<secret\nx",
+            "secret<<\nx",
+            "secret=\0",
+            &format!("secret={long}"),
+            "secre=1",
+        ] {
+            let said = parse(text.as_bytes(), &declared(&[("other", ValueType::Integer)]), Quotes::Hidden);
+            let said = said.unwrap_err();
+            assert!(
+                !said.contains("secre ") && !said.contains("`secre") && !said.contains("secretx"),
+                "{said}"
+            );
+            assert!(said.contains("CIS_OUTPUT"), "{said}");
+        }
+    }
+
     #[test]
     fn sizes_are_bounded() {
         let longest = format!("a={}\n", "x".repeat(MAX_VALUE_BYTES));
-        assert!(parse(longest.as_bytes(), &BTreeMap::new()).is_ok());
+        assert!(parse(longest.as_bytes(), &BTreeMap::new(), Quotes::Shown).is_ok());
         let over = format!("a={}\n", "x".repeat(MAX_VALUE_BYTES + 1));
         assert!(error(over.as_bytes(), &[]).contains("longer than 64 KiB"));
         let file = "a=1\n".repeat(MAX_FILE_BYTES / 4 + 1);
@@ -283,13 +342,13 @@ mod tests {
     proptest! {
         #[test]
         fn never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = parse(&bytes, &declared(&[("a", ValueType::Integer)]));
+            let _ = parse(&bytes, &declared(&[("a", ValueType::Integer)]), Quotes::Shown);
         }
 
         #[test]
         fn any_text_comes_back(value in "\\PC{0,20}(\n\\PC{0,20}){0,4}") {
             let text = format!("v<<CIS_END_OF_VALUE\n{value}\nCIS_END_OF_VALUE\n");
-            let values = parse(text.as_bytes(), &BTreeMap::new()).unwrap();
+            let values = parse(text.as_bytes(), &BTreeMap::new(), Quotes::Shown).unwrap();
             prop_assert_eq!(&values["v"], &Value::String(value));
         }
     }

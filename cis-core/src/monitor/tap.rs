@@ -43,6 +43,9 @@ enum State {
     StringEscape,
 }
 
+/// Replaces secrets in a text of the program.
+pub(crate) type Hide<'a> = &'a dyn Fn(&str) -> String;
+
 /// Finds signals in a stream of bytes.
 #[derive(Debug, Clone, Default)]
 pub struct Tap {
@@ -60,8 +63,8 @@ pub struct Tap {
 }
 
 impl Tap {
-    /// Takes the next bytes and appends what is found.
-    pub fn feed(&mut self, bytes: &[u8], found: &mut Vec<Signal>) {
+    /// Takes the next bytes and appends what is found. `hide` gets texts before they are cut: a part of a secret would not be known.
+    pub fn feed(&mut self, bytes: &[u8], hide: Hide<'_>, found: &mut Vec<Signal>) {
         let mut rest = bytes;
         while !rest.is_empty() {
             if self.state == State::Ground {
@@ -73,22 +76,22 @@ impl Tap {
                 }
                 rest = &rest[next + 1..];
             } else {
-                self.step(rest[0], found);
+                self.step(rest[0], hide, found);
                 rest = &rest[1..];
             }
         }
     }
 
-    fn step(&mut self, byte: u8, found: &mut Vec<Signal>) {
+    fn step(&mut self, byte: u8, hide: Hide<'_>, found: &mut Vec<Signal>) {
         match self.state {
             State::Ground => {}
             State::Escape => self.escape(byte, found),
             State::Csi => self.sequence(byte, found),
-            State::Osc | State::Other => self.string(byte, found),
+            State::Osc | State::Other => self.string(byte, hide, found),
             State::StringEscape => {
                 if self.osc {
                     // Without its backslash too: terminals carry a string out when ESC comes.
-                    self.end(found);
+                    self.end(hide, found);
                 }
                 self.state = State::Ground;
                 if byte != b'\\' {
@@ -149,7 +152,7 @@ impl Tap {
         self.after_c2 = false;
     }
 
-    fn string(&mut self, byte: u8, found: &mut Vec<Signal>) {
+    fn string(&mut self, byte: u8, hide: Hide<'_>, found: &mut Vec<Signal>) {
         let osc = self.state == State::Osc;
         let inside = self.continuation > 0 && (0x80..0xc0).contains(&byte);
         let ends = match byte {
@@ -162,7 +165,7 @@ impl Tap {
                 self.held.pop();
             }
             if osc {
-                self.end(found);
+                self.end(hide, found);
             }
             self.state = State::Ground;
             return;
@@ -202,9 +205,9 @@ impl Tap {
         }
     }
 
-    fn end(&mut self, found: &mut Vec<Signal>) {
+    fn end(&mut self, hide: Hide<'_>, found: &mut Vec<Signal>) {
         if !self.overflow {
-            found.extend(osc(&self.held));
+            found.extend(osc(&self.held, hide));
         }
         self.held.clear();
         self.overflow = false;
@@ -219,31 +222,31 @@ fn mode(parameters: &[u8], end: u8) -> Option<Signal> {
 }
 
 /// The meaning of an OSC string.
-fn osc(string: &[u8]) -> Option<Signal> {
+fn osc(string: &[u8], hide: Hide<'_>) -> Option<Signal> {
     let (number, rest) = split(string, b';');
     match number {
-        b"0" | b"2" => Some(Signal::Title { text: clean::line(rest, TEXT_CHARS_MAX) }),
-        b"9" => notification(rest),
+        b"0" | b"2" => Some(Signal::Title { text: text_of(rest, TEXT_CHARS_MAX, hide) }),
+        b"9" => notification(rest, hide),
         b"777" => match split(rest, b';') {
-            (b"notify", text) => said(text),
+            (b"notify", text) => said(text, hide),
             _ => None,
         },
-        b"99" => kitty(rest),
+        b"99" => kitty(rest, hide),
         b"133" => shell(rest),
-        b"7501" => status(rest),
+        b"7501" => status(rest, hide),
         _ => None,
     }
 }
 
 /// OSC 9: a notification, but for ConEmu's `9 ; number ; …`: progress and the like.
-fn notification(text: &[u8]) -> Option<Signal> {
+fn notification(text: &[u8], hide: Hide<'_>) -> Option<Signal> {
     let (first, rest) = split(text, b';');
     let numbered = !first.is_empty() && first.iter().all(u8::is_ascii_digit) && first.len() < text.len();
-    if numbered && !rest.is_empty() { None } else { said(text) }
+    if numbered && !rest.is_empty() { None } else { said(text, hide) }
 }
 
 /// OSC 99: `metadata ; payload`, where `e=1` is base64 and `p` says what it carries.
-fn kitty(rest: &[u8]) -> Option<Signal> {
+fn kitty(rest: &[u8], hide: Hide<'_>) -> Option<Signal> {
     let (metadata, payload) = split(rest, b';');
     let mut encoded = false;
     for pair in metadata.split(|byte| *byte == b':') {
@@ -254,12 +257,17 @@ fn kitty(rest: &[u8]) -> Option<Signal> {
             _ => {}
         }
     }
-    if encoded { said(&base64(payload)?) } else { said(payload) }
+    if encoded { said(&base64(payload)?, hide) } else { said(payload, hide) }
 }
 
-fn said(text: &[u8]) -> Option<Signal> {
-    let text = clean::line(text, TEXT_CHARS_MAX);
+fn said(text: &[u8], hide: Hide<'_>) -> Option<Signal> {
+    let text = text_of(text, TEXT_CHARS_MAX, hide);
     (!text.is_empty()).then_some(Signal::Notification { text })
+}
+
+/// One line of text without secrets, cut.
+fn text_of(bytes: &[u8], chars: usize, hide: Hide<'_>) -> String {
+    clean::line(hide(&String::from_utf8_lossy(bytes)).as_bytes(), chars)
 }
 
 fn shell(rest: &[u8]) -> Option<Signal> {
@@ -271,18 +279,18 @@ fn shell(rest: &[u8]) -> Option<Signal> {
 }
 
 /// OSC 7501: `?`, or pairs with colons or semicolons between them.
-fn status(rest: &[u8]) -> Option<Signal> {
+fn status(rest: &[u8], hide: Hide<'_>) -> Option<Signal> {
     if rest == b"?" {
         return Some(Signal::StatusQuery);
     }
-    let word = |value: &[u8]| Some(clean::line(value, WORD_CHARS_MAX)).filter(|word| !word.is_empty());
+    let word = |value: &[u8]| Some(text_of(value, WORD_CHARS_MAX, hide)).filter(|word| !word.is_empty());
     let (mut state, mut app, mut kind, mut message) = (None, None, None, None);
     for pair in rest.split(|byte| matches!(byte, b':' | b';')) {
         match split(pair, b'=') {
             (b"state", value) => state = word(value),
             (b"app", value) => app = word(value),
             (b"kind", value) => kind = word(value),
-            (b"msg", value) => message = base64(value).map(|bytes| clean::line(&bytes, TEXT_CHARS_MAX)),
+            (b"msg", value) => message = base64(value).map(|bytes| text_of(&bytes, TEXT_CHARS_MAX, hide)),
             _ => {}
         }
     }

@@ -80,7 +80,7 @@ impl Replay {
         match what {
             What::Output(text) => {
                 let mut signals = Vec::new();
-                self.tap.feed(text.as_bytes(), &mut signals);
+                self.tap.feed(text.as_bytes(), &str::to_owned, &mut signals);
                 self.screen.replay(text.as_bytes());
                 self.arbiter.output(text.len() as u64, now);
                 for signal in &signals {

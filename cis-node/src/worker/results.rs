@@ -13,7 +13,7 @@ use super::{Live, LocalWorker};
 use crate::secret_file;
 use crate::small_file::{self, Links, ReadError};
 use cis_core::api::{FromWorker, Refusal, Report};
-use cis_core::dag::outputs;
+use cis_core::dag::outputs::{self, Quotes};
 use cis_core::event::{AttemptOutcome, FailureCause, OutputRecord};
 use cis_core::ids::{AttemptId, Fence, SessionId};
 use cis_core::policy::redact::Redactor;
@@ -123,7 +123,7 @@ impl LocalWorker {
         if let Some((why, _)) = &live.withheld {
             return Err(Trouble::OfTask(format!("they may hold secrets that are not known: {why}")));
         }
-        let values = match outputs::parse(&bytes, &live.declared) {
+        let values = match outputs::parse(&bytes, &live.declared, quotes(&live.redactor, &bytes)) {
             Ok(values) => values,
             Err(detail) => return Err(self.classify_outputs(exit, detail)),
         };
@@ -227,6 +227,12 @@ impl Live {
         };
         is_cause.then_some(cause)
     }
+}
+
+/// Whether errors may show parts of a file that a task wrote: a part of a secret would not be known as one.
+fn quotes(redactor: &Redactor, bytes: &[u8]) -> Quotes {
+    let text = String::from_utf8_lossy(bytes);
+    if redactor.is_empty() || redactor.redact(&text) == text { Quotes::Shown } else { Quotes::Hidden }
 }
 
 /// What is said of a failure may quote what the task wrote, or names of its files.

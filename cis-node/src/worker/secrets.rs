@@ -65,7 +65,7 @@ impl LocalWorker {
         let Some(live) = self.live.get_mut(&session) else { return };
         match found {
             Ok(Hidden { all, own }) => {
-                live.command = all.redact(&command_line(&spec.program));
+                live.command = command_line(&spec.program, &all);
                 (live.redactor, live.own_secrets) = (all, own);
             }
             Err(why) => live.withheld = Some((why, spec)),

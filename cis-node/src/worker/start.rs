@@ -72,7 +72,7 @@ impl LocalWorker {
             timeout_ms: spec.timeout_ms,
             idle_ms: spec.idle_ms,
             tty: spec.tty,
-            command: hidden.all.redact(&command_line(&spec.program)),
+            command: command_line(&spec.program, &hidden.all),
             log,
             given: Vec::new(),
             life: Life::Granted,

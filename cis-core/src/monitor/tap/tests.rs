@@ -6,7 +6,7 @@ use super::*;
 
 fn all(bytes: &[u8]) -> Vec<Signal> {
     let mut found = Vec::new();
-    Tap::default().feed(bytes, &mut found);
+    Tap::default().feed(bytes, &str::to_owned, &mut found);
     found
 }
 
@@ -95,7 +95,7 @@ fn what_is_too_long_or_hostile_is_left_out() {
     let long = [b"\x1b]0;".as_slice(), &vec![b'x'; 1_000_000], b"\x07\x1b]0;next\x07"].concat();
     let mut tap = Tap::default();
     let mut found = Vec::new();
-    tap.feed(&long, &mut found);
+    tap.feed(&long, &str::to_owned, &mut found);
     assert_eq!(found, [title("next")]);
     assert!(tap.held.capacity() <= 2 * STRING_BYTES_MAX);
     assert_eq!(all(b"\x1b]0;a\x01\x0b\xff\xe2\x80\xaeb\x07"), [title("a\u{fffd}b")]);
@@ -141,7 +141,7 @@ proptest! {
         let mut tap = Tap::default();
         let mut found = Vec::new();
         for part in bytes.chunks(portion) {
-            tap.feed(part, &mut found);
+            tap.feed(part, &str::to_owned, &mut found);
         }
         prop_assert_eq!(found, all(&bytes));
     }
@@ -154,5 +154,26 @@ proptest! {
                 prop_assert!(text.chars().count() <= TEXT_CHARS_MAX);
             }
         }
+    }
+}
+
+#[test]
+fn secrets_are_replaced_before_a_text_is_cut_or_its_blanks_are() {
+    let hide = |text: &str| text.replace("two  blanks\tand a tab", "***");
+    let at_the_end = format!("{} two  blanks\tand a tab", "x".repeat(TEXT_CHARS_MAX - 8));
+    let encoded = "dHdvICBibGFua3MJYW5kIGEgdGFi";
+    for said in [
+        format!("\u{1b}]9;{at_the_end}\u{7}"),
+        format!("\u{1b}]777;notify;{at_the_end}\u{7}"),
+        format!("\u{1b}]99;;{at_the_end}\u{7}"),
+        format!("\u{1b}]99;e=1;{encoded}\u{7}"),
+        format!("\u{1b}]0;{at_the_end}\u{7}"),
+        format!("\u{1b}]7501;state=blocked;msg={encoded}\u{7}"),
+    ] {
+        let mut found = Vec::new();
+        Tap::default().feed(said.as_bytes(), &hide, &mut found);
+        let text = format!("{found:?}");
+        assert_eq!(found.len(), 1);
+        assert!(!text.contains("two") && text.contains("***"), "{text}");
     }
 }

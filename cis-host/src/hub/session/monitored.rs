@@ -113,7 +113,7 @@ impl Monitored {
 
     /// Output that came: of earlier, or of now.
     pub(super) fn output(&mut self, bytes: &[u8], live: bool, redactor: &Redactor, now: TimestampMs) {
-        self.tap.feed(bytes, &mut self.found);
+        self.tap.feed(bytes, &|text| redactor.redact(text), &mut self.found);
         if live {
             self.earlier.take().for_each(|signal| self.arbiter.signal(&signal, now));
             self.arbiter.output(bytes.len() as u64, now);
