@@ -133,6 +133,8 @@ pub(super) struct AnswerHeld {
     pub(super) session: SessionId,
     pub(super) item: InboxId,
     pub(super) answer: Answer,
+    /// The request of the answer beside which this one is given, where it is one more.
+    pub(super) beside: Option<InputId>,
     /// Who answers, as that node says.
     pub(super) by: String,
     /// With what is told of it comes where the outcome of typing comes; none: nothing is typed.

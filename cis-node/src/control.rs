@@ -60,10 +60,21 @@ impl Node {
         to: (NodeDid, Option<String>),
         (run, session): (RunId, SessionId),
         item: &InboxItem,
-        answer: Answer,
+        mut answer: Answer,
         who: &Principal,
     ) -> Result<AnswerReceipt, Problem> {
-        let verb = Verb::Answer { session, item: item.id.clone(), answer: Box::new(answer) };
+        // The node of the session compares it with what the session waits at then.
+        if item.ask_type.is_none() {
+            answer.hash.get_or_insert_with(|| item.hash.clone());
+        }
+        let mut beside = None;
+        if answer.again.is_some() {
+            let name = item.name();
+            let known = self.read(move |reader| reader.item(&name)).await?;
+            beside = known.answer.filter(|_| known.item.answered_ms == answer.again).map(|(_, input)| input);
+        }
+        self.shared.forwarded.put(answer.input, who.actor());
+        let verb = Verb::Answer { session, item: item.id.clone(), answer: Box::new(answer), beside };
         // The id of the answer may be made of something else than a time; sent again, the answer is known by its own id.
         let id = InputId(ulid::Ulid::new());
         match self.ask_node(to, ControlRequest { id, run, verb, by: who.actor().name }).await? {
@@ -125,9 +136,14 @@ impl Node {
                 self.link.control(room, from, Control::Response(ControlResponse { id, outcome }));
             }
             Next::CarryOut => {
-                let (node, room, mut turn) = (Arc::clone(self), room.to_owned(), self.control.heard().turn());
+                // Answers are ordered by the node of their session, and may wait for it: others do not wait for them.
+                let is_answer = matches!(request.verb, Verb::Answer { .. });
+                let mut turn = (!is_answer).then(|| self.control.heard().turn());
+                let (node, room) = (Arc::clone(self), room.to_owned());
                 tokio::spawn(async move {
-                    turn.comes().await;
+                    if let Some(turn) = &mut turn {
+                        turn.comes().await;
+                    }
                     let outcome = match node.carry_out(&room, &from, request).await {
                         Ok(outcome) => outcome,
                         Err(mut why) => {
@@ -150,24 +166,25 @@ impl Node {
         let forwards =
             matches!(request.verb, Verb::Answer { .. }) && self.members.may(room, from, Right::Coordinate);
         if !forwards && !self.members.may(room, from, Right::Submit) {
-            self.driver.tell(Command::MayNotSubmit { room: room.to_owned(), from: from.clone() });
-            let rights = [Right::Submit, Right::Coordinate, Right::Execute].into_iter();
-            let more: Vec<&str> = rights
-                .filter(|right| *right == Right::Submit || self.members.may(room, from, *right))
-                .map(Right::word)
-                .collect();
-            let detail = format!("{from} may not control runs of this room: it needs the right `submit`");
-            let hint = format!(
-                "an owner of the room can give it: cis identity trust {from} --room '{room}' --may {}",
-                more.join(",")
-            );
-            return Some(Problem::new(ProblemKind::Denied, detail).hint(hint));
+            return Some(self.may_not_submit(room, from));
         }
-        request.is_stale(now_ms()).then(|| {
-            let detail =
-                "the request is more than 2 minutes old, or the clock of one of the two machines is wrong";
-            Problem::new(ProblemKind::Conflict, detail).hint("compare the clocks, and try again")
-        })
+        request.is_stale(now_ms()).then(stale)
+    }
+
+    /// Records that a node wanted something done to a run without the right to it, and says what gives it the right.
+    fn may_not_submit(&self, room: &str, from: &NodeDid) -> Problem {
+        self.driver.tell(Command::MayNotSubmit { room: room.to_owned(), from: from.clone() });
+        let rights = [Right::Submit, Right::Coordinate, Right::Execute].into_iter();
+        let more: Vec<&str> = rights
+            .filter(|right| *right == Right::Submit || self.members.may(room, from, *right))
+            .map(Right::word)
+            .collect();
+        let detail = format!("{from} may not control runs of this room: it needs the right `submit`");
+        let hint = format!(
+            "an owner of the room can give it: cis identity trust {from} --room '{room}' --may {}",
+            more.join(",")
+        );
+        Problem::new(ProblemKind::Denied, detail).hint(hint)
     }
 
     async fn carry_out(
@@ -177,11 +194,18 @@ impl Node {
         request: ControlRequest,
     ) -> Result<ControlOutcome, Problem> {
         let (run, by) = (request.run, request.name());
+        // It may have waited for others.
+        if request.is_stale(now_ms()) {
+            return Err(stale());
+        }
         let view = self.read(move |reader| reader.run(run)).await;
         let here = view.as_ref().is_ok_and(|view| self.identity.is_or_was(&view.node));
-        if let (Verb::Answer { session, item, answer }, false) = (&request.verb, here) {
-            let held = (*session, item.clone(), (**answer).clone());
-            return self.answer_held(room, from, held, by).await;
+        if let (Verb::Answer { .. }, false) = (&request.verb, here) {
+            match self.answer_held(room, from, &request).await {
+                // What is wrong with the run is said then.
+                Err(problem) if problem.kind == ProblemKind::NotFound && view.is_ok() => {}
+                outcome => return outcome,
+            }
         }
         let view = view?;
         if view.room.as_deref() != Some(room) || view.mode != ExecutionMode::Matrix {
@@ -194,10 +218,13 @@ impl Node {
                 coordinated_elsewhere(run, &view.node).hint("try again in a moment: it was just taken over")
             );
         }
+        if !self.members.may(room, from, Right::Submit) {
+            return Err(self.may_not_submit(room, from));
+        }
         let who =
             Principal { who: Who::Node { node: from.clone(), by }, via: Via::Room, rights: Rights::Operator };
         let verb = match request.verb {
-            Verb::Answer { session, item, answer } => {
+            Verb::Answer { session, item, answer, .. } => {
                 let permit = self.admit(&who, act::Answer)?;
                 let item = self.find_item(item.name(session)).await?;
                 if item.run != Some(run) {
@@ -207,10 +234,14 @@ impl Node {
                 let receipt = Box::new(self.answer(permit, item, *answer).await?);
                 return Ok(ControlOutcome::Answered { receipt });
             }
-            verb => run_verb(verb),
+            Verb::Start {} => RunVerb::Start,
+            Verb::Pause {} => RunVerb::Pause,
+            Verb::Resume {} => RunVerb::Resume,
+            Verb::Cancel {} => RunVerb::Cancel,
+            Verb::Retry { of } => RunVerb::Retry(of),
+            Verb::Decide { task, decision } => RunVerb::Decide(task, decision),
         };
         let permit = self.admit(&who, act::ControlRun::on(run))?;
-        let verb = verb.ok_or_else(|| internal(&"an answer is no verb of a run"))?;
         let run = self.run_verb_here(AskedOfRun::new(&permit, verb, Some(request.id))).await?;
         Ok(ControlOutcome::Done { run: Box::new(run) })
     }
@@ -220,19 +251,14 @@ impl Node {
         &self,
         room: &str,
         from: &NodeDid,
-        (session, item, answer): (SessionId, InboxId, Answer),
-        by: String,
+        request: &ControlRequest,
     ) -> Result<ControlOutcome, Problem> {
-        let name = item.clone();
-        let held = |reply| AnswerHeld {
-            room: room.to_owned(),
-            from: from.clone(),
-            session,
-            item,
-            answer,
-            by,
-            reply,
+        let Verb::Answer { session, item, answer, beside } = request.verb.clone() else {
+            return Err(internal(&"only answers are forwarded"));
         };
+        let (name, by) = (item.clone(), request.forwarded_name());
+        let (room, from, answer) = (room.to_owned(), from.clone(), *answer);
+        let held = |reply| AnswerHeld { room, from, session, item, answer, beside, by, reply };
         let asked = self.driver.ask(|reply| Command::AnswerHeld(Box::new(held(reply))));
         let (mut receipt, typed) = asked.await?;
         if let Some(outcome) = typed {
@@ -243,6 +269,11 @@ impl Node {
         }
         Ok(ControlOutcome::Answered { receipt: Box::new(receipt) })
     }
+}
+
+fn stale() -> Problem {
+    let detail = "the request is more than 2 minutes old, or the clock of one of the two machines is wrong";
+    Problem::new(ProblemKind::Conflict, detail).hint("compare the clocks, and try again")
 }
 
 /// What is said to the node that forwarded an answer which was not typed.
@@ -275,18 +306,5 @@ fn verb_of(verb: RunVerb) -> Option<Verb> {
         RunVerb::Decide(task, decision) => Verb::Decide { task, decision },
         // It names rooms of the account of this node.
         RunVerb::Mode(..) => return None,
-    })
-}
-
-/// What is done to a run; none: the verb is about a session.
-fn run_verb(verb: Verb) -> Option<RunVerb> {
-    Some(match verb {
-        Verb::Start {} => RunVerb::Start,
-        Verb::Pause {} => RunVerb::Pause,
-        Verb::Resume {} => RunVerb::Resume,
-        Verb::Cancel {} => RunVerb::Cancel,
-        Verb::Retry { of } => RunVerb::Retry(of),
-        Verb::Decide { task, decision } => RunVerb::Decide(task, decision),
-        Verb::Answer { .. } => return None,
     })
 }

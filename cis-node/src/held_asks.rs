@@ -14,29 +14,33 @@ const OVER_MAX: usize = 64;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(crate) struct HeldAsks(watch::Sender<BTreeMap<(SessionId, InboxId), AskView>>);
+pub(crate) struct HeldAsks(watch::Sender<Asks>);
+
+/// Each with its place in the order in which they were asked.
+pub(crate) type Asks = BTreeMap<(SessionId, InboxId), (u64, AskView)>;
 
 impl HeldAsks {
     /// A session asks something.
     pub(crate) fn put(&self, session: SessionId, ask: AskView) {
         self.0.send_modify(|asks| {
+            let next = asks.values().map(|(place, _)| place + 1).max().unwrap_or_default();
             let is_over = |ask: &AskView| ask.answer.is_some() || ask.withdrawn.is_some();
-            let over: Vec<InboxId> = asks
-                .iter()
-                .filter(|((of, _), ask)| *of == session && is_over(ask))
-                .map(|((_, item), _)| item.clone())
-                .collect();
-            if over.len() >= OVER_MAX {
-                asks.retain(|(of, item), _| *of != session || !over.contains(item));
+            let over = asks.iter().filter(|((of, _), (_, ask))| *of == session && is_over(ask));
+            let mut over: Vec<(u64, InboxId)> =
+                over.map(|((_, item), (place, _))| (*place, item.clone())).collect();
+            over.sort_unstable();
+            let too_many = over.len().saturating_sub(OVER_MAX);
+            for (_, item) in over.drain(..too_many) {
+                asks.remove(&(session, item));
             }
-            asks.insert((session, ask.id.clone()), ask);
+            asks.insert((session, ask.id.clone()), (next, ask));
         });
     }
 
     /// An ask was answered or withdrawn.
     pub(crate) fn change(&self, session: SessionId, item: &InboxId, change: impl FnOnce(&mut AskView)) {
         self.0.send_if_modified(|asks| match asks.get_mut(&(session, item.clone())) {
-            Some(ask) => {
+            Some((_, ask)) => {
                 change(ask);
                 true
             }
@@ -55,11 +59,11 @@ impl HeldAsks {
 
     /// The ask as it is now.
     pub(crate) fn get(&self, session: SessionId, item: &InboxId) -> Option<AskView> {
-        self.0.borrow().get(&(session, item.clone())).cloned()
+        self.0.borrow().get(&(session, item.clone())).map(|(_, ask)| ask.clone())
     }
 
     /// To wait for changes.
-    pub(crate) fn subscribe(&self) -> watch::Receiver<BTreeMap<(SessionId, InboxId), AskView>> {
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Asks> {
         self.0.subscribe()
     }
 }

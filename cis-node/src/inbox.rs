@@ -14,8 +14,8 @@ use crate::node::Node;
 use crate::problems::{internal, unconnected};
 use crate::server::{InboxApi, NodeApi as _};
 use cis_core::api::{
-    Answer, AnswerReceipt, Ask, AskView, Decide, HandIn, InboxItem, ListInbox, Listing, Page, Problem,
-    ProblemKind, ReadAsk, Say, ThreadMessage,
+    Answer, AnswerReceipt, AnswerWith, Ask, AskView, Decide, HandIn, InboxItem, ListInbox, Listing, Page,
+    Problem, ProblemKind, ReadAsk, Say, ThreadMessage,
 };
 use cis_core::event::{Event, PromptKind};
 use cis_core::ids::{InboxId, InputId, NodeDid, SessionId};
@@ -78,21 +78,20 @@ impl InboxApi for Node {
             return Err(moved(&item, Some(item.clone())));
         }
         let Some(session) = session else { return self.decide_item(&permit, item, answer).await };
-        let place = self.place_of(&item, session.target()).await?;
-        let given = given::given(&item, &answer).map_err(|problem| match &place {
-            Some((node, _)) if item.kind == PromptKind::Password => {
-                problem.hint(format!("its session runs on {node}: attach there"))
+        if let (Some(place), Some(run)) = (self.place_of(&item, session.target()).await?, item.run) {
+            let Elsewhere { node, room, coordinates } = place;
+            if item.kind == PromptKind::Password {
+                let detail =
+                    format!("{} asks for a password: nobody answers that but an attached terminal", item.id);
+                let hint = format!("its session does not run on this machine: attach where it does ({node})");
+                return Err(Problem::new(ProblemKind::Conflict, detail).hint(hint));
             }
-            _ => problem,
-        })?;
-        if let (Some(to), Some(run)) = (place, item.run) {
-            if answer.again.is_some() && answer.again != item.answered_ms {
-                return Err(moved(&item, Some(item.clone())));
-            }
-            return self
-                .answer_elsewhere(to, (run, session.target()), &item, answer, permit.principal())
-                .await;
+            // What a room tells of a prompt is not all of it: the coordinator knows more.
+            let answer = if coordinates { answer } else { chosen(&item, answer)? };
+            let about = (run, session.target());
+            return self.answer_elsewhere((node, room), about, &item, answer, permit.principal()).await;
         }
+        let given = given::given(&item, &answer)?;
         let given = Box::new(given);
         self.reach(given.session).await?;
         let mut receipt = AnswerReceipt::new(item.id.clone(), permit.actor().name, given.text.clone());
@@ -143,7 +142,6 @@ impl InboxApi for Node {
         // Before the first look, so that no answer falls between the two.
         let mut live = self.events.subscribe();
         let mut held = self.shared.held_asks.subscribe();
-        held.mark_unchanged();
         if query.leaves {
             self.driver.tell(Command::WaitsNoMore { session, item: item.clone() });
         }
@@ -308,28 +306,33 @@ impl Node {
 
     /// What a session asked, as it is now.
     async fn ask_of(&self, session: SessionId, item: InboxId) -> Outcome<AskView> {
-        if let Some(ask) = self.shared.held_asks.get(session, &item) {
-            return Ok(ask);
+        let held = self.shared.held_asks.get(session, &item);
+        let is_over = |ask: &AskView| ask.answer.is_some() || ask.withdrawn.is_some();
+        match held {
+            Some(ask) if is_over(&ask) => Ok(ask),
+            // This node may coordinate the run by now.
+            Some(ask) => {
+                let known = self.read(move |reader| reader.ask(session, &item)).await;
+                Ok(known.ok().filter(is_over).unwrap_or(ask))
+            }
+            None => self.read(move |reader| reader.ask(session, &item)).await,
         }
-        self.read(move |reader| reader.ask(session, &item)).await
     }
 
-    /// The node to which an answer is forwarded, and the room of the run; none: it is for this node.
-    async fn place_of(
-        &self,
-        item: &InboxItem,
-        session: SessionId,
-    ) -> Outcome<Option<(NodeDid, Option<String>)>> {
+    /// Where an answer is forwarded to; none: it is for this node.
+    async fn place_of(&self, item: &InboxItem, session: SessionId) -> Outcome<Option<Elsewhere>> {
         let Some(run) = item.run else { return Ok(None) };
         let (owner, ..) = self.read(move |reader| reader.term(run)).await?;
-        if !self.identity.is_or_was(&owner) {
-            let room = self.read(move |reader| reader.run(run)).await?.room;
-            return Ok(Some((owner, room)));
-        }
-        let node = self.read(move |reader| reader.node_of(session)).await?;
-        let Some(node) = node.filter(|node| !self.identity.is_or_was(node)) else { return Ok(None) };
+        let coordinates = !self.identity.is_or_was(&owner);
+        let node = if coordinates {
+            Some(owner)
+        } else {
+            let node = self.read(move |reader| reader.node_of(session)).await?;
+            node.filter(|node| !self.identity.is_or_was(node))
+        };
+        let Some(node) = node else { return Ok(None) };
         let room = self.read(move |reader| reader.run(run)).await?.room;
-        Ok(Some((node, room)))
+        Ok(Some(Elsewhere { node, room, coordinates }))
     }
 
     /// A thread is continued by the session that began it alone.
@@ -339,6 +342,24 @@ impl Node {
             _ => problem,
         })
     }
+}
+
+/// Another node, to which an answer is forwarded.
+struct Elsewhere {
+    node: NodeDid,
+    /// The room of the run.
+    room: Option<String>,
+    /// It coordinates the run. Otherwise this node does, and that one has the session.
+    coordinates: bool,
+}
+
+/// An answer that was looked at, with the option that it means.
+fn chosen(item: &InboxItem, mut answer: Answer) -> Outcome<Answer> {
+    let given = given::given(item, &answer)?;
+    if let Some(option) = given.option {
+        answer.with = AnswerWith::Option { option: format!("id:{option}") };
+    }
+    Ok(answer)
 }
 
 /// The prompt is another one than the answer is for.

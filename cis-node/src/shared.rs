@@ -1,15 +1,18 @@
 //! What the driver shares with other threads of the node.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 use std::sync::{Mutex, PoisonError};
 
 use crate::held_asks::HeldAsks;
 use crate::leaders::Leaders;
-use cis_core::ids::NodeDid;
+use cis_core::event::Actor;
+use cis_core::ids::{InputId, NodeDid};
 
 /// Nodes of one room that are known by what they say of themselves.
 const ANNOUNCED_MAX: usize = 1000;
+/// Answers that were forwarded and are not confirmed: more are confirmed without their names.
+const FORWARDED_MAX: usize = 1000;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -26,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) ended: tokio::sync::watch::Sender<bool>,
     /// What sessions ask that work on tasks of other nodes.
     pub(crate) held_asks: HeldAsks,
+    /// Who gave answers that were forwarded to other nodes.
+    pub(crate) forwarded: Forwarded,
     /// Held by whoever makes the node's own room.
     pub(crate) own_room: tokio::sync::Mutex<()>,
     /// Who is heard in rooms, or why nobody is.
@@ -58,6 +63,28 @@ impl Shared {
         if nodes.len() < ANNOUNCED_MAX || nodes.contains_key(&did) {
             nodes.insert(did, announced);
         }
+    }
+}
+
+/// Who gave answers that were forwarded to other nodes, until these confirm them.
+#[derive(Debug, Default)]
+pub(crate) struct Forwarded(Mutex<VecDeque<(InputId, Actor)>>);
+
+impl Forwarded {
+    /// An answer is about to be forwarded.
+    pub(crate) fn put(&self, input: InputId, actor: Actor) {
+        let mut forwarded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if forwarded.len() == FORWARDED_MAX {
+            forwarded.pop_front();
+        }
+        forwarded.push_back((input, actor));
+    }
+
+    /// Who gave an answer that a node confirms.
+    pub(crate) fn take(&self, input: InputId) -> Option<Actor> {
+        let mut forwarded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = forwarded.iter().position(|(known, _)| *known == input)?;
+        forwarded.remove(at).map(|(_, actor)| actor)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::federation::{did, execute, member};
+use crate::federation::{did, execute, member, switch_off};
 use crate::harness::room::Room;
 use crate::harness::synapse::{Synapse, User};
 use crate::harness::{Cis, eventually_within, kill_9};
@@ -71,6 +71,11 @@ fn people_answer_sessions_of_other_nodes_from_where_they_are() {
     let deploy = waits(&cis, "Deploy to production? [y/N]");
     let shown: Value = cis.json(&["inbox", "show", &deploy]);
     assert_eq!((&shown["task"], &shown["run"]), (&"screen".into(), &run.as_str().into()), "{shown}");
+    // Who may only coordinate answers nothing.
+    let spare = member(&synapse, &room, &ann, &cis, ("spare", "observer", "coordinate"));
+    assert_eq!(waits(&spare, "Deploy to production? [y/N]"), deploy);
+    let refused = spare.run(["answer", &deploy, "n"]).expect(3).stderr;
+    assert!(refused.contains("may not control runs of this room"), "{refused}");
     cis.ok(["answer", &deploy, "y"]);
     let late = cis.run(["answer", &deploy, "n"]);
     assert_ne!(late.code, Some(0), "{late:?}");
@@ -84,25 +89,69 @@ fn people_answer_sessions_of_other_nodes_from_where_they_are() {
     assert_eq!(waits(&guest, "Which region?"), region);
     guest.ok(["answer", &region, "--text", "eu west"]);
 
+    let uid = rustix::process::getuid().as_raw();
     // The session asks by itself, and its node dies meanwhile. A word that is no option is refused.
     let colour = waits(&cis, "Which colour?");
     kill_9(worker.node_pid().unwrap());
     worker.ok(["node", "start", "--detach", "--room", &room.id, "--role", "worker"]);
     let refused = cis.run(["answer", &colour, "--text", "green"]).expect(2).stderr;
     assert!(refused.contains("red") && refused.contains("blue"), "{refused}");
+    // It is taken in the end, also if it came too late for whoever waited.
     eventually_within(SLOW, "the answer arrives", || {
-        (cis.run(["answer", &colour, "blue"]).code == Some(0)).then_some(())
+        let said = cis.run(["answer", &colour, "blue"]);
+        (said.code == Some(0) || said.stderr.contains(&format!("answered by uid:{uid}"))).then_some(())
     });
     cis.wait_run(&run, "succeeded");
 
     let answered = events(&cis, &run, "cis.dag.session.answered");
     let by: Vec<&str> = answered.iter().map(|event| event["actor"]["name"].as_str().unwrap()).collect();
-    let uid = rustix::process::getuid().as_raw();
     let own = format!("uid:{uid}");
     assert_eq!(by, [own.as_str(), &ann.id, &format!("{own} at {}", did(&guest)), &own], "{answered:?}");
     assert_eq!(events(&cis, &run, "cis.dag.session.asked").len(), 1);
     assert_eq!(events(&cis, &run, "cis.dag.task.handed_in")[0]["body"]["text"], "painted blue");
     assert_eq!(cis.json(&["inbox"])["items"], Value::Array(Vec::new()));
+}
+
+/// Questions that are open when their coordinator is lost are open at the next one, once.
+#[test]
+fn a_question_outlives_the_coordinator_of_its_run() {
+    let synapse = Synapse::shared();
+    let ann = synapse.register("ann");
+    let Nodes { room, cis, worker: _worker } = nodes(&synapse, &ann);
+    let next = member(&synapse, &room, &ann, &cis, ("next", "coordinator", "submit,coordinate"));
+    let text = r#"
+version = 1
+[dag]
+id = "asking"
+[[tasks]]
+id = "asks"
+tty = false
+script = '''
+"$E2E_CIS" task notify "a word before"
+test "$("$E2E_CIS" task ask "Which colour?" --option red --option blue)" = blue
+'''
+[[tasks]]
+id = "screen"
+script = "printf 'Whose turn? '; read turn; test $turn = mine"
+"#;
+    let run = execute(&cis, &room, text);
+    let (colour, turn) = (waits(&next, "Which colour?"), waits(&next, "Whose turn?"));
+    switch_off(&cis);
+    eventually_within(SLOW, "the other node goes on with the run", || {
+        let node = &next.show(&run)["run"]["node"];
+        (node.as_str() == Some(&did(&next))).then_some(())
+    });
+    for (item, answer) in [(&colour, "blue"), (&turn, "mine")] {
+        eventually_within(SLOW, "the answer arrives", || {
+            let said = next.run(["answer", item, if answer == "blue" { "blue" } else { "--text=mine" }]);
+            (said.code == Some(0) || said.stderr.contains("answered by")).then_some(())
+        });
+    }
+    next.wait_run(&run, "succeeded");
+    for kind in ["cis.dag.session.asked", "cis.dag.session.said"] {
+        assert_eq!(events(&next, &run, kind).len(), 1, "{kind}");
+    }
+    assert_eq!(events(&next, &run, "cis.dag.session.answered").len(), 2);
 }
 
 /// Where a session runs on another node, commands say so; killing its task works from here.
@@ -113,15 +162,15 @@ fn a_task_of_another_node_is_attached_to_there_and_killed_from_here() {
     let Nodes { room, cis, worker } = nodes(&synapse, &ann);
     let run = execute(&cis, &room, TEXT);
     waits(&cis, "Deploy to production? [y/N]");
-    let elsewhere = cis.run(["dag", "attach", "screen", "--run", &run]).expect(3).stderr;
-    assert!(elsewhere.contains(&format!("runs on {}", did(&worker))), "{elsewhere}");
     let session = cis.task(&run, "screen")["session"].as_str().unwrap().to_owned();
+    let elsewhere = cis.run(["session", "exec", &session, "no"]).expect(3).stderr;
+    assert!(elsewhere.contains(&format!("runs on {}", did(&worker))), "{elsewhere}");
     eventually_within(SLOW, "the worker reads of it", || {
         (worker.run(["dag", "show", &run]).code == Some(0)).then_some(())
     });
     worker.ok(["session", "exec", &session, "no"]);
     waits(&cis, "Whose turn?");
-    cis.ok(["dag", "kill", "screen", "--run", &run]);
+    cis.ok(["dag", "kill", &session]);
     cis.wait_run(&run, "cancelled");
     assert_eq!(cis.task(&run, "screen")["state"], "cancelled");
 }

@@ -123,7 +123,7 @@ pub fn member(
 }
 
 /// The machine of a node loses power.
-fn switch_off(cis: &Cis) {
+pub fn switch_off(cis: &Cis) {
     let (node, host) = (cis.node_pid(), cis.host_pid());
     host.into_iter().chain(node).for_each(kill_9);
     eventually("it is off", || cis.processes().is_empty().then_some(()));

@@ -25,8 +25,10 @@ pub const RESPONSE: EnvelopeType =
 /// A request that is older, or from so far in the future, is refused: somebody may have kept it back. ms.
 pub const AGE_MAX_MS: TimestampMs = 2 * 60 * 1000;
 
-/// Characters of a person's name, with the node that vouches for it.
-const NAME_MAX: usize = 160;
+/// Characters of a person's name.
+const NAME_MAX: usize = 64;
+/// Characters of ` at ` and the node that vouches for the name.
+const NODE_NAME_MAX: usize = 96;
 
 /// What can be done to a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +62,9 @@ pub enum Verb {
         item: InboxId,
         /// The answer.
         answer: Box<Answer>,
+        /// The request of the answer beside which this one is given, where it is one more.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        beside: Option<InputId>,
     },
 }
 
@@ -88,7 +93,17 @@ impl ControlRequest {
     /// The person's name, safe to show.
     #[must_use]
     pub fn name(&self) -> String {
-        self.by.chars().filter(|c| !c.is_control()).take(NAME_MAX).collect()
+        self.shortened(NAME_MAX)
+    }
+
+    /// The same of a request that a coordinator forwards: the name ends with the node that vouches for the person.
+    #[must_use]
+    pub fn forwarded_name(&self) -> String {
+        self.shortened(NAME_MAX + NODE_NAME_MAX)
+    }
+
+    fn shortened(&self, chars: usize) -> String {
+        self.by.chars().filter(|c| !c.is_control()).take(chars).collect()
     }
 }
 
@@ -202,7 +217,7 @@ mod tests {
             wanted(Verb::Cancel {}),
             wanted(Verb::Retry { of: RetryScope::From { task: task(1) } }),
             wanted(Verb::Decide { task: task(1), decision }),
-            wanted(Verb::Answer { session: session(1), item, answer: Box::new(answer) }),
+            wanted(Verb::Answer { session: session(1), item, answer: Box::new(answer), beside: None }),
             Control::Response(ControlResponse {
                 id: InputId::from_parts(60_000, 7),
                 outcome: ControlOutcome::Refused { why },
@@ -229,6 +244,6 @@ mod tests {
         wanted.id = InputId::from_parts(u64::MAX >> 16, 1);
         assert!(wanted.is_stale(60_000));
         wanted.by = format!("ann\u{1b}[2J{}", "x".repeat(200));
-        assert_eq!(wanted.name(), format!("ann[2J{}", "x".repeat(154)));
+        assert_eq!(wanted.name(), format!("ann[2J{}", "x".repeat(58)));
     }
 }

@@ -9,7 +9,7 @@ use super::envelope::{Draft, Verified};
 use super::envelope_type::{EnvelopeType, Way};
 use super::packed::{pack, unpack};
 use super::protocol::message::{Message, Payload};
-use super::session_news::SessionNews;
+use super::session_news::{self, SessionNews};
 use crate::api::{Program, Report, TaskSpec};
 use crate::event::Category;
 use crate::ids::TimestampMs;
@@ -30,6 +30,15 @@ impl Payload for TaskPayload {
             Progress::Started { .. } | Progress::Collecting {} => 1,
             Progress::Session { news } => news.weight(),
         }
+    }
+
+    fn shorten(progress: &mut Vec<(u32, Progress)>) {
+        let news = progress.iter().map(|(_, piece)| match piece {
+            Progress::Session { news } => Some(news),
+            Progress::Started { .. } | Progress::Collecting {} => None,
+        });
+        let mut needed = session_news::needed(news).into_iter();
+        progress.retain(|_| needed.next().unwrap_or(true));
     }
 }
 

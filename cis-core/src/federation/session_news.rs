@@ -4,6 +4,7 @@
 //! scheduler or an event. The node that has the session decides about answers, and is believed about that.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::event::{
     Actor, ActorKind, AnswerRecord, AskRecord, EventBody, OPTIONS_MAX, PromptOption, PromptRecord,
@@ -13,16 +14,17 @@ use crate::ids::{AttemptId, InboxId, InputId, SessionId};
 use crate::scheduler::{Input, InputKind};
 
 /// A result that a session hands in on another machine is not longer, bytes: it travels in one message.
-pub const HANDED_IN_BYTES_MAX: usize = 16 << 10;
+pub const NEWS_RESULT_BYTES_MAX: usize = 16 << 10;
 /// A longer text is cut, bytes. What is asked, answered and told has no more.
 const TEXT_BYTES_MAX: usize = 4096;
 /// A longer name is cut, characters.
 const NAME_CHARS_MAX: usize = 160;
 /// Of what a screen shows, characters. All of a prompt has to fit into one message, in any language.
-const SCREEN_CHARS_MAX: usize = 2400;
-/// Of an option: its label, characters; its id, and what is typed for it, bytes.
-const LABEL_CHARS_MAX: usize = 100;
-const KEYS_BYTES_MAX: usize = 64;
+const NEWS_SCREEN_CHARS_MAX: usize = 2000;
+/// The label of an option, characters.
+const NEWS_LABEL_CHARS_MAX: usize = 100;
+/// The id of an option, and what is typed for it, bytes.
+const NEWS_KEYS_BYTES_MAX: usize = 128;
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,20 +74,38 @@ pub enum SessionNews {
     },
     /// It tells something.
     Said {
-        /// The request, if its screen did not show it.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        input: Option<InputId>,
-        /// What.
+        /// The request, or an id that the node made for a line of the screen.
+        input: InputId,
+        /// What it tells.
         said: Box<SaidRecord>,
     },
     /// It hands in the result of its task, and is to be ended.
     HandedIn {
-        /// The request, if its screen did not show it.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        input: Option<InputId>,
+        /// The request, or an id that the node made because the screen showed the result.
+        input: InputId,
         /// The result.
         text: Option<String>,
     },
+}
+
+/// The name of a request of a session under which its run's coordinator knows it. The ids that other nodes choose are not used as they
+/// are: they could be those of other people's requests.
+#[must_use]
+pub fn request_id(session: SessionId, input: InputId) -> InputId {
+    hashed(&format!("news of {session}: {input}"))
+}
+
+/// The name under which a node that reads of such a request in a room remembers it.
+#[must_use]
+pub fn read_id(request: InputId) -> InputId {
+    hashed(&format!("read of {request}"))
+}
+
+fn hashed(text: &str) -> InputId {
+    let hash = Sha256::digest(text.as_bytes());
+    let mut id = [0; 16];
+    id.copy_from_slice(&hash[..16]);
+    InputId(ulid::Ulid::from_bytes(id))
 }
 
 /// What news mean for the coordinator.
@@ -109,7 +129,7 @@ impl SessionNews {
     #[must_use]
     pub const fn weight(&self) -> usize {
         match self {
-            Self::Blocked { .. } | Self::HandedIn { .. } => 14,
+            Self::Blocked { .. } | Self::HandedIn { .. } => 15,
             Self::Asked { .. } => 9,
             Self::Answered { .. } => 5,
             Self::Said { .. } | Self::AnswerVoid { .. } => 2,
@@ -119,7 +139,7 @@ impl SessionNews {
 
     /// What of it a node tells of `session`, and is believed: no item of another session, no text without an end. None: nothing.
     #[must_use]
-    pub fn checked(mut self, session: SessionId) -> Option<Self> {
+    pub fn sanitized(mut self, session: SessionId) -> Option<Self> {
         match &mut self {
             Self::Blocked { prompt } => {
                 let item = match prompt.ask {
@@ -130,7 +150,7 @@ impl SessionNews {
                     return None;
                 }
                 cut(&mut prompt.question, QUESTION_CHARS_MAX);
-                cut(&mut prompt.screen, SCREEN_CHARS_MAX);
+                cut(&mut prompt.screen, NEWS_SCREEN_CHARS_MAX);
                 cut(&mut prompt.hash, NAME_CHARS_MAX);
                 cut_options(&mut prompt.options);
                 prompt.confidence = prompt.confidence.min(100);
@@ -174,7 +194,7 @@ impl SessionNews {
             }
             Self::HandedIn { text, .. } => {
                 if let Some(text) = text {
-                    cut_bytes(text, HANDED_IN_BYTES_MAX);
+                    cut_bytes(text, NEWS_RESULT_BYTES_MAX);
                 }
             }
             Self::Recovered { .. } => {}
@@ -189,12 +209,16 @@ impl SessionNews {
         let input = |kind, cause| Meaning::Input(Box::new(Input { kind, actor: None, cause }));
         let event = |body, cause, actor| Meaning::Event { body, cause, actor };
         let itself = || Some(Actor { kind: ActorKind::Session, name: session.to_string(), via: Via::Room });
+        let id = |input| Some(request_id(session, input));
         match self {
             Self::Blocked { prompt } => input(InputKind::Blocked { attempt, prompt }, None),
             Self::Recovered { episode } => input(InputKind::Unblocked { attempt, episode }, None),
-            Self::HandedIn { input: cause, text } => input(InputKind::HandIn { attempt, text }, cause),
+            Self::HandedIn { input: by, text } => {
+                let (kind, cause) = (InputKind::HandIn { attempt, text }, id(by));
+                Meaning::Input(Box::new(Input { kind, actor: itself(), cause }))
+            }
             Self::Asked { ask } => {
-                let cause = Some(ask.ask);
+                let cause = id(ask.ask);
                 event(EventBody::SessionAsked { session, task, ask }, cause, itself())
             }
             Self::AskWithdrawn { item, detail } => {
@@ -202,26 +226,57 @@ impl SessionNews {
             }
             Self::Answered { item, input, answer, actor } => event(
                 EventBody::SessionAnswered { session, task, item, input, answer },
-                Some(input),
+                id(input),
                 Some(actor),
             ),
             Self::AnswerVoid { item, input, detail } => {
-                event(EventBody::AnswerVoid { session, task, item, input, detail }, Some(input), None)
+                event(EventBody::AnswerVoid { session, task, item, input, detail }, id(input), None)
             }
             Self::Said { input, said } => {
-                event(EventBody::SessionSaid { session, task, said }, input, itself())
+                event(EventBody::SessionSaid { session, task, said }, id(input), itself())
             }
         }
     }
 }
 
+/// Which news somebody may still need: each prompt and ask that is open, with its answers, and how prompts are numbered.
+pub(super) fn needed<'a>(news: impl Iterator<Item = Option<&'a SessionNews>>) -> Vec<bool> {
+    let news: Vec<Option<&SessionNews>> = news.collect();
+    let is_prompt = |news: &Option<&SessionNews>| matches!(news, Some(SessionNews::Blocked { .. }));
+    let newest = news.iter().rposition(is_prompt);
+    let open_item = newest.and_then(|at| match news.get(at) {
+        Some(Some(SessionNews::Blocked { prompt })) => Some(&prompt.item),
+        _ => None,
+    });
+    let is_over = |item: &InboxId| {
+        news.iter().flatten().any(|news| match news {
+            SessionNews::AskWithdrawn { item: over, .. } | SessionNews::Answered { item: over, .. } => {
+                over == item
+            }
+            _ => false,
+        })
+    };
+    let is_needed = |(at, news): (usize, &Option<&SessionNews>)| match news {
+        None => true,
+        Some(SessionNews::Blocked { .. }) => newest == Some(at),
+        Some(SessionNews::Recovered { .. }) => newest.is_none_or(|newest| at > newest),
+        Some(SessionNews::Asked { ask }) => !is_over(&ask.item),
+        Some(SessionNews::Answered { item, .. } | SessionNews::AnswerVoid { item, .. }) => {
+            open_item == Some(item)
+        }
+        Some(SessionNews::AskWithdrawn { .. } | SessionNews::Said { .. }) => false,
+        Some(SessionNews::HandedIn { .. }) => true,
+    };
+    news.iter().enumerate().map(is_needed).collect()
+}
+
 fn cut_options(options: &mut Vec<PromptOption>) {
     options.truncate(OPTIONS_MAX);
     for option in options {
-        cut(&mut option.label, LABEL_CHARS_MAX);
-        cut_bytes(&mut option.id, KEYS_BYTES_MAX);
+        cut(&mut option.label, NEWS_LABEL_CHARS_MAX);
+        cut_bytes(&mut option.id, NEWS_KEYS_BYTES_MAX);
         // Only the node of the session types, so these are looked at alone: whether something is typed for an option.
-        option.keys.truncate(option.keys.floor_char_boundary(KEYS_BYTES_MAX));
+        option.keys.truncate(option.keys.floor_char_boundary(NEWS_KEYS_BYTES_MAX));
     }
 }
 
@@ -270,16 +325,16 @@ mod tests {
     #[test]
     fn a_node_tells_nothing_of_another_session() {
         let blocked = SessionNews::Blocked { prompt: prompt(1) };
-        assert_eq!(blocked.clone().checked(session(1)), Some(blocked.clone()));
-        assert_eq!(blocked.checked(session(2)), None);
+        assert_eq!(blocked.clone().sanitized(session(1)), Some(blocked.clone()));
+        assert_eq!(blocked.sanitized(session(2)), None);
         let asked = SessionNews::Asked { ask: ask() };
-        assert_eq!(asked.clone().checked(session(1)), Some(asked.clone()));
-        assert_eq!(asked.checked(session(2)), None);
+        assert_eq!(asked.clone().sanitized(session(1)), Some(asked.clone()));
+        assert_eq!(asked.sanitized(session(2)), None);
         let mut of_ask = prompt(3);
         (of_ask.ask, of_ask.item) = (Some(ask().ask), ask().item);
-        assert!(SessionNews::Blocked { prompt: of_ask.clone() }.checked(session(1)).is_some());
+        assert!(SessionNews::Blocked { prompt: of_ask.clone() }.sanitized(session(1)).is_some());
         of_ask.item = InboxId::of_prompt(session(1), 3);
-        assert_eq!(SessionNews::Blocked { prompt: of_ask }.checked(session(1)), None);
+        assert_eq!(SessionNews::Blocked { prompt: of_ask }.sanitized(session(1)), None);
     }
 
     #[test]
@@ -315,21 +370,21 @@ mod tests {
             SessionNews::AskWithdrawn { item: item.clone(), detail: long.clone() },
             SessionNews::Answered { item: item.clone(), input, answer: Box::new(answer), actor },
             SessionNews::AnswerVoid { item, input, detail: long.clone() },
-            SessionNews::Said { input: None, said: Box::new(said) },
-            SessionNews::HandedIn { input: None, text: Some(long) },
+            SessionNews::Said { input, said: Box::new(said) },
+            SessionNews::HandedIn { input, text: Some(long) },
         ] {
-            let (weight, checked) = (news.weight(), news.checked(session(1)).unwrap());
-            let text = serde_json::to_string(&checked).unwrap();
+            let (weight, sanitized) = (news.weight(), news.sanitized(session(1)).unwrap());
+            let text = serde_json::to_string(&sanitized).unwrap();
             assert!(text.len() <= weight * 2600, "{} bytes", text.len());
             let acts =
-                matches!(&checked, SessionNews::Blocked { prompt } if prompt.question.contains('\u{1b}'));
+                matches!(&sanitized, SessionNews::Blocked { prompt } if prompt.question.contains('\u{1b}'));
             assert!(!acts);
-            if let SessionNews::Answered { answer, actor, .. } = &checked {
+            if let SessionNews::Answered { answer, actor, .. } = &sanitized {
                 assert_eq!(answer.by, actor.name);
             }
             let attempt = AttemptId { run: run_id(), task: task(1), number: 1 };
-            let is_input = matches!(checked, SessionNews::Blocked { .. } | SessionNews::HandedIn { .. });
-            assert_eq!(is_input, matches!(checked.meaning(attempt, session(1)), Meaning::Input(_)));
+            let is_input = matches!(sanitized, SessionNews::Blocked { .. } | SessionNews::HandedIn { .. });
+            assert_eq!(is_input, matches!(sanitized.meaning(attempt, session(1)), Meaning::Input(_)));
         }
     }
 }

@@ -974,7 +974,7 @@ impl From<Kept> for Remembered<Nothing> {
             void: kept.void,
             lease_end: kept.lease_end,
             progress: Vec::new(),
-            first: 0,
+            numbers: Vec::new(),
         }
     }
 }

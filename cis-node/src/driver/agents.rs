@@ -88,7 +88,11 @@ impl Driver {
         let text = text[..text.floor_char_boundary(HANDED_IN_BYTES_MAX)].to_owned();
         let text = Some(text).filter(|text| !text.trim().is_empty());
         if self.held_by(session).is_some() {
-            return self.forward(session, SessionNews::HandedIn { input: None, text }, now);
+            return self.forward(
+                session,
+                SessionNews::HandedIn { input: InputId(ulid::Ulid::new()), text },
+                now,
+            );
         }
         self.handle(Input::internal(InputKind::HandIn { attempt, text }), now);
     }

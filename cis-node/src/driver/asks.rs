@@ -8,7 +8,7 @@ use super::turn::{asked, handed_in, said};
 use crate::commands::Reply;
 use cis_core::api::{Ask, HandIn, Problem, ProblemKind, Say};
 use cis_core::event::{Actor, AskRecord, AskType, EventBody, EventDraft, PromptOption, SaidRecord};
-use cis_core::federation::session_news::{HANDED_IN_BYTES_MAX, SessionNews};
+use cis_core::federation::session_news::{NEWS_RESULT_BYTES_MAX, SessionNews};
 use cis_core::ids::{InboxId, InputId, RunId, SessionId, TaskId, TimestampMs};
 use cis_core::policy::redact::Redactor;
 use cis_core::scheduler::{Input, InputKind};
@@ -27,7 +27,7 @@ impl Driver {
     ) {
         let item = InboxId::of_ask(session, ask.input);
         let answer = match self.made_by(ask.input) {
-            Ok(None) if self.parts.shared.held_asks.get(session, &item).is_some() => {
+            Ok(None) if self.is_held_ask(session, &item, ask.input) => {
                 if ask.waits {
                     self.still_waiting(session, &item, now);
                 }
@@ -44,6 +44,12 @@ impl Driver {
             Err(problem) => Err(problem),
         };
         self.turn.confirm(reply, answer);
+    }
+
+    /// Whether a held session asked this before.
+    fn is_held_ask(&self, session: SessionId, item: &InboxId, ask: InputId) -> bool {
+        let is_open = self.inbox.get(session, item).is_some_and(|open| open.ask == ask);
+        self.held_by(session).is_some() && is_open || self.parts.shared.held_asks.get(session, item).is_some()
     }
 
     fn ask_now(
@@ -139,7 +145,7 @@ impl Driver {
         };
         let (input, told) = (say.input, Box::new(said_now));
         if self.held_by(session).is_some() {
-            self.forward(session, SessionNews::Said { input: Some(input), said: told }, now);
+            self.forward(session, SessionNews::Said { input, said: told }, now);
             return Ok(());
         }
         self.turn.make(input, said(session));
@@ -182,12 +188,12 @@ impl Driver {
         };
         let text = result.text.map(|text| self.redactor_of(session).redact(&text));
         if self.held_by(session).is_some() {
-            if text.as_ref().is_some_and(|text| text.len() > HANDED_IN_BYTES_MAX) {
-                let detail = format!("the result has more than {} KiB", HANDED_IN_BYTES_MAX >> 10);
+            if text.as_ref().is_some_and(|text| text.len() > NEWS_RESULT_BYTES_MAX) {
+                let detail = format!("the result has more than {} KiB", NEWS_RESULT_BYTES_MAX >> 10);
                 return Err(Problem::new(ProblemKind::BadInput, detail)
                     .hint("this task runs for another node: write long results to an output of the task"));
             }
-            self.forward(session, SessionNews::HandedIn { input: Some(result.input), text }, now);
+            self.forward(session, SessionNews::HandedIn { input: result.input, text }, now);
             return Ok(());
         }
         let kind = InputKind::HandIn { attempt, text };

@@ -128,6 +128,11 @@ impl Attention {
         self.asks.retain(|known| known.ask != ask);
     }
 
+    /// Number of its newest prompt; 0: it had none.
+    pub(super) fn newest(&self) -> u32 {
+        self.newest
+    }
+
     /// What it waits at, as people were told.
     pub(super) fn told(&self) -> Option<&Told> {
         self.told.as_ref()
@@ -338,7 +343,7 @@ impl Driver {
         };
         let said = Box::new(said);
         if self.held_by(session).is_some() {
-            return self.forward(session, SessionNews::Said { input: None, said }, now);
+            return self.forward(session, SessionNews::Said { input: InputId(ulid::Ulid::new()), said }, now);
         }
         let (run, task) = self.names_of(session);
         let body = EventBody::SessionSaid { session, task, said };

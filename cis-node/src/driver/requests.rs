@@ -18,7 +18,7 @@ use cis_core::event::{Actor, EventBody, EventDraft};
 use cis_core::ids::{InputId, RunId, SessionId, TaskId, TimestampMs};
 use cis_core::people::Allowed;
 use cis_core::policy::{Denied, Principal, authorize_decision, authorize_room_change};
-use cis_core::scheduler::{Input, InputKind, Rejected, Run, TaskEntry};
+use cis_core::scheduler::{Input, InputKind, LiveAttempt, Rejected, Run, TaskEntry};
 use cis_host::protocol::ToHost;
 use cis_store::TaskSeed;
 
@@ -345,6 +345,13 @@ impl Driver {
         reply: Reply<()>,
         now: TimestampMs,
     ) {
+        let is_it = |live: &LiveAttempt| live.session == session && self.is_elsewhere(live);
+        let elsewhere = self.parts.machine.live_attempts().find(is_it);
+        if let Some(LiveAttempt { attempt, .. }) = elsewhere {
+            let kind = InputKind::KillTask { attempt, grace_ms };
+            self.handle_for(Input { kind, actor: Some(actor), cause: None }, reply, now);
+            return;
+        }
         if self.host.fd().is_none() {
             // Without the host nothing can end, and nothing is known of sessions that started before this node.
             let why = self.host.trouble.as_deref().unwrap_or("no session host");
@@ -353,9 +360,7 @@ impl Driver {
             let _ = reply.send(Err(problem.hint("`cis node status` shows more; then try again")));
             return;
         }
-        let elsewhere = || self.parts.machine.live_attempts().find(|live| live.session == session);
-        let attempt = self.parts.worker.attempt_of(session).cloned();
-        if let Some(attempt) = attempt.or_else(|| elsewhere().map(|live| live.attempt)) {
+        if let Some(attempt) = self.parts.worker.attempt_of(session).cloned() {
             let kind = InputKind::KillTask { attempt, grace_ms };
             if self.handle_for(Input { kind, actor: Some(actor), cause: None }, reply, now) {
                 self.ends.want(session, grace_ms);

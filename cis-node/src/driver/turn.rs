@@ -10,6 +10,7 @@ use super::idempotency::KeyDigests;
 use crate::commands::{AnswerSource, Reply, cancelled, decided, retried};
 use cis_core::api::{Problem, RoomWrite};
 use cis_core::event::{EndReason, EventBody, EventDraft, ExecutionMode, TaskChange};
+use cis_core::federation::session_news;
 use cis_core::ids::{InboxId, InputId, Offset, RunId, SessionId, TaskId};
 use cis_host::hub;
 use cis_store::{SessionFacts, StoreError, TaskSeed, Writer};
@@ -207,6 +208,7 @@ fn append(
                 Some(tasks) => writer.append_run(draft, id, tasks)?,
                 None => writer.append(draft, id)?,
             };
+            remember_read(writer, draft)?;
             return Ok(false);
         }
     };
@@ -218,6 +220,22 @@ fn append(
     }
     remember(writer, draft, digests)?;
     Ok(following.is_some() || again)
+}
+
+/// What a room tells of requests of sessions is known: a worker tells it again to a node that takes the run over. Ids of others' events
+/// are not used as they are, as they could be those of requests to this node.
+fn remember_read(writer: &mut Writer, draft: &EventDraft) -> Result<(), StoreError> {
+    let of_session = matches!(
+        draft.body,
+        EventBody::SessionAsked { .. }
+            | EventBody::SessionAnswered { .. }
+            | EventBody::SessionSaid { .. }
+            | EventBody::TaskHandedIn { .. }
+    );
+    match draft.cause.filter(|_| of_session) {
+        Some(cause) => writer.remember_input(session_news::read_id(cause), "read in a room"),
+        None => Ok(()),
+    }
 }
 
 /// What an input made is known as soon as it is made: sent again, it makes nothing.

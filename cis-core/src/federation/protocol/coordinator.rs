@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::message::{Grant, Granted, HeldRecord, HeldState, Message, Nonce, Payload};
+use super::message::{Grant, Granted, HeldRecord, HeldState, Message, Nonce, PROGRESS_WEIGHT_MAX, Payload};
 use super::settings::{BootMs, Settings};
 use crate::api::Refusal;
 use crate::ids::{AttemptId, Epoch, Fence, NodeDid, RunId, TaskId};
@@ -128,8 +128,8 @@ struct Cancel {
 }
 
 impl<S> Given<S> {
-    /// Takes progress that begins with number `first`: what came before is left out. Gives the rest and its number.
-    fn takes<G>(&mut self, first: u32, mut progress: Vec<G>) -> (u32, Vec<G>) {
+    /// Takes progress that begins with number `first`, and returns what did not come before, with its number.
+    fn skip_known<G>(&mut self, first: u32, mut progress: Vec<G>) -> (u32, Vec<G>) {
         let next = self.next.unwrap_or(first).max(first);
         let known = usize::try_from(next - first).unwrap_or(usize::MAX).min(progress.len());
         progress.drain(..known);
@@ -342,11 +342,14 @@ impl<P: Payload> CoordinatorHalf<P> {
                 self.given.remove(&granted.attempt);
                 out.push(effect);
             }
+            Message::Progress { progress, .. } if progress.len() > PROGRESS_WEIGHT_MAX => {
+                return Err(format!("a message with {} pieces of progress", progress.len()));
+            }
             Message::Progress { granted, first, progress } => {
                 if self.owned(from, &granted, out)? {
                     self.claims(&granted);
                     if let Some(given) = self.find(&granted) {
-                        let (first, progress) = given.takes(first, progress);
+                        let (first, progress) = given.skip_known(first, progress);
                         out.push(Effect::Progress { granted, first, progress });
                     }
                 }

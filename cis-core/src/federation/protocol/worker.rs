@@ -15,8 +15,8 @@ use crate::ids::{Epoch, Fence, NodeDid, RunId, SessionId, TaskId};
 
 /// Progress of one attempt that is kept while its coordinator does not take it; what comes after it is not reported.
 const PROGRESS_MAX: usize = 4096;
-/// So much of the newest progress is kept, if the coordinator has it all, for one that takes the run over.
-const PROGRESS_KEPT: usize = 128;
+/// From so many pieces on that the coordinator has, those are left out that nobody needs any more.
+const PROGRESS_LONG: usize = 64;
 
 /// What the machine of the node is asked to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,9 +92,10 @@ struct Held<S, R, G> {
     session: SessionId,
     lease_end: BootMs,
     phase: Phase<R>,
-    progress: Vec<G>,
-    /// Number of the first piece that is kept.
-    first: u32,
+    /// With their numbers, which rise.
+    progress: Vec<(u32, G)>,
+    /// Number of the next piece.
+    end: u32,
     /// Number of the first piece that the coordinator does not have.
     noted: u32,
     /// Number of the first piece that was never sent to it.
@@ -153,11 +154,11 @@ pub struct Remembered<P: Payload> {
     pub void: bool,
     /// Its session is frozen then, ms.
     pub lease_end: BootMs,
-    /// What its session went through: the newest pieces.
+    /// What its session went through, without what nobody needs any more.
     pub progress: Vec<P::Progress>,
-    /// Number of the first of them.
+    /// The numbers of these pieces. An earlier version left nothing out, and wrote none.
     #[serde(default)]
-    pub first: u32,
+    pub numbers: Vec<u32>,
 }
 
 impl<P: Payload> WorkerHalf<P> {
@@ -179,8 +180,12 @@ impl<P: Payload> WorkerHalf<P> {
 
     /// Takes back what it held before its node was restarted.
     pub fn restore(&mut self, remembered: Remembered<P>) {
-        let Remembered { epoch, coordinator, granted, session, report, void, lease_end, progress, first } =
+        let Remembered { epoch, coordinator, granted, session, report, void, lease_end, progress, numbers } =
             remembered;
+        let numbers =
+            if numbers.len() == progress.len() { numbers } else { (0..).take(progress.len()).collect() };
+        let end = numbers.last().map_or(0, |last| last.saturating_add(1));
+        let progress = numbers.into_iter().zip(progress).collect();
         self.enters(granted.attempt.run, epoch, &coordinator);
         let phase = match report {
             Some(report) => Phase::Ended { report, recorded: false, resend_at: 0 },
@@ -193,9 +198,9 @@ impl<P: Payload> WorkerHalf<P> {
             lease_end,
             phase,
             progress,
-            first,
-            noted: first,
-            unsent: first,
+            end,
+            noted: 0,
+            unsent: 0,
             progress_at: 0,
             next: None,
         };
@@ -227,8 +232,8 @@ impl<P: Payload> WorkerHalf<P> {
             report,
             void: held.phase == Phase::Killed,
             lease_end: held.lease_end,
-            progress: held.progress.clone(),
-            first: held.first,
+            progress: held.progress.iter().map(|(_, piece)| piece.clone()).collect(),
+            numbers: held.progress.iter().map(|(number, _)| *number).collect(),
         })
     }
 
@@ -252,11 +257,10 @@ impl<P: Payload> WorkerHalf<P> {
         self.terms.get(&run).map(|term| &term.coordinator)
     }
 
-    /// What the session of a grant went through: the newest pieces, in order.
-    #[must_use]
-    pub fn progress_of(&self, granted: &Granted) -> &[P::Progress] {
+    /// What the session of a grant went through, in order, without what nobody needs any more.
+    pub fn progress_of(&self, granted: &Granted) -> impl Iterator<Item = &P::Progress> {
         let held = self.held.get(&key(granted)).filter(|held| held.granted == *granted);
-        held.map_or(&[], |held| &held.progress)
+        held.into_iter().flat_map(|held| held.progress.iter().map(|(_, piece)| piece))
     }
 
     /// How many sessions work, wait for their turn, or are being killed.
@@ -316,8 +320,8 @@ impl<P: Payload> WorkerHalf<P> {
             Message::Noted { epoch, granted, next } => {
                 self.obeys(granted.attempt.run, epoch, from)?;
                 if let Some(held) = self.holds(&granted) {
-                    let is_shorter = held.is_noted(next);
-                    if held.unsent < held.end() {
+                    let is_shorter = held.note_until::<P>(next);
+                    if held.unsent < held.end {
                         held.progress_at = now;
                     }
                     if is_shorter {
@@ -360,7 +364,8 @@ impl<P: Payload> WorkerHalf<P> {
     ) {
         let Some(held) = self.holds(granted) else { return };
         if held.progress.len() < PROGRESS_MAX && !matches!(held.phase, Phase::Killed) {
-            held.progress.push(progress);
+            held.progress.push((held.end, progress));
+            held.end = held.end.saturating_add(1);
             held.progress_at = now;
             self.changed.insert(key(granted));
         }
@@ -401,7 +406,7 @@ impl<P: Payload> WorkerHalf<P> {
             // The new coordinator may have nothing of what the old one had.
             for held in self.held.values_mut().filter(|held| held.granted.attempt.run == run) {
                 self.changed.insert(key(&held.granted));
-                (held.noted, held.unsent) = (held.first, held.first);
+                (held.noted, held.unsent) = (0, 0);
                 held.progress_at = 0;
                 if let Phase::Ended { recorded, resend_at, .. } = &mut held.phase {
                     (*recorded, *resend_at) = (false, 0);
@@ -467,10 +472,9 @@ impl<P: Payload> WorkerHalf<P> {
             let waits = held.has_news();
             if waits && held.progress_at <= now {
                 held.progress_at = now + resend_ms;
-                let progress = held.batch::<P>();
-                held.unsent = held.unsent.max(held.noted + progress.len() as u32);
-                let message =
-                    Message::Progress { granted: held.granted.clone(), first: held.noted, progress };
+                let (first, progress) = held.batch::<P>();
+                held.unsent = held.unsent.max(first.saturating_add(progress.len() as u32));
+                let message = Message::Progress { granted: held.granted.clone(), first, progress };
                 send(out, &term.coordinator, message);
             }
             if let Phase::Ended { report, recorded, resend_at } = &mut held.phase
@@ -585,7 +589,7 @@ impl<P: Payload> WorkerHalf<P> {
             lease_end,
             phase: Phase::Working,
             progress: Vec::new(),
-            first: 0,
+            end: 0,
             noted: 0,
             unsent: 0,
             progress_at: now,
@@ -669,42 +673,43 @@ impl<P: Payload> WorkerHalf<P> {
 }
 
 impl<S, R, G> Held<S, R, G> {
-    /// Number of the next piece of progress.
-    fn end(&self) -> u32 {
-        self.first.saturating_add(u32::try_from(self.progress.len()).unwrap_or(u32::MAX))
-    }
-
     /// Whether the coordinator does not have all progress.
     fn has_news(&self) -> bool {
-        self.noted < self.end()
+        self.progress.last().is_some_and(|(last, _)| *last >= self.noted)
     }
 
-    /// The coordinator has all before `next`. Whether the oldest pieces are not kept any more.
-    fn is_noted(&mut self, next: u32) -> bool {
-        self.noted = self.noted.max(next.min(self.end()));
-        if self.progress.len() < 2 * PROGRESS_KEPT {
-            return false;
+    /// The coordinator has all pieces before `next`. Returns whether some were left out for good.
+    fn note_until<P: Payload<Progress = G>>(&mut self, next: u32) -> bool {
+        self.noted = self.noted.max(next.min(self.end));
+        let had = self.progress.len();
+        // The last piece tells another life of the node how the next one is numbered.
+        let last = self.progress.pop();
+        let known = self.progress.partition_point(|(number, _)| *number < self.noted);
+        if known >= PROGRESS_LONG {
+            let rest = self.progress.split_off(known);
+            P::shorten(&mut self.progress);
+            self.progress.extend(rest);
         }
-        let over = self.progress.len() - PROGRESS_KEPT;
-        let over = over.min((self.noted - self.first) as usize);
-        self.progress.drain(..over);
-        self.first += over as u32;
-        over > 0
+        self.progress.extend(last);
+        self.progress.len() < had
     }
 
-    /// What goes into the next message of what the coordinator does not have.
-    fn batch<P: Payload<Progress = G>>(&self) -> Vec<G>
+    /// What goes into the next message of what the coordinator does not have, and its first number.
+    fn batch<P: Payload<Progress = G>>(&self) -> (u32, Vec<G>)
     where
         G: Clone,
     {
+        let from = self.progress.partition_point(|(number, _)| *number < self.noted);
+        let waiting = self.progress.get(from..).unwrap_or_default();
+        let first = waiting.first().map_or(self.noted, |(number, _)| *number);
         let mut weight = 0;
-        let waiting = self.progress.iter().skip((self.noted - self.first) as usize);
-        let fits = waiting.take_while(|piece| {
+        let fits = waiting.iter().zip(first..).take_while(|((number, piece), expected)| {
             let is_first = weight == 0;
             weight += P::weight(piece);
-            is_first || weight <= PROGRESS_WEIGHT_MAX
+            // Numbers in a message follow each other.
+            number == expected && (is_first || weight <= PROGRESS_WEIGHT_MAX)
         });
-        fits.cloned().collect()
+        (first, fits.map(|((_, piece), _)| piece.clone()).collect())
     }
 
     /// What a coordinator that asks gets to know of it. One that is being killed is none.

@@ -106,7 +106,7 @@ impl Driver {
                     for progress in progress {
                         match (lead::of_progress(&granted, &progress), progress) {
                             (Some(kind), _) => self.handle(Input::internal(kind), now),
-                            (None, Progress::Session { news }) => self.hear_news(&granted, news, now),
+                            (None, Progress::Session { news }) => self.hear_news(room, &granted, news, now),
                             (None, _) => {}
                         }
                     }
@@ -127,14 +127,7 @@ impl Driver {
         self.federation.room(room).coordinator.noted(granted, next, &mut out);
         for effect in out {
             match effect {
-                Effect::Send { to, message } if to != self.parts.did => {
-                    let (link, room) = (self.parts.link.clone(), room.to_owned());
-                    self.turn.confirm_by(Box::new(move |durable| {
-                        if durable.is_ok() {
-                            link.send(&room, to, message);
-                        }
-                    }));
-                }
+                Effect::Send { to, message } => self.send_durable(room, to, message, now),
                 other => self.lead(room, vec![other], now),
             }
         }

@@ -29,6 +29,7 @@ use cis_core::federation::protocol::message::{Addressee, Granted, Message};
 use cis_core::federation::protocol::worker::WorkerHalf;
 use cis_core::identity::Right;
 use cis_core::ids::{AttemptId, Epoch, Fence, NodeDid, RunId, SessionId, TimestampMs};
+use cis_core::rate::Bucket;
 use cis_core::scheduler::placement::NodeOffer;
 use cis_core::scheduler::{Input, InputKind, LiveAttempt};
 
@@ -46,6 +47,8 @@ pub(super) struct Federation {
     /// Leases that this node gives depend on what it has read.
     is_urgent: bool,
     refused: Refused,
+    /// What sessions of other nodes may tell in a time.
+    told: BTreeMap<SessionId, Bucket>,
 }
 
 struct Room {
@@ -66,6 +69,8 @@ struct Held {
     granted: Granted,
     session: SessionId,
     spec: Box<RemoteSpec>,
+    /// What its session waits at is known in this life of the node.
+    recalled: bool,
 }
 
 impl Room {
@@ -369,6 +374,19 @@ impl Driver {
             }
             self.refuse_message(room, from, (Wrong::Unfitting, why), now);
         }
+    }
+
+    /// Sends a message to another node once this turn is durable.
+    fn send_durable(&mut self, room: &str, to: NodeDid, message: Message<TaskPayload>, now: TimestampMs) {
+        if to == self.parts.did {
+            return self.send(room, to, message, now);
+        }
+        let (link, room) = (self.parts.link.clone(), room.to_owned());
+        self.turn.confirm_by(Box::new(move |durable| {
+            if durable.is_ok() {
+                link.send(&room, to, message);
+            }
+        }));
     }
 
     fn send(&mut self, room: &str, to: NodeDid, message: Message<TaskPayload>, now: TimestampMs) {

@@ -3,19 +3,31 @@
 //! Owns no state. Where the own node has the session and another one coordinates, what is known of the session is kept by the
 //! worker's half until that one has it. Where the own node coordinates, news become events and inputs of the scheduler.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use super::super::Driver;
 use super::Held;
+use super::refused::Wrong;
 use crate::account::boot_ms;
 use crate::commands::AnswerHeld;
 use crate::driver::attention::{Attention, item_of_ask, item_of_prompt};
 use crate::driver::inbox::First;
+use crate::held_asks::HeldAsks;
 use crate::inbox::given;
 use cis_core::api::{AnswerReceipt, AskAnswer, AskView, InboxItem, Problem, ProblemKind};
-use cis_core::event::{Actor, ActorKind, AskRecord, EventDraft, PromptRecord, Via};
+use cis_core::event::{Actor, ActorKind, AskRecord, EventBody, EventDraft, PromptRecord, Via};
 use cis_core::federation::direct::Progress;
 use cis_core::federation::protocol::message::Granted;
-use cis_core::federation::session_news::{Meaning, SessionNews};
+use cis_core::federation::session_news::{Meaning, SessionNews, read_id, request_id};
 use cis_core::ids::{AttemptId, InboxId, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
+use cis_core::rate::Rate;
+use cis_core::scheduler::LiveAttempt;
+
+/// What the session of another node may tell. Its node may tell much at once after it could not be heard.
+const TOLD: Rate = Rate::new(1000, 500);
+/// From so many sessions on, those that ended are forgotten.
+const TALKERS_MAX: usize = 1000;
 
 impl Driver {
     /// The attempt of another node's run that a session of this node works on.
@@ -39,33 +51,18 @@ impl Driver {
         let held = self.held_by(session).and_then(|attempt| self.federation.held.get(attempt));
         let Some(Held { room, granted, .. }) = held else { return };
         let (room, granted, mut out) = (room.clone(), granted.clone(), Vec::new());
-        self.note_ask(session, &news, now);
-        let Some(news) = news.checked(session) else { return };
+        let Some(news) = news.sanitized(session) else { return };
+        let (shared, noted) = (Arc::clone(&self.parts.shared), news.clone());
+        // Whoever waits for an answer may act on it at once.
+        self.turn.confirm_by(Box::new(move |durable| {
+            if durable.is_ok() {
+                note_ask(&shared.held_asks, session, &noted, now);
+            }
+        }));
         if let Some(worker) = self.federation.worker(&room) {
             worker.progress(&granted, Progress::Session { news }, boot_ms(), &mut out);
         }
         self.work(&room, out, now);
-    }
-
-    /// Keeps what a held session asks, and what becomes of it, for its processes.
-    fn note_ask(&self, session: SessionId, news: &SessionNews, now: TimestampMs) {
-        let asks = &self.parts.shared.held_asks;
-        match news {
-            SessionNews::Asked { ask } => asks.put(session, view_of(ask)),
-            SessionNews::AskWithdrawn { item, detail } => {
-                asks.change(session, item, |ask| ask.withdrawn = Some(detail.clone()));
-            }
-            SessionNews::Answered { item, answer, .. } => asks.change(session, item, |ask| {
-                ask.answer = Some(AskAnswer {
-                    option: answer.option.clone(),
-                    text: answer.text.clone(),
-                    reason: answer.reason.clone(),
-                    by: answer.by.clone(),
-                    at_ms: now,
-                });
-            }),
-            _ => {}
-        }
     }
 
     /// After a start of the node, before its sessions are known: what a held session asked.
@@ -77,7 +74,7 @@ impl Driver {
         now: TimestampMs,
     ) {
         for news in self.news_of(room, granted) {
-            self.note_ask(session, &news, now);
+            note_ask(&self.parts.shared.held_asks, session, &news, now);
         }
     }
 
@@ -89,24 +86,34 @@ impl Driver {
         session: SessionId,
         now: TimestampMs,
     ) {
-        let (mut newest, mut waiting): (u32, Option<PromptRecord>) = (0, None);
+        let held = self.federation.held.get_mut(&granted.attempt);
+        if held.is_none_or(|held| std::mem::replace(&mut held.recalled, true)) {
+            return;
+        }
+        // The room may have told of it as well.
+        let known = self.attention.get(session).map_or(0, Attention::newest);
+        let (mut newest, mut waiting): (u32, Option<PromptRecord>) = (known, None);
         for news in self.news_of(room, granted) {
             match news {
                 SessionNews::Blocked { prompt } => {
-                    newest = prompt.episode;
+                    newest = newest.max(prompt.episode);
                     waiting = Some(*prompt);
                 }
                 SessionNews::Recovered { .. } => waiting = None,
                 SessionNews::Asked { ask } if !self.inbox.has(session, &ask.item) => {
                     self.inbox.ask(session, *ask, now);
                 }
-                SessionNews::AskWithdrawn { item, .. } => drop(self.inbox.take(session, &item)),
+                SessionNews::AskWithdrawn { item, .. } => {
+                    let _ = self.inbox.take(session, &item);
+                }
                 SessionNews::Answered { item, input, answer, .. } => {
                     self.inbox.take(session, &item);
                     let first = First { by: answer.by, at_ms: now, input };
                     self.inbox.answered(session, item, first, |_, _| true);
                 }
-                SessionNews::AnswerVoid { item, input, .. } => drop(self.inbox.void(session, &item, input)),
+                SessionNews::AnswerVoid { item, input, .. } => {
+                    let _ = self.inbox.void(session, &item, input);
+                }
                 _ => {}
             }
         }
@@ -114,8 +121,9 @@ impl Driver {
     }
 
     fn news_of(&mut self, room: &str, granted: &Granted) -> Vec<SessionNews> {
-        let progress = self.federation.worker(room).map_or(&[][..], |worker| worker.progress_of(granted));
-        let news = progress.iter().filter_map(|progress| match progress {
+        let worker = self.federation.worker(room);
+        let progress = worker.into_iter().flat_map(|worker| worker.progress_of(granted));
+        let news = progress.filter_map(|progress| match progress {
             Progress::Session { news } => Some(news.clone()),
             Progress::Started { .. } | Progress::Collecting {} => None,
         });
@@ -123,28 +131,53 @@ impl Driver {
     }
 
     /// A worker tells news of a session whose run this node coordinates.
-    pub(super) fn hear_news(&mut self, granted: &Granted, news: SessionNews, now: TimestampMs) {
-        let live = self.parts.machine.live_attempts();
-        let live = { live }.find(|live| live.attempt == granted.attempt && live.fence == granted.fence);
-        let Some(session) = live.map(|live| live.session) else { return };
-        let Some(news) = news.checked(session) else {
-            return tracing::warn!(attempt = %granted.attempt, "a node tells of a prompt that is none of its session");
+    pub(super) fn hear_news(&mut self, room: &str, granted: &Granted, news: SessionNews, now: TimestampMs) {
+        let is_it = |live: &LiveAttempt| live.attempt == granted.attempt && live.fence == granted.fence;
+        let Some(LiveAttempt { session, node, .. }) = self.parts.machine.live_attempts().find(is_it) else {
+            return;
+        };
+        let Some(news) = news.sanitized(session) else {
+            let detail = format!("{} tells of a prompt that is none of its session", granted.attempt);
+            return self.refuse_message(room, &node, (Wrong::Unfitting, detail), now);
         };
         let is_known = match &news {
-            SessionNews::Asked { ask } => self.is_made(ask.ask),
-            SessionNews::Answered { input, .. } => self.is_made(*input),
-            SessionNews::Said { input, .. } | SessionNews::HandedIn { input, .. } => {
-                input.is_some_and(|input| self.is_made(input))
-            }
+            SessionNews::Asked { ask } => self.is_made(request_id(session, ask.ask)),
+            SessionNews::Answered { input, .. }
+            | SessionNews::Said { input, .. }
+            | SessionNews::HandedIn { input, .. } => self.is_made(request_id(session, *input)),
+            SessionNews::AskWithdrawn { item, .. } => !self.is_open(session, item),
             SessionNews::AnswerVoid { item, input, .. } => !self.is_newest_answer(session, item, *input),
-            _ => false,
+            SessionNews::Blocked { .. } | SessionNews::Recovered { .. } => false,
         };
         if is_known {
             return;
         }
+        if self.federation.told.len() >= TALKERS_MAX {
+            let live: BTreeSet<SessionId> =
+                self.parts.machine.live_attempts().map(|live| live.session).collect();
+            self.federation.told.retain(|session, _| live.contains(session));
+        }
+        if self.federation.told.entry(session).or_default().take(TOLD, now).is_err() {
+            let detail = format!("the session of {} tells too much", granted.attempt);
+            return self.refuse_message(room, &node, (Wrong::Unfitting, detail), now);
+        }
+        let answer = match &news {
+            SessionNews::Answered { input, .. } => Some(*input),
+            _ => None,
+        };
         match news.meaning(granted.attempt.clone(), session) {
             Meaning::Input(input) => self.handle(*input, now),
-            Meaning::Event { body, cause, actor } => {
+            Meaning::Event { mut body, cause, mut actor } => {
+                if let Some(input) = answer {
+                    // Whose answer was forwarded this node knows best.
+                    let by = self.parts.shared.forwarded.take(input);
+                    let by =
+                        by.unwrap_or(Actor { kind: ActorKind::Node, name: node.to_string(), via: Via::Room });
+                    if let EventBody::SessionAnswered { answer, .. } = &mut body {
+                        answer.by.clone_from(&by.name);
+                    }
+                    actor = Some(by);
+                }
                 let run = Some(granted.attempt.run);
                 self.turn.draft(EventDraft { run, at_ms: now, actor, cause, body });
                 if let Some(cause) = cause {
@@ -154,14 +187,21 @@ impl Driver {
         }
     }
 
+    /// Whether something that a session asked is open.
+    fn is_open(&self, session: SessionId, item: &InboxId) -> bool {
+        let name = item.name(session);
+        let known = self.parts.readers.get().and_then(|reader| reader.item(&name));
+        known.is_ok_and(|known| known.item.closed.is_none())
+    }
+
     /// Whether a request made something before. What cannot be read counts: nothing may be told twice.
-    fn is_made(&self, input: InputId) -> bool {
-        !matches!(self.made_by(input), Ok(None))
+    fn is_made(&self, request: InputId) -> bool {
+        [request, read_id(request)].into_iter().any(|id| !matches!(self.made_by(id), Ok(None)))
     }
 
     /// Whether this is the answer that an item has now.
     fn is_newest_answer(&self, session: SessionId, item: &InboxId, input: InputId) -> bool {
-        if self.turn.made_by(input).is_some() {
+        if self.turn.made_by(request_id(session, input)).is_some() {
             return true;
         }
         let name = item.name(session);
@@ -171,18 +211,43 @@ impl Driver {
 
     /// The coordinator of a held session's run forwards an answer.
     pub(in crate::driver) fn answer_held(&mut self, held: AnswerHeld, now: TimestampMs) {
-        let AnswerHeld { room, from, session, item, answer, by, reply } = held;
+        let AnswerHeld { room, from, session, item, answer, beside, by, reply } = held;
         let actor = Actor { kind: ActorKind::Human, name: by, via: Via::Room };
+        let first =
+            self.inbox.first(session, &item).map(|first| (first.input, first.at_ms, first.by.clone()));
+        if let Some((input, _, by)) = first.clone()
+            && input == answer.input
+            && self.is_of_coordinator(session, &room, &from)
+        {
+            let known = self.parts.shared.held_asks.get(session, &item).and_then(|ask| ask.answer);
+            let text = known.map(|answer| answer.text).unwrap_or_default();
+            let receipt = AnswerReceipt { repeated: true, ..AnswerReceipt::new(item, by, text) };
+            return self.turn.confirm(reply, Ok((receipt, None)));
+        }
         let outcome = self.item_held((&room, &from), session, &item).and_then(|item| {
+            // What the person saw is what the session waits at.
+            if item.ask_type.is_none() && answer.hash.as_ref().is_some_and(|hash| *hash != item.hash) {
+                let detail = format!("the prompt of {} has changed: nothing was typed", item.id);
+                return Err(Problem::new(ProblemKind::Conflict, detail)
+                    .hint("look at what it asks now (`cis inbox`), and answer that"));
+            }
             let mut given = given::given(&item, &answer)?;
-            // The coordinator compared it with the time at which it heard of the first answer.
-            let first = self.inbox.first(session, &item.id).map(|first| first.at_ms);
-            given.again = given.again.and(first);
+            // Times of two nodes cannot be compared: which answer it stands beside, its input says.
+            let beside = first.filter(|(input, ..)| Some(*input) == beside);
+            given.again = given.again.and(beside).map(|(_, at_ms, _)| at_ms);
             let mut receipt = AnswerReceipt::new(item.id, actor.name.clone(), given.text.clone());
             receipt.bytes = u32::try_from(given.answer.bytes.len()).unwrap_or(u32::MAX);
             Ok((receipt, self.answer_and_type(&given, actor, now)?))
         });
         self.turn.confirm(reply, outcome);
+    }
+
+    /// Whether a session is held for this coordinator of its run.
+    fn is_of_coordinator(&self, session: SessionId, room: &str, from: &NodeDid) -> bool {
+        let held = self.held_by(session).and_then(|attempt| self.federation.held.get(attempt));
+        let run = held.filter(|held| held.room == room).map(|held| held.granted.attempt.run);
+        let worker = self.federation.rooms.get(room).and_then(|room| room.worker.as_ref());
+        run.is_some_and(|run| worker.is_some_and(|worker| worker.coordinator_of(run) == Some(from)))
     }
 
     /// What a held session waits at or asks, under this name.
@@ -192,10 +257,7 @@ impl Driver {
         session: SessionId,
         item: &InboxId,
     ) -> Result<InboxItem, Problem> {
-        let held = self.held_by(session).and_then(|attempt| self.federation.held.get(attempt));
-        let run = held.filter(|held| held.room == room).map(|held| held.granted.attempt.run);
-        let worker = self.federation.rooms.get(room).and_then(|room| room.worker.as_ref());
-        if !run.is_some_and(|run| worker.is_some_and(|worker| worker.coordinator_of(run) == Some(from))) {
+        if !self.is_of_coordinator(session, room, from) {
             let detail = format!("session {session} has ended, or is none that this node has for {from}");
             return Err(Problem::new(ProblemKind::NotFound, detail));
         }
@@ -211,6 +273,26 @@ impl Driver {
             None => format!("session {session} does not wait at {item} any more"),
         };
         Err(Problem::new(ProblemKind::Conflict, detail).hint("`cis inbox` shows what it waits at now"))
+    }
+}
+
+/// Keeps what a held session asks, and what becomes of it, for its processes.
+fn note_ask(asks: &HeldAsks, session: SessionId, news: &SessionNews, now: TimestampMs) {
+    match news {
+        SessionNews::Asked { ask } => asks.put(session, view_of(ask)),
+        SessionNews::AskWithdrawn { item, detail } => {
+            asks.change(session, item, |ask| ask.withdrawn = Some(detail.clone()));
+        }
+        SessionNews::Answered { item, answer, .. } => asks.change(session, item, |ask| {
+            ask.answer = Some(AskAnswer {
+                option: answer.option.clone(),
+                text: answer.text.clone(),
+                reason: answer.reason.clone(),
+                by: answer.by.clone(),
+                at_ms: now,
+            });
+        }),
+        _ => {}
     }
 }
 

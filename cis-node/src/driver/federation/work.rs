@@ -14,7 +14,7 @@ use cis_core::api::{FromWorker, Refusal, Report, TaskSpec, ToWorker, Worker as _
 use cis_core::event::{AttemptOutcome, SessionState};
 use cis_core::federation::direct::{Progress, RemoteSpec, TaskPayload};
 use cis_core::federation::protocol::BootMs;
-use cis_core::federation::protocol::message::{Grant, Granted};
+use cis_core::federation::protocol::message::{Grant, Granted, Message};
 use cis_core::federation::protocol::worker::{Change, Effect, Remembered, WorkerHalf};
 use cis_core::ids::{AttemptId, SessionId, TimestampMs};
 use cis_host::protocol::{AtDeadline, ToHost};
@@ -24,6 +24,10 @@ impl Driver {
     pub(super) fn work(&mut self, room: &str, effects: Vec<Effect<TaskPayload>>, now: TimestampMs) {
         for effect in effects {
             match effect {
+                // It would be numbered like something else if this node died before it is durable.
+                Effect::Send { to, message } if matches!(message, Message::Progress { .. }) => {
+                    self.send_durable(room, to, message, now);
+                }
                 Effect::Send { to, message } => self.send(room, to, message, now),
                 Effect::Start { grant, lease_end } => self.start_for(room, grant, lease_end),
                 Effect::Freeze(granted) => {
@@ -92,8 +96,11 @@ impl Driver {
             };
             let (granted, session) = (remembered.granted.clone(), remembered.session);
             self.federation.room(&room).work(now).restore(remembered);
-            self.recall_asks(&room, &granted, session, now);
-            self.federation.held.insert(granted.attempt.clone(), Held { room, granted, session, spec });
+            if self.federation.worker(&room).is_some_and(|worker| !worker.has_ended(&granted)) {
+                self.recall_asks(&room, &granted, session, now);
+            }
+            let held = Held { room, granted, session, spec, recalled: false };
+            self.federation.held.insert(held.granted.attempt.clone(), held);
         }
     }
 
@@ -145,7 +152,7 @@ impl Driver {
         let dir = self.directory_of(&attempt);
         let made = fs::create_dir_all(&dir);
         let RemoteSpec { slots, spec } = remote.clone();
-        let held = Held { room: room.to_owned(), granted, session, spec: Box::new(remote) };
+        let held = Held { room: room.to_owned(), granted, session, spec: Box::new(remote), recalled: true };
         self.federation.held.insert(attempt.clone(), held);
         if let Err(error) = made {
             let detail = format!("cannot make the directory {}: {error}", dir.display());
