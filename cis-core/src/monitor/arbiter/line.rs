@@ -124,6 +124,17 @@ fn listed(page: &Page) -> Vec<PromptOption> {
     list.filter(|_| chooses).map(|(options, _)| options).unwrap_or_default()
 }
 
+/// The first row of the prompt in this row: of its list, where it asks about one.
+pub(super) fn first_row(page: &Page, row: usize) -> usize {
+    let list = || {
+        let rows: Vec<&str> = (row.saturating_sub(20)..row).map(|row| page.row(row)).collect();
+        let found = numbered(&rows, Keys::NumberEnter).filter(|_| !listed(page).is_empty());
+        found.map(|(_, first)| row.saturating_sub(20) + first)
+    };
+    let menu = menu_at_cursor(page, Keys::NumberEnter).map(|menu| menu.row);
+    menu.or_else(list).unwrap_or(row).min(row)
+}
+
 /// A menu, found by its look.
 pub(super) fn menu_line(page: &Page, readers: Readers<'_>) -> Option<Line> {
     let menu = menu_of(page)?;

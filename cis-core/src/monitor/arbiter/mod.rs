@@ -18,6 +18,7 @@ mod explain;
 mod kernel;
 mod line;
 mod markers;
+mod moving;
 mod readers;
 mod schedule;
 mod standing;
@@ -30,13 +31,14 @@ use cells::Cells;
 use distrust::Distrust;
 use kernel::Kernel;
 use markers::Markers;
+use moving::Moving;
 use schedule::Schedule;
 use standing::{Held, Standing};
 use terminal::Terminal;
 
 use super::evidence::{KernelEvidence, ReaderHow, ScreenView, Signal};
 use super::profile::{Found, Idle, Profile, Says};
-use super::screen::is_shell_prompt;
+use super::screen::{Above, is_shell_prompt};
 use super::verdict::{Change, Verdict, Want};
 use crate::event::{Layer, PromptKind};
 use crate::ids::TimestampMs;
@@ -71,6 +73,8 @@ pub struct Arbiter {
     markers: Markers,
     /// What the profile's rules found on the last screen, and since when the same.
     found: Option<(Found, TimestampMs)>,
+    /// Which rows above the prompt move by themselves.
+    moving: Moving,
     schedule: Schedule,
     distrust: Distrust,
     /// When somebody last typed.
@@ -101,6 +105,7 @@ impl Arbiter {
             terminal: Terminal::default(),
             markers: Markers::default(),
             found: None,
+            moving: Moving::default(),
             schedule: Schedule::from(now),
             distrust: Distrust::default(),
             typed_ms: None,
@@ -145,6 +150,7 @@ impl Arbiter {
         self.schedule.typed(now);
         self.terminal.typed();
         self.distrust.typed();
+        self.moving.typed();
         self.typed_ms = Some(now);
         if std::mem::take(&mut self.work_due) && self.profile.idle == Idle::Done && self.at_rest() {
             self.over();
@@ -165,13 +171,14 @@ impl Arbiter {
             self.distrust.changed(self.cells.changed_ms);
         }
         self.schedule.screen_came();
-        let Some(page) = &self.cells.page else { return };
-        self.kernel.place(page);
-        let found = self.profile.read(page);
+        let Some(page) = self.cells.page.clone() else { return };
+        self.kernel.place(&page);
+        let found = self.profile.read(&page);
         if self.profile.markers {
             self.markers.read(&page.view.lines, &mut self.changes);
         }
-        let same = |old: &Found, new: &Found| old.rule == new.rule && old.hash == new.hash;
+        let changed = self.look_above(found.as_ref(), &page, now);
+        let same = |old: &Found, new: &Found| old.rule == new.rule && old.hash == new.hash && !changed;
         self.found = match (found, self.found.take()) {
             (Some(new), Some((old, since))) if same(&old, &new) => Some((new, since)),
             (Some(new), _) => Some((new, now)),
@@ -259,6 +266,7 @@ impl Arbiter {
     }
 
     fn draw(&mut self, now: TimestampMs) -> Option<TimestampMs> {
+        self.moving.pass(now);
         let all = self.candidates(now);
         let pending = all.iter().map(|one| one.ready_ms).filter(|at| *at > now).min();
         // What came since the screen was looked at may be another question. The look that is due draws again.
@@ -278,8 +286,10 @@ impl Arbiter {
                 self.settle_seed(now);
                 return earliest(pending, seed.filter(|_| self.seeded.is_some()));
             }
-            (Held::Fading(until), None) if until > now => return earliest(pending, Some(until)),
-            (Held::Fading(_), next) => {
+            (Held::Fading(until), None) | (Held::Changing(until), _) if until > now => {
+                return earliest(pending, Some(until));
+            }
+            (Held::Fading(_) | Held::Changing(_), next) => {
                 self.over();
                 if let Some(candidate) = next {
                     self.raise(candidate, now);
@@ -294,6 +304,18 @@ impl Arbiter {
         if verdict.kind == PromptKind::Idle && self.idle_means() == Idle::Done {
             self.finish(now);
             return;
+        }
+        let hash = verdict.hash.clone();
+        let mut list_rows = 0;
+        let mut above = None;
+        if let Some(page) = self.cells.page.clone()
+            && let Some(reach) = self.reach(source, &place, verdict.kind, &page)
+        {
+            let rows = Above::of(&page, reach);
+            self.moving.look(&hash, rows.clone(), now);
+            verdict.hash = rows.hash(&hash, |at| self.moving.moves(&hash, at));
+            list_rows = page.row_of(&place).saturating_sub(reach.row);
+            above = Some(rows);
         }
         let seeded = self.seeded.take();
         if seeded.as_ref() == Some(&verdict.hash) {
@@ -311,6 +333,9 @@ impl Arbiter {
         self.standing = Some(Standing {
             reader,
             verdict,
+            hash,
+            above,
+            list_rows,
             source,
             place,
             why,
@@ -358,7 +383,7 @@ impl Arbiter {
             self.distrust.went_on(standing.reader);
         }
         if standing.source == Source::Marker
-            && self.asked_by_marker().as_ref() == Some(&standing.verdict.hash)
+            && self.asked_by_marker().as_ref() == Some(&standing.hash)
         {
             self.markers.asks = None;
         }

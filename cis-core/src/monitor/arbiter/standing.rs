@@ -6,11 +6,16 @@ use super::{Arbiter, line};
 use crate::event::PromptKind;
 use crate::ids::TimestampMs;
 use crate::monitor::evidence::ScreenView;
-use crate::monitor::screen::{Page, Place, Shape, shape_of, steady};
+use crate::monitor::profile::Found;
+use crate::monitor::screen::{
+    ABOVE_ROWS_MAX, Above, Compared, Page, Place, Reach, Shape, menu_of, shape_of, steady,
+};
 use crate::monitor::verdict::Verdict;
 
 /// A prompt must be gone for so long before it is over, ms: programs paint theirs anew.
 const HOLD_MS: i64 = 400;
+/// The same where only what stands above it changed: that may turn out to move by itself.
+const ABOVE_HOLD_MS: i64 = 1000;
 
 /// The prompt that the session waits at.
 #[derive(Debug)]
@@ -18,6 +23,12 @@ pub(super) struct Standing {
     /// Who read the terminal then; 0: not known.
     pub(super) reader: u32,
     pub(super) verdict: Verdict,
+    /// Of what asks alone; the verdict's is also of what stands above it.
+    pub(super) hash: String,
+    /// What stands above it; none where nothing is decided by it.
+    pub(super) above: Option<Above>,
+    /// Rows of the list that it asks about, above the one where it stands.
+    pub(super) list_rows: usize,
     pub(super) source: Source,
     pub(super) place: Place,
     pub(super) why: String,
@@ -37,8 +48,10 @@ pub(super) enum Held {
     Stands,
     /// Something came, and the screen was not looked at since.
     Unknown,
-    /// It is gone; at that time it is over.
+    /// It is gone; at that time it is over, or as soon as another one counts.
     Fading(TimestampMs),
+    /// What stands above it is something else; at that time it is over.
+    Changing(TimestampMs),
 }
 
 impl Standing {
@@ -47,7 +60,7 @@ impl Standing {
         match (&self.place, self.source) {
             _ if self.typed_ms.is_some() => page.shows(&self.place),
             (Place::Line { .. }, Source::Line) => {
-                [true, false].iter().any(|hidden| line::hash_at(page, *hidden) == self.verdict.hash)
+                [true, false].iter().any(|hidden| line::hash_at(page, *hidden) == self.hash)
             }
             _ => page.untouched(&self.place),
         }
@@ -65,6 +78,13 @@ impl Standing {
         }
     }
 
+    /// What stands above it is the same in another form: it is compared with that from now on.
+    fn moved(&mut self, now: Option<Above>) {
+        if let (Some(above), Some(now)) = (&mut self.above, now) {
+            *above = now;
+        }
+    }
+
     /// What stands between its text and the cursor.
     fn behind<'a>(&self, page: &'a Page) -> &'a str {
         let Place::Line { lead, .. } = &self.place else { return "" };
@@ -75,7 +95,7 @@ impl Standing {
 /// The candidate is the prompt that stands there. A secret is asked for anew, whatever the words.
 fn is_same(standing: &Standing, next: &Candidate) -> bool {
     let secret = |kind: PromptKind| kind == PromptKind::Password;
-    next.verdict.hash == standing.verdict.hash && secret(next.verdict.kind) == secret(standing.verdict.kind)
+    next.verdict.hash == standing.hash && secret(next.verdict.kind) == secret(standing.verdict.kind)
 }
 
 /// The candidate was found where the present prompt was, and asks something else. What is typed at a prompt
@@ -85,7 +105,7 @@ fn replaces(standing: &Standing, next: &Candidate) -> bool {
         (Source::Nested { .. }, Source::Nested { .. }) | (Source::Report, Source::Report) => {
             standing.typed_ms.is_none()
         }
-        _ => next.verdict.hash == standing.verdict.hash,
+        _ => next.verdict.hash == standing.hash,
     };
     there && !is_same(standing, next)
 }
@@ -97,22 +117,96 @@ impl Arbiter {
     pub fn holds(&self, view: &ScreenView) -> bool {
         let Some(standing) = &self.standing else { return false };
         let page = Page::of(view.clone());
-        match standing.source {
-            Source::Rule => self.profile.read(&page).is_some_and(|found| found.hash == standing.verdict.hash),
-            Source::Menu => line::menu_hash(&page).as_ref() == Some(&standing.verdict.hash),
+        let stands = match standing.source {
+            Source::Rule => self.profile.read(&page).is_some_and(|found| found.hash == standing.hash),
+            Source::Menu => line::menu_hash(&page).as_ref() == Some(&standing.hash),
             Source::Program => self.is_still(standing.verdict.kind, &page),
             Source::Line | Source::Nested { .. } | Source::Report | Source::Marker | Source::Stalled => {
                 standing.takes_answer(&page)
             }
+        };
+        stands && self.compare_above(standing, self.above(standing, &page).as_ref()) != Compared::Different
+    }
+
+    /// The rows above a prompt that say what is decided there. None where nothing is decided by them.
+    pub(super) fn reach(
+        &self,
+        source: Source,
+        place: &Place,
+        kind: PromptKind,
+        page: &Page,
+    ) -> Option<Reach> {
+        use PromptKind::{Editor, Idle, Pager, Stalled};
+        if matches!(kind, Editor | Idle | Pager | Stalled) || *place == Place::Whole {
+            return None;
         }
+        let row = page.row_of(place);
+        let from = |row: usize| Reach { row, rows: ABOVE_ROWS_MAX, boxed: None };
+        Some(match source {
+            Source::Rule => self.profile.read(page)?.above?,
+            Source::Menu => from(menu_of(page)?.row),
+            Source::Line | Source::Report | Source::Marker => match place {
+                Place::Line { .. } => from(line::first_row(page, row)),
+                _ => from(row),
+            },
+            Source::Nested { .. } => Reach { boxed: Some(row), ..from(row) },
+            Source::Program | Source::Stalled => return None,
+        })
+    }
+
+    /// What stands on this page above the present prompt.
+    fn above(&self, standing: &Standing, page: &Page) -> Option<Above> {
+        let Standing { source, place, verdict, .. } = standing;
+        let reach = match place {
+            // What is typed at it hides its list.
+            Place::Line { .. } if standing.typed_ms.is_some() => {
+                let row = page.row_of(place).saturating_sub(standing.list_rows);
+                Reach { row, rows: ABOVE_ROWS_MAX, boxed: None }
+            }
+            _ => self.reach(*source, place, verdict.kind, page)?,
+        };
+        Some(Above::of(page, reach))
+    }
+
+    /// Compares what stands above the present prompt with what stood there when it came.
+    fn compare_above(&self, standing: &Standing, now: Option<&Above>) -> Compared {
+        match (&standing.above, now) {
+            (None, _) => Compared::Same,
+            (Some(_), None) => Compared::Different,
+            (Some(then), Some(now)) => then.compare(now, |at| self.moving.moves(&standing.hash, at)),
+        }
+    }
+
+    /// Looks at what stands above the prompt that a rule found, or at which it waits. Gives whether that changed,
+    /// and not only what moves by itself.
+    pub(super) fn look_above(&mut self, found: Option<&Found>, page: &Page, now: TimestampMs) -> bool {
+        let waits = found.and_then(|found| Some((found, found.above?)));
+        let (hash, above) = match (waits, &self.standing) {
+            (_, Some(standing)) if standing.source != Source::Rule => {
+                (standing.hash.clone(), self.above(standing, page))
+            }
+            (Some((found, reach)), _) => (found.hash.clone(), Some(Above::of(page, reach))),
+            (None, _) => return false,
+        };
+        above.is_some_and(|above| self.moving.look(&hash, above, now))
     }
 
     /// Whether the prompt that it waits at is still there.
     pub(super) fn still_stands(&mut self, next: Option<&Candidate>, now: TimestampMs) -> Held {
         let Some(standing) = &self.standing else { return Held::No };
-        if next.is_some_and(|next| is_same(standing, next)) && !self.asked_anew(standing) {
+        let now_above = self.moving.above(&standing.hash);
+        // What is typed at a line may change what stands above it, and is no other prompt.
+        let typed_line = standing.typed_ms.is_some() && matches!(standing.place, Place::Line { .. });
+        let compared = match now_above {
+            Some(_) if !typed_line => self.compare_above(standing, now_above),
+            _ => Compared::Same,
+        };
+        let differs = compared == Compared::Different;
+        let moved = now_above.filter(|_| compared == Compared::Moved).cloned();
+        if next.is_some_and(|next| is_same(standing, next)) && !differs && !self.asked_anew(standing) {
             if let Some(standing) = &mut self.standing {
                 standing.gone_ms = None;
+                standing.moved(moved);
             }
             return Held::Stands;
         }
@@ -123,15 +217,15 @@ impl Arbiter {
             return if works { Held::Fading(now) } else { Held::Unknown };
         };
         let replaced = next.is_some_and(|next| replaces(standing, next));
-        let gone = (replaced || self.is_gone(standing, page)).then_some(HOLD_MS);
+        let gone = replaced || self.is_gone(standing, page);
         let Some(standing) = &mut self.standing else { return Held::No };
-        match gone {
-            None => {
-                standing.gone_ms = None;
-                Held::Stands
-            }
-            Some(hold) => Held::Fading(*standing.gone_ms.get_or_insert(now) + hold),
+        if !gone && !differs {
+            standing.gone_ms = None;
+            standing.moved(moved);
+            return Held::Stands;
         }
+        let since = *standing.gone_ms.get_or_insert(now);
+        if gone { Held::Fading(since + HOLD_MS) } else { Held::Changing(since + ABOVE_HOLD_MS) }
     }
 
     fn is_gone(&self, standing: &Standing, page: &Page) -> bool {
@@ -139,9 +233,9 @@ impl Arbiter {
         match standing.source {
             Source::Rule => {
                 let found = self.found.as_ref().map(|(found, _)| found);
-                found.is_none_or(|found| found.hash != standing.verdict.hash)
+                found.is_none_or(|found| found.hash != standing.hash)
             }
-            Source::Menu => !reads || line::menu_hash(page).as_ref() != Some(&standing.verdict.hash),
+            Source::Menu => !reads || line::menu_hash(page).as_ref() != Some(&standing.hash),
             Source::Program => !reads || !self.is_still(standing.verdict.kind, page),
             Source::Line => {
                 !reads || !standing.is_at(page) || self.asked_anew(standing) || self.asks_on(standing, page)
@@ -152,7 +246,7 @@ impl Arbiter {
                 let moved = standing.typed_ms.is_some_and(|typed| self.cells.steady_ms >= typed);
                 !reported || !standing.is_at(page) || (standing.place == Place::Whole && moved)
             }
-            Source::Marker => self.asked_by_marker().as_ref() != Some(&standing.verdict.hash),
+            Source::Marker => self.asked_by_marker().as_ref() != Some(&standing.hash),
             Source::Stalled => self.cells.steady_ms > standing.raised_ms,
         }
     }

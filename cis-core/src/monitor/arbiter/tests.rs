@@ -1,5 +1,6 @@
 //! Stories of programs, and what is concluded when.
 
+mod above;
 mod agents;
 mod endings;
 mod lines;

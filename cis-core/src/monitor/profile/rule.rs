@@ -7,10 +7,10 @@ use regex::Regex;
 use crate::event::{PromptKind, PromptOption, QUESTION_CHARS_MAX};
 use crate::monitor::clean;
 use crate::monitor::screen::{
-    Keys, Page, buttons, fingerprint, is_rule, letters, numbered, pointed_at, steady, unboxed, unpointed,
+    ABOVE_ROWS_MAX, Keys, Page, Reach, buttons, fingerprint, is_rule, letters, numbered, pointed_at, steady, unboxed, unpointed,
 };
 
-/// Rows above a question that are shown with it and belong to its hash.
+/// Rows above a question that are shown with it.
 const CONTEXT_ROWS_MAX: usize = 12;
 
 /// What a rule or a title says.
@@ -142,12 +142,14 @@ pub(in crate::monitor) struct Found {
     pub(in crate::monitor) says: Says,
     /// It must be found so long before it counts, ms.
     pub(in crate::monitor) hold_ms: i64,
-    /// Of the text that asks, without what moves or is highlighted.
+    /// Of the row that asks and the options, without what moves or is highlighted.
     pub(in crate::monitor) hash: String,
     /// What it asks.
     pub(in crate::monitor) question: String,
     /// What can be answered.
     pub(in crate::monitor) options: Vec<PromptOption>,
+    /// The rows that say what is decided. None where nothing is asked.
+    pub(in crate::monitor) above: Option<Reach>,
 }
 
 impl Rule {
@@ -168,7 +170,7 @@ impl Rule {
         }
         if matches!(self.says, Says::Working | Says::Waits(PromptKind::Idle)) {
             // Nothing is asked.
-            return Some(self.found(String::new(), fingerprint([self.name.as_str()]), Vec::new()));
+            return Some(self.found(String::new(), fingerprint([self.name.as_str()]), Vec::new(), None));
         }
         let (options, first) = options.unwrap_or((Vec::new(), rows.len()));
         let asks = match &self.question {
@@ -176,14 +178,25 @@ impl Rule {
             None => nearest_question(&rows[..first]),
         };
         let context = asks.map(|row| context(&rows, row, first));
-        let hash = self.hash(context.as_deref().unwrap_or_default(), &options);
+        let above = asks.map(|row| {
+            let to = if options.is_empty() { row + 1 } else { first.max(row + 1) };
+            Reach { row: from + to, rows: ABOVE_ROWS_MAX + to - row - 1, boxed: Some(from + row) }
+        });
+        let hash = self.hash(asks.map_or("", |row| unpointed(rows[row])), &options);
         let question =
             asks.map_or_else(String::new, |row| worded(rows[row], context.as_deref().unwrap_or_default()));
-        Some(self.found(question, hash, options))
+        Some(self.found(question, hash, options, above))
     }
 
-    fn found(&self, question: String, hash: String, options: Vec<PromptOption>) -> Found {
-        Found { rule: self.name.clone(), says: self.says, hold_ms: self.hold_ms, hash, question, options }
+    fn found(
+        &self,
+        question: String,
+        hash: String,
+        options: Vec<PromptOption>,
+        above: Option<Reach>,
+    ) -> Found {
+        let rule = self.name.clone();
+        Found { rule, says: self.says, hold_ms: self.hold_ms, hash, question, options, above }
     }
 
     fn rows(&self, page: &Page) -> (usize, usize) {
@@ -235,10 +248,11 @@ impl Rule {
         (from, rows[from..].iter().position(ends).map_or(rows.len(), |at| from + at))
     }
 
-    fn hash(&self, context: &[String], options: &[PromptOption]) -> String {
+    fn hash(&self, question: &str, options: &[PromptOption]) -> String {
+        let asks = steady(&[question.to_owned()]);
         // With the keys: where the highlight moved, arrows lead elsewhere.
         let labels = options.iter().flat_map(|option| [option.label.as_str(), option.keys.as_str()]);
-        fingerprint([self.name.as_str()].into_iter().chain(context.iter().map(String::as_str)).chain(labels))
+        fingerprint([self.name.as_str()].into_iter().chain(asks.iter().map(String::as_str)).chain(labels))
     }
 }
 

@@ -3,6 +3,7 @@
 //! Owns the general knowledge of how programs ask on a screen: shapes of prompts, lists, dialogs, letters, words.
 //! What single programs show is their profiles' business. Decides no verdict.
 
+mod above;
 mod dialog;
 mod kinds;
 mod letters;
@@ -16,6 +17,7 @@ mod shape;
 mod shell;
 mod words;
 
+pub(super) use above::{ABOVE_ROWS_MAX, Above, Compared, Reach};
 pub(super) use kinds::{Asked, kind_of};
 pub(super) use letters::named_above;
 pub(super) use meaning::meaning_of;

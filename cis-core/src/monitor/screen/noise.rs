@@ -46,6 +46,46 @@ pub(super) fn still(line: &str) -> String {
     ends.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// What a spinner shows with it: `✻ Shimmying…`, `· Shimmying… (12s)`.
+static TURNING: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[·*] \p{Lu}\p{Ll}+(?:…|\.\.\.)"));
+/// Quantities that grow by themselves: tokens, bytes of so many bytes, bytes a second, steps of so many steps.
+static COUNTS: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(concat!(
+        r"(?i)\b[\d.,]+\s?[km]?\s?tok(?:en)?s?\b|\btokens?:?\s[\d.,]+[km]?\b|\b[\d.,]+\s?[kmgt]?i?b(?:/s|ps)\b",
+        r"|(?:^|[\s(\[])[\d.,]+\s?(?:[kmgt]?i?b)?\s?/\s?[\d.,]+\s?(?:[kmgt]?i?b)?(?:$|[\s)\],])",
+    ))
+});
+/// A percentage of something that goes on.
+static SHARE: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"(?i)[█▓▒░▏▎▍▌▋▊▉━╸=#]{2}|\[[=#>. -]{4,}\]|\b(?:context|left|used|cpu|mem|memory|complete|done|progress|eta)\b|^[^\pL\pN]*\d{1,3}\s?%[^\pL\pN]*$")
+});
+static BAR: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"[█▓▒░▏▎▍▌▋▊▉━╸╺=#]{2,}[>╸]?|\[[=#>. -]{4,}\]"));
+static DOTS: LazyLock<Regex> = LazyLock::new(|| pattern(r"(\pL)(?:\.+|…)$"));
+
+/// A row without clocks, counters, bars and spinners, for comparing what is decided: unlike in [`still`], every word
+/// of it counts.
+pub(super) fn counted(line: &str) -> String {
+    let line = line.trim();
+    let first = line.chars().next();
+    let status = line.contains('…') || line.contains("...");
+    if (first.is_some_and(is_spinner) && status) || TURNING.is_match(line) {
+        return String::new();
+    }
+    let mut text: String = line.chars().filter(|c| !is_spinner(*c)).collect();
+    if text.starts_with(['-', '/', '\\', '◦', '∘']) && text.chars().nth(1).is_none_or(|c| c == ' ') {
+        text.remove(0);
+    }
+    if text.contains(|c: char| c.is_ascii_digit()) {
+        if text.contains('%') && SHARE.is_match(&text) {
+            text = PERCENT.replace_all(&text, "").into_owned();
+        }
+        text = COUNTS.replace_all(&CLOCKS.replace_all(&text, ""), "").into_owned();
+    }
+    text = DOTS.replace(BAR.replace_all(&text, "").trim(), "$1").into_owned();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// The screen without what moves by itself, blank rows left out.
 pub(in crate::monitor) fn steady(lines: &[String]) -> Vec<String> {
     lines.iter().map(|line| still(line)).filter(|line| !line.is_empty()).collect()

@@ -338,3 +338,37 @@ async fn what_was_typed_before_the_end_counts_though_the_end_is_known_first() {
     stage.host.exited(1, 0).await;
     until_counts(&stage.hub, |counts| counts.sessions == 0).await;
 }
+
+#[tokio::test]
+async fn an_answer_to_a_menu_is_not_typed_at_the_menu_of_another_command() {
+    let menu = |command: &str| {
+        format!(
+            "\x1b[H\x1b[2JCommand: {command}\r\n\r\nDo you want to proceed?\r\n\u{276f} 1. Yes\r\n  2. No\r\n"
+        )
+    };
+    let mut stage = Stage::new(Seed::default()).await;
+    stage.prints(&menu("ls /tmp")).await;
+    let verdict = stage.verdict().await;
+    // The same menu drawn again is the same prompt.
+    stage.prints(&menu("ls /tmp")).await;
+    let first = stage.answer(&verdict, 1, "1\r");
+    stage.expect_answer(1, "1\r").await;
+    let output_bytes = stage.output;
+    // The host has read more: the menu of another command, in the same place.
+    let next = menu("rm -rf /home");
+    stage.says(|session, input| moved(session, input, output_bytes + next.len() as u64), 1).await;
+    stage.prints(&next).await;
+    let outcome = soon(first).await.unwrap();
+    let Err(HubError::PromptMoved { screen, .. }) = outcome else { panic!("{outcome:?}") };
+    assert!(screen.contains("rm -rf /home"), "{screen}");
+    // Nor later: that is a prompt of its own.
+    let second = soon(stage.answer(&verdict, 2, "1\r")).await.unwrap();
+    assert!(matches!(second, Err(HubError::PromptMoved { .. })), "{second:?}");
+    let other = stage.verdict().await;
+    assert_eq!(other.episode, verdict.episode + 1);
+    assert_ne!(other.hash, verdict.hash);
+    let third = stage.answer(&other, 3, "1\r");
+    stage.expect_answer(3, "1\r").await;
+    stage.says(|session, input| FromHost::Written { session, input, output_bytes: 1 }, 3).await;
+    soon(third).await.unwrap().unwrap();
+}

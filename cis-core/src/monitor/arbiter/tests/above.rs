@@ -1,0 +1,215 @@
+//! What stands above a question belongs to it: another command there is another prompt, a clock is not.
+
+use crate::monitor::ReaderHow::{Poll, Read};
+use crate::monitor::arbiter::story::{LINES, RAW, Story};
+use crate::monitor::{Modes, Seed};
+
+const SAFE: &str = "ls /tmp";
+const HARM: &str = "rm -rf /home";
+
+type Screen = Box<dyn Fn(&str) -> String>;
+
+fn screen(text: &'static str) -> Screen {
+    Box::new(move |command| text.replace("CMD", command))
+}
+
+/// The program shows the screen for one command, then by itself for another one, in the same place.
+fn is_another(mut story: Story, screen: &Screen, about: &str) {
+    story.shows(&screen(SAFE)).pass(6000);
+    let told = story.take();
+    assert!(told.contains("blocked 1") && !told.contains("over"), "{about}: {told}");
+    assert!(story.arbiter.holds(&story.view), "{about}");
+    let first = story.arbiter.verdict().expect("a verdict").hash.clone();
+    story.shows(&screen(HARM));
+    assert!(!story.arbiter.holds(&story.view), "{about}");
+    story.pass(30_000);
+    let told = story.take();
+    assert!(told.contains("over 1") && told.contains("blocked 2"), "{about}: {told}");
+    assert_eq!(told.lines().count(), 2, "{about}: {told}");
+    assert!(story.arbiter.holds(&story.view), "{about}");
+    assert_ne!(story.arbiter.verdict().expect("a verdict").hash, first, "{about}");
+}
+
+fn reads(how: crate::monitor::ReaderHow, modes: Modes, cursor: bool) -> Story {
+    let mut story = Story::plain();
+    story.reads("sh", how, modes);
+    story.view.cursor_visible = cursor;
+    story
+}
+
+#[test]
+fn another_command_above_a_question_makes_it_another_prompt() {
+    for text in [
+        "Command: CMD\n\nDo you want to proceed?\n❯ 1. Yes\n  2. No\n",
+        "Command: CMD\n\n\n\nDo you want to proceed?\n❯ 1. Yes\n  2. No\n  3. Always\n",
+        "- CMD\nProceed?\n❯ 1. Yes\n  2. No\n\nEnter to confirm, Esc to cancel\n",
+        "Command: CMD\n1) yes\n2) no\n3) all\n#? ",
+        "Command: CMD\nReason: cleaning up\nIn: /srv\nAs: root\nRun this command? [y/N] ",
+        "Command: CMD\n  it will take long\n  do not switch off\n  really\n\nPress 1 to run, 2 to skip\nContinue? (y/n) ",
+    ] {
+        is_another(reads(Read, LINES, true), &screen(text), text);
+    }
+    for text in [
+        "Command: CMD\n\n? Do you want to proceed?\n❯ Yes\n  No\n",
+        "Command: CMD\n\nDo you want to proceed?\n❯ 1. Yes\n  2. No\n",
+        "Command: CMD\n\n\nReason: cleaning up\n\n? Run it? (Y/n) ",
+    ] {
+        is_another(reads(Read, RAW, false), &screen(text), text);
+        is_another(reads(Poll, RAW, false), &screen(text), text);
+    }
+}
+
+fn claude(rows: &[&str]) -> Screen {
+    let rows: Vec<String> = rows.iter().map(|row| format!("   {row}")).collect();
+    let rows = rows.join("\n");
+    Box::new(move |command| {
+        let rows = rows.replace("CMD", command);
+        format!(
+            "● Hello.\n\n{}\n Bash command\n\n{rows}\n   Clean up\n\n Do you want to proceed?\n ❯ 1. Yes\n   2. No, and tell Claude what to do differently (esc)\n\n Esc to cancel\n",
+            "─".repeat(60)
+        )
+    })
+}
+
+#[test]
+fn another_long_command_in_a_dialog_of_an_agent_makes_it_another_prompt() {
+    let fourteen = ["CMD", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m"];
+    for rows in [&["CMD"][..], &fourteen, &["CMD", "", "", "echo done"]] {
+        is_another(Story::agent("claude"), &claude(rows), &format!("{rows:?}"));
+    }
+}
+
+#[test]
+fn rows_that_are_lost_without_a_scroll_make_another_prompt() {
+    let menu = "Do you want to proceed?\n❯ 1. Yes\n  2. No\n";
+    let mut story = reads(Read, LINES, true);
+    let padded = |story: &mut Story, text: &str| {
+        story.view.lines = text.split('\n').map(str::to_owned).collect();
+        story.view.cursor_row = (story.view.lines.len() - 1) as u16;
+        story.view.lines.resize(24, String::new());
+        story.bytes(100);
+    };
+    padded(&mut story, &format!("Command: ls\n\n{menu}"));
+    story.pass(4000);
+    assert!(story.arbiter.holds(&story.view));
+    padded(&mut story, menu);
+    assert!(!story.arbiter.holds(&story.view));
+}
+
+/// The prompt stays the same while this happens to its screen.
+fn stays(story: &mut Story, screens: impl Iterator<Item = String>, ms: i64) {
+    for (turn, screen) in screens.enumerate() {
+        story.shows(&screen).pass(ms);
+        if turn > 0 || ms >= 4000 {
+            assert!(story.arbiter.holds(&story.view), "{screen}");
+        }
+    }
+    story.pass(10_000);
+    let told = story.take();
+    assert!(told.contains("blocked 1") && told.lines().count() == 1, "{told}");
+}
+
+#[test]
+fn what_moves_above_a_prompt_by_itself_leaves_it_the_same() {
+    let menu = "Command: ls\n\nDo you want to proceed?\n❯ 1. Yes\n  2. No\n";
+    let spin = ["⠋", "⠙", "⠹", "⠸"];
+    let dots = ["·", "✢", "✳", "✶"];
+    let moves: [Box<dyn Fn(usize) -> String>; 7] = [
+        Box::new(move |turn| format!("{} Working {}s", spin[turn % 4], turn)),
+        Box::new(move |turn| format!("{} Shimmying… ({turn}s · ↑ 1.{turn}k tokens)", dots[turn % 4])),
+        Box::new(|turn| format!("12:00:{turn:02} up {turn} min")),
+        Box::new(|turn| format!("[{}>{}] {}%", "=".repeat(turn), " ".repeat(30 - turn), 3 * turn)),
+        Box::new(|turn| format!("layer 1: {turn}.5 MB / 90 MB at {turn} MB/s")),
+        Box::new(|turn| format!("{} Running ls", if turn % 2 == 0 { "•" } else { "◦" })),
+        Box::new(|turn| format!("Waiting{}", ".".repeat(turn % 4))),
+    ];
+    for moving in moves {
+        let screens = |turns: usize| (0..turns).map(|turn| format!("{}\n\n{menu}", moving(turn)));
+        let mut story = reads(Read, LINES, true);
+        story.shows(&screens(1).next().expect("a screen")).pass(4000);
+        stays(&mut story, screens(20), 700);
+    }
+}
+
+#[test]
+fn a_row_that_changes_again_and_again_makes_few_prompts() {
+    let dialog = |turn: i64| {
+        let words = ["one", "two", "three", "four", "five"][(turn % 5) as usize];
+        format!(
+            "{}\n Bash command\n\n   ls /tmp\n   {words}\n\n Do you want to proceed?\n ❯ 1. Yes\n   2. No\n\n Esc to cancel\n",
+            "─".repeat(40)
+        )
+    };
+    let mut story = Story::agent("claude");
+    story.shows(&dialog(0)).pass(3000);
+    for turn in 0..100 {
+        story.shows(&dialog(turn)).pass(300);
+    }
+    assert!(story.arbiter.holds(&story.view));
+    let blocked = story.take().lines().filter(|line| line.contains("blocked")).count();
+    assert!(blocked <= 2, "{blocked}");
+    // What stands there in the end is what people are shown.
+    story.shows(&dialog(1)).pass(20_000);
+    assert!(story.arbiter.holds(&story.view));
+    // The command itself is no such row.
+    story.shows(&dialog(1).replace("ls /tmp", HARM));
+    assert!(!story.arbiter.holds(&story.view));
+}
+
+#[test]
+fn commands_that_take_turns_slowly_are_prompts_of_their_own() {
+    let mut story = Story::agent("claude");
+    let dialog = claude(&["CMD"]);
+    for turn in 0..6 {
+        let command = ["ls", "rm", "mv"][turn % 3];
+        story.shows(&dialog(command)).pass(3000);
+    }
+    assert_eq!(story.take().lines().filter(|line| line.contains("blocked")).count(), 6);
+}
+
+#[test]
+fn a_dialog_that_moves_on_the_screen_stays_the_same_prompt() {
+    let above = (0..12).map(|row| format!("line {row}\n")).collect::<String>();
+    let menu = "Command: ls\n\nDo you want to proceed?\n❯ 1. Yes\n  2. No\n";
+    let all = format!("{above}{menu}");
+    let rows: Vec<&str> = all.split('\n').collect();
+    // Something is printed below, and the screen scrolls.
+    let mut story = reads(Read, LINES, true);
+    story.shows(&all).pass(4000);
+    stays(&mut story, (0..12).map(|from| rows[from..].join("\n") + &"\n".repeat(from)), 500);
+    // What an agent prints above its dialog is not its dialog.
+    let dialog = claude(&["ls"])("");
+    let mut story = Story::agent("claude");
+    story.shows(&dialog).pass(2000);
+    stays(&mut story, (0..8).map(|row| format!("{}{dialog}", "● Read x\n".repeat(row))), 1500);
+}
+
+#[test]
+fn another_width_leaves_a_prompt_the_same() {
+    let long = "Command: find / -name target -exec rm -rf {} + and so on and on and on";
+    let menu = "\n\nDo you want to proceed?\n❯ 1. Yes\n  2. No\n";
+    let mut story = reads(Read, LINES, true);
+    story.shows(&format!("{long}{menu}")).pass(4000);
+    let (first, second) = long.split_at(40);
+    story.view.cols = 40;
+    stays(&mut story, std::iter::once(format!("{first}\n{second}{menu}")), 4000);
+    // Another command in that width is another one.
+    story.shows(&format!("{first}\nelse{menu}"));
+    assert!(!story.arbiter.holds(&story.view));
+}
+
+#[test]
+fn another_command_found_after_a_start_is_another_prompt() {
+    let text = screen("Command: CMD\n\nDo you want to proceed?\n❯ 1. Yes\n  2. No\n");
+    let hash = |command: &str| {
+        let mut story = reads(Read, LINES, true);
+        story.shows(&text(command)).pass(4000);
+        story.arbiter.verdict().expect("a verdict").hash.clone()
+    };
+    for (command, episode) in [(SAFE, 4), (HARM, 5)] {
+        let seed = Seed { episode: 4, waiting: Some(hash(SAFE)), ..Seed::default() };
+        let mut story = Story::seeded(crate::monitor::Profile::plain(), seed);
+        story.reads("sh", Read, LINES).shows(&text(command)).pass(4000);
+        assert_eq!(story.arbiter.verdict().expect("a verdict").episode, episode, "{command}");
+    }
+}
