@@ -314,7 +314,7 @@ impl Arbiter {
             let rows = Above::of(&page, reach);
             self.moving.look(&hash, rows.clone(), now);
             verdict.hash = rows.hash(&hash, |at| self.moving.moves(&hash, at));
-            list_rows = page.row_of(&place).saturating_sub(reach.row);
+            list_rows = page.row_of(&place).map_or(0, |row| row.saturating_sub(reach.row));
             above = Some(rows);
         }
         let seeded = self.seeded.take();
@@ -382,9 +382,7 @@ impl Arbiter {
         if looked_so && standing.typed_ms.is_none() && standing.verdict.kind != PromptKind::Password {
             self.distrust.went_on(standing.reader);
         }
-        if standing.source == Source::Marker
-            && self.asked_by_marker().as_ref() == Some(&standing.hash)
-        {
+        if standing.source == Source::Marker && self.asked_by_marker().as_ref() == Some(&standing.hash) {
             self.markers.asks = None;
         }
         self.changes.push(Change::Over { episode: standing.verdict.episode });

@@ -146,10 +146,10 @@ impl Arbiter {
             Source::Rule => self.profile.read(page)?.above?,
             Source::Menu => from(menu_of(page)?.row),
             Source::Line | Source::Report | Source::Marker => match place {
-                Place::Line { .. } => from(line::first_row(page, row)),
-                _ => from(row),
+                Place::Line { .. } => from(line::first_row(page, row?)),
+                _ => from(row?),
             },
-            Source::Nested { .. } => Reach { boxed: Some(row), ..from(row) },
+            Source::Nested { .. } => Reach { boxed: row, ..from(row?) },
             Source::Program | Source::Stalled => return None,
         })
     }
@@ -160,7 +160,7 @@ impl Arbiter {
         let reach = match place {
             // What is typed at it hides its list.
             Place::Line { .. } if standing.typed_ms.is_some() => {
-                let row = page.row_of(place).saturating_sub(standing.list_rows);
+                let row = page.row_of(place)?.saturating_sub(standing.list_rows);
                 Reach { row, rows: ABOVE_ROWS_MAX, boxed: None }
             }
             _ => self.reach(*source, place, verdict.kind, page)?,

@@ -7,7 +7,8 @@ use regex::Regex;
 use crate::event::{PromptKind, PromptOption, QUESTION_CHARS_MAX};
 use crate::monitor::clean;
 use crate::monitor::screen::{
-    ABOVE_ROWS_MAX, Keys, Page, Reach, buttons, fingerprint, is_rule, letters, numbered, pointed_at, steady, unboxed, unpointed,
+    ABOVE_ROWS_MAX, Keys, Page, Reach, buttons, fingerprint, is_rule, letters, numbered, pointed_at, steady,
+    unboxed, unpointed,
 };
 
 /// Rows above a question that are shown with it.

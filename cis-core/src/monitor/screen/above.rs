@@ -47,7 +47,9 @@ impl Above {
         let to = reach.row.min(lines.len());
         let mut from = to.saturating_sub(reach.rows);
         if let Some(row) = reach.boxed.filter(|row| *row < lines.len()) {
-            from = upper_edge(lines, from, row).min(to);
+            let between = row.saturating_add(1).max(from)..to.max(row + 1);
+            let filled = lines[between].iter().filter(|line| is_filled(line)).count();
+            from = upper_edge(lines, from, row, filled).min(to);
         }
         let is_full = page.end().max(page.cursor_row() + 1) >= lines.len();
         let is_cut = from == 0 && is_full && !page.view.alternate;
@@ -63,10 +65,14 @@ impl Above {
     /// Compares `now` with these rows. `moves`: whether the row at that distance moves by itself.
     pub(in crate::monitor) fn compare(&self, now: &Self, moves: impl Fn(usize) -> bool) -> Compared {
         let same_to = |count: usize| (0..count).all(|at| moves(at) || self.row(at) == now.row(at));
-        let (was, is) = (self.text(), now.text());
         let resized = self.size != now.size;
-        if same_to(self.rows.len().max(now.rows.len())) || was == is {
-            return if resized { Compared::Moved } else { Compared::Same };
+        let same = if resized { Compared::Moved } else { Compared::Same };
+        if same_to(self.rows.len().max(now.rows.len())) {
+            return same;
+        }
+        let (was, is) = (self.text(), now.text());
+        if was == is {
+            return same;
         }
         let cut = now.is_cut && now.rows.len() < self.rows.len() && same_to(now.rows.len());
         let wraps = (now.is_part && was.ends_with(&is)) || (self.is_part && is.ends_with(&was));
@@ -102,15 +108,19 @@ impl Above {
     }
 }
 
-/// The row below the nearest upper edge of a box that holds more than the question in `row`.
-fn upper_edge(lines: &[String], from: usize, row: usize) -> usize {
-    let mut filled = 0;
+/// The row below the nearest upper edge, from `row` up, of a box that holds more than a question. Below `row` it holds
+/// so many rows with text.
+fn upper_edge(lines: &[String], from: usize, row: usize, mut filled: usize) -> usize {
     for row in (from..=row).rev() {
         let line = lines[row].trim_start();
         if filled > 1 && is_rule(line) && line.starts_with(['╭', '┌', '╔', '─', '━', '▔']) {
             return row + 1;
         }
-        filled += usize::from(!unboxed(line).is_empty() && !is_rule(line));
+        filled += usize::from(is_filled(line));
     }
     from
+}
+
+fn is_filled(line: &str) -> bool {
+    !unboxed(line).is_empty() && !is_rule(line)
 }

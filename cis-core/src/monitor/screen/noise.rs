@@ -57,13 +57,17 @@ static COUNTS: LazyLock<Regex> = LazyLock::new(|| {
 });
 /// A percentage of something that goes on.
 static SHARE: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"(?i)[█▓▒░▏▎▍▌▋▊▉━╸=#]{2}|\[[=#>. -]{4,}\]|\b(?:context|left|used|cpu|mem|memory|complete|done|progress|eta)\b|^[^\pL\pN]*\d{1,3}\s?%[^\pL\pN]*$")
+    pattern(
+        r"(?i)[█▓▒░▏▎▍▌▋▊▉━╸=#]{2}|\[[=#>. -]{4,}\]|\b(?:context|left|used|cpu|mem|memory|complete|done|progress|eta)\b|^[^\pL\pN]*\d{1,3}\s?%[^\pL\pN]*$",
+    )
 });
-static BAR: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"[█▓▒░▏▎▍▌▋▊▉━╸╺=#]{2,}[>╸]?|\[[=#>. -]{4,}\]"));
+static BAR: LazyLock<Regex> = LazyLock::new(|| pattern(r"[█▓▒░▏▎▍▌▋▊▉━╸╺=#]{2,}[>╸]?|\[[=#>. -]{4,}\]"));
+/// What keys there are: some programs show it after a while.
+static HINTS: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?i)\((?:tab|esc|enter|shift[-+ ]tab|ctrl[-+ ]\w)\b[^()]*\)"));
 static DOTS: LazyLock<Regex> = LazyLock::new(|| pattern(r"(\pL)(?:\.+|…)$"));
 
-/// A row without clocks, counters, bars and spinners, for comparing what is decided: unlike in [`still`], every word
+/// A row without clocks, counters, bars, spinners and names of keys, for comparing what is decided: unlike in [`still`], every word
 /// of it counts.
 pub(super) fn counted(line: &str) -> String {
     let line = line.trim();
@@ -81,6 +85,9 @@ pub(super) fn counted(line: &str) -> String {
             text = PERCENT.replace_all(&text, "").into_owned();
         }
         text = COUNTS.replace_all(&CLOCKS.replace_all(&text, ""), "").into_owned();
+    }
+    if text.ends_with(')') {
+        text = HINTS.replace_all(&text, "").into_owned();
     }
     text = DOTS.replace(BAR.replace_all(&text, "").trim(), "$1").into_owned();
     text.split_whitespace().collect::<Vec<_>>().join(" ")

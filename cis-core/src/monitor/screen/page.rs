@@ -121,20 +121,21 @@ impl Page {
         }
     }
 
-    /// The row where the prompt stands: that of the cursor, where it is found nowhere else.
-    pub(in crate::monitor) fn row_of(&self, place: &Place) -> usize {
+    /// The row where the prompt stands: a line is at the cursor, where it is found nowhere else. None where a row is
+    /// not on the screen.
+    pub(in crate::monitor) fn row_of(&self, place: &Place) -> Option<usize> {
         let lowest = self.cursor_row();
-        let found = match place {
+        match place {
             Place::Line { above, lead } => (lowest.saturating_sub(TYPED_ROWS_MAX)..=lowest)
                 .rev()
-                .find(|row| self.is_line(*row, above, lead) && self.wraps(*row, lowest)),
+                .find(|row| self.is_line(*row, above, lead) && self.wraps(*row, lowest))
+                .or(Some(lowest)),
             Place::Row { text } => {
                 let text = unboxed(text);
                 self.view.lines.iter().rposition(|line| unboxed(line).starts_with(text))
             }
             Place::Rule | Place::Whole => None,
-        };
-        found.unwrap_or(lowest)
+        }
     }
 
     /// What stands behind this text in the lowest row that begins with it; none where there is no such row, or

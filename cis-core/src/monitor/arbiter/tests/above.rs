@@ -213,3 +213,37 @@ fn another_command_found_after_a_start_is_another_prompt() {
         assert_eq!(story.arbiter.verdict().expect("a verdict").episode, episode, "{command}");
     }
 }
+
+#[test]
+fn a_row_that_asks_and_scrolls_off_the_screen_makes_no_other_prompt() {
+    let table: toml::Table = "markers = true".parse().expect("TOML");
+    let mut story = Story::of(crate::monitor::Profile::from_table("x", None, &table).expect("a profile"));
+    let mut rows = vec!["a".to_owned(), "b".to_owned(), "QUESTION: which colour?".to_owned()];
+    for turn in 0..30 {
+        rows.push(format!("step {}", "x".repeat(turn)));
+        let from = rows.len().saturating_sub(10);
+        story.shows(&(rows[from..].join("\n") + "\n")).pass(1500);
+    }
+    let told = story.take();
+    assert_eq!(told.lines().filter(|line| line.contains("blocked")).count(), 1, "{told}");
+}
+
+#[test]
+fn what_stands_above_the_box_of_a_dialog_is_not_its_own() {
+    let dialog = |above: &str, hint: &str| {
+        format!(
+            "{above}╭──────────────╮\n│ ? Shell touch a{hint} │\n│ Allow execution of [Shell]?  │\n│                      │\n│ ● 1. Allow once      │\n│   2. No, suggest changes (esc)   │\n╰──────────────╯\n"
+        )
+    };
+    let mut story = Story::agent("gemini");
+    story.shows(&dialog("", "")).pass(2000);
+    let screens = ["Hello.\n", "Hello.\nTips.\n", "Hello.\n"].map(|above| dialog(above, "  (Tab to focus)"));
+    stays(&mut story, screens.into_iter(), 1500);
+    // A box around the question alone does not say what is decided.
+    let bare = |command: &str| {
+        format!(
+            "Command: {command}\n╭──────────────╮\n│ Allow execution of [Shell]?  │\n│ ● 1. Allow once      │\n│   2. No (esc)   │\n╰──────────────╯\n"
+        )
+    };
+    is_another(Story::agent("gemini"), &(Box::new(bare) as Screen), "a bare box");
+}
