@@ -260,7 +260,7 @@ impl Arbiter {
     fn judge(&mut self, now: TimestampMs) -> Option<TimestampMs> {
         if self.stale || self.next_ms.is_some_and(|next| next <= now) {
             self.stale = false;
-            self.next_ms = self.draw(now);
+            self.next_ms = self.draw(now).into_iter().chain(self.moving.rests_ms()).min();
         }
         self.next_ms
     }

@@ -31,7 +31,6 @@ pub(super) struct Moving {
     hash: String,
     last: Above,
     rows: Vec<Row>,
-    now: TimestampMs,
 }
 
 impl Moving {
@@ -64,10 +63,14 @@ impl Moving {
 
     /// Time passes.
     pub(super) fn pass(&mut self, now: TimestampMs) {
-        self.now = now;
         for row in self.rows.iter_mut().filter(|row| now - row.changed_ms >= RESTS_MS) {
             *row = Row::default();
         }
+    }
+
+    /// When the next row that moves will have rested, if it does.
+    pub(super) fn rests_ms(&self) -> Option<TimestampMs> {
+        self.rows.iter().filter(|row| row.moves).map(|row| row.changed_ms + RESTS_MS).min()
     }
 
     /// Somebody typed: what changes then is an answer.
@@ -122,6 +125,7 @@ mod tests {
         }
         assert!(!moving.look("h", rows("d"), 2500));
         assert!(moving.moves("h", 0) && !moving.moves("h", 1) && !moving.moves("other", 0));
+        assert_eq!(moving.rests_ms(), Some(7500));
         moving.pass(7500);
         assert!(!moving.moves("h", 0));
         // Slowly is not often.
