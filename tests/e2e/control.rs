@@ -149,6 +149,23 @@ fn one_ctrl_c_that_comes_twice_cancels() {
     assert_eq!(cis.json(&["dag", "list"])["items"][0]["state"], "cancelled");
 }
 
+/// The terminal closes while the cancel is on its way.
+#[test]
+fn a_cancel_is_not_lost_when_the_terminal_closes() {
+    let cis = Cis::new();
+    let file = cis.write("mine.toml", LONG);
+    for number in [Signal::HUP, Signal::TERM] {
+        let running = cis.spawn(["dag", "run", file.to_str().unwrap()]);
+        cis.session_of("long");
+        signal(running.pid(), Signal::INT);
+        signal(running.pid(), number);
+        let left = running.wait().expect(128 + number.as_raw()).stderr;
+        assert!(left.contains("is still being cancelled"), "{left}");
+        let run = cis.json(&["dag", "list"])["items"][0]["id"].as_str().unwrap().to_owned();
+        cis.wait_run(&run, "cancelled");
+    }
+}
+
 /// Who leaves is not told that the run is cancelled where the node did not take that.
 #[test]
 fn a_cancel_that_the_node_did_not_take_is_not_said_to_be_one() {
