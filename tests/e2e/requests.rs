@@ -161,6 +161,28 @@ fn an_input_that_is_sent_twice_is_recorded_and_typed_once() {
 }
 
 #[test]
+fn a_session_that_ended_a_moment_ago_is_said_to_have_ended() {
+    let cis = Cis::new();
+    cis.ok(["node", "start", "--detach"]);
+    let mut callers: Vec<Api> = (0..8).map(|_| Api::of(&cis)).collect();
+    for _ in 0..40 {
+        let asked = session(&cis, &["cat"], &ulid::Ulid::new().to_string());
+        let (status, made) = callers[0].post("/v1/sessions", &asked);
+        assert_eq!(status, 201, "{made}");
+        let path = format!("/v1/sessions/{}/kill", made["id"].as_str().unwrap());
+        // With so many that ask without a pause, some meet the node between the end and the record of it.
+        let mut ended = false;
+        while !ended {
+            callers.iter_mut().for_each(|api| api.send("POST", &path, None, r#"{"grace_ms":0}"#));
+            for (status, answer) in callers.iter_mut().map(Api::receive) {
+                assert!([204, 409].contains(&status), "{status}: {answer}");
+                ended |= status == 409;
+            }
+        }
+    }
+}
+
+#[test]
 fn a_session_that_is_too_large_to_be_started_is_refused_in_plain_words() {
     let cis = Cis::new();
     cis.ok(["node", "start", "--detach"]);

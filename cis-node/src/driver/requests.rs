@@ -387,20 +387,20 @@ impl Driver {
         self.turn.confirm(reply, answer);
     }
 
-    /// What is said of a session that neither the worker nor the standalone sessions have. The store knows whether it has
-    /// ended; if not, the node is still to learn from the session host that it lives.
+    /// What is said of a session that neither the worker nor the standalone sessions have. The store is behind: one that
+    /// ended in this turn still lives there. So where the session host has told of its sessions, one that it has not has ended.
     pub(super) fn not_live(&self, session: SessionId, ended: String) -> Problem {
-        let known = self.parts.readers.get().and_then(|reader| reader.session(session));
-        if known.is_ok_and(|known| known.state.is_live()) {
-            let node =
-                self.parts.readers.get().ok().and_then(|reader| reader.node_of(session).ok().flatten());
-            return match node.filter(|node| !self.parts.identity.is_or_was(node)) {
-                None => unconnected(session),
-                Some(node) => {
-                    Problem::new(ProblemKind::Conflict, format!("session {session} runs on {node}"))
-                        .hint("attach to it, or read its log, on that machine; `cis answer` works here")
-                }
-            };
+        let Ok(reader) = self.parts.readers.get() else { return Problem::new(ProblemKind::Conflict, ended) };
+        if reader.session(session).is_ok_and(|known| known.state.is_live()) {
+            let node = reader.node_of(session).ok().flatten();
+            if let Some(node) = node.filter(|node| !self.parts.identity.is_or_was(node)) {
+                let detail = format!("session {session} runs on {node}");
+                return Problem::new(ProblemKind::Conflict, detail)
+                    .hint("attach to it, or read its log, on that machine; `cis answer` works here");
+            }
+            if self.host.fd().is_none() || self.unread.sessions.contains_key(&session) {
+                return unconnected(session);
+            }
         }
         Problem::new(ProblemKind::Conflict, ended)
     }
