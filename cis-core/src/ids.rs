@@ -107,6 +107,16 @@ ulid_id!(
 impl InputId {
     /// None was given: the request counts each time that it is sent.
     pub const NONE: Self = Self(Ulid(0));
+
+    /// The same for the same text, for ever. It names no time.
+    #[must_use]
+    pub fn hashed(text: &str) -> Self {
+        use sha2::{Digest as _, Sha256};
+        let hash = Sha256::digest(text.as_bytes());
+        let mut id = [0; 16];
+        id.copy_from_slice(&hash[..16]);
+        Self(Ulid::from_bytes(id))
+    }
 }
 
 impl Default for InputId {

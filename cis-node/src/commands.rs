@@ -158,6 +158,14 @@ pub(super) struct Given {
     pub(super) again: Option<TimestampMs>,
 }
 
+impl Given {
+    /// What is told of it before anything is typed.
+    pub(super) fn receipt(&self, by: String) -> AnswerReceipt {
+        let bytes = u32::try_from(self.answer.bytes.len()).unwrap_or(u32::MAX);
+        AnswerReceipt { bytes, ..AnswerReceipt::new(self.item.clone(), by, self.text.clone()) }
+    }
+}
+
 /// What an answer types, and under which id it counts once.
 #[derive(Debug)]
 pub(super) struct Typed {

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::commands::{AnswerHeld, AskedOfRun, Command, RunVerb};
 use crate::control_requests::Next;
 use crate::node::Node;
-use crate::problems::internal;
+use crate::problems::{internal, may_have_typed, prompt_moved};
 use crate::server::{InboxApi as _, NodeApi as _};
 use crate::streams::Viewer;
 use cis_core::api::{Answer, AnswerReceipt, InboxItem, Problem, ProblemKind, RunView};
@@ -278,16 +278,12 @@ fn stale() -> Problem {
 
 /// What is said to the node that forwarded an answer which was not typed.
 fn not_typed(item: &InboxId, error: &HubError) -> Problem {
-    if error.may_have_typed() {
-        return Problem::new(ProblemKind::Conflict, error.to_string())
-            .hint("look at the session before you answer again: it may have been typed");
+    match error {
+        error if error.may_have_typed() => may_have_typed(ProblemKind::Conflict, error),
+        HubError::PromptMoved { .. } => prompt_moved(item),
+        error => Problem::new(ProblemKind::Conflict, error.to_string())
+            .hint("look at what it asks now (`cis inbox`), and answer that"),
     }
-    let detail = match error {
-        HubError::PromptMoved { .. } => format!("the prompt of {item} has changed: nothing was typed"),
-        error => error.to_string(),
-    };
-    Problem::new(ProblemKind::Conflict, detail)
-        .hint("look at what it asks now (`cis inbox`), and answer that")
 }
 
 /// Something that only the node can do that coordinates the run.

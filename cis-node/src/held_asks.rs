@@ -24,8 +24,7 @@ impl HeldAsks {
     pub(crate) fn put(&self, session: SessionId, ask: AskView) {
         self.0.send_modify(|asks| {
             let next = asks.values().map(|(place, _)| place + 1).max().unwrap_or_default();
-            let is_over = |ask: &AskView| ask.answer.is_some() || ask.withdrawn.is_some();
-            let over = asks.iter().filter(|((of, _), (_, ask))| *of == session && is_over(ask));
+            let over = asks.iter().filter(|((of, _), (_, ask))| *of == session && ask.is_over());
             let mut over: Vec<(u64, InboxId)> =
                 over.map(|((_, item), (place, _))| (*place, item.clone())).collect();
             over.sort_unstable();

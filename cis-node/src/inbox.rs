@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::commands::{AskedOfRun, Command, decided};
 use crate::node::Node;
-use crate::problems::{internal, unconnected};
+use crate::problems::{internal, may_have_typed, prompt_moved, unconnected};
 use crate::server::{InboxApi, NodeApi as _};
 use cis_core::api::{
     Answer, AnswerReceipt, AnswerWith, Ask, AskView, Decide, HandIn, InboxItem, ListInbox, Listing, Page,
@@ -81,21 +81,17 @@ impl InboxApi for Node {
         if let (Some(place), Some(run)) = (self.place_of(&item, session.target()).await?, item.run) {
             let Elsewhere { node, room, coordinates } = place;
             if item.kind == PromptKind::Password {
-                let detail =
-                    format!("{} asks for a password: nobody answers that but an attached terminal", item.id);
                 let hint = format!("its session does not run on this machine: attach where it does ({node})");
-                return Err(Problem::new(ProblemKind::Conflict, detail).hint(hint));
+                return Err(given::asks_password(&item.id).hint(hint));
             }
             // What a room tells of a prompt is not all of it: the coordinator knows more.
             let answer = if coordinates { answer } else { chosen(&item, answer)? };
             let about = (run, session.target());
             return self.answer_elsewhere((node, room), about, &item, answer, permit.principal()).await;
         }
-        let given = given::given(&item, &answer)?;
-        let given = Box::new(given);
+        let given = Box::new(given::given(&item, &answer)?);
         self.reach(given.session).await?;
-        let mut receipt = AnswerReceipt::new(item.id.clone(), permit.actor().name, given.text.clone());
-        receipt.bytes = u32::try_from(given.answer.bytes.len()).unwrap_or(u32::MAX);
+        let mut receipt = given.receipt(permit.actor().name);
         let typed = self.driver.ask(|reply| Command::Answer { given, permit: session, reply }).await?;
         if let Some(outcome) = typed {
             match outcome.await.unwrap_or(Err(HubError::Stopped)) {
@@ -150,7 +146,7 @@ impl InboxApi for Node {
                 self.driver.tell(Command::StillWaiting { session, item: item.clone() });
             }
             let view = self.ask_of(session, item.clone()).await?;
-            if view.answer.is_some() || view.withdrawn.is_some() || Instant::now() >= until {
+            if view.is_over() || Instant::now() >= until {
                 return Ok(view);
             }
             let look = until.min(Instant::now() + RENEW_EVERY);
@@ -173,7 +169,7 @@ impl InboxApi for Node {
     async fn withdraw_ask(&self, permit: Permit<act::SpeakAs>, item: InboxId) -> Outcome<AskView> {
         let session = permit.target();
         let view = self.ask_of(session, item.clone()).await?;
-        if view.answer.is_some() || view.withdrawn.is_some() {
+        if view.is_over() {
             return Ok(view);
         }
         let wanted = item.clone();
@@ -263,21 +259,20 @@ impl Node {
         }
     }
 
-    /// Whether the session has not ended, as far as is recorded.
-    async fn is_live(&self, session: SessionId) -> bool {
-        self.read(move |reader| reader.session(session)).await.is_ok_and(|known| known.state.is_live())
-    }
-
     /// What is said where an answer was not typed.
     async fn not_typed(&self, item: InboxItem, error: HubError) -> Problem {
         let screen = match &error {
             // It may have been typed: nobody else's answer may be typed as well.
             error if error.may_have_typed() => {
-                let problem = Problem::new(ProblemKind::Unavailable, error.to_string());
-                return problem.hint("look at the session before you answer again: it may have been typed");
+                return may_have_typed(ProblemKind::Unavailable, error);
             }
             HubError::PromptMoved { screen, .. } => Some(screen.clone()),
-            HubError::NoSuchSession { id } if self.is_live(*id).await => return unconnected(*id),
+            HubError::NoSuchSession { id } => match self.expose(*id).await {
+                // It lives, but its screen is not there yet.
+                Ok(()) => return unconnected(*id),
+                Err(problem) if problem == unconnected(*id) => return problem,
+                Err(_) => None,
+            },
             _ => None,
         };
         let Some(screen) = screen else { return Problem::new(ProblemKind::Conflict, error.to_string()) };
@@ -307,13 +302,12 @@ impl Node {
     /// What a session asked, as it is now.
     async fn ask_of(&self, session: SessionId, item: InboxId) -> Outcome<AskView> {
         let held = self.shared.held_asks.get(session, &item);
-        let is_over = |ask: &AskView| ask.answer.is_some() || ask.withdrawn.is_some();
         match held {
-            Some(ask) if is_over(&ask) => Ok(ask),
+            Some(ask) if ask.is_over() => Ok(ask),
             // This node may coordinate the run by now.
             Some(ask) => {
                 let known = self.read(move |reader| reader.ask(session, &item)).await;
-                Ok(known.ok().filter(is_over).unwrap_or(ask))
+                Ok(known.ok().filter(AskView::is_over).unwrap_or(ask))
             }
             None => self.read(move |reader| reader.ask(session, &item)).await,
         }
@@ -364,9 +358,7 @@ fn chosen(item: &InboxItem, mut answer: Answer) -> Outcome<Answer> {
 
 /// The prompt is another one than the answer is for.
 fn moved(item: &InboxItem, next: Option<InboxItem>) -> Problem {
-    let detail = format!("the prompt of {} has changed: nothing was typed", item.id);
-    let mut problem = Problem::new(ProblemKind::Conflict, detail)
-        .hint("look at what it asks now (`cis inbox`), and answer that");
+    let mut problem = prompt_moved(&item.id);
     problem.item = next.map(Box::new);
     problem
 }

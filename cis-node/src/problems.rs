@@ -2,7 +2,7 @@
 
 use cis_core::api::{Problem, ProblemKind, RunDetail};
 use cis_core::dag::diagnose::nearest;
-use cis_core::ids::{RunId, SessionId, TaskId};
+use cis_core::ids::{InboxId, RunId, SessionId, TaskId};
 use cis_host::hub::HubError;
 use cis_store::StoreError;
 
@@ -55,6 +55,19 @@ pub(crate) fn unconnected(session: SessionId) -> Problem {
     Problem::new(ProblemKind::Unavailable, detail).hint(
         "the session goes on; try again soon, and `cis node status` says whether the session host answers",
     )
+}
+
+/// The prompt is another one than the answer is for.
+pub(crate) fn prompt_moved(item: &InboxId) -> Problem {
+    let detail = format!("the prompt of {item} has changed: nothing was typed");
+    Problem::new(ProblemKind::Conflict, detail)
+        .hint("look at what it asks now (`cis inbox`), and answer that")
+}
+
+/// It is not known whether an answer was typed.
+pub(crate) fn may_have_typed(kind: ProblemKind, error: &HubError) -> Problem {
+    Problem::new(kind, error.to_string())
+        .hint("look at the session before you answer again: it may have been typed")
 }
 
 pub(crate) fn hub_problem(error: &HubError) -> Problem {

@@ -1,11 +1,12 @@
 //! Questions of sessions on other nodes: shown where people are, answered from there, decided by the node of the session.
 
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::federation::{did, execute, member, switch_off};
+use crate::federation::{actors, did, events, execute, member, switch_off};
 use crate::harness::room::Room;
 use crate::harness::synapse::{Synapse, User};
-use crate::harness::{Cis, eventually_within, kill_9};
+use crate::harness::{Cis, eventually_within, kill_9, signal};
 use crate::matrix::logged_in;
 use crate::rooms::{SLOW, asked, room_of, waits};
 
@@ -52,13 +53,6 @@ fn nodes<'a>(synapse: &'a Synapse, ann: &'a User) -> Nodes<'a> {
     Nodes { room, cis, worker }
 }
 
-/// Events of a run of one type.
-fn events(cis: &Cis, run: &str, kind: &str) -> Vec<Value> {
-    let events = cis.ok(["dag", "events", run, "--json"]);
-    let events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    events.filter(|event| event["type"] == kind).collect()
-}
-
 #[test]
 fn people_answer_sessions_of_other_nodes_from_where_they_are() {
     let synapse = Synapse::shared();
@@ -96,17 +90,16 @@ fn people_answer_sessions_of_other_nodes_from_where_they_are() {
     worker.ok(["node", "start", "--detach", "--room", &room.id, "--role", "worker"]);
     let refused = cis.run(["answer", &colour, "--text", "green"]).expect(2).stderr;
     assert!(refused.contains("red") && refused.contains("blue"), "{refused}");
-    // It is taken in the end, also if it came too late for whoever waited.
+    // It is taken in the end, also if the command that gave it no longer waited.
     eventually_within(SLOW, "the answer arrives", || {
         let said = cis.run(["answer", &colour, "blue"]);
         (said.code == Some(0) || said.stderr.contains(&format!("answered by uid:{uid}"))).then_some(())
     });
     cis.wait_run(&run, "succeeded");
 
-    let answered = events(&cis, &run, "cis.dag.session.answered");
-    let by: Vec<&str> = answered.iter().map(|event| event["actor"]["name"].as_str().unwrap()).collect();
+    let by = actors(&cis, &run, "cis.dag.session.answered");
     let own = format!("uid:{uid}");
-    assert_eq!(by, [own.as_str(), &ann.id, &format!("{own} at {}", did(&guest)), &own], "{answered:?}");
+    assert_eq!(by, [own.as_str(), &ann.id, &format!("{own} at {}", did(&guest)), &own]);
     assert_eq!(events(&cis, &run, "cis.dag.session.asked").len(), 1);
     assert_eq!(events(&cis, &run, "cis.dag.task.handed_in")[0]["body"]["text"], "painted blue");
     assert_eq!(cis.json(&["inbox"])["items"], Value::Array(Vec::new()));
@@ -173,4 +166,40 @@ fn a_task_of_another_node_is_attached_to_there_and_killed_from_here() {
     cis.ok(["dag", "kill", &session]);
     cis.wait_run(&run, "cancelled");
     assert_eq!(cis.task(&run, "screen")["state"], "cancelled");
+}
+
+/// Its coordinator hears of a question and of its end at once, as it was stopped meanwhile.
+#[test]
+fn a_question_that_is_withdrawn_before_it_is_heard_stays_open_nowhere() {
+    let synapse = Synapse::shared();
+    let ann = synapse.register("ann");
+    let Nodes { room, cis, worker } = nodes(&synapse, &ann);
+    let text = r#"
+version = 1
+[dag]
+id = "asking"
+[[tasks]]
+id = "asks"
+tty = false
+script = '''
+test "$("$E2E_CIS" task ask "First?")" = yes
+while [ ! -e "$E2E_WORK/go" ]; do sleep 0.05; done
+"$E2E_CIS" task ask "Never mind?" --timeout 1s || true
+touch "$E2E_WORK/withdrawn"
+test "$("$E2E_CIS" task ask "Last?")" = yes
+'''
+"#;
+    let run = execute(&cis, &room, text);
+    cis.ok(["answer", &waits(&cis, "First?"), "--text", "yes"]);
+    let node = cis.node_pid().unwrap();
+    signal(node, Signal::STOP);
+    worker.write("go", "");
+    eventually_within(SLOW, "it is withdrawn", || worker.work().join("withdrawn").exists().then_some(()));
+    signal(node, Signal::CONT);
+    let last = waits(&cis, "Last?");
+    let open = cis.json(&["inbox"])["items"].clone();
+    assert_eq!(open.as_array().map(Vec::len), Some(1), "{open}");
+    cis.ok(["answer", &last, "--text", "yes"]);
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(events(&cis, &run, "cis.dag.session.ask_withdrawn").len(), 1);
 }

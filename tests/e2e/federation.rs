@@ -265,12 +265,17 @@ fn a_person_moves_a_run_to_another_coordinator() {
     assert_eq!(lines_in(&go.with_extension("pids")), 1, "nothing ran twice");
 }
 
+/// Events of a run of one type.
+pub fn events(cis: &Cis, run: &str, kind: &str) -> Vec<Value> {
+    let mut events = cis.run(["dag", "events", run, "--json"]).expect(0).json_lines();
+    events.retain(|event| event["type"] == kind);
+    events
+}
+
 /// What was wanted of a run, and by whom, as its events tell.
-fn actors(cis: &Cis, run: &str, kind: &str) -> Vec<String> {
-    let events = cis.ok(["dag", "events", run, "--json"]);
-    let events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let of_kind = events.filter(|event| event["type"] == kind);
-    of_kind.map(|event| event["actor"]["name"].as_str().unwrap_or_default().to_owned()).collect()
+pub fn actors(cis: &Cis, run: &str, kind: &str) -> Vec<String> {
+    let name = |event: &Value| event["actor"]["name"].as_str().unwrap_or_default().to_owned();
+    events(cis, run, kind).iter().map(name).collect()
 }
 
 #[test]

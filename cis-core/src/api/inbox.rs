@@ -215,6 +215,14 @@ pub struct AskView {
     pub withdrawn: Option<String>,
 }
 
+impl AskView {
+    /// Whether nobody waits for it any more.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        self.answer.is_some() || self.withdrawn.is_some()
+    }
+}
+
 /// An answer as the session gets it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AskAnswer {

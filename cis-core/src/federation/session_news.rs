@@ -4,7 +4,6 @@
 //! scheduler or an event. The node that has the session decides about answers, and is believed about that.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::event::{
     Actor, ActorKind, AnswerRecord, AskRecord, EventBody, OPTIONS_MAX, PromptOption, PromptRecord,
@@ -60,8 +59,6 @@ pub enum SessionNews {
         input: InputId,
         /// With what.
         answer: Box<AnswerRecord>,
-        /// Who, as the node that forwarded the answer says.
-        actor: Actor,
     },
     /// That answer was not typed.
     AnswerVoid {
@@ -92,20 +89,13 @@ pub enum SessionNews {
 /// are: they could be those of other people's requests.
 #[must_use]
 pub fn request_id(session: SessionId, input: InputId) -> InputId {
-    hashed(&format!("news of {session}: {input}"))
+    InputId::hashed(&format!("news of {session}: {input}"))
 }
 
 /// The name under which a node that reads of such a request in a room remembers it.
 #[must_use]
 pub fn read_id(request: InputId) -> InputId {
-    hashed(&format!("read of {request}"))
-}
-
-fn hashed(text: &str) -> InputId {
-    let hash = Sha256::digest(text.as_bytes());
-    let mut id = [0; 16];
-    id.copy_from_slice(&hash[..16]);
-    InputId(ulid::Ulid::from_bytes(id))
+    InputId::hashed(&format!("read of {request}"))
 }
 
 /// What news mean for the coordinator.
@@ -119,7 +109,7 @@ pub enum Meaning {
         body: EventBody,
         /// The request that caused it.
         cause: Option<InputId>,
-        /// By whom.
+        /// By whom. Of an answer the coordinator knows better whose it forwarded.
         actor: Option<Actor>,
     },
 }
@@ -169,17 +159,16 @@ impl SessionNews {
                 cut(&mut item.0, NAME_CHARS_MAX);
                 cut(detail, NAME_CHARS_MAX);
             }
-            Self::Answered { item, answer, actor, .. } => {
+            Self::Answered { item, answer, .. } => {
                 cut(&mut item.0, NAME_CHARS_MAX);
                 cut_bytes(&mut answer.text, TEXT_BYTES_MAX);
-                cut(&mut actor.name, NAME_CHARS_MAX);
+                cut(&mut answer.by, NAME_CHARS_MAX);
                 if let Some(option) = &mut answer.option {
                     cut(option, NAME_CHARS_MAX);
                 }
                 if let Some(reason) = &mut answer.reason {
                     cut_bytes(reason, TEXT_BYTES_MAX);
                 }
-                answer.by.clone_from(&actor.name);
             }
             Self::AnswerVoid { item, detail, .. } => {
                 cut(&mut item.0, NAME_CHARS_MAX);
@@ -224,11 +213,9 @@ impl SessionNews {
             Self::AskWithdrawn { item, detail } => {
                 event(EventBody::AskWithdrawn { session, task, item, detail }, None, None)
             }
-            Self::Answered { item, input, answer, actor } => event(
-                EventBody::SessionAnswered { session, task, item, input, answer },
-                id(input),
-                Some(actor),
-            ),
+            Self::Answered { item, input, answer } => {
+                event(EventBody::SessionAnswered { session, task, item, input, answer }, id(input), None)
+            }
             Self::AnswerVoid { item, input, detail } => {
                 event(EventBody::AnswerVoid { session, task, item, input, detail }, id(input), None)
             }
@@ -351,10 +338,9 @@ mod tests {
             option: Some(long.clone()),
             text: long.clone(),
             reason: Some(long.clone()),
-            by: "somebody else".into(),
+            by: long.clone(),
             bytes: 1,
         };
-        let actor = Actor { kind: ActorKind::Human, name: long.clone(), via: Via::Room };
         let said = SaidRecord {
             kind: SaidKind::Progress,
             text: long.clone(),
@@ -368,7 +354,7 @@ mod tests {
             SessionNews::Blocked { prompt },
             SessionNews::Asked { ask },
             SessionNews::AskWithdrawn { item: item.clone(), detail: long.clone() },
-            SessionNews::Answered { item: item.clone(), input, answer: Box::new(answer), actor },
+            SessionNews::Answered { item: item.clone(), input, answer: Box::new(answer) },
             SessionNews::AnswerVoid { item, input, detail: long.clone() },
             SessionNews::Said { input, said: Box::new(said) },
             SessionNews::HandedIn { input, text: Some(long) },
@@ -379,8 +365,8 @@ mod tests {
             let acts =
                 matches!(&sanitized, SessionNews::Blocked { prompt } if prompt.question.contains('\u{1b}'));
             assert!(!acts);
-            if let SessionNews::Answered { answer, actor, .. } = &sanitized {
-                assert_eq!(answer.by, actor.name);
+            if let SessionNews::Answered { answer, .. } = &sanitized {
+                assert!(answer.by.chars().count() <= NAME_CHARS_MAX && !answer.by.contains('\u{1b}'));
             }
             let attempt = AttemptId { run: run_id(), task: task(1), number: 1 };
             let is_input = matches!(sanitized, SessionNews::Blocked { .. } | SessionNews::HandedIn { .. });

@@ -65,11 +65,12 @@ impl Node {
                 Problem::new(ProblemKind::Conflict, detail).hint("`cis dag logs` shows what it wrote")
             );
         }
-        let id = found.id;
-        let node = self.read(move |reader| reader.node_of(id)).await?;
-        // One that this node has for another one can be looked at and typed into here.
-        if !ended && !node.is_some_and(|node| self.identity.is_or_was(&node)) {
-            self.coordinates(found.run).await?;
+        if !ended && let Err(elsewhere) = self.coordinates(found.run).await {
+            let node = self.read(move |reader| reader.node_of(found.id)).await?;
+            // One that this node has for another one can be looked at and typed into here.
+            if !node.is_some_and(|node| self.identity.is_or_was(&node)) {
+                return Err(elsewhere);
+            }
         }
         Ok(found.id)
     }

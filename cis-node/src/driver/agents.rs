@@ -3,8 +3,6 @@
 //!
 //! Judges no screen; what people are told of a session is [`super::attention`]'s.
 
-use sha2::{Digest as _, Sha256};
-
 use super::Driver;
 use super::attention::HANDED_IN_BYTES_MAX;
 use super::turn::typed_into;
@@ -100,10 +98,7 @@ impl Driver {
 
 /// The same for the same session, also after a restart.
 fn input_of(session: SessionId) -> InputId {
-    let hash = Sha256::digest(format!("the prompt of {session}").as_bytes());
-    let mut id = [0; 16];
-    id.copy_from_slice(&hash[..16]);
-    InputId(ulid::Ulid::from_bytes(id))
+    InputId::hashed(&format!("the prompt of {session}"))
 }
 
 /// What is typed for a prompt: its lines, each with Enter.

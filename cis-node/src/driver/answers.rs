@@ -194,7 +194,7 @@ impl Driver {
         };
         let (item, answer) = (given.item.clone(), Box::new(answer));
         if self.held_by(session).is_some() {
-            return self.forward(session, SessionNews::Answered { item, input, answer, actor }, now);
+            return self.forward(session, SessionNews::Answered { item, input, answer }, now);
         }
         let body = EventBody::SessionAnswered { session, task, item, input, answer };
         self.say_as(run, actor, input, body, now);

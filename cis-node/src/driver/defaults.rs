@@ -1,7 +1,5 @@
 //! What the file answers where nobody did in time: checked and typed as an answer of anybody.
 
-use sha2::{Digest as _, Sha256};
-
 use super::Driver;
 use super::attention::{Told, item_of_prompt};
 use super::turn::Typing;
@@ -80,8 +78,5 @@ fn item_of(session: SessionId, told: &Told) -> InboxItem {
 
 /// The same for the same prompt, also after a restart.
 fn input_of(session: SessionId, item: &InboxId) -> InputId {
-    let hash = Sha256::digest(format!("{RULE} {session} {item}").as_bytes());
-    let mut id = [0; 16];
-    id.copy_from_slice(&hash[..16]);
-    InputId(ulid::Ulid::from_bytes(id))
+    InputId::hashed(&format!("{RULE} {session} {item}"))
 }

@@ -129,6 +129,14 @@ impl Turn {
         self.made.get(&input)
     }
 
+    /// Whether a session asks this in this turn.
+    pub(super) fn asks(&self, session: SessionId, item: &InboxId) -> bool {
+        self.drafts.iter().any(|(draft, _)| match &draft.body {
+            EventBody::SessionAsked { session: by, ask, .. } => *by == session && ask.item == *item,
+            _ => false,
+        })
+    }
+
     /// Whether there is something to write.
     pub(super) fn writes(&self) -> bool {
         let beside = !self.room_writes.is_empty() || !self.held.is_empty() || !self.notes.is_empty();
@@ -314,6 +322,7 @@ pub(super) fn typed_into(session: SessionId) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cis_core::event::{AskRecord, AskType, Urgency};
     use tokio::sync::oneshot;
 
     fn draft(body: EventBody, cause: Option<InputId>) -> EventDraft {
@@ -349,6 +358,27 @@ mod tests {
         assert!(answer.try_recv().is_err(), "it is not confirmed yet");
         turn.take_confirmations().into_iter().for_each(|confirm| confirm(Ok(())));
         assert!(answer.try_recv().unwrap().is_ok() && turn.is_over());
+    }
+
+    #[test]
+    fn what_is_asked_in_a_turn_is_known_before_it_is_written() {
+        let (one, other) = (SessionId::from_parts(1, 1), SessionId::from_parts(1, 2));
+        let input = InputId::from_parts(1, 1);
+        let item = InboxId::of_ask(one, input);
+        let ask = AskRecord {
+            item: item.clone(),
+            ask: input,
+            ask_type: AskType::Permission,
+            text: "Which?".to_owned(),
+            options: Vec::new(),
+            urgency: Urgency::Medium,
+            thread: item.clone(),
+            waits: true,
+        };
+        let mut turn = Turn::default();
+        assert!(!turn.asks(one, &item));
+        turn.draft(draft(EventBody::SessionAsked { session: one, task: None, ask: Box::new(ask) }, None));
+        assert!(turn.asks(one, &item) && !turn.asks(other, &item));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::commands::{Given, Typed};
 use cis_core::api::{Answer, AnswerWith, Ask, Closeness, InboxItem, NotChosen, Problem, ProblemKind, Say};
 use cis_core::dag::outputs::MAX_VALUE_BYTES;
 use cis_core::event::{AskType, LABEL_CHARS_MAX, OPTIONS_MAX, PromptKind, PromptOption};
-use cis_core::ids::TimestampMs;
+use cis_core::ids::{InboxId, TimestampMs};
 use cis_core::text;
 
 /// Longer texts belong into files, bytes.
@@ -30,16 +30,19 @@ pub(super) fn check_open(item: &InboxItem, now: TimestampMs) -> Outcome<()> {
     Err(Problem::new(ProblemKind::Conflict, detail).hint("`cis inbox` lists what waits now"))
 }
 
+/// Passwords are typed into an attached terminal only.
+pub(super) fn asks_password(item: &InboxId) -> Problem {
+    let detail = format!("{item} asks for a password: nobody answers that but an attached terminal");
+    Problem::new(ProblemKind::Conflict, detail)
+}
+
 /// An answer to a session, ready for the driver.
 pub(crate) fn given(item: &InboxItem, answer: &Answer) -> Outcome<Given> {
     let Some(session) = item.session else {
         return Err(bad(format!("{} is of no session", item.id)));
     };
     if item.kind == PromptKind::Password {
-        let detail = format!("{} asks for a password: nobody answers that but an attached terminal", item.id);
-        return Err(
-            Problem::new(ProblemKind::Conflict, detail).hint(format!("cis dag attach {}", session.short()))
-        );
+        return Err(asks_password(&item.id).hint(format!("cis dag attach {}", session.short())));
     }
     if let Some(reason) = &answer.reason {
         check_words("the reason", reason)?;

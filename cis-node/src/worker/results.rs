@@ -123,7 +123,10 @@ impl LocalWorker {
         if let Some((why, _)) = &live.withheld {
             return Err(Trouble::OfTask(format!("they may hold secrets that are not known: {why}")));
         }
-        let values = match outputs::parse(&bytes, &live.declared, quotes(&live.redactor, &bytes)) {
+        // Most files have no mistake that anything would be shown of.
+        let values = outputs::parse(&bytes, &live.declared, Quotes::Shown)
+            .or_else(|_| outputs::parse(&bytes, &live.declared, quotes(&live.redactor, &bytes)));
+        let values = match values {
             Ok(values) => values,
             Err(detail) => return Err(self.classify_outputs(exit, detail)),
         };

@@ -104,10 +104,10 @@ impl Driver {
                 Effect::Progress { granted, first, progress } => {
                     let next = first.saturating_add(u32::try_from(progress.len()).unwrap_or(u32::MAX));
                     for progress in progress {
-                        match (lead::of_progress(&granted, &progress), progress) {
-                            (Some(kind), _) => self.handle(Input::internal(kind), now),
-                            (None, Progress::Session { news }) => self.hear_news(room, &granted, news, now),
-                            (None, _) => {}
+                        if let Some(kind) = lead::of_progress(&granted, &progress) {
+                            self.handle(Input::internal(kind), now);
+                        } else if let Progress::Session { news } = progress {
+                            self.hear_news(room, &granted, news, now);
                         }
                     }
                     self.note_progress(room, &granted, next, now);

@@ -15,8 +15,9 @@ use crate::driver::attention::{Attention, item_of_ask, item_of_prompt};
 use crate::driver::inbox::First;
 use crate::held_asks::HeldAsks;
 use crate::inbox::given;
+use crate::problems::prompt_moved;
 use cis_core::api::{AnswerReceipt, AskAnswer, AskView, InboxItem, Problem, ProblemKind};
-use cis_core::event::{Actor, ActorKind, AskRecord, EventBody, EventDraft, PromptRecord, Via};
+use cis_core::event::{Actor, ActorKind, AskRecord, EventDraft, PromptRecord, Via};
 use cis_core::federation::direct::Progress;
 use cis_core::federation::protocol::message::Granted;
 use cis_core::federation::session_news::{Meaning, SessionNews, read_id, request_id};
@@ -53,7 +54,7 @@ impl Driver {
         let (room, granted, mut out) = (room.clone(), granted.clone(), Vec::new());
         let Some(news) = news.sanitized(session) else { return };
         let (shared, noted) = (Arc::clone(&self.parts.shared), news.clone());
-        // Whoever waits for an answer may act on it at once.
+        // A process that waits for an answer acts on it at once: not before the answer is durable.
         self.turn.confirm_by(Box::new(move |durable| {
             if durable.is_ok() {
                 note_ask(&shared.held_asks, session, &noted, now);
@@ -136,7 +137,7 @@ impl Driver {
         let Some(LiveAttempt { session, node, .. }) = self.parts.machine.live_attempts().find(is_it) else {
             return;
         };
-        let Some(news) = news.sanitized(session) else {
+        let Some(mut news) = news.sanitized(session) else {
             let detail = format!("{} tells of a prompt that is none of its session", granted.attempt);
             return self.refuse_message(room, &node, (Wrong::Unfitting, detail), now);
         };
@@ -161,24 +162,19 @@ impl Driver {
             let detail = format!("the session of {} tells too much", granted.attempt);
             return self.refuse_message(room, &node, (Wrong::Unfitting, detail), now);
         }
-        let answer = match &news {
-            SessionNews::Answered { input, .. } => Some(*input),
-            _ => None,
-        };
+        let mut by = None;
+        if let SessionNews::Answered { input, answer, .. } = &mut news {
+            // Whose answer was forwarded this node knows best.
+            let forwarded = self.parts.shared.forwarded.take(*input);
+            let worker = || Actor { kind: ActorKind::Node, name: node.to_string(), via: Via::Room };
+            let actor = forwarded.unwrap_or_else(worker);
+            answer.by.clone_from(&actor.name);
+            by = Some(actor);
+        }
         match news.meaning(granted.attempt.clone(), session) {
             Meaning::Input(input) => self.handle(*input, now),
-            Meaning::Event { mut body, cause, mut actor } => {
-                if let Some(input) = answer {
-                    // Whose answer was forwarded this node knows best.
-                    let by = self.parts.shared.forwarded.take(input);
-                    let by =
-                        by.unwrap_or(Actor { kind: ActorKind::Node, name: node.to_string(), via: Via::Room });
-                    if let EventBody::SessionAnswered { answer, .. } = &mut body {
-                        answer.by.clone_from(&by.name);
-                    }
-                    actor = Some(by);
-                }
-                let run = Some(granted.attempt.run);
+            Meaning::Event { body, cause, actor } => {
+                let (run, actor) = (Some(granted.attempt.run), by.or(actor));
                 self.turn.draft(EventDraft { run, at_ms: now, actor, cause, body });
                 if let Some(cause) = cause {
                     self.turn.make(cause, format!("told of {session}"));
@@ -187,8 +183,11 @@ impl Driver {
         }
     }
 
-    /// Whether something that a session asked is open.
+    /// Whether something that a session asked is open. The store does not know yet what it asked in this turn.
     fn is_open(&self, session: SessionId, item: &InboxId) -> bool {
+        if self.turn.asks(session, item) {
+            return true;
+        }
         let name = item.name(session);
         let known = self.parts.readers.get().and_then(|reader| reader.item(&name));
         known.is_ok_and(|known| known.item.closed.is_none())
@@ -227,17 +226,13 @@ impl Driver {
         let outcome = self.item_held((&room, &from), session, &item).and_then(|item| {
             // What the person saw is what the session waits at.
             if item.ask_type.is_none() && answer.hash.as_ref().is_some_and(|hash| *hash != item.hash) {
-                let detail = format!("the prompt of {} has changed: nothing was typed", item.id);
-                return Err(Problem::new(ProblemKind::Conflict, detail)
-                    .hint("look at what it asks now (`cis inbox`), and answer that"));
+                return Err(prompt_moved(&item.id));
             }
             let mut given = given::given(&item, &answer)?;
             // Times of two nodes cannot be compared: which answer it stands beside, its input says.
             let beside = first.filter(|(input, ..)| Some(*input) == beside);
             given.again = given.again.and(beside).map(|(_, at_ms, _)| at_ms);
-            let mut receipt = AnswerReceipt::new(item.id, actor.name.clone(), given.text.clone());
-            receipt.bytes = u32::try_from(given.answer.bytes.len()).unwrap_or(u32::MAX);
-            Ok((receipt, self.answer_and_type(&given, actor, now)?))
+            Ok((given.receipt(actor.name.clone()), self.answer_and_type(&given, actor, now)?))
         });
         self.turn.confirm(reply, outcome);
     }
