@@ -310,7 +310,9 @@ mod tests {
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped());
             let mut child = command.spawn().unwrap();
-            child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+            // It may write its line in two parts: so somebody reads until its end.
+            let mut said = child.stdout.take().unwrap();
+            said.read_exact(&mut [0]).unwrap();
             let stream = Place::at(&socket).connect().unwrap();
             let place = Place::at(&socket).with_limit(own);
             assert_eq!(place.check_listener(&socket, &stream).is_ok(), !is_lower);
