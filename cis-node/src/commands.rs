@@ -317,6 +317,12 @@ pub(super) enum Command {
     },
     /// The coordinator of a run forwards an answer to a session that this node has for it.
     AnswerHeld(Box<AnswerHeld>),
+    /// The answer of a task's file cannot be given to its session.
+    DefaultRefused {
+        attempt: AttemptId,
+        item: InboxId,
+        detail: String,
+    },
     Denied {
         action: String,
         detail: String,
@@ -536,6 +542,16 @@ pub(super) enum AnswerSource {
     Request(oneshot::Sender<TypingOutcome>),
     /// The default in the file, for a task of this attempt.
     Default(AttemptId),
+}
+
+/// The answer that the file of a task gives to its session (`on_blocked.default`).
+#[derive(Debug)]
+pub(crate) struct DefaultAnswer {
+    pub(crate) attempt: AttemptId,
+    pub(crate) session: SessionId,
+    pub(crate) item: InboxId,
+    /// An option, or words.
+    pub(crate) answer: String,
 }
 
 /// An answer that was not typed.

@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::commands::{AnswerHeld, AskedOfRun, Command, RunVerb};
+use crate::commands::{AnswerHeld, AskedOfRun, Command, DefaultAnswer, RunVerb};
 use crate::control_requests::Next;
+use crate::inbox::{Elsewhere, chosen, default_answer};
 use crate::node::Node;
 use crate::problems::{internal, may_have_typed, prompt_moved};
 use crate::server::{InboxApi as _, NodeApi as _};
 use crate::streams::Viewer;
 use cis_core::api::{Answer, AnswerReceipt, InboxItem, Problem, ProblemKind, RunView};
-use cis_core::event::{ExecutionMode, Via};
+use cis_core::event::{Actor, ExecutionMode, Via};
 use cis_core::federation::control::{Control, ControlOutcome, ControlRequest, ControlResponse, Verb};
 use cis_core::identity::Right;
 use cis_core::ids::{InboxId, InputId, NodeDid, RunId, SessionId};
@@ -61,7 +62,7 @@ impl Node {
         (run, session): (RunId, SessionId),
         item: &InboxItem,
         mut answer: Answer,
-        who: &Principal,
+        by: Actor,
     ) -> Result<AnswerReceipt, Problem> {
         // The node of the session compares it with what the session waits at then.
         if item.ask_type.is_none() {
@@ -73,14 +74,37 @@ impl Node {
             let known = self.read(move |reader| reader.item(&name)).await?;
             beside = known.answer.filter(|_| known.item.answered_ms == answer.again).map(|(_, input)| input);
         }
-        self.shared.forwarded.put(answer.input, who.actor());
+        let name = by.name.clone();
+        self.shared.forwarded.put(answer.input, by);
         let verb = Verb::Answer { session, item: item.id.clone(), answer: Box::new(answer), beside };
         // The id of the answer may be made of something else than a time; sent again, the answer is known by its own id.
         let id = InputId(ulid::Ulid::new());
-        match self.ask_node(to, ControlRequest { id, run, verb, by: who.actor().name }).await? {
+        match self.ask_node(to, ControlRequest { id, run, verb, by: name }).await? {
             ControlOutcome::Answered { receipt } => Ok(*receipt),
             ControlOutcome::Refused { why } => Err(*why),
             ControlOutcome::Done { .. } => Err(internal(&"the other node responded to something else")),
+        }
+    }
+
+    /// Forwards the answer of a task's file to the node of its session. Where that node does not take it, the scheduler fails the
+    /// attempt.
+    pub(crate) async fn answer_by_default(&self, default: DefaultAnswer) {
+        let DefaultAnswer { attempt, session, item, answer } = default;
+        // Whoever was first, or what the node of the session says, is no failure of the default.
+        let Ok(item) = self.find_item(item.name(session)).await else { return };
+        let Ok(Some(Elsewhere { node, room, .. })) = self.place_of(&item, session).await else { return };
+        match default_answer::answer(session, &item, &answer).and_then(|answer| chosen(&item, answer)) {
+            Ok(answer) => {
+                let (to, about) = ((node, room), (attempt.run, session));
+                let outcome = self.answer_elsewhere(to, about, &item, answer, default_answer::actor()).await;
+                if let Err(problem) = outcome {
+                    tracing::info!(%attempt, problem = problem.detail, "the default of a prompt is not taken");
+                }
+            }
+            Err(problem) => {
+                let (item, detail) = (item.id, problem.detail);
+                self.driver.tell(Command::DefaultRefused { attempt, item, detail });
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! The inbox of a node: what waits is read from the store, answers go through the driver, which types them into the prompt
 //! that they are for or nowhere.
 
+pub(crate) mod default_answer;
 pub(super) mod given;
 
 use std::sync::Arc;
@@ -87,7 +88,7 @@ impl InboxApi for Node {
             // What a room tells of a prompt is not all of it: the coordinator knows more.
             let answer = if coordinates { answer } else { chosen(&item, answer)? };
             let about = (run, session.target());
-            return self.answer_elsewhere((node, room), about, &item, answer, permit.principal()).await;
+            return self.answer_elsewhere((node, room), about, &item, answer, permit.actor()).await;
         }
         let given = Box::new(given::given(&item, &answer)?);
         self.reach(given.session).await?;
@@ -314,7 +315,7 @@ impl Node {
     }
 
     /// Where an answer is forwarded to; none: it is for this node.
-    async fn place_of(&self, item: &InboxItem, session: SessionId) -> Outcome<Option<Elsewhere>> {
+    pub(crate) async fn place_of(&self, item: &InboxItem, session: SessionId) -> Outcome<Option<Elsewhere>> {
         let Some(run) = item.run else { return Ok(None) };
         let (owner, ..) = self.read(move |reader| reader.term(run)).await?;
         let coordinates = !self.identity.is_or_was(&owner);
@@ -339,16 +340,16 @@ impl Node {
 }
 
 /// Another node, to which an answer is forwarded.
-struct Elsewhere {
-    node: NodeDid,
+pub(crate) struct Elsewhere {
+    pub(crate) node: NodeDid,
     /// The room of the run.
-    room: Option<String>,
+    pub(crate) room: Option<String>,
     /// It coordinates the run. Otherwise this node does, and that one has the session.
     coordinates: bool,
 }
 
 /// An answer that was looked at, with the option that it means.
-fn chosen(item: &InboxItem, mut answer: Answer) -> Outcome<Answer> {
+pub(crate) fn chosen(item: &InboxItem, mut answer: Answer) -> Outcome<Answer> {
     let given = given::given(item, &answer)?;
     if let Some(option) = given.option {
         answer.with = AnswerWith::Option { option: format!("id:{option}") };

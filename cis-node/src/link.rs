@@ -4,6 +4,7 @@
 
 use tokio::sync::mpsc;
 
+use crate::commands::DefaultAnswer;
 use cis_core::federation::control::Control;
 use cis_core::federation::direct::TaskPayload;
 use cis_core::federation::protocol::message::Message;
@@ -29,6 +30,8 @@ pub(crate) enum Wish {
         to: NodeDid,
         said: Box<Control>,
     },
+    /// The file answers a session of another node.
+    Answer(Box<DefaultAnswer>),
 }
 
 /// The end of those who want something.
@@ -64,5 +67,10 @@ impl Link {
     /// Sends a control request or response. It may be lost.
     pub(crate) fn control(&self, room: &str, to: NodeDid, said: Control) {
         let _ = self.0.try_send(Wish::Control { room: room.to_owned(), to, said: Box::new(said) });
+    }
+
+    /// Forwards the answer of a task's file to the node of its session. It may be lost: then the scheduler fails the attempt.
+    pub(crate) fn answer(&self, answer: DefaultAnswer) {
+        let _ = self.0.try_send(Wish::Answer(Box::new(answer)));
     }
 }

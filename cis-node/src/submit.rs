@@ -53,7 +53,8 @@ pub(super) fn prepare(
         dag::with_agent(&mut dag, used.profile.as_deref());
     }
     agents.assign_accounts(&mut dag.tasks);
-    let missing = missing_agents(&dag, agents, request.env.as_ref(), Path::new(&request.workdir));
+    let missing =
+        missing_agents(&dag, request.mode, agents, request.env.as_ref(), Path::new(&request.workdir));
     if !missing.is_empty() {
         return Err(Problem::new(ProblemKind::BadInput, missing.join("\n")));
     }

@@ -144,7 +144,7 @@ pub fn scripted(cis: &Cis, name: &str, keys: &str, script: &str) -> String {
 }
 
 /// Keys of a profile whose prompt is typed where this stands.
-pub(super) fn typed_at(name: &str, ready: &str) -> String {
+pub fn typed_at(name: &str, ready: &str) -> String {
     format!(
         "prompt = \"typed\"\n[[agents.{name}.screen.rules]]\nname = \"ready\"\nis = \"idle\"\nregion = \"last 1\"\nany = [{ready:?}]"
     )

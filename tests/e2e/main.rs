@@ -37,6 +37,7 @@ mod described;
 mod ended;
 mod examples;
 mod faults;
+mod federated_agents;
 mod federated_questions;
 mod federation;
 mod files;

@@ -12,7 +12,7 @@ use super::harness::{Cis, eventually, eventually_within, kill_9};
 const TRIES_TAKE: Duration = Duration::from_secs(60);
 
 /// The screen of an agent whose login is missing.
-const LOGGED_OUT: &str = "\n[[agents.out.screen.rules]]\nname = \"out\"\nis = \"login\"\nall = [\"Please log in\"]\nquestion = \"Please log in\"\n";
+pub const LOGGED_OUT: &str = "\n[[agents.out.screen.rules]]\nname = \"out\"\nis = \"login\"\nall = [\"Please log in\"]\nquestion = \"Please log in\"\n";
 
 /// A DAG with tasks of this agent.
 fn working(dag: &str, agent: &str, tasks: &[&str]) -> String {

@@ -15,7 +15,7 @@ mod work;
 
 use std::fmt::Write as _;
 
-use cis_core::api::{NodeView, RunDetail, RunView, SessionView, TaskCounts, TaskView, WhyView};
+use cis_core::api::{NodeView, RunDetail, RunView, SessionView, TaskCounts, TaskNodeView, TaskView, WhyView};
 use cis_core::event::{PromptKind, SessionState, TaskState};
 use cis_core::ids::TimestampMs;
 use cis_core::text;
@@ -112,11 +112,15 @@ pub(crate) fn run(detail: &RunDetail, now: TimestampMs) -> String {
     out.push('\n');
     let with_agents = tasks.iter().any(|task| task.agent.is_some());
     let agent: &[&str] = if with_agents { &["AGENT"] } else { &[] };
-    let mut table = Table::new(&[&["TASK"], agent, &["STATE", "TRIES", "TOOK", "NOTE"]].concat());
+    let with_nodes = tasks.iter().any(|task| task.node.is_some());
+    let node: &[&str] = if with_nodes { &["NODE"] } else { &[] };
+    let mut table = Table::new(&[&["TASK"], agent, node, &["STATE", "TRIES", "TOOK", "NOTE"]].concat());
     for task in tasks {
         let agent = with_agents.then(|| plain(task.agent.as_deref().unwrap_or_default()));
         let mut row = vec![plain(task.id.as_str())];
         row.extend(agent);
+        let node = task.node.as_ref().map_or("", TaskNodeView::label);
+        row.extend(with_nodes.then(|| plain(node)));
         row.extend([
             cell(task.state.as_str(), style::task(task.state)),
             plain(if task.attempts == 0 { String::new() } else { task.attempts.to_string() }),

@@ -63,7 +63,7 @@ pub use verification::{
 };
 pub use views::{
     ApprovalView, AttemptView, GroupView, Listing, NodeView, RunDetail, RunView, SaidView, SessionView,
-    TaskCounts, TaskTime, TaskView, TimeSplit, TimeStep, TimeView, WaitsView, WhyView,
+    TaskCounts, TaskNodeView, TaskTime, TaskView, TimeSplit, TimeStep, TimeView, WaitsView, WhyView,
 };
 pub use worker::{CacheUse, FromWorker, Refusal, Report, TaskSpec, ToWorker, Worker};
 

@@ -170,6 +170,9 @@ pub struct TaskView {
     pub agent: Option<String>,
     /// Tries so far.
     pub attempts: u32,
+    /// The node that has or had the newest try, where the run is shared with the nodes of a room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<TaskNodeView>,
     /// Session of the newest try.
     pub session: Option<SessionId>,
     /// When that try was granted, Unix ms.
@@ -196,6 +199,23 @@ pub struct TaskView {
     /// What its session waits for, where it waits for a human.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits: Option<WaitsView>,
+}
+
+/// The node that works on a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TaskNodeView {
+    /// Its key.
+    pub did: NodeDid,
+    /// What it is called in the room; empty: nothing.
+    pub name: String,
+}
+
+impl TaskNodeView {
+    /// What people know it by.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        if self.name.is_empty() { &self.did.0 } else { &self.name }
+    }
 }
 
 /// What a session of a task waits for.

@@ -196,12 +196,13 @@ impl Task {
     }
 
     /// Whether another machine could run it: it needs nothing of the one where it was submitted, and leaves nothing there.
-    /// Its sessions ask nobody anything.
     #[must_use]
     pub fn is_portable(&self) -> bool {
-        let asks = matches!(self.action, Action::Agent { .. }) || self.on_blocked.is_some();
+        // It would run beside its session, in the submitter's directory.
+        let command = |rule: &OnBlocked| matches!(rule.action, BlockedAction::Run(_));
+        let has_command = self.on_blocked.as_deref().is_some_and(command);
         let has_files = self.cwd.is_some() || !self.inputs.is_empty() || !self.artifacts.is_empty();
-        !asks && !has_files && self.secrets.is_empty()
+        !has_command && !has_files && self.secrets.is_empty()
     }
 }
 

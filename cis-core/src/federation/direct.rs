@@ -10,7 +10,7 @@ use super::envelope_type::{EnvelopeType, Way};
 use super::packed::{pack, unpack};
 use super::protocol::message::{Message, Payload};
 use super::session_news::{self, SessionNews};
-use crate::api::{Program, Report, TaskSpec};
+use crate::api::{Report, TaskSpec};
 use crate::event::Category;
 use crate::ids::TimestampMs;
 use crate::scheduler::placement::NodeOffer;
@@ -84,9 +84,6 @@ pub enum NotPortable {
     /// Files that it leaves stay where it ran.
     #[error("it declares artifacts, which later tasks could not read")]
     Artifacts,
-    /// The session of an agent has questions, which nobody would see.
-    #[error("it has an agent, whose questions would not reach anybody")]
-    Agent,
     /// Its directory is one of the submitting machine.
     #[error("its directory (`cwd`) is one of the submitter's machine")]
     Directory,
@@ -98,9 +95,6 @@ impl RemoteSpec {
     /// # Errors
     /// [`NotPortable`].
     pub fn of(mut spec: TaskSpec, workdir: &str, slots: u32) -> Result<Self, NotPortable> {
-        if spec.profile.is_some() || matches!(spec.program, Program::Agent { .. }) {
-            return Err(NotPortable::Agent);
-        }
         if !spec.secrets.is_empty() || !spec.run_secrets.is_empty() {
             return Err(NotPortable::Secrets);
         }
@@ -215,7 +209,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::Refusal;
+    use crate::api::{Program, Refusal};
     use crate::dag::SecretSource;
     use crate::event::AttemptOutcome;
     use crate::federation::envelope::{Carrier, verify};
@@ -330,7 +324,6 @@ mod tests {
         };
         assert_eq!(of(|s| s.cwd = "/home/ann/project/sub".to_owned()), NotPortable::Directory);
         assert_eq!(of(|s| s.sensitive.push("x".to_owned())), NotPortable::SecretOutput);
-        assert_eq!(of(|s| s.profile = Some("claude".to_owned())), NotPortable::Agent);
         assert_eq!(of(|s| s.artifacts.push("out".to_owned())), NotPortable::Artifacts);
         assert_eq!(of(|s| s.run_secrets.push(SecretSource::Env("T".to_owned()))), NotPortable::Secrets);
     }

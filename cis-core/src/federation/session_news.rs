@@ -83,6 +83,15 @@ pub enum SessionNews {
         /// The result.
         text: Option<String>,
     },
+    /// Its agent is not logged in, and is to be ended.
+    LoggedOut {
+        /// The account there.
+        account: String,
+        /// Another try may help.
+        retryable: bool,
+        /// What it shows.
+        detail: String,
+    },
 }
 
 /// The name of a request of a session under which its run's coordinator knows it. The ids that other nodes choose are not used as they
@@ -123,7 +132,7 @@ impl SessionNews {
             Self::Asked { .. } => 9,
             Self::Answered { .. } => 5,
             Self::Said { .. } | Self::AnswerVoid { .. } => 2,
-            Self::Recovered { .. } | Self::AskWithdrawn { .. } => 1,
+            Self::Recovered { .. } | Self::AskWithdrawn { .. } | Self::LoggedOut { .. } => 1,
         }
     }
 
@@ -186,6 +195,10 @@ impl SessionNews {
                     cut_bytes(text, NEWS_RESULT_BYTES_MAX);
                 }
             }
+            Self::LoggedOut { account, detail, .. } => {
+                cut(account, NAME_CHARS_MAX);
+                cut(detail, NAME_CHARS_MAX);
+            }
             Self::Recovered { .. } => {}
         }
         Some(self)
@@ -202,6 +215,9 @@ impl SessionNews {
         match self {
             Self::Blocked { prompt } => input(InputKind::Blocked { attempt, prompt }, None),
             Self::Recovered { episode } => input(InputKind::Unblocked { attempt, episode }, None),
+            Self::LoggedOut { account, retryable, detail } => {
+                input(InputKind::LoggedOut { attempt, account, retryable, detail }, None)
+            }
             Self::HandedIn { input: by, text } => {
                 let (kind, cause) = (InputKind::HandIn { attempt, text }, id(by));
                 Meaning::Input(Box::new(Input { kind, actor: itself(), cause }))
@@ -252,7 +268,7 @@ pub(super) fn needed<'a>(news: impl Iterator<Item = Option<&'a SessionNews>>) ->
             open_item == Some(item)
         }
         Some(SessionNews::AskWithdrawn { .. } | SessionNews::Said { .. }) => false,
-        Some(SessionNews::HandedIn { .. }) => true,
+        Some(SessionNews::HandedIn { .. } | SessionNews::LoggedOut { .. }) => true,
     };
     news.iter().enumerate().map(is_needed).collect()
 }
@@ -357,7 +373,8 @@ mod tests {
             SessionNews::Answered { item: item.clone(), input, answer: Box::new(answer) },
             SessionNews::AnswerVoid { item, input, detail: long.clone() },
             SessionNews::Said { input, said: Box::new(said) },
-            SessionNews::HandedIn { input, text: Some(long) },
+            SessionNews::HandedIn { input, text: Some(long.clone()) },
+            SessionNews::LoggedOut { account: long.clone(), retryable: true, detail: long },
         ] {
             let (weight, sanitized) = (news.weight(), news.sanitized(session(1)).unwrap());
             let text = serde_json::to_string(&sanitized).unwrap();
@@ -369,7 +386,10 @@ mod tests {
                 assert!(answer.by.chars().count() <= NAME_CHARS_MAX && !answer.by.contains('\u{1b}'));
             }
             let attempt = AttemptId { run: run_id(), task: task(1), number: 1 };
-            let is_input = matches!(sanitized, SessionNews::Blocked { .. } | SessionNews::HandedIn { .. });
+            let is_input = matches!(
+                sanitized,
+                SessionNews::Blocked { .. } | SessionNews::HandedIn { .. } | SessionNews::LoggedOut { .. }
+            );
             assert_eq!(is_input, matches!(sanitized.meaning(attempt, session(1)), Meaning::Input(_)));
         }
     }

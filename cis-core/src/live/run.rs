@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use super::reason::{TURN, reason, reason_of_result};
-use crate::api::{ApprovalView, RunDetail, RunView, SaidView, TaskView, WaitsView};
+use crate::api::{ApprovalView, RunDetail, RunView, SaidView, TaskNodeView, TaskView, WaitsView};
 use crate::event::{
-    AttemptResult, Event, EventBody, ExitStatus, GrantRecord, PromptRecord, QueueReason, RunState,
-    SaidRecord, TaskChange, TaskState,
+    AttemptResult, Event, EventBody, ExecutionMode, ExitStatus, GrantRecord, PromptRecord, QueueReason,
+    RunState, SaidRecord, TaskChange, TaskState,
 };
-use crate::ids::{InboxId, Offset, RunId, SessionId, TaskId, TimestampMs};
+use crate::ids::{InboxId, NodeDid, Offset, RunId, SessionId, TaskId, TimestampMs};
 
 /// What became of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,7 +188,9 @@ impl LiveRun {
     }
 
     fn assigned(&mut self, at_ms: TimestampMs, grant: &GrantRecord) -> Applied {
+        let node = (self.detail.run.mode == ExecutionMode::Matrix).then(|| self.node(&grant.node));
         self.with(&grant.task, |task| {
+            task.node = node;
             // One that waits at the worker is where it was, until it is known to have begun.
             set(task, if grant.ahead { TaskState::Queued } else { TaskState::Running }, None);
             task.attempts = grant.attempt;
@@ -199,6 +201,13 @@ impl LiveRun {
             task.said = None;
             task.waits = None;
         })
+    }
+
+    /// A node with the name that other tasks show of it.
+    fn node(&self, did: &NodeDid) -> TaskNodeView {
+        let shown = self.detail.tasks.iter().filter_map(|task| task.node.as_ref());
+        let known = shown.into_iter().find(|node| node.did == *did).cloned();
+        known.unwrap_or_else(|| TaskNodeView { did: did.clone(), name: String::new() })
     }
 
     fn began(&mut self, session: SessionId, task: &TaskId) -> Applied {

@@ -15,6 +15,7 @@ pub(super) fn task(id: &str, state: TaskState) -> TaskView {
         state,
         needs: vec![],
         agent: None,
+        node: None,
         attempts: 1,
         session: Some(SessionId::from_parts(1_700_000_000_000, 7)),
         started_ms: Some(NOW - 50_000),

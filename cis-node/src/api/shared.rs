@@ -1,5 +1,6 @@
 //! What several routes need: a look into the store, a run as it is, a session that the hub knows.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,11 +11,15 @@ use super::super::restore::{self, RestoreError};
 use super::Answer;
 use crate::control::coordinated_elsewhere;
 use crate::logs;
+use crate::machine::name_in;
 use crate::node::Node;
 use crate::problems::{blocking, hub_problem, no_task, run_name, store_problem, unconnected};
 use cis_core::api::log_pieces::LogPiece;
-use cis_core::api::{CreateSession, Problem, ProblemKind, ReadLog, RunDetail, RunView, SessionView, WhyView};
-use cis_core::ids::{RunId, SessionId, TaskId};
+use cis_core::api::{
+    CreateSession, Problem, ProblemKind, ReadLog, RunDetail, RunView, SessionView, TaskNodeView, WhyView,
+};
+use cis_core::event::ExecutionMode;
+use cis_core::ids::{NodeDid, RunId, SessionId, TaskId};
 use cis_core::policy::{self, Action, Denied, Principal};
 use cis_core::scheduler::Run;
 use cis_host::hub::HubError;
@@ -144,6 +149,17 @@ impl Node {
                 task.agent = agents.get(name).or_else(|| agents.get(of)).cloned();
             }
         }
+        if detail.run.mode == ExecutionMode::Matrix {
+            let nodes = self.read(move |reader| reader.nodes_of(run)).await?;
+            let room = detail.run.room.clone().unwrap_or_default();
+            let known: BTreeSet<&NodeDid> = nodes.values().collect();
+            let known = known.into_iter().map(|did| (did, self.node_name(&room, did)));
+            let names: BTreeMap<&NodeDid, String> = known.collect();
+            for task in &mut detail.tasks {
+                let named = nodes.get(&task.id).and_then(|did| Some((did, names.get(did)?)));
+                task.node = named.map(|(did, name)| TaskNodeView { did: did.clone(), name: name.clone() });
+            }
+        }
         for task in &mut detail.tasks {
             if let Some(approval) = &mut task.approval {
                 let task = task.id.clone();
@@ -151,6 +167,14 @@ impl Node {
             }
         }
         Ok(detail)
+    }
+
+    /// What a node is called in a room; empty: nothing.
+    fn node_name(&self, room: &str, did: &NodeDid) -> String {
+        let by_owner = self.members.name_of(room, did);
+        let own = || self.identity.is_or_was(did).then(|| name_in(&self.config.settings.federation));
+        let announced = || Some(self.shared.announced().get(room)?.get(did)?.name.clone());
+        by_owner.or_else(own).or_else(announced).unwrap_or_default()
     }
 
     pub(super) async fn session_view(&self, session: SessionId) -> Answer<SessionView> {

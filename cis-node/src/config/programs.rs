@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 
 use cis_core::agent::{Agent, Agents};
 use cis_core::dag::{Action, Dag, Task};
+use cis_core::event::ExecutionMode;
 
-/// What is wrong with the agents of a DAG that is to run here, a sentence each. `env`: what the run is
-/// started from; none: this process's own.
+/// What is wrong with the agents of a DAG, a sentence each. In Matrix mode only what has to run here needs its program here.
+/// `env`: what the run is started from; none: this process's own.
 #[must_use]
 pub fn missing_agents(
     dag: &Dag,
+    mode: ExecutionMode,
     agents: &Agents,
     env: Option<&BTreeMap<String, String>>,
     workdir: &Path,
@@ -24,6 +26,9 @@ pub fn missing_agents(
             wrong.push(format!("task `{}`: {}", task.id, agents.unknown(name)));
             continue;
         };
+        if mode == ExecutionMode::Matrix && (task.placement.is_some() || task.is_portable()) {
+            continue;
+        }
         // A template says where it is only when it starts: then a missing program is the task's error.
         let Some(path) = path_of(task, agent, env) else { continue };
         let cwd = directory(task, workdir);

@@ -68,6 +68,12 @@ impl Driver {
         let said = verdict.question.to_lowercase();
         let retryable = !agent.login_final.iter().any(|text| said.contains(&text.to_lowercase()));
         let (account, detail) = (agent.account.clone(), verdict.question.clone());
+        if self.held_by(session).is_some() {
+            self.parts.machine.rest_account(&account, now);
+            self.offer_changed();
+            self.forward(session, SessionNews::LoggedOut { account, retryable, detail }, now);
+            return true;
+        }
         self.handle(Input::internal(InputKind::LoggedOut { attempt, account, retryable, detail }), now);
         true
     }

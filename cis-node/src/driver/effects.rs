@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use super::notices::told;
 use super::spec::{Moment, complete, slots};
 use super::{Driver, ENDED_TIMES_MAX};
+use crate::commands::DefaultAnswer;
 use cis_core::api::{FromWorker, Report, ToWorker, Worker as _};
 use cis_core::event::{AttemptOutcome, FailureCause};
 use cis_core::ids::{AttemptId, Fence, InputId, SessionId, TimestampMs};
@@ -35,7 +36,7 @@ impl Driver {
                 Effect::Withdraw { run } => self.parts.worker.withdraw(run),
                 Effect::Ack { attempt, fence } => self.parts.worker.tell(ToWorker::Ack { attempt, fence }),
                 Effect::Answer { attempt, session, item, answer } => {
-                    self.answer_by_default(attempt, session, item, &answer, now);
+                    self.answer_by_default(DefaultAnswer { attempt, session, item, answer }, now);
                 }
                 Effect::Escalate { attempt, session, item, notify } => {
                     self.notices.tell(told("escalated", &attempt, session, item, notify));

@@ -30,7 +30,7 @@ impl Driver {
                 }
                 Command::RoomRead { room, heads, .. } => self.put_off_read(&room, heads),
                 Command::ServeRoom { room } => self.serve_room(&room),
-                Command::Nodes { reply } => drop(reply.send(Ok(self.room_nodes()))),
+                Command::Nodes { reply } => drop(reply.send(Ok(self.room_nodes(now_ms())))),
                 Command::Overtaken { run, reply } => self.overtaken(run, reply),
                 Command::RoomsAway => self.rooms_away(),
                 Command::Begin { reply, .. } => drop(reply.send(Err(problem()))),
@@ -75,7 +75,10 @@ impl Driver {
                 Command::WaitsNoMore { session, item } => self.waits_no_more(session, &item, now_ms()),
                 Command::RoomServed { name, room } => self.room_served(&name, &room, now_ms()),
                 // Nothing could be recorded of it, and nodes repeat what matters.
-                Command::NodeFound | Command::MayNotSubmit { .. } | Command::Federated { .. } => {}
+                Command::NodeFound
+                | Command::MayNotSubmit { .. }
+                | Command::Federated { .. }
+                | Command::DefaultRefused { .. } => {}
                 // Made known when the database can be written again.
                 Command::Seen(sighting) => self.seen(*sighting, now_ms()),
                 Command::NotTyped(lost) => self.not_typed(*lost, now_ms()),

@@ -94,6 +94,9 @@ impl Driver {
             }
             Command::Answer { given, permit, reply } => self.answer(&given, permit.actor(), reply, now),
             Command::AnswerHeld(held) => self.answer_held(*held, now),
+            Command::DefaultRefused { attempt, item, detail } => {
+                self.refuse_default(attempt, item, detail, now);
+            }
             Command::Denied { action, detail, actor } => self.deny(action, detail, actor, now),
             Command::Record { body, actor, reply } => {
                 let draft =
@@ -126,7 +129,7 @@ impl Driver {
             Command::TakeOver { permit, reply } => self.take_over(permit.target(), reply, now),
             Command::ServeRoom { room } => self.serve_room(&room),
             Command::Drain { draining, reply } => self.drain(draining, reply, now),
-            Command::Nodes { reply } => drop(reply.send(Ok(self.room_nodes()))),
+            Command::Nodes { reply } => drop(reply.send(Ok(self.room_nodes(now)))),
             Command::NodeFound => self.node_found(now),
             Command::MayNotSubmit { room, from } => self.may_not_submit(&room, &from, now),
             Command::Federated { room, from, message } => self.federated(&room, &from, *message, now),

@@ -94,7 +94,7 @@ impl Task {
                 match self.wishes.recv().await {
                     Some(Wish::Serve(room)) => drop(self.named.insert(room)),
                     Some(Wish::Urgent(is_urgent)) => self.is_urgent = is_urgent,
-                    Some(Wish::Send { .. } | Wish::Control { .. }) => {}
+                    Some(Wish::Send { .. } | Wish::Control { .. } | Wish::Answer(_)) => {}
                     None => return,
                 }
             }
@@ -124,7 +124,7 @@ impl Task {
         loop {
             tokio::select! {
                 wish = self.wishes.recv() => match wish {
-                    Some(wish @ (Wish::Urgent(_) | Wish::Serve(_) | Wish::Control { .. })) => self.obey(&opened, wish).await?,
+                    Some(wish @ (Wish::Urgent(_) | Wish::Serve(_) | Wish::Control { .. } | Wish::Answer(_))) => self.obey(&opened, wish).await?,
                     Some(Wish::Send { room, to, message }) => {
                         let behind = self.line_up((room, to), *message);
                         self.send_ready(&opened);
@@ -311,6 +311,10 @@ impl Task {
             Wish::Control { room, to, said } => {
                 let draft = said.draft(&room, &opened.session.user);
                 tokio::spawn(self.sending(opened, &to, &draft));
+            }
+            Wish::Answer(default) => {
+                let node = Arc::clone(&self.node);
+                tokio::spawn(async move { node.answer_by_default(*default).await });
             }
         }
         Ok(())

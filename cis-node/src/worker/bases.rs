@@ -59,6 +59,11 @@ impl LocalWorker {
         }
     }
 
+    /// The `PATH` of sessions that get the environment of this node.
+    pub(crate) fn own_path(&self) -> &str {
+        self.own_environment.get("PATH").map_or("", String::as_str)
+    }
+
     pub(crate) fn base_environment(&mut self, base: Option<&BlobId>) -> Result<Arc<Variables>, String> {
         let Some(base) = base else { return Ok(Arc::new(self.own_environment.clone())) };
         if let Some(known) = self.environments.get(base) {

@@ -308,6 +308,8 @@ fn task_view(row: &Row<'_>) -> Result<TaskView, RowError> {
         // The file says it.
         agent: None,
         attempts: row.get(2)?,
+        // Read for runs of rooms only.
+        node: None,
         session: maybe_ulid(row, 3)?.map(SessionId),
         started_ms: row.get(5)?,
         ended_ms: row.get(6)?,

@@ -1,5 +1,7 @@
 //! Sessions and attempts, as clients get them.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 
 use super::{PAGE_MAX, Reader};
@@ -176,6 +178,26 @@ impl Reader {
                 .optional()?)
         })?;
         Ok(node.filter(|node| !node.is_empty()).map(NodeDid))
+    }
+
+    /// The nodes that have or had the newest attempts of a run's tasks.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn nodes_of(&self, run: RunId) -> Result<BTreeMap<TaskId, NodeDid>, StoreError> {
+        self.view("read the nodes of a run", |conn| {
+            let mut read = conn.prepare_cached(
+                "SELECT t.id, p.node FROM runs r JOIN tasks t ON t.run = r.key
+                    JOIN sessions s ON s.id = t.session JOIN places p ON p.key = s.place
+                 WHERE r.id = ?1 AND p.node <> ''",
+            )?;
+            let mut rows = read.query([run.0.to_bytes()])?;
+            let mut nodes = BTreeMap::new();
+            while let Some(row) = rows.next()? {
+                nodes.insert(task(row, 0)?, NodeDid(row.get(1)?));
+            }
+            Ok(nodes)
+        })
     }
 
     /// The attempts of a task, newest first; empty where the task was never granted or is not there.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use cis_core::dag::{Action, Task};
+use cis_core::event::ExecutionMode;
 use cis_node::config::missing_agents;
 use serde::Serialize;
 
@@ -16,7 +17,7 @@ use crate::output::style::ATTENTION;
 /// Check a DAG file without running it; needs no node
 ///
 /// Shows every error with its line and column. With --param, checks the values of parameters as well. Warns about
-/// agents that this machine cannot start; a run of the file would be refused.
+/// agents that this machine cannot start; a run of the file would be refused here.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -67,5 +68,5 @@ fn agents_missing(context: &Context, checked: &Checked) -> Result<Vec<String>, C
         return Ok(Vec::new());
     }
     let (agents, workdir) = (context.config()?.settings.agents, current_dir()?);
-    Ok(missing_agents(&checked.file, &agents, None, Path::new(&workdir)))
+    Ok(missing_agents(&checked.file, ExecutionMode::Local, &agents, None, Path::new(&workdir)))
 }

@@ -41,6 +41,7 @@ fn a_task(name: &str, state: TaskState) -> TaskView {
         state,
         needs: vec![],
         agent: None,
+        node: None,
         attempts: u32::from(state != TaskState::Pending),
         session: None,
         started_ms: (state != TaskState::Pending).then_some(NOW - 12_000),

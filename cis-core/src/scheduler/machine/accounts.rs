@@ -47,7 +47,7 @@ struct Account {
 
 impl Accounts {
     /// A session was logged out.
-    fn failed(&mut self, name: &str, now: TimestampMs) {
+    pub(super) fn failed(&mut self, name: &str, now: TimestampMs) {
         let rule = self.rule;
         let account = self.known.entry(name.to_owned()).or_default();
         account.failures = account.failures.saturating_add(1);
@@ -55,6 +55,13 @@ impl Accounts {
         if account.failures >= rule.failures {
             account.open_until = Some(now.saturating_add(rule.open_ms));
         }
+    }
+
+    /// Nothing of it starts for a while.
+    fn rest(&mut self, name: &str, now: TimestampMs) {
+        let open_ms = self.rule.open_ms;
+        let account = self.known.entry(name.to_owned()).or_default();
+        (account.trial, account.open_until) = (None, Some(now.saturating_add(open_ms)));
     }
 
     /// A session got on with it. Says whether it was open.
@@ -95,8 +102,16 @@ impl Machine {
         self.accounts.rule = rule;
     }
 
-    pub(super) fn login_failed(&mut self, account: &str, now: TimestampMs) {
-        self.accounts.failed(account, now);
+    /// A session for another node was not logged in: nothing of its account starts here for a while. That node's scheduler
+    /// counts the tries.
+    pub fn rest_account(&mut self, account: &str, now: TimestampMs) {
+        self.accounts.rest(account, now);
+    }
+
+    /// Whether nothing of an account starts on this node for a while.
+    #[must_use]
+    pub fn is_logged_out(&self, account: &str, now: TimestampMs) -> bool {
+        self.accounts.holds(account, now).is_some()
     }
 
     pub(super) fn login_worked(&mut self, account: &str, turn: &Turn) -> Result<(), Rejected> {

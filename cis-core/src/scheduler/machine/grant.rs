@@ -108,7 +108,8 @@ impl Machine {
         let run = self.known(id)?;
         let (spec, entry) = (run.spec(index), run.entry(index));
         let turn = Turn { now, actor: None, cause: None };
-        let account = spec.account.clone();
+        // Other nodes have logins of their own.
+        let account = spec.account.clone().filter(|_| node == self.node);
         if let Some(until_ms) = self.account_holds(account.as_ref(), now) {
             return self.wait_for_account(id, account.as_deref().unwrap_or_default(), until_ms, &turn);
         }

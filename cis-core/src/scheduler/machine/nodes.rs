@@ -53,6 +53,13 @@ impl Nodes {
         }
     }
 
+    /// An agent of a node is logged out. It gets none of its tasks until it offers it again.
+    pub(super) fn loses_agent(&mut self, node: &NodeDid, agent: &str) {
+        for offer in self.offers.values_mut().filter_map(|offers| offers.get_mut(node)) {
+            offer.offer.agents.remove(agent);
+        }
+    }
+
     /// A node refused a task for good.
     pub(super) fn refuse(&mut self, run: RunId, task: &TaskId, node: NodeDid, why: String) {
         self.refused.entry((run, task.clone())).or_default().insert(node, why);

@@ -1,7 +1,7 @@
 //! Sessions that wait for a human, what the file wants then, and results that sessions hand in themselves.
 
 use super::{Machine, Turn, attempt_id};
-use crate::dag::{BlockedAction, OnBlocked};
+use crate::dag::{Action, BlockedAction, OnBlocked};
 use crate::event::{EndReason, EventBody, PromptKind, PromptRecord, TaskChange, TaskState};
 use crate::ids::{AttemptId, InboxId, RunId, TimestampMs};
 use crate::scheduler::begin;
@@ -246,7 +246,12 @@ impl Machine {
         if live.is_none_or(|live| live.stopping.is_some()) {
             return Err(Rejected::Stale(format!("attempt {attempt} is being stopped already")));
         }
-        self.login_failed(&account, turn.now);
+        // Other nodes have logins of their own.
+        let node = live.map(|live| live.node.clone()).filter(|node| *node != self.node);
+        match (node, &self.own(attempt.run)?.spec(index).action) {
+            (Some(node), Action::Agent { agent, .. }) => self.nodes.loses_agent(&node, &agent.clone()),
+            _ => self.accounts.failed(&account, turn.now),
+        }
         let detail = shortened(detail);
         self.stop(attempt.run, index, EndReason::LoggedOut { account, retryable, detail }, turn)
     }

@@ -97,6 +97,7 @@ fn facts(ui: &mut Ui, task: &TaskView, scene: &Scene<'_>) {
         fact("Reason", task.reason.as_deref().map(|why| one_line(why, 500)).unwrap_or_default());
         fact("Needs", task.needs.iter().map(ToString::to_string).take(20).collect::<Vec<_>>().join(", "));
         fact("Agent", task.agent.as_deref().map(|agent| one_line(agent, 100)).unwrap_or_default());
+        fact("Node", task.node.as_ref().map(|node| one_line(node.label(), 100)).unwrap_or_default());
         fact("Tries", task.attempts.to_string());
         fact("Lasted", lasted);
         fact("Exit code", task.exit_code.map(|code| code.to_string()).unwrap_or_default());

@@ -6,12 +6,12 @@ use super::super::Driver;
 use crate::account::boot_ms;
 use cis_core::api::{RoomNodeState, RoomNodeView, RoomTaskView};
 use cis_core::identity::Right;
-use cis_core::ids::NodeDid;
+use cis_core::ids::{NodeDid, TimestampMs};
 use cis_core::scheduler::placement::NodeOffer;
 
 impl Driver {
     /// The nodes of all rooms that share tasks with this one.
-    pub(in crate::driver) fn room_nodes(&mut self) -> Vec<RoomNodeView> {
+    pub(in crate::driver) fn room_nodes(&mut self, now: TimestampMs) -> Vec<RoomNodeView> {
         let mut tasks: BTreeMap<NodeDid, Vec<RoomTaskView>> = BTreeMap::new();
         for live in self.parts.machine.live_attempts() {
             let task = RoomTaskView { run: live.attempt.run, task: live.attempt.task };
@@ -21,7 +21,9 @@ impl Driver {
         for name in self.federation.rooms.keys().cloned().collect::<Vec<_>>() {
             let own = self.parts.did.clone();
             let here = match self.works_in(&name) {
-                true => with_offer(RoomNodeView::new(&name, own, RoomNodeState::Here), self.offer(&name)),
+                true => {
+                    with_offer(RoomNodeView::new(&name, own, RoomNodeState::Here), self.offer(&name, now))
+                }
                 false => RoomNodeView {
                     name: self.own_name(),
                     version: env!("CARGO_PKG_VERSION").to_owned(),

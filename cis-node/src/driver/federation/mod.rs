@@ -12,13 +12,15 @@ mod results;
 mod terms;
 mod work;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use self::refused::{Refused, Wrong};
 use self::terms::Terms;
 use super::Driver;
 use crate::account::boot_ms;
 use crate::commands::Reply;
+use crate::config::find_program;
+use cis_core::agent::Agent;
 use cis_core::event::ExecutionMode;
 use cis_core::federation::direct::{RemoteSpec, TaskPayload};
 use cis_core::federation::finality::Finality;
@@ -227,15 +229,20 @@ impl Driver {
         }
     }
 
+    /// What this node offers to rooms is another: they are told soon.
+    pub(in crate::driver) fn offer_changed(&mut self) {
+        for worker in self.federation.rooms.values_mut().filter_map(|room| room.worker.as_mut()) {
+            worker.status_changed(boot_ms());
+        }
+    }
+
     /// Others are trusted than before, or it is known where one is.
     pub(super) fn node_found(&mut self, now: TimestampMs) {
         for name in self.federation.rooms.keys().cloned().collect::<Vec<_>>() {
             self.count_voters(&name);
             self.recover_runs(&name, now);
-            if let Some(worker) = &mut self.federation.room(&name).worker {
-                worker.status_changed(boot_ms());
-            }
         }
+        self.offer_changed();
         self.federate(now);
     }
 
@@ -276,7 +283,7 @@ impl Driver {
             let boot = boot_ms();
             let due = self.federation.worker(&room).and_then(|worker| worker.poll_timeout());
             if due.is_some_and(|due| due <= boot) {
-                let offer = self.offer(&room);
+                let offer = self.offer(&room, now);
                 let mut coordinators = self.parts.members.others_who_may(&room, Right::Coordinate);
                 coordinators.push(self.parts.did.clone());
                 let mut work = Vec::new();
@@ -295,21 +302,31 @@ impl Driver {
     }
 
     /// What this node offers to a room.
-    fn offer(&mut self, room: &str) -> NodeOffer {
+    fn offer(&mut self, room: &str, now: TimestampMs) -> NodeOffer {
         let sessions = self.federation.worker(room).map_or(0, |worker| worker.live_sessions());
         let settings = &self.parts.config.settings.federation;
         NodeOffer {
             name: self.own_name(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             tags: settings.tags.iter().cloned().collect(),
-            // A task with an agent is refused by whoever grants it, with the reason.
-            agents: self.parts.config.settings.agents.iter().map(|agent| agent.name.clone()).collect(),
+            agents: self.agents_at_hand(now),
             slots: settings.slots,
             sessions: u32::try_from(sessions).unwrap_or(u32::MAX),
             load_permille: crate::machine::load_permille(),
             draining: self.federation.draining,
             only: Default::default(),
         }
+    }
+
+    /// Agents that could start here: of each the program is there, and its account was not found logged out lately.
+    fn agents_at_hand(&self, now: TimestampMs) -> BTreeSet<String> {
+        let own = self.parts.worker.own_path();
+        let at_hand = |agent: &&Agent| {
+            let path = agent.env.get("PATH").map_or(own, String::as_str);
+            find_program(agent, Some(path), None).is_ok()
+                && !self.parts.machine.is_logged_out(&agent.account, now)
+        };
+        self.parts.config.settings.agents.iter().filter(at_hand).map(|agent| agent.name.clone()).collect()
     }
 
     fn own_name(&self) -> String {

@@ -148,7 +148,9 @@ impl Driver {
             | SessionNews::HandedIn { input, .. } => self.is_made(request_id(session, *input)),
             SessionNews::AskWithdrawn { item, .. } => !self.is_open(session, item),
             SessionNews::AnswerVoid { item, input, .. } => !self.is_newest_answer(session, item, *input),
-            SessionNews::Blocked { .. } | SessionNews::Recovered { .. } => false,
+            SessionNews::Blocked { .. } | SessionNews::Recovered { .. } | SessionNews::LoggedOut { .. } => {
+                false
+            }
         };
         if is_known {
             return;

@@ -10,7 +10,7 @@ use super::super::ending::run_in_thread;
 use super::super::{Driver, facts};
 use super::Held;
 use crate::account::boot_ms;
-use cis_core::api::{FromWorker, Refusal, Report, TaskSpec, ToWorker, Worker as _};
+use cis_core::api::{FromWorker, Program, Refusal, Report, TaskSpec, ToWorker, Worker as _};
 use cis_core::event::{AttemptOutcome, SessionState};
 use cis_core::federation::direct::{Progress, RemoteSpec, TaskPayload};
 use cis_core::federation::protocol::BootMs;
@@ -170,6 +170,8 @@ impl Driver {
         (spec.base_env, spec.umask, spec.cache) = (None, None, None);
         (spec.secrets, spec.run_secrets) = (BTreeMap::new(), Vec::new());
         (spec.artifacts, spec.inputs) = (Vec::new(), BTreeMap::new());
+        // Only the agent itself gets what its profile adds to the environment.
+        spec.profile = spec.profile.filter(|_| matches!(spec.program, Program::Agent { .. }));
         spec.cwd = self.directory_of(attempt).display().to_string();
         spec
     }
