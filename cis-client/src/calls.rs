@@ -11,10 +11,10 @@ use cis_core::api::{
     Answer, AnswerReceipt, Ask, AskView, AuditReport, CallerView, CleanReport, CleanStore, CreateMatrixRoom,
     CreateRun, CreateSession, Decide, ExplainView, GroupView, HandIn, HistoryEntry, InboxItem, InputReceipt,
     InviteToMatrixRoom, JoinMatrixRoom, KillSession, ListInbox, ListRuns, ListSessions, ListTasks, Listing,
-    LoginMatrix, LogoutMatrix, MatrixAccountView, MatrixRoomEvents, MatrixRoomView, NodeView, Page, ReadAsk,
-    ReadHistory, ReadLog, ReadMatrixRoom, ReadTime, RecoverReport, RecoverRuns, RetryRun, RunDetail, RunView,
-    Say, SendInput, SessionView, SetMode, StopNode, TaskContext, TaskView, ThreadMessage, TimeView, WhyView,
-    paths,
+    LoginMatrix, LogoutMatrix, MatrixAccountView, MatrixRoomEvents, MatrixRoomView, NodeView, Page,
+    PauseNode, ReadAsk, ReadHistory, ReadLog, ReadMatrixRoom, ReadTime, RecoverReport, RecoverRuns, RetryRun,
+    RunDetail, RunView, Say, SendInput, SessionView, SetMode, StopNode, TaskContext, TaskView, ThreadMessage,
+    TimeView, WhyView, paths,
 };
 use cis_core::dag::Group;
 
@@ -27,6 +27,13 @@ impl Client {
     /// The node itself.
     pub async fn node(&self) -> Result<NodeView, ClientError> {
         self.get(paths::NODE).await
+    }
+
+    /// Lets the node start no tasks, or start them again.
+    pub async fn pause_node(&self, paused: bool) -> Result<NodeView, ClientError> {
+        let body = serde_json::to_vec(&PauseNode { paused }).map_err(ClientError::protocol)?;
+        let answer = self.call(Method::PUT, paths::NODE_PAUSE, body.into()).await?;
+        serde_json::from_slice(&answer).map_err(ClientError::protocol)
     }
 
     /// Ends the node. It answers before it goes.

@@ -31,9 +31,9 @@ use crate::server::{AttachPermit, AttachStreams, EventBatch, NodeApi, Peer};
 use cis_core::api::log_pieces::LogPiece;
 use cis_core::api::{
     Attach, CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView, FollowEvents, GroupView,
-    HistoryEntry, InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Page, Problem,
-    ProblemKind, ReadHistory, ReadLog, ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView,
-    SetMode, StopNode, TaskContext, TimeView, WhyView,
+    HistoryEntry, InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Page, PauseNode,
+    Problem, ProblemKind, ReadHistory, ReadLog, ReadTime, RetryRun, RunDetail, RunView, SendInput,
+    SessionView, SetMode, StopNode, TaskContext, TimeView, WhyView,
 };
 use cis_core::dag::Group;
 use cis_core::event::ExecutionMode;
@@ -133,6 +133,7 @@ impl NodeApi for Node {
             did: Some(self.did.0.clone()),
             host_pid: status.host_pid,
             stays: self.stays,
+            paused: status.paused,
             started_ms: Some(self.started_ms),
             open_runs: status.open_runs,
             live_sessions: status.live_sessions,
@@ -143,6 +144,10 @@ impl NodeApi for Node {
             warnings: status.warnings,
             remote: self.remote.clone(),
         })
+    }
+
+    async fn pause(&self, _: Permit<act::StopNode>, request: PauseNode) -> Answer<()> {
+        self.driver.ask(|reply| Command::Pause { paused: request.paused, reply }).await
     }
 
     async fn stop(&self, permit: Permit<act::StopNode>, request: StopNode) -> Answer<()> {

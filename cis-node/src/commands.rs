@@ -417,6 +417,11 @@ pub(super) enum Command {
         draining: bool,
         reply: Reply<()>,
     },
+    /// This node starts no tasks, or does again.
+    Pause {
+        paused: bool,
+        reply: Reply<()>,
+    },
     /// How the nodes of rooms are.
     Nodes {
         reply: Reply<Vec<RoomNodeView>>,
@@ -475,6 +480,7 @@ pub(crate) struct Head {
 /// What only the driver knows of the node.
 #[derive(Debug, Clone, Default)]
 pub(super) struct DriverStatus {
+    pub(super) paused: bool,
     pub(super) host_pid: Option<u32>,
     pub(super) open_runs: u32,
     pub(super) live_sessions: u32,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::harness::{Cis, eventually, pause, signal, ulid_in};
+use super::harness::{Cis, eventually, kill_9, pause, signal, ulid_in};
 
 const GATE: &str = r#"
 version = 1
@@ -224,7 +224,7 @@ fn a_closed_terminal_detaches_from_the_run() {
     let window = super::harness::Running::start(command);
     cis.session_of("first");
     let run = ulid_in(&cis.ok(["dag", "list", "--json"]));
-    super::harness::kill_9(window.pid());
+    kill_9(window.pid());
     eventually("the client of a closed terminal ends", || {
         (!cis.processes().iter().any(|process| process.command.contains("dag run"))).then_some(())
     });
@@ -307,5 +307,28 @@ fn what_is_typed_into_a_task_without_stdin_is_told_why_not() {
     let out = cis.run(["dag", "unblock", "pipe", "--text", "x"]).expect(3);
     assert!(out.stderr.contains("takes no input (tty = false)"), "{out:?}");
     cis.write("open", "");
+    cis.wait_run(&run, "succeeded");
+}
+
+#[test]
+fn a_paused_node_starts_no_task_and_ends_none() {
+    let cis = Cis::new();
+    let text = "version = 1\n[dag]\nid = \"two\"\nmax_parallel = 2\n[[tasks]]\nid = \"runs\"\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.02; done'\n[[tasks]]\nid = \"next\"\nneeds = [\"runs\"]\nscript = 'true'\n";
+    let run = cis.start(text);
+    cis.wait_task(&run, "runs", "running");
+    let said = cis.ok(["node", "pause"]);
+    assert!(said.contains("no task starts: cis node resume"), "{said}");
+    cis.write("open", "");
+    cis.wait_task(&run, "runs", "succeeded");
+    kill_9(cis.node_pid().unwrap());
+    cis.ok(["node", "start", "--detach"]);
+    assert_eq!(cis.status()["paused"], true);
+    let why = cis.ok(["dag", "why", "next", "--run", &run]);
+    assert!(why.contains("This node is paused") && why.contains("cis node resume"), "{why}");
+    // What people start themselves is none.
+    cis.ok(["session", "create", "--", "cat"]);
+    assert_eq!(cis.task(&run, "next")["attempts"], 0);
+    let status: serde_json::Value = serde_json::from_str(&cis.ok(["node", "resume", "--json"])).unwrap();
+    assert!(status["paused"].is_null(), "{status}");
     cis.wait_run(&run, "succeeded");
 }

@@ -400,6 +400,12 @@ fn owners_of_a_room_let_nodes_in() {
     let waits = execute(&cis, &room, TEXT);
     let why = cis.run(["dag", "why", "a", "--run", &waits]).expect(0).stdout;
     assert!(why.contains("takes no new tasks (draining)"), "{why}");
+    // The same where it is paused.
+    worker.ok(["node", "pause"]);
     worker.ok(["node", "undrain"]);
+    eventually("the coordinator knows", || (listed(&cis, &worker)["state"] == "paused").then_some(()));
+    let why = cis.run(["dag", "why", "a", "--run", &waits]).expect(0).stdout;
+    assert!(why.contains("starts no tasks (paused)"), "{why}");
+    worker.ok(["node", "resume"]);
     cis.wait_run(&waits, "succeeded");
 }

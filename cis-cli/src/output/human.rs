@@ -254,6 +254,9 @@ pub(crate) fn node(node: &NodeView, now: TimestampMs) -> String {
                 node.started_ms.map(|started| format!(", up {}", span(started, now))).unwrap_or_default();
             let stays = if node.stays { "stays" } else { "ends when there is nothing to do" };
             let _ = writeln!(out, "{BOLD}node{BOLD:#} running, pid {pid}{up} ({stays})");
+            if node.paused {
+                let _ = writeln!(out, "  {ATTENTION}paused{ATTENTION:#}   no task starts: cis node resume");
+            }
         }
         None => {
             let _ = writeln!(out, "{BOLD}node{BOLD:#} not running; commands that need one start it");

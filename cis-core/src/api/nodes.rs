@@ -86,6 +86,8 @@ pub enum RoomNodeState {
     Online,
     /// It takes nothing new.
     Draining,
+    /// It starts nothing.
+    Paused,
     /// It was heard, and is not any more.
     Silent,
     /// It may do something in the room, and has said nothing to this node.

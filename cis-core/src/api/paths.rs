@@ -12,6 +12,8 @@ pub const ME: &str = "/v1/me";
 pub const NODE: &str = "/v1/node";
 /// `POST` [`super::StopNode`]: ends the node.
 pub const NODE_STOP: &str = "/v1/node/stop";
+/// `PUT` [`super::PauseNode`]: [`super::NodeView`].
+pub const NODE_PAUSE: &str = "/v1/node/pause";
 /// `GET` [`super::ListRuns`]: listing of [`super::RunView`]. `POST` [`super::CreateRun`]: [`super::RunView`].
 pub const RUNS: &str = "/v1/runs";
 /// `GET`: the text of its DAG file, as it was submitted.

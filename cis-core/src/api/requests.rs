@@ -258,6 +258,13 @@ pub struct ReadTime {
     pub totals: bool,
 }
 
+/// The node starts no tasks, or starts them again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PauseNode {
+    /// It starts none, of whatever node's runs. What runs goes on.
+    pub paused: bool,
+}
+
 /// Ends the node.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StopNode {

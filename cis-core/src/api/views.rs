@@ -70,6 +70,9 @@ pub struct NodeView {
     pub host_pid: Option<u32>,
     /// Stays when there is nothing to do (`cis node start`).
     pub stays: bool,
+    /// It starts no tasks (`cis node pause`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
     /// When it started, Unix ms.
     pub started_ms: Option<TimestampMs>,
     /// Open runs.

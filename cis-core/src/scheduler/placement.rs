@@ -33,6 +33,9 @@ pub struct NodeOffer {
     /// It takes nothing new.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub draining: bool,
+    /// It starts nothing at all; it is `draining` then as well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
     /// It gets only tasks that ask for some of these tags; empty: all. The owners of the room say so, not the node.
     #[serde(skip)]
     pub only: BTreeSet<String>,
@@ -69,6 +72,8 @@ impl Candidate<'_> {
 pub enum Ineligible {
     /// It takes nothing new.
     Draining,
+    /// It starts nothing.
+    Paused,
     /// It has none of the names or DIDs that the task names.
     NotNamed,
     /// It lacks this tag.
@@ -87,6 +92,7 @@ impl std::fmt::Display for Ineligible {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Draining => f.write_str("takes no new tasks (draining)"),
+            Self::Paused => f.write_str("starts no tasks (paused)"),
             Self::NotNamed => f.write_str("is not among the task's `nodes`"),
             Self::Tag(tag) => write!(f, "has no tag `{tag}`"),
             Self::Only(tags) => {
@@ -105,6 +111,9 @@ impl std::fmt::Display for Ineligible {
 /// Why a node could not run a task even with all of its slots free; none: it could.
 #[must_use]
 pub fn ineligible(task: &Task, node: &NodeDid, offer: &NodeOffer) -> Option<Ineligible> {
+    if offer.paused {
+        return Some(Ineligible::Paused);
+    }
     if offer.draining {
         return Some(Ineligible::Draining);
     }
@@ -216,5 +225,7 @@ mod tests {
         assert_eq!(ineligible(&task, &node, &both), None);
         let draining = NodeOffer { draining: true, ..both };
         assert_eq!(ineligible(&task, &node, &draining), Some(Ineligible::Draining));
+        let paused = NodeOffer { paused: true, ..draining };
+        assert_eq!(ineligible(&task, &node, &paused), Some(Ineligible::Paused));
     }
 }

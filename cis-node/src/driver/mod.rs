@@ -222,6 +222,7 @@ impl Driver {
         let now = now_ms();
         self.start_over_at = Some(now + TimestampMs::from(START_MS));
         self.parts.worker.set_now(now);
+        self.recall_pause();
         self.recall_inbox(now);
         self.recall_held(now);
         self.connect_host(now);

@@ -44,7 +44,8 @@ impl Driver {
                 Command::Recover { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Observe { reply, .. }
                 | Command::TakeOver { reply, .. }
-                | Command::Drain { reply, .. } => drop(reply.send(Err(problem()))),
+                | Command::Drain { reply, .. }
+                | Command::Pause { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Run { reply, .. }
                 | Command::SetGroup { reply, .. }
                 | Command::Expose { reply, .. }

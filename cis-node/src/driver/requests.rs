@@ -129,6 +129,7 @@ impl Driver {
             Command::TakeOver { permit, reply } => self.take_over(permit.target(), reply, now),
             Command::ServeRoom { room } => self.serve_room(&room),
             Command::Drain { draining, reply } => self.drain(draining, reply, now),
+            Command::Pause { paused, reply } => self.pause(paused, reply, now),
             Command::Nodes { reply } => drop(reply.send(Ok(self.room_nodes(now)))),
             Command::NodeFound => self.node_found(now),
             Command::MayNotSubmit { room, from } => self.may_not_submit(&room, &from, now),
@@ -499,6 +500,7 @@ impl Driver {
         warnings.extend(self.unread.warnings());
         warnings.extend(self.notices.trouble());
         DriverStatus {
+            paused: self.parts.machine.is_paused(),
             host_pid: self.host.pid(),
             open_runs: u32::try_from(open).unwrap_or(u32::MAX),
             live_sessions: u32::try_from(live).unwrap_or(u32::MAX),

@@ -21,8 +21,8 @@ use super::verification_api::VerificationApi;
 use cis_core::api::{
     Attach, AttachControl, AttachNotice, CleanReport, CleanStore, CreateRun, CreateSession, Decide,
     ExplainView, FollowEvents, GroupView, HistoryEntry, InputReceipt, KillSession, ListRuns, ListSessions,
-    Listing, NodeView, Page, Problem, ReadHistory, ReadLog, ReadTime, RetryRun, RunDetail, RunView,
-    SendInput, SessionView, SetMode, StopNode, TaskContext, TimeView, WhyView,
+    Listing, NodeView, Page, PauseNode, Problem, ReadHistory, ReadLog, ReadTime, RetryRun, RunDetail,
+    RunView, SendInput, SessionView, SetMode, StopNode, TaskContext, TimeView, WhyView,
 };
 use cis_core::dag::Group;
 use cis_core::event::Event;
@@ -153,6 +153,12 @@ pub trait NodeApi:
 
     /// The node itself.
     fn node(&self, permit: Permit<act::SeeNode>) -> impl Future<Output = Answer<NodeView>> + Send;
+    /// Lets it start no tasks, or start them again.
+    fn pause(
+        &self,
+        permit: Permit<act::StopNode>,
+        request: PauseNode,
+    ) -> impl Future<Output = Answer<()>> + Send;
     /// Ends it.
     fn stop(
         &self,

@@ -8,8 +8,8 @@ use super::describe::{self, Documents, Operations, operations};
 use super::node_api::NodeApi;
 use super::routes::{
     cancel_run, clean_store, create_run, create_session, explain, get_node, get_run, get_session, groups,
-    history, kill_session, list_runs, list_sessions, pause_run, put_group, remove_group, resume_run,
-    retry_run, screen, send_input, set_mode, start_run, stop_node, take_over_run, times,
+    history, kill_session, list_runs, list_sessions, pause_node, pause_run, put_group, remove_group,
+    resume_run, retry_run, screen, send_input, set_mode, start_run, stop_node, take_over_run, times,
 };
 use super::{
     identity_routes, inbox_routes, matrix_routes, me_routes, nodes_routes, streams, tasks_routes,
@@ -129,6 +129,10 @@ fn others<N: NodeApi>() -> Operations<Arc<N>> {
         remove_group: DELETE paths::GROUP, Groups, Action::ControlGroups, [NotFound, Conflict] => remove_group::<N>;
         /// Shows the node.
         get_node: GET paths::NODE, Node, Action::SeeNode, [] => get_node::<N>;
+        /// Lets the node start no tasks, or start them again.
+        ///
+        /// What runs goes on. It stays so after a restart.
+        pause_node: PUT paths::NODE_PAUSE, Node, Action::StopNode, [Conflict] => pause_node::<N>;
         /// Ends the node.
         ///
         /// Sessions go on, and the next node adopts them, unless `kill_sessions` says otherwise.

@@ -15,8 +15,8 @@ use axum::Json;
 use axum::extract::State;
 use cis_core::api::{
     CleanReport, CleanStore, CreateSession, Decide, ExplainView, GroupView, HistoryEntry, InputReceipt,
-    KillSession, ListRuns, ListSessions, Listing, NodeView, Page, ReadHistory, ReadTime, RetryRun, RunDetail,
-    RunView, SendInput, SessionView, SetMode, StopNode, SubmitRun, TaskContext, TimeView, WhyView,
+    KillSession, ListRuns, ListSessions, Listing, NodeView, Page, PauseNode, ReadHistory, ReadTime, RetryRun,
+    RunDetail, RunView, SendInput, SessionView, SetMode, StopNode, SubmitRun, TaskContext, TimeView, WhyView,
 };
 use cis_core::dag::Group;
 use cis_core::policy::act;
@@ -25,6 +25,17 @@ pub(super) async fn get_node<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
 ) -> Outcome<NodeView> {
+    let permit = node.admit(&who, act::SeeNode)?;
+    Ok(Json(node.node(permit).await?))
+}
+
+pub(super) async fn pause_node<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    body: Body<PauseNode>,
+) -> Outcome<NodeView> {
+    let permit = node.admit(&who, act::StopNode)?;
+    node.pause(permit, body.read().await?).await?;
     let permit = node.admit(&who, act::SeeNode)?;
     Ok(Json(node.node(permit).await?))
 }

@@ -5,6 +5,7 @@ mod force;
 mod invite;
 mod join;
 mod list;
+mod pause;
 mod probe;
 mod schema;
 mod serve;
@@ -34,6 +35,8 @@ pub(crate) enum Command {
     Show(show::Args),
     Drain(drain::Args),
     Undrain(drain::UndrainArgs),
+    Pause(pause::Args),
+    Resume(pause::ResumeArgs),
     Schema(schema::Args),
     /// Tokens for using the node over TCP
     #[command(subcommand)]
@@ -53,6 +56,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
         Command::Show(args) => show::run(context, &args),
         Command::Drain(_) => drain::run(context, true),
         Command::Undrain(_) => drain::run(context, false),
+        Command::Pause(_) => pause::run(context, true),
+        Command::Resume(_) => pause::run(context, false),
         Command::Schema(args) => schema::run(&args),
         Command::Status(_) => status::run(context),
         Command::Token(command) => token::run(context, &command),

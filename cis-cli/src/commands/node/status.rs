@@ -36,6 +36,7 @@ pub(crate) async fn view(context: &Context) -> Result<NodeView, CliError> {
             did: None,
             host_pid: None,
             stays: false,
+            paused: false,
             started_ms: None,
             open_runs: 0,
             live_sessions: 0,

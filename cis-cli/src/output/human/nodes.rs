@@ -87,6 +87,7 @@ fn word(state: RoomNodeState) -> &'static str {
         RoomNodeState::Here => "here",
         RoomNodeState::Online => "online",
         RoomNodeState::Draining => "draining",
+        RoomNodeState::Paused => "paused",
         RoomNodeState::Silent => "silent",
         RoomNodeState::Unheard => "unheard",
         RoomNodeState::Pending => "pending",
@@ -95,7 +96,9 @@ fn word(state: RoomNodeState) -> &'static str {
 
 fn state(state: RoomNodeState) -> Cell {
     match state {
-        RoomNodeState::Here | RoomNodeState::Online | RoomNodeState::Draining => plain(word(state)),
+        RoomNodeState::Here | RoomNodeState::Online | RoomNodeState::Draining | RoomNodeState::Paused => {
+            plain(word(state))
+        }
         RoomNodeState::Unheard => cell(word(state), DIM),
         RoomNodeState::Silent | RoomNodeState::Pending => cell(word(state), ATTENTION),
     }

@@ -166,6 +166,7 @@ fn a_node_that_runs_and_one_that_does_not() {
         did: Some("did:key:z6Mk".into()),
         host_pid: Some(98),
         stays: true,
+        paused: false,
         started_ms: Some(NOW - 7_000_000),
         open_runs: 1,
         live_sessions: 2,

@@ -36,6 +36,7 @@ fn node() -> NodeView {
         did: None,
         host_pid: None,
         stays: true,
+        paused: false,
         started_ms: Some(NOW - 60_000),
         open_runs: 2,
         live_sessions: 3,

@@ -82,9 +82,23 @@ impl Machine {
         granted
     }
 
+    /// Lets nothing more start on this node, or lets it again with the next input. What runs goes on.
+    pub fn set_paused(&mut self, paused: bool) {
+        self.paused = paused;
+        if paused {
+            self.runs.keys().copied().collect::<Vec<_>>().into_iter().for_each(|id| self.take_back(id));
+        }
+    }
+
+    /// Whether nothing starts on this node.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.paused
+    }
+
     /// Live and blocked sessions of all runs and those outside of runs share `max_sessions`.
     pub(super) fn has_room(&self) -> bool {
-        self.live.saturating_add(self.foreign) < self.max_sessions
+        !self.paused && self.live.saturating_add(self.foreign) < self.max_sessions
     }
 
     pub(super) fn hold(&mut self, now: TimestampMs) {

@@ -47,6 +47,8 @@ pub struct Machine {
     former: BTreeSet<NodeDid>,
     host: Option<HostInstance>,
     max_sessions: u32,
+    /// Nothing starts on this node.
+    paused: bool,
     /// Sessions outside of runs.
     foreign: u32,
     runs: BTreeMap<RunId, Slot>,
@@ -123,6 +125,7 @@ impl Machine {
             former: BTreeSet::new(),
             host: None,
             max_sessions,
+            paused: false,
             foreign: 0,
             runs: BTreeMap::new(),
             live: 0,
@@ -362,7 +365,7 @@ impl Machine {
 
     /// Nothing of a run may wait at its worker any more. That something does is not seen from the worker's
     /// wish: it may have changed since, or been forgotten with an earlier life of this node.
-    fn take_back(&mut self, id: RunId) {
+    pub(super) fn take_back(&mut self, id: RunId) {
         if self.set_ahead(id, 0) > 0 || self.run(&id).is_some_and(Run::may_wait_at_worker) {
             self.effects.push(Effect::Withdraw { run: id });
         }

@@ -151,7 +151,11 @@ impl Machine {
             answer
                 .say(format!("All slots of max_parallel = {} are taken: {list}.", run.facts().max_parallel));
         }
-        if !self.has_room() && !in_room {
+        if self.is_paused() {
+            answer.say("This node is paused: no task starts here.".to_owned());
+            answer.try_command("cis node resume".to_owned());
+        }
+        if !self.has_room() && !self.is_paused() && !in_room {
             let here = run.live_count();
             let waiting: u32 = self.runs.values().map(|slot| slot.run.blocked_count()).sum();
             answer.say(format!(

@@ -35,7 +35,11 @@ impl Driver {
                 run: held.granted.attempt.run,
                 task: held.granted.attempt.task.clone(),
             });
-            let state = if self.federation.draining { RoomNodeState::Draining } else { here.state };
+            let state = match (self.parts.machine.is_paused(), self.federation.draining) {
+                (true, _) => RoomNodeState::Paused,
+                (false, true) => RoomNodeState::Draining,
+                (false, false) => here.state,
+            };
             nodes.push(RoomNodeView { tasks: held.collect(), state, ..here });
             let mut others = self.parts.members.others_who_may(&name, Right::Execute);
             let coordinators = self.parts.members.others_who_may(&name, Right::Coordinate);
@@ -54,6 +58,7 @@ impl Driver {
         let heard = beat.map(|(at, _)| at).into_iter().chain(alive).max();
         let offer = self.parts.machine.offer_of(room, &did).cloned();
         let state = match (&offer, beat, alive) {
+            (Some(NodeOffer { paused: true, .. }), ..) => RoomNodeState::Paused,
             (Some(NodeOffer { draining: true, .. }), ..) => RoomNodeState::Draining,
             (Some(_), Some((_, false)), _) | (None, None, Some(_)) => RoomNodeState::Online,
             (_, None, None) => RoomNodeState::Unheard,
@@ -70,7 +75,6 @@ impl Driver {
 }
 
 fn with_offer(view: RoomNodeView, offer: NodeOffer) -> RoomNodeView {
-    let NodeOffer { name, version, tags, agents, slots, sessions, load_permille, draining, only: _ } = offer;
-    let state = if draining { RoomNodeState::Draining } else { view.state };
-    RoomNodeView { name, version, tags, agents, slots, sessions, load_permille, state, ..view }
+    let NodeOffer { name, version, tags, agents, slots, sessions, load_permille, .. } = offer;
+    RoomNodeView { name, version, tags, agents, slots, sessions, load_permille, ..view }
 }

@@ -38,6 +38,9 @@ use cis_core::scheduler::{Input, InputKind, LiveAttempt};
 /// Name of the note in the store that this node takes no new tasks of others.
 const DRAINING: &str = "draining";
 
+/// The same that it starts no tasks at all.
+const PAUSED: &str = "paused";
+
 /// See the module.
 #[derive(Default)]
 pub(super) struct Federation {
@@ -130,8 +133,7 @@ impl Federation {
 impl Driver {
     /// Goes on with the runs of rooms that this node coordinates, and says where it works.
     pub(super) fn begin_federation(&mut self, now: TimestampMs) {
-        let drained = self.parts.writer.get_meta(DRAINING);
-        self.federation.draining = drained.is_ok_and(|word| word.as_deref() == Some("1"));
+        self.federation.draining = self.is_noted(DRAINING);
         if let Some(room) = &self.parts.config.settings.federation.room {
             self.parts.link.serve(room);
         }
@@ -211,6 +213,25 @@ impl Driver {
         self.turn.note(DRAINING, if draining { "1" } else { "0" });
         self.turn.confirm(reply, Ok(()));
         self.node_found(now);
+    }
+
+    /// Starts no tasks from now on, also after a restart; or starts them again.
+    pub(super) fn pause(&mut self, paused: bool, reply: Reply<()>, now: TimestampMs) {
+        self.parts.machine.set_paused(paused);
+        self.turn.note(PAUSED, if paused { "1" } else { "0" });
+        self.turn.confirm(reply, Ok(()));
+        self.handle(Input::internal(InputKind::Tick), now);
+        self.node_found(now);
+    }
+
+    /// Whether it was paused in an earlier life.
+    pub(super) fn recall_pause(&mut self) {
+        let paused = self.is_noted(PAUSED);
+        self.parts.machine.set_paused(paused);
+    }
+
+    fn is_noted(&self, name: &'static str) -> bool {
+        self.parts.writer.get_meta(name).is_ok_and(|word| word.as_deref() == Some("1"))
     }
 
     /// Hears the other nodes of a room.
@@ -313,7 +334,9 @@ impl Driver {
             slots: settings.slots,
             sessions: u32::try_from(sessions).unwrap_or(u32::MAX),
             load_permille: crate::machine::load_permille(),
-            draining: self.federation.draining,
+            // Earlier versions know that alone.
+            draining: self.federation.draining || self.parts.machine.is_paused(),
+            paused: self.parts.machine.is_paused(),
             only: Default::default(),
         }
     }
