@@ -29,7 +29,7 @@ impl Client {
         self.get(paths::NODE).await
     }
 
-    /// Lets the node start no tasks, or start them again.
+    /// Stops starting tasks on the node, or starts them again.
     pub async fn pause_node(&self, paused: bool) -> Result<NodeView, ClientError> {
         let body = serde_json::to_vec(&PauseNode { paused }).map_err(ClientError::protocol)?;
         let answer = self.call(Method::PUT, paths::NODE_PAUSE, body.into()).await?;

@@ -29,6 +29,9 @@ use cis_local::now_ms;
 /// How long somebody waits for the other node.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(15);
 
+/// So often the answer of a task's file is forwarded, each time for [`ANSWER_TIME_MAX`]: the scheduler waits no longer.
+const DEFAULT_ATTEMPTS: usize = 2;
+
 /// After this a request is sent again: it, or its response, may be lost.
 const AGAIN: Duration = Duration::from_millis(1500);
 
@@ -86,25 +89,33 @@ impl Node {
         }
     }
 
-    /// Forwards the answer of a task's file to the node of its session. Where that node does not take it, the scheduler fails the
-    /// attempt.
+    /// Forwards the answer of a task's file to the node of its session. If that node does not take it, the prompt stands, and the
+    /// scheduler fails the attempt.
     pub(crate) async fn answer_by_default(&self, default: DefaultAnswer) {
         let DefaultAnswer { attempt, session, item, answer } = default;
-        // Whoever was first, or what the node of the session says, is no failure of the default.
-        let Ok(item) = self.find_item(item.name(session)).await else { return };
-        let Ok(Some(Elsewhere { node, room, .. })) = self.place_of(&item, session).await else { return };
-        match default_answer::answer(session, &item, &answer).and_then(|answer| chosen(&item, answer)) {
-            Ok(answer) => {
-                let (to, about) = ((node, room), (attempt.run, session));
-                let outcome = self.answer_elsewhere(to, about, &item, answer, default_answer::actor()).await;
-                if let Err(problem) = outcome {
-                    tracing::info!(%attempt, problem = problem.detail, "the default of a prompt is not taken");
+        for _ in 0..DEFAULT_ATTEMPTS {
+            let Ok(item) = self.find_item(item.name(session)).await else { return };
+            let place = self.place_of(&item, session).await;
+            let Ok(Some(Elsewhere { node, room, coordinates: false })) = place else { return };
+            // Somebody may have answered in the meantime.
+            if item.closed.is_some() {
+                return;
+            }
+            let made =
+                default_answer::answer(session, &item, &answer).and_then(|answer| chosen(&item, answer));
+            let made = match made {
+                Ok(made) => made,
+                Err(problem) => {
+                    let (item, detail) = (item.id, problem.detail);
+                    return self.driver.tell(Command::DefaultRefused { attempt, item, detail });
                 }
-            }
-            Err(problem) => {
-                let (item, detail) = (item.id, problem.detail);
-                self.driver.tell(Command::DefaultRefused { attempt, item, detail });
-            }
+            };
+            let (to, about) = ((node, room), (attempt.run, session));
+            let Err(problem) = self.answer_elsewhere(to, about, &item, made, default_answer::actor()).await
+            else {
+                return;
+            };
+            tracing::info!(%attempt, problem = problem.detail, "the default of a prompt was not taken");
         }
     }
 

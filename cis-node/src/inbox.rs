@@ -271,7 +271,7 @@ impl Node {
             HubError::NoSuchSession { id } => match self.expose(*id).await {
                 // It lives, but its screen is not there yet.
                 Ok(()) => return unconnected(*id),
-                Err(problem) if problem == unconnected(*id) => return problem,
+                Err(problem) if problem.kind == ProblemKind::Unavailable => return problem,
                 Err(_) => None,
             },
             _ => None,
@@ -345,7 +345,7 @@ pub(crate) struct Elsewhere {
     /// The room of the run.
     pub(crate) room: Option<String>,
     /// It coordinates the run. Otherwise this node does, and that one has the session.
-    coordinates: bool,
+    pub(crate) coordinates: bool,
 }
 
 /// An answer that was looked at, with the option that it means.

@@ -23,7 +23,9 @@ fn coordinator(synapse: &Synapse, names: &[&str]) -> (Cis, User) {
 /// A worker with these agents in its configuration.
 fn worker(synapse: &Synapse, (room, ann): (&Room<'_>, &User), owner: &Cis, name: &str, agents: &str) -> Cis {
     let worker = member(synapse, room, ann, owner, (name, "worker", "execute"));
-    worker.configure(agents);
+    // The names of all agents in these tests.
+    let lends = "[federation]\nagents = [\"painter\", \"out\"]\n";
+    worker.configure(&format!("{lends}{agents}"));
     worker.ok(["node", "stop"]);
     worker.ok(["node", "start", "--detach", "--room", &room.id, "--role", "worker"]);
     worker
@@ -139,7 +141,7 @@ fn an_agent_that_is_logged_out_on_one_node_runs_on_another() {
     let run = execute(&cis, &room, &format!("version = 1\n[dag]\nid = \"agents\"\n{task}"));
     let why = eventually_within(SLOW, "its node does not offer it any more", || {
         let why = cis.ok(["dag", "why", "work", "--run", &run]);
-        why.contains("Node gone does not have agent `out`").then_some(why)
+        why.contains("Node gone does not offer agent `out`").then_some(why)
     });
     assert_eq!(cis.json(&["inbox"])["items"], Value::Array(Vec::new()), "nobody is asked: {why}");
     let programs_here = Cis::new();

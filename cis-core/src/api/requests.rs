@@ -258,10 +258,10 @@ pub struct ReadTime {
     pub totals: bool,
 }
 
-/// The node starts no tasks, or starts them again.
+/// Stops starting tasks on the node, or starts them again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PauseNode {
-    /// It starts none, of whatever node's runs. What runs goes on.
+    /// No task starts, neither of its own runs nor of other nodes. What runs continues.
     pub paused: bool,
 }
 

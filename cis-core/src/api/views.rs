@@ -173,7 +173,7 @@ pub struct TaskView {
     pub agent: Option<String>,
     /// Tries so far.
     pub attempts: u32,
-    /// The node that has or had the newest try, where the run is shared with the nodes of a room.
+    /// The node of the newest attempt, if the run is shared with the nodes of a room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<TaskNodeView>,
     /// Session of the newest try.
@@ -209,7 +209,7 @@ pub struct TaskView {
 pub struct TaskNodeView {
     /// Its key.
     pub did: NodeDid,
-    /// What it is called in the room; empty: nothing.
+    /// Its name in the room; empty: it has none.
     pub name: String,
 }
 

@@ -87,7 +87,7 @@ pub enum SessionNews {
     LoggedOut {
         /// The account there.
         account: String,
-        /// Another try may help.
+        /// Another attempt may help.
         retryable: bool,
         /// What it shows.
         detail: String,
@@ -247,6 +247,7 @@ pub(super) fn needed<'a>(news: impl Iterator<Item = Option<&'a SessionNews>>) ->
     let news: Vec<Option<&SessionNews>> = news.collect();
     let is_prompt = |news: &Option<&SessionNews>| matches!(news, Some(SessionNews::Blocked { .. }));
     let newest = news.iter().rposition(is_prompt);
+    let logged_out = news.iter().rposition(|news| matches!(news, Some(SessionNews::LoggedOut { .. })));
     let open_item = newest.and_then(|at| match news.get(at) {
         Some(Some(SessionNews::Blocked { prompt })) => Some(&prompt.item),
         _ => None,
@@ -268,7 +269,8 @@ pub(super) fn needed<'a>(news: impl Iterator<Item = Option<&'a SessionNews>>) ->
             open_item == Some(item)
         }
         Some(SessionNews::AskWithdrawn { .. } | SessionNews::Said { .. }) => false,
-        Some(SessionNews::HandedIn { .. } | SessionNews::LoggedOut { .. }) => true,
+        Some(SessionNews::HandedIn { .. }) => true,
+        Some(SessionNews::LoggedOut { .. }) => logged_out == Some(at),
     };
     news.iter().enumerate().map(is_needed).collect()
 }

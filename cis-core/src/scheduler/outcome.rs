@@ -15,6 +15,8 @@ const REFUSED_DELAY_MAX_MS: i64 = 30_000;
 
 /// So many tries in a row a program may find itself logged out.
 pub(super) const LOGIN_TRIES_MAX: u32 = 3;
+/// The same where nodes of a room try, each at most once in `logins.pause`.
+const REMOTE_LOGIN_TRIES_MAX: u32 = 10;
 
 /// Before the second of those, ms; doubled before the third, and at most so long.
 const LOGIN_DELAY_MS: i64 = 1000;
@@ -182,9 +184,15 @@ fn logged_out(
     now: TimestampMs,
 ) -> Verdict {
     let tries = run.entry(index).logins() + 1;
-    let again = retryable && tries < LOGIN_TRIES_MAX;
+    let live = run.entry(index).live.as_ref();
+    // What one node lacks, another one may have.
+    let (tries_max, retryable) = match live.is_some_and(|live| live.node != run.facts().owner) {
+        true => (REMOTE_LOGIN_TRIES_MAX, true),
+        false => (LOGIN_TRIES_MAX, retryable),
+    };
+    let again = retryable && tries < tries_max;
     let detail = match (again, retryable) {
-        (true, _) => format!("not logged in to `{account}` (try {tries} of {LOGIN_TRIES_MAX}): {detail}"),
+        (true, _) => format!("not logged in to `{account}` (try {tries} of {tries_max}): {detail}"),
         (_, true) => {
             format!("MAX_ATTEMPTS_EXCEEDED: not logged in to `{account}` in {tries} tries: {detail}")
         }

@@ -21,7 +21,7 @@ pub struct NodeOffer {
     /// What it is good for, in its owner's words.
     #[serde(default)]
     pub tags: BTreeSet<String>,
-    /// Profiles of agents whose programs are installed there, and are logged in as far as is known.
+    /// Profiles of agents that it lends, whose programs are installed there and logged in as far as is known.
     #[serde(default)]
     pub agents: BTreeSet<String>,
     /// Sessions that it runs at a time.
@@ -80,7 +80,7 @@ pub enum Ineligible {
     Tag(String),
     /// The owners of the room give it only tasks that ask for some of these tags.
     Only(BTreeSet<String>),
-    /// The program of this agent is not installed there, or not logged in.
+    /// It does not offer this agent.
     Agent(String),
     /// It refused the task, for this reason.
     Refused(String),
@@ -100,7 +100,10 @@ impl std::fmt::Display for Ineligible {
                 write!(f, "gets only tasks that ask for one of these tags: {}", tags.join(", "))
             }
             Self::Agent(agent) => {
-                write!(f, "does not have agent `{agent}` (its program is missing, or it is logged out)")
+                write!(
+                    f,
+                    "does not offer agent `{agent}` (not named in its `federation.agents`, not installed, or logged out)"
+                )
             }
             Self::Refused(why) => write!(f, "refused it: {why}"),
             Self::Full => f.write_str("has no free slot"),

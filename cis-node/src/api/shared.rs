@@ -14,6 +14,7 @@ use crate::logs;
 use crate::machine::name_in;
 use crate::node::Node;
 use crate::problems::{blocking, hub_problem, no_task, run_name, store_problem, unconnected};
+use crate::shared::Announced;
 use cis_core::api::log_pieces::LogPiece;
 use cis_core::api::{
     CreateSession, Problem, ProblemKind, ReadLog, RunDetail, RunView, SessionView, TaskNodeView, WhyView,
@@ -153,7 +154,8 @@ impl Node {
             let nodes = self.read(move |reader| reader.nodes_of(run)).await?;
             let room = detail.run.room.clone().unwrap_or_default();
             let known: BTreeSet<&NodeDid> = nodes.values().collect();
-            let known = known.into_iter().map(|did| (did, self.node_name(&room, did)));
+            let announced = self.shared.announced().remove(&room).unwrap_or_default();
+            let known = known.into_iter().map(|did| (did, self.node_name(&room, did, announced.get(did))));
             let names: BTreeMap<&NodeDid, String> = known.collect();
             for task in &mut detail.tasks {
                 let named = nodes.get(&task.id).and_then(|did| Some((did, names.get(did)?)));
@@ -169,12 +171,11 @@ impl Node {
         Ok(detail)
     }
 
-    /// What a node is called in a room; empty: nothing.
-    fn node_name(&self, room: &str, did: &NodeDid) -> String {
+    /// The name of a node in a room; empty: it has none.
+    fn node_name(&self, room: &str, did: &NodeDid, announced: Option<&Announced>) -> String {
         let by_owner = self.members.name_of(room, did);
         let own = || self.identity.is_or_was(did).then(|| name_in(&self.config.settings.federation));
-        let announced = || Some(self.shared.announced().get(room)?.get(did)?.name.clone());
-        by_owner.or_else(own).or_else(announced).unwrap_or_default()
+        by_owner.or_else(own).or_else(|| announced.map(|node| node.name.clone())).unwrap_or_default()
     }
 
     pub(super) async fn session_view(&self, session: SessionId) -> Answer<SessionView> {

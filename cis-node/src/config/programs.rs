@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use cis_core::agent::{Agent, Agents};
 use cis_core::dag::{Action, Dag, Task};
 use cis_core::event::ExecutionMode;
+use cis_core::ids::TaskId;
 
 /// What is wrong with the agents of a DAG, a sentence each. In Matrix mode only what has to run here needs its program here.
 /// `env`: what the run is started from; none: this process's own.
@@ -26,7 +27,12 @@ pub fn missing_agents(
             wrong.push(format!("task `{}`: {}", task.id, agents.unknown(name)));
             continue;
         };
-        if mode == ExecutionMode::Matrix && (task.placement.is_some() || task.is_portable()) {
+        // Like `Run::stays_home`.
+        let left_files =
+            |need: &TaskId| dag.tasks.iter().any(|of| of.id == *need && !of.artifacts.is_empty());
+        let stays_home =
+            task.placement.is_none() && (!task.is_portable() || task.needs.iter().any(left_files));
+        if mode == ExecutionMode::Matrix && !stays_home {
             continue;
         }
         // A template says where it is only when it starts: then a missing program is the task's error.

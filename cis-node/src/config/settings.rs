@@ -107,6 +107,8 @@ pub struct FederationSettings {
     pub name: String,
     /// What it is good for.
     pub tags: Vec<String>,
+    /// Its agents that tasks of other nodes may use.
+    pub agents: Vec<String>,
     /// Sessions that it runs for the room at a time.
     pub slots: u32,
 }
@@ -552,6 +554,16 @@ pub static SETTINGS: &[Setting] = &[
         words,
         of_words,
         "What this node is good for, in your words."
+    ),
+    setting!(
+        "federation.agents",
+        Kind::List(Item::Tags),
+        "[]",
+        Node,
+        federation.agents,
+        words,
+        of_words,
+        "Agents, by the names of their profiles, that tasks of other nodes may use on this node, with their logins."
     ),
     setting!(
         "federation.slots",

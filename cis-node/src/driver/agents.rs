@@ -69,18 +69,20 @@ impl Driver {
         let retryable = !agent.login_final.iter().any(|text| said.contains(&text.to_lowercase()));
         let (account, detail) = (agent.account.clone(), verdict.question.clone());
         if self.held_by(session).is_some() {
-            self.parts.machine.rest_account(&account, now);
-            self.offer_changed();
+            // The scheduler that counts the attempts is its coordinator's.
+            self.offer_no_more(&account, now);
             self.forward(session, SessionNews::LoggedOut { account, retryable, detail }, now);
             return true;
         }
         self.handle(Input::internal(InputKind::LoggedOut { attempt, account, retryable, detail }), now);
+        self.offer_changed();
         true
     }
 
     fn login_works(&mut self, session: SessionId, now: TimestampMs) {
         let Some(agent) = self.parts.worker.agent_of(session) else { return };
         let account = agent.account.clone();
+        self.offer_again(&account);
         self.handle(Input::internal(InputKind::LoginWorked { account }), now);
     }
 

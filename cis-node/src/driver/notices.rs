@@ -37,7 +37,7 @@ impl Driver {
 
     fn on_blocked_command(&mut self, attempt: &AttemptId) -> Result<Option<OwnCommand>, String> {
         let Some(run) = self.parts.machine.run(&attempt.run) else { return Ok(None) };
-        // Whoever takes a run over is asked to coordinate it, not to execute anything.
+        // A node that takes a run over was asked to coordinate it, not to execute anything.
         if run.facts().epoch > 0 {
             return Err("the run was submitted at another node, or was taken over since".to_owned());
         }

@@ -80,6 +80,10 @@ pub(super) fn completed(
     if let (Some(path), Program::Agent { prompt, .. }, Moment::Start) =
         (&rendered.prompt_file, &mut spec.program, moment)
     {
+        // A node that takes a run over was asked to coordinate it, not to send its files.
+        if facts.epoch > 0 {
+            return Err("prompt_file: the file is on the node where the run was submitted, and another node has taken the run over since".to_owned());
+        }
         *prompt = read_prompt(&workdir.join(path))?;
     }
     spec.env = rendered.env;

@@ -153,7 +153,7 @@ pub trait NodeApi:
 
     /// The node itself.
     fn node(&self, permit: Permit<act::SeeNode>) -> impl Future<Output = Answer<NodeView>> + Send;
-    /// Lets it start no tasks, or start them again.
+    /// Stops starting tasks, or starts them again.
     fn pause(
         &self,
         permit: Permit<act::StopNode>,

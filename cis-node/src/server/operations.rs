@@ -129,9 +129,9 @@ fn others<N: NodeApi>() -> Operations<Arc<N>> {
         remove_group: DELETE paths::GROUP, Groups, Action::ControlGroups, [NotFound, Conflict] => remove_group::<N>;
         /// Shows the node.
         get_node: GET paths::NODE, Node, Action::SeeNode, [] => get_node::<N>;
-        /// Lets the node start no tasks, or start them again.
+        /// Stops starting tasks on the node, or starts them again.
         ///
-        /// What runs goes on. It stays so after a restart.
+        /// What runs continues. A paused node is still paused after a restart.
         pause_node: PUT paths::NODE_PAUSE, Node, Action::StopNode, [Conflict] => pause_node::<N>;
         /// Ends the node.
         ///

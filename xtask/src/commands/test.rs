@@ -39,11 +39,16 @@ fn prepare() -> Outcome {
     run(cargo(&["build", "--workspace", "--locked"]))
 }
 
+/// How many tests nextest runs at a time.
+const TEST_THREADS: &str = "NEXTEST_TEST_THREADS";
+
 fn nextest(extra: &[String]) -> std::process::Command {
     let mut command = cargo(&["nextest", "run", "--workspace", "--locked", "--no-fail-fast"]);
     // Tests wait a good part of their time: for programs, timers and a homeserver.
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    command.env("NEXTEST_TEST_THREADS", (processors + processors.div_ceil(2)).to_string());
+    if std::env::var_os(TEST_THREADS).is_none() {
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        command.env(TEST_THREADS, (processors + processors.div_ceil(2)).to_string());
+    }
     command.args(extra);
     command
 }

@@ -5,17 +5,17 @@ use crate::error::{CliError, Exit};
 use crate::output::{self, human};
 use cis_local::now_ms;
 
-/// Let this node start no tasks
+/// Stop starting tasks on this node
 ///
-/// Neither tasks of its own runs nor of other nodes start here until `cis node resume`, also after a restart. What runs
-/// continues, and sessions without a run can be started. Of runs that this node shares with a room, tasks go to other nodes.
+/// No task starts here, neither of its own runs nor of other nodes, until `cis node resume`. This holds after a restart as
+/// well. What runs continues. Sessions without a run can be started. Tasks of runs that this node shares with a room go to other nodes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   cis node pause")]
 pub(crate) struct Args {}
 
-/// Let this node start tasks again
+/// Start tasks on this node again
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -39,6 +39,9 @@ pub(crate) struct Args {
     /// Of a worker: what the node is good for; may be repeated
     #[arg(long = "tag", value_name = "TAG", requires = "role")]
     tags: Vec<String>,
+    /// Of a worker: an agent that tasks of other nodes may use, with its login here; may be repeated
+    #[arg(long = "agent", value_name = "NAME", requires = "role")]
+    agents: Vec<String>,
     /// Of a worker: sessions that the node runs for the room at a time
     #[arg(long, value_name = "N", requires = "role")]
     slots: Option<u32>,
@@ -79,6 +82,9 @@ impl Args {
             overrides.push(format!("federation.role={role}"));
             if !self.tags.is_empty() {
                 overrides.push(format!("federation.tags={}", serde_json::json!(self.tags)));
+            }
+            if !self.agents.is_empty() {
+                overrides.push(format!("federation.agents={}", serde_json::json!(self.agents)));
             }
             overrides.extend(self.slots.map(|slots| format!("federation.slots={slots}")));
         }

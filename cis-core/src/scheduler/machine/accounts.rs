@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use super::{Machine, Turn};
-use crate::event::{EventBody, QueueReason, TaskChange, TaskState};
-use crate::ids::{AttemptId, RunId, TimestampMs};
+use crate::event::{EventBody, ExecutionMode, QueueReason, TaskChange, TaskState};
+use crate::ids::{AttemptId, NodeDid, RunId, TimestampMs};
 use crate::scheduler::input::Rejected;
 use crate::scheduler::state::Run;
 
@@ -57,13 +57,6 @@ impl Accounts {
         }
     }
 
-    /// Nothing of it starts for a while.
-    fn rest(&mut self, name: &str, now: TimestampMs) {
-        let open_ms = self.rule.open_ms;
-        let account = self.known.entry(name.to_owned()).or_default();
-        (account.trial, account.open_until) = (None, Some(now.saturating_add(open_ms)));
-    }
-
     /// A session got on with it. Says whether it was open.
     fn worked(&mut self, name: &str) -> bool {
         self.known.remove(name).is_some_and(|account| account.open_until.is_some())
@@ -102,12 +95,6 @@ impl Machine {
         self.accounts.rule = rule;
     }
 
-    /// A session for another node was not logged in: nothing of its account starts here for a while. That node's scheduler
-    /// counts the tries.
-    pub fn rest_account(&mut self, account: &str, now: TimestampMs) {
-        self.accounts.rest(account, now);
-    }
-
     /// Whether nothing of an account starts on this node for a while.
     #[must_use]
     pub fn is_logged_out(&self, account: &str, now: TimestampMs) -> bool {
@@ -128,13 +115,18 @@ impl Machine {
         }
     }
 
-    /// An attempt is over. One that succeeded was logged in, whatever was seen of it.
+    /// An attempt of `node` is over. One that succeeded was logged in, whatever was seen of it. Other nodes have logins of their
+    /// own.
     pub(super) fn account_ends(
         &mut self,
         attempt: &AttemptId,
+        node: Option<&NodeDid>,
         succeeded: bool,
         turn: &Turn,
     ) -> Result<(), Rejected> {
+        if node.is_some_and(|node| *node != self.node) {
+            return Ok(());
+        }
         let task = self.run(&attempt.run).and_then(|run| run.task(&attempt.task));
         let Some(account) = task.and_then(|(spec, _)| spec.account.clone()) else { return Ok(()) };
         let was_open = succeeded && self.accounts.worked(&account);
@@ -158,6 +150,7 @@ impl Machine {
             .lanes()
             .flat_map(|lane| lane.ready.iter().map(|rank| rank.1))
             .filter(|index| run.spec(*index).account.as_deref() == Some(account))
+            .filter(|index| run.facts().mode != ExecutionMode::Matrix || run.stays_home(*index))
             .collect();
         waiting.sort_unstable();
         let reason = QueueReason::Account { name: account.to_owned(), until_ms };

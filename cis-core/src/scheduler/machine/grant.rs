@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use super::{Machine, Turn, attempt_id};
+use crate::dag::Task;
 use crate::event::{EventBody, ExecutionMode, GrantRecord};
 use crate::fence;
 use crate::ids::{NodeDid, RunId, TimestampMs};
@@ -53,9 +54,14 @@ impl Machine {
         while let Some(id) = next_after(&waiting, last) {
             last = Some(id);
             let room_here = here && self.has_room();
-            let Some((index, node)) = self.known(id).ok().and_then(|run| {
-                self.nodes.place(run, &self.node, &granted, |did| did != &self.node || room_here)
-            }) else {
+            // One that could run elsewhere does not wait for an account of this node.
+            let open = |did: &NodeDid, task: Option<&Task>| {
+                let account = task.and_then(|task| task.account.as_ref());
+                did != &self.node || (room_here && self.account_holds(account, now).is_none())
+            };
+            let placed = self.known(id).ok();
+            let placed = placed.and_then(|run| self.nodes.place(run, &self.node, &granted, open));
+            let Some((index, node)) = placed else {
                 waiting.remove(&id);
                 continue;
             };

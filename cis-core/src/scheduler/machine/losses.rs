@@ -82,9 +82,10 @@ impl Machine {
         let started_ms = run.entry(index).live.as_ref().and_then(|live| live.started_ms);
         let report = Report::bare(AttemptOutcome::Lost { detail }, started_ms, turn.now);
         let verdict = judge(run, index, &report, turn.now);
-        let attempt = run.entry(index).live.as_ref().map(|live| attempt_id(run, index, live.attempt));
+        let live = run.entry(index).live.as_ref();
+        let attempt = live.map(|live| (attempt_id(run, index, live.attempt), live.node.clone()));
         self.held_until = None;
         self.record(id, index, report, verdict, turn)?;
-        attempt.map_or(Ok(()), |attempt| self.account_ends(&attempt, false, turn))
+        attempt.map_or(Ok(()), |(attempt, node)| self.account_ends(&attempt, Some(&node), false, turn))
     }
 }

@@ -54,7 +54,7 @@ impl Nodes {
     }
 
     /// An agent of a node is logged out. It gets none of its tasks until it offers it again.
-    pub(super) fn loses_agent(&mut self, node: &NodeDid, agent: &str) {
+    pub(super) fn remove_agent(&mut self, node: &NodeDid, agent: &str) {
         for offer in self.offers.values_mut().filter_map(|offers| offers.get_mut(node)) {
             offer.offer.agents.remove(agent);
         }
@@ -90,20 +90,20 @@ impl Nodes {
     }
 
     /// The first task of a run that some node can take now, and the node that gets it. `own`: this node, which keeps what
-    /// no other machine could run; `granted`: sessions that nodes were given; `open`: whether a node can be given one at all.
+    /// no other machine could run; `granted`: sessions that nodes were given; `open`: whether a node can be given a task at all.
     pub(super) fn place(
         &self,
         run: &Run,
         own: &NodeDid,
         granted: &BTreeMap<NodeDid, u32>,
-        open: impl Fn(&NodeDid) -> bool,
+        open: impl Fn(&NodeDid, Option<&Task>) -> bool,
     ) -> Option<(u32, NodeDid)> {
         // Tasks that ask for the same find the same nodes.
         let mut without: BTreeSet<(Option<&Placement>, Option<&str>)> = BTreeSet::new();
         for index in run.index.ready() {
             let task = run.spec(index);
             if run.stays_home(index) {
-                if open(own) {
+                if open(own, None) {
                     return Some((index, own.clone()));
                 }
                 continue;
@@ -135,9 +135,9 @@ impl Nodes {
         run: &Run,
         task: &Task,
         granted: &BTreeMap<NodeDid, u32>,
-        open: impl Fn(&NodeDid) -> bool,
+        open: impl Fn(&NodeDid, Option<&Task>) -> bool,
     ) -> Vec<Candidate<'a>> {
-        let nodes = self.offers_to(run).filter(|(node, offer)| open(node) && !offer.short);
+        let nodes = self.offers_to(run).filter(|(node, offer)| open(node, Some(task)) && !offer.short);
         let candidate = |(node, offer): (&'a NodeDid, &'a Offer)| {
             let granted = granted.get(node).copied().unwrap_or(0);
             Candidate { node, offer: &offer.offer, granted }

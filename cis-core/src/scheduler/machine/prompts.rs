@@ -246,13 +246,23 @@ impl Machine {
         if live.is_none_or(|live| live.stopping.is_some()) {
             return Err(Rejected::Stale(format!("attempt {attempt} is being stopped already")));
         }
+        let detail = shortened(detail);
         // Other nodes have logins of their own.
         let node = live.map(|live| live.node.clone()).filter(|node| *node != self.node);
         match (node, &self.own(attempt.run)?.spec(index).action) {
-            (Some(node), Action::Agent { agent, .. }) => self.nodes.loses_agent(&node, &agent.clone()),
-            _ => self.accounts.failed(&account, turn.now),
+            (None, _) => self.accounts.failed(&account, turn.now),
+            (Some(node), Action::Agent { agent, .. }) => {
+                self.nodes.remove_agent(&node, &agent.clone());
+                if !retryable {
+                    // Another node may be logged in.
+                    self.nodes.refuse(attempt.run, &attempt.task, node, detail.clone());
+                }
+            }
+            (Some(node), _) => {
+                let detail = format!("{node} tells of a login, and attempt {attempt} has no agent");
+                return Err(Rejected::State(detail));
+            }
         }
-        let detail = shortened(detail);
         self.stop(attempt.run, index, EndReason::LoggedOut { account, retryable, detail }, turn)
     }
 }

@@ -54,10 +54,12 @@ impl Machine {
                 return Err(rejected);
             }
         };
-        let verdict = judge(self.own(id)?, index, &report, turn.now);
+        let run = self.own(id)?;
+        let node = run.entry(index).live.as_ref().map(|live| live.node.clone());
+        let verdict = judge(run, index, &report, turn.now);
         let succeeded = verdict.outcome == AttemptOutcome::Succeeded && verdict.state == TaskState::Succeeded;
         self.record(id, index, report, verdict, turn)?;
-        self.account_ends(&attempt, succeeded, turn)?;
+        self.account_ends(&attempt, node.as_ref(), succeeded, turn)?;
         self.effects.push(Effect::Ack { attempt, fence });
         self.held_until = None;
         self.finish(id, self.affected(id, index), turn)
@@ -136,7 +138,7 @@ impl Machine {
                 change(TaskState::Queued, None, Some(QueueReason::Withdrawn))
             }
             (None, Refusal::Policy { detail }) if in_room => {
-                self.nodes.refuse(attempt.run, &attempt.task, node, detail);
+                self.nodes.refuse(attempt.run, &attempt.task, node.clone(), detail);
                 change(TaskState::Queued, None, Some(QueueReason::Withdrawn))
             }
             (None, Refusal::Resources { detail }) => {
@@ -153,12 +155,12 @@ impl Machine {
                 let verdict = Verdict::ended(outcome.clone(), TaskState::Error, Some(end), true);
                 let report = Report::bare(outcome, None, turn.now);
                 self.record(attempt.run, index, report, verdict, turn)?;
-                self.account_ends(attempt, false, turn)?;
+                self.account_ends(attempt, Some(&node), false, turn)?;
                 return self.finish(attempt.run, self.affected(attempt.run, index), turn);
             }
         };
         self.emit(attempt.run, EventBody::TaskStatus { changes: vec![change] }, turn)?;
-        self.account_ends(attempt, false, turn)?;
+        self.account_ends(attempt, Some(&node), false, turn)?;
         self.finish(attempt.run, self.affected(attempt.run, index), turn)
     }
 

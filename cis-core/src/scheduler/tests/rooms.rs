@@ -2,8 +2,8 @@
 
 use super::bench::*;
 use crate::api::Refusal;
-use crate::dag::{Placement, Task};
-use crate::event::{EventBody, ExecutionMode, GrantRecord};
+use crate::dag::{Action, Placement, Prompt, Task};
+use crate::event::{AttemptOutcome, EventBody, ExecutionMode, GrantRecord};
 use crate::fence;
 use crate::ids::NodeDid;
 use crate::scheduler::InputKind;
@@ -173,4 +173,65 @@ fn what_needs_the_submitters_machine_stays_there() {
     offers(&mut bench, offer("x", 4));
     bench.ends("c", exit(0));
     assert_eq!(grants(&bench)[2..], pairs(&[("b", "x"), ("d", &own)]));
+}
+
+fn agent_task(text: &str) -> Task {
+    let prompt = Prompt::Text("work".to_owned());
+    let action = Action::Agent { agent: "claude".to_owned(), prompt };
+    Task { action, account: Some("acme".to_owned()), ..task(text) }
+}
+
+fn with_agent(name: &str) -> NodeOffer {
+    NodeOffer { agents: ["claude".to_owned()].into(), ..offer(name, 1) }
+}
+
+fn logged_out(bench: &Bench, task: &str, retryable: bool) -> InputKind {
+    let (account, detail) = ("acme".to_owned(), "log in".to_owned());
+    InputKind::LoggedOut { attempt: bench.attempt(task), account, retryable, detail }
+}
+
+#[test]
+fn a_login_that_is_missing_on_a_node_says_nothing_about_others() {
+    let mut bench = in_room(vec![agent_task("a")]);
+    offers(&mut bench, offer("bare", 1));
+    offers(&mut bench, with_agent("x"));
+    assert_eq!(grants(&bench), pairs(&[("a", "x")]));
+    bench.does(logged_out(&bench, "a", true));
+    bench.ends("a", AttemptOutcome::Cancelled);
+    bench.ticks_after(1000);
+    assert_eq!(grants(&bench).len(), 1, "x does not offer it any more");
+    assert!(!bench.machine.is_logged_out("acme", bench.now), "the account of this node is another one");
+    offers(&mut bench, with_agent("x"));
+    assert_eq!(grants(&bench)[1..], pairs(&[("a", "x")]), "it does again");
+    // What no attempt mends keeps that node from the task, and does not end the task.
+    bench.does(logged_out(&bench, "a", false));
+    bench.ends("a", AttemptOutcome::Cancelled);
+    bench.ticks_after(2000);
+    offers(&mut bench, with_agent("x"));
+    assert_eq!(grants(&bench).len(), 2);
+    offers(&mut bench, with_agent("y"));
+    assert_eq!(grants(&bench)[2..], pairs(&[("a", "y")]));
+}
+
+#[test]
+fn a_node_cannot_close_accounts_of_this_one() {
+    let mut bench = in_room(vec![task("a")]);
+    offers(&mut bench, offer("x", 1));
+    for _ in 0..3 {
+        assert!(bench.tries(logged_out(&bench, "a", true)).is_err(), "a script has no login");
+    }
+    assert!(!bench.machine.is_logged_out("acme", bench.now));
+}
+
+#[test]
+fn a_paused_node_starts_nothing_until_it_goes_on() {
+    let mut bench = Bench::new(1);
+    bench.submit(1, dag(vec![task("a"), task("b")]), 10);
+    assert_eq!(grants(&bench).len(), 1);
+    bench.machine.set_paused(true);
+    bench.ends("a", exit(0));
+    assert_eq!(grants(&bench).len(), 1);
+    bench.machine.set_paused(false);
+    bench.ticks_after(0);
+    assert_eq!(grants(&bench).len(), 2);
 }

@@ -88,6 +88,10 @@ impl Driver {
             match effect {
                 Effect::Send { to, message } => self.send(room, to, message, now),
                 Effect::Status { worker, mut status } => {
+                    if self.parts.identity.is_or_was(&worker) {
+                        // Its own runs use any of its agents.
+                        status.agents = self.agents_at_hand(now);
+                    }
                     status.only = self.parts.members.tags_of(room, &worker);
                     if let Some(name) = self.parts.members.name_of(room, &worker) {
                         status.name = name;

@@ -52,6 +52,8 @@ pub(super) struct Federation {
     /// Leases that this node gives depend on what it has read.
     is_urgent: bool,
     refused: Refused,
+    /// Accounts that sessions for other nodes found logged out, and until when their agents are not offered.
+    logged_out: BTreeMap<String, TimestampMs>,
     /// What sessions of other nodes may tell in a time.
     told: BTreeMap<SessionId, Bucket>,
 }
@@ -218,6 +220,11 @@ impl Driver {
     /// Starts no tasks from now on, also after a restart; or starts them again.
     pub(super) fn pause(&mut self, paused: bool, reply: Reply<()>, now: TimestampMs) {
         self.parts.machine.set_paused(paused);
+        if paused {
+            // What waits for its turn at the session host is taken back.
+            let runs: BTreeSet<RunId> = self.federation.held.keys().map(|attempt| attempt.run).collect();
+            runs.into_iter().for_each(|run| self.parts.worker.withdraw(run));
+        }
         self.turn.note(PAUSED, if paused { "1" } else { "0" });
         self.turn.confirm(reply, Ok(()));
         self.handle(Input::internal(InputKind::Tick), now);
@@ -231,7 +238,13 @@ impl Driver {
     }
 
     fn is_noted(&self, name: &'static str) -> bool {
-        self.parts.writer.get_meta(name).is_ok_and(|word| word.as_deref() == Some("1"))
+        match self.parts.writer.get_meta(name) {
+            Ok(word) => word.as_deref() == Some("1"),
+            Err(error) => {
+                tracing::error!(name, %error, "a note cannot be read: it counts as set");
+                true
+            }
+        }
     }
 
     /// Hears the other nodes of a room.
@@ -254,6 +267,20 @@ impl Driver {
     pub(in crate::driver) fn offer_changed(&mut self) {
         for worker in self.federation.rooms.values_mut().filter_map(|room| room.worker.as_mut()) {
             worker.status_changed(boot_ms());
+        }
+    }
+
+    /// Offers no agent of an account for `logins.pause`.
+    pub(in crate::driver) fn offer_no_more(&mut self, account: &str, now: TimestampMs) {
+        let pause = i64::try_from(self.parts.config.settings.logins.pause_ms).unwrap_or(i64::MAX);
+        self.federation.logged_out.insert(account.to_owned(), now.saturating_add(pause));
+        self.offer_changed();
+    }
+
+    /// Offers the agents of an account again.
+    pub(in crate::driver) fn offer_again(&mut self, account: &str) {
+        if self.federation.logged_out.remove(account).is_some() {
+            self.offer_changed();
         }
     }
 
@@ -330,7 +357,7 @@ impl Driver {
             name: self.own_name(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             tags: settings.tags.iter().cloned().collect(),
-            agents: self.agents_at_hand(now),
+            agents: self.agents_for_others(now),
             slots: settings.slots,
             sessions: u32::try_from(sessions).unwrap_or(u32::MAX),
             load_permille: crate::machine::load_permille(),
@@ -341,12 +368,26 @@ impl Driver {
         }
     }
 
-    /// Agents that could start here: of each the program is there, and its account was not found logged out lately.
-    fn agents_at_hand(&self, now: TimestampMs) -> BTreeSet<String> {
+    /// Agents that other nodes may use here and that could start: of each the program is there, and its account was not
+    /// found logged out lately.
+    fn agents_for_others(&self, now: TimestampMs) -> BTreeSet<String> {
+        let at_hand = self.agents_at_hand(now).into_iter();
+        at_hand.filter(|agent| self.lends_agent(agent)).collect()
+    }
+
+    /// Whether other nodes may use an agent here.
+    pub(super) fn lends_agent(&self, agent: &str) -> bool {
+        self.parts.config.settings.federation.agents.iter().any(|name| name == agent)
+    }
+
+    /// Agents that could start here.
+    pub(super) fn agents_at_hand(&self, now: TimestampMs) -> BTreeSet<String> {
         let own = self.parts.worker.own_path();
         let at_hand = |agent: &&Agent| {
             let path = agent.env.get("PATH").map_or(own, String::as_str);
+            let until_ms = self.federation.logged_out.get(&agent.account);
             find_program(agent, Some(path), None).is_ok()
+                && until_ms.is_none_or(|until_ms| *until_ms <= now)
                 && !self.parts.machine.is_logged_out(&agent.account, now)
         };
         self.parts.config.settings.agents.iter().filter(at_hand).map(|agent| agent.name.clone()).collect()

@@ -150,13 +150,15 @@ impl Driver {
         let Grant { granted, session, spec: remote } = grant;
         let Granted { attempt, fence } = granted.clone();
         let dir = self.directory_of(&attempt);
-        let made = fs::create_dir_all(&dir);
         let RemoteSpec { slots, spec } = remote.clone();
+        let refusal = self.refusal(&attempt, &spec);
+        let made = if refusal.is_none() { fs::create_dir_all(&dir) } else { Ok(()) };
         let held = Held { room: room.to_owned(), granted, session, spec: Box::new(remote), recalled: true };
         self.federation.held.insert(attempt.clone(), held);
-        if let Err(error) = made {
-            let detail = format!("cannot make the directory {}: {error}", dir.display());
-            let reason = Refusal::Resources { detail };
+        let unmade = |error| Refusal::Resources {
+            detail: format!("cannot make the directory {}: {error}", dir.display()),
+        };
+        if let Some(reason) = refusal.or_else(|| made.err().map(unmade)) {
             self.parts.worker.said.push(FromWorker::Refused { attempt, fence, reason });
             return;
         }
@@ -165,13 +167,29 @@ impl Driver {
         self.parts.worker.to_host.push(freeze_at(session, lease_end));
     }
 
+    /// Why this node does not start a task, whatever it offered.
+    fn refusal(&self, attempt: &AttemptId, spec: &TaskSpec) -> Option<Refusal> {
+        if self.parts.machine.is_paused() {
+            return Some(Refusal::Resources { detail: "the node is paused".to_owned() });
+        }
+        let Program::Agent { agent, .. } = &spec.program else { return None };
+        let is_own = self.parts.machine.run(&attempt.run).is_some();
+        (!is_own && !self.lends_agent(agent)).then(|| Refusal::Policy {
+            detail: format!("`federation.agents` of the node does not name agent `{agent}`"),
+        })
+    }
+
     /// Whatever a coordinator says: a task gets nothing of this node's files, environments and secrets.
     fn own_of(&self, attempt: &AttemptId, mut spec: TaskSpec) -> TaskSpec {
         (spec.base_env, spec.umask, spec.cache) = (None, None, None);
         (spec.secrets, spec.run_secrets) = (BTreeMap::new(), Vec::new());
         (spec.artifacts, spec.inputs) = (Vec::new(), BTreeMap::new());
-        // Only the agent itself gets what its profile adds to the environment.
+        // Only the agent itself gets what its profile adds to the environment, and no task changes that.
         spec.profile = spec.profile.filter(|_| matches!(spec.program, Program::Agent { .. }));
+        let agent = spec.profile.as_ref().and_then(|name| self.parts.config.settings.agents.get(name));
+        if let Some(agent) = agent {
+            spec.env.retain(|variable, _| variable != "PATH" && !agent.env.contains_key(variable));
+        }
         spec.cwd = self.directory_of(attempt).display().to_string();
         spec
     }

@@ -101,8 +101,10 @@ impl Place {
             let journal =
                 |event: &&Value| event["type"] == "cis.dag.run.journal" && event["content"]["run"] == run;
             let card = |event: &&Value| {
-                let card = &event["content"]["m.new_content"]["cis.dag.card"];
-                card["run"] == run && card["state"] == "succeeded"
+                // The first one says it if the run ended before it was sent.
+                let content = &event["content"];
+                let cards = [&content["m.new_content"]["cis.dag.card"], &content["cis.dag.card"]];
+                cards.iter().any(|card| card["run"] == run && card["state"] == "succeeded")
             };
             let last = |found: Option<&Value>| found.and_then(|event| event["origin_server_ts"].as_f64());
             let journal = last(events.iter().filter(after).rfind(journal));
