@@ -153,7 +153,7 @@ impl Arbiter {
         self.moving.typed();
         self.typed_ms = Some(now);
         if std::mem::take(&mut self.work_due) && self.profile.idle == Idle::Done && self.at_rest() {
-            self.over();
+            self.over(true);
         }
         if let Some((_, since)) = &mut self.found {
             *since = now;
@@ -289,8 +289,12 @@ impl Arbiter {
             (Held::Fading(until), None) | (Held::Changing(until), _) if until > now => {
                 return earliest(pending, Some(until));
             }
-            (Held::Fading(_) | Held::Changing(_), next) => {
-                self.over();
+            (held @ (Held::Fading(_) | Held::Changing(_)), next) => {
+                let is_another = matches!(held, Held::Changing(_));
+                if is_another {
+                    self.moving.is_another();
+                }
+                self.over(!is_another);
                 if let Some(candidate) = next {
                     self.raise(candidate, now);
                 }
@@ -313,7 +317,7 @@ impl Arbiter {
         {
             let rows = Above::of(&page, reach);
             self.moving.look(&hash, rows.clone(), now);
-            verdict.hash = rows.hash(&hash, |at| self.moving.moves(&hash, at));
+            verdict.hash = rows.hash(&hash, |at, row| self.moving.steady(&hash, at, row));
             list_rows = page.row_of(&place).map_or(0, |row| row.saturating_sub(reach.row));
             above = Some(rows);
         }
@@ -371,7 +375,8 @@ impl Arbiter {
         self.changes.push(Change::Done { text });
     }
 
-    fn over(&mut self) {
+    /// `unanswered`: the program went on without an answer, as far as is known.
+    fn over(&mut self, unanswered: bool) {
         let Some(standing) = self.standing.take() else { return };
         if standing.verdict.layer == Layer::Terminal
             && self.terminal.report.as_ref().is_some_and(|report| report.at_ms <= standing.raised_ms)
@@ -379,7 +384,11 @@ impl Arbiter {
             self.terminal.forget();
         }
         let looked_so = matches!(standing.source, Source::Line | Source::Menu);
-        if looked_so && standing.typed_ms.is_none() && standing.verdict.kind != PromptKind::Password {
+        if unanswered
+            && looked_so
+            && standing.typed_ms.is_none()
+            && standing.verdict.kind != PromptKind::Password
+        {
             self.distrust.went_on(standing.reader);
         }
         if standing.source == Source::Marker && self.asked_by_marker().as_ref() == Some(&standing.hash) {

@@ -14,8 +14,6 @@ use crate::monitor::verdict::Verdict;
 
 /// A prompt must be gone for so long before it is over, ms: programs paint theirs anew.
 const HOLD_MS: i64 = 400;
-/// The same where only what stands above it changed: that may turn out to move by itself.
-const ABOVE_HOLD_MS: i64 = 1000;
 
 /// The prompt that the session waits at.
 #[derive(Debug)]
@@ -78,9 +76,11 @@ impl Standing {
         }
     }
 
-    /// What stands above it is the same in another form: it is compared with that from now on.
+    /// What stands above it is the same in another form: it is compared with that from now on, unless that shows less.
     fn moved(&mut self, now: Option<Above>) {
-        if let (Some(above), Some(now)) = (&mut self.above, now) {
+        if let (Some(above), Some(now)) = (&mut self.above, now)
+            && now.shows_all_of(above)
+        {
             *above = now;
         }
     }
@@ -173,7 +173,9 @@ impl Arbiter {
         match (&standing.above, now) {
             (None, _) => Compared::Same,
             (Some(_), None) => Compared::Different,
-            (Some(then), Some(now)) => then.compare(now, |at| self.moving.moves(&standing.hash, at)),
+            (Some(then), Some(now)) => {
+                then.compare(now, |at, was, is| self.moving.is_alike(&standing.hash, at, was, is))
+            }
         }
     }
 
@@ -225,7 +227,7 @@ impl Arbiter {
             return Held::Stands;
         }
         let since = *standing.gone_ms.get_or_insert(now);
-        if gone { Held::Fading(since + HOLD_MS) } else { Held::Changing(since + ABOVE_HOLD_MS) }
+        if gone { Held::Fading(since + HOLD_MS) } else { Held::Changing(since + self.moving.hold_ms()) }
     }
 
     fn is_gone(&self, standing: &Standing, page: &Page) -> bool {

@@ -52,41 +52,64 @@ impl Above {
             from = upper_edge(lines, from, row, filled).min(to);
         }
         let is_full = page.end().max(page.cursor_row() + 1) >= lines.len();
-        let is_cut = from == 0 && is_full && !page.view.alternate;
+        let is_top = from == 0 && !page.view.alternate;
+        let is_cut = is_top && is_full;
         let rows = lines[from..to].iter().rev();
         Self {
             rows: rows.map(|row| counted(unpointed(row))).collect(),
             size: (page.view.cols, lines.len()),
             is_cut,
-            is_part: is_cut || to - from == reach.rows,
+            // A narrower terminal wraps rows, and the upper ones scroll away.
+            is_part: is_top || to - from == reach.rows,
         }
     }
 
-    /// Compares `now` with these rows. `moves`: whether the row at that distance moves by itself.
-    pub(in crate::monitor) fn compare(&self, now: &Self, moves: impl Fn(usize) -> bool) -> Compared {
-        let same_to = |count: usize| (0..count).all(|at| moves(at) || self.row(at) == now.row(at));
+    /// Compares `now` with these rows. `alike`: whether the row at that distance only moved by itself from the one text to
+    /// the other.
+    pub(in crate::monitor) fn compare(
+        &self,
+        now: &Self,
+        alike: impl Fn(usize, &str, &str) -> bool,
+    ) -> Compared {
+        let same_at = |at: usize| self.row(at) == now.row(at) || alike(at, self.row(at), now.row(at));
+        let same_to = |count: usize| (0..count).all(same_at);
         let resized = self.size != now.size;
-        let same = if resized { Compared::Moved } else { Compared::Same };
         if same_to(self.rows.len().max(now.rows.len())) {
-            return same;
+            return if resized { Compared::Moved } else { Compared::Same };
         }
-        let (was, is) = (self.text(), now.text());
-        if was == is {
-            return same;
+        if !resized && self.words() == now.words() {
+            return Compared::Same;
+        }
+        if resized && self.text() == now.text() {
+            return Compared::Moved;
         }
         let cut = now.is_cut && now.rows.len() < self.rows.len() && same_to(now.rows.len());
-        let wraps = (now.is_part && was.ends_with(&is)) || (self.is_part && is.ends_with(&was));
-        if cut || (resized && wraps) {
+        if cut || (resized && self.wraps(now)) {
             return Compared::Moved;
         }
         Compared::Different
     }
 
-    /// The hash of a prompt below these rows, of which `hash` is the hash without them.
-    pub(in crate::monitor) fn hash(&self, hash: &str, moves: impl Fn(usize) -> bool) -> String {
-        let rows = self.rows.iter().enumerate().filter(|(at, row)| !row.is_empty() && !moves(*at));
-        let rows: Vec<&str> = rows.map(|(_, row)| row.as_str()).collect();
-        if rows.is_empty() { hash.to_owned() } else { fingerprint([hash].into_iter().chain(rows)) }
+    /// After another size, one of them shows no more than the end of the other.
+    fn wraps(&self, now: &Self) -> bool {
+        let (was, is) = (self.text(), now.text());
+        (now.is_part && was.ends_with(&is)) || (self.is_part && !was.is_empty() && is.ends_with(&was))
+    }
+
+    /// Whether it shows no less than the other one.
+    pub(in crate::monitor) fn shows_all_of(&self, other: &Self) -> bool {
+        self.text().len() >= other.text().len()
+    }
+
+    /// The hash of a prompt below these rows, of which `hash` is the hash without them. `steady`: the row at that distance without
+    /// what moves in it.
+    pub(in crate::monitor) fn hash(&self, hash: &str, steady: impl Fn(usize, &str) -> String) -> String {
+        let rows = self.rows.iter().enumerate().map(|(at, row)| steady(at, row));
+        let rows: Vec<String> = rows.filter(|row| !row.is_empty()).collect();
+        if rows.is_empty() {
+            return hash.to_owned();
+        }
+        fingerprint([hash].into_iter().chain(rows.iter().map(String::as_str)))
     }
 
     /// The rows, the lowest first.
@@ -100,6 +123,11 @@ impl Above {
 
     fn row(&self, at: usize) -> &str {
         self.rows.get(at).map_or("", String::as_str)
+    }
+
+    /// All of its words.
+    fn words(&self) -> Vec<&str> {
+        self.rows.iter().rev().flat_map(|row| row.split_whitespace()).collect()
     }
 
     /// All of it without blanks: the same, wherever it is wrapped.

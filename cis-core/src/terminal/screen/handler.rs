@@ -17,8 +17,8 @@ use crate::terminal::filter::LINK_BYTES_MAX;
 
 /// More combining characters on one cell are dropped.
 const COMBINING_MAX: usize = 8;
-/// Titles are cut there, bytes.
-const TITLE_BYTES_MAX: usize = 1024;
+/// Titles are cut there, bytes. Less of them is shown: a secret at the end is whole when it is looked for.
+const TITLE_KEPT_BYTES_MAX: usize = 8 << 10;
 /// More saved titles and keyboard modes are not kept.
 const STACK_MAX: usize = 32;
 
@@ -242,7 +242,7 @@ impl Handler for Keep<'_> {
     fn set_title(&mut self, title: Option<String>) {
         self.side.title = title.map(|title| {
             let mut plain: String = title.chars().filter(|c| !c.is_control()).collect();
-            plain.truncate(plain.floor_char_boundary(TITLE_BYTES_MAX));
+            plain.truncate(plain.floor_char_boundary(TITLE_KEPT_BYTES_MAX));
             plain
         });
     }

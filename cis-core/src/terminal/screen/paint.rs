@@ -30,6 +30,9 @@ const BEGIN: &str = "\x18\x1b\\\x1b[?2026h\x1b[?25l\x1b[0m\x1b]8;;\x1b\\\x1b[r\x
     \x1b[?2004l";
 const END: &str = "\x1b[?2026l";
 
+/// More of a title is not shown, bytes.
+const TITLE_BYTES_MAX: usize = 1024;
+
 /// For whom a screen is painted.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Look<'a> {
@@ -121,7 +124,9 @@ impl Screen {
             let _ = write!(out, "\x1b[>4;{}m", self.side.modify_other_keys);
         }
         if let Some(title) = &self.side.title {
-            let shown = painter.redactor.map_or_else(|| title.clone(), |redactor| redactor.redact(title));
+            let mut shown = painter.redactor.map_or_else(|| title.clone(), |redactor| redactor.redact(title));
+            // Cut only now: a part of a secret would not be found.
+            shown.truncate(shown.floor_char_boundary(TITLE_BYTES_MAX));
             let _ = write!(out, "\x1b]2;{shown}\x1b\\");
         }
     }

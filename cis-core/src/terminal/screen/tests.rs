@@ -185,6 +185,18 @@ fn secrets_are_masked_whatever_nobody_sees_in_them() {
 }
 
 #[test]
+fn a_secret_at_the_end_of_a_long_title_is_hidden() {
+    let redactor = Redactor::new(["hunter2-hunter2".to_owned()]).unwrap();
+    for before in 1000..1030 {
+        let title =
+            format!("\x1b]2;{}hunter2-hunter2 y\x07", "w ".repeat(before / 2) + &"x".repeat(before % 2));
+        let paint =
+            screen(10, 5, title.as_bytes()).paint_for(&Look { redactor: Some(&redactor), ..Look::default() });
+        assert!(!String::from_utf8_lossy(&paint).contains("hu"), "{before}");
+    }
+}
+
+#[test]
 fn secrets_are_masked_where_the_terminal_wraps_them() {
     let redactor = Redactor::new(["hunter2-hunter2".to_owned()]).unwrap();
     let mut model = screen(10, 5, b"key hunter2-hunter2 end\r\n\x1b]2;hunter2-hunter2\x07");
@@ -427,7 +439,7 @@ fn hostile_output_costs_little() {
     model.replay(&[b'x'; 10_000]);
     model.replay(b"\x07\x1b[30;40r\x1b[99999;99999H\x1bD\x1bM");
     assert!(model.text().chars().count() < 80 * 24 * 10);
-    assert!(model.title().unwrap().len() <= 1024);
+    assert!(model.title().unwrap().len() <= 8 << 10);
     assert!(model.paint().len() < 100_000);
     assert_eq!(Screen::new(size(0, 0)).size(), size(2, 1));
     assert_eq!(Screen::new(size(u16::MAX, u16::MAX)).size(), size(COLS_MAX, ROWS_MAX));

@@ -249,3 +249,54 @@ fn what_stands_above_the_box_of_a_dialog_is_not_its_own() {
     };
     is_another(Story::agent("gemini"), &(Box::new(bare) as Screen), "a bare box");
 }
+
+/// What counts in a row is no reason to leave out its words.
+#[test]
+fn a_command_beside_something_that_counts_is_still_a_command() {
+    let screen = |command: &str, step: usize| {
+        format!("Command: {command} (step {step})\n\nDo you want to proceed?\n❯ 1. Yes\n  2. No\n")
+    };
+    let mut story = reads(Read, LINES, true);
+    story.shows(&screen(SAFE, 0)).pass(4000);
+    for step in 1..12 {
+        story.shows(&screen(SAFE, step)).pass(1000);
+        assert!(step < 4 || story.arbiter.holds(&story.view), "step {step}");
+    }
+    story.shows(&screen(HARM, 12));
+    assert!(!story.arbiter.holds(&story.view));
+    story.pass(30_000);
+    assert!(story.arbiter.holds(&story.view), "the other command is a prompt of its own: {}", story.take());
+}
+
+#[test]
+fn a_command_that_differs_in_a_blank_is_another_one() {
+    for text in [
+        "Command: CMD\n\nDo you want to proceed?\n❯ 1. Yes\n  2. No\n",
+        "Command: CMD\n\n\n\n\nRun it? [y/N] ",
+    ] {
+        let mut story = reads(Read, LINES, true);
+        story.shows(&text.replace("CMD", "rm -rf /usr/lib/x")).pass(6000);
+        assert!(story.arbiter.holds(&story.view), "{text}");
+        story.shows(&text.replace("CMD", "rm -rf /usr /lib/x"));
+        assert!(!story.arbiter.holds(&story.view), "{text}");
+    }
+}
+
+/// A menu below a log waits, however often the log gets a line.
+#[test]
+fn a_menu_below_a_slow_log_stays_listed() {
+    let menu = "Command: ls\n\nDo you want to proceed?\n❯ 1. Yes\n  2. No\n";
+    let mut story = reads(Read, LINES, true);
+    let screen = |line: usize| {
+        format!("module {}{} compiled\n\n{menu}", ["a", "b", "c", "d"][line % 4], "x".repeat(line % 7))
+    };
+    story.shows(&screen(0)).pass(4000);
+    let mut listed = 0;
+    for line in 1..40 {
+        story.shows(&screen(line)).pass(3000);
+        listed += usize::from(story.arbiter.verdict().is_some());
+    }
+    let told = story.take();
+    assert!(listed >= 38, "{listed} of 39: {told}");
+    assert!(told.matches("blocked").count() <= 14, "{told}");
+}
