@@ -31,9 +31,7 @@ impl Client {
 
     /// Stops starting tasks on the node, or starts them again.
     pub async fn pause_node(&self, paused: bool) -> Result<NodeView, ClientError> {
-        let body = serde_json::to_vec(&PauseNode { paused }).map_err(ClientError::protocol)?;
-        let answer = self.call(Method::PUT, paths::NODE_PAUSE, body.into()).await?;
-        serde_json::from_slice(&answer).map_err(ClientError::protocol)
+        self.put(paths::NODE_PAUSE, &PauseNode { paused }).await
     }
 
     /// Ends the node. It answers before it goes.

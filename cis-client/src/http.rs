@@ -129,6 +129,16 @@ impl Client {
         decode(&bytes)
     }
 
+    /// The same with `PUT`.
+    pub(super) async fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(body).map_err(ClientError::protocol)?;
+        decode(&self.call(Method::PUT, path, body.into()).await?)
+    }
+
     /// A call with a JSON body that counts once, however often it is sent.
     pub(super) async fn post_once<T: DeserializeOwned>(
         &self,

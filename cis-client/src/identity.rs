@@ -69,9 +69,7 @@ impl Client {
 
     /// It takes no new tasks of other nodes, or does again.
     pub async fn drain_node(&self, draining: bool) -> Result<Listing<RoomNodeView>, ClientError> {
-        let body = serde_json::to_vec(&DrainNode { draining }).map_err(ClientError::protocol)?;
-        let answer = self.call(Method::PUT, paths::NODES_DRAIN, body.into()).await?;
-        serde_json::from_slice(&answer).map_err(ClientError::protocol)
+        self.put(paths::NODES_DRAIN, &DrainNode { draining }).await
     }
 
     async fn of_node(

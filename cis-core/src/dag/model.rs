@@ -204,6 +204,13 @@ impl Task {
         let has_files = self.cwd.is_some() || !self.inputs.is_empty() || !self.artifacts.is_empty();
         !has_command && !has_files && self.secrets.is_empty()
     }
+
+    /// Whether it stays on the submitting node in Matrix mode: no other machine could run it, and it names none. `left_files`:
+    /// whether a task that it needs leaves files there.
+    #[must_use]
+    pub fn stays_home(&self, left_files: impl Fn(&TaskId) -> bool) -> bool {
+        self.placement.is_none() && (!self.is_portable() || self.needs.iter().any(left_files))
+    }
 }
 
 /// Which nodes may run a task.

@@ -225,7 +225,7 @@ impl Run {
         let task = self.spec(index);
         let left_files =
             |need: &TaskId| self.find(need).is_some_and(|of| !self.spec(of).artifacts.is_empty());
-        task.placement.is_none() && (!task.is_portable() || task.needs.iter().any(left_files))
+        task.stays_home(left_files)
     }
 
     /// What the file says of the task at `index`.

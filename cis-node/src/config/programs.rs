@@ -27,12 +27,9 @@ pub fn missing_agents(
             wrong.push(format!("task `{}`: {}", task.id, agents.unknown(name)));
             continue;
         };
-        // Like `Run::stays_home`.
         let left_files =
             |need: &TaskId| dag.tasks.iter().any(|of| of.id == *need && !of.artifacts.is_empty());
-        let stays_home =
-            task.placement.is_none() && (!task.is_portable() || task.needs.iter().any(left_files));
-        if mode == ExecutionMode::Matrix && !stays_home {
+        if mode == ExecutionMode::Matrix && !task.stays_home(left_files) {
             continue;
         }
         // A template says where it is only when it starts: then a missing program is the task's error.

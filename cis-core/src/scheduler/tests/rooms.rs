@@ -203,7 +203,7 @@ fn a_login_that_is_missing_on_a_node_says_nothing_about_others() {
     assert!(!bench.machine.is_logged_out("acme", bench.now), "the account of this node is another one");
     offers(&mut bench, with_agent("x"));
     assert_eq!(grants(&bench)[1..], pairs(&[("a", "x")]), "it does again");
-    // What no attempt mends keeps that node from the task, and does not end the task.
+    // After a final login failure that node does not get the task any more, and the task does not end.
     bench.does(logged_out(&bench, "a", false));
     bench.ends("a", AttemptOutcome::Cancelled);
     bench.ticks_after(2000);
