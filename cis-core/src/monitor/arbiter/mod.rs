@@ -33,12 +33,12 @@ use kernel::Kernel;
 use markers::Markers;
 use moving::Moving;
 use schedule::Schedule;
-use standing::{Held, Standing};
+use standing::{Around, Held, Standing};
 use terminal::Terminal;
 
 use super::evidence::{KernelEvidence, ReaderHow, ScreenView, Signal};
 use super::profile::{Found, Idle, Profile, Says};
-use super::screen::{Above, is_shell_prompt};
+use super::screen::{Above, Shown, is_shell_prompt};
 use super::verdict::{Change, Verdict, Want};
 use crate::event::{Layer, PromptKind};
 use crate::ids::TimestampMs;
@@ -289,13 +289,13 @@ impl Arbiter {
             (Held::Fading(until), None) | (Held::Changing(until), _) if until > now => {
                 return earliest(pending, Some(until));
             }
-            (held @ (Held::Fading(_) | Held::Changing(_)), next) => {
-                let is_another = matches!(held, Held::Changing(_));
-                if is_another {
+            (held, next) => {
+                if matches!(held, Held::Changing(_)) {
                     self.moving.is_another();
                 }
-                self.over(!is_another);
-                if let Some(candidate) = next {
+                let over = self.over(matches!(held, Held::Fading(_)));
+                let again = over.filter(|_| matches!(held, Held::Outdated(true))).map(Candidate::from);
+                if let Some(candidate) = next.or(again) {
                     self.raise(candidate, now);
                 }
             }
@@ -311,15 +311,16 @@ impl Arbiter {
         }
         let hash = verdict.hash.clone();
         let mut list_rows = 0;
-        let mut above = None;
+        let mut around = None;
         if let Some(page) = self.cells.page.clone()
             && let Some(reach) = self.reach(source, &place, verdict.kind, &page)
         {
-            let rows = Above::of(&page, reach);
-            self.moving.look(&hash, rows.clone(), now);
-            verdict.hash = rows.hash(&hash, |at, row| self.moving.steady(&hash, at, row));
+            let (above, shown) = (Above::of(&page, reach), Shown::of(&page, reach));
+            self.moving.look(&hash, above.clone(), shown.clone(), now);
+            verdict.hash = above.hash(&hash, |at, row| self.moving.steady(&hash, at, row));
             list_rows = page.row_of(&place).map_or(0, |row| row.saturating_sub(reach.row));
-            above = Some(rows);
+            let motions = self.moving.motions(&hash, now);
+            around = Some(Around { above, shown, motions });
         }
         let seeded = self.seeded.take();
         if seeded.as_ref() == Some(&verdict.hash) {
@@ -338,7 +339,7 @@ impl Arbiter {
             reader,
             verdict,
             hash,
-            above,
+            around,
             list_rows,
             source,
             place,
@@ -347,6 +348,7 @@ impl Arbiter {
             typed_ms: None,
             answered_bytes: 0,
             gone_ms: None,
+            is_outdated: false,
             rows: self.cells.steady.clone(),
         });
     }
@@ -375,9 +377,9 @@ impl Arbiter {
         self.changes.push(Change::Done { text });
     }
 
-    /// `unanswered`: the program went on without an answer, as far as is known.
-    fn over(&mut self, unanswered: bool) {
-        let Some(standing) = self.standing.take() else { return };
+    /// Gives the prompt that is over. `unanswered`: the program went on without an answer, as far as is known.
+    fn over(&mut self, unanswered: bool) -> Option<Standing> {
+        let standing = self.standing.take()?;
         if standing.verdict.layer == Layer::Terminal
             && self.terminal.report.as_ref().is_some_and(|report| report.at_ms <= standing.raised_ms)
         {
@@ -395,6 +397,7 @@ impl Arbiter {
             self.markers.asks = None;
         }
         self.changes.push(Change::Over { episode: standing.verdict.episode });
+        Some(standing)
     }
 
     /// Whether it still looks for the prompt of that number and hash, at which the session waited in an earlier life of

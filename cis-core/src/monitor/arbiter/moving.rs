@@ -1,7 +1,9 @@
-//! Which rows above a prompt change by themselves again and again, so that nobody could decide by what they show.
+//! Which rows above a prompt, or below it, change by themselves again and again, so that nobody could decide by what they show.
+
+use std::mem::replace;
 
 use crate::ids::TimestampMs;
-use crate::monitor::screen::Above;
+use crate::monitor::screen::{Above, At, Shown};
 
 /// Changes of a row that follow each other within this time are of something that moves, ms. A program that gives
 /// people a command to decide about leaves it there for longer.
@@ -30,9 +32,13 @@ struct Row {
     motion: Motion,
 }
 
+/// Rows by their distance from the prompt.
+#[derive(Debug, Default)]
+struct Rows(Vec<Row>);
+
 /// How a row changes by itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Motion {
+pub(super) enum Motion {
     #[default]
     Rests,
     /// Numbers in it run.
@@ -41,41 +47,36 @@ enum Motion {
     Moves,
 }
 
-/// The rows above the present prompt over time.
+/// The rows above and below the present prompt over time.
 #[derive(Debug, Default)]
 pub(super) struct Moving {
     /// Of the prompt with this hash.
     hash: String,
     last: Above,
-    rows: Vec<Row>,
+    last_shown: Shown,
+    above: Rows,
+    below: Rows,
     /// Prompts in a row that something else above them made, without an answer between.
     others: u32,
 }
 
 impl Moving {
-    /// Takes what stands above the prompt of that hash. Gives whether a row changed that does not move by itself.
-    pub(super) fn look(&mut self, hash: &str, above: Above, now: TimestampMs) -> bool {
+    /// Takes what stands above the prompt of that hash, and all that is shown with it. Gives whether a row above changed that
+    /// does not move by itself.
+    pub(super) fn look(&mut self, hash: &str, above: Above, shown: Shown, now: TimestampMs) -> bool {
         self.pass(now);
-        if self.hash != hash || self.last.size() != above.size() {
-            let known = self.hash == hash;
+        let known = self.hash == hash;
+        let (was, was_shown) = (replace(&mut self.last, above), replace(&mut self.last_shown, shown));
+        if !known || was.size() != self.last.size() {
             if !known {
                 self.others = 0;
             }
-            (self.hash, self.last, self.rows) = (hash.to_owned(), above, Vec::new());
+            self.hash = hash.to_owned();
+            (self.above, self.below) = Default::default();
             return !known;
         }
-        let (old, new) = (self.last.rows(), above.rows());
-        self.rows.resize(old.len().max(new.len()), Row::default());
-        let mut changed = false;
-        for (at, row) in self.rows.iter_mut().enumerate() {
-            let (old, new) = (old.get(at).map_or("", String::as_str), new.get(at).map_or("", String::as_str));
-            if old != new {
-                row.change(numbers_only(old, new), now);
-                changed |= row.motion == Motion::Rests;
-            }
-        }
-        self.last = above;
-        changed
+        self.below.look(was_shown.below(), self.last_shown.below(), now);
+        self.above.look(was.rows(), self.last.rows(), now)
     }
 
     /// What stood above the prompt of that hash at the last look.
@@ -83,22 +84,26 @@ impl Moving {
         (self.hash == hash).then_some(&self.last)
     }
 
+    /// The rows from its first one on.
+    pub(super) fn below(&self, hash: &str) -> Option<&[String]> {
+        (self.hash == hash).then(|| self.last_shown.below())
+    }
+
     /// Time passes.
     pub(super) fn pass(&mut self, now: TimestampMs) {
-        for row in self.rows.iter_mut().filter(|row| now - row.changed_ms >= RESTS_MS) {
-            *row = Row::default();
-        }
+        self.above.pass(now);
+        self.below.pass(now);
     }
 
     /// When the next row that moves will have rested, if it does.
     pub(super) fn rests_ms(&self) -> Option<TimestampMs> {
-        let moving = self.rows.iter().filter(|row| row.motion != Motion::Rests);
+        let moving = self.above.0.iter().filter(|row| row.motion != Motion::Rests);
         moving.map(|row| row.changed_ms + RESTS_MS).min()
     }
 
     /// Somebody typed: what changes then is an answer.
     pub(super) fn typed(&mut self) {
-        self.rows.clear();
+        (self.above, self.below) = Default::default();
         self.others = 0;
     }
 
@@ -114,10 +119,16 @@ impl Moving {
 
     /// Whether the row at that distance above the prompt of that hash only moved by itself from `was` to `is`.
     pub(super) fn is_alike(&self, hash: &str, at: usize, was: &str, is: &str) -> bool {
-        match self.motion(hash, at) {
-            Motion::Rests => false,
-            Motion::Counts => numbers_only(was, is),
-            Motion::Moves => true,
+        self.motion(hash, at).explains(was, is)
+    }
+
+    /// How the rows that are shown with the prompt of that hash move at this moment: of those that have not moved for a while,
+    /// nothing is known.
+    pub(super) fn motions(&self, hash: &str, now: TimestampMs) -> Motions {
+        if self.hash == hash {
+            Motions { above: self.above.motions(now), below: self.below.motions(now) }
+        } else {
+            Motions::default()
         }
     }
 
@@ -131,8 +142,63 @@ impl Moving {
     }
 
     fn motion(&self, hash: &str, at: usize) -> Motion {
-        let row = self.rows.get(at).filter(|_| self.hash == hash);
+        let row = self.above.0.get(at).filter(|_| self.hash == hash);
         row.map_or(Motion::Rests, |row| row.motion)
+    }
+}
+
+/// How rows move at a moment.
+#[derive(Debug, Default)]
+pub(super) struct Motions {
+    above: Vec<Motion>,
+    below: Vec<Motion>,
+}
+
+impl Motions {
+    pub(super) fn at(&self, at: At) -> Motion {
+        let motion = match at {
+            At::Above(at) => self.above.get(at),
+            At::Below(at) => self.below.get(at),
+        };
+        motion.copied().unwrap_or_default()
+    }
+}
+
+impl Rows {
+    /// Gives whether a row changed that does not move by itself.
+    fn look(&mut self, was: &[String], is: &[String], now: TimestampMs) -> bool {
+        self.0.resize(was.len().max(is.len()), Row::default());
+        let mut changed = false;
+        for (at, row) in self.0.iter_mut().enumerate() {
+            let (was, is) = (was.get(at).map_or("", String::as_str), is.get(at).map_or("", String::as_str));
+            if was != is {
+                row.change(numbers_only(was, is), now);
+                changed |= row.motion == Motion::Rests;
+            }
+        }
+        changed
+    }
+
+    fn pass(&mut self, now: TimestampMs) {
+        for row in self.0.iter_mut().filter(|row| now - row.changed_ms >= RESTS_MS) {
+            *row = Row::default();
+        }
+    }
+
+    fn motions(&self, now: TimestampMs) -> Vec<Motion> {
+        let goes_on = |row: &Row| now - row.changed_ms <= APART_MS;
+        self.0.iter().map(|row| if goes_on(row) { row.motion } else { Motion::Rests }).collect()
+    }
+}
+
+impl Motion {
+    /// Whether a row that moves so may show the one text and then the other.
+    pub(super) fn explains(self, was: &str, is: &str) -> bool {
+        match self {
+            Self::Rests => false,
+            Self::Counts => numbers_only(was, is),
+            Self::Moves => true,
+        }
     }
 }
 
@@ -171,22 +237,32 @@ mod tests {
     use crate::monitor::ScreenView;
     use crate::monitor::screen::{Page, Reach};
 
-    fn above(text: &str) -> Above {
-        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        let reach = Reach { row: lines.len(), rows: 30, boxed: None };
-        Above::of(&Page::of(ScreenView { lines, cols: 80, ..ScreenView::default() }), reach)
+    /// What stands above a prompt, and what stands below it.
+    fn screen(above: &str, below: &str) -> (Above, Shown) {
+        let row = above.lines().count();
+        let lines = above.lines().chain(below.lines()).map(str::to_owned).collect();
+        let page = Page::of(ScreenView { lines, cols: 80, ..ScreenView::default() });
+        let reach = Reach { row, rows: 30, boxed: None };
+        (Above::of(&page, reach), Shown::of(&page, reach))
+    }
+
+    impl Moving {
+        fn sees(&mut self, above: &str, below: &str, now: TimestampMs) -> bool {
+            let (above, shown) = screen(above, below);
+            self.look("h", above, shown, now)
+        }
     }
 
     #[test]
     fn rows_move_that_change_often_until_they_rest() {
         let mut moving = Moving::default();
-        let rows = |word: &str| above(&format!("ls /tmp\n{word}"));
-        moving.look("h", rows("a"), 0);
+        let rows = |word: &str| format!("ls /tmp\n{word}");
+        moving.sees(&rows("a"), "", 0);
         for (word, now) in [("b", 500), ("c", 1500)] {
-            assert!(moving.look("h", rows(word), now));
+            assert!(moving.sees(&rows(word), "", now));
             assert!(!moving.is_alike("h", 0, "a", word));
         }
-        assert!(!moving.look("h", rows("d"), 2500));
+        assert!(!moving.sees(&rows("d"), "", 2500));
         let alike = |hash, at| moving.is_alike(hash, at, "a", "b");
         assert!(alike("h", 0) && !alike("h", 1) && !alike("other", 0));
         assert_eq!(moving.rests_ms(), Some(7500));
@@ -194,17 +270,29 @@ mod tests {
         assert!(!moving.is_alike("h", 0, "a", "b"));
         // Slowly is not often.
         for turn in 0..10 {
-            assert!(moving.look("h", rows(&format!("w{}", "x".repeat(turn))), 10_000 + 2500 * turn as i64));
+            assert!(moving.sees(&rows(&format!("w{}", "x".repeat(turn))), "", 10_000 + 2500 * turn as i64));
         }
     }
 
     #[test]
     fn rows_in_which_numbers_run_move_earlier() {
         let mut moving = Moving::default();
-        moving.look("h", above("at 1"), 0);
-        assert!(moving.look("h", above("at 2"), 500));
-        assert!(!moving.look("h", above("at 3"), 1000));
+        moving.sees("at 1", "", 0);
+        assert!(moving.sees("at 2", "", 500));
+        assert!(!moving.sees("at 3", "", 1000));
         assert!(moving.is_alike("h", 0, "at 1", "at 9") && !moving.is_alike("h", 0, "at 1", "in 9"));
-        assert!(moving.look("h", above("in 4"), 1500), "its words count");
+        assert!(moving.sees("in 4", "", 1500), "its words count");
+    }
+    #[test]
+    fn what_moves_is_said_while_it_moves() {
+        let mut moving = Moving::default();
+        for (turn, word) in ["a", "b", "c", "d"].into_iter().enumerate() {
+            moving.sees("ls", &format!("Go on?\n{word}"), 1000 * turn as i64);
+        }
+        let below = |hash, now| moving.motions(hash, now).at(At::Below(1));
+        assert_eq!((below("h", 3000), below("h", 5000)), (Motion::Moves, Motion::Moves));
+        assert_eq!((below("h", 5001), below("other", 3000)), (Motion::Rests, Motion::Rests));
+        let motions = moving.motions("h", 3000);
+        assert_eq!((motions.at(At::Below(0)), motions.at(At::Above(0))), (Motion::Rests, Motion::Rests));
     }
 }

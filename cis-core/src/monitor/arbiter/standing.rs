@@ -1,6 +1,7 @@
 //! The prompt that the session waits at: when it is the same, and when it is over.
 
 use super::candidates::{Candidate, Source};
+use super::moving::Motions;
 use super::terminal::Reported;
 use super::{Arbiter, line};
 use crate::event::PromptKind;
@@ -8,7 +9,7 @@ use crate::ids::TimestampMs;
 use crate::monitor::evidence::ScreenView;
 use crate::monitor::profile::Found;
 use crate::monitor::screen::{
-    ABOVE_ROWS_MAX, Above, Compared, Page, Place, Reach, Shape, menu_of, shape_of, steady,
+    ABOVE_ROWS_MAX, Above, Compared, Page, Place, Reach, Shape, Shown, menu_of, shape_of, steady,
 };
 use crate::monitor::verdict::Verdict;
 
@@ -23,8 +24,8 @@ pub(super) struct Standing {
     pub(super) verdict: Verdict,
     /// Of what asks alone; the verdict's is also of what stands above it.
     pub(super) hash: String,
-    /// What stands above it; none where nothing is decided by it.
-    pub(super) above: Option<Above>,
+    /// What stands around it; none where nothing is decided by it.
+    pub(super) around: Option<Around>,
     /// Rows of the list that it asks about, above the one where it stands.
     pub(super) list_rows: usize,
     pub(super) source: Source,
@@ -35,8 +36,21 @@ pub(super) struct Standing {
     /// Bytes that came after something was typed.
     pub(super) answered_bytes: u64,
     pub(super) gone_ms: Option<TimestampMs>,
+    /// An answer to it was refused, for the screen is not what was shown with it.
+    pub(super) is_outdated: bool,
     /// What the screen showed then, without what moves by itself.
     pub(super) rows: Vec<String>,
+}
+
+/// What stands around a prompt.
+#[derive(Debug)]
+pub(super) struct Around {
+    /// Above it, as it was when it last was the same: by that it is found again.
+    pub(super) above: Above,
+    /// What people were shown with it: their answer is for that.
+    pub(super) shown: Shown,
+    /// Which of its rows moved by themselves then.
+    pub(super) motions: Motions,
 }
 
 /// The present prompt, looked at again.
@@ -50,6 +64,9 @@ pub(super) enum Held {
     Fading(TimestampMs),
     /// What stands above it is something else; at that time it is over.
     Changing(TimestampMs),
+    /// An answer to it was refused: it comes again, with the screen as it is. True where its own rows, which offer what can be
+    /// answered, are the same.
+    Outdated(bool),
 }
 
 impl Standing {
@@ -78,10 +95,10 @@ impl Standing {
 
     /// What stands above it is the same in another form: it is compared with that from now on, unless that shows less.
     fn moved(&mut self, now: Option<Above>) {
-        if let (Some(above), Some(now)) = (&mut self.above, now)
-            && now.shows_all_of(above)
+        if let (Some(around), Some(now)) = (&mut self.around, now)
+            && now.shows_all_of(&around.above)
         {
-            *above = now;
+            around.above = now;
         }
     }
 
@@ -89,6 +106,15 @@ impl Standing {
     fn behind<'a>(&self, page: &'a Page) -> &'a str {
         let Place::Line { lead, .. } = &self.place else { return "" };
         page.lead.trim().strip_prefix(lead.as_str()).unwrap_or_default()
+    }
+}
+
+impl From<Standing> for Candidate {
+    /// The same prompt, to be told anew.
+    fn from(standing: Standing) -> Self {
+        let Standing { verdict, hash, source, place, why, .. } = standing;
+        let ready_ms = verdict.since_ms;
+        Self { verdict: Verdict { hash, ..verdict }, source, place, ready_ms, why }
     }
 }
 
@@ -111,21 +137,48 @@ fn replaces(standing: &Standing, next: &Candidate) -> bool {
 }
 
 impl Arbiter {
-    /// Whether the prompt of the present verdict stands on this screen: what an answer must find in the
-    /// moment that it is typed.
+    /// Whether the prompt of the present verdict stands on this screen as it was shown to people: what an answer must find in
+    /// the moment that it is typed. Where it is the same prompt, and its screen is not, it is over, and comes again as another
+    /// one.
     #[must_use]
-    pub fn holds(&self, view: &ScreenView) -> bool {
-        let Some(standing) = &self.standing else { return false };
+    pub fn holds(&mut self, view: &ScreenView, now: TimestampMs) -> bool {
         let page = Page::of(view.clone());
+        if !self.is_listed_on(&page) {
+            return false;
+        }
+        let shows_the_same = self.shows_the_same(&page, now);
+        if !shows_the_same && let Some(standing) = &mut self.standing {
+            standing.is_outdated = true;
+            self.stale = true;
+        }
+        shows_the_same
+    }
+
+    fn is_listed_on(&self, page: &Page) -> bool {
+        let Some(standing) = &self.standing else { return false };
         let stands = match standing.source {
-            Source::Rule => self.profile.read(&page).is_some_and(|found| found.hash == standing.hash),
-            Source::Menu => line::menu_hash(&page).as_ref() == Some(&standing.hash),
-            Source::Program => self.is_still(standing.verdict.kind, &page),
+            Source::Rule => self.profile.read(page).is_some_and(|found| found.hash == standing.hash),
+            Source::Menu => line::menu_hash(page).as_ref() == Some(&standing.hash),
+            Source::Program => self.is_still(standing.verdict.kind, page),
             Source::Line | Source::Nested { .. } | Source::Report | Source::Marker | Source::Stalled => {
-                standing.takes_answer(&page)
+                standing.takes_answer(page)
             }
         };
-        stands && self.compare_above(standing, self.above(standing, &page).as_ref()) != Compared::Different
+        let above = || self.reach_of(standing, page).map(|reach| Above::of(page, reach));
+        stands && self.compare_above(standing, above().as_ref()) != Compared::Different
+    }
+
+    /// Whether the page shows what people were shown. What somebody typed at the prompt shows, too.
+    fn shows_the_same(&self, page: &Page, now: TimestampMs) -> bool {
+        let Some(standing) = self.standing.as_ref().filter(|standing| standing.typed_ms.is_none()) else {
+            return true;
+        };
+        let Some(Around { shown, motions, .. }) = &standing.around else { return true };
+        let Some(reach) = self.reach_of(standing, page) else { return false };
+        let present = self.moving.motions(&standing.hash, now);
+        let moved =
+            |at, was: &str, is: &str| motions.at(at).explains(was, is) && present.at(at).explains(was, is);
+        shown.is_same(&Shown::of(page, reach), now - standing.raised_ms, moved)
     }
 
     /// The rows above a prompt that say what is decided there. None where nothing is decided by them.
@@ -154,27 +207,26 @@ impl Arbiter {
         })
     }
 
-    /// What stands on this page above the present prompt.
-    fn above(&self, standing: &Standing, page: &Page) -> Option<Above> {
+    /// Where the rows above the present prompt stand on this page.
+    fn reach_of(&self, standing: &Standing, page: &Page) -> Option<Reach> {
         let Standing { source, place, verdict, .. } = standing;
-        let reach = match place {
+        match place {
             // What is typed at it hides its list.
             Place::Line { .. } if standing.typed_ms.is_some() => {
                 let row = page.row_of(place)?.saturating_sub(standing.list_rows);
-                Reach { row, rows: ABOVE_ROWS_MAX, boxed: None }
+                Some(Reach { row, rows: ABOVE_ROWS_MAX, boxed: None })
             }
-            _ => self.reach(*source, place, verdict.kind, page)?,
-        };
-        Some(Above::of(page, reach))
+            _ => self.reach(*source, place, verdict.kind, page),
+        }
     }
 
     /// Compares what stands above the present prompt with what stood there when it came.
     fn compare_above(&self, standing: &Standing, now: Option<&Above>) -> Compared {
-        match (&standing.above, now) {
+        match (&standing.around, now) {
             (None, _) => Compared::Same,
             (Some(_), None) => Compared::Different,
             (Some(then), Some(now)) => {
-                then.compare(now, |at, was, is| self.moving.is_alike(&standing.hash, at, was, is))
+                then.above.compare(now, |at, was, is| self.moving.is_alike(&standing.hash, at, was, is))
             }
         }
     }
@@ -183,14 +235,15 @@ impl Arbiter {
     /// and not only what moves by itself.
     pub(super) fn look_above(&mut self, found: Option<&Found>, page: &Page, now: TimestampMs) -> bool {
         let waits = found.and_then(|found| Some((found, found.above?)));
-        let (hash, above) = match (waits, &self.standing) {
+        let (hash, reach) = match (waits, &self.standing) {
             (_, Some(standing)) if standing.source != Source::Rule => {
-                (standing.hash.clone(), self.above(standing, page))
+                (standing.hash.clone(), self.reach_of(standing, page))
             }
-            (Some((found, reach)), _) => (found.hash.clone(), Some(Above::of(page, reach))),
+            (Some((found, reach)), _) => (found.hash.clone(), Some(reach)),
             (None, _) => return false,
         };
-        above.is_some_and(|above| self.moving.look(&hash, above, now))
+        let Some(reach) = reach else { return false };
+        self.moving.look(&hash, Above::of(page, reach), Shown::of(page, reach), now)
     }
 
     /// Whether the prompt that it waits at is still there.
@@ -204,6 +257,10 @@ impl Arbiter {
             _ => Compared::Same,
         };
         let differs = compared == Compared::Different;
+        if standing.is_outdated && self.cells.present().is_some() {
+            let shown = standing.around.as_ref().map(|around| around.shown.below());
+            return Held::Outdated(shown == self.moving.below(&standing.hash) && !differs);
+        }
         let moved = now_above.filter(|_| compared == Compared::Moved).cloned();
         if next.is_some_and(|next| is_same(standing, next)) && !differs && !self.asked_anew(standing) {
             if let Some(standing) = &mut self.standing {

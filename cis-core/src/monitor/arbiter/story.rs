@@ -106,6 +106,13 @@ impl Story {
         self
     }
 
+    /// An answer to the present prompt would be typed.
+    pub(super) fn holds(&mut self) -> bool {
+        let holds = self.arbiter.holds(&self.view, self.now);
+        self.serve();
+        holds
+    }
+
     /// From now on a process of this name waits for the session's terminal.
     pub(super) fn reads(&mut self, name: &str, how: ReaderHow, modes: Modes) -> &mut Self {
         self.evidence.modes = Some(modes);

@@ -1,9 +1,11 @@
 //! The rows above a prompt, which say what is decided there: read in a form in which they can be compared.
 
+use std::ops::Range;
+
 use super::Page;
 use super::noise::counted;
 use super::page::fingerprint;
-use super::rows::{is_rule, unboxed, unpointed};
+use super::rows::{is_frame, is_rule, unboxed, unpointed};
 
 /// Rows above a prompt's first row that belong to it, blank ones included.
 pub(in crate::monitor) const ABOVE_ROWS_MAX: usize = 30;
@@ -17,6 +19,32 @@ pub(in crate::monitor) struct Reach {
     pub(in crate::monitor) rows: usize,
     /// From this row up, they end at the upper edge of a box: what stands above that is not the dialog's.
     pub(in crate::monitor) boxed: Option<usize>,
+}
+
+impl Reach {
+    /// The rows that it reaches.
+    pub(super) fn range(self, page: &Page) -> Range<usize> {
+        let lines = &page.view.lines;
+        let to = self.row.min(lines.len());
+        let mut from = to.saturating_sub(self.rows);
+        if let Some(row) = self.boxed.filter(|row| *row < lines.len()) {
+            let between = row.saturating_add(1).max(from)..to.max(row + 1);
+            let filled = lines[between].iter().filter(|line| is_filled(line)).count();
+            from = upper_edge(lines, from, row, filled).min(to);
+        }
+        from..to
+    }
+
+    /// The highest of them is the first row of the screen, and what was above it may have scrolled away.
+    pub(super) fn is_cut(self, page: &Page) -> bool {
+        let is_full = page.end().max(page.cursor_row() + 1) >= page.view.lines.len();
+        is_full && is_top(page, self.range(page).start)
+    }
+}
+
+/// Nothing is shown above the row, and the screen may have scrolled.
+fn is_top(page: &Page, row: usize) -> bool {
+    row == 0 && !page.view.alternate
 }
 
 /// The rows above a prompt, without frames, pointers, and what moves by itself.
@@ -44,23 +72,14 @@ pub(in crate::monitor) enum Compared {
 impl Above {
     pub(in crate::monitor) fn of(page: &Page, reach: Reach) -> Self {
         let lines = &page.view.lines;
-        let to = reach.row.min(lines.len());
-        let mut from = to.saturating_sub(reach.rows);
-        if let Some(row) = reach.boxed.filter(|row| *row < lines.len()) {
-            let between = row.saturating_add(1).max(from)..to.max(row + 1);
-            let filled = lines[between].iter().filter(|line| is_filled(line)).count();
-            from = upper_edge(lines, from, row, filled).min(to);
-        }
-        let is_full = page.end().max(page.cursor_row() + 1) >= lines.len();
-        let is_top = from == 0 && !page.view.alternate;
-        let is_cut = is_top && is_full;
-        let rows = lines[from..to].iter().rev();
+        let range = reach.range(page);
+        // A narrower terminal wraps rows, and the upper ones scroll away.
+        let is_part = is_top(page, range.start) || range.len() == reach.rows;
         Self {
-            rows: rows.map(|row| counted(unpointed(row))).collect(),
+            rows: lines[range].iter().rev().map(|row| counted(unpointed(row))).collect(),
             size: (page.view.cols, lines.len()),
-            is_cut,
-            // A narrower terminal wraps rows, and the upper ones scroll away.
-            is_part: is_top || to - from == reach.rows,
+            is_cut: reach.is_cut(page),
+            is_part,
         }
     }
 
@@ -137,11 +156,14 @@ impl Above {
 }
 
 /// The row below the nearest upper edge, from `row` up, of a box that holds more than a question. Below `row` it holds
-/// so many rows with text.
+/// so many rows with text. An edge begins left of the question: other rules are a part of what the box holds.
 fn upper_edge(lines: &[String], from: usize, row: usize, mut filled: usize) -> usize {
+    let question = lines[row].chars().take_while(|c| is_frame(*c)).count().max(1);
     for row in (from..=row).rev() {
         let line = lines[row].trim_start();
-        if filled > 1 && is_rule(line) && line.starts_with(['╭', '┌', '╔', '─', '━', '▔']) {
+        let is_left = lines[row].len() - line.len() < question;
+        if filled > 1 && is_left && is_rule(line) && line.starts_with(['╭', '┌', '╔', '─', '━', '▔'])
+        {
             return row + 1;
         }
         filled += usize::from(is_filled(line));

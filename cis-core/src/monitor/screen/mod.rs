@@ -15,6 +15,7 @@ mod page;
 mod rows;
 mod shape;
 mod shell;
+mod shown;
 mod words;
 
 pub(super) use above::{ABOVE_ROWS_MAX, Above, Compared, Reach};
@@ -28,6 +29,7 @@ pub(super) use page::{Page, Place, fingerprint, line_hash};
 pub(super) use rows::{is_rule, unboxed, unpointed};
 pub(super) use shape::{Shape, answers, is_carrier, is_listener, shape_of};
 pub(super) use shell::is_shell_prompt;
+pub(super) use shown::{At, Shown};
 
 use regex::Regex;
 

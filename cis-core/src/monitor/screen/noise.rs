@@ -1,5 +1,6 @@
 //! What moves on a screen by itself: spinners, clocks, seconds that are counted.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -48,11 +49,13 @@ pub(super) fn still(line: &str) -> String {
 
 /// What a spinner shows with it: `✻ Shimmying…`, `· Shimmying… (12s)`.
 static TURNING: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[·*] \p{Lu}\p{Ll}+(?:…|\.\.\.)"));
+/// Characters that turn where they stand alone before a blank.
+const TURNED: &[char] = &['-', '/', '\\', '◦', '∘'];
 /// Quantities that grow by themselves: tokens, bytes of so many bytes, bytes a second, steps of so many steps.
 static COUNTS: LazyLock<Regex> = LazyLock::new(|| {
     pattern(concat!(
         r"(?i)\b[\d.,]+\s?[km]?\s?tok(?:en)?s?\b|\btokens?:?\s[\d.,]+[km]?\b|\b[\d.,]+\s?[kmgt]?i?b(?:/s|ps)\b",
-        r"|(?:^|[\s(\[])[\d.,]+\s?(?:[kmgt]?i?b)?\s?/\s?[\d.,]+\s?(?:[kmgt]?i?b)?(?:$|[\s)\],])",
+        r"|(?:^|[\s(\[])\d[\d.,]*\s?(?:[kmgt]?i?b)?\s?/\s?\d[\d.,]*\s?(?:[kmgt]?i?b)?(?:$|[\s)\],])",
     ))
 });
 /// A percentage of something that goes on.
@@ -62,6 +65,9 @@ static SHARE: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 static BAR: LazyLock<Regex> = LazyLock::new(|| pattern(r"[█▓▒░▏▎▍▌▋▊▉━╸╺=#]{2,}[>╸]?|\[[=#>. -]{4,}\]"));
+/// The same, where it can be nothing else.
+static LONG_BAR: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"[█▓▒░▏▎▍▌▋▊▉━╸╺]{2,}[>╸]?|[=#]{4,}>?|\[[=#>. -]{4,}\]"));
 /// What keys there are: some programs show it after a while.
 static HINTS: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"(?i)\((?:tab|esc|enter|shift[-+ ]tab|ctrl[-+ ]\w)\b[^()]*\)"));
@@ -77,20 +83,50 @@ pub(super) fn counted(line: &str) -> String {
         return String::new();
     }
     let mut text: String = line.chars().filter(|c| !is_spinner(*c)).collect();
-    if text.starts_with(['-', '/', '\\', '◦', '∘']) && text.chars().nth(1).is_none_or(|c| c == ' ') {
+    if turns(&text, TURNED) {
         text.remove(0);
     }
     if text.contains(|c: char| c.is_ascii_digit()) {
-        if text.contains('%') && SHARE.is_match(&text) {
-            text = PERCENT.replace_all(&text, "").into_owned();
-        }
-        text = COUNTS.replace_all(&CLOCKS.replace_all(&text, ""), "").into_owned();
+        let shares = without_shares(text, "");
+        text = COUNTS.replace_all(&CLOCKS.replace_all(&shares, ""), "").into_owned();
     }
-    if text.ends_with(')') {
-        text = HINTS.replace_all(&text, "").into_owned();
-    }
-    text = DOTS.replace(BAR.replace_all(&text, "").trim(), "$1").into_owned();
+    text = DOTS.replace(BAR.replace_all(&without_hint(&text), "").trim(), "$1").into_owned();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// It begins with one of these characters, which some programs turn.
+fn turns(line: &str, signs: &[char]) -> bool {
+    let mut chars = line.chars();
+    chars.next().is_some_and(|c| signs.contains(&c)) && chars.next().is_none_or(|c| c == ' ')
+}
+
+/// A row with a sign in place of each percentage of something that goes on.
+fn without_shares(text: String, sign: &str) -> String {
+    if text.contains('%') && SHARE.is_match(&text) {
+        return PERCENT.replace_all(&text, sign).into_owned();
+    }
+    text
+}
+
+/// A row without names of keys at its end.
+fn without_hint(text: &str) -> Cow<'_, str> {
+    if text.ends_with(')') { HINTS.replace_all(text, "") } else { text.into() }
+}
+
+/// A row as people read it: signs stand for spinners, bars and counters, and every word and mark, and where those signs stand,
+/// tells it from another one.
+pub(super) fn exact(line: &str) -> String {
+    let turns = turns(line, TURNED) || turns(line, &['·', '•', '*']);
+    let sign = |(at, c): (usize, char)| if is_spinner(c) || (at == 0 && turns) { '⠿' } else { c };
+    let mut text: String = line.chars().enumerate().map(sign).collect();
+    if text.contains(|c: char| c.is_ascii_digit()) {
+        text = COUNTS.replace_all(&without_shares(text, "⠿"), "⠿").into_owned();
+    }
+    text = LONG_BAR.replace_all(&text, "⠿").into_owned();
+    if text.chars().all(|c| matches!(c, '⠿' | ' ')) {
+        return String::new();
+    }
+    DOTS.replace(without_hint(&text).trim(), "$1…").into_owned()
 }
 
 /// The screen without what moves by itself, blank rows left out.

@@ -18,15 +18,15 @@ fn is_another(mut story: Story, screen: &Screen, about: &str) {
     story.shows(&screen(SAFE)).pass(6000);
     let told = story.take();
     assert!(told.contains("blocked 1") && !told.contains("over"), "{about}: {told}");
-    assert!(story.arbiter.holds(&story.view), "{about}");
+    assert!(story.holds(), "{about}");
     let first = story.arbiter.verdict().expect("a verdict").hash.clone();
     story.shows(&screen(HARM));
-    assert!(!story.arbiter.holds(&story.view), "{about}");
+    assert!(!story.holds(), "{about}");
     story.pass(30_000);
     let told = story.take();
     assert!(told.contains("over 1") && told.contains("blocked 2"), "{about}: {told}");
     assert_eq!(told.lines().count(), 2, "{about}: {told}");
-    assert!(story.arbiter.holds(&story.view), "{about}");
+    assert!(story.holds(), "{about}");
     assert_ne!(story.arbiter.verdict().expect("a verdict").hash, first, "{about}");
 }
 
@@ -91,17 +91,17 @@ fn rows_that_are_lost_without_a_scroll_make_another_prompt() {
     };
     padded(&mut story, &format!("Command: ls\n\n{menu}"));
     story.pass(4000);
-    assert!(story.arbiter.holds(&story.view));
+    assert!(story.holds());
     padded(&mut story, menu);
-    assert!(!story.arbiter.holds(&story.view));
+    assert!(!story.holds());
 }
 
 /// The prompt stays the same while this happens to its screen.
 fn stays(story: &mut Story, screens: impl Iterator<Item = String>, ms: i64) {
-    for (turn, screen) in screens.enumerate() {
+    for screen in screens {
         story.shows(&screen).pass(ms);
-        if turn > 0 || ms >= 4000 {
-            assert!(story.arbiter.holds(&story.view), "{screen}");
+        if story.arbiter.verdict().is_some() {
+            assert!(story.holds(), "{screen}");
         }
     }
     story.pass(10_000);
@@ -115,19 +115,17 @@ fn what_moves_above_a_prompt_by_itself_leaves_it_the_same() {
     let spin = ["⠋", "⠙", "⠹", "⠸"];
     let dots = ["·", "✢", "✳", "✶"];
     let moves: [Box<dyn Fn(usize) -> String>; 7] = [
-        Box::new(move |turn| format!("{} Working {}s", spin[turn % 4], turn)),
+        Box::new(move |turn| format!("{} Working {}s", spin[turn % 4], 9 + turn)),
         Box::new(move |turn| format!("{} Shimmying… ({turn}s · ↑ 1.{turn}k tokens)", dots[turn % 4])),
-        Box::new(|turn| format!("12:00:{turn:02} up {turn} min")),
+        Box::new(|turn| format!("12:00:{turn:02} up 3 days")),
         Box::new(|turn| format!("[{}>{}] {}%", "=".repeat(turn), " ".repeat(30 - turn), 3 * turn)),
         Box::new(|turn| format!("layer 1: {turn}.5 MB / 90 MB at {turn} MB/s")),
         Box::new(|turn| format!("{} Running ls", if turn % 2 == 0 { "•" } else { "◦" })),
-        Box::new(|turn| format!("Waiting{}", ".".repeat(turn % 4))),
+        Box::new(|turn| format!("Waiting{}", ".".repeat(1 + turn % 3))),
     ];
     for moving in moves {
         let screens = |turns: usize| (0..turns).map(|turn| format!("{}\n\n{menu}", moving(turn)));
-        let mut story = reads(Read, LINES, true);
-        story.shows(&screens(1).next().expect("a screen")).pass(4000);
-        stays(&mut story, screens(20), 700);
+        stays(&mut reads(Read, LINES, true), screens(20), 1000);
     }
 }
 
@@ -145,17 +143,20 @@ fn a_row_that_changes_again_and_again_makes_few_prompts() {
     for turn in 0..100 {
         story.shows(&dialog(turn)).pass(300);
     }
-    assert!(story.arbiter.holds(&story.view));
+    // Nobody was shown that the row moves.
+    assert!(!story.holds());
+    for turn in 100..110 {
+        story.shows(&dialog(turn)).pass(300);
+    }
+    assert!(story.holds());
     let blocked = story.take().lines().filter(|line| line.contains("blocked")).count();
-    assert!(blocked <= 2, "{blocked}");
+    assert!(blocked <= 3, "{blocked}");
     // What stands there in the end is what people are shown.
-    story.shows(&dialog(1)).pass(4000);
-    assert!(story.arbiter.holds(&story.view));
-    story.pass(3000);
-    assert!(story.arbiter.holds(&story.view));
+    story.shows(&dialog(1)).pass(8000);
+    assert!(story.holds());
     // The command itself is no such row.
     story.shows(&dialog(1).replace("ls /tmp", HARM));
-    assert!(!story.arbiter.holds(&story.view));
+    assert!(!story.holds());
 }
 
 #[test]
@@ -197,7 +198,7 @@ fn another_width_leaves_a_prompt_the_same() {
     stays(&mut story, std::iter::once(format!("{first}\n{second}{menu}")), 4000);
     // Another command in that width is another one.
     story.shows(&format!("{first}\nelse{menu}"));
-    assert!(!story.arbiter.holds(&story.view));
+    assert!(!story.holds());
 }
 
 #[test]
@@ -260,12 +261,13 @@ fn a_command_beside_something_that_counts_is_still_a_command() {
     story.shows(&screen(SAFE, 0)).pass(4000);
     for step in 1..12 {
         story.shows(&screen(SAFE, step)).pass(1000);
-        assert!(step < 4 || story.arbiter.holds(&story.view), "step {step}");
+        // Until it was answered, nobody was shown that the step counts.
+        assert!(step < 4 || story.holds() || step == 4, "step {step}");
     }
     story.shows(&screen(HARM, 12));
-    assert!(!story.arbiter.holds(&story.view));
+    assert!(!story.holds());
     story.pass(30_000);
-    assert!(story.arbiter.holds(&story.view), "the other command is a prompt of its own: {}", story.take());
+    assert!(story.holds(), "the other command is a prompt of its own: {}", story.take());
 }
 
 #[test]
@@ -276,9 +278,9 @@ fn a_command_that_differs_in_a_blank_is_another_one() {
     ] {
         let mut story = reads(Read, LINES, true);
         story.shows(&text.replace("CMD", "rm -rf /usr/lib/x")).pass(6000);
-        assert!(story.arbiter.holds(&story.view), "{text}");
+        assert!(story.holds(), "{text}");
         story.shows(&text.replace("CMD", "rm -rf /usr /lib/x"));
-        assert!(!story.arbiter.holds(&story.view), "{text}");
+        assert!(!story.holds(), "{text}");
     }
 }
 
@@ -299,4 +301,74 @@ fn a_menu_below_a_slow_log_stays_listed() {
     let told = story.take();
     assert!(listed >= 38, "{listed} of 39: {told}");
     assert!(told.matches("blocked").count() <= 14, "{told}");
+}
+
+/// An answer is for what was shown: while something else stands there, it is not typed, and the prompt comes again as it is.
+fn comes_again(mut story: Story, screens: &[&str], ms: i64, about: &str) {
+    story.shows(screens[0]).pass(6000);
+    assert!(story.take().contains("blocked 1"), "{about}");
+    for screen in &screens[1..] {
+        story.pass(ms).shows(screen);
+    }
+    assert!(!story.holds(), "{about}");
+    story.pass(10_000);
+    let told = story.take();
+    assert!(told.contains("over 1") && told.contains("blocked 2"), "{about}: {told}");
+    assert!(story.holds(), "{about}: {told}");
+}
+
+#[test]
+fn an_answer_is_for_what_was_shown() {
+    let menu = "Do you want to proceed?\n❯ 1. Yes\n  2. No\n";
+    for (was, is) in [
+        ("rm -r ../..", "rm -r .."),
+        ("rm a", "rm a ##"),
+        ("⠋ ls /tmp", "⠋ rm /tmp"),
+        ("○ all\n● none", "● all\n○ none"),
+        ("rm --older 30m", "rm --older 3m"),
+    ] {
+        let screens = [format!("{was}\n{menu}"), format!("{is}\n{menu}")];
+        comes_again(reads(Read, LINES, true), &[&screens[0], &screens[1]], 500, was);
+    }
+    let below = |command: &str| format!("{menu}\nCommand: {command}\n");
+    comes_again(reads(Read, RAW, false), &[&below(SAFE), &below(HARM)], 500, "below");
+}
+
+#[test]
+fn a_command_that_is_written_in_steps_is_not_allowed_by_an_earlier_answer() {
+    let screens: Vec<String> = ["ls /tmp", "r", "rm", "rm -rf", "rm -rf /home"]
+        .map(|command| format!("Command: {command}\n\nDo you want to proceed?\n❯ 1. Yes\n  2. No\n"))
+        .into();
+    let screens: Vec<&str> = screens.iter().map(String::as_str).collect();
+    for ms in [100, 900, 1900] {
+        comes_again(reads(Read, LINES, true), &screens, ms, &ms.to_string());
+    }
+}
+
+#[test]
+fn a_rule_in_a_dialog_is_no_edge_of_it() {
+    for rule in ["─────────", "━━━━━━━━━━━━━━━━━━━━━━━━━━━━"]
+    {
+        is_another(Story::agent("claude"), &claude(&["CMD", rule, "echo done"]), rule);
+    }
+}
+
+/// A log passes above a menu: the first answer is refused, the prompt that comes then takes one.
+#[test]
+fn a_menu_below_a_log_takes_an_answer() {
+    let menu = "Do you want to proceed?\n❯ 1. Yes\n  2. No\n";
+    let mut story = reads(Read, LINES, true);
+    let screen = |line: usize| format!("{}\n\n{menu}", ["one", "two", "three", "four"][line % 4]);
+    story.shows(&screen(0)).pass(4000);
+    for line in 1..20 {
+        story.shows(&screen(line)).pass(300);
+    }
+    assert!(!story.holds());
+    for line in 20..40 {
+        story.shows(&screen(line)).pass(300);
+        assert!(story.arbiter.verdict().is_some());
+    }
+    assert!(story.holds());
+    let told = story.take();
+    assert_eq!(told.matches("blocked").count(), 2, "{told}");
 }

@@ -165,8 +165,7 @@ fn a_printed_numbered_menu_is_a_prompt_with_options() {
         "{told}"
     );
     assert!(told.contains(r#"[No, and say what to do deny_and_say "3\r"]"#), "{told}");
-    let view = story.view.clone();
-    assert!(story.arbiter.holds(&view), "it is still there for an answer");
+    assert!(story.holds(), "it is still there for an answer");
 }
 
 #[test]

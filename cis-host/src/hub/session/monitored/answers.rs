@@ -110,9 +110,10 @@ impl Monitored {
     }
 
     /// Whether the prompt stands there as it was when it was answered.
-    fn stands(&self, answer: &Answer, view: &ScreenView) -> bool {
+    fn stands(&mut self, answer: &Answer, view: &ScreenView, now: TimestampMs) -> bool {
         let same = |episode: u32, hash: &str| episode == answer.episode && hash == answer.hash;
-        self.verdict().is_some_and(|verdict| same(verdict.episode, &verdict.hash)) && self.arbiter.holds(view)
+        self.verdict().is_some_and(|verdict| same(verdict.episode, &verdict.hash))
+            && self.arbiter.holds(view, now)
     }
 
     /// The prompt is one that an earlier life of the node knew, and the screen was not looked at since.
@@ -200,8 +201,9 @@ impl Session {
                 let view = if self.next >= at { self.view(env) } else { None };
                 match view {
                     Some(view) => {
-                        if !monitored.stands(&pending.answer, &view) {
+                        if !monitored.stands(&pending.answer, &view, now) {
                             monitored.release(&pending.answer);
+                            env.judge.push(self.id);
                             let screen = self.lowest_rows(env);
                             pending.tell(Err(HubError::PromptMoved { id: self.id, screen }));
                             continue;
