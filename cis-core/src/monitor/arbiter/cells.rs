@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::line::menu_hash;
 use crate::ids::TimestampMs;
 use crate::monitor::evidence::ScreenView;
 use crate::monitor::screen::{Page, steady};
@@ -19,6 +20,8 @@ pub(super) struct Cells {
     pub(super) changed_ms: TimestampMs,
     /// When something other than spinners and clocks last changed.
     pub(super) steady_ms: TimestampMs,
+    /// When what stands before the cursor, or the menu, last changed.
+    pub(super) asks_ms: TimestampMs,
     /// Its rows without spinners and clocks.
     pub(super) steady: Vec<String>,
     pub(super) last_output_ms: TimestampMs,
@@ -34,6 +37,7 @@ impl Cells {
             seen_ms: None,
             changed_ms: now,
             steady_ms: now,
+            asks_ms: now,
             steady: Vec::new(),
             last_output_ms: now,
             dirty_ms: Some(now),
@@ -60,6 +64,13 @@ impl Cells {
         let differs = self.page.as_ref().is_none_or(|old| !same_cells(&old.view, &page.view));
         if differs {
             self.changed_ms = self.last_output_ms;
+            if self
+                .page
+                .as_ref()
+                .is_none_or(|old| old.lead != page.lead || menu_hash(old) != menu_hash(&page))
+            {
+                self.asks_ms = self.last_output_ms;
+            }
             let rows = steady(&page.view.lines);
             if rows != self.steady {
                 self.steady = rows;
@@ -85,6 +96,11 @@ impl Cells {
     /// Since when.
     pub(super) fn still_since(&self) -> TimestampMs {
         if self.dirty_ms.is_some() { self.last_output_ms } else { self.changed_ms }
+    }
+
+    /// How long the same is asked, as of the last look, ms.
+    pub(super) fn asks_for(&self) -> i64 {
+        self.seen_ms.map_or(0, |seen| seen - self.asks_ms)
     }
 
     /// How long nothing but spinners and clocks has moved, as of the last look, ms.

@@ -76,9 +76,10 @@ fn typed_menu(page: &Page, modes: Option<Modes>) -> Option<Menu> {
     menu_at_cursor(page, keys)
 }
 
-/// The hash of the prompt at the cursor: of its place, and of a list above it that may reach further up.
+/// The hash of the prompt at the cursor: of what stands before it, where that is anything, and of a list above it.
 pub(super) fn hash_at(page: &Page, hidden: bool) -> String {
-    let hash = line_hash(&page.line());
+    let lead = unboxed(&page.lead);
+    let hash = if lead.is_empty() { line_hash(&page.line()) } else { fingerprint([lead]) };
     let options = match menu_at_cursor(page, Keys::NumberEnter) {
         _ if hidden => Vec::new(),
         Some(menu) => menu.options,

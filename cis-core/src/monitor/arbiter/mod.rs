@@ -239,6 +239,13 @@ impl Arbiter {
         modes.is_none_or(|modes| modes.canonical)
     }
 
+    /// Takes out of the rows of a screen what is not compared with it when somebody answers the present prompt: nobody is shown that.
+    pub fn mask(&self, rows: &mut Vec<String>) {
+        if let Some(around) = self.standing.as_ref().and_then(|standing| standing.around.as_ref()) {
+            around.shown.mask(rows, |at, row| around.motions.still(at, row));
+        }
+    }
+
     /// An agent is at its prompt and shows it: what is typed now is its next task.
     #[must_use]
     pub fn at_rest(&self) -> bool {
@@ -267,11 +274,12 @@ impl Arbiter {
 
     fn draw(&mut self, now: TimestampMs) -> Option<TimestampMs> {
         self.moving.pass(now);
-        let all = self.candidates(now);
+        let mut all = self.candidates(now);
         let pending = all.iter().map(|one| one.ready_ms).filter(|at| *at > now).min();
         // What came since the screen was looked at may be another question. The look that is due draws again.
         let counts = |one: &Candidate| one.ready_ms <= now && self.cells.present().is_some();
-        let ready = all.into_iter().filter(counts).min_by_key(Candidate::rank);
+        let first = all.iter().enumerate().filter(|(_, one)| counts(one)).min_by_key(|(_, one)| one.rank());
+        let ready = first.map(|(at, _)| at).map(|at| all.swap_remove(at));
         let seed = self.seeded.as_ref().map(|_| (self.started_ms + SEED_MS).max(now + 1));
         let earliest = |a: Option<TimestampMs>, b: Option<TimestampMs>| a.into_iter().chain(b).min();
         match (self.still_stands(ready.as_ref(), now), ready) {
@@ -289,14 +297,27 @@ impl Arbiter {
             (Held::Fading(until), None) | (Held::Changing(until), _) if until > now => {
                 return earliest(pending, Some(until));
             }
+            (Held::Fading(_), next) => {
+                self.over(true);
+                if let Some(candidate) = next {
+                    self.raise(candidate, now);
+                }
+            }
             (held, next) => {
-                if matches!(held, Held::Changing(_)) {
+                let is_changing = matches!(held, Held::Changing(_));
+                if is_changing {
                     self.moving.is_another();
                 }
-                let over = self.over(matches!(held, Held::Fading(_)));
-                let again = over.filter(|_| matches!(held, Held::Outdated(true))).map(Candidate::from);
-                if let Some(candidate) = next.or(again) {
-                    self.raise(candidate, now);
+                let went_on = is_changing && self.may_have_gone_on();
+                let again = || if went_on { None } else { self.again(all) };
+                match next.or_else(again) {
+                    Some(candidate) if !went_on => self.replace(candidate, now),
+                    candidate => {
+                        self.over(went_on);
+                        if let Some(candidate) = candidate {
+                            self.raise(candidate, now);
+                        }
+                    }
                 }
             }
         }
@@ -317,9 +338,9 @@ impl Arbiter {
         {
             let (above, shown) = (Above::of(&page, reach), Shown::of(&page, reach));
             self.moving.look(&hash, above.clone(), shown.clone(), now);
-            verdict.hash = above.hash(&hash, |at, row| self.moving.steady(&hash, at, row));
             list_rows = page.row_of(&place).map_or(0, |row| row.saturating_sub(reach.row));
             let motions = self.moving.motions(&hash, now);
+            verdict.hash = shown.hash(&hash, |at, row| motions.still(at, row));
             around = Some(Around { above, shown, motions });
         }
         let seeded = self.seeded.take();
@@ -377,9 +398,17 @@ impl Arbiter {
         self.changes.push(Change::Done { text });
     }
 
-    /// Gives the prompt that is over. `unanswered`: the program went on without an answer, as far as is known.
-    fn over(&mut self, unanswered: bool) -> Option<Standing> {
-        let standing = self.standing.take()?;
+    /// The same prompt stands on another screen: it is told anew.
+    fn replace(&mut self, candidate: Candidate, now: TimestampMs) {
+        if let Some(standing) = self.standing.take() {
+            self.changes.push(Change::Over { episode: standing.verdict.episode });
+        }
+        self.raise(candidate, now);
+    }
+
+    /// `unanswered`: the program went on without an answer, as far as is known.
+    fn over(&mut self, unanswered: bool) {
+        let Some(standing) = self.standing.take() else { return };
         if standing.verdict.layer == Layer::Terminal
             && self.terminal.report.as_ref().is_some_and(|report| report.at_ms <= standing.raised_ms)
         {
@@ -397,7 +426,6 @@ impl Arbiter {
             self.markers.asks = None;
         }
         self.changes.push(Change::Over { episode: standing.verdict.episode });
-        Some(standing)
     }
 
     /// Whether it still looks for the prompt of that number and hash, at which the session waited in an earlier life of

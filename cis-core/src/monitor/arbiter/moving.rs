@@ -14,6 +14,10 @@ const CHANGES: u32 = 3;
 const COUNTS: u32 = 2;
 /// A row that has not changed for so long counts again, ms.
 const RESTS_MS: i64 = 5000;
+/// A row that changes so often, each time within this time, ms, is no reason to refuse every answer: people are shown that it changes, and
+/// not what it says.
+const RESTLESS_CHANGES: u32 = 4;
+const RESTLESS_MS: i64 = 60_000;
 
 /// Before something else above makes another prompt, ms: it may turn out to move by itself. After so many it doubles with
 /// each.
@@ -30,6 +34,10 @@ struct Row {
     changed_ms: TimestampMs,
     /// What it does since it changed often enough.
     motion: Motion,
+    /// Changes that followed each other within [`RESTLESS_MS`].
+    restless: u32,
+    /// Of those, how many changed no more than numbers.
+    restless_counts: u32,
 }
 
 /// Rows by their distance from the prompt.
@@ -55,6 +63,8 @@ pub(super) struct Moving {
     last: Above,
     last_shown: Shown,
     above: Rows,
+    /// The same as they are shown: every change of them counts.
+    shown: Rows,
     below: Rows,
     /// Prompts in a row that something else above them made, without an answer between.
     others: u32,
@@ -72,9 +82,10 @@ impl Moving {
                 self.others = 0;
             }
             self.hash = hash.to_owned();
-            (self.above, self.below) = Default::default();
+            (self.above, self.shown, self.below) = Default::default();
             return !known;
         }
+        self.shown.look(was_shown.above(), self.last_shown.above(), now);
         self.below.look(was_shown.below(), self.last_shown.below(), now);
         self.above.look(was.rows(), self.last.rows(), now)
     }
@@ -92,6 +103,7 @@ impl Moving {
     /// Time passes.
     pub(super) fn pass(&mut self, now: TimestampMs) {
         self.above.pass(now);
+        self.shown.pass(now);
         self.below.pass(now);
     }
 
@@ -103,8 +115,13 @@ impl Moving {
 
     /// Somebody typed: what changes then is an answer.
     pub(super) fn typed(&mut self) {
-        (self.above, self.below) = Default::default();
+        (self.above, self.shown, self.below) = Default::default();
         self.others = 0;
+    }
+
+    /// Whether the row at that distance above the prompt of that hash changes again and again, however slowly.
+    pub(super) fn is_restless(&self, hash: &str, at: usize) -> bool {
+        self.shown.0.get(at).filter(|_| self.hash == hash).is_some_and(Row::is_restless)
     }
 
     /// What changed above the prompt made it another one.
@@ -126,18 +143,9 @@ impl Moving {
     /// nothing is known.
     pub(super) fn motions(&self, hash: &str, now: TimestampMs) -> Motions {
         if self.hash == hash {
-            Motions { above: self.above.motions(now), below: self.below.motions(now) }
+            Motions { above: self.shown.motions(now), below: self.below.motions(now) }
         } else {
             Motions::default()
-        }
-    }
-
-    /// A row without what moves in it.
-    pub(super) fn steady(&self, hash: &str, at: usize, row: &str) -> String {
-        match self.motion(hash, at) {
-            Motion::Rests => row.to_owned(),
-            Motion::Counts => words(row),
-            Motion::Moves => String::new(),
         }
     }
 
@@ -155,6 +163,15 @@ pub(super) struct Motions {
 }
 
 impl Motions {
+    /// What of a row is compared, where that is not all of it.
+    pub(super) fn still(&self, at: At, row: &str) -> Option<String> {
+        match self.at(at) {
+            Motion::Rests => None,
+            Motion::Counts => Some(row.replace(|c: char| c.is_ascii_digit(), "·")),
+            Motion::Moves => Some("… (changes by itself: `cis dag attach` shows it)".to_owned()),
+        }
+    }
+
     pub(super) fn at(&self, at: At) -> Motion {
         let motion = match at {
             At::Above(at) => self.above.get(at),
@@ -181,13 +198,15 @@ impl Rows {
 
     fn pass(&mut self, now: TimestampMs) {
         for row in self.0.iter_mut().filter(|row| now - row.changed_ms >= RESTS_MS) {
-            *row = Row::default();
+            (row.changes, row.counts, row.motion) = Default::default();
+            if now - row.changed_ms >= RESTLESS_MS {
+                *row = Row::default();
+            }
         }
     }
 
     fn motions(&self, now: TimestampMs) -> Vec<Motion> {
-        let goes_on = |row: &Row| now - row.changed_ms <= APART_MS;
-        self.0.iter().map(|row| if goes_on(row) { row.motion } else { Motion::Rests }).collect()
+        self.0.iter().map(|row| row.motion_at(now)).collect()
     }
 }
 
@@ -203,7 +222,25 @@ impl Motion {
 }
 
 impl Row {
+    fn motion_at(&self, now: TimestampMs) -> Motion {
+        match self.motion {
+            _ if self.is_restless() && self.restless == self.restless_counts => Motion::Counts,
+            _ if self.is_restless() => Motion::Moves,
+            motion if now - self.changed_ms <= APART_MS => motion,
+            _ => Motion::Rests,
+        }
+    }
+
+    fn is_restless(&self) -> bool {
+        self.restless >= RESTLESS_CHANGES
+    }
+
     fn change(&mut self, numbers: bool, now: TimestampMs) {
+        if now - self.changed_ms >= RESTLESS_MS {
+            (self.restless, self.restless_counts) = (0, 0);
+        }
+        self.restless += 1;
+        self.restless_counts += u32::from(numbers);
         if now - self.changed_ms > APART_MS {
             (self.changes, self.counts) = (0, 0);
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::candidates::{Candidate, Made, Source};
-use super::line::{Line, Readers, menu_line, nested_row, painted_line, read_line};
+use super::line::{Line, Readers, menu_hash, menu_line, nested_row, painted_line, read_line};
 use super::{Arbiter, kernel};
 use crate::event::{Layer, PromptKind};
 use crate::ids::TimestampMs;
@@ -127,10 +127,7 @@ impl Arbiter {
         if !strong && busy == Some(true) {
             return None;
         }
-        let mut line = read_line(page, look.readers, false);
-        if line.source == Source::Line && raw && look.paints() {
-            line = menu_line(page, look.readers).unwrap_or(line);
-        }
+        let line = Self::read_at(look, false);
         // A thread of a program that paints its screen by itself may sit in a read all the while.
         let by_look = raw && !strong && (page.view.alternate || !page.view.cursor_visible);
         if by_look && is_gauge(&page.view.lines) {
@@ -156,24 +153,31 @@ impl Arbiter {
         Some(self.of_line(line, if strong { 97 } else { 88 }, look.still, ready, why))
     }
 
-    /// Something on the screen turns while it is read: who has sat in the read all the while, behind a prompt,
+    /// What is asked where somebody sits in a read.
+    fn read_at(look: &Look<'_>, hidden: bool) -> Line {
+        let line = read_line(look.page, look.readers, hidden);
+        if line.source == Source::Line && kernel::is_raw(look.readers.modes) && look.paints() {
+            return menu_line(look.page, look.readers).unwrap_or(line);
+        }
+        line
+    }
+
+    /// Something on the screen moves while it is read: who has sat in the read all the while, behind a prompt or at a menu that stays,
     /// waits nevertheless.
     fn by_read_while_it_moves(&self, look: &Look<'_>, now: TimestampMs) -> Option<Candidate> {
         let reader = look.reader.filter(|reader| reader.how == ReaderHow::Read)?;
         let sits = self.kernel.at_ms? - self.kernel.sits_since(reader.pid)?;
-        if self.kernel.on()?.line() != look.page.line() {
-            return None;
-        }
-        let counts = !self.profile.full_screen
-            && shape_of(&look.page.lead) == Shape::Strong
-            && look.page.view.cursor_visible
-            && sits >= READ_MOVING_MS
-            && self.cells.steady_for() >= READ_MOVING_MS;
+        let (page, on) = (look.page, self.kernel.on()?);
         let hidden = kernel::hides(look.readers.modes);
-        let why = format!("{} sits in a read of the terminal while something turns", look.who());
-        counts.then(|| {
-            self.of_line(read_line(look.page, look.readers, hidden), 85, self.cells.steady_ms, now, why)
-        })
+        let asks = page.view.cursor_visible && shape_of(&page.lead) == Shape::Strong && on.lead == page.lead;
+        let line = Self::read_at(look, hidden);
+        let stays = asks || (line.source == Source::Menu && menu_hash(on) == menu_hash(page));
+        let counts = stays
+            && !self.profile.full_screen
+            && sits >= READ_MOVING_MS
+            && self.cells.asks_for() >= READ_MOVING_MS;
+        let why = format!("{} sits in a read of the terminal while something moves", look.who());
+        counts.then(|| self.of_line(line, 85, self.cells.asks_ms, now, why))
     }
 
     /// It polls: also those do that only listen. So more must speak for it.

@@ -6,10 +6,10 @@ use super::terminal::Reported;
 use super::{Arbiter, line};
 use crate::event::PromptKind;
 use crate::ids::TimestampMs;
-use crate::monitor::evidence::ScreenView;
+use crate::monitor::evidence::{ReaderHow, ScreenView};
 use crate::monitor::profile::Found;
 use crate::monitor::screen::{
-    ABOVE_ROWS_MAX, Above, Compared, Page, Place, Reach, Shape, Shown, menu_of, shape_of, steady,
+    ABOVE_ROWS_MAX, Above, At, Compared, Page, Place, Reach, Shape, Shown, menu_of, shape_of, steady,
 };
 use crate::monitor::verdict::Verdict;
 
@@ -64,9 +64,8 @@ pub(super) enum Held {
     Fading(TimestampMs),
     /// What stands above it is something else; at that time it is over.
     Changing(TimestampMs),
-    /// An answer to it was refused: it comes again, with the screen as it is. True where its own rows, which offer what can be
-    /// answered, are the same.
-    Outdated(bool),
+    /// An answer to it was refused: it comes again, with the screen as it is.
+    Outdated,
 }
 
 impl Standing {
@@ -84,7 +83,7 @@ impl Standing {
     /// The same for an answer: nothing stands in its place that could be another question.
     fn takes_answer(&self, page: &Page) -> bool {
         match &self.place {
-            Place::Whole => steady(&page.view.lines) == self.rows,
+            Place::Whole => self.around.is_some() || steady(&page.view.lines) == self.rows,
             Place::Line { lead, .. } if self.typed_ms.is_some() => {
                 let more = shape_of(self.behind(page)) == Shape::Strong;
                 page.untouched(&self.place) || (!lead.is_empty() && !more && page.shows(&self.place))
@@ -109,12 +108,17 @@ impl Standing {
     }
 }
 
-impl From<Standing> for Candidate {
+impl From<&Standing> for Candidate {
     /// The same prompt, to be told anew.
-    fn from(standing: Standing) -> Self {
-        let Standing { verdict, hash, source, place, why, .. } = standing;
-        let ready_ms = verdict.since_ms;
-        Self { verdict: Verdict { hash, ..verdict }, source, place, ready_ms, why }
+    fn from(standing: &Standing) -> Self {
+        let verdict = Verdict { hash: standing.hash.clone(), ..standing.verdict.clone() };
+        Self {
+            ready_ms: verdict.since_ms,
+            verdict,
+            source: standing.source,
+            place: standing.place.clone(),
+            why: standing.why.clone(),
+        }
     }
 }
 
@@ -168,17 +172,16 @@ impl Arbiter {
         stands && self.compare_above(standing, above().as_ref()) != Compared::Different
     }
 
-    /// Whether the page shows what people were shown. What somebody typed at the prompt shows, too.
+    /// Whether the page shows what people were shown. What somebody typed at a line shows there, too.
     fn shows_the_same(&self, page: &Page, now: TimestampMs) -> bool {
-        let Some(standing) = self.standing.as_ref().filter(|standing| standing.typed_ms.is_none()) else {
-            return true;
-        };
+        let Some(standing) = &self.standing else { return true };
         let Some(Around { shown, motions, .. }) = &standing.around else { return true };
+        let typed_line = standing.typed_ms.is_some() && matches!(standing.place, Place::Line { .. });
         let Some(reach) = self.reach_of(standing, page) else { return false };
         let present = self.moving.motions(&standing.hash, now);
         let moved =
             |at, was: &str, is: &str| motions.at(at).explains(was, is) && present.at(at).explains(was, is);
-        shown.is_same(&Shown::of(page, reach), now - standing.raised_ms, moved)
+        shown.is_same(&Shown::of(page, reach), now - standing.raised_ms, !typed_line, moved)
     }
 
     /// The rows above a prompt that say what is decided there. None where nothing is decided by them.
@@ -190,7 +193,14 @@ impl Arbiter {
         page: &Page,
     ) -> Option<Reach> {
         use PromptKind::{Editor, Idle, Pager, Stalled};
-        if matches!(kind, Editor | Idle | Pager | Stalled) || *place == Place::Whole {
+        if matches!(kind, Editor | Idle | Pager | Stalled) {
+            return None;
+        }
+        if (place, source) == (&Place::Whole, Source::Report) {
+            let row = page.end();
+            return Some(Reach { row, rows: row, boxed: None });
+        }
+        if *place == Place::Whole {
             return None;
         }
         let row = page.row_of(place);
@@ -225,9 +235,11 @@ impl Arbiter {
         match (&standing.around, now) {
             (None, _) => Compared::Same,
             (Some(_), None) => Compared::Different,
-            (Some(then), Some(now)) => {
-                then.above.compare(now, |at, was, is| self.moving.is_alike(&standing.hash, at, was, is))
-            }
+            (Some(then), Some(now)) => then.above.compare(now, |at, was, is| {
+                let is_hidden = then.motions.at(At::Above(at)).explains(was, is);
+                (is_hidden && self.moving.is_restless(&standing.hash, at))
+                    || self.moving.is_alike(&standing.hash, at, was, is)
+            }),
         }
     }
 
@@ -258,8 +270,7 @@ impl Arbiter {
         };
         let differs = compared == Compared::Different;
         if standing.is_outdated && self.cells.present().is_some() {
-            let shown = standing.around.as_ref().map(|around| around.shown.below());
-            return Held::Outdated(shown == self.moving.below(&standing.hash) && !differs);
+            return Held::Outdated;
         }
         let moved = now_above.filter(|_| compared == Compared::Moved).cloned();
         if next.is_some_and(|next| is_same(standing, next)) && !differs && !self.asked_anew(standing) {
@@ -285,6 +296,25 @@ impl Arbiter {
         }
         let since = *standing.gone_ms.get_or_insert(now);
         if gone { Held::Fading(since + HOLD_MS) } else { Held::Changing(since + self.moving.hold_ms()) }
+    }
+
+    /// The prompt that it waits at stands there with something else around it: as it is to be told anew, also where it would not
+    /// count yet for what moves there.
+    pub(super) fn again(&self, others: Vec<Candidate>) -> Option<Candidate> {
+        let (standing, page) = (self.standing.as_ref()?, self.cells.present()?);
+        if self.is_gone(standing, page) {
+            return None;
+        }
+        let offers = standing.around.as_ref().map(|around| around.shown.below());
+        let offers_the_same = offers == self.moving.below(&standing.hash);
+        let same = others.into_iter().find(|other| is_same(standing, other));
+        same.or_else(|| offers_the_same.then(|| standing.into()))
+    }
+
+    /// The prompt was found by its look, and who reads does not sit in a read: it may have gone on, and asked the same again.
+    pub(super) fn may_have_gone_on(&self) -> bool {
+        let polls = self.kernel.own().is_none_or(|reader| reader.how == ReaderHow::Poll);
+        polls && self.standing.as_ref().is_some_and(|standing| standing.source == Source::Line)
     }
 
     fn is_gone(&self, standing: &Standing, page: &Page) -> bool {
@@ -321,6 +351,6 @@ impl Arbiter {
     fn asked_anew(&self, standing: &Standing) -> bool {
         let (Some(_), Place::Line { lead, .. }) = (standing.typed_ms, &standing.place) else { return false };
         let again = standing.answered_bytes > lead.len().max(2) as u64;
-        again && self.cells.present().is_some_and(|page| page.untouched(&standing.place))
+        again && self.cells.present().is_some_and(|page| page.lead.trim() == lead)
     }
 }

@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use super::Page;
 use super::noise::counted;
-use super::page::fingerprint;
 use super::rows::{is_frame, is_rule, unboxed, unpointed};
 
 /// Rows above a prompt's first row that belong to it, blank ones included.
@@ -30,7 +29,7 @@ impl Reach {
         if let Some(row) = self.boxed.filter(|row| *row < lines.len()) {
             let between = row.saturating_add(1).max(from)..to.max(row + 1);
             let filled = lines[between].iter().filter(|line| is_filled(line)).count();
-            from = upper_edge(lines, from, row, filled).min(to);
+            from = upper_edge(lines, page.view.cols, from, row, filled).min(to);
         }
         from..to
     }
@@ -120,17 +119,6 @@ impl Above {
         self.text().len() >= other.text().len()
     }
 
-    /// The hash of a prompt below these rows, of which `hash` is the hash without them. `steady`: the row at that distance without
-    /// what moves in it.
-    pub(in crate::monitor) fn hash(&self, hash: &str, steady: impl Fn(usize, &str) -> String) -> String {
-        let rows = self.rows.iter().enumerate().map(|(at, row)| steady(at, row));
-        let rows: Vec<String> = rows.filter(|row| !row.is_empty()).collect();
-        if rows.is_empty() {
-            return hash.to_owned();
-        }
-        fingerprint([hash].into_iter().chain(rows.iter().map(String::as_str)))
-    }
-
     /// The rows, the lowest first.
     pub(in crate::monitor) fn rows(&self) -> &[String] {
         &self.rows
@@ -156,14 +144,15 @@ impl Above {
 }
 
 /// The row below the nearest upper edge, from `row` up, of a box that holds more than a question. Below `row` it holds
-/// so many rows with text. An edge begins left of the question: other rules are a part of what the box holds.
-fn upper_edge(lines: &[String], from: usize, row: usize, mut filled: usize) -> usize {
+/// so many rows with text. An edge begins left of the question, and has corners or spans a third of the screen: other rules are a
+/// part of what the box holds.
+fn upper_edge(lines: &[String], cols: u16, from: usize, row: usize, mut filled: usize) -> usize {
     let question = lines[row].chars().take_while(|c| is_frame(*c)).count().max(1);
     for row in (from..=row).rev() {
         let line = lines[row].trim_start();
         let is_left = lines[row].len() - line.len() < question;
-        if filled > 1 && is_left && is_rule(line) && line.starts_with(['╭', '┌', '╔', '─', '━', '▔'])
-        {
+        let spans = || line.starts_with(['─', '━', '▔']) && line.chars().count() * 3 >= usize::from(cols);
+        if filled > 1 && is_left && is_rule(line) && (line.starts_with(['╭', '┌', '╔']) || spans()) {
             return row + 1;
         }
         filled += usize::from(is_filled(line));

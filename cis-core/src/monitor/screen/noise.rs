@@ -65,9 +65,6 @@ static SHARE: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 static BAR: LazyLock<Regex> = LazyLock::new(|| pattern(r"[█▓▒░▏▎▍▌▋▊▉━╸╺=#]{2,}[>╸]?|\[[=#>. -]{4,}\]"));
-/// The same, where it can be nothing else.
-static LONG_BAR: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"[█▓▒░▏▎▍▌▋▊▉━╸╺]{2,}[>╸]?|[=#]{4,}>?|\[[=#>. -]{4,}\]"));
 /// What keys there are: some programs show it after a while.
 static HINTS: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"(?i)\((?:tab|esc|enter|shift[-+ ]tab|ctrl[-+ ]\w)\b[^()]*\)"));
@@ -111,22 +108,6 @@ fn without_shares(text: String, sign: &str) -> String {
 /// A row without names of keys at its end.
 fn without_hint(text: &str) -> Cow<'_, str> {
     if text.ends_with(')') { HINTS.replace_all(text, "") } else { text.into() }
-}
-
-/// A row as people read it: signs stand for spinners, bars and counters, and every word and mark, and where those signs stand,
-/// tells it from another one.
-pub(super) fn exact(line: &str) -> String {
-    let turns = turns(line, TURNED) || turns(line, &['·', '•', '*']);
-    let sign = |(at, c): (usize, char)| if is_spinner(c) || (at == 0 && turns) { '⠿' } else { c };
-    let mut text: String = line.chars().enumerate().map(sign).collect();
-    if text.contains(|c: char| c.is_ascii_digit()) {
-        text = COUNTS.replace_all(&without_shares(text, "⠿"), "⠿").into_owned();
-    }
-    text = LONG_BAR.replace_all(&text, "⠿").into_owned();
-    if text.chars().all(|c| matches!(c, '⠿' | ' ')) {
-        return String::new();
-    }
-    DOTS.replace(without_hint(&text).trim(), "$1…").into_owned()
 }
 
 /// The screen without what moves by itself, blank rows left out.

@@ -6,21 +6,26 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::above::Reach;
-use super::noise::exact;
-use super::rows::unboxed;
+use super::page::fingerprint;
 use super::{Page, pattern};
 
-/// A time of day, or how long something takes: with seconds, since nothing else runs visibly.
+/// How long something takes, with seconds, or a time of day with seconds: other times are no clocks, or rest for long.
 static TIMES: LazyLock<Regex> = LazyLock::new(|| {
     pattern(concat!(
-        r"\b\d{1,2}:\d{2}(?::\d{2})?\b",
+        r"\b\d{1,2}:\d{2}:\d{2}\b",
         r"|\b(?:\d+\s?(?:h|hours?)\s?)?(?:\d+\s?(?:m|mins?|minutes?)\s?)?\d+(?:\.\d+)?\s?(?:s|secs?|seconds?)\b",
     ))
 });
 static NUMBER: LazyLock<Regex> = LazyLock::new(|| pattern(r"\d+(?:\.\d+)?"));
+/// What some programs write behind a row after a while.
+static HINT: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"(?i)\s*\((?:tab|esc|ctrl[-+ ]\w) to (?:focus|expand|collapse|interrupt)\)(\s*[│┃║|]?)$")
+});
 
+/// What stands for any spinner.
+const SPINNER: char = '⠿';
 /// Times are shown so much too early or too late, s.
-const SLACK_S: f64 = 2.0;
+const SLACK_S: f64 = 1.5;
 
 /// What a prompt's screen shows above it and from its first row on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,10 +34,12 @@ pub(in crate::monitor) struct Shown {
     above: Vec<String>,
     /// The highest first.
     below: Vec<String>,
-    /// Columns and rows of the screen.
-    size: (u16, usize),
+    /// Columns of the screen.
+    cols: u16,
     /// What was above them may have scrolled away.
     is_cut: bool,
+    /// The prompt's first row on the screen.
+    row: usize,
 }
 
 /// A row of what is shown: so many rows above the prompt's first row, or below the highest of its own.
@@ -48,11 +55,17 @@ impl Shown {
         let above = reach.range(page);
         let below = above.end..page.end().max(above.end);
         Self {
-            above: lines[above.clone()].iter().rev().map(|line| exact(unboxed(line))).collect(),
-            below: lines[below].iter().map(|line| exact(unboxed(line))).collect(),
-            size: (page.view.cols, lines.len()),
+            above: lines[above.clone()].iter().rev().map(|line| exact(line)).collect(),
+            below: lines[below].iter().map(|line| exact(line)).collect(),
+            cols: page.view.cols,
             is_cut: reach.is_cut(page),
+            row: above.end,
         }
+    }
+
+    /// The rows above it, the lowest first.
+    pub(in crate::monitor) fn above(&self) -> &[String] {
+        &self.above
     }
 
     /// The rows from the prompt's first one on, the highest first.
@@ -60,31 +73,49 @@ impl Shown {
         &self.below
     }
 
+    /// The rows of this screen as people are to see them: none above those that are compared, and of others without what is not. `still`:
+    /// what of a row is compared.
+    pub(in crate::monitor) fn mask(
+        &self,
+        rows: &mut Vec<String>,
+        still: impl Fn(At, &str) -> Option<String>,
+    ) {
+        for (at, text) in rows.iter_mut().enumerate().skip(self.row - self.above.len()) {
+            let place = if at < self.row { At::Above(self.row - 1 - at) } else { At::Below(at - self.row) };
+            if let Some(still) = still(place, text) {
+                *text = still;
+            }
+        }
+        rows.drain(..(self.row - self.above.len()).min(rows.len()));
+    }
+
     /// Whether people would see the same there, `elapsed_ms` later. `moved`: whether the row is one that was seen to move by
-    /// itself when it was shown.
+    /// itself when it was shown. `own`: also from the prompt's first row on.
     pub(in crate::monitor) fn is_same(
         &self,
         now: &Self,
         elapsed_ms: i64,
+        own: bool,
         moved: impl Fn(At, &str, &str) -> bool,
     ) -> bool {
-        if self.size != now.size {
-            return self.is_same_at_another_size(now);
-        }
         let same = |at, was: &str, is: &str| was == is || ticked(was, is, elapsed_ms) || moved(at, was, is);
         let cut = now.is_cut && now.above.len() < self.above.len();
         let above = if cut { now.above.len() } else { self.above.len().max(now.above.len()) };
-        let below = self.below.len().max(now.below.len());
-        (0..above).all(|at| same(At::Above(at), row(&self.above, at), row(&now.above, at)))
+        let below = if own { self.below.len().max(now.below.len()) } else { 0 };
+        self.cols == now.cols
+            && (0..above).all(|at| same(At::Above(at), row(&self.above, at), row(&now.above, at)))
             && (0..below).all(|at| same(At::Below(at), row(&self.below, at), row(&now.below, at)))
     }
 
-    /// A terminal of another size wraps the rows elsewhere, and shows more or fewer of them.
-    fn is_same_at_another_size(&self, now: &Self) -> bool {
-        let above = |shown: &Self| text(shown.above.iter().rev());
-        let (was, is) = (above(self), above(now));
-        let one_ends_as_the_other = was.ends_with(&is) || is.ends_with(&was);
-        one_ends_as_the_other && text(self.below.iter()) == text(now.below.iter())
+    /// The hash of a prompt on this screen, of which `hash` is the hash without it. `still`: what of a row is compared, where that is not
+    /// all of it.
+    pub(in crate::monitor) fn hash(&self, hash: &str, still: impl Fn(At, &str) -> Option<String>) -> String {
+        let above = self.above.iter().enumerate().map(|(at, row)| (At::Above(at), row));
+        let below = self.below.iter().enumerate().map(|(at, row)| (At::Below(at), row));
+        let rows =
+            above.chain(below).map(|(at, row)| still(at, row).unwrap_or_else(|| row.trim().to_owned()));
+        let rows: Vec<String> = rows.filter(|row| !row.is_empty()).collect();
+        fingerprint([hash].into_iter().chain(rows.iter().map(String::as_str)))
     }
 }
 
@@ -92,9 +123,12 @@ fn row(rows: &[String], at: usize) -> &str {
     rows.get(at).map_or("", String::as_str)
 }
 
-/// All of it without blanks.
-fn text<'a>(rows: impl Iterator<Item = &'a String>) -> String {
-    rows.flat_map(|row| row.split_whitespace()).collect()
+/// A row as it is, but for spinners that can be nothing else, and what is written behind it after a while.
+fn exact(line: &str) -> String {
+    let sign = |c| if matches!(c, '\u{2800}'..='\u{28ff}') { SPINNER } else { c };
+    let line: String = line.chars().map(sign).collect();
+    let line = if line.contains('(') { HINT.replace(&line, "$1").into_owned() } else { line };
+    line.trim_end().to_owned()
 }
 
 /// The rows differ in nothing but times that went on as the clock did.
@@ -105,23 +139,18 @@ fn ticked(was: &str, is: &str, elapsed_ms: i64) -> bool {
         return false;
     }
     let elapsed = elapsed_ms as f64 / 1000.0;
-    was_times.iter().zip(is_times).all(|(was, is)| {
-        let (was, is) = (was.as_str(), is.as_str());
-        was == is || went_on(was, is, elapsed)
-    })
-}
-
-fn went_on(was: &str, is: &str, elapsed: f64) -> bool {
-    let by = (seconds(is) - seconds(was)).abs();
-    let minutes = was.matches(':').count() == 1 && is.matches(':').count() == 1;
-    (by - elapsed).abs() <= SLACK_S || (minutes && (by * 60.0 - elapsed).abs() <= 60.0)
+    let went_on = |was: &str, is: &str| ((seconds(is) - seconds(was)).abs() - elapsed).abs() <= SLACK_S;
+    was_times
+        .iter()
+        .zip(is_times)
+        .all(|(was, is)| was.as_str() == is.as_str() || went_on(was.as_str(), is.as_str()))
 }
 
 /// The parts of a time are sixty of the next one each.
 fn seconds(time: &str) -> f64 {
     let parts = NUMBER.find_iter(time).filter_map(|part| part.as_str().parse::<f64>().ok());
-    let units = time.contains(['h', 'H']) && !time.contains(['m', 'M']);
-    parts.fold(0.0, |sum, part| sum * if units { 3600.0 } else { 60.0 } + part)
+    let hours = time.contains(['h', 'H']) && !time.contains(['m', 'M']);
+    parts.fold(0.0, |sum, part| sum * if hours { 3600.0 } else { 60.0 } + part)
 }
 
 #[cfg(test)]
@@ -129,14 +158,15 @@ mod tests {
     use super::*;
     use crate::monitor::ScreenView;
 
-    fn shown(text: &str, row: usize) -> Shown {
+    fn shown(text: &str, cols: u16) -> Shown {
         let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        let view = ScreenView { lines, cols: 80, ..ScreenView::default() };
+        let row = lines.iter().position(|line| line.starts_with("Go on?")).expect("a question");
+        let view = ScreenView { lines, cols, ..ScreenView::default() };
         Shown::of(&Page::of(view), Reach { row, rows: 30, boxed: None })
     }
 
     fn is_same(was: &str, is: &str, elapsed_ms: i64) -> bool {
-        shown(was, 1).is_same(&shown(is, 1), elapsed_ms, |_, _, _| false)
+        shown(was, 80).is_same(&shown(is, 80), elapsed_ms, true, |_, _, _| false)
     }
 
     #[test]
@@ -144,49 +174,68 @@ mod tests {
         for (was, is, ms) in [
             ("ls\nGo on?", "ls\nGo on?", 60_000),
             ("⠋ Running\nGo on?", "⠙ Running\nGo on?", 100),
-            ("Waiting.\nGo on?", "Waiting...\nGo on?", 100),
             ("Waits (58s)\nGo on?", "Waits (1m 3s)\nGo on?", 5000),
             ("Waits (59m 58s)\nGo on?", "Waits (1h 0m 3s)\nGo on?", 5000),
             ("It is 12:59:58\nGo on?", "It is 13:00:03\nGo on?", 5000),
-            ("It is 12:30\nGo on?", "It is 12:31\nGo on?", 5000),
             ("Go on in 30 seconds\nGo on?", "Go on in 20 seconds\nGo on?", 10_000),
-            ("Read 3 of it (1.2k tokens)\nGo on?", "Read 3 of it (14k tokens)\nGo on?", 5000),
-            ("[##   ] 12 %\nGo on?", "[#### ] 48 %\nGo on?", 5000),
-            ("██▏ 10/50\nGo on?", "████ 40/50\nGo on?", 5000),
-            ("Run it?\nGo on?", "Run it? (Tab to see more)\nGo on?", 5000),
-            ("ls\nGo on?", "ls\nGo on?\n       ✻", 5000),
-            ("│ ls │\nGo on?", "│ ls   │\nGo on?", 100),
+            ("Run it\nGo on?", "Run it (Tab to focus)\nGo on?", 5000),
+            ("│ Run it │\nGo on?", "│ Run it  (Tab to focus) │\nGo on?", 5000),
         ] {
             assert!(is_same(was, is, ms), "{was:?} {is:?}");
         }
         for (was, is) in [
-            ("rm -r ../..\nGo on?", "rm -r ..\nGo on?"),
-            ("rm a\nGo on?", "rm a  ##\nGo on?"),
-            ("⠋ ls\nGo on?", "⠋ rm\nGo on?"),
-            ("○ all\nGo on?", "● all\nGo on?"),
-            ("rm --older 30m\nGo on?", "rm --older 3m\nGo on?"),
-            ("sleep 60s\nGo on?", "sleep 600s\nGo on?"),
-            ("rm 10 %\nGo on?", "rm 100 %\nGo on?"),
-            ("step 1\nGo on?", "step 2\nGo on?"),
-            ("ls\nGo on?\nls a", "ls\nGo on?\nrm a"),
-            ("ls\nGo on?", "ls\nGo on?\nas root"),
-            ("ls\nGo on? > yes", "ls\nGo on?   no"),
+            ("rm -r ../..", "rm -r .."),
+            ("rm a", "rm a  ##"),
+            ("rm a...", "rm a."),
+            ("cat a |", "cat a"),
+            ("rm 1/2", "rm 3/4"),
+            ("docker -p 80:22", "docker -p 80:23"),
+            ("⠋ ls", "⠋ rm"),
+            ("- ls", "* ls"),
+            ("○ all", "● all"),
+            ("■ all", "⬝ all"),
+            ("rm --older 30m", "rm --older 3m"),
+            ("sleep 60s", "sleep 600s"),
+            ("rm 1 MB", "rm 10 MB"),
+            ("kill all over 90% memory", "kill all over 1% memory"),
+            ("revoke token 12", "revoke token 99"),
+            ("save (enter keeps all)", "save (enter deletes all)"),
+            ("echo (ctrl-c rm -rf x)", "echo (ctrl-c rm -rf /)"),
+            ("step 1", "step 2"),
         ] {
-            assert!(!is_same(was, is, 5000) && !is_same(is, was, 5000), "{was:?} {is:?}");
+            let (above, below) = (|row| format!("{row}\nGo on?"), |row| format!("Go on?\n{row}"));
+            assert!(
+                !is_same(&above(was), &above(is), 5000) && !is_same(&above(is), &above(was), 5000),
+                "{was:?}"
+            );
+            assert!(!is_same(&below(was), &below(is), 5000), "{was:?}");
+            assert_ne!(
+                shown(&above(was), 80).hash("", |_, _| None),
+                shown(&above(is), 80).hash("", |_, _| None),
+                "{was:?}"
+            );
         }
+        assert!(!is_same("ls\nGo on?", "ls\nGo on?\nas root", 5000));
+        assert!(!is_same("ls\nGo on? > yes", "ls\nGo on?   no", 5000));
+        let (wide, narrow) = (shown("ls\nGo on?", 80), shown("ls\nGo on?", 40));
+        assert!(!wide.is_same(&narrow, 0, true, |_, _, _| false));
     }
 
     #[test]
-    fn another_size_wraps_rows() {
-        let at = |cols, text: &str, row| {
-            let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-            let view = ScreenView { lines, cols, ..ScreenView::default() };
-            Shown::of(&Page::of(view), Reach { row, rows: 30, boxed: None })
+    fn people_see_what_is_compared() {
+        let shown = shown("a\nb\nGo on?\nc", 80);
+        let masked = |hidden: &[At]| {
+            let mut rows: Vec<String> = ["a", "b", "Go on?", "c", ""].map(str::to_owned).into();
+            shown.mask(&mut rows, |at, _| hidden.contains(&at).then(|| "…".to_owned()));
+            rows.join("\n")
         };
-        let wide = at(80, "a b\nls /tmp /home\nGo on? [y/N]", 2);
-        let same = |now: &Shown| wide.is_same(now, 0, |_, _, _| false);
-        assert!(same(&at(10, "ls /tmp\n/home\nGo on?\n[y/N]", 2)));
-        assert!(!same(&at(10, "ls /tmp\n/etc\nGo on?\n[y/N]", 2)));
-        assert!(!same(&at(10, "ls /tmp\n/home\nGo on?\n[y/N] rm", 2)));
+        assert_eq!(masked(&[At::Above(0), At::Below(1)]), "a\n…\nGo on?\n…\n");
+        assert_eq!(masked(&[At::Above(1), At::Below(0)]), "…\nb\n…\nc\n");
+        let lines = ["a", "╭──╮", "│ rm │", "│ b │", "Go on?"].map(str::to_owned).to_vec();
+        let view = ScreenView { lines: lines.clone(), cols: 80, ..ScreenView::default() };
+        let boxed = Shown::of(&Page::of(view), Reach { row: 4, rows: 30, boxed: Some(3) });
+        let mut rows = lines;
+        boxed.mask(&mut rows, |_, _| None);
+        assert_eq!(rows, ["│ rm │", "│ b │", "Go on?"]);
     }
 }

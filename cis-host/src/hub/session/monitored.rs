@@ -251,7 +251,7 @@ impl Session {
             self.advance_answers(&mut monitored, now, env);
             let changes = monitored.arbiter.changes(now);
             if !changes.is_empty() {
-                let screen = self.lowest_rows(env);
+                let screen = self.lowest_rows(|rows| monitored.arbiter.mask(rows), env);
                 env.sightings.extend(changes.into_iter().map(|change| Sighting {
                     session: self.id,
                     change,
@@ -319,8 +319,9 @@ impl Session {
         }
     }
 
-    /// The lowest rows of the screen, as many as an event holds; empty while that is not known.
-    fn lowest_rows(&mut self, env: &mut Env) -> String {
+    /// The lowest rows of the screen without what `mask` takes out of them, as many as an event holds; empty while that is not
+    /// known.
+    fn lowest_rows(&mut self, mask: impl Fn(&mut Vec<String>), env: &mut Env) -> String {
         if !self.is_current() {
             return String::new();
         }
@@ -329,7 +330,9 @@ impl Session {
         self.model = Some(model);
         let mut left = SCREEN_CHARS_MAX;
         let mut rows: Vec<&str> = Vec::new();
-        for row in text.lines().rev() {
+        let mut all: Vec<String> = text.lines().map(str::to_owned).collect();
+        mask(&mut all);
+        for row in all.iter().rev() {
             let chars = row.chars().count() + 1;
             if chars > left {
                 break;

@@ -157,12 +157,12 @@ async fn an_answer_to_another_prompt_is_refused_with_what_is_there() {
 #[tokio::test]
 async fn output_that_the_hub_has_not_judged_is_judged_before_the_answer_is_sent_again() {
     let mut stage = Stage::new(Seed::default()).await;
-    stage.prints("\r\n\r\nProceed? [y/N] ").await;
+    stage.prints("\x1b[6;38H⠋\x1b[3;1HProceed? [y/N] ").await;
     let verdict = stage.verdict().await;
     let answer = stage.answer(&verdict, 1, "y\r");
     stage.expect_answer(1, "y\r").await;
     // The host has read more meanwhile: a spinner far from the prompt, which stands as it was.
-    let spin = "\x1b7\x1b[6;38H*\x1b8";
+    let spin = "\x1b7\x1b[6;38H⠙\x1b8";
     let output_bytes = stage.output + spin.len() as u64;
     stage.says(|session, input| moved(session, input, output_bytes), 1).await;
     stage.prints(spin).await;

@@ -166,7 +166,7 @@ impl Session {
         match monitored.claim(&answer) {
             Claim::Taken => tell.tell(Err(HubError::Answered { id })),
             Claim::Moved => {
-                let screen = self.lowest_rows(env);
+                let screen = self.lowest_rows(|_| (), env);
                 tell.tell(Err(HubError::PromptMoved { id, screen }));
             }
             Claim::Granted => {
@@ -204,7 +204,7 @@ impl Session {
                         if !monitored.stands(&pending.answer, &view, now) {
                             monitored.release(&pending.answer);
                             env.judge.push(self.id);
-                            let screen = self.lowest_rows(env);
+                            let screen = self.lowest_rows(|_| (), env);
                             pending.tell(Err(HubError::PromptMoved { id: self.id, screen }));
                             continue;
                         }
