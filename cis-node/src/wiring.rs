@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -105,6 +106,17 @@ pub enum NodeError {
     /// The store is not usable.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The store is gone, and what it told of is not.
+    #[error(
+        "the store {} is missing or empty, but there are logs of its sessions in {}: put a backup in place (`cis store restore FILE --force`), or \
+         move that folder away to start with an empty store", database.display(), logs.display()
+    )]
+    StoreGone {
+        /// Where the store was.
+        database: PathBuf,
+        /// Of sessions.
+        logs: PathBuf,
+    },
     /// It cannot listen over TCP as it was told to.
     #[error(transparent)]
     Remote(#[from] RemoteError),
@@ -120,6 +132,18 @@ pub enum NodeError {
 
 fn system(what: &'static str) -> impl FnOnce(io::Error) -> NodeError {
     move |source| NodeError::System { what, source }
+}
+
+/// Opens the store, or makes one in a home that never had any.
+fn open_store(home: &Home) -> Result<Writer, NodeError> {
+    let (database, logs) = (home.database(), home.logs());
+    let holds = |file: &Path| fs::metadata(file).is_ok_and(|metadata| metadata.len() > 0);
+    // Opening it says what a write-ahead log that is left still holds.
+    let is_gone = !holds(&database) && !holds(&database.with_extension("db-wal"));
+    if is_gone && fs::read_dir(&logs).is_ok_and(|mut all| all.next().is_some()) {
+        return Err(NodeError::StoreGone { database, logs });
+    }
+    Ok(Writer::open(&database)?)
 }
 
 /// Runs a node until it is stopped, gets SIGTERM or SIGINT, or has had nothing to do for 10 s.
@@ -149,7 +173,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     }
     let limit_outside = keep_realtime_limit_outside(&options.home.dir)
         .map_err(system("note the session that the home is made in"))?;
-    let writer = Writer::open(&options.home.database())?;
+    let writer = open_store(&options.home)?;
     if writer.excludes_processes() {
         tracing::warn!("the disk is full: this node only reads until there is space again");
     } else {

@@ -371,3 +371,27 @@ fn files_of_the_home_that_are_pipes_or_devices_are_named_at_once() {
     }
     cis.ok(["dag", "list"]);
 }
+
+/// A home whose store was removed is no new home.
+#[test]
+fn a_store_that_is_gone_is_not_replaced_by_an_empty_one() {
+    let cis = Cis::new();
+    let run =
+        cis.start("version = 1\n[dag]\nid = \"x\"\n[[tasks]]\nid = \"a\"\ncommand = [\"echo\", \"hello\"]\n");
+    cis.wait_run(&run, "succeeded");
+    cis.ok(["node", "stop"]);
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(cis.home().join(format!("cis.db{suffix}")));
+    }
+    for empty in [false, true] {
+        if empty {
+            fs::write(cis.home().join("cis.db"), "").unwrap();
+        }
+        let out = cis.run(["dag", "list"]);
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert!(!out.status.success() && said.contains("missing or empty"), "{said}");
+        assert!(said.contains("cis store restore"), "{said}");
+    }
+    fs::rename(cis.home().join("logs"), cis.home().join("logs.old")).unwrap();
+    assert!(cis.ok(["dag", "list"]).contains("No runs"));
+}

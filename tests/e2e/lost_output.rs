@@ -25,9 +25,19 @@ fn is_marked(cis: &Cis, run: &str, task: &str, cause: &str) {
 
 #[test]
 fn outputs_lost_on_a_full_disk_are_an_error_and_not_a_failure() {
+    are_lost(0);
+}
+
+/// Most programs notice.
+#[test]
+fn a_program_that_fails_as_it_cannot_write_its_outputs_ends_in_error() {
+    are_lost(1);
+}
+
+fn are_lost(exit: u8) {
     let cis = Cis::new();
     let Some(_mounted) = Mounted::at(&cis.home(), "24m") else { return };
-    let text = r#"
+    let text = &r#"
 version = 1
 [dag]
 id = "full"
@@ -43,13 +53,14 @@ while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done
 head -c 20000 /dev/zero | tr '\0' x
 echo "said=$(head -c 9000 /dev/zero | tr '\0' y)" > "$CIS_OUTPUT"
 echo $$ > "$E2E_WORK/pid"
-exit 0
+[ -e "$E2E_WORK/again" ] || exit EXIT
 '''
 [[tasks]]
 id = "after"
 needs = ["writes"]
 script = 'touch "$E2E_WORK/after"'
-"#;
+"#
+    .replace("EXIT", &exit.to_string());
     let run = cis.start(text);
     eventually("it runs", || cis.work().join("runs").exists().then_some(()));
     cis.session_of("writes");
@@ -70,6 +81,7 @@ script = 'touch "$E2E_WORK/after"'
     assert!(task["reason"].as_str().unwrap().contains("make room"), "{task}");
     assert!(!cis.work().join("after").exists());
     is_marked(&cis, &run, "writes", "No space left on device");
+    cis.write("again", "");
     cis.ok(["dag", "retry", &run, "--failed"]);
     cis.wait_run(&run, "succeeded");
     assert!(cis.work().join("after").exists());

@@ -93,8 +93,8 @@ impl LocalWorker {
                     values = outputs;
                     AttemptOutcome::Failed { cause: FailureCause::Exit { status: exit.status } }
                 }
-                // A task that failed need not have written its outputs.
-                Err(_) if !exit.status.is_success() => {
+                // A task that failed need not have written its outputs; where the disk was full, that may be why it failed.
+                Err(Trouble::OfTask(_)) if !exit.status.is_success() => {
                     AttemptOutcome::Failed { cause: FailureCause::Exit { status: exit.status } }
                 }
                 Err(trouble) => trouble.outcome(),

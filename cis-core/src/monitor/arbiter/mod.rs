@@ -37,7 +37,7 @@ use standing::{Around, Held, Standing};
 use terminal::Terminal;
 
 use super::evidence::{KernelEvidence, ReaderHow, ScreenView, Signal};
-use super::profile::{Found, Idle, Profile, Says};
+use super::profile::{CONTEXT, Found, Idle, Profile, Says};
 use super::screen::{Above, Shown, is_shell_prompt};
 use super::verdict::{Change, Verdict, Want};
 use crate::event::{Layer, PromptKind};
@@ -341,6 +341,12 @@ impl Arbiter {
             list_rows = page.row_of(&place).map_or(0, |row| row.saturating_sub(reach.row));
             let motions = self.moving.motions(&hash, now);
             verdict.hash = shown.hash(&hash, |at, row| motions.still(at, row));
+            // What stands around the question is told with it, but for what nobody is shown.
+            if motions.any()
+                && let Some((question, _)) = verdict.question.split_once(CONTEXT)
+            {
+                verdict.question = question.to_owned();
+            }
             around = Some(Around { above, shown, motions });
         }
         let seeded = self.seeded.take();

@@ -172,6 +172,11 @@ impl Motions {
         }
     }
 
+    /// Whether any row moved.
+    pub(super) fn any(&self) -> bool {
+        self.above.iter().chain(&self.below).any(|motion| *motion != Motion::Rests)
+    }
+
     pub(super) fn at(&self, at: At) -> Motion {
         let motion = match at {
             At::Above(at) => self.above.get(at),

@@ -284,11 +284,17 @@ fn context(rows: &[&str], asks: usize, options: usize) -> Vec<String> {
     steady(&texts)
 }
 
+/// Between a question and what stands around it.
+pub(in crate::monitor) const CONTEXT: &str = " — ";
+
 /// The question first, then what stands around it: what is to be run, and why.
 fn worded(question: &str, context: &[String]) -> String {
     let question = unpointed(question);
     let rest: Vec<&str> = context.iter().map(String::as_str).filter(|row| *row != question).collect();
-    let text =
-        if rest.is_empty() { question.to_owned() } else { format!("{question} — {}", rest.join(" · ")) };
+    let text = if rest.is_empty() {
+        question.to_owned()
+    } else {
+        format!("{question}{CONTEXT}{}", rest.join(" · "))
+    };
     clean::text(&text, QUESTION_CHARS_MAX)
 }
