@@ -178,6 +178,13 @@ pub struct PromptRecord {
     /// Until when somebody may answer it, Unix ms: the file's `deadline`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until_ms: Option<TimestampMs>,
+    /// So long it had waited at the same prompt before, which was told anew as the screen around it changed, ms.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub waited_ms: i64,
+}
+
+fn is_zero(ms: &i64) -> bool {
+    *ms == 0
 }
 
 impl PromptRecord {
@@ -196,6 +203,7 @@ impl PromptRecord {
             screen: String::new(),
             ask: None,
             until_ms: None,
+            waited_ms: 0,
         }
     }
 }

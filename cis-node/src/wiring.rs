@@ -106,15 +106,16 @@ pub enum NodeError {
     /// The store is not usable.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The store is gone, and what it told of is not.
+    /// The home holds logs of sessions, but no store.
     #[error(
-        "the store {} is missing or empty, but there are logs of its sessions in {}: put a backup in place (`cis store restore FILE --force`), or \
-         move that folder away to start with an empty store", database.display(), logs.display()
+        "cannot open the store {}: it is missing or empty, but {} holds logs of its sessions; restore a backup \
+         (`cis store restore FILE --force`), or move that directory away to start with an empty store",
+        database.display(), logs.display()
     )]
     StoreGone {
-        /// Where the store was.
+        /// The store.
         database: PathBuf,
-        /// Of sessions.
+        /// The directory of the logs.
         logs: PathBuf,
     },
     /// It cannot listen over TCP as it was told to.
@@ -137,10 +138,15 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> NodeError {
 /// Opens the store, or makes one in a home that never had any.
 fn open_store(home: &Home) -> Result<Writer, NodeError> {
     let (database, logs) = (home.database(), home.logs());
-    let holds = |file: &Path| fs::metadata(file).is_ok_and(|metadata| metadata.len() > 0);
-    // Opening it says what a write-ahead log that is left still holds.
-    let is_gone = !holds(&database) && !holds(&database.with_extension("db-wal"));
-    if is_gone && fs::read_dir(&logs).is_ok_and(|mut all| all.next().is_some()) {
+    let is_gone = |file: &Path| match fs::metadata(file) {
+        Ok(metadata) => metadata.len() == 0,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    };
+    // What a write-ahead log without its database holds is said where the store is opened.
+    if is_gone(&database)
+        && is_gone(&database.with_extension("db-wal"))
+        && fs::read_dir(&logs).is_ok_and(|mut all| all.next().is_some())
+    {
         return Err(NodeError::StoreGone { database, logs });
     }
     Ok(Writer::open(&database)?)

@@ -389,7 +389,10 @@ fn a_store_that_is_gone_is_not_replaced_by_an_empty_one() {
         }
         let out = cis.run(["dag", "list"]);
         assert_ne!(out.code, Some(0), "{out:?}");
-        assert!(out.stderr.contains("missing or empty") && out.stderr.contains("cis store restore"), "{out:?}");
+        assert!(
+            out.stderr.contains("missing or empty") && out.stderr.contains("cis store restore"),
+            "{out:?}"
+        );
     }
     fs::rename(cis.home().join("logs"), cis.home().join("logs.old")).unwrap();
     assert!(cis.ok(["dag", "list"]).contains("No runs"));

@@ -28,7 +28,7 @@ fn outputs_lost_on_a_full_disk_are_an_error_and_not_a_failure() {
     are_lost(0);
 }
 
-/// Most programs notice.
+/// The shell exits with 1 if it cannot write.
 #[test]
 fn a_program_that_fails_as_it_cannot_write_its_outputs_ends_in_error() {
     are_lost(1);

@@ -149,12 +149,13 @@ impl SessionNews {
                     return None;
                 }
                 cut(&mut prompt.question, QUESTION_CHARS_MAX);
-                cut(&mut prompt.screen, NEWS_SCREEN_CHARS_MAX);
+                cut_rows(&mut prompt.screen, NEWS_SCREEN_CHARS_MAX);
                 cut(&mut prompt.hash, NAME_CHARS_MAX);
                 cut_options(&mut prompt.options);
                 prompt.confidence = prompt.confidence.min(100);
                 // The file's matter.
                 prompt.until_ms = None;
+                prompt.waited_ms = prompt.waited_ms.max(0);
             }
             Self::Asked { ask } => {
                 if ask.item != InboxId::of_ask(session, ask.ask) {
@@ -291,6 +292,20 @@ fn cut(text: &mut String, chars: usize) {
     if let Some((at, _)) = text.char_indices().nth(chars) {
         text.truncate(at);
     }
+}
+
+/// The same for rows of a screen, of which the lowest are kept.
+fn cut_rows(text: &mut String, chars: usize) {
+    printable(text);
+    let mut left = chars;
+    let fits = |row: &&str| {
+        let size = row.chars().count() + 1;
+        let fits = size <= left;
+        left = left.saturating_sub(size);
+        fits
+    };
+    let kept: usize = text.split_inclusive('\n').rev().take_while(fits).map(str::len).sum();
+    text.drain(..text.len() - kept);
 }
 
 fn cut_bytes(text: &mut String, bytes: usize) {

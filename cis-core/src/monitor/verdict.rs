@@ -25,6 +25,9 @@ pub struct Verdict {
     pub question: String,
     /// What can be answered, where that is known.
     pub options: Vec<PromptOption>,
+    /// So long the session had waited at the same prompt before, which is told anew as the screen around it changed, ms.
+    #[serde(default)]
+    pub waited_ms: i64,
     /// A shell is at its prompt: it asks nobody anything.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub at_shell: bool,

@@ -142,7 +142,7 @@ impl Prompt {
             kind: record.kind,
             since_ms: at_ms,
             ask: record.ask,
-            before_ms: 0,
+            before_ms: record.waited_ms.max(0),
             question: shortened(&words),
             escalated: false,
         }

@@ -35,7 +35,7 @@ pub enum HubError {
     },
     /// An answer was for a prompt that is not there any more.
     #[error(
-        "session {id} does not show that prompt any more: nothing was typed; `cis inbox` says what waits now"
+        "session {id} does not show that prompt any more, or shows something else with it: nothing was typed; `cis inbox` says what waits now"
     )]
     PromptMoved {
         /// Which.

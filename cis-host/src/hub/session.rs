@@ -372,6 +372,10 @@ impl Session {
         self.size = size;
         env.say(&ToHost::Resize { session: self.id, size });
         self.model(env).screen.resize(size);
+        if let Some(monitored) = &mut self.monitored {
+            monitored.resized(env.clock.now());
+            env.judge.push(self.id);
+        }
         for viewer in &mut self.viewers {
             if quiet != Some(viewer.number) {
                 viewer.queue.notice(AttachNotice::Resized(size));

@@ -93,7 +93,7 @@ impl LocalWorker {
                     values = outputs;
                     AttemptOutcome::Failed { cause: FailureCause::Exit { status: exit.status } }
                 }
-                // A task that failed need not have written its outputs; where the disk was full, that may be why it failed.
+                // A task that failed need not have written its outputs. If this node could not, that may be why it failed.
                 Err(Trouble::OfTask(_)) if !exit.status.is_success() => {
                     AttemptOutcome::Failed { cause: FailureCause::Exit { status: exit.status } }
                 }

@@ -86,6 +86,7 @@ impl Made {
             hash: self.hash,
             question: clean::text(&self.question, QUESTION_CHARS_MAX),
             options: self.options,
+            waited_ms: 0,
             at_shell: false,
         };
         Candidate { verdict, source: self.source, place: self.place, ready_ms: self.ready_ms, why: self.why }

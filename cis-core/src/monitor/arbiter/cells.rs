@@ -20,7 +20,9 @@ pub(super) struct Cells {
     pub(super) changed_ms: TimestampMs,
     /// When something other than spinners and clocks last changed.
     pub(super) steady_ms: TimestampMs,
-    /// When what stands before the cursor, or the menu, last changed.
+    /// What stands before a cursor that shows, and the menu, while somebody sits in a read.
+    asks: Option<(Option<String>, Option<String>)>,
+    /// When that last changed.
     pub(super) asks_ms: TimestampMs,
     /// Its rows without spinners and clocks.
     pub(super) steady: Vec<String>,
@@ -37,6 +39,7 @@ impl Cells {
             seen_ms: None,
             changed_ms: now,
             steady_ms: now,
+            asks: None,
             asks_ms: now,
             steady: Vec::new(),
             last_output_ms: now,
@@ -58,24 +61,22 @@ impl Cells {
         self.second.1 > POURS_BYTES
     }
 
-    /// Takes a screen; gives whether a cell changed.
-    pub(super) fn screen(&mut self, view: ScreenView, now: TimestampMs) -> bool {
+    /// Takes a screen; gives whether a cell changed. `reads`: somebody sits in a read of the terminal.
+    pub(super) fn screen(&mut self, view: ScreenView, reads: bool, now: TimestampMs) -> bool {
         let page = Page::of(view);
         let differs = self.page.as_ref().is_none_or(|old| !same_cells(&old.view, &page.view));
         if differs {
             self.changed_ms = self.last_output_ms;
-            if self
-                .page
-                .as_ref()
-                .is_none_or(|old| old.lead != page.lead || menu_hash(old) != menu_hash(&page))
-            {
-                self.asks_ms = self.last_output_ms;
-            }
             let rows = steady(&page.view.lines);
             if rows != self.steady {
                 self.steady = rows;
                 self.steady_ms = self.last_output_ms;
             }
+        }
+        let lead = page.view.cursor_visible.then(|| page.lead.clone());
+        let asks = reads.then(|| (lead, menu_hash(&page)));
+        if asks != self.asks {
+            (self.asks, self.asks_ms) = (asks, self.last_output_ms);
         }
         self.page = Some(Arc::new(page));
         self.seen_ms = Some(now);
@@ -88,6 +89,11 @@ impl Cells {
         self.page.as_ref().filter(|_| self.dirty_ms.is_none())
     }
 
+    /// The terminal got another size: the screen is to be looked at.
+    pub(super) fn resized(&mut self, now: TimestampMs) {
+        self.dirty_ms.get_or_insert(now);
+    }
+
     /// How long the cells have been as they are, ms. What was not looked at yet may have changed.
     pub(super) fn quiet(&self, now: TimestampMs) -> i64 {
         now - self.still_since()
@@ -98,14 +104,9 @@ impl Cells {
         if self.dirty_ms.is_some() { self.last_output_ms } else { self.changed_ms }
     }
 
-    /// How long the same is asked, as of the last look, ms.
+    /// How long the question, or the menu, has been the same at the last look, ms.
     pub(super) fn asks_for(&self) -> i64 {
         self.seen_ms.map_or(0, |seen| seen - self.asks_ms)
-    }
-
-    /// How long nothing but spinners and clocks has moved, as of the last look, ms.
-    pub(super) fn steady_for(&self) -> i64 {
-        self.seen_ms.map_or(0, |seen| seen - self.steady_ms)
     }
 }
 

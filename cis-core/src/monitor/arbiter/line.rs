@@ -76,7 +76,7 @@ fn typed_menu(page: &Page, modes: Option<Modes>) -> Option<Menu> {
     menu_at_cursor(page, keys)
 }
 
-/// The hash of the prompt at the cursor: of what stands before it, where that is anything, and of a list above it.
+/// The hash of the prompt at the cursor: of the text before it, or of the rows above where there is none; and of a list above it.
 pub(super) fn hash_at(page: &Page, hidden: bool) -> String {
     let lead = unboxed(&page.lead);
     let hash = if lead.is_empty() { line_hash(&page.line()) } else { fingerprint([lead]) };

@@ -36,11 +36,12 @@ use schedule::Schedule;
 use standing::{Around, Held, Standing};
 use terminal::Terminal;
 
+use super::clean;
 use super::evidence::{KernelEvidence, ReaderHow, ScreenView, Signal};
-use super::profile::{CONTEXT, Found, Idle, Profile, Says};
+use super::profile::{Found, Idle, Profile, Says};
 use super::screen::{Above, Shown, is_shell_prompt};
 use super::verdict::{Change, Verdict, Want};
-use crate::event::{Layer, PromptKind};
+use crate::event::{Layer, PromptKind, QUESTION_CHARS_MAX};
 use crate::ids::TimestampMs;
 
 /// A prompt that an earlier life knew must show itself again within so long, ms.
@@ -144,6 +145,13 @@ impl Arbiter {
         }
     }
 
+    /// The terminal got another size.
+    pub fn resized(&mut self, now: TimestampMs) {
+        self.stale = true;
+        self.cells.resized(now);
+        self.schedule.look_now();
+    }
+
     /// Somebody typed, by whatever way.
     pub fn typed(&mut self, now: TimestampMs) {
         self.stale = true;
@@ -167,7 +175,8 @@ impl Arbiter {
     /// The screen, as wanted.
     pub fn screen(&mut self, view: ScreenView, now: TimestampMs) {
         self.stale = true;
-        if self.cells.screen(view, now) {
+        let reads = self.kernel.own().is_some_and(|reader| reader.how == ReaderHow::Read);
+        if self.cells.screen(view, reads, now) {
             self.distrust.changed(self.cells.changed_ms);
         }
         self.schedule.screen_came();
@@ -239,7 +248,8 @@ impl Arbiter {
         modes.is_none_or(|modes| modes.canonical)
     }
 
-    /// Takes out of the rows of a screen what is not compared with it when somebody answers the present prompt: nobody is shown that.
+    /// Removes from the rows of the screen what is not compared when somebody answers the present prompt: people must not
+    /// decide by it.
     pub fn mask(&self, rows: &mut Vec<String>) {
         if let Some(around) = self.standing.as_ref().and_then(|standing| standing.around.as_ref()) {
             around.shown.mask(rows, |at, row| around.motions.still(at, row));
@@ -299,6 +309,7 @@ impl Arbiter {
             }
             (Held::Fading(_), next) => {
                 self.over(true);
+                self.moving.forget();
                 if let Some(candidate) = next {
                     self.raise(candidate, now);
                 }
@@ -311,7 +322,9 @@ impl Arbiter {
                 let went_on = is_changing && self.may_have_gone_on();
                 let again = || if went_on { None } else { self.again(all) };
                 match next.or_else(again) {
-                    Some(candidate) if !went_on => self.replace(candidate, now),
+                    Some(candidate) if !went_on && self.is_standing(&candidate) => {
+                        self.replace(candidate, now)
+                    }
                     candidate => {
                         self.over(went_on);
                         if let Some(candidate) = candidate {
@@ -341,11 +354,11 @@ impl Arbiter {
             list_rows = page.row_of(&place).map_or(0, |row| row.saturating_sub(reach.row));
             let motions = self.moving.motions(&hash, now);
             verdict.hash = shown.hash(&hash, |at, row| motions.still(at, row));
-            // What stands around the question is told with it, but for what nobody is shown.
             if motions.any()
-                && let Some((question, _)) = verdict.question.split_once(CONTEXT)
+                && let Some((found, _)) = self.found.as_ref().filter(|(found, _)| found.hash == hash)
             {
-                verdict.question = question.to_owned();
+                // The rows around the question are told with it, and some of them are hidden.
+                verdict.question = clean::text(&found.asks, QUESTION_CHARS_MAX);
             }
             around = Some(Around { above, shown, motions });
         }
@@ -406,8 +419,10 @@ impl Arbiter {
 
     /// The same prompt stands on another screen: it is told anew.
     fn replace(&mut self, candidate: Candidate, now: TimestampMs) {
+        let mut candidate = candidate;
         if let Some(standing) = self.standing.take() {
             self.changes.push(Change::Over { episode: standing.verdict.episode });
+            candidate.verdict.waited_ms = standing.verdict.waited_ms + (now - standing.raised_ms).max(0);
         }
         self.raise(candidate, now);
     }

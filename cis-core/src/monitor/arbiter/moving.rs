@@ -14,10 +14,10 @@ const CHANGES: u32 = 3;
 const COUNTS: u32 = 2;
 /// A row that has not changed for so long counts again, ms.
 const RESTS_MS: i64 = 5000;
-/// A row that changes so often, each time within this time, ms, is no reason to refuse every answer: people are shown that it changes, and
-/// not what it says.
-const RESTLESS_CHANGES: u32 = 4;
-const RESTLESS_MS: i64 = 60_000;
+/// A row that changed so often, each time within this time, ms, moves slowly: a clock that shows minutes, a log. It is hidden from
+/// people, so that not every answer is refused.
+const SLOW_CHANGES: u32 = 4;
+const SLOW_MS: i64 = 90_000;
 
 /// Before something else above makes another prompt, ms: it may turn out to move by itself. After so many it doubles with
 /// each.
@@ -34,10 +34,10 @@ struct Row {
     changed_ms: TimestampMs,
     /// What it does since it changed often enough.
     motion: Motion,
-    /// Changes that followed each other within [`RESTLESS_MS`].
-    restless: u32,
+    /// Changes that followed each other within [`SLOW_MS`].
+    slow: u32,
     /// Of those, how many changed no more than numbers.
-    restless_counts: u32,
+    slow_counts: u32,
 }
 
 /// Rows by their distance from the prompt.
@@ -62,8 +62,9 @@ pub(super) struct Moving {
     hash: String,
     last: Above,
     last_shown: Shown,
+    /// Without what moves by its look: whether the prompt is the same.
     above: Rows,
-    /// The same as they are shown: every change of them counts.
+    /// The same rows as people see them: what is hidden.
     shown: Rows,
     below: Rows,
     /// Prompts in a row that something else above them made, without an answer between.
@@ -95,7 +96,7 @@ impl Moving {
         (self.hash == hash).then_some(&self.last)
     }
 
-    /// The rows from its first one on.
+    /// What stands on the screen from the first row of the prompt of that hash on.
     pub(super) fn below(&self, hash: &str) -> Option<&[String]> {
         (self.hash == hash).then(|| self.last_shown.below())
     }
@@ -119,9 +120,14 @@ impl Moving {
         self.others = 0;
     }
 
-    /// Whether the row at that distance above the prompt of that hash changes again and again, however slowly.
-    pub(super) fn is_restless(&self, hash: &str, at: usize) -> bool {
-        self.shown.0.get(at).filter(|_| self.hash == hash).is_some_and(Row::is_restless)
+    /// Whether the row at that distance above the prompt of that hash changed lately, and not only once.
+    pub(super) fn goes_on(&self, hash: &str, at: usize) -> bool {
+        self.shown.0.get(at).filter(|_| self.hash == hash).is_some_and(|row| row.slow > 1)
+    }
+
+    /// The prompt is gone: what the next one shows says nothing of what moves by itself.
+    pub(super) fn forget(&mut self) {
+        self.hash.clear();
     }
 
     /// What changed above the prompt made it another one.
@@ -204,14 +210,21 @@ impl Rows {
     fn pass(&mut self, now: TimestampMs) {
         for row in self.0.iter_mut().filter(|row| now - row.changed_ms >= RESTS_MS) {
             (row.changes, row.counts, row.motion) = Default::default();
-            if now - row.changed_ms >= RESTLESS_MS {
+            if now - row.changed_ms >= SLOW_MS {
                 *row = Row::default();
             }
         }
     }
 
+    /// A row that changed once, and is next to one that moves, moves with it: a log that still fills the screen comes to ever new rows.
     fn motions(&self, now: TimestampMs) -> Vec<Motion> {
-        self.0.iter().map(|row| row.motion_at(now)).collect()
+        let mut next = Motion::Rests;
+        let motion = |row: &Row| {
+            let own = row.motion_at(now);
+            next = if own == Motion::Rests && row.slow > 0 && next == Motion::Moves { next } else { own };
+            next
+        };
+        self.0.iter().map(motion).collect()
     }
 }
 
@@ -229,23 +242,23 @@ impl Motion {
 impl Row {
     fn motion_at(&self, now: TimestampMs) -> Motion {
         match self.motion {
-            _ if self.is_restless() && self.restless == self.restless_counts => Motion::Counts,
-            _ if self.is_restless() => Motion::Moves,
+            _ if self.is_slow() && self.slow == self.slow_counts => Motion::Counts,
+            _ if self.is_slow() => Motion::Moves,
             motion if now - self.changed_ms <= APART_MS => motion,
             _ => Motion::Rests,
         }
     }
 
-    fn is_restless(&self) -> bool {
-        self.restless >= RESTLESS_CHANGES
+    fn is_slow(&self) -> bool {
+        self.slow >= SLOW_CHANGES
     }
 
     fn change(&mut self, numbers: bool, now: TimestampMs) {
-        if now - self.changed_ms >= RESTLESS_MS {
-            (self.restless, self.restless_counts) = (0, 0);
+        if now - self.changed_ms >= SLOW_MS {
+            (self.slow, self.slow_counts) = (0, 0);
         }
-        self.restless += 1;
-        self.restless_counts += u32::from(numbers);
+        self.slow += 1;
+        self.slow_counts += u32::from(numbers);
         if now - self.changed_ms > APART_MS {
             (self.changes, self.counts) = (0, 0);
         }
@@ -325,6 +338,7 @@ mod tests {
         assert!(moving.is_alike("h", 0, "at 1", "at 9") && !moving.is_alike("h", 0, "at 1", "in 9"));
         assert!(moving.sees("in 4", "", 1500), "its words count");
     }
+
     #[test]
     fn what_moves_is_said_while_it_moves() {
         let mut moving = Moving::default();

@@ -167,17 +167,15 @@ impl Arbiter {
     fn by_read_while_it_moves(&self, look: &Look<'_>, now: TimestampMs) -> Option<Candidate> {
         let reader = look.reader.filter(|reader| reader.how == ReaderHow::Read)?;
         let sits = self.kernel.at_ms? - self.kernel.sits_since(reader.pid)?;
+        if self.profile.full_screen || sits.min(self.cells.asks_for()) < READ_MOVING_MS {
+            return None;
+        }
         let (page, on) = (look.page, self.kernel.on()?);
-        let hidden = kernel::hides(look.readers.modes);
+        let line = Self::read_at(look, kernel::hides(look.readers.modes));
         let asks = page.view.cursor_visible && shape_of(&page.lead) == Shape::Strong && on.lead == page.lead;
-        let line = Self::read_at(look, hidden);
         let stays = asks || (line.source == Source::Menu && menu_hash(on) == menu_hash(page));
-        let counts = stays
-            && !self.profile.full_screen
-            && sits >= READ_MOVING_MS
-            && self.cells.asks_for() >= READ_MOVING_MS;
         let why = format!("{} sits in a read of the terminal while something moves", look.who());
-        counts.then(|| self.of_line(line, 85, self.cells.asks_ms, now, why))
+        stays.then(|| self.of_line(line, 85, self.cells.asks_ms, now, why))
     }
 
     /// It polls: also those do that only listen. So more must speak for it.

@@ -147,29 +147,28 @@ impl Arbiter {
     #[must_use]
     pub fn holds(&mut self, view: &ScreenView, now: TimestampMs) -> bool {
         let page = Page::of(view.clone());
-        if !self.is_listed_on(&page) {
+        if !self.stands_on(&page) {
             return false;
         }
         let shows_the_same = self.shows_the_same(&page, now);
         if !shows_the_same && let Some(standing) = &mut self.standing {
             standing.is_outdated = true;
-            self.stale = true;
+            self.screen(view.clone(), now);
         }
         shows_the_same
     }
 
-    fn is_listed_on(&self, page: &Page) -> bool {
+    /// Whether the prompt stands on the page, whatever stands around it.
+    fn stands_on(&self, page: &Page) -> bool {
         let Some(standing) = &self.standing else { return false };
-        let stands = match standing.source {
+        match standing.source {
             Source::Rule => self.profile.read(page).is_some_and(|found| found.hash == standing.hash),
             Source::Menu => line::menu_hash(page).as_ref() == Some(&standing.hash),
             Source::Program => self.is_still(standing.verdict.kind, page),
             Source::Line | Source::Nested { .. } | Source::Report | Source::Marker | Source::Stalled => {
                 standing.takes_answer(page)
             }
-        };
-        let above = || self.reach_of(standing, page).map(|reach| Above::of(page, reach));
-        stands && self.compare_above(standing, above().as_ref()) != Compared::Different
+        }
     }
 
     /// Whether the page shows what people were shown. What somebody typed at a line shows there, too.
@@ -178,13 +177,22 @@ impl Arbiter {
         let Some(Around { shown, motions, .. }) = &standing.around else { return true };
         let typed_line = standing.typed_ms.is_some() && matches!(standing.place, Place::Line { .. });
         let Some(reach) = self.reach_of(standing, page) else { return false };
+        if self.compare_above(standing, Some(&Above::of(page, reach))) == Compared::Different {
+            return false;
+        }
         let present = self.moving.motions(&standing.hash, now);
-        let moved =
-            |at, was: &str, is: &str| motions.at(at).explains(was, is) && present.at(at).explains(was, is);
-        shown.is_same(&Shown::of(page, reach), now - standing.raised_ms, !typed_line, moved)
+        let known = |at| match at {
+            At::Above(at) => At::Above(at.min(shown.above().len().saturating_sub(1))),
+            At::Below(_) => at,
+        };
+        let moved = |at, was: &str, is: &str| {
+            motions.at(known(at)).explains(was, is) && present.at(known(at)).explains(was, is)
+        };
+        let typed_row = typed_line.then_some(standing.list_rows);
+        shown.is_same(&Shown::of(page, reach), now - standing.raised_ms, typed_row, moved)
     }
 
-    /// The rows above a prompt that say what is decided there. None where nothing is decided by them.
+    /// The rows above a prompt that are shown with it. None where nothing is compared.
     pub(super) fn reach(
         &self,
         source: Source,
@@ -192,8 +200,8 @@ impl Arbiter {
         kind: PromptKind,
         page: &Page,
     ) -> Option<Reach> {
-        use PromptKind::{Editor, Idle, Pager, Stalled};
-        if matches!(kind, Editor | Idle | Pager | Stalled) {
+        use PromptKind::{Editor, Pager, Stalled};
+        if matches!(kind, Editor | Pager | Stalled) {
             return None;
         }
         if (place, source) == (&Place::Whole, Source::Report) {
@@ -233,11 +241,15 @@ impl Arbiter {
     /// Compares what stands above the present prompt with what stood there when it came.
     fn compare_above(&self, standing: &Standing, now: Option<&Above>) -> Compared {
         match (&standing.around, now) {
+            // Nothing is decided there: only an answer is for what was shown.
+            _ if standing.verdict.kind == PromptKind::Idle => Compared::Same,
             (None, _) => Compared::Same,
             (Some(_), None) => Compared::Different,
             (Some(then), Some(now)) => then.above.compare(now, |at, was, is| {
-                let is_hidden = then.motions.at(At::Above(at)).explains(was, is);
-                (is_hidden && self.moving.is_restless(&standing.hash, at))
+                // A row that was not there yet is like the highest one that was: a log still fills the screen.
+                let known = at.min(then.shown.above().len().saturating_sub(1));
+                let is_hidden = then.motions.at(At::Above(known)).explains(was, is);
+                (is_hidden && self.moving.goes_on(&standing.hash, known))
                     || self.moving.is_alike(&standing.hash, at, was, is)
             }),
         }
@@ -269,11 +281,9 @@ impl Arbiter {
             _ => Compared::Same,
         };
         let differs = compared == Compared::Different;
-        if standing.is_outdated && self.cells.present().is_some() {
-            return Held::Outdated;
-        }
         let moved = now_above.filter(|_| compared == Compared::Moved).cloned();
-        if next.is_some_and(|next| is_same(standing, next)) && !differs && !self.asked_anew(standing) {
+        let same = next.is_some_and(|next| is_same(standing, next));
+        if same && !differs && !standing.is_outdated && !self.asked_anew(standing) {
             if let Some(standing) = &mut self.standing {
                 standing.gone_ms = None;
                 standing.moved(moved);
@@ -286,6 +296,9 @@ impl Arbiter {
         let Some(page) = self.cells.present().filter(|_| !works) else {
             return if works { Held::Fading(now) } else { Held::Unknown };
         };
+        if standing.is_outdated {
+            return Held::Outdated;
+        }
         let replaced = next.is_some_and(|next| replaces(standing, next));
         let gone = replaced || self.is_gone(standing, page);
         let Some(standing) = &mut self.standing else { return Held::No };
@@ -296,6 +309,11 @@ impl Arbiter {
         }
         let since = *standing.gone_ms.get_or_insert(now);
         if gone { Held::Fading(since + HOLD_MS) } else { Held::Changing(since + self.moving.hold_ms()) }
+    }
+
+    /// Whether the candidate is the prompt that it waits at.
+    pub(super) fn is_standing(&self, candidate: &Candidate) -> bool {
+        self.standing.as_ref().is_some_and(|standing| is_same(standing, candidate))
     }
 
     /// The prompt that it waits at stands there with something else around it: as it is to be told anew, also where it would not
@@ -311,10 +329,14 @@ impl Arbiter {
         same.or_else(|| offers_the_same.then(|| standing.into()))
     }
 
-    /// The prompt was found by its look, and who reads does not sit in a read: it may have gone on, and asked the same again.
+    /// The prompt was found by its look, who reads does not sit in a read, and right above it stands something else: the program
+    /// may have gone on, and asked the same again.
     pub(super) fn may_have_gone_on(&self) -> bool {
+        let Some(standing) = self.standing.as_ref().filter(|standing| standing.source == Source::Line) else {
+            return false;
+        };
         let polls = self.kernel.own().is_none_or(|reader| reader.how == ReaderHow::Poll);
-        polls && self.standing.as_ref().is_some_and(|standing| standing.source == Source::Line)
+        polls && self.cells.present().is_none_or(|page| page.line() != standing.place)
     }
 
     fn is_gone(&self, standing: &Standing, page: &Page) -> bool {

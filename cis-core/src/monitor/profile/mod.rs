@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 pub use table::ProfileError;
 
-pub(super) use rule::{CONTEXT, Found, Says};
+pub(super) use rule::{Found, Says};
 use rule::{Rule, TitleRule};
 
 use super::clean;

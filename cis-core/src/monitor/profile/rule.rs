@@ -145,7 +145,9 @@ pub(in crate::monitor) struct Found {
     pub(in crate::monitor) hold_ms: i64,
     /// Of the row that asks and the options, without what moves or is highlighted.
     pub(in crate::monitor) hash: String,
-    /// What it asks.
+    /// The row that asks.
+    pub(in crate::monitor) asks: String,
+    /// What it asks, with the rows around that row.
     pub(in crate::monitor) question: String,
     /// What can be answered.
     pub(in crate::monitor) options: Vec<PromptOption>,
@@ -171,7 +173,7 @@ impl Rule {
         }
         if matches!(self.says, Says::Working | Says::Waits(PromptKind::Idle)) {
             // Nothing is asked.
-            return Some(self.found(String::new(), fingerprint([self.name.as_str()]), Vec::new(), None));
+            return Some(self.found(fingerprint([self.name.as_str()])));
         }
         let (options, first) = options.unwrap_or((Vec::new(), rows.len()));
         let asks = match &self.question {
@@ -186,18 +188,22 @@ impl Rule {
         let hash = self.hash(asks.map_or("", |row| unpointed(rows[row])), &options);
         let question =
             asks.map_or_else(String::new, |row| worded(rows[row], context.as_deref().unwrap_or_default()));
-        Some(self.found(question, hash, options, above))
+        let asks = asks.map_or_else(String::new, |row| unpointed(rows[row]).to_owned());
+        Some(Found { asks, question, options, above, ..self.found(hash) })
     }
 
-    fn found(
-        &self,
-        question: String,
-        hash: String,
-        options: Vec<PromptOption>,
-        above: Option<Reach>,
-    ) -> Found {
-        let rule = self.name.clone();
-        Found { rule, says: self.says, hold_ms: self.hold_ms, hash, question, options, above }
+    /// Asks nothing.
+    fn found(&self, hash: String) -> Found {
+        Found {
+            rule: self.name.clone(),
+            says: self.says,
+            hold_ms: self.hold_ms,
+            hash,
+            asks: String::new(),
+            question: String::new(),
+            options: Vec::new(),
+            above: None,
+        }
     }
 
     fn rows(&self, page: &Page) -> (usize, usize) {
@@ -284,17 +290,11 @@ fn context(rows: &[&str], asks: usize, options: usize) -> Vec<String> {
     steady(&texts)
 }
 
-/// Between a question and what stands around it.
-pub(in crate::monitor) const CONTEXT: &str = " — ";
-
 /// The question first, then what stands around it: what is to be run, and why.
 fn worded(question: &str, context: &[String]) -> String {
     let question = unpointed(question);
     let rest: Vec<&str> = context.iter().map(String::as_str).filter(|row| *row != question).collect();
-    let text = if rest.is_empty() {
-        question.to_owned()
-    } else {
-        format!("{question}{CONTEXT}{}", rest.join(" · "))
-    };
+    let text =
+        if rest.is_empty() { question.to_owned() } else { format!("{question} — {}", rest.join(" · ")) };
     clean::text(&text, QUESTION_CHARS_MAX)
 }

@@ -150,7 +150,7 @@ fn upper_edge(lines: &[String], cols: u16, from: usize, row: usize, mut filled: 
     let question = lines[row].chars().take_while(|c| is_frame(*c)).count().max(1);
     for row in (from..=row).rev() {
         let line = lines[row].trim_start();
-        let is_left = lines[row].len() - line.len() < question;
+        let is_left = lines[row].chars().take_while(|c| c.is_whitespace()).count() < question;
         let spans = || line.starts_with(['─', '━', '▔']) && line.chars().count() * 3 >= usize::from(cols);
         if filled > 1 && is_left && is_rule(line) && (line.starts_with(['╭', '┌', '╔']) || spans()) {
             return row + 1;

@@ -1,6 +1,5 @@
 //! What moves on a screen by itself: spinners, clocks, seconds that are counted.
 
-use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -49,8 +48,6 @@ pub(super) fn still(line: &str) -> String {
 
 /// What a spinner shows with it: `✻ Shimmying…`, `· Shimmying… (12s)`.
 static TURNING: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[·*] \p{Lu}\p{Ll}+(?:…|\.\.\.)"));
-/// Characters that turn where they stand alone before a blank.
-const TURNED: &[char] = &['-', '/', '\\', '◦', '∘'];
 /// Quantities that grow by themselves: tokens, bytes of so many bytes, bytes a second, steps of so many steps.
 static COUNTS: LazyLock<Regex> = LazyLock::new(|| {
     pattern(concat!(
@@ -80,34 +77,20 @@ pub(super) fn counted(line: &str) -> String {
         return String::new();
     }
     let mut text: String = line.chars().filter(|c| !is_spinner(*c)).collect();
-    if turns(&text, TURNED) {
+    if text.starts_with(['-', '/', '\\', '◦', '∘']) && text.chars().nth(1).is_none_or(|c| c == ' ') {
         text.remove(0);
     }
     if text.contains(|c: char| c.is_ascii_digit()) {
-        let shares = without_shares(text, "");
-        text = COUNTS.replace_all(&CLOCKS.replace_all(&shares, ""), "").into_owned();
+        if text.contains('%') && SHARE.is_match(&text) {
+            text = PERCENT.replace_all(&text, "").into_owned();
+        }
+        text = COUNTS.replace_all(&CLOCKS.replace_all(&text, ""), "").into_owned();
     }
-    text = DOTS.replace(BAR.replace_all(&without_hint(&text), "").trim(), "$1").into_owned();
+    if text.ends_with(')') {
+        text = HINTS.replace_all(&text, "").into_owned();
+    }
+    text = DOTS.replace(BAR.replace_all(&text, "").trim(), "$1").into_owned();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// It begins with one of these characters, which some programs turn.
-fn turns(line: &str, signs: &[char]) -> bool {
-    let mut chars = line.chars();
-    chars.next().is_some_and(|c| signs.contains(&c)) && chars.next().is_none_or(|c| c == ' ')
-}
-
-/// A row with a sign in place of each percentage of something that goes on.
-fn without_shares(text: String, sign: &str) -> String {
-    if text.contains('%') && SHARE.is_match(&text) {
-        return PERCENT.replace_all(&text, sign).into_owned();
-    }
-    text
-}
-
-/// A row without names of keys at its end.
-fn without_hint(text: &str) -> Cow<'_, str> {
-    if text.ends_with(')') { HINTS.replace_all(text, "") } else { text.into() }
 }
 
 /// The screen without what moves by itself, blank rows left out.

@@ -36,8 +36,6 @@ pub(in crate::monitor) struct Shown {
     below: Vec<String>,
     /// Columns of the screen.
     cols: u16,
-    /// What was above them may have scrolled away.
-    is_cut: bool,
     /// The prompt's first row on the screen.
     row: usize,
 }
@@ -58,7 +56,6 @@ impl Shown {
             above: lines[above.clone()].iter().rev().map(|line| exact(line)).collect(),
             below: lines[below].iter().map(|line| exact(line)).collect(),
             cols: page.view.cols,
-            is_cut: reach.is_cut(page),
             row: above.end,
         }
     }
@@ -90,21 +87,20 @@ impl Shown {
     }
 
     /// Whether people would see the same there, `elapsed_ms` later. `moved`: whether the row is one that was seen to move by
-    /// itself when it was shown. `own`: also from the prompt's first row on.
+    /// itself when it was shown. `typed`: somebody typed in this row, counted from the prompt's first one.
     pub(in crate::monitor) fn is_same(
         &self,
         now: &Self,
         elapsed_ms: i64,
-        own: bool,
+        typed: Option<usize>,
         moved: impl Fn(At, &str, &str) -> bool,
     ) -> bool {
         let same = |at, was: &str, is: &str| was == is || ticked(was, is, elapsed_ms) || moved(at, was, is);
-        let cut = now.is_cut && now.above.len() < self.above.len();
-        let above = if cut { now.above.len() } else { self.above.len().max(now.above.len()) };
-        let below = if own { self.below.len().max(now.below.len()) } else { 0 };
+        let above = self.above.len().max(now.above.len());
+        let mut below = (0..self.below.len().max(now.below.len())).filter(|at| typed != Some(*at));
         self.cols == now.cols
             && (0..above).all(|at| same(At::Above(at), row(&self.above, at), row(&now.above, at)))
-            && (0..below).all(|at| same(At::Below(at), row(&self.below, at), row(&now.below, at)))
+            && below.all(|at| same(At::Below(at), row(&self.below, at), row(&now.below, at)))
     }
 
     /// The hash of a prompt on this screen, of which `hash` is the hash without it. `still`: what of a row is compared, where that is not
@@ -112,10 +108,10 @@ impl Shown {
     pub(in crate::monitor) fn hash(&self, hash: &str, still: impl Fn(At, &str) -> Option<String>) -> String {
         let above = self.above.iter().enumerate().map(|(at, row)| (At::Above(at), row));
         let below = self.below.iter().enumerate().map(|(at, row)| (At::Below(at), row));
-        let rows =
-            above.chain(below).map(|(at, row)| still(at, row).unwrap_or_else(|| row.trim().to_owned()));
-        let rows: Vec<String> = rows.filter(|row| !row.is_empty()).collect();
-        fingerprint([hash].into_iter().chain(rows.iter().map(String::as_str)))
+        let rows = above.chain(below).map(|(at, row)| still(at, row).unwrap_or_else(|| row.clone()));
+        let rows: Vec<String> = rows.collect();
+        let above = self.above.len().to_string();
+        fingerprint([hash, &above].into_iter().chain(rows.iter().map(String::as_str)))
     }
 }
 
@@ -166,7 +162,7 @@ mod tests {
     }
 
     fn is_same(was: &str, is: &str, elapsed_ms: i64) -> bool {
-        shown(was, 80).is_same(&shown(is, 80), elapsed_ms, true, |_, _, _| false)
+        shown(was, 80).is_same(&shown(is, 80), elapsed_ms, None, |_, _, _| false)
     }
 
     #[test]
@@ -218,7 +214,7 @@ mod tests {
         assert!(!is_same("ls\nGo on?", "ls\nGo on?\nas root", 5000));
         assert!(!is_same("ls\nGo on? > yes", "ls\nGo on?   no", 5000));
         let (wide, narrow) = (shown("ls\nGo on?", 80), shown("ls\nGo on?", 40));
-        assert!(!wide.is_same(&narrow, 0, true, |_, _, _| false));
+        assert!(!wide.is_same(&narrow, 0, None, |_, _, _| false));
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl Machine {
         let mut prompt = prompt;
         // An ask that it stopped waiting for is the same one when it waits for it again.
         let before_ms = live.waited_for(prompt.ask);
-        let since_ms = turn.now.saturating_sub(before_ms.unwrap_or(0));
+        let since_ms = turn.now.saturating_sub(before_ms.unwrap_or(prompt.waited_ms.max(0)));
         prompt.until_ms = run.deadline(index, prompt.kind, since_ms);
         let record = prompt.clone();
         self.emit(id, EventBody::SessionBlocked { session, task, prompt }, turn)?;

@@ -291,6 +291,13 @@ impl Bench {
         self.does(InputKind::Blocked { attempt: self.attempt(task), prompt: Box::new(prompt) })
     }
 
+    /// It had waited for so long before.
+    pub(super) fn blocks_again(&mut self, task: &str, episode: u32, waited_ms: i64) -> Vec<String> {
+        let bare = PromptRecord::bare(self.session(task), episode, PromptKind::Question);
+        let prompt = Box::new(PromptRecord { waited_ms, ..bare });
+        self.does(InputKind::Blocked { attempt: self.attempt(task), prompt })
+    }
+
     pub(super) fn blocks_as(&mut self, task: &str, episode: u32, kind: PromptKind) -> Vec<String> {
         let bare = PromptRecord::bare(self.session(task), episode, kind);
         let prompt = Box::new(PromptRecord { question: "Run\n  it?".into(), ..bare });

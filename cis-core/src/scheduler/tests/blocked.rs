@@ -163,6 +163,19 @@ fn a_deadline_without_a_default_fails_it() {
     );
 }
 
+/// A prompt that is told anew as the screen around it changed is the same one.
+#[test]
+fn a_deadline_goes_on_if_the_prompt_is_told_anew() {
+    let rule = OnBlocked { deadline_ms: Some(60_000), ..OnBlocked::default() };
+    let mut bench = Bench::started(vec![asks(rule)]);
+    bench.blocks("a", 1);
+    assert!(bench.ticks_after(40_000).is_empty());
+    bench.blocks_again("a", 2, 40_000);
+    bench.restart();
+    assert!(bench.ticks_after(19_999).is_empty());
+    assert_eq!(bench.ticks_after(1)[0], "status a=running(nobody answered within 1m 00s (question))");
+}
+
 #[test]
 fn a_default_is_given_once_and_then_it_fails() {
     let mut bench = Bench::started(vec![asks(with_default(2000))]);

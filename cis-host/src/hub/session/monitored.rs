@@ -129,6 +129,11 @@ impl Monitored {
         }
     }
 
+    /// The terminal got another size.
+    pub(super) fn resized(&mut self, now: TimestampMs) {
+        self.arbiter.resized(now);
+    }
+
     /// Judges the signals whose time has come.
     fn hear_due(&mut self, redactor: &Redactor, now: TimestampMs) {
         if self.share.free_at(now) <= now {

@@ -57,5 +57,6 @@ fn prompt(known: &KnownItem, episode: u32) -> PromptRecord {
         screen: item.screen.clone(),
         ask: known.ask,
         until_ms: item.until_ms,
+        waited_ms: 0,
     }
 }

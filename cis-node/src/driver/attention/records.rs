@@ -34,6 +34,7 @@ pub(super) fn verdict_of(episode: u32, prompt: &PromptRecord) -> Verdict {
         question: prompt.question.clone(),
         options: prompt.options.clone(),
         // Such a prompt is not recorded.
+        waited_ms: 0,
         at_shell: false,
     }
 }
@@ -57,6 +58,7 @@ pub(super) fn of_verdict(session: SessionId, episode: u32, verdict: &Verdict, sc
         ask: None,
         // The file's matter: the scheduler knows it.
         until_ms: None,
+        waited_ms: verdict.waited_ms,
     }
 }
 

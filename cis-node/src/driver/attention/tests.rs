@@ -20,6 +20,7 @@ fn verdict(episode: u32, hash: &str) -> Verdict {
         hash: hash.to_owned(),
         question: format!("question {hash}?"),
         options: Vec::new(),
+        waited_ms: 0,
         at_shell: false,
     }
 }

@@ -123,7 +123,7 @@ fn what_moves_with_time_above_a_prompt_leaves_it_the_same() {
     }
 }
 
-/// Whatever else moves: the first answer may be refused, the second one is typed, and people are told twice at most.
+/// Whatever else moves: the first answer is refused, the second one is typed, and people are told three times at most.
 #[test]
 fn what_moves_by_itself_above_a_prompt_is_hidden_and_not_compared() {
     let menu = "Command: ls\n\nDo you want to proceed?\n❯ 1. Yes\n  2. No\n";
@@ -199,7 +199,18 @@ fn commands_that_take_turns_slowly_are_prompts_of_their_own() {
         let command = ["ls", "rm", "mv"][turn % 3];
         story.shows(&dialog(command)).pass(3000);
     }
-    assert_eq!(story.take().lines().filter(|line| line.contains("blocked")).count(), 5);
+    let blocked = |story: &mut Story| story.take().lines().filter(|line| line.contains("blocked")).count();
+    assert_eq!(blocked(&mut story), 5);
+    // From then on the row is one that changes again and again: people are shown that, and no command.
+    for command in ["mv", "ls", "rm"] {
+        story.shows(&dialog(command)).pass(3000);
+    }
+    assert_eq!(blocked(&mut story), 0);
+    let mut rows = story.view.lines.clone();
+    story.arbiter.mask(&mut rows);
+    let shown = rows.join("\n");
+    assert!(!shown.contains("mv") && shown.contains("changes by itself"), "{shown}");
+    assert_eq!(story.arbiter.verdict().expect("a verdict").question, "Do you want to proceed?");
 }
 
 #[test]
@@ -211,7 +222,13 @@ fn a_dialog_that_moves_on_the_screen_stays_the_same_prompt() {
     // Something is printed below, and the screen scrolls.
     let mut story = reads(Read, LINES, true);
     story.shows(&all).pass(4000);
-    stays(&mut story, (0..12).map(|from| rows[from..].join("\n") + &"\n".repeat(from)), 500);
+    for from in 0..12 {
+        story.shows(&(rows[from..].join("\n") + &"\n".repeat(from))).pass(500);
+    }
+    assert_eq!(story.take().lines().count(), 1, "people are not told");
+    // But what they were shown is not all there any more.
+    assert!(!story.holds());
+    assert!(story.take().contains("blocked 2") && story.holds());
     // What an agent prints above its dialog is not its dialog.
     let dialog = claude(&["ls"])("");
     let mut story = Story::agent("claude");
@@ -298,8 +315,12 @@ fn a_command_beside_something_that_counts_is_still_a_command() {
     story.shows(&screen(SAFE, 0)).pass(4000);
     for step in 1..12 {
         story.shows(&screen(SAFE, step)).pass(1000);
-        // Until it was answered, nobody was shown that the step counts.
-        assert!(step < 4 || story.holds() || step == 4, "step {step}");
+        match step {
+            // Until an answer is refused, nobody is shown that the step counts.
+            4 => assert!(!story.holds()),
+            5.. => assert!(story.holds(), "step {step}"),
+            _ => {}
+        }
     }
     story.shows(&screen(HARM, 12));
     assert!(!story.holds());
@@ -465,4 +486,82 @@ fn what_was_typed_at_a_menu_lets_no_other_command_through() {
     assert!(story.holds());
     story.shows(&screen("prune 3m"));
     assert!(!story.holds());
+}
+
+/// A resize without a word of the program moves rows as well.
+#[test]
+fn a_prompt_on_a_terminal_of_another_size_takes_the_second_answer() {
+    let mut story = reads(Read, LINES, true);
+    story.shows("Command: ls\n\nGo on? [y/N] ").pass(4000);
+    story.take();
+    story.view.cols = 100;
+    assert!(!story.holds());
+    assert!(story.take().contains("blocked 2") && story.holds());
+    let waited_ms = story.arbiter.verdict().expect("a verdict").waited_ms;
+    assert!((2000..4000).contains(&waited_ms), "its deadline goes on: {waited_ms}");
+}
+
+/// A clock that shows no seconds changes once a minute.
+#[test]
+fn a_prompt_beside_a_slow_clock_takes_an_answer() {
+    let mut story = reads(Read, RAW, false);
+    let screen = |minute: usize| format!("Run it?\n❯ 1. Yes\n  2. No\n\n[0] sh    12:{minute:02}\n");
+    story.shows(&screen(0)).pass(4000);
+    for minute in 1..10 {
+        story.pass(60_000).shows(&screen(minute)).pass(100);
+        match minute {
+            6 => assert!(!story.holds()),
+            7.. => assert!(story.holds(), "{minute}"),
+            _ => {}
+        }
+    }
+    assert!(story.take().matches("blocked").count() <= 2);
+}
+
+/// The cursor of a program that hides it may stand anywhere.
+#[test]
+fn a_menu_of_a_hidden_cursor_is_listed_while_a_row_moves() {
+    let mut story = reads(Read, RAW, false);
+    for turn in 0..30 {
+        story.shows(&format!("⠋ {turn} of 30\nRun it?\n❯ 1. Yes\n  2. No\n"));
+        (story.view.cursor_row, story.view.cursor_col) = (0, 4 + u16::from(turn > 9));
+        story.pass(1000);
+    }
+    let told = story.take();
+    assert!(story.arbiter.verdict().is_some() && told.matches("blocked").count() <= 3, "{told}");
+}
+
+/// Lines of a log that still fills the screen stand where nothing stood.
+#[test]
+fn a_log_that_fills_the_screen_lets_an_answer_through() {
+    let mut story = reads(Read, RAW, false);
+    let screen = |lines: usize| {
+        let rows: String =
+            (0..lines).map(|line| format!("module {line} {}\n", "x".repeat(line % 5))).collect();
+        format!("{rows}Run it?\n❯ 1. Yes\n  2. No\n{}", "\n".repeat(20 - lines))
+    };
+    story.shows(&screen(2)).pass(4000);
+    for lines in 3..12 {
+        story.shows(&screen(lines)).pass(1000);
+    }
+    // Refused or not: from here on people know that it moves.
+    story.holds();
+    for lines in 12..16 {
+        story.shows(&screen(lines)).pass(1000);
+        assert!(story.holds(), "{lines}");
+    }
+}
+
+/// Dialogs that come one after the other are no rows that move.
+#[test]
+fn the_command_of_a_dialog_that_follows_others_is_shown() {
+    let mut story = Story::agent("claude");
+    let dialog = claude(&["CMD"]);
+    for command in ["deploy a", "deploy b", "deploy c", "deploy d", "deploy e", "deploy f"] {
+        story.shows(&dialog(command)).pass(8000);
+        let mut rows = story.view.lines.clone();
+        story.arbiter.mask(&mut rows);
+        assert!(rows.join("\n").contains(command), "{rows:?}");
+        story.shows("● Hello.\n\n✻ Working… (esc to interrupt)\n").pass(2000);
+    }
 }

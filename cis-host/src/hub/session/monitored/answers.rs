@@ -111,9 +111,13 @@ impl Monitored {
 
     /// Whether the prompt stands there as it was when it was answered.
     fn stands(&mut self, answer: &Answer, view: &ScreenView, now: TimestampMs) -> bool {
+        self.is_for_verdict(answer) && self.arbiter.holds(view, now)
+    }
+
+    /// The answer is for the prompt that the session waits at.
+    fn is_for_verdict(&self, answer: &Answer) -> bool {
         let same = |episode: u32, hash: &str| episode == answer.episode && hash == answer.hash;
         self.verdict().is_some_and(|verdict| same(verdict.episode, &verdict.hash))
-            && self.arbiter.holds(view, now)
     }
 
     /// The prompt is one that an earlier life of the node knew, and the screen was not looked at since.
@@ -201,16 +205,16 @@ impl Session {
                 let view = if self.next >= at { self.view(env) } else { None };
                 match view {
                     Some(view) => {
+                        if monitored.is_for_verdict(&pending.answer) && monitored.would_follow() {
+                            monitored.release(&pending.answer);
+                            pending.tell(Err(HubError::Typed { id: self.id }));
+                            continue;
+                        }
                         if !monitored.stands(&pending.answer, &view, now) {
                             monitored.release(&pending.answer);
                             env.judge.push(self.id);
                             let screen = self.lowest_rows(|_| (), env);
                             pending.tell(Err(HubError::PromptMoved { id: self.id, screen }));
-                            continue;
-                        }
-                        if monitored.would_follow() {
-                            monitored.release(&pending.answer);
-                            pending.tell(Err(HubError::Typed { id: self.id }));
                             continue;
                         }
                         self.send_answer(&pending.answer, env);

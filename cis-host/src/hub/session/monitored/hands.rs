@@ -74,6 +74,7 @@ mod tests {
             hash: String::new(),
             question: String::new(),
             options: Vec::new(),
+            waited_ms: 0,
             at_shell: false,
         }
     }
