@@ -171,7 +171,6 @@ fn a_deadline_goes_on_if_the_prompt_is_told_anew() {
     bench.blocks("a", 1);
     assert!(bench.ticks_after(40_000).is_empty());
     bench.blocks_again("a", 2, 40_000);
-    bench.restart();
     assert!(bench.ticks_after(19_999).is_empty());
     assert_eq!(bench.ticks_after(1)[0], "status a=running(nobody answered within 1m 00s (question))");
 }
