@@ -11,6 +11,7 @@ use crate::event::{
 };
 use crate::ids::{AttemptId, InboxId, InputId, SessionId};
 use crate::scheduler::{Input, InputKind};
+use crate::text::lowest_rows;
 
 /// A result that a session hands in on another machine is not longer, bytes: it travels in one message.
 pub const NEWS_RESULT_BYTES_MAX: usize = 16 << 10;
@@ -297,15 +298,7 @@ fn cut(text: &mut String, chars: usize) {
 /// The same for rows of a screen, of which the lowest are kept.
 fn cut_rows(text: &mut String, chars: usize) {
     printable(text);
-    let mut left = chars;
-    let fits = |row: &&str| {
-        let size = row.chars().count() + 1;
-        let fits = size <= left;
-        left = left.saturating_sub(size);
-        fits
-    };
-    let kept: usize = text.split_inclusive('\n').rev().take_while(fits).map(str::len).sum();
-    text.drain(..text.len() - kept);
+    text.drain(..text.len() - lowest_rows(text, chars).len());
 }
 
 fn cut_bytes(text: &mut String, bytes: usize) {

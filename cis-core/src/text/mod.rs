@@ -105,9 +105,33 @@ pub fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// The lowest rows of `text`, as many as have no more than `chars_max` characters together. Each counts as one more, for its end.
+#[must_use]
+pub fn lowest_rows(text: &str, chars_max: usize) -> &str {
+    let mut left = chars_max;
+    let fits = |row: &&str| {
+        let size = row.trim_end_matches('\n').chars().count() + 1;
+        let fits = size <= left;
+        left = left.saturating_sub(size);
+        fits
+    };
+    let kept: usize = text.split_inclusive('\n').rev().take_while(fits).map(str::len).sum();
+    &text[text.len() - kept..]
+}
+
 #[cfg(test)]
 mod tests {
-    use super::without_uids;
+    use super::{lowest_rows, without_uids};
+
+    #[test]
+    fn the_lowest_rows_are_whole() {
+        for (chars_max, rows) in
+            [(0, ""), (2, ""), (3, "cé"), (5, "cé"), (6, "bb\ncé"), (8, "a\nbb\ncé"), (80, "a\nbb\ncé")]
+        {
+            assert_eq!(lowest_rows("a\nbb\ncé", chars_max), rows, "{chars_max}");
+        }
+        assert_eq!((lowest_rows("a\nb\n", 3), lowest_rows("", 3)), ("b\n", ""));
+    }
 
     #[test]
     fn uids_are_somebody() {

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use super::line::menu_hash;
+use super::line::{asked, menu_hash};
 use crate::ids::TimestampMs;
 use crate::monitor::evidence::ScreenView;
 use crate::monitor::screen::{Page, steady};
 
 /// Output of the last second above which a session pours, bytes.
 const POURS_BYTES: u64 = 64 * 1024;
+
+/// A screen that changes so often never rests, ms.
+const RESTLESS_MS: i64 = 3000;
 
 /// The screen over time.
 #[derive(Debug)]
@@ -18,9 +21,11 @@ pub(super) struct Cells {
     pub(super) seen_ms: Option<TimestampMs>,
     /// When a cell last changed, as far as is known.
     pub(super) changed_ms: TimestampMs,
+    /// Since when it never rested.
+    restless_ms: TimestampMs,
     /// When something other than spinners and clocks last changed.
     pub(super) steady_ms: TimestampMs,
-    /// What stands before a cursor that shows, and the menu, while somebody sits in a read.
+    /// The text that asks, and the menu, while somebody waits for the terminal.
     asks: Option<(Option<String>, Option<String>)>,
     /// When that last changed.
     pub(super) asks_ms: TimestampMs,
@@ -38,6 +43,7 @@ impl Cells {
             page: None,
             seen_ms: None,
             changed_ms: now,
+            restless_ms: now,
             steady_ms: now,
             asks: None,
             asks_ms: now,
@@ -61,11 +67,14 @@ impl Cells {
         self.second.1 > POURS_BYTES
     }
 
-    /// Takes a screen; gives whether a cell changed. `reads`: somebody sits in a read of the terminal.
-    pub(super) fn screen(&mut self, view: ScreenView, reads: bool, now: TimestampMs) -> bool {
+    /// Takes a screen; gives whether a cell changed. `is_asked`: somebody waits for the terminal, and it is of interest at what.
+    pub(super) fn screen(&mut self, view: ScreenView, is_asked: bool, now: TimestampMs) -> bool {
         let page = Page::of(view);
         let differs = self.page.as_ref().is_none_or(|old| !same_cells(&old.view, &page.view));
         if differs {
+            if self.last_output_ms - self.changed_ms > RESTLESS_MS {
+                self.restless_ms = self.last_output_ms;
+            }
             self.changed_ms = self.last_output_ms;
             let rows = steady(&page.view.lines);
             if rows != self.steady {
@@ -73,10 +82,11 @@ impl Cells {
                 self.steady_ms = self.last_output_ms;
             }
         }
-        let lead = page.view.cursor_visible.then(|| page.lead.clone());
-        let asks = reads.then(|| (lead, menu_hash(&page)));
-        if asks != self.asks {
-            (self.asks, self.asks_ms) = (asks, self.last_output_ms);
+        if differs || is_asked != self.asks.is_some() {
+            let asks = is_asked.then(|| (asked(&page), menu_hash(&page)));
+            if asks != self.asks {
+                (self.asks, self.asks_ms) = (asks, self.last_output_ms);
+            }
         }
         self.page = Some(Arc::new(page));
         self.seen_ms = Some(now);
@@ -102,6 +112,11 @@ impl Cells {
     /// Since when.
     pub(super) fn still_since(&self) -> TimestampMs {
         if self.dirty_ms.is_some() { self.last_output_ms } else { self.changed_ms }
+    }
+
+    /// For how long it has not rested, ms.
+    pub(super) fn restless_for(&self, now: TimestampMs) -> i64 {
+        if now - self.changed_ms > RESTLESS_MS { 0 } else { now - self.restless_ms }
     }
 
     /// How long the question, or the menu, has been the same at the last look, ms.

@@ -1,10 +1,12 @@
 //! The prompt at the cursor, as the general rules read it.
 
+use std::borrow::Cow;
+
 use crate::event::{LABEL_CHARS_MAX, PromptKind, PromptOption};
 use crate::monitor::evidence::Modes;
 use crate::monitor::screen::{
     Asked, Keys, Menu, Page, Place, Shape, button, fingerprint, kind_of, letters, line_hash, meaning_of,
-    menu_at_cursor, menu_of, named_above, numbered, shape_of, unboxed,
+    menu_at_cursor, menu_of, named_above, numbered, shape_of, timeless, unboxed,
 };
 
 use super::candidates::Source;
@@ -78,8 +80,8 @@ fn typed_menu(page: &Page, modes: Option<Modes>) -> Option<Menu> {
 
 /// The hash of the prompt at the cursor: of the text before it, or of the rows above where there is none; and of a list above it.
 pub(super) fn hash_at(page: &Page, hidden: bool) -> String {
-    let lead = unboxed(&page.lead);
-    let hash = if lead.is_empty() { line_hash(&page.line()) } else { fingerprint([lead]) };
+    let lead = timeless(unboxed(&page.lead));
+    let hash = if lead.is_empty() { line_hash(&page.line()) } else { fingerprint([&*lead]) };
     let options = match menu_at_cursor(page, Keys::NumberEnter) {
         _ if hidden => Vec::new(),
         Some(menu) => menu.options,
@@ -89,8 +91,13 @@ pub(super) fn hash_at(page: &Page, hidden: bool) -> String {
     if options.is_empty() {
         return hash;
     }
-    let labels = options.iter().flat_map(|option| [option.label.as_str(), option.keys.as_str()]);
-    fingerprint([hash.as_str()].into_iter().chain(labels))
+    let labels = labels(&options);
+    fingerprint([hash.as_str()].into_iter().chain(labels.iter().map(|label| &**label)))
+}
+
+/// Words and keys of options, without what is counted there.
+fn labels(options: &[PromptOption]) -> Vec<Cow<'_, str>> {
+    options.iter().flat_map(|option| [timeless(&option.label), Cow::Borrowed(&*option.keys)]).collect()
 }
 
 /// Whether Enter ends an answer. Where keys are taken as they come, it does not, and some programs that paint
@@ -139,8 +146,9 @@ pub(super) fn first_row(page: &Page, row: usize) -> usize {
 /// A menu, found by its look.
 pub(super) fn menu_line(page: &Page, readers: Readers<'_>) -> Option<Line> {
     let menu = menu_of(page)?;
-    let labels = menu.options.iter().flat_map(|option| [option.label.as_str(), option.keys.as_str()]);
-    let hash = fingerprint([menu.question.as_str()].into_iter().chain(labels));
+    let question = timeless(&menu.question);
+    let labels = labels(&menu.options);
+    let hash = fingerprint([&*question].into_iter().chain(labels.iter().map(|label| &**label)));
     let hash =
         if menu.buttons.is_empty() { hash } else { fingerprint([hash.as_str(), &menu.buttons.join(" ")]) };
     let buttons: Vec<PromptOption> = menu.buttons.iter().map(|label| button(label)).collect();
@@ -155,9 +163,20 @@ pub(super) fn menu_line(page: &Page, readers: Readers<'_>) -> Option<Line> {
     Some(Line { kind, question: menu.question, options: menu.options, place: Place::Rule, hash, source })
 }
 
+/// The text that asks: before a cursor that shows; else the prompt that the program paints.
+pub(super) fn asked(page: &Page) -> Option<String> {
+    if page.view.cursor_visible {
+        return Some(page.asks());
+    }
+    painted_line(page, NOBODY).map(|line| timeless(&line.question).into_owned())
+}
+
+/// Where it is not of interest who reads.
+const NOBODY: Readers<'static> = Readers { names: &[], modes: None, pid: 0, edits: false };
+
 /// The hash of the menu on the screen.
 pub(super) fn menu_hash(page: &Page) -> Option<String> {
-    menu_line(page, Readers { names: &[], modes: None, pid: 0, edits: false }).map(|line| line.hash)
+    menu_line(page, NOBODY).map(|line| line.hash)
 }
 
 /// A prompt of a program that hides the cursor and paints its own: the lowest row, where it begins or

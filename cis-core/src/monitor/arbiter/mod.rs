@@ -175,8 +175,8 @@ impl Arbiter {
     /// The screen, as wanted.
     pub fn screen(&mut self, view: ScreenView, now: TimestampMs) {
         self.stale = true;
-        let reads = self.kernel.own().is_some_and(|reader| reader.how == ReaderHow::Read);
-        if self.cells.screen(view, reads, now) {
+        let is_asked = !self.profile.full_screen && self.kernel.own().is_some();
+        if self.cells.screen(view, is_asked, now) {
             self.distrust.changed(self.cells.changed_ms);
         }
         self.schedule.screen_came();
@@ -418,8 +418,7 @@ impl Arbiter {
     }
 
     /// The same prompt stands on another screen: it is told anew.
-    fn replace(&mut self, candidate: Candidate, now: TimestampMs) {
-        let mut candidate = candidate;
+    fn replace(&mut self, mut candidate: Candidate, now: TimestampMs) {
         if let Some(standing) = self.standing.take() {
             self.changes.push(Change::Over { episode: standing.verdict.episode });
             candidate.verdict.waited_ms = standing.verdict.waited_ms + (now - standing.raised_ms).max(0);

@@ -120,9 +120,13 @@ impl Moving {
         self.others = 0;
     }
 
-    /// Whether the row at that distance above the prompt of that hash changed lately, and not only once.
-    pub(super) fn goes_on(&self, hash: &str, at: usize) -> bool {
-        self.shown.0.get(at).filter(|_| self.hash == hash).is_some_and(|row| row.slow > 1)
+    /// Whether that row of what is shown with the prompt of that hash changed lately, and not only once.
+    pub(super) fn goes_on(&self, hash: &str, at: At) -> bool {
+        let row = match at {
+            At::Above(at) => self.shown.0.get(at),
+            At::Below(at) => self.below.0.get(at),
+        };
+        row.filter(|_| self.hash == hash).is_some_and(|row| row.slow > 1)
     }
 
     /// The prompt is gone: what the next one shows says nothing of what moves by itself.

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::candidates::{Candidate, Made, Source};
-use super::line::{Line, Readers, menu_hash, menu_line, nested_row, painted_line, read_line};
+use super::line::{Line, Readers, asked, menu_hash, menu_line, nested_row, painted_line, read_line};
 use super::{Arbiter, kernel};
 use crate::event::{Layer, PromptKind};
 use crate::ids::TimestampMs;
 use crate::monitor::evidence::{KernelEvidence, Reader, ReaderHow};
 use crate::monitor::screen::{
-    Asked, Keys, Page, Place, Shape, answers, fingerprint, is_carrier, is_clockwork, is_gauge, is_listener,
-    kind_of, letters, menu_at_cursor, shape_of,
+    Asked, Keys, Page, Place, Shape, answers, asks, fingerprint, is_carrier, is_clockwork, is_gauge,
+    is_listener, kind_of, letters, menu_at_cursor, shape_of,
 };
 
 /// Cells are still for so long before a process in a read counts, ms.
@@ -23,6 +23,8 @@ const READ_MOVING_MS: i64 = 3000;
 const READ_SILENT_MS: i64 = 1300;
 /// Of a process that polls, behind a prompt.
 const POLL_MS: i64 = 2500;
+/// The same at a menu, or behind a question that names its answers, where something on the screen moves by itself.
+const POLL_MOVING_MS: i64 = 6000;
 /// Of one behind some text, or on a screen that nothing is known of.
 const POLL_WEAK_MS: i64 = 5000;
 /// Of one whose screen paints itself anew.
@@ -83,24 +85,52 @@ impl Arbiter {
         let edits = self.terminal.edits;
         let readers = Readers { names: &names, modes, pid: reader.map_or(0, |reader| reader.pid), edits };
         let look = Look { page, reader, readers, still };
-        if settled.is_none() {
-            return self.by_read_while_it_moves(&look, now);
+        let at_rest = settled.and_then(|_| self.at_rest_by(&look, now));
+        match at_rest {
+            Some(found) if found.ready_ms <= now => Some(found),
+            later => self.while_it_moves(&look, settled.is_none(), now).or(later),
         }
-        if kernel::hides(modes) {
+    }
+
+    /// Nothing on the screen moves.
+    fn at_rest_by(&self, look: &Look<'_>, now: TimestampMs) -> Option<Candidate> {
+        let still = look.still;
+        if kernel::hides(look.readers.modes) {
             let why = format!("{} reads the terminal, which does not show what is typed", look.who());
-            let line = read_line(page, readers, true);
+            let line = read_line(look.page, look.readers, true);
             return Some(self.of_line(line, 98, still, still + PASSWORD_MS, why));
         }
         if self.profile.full_screen {
             return None;
         }
-        let mut found = match reader {
-            Some(reader) if reader.how == ReaderHow::Read => self.by_read(&look),
-            _ => self.by_poll(&look, now),
+        let mut found = match look.reader {
+            Some(reader) if reader.how == ReaderHow::Read => self.by_read(look),
+            _ => self.by_poll(look, now),
         }?;
         // Whoever went on by itself before is believed later.
         found.ready_ms = still + self.distrust.hold(look.readers.pid, found.ready_ms - still);
         Some(found)
+    }
+
+    /// Something on the screen moves, and what is asked stays: a countdown, a log, or a spinner beside it. `now_too`: it moved since
+    /// the last look at who reads.
+    fn while_it_moves(&self, look: &Look<'_>, now_too: bool, now: TimestampMs) -> Option<Candidate> {
+        let reader = look.reader.filter(|_| !self.profile.full_screen)?;
+        let (hold, sits) = match reader.how {
+            ReaderHow::Read => (READ_MOVING_MS, self.kernel.at_ms? - self.kernel.sits_since(reader.pid)?),
+            ReaderHow::Poll => (POLL_MOVING_MS, i64::MAX),
+        };
+        let is_sure = now_too && reader.how == ReaderHow::Read;
+        // Whoever went on by itself before is believed later, and what rests now and then is judged then.
+        let hold = if is_sure { hold } else { self.distrust.hold(reader.pid, hold) };
+        let restless = if is_sure { i64::MAX } else { self.cells.restless_for(now) };
+        if sits.min(restless).min(self.cells.asks_for()) < hold {
+            return None;
+        }
+        match reader.how {
+            ReaderHow::Read => self.by_read_while_it_moves(look, now),
+            ReaderHow::Poll => self.by_poll_while_it_moves(look, now),
+        }
     }
 
     /// Who reads, looked at while the screen showed just this, and has shown it since.
@@ -162,20 +192,45 @@ impl Arbiter {
         line
     }
 
-    /// Something on the screen moves while it is read: who has sat in the read all the while, behind a prompt or at a menu that stays,
-    /// waits nevertheless.
+    /// Who has sat in the read all the while, behind a prompt or at a menu that stays, waits nevertheless.
     fn by_read_while_it_moves(&self, look: &Look<'_>, now: TimestampMs) -> Option<Candidate> {
-        let reader = look.reader.filter(|reader| reader.how == ReaderHow::Read)?;
-        let sits = self.kernel.at_ms? - self.kernel.sits_since(reader.pid)?;
-        if self.profile.full_screen || sits.min(self.cells.asks_for()) < READ_MOVING_MS {
+        let line = Self::moving_line(look, Self::read_at(look, kernel::hides(look.readers.modes)))?;
+        let asks = shape_of(&look.page.lead) == Shape::Strong || !line.options.is_empty();
+        let why = format!("{} sits in a read of the terminal while something moves", look.who());
+        self.stays(look.page, &line, asks).then(|| self.of_line(line, 85, self.cells.asks_ms, now, why))
+    }
+
+    /// Who polls listens, too, so more must ask: a menu with a question, or the answers that there are.
+    fn by_poll_while_it_moves(&self, look: &Look<'_>, now: TimestampMs) -> Option<Candidate> {
+        if self.at_work(now) || self.kernel.busy() == Some(true) {
             return None;
         }
-        let (page, on) = (look.page, self.kernel.on()?);
-        let line = Self::read_at(look, kernel::hides(look.readers.modes));
-        let asks = page.view.cursor_visible && shape_of(&page.lead) == Shape::Strong && on.lead == page.lead;
-        let stays = asks || (line.source == Source::Menu && menu_hash(on) == menu_hash(page));
-        let why = format!("{} sits in a read of the terminal while something moves", look.who());
-        stays.then(|| self.of_line(line, 85, self.cells.asks_ms, now, why))
+        let page = look.page;
+        let menu = look.paints().then(|| menu_line(page, look.readers)).flatten();
+        let line = menu.filter(|menu| asks(&menu.question)).or_else(|| {
+            let line = Self::moving_line(look, read_line(page, look.readers, false));
+            line.filter(|line| !line.options.is_empty())
+        })?;
+        // Something right of the cursor is being written there, or typed.
+        let is_last = page.row(page.cursor_row()).trim_end().len() <= page.lead.len();
+        let why = format!("{} waits for the terminal among other things while something moves", look.who());
+        self.stays(page, &line, is_last || !page.view.cursor_visible)
+            .then(|| self.of_line(line, 80, self.cells.asks_ms, now, why))
+    }
+
+    /// The line that was read, or, where the program hides the cursor, the prompt that it paints.
+    fn moving_line(look: &Look<'_>, line: Line) -> Option<Line> {
+        if look.page.view.cursor_visible || line.source != Source::Line {
+            return Some(line);
+        }
+        painted_line(look.page, look.readers)
+    }
+
+    /// What is asked was the same when who waits was looked at. `asks`: the text before the cursor asks.
+    fn stays(&self, page: &Page, line: &Line, asks: bool) -> bool {
+        let Some(on) = self.kernel.on() else { return false };
+        (asks && asked(on) == asked(page))
+            || (line.source == Source::Menu && menu_hash(on) == menu_hash(page))
     }
 
     /// It polls: also those do that only listen. So more must speak for it.

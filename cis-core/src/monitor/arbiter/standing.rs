@@ -85,7 +85,7 @@ impl Standing {
         match &self.place {
             Place::Whole => self.around.is_some() || steady(&page.view.lines) == self.rows,
             Place::Line { lead, .. } if self.typed_ms.is_some() => {
-                let more = shape_of(self.behind(page)) == Shape::Strong;
+                let more = shape_of(&self.behind(page)) == Shape::Strong;
                 page.untouched(&self.place) || (!lead.is_empty() && !more && page.shows(&self.place))
             }
             _ => self.is_at(page),
@@ -102,9 +102,9 @@ impl Standing {
     }
 
     /// What stands between its text and the cursor.
-    fn behind<'a>(&self, page: &'a Page) -> &'a str {
-        let Place::Line { lead, .. } = &self.place else { return "" };
-        page.lead.trim().strip_prefix(lead.as_str()).unwrap_or_default()
+    fn behind(&self, page: &Page) -> String {
+        let Place::Line { lead, .. } = &self.place else { return String::new() };
+        page.asks().strip_prefix(lead.as_str()).unwrap_or_default().to_owned()
     }
 }
 
@@ -181,12 +181,9 @@ impl Arbiter {
             return false;
         }
         let present = self.moving.motions(&standing.hash, now);
-        let known = |at| match at {
-            At::Above(at) => At::Above(at.min(shown.above().len().saturating_sub(1))),
-            At::Below(_) => at,
-        };
         let moved = |at, was: &str, is: &str| {
-            motions.at(known(at)).explains(was, is) && present.at(known(at)).explains(was, is)
+            let at = shown.nearest(at);
+            motions.at(at).explains(was, is) && present.at(at).explains(was, is)
         };
         let typed_row = typed_line.then_some(standing.list_rows);
         shown.is_same(&Shown::of(page, reach), now - standing.raised_ms, typed_row, moved)
@@ -204,12 +201,9 @@ impl Arbiter {
         if matches!(kind, Editor | Pager | Stalled) {
             return None;
         }
-        if (place, source) == (&Place::Whole, Source::Report) {
-            let row = page.end();
-            return Some(Reach { row, rows: row, boxed: None });
-        }
         if *place == Place::Whole {
-            return None;
+            let row = page.end();
+            return (source == Source::Report).then_some(Reach { row, rows: row, boxed: None });
         }
         let row = page.row_of(place);
         let from = |row: usize| Reach { row, rows: ABOVE_ROWS_MAX, boxed: None };
@@ -246,10 +240,8 @@ impl Arbiter {
             (None, _) => Compared::Same,
             (Some(_), None) => Compared::Different,
             (Some(then), Some(now)) => then.above.compare(now, |at, was, is| {
-                // A row that was not there yet is like the highest one that was: a log still fills the screen.
-                let known = at.min(then.shown.above().len().saturating_sub(1));
-                let is_hidden = then.motions.at(At::Above(known)).explains(was, is);
-                (is_hidden && self.moving.goes_on(&standing.hash, known))
+                let known = then.shown.nearest(At::Above(at));
+                (then.motions.at(known).explains(was, is) && self.moving.goes_on(&standing.hash, known))
                     || self.moving.is_alike(&standing.hash, at, was, is)
             }),
         }
@@ -373,6 +365,6 @@ impl Arbiter {
     fn asked_anew(&self, standing: &Standing) -> bool {
         let (Some(_), Place::Line { lead, .. }) = (standing.typed_ms, &standing.place) else { return false };
         let again = standing.answered_bytes > lead.len().max(2) as u64;
-        again && self.cells.present().is_some_and(|page| page.lead.trim() == lead)
+        again && self.cells.present().is_some_and(|page| page.asks() == *lead)
     }
 }

@@ -113,6 +113,13 @@ impl Story {
         holds
     }
 
+    /// What the item of the present prompt shows of the screen.
+    pub(super) fn item_rows(&self) -> String {
+        let mut rows = self.view.lines.clone();
+        self.arbiter.mask(&mut rows);
+        rows.join("\n")
+    }
+
     /// From now on a process of this name waits for the session's terminal.
     pub(super) fn reads(&mut self, name: &str, how: ReaderHow, modes: Modes) -> &mut Self {
         self.evidence.modes = Some(modes);

@@ -33,12 +33,6 @@ impl Reach {
         }
         from..to
     }
-
-    /// The highest of them is the first row of the screen, and what was above it may have scrolled away.
-    pub(super) fn is_cut(self, page: &Page) -> bool {
-        let is_full = page.end().max(page.cursor_row() + 1) >= page.view.lines.len();
-        is_full && is_top(page, self.range(page).start)
-    }
 }
 
 /// Nothing is shown above the row, and the screen may have scrolled.
@@ -73,11 +67,13 @@ impl Above {
         let lines = &page.view.lines;
         let range = reach.range(page);
         // A narrower terminal wraps rows, and the upper ones scroll away.
-        let is_part = is_top(page, range.start) || range.len() == reach.rows;
+        let is_top = is_top(page, range.start);
+        let is_full = page.end().max(page.cursor_row() + 1) >= lines.len();
+        let is_part = is_top || range.len() == reach.rows;
         Self {
             rows: lines[range].iter().rev().map(|row| counted(unpointed(row))).collect(),
             size: (page.view.cols, lines.len()),
-            is_cut: reach.is_cut(page),
+            is_cut: is_full && is_top,
             is_part,
         }
     }

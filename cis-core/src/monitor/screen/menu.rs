@@ -172,7 +172,8 @@ pub(in crate::monitor) fn button(label: &str) -> PromptOption {
     option(label, label, meaning_of(label), String::new())
 }
 
-fn asks(question: &str) -> bool {
+/// Whether the words of a menu ask for a choice.
+pub(in crate::monitor) fn asks(question: &str) -> bool {
     CHOOSES.is_match(question) || question.starts_with('?') || question.contains(['?', '？', ':', '：'])
 }
 

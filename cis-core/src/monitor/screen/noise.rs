@@ -1,5 +1,6 @@
 //! What moves on a screen by itself: spinners, clocks, seconds that are counted.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -15,6 +16,14 @@ static TIME_OF_DAY: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b\d{1,2}:\d{2}
 static GAUGE: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[^\pL\pN]*\d{1,3}\s?%[^\pL\pN]*$"));
 static PERCENT: LazyLock<Regex> = LazyLock::new(|| pattern(r"\d+([.,]\d+)?\s?%"));
 
+/// How long something takes, with seconds, or a time of day with seconds: other times are no clocks, or rest for long.
+pub(super) static TIMES: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(concat!(
+        r"\b\d{1,2}:\d{2}:\d{2}\b",
+        r"|\b(?:\d+\s?(?:h|hours?)\s?)?(?:\d+\s?(?:m|mins?|minutes?)\s?)?\d+(?:\.\d+)?\s?(?:s|secs?|seconds?)\b",
+    ))
+});
+
 /// What a terminal answers to a program's questions about it, as it looks where the terminal shows what is typed.
 static ECHOED: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"\^\[(?:\[[?>=]?[\d;]*\$?[cRnty]|\]\d+;[^^]*(?:\^G|\^\[\\)|P[^^]*\^\[\\)"));
@@ -22,6 +31,24 @@ static ECHOED: LazyLock<Regex> =
 /// A row without such answers: they are no text of the program, and nobody typed them.
 pub(super) fn unechoed(line: String) -> String {
     if line.contains("^[") { ECHOED.replace_all(&line, "").into_owned() } else { line }
+}
+
+/// What may be counted in a question: times, and a number alone in parentheses.
+static COUNTED: LazyLock<Regex> =
+    LazyLock::new(|| pattern(&format!(r"{}|\b\d{{1,3}}:\d{{2}}\b|\(\d{{1,4}}\)", TIMES.as_str())));
+
+/// A question without what is counted in it, and without spinners of braille dots: `⠙ Go on? (9s)` is the same one a second later. By
+/// that it is found again, and no more: an answer is for what people were shown.
+pub(in crate::monitor) fn timeless(text: &str) -> Cow<'_, str> {
+    let is_dots = |c: char| matches!(c, '\u{2800}'..='\u{28ff}');
+    if text.contains(is_dots) {
+        let rest: String = text.chars().filter(|c| !is_dots(*c)).collect();
+        Cow::Owned(COUNTED.replace_all(rest.trim(), "·").into_owned())
+    } else if text.contains(|c: char| c.is_ascii_digit()) {
+        COUNTED.replace_all(text, "·")
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
 /// Characters that spinners are made of.

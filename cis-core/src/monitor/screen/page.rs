@@ -29,7 +29,7 @@ pub(in crate::monitor) enum Place {
     Line {
         /// Without blank ones.
         above: Vec<String>,
-        /// Without blanks at its ends.
+        /// Without blanks at its ends, and without times.
         lead: String,
     },
     /// What a rule found, wherever it is.
@@ -103,7 +103,12 @@ impl Page {
     /// The prompt at the cursor.
     pub(in crate::monitor) fn line(&self) -> Place {
         let above = self.above(self.cursor_row(), ABOVE_ROWS).iter().map(|line| noise::still(line)).collect();
-        Place::Line { above, lead: self.lead.trim().to_owned() }
+        Place::Line { above, lead: self.asks() }
+    }
+
+    /// The text before the cursor without blanks at its ends, and without times: by that a question is found again.
+    pub(in crate::monitor) fn asks(&self) -> String {
+        noise::timeless(self.lead.trim()).into_owned()
     }
 
     /// Whether the prompt may stand there with something typed at it. Where nothing was typed, text behind it
@@ -153,7 +158,11 @@ impl Page {
         let text = self.row(row).trim_start();
         // Where nothing stood, whatever looks like a prompt is one, and nothing that was typed.
         let typed = || row == self.cursor_row() && shape_of(&self.lead) != Shape::Strong;
-        let same = if lead.is_empty() { typed() } else { text.starts_with(lead) };
+        let starts = |text: &str| noise::timeless(text).trim_start().starts_with(lead);
+        // Letters that are typed right behind a time make another word of it.
+        let parts = || text.char_indices().rev().map(|(at, _)| &text[..at]);
+        let asked = || text.starts_with(lead) || starts(text) || (lead.ends_with('·') && parts().any(starts));
+        let same = if lead.is_empty() { typed() } else { asked() };
         same && self.above(row, ABOVE_ROWS).iter().map(|line| noise::still(line)).eq(above.iter().cloned())
     }
 

@@ -6,16 +6,10 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::above::Reach;
+use super::noise::TIMES;
 use super::page::fingerprint;
 use super::{Page, pattern};
 
-/// How long something takes, with seconds, or a time of day with seconds: other times are no clocks, or rest for long.
-static TIMES: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(concat!(
-        r"\b\d{1,2}:\d{2}:\d{2}\b",
-        r"|\b(?:\d+\s?(?:h|hours?)\s?)?(?:\d+\s?(?:m|mins?|minutes?)\s?)?\d+(?:\.\d+)?\s?(?:s|secs?|seconds?)\b",
-    ))
-});
 static NUMBER: LazyLock<Regex> = LazyLock::new(|| pattern(r"\d+(?:\.\d+)?"));
 /// What some programs write behind a row after a while.
 static HINT: LazyLock<Regex> = LazyLock::new(|| {
@@ -63,6 +57,15 @@ impl Shown {
     /// The rows above it, the lowest first.
     pub(in crate::monitor) fn above(&self) -> &[String] {
         &self.above
+    }
+
+    /// The row itself; of one above the highest that is shown, that one: a log that still fills the screen comes to rows that were
+    /// not there yet.
+    pub(in crate::monitor) fn nearest(&self, at: At) -> At {
+        match at {
+            At::Above(at) => At::Above(at.min(self.above.len().saturating_sub(1))),
+            At::Below(_) => at,
+        }
     }
 
     /// The rows from the prompt's first one on, the highest first.

@@ -21,6 +21,7 @@ use cis_core::monitor::{
     Arbiter, Explanation, KernelEvidence, Profile, ScreenView, Seed, Signal, Tap, Verdict,
 };
 use cis_core::policy::redact::Redactor;
+use cis_core::text::lowest_rows;
 
 pub use answers::Answer;
 use answers::Pending;
@@ -333,20 +334,9 @@ impl Session {
         let Some(model) = self.ready(env) else { return String::new() };
         let text = model.screen.text_redacted(&self.redactor);
         self.model = Some(model);
-        let mut left = SCREEN_CHARS_MAX;
-        let mut rows: Vec<&str> = Vec::new();
-        let mut all: Vec<String> = text.lines().map(str::to_owned).collect();
-        mask(&mut all);
-        for row in all.iter().rev() {
-            let chars = row.chars().count() + 1;
-            if chars > left {
-                break;
-            }
-            left -= chars;
-            rows.push(row);
-        }
-        rows.reverse();
-        rows.join("\n")
+        let mut rows: Vec<String> = text.lines().map(str::to_owned).collect();
+        mask(&mut rows);
+        lowest_rows(&rows.join("\n"), SCREEN_CHARS_MAX).to_owned()
     }
 
     /// Wakes the monitor no more: the session is forgotten.

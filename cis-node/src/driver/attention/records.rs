@@ -33,8 +33,8 @@ pub(super) fn verdict_of(episode: u32, prompt: &PromptRecord) -> Verdict {
         hash: prompt.hash.clone(),
         question: prompt.question.clone(),
         options: prompt.options.clone(),
-        // Such a prompt is not recorded.
         waited_ms: 0,
+        // The prompt of a shell is not recorded.
         at_shell: false,
     }
 }

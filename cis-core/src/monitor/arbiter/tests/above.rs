@@ -7,6 +7,9 @@ use crate::monitor::{Modes, Seed};
 const SAFE: &str = "ls /tmp";
 const HARM: &str = "rm -rf /home";
 
+const MENU: &str = "Do you want to proceed?\n❯ 1. Yes\n  2. No\n";
+const LS_MENU: &str = "Command: ls\n\nDo you want to proceed?\n❯ 1. Yes\n  2. No\n";
+
 type Screen = Box<dyn Fn(&str) -> String>;
 
 fn screen(text: &'static str) -> Screen {
@@ -81,7 +84,6 @@ fn another_long_command_in_a_dialog_of_an_agent_makes_it_another_prompt() {
 
 #[test]
 fn rows_that_are_lost_without_a_scroll_make_another_prompt() {
-    let menu = "Do you want to proceed?\n❯ 1. Yes\n  2. No\n";
     let mut story = reads(Read, LINES, true);
     let padded = |story: &mut Story, text: &str| {
         story.view.lines = text.split('\n').map(str::to_owned).collect();
@@ -89,10 +91,10 @@ fn rows_that_are_lost_without_a_scroll_make_another_prompt() {
         story.view.lines.resize(24, String::new());
         story.bytes(100);
     };
-    padded(&mut story, &format!("Command: ls\n\n{menu}"));
+    padded(&mut story, &format!("Command: ls\n\n{MENU}"));
     story.pass(4000);
     assert!(story.holds());
-    padded(&mut story, menu);
+    padded(&mut story, MENU);
     assert!(!story.holds());
 }
 
@@ -111,14 +113,13 @@ fn stays(story: &mut Story, screens: impl Iterator<Item = String>, ms: i64) {
 
 #[test]
 fn what_moves_with_time_above_a_prompt_leaves_it_the_same() {
-    let menu = "Command: ls\n\nDo you want to proceed?\n❯ 1. Yes\n  2. No\n";
     let spin = ["⠋", "⠙", "⠹", "⠸"];
     let moves: [Box<dyn Fn(usize) -> String>; 2] = [
         Box::new(move |turn| format!("{} Working {}s", spin[turn % 4], 9 + turn)),
         Box::new(|turn| format!("12:00:{turn:02} up 3 days")),
     ];
     for moving in moves {
-        let screens = (0..20).map(|turn| format!("{}\n\n{menu}", moving(turn)));
+        let screens = (0..20).map(|turn| format!("{}\n\n{LS_MENU}", moving(turn)));
         stays(&mut reads(Read, LINES, true), screens, 1000);
     }
 }
@@ -126,7 +127,6 @@ fn what_moves_with_time_above_a_prompt_leaves_it_the_same() {
 /// Whatever else moves: the first answer is refused, the second one is typed, and people are told three times at most.
 #[test]
 fn what_moves_by_itself_above_a_prompt_is_hidden_and_not_compared() {
-    let menu = "Command: ls\n\nDo you want to proceed?\n❯ 1. Yes\n  2. No\n";
     let dots = ["·", "✢", "✳", "✶"];
     let moves: [Box<dyn Fn(usize) -> String>; 6] = [
         Box::new(move |turn| format!("{} Shimmying… ({turn}s · ↑ 1.{turn}k tokens)", dots[turn % 4])),
@@ -140,7 +140,7 @@ fn what_moves_by_itself_above_a_prompt_is_hidden_and_not_compared() {
         let moving = std::rc::Rc::new(moving);
         [700, 3000].map(|ms| (std::rc::Rc::clone(&moving), ms))
     }) {
-        let screen = |turn: usize| format!("{}\n\n{menu}", moving(turn));
+        let screen = |turn: usize| format!("{}\n\n{LS_MENU}", moving(turn));
         let mut story = reads(Read, LINES, true);
         story.shows(&screen(0)).pass(4000);
         for turn in 1..50 {
@@ -206,9 +206,7 @@ fn commands_that_take_turns_slowly_are_prompts_of_their_own() {
         story.shows(&dialog(command)).pass(3000);
     }
     assert_eq!(blocked(&mut story), 0);
-    let mut rows = story.view.lines.clone();
-    story.arbiter.mask(&mut rows);
-    let shown = rows.join("\n");
+    let shown = story.item_rows();
     assert!(!shown.contains("mv") && shown.contains("changes by itself"), "{shown}");
     assert_eq!(story.arbiter.verdict().expect("a verdict").question, "Do you want to proceed?");
 }
@@ -216,8 +214,7 @@ fn commands_that_take_turns_slowly_are_prompts_of_their_own() {
 #[test]
 fn a_dialog_that_moves_on_the_screen_stays_the_same_prompt() {
     let above = (0..12).map(|row| format!("line {row}\n")).collect::<String>();
-    let menu = "Command: ls\n\nDo you want to proceed?\n❯ 1. Yes\n  2. No\n";
-    let all = format!("{above}{menu}");
+    let all = format!("{above}{LS_MENU}");
     let rows: Vec<&str> = all.split('\n').collect();
     // Something is printed below, and the screen scrolls.
     let mut story = reads(Read, LINES, true);
@@ -345,10 +342,9 @@ fn a_command_that_differs_in_a_blank_is_another_one() {
 /// A menu below a log waits, however often the log gets a line.
 #[test]
 fn a_menu_below_a_slow_log_stays_listed() {
-    let menu = "Command: ls\n\nDo you want to proceed?\n❯ 1. Yes\n  2. No\n";
     let mut story = reads(Read, LINES, true);
     let screen = |line: usize| {
-        format!("module {}{} compiled\n\n{menu}", ["a", "b", "c", "d"][line % 4], "x".repeat(line % 7))
+        format!("module {}{} compiled\n\n{LS_MENU}", ["a", "b", "c", "d"][line % 4], "x".repeat(line % 7))
     };
     story.shows(&screen(0)).pass(4000);
     let mut listed = 0;
@@ -377,7 +373,6 @@ fn comes_again(mut story: Story, screens: &[&str], ms: i64, about: &str) {
 
 #[test]
 fn an_answer_is_for_what_was_shown() {
-    let menu = "Do you want to proceed?\n❯ 1. Yes\n  2. No\n";
     for (was, is) in [
         ("rm -r ../..", "rm -r .."),
         ("rm a", "rm a ##"),
@@ -385,10 +380,10 @@ fn an_answer_is_for_what_was_shown() {
         ("○ all\n● none", "● all\n○ none"),
         ("rm --older 30m", "rm --older 3m"),
     ] {
-        let screens = [format!("{was}\n{menu}"), format!("{is}\n{menu}")];
+        let screens = [format!("{was}\n{MENU}"), format!("{is}\n{MENU}")];
         comes_again(reads(Read, LINES, true), &[&screens[0], &screens[1]], 500, was);
     }
-    let below = |command: &str| format!("{menu}\nCommand: {command}\n");
+    let below = |command: &str| format!("{MENU}\nCommand: {command}\n");
     comes_again(reads(Read, RAW, false), &[&below(SAFE), &below(HARM)], 500, "below");
 }
 
@@ -414,9 +409,8 @@ fn a_rule_in_a_dialog_is_no_edge_of_it() {
 /// A log passes above a menu: the first answer is refused, the prompt that comes then takes one.
 #[test]
 fn a_menu_below_a_log_takes_an_answer() {
-    let menu = "Do you want to proceed?\n❯ 1. Yes\n  2. No\n";
     let mut story = reads(Read, LINES, true);
-    let screen = |line: usize| format!("{}\n\n{menu}", ["one", "two", "three", "four"][line % 4]);
+    let screen = |line: usize| format!("{}\n\n{MENU}", ["one", "two", "three", "four"][line % 4]);
     story.shows(&screen(0)).pass(4000);
     for line in 1..20 {
         story.shows(&screen(line)).pass(300);
@@ -559,9 +553,125 @@ fn the_command_of_a_dialog_that_follows_others_is_shown() {
     let dialog = claude(&["CMD"]);
     for command in ["deploy a", "deploy b", "deploy c", "deploy d", "deploy e", "deploy f"] {
         story.shows(&dialog(command)).pass(8000);
-        let mut rows = story.view.lines.clone();
-        story.arbiter.mask(&mut rows);
-        assert!(rows.join("\n").contains(command), "{rows:?}");
+        let shown = story.item_rows();
+        assert!(shown.contains(command), "{shown}");
         story.shows("● Hello.\n\n✻ Working… (esc to interrupt)\n").pass(2000);
     }
+}
+
+/// Whoever polls is listed, too, where its menu stays while rows move from the first look on.
+#[test]
+fn a_menu_of_who_polls_is_listed_though_rows_move() {
+    for menu in [MENU, "Run it? [y/N] "] {
+        let screen = |turn: usize| format!("Log {turn} {}\n\nCommand: ls\n{menu}", "x".repeat(turn % 7));
+        let mut story = reads(Poll, RAW, menu.starts_with("Run"));
+        for turn in 0..20 {
+            story.shows(&screen(turn)).pass(500);
+        }
+        let told = story.take();
+        assert!(told.contains("blocked 1") && told.lines().count() == 1, "{menu}: {told}");
+        story.holds();
+        for turn in 20..40 {
+            story.shows(&screen(turn)).pass(500);
+        }
+        assert!(story.holds(), "{menu}");
+        story.shows(&screen(40).replace("ls", "rm"));
+        assert!(!story.holds(), "{menu}");
+    }
+}
+
+#[test]
+fn who_polls_behind_words_alone_is_not_listed_while_rows_move() {
+    for end in ["tests: 3 passed\nqueue> ", "Uploading part 7: ", "  home/\n> etc/\n"] {
+        let mut story = reads(Poll, RAW, true);
+        for turn in 0..60 {
+            story.shows(&format!("Log {turn}\n{end}")).pass(500);
+        }
+        assert_eq!(story.take(), "", "{end}");
+    }
+}
+
+/// A question in which a countdown runs is one question, and can be answered.
+#[test]
+fn a_countdown_in_a_question_leaves_it_the_same() {
+    for (how, modes, text) in [
+        (Read, LINES, "Command: CMD\nGo on? [y/N] (yes in TIMEs) "),
+        (Poll, RAW, "Command: CMD\nGo on? [y/N] (yes in TIMEs) "),
+        (Read, LINES, "Command: CMD\nDo you want to proceed? (TIMEs)\n❯ 1. Yes\n  2. No\n"),
+        (Poll, RAW, "Command: CMD\nDo you want to proceed? (TIMEs)\n❯ 1. Yes\n  2. No\n"),
+        (Poll, RAW, "Command: CMD\nDo you want to proceed?\n❯ 1. Yes\n  2. No (TIMEs)\n"),
+        (Read, RAW, "Command: CMD\nDo you want to proceed?\n❯ 1. Yes\n  2. No (TIMEs)\n"),
+    ] {
+        let screen =
+            |left: i64, command: &str| text.replace("TIME", &left.to_string()).replace("CMD", command);
+        let mut story = reads(how, modes, true);
+        for left in (40..60).rev() {
+            story.shows(&screen(left, SAFE)).pass(1000);
+        }
+        assert!(story.holds(), "{text}");
+        let told = story.take();
+        assert!(told.contains("blocked 1") && told.lines().count() == 1, "{text}: {told}");
+        // A leap is not the clock's doing.
+        story.shows(&screen(400, SAFE));
+        assert!(!story.holds(), "{text}");
+        story.shows(&screen(39, HARM));
+        assert!(!story.holds(), "{text}");
+    }
+}
+
+/// Other counters, and spinners in the row of the question: it is listed, and can be answered at the second try.
+#[test]
+fn a_question_whose_own_row_moves_is_listed() {
+    let dots = ["⠋", "⠙", "⠹", "⠸"];
+    for (how, modes) in [(Read, LINES), (Poll, RAW)] {
+        let rows: [Box<dyn Fn(usize) -> String>; 5] = [
+            Box::new(|turn| format!("Go on? [y/N] (8:{:02}) ", 59 - turn)),
+            Box::new(|turn| format!("Go on? [y/N] ({}) ", 90 - turn)),
+            Box::new(move |turn| format!("{} Go on? [y/N] ", dots[turn % 4])),
+            Box::new(move |turn| format!("Go on? [y/N] {}", dots[turn % 4])),
+            Box::new(move |turn| format!("{} Go on?\n❯ 1. Yes\n  2. No\n", dots[turn % 4])),
+        ];
+        for row in rows {
+            let mut story = reads(how, modes, true);
+            let about = row(0);
+            for turn in 0..20 {
+                story.shows(&row(turn)).pass(900);
+            }
+            let told = story.take();
+            assert!(told.contains("blocked 1") && told.lines().count() == 1, "{how:?} {about}: {told}");
+            story.holds();
+            for turn in 20..30 {
+                story.shows(&row(turn)).pass(900);
+            }
+            assert!(story.holds(), "{how:?} {about}: {}", story.take());
+            story.shows("Remove all? [y/N] ");
+            assert!(!story.holds(), "{how:?} {about}");
+        }
+    }
+}
+
+#[test]
+fn a_question_above_rows_that_move_is_listed() {
+    for cursor in [true, false] {
+        let mut story = reads(Poll, RAW, cursor);
+        for turn in 0..20 {
+            // A painted prompt without a cursor is the lowest row.
+            let (above, below) =
+                if cursor { ("", format!("\n\nfile {turn}")) } else { ("file", String::new()) };
+            story.shows(&format!("{above} {turn}\nDelete 3 files? [y/N] {below}"));
+            (story.view.cursor_row, story.view.cursor_col) = (1, 22);
+            story.bytes(10).pass(500);
+        }
+        let told = story.take();
+        assert!(told.contains("blocked 1") && told.contains("[yes allow_once"), "{cursor}: {told}");
+    }
+}
+
+#[test]
+fn steps_of_work_that_goes_on_are_no_menu() {
+    let mut story = reads(Poll, RAW, false);
+    for turn in 0..60 {
+        story.shows(&format!("Deploying\n❯ 1. Build image\n  2. Push\n\nlayer {turn}\n")).pass(500);
+    }
+    assert_eq!(story.take(), "");
 }
