@@ -24,6 +24,8 @@ pub(crate) enum Wish {
         room: String,
         to: NodeDid,
         message: Box<Message<TaskPayload>>,
+        /// More of the kind follows soon.
+        can_wait: bool,
     },
     Control {
         room: String,
@@ -61,7 +63,17 @@ impl Link {
 
     /// Sends a message. It may be lost.
     pub(crate) fn send(&self, room: &str, to: NodeDid, message: Message<TaskPayload>) {
-        let _ = self.0.try_send(Wish::Send { room: room.to_owned(), to, message: Box::new(message) });
+        self.send_wish(room, to, message, false);
+    }
+
+    /// The same of a message that more of its kind follow soon: it may wait a little for those.
+    pub(crate) fn send_batched(&self, room: &str, to: NodeDid, message: Message<TaskPayload>) {
+        self.send_wish(room, to, message, true);
+    }
+
+    fn send_wish(&self, room: &str, to: NodeDid, message: Message<TaskPayload>, can_wait: bool) {
+        let _ =
+            self.0.try_send(Wish::Send { room: room.to_owned(), to, message: Box::new(message), can_wait });
     }
 
     /// Sends a control request or response. It may be lost.

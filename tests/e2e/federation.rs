@@ -409,3 +409,32 @@ fn owners_of_a_room_let_nodes_in() {
     worker.ok(["node", "resume"]);
     cis.wait_run(&waits, "succeeded");
 }
+
+/// Short tasks wait for their turn at the node that runs them, and it runs no more of them at a time than it offers.
+#[test]
+fn short_tasks_wait_at_another_node_for_their_turn() {
+    let synapse = Synapse::shared();
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    let worker = worker(&synapse, &room, &ann, &cis, "builder");
+    let log = cis.work().join("log");
+    let task = |n: usize| {
+        let script = format!("echo \"+ {n}\" >> {0}; echo \"- {n}\" >> {0}", log.display());
+        format!("[[tasks]]\nid = \"t{n}\"\ntty = false\nscript = '{script}'\n")
+    };
+    let long = "[[tasks]]\nid = \"long\"\ntty = false\nneeds = [\"t99\"]\nscript = \"sleep 1\"\n";
+    let tasks: String = (0..200).map(task).collect();
+    let run = execute(&cis, &room, &format!("version = 1\n[dag]\nid = \"short\"\n{tasks}{long}"));
+    cis.wait_run(&run, "succeeded");
+    let ahead = |event: &&Value| event["body"]["ahead"] == true;
+    let grants = events(&cis, &run, "cis.dag.task.assigned");
+    assert!(grants.iter().filter(ahead).count() > 20, "{}", grants.len());
+    let (mut now, mut begun) = (0, 0);
+    for line in std::fs::read_to_string(&log).unwrap().lines() {
+        now += if line.starts_with('+') { 1 } else { -1 };
+        begun += i32::from(line.starts_with('+'));
+        assert!(now <= 2, "more than the node offers, at {line}");
+    }
+    assert_eq!(begun, 200, "each of them once");
+    eventually("the worker forgets them", || (worker.status()["live_sessions"] == 0).then_some(()));
+}

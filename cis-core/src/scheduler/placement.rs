@@ -9,7 +9,19 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::dag::{Action, Placement, Task};
-use crate::ids::NodeDid;
+use crate::ids::{NodeDid, RunId};
+
+/// Sessions that wait at one node for their turn, at most, whatever it offers.
+pub const AHEAD_MAX: u32 = 64;
+
+/// How many sessions of a run a node queues beyond its slots.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+pub struct Ahead {
+    /// The run. Its sessions ended within milliseconds lately, and the node has sessions of no other run.
+    pub run: RunId,
+    /// How many sessions wait there at most; [`AHEAD_MAX`] at most.
+    pub count: u32,
+}
 
 /// What a node offers to the runs of its room.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -28,6 +40,9 @@ pub struct NodeOffer {
     pub slots: u32,
     /// Sessions that it has now, of whatever run.
     pub sessions: u32,
+    /// Sessions that it takes beyond its slots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ahead: Option<Ahead>,
     /// Runnable processes per processor over the last minute, in thousandths.
     pub load_permille: u32,
     /// It takes nothing new.
@@ -41,6 +56,15 @@ pub struct NodeOffer {
     pub only: BTreeSet<String>,
 }
 
+impl NodeOffer {
+    /// Sessions of a run that may wait there for their turn.
+    #[must_use]
+    pub fn ahead_of(&self, run: RunId) -> u32 {
+        let ahead = self.ahead.as_ref().filter(|ahead| ahead.run == run && self.slots > 0);
+        ahead.map_or(0, |ahead| ahead.count.min(AHEAD_MAX))
+    }
+}
+
 /// A node, as the choice sees it.
 #[derive(Debug, Clone)]
 pub struct Candidate<'a> {
@@ -50,6 +74,8 @@ pub struct Candidate<'a> {
     pub offer: &'a NodeOffer,
     /// Sessions that this coordinator gave it.
     pub granted: u32,
+    /// Sessions that may wait there for their turn.
+    pub ahead: u32,
 }
 
 impl Candidate<'_> {
@@ -60,10 +86,16 @@ impl Candidate<'_> {
         self.offer.sessions.max(self.granted)
     }
 
-    /// Sessions that it could start.
+    /// Sessions that it could take.
     #[must_use]
     pub fn free(&self) -> u32 {
-        self.offer.slots.saturating_sub(self.busy())
+        self.offer.slots.saturating_add(self.ahead).saturating_sub(self.busy())
+    }
+
+    /// All of its slots are taken: a session that it takes now waits for its turn.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.busy() >= self.offer.slots
     }
 }
 
@@ -140,7 +172,7 @@ pub fn ineligible(task: &Task, node: &NodeDid, offer: &NodeOffer) -> Option<Inel
     }
 }
 
-/// Chooses among nodes that are able to run a task and have a free slot.
+/// Chooses among nodes that are able to run a task and have a free slot, or let it wait for one.
 pub trait TaskScheduler: std::fmt::Debug + Send + Sync {
     /// Index of the chosen one; none: the task waits.
     fn select_node(&self, task: &Task, candidates: &[Candidate<'_>]) -> Option<usize>;
@@ -157,7 +189,7 @@ pub enum Strategy {
     Pack,
 }
 
-/// The default choice: by free slots, then by load, then by DID.
+/// The default choice: who has a free slot, then by free slots, by load, and by DID.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LoadBalancingScheduler {
     /// Spread or pack.
@@ -170,7 +202,7 @@ impl TaskScheduler for LoadBalancingScheduler {
         let rank = |(_, c): &(usize, &Candidate<'_>)| {
             let used = used_permille(c);
             let used = if self.strategy == Strategy::Pack { u64::MAX - used } else { used };
-            (used, c.offer.load_permille, c.node.clone())
+            (c.is_full(), used, c.offer.load_permille, c.node.clone())
         };
         candidates.iter().enumerate().min_by_key(rank).map(|(index, _)| index)
     }
@@ -191,8 +223,11 @@ mod tests {
 
     fn choice(strategy: Strategy, offers: &[NodeOffer]) -> Option<usize> {
         let names: Vec<NodeDid> = (0..offers.len()).map(|n| NodeDid(format!("did:{n}"))).collect();
-        let candidates: Vec<Candidate<'_>> =
-            names.iter().zip(offers).map(|(node, offer)| Candidate { node, offer, granted: 0 }).collect();
+        let candidates: Vec<Candidate<'_>> = names
+            .iter()
+            .zip(offers)
+            .map(|(node, offer)| Candidate { node, offer, granted: 0, ahead: 9 })
+            .collect();
         LoadBalancingScheduler { strategy }.select_node(&task(), &candidates)
     }
 
@@ -202,6 +237,11 @@ mod tests {
         assert_eq!(choice(Strategy::Spread, &offers), Some(1));
         assert_eq!(choice(Strategy::Pack, &offers), Some(2));
         assert_eq!(choice(Strategy::Spread, &[]), None);
+        assert_eq!(
+            choice(Strategy::Pack, &[offer(4, 4), offer(4, 0)]),
+            Some(1),
+            "nothing waits while a slot is free"
+        );
     }
 
     #[test]

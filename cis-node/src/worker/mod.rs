@@ -8,7 +8,7 @@ mod bases;
 mod disk;
 mod life;
 mod off_thread;
-mod pace;
+pub(crate) mod pace;
 mod parting;
 mod results;
 mod run_secrets;

@@ -8,16 +8,26 @@ use super::life::Life;
 use super::{LocalWorker, YOUNG_MS};
 use cis_core::api::FromWorker;
 use cis_core::ids::{RunId, SessionId};
+use cis_core::scheduler::placement::AHEAD_MAX;
 use cis_host::protocol::{Exit, Line, ToHost};
 
 /// So many short sessions in a row make a run a fast one.
 const STREAK: u32 = 8;
 /// What is sent ahead waits for about so long, µs: less than a session lives before it is shown.
 const WAIT_US: u64 = 16_000;
+/// The same of what a coordinator on another machine sends: it hears of an end much later.
+const WAIT_REMOTE_US: u64 = 160_000;
 /// So many for each slot at most.
 const AHEAD_PER_SLOT_MAX: u64 = 16;
-/// And so many for a run.
-const AHEAD_MAX: u64 = 64;
+
+/// How long the sessions of one run took lately.
+#[derive(Debug, Default)]
+pub(crate) struct Durations {
+    /// Short sessions in a row.
+    streak: u32,
+    /// About how long the longer ones of late took, µs.
+    took_us: u64,
+}
 
 /// The pace of one run.
 #[derive(Debug, Default)]
@@ -26,30 +36,37 @@ pub(super) struct Pace {
     live: u32,
     /// How many may run at once.
     slots: u32,
-    /// Short sessions in a row.
-    streak: u32,
-    /// About how long the longer ones of late took, µs.
-    took_us: u64,
+    durations: Durations,
     /// The scheduler was told that so many more are welcome.
     ahead: u32,
 }
 
-impl Pace {
-    /// One took so long. How many are worth sending ahead now.
-    fn ended(&mut self, took_ms: i64) -> u32 {
+impl Durations {
+    /// One took so long. How many are worth sending ahead to so many slots now; none: it is not known yet.
+    fn ended(&mut self, took_ms: i64, slots: u32, wait_us: u64) -> Option<u32> {
         let took_us = u64::try_from(took_ms).unwrap_or(0) * 1000;
         if took_ms >= YOUNG_MS {
-            (self.streak, self.took_us) = (0, 0);
-            return 0;
+            *self = Self::default();
+            return Some(0);
         }
         self.streak = self.streak.saturating_add(1);
         self.took_us = took_us.max(self.took_us / 8 * 7);
         if self.streak < STREAK {
-            return self.ahead;
+            return None;
         }
-        let each = (WAIT_US / self.took_us.max(1000)).min(AHEAD_PER_SLOT_MAX);
-        u32::try_from((each * u64::from(self.slots)).min(AHEAD_MAX)).unwrap_or(0)
+        let each = (wait_us / self.took_us.max(1000)).min(AHEAD_PER_SLOT_MAX);
+        Some(u32::try_from(each * u64::from(slots)).unwrap_or(u32::MAX).min(AHEAD_MAX))
     }
+
+    /// One took so long. How many are worth sending ahead from another machine now; none: it is not known yet.
+    pub(crate) fn ended_for_remote(&mut self, took_ms: i64, slots: u32) -> Option<u32> {
+        self.ended(took_ms, slots, WAIT_REMOTE_US)
+    }
+}
+
+/// Whether another number of sessions that may wait is worth a word: small changes are not.
+pub(crate) fn is_news(known: u32, count: u32) -> bool {
+    count >= known.max(1) * 2 || count * 2 <= known && count != known
 }
 
 impl LocalWorker {
@@ -88,12 +105,12 @@ impl LocalWorker {
     /// A session ended: the run may have become fast, or slow.
     pub(super) fn pace_ended(&mut self, of: RunId, exit: &Exit) {
         let Some(pace) = self.paces.get_mut(&of) else { return };
-        let count = pace.ended(exit.ended_ms - exit.started_ms);
+        let took_ms = exit.ended_ms - exit.started_ms;
+        let count = pace.durations.ended(took_ms, pace.slots, WAIT_US).unwrap_or(pace.ahead);
         if count == 0 && pace.ahead > 0 {
             return self.pace_slows(of);
         }
-        // Small changes are not worth a word.
-        if count >= pace.ahead.max(1) * 2 || count * 2 <= pace.ahead && count != pace.ahead {
+        if is_news(pace.ahead, count) {
             pace.ahead = count;
             self.said.push(FromWorker::Ahead { run: of, count });
         }
@@ -102,7 +119,7 @@ impl LocalWorker {
     /// A session of the run lives for so long that others must not wait for its end at the host.
     pub(super) fn pace_slows(&mut self, of: RunId) {
         let Some(pace) = self.paces.get_mut(&of) else { return };
-        pace.streak = 0;
+        pace.durations.streak = 0;
         let waits = pace.live > pace.slots;
         if std::mem::take(&mut pace.ahead) > 0 || waits {
             self.said.push(FromWorker::Ahead { run: of, count: 0 });
@@ -115,7 +132,7 @@ impl LocalWorker {
     /// Takes back what waits at the host, or is on its way there. What has begun there goes on.
     pub(crate) fn withdraw(&mut self, of: RunId) {
         if let Some(pace) = self.paces.get_mut(&of) {
-            (pace.streak, pace.ahead) = (0, 0);
+            (pace.durations.streak, pace.ahead) = (0, 0);
         }
         let mut waiting: Vec<SessionId> = Vec::new();
         for (session, live) in &mut self.live {
@@ -139,15 +156,17 @@ mod tests {
 
     #[test]
     fn only_short_sessions_in_a_row_are_worth_sending_ahead() {
-        let mut pace = Pace { slots: 2, ..Pace::default() };
-        let counts: Vec<u32> = (0..10).map(|_| pace.ended(1)).collect();
-        assert_eq!(counts, [0, 0, 0, 0, 0, 0, 0, 32, 32, 32]);
-        assert_eq!(pace.ended(8), 4, "the wait stays as long");
-        assert_eq!(pace.ended(1), 4, "and one short one does not make it fast again");
-        assert_eq!(pace.ended(YOUNG_MS), 0);
-        assert_eq!(pace.ended(1), 0);
-        let mut wide = Pace { slots: 1000, streak: STREAK, ..Pace::default() };
-        assert_eq!(u64::from(wide.ended(0)), AHEAD_MAX);
-        assert_eq!(u64::from(wide.ended(-5)), AHEAD_MAX, "a clock that was set back");
+        let mut durations = Durations::default();
+        let mut ended = |took_ms| durations.ended(took_ms, 2, WAIT_US);
+        let counts: Vec<Option<u32>> = (0..10).map(|_| ended(1)).collect();
+        assert_eq!(counts[6..], [None, Some(32), Some(32), Some(32)]);
+        assert_eq!(ended(8), Some(4), "the wait stays as long");
+        assert_eq!(ended(1), Some(4), "and one short one does not make it fast again");
+        assert_eq!(ended(YOUNG_MS), Some(0));
+        assert_eq!(ended(1), None);
+        let mut wide = Durations { streak: STREAK, ..Durations::default() };
+        assert_eq!(wide.ended(0, 1000, WAIT_US), Some(AHEAD_MAX));
+        assert_eq!(wide.ended(-5, 1000, WAIT_US), Some(AHEAD_MAX), "a clock that was set back");
+        assert_eq!(Durations { streak: STREAK, took_us: 0 }.ended_for_remote(10, 4), Some(64));
     }
 }

@@ -12,6 +12,7 @@ mod flood;
 mod idle;
 mod latency;
 mod monitor;
+mod nodes;
 mod peers;
 mod report;
 mod rooms;
@@ -53,6 +54,7 @@ const PARTS: &[(&str, &str)] = &[
     ("latency", "prompts to the inbox, answers to the program"),
     ("flood", "much output, against tmux and script"),
     ("monitor", "who waits for a human, in recordings of real programs"),
+    ("nodes", "100 nodes of a room in one process: messages and memory"),
     ("rooms", "what rooms cost, how soon they hear and are heard: the next eight (about 35 minutes)"),
     ("rooms-answers", "answers in a room, until the program has read them"),
     ("rooms-latency", "ends of tasks, until another client knows"),
@@ -235,6 +237,9 @@ fn measure(
     }
     if wanted.has("monitor") {
         monitor::measure(binary, report)?;
+    }
+    if wanted.has("nodes") {
+        nodes::measure(report)?;
     }
     if wanted.has_some("rooms") {
         rooms::measure(&|part| wanted.has(part), binary, scratch.path(), report)?;

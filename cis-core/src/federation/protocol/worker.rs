@@ -269,6 +269,13 @@ impl<P: Payload> WorkerHalf<P> {
         self.held.values().filter(|held| !matches!(held.phase, Phase::Ended { .. })).count()
     }
 
+    /// How many sessions of a run work, or wait for their turn.
+    #[must_use]
+    pub fn working_sessions_of(&self, run: RunId) -> usize {
+        let of_run = self.held.values().filter(|held| held.granted.attempt.run == run);
+        of_run.filter(|held| held.phase == Phase::Working).count()
+    }
+
     /// Says that something of its status changed: a heartbeat is due.
     pub fn status_changed(&mut self, now: BootMs) {
         self.beat_at = self.beat_at.min(now);

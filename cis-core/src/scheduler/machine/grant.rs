@@ -26,8 +26,8 @@ impl Machine {
                 self.touch(id);
                 continue;
             };
-            let node = self.node.clone();
-            self.grant_one(id, index, node, now, ids)?;
+            let (node, waits) = (self.node.clone(), self.known(id)?.free_slots() == 0);
+            self.grant_one(id, index, (node, waits), now, ids)?;
         }
         self.grant_in_rooms(now, ids)
     }
@@ -50,6 +50,11 @@ impl Machine {
         let mut granted = self.granted_by_node();
         let here = self.host.is_some() && !self.is_held(now);
         let mut waiting = self.roaming.clone();
+        for id in &waiting {
+            if let Some(slot) = self.runs.get(id) {
+                self.nodes.look_for_pinned_tasks(&slot.run);
+            }
+        }
         let mut last = None;
         while let Some(id) = next_after(&waiting, last) {
             last = Some(id);
@@ -60,13 +65,14 @@ impl Machine {
                 did != &self.node || (room_here && self.account_holds(account, now).is_none())
             };
             let placed = self.known(id).ok();
-            let placed = placed.and_then(|run| self.nodes.place(run, &self.node, &granted, open));
-            let Some((index, node)) = placed else {
+            let alone = self.roaming.len() == 1;
+            let placed = placed.and_then(|run| self.nodes.place(run, &self.node, &granted, open, alone));
+            let Some((index, node, waits)) = placed else {
                 waiting.remove(&id);
                 continue;
             };
             *granted.entry(node.clone()).or_default() += 1;
-            self.grant_one(id, index, node, now, ids)?;
+            self.grant_one(id, index, (node, waits), now, ids)?;
             if !self.roaming.contains(&id) {
                 waiting.remove(&id);
             }
@@ -117,11 +123,12 @@ impl Machine {
         self.served
     }
 
+    /// `waits`: it has to wait at its node for another one to end.
     fn grant_one(
         &mut self,
         id: RunId,
         index: u32,
-        node: NodeDid,
+        (node, waits): (NodeDid, bool),
         now: TimestampMs,
         ids: &mut dyn IdSource,
     ) -> Result<(), Rejected> {
@@ -141,7 +148,7 @@ impl Machine {
             host: self.host.filter(|_| node == self.node),
             node,
             lease_ms: None,
-            ahead: run.free_slots() == 0,
+            ahead: waits,
         };
         let attempt = attempt_id(run, index, grant.attempt);
         self.account_starts(account.as_ref(), &attempt, now);

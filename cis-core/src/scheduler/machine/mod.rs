@@ -36,7 +36,7 @@ use super::input::{Effect, IdSource, Input, InputKind, Rejected, WakeReason};
 use super::settle::{Settled, settle};
 use super::state::Run;
 use crate::dag::Dag;
-use crate::event::{Actor, EndReason, EventBody, EventDraft, RunCreated};
+use crate::event::{Actor, EndReason, EventBody, EventDraft, ExecutionMode, RunCreated, RunState};
 use crate::ids::{AttemptId, Fence, HostInstance, InputId, NodeDid, RunId, SessionId, TimestampMs};
 
 /// All runs that a node coordinates.
@@ -290,6 +290,7 @@ impl Machine {
             InputKind::SetGroup { name, group } => self.set_group(&name, group, turn),
             InputKind::NodeOffer { room, node, offer } => {
                 self.nodes.offers(room, node, offer);
+                self.count_ahead();
                 Ok(())
             }
             InputKind::Adopt { run, grant } => self.adopt(run, *grant, turn),
@@ -361,6 +362,26 @@ impl Machine {
         let before = std::mem::replace(&mut slot.run.ahead, count);
         self.touch(id);
         before
+    }
+
+    /// Counts anew how many sessions of each run may wait at the nodes of its room.
+    pub(super) fn count_ahead(&mut self) {
+        for slot in self.runs.values().filter(|slot| slot.run.facts().mode == ExecutionMode::Matrix) {
+            self.nodes.look_for_pinned_tasks(&slot.run);
+        }
+        let in_room = self
+            .runs
+            .values()
+            .map(|slot| &slot.run)
+            .filter(|run| run.facts().mode == ExecutionMode::Matrix && run.state() == RunState::Running);
+        let wishes: Vec<(RunId, u32)> = in_room
+            .map(|run| (run.id(), self.nodes.ahead_of(run), run.ahead))
+            .filter(|(_, wish, known)| wish != known)
+            .map(|(id, wish, _)| (id, wish))
+            .collect();
+        for (id, wish) in wishes {
+            self.set_ahead(id, wish);
+        }
     }
 
     /// Nothing of a run may wait at its worker any more. That something does is not seen from the worker's

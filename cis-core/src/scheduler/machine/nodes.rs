@@ -19,6 +19,8 @@ pub(super) struct Nodes {
     offers: BTreeMap<String, BTreeMap<NodeDid, Offer>>,
     /// Nodes whose policy refused a task, or that miss something for it, with their reasons.
     refused: BTreeMap<(RunId, TaskId), BTreeMap<NodeDid, String>>,
+    /// By run: how many tasks it had when it was last looked at, and whether one of them stays on this node.
+    pinned: BTreeMap<RunId, (u32, bool)>,
     /// Runs of which nothing is granted.
     held: BTreeSet<RunId>,
     scheduler: Arc<dyn TaskScheduler>,
@@ -34,7 +36,13 @@ struct Offer {
 impl Default for Nodes {
     fn default() -> Self {
         let scheduler = Arc::new(LoadBalancingScheduler::default());
-        Self { offers: BTreeMap::new(), refused: BTreeMap::new(), held: BTreeSet::new(), scheduler }
+        Self {
+            offers: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            pinned: BTreeMap::new(),
+            held: BTreeSet::new(),
+            scheduler,
+        }
     }
 }
 
@@ -84,27 +92,91 @@ impl Nodes {
         self.held.contains(&run)
     }
 
+    /// How many sessions of a run may wait for their turn at the nodes of its room. None where its limit of parallel tasks could be
+    /// exceeded: each node keeps to its own slots alone, and tasks that stay on this node take none of those.
+    pub(super) fn ahead_of(&self, run: &Run) -> u32 {
+        let slots = self.offers_to(run).fold(0, |sum: u32, (_, of)| sum.saturating_add(of.offer.slots));
+        if slots > run.facts().max_parallel || self.has_pinned_tasks(run) {
+            return 0;
+        }
+        self.offers_to(run).fold(0, |sum: u32, (_, of)| sum.saturating_add(of.offer.ahead_of(run.id())))
+    }
+
+    /// Looks for tasks of a run that stay on this node: before [`Nodes::place`].
+    pub(super) fn look_for_pinned_tasks(&mut self, run: &Run) {
+        let known = self.pinned.entry(run.id()).or_default();
+        if known.0 != run.len() {
+            *known = (run.len(), (0..run.len()).any(|index| run.stays_home(index)));
+        }
+    }
+
+    /// Whether a task of the run stays on this node; yes where that was not looked for.
+    fn has_pinned_tasks(&self, run: &Run) -> bool {
+        self.pinned.get(&run.id()).is_none_or(|(_, found)| *found)
+    }
+
+    /// A node gave back what waited there: it queues nothing more until it offers that again.
+    pub(super) fn queues_nothing(&mut self, node: &NodeDid) {
+        for offer in self.offers.values_mut().filter_map(|offers| offers.get_mut(node)) {
+            offer.offer.ahead = None;
+        }
+    }
+
+    /// Whether some node of the run's room could be given a task.
+    fn has_room(
+        &self,
+        run: &Run,
+        granted: &BTreeMap<NodeDid, u32>,
+        open: &impl Fn(&NodeDid, Option<&Task>) -> bool,
+        may_wait: bool,
+    ) -> bool {
+        let mut nodes = self.offers_to(run).filter(|(_, of)| !of.short && !of.offer.draining);
+        nodes.any(|(node, of)| {
+            Self::candidate(run, node, of, granted, may_wait).free() > 0 && open(node, None)
+        })
+    }
+
+    fn candidate<'a>(
+        run: &Run,
+        node: &'a NodeDid,
+        of: &'a Offer,
+        granted: &BTreeMap<NodeDid, u32>,
+        may_wait: bool,
+    ) -> Candidate<'a> {
+        let ahead = if may_wait { of.offer.ahead_of(run.id()) } else { 0 };
+        Candidate { node, offer: &of.offer, granted: granted.get(node).copied().unwrap_or(0), ahead }
+    }
+
     /// Nothing of a run is needed any more.
     pub(super) fn forget(&mut self, run: RunId) {
+        self.pinned.remove(&run);
         self.refused.retain(|(of, _), _| *of != run);
     }
 
-    /// The first task of a run that some node can take now, and the node that gets it. `own`: this node, which keeps what
-    /// no other machine could run; `granted`: sessions that nodes were given; `open`: whether a node can be given a task at all.
+    /// The first task of a run that some node can take now, the node that gets it, and whether it waits there for its turn. `own`: this
+    /// node, which keeps what no other machine could run; `granted`: sessions that nodes were given; `open`: whether a node can be given
+    /// a task at all; `alone`: no other run waits for a node.
     pub(super) fn place(
         &self,
         run: &Run,
         own: &NodeDid,
         granted: &BTreeMap<NodeDid, u32>,
         open: impl Fn(&NodeDid, Option<&Task>) -> bool,
-    ) -> Option<(u32, NodeDid)> {
+        alone: bool,
+    ) -> Option<(u32, NodeDid, bool)> {
+        let has_pinned_tasks = self.has_pinned_tasks(run);
+        let may_wait = alone && run.ahead > 0 && run.blocked_count() == 0 && !has_pinned_tasks;
+        // Without this, each turn would look at all tasks that are ready while all nodes are full.
+        if !has_pinned_tasks && !self.has_room(run, granted, &open, may_wait) {
+            return None;
+        }
         // Tasks that ask for the same find the same nodes.
         let mut without: BTreeSet<(Option<&Placement>, Option<&str>)> = BTreeSet::new();
         for index in run.index.ready() {
             let task = run.spec(index);
             if run.stays_home(index) {
-                if open(own, None) {
-                    return Some((index, own.clone()));
+                if open(own, None) && run.free_slots() > 0 {
+                    return Some((index, own.clone(), false));
                 }
                 continue;
             }
@@ -117,11 +189,11 @@ impl Nodes {
             if refused.is_none() && without.contains(&asks) {
                 continue;
             }
-            let candidates = self.candidates(run, task, granted, &open);
+            let candidates = self.candidates(run, task, granted, &open, may_wait);
             if let Some(chosen) = self.scheduler.select_node(task, &candidates)
                 && let Some(candidate) = candidates.get(chosen)
             {
-                return Some((index, candidate.node.clone()));
+                return Some((index, candidate.node.clone(), candidate.is_full()));
             }
             if refused.is_none() {
                 without.insert(asks);
@@ -136,14 +208,11 @@ impl Nodes {
         task: &Task,
         granted: &BTreeMap<NodeDid, u32>,
         open: impl Fn(&NodeDid, Option<&Task>) -> bool,
+        may_wait: bool,
     ) -> Vec<Candidate<'a>> {
         let nodes = self.offers_to(run).filter(|(node, offer)| open(node, Some(task)) && !offer.short);
-        let candidate = |(node, offer): (&'a NodeDid, &'a Offer)| {
-            let granted = granted.get(node).copied().unwrap_or(0);
-            Candidate { node, offer: &offer.offer, granted }
-        };
         nodes
-            .map(candidate)
+            .map(|(node, of)| Self::candidate(run, node, of, granted, may_wait))
             .filter(|candidate| self.keeps_from(run.id(), task, candidate).is_none())
             .collect()
     }
@@ -171,7 +240,9 @@ impl Machine {
     pub(super) fn nodes_for(&self, run: &Run, index: u32) -> Vec<(String, Option<String>)> {
         let (task, granted) = (run.spec(index), self.granted_by_node());
         let reason = |(node, Offer { offer, short }): (&NodeDid, &Offer)| {
-            let candidate = Candidate { node, offer, granted: granted.get(node).copied().unwrap_or(0) };
+            let granted = granted.get(node).copied().unwrap_or(0);
+            let ahead = if run.ahead > 0 { offer.ahead_of(run.id()) } else { 0 };
+            let candidate = Candidate { node, offer, granted, ahead };
             let why = self.nodes.keeps_from(run.id(), task, &candidate).map(|why| why.to_string());
             let why = if *short { Some("was short of resources a moment ago".to_owned()) } else { why };
             let name = if offer.name.is_empty() { node.0.clone() } else { offer.name.clone() };

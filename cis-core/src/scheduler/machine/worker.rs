@@ -23,6 +23,10 @@ impl Machine {
             }
             FromWorker::Session { attempt, fence, pid, .. } => self.session(&attempt, fence, pid, turn),
             FromWorker::Ahead { run, count } => {
+                if self.own(run)?.facts().mode == ExecutionMode::Matrix {
+                    // Its nodes say themselves what may wait there.
+                    return Ok(());
+                }
                 // A paused run starts nothing, so it has nothing ahead.
                 let runs = self.own(run)?.state() == RunState::Running;
                 self.set_ahead(run, if runs { count } else { 0 });
@@ -145,6 +149,12 @@ impl Machine {
                 let at_ms = turn.now.saturating_add(refused_delay_ms(entry.refusals));
                 self.hold(turn.now);
                 change(TaskState::Queued, None, Some(QueueReason::Resources { at_ms, detail }))
+            }
+            (None, Refusal::Withdrawn {}) if in_room => {
+                // Its next offer may be late: what it gave back would go there again and again.
+                self.nodes.queues_nothing(&node);
+                self.count_ahead();
+                change(TaskState::Queued, None, Some(QueueReason::Withdrawn))
             }
             (None, Refusal::Withdrawn {}) => change(TaskState::Queued, None, Some(QueueReason::Withdrawn)),
             (None, Refusal::Policy { detail }) => {

@@ -1,13 +1,13 @@
 //! Runs in Matrix mode: which node gets which task.
 
 use super::bench::*;
-use crate::api::Refusal;
+use crate::api::{FromWorker, Refusal};
 use crate::dag::{Action, Placement, Prompt, Task};
 use crate::event::{AttemptOutcome, EventBody, ExecutionMode, GrantRecord};
 use crate::fence;
 use crate::ids::NodeDid;
 use crate::scheduler::InputKind;
-use crate::scheduler::placement::NodeOffer;
+use crate::scheduler::placement::{Ahead, NodeOffer};
 
 fn did(name: &str) -> NodeDid {
     NodeDid(format!("did:key:{name}"))
@@ -234,4 +234,115 @@ fn a_paused_node_starts_nothing_until_it_goes_on() {
     bench.machine.set_paused(false);
     bench.ticks_after(0);
     assert_eq!(grants(&bench).len(), 2);
+}
+
+/// It lets so many sessions of run 1 wait.
+fn with_queue(name: &str, slots: u32, count: u32) -> NodeOffer {
+    NodeOffer { ahead: Some(Ahead { run: run_id(1), count }), ..offer(name, slots) }
+}
+
+/// Tasks of all grants so far that wait for their turn.
+fn ahead(bench: &Bench) -> Vec<String> {
+    let grants = bench.stored.iter().filter_map(|event| match &event.body {
+        EventBody::TaskAssigned(grant) if grant.ahead => Some(grant.task.to_string()),
+        _ => None,
+    });
+    grants.collect()
+}
+
+fn many(tasks: u32) -> Vec<Task> {
+    (1..=tasks).map(|n| task(&format!("t{n:02}"))).collect()
+}
+
+#[test]
+fn sessions_wait_at_a_node_that_says_so_once_all_slots_are_taken() {
+    let mut bench = in_room(many(12));
+    offers(&mut bench, offer("y", 2));
+    offers(&mut bench, with_queue("x", 1, 3));
+    assert_eq!(grants(&bench).len(), 6);
+    assert_eq!(ahead(&bench), ["t04", "t05", "t06"]);
+    assert_eq!(grants(&bench)[2..].iter().filter(|(_, node)| node == "x").count(), 4);
+    bench.ends("t03", exit(0));
+    assert_eq!(ahead(&bench).len(), 4, "one ends, one more waits");
+    bench.ends("t01", exit(0));
+    assert_eq!(ahead(&bench).len(), 4, "a free slot is no line");
+    offers(&mut bench, offer("x", 1));
+    bench.ends("t04", exit(0));
+    assert_eq!(grants(&bench).len(), 8, "what waits takes the slots first");
+    bench.does(InputKind::Pause { run: run_id(1) });
+    bench.does(InputKind::Resume { run: run_id(1) });
+    assert_eq!(grants(&bench).len(), 8);
+    bench.does(InputKind::Worker(FromWorker::Ahead { run: run_id(1), count: 9 }));
+    assert_eq!(grants(&bench).len(), 8, "the own host has no say in it");
+}
+
+#[test]
+fn nothing_waits_at_nodes_whose_slots_exceed_what_may_run_at_a_time() {
+    let mut bench = Bench::new(100);
+    let InputKind::Submit { run, mut facts, dag, start } = bench.submission(1, dag(many(9))) else {
+        panic!()
+    };
+    facts.mode = ExecutionMode::Matrix;
+    (facts.room, facts.max_parallel) = (Some("!r:s".to_owned()), 3);
+    bench.does(InputKind::Submit { run, facts, dag, start });
+    offers(&mut bench, with_queue("x", 2, 9));
+    assert_eq!(grants(&bench).len(), 9, "2 begin, 7 wait");
+    let mut bench = in_room(many(9));
+    offers(&mut bench, with_queue("x", 2, 2));
+    assert_eq!(ahead(&bench).len(), 2);
+    offers(&mut bench, offer("y", 99));
+    bench.ends("t01", exit(0));
+    assert_eq!(ahead(&bench).len(), 2);
+}
+
+#[test]
+fn nothing_waits_at_a_node_while_another_run_wants_one() {
+    let mut bench = in_room(many(4));
+    let InputKind::Submit { run, mut facts, dag, start } = bench.submission(2, dag(many(4))) else {
+        panic!()
+    };
+    facts.mode = ExecutionMode::Matrix;
+    facts.room = Some("!r:s".to_owned());
+    bench.does(InputKind::Submit { run, facts, dag, start });
+    offers(&mut bench, with_queue("x", 2, 4));
+    assert_eq!(grants(&bench).len(), 2);
+    assert!(ahead(&bench).is_empty());
+}
+
+#[test]
+fn a_node_gets_no_more_than_a_queue_whatever_it_offers() {
+    let mut bench = in_room(many(90));
+    offers(&mut bench, with_queue("x", 0, u32::MAX));
+    assert!(grants(&bench).is_empty());
+    offers(&mut bench, with_queue("x", 2, u32::MAX));
+    assert_eq!(grants(&bench).len(), 66);
+}
+
+#[test]
+fn nothing_waits_at_nodes_where_tasks_of_the_run_stay_on_this_one() {
+    let left = Task { artifacts: vec!["out".to_owned()], ..task("z") };
+    let mut bench = Bench::new(100);
+    let tasks = many(12).into_iter().chain([left]).collect();
+    let InputKind::Submit { run, mut facts, dag, start } = bench.submission(1, dag(tasks)) else { panic!() };
+    facts.mode = ExecutionMode::Matrix;
+    facts.room = Some("!r:s".to_owned());
+    bench.does(InputKind::Submit { run, facts, dag, start });
+    offers(&mut bench, with_queue("x", 2, 9));
+    assert!(ahead(&bench).is_empty());
+    assert_eq!(grants(&bench).len(), 3, "two slots, and the one that stays here");
+}
+
+/// Its next offer may be late.
+#[test]
+fn what_a_node_gives_back_does_not_go_there_again_to_wait() {
+    let mut bench = in_room(many(6));
+    offers(&mut bench, with_queue("x", 1, 2));
+    assert_eq!(ahead(&bench), ["t02", "t03"]);
+    bench.refuses("t03", Refusal::Withdrawn {});
+    bench.refuses("t02", Refusal::Withdrawn {});
+    assert_eq!(grants(&bench).len(), 3);
+    bench.ends("t01", exit(0));
+    assert_eq!(grants(&bench)[3..], pairs(&[("t02", "x")]), "a free slot is no queue");
+    offers(&mut bench, with_queue("x", 1, 2));
+    assert_eq!(ahead(&bench).len(), 4);
 }

@@ -91,6 +91,8 @@ impl Driver {
                     if self.parts.identity.is_or_was(&worker) {
                         // Its own runs use any of its agents.
                         status.agents = self.agents_at_hand(now);
+                        // What stays on this machine has a line of its own at the session host.
+                        status.ahead = None;
                     }
                     status.only = self.parts.members.tags_of(room, &worker);
                     if let Some(name) = self.parts.members.name_of(room, &worker) {

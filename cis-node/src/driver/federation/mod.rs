@@ -20,7 +20,9 @@ use super::Driver;
 use crate::account::boot_ms;
 use crate::commands::Reply;
 use crate::config::find_program;
+use crate::worker::pace::{Durations, is_news};
 use cis_core::agent::Agent;
+use cis_core::api::Report;
 use cis_core::event::ExecutionMode;
 use cis_core::federation::direct::{RemoteSpec, TaskPayload};
 use cis_core::federation::finality::Finality;
@@ -32,7 +34,7 @@ use cis_core::federation::protocol::worker::WorkerHalf;
 use cis_core::identity::Right;
 use cis_core::ids::{AttemptId, Epoch, Fence, NodeDid, RunId, SessionId, TimestampMs};
 use cis_core::rate::Bucket;
-use cis_core::scheduler::placement::NodeOffer;
+use cis_core::scheduler::placement::{Ahead, NodeOffer};
 use cis_core::scheduler::{Input, InputKind, LiveAttempt};
 
 /// Name of the note in the store that this node takes no new tasks of others.
@@ -54,6 +56,8 @@ pub(super) struct Federation {
     refused: Refused,
     /// Accounts that sessions for other nodes found logged out, and until when their agents are not offered.
     logged_out: BTreeMap<String, TimestampMs>,
+    /// How many sessions of a run of another node are worth having here before their turn.
+    queue: Option<QueueOffer>,
     /// What sessions of other nodes may tell in a time.
     told: BTreeMap<SessionId, Bucket>,
 }
@@ -69,6 +73,13 @@ struct Room {
     to_recover: Vec<(RunId, Epoch)>,
     /// Of runs that this node coordinates: what cannot be voided any more.
     finality: BTreeMap<RunId, Finality>,
+}
+
+/// See [`Federation::queue`].
+struct QueueOffer {
+    run: RunId,
+    durations: Durations,
+    count: u32,
 }
 
 struct Held {
@@ -125,6 +136,44 @@ impl Federation {
             let coordinates = room.coordinator.epoch(run).is_some();
             coordinates.then_some((name.clone(), room))
         })
+    }
+
+    /// Sessions that may wait here, where this node has those of one run alone.
+    fn ahead(&self) -> Option<Ahead> {
+        let QueueOffer { run, count, .. } = self.queue.as_ref().filter(|queue| queue.count > 0)?;
+        // The result of one that ended may be kept for long: until its coordinator is there again.
+        let is_over = |held: &Held| {
+            let worker = self.rooms.get(&held.room).and_then(|room| room.worker.as_ref());
+            worker.is_some_and(|worker| worker.has_ended(&held.granted))
+        };
+        let is_alone = self.held.values().all(|held| held.granted.attempt.run == *run || is_over(held));
+        is_alone.then_some(Ahead { run: *run, count: *count })
+    }
+
+    /// A session of another node's run ended. Gives whether this node lets more or fewer of them wait from now on.
+    fn queue_ended(&mut self, run: RunId, report: &Report, slots: u32) -> bool {
+        let queue = match self.queue.take().filter(|queue| queue.run == run) {
+            Some(queue) => self.queue.insert(queue),
+            None => self.queue.insert(QueueOffer { run, durations: Durations::default(), count: 0 }),
+        };
+        let Some(started_ms) = report.started_ms else { return false };
+        let took_ms = report.ended_ms.saturating_sub(started_ms);
+        let count = queue.durations.ended_for_remote(took_ms, slots).unwrap_or(queue.count);
+        let is_news = is_news(queue.count, count);
+        if is_news {
+            queue.count = count;
+        }
+        is_news
+    }
+
+    /// A session of that run takes longer than others should wait for. Gives whether this node let some wait until now.
+    fn queue_slows(&mut self, run: RunId) -> bool {
+        self.queue.take_if(|queue| queue.run == run).is_some_and(|queue| queue.count > 0)
+    }
+
+    /// Whether this node lets sessions wait, be it of a run that is not the only one any more.
+    fn queues(&self) -> bool {
+        self.queue.as_ref().is_some_and(|queue| queue.count > 0)
     }
 
     fn worker(&mut self, room: &str) -> Option<&mut WorkerHalf<TaskPayload>> {
@@ -360,6 +409,7 @@ impl Driver {
             agents: self.agents_for_others(now),
             slots: settings.slots,
             sessions: u32::try_from(sessions).unwrap_or(u32::MAX),
+            ahead: self.federation.ahead(),
             load_permille: crate::machine::load_permille(),
             // Earlier versions know that alone.
             draining: self.federation.draining || self.parts.machine.is_paused(),

@@ -16,7 +16,7 @@ use cis_core::federation::direct::{Progress, RemoteSpec, TaskPayload};
 use cis_core::federation::protocol::BootMs;
 use cis_core::federation::protocol::message::{Grant, Granted, Message};
 use cis_core::federation::protocol::worker::{Change, Effect, Remembered, WorkerHalf};
-use cis_core::ids::{AttemptId, SessionId, TimestampMs};
+use cis_core::ids::{AttemptId, RunId, SessionId, TimestampMs};
 use cis_host::protocol::{AtDeadline, ToHost};
 
 impl Driver {
@@ -24,6 +24,13 @@ impl Driver {
     pub(super) fn work(&mut self, room: &str, effects: Vec<Effect<TaskPayload>>, now: TimestampMs) {
         for effect in effects {
             match effect {
+                // Sessions wait for their turn, so that more will have ended in a moment.
+                Effect::Send {
+                    to,
+                    message: message @ (Message::Claimed { .. } | Message::Result { .. }),
+                } if to != self.parts.did && self.has_queue(room) => {
+                    self.parts.link.send_batched(room, to, message);
+                }
                 // It would be numbered like something else if this node died before it is durable.
                 Effect::Send { to, message } if matches!(message, Message::Progress { .. }) => {
                     self.send_durable(room, to, message, now);
@@ -127,6 +134,7 @@ impl Driver {
                 Some(there) => {
                     let Some(held) = self.federation.held.get(&granted.attempt) else { continue };
                     let RemoteSpec { slots, spec } = (*held.spec).clone();
+                    let slots = self.slots_for(slots);
                     let spec = self.own_of(&granted.attempt, *spec);
                     let Granted { attempt, fence } = &granted;
                     self.parts.worker.adopt(attempt, session, *fence, slots, spec, &there);
@@ -151,10 +159,18 @@ impl Driver {
         let Granted { attempt, fence } = granted.clone();
         let dir = self.directory_of(&attempt);
         let RemoteSpec { slots, spec } = remote.clone();
-        let refusal = self.refusal(&attempt, &spec);
+        let slots = self.slots_for(slots);
+        let refusal =
+            self.refusal(&attempt, &spec).or_else(|| self.refusal_of_queue(room, attempt.run, slots));
         let made = if refusal.is_none() { fs::create_dir_all(&dir) } else { Ok(()) };
         let held = Held { room: room.to_owned(), granted, session, spec: Box::new(remote), recalled: true };
+        let queued = self.federation.ahead().map(|ahead| ahead.run).filter(|run| *run != attempt.run);
         self.federation.held.insert(attempt.clone(), held);
+        if let Some(run) = queued {
+            // Both runs are to get the slots.
+            self.parts.worker.withdraw(run);
+            self.offer_changed();
+        }
         let unmade = |error| Refusal::Resources {
             detail: format!("cannot make the directory {}: {error}", dir.display()),
         };
@@ -167,6 +183,11 @@ impl Driver {
         self.parts.worker.to_host.push(freeze_at(session, lease_end));
     }
 
+    /// How many sessions of a run that may have `slots` run here at a time.
+    fn slots_for(&self, slots: u32) -> u32 {
+        slots.min(self.parts.config.settings.federation.slots).max(1)
+    }
+
     /// Why this node does not start a task, whatever it offered.
     fn refusal(&self, attempt: &AttemptId, spec: &TaskSpec) -> Option<Refusal> {
         if self.parts.machine.is_paused() {
@@ -177,6 +198,23 @@ impl Driver {
         (!is_own && !self.lends_agent(agent)).then(|| Refusal::Policy {
             detail: format!("`federation.agents` of the node does not name agent `{agent}`"),
         })
+    }
+
+    /// Refuses a session that would have to wait here for its turn when this node does not offer that any more: another node may have
+    /// a free slot.
+    fn refusal_of_queue(&mut self, room: &str, run: RunId, slots: u32) -> Option<Refusal> {
+        if self.federation.worker(room)?.working_sessions_of(run) <= slots as usize {
+            return None;
+        }
+        let queues = self.federation.ahead().is_some_and(|ahead| ahead.run == run);
+        (!queues).then_some(Refusal::Withdrawn {})
+    }
+
+    /// Whether sessions of other nodes wait here for their turn, so that several results follow each other soon.
+    fn has_queue(&mut self, room: &str) -> bool {
+        let slots = self.parts.config.settings.federation.slots as usize;
+        self.federation.queues()
+            && self.federation.worker(room).is_some_and(|worker| worker.live_sessions() > slots)
     }
 
     /// Whatever a coordinator says: a task gets nothing of this node's files, environments and secrets.
@@ -222,6 +260,18 @@ impl Driver {
             return Some(message);
         };
         let (room, granted, boot) = (room.clone(), granted.clone(), boot_ms());
+        let is_news = match &message {
+            FromWorker::Result { report, .. } => {
+                let slots = self.slots_for(u32::MAX);
+                self.federation.queue_ended(granted.attempt.run, report, slots)
+            }
+            // It lives for longer than those that others may wait for.
+            FromWorker::Session { .. } => self.federation.queue_slows(granted.attempt.run),
+            _ => false,
+        };
+        if is_news {
+            self.offer_changed();
+        }
         let mut out = Vec::new();
         let worker = self.federation.worker(&room)?;
         match message {

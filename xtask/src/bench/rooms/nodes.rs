@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -20,6 +20,8 @@ use crate::bench::usage::{cpu_ms, proportional_kb};
 const CHAIN: u32 = 60;
 /// Tasks that do nothing.
 const MANY: u32 = 1_000;
+/// Tasks of the run that is taken over from its history.
+const HISTORY: u32 = 10_000;
 /// Sessions of a worker at a time.
 const SLOTS: &str = "4";
 /// How long a worker may work without a word from the coordinator, s.
@@ -40,7 +42,7 @@ impl Other {
         let code = place.cis.run(["node", "invite", "--room", place.room.as_str()])?;
         cis.run(["node", "join", code.trim()])?;
         cis.stop()?;
-        cis.run(["node", "start", "--detach", "--room", &place.room, "--role", role, "--slots", SLOTS])?;
+        start_node(&cis, &place.room, role)?;
         let may = if role == "worker" { "execute" } else { "coordinate" };
         place.cis.run(["identity", "trust", &did(&cis)?, "--room", &place.room, "--may", may])?;
         Ok(Self { cis, account })
@@ -49,6 +51,10 @@ impl Other {
     fn pids(&self) -> Outcome<[u32; 2]> {
         Ok([self.cis.node_number("pid")?, self.cis.node_number("host_pid")?])
     }
+}
+
+fn start_node(cis: &Cis, room: &str, role: &str) -> Outcome {
+    cis.run(["node", "start", "--detach", "--room", room, "--role", role, "--slots", SLOTS]).map(drop)
 }
 
 fn did(cis: &Cis) -> Outcome<String> {
@@ -79,6 +85,8 @@ pub(super) fn measure(binary: &Path, folder: &Path, synapse: &Synapse, report: &
     many(&place, &workers, &heir, report)?;
     worker_gone(&place, &workers, report)?;
     coordinator_gone(&place, &heir, report)?;
+    place.cis.run(["node", "start", "--detach"])?;
+    taken_over_from_history(&place, &heir, report)?;
     for worker in &workers {
         // One of them is gone.
         let _ = worker.cis.stop();
@@ -139,6 +147,8 @@ fn many(place: &Place, workers: &[Other; 2], heir: &Other, report: &mut Report) 
         let _ = write!(text, "[[tasks]]\nid = \"t{n}\"\ncommand = [\"true\"]\n");
     }
     place.told()?;
+    // What came before took of what an account may say: that is given back with time.
+    std::thread::sleep(Duration::from_secs(50));
     let file = place.write("many.toml", &text)?;
     let before = place.events().len();
     let pid = [place.cis.node_number("pid")?];
@@ -229,25 +239,70 @@ fn worker_gone(place: &Place, workers: &[Other; 2], report: &mut Report) -> Outc
     Ok(())
 }
 
+/// A run, as a node knows it; nothing where it does not.
+fn known(cis: &Cis, run: &str) -> Value {
+    let said = cis.run(["dag", "list", "--json"]).unwrap_or_default();
+    let list: Value = serde_json::from_str(&said).unwrap_or_default();
+    let mut items = list["items"].as_array().into_iter().flatten();
+    items.find(|item| item["id"] == run).cloned().unwrap_or_default()
+}
+
+/// Waits until the other node coordinates a run.
+fn coordinates(place: &Place, heir: &Other, run: &str) -> Outcome {
+    let own = did(&heir.cis)?;
+    place.until("the other one coordinates it", || {
+        Ok((known(&heir.cis, run)["node"] == own.as_str()).then_some(()))
+    })
+}
+
+/// The coordinator is killed while the other one does not run: that one begins with what the room has.
+fn taken_over_from_history(place: &Place, heir: &Other, report: &mut Report) -> Outcome {
+    heir.cis.stop()?;
+    let notes = place.folder.join("history-began");
+    let mut text =
+        "version = 1\n[dag]\nid = \"history\"\nmax_parallel = 8\n[dag.defaults]\ntty = false\n".to_owned();
+    let _ = write!(
+        text,
+        "[[tasks]]\nid = \"a\"\nscript = 'touch {notes}; until [ -e {notes}.go ]; do sleep 0.05; done'\n",
+        notes = notes.display()
+    );
+    for n in 1..HISTORY {
+        let _ = write!(text, "[[tasks]]\nid = \"t{n}\"\ncommand = [\"true\"]\n");
+    }
+    let run = start(place, &place.write("history.toml", &text)?)?;
+    place.until("all others have ended", || {
+        Ok((known(&place.cis, &run)["counts"]["succeeded"] == HISTORY - 1).then_some(()))
+    })?;
+    place.told()?;
+    kill(&[place.cis.node_number("pid")?, place.cis.node_number("host_pid")?])?;
+    let at = Instant::now();
+    start_node(&heir.cis, &place.room, "coordinator")?;
+    coordinates(place, heir, &run)?;
+    let took = at.elapsed().as_secs_f64();
+    std::fs::write(notes.with_extension("go"), "").map_err(|e| e.to_string())?;
+    place.until("its end", || Ok((known(&heir.cis, &run)["state"] == "succeeded").then_some(())))?;
+    report.add(Row::figure(
+        "takeover of a run with 10,000 tasks from the room's history, from the start of the node",
+        took,
+        "s",
+        (15.0, 2.0),
+        format!("its end after {:.1} s", at.elapsed().as_secs_f64()),
+    ));
+    Ok(())
+}
+
 fn coordinator_gone(place: &Place, heir: &Other, report: &mut Report) -> Outcome {
     let (run, notes) = waiting(place, "stays")?;
-    let shows = |run: &str| -> Outcome<Value> {
-        Ok(serde_json::from_str(&heir.cis.run(["dag", "show", run, "--json"]).unwrap_or_default())
-            .unwrap_or_default())
-    };
     place.until("the other coordinator reads that it works", || {
-        Ok((shows(&run)?["tasks"][0]["state"] == "running").then_some(()))
+        Ok((known(&heir.cis, &run)["counts"]["running"] == 1).then_some(()))
     })?;
-    let own = did(&heir.cis)?;
     let pids = [place.cis.node_number("pid")?, place.cis.node_number("host_pid")?];
     let at = Instant::now();
     kill(&pids)?;
-    place.until("the other one coordinates it", || {
-        Ok((shows(&run)?["run"]["node"] == own.as_str()).then_some(()))
-    })?;
+    coordinates(place, heir, &run)?;
     let took = at.elapsed().as_secs_f64();
     std::fs::write(notes.with_extension("go"), "").map_err(|e| e.to_string())?;
-    place.until("its end", || Ok((shows(&run)?["run"]["state"] == "succeeded").then_some(())))?;
+    place.until("its end", || Ok((known(&heir.cis, &run)["state"] == "succeeded").then_some(())))?;
     report.add(Row::figure(
         "coordinator gone → another one goes on",
         took,

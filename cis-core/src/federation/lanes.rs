@@ -6,10 +6,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use cis_core::federation::direct::{self, TaskPayload};
-use cis_core::federation::protocol::BootMs;
-use cis_core::federation::protocol::message::Message;
-use cis_core::ids::NodeDid;
+use super::direct::{self, TaskPayload};
+use super::protocol::BootMs;
+use super::protocol::message::Message;
+use crate::ids::NodeDid;
 
 /// Messages in one envelope, and bytes of them, at most. The largest one still goes into an envelope alone.
 const TOGETHER_MAX: usize = 128;
@@ -23,6 +23,8 @@ const WAITING_BYTES_MAX: usize = 8 << 20;
 
 /// What is not urgent waits so long for something that is, ms.
 const PATIENCE_MS: BootMs = 40;
+/// The same of what more of its kind follow soon: results of a node at which other sessions of the run wait for their turn.
+const BATCH_MS: BootMs = 100;
 
 /// Envelopes with something urgent that are under way to one node at a time.
 const URGENT_UNDER_WAY_MAX: usize = 2;
@@ -30,13 +32,23 @@ const URGENT_UNDER_WAY_MAX: usize = 2;
 /// An envelope that was not taken within this time, ms, is not waited for any longer.
 const LATE_MS: BootMs = 2_000;
 
+/// So many messages before a new one are looked at for those that it says, too.
+const SUPERSEDED_MAX: usize = 256;
+
 /// A node in a room.
-pub(super) type To = (String, NodeDid);
+pub type To = (String, NodeDid);
+
+#[derive(Debug)]
+struct Waiting {
+    message: Message<TaskPayload>,
+    /// Bytes of it, about.
+    size: usize,
+    is_urgent: bool,
+}
 
 #[derive(Debug, Default)]
 struct Lane {
-    /// With their bytes, about.
-    waiting: VecDeque<(Message<TaskPayload>, usize)>,
+    waiting: VecDeque<Waiting>,
     /// So many of them are urgent.
     urgent: usize,
     /// When those that are not go even so.
@@ -48,16 +60,18 @@ struct Lane {
 
 /// An envelope that is to be sent now.
 #[derive(Debug)]
-pub(super) struct Ready {
-    pub(super) to: To,
+pub struct Ready {
+    /// To whom.
+    pub to: To,
     /// For [`Lanes::sent`].
-    pub(super) number: u64,
-    pub(super) messages: Vec<Message<TaskPayload>>,
+    pub number: u64,
+    /// In order.
+    pub messages: Vec<Message<TaskPayload>>,
 }
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Lanes {
+pub struct Lanes {
     lanes: BTreeMap<To, Lane>,
     number: u64,
 }
@@ -83,22 +97,39 @@ const fn is_urgent(message: &Message<TaskPayload>) -> bool {
     }
 }
 
+/// Whether the receiver learns nothing from a message that is followed by `next`.
+fn is_superseded(message: &Message<TaskPayload>, next: &Message<TaskPayload>) -> bool {
+    match (message, next) {
+        // Who works on it, or has ended it, has taken it.
+        (Message::Claimed { granted }, Message::Progress { granted: of, .. } | Message::Result { granted: of, .. })
+        // What is forgotten needs no answers.
+        | (
+            Message::Noted { granted, .. } | Message::Recorded { granted, .. },
+            Message::Forget { granted: of, .. },
+        ) => granted == of,
+        _ => false,
+    }
+}
+
 impl Lanes {
-    pub(super) fn push(&mut self, to: To, message: Message<TaskPayload>, now: BootMs) {
+    /// Puts a message into the lane of its node. `can_wait`: more of the kind follow soon.
+    pub fn push(&mut self, to: To, message: Message<TaskPayload>, can_wait: bool, now: BootMs) {
         let size = direct::size_of(&message);
         let lane = self.lanes.entry(to).or_default();
+        lane.leave_out_before(&message);
         if lane.waiting.len() < WAITING_MAX && lane.bytes + size <= WAITING_BYTES_MAX {
-            if lane.waiting.is_empty() {
-                lane.patient_until = now + PATIENCE_MS;
-            }
-            lane.urgent += usize::from(is_urgent(&message));
+            let until = now + if can_wait { BATCH_MS } else { PATIENCE_MS };
+            let is_first = lane.waiting.is_empty();
+            lane.patient_until = if is_first { until } else { until.min(lane.patient_until) };
+            let is_urgent = !can_wait && is_urgent(&message);
+            lane.urgent += usize::from(is_urgent);
             lane.bytes += size;
-            lane.waiting.push_back((message, size));
+            lane.waiting.push_back(Waiting { message, size, is_urgent });
         }
     }
 
     /// What is to be sent now, and is under way from now on.
-    pub(super) fn take_ready(&mut self, now: BootMs) -> Vec<Ready> {
+    pub fn take_ready(&mut self, now: BootMs) -> Vec<Ready> {
         let mut ready = Vec::new();
         for (to, lane) in &mut self.lanes {
             lane.under_way.retain(|_, since| now.saturating_sub(*since) < LATE_MS);
@@ -112,12 +143,13 @@ impl Lanes {
     }
 
     /// When there is something to be sent that nobody waits for, at the latest.
-    pub(super) fn poll_timeout(&self) -> Option<BootMs> {
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<BootMs> {
         self.lanes.values().filter_map(Lane::ready_at).min()
     }
 
     /// The homeserver took an envelope, or will not.
-    pub(super) fn sent(&mut self, to: &To, number: u64) {
+    pub fn sent(&mut self, to: &To, number: u64) {
         if let Some(lane) = self.lanes.get_mut(to) {
             lane.under_way.remove(&number);
             if lane.waiting.is_empty() && lane.under_way.is_empty() {
@@ -128,6 +160,22 @@ impl Lanes {
 }
 
 impl Lane {
+    /// Takes out what needs not be said before this message.
+    fn leave_out_before(&mut self, next: &Message<TaskPayload>) {
+        if !matches!(next, Message::Progress { .. } | Message::Result { .. } | Message::Forget { .. }) {
+            return;
+        }
+        let mut at = self.waiting.len().saturating_sub(SUPERSEDED_MAX);
+        while let Some(waiting) = self.waiting.get(at) {
+            if !is_superseded(&waiting.message, next) {
+                at += 1;
+            } else if let Some(left_out) = self.waiting.remove(at) {
+                self.bytes -= left_out.size;
+                self.urgent -= usize::from(left_out.is_urgent);
+            }
+        }
+    }
+
     /// When the next envelope can go; none: nothing waits, or others are under way.
     fn ready_at(&self) -> Option<BootMs> {
         let late = self.under_way.values().min().map(|since| since + LATE_MS);
@@ -142,15 +190,15 @@ impl Lane {
     /// The messages of one envelope.
     fn take_part(&mut self, now: BootMs) -> Vec<Message<TaskPayload>> {
         let (mut part, mut bytes) = (Vec::new(), 0);
-        while let Some((message, size)) = self.waiting.pop_front() {
-            if !part.is_empty() && bytes + size > TOGETHER_BYTES_MAX {
-                self.waiting.push_front((message, size));
+        while let Some(next) = self.waiting.pop_front() {
+            if !part.is_empty() && bytes + next.size > TOGETHER_BYTES_MAX {
+                self.waiting.push_front(next);
                 break;
             }
-            bytes += size;
-            self.bytes -= size;
-            self.urgent -= usize::from(is_urgent(&message));
-            part.push(message);
+            bytes += next.size;
+            self.bytes -= next.size;
+            self.urgent -= usize::from(next.is_urgent);
+            part.push(next.message);
             if part.len() == TOGETHER_MAX {
                 break;
             }
@@ -163,7 +211,8 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cis_core::ids::RunId;
+    use crate::federation::protocol::message::Granted;
+    use crate::ids::{AttemptId, RunId, TaskId};
 
     fn to(node: &str) -> To {
         ("!r:x".to_owned(), NodeDid(node.to_owned()))
@@ -188,28 +237,70 @@ mod tests {
     #[test]
     fn what_is_not_urgent_waits_for_what_is() {
         let mut lanes = Lanes::default();
-        lanes.push(to("a"), beat(1), 0);
-        lanes.push(to("a"), beat(2), 10);
+        lanes.push(to("a"), beat(1), false, 0);
+        lanes.push(to("a"), beat(2), false, 10);
         assert!(lanes.take_ready(PATIENCE_MS - 1).is_empty());
         assert_eq!(lanes.poll_timeout(), Some(PATIENCE_MS));
-        lanes.push(to("a"), recover(1), 11);
+        lanes.push(to("a"), recover(1), false, 11);
         let ready = lanes.take_ready(11);
         assert_eq!(ready[0].messages, [beat(1), beat(2), recover(1)], "in order");
         lanes.sent(&to("a"), ready[0].number);
         assert!(lanes.lanes.is_empty() && lanes.poll_timeout().is_none());
-        lanes.push(to("a"), beat(3), 20);
+        lanes.push(to("a"), beat(3), false, 20);
         assert_eq!(nonces(&lanes.take_ready(20 + PATIENCE_MS)[0].messages), [3]);
+    }
+
+    #[test]
+    fn what_the_next_message_says_too_is_left_out() {
+        let attempt =
+            |n| AttemptId { run: RunId::from_parts(1, 1), task: TaskId::new("t").unwrap(), number: n };
+        let granted = |n| Granted { attempt: attempt(n), fence: 7 };
+        let mut lanes = Lanes::default();
+        let mut left = |messages: &[Message<TaskPayload>]| {
+            messages.iter().for_each(|message| lanes.push(to("a"), message.clone(), false, 0));
+            let Ready { to, number, messages } = lanes.take_ready(PATIENCE_MS).remove(0);
+            lanes.sent(&to, number);
+            assert!(lanes.lanes.is_empty());
+            messages
+        };
+        let claimed = |n| Message::Claimed { granted: granted(n) };
+        let progress = |n| Message::Progress { granted: granted(n), first: 0, progress: Vec::new() };
+        assert_eq!(left(&[claimed(1), claimed(2), progress(1)]), [claimed(2), progress(1)]);
+        assert_eq!(left(&[progress(1), claimed(1)]), [progress(1), claimed(1)]);
+        let recorded = |n| Message::Recorded { epoch: 1, granted: granted(n) };
+        let forget = |n| Message::Forget { epoch: 1, granted: granted(n) };
+        let noted = Message::Noted { epoch: 1, granted: granted(2), next: 1 };
+        assert_eq!(left(&[recorded(1), noted, recorded(2), forget(2)]), [recorded(1), forget(2)]);
+    }
+
+    #[test]
+    fn what_others_follow_waits_for_them() {
+        let mut lanes = Lanes::default();
+        lanes.push(to("a"), recover(1), true, 0);
+        lanes.push(to("a"), recover(2), true, 50);
+        assert!(lanes.take_ready(BATCH_MS - 1).is_empty());
+        assert_eq!(lanes.take_ready(BATCH_MS)[0].messages, [recover(1), recover(2)]);
+        lanes.sent(&to("a"), 1);
+        lanes.push(to("a"), recover(3), true, 200);
+        lanes.push(to("a"), beat(4), false, 210);
+        assert_eq!(
+            lanes.poll_timeout(),
+            Some(210 + PATIENCE_MS),
+            "the first that cannot wait takes it along"
+        );
+        lanes.push(to("a"), recover(5), false, 211);
+        assert_eq!(lanes.take_ready(211)[0].messages, [recover(3), beat(4), recover(5)]);
     }
 
     #[test]
     fn what_comes_while_envelopes_are_under_way_goes_into_the_next_one() {
         let mut lanes = Lanes::default();
         for epoch in 1..=2 {
-            lanes.push(to("a"), recover(epoch), 0);
+            lanes.push(to("a"), recover(epoch), false, 0);
             assert_eq!(lanes.take_ready(0)[0].messages, [recover(epoch)]);
         }
-        (3..=4).for_each(|epoch| lanes.push(to("a"), recover(epoch), 0));
-        lanes.push(to("b"), recover(9), 0);
+        (3..=4).for_each(|epoch| lanes.push(to("a"), recover(epoch), false, 0));
+        lanes.push(to("b"), recover(9), false, 0);
         let ready = lanes.take_ready(1);
         assert_eq!(
             (ready.len(), &ready[0].messages[..]),
@@ -223,21 +314,21 @@ mod tests {
     #[test]
     fn nobody_waits_for_an_envelope_without_end() {
         let mut lanes = Lanes::default();
-        lanes.push(to("a"), recover(1), 0);
+        lanes.push(to("a"), recover(1), false, 0);
         let late = lanes.take_ready(0)[0].number;
-        lanes.push(to("a"), beat(2), 0);
+        lanes.push(to("a"), beat(2), false, 0);
         assert!(lanes.take_ready(LATE_MS - 1).is_empty());
         assert_eq!(lanes.poll_timeout(), Some(LATE_MS));
         assert_eq!(nonces(&lanes.take_ready(LATE_MS)[0].messages), [2]);
         lanes.sent(&to("a"), late);
-        lanes.push(to("a"), beat(3), LATE_MS);
+        lanes.push(to("a"), beat(3), false, LATE_MS);
         assert!(lanes.take_ready(LATE_MS + PATIENCE_MS).is_empty(), "the second one is under way still");
     }
 
     #[test]
     fn an_envelope_and_a_lane_are_bounded() {
         let mut lanes = Lanes::default();
-        (0..WAITING_MAX as u64 + 10).for_each(|nonce| lanes.push(to("a"), beat(nonce), 0));
+        (0..WAITING_MAX as u64 + 10).for_each(|nonce| lanes.push(to("a"), beat(nonce), false, 0));
         let size = direct::size_of(&beat(1000));
         let (mut all, mut now) = (Vec::new(), 0);
         loop {

@@ -3,8 +3,6 @@
 //! Owns this node's announcement in its rooms (`cis.dag.node.info`), at which devices the others are, and signatures. What is said is
 //! the driver's matter. It may lose messages, as the protocol repeats what matters: nothing here is kept.
 
-mod lanes;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +11,6 @@ use cis_matrix::{DeviceMessage, MatrixError, RoomName};
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, mpsc};
 
-use self::lanes::{Lanes, Ready, To};
 use crate::account::{AccountError, Backoff, News, Opened, boot_ms};
 use crate::commands::Command;
 use crate::link::{LinkEnd, Wish};
@@ -22,6 +19,7 @@ use crate::shared::Announced;
 use cis_core::federation::control::Control;
 use cis_core::federation::direct::{self, TaskPayload};
 use cis_core::federation::envelope::{Carrier, Draft, SIZE_MAX, Verified, verify};
+use cis_core::federation::lanes::{Lanes, Ready, To};
 use cis_core::federation::protocol::BootMs;
 use cis_core::federation::protocol::message::Message;
 use cis_core::identity::Standing;
@@ -125,8 +123,8 @@ impl Task {
             tokio::select! {
                 wish = self.wishes.recv() => match wish {
                     Some(wish @ (Wish::Urgent(_) | Wish::Serve(_) | Wish::Control { .. } | Wish::Answer(_))) => self.obey(&opened, wish).await?,
-                    Some(Wish::Send { room, to, message }) => {
-                        let behind = self.line_up((room, to), *message);
+                    Some(Wish::Send { room, to, message, can_wait }) => {
+                        let behind = self.line_up((room, to), *message, can_wait);
                         self.send_ready(&opened);
                         if let Some(wish) = behind {
                             self.obey(&opened, wish).await?;
@@ -304,8 +302,8 @@ impl Task {
                 self.is_urgent = is_urgent;
                 opened.feed.be_urgent(is_urgent);
             }
-            Wish::Send { room, to, message } => {
-                self.lanes.push((room, to), *message, boot_ms());
+            Wish::Send { room, to, message, can_wait } => {
+                self.lanes.push((room, to), *message, can_wait, boot_ms());
                 self.send_ready(opened);
             }
             Wish::Control { room, to, said } => {
@@ -321,12 +319,14 @@ impl Task {
     }
 
     /// Puts a message, and those that come behind it, into the lanes of their nodes. Gives a wish that is none.
-    fn line_up(&mut self, to: To, message: Message<TaskPayload>) -> Option<Wish> {
+    fn line_up(&mut self, to: To, message: Message<TaskPayload>, can_wait: bool) -> Option<Wish> {
         let now = boot_ms();
-        self.lanes.push(to, message, now);
+        self.lanes.push(to, message, can_wait, now);
         loop {
             match self.wishes.try_recv().ok()? {
-                Wish::Send { room, to, message } => self.lanes.push((room, to), *message, now),
+                Wish::Send { room, to, message, can_wait } => {
+                    self.lanes.push((room, to), *message, can_wait, now);
+                }
                 behind => return Some(behind),
             }
         }
