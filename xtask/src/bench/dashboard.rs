@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::cis::Cis;
+use super::figures::{number, of, values};
 use super::report::{Report, Row};
 use super::usage::{cpu_ms, resident_kb};
 use super::work::{Scratch, Shape, Terminal, write_dag};
@@ -62,18 +63,6 @@ fn figures(bench: &Path, words: &[&str]) -> Outcome<Vec<Value>> {
     let mut command = Command::new(bench);
     command.args(words);
     Ok(values(&stdout_of(command)?))
-}
-
-fn values(text: &str) -> Vec<Value> {
-    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
-}
-
-fn of<'a>(figures: &'a [Value], what: &str) -> Outcome<&'a Value> {
-    figures.iter().find(|figure| figure["what"] == what).ok_or_else(|| format!("there is no figure `{what}`"))
-}
-
-fn number(figure: &Value, name: &str) -> f64 {
-    figure[name].as_f64().unwrap_or(f64::NAN)
 }
 
 /// Median, p99 and the worst of a figure, in words.

@@ -8,6 +8,7 @@ mod cis;
 mod cold;
 mod compare;
 mod dashboard;
+mod figures;
 mod flood;
 mod idle;
 mod latency;

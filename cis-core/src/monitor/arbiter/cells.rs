@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::line::{asked, menu_hash};
+use super::line::Asks;
 use crate::ids::TimestampMs;
 use crate::monitor::evidence::ScreenView;
 use crate::monitor::screen::{Page, steady};
@@ -25,8 +25,8 @@ pub(super) struct Cells {
     restless_ms: TimestampMs,
     /// When something other than spinners and clocks last changed.
     pub(super) steady_ms: TimestampMs,
-    /// The text that asks, and the menu, while somebody waits for the terminal.
-    asks: Option<(Option<String>, Option<String>)>,
+    /// While somebody waits for the terminal.
+    pub(super) asks: Option<Asks>,
     /// When that last changed.
     pub(super) asks_ms: TimestampMs,
     /// Its rows without spinners and clocks.
@@ -83,7 +83,7 @@ impl Cells {
             }
         }
         if differs || is_asked != self.asks.is_some() {
-            let asks = is_asked.then(|| (asked(&page), menu_hash(&page)));
+            let asks = is_asked.then(|| Asks::of(&page));
             if asks != self.asks {
                 (self.asks, self.asks_ms) = (asks, self.last_output_ms);
             }

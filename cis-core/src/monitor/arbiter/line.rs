@@ -163,12 +163,21 @@ pub(super) fn menu_line(page: &Page, readers: Readers<'_>) -> Option<Line> {
     Some(Line { kind, question: menu.question, options: menu.options, place: Place::Rule, hash, source })
 }
 
-/// The text that asks: before a cursor that shows; else the prompt that the program paints.
-pub(super) fn asked(page: &Page) -> Option<String> {
-    if page.view.cursor_visible {
-        return Some(page.asks());
+/// What asks on a screen, without what is counted there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Asks {
+    /// The text before a cursor that shows; else the prompt that the program paints.
+    pub(super) text: Option<String>,
+    /// The hash of the menu.
+    pub(super) menu: Option<String>,
+}
+
+impl Asks {
+    pub(super) fn of(page: &Page) -> Self {
+        let painted = || painted_line(page, NOBODY).map(|line| timeless(&line.question).into_owned());
+        let text = if page.view.cursor_visible { Some(page.asks()) } else { painted() };
+        Self { text, menu: menu_hash(page) }
     }
-    painted_line(page, NOBODY).map(|line| timeless(&line.question).into_owned())
 }
 
 /// Where it is not of interest who reads.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::candidates::{Candidate, Made, Source};
-use super::line::{Line, Readers, asked, menu_hash, menu_line, nested_row, painted_line, read_line};
+use super::line::{Asks, Line, Readers, menu_line, nested_row, painted_line, read_line};
 use super::{Arbiter, kernel};
 use crate::event::{Layer, PromptKind};
 use crate::ids::TimestampMs;
@@ -107,12 +107,12 @@ impl Arbiter {
             Some(reader) if reader.how == ReaderHow::Read => self.by_read(look),
             _ => self.by_poll(look, now),
         }?;
-        // Whoever went on by itself before is believed later.
+        // A reader that went on by itself before is believed later.
         found.ready_ms = still + self.distrust.hold(look.readers.pid, found.ready_ms - still);
         Some(found)
     }
 
-    /// Something on the screen moves, and what is asked stays: a countdown, a log, or a spinner beside it. `now_too`: it moved since
+    /// Finds a question that stays while rows of the screen change: a countdown, a log, or a spinner. `now_too`: they changed since
     /// the last look at who reads.
     fn while_it_moves(&self, look: &Look<'_>, now_too: bool, now: TimestampMs) -> Option<Candidate> {
         let reader = look.reader.filter(|_| !self.profile.full_screen)?;
@@ -121,7 +121,7 @@ impl Arbiter {
             ReaderHow::Poll => (POLL_MOVING_MS, i64::MAX),
         };
         let is_sure = now_too && reader.how == ReaderHow::Read;
-        // Whoever went on by itself before is believed later, and what rests now and then is judged then.
+        // A reader that went on by itself before is believed later, and a screen that rests from time to time is judged then.
         let hold = if is_sure { hold } else { self.distrust.hold(reader.pid, hold) };
         let restless = if is_sure { i64::MAX } else { self.cells.restless_for(now) };
         if sits.min(restless).min(self.cells.asks_for()) < hold {
@@ -228,9 +228,9 @@ impl Arbiter {
 
     /// What is asked was the same when who waits was looked at. `asks`: the text before the cursor asks.
     fn stays(&self, page: &Page, line: &Line, asks: bool) -> bool {
-        let Some(on) = self.kernel.on() else { return false };
-        (asks && asked(on) == asked(page))
-            || (line.source == Source::Menu && menu_hash(on) == menu_hash(page))
+        let Some(was) = self.kernel.on().map(Asks::of) else { return false };
+        let is = self.cells.asks.clone().unwrap_or_else(|| Asks::of(page));
+        (asks && was.text == is.text) || (line.source == Source::Menu && was.menu == is.menu)
     }
 
     /// It polls: also those do that only listen. So more must speak for it.

@@ -40,9 +40,8 @@ static COUNTED: LazyLock<Regex> =
 /// A question without what is counted in it, and without spinners of braille dots: `⠙ Go on? (9s)` is the same one a second later. By
 /// that it is found again, and no more: an answer is for what people were shown.
 pub(in crate::monitor) fn timeless(text: &str) -> Cow<'_, str> {
-    let is_dots = |c: char| matches!(c, '\u{2800}'..='\u{28ff}');
-    if text.contains(is_dots) {
-        let rest: String = text.chars().filter(|c| !is_dots(*c)).collect();
+    if text.contains(is_braille) {
+        let rest: String = text.chars().filter(|c| !is_braille(*c)).collect();
         Cow::Owned(COUNTED.replace_all(rest.trim(), "·").into_owned())
     } else if text.contains(|c: char| c.is_ascii_digit()) {
         COUNTED.replace_all(text, "·")
@@ -51,9 +50,15 @@ pub(in crate::monitor) fn timeless(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// Braille dots, which programs use for spinners alone.
+pub(super) fn is_braille(c: char) -> bool {
+    matches!(c, '\u{2800}'..='\u{28ff}')
+}
+
 /// Characters that spinners are made of.
 pub(super) fn is_spinner(c: char) -> bool {
-    matches!(c, '\u{2800}'..='\u{28ff}' | '\u{25d0}'..='\u{25d7}' | '\u{25f0}'..='\u{25f7}' | '\u{2581}'..='\u{258f}'
+    is_braille(c)
+        || matches!(c, '\u{25d0}'..='\u{25d7}' | '\u{25f0}'..='\u{25f7}' | '\u{2581}'..='\u{258f}'
         | '\u{23f3}' | '\u{231b}' | '\u{1f550}'..='\u{1f55b}' | '✶' | '✻' | '✽' | '✢' | '✳' | '⬝' | '■' | '∙' | '⊶' | '⊷')
 }
 

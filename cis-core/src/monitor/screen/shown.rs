@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::above::Reach;
-use super::noise::TIMES;
+use super::noise::{TIMES, is_braille};
 use super::page::fingerprint;
 use super::{Page, pattern};
 
@@ -124,7 +124,7 @@ fn row(rows: &[String], at: usize) -> &str {
 
 /// A row as it is, but for spinners that can be nothing else, and what is written behind it after a while.
 fn exact(line: &str) -> String {
-    let sign = |c| if matches!(c, '\u{2800}'..='\u{28ff}') { SPINNER } else { c };
+    let sign = |c| if is_braille(c) { SPINNER } else { c };
     let line: String = line.chars().map(sign).collect();
     let line = if line.contains('(') { HINT.replace(&line, "$1").into_owned() } else { line };
     line.trim_end().to_owned()

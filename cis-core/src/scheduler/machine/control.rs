@@ -80,7 +80,6 @@ impl Machine {
         self.emit(id, EventBody::RunModeChanged { mode, room }, turn)?;
         // Who lets sessions wait is somebody else now.
         self.take_back(id);
-        self.touch(id);
         Ok(())
     }
 

@@ -140,12 +140,18 @@ fn starts(place: &Place, report: &mut Report) -> Outcome {
     Ok(())
 }
 
-fn many(place: &Place, workers: &[Other; 2], heir: &Other, report: &mut Report) -> Outcome {
+/// A DAG of tasks that do nothing.
+fn no_ops(id: &str, tasks: u32) -> String {
     let mut text =
-        "version = 1\n[dag]\nid = \"many\"\nmax_parallel = 8\n[dag.defaults]\ntty = false\n".to_owned();
-    for n in 0..MANY {
+        format!("version = 1\n[dag]\nid = \"{id}\"\nmax_parallel = 8\n[dag.defaults]\ntty = false\n");
+    for n in 0..tasks {
         let _ = write!(text, "[[tasks]]\nid = \"t{n}\"\ncommand = [\"true\"]\n");
     }
+    text
+}
+
+fn many(place: &Place, workers: &[Other; 2], heir: &Other, report: &mut Report) -> Outcome {
+    let text = no_ops("many", MANY);
     place.told()?;
     // What came before took of what an account may say: that is given back with time.
     std::thread::sleep(Duration::from_secs(50));
@@ -255,20 +261,21 @@ fn coordinates(place: &Place, heir: &Other, run: &str) -> Outcome {
     })
 }
 
+/// Lets the task that waits end, and with it its run.
+fn lets_end(place: &Place, heir: &Other, run: &str, notes: &Path) -> Outcome {
+    std::fs::write(notes.with_extension("go"), "").map_err(|e| e.to_string())?;
+    place.until("its end", || Ok((known(&heir.cis, run)["state"] == "succeeded").then_some(())))
+}
+
 /// The coordinator is killed while the other one does not run: that one begins with what the room has.
 fn taken_over_from_history(place: &Place, heir: &Other, report: &mut Report) -> Outcome {
     heir.cis.stop()?;
     let notes = place.folder.join("history-began");
-    let mut text =
-        "version = 1\n[dag]\nid = \"history\"\nmax_parallel = 8\n[dag.defaults]\ntty = false\n".to_owned();
-    let _ = write!(
-        text,
-        "[[tasks]]\nid = \"a\"\nscript = 'touch {notes}; until [ -e {notes}.go ]; do sleep 0.05; done'\n",
-        notes = notes.display()
-    );
-    for n in 1..HISTORY {
-        let _ = write!(text, "[[tasks]]\nid = \"t{n}\"\ncommand = [\"true\"]\n");
-    }
+    let text = no_ops("history", HISTORY - 1)
+        + &format!(
+            "[[tasks]]\nid = \"a\"\npriority = 1\nscript = 'touch {notes}; until [ -e {notes}.go ]; do sleep 0.05; done'\n",
+            notes = notes.display()
+        );
     let run = start(place, &place.write("history.toml", &text)?)?;
     place.until("all others have ended", || {
         Ok((known(&place.cis, &run)["counts"]["succeeded"] == HISTORY - 1).then_some(()))
@@ -279,8 +286,7 @@ fn taken_over_from_history(place: &Place, heir: &Other, report: &mut Report) -> 
     start_node(&heir.cis, &place.room, "coordinator")?;
     coordinates(place, heir, &run)?;
     let took = at.elapsed().as_secs_f64();
-    std::fs::write(notes.with_extension("go"), "").map_err(|e| e.to_string())?;
-    place.until("its end", || Ok((known(&heir.cis, &run)["state"] == "succeeded").then_some(())))?;
+    lets_end(place, heir, &run, &notes)?;
     report.add(Row::figure(
         "takeover of a run with 10,000 tasks from the room's history, from the start of the node",
         took,
@@ -301,8 +307,7 @@ fn coordinator_gone(place: &Place, heir: &Other, report: &mut Report) -> Outcome
     kill(&pids)?;
     coordinates(place, heir, &run)?;
     let took = at.elapsed().as_secs_f64();
-    std::fs::write(notes.with_extension("go"), "").map_err(|e| e.to_string())?;
-    place.until("its end", || Ok((known(&heir.cis, &run)["state"] == "succeeded").then_some(())))?;
+    lets_end(place, heir, &run, &notes)?;
     report.add(Row::figure(
         "coordinator gone → another one goes on",
         took,

@@ -559,7 +559,7 @@ fn the_command_of_a_dialog_that_follows_others_is_shown() {
     }
 }
 
-/// Whoever polls is listed, too, where its menu stays while rows move from the first look on.
+/// A program that polls is listed, too, where its menu stays while rows move from the first look on.
 #[test]
 fn a_menu_of_who_polls_is_listed_though_rows_move() {
     for menu in [MENU, "Run it? [y/N] "] {
