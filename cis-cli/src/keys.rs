@@ -5,8 +5,8 @@ use cis_core::text::control_byte;
 
 use crate::error::CliError;
 
-/// Keys without a letter of their own, and their bytes: xterm's, in normal cursor mode, which programs take
-/// in application mode as well.
+/// Keys without a letter of their own, and their bytes: xterm's, in normal cursor mode. The node converts them to the mode of the
+/// session's terminal.
 const NAMED: [(&str, &[u8]); 33] = [
     ("Enter", b"\r"),
     ("Escape", b"\x1b"),

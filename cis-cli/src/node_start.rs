@@ -127,7 +127,10 @@ fn serve(home: &Home, overrides: &[String], stays: bool, log: File) -> io::Resul
         .stderr(log);
     hand_environment_over(&mut command)?;
     let mut child = command.spawn()?;
-    child.stdout.take().ok_or_else(|| io::Error::other("its output is not connected"))
+    let stdout = child.stdout.take().ok_or_else(|| io::Error::other("its output is not connected"))?;
+    // A command that follows a run outlives nodes, and would keep each one that died as a zombie.
+    std::thread::Builder::new().name("reap-node".to_owned()).spawn(move || child.wait())?;
+    Ok(stdout)
 }
 
 fn read_line(stdout: &mut ChildStdout) -> io::Result<Said> {
@@ -175,12 +178,24 @@ fn wait_for_other(home: &Home, place: &Place) -> Result<Found, CliError> {
 }
 
 fn ended_early(home: &Home) -> CliError {
+    with_log(home, "the node ended before it was ready".to_owned())
+}
+
+/// Returns the error of a command that started nodes, each of which died.
+pub(crate) fn died(home: &Home, starts: u32) -> CliError {
+    let ended = match starts {
+        1 => "the node was started again and ended".to_owned(),
+        starts => format!("the node was started {starts} times and ended each time"),
+    };
+    with_log(home, ended)
+}
+
+fn with_log(home: &Home, mut detail: String) -> CliError {
     let path = home.node_log();
     let log = std::fs::read(&path).unwrap_or_default();
     let text = String::from_utf8_lossy(&log[log.len().saturating_sub(8192)..]).into_owned();
     let mut lines: Vec<&str> = text.lines().rev().take(LOG_LINES_SHOWN).collect();
     lines.reverse();
-    let mut detail = "the node ended before it was ready".to_owned();
     if !lines.is_empty() {
         detail.push_str("; the last lines of its log:\n");
         detail.push_str(&clean_lines(&lines.join("\n")));

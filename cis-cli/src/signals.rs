@@ -1,10 +1,13 @@
-//! Signals that make a command leave: the terminal closed, SIGTERM, and for most of them Ctrl+C.
+//! Signals that make a command leave: the terminal closed, SIGTERM, and for most of them Ctrl+C. In raw mode, each that would
+//! end it.
 
+use std::future::poll_fn;
 use std::io;
+use std::task::Poll;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::error::CliError;
+use crate::error::{CliError, Exit};
 
 /// Listens for those that never end what a command looks at: the terminal closed, or SIGTERM.
 pub(crate) struct Leaving {
@@ -49,4 +52,45 @@ impl AnyLeaving {
             number = self.leaving.recv() => number,
         }
     }
+}
+
+/// Listens for each signal that ends a process by default and that people and programs send. For commands with a terminal in raw mode:
+/// keys raise no signals there, and the terminal has to be restored first.
+pub(crate) struct Ending(Vec<(SignalKind, Signal)>);
+
+impl Ending {
+    pub(crate) fn new() -> io::Result<Self> {
+        use rustix::process::Signal as Number;
+        let abort = SignalKind::from_raw(Number::ABORT.as_raw());
+        let kinds = [
+            SignalKind::hangup(),
+            SignalKind::interrupt(),
+            SignalKind::quit(),
+            abort,
+            SignalKind::user_defined1(),
+            SignalKind::user_defined2(),
+            SignalKind::alarm(),
+            SignalKind::terminate(),
+        ];
+        kinds.into_iter().map(|kind| Ok((kind, signal(kind)?))).collect::<io::Result<_>>().map(Self)
+    }
+
+    /// The number of the one that came. Loses none when dropped.
+    pub(crate) async fn recv(&mut self) -> i32 {
+        poll_fn(|task| {
+            for (kind, signal) in &mut self.0 {
+                if signal.poll_recv(task).is_ready() {
+                    return Poll::Ready(kind.as_raw_value());
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+/// Ends this command by a signal that came, so that a shell sees it. The terminal is restored already.
+pub(crate) fn die_by(number: i32) -> Exit {
+    cis_host::die_by_signal(number);
+    Exit::signal(number)
 }

@@ -8,7 +8,7 @@ use super::query::ToQuery as _;
 use super::{Client, ClientError};
 use cis_core::api::{
     AdmitNode, DrainNode, IdentityView, InvitationView, InviteNodes, JoinNodes, JoinedView, ListNodes,
-    Listing, RoomNodeView, RotateIdentity, TrustNode, paths,
+    Listing, RevokeNode, RoomNodeView, RotateIdentity, TrustNode, paths,
 };
 use cis_core::identity::Right;
 use cis_core::ids::NodeDid;
@@ -65,6 +65,11 @@ impl Client {
     /// It says, as an owner of a room, what a node may do there.
     pub async fn admit_node(&self, admit: &AdmitNode) -> Result<Listing<RoomNodeView>, ClientError> {
         self.post(paths::NODES_ADMIT, admit).await
+    }
+
+    /// It revokes, as an owner of a room, the key of a node there.
+    pub async fn revoke_node(&self, revoke: &RevokeNode) -> Result<Listing<RoomNodeView>, ClientError> {
+        self.post(paths::NODES_REVOKE, revoke).await
     }
 
     /// It takes no new tasks of other nodes, or does again.

@@ -133,6 +133,9 @@ impl Home {
         if let Some(parent) = self.runtime.parent() {
             make_private(parent)?;
             check_private(parent).map_err(HomeError::Runtime)?;
+            if let Some(above) = parent.parent() {
+                check_parent(above).map_err(HomeError::Runtime)?;
+            }
         }
         make_private(&self.runtime)?;
         check_private(&self.runtime).map_err(HomeError::Runtime)
@@ -437,6 +440,21 @@ mod tests {
         a.make().unwrap();
         assert_eq!(fs::metadata(&a.runtime).unwrap().permissions().mode() & 0o777, 0o700);
         assert_eq!(at("a"), a, "the same before and after it is made");
+    }
+
+    #[test]
+    fn a_runtime_directory_that_others_can_write_to_is_refused() {
+        let tmp = tempfile::tempdir().unwrap();
+        let base = tmp.path().join("run");
+        for (mode, refused) in [(0o700, false), (0o755, false), (0o1777, false), (0o777, true), (0o770, true)]
+        {
+            fs::create_dir(&base).unwrap();
+            fs::set_permissions(&base, fs::Permissions::from_mode(mode)).unwrap();
+            let home =
+                Home::locate(Some(tmp.path().join("h").into()), None, Some(base.clone().into())).unwrap();
+            assert_eq!(matches!(home.make(), Err(HomeError::Runtime(_))), refused, "{mode:o}");
+            fs::remove_dir_all(&base).unwrap();
+        }
     }
 
     #[test]

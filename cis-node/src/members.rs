@@ -100,28 +100,39 @@ impl Members {
 
     /// What is known of a node in a room.
     pub(crate) fn standing(&self, room: &str, did: &NodeDid) -> Standing {
+        self.standing_if(room, did, self.is_revoked(room, did))
+    }
+
+    /// The same at a place of the room's timeline: whether its owners had revoked the key until then.
+    pub(crate) fn standing_if(&self, room: &str, did: &NodeDid, is_revoked: bool) -> Standing {
+        let is_member = || {
+            self.state().rooms.get(room).is_some_and(|room| {
+                room.owners().owners.contains(did) || room.members().any(|(of, _)| of == did)
+            })
+        };
         match self.identity.standing(did) {
-            Standing::Unknown => {
-                let state = self.state();
-                let member = state.rooms.get(room).and_then(|room| {
-                    let is_owner = room.owners().owners.contains(did);
-                    let revoked =
-                        room.members().find(|(of, _)| *of == did).map(|(_, member)| member.revoked.is_some());
-                    revoked.or(is_owner.then_some(false))
-                });
-                match member {
-                    None => Standing::Unknown,
-                    Some(false) => Standing::Trusted,
-                    Some(true) => Standing::Revoked,
-                }
-            }
+            Standing::Own => Standing::Own,
+            // The own list adds trust; what owners revoked is void for all.
+            _ if is_revoked => Standing::Revoked,
+            Standing::Unknown if is_member() => Standing::Trusted,
             known => known,
         }
+    }
+
+    fn is_revoked(&self, room: &str, did: &NodeDid) -> bool {
+        self.state().rooms.get(room).is_some_and(|room| room.is_revoked(did))
+    }
+
+    /// The keys that the owners of a room revoked.
+    pub(crate) fn revoked(&self, room: &str) -> BTreeSet<NodeDid> {
+        let state = self.state();
+        state.rooms.get(room).into_iter().flat_map(Membership::revoked).cloned().collect()
     }
 
     /// Whether a node may do something in a room.
     pub(crate) fn may(&self, room: &str, did: &NodeDid, right: Right) -> bool {
         match self.own_word(did) {
+            Some(_) if self.is_revoked(room, did) => false,
             Some(rights) => rights.contains(&right),
             None => self.state().rooms.get(room).is_some_and(|room| room.may(did, right)),
         }
@@ -231,6 +242,10 @@ mod tests {
             tags: BTreeSet::new(),
             name: None,
         };
+        says(room, owner, statement);
+    }
+
+    fn says(room: &mut Membership, owner: u8, statement: Statement) {
         let body = serde_json::to_value(room.next(statement).unwrap()).unwrap();
         let draft = Draft::of_room(TYPE, body, ulid::Ulid::nil(), ROOM, "@owner:x");
         let signed = draft.sign(&key(owner), 60_000).unwrap();
@@ -277,7 +292,16 @@ mod tests {
         );
         assert!(members.may_submit(ROOM, &other) && !members.may_submit(ROOM, &worker));
         identity.change(|list, own| list.revoke(&worker, own, 1)).unwrap();
-        assert_eq!(members.others_who_may(ROOM, Right::Execute), [other]);
+        assert_eq!(members.others_who_may(ROOM, Right::Execute), std::slice::from_ref(&other));
+        // Only what owners revoke is void whatever the own list says.
+        for did in [&other, &own] {
+            says(&mut room, 1, Statement::Revoke { did: did.clone() });
+        }
+        members.read(ROOM, &room);
+        assert_eq!(members.standing(ROOM, &other), Standing::Revoked);
+        assert!(!members.may(ROOM, &other, Right::Execute));
+        assert_eq!(members.standing_if(ROOM, &other, false), Standing::Trusted, "before that");
+        assert_eq!(members.standing(ROOM, &own), Standing::Own);
         let again = Members::open(path, identity).unwrap();
         assert_eq!((again.rooms(), again.rank(ROOM)), (vec![ROOM.to_owned()], None));
         assert!(!again.is_settled(ROOM) && again.is_settled("!other:x") && members.is_settled(ROOM));

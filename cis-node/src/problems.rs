@@ -84,9 +84,10 @@ pub(crate) fn store_problem(error: &StoreError) -> Problem {
         StoreError::NotFound { .. } => ProblemKind::NotFound,
         StoreError::NoSuchPage { .. } => ProblemKind::BadInput,
         StoreError::Ambiguous { .. } => ProblemKind::Ambiguous,
-        StoreError::Full { .. } | StoreError::ReadOnly { .. } | StoreError::Io { .. } => {
-            ProblemKind::Unavailable
-        }
+        StoreError::Missing { .. }
+        | StoreError::Full { .. }
+        | StoreError::ReadOnly { .. }
+        | StoreError::Io { .. } => ProblemKind::Unavailable,
         _ => ProblemKind::Internal,
     };
     Problem::new(kind, error.to_string())

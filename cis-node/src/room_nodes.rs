@@ -13,7 +13,7 @@ use crate::server::NodesApi;
 use crate::shared::Announced;
 use cis_core::api::{
     AdmitNode, DrainNode, InvitationView, InviteNodes, JoinNodes, JoinedView, ListNodes, Listing, Problem,
-    ProblemKind, RoomNodeState, RoomNodeView,
+    ProblemKind, RevokeNode, RoomNodeState, RoomNodeView,
 };
 use cis_core::federation::envelope::{Draft, SIZE_MAX};
 use cis_core::federation::membership::{self, BadJoinCode, JoinCode, Membership, Owners, Statement};
@@ -30,6 +30,7 @@ const RIGHTS: [Right; 3] = [Right::Submit, Right::Coordinate, Right::Execute];
 
 impl NodesApi for Node {
     async fn nodes(&self, _: Permit<act::See>, query: ListNodes) -> Outcome<Listing<RoomNodeView>> {
+        let _viewer = self.viewer();
         match query.room {
             Some(room) if !room.starts_with('!') => {
                 let room = crate::matrix::resolved(&self.opened().await?, &room).await?;
@@ -44,6 +45,7 @@ impl NodesApi for Node {
         _: Permit<act::ControlIdentity>,
         request: InviteNodes,
     ) -> Outcome<InvitationView> {
+        let _viewer = self.viewer();
         let room = self.join_room(&request.room).await?.room_id;
         let own = self.identity.view().did;
         let owners = match self.members.pinned(&room) {
@@ -72,6 +74,7 @@ impl NodesApi for Node {
     }
 
     async fn join_nodes(&self, _: Permit<act::ControlIdentity>, request: JoinNodes) -> Outcome<JoinedView> {
+        let _viewer = self.viewer();
         let code: JoinCode = request
             .code
             .parse()
@@ -110,8 +113,38 @@ impl NodesApi for Node {
         _: Permit<act::ControlIdentity>,
         request: AdmitNode,
     ) -> Outcome<Listing<RoomNodeView>> {
+        let _viewer = self.viewer();
         let AdmitNode { room, did, name, may, tags } = request;
-        let room = self.join_room(&room).await?.room_id;
+        let room = self.served_room(&room).await?;
+        let membership = self.membership(&room).await?;
+        self.say(&room, &membership, Statement::Admit { did, may, tags, name }).await?;
+        self.room_nodes(Some(&room)).await
+    }
+
+    async fn revoke_node(
+        &self,
+        _: Permit<act::ControlIdentity>,
+        request: RevokeNode,
+    ) -> Outcome<Listing<RoomNodeView>> {
+        let _viewer = self.viewer();
+        let RevokeNode { room, did } = request;
+        if did == self.identity.view().did {
+            let detail = "this is the key of this node itself";
+            return Err(
+                Problem::new(ProblemKind::BadInput, detail).hint("an owner on another node can revoke it")
+            );
+        }
+        let room = self.served_room(&room).await?;
+        let membership = self.membership(&room).await?;
+        self.say(&room, &membership, Statement::Revoke { did }).await?;
+        self.room_nodes(Some(&room)).await
+    }
+}
+
+impl Node {
+    /// The id of a room whose owners are known here, joined, and read from now on.
+    async fn served_room(&self, room: &str) -> Outcome<String> {
+        let room = self.join_room(room).await?.room_id;
         if self.members.pinned(&room).is_none() {
             let detail = format!("this node does not know who owns room {room}");
             return Err(Problem::new(ProblemKind::Conflict, detail).hint(
@@ -119,13 +152,9 @@ impl NodesApi for Node {
             ));
         }
         self.driver.tell(Command::ServeRoom { room: room.clone() });
-        let membership = self.membership(&room).await?;
-        self.say(&room, &membership, Statement::Admit { did, may, tags, name }).await?;
-        self.room_nodes(Some(&room)).await
+        Ok(room)
     }
-}
 
-impl Node {
     fn pin(&self, room: &str, owners: &Owners) -> Outcome<()> {
         self.members.pin(room, owners.clone()).map_err(|error| {
             let detail = format!("cannot keep who owns room {room}: {error}");
@@ -233,6 +262,12 @@ impl Node {
                     }
                 }
             }
+        }
+        for room_id in self.members.rooms() {
+            let revoked = self.members.revoked(&room_id);
+            items.retain(|node| node.room_id != room_id || !revoked.contains(&node.did));
+            let state = RoomNodeState::Revoked;
+            items.extend(revoked.into_iter().map(|did| RoomNodeView::new(&room_id, did, state)));
         }
         for node in &mut items {
             let may = |right: &Right| self.members.may(&node.room_id, &node.did, *right);

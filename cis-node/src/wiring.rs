@@ -23,7 +23,7 @@ use super::own_commands::OwnCommands;
 use super::remote::{self, RemoteError};
 use super::shared::Shared;
 use super::upkeep::auto::Upkeep;
-use super::upkeep::reserve;
+use super::upkeep::{cancels, reserve};
 use super::worker::LocalWorker;
 use super::{federation, link, own_log, restore};
 use crate::account::Account;
@@ -184,6 +184,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         tracing::warn!("the disk is full: this node only reads until there is space again");
     } else {
         reserve::keep(&options.home.dir);
+        cancels::keep(&options.home.dir);
     }
     let readers = Readers::open(&options.home.database())?;
     let blobs = Arc::new(Blobs::new(&options.home.dir));
@@ -379,6 +380,7 @@ fn restored(
 ) -> Result<(Machine, BTreeMap<RunId, String>), NodeError> {
     let mut unreadable = BTreeMap::new();
     let mut machine = Machine::new(keys.node.did(), settings.node.max_sessions);
+    machine.set_placement(settings.federation.placement);
     machine.was_known_as(identity.former());
     machine.configure_groups(settings.groups.clone());
     machine.configure_breaker(Breaker {

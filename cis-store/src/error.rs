@@ -43,6 +43,12 @@ pub enum StoreError {
         /// The newest that this build knows.
         known: u32,
     },
+    /// There is no store.
+    #[error("there is no store at {path}; `cis node start --detach` makes one")]
+    Missing {
+        /// Where one would be.
+        path: PathBuf,
+    },
     /// Another process writes this store.
     #[error("the store {path} is in use by another process; `cis node stop` ends the node that has it")]
     InUse {

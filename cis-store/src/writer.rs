@@ -52,6 +52,8 @@ pub struct Writer {
     // Fields are dropped in this order: the lock goes last.
     conn: Connection,
     path: PathBuf,
+    /// Device and inode of the file when it was opened; none: not known.
+    file: Option<(u64, u64)>,
     projector: Projector,
     /// Events of the present transaction.
     appended: Vec<Arc<Event>>,
@@ -65,6 +67,12 @@ pub struct Writer {
     grounded: bool,
     sharing: Sharing,
     _lock: File,
+}
+
+/// Device and inode of the file at a path.
+fn file_at(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
 impl Writer {
@@ -99,6 +107,7 @@ impl Writer {
         Ok(Self {
             conn,
             path: path.to_owned(),
+            file: file_at(path),
             projector: Projector::default(),
             appended: Vec::new(),
             newest,
@@ -109,6 +118,13 @@ impl Writer {
             sharing,
             _lock: lock,
         })
+    }
+
+    /// Whether the file that it writes to is still at its path. If somebody removed or replaced it, what is written is gone when it is
+    /// closed.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        file_at(&self.path) == self.file
     }
 
     /// Whether no other process can read the store while this writer is open, because the disk was full when it was

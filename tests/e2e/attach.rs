@@ -71,6 +71,35 @@ fn the_terminal_is_as_before_when_the_session_ends_or_attach_is_terminated() {
     eventually("the modes are as before", || first.odd_modes().is_empty().then_some(()));
 }
 
+#[test]
+fn every_signal_that_ends_attach_or_watch_restores_the_terminal_first() {
+    use rustix::process::Signal;
+    let cis = Cis::new();
+    cis.start(ECHO);
+    cis.session_of("echo");
+    let signals = [
+        (Signal::INT, "Interrupt"),
+        (Signal::QUIT, "Quit"),
+        (Signal::TERM, "Terminated"),
+        (Signal::HUP, "Hangup"),
+        (Signal::USR1, "User defined signal 1"),
+        (Signal::USR2, "User defined signal 2"),
+        (Signal::ALARM, "Alarm clock"),
+    ];
+    for (words, shown) in [(&["dag", "attach", "echo"][..], "banner"), (&["dag", "watch"], "● echo")] {
+        for (signal, name) in signals {
+            let mut terminal = cis.terminal(words);
+            let before = terminal.settings_before().to_owned();
+            terminal.wait_for(shown);
+            super::harness::signal(terminal.pid(), signal);
+            // A shell sees that the signal ended it.
+            assert_eq!(terminal.wait_signal().as_deref(), Some(name), "{words:?}");
+            assert_eq!(terminal.settings(), before, "{words:?} {name}");
+            assert!(terminal.odd_modes().is_empty(), "{words:?} {name}: {:?}", terminal.odd_modes());
+        }
+    }
+}
+
 /// Returns the process whose command line has these words.
 fn process_of(cis: &Cis, words: &str) -> u32 {
     eventually(words, || {

@@ -193,3 +193,45 @@ fn kill_waits_for_the_next_node() {
     assert!(out.stdout.contains("has ended"), "{}", out.stdout);
     cis.wait_run(&run, "cancelled");
 }
+
+/// Returns the pid in a lock file of the home, if it names a holder.
+fn holder(cis: &Cis, lock: &str) -> Option<u32> {
+    let text = fs::read_to_string(cis.home().join(lock)).ok()?;
+    text.strip_prefix("live\npid ")?.lines().next()?.parse().ok()
+}
+
+/// Returns the ended children of a process that it has not reaped.
+fn zombies_of(parent: u32) -> Vec<String> {
+    let stats = fs::read_dir("/proc").unwrap().flatten();
+    let stats = stats.filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok());
+    // The name may contain anything; state and parent follow it (proc_pid_stat(5)).
+    let is_zombie = |stat: &String| {
+        let rest = stat.rsplit(')').next().unwrap_or_default();
+        let mut words = rest.split_whitespace();
+        words.next() == Some("Z") && words.next() == Some(&parent.to_string())
+    };
+    stats.filter(is_zombie).collect()
+}
+
+#[test]
+fn a_command_starts_the_node_again_as_often_as_it_is_killed() {
+    let cis = Cis::new();
+    let text = "version = 1\n[dag]\nid = \"k\"\n[[tasks]]\nid = \"a\"\n\
+                script = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.02; done'";
+    let file = cis.write("k.toml", text);
+    let running = cis.spawn(["dag", "run", file.to_str().unwrap()]);
+    cis.session_of("a");
+    let mut killed = 0;
+    for _ in 0..3 {
+        // The next node is killed before it serves anybody. No other command may start one.
+        let node = eventually("another node", || holder(&cis, "node.lock").filter(|node| *node != killed));
+        holder(&cis, "host.lock").into_iter().for_each(kill_9);
+        kill_9(node);
+        killed = node;
+    }
+    eventually("another node", || holder(&cis, "node.lock").filter(|node| *node != killed));
+    let parent = running.pid();
+    eventually("the ended nodes are reaped", || zombies_of(parent).is_empty().then_some(()));
+    cis.write("open", "");
+    running.wait().expect(0);
+}

@@ -8,7 +8,7 @@ use crate::harness::room::Room;
 use crate::harness::synapse::{Synapse, User};
 use crate::harness::{eventually, eventually_within, is_alive, kill_9, ulid_in};
 use crate::matrix::{logged_in, login};
-use crate::rooms::{SLOW, room_of};
+use crate::rooms::{SLOW, hybrid, room_of};
 
 pub fn did(cis: &Cis) -> String {
     cis.json(&["identity", "show"])["did"].as_str().unwrap().to_owned()
@@ -408,6 +408,38 @@ fn owners_of_a_room_let_nodes_in() {
     assert!(why.contains("starts no tasks (paused)"), "{why}");
     worker.ok(["node", "resume"]);
     cis.wait_run(&waits, "succeeded");
+}
+
+const ONE: &str = "version = 1\n[dag]\nid = \"one\"\n[[tasks]]\nid = \"a\"\nscript = \"true\"\n";
+
+#[test]
+fn what_a_node_said_before_its_key_was_revoked_counts() {
+    let synapse = Synapse::shared();
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    let second = member(&synapse, &room, &ann, &cis, ("second", "both", "submit,coordinate,execute"));
+    let before = execute(&second, &room, TEXT);
+    second.wait_run(&before, "succeeded");
+    let reads = |node: &Cis, run: &str| node.run(["dag", "show", run]).code == Some(0);
+    eventually_within(SLOW, "the owner reads of it", || reads(&cis, &before).then_some(()));
+    cis.wait_run(&before, "succeeded");
+    let refused = second.run(["identity", "revoke", &did(&cis), "--room", &room.id]).expect(3).stderr;
+    assert!(refused.contains("does not own room"), "{refused}");
+    let nodes = cis.ok(["identity", "revoke", &did(&second), "--room", &room.id]);
+    assert!(nodes.contains("revoked"), "{nodes}");
+    let after = hybrid(&second, &room, ONE);
+    second.wait_run(&after, "succeeded");
+    eventually_within(SLOW, "the room has it", || (second.status()["outbox"] == 0).then_some(()));
+    // Who comes later reads the same.
+    let third = member(&synapse, &room, &ann, &cis, ("third", "worker", "execute"));
+    for node in [&third, &cis] {
+        eventually_within(SLOW, "what was said before is read", || reads(node, &before).then_some(()));
+        node.wait_run(&before, "succeeded");
+        assert!(!reads(node, &after), "{}", node.ok(["dag", "show", &after]));
+        assert_eq!(listed(node, &second)["state"], "revoked");
+    }
+    let again = cis.run(["identity", "trust", &did(&second), "--room", &room.id]).expect(2).stderr;
+    assert!(again.contains("needs another key"), "{again}");
 }
 
 /// Short tasks wait for their turn at the node that runs them, and it runs no more of them at a time than it offers.

@@ -201,6 +201,19 @@ needs = ["fills"]
 script = 'touch "$E2E_WORK/after"'
 "#;
 
+const TWO: &str = r#"
+version = 1
+[dag]
+id = "two"
+max_parallel = 1
+[[tasks]]
+id = "first"
+script = "sleep 300"
+[[tasks]]
+id = "second"
+script = 'touch "$E2E_WORK/second"'
+"#;
+
 #[test]
 fn a_task_that_fills_the_disk_can_be_ended() {
     for cancels in [false, true] {
@@ -228,6 +241,26 @@ fn a_task_that_fills_the_disk_can_be_ended() {
     }
 }
 
+/// The sessions are ended at once; that the run is cancelled is not forgotten with the node.
+#[test]
+fn a_cancel_that_could_not_be_recorded_outlives_the_node() {
+    let cis = Cis::new();
+    let Some(_mounted) = Mounted::at(&cis.home(), "24m") else { return };
+    let run = cis.start(TWO);
+    let pid = u32::try_from(cis.session_of("first")["pid"].as_u64().unwrap()).unwrap();
+    fs::remove_file(cis.home().join("disk-reserve")).unwrap();
+    fill(&cis.home().join("ballast"));
+    let cancel = cis.spawn(["dag", "cancel", &run]);
+    eventually("its session is ended", || (!is_alive(pid)).then_some(()));
+    kill_9(cis.node_pid().unwrap());
+    cancel.wait();
+    fs::remove_file(cis.home().join("ballast")).unwrap();
+    cis.wait_run(&run, "cancelled");
+    assert!(!cis.work().join("second").exists(), "nothing starts in a cancelled run");
+    let history = cis.ok(["dag", "history", &run]);
+    assert!(history.contains("cancel") && history.contains("uid:"), "{history}");
+}
+
 #[test]
 fn a_standalone_session_that_fills_the_disk_can_be_ended() {
     let cis = Cis::new();
@@ -253,4 +286,20 @@ while :; do head -c 65536 /dev/zero >> "$CIS_HOME/ballast"; head -c 1 /dev/zero 
     cis.wait_task(&run, "ends", "succeeded");
     fs::remove_file(cis.home().join("ballast")).unwrap();
     cis.stop();
+}
+
+#[test]
+fn a_backup_to_another_disk_needs_no_space_in_the_home_of_a_node() {
+    let cis = Cis::new();
+    let Some((_mounted, run)) = full(&cis) else { return };
+    cis.ok(["node", "start", "--detach"]);
+    fill(&cis.home().join("ballast"));
+    let file = cis.work().join("home.tar");
+    cis.ok(["store", "backup", file.to_str().unwrap()]);
+    let other = Cis::new();
+    other.run(["store", "restore", file.to_str().unwrap()]).expect(0);
+    assert_eq!(other.show(&run)["run"]["state"], "succeeded");
+    other.stop();
+    let left: Vec<_> = fs::read_dir(cis.work()).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().starts_with('.')), "{left:?}");
 }

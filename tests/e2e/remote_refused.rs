@@ -284,3 +284,21 @@ fn an_operator_does_not_move_a_run_whose_approval_depends_on_its_room() {
         remote.node.wait_run(&run, "cancelled");
     }
 }
+
+#[test]
+fn a_refusal_comes_before_the_body() {
+    let remote = Remote::start(&[]);
+    let (_, viewer) = remote.token("viewer", "ann", &[]);
+    let bearer = format!("authorization: Bearer {viewer}");
+    let host = format!("host: {}:{}", remote.address().0, remote.address().1);
+    let length = format!("content-length: {}", 200 << 20);
+    let head = [host.as_str(), "content-type: application/toml", length.as_str()];
+    for (more, status) in [(&[bearer.as_str()][..], "403"), (&[], "401")] {
+        // The client sends the beginning of the body, and nothing more before it has the answer.
+        for body in [&b""[..], &[b'x'; 300_000]] {
+            let (answer, _) = remote.exchange_body("POST /v1/runs", &[&head, more].concat(), body);
+            assert!(answer.starts_with(&format!("http/1.1 {status}")), "{answer}");
+            assert!(answer.contains("connection: close"), "{answer}");
+        }
+    }
+}

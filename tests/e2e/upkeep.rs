@@ -95,6 +95,24 @@ fn a_restore_needs_a_quiet_home_and_a_sound_backup() {
 }
 
 #[test]
+fn a_home_without_a_store_is_not_checked_and_said_to_have_none() {
+    let cis = Cis::new();
+    for home_exists in [false, true] {
+        if home_exists {
+            fs::create_dir_all(cis.home()).unwrap();
+        }
+        for more in [&[][..], &["--quick"], &["--deep"]] {
+            let out = cis.run(["store", "check"].iter().chain(more)).expect(3);
+            assert!(out.stderr.contains("there is no store at"), "{}", out.stderr);
+        }
+        let out = cis.run(["store", "backup", "x.tar"]).expect(3);
+        assert!(out.stderr.contains("there is no store at"), "{}", out.stderr);
+        assert!(!cis.work().join("x.tar").exists());
+        assert_eq!(cis.home().exists(), home_exists);
+    }
+}
+
+#[test]
 fn a_backup_is_private_replaces_nothing_unasked_and_goes_through_a_pipe() {
     let cis = Cis::new();
     cis.dag(&ended("x"), &[]).expect(0);

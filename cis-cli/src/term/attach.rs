@@ -13,8 +13,8 @@ use super::raw::{self, RawTerminal};
 use super::switch::ScreenSwitches;
 use crate::context::Context;
 use crate::error::CliError;
-use crate::restart::Restart;
-use crate::signals::Leaving;
+use crate::restart::Restarts;
+use crate::signals::Ending;
 
 /// Output that waits for a slow terminal: beyond this nothing more is read from the node.
 const OUTPUT_HELD_MAX: usize = 256 << 10;
@@ -73,14 +73,18 @@ pub(crate) async fn attach(
     let mut stream = client.attach(session, &query(size, how.read_only)).await?;
     let terminal = RawTerminal::enter().map_err(terminal_error)?;
     let mut at = AtSession { terminal, how, switches: ScreenSwitches::default(), output: Vec::new() };
+    let mut restarts = Restarts::default();
     loop {
         let stopped = match at.serve(&mut stream, &mut signals).await? {
             Served::Over(left) => return Ok(left),
             Served::Away { stopped } => stopped,
         };
-        let _restart = Restart::of_lost(context, stopped);
+        restarts.begin(context, stopped);
         match at.come_back(client, session, &mut signals, stopped).await? {
-            Ok(again) => stream = again,
+            Ok(again) => {
+                stream = again;
+                restarts.end();
+            }
             Err(left) => return Ok(left),
         }
     }
@@ -98,7 +102,7 @@ fn terminal_error(error: io::Error) -> CliError {
 struct Signals {
     resized: Signal,
     continued: Signal,
-    leaving: Leaving,
+    ending: Ending,
 }
 
 impl Signals {
@@ -107,7 +111,7 @@ impl Signals {
         Ok(Self {
             resized: signal(SignalKind::window_change())?,
             continued: signal(continued)?,
-            leaving: Leaving::new()?,
+            ending: Ending::new()?,
         })
     }
 }
@@ -139,7 +143,7 @@ impl AtSession {
         loop {
             tokio::select! {
                 biased;
-                number = signals.leaving.recv() => return Ok(Served::Over(Left::Signal(number))),
+                number = signals.ending.recv() => return Ok(Served::Over(Left::Signal(number))),
                 _ = signals.resized.recv() => {
                     stream.control(AttachControl::Resize(self.terminal.size()))?;
                 }
@@ -236,7 +240,7 @@ impl AtSession {
         let over = Instant::now() + time;
         loop {
             tokio::select! {
-                number = signals.leaving.recv() => return Some(Left::Signal(number)),
+                number = signals.ending.recv() => return Some(Left::Signal(number)),
                 () = sleep_until(over) => return None,
                 read = self.terminal.read(&mut typed) => {
                     let count = read.unwrap_or(0);

@@ -45,8 +45,8 @@ pub use matrix::{
     RecoverReport, RecoverRuns, RecoveredRunView, UnknownNode,
 };
 pub use nodes::{
-    AdmitNode, DrainNode, InvitationView, InviteNodes, JoinNodes, JoinedView, ListNodes, RoomNodeState,
-    RoomNodeView, RoomTaskView,
+    AdmitNode, DrainNode, InvitationView, InviteNodes, JoinNodes, JoinedView, ListNodes, RevokeNode,
+    RoomNodeState, RoomNodeView, RoomTaskView,
 };
 pub use outbox::{FollowedRun, OutboxEntry, Outgoing, Priority, RoomMessage, RoomState, RoomWrite};
 pub use problem::{PROBLEM_JSON, Problem, ProblemKind};

@@ -61,6 +61,15 @@ pub struct AdmitNode {
     pub tags: BTreeSet<String>,
 }
 
+/// An owner revokes the key of a node in a room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RevokeNode {
+    /// The room: an id, an alias, or a link to it.
+    pub room: String,
+    /// Which key.
+    pub did: NodeDid,
+}
+
 /// The node takes new tasks of others, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DrainNode {
@@ -94,6 +103,11 @@ pub enum RoomNodeState {
     Unheard,
     /// Nobody let it do anything yet.
     Pending,
+    /// An owner of the room revoked its key.
+    Revoked,
+    /// A state that newer versions know.
+    #[serde(other)]
+    Other,
 }
 
 /// A node of a room.

@@ -66,6 +66,8 @@ pub const NODES_JOIN: &str = "/v1/nodes/join";
 pub const NODES_DRAIN: &str = "/v1/nodes/drain";
 /// `POST` [`super::AdmitNode`]: listing of [`super::RoomNodeView`].
 pub const NODES_ADMIT: &str = "/v1/nodes/admit";
+/// `POST` [`super::RevokeNode`]: listing of [`super::RoomNodeView`].
+pub const NODES_REVOKE: &str = "/v1/nodes/revoke";
 /// `GET`: [`super::IdentityView`].
 pub const IDENTITY: &str = "/v1/identity";
 /// `POST` [`super::RotateIdentity`]: [`super::IdentityView`].

@@ -95,6 +95,11 @@ impl Audit {
         }
     }
 
+    /// From here on in the timeline, these may take over runs of others.
+    pub fn set_coordinators(&mut self, coordinators: BTreeSet<NodeDid>) {
+        self.known.set_coordinators(coordinators);
+    }
+
     /// Takes the event `id`. Gives the file that has to be fetched for it: brought to [`Self::fetched`].
     pub fn hear(
         &mut self,
@@ -106,13 +111,9 @@ impl Audit {
             return None;
         }
         let carrier = Carrier { room: &self.room, type_name: event.type_name, sender: Some(event.sender) };
-        let mut known = Standing::Unknown;
-        let read = verify(event.content, carrier, |did| {
-            known = standing(did);
-            match &known {
-                Standing::Unknown => Standing::Trusted,
-                other => other.clone(),
-            }
+        let read = verify(event.content, carrier, |did| match self.known.standing_of(did, &standing) {
+            Standing::Unknown => Standing::Trusted,
+            known => known,
         });
         match read {
             Err(why) => {
@@ -121,12 +122,11 @@ impl Audit {
             }
             Ok(envelope) => {
                 if envelope.type_name() == ROTATED.name {
-                    self.known.rotated(&envelope, standing);
+                    self.known.rotated(&envelope, &standing);
                     self.strange.rotated(&envelope, |_| Standing::Trusted);
                 }
-                let counts = self.known.counts(envelope.did(), &known);
-                // A key that one who is trusted took since is as good.
-                let stands = if counts && known == Standing::Unknown { Standing::Trusted } else { known };
+                let stands = self.known.standing_of(envelope.did(), standing);
+                let counts = stands.counts_in_history();
                 if !self.count(&envelope, stands) {
                     return None;
                 }

@@ -32,6 +32,10 @@ impl Payload for TaskPayload {
         }
     }
 
+    fn is_routine(progress: &Progress) -> bool {
+        matches!(progress, Progress::Started { .. } | Progress::Collecting {})
+    }
+
     fn shorten(progress: &mut Vec<(u32, Progress)>) {
         let news = progress.iter().map(|(_, piece)| match piece {
             Progress::Session { news } => Some(news),

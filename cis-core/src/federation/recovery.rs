@@ -177,7 +177,7 @@ impl Recovery {
     }
 
     /// Takes an event. Gives the file that has to be fetched for it: brought to [`Self::fetched`].
-    pub fn hear(&mut self, event: Found<'_>, standing: impl FnOnce(&NodeDid) -> Standing) -> Option<File> {
+    pub fn hear(&mut self, event: Found<'_>, standing: impl Fn(&NodeDid) -> Standing) -> Option<File> {
         if is_redacted(event.content) {
             return None;
         }
@@ -195,12 +195,7 @@ impl Recovery {
         if !is_known {
             return None;
         }
-        let former = &self.former;
-        let standing = |did: &NodeDid| match standing(did) {
-            Standing::Unknown if former.contains_key(did) => Standing::Trusted,
-            known => known,
-        };
-        let envelope = match verify(event.content, carrier, standing) {
+        let envelope = match verify(event.content, carrier, |did| self.standing_of(did, &standing)) {
             Ok(envelope) => envelope,
             Err(Refused::UnknownKey(did)) => {
                 self.stranger(did);
@@ -215,12 +210,12 @@ impl Recovery {
     }
 
     /// A node says that it has another key: what it writes from here on is the same node's.
-    pub fn rotated(&mut self, envelope: &Verified, standing: impl FnOnce(&NodeDid) -> Standing) {
+    pub fn rotated(&mut self, envelope: &Verified, standing: impl Fn(&NodeDid) -> Standing) {
         let Some(rotation) = read_rotation(envelope) else {
             self.refused += 1;
             return;
         };
-        let counts = self.counts(&rotation.old, &standing(&rotation.old));
+        let counts = self.standing_of(&rotation.old, standing).counts_in_history();
         if counts && self.root(&rotation.old) != self.root(&rotation.new) {
             self.former.entry(rotation.new).or_insert(rotation.old);
         } else if !counts {
@@ -237,12 +232,16 @@ impl Recovery {
         }
     }
 
-    /// Whether what a node writes here counts: it is trusted, or took another key while it was.
-    #[must_use]
-    pub fn counts(&self, did: &NodeDid, standing: &Standing) -> bool {
-        match standing {
-            Standing::Unknown => self.former.contains_key(did),
-            known => known.counts_in_history(),
+    /// What is thought of a key at this place of the timeline. One that is not known itself is trusted if a trusted node took it, until
+    /// one of that node's earlier keys is revoked.
+    pub fn standing_of(&self, did: &NodeDid, standing: impl Fn(&NodeDid) -> Standing) -> Standing {
+        match standing(did) {
+            Standing::Unknown if self.former.contains_key(did) => {
+                let mut former = std::iter::successors(self.former.get(did), |did| self.former.get(*did));
+                let is_void = former.any(|did| standing(did) == Standing::Revoked);
+                if is_void { Standing::Revoked } else { Standing::Trusted }
+            }
+            known => known,
         }
     }
 

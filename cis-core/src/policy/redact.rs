@@ -6,7 +6,8 @@
 //! A secret is found as it is, as one of its lines (of at least 8 bytes), with line ends as a terminal writes them,
 //! without control characters, as a shell quotes it, as a JSON string (with `\/`, with `\u` escapes, also within another
 //! one), percent-encoded as libraries do it, in hex, and in base64 of both alphabets at each of the three alignments,
-//! with padding and without. Hex and base64 are found in one line or wrapped at any column. In texts and JSON, strings
+//! with padding and without. Hex and base64 are found in one line or wrapped at any column. Of each form, any bytes may
+//! be percent-encoded (`percent`), if that makes it no longer than the longest form is. In texts and JSON, strings
 //! with the shape of a well-known key are replaced too (`shapes`), declared or not; in byte streams only the values are.
 //!
 //! **Memory**: the search for one set of values has at most `NODES_MAX` nodes, and as many again for the search backwards, which is
@@ -20,6 +21,7 @@
 
 mod changing;
 mod forms;
+mod percent;
 mod pieces;
 pub mod shapes;
 mod trie;
@@ -41,6 +43,9 @@ use forms::{LINE_BYTES_MIN, Usage};
 use pieces::Pieces;
 use trie::Trie;
 use walk::{Begun, Walk};
+
+/// Length of an escape of percent-encoding, bytes.
+const ESCAPE_BYTES: usize = 3;
 
 /// Shorter values would be found everywhere, bytes.
 pub const SECRET_BYTES_MIN: usize = 4;
@@ -526,9 +531,14 @@ impl Search {
 
     fn push(&mut self, redactor: &Redactor, mask: Mask, bytes: &[u8], out: &mut Vec<u8>) {
         let mut rest = bytes;
+        let mut percent = percent::before(bytes);
         while let Some(first) = rest.first() {
             if self.held.is_empty() {
-                let plain = self.walk.skip(redactor, rest);
+                let at = bytes.len() - rest.len();
+                if percent < at {
+                    percent = at + percent::before(rest);
+                }
+                let plain = self.walk.skip(redactor, rest, percent - at);
                 if plain > 0 {
                     out.extend_from_slice(&rest[..plain]);
                     self.base = self.walk.at();

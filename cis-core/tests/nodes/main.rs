@@ -14,8 +14,11 @@
 #[path = "../sim/dags.rs"]
 #[allow(dead_code, reason = "the simulation of one node uses all of it")]
 mod dags;
+mod history;
 mod host;
 mod leading;
+mod linear;
+mod model;
 mod node;
 mod plan;
 mod reading;
@@ -23,14 +26,17 @@ mod reference;
 #[path = "../sim/rng.rs"]
 mod rng;
 mod room;
+mod search;
 mod seeds;
+mod serving;
+mod users;
 mod walk;
 mod working;
 mod world;
 
 use std::collections::BTreeSet;
 
-use seeds::{RESTLESS_FROM, story, walk_all, walk_one};
+use seeds::{RESTLESS_FROM, USERS_FROM, USERS_SEEDS, story, walk_all, walk_one, walk_some};
 
 #[test]
 fn nodes_agree_on_every_run_first() {
@@ -55,6 +61,25 @@ fn nodes_agree_on_every_run_fourth() {
 #[test]
 fn nodes_agree_while_people_move_runs_and_rights() {
     walk_all(RESTLESS_FROM);
+}
+
+#[test]
+fn people_see_one_run_first() {
+    walk_some(USERS_FROM, USERS_SEEDS);
+}
+
+#[test]
+fn people_see_one_run_second() {
+    walk_some(USERS_FROM + 1_000_000, USERS_SEEDS);
+}
+
+/// Nothing follows from histories in which people never meet.
+#[test]
+fn people_meet() {
+    let reached: BTreeSet<&str> = (0..40).flat_map(|n| walk_one(USERS_FROM + 2_000_000 + n)).collect();
+    let all = ["done by another node", "done here", "no response", "refused", "several terms", "void"];
+    let missing: Vec<&str> = all.into_iter().filter(|name| !reached.contains(name)).collect();
+    assert!(missing.is_empty(), "never happened: {missing:?}");
 }
 
 /// A simulation in which nothing goes wrong would find nothing.

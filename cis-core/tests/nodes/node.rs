@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use cis_core::api::{FromWorker, Refusal};
 use cis_core::event::{EventBody, ExecutionMode};
+use cis_core::federation::control::Control;
+use cis_core::federation::direct::TaskPayload;
 use cis_core::federation::finality::Finality;
 use cis_core::federation::journal::{Fact, Position, Writer};
 use cis_core::federation::protocol::BootMs;
@@ -17,16 +19,18 @@ use cis_core::federation::protocol::suspicion::Suspicion;
 use cis_core::federation::protocol::worker::{Remembered, WorkerHalf};
 use cis_core::federation::recovery::Recovery;
 use cis_core::identity::Right;
-use cis_core::ids::{AttemptId, Epoch, NodeDid, Offset, SessionId, TaskId, TimestampMs};
+use cis_core::ids::{AttemptId, Epoch, InputId, NodeDid, Offset, SessionId, TaskId, TimestampMs};
 use cis_core::scheduler::placement::NodeOffer;
 use cis_core::scheduler::{Effect, IdSource, Input, InputKind, LiveAttempt, Machine, Rejected, Run};
 
 use crate::dags;
+use crate::history::{Told, gates, seen_in};
 use crate::host::{Host, ToHost};
 use crate::plan::{Plan, ROOM, did, number, run};
 use crate::reading::{Head, Known, Sync};
 use crate::rng::Rng;
 use crate::room::{Item, Members, folded, signed};
+use crate::serving::Serving;
 
 /// What grants and results carry. A grant says how often its task failed before.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +41,10 @@ impl Payload for Work {
     type Report = cis_core::api::Report;
     type Status = NodeOffer;
     type Progress = cis_core::federation::direct::Progress;
+
+    fn is_routine(progress: &Self::Progress) -> bool {
+        TaskPayload::is_routine(progress)
+    }
 }
 
 /// When a node dies within a turn.
@@ -59,6 +67,8 @@ pub(super) enum Write {
     /// The journal goes on after this entry, from this node.
     Follow(Position),
     Hold(TaskId, Option<Box<Remembered<Work>>>),
+    /// What an input asked for was done, in this term.
+    Made(InputId, Epoch),
 }
 
 /// What survives the node's process.
@@ -70,6 +80,8 @@ pub(crate) struct Disk {
     pub(super) followed: Option<(Offset, Option<Position>)>,
     pub(crate) outbox: VecDeque<Item>,
     pub(crate) held: BTreeMap<TaskId, Remembered<Work>>,
+    /// Inputs that are not carried out again.
+    pub(super) made: BTreeMap<InputId, Epoch>,
 }
 
 impl Disk {
@@ -91,6 +103,7 @@ impl Disk {
             Write::Follow(position) => self.followed = Some((self.newest, Some(position))),
             Write::Hold(task, Some(kept)) => drop(self.held.insert(task, *kept)),
             Write::Hold(task, None) => drop(self.held.remove(&task)),
+            Write::Made(input, epoch) => drop(self.made.insert(input, epoch)),
         }
     }
 
@@ -106,6 +119,11 @@ impl Disk {
     /// The newest event of the run.
     pub(super) fn newest_of_run(&self) -> Offset {
         self.events.last().map_or(self.newest, |(offset, _)| *offset)
+    }
+
+    /// All that happened to the run which this node coordinates is in its journal.
+    pub(crate) fn is_told(&self) -> bool {
+        self.followed.is_none_or(|(upto, _)| upto >= self.newest_of_run())
     }
 
     pub(super) fn published(&self) -> Option<(Offset, u64)> {
@@ -141,6 +159,7 @@ pub(crate) struct Life {
     pub(super) put_off: Option<(BootMs, Option<Head>)>,
     pub(super) to_host: Vec<ToHost>,
     pub(super) said: Vec<FromWorker>,
+    pub(super) serving: Serving,
 }
 
 pub(crate) struct Node {
@@ -160,6 +179,8 @@ pub(crate) struct Node {
     pub(crate) disk: Disk,
     pub(crate) host: Host,
     pub(crate) life: Option<Life>,
+    /// So often its process started.
+    pub(super) lives: u32,
     pub(super) ids: Ids,
     pub(crate) crash: Option<Crash>,
     pub(crate) is_slow: bool,
@@ -178,6 +199,10 @@ pub(crate) struct Out {
     pub(crate) finals: Vec<Granted>,
     pub(crate) wrong: Option<String>,
     pub(crate) notes: Vec<String>,
+    /// Requests and responses.
+    pub(crate) letters: Vec<(usize, Control)>,
+    /// For the record of what people see.
+    pub(crate) told: Vec<Told>,
 }
 
 pub(super) struct Ids {
@@ -208,6 +233,7 @@ impl Node {
             disk: Disk::default(),
             host: Host::new(at as u128),
             life: None,
+            lives: 0,
             ids: Ids { at, next: 0 },
             crash: None,
             is_slow: false,
@@ -283,8 +309,10 @@ impl Node {
             put_off: None,
             to_host: Vec::new(),
             said: Vec::new(),
+            serving: Serving::default(),
         };
         self.life = Some(life);
+        self.lives += 1;
         self.recall_held();
         self.reconcile();
         if let Some(epoch) = self.life().mirror.as_ref().map(|run| run.facts().epoch) {
@@ -353,6 +381,7 @@ impl Node {
         self.collect_exits();
         self.worker_said();
         self.federate();
+        self.ask_again();
         let wall = self.wall_ms();
         if self.life().machine.poll_timeout().is_some_and(|(at, _)| at <= wall) {
             self.handle(InputKind::Tick);
@@ -433,8 +462,15 @@ impl Node {
         self.finish_turn();
     }
 
-    /// What people ask of a run at this node. One that the machine let go of is read from the store again.
+    /// What people ask of a run at this node.
     pub(crate) fn ask(&mut self, kind: InputKind) {
+        self.restore_ended();
+        self.handle(kind);
+        self.finish_turn();
+    }
+
+    /// A run that the machine let go of is read from the store again.
+    pub(super) fn restore_ended(&mut self) {
         if self.life().machine.run(&run()).is_none()
             && let Ok(Some(fold)) = folded(&self.plan, self.disk.facts())
         {
@@ -442,23 +478,26 @@ impl Node {
             self.life().machine.restore(stored.clone());
             self.life().mirror = Some(stored);
         }
-        self.handle(kind);
-        self.finish_turn();
+    }
+
+    pub(super) fn handle(&mut self, kind: InputKind) -> bool {
+        self.handle_for(Input::internal(kind)).is_ok()
     }
 
     /// Lets the scheduler handle an input, and keeps its events for the end of the turn.
-    pub(super) fn handle(&mut self, kind: InputKind) -> bool {
-        let (wall, asked) = (self.wall_ms(), kind.clone());
+    pub(super) fn handle_for(&mut self, input: Input) -> Result<(), Rejected> {
+        let (wall, kind) = (self.wall_ms(), &input.kind);
+        let asked = kind.clone();
         // Whether what a worker has counts is found out by trying.
         let is_tried = matches!(kind, InputKind::Adopt { .. });
         let life = self.life.as_mut().unwrap();
-        let taken = life.machine.handle(Input::internal(kind), wall, &mut self.ids);
+        let taken = life.machine.handle(input, wall, &mut self.ids);
         let events: Vec<_> = life.machine.drain_events().filter(|event| event.run.is_some()).collect();
         if let Err(rejected) = &taken {
             let is_bug = matches!(rejected, Rejected::State(text) if text.contains("cis store check"));
             if !events.is_empty() || (is_bug && !is_tried) {
                 self.wrong(format!("{asked:?} is rejected ({rejected}) with {events:?}"));
-                return false;
+                return taken;
             }
         }
         for event in events {
@@ -468,7 +507,7 @@ impl Node {
             }
             self.life().turn.push(Write::Event(fact));
         }
-        taken.is_ok()
+        taken
     }
 
     fn mirror(&mut self, fact: &Fact) -> Result<(), String> {
@@ -531,7 +570,12 @@ impl Node {
             self.life().is_stuck = true;
             return false;
         }
+        let gates = gates(&self.plan.dag);
         for write in std::mem::take(&mut self.life().turn) {
+            if let (Write::Event(fact), Some((_, epoch))) = (&write, self.disk.term()) {
+                let seen = seen_in(&gates, &fact.body);
+                self.out.told.extend(seen.into_iter().map(|seen| Told::Seen(epoch, seen)));
+            }
             self.disk.write(write);
         }
         if self.crash == Some(Crash::BeforeEffects) {
@@ -556,6 +600,7 @@ impl Node {
     }
 
     fn perform(&mut self) -> bool {
+        self.confirm();
         let mut effects: Vec<Effect> = self.life().machine.drain_effects().collect();
         let dies = match self.crash {
             Some(Crash::BetweenEffects(some)) if !effects.is_empty() => {

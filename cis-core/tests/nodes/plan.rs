@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use cis_core::api::Report;
-use cis_core::dag::{Dag, Group, Placement, Trigger};
+use cis_core::dag::{Approval, Dag, Group, Placement, Trigger};
 use cis_core::event::{AttemptOutcome, ExecutionMode, ExitStatus, FailureCause, OutputRecord, RunCreated};
 use cis_core::federation::protocol::Settings;
 use cis_core::identity::NodeKey;
@@ -12,6 +12,7 @@ use cis_core::ids::{BlobId, NodeDid, RunId, TaskId, TimestampMs};
 
 use crate::dags;
 use crate::rng::Rng;
+use crate::seeds::has_users;
 
 pub(crate) const ROOM: &str = "!room:example.org";
 const NODES_MAX: usize = 9;
@@ -60,13 +61,18 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn new(seed: u64, rng: &mut Rng) -> Self {
-        let voters = usize::try_from(rng.between(1, 3)).unwrap();
+        let least = if has_users(seed) && rng.percent(70) { 2 } else { 1 };
+        let voters = usize::try_from(rng.between(least, 3)).unwrap();
         let voters_only_coordinate = rng.percent(30);
         let least = if voters == 1 || voters_only_coordinate { 1 } else { 0 };
         let most = if rng.percent(70) { 2 } else { (NODES_MAX - voters) as u64 };
         let nodes = voters + usize::try_from(rng.between(least, most)).unwrap();
         let is_certain = rng.percent(60);
-        let dag = Arc::new(file(rng, is_certain));
+        let mut dag = file(rng, is_certain);
+        if has_users(seed) {
+            add_gates(rng, &mut dag);
+        }
+        let dag = Arc::new(dag);
         let max_parallel = u32::try_from(rng.between(1, 6)).unwrap();
         let (settings, shared) = (settings(), dags::group(rng));
         Self { seed, settings, nodes, voters, voters_only_coordinate, is_certain, dag, max_parallel, shared }
@@ -168,6 +174,18 @@ fn file(rng: &mut Rng, is_certain: bool) -> Dag {
         }
     }
     dag
+}
+
+/// There is something to decide.
+fn add_gates(rng: &mut Rng, dag: &mut Dag) {
+    let handlers = dag.on.clone();
+    let on = [handlers.success, handlers.failure, handlers.cancel, handlers.always, handlers.blocked];
+    for task in dag.tasks.iter_mut().filter(|task| !on.contains(&Some(task.id.clone()))) {
+        if rng.percent(45) {
+            let timeout_ms = rng.percent(20).then(|| rng.between(500, 8000));
+            task.approval = Some(Approval { prompt: "Go on?".into(), timeout_ms, allowed: None });
+        }
+    }
 }
 
 fn settings() -> Settings {

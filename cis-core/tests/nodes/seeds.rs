@@ -11,6 +11,16 @@ const SEEDS: u64 = 200;
 /// From this seed on, owners and people move everything all the time.
 pub(crate) const RESTLESS_FROM: u64 = 5_000_000;
 
+/// From this seed on, people at all nodes ask for much at the same time, and what they see is checked.
+pub(crate) const USERS_FROM: u64 = 6_000_000;
+
+/// Seeds of each of its tests.
+pub(crate) const USERS_SEEDS: u64 = 250;
+
+pub(crate) fn has_users(seed: u64) -> bool {
+    seed >= USERS_FROM
+}
+
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
@@ -27,9 +37,14 @@ impl Drop for Guard {
 }
 
 pub(crate) fn walk_all(first: u64) {
+    walk_some(first, SEEDS);
+}
+
+/// So many seeds, unless the environment says otherwise.
+pub(crate) fn walk_some(first: u64, count: u64) {
     let seeds = match number("CIS_SIM_SEED") {
         Some(seed) => seed..seed + 1,
-        None => first..first + number("CIS_SIM_SEEDS").unwrap_or(SEEDS),
+        None => first..first + number("CIS_SIM_SEEDS").unwrap_or(count),
     };
     for seed in seeds {
         drop(walk_one(seed));
@@ -51,7 +66,7 @@ pub(crate) fn walk_one(seed: u64) -> BTreeSet<&'static str> {
 /// A walk by its seed, with what happened where that is wanted.
 pub(crate) fn story(seed: u64, with_log: bool) -> (Result<(), String>, Option<World>) {
     match World::new(seed, with_log) {
-        Ok(mut world) => (walk(&mut world, seed >= RESTLESS_FROM), Some(world)),
+        Ok(mut world) => (walk(&mut world, (RESTLESS_FROM..USERS_FROM).contains(&seed)), Some(world)),
         Err(wrong) => (Err(wrong), None),
     }
 }

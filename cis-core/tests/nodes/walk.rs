@@ -1,10 +1,13 @@
 //! A walk: what people do and what goes wrong, drawn at random; then all is healed, and the run has to end.
 
+use cis_core::api::Decide;
 use cis_core::event::{AttemptOutcome, EventBody, RetryScope};
 use cis_core::federation::canonical::Fold;
+use cis_core::federation::control::Verb;
 use cis_core::ids::TaskId;
 use cis_core::scheduler::InputKind;
 
+use crate::linear;
 use crate::node::{Crash, Node};
 use crate::plan::{did, number, run};
 use crate::reference;
@@ -18,6 +21,9 @@ const QUIET_STEPS_MAX: u32 = 6000;
 /// How often each step is taken: those without a fault, then faults.
 const USUAL: [u64; 7] = [50, 14, 25, 12, 30, 14, 3];
 const FAULTS: [u64; 12] = [2, 3, 1, 2, 1, 2, 2, 1, 3, 1, 1, 3];
+
+/// How often people ask, where that is what is checked.
+const PEOPLE: u64 = 12;
 
 /// The same where owners change rights and people move runs all the time, and little is published.
 const USUAL_OF_RESTLESS: [u64; 7] = [70, 6, 40, 2, 50, 4, 1];
@@ -35,9 +41,18 @@ pub(crate) fn walk(world: &mut World, is_restless: bool) -> Step {
         }
         weights
     };
+    let mut weights = weights;
+    if world.users.is_some() {
+        weights[6] = PEOPLE;
+        if !is_calm {
+            // What people were told is at stake then: crashes and forced takeovers.
+            weights[8] += 4;
+            weights[12] += 2;
+        }
+    }
     for _ in 0..STEPS {
         step(world, &weights, is_calm)?;
-        if world.room.is_ended() && world.rng.percent(20) {
+        if world.users.is_none() && world.room.is_ended() && world.rng.percent(20) {
             break;
         }
     }
@@ -62,6 +77,7 @@ fn any_voter(world: &mut World) -> usize {
 fn step(world: &mut World, weights: &[u64], is_calm: bool) -> Step {
     let at = any_node(world);
     match world.rng.weighted(weights) {
+        0 if world.users.is_some() && world.rng.percent(35) => world.some_letter(is_calm)?,
         0 => some_message(world, is_calm)?,
         1 => {
             let most = if world.rng.percent(10) { 600 } else { 40 };
@@ -77,6 +93,7 @@ fn step(world: &mut World, weights: &[u64], is_calm: bool) -> Step {
             let again = !is_calm && world.rng.percent(10);
             world.publish(at, again)?;
         }
+        6 if world.users.is_some() => world.people_ask()?,
         6 => person(world)?,
         7 => {
             let other = any_node(world);
@@ -325,17 +342,27 @@ fn quiet_step(world: &mut World) -> Step {
         world.sync_whole(at)?;
         world.at(at, Node::tick)?;
         if let Some(task) = asked(world, at) {
-            let kind = decide(world, task);
-            world.at(at, |node| node.ask(kind))?;
+            let approve = world.plan.approves(&task);
+            if world.users.is_some() {
+                world.ask(at, Verb::Decide { task, decision: Decide { approve, reason: None } })?;
+            } else {
+                let kind = decide(world, task);
+                world.at(at, |node| node.ask(kind))?;
+            }
         }
         let owns = |node: &Node| {
             let run = node.life.as_ref()?.machine.run(&run())?;
             (run.facts().owner == node.did).then(|| run.state())
         };
         if owns(&world.nodes[at]) == Some(cis_core::event::RunState::Paused) {
-            world.at(at, |node| node.ask(InputKind::Resume { run: run() }))?;
+            if world.users.is_some() {
+                world.ask(at, Verb::Resume {})?;
+            } else {
+                world.at(at, |node| node.ask(InputKind::Resume { run: run() }))?;
+            }
         }
     }
+    world.all_letters()?;
     for _ in 0..world.net.len() {
         world.deliver(0, false)?;
     }
@@ -360,7 +387,8 @@ fn is_over(world: &World) -> bool {
     let rests = |node: &Node| {
         let has_nothing = node.disk.held.is_empty() && node.host.trees.is_empty();
         let has_read = node.life.as_ref().is_some_and(|life| life.read == world.room.timeline.len());
-        node.is_gone || (node.disk.outbox.is_empty() && has_read && (has_nothing || !is_answered))
+        let is_told = node.disk.is_told() && node.disk.outbox.is_empty();
+        node.is_gone || (is_told && has_read && (has_nothing || !is_answered))
     };
     let is_quiet = world.net.is_empty() || !is_answered;
     world.room.is_ended() && is_quiet && world.nodes.iter().all(rests)
@@ -391,6 +419,7 @@ fn stands(world: &World) -> String {
 
 /// I3: all nodes come to the same state; and where chance has no part, it is that of one node alone.
 fn at_the_end(world: &mut World) -> Step {
+    linear::check(world)?;
     let truth = world.room.fold.as_ref().ok_or("no run")?;
     let canonical = truth.canonical();
     for node in world.nodes.iter().filter(|node| !node.is_gone) {

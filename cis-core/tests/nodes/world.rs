@@ -12,6 +12,8 @@ use crate::node::{Node, Work};
 use crate::plan::{Plan, did};
 use crate::rng::Rng;
 use crate::room::{Item, Members, Room};
+use crate::seeds::has_users;
+use crate::users::Users;
 
 /// More than so many messages are not under way at once.
 const PACKETS_MAX: usize = 400;
@@ -38,6 +40,8 @@ pub(crate) struct World {
     started: BTreeMap<Granted, usize>,
     /// People did what no file says, so what comes out is not that of one node alone.
     pub(crate) is_disturbed: bool,
+    /// None: nobody's requests are recorded.
+    pub(crate) users: Option<Users>,
     pub(crate) log: Option<String>,
     /// What the walk went through, for the test that faults do happen.
     pub(crate) reached: BTreeSet<&'static str>,
@@ -59,7 +63,8 @@ impl World {
             net: Vec::new(),
             cut: BTreeSet::new(),
             started: BTreeMap::new(),
-            is_disturbed: false,
+            is_disturbed: has_users(seed),
+            users: has_users(seed).then(Users::default),
             log: with_log.then(String::new),
             reached: BTreeSet::new(),
         };
@@ -113,6 +118,8 @@ impl World {
         if let Some(wrong) = out.wrong {
             return Err(wrong);
         }
+        (self.nodes[at].out.letters, self.nodes[at].out.told) = (out.letters, out.told);
+        self.take_told(at)?;
         for (to, message) in out.sent {
             if !self.cut.contains(&(at.min(to), at.max(to))) && self.net.len() < PACKETS_MAX {
                 self.net.push(Packet { from: at, to, message });

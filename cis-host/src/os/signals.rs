@@ -43,6 +43,17 @@ impl SignalFd {
     }
 }
 
+/// Ends this process by a signal, as if it had no handler, so that its parent sees which signal that was. Returns if the signal
+/// does not end a process.
+#[allow(unsafe_code)]
+pub fn die_by_signal(number: i32) {
+    // SAFETY: the calls have no pointers, and no handler runs. Signals that do not exist are refused.
+    unsafe {
+        libc::signal(number, libc::SIG_DFL);
+        libc::raise(number);
+    }
+}
+
 /// Makes writes of this process beyond RLIMIT_FSIZE fail with EFBIG (setrlimit(2)). By default the first one ends the process.
 #[allow(unsafe_code)]
 pub fn fail_large_writes() {

@@ -61,6 +61,8 @@ pub enum Kind {
     Mode,
     /// What a node does for the runs of its room.
     Role,
+    /// Which of the nodes that could run a task gets it: `spread` or `pack`.
+    Placement,
     /// A room: its id, an alias or a link; or nothing.
     Room,
     /// One line of text.
@@ -122,6 +124,7 @@ impl Kind {
             Self::Flag => "`true` or `false`",
             Self::Mode => "`local` or `hybrid`",
             Self::Role => "`worker`, `coordinator` or `both`",
+            Self::Placement => "`spread` or `pack`",
             Self::Room => {
                 "a room such as `!id:example.org` or `#builds:example.org`, or a link of matrix.to to it"
             }
@@ -175,6 +178,7 @@ impl Kind {
             Self::Keys => detach_keys(text).map(|_| Value::Text(trimmed.to_owned())),
             Self::Flag => trimmed.parse().map(Value::Flag).map_err(|_| self.wrong()),
             Self::Mode if matches!(trimmed, "local" | "hybrid") => Ok(Value::Text(trimmed.to_owned())),
+            Self::Placement if matches!(trimmed, "spread" | "pack") => Ok(Value::Text(trimmed.to_owned())),
             Self::Role if matches!(trimmed, "worker" | "coordinator" | "both") => {
                 Ok(Value::Text(trimmed.to_owned()))
             }
@@ -191,7 +195,7 @@ impl Kind {
             Self::File if trimmed.starts_with('/') && !trimmed.contains(char::is_control) => {
                 Ok(Value::Text(trimmed.to_owned()))
             }
-            Self::Mode | Self::Role | Self::Room | Self::File => Err(self.wrong()),
+            Self::Mode | Self::Role | Self::Placement | Self::Room | Self::File => Err(self.wrong()),
         }
     }
 

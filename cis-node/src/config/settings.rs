@@ -10,14 +10,15 @@ use std::collections::BTreeMap;
 pub use self::api::ApiSettings;
 use self::fields::{
     address, count, dirs, flag, maybe_file, maybe_text, mode, number, of_address, of_count, of_dirs, of_flag,
-    of_maybe_file, of_maybe_text, of_mode, of_number, of_optional, of_part, of_role, of_text, of_words,
-    optional, part, set_role, text, words,
+    of_maybe_file, of_maybe_text, of_mode, of_number, of_optional, of_part, of_role, of_strategy, of_text,
+    of_words, optional, part, set_role, strategy, text, words,
 };
 pub use self::rooms::{DagMatrix, DagSettings, MatrixSettings};
 use super::kind::{Item, Kind, Value};
 use cis_core::agent::Agents;
 use cis_core::dag::Group;
 use cis_core::people::Role;
+use cis_core::scheduler::placement::Strategy;
 
 /// What holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -103,6 +104,8 @@ pub struct FederationSettings {
     pub room: Option<String>,
     /// What it does there.
     pub role: FederationRole,
+    /// Which of the nodes that could run a task gets it, in runs that this node coordinates.
+    pub placement: Strategy,
     /// What other nodes call it.
     pub name: String,
     /// What it is good for.
@@ -534,6 +537,16 @@ pub static SETTINGS: &[Setting] = &[
         part,
         of_part,
         "What this node does in that room: `worker` executes tasks, `coordinator` goes on with runs whose node is gone, `both` does both."
+    ),
+    setting!(
+        "federation.placement",
+        Kind::Placement,
+        "spread",
+        Node,
+        federation.placement,
+        strategy,
+        of_strategy,
+        "Which node gets a task of a run that this node coordinates, of those that could run it: `spread` chooses the one with the largest part of its slots free, `pack` the fullest, so that others stay free for long."
     ),
     setting!(
         "federation.name",

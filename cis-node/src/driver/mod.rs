@@ -225,7 +225,10 @@ impl Driver {
         self.recall_pause();
         self.recall_inbox(now);
         self.recall_held(now);
+        // Before the host tells what has ended, which would start what comes next.
+        self.resume_cancels(now);
         self.connect_host(now);
+        self.resume_ends();
         self.resume_asks();
         self.begin_federation(now);
         self.attend(now);

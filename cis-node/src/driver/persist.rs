@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::ending::QUIET_MS;
 use super::turn::Written;
 use super::{Driver, STUCK_RETRY_MS};
-use crate::upkeep::reserve;
+use crate::upkeep::{cancels, reserve};
 use cis_core::event::Event;
 use cis_core::ids::TimestampMs;
 use cis_store::{SessionFacts, StoreError};
@@ -16,7 +16,7 @@ impl Driver {
     pub(super) fn persist(&mut self, now: TimestampMs) -> bool {
         if !self.turn.writes() && self.parts.worker.exposed.is_empty() {
             self.stuck = None;
-            self.ends.recorded();
+            self.ends_recorded();
             return true;
         }
         match self.write() {
@@ -24,8 +24,9 @@ impl Driver {
                 if self.stuck.take().is_some() {
                     tracing::info!("the database can be written again");
                     reserve::keep(&self.parts.home.dir);
+                    cancels::keep(&self.parts.home.dir);
                 }
-                self.ends.recorded();
+                self.ends_recorded();
                 let Written { told, followed } = self.turn.written(&mut self.key_digests);
                 if followed {
                     self.parts.rooms.wake();

@@ -240,7 +240,7 @@ impl Driver {
         let is_cancel = matches!(kind, InputKind::Cancel { .. });
         let is_done = self.handle_for(Input { kind, actor: Some(who.actor()), cause }, reply, now);
         if is_cancel && is_done {
-            self.want_ends_of(run);
+            self.want_ends_of(run, who.actor(), cause);
         }
         self.serve_room_of(run);
         if let Some((input, made)) = input.filter(|_| is_done) {
@@ -495,6 +495,12 @@ impl Driver {
         warnings.extend(
             self.stuck.as_ref().map(|(why, _)| format!("nothing starts and nothing can be changed: {why}")),
         );
+        let gone = !self.parts.writer.is_in_place();
+        warnings.extend(gone.then(|| {
+            "the database was removed or replaced while the node runs: what happens now is lost when the node ends. \
+             Restore a backup: stop the node, then `cis store restore FILE`"
+                .to_owned()
+        }));
         warnings.extend(self.host.trouble.clone());
         warnings.extend(self.log_trouble.clone());
         warnings.extend(self.unread.warnings());

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use super::timeline::Timeline;
 use super::whole::{Whole, content};
 use crate::account::Opened;
 use crate::matrix::matrix_problem;
@@ -15,8 +16,10 @@ use cis_core::federation::audit::Audit;
 use cis_core::federation::canonical::Fold;
 use cis_core::federation::journal::Fact;
 use cis_core::federation::recovery::{Found, RecoveredRun};
+use cis_core::identity::Standing;
 use cis_core::ids::RunId;
 use cis_core::scheduler::Run;
+use cis_matrix::MatrixError;
 use cis_store::StoreError;
 
 /// Events of the store that are read at a time.
@@ -25,25 +28,33 @@ const EVENTS_AT_ONCE: usize = 10_000;
 impl Node {
     /// Checks all that a room has of nodes and runs.
     pub(crate) async fn audit_of(&self, opened: &Opened, room: String) -> Result<AuditReport, Problem> {
-        let mut audit = Audit::new(room.clone(), self.coordinators(&room));
+        let problem = |error: MatrixError| matrix_problem(&error);
+        let mut timeline = Timeline::open(self, opened, &room).await.map_err(problem)?;
+        let mut audit = Audit::new(room.clone(), timeline.coordinators());
         let mut whole = Whole::new(opened, &room);
         while let Some(events) = whole.next().await.map_err(|error| matrix_problem(&error))? {
             for event in &events {
+                if timeline.take(event) {
+                    audit.set_coordinators(timeline.coordinators());
+                }
                 let Some(content) = content(event) else { continue };
                 let found = Found { type_name: &event.kind, sender: &event.sender, content: &content };
-                if let Some(named) = audit.hear(&event.id, found, |did| self.members.standing(&room, did)) {
+                if let Some(named) = audit.hear(&event.id, found, |did| timeline.standing(self, did)) {
                     let bytes = whole.fetch(&named.file).await.map_err(|error| matrix_problem(&error))?;
                     audit.fetched(named, bytes.as_deref().map_err(Clone::clone));
                 }
             }
         }
         let (events, unreadable) = (whole.events, whole.unreadable);
+        let revoked = self.members.revoked(&room);
         let node = self.clone();
         let judged = blocking(move || {
             let found = audit.done();
             let nodes = found.nodes.into_iter().map(|(did, wrote)| AuditedNode {
+                standing: if revoked.contains(&did) { Standing::Revoked } else { wrote.standing.clone() }
+                    .word()
+                    .to_owned(),
                 did,
-                standing: wrote.standing.word().to_owned(),
                 counts: wrote.standing.counts_in_history(),
                 envelopes: wrote.envelopes,
                 copies: wrote.copies,

@@ -20,6 +20,7 @@ mod recover;
 mod refusing;
 mod render;
 mod tell;
+mod timeline;
 mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};

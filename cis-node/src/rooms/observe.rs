@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::pause::{Pause, ROOM_PAUSE};
 use super::recover::{Begun, drafts, is_of};
+use super::timeline::Timeline;
 use super::whole::Whole;
 use super::{Stop, unopened};
 use crate::account::{News, Opened, boot_ms};
@@ -27,9 +28,7 @@ use crate::shared::Observes;
 use cis_core::api::Problem;
 use cis_core::event::{EventBody, EventDraft, ExecutionMode};
 use cis_core::federation::canonical::Fold;
-use cis_core::federation::envelope::{Carrier, verify};
 use cis_core::federation::journal::Fact;
-use cis_core::federation::membership::{self, Membership};
 use cis_core::federation::protocol::BootMs;
 use cis_core::federation::recovery::{Fresh, Recovery};
 use cis_core::identity::Standing;
@@ -41,8 +40,6 @@ const SEALED_PAUSE: Duration = Duration::from_secs(10);
 
 /// So many nodes that are not trusted are named.
 const NAMED_MAX: usize = 5;
-/// Statements of owners that were sent so much after the first event that can be read, by other clocks, may be from before it. ms.
-const CLOCKS_MS: i64 = 10 * 60 * 1000;
 
 /// What the task owns.
 struct Observer {
@@ -76,8 +73,7 @@ struct Observed {
     lost: BTreeMap<RunId, String>,
     /// What the driver was not told yet.
     heads: Vec<Head>,
-    /// What its owners say of its nodes, where this node knows them.
-    membership: Option<Membership>,
+    timeline: Timeline,
 }
 
 impl Observed {
@@ -105,31 +101,15 @@ impl Observed {
         &mut self,
         node: &Node,
         whole: &Whole<'_>,
-        room: &str,
         events: &[RoomEvent],
     ) -> Result<(), MatrixError> {
         for event in events {
-            if event.kind == membership::TYPE {
-                self.take_statement(room, &event.sender, event.content.get());
+            if self.timeline.take(event) {
+                self.recovery.set_coordinators(self.timeline.coordinators());
             } else {
-                let standing = |did: &NodeDid| node.members.standing(room, did);
+                let standing = |did: &NodeDid| self.timeline.standing(node, did);
                 whole.read_into(&mut self.recovery, std::slice::from_ref(event), standing).await?;
             }
-        }
-        Ok(())
-    }
-
-    /// Takes what owners said before the first event that can be read here: a homeserver that joined the room later than others
-    /// has not its whole timeline, but its whole state.
-    async fn read_earlier_statements(&mut self, opened: &Opened, room: &str) -> Result<(), MatrixError> {
-        let first = opened.client.forward(room, None, 1).await?.events.into_iter().next();
-        let Some(first) = first.filter(|first| first.kind != "m.room.create") else { return Ok(()) };
-        let mut statements = opened.client.state(room, membership::TYPE).await?;
-        // Clocks of homeservers differ; what stands in the timeline as well counts once.
-        statements.retain(|statement| statement.sent_ms < first.sent_ms + CLOCKS_MS);
-        statements.sort_by_key(|statement| statement.state_key.parse::<u64>().unwrap_or(u64::MAX));
-        for statement in statements {
-            self.take_statement(room, &statement.sender, statement.content.get());
         }
         Ok(())
     }
@@ -139,24 +119,6 @@ impl Observed {
         if let Some(head) = head {
             self.heads.retain(|known| known.run != head.run);
             self.heads.push(head);
-        }
-    }
-
-    /// Takes what an owner of the room says.
-    fn take_statement(&mut self, room: &str, sender: &str, content: &str) {
-        let (Some(membership), Ok(content)) = (&mut self.membership, serde_json::from_str(content)) else {
-            return;
-        };
-        let carrier = Carrier { room, type_name: membership::TYPE, sender: Some(sender) };
-        // Whether its signer owns the room is asked there.
-        let taken = verify(&content, carrier, |_| Standing::Trusted)
-            .map_err(|refused| refused.to_string())
-            .and_then(|envelope| membership.take(&envelope).map_err(|refused| refused.to_string()));
-        match taken {
-            Ok(_) => self.recovery.set_coordinators(membership.voters().into_iter().collect()),
-            Err(why) => {
-                tracing::debug!(room, sender, why, "what is said of the room's nodes does not count");
-            }
         }
     }
 }
@@ -326,8 +288,9 @@ impl Observer {
         if self.rooms.contains_key(&room) {
             return Ok(());
         }
-        let mut observed = Observed {
-            recovery: Recovery::new(room.clone(), BTreeSet::new()),
+        let timeline = Timeline::open(&self.node, opened, &room).await?;
+        let observed = Observed {
+            recovery: Recovery::new(room.clone(), timeline.coordinators()),
             runs: BTreeMap::new(),
             place: opened.feed.place().await?,
             sealed: None,
@@ -336,11 +299,8 @@ impl Observer {
             has_spoken: false,
             lost: BTreeMap::new(),
             heads: Vec::new(),
-            membership: self.node.members.pinned(&room).map(|owners| Membership::new(&room, owners)),
+            timeline,
         };
-        if observed.membership.is_some() {
-            observed.read_earlier_statements(opened, &room).await?;
-        }
         self.rooms.insert(room.clone(), observed);
         let mut read = self.page(Whole::new(opened, &room), &opened.session.user, &room).await;
         if read.is_ok() {
@@ -365,7 +325,7 @@ impl Observer {
                     .sealed
                     .get_or_insert_with(|| (observed.place.clone(), Instant::now() - SEALED_PAUSE));
             }
-            observed.read(&self.node, &whole, &said.room, &said.events).await?;
+            observed.read(&self.node, &whole, &said.events).await?;
             self.members_read(&said.room);
             self.take_news(&said.room).await?;
         }
@@ -389,7 +349,12 @@ impl Observer {
                 (observed.unreadable, observed.hidden) = (0, 0);
                 observed.recovery.read_again();
             }
-            let mut read = self.page(Whole::after(opened, &room, &place), &opened.session.user, &room).await;
+            let mut read = if self.rooms.get(&room).is_some_and(|observed| observed.timeline.has_revoked()) {
+                self.rooms.remove(&room);
+                self.enter(opened, &room).await
+            } else {
+                self.page(Whole::after(opened, &room, &place), &opened.session.user, &room).await
+            };
             if let (Ok(()), Some(observed)) = (&read, self.rooms.get_mut(&room)) {
                 observed.recovery.read_to_end();
                 read = self.take_news(&room).await;
@@ -415,7 +380,7 @@ impl Observer {
         while let Some(events) = whole.next().await? {
             let Some(observed) = self.rooms.get_mut(room) else { return Ok(()) };
             observed.count_sealed(&self.node, (user, room), &events);
-            observed.read(&self.node, &whole, room, &events).await?;
+            observed.read(&self.node, &whole, &events).await?;
             self.take_news(room).await?;
         }
         self.members_read(room);
@@ -425,7 +390,7 @@ impl Observer {
     /// What the owners of a room say was read to its end. Where that changed something, the room is read again: what members said
     /// before they were let in counts then.
     fn members_read(&self, room: &str) {
-        if let Some(membership) = self.rooms.get(room).and_then(|observed| observed.membership.as_ref()) {
+        if let Some(membership) = self.rooms.get(room).and_then(|observed| observed.timeline.membership()) {
             self.node.members.read(room, membership);
         }
     }

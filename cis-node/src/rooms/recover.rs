@@ -3,9 +3,9 @@
 //! Reads the room from its beginning, fetches what envelopes name, and gives each run to the driver as one piece. What
 //! counts and what follows from what is `federation::recovery`'s matter.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::timeline::Timeline;
 use super::whole::Whole;
 use crate::account::Opened;
 use crate::commands::{Command, RunToKeep};
@@ -21,6 +21,7 @@ use cis_core::federation::recovery::{RecoveredRun, Recovery};
 use cis_core::identity::Standing;
 use cis_core::ids::{Epoch, NodeDid, RunId};
 use cis_core::scheduler::Run;
+use cis_matrix::MatrixError;
 use cis_store::{Safety, TaskSeed};
 
 impl Node {
@@ -31,11 +32,20 @@ impl Node {
         room: String,
         workdir: &str,
     ) -> Result<RecoverReport, Problem> {
-        let mut recovery = Recovery::new(room.clone(), self.coordinators(&room));
+        let problem = |error: MatrixError| matrix_problem(&error);
+        let mut timeline = Timeline::open(self, opened, &room).await.map_err(problem)?;
+        let mut recovery = Recovery::new(room.clone(), timeline.coordinators());
         let mut whole = Whole::new(opened, &room);
-        while let Some(events) = whole.next().await.map_err(|error| matrix_problem(&error))? {
-            let read = whole.read_into(&mut recovery, &events, |did| self.members.standing(&room, did)).await;
-            read.map_err(|error| matrix_problem(&error))?;
+        while let Some(events) = whole.next().await.map_err(problem)? {
+            for event in &events {
+                if timeline.take(event) {
+                    recovery.set_coordinators(timeline.coordinators());
+                } else {
+                    let standing = |did: &NodeDid| timeline.standing(self, did);
+                    let read = whole.read_into(&mut recovery, std::slice::from_ref(event), standing).await;
+                    read.map_err(problem)?;
+                }
+            }
         }
         let (events, unreadable) = (whole.events, whole.unreadable);
         let mut report =
@@ -52,11 +62,6 @@ impl Node {
             report.runs.push(self.keep_run(run).await?);
         }
         Ok(report)
-    }
-
-    /// Who may take over runs of others in a room now, as its owners say.
-    pub(super) fn coordinators(&self, room: &str) -> BTreeSet<NodeDid> {
-        self.members.voters(room).into_iter().collect()
     }
 
     /// Keeps a run that is not known here.

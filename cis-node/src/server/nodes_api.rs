@@ -4,7 +4,7 @@ use std::future::Future;
 
 use cis_core::api::{
     AdmitNode, DrainNode, InvitationView, InviteNodes, JoinNodes, JoinedView, ListNodes, Listing, Problem,
-    RoomNodeView,
+    RevokeNode, RoomNodeView,
 };
 use cis_core::policy::{Permit, act};
 
@@ -41,5 +41,11 @@ pub trait NodesApi: Send + Sync + 'static {
         &self,
         permit: Permit<act::ControlIdentity>,
         request: AdmitNode,
+    ) -> impl Future<Output = Outcome<Listing<RoomNodeView>>> + Send;
+    /// Revokes, as an owner of a room, the key of a node there.
+    fn revoke_node(
+        &self,
+        permit: Permit<act::ControlIdentity>,
+        request: RevokeNode,
     ) -> impl Future<Output = Outcome<Listing<RoomNodeView>>> + Send;
 }

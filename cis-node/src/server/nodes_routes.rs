@@ -11,7 +11,7 @@ use super::describe::{Operations, operations};
 use super::extract::{Args, Outcome};
 use super::node_api::NodeApi;
 use cis_core::api::{
-    AdmitNode, DrainNode, InvitationView, InviteNodes, JoinNodes, JoinedView, ListNodes, Listing,
+    AdmitNode, DrainNode, InvitationView, InviteNodes, JoinNodes, JoinedView, ListNodes, Listing, RevokeNode,
     RoomNodeView, paths,
 };
 use cis_core::policy::{Action, act};
@@ -36,6 +36,10 @@ pub(super) fn operations<N: NodeApi>() -> Operations<Arc<N>> {
         ///
         /// Only an owner of the room can. It is answered once the room has it.
         admit_node: POST paths::NODES_ADMIT, Nodes, Action::ControlIdentity, [NotFound, Conflict] => admit::<N>;
+        /// Revokes the key of a node in a room, for good.
+        ///
+        /// Only an owner of the room can. What stands in the room before stays valid. It is answered once the room has it.
+        revoke_node: POST paths::NODES_REVOKE, Nodes, Action::ControlIdentity, [NotFound, Conflict] => revoke::<N>;
     }
 }
 
@@ -82,4 +86,13 @@ async fn admit<N: NodeApi>(
 ) -> Outcome<Listing<RoomNodeView>> {
     let permit = node.admit(&who, act::ControlIdentity)?;
     Ok(Json(node.admit_node(permit, body.read().await?).await?))
+}
+
+async fn revoke<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    body: Body<RevokeNode>,
+) -> Outcome<Listing<RoomNodeView>> {
+    let permit = node.admit(&who, act::ControlIdentity)?;
+    Ok(Json(node.revoke_node(permit, body.read().await?).await?))
 }

@@ -13,7 +13,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, HeaderValue};
+use hyper::header::HeaderValue;
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -306,9 +306,8 @@ impl<N: NodeApi> Service<Request<Incoming>> for ConnectionService<N> {
                 Box::pin(async move { answer.await.map(|answer| with_cors(answer, page)) })
             }
             Err(mut refusal) => Box::pin(async move {
-                unread::throw_away(request.map(Body::new)).await;
                 // A refused connection makes room for others.
-                refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                unread::throw_away(request.map(Body::new), &mut refusal);
                 Ok(with_cors(refusal, page))
             }),
         }

@@ -17,7 +17,7 @@ use cis_local::{Home, open_no_link};
 use cis_store::Blobs;
 use cis_store::maintenance::{self, Census};
 
-/// Name, but for its end, of the directory in the home that has the copy of the store meanwhile.
+/// Name, but for its end, of the directory that has the copy of the store meanwhile.
 pub(super) const ASIDE: &str = ".backup-";
 
 /// What is in a backup.
@@ -40,18 +40,21 @@ struct Item {
     grows: bool,
 }
 
-/// Writes a backup of `home` to `out`; with `all_logs` those of ended runs are in it as well.
+/// Writes a backup of `home` to `out`; with `all_logs` those of ended runs are in it as well. The copy of the store is in a
+/// directory of its own in `aside` meanwhile, so that nothing is written to the disk of the home if that is elsewhere.
 ///
 /// # Errors
-/// Something cannot be read or written: then what was written is no backup.
+/// There is no store, or something cannot be read or written: then what was written is no backup.
 pub fn backup<W: Write>(
     home: &Home,
+    aside: &Path,
     out: W,
     all_logs: bool,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(BackupReport, W), UpkeepError> {
+    maintenance::refuse_missing(&home.database())?;
     let _hold = Hold::shared(&home.dir)?;
-    let aside = Aside::make(&home.dir)?;
+    let aside = Aside::make(aside)?;
     let copied = aside.0.join(DATABASE);
     maintenance::copy(&home.database(), &copied, &mut |_, _| {})?;
     let census = Census::take(&copied)?;
@@ -196,12 +199,12 @@ impl<R: Read> Read for Told<'_, R> {
     }
 }
 
-/// A directory of our own in the home, removed at the end.
+/// A directory of our own, removed at the end.
 struct Aside(PathBuf);
 
 impl Aside {
-    fn make(home: &Path) -> Result<Self, UpkeepError> {
-        let path = home.join(format!("{ASIDE}{}", ulid::Ulid::new()));
+    fn make(parent: &Path) -> Result<Self, UpkeepError> {
+        let path = parent.join(format!("{ASIDE}{}", ulid::Ulid::new()));
         DirBuilder::new().mode(0o700).create(&path).map_err(UpkeepError::file("make", &path))?;
         Ok(Self(path))
     }
@@ -209,7 +212,7 @@ impl Aside {
 
 impl Drop for Aside {
     fn drop(&mut self) {
-        // What is left of it the next cleaning removes.
+        // In a home, the next cleaning removes what is left of it.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -7,6 +7,7 @@ mod archive;
 pub(super) mod auto;
 mod backup;
 mod bring_back;
+pub(crate) mod cancels;
 mod clean;
 mod deep;
 mod error;

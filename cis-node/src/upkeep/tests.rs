@@ -318,7 +318,7 @@ fn what_is_not_ours_in_a_home_is_not_looked_into() {
 fn a_backup_comes_back_into_a_new_mount() {
     let from = place();
     from.run(1, None, "x");
-    let (_, bytes) = backup(&from.home, Vec::new(), false, &mut |_| {}).unwrap();
+    let (_, bytes) = backup(&from.home, &from.home.dir, Vec::new(), false, &mut |_| {}).unwrap();
     let to = place();
     let found = to.home.dir.join("lost+found");
     fs::create_dir_all(&found).unwrap();
@@ -337,7 +337,7 @@ fn a_log_that_is_cut_while_it_is_read_leaves_a_sound_backup() {
     let log = from.home.run_logs(run).join("a.1.log");
     fs::write(&log, vec![b'y'; 3_000_000]).unwrap();
     let mut cut = false;
-    let (report, bytes) = backup(&from.home, Vec::new(), false, &mut |at| {
+    let (report, bytes) = backup(&from.home, &from.home.dir, Vec::new(), false, &mut |at| {
         // Logs come last. A piece of it was read: all that follows goes.
         if !cut && at.total.is_some_and(|total| at.done + 3_000_000 > total && at.done < total) {
             File::options().write(true).open(&log).unwrap().set_len(10).unwrap();
@@ -444,7 +444,7 @@ fn a_home_comes_back_as_it_was_and_the_old_one_is_kept() {
     let (ended, _) = from.run(2, Some(1), "ended");
     fs::write(from.home.identity_key(), [1; 32]).unwrap();
     let secret = from.blobs.put_secret(b"nobody names it", Safety::Processes).unwrap();
-    let (report, bytes) = backup(&from.home, Vec::new(), false, &mut |_| {}).unwrap();
+    let (report, bytes) = backup(&from.home, &from.home.dir, Vec::new(), false, &mut |_| {}).unwrap();
     assert!(report.missing.is_empty());
     assert_eq!(
         fs::read_dir(&from.home.dir)
@@ -484,7 +484,7 @@ fn a_home_comes_back_as_it_was_and_the_old_one_is_kept() {
 fn a_home_that_is_in_use_is_not_replaced() {
     let (from, to) = (place(), place());
     from.run(1, None, "x");
-    let (_, bytes) = backup(&from.home, Vec::new(), true, &mut |_| {}).unwrap();
+    let (_, bytes) = backup(&from.home, &from.home.dir, Vec::new(), true, &mut |_| {}).unwrap();
     let host = File::create(to.home.host_lock()).unwrap();
     host.lock().unwrap();
     let error = restore(&to.home, bytes.as_slice(), true, &mut |_| {}).unwrap_err().to_string();
@@ -507,6 +507,6 @@ fn a_deep_look_finds_what_is_missing_or_damaged_and_not_what_was_cleaned() {
     let mut expected = [format!("the blob {} is damaged", good.0), format!("the blob {} is missing", gone.0)];
     expected.sort();
     assert_eq!(said, expected);
-    let (report, _) = backup(&place.home, Vec::new(), false, &mut |_| {}).unwrap();
+    let (report, _) = backup(&place.home, &place.home.dir, Vec::new(), false, &mut |_| {}).unwrap();
     assert_eq!(report.missing, [gone]);
 }

@@ -13,7 +13,7 @@ use super::wal;
 use super::{Folded, fold, tasks_of_rows};
 use crate::error::{RowError, StoreError};
 use crate::reader::Readers;
-use crate::schema::{self, beside};
+use crate::schema;
 
 /// So many findings of a kind are told one by one.
 const FINDINGS_MAX: usize = 20;
@@ -96,11 +96,11 @@ pub struct Losses {
 pub fn check(path: &Path, quick: bool) -> Result<CheckReport, StoreError> {
     let path = absolute(path).map_err(|e| StoreError::io(path, &e))?;
     schema::refuse_special(&path)?;
+    refuse::refuse_missing(&path)?;
     let mut report =
         CheckReport { events: 0, unknown_events: 0, findings: Vec::new(), verdict: Verdict::Sound };
     // None: a node runs, which has read the log. Otherwise the log is read before SQLite opens it.
-    let exists = path.exists() || beside(&path, "-wal").exists();
-    let lock = if exists { schema::lock(&path).ok() } else { None };
+    let lock = schema::lock(&path).ok();
     if lock.is_some()
         && let Some(orphan) = refuse::orphan(&path)?
     {

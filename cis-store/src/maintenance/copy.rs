@@ -21,6 +21,7 @@ const PAGES_PER_STEP: i32 = 2048;
 pub fn copy(path: &Path, to: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<(), StoreError> {
     let path = absolute(path).map_err(|e| StoreError::io(path, &e))?;
     let sql = |e: rusqlite::Error| StoreError::sql(&path, "copy it", &e);
+    refuse::refuse_missing(&path)?;
     refuse::refuse_damaged_unless_in_use(&path)?;
     let from = schema::open_reader(&path)?;
     schema::version(&path, &from)?;

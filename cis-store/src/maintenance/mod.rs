@@ -29,6 +29,7 @@ pub use check::{CheckReport, Losses, Verdict, check};
 pub use copy::copy;
 pub use rebuild::{INCOMPLETE, NamedRun, RebuildReport, rebuild};
 pub(super) use refuse::refuse_damaged;
+pub use refuse::refuse_missing;
 pub use salvage::{LostEvents, LostOf, lost_with};
 
 /// What went by while events were projected anew.

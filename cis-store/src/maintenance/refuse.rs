@@ -46,6 +46,19 @@ pub(super) fn refuse_damaged_unless_in_use(path: &Path) -> Result<(), StoreError
     }
 }
 
+/// Refuses a path where there is neither a database nor a write-ahead log of one.
+///
+/// # Errors
+/// [`StoreError::Missing`], or that cannot be found out.
+pub fn refuse_missing(path: &Path) -> Result<(), StoreError> {
+    for file in [path.to_owned(), beside(path, "-wal")] {
+        if file.try_exists().map_err(|error| StoreError::io(&file, &error))? {
+            return Ok(());
+        }
+    }
+    Err(StoreError::Missing { path: path.to_owned() })
+}
+
 /// Describes a log with events whose database is missing or empty: SQLite would remove the log. The caller has the
 /// lock of the store.
 pub(super) fn orphan(path: &Path) -> Result<Option<String>, StoreError> {

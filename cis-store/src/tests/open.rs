@@ -200,3 +200,17 @@ fn only_a_full_or_failing_disk_is_one() {
         assert!(error.may_pass());
     }
 }
+
+#[test]
+fn a_file_that_was_removed_or_replaced_is_noticed() {
+    let home = Home::new();
+    let (writer, path) = (home.writer(), home.path());
+    assert!(writer.is_in_place());
+    let aside = path.with_extension("aside");
+    fs::rename(&path, &aside).unwrap();
+    assert!(!writer.is_in_place());
+    fs::write(&path, "another one").unwrap();
+    assert!(!writer.is_in_place());
+    fs::rename(&aside, &path).unwrap();
+    assert!(writer.is_in_place());
+}

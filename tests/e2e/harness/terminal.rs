@@ -11,7 +11,7 @@ use alacritty_terminal::grid::Dimensions;
 use alacritty_terminal::index::{Column, Line};
 use alacritty_terminal::term::{Config, TermMode};
 use alacritty_terminal::vte::ansi::Processor;
-use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, SlavePty, native_pty_system};
+use portable_pty::{Child, CommandBuilder, ExitStatus, MasterPty, PtySize, SlavePty, native_pty_system};
 
 use super::wait::{LONG, eventually};
 
@@ -193,15 +193,26 @@ impl Terminal {
     /// Waits for the program's end and all that it wrote, and gives its exit code.
     #[track_caller]
     pub fn wait_exit(&mut self) -> u32 {
+        self.wait_end().exit_code()
+    }
+
+    /// The same, and gives the name of the signal that ended it; none: it exited.
+    #[track_caller]
+    pub fn wait_signal(&mut self) -> Option<String> {
+        self.wait_end().signal().map(str::to_owned)
+    }
+
+    #[track_caller]
+    fn wait_end(&mut self) -> ExitStatus {
         let child = &mut self.child;
         let line = &self.line;
-        let code = eventually(&format!("`{line}` ends"), || child.try_wait().unwrap()).exit_code();
+        let status = eventually(&format!("`{line}` ends"), || child.try_wait().unwrap());
         if let Some(slave) = self.slave.take() {
             self.left = Some(settings_of(&*self.master));
             drop(slave);
         }
         eventually(&format!("what `{line}` wrote"), || self.lock().closed.then_some(()));
-        code
+        status
     }
 }
 

@@ -61,7 +61,7 @@ const PARTS: &[(&str, &str)] = &[
     ("rooms-latency", "ends of tasks, until another client knows"),
     ("rooms-load", "a thousand tasks in a minute at a homeserver's default limits (about 10 minutes)"),
     ("rooms-many", "10,000 tasks that a room follows, against the same without"),
-    ("rooms-nodes", "nodes of a room that share tasks (about 4 minutes)"),
+    ("rooms-nodes", "nodes of a room that share tasks (about 9 minutes)"),
     ("rooms-recovery", "runs out of a room into an empty store"),
     (
         "rooms-talk",

@@ -7,6 +7,7 @@ use super::{no_session, picker};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{self, human};
+use crate::signals::die_by;
 use crate::term::attach::{How, Left, attach};
 use crate::term::detach::Detach;
 use crate::term::raw;
@@ -78,7 +79,7 @@ fn say_goodbye(session: &str, left: &Left) -> Exit {
         }
     };
     output::note(&text);
-    exit
+    if let Left::Signal(number) = left { die_by(*number) } else { exit }
 }
 
 /// Returns the lines of a screen, without empty lines at its top.

@@ -17,6 +17,7 @@ use super::{newest, picker};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::human;
+use crate::signals::die_by;
 use crate::term::detach::Detach;
 use crate::term::raw;
 use cis_local::now_ms;
@@ -62,7 +63,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         };
         let left = Box::pin(live::watch(context, &client, &run, &keys)).await?;
         Ok(match left {
-            live::Left::Signal(number) => Exit::signal(number),
+            live::Left::Signal(number) => die_by(number),
             live::Left::Quit(Some(code)) if args.exit_code => Exit(code),
             live::Left::Quit(_) => Exit::OK,
         })

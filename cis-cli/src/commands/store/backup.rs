@@ -47,7 +47,9 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
             .hint("give another name, or --force to replace it"));
     }
     let partial = Partial::make(&args.file)?;
-    let (report, out) = write(context, args, BufWriter::with_capacity(1 << 20, &partial.file))?;
+    // Nothing is written into the home, whose disk may be full.
+    let beside = folder_of(&args.file);
+    let (report, out) = write(context, args, beside, BufWriter::with_capacity(1 << 20, &partial.file))?;
     drop(out);
     partial.finish(&args.file)?;
     let answer = json!({
@@ -71,14 +73,26 @@ fn to_stdout(context: &Context, args: &Args) -> Result<Exit, CliError> {
         return Err(CliError::bad_input("cannot write a backup to a terminal")
             .hint("redirect it: `cis store backup - > FILE`"));
     }
-    let (report, _) = write(context, args, BufWriter::with_capacity(1 << 20, stdout.lock()))?;
+    let out = BufWriter::with_capacity(1 << 20, stdout.lock());
+    let (report, _) = write(context, args, &context.home.dir, out)?;
     warn(&report);
     Ok(Exit::OK)
 }
 
-fn write<W: Write>(context: &Context, args: &Args, out: W) -> Result<(BackupReport, W), CliError> {
+fn write<W: Write>(
+    context: &Context,
+    args: &Args,
+    aside: &Path,
+    out: W,
+) -> Result<(BackupReport, W), CliError> {
     let mut meter = Meter::new(context, "backup");
-    upkeep::backup(&context.home, out, args.logs, &mut |at| meter.show(at)).map_err(super::upkeep_failed)
+    upkeep::backup(&context.home, aside, out, args.logs, &mut |at| meter.show(at))
+        .map_err(super::upkeep_failed)
+}
+
+/// Returns the directory of a file.
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn warn(report: &BackupReport) {
@@ -113,12 +127,11 @@ impl Partial {
 
     /// On the disk, then in its place.
     fn finish(self, target: &Path) -> Result<(), CliError> {
-        let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
         let done = self
             .file
             .sync_all()
             .and_then(|()| fs::rename(&self.path, target))
-            .and_then(|()| File::open(folder.unwrap_or(Path::new("."))))
+            .and_then(|()| File::open(folder_of(target)))
             .and_then(|folder| folder.sync_all());
         done.map_err(|e| CliError::unavailable(format!("cannot write {}: {e}", target.display())))
     }

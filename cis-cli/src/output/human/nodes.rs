@@ -91,6 +91,8 @@ fn word(state: RoomNodeState) -> &'static str {
         RoomNodeState::Silent => "silent",
         RoomNodeState::Unheard => "unheard",
         RoomNodeState::Pending => "pending",
+        RoomNodeState::Revoked => "revoked",
+        RoomNodeState::Other => "?",
     }
 }
 
@@ -99,7 +101,7 @@ fn state(state: RoomNodeState) -> Cell {
         RoomNodeState::Here | RoomNodeState::Online | RoomNodeState::Draining | RoomNodeState::Paused => {
             plain(word(state))
         }
-        RoomNodeState::Unheard => cell(word(state), DIM),
+        RoomNodeState::Unheard | RoomNodeState::Revoked | RoomNodeState::Other => cell(word(state), DIM),
         RoomNodeState::Silent | RoomNodeState::Pending => cell(word(state), ATTENTION),
     }
 }

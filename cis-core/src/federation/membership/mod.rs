@@ -17,16 +17,16 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use ulid::Ulid;
 
-use super::envelope::{Seq, Verified};
+use super::envelope::Verified;
 use super::link::EntryHash;
 pub use crate::identity::Right;
 use crate::identity::{canonical_json, key_of};
-use crate::ids::{Epoch, NodeDid, RunId, TimestampMs};
+use crate::ids::{NodeDid, TimestampMs};
 
 /// Type of the envelopes that carry statements.
 pub const TYPE: &str = "cis.dag.trust";
 
-/// Owners, tags of one member, and runs of one revocation are at most so many.
+/// Owners, and tags of one member, are at most so many.
 const ENTRIES_MAX: usize = 1000;
 
 /// Who decides about a room: so many of these keys together.
@@ -64,17 +64,6 @@ impl Owners {
     }
 }
 
-/// Up to where a revoked key counts: what it signed until then stays valid for every reader, whenever they read it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct LastValid {
-    /// Its newest envelope in the timeline; none: none counts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seq: Option<Seq>,
-    /// The newest entry of each run's journal that it wrote: epoch and number.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub journals: BTreeMap<RunId, (Epoch, u64)>,
-}
-
 /// What owners say.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
@@ -94,12 +83,10 @@ pub enum Statement {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
     },
-    /// This key counts no longer.
+    /// Nothing that this key signs counts from here on in the timeline. What stands before stays valid, for who reads it later too.
     Revoke {
         /// Whose.
         did: NodeDid,
-        /// What it signed before stays valid.
-        last: LastValid,
     },
 }
 
@@ -125,10 +112,18 @@ pub struct Member {
     pub name: Option<String>,
     /// Its place among those that were admitted, which ranks voters.
     pub since: u64,
-    /// It was revoked: only what it signed until then counts.
-    pub revoked: Option<LastValid>,
+    /// Its key was revoked.
+    pub revoked: bool,
     /// It may not execute any more since then, Unix ms on the owner's clock.
     pub worked_until_ms: Option<TimestampMs>,
+}
+
+impl Member {
+    /// One that may do nothing.
+    fn new(since: u64) -> Self {
+        let (may, tags) = (BTreeSet::new(), BTreeSet::new());
+        Self { may, tags, name: None, since, revoked: false, worked_until_ms: None }
+    }
 }
 
 /// Why a statement changed nothing.
@@ -195,11 +190,9 @@ impl Membership {
         match statement {
             Statement::Owners(owners) => self.owners == *owners,
             Statement::Admit { did, may, tags, name } => self.members.get(did).is_some_and(|member| {
-                (&member.may, &member.tags, &member.name) == (may, tags, name) && member.revoked.is_none()
+                (&member.may, &member.tags, &member.name) == (may, tags, name) && !member.revoked
             }),
-            Statement::Revoke { did, .. } => {
-                self.members.get(did).is_some_and(|member| member.revoked.is_some())
-            }
+            Statement::Revoke { did } => self.is_revoked(did),
         }
     }
 
@@ -253,7 +246,7 @@ impl Membership {
     /// Whether a member may do something now.
     #[must_use]
     pub fn may(&self, did: &NodeDid, right: Right) -> bool {
-        self.members.get(did).is_some_and(|member| member.revoked.is_none() && member.may.contains(&right))
+        self.members.get(did).is_some_and(|member| !member.revoked && member.may.contains(&right))
     }
 
     /// Whether a member may work on a task that asks for these tags.
@@ -264,23 +257,15 @@ impl Membership {
         self.may(did, Right::Execute) && self.members.get(did).is_some_and(fits)
     }
 
-    /// Whether an envelope of the timeline counts: a member signed it, and was not revoked before.
+    /// Whether its key was revoked.
     #[must_use]
-    pub fn counts(&self, did: &NodeDid, seq: Option<Seq>) -> bool {
-        match self.members.get(did).map(|member| &member.revoked) {
-            None => false,
-            Some(None) => true,
-            Some(Some(last)) => seq.is_some_and(|seq| last.seq.is_some_and(|last| seq <= last)),
-        }
+    pub fn is_revoked(&self, did: &NodeDid) -> bool {
+        self.members.get(did).is_some_and(|member| member.revoked)
     }
 
-    /// Whether an entry of a run's journal counts: its writer may coordinate, and was not revoked before.
-    #[must_use]
-    pub fn counts_in_journal(&self, did: &NodeDid, run: RunId, at: (Epoch, u64)) -> bool {
-        self.members.get(did).is_some_and(|member| match &member.revoked {
-            None => member.may.contains(&Right::Coordinate),
-            Some(last) => last.journals.get(&run).is_some_and(|last| at <= *last),
-        })
+    /// The members whose keys were revoked.
+    pub fn revoked(&self) -> impl Iterator<Item = &NodeDid> {
+        self.members.iter().filter(|(_, member)| member.revoked).map(|(did, _)| did)
     }
 
     /// Those whose right to execute was taken away after a time. What they were given may still be at work there.
@@ -308,22 +293,27 @@ impl Membership {
                     return Err(Refused::Invalid(format!("a member has at most {ENTRIES_MAX} tags")));
                 }
                 match self.members.get(did) {
-                    Some(Member { revoked: Some(_), .. }) => {
+                    Some(Member { revoked: true, .. }) => {
                         Err(Refused::Invalid(format!("{did} was revoked: it needs another key")))
                     }
                     _ => Ok(()),
                 }
             }
-            Statement::Revoke { did, last } => {
-                if last.journals.len() > ENTRIES_MAX {
-                    return Err(Refused::Invalid(format!("a revocation names at most {ENTRIES_MAX} runs")));
+            Statement::Revoke { did } => match self.members.get(did) {
+                _ if self.owners.owners.contains(did)
+                    && self.owners.owners.len() <= self.owners.threshold =>
+                {
+                    Err(Refused::Invalid(format!(
+                        "{did} owns the room, which would have too few owners without it"
+                    )))
                 }
-                match self.members.get(did) {
-                    Some(Member { revoked: None, .. }) => Ok(()),
-                    Some(_) => Err(Refused::Invalid(format!("{did} was revoked before"))),
-                    None => Err(Refused::Invalid(format!("{did} is not a member of the room"))),
+                Some(Member { revoked: true, .. }) => {
+                    Err(Refused::Invalid(format!("{did} was revoked before")))
                 }
-            }
+                Some(_) => Ok(()),
+                None if self.owners.owners.contains(did) => Ok(()),
+                None => Err(Refused::Invalid(format!("{did} is not a member of the room"))),
+            },
         }
     }
 
@@ -339,15 +329,15 @@ impl Membership {
                     Some(known) if known.may.contains(&Right::Execute) => Some(at_ms),
                     known => known.and_then(|known| known.worked_until_ms),
                 };
-                self.members.insert(did, Member { may, tags, name, since, revoked: None, worked_until_ms });
+                self.members.insert(did, Member { may, tags, name, since, revoked: false, worked_until_ms });
             }
-            Statement::Revoke { did, last } => {
-                if let Some(member) = self.members.get_mut(&did) {
-                    if member.may.contains(&Right::Execute) {
-                        member.worked_until_ms = Some(at_ms);
-                    }
-                    member.revoked = Some(last);
+            Statement::Revoke { did } => {
+                self.owners.owners.remove(&did);
+                let member = self.members.entry(did).or_insert_with(|| Member::new(self.n));
+                if member.may.contains(&Right::Execute) {
+                    member.worked_until_ms = Some(at_ms);
                 }
+                member.revoked = true;
             }
         }
     }

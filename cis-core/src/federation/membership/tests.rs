@@ -73,7 +73,7 @@ fn who_may_not_execute_any_more_is_known_for_a_while() {
         "it is the first time that counts"
     );
     assert_eq!(say(admit(5, &[Right::Execute]), 3000), (vec![], vec![]));
-    let revoked = say(Statement::Revoke { did: key(5).did(), last: LastValid::default() }, 4000);
+    let revoked = say(Statement::Revoke { did: key(5).did() }, 4000);
     assert_eq!(revoked, (five.clone(), five));
 }
 
@@ -113,22 +113,26 @@ fn as_many_owners_sign_as_the_room_asks_for() {
 }
 
 #[test]
-fn what_a_key_signed_before_it_was_revoked_stays_valid() {
-    let mut room = Membership::new(ROOM, owners(&[1], 1));
-    let (did, run) = (key(5).did(), RunId::from_parts(1, 1));
-    let seq = |n| Some(Seq { incarnation: 1, n });
-    assert!(!room.counts(&did, seq(1)));
-    says(&mut room, 1, admit(5, &[Right::Coordinate])).unwrap();
-    assert!(room.counts(&did, seq(9)) && room.counts_in_journal(&did, run, (0, 9)));
-    let last = LastValid { seq: seq(4), journals: BTreeMap::from([(run, (1, 7))]) };
-    says(&mut room, 1, Statement::Revoke { did: did.clone(), last }).unwrap();
-    assert!(room.counts(&did, seq(4)) && !room.counts(&did, seq(5)) && !room.counts(&did, None));
-    let in_journal = |at| room.counts_in_journal(&did, run, at);
-    assert!(in_journal((0, 99)) && in_journal((1, 7)) && !in_journal((1, 8)) && !in_journal((2, 1)));
-    assert!(!room.counts_in_journal(&did, RunId::from_parts(1, 2), (0, 1)), "a run that is not named");
-    assert!(!room.may(&did, Right::Coordinate));
+fn a_revoked_key_is_no_member_and_no_owner_any_more() {
+    let mut room = Membership::new(ROOM, owners(&[1, 2], 1));
+    let did = key(5).did();
+    let revoke = |n: u8| Statement::Revoke { did: key(n).did() };
+    let refused =
+        |room: &mut Membership, by, n| matches!(says(room, by, revoke(n)), Err(Refused::Invalid(_)));
+    assert!(refused(&mut room, 1, 5), "no member");
+    says(&mut room, 1, admit(5, &[Right::Coordinate, Right::Execute])).unwrap();
+    says(&mut room, 1, revoke(5)).unwrap();
+    assert!(room.is_revoked(&did) && room.revoked().eq([&did]));
+    assert!(!room.may(&did, Right::Coordinate) && room.voters().is_empty());
+    assert!(room.worked_after(0).eq([&did]), "it may have some work");
+    assert!(refused(&mut room, 1, 5), "twice");
     let again = says(&mut room, 1, admit(5, &[Right::Execute])).unwrap_err();
     assert!(matches!(again, Refused::Invalid(_)), "a void key stays void");
+    // An owner whose key was stolen decides nothing any more; the last one cannot be revoked.
+    says(&mut room, 1, revoke(2)).unwrap();
+    assert_eq!(room.owners(), &owners(&[1], 1));
+    assert_eq!(says(&mut room, 2, admit(6, &[])).unwrap_err(), Refused::NotAnOwner(key(2).did()));
+    assert!(refused(&mut room, 1, 1));
 }
 
 #[test]

@@ -102,6 +102,38 @@ fn a_rotation_is_read_as_it_was_made() {
     assert_eq!((same.verify(), same), (Ok(()), rotation));
 }
 
+/// A thief with a revoked key takes another one, before the revocation or after it, and signs the change with whichever.
+#[test]
+fn a_key_that_follows_a_revoked_one_is_void() {
+    let (old, new) = (key(1), key(2));
+    let mut writer = Writer::begin(run_id(), new.did(), None);
+    story(2, &new.did()).into_iter().for_each(|fact| writer.push(fact));
+    let Page::Inline { body, .. } = writer.flush(1 << 30, 1).remove(0) else { panic!("it is small") };
+    let signed = |kind, body, by| outgoing(SIZE_MAX).envelope(kind, Ulid::nil(), about(), body, by).unwrap();
+    let written = signed(JOURNAL, body, &new);
+    for by in [&old, &new] {
+        let rotation = signed(ROTATED, rotated(&Rotation::new(&old, &new, 7)), by);
+        for (is_late, is_member) in [(false, false), (true, false), (false, true)] {
+            let mut room = Recovery::new("!r:x".into(), Default::default());
+            let mut hear = |signed: &Signed, name, is_revoked: bool| {
+                let content = signed.content();
+                let found = Found { type_name: name, sender: "@n:x", content: &content };
+                let standing = |did: &NodeDid| match (did, is_revoked) {
+                    (did, false) if *did == old.did() => Standing::Trusted,
+                    (did, true) if *did == old.did() => Standing::Revoked,
+                    _ if is_member => Standing::Trusted,
+                    _ => Standing::Unknown,
+                };
+                assert!(room.hear(found, standing).is_none());
+            };
+            hear(&rotation, ROTATED.name, is_late);
+            hear(&written, JOURNAL.name, true);
+            // One that owners admitted by itself stays.
+            assert_eq!(room.runs().is_empty(), !is_member, "late {is_late}, member {is_member}");
+        }
+    }
+}
+
 fn facts_of(snapshot: &ReadSnapshot) -> Vec<Fact> {
     snapshot.entries.iter().flat_map(|entry| to_facts(entry, &snapshot.by).unwrap()).collect()
 }

@@ -118,6 +118,8 @@ struct Given<S> {
     cancel: Option<Cancel>,
     /// Number of the next piece of progress; none: none came in this life of the node.
     next: Option<u32>,
+    /// `Noted` is owed: the worker repeats what it sent until then.
+    notes: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -163,6 +165,9 @@ pub struct CoordinatorHalf<P: Payload> {
     workers: BTreeMap<NodeDid, Worker>,
     /// The room's journal was read at least as far as it was then; none: nobody else may coordinate, so it need not be.
     witness_at: Option<BootMs>,
+    /// Nobody is heard, as the carrier does not work. What workers have is not given to others meanwhile: it could not be sent, and they
+    /// go on when they are heard again.
+    is_deaf: bool,
 }
 
 impl<P: Payload> CoordinatorHalf<P> {
@@ -175,12 +180,26 @@ impl<P: Payload> CoordinatorHalf<P> {
             given: BTreeMap::new(),
             workers: BTreeMap::new(),
             witness_at: (!sole).then_some(BootMs::MIN),
+            is_deaf: false,
         }
     }
 
     /// The room has another voter, or none any more.
     pub fn set_sole(&mut self, sole: bool) {
         self.witness_at = if sole { None } else { self.witness_at.or(Some(BootMs::MIN)) };
+    }
+
+    /// The carrier does not work any more.
+    pub fn hears_nobody(&mut self) {
+        self.is_deaf = true;
+    }
+
+    /// It works again. Workers need a moment until they are heard.
+    pub fn hears_again(&mut self, now: BootMs) {
+        if std::mem::take(&mut self.is_deaf) {
+            let until = now.saturating_add(self.settings.grace_ms);
+            self.given.values_mut().for_each(|given| given.frozen_by = given.frozen_by.max(until));
+        }
     }
 
     /// All that was in the room's timeline at `at` was read, and says nothing of another coordinator.
@@ -231,10 +250,12 @@ impl<P: Payload> CoordinatorHalf<P> {
         !self.runs.is_empty()
     }
 
-    /// Runs of which no worker has anything that is not final.
+    /// Runs of which no worker has anything that is not final. One whose workers are still asked is none of them, although it
+    /// may have ended: they may have what nobody recorded, and its grants are held until [`Effect::Ready`].
     pub fn quiet_runs(&self) -> Vec<RunId> {
         let busy = |run: &RunId| self.given.keys().any(|attempt| attempt.run == *run);
-        self.runs.keys().filter(|run| !busy(run)).copied().collect()
+        let active = self.runs.iter().filter(|(_, known)| known.phase == RunPhase::Active);
+        active.map(|(run, _)| *run).filter(|run| !busy(run)).collect()
     }
 
     /// Whether the room has no other voter.
@@ -280,10 +301,11 @@ impl<P: Payload> CoordinatorHalf<P> {
         Some(&given.worker)
     }
 
-    /// Progress up to `next` is durable here.
+    /// Progress up to `next` is durable here. The worker is told if it waits for that.
     pub fn noted(&mut self, granted: &Granted, next: u32, out: &mut Vec<Effect<P>>) {
         let Some(epoch) = self.epoch(granted.attempt.run) else { return };
-        if let Some(given) = self.find(granted) {
+        if let Some(given) = self.find(granted).filter(|given| given.notes) {
+            given.notes = false;
             send(out, &given.worker, Message::Noted { epoch, granted: granted.clone(), next });
         }
     }
@@ -350,6 +372,8 @@ impl<P: Payload> CoordinatorHalf<P> {
                     self.claims(&granted);
                     if let Some(given) = self.find(&granted) {
                         let (first, progress) = given.skip_known(first, progress);
+                        // What is repeated, and holds nothing new, is answered too.
+                        given.notes |= progress.is_empty() || !progress.iter().all(P::is_routine);
                         out.push(Effect::Progress { granted, first, progress });
                     }
                 }
@@ -382,7 +406,9 @@ impl<P: Payload> CoordinatorHalf<P> {
         // A coordinator that was replaced before the session was frozen would find out only now: the one that replaced it
         // may have renewed the lease.
         let witness_at = self.witness_at.unwrap_or(now).min(now);
-        let gone = |given: &Given<_>| given.frozen_by <= witness_at && given.phase != Phase::Recorded;
+        let is_deaf = self.is_deaf;
+        let gone =
+            |given: &Given<_>| !is_deaf && given.frozen_by <= witness_at && given.phase != Phase::Recorded;
         let lost: Vec<Granted> = self
             .given
             .iter()
@@ -412,7 +438,8 @@ impl<P: Payload> CoordinatorHalf<P> {
     /// When something of a grant is due. What waits for a message, or for more of the journal, has no time.
     fn due(&self, attempt: &AttemptId, given: &Given<P::Spec>) -> impl Iterator<Item = BootMs> {
         let is_sole = self.witness_at.is_none();
-        let may_be_lost = is_sole && given.phase != Phase::Recorded && self.is_active(attempt.run);
+        let may_be_lost =
+            is_sole && !self.is_deaf && given.phase != Phase::Recorded && self.is_active(attempt.run);
         let lost_at = may_be_lost.then_some(given.frozen_by);
         let send_at = match (&given.cancel, &given.phase) {
             _ if !self.runs.contains_key(&attempt.run) => None,
@@ -430,7 +457,10 @@ impl<P: Payload> CoordinatorHalf<P> {
 
     fn give(&mut self, granted: Granted, worker: NodeDid, phase: Phase<P::Spec>, frozen_by: BootMs) {
         let Granted { attempt, fence } = granted;
-        self.given.insert(attempt, Given { worker, fence, phase, frozen_by, cancel: None, next: None });
+        self.given.insert(
+            attempt,
+            Given { worker, fence, phase, frozen_by, cancel: None, next: None, notes: false },
+        );
     }
 
     /// Whether tasks of a run may be granted: this node coordinates it, and knows what workers have of it.

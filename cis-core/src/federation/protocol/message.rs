@@ -22,6 +22,12 @@ pub trait Payload: Clone + std::fmt::Debug + PartialEq {
         1
     }
 
+    /// Whether the result tells as much later. It is not repeated soon, and the result does not wait for it.
+    fn is_routine(progress: &Self::Progress) -> bool {
+        let _ = progress;
+        false
+    }
+
     /// Leaves out what nobody needs any more, a node that takes the run over neither. `progress` is what its coordinator has, in
     /// order.
     fn shorten(progress: &mut Vec<(u32, Self::Progress)>) {
@@ -224,7 +230,8 @@ pub enum Message<P: Payload> {
         /// Which.
         granted: Granted,
     },
-    /// What its session went through. Repeated until `Noted` comes.
+    /// What its session went through. Repeated until `Noted` comes; what is routine ([`Payload::is_routine`]) only with
+    /// heartbeats, and `Noted` answers it only then.
     Progress {
         /// Which.
         granted: Granted,

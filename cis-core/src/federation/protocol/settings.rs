@@ -18,7 +18,7 @@ pub struct Settings {
     /// A coordinator that gave no sign of life for so long may be replaced, ms. Voters after the first one wait as long
     /// again for each place that they have in the list.
     pub suspect_ms: i64,
-    /// After an outage of the homeserver nobody is replaced for so much longer, ms.
+    /// After an outage of the homeserver nobody is replaced, and no task is given to another worker, for so much longer, ms.
     pub grace_ms: i64,
     /// How much faster or slower a clock may be than another, in thousandths.
     pub drift_permille: i64,

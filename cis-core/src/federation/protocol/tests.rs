@@ -10,11 +10,18 @@ use crate::ids::{AttemptId, NodeDid, RunId, SessionId, TaskId};
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Text;
 
+/// Progress from this number on is routine.
+const ROUTINE: u32 = 1_000_000;
+
 impl Payload for Text {
     type Spec = &'static str;
     type Report = &'static str;
     type Status = ();
     type Progress = u32;
+
+    fn is_routine(piece: &u32) -> bool {
+        *piece >= ROUTINE
+    }
 
     /// Of many pieces, hundreds are needed.
     fn shorten(progress: &mut Vec<(u32, u32)>) {
@@ -145,6 +152,79 @@ fn progress_and_result_are_repeated_until_they_are_known() {
     assert!(held, "{out:?}");
 }
 
+#[test]
+fn routine_is_told_once_and_the_result_does_not_wait_for_it() {
+    let (mut half, mut out) = worker();
+    let one = granted(1, 1);
+    half.receive(&did("c"), given(0, &one, 1), 1, &mut out).unwrap();
+    half.progress(&one, ROUTINE, 2, &mut out);
+    assert_eq!(sent_progress(&mut out), Some((0, vec![ROUTINE])));
+    half.tick(19_000, None, &[], &mut out);
+    assert_eq!(sent_progress(&mut out), None, "it is not repeated soon");
+    half.tick(20_002, None, &[], &mut out);
+    assert_eq!(sent_progress(&mut out), Some((0, vec![ROUTINE])), "it may have been lost");
+    half.progress(&one, ROUTINE, 20_003, &mut out);
+    out.clear();
+    half.ended(&one, "done", 20_004, &mut out);
+    let is_result =
+        |effect: &_| matches!(effect, worker::Effect::Send { message: Message::Result { .. }, .. });
+    assert!(out.iter().any(is_result), "{out:?}");
+    for at in [25_000, 50_000] {
+        half.tick(at, None, &[], &mut out);
+    }
+    assert_eq!(sent_progress(&mut out), None, "the result tells as much");
+}
+
+#[test]
+fn an_outage_of_the_carrier_takes_no_task_from_its_worker() {
+    for sole in [true, false] {
+        for heard in [true, false] {
+            let mut half = CoordinatorHalf::<Text>::new(Settings::default(), sole);
+            let it = granted(1, fence::next(0, 0));
+            half.begin(run(), 0);
+            half.grant(did("w"), grant(&it), 0);
+            let tick = |half: &mut CoordinatorHalf<Text>, message: Option<Message<Text>>, now| {
+                let mut out = Vec::new();
+                half.witnessed(now);
+                if let Some(message) = message {
+                    half.receive(&did("w"), message, now, &mut out).unwrap();
+                }
+                half.tick(now, &mut out);
+                out.contains(&coordinator::Effect::Lost(it.clone()))
+            };
+            let beat = |nonce| Some(Message::Heartbeat { nonce, status: () });
+            tick(&mut half, beat(1), 0);
+            tick(&mut half, Some(Message::Claimed { granted: it.clone() }), 10);
+            half.hears_nobody();
+            assert!(!tick(&mut half, None, 200_000), "nobody is heard");
+            half.hears_again(200_000);
+            assert!(!tick(&mut half, None, 209_000), "it may be about to be heard");
+            assert!(!tick(&mut half, heard.then(|| beat(2).unwrap()), 209_500));
+            assert_eq!(tick(&mut half, None, 210_000), !heard, "sole {sole}");
+        }
+    }
+}
+
+#[test]
+fn routine_is_noted_only_where_it_is_repeated() {
+    let mut half = CoordinatorHalf::<Text>::new(Settings::default(), true);
+    let it = granted(1, fence::next(0, 0));
+    half.begin(run(), 0);
+    half.grant(did("w"), grant(&it), 0);
+    let mut is_noted = |first, progress: &[u32]| {
+        let mut out = Vec::new();
+        let message = Message::Progress { granted: it.clone(), first, progress: progress.to_vec() };
+        half.receive(&did("w"), message, 1, &mut out).unwrap();
+        half.noted(&it, first + progress.len() as u32, &mut out);
+        sent(&out).iter().any(|message| matches!(message, Message::Noted { .. }))
+    };
+    assert!(!is_noted(0, &[ROUTINE]));
+    assert!(!is_noted(0, &[ROUTINE, ROUTINE]), "one of them is new");
+    assert!(is_noted(0, &[ROUTINE, ROUTINE]));
+    assert!(is_noted(2, &[7]));
+    assert!(!is_noted(3, &[ROUTINE]));
+}
+
 /// The progress that a worker sends last: the number of its first piece, and all of it.
 fn sent_progress(out: &mut Vec<worker::Effect<Text>>) -> Option<(u32, Vec<u32>)> {
     let all = std::mem::take(out).into_iter().filter_map(|effect| match effect {
@@ -261,6 +341,18 @@ fn a_silent_worker_is_waited_for_until_its_leases_are_over() {
     assert!(!half.is_active(run()));
     half.tick(bound, &mut out);
     assert!(half.is_active(run()));
+}
+
+/// It ended meanwhile, and may run again: what its workers have has to be known before.
+#[test]
+fn a_run_is_not_left_while_its_workers_are_asked() {
+    let mut half = CoordinatorHalf::<Text>::new(Settings::default(), true);
+    let mut out = Vec::new();
+    half.take_over(run(), 1, [], [did("x")], 0);
+    assert_eq!(half.quiet_runs(), []);
+    half.receive(&did("x"), Message::Holding { run: run(), epoch: 1, held: vec![] }, 1, &mut out).unwrap();
+    assert!(out.contains(&coordinator::Effect::Ready(run())));
+    assert_eq!(half.quiet_runs(), [run()]);
 }
 
 /// A worker speaks of an attempt that was granted to another one.

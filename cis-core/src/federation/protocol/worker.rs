@@ -476,9 +476,9 @@ impl<P: Payload> WorkerHalf<P> {
                 *resend_at = now + self.settings.heartbeat_ms;
                 send(out, &term.coordinator, Message::Claimed { granted: held.granted.clone() });
             }
-            let waits = held.has_news();
-            if waits && held.progress_at <= now {
-                held.progress_at = now + resend_ms;
+            let waits = held.waits_for_note::<P>();
+            if held.tells::<P>() && held.progress_at <= now {
+                held.progress_at = now + if waits { resend_ms } else { self.settings.heartbeat_ms };
                 let (first, progress) = held.batch::<P>();
                 held.unsent = held.unsent.max(first.saturating_add(progress.len() as u32));
                 let message = Message::Progress { granted: held.granted.clone(), first, progress };
@@ -500,17 +500,17 @@ impl<P: Payload> WorkerHalf<P> {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<BootMs> {
         let of_held = self.held.values().flat_map(|held| {
-            let waits = held.has_news();
+            let waits = held.waits_for_note::<P>();
             let phase = match &held.phase {
                 Phase::Working => Some(held.lease_end),
                 Phase::Frozen { since, resend_at } => {
                     Some((since + self.settings.lost_keep_ms).min(*resend_at))
                 }
-                // The result goes after all progress.
+                // The result goes after all progress that it does not tell itself.
                 Phase::Ended { resend_at, .. } if !waits => Some(*resend_at),
                 Phase::Killed | Phase::Ended { .. } => None,
             };
-            phase.into_iter().chain(waits.then_some(held.progress_at))
+            phase.into_iter().chain(held.tells::<P>().then_some(held.progress_at))
         });
         of_held.chain([self.beat_at]).min()
     }
@@ -680,9 +680,21 @@ impl<P: Payload> WorkerHalf<P> {
 }
 
 impl<S, R, G> Held<S, R, G> {
-    /// Whether the coordinator does not have all progress.
-    fn has_news(&self) -> bool {
-        self.progress.last().is_some_and(|(last, _)| *last >= self.noted)
+    /// What the coordinator is not known to have.
+    fn news(&self) -> &[(u32, G)] {
+        let from = self.progress.partition_point(|(number, _)| *number < self.noted);
+        self.progress.get(from..).unwrap_or_default()
+    }
+
+    /// Whether some of that is told by no result.
+    fn waits_for_note<P: Payload<Progress = G>>(&self) -> bool {
+        !self.news().iter().all(|(_, piece)| P::is_routine(piece))
+    }
+
+    /// Whether progress is sent, and repeated. Once the result is sent, routine is not.
+    fn tells<P: Payload<Progress = G>>(&self) -> bool {
+        let has_ended = matches!(self.phase, Phase::Ended { .. });
+        if has_ended { self.waits_for_note::<P>() } else { !self.news().is_empty() }
     }
 
     /// The coordinator has all pieces before `next`. Returns whether some were left out for good.
@@ -706,8 +718,7 @@ impl<S, R, G> Held<S, R, G> {
     where
         G: Clone,
     {
-        let from = self.progress.partition_point(|(number, _)| *number < self.noted);
-        let waiting = self.progress.get(from..).unwrap_or_default();
+        let waiting = self.news();
         let first = waiting.first().map_or(self.noted, |(number, _)| *number);
         let mut weight = 0;
         let fits = waiting.iter().zip(first..).take_while(|((number, piece), expected)| {

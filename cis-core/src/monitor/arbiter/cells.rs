@@ -5,11 +5,13 @@ use std::sync::Arc;
 use super::line::Asks;
 use crate::ids::TimestampMs;
 use crate::monitor::evidence::ScreenView;
-use crate::monitor::screen::{Page, steady};
+use crate::monitor::screen::{Page, steady, ticks};
 
 /// Output of the last second above which a session pours, bytes.
 const POURS_BYTES: u64 = 64 * 1024;
 
+/// A clock that has not gone on for so long is none, ms.
+const CLOCK_MS: i64 = 120_000;
 /// A screen that changes so often never rests, ms.
 const RESTLESS_MS: i64 = 3000;
 
@@ -25,6 +27,8 @@ pub(super) struct Cells {
     restless_ms: TimestampMs,
     /// When something other than spinners and clocks last changed.
     pub(super) steady_ms: TimestampMs,
+    /// When a time of day at the top last went on.
+    ticked_ms: Option<TimestampMs>,
     /// While somebody waits for the terminal.
     pub(super) asks: Option<Asks>,
     /// When that last changed.
@@ -45,6 +49,7 @@ impl Cells {
             changed_ms: now,
             restless_ms: now,
             steady_ms: now,
+            ticked_ms: None,
             asks: None,
             asks_ms: now,
             steady: Vec::new(),
@@ -76,6 +81,9 @@ impl Cells {
                 self.restless_ms = self.last_output_ms;
             }
             self.changed_ms = self.last_output_ms;
+            if self.page.as_ref().is_some_and(|old| ticks(&old.view.lines, &page.view.lines)) {
+                self.ticked_ms = Some(now);
+            }
             let rows = steady(&page.view.lines);
             if rows != self.steady {
                 self.steady = rows;
@@ -112,6 +120,11 @@ impl Cells {
     /// Since when.
     pub(super) fn still_since(&self) -> TimestampMs {
         if self.dirty_ms.is_some() { self.last_output_ms } else { self.changed_ms }
+    }
+
+    /// A clock at the top goes on. A time that stands still is of a log, or a clock that was painted once so far.
+    pub(super) fn has_clock(&self, now: TimestampMs) -> bool {
+        self.ticked_ms.is_some_and(|ticked| now - ticked < CLOCK_MS)
     }
 
     /// For how long it has not rested, ms.

@@ -12,12 +12,16 @@ use crate::monitor::screen::Page;
 const BUSY_PERCENT: u64 = 20;
 /// Between two looks for that to be told, ms.
 const BUSY_GAP_MS: i64 = 200;
+/// Who polls writes now and then: a look finds it at that, and the next one or the one after it does not.
+const LAPSE_MS: i64 = 2500;
 
 /// The last look and what the ones before it tell.
 #[derive(Debug, Default)]
 pub(super) struct Kernel {
     pub(super) last: Option<KernelEvidence>,
     pub(super) at_ms: Option<TimestampMs>,
+    /// When a reader of the session's own terminal was last seen.
+    own_ms: Option<TimestampMs>,
     /// What the screen showed at that look; none: it is not known, and who read then may have read
     /// something else.
     on: Option<Arc<Page>>,
@@ -45,6 +49,9 @@ impl Kernel {
         self.reads = reads.collect();
         self.last = Some(evidence.clone());
         self.at_ms = Some(now);
+        if self.own().is_some() {
+            self.own_ms = Some(now);
+        }
         (self.on, self.unplaced) = (None, true);
     }
 
@@ -78,6 +85,11 @@ impl Kernel {
     pub(super) fn own(&self) -> Option<&Reader> {
         let readers = &self.last.as_ref()?.readers;
         readers.iter().filter(|reader| !reader.nested).min_by_key(|reader| (reader.how, reader.pid))
+    }
+
+    /// Somebody waits for the session's own terminal, but for moments.
+    pub(super) fn is_awaited(&self, now: TimestampMs) -> bool {
+        self.own_ms.is_some_and(|seen| self.own().is_some() || now - seen < LAPSE_MS)
     }
 
     /// A reader of a terminal inside that sits in a read, and since when it was seen so.

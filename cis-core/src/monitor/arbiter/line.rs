@@ -209,12 +209,13 @@ pub(super) fn painted_line(page: &Page, readers: Readers<'_>) -> Option<Line> {
 }
 
 /// The row of a terminal inside that looks like a prompt: the lowest one in a box; without boxes, the
-/// lowest that ends as questions end.
+/// lowest that ends as questions end, or names its answers.
 pub(super) fn nested_row(page: &Page) -> Option<String> {
     let boxed = |row: &&str| row.trim_start().starts_with(['│', '┃', '|']);
     let rows = || (0..page.end()).rev().map(|row| page.row(row));
     let prompts = |row: &&str| row.ends_with([':', '?', '>', ']', '$', '#', '：', '？']);
     let in_box = rows().filter(boxed).map(unboxed).find(prompts);
-    let asks = |row: &&str| row.ends_with([':', '?', '：', '？']) && !row.starts_with('>');
+    let ends = |row: &str| row.ends_with([':', '?', '：', '？']) || letters(row, true).len() > 1;
+    let asks = |row: &&str| ends(row) && !row.starts_with('>');
     in_box.or_else(|| rows().map(unboxed).find(asks)).map(str::to_owned)
 }

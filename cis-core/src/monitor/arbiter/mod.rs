@@ -172,10 +172,17 @@ impl Arbiter {
         }
     }
 
+    /// Somebody wanted to answer a prompt that is not there any more: what is there instead is of interest now, also if the program
+    /// goes on by itself now and then.
+    pub fn answer_refused(&mut self) {
+        self.stale = true;
+        self.distrust.typed();
+    }
+
     /// The screen, as wanted.
     pub fn screen(&mut self, view: ScreenView, now: TimestampMs) {
         self.stale = true;
-        let is_asked = !self.profile.full_screen && self.kernel.own().is_some();
+        let is_asked = !self.profile.full_screen && self.kernel.is_awaited(now);
         if self.cells.screen(view, is_asked, now) {
             self.distrust.changed(self.cells.changed_ms);
         }

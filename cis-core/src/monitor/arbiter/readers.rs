@@ -9,8 +9,8 @@ use crate::event::{Layer, PromptKind};
 use crate::ids::TimestampMs;
 use crate::monitor::evidence::{KernelEvidence, Reader, ReaderHow};
 use crate::monitor::screen::{
-    Asked, Keys, Page, Place, Shape, answers, asks, fingerprint, is_carrier, is_clockwork, is_gauge,
-    is_listener, kind_of, letters, menu_at_cursor, shape_of,
+    Asked, Keys, Page, Place, Shape, answers, asks, fingerprint, has_gauges, is_carrier, is_clockwork,
+    is_gauge, is_listener, kind_of, letters, menu_at_cursor, shape_of,
 };
 
 /// Cells are still for so long before a process in a read counts, ms.
@@ -173,7 +173,8 @@ impl Arbiter {
             (true, true) => READ_MS,
             (true, false) => READ_SILENT_MS,
         };
-        let hold = match (by_look, is_clockwork(&page.view.lines)) {
+        let asks = strong || line.source == Source::Menu;
+        let hold = match (by_look, self.paints_itself(page, asks, look.still)) {
             (true, true) => POLL_CLOCKWORK_MS,
             (true, false) => self.distrust.still_hold(hold),
             (false, _) => hold,
@@ -208,8 +209,10 @@ impl Arbiter {
         let page = look.page;
         let menu = look.paints().then(|| menu_line(page, look.readers)).flatten();
         let line = menu.filter(|menu| asks(&menu.question)).or_else(|| {
+            // A question on an earlier row is one of a log that goes on.
+            let is_there = !page.view.cursor_visible || !page.lead.trim().is_empty();
             let line = Self::moving_line(look, read_line(page, look.readers, false));
-            line.filter(|line| !line.options.is_empty())
+            line.filter(|line| is_there && !line.options.is_empty())
         })?;
         // Something right of the cursor is being written there, or typed.
         let is_last = page.row(page.cursor_row()).trim_end().len() <= page.lead.len();
@@ -238,8 +241,7 @@ impl Arbiter {
         if self.at_work(now) {
             return None;
         }
-        let page = look.page;
-        let (line, confidence, ms, what) = self.polled(look, is_clockwork(&page.view.lines))?;
+        let (line, confidence, ms, what) = self.polled(look)?;
         // A listener's last line may end like a prompt: it is one if the listener is at rest for longer than ever.
         let listens = self.distrust.listens(look.readers.pid);
         if listens && self.kernel.busy() == Some(true) {
@@ -251,8 +253,10 @@ impl Arbiter {
         Some(self.of_line(line, confidence, look.still, look.still + ms, why))
     }
 
-    fn polled(&self, look: &Look<'_>, clockwork: bool) -> Option<(Line, u8, i64, &'static str)> {
+    fn polled(&self, look: &Look<'_>) -> Option<(Line, u8, i64, &'static str)> {
         let page = look.page;
+        let strong = shape_of(&page.lead) == Shape::Strong;
+        let clockwork = self.paints_itself(page, strong, look.still);
         if look.paints()
             && let Some(line) = menu_line(page, look.readers)
         {
@@ -262,7 +266,7 @@ impl Arbiter {
         if matches!(line.kind, PromptKind::Editor | PromptKind::Pager) && kernel::is_raw(look.readers.modes) {
             return Some((line, 92, POLL_MS, "as editors and pagers do"));
         }
-        let asks = page.view.cursor_visible && page.at_end() && shape_of(&page.lead) == Shape::Strong;
+        let asks = page.view.cursor_visible && page.at_end() && strong;
         let carries = look.readers.names.iter().any(|name| is_carrier(name));
         if page.view.alternate && !asks {
             if carries || self.kernel.busy() == Some(true) || is_gauge(&page.view.lines) {
@@ -300,6 +304,13 @@ impl Arbiter {
             }
             Shape::Weak | Shape::Empty | Shape::Progress => None,
         }
+    }
+
+    /// The screen is one that paints itself anew again and again. Where it asks for something, a time that stands there does not make it
+    /// one.
+    fn paints_itself(&self, page: &Page, asks: bool, now: TimestampMs) -> bool {
+        let lines = &page.view.lines;
+        if asks { has_gauges(lines) || self.cells.has_clock(now) } else { is_clockwork(lines) }
     }
 
     /// The prompt is no mere list of keys.

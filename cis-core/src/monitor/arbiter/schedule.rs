@@ -124,7 +124,10 @@ impl Schedule {
         let steps = LADDER_MS.iter().map(|step| still + step);
         let mut due = steps.clone().find(|at| *at > seen).unwrap_or(seen + KERNEL_EVERY_MS);
         if now - cells.last_output_ms < FLOWS_MS {
-            due = due.min((seen + FLOWING_MS).max(cells.dirty_ms.unwrap_or(now)));
+            // At the moment of its output a program writes, and waits for nothing: one that writes once a second is not looked at
+            // then each time.
+            let settles = |dirty| if dirty - seen < 2 * FLOWING_MS { dirty + SETTLES_MS } else { dirty };
+            due = due.min((seen + FLOWING_MS).max(cells.dirty_ms.map_or(now, settles)));
         }
         if let (Some(_), Some(typed)) = (standing, self.typed_ms) {
             let after = TYPED_MS.iter().map(|ms| typed + ms).find(|at| *at > seen);

@@ -91,7 +91,8 @@ impl Story {
         self
     }
 
-    fn puts(&mut self, screen: &str) {
+    /// What the screen shows, before anybody is told of it.
+    pub(super) fn puts(&mut self, screen: &str) {
         self.view.lines = screen.split('\n').map(|row| row.trim_end().to_owned()).collect();
         let last = screen.split('\n').next_back().unwrap_or_default();
         self.view.cursor_row = (self.view.lines.len() - 1) as u16;

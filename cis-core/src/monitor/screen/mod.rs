@@ -23,7 +23,7 @@ pub(super) use kinds::{Asked, kind_of};
 pub(super) use letters::named_above;
 pub(super) use meaning::meaning_of;
 pub(super) use menu::{Menu, asks, button, menu_at_cursor, menu_of, pointed_at};
-pub(super) use noise::{is_clockwork, is_gauge, steady, timeless};
+pub(super) use noise::{has_gauges, is_clockwork, is_gauge, steady, ticks, timeless};
 pub(super) use options::{Keys, buttons, letters, numbered};
 pub(super) use page::{Page, Place, fingerprint, line_hash};
 pub(super) use rows::{is_rule, unboxed, unpointed};

@@ -135,8 +135,24 @@ pub(in crate::monitor) fn is_gauge(lines: &[String]) -> bool {
     lines.iter().any(|line| GAUGE.is_match(line))
 }
 
-/// A screen that paints itself anew again and again: a clock with seconds, or many percentages.
+/// Rows at the top in which a clock is looked for.
+const CLOCK_ROWS: usize = 4;
+
+/// A screen that looks as if it paints itself anew again and again: a clock with seconds, or many percentages.
 pub(in crate::monitor) fn is_clockwork(lines: &[String]) -> bool {
-    let percent: usize = lines.iter().take(12).map(|line| PERCENT.find_iter(line).count()).sum();
-    lines.iter().take(4).any(|line| TIME_OF_DAY.is_match(line)) || percent >= 4
+    lines.iter().take(CLOCK_ROWS).any(|line| TIME_OF_DAY.is_match(line)) || has_gauges(lines)
+}
+
+/// Many percentages.
+pub(in crate::monitor) fn has_gauges(lines: &[String]) -> bool {
+    lines.iter().take(12).map(|line| PERCENT.find_iter(line).count()).sum::<usize>() >= 4
+}
+
+/// A time of day at the top went on in its row.
+pub(in crate::monitor) fn ticks(was: &[String], is: &[String]) -> bool {
+    let timeless = |row: &str| TIME_OF_DAY.replace_all(row, "").into_owned();
+    was.iter()
+        .zip(is)
+        .take(CLOCK_ROWS)
+        .any(|(was, is)| was != is && TIME_OF_DAY.is_match(is) && timeless(was) == timeless(is))
 }

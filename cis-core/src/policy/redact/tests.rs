@@ -42,6 +42,52 @@ fn a_secret_is_replaced_in_each_of_its_forms() {
 }
 
 #[test]
+fn a_secret_is_replaced_whichever_of_its_bytes_are_percent_encoded() {
+    let r = redactor(&["SEC=r/e+t&\u{e9}", "-----BEGIN-----\nc2VjcmV0/+\n", "50%25 off"]);
+    for (given, want) in [
+        ("?q=%53%45%43%3D%72%2F%65%2B%74%26%C3%A9&", "?q=***&"),
+        ("?q=%53%45%43%3d%72%2f%65%2b%74%26%c3%a9&", "?q=***&"),
+        ("?q=SEC=r%2Fe+t&%c3%A9&", "?q=***&"),
+        ("?q=%53EC=r/e+t&\u{e9}&", "?q=***&"),
+        ("%%53EC=r/e+t&\u{e9}%", "%***%"),
+        ("%5%53EC=r/e+t&\u{e9}%5", "%5***%5"),
+        ("SEC=SEC=r%2Fe+t&\u{e9}", "SEC=***"),
+        ("SEC=r/%53EC=r/e+t&\u{e9}", "SEC=r/***"),
+        // A line of a secret, and other forms: base64 of it, and a JSON string.
+        ("c2VjcmV0%2F%2b", "***"),
+        ("U0VDPXIvZSt0JsOp%3d", "***%3d"),
+        ("key%3D50%2525%20off.", "key%3D***."),
+        ("SEC%3Dr%2Fe%2Bt%26 %53%45%43%3", "SEC%3Dr%2Fe%2Bt%26 %53%45%43%3"),
+        ("100%, %s %20 %zz %5 %", "100%, %s %20 %zz %5 %"),
+    ] {
+        assert_eq!(r.redact(given), want, "{given}");
+    }
+    // Somebody who waits for an echo sees no more of an escape than of the byte.
+    let mut live = RedactStream::new(Arc::new(redactor(&["SEC=r/e+t"])), Mask::Stars);
+    for (typed, want) in
+        [("%", "%"), ("5", "5"), ("3", "3"), ("%4", ""), ("5C", "%45"), ("=r/e%2Bt.", "***.")]
+    {
+        let mut seen = live.push(typed.as_bytes());
+        live.flush_idle(u64::MAX, &mut seen);
+        assert_eq!(String::from_utf8(seen).unwrap(), want, "{typed}");
+    }
+}
+
+#[test]
+fn long_secrets_and_many_percent_signs_take_no_long_time() {
+    // Quadratic work would take minutes.
+    let value = "a".repeat(SECRET_BYTES_MAX);
+    let r = redactor(&[&value]);
+    let encoded = "%61".repeat(SECRET_BYTES_MAX);
+    // Without the texts, which are long, in the message.
+    assert!(r.redact(&format!("b{encoded}b")) == "b***b");
+    let text = format!("{}b", &encoded[3..]).repeat(4);
+    assert!(r.redact(&text) == text);
+    let text = "%".repeat(1 << 20);
+    assert!(r.redact(&text) == text);
+}
+
+#[test]
 fn lines_of_a_secret_are_secret_too() {
     let r = redactor(&["-----BEGIN-----\nc2VjcmV0\n}\n"]);
     assert_eq!(r.redact("x -----BEGIN-----\r\nc2VjcmV0\r\n}"), "x ***");
@@ -268,6 +314,32 @@ fn where_a_stream_is_cut_no_more_of_a_secret_is_shown_than_may_be() {
 }
 
 proptest! {
+    #[test]
+    fn a_secret_is_found_whichever_bytes_are_percent_encoded_and_wherever_it_is_cut(
+        secret in "[a-cé+/= ]{4,12}",
+        how in prop::collection::vec(0..3u8, 24),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+        more in any::<bool>(),
+    ) {
+        let secret = secret.trim();
+        prop_assume!(secret.len() >= SECRET_BYTES_MIN);
+        let mut r = redactor(&[secret]);
+        if more {
+            r = (*Arc::new(redactor(&["bcab", "/é=/é="])).with(&Arc::new(r))).clone();
+        }
+        let mut text = b"x".to_vec();
+        for (byte, how) in secret.bytes().zip(&how) {
+            match how {
+                0 => text.push(byte),
+                1 => text.extend(format!("%{byte:02X}").bytes()),
+                _ => text.extend(format!("%{byte:02x}").bytes()),
+            }
+        }
+        text.push(b'y');
+        let hidden = stream(&r, Mask::Stars, &split_at(&text, &cuts));
+        prop_assert_eq!(String::from_utf8_lossy(&hidden), "x***y");
+    }
+
     #[test]
     fn a_stream_that_is_left_and_taken_up_at_what_it_held_back_gives_the_same(
         secret in "[ab]{4,7}",

@@ -6,7 +6,7 @@
 
 use std::sync::OnceLock;
 
-use super::NODES_MAX;
+use super::{ESCAPE_BYTES, NODES_MAX};
 
 /// The state in which no byte belongs to a pattern.
 pub(super) const ROOT: u32 = 0;
@@ -94,10 +94,11 @@ impl Trie {
         self.nodes.len()
     }
 
-    /// Adds a value itself, or a line of one.
+    /// Adds a value itself, or a line of one. It is found also if each of its bytes is percent-encoded.
     pub(super) fn insert_plain(&mut self, pattern: &[u8]) {
         if let Some(end) = self.insert(pattern, false) {
             self.nodes[end as usize].plain = true;
+            self.longest = self.longest.max(ESCAPE_BYTES * pattern.len());
         }
     }
 
@@ -316,6 +317,11 @@ impl Trie {
     /// So many of the last bytes are the beginning of a pattern.
     pub(super) fn depth(&self, at: u32) -> usize {
         self.nodes[at as usize].depth as usize
+    }
+
+    /// Returns the state of the next shorter beginning of a pattern that the same bytes end with.
+    pub(super) fn shorter(&self, at: u32) -> u32 {
+        self.nodes[at as usize].fail
     }
 
     /// Of those, so many may be shown: a quarter of each pattern that may be beginning, at most three.

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use super::Redactor;
+use super::percent::{self, Decoded};
 use super::trie::{ROOT, Trie};
 
 /// Size of the pieces in which two sets skip bytes: otherwise one set would search far beyond what the other finds.
@@ -17,12 +18,21 @@ const LINE_END_BYTES: usize = 2;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Walk {
     at: u64,
-    one: Branch,
+    one: Branches,
     /// State in the second set.
-    more: Branch,
+    more: Branches,
 }
 
 /// State in one set.
+#[derive(Debug, Clone, Default)]
+struct Branches {
+    /// In the text as it is.
+    raw: Branch,
+    /// In the text with its percent-encoded bytes decoded.
+    decoded: Decoded,
+}
+
+/// State in a text as it is.
 #[derive(Debug, Clone, Default)]
 struct Branch {
     state: u32,
@@ -45,11 +55,17 @@ impl Walk {
     }
 
     /// Takes bytes at the beginning in which no secret begins, and returns their number. Takes none if a secret may have
-    /// begun before.
-    pub(super) fn skip(&mut self, redactor: &Redactor, bytes: &[u8]) -> usize {
-        if self.one.state != ROOT || self.more.state != ROOT {
+    /// begun before. `percent`: where the first `%` is, or the end.
+    pub(super) fn skip(&mut self, redactor: &Redactor, bytes: &[u8], percent: usize) -> usize {
+        if self.one.is_active() || self.more.is_active() {
             return 0;
         }
+        if percent == 0 {
+            let skipped = usize::from(!redactor.tries().any(|trie| percent::may_begin(trie, bytes)));
+            self.at += skipped as u64;
+            return skipped;
+        }
+        let bytes = &bytes[..percent];
         let skipped = match &redactor.more {
             None => redactor.trie.plain(bytes),
             Some(more) => {
@@ -63,26 +79,28 @@ impl Walk {
 
     /// Returns the first byte at which a secret may begin that is not found yet.
     pub(super) fn open_from(&self, redactor: &Redactor) -> u64 {
-        self.least(redactor, |trie, branch| branch.start(trie.depth(branch.state), self.at))
+        self.least(redactor, |trie, Branches { raw, decoded }| {
+            raw.start(trie.depth(raw.state), self.at).min(decoded.open_from(trie, self.at))
+        })
     }
 
     /// Returns the first byte that may not be shown yet: of each secret that may have begun, a quarter may be shown, at
     /// most three bytes.
     pub(super) fn shown_to(&self, redactor: &Redactor) -> u64 {
-        self.least(redactor, |trie, branch| {
-            let hidden = trie.depth(branch.state) - trie.may_show(branch.state);
-            branch.start(hidden, self.at)
+        self.least(redactor, |trie, Branches { raw, decoded }| {
+            let hidden = trie.depth(raw.state) - trie.may_show(raw.state);
+            raw.start(hidden, self.at).min(decoded.shown_to(trie, self.at))
         })
     }
 
-    fn least(&self, redactor: &Redactor, place: impl Fn(&Trie, &Branch) -> u64) -> u64 {
+    fn least(&self, redactor: &Redactor, place: impl Fn(&Trie, &Branches) -> u64) -> u64 {
         let one = place(&redactor.trie, &self.one);
         redactor.more.as_ref().map_or(one, |trie| one.min(place(trie, &self.more)))
     }
 
     /// The next byte does not follow directly.
     pub(super) fn begin_anew(&mut self) {
-        (self.one, self.more) = (Branch::default(), Branch::default());
+        (self.one, self.more) = (Branches::default(), Branches::default());
     }
 }
 
@@ -114,6 +132,18 @@ pub(super) fn open_at(trie: &Trie, bytes: impl Iterator<Item = u8>, positions: &
     found
 }
 
+impl Branches {
+    fn is_active(&self) -> bool {
+        self.raw.state != ROOT || self.decoded.is_active()
+    }
+
+    fn step(&mut self, trie: &Trie, byte: u8, at: u64) -> Option<u64> {
+        let decoded = self.decoded.step(trie, byte, at, || self.raw.unwrapped(trie, at));
+        let raw = self.raw.step(trie, byte, at);
+        raw.into_iter().chain(decoded).min()
+    }
+}
+
 impl Branch {
     fn step(&mut self, trie: &Trie, byte: u8, at: u64) -> Option<u64> {
         let before = self.state;
@@ -138,6 +168,17 @@ impl Branch {
             while self.line_ends.pop_front_if(|line_end| *line_end < from).is_some() {}
         }
         found
+    }
+
+    /// Returns the state of the last bytes before `at` in which nothing is wrapped.
+    fn unwrapped(&self, trie: &Trie, at: u64) -> u32 {
+        let mut state = self.state;
+        if let Some(line_end) = self.line_ends.back() {
+            while trie.depth(state) as u64 > at - line_end - 1 {
+                state = trie.shorter(state);
+            }
+        }
+        state
     }
 
     /// Whether the bytes before this one are a line end of the maximum length.

@@ -9,7 +9,7 @@ use crate::event::{EventBody, GrantRecord};
 use crate::ids::{NodeDid, RunId, TaskId};
 use crate::scheduler::input::Rejected;
 use crate::scheduler::placement::{
-    Candidate, Ineligible, LoadBalancingScheduler, NodeOffer, TaskScheduler, ineligible,
+    Candidate, Ineligible, LoadBalancingScheduler, NodeOffer, Strategy, TaskScheduler, ineligible,
 };
 use crate::scheduler::state::Run;
 
@@ -257,9 +257,9 @@ impl Machine {
         self.nodes.offers.get(room)?.get(node).map(|offer| &offer.offer)
     }
 
-    /// Chooses nodes by another strategy from now on.
-    pub fn set_task_scheduler(&mut self, scheduler: Arc<dyn TaskScheduler>) {
-        self.nodes.scheduler = scheduler;
+    /// Chooses nodes by this strategy from now on.
+    pub fn set_placement(&mut self, strategy: Strategy) {
+        self.nodes.scheduler = Arc::new(LoadBalancingScheduler { strategy });
     }
 
     /// Counts a grant that was made in an earlier term and that the journal does not tell.

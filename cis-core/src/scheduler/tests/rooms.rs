@@ -7,7 +7,7 @@ use crate::event::{AttemptOutcome, EventBody, ExecutionMode, GrantRecord};
 use crate::fence;
 use crate::ids::NodeDid;
 use crate::scheduler::InputKind;
-use crate::scheduler::placement::{Ahead, NodeOffer};
+use crate::scheduler::placement::{Ahead, NodeOffer, Strategy};
 
 fn did(name: &str) -> NodeDid {
     NodeDid(format!("did:key:{name}"))
@@ -61,6 +61,18 @@ fn tasks_go_to_nodes_with_free_slots() {
     assert_eq!(grants(&bench)[1..], pairs(&[("b", "y"), ("c", "y")]));
     bench.ends("a", exit(0));
     assert_eq!(grants(&bench)[3..], pairs(&[("d", "x")]));
+}
+
+#[test]
+fn packed_tasks_go_to_the_node_that_has_some_already() {
+    for (strategy, chosen) in [(Strategy::Spread, "x"), (Strategy::Pack, "y")] {
+        let mut bench = in_room(vec![tagged("a", "gpu"), tagged("b", "gpu"), task("c: a")]);
+        bench.machine.set_placement(strategy);
+        offers(&mut bench, NodeOffer { tags: ["gpu".to_owned()].into(), ..offer("y", 2) });
+        offers(&mut bench, offer("x", 2));
+        bench.ends("a", exit(0));
+        assert_eq!(grants(&bench)[2..], pairs(&[("c", chosen)]), "{strategy:?}");
+    }
 }
 
 #[test]

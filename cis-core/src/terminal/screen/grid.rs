@@ -63,6 +63,23 @@ pub struct Modes {
     pub bracketed_paste: bool,
 }
 
+impl Modes {
+    /// Keys as a program in these modes gets them: `bytes` has the cursor keys as they are sent without DECCKM. What ncurses calls
+    /// `keypad` turns it on, and takes no others.
+    #[must_use]
+    pub fn keys(self, bytes: &[u8]) -> Vec<u8> {
+        let mut keys = bytes.to_vec();
+        if self.app_cursor {
+            for at in 0..keys.len().saturating_sub(2) {
+                if let [0x1b, introducer @ b'[', b'A'..=b'D' | b'F' | b'H'] = &mut keys[at..at + 3] {
+                    *introducer = b'O';
+                }
+            }
+        }
+        keys
+    }
+}
+
 impl Screen {
     /// Lines that scrolled out and are kept; they have the numbers -1, -2 … upwards.
     #[must_use]

@@ -136,6 +136,20 @@ async fn the_first_answer_of_a_prompt_is_typed_and_no_other() {
     assert_eq!(soon(again).await.unwrap(), receipt);
 }
 
+/// Programs that ask for keys as ncurses does take no others.
+#[tokio::test]
+async fn arrows_are_sent_as_the_program_asked_for_them() {
+    for (asks, typed) in
+        [("", "\x1b[B\x1b[H\r"), ("\x1b[?1h", "\x1bOB\x1bOH\r"), ("\x1b[?1h\x1b[?1l", "\x1b[B\x1b[H\r")]
+    {
+        let mut stage = Stage::new(Seed::default()).await;
+        stage.prints(&format!("{asks}Proceed? [y/N] ")).await;
+        let verdict = stage.verdict().await;
+        let _answer = stage.answer(&verdict, 1, "\x1b[B\x1b[H\r");
+        stage.expect_answer(1, typed).await;
+    }
+}
+
 #[tokio::test]
 async fn an_answer_to_another_prompt_is_refused_with_what_is_there() {
     let mut stage = Stage::new(Seed::default()).await;

@@ -7,6 +7,7 @@ use crate::config::kind::Value;
 use crate::config::settings::FederationRole;
 use cis_core::event::ExecutionMode;
 use cis_core::people::{Role, Roles};
+use cis_core::scheduler::placement::Strategy;
 
 pub(super) fn number(value: &Value) -> u64 {
     optional(value).unwrap_or_default()
@@ -98,6 +99,18 @@ pub(super) fn of_part(role: &FederationRole) -> Value {
         FederationRole::Worker => "worker",
         FederationRole::Coordinator => "coordinator",
         FederationRole::Both => "both",
+    };
+    Value::Text(word.to_owned())
+}
+
+pub(super) fn strategy(value: &Value) -> Strategy {
+    if text(value) == "pack" { Strategy::Pack } else { Strategy::Spread }
+}
+
+pub(super) fn of_strategy(strategy: &Strategy) -> Value {
+    let word = match strategy {
+        Strategy::Spread => "spread",
+        Strategy::Pack => "pack",
     };
     Value::Text(word.to_owned())
 }

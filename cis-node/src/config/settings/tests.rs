@@ -23,6 +23,7 @@ fn every_setting_has_a_field_of_its_own() {
             Kind::Flag => "true",
             Kind::Mode => "hybrid",
             Kind::Role => "worker",
+            Kind::Placement => "pack",
             Kind::Room => "#x:example.org",
             Kind::Text => "x",
             Kind::List(Item::Users | Item::People | Item::Mentions) => r#"["@x:example.org"]"#,

@@ -152,7 +152,10 @@ impl Driver {
 
     /// The homeserver does not answer.
     pub(in crate::driver) fn rooms_away(&mut self) {
-        self.federation.rooms.values_mut().for_each(|room| room.terms.is_deaf = true);
+        for room in self.federation.rooms.values_mut() {
+            room.terms.is_deaf = true;
+            room.coordinator.hears_nobody();
+        }
     }
 
     /// All that was in a room at `at` was read, with what is new of its runs.
@@ -173,6 +176,7 @@ impl Driver {
         let room = self.federation.room(name);
         if std::mem::take(&mut room.terms.is_deaf) {
             room.terms.suspicion.hears_again(boot_ms());
+            room.coordinator.hears_again(boot_ms());
         }
         room.coordinator.witnessed(at);
         self.federate(now);

@@ -61,12 +61,12 @@ pub(super) fn measure(
     if wanted("rooms-talk") {
         talk::commands(&place("talk")?, &synapse, report)?;
     }
-    if wanted("rooms-nodes") {
-        nodes::measure(binary, &home("nodes"), &synapse, report)?;
-    }
     // These stop the homeserver.
     let outages = wanted("rooms-talk").then(|| place("outages")).transpose()?;
     let away = wanted("rooms-away").then(|| place("away")).transpose()?;
+    if wanted("rooms-nodes") {
+        nodes::measure(binary, &home("nodes"), &mut synapse, report)?;
+    }
     if let Some(place) = outages {
         talk::outages(&place, &mut synapse, report)?;
     }

@@ -22,6 +22,10 @@ const CHAIN: u32 = 60;
 const MANY: u32 = 1_000;
 /// Tasks of the run that is taken over from its history.
 const HISTORY: u32 = 10_000;
+/// How long the homeserver is away.
+const OUTAGE: Duration = Duration::from_mins(1);
+/// Tasks of the chain that it interrupts.
+const OUTAGE_CHAIN: u32 = 30;
 /// Sessions of a worker at a time.
 const SLOTS: &str = "4";
 /// How long a worker may work without a word from the coordinator, s.
@@ -63,7 +67,7 @@ fn did(cis: &Cis) -> Outcome<String> {
     Ok(show["did"].as_str().unwrap_or_default().to_owned())
 }
 
-pub(super) fn measure(binary: &Path, folder: &Path, synapse: &Synapse, report: &mut Report) -> Outcome {
+pub(super) fn measure(binary: &Path, folder: &Path, synapse: &mut Synapse, report: &mut Report) -> Outcome {
     let place = Place::new(binary, &folder.join("coordinator"), synapse)?;
     let other = |name: &str, role| Other::new(binary, &folder.join(name), synapse, &place, role);
     let workers = [other("first", "worker")?, other("second", "worker")?];
@@ -83,6 +87,7 @@ pub(super) fn measure(binary: &Path, folder: &Path, synapse: &Synapse, report: &
     ));
     starts(&place, report)?;
     many(&place, &workers, &heir, report)?;
+    homeserver_gone(&place, synapse, report)?;
     worker_gone(&place, &workers, report)?;
     coordinator_gone(&place, &heir, report)?;
     place.cis.run(["node", "start", "--detach"])?;
@@ -216,6 +221,53 @@ fn kill(pids: &[u32]) -> Outcome {
         kill.args(["-9", &pid.to_string()]);
         crate::process::run(kill)?;
     }
+    Ok(())
+}
+
+/// The homeserver does not answer for as long as a lease lasts, while some tasks work and others wait for them.
+fn homeserver_gone(place: &Place, synapse: &mut Synapse, report: &mut Report) -> Outcome {
+    let notes = place.folder.join("outage");
+    let begins = format!("echo \"$CIS_TASK_ID $(date +%s%6N)\" >> {}", notes.display());
+    let mut text =
+        "version = 1\n[dag]\nid = \"outage\"\nmax_parallel = 8\n[dag.defaults]\ntty = false\n".to_owned();
+    for n in 0..2 {
+        let _ = write!(
+            text,
+            "[[tasks]]\nid = \"long{n}\"\nscript = '{begins}; sleep {}'\n",
+            OUTAGE.as_secs() + 10
+        );
+    }
+    for n in 0..OUTAGE_CHAIN {
+        let needs = if n == 0 { String::new() } else { format!("needs = [\"t{}\"]\n", n - 1) };
+        let _ = write!(text, "[[tasks]]\nid = \"t{n}\"\n{needs}script = '{begins}; sleep 0.5'\n");
+    }
+    let run = start(place, &place.write("outage.toml", &text)?)?;
+    let begun = || std::fs::read_to_string(&notes).unwrap_or_default();
+    place.until("some tasks of the chain", || Ok((begun().lines().count() > 5).then_some(())))?;
+    synapse.stop();
+    std::thread::sleep(OUTAGE);
+    synapse.start();
+    let back = now_us();
+    let at = |line: &str| line.rsplit(' ').next().and_then(|at| at.parse::<f64>().ok());
+    let next = place.until("the next task", || Ok(begun().lines().filter_map(at).find(|at| *at > back)))?;
+    place.ended(&run)?;
+    let shown = place.json(&["dag", "show", &run])?;
+    let tasks = shown["tasks"].as_array().cloned().unwrap_or_default();
+    let again = tasks.iter().filter(|task| task["attempts"] != 1 || task["state"] != "succeeded").count();
+    let lines = begun().lines().count();
+    if again > 0 || lines != tasks.len() {
+        return Err(format!(
+            "{again} tasks were ended or ran again; {lines} of {} began: {shown}",
+            tasks.len()
+        ));
+    }
+    report.add(Row::figure(
+        "homeserver is back after 60 s → the run goes on",
+        (next - back) / 1e6,
+        "s",
+        (10.0, 3.0),
+        "no task ran twice or was ended".to_owned(),
+    ));
     Ok(())
 }
 

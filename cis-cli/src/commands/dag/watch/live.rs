@@ -22,8 +22,8 @@ use super::view::{self, Output, Scene};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::progress::model::Index;
-use crate::restart::Restart;
-use crate::signals::Leaving;
+use crate::restart::Restarts;
+use crate::signals::Ending;
 use crate::term::keys::Keys;
 use crate::term::raw::RawTerminal;
 use cis_local::now_ms;
@@ -83,8 +83,7 @@ fn terminal_error(error: std::io::Error) -> CliError {
 struct Signals {
     resized: Signal,
     continued: Signal,
-    interrupted: Signal,
-    leaving: Leaving,
+    ending: Ending,
 }
 
 impl Signals {
@@ -93,8 +92,7 @@ impl Signals {
         Ok(Self {
             resized: signal(SignalKind::window_change())?,
             continued: signal(continued)?,
-            interrupted: signal(SignalKind::interrupt())?,
-            leaving: Leaving::new()?,
+            ending: Ending::new()?,
         })
     }
 }
@@ -118,7 +116,7 @@ struct View<'a> {
     changed: bool,
     drawn_at: Instant,
     escape_by: Option<Instant>,
-    restart: Option<Restart>,
+    restarts: Restarts,
     /// What is printed by the chosen task.
     printing: Option<Printing>,
     /// The log that is read.
@@ -149,7 +147,7 @@ impl<'a> View<'a> {
             changed: true,
             drawn_at: now.checked_sub(FRAME_EVERY).unwrap_or(now),
             escape_by: None,
-            restart: None,
+            restarts: Restarts::default(),
             printing: None,
             reading: None,
             others,
@@ -173,8 +171,7 @@ impl<'a> View<'a> {
             tokio::select! {
                 // In this order, so that a flood of events starves neither signals nor keys nor the drawing.
                 biased;
-                number = signals.leaving.recv() => return Ok(Step::Left(Left::Signal(number))),
-                _ = signals.interrupted.recv() => return Ok(Step::Left(self.quit())),
+                number = signals.ending.recv() => return Ok(Step::Left(Left::Signal(number))),
                 _ = signals.resized.recv() => {
                     out.clear();
                     canvas.resize(terminal.size());
@@ -282,10 +279,13 @@ impl<'a> View<'a> {
             }
             Said::Away { stopped } => {
                 self.away = true;
-                self.restart = Restart::of_lost(self.context, stopped);
+                self.restarts.begin(self.context, stopped);
             }
-            Said::Back => (self.away, self.restart, self.printing) = (false, None, None),
-            Said::Deaf(error) => return Err(error.into()),
+            Said::Back => {
+                (self.away, self.printing) = (false, None);
+                self.restarts.end();
+            }
+            Said::Deaf(error) => return Err(self.restarts.error(self.context, error)),
             Said::Output { task, lines } => {
                 self.output = Output { task: Some(task), lines: lines.into(), none: None };
             }

@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::failed;
 use crate::error::CliError;
-use crate::signals::Leaving;
+use crate::signals::Ending;
 use crate::term::raw::RawTerminal;
 
 /// Records until the command ends; its exit code.
@@ -23,7 +23,7 @@ pub(super) async fn record(start: &Start, out: impl Write) -> Result<i32, CliErr
 async fn at_terminal(recorder: &mut Recorder<impl Write>) -> Result<i32, CliError> {
     let unusable = |error: std::io::Error| CliError::unavailable(format!("cannot use the terminal: {error}"));
     let mut resized = signal(SignalKind::window_change()).map_err(unusable)?;
-    let mut leaving = Leaving::new().map_err(unusable)?;
+    let mut ending = Ending::new().map_err(unusable)?;
     let terminal = RawTerminal::enter().map_err(unusable)?;
     let mut typed = [0; 4096];
     let mut shown: Vec<u8> = Vec::new();
@@ -34,7 +34,7 @@ async fn at_terminal(recorder: &mut Recorder<impl Write>) -> Result<i32, CliErro
         }
         tokio::select! {
             biased;
-            number = leaving.recv() => return Ok(128 + number),
+            number = ending.recv() => return Ok(128 + number),
             _ = resized.recv() => recorder.resize(terminal.size()).map_err(failed)?,
             read = terminal.read(&mut typed), if code.is_none() => match read {
                 Ok(count @ 1..) => recorder.type_in(&typed[..count]).await.map_err(failed)?,

@@ -580,14 +580,58 @@ fn a_menu_of_who_polls_is_listed_though_rows_move() {
     }
 }
 
+/// Looks at who reads that come with each output find the program while it writes.
+#[test]
+fn who_polls_between_ticks_of_a_clock_is_listed() {
+    for every in [300, 500, 700, 999, 1000, 1001, 1500, 2000] {
+        for below in ["", "\nF1 help"] {
+            let mut story = reads(Poll, RAW, true);
+            for turn in 0..12_000 / every {
+                story.nobody_reads().shows(&format!("12:00:{:02} up\nContinue? [y/N] {below}", turn % 60));
+                (story.view.cursor_row, story.view.cursor_col) = (1, 16);
+                story.pass(30).reads("python3", Poll, RAW).pass(every - 30);
+            }
+            let told = story.take();
+            assert!(told.contains("blocked 1") && told.lines().count() == 1, "{every} {below}: {told}");
+            let listed: i64 = told.split_whitespace().next().unwrap().parse().unwrap();
+            assert!(listed < 8200, "{every} {below}: {told}");
+        }
+    }
+}
+
 #[test]
 fn who_polls_behind_words_alone_is_not_listed_while_rows_move() {
-    for end in ["tests: 3 passed\nqueue> ", "Uploading part 7: ", "  home/\n> etc/\n"] {
+    for end in [
+        "tests: 3 passed\nqueue> ",
+        "Uploading part 7: ",
+        "  home/\n> etc/\n",
+        "Ask: proceed? [y/N] y (assumed)\n",
+    ] {
         let mut story = reads(Poll, RAW, true);
         for turn in 0..60 {
             story.shows(&format!("Log {turn}\n{end}")).pass(500);
         }
         assert_eq!(story.take(), "", "{end}");
+    }
+}
+
+/// Who goes on by itself is believed later, but not by a person who just tried to answer.
+#[test]
+fn what_replaces_a_prompt_is_told_soon_after_an_answer_to_it_was_refused() {
+    for refused in [false, true] {
+        let mut story = reads(Poll, LINES, true);
+        for file in 0..4 {
+            story.shows(&format!("Overwrite file {file}? [y/N] ")).pass(12_000);
+            story.shows("Skipped, as nobody answered.\n").pass(1500);
+        }
+        story.take();
+        story.shows("Overwrite file 5? [y/N] ");
+        if refused {
+            assert!(!story.holds());
+            story.arbiter.answer_refused();
+        }
+        story.pass(3000);
+        assert_eq!(story.take().contains("blocked"), refused);
     }
 }
 

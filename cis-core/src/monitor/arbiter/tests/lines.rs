@@ -129,6 +129,25 @@ fn a_terminal_inside_is_seen_while_the_screen_outside_spins() {
     assert!(story.take().contains("over 1"));
 }
 
+/// A multiplexer draws on a screen of its own, with a clock below.
+#[test]
+fn a_question_that_names_its_answers_is_found_inside_of_a_multiplexer() {
+    let mut story = Story::plain();
+    story.reads("tmux: client", Poll, RAW);
+    story.evidence.readers.push(nested(Read));
+    story.view.alternate = true;
+    for turn in 0..10 {
+        story.puts(&format!("Go on? [y/N]\n\n[0] 0:bash*   12:00:{turn:02} 23-Nov-26"));
+        (story.view.cursor_row, story.view.cursor_col) = (0, 13);
+        story.bytes(20).pass(400);
+    }
+    let told = story.take();
+    assert!(
+        told.starts_with("  1") && told.contains("blocked 1 permission by kernel: Go on? [y/N]"),
+        "{told}"
+    );
+}
+
 #[test]
 fn a_terminal_inside_of_a_plain_program_counts_as_its_own() {
     let mut story = Story::plain();
@@ -194,4 +213,25 @@ fn prompts_of_shells_are_marked() {
     let mut marked = Story::plain();
     marked.signal(&Signal::Shell { mark: 'A', code: None }).shows("» ").pass(2000);
     assert!(marked.arbiter.verdict().is_some_and(|verdict| verdict.at_shell));
+}
+
+/// A log with times is no clock.
+#[test]
+fn a_time_that_stands_still_delays_nothing() {
+    let log = "12:00:05 INFO starting\n";
+    for (end, (row, col)) in
+        [("Continue? [y/N] \nF1 help", (1, 16)), ("Run it?\n❯ red\n  blue\n\nF1 help", (2, 5))]
+    {
+        for (how, alternate, until) in
+            [(Poll, false, 2600), (Poll, true, 5100), (Read, false, 1400), (Read, true, 1400)]
+        {
+            let mut story = Story::plain();
+            story.reads("python3", how, RAW);
+            story.view.alternate = alternate;
+            story.puts(&format!("{log}{end}"));
+            (story.view.cursor_row, story.view.cursor_col) = (row, col);
+            story.bytes(50).pass(until);
+            assert!(story.take().contains("blocked 1"), "{end} {how:?} {alternate}");
+        }
+    }
 }

@@ -35,7 +35,7 @@ pub struct Answer {
     pub hash: String,
     /// Sent twice, it is typed once.
     pub input: InputId,
-    /// What is typed.
+    /// What is typed: cursor keys as without DECCKM.
     pub bytes: Vec<u8>,
     /// The prompt was answered and stays: this is one more answer to it.
     pub again: bool,
@@ -170,6 +170,8 @@ impl Session {
         match monitored.claim(&answer) {
             Claim::Taken => tell.tell(Err(HubError::Answered { id })),
             Claim::Moved => {
+                monitored.arbiter.answer_refused();
+                env.judge.push(id);
                 let screen = self.lowest_rows(|_| (), env);
                 tell.tell(Err(HubError::PromptMoved { id, screen }));
             }
@@ -212,6 +214,7 @@ impl Session {
                         }
                         if !monitored.stands(&pending.answer, &view, now) {
                             monitored.release(&pending.answer);
+                            monitored.arbiter.answer_refused();
                             env.judge.push(self.id);
                             let screen = self.lowest_rows(|_| (), env);
                             pending.tell(Err(HubError::PromptMoved { id: self.id, screen }));
@@ -236,8 +239,10 @@ impl Session {
         let input_bytes = self.typing.expected();
         let (session, input, output_bytes) = (self.id, answer.input, self.next);
         env.say(&ToHost::InputAt { session, input, output_bytes, input_bytes });
-        frames::put_bytes(&mut env.out, frame::INPUT, self.id, 0, &answer.bytes);
-        self.typing.sent(&answer.bytes);
+        let modes = self.model.as_ref().map(|model| model.screen.modes()).unwrap_or_default();
+        let bytes = modes.keys(&answer.bytes);
+        frames::put_bytes(&mut env.out, frame::INPUT, self.id, 0, &bytes);
+        self.typing.sent(&bytes);
     }
 
     /// The host says what became of an input. True where it was an answer.

@@ -1,0 +1,174 @@
+//! What people asked for, what they heard, and what the story of the run showed them, in the order in which it happened.
+//!
+//! Owns the record, and how events and responses read as what people see. Judges nothing: that is `linear`'s.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cis_core::dag::Dag;
+use cis_core::event::{EndReason, EventBody, QueueReason, RetryScope, RunState, TaskChange, TaskState};
+use cis_core::federation::control::{ControlOutcome, Verb};
+use cis_core::ids::{Epoch, Fence, TaskId};
+
+/// Each request is one person's.
+pub(crate) type Uid = u32;
+
+/// A place in the history: no two things have the same.
+pub(crate) type Moment = u64;
+
+/// Something that the story of the run shows. Everything but what is done on request may happen by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Seen {
+    Paused,
+    Resumed,
+    Cancelling {
+        by_time: bool,
+    },
+    /// With the gates that are closed again.
+    Retried(RetryScope, BTreeSet<TaskId>),
+    /// A gate waits for somebody.
+    Asked(TaskId),
+    Approved(TaskId, String),
+    Rejected(TaskId, String),
+    Expired(TaskId),
+    /// Nobody is asked about it any more, or was.
+    Over(TaskId),
+    /// A task with a gate was given to a worker.
+    Begun(TaskId, Fence),
+    Ended(RunState),
+}
+
+/// What a node tells the recorder. People know nothing of it but [`Self::Replied`] and [`Self::Seen`].
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// It is durable at the coordinator of that term.
+    Seen(Epoch, Seen),
+    /// The scheduler was asked, by the process of that life.
+    Carried { uid: Uid, epoch: Epoch, life: u32 },
+    /// This came of it, in that term (none: this node coordinates none), with the state of the run in the term `view_of`.
+    CameTo { uid: Uid, outcome: ControlOutcome, epoch: Option<Epoch>, view_of: Option<Epoch> },
+    /// The person hears that.
+    Replied { uid: Uid, outcome: ControlOutcome },
+}
+
+/// A request, and all that became of it.
+#[derive(Debug)]
+pub(crate) struct Op {
+    pub(crate) uid: Uid,
+    /// Where the person is, and which node had to do it.
+    pub(crate) at: usize,
+    pub(crate) to: usize,
+    pub(crate) verb: Verb,
+    pub(crate) invoked: Moment,
+    /// When what was heard.
+    pub(crate) reply: Option<(Moment, ControlOutcome)>,
+    /// In which term that was done or refused (none: by a node that coordinates none), and of which its view of the run is.
+    pub(crate) epoch: Option<Epoch>,
+    pub(crate) view_of: Option<Epoch>,
+    /// How often the scheduler was asked.
+    pub(crate) carried: Vec<(Epoch, u32)>,
+    /// By which life of the coordinator's process what was heard was carried out.
+    pub(crate) life: Option<u32>,
+    came_to: Vec<CameTo>,
+}
+
+/// What came of it at one time, and in which term; of which term its view of the run is; and by which life.
+type CameTo = (ControlOutcome, Option<Epoch>, Option<Epoch>, Option<u32>);
+
+/// What one coordinator showed in its term.
+#[derive(Debug, Default)]
+pub(crate) struct Term {
+    pub(crate) owner: usize,
+    pub(crate) seen: Vec<(Moment, Seen)>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    now: Moment,
+    pub(crate) ops: Vec<Op>,
+    pub(crate) terms: BTreeMap<Epoch, Term>,
+}
+
+impl History {
+    pub(crate) fn invoke(&mut self, at: usize, to: usize, verb: Verb) -> Uid {
+        self.now += 1;
+        let uid = Uid::try_from(self.ops.len()).unwrap();
+        let (invoked, carried, came_to) = (self.now, Vec::new(), Vec::new());
+        let (reply, epoch, view_of, life) = (None, None, None, None);
+        self.ops.push(Op { uid, at, to, verb, invoked, reply, epoch, view_of, carried, life, came_to });
+        uid
+    }
+
+    fn op(&mut self, uid: Uid) -> &mut Op {
+        &mut self.ops[uid as usize]
+    }
+
+    pub(crate) fn take(&mut self, at: usize, told: Told) -> Result<(), String> {
+        self.now += 1;
+        let now = self.now;
+        match told {
+            Told::Seen(epoch, seen) => {
+                let term = self.terms.entry(epoch).or_insert_with(|| Term { owner: at, seen: Vec::new() });
+                if term.owner != at {
+                    return Err(format!("nodes {at} and {} both have term {epoch}", term.owner));
+                }
+                term.seen.push((now, seen));
+            }
+            Told::Carried { uid, epoch, life } => self.op(uid).carried.push((epoch, life)),
+            Told::CameTo { uid, outcome, epoch, view_of } => {
+                let op = self.op(uid);
+                let life = op.carried.last().map(|(_, life)| *life);
+                op.came_to.push((outcome, epoch, view_of, life));
+            }
+            Told::Replied { uid, outcome } => {
+                let op = self.op(uid);
+                let of = op.came_to.iter().rev().find(|(known, ..)| *known == outcome);
+                (op.epoch, op.view_of, op.life) =
+                    of.map_or((None, None, None), |(_, epoch, view_of, life)| (*epoch, *view_of, *life));
+                op.reply = Some((now, outcome));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The tasks of a file that ask for approval.
+pub(crate) fn gates(dag: &Dag) -> BTreeSet<TaskId> {
+    dag.tasks.iter().filter(|task| task.approval.is_some()).map(|task| task.id.clone()).collect()
+}
+
+/// What people see of an event.
+pub(crate) fn seen_in(gates: &BTreeSet<TaskId>, body: &EventBody) -> Vec<Seen> {
+    match body {
+        EventBody::RunPaused {} => vec![Seen::Paused],
+        EventBody::RunResumed {} => vec![Seen::Resumed],
+        EventBody::RunCancelling { reason } => {
+            vec![Seen::Cancelling { by_time: *reason == EndReason::RunTimeout }]
+        }
+        EventBody::RunRetried { scope, changes } => {
+            let anew = changes.iter().filter(|change| change.state == TaskState::Pending);
+            let closed = anew.map(|change| change.task.clone()).filter(|task| gates.contains(task));
+            vec![Seen::Retried(scope.clone(), closed.collect())]
+        }
+        EventBody::RunCompleted {} => vec![Seen::Ended(RunState::Succeeded)],
+        EventBody::RunFailed { .. } => vec![Seen::Ended(RunState::Failed)],
+        EventBody::RunErrored { .. } => vec![Seen::Ended(RunState::Error)],
+        EventBody::RunCancelled {} => vec![Seen::Ended(RunState::Cancelled)],
+        EventBody::TaskApproved { task, by, .. } => vec![Seen::Approved(task.clone(), by.clone())],
+        EventBody::TaskAssigned(grant) if gates.contains(&grant.task) => {
+            vec![Seen::Begun(grant.task.clone(), grant.fence)]
+        }
+        EventBody::TaskStatus { changes } => {
+            changes.iter().filter(|change| gates.contains(&change.task)).filter_map(seen_of_gate).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn seen_of_gate(TaskChange { task, state, end, queued }: &TaskChange) -> Option<Seen> {
+    match (end, queued) {
+        (_, Some(QueueReason::Approval { .. })) => Some(Seen::Asked(task.clone())),
+        (Some(EndReason::Rejected { by, .. }), _) => Some(Seen::Rejected(task.clone(), by.clone())),
+        (Some(EndReason::ApprovalTimeout { .. }), _) => Some(Seen::Expired(task.clone())),
+        _ => state.is_terminal().then(|| Seen::Over(task.clone())),
+    }
+}

@@ -1,0 +1,272 @@
+//! What a node does about requests of people: those of people here, and those that other nodes send.
+//!
+//! As `cis-node/src/{control,control_requests}.rs` and `Driver::run_verb`. Requests and responses are the product's own.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use cis_core::api::{Problem, ProblemKind, RunView};
+use cis_core::event::{Actor, EventBody, Via};
+use cis_core::federation::control::{Control, ControlOutcome, ControlRequest, ControlResponse, Verb};
+use cis_core::federation::protocol::BootMs;
+use cis_core::ids::{Epoch, InputId, NodeDid};
+use cis_core::policy::{Principal, Rights, Who};
+use cis_core::scheduler::{Input, InputKind, Rejected, Run};
+
+use crate::history::{Told, Uid};
+use crate::node::{Disk, Node, Write};
+use crate::plan::{ROOM, number, run};
+use crate::room::folded;
+
+/// A request is sent again after this, and so long somebody waits: a fifteenth of the product's times.
+const AGAIN_MS: BootMs = 100;
+const ANSWER_MS: BootMs = 1000;
+
+/// Requests of people here that another node is to carry out.
+#[derive(Debug)]
+struct Waiting {
+    request: ControlRequest,
+    to: NodeDid,
+    again_at: BootMs,
+    until: BootMs,
+}
+
+/// Who hears what came of a request.
+#[derive(Debug, Clone)]
+enum Asker {
+    Here,
+    There(NodeDid, InputId),
+}
+
+/// Is told once the turn is durable.
+#[derive(Debug)]
+struct Confirmation {
+    uid: Uid,
+    asker: Asker,
+    epoch: Epoch,
+}
+
+/// What of it does not survive the process.
+#[derive(Debug, Default)]
+pub(crate) struct Serving {
+    waiting: BTreeMap<InputId, Waiting>,
+    /// Requests of other nodes that were answered: one that comes again is not carried out again.
+    answered: VecDeque<((NodeDid, InputId), ControlOutcome)>,
+    confirmations: Vec<Confirmation>,
+}
+
+/// Whether the store remembers an input that did this, as `RunVerb::made` has it.
+pub(crate) fn is_remembered(verb: &Verb) -> bool {
+    matches!(verb, Verb::Cancel {} | Verb::Retry { .. } | Verb::Decide { .. })
+}
+
+/// A person at a node, as that node and the coordinator of the run know them.
+fn person(uid: Uid) -> Principal {
+    Principal { who: Who::User { uid }, via: Via::Socket, rights: Rights::Operator }
+}
+
+fn person_of(node: &NodeDid, by: String) -> Principal {
+    let who = Who::Node { node: node.clone(), by };
+    Principal { who, via: Via::Room, rights: Rights::Operator }
+}
+
+/// The name under which a person who asked at the node `did` stands in the story of a run of `owner`.
+pub(crate) fn name_of(uid: Uid, did: &NodeDid, owner: &NodeDid) -> String {
+    let name = person(uid).actor().name;
+    if did == owner { name } else { person_of(did, name).actor().name }
+}
+
+fn uid_of(request: &ControlRequest) -> Uid {
+    request.by.trim_start_matches("uid:").parse().unwrap()
+}
+
+impl Disk {
+    /// Who coordinates the run, and in which term, by what is stored.
+    pub(crate) fn term(&self) -> Option<(NodeDid, Epoch)> {
+        self.events.iter().rev().find_map(|(_, fact)| match &fact.body {
+            EventBody::RunTakenOver { owner, epoch, .. } => Some((owner.clone(), *epoch)),
+            EventBody::RunCreated(facts) => Some((facts.owner.clone(), facts.epoch)),
+            _ => None,
+        })
+    }
+}
+
+impl Node {
+    /// A person here asks this node, which coordinates the run.
+    pub(crate) fn ask_here(&mut self, uid: Uid, verb: Verb) {
+        self.run_verb((uid, Asker::Here), None, person(uid).actor(), verb);
+        self.finish_turn();
+    }
+
+    /// A person here asks for what another node has to do.
+    pub(crate) fn ask_there(&mut self, uid: Uid, to: NodeDid, verb: Verb) {
+        self.ids.next += 1;
+        let id = InputId::from_parts(
+            u64::try_from(self.wall_ms()).unwrap(),
+            (self.at as u128) << 40 | self.ids.next,
+        );
+        let request = ControlRequest { id, run: run(), verb, by: person(uid).actor().name };
+        let boot = self.boot_ms();
+        let waiting = Waiting { request, to, again_at: boot, until: boot + ANSWER_MS };
+        self.life().serving.waiting.insert(id, waiting);
+        self.ask_again();
+    }
+
+    /// Sends again what was not answered, and gives up what was not for too long.
+    pub(super) fn ask_again(&mut self) {
+        let boot = self.boot_ms();
+        let mut due = Vec::new();
+        self.life().serving.waiting.retain(|_, waiting| waiting.until > boot);
+        for waiting in self.life().serving.waiting.values_mut().filter(|waiting| waiting.again_at <= boot) {
+            waiting.again_at = boot + AGAIN_MS;
+            due.push((number(&waiting.to), Control::Request(waiting.request.clone())));
+        }
+        self.out.letters.extend(due);
+    }
+
+    /// Another node sends a request, or the response to one.
+    pub(crate) fn hear_control(&mut self, from: &NodeDid, said: Control) {
+        let request = match said {
+            Control::Response(ControlResponse { id, outcome }) => {
+                let waiting = &mut self.life().serving.waiting;
+                if waiting.get(&id).is_some_and(|waiting| waiting.to == *from) {
+                    let uid = uid_of(&waiting.remove(&id).unwrap().request);
+                    self.out.told.push(Told::Replied { uid, outcome });
+                }
+                return;
+            }
+            Control::Request(request) => request,
+        };
+        let of = (from.clone(), request.id);
+        if request.is_stale(self.wall_ms()) {
+            return self.respond(of, ControlOutcome::Refused { why: Box::new(stale()) });
+        }
+        let known = self.life().serving.answered.iter().find(|(known, _)| *known == of);
+        if let Some((_, outcome)) = known.cloned() {
+            return self.respond(of, outcome);
+        }
+        self.carry_out(of, request);
+        self.finish_turn();
+    }
+
+    fn respond(&mut self, (to, id): (NodeDid, InputId), outcome: ControlOutcome) {
+        let response = Control::Response(ControlResponse { id, outcome });
+        self.out.letters.push((number(&to), response));
+    }
+
+    fn carry_out(&mut self, of: (NodeDid, InputId), request: ControlRequest) {
+        let uid = uid_of(&request);
+        let asker = Asker::There(of.0.clone(), of.1);
+        match self.disk.term() {
+            Some((owner, _)) if owner == self.did => {
+                let actor = person_of(&of.0, request.name()).actor();
+                self.run_verb((uid, asker), Some(request.id), actor, request.verb);
+            }
+            Some((owner, _)) => {
+                let detail = format!("run {} is coordinated by {owner}, not by this node", request.run);
+                self.refuse((uid, asker), Problem::new(ProblemKind::Conflict, detail), None);
+            }
+            None => {
+                let detail = format!("run {} does not exist in this room", request.run);
+                self.refuse((uid, asker), Problem::new(ProblemKind::NotFound, detail), None);
+            }
+        }
+    }
+
+    fn run_verb(&mut self, (uid, asker): (Uid, Asker), input: Option<InputId>, actor: Actor, verb: Verb) {
+        let remembered = input.filter(|_| is_remembered(&verb));
+        if let Some(epoch) = remembered.and_then(|input| self.disk.made.get(&input).copied()) {
+            return self.life().serving.confirmations.push(Confirmation { uid, asker, epoch });
+        }
+        let Some((_, epoch)) = self.disk.term() else { return };
+        self.out.told.push(Told::Carried { uid, epoch, life: self.lives });
+        self.restore_ended();
+        let kind = match verb {
+            Verb::Start {} => InputKind::Start { run: run() },
+            Verb::Pause {} => InputKind::Pause { run: run() },
+            Verb::Resume {} => InputKind::Resume { run: run() },
+            Verb::Cancel {} => InputKind::Cancel { run: run() },
+            Verb::Retry { of } => InputKind::Retry { run: run(), scope: of },
+            Verb::Decide { task, decision } => {
+                InputKind::Decide { run: run(), task, approve: decision.approve, reason: decision.reason }
+            }
+            Verb::Answer { .. } => return self.wrong("no session asks here".to_owned()),
+        };
+        match self.handle_for(Input { kind, actor: Some(actor), cause: input }) {
+            Ok(()) => {
+                let life = self.life();
+                let makes = |write: &Write| matches!(write, Write::Event(fact) if fact.cause.is_some() && fact.cause == remembered);
+                if let Some(input) = remembered.filter(|_| life.turn.iter().any(makes)) {
+                    life.turn.push(Write::Made(input, epoch));
+                }
+                life.serving.confirmations.push(Confirmation { uid, asker, epoch });
+            }
+            Err(rejected) => self.refuse((uid, asker), problem(&rejected), Some(epoch)),
+        }
+    }
+
+    fn refuse(&mut self, (uid, asker): (Uid, Asker), why: Problem, epoch: Option<Epoch>) {
+        let outcome = ControlOutcome::Refused { why: Box::new(why) };
+        self.out.told.push(Told::CameTo { uid, outcome: outcome.clone(), epoch, view_of: None });
+        self.tell(uid, asker, outcome);
+    }
+
+    fn tell(&mut self, uid: Uid, asker: Asker, outcome: ControlOutcome) {
+        match asker {
+            Asker::Here => self.out.told.push(Told::Replied { uid, outcome }),
+            Asker::There(from, id) => {
+                self.life().serving.answered.push_back(((from.clone(), id), outcome.clone()));
+                self.respond((from, id), outcome);
+            }
+        }
+    }
+
+    /// What was done in this turn is durable: who asked for it is told.
+    pub(super) fn confirm(&mut self) {
+        for Confirmation { uid, asker, epoch } in std::mem::take(&mut self.life().serving.confirmations) {
+            let (Ok(Some(fold)), Some((_, now))) = (folded(&self.plan, self.disk.facts()), self.disk.term())
+            else {
+                continue;
+            };
+            let outcome = ControlOutcome::Done { run: Box::new(view(fold.run())) };
+            let (told, epoch) = (outcome.clone(), Some(epoch));
+            self.out.told.push(Told::CameTo { uid, outcome: told, epoch, view_of: Some(now) });
+            self.tell(uid, asker, outcome);
+        }
+    }
+}
+
+fn stale() -> Problem {
+    Problem::new(ProblemKind::Conflict, "the request is more than 2 minutes old")
+}
+
+fn problem(rejected: &Rejected) -> Problem {
+    let kind = match rejected {
+        Rejected::NoRun(_) | Rejected::NoTask { .. } | Rejected::NoGroup(_) => ProblemKind::NotFound,
+        Rejected::Invalid(_) => ProblemKind::BadInput,
+        Rejected::State(_) | Rejected::Stale(_) => ProblemKind::Conflict,
+    };
+    Problem::new(kind, rejected.to_string())
+}
+
+/// The run as the API shows it.
+fn view(run: &Run) -> RunView {
+    let facts = run.facts();
+    let waits = run.tasks().filter(|(_, entry)| entry.waits_for_approval());
+    RunView {
+        id: run.id(),
+        dag: facts.dag.clone(),
+        state: run.state(),
+        mode: facts.mode,
+        room: Some(ROOM.to_owned()),
+        node: facts.owner.clone(),
+        source: facts.source.clone(),
+        created_ms: 0,
+        started_ms: None,
+        ended_ms: None,
+        counts: BTreeMap::new(),
+        detail: None,
+        cancelling: run.cancelling().is_some(),
+        approvals: waits.map(|(spec, _)| spec.id.clone()).collect(),
+        last_offset: 0,
+    }
+}
