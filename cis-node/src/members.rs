@@ -83,6 +83,12 @@ impl Members {
         Ok(())
     }
 
+    /// Whether this node is one of the owners of a room.
+    pub(crate) fn is_owner(&self, room: &str) -> bool {
+        let owners = self.of(room).map(|room| room.owners().clone()).or_else(|| self.pinned(room));
+        owners.is_some_and(|owners| owners.owners.iter().any(|owner| self.is_own(owner)))
+    }
+
     /// The members of a room, as it was read last.
     pub(crate) fn of(&self, room: &str) -> Option<Membership> {
         self.state().rooms.get(room).cloned()

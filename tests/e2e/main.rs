@@ -57,6 +57,7 @@ mod isolation;
 mod items;
 mod json;
 mod leftovers;
+mod let_in;
 mod limits;
 mod logs;
 mod lost_output;

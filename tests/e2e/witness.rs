@@ -36,7 +36,7 @@ approval = { prompt = "Deploy äöü 😀?" }
 "#;
 
 /// Starts a witness of `witness/` who reads as this user.
-fn witness(agent: Installed, script: &str, user: &User, given: &Value) -> Running {
+pub fn witness(agent: Installed, script: &str, user: &User, given: &Value) -> Running {
     let mut given = given.clone();
     for (name, value) in
         [("url", user.url()), ("user", &user.id), ("device", &user.device), ("token", &user.token)]

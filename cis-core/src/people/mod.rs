@@ -269,6 +269,15 @@ pub enum Refusal {
     /// It came unencrypted into an encrypted room.
     #[error("this came unencrypted into an encrypted room, so it does nothing")]
     MessageInClear,
+    /// Nodes are let in by a command on the machine of an owner only.
+    #[error("`!cis trust` is off here: run `cis identity trust DID --room ROOM` on the node of an owner")]
+    TrustOff,
+    /// Nodes are let in by what only the person can have written.
+    #[error(
+        "in a room that is not encrypted its homeserver can write as anybody: run `cis identity trust DID --room ROOM` on the node \
+         of an owner"
+    )]
+    TrustInClear,
     /// The door of every request is shut for them.
     #[error("{reason}")]
     Denied {

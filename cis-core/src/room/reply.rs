@@ -2,17 +2,22 @@
 //!
 //! Owns the words. What is looked up for them is the caller's to get, redacted.
 
+use std::collections::BTreeSet;
+
 use super::card::{NAMED_MAX, counted, name, sign, span, took};
 use super::command::{Hint, VERBS};
 use super::message::Message;
 use super::page::{Page, bold, code, own, said};
 use super::question;
-use crate::api::{InboxItem, NodeView, RunView};
+use crate::api::{InboxItem, NodeView, RoomNodeState, RoomNodeView, RunView};
+use crate::identity::Right;
 use crate::ids::{RunId, TaskId, TimestampMs};
 use crate::people::{Refusal, Role};
 
 /// So many runs are listed.
 const RUNS_MAX: usize = 15;
+/// So many nodes.
+const NODES_MAX: usize = 30;
 
 /// What can be said, by somebody of this role.
 #[must_use]
@@ -94,6 +99,58 @@ pub fn status(node: &NodeView, waiting: usize, now: TimestampMs) -> Message {
     ))]);
     page.lines(node.warnings.iter().map(|warning| vec![own("! "), said(warning)]).collect());
     Message::notice(page)
+}
+
+/// `!cis nodes`: those of one room.
+#[must_use]
+pub fn nodes(nodes: &[RoomNodeView]) -> Message {
+    let mut page = Page::default();
+    if nodes.is_empty() {
+        page.line([own("No nodes.")]);
+    }
+    let one = |node: &RoomNodeView| {
+        let may: Vec<&str> = node.may.iter().map(|right| right.word()).collect();
+        let called = if node.name.is_empty() { "a node" } else { &node.name };
+        let mut line = vec![bold(&name(called)), own(" "), own(state(node.state))];
+        if !may.is_empty() {
+            line.extend([own(", may "), said(&may.join(", "))]);
+        }
+        if node.slots > 0 {
+            line.extend([own(", "), said(&format!("{} of {} sessions", node.sessions, node.slots))]);
+        }
+        line.extend([own(", "), code(&node.did.0)]);
+        line
+    };
+    let mut lines: Vec<_> = nodes.iter().take(NODES_MAX).map(one).collect();
+    if nodes.len() > NODES_MAX {
+        lines.push(vec![said(&format!("… and {} more", nodes.len() - NODES_MAX))]);
+    }
+    page.lines(lines);
+    if nodes.iter().any(|node| node.state == RoomNodeState::Pending) {
+        page.line([own("An admin lets a pending node in: "), code("!cis trust DID")]);
+    }
+    Message::notice(page)
+}
+
+/// `!cis trust`: what a node may do from now on.
+#[must_use]
+pub fn let_in(node: &str, may: &BTreeSet<Right>) -> Message {
+    let may: Vec<&str> = may.iter().map(|right| right.word()).collect();
+    let mut page = Page::default();
+    page.line([bold(&name(node)), own(" may "), said(&may.join(", ")), own(" here from now on.")]);
+    Message::notice(page)
+}
+
+fn state(state: RoomNodeState) -> &'static str {
+    match state {
+        RoomNodeState::Here | RoomNodeState::Online => "is online",
+        RoomNodeState::Draining => "takes no new tasks",
+        RoomNodeState::Paused => "is paused",
+        RoomNodeState::Silent | RoomNodeState::Unheard => "is not heard",
+        RoomNodeState::Pending => "is pending",
+        RoomNodeState::Revoked => "is revoked",
+        RoomNodeState::Other => "is in a state that this version does not know",
+    }
 }
 
 /// `!cis logs`: the end of a log.

@@ -639,6 +639,16 @@ pub static SETTINGS: &[Setting] = &[
         "So long after its end a run is followed by its room, and commands about it are heard there."
     ),
     setting!(
+        "matrix.trust_in_rooms",
+        Kind::Flag,
+        "false",
+        Node,
+        matrix.trust_in_rooms,
+        flag,
+        of_flag,
+        "Admins of an encrypted room that this node owns let other nodes work there by `!cis trust`."
+    ),
+    setting!(
         "matrix.reactions_decide",
         Kind::Flag,
         "false",

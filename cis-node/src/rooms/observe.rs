@@ -32,7 +32,7 @@ use cis_core::federation::journal::Fact;
 use cis_core::federation::protocol::BootMs;
 use cis_core::federation::recovery::{Fresh, Recovery};
 use cis_core::identity::Standing;
-use cis_core::ids::{NodeDid, RunId};
+use cis_core::ids::RunId;
 use cis_store::{Safety, StoreError};
 
 /// What could not be decrypted is looked at again so often at most.
@@ -94,24 +94,6 @@ impl Observed {
         }
         self.unreadable += sealed;
         sealed
-    }
-
-    /// Takes events in the order of the timeline: what owners say decides about what comes after it.
-    async fn read(
-        &mut self,
-        node: &Node,
-        whole: &Whole<'_>,
-        events: &[RoomEvent],
-    ) -> Result<(), MatrixError> {
-        for event in events {
-            if self.timeline.take(event) {
-                self.recovery.set_coordinators(self.timeline.coordinators());
-            } else {
-                let standing = |did: &NodeDid| self.timeline.standing(node, did);
-                whole.read_into(&mut self.recovery, std::slice::from_ref(event), standing).await?;
-            }
-        }
-        Ok(())
     }
 
     /// Has the driver told how far the journal of a run was read. Where it stood before is nothing to it any more.
@@ -325,7 +307,7 @@ impl Observer {
                     .sealed
                     .get_or_insert_with(|| (observed.place.clone(), Instant::now() - SEALED_PAUSE));
             }
-            observed.read(&self.node, &whole, &said.events).await?;
+            observed.timeline.read_into(&self.node, &whole, &mut observed.recovery, &said.events).await?;
             self.members_read(&said.room);
             self.take_news(&said.room).await?;
         }
@@ -380,7 +362,7 @@ impl Observer {
         while let Some(events) = whole.next().await? {
             let Some(observed) = self.rooms.get_mut(room) else { return Ok(()) };
             observed.count_sealed(&self.node, (user, room), &events);
-            observed.read(&self.node, &whole, &events).await?;
+            observed.timeline.read_into(&self.node, &whole, &mut observed.recovery, &events).await?;
             self.take_news(room).await?;
         }
         self.members_read(room);

@@ -37,15 +37,7 @@ impl Node {
         let mut recovery = Recovery::new(room.clone(), timeline.coordinators());
         let mut whole = Whole::new(opened, &room);
         while let Some(events) = whole.next().await.map_err(problem)? {
-            for event in &events {
-                if timeline.take(event) {
-                    recovery.set_coordinators(timeline.coordinators());
-                } else {
-                    let standing = |did: &NodeDid| timeline.standing(self, did);
-                    let read = whole.read_into(&mut recovery, std::slice::from_ref(event), standing).await;
-                    read.map_err(problem)?;
-                }
-            }
+            timeline.read_into(self, &whole, &mut recovery, &events).await.map_err(problem)?;
         }
         let (events, unreadable) = (whole.events, whole.unreadable);
         let mut report =

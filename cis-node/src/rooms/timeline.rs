@@ -5,10 +5,12 @@
 
 use std::collections::BTreeSet;
 
+use super::whole::Whole;
 use crate::account::Opened;
 use crate::node::Node;
 use cis_core::federation::envelope::{Carrier, verify};
 use cis_core::federation::membership::{self, Membership};
+use cis_core::federation::recovery::Recovery;
 use cis_core::identity::Standing;
 use cis_core::ids::NodeDid;
 use cis_matrix::{MatrixError, RoomEvent};
@@ -42,6 +44,27 @@ impl Timeline {
             timeline.take_statement(&statement.sender, statement.content.get());
         }
         Ok(timeline)
+    }
+
+    /// Reads events in the order of the timeline: what owners say decides about what comes after it.
+    ///
+    /// # Errors
+    /// A file that an event names cannot be fetched now.
+    pub(super) async fn read_into(
+        &mut self,
+        node: &Node,
+        whole: &Whole<'_>,
+        recovery: &mut Recovery,
+        events: &[RoomEvent],
+    ) -> Result<(), MatrixError> {
+        for event in events {
+            if self.take(event) {
+                recovery.set_coordinators(self.coordinators());
+            } else {
+                whole.read_into(recovery, event, |did| self.standing(node, did)).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes the next event. Gives whether owners say something with it.

@@ -47,20 +47,18 @@ impl<'a> Whole<'a> {
         Ok(Some(page.events))
     }
 
-    /// Takes these events of the room into what is read of its runs, with the files that they name.
+    /// Takes an event of the room into what is read of its runs, with the file that it names.
     pub(super) async fn read_into(
         &self,
         recovery: &mut Recovery,
-        events: &[RoomEvent],
+        event: &RoomEvent,
         standing: impl Fn(&NodeDid) -> Standing,
     ) -> Result<(), MatrixError> {
-        for event in events {
-            let Some(content) = content(event) else { continue };
-            let found = Found { type_name: &event.kind, sender: &event.sender, content: &content };
-            if let Some(file) = recovery.hear(found, &standing) {
-                let bytes = self.fetch(&file).await?;
-                recovery.fetched(file, bytes.as_deref().map_err(Clone::clone));
-            }
+        let Some(content) = content(event) else { return Ok(()) };
+        let found = Found { type_name: &event.kind, sender: &event.sender, content: &content };
+        if let Some(file) = recovery.hear(found, standing) {
+            let bytes = self.fetch(&file).await?;
+            recovery.fetched(file, bytes.as_deref().map_err(Clone::clone));
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What a handler leaves of a request's body is read and thrown away after the answer has gone out.
+//! What a handler leaves of a request's body is read and thrown away: a short one before the answer goes out, a longer one after it.
 //!
 //! The answer does not wait for it: a client that is refused knows that before it has sent its body. A connection that is closed
 //! with unread bytes in it is reset (unix(7)), and a client that is still writing would see a broken pipe in place of the

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::output::{Output, Running};
 use super::processes::{Process, kill_9, processes_with};
 use super::terminal::Terminal;
-use super::wait::{eventually, eventually_within};
+use super::wait::{LONG, eventually, eventually_or, eventually_within};
 
 /// A user without rights: `nobody`.
 pub const NOBODY: u32 = 65534;
@@ -222,17 +222,15 @@ impl Cis {
     /// Waits until a task is in a state.
     #[track_caller]
     pub fn wait_task(&self, run: &str, task: &str, state: &str) -> Value {
-        eventually(&format!("task {task} is {state}: {}", self.show(run)), || {
-            Some(self.task(run, task)).filter(|task| task["state"] == state)
-        })
+        let look = || Some(self.task(run, task)).filter(|task| task["state"] == state);
+        eventually_or(LONG, look, || format!("task {task} is {state}: {}", self.show(run)))
     }
 
     /// Waits until a run is in a state.
     #[track_caller]
     pub fn wait_run(&self, run: &str, state: &str) -> Value {
-        eventually(&format!("run {run} is {state}: {}", self.show(run)), || {
-            Some(self.show(run)).filter(|detail| detail["run"]["state"] == state)
-        })
+        let look = || Some(self.show(run)).filter(|detail| detail["run"]["state"] == state);
+        eventually_or(LONG, look, || format!("run {run} is {state}: {}", self.show(run)))
     }
 
     /// The only live session of a task.

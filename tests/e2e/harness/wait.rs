@@ -15,13 +15,25 @@ pub fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
 
 /// The same with another deadline.
 #[track_caller]
-pub fn eventually_within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn eventually_within<T>(limit: Duration, what: &str, look: impl FnMut() -> Option<T>) -> T {
+    eventually_or(limit, look, || what.to_owned())
+}
+
+/// The same, where what is said depends on how it stands when the time is over.
+#[track_caller]
+pub fn eventually_or<T>(
+    limit: Duration,
+    mut look: impl FnMut() -> Option<T>,
+    what: impl FnOnce() -> String,
+) -> T {
     let end = Instant::now() + limit;
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(Instant::now() < end, "within {limit:?} it did not come true that {what}");
+        if Instant::now() >= end {
+            panic!("within {limit:?} it did not come true that {}", what());
+        }
         pause(LOOK_EVERY);
     }
 }

@@ -6,6 +6,7 @@
 
 import { check } from "./envelope.mjs";
 import { JOURNAL, gaps, journalOf } from "./journal.mjs";
+import { sealed } from "./sealed.mjs";
 
 const ENDS = ["succeeded", "failed", "error", "cancelled"];
 /** What an event of an encrypted room shows to the homeserver. */
@@ -13,16 +14,7 @@ const CLEAR = ["algorithm", "ciphertext", "device_id", "m.relates_to", "sender_k
 /** What is never encrypted. */
 const NEVER = ["m.reaction", "m.room.redaction"];
 
-const given = JSON.parse(process.env.WITNESS);
-// The library talks to the console, which is ours.
-for (const level of ["log", "info", "debug", "warn", "trace"]) console[level] = () => {};
-const sdk = await import(`${given.modules}/matrix-js-sdk/lib/index.js`);
-const { logger } = await import(`${given.modules}/matrix-js-sdk/lib/logger.js`);
-logger.disableAll?.();
-
-const { url: baseUrl, user: userId, device: deviceId, token: accessToken } = given;
-const client = sdk.createClient({ baseUrl, userId, deviceId, accessToken });
-await client.initRustCrypto({ useIndexedDB: false });
+const { given, sdk, client, enter } = await sealed();
 
 /** Events of the room by their id, decrypted where they can be, in the order in which they came. */
 const events = new Map();
@@ -111,7 +103,7 @@ async function raw() {
   const all = [];
   for (let from = ""; ; ) {
     const path = `/_matrix/client/v3/rooms/${encodeURIComponent(given.room)}/messages?dir=f&limit=100${from}`;
-    const page = await (await fetch(baseUrl + path, { headers: { Authorization: `Bearer ${accessToken}` } })).json();
+    const page = await (await fetch(given.url + path, { headers: { Authorization: `Bearer ${given.token}` } })).json();
     all.push(...page.chunk);
     if (!page.end) return all;
     from = `&from=${encodeURIComponent(page.end)}`;
@@ -185,21 +177,7 @@ function witness(rawEvents) {
   };
 }
 
-// The first keys of an account are taken without a password, later ones with it.
-const password = { type: "m.login.password", identifier: { type: "m.id.user", user: userId }, password: given.password };
-await client.getCrypto().bootstrapCrossSigning({
-  authUploadDeviceSigningKeys: async (request) => {
-    try {
-      await request(null);
-    } catch (refused) {
-      await request({ ...password, session: refused.data?.session });
-    }
-  },
-});
-await client.joinRoom(given.room);
-const prepared = new Promise((done) => client.on(sdk.ClientEvent.Sync, (state) => state === "PREPARED" && done()));
-await client.startClient({ initialSyncLimit: 100 });
-await prepared;
+await enter();
 process.stdout.write("ready\n");
 
 while (!isOver()) {

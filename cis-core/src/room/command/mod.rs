@@ -15,6 +15,10 @@ pub use parse::{Read, command};
 pub use shape::{DagName, ParamName, ShapeError, Target};
 pub use sign::{Sign, sign};
 
+use std::collections::BTreeSet;
+
+use crate::identity::Right;
+use crate::ids::NodeDid;
 use crate::people::{Person, Refusal, Role, Roles};
 
 /// What is asked for by a command.
@@ -26,6 +30,15 @@ pub enum Request {
     Status,
     /// The newest runs.
     Runs,
+    /// The nodes that share the room's tasks.
+    Nodes,
+    /// Lets a node work in the room.
+    Trust {
+        /// Which.
+        did: NodeDid,
+        /// What it may do from now on.
+        may: BTreeSet<Right>,
+    },
     /// Starts a DAG of one of the folders that may be run from a room.
     Run {
         /// Which.
@@ -80,7 +93,10 @@ impl Request {
     pub fn needs(&self) -> Option<Role> {
         match self {
             Self::Help => None,
-            Self::Status | Self::Runs | Self::Logs { .. } | Self::Screen { .. } => Some(Role::Viewer),
+            Self::Status | Self::Runs | Self::Nodes | Self::Logs { .. } | Self::Screen { .. } => {
+                Some(Role::Viewer)
+            }
+            Self::Trust { .. } => Some(Role::Admin),
             Self::Run { .. }
             | Self::Answer { .. }
             | Self::Approve { .. }
@@ -116,6 +132,8 @@ impl Request {
             Self::Help => "help",
             Self::Status => "status",
             Self::Runs => "runs",
+            Self::Nodes => "nodes",
+            Self::Trust { .. } => "trust",
             Self::Run { .. } => "run",
             Self::Logs { .. } => "logs",
             Self::Screen { .. } => "screen",
@@ -158,6 +176,8 @@ pub const VERBS: &[Verb] = &[
     verb("reject", "!cis reject ID [REASON]", "does not, or sends work back", Some(Role::Operator)),
     verb("cancel", "!cis cancel RUN", "ends a run", Some(Role::Operator)),
     verb("retry", "!cis retry RUN", "runs again what did not end well", Some(Role::Operator)),
+    verb("nodes", "!cis nodes", "the nodes that share the tasks of this room", Some(Role::Viewer)),
+    verb("trust", "!cis trust DID [RIGHT …]", "lets a node work on tasks of this room", Some(Role::Admin)),
 ];
 
 /// Why something that was meant for us is not done, for the one who wrote it.

@@ -1,7 +1,11 @@
 //! `!cis …` into a request.
 
+use std::collections::BTreeSet;
+
 use super::shape::{DagName, ParamName, ShapeError, Target};
 use super::{Hint, Request, VERBS, Verb};
+use crate::identity::{Right, key_of};
+use crate::ids::NodeDid;
 use crate::text::clean;
 
 /// What begins a command.
@@ -54,6 +58,8 @@ fn request(rest: &str) -> Result<Request, Hint> {
         "" | "help" | "?" => Ok(Request::Help),
         "status" => alone(verb, rest, Request::Status),
         "runs" => alone(verb, rest, Request::Runs),
+        "nodes" => alone(verb, rest, Request::Nodes),
+        "trust" => trust(rest),
         "run" => run(rest),
         "logs" => Ok(Request::Logs { task: only(verb, rest)? }),
         "screen" => Ok(Request::Screen { session: only(verb, rest)? }),
@@ -71,6 +77,20 @@ fn request(rest: &str) -> Result<Request, Hint> {
         }
         other => Err(unknown(other)),
     }
+}
+
+/// A node, and what it may do; without more said, it executes tasks.
+fn trust(rest: &str) -> Result<Request, Hint> {
+    let (did, rights) = word(rest);
+    let did = NodeDid(did.to_owned());
+    if key_of(&did).is_err() {
+        return Err(wants("trust", "Say also which node: `!cis nodes` shows the DID of each."));
+    }
+    let words = rights.split([',', ' ', '\t']).filter(|word| !word.is_empty());
+    let may: Result<BTreeSet<Right>, String> = words.map(str::parse).collect();
+    let may = may.map_err(|_| wants("trust", "The rights are execute, coordinate and submit."))?;
+    let may = if may.is_empty() { [Right::Execute].into() } else { may };
+    Ok(Request::Trust { did, may })
 }
 
 fn run(rest: &str) -> Result<Request, Hint> {

@@ -41,6 +41,11 @@ fn commands() {
     let params: Vec<(&str, &str)> =
         params.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     assert_eq!(params, [("branch", "main"), ("note", "two words"), ("who", "Ada L."), ("empty", "")]);
+    let did = crate::identity::NodeKey::from_seed(&[7; 32]).did();
+    let trust = |may: &[Right]| Request::Trust { did: did.clone(), may: may.iter().copied().collect() };
+    assert_eq!(request_of(&format!("!cis trust {did}")), trust(&[Right::Execute]));
+    let two = trust(&[Right::Execute, Right::Coordinate]);
+    assert_eq!(request_of(&format!("!cis trust {did} execute, coordinate")), two);
     for verb in VERBS {
         let read = command(&format!("!cis {}", verb.name));
         let needs = match &read {
@@ -91,6 +96,11 @@ fn what_has_no_shape_is_refused() {
         "!cis status now",
         "!cis run ship\n!cis run other",
         "!cis logs a\u{0}b",
+        "!cis trust",
+        "!cis trust builder",
+        "!cis trust did:key:z6Mk",
+        "!cis trust did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK owner",
+        "!cis nodes all",
     ] {
         let hint = hint_of(body);
         assert!(hint.says.len() < 300 && !hint.says.chars().any(char::is_control), "{body}: {hint:?}");

@@ -50,6 +50,19 @@ fn node() -> NodeView {
 }
 
 #[test]
+fn nodes_are_listed_and_let_in() {
+    let did = |n: u8| crate::identity::NodeKey::from_seed(&[n; 32]).did();
+    let mut here = RoomNodeView::new("!r:x", did(1), RoomNodeState::Here);
+    here.name = "build `one` @room".to_owned();
+    here.may = [Right::Execute, Right::Coordinate].into();
+    (here.sessions, here.slots) = (1, 4);
+    let pending = RoomNodeView::new("!r:x", did(2), RoomNodeState::Pending);
+    insta::assert_snapshot!(body(&nodes(&[here.clone(), pending])));
+    assert!(!body(&nodes(&[here])).contains("trust"), "nobody waits");
+    assert_eq!(body(&let_in("two", &[Right::Execute].into())), "two may execute here from now on.");
+}
+
+#[test]
 fn why_not_is_said_politely() {
     let stale = crate::room::freshness::Stale::TooOld { age_ms: 3_600_000 };
     assert_eq!(body(&not_done(&stale)), "Not done: it was written 1h 00m ago: say it again.");

@@ -58,6 +58,8 @@ pub struct MatrixSettings {
     pub answer_age_ms: u64,
     /// So long after its end a run is followed by its room, ms.
     pub ended_age_ms: u64,
+    /// Admins may let nodes into an encrypted room by a command there.
+    pub trust_in_rooms: bool,
     /// What counts in encrypted rooms.
     pub carriers: Carriers,
 }

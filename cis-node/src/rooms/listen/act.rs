@@ -1,15 +1,18 @@
 //! Doing what somebody in a room wants: by the node's API, with the rights that the room gives them, to what
 //! belongs to the room's own runs.
 
+use std::collections::BTreeSet;
+
 use super::files;
 use super::who::Speaker;
 use super::{AUDITS, Listener, Stop};
 use crate::commands::{AskedOfRun, Command, RunVerb};
 use crate::problems::blocking;
-use crate::server::{InboxApi as _, NodeApi as _};
-use cis_core::api::{Answer, CreateRun, InboxItem, Problem, ProblemKind};
+use crate::server::{InboxApi as _, NodeApi as _, NodesApi as _};
+use cis_core::api::{AdmitNode, Answer, CreateRun, InboxItem, ListNodes, Problem, ProblemKind};
 use cis_core::event::{ExecutionMode, PromptKind, RetryScope};
-use cis_core::ids::RunId;
+use cis_core::identity::Right;
+use cis_core::ids::{NodeDid, RunId};
 use cis_core::people::{Act, Allowed, Refusal};
 use cis_core::policy::act::Targeted as _;
 use cis_core::policy::{Permit, act, admit, admit_decision};
@@ -132,6 +135,15 @@ impl Listener {
             Request::Runs => {
                 let permit = self.admit(speaker, request, act::See)?;
                 self.list_runs(speaker, &permit).await
+            }
+            Request::Nodes => {
+                let permit = self.admit(speaker, request, act::See)?;
+                self.list_nodes(speaker, permit).await
+            }
+            Request::Trust { did, may } => {
+                self.may_trust(speaker).inspect_err(|refusal| self.audit(speaker, request, refusal))?;
+                let permit = self.admit(speaker, request, act::ControlIdentity)?;
+                self.trust(speaker, permit, did, may).await
             }
             Request::Run { dag, params } => {
                 let permit = self.admit(speaker, request, act::CreateRun)?;
@@ -303,6 +315,52 @@ impl Listener {
         let room = speaker.room.as_str().to_owned();
         let runs = self.node.read(move |reader| reader.runs_of_room(&room, RUNS_MAX)).await?;
         Ok(Done::Says(reply::runs(&runs, now_ms())))
+    }
+
+    /// The nodes of this room, by whom it belongs to: all of its nodes may hear the question.
+    async fn list_nodes(&self, speaker: &Speaker, permit: Permit<act::See>) -> Result<Done, Stop> {
+        let room = speaker.room.as_str();
+        if self.node.members.pinned(room).is_none() {
+            return Ok(Done::Not(reply::words("No tasks are shared in this room.", None)));
+        }
+        if !self.node.members.is_owner(room) {
+            return Ok(Done::AsSeen);
+        }
+        let nodes = self.node.nodes(permit, ListNodes { room: Some(room.to_owned()) }).await?;
+        Ok(Done::Says(reply::nodes(&nodes.items)))
+    }
+
+    /// Whether a node may be let in by what came so.
+    fn may_trust(&self, speaker: &Speaker) -> Result<(), Refusal> {
+        if !self.node.config.settings.matrix.trust_in_rooms {
+            return Err(Refusal::TrustOff);
+        }
+        // Whether it came encrypted into an encrypted room was asked for all words.
+        if speaker.carried.room_encrypted { Ok(()) } else { Err(Refusal::TrustInClear) }
+    }
+
+    /// Lets a node in that asked for it.
+    async fn trust(
+        &self,
+        speaker: &Speaker,
+        permit: Permit<act::ControlIdentity>,
+        did: &NodeDid,
+        may: &BTreeSet<Right>,
+    ) -> Result<Done, Stop> {
+        let room = speaker.room.as_str().to_owned();
+        if !self.node.members.is_owner(&room) {
+            return Ok(Done::AsSeen);
+        }
+        let announced = self.node.shared.announced().remove(&room).unwrap_or_default();
+        let Some(known) = announced.get(did) else {
+            return Ok(Done::Not(reply::words("No such node is in this room.", Some("!cis nodes"))));
+        };
+        let request =
+            AdmitNode { room, did: did.clone(), name: None, may: may.clone(), tags: BTreeSet::new() };
+        match self.node.admit_node(permit, request).await {
+            Ok(_) => Ok(Done::Says(reply::let_in(&known.name, may))),
+            Err(problem) => Ok(not(&problem)),
+        }
     }
 
     async fn status(&self, speaker: &Speaker, permit: Permit<act::SeeNode>) -> Result<Done, Stop> {

@@ -130,6 +130,11 @@ impl Listener {
     async fn wanted(&self) -> Result<BTreeSet<String>, Problem> {
         let since = ended_since(&self.node);
         let mut rooms = self.node.read(move |reader| reader.rooms_of_runs(since)).await?;
+        if self.node.config.settings.matrix.trust_in_rooms {
+            rooms.extend(
+                self.node.members.rooms().into_iter().filter(|room| self.node.members.is_owner(room)),
+            );
+        }
         if self.node.config.settings.matrix.run_dirs.is_empty() {
             return Ok(rooms);
         }
