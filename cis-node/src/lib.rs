@@ -67,6 +67,7 @@ mod victims;
 mod wiring;
 mod worker;
 
+pub use federation::RoomsInMemory;
 pub use remote::RemoteError;
 pub use wiring::{Ended, NodeError, NodeOptions, Readiness, run};
 

@@ -11,6 +11,7 @@ use cis_host::hub::Hub;
 use cis_local::Home;
 use cis_store::{Blobs, Readers};
 
+use crate::RoomsInMemory;
 use crate::account::Account;
 use crate::agents::AgentNames;
 use crate::commands::DriverHandle;
@@ -51,6 +52,8 @@ pub(crate) struct Node {
     pub(crate) control: Arc<ControlRequests>,
     pub(crate) upkeep: Upkeep,
     pub(crate) matrix: Account,
+    /// Rooms are those of this process, not of a homeserver.
+    pub(crate) rooms_in_memory: Option<RoomsInMemory>,
     pub(crate) verifications: Arc<Verifications>,
     pub(crate) rooms: RoomWaker,
     pub(crate) tokens: Arc<Tokens>,

@@ -26,6 +26,7 @@ use super::upkeep::auto::Upkeep;
 use super::upkeep::{cancels, reserve};
 use super::worker::LocalWorker;
 use super::{federation, link, own_log, restore};
+use crate::RoomsInMemory;
 use crate::account::Account;
 use crate::config::{Config, Identity, IdentityError, KeyError, Keys, Settings, Tokens};
 use crate::members::Members;
@@ -66,6 +67,8 @@ pub struct NodeOptions {
     pub host_command: Vec<OsString>,
     /// What sessions get where no submitter's environment is known.
     pub environment: BTreeMap<String, String>,
+    /// Rooms that this process holds for several nodes in it, in place of those of a homeserver: for measurements.
+    pub rooms_in_memory: Option<RoomsInMemory>,
 }
 
 /// What became of a start.
@@ -252,6 +255,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         control: Arc::default(),
         upkeep: upkeep.clone(),
         matrix: Account::new(options.home.matrix()),
+        rooms_in_memory: options.rooms_in_memory,
         verifications: Arc::default(),
         rooms: rooms.clone(),
         tokens,

@@ -25,6 +25,10 @@ impl Payload for TaskPayload {
     type Status = NodeOffer;
     type Progress = Progress;
 
+    fn told(status: &NodeOffer, others: u32) -> NodeOffer {
+        NodeOffer { others: Some(others), ..status.clone() }
+    }
+
     fn weight(progress: &Progress) -> usize {
         match progress {
             Progress::Started { .. } | Progress::Collecting {} => 1,

@@ -40,6 +40,9 @@ pub struct NodeOffer {
     pub slots: u32,
     /// Sessions that it has now, of whatever run.
     pub sessions: u32,
+    /// Those of them that other coordinators gave it. Earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub others: Option<u32>,
     /// Sessions that it takes beyond its slots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ahead: Option<Ahead>,
@@ -82,8 +85,11 @@ impl Candidate<'_> {
     /// Sessions that it has or is about to have.
     #[must_use]
     pub fn busy(&self) -> u32 {
-        // What was granted lately is not in its offer yet.
-        self.offer.sessions.max(self.granted)
+        match self.offer.others {
+            // What was granted lately, or has ended, is not in its offer yet.
+            Some(others) => others.saturating_add(self.granted),
+            None => self.offer.sessions.max(self.granted),
+        }
     }
 
     /// Sessions that it could take.
@@ -242,6 +248,18 @@ mod tests {
             Some(1),
             "nothing waits while a slot is free"
         );
+    }
+
+    #[test]
+    fn a_slot_is_free_when_its_session_has_ended_whatever_was_offered_before() {
+        let node = NodeDid("did:key:z".to_owned());
+        let free = |others: Option<u32>, granted| {
+            let offer = NodeOffer { others, ..offer(4, 3) };
+            Candidate { node: &node, offer: &offer, granted, ahead: 0 }.free()
+        };
+        assert_eq!([free(Some(0), 3), free(Some(0), 2), free(Some(0), 0)], [1, 2, 4]);
+        assert_eq!([free(Some(2), 1), free(Some(2), 0), free(Some(5), 0)], [1, 2, 0]);
+        assert_eq!([free(None, 0), free(None, 4)], [1, 0], "an earlier version");
     }
 
     #[test]

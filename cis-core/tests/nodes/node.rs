@@ -42,6 +42,10 @@ impl Payload for Work {
     type Status = NodeOffer;
     type Progress = cis_core::federation::direct::Progress;
 
+    fn told(status: &NodeOffer, others: u32) -> NodeOffer {
+        TaskPayload::told(status, others)
+    }
+
     fn is_routine(progress: &Self::Progress) -> bool {
         TaskPayload::is_routine(progress)
     }

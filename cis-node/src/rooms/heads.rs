@@ -35,6 +35,7 @@ impl Rooms {
         match (message.what.as_str(), message.priority) {
             (what::JOURNAL | what::ROTATED, _) => Class::Journal,
             (what::REPLY, _) => Class::Reply,
+            (what::ANNOUNCED, Priority::Progress) => Class::Announcement,
             // The journal names the card that it belongs to.
             (what::CARD, _) if !self.has_card(message.run, &message.room) => Class::Journal,
             (_, Priority::Human) => Class::Human,
@@ -77,7 +78,7 @@ impl Rooms {
         }
         let short = self.budget.is_short();
         match class {
-            Class::Human | Class::Terminal | Class::Reply => None,
+            Class::Human | Class::Terminal | Class::Reply | Class::Announcement => None,
             Class::Journal => {
                 let first =
                     self.writable(short, now).filter(|(_, due)| *due <= now).min_by_key(|(_, due)| *due);

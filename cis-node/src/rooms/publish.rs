@@ -19,7 +19,7 @@ use crate::problems::{blocking, internal};
 use crate::room_waker::Claim;
 use cis_core::api::{Outgoing, Priority, Problem, RoomWrite};
 use cis_core::event::EventBody;
-use cis_core::federation::announcement::Announcement;
+use cis_core::federation::announcement::{Announcement, is_end_of_run};
 use cis_core::federation::envelope;
 use cis_core::federation::journal::{Fact, Page, Position, Writer};
 use cis_core::federation::outgoing::{self, About, EnvelopeType, JOURNAL, ROTATED, SNAPSHOT};
@@ -88,14 +88,19 @@ impl Rooms {
         for (kind, body) in bodies {
             let signed = outgoing.envelope(kind, ulid::Ulid::new(), about, body, &self.node.keys.node);
             let content = signed.map_err(|error| internal(&error))?.into_content();
-            writes.push(self.queued(run, &outgoing.room, (kind.name, what::JOURNAL), content).await?);
+            writes.push(
+                self.queued(run, &outgoing.room, (kind.name, what::JOURNAL, Priority::Terminal), content)
+                    .await?,
+            );
         }
         // Behind the entries that they name.
         for Announcement { kind, mut body } in part.announcements {
             shapes::hide_json(&mut body);
             match outgoing.envelope(kind, ulid::Ulid::new(), about, body, &self.node.keys.node) {
                 Ok(signed) => {
-                    let about = (kind.name, what::ANNOUNCED);
+                    // That a run has ended is waited for; the rest leaves room for what people wait for.
+                    let priority = if is_end_of_run(&kind) { Priority::Terminal } else { Priority::Progress };
+                    let about = (kind.name, what::ANNOUNCED, priority);
                     writes.push(self.queued(run, &outgoing.room, about, signed.into_content()).await?);
                 }
                 // The journal says it, and must not wait for this.
@@ -148,7 +153,9 @@ impl Rooms {
             let Page::Inline { body, .. } = page else { continue };
             let signed = outgoing.envelope(JOURNAL, ulid::Ulid::new(), about, body, &self.node.keys.node);
             let content = signed.map_err(|error| internal(&error))?.into_content();
-            writes.push(self.queued(*run, room, (JOURNAL.name, what::JOURNAL), content).await?);
+            writes.push(
+                self.queued(*run, room, (JOURNAL.name, what::JOURNAL, Priority::Terminal), content).await?,
+            );
         }
         let (incarnation, seq) = (outgoing.numbering.incarnation(), outgoing.numbering.newest());
         writes.push(RoomWrite::Numbered { room: room.clone(), incarnation, seq });
@@ -187,14 +194,14 @@ impl Rooms {
         &self,
         run: RunId,
         room: &str,
-        (kind, what): (&str, &str),
+        (kind, what, priority): (&str, &str, Priority),
         mut content: Value,
     ) -> Result<RoomWrite, Stop> {
         if let (Some(card), Some(fields)) = (self.card_of(run, room).await?, content.as_object_mut()) {
             let relation = json!({ "rel_type": "m.reference", "event_id": card });
             fields.insert("m.relates_to".to_owned(), relation);
         }
-        let about = message(room, (what, Priority::Terminal), Some(run), None);
+        let about = message(room, (what, priority), Some(run), None);
         Ok(Ready { kind: kind.to_owned(), content }.queued(about)?)
     }
 

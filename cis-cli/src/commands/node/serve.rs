@@ -86,6 +86,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         environment: std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect(),
+        rooms_in_memory: None,
     };
     let to_stdout = args.ready_stdout;
     let ready = move |_| {

@@ -16,6 +16,12 @@ pub trait Payload: Clone + std::fmt::Debug + PartialEq {
     /// What a session of an attempt goes through, for the coordinator to know.
     type Progress: Clone + std::fmt::Debug + PartialEq;
 
+    /// What one coordinator is told of it: `others` of the sessions are those of other coordinators.
+    fn told(status: &Self::Status, others: u32) -> Self::Status {
+        let _ = others;
+        status.clone()
+    }
+
     /// How much room it takes in a message: [`PROGRESS_WEIGHT_MAX`] fit into one.
     fn weight(progress: &Self::Progress) -> usize {
         let _ = progress;

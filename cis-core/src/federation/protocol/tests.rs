@@ -16,8 +16,13 @@ const ROUTINE: u32 = 1_000_000;
 impl Payload for Text {
     type Spec = &'static str;
     type Report = &'static str;
-    type Status = ();
+    /// Sessions of other coordinators.
+    type Status = u32;
     type Progress = u32;
+
+    fn told(_: &u32, others: u32) -> u32 {
+        others
+    }
 
     fn is_routine(piece: &u32) -> bool {
         *piece >= ROUTINE
@@ -49,7 +54,7 @@ fn grant(granted: &Granted) -> Grant<&'static str> {
 fn worker() -> (WorkerHalf<Text>, Vec<worker::Effect<Text>>) {
     let mut half = WorkerHalf::new(Settings::default(), 0, 0);
     let mut out = Vec::new();
-    half.tick(0, Some(&()), &[did("c"), did("d")], &mut out);
+    half.tick(0, Some(&0), &[did("c"), did("d")], &mut out);
     out.clear();
     (half, out)
 }
@@ -192,7 +197,7 @@ fn an_outage_of_the_carrier_takes_no_task_from_its_worker() {
                 half.tick(now, &mut out);
                 out.contains(&coordinator::Effect::Lost(it.clone()))
             };
-            let beat = |nonce| Some(Message::Heartbeat { nonce, status: () });
+            let beat = |nonce| Some(Message::Heartbeat { nonce, status: 0 });
             tick(&mut half, beat(1), 0);
             tick(&mut half, Some(Message::Claimed { granted: it.clone() }), 10);
             half.hears_nobody();
@@ -203,6 +208,26 @@ fn an_outage_of_the_carrier_takes_no_task_from_its_worker() {
             assert_eq!(tick(&mut half, None, 210_000), !heard, "sole {sole}");
         }
     }
+}
+
+#[test]
+fn each_coordinator_is_told_how_many_sessions_are_of_others() {
+    let (mut half, mut out) = worker();
+    let it = granted(1, fence::next(0, 0));
+    half.receive(&did("c"), given(0, &it, 1), 1, &mut out).unwrap();
+    let told = |half: &mut WorkerHalf<Text>, now| {
+        let mut out = Vec::new();
+        half.tick(now, Some(&0), &[did("c"), did("d")], &mut out);
+        let beats = out.into_iter().filter_map(|effect| match effect {
+            worker::Effect::Send { to, message: Message::Heartbeat { status, .. } } => Some((to, status)),
+            _ => None,
+        });
+        beats.collect::<Vec<_>>()
+    };
+    let beat_ms = Settings::default().heartbeat_ms;
+    assert_eq!(told(&mut half, beat_ms), [(did("c"), 0), (did("d"), 1)]);
+    half.ended(&it, "done", beat_ms, &mut out);
+    assert_eq!(told(&mut half, 2 * beat_ms), [(did("c"), 0), (did("d"), 0)]);
 }
 
 #[test]
@@ -366,7 +391,7 @@ fn a_worker_cannot_end_what_it_was_not_granted() {
     assert!(half.receive(&did("y"), result(), 1, &mut out).is_err());
     assert!(!out.iter().any(|effect| matches!(effect, coordinator::Effect::Result { .. })));
     out.clear();
-    half.receive(&did("x"), Message::Heartbeat { nonce: 1, status: () }, 2, &mut out).unwrap();
+    half.receive(&did("x"), Message::Heartbeat { nonce: 1, status: 0 }, 2, &mut out).unwrap();
     assert!(matches!(sent(&out)[..], [Message::Grant { lease_ms: 60_000, nonce: 1, .. }]), "{out:?}");
     half.receive(&did("x"), result(), 3, &mut out).unwrap();
     assert!(out.iter().any(|effect| matches!(effect, coordinator::Effect::Result { report: "mine", .. })));
@@ -379,7 +404,7 @@ fn leases_are_as_short_as_the_journal_is_old() {
     let mut out = Vec::new();
     half.begin(run(), 0);
     half.grant(did("x"), grant(&granted(1, 1)), 0);
-    half.receive(&did("x"), Message::Heartbeat { nonce: 1, status: () }, 0, &mut out).unwrap();
+    half.receive(&did("x"), Message::Heartbeat { nonce: 1, status: 0 }, 0, &mut out).unwrap();
     assert!(sent(&out).is_empty(), "it never read the journal");
     half.witnessed(1_000);
     half.tick(21_000, &mut out);

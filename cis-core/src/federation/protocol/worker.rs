@@ -269,6 +269,14 @@ impl<P: Payload> WorkerHalf<P> {
         self.held.values().filter(|held| !matches!(held.phase, Phase::Ended { .. })).count()
     }
 
+    /// How many of them other nodes than this one coordinate.
+    fn sessions_of_others(&self, coordinator: &NodeDid) -> u32 {
+        let is_live = |held: &&Held<_, _, _>| !matches!(held.phase, Phase::Ended { .. });
+        let live = self.held.values().filter(is_live);
+        let others = live.filter(|held| self.coordinator_of(held.granted.attempt.run) != Some(coordinator));
+        u32::try_from(others.count()).unwrap_or(u32::MAX)
+    }
+
     /// How many sessions of a run work, or wait for their turn.
     #[must_use]
     pub fn working_sessions_of(&self, run: RunId) -> usize {
@@ -446,7 +454,8 @@ impl<P: Payload> WorkerHalf<P> {
         self.beats.insert(self.nonce, now);
         self.beats.retain(|_, sent| *sent > oldest);
         for to in coordinators {
-            send(out, to, Message::Heartbeat { nonce: self.nonce, status: status.clone() });
+            let status = P::told(status, self.sessions_of_others(to));
+            send(out, to, Message::Heartbeat { nonce: self.nonce, status });
         }
         let Settings { heartbeat_ms, resend_ms, .. } = self.settings;
         self.beat_at = now + if unanswered { resend_ms } else { heartbeat_ms };

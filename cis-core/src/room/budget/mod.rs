@@ -12,7 +12,7 @@
 //! ```
 //!
 //! - What a human waits for goes first; a part of the burst is kept back for it. Journals come next, as programs wait for
-//!   them; replies to commands and edits of cards leave another part to the ends of runs.
+//!   them; replies to commands, announcements and edits of cards leave another part to the ends of runs.
 //! - `retry_after` of a refusal says when the next one is taken, and bounds the rate.
 //! - Where nothing is refused although the bucket is empty, the homeserver is more generous than thought (an
 //!   administrator lifted the limit), and the rate grows. It is tried rarely: by a message that a human waits
@@ -64,17 +64,20 @@ pub enum Class {
     Terminal,
     /// Replies to commands: that they were taken is known by their receipts.
     Reply,
+    /// Small events that say in brief what the journal says.
+    Announcement,
     /// Card edits.
     Progress,
 }
 
 impl Class {
     /// All of them, the most urgent first.
-    pub const ALL: [Self; 5] = [Self::Human, Self::Journal, Self::Terminal, Self::Reply, Self::Progress];
+    pub const ALL: [Self; 6] =
+        [Self::Human, Self::Journal, Self::Terminal, Self::Reply, Self::Announcement, Self::Progress];
 
-    /// Whether waiting for long is a reason to try the limit. Replies may wait, and what is kept back is not for them.
+    /// Whether waiting for long is a reason to try the limit. Replies and announcements may wait, and what is kept back is not for them.
     fn tries_after_shortage(self) -> bool {
-        !matches!(self, Self::Human | Self::Reply)
+        !matches!(self, Self::Human | Self::Reply | Self::Announcement)
     }
 }
 
@@ -373,7 +376,7 @@ impl Budget {
         let kept = match class {
             Class::Human => 0,
             Class::Journal | Class::Terminal => KEPT_FOR_HUMANS,
-            Class::Reply | Class::Progress => KEPT_FOR_HUMANS + KEPT_FOR_ENDS,
+            Class::Reply | Class::Announcement | Class::Progress => KEPT_FOR_HUMANS + KEPT_FOR_ENDS,
         };
         // A small burst is not kept back whole.
         kept.min(self.burst - TOKEN)

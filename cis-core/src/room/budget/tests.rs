@@ -159,8 +159,8 @@ fn a_burst_then_one_in_five_seconds_with_a_part_kept_back() {
 }
 
 #[test]
-fn replies_and_card_edits_leave_room_for_ends() {
-    for class in [Class::Reply, Class::Progress] {
+fn replies_announcements_and_card_edits_leave_room_for_ends() {
+    for class in [Class::Reply, Class::Announcement, Class::Progress] {
         let mut budget = Budget::new(0);
         let mut sent = 0;
         while let Next::Send(_) = budget.next(0, &heads([(class, 0)])) {

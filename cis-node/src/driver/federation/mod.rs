@@ -409,6 +409,8 @@ impl Driver {
             agents: self.agents_for_others(now),
             slots: settings.slots,
             sessions: u32::try_from(sessions).unwrap_or(u32::MAX),
+            // Each coordinator is told another number.
+            others: None,
             ahead: self.federation.ahead(),
             load_permille: crate::machine::load_permille(),
             // Earlier versions know that alone.

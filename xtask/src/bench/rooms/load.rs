@@ -115,7 +115,9 @@ fn once(place: &Place, n: u32) -> Outcome<Seen> {
     let rang = |item: &Value| {
         let asked = events.iter().filter(|event| is_question(event));
         let mut of_item = asked.filter(|event| event["content"]["cis.dag.question"]["item"] == item["id"]);
-        Some(of_item.next()?["origin_server_ts"].as_f64()? - item["since"].as_f64()?)
+        // Binaries to compare with may call it `since`.
+        let since_ms = item["since_ms"].as_f64().or_else(|| item["since"].as_f64())?;
+        Some(of_item.next()?["origin_server_ts"].as_f64()? - since_ms)
     };
     let rang_ms: Vec<f64> = items.iter().filter_map(rang).collect();
     if rang_ms.len() as u32 != WAITING {

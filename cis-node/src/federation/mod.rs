@@ -1,17 +1,24 @@
-//! The link to the other nodes of a room: messages to their devices, and theirs to ours.
+//! The link to the other nodes of a room: messages to them, and theirs to us.
 //!
 //! Owns this node's announcement in its rooms (`cis.dag.node.info`), at which devices the others are, and signatures. What is said is
-//! the driver's matter. It may lose messages, as the protocol repeats what matters: nothing here is kept.
+//! the driver's matter, how it gets there the carrier's. It may lose messages, as the protocol repeats what matters: nothing here is kept.
+
+mod carrier;
+mod matrix;
+mod memory;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cis_matrix::{DeviceMessage, MatrixError, RoomName};
 use serde_json::{Value, json};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::mpsc;
 
-use crate::account::{AccountError, Backoff, News, Opened, boot_ms};
+use self::carrier::{Announcement, Carrier as Carries, Device, Heard, Letter, Sending, Trouble};
+use self::matrix::Matrix;
+use self::memory::Memory;
+pub use self::memory::Rooms as RoomsInMemory;
+use crate::account::{Backoff, boot_ms};
 use crate::commands::Command;
 use crate::link::{LinkEnd, Wish};
 use crate::node::Node;
@@ -30,24 +37,6 @@ const INFO: &str = "cis.dag.node.info";
 
 /// Characters of a name or a version.
 const WORD_MAX: usize = 64;
-
-/// Why nothing is heard for a while.
-#[derive(Debug, thiserror::Error)]
-enum Trouble {
-    #[error(transparent)]
-    Account(#[from] AccountError),
-    #[error(transparent)]
-    Matrix(#[from] MatrixError),
-    #[error("the homeserver does not answer: {0}")]
-    Away(String),
-}
-
-/// Where a node is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Device {
-    user: String,
-    device: String,
-}
 
 /// An envelope that is not under way any more.
 type Sent = (To, u64);
@@ -81,11 +70,15 @@ pub(crate) fn start(node: Arc<Node>, end: LinkEnd) {
         is_urgent: false,
         works_in: BTreeSet::new(),
     };
-    tokio::spawn(task.run());
+    if task.node.rooms_in_memory.is_some() {
+        tokio::spawn(task.run::<Memory>());
+    } else {
+        tokio::spawn(task.run::<Matrix>());
+    }
 }
 
 impl Task {
-    async fn run(mut self) {
+    async fn run<C: Carries>(mut self) {
         let mut backoff = Backoff::default();
         loop {
             while self.named.is_empty() {
@@ -96,7 +89,7 @@ impl Task {
                     None => return,
                 }
             }
-            match self.serve(&mut backoff).await {
+            match self.serve::<C>(&mut backoff).await {
                 Ok(()) => return,
                 Err(trouble) => {
                     tracing::warn!(%trouble, "other nodes are not heard");
@@ -107,65 +100,59 @@ impl Task {
     }
 
     /// Hears and tells until nobody wants it any more.
-    async fn serve(&mut self, backoff: &mut Backoff) -> Result<(), Trouble> {
-        let opened = self.node.matrix.open().await?;
-        opened.feed.be_urgent(self.is_urgent);
-        let mut news = opened.feed.subscribe();
+    async fn serve<C: Carries>(&mut self, backoff: &mut Backoff) -> Result<(), Trouble> {
+        let mut carrier = C::open(&self.node).await?;
+        carrier.be_urgent(self.is_urgent);
         let mut trust = self.node.shared.trust.subscribe();
         trust.mark_unchanged();
         let mut members = self.node.members.subscribe();
-        opened.feed.refresh().await?;
         self.rooms.clear();
         for name in self.named.clone() {
-            self.try_to_enter(&opened, &name).await?;
+            self.try_to_enter(&carrier, &name).await?;
         }
         loop {
             tokio::select! {
                 wish = self.wishes.recv() => match wish {
-                    Some(wish @ (Wish::Urgent(_) | Wish::Serve(_) | Wish::Control { .. } | Wish::Answer(_))) => self.obey(&opened, wish).await?,
+                    Some(wish @ (Wish::Urgent(_) | Wish::Serve(_) | Wish::Control { .. } | Wish::Answer(_))) => self.obey(&carrier, wish).await?,
                     Some(Wish::Send { room, to, message, can_wait }) => {
                         let behind = self.line_up((room, to), *message, can_wait);
-                        self.send_ready(&opened);
+                        self.send_ready(&carrier);
                         if let Some(wish) = behind {
-                            self.obey(&opened, wish).await?;
+                            self.obey(&carrier, wish).await?;
                         }
                     }
                     None => return Ok(()),
                 },
-                () = until(self.lanes.poll_timeout()) => self.send_ready(&opened),
+                () = until(self.lanes.poll_timeout()) => self.send_ready(&carrier),
                 Some((to, number)) = self.sent.1.recv() => {
                     self.lanes.sent(&to, number);
-                    self.send_ready(&opened);
+                    self.send_ready(&carrier);
                 }
-                Ok(()) = trust.changed() => self.others_changed(&opened).await?,
-                Ok(()) = members.changed() => self.others_changed(&opened).await?,
-                said = news.recv() => match said {
-                    Ok(News::Batch(batch, _)) => {
-                        backoff.reset();
-                        for said in &batch.rooms {
-                            if self.rooms.contains(&said.room) {
-                                for event in said.events.iter().filter(|event| event.kind == INFO) {
-                                    self.learn(&said.room, &event.sender, event.content.get());
-                                }
-                            }
-                        }
-                        batch.messages.iter().for_each(|message| self.hear(message));
-                    }
-                    // Messages that passed by are repeated.
-                    Err(broadcast::error::RecvError::Lagged(_)) => {}
-                    // It is asked again, and what is sent meanwhile is repeated.
-                    Ok(News::Away(_)) => {}
-                    Ok(News::Over(error)) => return Err(error.into()),
-                    Err(broadcast::error::RecvError::Closed) => return Err(Trouble::Away("its login ended".to_owned())),
-                },
+                Ok(()) = trust.changed() => self.others_changed(&carrier).await?,
+                Ok(()) = members.changed() => self.others_changed(&carrier).await?,
+                heard = carrier.hear() => {
+                    let heard = heard?;
+                    backoff.reset();
+                    heard.iter().for_each(|one| self.take(one));
+                }
             }
+        }
+    }
+
+    fn take(&mut self, heard: &Heard) {
+        match heard {
+            Heard::Announced(room, announcement) if self.rooms.contains(room) => {
+                self.learn(room, announcement)
+            }
+            Heard::Announced(..) => {}
+            Heard::Letter(letter) => self.hear(letter),
         }
     }
 
     /// The same, where a room that cannot be served keeps nobody from being heard in another: it is left out until it is asked for
     /// again.
-    async fn try_to_enter(&mut self, opened: &Opened, name: &str) -> Result<(), Trouble> {
-        match self.enter(opened, name).await {
+    async fn try_to_enter(&mut self, carrier: &impl Carries, name: &str) -> Result<(), Trouble> {
+        match self.enter(carrier, name).await {
             Err(Trouble::Matrix(error)) if !error.is_passing() => {
                 tracing::warn!(room = name, %error, "tasks cannot be shared with the nodes of a room");
                 self.named.remove(name);
@@ -176,12 +163,9 @@ impl Task {
     }
 
     /// Announces this node in a room, and learns where the others are.
-    async fn enter(&mut self, opened: &Opened, name: &str) -> Result<(), Trouble> {
-        let parsed: RoomName = name.parse().map_err(|error: cis_matrix::RoomNameError| {
-            MatrixError::BadInput { detail: error.to_string() }
-        })?;
-        let room = opened.client.resolve(parsed).await?;
-        let (user, device) = (&opened.session.user, &opened.session.device);
+    async fn enter(&mut self, carrier: &impl Carries, name: &str) -> Result<(), Trouble> {
+        let room = carrier.resolve(name).await?;
+        let Device { user, device } = carrier.own();
         let own_name = crate::machine::name_in(&self.node.config.settings.federation);
         let settings = &self.node.config.settings.federation;
         if settings.room.as_deref() == Some(name) && settings.role.works() {
@@ -195,18 +179,9 @@ impl Task {
         });
         let draft = Draft::of_room(INFO, body, ulid::Ulid::new(), &room, user);
         if let Ok(signed) = draft.sign(&self.node.keys.node, SIZE_MAX) {
-            let content = signed.content();
-            let announced = opened.client.send_state(&room, INFO, user, content.clone()).await;
-            if let Err(MatrixError::Forbidden { .. }) = announced {
-                // A room where it may not set state: the timeline says the same, to those who read it now.
-                opened.client.send(&room, INFO, content, &draft.id.to_string()).await?;
-            } else {
-                announced?;
-            }
+            carrier.announce(&room, &draft.id.to_string(), signed.content().clone()).await?;
         }
-        for state in opened.client.state(&room, INFO).await? {
-            self.learn(&room, &state.sender, state.content.get());
-        }
+        self.learn_all(carrier, &room).await?;
         self.rooms.insert(room.clone());
         self.node.shared.served.send_if_modified(|served| served.insert(room.clone()));
         self.node.driver.tell(Command::RoomServed { name: name.to_owned(), room });
@@ -214,24 +189,28 @@ impl Task {
     }
 
     /// Others are trusted than before: where they are was said already.
-    async fn others_changed(&mut self, opened: &Opened) -> Result<(), Trouble> {
+    async fn others_changed(&mut self, carrier: &impl Carries) -> Result<(), Trouble> {
         for room in self.rooms.clone() {
-            for state in opened.client.state(&room, INFO).await? {
-                self.learn(&room, &state.sender, state.content.get());
-            }
+            self.learn_all(carrier, &room).await?;
         }
         self.node.driver.tell(Command::NodeFound);
         Ok(())
     }
 
+    async fn learn_all(&mut self, carrier: &impl Carries, room: &str) -> Result<(), Trouble> {
+        carrier.announced(room).await?.iter().for_each(|one| self.learn(room, one));
+        Ok(())
+    }
+
     /// Notes where a node says that it is.
-    fn learn(&mut self, room: &str, sender: &str, content: &str) {
+    fn learn(&mut self, room: &str, Announcement { sender, content }: &Announcement) {
+        let content = content.get();
         let carrier = Carrier { room, type_name: INFO, sender: Some(sender) };
         let signed = serde_json::from_str(content).ok();
         if let Some(Ok(envelope)) = signed.map(|content| verify(&content, carrier, |_| Standing::Trusted)) {
             let word = |key| envelope.body().get(key).and_then(Value::as_str).map(short).unwrap_or_default();
             let announced = Announced {
-                user: sender.to_owned(),
+                user: sender.clone(),
                 name: word("name"),
                 version: word("version"),
                 is_idle: envelope.body().get("works") == Some(&Value::Bool(false)),
@@ -263,7 +242,7 @@ impl Task {
         }
     }
 
-    fn hear(&mut self, message: &DeviceMessage) {
+    fn hear(&mut self, message: &Letter) {
         let room = serde_json::from_str::<Value>(message.content.get())
             .ok()
             .and_then(|content| content.get("room")?.as_str().map(str::to_owned));
@@ -271,7 +250,7 @@ impl Task {
         let carrier = Carrier { room: &room, type_name: &message.kind, sender: Some(&message.sender) };
         let Some(envelope) = self.verified(message.content.get(), carrier) else { return };
         let from = envelope.did().clone();
-        if let Some(device) = &message.encryption.device {
+        if let Some(device) = &message.device {
             self.found(&from, &message.sender, device);
         }
         match Control::read(&envelope) {
@@ -291,24 +270,24 @@ impl Task {
     }
 
     /// Does what the driver wants beside messages.
-    async fn obey(&mut self, opened: &Opened, wish: Wish) -> Result<(), Trouble> {
+    async fn obey(&mut self, carrier: &impl Carries, wish: Wish) -> Result<(), Trouble> {
         match wish {
             Wish::Serve(name) => {
                 if self.named.insert(name.clone()) {
-                    self.try_to_enter(opened, &name).await?;
+                    self.try_to_enter(carrier, &name).await?;
                 }
             }
             Wish::Urgent(is_urgent) => {
                 self.is_urgent = is_urgent;
-                opened.feed.be_urgent(is_urgent);
+                carrier.be_urgent(is_urgent);
             }
             Wish::Send { room, to, message, can_wait } => {
                 self.lanes.push((room, to), *message, can_wait, boot_ms());
-                self.send_ready(opened);
+                self.send_ready(carrier);
             }
             Wish::Control { room, to, said } => {
-                let draft = said.draft(&room, &opened.session.user);
-                tokio::spawn(self.sending(opened, &to, &draft));
+                let draft = said.draft(&room, &carrier.own().user);
+                tokio::spawn(self.sending(carrier, &to, &draft));
             }
             Wish::Answer(default) => {
                 let node = Arc::clone(&self.node);
@@ -333,10 +312,10 @@ impl Task {
     }
 
     /// Sends what waits for nothing any more.
-    fn send_ready(&mut self, opened: &Opened) {
+    fn send_ready(&mut self, carrier: &impl Carries) {
         for Ready { to, number, messages } in self.lanes.take_ready(boot_ms()) {
-            let draft = direct::draft_all(&messages, ulid::Ulid::new(), &to.0, &opened.session.user);
-            let (sending, sent) = (self.sending(opened, &to.1, &draft), self.sent.0.clone());
+            let draft = direct::draft_all(&messages, ulid::Ulid::new(), &to.0, &carrier.own().user);
+            let (sending, sent) = (self.sending(carrier, &to.1, &draft), self.sent.0.clone());
             tokio::spawn(async move {
                 sending.await;
                 let _ = sent.send((to, number));
@@ -345,19 +324,16 @@ impl Task {
     }
 
     /// Sends an envelope to a node. It may be lost.
-    fn sending(&self, opened: &Opened, to: &NodeDid, draft: &Draft) -> impl Future<Output = ()> + use<> {
-        let device = self.devices.get(to).cloned();
-        if device.is_none() {
+    fn sending<C: Carries>(&self, carrier: &C, to: &NodeDid, draft: &Draft) -> Sending {
+        let Some(device) = self.devices.get(to).cloned() else {
             tracing::debug!(%to, "it is not known where a node is");
-        }
-        let signed = draft.sign(&self.node.keys.node, SIZE_MAX).map_err(|error| {
-            tracing::warn!(%error, "a message to a node cannot be signed");
-        });
-        let (client, kind) = (opened.client.clone(), draft.type_name.clone());
-        async move {
-            let (Some(Device { user, device }), Ok(signed)) = (device, signed) else { return };
-            if let Err(error) = client.send_to_device(&user, &device, &kind, &signed.content()).await {
-                tracing::debug!(user, device, kind, %error, "a message to a node was not sent");
+            return Box::pin(std::future::ready(()));
+        };
+        match draft.sign(&self.node.keys.node, SIZE_MAX) {
+            Ok(signed) => carrier.send(device, draft.type_name.clone(), signed.into_content()),
+            Err(error) => {
+                tracing::warn!(%error, "a message to a node cannot be signed");
+                Box::pin(std::future::ready(()))
             }
         }
     }
