@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::screen::{Page, timeless};
 use crate::ids::TimestampMs;
 
 /// How a terminal treats what is typed (termios(3)).
@@ -113,6 +114,15 @@ pub enum Signal {
 
 /// Rows of a screen from the top, without blanks at their ends.
 pub type Lines = Vec<String>;
+
+impl ScreenView {
+    /// The text left of the cursor in its row, without times, which change by themselves, and blanks at its end.
+    #[must_use]
+    pub fn before_cursor(&self) -> String {
+        let page = Page::of(self.clone());
+        timeless(page.lead.trim_end()).into_owned()
+    }
+}
 
 /// A screen as text, sanitised. Rows are as the terminal shows them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -255,6 +255,13 @@ impl Arbiter {
         modes.is_none_or(|modes| modes.canonical)
     }
 
+    /// The prompt is a line whose program takes each key as it comes: the second key of an answer may find another question.
+    #[must_use]
+    pub fn takes_keys(&self) -> bool {
+        let is_line = self.standing.as_ref().is_some_and(|standing| standing.source == Source::Line);
+        is_line && !self.collects_lines()
+    }
+
     /// Removes from the rows of the screen what is not compared when somebody answers the present prompt: people must not
     /// decide by it.
     pub fn mask(&self, rows: &mut Vec<String>) {

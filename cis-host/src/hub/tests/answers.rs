@@ -19,14 +19,15 @@ struct Stage {
     output: u64,
     /// What came from the hub as input, bytes.
     typed: u64,
+    modes: Modes,
 }
 
 fn moved(session: SessionId, input: InputId, output_bytes: u64) -> FromHost {
     FromHost::InputMoved { session, input, output_bytes, input_bytes: None }
 }
 
-fn waiting_reader(output_bytes: u64) -> KernelEvidence {
-    let modes = Some(Modes { canonical: true, echo: true });
+fn waiting_reader(output_bytes: u64, modes: Modes) -> KernelEvidence {
+    let modes = Some(modes);
     KernelEvidence {
         at_ms: 0,
         output_bytes,
@@ -56,7 +57,15 @@ impl Stage {
         let monitor = Some(Monitoring { profile: Profile::plain(), seed });
         hub.open(SessionInfo { monitor, ..peer.info(1) });
         host.expect_watch(1, 0).await;
-        Self { _peer: peer, hub, host, seen, output: 0, typed: 0 }
+        Self {
+            _peer: peer,
+            hub,
+            host,
+            seen,
+            output: 0,
+            typed: 0,
+            modes: Modes { canonical: true, echo: true },
+        }
     }
 
     async fn prints(&mut self, text: &str) {
@@ -72,7 +81,7 @@ impl Stage {
             }
             match soon(self.host.heard()).await {
                 Said::Message(ToHost::Probe { session }) => {
-                    let evidence = waiting_reader(self.output);
+                    let evidence = waiting_reader(self.output, self.modes);
                     self.host
                         .say(&FromHost::Probed { session, evidence, input_bytes: Some(self.typed) })
                         .await;
@@ -215,7 +224,7 @@ async fn the_prompt_of_an_earlier_life_is_not_told_again() {
     let mut after = Stage::new(seed).await;
     after.prints("Proceed? [y/N] ").await;
     let Said::Message(ToHost::Probe { session }) = after.host.heard().await else { panic!("no probe") };
-    let evidence = waiting_reader(after.output);
+    let evidence = waiting_reader(after.output, after.modes);
     after.host.say(&FromHost::Probed { session, evidence, input_bytes: Some(0) }).await;
     soon(async {
         while after.hub.explain(id(1)).await.unwrap().verdict.is_none() {
@@ -244,7 +253,7 @@ async fn an_answer_waits_for_the_first_look_at_the_prompt_of_an_earlier_life() {
     let answer = after.answer(&known, 1, "y\r");
     after.prints("Proceed? [y/N] ").await;
     let Said::Message(ToHost::Probe { session }) = after.host.heard().await else { panic!("no probe") };
-    let evidence = waiting_reader(after.output);
+    let evidence = waiting_reader(after.output, after.modes);
     after.host.say(&FromHost::Probed { session, evidence, input_bytes: Some(0) }).await;
     after.expect_answer(1, "y\r").await;
     after.says(|session, input| FromHost::Written { session, input, output_bytes: 1 }, 1).await;
@@ -315,7 +324,7 @@ async fn who_read_before_more_output_came_says_nothing_of_what_is_shown_then() {
     stage.prints("Name: ").await;
     let Said::Message(ToHost::Probe { session }) = stage.host.heard().await else { panic!("no probe") };
     // The evidence is of the whole output, of which the hub gets a part, and then more at once.
-    let evidence = waiting_reader(stage.output + 8);
+    let evidence = waiting_reader(stage.output + 8, stage.modes);
     stage.host.say(&FromHost::Probed { session, evidence, input_bytes: Some(0) }).await;
     stage.prints("x\r\nStreet and number: ").await;
     // It asks again, and believes nothing of before.
@@ -385,4 +394,36 @@ async fn an_answer_to_a_menu_is_not_typed_at_the_menu_of_another_command() {
     stage.expect_answer(3, "1\r").await;
     stage.says(|session, input| FromHost::Written { session, input, output_bytes: 1 }, 3).await;
     soon(third).await.unwrap().unwrap();
+}
+
+/// A program in raw mode at its line; what the hub types there, a part after the other, and what it prints after each.
+async fn typed_key_by_key(shows: &[(&str, &str)]) -> Vec<HubError> {
+    let mut stage = Stage::new(Seed::default()).await;
+    stage.modes = Modes { canonical: false, echo: false };
+    stage.prints("Delete the cache? [y/N] ").await;
+    let verdict = stage.verdict().await;
+    let answer = stage.answer(&verdict, 1, "n\r");
+    for (typed, printed) in shows {
+        let Said::Message(ToHost::InputAt { session, input, output_bytes, .. }) = stage.heard().await else {
+            panic!("nothing is typed");
+        };
+        assert_eq!(output_bytes, stage.output);
+        assert_eq!(stage.heard().await, Said::Typed(id(1), typed.as_bytes().to_vec()));
+        stage.typed += typed.len() as u64;
+        stage.host.say(&FromHost::Written { session, input, output_bytes }).await;
+        stage.prints(printed).await;
+    }
+    soon(answer).await.unwrap().err().into_iter().collect()
+}
+
+#[tokio::test]
+async fn the_second_key_of_an_answer_finds_no_other_question() {
+    let errors = typed_key_by_key(&[("n", "n\r\nFormat the disk? [Y/n] ")]).await;
+    assert_eq!(errors, [], "the first one was typed");
+}
+
+#[tokio::test]
+async fn a_line_that_shows_the_first_key_gets_the_others() {
+    let errors = typed_key_by_key(&[("n", "n"), ("\r", "\r\nFormat the disk? [Y/n] ")]).await;
+    assert_eq!(errors, []);
 }

@@ -24,6 +24,16 @@ const FIRST_LOOK_MS: i64 = 10_000;
 /// typed.
 const SENT_MS: i64 = 30_000;
 
+/// What follows the first key is typed after the line has shown that key for so long, ms: a program that was content with the key
+/// goes on meanwhile.
+const SHOWN_MS: i64 = 120;
+
+/// What follows is not typed where the line did not show the key within this time, ms.
+const SHOWN_MAX_MS: i64 = 5_000;
+
+/// How often the screen is looked at until then, ms.
+const SHOWN_LOOK_MS: i64 = 40;
+
 /// An answer to a prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
@@ -67,6 +77,25 @@ enum Stage {
     Due(u64),
     /// The host has it; whoever waits does so until then.
     Sent(TimestampMs),
+    /// The first key was typed: the line is to show it.
+    Shown {
+        /// Since when it does.
+        since: Option<TimestampMs>,
+        /// When the screen is looked at again.
+        look: TimestampMs,
+        /// The rest is given up then.
+        until: TimestampMs,
+    },
+}
+
+/// What follows the first key of an answer.
+#[derive(Debug)]
+struct Rest {
+    bytes: Vec<u8>,
+    /// What stood before the cursor when the key was typed.
+    line: String,
+    /// What the host said of the key.
+    receipt: Option<InputReceipt>,
 }
 
 /// Whether an answer is the one that counts.
@@ -85,6 +114,8 @@ pub(super) struct Pending {
     tell: Option<Tell>,
     stage: Stage,
     until: TimestampMs,
+    /// What is not typed yet, or was typed last.
+    rest: Option<Rest>,
 }
 
 impl Pending {
@@ -93,7 +124,55 @@ impl Pending {
         match self.stage {
             Stage::Due(_) => Some(self.until),
             Stage::Sent(until) => self.tell.is_some().then_some(until),
+            Stage::Shown { look, .. } => Some(look),
         }
+    }
+
+    /// The first key alone, and what follows it, where its program takes keys as they come.
+    fn split(&mut self, line: String) {
+        let text = std::str::from_utf8(&self.answer.bytes).ok();
+        let first = text.and_then(|text| text.chars().next()).filter(|key| !key.is_control());
+        let rest = first.map(|key| self.answer.bytes.split_off(key.len_utf8())).unwrap_or_default();
+        if !rest.is_empty() {
+            self.rest = Some(Rest { bytes: rest, line, receipt: None });
+        }
+    }
+
+    /// The first key was typed.
+    fn first_typed(&mut self, receipt: InputReceipt, now: TimestampMs) {
+        if let Some(rest) = &mut self.rest {
+            rest.receipt = Some(receipt);
+        }
+        self.stage = Stage::Shown { since: None, look: now + SHOWN_LOOK_MS, until: now + SHOWN_MAX_MS };
+    }
+
+    /// Looks whether the line shows the first key, and nothing else is asked.
+    fn look(&mut self, shown: Option<String>, now: TimestampMs) -> Look {
+        let (Stage::Shown { since, look, until }, Some(rest)) = (&mut self.stage, &self.rest) else {
+            return Look::Later;
+        };
+        *look = now + SHOWN_LOOK_MS;
+        let more = shown.as_ref().map(|line| line.strip_prefix(&rest.line).map(|more| more.trim().chars().count()));
+        match more {
+            Some(Some(1)) => {
+                let is_still = now - *since.get_or_insert(now) >= SHOWN_MS;
+                if is_still { Look::Rest } else { Look::Later }
+            }
+            // It is not shown yet, or the output is not here.
+            None | Some(Some(0)) if now < *until => Look::Later,
+            _ => Look::Over,
+        }
+    }
+
+    /// Its first key was typed.
+    fn is_in_part(&self) -> bool {
+        self.rest.as_ref().is_some_and(|rest| rest.receipt.is_some())
+    }
+
+    /// Says that the first key was typed, where it was.
+    fn typed_in_part(&mut self) -> bool {
+        let receipt = self.rest.as_ref().and_then(|rest| rest.receipt.clone());
+        receipt.map(|receipt| self.tell(Ok(receipt))).is_some()
     }
 
     fn tell(&mut self, outcome: Result<InputReceipt, HubError>) {
@@ -101,6 +180,16 @@ impl Pending {
             tell.tell(outcome);
         }
     }
+}
+
+/// What a look at the line decides.
+#[derive(Debug, PartialEq, Eq)]
+enum Look {
+    Later,
+    /// What follows the first key is typed.
+    Rest,
+    /// It was enough: something else is there.
+    Over,
 }
 
 impl Monitored {
@@ -183,6 +272,7 @@ impl Session {
                     tell: Some(tell),
                     stage: Stage::Due(self.next),
                     until,
+                    rest: None,
                 });
                 env.judge.push(id);
             }
@@ -203,6 +293,24 @@ impl Session {
                 monitored.answers.push(pending);
                 continue;
             }
+            if matches!(pending.stage, Stage::Shown { .. }) {
+                let shown = self.view(env).map(|view| view.before_cursor());
+                match pending.look(shown, now) {
+                    Look::Later => {}
+                    Look::Rest => {
+                        let bytes = pending.rest.as_ref().map(|rest| rest.bytes.clone()).unwrap_or_default();
+                        // The host types each input once.
+                        pending.answer.input = following(pending.answer.input);
+                        pending.answer.bytes = bytes;
+                        self.send_answer(&pending.answer, env);
+                        pending.stage = Stage::Sent(now + SENT_MS);
+                    }
+                    Look::Over => {
+                        pending.typed_in_part();
+                        continue;
+                    }
+                }
+            }
             if let Stage::Due(at) = pending.stage {
                 let view = if self.next >= at { self.view(env) } else { None };
                 match view {
@@ -219,6 +327,9 @@ impl Session {
                             let screen = self.lowest_rows(|_| (), env);
                             pending.tell(Err(HubError::PromptMoved { id: self.id, screen }));
                             continue;
+                        }
+                        if monitored.arbiter.takes_keys() {
+                            pending.split(view.before_cursor());
                         }
                         self.send_answer(&pending.answer, env);
                         pending.stage = Stage::Sent(now + SENT_MS);
@@ -256,9 +367,20 @@ impl Session {
         let all: Vec<Pending> = monitored.answers.extract_if(.., |it| it.answer.input == input).collect();
         let any = !all.is_empty();
         for mut pending in all {
+            let now = env.clock.now();
             match outcome {
-                Ok(_) => monitored.typed(&self.redactor, env.clock.now()),
+                Ok(receipt) => {
+                    monitored.typed(&self.redactor, now);
+                    if pending.rest.as_ref().is_some_and(|rest| rest.receipt.is_none()) {
+                        pending.first_typed(receipt.clone(), now);
+                        monitored.answers.push(pending);
+                        continue;
+                    }
+                }
                 Err(_) => monitored.release(&pending.answer),
+            }
+            if outcome.is_err() && pending.typed_in_part() {
+                continue;
             }
             pending.tell(outcome.clone());
         }
@@ -280,7 +402,13 @@ impl Session {
         }
         let mut restless = Vec::new();
         for mut pending in std::mem::take(&mut monitored.answers) {
-            if pending.answer.input == input {
+            if pending.answer.input == input && pending.is_in_part() {
+                pending.stage = Stage::Shown { since: None, look: now, until: now + SHOWN_MAX_MS };
+            } else if pending.answer.input == input {
+                // The line is another one then.
+                if let Some(rest) = pending.rest.take() {
+                    pending.answer.bytes.extend(rest.bytes);
+                }
                 pending.stage = Stage::Due(output);
                 if now >= pending.until {
                     restless.push(pending);
@@ -306,12 +434,20 @@ impl Session {
     pub(in crate::hub) fn fail_answers(&mut self, why: &HubError) {
         let Some(monitored) = &mut self.monitored else { return };
         for mut pending in std::mem::take(&mut monitored.answers) {
+            if pending.typed_in_part() {
+                continue;
+            }
             if !matches!(pending.stage, Stage::Sent(_)) {
                 monitored.release(&pending.answer);
             }
             pending.tell(Err(why.clone()));
         }
     }
+}
+
+/// The input by which the rest of this one is typed.
+fn following(input: InputId) -> InputId {
+    InputId::hashed(&format!("what follows the first key of {input}"))
 }
 
 #[cfg(test)]
@@ -326,7 +462,7 @@ mod tests {
             Answer { session, episode: 1, hash: String::new(), input, bytes: Vec::new(), again: false };
         let (said, heard) = std::sync::mpsc::channel();
         let tell = Some(Tell::new(move |outcome| drop(said.send(outcome))));
-        let mut pending = Pending { answer, tell, stage: Stage::Due(0), until: RESTLESS_MS };
+        let mut pending = Pending { answer, tell, stage: Stage::Due(0), until: RESTLESS_MS, rest: None };
         assert_eq!(pending.due(), Some(RESTLESS_MS));
         pending.stage = Stage::Sent(SENT_MS);
         assert_eq!(pending.due(), Some(SENT_MS), "the patience with its screen is past");
