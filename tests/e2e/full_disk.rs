@@ -303,3 +303,24 @@ fn a_backup_to_another_disk_needs_no_space_in_the_home_of_a_node() {
     let left: Vec<_> = fs::read_dir(cis.work()).unwrap().flatten().map(|entry| entry.file_name()).collect();
     assert!(!left.iter().any(|name| name.to_string_lossy().starts_with('.')), "{left:?}");
 }
+
+/// The home is the node's: a task cannot fail by it, and `allow_failure` has nothing to allow.
+#[test]
+fn a_home_without_a_place_for_logs_lets_tasks_wait() {
+    let cis = Cis::new();
+    cis.ok(["node", "start", "--detach"]);
+    let logs = cis.home().join("logs");
+    let _ = fs::remove_dir_all(&logs);
+    fs::write(&logs, "").unwrap();
+    let task = "script = 'echo ran > \"$E2E_WORK/ran\"'\nallow_failure = true\nretries = 1\n";
+    let run = cis.start(&format!("version = 1\n[dag]\nid = \"d\"\n[[tasks]]\nid = \"a\"\n{task}"));
+    eventually("it says what it waits for", || {
+        let why = cis.ok(["dag", "why", "a", "--run", &run]);
+        why.contains("cannot make the log directory").then_some(())
+    });
+    assert_eq!(cis.task(&run, "a")["state"], "queued");
+    fs::remove_file(&logs).unwrap();
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.read("ran").trim(), "ran");
+    cis.stop();
+}

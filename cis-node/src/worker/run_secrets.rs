@@ -154,5 +154,5 @@ fn redactor(values: &BTreeSet<String>) -> Result<Arc<Redactor>, Trouble> {
 
 fn keep(dir: &Path, values: &BTreeSet<String>) -> Result<(), Trouble> {
     secret_file::keep_run(dir, values)
-        .map_err(|e| Trouble::of(&e, format!("cannot keep the run's secrets next to its logs: {e}")))
+        .map_err(|e| Trouble::OfDisk(format!("cannot keep the run's secrets next to its logs: {e}")))
 }

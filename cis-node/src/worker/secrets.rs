@@ -27,7 +27,7 @@ impl LocalWorker {
             environment::secrets(spec, base).map_err(|e: SecretError| Trouble::OfTask(e.to_string()))?;
         let secrets = Secrets { named, sensitive: spec.sensitive.clone() };
         secret_file::keep(log, &secrets)
-            .map_err(|e| Trouble::of(&e, format!("cannot keep the secrets next to the log: {e}")))?;
+            .map_err(|e| Trouble::OfDisk(format!("cannot keep the secrets next to the log: {e}")))?;
         Ok(secrets)
     }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -42,8 +41,9 @@ impl LocalWorker {
     ) -> Result<(Variables, Arc<Variables>, String), Trouble> {
         if !self.log_dirs.contains(&attempt.run) {
             let dir = self.home.run_logs(attempt.run);
+            // The home is the node's: whatever is wrong there is no failure of a task.
             fs::create_dir_all(&dir).map_err(|e| {
-                Trouble::of(&e, format!("cannot make the log directory {}: {e}", dir.display()))
+                Trouble::OfDisk(format!("cannot make the log directory {}: {e}", dir.display()))
             })?;
             self.log_dirs.insert(attempt.run);
         }
@@ -215,13 +215,8 @@ impl LocalWorker {
         let Err(error) = written else { return true };
         let detail = format!("what it gets of its needs cannot be written to {}: {error}", path.display());
         let (attempt, fence) = (attempt.clone(), live.fence);
-        if error.kind() == io::ErrorKind::StorageFull || error.kind() == io::ErrorKind::QuotaExceeded {
-            self.forget(session);
-            self.said.push(FromWorker::Refused { attempt, fence, reason: Refusal::Resources { detail } });
-        } else {
-            let outcome = AttemptOutcome::Failed { cause: FailureCause::Input { detail } };
-            self.say_result(attempt, fence, outcome, None, BTreeMap::new());
-        }
+        self.forget(session);
+        self.said.push(FromWorker::Refused { attempt, fence, reason: Refusal::Resources { detail } });
         false
     }
 
