@@ -26,7 +26,7 @@ pub(super) enum Refusal {
     Parameter,
     /// In `[[ ]]`.
     Condition,
-    /// In the arguments of `eval` or `let`.
+    /// In the arguments of `eval`, `let`, `trap` or `declare -i`.
     Evaluated,
     /// After an open `[` of the same word: an array's subscript.
     Subscript,
@@ -86,8 +86,8 @@ impl Refusal {
                 "use [ … ] or case",
             ),
             Refusal::Evaluated => (
-                "a value cannot stand in the arguments of eval or let, which run them as code",
-                "leave eval or let out",
+                "a value cannot stand in the arguments of eval, let, trap or declare -i, which run them as code",
+                "give the value to the task in `env`, and use the variable where nothing runs it",
             ),
             Refusal::Subscript => (
                 "a value cannot stand after an open [ of the same word: shells evaluate subscripts",

@@ -183,9 +183,23 @@ mod tests {
             ("echo '{{ attempt | raw }}' '{{ \"{{.Names}}\" }}'", "Text\nText"),
             ("echo $'a b' {{ attempt }}", "Bare"),
             ("v=$x{{ attempt }} \"$x{{ attempt }}\"", "Bare\nQuoted"),
+            ("local -r v={{ attempt }}; declare v={{ attempt }}; v={{ attempt }}", "Bare\nBare\nBare"),
         ] {
             assert_eq!(forms("sh", script), form, "{script}");
         }
+    }
+
+    #[test]
+    fn what_is_run_later_or_calculated_takes_no_value() {
+        for script in [
+            "trap \"rm -r {{ attempt }}\" EXIT",
+            "declare -i n={{ attempt }}",
+            "local -ri n=\"{{ attempt }}\"",
+            "typeset -n n={{ attempt }}",
+        ] {
+            assert!(forms("bash", script).contains("which run them as code"), "{script}");
+        }
+        assert_eq!(forms("bash", "trap - EXIT\ndeclare -i n; echo {{ attempt }}"), "Bare");
     }
 
     #[test]
@@ -238,13 +252,13 @@ mod tests {
         "[[ \"{{ attempt }}\" -gt 1 ]]"
             a value cannot stand inside [[ … ]], where shells may evaluate it as arithmetic
         "eval {{ attempt }}; echo {{ attempt }}"
-            a value cannot stand in the arguments of eval or let, which run them as code
+            a value cannot stand in the arguments of eval, let, trap or declare -i, which run them as code
         Bare
         "eval \"echo $(echo {{ attempt }}) {{ attempt }}\""
             Bare
-        a value cannot stand in the arguments of eval or let, which run them as code
+        a value cannot stand in the arguments of eval, let, trap or declare -i, which run them as code
         "let x=1 y={{ attempt }}"
-            a value cannot stand in the arguments of eval or let, which run them as code
+            a value cannot stand in the arguments of eval, let, trap or declare -i, which run them as code
         "a[{{ attempt }}]=1"
             a value cannot stand after an open [ of the same word: shells evaluate subscripts
         "a[\"{{ attempt }}\"]=1"

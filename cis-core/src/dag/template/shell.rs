@@ -40,8 +40,10 @@ enum Within {
     Command,
     /// `[[ … ]]`.
     Condition,
-    /// After `eval` or `let`.
+    /// After `eval`, `let`, `trap`, or `declare -i`.
     Evaluated,
+    /// After `declare`, `typeset` or `local`: its flags come.
+    Declaring,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -108,7 +110,7 @@ impl<'a> Lexer<'a> {
 
     fn position(&self) -> Position {
         match self.within {
-            Within::Command => {}
+            Within::Command | Within::Declaring => {}
             Within::Condition => return Position::Refused(Refusal::Condition),
             Within::Evaluated => return Position::Refused(Refusal::Evaluated),
         }
@@ -223,7 +225,7 @@ impl<'a> Lexer<'a> {
 
     fn end_command(&mut self) {
         self.end_word();
-        if self.within == Within::Evaluated {
+        if matches!(self.within, Within::Evaluated | Within::Declaring) {
             self.within = Within::Command;
         }
     }
@@ -233,7 +235,17 @@ impl<'a> Lexer<'a> {
         match &self.bytes[start..self.at] {
             b"[[" => self.within = Within::Condition,
             b"]]" => self.within = Within::Command,
-            b"eval" | b"let" if self.within == Within::Command => self.within = Within::Evaluated,
+            b"eval" | b"let" | b"trap" if self.within == Within::Command => self.within = Within::Evaluated,
+            b"declare" | b"typeset" | b"local" if self.within == Within::Command => {
+                self.within = Within::Declaring;
+            }
+            // Integers are calculated, and references are followed.
+            [b'-', flags @ ..] if self.within == Within::Declaring => {
+                if flags.iter().any(|flag| matches!(flag, b'i' | b'n')) {
+                    self.within = Within::Evaluated;
+                }
+            }
+            _ if self.within == Within::Declaring => self.within = Within::Command,
             // Its patterns may end in a `)` that nothing opened.
             b"case" if !self.stack.is_empty() => self.lose(),
             _ => {}
