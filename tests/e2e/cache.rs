@@ -92,6 +92,8 @@ fn a_cached_result_is_shown_as_such_and_can_be_refused() {
     build(&cis, DAG);
     let again = cis.dag(DAG, &[]).expect(0);
     assert!(again.stderr.contains("cached"), "the progress says it: {}", again.stderr);
+    let quiet = cis.dag(DAG, &["--quiet"]).expect(0);
+    assert!(!quiet.stderr.contains("cached"), "it is no failure: {}", quiet.stderr);
     let shown = cis.ok(["dag", "show"]);
     assert!(shown.contains("completed") && shown.contains("cached: the result of"), "{shown}");
     assert!(cis.ok(["dag", "why", "build"]).contains("cached"));

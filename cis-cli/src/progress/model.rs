@@ -269,6 +269,11 @@ impl Model {
             return Ok(());
         }
         let result: AttemptResult = serde_json::from_str(body)?;
+        if let Some(cached @ EndReason::CacheHit { .. }) = &result.end {
+            self.failures.remove(head.task.as_ref());
+            changes.push(Change::Ended { task: index, reason: cached.to_string() });
+            return Ok(());
+        }
         let detail = match (&result.end, result.outcome.detail()) {
             (Some(end @ (EndReason::AllowedFailure { .. } | EndReason::Killed)), _) => end.to_string(),
             (Some(end), detail) if detail.is_empty() => end.to_string(),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::screen::{Page, timeless};
+use super::screen::{Page, menu_of, timeless};
 use crate::ids::TimestampMs;
 
 /// How a terminal treats what is typed (termios(3)).
@@ -121,6 +121,14 @@ impl ScreenView {
     pub fn before_cursor(&self) -> String {
         let page = Page::of(self.clone());
         timeless(page.lead.trim_end()).into_owned()
+    }
+
+    /// The option that these keys choose in the menu on the screen: its number and words. Enter alone chooses what the pointer is at.
+    #[must_use]
+    pub fn chosen_by(&self, keys: &[u8]) -> Option<String> {
+        let menu = menu_of(&Page::of(self.clone()))?;
+        let chosen = menu.options.iter().find(|option| option.keys.as_bytes() == keys)?;
+        Some(format!("{} {}", chosen.id, timeless(&chosen.label)))
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod answers;
 mod hands;
+mod in_parts;
 
 use std::sync::Arc;
 

@@ -427,3 +427,31 @@ async fn a_line_that_shows_the_first_key_gets_the_others() {
     let errors = typed_key_by_key(&[("n", "n"), ("\r", "\r\nFormat the disk? [Y/n] ")]).await;
     assert_eq!(errors, []);
 }
+
+#[tokio::test]
+async fn a_choice_is_confirmed_only_where_the_pointer_went() {
+    for (after, rest) in [("  test\r\n❯ production", "\r"), ("❯ test\r\n  production", "")] {
+        let mut stage = Stage::new(Seed::default()).await;
+        stage.modes = Modes { canonical: false, echo: false };
+        stage.prints("\x1b[?25l? Where to:\r\n❯ test\r\n  production\r\n").await;
+        let verdict = stage.verdict().await;
+        let keys = verdict.options.iter().find(|option| option.label == "production").unwrap().keys.clone();
+        assert_eq!(keys, "\x1b[B\r");
+        let answer = stage.answer(&verdict, 1, &keys);
+        stage.expect_answer(1, "\x1b[B").await;
+        let output_bytes = stage.output;
+        stage.says(|session, input| FromHost::Written { session, input, output_bytes }, 1).await;
+        stage.prints(&format!("\x1b[2A\r{after}\r\n")).await;
+        if rest.is_empty() {
+            let refused = soon(answer).await.unwrap();
+            assert!(matches!(refused, Err(HubError::PromptMoved { .. })), "{refused:?}");
+            continue;
+        }
+        let Said::Message(ToHost::InputAt { session, input, output_bytes, .. }) = stage.heard().await else {
+            panic!("nothing is typed");
+        };
+        assert_eq!(stage.heard().await, Said::Typed(id(1), rest.as_bytes().to_vec()));
+        stage.host.say(&FromHost::Written { session, input, output_bytes }).await;
+        soon(answer).await.unwrap().unwrap();
+    }
+}

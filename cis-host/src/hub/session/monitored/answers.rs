@@ -4,6 +4,7 @@
 //! more output than that screen shows. Where there is more, the hub looks again. So nothing lies between
 //! the check and the write but what a program draws in that very moment.
 
+use super::in_parts::{Rest, Shown};
 use super::{Monitored, Session};
 use crate::frames;
 use crate::hub::HubError;
@@ -24,12 +25,15 @@ const FIRST_LOOK_MS: i64 = 10_000;
 /// typed.
 const SENT_MS: i64 = 30_000;
 
-/// What follows the first key is typed after the line has shown that key for so long, ms: a program that was content with the key
-/// goes on meanwhile.
+/// The rest of an answer is typed after the screen has shown for so long that it is wanted, ms: a program that was content with the
+/// first part goes on meanwhile.
 const SHOWN_MS: i64 = 120;
 
-/// What follows is not typed where the line did not show the key within this time, ms.
+/// The rest is not typed where the line did not show the first key within this time, ms.
 const SHOWN_MAX_MS: i64 = 5_000;
+
+/// The same of a pointer that is not at the option that was chosen, ms.
+const POINTED_MAX_MS: i64 = 2_000;
 
 /// How often the screen is looked at until then, ms.
 const SHOWN_LOOK_MS: i64 = 40;
@@ -77,7 +81,7 @@ enum Stage {
     Due(u64),
     /// The host has it; whoever waits does so until then.
     Sent(TimestampMs),
-    /// The first key was typed: the line is to show it.
+    /// The first part was typed: the screen is to show that the rest is wanted.
     Shown {
         /// Since when it does.
         since: Option<TimestampMs>,
@@ -86,16 +90,6 @@ enum Stage {
         /// The rest is given up then.
         until: TimestampMs,
     },
-}
-
-/// What follows the first key of an answer.
-#[derive(Debug)]
-struct Rest {
-    bytes: Vec<u8>,
-    /// What stood before the cursor when the key was typed.
-    line: String,
-    /// What the host said of the key.
-    receipt: Option<InputReceipt>,
 }
 
 /// Whether an answer is the one that counts.
@@ -128,50 +122,46 @@ impl Pending {
         }
     }
 
-    /// The first key alone, and what follows it, where its program takes keys as they come.
-    fn split(&mut self, line: String) {
-        let text = std::str::from_utf8(&self.answer.bytes).ok();
-        let first = text.and_then(|text| text.chars().next()).filter(|key| !key.is_control());
-        let rest = first.map(|key| self.answer.bytes.split_off(key.len_utf8())).unwrap_or_default();
-        if !rest.is_empty() {
-            self.rest = Some(Rest { bytes: rest, line, receipt: None });
-        }
-    }
-
-    /// The first key was typed.
+    /// The first part was typed.
     fn first_typed(&mut self, receipt: InputReceipt, now: TimestampMs) {
         if let Some(rest) = &mut self.rest {
             rest.receipt = Some(receipt);
         }
-        self.stage = Stage::Shown { since: None, look: now + SHOWN_LOOK_MS, until: now + SHOWN_MAX_MS };
+        self.look_from(now);
     }
 
-    /// Looks whether the line shows the first key, and nothing else is asked.
-    fn look(&mut self, shown: Option<String>, now: TimestampMs) -> Look {
+    fn look_from(&mut self, now: TimestampMs) {
+        let is_needed = self.rest.as_ref().is_some_and(Rest::is_needed);
+        let patience = if is_needed { POINTED_MAX_MS } else { SHOWN_MAX_MS };
+        self.stage = Stage::Shown { since: None, look: now + SHOWN_LOOK_MS, until: now + patience };
+    }
+
+    /// Looks whether the rest is wanted.
+    fn look(&mut self, view: Option<&ScreenView>, now: TimestampMs) -> Look {
         let (Stage::Shown { since, look, until }, Some(rest)) = (&mut self.stage, &self.rest) else {
             return Look::Later;
         };
         *look = now + SHOWN_LOOK_MS;
-        let more = shown.as_ref().map(|line| line.strip_prefix(&rest.line).map(|more| more.trim().chars().count()));
-        match more {
-            Some(Some(1)) => {
-                let is_still = now - *since.get_or_insert(now) >= SHOWN_MS;
-                if is_still { Look::Rest } else { Look::Later }
+        match rest.shown(view) {
+            Shown::Expected if now - *since.get_or_insert(now) >= SHOWN_MS => Look::Rest,
+            Shown::Expected => Look::Later,
+            Shown::NotYet if now < *until => {
+                *since = None;
+                Look::Later
             }
-            // It is not shown yet, or the output is not here.
-            None | Some(Some(0)) if now < *until => Look::Later,
-            _ => Look::Over,
+            Shown::NotYet | Shown::Other => Look::Over,
         }
     }
 
-    /// Its first key was typed.
+    /// Its first part was typed.
     fn is_in_part(&self) -> bool {
         self.rest.as_ref().is_some_and(|rest| rest.receipt.is_some())
     }
 
-    /// Says that the first key was typed, where it was.
+    /// Says that it was typed, where the first part is an answer and was.
     fn typed_in_part(&mut self) -> bool {
-        let receipt = self.rest.as_ref().and_then(|rest| rest.receipt.clone());
+        let rest = self.rest.as_ref().filter(|rest| !rest.is_needed());
+        let receipt = rest.and_then(|rest| rest.receipt.clone());
         receipt.map(|receipt| self.tell(Ok(receipt))).is_some()
     }
 
@@ -182,13 +172,12 @@ impl Pending {
     }
 }
 
-/// What a look at the line decides.
+/// What a look at the screen decides about the rest.
 #[derive(Debug, PartialEq, Eq)]
 enum Look {
     Later,
-    /// What follows the first key is typed.
     Rest,
-    /// It was enough: something else is there.
+    /// It is not wanted.
     Over,
 }
 
@@ -294,8 +283,8 @@ impl Session {
                 continue;
             }
             if matches!(pending.stage, Stage::Shown { .. }) {
-                let shown = self.view(env).map(|view| view.before_cursor());
-                match pending.look(shown, now) {
+                let view = self.view(env);
+                match pending.look(view.as_ref(), now) {
                     Look::Later => {}
                     Look::Rest => {
                         let bytes = pending.rest.as_ref().map(|rest| rest.bytes.clone()).unwrap_or_default();
@@ -306,7 +295,13 @@ impl Session {
                         pending.stage = Stage::Sent(now + SENT_MS);
                     }
                     Look::Over => {
-                        pending.typed_in_part();
+                        if !pending.typed_in_part() {
+                            monitored.release(&pending.answer);
+                            monitored.arbiter.answer_refused();
+                            env.judge.push(self.id);
+                            let screen = self.lowest_rows(|_| (), env);
+                            pending.tell(Err(HubError::PromptMoved { id: self.id, screen }));
+                        }
                         continue;
                     }
                 }
@@ -328,9 +323,8 @@ impl Session {
                             pending.tell(Err(HubError::PromptMoved { id: self.id, screen }));
                             continue;
                         }
-                        if monitored.arbiter.takes_keys() {
-                            pending.split(view.before_cursor());
-                        }
+                        let takes_keys = monitored.arbiter.takes_keys();
+                        pending.rest = Rest::of(&mut pending.answer.bytes, &view, takes_keys);
                         self.send_answer(&pending.answer, env);
                         pending.stage = Stage::Sent(now + SENT_MS);
                     }
@@ -403,7 +397,7 @@ impl Session {
         let mut restless = Vec::new();
         for mut pending in std::mem::take(&mut monitored.answers) {
             if pending.answer.input == input && pending.is_in_part() {
-                pending.stage = Stage::Shown { since: None, look: now, until: now + SHOWN_MAX_MS };
+                pending.look_from(now);
             } else if pending.answer.input == input {
                 // The line is another one then.
                 if let Some(rest) = pending.rest.take() {
@@ -447,7 +441,7 @@ impl Session {
 
 /// The input by which the rest of this one is typed.
 fn following(input: InputId) -> InputId {
-    InputId::hashed(&format!("what follows the first key of {input}"))
+    InputId::hashed(&format!("the rest of {input}"))
 }
 
 #[cfg(test)]
