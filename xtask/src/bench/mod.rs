@@ -55,7 +55,8 @@ const PARTS: &[(&str, &str)] = &[
     ("latency", "prompts to the inbox, answers to the program"),
     ("flood", "much output, against tmux and script"),
     ("monitor", "who waits for a human, in recordings of real programs"),
-    ("nodes", "100 nodes of a room in one process: messages and memory"),
+    ("nodes", "100 nodes of a room in one process: messages and memory; and the next one"),
+    ("nodes-shared", "a run that three workers share, without a homeserver, against one node"),
     ("rooms", "what rooms cost, how soon they hear and are heard: the next eight (about 35 minutes)"),
     ("rooms-answers", "answers in a room, until the program has read them"),
     ("rooms-latency", "ends of tasks, until another client knows"),
@@ -241,6 +242,9 @@ fn measure(
     }
     if wanted.has("nodes") {
         nodes::measure(report)?;
+    }
+    if wanted.has("nodes-shared") {
+        nodes::measure_shared(report)?;
     }
     if wanted.has_some("rooms") {
         rooms::measure(&|part| wanted.has(part), binary, scratch.path(), report)?;
