@@ -149,8 +149,7 @@ impl Task {
         }
     }
 
-    /// The same, where a room that cannot be served keeps nobody from being heard in another: it is left out until it is asked for
-    /// again.
+    /// Enters a room. One that cannot be served keeps nobody from being heard in another: it is left out until it is asked for again.
     async fn try_to_enter(&mut self, carrier: &impl Carries, name: &str) -> Result<(), Trouble> {
         match self.enter(carrier, name).await {
             Err(Trouble::Matrix(error)) if !error.is_passing() => {
