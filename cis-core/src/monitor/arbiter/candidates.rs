@@ -101,12 +101,19 @@ impl Arbiter {
         all.extend(self.by_report(page));
         all.extend(self.by_reader(now));
         all.extend(self.by_nested(now));
-        all.extend(self.by_rule());
+        all.extend(self.by_rule(now));
         all.extend(self.by_marker());
-        if self.standing.is_none() && all.is_empty() {
+        // A menu that something moves beside counts only once that rests: it may never do so.
+        let is_undecided =
+            |one: &Candidate| self.found_by_look() && one.source == Source::Rule && one.ready_ms > now;
+        if self.standing.is_none() && all.iter().all(is_undecided) {
             all.extend(self.by_stillness(now));
         }
         all
+    }
+
+    fn found_by_look(&self) -> bool {
+        matches!(&self.found, Some((found, _)) if found.by_look)
     }
 
     /// What the profile's rules found, where it is a prompt.
@@ -204,8 +211,14 @@ impl Arbiter {
     }
 
     /// Layer 4.
-    fn by_rule(&self) -> Option<Candidate> {
+    fn by_rule(&self, now: TimestampMs) -> Option<Candidate> {
         let (found, kind, since) = self.prompt_found()?;
+        if found.by_look {
+            // Spinners and running timers are signs of work, and a bell may be a tool's.
+            let ready = since.max(self.cells.still_since()) + found.hold_ms;
+            let why = "no rule of its profile knows the screen, and a menu stands at its bottom".to_owned();
+            return (!self.at_work(now)).then(|| Self::of_found(found, kind, Layer::Screen, ready, why));
+        }
         let idle = kind == PromptKind::Idle;
         if idle && self.terminal.says_working() {
             return None;

@@ -109,6 +109,9 @@ impl Arbiter {
     fn screen_layer(&self, says: Option<PromptKind>) -> LayerReport {
         let mut seen = Vec::new();
         match &self.found {
+            Some((found, _)) if found.by_look => {
+                seen.push("No rule of its profile matches; a menu stands at the bottom.".to_owned());
+            }
             Some((found, _)) => {
                 let means = match found.says {
                     Says::Waits(kind) => kind.as_str(),

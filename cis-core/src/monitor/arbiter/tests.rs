@@ -6,6 +6,7 @@ mod endings;
 mod lines;
 mod listeners;
 mod logins;
+mod menus;
 mod moments;
 mod properties;
 mod quiet;

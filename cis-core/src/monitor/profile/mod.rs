@@ -15,7 +15,8 @@ pub(super) use rule::{Found, Says};
 use rule::{Rule, TitleRule};
 
 use super::clean;
-use super::screen::{Page, is_rule};
+use super::screen::{Keys, Page, is_rule, open_menu};
+use crate::event::PromptKind;
 
 /// An answer is cut after so many characters.
 const ANSWER_CHARS_MAX: usize = 4000;
@@ -96,9 +97,45 @@ impl Profile {
         Arc::new(Self { idle, ..self.clone() })
     }
 
-    /// What the first rule says that finds its signs on the screen.
+    /// What the first rule says that finds its signs on the screen; where none does, what an open menu of an agent asks.
     pub(super) fn read(&self, page: &Page) -> Option<Found> {
-        self.rules.iter().find_map(|rule| rule.find(page))
+        let by_rule = |rule: &Rule| rule.find(page).filter(|_| !self.is_quoted_login(rule, page));
+        self.rules.iter().find_map(by_rule).or_else(|| self.menu(page))
+    }
+
+    /// What a menu asks that stands at the bottom of the screen. Who reads the terminal tells nothing of a program that listens in
+    /// every state, so its look must do; of others, who reads tells more.
+    fn menu(&self, page: &Page) -> Option<Found> {
+        let menu = open_menu(page).filter(|_| self.full_screen)?;
+        let pointed = page.row(menu.pointed).trim_start();
+        // An answer may begin with a list.
+        let is_answer = self.answers.iter().any(|start| pointed.starts_with(start.as_str()));
+        let below = || menu.to..page.end();
+        if is_answer || self.rules.iter().any(|rule| rule.has_sign_of_its_own(page, below())) {
+            return None;
+        }
+        Rule::of_menu(page, menu, |kind| self.menu_keys(kind))
+    }
+
+    /// How menus of this kind are answered: as in the rules for such menus.
+    fn menu_keys(&self, kind: PromptKind) -> Keys {
+        let of = |says| self.rules.iter().find_map(|rule| rule.numbered_keys(says));
+        let asked = |kind| of(Some(Says::Waits(kind)));
+        asked(kind).or_else(|| asked(PromptKind::Question)).or_else(|| of(None)).unwrap_or(Keys::Arrows)
+    }
+
+    /// Whether this is a rule for a login whose words stand above a dialog of an agent that is logged in: they are quoted.
+    fn is_quoted_login(&self, rule: &Rule, page: &Page) -> bool {
+        if rule.says != Says::Waits(PromptKind::Login) {
+            return false;
+        }
+        let by_rules = self.rules.iter().filter_map(|other| other.dialog(page));
+        let by_look = || {
+            let found = self.menu(page)?;
+            let asks = matches!(found.says, Says::Waits(PromptKind::Permission | PromptKind::Trust));
+            found.dialog(asks)
+        };
+        by_rules.chain(by_look()).any(|dialog| rule.is_above(page, dialog))
     }
 
     /// What a title says.

@@ -1,5 +1,6 @@
 //! One rule: signs that must and must not be on a part of the screen, and what they say together.
 
+use std::ops::Range;
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use regex::Regex;
@@ -7,12 +8,16 @@ use regex::Regex;
 use crate::event::{PromptKind, PromptOption, QUESTION_CHARS_MAX};
 use crate::monitor::clean;
 use crate::monitor::screen::{
-    ABOVE_ROWS_MAX, Keys, Page, Reach, buttons, fingerprint, is_rule, letters, numbered, pointed_at, steady,
-    unboxed, unpointed,
+    ABOVE_ROWS_MAX, Asked, Keys, OpenMenu, Page, Reach, buttons, fingerprint, has_number, is_chat, is_input,
+    is_rule, kind_of, letters, numbered, pointed_at, steady, unboxed, unpointed,
 };
 
 /// Rows above a question that are shown with it.
 const CONTEXT_ROWS_MAX: usize = 12;
+/// The name of what is found where no rule matches, and a menu is open.
+const MENU: &str = "numbered menu";
+/// The screen must be still for so long before such a menu counts, ms.
+const MENU_HOLD_MS: i64 = 3000;
 
 /// What a rule or a title says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +109,9 @@ pub(super) enum Region {
     Cursor(usize),
     /// The rows below the last horizontal line but one: the box at the bottom.
     Box,
+    /// The lowest rows that are not blank, below the chat. None where no line, and no message of a person, stands between
+    /// them and an answer: then they are a part of it.
+    Dialog(usize),
 }
 
 /// How the options of a prompt are found.
@@ -153,6 +161,17 @@ pub(in crate::monitor) struct Found {
     pub(in crate::monitor) options: Vec<PromptOption>,
     /// The rows that say what is decided. None where nothing is asked.
     pub(in crate::monitor) above: Option<Reach>,
+    /// No rule knows the screen; a menu was found by its look. It counts once the screen is still.
+    pub(in crate::monitor) by_look: bool,
+}
+
+/// Rows of a dialog that is open.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Dialog {
+    /// Its first option.
+    first: usize,
+    /// The row that asks. None where it may be a part of a login.
+    asks: Option<usize>,
 }
 
 impl Rule {
@@ -180,7 +199,19 @@ impl Rule {
             Some(sign) => rows.iter().rposition(|row| sign.found(row)),
             None => nearest_question(&rows[..first]),
         };
-        let context = asks.map(|row| context(&rows, row, first));
+        Some(self.asking(from, &rows, asks, options, first))
+    }
+
+    /// What is asked in `rows`, of which the first one is the screen's row `from`.
+    fn asking(
+        &self,
+        from: usize,
+        rows: &[&str],
+        asks: Option<usize>,
+        options: Vec<PromptOption>,
+        first: usize,
+    ) -> Found {
+        let context = asks.map(|row| context(rows, row, first));
         let above = asks.map(|row| {
             let to = if options.is_empty() { row + 1 } else { first.max(row + 1) };
             Reach { row: from + to, rows: ABOVE_ROWS_MAX + to - row - 1, boxed: Some(from + row) }
@@ -189,7 +220,76 @@ impl Rule {
         let question =
             asks.map_or_else(String::new, |row| worded(rows[row], context.as_deref().unwrap_or_default()));
         let asks = asks.map_or_else(String::new, |row| unpointed(rows[row]).to_owned());
-        Some(Found { asks, question, options, above, ..self.found(hash) })
+        Found { asks, question, options, above, ..self.found(hash) }
+    }
+
+    /// What an open menu asks that no rule knows. `keys_of`: how menus of a kind are answered.
+    pub(super) fn of_menu(
+        page: &Page,
+        menu: OpenMenu,
+        keys_of: impl Fn(PromptKind) -> Keys,
+    ) -> Option<Found> {
+        let rows: Vec<&str> = (0..menu.to).map(|row| page.row(row)).collect();
+        let asks = menu_question(&rows, menu);
+        let options = |keys| numbered(&rows[menu.first..], keys).map(|(options, _)| options);
+        let kind = menu_kind(page, unpointed(rows[asks]), &options(Keys::Number)?);
+        let keys = keys_of(kind);
+        let rule = Self {
+            name: MENU.to_owned(),
+            says: Says::Waits(kind),
+            priority: 0,
+            region: Region::Whole,
+            all: Vec::new(),
+            any: Vec::new(),
+            none: Vec::new(),
+            question: None,
+            options: Options::Numbered,
+            keys,
+            hold_ms: MENU_HOLD_MS,
+        };
+        let found = rule.asking(0, &rows, Some(asks), options(keys)?, menu.first);
+        Some(Found { by_look: true, ..found })
+    }
+
+    /// The dialog in which this rule finds something to decide.
+    pub(super) fn dialog(&self, page: &Page) -> Option<Dialog> {
+        use PromptKind::{Permission, Question, Trust};
+        if !matches!(self.says, Says::Waits(Permission | Question | Trust)) {
+            return None;
+        }
+        let found = self.find(page).filter(|found| !found.options.is_empty())?;
+        found.dialog(true)
+    }
+
+    /// Whether the words of this rule stand above the dialog, and are no part of it.
+    pub(super) fn is_above(&self, page: &Page, dialog: Dialog) -> bool {
+        let (from, to) = self.rows(page);
+        let is_sign = |row: &usize| {
+            let found = |sign: &Sign| sign.found(page.row(*row));
+            match &self.question {
+                Some(sign) => found(sign),
+                None => self.all.iter().chain(&self.any).any(found),
+            }
+        };
+        let Some(at) = (from..to).rev().find(is_sign) else { return false };
+        let ends = |row: &str| is_rule(row) || is_chat(row) || has_number(row);
+        at < dialog.first
+            && (dialog.asks.is_some_and(|asks| at < asks)
+                || (at..dialog.first).any(|row| ends(page.row(row))))
+    }
+
+    /// Whether this rule says that it is at rest, or at work, and one of its signs is in these rows.
+    pub(super) fn has_sign_of_its_own(&self, page: &Page, rows: Range<usize>) -> bool {
+        matches!(self.says, Says::Working | Says::Waits(PromptKind::Idle))
+            && rows
+                .into_iter()
+                .any(|row| self.all.iter().chain(&self.any).any(|sign| sign.found(page.row(row))))
+    }
+
+    /// How its numbered options are chosen, where it says this.
+    pub(super) fn numbered_keys(&self, says: Option<Says>) -> Option<Keys> {
+        let is_it = self.options == Options::Numbered && says.is_none_or(|says| says == self.says);
+        is_it.then_some(self.keys)
     }
 
     /// Asks nothing.
@@ -203,6 +303,7 @@ impl Rule {
             question: String::new(),
             options: Vec::new(),
             above: None,
+            by_look: false,
         }
     }
 
@@ -210,10 +311,8 @@ impl Rule {
         let end = page.end();
         match self.region {
             Region::Whole => (0, end),
-            Region::Last(count) => {
-                let filled = (0..end).rev().filter(|row| !page.row(*row).trim().is_empty());
-                (filled.take(count).last().unwrap_or(0), end)
-            }
+            Region::Last(count) => (lowest(page, count), end),
+            Region::Dialog(count) => (below_chat(page).map_or(end, |row| row.max(lowest(page, count))), end),
             Region::Cursor(count) => {
                 let row = page.cursor_row();
                 (row.saturating_sub(count).min(end), end.min(row + count + 1))
@@ -260,6 +359,52 @@ impl Rule {
         // With the keys: where the highlight moved, arrows lead elsewhere.
         let labels = options.iter().flat_map(|option| [option.label.as_str(), option.keys.as_str()]);
         fingerprint([self.name.as_str()].into_iter().chain(asks.iter().map(String::as_str)).chain(labels))
+    }
+}
+
+impl Found {
+    /// The dialog that it is found in. `asks`: its question is known to be no part of a login.
+    pub(super) fn dialog(&self, asks: bool) -> Option<Dialog> {
+        let reach = self.above?;
+        Some(Dialog { first: reach.row, asks: reach.boxed.filter(|_| asks) })
+    }
+}
+
+/// The highest of the lowest rows that are not blank.
+fn lowest(page: &Page, count: usize) -> usize {
+    let filled = (0..page.end()).rev().filter(|row| !page.row(*row).trim().is_empty());
+    filled.take(count).last().unwrap_or(0)
+}
+
+/// The row below the chat: a line, or a message of a person, at the left edge ends it, or there is none. None where the lowest rows
+/// are a part of an answer.
+fn below_chat(page: &Page) -> Option<usize> {
+    let at_left = |row: &str| !row.starts_with(char::is_whitespace);
+    for at in (0..page.end()).rev() {
+        let row = page.row(at);
+        if at_left(row) && (is_rule(row) || is_input(row)) {
+            return Some(at + 1);
+        }
+        if is_chat(row) {
+            return None;
+        }
+    }
+    Some(0)
+}
+
+/// The row that asks above an open menu, not beyond an edge or two blank rows.
+fn menu_question(rows: &[&str], menu: OpenMenu) -> usize {
+    let blank = |row: usize| unboxed(rows[row]).is_empty();
+    let ends = |row: &usize| is_rule(rows[*row]) || (*row > 0 && blank(*row) && blank(*row - 1));
+    let from = (0..menu.title).rev().find(ends).map_or(0, |row| row + 1);
+    nearest_question(&rows[from..=menu.title]).map_or(menu.title, |row| from + row)
+}
+
+/// What a menu asks for, by its words. Never a login, which would end the attempt: only rules know the screens of those.
+fn menu_kind(page: &Page, text: &str, options: &[PromptOption]) -> PromptKind {
+    match kind_of(&Asked { page, text, options, names: &[], modes: None, edits: false }) {
+        kind @ (PromptKind::Permission | PromptKind::Trust | PromptKind::Error) => kind,
+        _ => PromptKind::Question,
     }
 }
 

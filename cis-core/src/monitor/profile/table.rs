@@ -229,13 +229,14 @@ impl Reader<'_> {
     }
 
     fn region(&self, place: &str, text: Option<&str>) -> Result<Region, ProfileError> {
-        let wanted = "\"whole\", \"box\", \"last N\" or \"cursor N\"";
+        let wanted = "\"whole\", \"box\", \"last N\", \"dialog N\" or \"cursor N\"";
         let Some(text) = text else { return Ok(Region::Whole) };
         let count = |rest: &str| rest.trim().parse::<usize>().map_err(|_| self.wrong(place, text, wanted));
         match text.split_once(' ') {
             None if text == "whole" => Ok(Region::Whole),
             None if text == "box" => Ok(Region::Box),
             Some(("last", rest)) => Ok(Region::Last(count(rest)?.max(1))),
+            Some(("dialog", rest)) => Ok(Region::Dialog(count(rest)?.max(1))),
             Some(("cursor", rest)) => Ok(Region::Cursor(count(rest)?.min(1000))),
             _ => Err(self.wrong(place, text, wanted)),
         }

@@ -41,10 +41,19 @@ static KEYS: LazyLock<Regex> = LazyLock::new(|| {
         r"(?i)[↑↓←→].{0,12}\b(select|move|navigate|choose)|\b(enter|return|esc|space|tab|ctrl[-+ ]\w)\b\s?:?\s?(to )?(confirm|select|submit|choose|cancel|toggle|accept|quit|exit)\b",
     )
 });
+/// A word of a key: rows below an open menu name them in ever new ways.
+static KEY_WORDS: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"(?i)\b(enter|return|esc|tab|space|shift|ctrl|alt|arrows?|keys?|press)\b|[↑↓←→⇆⏎]")
+});
+static NUMBER: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\d{1,2}[.)]\s"));
 /// So many rows a menu looks for its question.
 const QUESTION_ROWS: usize = 4;
 /// Maximum height of a menu above the cursor, with its question, rows.
 const MENU_ROWS: usize = 24;
+/// Maximum height of an open menu with what stands below it, rows.
+const OPEN_ROWS: usize = 40;
+/// Rows of a status, which has columns, that may stand below the box of an open menu.
+const STATUS_ROWS: usize = 3;
 
 /// The lowest menu on the screen, in its last rows.
 pub(in crate::monitor) fn menu_of(page: &Page) -> Option<Menu> {
@@ -81,12 +90,7 @@ pub(in crate::monitor) fn menu_at_cursor(page: &Page, keys: Keys) -> Option<Menu
     }
     let (options, first) = numbered(&rows, keys)?;
     let bare = |row: &str| row.trim_matches(['│', '┃']).to_owned();
-    let is_last = |row: &&str| {
-        let text = unpointed(row).trim_start_matches(['○', '◯', ' ']);
-        let text = text.strip_prefix(&options.len().to_string());
-        text.is_some_and(|text| text.starts_with(['.', ')']))
-    };
-    let last = rows.iter().rposition(is_last)?;
+    let last = last_option(&rows, options.len())?;
     let pointed = rows.get(first..=last)?.iter().filter(|row| POINTED.is_match(&bare(row))).count();
     let goes_on = |row: &&str| {
         let row = bare(row);
@@ -97,6 +101,84 @@ pub(in crate::monitor) fn menu_at_cursor(page: &Page, keys: Keys) -> Option<Menu
     }
     let question = question(&rows[..first]);
     Some(Menu { question, options, buttons: Vec::new(), row: from + first })
+}
+
+/// The lowest row with this number.
+fn last_option(rows: &[&str], number: usize) -> Option<usize> {
+    let is_last = |row: &&str| {
+        let text = unpointed(row).trim_start_matches(['○', '◯', ' ']);
+        let text = text.strip_prefix(&number.to_string());
+        text.is_some_and(|text| text.starts_with(['.', ')']))
+    };
+    rows.iter().rposition(is_last)
+}
+
+/// Rows of a menu that is open, by their numbers on the screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::monitor) struct OpenMenu {
+    /// The lowest row with text above its options.
+    pub(in crate::monitor) title: usize,
+    /// Its first option.
+    pub(in crate::monitor) first: usize,
+    /// The option that is pointed at.
+    pub(in crate::monitor) pointed: usize,
+    /// The row below its last option.
+    pub(in crate::monitor) to: usize,
+}
+
+/// Finds a numbered menu at the bottom of a screen, wherever the cursor is, with a pointer at exactly one row and text right above
+/// it. Below it stand only the rest of its last option, rows that name keys, and a status below its box. A line to type into,
+/// or a message of a chat, means that the menu is a part of the text above it.
+pub(in crate::monitor) fn open_menu(page: &Page) -> Option<OpenMenu> {
+    let end = page.end();
+    let from = end.saturating_sub(OPEN_ROWS);
+    let rows: Vec<&str> = (from..end).map(|row| page.row(row)).collect();
+    let (options, first) = numbered(&rows, Keys::Arrows)?;
+    let last = last_option(&rows, options.len())?;
+    let is_pointed =
+        |row: &usize| POINTED.is_match(rows[*row].trim_matches(['│', '┃'])) && has_number(rows[*row]);
+    let mut pointed = (first..=last).filter(is_pointed);
+    let (pointed, more) = (pointed.next()?, pointed.next());
+    let title = rows[..first].iter().rposition(|row| is_rule(row) || !unboxed(row).is_empty())?;
+    // Right below an edge stands what is typed into an input box.
+    if more.is_some() || is_rule(rows[title]) {
+        return None;
+    }
+    let indent = |row: &str| row.find(unpointed(row)).map_or(0, |at| row[..at].chars().count());
+    let label = indent(rows[last]) + 2;
+    let (mut boxed, mut status) = (false, 0);
+    for row in &rows[last + 1..] {
+        boxed |= row.trim_start().starts_with(['╰', '└', '╚', '┗']);
+        if unboxed(row).is_empty() || is_rule(row) {
+            continue;
+        }
+        if is_input(row) || is_chat(row) {
+            return None;
+        }
+        if !KEYS.is_match(row) && !KEY_WORDS.is_match(row) && indent(row) < label {
+            status += 1;
+            if !boxed || status > STATUS_ROWS || !unboxed(row).contains("   ") {
+                return None;
+            }
+        }
+    }
+    Some(OpenMenu { title: from + title, first: from + first, pointed: from + pointed, to: from + last + 1 })
+}
+
+/// Whether a row begins as a line to type into does, and is no option of a menu.
+pub(in crate::monitor) fn is_input(row: &str) -> bool {
+    let rest = unboxed(row).strip_prefix(['❯', '›', '>']);
+    rest.is_some_and(|rest| (rest.is_empty() || rest.starts_with(char::is_whitespace)) && !has_number(rest))
+}
+
+/// Whether a row begins as a message in an agent's chat does, or what belongs to one.
+pub(in crate::monitor) fn is_chat(row: &str) -> bool {
+    row.trim_start().starts_with(['●', '⏺', '⎿', '•', '✦', '■', '✶', '✻', '✽', '✢', '✳'])
+}
+
+/// Whether a row begins with a number, as options do.
+pub(in crate::monitor) fn has_number(row: &str) -> bool {
+    NUMBER.is_match(unpointed(row))
 }
 
 /// The lowest list of rows without numbers, one of them pointed at: its options, and the index of its first row.

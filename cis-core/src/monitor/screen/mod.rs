@@ -22,7 +22,10 @@ pub(super) use above::{ABOVE_ROWS_MAX, Above, Compared, Reach};
 pub(super) use kinds::{Asked, kind_of};
 pub(super) use letters::named_above;
 pub(super) use meaning::meaning_of;
-pub(super) use menu::{Menu, asks, button, menu_at_cursor, menu_of, pointed_at};
+pub(super) use menu::{
+    Menu, OpenMenu, asks, button, has_number, is_chat, is_input, menu_at_cursor, menu_of, open_menu,
+    pointed_at,
+};
 pub(super) use noise::{has_gauges, is_clockwork, is_gauge, steady, ticks, timeless};
 pub(super) use options::{Keys, buttons, letters, numbered};
 pub(super) use page::{Page, Place, fingerprint, line_hash};
