@@ -106,7 +106,10 @@ impl Profile {
     /// What a menu asks that stands at the bottom of the screen. Who reads the terminal tells nothing of a program that listens in
     /// every state, so its look must do; of others, who reads tells more.
     fn menu(&self, page: &Page) -> Option<Found> {
-        let menu = open_menu(page).filter(|_| self.full_screen)?;
+        if !self.full_screen {
+            return None;
+        }
+        let menu = open_menu(page)?;
         let pointed = page.row(menu.pointed).trim_start();
         // An answer may begin with a list.
         let is_answer = self.answers.iter().any(|start| pointed.starts_with(start.as_str()));

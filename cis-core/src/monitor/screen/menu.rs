@@ -6,6 +6,7 @@ use regex::Regex;
 
 use super::dialog::dialog_of;
 use super::meaning::meaning_of;
+use super::noise::is_spinner;
 use super::options::{ENTER, Keys, numbered, option};
 use super::page::Page;
 use super::pattern;
@@ -152,7 +153,7 @@ pub(in crate::monitor) fn open_menu(page: &Page) -> Option<OpenMenu> {
         if unboxed(row).is_empty() || is_rule(row) {
             continue;
         }
-        if is_input(row) || is_chat(row) {
+        if is_input(row) || is_chat(row) || row.trim_start().starts_with(is_spinner) {
             return None;
         }
         if !KEYS.is_match(row) && !KEY_WORDS.is_match(row) && indent(row) < label {
@@ -173,7 +174,7 @@ pub(in crate::monitor) fn is_input(row: &str) -> bool {
 
 /// Whether a row begins as a message in an agent's chat does, or what belongs to one.
 pub(in crate::monitor) fn is_chat(row: &str) -> bool {
-    row.trim_start().starts_with(['●', '⏺', '⎿', '•', '✦', '■', '✶', '✻', '✽', '✢', '✳'])
+    row.trim_start().starts_with(['●', '⏺', '⎿', '•', '✦', '■'])
 }
 
 /// Whether a row begins with a number, as options do.

@@ -129,6 +129,7 @@ fn menus_above_an_input_line_are_quoted() {
         ("claude", "────────────\n❯ \n────────────\n  some new words of a status\n".to_owned()),
         ("claude", "● Is that the dialog?\n".to_owned()),
         ("claude", "✻ Brewed for 7s\n".to_owned()),
+        ("claude", "✻ Brewing, 7s (esc to stop)\n".to_owned()),
         ("claude", "  That is what it looks like.\n".to_owned()),
         ("codex", "› Ask Codex to do anything\n\n  fake default · ~/w\n".to_owned()),
         ("gemini", "────────────\n >   Type your message or @path/to/file\n".to_owned()),
@@ -191,6 +192,14 @@ fn login_words_above_an_open_dialog_of_the_agent_are_quoted() {
             let told = told("claude", &format!("{quoted}{dialog}"), 30_000);
             assert!(told.contains(asks) && !told.contains("login by"), "{told}\n{quoted}{dialog}");
         }
+    }
+}
+
+#[test]
+fn login_words_of_an_answer_are_quoted_also_where_nothing_stands_below() {
+    for quoted in &QUOTED[..3] {
+        let told = told("claude", quoted, 2500);
+        assert_eq!(told, "", "{quoted}");
     }
 }
 
