@@ -117,7 +117,7 @@ fn last_option(rows: &[&str], number: usize) -> Option<usize> {
 /// Rows of a menu that is open, by their numbers on the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::monitor) struct OpenMenu {
-    /// The lowest row with text above its options.
+    /// The lowest row above its options that is not blank.
     pub(in crate::monitor) title: usize,
     /// Its first option.
     pub(in crate::monitor) first: usize,
@@ -127,7 +127,7 @@ pub(in crate::monitor) struct OpenMenu {
     pub(in crate::monitor) to: usize,
 }
 
-/// Finds a numbered menu at the bottom of a screen, wherever the cursor is, with a pointer at exactly one row and text right above
+/// Finds a numbered menu at the bottom of a screen, wherever the cursor is, with a pointer at exactly one row and something above
 /// it. Below it stand only the rest of its last option, rows that name keys, and a status below its box. A line to type into,
 /// or a message of a chat, means that the menu is a part of the text above it.
 pub(in crate::monitor) fn open_menu(page: &Page) -> Option<OpenMenu> {
@@ -141,8 +141,9 @@ pub(in crate::monitor) fn open_menu(page: &Page) -> Option<OpenMenu> {
     let mut pointed = (first..=last).filter(is_pointed);
     let (pointed, more) = (pointed.next()?, pointed.next());
     let title = rows[..first].iter().rposition(|row| is_rule(row) || !unboxed(row).is_empty())?;
-    // Right below an edge stands what is typed into an input box.
-    if more.is_some() || is_rule(rows[title]) {
+    // Between two edges stands what is typed into an input box.
+    let is_typed = is_rule(rows[title]) && rows[last..].iter().any(|row| is_rule(row));
+    if more.is_some() || is_typed {
         return None;
     }
     let indent = |row: &str| row.find(unpointed(row)).map_or(0, |at| row[..at].chars().count());
@@ -156,7 +157,7 @@ pub(in crate::monitor) fn open_menu(page: &Page) -> Option<OpenMenu> {
         if is_input(row) || is_chat(row) || row.trim_start().starts_with(is_spinner) {
             return None;
         }
-        if !KEYS.is_match(row) && !KEY_WORDS.is_match(row) && indent(row) < label {
+        if !KEY_WORDS.is_match(row) && indent(row) < label {
             status += 1;
             if !boxed || status > STATUS_ROWS || !unboxed(row).contains("   ") {
                 return None;

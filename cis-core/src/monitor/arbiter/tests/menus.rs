@@ -12,6 +12,9 @@ const KNOWN: &str = " Bash command\n\n   make test\n   Run it\n\n Do you want to
 const WITHOUT_KEYS: &str = " Bash command\n\n   ls\n\n Do you want to proceed?\n ❯ 1. Yes\n   2. Yes, and don't ask again for: ls\n   3. No\n";
 const PLAN: &str = " Ready to code?\n\n Here is the plan: remove x\n\n Would you like to proceed?\n\n ❯ 1. Yes, and auto-accept edits\n   2. Yes, and manually approve edits\n   3. No, keep planning\n";
 const NEW: &str = " Something new in version 9\n\n Shall I restart the daemon?\n\n ❯ 1. Restart it\n   2. Leave it\n\n ctrl-g to edit in Vim · ~/plan.md\n";
+/// A line stands between what it asks and the options.
+const PARTED: &str =
+    " Choose a model\n ──────────────\n ❯ 1. Small one\n   2. Large one\n\n Enter to choose\n";
 const CODEX: &str = "• Ran touch a\n\n\n  Pick a model for the review?\n\n› 1. Small one\n     quick\n  2. Large one\n     slow\n";
 const GEMINI: &str = "✦ Hello.\n\n╭──────────────────────────────╮\n│ ?  Memory                    │\n│                              │\n│ Keep this fact?              │\n│                              │\n│ ● 1. Yes, keep it            │\n│   2. No (esc)                │\n│                              │\n╰──────────────────────────────╯\n\n ~/w     no sandbox     gemini-2.5-pro (99% context left)\n";
 
@@ -57,6 +60,11 @@ fn menus_that_no_rule_knows_are_listed_with_their_options() {
             "claude",
             format!("{LINE}{NEW}"),
             ["by screen: Shall I restart the daemon? — Something new in version 9", "[Leave it cancel "],
+        ),
+        (
+            "claude",
+            format!("{LINE}{PARTED}"),
+            ["blocked 1 question by screen: Choose a model", "[Small one - \"\\r\"] [Large one"],
         ),
         (
             "codex",
