@@ -160,7 +160,7 @@ impl Scene<'_> {
             return None;
         }
         let modes =
-            if nested { processes.terminal_modes(process.pid, wait.descriptor, budget) } else { self.modes };
+            if nested { processes.terminal_modes(process, wait.descriptor, budget) } else { self.modes };
         Some(Reader { pid: process.pid, name: name(process), how: wait.how, nested, foreign, modes })
     }
 }

@@ -45,7 +45,7 @@ impl Processes for Machine {
             hidden: self.hidden.contains(&process.pid),
         }
     }
-    fn terminal_modes(&self, _: u32, _: u32, _: &mut Budget) -> Option<Modes> {
+    fn terminal_modes(&self, _: &Process, _: u32, _: &mut Budget) -> Option<Modes> {
         Some(Modes { canonical: true, echo: false })
     }
     fn ticks_per_second(&self) -> u64 {

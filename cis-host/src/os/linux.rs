@@ -66,11 +66,11 @@ impl Processes for ProcFs {
         self.waits_of(process, budget)
     }
 
-    fn terminal_modes(&self, pid: u32, descriptor: u32, budget: &mut Budget) -> Option<Modes> {
+    fn terminal_modes(&self, process: &Process, descriptor: u32, budget: &mut Budget) -> Option<Modes> {
         if !budget.spend(1) {
             return None;
         }
-        self.modes_behind(pid, descriptor, &mut budget.mounts)
+        self.modes_behind(process, descriptor, &mut budget.mounts)
     }
 
     fn ticks_per_second(&self) -> u64 {

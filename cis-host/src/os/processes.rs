@@ -98,7 +98,7 @@ pub(crate) trait Processes {
         Waits::default()
     }
     /// Modes of the terminal behind a descriptor of this process, as far as the budget goes.
-    fn terminal_modes(&self, _pid: u32, _descriptor: u32, _budget: &mut Budget) -> Option<Modes> {
+    fn terminal_modes(&self, _process: &Process, _descriptor: u32, _budget: &mut Budget) -> Option<Modes> {
         None
     }
     /// Clock ticks a second.

@@ -13,7 +13,7 @@ use super::mounts::Mounts;
 use super::opened::Opened;
 use super::processes::{Process, TerminalWait, Waits};
 use super::procfs::ProcFs;
-use super::terminal;
+use super::terminal::{self, Terminal};
 use cis_core::monitor::{Modes, ReaderHow};
 
 /// No more threads of one process are looked at.
@@ -152,21 +152,43 @@ impl ProcFs {
     }
 
     /// Modes of the terminal behind a descriptor of another process: of a copy of it (pidfd_getfd(2)),
-    /// which opens nothing; where that is forbidden, of the same file opened anew.
-    pub(super) fn modes_behind(&self, pid: u32, descriptor: u32, mounts: &mut Mounts) -> Option<Modes> {
-        // Nothing else is asked for its modes: it might not answer. (`/dev/tty` would be our own terminal.)
-        let Opened::Terminal(_) = self.opened(pid, descriptor, None, mounts) else { return None };
-        let handle = pidfd_open(Pid::from_raw(i32::try_from(pid).ok()?)?, PidfdFlags::empty()).ok()?;
+    /// which opens nothing; where that is forbidden, of the same terminal opened anew.
+    pub(super) fn modes_behind(
+        &self,
+        process: &Process,
+        descriptor: u32,
+        mounts: &mut Mounts,
+    ) -> Option<Modes> {
+        // Nothing else is asked for its modes: it might not answer.
+        let file = self.opened(process.pid, descriptor, process.terminal, mounts);
+        let Opened::Terminal(terminal) = file else { return None };
+        let pid = Pid::from_raw(i32::try_from(process.pid).ok()?)?;
+        let handle = pidfd_open(pid, PidfdFlags::empty()).ok()?;
         let number = i32::try_from(descriptor).ok()?;
+        // The copy of an open `/dev/tty` stays the terminal that it was opened for.
         match pidfd_getfd(&handle, number, PidfdGetfdFlags::empty()) {
             Ok(copy) => terminal::modes(&copy),
-            Err(_) => self.modes_of_reopened(pid, descriptor),
+            Err(_) => self.modes_of_reopened(process, descriptor, terminal, mounts),
         }
     }
 
-    fn modes_of_reopened(&self, pid: u32, descriptor: u32) -> Option<Modes> {
+    /// Modes of the terminal by this descriptor, or by one of the first three that leads to it: `/dev/tty`, opened
+    /// anew, would be our own terminal.
+    fn modes_of_reopened(
+        &self,
+        process: &Process,
+        descriptor: u32,
+        terminal: Terminal,
+        mounts: &mut Mounts,
+    ) -> Option<Modes> {
+        let pid = process.pid;
+        let by_name = |number: &u32| {
+            let file = self.opened(pid, *number, None, mounts);
+            matches!(file, Opened::Terminal(found) if found.is(terminal))
+        };
+        let number = [descriptor, 0, 1, 2].into_iter().find(by_name)?;
         let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        terminal::modes(openat(self.root(), format!("{pid}/fd/{descriptor}"), flags, Mode::empty()).ok()?)
+        terminal::modes(openat(self.root(), format!("{pid}/fd/{number}"), flags, Mode::empty()).ok()?)
     }
 }
 

@@ -230,11 +230,18 @@ fn a_shell_gives_the_terminal_to_its_jobs_and_takes_it_back() {
 #[test]
 fn a_nested_terminal_is_looked_into_with_modes_of_its_own() {
     let unprivileged = rustix::process::geteuid().is_root().then(|| Host::start_as(65534));
-    for host in [Some(Host::start()), unprivileged].into_iter().flatten() {
+    let hosts = [Some(Host::start()), unprivileged];
+    let reads = ("bash", "bash -c 'read -r -s -p Password: line'".to_owned());
+    // It reads by a descriptor of `/dev/tty`, and not its stdin.
+    let opens = ("python3", format!("{PYTHON} -c 'import getpass; getpass.getpass()'"));
+    let all = [Some(reads), Path::new(PYTHON).exists().then_some(opens)];
+    for (host, (name, line)) in
+        hosts.iter().flatten().flat_map(|host| all.iter().flatten().map(move |one| (host, one)))
+    {
         let mut control = host.control();
-        let start = on_pty(&host, &["script", "-qc", "bash -c 'read -r -s -p Password: line'", "/dev/null"]);
+        let start = on_pty(host, &["script", "-qc", line, "/dev/null"]);
         control.start(&start);
-        let inner = |one: &Reader| is_reader(one, "bash", ReaderHow::Read, true) && one.modes == SECRET;
+        let inner = |one: &Reader| is_reader(one, name, ReaderHow::Read, true) && one.modes == SECRET;
         // It passes on what is typed.
         let outer = |one: &Reader| is_reader(one, "script", ReaderHow::Poll, false) && one.modes == RAW;
         let evidence = seen(

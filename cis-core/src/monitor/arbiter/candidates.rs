@@ -99,8 +99,7 @@ impl Arbiter {
         let Some(page) = &self.cells.page else { return Vec::new() };
         let mut all = Vec::new();
         all.extend(self.by_report(page));
-        all.extend(self.by_reader(now));
-        all.extend(self.by_nested(now));
+        all.extend(self.by_readers(now));
         all.extend(self.by_rule(now));
         all.extend(self.by_marker());
         // A menu that something moves beside counts only once that rests: it may never do so.

@@ -92,7 +92,8 @@ impl Kernel {
         self.own_ms.is_some_and(|seen| self.own().is_some() || now - seen < LAPSE_MS)
     }
 
-    /// A reader of a terminal inside that sits in a read, and since when it was seen so.
+    /// A reader of a terminal inside that sits in a read, and since when it was seen so: one of a secret before all others, for which
+    /// of them gets what is typed is the program's outside to say.
     pub(super) fn nested(&self) -> Option<(&Reader, TimestampMs)> {
         let readers = &self.last.as_ref()?.readers;
         let sits = |reader: &&Reader| reader.nested && reader.how == ReaderHow::Read;
@@ -100,7 +101,7 @@ impl Kernel {
             .iter()
             .filter(sits)
             .filter_map(|reader| Some((reader, *self.reads.get(&reader.pid)?)))
-            .min_by_key(|(_, since)| *since)
+            .min_by_key(|(reader, since)| (!hides(reader.modes), *since))
     }
 
     /// Since when this process sits in its read at every look.

@@ -28,6 +28,8 @@ pub(super) struct Readers<'a> {
     pub(super) names: &'a [String],
     /// Of the terminal that is read.
     pub(super) modes: Option<Modes>,
+    /// A program of the session made that terminal.
+    pub(super) nested: bool,
     /// The process that reads; 0: not known.
     pub(super) pid: u32,
     /// A line editor is at rest.
@@ -36,7 +38,8 @@ pub(super) struct Readers<'a> {
 
 impl<'a> Readers<'a> {
     fn asked(self, page: &'a Page, text: &'a str, options: &'a [PromptOption]) -> Asked<'a> {
-        Asked { page, text, options, names: self.names, modes: self.modes, edits: self.edits }
+        let Self { names, modes, nested, edits, .. } = self;
+        Asked { page, text, options, names, modes, nested, edits }
     }
 }
 
@@ -181,7 +184,7 @@ impl Asks {
 }
 
 /// Where it is not of interest who reads.
-const NOBODY: Readers<'static> = Readers { names: &[], modes: None, pid: 0, edits: false };
+const NOBODY: Readers<'static> = Readers { names: &[], modes: None, nested: false, pid: 0, edits: false };
 
 /// The hash of the menu on the screen.
 pub(super) fn menu_hash(page: &Page) -> Option<String> {

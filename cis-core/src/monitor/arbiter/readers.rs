@@ -66,8 +66,19 @@ impl Look<'_> {
 }
 
 impl Arbiter {
+    /// Who reads the session's own terminal, and who reads one inside. Where one of them wants a secret, the other one is a
+    /// program that passes on what is typed, and knows less: its question must not be answered.
+    pub(super) fn by_readers(&self, now: TimestampMs) -> Vec<Candidate> {
+        let mut all: Vec<Candidate> = self.by_reader(now).into_iter().chain(self.by_nested(now)).collect();
+        let is_secret = |one: &Candidate| one.verdict.kind == PromptKind::Password;
+        if all.iter().any(is_secret) {
+            all.retain(is_secret);
+        }
+        all
+    }
+
     /// The session's own terminal.
-    pub(super) fn by_reader(&self, now: TimestampMs) -> Option<Candidate> {
+    fn by_reader(&self, now: TimestampMs) -> Option<Candidate> {
         // What came since the last look may be another question.
         let page = self.cells.present()?;
         let still = self.cells.still_since();
@@ -83,7 +94,8 @@ impl Arbiter {
         let names = names(evidence);
         let modes = reader.and_then(|reader| reader.modes).or(evidence.modes);
         let edits = self.terminal.edits;
-        let readers = Readers { names: &names, modes, pid: reader.map_or(0, |reader| reader.pid), edits };
+        let pid = reader.map_or(0, |reader| reader.pid);
+        let readers = Readers { names: &names, modes, nested: false, pid, edits };
         let look = Look { page, reader, readers, still };
         let at_rest = settled.and_then(|_| self.at_rest_by(&look, now));
         match at_rest {
@@ -322,7 +334,7 @@ impl Arbiter {
     }
 
     /// A terminal inside, also while the screen outside moves.
-    pub(super) fn by_nested(&self, now: TimestampMs) -> Option<Candidate> {
+    fn by_nested(&self, now: TimestampMs) -> Option<Candidate> {
         let page = self.cells.present()?;
         let (reader, since) = self.kernel.nested()?;
         // What was typed is on its way to it: the look from before does not count.
@@ -336,11 +348,9 @@ impl Arbiter {
             && page.view.cursor_visible
             && !page.view.alternate
         {
-            let line = read_line(
-                page,
-                Readers { names: &names, modes: reader.modes, pid: reader.pid, edits: false },
-                password,
-            );
+            let Reader { modes, pid, .. } = *reader;
+            let readers = Readers { names: &names, modes, nested: true, pid, edits: false };
+            let line = read_line(page, readers, password);
             let ready = still.max(since) + if password { PASSWORD_MS } else { READ_MS };
             return Some(self.of_line(line, 95, still, ready, why));
         }
@@ -356,9 +366,10 @@ impl Arbiter {
         let ready_ms = if seen >= ready_ms { ready_ms } else { ready_ms.max(now + 1) };
         let text = row.unwrap_or_default();
         let mut options = letters(&text, true);
-        let asked = Asked { page, text: &text, options: &options, names: &names, modes: None, edits: false };
+        let (names, nested) = (&names[..], true);
+        let asked = Asked { page, text: &text, options: &options, names, modes: None, nested, edits: false };
         let kind = if password { PromptKind::Password } else { self.of_nested(kind_of(&asked)) };
-        if self.profile.full_screen || password {
+        if self.profile.full_screen || kind == PromptKind::Password {
             // What is typed goes to the program outside: it knows what to do with keys, we do not.
             options.clear();
         }
@@ -410,7 +421,8 @@ impl Arbiter {
         let names = names(last);
         let modes = reader.modes.or(last.modes);
         let edits = self.terminal.edits;
-        read_line(page, Readers { names: &names, modes, pid: reader.pid, edits }, false).kind == kind
+        let readers = Readers { names: &names, modes, nested: false, pid: reader.pid, edits };
+        read_line(page, readers, false).kind == kind
     }
 }
 

@@ -26,6 +26,8 @@ pub(in crate::monitor) struct Asked<'a> {
     pub(in crate::monitor) names: &'a [String],
     /// Of the terminal that is read.
     pub(in crate::monitor) modes: Option<Modes>,
+    /// A program of the session made that terminal.
+    pub(in crate::monitor) nested: bool,
     /// A line editor is at rest: it asked for brackets around what is pasted.
     pub(in crate::monitor) edits: bool,
 }
@@ -112,7 +114,10 @@ fn of_words(asked: &Asked<'_>, text: &str, raw: bool) -> PromptKind {
     let near = asked.page.above(asked.page.cursor_row(), 6).join(" \n");
     let offers = |meaning: Meaning| asked.options.iter().any(|option| option.meaning == Some(meaning));
     let yes_no = offers(Meaning::AllowOnce) && (offers(Meaning::Deny) || offers(Meaning::DenyAndSay));
-    if raw && !yes_no && is_secret(text) {
+    // Where modes are unknown, or are only those of a terminal inside, nothing says that what is typed shows. A secret that is
+    // listed as a question would be answered in the open, and stored.
+    let may_hide = raw || asked.nested || asked.modes.is_none();
+    if may_hide && !yes_no && is_secret(text) {
         return PromptKind::Password;
     }
     if text.contains("--More--") {
@@ -279,6 +284,7 @@ mod tests {
             options: &options,
             names: &[name.to_owned()],
             modes: Some(modes),
+            nested: false,
             edits: false,
         })
     }

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use rustix::fs::makedev;
 
 use super::*;
-use crate::os::open_pty;
+use crate::os::{Processes as _, open_pty};
 
 fn pid() -> u32 {
     std::process::id()
@@ -126,7 +126,8 @@ fn a_file_system_whose_server_is_dead_holds_up_nobody() {
         let processes = ProcFs::open().unwrap();
         let mounts = &mut Mounts::default();
         let all = [50, 0].map(|descriptor| processes.opened(of, descriptor, None, mounts));
-        let _ = told.send((all, processes.modes_behind(of, 50, mounts)));
+        let process = processes.one(of).unwrap();
+        let _ = told.send((all, processes.modes_behind(&process, 50, mounts)));
     });
     let found = hears.recv_timeout(std::time::Duration::from_secs(60));
     child.kill().unwrap();

@@ -7,7 +7,7 @@ use rustix::event::{PollFd, PollFlags, epoll, poll};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
 use super::*;
-use crate::os::{Processes, Terminal, open_pty};
+use crate::os::{Processes, open_pty};
 
 /// A terminal and a thread that waits for it until it is dropped.
 struct Waiter {
@@ -70,10 +70,39 @@ fn a_thread_that_reads_is_seen_with_the_modes_of_its_terminal() {
     tcsetattr(&waiter.master, OptionalActions::Now, &modes).unwrap();
     let processes = ProcFs::open().unwrap();
     let secret = Some(Modes { canonical: true, echo: false });
-    let pid = std::process::id();
-    assert_eq!(processes.terminal_modes(pid, waiter.descriptor, &mut Budget::new(9, u64::MAX)), secret);
-    assert_eq!(processes.modes_of_reopened(pid, waiter.descriptor), secret, "where copies are forbidden");
-    assert_eq!(processes.terminal_modes(pid, 1_000_000, &mut Budget::new(9, u64::MAX)), None);
+    let process = own(&processes);
+    let modes = |descriptor| processes.terminal_modes(&process, descriptor, &mut Budget::new(9, u64::MAX));
+    assert_eq!((modes(waiter.descriptor), modes(1_000_000)), (secret, None));
+    let (descriptor, mut mounts) = (waiter.descriptor, Mounts::default());
+    let reopened = processes.modes_of_reopened(&process, descriptor, waiter.terminal, &mut mounts);
+    assert_eq!(reopened, secret, "where copies are forbidden");
+}
+
+/// As getpass(3) reads: from `/dev/tty`, which is another terminal for us than for the one who opened it.
+#[test]
+fn modes_are_those_of_the_terminal_of_the_one_who_opened_dev_tty() {
+    let pty = open_pty(80, 24).unwrap();
+    let end = || std::process::Stdio::from(pty.slave.try_clone().unwrap());
+    let mut command = std::process::Command::new("setsid");
+    command.args(["--ctty", "sh", "-c", "stty -echo; exec cat /dev/tty"]);
+    let mut child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
+    let processes = ProcFs::open().unwrap();
+    let seen = (0..5000).find_map(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        let process = processes.one(child.id())?;
+        let waits = processes.waits(&process, &mut Budget::new(1000, u64::MAX));
+        let wait = waits.terminals.into_iter().find(|wait| wait.descriptor > 2)?;
+        let copied = processes.terminal_modes(&process, wait.descriptor, &mut Budget::new(9, u64::MAX));
+        let mut mounts = Mounts::default();
+        let reopened = processes.modes_of_reopened(&process, wait.descriptor, wait.terminal, &mut mounts);
+        let deaf = Process { terminal: None, ..process };
+        let unknown = processes.terminal_modes(&deaf, wait.descriptor, &mut Budget::new(9, u64::MAX));
+        Some((wait.how, copied, reopened, unknown))
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let secret = Some(Modes { canonical: true, echo: false });
+    assert_eq!(seen, Some((ReaderHow::Read, secret, secret, None)));
 }
 
 #[test]

@@ -157,6 +157,57 @@ fn a_terminal_inside_of_a_plain_program_counts_as_its_own() {
     assert_eq!(story.take(), "  2000 blocked 1 question by kernel: Nested:\n");
 }
 
+/// Whatever is known of the terminal inside, and whatever the words: what is typed there is no answer to a question.
+#[test]
+fn a_secret_that_a_terminal_inside_asks_for_is_never_a_question() {
+    let hidden = [None, Some(RAW), Some(HIDDEN)];
+    let named = ["Inner secret: ", "Passphrase for key 'a': ", "Enter PIN: ", "API token: ", "Passwort:"];
+    let cases = named.iter().flat_map(|text| hidden.iter().map(move |modes| (*text, *modes)));
+    let unnamed = [("Geheim: ", Some(HIDDEN)), ("Magic word [a/b]? ", Some(HIDDEN))];
+    for (text, modes) in cases.chain(unnamed) {
+        for (outer, alternate) in [("script", false), ("tmux: client", true)] {
+            for rings in [false, true] {
+                let mut story = Story::plain();
+                story.reads(outer, Poll, RAW);
+                story.evidence.readers.push(Reader { modes, ..nested(Read) });
+                story.view.alternate = alternate;
+                story.shows(text);
+                if rings {
+                    story.signal(&Signal::Bell);
+                }
+                story.pass(200_000);
+                let told = story.take();
+                assert!(told.contains("blocked 1 password by kernel"), "{outer} {text} {modes:?}: {told}");
+                assert_eq!(told.lines().count(), 1, "{outer} {text} {modes:?}: {told}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_secret_inside_is_one_also_where_somebody_else_reads_another_terminal_inside() {
+    let mut story = Story::plain();
+    story.reads("tmux: client", Poll, RAW);
+    story.view.alternate = true;
+    story.evidence.readers.push(Reader { pid: 8, ..nested(Read) });
+    story.pass(90_000).take();
+    story.evidence.readers.push(Reader { modes: Some(HIDDEN), ..nested(Read) });
+    story.shows("Geheim: ").pass(90_000);
+    let told = story.take();
+    assert!(told.contains("password by kernel: Geheim:") && !told.contains("question"), "{told}");
+}
+
+#[test]
+fn a_question_that_only_names_a_secret_is_one_inside_too() {
+    let mut story = Story::plain();
+    story.reads("script", Poll, RAW).shows("Change the password? (y/N) ");
+    story.evidence.readers.push(Reader { modes: None, ..nested(Read) });
+    story.pass(60_000);
+    let told = story.take();
+    assert!(told.contains("blocked 1 permission by kernel"), "{told}");
+    assert_eq!(told.lines().count(), 1, "{told}");
+}
+
 #[test]
 fn what_a_terminal_answers_to_questions_about_itself_is_no_part_of_a_prompt() {
     let mut story = Story::plain();
