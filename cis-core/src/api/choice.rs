@@ -5,6 +5,7 @@
 
 use super::InboxItem;
 use crate::event::{Meaning, PromptOption};
+use crate::monitor::goes_beyond_once;
 
 /// Why words name no option.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,9 +87,10 @@ impl InboxItem {
         }
         let begins =
             self.only(&|_, option| !lower.is_empty() && option.label.to_lowercase().starts_with(&lower))?;
-        // A plain yes never means "from now on", however that option begins.
+        // A plain yes never means "from now on" or "all of them", however that option begins.
         let lasts = |option: &PromptOption| {
-            matches!(option.meaning, Some(Meaning::AllowSession | Meaning::AllowAlways))
+            let meaning = matches!(option.meaning, Some(Meaning::AllowSession | Meaning::AllowAlways));
+            meaning || goes_beyond_once(&option.label)
         };
         begins.filter(|option| plain.is_none() || !lasts(option)).ok_or(NotChosen::Unknown)
     }
@@ -184,6 +186,17 @@ mod tests {
         assert_eq!((near(&always, "yes"), near(&always, "y")), (None, None));
         assert_eq!(near(&always, "yes, and"), Some("a".to_owned()), "whoever says more means it");
         assert_eq!(near(&always, "no"), Some("n".to_owned()));
+        for label in
+            ["Yes, always", "Yes, for this project", "Yes, delete all of them", "Yes, don't ask again"]
+        {
+            let asked = item(&[("a", label, None), ("n", "No", None)]);
+            assert_eq!(
+                (near(&asked, "yes"), near(&asked, "y"), near(&asked, "ok")),
+                (None, None, None),
+                "{label}"
+            );
+            assert_eq!(near(&asked, &label[..6]), Some("a".to_owned()), "{label}");
+        }
         let plain = item(&[("a", "Yes please", None), ("b", "No thanks", None)]);
         assert_eq!((near(&plain, "yes"), near(&plain, "n")), (Some("a".to_owned()), Some("b".to_owned())));
     }

@@ -17,5 +17,6 @@ mod verdict;
 pub use arbiter::{Arbiter, Seed};
 pub use evidence::{KernelEvidence, Lines, Modes, Reader, ReaderHow, ScreenView, Signal};
 pub use profile::{Idle, Profile, ProfileError};
+pub(crate) use screen::goes_beyond_once;
 pub use tap::Tap;
 pub use verdict::{Change, Explanation, LayerReport, Verdict, Want};

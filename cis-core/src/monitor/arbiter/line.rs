@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use crate::event::{LABEL_CHARS_MAX, PromptKind, PromptOption};
 use crate::monitor::evidence::Modes;
 use crate::monitor::screen::{
-    Asked, Keys, Menu, Page, Place, Shape, button, fingerprint, kind_of, letters, line_hash, meaning_of,
-    menu_at_cursor, menu_of, named_above, numbered, shape_of, timeless, unboxed,
+    Asked, Keys, Menu, Page, Place, Shape, button, fingerprint, is_against, kind_of, letters, line_hash,
+    meaning_of, menu_at_cursor, menu_of, named_above, numbered, shape_of, timeless, turn, turns, unboxed,
 };
 
 use super::candidates::Source;
@@ -42,6 +42,9 @@ impl<'a> Readers<'a> {
         Asked { page, text, options, names, modes, nested, edits }
     }
 }
+
+/// So many rows above a prompt may tell what its keys do.
+const TOLD_ROWS: usize = 3;
 
 /// The prompt at the cursor. `hidden`: what is typed is not shown.
 pub(super) fn read_line(page: &Page, readers: Readers<'_>, hidden: bool) -> Line {
@@ -110,13 +113,21 @@ fn takes_enter(text: &str, modes: Option<Modes>) -> bool {
     modes.is_none_or(|modes| modes.canonical || (!modes.echo && !painted))
 }
 
-/// Keys that the line names alone get their words from the rows above, where these have any.
+/// Keys that the line names alone get their words from the rows above, where these have any. Keys of a yes and a no that are told
+/// there to do the contrary lose their meaning.
 fn named(page: &Page, options: &mut [PromptOption]) {
     let row = page.cursor_row();
     let rows: Vec<&str> = (row.saturating_sub(20)..row).map(|row| page.row(row)).collect();
+    let against = |option: &PromptOption| {
+        named_above(&rows, &option.id).is_some_and(|label| is_against(&option.id, &label))
+    };
+    let is_turned = rows.iter().rev().take(TOLD_ROWS).any(|row| turns(row)) || options.iter().any(against);
+    if is_turned {
+        turn(options);
+    }
     for option in options.iter_mut().filter(|option| option.label == option.id) {
         if let Some(label) = named_above(&rows, &option.id) {
-            option.meaning = option.meaning.or(meaning_of(&label));
+            option.meaning = option.meaning.or(meaning_of(&label)).filter(|_| !is_turned);
             option.label = label.chars().take(LABEL_CHARS_MAX).collect();
         }
     }

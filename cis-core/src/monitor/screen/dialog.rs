@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::meaning::meaning_of;
+use super::meaning::is_choice;
 use super::page::Page;
 use super::pattern;
 use super::rows::{is_rule, unboxed};
@@ -57,7 +57,7 @@ fn in_box(page: &Page, row: usize) -> Option<Vec<String>> {
     let text = page.row(row).trim();
     let boxed = text.starts_with(['│', '┃', '║', '|']) || usize::from(page.view.cursor_row) == row;
     let labels: Vec<&str> = GAPS.split(unboxed(text).trim()).collect();
-    let known = |label: &&str| KNOWN.is_match(label) || meaning_of(label).is_some();
+    let known = |label: &&str| KNOWN.is_match(label) || is_choice(label);
     let asked = || page.above(row, 1).first().is_some_and(|above| above.ends_with(['?', '？']));
     let counts = (boxed || asked()) && labels.len() >= 2 && labels.iter().all(known);
     counts.then(|| labels.into_iter().map(str::to_owned).collect())

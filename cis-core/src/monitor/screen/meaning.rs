@@ -7,29 +7,117 @@ use regex::Regex;
 use super::pattern;
 use crate::event::Meaning;
 
-static RULES: LazyLock<Vec<(Regex, Meaning)>> = LazyLock::new(|| {
+/// Words that agree, in some languages.
+const YES: &str = "yes|y|ja|oui|sí|si|sim|tak|да|はい|是|예|네|evet|kyllä|sure";
+/// Verbs of a permission.
+const ALLOWS: &str = "allow|approve|accept|trust|grant|permit|authori[sz]e";
+/// Other words by which an option begins that does something.
+const DOES: &str = "ok,? run|run|proceed|confirm|overwrite|install|apply|delete|remove";
+/// Words by which an option begins that allows nothing and goes on.
+const GOES_ON: &str = "continue|skip|next|ok|okay|close|default|keep|done|got it";
+/// Not, before what is not done.
+const NOT: &str = r"(?:don'?t|do not|never|not|without|no longer|stop|quit)(?: \pL+ly)?";
+/// What a permission may be for.
+const SCOPE: &str = r"(?:project|repo|repository|workspace|work ?tree|folder|directory|dir|tree|path|user|account|machine|computer|device|host|server|domain|site|origin|app|program|command|tool|agent|task|run|branch|conversation|chat|window|kind|type|hour|day|week|month|year)s?";
+/// A permission that lasts, or is for more than the case that is asked about, whatever else the label says.
+const LASTING: &str = concat!(
+    r"\b(?:always|permanent(?:ly)?|forever|indefinitely|auto|automatic(?:ally)?|remember(?:s|ed|ing)?|future|henceforth|hereafter",
+    r"|from (?:now|here|today)|now on|going forward|next times?|every ?time|each time|rest of|today|tonight|global(?:ly)?|\pL+-?wide",
+    r"|everywhere|anywhere|everything|anything|everyone|everybody|anyone|anybody|whenever|no matter|parent (?:folder|directory)",
+    r"|sub-?(?:folders|directories|dirs)|recursive(?:ly)?|(?:white|allow|safe) ?-?list|full access|unrestricted|yolo|bypass",
+    r"|(?:start(?:s|ing)|begin(?:s|ning)) with|match(?:es|ing)|prefix|pattern|wildcard|like th(?:is|ese|at)|similar|such \pL+s",
+    r"|(?:this|that|such) (?:type|kind|sort|class) of|of (?:this|that) (?:type|kind|sort|class)",
+    r"|save (?:this|the|my) (?:choice|answer|decision|preference|setting)s?|to all|all (?:projects|sessions|edits|commands|tools)|sessions",
+    r"|(?:stop|quit|skip|disable|suppress|without|no(?: more)?|fewer) (?:asking|prompt(?:s|ing)?|questions?|confirm\w*|approvals?|permissions?)",
+    r"|(?:don'?t|do not|never|not|without|no longer) (?:ask|prompt|confirm|bother)\w*)\b",
+    r"|immer|dauerhaft|künftig|nicht mehr fragen|toujours|siempre|sempre|altijd|zawsze|всегда|常に|总是|始終|始终|항상|永久",
+);
+/// A permission for more than one case, behind a verb that permits.
+const BROAD: &str = r"\b(?:all|any|every|each|entire|whole|until|till|unless|while|as long as|during|project|repo|repository|workspace|persist\w*)\b|\*";
+/// A label that may mean more than one case.
+const VAGUE: &str = r"\b(?:all|any|every|each|until|till|as long as|during|for (?:this|that|these|those)|as (?:the |my )?default|\d+ ?(?:h|hrs?|hours?|min|mins|minutes?|days?|weeks?))\b|\balle[sn]?\b|\btou(?:s|tes)\b|\btodos?\b|\btutti\b|すべて|全部";
+
+/// Finds out what a label means: the first that fits. Without a meaning: words that everybody knows as a choice, and that must not
+/// be taken for another one.
+static RULES: LazyLock<Vec<(Regex, Option<Meaning>)>> = LazyLock::new(|| {
+    use Meaning::{AllowAlways, AllowOnce, AllowSession, Cancel, Continue, Deny, DenyAndSay};
+    let heads = format!("{YES}|{ALLOWS}|{DOES}|{GOES_ON}");
+    let scope = format!(
+        r"(?:for|in|within|across|under|from|on|at) (?:(?:this|that|these|the|my|your|one|an?|next|\d+) ?)*{SCOPE}"
+    );
+    let span = r"for (?:(?:the|an?|one|next|\d+) ?)+(?:h|hrs?|m|mins?|s|hours?|minutes?|seconds?|days?|weeks?|months?|years?)";
     [
-        (r"^(don.?t|do not|never|stop) ask", Meaning::AllowAlways),
-        (r"^(no|n|reject|deny|decline|refuse|don'?t)\b.*\b(tell|suggest|chang|differently|explain|feedback|instead|say|edit)", Meaning::DenyAndSay),
-        (r"\b(deny|denied|reject|refuse|disallow|forbid)\b", Meaning::Deny),
-        (r"^(allow|approve|accept|trust|run|grant) (never|nothing|none|no)\b", Meaning::Deny),
-        (r"^(no|n|nein|non|nee|nej|nie|não|нет|いいえ|否|不|아니오|hayır|ei|reject|deny|decline|refuse|disallow|never|don'?t|do not)\b", Meaning::Deny),
-        (r"^(cancel|abort|quit|exit|back|q|c|esc|leave|dismiss|stop|go back)\b", Meaning::Cancel),
-        (r"^(yes|y|ja|oui|allow|approve|accept|trust|run|always|proceed)\b.*\bsession\b", Meaning::AllowSession),
-        (r"^(yes|y|ja|oui|allow|approve|accept|trust|run|always|proceed)\b.*(\b(always|permanently|forever|auto|every time|all projects|everything|to all)\b|don.?t ask|(never|not|without) ask|\bauto-)", Meaning::AllowAlways),
-        (r"^(always|a\b.*always|permanently)", Meaning::AllowAlways),
-        (r"^all\b", Meaning::AllowSession),
-        (r"^(yes|y|ja|oui|sí|si|sim|tak|да|はい|是|예|네|evet|kyllä|allow|approve|accept|trust|run|ok,? run|proceed|confirm|overwrite|install|apply|delete|remove)\b", Meaning::AllowOnce),
-        (r"^(continue|skip|next|ok|okay|close|default|keep|done|later|got it|not now)\b", Meaning::Continue),
+        // Alone, it says nothing of what is done this time.
+        (format!("^{NOT} (?:ask|prompt|show|remind)"), None),
+        (r"^always (?:ask|prompt|confirm)".to_owned(), None),
+        (r"^(?:not (?:now|yet)|later|maybe)\b".to_owned(), None),
+        (
+            format!(r"\b{NOT} (?:deny|den(?:ied|ying)|reject|refus|disallow|forbid|declin|block|cancel|abort)"),
+            None,
+        ),
+        (
+            r"^(no|n|reject|deny|decline|refuse|don'?t)\b.*\b(tell|suggest|chang|differently|explain|feedback|instead|say|edit)".to_owned(),
+            Some(DenyAndSay),
+        ),
+        (r"\b(deny|denied|reject|refuse|disallow|forbid)\b".to_owned(), Some(Deny)),
+        (r"^(allow|approve|accept|trust|run|grant) (never|nothing|none|no)\b".to_owned(), Some(Deny)),
+        (
+            r"^(no|n|nein|non|nee|nej|nie|não|нет|いいえ|否|不|아니오|hayır|ei|decline|never|don'?t|do not|not (allow|approve|accept|run|continue|proceed))\b".to_owned(),
+            Some(Deny),
+        ),
+        (r"^(cancel|abort|quit|exit|back|q|c|esc|leave|dismiss|stop|go back)\b".to_owned(), Some(Cancel)),
+        // It asks the next time, or says so of what it keeps.
+        (format!(r"\b{NOT} (?:remember|sav|stor|persist)"), None),
+        (r"\bask(?:s|ing)?\b(?: me| us)? (?:every|each|always|next|later)\b|\b(?:but|then|and) (?:always )?ask\b".to_owned(), None),
+        (
+            format!(r"^({YES}|{ALLOWS}|run|proceed|ok|okay|continue)\b.*\b(beyond|after|every|each|any|across|not (just|only))\b.*\bsession\b"),
+            Some(AllowAlways),
+        ),
+        (format!(r"^({YES}|{ALLOWS}|run|always|proceed)\b.*\bsession\b"), Some(AllowSession)),
+        (r"^(always|a\b.*always|permanently)".to_owned(), Some(AllowAlways)),
+        (format!(r"^({YES}|{ALLOWS}|run|proceed|ok|okay|continue)\b.*(?:{LASTING})"), Some(AllowAlways)),
+        (format!(r"^({YES}|{ALLOWS}|run|proceed|ok|okay|continue)\b.*\b(?:{span})\b"), Some(AllowAlways)),
+        (format!(r"^(?:({YES})\b.*\b)?({ALLOWS})\b.*(?:{BROAD}|\b{scope}\b)"), Some(AllowAlways)),
+        (
+            format!(r"^({YES})\W+(?:to |for )?(?:all|any|every\w*|until\b.*|till\b.*|{scope}|(?:(?:this|the|whole|entire) )+{SCOPE})\b"),
+            Some(AllowAlways),
+        ),
+        (r"^all\b".to_owned(), Some(AllowSession)),
+        (format!(r"^({heads})\b.*(?:{LASTING}|{VAGUE}|\bsession\b|\b{span}\b)"), None),
+        (format!(r"^({YES}|{ALLOWS}|{DOES})\b"), Some(AllowOnce)),
+        (format!(r"^({GOES_ON})\b"), Some(Continue)),
     ]
-    .map(|(words, meaning)| (pattern(words), meaning))
+    .map(|(words, meaning)| (pattern(&words), meaning))
     .into()
 });
+/// Words for a single case, which are no scope.
+static ONCE: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"\b(?:just |only )?(?:for )?(?:just |only )?this (?:time|once|one)\b(?: only)?")
+});
+static BEYOND: LazyLock<Regex> = LazyLock::new(|| pattern(&format!(r"{LASTING}|{VAGUE}|\bsession\b")));
+
+/// A label as it is compared: without its brackets and hints for a single case.
+fn plain(label: &str) -> String {
+    let label = label.trim().trim_matches(['(', ')', '[', ']']).to_lowercase().replace('\u{2019}', "'");
+    ONCE.replace_all(&label, "").trim_end().to_owned()
+}
 
 /// The meaning of a label, where its words tell.
 pub(in crate::monitor) fn meaning_of(label: &str) -> Option<Meaning> {
-    let label = label.trim().trim_matches(['(', ')', '[', ']']).to_lowercase().replace('\u{2019}', "'");
-    RULES.iter().find(|(words, _)| words.is_match(&label)).map(|(_, meaning)| *meaning)
+    let label = plain(label);
+    RULES.iter().find(|(words, _)| words.is_match(&label)).and_then(|(_, meaning)| *meaning)
+}
+
+/// Whether the words are those of a choice, also where they have no meaning of their own.
+pub(in crate::monitor) fn is_choice(label: &str) -> bool {
+    let label = plain(label);
+    RULES.iter().any(|(words, _)| words.is_match(&label))
+}
+
+/// Whether a label says something of a time, a scope or a repetition beyond the case that is asked about.
+pub(crate) fn goes_beyond_once(label: &str) -> bool {
+    let lasts = matches!(meaning_of(label), Some(Meaning::AllowSession | Meaning::AllowAlways));
+    lasts || BEYOND.is_match(&plain(label))
 }
 
 #[cfg(test)]
@@ -50,8 +138,6 @@ mod tests {
             ("Yes, and always allow access to ws from this project", Some(AllowAlways)),
             ("Yes, and switch to auto mode", Some(AllowAlways)),
             ("Allow always", Some(AllowAlways)),
-            ("Don't ask again", Some(AllowAlways)),
-            ("Do not ask again", Some(AllowAlways)),
             ("Yes, never ask again", Some(AllowAlways)),
             ("Run without asking again", Some(AllowAlways)),
             ("Yes to everything", Some(AllowAlways)),
@@ -65,6 +151,9 @@ mod tests {
             ("No, suggest changes", Some(DenyAndSay)),
             ("No, and tell it what to do differently", Some(DenyAndSay)),
             ("Continue without trusting", Some(Continue)),
+            ("OK", Some(Continue)),
+            ("Always", Some(AllowAlways)),
+            ("all", Some(AllowSession)),
             ("Back", Some(Cancel)),
             ("Enter a custom value", None),
             ("Red", None),
@@ -73,5 +162,94 @@ mod tests {
         for (label, meaning) in cases {
             assert_eq!(meaning_of(label), meaning, "{label}");
         }
+    }
+
+    #[test]
+    fn what_lasts_or_is_for_more_than_one_case_is_no_single_permission() {
+        use Meaning::*;
+        let always = [
+            "Allow globally",
+            "Allow all",
+            "Accept all edits",
+            "Approve all future commands",
+            "Allow for this project",
+            "Yes, remember my choice",
+            "Yes, from now on",
+            "Yes, stop asking",
+            "Yes, for the rest of the day",
+            "Accept and remember",
+            "Approve any command starting with rm",
+            "Trust this folder and all subfolders",
+            "Trust parent folder (src)",
+            "Allow until restart",
+            "Allow for 5 minutes",
+            "Yes, for 1 hour",
+            "Yes, for this project",
+            "Yes, this project",
+            "Yes to all",
+            "Yes, all",
+            "Yes, and bypass permissions",
+            "Yes, allow edits in this folder",
+            "Allow npm *",
+            "Allow this kind of command",
+            "Accept for everyone",
+            "Allow system-wide",
+            "OK, don't ask again",
+            "Continue without asking",
+            "Yes, without confirmation next time",
+            "Allow in all sessions",
+            "Yes, beyond this session",
+            "Ja, immer",
+            "はい、常に",
+        ];
+        let nothing = [
+            "Don't ask again",
+            "Do not ask again",
+            "Never ask again",
+            "Stop asking",
+            "Always ask",
+            "Yes, but ask every time",
+            "Allow, but ask me next time",
+            "Accept without remembering",
+            "Overwrite all",
+            "Delete all files",
+            "Skip all",
+            "Apply for this file",
+            "Yes, delete all files",
+            "Don't deny",
+            "Do not reject",
+            "Never refuse it",
+            "Not denied",
+            "Don't cancel",
+            "Not now",
+            "Later",
+        ];
+        let once = [
+            "Yes, just this once",
+            "Allow this time only",
+            "Allow only for this time",
+            "Yes, continue anyway",
+            "Trust folder",
+            "Install",
+            "Yes, create the project",
+            "Yes, run",
+            "OK, run it",
+        ];
+        let cases = always.map(|label| (label, Some(AllowAlways))).into_iter();
+        let cases = cases.chain(nothing.map(|label| (label, None)));
+        for (label, meaning) in cases.chain(once.map(|label| (label, Some(AllowOnce)))) {
+            assert_eq!(meaning_of(label), meaning, "{label}");
+            let lasts = meaning == Some(AllowAlways);
+            assert!(goes_beyond_once(label) || !lasts, "{label}");
+            assert!(!goes_beyond_once(label) || meaning != Some(AllowOnce), "{label}");
+        }
+    }
+
+    #[test]
+    fn words_of_a_choice_are_known_also_without_a_meaning() {
+        for label in ["Not now", "Don't ask again", "Don't deny", "Skip all", "Yes", "Abort"] {
+            assert!(is_choice(label), "{label}");
+        }
+        assert!(!is_choice("Red") && !is_choice("Choose all of them"));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::letters::{beside, is_step};
-use super::meaning::meaning_of;
+use super::meaning::{is_choice, meaning_of};
 use super::pattern;
 use super::rows::unboxed;
 use crate::event::{LABEL_CHARS_MAX, Meaning, OPTIONS_MAX, PromptOption};
@@ -41,6 +41,24 @@ static SPELLED: LazyLock<Regex> =
 /// A question whose yes ends or leaves something: what is allowed by it depends.
 static TURNED: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"(?i)\b(?:abort|cancel|keep|skip|stop|do not|don['’]t|never)\b"));
+/// A question for a refusal: its yes refuses.
+static REFUSAL: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"(?i)(?:^|[:.!] )\W*(?:(?:really|please|do you|would you like to|(?:really )?want to|shall i|should i|are you sure (?:that )?you) )*(?:refuse|reject|deny|decline|disallow|forbid|block)\b",
+    )
+});
+/// What a key is for, in words before a list of keys: `n to approve`, `y = refuse`.
+static KEY_FIRST: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r#"(?i)(?:^|[^\pL\pN/|,-])["'‘“`(\[<]?(?P<key>yes|no|y|n)["'’”`)\]>]?\s*(?:to|for|is|means?|will|=|:|->|→)\s*(?P<what>\pL[\pL']*(?: \pL[\pL']*)?)"#,
+    )
+});
+/// The same, the key behind its word: `approve (n)`, `refuse with y`.
+static KEY_LAST: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r#"(?i)\b(?P<what>approve|accept|allow|confirm|continue|proceed|agree|grant|refuse|reject|deny|decline|disallow|cancel|abort),?\s*(?:(?:with|by|via|press|type|hit|enter|using|is|=|:|->|→)\s*){0,3}["'‘“`(\[<]?(?P<key>yes|no|y|n)["'’”`)\]>]?\s*(?:[,;.(\[]|$|or\b|and\b)"#,
+    )
+});
 static CHOICES: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
         r"[(\[{<](?P<list>\[?\^?[\pL\pN?!.][\pL\pN_-]{0,15}\]?(?:(?:\s?[/|,]\s?|\s(?i:or|oder|ou|o)\s)(?:\[?\^?[\pL\pN?!.][\pL\pN_-]{0,15}\]?)){1,11})[)\]}>]|\b(?P<bare>(?i:yes/no|y/n)(?:/[\pL]{1,8}){0,3})\b",
@@ -111,7 +129,7 @@ pub(in crate::monitor) fn buttons(row: &str, first: &str) -> Option<Vec<PromptOp
     let row = unboxed(row);
     let from = row.find(first)?;
     let labels = SPACES.split(row[from..].trim()).map(|label| label.trim_matches(['<', '>', '[', ']', ' ']));
-    let known = labels.take_while(|label| label.starts_with(first) || meaning_of(label).is_some());
+    let known = labels.take_while(|label| label.starts_with(first) || is_choice(label));
     let options: Vec<PromptOption> = known
         .take(OPTIONS_MAX)
         .enumerate()
@@ -129,13 +147,54 @@ pub(in crate::monitor) fn letters(line: &str, enter: bool) -> Vec<PromptOption> 
     let mut options = offered(line, typed);
     // Yes to one of these is no to what was under way: which of them allows something is not for words to say.
     let question = line.split(['[', '(']).next().unwrap_or(line);
-    if TURNED.is_match(question) {
-        for option in &mut options {
-            option.meaning =
-                option.meaning.filter(|meaning| !matches!(meaning, Meaning::AllowOnce | Meaning::Deny));
-        }
+    if TURNED.is_match(question) || REFUSAL.is_match(question) {
+        clear_meanings(&mut options);
+    }
+    if turns(line) {
+        turn(&mut options);
     }
     options
+}
+
+/// Takes the meanings that a yes and a no have nearly everywhere.
+fn clear_meanings(options: &mut [PromptOption]) {
+    for option in options {
+        option.meaning =
+            option.meaning.filter(|meaning| !matches!(meaning, Meaning::AllowOnce | Meaning::Deny));
+    }
+}
+
+/// Makes a yes and a no mere keys: `n` that approves must not be chosen by the word `no`.
+pub(in crate::monitor) fn turn(options: &mut [PromptOption]) {
+    if !options.iter().any(|option| matches!(option.id.to_lowercase().as_str(), "y" | "n" | "yes" | "no")) {
+        return;
+    }
+    clear_meanings(options);
+    for option in options {
+        if spelled_out(&option.id.to_lowercase()) == Some(&option.label) {
+            option.label.clone_from(&option.id);
+        }
+    }
+}
+
+/// Whether a text gives the key of a yes to a refusal, or the key of a no to a permission.
+pub(in crate::monitor) fn turns(text: &str) -> bool {
+    let all = KEY_FIRST.captures_iter(text).chain(KEY_LAST.captures_iter(text));
+    all.into_iter().any(|found| is_against(&found["key"], &found["what"]))
+}
+
+/// Whether a key of a yes or a no stands for the contrary, by the words that are told with it.
+pub(in crate::monitor) fn is_against(key: &str, what: &str) -> bool {
+    use Meaning::{AllowAlways, AllowOnce, AllowSession, Cancel, Continue, Deny, DenyAndSay};
+    let skips = ["skip", "keep", "close", "default", "done"]
+        .iter()
+        .any(|word| what.trim().to_lowercase().starts_with(word));
+    let meaning = meaning_of(what);
+    match key.to_lowercase().as_str() {
+        "y" | "yes" => matches!(meaning, Some(Deny | DenyAndSay | Cancel)),
+        "n" | "no" => matches!(meaning, Some(AllowOnce | AllowSession | AllowAlways | Continue)) && !skips,
+        _ => false,
+    }
 }
 
 /// The same, whatever the question is.
@@ -165,7 +224,7 @@ fn offered(line: &str, typed: impl Fn(&str) -> String) -> Vec<PromptOption> {
     }
     let refuses =
         words.iter().any(|word| matches!(meaning_of(word), Some(Meaning::Deny)) || REFUSES.is_match(word));
-    let plain = words.iter().filter(|word| meaning_of(word).is_some() || word.chars().count() == 1).count();
+    let plain = words.iter().filter(|word| is_choice(word) || word.chars().count() == 1).count();
     if plain < 2 {
         return Vec::new();
     }
@@ -250,6 +309,45 @@ mod tests {
     }
 
     #[test]
+    fn keys_that_the_text_turns_around_have_no_meaning() {
+        for turned in [
+            "Press n to approve, y to refuse [n/y]",
+            "Press 'n' to continue or 'y' to abort [y/n]",
+            "Run it? (n = allow, y = deny) [y/n]",
+            "Type no to accept, yes to reject: [yes/no]",
+            "Approve (n) or refuse (y) [n/y]",
+            "Press y to not approve, n to approve [y/n]",
+            "Press y to wait or n to continue anyway [y/n]",
+            "To approve press n, to refuse press y [y/n]",
+            "Refuse the request? [y/n]",
+            "Deny access? (yes/no)",
+            "Do you really want to reject it? [y/n]",
+        ] {
+            let options = letters(turned, true);
+            assert_eq!(options.len(), 2, "{turned}");
+            assert!(options.iter().all(|option| option.meaning.is_none()), "{turned}: {options:?}");
+        }
+        let labels =
+            letters("Press n to approve, y to refuse [n/y]", true).into_iter().map(|option| option.label);
+        assert_eq!(labels.collect::<Vec<_>>(), ["n", "y"], "a no is not typed as the key that approves");
+        for straight in [
+            "Press y to approve, n to refuse [y/n]",
+            "Run it? (y = allow, n = deny) [y/n]",
+            "Type yes to continue, no to quit: [yes/no]",
+            "Do you want to continue? (n/Y)",
+            "Approve (y), refuse (n) [y/n]",
+            "Would you like to proceed, yes or no? [yes/no]",
+        ] {
+            let options = letters(straight, true);
+            let meanings: Vec<_> = options.iter().filter_map(|option| option.meaning).collect();
+            assert!(
+                meanings.contains(&Meaning::AllowOnce) && meanings.contains(&Meaning::Deny),
+                "{straight}: {options:?}"
+            );
+        }
+    }
+
+    #[test]
     fn letters_of_both_cases_are_typed_as_they_stand() {
         let ids = |line: &str| letters(line, true).into_iter().map(|option| option.id).collect::<Vec<_>>();
         assert_eq!(ids("replace a? [y]es, [n]o, [A]ll, [N]one, [r]ename: "), ["y", "n", "A", "N", "r"]);
@@ -287,11 +385,7 @@ mod tests {
         );
         assert_eq!(
             short(&letters("Run shell command? (Y)es/(N)o/(D)on't ask again [Yes]: ", true)),
-            [
-                r#"y "Yes" allow_once "y\r""#,
-                r#"n "No" deny "n\r""#,
-                r#"d "Don't ask again" allow_always "d\r""#
-            ]
+            [r#"y "Yes" allow_once "y\r""#, r#"n "No" deny "n\r""#, r#"d "Don't ask again" - "d\r""#]
         );
         assert_eq!(
             short(&letters("continue connecting (yes/no/[fingerprint])? ", true))[..2],

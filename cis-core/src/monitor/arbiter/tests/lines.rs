@@ -225,6 +225,19 @@ fn keys_get_their_words_from_the_rows_above() {
 }
 
 #[test]
+fn keys_that_rows_above_turn_around_have_no_meaning() {
+    for (rows, labels) in
+        [("Press n to approve, y to refuse", ["n", "y"]), ("n) Approve\ny) Refuse", ["Approve", "Refuse"])]
+    {
+        let mut story = Story::plain();
+        story.shows(&format!("{rows}\nYour choice [n/y]: ")).reads("tool", Read, LINES).pass(1500);
+        let told = story.take();
+        let [no, yes] = labels;
+        assert!(told.contains(&format!(r#"[{no} - "n\r"] [{yes} - "y\r"]"#)), "{told}");
+    }
+}
+
+#[test]
 fn a_printed_numbered_menu_is_a_prompt_with_options() {
     let mut story = Story::plain();
     let menu = "Do you want to make this edit?\n❯ 1. Yes\n  2. Yes, allow all edits\n  3. No, and say what to do (esc)\n";
