@@ -43,6 +43,23 @@ pub enum HubError {
         /// The lowest rows of its screen, redacted; empty where they are not known.
         screen: String,
     },
+    /// Arrows were typed, and its menu does not point at the option that they were to reach.
+    #[error(
+        "the menu of session {id} does not point at that option after the arrow keys, so Enter was not typed: nothing was chosen; \
+         `cis inbox` says what waits now, and `cis session attach` lets you choose"
+    )]
+    NotChosen {
+        /// Which.
+        id: SessionId,
+    },
+    /// The first key of an answer was typed, and the rest was not, or not for certain.
+    #[error(
+        "the first key of the answer was typed at session {id}, and the rest perhaps was not: look at what stands there (`cis session attach`)"
+    )]
+    TypedInPart {
+        /// Which.
+        id: SessionId,
+    },
     /// Another answer was first.
     #[error("that prompt of session {id} was answered already: nothing was typed")]
     Answered {
@@ -108,6 +125,9 @@ impl HubError {
     /// Whether what was to be typed may have been typed all the same.
     #[must_use]
     pub fn may_have_typed(&self) -> bool {
-        matches!(self, Self::HostLost { .. } | Self::Unconfirmed { .. } | Self::Stopped)
+        matches!(
+            self,
+            Self::HostLost { .. } | Self::Unconfirmed { .. } | Self::TypedInPart { .. } | Self::Stopped
+        )
     }
 }

@@ -196,10 +196,22 @@ mod tests {
             "declare -i n={{ attempt }}",
             "local -ri n=\"{{ attempt }}\"",
             "typeset -n n={{ attempt }}",
+            "declare +x -i n={{ attempt }}",
+            "declare -ia a=(\n  1\n  {{ attempt }}\n)",
+            "declare \"{{ attempt }}\"",
+            "if true; then X=1 local -i n={{ attempt }}; fi",
         ] {
             assert!(forms("bash", script).contains("which run them as code"), "{script}");
         }
-        assert_eq!(forms("bash", "trap - EXIT\ndeclare -i n; echo {{ attempt }}"), "Bare");
+        for script in [
+            "trap - EXIT\ndeclare -i n; echo {{ attempt }}",
+            "make trap {{ attempt }}",
+            "docker run -v local -i {{ attempt }}",
+            "echo $(declare -i n) {{ attempt }}",
+            "declare -ia a=(1\n2)\necho {{ attempt }}",
+        ] {
+            assert_eq!(forms("bash", script), "Bare", "{script}");
+        }
     }
 
     #[test]

@@ -46,6 +46,16 @@ enum Within {
     Declaring,
 }
 
+/// Whether a command follows this word: keywords, assignments, and builtins that run another one.
+fn is_before_command(word: &[u8]) -> bool {
+    const WORDS: [&[u8]; 12] = [
+        b"then", b"do", b"else", b"elif", b"if", b"while", b"until", b"!", b"{", b"time", b"command",
+        b"builtin",
+    ];
+    let name = word.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
+    WORDS.contains(&word) || (name > 0 && matches!(word[name..], [b'=', ..] | [b'+', b'=', ..]))
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Word {
     start: Option<usize>,
@@ -65,6 +75,8 @@ pub(super) struct Lexer<'a> {
     pending: Vec<heredoc::Heredoc>,
     pending_depth: usize,
     lost: Option<usize>,
+    /// Words of the present command so far.
+    words: u32,
 }
 
 impl<'a> Lexer<'a> {
@@ -79,6 +91,7 @@ impl<'a> Lexer<'a> {
             pending: Vec::new(),
             pending_depth: 0,
             lost: None,
+            words: 0,
         }
     }
 
@@ -110,7 +123,10 @@ impl<'a> Lexer<'a> {
 
     fn position(&self) -> Position {
         match self.within {
-            Within::Command | Within::Declaring => {}
+            Within::Command => {}
+            // A name that is a value: `a[$(…)]=1`.
+            Within::Declaring if self.begins_word() => return Position::Refused(Refusal::Evaluated),
+            Within::Declaring => {}
             Within::Condition => return Position::Refused(Refusal::Condition),
             Within::Evaluated => return Position::Refused(Refusal::Evaluated),
         }
@@ -218,6 +234,11 @@ impl<'a> Lexer<'a> {
         None
     }
 
+    /// Whether nothing of a word stands before this place but an open quote.
+    fn begins_word(&self) -> bool {
+        self.word.start.is_none_or(|start| matches!(&self.bytes[start..self.at], b"" | b"\""))
+    }
+
     fn separator(&mut self) {
         self.end_word();
         self.at += 1;
@@ -226,21 +247,31 @@ impl<'a> Lexer<'a> {
     fn end_command(&mut self) {
         self.end_word();
         if matches!(self.within, Within::Evaluated | Within::Declaring) {
-            self.within = Within::Command;
+            // The values of an array go over lines: `declare -ia a=(`.
+            let outer = match self.stack.last() {
+                Some(Frame::Paren { within, .. }) => *within,
+                _ => Within::Command,
+            };
+            self.within = if outer == Within::Evaluated { outer } else { Within::Command };
         }
+        self.words = 0;
     }
 
     fn end_word(&mut self) {
         let Word { start: Some(start), .. } = std::mem::take(&mut self.word) else { return };
-        match &self.bytes[start..self.at] {
+        let word = &self.bytes[start..self.at];
+        let is_command = self.within == Within::Command && self.words == 0;
+        if !is_before_command(word) {
+            self.words += 1;
+        }
+        match word {
             b"[[" => self.within = Within::Condition,
             b"]]" => self.within = Within::Command,
-            b"eval" | b"let" | b"trap" if self.within == Within::Command => self.within = Within::Evaluated,
-            b"declare" | b"typeset" | b"local" if self.within == Within::Command => {
-                self.within = Within::Declaring;
-            }
+            b"eval" | b"let" if self.within == Within::Command => self.within = Within::Evaluated,
+            b"trap" if is_command => self.within = Within::Evaluated,
+            b"declare" | b"typeset" | b"local" if is_command => self.within = Within::Declaring,
             // Integers are calculated, and references are followed.
-            [b'-', flags @ ..] if self.within == Within::Declaring => {
+            [b'-' | b'+', flags @ ..] if self.within == Within::Declaring => {
                 if flags.iter().any(|flag| matches!(flag, b'i' | b'n')) {
                     self.within = Within::Evaluated;
                 }

@@ -226,8 +226,11 @@ fn each_coordinator_is_told_how_many_sessions_are_of_others() {
     };
     let beat_ms = Settings::default().heartbeat_ms;
     assert_eq!(told(&mut half, beat_ms), [(did("c"), 0), (did("d"), 1)]);
-    half.ended(&it, "done", beat_ms, &mut out);
-    assert_eq!(told(&mut half, 2 * beat_ms), [(did("c"), 0), (did("d"), 0)]);
+    // Its coordinator does not count it any more, and its processes are still there.
+    half.receive(&did("c"), Message::Forget { epoch: 0, granted: it.clone() }, beat_ms, &mut out).unwrap();
+    assert_eq!(told(&mut half, 2 * beat_ms), [(did("c"), 1), (did("d"), 1)]);
+    half.ended(&it, "done", 2 * beat_ms, &mut out);
+    assert_eq!(told(&mut half, 3 * beat_ms), [(did("c"), 0), (did("d"), 0)]);
 }
 
 #[test]

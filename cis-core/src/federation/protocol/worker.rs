@@ -269,12 +269,16 @@ impl<P: Payload> WorkerHalf<P> {
         self.held.values().filter(|held| !matches!(held.phase, Phase::Ended { .. })).count()
     }
 
-    /// How many of them other nodes than this one coordinate.
+    /// How many of them this coordinator does not count itself: those of others, and those that are being killed, as their grants are void.
     fn sessions_of_others(&self, coordinator: &NodeDid) -> u32 {
-        let is_live = |held: &&Held<_, _, _>| !matches!(held.phase, Phase::Ended { .. });
-        let live = self.held.values().filter(is_live);
-        let others = live.filter(|held| self.coordinator_of(held.granted.attempt.run) != Some(coordinator));
-        u32::try_from(others.count()).unwrap_or(u32::MAX)
+        let is_other = |held: &&Held<_, _, _>| match held.phase {
+            Phase::Working | Phase::Frozen { .. } => {
+                self.coordinator_of(held.granted.attempt.run) != Some(coordinator)
+            }
+            Phase::Killed => true,
+            Phase::Ended { .. } => false,
+        };
+        u32::try_from(self.held.values().filter(is_other).count()).unwrap_or(u32::MAX)
     }
 
     /// How many sessions of a run work, or wait for their turn.

@@ -255,6 +255,12 @@ impl Arbiter {
         modes.is_none_or(|modes| modes.canonical)
     }
 
+    /// What the kernel showed last.
+    #[must_use]
+    pub fn evidence(&self) -> Option<&KernelEvidence> {
+        self.kernel.last.as_ref()
+    }
+
     /// The prompt is a line whose program takes each key as it comes: the second key of an answer may find another question.
     #[must_use]
     pub fn takes_keys(&self) -> bool {

@@ -402,7 +402,7 @@ fn menu_question(rows: &[&str], menu: OpenMenu) -> usize {
 
 /// What a menu asks for, by its words. Never a login, which would end the attempt: only rules know the screens of those.
 fn menu_kind(page: &Page, text: &str, options: &[PromptOption]) -> PromptKind {
-    match kind_of(&Asked { page, text, options, names: &[], modes: None, edits: false }) {
+    match kind_of(&Asked { page, text, options, names: &[], modes: None, edits: false, nested: false }) {
         kind @ (PromptKind::Permission | PromptKind::Trust | PromptKind::Error) => kind,
         _ => PromptKind::Question,
     }

@@ -36,7 +36,7 @@ pub enum Request {
     Trust {
         /// Which.
         did: NodeDid,
-        /// What it may do from now on.
+        /// What it may do from now on; empty: nothing was said of that.
         may: BTreeSet<Right>,
     },
     /// Starts a DAG of one of the folders that may be run from a room.

@@ -79,7 +79,7 @@ fn request(rest: &str) -> Result<Request, Hint> {
     }
 }
 
-/// A node, and what it may do; without more said, it executes tasks.
+/// A node, and what it may do.
 fn trust(rest: &str) -> Result<Request, Hint> {
     let (did, rights) = word(rest);
     let did = NodeDid(did.to_owned());
@@ -89,7 +89,6 @@ fn trust(rest: &str) -> Result<Request, Hint> {
     let words = rights.split([',', ' ', '\t']).filter(|word| !word.is_empty());
     let may: Result<BTreeSet<Right>, String> = words.map(str::parse).collect();
     let may = may.map_err(|_| wants("trust", "The rights are execute, coordinate and submit."))?;
-    let may = if may.is_empty() { [Right::Execute].into() } else { may };
     Ok(Request::Trust { did, may })
 }
 

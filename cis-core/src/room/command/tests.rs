@@ -43,7 +43,7 @@ fn commands() {
     assert_eq!(params, [("branch", "main"), ("note", "two words"), ("who", "Ada L."), ("empty", "")]);
     let did = crate::identity::NodeKey::from_seed(&[7; 32]).did();
     let trust = |may: &[Right]| Request::Trust { did: did.clone(), may: may.iter().copied().collect() };
-    assert_eq!(request_of(&format!("!cis trust {did}")), trust(&[Right::Execute]));
+    assert_eq!(request_of(&format!("!cis trust {did}")), trust(&[]));
     let two = trust(&[Right::Execute, Right::Coordinate]);
     assert_eq!(request_of(&format!("!cis trust {did} execute, coordinate")), two);
     for verb in VERBS {

@@ -111,6 +111,26 @@ impl Stage {
         }
     }
 
+    /// The rest of an answer: its input. Probes are answered as by a program that reads.
+    async fn expect_rest(&mut self, text: &str) -> InputId {
+        loop {
+            match soon(self.host.heard()).await {
+                Said::Message(ToHost::Probe { session }) => {
+                    let evidence = waiting_reader(self.output, self.modes);
+                    let input_bytes = Some(self.typed);
+                    self.host.say(&FromHost::Probed { session, evidence, input_bytes }).await;
+                }
+                Said::Message(ToHost::InputAt { input, output_bytes, .. }) => {
+                    assert_eq!(output_bytes, self.output);
+                    assert_eq!(self.heard().await, Said::Typed(id(1), text.as_bytes().to_vec()));
+                    self.typed += text.len() as u64;
+                    return input;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
     async fn expect_answer(&mut self, n: u128, text: &str) {
         let (input, output_bytes) = (InputId::from_parts(1, n), self.output);
         let named = ToHost::InputAt { session: id(1), input, output_bytes, input_bytes: Some(self.typed) };
@@ -404,12 +424,8 @@ async fn typed_key_by_key(shows: &[(&str, &str)]) -> Vec<HubError> {
     let verdict = stage.verdict().await;
     let answer = stage.answer(&verdict, 1, "n\r");
     for (typed, printed) in shows {
-        let Said::Message(ToHost::InputAt { session, input, output_bytes, .. }) = stage.heard().await else {
-            panic!("nothing is typed");
-        };
-        assert_eq!(output_bytes, stage.output);
-        assert_eq!(stage.heard().await, Said::Typed(id(1), typed.as_bytes().to_vec()));
-        stage.typed += typed.len() as u64;
+        let input = stage.expect_rest(typed).await;
+        let (session, output_bytes) = (id(1), stage.output);
         stage.host.say(&FromHost::Written { session, input, output_bytes }).await;
         stage.prints(printed).await;
     }
@@ -444,14 +460,28 @@ async fn a_choice_is_confirmed_only_where_the_pointer_went() {
         stage.prints(&format!("\x1b[2A\r{after}\r\n")).await;
         if rest.is_empty() {
             let refused = soon(answer).await.unwrap();
-            assert!(matches!(refused, Err(HubError::PromptMoved { .. })), "{refused:?}");
+            assert_eq!(refused, Err(HubError::NotChosen { id: id(1) }));
             continue;
         }
-        let Said::Message(ToHost::InputAt { session, input, output_bytes, .. }) = stage.heard().await else {
-            panic!("nothing is typed");
-        };
-        assert_eq!(stage.heard().await, Said::Typed(id(1), rest.as_bytes().to_vec()));
-        stage.host.say(&FromHost::Written { session, input, output_bytes }).await;
+        let input = stage.expect_rest(rest).await;
+        let output_bytes = stage.output;
+        stage.host.say(&FromHost::Written { session: id(1), input, output_bytes }).await;
         soon(answer).await.unwrap().unwrap();
     }
+}
+
+#[tokio::test]
+async fn what_somebody_types_between_the_parts_ends_an_answer() {
+    let mut stage = Stage::new(Seed::default()).await;
+    stage.modes = Modes { canonical: false, echo: false };
+    stage.prints("Name: ").await;
+    let verdict = stage.verdict().await;
+    let answer = stage.answer(&verdict, 1, "bob\r");
+    let input = stage.expect_rest("b").await;
+    let viewer = Watcher::new(&stage.hub, 1, typing(40, 6)).await;
+    viewer.attached.typing().type_bytes(b"\x7fx").await.unwrap();
+    let output_bytes = stage.output;
+    stage.host.say(&FromHost::Written { session: id(1), input, output_bytes }).await;
+    stage.prints("x").await;
+    assert_eq!(soon(answer).await.unwrap(), Err(HubError::TypedInPart { id: id(1) }));
 }

@@ -11,9 +11,10 @@ use crate::problems::blocking;
 use crate::server::{InboxApi as _, NodeApi as _, NodesApi as _};
 use cis_core::api::{AdmitNode, Answer, CreateRun, InboxItem, ListNodes, Problem, ProblemKind};
 use cis_core::event::{ExecutionMode, PromptKind, RetryScope};
+use cis_core::federation::membership::Membership;
 use cis_core::identity::Right;
 use cis_core::ids::{NodeDid, RunId};
-use cis_core::people::{Act, Allowed, Refusal};
+use cis_core::people::{Act, Allowed, Carried, Refusal};
 use cis_core::policy::act::Targeted as _;
 use cis_core::policy::{Permit, act, admit, admit_decision};
 use cis_core::room::command::{DagName, ParamName, Request, Said, Sign, Target, choose};
@@ -112,6 +113,8 @@ impl Listener {
             Request::Reject { item, reason } => {
                 self.answer(speaker, &Named::By(item), Said::Sign(Sign::No), reason).await
             }
+            // The nodes of owners answer: all nodes of the room may hear it.
+            Request::Nodes | Request::Trust { .. } if !self.owns(speaker) => Ok(Done::AsSeen),
             other => {
                 if let Err(refusal) = self.may(speaker, &other, Act::Words) {
                     return Ok(Done::Refused(refusal));
@@ -317,15 +320,13 @@ impl Listener {
         Ok(Done::Says(reply::runs(&runs, now_ms())))
     }
 
-    /// The nodes of this room, by whom it belongs to: all of its nodes may hear the question.
+    fn owns(&self, speaker: &Speaker) -> bool {
+        self.node.members.is_owner(speaker.room.as_str())
+    }
+
+    /// The nodes of this room.
     async fn list_nodes(&self, speaker: &Speaker, permit: Permit<act::See>) -> Result<Done, Stop> {
         let room = speaker.room.as_str();
-        if self.node.members.pinned(room).is_none() {
-            return Ok(Done::Not(reply::words("No tasks are shared in this room.", None)));
-        }
-        if !self.node.members.is_owner(room) {
-            return Ok(Done::AsSeen);
-        }
         let nodes = self.node.nodes(permit, ListNodes { room: Some(room.to_owned()) }).await?;
         Ok(Done::Says(reply::nodes(&nodes.items)))
     }
@@ -335,8 +336,13 @@ impl Listener {
         if !self.node.config.settings.matrix.trust_in_rooms {
             return Err(Refusal::TrustOff);
         }
-        // Whether it came encrypted into an encrypted room was asked for all words.
-        if speaker.carried.room_encrypted { Ok(()) } else { Err(Refusal::TrustInClear) }
+        // Whatever counts for other words: a homeserver can add a device to an account.
+        match speaker.carried {
+            Carried { room_encrypted: false, .. } => Err(Refusal::TrustInClear),
+            Carried { encrypted: true, device_signed: true, .. } => Ok(()),
+            Carried { encrypted: false, .. } => Err(Refusal::MessageInClear),
+            Carried { .. } => Err(Refusal::Unverified),
+        }
     }
 
     /// Lets a node in that asked for it.
@@ -348,17 +354,30 @@ impl Listener {
         may: &BTreeSet<Right>,
     ) -> Result<Done, Stop> {
         let room = speaker.room.as_str().to_owned();
-        if !self.node.members.is_owner(&room) {
-            return Ok(Done::AsSeen);
-        }
         let announced = self.node.shared.announced().remove(&room).unwrap_or_default();
         let Some(known) = announced.get(did) else {
             return Ok(Done::Not(reply::words("No such node is in this room.", Some("!cis nodes"))));
         };
-        let request =
-            AdmitNode { room, did: did.clone(), name: None, may: may.clone(), tags: BTreeSet::new() };
+        let membership = self.node.members.of(&room);
+        let member = membership.iter().flat_map(Membership::members).find(|(of, _)| *of == did);
+        let member = member.map(|(_, member)| member.clone());
+        // Nobody loses a right because nothing was said of it.
+        if may.is_empty()
+            && let Some(has) = member.as_ref().filter(|member| !member.may.is_empty())
+        {
+            let says = format!("It may {} already. Say what it may do from now on:", words_of(&has.may));
+            return Ok(Done::Not(reply::words(&says, Some("!cis trust DID execute coordinate submit"))));
+        }
+        let may = if may.is_empty() { [Right::Execute].into() } else { may.clone() };
+        let (name, tags) = member.map(|member| (member.name, member.tags)).unwrap_or_default();
+        let threshold = membership.map_or(1, |membership| membership.owners().threshold);
+        let request = AdmitNode { room, did: did.clone(), name, may: may.clone(), tags };
         match self.node.admit_node(permit, request).await {
-            Ok(_) => Ok(Done::Says(reply::let_in(&known.name, may))),
+            Ok(_) if threshold > 1 => {
+                let says = format!("Said. It counts when {threshold} owners of the room have said the same.");
+                Ok(Done::Says(reply::words(&says, None)))
+            }
+            Ok(_) => Ok(Done::Says(reply::let_in(&known.name, &may))),
             Err(problem) => Ok(not(&problem)),
         }
     }
@@ -441,6 +460,10 @@ impl Listener {
             Err(problem) => Ok(not(&problem)),
         }
     }
+}
+
+fn words_of(may: &BTreeSet<Right>) -> String {
+    may.iter().map(|right| right.word()).collect::<Vec<_>>().join(", ")
 }
 
 /// An answer as a command, for who may give it.

@@ -4,11 +4,12 @@
 //! more output than that screen shows. Where there is more, the hub looks again. So nothing lies between
 //! the check and the write but what a program draws in that very moment.
 
-use super::in_parts::{Rest, Shown};
+use super::in_parts::{Next, Rest};
 use super::{Monitored, Session};
 use crate::frames;
 use crate::hub::HubError;
 use crate::hub::env::Env;
+use crate::hub::session::Watch;
 use crate::protocol::{ToHost, frame};
 use cis_core::api::InputReceipt;
 use cis_core::ids::{InputId, SessionId, TimestampMs};
@@ -24,19 +25,6 @@ const FIRST_LOOK_MS: i64 = 10_000;
 /// So long the host may take to say what became of an answer, ms. Then whoever waits is told that it may have been
 /// typed.
 const SENT_MS: i64 = 30_000;
-
-/// The rest of an answer is typed after the screen has shown for so long that it is wanted, ms: a program that was content with the
-/// first part goes on meanwhile.
-const SHOWN_MS: i64 = 120;
-
-/// The rest is not typed where the line did not show the first key within this time, ms.
-const SHOWN_MAX_MS: i64 = 5_000;
-
-/// The same of a pointer that is not at the option that was chosen, ms.
-const POINTED_MAX_MS: i64 = 2_000;
-
-/// How often the screen is looked at until then, ms.
-const SHOWN_LOOK_MS: i64 = 40;
 
 /// An answer to a prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,15 +69,8 @@ enum Stage {
     Due(u64),
     /// The host has it; whoever waits does so until then.
     Sent(TimestampMs),
-    /// The first part was typed: the screen is to show that the rest is wanted.
-    Shown {
-        /// Since when it does.
-        since: Option<TimestampMs>,
-        /// When the screen is looked at again.
-        look: TimestampMs,
-        /// The rest is given up then.
-        until: TimestampMs,
-    },
+    /// The first part was typed. When the screen is looked at again.
+    InPart(TimestampMs),
 }
 
 /// Whether an answer is the one that counts.
@@ -108,7 +89,10 @@ pub(super) struct Pending {
     tell: Option<Tell>,
     stage: Stage,
     until: TimestampMs,
-    /// What is not typed yet, or was typed last.
+    /// The input that the host types now: that of the answer, or of its rest.
+    typed_as: InputId,
+    /// When the first part was sent.
+    sent_ms: TimestampMs,
     rest: Option<Rest>,
 }
 
@@ -118,51 +102,27 @@ impl Pending {
         match self.stage {
             Stage::Due(_) => Some(self.until),
             Stage::Sent(until) => self.tell.is_some().then_some(until),
-            Stage::Shown { look, .. } => Some(look),
-        }
-    }
-
-    /// The first part was typed.
-    fn first_typed(&mut self, receipt: InputReceipt, now: TimestampMs) {
-        if let Some(rest) = &mut self.rest {
-            rest.receipt = Some(receipt);
-        }
-        self.look_from(now);
-    }
-
-    fn look_from(&mut self, now: TimestampMs) {
-        let is_needed = self.rest.as_ref().is_some_and(Rest::is_needed);
-        let patience = if is_needed { POINTED_MAX_MS } else { SHOWN_MAX_MS };
-        self.stage = Stage::Shown { since: None, look: now + SHOWN_LOOK_MS, until: now + patience };
-    }
-
-    /// Looks whether the rest is wanted.
-    fn look(&mut self, view: Option<&ScreenView>, now: TimestampMs) -> Look {
-        let (Stage::Shown { since, look, until }, Some(rest)) = (&mut self.stage, &self.rest) else {
-            return Look::Later;
-        };
-        *look = now + SHOWN_LOOK_MS;
-        match rest.shown(view) {
-            Shown::Expected if now - *since.get_or_insert(now) >= SHOWN_MS => Look::Rest,
-            Shown::Expected => Look::Later,
-            Shown::NotYet if now < *until => {
-                *since = None;
-                Look::Later
-            }
-            Shown::NotYet | Shown::Other => Look::Over,
+            Stage::InPart(look) => Some(look),
         }
     }
 
     /// Its first part was typed.
     fn is_in_part(&self) -> bool {
-        self.rest.as_ref().is_some_and(|rest| rest.receipt.is_some())
+        self.rest.as_ref().is_some_and(Rest::is_due)
     }
 
-    /// Says that it was typed, where the first part is an answer and was.
-    fn typed_in_part(&mut self) -> bool {
-        let rest = self.rest.as_ref().filter(|rest| !rest.is_needed());
-        let receipt = rest.and_then(|rest| rest.receipt.clone());
-        receipt.map(|receipt| self.tell(Ok(receipt))).is_some()
+    /// What is said where `why` keeps the rest from being typed; none: no part was.
+    fn in_part(&self, id: SessionId, is_answered: bool) -> Option<Result<InputReceipt, HubError>> {
+        self.rest.as_ref().filter(|rest| rest.is_due()).map(|rest| rest.given_up(id, is_answered))
+    }
+
+    /// Has another one who waits told the same.
+    fn tell_too(&mut self, other: Tell) {
+        let own = self.tell.take();
+        self.tell = Some(Tell::new(move |outcome| {
+            own.into_iter().for_each(|own| own.tell(outcome.clone()));
+            other.tell(outcome);
+        }));
     }
 
     fn tell(&mut self, outcome: Result<InputReceipt, HubError>) {
@@ -170,15 +130,6 @@ impl Pending {
             tell.tell(outcome);
         }
     }
-}
-
-/// What a look at the screen decides about the rest.
-#[derive(Debug, PartialEq, Eq)]
-enum Look {
-    Later,
-    Rest,
-    /// It is not wanted.
-    Over,
 }
 
 impl Monitored {
@@ -230,6 +181,13 @@ impl Monitored {
         }
     }
 
+    /// Whether a program reads the terminal on which all of this output is shown; none: that is not known.
+    fn is_read(&self, output: u64) -> Option<bool> {
+        let known = self.ahead.as_ref().into_iter().chain(self.arbiter.evidence());
+        let of_it = known.into_iter().find(|evidence| evidence.output_bytes == output)?;
+        Some(of_it.opaque || !of_it.readers.is_empty())
+    }
+
     /// Nothing of it was typed: another one may come.
     fn release(&mut self, answer: &Answer) {
         if self.answered == Some((answer.episode, answer.input)) {
@@ -256,11 +214,20 @@ impl Session {
             Claim::Granted => {
                 let patience = if monitored.looks_for(&answer) { FIRST_LOOK_MS } else { RESTLESS_MS };
                 let until = env.clock.now() + patience;
+                let own =
+                    |pending: &&mut Pending| pending.answer.input == answer.input && pending.is_in_part();
+                if let Some(pending) = monitored.answers.iter_mut().find(own) {
+                    return pending.tell_too(tell);
+                }
+                let (stage, typed_as) = (Stage::Due(self.next), answer.input);
+                let tell = Some(tell);
                 monitored.answers.push(Pending {
                     answer,
-                    tell: Some(tell),
-                    stage: Stage::Due(self.next),
+                    tell,
+                    stage,
                     until,
+                    typed_as,
+                    sent_ms: 0,
                     rest: None,
                 });
                 env.judge.push(id);
@@ -282,28 +249,9 @@ impl Session {
                 monitored.answers.push(pending);
                 continue;
             }
-            if matches!(pending.stage, Stage::Shown { .. }) {
-                let view = self.view(env);
-                match pending.look(view.as_ref(), now) {
-                    Look::Later => {}
-                    Look::Rest => {
-                        let bytes = pending.rest.as_ref().map(|rest| rest.bytes.clone()).unwrap_or_default();
-                        // The host types each input once.
-                        pending.answer.input = following(pending.answer.input);
-                        pending.answer.bytes = bytes;
-                        self.send_answer(&pending.answer, env);
-                        pending.stage = Stage::Sent(now + SENT_MS);
-                    }
-                    Look::Over => {
-                        if !pending.typed_in_part() {
-                            monitored.release(&pending.answer);
-                            monitored.arbiter.answer_refused();
-                            env.judge.push(self.id);
-                            let screen = self.lowest_rows(|_| (), env);
-                            pending.tell(Err(HubError::PromptMoved { id: self.id, screen }));
-                        }
-                        continue;
-                    }
+            if let Stage::InPart(look) = pending.stage {
+                if now >= look && self.type_rest(monitored, &mut pending, now, env) {
+                    continue;
                 }
             }
             if let Stage::Due(at) = pending.stage {
@@ -324,8 +272,10 @@ impl Session {
                             continue;
                         }
                         let takes_keys = monitored.arbiter.takes_keys();
-                        pending.rest = Rest::of(&mut pending.answer.bytes, &view, takes_keys);
-                        self.send_answer(&pending.answer, env);
+                        let mut bytes = pending.answer.bytes.clone();
+                        pending.rest = Rest::of(&mut bytes, &view, takes_keys);
+                        pending.sent_ms = now;
+                        self.send_answer(pending.typed_as, &bytes, env);
                         pending.stage = Stage::Sent(now + SENT_MS);
                     }
                     None if now >= pending.until => {
@@ -340,12 +290,69 @@ impl Session {
         }
     }
 
-    fn send_answer(&mut self, answer: &Answer, env: &mut Env) {
+    /// Types the rest of an answer where the screen shows that it is wanted. Returns whether the answer is over.
+    fn type_rest(
+        &mut self,
+        monitored: &mut Monitored,
+        pending: &mut Pending,
+        now: TimestampMs,
+        env: &mut Env,
+    ) -> bool {
+        let view = self.view(env);
+        let is_read = monitored.is_read(self.next);
+        let Some(rest) = &mut pending.rest else { return true };
+        // Somebody typed between the two: the rest would follow that.
+        let next = if monitored.hands.typed_since(pending.sent_ms) {
+            Next::Over(rest.given_up(self.id, false))
+        } else {
+            rest.look(self.id, (view.as_ref(), is_read), now)
+        };
+        match next {
+            Next::Later(look) => pending.stage = Stage::InPart(look),
+            Next::Ask(look) => {
+                pending.stage = Stage::InPart(look);
+                if !monitored.probing && self.watch == Watch::On {
+                    monitored.probing = true;
+                    self.ask(env);
+                }
+            }
+            Next::Type => {
+                let bytes = rest.bytes.clone();
+                // The host types each input once.
+                pending.typed_as = following(pending.answer.input);
+                self.send_answer(pending.typed_as, &bytes, env);
+                pending.stage = Stage::Sent(now + SENT_MS);
+            }
+            Next::Over(outcome) => {
+                self.over(monitored, &pending.answer, &outcome, env);
+                pending.tell(outcome);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// An answer in part is over. Where nothing was answered, another one may come, to what stands there now.
+    fn over(
+        &mut self,
+        monitored: &mut Monitored,
+        answer: &Answer,
+        outcome: &Result<InputReceipt, HubError>,
+        env: &mut Env,
+    ) {
+        if outcome.as_ref().is_err_and(|error| !error.may_have_typed()) {
+            monitored.release(answer);
+            monitored.arbiter.answer_refused();
+            env.judge.push(self.id);
+        }
+    }
+
+    fn send_answer(&mut self, input: InputId, bytes: &[u8], env: &mut Env) {
         let input_bytes = self.typing.expected();
-        let (session, input, output_bytes) = (self.id, answer.input, self.next);
+        let (session, output_bytes) = (self.id, self.next);
         env.say(&ToHost::InputAt { session, input, output_bytes, input_bytes });
         let modes = self.model.as_ref().map(|model| model.screen.modes()).unwrap_or_default();
-        let bytes = modes.keys(&answer.bytes);
+        let bytes = modes.keys(bytes);
         frames::put_bytes(&mut env.out, frame::INPUT, self.id, 0, &bytes);
         self.typing.sent(&bytes);
     }
@@ -358,25 +365,25 @@ impl Session {
         env: &mut Env,
     ) -> bool {
         let Some(monitored) = &mut self.monitored else { return false };
-        let all: Vec<Pending> = monitored.answers.extract_if(.., |it| it.answer.input == input).collect();
-        let any = !all.is_empty();
+        let all: Vec<Pending> = monitored.answers.extract_if(.., |it| it.typed_as == input).collect();
+        let (any, now, id) = (!all.is_empty(), env.clock.now(), self.id);
         for mut pending in all {
-            let now = env.clock.now();
-            match outcome {
+            let outcome = match outcome {
                 Ok(receipt) => {
                     monitored.typed(&self.redactor, now);
-                    if pending.rest.as_ref().is_some_and(|rest| rest.receipt.is_none()) {
-                        pending.first_typed(receipt.clone(), now);
+                    if let Some(rest) = pending.rest.as_mut().filter(|rest| !rest.is_due()) {
+                        pending.stage = Stage::InPart(rest.first_typed(receipt.clone(), now));
                         monitored.answers.push(pending);
                         continue;
                     }
+                    Ok(receipt.clone())
                 }
-                Err(_) => monitored.release(&pending.answer),
+                Err(error) => pending.in_part(id, false).unwrap_or_else(|| Err(error.clone())),
+            };
+            if outcome.as_ref().is_err_and(|error| !error.may_have_typed()) {
+                monitored.release(&pending.answer);
             }
-            if outcome.is_err() && pending.typed_in_part() {
-                continue;
-            }
-            pending.tell(outcome.clone());
+            pending.tell(outcome);
         }
         if any {
             env.judge.push(self.id);
@@ -396,13 +403,12 @@ impl Session {
         }
         let mut restless = Vec::new();
         for mut pending in std::mem::take(&mut monitored.answers) {
-            if pending.answer.input == input && pending.is_in_part() {
-                pending.look_from(now);
-            } else if pending.answer.input == input {
+            if pending.typed_as == input && pending.is_in_part() {
+                pending.rest.iter_mut().for_each(Rest::look_again);
+                pending.stage = Stage::InPart(now);
+            } else if pending.typed_as == input {
                 // The line is another one then.
-                if let Some(rest) = pending.rest.take() {
-                    pending.answer.bytes.extend(rest.bytes);
-                }
+                pending.rest = None;
                 pending.stage = Stage::Due(output);
                 if now >= pending.until {
                     restless.push(pending);
@@ -428,10 +434,13 @@ impl Session {
     pub(in crate::hub) fn fail_answers(&mut self, why: &HubError) {
         let Some(monitored) = &mut self.monitored else { return };
         for mut pending in std::mem::take(&mut monitored.answers) {
-            if pending.typed_in_part() {
+            // The program may have ended by its key.
+            let in_part = pending.in_part(self.id, true).filter(|_| !why.may_have_typed());
+            if let Some(outcome) = in_part {
+                pending.tell(outcome);
                 continue;
             }
-            if !matches!(pending.stage, Stage::Sent(_)) {
+            if !matches!(pending.stage, Stage::Sent(_) | Stage::InPart(_)) {
                 monitored.release(&pending.answer);
             }
             pending.tell(Err(why.clone()));
@@ -456,7 +465,8 @@ mod tests {
             Answer { session, episode: 1, hash: String::new(), input, bytes: Vec::new(), again: false };
         let (said, heard) = std::sync::mpsc::channel();
         let tell = Some(Tell::new(move |outcome| drop(said.send(outcome))));
-        let mut pending = Pending { answer, tell, stage: Stage::Due(0), until: RESTLESS_MS, rest: None };
+        let (stage, until) = (Stage::Due(0), RESTLESS_MS);
+        let mut pending = Pending { answer, tell, stage, until, typed_as: input, sent_ms: 0, rest: None };
         assert_eq!(pending.due(), Some(RESTLESS_MS));
         pending.stage = Stage::Sent(SENT_MS);
         assert_eq!(pending.due(), Some(SENT_MS), "the patience with its screen is past");

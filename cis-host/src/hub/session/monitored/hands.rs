@@ -25,6 +25,11 @@ impl Hands {
         }
     }
 
+    /// Whether somebody typed at that time or later.
+    pub(super) fn typed_since(&self, at_ms: TimestampMs) -> bool {
+        self.at_ms.is_some_and(|typed_ms| typed_ms >= at_ms)
+    }
+
     /// Whether what was typed would stand before an answer to this prompt.
     pub(super) fn are_at(&self, verdict: &Verdict, lines: bool) -> bool {
         let since = self.at_ms.is_some_and(|at| at > verdict.since_ms);

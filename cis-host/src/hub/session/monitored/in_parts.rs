@@ -3,37 +3,72 @@
 //! Owns where an answer is divided, and what the screen has to show after the first part. When it is looked at, and typing itself, are
 //! `answers`' matter.
 
+use crate::hub::HubError;
 use cis_core::api::InputReceipt;
+use cis_core::ids::{SessionId, TimestampMs};
 use cis_core::monitor::ScreenView;
 
 const ENTER: &[u8] = b"\r";
 const ESCAPE: u8 = 0x1b;
 
+/// The rest is typed after the screen has shown for so long that it is wanted, ms: a program that was content with the first part goes on
+/// meanwhile. What else it shows counts after the same time: lines are painted in steps.
+const SHOWN_MS: i64 = 120;
+
+/// The rest is not typed later than this, ms.
+const KEY_MAX_MS: i64 = 5_000;
+const CHOICE_MAX_MS: i64 = 3_000;
+
+/// How often the screen is looked at until then, ms.
+const LOOK_MS: i64 = 40;
+
 /// What is typed after the first part.
 #[derive(Debug)]
 pub(super) struct Rest {
     pub(super) bytes: Vec<u8>,
-    /// What the host said of the first part; none: that is not typed yet.
-    pub(super) receipt: Option<InputReceipt>,
     expects: Expects,
+    first: Option<First>,
+    /// The screen shows that it is wanted since then, or something else: which, and since when.
+    steady: Option<(Shown, TimestampMs)>,
+    /// It was sent to the host.
+    is_sent: bool,
+}
+
+/// The first part, once it is typed.
+#[derive(Debug)]
+struct First {
+    receipt: InputReceipt,
+    until: TimestampMs,
 }
 
 /// What the screen shows where the rest is wanted.
 #[derive(Debug, PartialEq, Eq)]
 enum Expects {
-    /// This line, and one more character: the first key. Anything else: that key was the whole answer.
-    Key(String),
+    /// This line, and then the first key. Anything else: that key was the whole answer.
+    Key { line: String, key: char },
     /// A menu whose pointer is at this option: arrows were typed. Anything else: its program moved it in another way.
     Choice(String),
 }
 
 /// What the screen shows.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Shown {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
     Expected,
     /// Nothing new, or nothing that is certain.
     NotYet,
     Other,
+}
+
+/// What is to be done about the rest.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// It is looked again at that time.
+    Later(TimestampMs),
+    /// The same; and it is to be found out whether the program reads.
+    Ask(TimestampMs),
+    Type,
+    /// It is not wanted, or nobody knows: this is said.
+    Over(Result<InputReceipt, HubError>),
 }
 
 impl Rest {
@@ -43,36 +78,88 @@ impl Rest {
         let (at, expects) = if bytes.first() == Some(&ESCAPE) && bytes.ends_with(ENTER) {
             (bytes.len() - ENTER.len(), Expects::Choice(view.chosen_by(bytes)?))
         } else if takes_keys {
-            let first = std::str::from_utf8(bytes).ok()?.chars().next().filter(|key| !key.is_control())?;
-            (first.len_utf8(), Expects::Key(view.before_cursor()))
+            let key = std::str::from_utf8(bytes).ok()?.chars().next()?;
+            // Blanks show nothing.
+            let shows = !key.is_control() && !key.is_whitespace();
+            (key.len_utf8(), shows.then(|| Expects::Key { line: view.before_cursor(), key })?)
         } else {
             return None;
         };
         let rest = bytes.split_off(at);
-        (!rest.is_empty()).then_some(Self { bytes: rest, receipt: None, expects })
+        (!rest.is_empty()).then_some(Self { bytes: rest, expects, first: None, steady: None, is_sent: false })
     }
 
-    /// What the screen shows; none: what was printed is not all here.
-    pub(super) fn shown(&self, view: Option<&ScreenView>) -> Shown {
-        let Some(view) = view else { return Shown::NotYet };
-        match &self.expects {
-            Expects::Key(line) => {
-                let now = view.before_cursor();
-                match now.strip_prefix(line.as_str()).map(|more| more.trim().chars().count()) {
-                    Some(0) => Shown::NotYet,
-                    Some(1) => Shown::Expected,
-                    _ => Shown::Other,
-                }
+    /// The first part was typed. The rest is looked for from now on, for a time.
+    pub(super) fn first_typed(&mut self, receipt: InputReceipt, now: TimestampMs) -> TimestampMs {
+        let patience = if matches!(self.expects, Expects::Choice(_)) { CHOICE_MAX_MS } else { KEY_MAX_MS };
+        self.first = Some(First { receipt, until: now + patience });
+        now + LOOK_MS
+    }
+
+    /// Whether the first part is typed.
+    pub(super) fn is_due(&self) -> bool {
+        self.first.is_some()
+    }
+
+    /// The host did not type it, as the screen is another one now.
+    pub(super) fn look_again(&mut self) {
+        (self.is_sent, self.steady) = (false, None);
+    }
+
+    /// Looks at the screen. `view`: none where what was printed is not all here; `is_read`: whether a program reads the terminal on which
+    /// this is shown, as far as is known.
+    pub(super) fn look(
+        &mut self,
+        id: SessionId,
+        (view, is_read): (Option<&ScreenView>, Option<bool>),
+        now: TimestampMs,
+    ) -> Next {
+        let shown = view.map_or(Shown::NotYet, |view| self.shown(view));
+        let since = self.steady.filter(|(before, _)| *before == shown).map_or(now, |(_, since)| since);
+        self.steady = Some((shown, since));
+        let is_late = self.first.as_ref().is_none_or(|first| now >= first.until);
+        let look = now + LOOK_MS;
+        match shown {
+            Shown::Other if now - since >= SHOWN_MS => Next::Over(self.given_up(id, true)),
+            Shown::Expected if now - since >= SHOWN_MS && is_read == Some(true) => {
+                self.is_sent = true;
+                Next::Type
             }
-            // Some programs paint each step.
-            Expects::Choice(choice) if view.chosen_by(ENTER).as_ref() == Some(choice) => Shown::Expected,
-            Expects::Choice(_) => Shown::NotYet,
+            _ if is_late => Next::Over(self.given_up(id, false)),
+            // A program that works took the key, or is about to show something else.
+            Shown::Expected if now - since >= SHOWN_MS => Next::Ask(look),
+            _ => Next::Later(look),
         }
     }
 
-    /// Whether nothing is answered without the rest.
-    pub(super) fn is_needed(&self) -> bool {
-        matches!(self.expects, Expects::Choice(_))
+    /// What is said where it is not typed, or nobody knows. `is_answered`: something else is there, so the first part was enough.
+    pub(super) fn given_up(&self, id: SessionId, is_answered: bool) -> Result<InputReceipt, HubError> {
+        match (&self.expects, &self.first) {
+            (Expects::Key { .. }, Some(first)) if is_answered && !self.is_sent && self.bytes == ENTER => {
+                Ok(first.receipt.clone())
+            }
+            (Expects::Key { .. }, _) => Err(HubError::TypedInPart { id }),
+            // Without Enter nothing was chosen.
+            (Expects::Choice(_), _) => Err(HubError::NotChosen { id }),
+        }
+    }
+
+    fn shown(&self, view: &ScreenView) -> Shown {
+        match &self.expects {
+            Expects::Key { line, key } => {
+                let now = view.before_cursor();
+                if now == *line {
+                    return Shown::NotYet;
+                }
+                // What was offered goes away with the first key: `Name: (foo) `.
+                let before = now.strip_suffix(*key).map(str::trim_end).filter(|before| !before.is_empty());
+                let is_it = before.is_some_and(|before| line.starts_with(before));
+                if is_it { Shown::Expected } else { Shown::Other }
+            }
+            // Some programs paint each step.
+            Expects::Choice(choice) if view.points_at(choice) => Shown::Expected,
+            Expects::Choice(_) => Shown::NotYet,
+        }
     }
 }
 
@@ -99,32 +186,75 @@ mod tests {
         (String::from_utf8(bytes).unwrap(), rest)
     }
 
+    const RECEIPT: InputReceipt = InputReceipt { output_offset: 7 };
+
+    fn id() -> SessionId {
+        SessionId::from_parts(1, 1)
+    }
+
+    /// What follows where this is shown, at these times after the first part was typed.
+    fn follows(mut rest: Rest, looks: &[(&str, Option<bool>, i64)]) -> Next {
+        rest.first_typed(RECEIPT, 0);
+        let mut last = Next::Later(0);
+        for (screen, is_read, now) in looks {
+            last = rest.look(id(), (Some(&view(screen)), *is_read), *now);
+        }
+        last
+    }
+
     #[test]
     fn the_first_key_is_alone_where_keys_are_taken_as_they_come() {
-        let (first, rest) = parts("né\r", "Delete it? [y/N] ", true);
-        let rest = rest.unwrap();
-        assert_eq!((first.as_str(), rest.bytes.as_slice(), rest.is_needed()), ("n", "é\r".as_bytes(), false));
-        let shown = |screen| rest.shown(Some(&view(screen)));
-        assert_eq!(shown("Delete it? [y/N] n"), Shown::Expected);
-        assert_eq!(shown("Delete it? [y/N] "), Shown::NotYet);
-        assert_eq!(rest.shown(None), Shown::NotYet);
+        const ASKS: &str = "Delete it? [y/N] ";
+        let (first, rest) = parts("né\r", ASKS, true);
+        assert_eq!((first.as_str(), rest.unwrap().bytes.as_slice()), ("n", "é\r".as_bytes()));
+        for whole in [("n", true), ("n\r", false), ("\r", true), (" x\r", true), ("\x1b[A", true)] {
+            assert!(parts(whole.0, ASKS, whole.1).1.is_none(), "{whole:?}");
+        }
+        let no = || parts("n\r", ASKS, true).1.unwrap();
+        let shown = "Delete it? [y/N] n";
+        assert_eq!(follows(no(), &[(shown, Some(true), 10), (shown, Some(true), 100)]), Next::Later(140));
+        assert_eq!(follows(no(), &[(shown, Some(true), 10), (shown, Some(true), 130)]), Next::Type);
+        assert_eq!(follows(no(), &[(shown, None, 10), (shown, None, 130)]), Next::Ask(170));
+        assert_eq!(
+            follows(no(), &[(shown, None, 10), (shown, Some(false), 130)]),
+            Next::Ask(170),
+            "it works"
+        );
+        let unknown = Next::Over(Err(HubError::TypedInPart { id: id() }));
+        assert_eq!(follows(no(), &[(shown, None, 10), (shown, Some(false), KEY_MAX_MS)]), unknown);
+        assert_eq!(follows(no(), &[(ASKS, Some(true), KEY_MAX_MS)]), unknown);
         for other in ["Delete it? [y/N] no", "Delete it? [y/N] n\nFormat it? [Y/n] ", "Format it? [Y/n] n"] {
-            assert_eq!(shown(other), Shown::Other, "{other}");
+            assert_eq!(follows(no(), &[(other, Some(true), 10)]), Next::Later(50), "it may be half painted");
+            let last = follows(no(), &[(other, Some(true), 10), (other, Some(true), 130)]);
+            assert_eq!(last, Next::Over(Ok(RECEIPT)), "{other}");
         }
-        for whole in [("n", true), ("n\r", false), ("\r", true), ("\x1b[A", true)] {
-            assert!(parts(whole.0, "Delete it? [y/N] ", whole.1).1.is_none(), "{whole:?}");
-        }
+        // Of more than a key nobody knows what was taken.
+        let (_, name) = parts("bob\r", "? Name: (foo) ", true);
+        assert_eq!(follows(name.unwrap(), &[("done", None, 10), ("done", None, 130)]), unknown);
+        let (_, name) = parts("bob\r", "? Name: (foo) ", true);
+        let shown = "? Name: b";
+        assert_eq!(follows(name.unwrap(), &[(shown, None, 10), (shown, Some(true), 130)]), Next::Type);
     }
 
     #[test]
     fn a_choice_is_confirmed_where_the_pointer_is_at_it() {
-        let (first, rest) = parts("\x1b[B\r", "? Where to:\n❯ test\n  production", false);
-        let rest = rest.unwrap();
-        assert_eq!((first.as_str(), rest.bytes.as_slice(), rest.is_needed()), ("\x1b[B", &b"\r"[..], true));
-        assert_eq!(rest.shown(Some(&view("? Where to:\n  test\n❯ production"))), Shown::Expected);
-        for other in ["? Where to:\n❯ test\n  production", "? Where to:\n  test\n❯ nowhere", "done"] {
-            assert_eq!(rest.shown(Some(&view(other))), Shown::NotYet, "{other}");
+        let choose = |screen| parts("\x1b[B\r", screen, false);
+        let (first, rest) = choose("? Where to:\n❯ test\n  production");
+        assert_eq!((first.as_str(), rest.unwrap().bytes.as_slice()), ("\x1b[B", &b"\r"[..]));
+        assert!(choose("no menu").1.is_none());
+        let follows = |screen, last| {
+            let rest = choose("? Where to:\n❯ test\n  production\n  production west").1.unwrap();
+            follows(rest, &[(screen, Some(true), 10), (screen, Some(true), last)])
+        };
+        assert_eq!(follows("? Where to:\n  test\n❯ production\n  production west", 200), Next::Type);
+        for wrong in
+            ["? Where to:\n❯ test\n  production", "? Where to:\n  production\n❯ production west", "done"]
+        {
+            let refused = Next::Over(Err(HubError::NotChosen { id: id() }));
+            assert_eq!(follows(wrong, CHOICE_MAX_MS), refused, "{wrong}");
         }
-        assert!(parts("\x1b[B\r", "no menu", false).1.is_none());
+        // Some programs describe the option that is pointed at, and there alone; others scroll.
+        assert_eq!(follows("? Where to:\n  test\n❯ production (with care)", 200), Next::Type);
+        assert_eq!(follows("? Where to:\n❯ production\n  nowhere", 200), Next::Type);
     }
 }
