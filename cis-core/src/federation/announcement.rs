@@ -46,12 +46,6 @@ pub fn announced_type(name: &str) -> Option<EnvelopeType> {
     ANNOUNCED.iter().find(|kind| kind.name == name).copied()
 }
 
-/// Whether a type announces that a run has ended.
-#[must_use]
-pub fn is_end_of_run(kind: &EnvelopeType) -> bool {
-    kind.category == Category::Run && kind.name != "cis.dag.run.created"
-}
-
 /// One of them, ready to be signed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Announcement {
@@ -239,8 +233,6 @@ mod tests {
     fn every_type_is_one_that_a_journal_has_too() {
         for kind in ANNOUNCED {
             assert_eq!((announced_type(kind.name), kind.way), (Some(*kind), Way::Beside));
-            let ends = ["completed", "failed", "error", "cancelled"].map(|end| format!("cis.dag.run.{end}"));
-            assert_eq!(is_end_of_run(kind), ends.contains(&kind.name.to_owned()));
         }
         let created = sample::created(3, &sample::key(1).did());
         let made = announced(&[fact(EventBody::RunCreated(Box::new(created)))], &all());

@@ -18,8 +18,8 @@ use crate::account::Opened;
 use crate::problems::{blocking, internal};
 use crate::room_waker::Claim;
 use cis_core::api::{Outgoing, Priority, Problem, RoomWrite};
-use cis_core::event::EventBody;
-use cis_core::federation::announcement::{Announcement, is_end_of_run};
+use cis_core::event::{Category, EventBody};
+use cis_core::federation::announcement::Announcement;
 use cis_core::federation::envelope;
 use cis_core::federation::journal::{Fact, Page, Position, Writer};
 use cis_core::federation::outgoing::{self, About, EnvelopeType, JOURNAL, ROTATED, SNAPSHOT};
@@ -98,8 +98,9 @@ impl Rooms {
             shapes::hide_json(&mut body);
             match outgoing.envelope(kind, ulid::Ulid::new(), about, body, &self.node.keys.node) {
                 Ok(signed) => {
-                    // That a run has ended is waited for; the rest leaves room for what people wait for.
-                    let priority = if is_end_of_run(&kind) { Priority::Terminal } else { Priority::Progress };
+                    // Runs are waited for, and their beginning is told before their end; the rest leaves room for what people wait for.
+                    let is_of_run = kind.category == Category::Run;
+                    let priority = if is_of_run { Priority::Terminal } else { Priority::Progress };
                     let about = (kind.name, what::ANNOUNCED, priority);
                     writes.push(self.queued(run, &outgoing.room, about, signed.into_content()).await?);
                 }

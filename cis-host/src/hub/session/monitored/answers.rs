@@ -249,10 +249,11 @@ impl Session {
                 monitored.answers.push(pending);
                 continue;
             }
-            if let Stage::InPart(look) = pending.stage {
-                if now >= look && self.type_rest(monitored, &mut pending, now, env) {
-                    continue;
-                }
+            if let Stage::InPart(look) = pending.stage
+                && now >= look
+                && self.type_rest(monitored, &mut pending, now, env)
+            {
+                continue;
             }
             if let Stage::Due(at) = pending.stage {
                 let view = if self.next >= at { self.view(env) } else { None };
