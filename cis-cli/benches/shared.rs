@@ -45,7 +45,7 @@ impl Node {
             stays: true,
             restart: words.map(str::to_owned).to_vec(),
             host_command: words.map(Into::into).to_vec(),
-            environment: [("PATH".to_owned(), std::env::var("PATH")?)].into(),
+            environment: [("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into(),
             rooms_in_memory: rooms,
             home: home.clone(),
         };

@@ -272,9 +272,8 @@ impl<'a> Lexer<'a> {
             b"declare" | b"typeset" | b"local" if is_command => self.within = Within::Declaring,
             // Integers are calculated, and references are followed.
             [b'-' | b'+', flags @ ..] if self.within == Within::Declaring => {
-                if flags.iter().any(|flag| matches!(flag, b'i' | b'n')) {
-                    self.within = Within::Evaluated;
-                }
+                let evaluates = flags.iter().any(|flag| matches!(flag, b'i' | b'n'));
+                self.within = if evaluates { Within::Evaluated } else { Within::Declaring };
             }
             _ if self.within == Within::Declaring => self.within = Within::Command,
             // Its patterns may end in a `)` that nothing opened.

@@ -175,7 +175,7 @@ mod tests {
             cursor_row: u16::try_from(lines.len() - 1).unwrap(),
             cursor_col: u16::try_from(last.chars().count()).unwrap(),
             cursor_visible: true,
-            lines: lines.into(),
+            lines,
             ..ScreenView::default()
         }
     }
