@@ -16,6 +16,7 @@ mod rows;
 mod shape;
 mod shell;
 mod shown;
+mod typed;
 mod words;
 
 pub(super) use above::{ABOVE_ROWS_MAX, Above, Compared, Reach};
