@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::Identity;
 use crate::json_file;
-use cis_core::federation::membership::{Membership, Owners};
+use cis_core::federation::membership::{Member, Membership, Owners};
 use cis_core::identity::{Right, Standing};
 use cis_core::ids::{NodeDid, TimestampMs};
 use cis_local::now_ms;
@@ -144,11 +144,16 @@ impl Members {
         }
     }
 
-    /// A node gets only tasks that ask for some of these tags; empty: all.
-    pub(crate) fn tags_of(&self, room: &str, did: &NodeDid) -> BTreeSet<String> {
+    /// What the owners of a room say of a node; none: they did not admit it.
+    pub(crate) fn member(&self, room: &str, did: &NodeDid) -> Option<Member> {
         let state = self.state();
         let mut members = state.rooms.get(room).into_iter().flat_map(Membership::members);
-        members.find(|(of, _)| *of == did).map(|(_, member)| member.tags.clone()).unwrap_or_default()
+        members.find(|(of, _)| *of == did).map(|(_, member)| member.clone())
+    }
+
+    /// A node gets only tasks that ask for some of these tags; empty: all.
+    pub(crate) fn tags_of(&self, room: &str, did: &NodeDid) -> BTreeSet<String> {
+        self.member(room, did).map(|member| member.tags).unwrap_or_default()
     }
 
     /// What the own list allows a node, where that says anything.
@@ -221,9 +226,7 @@ impl Members {
 
     /// What the owners of a room call a node.
     pub(crate) fn name_of(&self, room: &str, did: &NodeDid) -> Option<String> {
-        let state = self.state();
-        let mut members = state.rooms.get(room).into_iter().flat_map(Membership::members);
-        members.find(|(of, _)| *of == did).and_then(|(_, member)| member.name.clone())
+        self.member(room, did).and_then(|member| member.name)
     }
 }
 

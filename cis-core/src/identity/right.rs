@@ -25,6 +25,12 @@ impl Right {
             Self::Execute => "execute",
         }
     }
+
+    /// The words for these.
+    #[must_use]
+    pub fn words<'a>(rights: impl IntoIterator<Item = &'a Self>) -> Vec<&'static str> {
+        rights.into_iter().map(|right| right.word()).collect()
+    }
 }
 
 impl std::str::FromStr for Right {

@@ -109,7 +109,7 @@ pub fn nodes(nodes: &[RoomNodeView]) -> Message {
         page.line([own("No nodes.")]);
     }
     let one = |node: &RoomNodeView| {
-        let may: Vec<&str> = node.may.iter().map(|right| right.word()).collect();
+        let may = Right::words(&node.may);
         let called = if node.name.is_empty() { "a node" } else { &node.name };
         let mut line = vec![bold(&name(called)), own(" "), own(state(node.state))];
         if !may.is_empty() {
@@ -135,9 +135,13 @@ pub fn nodes(nodes: &[RoomNodeView]) -> Message {
 /// `!cis trust`: what a node may do from now on.
 #[must_use]
 pub fn let_in(node: &str, may: &BTreeSet<Right>) -> Message {
-    let may: Vec<&str> = may.iter().map(|right| right.word()).collect();
     let mut page = Page::default();
-    page.line([bold(&name(node)), own(" may "), said(&may.join(", ")), own(" here from now on.")]);
+    page.line([
+        bold(&name(node)),
+        own(" may "),
+        said(&Right::words(may).join(", ")),
+        own(" here from now on."),
+    ]);
     Message::notice(page)
 }
 

@@ -137,7 +137,7 @@ impl Stand {
         self.apply(seen)
     }
 
-    /// What the story shows, whoever asked for it.
+    /// What the story shows, for whichever request.
     pub(crate) fn apply(&mut self, seen: &Seen) -> Result<(), String> {
         let is_open = !self.state.is_terminal();
         let asks = self.gates.values().any(|gate| *gate == Gate::Asked);

@@ -1,8 +1,13 @@
-//! Figures that benchmarks of other packages print.
+//! Figures in JSON that others print: benchmarks of other packages, and binaries of several versions.
 
 use serde_json::Value;
 
 use crate::Outcome;
+
+/// Since when an item of the inbox waits, Unix ms. Binaries before `v1` of the API, which are compared with this one, say `since`.
+pub(crate) fn since_ms(item: &Value) -> Option<f64> {
+    item["since_ms"].as_f64().or_else(|| item["since"].as_f64())
+}
 
 /// The figures in what a benchmark printed: a JSON object in a line each.
 pub(crate) fn values(text: &str) -> Vec<Value> {

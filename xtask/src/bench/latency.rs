@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 
 use super::cis::Cis;
+use super::figures::since_ms;
 use super::report::{Report, Row};
 use super::stats::{median, percentile};
 use crate::Outcome;
@@ -203,9 +204,7 @@ impl Shown {
         let wrong = |why: String| format!("cannot read a line of the inbox: {why}: {line}");
         let change: Value = serde_json::from_str(line).map_err(|e| wrong(e.to_string()))?;
         let item = &change["item"];
-        // Binaries before `v1` of the API, which are compared with this one, say `since`.
-        let since_ms = item["since_ms"].as_f64().or_else(|| item["since"].as_f64());
-        let (Some(id), Some(since_ms)) = (item["id"].as_str(), since_ms) else {
+        let (Some(id), Some(since_ms)) = (item["id"].as_str(), since_ms(item)) else {
             return Err(wrong("missing `id` or `since_ms`".to_owned()));
         };
         if !item["closed"].is_null() || !item["answered_by"].is_null() {

@@ -1,6 +1,7 @@
 //! Who a node is, and whom it trusts.
 
 use cis_core::api::IdentityView;
+use cis_core::identity::Right;
 use cis_core::ids::TimestampMs;
 
 use super::span;
@@ -25,7 +26,7 @@ pub(crate) fn identity(view: &IdentityView, now: TimestampMs) -> String {
     let mut table = Table::new(&["STANDING", "SINCE", "NAME", "DID"]);
     for node in &view.trusted {
         let name = node.name.as_deref().unwrap_or_default();
-        let may: Vec<&str> = node.may.iter().map(|right| right.word()).collect();
+        let may = Right::words(&node.may);
         let trusted =
             if may.is_empty() { "trusted".to_owned() } else { format!("trusted to {}", may.join(", ")) };
         table.row(vec![plain(trusted), ago(node.since_ms), cell(name, BOLD), plain(&node.did.0)]);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use cis_core::api::{RoomNodeState, RoomNodeView};
+use cis_core::identity::Right;
 use cis_core::text;
 
 use crate::output::clean::clean;
@@ -26,7 +27,7 @@ pub(crate) fn room_nodes(nodes: &[RoomNodeView]) -> String {
         let mut table =
             Table::new(&["NAME", "STATE", "MAY", "SESSIONS", "LOAD", "TAGS", "VERSION", "HEARD", "DID"]);
         for node in nodes.iter().filter(|node| node.room_id == room) {
-            let may: Vec<&str> = node.may.iter().map(|right| right.word()).collect();
+            let may = Right::words(&node.may);
             let tags: Vec<&str> = node.tags.iter().map(String::as_str).collect();
             let works = node.slots > 0;
             table.row(vec![
@@ -50,7 +51,7 @@ pub(crate) fn room_nodes(nodes: &[RoomNodeView]) -> String {
 pub(crate) fn room_node(views: &[RoomNodeView]) -> String {
     let mut out = String::new();
     for node in views {
-        let may: Vec<&str> = node.may.iter().map(|right| right.word()).collect();
+        let may = Right::words(&node.may);
         let words = |words: &BTreeSet<String>| words.iter().cloned().collect::<Vec<_>>().join(", ");
         let heard = node.heard_ms_ago.map(|ms| format!(", heard {} ago", text::duration(ms)));
         let works = match node.slots {

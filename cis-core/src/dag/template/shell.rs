@@ -46,16 +46,6 @@ enum Within {
     Declaring,
 }
 
-/// Whether a command follows this word: keywords, assignments, and builtins that run another one.
-fn is_before_command(word: &[u8]) -> bool {
-    const WORDS: [&[u8]; 12] = [
-        b"then", b"do", b"else", b"elif", b"if", b"while", b"until", b"!", b"{", b"time", b"command",
-        b"builtin",
-    ];
-    let name = word.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
-    WORDS.contains(&word) || (name > 0 && matches!(word[name..], [b'=', ..] | [b'+', b'=', ..]))
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Word {
     start: Option<usize>,
@@ -479,4 +469,14 @@ impl<'a> Lexer<'a> {
     fn is_template(&self, ahead: usize) -> bool {
         self.bytes[self.at + ahead..].starts_with(b"{{")
     }
+}
+
+/// Whether a command follows this word: keywords, assignments, and builtins that run another one.
+fn is_before_command(word: &[u8]) -> bool {
+    const WORDS: [&[u8]; 12] = [
+        b"then", b"do", b"else", b"elif", b"if", b"while", b"until", b"!", b"{", b"time", b"command",
+        b"builtin",
+    ];
+    let name = word.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
+    WORDS.contains(&word) || (name > 0 && matches!(word[name..], [b'=', ..] | [b'+', b'=', ..]))
 }

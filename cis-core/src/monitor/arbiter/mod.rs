@@ -173,7 +173,7 @@ impl Arbiter {
     }
 
     /// Somebody wanted to answer a prompt that is not there any more: what is there instead is of interest now, also if the program
-    /// goes on by itself now and then.
+    /// resumes on its own now and then.
     pub fn answer_refused(&mut self) {
         self.stale = true;
         self.distrust.typed();

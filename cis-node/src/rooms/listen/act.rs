@@ -11,7 +11,6 @@ use crate::problems::blocking;
 use crate::server::{InboxApi as _, NodeApi as _, NodesApi as _};
 use cis_core::api::{AdmitNode, Answer, CreateRun, InboxItem, ListNodes, Problem, ProblemKind};
 use cis_core::event::{ExecutionMode, PromptKind, RetryScope};
-use cis_core::federation::membership::Membership;
 use cis_core::identity::Right;
 use cis_core::ids::{NodeDid, RunId};
 use cis_core::people::{Act, Allowed, Carried, Refusal};
@@ -358,19 +357,20 @@ impl Listener {
         let Some(known) = announced.get(did) else {
             return Ok(Done::Not(reply::words("No such node is in this room.", Some("!cis nodes"))));
         };
-        let membership = self.node.members.of(&room);
-        let member = membership.iter().flat_map(Membership::members).find(|(of, _)| *of == did);
-        let member = member.map(|(_, member)| member.clone());
+        let member = self.node.members.member(&room, did);
         // Nobody loses a right because nothing was said of it.
         if may.is_empty()
             && let Some(has) = member.as_ref().filter(|member| !member.may.is_empty())
         {
-            let says = format!("It may {} already. Say what it may do from now on:", words_of(&has.may));
+            let says = format!(
+                "It may {} already. Say what it may do from now on:",
+                Right::words(&has.may).join(", ")
+            );
             return Ok(Done::Not(reply::words(&says, Some("!cis trust DID execute coordinate submit"))));
         }
         let may = if may.is_empty() { [Right::Execute].into() } else { may.clone() };
         let (name, tags) = member.map(|member| (member.name, member.tags)).unwrap_or_default();
-        let threshold = membership.map_or(1, |membership| membership.owners().threshold);
+        let threshold = self.node.members.of(&room).map_or(1, |membership| membership.owners().threshold);
         let request = AdmitNode { room, did: did.clone(), name, may: may.clone(), tags };
         match self.node.admit_node(permit, request).await {
             Ok(_) if threshold > 1 => {
@@ -460,10 +460,6 @@ impl Listener {
             Err(problem) => Ok(not(&problem)),
         }
     }
-}
-
-fn words_of(may: &BTreeSet<Right>) -> String {
-    may.iter().map(|right| right.word()).collect::<Vec<_>>().join(", ")
 }
 
 /// An answer as a command, for who may give it.

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::place::{Place, is_question};
 use crate::Outcome;
+use crate::bench::figures::since_ms;
 use crate::bench::report::{Report, Row};
 use crate::bench::stats::{median, percentile};
 
@@ -115,9 +116,7 @@ fn once(place: &Place, n: u32) -> Outcome<Seen> {
     let rang = |item: &Value| {
         let asked = events.iter().filter(|event| is_question(event));
         let mut of_item = asked.filter(|event| event["content"]["cis.dag.question"]["item"] == item["id"]);
-        // Binaries to compare with may call it `since`.
-        let since_ms = item["since_ms"].as_f64().or_else(|| item["since"].as_f64())?;
-        Some(of_item.next()?["origin_server_ts"].as_f64()? - since_ms)
+        Some(of_item.next()?["origin_server_ts"].as_f64()? - since_ms(item)?)
     };
     let rang_ms: Vec<f64> = items.iter().filter_map(rang).collect();
     if rang_ms.len() as u32 != WAITING {

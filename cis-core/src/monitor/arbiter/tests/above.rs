@@ -615,7 +615,7 @@ fn who_polls_behind_words_alone_is_not_listed_while_rows_move() {
     }
 }
 
-/// Who goes on by itself is believed later, but not by a person who just tried to answer.
+/// A session that resumes on its own is believed later, but not by a person who just tried to answer.
 #[test]
 fn what_replaces_a_prompt_is_told_soon_after_an_answer_to_it_was_refused() {
     for refused in [false, true] {

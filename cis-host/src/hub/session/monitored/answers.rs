@@ -265,9 +265,7 @@ impl Session {
                             continue;
                         }
                         if !monitored.stands(&pending.answer, &view, now) {
-                            monitored.release(&pending.answer);
-                            monitored.arbiter.answer_refused();
-                            env.judge.push(self.id);
+                            self.refuse(monitored, &pending.answer, env);
                             let screen = self.lowest_rows(|_| (), env);
                             pending.tell(Err(HubError::PromptMoved { id: self.id, screen }));
                             continue;
@@ -325,7 +323,9 @@ impl Session {
                 pending.stage = Stage::Sent(now + SENT_MS);
             }
             Next::Over(outcome) => {
-                self.over(monitored, &pending.answer, &outcome, env);
+                if outcome.as_ref().is_err_and(|error| !error.may_have_typed()) {
+                    self.refuse(monitored, &pending.answer, env);
+                }
                 pending.tell(outcome);
                 return true;
             }
@@ -333,19 +333,11 @@ impl Session {
         false
     }
 
-    /// An answer in part is over. Where nothing was answered, another one may come, to what stands there now.
-    fn over(
-        &mut self,
-        monitored: &mut Monitored,
-        answer: &Answer,
-        outcome: &Result<InputReceipt, HubError>,
-        env: &mut Env,
-    ) {
-        if outcome.as_ref().is_err_and(|error| !error.may_have_typed()) {
-            monitored.release(answer);
-            monitored.arbiter.answer_refused();
-            env.judge.push(self.id);
-        }
+    /// Nothing was answered: another answer may come, to what stands there now.
+    fn refuse(&self, monitored: &mut Monitored, answer: &Answer, env: &mut Env) {
+        monitored.release(answer);
+        monitored.arbiter.answer_refused();
+        env.judge.push(self.id);
     }
 
     fn send_answer(&mut self, input: InputId, bytes: &[u8], env: &mut Env) {
@@ -435,8 +427,9 @@ impl Session {
     pub(in crate::hub) fn fail_answers(&mut self, why: &HubError) {
         let Some(monitored) = &mut self.monitored else { return };
         for mut pending in std::mem::take(&mut monitored.answers) {
-            // The program may have ended by its key.
-            let in_part = pending.in_part(self.id, true).filter(|_| !why.may_have_typed());
+            // The program may have ended by its key, unless the rest was sent.
+            let is_answered = matches!(pending.stage, Stage::InPart(_));
+            let in_part = pending.in_part(self.id, is_answered).filter(|_| !why.may_have_typed());
             if let Some(outcome) = in_part {
                 pending.tell(outcome);
                 continue;

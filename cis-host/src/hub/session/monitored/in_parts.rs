@@ -30,8 +30,6 @@ pub(super) struct Rest {
     first: Option<First>,
     /// The screen shows that it is wanted since then, or something else: which, and since when.
     steady: Option<(Shown, TimestampMs)>,
-    /// It was sent to the host.
-    is_sent: bool,
 }
 
 /// The first part, once it is typed.
@@ -86,7 +84,7 @@ impl Rest {
             return None;
         };
         let rest = bytes.split_off(at);
-        (!rest.is_empty()).then_some(Self { bytes: rest, expects, first: None, steady: None, is_sent: false })
+        (!rest.is_empty()).then_some(Self { bytes: rest, expects, first: None, steady: None })
     }
 
     /// The first part was typed. The rest is looked for from now on, for a time.
@@ -103,7 +101,7 @@ impl Rest {
 
     /// The host did not type it, as the screen is another one now.
     pub(super) fn look_again(&mut self) {
-        (self.is_sent, self.steady) = (false, None);
+        self.steady = None;
     }
 
     /// Looks at the screen. `view`: none where what was printed is not all here; `is_read`: whether a program reads the terminal on which
@@ -121,10 +119,7 @@ impl Rest {
         let look = now + LOOK_MS;
         match shown {
             Shown::Other if now - since >= SHOWN_MS => Next::Over(self.given_up(id, true)),
-            Shown::Expected if now - since >= SHOWN_MS && is_read == Some(true) => {
-                self.is_sent = true;
-                Next::Type
-            }
+            Shown::Expected if now - since >= SHOWN_MS && is_read == Some(true) => Next::Type,
             _ if is_late => Next::Over(self.given_up(id, false)),
             // A program that works took the key, or is about to show something else.
             Shown::Expected if now - since >= SHOWN_MS => Next::Ask(look),
@@ -132,10 +127,10 @@ impl Rest {
         }
     }
 
-    /// What is said where it is not typed, or nobody knows. `is_answered`: something else is there, so the first part was enough.
+    /// What is said where it is not typed, or nobody knows. `is_answered`: it was not sent, and something else is there, so the first part was enough.
     pub(super) fn given_up(&self, id: SessionId, is_answered: bool) -> Result<InputReceipt, HubError> {
         match (&self.expects, &self.first) {
-            (Expects::Key { .. }, Some(first)) if is_answered && !self.is_sent && self.bytes == ENTER => {
+            (Expects::Key { .. }, Some(first)) if is_answered && self.bytes == ENTER => {
                 Ok(first.receipt.clone())
             }
             (Expects::Key { .. }, _) => Err(HubError::TypedInPart { id }),
