@@ -1,5 +1,7 @@
 //! The tree of commands, and which verb each one runs. Arguments and help of a verb are in its own file.
 
+use std::ffi::OsString;
+
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
@@ -78,6 +80,11 @@ pub(crate) enum Command {
     Man(man::Args),
     #[command(hide = true)]
     SessionHost(session_host::Args),
+}
+
+/// Whether `--json` stands among arguments that are not those of any command. What follows `--` belongs to a program.
+pub(crate) fn asks_for_json(args: impl Iterator<Item = OsString>) -> bool {
+    args.take_while(|arg| arg != "--").any(|arg| arg == "--json")
 }
 
 impl Cli {

@@ -61,6 +61,14 @@ impl CliError {
         Problem::new(ProblemKind::BadInput, detail).into()
     }
 
+    /// The arguments are not those of any command. None: help or the version was asked for.
+    pub(crate) fn usage(error: &clap::Error) -> Option<Self> {
+        let text = error.to_string();
+        let (detail, rest) = text.strip_prefix("error: ")?.split_once("\n\n")?;
+        let rest: Vec<&str> = rest.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        Some(Self::bad_input(detail).hint(rest.join("; ")))
+    }
+
     /// Something that is needed is not there now.
     pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
         Problem::new(ProblemKind::Unavailable, detail).into()

@@ -35,8 +35,14 @@ fn main() -> ExitCode {
         return output::report(&error, false).into();
     }
     cis_host::fail_large_writes();
-    // Version, help and usage errors end in here: nothing is read or started before.
-    let cli = cli::Cli::parse();
+    // Version, help and usage errors end here: nothing is read or started before.
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => match error::CliError::usage(&error) {
+            Some(usage) if cli::asks_for_json(std::env::args_os()) => return output::report(&usage, true).into(),
+            _ => error.exit(),
+        },
+    };
     let json = cli.globals.json;
     match cli.run() {
         Ok(exit) => exit.into(),

@@ -148,3 +148,18 @@ fn arguments_are_read() {
         assert_eq!(cli(bad).unwrap_err().exit_code(), 2, "{bad}");
     }
 }
+
+#[test]
+fn a_usage_error_is_a_problem_where_json_is_asked_for() {
+    let usage = |line: &str| {
+        let error = Cli::try_parse_from(line.split_whitespace()).unwrap_err();
+        CliError::usage(&error).map(|usage| (usage.detail().to_owned(), usage.exit()))
+    };
+    let (detail, exit) = usage("cis dag lst --json").unwrap();
+    assert_eq!((&*detail, exit), ("unrecognized subcommand 'lst'", Exit(2)));
+    assert!(usage("cis dag run").unwrap().0.contains("required arguments"));
+    assert!(usage("cis --version").is_none() && usage("cis dag run --help").is_none());
+    let asks = |line: &str| asks_for_json(line.split_whitespace().map(Into::into));
+    assert!(asks("cis dag lst --json") && asks("cis --json dag lst -- x"));
+    assert!(!asks("cis dag lst") && !asks("cis session create -- x --json"));
+}
