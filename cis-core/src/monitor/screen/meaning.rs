@@ -105,7 +105,9 @@ fn plain(label: &str) -> String {
 /// The meaning of a label, where its words tell.
 pub(in crate::monitor) fn meaning_of(label: &str) -> Option<Meaning> {
     let label = plain(label);
-    RULES.iter().find(|(words, _)| words.is_match(&label)).and_then(|(_, meaning)| *meaning)
+    let meaning = RULES.iter().find(|(words, _)| words.is_match(&label)).and_then(|(_, meaning)| *meaning)?;
+    // Who denies a case does not want it denied for good.
+    (meaning != Meaning::Deny || !BEYOND.is_match(&label)).then_some(meaning)
 }
 
 /// Whether the words are those of a choice, also where they have no meaning of their own.
@@ -141,7 +143,6 @@ mod tests {
             ("Yes, never ask again", Some(AllowAlways)),
             ("Run without asking again", Some(AllowAlways)),
             ("Yes to everything", Some(AllowAlways)),
-            ("Always deny", Some(Deny)),
             ("Never allow", Some(Deny)),
             ("Allow never", Some(Deny)),
             ("Trust nothing", Some(Deny)),
@@ -223,6 +224,10 @@ mod tests {
             "Don't cancel",
             "Not now",
             "Later",
+            "Always deny",
+            "Deny all",
+            "Reject for this session",
+            "No, and don't ask again",
         ];
         let once = [
             "Yes, just this once",
