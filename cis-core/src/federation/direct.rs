@@ -2,7 +2,10 @@
 //!
 //! Owns their types and bodies, and what of a task's specification another machine may get. Signs and sends nothing.
 
+use std::io;
+
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use ulid::Ulid;
 
 use super::envelope::{Draft, Verified};
@@ -132,7 +135,7 @@ const fn device(name: &'static str, category: Category) -> EnvelopeType {
 /// The type of the envelope that carries several messages.
 pub const SEVERAL: EnvelopeType = device("cis.dag.node.messages", Category::Node);
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Several {
     messages: Vec<Message<TaskPayload>>,
 }
@@ -174,8 +177,8 @@ pub fn draft_all(messages: &[Message<TaskPayload>], id: Ulid, room: &str, sender
     match messages {
         [message] => draft(message, id, room, sender),
         messages => {
-            let body =
-                pack(serde_json::to_value(Several { messages: messages.to_vec() }).unwrap_or_default());
+            let values = messages.iter().map(|message| serde_json::to_value(message).unwrap_or_default());
+            let body = pack(json!({ "messages": values.collect::<Vec<_>>() }));
             Draft { v: SEVERAL.v, ..Draft::of_room(SEVERAL.name, body, id, room, sender) }
         }
     }
@@ -184,37 +187,46 @@ pub fn draft_all(messages: &[Message<TaskPayload>], id: Ulid, room: &str, sender
 /// Bytes of a message in an envelope, about.
 #[must_use]
 pub fn size_of(message: &Message<TaskPayload>) -> usize {
-    serde_json::to_vec(message).map_or(usize::MAX, |bytes| bytes.len())
+    let mut counter = Counter(0);
+    serde_json::to_writer(&mut counter, message).map_or(usize::MAX, |()| counter.0)
+}
+
+/// Counts what is written.
+struct Counter(usize);
+
+impl io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The messages in an envelope, in order.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn read(envelope: &Verified) -> Result<Vec<Message<TaskPayload>>, String> {
-    if envelope.type_name() == SEVERAL.name {
-        let body = unpack(envelope.body().clone()).map_err(|error| error.to_string())?;
+pub fn read(envelope: Verified) -> Result<Vec<Message<TaskPayload>>, String> {
+    let type_name = envelope.type_name().to_owned();
+    let body = unpack(envelope.into_body()).map_err(|error| error.to_string())?;
+    if type_name == SEVERAL.name {
         let several: Several = serde_json::from_value(body).map_err(|error| error.to_string())?;
         return Ok(several.messages);
     }
-    read_one(envelope).map(|message| vec![message])
-}
-
-fn read_one(envelope: &Verified) -> Result<Message<TaskPayload>, String> {
-    let body = unpack(envelope.body().clone()).map_err(|error| error.to_string())?;
     let message: Message<TaskPayload> = serde_json::from_value(body).map_err(|error| error.to_string())?;
     let kind = type_of(&message);
-    if kind.name != envelope.type_name() {
-        return Err(format!("a `{}` in an envelope of type `{}`", kind.name, envelope.type_name()));
+    if kind.name != type_name {
+        return Err(format!("a `{}` in an envelope of type `{type_name}`", kind.name));
     }
-    Ok(message)
+    Ok(vec![message])
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-
-    use serde_json::json;
 
     use super::*;
     use crate::api::{Program, Refusal};
@@ -302,11 +314,11 @@ mod tests {
         for message in messages() {
             let draft = draft(&message, Ulid::nil(), "!r:x", "@n:x");
             names.insert(draft.type_name.clone());
-            assert_eq!(read(&carried(&draft)).unwrap(), [message]);
+            assert_eq!(read(carried(&draft)).unwrap(), [message]);
         }
         assert_eq!(names.len(), messages().len(), "each has a type of its own");
         let draft = draft_all(&messages(), Ulid::nil(), "!r:x", "@n:x");
-        assert_eq!(read(&carried(&draft)).unwrap(), messages());
+        assert_eq!(read(carried(&draft)).unwrap(), messages());
         let one = draft_all(&messages()[..1], Ulid::nil(), "!r:x", "@n:x");
         assert_eq!(one.type_name, "cis.dag.node.heartbeat");
     }
@@ -316,9 +328,9 @@ mod tests {
     fn a_message_counts_under_its_own_type_alone() {
         let mut draft = draft(&Message::Alive {}, Ulid::nil(), "!r:x", "@n:x");
         draft.type_name = "cis.dag.node.heartbeat".to_owned();
-        assert!(read(&carried(&draft)).unwrap_err().contains("cis.dag.node.alive"));
+        assert!(read(carried(&draft)).unwrap_err().contains("cis.dag.node.alive"));
         draft.body = json!({ "kind": "heartbeat", "nonce": "many" });
-        assert!(read(&carried(&draft)).is_err());
+        assert!(read(carried(&draft)).is_err());
     }
 
     #[test]

@@ -32,7 +32,20 @@ pub enum BadPacked {
 /// `value` in a form that has canonical JSON.
 #[must_use]
 pub fn pack(value: Value) -> Value {
-    packed(value, 0)
+    if is_packed_as_it_is(&value, 0) { value } else { packed(value, 0) }
+}
+
+/// Whether nothing of it takes another form, which is so of nearly all values.
+fn is_packed_as_it_is(value: &Value, depth: usize) -> bool {
+    match value {
+        Value::Number(number) => is_plain(number),
+        Value::Array(_) | Value::Object(_) if depth >= DEPTH_MAX => false,
+        Value::Array(items) => items.iter().all(|item| is_packed_as_it_is(item, depth + 1)),
+        Value::Object(map) => {
+            map.iter().all(|(key, value)| !key.starts_with('~') && is_packed_as_it_is(value, depth + 1))
+        }
+        Value::Null | Value::Bool(_) | Value::String(_) => true,
+    }
 }
 
 fn packed(value: Value, depth: usize) -> Value {
@@ -53,12 +66,24 @@ fn packed(value: Value, depth: usize) -> Value {
 /// # Errors
 /// [`BadPacked`] where nothing packs to it.
 pub fn unpack(value: Value) -> Result<Value, BadPacked> {
+    if has_escapes(&value) { unpacked(value) } else { Ok(value) }
+}
+
+fn has_escapes(value: &Value) -> bool {
     match value {
-        Value::Array(items) => items.into_iter().map(unpack).collect(),
+        Value::Array(items) => items.iter().any(has_escapes),
+        Value::Object(map) => map.iter().any(|(key, value)| key.starts_with('~') || has_escapes(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+fn unpacked(value: Value) -> Result<Value, BadPacked> {
+    match value {
+        Value::Array(items) => items.into_iter().map(unpacked).collect(),
         Value::Object(map) => match sole_text(&map) {
             Some((NUMBER, text)) => text.parse::<Number>().map(Value::Number).map_err(|_| BadPacked::Number),
             Some((TEXT, text)) => serde_json::from_str(text).map_err(|_| BadPacked::Text),
-            _ => map.into_iter().map(|(key, value)| Ok((unescaped(key)?, unpack(value)?))).collect(),
+            _ => map.into_iter().map(|(key, value)| Ok((unescaped(key)?, unpacked(value)?))).collect(),
         },
         plain => Ok(plain),
     }

@@ -44,6 +44,18 @@ pub fn canonical_json(value: &Value) -> Result<String, NotCanonical> {
     Ok(writer.out)
 }
 
+/// The canonical form of an object with these entries.
+///
+/// # Errors
+/// [`NotCanonical`] where it has none.
+pub(super) fn canonical_object<'a>(
+    entries: impl Iterator<Item = (&'a String, &'a Value)>,
+) -> Result<String, NotCanonical> {
+    let mut writer = Writer { out: String::new(), place: Vec::new() };
+    writer.object(entries.collect())?;
+    Ok(writer.out)
+}
+
 struct Writer<'a> {
     out: String,
     place: Vec<Step<'a>>,
@@ -75,22 +87,24 @@ impl<'a> Writer<'a> {
                 }
                 self.out.push(']');
             }
-            Value::Object(map) => {
-                // Strings are ordered by their UTF-8, which is the order of their code points.
-                let mut entries: Vec<(&String, &Value)> = map.iter().collect();
-                entries.sort_unstable_by_key(|(key, _)| *key);
-                self.out.push('{');
-                for (index, (key, value)) in entries.into_iter().enumerate() {
-                    if index > 0 {
-                        self.out.push(',');
-                    }
-                    self.text(key);
-                    self.out.push(':');
-                    self.below(Step::Key(key), value)?;
-                }
-                self.out.push('}');
-            }
+            Value::Object(map) => self.object(map.iter().collect())?,
         }
+        Ok(())
+    }
+
+    fn object(&mut self, mut entries: Vec<(&'a String, &'a Value)>) -> Result<(), NotCanonical> {
+        // Strings are ordered by their UTF-8, which is the order of their code points.
+        entries.sort_unstable_by_key(|(key, _)| *key);
+        self.out.push('{');
+        for (index, (key, value)) in entries.into_iter().enumerate() {
+            if index > 0 {
+                self.out.push(',');
+            }
+            self.text(key);
+            self.out.push(':');
+            self.below(Step::Key(key), value)?;
+        }
+        self.out.push('}');
         Ok(())
     }
 
@@ -124,6 +138,10 @@ impl<'a> Writer<'a> {
     fn text(&mut self, text: &str) {
         use std::fmt::Write as _;
         self.out.push('"');
+        if !text.bytes().any(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
+            self.out.push_str(text);
+            return self.out.push('"');
+        }
         for c in text.chars() {
             match c {
                 '"' => self.out.push_str("\\\""),

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use super::canonical_json::{NotCanonical, canonical_json};
+use super::canonical_json::{NotCanonical, canonical_json, canonical_object};
 use super::{NodeKey, is_signed_by};
 use crate::ids::NodeDid;
 
@@ -34,18 +34,25 @@ pub enum BadSignature {
 /// # Errors
 /// [`NotCanonical`].
 pub fn bytes_to_sign(object: &Map<String, Value>, without: &[&str]) -> Result<String, NotCanonical> {
-    let signed = object.iter().filter(|(key, _)| *key != SIG && !without.contains(&key.as_str()));
-    canonical_json(&Value::Object(signed.map(|(key, value)| (key.clone(), value.clone())).collect()))
+    canonical_object(object.iter().filter(|(key, _)| *key != SIG && !without.contains(&key.as_str())))
 }
 
-/// Signs `object` as `key`.
+/// Signs `object` as `key`. Gives how many bytes it has, as canonical JSON.
 ///
 /// # Errors
 /// [`NotCanonical`].
-pub fn sign(mut object: Map<String, Value>, key: &NodeKey) -> Result<Map<String, Value>, NotCanonical> {
-    let signature = key.sign(bytes_to_sign(&object, &[])?.as_bytes());
-    object.insert(SIG.to_owned(), Value::String(hex::encode(signature)));
-    Ok(object)
+pub fn sign(object: &mut Map<String, Value>, key: &NodeKey) -> Result<usize, NotCanonical> {
+    let bytes = bytes_to_sign(object, &[])?;
+    let signature = Value::String(hex::encode(key.sign(bytes.as_bytes())));
+    let size = bytes.len() + size_of_sig(&signature);
+    object.insert(SIG.to_owned(), signature);
+    Ok(size)
+}
+
+/// How many bytes a signature takes beside what is signed: `,"sig":"…"`.
+#[must_use]
+pub fn size_of_sig(sig: &Value) -> usize {
+    SIG.len() + canonical_json(sig).map_or(usize::MAX / 2, |text| text.len()) + r#","":"#.len()
 }
 
 /// Checks that `did` signed `object`, leaving out the keys `without`.
@@ -94,7 +101,9 @@ mod tests {
     #[test]
     fn every_key_is_covered_but_those_that_are_left_out() {
         let key = NodeKey::from_seed(&[1; 32]);
-        let signed = sign(object(json!({"a": 1, "b": [true]})), &key).unwrap();
+        let mut signed = object(json!({"a": 1, "b": [true]}));
+        let size = sign(&mut signed, &key).unwrap();
+        assert_eq!(size, canonical_json(&Value::Object(signed.clone())).unwrap().len());
         assert_eq!(verify(&signed, &key.did(), &[]), Ok(()));
         let mut more = signed.clone();
         more.insert("c".into(), json!(1));

@@ -205,8 +205,8 @@ impl Task {
     fn learn(&mut self, room: &str, Announcement { sender, content }: &Announcement) {
         let content = content.get();
         let carrier = Carrier { room, type_name: INFO, sender: Some(sender) };
-        let signed = serde_json::from_str(content).ok();
-        if let Some(Ok(envelope)) = signed.map(|content| verify(&content, carrier, |_| Standing::Trusted)) {
+        let Ok(content) = serde_json::from_str::<Value>(content) else { return };
+        if let Ok(envelope) = verify(&content, carrier, |_| Standing::Trusted) {
             let word = |key| envelope.body().get(key).and_then(Value::as_str).map(short).unwrap_or_default();
             let announced = Announced {
                 user: sender.clone(),
@@ -216,7 +216,7 @@ impl Task {
             };
             self.node.shared.announce(room, envelope.did().clone(), announced);
         }
-        let Some(envelope) = self.verified(content, carrier) else { return };
+        let Some(envelope) = self.verified(&content, carrier) else { return };
         if let Some(device) = envelope.body().get("device").and_then(Value::as_str) {
             self.found(envelope.did(), sender, device);
         }
@@ -229,9 +229,8 @@ impl Task {
         }
     }
 
-    fn verified(&self, content: &str, carrier: Carrier<'_>) -> Option<Verified> {
-        let content: Value = serde_json::from_str(content).ok()?;
-        match verify(&content, carrier, |did| self.node.members.standing(carrier.room, did)) {
+    fn verified(&self, content: &Value, carrier: Carrier<'_>) -> Option<Verified> {
+        match verify(content, carrier, |did| self.node.members.standing(carrier.room, did)) {
             Ok(envelope) if envelope.standing().is_obeyed() => Some(envelope),
             Ok(_) => None,
             Err(refused) => {
@@ -242,25 +241,24 @@ impl Task {
     }
 
     fn hear(&mut self, message: &Letter) {
-        let room = serde_json::from_str::<Value>(message.content.get())
-            .ok()
-            .and_then(|content| content.get("room")?.as_str().map(str::to_owned));
-        let Some(room) = room.filter(|room| self.rooms.contains(room)) else { return };
-        let carrier = Carrier { room: &room, type_name: &message.kind, sender: Some(&message.sender) };
-        let Some(envelope) = self.verified(message.content.get(), carrier) else { return };
+        let Ok(content) = serde_json::from_str::<Value>(message.content.get()) else { return };
+        let room = content.get("room").and_then(Value::as_str);
+        let Some(room) = room.filter(|room| self.rooms.contains(*room)) else { return };
+        let carrier = Carrier { room, type_name: &message.kind, sender: Some(&message.sender) };
+        let Some(envelope) = self.verified(&content, carrier) else { return };
         let from = envelope.did().clone();
         if let Some(device) = &message.device {
             self.found(&from, &message.sender, device);
         }
         match Control::read(&envelope) {
             Ok(None) => {}
-            Ok(Some(said)) => return self.node.hear_control(&room, from, said),
+            Ok(Some(said)) => return self.node.hear_control(room, from, said),
             Err(why) => return tracing::debug!(%from, why, "a control request of a node cannot be read"),
         }
-        match direct::read(&envelope) {
+        match direct::read(envelope) {
             Ok(messages) => {
                 for message in messages {
-                    let (room, from, message) = (room.clone(), from.clone(), Box::new(message));
+                    let (room, from, message) = (room.to_owned(), from.clone(), Box::new(message));
                     self.node.driver.tell(Command::Federated { room, from, message });
                 }
             }

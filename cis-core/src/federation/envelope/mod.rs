@@ -120,10 +120,8 @@ impl Draft {
     pub fn sign(&self, key: &NodeKey, size_max: usize) -> Result<Signed, Unsignable> {
         self.check_names()?;
         let not_canonical = |why| Unsignable::NotCanonical { type_name: self.type_name.clone(), why };
-        let signed = signed::sign(self.object(&key.did()), key).map_err(not_canonical)?;
-        let value = Value::Object(signed);
-        let size = canonical_json(&value).map_err(not_canonical)?.len();
-        let Value::Object(object) = value else { unreachable!("it was made of an object") };
+        let mut object = self.object(&key.did());
+        let size = signed::sign(&mut object, key).map_err(not_canonical)?;
         if size > size_max.min(SIZE_MAX) {
             let (type_name, max) = (self.type_name.clone(), size_max.min(SIZE_MAX));
             return Err(Unsignable::TooLarge { type_name, size, max });

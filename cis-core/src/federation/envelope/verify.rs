@@ -6,7 +6,7 @@ use ulid::Ulid;
 
 use super::{NAME_BYTES_MAX, RELATES_TO, SIZE_MAX, Seq, TYPE_PREFIX};
 use crate::identity::signed::{self, BadSignature, SIG};
-use crate::identity::{NotCanonical, Standing, canonical_json};
+use crate::identity::{NotCanonical, Standing};
 use crate::ids::{Epoch, NodeDid, RunId};
 
 /// How an envelope came: what the one who carried it says, not what stands in it.
@@ -120,8 +120,7 @@ pub fn verify(
     }
     let bytes = signed::bytes_to_sign(object, &[RELATES_TO]).map_err(Refused::NotCanonical)?;
     let sig = object.get(SIG);
-    // `"sig":"…",` stands beside what is signed.
-    let size = bytes.len() + sig.map_or(0, |sig| canonical_json(sig).map_or(SIZE_MAX, |text| text.len() + 7));
+    let size = bytes.len() + sig.map_or(0, signed::size_of_sig);
     if size > SIZE_MAX {
         return Err(Refused::TooLarge { size });
     }
@@ -208,6 +207,12 @@ impl Verified {
     #[must_use]
     pub fn body(&self) -> &Value {
         &self.fields.body
+    }
+
+    /// The same, to be read to the end.
+    #[must_use]
+    pub fn into_body(self) -> Value {
+        self.fields.body
     }
 
     /// Its bytes as canonical JSON.

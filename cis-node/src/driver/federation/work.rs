@@ -58,12 +58,14 @@ impl Driver {
                     self.federation.held.remove(&attempt);
                     let dir = self.directory_of(&attempt);
                     self.parts.worker.tell(ToWorker::Ack { attempt, fence });
-                    // A task may have left a million files.
-                    run_in_thread(move || {
-                        if let Err(error) = fs::remove_dir_all(&dir) {
-                            tracing::debug!(dir = %dir.display(), %error, "the directory of a task was not removed");
-                        }
-                    });
+                    if fs::remove_dir(&dir).is_err() {
+                        // A task may have left a million files.
+                        run_in_thread(move || {
+                            if let Err(error) = fs::remove_dir_all(&dir) {
+                                tracing::debug!(dir = %dir.display(), %error, "the directory of a task was not removed");
+                            }
+                        });
+                    }
                 }
             }
         }
