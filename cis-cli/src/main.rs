@@ -39,7 +39,9 @@ fn main() -> ExitCode {
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => match error::CliError::usage(&error) {
-            Some(usage) if cli::asks_for_json(std::env::args_os()) => return output::report(&usage, true).into(),
+            Some(usage) if cli::asks_for_json(std::env::args_os()) => {
+                return output::report(&usage, true).into();
+            }
             _ => error.exit(),
         },
     };

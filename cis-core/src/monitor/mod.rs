@@ -17,6 +17,7 @@ mod verdict;
 pub use arbiter::{Arbiter, Seed};
 pub use evidence::{KernelEvidence, Lines, Modes, Reader, ReaderHow, ScreenView, Signal};
 pub use profile::{Idle, Profile, ProfileError};
+pub use screen::Choice;
 pub(crate) use screen::goes_beyond_once;
 pub use tap::Tap;
 pub use verdict::{Change, Explanation, LayerReport, Verdict, Want};

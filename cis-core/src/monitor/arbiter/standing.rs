@@ -158,6 +158,19 @@ impl Arbiter {
         shows_the_same
     }
 
+    /// Whether the rows above the present prompt are those that people were shown: what the rest of an answer must find after its first
+    /// keys, which move what the prompt itself shows.
+    #[must_use]
+    pub fn holds_above(&self, view: &ScreenView, now: TimestampMs) -> bool {
+        let page = Page::of(view.clone());
+        let Some(standing) = &self.standing else { return false };
+        let Some(around) = &standing.around else { return true };
+        let Some(reach) = self.reach_of(standing, &page) else { return false };
+        let moved = self.movement(around, &standing.hash, now);
+        self.compare_above(standing, Some(&Above::of(&page, reach))) != Compared::Different
+            && around.shown.is_same_above(&Shown::of(&page, reach), now - standing.raised_ms, moved)
+    }
+
     /// Whether the prompt stands on the page, whatever stands around it.
     fn stands_on(&self, page: &Page) -> bool {
         let Some(standing) = &self.standing else { return false };
@@ -174,19 +187,24 @@ impl Arbiter {
     /// Whether the page shows what people were shown. What somebody typed at a line shows there, too.
     fn shows_the_same(&self, page: &Page, now: TimestampMs) -> bool {
         let Some(standing) = &self.standing else { return true };
-        let Some(Around { shown, motions, .. }) = &standing.around else { return true };
+        let Some(around) = &standing.around else { return true };
         let typed_line = standing.typed_ms.is_some() && matches!(standing.place, Place::Line { .. });
         let Some(reach) = self.reach_of(standing, page) else { return false };
         if self.compare_above(standing, Some(&Above::of(page, reach))) == Compared::Different {
             return false;
         }
-        let present = self.moving.motions(&standing.hash, now);
-        let moved = |at, was: &str, is: &str| {
-            let at = shown.nearest(at);
-            motions.at(at).explains(was, is) && present.at(at).explains(was, is)
-        };
+        let moved = self.movement(around, &standing.hash, now);
         let typed_row = typed_line.then_some(standing.list_rows);
-        shown.is_same(&Shown::of(page, reach), now - standing.raised_ms, typed_row, moved)
+        around.shown.is_same(&Shown::of(page, reach), now - standing.raised_ms, typed_row, moved)
+    }
+
+    /// Tells which rows around a prompt only moved by themselves from the one text to the other, as they did when it was shown.
+    fn movement(&self, around: &Around, hash: &str, now: TimestampMs) -> impl Fn(At, &str, &str) -> bool {
+        let present = self.moving.motions(hash, now);
+        move |at, was, is| {
+            let at = around.shown.nearest(at);
+            around.motions.at(at).explains(was, is) && present.at(at).explains(was, is)
+        }
     }
 
     /// The rows above a prompt that are shown with it. None where nothing is compared.

@@ -35,6 +35,7 @@ pub(super) use rows::{is_rule, unboxed, unpointed};
 pub(super) use shape::{Shape, answers, is_carrier, is_listener, shape_of};
 pub(super) use shell::is_shell_prompt;
 pub(super) use shown::{At, Shown};
+pub use typed::Choice;
 
 use regex::Regex;
 

@@ -99,11 +99,22 @@ impl Shown {
         moved: impl Fn(At, &str, &str) -> bool,
     ) -> bool {
         let same = |at, was: &str, is: &str| was == is || ticked(was, is, elapsed_ms) || moved(at, was, is);
-        let above = self.above.len().max(now.above.len());
         let mut below = (0..self.below.len().max(now.below.len())).filter(|at| typed != Some(*at));
-        self.cols == now.cols
-            && (0..above).all(|at| same(At::Above(at), row(&self.above, at), row(&now.above, at)))
-            && below.all(|at| same(At::Below(at), row(&self.below, at), row(&now.below, at)))
+        below.all(|at| same(At::Below(at), row(&self.below, at), row(&now.below, at)))
+            && self.is_same_above(now, elapsed_ms, &moved)
+    }
+
+    /// The same of the rows above it alone.
+    pub(in crate::monitor) fn is_same_above(
+        &self,
+        now: &Self,
+        elapsed_ms: i64,
+        moved: impl Fn(At, &str, &str) -> bool,
+    ) -> bool {
+        let same = |at, was: &str, is: &str| was == is || ticked(was, is, elapsed_ms) || moved(at, was, is);
+        let above = self.above.len().max(now.above.len());
+        let mut above = (0..above).map(|at| (At::Above(at), row(&self.above, at), row(&now.above, at)));
+        self.cols == now.cols && above.all(|(at, was, is)| same(at, was, is))
     }
 
     /// The hash of a prompt on this screen, of which `hash` is the hash without it. `still`: what of a row is compared, where that is not

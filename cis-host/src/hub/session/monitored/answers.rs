@@ -4,7 +4,7 @@
 //! more output than that screen shows. Where there is more, the hub looks again. So nothing lies between
 //! the check and the write but what a program draws in that very moment.
 
-use super::in_parts::{Next, Rest};
+use super::in_parts::{Next, Rest, Seen};
 use super::{Monitored, Session};
 use crate::frames;
 use crate::hub::HubError;
@@ -299,12 +299,14 @@ impl Session {
     ) -> bool {
         let view = self.view(env);
         let is_read = monitored.is_read(self.next);
+        let holds = monitored.is_for_verdict(&pending.answer)
+            && view.as_ref().is_some_and(|view| monitored.arbiter.holds_above(view, now));
         let Some(rest) = &mut pending.rest else { return true };
         // Somebody typed between the two: the rest would follow that.
         let next = if monitored.hands.typed_since(pending.sent_ms) {
             Next::Over(rest.given_up(self.id, false))
         } else {
-            rest.look(self.id, (view.as_ref(), is_read), now)
+            rest.look(self.id, Seen { view: view.as_ref(), is_read, holds }, now)
         };
         match next {
             Next::Later(look) => pending.stage = Stage::InPart(look),

@@ -6,7 +6,7 @@
 use crate::hub::HubError;
 use cis_core::api::InputReceipt;
 use cis_core::ids::{SessionId, TimestampMs};
-use cis_core::monitor::ScreenView;
+use cis_core::monitor::{Choice, ScreenView};
 
 const ENTER: &[u8] = b"\r";
 const ESCAPE: u8 = 0x1b;
@@ -44,8 +44,9 @@ struct First {
 enum Expects {
     /// This line, and then the first key. Anything else: that key was the whole answer.
     Key { line: String, key: char },
-    /// A menu whose pointer is at this option: arrows were typed. Anything else: its program moved it in another way.
-    Choice(String),
+    /// The same menu, with its pointer at this option: arrows were typed. Anything else: its program moved it in another way, or asks
+    /// something else.
+    Choice(Choice),
 }
 
 /// What the screen shows.
@@ -55,6 +56,17 @@ enum Shown {
     /// Nothing new, or nothing that is certain.
     NotYet,
     Other,
+}
+
+/// The terminal, as far as is known.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen<'a> {
+    /// None where what was printed is not all here.
+    pub(super) view: Option<&'a ScreenView>,
+    /// Whether a program reads the terminal on which this is shown.
+    pub(super) is_read: Option<bool>,
+    /// The session waits at the prompt that the answer is for, and what stands above it is the same.
+    pub(super) holds: bool,
 }
 
 /// What is to be done about the rest.
@@ -74,7 +86,7 @@ impl Rest {
     /// shows it in a line.
     pub(super) fn of(bytes: &mut Vec<u8>, view: &ScreenView, takes_keys: bool) -> Option<Self> {
         let (at, expects) = if bytes.first() == Some(&ESCAPE) && bytes.ends_with(ENTER) {
-            (bytes.len() - ENTER.len(), Expects::Choice(view.chosen_by(bytes)?))
+            (bytes.len() - ENTER.len(), Expects::Choice(view.choice_by(bytes)?))
         } else if takes_keys {
             let key = std::str::from_utf8(bytes).ok()?.chars().next()?;
             // Blanks show nothing.
@@ -104,15 +116,10 @@ impl Rest {
         self.steady = None;
     }
 
-    /// Looks at the screen. `view`: none where what was printed is not all here; `is_read`: whether a program reads the terminal on which
-    /// this is shown, as far as is known.
-    pub(super) fn look(
-        &mut self,
-        id: SessionId,
-        (view, is_read): (Option<&ScreenView>, Option<bool>),
-        now: TimestampMs,
-    ) -> Next {
-        let shown = view.map_or(Shown::NotYet, |view| self.shown(view));
+    /// Looks at the screen.
+    pub(super) fn look(&mut self, id: SessionId, seen: Seen<'_>, now: TimestampMs) -> Next {
+        let is_read = seen.is_read;
+        let shown = seen.view.map_or(Shown::NotYet, |view| self.shown(view, seen.holds));
         let since = self.steady.filter(|(before, _)| *before == shown).map_or(now, |(_, since)| since);
         self.steady = Some((shown, since));
         let is_late = self.first.as_ref().is_none_or(|first| now >= first.until);
@@ -139,7 +146,7 @@ impl Rest {
         }
     }
 
-    fn shown(&self, view: &ScreenView) -> Shown {
+    fn shown(&self, view: &ScreenView, holds: bool) -> Shown {
         match &self.expects {
             Expects::Key { line, key } => {
                 let now = view.before_cursor();
@@ -151,8 +158,9 @@ impl Rest {
                 let is_it = before.is_some_and(|before| line.starts_with(before));
                 if is_it { Shown::Expected } else { Shown::Other }
             }
+            Expects::Choice(_) if !holds => Shown::Other,
             // Some programs paint each step.
-            Expects::Choice(choice) if view.points_at(choice) => Shown::Expected,
+            Expects::Choice(choice) if choice.is_pointed_at(view) => Shown::Expected,
             Expects::Choice(_) => Shown::NotYet,
         }
     }
@@ -188,11 +196,17 @@ mod tests {
     }
 
     /// What follows where this is shown, at these times after the first part was typed.
-    fn follows(mut rest: Rest, looks: &[(&str, Option<bool>, i64)]) -> Next {
+    fn follows(rest: Rest, looks: &[(&str, Option<bool>, i64)]) -> Next {
+        follows_where(rest, looks, true)
+    }
+
+    /// The same. `holds`: see [`Seen`].
+    fn follows_where(mut rest: Rest, looks: &[(&str, Option<bool>, i64)], holds: bool) -> Next {
         rest.first_typed(RECEIPT, 0);
         let mut last = Next::Later(0);
         for (screen, is_read, now) in looks {
-            last = rest.look(id(), (Some(&view(screen)), *is_read), *now);
+            let view = view(screen);
+            last = rest.look(id(), Seen { view: Some(&view), is_read: *is_read, holds }, *now);
         }
         last
     }
@@ -250,6 +264,11 @@ mod tests {
         }
         // Some programs describe the option that is pointed at, and there alone; others scroll.
         assert_eq!(follows("? Where to:\n  test\n❯ production (with care)", 200), Next::Type);
-        assert_eq!(follows("? Where to:\n❯ production\n  nowhere", 200), Next::Type);
+        assert_eq!(follows("? Where to:\n❯ production\n  production west\n  nowhere", 200), Next::Type);
+        let rest = choose("? Where to:\n❯ test\n  production").1.unwrap();
+        let shown = ("? Where to:\n  test\n❯ production", Some(true));
+        let refused = Next::Over(Err(HubError::NotChosen { id: id() }));
+        let looks = [(shown.0, shown.1, 10), (shown.0, shown.1, 130)];
+        assert_eq!(follows_where(rest, &looks, false), refused, "above it stands another command");
     }
 }
