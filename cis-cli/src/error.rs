@@ -122,7 +122,8 @@ pub(crate) fn remedy(error: &ConnectError) -> String {
     let ConnectError::Unsafe { socket, error } = error else { return ELSEWHERE.to_owned() };
     let (DirectoryError::Unsafe { path, .. }
     | DirectoryError::Io { path, .. }
-    | DirectoryError::Occupied { path }) = error;
+    | DirectoryError::Occupied { path }
+    | DirectoryError::InUse { path }) = error;
     let meta = fs::symlink_metadata(path).ok().filter(|meta| meta.uid() == geteuid().as_raw());
     let shown = path.display();
     let repair = match meta {

@@ -133,18 +133,14 @@ impl Place {
     /// # Errors
     /// [`ConnectError`]; nothing was sent.
     pub fn connect(&self) -> Result<UnixStream, ConnectError> {
-        let open = |socket: &Path| {
-            check_directory(socket)?;
-            let stream = UnixStream::connect(socket).map_err(|source| not_connected(socket, source))?;
-            self.check_listener(socket, &stream)?;
-            Ok(stream)
-        };
-        match open(&self.socket) {
-            Err(ConnectError::Absent { .. }) => {
-                open(&self.holder_socket()?).map_err(|error| self.with_holder(error))
+        let mut absent = None;
+        for socket in self.sockets()? {
+            match self.open(&socket) {
+                Err(error @ ConnectError::Absent { .. }) => absent = absent.or(Some(error)),
+                other => return other,
             }
-            other => other,
         }
+        Err(self.explained(absent))
     }
 
     /// [`Self::connect`] for asynchronous code.
@@ -152,12 +148,21 @@ impl Place {
     /// # Errors
     /// The same as [`Self::connect`].
     pub async fn connect_async(&self) -> Result<tokio::net::UnixStream, ConnectError> {
-        match self.open_async(&self.socket).await {
-            Err(ConnectError::Absent { .. }) => {
-                self.open_async(&self.holder_socket()?).await.map_err(|error| self.with_holder(error))
+        let mut absent = None;
+        for socket in self.sockets()? {
+            match self.open_async(&socket).await {
+                Err(error @ ConnectError::Absent { .. }) => absent = absent.or(Some(error)),
+                other => return other,
             }
-            other => other,
         }
+        Err(self.explained(absent))
+    }
+
+    fn open(&self, socket: &Path) -> Result<UnixStream, ConnectError> {
+        check_directory(socket)?;
+        let stream = UnixStream::connect(socket).map_err(|source| not_connected(socket, source))?;
+        self.check_listener(socket, &stream)?;
+        Ok(stream)
     }
 
     async fn open_async(&self, socket: &Path) -> Result<tokio::net::UnixStream, ConnectError> {
@@ -194,32 +199,38 @@ impl Place {
         Ok(())
     }
 
-    /// Returns the socket that the lock file names.
-    fn holder_socket(&self) -> Result<PathBuf, ConnectError> {
-        let absent = || ConnectError::Absent { socket: self.socket.clone() };
-        let lock = self.lock.as_ref().ok_or_else(absent)?;
-        match look(lock) {
-            Ok(Lock::Held(Some(holder))) => Ok(holder.socket),
-            Ok(Lock::Held(None)) => {
-                Err(ConnectError::NotListening { pid: None, lock: lock.clone(), socket: self.socket.clone() })
+    /// Where it may listen, the likeliest first. Nowhere if nobody holds the lock: who listens at the path then is of another home,
+    /// which was there before it was moved.
+    fn sockets(&self) -> Result<Vec<PathBuf>, ConnectError> {
+        let own = self.socket.clone();
+        match self.lock.as_deref().map(look) {
+            None | Some(Ok(Lock::Held(None))) => Ok(vec![own]),
+            Some(Ok(Lock::Held(Some(holder)))) if holder.socket == own => Ok(vec![own]),
+            Some(Ok(Lock::Held(Some(holder)))) => Ok(vec![holder.socket, own]),
+            Some(Err(error)) if !is_missing(&error) => Ok(vec![own]),
+            Some(Ok(Lock::Free) | Err(_)) => {
+                // A listener of another user is an error all the same.
+                self.open(&own)?;
+                Err(ConnectError::Absent { socket: own })
             }
-            Ok(Lock::Free) => Err(absent()),
-            Err(error) if is_missing(&error) => Err(absent()),
-            Err(source) => Err(ConnectError::Lock { lock: lock.clone(), source }),
         }
     }
 
-    /// Adds the pid of the lock's holder to the error if the holder does not listen at the path that it names
-    /// either.
-    fn with_holder(&self, error: ConnectError) -> ConnectError {
-        let (ConnectError::Absent { socket }, Some(lock)) = (&error, &self.lock) else { return error };
+    /// Says who should listen where nobody does.
+    fn explained(&self, absent: Option<ConnectError>) -> ConnectError {
+        let socket = match absent {
+            Some(ConnectError::Absent { socket }) => socket,
+            _ => self.socket.clone(),
+        };
+        let Some(lock) = &self.lock else { return ConnectError::Absent { socket } };
         match look(lock) {
             Ok(Lock::Held(holder)) => ConnectError::NotListening {
                 pid: holder.map(|holder| holder.pid),
                 lock: lock.clone(),
-                socket: socket.clone(),
+                socket,
             },
-            Ok(Lock::Free) | Err(_) => error,
+            Err(source) if !is_missing(&source) => ConnectError::Lock { lock: lock.clone(), source },
+            Ok(Lock::Free) | Err(_) => ConnectError::Absent { socket },
         }
     }
 }
@@ -411,12 +422,15 @@ mod tests {
         assert!(matches!(place.connect(), Err(ConnectError::NotListening { pid: None, .. })));
         lock.name(&Holder { pid: 7, socket: at("other") }).unwrap();
         assert!(matches!(place.connect(), Err(ConnectError::NotListening { pid: Some(7), .. })));
+        let elsewhere = UnixListener::bind(at("s")).unwrap();
+        assert!(place.connect().is_ok(), "the lock file may be of before, on a full disk");
         let listener = UnixListener::bind(at("other")).unwrap();
         assert!(place.connect().is_ok());
         drop((listener, lock));
-        assert!(
-            matches!(place.connect(), Err(ConnectError::Absent { .. })),
-            "a lock that is free says nothing"
-        );
+        let absent = || matches!(place.connect(), Err(ConnectError::Absent { .. }));
+        assert!(absent(), "a lock that is free says nothing");
+        fs::remove_file(at("lock")).unwrap();
+        assert!(absent(), "who listens there is of another home");
+        drop(elsewhere);
     }
 }

@@ -22,6 +22,16 @@ pub enum DirectoryError {
         /// The directory.
         path: PathBuf,
     },
+    /// Another process listens at the socket.
+    #[error(
+        "another process listens at the socket {}: probably the node of a home that was moved while it ran. Stop that node \
+         (`cis --home DIR node stop`, with the place that the home has now)",
+        path.display()
+    )]
+    InUse {
+        /// The socket.
+        path: PathBuf,
+    },
     /// The directory cannot be inspected.
     #[error("cannot inspect the directory {}: {source}", path.display())]
     Io {

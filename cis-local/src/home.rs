@@ -395,12 +395,12 @@ fn digest(home: &Path) -> String {
     hex::encode(&Sha256::digest(home.as_os_str().as_encoded_bytes())[..6])
 }
 
-/// Where the newest node of this home put its sockets. A directory that another user can change is not used. A
-/// removed directory is still used while a node or a host runs that listened there, because sessions know that path.
+/// Where the newest node of this home put its sockets. The home may have been moved or copied since: then that is the place
+/// of another home. A directory that another user can change is not used. A removed directory is still used while a node or a host runs that listened there, because sessions know that path.
 fn pinned_runtime(home: &Path) -> Option<PathBuf> {
     use std::os::unix::ffi::OsStringExt as _;
     let path = PathBuf::from(OsString::from_vec(read_regular(&home.join(RUNTIME_PIN)).ok()?));
-    if !path.is_absolute() {
+    if !path.is_absolute() || path.file_name() != Some(digest(home).as_ref()) {
         return None;
     }
     match check_private(&path) {
@@ -465,6 +465,23 @@ mod tests {
         first.make().unwrap();
         first.pin_runtime().unwrap();
         assert_eq!(Home::locate(Some(home), None, None).unwrap(), first);
+    }
+
+    #[test]
+    fn a_home_that_was_moved_or_copied_has_sockets_of_its_own() {
+        let tmp = tempfile::tempdir().unwrap();
+        let runtime = Some(tmp.path().as_os_str().to_owned());
+        let at =
+            |name: &str| Home::locate(Some(tmp.path().join(name).into()), None, runtime.clone()).unwrap();
+        let first = at("h");
+        first.make().unwrap();
+        first.pin_runtime().unwrap();
+        fs::rename(tmp.path().join("h"), tmp.path().join("old")).unwrap();
+        let moved = at("old");
+        assert!(moved.runtime != first.runtime && at("h").runtime == first.runtime);
+        moved.make().unwrap();
+        moved.pin_runtime().unwrap();
+        assert_eq!(at("old"), moved);
     }
 
     #[test]

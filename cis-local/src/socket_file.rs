@@ -5,6 +5,11 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use super::directory::{DirectoryError, check_own, check_parent};
 
@@ -50,11 +55,15 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::symlink_metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
+/// A process that has released its lock closes its socket within this time.
+const CLOSES: (u32, Duration) = (50, Duration::from_millis(10));
+
 /// Creates the missing directories of a socket's path, and removes an old file at that path. The caller must hold
 /// the lock that belongs to the path.
 ///
 /// # Errors
-/// A directory cannot be created or is not safe, or the old file cannot be removed.
+/// A directory cannot be created or is not safe, the old file cannot be removed, or a process listens there: that of a home
+/// that was at the same place before.
 pub fn make_way(socket: &Path) -> Result<(), DirectoryError> {
     let directory = socket.parent().unwrap_or(socket);
     let failed = |source| DirectoryError::Io { path: directory.to_owned(), source };
@@ -62,6 +71,7 @@ pub fn make_way(socket: &Path) -> Result<(), DirectoryError> {
     check_own(directory)?;
     let real = directory.canonicalize().map_err(failed)?;
     check_parent(real.parent().unwrap_or(&real))?;
+    check_unused(socket)?;
     match fs::remove_file(socket) {
         Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
             Err(DirectoryError::Occupied { path: socket.to_owned() })
@@ -69,6 +79,31 @@ pub fn make_way(socket: &Path) -> Result<(), DirectoryError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
         _ => Ok(()),
     }
+}
+
+/// Checks that no process listens at this path. The caller must hold the lock that belongs to the path: who listens there is of another
+/// home.
+///
+/// # Errors
+/// [`DirectoryError::InUse`].
+pub fn check_unused(socket: &Path) -> Result<(), DirectoryError> {
+    let (times, pause) = CLOSES;
+    for _ in 0..times {
+        if !is_listened_at(socket) {
+            return Ok(());
+        }
+        thread::sleep(pause);
+    }
+    Err(DirectoryError::InUse { path: socket.to_owned() })
+}
+
+/// Whether a process listens at this path. Does not wait for it.
+fn is_listened_at(path: &Path) -> bool {
+    let Ok(address) = SocketAddrUnix::new(path) else { return false };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let Ok(socket) = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None) else { return false };
+    // EAGAIN: its backlog is full (connect(2)).
+    matches!(connect(&socket, &address), Ok(()) | Err(Errno::AGAIN))
 }
 
 #[cfg(test)]
@@ -86,6 +121,9 @@ mod tests {
         let _first = UnixListener::bind(&path).unwrap();
         let file = SocketFile::at(&path);
         assert!(file.is_in_place());
+        let refused = make_way(&path).unwrap_err();
+        assert!(matches!(refused, DirectoryError::InUse { .. }) && file.is_in_place(), "{refused}");
+        fs::remove_file(&path).unwrap();
         make_way(&path).unwrap();
         assert!(!file.is_in_place(), "removed");
         let _second = UnixListener::bind(&path).unwrap();

@@ -36,7 +36,10 @@ use crate::server::{self, Bound, TcpEndpoint};
 use cis_core::ids::RunId;
 use cis_core::scheduler::{Breaker, Machine};
 use cis_host::hub::Hub;
-use cis_local::{Holder, LockFile, SocketFile, keep_realtime_limit_outside, make_way};
+use cis_local::{
+    DirectoryError, Holder, LockFile, SocketFile, check_unused, is_held, keep_realtime_limit_outside,
+    make_way,
+};
 use cis_local::{Home, HomeError};
 use cis_store::{Blobs, Checkpointer, Readers, StoreError, Writer};
 
@@ -100,6 +103,9 @@ pub enum NodeError {
     /// The home is not usable.
     #[error(transparent)]
     Home(#[from] HomeError),
+    /// The sockets of the home are not to be had.
+    #[error(transparent)]
+    Socket(#[from] DirectoryError),
     /// The keys are not usable.
     #[error(transparent)]
     Keys(#[from] KeyError),
@@ -414,6 +420,11 @@ fn restored(
 fn lock(home: &Home) -> Result<LockFile, NodeError> {
     let taken = LockFile::take(&home.node_lock()).map_err(system("lock the home"))?;
     let mut lock = taken.ok_or_else(|| NodeError::AlreadyRunning { home: home.dir.clone() })?;
+    // Leftovers of sessions are known by the path of their home, so none are ended while another home was here, and its processes live.
+    check_unused(&home.node_socket())?;
+    if !is_held(&home.host_lock()).map_err(system("read the lock of the session host"))? {
+        check_unused(&home.host_socket())?;
+    }
     // Written before the node listens, so that other commands can name the pid of the process that has the
     // home.
     name(&mut lock, home.node_socket()).map_err(system("write the lock of the home"))?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use cis_local::{Lock, look};
 use rustix::process::Signal;
 
-use super::harness::{Cis, Running, eventually, is_alive, is_root, kill_9, signal};
+use super::harness::{Cis, Output, Running, eventually, is_alive, is_root, kill_9, signal};
 
 const WAITS: &str = "version = 1\n[dag]\nid = \"waits\"\n[[tasks]]\nid = \"a\"\nscript = 'read -r x'\n";
 
@@ -357,4 +357,41 @@ fn a_stopped_session_host_is_reported_with_what_helps() {
     signal(host, Signal::CONT);
     cis.ok(["node", "stop", "--kill-sessions"]);
     assert!(!is_alive(host));
+}
+
+/// `cis --home PLACE ARGUMENTS`.
+fn at_home(cis: &Cis, home: &Path, arguments: &[&str]) -> Output {
+    cis.run(["--home", home.to_str().unwrap()].iter().chain(arguments))
+}
+
+#[test]
+fn a_home_that_was_moved_or_copied_has_a_node_of_its_own() {
+    let cis = Cis::new();
+    let (home, moved, copied) = (cis.home(), cis.work().join("moved"), cis.work().join("copied"));
+    cis.dag(&WAITS.replace("read -r x", "true").replace("waits", "before"), &[]).expect(0);
+    cis.stop();
+    fs::rename(&home, &moved).unwrap();
+    let copy = cis.program("cp").arg("-a").args([&moved, &copied]).status().unwrap();
+    assert!(copy.success());
+    cis.start(WAITS);
+    let session = cis.session_of("a");
+    for other in [&moved, &copied] {
+        let listed = at_home(&cis, other, &["dag", "list"]).expect(0).stdout;
+        assert!(listed.contains("before") && !listed.contains("waits"), "{listed}");
+        at_home(&cis, other, &["node", "stop", "--kill-sessions"]).expect(0);
+    }
+    let listed = cis.ok(["dag", "list"]);
+    assert!(listed.contains("waits") && !listed.contains("before"), "{listed}");
+    assert!(cis.session_of("a") == session);
+
+    // Moved while its node runs: the node is found, and no other home gets its sockets.
+    fs::remove_dir_all(&moved).unwrap();
+    fs::rename(&home, &moved).unwrap();
+    let listed = at_home(&cis, &moved, &["dag", "list"]).expect(0).stdout;
+    assert!(listed.contains("waits"), "{listed}");
+    let refused = cis.run(["dag", "list"]).expect(3).stderr;
+    assert!(refused.contains("another process listens") && refused.contains("node stop"), "{refused}");
+    at_home(&cis, &moved, &["node", "stop", "--kill-sessions"]).expect(0);
+    assert!(!cis.ok(["dag", "list"]).contains("waits"));
+    cis.stop();
 }
