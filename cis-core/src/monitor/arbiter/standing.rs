@@ -9,7 +9,7 @@ use crate::ids::TimestampMs;
 use crate::monitor::evidence::{ReaderHow, ScreenView};
 use crate::monitor::profile::Found;
 use crate::monitor::screen::{
-    ABOVE_ROWS_MAX, Above, At, Compared, Page, Place, Reach, Shape, Shown, menu_of, shape_of, steady,
+    ABOVE_ROWS_MAX, Above, At, Compared, Page, Place, Reach, Shape, Shown, asks_on, menu_of, shape_of, steady,
 };
 use crate::monitor::verdict::Verdict;
 
@@ -372,10 +372,12 @@ impl Arbiter {
         }
     }
 
-    /// Behind what was asked stands another question, where the terminal shows nothing of what is typed.
+    /// Behind what was asked stands another question. Where the terminal shows what is typed, one that only ends like a question may be
+    /// somebody's words.
     fn asks_on(&self, standing: &Standing, page: &Page) -> bool {
-        let asks = standing.behind(page).trim_end().ends_with(['?', ':', '？', '：']);
-        asks && standing.verdict.kind != PromptKind::Idle && !self.collects_lines()
+        let behind = standing.behind(page);
+        let ends = || behind.trim_end().ends_with(['?', ':', '？', '：']) && !self.collects_lines();
+        standing.verdict.kind != PromptKind::Idle && (ends() || asks_on(&behind))
     }
 
     /// Something was typed, the program wrote at least its prompt again, and it stands there untouched:

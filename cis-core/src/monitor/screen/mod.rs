@@ -29,7 +29,7 @@ pub(super) use menu::{
     pointed_at,
 };
 pub(super) use noise::{has_gauges, is_clockwork, is_gauge, steady, ticks, timeless};
-pub(super) use options::{Keys, buttons, is_against, letters, numbered, turn, turns};
+pub(super) use options::{Keys, asks_on, buttons, is_against, letters, numbered, turn, turns};
 pub(super) use page::{Page, Place, fingerprint, line_hash};
 pub(super) use rows::{is_rule, unboxed, unpointed};
 pub(super) use shape::{Shape, answers, is_carrier, is_listener, shape_of};

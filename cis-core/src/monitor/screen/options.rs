@@ -8,6 +8,7 @@ use super::letters::{beside, is_step};
 use super::meaning::{is_choice, meaning_of};
 use super::pattern;
 use super::rows::unboxed;
+use super::shape::presses;
 use crate::event::{LABEL_CHARS_MAX, Meaning, OPTIONS_MAX, PromptOption};
 
 /// How an option is chosen.
@@ -74,6 +75,8 @@ static ONE: LazyLock<Regex> = LazyLock::new(|| {
         r"(?:\?\s*[\[(](?P<one>(?i:y|n|yes|no))[\])]\s*:?|[\[(](?P<asked>(?i:y|n|yes|no))[\])]\s*\?|<(?P<other>y|n)>\s*\?)\s*$",
     )
 });
+/// Answers that are named right behind a question.
+static NAMED: LazyLock<Regex> = LazyLock::new(|| pattern(r"[?？:：]\s*[\[(<{][^\[\](){}<>]{1,40}[\])}>]"));
 static SPACES: LazyLock<Regex> = LazyLock::new(|| pattern(r"\s{2,}"));
 
 pub(super) fn option(id: &str, label: &str, meaning: Option<Meaning>, keys: String) -> PromptOption {
@@ -154,6 +157,34 @@ pub(in crate::monitor) fn letters(line: &str, enter: bool) -> Vec<PromptOption> 
         turn(&mut options);
     }
     options
+}
+
+/// The last question of a row. Programs that take one key write the next question behind the answered one: `Keep it? [y/N] n  Delete the
+/// rest? [y/N]`.
+pub(super) fn last_question(row: &str) -> &str {
+    let named = NAMED.find_iter(row).filter(|found| !row[found.end()..].trim().is_empty());
+    let ends: Vec<usize> = named.map(|found| found.end()).collect();
+    let next = |end: &usize| {
+        let offered = letters(&row[..*end], true);
+        let rest = row[*end..].trim_start_matches([':', '：', '?', '？', '>', ' ']);
+        let (word, more) = rest.split_once(' ').unwrap_or((rest, ""));
+        let lower = word.to_lowercase();
+        let is_answer =
+            |one: &PromptOption| lower == one.id.to_lowercase() || lower == one.label.to_lowercase();
+        let is_answered = word.chars().count() == 1 || offered.iter().any(is_answer);
+        let rest = if is_answered { more.trim() } else { rest.trim() };
+        let ends_so = is_answered && rest.ends_with([':', '：', '?', '？']);
+        let has_words = rest.starts_with(char::is_alphabetic) && rest.contains(' ');
+        (offered.len() >= 2 && has_words && (ends_so || asks_on(rest))).then_some(rest)
+    };
+    ends.iter().rev().find_map(next).unwrap_or(row)
+}
+
+/// Whether a text behind a prompt is another question, whoever wrote it: it names its answers, or a key to press.
+pub(in crate::monitor) fn asks_on(text: &str) -> bool {
+    let text = text.trim();
+    let names = || NAMED.find_iter(text).last().is_some_and(|found| text[found.end()..].trim().len() <= 1);
+    presses(text) || (names() && letters(text, true).len() >= 2)
 }
 
 /// Takes the meanings that a yes and a no have nearly everywhere.
@@ -375,6 +406,30 @@ mod tests {
         assert_eq!(keys(Keys::Arrows), ["\x1b[A\r", "\r"]);
         assert!(numbered(&["1. only one"], Keys::Number).is_none());
         assert!(numbered(&["2. not from", "3. one up"], Keys::Number).is_none());
+    }
+
+    #[test]
+    fn the_last_question_of_a_row_is_the_one_that_is_asked() {
+        for (row, last) in [
+            ("Keep the notes? [y/N] n  Delete the backup? [y/N]", "Delete the backup? [y/N]"),
+            ("Keep the notes? [y/N]  Delete the backup? [y/N]", "Delete the backup? [y/N]"),
+            ("Keep it? [y/N] N  Drop it? [y/N]: y  Clear it? (y/n)", "Clear it? (y/n)"),
+            ("Keep the notes? [y/N] n  Name of it:", "Name of it:"),
+            ("Keep it? (yes/no) yes Press any key", "Press any key"),
+        ] {
+            assert_eq!(last_question(row), last, "{row}");
+        }
+        for row in [
+            "Proceed? [y/N] or type a name:",
+            "Would you like to use TypeScript? (y/n) [default: n]:",
+            "Support for foo? (FOO) [N/y/?]",
+            "[4/4] use_docker [y/n] (n):",
+            "Port: [8080] or another one? [y/n]",
+            "Overwrite? [y/N] n",
+            "Keep the notes? [y/N] is it so?",
+        ] {
+            assert_eq!(last_question(row), row, "{row}");
+        }
     }
 
     #[test]

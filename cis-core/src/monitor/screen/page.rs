@@ -4,6 +4,7 @@ use sha2::{Digest as _, Sha256};
 use unicode_width::UnicodeWidthChar;
 
 use super::noise;
+use super::options::last_question;
 use super::rows::{is_frame, is_rule, unboxed};
 use super::shape::{Shape, shape_of};
 use crate::monitor::evidence::ScreenView;
@@ -89,11 +90,11 @@ impl Page {
         above
     }
 
-    /// The text before the cursor; where there is none, the nearest row above, at most two rows away.
+    /// The text before the cursor, from its last question on; where there is none, the nearest row above, at most two rows away.
     pub(in crate::monitor) fn asking(&self) -> String {
         let lead = unboxed(&self.lead);
         if !lead.is_empty() {
-            return lead.to_owned();
+            return last_question(lead).to_owned();
         }
         let row = self.cursor_row();
         let near = (row.saturating_sub(2)..row).rev().map(|row| unboxed(self.row(row)));

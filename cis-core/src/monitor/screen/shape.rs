@@ -68,6 +68,11 @@ pub(in crate::monitor) fn shape_of(lead: &str) -> Shape {
     }
 }
 
+/// Whether the text names a key to press.
+pub(super) fn presses(text: &str) -> bool {
+    PRESS.is_match(text)
+}
+
 /// A program of this name passes on what others show: its own reading tells nothing of theirs.
 pub(in crate::monitor) fn is_carrier(name: &str) -> bool {
     CARRIERS.is_match(name)

@@ -3,7 +3,7 @@
 
 use crate::monitor::ReaderHow::{Poll, Read};
 use crate::monitor::arbiter::story::{HIDDEN, LINES, RAW, Story};
-use crate::monitor::{Profile, Reader, Signal};
+use crate::monitor::{Modes, Profile, Reader, Signal};
 
 /// A prompt that counts, and what it asks.
 fn asked(screen: &str) -> Story {
@@ -170,4 +170,44 @@ fn what_is_asked_behind_an_answer_that_is_not_shown_is_another_prompt() {
     assert!(!story.holds());
     story.pass(3000);
     assert_eq!(question(&story), Some("Continue? Really all?"));
+}
+
+/// Programs that take one key write the next question behind it, in the same row, whether they show the key or not.
+#[test]
+fn a_question_behind_an_answered_one_in_its_row_is_another_prompt() {
+    const SHOWN: Modes = Modes { canonical: false, echo: true };
+    for (name, how, modes, until) in [
+        ("bash", Read, SHOWN, 1100),
+        ("python3", Read, RAW, 1100),
+        ("python3", Poll, RAW, 2600),
+        ("cat", Read, LINES, 1100),
+    ] {
+        for key in ["n", ""] {
+            let mut story = Story::plain();
+            story.shows("Keep the notes? [y/N] ").reads(name, how, modes).pass(3000);
+            assert_eq!(question(&story), Some("Keep the notes? [y/N]"));
+            story.take();
+            story.typed().shows(&format!("Keep the notes? [y/N] {key}  Delete the backup? [y/N] "));
+            assert!(!story.holds(), "{name}");
+            story.pass(until);
+            let told = story.take();
+            let asks = "blocked 2 permission by kernel: Delete the backup? [y/N] [yes allow_once";
+            assert!(told.contains("over 1") && told.contains(asks), "{name} {how:?} {key:?}: {told}");
+            // And one more.
+            let row = format!("Keep the notes? [y/N] {key}  Delete the backup? [y/N] y  Done? Press any key");
+            story.typed().shows(&row).pass(until);
+            assert!(story.take().contains("blocked 3"), "{name} {how:?} {key:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_typed_behind_a_question_is_no_other_one() {
+    for typed in ["n", "none of [a] or (b)", "as in y/n", "what> "] {
+        let mut story = Story::plain();
+        story.shows("Keep the notes? [y/N] ").reads("bash", Poll, RAW).pass(3000);
+        story.take();
+        story.typed().shows(&format!("Keep the notes? [y/N] {typed}")).pass(4000);
+        assert_eq!(story.take(), "", "{typed}");
+    }
 }
