@@ -5,7 +5,7 @@
 
 use super::InboxItem;
 use crate::event::{Meaning, PromptOption};
-use crate::monitor::goes_beyond_once;
+use crate::monitor::{agrees, goes_beyond_once};
 
 /// Why words name no option.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +30,6 @@ pub enum Closeness {
 /// Begins words that name an option by its id alone.
 const ID: &str = "id:";
 
-/// What a yes may mean, the most careful first. It never allows something for longer than once.
-const YES: &[Meaning] = &[Meaning::AllowOnce, Meaning::Continue];
 /// What a no may mean.
 const NO: &[Meaning] = &[Meaning::Deny, Meaning::DenyAndSay, Meaning::Cancel];
 
@@ -88,10 +86,6 @@ impl InboxItem {
         let begins =
             self.only(&|_, option| !lower.is_empty() && option.label.to_lowercase().starts_with(&lower))?;
         // A plain yes never means "from now on" or "all of them", however that option begins.
-        let lasts = |option: &PromptOption| {
-            let meaning = matches!(option.meaning, Some(Meaning::AllowSession | Meaning::AllowAlways));
-            meaning || goes_beyond_once(&option.label)
-        };
         begins.filter(|option| plain.is_none() || !lasts(option)).ok_or(NotChosen::Unknown)
     }
 
@@ -102,10 +96,16 @@ impl InboxItem {
         self.options.get(at)
     }
 
-    /// The option that a plain yes means.
+    /// The option that a plain yes means. It never allows something for longer than once. An option that goes on is the one that
+    /// agrees only where its words say so, and where no other one allows more.
     #[must_use]
     pub fn yes(&self) -> Option<&PromptOption> {
-        self.meaning(YES)
+        let agreeing = |option: &&PromptOption| agrees(&option.label) && !self.options.iter().any(lasts);
+        let offers = |meaning| self.options.iter().any(|option| option.meaning == Some(meaning));
+        if offers(Meaning::AllowOnce) {
+            return self.meaning(&[Meaning::AllowOnce]);
+        }
+        self.meaning(&[Meaning::Continue]).filter(agreeing)
     }
 
     /// The option that a plain no means.
@@ -137,6 +137,12 @@ impl InboxItem {
     }
 }
 
+/// Whether an option is for longer than once, or for more than what is asked about.
+fn lasts(option: &PromptOption) -> bool {
+    let meaning = matches!(option.meaning, Some(Meaning::AllowSession | Meaning::AllowAlways));
+    meaning || goes_beyond_once(&option.label)
+}
+
 /// The number that people use for each option: its own, where the options have numbers; its place, where none has. Where
 /// only some have, those alone: a number never means two options.
 #[must_use]
@@ -153,6 +159,7 @@ pub fn option_numbers(options: &[PromptOption]) -> Vec<Option<usize>> {
 mod tests {
     use super::*;
     use crate::event::AskType;
+    use crate::monitor::meaning_of;
     use crate::testing::question;
 
     fn item(options: &[(&str, &str, Option<Meaning>)]) -> InboxItem {
@@ -199,6 +206,44 @@ mod tests {
         }
         let plain = item(&[("a", "Yes please", None), ("b", "No thanks", None)]);
         assert_eq!((near(&plain, "yes"), near(&plain, "n")), (Some("a".to_owned()), Some("b".to_owned())));
+    }
+
+    /// Options with the meanings that the monitor gives their words.
+    fn menu(labels: &[&str]) -> InboxItem {
+        let ids: Vec<String> = (1..=labels.len()).map(|number| number.to_string()).collect();
+        let options: Vec<_> =
+            ids.iter().zip(labels).map(|(id, label)| (id.as_str(), *label, meaning_of(label))).collect();
+        item(&options)
+    }
+
+    #[test]
+    fn a_plain_yes_or_no_chooses_no_option_that_does_something_else() {
+        for labels in [
+            ["Yes to all", "No to all", "Skip"].as_slice(),
+            &["Retry always", "Skip", "Abort"],
+            &["Delete all", "Keep", "Cancel"],
+            &["Always use theirs", "Keep mine", "Abort"],
+            &["Disable always", "Enable once", "Keep"],
+            &["Later", "Close"],
+            &["Default", "Cancel"],
+            &["Done", "Cancel"],
+            &["Yes, and don't ask again", "Continue", "Cancel"],
+            &["Continue without saving", "Cancel"],
+        ] {
+            let asked = menu(labels);
+            for words in ["yes", "y", "allow", "approve"] {
+                assert_eq!(near(&asked, words), None, "{labels:?}: {words}");
+            }
+            assert_eq!(asked.yes(), None, "{labels:?}");
+        }
+        for labels in [["Continue", "Cancel"], ["OK", "Cancel"], ["Continue", "Abort"]] {
+            assert_eq!(near(&menu(&labels), "yes"), Some("1".to_owned()), "{labels:?}");
+        }
+        for labels in [["Yes to all", "No to all", "Skip"].as_slice(), &["Yes", "No to all"]] {
+            let asked = menu(labels);
+            assert_eq!((near(&asked, "no"), near(&asked, "n"), asked.no()), (None, None, None), "{labels:?}");
+        }
+        assert_eq!(near(&menu(&["Yes", "No", "No to all"]), "no"), Some("2".to_owned()));
     }
 
     #[test]

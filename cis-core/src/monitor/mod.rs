@@ -18,6 +18,8 @@ pub use arbiter::{Arbiter, Seed};
 pub use evidence::{KernelEvidence, Lines, Modes, Reader, ReaderHow, ScreenView, Signal};
 pub use profile::{Idle, Profile, ProfileError};
 pub use screen::Choice;
-pub(crate) use screen::goes_beyond_once;
+#[cfg(test)]
+pub(crate) use screen::meaning_of;
+pub(crate) use screen::{agrees, goes_beyond_once};
 pub use tap::Tap;
 pub use verdict::{Change, Explanation, LayerReport, Verdict, Want};

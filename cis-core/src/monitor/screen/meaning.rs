@@ -94,6 +94,11 @@ static RULES: LazyLock<Vec<(Regex, Option<Meaning>)>> = LazyLock::new(|| {
 static ONCE: LazyLock<Regex> = LazyLock::new(|| {
     pattern(r"\b(?:just |only )?(?:for )?(?:just |only )?this (?:time|once|one)\b(?: only)?")
 });
+/// Labels that agree to go on, and pass nothing over.
+static AGREES: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"^(?:continue|ok|okay|got it|next|proceed|go (?:on|ahead))\b"));
+static PASSES_OVER: LazyLock<Regex> =
+    LazyLock::new(|| pattern(&format!(r"\b(?:{NOT}|no|skip\w*|later|instead|keep\w*)\b")));
 static BEYOND: LazyLock<Regex> = LazyLock::new(|| pattern(&format!(r"{LASTING}|{VAGUE}|\bsession\b")));
 
 /// A label as it is compared: without its brackets and hints for a single case.
@@ -103,7 +108,7 @@ fn plain(label: &str) -> String {
 }
 
 /// The meaning of a label, where its words tell.
-pub(in crate::monitor) fn meaning_of(label: &str) -> Option<Meaning> {
+pub(crate) fn meaning_of(label: &str) -> Option<Meaning> {
     let label = plain(label);
     let meaning = RULES.iter().find(|(words, _)| words.is_match(&label)).and_then(|(_, meaning)| *meaning)?;
     // Who denies a case does not want it denied for good.
@@ -114,6 +119,12 @@ pub(in crate::monitor) fn meaning_of(label: &str) -> Option<Meaning> {
 pub(in crate::monitor) fn is_choice(label: &str) -> bool {
     let label = plain(label);
     RULES.iter().any(|(words, _)| words.is_match(&label))
+}
+
+/// Whether a label that goes on plainly agrees to what is asked. `Skip`, `Keep`, `Close` and `Continue without it` do not.
+pub(crate) fn agrees(label: &str) -> bool {
+    let label = plain(label);
+    AGREES.is_match(&label) && !PASSES_OVER.is_match(&label) && !BEYOND.is_match(&label)
 }
 
 /// Whether a label says something of a time, a scope or a repetition beyond the case that is asked about.
@@ -228,6 +239,9 @@ mod tests {
             "Deny all",
             "Reject for this session",
             "No, and don't ask again",
+            "No to all",
+            "No, all of them",
+            "Never for this session",
         ];
         let once = [
             "Yes, just this once",
@@ -247,6 +261,27 @@ mod tests {
             let lasts = meaning == Some(AllowAlways);
             assert!(goes_beyond_once(label) || !lasts, "{label}");
             assert!(!goes_beyond_once(label) || meaning != Some(AllowOnce), "{label}");
+        }
+    }
+
+    #[test]
+    fn some_words_that_go_on_agree_and_others_do_not() {
+        for label in ["Continue", "OK", "Okay, go on", "Got it", "Next", "Continue anyway"] {
+            assert!(agrees(label), "{label}");
+        }
+        for label in [
+            "Skip",
+            "Keep",
+            "Keep mine",
+            "Close",
+            "Default",
+            "Done",
+            "Continue without it",
+            "OK, later",
+            "Next time",
+            "Not now",
+        ] {
+            assert!(!agrees(label), "{label}");
         }
     }
 
