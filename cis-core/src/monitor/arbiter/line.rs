@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use crate::event::{LABEL_CHARS_MAX, PromptKind, PromptOption};
 use crate::monitor::evidence::Modes;
 use crate::monitor::screen::{
-    Asked, Keys, Menu, Page, Place, Shape, button, fingerprint, is_against, kind_of, letters, line_hash,
-    meaning_of, menu_at_cursor, menu_of, named_above, numbered, shape_of, timeless, turn, turns, unboxed,
+    Asked, Keys, Menu, Page, Place, Shape, begins_question, button, fingerprint, is_against, kind_of,
+    letters, line_hash, meaning_of, menu_at_cursor, menu_of, named_above, numbered, shape_of, timeless, turn,
+    turns, unboxed,
 };
 
 use super::candidates::Source;
@@ -207,8 +208,15 @@ pub(super) fn menu_hash(page: &Page) -> Option<String> {
 pub(super) fn painted_line(page: &Page, readers: Readers<'_>) -> Option<Line> {
     let mut rows = (0..page.end()).rev().map(|row| unboxed(page.row(row))).filter(|row| !row.is_empty());
     let (low, above) = (rows.next()?, rows.next().unwrap_or_default());
-    // Some have what is typed below the row that asks.
-    let text = if above.starts_with(['◆', '◇']) { above } else { low }.to_owned();
+    // Some have what is typed below the row that asks. Others have there which keys there are, and the cursor behind what they ask.
+    let at_cursor = unboxed(&page.lead).trim();
+    let is_at_end = page.row(page.cursor_row()).trim_end().len() <= page.lead.len();
+    let text = match above {
+        _ if is_at_end && begins_question(at_cursor) => at_cursor,
+        above if above.starts_with(['◆', '◇']) => above,
+        _ => low,
+    };
+    let text = text.to_owned();
     let options = letters(&text, takes_enter(&text, readers.modes));
     let painted = text.starts_with(['?', '◆']) || text.contains(['›', '»', '❯']) || !options.is_empty();
     if !painted || shape_of(&text) == Shape::Progress {

@@ -10,7 +10,7 @@ use super::noise::is_spinner;
 use super::options::{ENTER, Keys, numbered, option};
 use super::page::Page;
 use super::pattern;
-use super::rows::{is_rule, unboxed, unpointed};
+use super::rows::{OTHER_POINTERS, POINTERS, is_frame, is_rule, unboxed, unpointed};
 use crate::event::{OPTIONS_MAX, PromptOption};
 
 /// A menu, as it is shown.
@@ -26,16 +26,18 @@ pub(in crate::monitor) struct Menu {
     pub(in crate::monitor) row: usize,
 }
 
-static POINTED: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"^(?P<indent>\s*)(?P<pointer>[❯›>▸►▶→➤➜●◉])(?:\s+|(?P<box>[◯◉○●☐☑☒⬡⬢✔✓]|\[.\]))\s*(?P<label>\S.*)$",
-    )
-});
+static POINTED: LazyLock<Regex> = LazyLock::new(|| pointed_by(POINTERS));
+static POINTED_OTHERWISE: LazyLock<Regex> = LazyLock::new(|| pointed_by(OTHER_POINTERS));
 static ACROSS: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[●○] [^/●○]+(?: / [●○] [^/●○]+){1,3}$"));
 static CHOOSES: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)^\W*(select|choose|pick|which|what)\b"));
+static SELECTS: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)^\W*(select|choose|pick)\b"));
 static OTHER: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\s+(?:[○◯]\s+)?(?P<label>\S.*)$"));
 static CHECKS: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"^\s*[❯›>▸►▶→➤➜]?\s*(?:[◯◉☐☑☒⬡⬢✔✓]|\[[ xX*]\])\s+\S"));
+    LazyLock::new(|| pattern(r"^\s*[❯›>▸►▶→➤➜]?\s*(?:[◯◉☐☑☒⬡⬢✔✓◻◼▢▣□■]|\[[ xX*]\])\s+\S"));
+/// A mark of what is chosen, which is no pointer where one stands before it.
+static MARKED: LazyLock<Regex> = LazyLock::new(|| pattern(r"^(?:[○●◯◉◻◼▢▣□■☐☑☒⬡⬢]|[(\[][ xX*][)\]])\s"));
+/// What a program paints behind a question, before what is typed.
+static BEHIND: LazyLock<Regex> = LazyLock::new(|| pattern(r"\s+[…›»‣❯·](?:\s.*)?$"));
 /// A row below the choices that says which keys there are.
 static KEYS: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
@@ -53,8 +55,27 @@ const QUESTION_ROWS: usize = 4;
 const MENU_ROWS: usize = 24;
 /// Maximum height of an open menu with what stands below it, rows.
 const OPEN_ROWS: usize = 40;
+/// So many rows of instructions may stand between a question and its boxes.
+const TOLD_ROWS: usize = 8;
+/// Maximum number of rows that name keys below a list.
+const KEY_ROWS: usize = 3;
 /// Rows of a status, which has columns, that may stand below the box of an open menu.
 const STATUS_ROWS: usize = 3;
+
+fn pointed_by(signs: &str) -> Regex {
+    pattern(&format!(
+        r"^(?P<indent>\s*)(?P<pointer>[{signs}])(?:\s+|(?P<box>[◯◉○●☐☑☒⬡⬢✔✓]|\[.\]))\s*(?P<label>\S.*)$"
+    ))
+}
+
+fn bare(row: &str) -> &str {
+    row.trim_matches(['│', '┃'])
+}
+
+/// Whether a pointer stands before the number of an option.
+fn points_at_number(row: &str) -> bool {
+    (POINTED.is_match(bare(row)) || POINTED_OTHERWISE.is_match(bare(row))) && has_number(row)
+}
 
 /// The lowest menu on the screen, in its last rows.
 pub(in crate::monitor) fn menu_of(page: &Page) -> Option<Menu> {
@@ -62,12 +83,13 @@ pub(in crate::monitor) fn menu_of(page: &Page) -> Option<Menu> {
     let from = end.saturating_sub(30);
     let rows: Vec<&str> = (from..end).map(|row| page.row(row)).collect();
     if let Some((options, first)) = numbered(&rows, Keys::Arrows)
-        && rows[first..].iter().any(|row| POINTED.is_match(row.trim_matches(['│', '┃'])))
+        && rows[first..].iter().any(|row| POINTED.is_match(bare(row)) || points_at_number(row))
     {
         let (question, buttons) = (question(&rows[..first]), Vec::new());
         return Some(Menu { question, options, buttons, row: from + first });
     }
-    let found = pointed(&rows).or_else(|| checked(&rows)).or_else(|| across(&rows));
+    let below = || below_cursor(page, from);
+    let found = pointed(&rows).or_else(|| checked(&rows)).or_else(|| across(&rows)).or_else(below);
     let menu = found.map(|(question, options, first)| {
         let buttons = Vec::new();
         Menu { question, options, buttons, row: from + first }
@@ -90,12 +112,12 @@ pub(in crate::monitor) fn menu_at_cursor(page: &Page, keys: Keys) -> Option<Menu
         rows.push(lead);
     }
     let (options, first) = numbered(&rows, keys)?;
-    let bare = |row: &str| row.trim_matches(['│', '┃']).to_owned();
     let last = last_option(&rows, options.len())?;
-    let pointed = rows.get(first..=last)?.iter().filter(|row| POINTED.is_match(&bare(row))).count();
+    let is_pointed = |row: &&&str| POINTED.is_match(bare(row)) || points_at_number(row);
+    let pointed = rows.get(first..=last)?.iter().filter(is_pointed).count();
     let goes_on = |row: &&str| {
         let row = bare(row);
-        unboxed(&row).is_empty() || is_rule(&row) || KEYS.is_match(&row) || row.starts_with("   ")
+        unboxed(row).is_empty() || is_rule(row) || KEYS.is_match(row) || row.starts_with("   ")
     };
     if pointed != 1 || !rows[last + 1..].iter().all(goes_on) {
         return None;
@@ -136,9 +158,7 @@ pub(in crate::monitor) fn open_menu(page: &Page) -> Option<OpenMenu> {
     let rows: Vec<&str> = (from..end).map(|row| page.row(row)).collect();
     let (options, first) = numbered(&rows, Keys::Arrows)?;
     let last = last_option(&rows, options.len())?;
-    let is_pointed =
-        |row: &usize| POINTED.is_match(rows[*row].trim_matches(['│', '┃'])) && has_number(rows[*row]);
-    let mut pointed = (first..=last).filter(is_pointed);
+    let mut pointed = (first..=last).filter(|row| points_at_number(rows[*row]));
     let (pointed, more) = (pointed.next()?, pointed.next());
     let title = rows[..first].iter().rposition(|row| is_rule(row) || !unboxed(row).is_empty())?;
     // Between two edges stands what is typed into an input box.
@@ -188,25 +208,54 @@ pub(in crate::monitor) fn pointed_at(rows: &[&str]) -> Option<(Vec<PromptOption>
     pointed(rows).map(|(_, options, first)| (options, first)).filter(|(options, _)| options.len() >= 2)
 }
 
+/// The lowest list, one of its rows pointed at.
 fn pointed(rows: &[&str]) -> Option<(String, Vec<PromptOption>, usize)> {
-    let bare = |row: &str| row.trim_matches(['│', '┃']).to_owned();
-    let at = rows.iter().rposition(|row| POINTED.is_match(&bare(row)))?;
+    let by_pointer = rows.iter().rposition(|row| POINTED.is_match(bare(row)));
+    let plainly = by_pointer.and_then(|at| pointed_in(rows, at, &POINTED, false));
+    plainly.or_else(|| {
+        let at = rows.iter().rposition(|row| POINTED_OTHERWISE.is_match(bare(row)))?;
+        pointed_in(rows, at, &POINTED_OTHERWISE, true)
+    })
+}
+
+/// The list around the row that is pointed at. `aligned`: only of rows that begin in the column of its text.
+fn pointed_in(
+    rows: &[&str],
+    at: usize,
+    pointed: &Regex,
+    aligned: bool,
+) -> Option<(String, Vec<PromptOption>, usize)> {
+    let row = pointed.captures(bare(rows[at]))?;
+    let text = row.name("label").map_or(0, |label| label.start());
+    let column = bare(rows[at])[..text].chars().count();
     let is_row = |row: &&&str| {
-        OTHER.is_match(&bare(row)) && !is_rule(row) && !POINTED.is_match(&bare(row)) && !KEYS.is_match(row)
+        let row = bare(row);
+        let is_aligned = || row.chars().take_while(|c| c.is_whitespace()).count() == column;
+        OTHER.is_match(row)
+            && !is_rule(row)
+            && !pointed.is_match(row)
+            && !KEYS.is_match(row)
+            && (!aligned || is_aligned())
     };
     let above = rows[..at].iter().rev().take_while(is_row).count();
     let below = rows[at + 1..].iter().take_while(is_row).count();
     let (first, last) = (at - above, at + below);
     let question = question(&rows[..first]);
-    if last == first || last - first >= OPTIONS_MAX || !asks(&question) {
+    let asked = asking_row(&rows[..first]);
+    // In lists of bullets, the rest of an item is aligned with its text, too: their headings are no questions.
+    let is_bullet = row["pointer"] == *"*";
+    let asks_plainly =
+        || begins_question(asked) || SELECTS.is_match(asked) || (!is_bullet && asked.contains(['?', '？']));
+    let asks = asks(asked) && (!aligned || asks_plainly());
+    if last == first || last - first >= OPTIONS_MAX || !asks {
         return None;
     }
     let label = |row: &str| {
-        let row = bare(row);
-        let found = POINTED.captures(&row).or_else(|| OTHER.captures(&row));
+        let found = pointed.captures(bare(row)).or_else(|| OTHER.captures(bare(row)));
         found.map(|found| found["label"].trim_end().to_owned()).unwrap_or_default()
     };
-    if rows[first..=last].iter().any(|row| CHECKS.is_match(&bare(row))) {
+    let is_marked = MARKED.is_match(&row["label"]);
+    if is_marked || rows[first..=last].iter().any(|row| CHECKS.is_match(bare(row))) {
         // Several may be chosen: no single key answers that.
         return Some((question, Vec::new(), first));
     }
@@ -218,13 +267,54 @@ fn pointed(rows: &[&str]) -> Option<(String, Vec<PromptOption>, usize)> {
     Some((question, options.collect(), first))
 }
 
+/// Whether a row is nothing, an edge, or names keys.
+fn is_about_keys(row: &str) -> bool {
+    unboxed(row).is_empty() || is_rule(row) || KEYS.is_match(row) || KEY_WORDS.is_match(row)
+}
+
+/// Whether what stands below a list belongs to it.
+fn ends_list(below: &[&str]) -> bool {
+    let filled = below.iter().filter(|row| !unboxed(row).is_empty()).count();
+    filled <= KEY_ROWS && below.iter().all(|row| is_about_keys(row))
+}
+
+/// Whether a row begins as questions of programs that paint their own do.
+pub(in crate::monitor) fn begins_question(row: &str) -> bool {
+    unboxed(row).strip_prefix(['?', '◆']).is_some_and(|rest| rest.starts_with(char::is_whitespace))
+}
+
 /// Rows with marks, of which the highlighted one is told by its colour alone.
 fn checked(rows: &[&str]) -> Option<(String, Vec<PromptOption>, usize)> {
-    let last = rows.iter().rposition(|row| CHECKS.is_match(row))?;
-    let first = last + 1 - rows[..=last].iter().rev().take_while(|row| CHECKS.is_match(row)).count();
-    let asked = rows[..first].last().map(|row| unboxed(row))?;
-    let counts = last > first && last + 2 >= rows.len() && asked.starts_with(['?', '◆']);
-    counts.then(|| (question(&rows[..first]), Vec::new(), first))
+    let is_check = |row: &&&str| CHECKS.is_match(unboxed(row));
+    let last = rows.iter().rposition(|row| is_check(&row))?;
+    let first = last + 1 - rows[..=last].iter().rev().take_while(is_check).count();
+    // What is done is ticked off, too: only right below a question is that a list to choose from.
+    let is_ticked = rows[first..=last].iter().any(|row| unboxed(row).starts_with(['✔', '✓']));
+    let told = if is_ticked { 1 } else { TOLD_ROWS };
+    let asked = rows[..first].iter().rev().take(told).position(|row| begins_question(row))?;
+    let counts = last > first && ends_list(&rows[last + 1..]);
+    counts.then(|| (question(&rows[..first - asked]), Vec::new(), first))
+}
+
+/// A list below the question at whose end the cursor stands: which row is highlighted is told by its colour alone. `from`: rows
+/// are counted from there.
+fn below_cursor(page: &Page, from: usize) -> Option<(String, Vec<PromptOption>, usize)> {
+    let (at, end) = (page.cursor_row(), page.end());
+    let asked = page.row(at);
+    let is_at_end = asked.trim_end().len() <= page.lead.len();
+    if at < from || !is_at_end || !begins_question(asked) {
+        return None;
+    }
+    let indent = |row: &str| row.chars().take_while(|c| is_frame(*c)).count();
+    let first = page.row(at + 1);
+    let is_row = |row: &usize| {
+        let row = page.row(*row);
+        !unboxed(row).is_empty() && !is_rule(row) && indent(row) == indent(first)
+    };
+    let last = (at + 1..end).take_while(is_row).last()?;
+    let rest: Vec<&str> = (last + 1..end).map(|row| page.row(row)).collect();
+    let question = BEHIND.replace(&question(&[asked]), "").into_owned();
+    (last > at + 1 && ends_list(&rest)).then(|| (question, Vec::new(), at + 1 - from))
 }
 
 /// Choices in one row, the highlighted one marked: `● Yes / ○ No`.
@@ -261,14 +351,18 @@ pub(in crate::monitor) fn asks(question: &str) -> bool {
     CHOOSES.is_match(question) || question.starts_with('?') || question.contains(['?', '？', ':', '：'])
 }
 
-/// The nearest row that asks; without one, the nearest.
+/// The nearest row that asks, without the sign before it; without one, the nearest.
 fn question(above: &[&str]) -> String {
+    let row = asking_row(above);
+    row.trim_start_matches("? ").to_owned()
+}
+
+fn asking_row<'a>(above: &[&'a str]) -> &'a str {
     let near = || {
         let rows = above.iter().rev().take(QUESTION_ROWS).map(|row| unboxed(row));
         rows.filter(|row| !row.is_empty() && !is_rule(row))
     };
-    let asking = near().find(|row| asks(row)).or_else(|| near().next()).unwrap_or_default();
-    asking.trim_start_matches("? ").to_owned()
+    near().find(|row| asks(row)).or_else(|| near().next()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -348,6 +442,93 @@ mod tests {
         assert!(found.question.ends_with("Install now?"), "{}", found.question);
         let keys: Vec<&str> = found.options.iter().map(|option| option.keys.as_str()).collect();
         assert_eq!(keys, ["\x1b[D\r", "\r"]);
+    }
+
+    fn shown(screen: &str, cursor: (usize, usize)) -> Option<(String, Vec<String>)> {
+        let lines = screen.lines().map(str::to_owned).collect();
+        let (cursor_row, cursor_col) = (cursor.0 as u16, cursor.1 as u16);
+        let view = ScreenView { lines, cols: 80, cursor_row, cursor_col, ..ScreenView::default() };
+        let labels = |menu: Menu| menu.options.into_iter().map(|option| option.label).collect();
+        menu_of(&Page::of(view)).map(|menu| (menu.question.clone(), labels(menu)))
+    }
+
+    #[test]
+    fn pointers_are_told_by_the_rows_beside_them() {
+        for sign in ["»", "‣", "❱", "⮞", "➔", "*", "❯", "▸", ">"] {
+            let found =
+                menu(&format!("? Which? (Use arrow keys)\n   red\n {sign} green\n   blue")).expect(sign);
+            let keys: Vec<&str> = found.options.iter().map(|option| option.keys.as_str()).collect();
+            assert_eq!(keys, ["\x1b[A\r", "\r", "\x1b[B\r"], "{sign}");
+            let found = menu(&format!("? Which? (Use shortcuts)\n {sign} 1) red\n   2) blue")).expect(sign);
+            assert_eq!((found.options.len(), found.options[0].keys.as_str()), (2, "\r"), "{sign}");
+        }
+        // With boxes beside the pointer, several may be chosen.
+        let found =
+            menu("? Which? (<space> to select,\n<a> to toggle)\n » ○ red\n   ○ green").expect("a menu");
+        assert_eq!((found.question.as_str(), found.options.len()), ("Which? (<space> to select,", 0));
+        for text in [
+            "What is new?\n » one thing that is told in\n two rows",
+            "Changes:\n  * the first one, which is told in\n    two rows\n",
+            "What is new?\n  * the first\n  * the second\n",
+            "What is new?\n  * the first one, which is told in\n    two rows\n",
+            "done\n » out.js\n   1 kB",
+        ] {
+            assert_eq!(menu(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_sign_before_the_row_above_makes_it_a_question() {
+        let found = menu("? Colour (Use arrow keys)\n❯ red\n  green").expect("a menu");
+        assert_eq!((found.question.as_str(), found.options.len()), ("Colour (Use arrow keys)", 2));
+        assert!(menu("? Colour (Use arrow keys)\n » red\n   green").is_some());
+        assert!(menu("Select a colour:\n » red\n   green").is_some());
+        assert_eq!(menu("Colour (Use arrow keys)\n❯ red\n  green"), None);
+    }
+
+    #[test]
+    fn lists_of_boxes_without_a_pointer() {
+        let clack = "│\n◆  Which?\n│  ◻ Alpha build\n│  ◻ Beta build\n";
+        let keys = "│  ↑/↓ to navigate • Space: select • Enter: confirm\n";
+        let prompts = "? Which? ›\nInstructions:\n    ↑/↓: Highlight option\n    a: Toggle all\n    enter/return: Complete answer\n◯   Alpha build\n◯   Beta build";
+        for screen in [
+            format!("{clack}└\n"),
+            format!("{clack}{keys}└\n"),
+            format!("◆  Which?\n│  ◻ one\n│  └ ◻ Alpha\n│  ◻ two\n│  └ ◼ Beta\n{keys}└"),
+            prompts.to_owned(),
+            "? Which? › - space to select\n◯   Alpha build\n◉   Beta build".to_owned(),
+            "? Which? …\n✔ Alpha build\n✔ Beta build".to_owned(),
+        ] {
+            let found = menu(&screen).unwrap_or_else(|| panic!("{screen}"));
+            assert!(found.question.contains("Which?") && found.options.is_empty(), "{screen}: {found:?}");
+        }
+        for text in [
+            "? Which? red\nsteps\n✔ built\n✔ tested\n",
+            "◯   Alpha build\n◯   Beta build",
+            "? Which?\n◯   Alpha\n◯   Beta\nInstalling the dependencies",
+        ] {
+            assert_eq!(menu(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_list_below_the_cursor_at_the_end_of_its_question() {
+        let rows = "Alpha build\nBeta build\nGamma deploy";
+        let labels = Vec::new();
+        assert_eq!(
+            shown(&format!("? Which auto? …\n{rows}"), (0, 16)),
+            Some(("Which auto?".to_owned(), labels))
+        );
+        assert!(shown("? Which sort? …  (Use <shift>)\n  Alpha\n  Beta\n\n↑↓ navigate", (0, 30)).is_some());
+        for (text, cursor) in [
+            (format!("? Which auto? …\n{rows}"), (4, 0)),
+            (format!("? Which auto? …\n{rows}"), (0, 3)),
+            (format!("Which auto? …\n{rows}"), (0, 13)),
+            (format!("? Which auto? …\n{rows}\n\nInstalling the dependencies"), (0, 16)),
+            ("? Name …\nAlpha".to_owned(), (0, 9)),
+        ] {
+            assert_eq!(shown(&text, cursor), None, "{text}");
+        }
     }
 
     #[test]

@@ -24,8 +24,8 @@ pub(super) use kinds::{Asked, kind_of};
 pub(super) use letters::named_above;
 pub(crate) use meaning::{agrees, goes_beyond_once, meaning_of};
 pub(super) use menu::{
-    Menu, OpenMenu, asks, button, has_number, is_chat, is_input, menu_at_cursor, menu_of, open_menu,
-    pointed_at,
+    Menu, OpenMenu, asks, begins_question, button, has_number, is_chat, is_input, menu_at_cursor, menu_of,
+    open_menu, pointed_at,
 };
 pub(super) use noise::{has_gauges, is_clockwork, is_gauge, steady, ticks, timeless};
 pub(super) use options::{Keys, asks_on, buttons, is_against, letters, numbered, turn, turns};

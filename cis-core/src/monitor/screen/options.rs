@@ -7,7 +7,7 @@ use regex::Regex;
 use super::letters::{beside, is_step};
 use super::meaning::{is_choice, meaning_of};
 use super::pattern;
-use super::rows::unboxed;
+use super::rows::{OTHER_POINTERS, POINTERS, unboxed};
 use super::shape::presses;
 use crate::event::{LABEL_CHARS_MAX, Meaning, OPTIONS_MAX, PromptOption};
 
@@ -34,7 +34,9 @@ const RIGHT: &str = "\x1b[C";
 const ESCAPE: &str = "\x1b";
 
 static NUMBERED: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"^(?P<pointer>[❯›>●◉▸►▶→➤➜*]\s*)?[○◯]?\s*(?P<number>\d{1,2})[.)]\s+(?P<label>\S.*)$")
+    pattern(&format!(
+        r"^(?P<pointer>[{POINTERS}{OTHER_POINTERS}]\s*)?[○◯]?\s*(?P<number>\d{{1,2}})[.)]\s+(?P<label>\S.*)$"
+    ))
 });
 static HINT: LazyLock<Regex> = LazyLock::new(|| pattern(r"\s*\((?P<key>[a-z]|esc|enter)\)$"));
 static SPELLED: LazyLock<Regex> =

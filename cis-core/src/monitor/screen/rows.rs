@@ -17,11 +17,16 @@ pub(in crate::monitor) fn is_rule(line: &str) -> bool {
         && line.chars().all(|c| is_frame(c) || matches!(c, '-' | '=' | '_' | '+'))
 }
 
+/// Signs that show which option is highlighted, and seldom stand for anything else at the beginning of a row.
+pub(super) const POINTERS: &str = "❯›>▸►▶→➤➜●◉";
+/// Signs that do so where the rows beside it are aligned with its text: bullets and logs use them, too.
+pub(super) const OTHER_POINTERS: &str = "»‣❱❭⮞⯈▹▻▷➔➙➛➝➞⇒⮕☞*";
+
 /// A row without the pointer that shows which option is highlighted.
 pub(in crate::monitor) fn unpointed(line: &str) -> &str {
     unboxed(line)
-        .trim_start_matches([
-            '❯', '›', '>', '●', '○', '◉', '◯', '▸', '►', '▶', '→', '➤', '➜', '*', '◆', '◇', '•',
-        ])
+        .trim_start_matches(|c| {
+            POINTERS.contains(c) || OTHER_POINTERS.contains(c) || ['○', '◯', '◆', '◇', '•'].contains(&c)
+        })
         .trim_start()
 }

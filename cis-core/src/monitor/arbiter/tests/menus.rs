@@ -1,7 +1,8 @@
 //! Menus of agents that no rule of their profile knows, and logins that are quoted above an open dialog.
 
 use crate::monitor::Profile;
-use crate::monitor::arbiter::story::Story;
+use crate::monitor::ReaderHow::Poll;
+use crate::monitor::arbiter::story::{RAW, Story};
 
 /// An old dialog: a box without a row that names keys below it.
 const BOXED: &str = "╭──────────────────────────────────────────────╮\n│ Bash command                                 │\n│                                              │\n│   make test                                  │\n│                                              │\n│ Do you want to proceed?                      │\n│ ❯ 1. Yes                                     │\n│   2. Yes, and don't ask again                │\n│   3. No, and tell Claude what to do differently (esc) │\n╰──────────────────────────────────────────────╯\n";
@@ -256,4 +257,74 @@ fn a_profile_that_is_no_agents_has_no_menus_by_look() {
     let mut story = Story::of(Profile::builtin("aider").expect("built in"));
     story.nobody_reads().shows(BOXED).pass(60_000);
     assert_eq!(story.take(), "");
+}
+
+/// Screens of libraries that ask, which poll in raw mode, with the cursor where they leave it.
+#[test]
+fn lists_that_programs_paint_around_their_cursor_are_listed() {
+    let select = "? Which? (Use arrow keys)\n » Alpha build\n   Beta build\n   Gamma deploy";
+    let options = "[Alpha build - \"\\r\"] [Beta build - \"\\u{1b}[B\\r\"]";
+    let clack = "│\n◆  Which?\n│  ◻ Alpha build\n│  ◻ Beta build\n└\n";
+    let boxes = "? Which? ›\nInstructions:\n    ↑/↓: Highlight option\n    enter/return: Complete answer\n◯   Alpha build\n◯   Beta build";
+    let list = "Alpha build\nBeta build\nGamma deploy";
+    for (screen, cursor, visible, told) in [
+        (select.to_owned(), (0, 25), false, format!("question by kernel: Which? (Use arrow keys) {options}")),
+        (select.to_owned(), (0, 0), false, "question by kernel: Which?".to_owned()),
+        (select.to_owned(), (4, 0), false, "question by kernel: Which?".to_owned()),
+        (clack.to_owned(), (5, 0), false, "question by kernel: ◆ Which?".to_owned()),
+        (boxes.to_owned(), (5, 14), false, "question by kernel: Which? ›".to_owned()),
+        (format!("? Which auto? …\n{list}"), (0, 16), true, "question by kernel: Which auto?".to_owned()),
+        (
+            format!("? Which sort? …  (Use <shift>)\n{list}"),
+            (0, 30),
+            false,
+            "question by kernel: Which sort?".to_owned(),
+        ),
+        (
+            "? Password [input is masked]".to_owned(),
+            (0, 28),
+            false,
+            "password by kernel: ? Password".to_owned(),
+        ),
+        (
+            "? Password [input is masked]\nctrl+t toggle visibility".to_owned(),
+            (0, 28),
+            false,
+            "password by kernel: ? Password".to_owned(),
+        ),
+        (
+            "? Password \nctrl+t toggle visibility".to_owned(),
+            (0, 11),
+            true,
+            "password by kernel: ? Password".to_owned(),
+        ),
+    ] {
+        let mut story = Story::plain();
+        story.reads("node", Poll, RAW).puts(&screen);
+        (story.view.cursor_row, story.view.cursor_col, story.view.cursor_visible) =
+            (cursor.0, cursor.1, visible);
+        story.bytes(100).pass(2600);
+        let asked = story.take();
+        assert!(asked.contains(&format!("blocked 1 {told}")), "{asked}\n{screen}");
+        assert!(story.holds(), "{screen}");
+        story.pass(60_000);
+        assert_eq!(story.take(), "", "{screen}");
+    }
+}
+
+#[test]
+fn rows_that_look_like_lists_are_no_prompts_of_who_polls() {
+    for (screen, cursor) in [
+        ("Changed:\n » src/a.rs\n   12 lines", (2, 11)),
+        ("What is new?\n  * a first thing, told in\n    two rows", (2, 12)),
+        ("? Which? red\n✔ Packages installed\n✔ Built\n⠋ Testing", (3, 9)),
+        ("? Which? red\nInstalling\nFetching a\n", (3, 0)),
+    ] {
+        let mut story = Story::plain();
+        story.reads("node", Poll, RAW).puts(screen);
+        (story.view.cursor_row, story.view.cursor_col, story.view.cursor_visible) =
+            (cursor.0, cursor.1, false);
+        story.bytes(100).pass(100_000);
+        assert_eq!(story.take(), "", "{screen}");
+    }
 }
