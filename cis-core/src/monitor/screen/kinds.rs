@@ -192,8 +192,12 @@ fn asks_by_name(asked: &Asked<'_>, text: &str) -> bool {
 
 /// A secret that a program shows as stars, or not at all, by itself.
 fn is_secret(text: &str) -> bool {
-    let text = text.trim_start_matches(['?', '✔', '◆', ' ']).trim_end_matches(['*', '•', '●', ' ']);
-    SECRET_ASKED.is_match(text)
+    // Without the sign before a question (`?`, `[?]`, `◆`), and what is painted behind it.
+    let text = text.trim_start_matches(|c: char| !c.is_alphanumeric());
+    let text = text.trim_end_matches(['*', '•', '●', ' ']);
+    let asked = text.trim_end_matches([':', '：', ' ']);
+    let asked = if asked.ends_with(['?', '？']) { asked } else { text };
+    SECRET_ASKED.is_match(asked)
         || (SECRET.is_match(text) && !text.contains(['?', '？']) && !text.to_lowercase().contains("select"))
 }
 

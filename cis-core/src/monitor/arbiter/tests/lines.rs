@@ -2,7 +2,7 @@
 
 use crate::monitor::ReaderHow::{Poll, Read};
 use crate::monitor::arbiter::story::{HIDDEN, LINES, RAW, Story};
-use crate::monitor::{Reader, ReaderHow, Signal};
+use crate::monitor::{Modes, Reader, ReaderHow, Signal};
 
 #[test]
 fn a_question_counts_after_a_second_of_still_cells() {
@@ -155,6 +155,44 @@ fn a_terminal_inside_of_a_plain_program_counts_as_its_own() {
     story.evidence.readers.push(nested(Read));
     story.pass(2500);
     assert_eq!(story.take(), "  2000 blocked 1 question by kernel: Nested:\n");
+}
+
+/// Programs that take keys as they come paint a sign before what they ask, and stars or nothing of what is typed.
+#[test]
+fn a_secret_that_is_asked_for_by_name_in_raw_mode_is_a_password() {
+    for text in [
+        "[?] Password: ",
+        "[?] Password?: ",
+        "[?] Passphrase? ",
+        "[?] PIN: ",
+        "? PIN? ",
+        "(?) Enter your passphrase: ",
+        "[1/3] Password: ",
+        "? Password: ***",
+        "◆ API token: ",
+        "[?] API token?: ",
+    ] {
+        for how in [Poll, Read] {
+            let mut story = Story::plain();
+            story.shows(text).reads("python3", how, RAW).pass(3000);
+            let told = story.take();
+            assert!(told.contains("blocked 1 password by kernel"), "{text} {how:?}: {told}");
+        }
+    }
+    const SHOWN: Modes = Modes { canonical: false, echo: true };
+    for (text, modes) in [
+        ("[?] Username: ", RAW),
+        ("[?] Token of the release? ", SHOWN),
+        ("[?] API key: ", SHOWN),
+        ("? Which password store? ", RAW),
+        ("[?] Select the password store: ", RAW),
+        ("[?] Change the password? (y/N): ", RAW),
+    ] {
+        let mut story = Story::plain();
+        story.shows(text).reads("python3", Poll, modes).pass(3000);
+        let told = story.take();
+        assert!(told.contains("blocked 1") && !told.contains("password by"), "{text}: {told}");
+    }
 }
 
 /// Whatever is known of the terminal inside, and whatever the words: what is typed there is no answer to a question.
