@@ -170,6 +170,8 @@ pub(super) fn menu_line(page: &Page, readers: Readers<'_>) -> Option<Line> {
     let offered = if buttons.is_empty() { &menu.options } else { &buttons };
     let secret = !buttons.is_empty();
     let kind = match kind_of(&readers.asked(page, &menu.question, offered)) {
+        // Of many, some are chosen.
+        PromptKind::Permission if offered.is_empty() => PromptKind::Question,
         kind @ (PromptKind::Permission | PromptKind::Trust | PromptKind::Login | PromptKind::Error) => kind,
         PromptKind::Password if secret => PromptKind::Password,
         _ => PromptKind::Question,

@@ -272,6 +272,13 @@ fn lists_that_programs_paint_around_their_cursor_are_listed() {
         (select.to_owned(), (0, 0), false, "question by kernel: Which?".to_owned()),
         (select.to_owned(), (4, 0), false, "question by kernel: Which?".to_owned()),
         (clack.to_owned(), (5, 0), false, "question by kernel: ◆ Which?".to_owned()),
+        (
+            "? Which? (Use arrow keys to move, <space> to select)\n » ○ Alpha build\n   ○ Beta build"
+                .to_owned(),
+            (0, 52),
+            false,
+            "question by kernel: Which?".to_owned(),
+        ),
         (boxes.to_owned(), (5, 14), false, "question by kernel: Which? ›".to_owned()),
         (format!("? Which auto? …\n{list}"), (0, 16), true, "question by kernel: Which auto?".to_owned()),
         (
