@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use ulid::Ulid;
 
 use super::error::RowError;
+use super::sum::Columns;
 use cis_core::event::{Event, EventDraft, SCHEMA_VERSION};
 use cis_core::ids::Offset;
 
@@ -38,20 +39,35 @@ pub(super) fn insert_event(
 /// Puts an event where it says it is.
 pub(super) fn insert_stored(conn: &Connection, event: &Event) -> Result<(), RowError> {
     let actor = event.actor.as_ref().map(serde_json::to_string).transpose()?;
+    let run = event.run.map(|run| run.0.to_bytes());
+    let cause = event.cause.map(|cause| cause.0.to_bytes());
+    let sum = Columns {
+        offset: i64::try_from(event.offset).map_err(|e| RowError::Shape(e.to_string()))?,
+        id: &event.id.to_bytes(),
+        run: run.as_ref().map(<[u8; 16]>::as_slice),
+        v: i64::from(event.v),
+        kind: event.type_name.as_bytes(),
+        at_ms: event.at_ms,
+        actor: actor.as_ref().map(String::as_bytes),
+        cause: cause.as_ref().map(<[u8; 16]>::as_slice),
+        body: event.body.get().as_bytes(),
+    }
+    .sum();
     conn.prepare_cached(
-        "INSERT INTO events (offset, id, run, v, type, at_ms, actor, cause, body)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO events (offset, id, run, v, type, at_ms, actor, cause, body, sum)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?
     .execute(params![
         event.offset,
         event.id.to_bytes(),
-        event.run.map(|run| run.0.to_bytes()),
+        run,
         event.v,
         event.type_name,
         event.at_ms,
         actor,
-        event.cause.map(|cause| cause.0.to_bytes()),
+        cause,
         event.body.get(),
+        sum,
     ])?;
     Ok(())
 }

@@ -20,6 +20,7 @@ mod pulse;
 mod reader;
 mod room;
 mod schema;
+mod sum;
 mod values;
 mod writer;
 

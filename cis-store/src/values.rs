@@ -1,11 +1,13 @@
 //! Single values of rows: ids, states, JSON; and an event of its row.
 
 use rusqlite::Row;
+use rusqlite::types::FromSqlError;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use ulid::Ulid;
 
 use crate::error::RowError;
+use crate::sum::Columns;
 use cis_core::api::Priority;
 use cis_core::event::{Actor, Event};
 use cis_core::ids::{InputId, RunId, TaskId};
@@ -68,10 +70,31 @@ pub(crate) fn priority(rank: i64) -> Priority {
 }
 
 /// The columns that [`event`] reads.
-pub(crate) const EVENT_COLUMNS: &str = "offset, id, run, v, type, at_ms, actor, cause, body";
+pub(crate) const EVENT_COLUMNS: &str = "offset, id, run, v, type, at_ms, actor, cause, body, sum";
 
-/// The event of a row.
+/// Place of the checksum among [`EVENT_COLUMNS`].
+pub(crate) const SUM: usize = 9;
+
+/// The event of a row. An event whose checksum is not that of its columns is an error.
 pub(crate) fn event(row: &Row<'_>) -> Result<Event, RowError> {
+    let shape = |error: FromSqlError| RowError::Shape(error.to_string());
+    let columns = Columns {
+        offset: row.get(0)?,
+        id: row.get_ref(1)?.as_blob().map_err(shape)?,
+        run: row.get_ref(2)?.as_blob_or_null().map_err(shape)?,
+        v: row.get(3)?,
+        kind: row.get_ref(4)?.as_bytes().map_err(shape)?,
+        at_ms: row.get(5)?,
+        actor: row.get_ref(6)?.as_bytes_or_null().map_err(shape)?,
+        cause: row.get_ref(7)?.as_blob_or_null().map_err(shape)?,
+        body: row.get_ref(8)?.as_bytes().map_err(shape)?,
+    };
+    if !columns.matches(row.get(SUM)?) {
+        return Err(RowError::Shape(format!(
+            "event {} is damaged: its checksum does not match",
+            columns.offset
+        )));
+    }
     let actor: Option<Actor> = match row.get_ref(6)?.as_str_or_null() {
         Ok(Some(text)) => Some(serde_json::from_str(text)?),
         Ok(None) => None,

@@ -397,3 +397,44 @@ fn a_store_that_is_gone_is_not_replaced_by_an_empty_one() {
     fs::rename(cis.home().join("logs"), cis.home().join("logs.old")).unwrap();
     assert!(cis.ok(["dag", "list"]).contains("No runs"));
 }
+
+/// A task that writes down that it ran, and one that runs for long.
+const LONG: &str = "version = 1\n[dag]\nid = \"long\"\n[[tasks]]\nid = \"a\"\nscript = 'echo x >> \"$E2E_WORK/ran\"'\n[[tasks]]\nid = \"b\"\nneeds = [\"a\"]\nscript = \"sleep 600\"\n";
+
+/// A byte of the run, of the type and of the task of a result.
+#[test]
+fn a_result_with_a_damaged_byte_starts_no_finished_task_again() {
+    let cis = Cis::new();
+    let run = cis.start(LONG);
+    cis.wait_task(&run, "b", "running");
+    let other = cis.start(&OPEN.replace("\"open\"", "\"other\""));
+    eventually("the question", || (cis.show(&other)["run"]["approvals"][0] == "a").then_some(()));
+    cis.ok(["node", "stop", "--kill-sessions"]);
+    let path = cis.home().join("cis.db");
+    drop(cis_store::Writer::open(&path).unwrap());
+    let good = fs::read(&path).unwrap();
+    let kind = b"cis.dag.task.result";
+    let at = good.windows(kind.len()).position(|part| part == kind).expect("the result");
+    let task = at + good[at..].windows(10).position(|part| part == b"\"task\":\"a\"").expect("its task");
+    for (what, byte) in [("run", at - 4), ("type", at + 18), ("task", task + 8)] {
+        let mut bad = good.clone();
+        bad[byte] ^= 3;
+        for suffix in ["-wal", "-shm"] {
+            let _ = fs::remove_file(cis.home().join(format!("cis.db{suffix}")));
+        }
+        fs::write(&path, &bad).unwrap();
+        let check = cis.run(["store", "check"]).expect(3).stdout;
+        for words in ["saves everything except", &format!("of run {run}"), "would end with an error"] {
+            assert!(check.contains(words), "{what}: {words}: {check}");
+        }
+        let rebuild = cis.json(&["store", "rebuild"]);
+        assert_eq!(rebuild["ended_runs"], serde_json::json!([run]), "{what}");
+        assert_eq!(rebuild["hidden_runs"], serde_json::json!([]), "{what}");
+        cis.ok(["store", "check", "--deep"]);
+        assert_eq!(cis.show(&run)["run"]["state"], "error", "{what}");
+        assert_ne!(cis.show(&other)["run"]["state"], "error", "{what}: it lacks no event");
+        cis.ok(["node", "stop", "--kill-sessions"]);
+        assert_eq!(cis.read("ran").lines().count(), 1, "{what}: a finished task ran again");
+    }
+    end_all(&cis);
+}

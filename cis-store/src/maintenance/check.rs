@@ -8,7 +8,7 @@ use rusqlite::{Connection, Row};
 
 use super::pages::Pages;
 use super::refuse;
-use super::salvage::{self, LostEvents};
+use super::salvage::{self, LostEvents, NamedRun, Saved};
 use super::wal;
 use super::{Folded, fold, tasks_of_rows};
 use crate::error::{RowError, StoreError};
@@ -86,6 +86,10 @@ pub struct Losses {
     pub end: bool,
     /// Damaged tables that cannot be restored from events.
     pub tables: Vec<String>,
+    /// Open runs that would end with an error, because they lack events, or may lack some.
+    pub ended: Vec<NamedRun>,
+    /// Runs that have ended and lack events.
+    pub incomplete: Vec<NamedRun>,
 }
 
 /// Checks the store at `path`, also while a node uses it: every page, every event, and whether the tables
@@ -165,7 +169,12 @@ fn losses(path: &Path, _lock: &File) -> Result<Losses, StoreError> {
         Some(old) => salvage::torn(old, "main").map_err(|e| e.at(path, "read its tables"))?,
         None => vec!["everything".to_owned()],
     };
-    Ok(Losses { events: saved.lost, end: saved.end_lost, tables })
+    Ok(losses_with(saved, tables))
+}
+
+fn losses_with(saved: Saved, tables: Vec<String>) -> Losses {
+    let Saved { lost, end_lost, open, ended, .. } = saved;
+    Losses { events: lost, end: end_lost, tables, ended: open, incomplete: ended }
 }
 
 /// Returns what a rebuild from the write-ahead log alone would lose at most.
@@ -175,7 +184,7 @@ fn losses_of_orphan(path: &Path) -> Result<Losses, StoreError> {
     }
     let (found, log_torn) = salvage::scan(path, &mut |_| Ok(()))?;
     let saved = salvage::losses(None, &found, log_torn);
-    Ok(Losses { events: saved.lost, end: saved.end_lost, tables: vec!["everything".to_owned()] })
+    Ok(losses_with(saved, vec!["everything".to_owned()]))
 }
 
 fn look(path: &Path, quick: bool, report: &mut CheckReport) -> Result<(), StoreError> {

@@ -14,11 +14,12 @@ mod salvage;
 mod wal;
 
 use rusqlite::Connection;
+use rusqlite::types::Type;
 
 use super::error::RowError;
 use super::facts::TaskSeed;
 use super::projector::{Beside, Place, Projector};
-use super::values::{self, EVENT_COLUMNS, event};
+use super::values::{self, EVENT_COLUMNS, SUM, event};
 use cis_core::event::{Event, EventBody, RunCreated};
 use cis_core::ids::Offset;
 
@@ -27,10 +28,10 @@ pub use census::{Census, LogRecord, Needs, RunUse, live_sessions, logs};
 pub(super) use check::PROJECTED;
 pub use check::{CheckReport, Losses, Verdict, check};
 pub use copy::copy;
-pub use rebuild::{INCOMPLETE, NamedRun, RebuildReport, rebuild};
+pub use rebuild::{INCOMPLETE, RebuildReport, rebuild};
 pub(super) use refuse::refuse_damaged;
 pub use refuse::refuse_missing;
-pub use salvage::{LostEvents, LostOf, lost_with};
+pub use salvage::{LostEvents, LostOf, NamedRun, lost_with};
 
 /// What went by while events were projected anew.
 #[derive(Debug, Default)]
@@ -64,9 +65,10 @@ fn fold(
                 continue;
             }
         };
+        let is_proven = row.get_ref(SUM)?.data_type() != Type::Null;
         let body = match event.decode() {
             Ok(body) => body,
-            Err(error) if is_unknown(&event, &error) => {
+            Err(error) if salvage::is_of_newer(&event, &error, is_proven) && is_unknown(&event, &error) => {
                 folded.unknown += 1;
                 continue;
             }

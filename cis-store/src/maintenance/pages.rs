@@ -99,6 +99,16 @@ pub(super) enum Field {
     Real,
 }
 
+impl Field {
+    /// The bytes of a text or blob.
+    pub(super) fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Text(bytes) | Self::Blob(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+}
+
 /// A row of a table: its rowid and its values.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Record {

@@ -1,15 +1,17 @@
 //! Rebuilds a store from the readable parts of the old one.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf, absolute};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use ulid::Ulid;
 
 use super::refuse;
-use super::salvage::{self, LostEvents, LostOf, Saved};
+use super::salvage::{self, LostEvents, NamedRun, Saved};
 use super::{Folded, fold, tasks_of_rows};
 use crate::append::{insert_event, newest};
 use crate::error::{RowError, StoreError};
@@ -35,19 +37,12 @@ pub struct RebuildReport {
     pub torn_tables: Vec<String>,
     /// Open runs that were ended because some of their events are lost, or may be.
     pub ended: Vec<NamedRun>,
+    /// Runs that had ended before and lack events.
+    pub incomplete: Vec<NamedRun>,
     /// Runs whose first event is lost, so that they are not listed any more.
     pub hidden: Vec<RunId>,
     /// Where the old file is now.
     pub kept: PathBuf,
-}
-
-/// A run with the name of its DAG.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NamedRun {
-    /// Its id.
-    pub id: RunId,
-    /// Its DAG.
-    pub dag: String,
 }
 
 /// Detail of a run that was ended by a rebuild. It cannot be folded or retried.
@@ -109,6 +104,7 @@ fn fill(
     let old = open_old(path, !found.is_empty())?;
     let old = old.as_ref();
     let saved = salvage::losses(old, &found, log_torn);
+    forget(&new, &saved.misplaced).map_err(sql)?;
     let folded =
         fold(&new, "main", |run, facts| tasks(facts).or_else(|| tasks_of_rows(old?, "main", run).ok()))
             .map_err(row)?;
@@ -127,9 +123,21 @@ fn fill(
         silent_events: folded.unknown + folded.bad.len() as u64,
         torn_tables,
         ended,
+        incomplete: saved.ended,
         hidden,
         kept: PathBuf::new(),
     })
+}
+
+/// Removes events whose run is damaged.
+fn forget(new: &Connection, offsets: &[i64]) -> rusqlite::Result<()> {
+    // Triggers keep events from being removed.
+    new.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, offsets.is_empty())?;
+    let mut delete = new.prepare("DELETE FROM events WHERE offset = ?1")?;
+    for offset in offsets {
+        delete.execute([offset])?;
+    }
+    new.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, true).map(drop)
 }
 
 /// Opens the old store. `None`: SQLite cannot open it. `ours`: it has events of CIS, so any other header is damage.
@@ -151,19 +159,11 @@ fn open_old(path: &Path, ours: bool) -> Result<Option<Connection>, StoreError> {
 
 /// Ends open runs that miss events, or may miss some. Returns these runs.
 fn end_incomplete(new: &Connection, saved: &Saved, folded: &Folded) -> Result<Vec<NamedRun>, RowError> {
-    let any = saved.end_lost || saved.lost.iter().any(|lost| lost.run == LostOf::Unknown);
-    let mut incomplete: Vec<RunId> = saved
-        .lost
-        .iter()
-        .filter_map(|lost| match lost.run {
-            LostOf::Run(run) => Some(run),
-            LostOf::Node | LostOf::Unknown => None,
-        })
-        .collect();
+    let mut incomplete: HashSet<RunId> = saved.open.iter().map(|run| run.id).collect();
     for (offset, _) in &folded.bad {
         let sql = "SELECT run FROM events WHERE offset = ?1 AND run IS NOT NULL";
         if let Ok(id) = new.query_row(sql, [offset], |row| row.get(0)) {
-            incomplete.push(RunId(Ulid::from_bytes(id)));
+            incomplete.insert(RunId(Ulid::from_bytes(id)));
         }
     }
     let open = named_runs(new, "SELECT id, dag FROM runs WHERE ended_ms IS NULL ORDER BY key")?;
@@ -171,7 +171,7 @@ fn end_incomplete(new: &Connection, saved: &Saved, folded: &Folded) -> Result<Ve
     let at_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
     let mut projector = Projector::default();
     let mut ended = Vec::new();
-    for run in open.into_iter().filter(|run| any || incomplete.contains(&run.id)) {
+    for run in open.into_iter().filter(|run| incomplete.contains(&run.id)) {
         let offset = newest(new)? + 1;
         let body = EventBody::RunErrored { detail: INCOMPLETE.to_owned() };
         let draft = EventDraft { run: Some(run.id), at_ms, actor: None, cause: None, body };

@@ -3,7 +3,8 @@
 //! Events are looked for on every page of the file, even if SQLite cannot reach the page: every event whose page is
 //! intact is found. Tables that cannot be restored from events are read through SQLite, from both ends.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -15,11 +16,15 @@ use super::is_unknown;
 use super::pages::{Field, Pages, Record, View, rows};
 use crate::append::insert_stored;
 use crate::error::{RowError, StoreError};
-use cis_core::event::{Event, SCHEMA_VERSION};
+use crate::sum::Columns;
+use cis_core::event::{Event, EventBody, SCHEMA_VERSION};
 use cis_core::ids::{InputId, Offset, RunId};
 
 /// Prefix of all event types.
 const TYPE_PREFIX: &str = "cis.dag.";
+
+/// Columns of an event without its checksum.
+const COLUMNS: usize = 9;
 
 /// An offset that is larger than the number of events by more than this is damaged.
 const OFFSET_SLACK: i64 = 1_000_000;
@@ -46,31 +51,74 @@ pub enum LostOf {
     Unknown,
 }
 
+/// A run with the name of its DAG.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedRun {
+    /// Its id.
+    pub id: RunId,
+    /// Its DAG.
+    pub dag: String,
+}
+
+/// An event that was found.
+#[derive(Debug)]
+pub(super) struct Found {
+    run: Option<RunId>,
+    /// Whether a checksum proves that it is what was written.
+    is_proven: bool,
+    effect: Effect,
+}
+
+/// What an event means for whether its run is open.
+#[derive(Debug)]
+enum Effect {
+    /// The run was created. Its DAG.
+    Created(String),
+    Reopened,
+    Ended,
+    Voided,
+    Other,
+}
+
+/// Events by their offset.
+pub(super) type Events = BTreeMap<i64, Found>;
+
 /// The events that were found and those that are lost.
 #[derive(Debug, Default)]
 pub(super) struct Saved {
     pub(super) events: u64,
     pub(super) lost: Vec<LostEvents>,
+    /// Events that were found, but are counted among the lost ones, because their run is damaged.
+    pub(super) misplaced: Vec<i64>,
+    /// Open runs that lack events, or may lack some.
+    pub(super) open: Vec<NamedRun>,
+    /// Ended runs that lack events.
+    pub(super) ended: Vec<NamedRun>,
     /// The end of the table cannot be read, so events may be missing after the last one; their number is
     /// unknown.
     pub(super) end_lost: bool,
 }
 
-/// Finds every intact event of the store at `path` and passes it to `keep`, each offset once. Returns the offsets,
+/// Finds every intact event of the store at `path` and passes it to `keep`, each offset once. Returns the events,
 /// and whether transactions of the write-ahead log are lost.
 pub(super) fn scan(
     path: &Path,
     keep: &mut dyn FnMut(&Event) -> Result<(), RowError>,
-) -> Result<(HashSet<i64>, bool), StoreError> {
+) -> Result<(Events, bool), StoreError> {
     let pages = Pages::open(path).map_err(|e| StoreError::io(path, &e))?;
-    let mut found = HashSet::new();
+    let mut found = Events::new();
     for view in [View::Sound, View::Beyond, View::Replaced] {
         for page in pages.numbers(view) {
-            for event in events_of(&rows(&pages, view, page)).filter(is_readable) {
+            for (event, is_proven) in events_of(&rows(&pages, view, page)) {
+                let Some(effect) = effect(&event, is_proven) else { continue };
                 let offset = i64::try_from(event.offset).unwrap_or(i64::MAX);
                 let far = i64::try_from(found.len()).unwrap_or(i64::MAX).saturating_mul(4);
-                if offset <= far.saturating_add(OFFSET_SLACK) && found.insert(offset) {
+                if offset > far.saturating_add(OFFSET_SLACK) {
+                    continue;
+                }
+                if let Entry::Vacant(place) = found.entry(offset) {
                     keep(&event).map_err(|e| e.at(path, "save an event"))?;
+                    place.insert(Found { run: event.run, is_proven, effect });
                 }
             }
         }
@@ -78,14 +126,33 @@ pub(super) fn scan(
     Ok((found, pages.log_damage.is_some()))
 }
 
-/// Whether this version, or a newer one according to the event's version number, can decode the event.
-fn is_readable(event: &Event) -> bool {
-    event.v > SCHEMA_VERSION || event.decode().map_or_else(|error| is_unknown(event, &error), |_| true)
+/// Returns what an event means for its run. `None`: the event is damaged. A newer version, according to the event's
+/// version number, may be able to decode what this one cannot.
+fn effect(event: &Event, is_proven: bool) -> Option<Effect> {
+    match event.decode() {
+        Ok(EventBody::RunCreated(facts)) => Some(Effect::Created(facts.dag)),
+        Ok(EventBody::RunRetried { .. }) => Some(Effect::Reopened),
+        Ok(EventBody::RunVoided {}) => Some(Effect::Voided),
+        Ok(
+            EventBody::RunCompleted {}
+            | EventBody::RunFailed { .. }
+            | EventBody::RunErrored { .. }
+            | EventBody::RunCancelled {},
+        ) => Some(Effect::Ended),
+        Ok(_) => Some(Effect::Other),
+        Err(error) => is_of_newer(event, &error, is_proven).then_some(Effect::Other),
+    }
+}
+
+/// Whether a newer version may have written an event that this version cannot decode. Every version that knows more
+/// types writes checksums.
+pub(super) fn is_of_newer(event: &Event, error: &serde_json::Error, is_proven: bool) -> bool {
+    event.v > SCHEMA_VERSION || is_proven && is_unknown(event, error)
 }
 
 /// Returns the events among the rows of a page. Offsets ascend; a row that breaks the order has a damaged
 /// offset.
-fn events_of(rows: &[Record]) -> impl Iterator<Item = Event> + '_ {
+fn events_of(rows: &[Record]) -> impl Iterator<Item = (Event, bool)> + '_ {
     rows.iter().enumerate().filter_map(|(n, row)| {
         let before = n.checked_sub(1).map_or(0, |n| rows[n].rowid);
         let after = rows.get(n + 1).map_or(i64::MAX, |row| row.rowid);
@@ -97,12 +164,32 @@ fn events_of(rows: &[Record]) -> impl Iterator<Item = Event> + '_ {
     })
 }
 
-/// Reads the event of a row of the events table. `None`: the row is damaged or belongs to another table.
-fn event(rowid: i64, fields: &[Field]) -> Option<Event> {
+/// Reads the event of a row of the events table. Also returns whether the row has a checksum, which an earlier version
+/// did not write. `None`: the row is damaged or belongs to another table.
+fn event(rowid: i64, fields: &[Field]) -> Option<(Event, bool)> {
+    let (fields, sum) = match fields {
+        [fields @ .., Field::Integer(sum)] if fields.len() == COLUMNS => (fields, Some(*sum)),
+        [fields @ .., Field::Null] if fields.len() == COLUMNS => (fields, None),
+        fields => (fields, None),
+    };
     let [Field::Null, id, run, Field::Integer(v), kind, Field::Integer(at_ms), actor, cause, body] = fields
     else {
         return None;
     };
+    let columns = Columns {
+        offset: rowid,
+        id: id.bytes()?,
+        run: run.bytes(),
+        v: *v,
+        kind: kind.bytes()?,
+        at_ms: *at_ms,
+        actor: actor.bytes(),
+        cause: cause.bytes(),
+        body: body.bytes()?,
+    };
+    if !columns.matches(sum) {
+        return None;
+    }
     let ulid = |field: &Field| match field {
         Field::Blob(bytes) => bytes.as_slice().try_into().ok().map(|bytes| Some(Ulid::from_bytes(bytes))),
         Field::Null => Some(None),
@@ -116,7 +203,7 @@ fn event(rowid: i64, fields: &[Field]) -> Option<Event> {
         Field::Null => None,
         actor => Some(serde_json::from_str(&text(actor)?).ok()?),
     };
-    Some(Event {
+    let event = Event {
         offset: Offset::try_from(rowid).ok().filter(|offset| *offset > 0)?,
         id: ulid(id)??,
         run: ulid(run)?.map(RunId),
@@ -126,46 +213,103 @@ fn event(rowid: i64, fields: &[Field]) -> Option<Event> {
         actor,
         cause: ulid(cause)?.map(InputId),
         body: RawValue::from_string(text(body)?).ok()?,
-    })
+    };
+    Some((event, sum.is_some()))
 }
 
 /// Copies the events of the store at `path`. This process must have no connection to it.
-pub(super) fn events(path: &Path, to: &Connection) -> Result<(HashSet<i64>, bool), StoreError> {
+pub(super) fn events(path: &Path, to: &Connection) -> Result<(Events, bool), StoreError> {
     scan(path, &mut |event| insert_stored(to, event))
 }
 
-/// Finds the events of the old store that are not among `found`. `old`: none if SQLite cannot open it.
-pub(super) fn losses(old: Option<&Connection>, found: &HashSet<i64>, log_torn: bool) -> Saved {
-    let newest = found.iter().copied().max().unwrap_or(0);
-    let mut saved = Saved { events: found.len() as u64, lost: Vec::new(), end_lost: log_torn };
+/// Finds the events of the old store that are not among `found`, and the runs that lack events. `old`: none if SQLite
+/// cannot open it.
+pub(super) fn losses(old: Option<&Connection>, found: &Events, log_torn: bool) -> Saved {
+    let newest = found.last_key_value().map_or(0, |(newest, _)| *newest);
+    let mut saved = Saved { end_lost: log_torn, ..Saved::default() };
     let (forward, whole) = old.map_or((Vec::new(), false), |old| offsets(old, "ASC"));
     // A table that can be read to its end has all offsets; for a damaged table, every offset up to the newest one is
     // assumed.
     let known = forward.last().copied().unwrap_or(0);
-    let mut wanted = forward;
-    let mut run_of = BTreeMap::new();
-    let mut runs_known = false;
-    if let Some(old) = old {
-        (run_of, runs_known) = runs_of_events(old);
-    }
-    if !whole || wanted.last().is_none_or(|last| *last < newest) {
+    let mut wanted: BTreeSet<i64> = forward.into_iter().collect();
+    let index = old.map(Index::read).unwrap_or_default();
+    let limit = newest.saturating_add(OFFSET_SLACK);
+    let of_index = index.runs.keys().copied().filter(|offset| *offset < limit);
+    if !whole || known < newest {
         let (backward, _) = old.map_or((Vec::new(), false), |old| offsets(old, "DESC"));
         saved.end_lost |= backward.is_empty();
-        let limit = newest.saturating_add(OFFSET_SLACK);
-        let of_index = run_of.keys().copied().filter(|offset| *offset < limit).max().unwrap_or(0);
-        let end = newest.max(of_index).max(backward.first().copied().filter(|end| *end < limit).unwrap_or(0));
-        wanted = (1..=end).collect();
+        let last = backward.first().copied().filter(|end| *end < limit).unwrap_or(0);
+        wanted = (1..=newest.max(of_index.clone().max().unwrap_or(0)).max(last)).collect();
     }
-    for offset in wanted.into_iter().filter(|offset| *offset > 0 && !found.contains(offset)) {
-        let run = match run_of.get(&offset) {
-            Some(run) => LostOf::Run(*run),
+    let runs = Runs::of(found);
+    let mut lost: BTreeMap<i64, LostOf> = found
+        .iter()
+        .filter_map(|(offset, event)| Some((*offset, index.misplaced(*offset, event, &runs)?)))
+        .collect();
+    saved.misplaced = lost.keys().copied().collect();
+    saved.events = (found.len() - lost.len()) as u64;
+    let is_trusted = index.agrees(found, &saved.misplaced, known);
+    if is_trusted {
+        // The offset of a row may be damaged, too.
+        wanted.extend(of_index);
+    }
+    for offset in wanted.into_iter().filter(|offset| *offset > 0 && !found.contains_key(offset)) {
+        let run = match index.of(offset) {
+            [run] if is_trusted || runs.seen.contains(run) => LostOf::Run(*run),
             // Events in the part of the log that SQLite does not read are not in the index either.
-            None if runs_known && offset <= known => LostOf::Node,
-            None => LostOf::Unknown,
+            [] if is_trusted && offset <= known => LostOf::Node,
+            _ => LostOf::Unknown,
         };
+        lost.insert(offset, run);
+    }
+    for (offset, run) in lost {
         saved.lose(offset, run);
     }
+    for (id, run) in runs.created {
+        let of_it = saved.lost.iter().any(|lost| lost.run == LostOf::Run(id));
+        let named = NamedRun { id, dag: run.dag.to_owned() };
+        match run.is_open {
+            true if of_it || saved.any_run() => saved.open.push(named),
+            false if of_it => saved.ended.push(named),
+            _ => {}
+        }
+    }
     saved
+}
+
+/// The runs of the events that were found.
+#[derive(Debug, Default)]
+struct Runs<'a> {
+    /// Runs with the event that created them.
+    created: BTreeMap<RunId, RunOf<'a>>,
+    /// All runs that an event names.
+    seen: HashSet<RunId>,
+}
+
+#[derive(Debug)]
+struct RunOf<'a> {
+    dag: &'a str,
+    is_open: bool,
+}
+
+impl<'a> Runs<'a> {
+    fn of(found: &'a Events) -> Self {
+        let mut runs = Self::default();
+        for (run, effect) in found.values().filter_map(|event| Some((event.run?, &event.effect))) {
+            runs.seen.insert(run);
+            match effect {
+                Effect::Created(dag) => drop(runs.created.insert(run, RunOf { dag, is_open: true })),
+                Effect::Voided => drop(runs.created.remove(&run)),
+                Effect::Reopened | Effect::Ended => {
+                    if let Some(run) = runs.created.get_mut(&run) {
+                        run.is_open = matches!(effect, Effect::Reopened);
+                    }
+                }
+                Effect::Other => {}
+            }
+        }
+        runs
+    }
 }
 
 /// Reads the offsets of events in this order. Returns whether these are all.
@@ -179,17 +323,55 @@ fn offsets(old: &Connection, order: &str) -> (Vec<i64>, bool) {
     (found, whole && ordered)
 }
 
-/// Reads the run of each event that has one from an index of the events table. Returns whether all of the index
-/// could be read.
-fn runs_of_events(old: &Connection) -> (BTreeMap<i64, RunId>, bool) {
-    let sql = "SELECT offset, run FROM events INDEXED BY events_run WHERE run IS NOT NULL ORDER BY run";
-    let mut run_of = BTreeMap::new();
-    let whole = each_row(old, sql, |row| {
-        if let (Ok(offset), Ok(run)) = (row.get(0), row.get(1)) {
-            run_of.insert(offset, RunId(Ulid::from_bytes(run)));
+/// The run of each event that has one, from an index of the events table. The index stands on other pages than the
+/// events, so it is a second copy of their runs.
+#[derive(Debug, Default)]
+struct Index {
+    /// Runs by offset. Only a damaged index has several for one offset.
+    runs: BTreeMap<i64, Vec<RunId>>,
+    /// Whether all of it could be read.
+    is_whole: bool,
+}
+
+impl Index {
+    fn read(old: &Connection) -> Self {
+        let sql = "SELECT offset, run FROM events INDEXED BY events_run WHERE run IS NOT NULL ORDER BY run";
+        let mut runs = BTreeMap::<i64, Vec<RunId>>::new();
+        let is_whole = each_row(old, sql, |row| {
+            if let (Ok(offset), Ok(run)) = (row.get(0), row.get(1)) {
+                runs.entry(offset).or_default().push(RunId(Ulid::from_bytes(run)));
+            }
+        });
+        Self { runs, is_whole }
+    }
+
+    fn of(&self, offset: i64) -> &[RunId] {
+        self.runs.get(&offset).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Returns the run that an event was taken from, if the run in its row is damaged: the index names another run, and no
+    /// other event created the run in the row. An event with a checksum has the right run.
+    fn misplaced(&self, offset: i64, event: &Found, runs: &Runs<'_>) -> Option<LostOf> {
+        let run = event.run.filter(|_| !event.is_proven)?;
+        let is_created = runs.created.contains_key(&run);
+        match (self.of(offset), &event.effect) {
+            ([other], _) if *other == run => None,
+            ([other], Effect::Created(_)) if runs.seen.contains(other) => Some(LostOf::Run(*other)),
+            _ if is_created => None,
+            ([other], _) if runs.created.contains_key(other) => Some(LostOf::Run(*other)),
+            _ => Some(LostOf::Unknown),
         }
-    });
-    (run_of, whole)
+    }
+
+    /// Whether the index says the same as all events up to `known` that were found.
+    fn agrees(&self, found: &Events, misplaced: &[i64], known: i64) -> bool {
+        self.is_whole
+            && found.iter().all(|(offset, event)| {
+                let same = self.of(*offset) == event.run.as_slice();
+                same || *offset > known && self.of(*offset).is_empty()
+                    || misplaced.binary_search(offset).is_ok()
+            })
+    }
 }
 
 /// Passes rows to `each` until the end or the first unreadable row. Returns whether it reached the end.
@@ -206,6 +388,11 @@ fn each_row(conn: &Connection, sql: &str, mut each: impl FnMut(&rusqlite::Row<'_
 }
 
 impl Saved {
+    /// Whether each open run may lack events.
+    fn any_run(&self) -> bool {
+        self.end_lost || self.lost.iter().any(|lost| lost.run == LostOf::Unknown)
+    }
+
     fn lose(&mut self, offset: i64, run: LostOf) {
         let offset = Offset::try_from(offset).unwrap_or(0);
         match self.lost.last_mut() {

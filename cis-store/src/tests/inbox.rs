@@ -263,7 +263,7 @@ fn threads_of_two_sessions_are_two_also_where_their_letters_are_the_same() {
          CREATE INDEX thread_messages_thread ON thread_messages (thread);
          ALTER TABLE inbox DROP COLUMN waited;
          DROP TABLE room_runs; DROP TABLE room_messages; DROP TABLE rooms; DROP TABLE held; DROP INDEX sessions_standalone;
-         PRAGMA user_version=3",
+         ALTER TABLE events DROP COLUMN sum; PRAGMA user_version=3",
     )
     .unwrap();
     drop(conn);
@@ -368,7 +368,7 @@ fn an_older_store_gets_the_approvals_that_wait_in_it() {
     conn.execute_batch(
         "DROP TABLE inbox; DROP TABLE thread_messages; DROP TABLE session_said;
          DROP TABLE room_runs; DROP TABLE room_messages; DROP TABLE rooms; DROP TABLE held; DROP INDEX sessions_standalone;
-         PRAGMA user_version=2",
+         ALTER TABLE events DROP COLUMN sum; PRAGMA user_version=2",
     )
     .unwrap();
     drop(conn);

@@ -10,7 +10,10 @@ use super::lost;
 use super::meter::Meter;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::output::{self, clean::clean_lines};
+use crate::output::{
+    self,
+    clean::{clean, clean_lines},
+};
 
 /// Check the store: the file, every event, and that the tables match the events
 ///
@@ -72,7 +75,13 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
 /// What a rebuild would lose, as JSON; null: nothing is damaged, or a node runs.
 fn losses(verdict: &Verdict) -> Value {
     let Verdict::Damaged { lost: Some(lost), .. } = verdict else { return Value::Null };
-    json!({ "events": lost::json(&lost.events), "end": lost.end, "tables": lost.tables })
+    json!({
+        "events": lost::json(&lost.events),
+        "end": lost.end,
+        "tables": lost.tables,
+        "ended_runs": lost::ids(&lost.ended),
+        "incomplete_runs": lost::ids(&lost.incomplete),
+    })
 }
 
 /// Explains what the damage means and what to do.
@@ -95,6 +104,15 @@ fn meaning(node: &Result<(), String>, lost: Option<&Losses>) -> String {
     }
     text.push_str("`cis store rebuild` saves everything except:\n");
     text.push_str(&lost::human(&lost.events, lost.end, &lost.tables));
+    for run in &lost.ended {
+        let (id, dag) = (run.id, clean(&run.dag));
+        let _ = writeln!(
+            text,
+            "Run {id} ({dag}) is open and would end with an error: some of its events are lost, and a finished task \
+             of it might run a second time."
+        );
+    }
+    text.push_str(&lost::incomplete(&lost.incomplete));
     text.push_str("If you need this data, restore a backup instead: `cis store restore --force FILE`.\n");
     text
 }

@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 
-use cis_store::maintenance::{LostEvents, LostOf, lost_with};
+use cis_store::maintenance::{LostEvents, LostOf, NamedRun, lost_with};
 use serde_json::{Value, json};
+
+use crate::output::clean::clean;
 
 /// Maximum number of ranges of events that are listed one by one.
 const RANGES_MAX: usize = 20;
@@ -35,6 +37,22 @@ pub(super) fn human(events: &[LostEvents], end: bool, tables: &[String]) -> Stri
         let _ = writeln!(text, "- table {table}: {}", lost_with(table));
     }
     text
+}
+
+/// Returns a line for each run that had ended and lacks events.
+pub(super) fn incomplete(runs: &[NamedRun]) -> String {
+    let line = |run: &NamedRun| {
+        let (id, dag) = (run.id, clean(&run.dag));
+        format!(
+            "Run {id} ({dag}) had ended. Some of its events are lost, so what `cis dag show {id}` shows may be incomplete.\n"
+        )
+    };
+    runs.iter().map(line).collect()
+}
+
+/// Returns the ids of runs.
+pub(super) fn ids(runs: &[NamedRun]) -> Vec<String> {
+    runs.iter().map(|run| run.id.to_string()).collect()
 }
 
 /// Returns one object per range.

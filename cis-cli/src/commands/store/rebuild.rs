@@ -37,7 +37,8 @@ pub(super) fn run(context: &Context, _args: &Args) -> Result<Exit, CliError> {
         "lost": lost::json(&report.lost),
         "end_lost": report.end_lost,
         "torn_tables": report.torn_tables,
-        "ended_runs": report.ended.iter().map(|run| run.id.to_string()).collect::<Vec<_>>(),
+        "ended_runs": lost::ids(&report.ended),
+        "incomplete_runs": lost::ids(&report.incomplete),
         "hidden_runs": report.hidden.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "kept": report.kept.display().to_string(),
     });
@@ -61,6 +62,7 @@ fn human(report: &RebuildReport) -> String {
              `cis dag show {id}`, then start it anew with `cis dag run`."
         );
     }
+    text.push_str(&lost::incomplete(&report.incomplete));
     for run in &report.hidden {
         let _ = writeln!(text, "Run {run} is not listed any more: its first event is lost.");
     }
