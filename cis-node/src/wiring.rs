@@ -3,9 +3,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -23,7 +22,7 @@ use super::own_commands::OwnCommands;
 use super::remote::{self, RemoteError};
 use super::shared::Shared;
 use super::upkeep::auto::Upkeep;
-use super::upkeep::{cancels, reserve};
+use super::upkeep::{self, StoreGone, cancels, reserve};
 use super::worker::LocalWorker;
 use super::{federation, link, own_log, restore};
 use crate::RoomsInMemory;
@@ -116,17 +115,8 @@ pub enum NodeError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The home holds logs of sessions, but no store.
-    #[error(
-        "cannot open the store {}: it is missing or empty, but {} holds logs of its sessions; restore a backup \
-         (`cis store restore FILE --force`), or move that directory away to start with an empty store",
-        database.display(), logs.display()
-    )]
-    StoreGone {
-        /// The store.
-        database: PathBuf,
-        /// The directory of the logs.
-        logs: PathBuf,
-    },
+    #[error(transparent)]
+    StoreGone(#[from] StoreGone),
     /// It cannot listen over TCP as it was told to.
     #[error(transparent)]
     Remote(#[from] RemoteError),
@@ -146,19 +136,8 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> NodeError {
 
 /// Opens the store, or makes one in a home that never had any.
 fn open_store(home: &Home) -> Result<Writer, NodeError> {
-    let (database, logs) = (home.database(), home.logs());
-    let is_gone = |file: &Path| match fs::metadata(file) {
-        Ok(metadata) => metadata.len() == 0,
-        Err(error) => error.kind() == io::ErrorKind::NotFound,
-    };
-    // What a write-ahead log without its database holds is said where the store is opened.
-    if is_gone(&database)
-        && is_gone(&database.with_extension("db-wal"))
-        && fs::read_dir(&logs).is_ok_and(|mut all| all.next().is_some())
-    {
-        return Err(NodeError::StoreGone { database, logs });
-    }
-    Ok(Writer::open(&database)?)
+    upkeep::refuse_gone(home)?;
+    Ok(Writer::open(&home.database())?)
 }
 
 /// Runs a node until it is stopped, gets SIGTERM or SIGINT, or has had nothing to do for 10 s.

@@ -393,6 +393,19 @@ fn a_store_that_is_gone_is_not_replaced_by_an_empty_one() {
             out.stderr.contains("missing or empty") && out.stderr.contains("cis store restore"),
             "{out:?}"
         );
+        for arguments in
+            [&["store", "check"][..], &["store", "check", "--deep"], &["store", "check", "--quick"]]
+        {
+            let check = cis.run(arguments).expect(3).stdout;
+            assert!(check.contains("missing or empty") && check.contains("the store is damaged"), "{check}");
+        }
+        let check: serde_json::Value =
+            serde_json::from_str(&cis.run(["store", "check", "--json"]).expect(3).stdout).unwrap();
+        let said = (&check["sound"], &check["node_can_start"], &check["rebuild_loses"]["end"]);
+        assert_eq!(said, (&false.into(), &false.into(), &true.into()), "{check}");
+        let out = cis.run(["store", "rebuild"]).expect(3);
+        assert!(out.stderr.contains("missing or empty"), "{out:?}");
+        cis.run(["dag", "list"]).expect(3);
     }
     fs::rename(cis.home().join("logs"), cis.home().join("logs.old")).unwrap();
     assert!(cis.ok(["dag", "list"]).contains("No runs"));

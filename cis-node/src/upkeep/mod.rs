@@ -11,6 +11,7 @@ pub(crate) mod cancels;
 mod clean;
 mod deep;
 mod error;
+mod gone;
 mod hold;
 pub(crate) mod reserve;
 mod rules;
@@ -24,6 +25,7 @@ pub use bring_back::{RestoreReport, restore};
 pub use clean::clean_without_node;
 pub use deep::deep_check;
 pub use error::UpkeepError;
+pub use gone::{StoreGone, refuse_gone};
 
 /// How far something is, bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -62,6 +62,20 @@ pub struct CheckReport {
     pub verdict: Verdict,
 }
 
+impl CheckReport {
+    /// The report on a store of which nothing is left. `why` says so.
+    #[must_use]
+    pub fn of_nothing(why: &str) -> Self {
+        let lost = Losses { end: true, tables: vec!["everything".to_owned()], ..Losses::default() };
+        Self {
+            events: 0,
+            unknown_events: 0,
+            findings: vec![why.to_owned()],
+            verdict: Verdict::Damaged { node: Err(why.to_owned()), lost: Some(lost) },
+        }
+    }
+}
+
 /// What the findings mean for a node and for a rebuild.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {

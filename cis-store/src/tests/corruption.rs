@@ -509,7 +509,7 @@ fn random_damage_a_thousand_times() {
 
 #[test]
 fn a_damaged_column_of_an_event_starts_no_finished_task_again() {
-    cases(1, 40, column_case);
+    cases(1, 16, column_case);
 }
 
 #[test]

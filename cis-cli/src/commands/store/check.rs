@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use cis_node::upkeep;
-use cis_store::maintenance::{self, Losses, Verdict};
+use cis_store::maintenance::{self, CheckReport, Losses, Verdict};
 use serde_json::{Value, json};
 
 use super::lost;
@@ -36,9 +36,14 @@ pub(crate) struct Args {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let path = context.home.database();
-    let mut report = maintenance::check(&path, args.quick).map_err(|error| super::failed(&error))?;
+    let gone = upkeep::refuse_gone(&context.home).err();
+    let mut report = match &gone {
+        Some(gone) => CheckReport::of_nothing(&gone.to_string()),
+        None => maintenance::check(&path, args.quick).map_err(|error| super::failed(&error))?,
+    };
     let of_store = report.findings.len();
-    if args.deep {
+    // The files that a store refers to are unknown without it.
+    if args.deep && gone.is_none() {
         let mut meter = Meter::new(context, "check");
         let files = upkeep::deep_check(&context.home, &mut |at| meter.show(at));
         report.findings.extend(files.map_err(super::upkeep_failed)?);
@@ -64,7 +69,9 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
             (false, _) => "damaged",
         };
         let _ = writeln!(text, "{} events; the store is {verdict}", report.events);
-        if let Verdict::Damaged { node, lost } = &report.verdict {
+        if gone.is_some() {
+            text.push_str("No node can start, and there is nothing that `cis store rebuild` could save.\n");
+        } else if let Verdict::Damaged { node, lost } = &report.verdict {
             text.push_str(&meaning(node, lost.as_ref()));
         }
         text

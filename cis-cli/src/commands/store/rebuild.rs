@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use cis_core::dag;
 use cis_core::event::RunCreated;
+use cis_node::upkeep;
 use cis_store::maintenance::{self, RebuildReport};
 use cis_store::{Blobs, TaskSeed};
 use serde_json::json;
@@ -27,6 +28,8 @@ pub(crate) struct Args {}
 
 pub(super) fn run(context: &Context, _args: &Args) -> Result<Exit, CliError> {
     super::not_in_session(context, "store rebuild")?;
+    // An empty store in place of a lost one would look like a home in which nothing has ever run.
+    upkeep::refuse_gone(&context.home).map_err(|gone| CliError::unavailable(gone.to_string()))?;
     let blobs = Blobs::new(&context.home.dir);
     let report = maintenance::rebuild(&context.home.database(), |facts| tasks_of(&blobs, facts))
         .map_err(|error| super::failed(&error))?;
