@@ -18,7 +18,7 @@ use ulid::Ulid;
 use super::append::{insert_event, newest};
 use super::error::{RowError, StoreError};
 use super::facts::{SessionFacts, TaskSeed, one_line};
-use super::maintenance::refuse_damaged;
+use super::maintenance::{LeftOut, refuse_damaged};
 use super::projector::{Beside, Place, Projector};
 use super::pulse::Pulse;
 use super::schema::{self, Sharing};
@@ -249,6 +249,14 @@ impl Writer {
     /// The store cannot be read.
     pub fn get_meta(&self, key: &str) -> Result<Option<String>, StoreError> {
         self.look("read a value", "SELECT value FROM meta WHERE key = ?1", [key])
+    }
+
+    /// Notes that the logs of runs and sessions that have ended are not in this home.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub fn note_left_out(&mut self, logs: LeftOut) -> Result<(), StoreError> {
+        self.set_meta(LeftOut::KEY, &logs.to_string())
     }
 
     /// Notes that an input was taken and what it made, such as a run's id. What was noted first stays.

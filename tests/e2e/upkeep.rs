@@ -285,3 +285,34 @@ fn a_directory_that_cannot_be_read_stops_no_cleaning() {
         fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).unwrap();
     }
 }
+
+/// A backup without `--logs` leaves out the logs of ended runs. A check of the restored home says so, and still finds
+/// what is lost later.
+#[test]
+fn a_check_of_a_restored_home_knows_which_logs_were_not_in_the_backup() {
+    let cis = Cis::new();
+    let text = "version = 1\n[dag]\nid = \"x\"\n[[tasks]]\nid = \"a\"\ncommand = [\"echo\", \"hello\"]\n";
+    cis.dag(text, &[]).expect(0);
+    let file = cis.work().join("cis.tar");
+    cis.ok(["store", "backup", file.to_str().unwrap()]);
+    cis.ok(["node", "stop", "--kill-sessions"]);
+    cis.ok(["store", "restore", "--force", file.to_str().unwrap()]);
+    let check = cis.ok(["store", "check", "--deep"]);
+    assert!(check.contains("the store is sound") && check.contains("1 log is not here"), "{check}");
+    assert_eq!(cis.json(&["store", "check", "--deep"])["logs_left_out"], 1);
+
+    let run = cis.start(text);
+    cis.wait_run(&run, "succeeded");
+    cis.ok(["store", "check", "--deep"]);
+    fs::remove_dir_all(cis.home().join("logs").join(&run)).unwrap();
+    let check = cis.run(["store", "check", "--deep"]).expect(3).stdout;
+    assert!(check.contains(&format!("the log of {run}:a#1 is missing")), "{check}");
+    assert!(check.contains("1 log is not here"), "{check}");
+
+    // A backup of a home that lacks logs lacks them, too.
+    cis.ok(["store", "backup", "--logs", cis.work().join("all.tar").to_str().unwrap()]);
+    cis.ok(["node", "stop", "--kill-sessions"]);
+    cis.ok(["store", "restore", "--force", cis.work().join("all.tar").to_str().unwrap()]);
+    let check = cis.run(["store", "check", "--deep"]).expect(3).stdout;
+    assert!(check.contains("1 log is not here"), "{check}");
+}

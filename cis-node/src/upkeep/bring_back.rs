@@ -17,6 +17,7 @@ use super::error::UpkeepError;
 use cis_core::ids::TimestampMs;
 use cis_local::Home;
 use cis_store::Writer;
+use cis_store::maintenance::LeftOut;
 
 /// Name, but for its end, of the directory that a backup is unpacked into.
 pub(super) const ASIDE: &str = ".restoring-";
@@ -245,6 +246,10 @@ fn note_restore(dir: &Path, head: &Head) -> Result<(), UpkeepError> {
     let at_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let mut writer = Writer::open(&dir.join(DATABASE))?;
     writer.set_meta("restored", &format!("{{\"at_ms\":{at_ms},\"made_ms\":{}}}", head.made_ms))?;
+    if !head.all_logs {
+        let left_out = LeftOut { offset: writer.last_offset(), made_ms: head.made_ms };
+        writer.note_left_out(left_out)?;
+    }
     writer.commit()?;
     writer.sync()?;
     Ok(())

@@ -19,11 +19,21 @@ use cis_store::{Blobs, Readers};
 /// So many findings of a kind are told one by one.
 const FINDINGS_MAX: usize = 20;
 
-/// What is wrong with the files, in words; empty: all are sound. What was cleaned need not be there.
+/// What a look at the files found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeepReport {
+    /// What is wrong, in words. Empty: all files are sound.
+    pub findings: Vec<String>,
+    /// Logs that were not in the backup that the home was restored from.
+    pub logs_left_out: u64,
+}
+
+/// Looks at every file that the store refers to. What was cleaned need not be there, and what was left out of a backup
+/// is counted.
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn deep_check(home: &Home, progress: &mut dyn FnMut(Progress)) -> Result<Vec<String>, UpkeepError> {
+pub fn deep_check(home: &Home, progress: &mut dyn FnMut(Progress)) -> Result<DeepReport, UpkeepError> {
     let census = Census::take(&home.database())?;
     let blobs = Blobs::new(&home.dir);
     let mut findings = Findings::default();
@@ -43,13 +53,18 @@ pub fn deep_check(home: &Home, progress: &mut dyn FnMut(Progress)) -> Result<Vec
         progress(Progress { done, total: Some(total) });
     }
     let readers = Readers::open(&home.database())?;
+    let mut logs_left_out = 0;
     let mut looked_at = BTreeSet::new();
     for record in logs(&home.database())? {
         if is_cleaned(&census, &record) {
             continue;
         }
         if !has_log(home, &record) {
-            findings.add("logs", missing(&record));
+            if census.was_left_out(&record) {
+                logs_left_out += 1;
+            } else {
+                findings.add("logs", missing(&record));
+            }
             continue;
         }
         let Some((run, task, number)) = &record.attempt else { continue };
@@ -63,7 +78,7 @@ pub fn deep_check(home: &Home, progress: &mut dyn FnMut(Progress)) -> Result<Vec
             findings.add("logs", format!("the log of {run}:{task}#{number} is withheld: {why}"));
         }
     }
-    Ok(findings.told())
+    Ok(DeepReport { findings: findings.told(), logs_left_out })
 }
 
 /// Content is named by its hash; of a secret nobody knows what it was.

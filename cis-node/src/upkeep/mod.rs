@@ -23,7 +23,7 @@ mod tests;
 pub use backup::{BackupReport, backup};
 pub use bring_back::{RestoreReport, restore};
 pub use clean::clean_without_node;
-pub use deep::deep_check;
+pub use deep::{DeepReport, deep_check};
 pub use error::UpkeepError;
 pub use gone::{StoreGone, refuse_gone};
 

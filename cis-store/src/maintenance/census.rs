@@ -1,22 +1,53 @@
 //! What the events refer to: which blobs are needed, and by whom; which runs have ended, and when.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt;
 use std::path::{Path, absolute};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use super::refuse;
 use crate::error::{RowError, StoreError};
 use crate::schema;
 use crate::values::{maybe_ulid, task, ulid};
 use cis_core::event::EventBody;
-use cis_core::ids::{BlobId, RunId, SessionId, TaskId, TimestampMs};
+use cis_core::ids::{BlobId, Offset, RunId, SessionId, TaskId, TimestampMs};
 
 /// A blob's name as bytes.
 type Name = [u8; 32];
 
 /// Characters of a blob's name.
 const NAME_CHARS: usize = 64;
+
+/// Logs that were not in the backup that the home was restored from: those of all runs and sessions that had ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Newest event in the backup.
+    pub offset: Offset,
+    /// When the backup was made, Unix ms.
+    pub made_ms: TimestampMs,
+}
+
+impl LeftOut {
+    /// Key of the note in the table `meta`.
+    pub(crate) const KEY: &str = "logs_left_out";
+
+    fn read(conn: &Connection) -> Result<Option<Self>, RowError> {
+        let mut read = conn.prepare("SELECT value FROM meta WHERE key = ?1")?;
+        let note = read.query_row([Self::KEY], |row| row.get::<_, String>(0)).optional()?;
+        let parse = |note: String| {
+            let (offset, made_ms) = note.split_once(' ')?;
+            Some(Self { offset: offset.parse().ok()?, made_ms: made_ms.parse().ok()? })
+        };
+        Ok(note.and_then(parse))
+    }
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.offset, self.made_ms)
+    }
+}
 
 /// What a run needs.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +58,8 @@ pub struct RunUse {
     pub cleaned: bool,
     /// What it left was removed at some time.
     pub was_cleaned: bool,
+    /// It had ended when the backup was made that the home was restored from.
+    had_ended: bool,
     names: BTreeMap<Name, Named>,
 }
 
@@ -50,6 +83,7 @@ pub struct Census {
     pub sessions: BTreeMap<SessionId, Option<TimestampMs>>,
     /// Those whose logs were removed.
     pub cleaned_sessions: BTreeSet<SessionId>,
+    left_out: Option<LeftOut>,
     /// Named outside of runs.
     others: HashSet<Name>,
     /// Named where only a blob can stand.
@@ -65,6 +99,8 @@ pub struct LogRecord {
     pub session: SessionId,
     /// Bytes of output, those cut from the log included.
     pub bytes: u64,
+    /// When the session ended, Unix ms.
+    pub ended_ms: Option<TimestampMs>,
 }
 
 impl RunUse {
@@ -136,6 +172,17 @@ impl Census {
         runs.chain(sessions.map(|(id, _)| id.to_string()))
     }
 
+    /// Whether a log was not in the backup that the home was restored from.
+    #[must_use]
+    pub fn was_left_out(&self, record: &LogRecord) -> bool {
+        let had_ended = match &record.attempt {
+            // A run that had ended may have been run again since.
+            Some((run, _, _)) => self.runs.get(run).is_some_and(|run| run.had_ended),
+            None => true,
+        };
+        self.left_out.is_some_and(|out| had_ended && record.ended_ms.is_some_and(|at| at <= out.made_ms))
+    }
+
     fn read_runs(&mut self, conn: &Connection) -> Result<(), RowError> {
         let mut read = conn.prepare("SELECT id, ended_ms FROM runs")?;
         let mut rows = read.query(())?;
@@ -152,7 +199,9 @@ impl Census {
     }
 
     fn read_events(&mut self, conn: &Connection) -> Result<(), RowError> {
-        let mut read = conn.prepare("SELECT run, type, body FROM events ORDER BY offset")?;
+        self.left_out = LeftOut::read(conn)?;
+        let in_backup = self.left_out.map_or(0, |left_out| left_out.offset);
+        let mut read = conn.prepare("SELECT run, type, body, offset FROM events ORDER BY offset")?;
         let mut rows = read.query(())?;
         while let Some(row) = rows.next()? {
             let body = row.get_ref(2)?.as_str().map_err(|e| RowError::Shape(e.to_string()))?;
@@ -165,6 +214,18 @@ impl Census {
             let mut run = run.and_then(|run| self.runs.get_mut(&run));
             if let ("cis.dag.run.retried", Some(run)) = (kind, &mut run) {
                 run.cleaned = false;
+            }
+            if let Some(run) = &mut run
+                && row.get::<_, Offset>(3)? <= in_backup
+            {
+                match kind {
+                    "cis.dag.run.created" | "cis.dag.run.retried" => run.had_ended = false,
+                    "cis.dag.run.completed"
+                    | "cis.dag.run.failed"
+                    | "cis.dag.run.error"
+                    | "cis.dag.run.cancelled" => run.had_ended = true,
+                    _ => {}
+                }
             }
             let when = if kind == "cis.dag.run.created" { Named::First } else { Named::Since };
             for (name, sure) in names_in(body) {
@@ -259,7 +320,7 @@ pub fn logs(path: &Path) -> Result<Vec<LogRecord>, StoreError> {
     let conn = schema::open_reader(path)?;
     let read = || {
         let mut read = conn.prepare(
-            "SELECT s.id, r.id, t.id, s.attempt, s.log_bytes FROM sessions s
+            "SELECT s.id, r.id, t.id, s.attempt, s.log_bytes, s.ended_ms FROM sessions s
                 LEFT JOIN runs r ON r.key = s.run LEFT JOIN tasks t ON t.run = s.run AND t.idx = s.task
              WHERE s.log_bytes > 0 ORDER BY s.id",
         )?;
@@ -271,7 +332,8 @@ pub fn logs(path: &Path) -> Result<Vec<LogRecord>, StoreError> {
                 (Some(run), Some(number)) => Some((run, task(row, 2)?, number)),
                 _ => None,
             };
-            found.push(LogRecord { attempt, session: SessionId(ulid(row, 0)?), bytes: row.get(4)? });
+            let session = SessionId(ulid(row, 0)?);
+            found.push(LogRecord { attempt, session, bytes: row.get(4)?, ended_ms: row.get(5)? });
         }
         Ok(found)
     };

@@ -42,11 +42,14 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         None => maintenance::check(&path, args.quick).map_err(|error| super::failed(&error))?,
     };
     let of_store = report.findings.len();
+    let mut logs_left_out = 0;
     // The files that a store refers to are unknown without it.
     if args.deep && gone.is_none() {
         let mut meter = Meter::new(context, "check");
         let files = upkeep::deep_check(&context.home, &mut |at| meter.show(at));
-        report.findings.extend(files.map_err(super::upkeep_failed)?);
+        let files = files.map_err(super::upkeep_failed)?;
+        report.findings.extend(files.findings);
+        logs_left_out = files.logs_left_out;
     }
     let sound = report.findings.is_empty();
     let answer = json!({
@@ -57,6 +60,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         "findings": report.findings,
         "node_can_start": !matches!(&report.verdict, Verdict::Damaged { node: Err(_), .. }),
         "rebuild_loses": losses(&report.verdict),
+        "logs_left_out": logs_left_out,
     });
     output::show(context.json, &answer, |_| {
         let mut text = String::new();
@@ -69,6 +73,18 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
             (false, _) => "damaged",
         };
         let _ = writeln!(text, "{} events; the store is {verdict}", report.events);
+        let logs = match logs_left_out {
+            0 => None,
+            1 => Some("1 log is".to_owned()),
+            count => Some(format!("{count} logs are")),
+        };
+        if let Some(logs) = logs {
+            let _ = writeln!(
+                text,
+                "{logs} not here, of runs and sessions that had ended when the backup was made that this home was \
+                 restored from: it was made without `--logs`."
+            );
+        }
         if gone.is_some() {
             text.push_str("No node can start, and there is nothing that `cis store rebuild` could save.\n");
         } else if let Verdict::Damaged { node, lost } = &report.verdict {
