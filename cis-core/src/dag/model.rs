@@ -32,14 +32,38 @@ pub struct Dag {
     pub tasks: Vec<Task>,
 }
 
+/// The longest name of a group that a command makes.
+const GROUP_NAME_MAX: usize = 64;
+
 /// So many tasks of a concurrency group may have a session at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub struct Group {
     /// At least 1.
     pub limit: u32,
     /// A session that waits for a human leaves its place to another; it takes it again above the limit.
     #[serde(default)]
     pub frees_when_blocked: bool,
+}
+
+impl Group {
+    /// Checks what a command says of a group of a node or of a room; none: it is removed.
+    ///
+    /// # Errors
+    /// Why there cannot be such a group.
+    pub fn check(name: &str, group: Option<Self>) -> Result<(), String> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+        if name.is_empty() || name.len() > GROUP_NAME_MAX || !name.bytes().all(plain) {
+            return Err(format!(
+                "`{name}` is no name of a group: use 1 to {GROUP_NAME_MAX} of letters, digits, `_`, `-` and `.`"
+            ));
+        }
+        match group {
+            Some(Self { limit: 0, .. }) => Err(format!(
+                "the limit of group `{name}` is at least 1; `cis dag pause` keeps a run from starting more"
+            )),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Tasks that run only when all others have ended, each at one kind of end, or when a session waits for a

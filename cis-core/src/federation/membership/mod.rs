@@ -1,7 +1,8 @@
 //! Who may do what in a room: statements of its owners, folded in the order of the room's timeline.
 //!
 //! A node pins the room's first owners once, by a [`JoinCode`]. Owners sign statements: who is an owner, who is admitted
-//! with which rights, whose key is void. Statements are numbered and each names the hash of the one before, so that none
+//! with which rights, whose key is void, and which concurrency
+//! groups the room has. Statements are numbered and each names the hash of the one before, so that none
 //! can be left out, repeated or put elsewhere; one counts when as many owners signed the same as the room asks for. Owns
 //! that fold and its answers; knows nothing of Matrix.
 
@@ -20,13 +21,14 @@ use ulid::Ulid;
 use super::envelope::Verified;
 use super::link::EntryHash;
 pub use crate::identity::Right;
+use crate::dag::Group;
 use crate::identity::{canonical_json, key_of};
 use crate::ids::{NodeDid, TimestampMs};
 
 /// Type of the envelopes that carry statements.
 pub const TYPE: &str = "cis.dag.trust";
 
-/// Owners, and tags of one member, are at most so many.
+/// Owners, groups, and tags of one member, are at most so many.
 const ENTRIES_MAX: usize = 1000;
 
 /// Who decides about a room: so many of these keys together.
@@ -88,6 +90,17 @@ pub enum Statement {
         /// Whose.
         did: NodeDid,
     },
+    /// The room has this concurrency group from now on, or not any more. It holds for the tasks of all its runs together.
+    Group {
+        /// Its name.
+        name: String,
+        /// None: it is removed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        group: Option<Group>,
+    },
+    /// Something that only later versions understand. It takes its place, so that what follows can be read, and changes nothing.
+    #[serde(untagged)]
+    Unknown(Value),
 }
 
 /// A statement in its place, as an envelope carries it.
@@ -165,6 +178,7 @@ pub struct Membership {
     n: u64,
     head: EntryHash,
     members: BTreeMap<NodeDid, Member>,
+    groups: BTreeMap<String, Group>,
     /// Who signed what for the next place.
     signed: BTreeMap<EntryHash, BTreeSet<NodeDid>>,
 }
@@ -174,8 +188,8 @@ impl Membership {
     #[must_use]
     pub fn new(room: &str, owners: Owners) -> Self {
         let head = hash(&json!({ "room": room, "type": TYPE }));
-        let (members, signed) = (BTreeMap::new(), BTreeMap::new());
-        Self { room: room.to_owned(), owners, n: 0, head, members, signed }
+        let (members, groups, signed) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { room: room.to_owned(), owners, n: 0, head, members, groups, signed }
     }
 
     /// Who decides.
@@ -193,7 +207,15 @@ impl Membership {
                 (&member.may, &member.tags, &member.name) == (may, tags, name) && !member.revoked
             }),
             Statement::Revoke { did } => self.is_revoked(did),
+            Statement::Group { name, group } => self.groups.get(name) == group.as_ref(),
+            Statement::Unknown(_) => false,
         }
+    }
+
+    /// The concurrency groups of the room.
+    #[must_use]
+    pub fn groups(&self) -> &BTreeMap<String, Group> {
+        &self.groups
     }
 
     /// How many statements count.
@@ -213,6 +235,9 @@ impl Membership {
     /// [`Refused::Invalid`].
     pub fn next(&self, statement: Statement) -> Result<Placed, Refused> {
         self.check(&statement)?;
+        if let Statement::Unknown(_) = statement {
+            return Err(Refused::Invalid("this version does not know such a statement".to_owned()));
+        }
         Ok(Placed { n: self.n + 1, prev: self.head, statement })
     }
 
@@ -230,7 +255,8 @@ impl Membership {
             return Err(Refused::OutOfPlace { n: placed.n, known: self.n });
         }
         self.check(&placed.statement)?;
-        let head = self.hash_of(&placed)?;
+        // Of what was signed: later versions may have put more into it.
+        let head = self.hash_of(envelope.body())?;
         let signed = self.signed.entry(head).or_default();
         signed.insert(by.clone());
         let missing = self.owners.threshold.saturating_sub(signed.len());
@@ -314,6 +340,17 @@ impl Membership {
                 None if self.owners.owners.contains(did) => Ok(()),
                 None => Err(Refused::Invalid(format!("{did} is not a member of the room"))),
             },
+            Statement::Group { name, group } => {
+                Group::check(name, *group).map_err(Refused::Invalid)?;
+                match (group, self.groups.contains_key(name)) {
+                    (Some(_), false) if self.groups.len() >= ENTRIES_MAX => {
+                        Err(Refused::Invalid(format!("a room has at most {ENTRIES_MAX} groups")))
+                    }
+                    (None, false) => Err(Refused::Invalid(format!("the room has no group `{name}`"))),
+                    _ => Ok(()),
+                }
+            }
+            Statement::Unknown(_) => Ok(()),
         }
     }
 
@@ -339,10 +376,17 @@ impl Membership {
                 }
                 member.revoked = true;
             }
+            Statement::Group { name, group: Some(group) } => {
+                self.groups.insert(name, group);
+            }
+            Statement::Group { name, group: None } => {
+                self.groups.remove(&name);
+            }
+            Statement::Unknown(_) => {}
         }
     }
 
-    fn hash_of(&self, placed: &Placed) -> Result<EntryHash, Refused> {
+    fn hash_of(&self, placed: &Value) -> Result<EntryHash, Refused> {
         let value = json!({ "room": self.room, "placed": placed });
         canonical_json(&value)
             .map(|text| EntryHash(Sha256::digest(text).into()))

@@ -21,7 +21,10 @@ fn signed(placed: &Placed, by: u8) -> Verified {
 }
 
 fn signed_at(placed: &Placed, by: u8, ms: u64) -> Verified {
-    let body = serde_json::to_value(placed).unwrap();
+    signed_body(serde_json::to_value(placed).unwrap(), by, ms)
+}
+
+fn signed_body(body: Value, by: u8, ms: u64) -> Verified {
     let draft = Draft::of_room(TYPE, body, Ulid::from_parts(ms, 1), ROOM, "@owner:x");
     let envelope = draft.sign(&key(by), 60_000).unwrap();
     let carrier = Carrier { room: ROOM, type_name: TYPE, sender: Some("@owner:x") };
@@ -161,6 +164,61 @@ fn owners_that_could_never_sign_are_refused() {
     for owners in bad {
         assert!(matches!(room.next(Statement::Owners(owners)), Err(Refused::Invalid(_))));
     }
+}
+
+fn group(name: &str, limit: Option<u32>) -> Statement {
+    let group = limit.map(|limit| Group { limit, frees_when_blocked: false });
+    Statement::Group { name: name.to_owned(), group }
+}
+
+#[test]
+fn owners_make_change_and_remove_groups() {
+    let mut room = Membership::new(ROOM, owners(&[1], 1));
+    says(&mut room, 1, admit(5, &[Right::Coordinate])).unwrap();
+    assert_eq!(
+        says(&mut room, 5, group("gpu", Some(9))).unwrap_err(),
+        Refused::NotAnOwner(key(5).did()),
+        "a coordinator has no say in it"
+    );
+    let limit = |room: &Membership| room.groups().get("gpu").map(|group| group.limit);
+    says(&mut room, 1, group("gpu", Some(2))).unwrap();
+    assert_eq!(limit(&room), Some(2));
+    says(&mut room, 1, group("gpu", Some(1))).unwrap();
+    assert!(limit(&room) == Some(1) && room.holds(&group("gpu", Some(1))));
+    says(&mut room, 1, group("gpu", None)).unwrap();
+    assert!(limit(&room).is_none() && room.holds(&group("gpu", None)));
+    for bad in [group("gpu", None), group("a b", Some(1)), group("gpu", Some(0))] {
+        assert!(matches!(room.next(bad), Err(Refused::Invalid(_))));
+    }
+    for n in 0..ENTRIES_MAX {
+        says(&mut room, 1, group(&format!("g{n}"), Some(1))).unwrap();
+    }
+    assert!(matches!(room.next(group("one-more", Some(1))), Err(Refused::Invalid(_))));
+    says(&mut room, 1, group("g0", Some(7))).unwrap();
+}
+
+/// What a later version says would otherwise cut off all that follows it.
+#[test]
+fn what_is_not_understood_takes_its_place_and_changes_nothing() {
+    let mut room = Membership::new(ROOM, owners(&[1, 2], 2));
+    let placed = room.next(group("gpu", Some(1))).unwrap();
+    let mut body = serde_json::to_value(&placed).unwrap();
+    body["statement"] = json!({ "kind": "color", "of": { "room": "green" } });
+    let later: Placed = serde_json::from_value(body.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&later).unwrap(), body, "nothing of it is lost");
+    assert_eq!(room.take(&signed(&later, 1)).unwrap(), Taken::Needs(1));
+    assert!(matches!(room.take(&signed(&later, 2)).unwrap(), Taken::Counts(Statement::Unknown(_))));
+    assert!(room.statements() == 1 && room.groups().is_empty());
+    assert!(matches!(room.next(later.statement), Err(Refused::Invalid(_))), "nor is it said here");
+    // One that is known, with more in it than is known.
+    let mut body = serde_json::to_value(room.next(group("gpu", Some(3))).unwrap()).unwrap();
+    body["statement"]["unit"] = json!("card");
+    let (first, second) = (signed_body(body.clone(), 1, 0), signed_body(body.clone(), 2, 0));
+    room.take(&first).unwrap();
+    room.take(&second).unwrap();
+    assert_eq!(room.groups().get("gpu").map(|group| group.limit), Some(3));
+    let hashed = json!({ "room": ROOM, "placed": body });
+    assert_eq!(room.next(group("gpu", None)).unwrap().prev, hash(&hashed), "of all that was signed");
 }
 
 fn code() -> JoinCode {

@@ -15,9 +15,6 @@ use crate::scheduler::input::Rejected;
 use crate::scheduler::narrow::narrow;
 use crate::scheduler::state::Run;
 
-/// The longest name of a group.
-const NAME_MAX: usize = 64;
-
 /// The node's groups.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Groups {
@@ -69,16 +66,7 @@ impl Machine {
         group: Option<Group>,
         turn: &Turn,
     ) -> Result<(), Rejected> {
-        if !is_name(name) {
-            return Err(Rejected::Invalid(format!(
-                "`{name}` is no name of a group: use 1 to {NAME_MAX} of letters, digits, `_`, `-` and `.`"
-            )));
-        }
-        if group.is_some_and(|group| group.limit == 0) {
-            return Err(Rejected::Invalid(format!(
-                "the limit of group `{name}` is at least 1; `cis dag pause` keeps a run from starting more"
-            )));
-        }
+        Group::check(name, group).map_err(Rejected::Invalid)?;
         if group.is_none() {
             self.may_remove(name)?;
         }
@@ -253,9 +241,4 @@ impl Machine {
             self.look_for_hunger(id);
         }
     }
-}
-
-fn is_name(name: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
-    !name.is_empty() && name.len() <= NAME_MAX && name.bytes().all(plain)
 }
