@@ -266,17 +266,20 @@ pub struct ApprovalView {
 pub struct GroupView {
     /// Its name.
     pub name: String,
-    /// The run whose file makes it; none: the node's.
+    /// The run whose file makes it; none: the node's, or the room's.
     pub run: Option<RunId>,
-    /// At most so many at a time.
+    /// The room that has it; none: the node's, or the run's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<String>,
+    /// At most so many at a time, over all nodes of a room.
     pub limit: u32,
     /// Sessions that wait for a human leave their places.
     pub frees_when_blocked: bool,
-    /// Places taken now.
+    /// Places taken now; of a group of a room by all nodes, as far as this one knows.
     pub active: u32,
-    /// Tasks that wait for one.
+    /// Tasks of runs of this node that wait for one.
     pub waiting: u32,
-    /// `file`, `configuration`, or `command` (`cis group set`).
+    /// `file`, `room`, `configuration`, or `command` (`cis group set`).
     pub origin: String,
 }
 

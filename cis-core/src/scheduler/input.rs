@@ -1,8 +1,10 @@
 //! What goes into the scheduler and what comes out. Everything it knows of the world comes this way.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::placement::NodeOffer;
+use super::room_share::RoomShare;
 use crate::api::FromWorker;
 use crate::dag::{Dag, Group, Task};
 use crate::event::{Actor, ExecutionMode, GrantRecord, LostBy, PromptRecord, RetryScope, RunCreated};
@@ -87,6 +89,20 @@ pub enum InputKind {
         name: String,
         /// What holds from now on.
         group: Option<Group>,
+    },
+    /// A room has these concurrency groups, in place of those that it had before.
+    RoomGroups {
+        /// The room.
+        room: String,
+        /// By name.
+        groups: BTreeMap<String, Group>,
+    },
+    /// This node may take so much of the groups of a room from now on.
+    RoomShare {
+        /// The room.
+        room: String,
+        /// How much.
+        share: RoomShare,
     },
     /// A worker said something.
     Worker(FromWorker),

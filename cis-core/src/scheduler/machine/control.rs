@@ -77,7 +77,13 @@ impl Machine {
                 "run {id} has started on the nodes of its room: its mode cannot change any more"
             )));
         }
-        self.emit(id, EventBody::RunModeChanged { mode, room }, turn)?;
+        let tasks = run.dag().tasks.iter().chain(&run.added);
+        self.check_groups(run.dag(), tasks, mode, room.as_deref())?;
+        // It may be in other groups of the same names from now on.
+        self.uncount_run(id);
+        let changed = self.emit(id, EventBody::RunModeChanged { mode, room }, turn);
+        self.count_anew(id);
+        changed?;
         // Who lets sessions wait is somebody else now.
         self.take_back(id);
         Ok(())
@@ -123,7 +129,8 @@ impl Machine {
         }
         let changes = selection(run, &scope)?;
         let chosen: Vec<u32> = changes.iter().filter_map(|change| run.find(&change.task)).collect();
-        self.check_groups(run.dag(), &run.dag().tasks)?;
+        let (mode, room) = (run.facts().mode, run.facts().room.as_deref());
+        self.check_groups(run.dag(), &run.dag().tasks, mode, room)?;
         self.emit(id, EventBody::RunRetried { scope, changes }, turn)?;
         self.finish(id, chosen, turn)
     }
@@ -193,7 +200,7 @@ impl Machine {
                 task.id
             )));
         }
-        self.check_groups(run.dag(), &tasks)?;
+        self.check_groups(run.dag(), &tasks, run.facts().mode, run.facts().room.as_deref())?;
         let first = run.len();
         self.emit(id, EventBody::TasksAdded { parent, tasks }, turn)?;
         let all = first..self.known(id)?.len();

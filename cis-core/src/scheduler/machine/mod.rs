@@ -19,6 +19,7 @@ mod look;
 mod losses;
 mod nodes;
 mod prompts;
+mod room_groups;
 mod why;
 mod worker;
 
@@ -288,6 +289,14 @@ impl Machine {
                 self.decide(run, &task, approve, reason, turn)
             }
             InputKind::SetGroup { name, group } => self.set_group(&name, group, turn),
+            InputKind::RoomGroups { room, groups } => {
+                self.set_room_groups(room, groups);
+                Ok(())
+            }
+            InputKind::RoomShare { room, share } => {
+                self.set_room_share(&room, share);
+                Ok(())
+            }
             InputKind::NodeOffer { room, node, offer } => {
                 self.nodes.offers(room, node, offer);
                 self.count_ahead();
@@ -324,7 +333,7 @@ impl Machine {
                 facts.owner
             )));
         }
-        self.check_groups(&dag, &dag.tasks)?;
+        self.check_groups(&dag, &dag.tasks, facts.mode, facts.room.as_deref())?;
         let run = Run::new(id, &facts, dag, turn.now).map_err(|e| Rejected::State(e.to_string()))?;
         self.put(run);
         self.push(Some(id), EventBody::RunCreated(Box::new(facts)), turn);

@@ -98,8 +98,10 @@ impl Machine {
     /// A session takes its place again: its group may be above its limit now.
     fn take_back_in_group(&mut self, id: RunId, index: u32) -> Result<(), Rejected> {
         self.touch(id);
-        if let Some(group) = self.known(id)?.spec(index).group.clone() {
-            self.take_back_above(&group);
+        let run = self.known(id)?;
+        if let Some(name) = &run.spec(index).group {
+            let key = self.groups.key_of(run, name);
+            self.take_back_above(&key);
         }
         Ok(())
     }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use super::bench::*;
 use crate::dag::{Dag, Group, Task};
-use crate::scheduler::{InputKind, Rejected};
+use crate::event::ExecutionMode;
+use crate::scheduler::placement::NodeOffer;
+use crate::scheduler::{GroupQuota, InputKind, KeeperState, Rejected, RoomShare};
 
 fn grouped(group: &str, text: &str) -> Task {
     Task { group: Some(group.into()), ..task(text) }
@@ -140,4 +142,116 @@ fn a_task_waits_while_its_group_is_gone() {
     let why = bench.machine.why(&run_id(1), &id("b"), bench.now).unwrap();
     assert!(why.because[0].contains("does not exist"), "{why:?}");
     assert_eq!(granted(&bench.does(set("gpu", Some(group(1))))), ["b"]);
+}
+
+const ROOM: &str = "!r:s";
+
+fn declare(groups: &[(&str, Group)]) -> InputKind {
+    let groups = groups.iter().map(|(name, group)| ((*name).to_owned(), *group)).collect();
+    InputKind::RoomGroups { room: ROOM.to_owned(), groups }
+}
+
+fn share(share: RoomShare) -> InputKind {
+    InputKind::RoomShare { room: ROOM.to_owned(), share }
+}
+
+fn quota(name: &str, places: u32, taken: u32) -> InputKind {
+    let quotas = BTreeMap::from([(name.to_owned(), GroupQuota { places, taken })]);
+    share(RoomShare::Part { keeper: KeeperState::Answers, quotas })
+}
+
+/// A run in Matrix mode in [`ROOM`].
+fn in_room(bench: &Bench, run: u128, dag: Dag) -> InputKind {
+    let InputKind::Submit { run, mut facts, dag, start } = bench.submission(run, dag) else { panic!() };
+    (facts.mode, facts.room, facts.max_parallel) = (ExecutionMode::Matrix, Some(ROOM.to_owned()), 10);
+    InputKind::Submit { run, facts, dag, start }
+}
+
+/// A bench whose room has a node with free slots.
+fn with_worker() -> Bench {
+    let mut bench = Bench::new(100);
+    let offer = NodeOffer { name: "w".to_owned(), slots: 50, ..NodeOffer::default() };
+    let node = crate::ids::NodeDid("did:key:w".to_owned());
+    bench.does(InputKind::NodeOffer { room: ROOM.to_owned(), node, offer: Some(offer) });
+    bench
+}
+
+fn of_room(bench: &Bench) -> (u32, u32, u32) {
+    let views = bench.machine.group_views();
+    let view = views.iter().find(|view| view.room.as_deref() == Some(ROOM)).unwrap();
+    assert_eq!((view.origin.as_str(), view.run), ("room", None));
+    (view.active, view.limit, view.waiting)
+}
+
+#[test]
+fn a_group_of_a_file_hides_one_of_the_room_and_that_one_of_the_node() {
+    let mut bench = with_worker();
+    let tasks = || vec![grouped("db", "a"), grouped("db", "b"), grouped("db", "c"), grouped("db", "d")];
+    let refused = bench.refused(in_room(&bench, 1, dag(tasks()))).0;
+    assert!(matches!(&refused, Rejected::Invalid(why) if why.contains("--room '!r:s'")), "{refused}");
+    bench.does(set("db", Some(group(1))));
+    bench.does(declare(&[("db", group(2))]));
+    bench.does(share(RoomShare::Whole));
+    let starts = |bench: &mut Bench, kind| granted(&bench.does(kind)).len();
+    let file = with_groups(&[("db", group(3))], tasks());
+    let submission = in_room(&bench, 1, file);
+    assert_eq!(starts(&mut bench, submission), 3, "the file's");
+    let submission = in_room(&bench, 2, dag(tasks()));
+    assert_eq!(starts(&mut bench, submission), 2, "the room's");
+    let submission = in_room(&bench, 3, dag(tasks()));
+    assert_eq!(starts(&mut bench, submission), 0, "over all runs in the room");
+    let submission = bench.submission(4, dag(tasks()));
+    assert_eq!(starts(&mut bench, submission), 1, "the node's: this run is local");
+    assert_eq!(of_room(&bench), (2, 2, 6));
+    assert_eq!(starts(&mut bench, declare(&[("db", group(3))])), 1);
+    // Without the room's group, its tasks are in the node's.
+    assert_eq!(starts(&mut bench, declare(&[])), 0);
+    let node = bench.machine.group_views().remove(0);
+    assert_eq!((node.room, node.active, node.limit, node.waiting), (None, 4, 1, 8));
+    assert_eq!(starts(&mut bench, declare(&[("db", group(4))])), 1);
+    assert_eq!((of_room(&bench), bench.machine.group_views()[0].active), ((4, 4, 4), 1));
+}
+
+#[test]
+fn a_run_that_goes_to_a_room_is_counted_there() {
+    let mut bench = with_worker();
+    bench.does(declare(&[("db", group(1))]));
+    bench.does(share(RoomShare::Whole));
+    let submission = in_room(&bench, 1, dag(vec![grouped("db", "a"), grouped("db", "b")]));
+    assert_eq!(granted(&bench.does(submission)), ["a"]);
+    bench.does(set("db", Some(group(1))));
+    bench.submit(2, dag(vec![grouped("db", "c")]), 10);
+    bench.submit(3, dag(vec![grouped("db", "d")]), 10);
+    let go = InputKind::ModeChanged { run: run_id(3), mode: ExecutionMode::Matrix, room: Some(ROOM.into()) };
+    assert!(granted(&bench.does(go)).is_empty());
+    assert_eq!(of_room(&bench), (1, 1, 2));
+    assert_eq!(granted(&bench.does(declare(&[("db", group(3))]))), ["b", "d"]);
+    let only = InputKind::ModeChanged { run: run_id(3), mode: ExecutionMode::Local, room: None };
+    assert!(matches!(bench.refused(only).0, Rejected::State(_)), "it has started in the room");
+}
+
+#[test]
+fn nothing_starts_in_a_group_of_a_room_beyond_the_share_of_it() {
+    let mut bench = with_worker();
+    bench.does(declare(&[("db", group(3))]));
+    let tasks = vec![grouped("db", "a"), grouped("db", "b"), grouped("db", "c"), task("e")];
+    let submission = in_room(&bench, 1, dag(tasks));
+    assert_eq!(granted(&bench.does(submission)), ["e"], "nobody gave anything");
+    let why = |bench: &Bench| bench.machine.why(&run_id(1), &id("c"), bench.now).unwrap().because.join(" ");
+    assert!(why(&bench).contains("does not answer"), "{}", why(&bench));
+    assert_eq!(granted(&bench.does(quota("db", 1, 2))), ["a"]);
+    let used = bench.machine.room_group_use(ROOM);
+    assert_eq!((used["db"].taken(), used["db"].waiting), (1, 2));
+    assert_eq!(of_room(&bench), (2, 3, 2));
+    assert!(why(&bench).contains("2 of 3 are taken"), "{}", why(&bench));
+    bench.does(quota("db", 1, 3));
+    assert!(why(&bench).contains("of which 1 by runs of this coordinator"), "{}", why(&bench));
+    assert!(granted(&bench.does(quota("gpu", 9, 9))).is_empty());
+    assert_eq!(granted(&bench.ends("a", exit(0))), [""; 0], "the place is not this node's any more");
+    assert_eq!(granted(&bench.does(quota("db", 9, 3))), ["b", "c"]);
+    bench.does(share(RoomShare::Part { keeper: KeeperState::Refuses, quotas: BTreeMap::new() }));
+    assert!(bench.machine.room_group_use(ROOM)["db"].taken() == 2, "what runs is counted");
+    bench.restart();
+    bench.does(declare(&[("db", group(3))]));
+    assert_eq!(bench.machine.room_group_use(ROOM)["db"].taken(), 2, "after a restart, too");
 }

@@ -3,10 +3,13 @@
 use std::ops::Bound;
 
 use super::{Answer, names, span};
+use crate::dag::Group;
 use crate::event::TaskState;
 use crate::ids::TimestampMs;
 use crate::scheduler::Machine;
 use crate::scheduler::handler::When;
+use crate::scheduler::machine::room_groups::RoomGroups;
+use crate::scheduler::room_share::{KeeperState, RoomShare};
 use crate::scheduler::state::Run;
 
 /// What a person types to approve the task at `index`.
@@ -69,8 +72,11 @@ impl Machine {
         if let Some(name) = &spec.group {
             match self.group_of(run, index) {
                 None => {
-                    answer.say(format!("Its group `{name}` does not exist on this node any more."));
+                    answer.say(format!("Its group `{name}` does not exist on this node, or in its room, any more."));
                     answer.try_command(format!("cis group set {name} --limit N"));
+                }
+                Some((group, load)) if self.room_of_group(run, name).is_some() => {
+                    self.no_place_in_room(run, name, (group, load.taken(group)), answer);
                 }
                 Some((group, load)) if load.taken(group) >= group.limit => {
                     let holders = run.live().filter(|i| run.spec(*i).group.as_ref() == Some(name));
@@ -102,5 +108,49 @@ impl Machine {
             "those of higher priority, or before it in the file"
         };
         answer.say(format!("It starts after {why}: {list}."));
+    }
+
+    /// The groups of the run's room, where the run's tasks in group `name` are in one of them.
+    fn room_of_group(&self, run: &Run, name: &str) -> Option<(Box<str>, &RoomGroups)> {
+        let lane = run.index.lane(run.index.lane_of(Some(name)));
+        let room = self.groups.key_of(run, name).room.filter(|_| lane.own.is_none())?;
+        let groups = self.groups.rooms.get(&*room)?;
+        Some((room, groups))
+    }
+
+    /// Whether a group of the run's room is in the way. `here`: the group, and how many places this node takes.
+    fn no_place_in_room(&self, run: &Run, name: &str, here: (Group, u32), answer: &mut Answer) {
+        let Some((room, groups)) = self.room_of_group(run, name) else { return };
+        let (Group { limit, .. }, here) = here;
+        if here < groups.places(name).min(limit) {
+            return;
+        }
+        let taken = groups.quota(name).map_or(here, |quota| quota.taken.max(here));
+        match groups.share() {
+            RoomShare::Part { keeper: KeeperState::Refuses, .. } => {
+                answer.say(format!(
+                    "Group `{name}` is one of room {room}, and this node is no coordinator there: it gets no places."
+                ));
+                answer.try_command(format!("cis identity trust DID --room '{room}' --may coordinate"));
+            }
+            RoomShare::Part { keeper: KeeperState::Silent, .. } => {
+                answer.say(format!(
+                    "The coordinator that keeps the places of group `{name}` of room {room} does not answer: nothing starts in the group until it, or another coordinator in its place, does."
+                ));
+                answer.try_command(format!("cis node list --room '{room}'"));
+            }
+            _ if taken < limit => {
+                answer.say(format!(
+                    "This node waits for a place in group `{name}` of room {room}: {taken} of {limit} are taken, and other coordinators may hold more."
+                ));
+                answer.try_command("cis group list".to_owned());
+            }
+            _ => {
+                answer.say(format!(
+                    "All places of group `{name}` of room {room} are taken: {taken} of {limit}, of which {here} by runs of this coordinator."
+                ));
+                answer.try_command("cis group list".to_owned());
+            }
+        }
     }
 }
