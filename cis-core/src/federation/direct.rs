@@ -159,6 +159,7 @@ pub fn type_of<P: Payload>(message: &Message<P>) -> EnvelopeType {
         Message::Unknown { .. } => device("cis.dag.task.unknown", Category::Task),
         Message::Progress { .. } => device("cis.dag.task.progress", Category::Task),
         Message::Result { .. } => device("cis.dag.task.result", Category::Task),
+        Message::Groups { .. } => device("cis.dag.groups.places", Category::Node),
     }
 }
 
@@ -233,6 +234,7 @@ mod tests {
     use crate::dag::SecretSource;
     use crate::event::AttemptOutcome;
     use crate::federation::envelope::{Carrier, verify};
+    use crate::federation::protocol::groups::message::{GroupMessage, GroupPlaces};
     use crate::federation::protocol::message::{Grant, Granted, HeldRecord, HeldState};
     use crate::federation::sample::{key, run_id, session, task};
     use crate::identity::Standing;
@@ -298,6 +300,14 @@ mod tests {
                 ],
             },
             Message::Result { granted, report },
+            Message::Groups {
+                of: GroupMessage::Quotas {
+                    epoch,
+                    nonce: 9,
+                    lease_ms: 20_000,
+                    groups: [("gpu".to_owned(), GroupPlaces { places: 1, taken: 2, fair: 1 })].into(),
+                },
+            },
         ]
     }
 

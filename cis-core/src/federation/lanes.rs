@@ -85,6 +85,7 @@ const fn is_urgent(message: &Message<TaskPayload>) -> bool {
         | Message::Holding { .. }
         | Message::Refused { .. }
         | Message::Unknown { .. }
+        | Message::Groups { .. }
         | Message::Result { .. } => true,
         Message::Heartbeat { .. }
         | Message::Alive {}

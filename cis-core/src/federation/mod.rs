@@ -13,6 +13,7 @@ mod envelope_type;
 mod fact;
 pub mod finality;
 pub mod journal;
+pub mod keepers;
 pub mod lanes;
 pub mod lead;
 mod link;

@@ -39,6 +39,6 @@ pub use input::{Effect, IdSource, Input, InputKind, Rejected, WakeReason};
 pub use live::{Live, Prompt, Stop};
 pub use machine::{Breaker, LiveAttempt, Machine};
 pub use outputs::Output;
-pub use room_share::{GroupQuota, GroupUse, KeeperState, RoomShare};
+pub use room_share::{GroupQuota, GroupUse, KeeperState, OpenPlaces, RoomShare};
 pub use state::Run;
 pub use task::{Ended, Spent, Tally, TaskEntry};

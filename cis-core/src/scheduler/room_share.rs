@@ -42,6 +42,65 @@ pub struct GroupQuota {
     pub places: u32,
     /// So many are taken by all coordinators, as far as the keeper knows.
     pub taken: u32,
+    /// Of its places so many may be taken again when their tasks end; the others go back.
+    pub fair: u32,
+}
+
+/// How many places may be taken now: those of the share, without those that go back when their tasks end.
+#[derive(Debug, Clone, Default)]
+pub struct OpenPlaces {
+    share: RoomShare,
+    open: BTreeMap<String, u32>,
+}
+
+impl OpenPlaces {
+    /// The share is another one.
+    pub fn set(&mut self, share: RoomShare) {
+        let before = std::mem::replace(&mut self.share, share);
+        let RoomShare::Part { quotas, .. } = &self.share else { return self.open.clear() };
+        let places = |name: &String| match &before {
+            RoomShare::Whole => 0,
+            RoomShare::Part { quotas, .. } => quotas.get(name).map_or(0, |quota| quota.places),
+        };
+        let open = |(name, quota): (&String, &GroupQuota)| {
+            let known = self.open.get(name).copied().unwrap_or(0);
+            let added = quota.places.saturating_sub(places(name));
+            let fair = quota.fair.min(quota.places);
+            (name.clone(), known.saturating_add(added).min(quota.places).max(fair))
+        };
+        self.open = quotas.iter().map(open).collect();
+    }
+
+    /// Tasks of a group ended.
+    pub fn ended(&mut self, name: &str, count: u32) {
+        if let (Some(quota), Some(open)) = (self.quota(name), self.open.get_mut(name)) {
+            *open = open.saturating_sub(count).max(quota.fair.min(*open));
+        }
+    }
+
+    /// So many may be taken of a group, whatever its limit.
+    #[must_use]
+    pub fn of(&self, name: &str) -> u32 {
+        match &self.share {
+            RoomShare::Whole => u32::MAX,
+            RoomShare::Part { .. } => self.open.get(name).copied().unwrap_or(0),
+        }
+    }
+
+    /// What is known of a group over all coordinators.
+    #[must_use]
+    pub fn quota(&self, name: &str) -> Option<GroupQuota> {
+        match &self.share {
+            RoomShare::Whole => None,
+            RoomShare::Part { quotas, .. } => quotas.get(name).copied(),
+        }
+    }
+
+    /// The share.
+    #[must_use]
+    pub fn share(&self) -> &RoomShare {
+        &self.share
+    }
 }
 
 /// What the runs of this coordinator have of a group of a room.

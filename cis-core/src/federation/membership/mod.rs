@@ -20,8 +20,8 @@ use ulid::Ulid;
 
 use super::envelope::Verified;
 use super::link::EntryHash;
-pub use crate::identity::Right;
 use crate::dag::Group;
+pub use crate::identity::Right;
 use crate::identity::{canonical_json, key_of};
 use crate::ids::{NodeDid, TimestampMs};
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::groups::message::GroupMessage;
 use crate::api::Refusal;
 use crate::ids::{AttemptId, Epoch, Fence, RunId, SessionId};
 
@@ -122,7 +123,7 @@ impl<P: Payload> Message<P> {
             | Self::Unknown { .. }
             | Self::Progress { .. }
             | Self::Result { .. } => Addressee::Coordinator,
-            Self::Alive {} => Addressee::Voter,
+            Self::Alive {} | Self::Groups { .. } => Addressee::Voter,
         }
     }
 }
@@ -252,5 +253,10 @@ pub enum Message<P: Payload> {
         granted: Granted,
         /// How.
         report: P::Report,
+    },
+    /// Places in the groups of the room: between a coordinator and the one that keeps them.
+    Groups {
+        /// What.
+        of: GroupMessage,
     },
 }

@@ -51,4 +51,25 @@ impl Settings {
         // Both clocks may drift, in opposite directions.
         self.lease_ms + self.lease_ms * 2 * self.drift_permille / 1000 + self.freeze_ms
     }
+
+    /// How long the places in groups of a room last that their keeper gives, counted from a report, ms. Shorter than a worker's
+    /// lease: nothing is frozen while another keeper begins.
+    #[must_use]
+    pub fn group_lease_ms(&self) -> i64 {
+        self.lease_ms / 3
+    }
+
+    /// Between two reports of a coordinator to that keeper, ms.
+    #[must_use]
+    pub fn group_report_ms(&self) -> i64 {
+        self.lease_ms / 12
+    }
+
+    /// After so long on any clock such places are over that were given for a report that was sent at most now, and the sessions
+    /// frozen that were started or renewed by them, ms.
+    #[must_use]
+    pub fn group_bound_ms(&self) -> i64 {
+        let lease_ms = self.group_lease_ms();
+        lease_ms + lease_ms * 2 * self.drift_permille / 1000 + self.lease_bound_ms()
+    }
 }

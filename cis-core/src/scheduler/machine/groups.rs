@@ -82,7 +82,7 @@ impl Groups {
     fn is_full(&self, key: &Key) -> bool {
         let places = self.limit(key).map(|group| match &key.room {
             Some(room) => {
-                let share = self.rooms.get(&**room).map_or(0, |of| of.places(&key.name));
+                let share = self.rooms.get(&**room).map_or(0, |of| of.places.of(&key.name));
                 (group, share.min(group.limit))
             }
             None => (group, group.limit),
@@ -258,6 +258,9 @@ impl Machine {
             used.load.live = used.load.live + new.live - old.live;
             used.load.blocked = used.load.blocked + new.blocked - old.blocked;
             let joins = used.runs.insert(id);
+            if let Some(of) = key.room.as_ref().and_then(|room| self.groups.rooms.get_mut(&**room)) {
+                of.places.ended(&key.name, old.live.saturating_sub(new.live));
+            }
             if self.groups.is_full(&key) != was_full {
                 self.refill(&key);
             } else if joins {

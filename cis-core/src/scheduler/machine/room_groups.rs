@@ -12,14 +12,14 @@ use crate::api::GroupView;
 use crate::dag::Group;
 use crate::event::ExecutionMode;
 use crate::ids::RunId;
-use crate::scheduler::room_share::{GroupQuota, GroupUse, RoomShare};
+use crate::scheduler::room_share::{GroupUse, OpenPlaces, RoomShare};
 use crate::scheduler::state::Run;
 
 /// The groups of a room.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RoomGroups {
     declared: BTreeMap<String, Group>,
-    share: RoomShare,
+    pub(super) places: OpenPlaces,
 }
 
 impl RoomGroups {
@@ -29,26 +29,6 @@ impl RoomGroups {
 
     pub(super) fn limit(&self, name: &str) -> Option<Group> {
         self.declared.get(name).copied()
-    }
-
-    /// So many places this node may take of a group, whatever its limit.
-    pub(super) fn places(&self, name: &str) -> u32 {
-        match &self.share {
-            RoomShare::Whole => u32::MAX,
-            RoomShare::Part { quotas, .. } => quotas.get(name).map_or(0, |quota| quota.places),
-        }
-    }
-
-    /// What is known of the places that all coordinators take.
-    pub(super) fn quota(&self, name: &str) -> Option<GroupQuota> {
-        match &self.share {
-            RoomShare::Whole => None,
-            RoomShare::Part { quotas, .. } => quotas.get(name).copied(),
-        }
-    }
-
-    pub(super) fn share(&self) -> &RoomShare {
-        &self.share
     }
 }
 
@@ -68,7 +48,7 @@ impl Machine {
     }
 
     pub(super) fn set_room_share(&mut self, room: &str, share: RoomShare) {
-        self.groups.rooms.entry(room.to_owned()).or_default().share = share;
+        self.groups.rooms.entry(room.to_owned()).or_default().places.set(share);
         for key in self.room_keys(room) {
             self.refill(&key);
         }
@@ -100,7 +80,7 @@ impl Machine {
         let view = |(room, name, group): (&String, &String, &Group)| {
             let key = Key { room: Some(room.as_str().into()), name: name.as_str().into() };
             let here = self.groups.load(&key).taken(*group);
-            let all = self.groups.rooms.get(room).and_then(|of| of.quota(name));
+            let all = self.groups.rooms.get(room).and_then(|of| of.places.quota(name));
             GroupView {
                 name: name.clone(),
                 run: None,
@@ -112,9 +92,11 @@ impl Machine {
                 origin: "room".to_owned(),
             }
         };
-        let declared = self.groups.rooms.iter().flat_map(|(room, of)| {
-            of.declared.iter().map(move |(name, group)| (room, name, group))
-        });
+        let declared = self
+            .groups
+            .rooms
+            .iter()
+            .flat_map(|(room, of)| of.declared.iter().map(move |(name, group)| (room, name, group)));
         declared.map(view).collect()
     }
 

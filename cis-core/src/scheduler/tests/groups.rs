@@ -156,7 +156,7 @@ fn share(share: RoomShare) -> InputKind {
 }
 
 fn quota(name: &str, places: u32, taken: u32) -> InputKind {
-    let quotas = BTreeMap::from([(name.to_owned(), GroupQuota { places, taken })]);
+    let quotas = BTreeMap::from([(name.to_owned(), GroupQuota { places, taken, fair: 0 })]);
     share(RoomShare::Part { keeper: KeeperState::Answers, quotas })
 }
 

@@ -72,7 +72,9 @@ impl Machine {
         if let Some(name) = &spec.group {
             match self.group_of(run, index) {
                 None => {
-                    answer.say(format!("Its group `{name}` does not exist on this node, or in its room, any more."));
+                    answer.say(format!(
+                        "Its group `{name}` does not exist on this node, or in its room, any more."
+                    ));
                     answer.try_command(format!("cis group set {name} --limit N"));
                 }
                 Some((group, load)) if self.room_of_group(run, name).is_some() => {
@@ -122,11 +124,11 @@ impl Machine {
     fn no_place_in_room(&self, run: &Run, name: &str, here: (Group, u32), answer: &mut Answer) {
         let Some((room, groups)) = self.room_of_group(run, name) else { return };
         let (Group { limit, .. }, here) = here;
-        if here < groups.places(name).min(limit) {
+        if here < groups.places.of(name).min(limit) {
             return;
         }
-        let taken = groups.quota(name).map_or(here, |quota| quota.taken.max(here));
-        match groups.share() {
+        let taken = groups.places.quota(name).map_or(here, |quota| quota.taken.max(here));
+        match groups.places.share() {
             RoomShare::Part { keeper: KeeperState::Refuses, .. } => {
                 answer.say(format!(
                     "Group `{name}` is one of room {room}, and this node is no coordinator there: it gets no places."
