@@ -9,12 +9,12 @@ use super::query::ToQuery as _;
 use super::{Client, ClientError, LogStream};
 use cis_core::api::{
     Answer, AnswerReceipt, Ask, AskView, AuditReport, CallerView, CleanReport, CleanStore, CreateMatrixRoom,
-    CreateRun, CreateSession, Decide, ExplainView, GroupView, HandIn, HistoryEntry, InboxItem, InputReceipt,
-    InviteToMatrixRoom, JoinMatrixRoom, KillSession, ListInbox, ListRuns, ListSessions, ListTasks, Listing,
-    LoginMatrix, LogoutMatrix, MatrixAccountView, MatrixRoomEvents, MatrixRoomView, NodeView, Page,
-    PauseNode, ReadAsk, ReadHistory, ReadLog, ReadMatrixRoom, ReadTime, RecoverReport, RecoverRuns, RetryRun,
-    RunDetail, RunView, Say, SendInput, SessionView, SetMode, StopNode, TaskContext, TaskView, ThreadMessage,
-    TimeView, WhyView, paths,
+    CreateRun, CreateSession, Decide, ExplainView, GroupPlace, GroupView, HandIn, HistoryEntry, InboxItem,
+    InputReceipt, InviteToMatrixRoom, JoinMatrixRoom, KillSession, ListInbox, ListRuns, ListSessions,
+    ListTasks, Listing, LoginMatrix, LogoutMatrix, MatrixAccountView, MatrixRoomEvents, MatrixRoomView,
+    NodeView, Page, PauseNode, ReadAsk, ReadHistory, ReadLog, ReadMatrixRoom, ReadTime, RecoverReport,
+    RecoverRuns, RetryRun, RunDetail, RunView, Say, SendInput, SessionView, SetMode, StopNode, TaskContext,
+    TaskView, ThreadMessage, TimeView, WhyView, paths,
 };
 use cis_core::dag::Group;
 
@@ -139,7 +139,7 @@ impl Client {
         }
     }
 
-    /// Concurrency groups: the node's, and those of the files of open runs. All pages.
+    /// Concurrency groups: the node's, those of rooms, and those of the files of open runs. All pages.
     pub async fn groups(&self) -> Result<Listing<GroupView>, ClientError> {
         self.pages(paths::GROUPS).await
     }
@@ -157,15 +157,15 @@ impl Client {
         }
     }
 
-    /// Makes or changes a group of the node.
-    pub async fn set_group(&self, name: &str, group: &Group) -> Result<(), ClientError> {
+    /// Makes or changes a group of the node, or of a room. A room is read back, which can take a while.
+    pub async fn set_group(&self, name: &str, group: &Group, place: &GroupPlace) -> Result<(), ClientError> {
         let body = serde_json::to_vec(group).map_err(ClientError::protocol)?;
-        self.call(Method::PUT, &paths::fill(paths::GROUP, &[name]), body.into()).await.map(drop)
+        self.call(Method::PUT, &place.on(paths::fill(paths::GROUP, &[name])), body.into()).await.map(drop)
     }
 
     /// Removes a group that [`Self::set_group`] made.
-    pub async fn remove_group(&self, name: &str) -> Result<(), ClientError> {
-        self.call(Method::DELETE, &paths::fill(paths::GROUP, &[name]), Bytes::new()).await.map(drop)
+    pub async fn remove_group(&self, name: &str, place: &GroupPlace) -> Result<(), ClientError> {
+        self.call(Method::DELETE, &place.on(paths::fill(paths::GROUP, &[name])), Bytes::new()).await.map(drop)
     }
 
     /// What a task would get now of those that it needs, secrets replaced.

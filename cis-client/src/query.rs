@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use cis_core::api::paths::encode;
 use cis_core::api::{
-    Attach, CreatedOrder, FollowEvents, ListInbox, ListNodes, ListRuns, ListSessions, ListTasks,
+    Attach, CreatedOrder, FollowEvents, GroupPlace, ListInbox, ListNodes, ListRuns, ListSessions, ListTasks,
     LogoutMatrix, Page, ReadAsk, ReadHistory, ReadLog, ReadMatrixRoom, ReadTime, ReadVerification,
 };
 use cis_core::event::{RunState, TaskState};
@@ -72,6 +72,12 @@ impl ToQuery for ListRuns {
 }
 
 impl ToQuery for ListNodes {
+    fn on(&self, path: String) -> String {
+        Query::new(path).text("room", self.room.as_deref()).text
+    }
+}
+
+impl ToQuery for GroupPlace {
     fn on(&self, path: String) -> String {
         Query::new(path).text("room", self.room.as_deref()).text
     }

@@ -30,9 +30,9 @@ use super::{agents, context, logs, restore};
 use crate::server::{AttachPermit, AttachStreams, EventBatch, NodeApi, Peer};
 use cis_core::api::log_pieces::LogPiece;
 use cis_core::api::{
-    Attach, CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView, FollowEvents, GroupView,
-    HistoryEntry, InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Page, PauseNode,
-    Problem, ProblemKind, ReadHistory, ReadLog, ReadTime, RetryRun, RunDetail, RunView, SendInput,
+    Attach, CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView, FollowEvents, GroupPlace,
+    GroupView, HistoryEntry, InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Page,
+    PauseNode, Problem, ProblemKind, ReadHistory, ReadLog, ReadTime, RetryRun, RunDetail, RunView, SendInput,
     SessionView, SetMode, StopNode, TaskContext, TimeView, WhyView,
 };
 use cis_core::dag::Group;
@@ -321,10 +321,11 @@ impl NodeApi for Node {
 
     async fn groups(&self, _: Permit<act::See>, query: Page) -> Answer<Listing<GroupView>> {
         let items = self.driver.ask(|reply| Command::Groups { reply }).await?;
-        // A name may be a group of the node, and of several runs.
-        page_of(items, &query, |group| match group.run {
-            Some(run) => format!("{}@{run}", group.name),
-            None => group.name.clone(),
+        // A name may be a group of the node, of rooms, and of several runs.
+        page_of(items, &query, |group| match (&group.run, &group.room) {
+            (Some(run), _) => format!("{}@{run}", group.name),
+            (None, Some(room)) => format!("{}@{room}", group.name),
+            (None, None) => group.name.clone(),
         })
     }
 
@@ -333,8 +334,12 @@ impl NodeApi for Node {
         permit: Permit<act::ControlGroups>,
         name: String,
         group: Option<Group>,
+        place: GroupPlace,
     ) -> Answer<()> {
-        self.driver.ask(|reply| Command::SetGroup { name, group, permit, reply }).await
+        match place.room {
+            Some(room) => self.declare_group(&room, name, group).await,
+            None => self.driver.ask(|reply| Command::SetGroup { name, group, permit, reply }).await,
+        }
     }
 
     async fn task_context(&self, permit: Permit<act::ReadRun>, task: String) -> Answer<TaskContext> {

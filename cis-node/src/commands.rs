@@ -17,6 +17,7 @@ use cis_core::event::{Actor, EventBody, EventDraft, ExecutionMode, PromptRecord,
 use cis_core::federation::direct::TaskPayload;
 use cis_core::federation::journal::Position;
 use cis_core::federation::protocol::BootMs;
+use cis_core::federation::protocol::groups::Term;
 use cis_core::federation::protocol::message::Message;
 use cis_core::ids::AttemptId;
 use cis_core::ids::{InboxId, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
@@ -395,6 +396,8 @@ pub(super) enum Command {
         at: BootMs,
         /// What is new of its runs.
         heads: Vec<Head>,
+        /// The newest term of a keeper of its groups.
+        term: Option<Term>,
     },
     /// The homeserver does not answer.
     RoomsAway,

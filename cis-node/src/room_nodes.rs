@@ -15,6 +15,7 @@ use cis_core::api::{
     AdmitNode, DrainNode, InvitationView, InviteNodes, JoinNodes, JoinedView, ListNodes, Listing, Problem,
     ProblemKind, RevokeNode, RoomNodeState, RoomNodeView,
 };
+use cis_core::dag::Group;
 use cis_core::federation::envelope::{Draft, SIZE_MAX};
 use cis_core::federation::membership::{self, BadJoinCode, JoinCode, Membership, Owners, Statement};
 use cis_core::identity::Right;
@@ -142,6 +143,14 @@ impl NodesApi for Node {
 }
 
 impl Node {
+    /// Declares a concurrency group of a room, or removes it, as an owner of the room.
+    pub(crate) async fn declare_group(&self, room: &str, name: String, group: Option<Group>) -> Outcome<()> {
+        let _viewer = self.viewer();
+        let room = self.served_room(room).await?;
+        let membership = self.membership(&room).await?;
+        self.say(&room, &membership, Statement::Group { name, group }).await
+    }
+
     /// The id of a room whose owners are known here, joined, and read from now on.
     async fn served_room(&self, room: &str) -> Outcome<String> {
         let room = self.join_room(room).await?.room_id;
@@ -216,12 +225,13 @@ impl Node {
         match self.membership_when(room, |now| now.statements() >= placed.n).await {
             Some(now) if now.holds(&placed.statement) => Ok(()),
             Some(_) => {
-                let detail = "another owner said something about the room's nodes at the same time";
+                let detail = "another owner said something about the room at the same time";
                 Err(Problem::new(ProblemKind::Conflict, detail).hint("try again"))
             }
             None => {
                 let detail = format!("room {room} has it, and this node did not read it back");
-                Err(Problem::new(ProblemKind::Unavailable, detail).hint("see `cis node list` in a moment"))
+                Err(Problem::new(ProblemKind::Unavailable, detail)
+                    .hint("see `cis node list` and `cis group list` in a moment"))
             }
         }
     }

@@ -3,9 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
+use ulid::Ulid;
 
 use cis_core::federation::journal::Position;
-use cis_core::ids::{RunId, TimestampMs};
+use cis_core::ids::{Epoch, RunId, TimestampMs};
 
 /// Tells the tasks that something changed which events do not say: a room follows a run, somebody logged in.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +17,16 @@ pub(crate) struct RoomWaker {
     /// Something is to be sent that does not follow from an event.
     pub(crate) queued: Arc<Notify>,
     claims: Arc<Mutex<Vec<Claim>>>,
+    groups: Arc<Mutex<Vec<GroupsClaim>>>,
+}
+
+/// A room whose groups this node wants to keep from now on.
+#[derive(Debug, Clone)]
+pub(crate) struct GroupsClaim {
+    pub(crate) room: String,
+    pub(crate) epoch: Epoch,
+    /// Of the entry in the room.
+    pub(crate) id: Ulid,
 }
 
 /// A run that this node wants to coordinate from now on.
@@ -40,6 +51,16 @@ impl RoomWaker {
     pub(crate) fn claim(&self, claim: Claim) {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner).push(claim);
         self.queued.notify_one();
+    }
+
+    /// Has the beginning of a keeper's term written. It is lost where the homeserver does not answer, and comes again.
+    pub(crate) fn keep_groups(&self, claim: GroupsClaim) {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner).push(claim);
+        self.queued.notify_one();
+    }
+
+    pub(crate) fn take_groups_claims(&self) -> Vec<GroupsClaim> {
+        std::mem::take(&mut *self.groups.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn take_claims(&self) -> Vec<Claim> {

@@ -52,8 +52,9 @@ pub use outbox::{FollowedRun, OutboxEntry, Outgoing, Priority, RoomMessage, Room
 pub use problem::{PROBLEM_JSON, Problem, ProblemKind};
 pub use requests::{
     Attach, AttachControl, AttachNotice, BEHIND, CreateRun, CreateSession, CreatedOrder, Decide,
-    FollowEvents, HasKey, InputReceipt, KillSession, ListRuns, ListSessions, ListTasks, Page, PauseNode,
-    ReadLog, ReadTime, RetryRun, SendInput, SetMode, StartAgent, StopNode, SubmitRun, submitted_env,
+    FollowEvents, GroupPlace, HasKey, InputReceipt, KillSession, ListRuns, ListSessions, ListTasks, Page,
+    PauseNode, ReadLog, ReadTime, RetryRun, SendInput, SetMode, StartAgent, StopNode, SubmitRun,
+    submitted_env,
 };
 pub use tokens::{CLIENT_VARIABLES, CreateToken, NewTokenView, RemoteView, TokenView};
 pub use upkeep::{CleanReport, CleanStore};

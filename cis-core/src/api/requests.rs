@@ -258,6 +258,16 @@ pub struct ReadTime {
     pub totals: bool,
 }
 
+/// Where a concurrency group holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct GroupPlace {
+    /// A room, by id or alias: the group holds for its runs in Matrix mode over all nodes. The node has to own the room. Without
+    /// it the group is the node's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<String>,
+}
+
 /// Stops starting tasks on the node, or starts them again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PauseNode {

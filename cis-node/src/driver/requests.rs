@@ -123,7 +123,7 @@ impl Driver {
             }
             Command::End { input } => self.end_keyed(input),
             Command::RoomServed { name, room } => self.room_served(&name, &room, now),
-            Command::RoomRead { room, at, heads } => self.room_read(&room, at, heads, now),
+            Command::RoomRead { room, at, heads, term } => self.room_read(&room, at, (heads, term), now),
             Command::RoomsAway => self.rooms_away(),
             Command::Overtaken { run, reply } => self.overtaken(run, reply),
             Command::TakeOver { permit, reply } => self.take_over(permit.target(), reply, now),

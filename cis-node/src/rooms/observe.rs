@@ -256,7 +256,8 @@ impl Observer {
             // What cannot be decrypted may be a takeover of one of its runs.
             if observed.hidden == 0 {
                 let (room, heads) = (room.clone(), std::mem::take(&mut observed.heads));
-                self.node.driver.tell(Command::RoomRead { room, at, heads });
+                let term = observed.timeline.keeper().cloned();
+                self.node.driver.tell(Command::RoomRead { room, at, heads, term });
             }
         }
     }

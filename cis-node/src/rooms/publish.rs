@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use cis_matrix::Media;
+use cis_matrix::{MatrixError, Media};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -16,12 +16,13 @@ use super::tell::{message, what};
 use super::{Rooms, Stop, Trouble, numbering};
 use crate::account::Opened;
 use crate::problems::{blocking, internal};
-use crate::room_waker::Claim;
+use crate::room_waker::{Claim, GroupsClaim};
 use cis_core::api::{Outgoing, Priority, Problem, RoomWrite};
 use cis_core::event::{Category, EventBody};
 use cis_core::federation::announcement::Announcement;
 use cis_core::federation::envelope;
 use cis_core::federation::journal::{Fact, Page, Position, Writer};
+use cis_core::federation::keepers;
 use cis_core::federation::outgoing::{self, About, EnvelopeType, JOURNAL, ROTATED, SNAPSHOT};
 use cis_core::ids::RunId;
 use cis_core::policy::redact::shapes;
@@ -124,8 +125,14 @@ impl Rooms {
         Ok(())
     }
 
-    /// Writes the takeovers that this node wants into the journals of their runs.
+    /// Writes into rooms that this node keeps their groups, and the takeovers that it wants into the journals of their runs.
     pub(super) async fn claim(&mut self) -> Result<(), Trouble> {
+        for claim in self.waker.take_groups_claims() {
+            let Some(opened) = self.opened().await else { continue };
+            if let Err(error) = self.write_groups_claim(&claim, &opened).await {
+                tracing::warn!(room = claim.room, %error, "the groups of a room are not kept");
+            }
+        }
         for claim in self.waker.take_claims() {
             let Some(opened) = self.opened().await else { continue };
             match self.write_claim(&claim, &opened).await {
@@ -137,6 +144,18 @@ impl Rooms {
             }
         }
         Ok(())
+    }
+
+    async fn write_groups_claim(&self, claim: &GroupsClaim, opened: &Opened) -> Result<(), MatrixError> {
+        let GroupsClaim { room, epoch, id } = claim;
+        let draft = keepers::draft(*epoch, *id, room, &opened.session.user);
+        match draft.sign(&self.node.keys.node, envelope::SIZE_MAX) {
+            Ok(signed) => {
+                let content = signed.into_content();
+                opened.client.send(room, keepers::TYPE, content, &id.to_string()).await.map(drop)
+            }
+            Err(error) => Err(MatrixError::BadInput { detail: error.to_string() }),
+        }
     }
 
     async fn write_claim(&mut self, claim: &Claim, opened: &Opened) -> Result<(), Stop> {

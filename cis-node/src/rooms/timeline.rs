@@ -1,6 +1,6 @@
 //! Who counts at each place of a room's timeline: what its owners have said until there.
 //!
-//! Owns the fold of their statements while a room is read from its beginning. What follows from the other events is
+//! Owns the folds of their statements, and of who keeps the room's groups, while a room is read from its beginning. What follows from the other events is
 //! `federation::recovery`'s matter.
 
 use std::collections::BTreeSet;
@@ -9,9 +9,11 @@ use super::whole::Whole;
 use crate::account::Opened;
 use crate::node::Node;
 use cis_core::federation::envelope::{Carrier, verify};
+use cis_core::federation::keepers::{self, Keepers};
 use cis_core::federation::membership::{self, Membership};
+use cis_core::federation::protocol::groups::Term;
 use cis_core::federation::recovery::Recovery;
-use cis_core::identity::Standing;
+use cis_core::identity::{Right, Standing};
 use cis_core::ids::NodeDid;
 use cis_matrix::{MatrixError, RoomEvent};
 
@@ -23,6 +25,7 @@ pub(super) struct Timeline {
     room: String,
     /// Where this node knows the owners of the room.
     membership: Option<Membership>,
+    keepers: Keepers,
 }
 
 impl Timeline {
@@ -30,7 +33,7 @@ impl Timeline {
     /// others has not its whole timeline, but its whole state.
     pub(super) async fn open(node: &Node, opened: &Opened, room: &str) -> Result<Self, MatrixError> {
         let membership = node.members.pinned(room).map(|owners| Membership::new(room, owners));
-        let mut timeline = Self { room: room.to_owned(), membership };
+        let mut timeline = Self { room: room.to_owned(), membership, keepers: Keepers::default() };
         if timeline.membership.is_none() {
             return Ok(timeline);
         }
@@ -67,13 +70,34 @@ impl Timeline {
         Ok(())
     }
 
-    /// Takes the next event. Gives whether owners say something with it.
+    /// Takes the next event. Gives whether it is about the room's nodes, and not about runs.
     pub(super) fn take(&mut self, event: &RoomEvent) -> bool {
-        let is_statement = event.kind == membership::TYPE;
-        if is_statement {
-            self.take_statement(&event.sender, event.content.get());
+        match event.kind.as_str() {
+            membership::TYPE => self.take_statement(&event.sender, event.content.get()),
+            keepers::TYPE => self.take_keeper(&event.sender, event.content.get()),
+            _ => return false,
         }
-        is_statement
+        true
+    }
+
+    /// A coordinator says that it keeps the groups of the room.
+    fn take_keeper(&mut self, sender: &str, content: &str) {
+        let (Some(membership), Ok(content)) = (&self.membership, serde_json::from_str(content)) else {
+            return;
+        };
+        let carrier = Carrier { room: &self.room, type_name: keepers::TYPE, sender: Some(sender) };
+        // Whether its signer may coordinate is asked here.
+        let Ok(envelope) = verify(&content, carrier, |_| Standing::Trusted) else { return };
+        let Some(term) = keepers::read(&envelope) else { return };
+        let is_voter = membership.may(&term.keeper, Right::Coordinate);
+        if !self.keepers.take(term, is_voter) {
+            tracing::debug!(room = self.room, sender, "the beginning of a keeper's term does not count");
+        }
+    }
+
+    /// The newest term of a keeper of the room's groups.
+    pub(super) fn keeper(&self) -> Option<&Term> {
+        self.keepers.newest()
     }
 
     fn take_statement(&mut self, sender: &str, content: &str) {

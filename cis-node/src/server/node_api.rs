@@ -20,9 +20,9 @@ use super::tokens_api::TokensApi;
 use super::verification_api::VerificationApi;
 use cis_core::api::{
     Attach, AttachControl, AttachNotice, CleanReport, CleanStore, CreateRun, CreateSession, Decide,
-    ExplainView, FollowEvents, GroupView, HistoryEntry, InputReceipt, KillSession, ListRuns, ListSessions,
-    Listing, NodeView, Page, PauseNode, Problem, ReadHistory, ReadLog, ReadTime, RetryRun, RunDetail,
-    RunView, SendInput, SessionView, SetMode, StopNode, TaskContext, TimeView, WhyView,
+    ExplainView, FollowEvents, GroupPlace, GroupView, HistoryEntry, InputReceipt, KillSession, ListRuns,
+    ListSessions, Listing, NodeView, Page, PauseNode, Problem, ReadHistory, ReadLog, ReadTime, RetryRun,
+    RunDetail, RunView, SendInput, SessionView, SetMode, StopNode, TaskContext, TimeView, WhyView,
 };
 use cis_core::dag::Group;
 use cis_core::event::Event;
@@ -231,18 +231,19 @@ pub trait NodeApi:
         permit: Permit<act::SeeRun>,
         query: ReadTime,
     ) -> impl Future<Output = Answer<TimeView>> + Send;
-    /// Concurrency groups: the node's, and those of open runs.
+    /// Concurrency groups: the node's, those of rooms, and those of open runs.
     fn groups(
         &self,
         permit: Permit<act::See>,
         query: Page,
     ) -> impl Future<Output = Answer<Listing<GroupView>>> + Send;
-    /// Makes, changes or (none) removes a group of the node.
+    /// Makes, changes or (none) removes a group of the node, or of a room.
     fn set_group(
         &self,
         permit: Permit<act::ControlGroups>,
         name: String,
         group: Option<Group>,
+        place: GroupPlace,
     ) -> impl Future<Output = Answer<()>> + Send;
     /// What a task would get now of those that it needs, secrets replaced.
     fn task_context(

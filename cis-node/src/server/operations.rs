@@ -121,11 +121,11 @@ fn others<N: NodeApi>() -> Operations<Arc<N>> {
         /// Whoever lost the connection gives the newest offset that came, and misses nothing. An `after` beyond the newest event
         /// is an error.
         follow_events: GET paths::EVENTS, Events, Action::See, [NotFound, Ambiguous] => streams::events::<N>;
-        /// Lists concurrency groups: the node's, and those of open runs.
+        /// Lists concurrency groups: the node's, those of rooms, and those of open runs.
         list_groups: GET paths::GROUPS, Groups, Action::See, [] => groups::<N>;
-        /// Makes or changes a group of the node.
+        /// Makes or changes a group of the node, or of a room that it owns.
         put_group: PUT paths::GROUP, Groups, Action::ControlGroups, [Conflict] => put_group::<N>;
-        /// Removes a group of the node.
+        /// Removes a group of the node, or of a room that it owns.
         remove_group: DELETE paths::GROUP, Groups, Action::ControlGroups, [NotFound, Conflict] => remove_group::<N>;
         /// Shows the node.
         get_node: GET paths::NODE, Node, Action::SeeNode, [] => get_node::<N>;

@@ -14,9 +14,10 @@ use super::node_api::NodeApi;
 use axum::Json;
 use axum::extract::State;
 use cis_core::api::{
-    CleanReport, CleanStore, CreateSession, Decide, ExplainView, GroupView, HistoryEntry, InputReceipt,
-    KillSession, ListRuns, ListSessions, Listing, NodeView, Page, PauseNode, ReadHistory, ReadTime, RetryRun,
-    RunDetail, RunView, SendInput, SessionView, SetMode, StopNode, SubmitRun, TaskContext, TimeView, WhyView,
+    CleanReport, CleanStore, CreateSession, Decide, ExplainView, GroupPlace, GroupView, HistoryEntry,
+    InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Page, PauseNode, ReadHistory,
+    ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView, SetMode, StopNode, SubmitRun,
+    TaskContext, TimeView, WhyView,
 };
 use cis_core::dag::Group;
 use cis_core::policy::act;
@@ -186,10 +187,12 @@ pub(super) async fn put_group<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name(name): Name<String>,
+    query: Args<GroupPlace>,
     body: Body<Group>,
 ) -> Result<Done, Failure> {
     let permit = node.admit(&who, act::ControlGroups)?;
-    node.set_group(permit, name, Some(body.read().await?)).await?;
+    let place = query?.0;
+    node.set_group(permit, name, Some(body.read().await?), place).await?;
     Ok(Done)
 }
 
@@ -197,9 +200,10 @@ pub(super) async fn remove_group<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name(name): Name<String>,
+    query: Args<GroupPlace>,
 ) -> Result<Done, Failure> {
     let permit = node.admit(&who, act::ControlGroups)?;
-    node.set_group(permit, name, None).await?;
+    node.set_group(permit, name, None, query?.0).await?;
     Ok(Done)
 }
 

@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{self, human};
 
-/// List the concurrency groups of the node and of the DAG files of open runs
+/// List the concurrency groups of the node, of its rooms and of the DAG files of open runs
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -13,12 +13,12 @@ pub(crate) fn groups(groups: &[GroupView]) -> String {
     if groups.is_empty() {
         return "No groups. `cis group set NAME --limit N` makes one.\n".to_owned();
     }
-    let mut table = Table::new(&["GROUP", "RUN", "ACTIVE", "WAITING", "FROM", "NOTE"]);
+    let mut table = Table::new(&["GROUP", "RUN OR ROOM", "ACTIVE", "WAITING", "FROM", "NOTE"]);
     for group in groups {
         let full = if group.active >= group.limit { ATTENTION } else { style::PLAIN };
         table.row(vec![
             cell(&group.name, BOLD),
-            plain(group.run.map(|run| run.short()).unwrap_or_default()),
+            plain(group.run.map(|run| run.short()).or_else(|| group.room.clone()).unwrap_or_default()),
             cell(format!("{}/{}", group.active, group.limit), full),
             plain(if group.waiting == 0 { String::new() } else { group.waiting.to_string() }),
             plain(&group.origin),

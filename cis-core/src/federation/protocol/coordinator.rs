@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::groups::holder::Gate;
 use super::message::{Grant, Granted, HeldRecord, HeldState, Message, Nonce, PROGRESS_WEIGHT_MAX, Payload};
 use super::settings::{BootMs, Settings};
 use crate::api::Refusal;
@@ -168,6 +169,8 @@ pub struct CoordinatorHalf<P: Payload> {
     /// Nobody is heard, as the carrier does not work. What workers have is not given to others meanwhile: it could not be sent, and they
     /// go on when they are heard again.
     is_deaf: bool,
+    /// Which attempts in groups of the room have places.
+    gate: Gate,
 }
 
 impl<P: Payload> CoordinatorHalf<P> {
@@ -181,7 +184,23 @@ impl<P: Payload> CoordinatorHalf<P> {
             workers: BTreeMap::new(),
             witness_at: (!sole).then_some(BootMs::MIN),
             is_deaf: false,
+            gate: Gate::default(),
         }
+    }
+
+    /// Only these attempts in groups of the room may start and go on from now on. The others freeze when their leases end; what may
+    /// go on again does.
+    pub fn set_gate(&mut self, gate: Gate, now: BootMs, out: &mut Vec<Effect<P>>) {
+        let before = std::mem::replace(&mut self.gate, gate);
+        let back =
+            |(attempt, _): (&AttemptId, &bool)| self.gate.lets(attempt, now) && !before.lets(attempt, now);
+        if !self.gate.attempts.iter().any(back) {
+            return;
+        }
+        let heard: Vec<NodeDid> =
+            self.workers.iter().filter(|(_, worker)| !worker.silent).map(|(did, _)| did.clone()).collect();
+        heard.iter().for_each(|worker| self.renew(worker, now, out));
+        self.offer(now, out);
     }
 
     /// The room has another voter, or none any more.
@@ -406,13 +425,17 @@ impl<P: Payload> CoordinatorHalf<P> {
         // A coordinator that was replaced before the session was frozen would find out only now: the one that replaced it
         // may have renewed the lease.
         let witness_at = self.witness_at.unwrap_or(now).min(now);
-        let is_deaf = self.is_deaf;
-        let gone =
-            |given: &Given<_>| !is_deaf && given.frozen_by <= witness_at && given.phase != Phase::Recorded;
+        let gone = |given: &Given<_>| {
+            !self.is_deaf && given.frozen_by <= witness_at && given.phase != Phase::Recorded
+        };
+        // What waits for a place in a group is frozen, and goes on there.
+        let waits = |attempt: &AttemptId, given: &Given<_>| {
+            !self.gate.lets(attempt, now) && self.audible(&given.worker).is_some()
+        };
         let lost: Vec<Granted> = self
             .given
             .iter()
-            .filter(|(attempt, given)| gone(given) && self.is_active(attempt.run))
+            .filter(|(attempt, given)| gone(given) && self.is_active(attempt.run) && !waits(attempt, given))
             .map(|(attempt, given)| given.granted(attempt))
             .collect();
         for granted in lost {
@@ -438,6 +461,7 @@ impl<P: Payload> CoordinatorHalf<P> {
     /// When something of a grant is due. What waits for a message, or for more of the journal, has no time.
     fn due(&self, attempt: &AttemptId, given: &Given<P::Spec>) -> impl Iterator<Item = BootMs> {
         let is_sole = self.witness_at.is_none();
+        // Where nobody else coordinates, nothing waits for a place.
         let may_be_lost =
             is_sole && !self.is_deaf && given.phase != Phase::Recorded && self.is_active(attempt.run);
         let lost_at = may_be_lost.then_some(given.frozen_by);
@@ -548,7 +572,8 @@ impl<P: Payload> CoordinatorHalf<P> {
                 }),
                 None => false,
             };
-            if certain && matches!(given.phase, Phase::Claimed | Phase::Recorded) {
+            let has_place = self.gate.lets(attempt, now);
+            if certain && has_place && matches!(given.phase, Phase::Claimed | Phase::Recorded) {
                 given.frozen_by = given.frozen_by.max(frozen_by);
                 grants.entry(attempt.run).or_default().push(given.granted(attempt));
             }
@@ -583,7 +608,7 @@ impl<P: Payload> CoordinatorHalf<P> {
                 continue;
             }
             *resend_at = now + resend_ms;
-            if lease_ms <= 0 {
+            if lease_ms <= 0 || !self.gate.lets(attempt, now) {
                 continue;
             }
             given.frozen_by = given.frozen_by.max(worker.heard_at + bound);

@@ -1,6 +1,7 @@
 //! Halves alone: what each of them does with one message.
 
 use super::coordinator::{self, CoordinatorHalf, KnownGrant};
+use super::groups::holder::Gate;
 use super::message::{Grant, Granted, HeldRecord, HeldState, Message, Payload};
 use super::worker::{self, WorkerHalf};
 use super::{BootMs, Settings};
@@ -412,4 +413,43 @@ fn leases_are_as_short_as_the_journal_is_old() {
     half.witnessed(1_000);
     half.tick(21_000, &mut out);
     assert!(matches!(sent(&out)[..], [Message::Grant { lease_ms: 40_000, .. }]), "{out:?}");
+}
+
+/// What waits for a place in a group of the room freezes, and is not lost.
+#[test]
+fn what_has_no_place_in_its_group_is_not_renewed_and_not_lost() {
+    let settings = Settings::default();
+    let gate = |covered: bool, until| Gate { until, attempts: [(granted(1, 1).attempt, covered)].into() };
+    let mut half = CoordinatorHalf::<Text>::new(settings, false);
+    half.begin(run(), 0);
+    let mut out = Vec::new();
+    let beat = |half: &mut CoordinatorHalf<Text>, nonce, at, out: &mut Vec<_>| {
+        half.witnessed(at);
+        out.clear();
+        half.receive(&did("w"), Message::Heartbeat { nonce, status: 0 }, at, out).unwrap();
+        sent(out).iter().any(|message| matches!(message, Message::Renew { .. }))
+    };
+    half.set_gate(gate(false, 100_000), 0, &mut out);
+    half.grant(did("w"), grant(&granted(1, 1)), 0);
+    beat(&mut half, 1, 10, &mut out);
+    assert!(sent(&out).is_empty(), "nor does it start");
+    half.set_gate(gate(true, 100_000), 20, &mut out);
+    assert!(matches!(sent(&out)[..], [Message::Grant { .. }]));
+    half.receive(&did("w"), Message::Claimed { granted: granted(1, 1) }, 30, &mut out).unwrap();
+    assert!(beat(&mut half, 2, 40, &mut out));
+    half.set_gate(gate(false, 1_000_000), 50, &mut out);
+    for n in 1..10 {
+        assert!(!beat(&mut half, 2 + n, n.cast_signed() * settings.heartbeat_ms, &mut out));
+        half.tick(n.cast_signed() * settings.heartbeat_ms, &mut out);
+        assert!(!out.iter().any(|effect| matches!(effect, coordinator::Effect::Lost(_))), "{out:?}");
+    }
+    let later = 9 * settings.heartbeat_ms;
+    out.clear();
+    half.set_gate(gate(true, later + 10), later, &mut out);
+    assert!(matches!(sent(&out)[..], [Message::Renew { .. }]), "{out:?}");
+    assert!(!beat(&mut half, 20, later + 10, &mut out), "the places are over");
+    out.clear();
+    half.witnessed(later + 10 + settings.lease_bound_ms());
+    half.tick(later + 10 + settings.lease_bound_ms(), &mut out);
+    assert!(out.iter().any(|effect| matches!(effect, coordinator::Effect::Lost(_))), "its worker is silent");
 }

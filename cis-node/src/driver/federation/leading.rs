@@ -75,6 +75,8 @@ impl Driver {
 
     /// Sends what was granted or cancelled in this turn.
     pub(in crate::driver) fn offer_grants(&mut self, now: TimestampMs) {
+        // What was started in this turn needs its places.
+        self.share_groups(now);
         for room in self.federation.rooms.keys().cloned().collect::<Vec<_>>() {
             let mut out = Vec::new();
             self.federation.room(&room).coordinator.tick(boot_ms(), &mut out);
@@ -152,6 +154,8 @@ impl Driver {
         let finality = known.finality.get_mut(&granted.attempt.run);
         let mut out = Vec::new();
         lead::found(&mut known.coordinator, finality, (granted, worker), adopted, boot_ms(), &mut out);
+        // It may be in a group of the room: it goes on when it has a place there.
+        self.share_groups_of(room, now);
         self.lead(room, out, now);
     }
 }

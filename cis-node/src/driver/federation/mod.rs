@@ -1,9 +1,10 @@
 //! This node's part in the runs of rooms: what it coordinates there, and what it works on for others.
 //!
-//! Owns the two halves of the protocol for each room, and when something of them is due. What they decide is carried out
+//! Owns the halves of the protocol for each room, and when something of them is due. What they decide is carried out
 //! for the scheduler in `leading` and `results`, for the own worker in `work`; who coordinates what, as journals tell it, is
-//! followed in `terms`; what sessions of others wait for is told in `news`. Messages of a node to itself take no way around.
+//! followed in `terms`, places in groups of the room in `groups`; what sessions of others wait for is told in `news`. Messages of a node to itself take no way around.
 
+mod groups;
 mod leading;
 mod list;
 mod news;
@@ -14,8 +15,10 @@ mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::groups::Groups;
 use self::refused::{Refused, Wrong};
 use self::terms::Terms;
+use self::work::freeze_at;
 use super::Driver;
 use crate::account::boot_ms;
 use crate::commands::Reply;
@@ -67,6 +70,8 @@ struct Room {
     /// Where this node works on tasks of the room.
     worker: Option<WorkerHalf<TaskPayload>>,
     terms: Terms,
+    /// Where it is known who owns the room.
+    groups: Option<Groups>,
     /// It goes on with runs whose coordinator is gone, where owners let it.
     takes_over: bool,
     /// Runs that an earlier life of this node coordinated, until it is known who the room's nodes are.
@@ -97,6 +102,7 @@ impl Room {
             coordinator: CoordinatorHalf::new(Settings::default(), false),
             worker: None,
             terms: Terms::new(Settings::default()),
+            groups: None,
             takes_over: false,
             to_recover: Vec::new(),
             finality: BTreeMap::new(),
@@ -116,7 +122,8 @@ impl Federation {
     pub(super) fn poll_timeout(&self, now: TimestampMs) -> Option<TimestampMs> {
         let due = self.rooms.values().flat_map(|room| {
             let worker = room.worker.as_ref().and_then(WorkerHalf::poll_timeout);
-            [worker, room.coordinator.poll_timeout(), room.terms.poll_timeout()].into_iter().flatten()
+            let groups = room.groups.as_ref().and_then(Groups::poll_timeout);
+            [worker, room.coordinator.poll_timeout(), room.terms.poll_timeout(), groups].into_iter().flatten()
         });
         due.min().map(|at| now.saturating_add((at.saturating_sub(boot_ms())).max(0)))
     }
@@ -237,6 +244,7 @@ impl Driver {
         let room = self.federation.room(room);
         room.coordinator.take_over(run, epoch, known, workers, boot_ms());
         room.finality.insert(run, Finality::since(newest, published));
+        self.share_groups(now);
         self.handle(Input::internal(InputKind::HoldGrants { run, held: true }), now);
     }
 
@@ -254,7 +262,7 @@ impl Driver {
         if is_own_room && works {
             served.work(now);
         }
-        self.count_voters(room);
+        self.count_voters(room, now);
         self.federate(now);
     }
 
@@ -336,7 +344,7 @@ impl Driver {
     /// Others are trusted than before, or it is known where one is.
     pub(super) fn node_found(&mut self, now: TimestampMs) {
         for name in self.federation.rooms.keys().cloned().collect::<Vec<_>>() {
-            self.count_voters(&name);
+            self.count_voters(&name, now);
             self.recover_runs(&name, now);
         }
         self.offer_changed();
@@ -344,12 +352,14 @@ impl Driver {
     }
 
     /// Finds out who coordinates in a room.
-    fn count_voters(&mut self, name: &str) {
+    fn count_voters(&mut self, name: &str, now: TimestampMs) {
         let others = self.parts.members.other_voters(name);
         let (rank, is_settled) = (self.parts.members.rank(name), self.parts.members.is_settled(name));
         let room = self.federation.room(name);
-        room.coordinator.set_sole(is_settled && others.is_empty());
+        let is_sole = is_settled && others.is_empty();
+        room.coordinator.set_sole(is_sole);
         room.terms.vote(others, rank, room.takes_over);
+        self.groups_declared(name, is_sole, now);
     }
 
     /// Whether an attempt that was just granted goes to a node of a room, be it this one.
@@ -391,7 +401,11 @@ impl Driver {
             }
             self.watch_terms(&room, boot, now);
         }
-        let depends = |room: &Room| room.coordinator.coordinates() && !room.coordinator.is_sole();
+        self.share_groups(now);
+        let depends = |room: &Room| {
+            (room.coordinator.coordinates() && !room.coordinator.is_sole())
+                || room.groups.as_ref().is_some_and(Groups::is_keeper)
+        };
         let is_urgent = self.federation.rooms.values().any(depends);
         if std::mem::replace(&mut self.federation.is_urgent, is_urgent) != is_urgent {
             self.parts.link.be_urgent(is_urgent);
@@ -474,7 +488,10 @@ impl Driver {
         let taken = match addressee {
             Addressee::Voter => {
                 self.federation.room(room).terms.heard(from, boot);
-                Ok(())
+                match message {
+                    Message::Groups { of } => self.groups_said(room, from, of, now),
+                    _ => Ok(()),
+                }
             }
             Addressee::Worker if self.federation.worker(room).is_none() => {
                 if let Message::Recover { run, epoch } = message {

@@ -13,6 +13,7 @@ use crate::room_waker::Claim;
 use cis_core::api::{Problem, ProblemKind, RoomWrite, ToWorker, Worker as _};
 use cis_core::event::{EventBody, EventDraft};
 use cis_core::federation::journal::Position;
+use cis_core::federation::protocol::groups::Term;
 use cis_core::federation::protocol::message::Message;
 use cis_core::federation::protocol::suspicion::Suspicion;
 use cis_core::federation::protocol::{BootMs, Settings};
@@ -155,6 +156,9 @@ impl Driver {
         for room in self.federation.rooms.values_mut() {
             room.terms.is_deaf = true;
             room.coordinator.hears_nobody();
+            if let Some(groups) = &mut room.groups {
+                groups.hears_nobody();
+            }
         }
     }
 
@@ -163,7 +167,7 @@ impl Driver {
         &mut self,
         name: &str,
         at: BootMs,
-        heads: Vec<Head>,
+        (heads, term): (Vec<Head>, Option<Term>),
         now: TimestampMs,
     ) {
         if !self.federation.rooms.contains_key(name) {
@@ -179,6 +183,7 @@ impl Driver {
             room.coordinator.hears_again(boot_ms());
         }
         room.coordinator.witnessed(at);
+        self.groups_read(name, term.as_ref(), at, now);
         self.federate(now);
     }
 
@@ -264,6 +269,9 @@ impl Driver {
 
     fn leave(&mut self, run: RunId) {
         for room in self.federation.rooms.values_mut() {
+            if let Some(groups) = &mut room.groups {
+                groups.leave(run);
+            }
             room.coordinator.leave(run);
             room.finality.remove(&run);
             room.to_recover.retain(|(of, _)| *of != run);

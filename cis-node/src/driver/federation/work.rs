@@ -325,7 +325,7 @@ struct Kept {
 }
 
 /// The session host freezes a session whose lease is over by itself: this node may be dead then.
-fn freeze_at(session: SessionId, lease_end: BootMs) -> ToHost {
+pub(super) fn freeze_at(session: SessionId, lease_end: BootMs) -> ToHost {
     let after_ms = u64::try_from(lease_end.saturating_sub(boot_ms())).unwrap_or(0);
     ToHost::Deadline { session, after_ms: Some(after_ms), action: AtDeadline::Freeze }
 }

@@ -207,9 +207,23 @@ impl Holder {
         self.unanswered_since = self.unanswered_since.map(|_| since);
     }
 
+    /// Forgets what is over.
+    pub fn expire(&mut self, now: BootMs) {
+        self.left.retain(|_, (_, until)| now < *until);
+        if self.until <= now {
+            self.quotas.clear();
+        }
+    }
+
+    /// When places end.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<BootMs> {
+        let left = self.left.values().map(|(_, until)| *until);
+        left.chain((!self.quotas.is_empty()).then_some(self.until)).min()
+    }
+
     /// A report that is due now for the keeper in the term `epoch`.
     pub fn tick(&mut self, epoch: Epoch, now: BootMs) -> Option<GroupMessage> {
-        self.left.retain(|_, (_, until)| now < *until);
         if self.is_alone && !self.is_asked {
             return None;
         }
@@ -243,21 +257,13 @@ impl Holder {
         Some(GroupMessage::Report { epoch, nonce, groups })
     }
 
-    /// When a tick is due, or places end.
+    /// When a report is due that nothing else brings about.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<BootMs> {
-        if self.is_alone {
-            return None;
+        match self.report.as_ref().filter(|_| !self.is_alone)? {
+            report if !report.is_answered => Some(report.resend_at),
+            report => self.has_something().then(|| report.at.saturating_add(self.settings.group_report_ms())),
         }
-        let next = match &self.report {
-            Some(report) if !report.is_answered => Some(report.resend_at),
-            Some(report) => {
-                self.has_something().then(|| report.at.saturating_add(self.settings.group_report_ms()))
-            }
-            None => None,
-        };
-        let ends = (!self.quotas.is_empty()).then_some(self.until);
-        next.into_iter().chain(ends).min()
     }
 
     fn frees(&self, name: &str) -> bool {

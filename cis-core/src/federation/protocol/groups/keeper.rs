@@ -26,6 +26,8 @@ pub struct Keeper {
     resend_at: BootMs,
     /// What was given in earlier terms is over then, and what was started by it is frozen.
     earlier_until: BootMs,
+    /// What it gave is to be looked at again then.
+    is_young: bool,
     /// The room was read at least as far as it was then.
     witness_at: BootMs,
     /// Who got the newest place of a group.
@@ -87,6 +89,7 @@ impl Keeper {
             silent: coordinators.into_iter().collect(),
             resend_at: now,
             earlier_until: now.saturating_add(settings.group_bound_ms()),
+            is_young: true,
             witness_at: now,
             served: BTreeMap::new(),
         }
@@ -172,14 +175,16 @@ impl Keeper {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<BootMs> {
         let ends = self.accounts.values().filter_map(|account| account.until);
-        let asks = (!self.silent.is_empty()).then_some(self.resend_at.min(self.earlier_until));
-        ends.chain(asks).min()
+        let asks = (!self.silent.is_empty()).then_some(self.resend_at);
+        let settles = self.is_young.then_some(self.earlier_until);
+        ends.chain(asks).chain(settles).min()
     }
 
     /// Forgets what nobody can rely on any more.
     fn expire(&mut self, now: BootMs) {
         if self.earlier_until <= now {
             self.silent.clear();
+            self.is_young = false;
         }
         for account in self.accounts.values_mut() {
             if account.until.is_some_and(|until| until <= now) {

@@ -241,6 +241,7 @@ impl RoomGroups {
     /// Does what is due.
     pub fn tick(&mut self, now: BootMs, out: &mut Vec<Effect>) {
         self.settle(now);
+        self.holder.expire(now);
         let mut sends = Sends::new();
         if let Some(keeper) = &mut self.keeper {
             keeper.tick(now, &mut sends);
@@ -267,7 +268,7 @@ impl RoomGroups {
         let keeper = self.keeper.as_ref().and_then(Keeper::poll_timeout);
         let holder = self.holder.poll_timeout().filter(|_| self.is_voter() && self.keeper_now().is_some());
         let former = self.former.values().min().copied();
-        [keeper, holder, former, self.missing_at(now)].into_iter().flatten().min()
+        [keeper, holder, self.holder.expires_at(), former, self.missing_at(now)].into_iter().flatten().min()
     }
 
     /// What the scheduler may start.
