@@ -468,7 +468,10 @@ impl<P: Payload> CoordinatorHalf<P> {
         let send_at = match (&given.cancel, &given.phase) {
             _ if !self.runs.contains_key(&attempt.run) => None,
             (Some(cancel), _) => Some(cancel.resend_at),
-            (None, Phase::Offered { resend_at, .. }) => self.audible(&given.worker).map(|_| *resend_at),
+            (None, Phase::Offered { resend_at, .. }) => {
+                let may_start = self.gate.covers(attempt) && self.audible(&given.worker).is_some();
+                may_start.then_some(*resend_at)
+            }
             (None, Phase::Claimed | Phase::Recorded) => None,
         };
         lost_at.into_iter().chain(send_at)
@@ -604,7 +607,7 @@ impl<P: Payload> CoordinatorHalf<P> {
             let Some(worker) = self.workers.get(&given.worker).filter(|worker| !worker.silent) else {
                 continue;
             };
-            if *resend_at > now {
+            if *resend_at > now || !self.gate.covers(attempt) {
                 continue;
             }
             *resend_at = now + resend_ms;

@@ -21,6 +21,12 @@ pub struct Gate {
 }
 
 impl Gate {
+    /// Whether an attempt has a place, or needs none.
+    #[must_use]
+    pub fn covers(&self, attempt: &AttemptId) -> bool {
+        self.attempts.get(attempt).is_none_or(|covered| *covered)
+    }
+
     /// Whether the lease of an attempt may be renewed, or given.
     #[must_use]
     pub fn lets(&self, attempt: &AttemptId, now: BootMs) -> bool {

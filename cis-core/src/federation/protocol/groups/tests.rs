@@ -12,7 +12,7 @@ const SETTINGS: Settings = Settings {
     heartbeat_ms: 400,
     resend_ms: 60,
     alive_ms: 50,
-    suspect_ms: 150,
+    suspect_ms: 60,
     grace_ms: 100,
     drift_permille: 5,
     freeze_ms: 20,
@@ -264,7 +264,7 @@ fn after_a_restart_nothing_goes_on_before_all_is_frozen_that_may_not() {
     let (mut holder, now) = (Holder::new(SETTINGS, 5, 1000), 1000);
     holder.set_groups(&group(1));
     holder.set_using(using(&[1, 2], 0), now);
-    let mut gives = |holder: &mut Holder, now| {
+    let gives = |holder: &mut Holder, now| {
         let Some(GroupMessage::Report { nonce, .. }) = holder.tick(1, now) else { panic!() };
         let one = GroupPlaces { places: 1, taken: 2, fair: 1 };
         holder.quotas(nonce, 400, &[("g".to_owned(), one)].into(), now);
@@ -341,8 +341,7 @@ fn who_claims_a_million_places_gets_none_of_others() {
 #[test]
 fn who_coordinated_alone_keeps_what_it_started() {
     let mut bench = Bench::new(2, 1);
-    bench.nodes[0].set_voters(vec![did(0)], true, bench.now);
-    bench.nodes[1].set_voters(vec![did(0), did(1)], false, bench.now);
+    bench.nodes[0] = bench.node(0, 1, 1);
     bench.uses(0, &[1, 2], 1);
     assert_eq!(bench.places(0), u32::MAX);
     bench.nodes[0].set_voters(vec![did(0), did(1)], false, bench.now);
