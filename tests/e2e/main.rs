@@ -76,6 +76,7 @@ mod remote_refused;
 mod requests;
 mod resume;
 mod rights;
+mod room_groups;
 mod rooms;
 mod run;
 mod runtime_dir;
