@@ -173,6 +173,10 @@ impl NodeApi for Node {
         let prepared = prepared.await??;
         let Some(mut new) = prepared else { return Ok(None) };
         new.facts.room = self.room_of(new.facts.mode, named).await?;
+        let in_room = new.facts.room.as_deref().filter(|_| new.facts.mode == ExecutionMode::Matrix);
+        if let Some(room) = in_room.filter(|_| new.dag.tasks.iter().any(|task| task.group.is_some())) {
+            self.groups_known(room).await;
+        }
         new.facts.submitter = permit.principal().submitter();
         let run = self.driver.ask(|reply| Command::Create { new: Box::new(new), permit, reply }).await?;
         self.run_view(run).await.map(Some)

@@ -148,7 +148,19 @@ impl Node {
         let _viewer = self.viewer();
         let room = self.served_room(room).await?;
         let membership = self.membership(&room).await?;
-        self.say(&room, &membership, Statement::Group { name, group }).await
+        self.say(&room, &membership, Statement::Group { name, group }).await?;
+        // Before any run that names it.
+        self.driver.tell(Command::NodeFound);
+        Ok(())
+    }
+
+    /// Waits until it is known which groups a room has, if its owners are known: a run that is about to be created names one.
+    pub(crate) async fn groups_known(&self, room: &str) {
+        if self.members.pinned(room).is_some() && self.members.of(room).is_none() {
+            self.driver.tell(Command::ServeRoom { room: room.to_owned() });
+            self.membership_when(room, |_| true).await;
+            self.driver.tell(Command::NodeFound);
+        }
     }
 
     /// The id of a room whose owners are known here, joined, and read from now on.

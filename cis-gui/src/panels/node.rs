@@ -106,7 +106,8 @@ fn groups(ui: &mut Ui, scene: &Scene<'_>) {
             ui.label(one_line(&group.name, 60));
             ui.label(format!("{} of {} places", group.active, group.limit));
             ui.label(format!("{} waiting", group.waiting));
-            ui.label(RichText::new(one_line(&group.origin, 60)).weak());
+            let place = group.room.as_ref().map(|room| format!("{} {room}", group.origin));
+            ui.label(RichText::new(one_line(place.as_ref().unwrap_or(&group.origin), 60)).weak());
             ui.end_row();
         }
     });

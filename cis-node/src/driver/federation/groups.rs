@@ -60,7 +60,10 @@ impl Groups {
     }
 
     fn is_idle(&self) -> bool {
-        !self.half.has_groups() && self.using.is_empty() && self.gate == Gate::default()
+        !self.half.has_groups()
+            && self.using.is_empty()
+            && self.gate == Gate::default()
+            && self.poll_timeout().is_none()
     }
 }
 
