@@ -47,8 +47,8 @@ impl Groups {
     }
 
     /// Whether what others get depends on what this node read.
-    pub(super) fn is_keeper(&self) -> bool {
-        self.half.is_keeper()
+    pub(super) fn promises(&self) -> bool {
+        self.half.promises()
     }
 
     pub(super) fn hears_nobody(&mut self) {

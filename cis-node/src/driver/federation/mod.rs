@@ -404,7 +404,7 @@ impl Driver {
         self.share_groups(now);
         let depends = |room: &Room| {
             (room.coordinator.coordinates() && !room.coordinator.is_sole())
-                || room.groups.as_ref().is_some_and(Groups::is_keeper)
+                || room.groups.as_ref().is_some_and(Groups::promises)
         };
         let is_urgent = self.federation.rooms.values().any(depends);
         if std::mem::replace(&mut self.federation.is_urgent, is_urgent) != is_urgent {

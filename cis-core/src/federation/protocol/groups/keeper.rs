@@ -101,6 +101,12 @@ impl Keeper {
         self.epoch
     }
 
+    /// Whether somebody relies on it, or is asked.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        !self.silent.is_empty() || self.accounts.values().any(|account| account.until.is_some())
+    }
+
     /// The room has these groups from now on.
     pub fn set_groups(&mut self, groups: &BTreeMap<String, Group>, now: BootMs, out: &mut Sends) {
         let limits: BTreeMap<String, u32> =

@@ -299,6 +299,12 @@ impl RoomGroups {
         self.holder.gate()
     }
 
+    /// Whether what others may take depends on what this node read.
+    #[must_use]
+    pub fn promises(&self) -> bool {
+        self.keeper.as_ref().is_some_and(Keeper::is_in_use)
+    }
+
     /// Whether this node keeps the groups.
     #[must_use]
     pub fn is_keeper(&self) -> bool {
