@@ -290,7 +290,7 @@ impl Machine {
             }
             InputKind::SetGroup { name, group } => self.set_group(&name, group, turn),
             InputKind::RoomGroups { room, groups } => {
-                self.set_room_groups(room, groups);
+                self.set_room_groups(&room, groups);
                 Ok(())
             }
             InputKind::RoomShare { room, share } => {

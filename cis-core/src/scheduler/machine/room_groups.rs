@@ -33,16 +33,16 @@ impl RoomGroups {
 }
 
 impl Machine {
-    pub(super) fn set_room_groups(&mut self, room: String, groups: BTreeMap<String, Group>) {
-        if self.groups.rooms.get(&room).map_or_else(|| groups.is_empty(), |of| of.declared == groups) {
+    pub(super) fn set_room_groups(&mut self, room: &str, groups: BTreeMap<String, Group>) {
+        if self.groups.rooms.get(room).map_or_else(|| groups.is_empty(), |of| of.declared == groups) {
             return;
         }
         // Names that the room has from now on were the node's until now, and the other way round.
-        let runs: Vec<RunId> = self.runs_in(&room).map(Run::id).collect();
+        let runs: Vec<RunId> = self.runs_in(room).map(Run::id).collect();
         runs.iter().for_each(|id| self.uncount_run(*id));
-        self.groups.rooms.entry(room.clone()).or_default().declared = groups;
+        self.groups.rooms.entry(room.to_owned()).or_default().declared = groups;
         runs.iter().for_each(|id| self.count_anew(*id));
-        for key in self.room_keys(&room) {
+        for key in self.room_keys(room) {
             self.take_back_above(&key);
         }
     }

@@ -114,7 +114,7 @@ impl Keeper {
         if limits != self.limits {
             self.limits = limits;
             let changed = self.share_out(now);
-            self.answer_all(changed, now, out);
+            self.answer_all(&changed, now, out);
         }
     }
 
@@ -161,7 +161,7 @@ impl Keeper {
         self.silent.remove(from);
         let mut changed = self.share_out(now);
         changed.insert(from.clone());
-        self.answer_all(changed, now, out);
+        self.answer_all(&changed, now, out);
         Ok(())
     }
 
@@ -174,7 +174,7 @@ impl Keeper {
             out.extend(self.silent.iter().map(|to| (to.clone(), GroupMessage::Recover { epoch })));
         }
         let changed = self.share_out(now);
-        self.answer_all(changed, now, out);
+        self.answer_all(&changed, now, out);
     }
 
     /// When a tick is due.
@@ -285,7 +285,7 @@ impl Keeper {
         }
     }
 
-    fn answer_all(&self, to: BTreeSet<NodeDid>, now: BootMs, out: &mut Sends) {
+    fn answer_all(&self, to: &BTreeSet<NodeDid>, now: BootMs, out: &mut Sends) {
         to.iter().for_each(|to| self.answer(to, now, out));
     }
 
