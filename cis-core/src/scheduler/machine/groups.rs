@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::room_groups::RoomGroups;
+use super::room_groups::{Key, RoomGroups};
 use super::{Machine, Turn};
 use crate::api::GroupView;
 use crate::dag::{Dag, Group, Task};
@@ -27,14 +27,6 @@ pub(super) struct Groups {
     pub(super) rooms: BTreeMap<String, RoomGroups>,
     /// Groups that tasks of runs name.
     used: BTreeMap<Key, Used>,
-}
-
-/// A group of the node or of a room.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Key {
-    /// None: the node's.
-    pub(super) room: Option<Box<str>>,
-    pub(super) name: Box<str>,
 }
 
 /// What runs have of a group.

@@ -7,13 +7,20 @@ use std::collections::BTreeMap;
 
 use super::Machine;
 use super::attempt_id;
-use super::groups::Key;
 use crate::api::GroupView;
 use crate::dag::Group;
 use crate::event::ExecutionMode;
 use crate::ids::RunId;
 use crate::scheduler::room_share::{GroupUse, OpenPlaces, RoomShare};
 use crate::scheduler::state::Run;
+
+/// A group of the node or of a room.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    /// None: the node's.
+    pub(super) room: Option<Box<str>>,
+    pub(super) name: Box<str>,
+}
 
 /// The groups of a room.
 #[derive(Debug, Clone, Default)]
