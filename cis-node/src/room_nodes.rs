@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::commands::Command;
 use crate::matrix::matrix_problem;
@@ -26,6 +26,9 @@ type Outcome<T> = Result<T, Problem>;
 
 /// So long it may take to read a room that was just joined, or to read back what was said there.
 const READ_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// So long an owner waits for a homeserver that limits the rate of the account.
+const RATE_TIME_MAX: Duration = Duration::from_secs(30);
 
 const RIGHTS: [Right; 3] = [Right::Submit, Right::Coordinate, Right::Execute];
 
@@ -224,12 +227,21 @@ impl Node {
         let content = signed.into_content();
         // State is never encrypted: nodes that come later can read it.
         let key = placed.n.to_string();
-        match opened.client.send_state(room, membership::TYPE, &key, content.clone()).await {
-            Err(MatrixError::Forbidden { .. }) => {
-                let sent = opened.client.send(room, membership::TYPE, content, &id.to_string()).await;
-                sent.map(drop).map_err(|error| matrix_problem(&error))?;
+        let (until, mut as_state) = (Instant::now() + RATE_TIME_MAX, true);
+        loop {
+            let sent = if as_state {
+                opened.client.send_state(room, membership::TYPE, &key, content.clone()).await
+            } else {
+                opened.client.send(room, membership::TYPE, content.clone(), &id.to_string()).await
+            };
+            match sent {
+                Err(MatrixError::Forbidden { .. }) if as_state => as_state = false,
+                Err(MatrixError::RateLimited { retry_after }) if Instant::now() + retry_after < until => {
+                    sleep(retry_after).await;
+                }
+                Err(error) => return Err(matrix_problem(&error)),
+                Ok(_) => break,
             }
-            sent => sent.map(drop).map_err(|error| matrix_problem(&error))?,
         }
         if owners.threshold > 1 {
             return Ok(());
