@@ -123,7 +123,7 @@ pub(crate) fn remedy(error: &ConnectError) -> String {
     let (DirectoryError::Unsafe { path, .. }
     | DirectoryError::Io { path, .. }
     | DirectoryError::Occupied { path }
-    | DirectoryError::InUse { path }) = error;
+    | DirectoryError::InUse { path, .. }) = error;
     let meta = fs::symlink_metadata(path).ok().filter(|meta| meta.uid() == geteuid().as_raw());
     let shown = path.display();
     let repair = match meta {

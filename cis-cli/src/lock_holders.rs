@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use cis_local::{ConnectError, Lock, LockFile, is_cleared, is_held, look};
+use cis_local::{ConnectError, Lock, LockFile, check_unused, is_cleared, is_held, look};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::error::{CliError, readable, remedy};
@@ -35,6 +35,13 @@ pub(crate) fn unresponsive_node(home: &Home) -> UnresponsiveNode {
 /// Whether no process holds the node's lock.
 pub(crate) fn is_absent(home: &Home) -> bool {
     matches!(look(&home.node_lock()), Ok(Lock::Free))
+}
+
+/// Says that another home's node listens where that of this home would; none if nobody does.
+pub(crate) fn other_node(home: &Home) -> Option<String> {
+    let is_free = matches!(is_held(&home.node_lock()), Ok(false));
+    let found = is_free.then(|| check_unused(&home.node_socket()))?;
+    found.err().map(|error| error.to_string())
 }
 
 /// Whether the node of the home was stopped. Waits for a node that is ending, so it blocks.

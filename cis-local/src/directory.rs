@@ -24,13 +24,16 @@ pub enum DirectoryError {
     },
     /// Another process listens at the socket.
     #[error(
-        "another process listens at the socket {}: probably the node of a home that was moved while it ran. Stop that node \
-         (`cis --home DIR node stop`, with the place that the home has now)",
+        "another process{} listens at the socket {}: probably the node of a home that was moved, or taken away, while it ran. \
+         Stop that node (`cis --home DIR node stop`, with the place that the home has now), or end the process",
+        pid.map(|pid| format!(", pid {pid},")).unwrap_or_default(),
         path.display()
     )]
     InUse {
         /// The socket.
         path: PathBuf,
+        /// Who listens, where that can be told.
+        pid: Option<u32>,
     },
     /// The directory cannot be inspected.
     #[error("cannot inspect the directory {}: {source}", path.display())]

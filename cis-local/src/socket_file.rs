@@ -3,6 +3,7 @@
 
 use std::fs::{self, DirBuilder};
 use std::io;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -12,6 +13,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use super::directory::{DirectoryError, check_own, check_parent};
+use super::peer::credentials;
 
 /// A socket's file, distinguished from a later file at the same path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,22 +90,37 @@ pub fn make_way(socket: &Path) -> Result<(), DirectoryError> {
 /// [`DirectoryError::InUse`].
 pub fn check_unused(socket: &Path) -> Result<(), DirectoryError> {
     let (times, pause) = CLOSES;
-    for _ in 0..times {
-        if !is_listened_at(socket) {
+    let mut found = listener(socket);
+    for _ in 1..times {
+        if found.is_none() {
             return Ok(());
         }
         thread::sleep(pause);
+        found = listener(socket);
     }
-    Err(DirectoryError::InUse { path: socket.to_owned() })
+    match found {
+        Some(Listener { pid }) => Err(DirectoryError::InUse { path: socket.to_owned(), pid }),
+        None => Ok(()),
+    }
 }
 
-/// Whether a process listens at this path. Does not wait for it.
-fn is_listened_at(path: &Path) -> bool {
-    let Ok(address) = SocketAddrUnix::new(path) else { return false };
+/// A process that listens at a socket.
+struct Listener {
+    /// None: it is busy, and cannot be told.
+    pid: Option<u32>,
+}
+
+/// Who listens at this path. Does not wait for it.
+fn listener(path: &Path) -> Option<Listener> {
+    let address = SocketAddrUnix::new(path).ok()?;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let Ok(socket) = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None) else { return false };
-    // EAGAIN: its backlog is full (connect(2)).
-    matches!(connect(&socket, &address), Ok(()) | Err(Errno::AGAIN))
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).ok()?;
+    match connect(&socket, &address) {
+        Ok(()) => Some(Listener { pid: credentials(socket.as_fd()).ok().and_then(|(pid, _)| pid) }),
+        // Its backlog is full (connect(2)).
+        Err(Errno::AGAIN) => Some(Listener { pid: None }),
+        Err(_) => None,
+    }
 }
 
 #[cfg(test)]
@@ -122,7 +139,9 @@ mod tests {
         let file = SocketFile::at(&path);
         assert!(file.is_in_place());
         let refused = make_way(&path).unwrap_err();
-        assert!(matches!(refused, DirectoryError::InUse { .. }) && file.is_in_place(), "{refused}");
+        let own = Some(std::process::id());
+        assert!(matches!(refused, DirectoryError::InUse { pid, .. } if pid == own), "{refused}");
+        assert!(file.is_in_place());
         fs::remove_file(&path).unwrap();
         make_way(&path).unwrap();
         assert!(!file.is_in_place(), "removed");

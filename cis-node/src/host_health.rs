@@ -89,6 +89,7 @@ mod tests {
         let home = Home { dir: dir.path().to_owned(), runtime: dir.path().to_owned() };
         let (health, me) = (HostHealth::default(), std::process::id());
         assert_eq!(health.check(&home, me).await, None, "the driver says that nothing listens");
+        let _lock = cis_local::LockFile::take(&home.host_lock()).unwrap().unwrap();
         let _listener = UnixListener::bind(home.host_socket()).unwrap();
         let found = health.check(&home, me).await.unwrap();
         assert!(found.why.contains(&format!("pid {me}")) && found.remedy.contains("kill -9"), "{found:?}");

@@ -302,6 +302,7 @@ fn a_backup_to_another_disk_needs_no_space_in_the_home_of_a_node() {
     other.stop();
     let left: Vec<_> = fs::read_dir(cis.work()).unwrap().flatten().map(|entry| entry.file_name()).collect();
     assert!(!left.iter().any(|name| name.to_string_lossy().starts_with('.')), "{left:?}");
+    cis.stop();
 }
 
 /// The home is the node's: a task cannot fail by it, and `allow_failure` has nothing to allow.

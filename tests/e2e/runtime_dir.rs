@@ -390,7 +390,15 @@ fn a_home_that_was_moved_or_copied_has_a_node_of_its_own() {
     let listed = at_home(&cis, &moved, &["dag", "list"]).expect(0).stdout;
     assert!(listed.contains("waits"), "{listed}");
     let refused = cis.run(["dag", "list"]).expect(3).stderr;
-    assert!(refused.contains("another process listens") && refused.contains("node stop"), "{refused}");
+    let status = at_home(&cis, &moved, &["node", "status", "--json"]).expect(0).json();
+    let pid = status["pid"].as_u64().unwrap();
+    let other = format!("another process, pid {pid}, listens");
+    assert!(refused.contains(&other) && refused.contains("node stop"), "{refused}");
+    for words in [["node", "status"], ["status", "--json"]] {
+        let said = cis.ok(words);
+        assert!(said.contains(&other), "{words:?}: {said}");
+    }
+    assert!(cis.run(["node", "stop"]).expect(3).stderr.contains(&other));
     at_home(&cis, &moved, &["node", "stop", "--kill-sessions"]).expect(0);
     assert!(!cis.ok(["dag", "list"]).contains("waits"));
     cis.stop();

@@ -267,6 +267,7 @@ mod tests {
     use super::*;
     use cis_core::ids::SessionId;
     use cis_host::protocol::{Exit, VERSION, frame};
+    use cis_local::LockFile;
 
     /// As it stands on the wire.
     fn put(out: &mut Vec<u8>, message: &FromHost) {
@@ -280,6 +281,7 @@ mod tests {
     fn what_comes_right_behind_the_welcome_is_not_lost() {
         let dir = crate::testing::private_directory();
         let home = Home { dir: dir.path().to_owned(), runtime: dir.path().to_owned() };
+        let _lock = LockFile::take(&home.host_lock()).unwrap().unwrap();
         let listener = UnixListener::bind(home.host_socket()).unwrap();
         let exit = Exit::with_code(0);
         let mut said = Vec::new();

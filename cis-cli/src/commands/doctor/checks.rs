@@ -185,10 +185,10 @@ pub(super) fn node(node: &Result<NodeView, CliError>) -> Check {
     const NAME: &str = "node";
     const OURS: &str = env!("CARGO_PKG_VERSION");
     match node {
-        Ok(node) if !node.running => Check::ok(NAME, "not running; commands that need one start it"),
         Ok(node) if !node.warnings.is_empty() => {
             Check::warning(NAME, node.warnings.join("; "), "`cis node status` shows them as well")
         }
+        Ok(node) if !node.running => Check::ok(NAME, "not running; commands that need one start it"),
         Ok(node) if node.version != OURS => Check::warning(
             NAME,
             format!("its version is {}, this command's {OURS}", node.version),

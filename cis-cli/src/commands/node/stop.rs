@@ -12,7 +12,7 @@ use super::force;
 use super::probe::{self, Probe, probe};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::lock_holders::{self, unresponsive_node};
+use crate::lock_holders::{self, other_node, unresponsive_node};
 use crate::output::clean::clean_lines;
 use crate::{node_start, output, wait};
 
@@ -81,7 +81,12 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
             force::end(context, &node, how.kill_sessions)?;
             true
         }
-        Probe::Absent => false,
+        Probe::Absent => {
+            if let (false, Some(other)) = (context.in_session(), other_node(&context.home)) {
+                return Err(CliError::unavailable(other));
+            }
+            false
+        }
     };
     let host_stopped = ends_sessions && force::end_host(context)?;
     let leftovers_ended = ends_sessions && !host_stopped && force::end_leftovers(context)?;
