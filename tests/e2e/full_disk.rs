@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::harness::{Cis, eventually, is_alive, kill_9, ulid_in};
+use super::harness::{Cis, LONG, eventually, eventually_or, is_alive, kill_9, ulid_in};
 use super::storage::{Mounted, fill};
 
 /// Leaves 4 MB of log.
@@ -94,13 +94,17 @@ fn reads_and_says_so(cis: &Cis, run: &str) {
 /// Checks that a node that was read-only is an ordinary one again: it writes, and other processes can read
 /// its database.
 fn is_ordinary(cis: &Cis, pid: u32) {
-    eventually("the node is as any other", || {
+    let look = || {
         // While it restarts it does not answer.
         let out = cis.run(["node", "status", "--json"]);
         let status = if out.code == Some(0) { out.json() } else { return None };
         let ordinary = status["warnings"].as_array().is_none_or(Vec::is_empty)
             && cis.run(["store", "check"]).code == Some(0);
         (ordinary && status["pid"].as_u64() == Some(u64::from(pid))).then_some(())
+    };
+    eventually_or(LONG, look, || {
+        let (status, store) = (cis.run(["node", "status", "--json"]), cis.run(["store", "check"]));
+        format!("node {pid} is as any other: {status:?}, {store:?}")
     });
     cis.dag(TRUE, &[]).expect(0);
 }

@@ -29,4 +29,4 @@ pub use processes::{is_alive, kill_9, signal};
 pub use remote::{Remote, audit_of};
 pub use session_http::SESSION_HTTP;
 pub use terminal::Terminal;
-pub use wait::{Seeded, eventually, eventually_within, is_root, pause, skip};
+pub use wait::{LONG, Seeded, eventually, eventually_or, eventually_within, is_root, pause, skip};
