@@ -27,31 +27,35 @@ const ED25519_MULTICODEC: [u8; 2] = [0xed, 0x01];
 pub struct NotADidKey(pub String);
 
 /// A node's key pair. Its debug form shows the public half alone.
-pub struct NodeKey(SigningKey);
+pub struct NodeKey {
+    key: SigningKey,
+    did: NodeDid,
+}
 
 impl NodeKey {
     /// The key of a seed (32 random bytes, which is all that is kept).
     #[must_use]
     pub fn from_seed(seed: &[u8; 32]) -> Self {
-        Self(SigningKey::from_bytes(seed))
+        let key = SigningKey::from_bytes(seed);
+        Self { did: did_of(&key.verifying_key()), key }
     }
 
     /// Its DID.
     #[must_use]
     pub fn did(&self) -> NodeDid {
-        did_of(&self.0.verifying_key())
+        self.did.clone()
     }
 
     /// Its signature over `bytes`.
     #[must_use]
     pub fn sign(&self, bytes: &[u8]) -> [u8; 64] {
-        self.0.sign(bytes).to_bytes()
+        self.key.sign(bytes).to_bytes()
     }
 }
 
 impl std::fmt::Debug for NodeKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("NodeKey").field(&self.did().0).finish()
+        f.debug_tuple("NodeKey").field(&self.did.0).finish()
     }
 }
 
