@@ -25,7 +25,7 @@ const WORKERS: u32 = 3;
 const SLOTS: u32 = 2;
 const PAIRS: u32 = 5;
 /// How often it is looked whether a run has ended. What it took is what its node says.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
