@@ -4,6 +4,7 @@
 //! for the scheduler in `leading` and `results`, for the own worker in `work`; who coordinates what, as journals tell it, is
 //! followed in `terms`, places in groups of the room in `groups`; what sessions of others wait for is told in `news`. Messages of a node to itself take no way around.
 
+mod directories;
 mod groups;
 mod leading;
 mod list;
@@ -15,6 +16,7 @@ mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::directories::Directories;
 use self::groups::Groups;
 use self::refused::{Refused, Wrong};
 use self::terms::Terms;
@@ -57,6 +59,7 @@ pub(super) struct Federation {
     /// Leases that this node gives depend on what it has read.
     is_urgent: bool,
     refused: Refused,
+    directories: Directories,
     /// Accounts that sessions for other nodes found logged out, and until when their agents are not offered.
     logged_out: BTreeMap<String, TimestampMs>,
     /// How many sessions of a run of another node are worth having here before their turn.
@@ -192,6 +195,7 @@ impl Driver {
     /// Goes on with the runs of rooms that this node coordinates, and says where it works.
     pub(super) fn begin_federation(&mut self, now: TimestampMs) {
         self.federation.draining = self.is_noted(DRAINING);
+        self.federation.directories.tidy(&self.parts.home.remote());
         if let Some(room) = &self.parts.config.settings.federation.room {
             self.parts.link.serve(room);
         }

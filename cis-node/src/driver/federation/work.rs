@@ -1,12 +1,10 @@
 //! What follows for the own worker: the worker's half, and sessions that run for other nodes.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::ending::run_in_thread;
 use super::super::{Driver, facts};
 use super::Held;
 use crate::account::boot_ms;
@@ -58,14 +56,7 @@ impl Driver {
                     self.federation.held.remove(&attempt);
                     let dir = self.directory_of(&attempt);
                     self.parts.worker.tell(ToWorker::Ack { attempt, fence });
-                    if fs::remove_dir(&dir).is_err() {
-                        // A task may have left a million files.
-                        run_in_thread(move || {
-                            if let Err(error) = fs::remove_dir_all(&dir) {
-                                tracing::debug!(dir = %dir.display(), %error, "the directory of a task was not removed");
-                            }
-                        });
-                    }
+                    self.federation.directories.give_back(&self.parts.home.remote(), dir);
                 }
             }
         }
@@ -164,7 +155,7 @@ impl Driver {
         let slots = self.slots_for(slots);
         let refusal =
             self.refusal(&attempt, &spec).or_else(|| self.refusal_of_queue(room, attempt.run, slots));
-        let made = if refusal.is_none() { fs::create_dir_all(&dir) } else { Ok(()) };
+        let made = if refusal.is_none() { self.federation.directories.make(&dir) } else { Ok(()) };
         let held = Held { room: room.to_owned(), granted, session, spec: Box::new(remote), recalled: true };
         let queued = self.federation.ahead().map(|ahead| ahead.run).filter(|run| *run != attempt.run);
         self.federation.held.insert(attempt.clone(), held);
