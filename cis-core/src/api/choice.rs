@@ -5,7 +5,7 @@
 
 use super::InboxItem;
 use crate::event::{Meaning, PromptOption};
-use crate::monitor::{agrees, goes_beyond_once};
+use crate::monitor::{agrees, allows, goes_beyond_once, meaning_of};
 
 /// Why words name no option.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,9 @@ pub enum Closeness {
 
 /// Begins words that name an option by its id alone.
 const ID: &str = "id:";
+
+/// What a yes may mean.
+const YES: &[Meaning] = &[Meaning::AllowOnce];
 
 /// What a no may mean.
 const NO: &[Meaning] = &[Meaning::Deny, Meaning::DenyAndSay, Meaning::Cancel];
@@ -76,17 +79,21 @@ impl InboxItem {
             return Err(NotChosen::Unknown);
         }
         let plain = match lower.as_str() {
-            "yes" | "y" | "ok" | "allow" | "approve" => Some(self.yes()),
-            "no" | "n" | "deny" | "reject" => Some(self.no()),
+            "yes" | "y" | "ok" | "allow" | "approve" => Some((self.yes(), YES)),
+            "no" | "n" | "deny" | "reject" => Some((self.no(), NO)),
             _ => None,
         };
-        if let Some(Some(option)) = plain {
+        if let Some((Some(option), _)) = plain {
             return Ok(option);
         }
         let begins =
             self.only(&|_, option| !lower.is_empty() && option.label.to_lowercase().starts_with(&lower))?;
-        // A plain yes never means "from now on" or "all of them", however that option begins.
-        begins.filter(|option| plain.is_none() || !lasts(option)).ok_or(NotChosen::Unknown)
+        // A plain yes never means "from now on" or "all of them", however that option begins, nor "Yesterday's".
+        let means = |option: &PromptOption, wanted: &[Meaning]| {
+            !lasts(option) && meaning_of(&option.label).is_some_and(|meaning| wanted.contains(&meaning))
+        };
+        let fits = |option: &&PromptOption| plain.is_none_or(|(_, wanted)| means(option, wanted));
+        begins.filter(fits).ok_or(NotChosen::Unknown)
     }
 
     /// The option of that number, as people see it.
@@ -103,7 +110,13 @@ impl InboxItem {
         let agreeing = |option: &&PromptOption| agrees(&option.label) && !self.options.iter().any(lasts);
         let offers = |meaning| self.options.iter().any(|option| option.meaning == Some(meaning));
         if offers(Meaning::AllowOnce) {
-            return self.meaning(&[Meaning::AllowOnce]);
+            // An action beside other ones is a choice, however plain its words are.
+            let refuses = |option: &PromptOption| option.meaning.is_some_and(|meaning| NO.contains(&meaning));
+            let is_plain = |chosen: &&PromptOption| {
+                allows(&chosen.label)
+                    || self.options.iter().all(|one| one == *chosen || refuses(one) || lasts(one))
+            };
+            return self.meaning(YES).filter(is_plain);
         }
         self.meaning(&[Meaning::Continue]).filter(agreeing)
     }
@@ -159,7 +172,6 @@ pub fn option_numbers(options: &[PromptOption]) -> Vec<Option<usize>> {
 mod tests {
     use super::*;
     use crate::event::AskType;
-    use crate::monitor::meaning_of;
     use crate::testing::question;
 
     fn item(options: &[(&str, &str, Option<Meaning>)]) -> InboxItem {
@@ -222,6 +234,11 @@ mod tests {
             ["Yes to all", "No to all", "Skip"].as_slice(),
             &["Retry always", "Skip", "Abort"],
             &["Delete all", "Keep", "Cancel"],
+            &["Keep it", "Delete it"],
+            &["Keep", "Delete", "Cancel"],
+            &["Stash", "Overwrite local changes", "Cancel"],
+            &["Keep", "Install", "Quit"],
+            &["Yesterday's backup", "Cancel"],
             &["Always use theirs", "Keep mine", "Abort"],
             &["Disable always", "Enable once", "Keep"],
             &["Later", "Close"],
@@ -239,7 +256,12 @@ mod tests {
         for labels in [["Continue", "Cancel"], ["OK", "Cancel"], ["Continue", "Abort"]] {
             assert_eq!(near(&menu(&labels), "yes"), Some("1".to_owned()), "{labels:?}");
         }
-        for labels in [["Yes to all", "No to all", "Skip"].as_slice(), &["Yes", "No to all"]] {
+        for labels in [
+            ["Yes to all", "No to all", "Skip"].as_slice(),
+            &["Yes", "No to all"],
+            &["Notify and go on", "Go on"],
+            &["No limits", "Some limits"],
+        ] {
             let asked = menu(labels);
             assert_eq!((near(&asked, "no"), near(&asked, "n"), asked.no()), (None, None, None), "{labels:?}");
         }

@@ -12,7 +12,11 @@ const YES: &str = "yes|y|ja|oui|sí|si|sim|tak|да|はい|是|예|네|evet|kyll
 /// Verbs of a permission.
 const ALLOWS: &str = "allow|approve|accept|trust|grant|permit|authori[sz]e";
 /// Other words by which an option begins that does something.
-const DOES: &str = "ok,? run|run|proceed|confirm|overwrite|install|apply|delete|remove";
+const DOES: &str = "ok,? run|run|proceed|confirm|install|apply";
+/// Verbs by which something is lost: where they stand beside others, they are a choice and no agreement.
+const DESTROYS: &str = "overwrite|delete|remove|discard|erase|drop|reset|wipe|purge|replace|kill|revert";
+/// More than what is asked about, or something else, behind a word that agrees.
+const MORE: &str = r"\b(?:rest|both|too|also|as well|others?|more|times|twice|years?|forc\w*|disabl\w*|turn(?:ing)? off|sandbox|unsafe\w*|danger\w*|sudo|root|block|ban|report)\b|(?:^|\s)--?\w|\b\d+ ?\pL";
 /// Words by which an option begins that allows nothing and goes on.
 const GOES_ON: &str = "continue|skip|next|ok|okay|close|default|keep|done|got it";
 /// Not, before what is not done.
@@ -41,7 +45,7 @@ const VAGUE: &str = r"\b(?:all|any|every|each|until|till|as long as|during|for (
 /// be taken for another one.
 static RULES: LazyLock<Vec<(Regex, Option<Meaning>)>> = LazyLock::new(|| {
     use Meaning::{AllowAlways, AllowOnce, AllowSession, Cancel, Continue, Deny, DenyAndSay};
-    let heads = format!("{YES}|{ALLOWS}|{DOES}|{GOES_ON}");
+    let heads = format!("{YES}|{ALLOWS}|{DOES}|{DESTROYS}|{GOES_ON}");
     let scope = format!(
         r"(?:for|in|within|across|under|from|on|at) (?:(?:this|that|these|the|my|your|one|an?|next|\d+) ?)*{SCOPE}"
     );
@@ -60,7 +64,12 @@ static RULES: LazyLock<Vec<(Regex, Option<Meaning>)>> = LazyLock::new(|| {
             Some(DenyAndSay),
         ),
         (r"\b(deny|denied|reject|refuse|disallow|forbid)\b".to_owned(), Some(Deny)),
-        (r"^(allow|approve|accept|trust|run|grant) (never|nothing|none|no)\b".to_owned(), Some(Deny)),
+        // It denies for good.
+        (format!(r"^never$|^never (?:{ALLOWS}|run)\b|^(?:{ALLOWS}|run) never\b"), None),
+        (r"^(allow|approve|accept|trust|run|grant) (nothing|none|no)\b".to_owned(), Some(Deny)),
+        (r"^no (?:thanks|thank you|way|gracias)\b".to_owned(), Some(Deny)),
+        // `No limits` agrees, and `No, go ahead` does not deny.
+        (r"^no (?:\pL|\d)".to_owned(), None),
         (
             r"^(no|n|nein|non|nee|nej|nie|não|нет|いいえ|否|不|아니오|hayır|ei|decline|never|don'?t|do not|not (allow|approve|accept|run|continue|proceed))\b".to_owned(),
             Some(Deny),
@@ -84,7 +93,9 @@ static RULES: LazyLock<Vec<(Regex, Option<Meaning>)>> = LazyLock::new(|| {
         ),
         (r"^all\b".to_owned(), Some(AllowSession)),
         (format!(r"^({heads})\b.*(?:{LASTING}|{VAGUE}|\bsession\b|\b{span}\b)"), None),
-        (format!(r"^({YES}|{ALLOWS}|{DOES})\b"), Some(AllowOnce)),
+        (format!(r"^({YES}|{ALLOWS}|{DOES})\b.*(?:{MORE})"), None),
+        (format!(r"^({DESTROYS})\b"), None),
+        (format!(r"^({YES}|{ALLOWS}|{DOES}|once)\b"), Some(AllowOnce)),
         (format!(r"^({GOES_ON})\b"), Some(Continue)),
     ]
     .map(|(words, meaning)| (pattern(&words), meaning))
@@ -97,8 +108,14 @@ static ONCE: LazyLock<Regex> = LazyLock::new(|| {
 /// Labels that agree to go on, and pass nothing over.
 static AGREES: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"^(?:continue|ok|okay|got it|next|proceed|go (?:on|ahead))\b"));
+static ALLOWING: LazyLock<Regex> =
+    LazyLock::new(|| pattern(&format!(r"^(?:{YES}|{ALLOWS}|ok|proceed|confirm|once)\b")));
 static PASSES_OVER: LazyLock<Regex> =
     LazyLock::new(|| pattern(&format!(r"\b(?:{NOT}|no|skip\w*|later|instead|keep\w*)\b")));
+/// Labels that refuse, and do something beside that, or let it be done after all.
+static DOES_MORE: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"\bgo ahead\b|\banyway\b|\b(?:block|ban|report)\b|\bjust (?:delete|do|run|remove|overwrite)\b")
+});
 static BEYOND: LazyLock<Regex> = LazyLock::new(|| pattern(&format!(r"{LASTING}|{VAGUE}|\bsession\b")));
 
 /// A label as it is compared: without its brackets and hints for a single case.
@@ -111,8 +128,9 @@ fn plain(label: &str) -> String {
 pub(crate) fn meaning_of(label: &str) -> Option<Meaning> {
     let label = plain(label);
     let meaning = RULES.iter().find(|(words, _)| words.is_match(&label)).and_then(|(_, meaning)| *meaning)?;
-    // Who denies a case does not want it denied for good.
-    (meaning != Meaning::Deny || !BEYOND.is_match(&label)).then_some(meaning)
+    // Who denies a case does not want it denied for good, nor more done than that.
+    let is_more = meaning == Meaning::Deny && (BEYOND.is_match(&label) || DOES_MORE.is_match(&label));
+    (!is_more).then_some(meaning)
 }
 
 /// Whether the words are those of a choice, also where they have no meaning of their own.
@@ -125,6 +143,11 @@ pub(in crate::monitor) fn is_choice(label: &str) -> bool {
 pub(crate) fn agrees(label: &str) -> bool {
     let label = plain(label);
     AGREES.is_match(&label) && !PASSES_OVER.is_match(&label) && !BEYOND.is_match(&label)
+}
+
+/// Whether a label begins with a word that agrees, whatever is asked.
+pub(crate) fn allows(label: &str) -> bool {
+    ALLOWING.is_match(&plain(label))
 }
 
 /// Whether a label says something of a time, a scope or a repetition beyond the case that is asked about.
@@ -154,8 +177,12 @@ mod tests {
             ("Yes, never ask again", Some(AllowAlways)),
             ("Run without asking again", Some(AllowAlways)),
             ("Yes to everything", Some(AllowAlways)),
-            ("Never allow", Some(Deny)),
-            ("Allow never", Some(Deny)),
+            ("Never allow", None),
+            ("Allow never", None),
+            ("never", None),
+            ("once", Some(AllowOnce)),
+            ("No thanks", Some(Deny)),
+            ("No, thank you", Some(Deny)),
             ("Trust nothing", Some(Deny)),
             ("No", Some(Deny)),
             ("No, exit", Some(Deny)),
@@ -224,6 +251,23 @@ mod tests {
             "Allow, but ask me next time",
             "Accept without remembering",
             "Overwrite all",
+            "Overwrite local changes",
+            "Delete it",
+            "Delete the files",
+            "Remove",
+            "Discard",
+            "Yes, the rest too",
+            "Yes, 1 year",
+            "Yes, 3 times",
+            "Yes, both",
+            "Yes, disable the sandbox",
+            "Yes, with --force",
+            "No problem, go ahead",
+            "No limits",
+            "No sandbox",
+            "No backup, just delete",
+            "No, go ahead",
+            "Deny and block the sender",
             "Delete all files",
             "Skip all",
             "Apply for this file",

@@ -22,7 +22,7 @@ mod words;
 pub(super) use above::{ABOVE_ROWS_MAX, Above, Compared, Reach};
 pub(super) use kinds::{Asked, kind_of};
 pub(super) use letters::named_above;
-pub(crate) use meaning::{agrees, goes_beyond_once, meaning_of};
+pub(crate) use meaning::{agrees, allows, goes_beyond_once, meaning_of};
 pub(super) use menu::{
     Menu, OpenMenu, asks, begins_question, button, has_number, is_chat, is_input, menu_at_cursor, menu_of,
     open_menu, pointed_at,

@@ -16,56 +16,64 @@ impl ScreenView {
     /// The menu on the screen, of which these keys choose an option.
     #[must_use]
     pub fn choice_by(&self, keys: &[u8]) -> Option<Choice> {
-        let (question, labels, _) = choices(self)?;
+        let shown = Choices::on(self)?;
         let menu = menu_of(&Page::of(self.clone()))?;
         let chosen = menu.options.iter().position(|option| option.keys.as_bytes() == keys)?;
-        Some(Choice { question, labels, chosen })
+        Some(Choice { shown, chosen })
     }
 }
 
 /// An option of a menu, with the menu that it was chosen in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
-    question: String,
-    labels: Vec<String>,
+    shown: Choices,
     chosen: usize,
 }
 
 impl Choice {
-    /// Whether the screen shows the same menu, which points at this option. The menu may have scrolled.
+    /// Whether the screen shows the same menu, which points at this option. The menu may have scrolled. One that describes the option
+    /// that it points at is another one: nobody was shown that yet.
     #[must_use]
     pub fn is_pointed_at(&self, view: &ScreenView) -> bool {
-        let Some((question, labels, Some(pointed))) = choices(view) else { return false };
-        if question != self.question || !is_same_option(&self.labels[self.chosen], &labels[pointed]) {
-            return false;
-        }
+        let Some(now @ Choices { pointed: Some(pointed), .. }) = &Choices::on(view) else { return false };
+        let (was, is) = (&self.shown.labels, &now.labels);
+        let fits = self.shown.question == now.question
+            && self.shown.below == now.below
+            && was.len() == is.len()
+            && was[self.chosen] == is[*pointed];
         // What stands around the option, as far as both show it.
-        let above = self.labels[..self.chosen].iter().rev().zip(labels[..pointed].iter().rev());
-        let below = self.labels[self.chosen..].iter().zip(&labels[pointed..]);
-        let mut both = above.chain(below);
-        let is = &labels[pointed];
-        let fits = |label: &&String| {
-            if self.labels[self.chosen] == *is { *label == is } else { is_same_option(label, is) }
-        };
-        let is_alone = self.labels.iter().filter(fits).count() == 1;
-        let in_place = pointed == self.chosen && self.labels.len() == labels.len();
-        both.all(|(was, is)| is_same_option(was, is)) && (is_alone || in_place)
+        let above = was[..self.chosen].iter().rev().zip(is[..*pointed].iter().rev());
+        let below = was[self.chosen..].iter().zip(&is[*pointed..]);
+        let is_alone = was.iter().filter(|label| **label == was[self.chosen]).count() == 1;
+        fits && above.chain(below).all(|(was, is)| was == is) && (is_alone || *pointed == self.chosen)
     }
 }
 
-/// Question and labels of the menu on a screen, without times, and the option that it points at.
-fn choices(view: &ScreenView) -> Option<(String, Vec<String>, Option<usize>)> {
-    let menu = menu_of(&Page::of(view.clone()))?;
-    let labels = menu.options.iter().map(|option| timeless(&option.label).into_owned()).collect();
-    let pointed = menu.options.iter().position(|option| option.keys == "\r");
-    Some((timeless(&menu.question).into_owned(), labels, pointed))
+/// What a menu shows, without times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Choices {
+    question: String,
+    labels: Vec<String>,
+    /// The option that it points at.
+    pointed: Option<usize>,
+    /// The rows below the options.
+    below: Vec<String>,
 }
 
-/// Some programs describe the option that they point at, behind its words.
-fn is_same_option(was: &str, is: &str) -> bool {
-    let described =
-        |long: &str, short: &str| long.strip_prefix(short).is_some_and(|more| more.starts_with(' '));
-    was == is || described(was, is) || described(is, was)
+impl Choices {
+    fn on(view: &ScreenView) -> Option<Self> {
+        let page = Page::of(view.clone());
+        let menu = menu_of(&page)?;
+        let last = menu.options.last().map_or("", |option| &option.label);
+        let rows: Vec<&str> = (menu.row..page.end()).map(|row| page.row(row)).collect();
+        let end = rows.iter().rposition(|row| row.contains(last)).map_or(0, |row| row + 1);
+        Some(Self {
+            question: timeless(&menu.question).into_owned(),
+            labels: menu.options.iter().map(|option| timeless(&option.label).into_owned()).collect(),
+            pointed: menu.options.iter().position(|option| option.keys == "\r"),
+            below: rows[end..].iter().map(|row| timeless(row).into_owned()).collect(),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -93,8 +101,17 @@ mod tests {
         let scrolls = choose("? Where to:\n❯ test\n  east\n  west", "\x1b[B\x1b[B\r");
         assert!(scrolls.is_pointed_at(&view("? Where to:\n  east\n❯ west\n  north")));
         assert!(!scrolls.is_pointed_at(&view("? Where to:\n  north\n❯ west\n  east")));
-        let described = choose("? Where to:\n❯ test\n  prod\n  prod west", "\x1b[B\r");
-        assert!(described.is_pointed_at(&view("? Where to:\n  test\n❯ prod (with care)\n  prod west")));
-        assert!(!described.is_pointed_at(&view("? Where to:\n  test\n  prod\n❯ prod west")));
+        let files = choose("What to do?\n❯ Keep\n  Archive it\n  Quit\n\n(enter) in /tmp/a", "\x1b[B\r");
+        let points = |screen| files.is_pointed_at(&view(screen));
+        assert!(points("What to do?\n  Keep\n❯ Archive it\n  Quit\n\n(enter) in /tmp/a"));
+        for other in [
+            "What to do?\n  Keep\n❯ Archive it and delete the rest\n  Quit\n\n(enter) in /tmp/a",
+            "What to do?\n  Keep\n❯ Archive\n  Quit\n\n(enter) in /tmp/a",
+            "What to do?\n  Keep none\n❯ Archive it\n  Quit\n\n(enter) in /tmp/a",
+            "What to do?\n  Keep\n❯ Archive it\n\n(enter) in /tmp/a",
+            "What to do?\n  Keep\n❯ Archive it\n  Quit\n\n(enter) in /",
+        ] {
+            assert!(!points(other), "{other}");
+        }
     }
 }
