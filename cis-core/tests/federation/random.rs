@@ -3,7 +3,7 @@
 
 use cis_core::federation::protocol::Settings;
 
-use crate::rng::Rng;
+use crate::rng::{Rng, seeds};
 use crate::world::{Packet, Shape, World};
 
 const SEEDS: u64 = 300;
@@ -23,16 +23,8 @@ pub(crate) fn settings() -> Settings {
     }
 }
 
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
 pub(crate) fn explore_all(first: u64) {
-    let seeds = match number("CIS_SIM_SEED") {
-        Some(seed) => vec![seed],
-        None => (first..first + number("CIS_SIM_SEEDS").unwrap_or(SEEDS)).collect(),
-    };
-    for seed in seeds {
+    for seed in seeds(first, SEEDS) {
         if let Err(wrong) = explore(seed, false) {
             let history = explore(seed, true).err().map(|(_, history)| history).unwrap_or_default();
             panic!(

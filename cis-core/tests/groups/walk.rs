@@ -3,7 +3,7 @@
 
 use cis_core::federation::protocol::Settings;
 
-use crate::rng::Rng;
+use crate::rng::{Rng, seeds};
 use crate::world::{Counts, World};
 
 const SEEDS: u64 = 300;
@@ -23,15 +23,8 @@ fn settings() -> Settings {
     }
 }
 
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
 pub(crate) fn explore_all(first: u64) {
-    let seeds = match number("CIS_SIM_SEED") {
-        Some(seed) => vec![seed],
-        None => (first..first + number("CIS_SIM_SEEDS").unwrap_or(SEEDS)).collect(),
-    };
+    let seeds = seeds(first, SEEDS);
     let is_many = seeds.len() > 100;
     let mut all = Counts::default();
     for seed in seeds {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::rng::seeds;
 use crate::walk::walk;
 use crate::world::World;
 
@@ -21,10 +22,6 @@ pub(crate) fn has_users(seed: u64) -> bool {
     seed >= USERS_FROM
 }
 
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
 /// Says of a panic of the product's code, too, which seed it was.
 struct Guard(u64);
 
@@ -42,11 +39,7 @@ pub(crate) fn walk_all(first: u64) {
 
 /// So many seeds, unless the environment says otherwise.
 pub(crate) fn walk_some(first: u64, count: u64) {
-    let seeds = match number("CIS_SIM_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => first..first + number("CIS_SIM_SEEDS").unwrap_or(count),
-    };
-    for seed in seeds {
+    for seed in seeds(first, count) {
         drop(walk_one(seed));
     }
 }

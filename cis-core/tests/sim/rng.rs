@@ -1,4 +1,4 @@
-//! Numbers that look random and repeat by their seed (splitmix64).
+//! Numbers that look random and repeat by their seed (splitmix64), and which seeds a test takes.
 
 #[derive(Debug, Clone)]
 pub(crate) struct Rng(u64);
@@ -44,5 +44,14 @@ impl Rng {
             left -= weight;
         }
         0
+    }
+}
+
+/// So many seeds of a test, unless the environment says how many, or which one.
+pub(crate) fn seeds(first: u64, count: u64) -> Vec<u64> {
+    let number = |name| std::env::var(name).ok()?.parse().ok();
+    match number("CIS_SIM_SEED") {
+        Some(seed) => vec![seed],
+        None => (first..first + number("CIS_SIM_SEEDS").unwrap_or(count)).collect(),
     }
 }

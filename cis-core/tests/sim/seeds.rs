@@ -1,7 +1,7 @@
 //! Which seeds a test simulates, and how one is replayed.
 
 use crate::faults;
-use crate::rng::Rng;
+use crate::rng::{self, Rng};
 use crate::world::World;
 
 /// Seeds of each test, unless the environment says otherwise.
@@ -24,15 +24,8 @@ impl Drop for Seed {
     }
 }
 
-pub(crate) fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
 pub(crate) fn seeds(first: u64) -> Vec<u64> {
-    match number("CIS_SIM_SEED") {
-        Some(seed) => vec![seed],
-        None => (first..first + number("CIS_SIM_SEEDS").unwrap_or(SEEDS)).collect(),
-    }
+    rng::seeds(first, SEEDS)
 }
 
 /// What a world is like follows from its seed, so that one number replays it.
