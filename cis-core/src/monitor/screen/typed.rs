@@ -1,6 +1,6 @@
 //! What a screen shows of an answer while it is typed: the line at the cursor, and where which menu points.
 
-use super::menu::menu_of;
+use super::menu::{Menu, menu_of};
 use super::noise::timeless;
 use super::page::Page;
 use crate::monitor::ScreenView;
@@ -16,10 +16,10 @@ impl ScreenView {
     /// The menu on the screen, of which these keys choose an option.
     #[must_use]
     pub fn choice_by(&self, keys: &[u8]) -> Option<Choice> {
-        let shown = Choices::on(self)?;
-        let menu = menu_of(&Page::of(self.clone()))?;
+        let page = Page::of(self.clone());
+        let menu = menu_of(&page)?;
         let chosen = menu.options.iter().position(|option| option.keys.as_bytes() == keys)?;
-        Some(Choice { shown, chosen })
+        Some(Choice { shown: Choices::of(&page, &menu), chosen })
     }
 }
 
@@ -35,17 +35,20 @@ impl Choice {
     /// that it points at is another one: nobody was shown that yet.
     #[must_use]
     pub fn is_pointed_at(&self, view: &ScreenView) -> bool {
-        let Some(now @ Choices { pointed: Some(pointed), .. }) = &Choices::on(view) else { return false };
+        let page = Page::of(view.clone());
+        let Some(menu) = menu_of(&page) else { return false };
+        let Some(pointed) = menu.options.iter().position(|option| option.keys == "\r") else { return false };
+        let now = Choices::of(&page, &menu);
         let (was, is) = (&self.shown.labels, &now.labels);
         let fits = self.shown.question == now.question
             && self.shown.below == now.below
             && was.len() == is.len()
-            && was[self.chosen] == is[*pointed];
+            && was[self.chosen] == is[pointed];
         // What stands around the option, as far as both show it.
-        let above = was[..self.chosen].iter().rev().zip(is[..*pointed].iter().rev());
-        let below = was[self.chosen..].iter().zip(&is[*pointed..]);
+        let above = was[..self.chosen].iter().rev().zip(is[..pointed].iter().rev());
+        let below = was[self.chosen..].iter().zip(&is[pointed..]);
         let is_alone = was.iter().filter(|label| **label == was[self.chosen]).count() == 1;
-        fits && above.chain(below).all(|(was, is)| was == is) && (is_alone || *pointed == self.chosen)
+        fits && above.chain(below).all(|(was, is)| was == is) && (is_alone || pointed == self.chosen)
     }
 }
 
@@ -54,25 +57,20 @@ impl Choice {
 struct Choices {
     question: String,
     labels: Vec<String>,
-    /// The option that it points at.
-    pointed: Option<usize>,
     /// The rows below the options.
     below: Vec<String>,
 }
 
 impl Choices {
-    fn on(view: &ScreenView) -> Option<Self> {
-        let page = Page::of(view.clone());
-        let menu = menu_of(&page)?;
+    fn of(page: &Page, menu: &Menu) -> Self {
         let last = menu.options.last().map_or("", |option| &option.label);
         let rows: Vec<&str> = (menu.row..page.end()).map(|row| page.row(row)).collect();
         let end = rows.iter().rposition(|row| row.contains(last)).map_or(0, |row| row + 1);
-        Some(Self {
+        Self {
             question: timeless(&menu.question).into_owned(),
             labels: menu.options.iter().map(|option| timeless(&option.label).into_owned()).collect(),
-            pointed: menu.options.iter().position(|option| option.keys == "\r"),
             below: rows[end..].iter().map(|row| timeless(row).into_owned()).collect(),
-        })
+        }
     }
 }
 
