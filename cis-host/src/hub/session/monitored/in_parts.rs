@@ -262,8 +262,10 @@ mod tests {
             let refused = Next::Over(Err(HubError::NotChosen { id: id() }));
             assert_eq!(follows(wrong, CHOICE_MAX_MS), refused, "{wrong}");
         }
-        // Some programs describe the option that is pointed at, and there alone; others scroll.
-        assert_eq!(follows("? Where to:\n  test\n❯ production (with care)", 200), Next::Type);
+        let described =
+            follows("? Where to:\n  test\n❯ production (with care)\n  production west", CHOICE_MAX_MS);
+        assert_eq!(described, Next::Over(Err(HubError::NotChosen { id: id() })), "nobody was shown the rest");
+        // Some programs scroll.
         assert_eq!(follows("? Where to:\n❯ production\n  production west\n  nowhere", 200), Next::Type);
         let rest = choose("? Where to:\n❯ test\n  production").1.unwrap();
         let shown = ("? Where to:\n  test\n❯ production", Some(true));
