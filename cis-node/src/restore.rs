@@ -6,12 +6,12 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use cis_core::agent::Agents;
 use cis_core::api::{Problem, ProblemKind};
-use cis_core::dag::{self, Dag};
+use cis_core::dag::{self, Dag, Task};
 use cis_core::event::{EventBody, RunCreated};
-use cis_core::ids::{BlobId, RunId, TimestampMs};
-use cis_core::scheduler::Run;
+use cis_core::ids::{BlobId, RunId, TaskId, TimestampMs};
+use cis_core::scheduler::{Run, TaskEntry};
 use cis_store::maintenance::INCOMPLETE;
-use cis_store::{Blobs, Cleaned, Reader, Readers, StoreError};
+use cis_store::{Blobs, Cleaned, Progress, Reader, Readers, StoreError, first_ahead};
 
 /// Read from the store at a time.
 const EVENTS_AT_ONCE: usize = 10_000;
@@ -33,6 +33,12 @@ pub(super) enum RestoreError {
     NoBeginning { run: RunId },
     #[error("event {offset} of run {run} does not follow from those before it: {detail}")]
     Impossible { run: RunId, offset: u64, detail: String },
+    #[error(
+        "run {run} lacks events: its task `{task}` is {} after {} tries, but its events do not say so. `cis store check` \
+         shows what is lost, and `cis store rebuild` ends the run",
+        .told.state.as_str(), .told.attempts
+    )]
+    Lacking { run: RunId, task: TaskId, told: Progress },
     #[error(
         "run {run} has ended and cannot be changed or retried: some of its events were lost when the database was \
          damaged, so a finished task might run a second time"
@@ -59,6 +65,27 @@ impl RestoreError {
             _ => problem(ProblemKind::Internal),
         }
     }
+}
+
+/// Folds the events of a run that goes on. Nothing may be written meanwhile.
+///
+/// # Errors
+/// Also if the table of tasks says more than the events, which are damaged then: a finished task would run again.
+pub(super) fn load_whole_run(
+    readers: &Readers,
+    blobs: &Blobs,
+    agents: &Agents,
+    run: RunId,
+) -> Result<Run, RestoreError> {
+    let folded = load_run(readers, blobs, agents, run)?;
+    let store = |source| RestoreError::Store { run, source };
+    let told = readers.get().map_err(store)?.progress(run).map_err(store)?;
+    let progress = |(task, entry): (&Task, &TaskEntry)| {
+        (task.id.clone(), Progress { state: entry.state, attempts: entry.attempts })
+    };
+    let lacking = first_ahead(&told, &folded.tasks().map(progress).collect())
+        .map(|(task, told)| RestoreError::Lacking { run, task: task.clone(), told });
+    lacking.map_or(Ok(folded), Err)
 }
 
 /// Folds the events of a run.

@@ -383,7 +383,7 @@ fn restored(
             continue;
         }
         let run = open.run;
-        match restore::load_run(readers, blobs, &settings.agents, run) {
+        match restore::load_whole_run(readers, blobs, &settings.agents, run) {
             Ok(run) => machine.restore(run),
             // One run that cannot be read must not keep the others from going on.
             Err(error) => {

@@ -15,6 +15,7 @@ mod facts;
 mod held;
 pub mod maintenance;
 mod outbox;
+mod progress;
 mod projector;
 mod pulse;
 mod reader;
@@ -28,6 +29,7 @@ pub use blobs::{BlobWriter, Blobs, Safety, Stored, Swept};
 pub use checkpoint::Checkpointer;
 pub use error::StoreError;
 pub use facts::{SessionFacts, TaskSeed};
+pub use progress::{Progress, first_ahead};
 pub use reader::{
     AttemptView, Cleaned, InRoom, InboxFilter, KnownItem, NewestTry, OpenRun, Reader, Readers, Waited,
 };

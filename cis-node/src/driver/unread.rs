@@ -78,7 +78,7 @@ impl Driver {
     /// It still cannot be read.
     pub(super) fn read_again(&mut self, run: RunId, now: TimestampMs) -> Result<(), RestoreError> {
         let agents = &self.parts.config.settings.agents;
-        let folded = match restore::load_run(&self.parts.readers, &self.parts.blobs, agents, run) {
+        let folded = match restore::load_whole_run(&self.parts.readers, &self.parts.blobs, agents, run) {
             Ok(folded) => folded,
             Err(error) => {
                 self.unread.runs.insert(run, error.to_string());

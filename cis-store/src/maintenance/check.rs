@@ -1,12 +1,15 @@
 //! Whether a store is sound: its pages, its events, and its tables against its events.
 
 use std::fs::File;
+use std::ops::RangeInclusive;
 use std::path::{Path, absolute};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Row};
 
+use super::gaps;
 use super::pages::Pages;
+use super::rebuild::{self, RebuildReport};
 use super::refuse;
 use super::salvage::{self, LostEvents, NamedRun, Saved};
 use super::wal;
@@ -174,21 +177,11 @@ fn starts(path: &Path) -> Result<(), String> {
     })
 }
 
-/// Returns what a rebuild would lose. This process must have no connection to the store, but its lock.
+/// Returns what a rebuild would lose, by doing one in a database that is thrown away. This process must have no connection to the
+/// store, but its lock.
 fn losses(path: &Path, _lock: &File) -> Result<Losses, StoreError> {
-    let (found, log_torn) = salvage::scan(path, &mut |_| Ok(()))?;
-    let old = schema::open_damaged(path).ok().filter(|old| schema::version(path, old).is_ok());
-    let saved = salvage::losses(old.as_ref(), &found, log_torn);
-    let tables = match &old {
-        Some(old) => salvage::torn(old, "main").map_err(|e| e.at(path, "read its tables"))?,
-        None => vec!["everything".to_owned()],
-    };
-    Ok(losses_with(saved, tables))
-}
-
-fn losses_with(saved: Saved, tables: Vec<String>) -> Losses {
-    let Saved { lost, end_lost, open, ended, .. } = saved;
-    Losses { events: lost, end: end_lost, tables, ended: open, incomplete: ended }
+    let RebuildReport { lost, end_lost, torn_tables, ended, incomplete, .. } = rebuild::try_out(path)?;
+    Ok(Losses { events: lost, end: end_lost, tables: torn_tables, ended, incomplete })
 }
 
 /// Returns what a rebuild from the write-ahead log alone would lose at most.
@@ -197,8 +190,9 @@ fn losses_of_orphan(path: &Path) -> Result<Losses, StoreError> {
         return Ok(Losses::default());
     }
     let (found, log_torn) = salvage::scan(path, &mut |_| Ok(()))?;
-    let saved = salvage::losses(None, &found, log_torn);
-    Ok(losses_with(saved, vec!["everything".to_owned()]))
+    let Saved { lost, end_lost, open, ended, .. } = salvage::losses(None, &found, log_torn);
+    let tables = vec!["everything".to_owned()];
+    Ok(Losses { events: lost, end: end_lost, tables, ended: open, incomplete: ended })
 }
 
 fn look(path: &Path, quick: bool, report: &mut CheckReport) -> Result<(), StoreError> {
@@ -219,6 +213,7 @@ fn look(path: &Path, quick: bool, report: &mut CheckReport) -> Result<(), StoreE
     if bad > FINDINGS_MAX {
         report.findings.push(format!("and {} more such events", bad - FINDINGS_MAX));
     }
+    report.findings.extend(missing(&conn).map_err(|e| StoreError::sql(path, "look for missing events", &e))?);
     for (table, columns) in PROJECTED {
         match differences(&conn, table, columns) {
             Ok(0) => {}
@@ -256,7 +251,7 @@ fn pages(path: &Path, conn: &Connection, quick: bool, report: &mut CheckReport) 
 /// held in one transaction: a node may go on writing meanwhile.
 fn refold(path: &Path) -> Result<(Connection, Folded), StoreError> {
     let private = |e: rusqlite::Error| StoreError::sql(path, "make a private copy", &e);
-    let mut conn = Connection::open("").map_err(private)?;
+    let mut conn = schema::private_database(path)?;
     // A check changes nothing, so it leaves the write-ahead log of a crash in place.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(private)?;
     schema::migrate(path, &mut conn, schema::MIGRATIONS)?;
@@ -270,6 +265,18 @@ fn refold(path: &Path) -> Result<(Connection, Folded), StoreError> {
     let folded = fold(&conn, "live", |run, _| tasks_of_rows(&conn, "live", run).ok())
         .map_err(|e: RowError| e.at(path, "project its events anew"))?;
     Ok((conn, folded))
+}
+
+/// Names the events that were removed.
+fn missing(conn: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut read = conn.prepare("SELECT offset FROM live.events ORDER BY offset")?;
+    let offsets = read.query_map((), |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
+    let known = gaps::read(conn, "live")?;
+    let named = |gap: RangeInclusive<i64>| match (gap.start(), gap.end()) {
+        (one, last) if one == last => format!("event {one} is missing"),
+        (first, last) => format!("events {first} to {last} are missing"),
+    };
+    Ok(gaps::without(&offsets, &known).into_iter().map(named).collect())
 }
 
 /// Rows that only one of the two has.

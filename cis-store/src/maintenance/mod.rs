@@ -7,6 +7,7 @@ mod bytes;
 mod census;
 mod check;
 mod copy;
+mod gaps;
 mod pages;
 mod rebuild;
 mod refuse;

@@ -10,12 +10,14 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use ulid::Ulid;
 
+use super::gaps;
 use super::refuse;
 use super::salvage::{self, LostEvents, NamedRun, Saved};
 use super::{Folded, fold, tasks_of_rows};
 use crate::append::{insert_event, newest};
 use crate::error::{RowError, StoreError};
 use crate::facts::TaskSeed;
+use crate::progress::{first_ahead, progress};
 use crate::projector::{Beside, Place, Projector};
 use crate::schema::{self, Sharing, beside, flush};
 use crate::values::ulid;
@@ -76,7 +78,11 @@ pub fn rebuild(
     }
     let fresh = beside(&path, ".rebuilding");
     remove(&fresh)?;
-    let made = fill(&path, &fresh, &mut tasks);
+    let made = schema::open_writer(&fresh, Sharing::Processes).and_then(|new| {
+        let made = fill(&path, &new, &mut tasks)?;
+        flush(&fresh, &new)?;
+        Ok(made)
+    });
     let made = match made {
         Ok(made) => made,
         Err(error) => {
@@ -88,34 +94,40 @@ pub fn rebuild(
     Ok(RebuildReport { kept, ..made })
 }
 
-/// Fills the new store at `fresh`.
+/// Does everything that a rebuild does, in a database that is thrown away. The caller has the lock of the store.
+pub(super) fn try_out(path: &Path) -> Result<RebuildReport, StoreError> {
+    let mut new = schema::private_database(path)?;
+    schema::migrate(path, &mut new, schema::MIGRATIONS)?;
+    fill(path, &new, &mut |_| None)
+}
+
+/// Fills the new store.
 fn fill(
     path: &Path,
-    fresh: &Path,
+    new: &Connection,
     tasks: &mut impl FnMut(&RunCreated) -> Option<Vec<TaskSeed>>,
 ) -> Result<RebuildReport, StoreError> {
     let doing = "save what can be read";
-    let sql = |e: rusqlite::Error| StoreError::sql(fresh, doing, &e);
-    let row = |e: RowError| e.at(fresh, doing);
-    let new = schema::open_writer(fresh, Sharing::Processes)?;
+    let sql = |e: rusqlite::Error| StoreError::sql(path, doing, &e);
+    let row = |e: RowError| e.at(path, doing);
     new.execute_batch("BEGIN").map_err(sql)?;
     // The old file is read before SQLite opens it and may change it.
-    let (found, log_torn) = salvage::events(path, &new)?;
+    let (found, log_torn) = salvage::events(path, new)?;
     let old = open_old(path, !found.is_empty())?;
     let old = old.as_ref();
     let saved = salvage::losses(old, &found, log_torn);
-    forget(&new, &saved.misplaced).map_err(sql)?;
+    forget(new, &saved.misplaced).map_err(sql)?;
     let folded =
-        fold(&new, "main", |run, facts| tasks(facts).or_else(|| tasks_of_rows(old?, "main", run).ok()))
+        fold(new, "main", |run, facts| tasks(facts).or_else(|| tasks_of_rows(old?, "main", run).ok()))
             .map_err(row)?;
     let torn_tables = match old {
-        Some(old) => salvage::rest(old, &new).map_err(row)?,
+        Some(old) => salvage::rest(old, new).map_err(row)?,
         None => vec!["everything".to_owned()],
     };
-    let ended = end_incomplete(&new, &saved, &folded).map_err(row)?;
-    let hidden = hidden(&new).map_err(row)?;
+    let ended = end_incomplete(old, new, &saved, &folded).map_err(row)?;
+    let hidden = hidden(new).map_err(row)?;
+    gaps::note(new).map_err(sql)?;
     new.execute_batch("COMMIT").map_err(sql)?;
-    flush(fresh, &new)?;
     Ok(RebuildReport {
         events: saved.events,
         lost: saved.lost,
@@ -158,7 +170,12 @@ fn open_old(path: &Path, ours: bool) -> Result<Option<Connection>, StoreError> {
 }
 
 /// Ends open runs that miss events, or may miss some. Returns these runs.
-fn end_incomplete(new: &Connection, saved: &Saved, folded: &Folded) -> Result<Vec<NamedRun>, RowError> {
+fn end_incomplete(
+    old: Option<&Connection>,
+    new: &Connection,
+    saved: &Saved,
+    folded: &Folded,
+) -> Result<Vec<NamedRun>, RowError> {
     let mut incomplete: HashSet<RunId> = saved.open.iter().map(|run| run.id).collect();
     for (offset, _) in &folded.bad {
         let sql = "SELECT run FROM events WHERE offset = ?1 AND run IS NOT NULL";
@@ -167,6 +184,13 @@ fn end_incomplete(new: &Connection, saved: &Saved, folded: &Folded) -> Result<Ve
         }
     }
     let open = named_runs(new, "SELECT id, dag FROM runs WHERE ended_ms IS NULL ORDER BY key")?;
+    for run in open.iter().filter(|_| old.is_some()) {
+        // A table that cannot be read says nothing.
+        let told = old.and_then(|old| progress(old, run.id).ok()).unwrap_or_default();
+        if first_ahead(&told, &progress(new, run.id)?).is_some() {
+            incomplete.insert(run.id);
+        }
+    }
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let at_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
     let mut projector = Projector::default();

@@ -12,6 +12,7 @@ use rusqlite::{Connection, ErrorCode, params, params_from_iter};
 use serde_json::value::RawValue;
 use ulid::Ulid;
 
+use super::gaps;
 use super::is_unknown;
 use super::pages::{Field, Pages, Record, View, rows};
 use crate::append::insert_stored;
@@ -25,6 +26,9 @@ const TYPE_PREFIX: &str = "cis.dag.";
 
 /// Columns of an event without its checksum.
 const COLUMNS: usize = 9;
+
+/// Place of the run among them.
+const RUN: usize = 2;
 
 /// An offset that is larger than the number of events by more than this is damaged.
 const OFFSET_SLACK: i64 = 1_000_000;
@@ -107,19 +111,36 @@ pub(super) fn scan(
 ) -> Result<(Events, bool), StoreError> {
     let pages = Pages::open(path).map_err(|e| StoreError::io(path, &e))?;
     let mut found = Events::new();
+    let mut take = |found: &mut Events, event: &Event, is_proven: bool| -> Result<(), StoreError> {
+        let Some(effect) = effect(event, is_proven) else { return Ok(()) };
+        let offset = i64::try_from(event.offset).unwrap_or(i64::MAX);
+        let far = i64::try_from(found.len()).unwrap_or(i64::MAX).saturating_mul(4);
+        if offset > far.saturating_add(OFFSET_SLACK) {
+            return Ok(());
+        }
+        if let Entry::Vacant(place) = found.entry(offset) {
+            keep(event).map_err(|e| e.at(path, "save an event"))?;
+            place.insert(Found { run: event.run, is_proven, effect });
+        }
+        Ok(())
+    };
+    let mut altered = Vec::new();
     for view in [View::Sound, View::Beyond, View::Replaced] {
         for page in pages.numbers(view) {
-            for (event, is_proven) in events_of(&rows(&pages, view, page)) {
-                let Some(effect) = effect(&event, is_proven) else { continue };
-                let offset = i64::try_from(event.offset).unwrap_or(i64::MAX);
-                let far = i64::try_from(found.len()).unwrap_or(i64::MAX).saturating_mul(4);
-                if offset > far.saturating_add(OFFSET_SLACK) {
-                    continue;
+            for row in rows_of_events(&rows(&pages, view, page)) {
+                match row {
+                    Row::Event(event, is_proven) => take(&mut found, &event, is_proven)?,
+                    Row::Altered(row) => altered.push(row),
                 }
-                if let Entry::Vacant(place) = found.entry(offset) {
-                    keep(&event).map_err(|e| e.at(path, "save an event"))?;
-                    place.insert(Found { run: event.run, is_proven, effect });
-                }
+            }
+        }
+    }
+    altered.retain(|row| !found.contains_key(&row.rowid));
+    if !altered.is_empty() {
+        let runs: HashSet<RunId> = found.values().filter_map(|event| event.run).collect();
+        for row in altered {
+            if let Some(event) = row.with_its_run(&runs) {
+                take(&mut found, &event, true)?;
             }
         }
     }
@@ -150,9 +171,40 @@ pub(super) fn is_of_newer(event: &Event, error: &serde_json::Error, is_proven: b
     event.v > SCHEMA_VERSION || is_proven && is_unknown(event, error)
 }
 
+/// A row of the events table.
+enum Row {
+    /// An event, and whether its checksum proves that it is what was written: an earlier version wrote none.
+    Event(Event, bool),
+    Altered(Altered),
+}
+
+/// A row whose checksum is that of other values.
+struct Altered {
+    rowid: i64,
+    fields: Vec<Field>,
+    sum: i64,
+}
+
+impl Altered {
+    /// Returns the event if nothing but its run was changed: with the right one of `runs`, or with none, its checksum
+    /// matches.
+    fn with_its_run(&self, runs: &HashSet<RunId>) -> Option<Event> {
+        let columns = columns(self.rowid, &self.fields)?;
+        let is_it = |run: Option<&[u8]>| Columns { run, ..columns }.sum() == self.sum;
+        let run = if is_it(None) {
+            Field::Null
+        } else {
+            Field::Blob(runs.iter().map(|run| run.0.to_bytes()).find(|run| is_it(Some(run)))?.to_vec())
+        };
+        let mut fields = self.fields.clone();
+        fields[RUN] = run;
+        event(self.rowid, &fields)
+    }
+}
+
 /// Returns the events among the rows of a page. Offsets ascend; a row that breaks the order has a damaged
 /// offset.
-fn events_of(rows: &[Record]) -> impl Iterator<Item = (Event, bool)> + '_ {
+fn rows_of_events(rows: &[Record]) -> impl Iterator<Item = Row> + '_ {
     rows.iter().enumerate().filter_map(|(n, row)| {
         let before = n.checked_sub(1).map_or(0, |n| rows[n].rowid);
         let after = rows.get(n + 1).map_or(i64::MAX, |row| row.rowid);
@@ -160,23 +212,32 @@ fn events_of(rows: &[Record]) -> impl Iterator<Item = (Event, bool)> + '_ {
         // neighbor.
         let ordered = (before < row.rowid || n > 1 && rows[n - 2].rowid < row.rowid)
             && (row.rowid < after || rows.get(n + 2).is_some_and(|next| row.rowid < next.rowid));
-        row.fields.as_deref().filter(|_| ordered).and_then(|fields| event(row.rowid, fields))
+        row.fields.as_deref().filter(|_| ordered).and_then(|fields| row_of(row.rowid, fields))
     })
 }
 
-/// Reads the event of a row of the events table. Also returns whether the row has a checksum, which an earlier version
-/// did not write. `None`: the row is damaged or belongs to another table.
-fn event(rowid: i64, fields: &[Field]) -> Option<(Event, bool)> {
+/// Reads a row of the events table. `None`: it belongs to another table, or is damaged.
+fn row_of(rowid: i64, fields: &[Field]) -> Option<Row> {
     let (fields, sum) = match fields {
         [fields @ .., Field::Integer(sum)] if fields.len() == COLUMNS => (fields, Some(*sum)),
         [fields @ .., Field::Null] if fields.len() == COLUMNS => (fields, None),
         fields => (fields, None),
     };
+    match sum {
+        Some(sum) if columns(rowid, fields)?.sum() != sum => {
+            Some(Row::Altered(Altered { rowid, fields: fields.to_vec(), sum }))
+        }
+        _ => Some(Row::Event(event(rowid, fields)?, sum.is_some())),
+    }
+}
+
+/// The columns of an event without its checksum.
+fn columns(rowid: i64, fields: &[Field]) -> Option<Columns<'_>> {
     let [Field::Null, id, run, Field::Integer(v), kind, Field::Integer(at_ms), actor, cause, body] = fields
     else {
         return None;
     };
-    let columns = Columns {
+    Some(Columns {
         offset: rowid,
         id: id.bytes()?,
         run: run.bytes(),
@@ -186,10 +247,14 @@ fn event(rowid: i64, fields: &[Field]) -> Option<(Event, bool)> {
         actor: actor.bytes(),
         cause: cause.bytes(),
         body: body.bytes()?,
-    };
-    if !columns.matches(sum) {
+    })
+}
+
+/// Reads an event of such columns.
+fn event(rowid: i64, fields: &[Field]) -> Option<Event> {
+    let [_, id, run, Field::Integer(v), kind, Field::Integer(at_ms), actor, cause, body] = fields else {
         return None;
-    }
+    };
     let ulid = |field: &Field| match field {
         Field::Blob(bytes) => bytes.as_slice().try_into().ok().map(|bytes| Some(Ulid::from_bytes(bytes))),
         Field::Null => Some(None),
@@ -203,7 +268,7 @@ fn event(rowid: i64, fields: &[Field]) -> Option<(Event, bool)> {
         Field::Null => None,
         actor => Some(serde_json::from_str(&text(actor)?).ok()?),
     };
-    let event = Event {
+    Some(Event {
         offset: Offset::try_from(rowid).ok().filter(|offset| *offset > 0)?,
         id: ulid(id)??,
         run: ulid(run)?.map(RunId),
@@ -213,8 +278,7 @@ fn event(rowid: i64, fields: &[Field]) -> Option<(Event, bool)> {
         actor,
         cause: ulid(cause)?.map(InputId),
         body: RawValue::from_string(text(body)?).ok()?,
-    };
-    Some((event, sum.is_some()))
+    })
 }
 
 /// Copies the events of the store at `path`. This process must have no connection to it.
@@ -228,10 +292,12 @@ pub(super) fn losses(old: Option<&Connection>, found: &Events, log_torn: bool) -
     let newest = found.last_key_value().map_or(0, |(newest, _)| *newest);
     let mut saved = Saved { end_lost: log_torn, ..Saved::default() };
     let (forward, whole) = old.map_or((Vec::new(), false), |old| offsets(old, "ASC"));
-    // A table that can be read to its end has all offsets; for a damaged table, every offset up to the newest one is
-    // assumed.
     let known = forward.last().copied().unwrap_or(0);
-    let mut wanted: BTreeSet<i64> = forward.into_iter().collect();
+    let gaps = old.and_then(|old| gaps::read(old, "main").ok());
+    // Somebody removed these rows, and their entries in the index with them.
+    let removed = gaps.as_ref().filter(|_| whole).map(|gaps| gaps::without(&forward, gaps));
+    let removed: BTreeSet<i64> = removed.into_iter().flatten().flatten().collect();
+    let mut wanted: BTreeSet<i64> = forward.into_iter().chain(removed.iter().copied()).collect();
     let index = old.map(Index::read).unwrap_or_default();
     let limit = newest.saturating_add(OFFSET_SLACK);
     let of_index = index.runs.keys().copied().filter(|offset| *offset < limit);
@@ -240,6 +306,10 @@ pub(super) fn losses(old: Option<&Connection>, found: &Events, log_torn: bool) -
         saved.end_lost |= backward.is_empty();
         let last = backward.first().copied().filter(|end| *end < limit).unwrap_or(0);
         wanted = (1..=newest.max(of_index.clone().max().unwrap_or(0)).max(last)).collect();
+        let known_gaps = gaps.iter().flatten().flat_map(|(first, last)| *first..=(*last).min(newest));
+        for gap in known_gaps {
+            wanted.remove(&gap);
+        }
     }
     let runs = Runs::of(found);
     let mut lost: BTreeMap<i64, LostOf> = found
@@ -257,7 +327,7 @@ pub(super) fn losses(old: Option<&Connection>, found: &Events, log_torn: bool) -
         let run = match index.of(offset) {
             [run] if is_trusted || runs.seen.contains(run) => LostOf::Run(*run),
             // Events in the part of the log that SQLite does not read are not in the index either.
-            [] if is_trusted && offset <= known => LostOf::Node,
+            [] if is_trusted && offset <= known && !removed.contains(&offset) => LostOf::Node,
             _ => LostOf::Unknown,
         };
         lost.insert(offset, run);

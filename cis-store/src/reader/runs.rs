@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{PAGE_MAX, Reader, gates};
 use crate::error::{RowError, StoreError};
+use crate::progress::{Progress, progress};
 use crate::values::{json, maybe_ulid, named, task, text, ulid};
 use cis_core::api::{
     ApprovalView, CreatedOrder, ListRuns, Listing, RunDetail, RunView, SaidView, TaskCounts, TaskView,
@@ -216,6 +217,14 @@ impl Reader {
             Ok(read.query_row([id.0.to_bytes()], |row| row.get::<_, String>(0)).optional()?)
         })?;
         found.map(BlobId).ok_or_else(|| not_found(id))
+    }
+
+    /// Returns how far each task of a run is, as the table of tasks has it.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn progress(&self, run: RunId) -> Result<BTreeMap<TaskId, Progress>, StoreError> {
+        self.view("read how far a run is", |conn| progress(conn, run))
     }
 
     /// Every run that has not ended, oldest first.

@@ -214,7 +214,7 @@ fn a_check_finds_tables_that_are_not_what_the_events_say_and_a_rebuild_mends_the
     let before = tables(&home);
     let conn = rusqlite::Connection::open(home.path()).unwrap();
     conn.execute_batch(
-        "UPDATE tasks SET state = 'succeeded' WHERE idx = 0; DELETE FROM sessions; DELETE FROM task_needs;",
+        "UPDATE tasks SET state = 'queued' WHERE idx = 0; DELETE FROM sessions; DELETE FROM task_needs;",
     )
     .unwrap();
     drop(conn);
