@@ -5,9 +5,9 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Seek as _, Write as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ const TEXT_BYTES_MAX: u64 = 8192;
 /// First line of a file that is in use. After a session host was killed, the file still begins with this
 /// line.
 const LIVE: &str = "live";
+/// Begins the line with the identity of the file, by which a copy is recognized.
+const FILE: &str = "file ";
 /// Content of a file that is not in use. An empty file would need new space on a full disk.
 const ENDED: &[u8] = b"ended\n";
 
@@ -70,15 +72,13 @@ impl LockFile {
         Ok(None)
     }
 
-    /// Whether the previous holder ended without [`Self::clear`].
+    /// Whether the previous holder ended without [`Self::clear`]. A copy of a lock file had no holder.
     ///
     /// # Errors
     /// The file cannot be read.
     pub fn was_left(&mut self) -> io::Result<bool> {
-        self.0.rewind()?;
-        let mut text = [0; ENDED.len()];
-        let length = self.0.read(&mut text)?;
-        Ok(length > 0 && text[..length] != *ENDED)
+        let text = text_of(&self.0)?;
+        Ok(!text.is_empty() && text != ENDED && !is_copy(&text, &identity(&self.0)?))
     }
 
     /// Returns the holder that [`Self::name`] wrote last, unless [`Self::clear`] was called since.
@@ -92,7 +92,8 @@ impl LockFile {
     /// # Errors
     /// The file cannot be written.
     pub fn begin(&mut self) -> io::Result<()> {
-        self.write(format!("{LIVE}\n").as_bytes())
+        let text = format!("{LIVE}\n{FILE}{}\n", identity(&self.0)?);
+        self.write(text.as_bytes())
     }
 
     /// Writes the name of the holder.
@@ -100,7 +101,8 @@ impl LockFile {
     /// # Errors
     /// The file cannot be written.
     pub fn name(&mut self, holder: &Holder) -> io::Result<()> {
-        let mut text = format!("{LIVE}\npid {}\nsocket ", holder.pid).into_bytes();
+        let identity = identity(&self.0)?;
+        let mut text = format!("{LIVE}\n{FILE}{identity}\npid {}\nsocket ", holder.pid).into_bytes();
         text.extend_from_slice(holder.socket.as_os_str().as_bytes());
         text.push(b'\n');
         self.write(&text)
@@ -162,19 +164,42 @@ pub(super) fn is_missing(error: &io::Error) -> bool {
 }
 
 fn read(file: &File) -> io::Result<Option<Holder>> {
+    let text = text_of(file)?;
+    Ok(parse(&text).filter(|_| identity(file).is_ok_and(|identity| !is_copy(&text, &identity))))
+}
+
+/// Returns the content. Empty if the file became shorter meanwhile.
+fn text_of(file: &File) -> io::Result<Vec<u8>> {
     let length = file.metadata()?.len().min(TEXT_BYTES_MAX);
     let mut text = vec![0; usize::try_from(length).unwrap_or(0)];
     match file.read_exact_at(&mut text, 0) {
-        Ok(()) => Ok(parse(&text)),
-        // The file became shorter meanwhile.
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Ok(()) => Ok(text),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Vec::new()),
         Err(error) => Err(error),
     }
 }
 
+/// Device and inode of a file. They stay the same if the file is moved, and no copy has them.
+fn identity(file: &File) -> io::Result<String> {
+    let meta = file.metadata()?;
+    Ok(format!("{}:{}", meta.dev(), meta.ino()))
+}
+
+/// Whether this text was written into another file than that of this identity. An earlier version did not write the identity.
+fn is_copy(text: &[u8], identity: &str) -> bool {
+    let written =
+        text.split(|byte| *byte == b'\n').nth(1).and_then(|line| line.strip_prefix(FILE.as_bytes()));
+    written.is_some_and(|written| written != identity.as_bytes())
+}
+
 /// Parses the content. A path may contain newlines, so it is the last entry and ends at the last newline.
 fn parse(text: &[u8]) -> Option<Holder> {
-    let rest = text.strip_prefix(LIVE.as_bytes())?.strip_prefix(b"\npid ")?;
+    let rest = text.strip_prefix(LIVE.as_bytes())?.strip_prefix(b"\n")?;
+    let rest = match rest.strip_prefix(FILE.as_bytes()) {
+        Some(file) => &file[file.iter().position(|byte| *byte == b'\n')? + 1..],
+        None => rest,
+    };
+    let rest = rest.strip_prefix(b"pid ")?;
     let end = rest.iter().position(|byte| *byte == b'\n')?;
     let pid = std::str::from_utf8(&rest[..end]).ok()?.parse().ok()?;
     let path = rest[end..].strip_prefix(b"\nsocket ")?.strip_suffix(b"\n")?;
@@ -213,6 +238,34 @@ mod tests {
         drop(lock);
         assert!(is_cleared(&path).unwrap());
         assert!(!LockFile::take(&path).unwrap().unwrap().was_left().unwrap());
+    }
+
+    #[test]
+    fn a_copy_of_a_lock_file_was_left_by_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, moved, copy] = ["lock", "moved", "copy"].map(|name| folder.path().join(name));
+        let mut lock = LockFile::take(&path).unwrap().unwrap();
+        let holder = Holder { pid: 42, socket: "/run/a".into() };
+        lock.name(&holder).unwrap();
+        std::fs::copy(&path, &copy).unwrap();
+        let mut copied = LockFile::take(&copy).unwrap().unwrap();
+        assert_eq!((copied.was_left().unwrap(), copied.holder()), (false, None));
+        lock.begin().unwrap();
+        drop(copied);
+        std::fs::copy(&path, &copy).unwrap();
+        assert!(!LockFile::take(&copy).unwrap().unwrap().was_left().unwrap());
+        lock.name(&holder).unwrap();
+        drop(lock);
+        std::fs::rename(&path, &moved).unwrap();
+        let mut moved = LockFile::take(&moved).unwrap().unwrap();
+        assert_eq!((moved.was_left().unwrap(), moved.holder()), (true, Some(holder.clone())));
+        std::fs::write(&path, "live\npid 42\nsocket /run/a\n").unwrap();
+        let mut earlier = LockFile::take(&path).unwrap().unwrap();
+        assert_eq!(
+            (earlier.was_left().unwrap(), earlier.holder()),
+            (true, Some(holder)),
+            "an earlier version's"
+        );
     }
 
     #[test]
