@@ -3,8 +3,10 @@
 
 use std::collections::HashSet;
 use std::ffi::CStr;
+use std::fs::DirBuilder;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use rustix::fs::inotify::{CreateFlags, ReadFlags, Reader, WatchFlags, add_watch, init};
@@ -33,6 +35,15 @@ impl Written {
             .inspect_err(|error| tracing::debug!(%error, "the folder of outputs is not watched"))
             .ok();
         Self { watch, sessions: HashSet::new() }
+    }
+
+    /// Makes the folder again if somebody removed it: a session cannot write its outputs without it.
+    pub(super) fn make_folder_again(&mut self, folder: &Path) {
+        if DirBuilder::new().mode(0o700).create(folder).is_ok() {
+            tracing::warn!(folder = %folder.display(), "the folder of outputs was removed and is made again");
+            let sessions = std::mem::take(&mut self.sessions);
+            *self = Self { sessions, ..Self::new(folder) };
+        }
     }
 
     /// Whether the session may have made its file. `is_ours`: what is asked about later; names of others
@@ -105,6 +116,11 @@ mod tests {
         assert!(!written.may_have(id(1), |_| true));
         fs::remove_dir(&folder).unwrap();
         assert!(written.may_have(id(1), |_| true), "it may be another folder now");
+        written.make_folder_again(&folder);
+        assert!(!written.may_have(id(1), |_| true), "it is watched again");
+        fs::write(folder.join(id(2).to_string()), "").unwrap();
+        written.make_folder_again(&folder);
+        assert!(written.may_have(id(2), |_| true) && !written.may_have(id(1), |_| true));
     }
 
     #[test]
