@@ -23,7 +23,7 @@ pub(crate) struct Args {
     /// The run: its id, the beginning or the last characters of it
     #[arg(value_name = "RUN")]
     run: String,
-    /// Only tasks that did not succeed
+    /// Only tasks that did not succeed, and those that need them
     #[arg(long, conflicts_with = "from")]
     failed: bool,
     /// Only this task and the tasks that need it
