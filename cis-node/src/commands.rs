@@ -172,6 +172,8 @@ impl Given {
 pub(super) struct Typed {
     pub(super) input: InputId,
     pub(super) bytes: Vec<u8>,
+    /// They are words for a line, with Enter.
+    pub(super) is_line: bool,
 }
 
 /// What the store remembers of an input that ended a run before its time.

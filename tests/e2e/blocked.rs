@@ -218,6 +218,34 @@ fn a_default_answers_at_its_deadline() {
     assert_eq!(cis.read("answers"), "the first\n");
 }
 
+/// Screens on which Enter would choose something: a menu, and a dialog whose buttons are told apart by colour.
+const CHOICES: [&str; 2] = [
+    r"What to do?\n❯ Delete all\n  Keep all\n",
+    r"\033[H\033[2J┌──────────────┐\n│ Delete all?  │\n│              │\n│ <Yes>   <No> │\n└──────────────┘\n\033[?25l",
+];
+
+#[test]
+fn words_are_not_typed_where_enter_would_choose_something() {
+    let cis = Cis::new();
+    let script = |screen: &str| {
+        format!(r#"stty raw -echo opost; printf '{screen}'; dd bs=1 count=1 2>/dev/null > "$E2E_WORK/typed""#)
+    };
+    for screen in CHOICES {
+        let run = cis.start(&asking(&script(screen)));
+        let asked = eventually("the question", || inbox(&cis).pop());
+        let refused = cis.run(["answer", id(&asked), "--text", "no"]).expect(2).stderr;
+        assert!(refused.contains("Enter would choose"), "{refused}");
+        assert_eq!(cis.read("typed"), "");
+        cis.ok(["answer", id(&asked), "--keys", "x"]);
+        cis.wait_run(&run, "succeeded");
+        assert_eq!(cis.read("typed"), "x");
+        let by_default = "id = \"ask\"\non_blocked = { deadline = \"2s\", default = \"n\" }\n";
+        let run = cis.start(&asking(&script(screen)).replace("id = \"ask\"\n", by_default));
+        cis.wait_run(&run, "failed");
+        assert_eq!(cis.read("typed"), "", "{screen}");
+    }
+}
+
 #[test]
 fn hostile_screens_change_nothing_outside() {
     let cis = Cis::new();

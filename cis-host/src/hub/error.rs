@@ -43,6 +43,15 @@ pub enum HubError {
         /// The lowest rows of its screen, redacted; empty where they are not known.
         screen: String,
     },
+    /// Words were to be typed where somebody chooses with keys.
+    #[error(
+        "session {id} shows a menu or a dialog without a line to type into, where Enter would choose something: nothing was typed; \
+         choose an option, type keys with `--keys`, or attach"
+    )]
+    NoLine {
+        /// Which.
+        id: SessionId,
+    },
     /// Arrows were typed, and its menu does not point at the option that they were to reach.
     #[error(
         "the menu of session {id} does not point at that option after the arrow keys, so Enter was not typed: nothing was chosen; \

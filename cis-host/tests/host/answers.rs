@@ -53,6 +53,7 @@ fn race(hub: &Hub, session: SessionId, verdict: &Verdict, fates: &Fates) {
             hash: verdict.hash.clone(),
             input: InputId::from_parts(u64::from(verdict.episode), racer),
             bytes: format!("{token}\r").into_bytes(),
+            is_line: false,
             again: false,
         };
         let (hub, fates, key) = (hub.clone(), Arc::clone(fates), (session, verdict.episode));

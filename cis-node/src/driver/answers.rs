@@ -213,6 +213,7 @@ impl Driver {
             hash: told.prompt.hash.clone(),
             input: given.answer.input,
             bytes: given.answer.bytes.clone(),
+            is_line: given.answer.is_line,
             again: given.again.is_some(),
         })
     }

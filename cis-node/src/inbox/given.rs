@@ -48,6 +48,13 @@ pub(crate) fn given(item: &InboxItem, answer: &Answer) -> Outcome<Given> {
         check_words("the reason", reason)?;
     }
     let is_ask = item.ask_type.is_some();
+    // An agent that waits for its next task shows a line, whatever else its screen shows.
+    let is_line = !is_ask && matches!(answer.with, AnswerWith::Text { .. }) && item.kind != PromptKind::Idle;
+    if is_line && points_at_options(item) {
+        let detail =
+            format!("{} is a menu: words would not be read, and Enter would choose an option", item.id);
+        return Err(bad(detail).hint("answer with an option; `--keys` types keys as they are"));
+    }
     let (option, text, bytes) = match &answer.with {
         AnswerWith::Keys { .. } if is_ask => {
             return Err(bad(format!("{} was asked in words: nothing is typed for it", item.id))
@@ -87,9 +94,14 @@ pub(crate) fn given(item: &InboxItem, answer: &Answer) -> Outcome<Given> {
         option,
         text,
         reason: answer.reason.clone(),
-        answer: Typed { input: answer.input, bytes },
+        answer: Typed { input: answer.input, bytes, is_line },
         again: answer.again,
     })
+}
+
+/// Whether Enter chooses an option of the prompt: one that its pointer is at, or that arrows reach.
+fn points_at_options(item: &InboxItem) -> bool {
+    item.options.iter().any(|option| option.keys == "\r" || option.keys.starts_with('\u{1b}'))
 }
 
 /// The option that is meant where nothing but an option can be.

@@ -13,6 +13,21 @@ impl ScreenView {
         timeless(page.lead.trim_end()).into_owned()
     }
 
+    /// Whether somebody chooses with keys on this screen and has no line to type into: Enter behind words would choose what is
+    /// pointed at.
+    #[must_use]
+    pub fn chooses(&self) -> bool {
+        let page = Page::of(self.clone());
+        let Some(menu) = menu_of(&page) else { return false };
+        let cursor = usize::from(self.cursor_row);
+        let is_in_line = match menu.buttons.is_empty() {
+            // A field of a dialog stands above its buttons.
+            false => cursor != menu.row,
+            true => cursor >= Choices::of(&page, &menu).end,
+        };
+        !(self.cursor_visible && is_in_line)
+    }
+
     /// The menu on the screen, of which these keys choose an option.
     #[must_use]
     pub fn choice_by(&self, keys: &[u8]) -> Option<Choice> {
@@ -59,17 +74,20 @@ struct Choices {
     labels: Vec<String>,
     /// The rows below the options.
     below: Vec<String>,
+    /// The first of them.
+    end: usize,
 }
 
 impl Choices {
     fn of(page: &Page, menu: &Menu) -> Self {
         let last = menu.options.last().map_or("", |option| &option.label);
         let rows: Vec<&str> = (menu.row..page.end()).map(|row| page.row(row)).collect();
-        let end = rows.iter().rposition(|row| row.contains(last)).map_or(0, |row| row + 1);
+        let options_end = rows.iter().rposition(|row| row.contains(last)).map_or(0, |row| row + 1);
         Self {
             question: timeless(&menu.question).into_owned(),
             labels: menu.options.iter().map(|option| timeless(&option.label).into_owned()).collect(),
-            below: rows[end..].iter().map(|row| timeless(row).into_owned()).collect(),
+            below: rows[options_end..].iter().map(|row| timeless(row).into_owned()).collect(),
+            end: menu.row + options_end,
         }
     }
 }
@@ -111,5 +129,22 @@ mod tests {
         ] {
             assert!(!points(other), "{other}");
         }
+    }
+
+    #[test]
+    fn words_are_no_answer_where_somebody_chooses_with_keys() {
+        let chooses = |screen: &str, row: u16, cursor_visible| {
+            ScreenView { cursor_row: row, cursor_visible, ..view(screen) }.chooses()
+        };
+        let menu = "? What to do?\n❯ Delete all\n  Keep all\n";
+        assert!(chooses(menu, 0, true) && chooses(menu, 2, true) && chooses(menu, 3, false));
+        let line = "? What to do?\n❯ Delete all\n  Keep all\nYour name: ";
+        assert!(!chooses(line, 3, true));
+        let dialog = "┌──────────────┐\n│ Delete all?  │\n│ <Yes>   <No> │\n└──────────────┘";
+        assert!(chooses(dialog, 2, true) && chooses(dialog, 0, false));
+        let field =
+            "┌──────────────┐\n│ Your name    │\n│ ada          │\n│ <Ok> <Cancel>│\n└──────────────┘";
+        assert!(!chooses(field, 2, true));
+        assert!(!chooses("Your name: ", 0, true) && !chooses("Go on? [y/N] ", 0, false));
     }
 }

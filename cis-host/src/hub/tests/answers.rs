@@ -96,8 +96,15 @@ impl Stage {
     fn answer(&self, verdict: &Verdict, n: u128, text: &str) -> JoinHandle<Result<InputReceipt, HubError>> {
         let (hub, input) = (self.hub.clone(), InputId::from_parts(1, n));
         let (episode, hash) = (verdict.episode, verdict.hash.clone());
-        let answer =
-            Answer { session: id(1), episode, hash, input, bytes: text.as_bytes().to_vec(), again: false };
+        let answer = Answer {
+            session: id(1),
+            episode,
+            hash,
+            input,
+            bytes: text.as_bytes().to_vec(),
+            is_line: false,
+            again: false,
+        };
         tokio::spawn(async move { hub.answer(answer).await })
     }
 

@@ -96,9 +96,17 @@ fn an_option_is_meant_by_its_id_label_meaning_or_the_beginning_of_its_label() {
 #[test]
 fn words_type_themselves_and_enter_and_nothing_else() {
     let text = |text: &str| answer(AnswerWith::Text { text: text.to_owned() });
-    assert_eq!(given(&menu(), &text("go on")).unwrap().answer.bytes, b"go on\r");
+    let line = item(&[("y", "yes", None, "y\r"), ("n", "no", None, "n\r")]);
+    let typed = given(&line, &text("go on")).unwrap().answer;
+    assert!(typed.bytes == b"go on\r" && typed.is_line);
+    let at_menu = given(&menu(), &text("go on")).unwrap_err();
+    assert!(at_menu.detail.contains("Enter would choose an option"), "{at_menu:?}");
+    let below = item(&[("1", "One", None, "\x1b[B\r")]);
+    assert!(given(&below, &text("go on")).is_err());
+    let idle = InboxItem { kind: PromptKind::Idle, ..menu() };
+    assert!(!given(&idle, &text("go on")).unwrap().answer.is_line, "an agent takes its next task");
     for bad in ["", "  ", "a\nb", "a\rb", "\x1b[A", "a\u{9b}b", "\0", &"x".repeat(TEXT_BYTES_MAX + 1)] {
-        assert_eq!(given(&menu(), &text(bad)).unwrap_err().kind, ProblemKind::BadInput, "{bad:?}");
+        assert_eq!(given(&line, &text(bad)).unwrap_err().kind, ProblemKind::BadInput, "{bad:?}");
     }
     let keys = |data: Vec<u8>| answer(AnswerWith::Keys { data, names: "Down".into() });
     assert_eq!(given(&menu(), &keys(b"\x1b[B".to_vec())).unwrap().answer.bytes, b"\x1b[B");

@@ -39,6 +39,8 @@ pub struct Answer {
     pub input: InputId,
     /// What is typed: cursor keys as without DECCKM.
     pub bytes: Vec<u8>,
+    /// They are words for a line, with Enter.
+    pub is_line: bool,
     /// The prompt was answered and stays: this is one more answer to it.
     pub again: bool,
 }
@@ -270,6 +272,11 @@ impl Session {
                             pending.tell(Err(HubError::PromptMoved { id: self.id, screen }));
                             continue;
                         }
+                        if pending.answer.is_line && view.chooses() {
+                            self.refuse(monitored, &pending.answer, env);
+                            pending.tell(Err(HubError::NoLine { id: self.id }));
+                            continue;
+                        }
                         let takes_keys = monitored.arbiter.takes_keys();
                         let mut bytes = pending.answer.bytes.clone();
                         pending.rest = Rest::of(&mut bytes, &view, takes_keys);
@@ -457,8 +464,15 @@ mod tests {
     fn an_answer_that_the_host_has_wakes_nobody_before_its_time_and_never_twice() {
         let session = SessionId::from_parts(1, 1);
         let input = InputId::from_parts(1, 1);
-        let answer =
-            Answer { session, episode: 1, hash: String::new(), input, bytes: Vec::new(), again: false };
+        let answer = Answer {
+            session,
+            episode: 1,
+            hash: String::new(),
+            input,
+            bytes: Vec::new(),
+            is_line: false,
+            again: false,
+        };
         let (said, heard) = std::sync::mpsc::channel();
         let tell = Some(Tell::new(move |outcome| drop(said.send(outcome))));
         let (stage, until) = (Stage::Due(0), RESTLESS_MS);

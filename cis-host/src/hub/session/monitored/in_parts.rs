@@ -15,6 +15,10 @@ const ESCAPE: u8 = 0x1b;
 /// meanwhile. What else it shows counts after the same time: lines are painted in steps.
 const SHOWN_MS: i64 = 120;
 
+/// The same behind a first key, ms: some programs show the key, and work for a while before they print anything else. Meanwhile they
+/// look like one that waits for Enter.
+const KEY_SHOWN_MS: i64 = 1_500;
+
 /// The rest is not typed later than this, ms.
 const KEY_MAX_MS: i64 = 5_000;
 const CHOICE_MAX_MS: i64 = 3_000;
@@ -124,12 +128,16 @@ impl Rest {
         self.steady = Some((shown, since));
         let is_late = self.first.as_ref().is_none_or(|first| now >= first.until);
         let look = now + LOOK_MS;
+        let wanted_ms = match self.expects {
+            Expects::Key { .. } => KEY_SHOWN_MS,
+            Expects::Choice(_) => SHOWN_MS,
+        };
         match shown {
             Shown::Other if now - since >= SHOWN_MS => Next::Over(self.given_up(id, true)),
-            Shown::Expected if now - since >= SHOWN_MS && is_read == Some(true) => Next::Type,
+            Shown::Expected if now - since >= wanted_ms && is_read == Some(true) => Next::Type,
             _ if is_late => Next::Over(self.given_up(id, false)),
             // A program that works took the key, or is about to show something else.
-            Shown::Expected if now - since >= SHOWN_MS => Next::Ask(look),
+            Shown::Expected if now - since >= wanted_ms => Next::Ask(look),
             _ => Next::Later(look),
         }
     }
@@ -221,12 +229,12 @@ mod tests {
         }
         let no = || parts("n\r", ASKS, true).1.unwrap();
         let shown = "Delete it? [y/N] n";
-        assert_eq!(follows(no(), &[(shown, Some(true), 10), (shown, Some(true), 100)]), Next::Later(140));
-        assert_eq!(follows(no(), &[(shown, Some(true), 10), (shown, Some(true), 130)]), Next::Type);
-        assert_eq!(follows(no(), &[(shown, None, 10), (shown, None, 130)]), Next::Ask(170));
+        assert_eq!(follows(no(), &[(shown, Some(true), 10), (shown, Some(true), 1_500)]), Next::Later(1_540));
+        assert_eq!(follows(no(), &[(shown, Some(true), 10), (shown, Some(true), 1_510)]), Next::Type);
+        assert_eq!(follows(no(), &[(shown, None, 10), (shown, None, 1_510)]), Next::Ask(1_550));
         assert_eq!(
-            follows(no(), &[(shown, None, 10), (shown, Some(false), 130)]),
-            Next::Ask(170),
+            follows(no(), &[(shown, None, 10), (shown, Some(false), 1_510)]),
+            Next::Ask(1_550),
             "it works"
         );
         let unknown = Next::Over(Err(HubError::TypedInPart { id: id() }));
@@ -242,7 +250,7 @@ mod tests {
         assert_eq!(follows(name.unwrap(), &[("done", None, 10), ("done", None, 130)]), unknown);
         let (_, name) = parts("bob\r", "? Name: (foo) ", true);
         let shown = "? Name: b";
-        assert_eq!(follows(name.unwrap(), &[(shown, None, 10), (shown, Some(true), 130)]), Next::Type);
+        assert_eq!(follows(name.unwrap(), &[(shown, None, 10), (shown, Some(true), 1_510)]), Next::Type);
     }
 
     #[test]
