@@ -429,13 +429,16 @@ fn a_result_with_a_damaged_byte_starts_no_finished_task_again() {
     let kind = b"cis.dag.task.result";
     let at = good.windows(kind.len()).position(|part| part == kind).expect("the result");
     let task = at + good[at..].windows(10).position(|part| part == b"\"task\":\"a\"").expect("its task");
-    for (what, byte) in [("run", at - 4), ("type", at + 18), ("task", task + 8)] {
-        let mut bad = good.clone();
-        bad[byte] ^= 3;
+    let put = |database: &[u8]| {
         for suffix in ["-wal", "-shm"] {
             let _ = fs::remove_file(cis.home().join(format!("cis.db{suffix}")));
         }
-        fs::write(&path, &bad).unwrap();
+        fs::write(&path, database).unwrap();
+    };
+    for (what, byte) in [("type", at + 18), ("task", task + 8)] {
+        let mut bad = good.clone();
+        bad[byte] ^= 3;
+        put(&bad);
         let check = cis.run(["store", "check"]).expect(3).stdout;
         for words in ["saves everything except", &format!("of run {run}"), "would end with an error"] {
             assert!(check.contains(words), "{what}: {words}: {check}");
@@ -448,6 +451,55 @@ fn a_result_with_a_damaged_byte_starts_no_finished_task_again() {
         assert_ne!(cis.show(&other)["run"]["state"], "error", "{what}: it lacks no event");
         cis.ok(["node", "stop", "--kill-sessions"]);
         assert_eq!(cis.read("ran").lines().count(), 1, "{what}: a finished task ran again");
+    }
+    // Of another run than it was: the checksum says of which.
+    let mut bad = good;
+    bad[at - 4] ^= 3;
+    put(&bad);
+    let check = cis.run(["store", "check"]).expect(3).stdout;
+    assert!(check.contains("cannot be read") && !check.contains("except"), "{check}");
+    assert_eq!(cis.json(&["store", "rebuild"])["ended_runs"], serde_json::json!([]));
+    cis.ok(["store", "check", "--deep"]);
+    cis.ok(["node", "start", "--detach"]);
+    cis.wait_task(&run, "a", "succeeded");
+    assert_eq!(cis.read("ran").lines().count(), 1, "a finished task ran again");
+    end_all(&cis);
+}
+
+/// A node that was stopped, and a result that is gone or says nothing.
+#[test]
+fn a_run_whose_result_was_removed_does_not_go_on() {
+    let cis = Cis::new();
+    let run = cis.start(LONG);
+    cis.wait_task(&run, "b", "running");
+    cis.ok(["node", "stop", "--kill-sessions"]);
+    let path = cis.home().join("cis.db");
+    drop(cis_store::Writer::open(&path).unwrap());
+    let good = fs::read(&path).unwrap();
+    let result = "WHERE offset = (SELECT min(offset) FROM events WHERE type = 'cis.dag.task.result')";
+    for change in [
+        "DELETE FROM events {}",
+        "UPDATE events SET run = NULL {}",
+        "UPDATE events SET sum = NULL, type = 'cis.dag.task.resolt' {}",
+        "UPDATE events SET sum = NULL, body = replace(body, 'outcome', 'outcame') {}",
+    ] {
+        for suffix in ["-wal", "-shm"] {
+            let _ = fs::remove_file(cis.home().join(format!("cis.db{suffix}")));
+        }
+        fs::write(&path, &good).unwrap();
+        let conn = rusqlite::Connection::open(&path).unwrap();
+        conn.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).unwrap();
+        conn.execute_batch(&change.replace("{}", result)).unwrap();
+        drop(conn);
+        cis.ok(["node", "start", "--detach"]);
+        let warnings = cis.status()["warnings"].to_string();
+        assert!(warnings.contains("`cis store check`"), "{change}: {warnings}");
+        cis.ok(["node", "stop", "--kill-sessions"]);
+        cis.run(["store", "check"]).expect(3);
+        let rebuilt = cis.json(&["store", "rebuild"]);
+        let ended = if change.contains("run = NULL") { vec![] } else { vec![&run] };
+        assert_eq!(rebuilt["ended_runs"], serde_json::json!(ended), "{change}");
+        assert_eq!(cis.read("ran").lines().count(), 1, "{change}: a finished task ran again");
     }
     end_all(&cis);
 }
