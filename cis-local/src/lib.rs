@@ -4,6 +4,7 @@
 //! checks of the process at the other end. Knows no protocol, and not what is in a file.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not a pure crate")]
 
+mod anchor;
 mod clock;
 mod conceal;
 mod connect;
@@ -18,6 +19,7 @@ mod socket_file;
 #[cfg(test)]
 mod testing;
 
+pub use anchor::Anchor;
 pub use clock::now_ms;
 pub use conceal::{conceal, reveal};
 pub use connect::{ConnectError, Place};

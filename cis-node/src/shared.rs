@@ -1,8 +1,9 @@
 //! What the driver shares with other threads of the node.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
-use std::sync::{Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, AtomicUsize};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::held_asks::HeldAsks;
 use crate::leaders::Leaders;
@@ -21,8 +22,8 @@ pub(crate) struct Shared {
     pub(crate) host_pid: AtomicU32,
     /// First processes of its sessions.
     pub(crate) leaders: Leaders,
-    /// Whether the node restarts after its end.
-    pub(crate) restart: AtomicBool,
+    /// The home in which the node restarts after its end, if it does.
+    pub(crate) restart: OnceLock<PathBuf>,
     /// Open streams: somebody is looking.
     pub(crate) viewers: AtomicUsize,
     /// Whether the driver has ended. A stream keeps its receiver until it has ended too.

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -36,11 +35,14 @@ use cis_core::ids::RunId;
 use cis_core::scheduler::{Breaker, Machine};
 use cis_host::hub::Hub;
 use cis_local::{
-    DirectoryError, Holder, LockFile, SocketFile, check_unused, is_held, keep_realtime_limit_outside,
+    Anchor, DirectoryError, Holder, LockFile, SocketFile, check_unused, is_held, keep_realtime_limit_outside,
     make_way,
 };
 use cis_local::{Home, HomeError};
 use cis_store::{Blobs, Checkpointer, Readers, StoreError, Writer};
+
+/// Interval at which a node looks whether its home was moved.
+const HOME_LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Events that a slow stream may lag behind before it reads them from the store again.
 const EVENT_BATCHES_KEPT: usize = 1024;
@@ -81,13 +83,16 @@ pub enum Readiness {
 }
 
 /// Why a node ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
     /// The node was stopped, or had nothing left to do.
     Stopped,
     /// The node must be restarted by the command in [`NodeOptions::restart`]: it was started on a full disk, and there
-    /// is space again.
-    Restart,
+    /// is space again; or its home was moved.
+    Restart {
+        /// Where its home is now.
+        home: PathBuf,
+    },
 }
 
 /// Why a node cannot run.
@@ -151,6 +156,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     cis_host::share_memory();
     options.home.make()?;
     let lock = RefCell::new(lock(&options.home)?);
+    let anchor = Arc::new(Anchor::at(&options.home.dir).map_err(system("open the home"))?);
     own_log::bound(&options.home.node_log());
     match options.home.pin_runtime() {
         // A command with another runtime directory finds the node next time.
@@ -270,6 +276,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         host_command: options.host_command,
         machine,
         unreadable,
+        anchor: Arc::clone(&anchor),
         writer,
         readers,
         blobs,
@@ -288,6 +295,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     super::rooms::start(Arc::clone(&node), &rooms);
     federation::start(Arc::clone(&node), link_end);
     let over = drive(parts, ready)?;
+    runtime.spawn(watch_home(anchor, driver.clone()));
     let daily = upkeep.daily();
     runtime.block_on(serve((bound, bind), endpoint, node, driver, over)).map_err(system("serve the API"))?;
     runtime.block_on(end_streams(&state.ended));
@@ -297,7 +305,15 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     runtime.shutdown_timeout(LAST_TIME_MAX);
     // A failure does no harm: the content of a free lock is ignored.
     let _ = lock.borrow_mut().clear();
-    Ok(if state.restart.load(Ordering::Relaxed) { Ended::Restart } else { Ended::Stopped })
+    Ok(state.restart.get().map_or(Ended::Stopped, |home| Ended::Restart { home: home.clone() }))
+}
+
+/// Wakes the driver once the home was moved. If there is nothing to do, it would not notice.
+async fn watch_home(anchor: Arc<Anchor>, driver: DriverHandle) {
+    while anchor.moved_to().is_none() {
+        tokio::time::sleep(HOME_LOOK_EVERY).await;
+    }
+    driver.wake();
 }
 
 /// Runs the driver on a thread of its own. The receiver completes when it has ended.

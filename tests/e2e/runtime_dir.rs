@@ -384,22 +384,74 @@ fn a_home_that_was_moved_or_copied_has_a_node_of_its_own() {
     assert!(listed.contains("waits") && !listed.contains("before"), "{listed}");
     assert!(cis.session_of("a") == session);
 
-    // Moved while its node runs: the node is found, and no other home gets its sockets.
+    // Moved while its node runs: the node follows it, and no other home gets the sockets of its host.
     fs::remove_dir_all(&moved).unwrap();
     fs::rename(&home, &moved).unwrap();
-    let listed = at_home(&cis, &moved, &["dag", "list"]).expect(0).stdout;
+    let at_moved = |arguments: &[&str]| at_home(&cis, &moved, arguments).expect(0);
+    eventually("the node restarts", || {
+        let log = fs::read_to_string(moved.join("node.log")).unwrap();
+        log.contains("the home was moved from").then_some(())
+    });
+    let listed = at_moved(&["dag", "list"]).stdout;
     assert!(listed.contains("waits"), "{listed}");
     let refused = cis.run(["dag", "list"]).expect(3).stderr;
-    let status = at_home(&cis, &moved, &["node", "status", "--json"]).expect(0).json();
-    let pid = status["pid"].as_u64().unwrap();
+    let pid = at_moved(&["node", "status", "--json"]).json()["host_pid"].as_u64().unwrap();
     let other = format!("another process, pid {pid}, listens");
     assert!(refused.contains(&other) && refused.contains("node stop"), "{refused}");
-    for words in [["node", "status"], ["status", "--json"]] {
-        let said = cis.ok(words);
-        assert!(said.contains(&other), "{words:?}: {said}");
-    }
-    assert!(cis.run(["node", "stop"]).expect(3).stderr.contains(&other));
-    at_home(&cis, &moved, &["node", "stop", "--kill-sessions"]).expect(0);
+    at_moved(&["node", "stop", "--kill-sessions"]);
     assert!(!cis.ok(["dag", "list"]).contains("waits"));
+    cis.stop();
+}
+
+/// Tasks that end after their home was moved: one writes an output, one fills a log, one starts later.
+const MOVES: &str = r#"
+version = 1
+[dag]
+id = "moves"
+[[tasks]]
+id = "a"
+outputs = { x = { type = "string" } }
+script = 'echo "x=1" >> "$CIS_OUTPUT"; while [ ! -e "$E2E_WORK/go" ]; do sleep 0.02; done; echo "said later"'
+[[tasks]]
+id = "b"
+needs = ["a"]
+outputs = { y = { type = "string" } }
+env = { X = "{{ tasks.a.outputs.x }}" }
+script = 'echo "y=$X" >> "$CIS_OUTPUT"'
+"#;
+
+#[test]
+fn a_run_goes_on_after_its_home_was_moved_and_nothing_is_written_at_the_old_path() {
+    let cis = Cis::new();
+    let (home, moved) = (cis.home(), cis.work().join("moved"));
+    let run = cis.start(MOVES);
+    cis.wait_task(&run, "a", "running");
+    eventually("the output", || fs::read_dir(home.join("outputs")).unwrap().next()).unwrap();
+    fs::rename(&home, &moved).unwrap();
+    cis.write("go", "");
+    let show = || at_home(&cis, &moved, &["dag", "show", &run, "--json"]).json();
+    eventually("the run", || (show()["run"]["state"] == "succeeded").then_some(()));
+    assert_eq!(show()["tasks"][1]["outputs"]["y"], "1");
+    let log = at_home(&cis, &moved, &["dag", "logs", "a"]).expect(0).stdout;
+    assert!(log.contains("said later"), "{log}");
+    assert!(!home.exists(), "{:?}", fs::read_dir(&home).map(Iterator::count));
+    at_home(&cis, &moved, &["node", "stop"]).expect(0);
+    at_home(&cis, &moved, &["store", "check", "--deep"]).expect(0);
+}
+
+#[test]
+fn a_copy_of_a_living_home_ends_none_of_its_sessions() {
+    let cis = Cis::new();
+    let copied = cis.work().join("copied");
+    let run = cis.start(HIDES);
+    cis.wait_task(&run, "a", "running");
+    let pid = eventually("the session", || pids(&cis).first().copied());
+    assert!(cis.program("cp").arg("-a").args([cis.home(), copied.clone()]).status().unwrap().success());
+    at_home(&cis, &copied, &["dag", "list"]).expect(0);
+    at_home(&cis, &copied, &["dag", "run", "--detach", cis.write("w.toml", WAITS).to_str().unwrap()])
+        .expect(0);
+    assert!(is_alive(pid), "a session of the home that was copied was ended");
+    at_home(&cis, &copied, &["node", "stop", "--kill-sessions"]).expect(0);
+    assert!(is_alive(pid));
     cis.stop();
 }

@@ -5,7 +5,7 @@ use std::fs::OpenOptions;
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
@@ -59,7 +59,14 @@ pub fn run(config: HostConfig) -> Result<(), HostError> {
     os::close_all_above_stderr();
     // Fails where the spawner has made it a session's leader: as good.
     let _ = rustix::process::setsid();
-    let mut server = Server::new(config.absolute()?)?;
+    let config = config.absolute()?;
+    // Its own files are opened below this directory, also if the home is moved while it runs.
+    std::env::set_current_dir(&config.home).map_err(|source| HostError::File {
+        action: "enter",
+        path: config.home.clone(),
+        source,
+    })?;
+    let mut server = Server::new(config)?;
     server.announce()?;
     // Nobody may come.
     server.look_whether_idle();
@@ -122,12 +129,16 @@ impl Server {
             poll.add(descriptor, source, EventFlags::IN)
                 .map_err(HostError::system("poll its descriptors"))?;
         }
+        let works_in = std::env::current_dir().ok().filter(|directory| *directory == config.home);
         let host = Host {
             instance: HostInstance::from_parts(now_unix.unsigned_abs(), u128::from_le_bytes(random)),
             launcher: Launcher::new(stamps, nofile, config.umask),
             sessions: Sessions::new(),
             queues: Queues::default(),
-            notes: Notes::open(config.home.join(exits::FILE)),
+            notes: Notes::open(
+                works_in.as_ref().map_or_else(|| config.home.join(exits::FILE), |_| exits::FILE.into()),
+            ),
+            works_in: works_in.unwrap_or_default(),
             peers: Peers::new(),
             supervise: Supervise::default(),
             processes: ProcessTable::new(processes),
@@ -146,16 +157,15 @@ impl Server {
         Ok(Self { host, signals, idle_since: None, start_over_at, over_since: None })
     }
 
-    /// Says that it listens, and lets go of the streams and the directory it was born with.
+    /// Says that it listens, and lets go of the streams it was born with.
     fn announce(&self) -> Result<(), HostError> {
         let line = format!("{READY}\n");
         // The spawner may be gone: that is what a host is for.
         let _ = rustix::io::write(rustix::stdio::stdout(), line.as_bytes());
         let null = os::null_device().map_err(HostError::system("open /dev/null"))?;
         os::onto_null(&null).map_err(HostError::system("let go of its standard streams"))?;
-        let _ = std::env::set_current_dir(&self.host.config.home);
-        let log = self.host.config.home.join("host.log");
-        let large = std::fs::metadata(&log).is_ok_and(|log| log.len() > CRASH_LOG_BYTES_MAX);
+        let log = Path::new("host.log");
+        let large = std::fs::metadata(log).is_ok_and(|log| log.len() > CRASH_LOG_BYTES_MAX);
         let mut options = OpenOptions::new();
         options.create(true).mode(0o600);
         if large {
@@ -163,7 +173,7 @@ impl Server {
         } else {
             options.append(true)
         };
-        let opened = open_regular(&mut options, &log);
+        let opened = open_regular(&mut options, log);
         let redirected = opened.and_then(os::stderr_to);
         redirected
             .or_else(|_| os::stderr_to(&null))

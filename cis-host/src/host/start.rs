@@ -89,7 +89,7 @@ impl Host {
             flow: Flow::Open,
             polled: false,
             inputs: Inputs::default(),
-            log: LogWriter::new(PathBuf::from(start.log), start.log_limit_bytes),
+            log: LogWriter::new(PathBuf::from(start.log), start.log_limit_bytes).within(&self.works_in),
             last_output: now,
             last_input: now,
             grace_ms: start.grace_ms,

@@ -1,6 +1,8 @@
 //! What a host has: parts that each own their fields. What is done with several of them at once is in the modules that
 //! implement [`Host`].
 
+use std::path::PathBuf;
+
 use super::config::HostConfig;
 use super::launch::Launcher;
 use super::listener::Door;
@@ -22,6 +24,8 @@ pub(super) const OUTPUT_PER_TURN: usize = 64 << 10;
 /// All that a host has.
 pub(super) struct Host {
     pub(super) config: HostConfig,
+    /// The home if the process works in it, so that files are found below the home after it was moved; empty otherwise.
+    pub(super) works_in: PathBuf,
     pub(super) instance: HostInstance,
     pub(super) lock: LockFile,
     pub(super) poll: Poll,

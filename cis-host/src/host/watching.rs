@@ -96,7 +96,7 @@ impl Host {
             return Some(0);
         }
         if watch.reader.is_none() {
-            watch.reader = LogReader::open(session.log.path()).ok();
+            watch.reader = LogReader::open(session.log.opened()).ok();
         }
         let from = watch.cursor;
         let read = watch.reader.as_mut().map(|reader| reader.read(from, REPLAY_PIECE));

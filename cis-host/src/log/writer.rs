@@ -50,6 +50,8 @@ enum Place {
 #[derive(Debug)]
 pub struct LogWriter {
     path: PathBuf,
+    /// The path by which its files are opened.
+    opened: PathBuf,
     shares: Shares,
     place: Place,
     head_bytes: u64,
@@ -72,6 +74,7 @@ impl LogWriter {
     pub fn new(path: PathBuf, limit: u64) -> Self {
         let times = TimesWriter::new(layout::times(&path));
         Self {
+            opened: path.clone(),
             path,
             shares: Shares::of(limit),
             place: Place::Head(None),
@@ -85,6 +88,24 @@ impl LogWriter {
             looked_ms: 0,
             times,
         }
+    }
+
+    /// The same log, for a process that works in `directory`: its files are still found if that directory is moved.
+    #[must_use]
+    pub fn within(self, directory: &Path) -> Self {
+        match self.path.strip_prefix(directory) {
+            Ok(below) if !below.as_os_str().is_empty() => {
+                let times = TimesWriter::new(layout::times(below));
+                Self { opened: below.to_owned(), times, ..self }
+            }
+            _ => self,
+        }
+    }
+
+    /// The path of the head by which this process opens it.
+    #[must_use]
+    pub fn opened(&self) -> &Path {
+        &self.opened
     }
 
     /// Of the head.
@@ -181,11 +202,11 @@ impl LogWriter {
     fn forget_removed(&mut self) {
         self.lost_cause.get_or_insert_with(|| REMOVED.to_owned());
         let gone = |path: &Path| std::fs::symlink_metadata(path).is_err();
-        if self.head_bytes > 0 && gone(&self.path) {
+        if self.head_bytes > 0 && gone(&self.opened) {
             self.lost_bytes += std::mem::take(&mut self.head_bytes);
         }
         for (slot, bytes) in self.tail_bytes.iter_mut().enumerate() {
-            if *bytes > 0 && gone(&layout::tail(&self.path, slot)) {
+            if *bytes > 0 && gone(&layout::tail(&self.opened, slot)) {
                 self.lost_bytes += std::mem::take(bytes);
             }
         }
@@ -197,7 +218,7 @@ impl LogWriter {
             Place::Head(file) if self.head_bytes < self.shares.head => {
                 let file = match file {
                     Some(file) => file,
-                    None => file.insert(create(&self.path)?),
+                    None => file.insert(create(&self.opened)?),
                 };
                 (file, None, &mut self.head_bytes, self.shares.head)
             }
@@ -231,7 +252,7 @@ impl LogWriter {
     /// Replaces the oldest tail by an empty one that begins at the present offset.
     fn turn_to_next_tail(&mut self) -> Result<(), Trouble> {
         let slot = self.next_slot;
-        let path = layout::tail(&self.path, slot);
+        let path = layout::tail(&self.opened, slot);
         self.place = Place::Broken { retry_at_ms: 0 };
         self.tail_bytes[slot] = 0;
         // A new file, not the old one emptied: who reads the old one goes on reading what it was.

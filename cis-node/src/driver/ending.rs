@@ -81,7 +81,7 @@ impl Driver {
             self.look_for_space_at = Some(now + RESTART_PAUSE_MS);
             return;
         }
-        self.parts.shared.restart.store(true, Ordering::Relaxed);
+        let _ = self.parts.shared.restart.set(self.parts.home.dir.clone());
         let reason = "the disk has space again: the node restarts".to_owned();
         self.stopping = Some(Stopping { kill_sessions: false, reason });
     }
@@ -91,6 +91,20 @@ impl Driver {
         i64::try_from(self.parts.config.settings.node.idle_exit_ms).unwrap_or(i64::MAX)
     }
 
+    /// Ends the node if its home was moved, because its paths lead elsewhere now, perhaps to another home. It restarts with the
+    /// present path. Returns whether it ends.
+    pub(super) fn follow_home(&mut self) -> bool {
+        let Some(home) = self.parts.anchor.moved_to() else { return false };
+        let (was, now) = (self.parts.home.dir.display(), home.display());
+        let reason = format!("the home was moved from {was} to {now}: the node restarts there");
+        tracing::warn!("{reason}");
+        // What is not durable yet would be performed at the old path. The host and the callers ask again.
+        self.turn.give_up();
+        let _ = self.parts.shared.restart.set(home);
+        self.stopping = Some(Stopping { kill_sessions: false, reason });
+        true
+    }
+
     pub(super) fn finished(&self) -> bool {
         self.stopping.is_some()
     }
@@ -98,14 +112,22 @@ impl Driver {
     pub(super) fn end(mut self) {
         let Some(stopping) = self.stopping.take() else { return };
         let now = now_ms();
+        let restarts_in = self.parts.shared.restart.get();
+        let (restarts, is_moved) =
+            (restarts_in.is_some(), restarts_in.is_some_and(|home| *home != self.parts.home.dir));
+        let why_moved = is_moved.then(|| stopping.reason.clone());
         self.draft(EventBody::NodeStopped { reason: stopping.reason });
-        if self.parts.shared.restart.load(Ordering::Relaxed)
-            && self.parts.writer.set_meta(RESTARTED, &now.to_string()).is_err()
-        {
+        if restarts && !is_moved && self.parts.writer.set_meta(RESTARTED, &now.to_string()).is_err() {
             self.parts.writer.rollback();
         }
-        self.finish_turn(now);
-        if self.host.fd().is_none() {
+        if is_moved {
+            // Nothing is performed at the old path.
+            self.persist(now);
+            self.publish(now);
+        } else {
+            self.finish_turn(now);
+        }
+        if self.host.fd().is_none() && !is_moved {
             // A host that died may have left processes: the next one ends them before it says hello.
             let _ = self.host.connect(now);
         }
@@ -113,8 +135,8 @@ impl Driver {
             && self.loners.live_count() == 0
             && self.unread.sessions.is_empty();
         self.host.leave(stopping.kill_sessions || alone);
-        // Only where the last turn could not be written: nobody may believe that it counts.
-        let why = self.stuck.take().map(|(why, _)| why).unwrap_or_default();
+        // Only where a turn was not written: nobody may believe that it counts.
+        let why = why_moved.or_else(|| self.stuck.take().map(|(why, _)| why)).unwrap_or_default();
         for confirm in self.turn.take_confirmations() {
             let detail = format!("nothing was recorded, and the node is stopping: {why}");
             confirm(Err(Problem::new(ProblemKind::Unavailable, detail)));

@@ -63,7 +63,7 @@ use cis_core::ids::{NodeDid, RunId, SessionId, TimestampMs};
 use cis_core::scheduler::{IdSource, Input, InputKind, Machine};
 use cis_host::START_MS;
 use cis_host::hub::Hub;
-use cis_local::Place;
+use cis_local::{Anchor, Place};
 use cis_local::{Home, now_ms};
 use cis_store::{Blobs, Readers, Writer};
 
@@ -97,6 +97,7 @@ pub(crate) struct Parts {
     pub(crate) writer: Writer,
     pub(crate) readers: Readers,
     pub(crate) blobs: Arc<Blobs>,
+    pub(crate) anchor: Arc<Anchor>,
     pub(crate) worker: LocalWorker,
     pub(crate) hub: Hub,
     pub(crate) commands: Receiver<Command>,
@@ -244,6 +245,9 @@ impl Driver {
 
     fn turn(&mut self) {
         let now = now_ms();
+        if self.follow_home() {
+            return;
+        }
         self.parts.worker.set_now(now);
         if let Some((_, retry_at)) = self.stuck {
             self.refuse_commands();

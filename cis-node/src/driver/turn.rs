@@ -178,6 +178,16 @@ impl Turn {
         Written { told, followed: take(&mut self.followed) }
     }
 
+    /// Gives up what was to be written. Who waits for it is still to be told.
+    pub(super) fn give_up(&mut self) {
+        self.drafts.clear();
+        self.room_writes.clear();
+        self.held.clear();
+        self.notes.clear();
+        self.typings.clear();
+        self.made.clear();
+    }
+
     /// Takes who is told that the turn is durable.
     pub(super) fn take_confirmations(&mut self) -> Vec<Confirmation> {
         let mut all = take(&mut self.confirmations);

@@ -22,6 +22,9 @@ use crate::settings;
 const LOGGED: &str = "info,matrix_sdk=warn,matrix_sdk::http_client=off,matrix_sdk::account=off,\
 matrix_sdk_crypto::backups=error,matrix_sdk_crypto::machine=error,matrix_sdk_crypto::identities::manager=error";
 
+/// Place of the home among the words that start a node again.
+const HOME_WORD: usize = 2;
+
 /// The node itself; commands and session hosts start it
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -75,8 +78,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     if args.stays {
         restart.push("--stays".into());
     }
+    let mut again = restart.clone();
     let restart: Vec<String> = restart.into_iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let again = restart.clone();
     let options = NodeOptions {
         home: context.home.clone(),
         config,
@@ -96,7 +99,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     };
     match cis_node::run(options, ready) {
         Ok(Ended::Stopped) => Ok(Exit::OK),
-        Ok(Ended::Restart) => {
+        Ok(Ended::Restart { home }) => {
+            again[HOME_WORD] = home.into_os_string();
             let mut command = Command::new(&again[0]);
             command.args(&again[1..]);
             let error = cis_host::hand_environment_over(&mut command).err().unwrap_or_else(|| command.exec());
