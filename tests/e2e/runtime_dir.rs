@@ -420,14 +420,17 @@ env = { X = "{{ tasks.a.outputs.x }}" }
 script = 'echo "y=$X" >> "$CIS_OUTPUT"'
 "#;
 
-#[test]
-fn a_run_goes_on_after_its_home_was_moved_and_nothing_is_written_at_the_old_path() {
+fn goes_on_after_a_move(is_killed: bool) {
     let cis = Cis::new();
     let (home, moved) = (cis.home(), cis.work().join("moved"));
     let run = cis.start(MOVES);
     cis.wait_task(&run, "a", "running");
     eventually("the output", || fs::read_dir(home.join("outputs")).unwrap().next()).unwrap();
+    let node = cis.node_pid().unwrap();
     fs::rename(&home, &moved).unwrap();
+    if is_killed {
+        kill_9(node);
+    }
     cis.write("go", "");
     let show = || at_home(&cis, &moved, &["dag", "show", &run, "--json"]).json();
     eventually("the run", || (show()["run"]["state"] == "succeeded").then_some(()));
@@ -437,6 +440,16 @@ fn a_run_goes_on_after_its_home_was_moved_and_nothing_is_written_at_the_old_path
     assert!(!home.exists(), "{:?}", fs::read_dir(&home).map(Iterator::count));
     at_home(&cis, &moved, &["node", "stop"]).expect(0);
     at_home(&cis, &moved, &["store", "check", "--deep"]).expect(0);
+}
+
+#[test]
+fn a_run_goes_on_after_its_home_was_moved_and_nothing_is_written_at_the_old_path() {
+    goes_on_after_a_move(false);
+}
+
+#[test]
+fn a_node_that_is_killed_after_its_home_was_moved_restarts_at_the_new_path() {
+    goes_on_after_a_move(true);
 }
 
 #[test]

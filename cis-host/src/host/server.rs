@@ -29,7 +29,7 @@ use crate::evidence::Strangers;
 use crate::exits;
 use crate::os::{self, ProcFs, Processes as _, SignalFd, Stamps};
 use cis_core::ids::HostInstance;
-use cis_local::{Holder, open_regular};
+use cis_local::{Anchor, Holder, open_regular};
 
 /// A crash report of earlier lives is dropped above this, bytes.
 const CRASH_LOG_BYTES_MAX: u64 = 1 << 20;
@@ -129,6 +129,7 @@ impl Server {
             poll.add(descriptor, source, EventFlags::IN)
                 .map_err(HostError::system("poll its descriptors"))?;
         }
+        let anchor = Anchor::at(&config.home).map_err(HostError::system("open its home"))?;
         let works_in = std::env::current_dir().ok().filter(|directory| *directory == config.home);
         let host = Host {
             instance: HostInstance::from_parts(now_unix.unsigned_abs(), u128::from_le_bytes(random)),
@@ -138,6 +139,7 @@ impl Server {
             notes: Notes::open(
                 works_in.as_ref().map_or_else(|| config.home.join(exits::FILE), |_| exits::FILE.into()),
             ),
+            anchor,
             works_in: works_in.unwrap_or_default(),
             peers: Peers::new(),
             supervise: Supervise::default(),

@@ -16,7 +16,7 @@ use super::supervise::Supervise;
 use super::timers::{Timers, Wake};
 use crate::evidence::Strangers;
 use cis_core::ids::{HostInstance, TimestampMs};
-use cis_local::LockFile;
+use cis_local::{Anchor, LockFile};
 
 /// So much of a session's output is read in one turn, bytes: a flood does not hold up the others.
 pub(super) const OUTPUT_PER_TURN: usize = 64 << 10;
@@ -24,6 +24,8 @@ pub(super) const OUTPUT_PER_TURN: usize = 64 << 10;
 /// All that a host has.
 pub(super) struct Host {
     pub(super) config: HostConfig,
+    /// The home.
+    pub(super) anchor: Anchor,
     /// The home if the process works in it, so that files are found below the home after it was moved; empty otherwise.
     pub(super) works_in: PathBuf,
     pub(super) instance: HostInstance,
