@@ -453,6 +453,26 @@ fn a_node_that_is_killed_after_its_home_was_moved_restarts_at_the_new_path() {
 }
 
 #[test]
+fn a_task_that_writes_its_outputs_at_the_old_path_of_its_home_has_not_failed() {
+    let cis = Cis::new();
+    let (home, moved) = (cis.home(), cis.work().join("moved"));
+    let late = MOVES.replace("script = 'echo \"x=1\" >> \"$CIS_OUTPUT\"; while", "script = 'while");
+    let late = late.replace("echo \"said later\"", "echo \"x=1\" >> \"$CIS_OUTPUT\"; echo over");
+    let run = cis.start(&late);
+    cis.wait_task(&run, "a", "running");
+    let node = cis.node_pid().unwrap();
+    fs::rename(&home, &moved).unwrap();
+    kill_9(node);
+    cis.write("go", "");
+    let show = || at_home(&cis, &moved, &["dag", "show", &run, "--json"]).json();
+    let task =
+        eventually("the task", || Some(show()["tasks"][0].clone()).filter(|task| task["state"] == "error"));
+    assert!(task["reason"].to_string().contains("the home was moved"), "{task}");
+    at_home(&cis, &moved, &["dag", "retry", &run, "--failed", "--follow"]).expect(0);
+    at_home(&cis, &moved, &["node", "stop"]).expect(0);
+}
+
+#[test]
 fn a_copy_of_a_living_home_ends_none_of_its_sessions() {
     let cis = Cis::new();
     let copied = cis.work().join("copied");

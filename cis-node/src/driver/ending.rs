@@ -91,20 +91,6 @@ impl Driver {
         i64::try_from(self.parts.config.settings.node.idle_exit_ms).unwrap_or(i64::MAX)
     }
 
-    /// Ends the node if its home was moved, because its paths lead elsewhere now, perhaps to another home. It restarts with the
-    /// present path. Returns whether it ends.
-    pub(super) fn follow_home(&mut self) -> bool {
-        let Some(home) = self.parts.anchor.moved_to() else { return false };
-        let (was, now) = (self.parts.home.dir.display(), home.display());
-        let reason = format!("the home was moved from {was} to {now}: the node restarts there");
-        tracing::warn!("{reason}");
-        // What is not durable yet would be performed at the old path. The host and the callers ask again.
-        self.turn.give_up();
-        let _ = self.parts.shared.restart.set(home);
-        self.stopping = Some(Stopping { kill_sessions: false, reason });
-        true
-    }
-
     pub(super) fn finished(&self) -> bool {
         self.stopping.is_some()
     }

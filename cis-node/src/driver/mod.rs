@@ -19,6 +19,7 @@ mod host_link;
 pub(crate) mod idempotency;
 mod inbox;
 mod loners;
+mod moved;
 mod notices;
 mod persist;
 mod recover;
@@ -224,6 +225,7 @@ impl Driver {
         self.start_over_at = Some(now + TimestampMs::from(START_MS));
         self.parts.worker.set_now(now);
         self.recall_pause();
+        self.recall_home(now);
         self.recall_inbox(now);
         self.recall_held(now);
         // Before the host tells what has ended, which would start what comes next.

@@ -65,9 +65,20 @@ impl LocalWorker {
         self.disk_failure = Some(DiskFailure { from_ms, to_ms: now_ms });
     }
 
+    /// Notes when the home was last moved, if it was.
+    pub(crate) fn home_moved(&mut self, moved_ms: Option<TimestampMs>) {
+        self.moved_ms = moved_ms;
+    }
+
     /// Classifies outputs that do not match their declaration: a program that writes to a full disk may not
     /// notice.
     pub(super) fn classify_outputs(&self, exit: &Exit, detail: String) -> Trouble {
+        if self.moved_ms.is_some_and(|moved| exit.started_ms <= moved) {
+            return Trouble::OfDisk(format!(
+                "{detail}; the home was moved after the task had started, so what it wrote to the path in CIS_OUTPUT is not here: \
+                 retry the task"
+            ));
+        }
         let overlaps =
             |failure: &DiskFailure| exit.started_ms <= failure.to_ms && failure.from_ms <= exit.ended_ms;
         let refused = try_room(&self.home.outputs(), ROOM_BYTES).err();

@@ -126,6 +126,8 @@ pub(super) struct LocalWorker {
     pub(super) exposed: Vec<Exposure>,
     partings: Vec<Parting>,
     disk_failure: Option<DiskFailure>,
+    /// When the home was last moved: sessions that started before have its old path.
+    moved_ms: Option<TimestampMs>,
     /// What is to be typed into sessions, in order.
     pub(super) to_type: Vec<(SessionId, String)>,
     now_ms: TimestampMs,
@@ -166,6 +168,7 @@ impl LocalWorker {
             exposed: Vec::new(),
             partings: Vec::new(),
             disk_failure: None,
+            moved_ms: None,
             to_type: Vec::new(),
             now_ms: 0,
         }

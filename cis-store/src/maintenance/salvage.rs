@@ -504,7 +504,7 @@ const SESSION_FACTS: Kept =
 pub fn lost_with(table: &str) -> &'static str {
     match table {
         "meta" => {
-            "when this store was restored from a backup, and when a node last restarted after a full disk"
+            "when this store was restored from a backup, when a node last restarted after a full disk, and where the home was"
         }
         "inputs" => "which requests were already carried out: a repeated request counts as a new one",
         "outbox" => "messages that waited to be sent to rooms",
