@@ -49,6 +49,9 @@ static KEY_WORDS: LazyLock<Regex> = LazyLock::new(|| {
     pattern(r"(?i)\b(enter|return|esc|tab|space|shift|ctrl|alt|arrows?|keys?|press)\b|[↑↓←→⇆⏎]")
 });
 static NUMBER: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\d{1,2}[.)]\s"));
+/// A label with the number that its row shows.
+static OWN_NUMBER: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"^(?P<number>0|[1-9]\d?)[.)]\s+(?P<label>\S.*)$"));
 /// So many rows a menu looks for its question.
 const QUESTION_ROWS: usize = 4;
 /// Maximum height of a menu above the cursor, with its question, rows.
@@ -259,12 +262,32 @@ fn pointed_in(
         // Several may be chosen: no single key answers that.
         return Some((question, Vec::new(), first));
     }
-    let options = (first..=last).enumerate().map(|(place, row)| {
+    let labels: Vec<String> = rows[first..=last].iter().map(|row| label(row)).collect();
+    let numbers = own_numbers(&labels);
+    let options = labels.iter().enumerate().map(|(place, label)| {
+        let row = first + place;
         let steps = if row >= at { "\x1b[B".repeat(row - at) } else { "\x1b[A".repeat(at - row) };
-        let label = label(rows[row]);
-        option(&(place + 1).to_string(), &label, meaning_of(&label), steps + ENTER)
+        let (id, label) = match &numbers {
+            Some(numbers) => (numbers[place].0.to_owned(), numbers[place].1),
+            None => ((place + 1).to_string(), label.as_str()),
+        };
+        option(&id, label, meaning_of(label), steps + ENTER)
     });
     Some((question, options.collect(), first))
+}
+
+/// The numbers that all of these rows show, each of them once, and the labels behind them.
+fn own_numbers(labels: &[String]) -> Option<Vec<(&str, &str)>> {
+    let mut found: Vec<(&str, &str)> = Vec::new();
+    for label in labels {
+        let parts = OWN_NUMBER.captures(label)?;
+        let (number, label) = (parts.name("number")?.as_str(), parts.name("label")?.as_str());
+        if found.iter().any(|(known, _)| *known == number) {
+            return None;
+        }
+        found.push((number, label));
+    }
+    Some(found)
 }
 
 /// Whether a row is nothing, an edge, or names keys.
@@ -382,6 +405,21 @@ mod tests {
         let keys: Vec<&str> = found.options.iter().map(|option| option.keys.as_str()).collect();
         assert_eq!(keys, ["\x1b[A\r", "\r", "\x1b[B\r"]);
         assert_eq!(found.options[2].label, "blue");
+    }
+
+    #[test]
+    fn a_number_is_the_one_that_the_row_shows() {
+        for (rows, expected) in [
+            ("❯ 0. Keep\n  1. Drop", ["0=Keep", "1=Drop"].as_slice()),
+            ("❯ 2. Keep\n  3. Drop\n  4. Hold", &["2=Keep", "3=Drop", "4=Hold"]),
+            ("  3) Keep\n❯ 2) Drop", &["3=Keep", "2=Drop"]),
+            ("❯ 2. Keep\n  2. Drop", &["1=2. Keep", "2=2. Drop"]),
+        ] {
+            let found = menu(&format!("What now?\n{rows}")).expect(rows);
+            let shown: Vec<String> =
+                found.options.iter().map(|option| format!("{}={}", option.id, option.label)).collect();
+            assert_eq!(shown, expected, "{rows}");
+        }
     }
 
     #[test]
