@@ -5,7 +5,7 @@
 
 use super::InboxItem;
 use crate::event::{Meaning, PromptOption};
-use crate::monitor::{agrees, allows, goes_beyond_once, meaning_of};
+use crate::monitor::{allows, goes_beyond_once, meaning_of};
 
 /// Why words name no option.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,8 +86,9 @@ impl InboxItem {
         if let Some((Some(option), _)) = plain {
             return Ok(option);
         }
-        let begins =
-            self.only(&|_, option| !lower.is_empty() && option.label.to_lowercase().starts_with(&lower))?;
+        // A number that no option has is not the beginning of a label.
+        let is_word = !lower.is_empty() && number.is_none();
+        let begins = self.only(&|_, option| is_word && option.label.to_lowercase().starts_with(&lower))?;
         // A plain yes never means "from now on" or "all of them", however that option begins, nor "Yesterday's".
         let means = |option: &PromptOption, wanted: &[Meaning]| {
             !lasts(option) && meaning_of(&option.label).is_some_and(|meaning| wanted.contains(&meaning))
@@ -103,11 +104,10 @@ impl InboxItem {
         self.options.get(at)
     }
 
-    /// The option that a plain yes means. It never allows something for longer than once. An option that goes on is the one that
-    /// agrees only where its words say so, and where no other one allows more.
+    /// The option that a plain yes means. It never allows something for longer than once. An option that goes on agrees only if
+    /// no other option allows more.
     #[must_use]
     pub fn yes(&self) -> Option<&PromptOption> {
-        let agreeing = |option: &&PromptOption| agrees(&option.label) && !self.options.iter().any(lasts);
         let offers = |meaning| self.options.iter().any(|option| option.meaning == Some(meaning));
         if offers(Meaning::AllowOnce) {
             // An action beside other ones is a choice, however plain its words are.
@@ -118,13 +118,15 @@ impl InboxItem {
             };
             return self.meaning(YES).filter(is_plain);
         }
-        self.meaning(&[Meaning::Continue]).filter(agreeing)
+        self.meaning(&[Meaning::Continue]).filter(|_| !self.options.iter().any(lasts))
     }
 
-    /// The option that a plain no means.
+    /// The option that a plain no means. An option that cancels refuses only if another one agrees.
     #[must_use]
     pub fn no(&self) -> Option<&PromptOption> {
-        self.meaning(NO)
+        let asks =
+            self.options.iter().any(|option| option.meaning.is_some_and(|meaning| !NO.contains(&meaning)));
+        self.meaning(NO).filter(|option| asks || option.meaning != Some(Meaning::Cancel))
     }
 
     /// The only option of the first of these meanings that there is.
@@ -266,6 +268,21 @@ mod tests {
             assert_eq!((near(&asked, "no"), near(&asked, "n"), asked.no()), (None, None, None), "{labels:?}");
         }
         assert_eq!(near(&menu(&["Yes", "No", "No to all"]), "no"), Some("2".to_owned()));
+    }
+
+    #[test]
+    fn a_number_names_the_option_that_shows_it_and_no_other() {
+        let from_0 = item(&[("0", "Keep", None), ("1", "Drop", None), ("7", "3 days", None)]);
+        for (words, id) in [("0", Some("0")), ("1", Some("1")), ("1.", Some("1")), ("2", None), ("3", None)] {
+            assert_eq!(near(&from_0, words).as_deref(), id, "{words}");
+        }
+    }
+
+    #[test]
+    fn a_plain_no_cancels_only_where_another_option_agrees() {
+        assert_eq!(near(&menu(&["next", "yank", "quit"]), "no"), None);
+        assert_eq!(near(&menu(&["next", "yank", "quit"]), "yes"), None);
+        assert_eq!(near(&menu(&["Install", "Cancel"]), "no"), Some("2".to_owned()));
     }
 
     #[test]

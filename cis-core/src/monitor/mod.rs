@@ -18,6 +18,6 @@ pub use arbiter::{Arbiter, Seed};
 pub use evidence::{KernelEvidence, Lines, Modes, Reader, ReaderHow, ScreenView, Signal};
 pub use profile::{Idle, Profile, ProfileError};
 pub use screen::Choice;
-pub(crate) use screen::{agrees, allows, goes_beyond_once, meaning_of};
+pub(crate) use screen::{allows, goes_beyond_once, meaning_of};
 pub use tap::Tap;
 pub use verdict::{Change, Explanation, LayerReport, Verdict, Want};

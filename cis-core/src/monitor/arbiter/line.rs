@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use crate::event::{LABEL_CHARS_MAX, PromptKind, PromptOption};
 use crate::monitor::evidence::Modes;
 use crate::monitor::screen::{
-    Asked, Keys, Menu, Page, Place, Shape, begins_question, button, fingerprint, is_against, kind_of,
-    letters, line_hash, meaning_of, menu_at_cursor, menu_of, named_above, numbered, shape_of, timeless, turn,
-    turns, unboxed,
+    Asked, Keys, Menu, Page, Place, Shape, begins_question, button, fingerprint, is_against, is_spelled_out,
+    kind_of, letters, line_hash, meaning_of, menu_at_cursor, menu_of, named_above, numbered, shape_of,
+    timeless, turn, turns, unboxed,
 };
 
 use super::candidates::Source;
@@ -126,9 +126,9 @@ fn named(page: &Page, options: &mut [PromptOption]) {
     if is_turned {
         turn(options);
     }
-    for option in options.iter_mut().filter(|option| option.label == option.id) {
+    for option in options.iter_mut().filter(|option| is_spelled_out(option)) {
         if let Some(label) = named_above(&rows, &option.id) {
-            option.meaning = option.meaning.or(meaning_of(&label)).filter(|_| !is_turned);
+            option.meaning = meaning_of(&label).filter(|_| !is_turned);
             option.label = label.chars().take(LABEL_CHARS_MAX).collect();
         }
     }

@@ -3,6 +3,7 @@
 
 use regex::Regex;
 
+use super::meaning::{begins_no, begins_yes};
 use super::page::Page;
 use super::rows::{is_rule, unboxed};
 use super::words::{
@@ -113,7 +114,7 @@ fn is_pager_text(text: &str) -> bool {
 fn of_words(asked: &Asked<'_>, text: &str, raw: bool) -> PromptKind {
     let near = asked.page.above(asked.page.cursor_row(), 6).join(" \n");
     let offers = |meaning: Meaning| asked.options.iter().any(|option| option.meaning == Some(meaning));
-    let yes_no = offers(Meaning::AllowOnce) && (offers(Meaning::Deny) || offers(Meaning::DenyAndSay));
+    let yes_no = offers_yes_no(asked.options);
     // Where modes are unknown, or are only those of a terminal inside, nothing says that what is typed shows. A secret that is
     // listed as a question would be answered in the open, and stored.
     let may_hide = raw || asked.nested || asked.modes.is_none();
@@ -168,6 +169,22 @@ fn of_words(asked: &Asked<'_>, text: &str, raw: bool) -> PromptKind {
         return PromptKind::Error;
     }
     PromptKind::Question
+}
+
+/// Whether an option agrees and another one refuses, also where their words are too many to mean just that.
+fn offers_yes_no(options: &[PromptOption]) -> bool {
+    let is_open = |option: &PromptOption| option.meaning.is_none() && option.label.contains(' ');
+    let agrees = |option: &PromptOption| {
+        option.meaning == Some(Meaning::AllowOnce) || (is_open(option) && begins_yes(&option.label))
+    };
+    let refuses = |option: &PromptOption| {
+        matches!(option.meaning, Some(Meaning::Deny | Meaning::DenyAndSay))
+            || (is_open(option) && begins_no(&option.label))
+    };
+    // Letters of other languages have no meaning, and are told by their places.
+    let is_pair = matches!(options, [yes, no, ..]
+        if matches!(yes.id.to_lowercase().as_str(), "j" | "o" | "s" | "t" | "д") && matches!(no.id.to_lowercase().as_str(), "n" | "н"));
+    is_pair || (options.iter().any(agrees) && options.iter().any(refuses))
 }
 
 /// It has a question mark that is no option.

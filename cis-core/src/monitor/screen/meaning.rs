@@ -1,4 +1,7 @@
 //! What an option means, by its words.
+//!
+//! A label that allows or refuses something has a meaning only if all of its words are known. People choose any other option
+//! by its number, its key or its label.
 
 use std::sync::LazyLock;
 
@@ -8,17 +11,17 @@ use super::pattern;
 use crate::event::Meaning;
 
 /// Words that agree, in some languages.
-const YES: &str = "yes|y|ja|oui|sí|si|sim|tak|да|はい|是|예|네|evet|kyllä|sure";
+const YES: &str = "yes|ja|oui|sí|si|sim|tak|da|はい|是|예|네|evet|kyllä|sure";
+/// Words that refuse.
+const NO: &str = "no|nope|nein|non|nee|nej|não|нет|いいえ|否|不|아니오|hayır|ei";
 /// Verbs of a permission.
 const ALLOWS: &str = "allow|approve|accept|trust|grant|permit|authori[sz]e";
-/// Other words by which an option begins that does something.
-const DOES: &str = "ok,? run|run|proceed|confirm|install|apply";
-/// Verbs by which something is lost: where they stand beside others, they are a choice and no agreement.
-const DESTROYS: &str = "overwrite|delete|remove|discard|erase|drop|reset|wipe|purge|replace|kill|revert";
-/// More than what is asked about, or something else, behind a word that agrees.
-const MORE: &str = r"\b(?:rest|both|too|also|as well|others?|more|times|twice|years?|forc\w*|disabl\w*|turn(?:ing)? off|sandbox|unsafe\w*|danger\w*|sudo|root|block|ban|report)\b|(?:^|\s)--?\w|\b\d+ ?\pL";
-/// Words by which an option begins that allows nothing and goes on.
-const GOES_ON: &str = "continue|skip|next|ok|okay|close|default|keep|done|got it";
+/// Verbs that do what is asked about.
+const DOES: &str = "run|execute|confirm|install|apply|create";
+/// Verbs of a refusal.
+const REFUSES: &str = "deny|reject|decline|refuse|disallow|forbid";
+/// What a single permission or refusal may be about.
+const OBJECT: &str = r"(?: (?:it|this|(?:(?:the|this|an?) )?(?:access|action|change|command|directory|edit|file|folder|package|plan|project|request|tool|tool call|workspace)))?";
 /// Not, before what is not done.
 const NOT: &str = r"(?:don'?t|do not|never|not|without|no longer|stop|quit)(?: \pL+ly)?";
 /// What a permission may be for.
@@ -41,111 +44,126 @@ const BROAD: &str = r"\b(?:all|any|every|each|entire|whole|until|till|unless|whi
 /// A label that may mean more than one case.
 const VAGUE: &str = r"\b(?:all|any|every|each|until|till|as long as|during|for (?:this|that|these|those)|as (?:the |my )?default|\d+ ?(?:h|hrs?|hours?|min|mins|minutes?|days?|weeks?))\b|\balle[sn]?\b|\btou(?:s|tes)\b|\btodos?\b|\btutti\b|すべて|全部";
 
-/// Finds out what a label means: the first that fits. Without a meaning: words that everybody knows as a choice, and that must not
-/// be taken for another one.
-static RULES: LazyLock<Vec<(Regex, Option<Meaning>)>> = LazyLock::new(|| {
-    use Meaning::{AllowAlways, AllowOnce, AllowSession, Cancel, Continue, Deny, DenyAndSay};
-    let heads = format!("{YES}|{ALLOWS}|{DOES}|{DESTROYS}|{GOES_ON}");
+/// Phrases that are a whole label, and what they mean.
+static PHRASES: LazyLock<[(Regex, Meaning); 5]> = LazyLock::new(|| {
+    use Meaning::{AllowOnce, Cancel, Continue, Deny, DenyAndSay};
+    let act = format!("(?:{ALLOWS}|{DOES}){OBJECT}|proceed|do it|i agree");
+    let more = format!(
+        "{act}|i (?:{ALLOWS}){OBJECT}|i am sure|i'm sure|continue|go ahead|manually approve edits|this is (?:ok|okay|correct)"
+    );
+    let agent = "it|claude|claude code|codex|gemini|aider|opencode|the agent|the model";
+    let says = format!(
+        "tell (?:{agent}) what to do(?: differently| instead)?|say what to do(?: differently| instead)?|say why|suggest changes|explain(?: why)?|give feedback"
+    );
+    let leaves = "exit|quit|cancel|abort|stop|go back|keep planning";
+    let not = format!("(?:don'?t|do not)(?: (?:(?:{ALLOWS}|{DOES}){OBJECT}|continue|proceed))?");
+    [
+        ("(?:(?:ok|okay),? )?(?:continue|go on|go ahead)(?: anyway| now)?|ok|okay|got it".to_owned(), Continue),
+        (
+            format!(
+                "(?:(?:{YES})(?:,? please)?(?:,? (?:and )?(?:{more}))?|(?:(?:ok|okay),? )?(?:{act}))(?: anyway| now)?(?: (?:just |only )?once)?|once"
+            ),
+            AllowOnce,
+        ),
+        (
+            format!(
+                "(?:{NO})(?:,? (?:thanks|thank you|way|gracias)|, (?:and )?(?:{leaves}|(?:{REFUSES}){OBJECT}|(?:i )?{not}))?|(?:(?:{REFUSES}){OBJECT}|{not})(?: once)?|(?:allow|approve|accept|trust|run|grant) (?:nothing|none)"
+            ),
+            Deny,
+        ),
+        (format!("(?:{NO}|{REFUSES})(?:, and |, | and )(?:{says})"), DenyAndSay),
+        ("(?:cancel|abort|quit|exit|esc|escape|dismiss|back|go back|never ?mind)(?: now)?".to_owned(), Cancel),
+    ]
+    .map(|(phrase, meaning)| (pattern(&format!("^(?:{phrase})$")), meaning))
+});
+/// Labels that allow something for longer, or for more than one case: the person who chooses them asks for that.
+static LASTS: LazyLock<Vec<(Regex, Meaning)>> = LazyLock::new(|| {
+    use Meaning::{AllowAlways, AllowSession};
+    let heads = format!("(?:{YES}|{ALLOWS}|run|proceed|ok|okay|continue)");
     let scope = format!(
         r"(?:for|in|within|across|under|from|on|at) (?:(?:this|that|these|the|my|your|one|an?|next|\d+) ?)*{SCOPE}"
     );
     let span = r"for (?:(?:the|an?|one|next|\d+) ?)+(?:h|hrs?|m|mins?|s|hours?|minutes?|seconds?|days?|weeks?|months?|years?)";
     [
-        // Alone, it says nothing of what is done this time.
-        (format!("^{NOT} (?:ask|prompt|show|remind)"), None),
-        (r"^always (?:ask|prompt|confirm)".to_owned(), None),
-        (r"^(?:not (?:now|yet)|later|maybe)\b".to_owned(), None),
         (
-            format!(r"\b{NOT} (?:deny|den(?:ied|ying)|reject|refus|disallow|forbid|declin|block|cancel|abort)"),
-            None,
+            format!(r"^{heads}\b.*\b(?:beyond|after|every|each|any|across|not (?:just|only))\b.*\bsession\b"),
+            AllowAlways,
         ),
+        (format!(r"^(?:{heads}|always)\b.*\bsession\b|^all$"), AllowSession),
+        (r"^(?:always|a\b.*always|permanently)".to_owned(), AllowAlways),
+        (format!(r"^{heads}\b.*(?:{LASTING}|\b(?:{span})\b)"), AllowAlways),
+        (format!(r"^(?:(?:{YES})\b.*\b)?(?:{ALLOWS})\b.*(?:{BROAD}|\b{scope}\b)"), AllowAlways),
         (
-            r"^(no|n|reject|deny|decline|refuse|don'?t)\b.*\b(tell|suggest|chang|differently|explain|feedback|instead|say|edit)".to_owned(),
-            Some(DenyAndSay),
+            format!(r"^(?:{YES})\W+(?:to |for )?(?:all|any|every\w*|until\b.*|till\b.*|{scope}|(?:(?:this|the|whole|entire) )+{SCOPE})\b"),
+            AllowAlways,
         ),
-        (r"\b(deny|denied|reject|refuse|disallow|forbid)\b".to_owned(), Some(Deny)),
-        // It denies for good.
-        (format!(r"^never$|^never (?:{ALLOWS}|run)\b|^(?:{ALLOWS}|run) never\b"), None),
-        (r"^(allow|approve|accept|trust|run|grant) (nothing|none|no)\b".to_owned(), Some(Deny)),
-        (r"^no (?:thanks|thank you|way|gracias)\b".to_owned(), Some(Deny)),
-        // `No limits` agrees, and `No, go ahead` does not deny.
-        (r"^no (?:\pL|\d)".to_owned(), None),
-        (
-            r"^(no|n|nein|non|nee|nej|nie|não|нет|いいえ|否|不|아니오|hayır|ei|decline|never|don'?t|do not|not (allow|approve|accept|run|continue|proceed))\b".to_owned(),
-            Some(Deny),
-        ),
-        (r"^(cancel|abort|quit|exit|back|q|c|esc|leave|dismiss|stop|go back)\b".to_owned(), Some(Cancel)),
-        // It asks the next time, or says so of what it keeps.
-        (format!(r"\b{NOT} (?:remember|sav|stor|persist)"), None),
-        (r"\bask(?:s|ing)?\b(?: me| us)? (?:every|each|always|next|later)\b|\b(?:but|then|and) (?:always )?ask\b".to_owned(), None),
-        (
-            format!(r"^({YES}|{ALLOWS}|run|proceed|ok|okay|continue)\b.*\b(beyond|after|every|each|any|across|not (just|only))\b.*\bsession\b"),
-            Some(AllowAlways),
-        ),
-        (format!(r"^({YES}|{ALLOWS}|run|always|proceed)\b.*\bsession\b"), Some(AllowSession)),
-        (r"^(always|a\b.*always|permanently)".to_owned(), Some(AllowAlways)),
-        (format!(r"^({YES}|{ALLOWS}|run|proceed|ok|okay|continue)\b.*(?:{LASTING})"), Some(AllowAlways)),
-        (format!(r"^({YES}|{ALLOWS}|run|proceed|ok|okay|continue)\b.*\b(?:{span})\b"), Some(AllowAlways)),
-        (format!(r"^(?:({YES})\b.*\b)?({ALLOWS})\b.*(?:{BROAD}|\b{scope}\b)"), Some(AllowAlways)),
-        (
-            format!(r"^({YES})\W+(?:to |for )?(?:all|any|every\w*|until\b.*|till\b.*|{scope}|(?:(?:this|the|whole|entire) )+{SCOPE})\b"),
-            Some(AllowAlways),
-        ),
-        (r"^all\b".to_owned(), Some(AllowSession)),
-        (format!(r"^({heads})\b.*(?:{LASTING}|{VAGUE}|\bsession\b|\b{span}\b)"), None),
-        (format!(r"^({YES}|{ALLOWS}|{DOES})\b.*(?:{MORE})"), None),
-        (format!(r"^({DESTROYS})\b"), None),
-        (format!(r"^({YES}|{ALLOWS}|{DOES}|once)\b"), Some(AllowOnce)),
-        (format!(r"^({GOES_ON})\b"), Some(Continue)),
     ]
     .map(|(words, meaning)| (pattern(&words), meaning))
     .into()
+});
+/// Words with which a label is no plain permission for longer: it asks again, refuses, or something is lost.
+static NO_PERMISSION: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(&format!(
+        r"\b(?:(?:{REFUSES}|block|ban)\w*|den(?:ied|ying)|nothing|none|(?:{ALLOWS}|run) never)\b|\b{NOT} (?:remember|sav|stor|persist|cancel|abort)|\bask(?:s|ing)?\b(?: me| us)? (?:every|each|always|next|later)\b|\b(?:but|then|and) (?:always )?ask\b|\balways (?:ask|prompt|confirm)|\b(?:overwrit|delet|remov|discard|eras|drop|reset|wip|purg|replac|kill|revert|nuk|destroy|uninstall)\w*"
+    ))
+});
+/// Words by which choices begin, and words that only choices have.
+static CHOICE: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(&format!(
+        r"^(?:{YES}|{NO}|y|n|nie|{ALLOWS}|{DOES}|proceed|once|all|always|permanently|a\b.*always|overwrite|delete|remove|discard|erase|drop|reset|wipe|purge|replace|kill|revert|continue|skip|next|ok|okay|close|default|keep|done|got it|don'?t|do not|never|decline|not (?:now|yet|allow|approve|accept|run|continue|proceed)|later|maybe|cancel|abort|quit|exit|back|q|c|esc|leave|dismiss|stop|go back|without (?:ask|prompt|show|remind)\w*)\b|\b(?:deny|denied|reject|refuse|disallow|forbid)\b|\b{NOT} (?:den|reject|refus|disallow|forbid|declin|block|cancel|abort|remember|sav|stor|persist)|\bask(?:s|ing)?\b(?: me| us)? (?:every|each|always|next|later)\b|\b(?:but|then|and) (?:always )?ask\b"
+    ))
+});
+static AGREES: LazyLock<Regex> =
+    LazyLock::new(|| pattern(&format!(r"^(?:{YES}|{ALLOWS}|{DOES}|proceed|once|ok,? run)\b")));
+static REFUSING: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(&format!(
+        r"^(?:(?:{NO}|{REFUSES}|decline|don'?t|do not|never|stop|leave)\b|{NOT} (?:{ALLOWS}|run|continue|proceed)\b)"
+    ))
 });
 /// Words for a single case, which are no scope.
 static ONCE: LazyLock<Regex> = LazyLock::new(|| {
     pattern(r"\b(?:just |only )?(?:for )?(?:just |only )?this (?:time|once|one)\b(?: only)?")
 });
-/// Labels that agree to go on, and pass nothing over.
-static AGREES: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"^(?:continue|ok|okay|got it|next|proceed|go (?:on|ahead))\b"));
+/// What a program writes behind a label: its key, or that it is the default.
+static HINT: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"\s*[(\[](?:[a-z]|esc|enter|tab|default|recommended)[)\]]$"));
 static ALLOWING: LazyLock<Regex> =
     LazyLock::new(|| pattern(&format!(r"^(?:{YES}|{ALLOWS}|ok|proceed|confirm|once)\b")));
-static PASSES_OVER: LazyLock<Regex> =
-    LazyLock::new(|| pattern(&format!(r"\b(?:{NOT}|no|skip\w*|later|instead|keep\w*)\b")));
-/// Labels that refuse, and do something beside that, or let it be done after all.
-static DOES_MORE: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"\bgo ahead\b|\banyway\b|\b(?:block|ban|report)\b|\bjust (?:delete|do|run|remove|overwrite)\b")
-});
 static BEYOND: LazyLock<Regex> = LazyLock::new(|| pattern(&format!(r"{LASTING}|{VAGUE}|\bsession\b")));
 
-/// A label as it is compared: without its brackets and hints for a single case.
+/// A label as it is compared: without its hints, brackets, dots, and words for a single case.
 fn plain(label: &str) -> String {
-    let label = label.trim().trim_matches(['(', ')', '[', ']']).to_lowercase().replace('\u{2019}', "'");
-    ONCE.replace_all(&label, "").trim_end().to_owned()
+    let label = label.trim().to_lowercase().replace('\u{2019}', "'");
+    let label = HINT.replace(&label, "");
+    let label = ONCE.replace_all(label.trim_matches(['(', ')', '[', ']', '<', '>']), "");
+    label.trim_matches(|c: char| c.is_whitespace() || matches!(c, '.' | '…' | '!' | ',')).to_owned()
 }
 
-/// The meaning of a label, where its words tell.
+/// The meaning of a label, if its words leave no doubt.
 pub(crate) fn meaning_of(label: &str) -> Option<Meaning> {
     let label = plain(label);
-    let meaning = RULES.iter().find(|(words, _)| words.is_match(&label)).and_then(|(_, meaning)| *meaning)?;
-    // Who denies a case does not want it denied for good, nor more done than that.
-    let is_more = meaning == Meaning::Deny && (BEYOND.is_match(&label) || DOES_MORE.is_match(&label));
-    (!is_more).then_some(meaning)
+    let lasts =
+        || LASTS.iter().filter(|_| !NO_PERMISSION.is_match(&label)).find(|(words, _)| words.is_match(&label));
+    let found = lasts().or_else(|| PHRASES.iter().find(|(phrase, _)| phrase.is_match(&label)));
+    found.map(|(_, meaning)| *meaning)
 }
 
 /// Whether the words are those of a choice, also where they have no meaning of their own.
 pub(in crate::monitor) fn is_choice(label: &str) -> bool {
-    let label = plain(label);
-    RULES.iter().any(|(words, _)| words.is_match(&label))
+    CHOICE.is_match(&plain(label))
 }
 
-/// Whether a label that goes on plainly agrees to what is asked. `Skip`, `Keep`, `Close` and `Continue without it` do not.
-pub(crate) fn agrees(label: &str) -> bool {
-    let label = plain(label);
-    AGREES.is_match(&label) && !PASSES_OVER.is_match(&label) && !BEYOND.is_match(&label)
+/// Whether a label begins with a word that agrees, whatever else it says.
+pub(super) fn begins_yes(label: &str) -> bool {
+    AGREES.is_match(&plain(label))
 }
 
-/// Whether a label begins with a word that agrees, whatever is asked.
+/// Whether a label begins with a word that refuses, whatever else it says.
+pub(super) fn begins_no(label: &str) -> bool {
+    REFUSING.is_match(&plain(label))
+}
+
+/// Whether a label is words of a permission, and not only of an action.
 pub(crate) fn allows(label: &str) -> bool {
     ALLOWING.is_match(&plain(label))
 }
@@ -189,7 +207,7 @@ mod tests {
             ("Reject", Some(Deny)),
             ("No, suggest changes", Some(DenyAndSay)),
             ("No, and tell it what to do differently", Some(DenyAndSay)),
-            ("Continue without trusting", Some(Continue)),
+            ("Continue without trusting", None),
             ("OK", Some(Continue)),
             ("Always", Some(AllowAlways)),
             ("all", Some(AllowSession)),
@@ -296,6 +314,12 @@ mod tests {
             "Install",
             "Yes, create the project",
             "Yes, run",
+            "Yes (y)",
+            "Allow [default]",
+            "Yes, this is OK (default)",
+            "Sure, go ahead.",
+            "Approve this change",
+            "Yes, and manually approve edits",
             "OK, run it",
         ];
         let cases = always.map(|label| (label, Some(AllowAlways))).into_iter();
@@ -309,23 +333,114 @@ mod tests {
     }
 
     #[test]
-    fn some_words_that_go_on_agree_and_others_do_not() {
-        for label in ["Continue", "OK", "Okay, go on", "Got it", "Next", "Continue anyway"] {
-            assert!(agrees(label), "{label}");
+    fn labels_with_unknown_words_neither_allow_nor_go_on() {
+        for label in ["Continue", "OK", "Okay, go on", "Got it", "Continue anyway", "Go ahead"] {
+            assert_eq!(meaning_of(label), Some(Meaning::Continue), "{label}");
         }
         for label in [
+            "OK, delete",
+            "OK to erase",
+            "Continue and overwrite",
+            "Continue (data loss)",
+            "Continue for all",
+            "Continue without it",
+            "Allow and delete",
+            "Always delete",
+            "Yes, and always overwrite",
+            "Apply and delete",
+            "Proceed with deletion",
+            "Confirm deletion",
+            "Accept incoming (discard mine)",
+            "Allow list reset",
+            "Yes, wipe the disk",
+            "Sure, nuke it",
+            "Yes (x10)",
+            "Yes, ×3",
+            "Yes, 2",
+            "Yes, thrice",
+            "Yes, hourly",
+            "Yes, daily",
+            "Yes to this and the following",
+            "Yes, unattended",
+            "Yes, throughout",
+            "Yes*",
+            "Yes/No",
+            "Run `rm`",
+            "Run /bin/rm",
+            "OK, later",
             "Skip",
-            "Keep",
             "Keep mine",
             "Close",
             "Default",
             "Done",
-            "Continue without it",
-            "OK, later",
+            "Next",
             "Next time",
-            "Not now",
         ] {
-            assert!(!agrees(label), "{label}");
+            assert_eq!(meaning_of(label), None, "{label}");
+        }
+    }
+
+    #[test]
+    fn labels_with_unknown_words_neither_refuse_nor_cancel() {
+        use Meaning::{Cancel, Deny, DenyAndSay};
+        for (meaning, labels) in [
+            (
+                Deny,
+                [
+                    "No, thanks",
+                    "No, exit",
+                    "No, cancel",
+                    "No (esc)",
+                    "Deny",
+                    "Don't allow",
+                    "Don\u{2019}t trust",
+                    "No, don't run it",
+                    "Deny this time",
+                    "No, keep planning",
+                ]
+                .as_slice(),
+            ),
+            (DenyAndSay, &["No, and tell Claude what to do differently (esc)", "Reject and explain why"]),
+            (Cancel, &["Cancel", "Quit", "Exit", "Abort", "Back", "Go back", "Esc", "< Cancel >", "[Quit]"]),
+        ] {
+            for label in labels {
+                assert_eq!(meaning_of(label), Some(meaning), "{label}");
+            }
+        }
+        for label in [
+            "No — keep going",
+            "No-verify push",
+            "No-op off, apply now",
+            "No thanks needed, run it",
+            "Never mind the tests, deploy",
+            "No: purge",
+            "No way back: wipe",
+            "No changes will be kept",
+            "No, delete it",
+            "No, don't stop",
+            "No exit",
+            "Don't keep",
+            "Don't back up",
+            "Don't stop",
+            "Decline and uninstall",
+            "Deny, then delete folder",
+            "Deny and delete the key",
+            "No, and tell everybody",
+            "Cancel order",
+            "Cancel the subscription",
+            "Quit and discard",
+            "Exit without saving",
+            "Abort transaction and drop data",
+            "Stop all services",
+            "Leave the cluster",
+            "Back up",
+            "Copy remote",
+            "c",
+            "q",
+            "y",
+            "n",
+        ] {
+            assert_eq!(meaning_of(label), None, "{label}");
         }
     }
 

@@ -22,13 +22,15 @@ mod words;
 pub(super) use above::{ABOVE_ROWS_MAX, Above, Compared, Reach};
 pub(super) use kinds::{Asked, kind_of};
 pub(super) use letters::named_above;
-pub(crate) use meaning::{agrees, allows, goes_beyond_once, meaning_of};
+pub(crate) use meaning::{allows, goes_beyond_once, meaning_of};
 pub(super) use menu::{
     Menu, OpenMenu, asks, begins_question, button, has_number, is_chat, is_input, menu_at_cursor, menu_of,
     open_menu, pointed_at,
 };
 pub(super) use noise::{has_gauges, is_clockwork, is_gauge, steady, ticks, timeless};
-pub(super) use options::{Keys, asks_on, buttons, is_against, letters, numbered, turn, turns};
+pub(super) use options::{
+    Keys, asks_on, buttons, is_against, is_spelled_out, letters, numbered, turn, turns,
+};
 pub(super) use page::{Page, Place, fingerprint, line_hash};
 pub(super) use rows::{is_rule, unboxed, unpointed};
 pub(super) use shape::{Shape, answers, is_carrier, is_listener, shape_of};

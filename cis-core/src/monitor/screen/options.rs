@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::letters::{beside, is_step};
-use super::meaning::{is_choice, meaning_of};
+use super::meaning::{begins_no, begins_yes, is_choice, meaning_of};
 use super::pattern;
 use super::rows::{OTHER_POINTERS, POINTERS, unboxed};
 use super::shape::presses;
@@ -68,9 +68,6 @@ static CHOICES: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 static APART: LazyLock<Regex> = LazyLock::new(|| pattern(r"[/|,]|\s(?i:or|oder|ou|o)\s"));
-/// One letter of a language that says yes, and one that says no: only beside each other they tell.
-static AGREES: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)^[yjostд]$"));
-static REFUSES: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)^[nн]$"));
 /// Yes or no, of which only the default is shown: `Skip it? [y]`, `Correct? [no]:`, `Clear<y>?`.
 static ONE: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
@@ -204,7 +201,7 @@ pub(in crate::monitor) fn turn(options: &mut [PromptOption]) {
     }
     clear_meanings(options);
     for option in options {
-        if spelled_out(&option.id.to_lowercase()) == Some(&option.label) {
+        if is_spelled_out(option) {
             option.label.clone_from(&option.id);
         }
     }
@@ -218,14 +215,11 @@ pub(in crate::monitor) fn turns(text: &str) -> bool {
 
 /// Whether a key of a yes or a no stands for the contrary, by the words that are told with it.
 pub(in crate::monitor) fn is_against(key: &str, what: &str) -> bool {
-    use Meaning::{AllowAlways, AllowOnce, AllowSession, Cancel, Continue, Deny, DenyAndSay};
-    let skips = ["skip", "keep", "close", "default", "done"]
-        .iter()
-        .any(|word| what.trim().to_lowercase().starts_with(word));
-    let meaning = meaning_of(what);
+    let first = what.split_whitespace().next().unwrap_or_default();
+    let means = |meaning| [what, first].into_iter().any(|words| meaning_of(words) == Some(meaning));
     match key.to_lowercase().as_str() {
-        "y" | "yes" => matches!(meaning, Some(Deny | DenyAndSay | Cancel)),
-        "n" | "no" => matches!(meaning, Some(AllowOnce | AllowSession | AllowAlways | Continue)) && !skips,
+        "y" | "yes" => begins_no(what) || means(Meaning::Cancel),
+        "n" | "no" => begins_yes(what) || means(Meaning::Continue) || first.eq_ignore_ascii_case("next"),
         _ => false,
     }
 }
@@ -255,23 +249,15 @@ fn offered(line: &str, typed: impl Fn(&str) -> String) -> Vec<PromptOption> {
     if is_step(line, found.get(0).map_or(0, |list| list.start()), &words) {
         return lettered(line, typed);
     }
-    let refuses =
-        words.iter().any(|word| matches!(meaning_of(word), Some(Meaning::Deny)) || REFUSES.is_match(word));
     let plain = words.iter().filter(|word| is_choice(word) || word.chars().count() == 1).count();
     if plain < 2 {
         return Vec::new();
     }
     let keeps_case = differ_in_case(&words);
-    let is_yes_or_no = words.iter().any(|word| matches!(*word, "y" | "Y" | "n" | "N"));
+    let has_yes_no = has_yes_no(&words);
     for word in words {
         let id = if keeps_case { word.to_owned() } else { word.to_lowercase() };
-        let label = match id.as_str() {
-            "a" if is_yes_or_no && !keeps_case => "all",
-            _ => spelled_out(&id).unwrap_or(word),
-        };
-        let first = options.is_empty() && refuses && AGREES.is_match(&id);
-        let meaning = meaning_of(label).or(first.then_some(Meaning::AllowOnce));
-        let meaning = meaning.or((options.len() == 1 && REFUSES.is_match(&id)).then_some(Meaning::Deny));
+        let label = spelled_out(&id, has_yes_no).unwrap_or(word);
         // Keys that are not what they are written as.
         let pressed = id.starts_with(['^', '.']) || id.starts_with("c-") || id.starts_with("m-");
         if id.is_empty()
@@ -281,21 +267,30 @@ fn offered(line: &str, typed: impl Fn(&str) -> String) -> Vec<PromptOption> {
         {
             continue;
         }
-        options.push(option(&id, label, meaning, typed(&id)));
+        options.push(option(&id, label, meaning_of(label), typed(&id)));
     }
     options
 }
 
-/// What a letter stands for nearly everywhere.
-fn spelled_out(letter: &str) -> Option<&'static str> {
+/// What a letter stands for nearly everywhere. `y` and `n` say yes and no only beside each other.
+fn spelled_out(letter: &str, has_yes_no: bool) -> Option<&'static str> {
     Some(match letter {
-        "y" => "yes",
-        "n" => "no",
-        "j" => "ja",
-        "q" => "quit",
+        "y" | "Y" if has_yes_no => "yes",
+        "n" | "N" if has_yes_no => "no",
         "?" => "help",
         _ => return None,
     })
+}
+
+/// Whether both `y` and `n` are among these keys, each of them once.
+fn has_yes_no(keys: &[&str]) -> bool {
+    let is_there_once = |letter| keys.iter().filter(|key| key.eq_ignore_ascii_case(letter)).count() == 1;
+    is_there_once("y") && is_there_once("n")
+}
+
+/// Whether the label of an option is only what its letter stands for, and no text of the screen.
+pub(in crate::monitor) fn is_spelled_out(option: &PromptOption) -> bool {
+    option.label == option.id || spelled_out(&option.id, true) == Some(&option.label)
 }
 
 /// Letters beside their words, or run together; or only the one that Enter stands for.
@@ -310,10 +305,10 @@ fn lettered(line: &str, typed: impl Fn(&str) -> String) -> Vec<PromptOption> {
         pairs = keys.map(|key| (key.to_owned(), key.to_owned())).to_vec();
     }
     let keys: Vec<&str> = pairs.iter().map(|(key, _)| key.as_str()).collect();
-    let keeps_case = differ_in_case(&keys);
+    let (keeps_case, has_yes_no) = (differ_in_case(&keys), has_yes_no(&keys));
     let made = pairs.iter().take(OPTIONS_MAX).map(|(key, label)| {
         let id = if keeps_case { key.clone() } else { key.to_lowercase() };
-        let label = if key == label { spelled_out(&id).unwrap_or(label) } else { label };
+        let label = if key == label { spelled_out(&id, has_yes_no).unwrap_or(label) } else { label };
         option(&id, label, meaning_of(label), typed(&id))
     });
     made.collect()
@@ -388,6 +383,33 @@ mod tests {
         assert_eq!(ids("Overwrite? [y/N] "), ["y", "n"]);
         let abort = letters("Disk full. Retry? [a/r/i] ", true);
         assert!(abort.iter().all(|option| option.label != "all"), "{abort:?}");
+    }
+
+    #[test]
+    fn a_letter_means_nothing_that_the_screen_does_not_say() {
+        for line in [
+            "Cut or copy? [c/x] ",
+            "Go on? [q/f] ",
+            "Save? [s/n] ",
+            "Weiter? [j/n] ",
+            "Continuer? [o/N] ",
+            "Choose [c/d] ",
+            "Replace? [y/a/q] ",
+            "Run it? [y/Y/n] ",
+            "[n]ext [y]ank ",
+            "n/s/q>",
+        ] {
+            let options = letters(line, true);
+            assert!(options.len() >= 2, "{line}: {options:?}");
+            assert!(options.iter().all(|option| option.meaning.is_none()), "{line}: {options:?}");
+        }
+        let meanings =
+            |line| letters(line, true).into_iter().map(|option| option.meaning).collect::<Vec<_>>();
+        let (yes, no, quit) = (Some(Meaning::AllowOnce), Some(Meaning::Deny), Some(Meaning::Cancel));
+        assert_eq!(meanings("Stage it [y,n,q,a]? "), [yes, no, None, None]);
+        assert_eq!(meanings("Replace? [N/Y/c] "), [no, yes, None]);
+        assert_eq!(meanings("[n]ext [y]ank [q]uit "), [None, None, quit]);
+        assert_eq!(meanings("Wait (w), Quit (q)? "), [None, quit]);
     }
 
     fn short(options: &[PromptOption]) -> Vec<String> {

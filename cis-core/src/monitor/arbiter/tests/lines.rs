@@ -259,7 +259,11 @@ fn keys_get_their_words_from_the_rows_above() {
     let screen = "e) Edit it\nd) Delete it\nq) Quit\ne/d/q> ";
     story.shows(screen).reads("tool", Read, LINES).pass(1500);
     let told = story.take();
-    assert!(told.contains(r#"[Edit it - "e\r"] [Delete it - "d\r"] [quit cancel "q\r"]"#), "{told}");
+    assert!(told.contains(r#"[Edit it - "e\r"] [Delete it - "d\r"] [Quit cancel "q\r"]"#), "{told}");
+    let mut story = Story::plain();
+    story.shows("n) New remote\ny) Yank it\ny/n> ").reads("tool", Read, LINES).pass(1500);
+    let told = story.take();
+    assert!(told.contains(r#"[Yank it - "y\r"] [New remote - "n\r"]"#), "{told}");
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn menus_that_no_rule_knows_are_listed_with_their_options() {
         (
             "claude",
             format!("{LINE}{NEW}"),
-            ["by screen: Shall I restart the daemon? — Something new in version 9", "[Leave it cancel "],
+            ["by screen: Shall I restart the daemon? — Something new in version 9", "[Leave it - "],
         ),
         (
             "claude",
@@ -78,7 +78,7 @@ fn menus_that_no_rule_knows_are_listed_with_their_options() {
         (
             "gemini",
             GEMINI.to_owned(),
-            ["by screen: Keep this fact?", "[Yes, keep it allow_once \"1\"] [No deny \"2\"]"],
+            ["by screen: Keep this fact?", "[Yes, keep it - \"1\"] [No deny \"2\"]"],
         ),
     ] {
         let told = told(name, &screen, 4000);
