@@ -167,6 +167,14 @@ pub fn option_numbers(options: &[PromptOption]) -> Vec<Option<usize>> {
         let own_number = |id: &str| id.parse().ok().filter(|_| digits(id) && !id.starts_with('0'));
         return options.iter().map(|option| own_number(&option.id)).collect();
     }
+    let shown = |option: &PromptOption| {
+        let digits = option.label.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, rest) = option.label.split_at(digits);
+        number.parse::<usize>().ok().filter(|_| rest.starts_with(['.', ')']))
+    };
+    if options.iter().any(|option| shown(option).is_some()) {
+        return options.iter().map(shown).collect();
+    }
     (1..=options.len()).map(Some).collect()
 }
 
@@ -276,6 +284,19 @@ mod tests {
         for (words, id) in [("0", Some("0")), ("1", Some("1")), ("1.", Some("1")), ("2", None), ("3", None)] {
             assert_eq!(near(&from_0, words).as_deref(), id, "{words}");
         }
+    }
+
+    #[test]
+    fn a_number_that_two_rows_show_names_neither() {
+        let mixed =
+            item(&[("3) Keep", "3) Keep", None), ("Drop", "Drop", None), ("5) Hold", "5) Hold", None)]);
+        for (words, id) in
+            [("3", Some("3) Keep")), ("5", Some("5) Hold")), ("1", None), ("2", None), ("drop", Some("Drop"))]
+        {
+            assert_eq!(near(&mixed, words).as_deref(), id, "{words}");
+        }
+        let twice = item(&[("2. Keep", "2. Keep", None), ("2. Drop", "2. Drop", None)]);
+        assert!(matches!(twice.option_named("2", Closeness::Near), Err(NotChosen::Several(_))));
     }
 
     #[test]

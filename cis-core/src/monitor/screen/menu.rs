@@ -264,11 +264,14 @@ fn pointed_in(
     }
     let labels: Vec<String> = rows[first..=last].iter().map(|row| label(row)).collect();
     let numbers = own_numbers(&labels);
+    // Counted, one of them would have the number that another one shows.
+    let shows_some = labels.iter().any(|label| OWN_NUMBER.is_match(label));
     let options = labels.iter().enumerate().map(|(place, label)| {
         let row = first + place;
         let steps = if row >= at { "\x1b[B".repeat(row - at) } else { "\x1b[A".repeat(at - row) };
         let (id, label) = match &numbers {
             Some(numbers) => (numbers[place].0.to_owned(), numbers[place].1),
+            None if shows_some => (label.clone(), label.as_str()),
             None => ((place + 1).to_string(), label.as_str()),
         };
         option(&id, label, meaning_of(label), steps + ENTER)
@@ -413,7 +416,8 @@ mod tests {
             ("❯ 0. Keep\n  1. Drop", ["0=Keep", "1=Drop"].as_slice()),
             ("❯ 2. Keep\n  3. Drop\n  4. Hold", &["2=Keep", "3=Drop", "4=Hold"]),
             ("  3) Keep\n❯ 2) Drop", &["3=Keep", "2=Drop"]),
-            ("❯ 2. Keep\n  2. Drop", &["1=2. Keep", "2=2. Drop"]),
+            ("❯ 2. Keep\n  2. Drop", &["2. Keep=2. Keep", "2. Drop=2. Drop"]),
+            ("❯ 3) Keep\n  Drop\n  5) Hold", &["3) Keep=3) Keep", "Drop=Drop", "5) Hold=5) Hold"]),
         ] {
             let found = menu(&format!("What now?\n{rows}")).expect(rows);
             let shown: Vec<String> =
