@@ -170,7 +170,7 @@ pub fn option_numbers(options: &[PromptOption]) -> Vec<Option<usize>> {
     let shown = |option: &PromptOption| {
         let digits = option.label.bytes().take_while(u8::is_ascii_digit).count();
         let (number, rest) = option.label.split_at(digits);
-        number.parse::<usize>().ok().filter(|_| rest.starts_with(['.', ')']))
+        number.parse::<usize>().ok().filter(|_| rest.starts_with(". ") || rest.starts_with(") "))
     };
     if options.iter().any(|option| shown(option).is_some()) {
         return options.iter().map(shown).collect();

@@ -1,6 +1,6 @@
 //! What an option means, by its words.
 //!
-//! A label that allows or refuses something has a meaning only if all of its words are known. People choose any other option
+//! A label that allows something once, refuses, goes on or cancels has a meaning only if all of its words are known. People choose any other option
 //! by its number, its key or its label.
 
 use std::sync::LazyLock;
@@ -89,7 +89,7 @@ static LASTS: LazyLock<Vec<(Regex, Meaning)>> = LazyLock::new(|| {
             format!(r"^{heads}\b.*\b(?:beyond|after|every|each|any|across|not (?:just|only))\b.*\bsession\b"),
             AllowAlways,
         ),
-        (format!(r"^(?:{heads}|always)\b.*\bsession\b|^all$"), AllowSession),
+        (format!(r"^(?:{YES}|{ALLOWS}|run|proceed|always)\b.*\bsession\b|^all$"), AllowSession),
         (r"^(?:always|a\b.*always|permanently)".to_owned(), AllowAlways),
         (format!(r"^{heads}\b.*(?:{LASTING}|\b(?:{span})\b)"), AllowAlways),
         (format!(r"^(?:(?:{YES})\b.*\b)?(?:{ALLOWS})\b.*(?:{BROAD}|\b{scope}\b)"), AllowAlways),

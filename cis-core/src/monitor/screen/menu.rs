@@ -51,7 +51,7 @@ static KEY_WORDS: LazyLock<Regex> = LazyLock::new(|| {
 static NUMBER: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\d{1,2}[.)]\s"));
 /// A label with the number that its row shows.
 static OWN_NUMBER: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"^(?P<number>0|[1-9]\d?)[.)]\s+(?P<label>\S.*)$"));
+    LazyLock::new(|| pattern(r"^[\[(]?(?P<number>\d{1,3})[.):\]]\s+(?P<label>\S.*)$"));
 /// So many rows a menu looks for its question.
 const QUESTION_ROWS: usize = 4;
 /// Maximum height of a menu above the cursor, with its question, rows.
@@ -416,6 +416,9 @@ mod tests {
             ("❯ 0. Keep\n  1. Drop", ["0=Keep", "1=Drop"].as_slice()),
             ("❯ 2. Keep\n  3. Drop\n  4. Hold", &["2=Keep", "3=Drop", "4=Hold"]),
             ("  3) Keep\n❯ 2) Drop", &["3=Keep", "2=Drop"]),
+            ("❯ 00. Keep\n  01. Drop", &["00=Keep", "01=Drop"]),
+            ("❯ [0] Keep\n  [1] Drop", &["0=Keep", "1=Drop"]),
+            ("❯ 0: Keep\n  1: Drop", &["0=Keep", "1=Drop"]),
             ("❯ 2. Keep\n  2. Drop", &["2. Keep=2. Keep", "2. Drop=2. Drop"]),
             ("❯ 3) Keep\n  Drop\n  5) Hold", &["3) Keep=3) Keep", "Drop=Drop", "5) Hold=5) Hold"]),
         ] {
