@@ -1,5 +1,7 @@
 //! The node is started again when it goes away without a word.
 
+use std::path::PathBuf;
+
 use super::state::Host;
 use super::timers::Wake;
 
@@ -22,10 +24,17 @@ impl Host {
         self.supervise.node = self.launcher.launch_node(&argv, self.supervise.receives, self.now);
     }
 
-    /// The command of the node with the path that the home has now: at the old one it would make another home.
-    fn at_present_home(&self, argv: Vec<String>) -> Vec<String> {
-        let moved = self.anchor.moved_to().and_then(|home| home.into_os_string().into_string().ok());
-        let (Some(moved), Some(was)) = (moved, self.config.home.to_str()) else { return argv };
-        argv.into_iter().map(|word| if word == was { moved.clone() } else { word }).collect()
+    /// The command of the node with the path that the home has now: at another one it would make another home.
+    fn at_present_home(&self, mut argv: Vec<String>) -> Vec<String> {
+        let home = argv.iter().position(|word| word == "--home").and_then(|at| argv.get_mut(at + 1));
+        if let (Some(home), Ok(present)) = (home, self.present_home().into_os_string().into_string()) {
+            *home = present;
+        }
+        argv
+    }
+
+    /// The path that the home has now, if it can be told.
+    pub(super) fn present_home(&self) -> PathBuf {
+        self.anchor.moved_to().unwrap_or_else(|| self.config.home.clone())
     }
 }

@@ -130,17 +130,19 @@ impl Server {
                 .map_err(HostError::system("poll its descriptors"))?;
         }
         let anchor = Anchor::at(&config.home).map_err(HostError::system("open its home"))?;
-        let works_in = std::env::current_dir().ok().filter(|directory| *directory == config.home);
+        let works_in_home = std::env::current_dir().is_ok_and(|directory| directory == config.home);
         let host = Host {
             instance: HostInstance::from_parts(now_unix.unsigned_abs(), u128::from_le_bytes(random)),
             launcher: Launcher::new(stamps, nofile, config.umask),
             sessions: Sessions::new(),
             queues: Queues::default(),
-            notes: Notes::open(
-                works_in.as_ref().map_or_else(|| config.home.join(exits::FILE), |_| exits::FILE.into()),
-            ),
+            notes: Notes::open(if works_in_home {
+                exits::FILE.into()
+            } else {
+                config.home.join(exits::FILE)
+            }),
             anchor,
-            works_in: works_in.unwrap_or_default(),
+            works_in_home,
             peers: Peers::new(),
             supervise: Supervise::default(),
             processes: ProcessTable::new(processes),

@@ -68,6 +68,7 @@ impl Host {
                 return Err(why);
             }
         };
+        let directory = if self.works_in_home { self.present_home() } else { PathBuf::new() };
         let born_ms = boot_ms();
         self.processes.drop_snapshot();
         let now = self.now;
@@ -89,7 +90,7 @@ impl Host {
             flow: Flow::Open,
             polled: false,
             inputs: Inputs::default(),
-            log: LogWriter::new(PathBuf::from(start.log), start.log_limit_bytes).within(&self.works_in),
+            log: LogWriter::new(PathBuf::from(start.log), start.log_limit_bytes).within(&directory),
             last_output: now,
             last_input: now,
             grace_ms: start.grace_ms,

@@ -49,7 +49,7 @@ pub enum HubError {
          choose an option, type keys with `--keys`, or attach"
     )]
     NoLine {
-        /// Which.
+        /// The session.
         id: SessionId,
     },
     /// Arrows were typed, and its menu does not point at the option that they were to reach.
