@@ -15,7 +15,7 @@ use cis_core::ids::{RunId, TaskId};
 pub struct Progress {
     /// Its state.
     pub state: TaskState,
-    /// Tries so far.
+    /// Attempts so far.
     pub attempts: u32,
 }
 

@@ -153,7 +153,16 @@ pub fn check(path: &Path, quick: bool) -> Result<CheckReport, StoreError> {
     }
     let node = log_damage.map_or_else(|| starts(&path), Err);
     drop(index);
-    let lost = lock.as_ref().map(|lock| losses(&path, lock)).transpose()?;
+    let lost = lock.as_ref().and_then(|lock| match losses(&path, lock) {
+        Ok(lost) => Some(lost),
+        Err(error) => {
+            report.findings.push(format!(
+                "cannot say what a rebuild would lose, because it cannot be tried in a temporary file: {error}; set \
+                 SQLITE_TMPDIR to a directory with as much space as the database needs"
+            ));
+            None
+        }
+    });
     report.verdict = Verdict::Damaged { node, lost };
     Ok(report)
 }

@@ -184,11 +184,13 @@ fn end_incomplete(
         }
     }
     let open = named_runs(new, "SELECT id, dag FROM runs WHERE ended_ms IS NULL ORDER BY key")?;
-    for run in open.iter().filter(|_| old.is_some()) {
-        // A table that cannot be read says nothing.
-        let told = old.and_then(|old| progress(old, run.id).ok()).unwrap_or_default();
-        if first_ahead(&told, &progress(new, run.id)?).is_some() {
-            incomplete.insert(run.id);
+    if let Some(old) = old {
+        for run in &open {
+            // A table that cannot be read says nothing.
+            let told = progress(old, run.id).unwrap_or_default();
+            if first_ahead(&told, &progress(new, run.id)?).is_some() {
+                incomplete.insert(run.id);
+            }
         }
     }
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();

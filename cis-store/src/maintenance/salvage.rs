@@ -30,6 +30,9 @@ const COLUMNS: usize = 9;
 /// Place of the run among them.
 const RUN: usize = 2;
 
+/// Most checksums that are computed to find the runs of altered events. With more of them, one would match by chance.
+const TRIES_MAX: usize = 1_000_000;
+
 /// An offset that is larger than the number of events by more than this is damaged.
 const OFFSET_SLACK: i64 = 1_000_000;
 
@@ -138,7 +141,8 @@ pub(super) fn scan(
     altered.retain(|row| !found.contains_key(&row.rowid));
     if !altered.is_empty() {
         let runs: HashSet<RunId> = found.values().filter_map(|event| event.run).collect();
-        for row in altered {
+        let is_few = altered.len().saturating_mul(runs.len()) <= TRIES_MAX;
+        for row in altered.into_iter().filter(|_| is_few) {
             if let Some(event) = row.with_its_run(&runs) {
                 take(&mut found, &event, true)?;
             }
@@ -291,7 +295,10 @@ pub(super) fn events(path: &Path, to: &Connection) -> Result<(Events, bool), Sto
 pub(super) fn losses(old: Option<&Connection>, found: &Events, log_torn: bool) -> Saved {
     let newest = found.last_key_value().map_or(0, |(newest, _)| *newest);
     let mut saved = Saved { end_lost: log_torn, ..Saved::default() };
-    let (forward, whole) = old.map_or((Vec::new(), false), |old| offsets(old, "ASC"));
+    let (mut forward, whole) = old.map_or((Vec::new(), false), |old| offsets(old, "ASC"));
+    // An offset beyond that is damaged, and no sign of a gap before it.
+    let limit = newest.saturating_add(OFFSET_SLACK);
+    forward.retain(|offset| (1..limit).contains(offset));
     let known = forward.last().copied().unwrap_or(0);
     let gaps = old.and_then(|old| gaps::read(old, "main").ok());
     // Somebody removed these rows, and their entries in the index with them.
@@ -299,14 +306,14 @@ pub(super) fn losses(old: Option<&Connection>, found: &Events, log_torn: bool) -
     let removed: BTreeSet<i64> = removed.into_iter().flatten().flatten().collect();
     let mut wanted: BTreeSet<i64> = forward.into_iter().chain(removed.iter().copied()).collect();
     let index = old.map(Index::read).unwrap_or_default();
-    let limit = newest.saturating_add(OFFSET_SLACK);
     let of_index = index.runs.keys().copied().filter(|offset| *offset < limit);
     if !whole || known < newest {
         let (backward, _) = old.map_or((Vec::new(), false), |old| offsets(old, "DESC"));
         saved.end_lost |= backward.is_empty();
         let last = backward.first().copied().filter(|end| *end < limit).unwrap_or(0);
         wanted = (1..=newest.max(of_index.clone().max().unwrap_or(0)).max(last)).collect();
-        let known_gaps = gaps.iter().flatten().flat_map(|(first, last)| *first..=(*last).min(newest));
+        let known_gaps =
+            gaps.iter().flatten().flat_map(|(first, last)| (*first).max(1)..=(*last).min(newest));
         for gap in known_gaps {
             wanted.remove(&gap);
         }

@@ -320,3 +320,16 @@ fn a_run_whose_tasks_are_further_than_its_events_ends() {
     assert_eq!(open_runs(&home), ["other"]);
     assert_sound(&home.path());
 }
+
+#[test]
+fn an_offset_far_beyond_the_others_is_no_sign_of_a_gap() {
+    let (home, result) = with_open_runs();
+    tamper(&home, &format!("UPDATE events SET offset = 9000000000000000 WHERE offset = {result} + 2"));
+    assert!(!check(&home.path(), false).unwrap().findings.is_empty());
+    let report = rebuild(&home.path(), |_| Some(seeds_of_dag())).unwrap();
+    assert!(report.lost.len() <= 1, "{report:?}");
+    assert_sound(&home.path());
+    tamper(&home, "INSERT OR REPLACE INTO lost_events VALUES (-9000000000000000000, 9000000000000000000)");
+    check(&home.path(), false).unwrap();
+    rebuild(&home.path(), |_| Some(seeds_of_dag())).unwrap();
+}
