@@ -34,8 +34,8 @@ pub(super) enum RestoreError {
     #[error("event {offset} of run {run} does not follow from those before it: {detail}")]
     Impossible { run: RunId, offset: u64, detail: String },
     #[error(
-        "run {run} lacks events: its task `{task}` is {} after {} tries, but its events do not say so. `cis store check` \
-         shows what is lost, and `cis store rebuild` ends the run",
+        "events of run {run} are missing: its task `{task}` is {} after {} attempts, but the events do not show it. \
+         `cis store check` shows what is lost. To end the run with an error, stop the node and run `cis store rebuild`",
         .told.state.as_str(), .told.attempts
     )]
     Lacking { run: RunId, task: TaskId, told: Progress },

@@ -2,7 +2,7 @@
 //! the list of sessions without a run. Whatever the host has and nobody claims may be theirs, so it is
 //! left alone until everything could be read, which is tried again and again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Driver;
 use crate::restore::{self, RestoreError};
@@ -19,6 +19,8 @@ const RETRY_MS: i64 = 5_000;
 pub(super) struct Unread {
     /// Open runs, and why each of them cannot go on.
     runs: BTreeMap<RunId, String>,
+    /// Those of them that lack events: another try would change nothing.
+    lacking: BTreeSet<RunId>,
     /// Why the sessions without a run are not known.
     pub(super) loners: Option<String>,
     /// Sessions of the host that nobody has claimed.
@@ -81,6 +83,9 @@ impl Driver {
         let folded = match restore::load_whole_run(&self.parts.readers, &self.parts.blobs, agents, run) {
             Ok(folded) => folded,
             Err(error) => {
+                if matches!(error, RestoreError::Lacking { .. }) {
+                    self.unread.lacking.insert(run);
+                }
                 self.unread.runs.insert(run, error.to_string());
                 return Err(error);
             }
@@ -105,7 +110,8 @@ impl Driver {
         if self.unread.retry_at.is_some_and(|at| at > now) {
             return;
         }
-        for run in self.unread.runs.keys().copied().collect::<Vec<_>>() {
+        let can_change = |run: &RunId| !self.unread.lacking.contains(run);
+        for run in self.unread.runs.keys().copied().filter(can_change).collect::<Vec<_>>() {
             // Why not is kept for `node status`.
             let _ = self.read_again(run, now);
         }
