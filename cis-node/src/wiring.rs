@@ -308,12 +308,14 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     Ok(state.restart.get().map_or(Ended::Stopped, |home| Ended::Restart { home: home.clone() }))
 }
 
-/// Wakes the driver once the home was moved. If there is nothing to do, it would not notice.
+/// Wakes the driver when the home was moved. If there is nothing to do, it would not notice.
 async fn watch_home(anchor: Arc<Anchor>, driver: DriverHandle) {
-    while anchor.moved_to().is_none() {
+    loop {
         tokio::time::sleep(HOME_LOOK_EVERY).await;
+        if anchor.moved_to().is_some() {
+            driver.wake();
+        }
     }
-    driver.wake();
 }
 
 /// Runs the driver on a thread of its own. The receiver completes when it has ended.

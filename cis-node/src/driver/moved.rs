@@ -16,7 +16,9 @@ impl Driver {
     pub(super) fn follow_home(&mut self) -> bool {
         let Some(home) = self.parts.anchor.moved_to() else { return false };
         let (was, now) = (self.parts.home.dir.display(), home.display());
-        let reason = format!("the home was moved from {was} to {now}: the node restarts there");
+        let reason = format!(
+            "the home was moved from {was} to {now}: the node restarts there; run commands with `--home {now}`"
+        );
         tracing::warn!("{reason}");
         // What is not durable yet would be performed at the old path. The host and the callers ask again.
         self.turn.give_up();
@@ -43,7 +45,10 @@ impl Driver {
         match recall() {
             Ok(moved) => self.parts.worker.home_moved(moved.and_then(|at| at.parse().ok())),
             // On a full disk it is noted at a later start.
-            Err(error) => tracing::debug!(%error, "the path of the home is not noted"),
+            Err(error) => {
+                self.parts.writer.rollback();
+                tracing::debug!(%error, "the path of the home is not noted");
+            }
         }
     }
 }
