@@ -197,7 +197,7 @@ fn kill_waits_for_the_next_node() {
 /// Returns the pid in a lock file of the home, if it names a holder.
 fn holder(cis: &Cis, lock: &str) -> Option<u32> {
     let text = fs::read_to_string(cis.home().join(lock)).ok()?;
-    text.strip_prefix("live\npid ")?.lines().next()?.parse().ok()
+    text.lines().find_map(|line| line.strip_prefix("pid "))?.parse().ok()
 }
 
 /// Returns the ended children of a process that it has not reaped.
