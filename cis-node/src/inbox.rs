@@ -268,7 +268,9 @@ impl Node {
                 return may_have_typed(ProblemKind::Unavailable, error);
             }
             HubError::PromptMoved { screen, .. } => Some(screen.clone()),
-            HubError::NoLine { .. } => return Problem::new(ProblemKind::BadInput, error.to_string()),
+            HubError::NoLine { .. } | HubError::Prefilled { .. } => {
+                return Problem::new(ProblemKind::BadInput, error.to_string());
+            }
             HubError::NoSuchSession { id } => match self.expose(*id).await {
                 // It lives, but its screen is not there yet.
                 Ok(()) => return unconnected(*id),

@@ -247,6 +247,43 @@ until [ -e "$E2E_WORK/end" ]; do dd bs=1 count=1 2> /dev/null >> "$E2E_WORK/got"
 }
 
 #[test]
+fn words_are_not_added_to_a_line_that_a_program_has_filled_in() {
+    let cis = Cis::new();
+    let run = cis.start(
+        r#"version = 1
+[dag]
+id = "filled"
+[[tasks]]
+id = "ask"
+shell = "bash"
+script = """
+read -e -i y -p 'Delete all? [y/N] ' x; echo "$x" > "$E2E_WORK/got"
+printf 'Press Enter to delete '; read -r y; echo "$y" > "$E2E_WORK/pressed"
+"""
+"#,
+    );
+    let asked = item(&cis);
+    let id = asked["id"].as_str().unwrap();
+    for with in [["--text", "no"], ["--text", "n"]] {
+        let refused = cis.run(["answer", id, with[0], with[1]]).expect(2).stderr;
+        assert!(refused.contains("already holds text"), "{refused}");
+    }
+    let asked = item(&cis);
+    cis.ok(["answer", asked["id"].as_str().unwrap(), "--keys", "C-u n Enter"]);
+    eventually("it was edited", || (cis.read("got") == "n\n").then_some(()));
+    let pressed = eventually("the next one waits", || {
+        let items = cis.json(&["inbox"])["items"].as_array().unwrap().clone();
+        items.into_iter().find(|item| item["id"] != asked["id"])
+    });
+    let id = pressed["id"].as_str().unwrap();
+    let refused = cis.run(["answer", id, "--text", "n"]).expect(2).stderr;
+    assert!(refused.contains("nothing was typed"), "{refused}");
+    cis.ok(["answer", item(&cis)["id"].as_str().unwrap(), "--keys", "Enter"]);
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.read("pressed"), "\n");
+}
+
+#[test]
 fn an_item_has_other_names_than_its_letters_and_says_until_when() {
     let cis = Cis::new();
     let run = cis.start(

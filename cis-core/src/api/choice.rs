@@ -5,7 +5,7 @@
 
 use super::InboxItem;
 use crate::event::{Meaning, PromptOption};
-use crate::monitor::{allows, goes_beyond_once, meaning_of};
+use crate::monitor::{allows, goes_beyond_once, meaning_of, shows_other_numbers};
 
 /// Why words name no option.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,8 +86,10 @@ impl InboxItem {
         if let Some((Some(option), _)) = plain {
             return Ok(option);
         }
-        // A number that no option has is not the beginning of a label.
-        let is_word = !lower.is_empty() && number.is_none();
+        // A number that no option has is not the beginning of a label, and what means something to cancel or to go on is not the
+        // beginning of an option that does something else: `Cancel the subscription`.
+        let says = plain.is_none() && (meaning.is_some() || meaning_of(words).is_some());
+        let is_word = !lower.is_empty() && number.is_none() && !says;
         let begins = self.only(&|_, option| is_word && option.label.to_lowercase().starts_with(&lower))?;
         // A plain yes never means "from now on" or "all of them", however that option begins, nor "Yesterday's".
         let means = |option: &PromptOption, wanted: &[Meaning]| {
@@ -174,6 +176,9 @@ pub fn option_numbers(options: &[PromptOption]) -> Vec<Option<usize>> {
     };
     if options.iter().any(|option| shown(option).is_some()) {
         return options.iter().map(shown).collect();
+    }
+    if shows_other_numbers(options.iter().map(|option| option.label.as_str())) {
+        return vec![None; options.len()];
     }
     (1..=options.len()).map(Some).collect()
 }
@@ -297,6 +302,37 @@ mod tests {
         }
         let twice = item(&[("2. Keep", "2. Keep", None), ("2. Drop", "2. Drop", None)]);
         assert!(matches!(twice.option_named("2", Closeness::Near), Err(NotChosen::Several(_))));
+    }
+
+    #[test]
+    fn a_number_means_no_place_where_rows_show_other_numbers() {
+        for labels in [
+            ["Keep", "#3 Drop", "#2 Hold"],
+            ["② Keep", "① Drop", "③ Hold"],
+            ["2 files", "1 file", "none"],
+            ["Option 2: keep", "Option 1: drop", "Option 3: hold"],
+            ["Keep", "Drop", "[2] Hold"],
+        ] {
+            let asked = item(&labels.map(|label| (label, label, None)));
+            for number in ["1", "2", "3"] {
+                assert_eq!(near(&asked, number), None, "{labels:?}: {number}");
+            }
+        }
+        let counted = ["① Keep", "② Drop", "3 Hold"].map(|label| (label, label, None));
+        assert_eq!(near(&item(&counted), "2").as_deref(), Some("② Drop"));
+    }
+
+    #[test]
+    fn a_word_with_a_meaning_is_not_the_beginning_of_something_else() {
+        for (labels, words) in [
+            (["Cancel the subscription", "Keep it"], "cancel"),
+            (["Continue and overwrite", "Stop"], "continue"),
+            (["Quit and discard", "Stay"], "quit"),
+        ] {
+            assert_eq!(near(&menu(&labels), words), None, "{words}");
+            assert_eq!(near(&menu(&labels), &labels[0].to_lowercase()).as_deref(), Some("1"), "{words}");
+        }
+        assert_eq!(near(&menu(&["Keep it", "Drop it"]), "drop").as_deref(), Some("2"));
     }
 
     #[test]

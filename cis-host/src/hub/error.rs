@@ -45,10 +45,19 @@ pub enum HubError {
     },
     /// Words were to be typed where somebody chooses with keys.
     #[error(
-        "session {id} shows a menu or a dialog without a line to type into, where Enter would choose something: nothing was typed; \
-         choose an option, type keys with `--keys`, or attach"
+        "session {id} shows a menu, a dialog or a request for a key, without a line to type into, where Enter would choose something: \
+         nothing was typed; choose an option, type keys with `--keys`, or attach"
     )]
     NoLine {
+        /// The session.
+        id: SessionId,
+    },
+    /// Words were to be typed in a line that holds text already.
+    #[error(
+        "the line of session {id} already holds text, to which the answer would be added: nothing was typed; attach and edit it, or type \
+         keys with `--keys`"
+    )]
+    Prefilled {
         /// The session.
         id: SessionId,
     },

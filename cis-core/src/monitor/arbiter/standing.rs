@@ -171,6 +171,12 @@ impl Arbiter {
             && around.shown.is_same_above(&Shown::of(&page, reach), now - standing.raised_ms, moved)
     }
 
+    /// The same of all rows but that of the present prompt's line, at which something was typed.
+    #[must_use]
+    pub fn holds_around(&self, view: &ScreenView, now: TimestampMs) -> bool {
+        self.standing.is_some() && self.shows_the_same(&Page::of(view.clone()), now)
+    }
+
     /// Whether the prompt stands on the page, whatever stands around it.
     fn stands_on(&self, page: &Page) -> bool {
         let Some(standing) = &self.standing else { return false };

@@ -174,6 +174,27 @@ pub(crate) fn goes_beyond_once(label: &str) -> bool {
     lasts || BEYOND.is_match(&plain(label))
 }
 
+/// Whether one of these labels begins with a number that is not its place, as `#2 Keep`, `② Keep`, `2 files` and `Option 2: keep` do: a
+/// number that somebody says could mean either.
+#[must_use]
+pub(crate) fn shows_other_numbers<'a>(labels: impl Iterator<Item = &'a str>) -> bool {
+    labels.enumerate().any(|(at, label)| leading_number(label).is_some_and(|number| number != at + 1))
+}
+
+/// The number in the first word of a label, or in the second one.
+fn leading_number(label: &str) -> Option<usize> {
+    label.split_whitespace().take(2).find_map(|word| {
+        let circled = word.chars().next().and_then(|first| match first {
+            '①'..='⑳' => Some(first as usize - '①' as usize + 1),
+            '❶'..='❿' => Some(first as usize - '❶' as usize + 1),
+            '⓪' => Some(0),
+            _ => None,
+        });
+        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
+        circled.or_else(|| bare.parse().ok())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::dialog::dialog_of;
-use super::meaning::meaning_of;
+use super::meaning::{meaning_of, shows_other_numbers};
 use super::noise::is_spinner;
 use super::options::{ENTER, Keys, numbered, option};
 use super::page::Page;
@@ -265,7 +265,8 @@ fn pointed_in(
     let labels: Vec<String> = rows[first..=last].iter().map(|row| label(row)).collect();
     let numbers = own_numbers(&labels);
     // Counted, one of them would have the number that another one shows.
-    let shows_some = labels.iter().any(|label| OWN_NUMBER.is_match(label));
+    let shows_some = labels.iter().any(|label| OWN_NUMBER.is_match(label))
+        || shows_other_numbers(labels.iter().map(String::as_str));
     let options = labels.iter().enumerate().map(|(place, label)| {
         let row = first + place;
         let steps = if row >= at { "\x1b[B".repeat(row - at) } else { "\x1b[A".repeat(at - row) };

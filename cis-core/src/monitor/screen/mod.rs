@@ -22,7 +22,7 @@ mod words;
 pub(super) use above::{ABOVE_ROWS_MAX, Above, Compared, Reach};
 pub(super) use kinds::{Asked, kind_of};
 pub(super) use letters::named_above;
-pub(crate) use meaning::{allows, goes_beyond_once, meaning_of};
+pub(crate) use meaning::{allows, goes_beyond_once, meaning_of, shows_other_numbers};
 pub(super) use menu::{
     Menu, OpenMenu, asks, begins_question, button, has_number, is_chat, is_input, menu_at_cursor, menu_of,
     open_menu, pointed_at,
@@ -36,7 +36,7 @@ pub(super) use rows::{is_rule, unboxed, unpointed};
 pub(super) use shape::{Shape, answers, is_carrier, is_listener, shape_of};
 pub(super) use shell::is_shell_prompt;
 pub(super) use shown::{At, Shown};
-pub use typed::Choice;
+pub use typed::{Around, Choice};
 
 use regex::Regex;
 

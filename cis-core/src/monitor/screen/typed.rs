@@ -1,9 +1,30 @@
-//! What a screen shows of an answer while it is typed: the line at the cursor, and where which menu points.
+//! What a screen shows of an answer while it is typed: the line at the cursor, what stands around it, and where which menu points.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+use unicode_width::UnicodeWidthStr;
 
 use super::menu::{Menu, menu_of};
 use super::noise::timeless;
+use super::options::letters;
 use super::page::Page;
+use super::pattern;
+use super::rows::unboxed;
 use crate::monitor::ScreenView;
+
+/// A key alone is the answer, and what it does is named.
+static PRESSES: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?i)\b(?:press|hit|push|strike)\b[^,;]{0,40}\b(?:any key|enter|return)\b"));
+/// Beside that key, words can be typed, too.
+static OR_WORDS: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?i)\b(?:or|type|input|otherwise|else|answer|default)\b"));
+/// How questions end before a value that a program offers in its line.
+const ENDS: &str = "?:>$#%])}»❯›➜λ：？";
+/// Words of an instruction, which are no offered value.
+static TELLS: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"(?i)\b(?:enter|type|press|hit|push|choose|select|pick|input|your|please|answer|confirm)\b")
+});
 
 impl ScreenView {
     /// The text left of the cursor in its row, without times, which change by themselves, and blanks at its end.
@@ -13,12 +34,50 @@ impl ScreenView {
         timeless(page.lead.trim_end()).into_owned()
     }
 
-    /// Whether somebody chooses with keys on this screen and has no line to type into: Enter behind words would choose what is
-    /// pointed at.
+    /// Everything but the line at the cursor, without times.
     #[must_use]
-    pub fn chooses(&self) -> bool {
+    pub fn around_cursor(&self) -> Around {
+        let page = Page::of(self.clone());
+        let cursor = page.cursor_row();
+        let rows = |range: std::ops::Range<usize>| {
+            range.map(|row| timeless(page.row(row).trim_end()).into_owned()).collect::<Vec<_>>()
+        };
+        let line: String = page.row(cursor).chars().skip(page.lead.chars().count()).collect();
+        Around {
+            above: rows(0..cursor),
+            behind: timeless(line.trim()).into_owned(),
+            below: rows(cursor + 1..page.end().max(cursor + 1)),
+        }
+    }
+
+    /// Whether the line at the cursor holds text that a program offers to edit (`read -e -i`): words would be added to it.
+    #[must_use]
+    pub fn is_prefilled(&self) -> bool {
+        let page = Page::of(self.clone());
+        let is_at_text = page.lead.width() >= usize::from(self.cursor_col)
+            && page.lead.ends_with(|c: char| c.is_alphanumeric() || "/_-.~@+\"'".contains(c));
+        // Named answers and what is to be done are a part of the question.
+        let is_value = |text: &str| letters(text, true).len() < 2 && !TELLS.is_match(text);
+        is_at_text && offered(unboxed(&page.lead)).is_some_and(is_value)
+    }
+
+    /// Whether Enter alone is the answer that is asked for, or any key: Enter behind other words would do the same.
+    #[must_use]
+    pub fn awaits_key(&self) -> bool {
+        let page = Page::of(self.clone());
+        let line = unboxed(&page.lead);
+        PRESSES.is_match(line) && !OR_WORDS.is_match(line) && letters(line, true).len() < 2
+    }
+
+    /// Whether somebody chooses with keys on this screen and has no line to type into: Enter behind words would choose what is
+    /// pointed at. `lines`: the terminal collects lines, also in an empty row.
+    #[must_use]
+    pub fn chooses(&self, lines: bool) -> bool {
         let page = Page::of(self.clone());
         let Some(menu) = menu_of(&page) else { return false };
+        if !lines && unboxed(&page.lead).is_empty() && unboxed(page.row(page.cursor_row())).is_empty() {
+            return true;
+        }
         let cursor = usize::from(self.cursor_row);
         let is_in_line = match menu.buttons.is_empty() {
             // A field of a dialog stands above its buttons.
@@ -35,6 +94,34 @@ impl ScreenView {
         let menu = menu_of(&page)?;
         let chosen = menu.options.iter().position(|option| option.keys.as_bytes() == keys)?;
         Some(Choice { shown: Choices::of(&page, &menu), chosen })
+    }
+}
+
+/// The text behind the last end of a question in a line.
+fn offered(line: &str) -> Option<&str> {
+    let lists = line.matches(')').count() > 1;
+    let ends = |(at, end): &(usize, &str)| {
+        let rest = &line[at + end.len()..];
+        rest.starts_with(char::is_whitespace) && !(lists && *end == ")")
+    };
+    let (at, end) = line.rmatch_indices(|c| ENDS.contains(c)).find(ends)?;
+    Some(line[at + end.len()..].trim()).filter(|text| !text.is_empty())
+}
+
+/// What stands around the line at the cursor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Around {
+    above: Vec<String>,
+    /// Right of the cursor.
+    behind: String,
+    below: Vec<String>,
+}
+
+impl Around {
+    /// Whether nothing but the line changed since then. What was offered behind the cursor may have gone.
+    #[must_use]
+    pub fn is_as(&self, then: &Self) -> bool {
+        self.above == then.above && self.below == then.below && then.behind.ends_with(&self.behind)
     }
 }
 
@@ -134,7 +221,7 @@ mod tests {
     #[test]
     fn words_are_no_answer_where_somebody_chooses_with_keys() {
         let chooses = |screen: &str, row: u16, cursor_visible| {
-            ScreenView { cursor_row: row, cursor_visible, ..view(screen) }.chooses()
+            ScreenView { cursor_row: row, cursor_visible, ..view(screen) }.chooses(true)
         };
         let menu = "? What to do?\n❯ Delete all\n  Keep all\n";
         assert!(chooses(menu, 0, true) && chooses(menu, 2, true) && chooses(menu, 3, false));
@@ -146,5 +233,79 @@ mod tests {
             "┌──────────────┐\n│ Your name    │\n│ ada          │\n│ <Ok> <Cancel>│\n└──────────────┘";
         assert!(!chooses(field, 2, true));
         assert!(!chooses("Your name: ", 0, true) && !chooses("Go on? [y/N] ", 0, false));
+    }
+
+    #[test]
+    fn words_are_no_answer_in_the_empty_row_below_a_list_of_boxes() {
+        let boxes = "? Which? (space to select)\n❯ ◯ Delete all\n  ◯ Keep all\n";
+        let at = |lines| ScreenView { cursor_row: 3, cursor_visible: true, ..view(boxes) }.chooses(lines);
+        assert!(at(false) && !at(true), "a terminal that collects lines has one there");
+    }
+
+    /// A screen with the cursor behind its last row.
+    fn at_end(screen: &str) -> ScreenView {
+        let view = view(screen);
+        let last = view.lines.last().map_or(0, |line| line.width());
+        let cursor_row = u16::try_from(view.lines.len() - 1).unwrap();
+        ScreenView { cursor_row, cursor_col: u16::try_from(last).unwrap(), cursor_visible: true, ..view }
+    }
+
+    #[test]
+    fn a_value_in_the_line_is_known() {
+        for line in [
+            "Host: 12",
+            "Delete it? [y/N] y",
+            "Host name: localhost",
+            "bash-5.2$ rm -rf /tmp/a",
+            "package name: (classic) foo",
+            "Path> /srv/a b",
+            "名前： ada",
+        ] {
+            assert!(at_end(line).is_prefilled(), "{line}");
+        }
+        for line in [
+            "Host: ",
+            "Delete it? [y/N] ",
+            "Delete it? y/n",
+            "Delete it? (y) yes (n) no",
+            "(Y)es/(N)o",
+            "Step 2: enter a number",
+            "sqlite> ",
+            "Name",
+            "Proceed ([y]/n)?",
+        ] {
+            assert!(!at_end(line).is_prefilled(), "{line}");
+        }
+        let behind_a_blank = ScreenView { cursor_col: 8, ..at_end("Host: a") };
+        assert!(!behind_a_blank.is_prefilled(), "rows are shown without blanks at their ends");
+    }
+
+    #[test]
+    fn a_key_alone_is_known() {
+        for line in
+            ["Press Enter to delete", "Press ENTER to continue...", "Hit any key: ", "Please press return"]
+        {
+            assert!(at_end(line).awaits_key(), "{line}");
+        }
+        for line in [
+            "Type yes to continue: ",
+            "Press Enter to accept the default, or a name: ",
+            "Name: ",
+            "Press Enter or y to go on [y/n] ",
+        ] {
+            assert!(!at_end(line).awaits_key(), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_stands_around_the_line_is_compared() {
+        let before = at_end("A question\nDelete it? [y/N] ").around_cursor();
+        assert!(at_end("A question\nDelete it? [y/N] n").around_cursor().is_as(&before));
+        assert!(!at_end("Format it? [Y/n]\nDelete it? [y/N] n").around_cursor().is_as(&before));
+        let below =
+            ScreenView { cursor_row: 1, ..at_end("A question\nDelete it? [y/N] n\nFormat it? [Y/n]") };
+        assert!(!below.around_cursor().is_as(&before));
+        let behind = ScreenView { cursor_col: 18, ..at_end("A question\nDelete it? [y/N] n   Format it?") };
+        assert!(!behind.around_cursor().is_as(&before));
     }
 }

@@ -187,7 +187,9 @@ impl Monitored {
     fn is_read(&self, output: u64) -> Option<bool> {
         let known = self.ahead.as_ref().into_iter().chain(self.arbiter.evidence());
         let of_it = known.into_iter().find(|evidence| evidence.output_bytes == output)?;
-        Some(of_it.opaque || !of_it.readers.is_empty())
+        // A secret is no line that shows its keys.
+        let hides = of_it.modes.is_some_and(|modes| modes.canonical && !modes.echo);
+        Some((of_it.opaque || !of_it.readers.is_empty()) && !hides)
     }
 
     /// Nothing of it was typed: another one may come.
@@ -272,12 +274,12 @@ impl Session {
                             pending.tell(Err(HubError::PromptMoved { id: self.id, screen }));
                             continue;
                         }
-                        if pending.answer.is_line && view.chooses() {
+                        let takes_keys = monitored.arbiter.takes_keys();
+                        if let Some(error) = self.no_line(monitored, &pending.answer, &view) {
                             self.refuse(monitored, &pending.answer, env);
-                            pending.tell(Err(HubError::NoLine { id: self.id }));
+                            pending.tell(Err(error));
                             continue;
                         }
-                        let takes_keys = monitored.arbiter.takes_keys();
                         let mut bytes = pending.answer.bytes.clone();
                         pending.rest = Rest::of(&mut bytes, &view, takes_keys);
                         pending.sent_ms = now;
@@ -296,6 +298,20 @@ impl Session {
         }
     }
 
+    /// Why words are no answer at this screen.
+    fn no_line(&self, monitored: &Monitored, answer: &Answer, view: &ScreenView) -> Option<HubError> {
+        let id = self.id;
+        let types_words = answer.bytes.first().is_some_and(|first| !first.is_ascii_control());
+        if monitored.arbiter.takes_keys() && types_words && view.is_prefilled() {
+            return Some(HubError::Prefilled { id });
+        }
+        if !answer.is_line {
+            return None;
+        }
+        let chooses = view.chooses(monitored.arbiter.collects_lines()) || view.awaits_key();
+        chooses.then_some(HubError::NoLine { id })
+    }
+
     /// Types the rest of an answer where the screen shows that it is wanted. Returns whether the answer is over.
     fn type_rest(
         &mut self,
@@ -306,9 +322,12 @@ impl Session {
     ) -> bool {
         let view = self.view(env);
         let is_read = monitored.is_read(self.next);
-        let holds = monitored.is_for_verdict(&pending.answer)
-            && view.as_ref().is_some_and(|view| monitored.arbiter.holds_above(view, now));
         let Some(rest) = &mut pending.rest else { return true };
+        let holds = monitored.is_for_verdict(&pending.answer)
+            && view.as_ref().is_some_and(|view| match rest.follows_key() {
+                true => monitored.arbiter.holds_around(view, now),
+                false => monitored.arbiter.holds_above(view, now),
+            });
         // Somebody typed between the two: the rest would follow that.
         let next = if monitored.hands.typed_since(pending.sent_ms) {
             Next::Over(rest.given_up(self.id, false))

@@ -6,7 +6,7 @@
 use crate::hub::HubError;
 use cis_core::api::InputReceipt;
 use cis_core::ids::{SessionId, TimestampMs};
-use cis_core::monitor::{Choice, ScreenView};
+use cis_core::monitor::{Around, Choice, ScreenView};
 
 const ENTER: &[u8] = b"\r";
 const ESCAPE: u8 = 0x1b;
@@ -46,8 +46,9 @@ struct First {
 /// What the screen shows where the rest is wanted.
 #[derive(Debug, PartialEq, Eq)]
 enum Expects {
-    /// This line, and then the first key. Anything else: that key was the whole answer.
-    Key { line: String, key: char },
+    /// This line, and then the first key. Any other line: that key was the whole answer. Where rows around the line are others,
+    /// nobody knows what it is that reads.
+    Key { line: String, key: char, around: Around },
     /// The same menu, with its pointer at this option: arrows were typed. Anything else: its program moved it in another way, or asks
     /// something else.
     Choice(Choice),
@@ -69,7 +70,8 @@ pub(super) struct Seen<'a> {
     pub(super) view: Option<&'a ScreenView>,
     /// Whether a program reads the terminal on which this is shown.
     pub(super) is_read: Option<bool>,
-    /// The session waits at the prompt that the answer is for, and what stands above it is the same.
+    /// The session waits at the prompt that the answer is for, and what stands above it is the same; where a key was typed, all that
+    /// stands around its line, but for what moves by itself.
     pub(super) holds: bool,
 }
 
@@ -95,12 +97,18 @@ impl Rest {
             let key = std::str::from_utf8(bytes).ok()?.chars().next()?;
             // Blanks show nothing.
             let shows = !key.is_control() && !key.is_whitespace();
-            (key.len_utf8(), shows.then(|| Expects::Key { line: view.before_cursor(), key })?)
+            let line = || Expects::Key { line: view.before_cursor(), key, around: view.around_cursor() };
+            (key.len_utf8(), shows.then(line)?)
         } else {
             return None;
         };
         let rest = bytes.split_off(at);
         (!rest.is_empty()).then_some(Self { bytes: rest, expects, first: None, steady: None })
+    }
+
+    /// Whether the first part is a key.
+    pub(super) fn follows_key(&self) -> bool {
+        matches!(self.expects, Expects::Key { .. })
     }
 
     /// The first part was typed. The rest is looked for from now on, for a time.
@@ -156,7 +164,7 @@ impl Rest {
 
     fn shown(&self, view: &ScreenView, holds: bool) -> Shown {
         match &self.expects {
-            Expects::Key { line, key } => {
+            Expects::Key { line, key, around } => {
                 let now = view.before_cursor();
                 if now == *line {
                     return Shown::NotYet;
@@ -164,7 +172,11 @@ impl Rest {
                 // What was offered goes away with the first key: `Name: (foo) `.
                 let before = now.strip_suffix(*key).map(str::trim_end).filter(|before| !before.is_empty());
                 let is_it = before.is_some_and(|before| line.starts_with(before));
-                if is_it { Shown::Expected } else { Shown::Other }
+                match is_it {
+                    true if holds || view.around_cursor().is_as(around) => Shown::Expected,
+                    true => Shown::NotYet,
+                    false => Shown::Other,
+                }
             }
             Expects::Choice(_) if !holds => Shown::Other,
             // Some programs paint each step.
@@ -251,6 +263,22 @@ mod tests {
         let (_, name) = parts("bob\r", "? Name: (foo) ", true);
         let shown = "? Name: b";
         assert_eq!(follows(name.unwrap(), &[(shown, None, 10), (shown, Some(true), 1_510)]), Next::Type);
+    }
+
+    #[test]
+    fn the_rest_of_a_word_is_not_typed_where_something_else_is_asked_around_its_line() {
+        const ASKS: &str = "Setup\nDelete it? [y/N] ";
+        let no = || parts("n\r", ASKS, true).1.unwrap();
+        let follows = |screen, holds| {
+            follows_where(no(), &[(screen, Some(true), 10), (screen, Some(true), 1_510)], holds)
+        };
+        assert_eq!(follows("Setup\nDelete it? [y/N] n", false), Next::Type);
+        let asks_elsewhere = "Format the disk? Enter: yes\nDelete it? [y/N] n";
+        assert_eq!(follows(asks_elsewhere, true), Next::Type, "it moves by itself");
+        assert!(matches!(follows(asks_elsewhere, false), Next::Later(_)));
+        let looks = [(asks_elsewhere, Some(true), 10), (asks_elsewhere, Some(true), KEY_MAX_MS)];
+        let unknown = Next::Over(Err(HubError::TypedInPart { id: id() }));
+        assert_eq!(follows_where(no(), &looks, false), unknown);
     }
 
     #[test]
