@@ -22,6 +22,8 @@ pub(super) fn check_open(item: &InboxItem, now: TimestampMs) -> Outcome<()> {
     let ago = text::duration(u64::try_from(now - closed.at_ms).unwrap_or(0));
     let detail = match (closed.how.as_str(), &closed.by) {
         ("answered", Some(by)) => format!("{} was answered by {by} {ago} ago", item.id),
+        // The answer did not reach its prompt, which was over by then.
+        ("answered", None) => format!("{} was over {ago} ago, and its answer chose nothing", item.id),
         ("withdrawn", _) => format!("{} was withdrawn {ago} ago", item.id),
         ("recovered", _) => format!("the prompt of {} went away by itself {ago} ago", item.id),
         ("expired", _) => format!("nobody answered {} in time: that was {ago} ago", item.id),

@@ -152,6 +152,9 @@ fn a_password_is_for_a_terminal_and_what_is_closed_for_nobody() {
     closed.closed = how("answered", Some("uid:7"));
     let said = check_open(&closed, 60_000).unwrap_err().detail;
     assert_eq!(said, "abcdef was answered by uid:7 1m 00s ago");
+    closed.closed = how("answered", None);
+    let said = check_open(&closed, 60_000).unwrap_err().detail;
+    assert_eq!(said, "abcdef was over 1m 00s ago, and its answer chose nothing", "its session goes on");
     closed.closed = how("ended", None);
     assert!(check_open(&closed, 0).unwrap_err().detail.contains("has ended"));
 }
