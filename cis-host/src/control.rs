@@ -226,6 +226,14 @@ impl HostClient {
     /// As [`Self::receive`].
     pub fn receive_messages(&mut self) -> Result<Vec<FromHost>, HostClientError> {
         let mut messages = Vec::new();
+        self.receive_into(&mut messages).map(|()| messages)
+    }
+
+    /// Appends the messages that came to those of the caller, as [`Self::receive_messages`].
+    ///
+    /// # Errors
+    /// As [`Self::receive`].
+    pub fn receive_into(&mut self, messages: &mut Vec<FromHost>) -> Result<(), HostClientError> {
         let outcome = self.receive(|received| {
             if let Received::Message(message) = received {
                 messages.push(message);
@@ -233,8 +241,8 @@ impl HostClient {
         });
         match outcome {
             // Told by the next call: a closed socket stays so.
-            Err(HostClientError::Closed) if !messages.is_empty() => Ok(messages),
-            outcome => outcome.map(|()| messages),
+            Err(HostClientError::Closed) if !messages.is_empty() => Ok(()),
+            outcome => outcome,
         }
     }
 

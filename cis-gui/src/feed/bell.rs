@@ -1,15 +1,19 @@
 //! The desktop is told of what begins to wait for a human, while nobody looks at the window.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use notify_rust::{Notification, Timeout};
+use zbus::zvariant::Value;
 
 use super::Shared;
 use crate::model::{Ring, Tone};
 
 /// With more of them at once only their number is told.
 const EACH_MAX: usize = 3;
+
+/// The desktop decides how long a notification stays.
+const TIMEOUT_OF_DESKTOP: i32 = -1;
 
 /// Tells the desktop, for ever. Where it takes no notifications that is said once.
 pub(super) async fn serve(shared: Arc<Shared>) {
@@ -22,9 +26,7 @@ pub(super) async fn serve(shared: Arc<Shared>) {
             continue;
         }
         for ring in few(rings) {
-            // The desktop may be slow to answer; the line to the node does not wait for it.
-            let shown = tokio::task::spawn_blocking(move || show(&ring)).await;
-            if let Ok(Err(error)) = shown
+            if let Err(error) = show(&ring).await
                 && !std::mem::replace(&mut said, true)
             {
                 let hint = Some("Settings turn notifications off".to_owned());
@@ -40,13 +42,12 @@ pub(super) async fn try_one(shared: Arc<Shared>) {
         title: "CIS: this is how it looks".to_owned(),
         text: "When something waits for you, its question stands here.".to_owned(),
     };
-    match tokio::task::spawn_blocking(move || show(&ring)).await {
-        Ok(Ok(())) => shared.note(Tone::Good, "The desktop has taken a notification".to_owned(), None),
-        Ok(Err(error)) => {
+    match show(&ring).await {
+        Ok(()) => shared.note(Tone::Good, "The desktop has taken a notification".to_owned(), None),
+        Err(error) => {
             let hint = Some("is a notification service running?".to_owned());
             shared.note(Tone::Bad, format!("the desktop takes no notifications: {error}"), hint);
         }
-        Err(error) => shared.note(Tone::Bad, format!("it came to no end: {error}"), None),
     }
 }
 
@@ -59,16 +60,16 @@ fn few(rings: Vec<Ring>) -> Vec<Ring> {
     vec![Ring { title: format!("{} wait for you", rings.len()), text }]
 }
 
-fn show(ring: &Ring) -> Result<(), String> {
-    Notification::new()
-        .appname("CIS")
-        .summary(&ring.title)
-        // The specification lets a body have markup, and this is somebody else's text.
-        .body(&ring.text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"))
-        .timeout(Timeout::Default)
-        .show()
-        .map(drop)
-        .map_err(|error| error.to_string())
+/// Sends a notification (Desktop Notifications Specification, `org.freedesktop.Notifications.Notify`).
+async fn show(ring: &Ring) -> zbus::Result<()> {
+    // The specification lets a body have markup, and this is text of somebody else.
+    let text = ring.text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let (replaces, icon, actions, hints) = (0u32, "", [""; 0], HashMap::<&str, Value<'_>>::new());
+    let body = ("CIS", replaces, icon, ring.title.as_str(), text.as_str(), &actions[..], hints, TIMEOUT_OF_DESKTOP);
+    let name = "org.freedesktop.Notifications";
+    let desktop = zbus::Connection::session().await?;
+    desktop.call_method(Some(name), "/org/freedesktop/Notifications", Some(name), "Notify", &body).await?;
+    Ok(())
 }
 
 #[cfg(test)]

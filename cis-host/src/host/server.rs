@@ -142,6 +142,7 @@ impl Server {
                 config.home.join(exits::FILE)
             }),
             anchor,
+            home: config.home.clone(),
             works_in_home,
             peers: Peers::new(),
             supervise: Supervise::default(),

@@ -68,7 +68,7 @@ impl Host {
                 return Err(why);
             }
         };
-        let directory = if self.works_in_home { self.present_home() } else { PathBuf::new() };
+        let log = self.log_at(PathBuf::from(&start.log), start.log_limit_bytes);
         let born_ms = boot_ms();
         self.processes.drop_snapshot();
         let now = self.now;
@@ -90,7 +90,7 @@ impl Host {
             flow: Flow::Open,
             polled: false,
             inputs: Inputs::default(),
-            log: LogWriter::new(PathBuf::from(start.log), start.log_limit_bytes).within(&directory),
+            log,
             last_output: now,
             last_input: now,
             grace_ms: start.grace_ms,
@@ -103,6 +103,17 @@ impl Host {
             noted: None,
             watchers: Vec::new(),
         }))
+    }
+
+    /// Returns the writer of a log. It works in the directory of this process if the log is in the home.
+    fn log_at(&mut self, path: PathBuf, limit_bytes: u64) -> LogWriter {
+        // The home is looked up only for a path that is not in it as it was known last: the call takes as long as making
+        // a pipe, for each short command.
+        if self.works_in_home && !path.starts_with(&self.home) {
+            self.home = self.present_home();
+        }
+        let log = LogWriter::new(path, limit_bytes);
+        if self.works_in_home { log.within(&self.home) } else { log }
     }
 
     /// Begins to poll the sessions that did not end at once, and tells of their start.

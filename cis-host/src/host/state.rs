@@ -1,6 +1,8 @@
 //! What a host has: parts that each own their fields. What is done with several of them at once is in the modules that
 //! implement [`Host`].
 
+use std::path::PathBuf;
+
 use super::config::HostConfig;
 use super::launch::Launcher;
 use super::listener::Door;
@@ -24,6 +26,8 @@ pub(super) struct Host {
     pub(super) config: HostConfig,
     /// The home.
     pub(super) anchor: Anchor,
+    /// The path that the home had when a log was last not below it.
+    pub(super) home: PathBuf,
     /// Whether the process works in the home, so that files are found below the home after it was moved.
     pub(super) works_in_home: bool,
     pub(super) instance: HostInstance,

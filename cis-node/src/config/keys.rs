@@ -47,7 +47,8 @@ pub(super) const TRUST: &str = "trust.toml";
 pub struct Keys {
     /// Who it is.
     pub node: NodeKey,
-    token_secret: [u8; 32],
+    /// With the secret of tokens as its key, and no text yet: its copies are made for each session.
+    empty_mac: Hmac<Sha256>,
 }
 
 impl Keys {
@@ -58,8 +59,10 @@ impl Keys {
     pub fn load_or_make(home: &Path) -> Result<Self, KeyError> {
         finish_rotation(home)?;
         let seed = load_or_make(&home.join(IDENTITY))?;
-        let token_secret = load_or_make(&home.join("token.key"))?;
-        Ok(Self { node: NodeKey::from_seed(&seed), token_secret })
+        let secret = load_or_make(&home.join("token.key"))?;
+        // A key of any length is allowed, so this cannot fail.
+        let empty_mac = Hmac::<Sha256>::new_from_slice(&secret).unwrap_or_else(|_| unreachable!());
+        Ok(Self { node: NodeKey::from_seed(&seed), empty_mac })
     }
 
     /// `CIS_TOKEN` of a session: `SESSION.MAC`. Made again at will, so it is kept nowhere.
@@ -80,7 +83,7 @@ impl Keys {
     /// Returns a keyed digest: without the node's key nobody can compare it with guesses.
     #[must_use]
     pub fn keyed_digest(&self, bytes: &[u8]) -> [u8; 16] {
-        let mut mac = self.empty_mac();
+        let mut mac = self.empty_mac.clone();
         // Longer than the id of a session, so that no token of a session is a digest.
         mac.update(b"digest of a request");
         mac.update(bytes);
@@ -90,14 +93,9 @@ impl Keys {
     }
 
     fn mac(&self, session: SessionId) -> Hmac<Sha256> {
-        let mut mac = self.empty_mac();
+        let mut mac = self.empty_mac.clone();
         mac.update(&session.0.to_bytes());
         mac
-    }
-
-    fn empty_mac(&self) -> Hmac<Sha256> {
-        // A key of any length is allowed, so this cannot fail.
-        Hmac::<Sha256>::new_from_slice(&self.token_secret).unwrap_or_else(|_| unreachable!())
     }
 }
 

@@ -23,10 +23,11 @@ impl Driver {
             self.connect_host(now);
         }
         match self.host.receive() {
-            Some(messages) => {
-                for message in messages {
+            Some(mut messages) => {
+                for message in messages.drain(..) {
                     self.host_said(message, now);
                 }
+                self.host.take_back(messages);
             }
             None => self.host_gone(now),
         }

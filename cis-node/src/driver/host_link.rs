@@ -20,6 +20,9 @@ const RETRY_LAST_MS: i64 = 5_000;
 /// A host that is there answers within this time, however busy.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// Memory is kept for so many messages of a host.
+const MESSAGES_KEPT: usize = 64;
+
 /// What a new connection brings.
 pub(super) struct Greeting {
     pub(super) instance: HostInstance,
@@ -49,7 +52,7 @@ pub(super) struct HostLink {
     retry_ms: i64,
     /// Environments that the present host could not be given.
     too_long: BTreeSet<String>,
-    /// What came right behind the welcome.
+    /// What came right behind the welcome, and otherwise the memory for what comes next.
     behind: Vec<FromHost>,
     /// Why there is no host, for people.
     pub(super) trouble: Option<String>,
@@ -182,17 +185,28 @@ impl HostLink {
     /// What the host has said since; `None`: it is gone.
     pub(super) fn receive(&mut self) -> Option<Vec<FromHost>> {
         let Some(client) = &mut self.client else { return Some(Vec::new()) };
-        if !self.behind.is_empty() {
-            return Some(std::mem::take(&mut self.behind));
+        let mut messages = std::mem::take(&mut self.behind);
+        if !messages.is_empty() {
+            return Some(messages);
         }
-        match client.receive_messages() {
-            Ok(messages) => Some(messages),
+        match client.receive_into(&mut messages) {
+            Ok(()) => Some(messages),
             Err(error) => {
                 tracing::error!(%error, "the session host is gone");
                 self.client = None;
                 self.pid = None;
                 None
             }
+        }
+    }
+
+    /// Takes the memory of handled messages back, for the next ones: such a list is large, and was allocated anew for each
+    /// command that ended.
+    pub(super) fn take_back(&mut self, mut handled: Vec<FromHost>) {
+        handled.clear();
+        handled.shrink_to(MESSAGES_KEPT);
+        if self.behind.is_empty() {
+            self.behind = handled;
         }
     }
 

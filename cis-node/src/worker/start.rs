@@ -130,7 +130,7 @@ impl LocalWorker {
     /// Asks the host for its session.
     pub(super) fn start(&mut self, attempt: &AttemptId, session: SessionId, held: Held) {
         let Held { spec, secrets, base, log, stdin } = held;
-        self.written.make_folder_again(&self.home.outputs());
+        self.written.make_folder_again(&self.home.outputs(), |other| self.live.contains_key(&other));
         let env_base = self.place_base(&spec, &base);
         let mut env = spec.env;
         if let Some(context) = &spec.context

@@ -29,17 +29,20 @@ impl Written {
     pub(super) fn new(folder: &Path) -> Self {
         let watch = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
             .and_then(|watch| {
-                let made = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::ONLYDIR;
-                add_watch(&watch, folder, made).map(|_| watch)
+                let made = WatchFlags::CREATE | WatchFlags::MOVED_TO;
+                let gone = WatchFlags::MOVE_SELF | WatchFlags::DELETE_SELF;
+                add_watch(&watch, folder, made | gone | WatchFlags::ONLYDIR).map(|_| watch)
             })
             .inspect_err(|error| tracing::debug!(%error, "the folder of outputs is not watched"))
             .ok();
         Self { watch, sessions: HashSet::new() }
     }
 
-    /// Makes the folder again if somebody removed it: a session cannot write its outputs without it.
-    pub(super) fn make_folder_again(&mut self, folder: &Path) {
-        if DirBuilder::new().mode(0o700).create(folder).is_ok() {
+    /// Makes the folder again if somebody removed it: a session cannot write its outputs without it. `is_ours`: as in
+    /// [`Self::may_have`].
+    pub(super) fn make_folder_again(&mut self, folder: &Path, is_ours: impl Fn(SessionId) -> bool) {
+        self.read_events(is_ours);
+        if self.watch.is_none() && DirBuilder::new().mode(0o700).create(folder).is_ok() {
             tracing::warn!(folder = %folder.display(), "the folder of outputs was removed and is made again");
             let sessions = std::mem::take(&mut self.sessions);
             *self = Self { sessions, ..Self::new(folder) };
@@ -49,24 +52,32 @@ impl Written {
     /// Whether the session may have made its file. `is_ours`: what is asked about later; names of others
     /// are not kept.
     pub(super) fn may_have(&mut self, session: SessionId, is_ours: impl Fn(SessionId) -> bool) -> bool {
-        let Some(watch) = &self.watch else { return true };
+        self.read_events(is_ours);
+        self.watch.is_none() || self.sessions.contains(&session)
+    }
+
+    /// Takes the names of new files. Ends the watch where it is incomplete, or where the folder was removed or moved away.
+    fn read_events(&mut self, is_ours: impl Fn(SessionId) -> bool) {
+        const INCOMPLETE: ReadFlags = ReadFlags::QUEUE_OVERFLOW
+            .union(ReadFlags::IGNORED)
+            .union(ReadFlags::DELETE_SELF)
+            .union(ReadFlags::MOVE_SELF);
+        let Some(watch) = &self.watch else { return };
         let mut buffer = [MaybeUninit::uninit(); BUFFER_BYTES];
         let mut reader = Reader::new(watch, &mut buffer);
         loop {
             match reader.next() {
-                Ok(event) if event.events().intersects(ReadFlags::QUEUE_OVERFLOW | ReadFlags::IGNORED) => {
-                    self.watch = None;
-                    self.sessions = HashSet::new();
-                    return true;
-                }
+                Ok(event) if event.events().intersects(INCOMPLETE) => break,
                 Ok(event) => {
                     self.sessions.extend(event.file_name().and_then(named).filter(|id| is_ours(*id)))
                 }
-                Err(Errno::AGAIN) => return self.sessions.contains(&session),
+                Err(Errno::AGAIN) => return,
                 Err(Errno::INTR) => {}
-                Err(_) => return true,
+                Err(_) => break,
             }
         }
+        self.watch = None;
+        self.sessions = HashSet::new();
     }
 
     /// It is not asked about any more.
@@ -116,11 +127,19 @@ mod tests {
         assert!(!written.may_have(id(1), |_| true));
         fs::remove_dir(&folder).unwrap();
         assert!(written.may_have(id(1), |_| true), "it may be another folder now");
-        written.make_folder_again(&folder);
+        written.make_folder_again(&folder, |_| true);
         assert!(!written.may_have(id(1), |_| true), "it is watched again");
         fs::write(folder.join(id(2).to_string()), "").unwrap();
-        written.make_folder_again(&folder);
+        written.make_folder_again(&folder, |_| true);
         assert!(written.may_have(id(2), |_| true) && !written.may_have(id(1), |_| true));
+        for take_away in [
+            |folder: &Path| fs::remove_dir_all(folder),
+            |folder: &Path| fs::rename(folder, folder.with_extension("away")),
+        ] {
+            take_away(&folder).unwrap();
+            written.make_folder_again(&folder, |_| true);
+            assert!(folder.is_dir() && !written.may_have(id(1), |_| true), "it is made and watched again");
+        }
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub enum Installed {
     /// matrix-js-sdk: its node.
     JsSdk,
     Schemathesis,
+    /// Synapse, and jsonschema: its Python.
+    Synapse,
     /// playwright-core: its node.
     Browser,
 }
@@ -28,6 +30,7 @@ pub fn installed(agent: Installed) -> PathBuf {
         Installed::Nio => ("nio", "bin/python"),
         Installed::JsSdk => ("js-sdk", "node_modules/.bin/node"),
         Installed::Browser => ("browser", "node_modules/.bin/node"),
+        Installed::Synapse => ("synapse", "bin/python"),
         Installed::Schemathesis => ("schemathesis", "bin/schemathesis"),
     };
     // The tested binary is TARGET/PROFILE/cis.
