@@ -10,9 +10,10 @@
 //! Owns the format of the file. Does not know which sessions a node has recorded.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -54,7 +55,7 @@ pub(crate) struct Note {
 }
 
 /// A note with borrowed fields, for writing.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct Line<'a> {
     pub(crate) session: SessionId,
     pub(crate) label: &'a str,
@@ -62,16 +63,29 @@ pub(crate) struct Line<'a> {
     pub(crate) started_ms: TimestampMs,
     pub(crate) exit: &'a Exit,
     pub(crate) log: &'a Path,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) unread: bool,
 }
 
-/// A line with the boot id of the machine: it is valid until the next boot.
-#[derive(Serialize, Deserialize)]
-struct Dated<'a, L> {
+/// A note with the boot id of the machine: it is valid until the next boot.
+#[derive(Deserialize)]
+struct Dated<'a> {
     boot: Cow<'a, str>,
     #[serde(flatten)]
-    line: L,
+    note: Note,
+}
+
+/// The same, as it is written. A flattened field would take several times as long.
+#[derive(Serialize)]
+struct DatedLine<'a> {
+    boot: &'a str,
+    session: SessionId,
+    label: &'a str,
+    pid: u32,
+    started_ms: TimestampMs,
+    exit: &'a Exit,
+    log: &'a Path,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unread: bool,
 }
 
 /// Reserved space for the notes of one session.
@@ -92,6 +106,8 @@ impl Promise {
 pub(crate) struct ExitFile {
     path: PathBuf,
     boot: String,
+    /// Maximum length of a note without label and path, bytes.
+    longest_rest: u64,
     /// None: the file could not be made.
     file: Option<File>,
     /// Offset of the next note, bytes.
@@ -103,7 +119,7 @@ pub(crate) struct ExitFile {
     /// Notes that are not in the file yet.
     pending: Vec<u8>,
     /// Sessions of these notes.
-    pending_of: BTreeSet<SessionId>,
+    pending_of: Vec<SessionId>,
 }
 
 impl ExitFile {
@@ -118,9 +134,11 @@ impl ExitFile {
         let length = file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |meta| meta.len());
         // The last line may be incomplete.
         let pending = if length > 0 { vec![b'\n'] } else { Vec::new() };
-        let pending_of = BTreeSet::new();
+        let boot = boot();
+        let longest_rest = longest_rest(&boot);
+        let (reserved, promised, pending_of) = (0, 0, Vec::new());
         (
-            Self { path, boot: boot(), file, at: length, reserved: 0, promised: 0, pending, pending_of },
+            Self { path, boot, longest_rest, file, at: length, reserved, promised, pending, pending_of },
             earlier,
         )
     }
@@ -154,24 +172,8 @@ impl ExitFile {
 
     /// Computes the maximum length of the notes of a session.
     fn promise(&self, label: &str, log: &Path) -> Promise {
-        let lost = LostOutput { bytes: u64::MAX, cause: "x".repeat(CAUSE_BYTES_MAX) };
-        let exit = Exit {
-            status: ExitStatus::Signal(i32::MIN),
-            started_ms: TimestampMs::MIN,
-            ended_ms: TimestampMs::MIN,
-            timed_out: false,
-            idle: true,
-            limit_ms: Some(TimestampMs::MIN),
-            killed: false,
-            shut_down: true,
-            output_bytes: u64::MAX,
-            cut_bytes: u64::MAX,
-            lost_output: Some(lost),
-        };
-        let (session, pid, started_ms) = (SessionId::from_parts(0, 0), u32::MAX, TimestampMs::MIN);
-        let mut line = Vec::new();
-        put(&mut line, &self.boot, &Line { session, label, pid, started_ms, exit: &exit, log, unread: true });
-        Promise { bytes: line.len() as u64 * NOTES }
+        let texts = json_bytes(label.as_bytes()) + json_bytes(log.as_os_str().as_bytes());
+        Promise { bytes: (self.longest_rest + texts) * NOTES }
     }
 
     /// Makes space for `more` bytes: the file is rewritten without the notes that are no longer needed, or grows.
@@ -207,7 +209,7 @@ impl ExitFile {
     /// Adds a note, for the next [`Self::write`].
     pub(crate) fn add(&mut self, line: &Line<'_>) {
         put(&mut self.pending, &self.boot, line);
-        self.pending_of.insert(line.session);
+        self.pending_of.push(line.session);
     }
 
     /// Writes the added notes in one call. Returns false if they must be written again later.
@@ -287,7 +289,7 @@ fn notes(path: &Path) -> Vec<Note> {
     let boot = boot();
     let mut newest: BTreeMap<SessionId, Note> = BTreeMap::new();
     for line in bytes.split(|byte| *byte == b'\n') {
-        let Ok(Dated { boot: since, line: note }) = serde_json::from_slice::<Dated<'_, Note>>(line) else {
+        let Ok(Dated { boot: since, note }) = serde_json::from_slice::<Dated<'_>>(line) else {
             continue;
         };
         if since != boot || note.known.exit.is_none() {
@@ -328,10 +330,45 @@ fn boot() -> String {
     id.chars().take(8).collect()
 }
 
+/// Maximum length of a note whose label and path are empty, bytes.
+fn longest_rest(boot: &str) -> u64 {
+    let lost = LostOutput { bytes: u64::MAX, cause: "x".repeat(CAUSE_BYTES_MAX) };
+    let exit = Exit {
+        status: ExitStatus::Signal(i32::MIN),
+        started_ms: TimestampMs::MIN,
+        ended_ms: TimestampMs::MIN,
+        timed_out: false,
+        idle: true,
+        limit_ms: Some(TimestampMs::MIN),
+        killed: false,
+        shut_down: true,
+        output_bytes: u64::MAX,
+        cut_bytes: u64::MAX,
+        lost_output: Some(lost),
+    };
+    let (session, pid, started_ms) = (SessionId::from_parts(0, 0), u32::MAX, TimestampMs::MIN);
+    let (label, log) = ("", Path::new(""));
+    let mut line = Vec::new();
+    put(&mut line, boot, &Line { session, label, pid, started_ms, exit: &exit, log, unread: true });
+    line.len() as u64
+}
+
+/// Maximum length of a text in JSON without its quotation marks, bytes.
+fn json_bytes(text: &[u8]) -> u64 {
+    let of = |byte: &u8| match byte {
+        0..=0x1f => 6,
+        b'"' | b'\\' => 2,
+        _ => 1,
+    };
+    text.iter().map(of).sum()
+}
+
 fn put(out: &mut Vec<u8>, boot: &str, line: &Line<'_>) {
     let before = out.len();
+    let Line { session, label, pid, started_ms, exit, log, unread } = *line;
+    let line = DatedLine { boot, session, label, pid, started_ms, exit, log, unread };
     // Writing plain values into memory fails only if the log's path is not UTF-8.
-    if serde_json::to_writer(&mut *out, &Dated { boot: Cow::Borrowed(boot), line }).is_ok() {
+    if serde_json::to_writer(&mut *out, &line).is_ok() {
         out.push(b'\n');
     } else {
         out.truncate(before);

@@ -14,7 +14,9 @@ use rusqlite::{Connection, OpenFlags};
 use super::error::StoreError;
 use super::projector::fill_inbox;
 
-/// `MIGRATIONS[n]` leads from version n to n + 1. What was released is never edited.
+/// `MIGRATIONS[n]` leads from version n to n + 1. What was released is never edited. New ones only expand: tables, indexes,
+/// and columns that may be NULL or have a default. So programs of earlier versions work on, after an update that is
+/// taken back; see [`WORKS_FROM`].
 pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001.sql"),
     include_str!("migrations/0002.sql"),
@@ -27,6 +29,16 @@ pub(super) const MIGRATIONS: &[&str] = &[
     // The gaps that an earlier version left are known.
     concat!(include_str!("migrations/0009.sql"), include_str!("migrations/gaps.sql")),
 ];
+
+/// Programs that know this version, or a later one, work with a store of the newest. A migration that changes what they
+/// read or write raises it.
+pub(super) const WORKS_FROM: u32 = 9;
+
+/// Key of the version of the store and of [`WORKS_FROM`] as the program had it that made it so, as `10 from 9`.
+const SCHEMA_KEY: &str = "schema";
+
+/// Key of the oldest version that programs knew which have opened the store for writing since it had a newer one.
+const OLDER_WROTE_KEY: &str = "older_wrote";
 
 /// The version that made the inbox: what older stores know of it is in their events alone.
 const INBOX_VERSION: usize = 3;
@@ -140,7 +152,7 @@ pub(super) fn open_writer(path: &Path, sharing: Sharing) -> Result<Connection, S
          PRAGMA cache_size=-16384; PRAGMA journal_size_limit={WAL_KEPT_BYTES};"
     ))
     .map_err(sql)?;
-    migrate(path, &mut conn, MIGRATIONS)?;
+    migrate(path, &mut conn, MIGRATIONS, WORKS_FROM)?;
     conn.execute_batch("PRAGMA synchronous=NORMAL").map_err(sql)?;
     Ok(conn)
 }
@@ -255,26 +267,56 @@ pub(super) fn version(path: &Path, conn: &Connection) -> Result<u32, StoreError>
     if (found == 0) != empty || encoding != "UTF-8" {
         return Err(damaged("its header is damaged"));
     }
-    if found > newest() {
+    if found > newest() && works_from(conn, found).is_none_or(|from| from > newest()) {
         return Err(StoreError::Newer { path: path.to_owned(), found, known: newest() });
     }
     Ok(found)
 }
 
-/// Brings the database to the end of `migrations`: all steps that are missing, or none.
-pub(super) fn migrate(path: &Path, conn: &mut Connection, migrations: &[&str]) -> Result<(), StoreError> {
-    let from = version(path, conn)? as usize;
-    if from >= migrations.len() {
+fn value(conn: &Connection, key: &str) -> Option<String> {
+    conn.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).ok()
+}
+
+/// Version from which programs work with a store of this one. `None`: it is not known, or the version in the header is damaged.
+fn works_from(conn: &Connection, found: u32) -> Option<u32> {
+    let schema = value(conn, SCHEMA_KEY)?;
+    let (version, from) = schema.split_once(" from ")?;
+    (version.parse() == Ok(found)).then(|| from.parse().ok())?
+}
+
+/// Brings the database to the end of `migrations`: all steps that are missing, or none. Where it has more of them, notes that
+/// a program without them writes from now on.
+pub(super) fn migrate(
+    path: &Path,
+    conn: &mut Connection,
+    migrations: &[&str],
+    works_from: u32,
+) -> Result<(), StoreError> {
+    let found = version(path, conn)? as usize;
+    let sql = |e: rusqlite::Error| StoreError::sql(path, "bring it to a newer version", &e);
+    let older =
+        if found == 0 { None } else { value(conn, OLDER_WROTE_KEY).and_then(|older| older.parse().ok()) };
+    // What later versions keep besides the events is not there for what an older program wrote.
+    let filled = older.unwrap_or(found).min(found);
+    if filled == migrations.len() || (filled < migrations.len() && found > migrations.len()) {
         return Ok(());
     }
-    let sql = |e: rusqlite::Error| StoreError::sql(path, "bring it to a newer version", &e);
+    let put = |conn: &Connection, key: &str, value: String| {
+        conn.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)", (key, value))
+    };
     let step = conn.transaction().map_err(sql)?;
-    for migration in &migrations[from..] {
+    if found > migrations.len() {
+        put(&step, OLDER_WROTE_KEY, migrations.len().to_string()).map_err(sql)?;
+        return step.commit().map_err(sql);
+    }
+    for migration in &migrations[found..] {
         step.execute_batch(migration).map_err(sql)?;
     }
-    if (1..INBOX_VERSION).contains(&from) && migrations.len() >= INBOX_VERSION {
+    if (1..INBOX_VERSION).contains(&filled) && migrations.len() >= INBOX_VERSION {
         fill_inbox(&step).map_err(|e| e.at(path, "bring it to a newer version"))?;
     }
+    step.execute("DELETE FROM meta WHERE key = ?1", [OLDER_WROTE_KEY]).map_err(sql)?;
+    put(&step, SCHEMA_KEY, format!("{} from {works_from}", migrations.len())).map_err(sql)?;
     step.pragma_update(None, "application_id", APPLICATION_ID).map_err(sql)?;
     step.pragma_update(None, "user_version", i64::try_from(migrations.len()).unwrap_or(i64::MAX))
         .map_err(sql)?;

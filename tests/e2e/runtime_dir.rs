@@ -127,6 +127,17 @@ fn the_next_node_reaches_the_host_after_both_sockets_were_removed() {
 }
 
 #[test]
+fn a_kill_waits_for_a_host_whose_socket_was_removed() {
+    let cis = Cis::new();
+    let run = cis.start(WAITS);
+    cis.session_of("a");
+    fs::remove_dir_all(runtime_dir(&cis)).unwrap();
+    kill_9(cis.node_pid().unwrap());
+    cis.ok(["dag", "kill", "a"]);
+    cis.wait_run(&run, "cancelled");
+}
+
+#[test]
 fn the_next_host_in_another_directory_ends_what_a_killed_one_left() {
     let cis = Cis::new();
     let run = cis.start(HIDES);

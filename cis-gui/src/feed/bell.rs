@@ -65,7 +65,8 @@ async fn show(ring: &Ring) -> zbus::Result<()> {
     // The specification lets a body have markup, and this is text of somebody else.
     let text = ring.text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let (replaces, icon, actions, hints) = (0u32, "", [""; 0], HashMap::<&str, Value<'_>>::new());
-    let body = ("CIS", replaces, icon, ring.title.as_str(), text.as_str(), &actions[..], hints, TIMEOUT_OF_DESKTOP);
+    let body =
+        ("CIS", replaces, icon, ring.title.as_str(), text.as_str(), &actions[..], hints, TIMEOUT_OF_DESKTOP);
     let name = "org.freedesktop.Notifications";
     let desktop = zbus::Connection::session().await?;
     desktop.call_method(Some(name), "/org/freedesktop/Notifications", Some(name), "Notify", &body).await?;

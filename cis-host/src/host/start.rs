@@ -107,13 +107,17 @@ impl Host {
 
     /// Returns the writer of a log. It works in the directory of this process if the log is in the home.
     fn log_at(&mut self, path: PathBuf, limit_bytes: u64) -> LogWriter {
-        // The home is looked up only for a path that is not in it as it was known last: the call takes as long as making
-        // a pipe, for each short command.
-        if self.works_in_home && !path.starts_with(&self.home) {
-            self.home = self.present_home();
-        }
         let log = LogWriter::new(path, limit_bytes);
-        if self.works_in_home { log.within(&self.home) } else { log }
+        if !self.works_in_home {
+            return log;
+        }
+        let log = log.within(&self.home);
+        if log.is_within() {
+            return log;
+        }
+        // Only for a path that is not in the home as it was known last: the call takes as long as making a pipe.
+        self.home = self.present_home();
+        log.within(&self.home)
     }
 
     /// Begins to poll the sessions that did not end at once, and tells of their start.

@@ -6,7 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::OFlags;
 
@@ -40,14 +40,9 @@ impl Mark {
 }
 
 /// Writes the marks. They are an extra: where the disk fails there are none from there on.
-#[derive(Debug)]
-pub(super) struct TimesWriter {
-    path: PathBuf,
-    state: State,
-}
-
-#[derive(Debug)]
-enum State {
+#[derive(Debug, Default)]
+pub(super) enum TimesWriter {
+    #[default]
     Empty,
     /// One burst so far: nothing on disk.
     One(Mark),
@@ -61,28 +56,25 @@ enum State {
 }
 
 impl TimesWriter {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, state: State::Empty }
-    }
-
-    /// Output that begins at `offset` came now.
-    pub(super) fn note(&mut self, offset: u64, now_ms: TimestampMs) {
+    /// Output of this log that begins at `offset` came now.
+    pub(super) fn note(&mut self, log: &Path, offset: u64, now_ms: TimestampMs) {
         let mark = Mark { offset, at_ms: now_ms };
-        match &mut self.state {
-            State::Empty => self.state = State::One(mark),
-            State::One(first) if now_ms - first.at_ms >= BURST_MS => {
+        match self {
+            Self::Empty => *self = Self::One(mark),
+            Self::One(first) if now_ms - first.at_ms >= BURST_MS => {
                 let both = [first.to_bytes(), mark.to_bytes()].concat();
-                let opened = create(&self.path).and_then(|mut file| file.write_all(&both).map(|()| file));
-                self.state = opened.map_or(State::Closed, |file| State::Open {
+                let made = create(&layout::times(log));
+                let opened = made.and_then(|mut file| file.write_all(&both).map(|()| file));
+                *self = opened.map_or(Self::Closed, |file| Self::Open {
                     file,
                     last_ms: now_ms,
                     pace_ms: BURST_MS,
                     records: 2,
                 });
             }
-            State::Open { file, last_ms, pace_ms, records } if now_ms - *last_ms >= *pace_ms => {
+            Self::Open { file, last_ms, pace_ms, records } if now_ms - *last_ms >= *pace_ms => {
                 if file.write_all(&mark.to_bytes()).is_err() {
-                    self.state = State::Closed;
+                    *self = Self::Closed;
                     return;
                 }
                 *last_ms = now_ms;
@@ -91,12 +83,12 @@ impl TimesWriter {
                     (*records, *pace_ms) = (0, *pace_ms * 2);
                 }
             }
-            State::One(_) | State::Open { .. } | State::Closed => {}
+            Self::One(_) | Self::Open { .. } | Self::Closed => {}
         }
     }
 
     pub(super) fn finish(&mut self) {
-        self.state = State::Closed;
+        *self = Self::Closed;
     }
 }
 

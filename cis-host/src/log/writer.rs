@@ -1,7 +1,9 @@
 //! Appends to a log, keeps it within its limit, and goes on where the disk does not.
 
+use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -46,12 +48,31 @@ enum Place {
     Finished,
 }
 
+/// The path of a log, and the path by which its files are opened. That is an end of the first one for a log below the
+/// directory in which this process works.
+#[derive(Debug)]
+struct LogPath {
+    path: PathBuf,
+    opened_from: usize,
+}
+
+impl LogPath {
+    fn opened(&self) -> &Path {
+        Path::new(OsStr::from_bytes(&self.path.as_os_str().as_bytes()[self.opened_from..]))
+    }
+
+    /// Length of the path that is relative to the directory. `None`: the log is elsewhere.
+    fn bytes_below(&self, directory: &Path) -> Option<usize> {
+        let below = self.path.as_os_str().as_bytes().strip_prefix(directory.as_os_str().as_bytes());
+        let below = below.and_then(|below| below.strip_prefix(b"/"))?;
+        (!below.is_empty() && !below.starts_with(b"/")).then_some(below.len())
+    }
+}
+
 /// Writes one session's log.
 #[derive(Debug)]
 pub struct LogWriter {
-    path: PathBuf,
-    /// The path by which its files are opened.
-    opened: PathBuf,
+    path: LogPath,
     shares: Shares,
     place: Place,
     head_bytes: u64,
@@ -72,10 +93,8 @@ impl LogWriter {
     /// output has no file.
     #[must_use]
     pub fn new(path: PathBuf, limit: u64) -> Self {
-        let times = TimesWriter::new(layout::times(&path));
         Self {
-            opened: path.clone(),
-            path,
+            path: LogPath { path, opened_from: 0 },
             shares: Shares::of(limit),
             place: Place::Head(None),
             head_bytes: 0,
@@ -86,32 +105,35 @@ impl LogWriter {
             lost_bytes: 0,
             lost_cause: None,
             looked_ms: 0,
-            times,
+            times: TimesWriter::default(),
         }
     }
 
     /// The same log, for a process that works in `directory`: its files are still found if that directory is moved.
     #[must_use]
-    pub fn within(self, directory: &Path) -> Self {
-        match self.path.strip_prefix(directory) {
-            Ok(below) if !below.as_os_str().is_empty() => {
-                let times = TimesWriter::new(layout::times(below));
-                Self { opened: below.to_owned(), times, ..self }
-            }
-            _ => self,
+    pub fn within(mut self, directory: &Path) -> Self {
+        if let Some(bytes) = self.path.bytes_below(directory) {
+            self.path.opened_from = self.path.path.as_os_str().len() - bytes;
         }
+        self
+    }
+
+    /// Whether its files are opened by a path that is relative to a directory.
+    #[must_use]
+    pub fn is_within(&self) -> bool {
+        self.path.opened_from > 0
     }
 
     /// The path of the head by which this process opens it.
     #[must_use]
     pub fn opened(&self) -> &Path {
-        &self.opened
+        self.path.opened()
     }
 
     /// Of the head.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.path.path
     }
 
     /// Bytes that were given to [`Self::append`]: the offset of the next one.
@@ -159,7 +181,7 @@ impl LogWriter {
             }
         }
         if rest.len() < bytes.len() {
-            self.times.note(start, now_ms);
+            self.times.note(self.path.opened(), start, now_ms);
         }
         self.total += rest.len() as u64;
         if matches!(self.place, Place::Broken { .. }) {
@@ -189,7 +211,7 @@ impl LogWriter {
         self.forget_removed();
         self.place = Place::Broken { retry_at_ms: 0 };
         let source = io::Error::new(ErrorKind::NotFound, REMOVED);
-        Some(Trouble { path: self.path.clone(), source })
+        Some(Trouble { path: self.path.path.clone(), source })
     }
 
     /// Whether the current file has no name any more.
@@ -202,11 +224,11 @@ impl LogWriter {
     fn forget_removed(&mut self) {
         self.lost_cause.get_or_insert_with(|| REMOVED.to_owned());
         let gone = |path: &Path| std::fs::symlink_metadata(path).is_err();
-        if self.head_bytes > 0 && gone(&self.opened) {
+        if self.head_bytes > 0 && gone(self.path.opened()) {
             self.lost_bytes += std::mem::take(&mut self.head_bytes);
         }
         for (slot, bytes) in self.tail_bytes.iter_mut().enumerate() {
-            if *bytes > 0 && gone(&layout::tail(&self.opened, slot)) {
+            if *bytes > 0 && gone(&layout::tail(self.path.opened(), slot)) {
                 self.lost_bytes += std::mem::take(bytes);
             }
         }
@@ -218,7 +240,7 @@ impl LogWriter {
             Place::Head(file) if self.head_bytes < self.shares.head => {
                 let file = match file {
                     Some(file) => file,
-                    None => file.insert(create(&self.opened)?),
+                    None => file.insert(create(self.path.opened())?),
                 };
                 (file, None, &mut self.head_bytes, self.shares.head)
             }
@@ -242,7 +264,8 @@ impl LogWriter {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 outcome => {
                     let source = outcome.err().unwrap_or_else(|| ErrorKind::WriteZero.into());
-                    let path = path.map_or_else(|| self.path.clone(), |slot| layout::tail(&self.path, slot));
+                    let path = path
+                        .map_or_else(|| self.path.path.clone(), |slot| layout::tail(&self.path.path, slot));
                     return Err(Trouble { path, source });
                 }
             }
@@ -252,7 +275,7 @@ impl LogWriter {
     /// Replaces the oldest tail by an empty one that begins at the present offset.
     fn turn_to_next_tail(&mut self) -> Result<(), Trouble> {
         let slot = self.next_slot;
-        let path = layout::tail(&self.opened, slot);
+        let path = layout::tail(self.path.opened(), slot);
         self.place = Place::Broken { retry_at_ms: 0 };
         self.tail_bytes[slot] = 0;
         // A new file, not the old one emptied: who reads the old one goes on reading what it was.

@@ -16,6 +16,8 @@ use cis_local::{ConnectError, Lock, Place, is_stopped, look};
 /// that was just killed may hold its lock for some ms yet.
 const RETRY_FIRST_MS: i64 = 20;
 const RETRY_LAST_MS: i64 = 5_000;
+/// A host whose socket was removed binds it again within 2 s, and is then found at one of the next tries.
+const BACK_MS: i64 = 5_000;
 
 /// A host that is there answers within this time, however busy.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
@@ -50,6 +52,8 @@ pub(super) struct HostLink {
     pid: Option<u32>,
     retry_at: Option<TimestampMs>,
     retry_ms: i64,
+    /// Since when there is none.
+    absent_since: Option<TimestampMs>,
     /// Environments that the present host could not be given.
     too_long: BTreeSet<String>,
     /// What came right behind the welcome, and otherwise the memory for what comes next.
@@ -70,6 +74,7 @@ impl HostLink {
             pid: None,
             retry_at: None,
             retry_ms: RETRY_FIRST_MS,
+            absent_since: None,
             too_long: BTreeSet::new(),
             behind: Vec::new(),
             trouble: None,
@@ -86,6 +91,11 @@ impl HostLink {
 
     pub(super) fn retry_at(&self) -> Option<TimestampMs> {
         self.retry_at
+    }
+
+    /// Whether there is no host only since a moment ago. The next tries end that, or this time.
+    pub(super) fn may_come_back(&self, now: TimestampMs) -> bool {
+        self.retry_at.is_some() && self.absent_since.is_some_and(|since| now - since < BACK_MS)
     }
 
     pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
@@ -113,6 +123,7 @@ impl HostLink {
             Ok(greeting) => {
                 self.retry_at = None;
                 self.retry_ms = RETRY_FIRST_MS;
+                self.absent_since = None;
                 self.trouble = None;
                 Some(greeting)
             }
@@ -120,6 +131,7 @@ impl HostLink {
                 tracing::error!(%error, "no session host");
                 self.trouble = Some(format!("no session host: {error}"));
                 self.pid = None;
+                self.absent_since.get_or_insert(now);
                 self.retry_at = Some(now + self.retry_ms);
                 self.retry_ms = (self.retry_ms * 2).min(RETRY_LAST_MS);
                 None

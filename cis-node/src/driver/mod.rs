@@ -48,7 +48,7 @@ use self::inbox::Inbox;
 use self::loners::Loners;
 use self::turn::Turn;
 use self::unread::Unread;
-use super::commands::{Command, DriverHandle};
+use super::commands::{Command, DriverHandle, Reply};
 use super::notices::Notices;
 use super::own_commands::OwnCommands;
 use super::worker::LocalWorker;
@@ -59,7 +59,7 @@ use crate::room_waker::RoomWaker;
 use crate::server::EventBatch;
 use crate::shared::Shared;
 use cis_core::api::TimeView;
-use cis_core::event::{Event, EventBody, EventDraft};
+use cis_core::event::{Actor, Event, EventBody, EventDraft};
 use cis_core::ids::{NodeDid, RunId, SessionId, TimestampMs};
 use cis_core::scheduler::{IdSource, Input, InputKind, Machine};
 use cis_host::START_MS;
@@ -119,6 +119,8 @@ pub(crate) struct Parts {
 pub(crate) struct Driver {
     parts: Parts,
     host: HostLink,
+    /// Kills that wait for a host that may come back.
+    kills_without_host: Vec<HeldKill>,
     loners: Loners,
     attention: Attentions,
     inbox: Inbox,
@@ -149,6 +151,14 @@ pub(crate) struct Driver {
     look_for_space_at: Option<TimestampMs>,
     stopping: Option<Stopping>,
     federation: Federation,
+}
+
+/// A kill that was asked for while there was no host.
+struct HeldKill {
+    session: SessionId,
+    grace_ms: Option<u64>,
+    actor: Actor,
+    reply: Reply<()>,
 }
 
 struct Stopping {
@@ -183,6 +193,7 @@ impl Driver {
         Self {
             host: HostLink::new(parts.home.clone(), parts.host_place.clone(), parts.host_command.clone()),
             parts,
+            kills_without_host: Vec::new(),
             loners: Loners::default(),
             attention: Attentions::default(),
             inbox: Inbox::default(),
@@ -260,6 +271,7 @@ impl Driver {
             return;
         }
         self.host_turn(now);
+        self.kill_held(now);
         self.retry_unread(now);
         self.parts.worker.take_found();
         self.parts.worker.come_of_age();

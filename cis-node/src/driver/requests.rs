@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::attention::Attention;
 use super::turn::{Beside, typed_into};
-use super::{COMMANDS_PER_TURN_MAX, Driver, Stopping, idempotency};
+use super::{COMMANDS_PER_TURN_MAX, Driver, HeldKill, Stopping, idempotency};
 use crate::again;
 use crate::commands::{AskedOfRun, Command, DriverStatus, NewRun, Reply, RunVerb};
 use crate::problems::{store_problem, unconnected};
@@ -357,6 +357,10 @@ impl Driver {
             return;
         }
         if self.host.fd().is_none() {
+            if self.host.may_come_back(now) {
+                self.kills_without_host.push(HeldKill { session, grace_ms, actor, reply });
+                return;
+            }
             // Without the host nothing can end, and nothing is known of sessions that started before this node.
             let why = self.host.trouble.as_deref().unwrap_or("no session host");
             let detail = format!("cannot end session {session}: {why}");
@@ -375,6 +379,16 @@ impl Driver {
             let _ = reply.send(Ok(()));
         } else {
             let _ = reply.send(Err(self.not_live(session, format!("session {session} has ended"))));
+        }
+    }
+
+    /// Carries out the kills that came without a host, or refuses them when it does not come back.
+    pub(super) fn kill_held(&mut self, now: TimestampMs) {
+        if self.kills_without_host.is_empty() || self.host.fd().is_none() && self.host.may_come_back(now) {
+            return;
+        }
+        for HeldKill { session, grace_ms, actor, reply } in std::mem::take(&mut self.kills_without_host) {
+            self.kill(session, grace_ms, actor, reply, now);
         }
     }
 

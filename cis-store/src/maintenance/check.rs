@@ -263,7 +263,7 @@ fn refold(path: &Path) -> Result<(Connection, Folded), StoreError> {
     let mut conn = schema::private_database(path)?;
     // A check changes nothing, so it leaves the write-ahead log of a crash in place.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(private)?;
-    schema::migrate(path, &mut conn, schema::MIGRATIONS)?;
+    schema::migrate(path, &mut conn, schema::MIGRATIONS, schema::WORKS_FROM)?;
     let sql = |e: rusqlite::Error| StoreError::sql(path, "read it", &e);
     let name = path.to_str().ok_or_else(|| StoreError::Io {
         path: path.to_owned(),

@@ -97,7 +97,7 @@ pub fn rebuild(
 /// Does everything that a rebuild does, in a database that is thrown away. The caller has the lock of the store.
 pub(super) fn try_out(path: &Path) -> Result<RebuildReport, StoreError> {
     let mut new = schema::private_database(path)?;
-    schema::migrate(path, &mut new, schema::MIGRATIONS)?;
+    schema::migrate(path, &mut new, schema::MIGRATIONS, schema::WORKS_FROM)?;
     fill(path, &new, &mut |_| None)
 }
 

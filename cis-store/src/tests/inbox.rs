@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::support::{
     Home, assert_sound, assigned, created, draft, run_id, seeds_of_dag, session_id, succeeded, task, ulid,
 };
-use crate::schema::{MIGRATIONS, migrate};
+use crate::schema::{MIGRATIONS, WORKS_FROM, migrate};
 use crate::{InboxFilter, StoreError, Writer};
 use cis_core::api::{InboxItem, Page};
 use cis_core::event::{
@@ -381,7 +381,7 @@ fn an_older_store_gets_the_approvals_that_wait_in_it() {
     );
     assert_sound(&home.path());
     let mut conn = Connection::open(home.path()).unwrap();
-    migrate(&home.path(), &mut conn, MIGRATIONS).unwrap();
+    migrate(&home.path(), &mut conn, MIGRATIONS, WORKS_FROM).unwrap();
 }
 
 #[test]

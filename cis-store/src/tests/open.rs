@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::support::{Home, created, draft, run_id, ulid};
 use crate::maintenance::check;
-use crate::schema::{MIGRATIONS, Sharing, beside, migrate, newest, open_writer, try_shared};
+use crate::schema::{MIGRATIONS, Sharing, WORKS_FROM, beside, migrate, newest, open_writer, try_shared};
 use crate::{Readers, StoreError, Writer};
 
 /// The whole schema of a database, as text.
@@ -32,7 +32,7 @@ fn every_earlier_version_becomes_the_newest() {
         let home = Home::new();
         if version > 0 {
             let mut old = Connection::open(home.path()).unwrap();
-            migrate(&home.path(), &mut old, &MIGRATIONS[..version]).unwrap();
+            migrate(&home.path(), &mut old, &MIGRATIONS[..version], WORKS_FROM).unwrap();
         }
         drop(home.writer());
         assert_eq!(schema(&home.path()), schema(&fresh.path()), "from version {version}");
@@ -70,12 +70,12 @@ fn a_migration_that_fails_changes_nothing() {
     let mut conn = Connection::open(home.path()).unwrap();
     let mut steps = MIGRATIONS.to_vec();
     steps.extend(["CREATE TABLE next (a INTEGER) STRICT;", "CREATE TABLE next (a INTEGER) STRICT;"]);
-    assert!(matches!(migrate(&home.path(), &mut conn, &steps), Err(StoreError::Refused { .. })));
+    assert!(matches!(migrate(&home.path(), &mut conn, &steps, WORKS_FROM), Err(StoreError::Refused { .. })));
     drop(conn);
     assert_eq!(schema(&home.path()), before);
     assert_eq!(pragma(&home.path(), "user_version"), i64::from(newest()));
     let mut conn = Connection::open(home.path()).unwrap();
-    migrate(&home.path(), &mut conn, &steps[..steps.len() - 1]).unwrap();
+    migrate(&home.path(), &mut conn, &steps[..steps.len() - 1], WORKS_FROM).unwrap();
     drop(conn);
     assert_eq!(pragma(&home.path(), "user_version"), i64::from(newest()) + 1);
 }
@@ -92,6 +92,62 @@ fn a_store_of_a_newer_version_is_refused_and_left_alone() {
         );
     }
     assert_eq!(pragma(&home.path(), "user_version"), i64::from(newest()) + 1);
+}
+
+/// The steps of a version after this one, which only expands.
+fn next_version() -> Vec<&'static str> {
+    let mut steps = MIGRATIONS.to_vec();
+    steps.push(
+        "ALTER TABLE runs ADD COLUMN colour TEXT; CREATE TABLE colours (run INTEGER PRIMARY KEY) STRICT;",
+    );
+    steps
+}
+
+#[test]
+fn a_store_that_a_newer_version_expanded_is_worked_with_after_the_update_is_taken_back() {
+    let home = Home::new();
+    let mut writer = home.writer();
+    writer.append(&draft(Some(run_id(1)), 1, created("a", 0)), ulid(1)).unwrap();
+    writer.commit().unwrap();
+    drop(writer);
+    let update = || {
+        let mut conn = Connection::open(home.path()).unwrap();
+        migrate(&home.path(), &mut conn, &next_version(), WORKS_FROM).unwrap();
+    };
+    let noted = || {
+        let conn = Connection::open(home.path()).unwrap();
+        let read = "SELECT value FROM meta WHERE key = 'older_wrote'";
+        conn.query_row(read, (), |row| row.get::<_, String>(0)).ok()
+    };
+    update();
+    assert_eq!(noted(), None);
+    for run in 2..4 {
+        let mut writer = home.writer();
+        writer.append(&draft(Some(run_id(run)), 1, created("a", 0)), ulid(u128::from(run))).unwrap();
+        writer.commit().unwrap();
+        drop(writer);
+        assert_eq!(noted(), Some(newest().to_string()), "the next update has to fill in what this run lacks");
+    }
+    assert_eq!(pragma(&home.path(), "user_version"), i64::from(newest()) + 1);
+    assert_eq!(home.readers().get().unwrap().list_runs(&Default::default()).unwrap().items.len(), 3);
+    let report = check(&home.path(), false).unwrap();
+    assert!(report.findings.is_empty(), "{:?}", report.findings);
+    update();
+    assert_eq!((noted(), pragma(&home.path(), "user_version")), (None, i64::from(newest()) + 1));
+}
+
+#[test]
+fn a_store_is_refused_that_a_newer_version_changed_or_whose_version_is_damaged() {
+    for (works_from, header) in [(newest() + 1, newest() + 1), (WORKS_FROM, newest() + 2)] {
+        let home = Home::new();
+        drop(home.writer());
+        let mut conn = Connection::open(home.path()).unwrap();
+        migrate(&home.path(), &mut conn, &next_version(), works_from).unwrap();
+        conn.pragma_update(None, "user_version", header).unwrap();
+        drop(conn);
+        assert!(matches!(Writer::open(&home.path()), Err(StoreError::Newer { .. })), "{header}");
+        assert!(matches!(Readers::open(&home.path()), Err(StoreError::Newer { .. })), "{header}");
+    }
 }
 
 #[test]
