@@ -9,14 +9,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
-use super::error::StoreError;
+use super::error::{RowError, StoreError};
 use super::projector::fill_inbox;
 
 /// `MIGRATIONS[n]` leads from version n to n + 1. What was released is never edited. New ones only expand: tables, indexes,
 /// and columns that may be NULL or have a default. So programs of earlier versions work on, after an update that is
-/// taken back; see [`WORKS_FROM`].
+/// taken back; see [`WORKS_FROM`]. Their SQL changes the shape alone. What fills a new table from the events is a function
+/// in [`fill`], because it is called again for what an older program wrote.
 pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001.sql"),
     include_str!("migrations/0002.sql"),
@@ -267,21 +268,40 @@ pub(super) fn version(path: &Path, conn: &Connection) -> Result<u32, StoreError>
     if (found == 0) != empty || encoding != "UTF-8" {
         return Err(damaged("its header is damaged"));
     }
-    if found > newest() && works_from(conn, found).is_none_or(|from| from > newest()) {
-        return Err(StoreError::Newer { path: path.to_owned(), found, known: newest() });
+    if found > newest() {
+        let noted = value(conn, SCHEMA_KEY).map_err(|e| StoreError::sql(path, "read its version", &e))?;
+        let noted = noted.as_deref().and_then(schema_of);
+        if noted.is_some_and(|(version, _)| version != found) {
+            return Err(damaged("the version in its header is damaged"));
+        }
+        if noted.is_none_or(|(_, from)| from > newest()) {
+            return Err(StoreError::Newer { path: path.to_owned(), found, known: newest() });
+        }
     }
     Ok(found)
 }
 
-fn value(conn: &Connection, key: &str) -> Option<String> {
-    conn.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).ok()
+fn value(conn: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
+    conn.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional()
 }
 
-/// Version from which programs work with a store of this one. `None`: it is not known, or the version in the header is damaged.
-fn works_from(conn: &Connection, found: u32) -> Option<u32> {
-    let schema = value(conn, SCHEMA_KEY)?;
-    let (version, from) = schema.split_once(" from ")?;
-    (version.parse() == Ok(found)).then(|| from.parse().ok())?
+/// The two versions of a value of [`SCHEMA_KEY`].
+fn schema_of(value: &str) -> Option<(u32, u32)> {
+    let (version, from) = value.split_once(" from ")?;
+    Some((version.parse().ok()?, from.parse().ok()?))
+}
+
+/// The store has all that this program keeps besides the events.
+pub(super) fn forget_older(conn: &Connection) -> rusqlite::Result<()> {
+    conn.execute("DELETE FROM meta WHERE key = ?1", [OLDER_WROTE_KEY]).map(drop)
+}
+
+/// Fills what versions after `from` keep besides the events, up to version `to`. May be called again for the same versions.
+fn fill(conn: &Connection, from: usize, to: usize) -> Result<(), RowError> {
+    if (1..INBOX_VERSION).contains(&from) && to >= INBOX_VERSION {
+        fill_inbox(conn)?;
+    }
+    Ok(())
 }
 
 /// Brings the database to the end of `migrations`: all steps that are missing, or none. Where it has more of them, notes that
@@ -292,34 +312,30 @@ pub(super) fn migrate(
     migrations: &[&str],
     works_from: u32,
 ) -> Result<(), StoreError> {
-    let found = version(path, conn)? as usize;
+    let (found, known) = (version(path, conn)? as usize, migrations.len());
     let sql = |e: rusqlite::Error| StoreError::sql(path, "bring it to a newer version", &e);
-    let older =
-        if found == 0 { None } else { value(conn, OLDER_WROTE_KEY).and_then(|older| older.parse().ok()) };
+    let older = if found == 0 { None } else { value(conn, OLDER_WROTE_KEY).map_err(sql)? };
     // What later versions keep besides the events is not there for what an older program wrote.
-    let filled = older.unwrap_or(found).min(found);
-    if filled == migrations.len() || (filled < migrations.len() && found > migrations.len()) {
+    let filled = older.and_then(|older| older.parse().ok()).unwrap_or(found).min(found);
+    if filled == known {
         return Ok(());
     }
     let put = |conn: &Connection, key: &str, value: String| {
         conn.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)", (key, value))
     };
     let step = conn.transaction().map_err(sql)?;
-    if found > migrations.len() {
-        put(&step, OLDER_WROTE_KEY, migrations.len().to_string()).map_err(sql)?;
-        return step.commit().map_err(sql);
-    }
-    for migration in &migrations[found..] {
+    for migration in migrations.get(found..).unwrap_or_default() {
         step.execute_batch(migration).map_err(sql)?;
     }
-    if (1..INBOX_VERSION).contains(&filled) && migrations.len() >= INBOX_VERSION {
-        fill_inbox(&step).map_err(|e| e.at(path, "bring it to a newer version"))?;
+    fill(&step, filled, known).map_err(|e| e.at(path, "bring it to a newer version"))?;
+    if found > known {
+        put(&step, OLDER_WROTE_KEY, known.to_string()).map_err(sql)?;
+    } else {
+        forget_older(&step).map_err(sql)?;
+        put(&step, SCHEMA_KEY, format!("{known} from {works_from}")).map_err(sql)?;
+        step.pragma_update(None, "application_id", APPLICATION_ID).map_err(sql)?;
+        step.pragma_update(None, "user_version", i64::try_from(known).unwrap_or(i64::MAX)).map_err(sql)?;
     }
-    step.execute("DELETE FROM meta WHERE key = ?1", [OLDER_WROTE_KEY]).map_err(sql)?;
-    put(&step, SCHEMA_KEY, format!("{} from {works_from}", migrations.len())).map_err(sql)?;
-    step.pragma_update(None, "application_id", APPLICATION_ID).map_err(sql)?;
-    step.pragma_update(None, "user_version", i64::try_from(migrations.len()).unwrap_or(i64::MAX))
-        .map_err(sql)?;
     step.commit().map_err(sql)
 }
 

@@ -92,5 +92,6 @@ mod supervision;
 mod upkeep;
 mod upkeep_killed;
 mod verify;
+mod versions;
 mod watch;
 mod witness;

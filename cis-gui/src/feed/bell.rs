@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use tokio::sync::Mutex;
 use zbus::zvariant::Value;
 
 use super::Shared;
@@ -14,6 +16,9 @@ const EACH_MAX: usize = 3;
 
 /// The desktop decides how long a notification stays.
 const TIMEOUT_OF_DESKTOP: i32 = -1;
+
+/// A desktop takes a notification within this time.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Tells the desktop, for ever. Where it takes no notifications that is said once.
 pub(super) async fn serve(shared: Arc<Shared>) {
@@ -61,15 +66,29 @@ fn few(rings: Vec<Ring>) -> Vec<Ring> {
 }
 
 /// Sends a notification (Desktop Notifications Specification, `org.freedesktop.Notifications.Notify`).
-async fn show(ring: &Ring) -> zbus::Result<()> {
+async fn show(ring: &Ring) -> Result<(), String> {
+    let shown = tokio::time::timeout(ANSWER_TIME_MAX, notify(ring)).await;
+    let shown = shown.map_err(|_| format!("no answer within {} s", ANSWER_TIME_MAX.as_secs()))?;
+    shown.map_err(|error| error.to_string())
+}
+
+async fn notify(ring: &Ring) -> zbus::Result<()> {
+    // Some desktops remove the notifications of a connection that is closed, so there is one for all.
+    static DESKTOP: Mutex<Option<zbus::Connection>> = Mutex::const_new(None);
+    let mut kept = DESKTOP.lock().await;
+    let desktop = match kept.take() {
+        Some(desktop) => desktop,
+        None => zbus::Connection::session().await?,
+    };
     // The specification lets a body have markup, and this is text of somebody else.
     let text = ring.text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let (replaces, icon, actions, hints) = (0u32, "", [""; 0], HashMap::<&str, Value<'_>>::new());
-    let body =
-        ("CIS", replaces, icon, ring.title.as_str(), text.as_str(), &actions[..], hints, TIMEOUT_OF_DESKTOP);
+    let title = ring.title.as_str();
+    let body = ("CIS", replaces, icon, title, text.as_str(), &actions[..], hints, TIMEOUT_OF_DESKTOP);
     let name = "org.freedesktop.Notifications";
-    let desktop = zbus::Connection::session().await?;
     desktop.call_method(Some(name), "/org/freedesktop/Notifications", Some(name), "Notify", &body).await?;
+    // After an error the next one begins anew.
+    *kept = Some(desktop);
     Ok(())
 }
 

@@ -154,6 +154,8 @@ impl Host {
             // it granted anew, or not.
             drop(self.queues.clear());
             self.supervise.connected(self.now);
+            // The paths of a node that comes later may be those after a move.
+            self.home = self.present_home();
             let open = self.sessions.iter().filter(|(_, session)| !session.is_acknowledged());
             sessions = open.map(|(_, session)| session.known()).collect();
             sessions.extend(self.notes.all_left().cloned());

@@ -266,7 +266,7 @@ pub static SETTINGS: &[Setting] = &[
         node.max_sessions,
         count,
         of_count,
-        "Live sessions at most, those of runs and those created alone together."
+        "Maximum number of live sessions: those of tasks and standalone ones together."
     ),
     setting!(
         "node.idle_exit",
@@ -276,7 +276,7 @@ pub static SETTINGS: &[Setting] = &[
         node.idle_exit_ms,
         number,
         of_number,
-        "A node that a command started ends after so long without anything to do; one from `cis node start` stays."
+        "A node that a command started ends after this time without work. A node from `cis node start` stays."
     ),
     setting!(
         "node.log_limit",
@@ -286,7 +286,7 @@ pub static SETTINGS: &[Setting] = &[
         node.log_limit_bytes,
         number,
         of_number,
-        "Output that is kept of a session; of more, the first half and the newest part."
+        "Maximum size of the log of one session. Of longer output, the first half of this size and the newest part are kept."
     ),
     setting!(
         "timeouts.session_idle",
@@ -296,7 +296,7 @@ pub static SETTINGS: &[Setting] = &[
         timeouts.session_idle_ms,
         number,
         of_number,
-        "`cis session create --idle` without a time: the session ends after so long without activity."
+        "Idle limit of `cis session create --idle` without a time: the session ends after this time without activity."
     ),
     setting!(
         "timeouts.session_lifetime",
@@ -306,7 +306,7 @@ pub static SETTINGS: &[Setting] = &[
         timeouts.session_lifetime_ms,
         number,
         of_number,
-        "`cis session create --lifetime` without a time: the session ends after so long."
+        "Lifetime of `cis session create --lifetime` without a time: the session ends after this time."
     ),
     setting!(
         "timeouts.session_warning",
@@ -316,7 +316,7 @@ pub static SETTINGS: &[Setting] = &[
         timeouts.session_warning_ms,
         number,
         of_number,
-        "So long before `idle`, `timeout` or a lifetime ends a session this is told, where that limit is longer than twice as much."
+        "How long before `idle`, `timeout` or a lifetime ends a session a warning is shown. A limit that is not longer than twice this time has no warning."
     ),
     setting!(
         "timeouts.exec_default",
@@ -326,7 +326,7 @@ pub static SETTINGS: &[Setting] = &[
         timeouts.exec_default_ms,
         number,
         of_number,
-        "`cis session exec` waits so long where --timeout is not given; at most `exec_max`."
+        "Timeout of `cis session exec` without --timeout; at most `exec_max`."
     ),
     setting!(
         "timeouts.exec_max",
@@ -336,7 +336,7 @@ pub static SETTINGS: &[Setting] = &[
         timeouts.exec_max_ms,
         number,
         of_number,
-        "`cis session exec --timeout` takes no longer time."
+        "Longest time that `cis session exec --timeout` accepts."
     ),
     setting!(
         "retention.max_age",
@@ -356,7 +356,7 @@ pub static SETTINGS: &[Setting] = &[
         retention.max_bytes,
         optional,
         of_optional,
-        "Of logs and artifacts together so much is kept, of the newest runs."
+        "Maximum size of all logs and artifacts together. Those of the newest runs are kept."
     ),
     setting!(
         "retention.cache_max_age",
@@ -366,7 +366,7 @@ pub static SETTINGS: &[Setting] = &[
         retention.cache_max_age_ms,
         optional,
         of_optional,
-        "Results in the cache that were not used for so long are removed."
+        "Cached results that were not used for this time are removed."
     ),
     setting!(
         "retention.cache_max_bytes",
@@ -376,7 +376,7 @@ pub static SETTINGS: &[Setting] = &[
         retention.cache_max_bytes,
         optional,
         of_optional,
-        "Of the cache so much is kept, what was used last."
+        "Maximum size of the cache. What was used last is kept."
     ),
     setting!(
         "notify.command",
@@ -386,7 +386,7 @@ pub static SETTINGS: &[Setting] = &[
         notify.command,
         words,
         of_words,
-        "Is run for each new item of the inbox, escalation and urgent notice, which it reads as JSON from its standard input."
+        "Command that runs for each new inbox item, escalation and urgent notice. It reads that as JSON from its standard input."
     ),
     setting!(
         "notify.timeout",
@@ -396,7 +396,7 @@ pub static SETTINGS: &[Setting] = &[
         notify.timeout_ms,
         number,
         of_number,
-        "`notify.command`, and what `on_blocked` runs, is killed after so long."
+        "Timeout of `notify.command` and of the commands of `on_blocked`: after this time they are killed."
     ),
     setting!(
         "logins.failures",
@@ -406,7 +406,7 @@ pub static SETTINGS: &[Setting] = &[
         logins.failures,
         count,
         of_count,
-        "So many sessions of one account in a row find themselves logged out before nothing of it starts any more."
+        "After so many sessions in a row that found the account of an agent logged out, no session of this account starts for `logins.pause`."
     ),
     setting!(
         "logins.pause",
@@ -416,7 +416,7 @@ pub static SETTINGS: &[Setting] = &[
         logins.pause_ms,
         number,
         of_number,
-        "For so long nothing of such an account starts; then one session tries."
+        "How long no session of such an account starts. Then one session tries again."
     ),
     setting!(
         "dag.default_mode",
@@ -426,7 +426,7 @@ pub static SETTINGS: &[Setting] = &[
         dag.default_mode,
         mode,
         of_mode,
-        "How runs are executed where nobody says it: `local`, or `hybrid`: a room follows them, and people there answer."
+        "Mode of runs for which no mode is given: `local`, or `hybrid` (a Matrix room follows the run, and people there answer)."
     ),
     setting!(
         "dag.room_id",
@@ -436,7 +436,7 @@ pub static SETTINGS: &[Setting] = &[
         dag.room_id,
         maybe_text,
         of_maybe_text,
-        "The room that follows hybrid runs where none is named: its id, an alias, or a link of matrix.to."
+        "Room of hybrid runs for which no room is given: its id, an alias, or a matrix.to link."
     ),
     setting!(
         "dag.matrix.enabled",
@@ -446,7 +446,7 @@ pub static SETTINGS: &[Setting] = &[
         dag.matrix.enabled,
         flag,
         of_flag,
-        "Rooms may follow runs; otherwise this node makes no hybrid ones."
+        "Whether rooms may follow runs. If not, this node accepts no hybrid runs."
     ),
     setting!(
         "dag.matrix.auto_create_room",
@@ -456,7 +456,7 @@ pub static SETTINGS: &[Setting] = &[
         dag.matrix.auto_create_room,
         flag,
         of_flag,
-        "A hybrid run without a room makes one, once for all such runs."
+        "Whether the node creates a room for hybrid runs that have none. It creates one room for all of them."
     ),
     setting!(
         "dag.matrix.broadcast_interval_ms",
@@ -466,7 +466,7 @@ pub static SETTINGS: &[Setting] = &[
         dag.matrix.broadcast_interval_ms,
         count,
         of_count,
-        "Changes within so long are told to a room together, milliseconds."
+        "Changes within this time are sent to a room together, milliseconds."
     ),
     setting!(
         "dag.matrix.room_name",
@@ -476,7 +476,7 @@ pub static SETTINGS: &[Setting] = &[
         dag.matrix.room_name,
         text,
         of_text,
-        "Name of the room that `auto_create_room` makes."
+        "Name of the room that `auto_create_room` creates."
     ),
     setting!(
         "dag.matrix.invite",
@@ -486,7 +486,7 @@ pub static SETTINGS: &[Setting] = &[
         dag.matrix.invite,
         words,
         of_words,
-        "Who is invited to that room, as operators."
+        "Users who are invited to that room, as operators."
     ),
     setting!(
         "dag.matrix.encrypted",
@@ -496,7 +496,7 @@ pub static SETTINGS: &[Setting] = &[
         dag.matrix.encrypted,
         flag,
         of_flag,
-        "That room is encrypted."
+        "Whether that room is encrypted."
     ),
     setting!(
         "dag.matrix.events",
@@ -506,7 +506,7 @@ pub static SETTINGS: &[Setting] = &[
         dag.matrix.events,
         words,
         of_words,
-        "Types of events that rooms get beside the journal of a run, for programs that look for a type; also `cis.dag.task.status`."
+        "Types of events that are sent to rooms beside the journal of a run, for programs that wait for a type. `cis.dag.task.status` is possible too."
     ),
     setting!(
         "dag.matrix.failure_mentions",
@@ -516,7 +516,7 @@ pub static SETTINGS: &[Setting] = &[
         dag.matrix.failure_mentions,
         words,
         of_words,
-        "Whom a room rings for when a run fails: `submitter`, `operators`, or users. `[]`: nobody."
+        "Who is mentioned in the room when a run fails: `submitter`, `operators`, or users. `[]`: nobody."
     ),
     setting!(
         "federation.room",
@@ -526,7 +526,7 @@ pub static SETTINGS: &[Setting] = &[
         federation.room,
         maybe_text,
         of_maybe_text,
-        "The room whose nodes share tasks with this one, as `federation.role` says; a node from `cis node start` stays for them."
+        "Room whose nodes share tasks with this node. `federation.role` says how. A node from `cis node start` stays for them."
     ),
     setting!(
         "federation.role",
@@ -536,7 +536,7 @@ pub static SETTINGS: &[Setting] = &[
         federation.role,
         part,
         of_part,
-        "What this node does in that room: `worker` executes tasks, `coordinator` goes on with runs whose node is gone, `both` does both."
+        "What this node does in that room: a `worker` executes tasks, a `coordinator` takes over runs whose node is gone, `both` does both."
     ),
     setting!(
         "federation.placement",
@@ -546,7 +546,7 @@ pub static SETTINGS: &[Setting] = &[
         federation.placement,
         strategy,
         of_strategy,
-        "Which node gets a task of a run that this node coordinates, of those that could run it: `spread` chooses the one with the largest part of its slots free, `pack` the fullest, so that others stay free for long."
+        "Which of the possible nodes gets a task of a run that this node coordinates: `spread` chooses the node with the largest part of its slots free, `pack` the fullest, so that others stay free for long."
     ),
     setting!(
         "federation.name",
@@ -556,7 +556,7 @@ pub static SETTINGS: &[Setting] = &[
         federation.name,
         text,
         of_text,
-        "What other nodes call this one; the name of the machine without it."
+        "Name that other nodes show for this node. Without it, the name of the machine."
     ),
     setting!(
         "federation.tags",
@@ -566,7 +566,7 @@ pub static SETTINGS: &[Setting] = &[
         federation.tags,
         words,
         of_words,
-        "What this node is good for, in your words."
+        "Tags of this node. In Matrix mode, a task with `tags` runs only on nodes that have all of them."
     ),
     setting!(
         "federation.agents",
@@ -576,7 +576,7 @@ pub static SETTINGS: &[Setting] = &[
         federation.agents,
         words,
         of_words,
-        "Agents, by the names of their profiles, that tasks of other nodes may use on this node, with their logins."
+        "Agents (names of profiles) that tasks of other nodes may use on this node, with their logins."
     ),
     setting!(
         "federation.slots",
@@ -586,7 +586,7 @@ pub static SETTINGS: &[Setting] = &[
         federation.slots,
         count,
         of_count,
-        "Sessions that this node runs for its room at a time."
+        "Maximum number of sessions that this node runs for its room at the same time."
     ),
     setting!(
         "matrix.observe",
@@ -596,7 +596,7 @@ pub static SETTINGS: &[Setting] = &[
         matrix.observe,
         words,
         of_words,
-        "Rooms whose runs the node reads, as other nodes tell of them there, without a part in them."
+        "Rooms in which the node only reads: it shows the runs of other nodes that are told there, and does nothing for them."
     ),
     setting!(
         "matrix.run_dirs",
@@ -606,7 +606,7 @@ pub static SETTINGS: &[Setting] = &[
         matrix.run_dirs,
         dirs,
         of_dirs,
-        "`!cis run` in a room knows the DAG files below these directories, and no others."
+        "Directories with the DAG files that `!cis run` in a room may start. It starts no others."
     ),
     setting!(
         "matrix.command_age",
@@ -616,7 +616,7 @@ pub static SETTINGS: &[Setting] = &[
         matrix.command_age_ms,
         number,
         of_number,
-        "Commands in a room that are older do nothing."
+        "Commands in a room that are older than this do nothing."
     ),
     setting!(
         "matrix.answer_age",
@@ -626,7 +626,7 @@ pub static SETTINGS: &[Setting] = &[
         matrix.answer_age_ms,
         number,
         of_number,
-        "Answers in a room that are older do nothing."
+        "Answers in a room that are older than this do nothing."
     ),
     setting!(
         "matrix.ended_age",
@@ -636,7 +636,7 @@ pub static SETTINGS: &[Setting] = &[
         matrix.ended_age_ms,
         number,
         of_number,
-        "So long after its end a run is followed by its room, and commands about it are heard there."
+        "How long after its end a run is still followed by its room, and commands about it are obeyed there."
     ),
     setting!(
         "matrix.trust_in_rooms",
@@ -646,7 +646,7 @@ pub static SETTINGS: &[Setting] = &[
         matrix.trust_in_rooms,
         flag,
         of_flag,
-        "Admins of an encrypted room that this node owns let other nodes work there by `!cis trust`."
+        "Whether admins of an encrypted room that this node owns may trust other nodes there by `!cis trust`."
     ),
     setting!(
         "matrix.reactions_decide",
@@ -656,7 +656,7 @@ pub static SETTINGS: &[Setting] = &[
         matrix.carriers.reactions_decide,
         flag,
         of_flag,
-        "In encrypted rooms reactions decide permissions and approvals too, though the homeserver could make one."
+        "Whether reactions decide permissions and approvals in encrypted rooms. A homeserver could forge a reaction."
     ),
     setting!(
         "matrix.unsigned_devices",
@@ -666,25 +666,25 @@ pub static SETTINGS: &[Setting] = &[
         matrix.carriers.unsigned_devices,
         flag,
         of_flag,
-        "In encrypted rooms words count from devices too that their owner has not verified."
+        "Whether commands and answers in encrypted rooms count from devices that their owner has not verified."
     ),
     role!(
         "matrix.roles.viewer",
         "[]",
         Viewer,
-        "Who may look at runs from a room: users, `*:server`, `pl>=LEVEL` (of power in the room), or `*`."
+        "Who may look at runs from a room: users, `*:server`, `pl>=LEVEL` (power level in the room), or `*`."
     ),
     role!(
         "matrix.roles.operator",
         r#"["pl>=50"]"#,
         Operator,
-        "Who may besides start and cancel runs, answer and approve from a room."
+        "Who may also start and cancel runs, answer and approve from a room."
     ),
     role!(
         "matrix.roles.admin",
         r#"["pl>=100"]"#,
         Admin,
-        "Who may do everything from a room that can be done there."
+        "Who may do everything that is possible from a room."
     ),
     setting!(
         "api.listen",
@@ -694,7 +694,7 @@ pub static SETTINGS: &[Setting] = &[
         api.listen,
         address,
         of_address,
-        "Where the API is served over TCP besides the Unix socket, always with TLS and tokens; nowhere where it is empty."
+        "Address at which the API is served over TCP, beside the Unix socket, always with TLS and tokens. Empty: none."
     ),
     setting!(
         "api.tls_cert",
@@ -704,7 +704,7 @@ pub static SETTINGS: &[Setting] = &[
         api.tls_cert,
         maybe_file,
         of_maybe_file,
-        "Its certificate and those above it, PEM; without one the node makes its own, known by its fingerprint."
+        "Certificate chain of that address, PEM. Without one, the node creates a self-signed certificate; clients know it by its fingerprint."
     ),
     setting!(
         "api.tls_key",
@@ -714,7 +714,7 @@ pub static SETTINGS: &[Setting] = &[
         api.tls_key,
         maybe_file,
         of_maybe_file,
-        "The key of `tls_cert`, PEM."
+        "Private key of `tls_cert`, PEM."
     ),
     setting!(
         "api.hosts",
@@ -724,7 +724,7 @@ pub static SETTINGS: &[Setting] = &[
         api.hosts,
         words,
         of_words,
-        "Names and addresses by which it may be called over TCP, beside the address that was connected to."
+        "Host names and addresses that TCP clients may use for it, beside the address that they connect to."
     ),
     setting!(
         "api.origins",
@@ -734,7 +734,7 @@ pub static SETTINGS: &[Setting] = &[
         api.origins,
         words,
         of_words,
-        "Origins of web pages that may call it over TCP; those of others are refused."
+        "Origins of web pages that may call it over TCP. Other origins are refused."
     ),
     setting!(
         "attach.detach_keys",

@@ -93,9 +93,15 @@ impl HostLink {
         self.retry_at
     }
 
+    /// Whether the next try is due. It is, too, after the clock was set back.
+    pub(super) fn is_retry_due(&self, now: TimestampMs) -> bool {
+        self.retry_at.is_some_and(|at| at <= now || at > now + RETRY_LAST_MS)
+    }
+
     /// Whether there is no host only since a moment ago. The next tries end that, or this time.
     pub(super) fn may_come_back(&self, now: TimestampMs) -> bool {
-        self.retry_at.is_some() && self.absent_since.is_some_and(|since| now - since < BACK_MS)
+        self.retry_at.is_some()
+            && self.absent_since.is_some_and(|since| (0..BACK_MS).contains(&(now - since)))
     }
 
     pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {

@@ -9,6 +9,8 @@ impl Driver {
     /// While nothing can be made durable, nothing is promised.
     pub(super) fn refuse_commands(&mut self) {
         let why = self.stuck.as_ref().map(|(why, _)| why.clone()).unwrap_or_default();
+        // No host is looked for meanwhile.
+        self.kill_held(now_ms());
         while let Ok(command) = self.parts.commands.try_recv() {
             let problem = || {
                 Problem::new(ProblemKind::Unavailable, format!("cannot record anything: {why}"))

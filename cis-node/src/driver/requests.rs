@@ -357,7 +357,7 @@ impl Driver {
             return;
         }
         if self.host.fd().is_none() {
-            if self.host.may_come_back(now) {
+            if self.stuck.is_none() && self.host.may_come_back(now) {
                 self.kills_without_host.push(HeldKill { session, grace_ms, actor, reply });
                 return;
             }
@@ -384,11 +384,15 @@ impl Driver {
 
     /// Carries out the kills that came without a host, or refuses them when it does not come back.
     pub(super) fn kill_held(&mut self, now: TimestampMs) {
-        if self.kills_without_host.is_empty() || self.host.fd().is_none() && self.host.may_come_back(now) {
+        let waits = self.stuck.is_none() && self.host.fd().is_none() && self.host.may_come_back(now);
+        if self.kills_without_host.is_empty() || waits {
             return;
         }
         for HeldKill { session, grace_ms, actor, reply } in std::mem::take(&mut self.kills_without_host) {
-            self.kill(session, grace_ms, actor, reply, now);
+            // Who has given up may not want it any more.
+            if !reply.is_closed() {
+                self.kill(session, grace_ms, actor, reply, now);
+            }
         }
     }
 

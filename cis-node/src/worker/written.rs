@@ -2,10 +2,11 @@
 //! each of them costs more than being told of those that are.
 
 use std::collections::HashSet;
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr, OsString};
 use std::fs::DirBuilder;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
@@ -21,6 +22,8 @@ const BUFFER_BYTES: usize = 4096;
 pub(super) struct Written {
     /// None: it is not watched, or was not for a moment; then any file may be there.
     watch: Option<OwnedFd>,
+    /// Name of the folder in its parent.
+    name: OsString,
     sessions: HashSet<SessionId>,
 }
 
@@ -29,13 +32,16 @@ impl Written {
     pub(super) fn new(folder: &Path) -> Self {
         let watch = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
             .and_then(|watch| {
-                let made = WatchFlags::CREATE | WatchFlags::MOVED_TO;
-                let gone = WatchFlags::MOVE_SELF | WatchFlags::DELETE_SELF;
-                add_watch(&watch, folder, made | gone | WatchFlags::ONLYDIR).map(|_| watch)
+                let made = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::ONLYDIR;
+                // A folder that a process has open is not gone for those who watch it, only for its parent.
+                let gone = WatchFlags::DELETE | WatchFlags::MOVED_FROM | WatchFlags::ONLYDIR;
+                add_watch(&watch, folder.parent().unwrap_or(folder), gone)?;
+                add_watch(&watch, folder, made).map(|_| watch)
             })
             .inspect_err(|error| tracing::debug!(%error, "the folder of outputs is not watched"))
             .ok();
-        Self { watch, sessions: HashSet::new() }
+        let name = folder.file_name().map(OsStr::to_owned).unwrap_or_default();
+        Self { watch, name, sessions: HashSet::new() }
     }
 
     /// Makes the folder again if somebody removed it: a session cannot write its outputs without it. `is_ours`: as in
@@ -58,16 +64,19 @@ impl Written {
 
     /// Takes the names of new files. Ends the watch where it is incomplete, or where the folder was removed or moved away.
     fn read_events(&mut self, is_ours: impl Fn(SessionId) -> bool) {
-        const INCOMPLETE: ReadFlags = ReadFlags::QUEUE_OVERFLOW
-            .union(ReadFlags::IGNORED)
-            .union(ReadFlags::DELETE_SELF)
-            .union(ReadFlags::MOVE_SELF);
+        const INCOMPLETE: ReadFlags = ReadFlags::QUEUE_OVERFLOW.union(ReadFlags::IGNORED);
+        const GONE: ReadFlags = ReadFlags::DELETE.union(ReadFlags::MOVED_FROM);
         let Some(watch) = &self.watch else { return };
         let mut buffer = [MaybeUninit::uninit(); BUFFER_BYTES];
         let mut reader = Reader::new(watch, &mut buffer);
         loop {
             match reader.next() {
                 Ok(event) if event.events().intersects(INCOMPLETE) => break,
+                Ok(event) if event.events().intersects(GONE) => {
+                    if event.file_name().is_some_and(|name| name.to_bytes() == self.name.as_bytes()) {
+                        break;
+                    }
+                }
                 Ok(event) => {
                     self.sessions.extend(event.file_name().and_then(named).filter(|id| is_ours(*id)))
                 }
@@ -136,6 +145,7 @@ mod tests {
             |folder: &Path| fs::remove_dir_all(folder),
             |folder: &Path| fs::rename(folder, folder.with_extension("away")),
         ] {
+            let open = fs::File::open(&folder).unwrap();
             take_away(&folder).unwrap();
             written.make_folder_again(&folder, |_| true);
             assert!(folder.is_dir() && !written.may_have(id(1), |_| true), "it is made and watched again");

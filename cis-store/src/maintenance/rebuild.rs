@@ -121,7 +121,11 @@ fn fill(
         fold(new, "main", |run, facts| tasks(facts).or_else(|| tasks_of_rows(old?, "main", run).ok()))
             .map_err(row)?;
     let torn_tables = match old {
-        Some(old) => salvage::rest(old, new).map_err(row)?,
+        Some(old) => {
+            let torn = salvage::rest(old, new).map_err(row)?;
+            schema::forget_older(new).map_err(sql)?;
+            torn
+        }
         None => vec!["everything".to_owned()],
     };
     let ended = end_incomplete(old, new, &saved, &folded).map_err(row)?;
@@ -155,7 +159,11 @@ fn forget(new: &Connection, offsets: &[i64]) -> rusqlite::Result<()> {
 /// Opens the old store. `None`: SQLite cannot open it. `ours`: it has events of CIS, so any other header is damage.
 fn open_old(path: &Path, ours: bool) -> Result<Option<Connection>, StoreError> {
     let old = schema::open_damaged(path).and_then(|conn| {
-        schema::version(path, &conn)?;
+        let found = schema::version(path, &conn)?;
+        if found > schema::newest() {
+            // What only the later version knows would be lost.
+            return Err(StoreError::Newer { path: path.to_owned(), found, known: schema::newest() });
+        }
         Ok(conn)
     });
     match old {

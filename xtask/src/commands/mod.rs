@@ -9,6 +9,7 @@ mod fuzz;
 mod links;
 mod lint;
 mod modules;
+mod previous;
 mod test;
 
 use crate::Outcome;
@@ -18,7 +19,8 @@ cargo xtask COMMAND
 
   test [ARGS]  build, then run every test (installs cargo-nextest where it is missing);
                ARGS go to `cargo nextest run`
-  test-all     the same with the heavy tests: long simulations, soak, many random kills; then `fresh`
+  test-all     the same with the heavy tests: long simulations, soak, many random kills, an earlier version;
+               then `fresh`
   fresh [--keep] [--command LINE]…
                the README's commands, or LINE, in a Debian root with only what the README asks for;
                needs root, an hour and 20 GB; --keep keeps the root

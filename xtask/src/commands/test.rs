@@ -24,6 +24,7 @@ pub(crate) fn test_with_summary() -> (Outcome, Vec<String>) {
 /// the README in a fresh root. With arguments for nextest, runs only the tests that they select.
 pub(crate) fn test_all(extra: &[String]) -> Outcome {
     prepare()?;
+    super::previous::ensure()?;
     let mut command = nextest(&[]);
     command.args(["--run-ignored", "all", "--profile", "heavy"]).args(extra);
     command.env("PROPTEST_CASES", "4096").env("CIS_SIM_SEEDS", "3000").env("CIS_TEST_ALL", "1");

@@ -126,19 +126,27 @@ pub(super) const DAG: Keys = &[&[
     key(
         "params",
         Shape::Map(NAME, &Shape::Table(PARAM, all(&["type"]))),
-        "What is given with --param NAME=VALUE; {{ params.NAME }} in texts.",
+        "Parameters: values are given with --param NAME=VALUE, and used as {{ params.NAME }}.",
     ),
-    key("max_parallel", Shape::Count(1), "Sessions at a time; default: as many as there are processors."),
-    key("timeout", Shape::Duration, "The whole run may take so long."),
+    key(
+        "max_parallel",
+        Shape::Count(1),
+        "Maximum number of sessions at the same time. Default: the number of processors.",
+    ),
+    key("timeout", Shape::Duration, "Maximum time of the whole run."),
     ENV,
     CWD,
-    key("defaults", Shape::Table(DEFAULTS, NOTHING), "Keys of every task that does not say otherwise."),
+    key(
+        "defaults",
+        Shape::Table(DEFAULTS, NOTHING),
+        "Defaults of keys of all tasks. A key in a task replaces its default; tables such as env are merged key by key.",
+    ),
     key(
         "groups",
         Shape::Map(DAG_ID, &Shape::Table(GROUP, all(&["limit"]))),
-        "Concurrency groups of this DAG; tasks join one with `concurrency`.",
+        "Concurrency groups of this DAG. A task joins one with `concurrency`.",
     ),
-    key("on", Shape::Table(ON, NOTHING), "Tasks that run when all others have ended."),
+    key("on", Shape::Table(ON, NOTHING), "Tasks that run after all other tasks have ended."),
 ]];
 
 /// `[dag.defaults]`.
@@ -147,47 +155,51 @@ pub(super) const DEFAULTS: Keys = &[SHARED];
 /// A task.
 pub(super) const TASK: Keys = &[
     &[
-        key("id", Shape::Pattern(TASK_ID), "Its name, unique in the file."),
-        key("needs", Shape::Texts, "Tasks that end before it starts."),
-        key("command", Shape::Texts, "Program and arguments; each element stays one argument."),
-        key("script", Shape::Text, "A text that a shell gets; values travel as environment variables."),
+        key("id", Shape::Pattern(TASK_ID), "Name of the task, unique in the file."),
+        key("needs", Shape::Texts, "Tasks that must have ended before this one starts."),
+        key("command", Shape::Texts, "Program and arguments. Each element is one argument."),
+        key(
+            "script",
+            Shape::Text,
+            "Text for a shell. Values of templates are passed as environment variables.",
+        ),
         key(
             "agent",
             Shape::Pattern(DAG_ID),
             "Profile of an agent: claude, codex, gemini …, or of [agents.NAME].",
         ),
-        key("prompt", Shape::Text, "What the agent is to do; may hold {{ … }}."),
+        key("prompt", Shape::Text, "Task for the agent. May contain {{ … }}."),
         key(
             "prompt_file",
             Shape::Text,
-            "A file with what the agent is to do, taken as it is; relative to where the run was started.",
+            "File with the task for the agent, used without templates; relative to the directory in which the run was started.",
         ),
-        key("if", Shape::Text, "An expression without braces. Where it is not true, the task is skipped."),
+        key("if", Shape::Text, "An expression without braces. If it is not true, the task is skipped."),
         key(
             "foreach",
             Shape::Either(&[Shape::List(MAX_ITEMS), Shape::Text]),
-            "A list, or an expression whose value is one: the task runs once for each {{ item }}.",
+            "A list, or an expression whose value is a list. The task runs once for each {{ item }}.",
         ),
         key(
             "outputs",
             Shape::Map(NAME, &Shape::Table(OUTPUT, all(&["type"]))),
-            "Values that it writes to $CIS_OUTPUT as NAME=VALUE lines.",
+            "Values that the task writes to $CIS_OUTPUT as lines NAME=VALUE.",
         ),
         key(
             "artifacts",
             Shape::Texts,
-            "Globs of files below its directory that are kept when it succeeds; templates such as {{ item }} are filled in.",
+            "Globs of files below the task's directory that are kept when it succeeds. Templates such as {{ item }} are filled in.",
         ),
-        key("inputs", Shape::Texts, "Globs of files below its directory that its result depends on."),
+        key("inputs", Shape::Texts, "Globs of files below the task's directory on which its result depends."),
         key(
             "cache",
             Shape::Either(&[Shape::Boolean, Shape::Table(CACHE, NOTHING)]),
-            "Take the result of an earlier success with the same key; true: { key = \"auto\" }.",
+            "Whether the result of an earlier success with the same key is reused. true: { key = \"auto\" }.",
         ),
         key(
             "approval",
             Shape::Table(APPROVAL, all(&["prompt"])),
-            "A human must approve before it starts, once for all its items.",
+            "A human must approve the task before it starts, once for all of its items.",
         ),
     ],
     SHARED,
@@ -198,57 +210,73 @@ const SHARED: &[Key] = &[
     key(
         "trigger",
         Shape::Word(&["all_success", "all_done", "one_failed", "always"]),
-        "Which endings of its needs let it start.",
+        "How the tasks in `needs` must have ended so that the task starts.",
     ),
     ENV,
     CWD,
-    key("shell", Shape::Text, "The shell of a script: sh, bash, a path …; it gets -c TEXT."),
-    key("tty", Shape::Boolean, "A terminal; false: pipes."),
+    key("shell", Shape::Text, "Shell of a script: sh, bash, or a path. It gets -c TEXT."),
+    key("tty", Shape::Boolean, "Whether the session has a terminal. false: pipes."),
     key(
         "secrets",
         Shape::Map(VARIABLE, &Shape::Table(SECRET, Required { all: &[], one_of: &["env", "file"] })),
-        "Environment variables whose values are secret, and where those are.",
+        "Environment variables with secret values, and where the values come from.",
     ),
-    key("timeout", Shape::Duration, "It is ended after so long, and has failed."),
-    key("idle", Shape::Duration, "It is ended after so long without activity, and has failed."),
-    key("grace", Shape::Duration, "Between SIGTERM and SIGKILL."),
+    key("timeout", Shape::Duration, "After this time, the session is ended and the attempt has failed."),
+    key(
+        "idle",
+        Shape::Duration,
+        "After this time without activity, the session is ended and the attempt has failed.",
+    ),
+    key("grace", Shape::Duration, "Time between SIGTERM and SIGKILL when the session is ended."),
     key(
         "retries",
         Shape::Either(&[Shape::Count(0), Shape::Table(RETRIES, NOTHING)]),
-        "Further tries after a failure.",
+        "Further attempts after a failure.",
     ),
-    key("allow_failure", Shape::Boolean, "Its failure ends it as completed: what needs it goes on."),
-    key("retry_lost", Shape::Boolean, "A lost session is started again, at most 3 times."),
+    key(
+        "allow_failure",
+        Shape::Boolean,
+        "If the task fails, it ends as completed: for the tasks that need it, that is no failure.",
+    ),
+    key(
+        "retry_lost",
+        Shape::Boolean,
+        "A session that was lost, because its session host or its node was gone, is started again, at most 3 times.",
+    ),
     key(
         "on_blocked",
         Shape::Either(&[Shape::Word(&["ask", "skip", "fail"]), Shape::Table(ON_BLOCKED, NOTHING)]),
-        "What happens when its session waits for a human; usually it waits for an answer.",
+        "What happens when the session waits for a human. Default: the task waits for an answer.",
     ),
-    key("priority", Shape::Number, "Higher ones start first; then the order of the file."),
+    key(
+        "priority",
+        Shape::Number,
+        "Tasks with a higher priority start first. Equal ones start in the order of the file.",
+    ),
     key(
         "concurrency",
         Shape::Table(CONCURRENCY, all(&["group"])),
-        "At most so many tasks of a group have a session at a time.",
+        "Limits how many tasks of a group have a session at the same time.",
     ),
-    key("tags", Shape::Texts, "In Matrix mode: only nodes with all of these tags run it."),
-    key("nodes", Shape::Texts, "In Matrix mode: only nodes with one of these names or DIDs run it."),
+    key("tags", Shape::Texts, "In Matrix mode: only nodes with all of these tags run the task."),
+    key("nodes", Shape::Texts, "In Matrix mode: only nodes with one of these names or DIDs run the task."),
 ];
 
 const ENV: Key =
-    key("env", Shape::Map(VARIABLE, &Shape::String), "Environment variables; values may hold {{ … }}.");
-const CWD: Key = key("cwd", Shape::Text, "Directory, relative to where the run was started.");
+    key("env", Shape::Map(VARIABLE, &Shape::String), "Environment variables. Values may contain {{ … }}.");
+const CWD: Key = key("cwd", Shape::Text, "Directory, relative to the one in which the run was started.");
 
 /// `retries`.
 pub(super) const RETRIES: Keys = &[&[
-    key("count", Shape::Count(0), "How many tries after the first."),
-    key("backoff", Shape::Word(&["fixed", "exponential"]), "How the delay grows."),
-    key("delay", Shape::Duration, "Before the second try."),
-    key("max_delay", Shape::Duration, "The longest delay."),
-    key("jitter", Shape::Boolean, "Each delay is drawn from its second half."),
+    key("count", Shape::Count(0), "Maximum number of attempts after the first."),
+    key("backoff", Shape::Word(&["fixed", "exponential"]), "How the delay grows from attempt to attempt."),
+    key("delay", Shape::Duration, "Delay before the second attempt."),
+    key("max_delay", Shape::Duration, "Longest delay."),
+    key("jitter", Shape::Boolean, "Makes each delay random: between half of it and all of it."),
     key(
         "on",
         Shape::Texts,
-        "Only these endings are tried again: exit:N, timeout, signal, outputs, error, blocked, rate_limit, login.",
+        "Failures that are retried: exit:N, timeout, signal, outputs, error, blocked, rate_limit, login.",
     ),
 ]];
 
@@ -257,22 +285,26 @@ pub(super) const ON_BLOCKED: Keys = &[&[
     key(
         "action",
         Shape::Word(&["ask", "skip", "fail", "run"]),
-        "At once: wait for an answer, skip the task, fail the attempt, or run something and wait.",
+        "What is done first: wait for an answer, skip the task, fail the attempt, or run a command and wait.",
     ),
     key(
         "run",
         Shape::Either(&[Shape::Texts, Shape::Text]),
-        "What action = \"run\" runs for each prompt: a command, or a script as one text.",
+        "With action = \"run\": what runs for each prompt, a command (list) or a script (text).",
     ),
     key(
         "kinds",
         Shape::Words(PROMPTS),
-        "Only prompts of these kinds are meant; without it all but stalled and rate_limit.",
+        "Kinds of prompts that this applies to. Default: all kinds except stalled and rate_limit.",
     ),
-    key("notify", Shape::Texts, "Who is told, at once or after escalate_after; may hold {{ … }}."),
-    key("escalate_after", Shape::Duration, "People are told again when nobody has answered after so long."),
-    key("deadline", Shape::Duration, "After so long `default` is answered; without it the attempt fails."),
-    key("default", Shape::Text, "The answer at the deadline: an option or words; may hold {{ … }}."),
+    key("notify", Shape::Texts, "Who is notified, at once or after escalate_after. May contain {{ … }}."),
+    key("escalate_after", Shape::Duration, "After this time without an answer, people are notified again."),
+    key(
+        "deadline",
+        Shape::Duration,
+        "After this time, `default` is answered. Without `default`, the attempt fails.",
+    ),
+    key("default", Shape::Text, "The answer at the deadline: an option or a text. May contain {{ … }}."),
 ]];
 
 /// What a session may wait for.
@@ -299,17 +331,17 @@ pub(super) const CACHE: Keys = &[&[
         Shape::Text,
         "\"auto\" (the command and `inputs`), or a text with {{ … }} in place of the command.",
     ),
-    key("ttl", Shape::Duration, "Older results are not taken."),
+    key("ttl", Shape::Duration, "Maximum age of a reused result."),
 ]];
 
 /// `approval`.
 pub(super) const APPROVAL: Keys = &[&[
-    key("prompt", Shape::Text, "What is asked; may hold {{ … }}."),
-    key("timeout", Shape::Duration, "The task fails when nobody has decided after so long."),
+    key("prompt", Shape::Text, "The question. May contain {{ … }}."),
+    key("timeout", Shape::Duration, "After this time without a decision, the task fails."),
     key(
         "allowed",
         Shape::Texts,
-        "Who may decide from a room: users, \"*:server\", \"pl>=LEVEL\", or \"*\"; without it those whose role is enough.",
+        "Who may decide from a room: users, \"*:server\", \"pl>=LEVEL\", or \"*\". Default: everybody whose role is sufficient.",
     ),
 ]];
 
@@ -319,39 +351,51 @@ pub(super) const CONCURRENCY: Keys =
 
 /// `[dag.groups.NAME]`.
 pub(super) const GROUP: Keys = &[&[
-    key("limit", Shape::Count(1), "So many sessions at a time."),
+    key("limit", Shape::Count(1), "Maximum number of sessions at the same time."),
     key(
         "frees_when_blocked",
         Shape::Boolean,
-        "A session that waits for a human leaves its place to another.",
+        "Whether a session that waits for a human leaves its place in the group to another task.",
     ),
 ]];
 
 /// `[dag.on]`.
 pub(super) const ON: Keys = &[&[
-    key("success", Shape::Pattern(TASK_ID), "Task that runs when no other ended badly."),
-    key("failure", Shape::Pattern(TASK_ID), "Task that runs when another failed or the run took too long."),
-    key("cancel", Shape::Pattern(TASK_ID), "Task that runs when somebody cancelled the run."),
-    key("always", Shape::Pattern(TASK_ID), "Task that runs however it went, after the others."),
-    key("blocked", Shape::Pattern(TASK_ID), "Task that runs as soon as a session waits for a human, once."),
+    key("success", Shape::Pattern(TASK_ID), "Task that runs if no task ended badly."),
+    key(
+        "failure",
+        Shape::Pattern(TASK_ID),
+        "Task that runs if a task failed or the run exceeded its timeout.",
+    ),
+    key(
+        "cancel",
+        Shape::Pattern(TASK_ID),
+        "Task that runs if the run or a task of it was cancelled, and none failed.",
+    ),
+    key(
+        "always",
+        Shape::Pattern(TASK_ID),
+        "Task that always runs at the end, after the other tasks of [dag.on].",
+    ),
+    key("blocked", Shape::Pattern(TASK_ID), "Task that runs once, as soon as a session waits for a human."),
 ]];
 
 /// A parameter.
 pub(super) const PARAM: Keys = &[&[
-    key("type", Shape::Word(&["string", "integer", "number", "boolean", "list"]), "Which values it takes."),
-    key("default", Shape::Any, "The value where none is given; without it one must be."),
-    key("description", Shape::String, "What it is for."),
+    key("type", Shape::Word(&["string", "integer", "number", "boolean", "list"]), "Type of its values."),
+    key("default", Shape::Any, "Value if none is given. Without a default, a value is required."),
+    key("description", Shape::String, "What the parameter is for."),
 ]];
 
 /// An output.
 pub(super) const OUTPUT: Keys = &[&[key(
     "type",
     Shape::Word(&["string", "integer", "number", "boolean", "list", "json"]),
-    "Which values it takes.",
+    "Type of its values.",
 )]];
 
 /// A secret.
 pub(super) const SECRET: Keys = &[&[
-    key("env", Shape::Text, "A variable of the environment that the run was started from."),
-    key("file", Shape::Text, "A file, relative to where the run was started."),
+    key("env", Shape::Text, "A variable in the environment of the command that started the run."),
+    key("file", Shape::Text, "A file, relative to the directory in which the run was started."),
 ]];
