@@ -40,7 +40,7 @@ pub(crate) enum Command {
     /// Runs, their tasks and sessions
     #[command(subcommand)]
     Dag(dag::Command),
-    /// Sessions without a run
+    /// Create sessions without a run; list and end any session
     #[command(subcommand)]
     Session(session::Command),
     Inbox(inbox::Args),

@@ -15,7 +15,7 @@ use rustix::process::geteuid;
 /// How commands end, for their help.
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes: 0 done or succeeded, 1 the run failed, 2 bad input, 3 error, 4 cancelled,
-128+N left because of signal N.";
+128+N ended by signal N.";
 
 /// How a command ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

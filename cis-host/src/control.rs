@@ -52,7 +52,7 @@ pub enum HostClientError {
         host: u32,
     },
     /// It holds its lock, and was stopped by a signal.
-    #[error("the session host (pid {pid}) is stopped (SIGSTOP); `kill -CONT {pid}` lets it go on")]
+    #[error("the session host (pid {pid}) is stopped (SIGSTOP); continue it with `kill -CONT {pid}`")]
     Stopped {
         /// Its pid.
         pid: u32,

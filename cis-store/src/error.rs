@@ -33,7 +33,7 @@ pub enum StoreError {
     },
     /// A newer CIS wrote it.
     #[error(
-        "the store {path} has version {found}, this cis knows up to {known}; use the newer cis that wrote it"
+        "the store {path} has version {found}, this cis works with versions up to {known}; use the newer cis that wrote it"
     )]
     Newer {
         /// The database.

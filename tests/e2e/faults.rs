@@ -216,7 +216,7 @@ fn an_outage_is_shown_while_it_lasts_and_rooms_are_heard_and_told_after_it() {
     let question = asked(&room, &run, "Which colour?");
     eventually("the room is heard", || (cis.status()["rooms"] == json!([room.id])).then_some(()));
     synapse.stop();
-    warns(&cis, &["nothing that is said in rooms is heard", "does not answer"]);
+    warns(&cis, &["the node cannot read its rooms", "does not answer"]);
     assert_eq!(cis.status()["rooms"], Value::Null, "no room is");
     synapse.start();
     ann.reply(&room.id, id(&question), "blue");

@@ -38,7 +38,7 @@ Examples:
   cis answer kqzvra reject --reason \"the tests are red\"")]
 #[command(group = clap::ArgGroup::new("words").args(["option", "text", "keys"]))]
 pub(crate) struct Args {
-    /// The item: its letters, or the first of them; or the session or RUN:TASK that is waiting
+    /// The item: its id or the first letters of the id; or the session or RUN:TASK that is waiting
     #[arg(value_name = "ID")]
     item: String,
     #[command(flatten)]

@@ -14,7 +14,7 @@ use crate::output::{self, clean::clean};
 /// A file that runs as it is, and shows what there is.
 const SAMPLE: &str = include_str!("init/hello.toml");
 
-/// Create the node's directory and key
+/// Create the node's home directory and key
 ///
 /// Does not change existing files. Other commands also create what they need; this one lists what it created.
 #[derive(Debug, clap::Args)]

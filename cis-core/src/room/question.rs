@@ -160,7 +160,7 @@ impl Question<'_> {
             });
         }
         if let Some(until) = item.until_ms {
-            lines.push(vec![said(&format!("Decided by itself in {}.", span(self.now, until)))]);
+            lines.push(vec![said(&format!("If nobody answers, this ends in {}.", span(self.now, until)))]);
         }
         if let Some(by) = &item.answered_by {
             lines.push(vec![own("Answered by "), actor(by), own(", and it still waits.")]);

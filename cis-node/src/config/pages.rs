@@ -7,38 +7,39 @@ use cis_core::text::wrapped;
 
 const HEAD: &str = "\
 # Configuration of CIS: CIS_HOME/config.toml (~/.cis/config.toml).
-# Every line is a comment that shows the default; take the # away from what you change.
-# The variable in brackets comes before this file, and `cis -c KEY=VALUE …` before both.
-# `cis config show` tells every value with its origin, `cis config check` finds mistakes.
+# Every line is a comment that shows the default; remove the # from each line that you change.
+# The environment variable in brackets overrides this file, and `cis -c KEY=VALUE …` overrides both.
+# `cis config show` shows every value and where it comes from, `cis config check` finds errors.
 # Secrets do not belong here.
 ";
 
 const GROUPS: &str = "
-# Concurrency groups of this node: so many tasks of all runs at a time. Read when the node starts.
+# Concurrency groups of this node: how many tasks of all runs work at the same time. Read when the
+# node starts.
 # A task belongs to one by `concurrency = { group = \"NAME\" }`; `cis group list` shows them.
 
 # [groups.NAME]
-# limit = 2                    # tasks at a time
-# frees_when_blocked = false   # one that waits for a human leaves its place to another
+# limit = 2                    # tasks at the same time
+# frees_when_blocked = false   # a session that waits for a human leaves its place to another task
 ";
 
 const AGENTS: &str = "
 # Profiles of agents, for `agent = \"NAME\"` in a DAG and `cis session create --agent NAME`. Built in are aider,
-# claude, codex, gemini, llm, opencode and shell; a table of such a name says only what is other than
-# there. Read when the node starts.
+# claude, codex, gemini, llm, opencode and shell; a table with such a name needs only the keys that
+# differ. Read when the node starts.
 
 # [agents.NAME]
-# extends = \"gemini\"               # another profile, whose keys hold where this one has none
+# extends = \"gemini\"               # profile whose keys apply where this table has none
 # command = [\"gemini\", \"--debug\"]  # program and arguments
-# prompt = \"argument\"              # how it gets its prompt: argument, stdin, typed at its own prompt, or none
-# prompt_args = [\"-i\"]             # arguments before the prompt; {prompt} in one of them stands for it
+# prompt = \"argument\"              # how it gets its prompt: argument, stdin, typed at its input line, or none
+# prompt_args = [\"-i\"]             # arguments before the prompt; {prompt} in one of them is replaced by it
 # env = { EDITOR = \"true\" }        # on top of the session's environment
-# account = \"gemini\"               # whose login it uses: sessions of an account share what a logout teaches
-# idle = \"done\"                    # with nothing more to do it is done, or it asks: ask
-# login = \"retry\"                 # not logged in, a task tries a few times, or it waits for you: ask
-# login_final = []                  # words of its login screen by which another try is of no use
-# exit = [\"/quit\", \"\\r\"]          # what is typed to end it, one after the other
-# timeout = \"4h\"                   # a task of it takes so long at most
+# account = \"gemini\"               # login that it uses: if it is logged out, all sessions of this account wait
+# idle = \"done\"                    # at its input line again, the task is done, or it waits for you: ask
+# login = \"retry\"                 # at a login screen, a few more attempts, or it waits for you: ask
+# login_final = []                  # texts of a login screen after which another attempt is useless
+# exit = [\"/quit\", \"\\r\"]          # texts that are typed to end it, one after the other
+# timeout = \"4h\"                   # longest duration of an attempt with this agent
 # screen = { markers = false }      # how its screen is read: docs/guide/monitor.md
 ";
 

@@ -266,7 +266,7 @@ pub static SETTINGS: &[Setting] = &[
         node.max_sessions,
         count,
         of_count,
-        "Maximum number of live sessions: those of tasks and standalone ones together."
+        "Maximum number of live sessions: those of tasks, and those without a run."
     ),
     setting!(
         "node.idle_exit",
@@ -406,7 +406,7 @@ pub static SETTINGS: &[Setting] = &[
         logins.failures,
         count,
         of_count,
-        "After so many sessions in a row that found the account of an agent logged out, no session of this account starts for `logins.pause`."
+        "Number of sessions in a row that find an account logged out. After that, no session of this account starts for `logins.pause`."
     ),
     setting!(
         "logins.pause",
@@ -466,7 +466,7 @@ pub static SETTINGS: &[Setting] = &[
         dag.matrix.broadcast_interval_ms,
         count,
         of_count,
-        "Changes within this time are sent to a room together, milliseconds."
+        "How long changes are collected before they are sent to a room together, milliseconds."
     ),
     setting!(
         "dag.matrix.room_name",
@@ -526,7 +526,7 @@ pub static SETTINGS: &[Setting] = &[
         federation.room,
         maybe_text,
         of_maybe_text,
-        "Room whose nodes share tasks with this node. `federation.role` says how. A node from `cis node start` stays for them."
+        "Room whose nodes share tasks with this node. `federation.role` says how. A node from `cis node start` keeps running for them."
     ),
     setting!(
         "federation.role",
@@ -536,7 +536,7 @@ pub static SETTINGS: &[Setting] = &[
         federation.role,
         part,
         of_part,
-        "What this node does in that room: a `worker` executes tasks, a `coordinator` takes over runs whose node is gone, `both` does both."
+        "What this node does in that room: a `worker` executes tasks, a `coordinator` takes over runs whose coordinator does not answer, `both` does both."
     ),
     setting!(
         "federation.placement",
@@ -596,7 +596,7 @@ pub static SETTINGS: &[Setting] = &[
         matrix.observe,
         words,
         of_words,
-        "Rooms in which the node only reads: it shows the runs of other nodes that are told there, and does nothing for them."
+        "Rooms in which the node only reads: it shows the runs that other nodes publish there, and does nothing for them."
     ),
     setting!(
         "matrix.run_dirs",

@@ -56,7 +56,7 @@ impl Unread {
     /// For `node status`.
     pub(super) fn warnings(&self) -> impl Iterator<Item = String> + '_ {
         let runs = self.runs.values().map(|why| {
-            format!("a run cannot go on, its sessions are left alone, and it is tried again: {why}")
+            format!("a run cannot continue: {why}; its sessions keep running, and it is tried again")
         });
         let loners = self
             .loners

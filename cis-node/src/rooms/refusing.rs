@@ -129,10 +129,10 @@ impl Refusing {
             let (room, why) = (matter.room(), &put_off.why);
             match matter {
                 Matter::Room(_) => format!(
-                    "room {room} takes nothing from this node: {why}; what happens is kept, and told when it takes it again"
+                    "room {room} accepts no messages from this node: {why}; they are stored, and sent when it does"
                 ),
                 Matter::Message(..) => {
-                    format!("room {room} does not take a message: {why}; it is tried again")
+                    format!("room {room} does not accept a message: {why}; it is tried again")
                 }
                 Matter::Journal(run, _) => format!(
                     "room {room} does not take the journal of run {}: {why}; it is tried again",

@@ -12,7 +12,7 @@ use crate::error::{CliError, Exit};
 use crate::follow::Telling;
 use crate::{dag_file, follow};
 
-/// Start or resume a run and follow it to its end
+/// Follow a run to its end; start or resume it if necessary
 ///
 /// Starts a created run, resumes a paused one, follows an open one, and shows the outcome of an ended one. The exit
 /// code is always the run's outcome. With FILE, the command creates a new run.

@@ -24,7 +24,7 @@ pub(crate) struct Args {
     /// Only runs that have not ended
     #[arg(long)]
     open: bool,
-    /// Continue a listing: the `next` of its JSON
+    /// Start after this point: the value of `next` in the JSON of the page before
     #[arg(long, value_name = "NEXT", conflicts_with = "all")]
     after: Option<String>,
 }

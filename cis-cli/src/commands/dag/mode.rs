@@ -9,7 +9,7 @@ use crate::error::{CliError, Exit};
 use crate::output;
 use crate::output::clean::clean;
 
-/// Change a run's mode: local, broadcast to a room, or shared with its nodes
+/// Change a run's mode: local, hybrid (a room follows it), or matrix (the nodes of a room share it)
 ///
 /// The run must not have ended. The room first gets the run's history. A room that no longer follows the run keeps
 /// the messages that it has.

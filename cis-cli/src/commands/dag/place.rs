@@ -26,7 +26,7 @@ pub(super) struct Place {
 /// `--use-agent`.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Agent {
-    /// Run every command in a monitored terminal; with =NAME, give tasks that have no agent to this agent
+    /// Give every command a terminal, so that its questions are noticed; with =NAME, this agent runs the tasks that have no agent
     #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     use_agent: Option<String>,
 }

@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output;
 
-/// Coordinate a run of another node from this one
+/// Take over a run of another node: this node coordinates it from now on
 ///
 /// Nodes with the role `coordinator` or `both` do this by themselves when the run's node stops answering. The run must have
 /// been started with --matrix, and this node must have such a role in its room. Tasks that are running continue on

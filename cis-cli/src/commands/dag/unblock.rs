@@ -13,7 +13,7 @@ use crate::output::{self, clean::clean};
 /// Answer the prompt at which a session is waiting
 ///
 /// The same as `cis answer` with the session's item of the inbox. Nothing is typed if the session is not waiting. For
-/// a task that is held for approval, the options are `approve` and `reject`, as with `cis dag approve` and `cis dag
+/// a task that waits for approval, the options are `approve` and `reject`, as with `cis dag approve` and `cis dag
 /// reject`.
 ///
 /// Do not answer with passwords, because other users can see the arguments of a command. Type them in `cis dag
@@ -30,7 +30,7 @@ Examples:
   cis dag unblock 4r1xec --keys \"Down Down Enter\"")]
 #[command(group = clap::ArgGroup::new("words").required(true).args(["option", "text", "keys"]))]
 pub(crate) struct Args {
-    /// The session: its id or the beginning or last characters of it, its task, or its name; or a task held for approval
+    /// The session: its id or the beginning or last characters of it, its task, or its name; or a task that waits for approval
     #[arg(value_name = "SESSION")]
     session: String,
     #[command(flatten)]
@@ -54,7 +54,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     })
 }
 
-/// What a session waits at now: what it asks by itself comes first. A task that is held for approval has no session, or
+/// What a session waits at now: what it asks by itself comes first. A task that waits for approval has no session, or
 /// one of an earlier try.
 async fn waiting(client: &Client, session: &str) -> Result<InboxItem, CliError> {
     let known = match client.session(session).await.map_err(CliError::from) {

@@ -13,7 +13,7 @@ use cis_local::now_ms;
 
 /// List what waits for you, oldest first: prompts and questions of sessions, approvals
 ///
-/// Each item has a name of six letters. Answer it by this name or by its first letters.
+/// Each item has an id of six letters. Answer it by this id or by its first letters.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
@@ -34,7 +34,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", conflicts_with = "watch")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: Option<u32>,
-    /// Continue a listing: the `next` of its JSON
+    /// Start after this point: the value of `next` in the JSON of the page before
     #[arg(long, value_name = "NEXT", conflicts_with = "watch")]
     after: Option<String>,
 }

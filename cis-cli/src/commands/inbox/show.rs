@@ -11,7 +11,7 @@ use cis_local::now_ms;
 Examples:
   cis inbox show kqzvra")]
 pub(crate) struct Args {
-    /// The item: its letters, or the first of them
+    /// The item: its id, or the first letters of the id
     #[arg(value_name = "ID")]
     item: String,
 }

@@ -26,7 +26,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         output::show(context.json, &joined, |joined| {
             let (room, did) = (clean(&joined.room_id), &joined.did);
             format!(
-                "This node is in room {room} now, and waits for an owner to let it do something:\n  \
+                "This node is in room {room} now, and waits until an owner of the room gives it rights:\n  \
                  cis identity trust {did} --room '{room}' --may execute\n"
             )
         })?;

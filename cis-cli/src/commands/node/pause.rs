@@ -5,7 +5,7 @@ use crate::error::{CliError, Exit};
 use crate::output::{self, human};
 use cis_local::now_ms;
 
-/// Stop starting tasks on this node
+/// Start no more tasks on this node; running tasks continue
 ///
 /// No task starts here, neither of its own runs nor of other nodes, until `cis node resume`. This holds after a restart as
 /// well. What runs continues. Sessions without a run can be started. Tasks of runs that this node shares with a room go to other nodes.

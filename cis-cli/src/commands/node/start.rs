@@ -36,7 +36,7 @@ pub(crate) struct Args {
     /// The node's role in those rooms
     #[arg(long, value_name = "ROLE", requires = "room")]
     role: Option<Role>,
-    /// Of a worker: what the node is good for; may be repeated
+    /// Tag of a worker: a task with `tags` runs only on nodes with all of them; may be repeated
     #[arg(long = "tag", value_name = "TAG", requires = "role")]
     tags: Vec<String>,
     /// Of a worker: an agent that tasks of other nodes may use, with its login here; may be repeated

@@ -168,11 +168,11 @@ pub(super) const TASK: Keys = &[
             Shape::Pattern(DAG_ID),
             "Profile of an agent: claude, codex, gemini …, or of [agents.NAME].",
         ),
-        key("prompt", Shape::Text, "Task for the agent. May contain {{ … }}."),
+        key("prompt", Shape::Text, "What the agent has to do. May contain {{ … }}."),
         key(
             "prompt_file",
             Shape::Text,
-            "File with the task for the agent, used without templates; relative to the directory in which the run was started.",
+            "File with what the agent has to do, used without templates; relative to the directory in which the run was started.",
         ),
         key("if", Shape::Text, "An expression without braces. If it is not true, the task is skipped."),
         key(
@@ -361,7 +361,7 @@ pub(super) const GROUP: Keys = &[&[
 
 /// `[dag.on]`.
 pub(super) const ON: Keys = &[&[
-    key("success", Shape::Pattern(TASK_ID), "Task that runs if no task ended badly."),
+    key("success", Shape::Pattern(TASK_ID), "Task that runs if the run succeeded."),
     key(
         "failure",
         Shape::Pattern(TASK_ID),

@@ -117,9 +117,9 @@ impl Listener {
                 Stop::Matrix(error) => (error.to_string(), next_after(error).to_owned()),
             };
             if matches!(&stop, Stop::Matrix(error) if error.is_passing()) {
-                tracing::info!(why, "nothing that is said in rooms is heard");
+                tracing::info!(why, "the node cannot read its rooms");
             } else {
-                tracing::warn!(why, "nothing that is said in rooms is heard");
+                tracing::warn!(why, "the node cannot read its rooms");
             }
             self.stands(Some(unheard(&why, &next)));
             pause.after(&stop, &wake).await;
@@ -300,7 +300,7 @@ impl Listener {
 
 /// That nothing is heard, as `cis node status` says it.
 fn unheard(why: &str, next: &str) -> String {
-    format!("nothing that is said in rooms is heard: {why}; {next}")
+    format!("the node cannot read its rooms: {why}; {next}")
 }
 
 /// What follows where the homeserver says this.

@@ -88,7 +88,7 @@ impl Listener {
     pub(super) fn awaited(&self) -> impl Iterator<Item = String> {
         self.replaced.iter().filter_map(|(old, Replaced { by, why })| {
             let why = why.as_ref()?;
-            Some(format!("room {old} was replaced by {by}, where its runs are not followed yet: {why}"))
+            Some(format!("room {old} was upgraded to {by}, but its runs have not moved there yet: {why}"))
         })
     }
 
