@@ -149,6 +149,7 @@ mod tests {
             take_away(&folder).unwrap();
             written.make_folder_again(&folder, |_| true);
             assert!(folder.is_dir() && !written.may_have(id(1), |_| true), "it is made and watched again");
+            drop(open);
         }
     }
 

@@ -127,7 +127,7 @@ fn a_store_that_a_newer_version_expanded_is_worked_with_after_the_update_is_take
     assert_eq!(noted(), None);
     for run in 2..4 {
         let mut writer = home.writer();
-        writer.append(&draft(Some(run_id(run)), 1, created("a", 0)), ulid(u128::from(run))).unwrap();
+        writer.append(&draft(Some(run_id(run)), 1, created("a", 0)), ulid(run)).unwrap();
         writer.commit().unwrap();
         drop(writer);
         assert_eq!(noted(), Some(newest().to_string()), "the next update has to fill in what this run lacks");
