@@ -25,6 +25,7 @@ cargo xtask COMMAND
                the README's commands, or LINE, in a Debian root with only what the README asks for;
                needs root, an hour and 20 GB; --keep keeps the root
   agents       the agents that tests start, into the target directory (test does it by itself)
+  previous     the program of an earlier version, for the tests of updates (test-all does it by itself)
   lint         rustfmt, clippy, which crates and modules may import which
   deny         licences, sources, banned and unused dependencies
   docs         the code's documentation without warnings, links of the written one, and whether
@@ -49,6 +50,7 @@ pub(crate) fn dispatch(arguments: &[String]) -> Outcome {
         Some("test") => test::test(rest),
         Some("test-all") => test::test_all(rest),
         Some("agents") => crate::agents::ensure(),
+        Some("previous") => previous::ensure(),
         Some("lint") => lint::lint(),
         Some("deny") => deny::deny(),
         Some("docs") => docs::docs(),
