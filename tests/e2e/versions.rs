@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use serde_json::Value;
+
 use super::harness::{Cis, Output, Running, eventually, is_alive};
 
 /// One task that waits for a file, one that asks, and one after both.
@@ -37,12 +39,29 @@ fn earlier(cis: &Cis, arguments: &[&str]) -> Output {
     Running::start(command).wait()
 }
 
+/// Starts [`RUN`] with the earlier program. Gives its id.
+fn start_earlier(cis: &Cis) -> String {
+    let file = cis.write("update.toml", RUN);
+    let said = earlier(cis, &["dag", "run", "--detach", file.to_str().unwrap()]).expect(0);
+    said.stdout.trim().to_owned()
+}
+
+/// Waits with the earlier program until both tasks run. Gives the state of the node.
+fn both_run(cis: &Cis) -> Value {
+    eventually("both tasks run", || {
+        let status = earlier(cis, &["node", "status", "--json"]).json();
+        (status["live_sessions"] == 2).then_some(status)
+    })
+}
+
+/// Waits until the question is listed. Gives the id of its item.
+fn asked(inbox: impl Fn() -> Value) -> String {
+    eventually("the question is listed", || inbox()["items"][0]["id"].as_str().map(str::to_owned))
+}
+
 /// Answers the question and lets the other task end.
 fn finish(cis: &Cis, run: &str) {
-    let item = eventually("the question is listed", || {
-        let inbox = cis.json(&["inbox"]);
-        inbox["items"][0]["id"].as_str().map(str::to_owned)
-    });
+    let item = asked(|| cis.json(&["inbox"]));
     cis.ok(["answer", &item, "y"]);
     cis.write("go", "");
     cis.wait_run(run, "succeeded");
@@ -53,15 +72,9 @@ fn finish(cis: &Cis, run: &str) {
 #[ignore = "needs an earlier version of the program"]
 fn a_node_takes_over_store_and_sessions_of_an_earlier_version() {
     let cis = Cis::new();
-    let file = cis.write("update.toml", RUN);
     earlier(&cis, &["node", "start", "--detach"]).expect(0);
-    let run =
-        earlier(&cis, &["dag", "run", "--detach", file.to_str().unwrap()]).expect(0).stdout.trim().to_owned();
-    let host = eventually("both tasks run", || {
-        let live = earlier(&cis, &["node", "status", "--json"]).json();
-        let host = live["host_pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
-        host.filter(|_| live["live_sessions"] == 2)
-    });
+    let run = start_earlier(&cis);
+    let host = u32::try_from(both_run(&cis)["host_pid"].as_u64().unwrap()).unwrap();
     earlier(&cis, &["node", "stop"]).expect(0);
     assert!(is_alive(host));
     cis.ok(["node", "start", "--detach"]);
@@ -84,7 +97,6 @@ fn a_node_takes_over_store_and_sessions_of_an_earlier_version() {
 #[ignore = "needs an earlier version of the program"]
 fn a_node_of_an_earlier_version_works_with_a_newer_session_host() {
     let cis = Cis::new();
-    let file = cis.write("update.toml", RUN);
     earlier(&cis, &["node", "start", "--detach"]).expect(0);
     earlier(&cis, &["node", "stop", "--kill-sessions"]).expect(0);
     let mut command = cis.command(["session-host", "--session-umask", "22"]);
@@ -94,17 +106,9 @@ fn a_node_of_an_earlier_version_works_with_a_newer_session_host() {
         matches!(cis_local::look(&cis.home().join("host.lock")), Ok(cis_local::Lock::Held(Some(_))))
             .then_some(())
     });
-    let run =
-        earlier(&cis, &["dag", "run", "--detach", file.to_str().unwrap()]).expect(0).stdout.trim().to_owned();
-    let status = eventually("both tasks run", || {
-        let status = earlier(&cis, &["node", "status", "--json"]).json();
-        (status["live_sessions"] == 2).then_some(status)
-    });
-    assert_eq!(status["host_pid"], host.pid());
-    let item = eventually("the question is listed", || {
-        let inbox = earlier(&cis, &["inbox", "--json"]).json();
-        inbox["items"][0]["id"].as_str().map(str::to_owned)
-    });
+    let run = start_earlier(&cis);
+    assert_eq!(both_run(&cis)["host_pid"], host.pid());
+    let item = asked(|| earlier(&cis, &["inbox", "--json"]).json());
     earlier(&cis, &["answer", &item, "y"]).expect(0);
     cis.write("go", "");
     eventually("the run ends", || {

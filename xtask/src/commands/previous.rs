@@ -17,21 +17,16 @@ pub(crate) fn ensure() -> Outcome {
     if binary.exists() && built.join("complete").exists() {
         return Ok(());
     }
-    let failed = |what: &str, path: &Path| {
-        let path = path.display().to_string();
-        let what = what.to_owned();
-        move |e: std::io::Error| format!("cannot {what} {path}: {e}")
-    };
     let source = built.join("source");
     let _ = fs::remove_dir_all(&source);
     fs::create_dir_all(&source).map_err(failed("make", &source))?;
     let archive = built.join("source.tar");
-    let text =
-        |path: &Path| path.to_str().map(str::to_owned).ok_or("the path of the target directory is not UTF-8");
-    let (archive_text, source_text) = (text(&archive)?, text(&source)?);
-    run(program("git", &["archive", "--output", &archive_text, COMMIT]))
-        .map_err(|e| format!("{e}; a clone without the whole history lacks this commit"))?;
-    run(program("tar", &["-xf", &archive_text, "-C", &source_text]))?;
+    let mut pack = program("git", &["archive", "--output"]);
+    pack.arg(&archive).arg(COMMIT);
+    run(pack).map_err(|e| format!("{e}; a clone without the whole history lacks this commit"))?;
+    let mut unpack = program("tar", &["-xf"]);
+    unpack.arg(&archive).arg("-C").arg(&source);
+    run(unpack)?;
     let mut build = cargo(&["build", "--locked", "--bin", "cis"]);
     build.current_dir(&source).env("CARGO_TARGET_DIR", built.join("target"));
     run(build)?;
@@ -42,4 +37,8 @@ pub(crate) fn ensure() -> Outcome {
     }
     fs::remove_file(&archive).map_err(failed("remove", &archive))?;
     fs::write(built.join("complete"), "").map_err(failed("write to", &built))
+}
+
+fn failed(what: &str, path: &Path) -> impl FnOnce(std::io::Error) -> String {
+    move |e| format!("cannot {what} {}: {e}", path.display())
 }
