@@ -181,7 +181,7 @@ fn a_run_whose_file_cannot_be_read_for_a_while_loses_nothing() {
     std::fs::rename(&blobs, &away).unwrap();
     eventually("a node is back", || (cis.status()["running"] == true).then_some(()));
     let status = cis.status();
-    assert!(status["warnings"].to_string().contains("cannot go on"), "{status}");
+    assert!(status["warnings"].to_string().contains("cannot continue"), "{status}");
     assert_eq!(status["open_runs"], 1, "{status}");
     for verb in [&["dag", "cancel"][..], &["dag", "retry"], &["dag", "execute", "--run-id"]] {
         let out = cis.run(verb.iter().copied().chain([run.as_str()]));

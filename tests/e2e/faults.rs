@@ -262,7 +262,7 @@ fn a_room_that_lets_the_node_say_nothing_is_told_all_when_it_may_again() {
     levels(&ann, &room.id, |levels| levels["events_default"] = json!(50));
     cis.ok(["answer", item(&question), "red"]);
     cis.wait_run(&run, "succeeded");
-    warns(&cis, &[&room.id, "takes nothing", "level"]);
+    warns(&cis, &[&room.id, "accepts no messages", "level"]);
     levels(&ann, &room.id, |levels| levels["users"][&user.id] = json!(50));
     let card = card_says(&room, &run, "succeeded");
     question_says(&room, &question, "answered by");
@@ -332,7 +332,7 @@ fn a_room_that_was_replaced_is_followed_to_the_new_one() {
     asked(&room, &run, "Which colour?");
     all_is_told(&cis);
     let new = upgrade(&ann, &room.id);
-    warns(&cis, &[&room.id, "was replaced by", &new, "invite", &user.id]);
+    warns(&cis, &[&room.id, "was upgraded to", &new, "invite", &user.id]);
     invite(&ann, &new, &user);
     let there = Room::joined(&ann, &new);
     let question = asked(&there, &run, "Which colour?");

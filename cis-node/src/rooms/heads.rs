@@ -24,7 +24,7 @@ impl Rooms {
         let now = now_ms();
         let short = self.budget.is_short();
         let entries = self.outbox.iter().map(|entry| (self.class(entry), entry.message.due_ms));
-        let journals = self.writable(short, now).map(|(_, due)| (Class::Journal, due));
+        let journals = self.writable(short, now).map(|(run, due)| (self.journal(Some(run)), due));
         let cards = self.edited(short, now).map(|(_, due)| (Class::Progress, due));
         entries.chain(journals).chain(cards).collect()
     }
@@ -33,15 +33,23 @@ impl Rooms {
     fn class(&self, entry: &OutboxEntry) -> Class {
         let message = &entry.message;
         match (message.what.as_str(), message.priority) {
-            (what::JOURNAL | what::ROTATED, _) => Class::Journal,
+            (what::JOURNAL, _) => self.journal(message.run),
+            (what::ROTATED, _) => Class::Journal,
             (what::REPLY, _) => Class::Reply,
             (what::ANNOUNCED, Priority::Progress) => Class::Announcement,
             // The journal names the card that it belongs to.
-            (what::CARD, _) if !self.has_card(message.run, &message.room) => Class::Journal,
+            (what::CARD, _) if !self.has_card(message.run, &message.room) => self.journal(message.run),
+            (what::CARD, Priority::Terminal) => Class::End,
             (_, Priority::Human) => Class::Human,
             (_, Priority::Terminal) => Class::Terminal,
             (_, Priority::Progress) => Class::Progress,
         }
+    }
+
+    /// What a part of a run's journal is to the allowance.
+    fn journal(&self, run: Option<RunId>) -> Class {
+        let has_ended = run.and_then(|run| self.runs.get(&run)).is_some_and(|followed| followed.has_ended);
+        if has_ended { Class::End } else { Class::Journal }
     }
 
     /// Whether the card of a run stands in its room, as far as that is known here.
@@ -79,10 +87,11 @@ impl Rooms {
         let short = self.budget.is_short();
         match class {
             Class::Human | Class::Terminal | Class::Reply | Class::Announcement => None,
-            Class::Journal => {
-                let first =
-                    self.writable(short, now).filter(|(_, due)| *due <= now).min_by_key(|(_, due)| *due);
-                first.map(|(run, _)| Head::Journal(run))
+            Class::End | Class::Journal => {
+                let of_class = self
+                    .writable(short, now)
+                    .filter(|(run, due)| *due <= now && self.journal(Some(*run)) == class);
+                of_class.min_by_key(|(_, due)| *due).map(|(run, _)| Head::Journal(run))
             }
             Class::Progress => {
                 let cards = self.edited(short, now).filter(|(_, due)| *due <= now);

@@ -70,6 +70,8 @@ struct Followed {
     asked: BTreeSet<String>,
     /// Its card stands in the room.
     has_card: bool,
+    /// It has ended, by the events that were told since it is followed here.
+    has_ended: bool,
     /// When the journal is to be written.
     journal: Pace,
     /// When the card is to be edited.
@@ -254,6 +256,7 @@ impl Rooms {
         Ok(Followed {
             has_card: cards.iter().any(|card| card.room == kept.room),
             kept,
+            has_ended: false,
             untold: true,
             fresh: Vec::new(),
             asked,

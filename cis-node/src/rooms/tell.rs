@@ -43,8 +43,8 @@ pub(super) mod what {
 #[derive(Debug, Default)]
 struct Found {
     queued: Vec<(&'static str, Priority, Option<String>)>,
-    /// The run has ended, or begins again.
-    turn: bool,
+    /// The run has ended (yes), or begins again (no).
+    ended: Option<bool>,
     /// Perhaps another room follows from here on: it hears what waits by now.
     begins: bool,
 }
@@ -131,7 +131,8 @@ impl Rooms {
         followed.journal.changed(now);
         followed.card.changed(now);
         for found in found {
-            if found.turn {
+            if let Some(has_ended) = found.ended {
+                followed.has_ended = has_ended;
                 followed.journal.ended(now);
                 followed.card.ended(now);
             }
@@ -186,15 +187,15 @@ fn found(event: &Event) -> Found {
         EventBody::RunCompleted {} | EventBody::RunCancelled {} => {
             queue(what::CARD, Priority::Terminal, None);
             queue(what::SUMMARY, Priority::Terminal, None);
-            found.turn = true;
+            found.ended = Some(true);
         }
         EventBody::RunFailed { .. } | EventBody::RunErrored { .. } => {
             queue(what::CARD, Priority::Terminal, None);
             // It rings: somebody has to look.
             queue(what::SUMMARY, Priority::Human, None);
-            found.turn = true;
+            found.ended = Some(true);
         }
-        EventBody::RunRetried { .. } => found.turn = true,
+        EventBody::RunRetried { .. } => found.ended = Some(false),
         EventBody::SessionBlocked { session, prompt, .. } => {
             queue(what::QUESTION, Priority::Human, Some(prompt.item.name(session)));
         }

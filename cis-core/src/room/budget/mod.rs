@@ -12,7 +12,8 @@
 //! ```
 //!
 //! - What a human waits for goes first; a part of the burst is kept back for it. Journals come next, as programs wait for
-//!   them; replies to commands, announcements and edits of cards leave another part to the ends of runs.
+//!   them; replies to commands, announcements and edits of cards leave another part to them. The end of a run may use
+//!   all but one message of what is kept back: a room is complete soon after the run, and a human still is not kept waiting.
 //! - `retry_after` of a refusal says when the next one is taken, and bounds the rate.
 //! - Where nothing is refused although the bucket is empty, the homeserver is more generous than thought (an
 //!   administrator lifted the limit), and the rate grows. It is tried rarely: by a message that a human waits
@@ -30,7 +31,9 @@ use crate::ids::TimestampMs;
 const TOKEN: i64 = 1_000_000;
 /// Kept back for what a human waits for, tokens.
 const KEPT_FOR_HUMANS: i64 = 3 * TOKEN;
-/// Kept back by replies and card edits for the ends of runs and tasks, besides.
+/// What the end of a run leaves of that.
+const KEPT_AT_ENDS: i64 = TOKEN;
+/// Kept back by replies, announcements and card edits for journals and the ends of tasks, besides.
 const KEPT_FOR_ENDS: i64 = 2 * TOKEN;
 /// A refused message is tried again so much later than said, ms: clocks and ways differ.
 const MARGIN_MS: i64 = 50;
@@ -58,9 +61,11 @@ const RETRY_MAX_MS: i64 = 15 * 60_000;
 pub enum Class {
     /// A human waits for it.
     Human,
+    /// What completes the journal and the card of a run that has ended.
+    End,
     /// Journals: what the room has of a run.
     Journal,
-    /// Ends of runs and tasks, for people.
+    /// Ends of tasks, and summaries, for people.
     Terminal,
     /// Replies to commands: that they were taken is known by their receipts.
     Reply,
@@ -72,8 +77,15 @@ pub enum Class {
 
 impl Class {
     /// All of them, the most urgent first.
-    pub const ALL: [Self; 6] =
-        [Self::Human, Self::Journal, Self::Terminal, Self::Reply, Self::Announcement, Self::Progress];
+    pub const ALL: [Self; 7] = [
+        Self::Human,
+        Self::End,
+        Self::Journal,
+        Self::Terminal,
+        Self::Reply,
+        Self::Announcement,
+        Self::Progress,
+    ];
 
     /// Whether waiting for long is a reason to try the limit. Replies and announcements may wait, and what is kept back is not for them.
     fn tries_after_shortage(self) -> bool {
@@ -375,6 +387,7 @@ impl Budget {
     fn kept(&self, class: Class) -> i64 {
         let kept = match class {
             Class::Human => 0,
+            Class::End => KEPT_AT_ENDS,
             Class::Journal | Class::Terminal => KEPT_FOR_HUMANS,
             Class::Reply | Class::Announcement | Class::Progress => KEPT_FOR_HUMANS + KEPT_FOR_ENDS,
         };

@@ -65,7 +65,7 @@ fn send(budget: &mut Budget, server: &mut Homeserver, now: i64) -> bool {
 
 /// Queues of due times, in the order of [`Class::ALL`].
 #[derive(Default)]
-struct Queues([Vec<i64>; 5]);
+struct Queues([Vec<i64>; 7]);
 
 impl Queues {
     fn heads(&self) -> Heads {
@@ -173,12 +173,31 @@ fn replies_announcements_and_card_edits_leave_room_for_ends() {
     }
 }
 
+/// A journal's parts may use all but what is kept for humans; the end of a run is complete at once all the same, and a
+/// question then rings.
+#[test]
+fn the_end_of_a_run_may_use_what_is_kept_back_but_for_one_message() {
+    let mut budget = Budget::new(0);
+    while let Next::Send(_) = budget.next(0, &heads([(Class::Journal, 0)])) {
+        budget.accepted(0);
+    }
+    assert_eq!(budget.left(), 3);
+    let end = heads([(Class::End, 0), (Class::Journal, 0), (Class::Terminal, 0)]);
+    for _ in 0..2 {
+        assert_eq!(budget.next(0, &end), Next::Send(Class::End));
+        budget.accepted(0);
+    }
+    assert_eq!(budget.next(0, &end), Next::Wait { until: 5000, why: Why::Allowance });
+    let question = heads([(Class::Human, 0), (Class::End, 0)]);
+    assert_eq!(budget.next(0, &question), Next::Send(Class::Human));
+}
+
 /// Somebody sends a command every 6 s, whose reply takes a message; runs end now and then.
 #[test]
 fn the_end_of_a_journal_waits_for_no_replies() {
-    const RUN: usize = 1;
-    const END: usize = 2;
-    const REPLY: usize = 3;
+    const RUN: usize = 2;
+    const END: usize = 3;
+    const REPLY: usize = 4;
     let mut arrivals: Vec<(i64, usize)> = (0..600).map(|n| (n * 6_000, REPLY)).collect();
     // Each run has a card and a journal, and then an edit, a summary and two small events.
     for run in 1..30 {
@@ -227,9 +246,9 @@ fn a_refusal_says_when_and_bounds_the_rate() {
 fn lifted_limits_are_noticed_and_so_is_their_return() {
     let mut budget = Budget::new(0);
     let mut generous = Homeserver::new(10_000.0, 1000.0);
-    let arrivals: Vec<(i64, usize)> = (0..2000).map(|n| (n * 200, 2)).collect();
+    let arrivals: Vec<(i64, usize)> = (0..2000).map(|n| (n * 200, 3)).collect();
     let (left, _) = play(&mut budget, &mut generous, &arrivals, 400_000);
-    assert_eq!((left.0[2].len(), generous.refused), (0, 0));
+    assert_eq!((left.0[3].len(), generous.refused), (0, 0));
     assert!(budget.learned().per_1000_s >= 5000, "{:?}", budget.learned());
     assert!(!budget.is_short());
 
@@ -255,7 +274,7 @@ fn another_program_that_eats_the_burst_costs_no_more_than_waiting() {
     let mut budget = Budget::new(0);
     let mut server = Homeserver::new(10.0, 0.2);
     server.tokens = 0.0;
-    let (left, waits) = play(&mut budget, &mut server, &[(0, 0), (0, 1)], 60_000);
+    let (left, waits) = play(&mut budget, &mut server, &[(0, 0), (0, 2)], 60_000);
     assert!(left.0.iter().all(Vec::is_empty));
     assert_eq!(waits, [5050]);
     assert_eq!(server.refused, 1);
@@ -277,7 +296,7 @@ fn what_another_program_took_is_forgotten() {
 /// Others have always something to send; somebody is waited for every 17 s, for an hour.
 #[test]
 fn a_crowded_account_still_has_room_for_questions() {
-    let mut arrivals: Vec<(i64, usize)> = (0..3600).map(|n| (n * 1000, 1)).collect();
+    let mut arrivals: Vec<(i64, usize)> = (0..3600).map(|n| (n * 1000, 2)).collect();
     arrivals.extend((1..200).map(|n| (n * 17_000 + n % 1000, 0)));
     arrivals.sort_unstable();
     let mut server = Homeserver::new(10.0, 0.2);
@@ -355,7 +374,7 @@ proptest! {
 
     /// Whatever comes when: what is sent is taken, but for the few tries of the limit.
     #[test]
-    fn the_allowance_is_not_exceeded(arrivals in arrivals(0..5), way_max_ms in 0i64..300) {
+    fn the_allowance_is_not_exceeded(arrivals in arrivals(0..7), way_max_ms in 0i64..300) {
         let mut server = Homeserver::new(10.0, 0.2);
         server.way_max_ms = way_max_ms;
         play(&mut Budget::new(0), &mut server, &arrivals, 7_200_000);
@@ -364,7 +383,7 @@ proptest! {
 
     /// The same of homeservers with other limits than thought.
     #[test]
-    fn other_limits_are_learned(arrivals in arrivals(0..5), burst in 4u32..50, per_1000_s in 20u32..5000) {
+    fn other_limits_are_learned(arrivals in arrivals(0..7), burst in 4u32..50, per_1000_s in 20u32..5000) {
         let mut server = Homeserver::new(f64::from(burst), f64::from(per_1000_s) / 1000.0);
         play(&mut Budget::new(0), &mut server, &arrivals, 3_600_000);
         // A slow rate is forgotten after 10 minutes, six times here, and learned again.
@@ -375,7 +394,7 @@ proptest! {
     /// However many others there are, a message that a human waits for now and then goes at once.
     #[test]
     fn others_do_not_delay_what_a_human_waits_for(
-        others in arrivals(1..5),
+        others in arrivals(1..7),
         humans in prop::collection::vec(0i64..3_600_000, 1..20),
     ) {
         // Not more than one in 20 s, from a minute on.
