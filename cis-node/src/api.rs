@@ -10,7 +10,6 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
-use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::broadcast::error::RecvError;
 
@@ -18,7 +17,6 @@ use self::pages::history_page;
 pub(super) use self::pages::page_of;
 use self::shared::check_session;
 use super::commands::{AskedOfRun, Command, NewSession, RunVerb};
-use super::declared::Declared;
 use super::explain::explained;
 use super::node::Node;
 use super::principal::This;
@@ -26,9 +24,8 @@ use super::problems::{blocking, hub_problem, no_task, run_name};
 use super::restore::RestoreError;
 use super::streams::{self, Viewer};
 use super::submit::prepare;
-use super::{agents, context, logs, restore};
+use super::{agents, context, restore};
 use crate::server::{AttachPermit, AttachStreams, EventBatch, NodeApi, Peer};
-use cis_core::api::log_pieces::LogPiece;
 use cis_core::api::{
     Attach, CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView, FollowEvents, GroupPlace,
     GroupView, HistoryEntry, InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Page,
@@ -37,11 +34,13 @@ use cis_core::api::{
 };
 use cis_core::dag::Group;
 use cis_core::event::ExecutionMode;
+use cis_core::federation::view::What;
 use cis_core::ids::{RunId, SessionId, TaskId};
 use cis_core::live::History;
 use cis_core::policy::act::{Act, Targeted};
 use cis_core::policy::{self, Permit, Principal, act, authorize_room_change};
 use cis_core::scheduler::Machine;
+use cis_host::hub::Reach;
 use cis_local::now_ms;
 use cis_store::Reader;
 
@@ -400,10 +399,13 @@ impl NodeApi for Node {
         request: SendInput,
     ) -> Answer<InputReceipt> {
         let session = permit.target();
+        if let Some(place) = self.elsewhere(session).await? {
+            return self.ask_elsewhere(place, What::Input { request }, permit.actor()).await;
+        }
         self.expose(session).await?;
-        let view = self.session_view(session).await?;
         // Tasks read from /dev/null then; a session made alone has a pipe.
-        if let (Some(task), false) = (&view.task, view.tty) {
+        let view = self.session_view(session).await;
+        if let Ok(SessionView { task: Some(task), tty: false, .. }) = view {
             let detail = format!("session {session} of task `{task}` takes no input (tty = false)");
             return Err(Problem::new(ProblemKind::Conflict, detail));
         }
@@ -415,6 +417,10 @@ impl NodeApi for Node {
     }
 
     async fn kill_session(&self, permit: Permit<act::ControlSession>, request: KillSession) -> Answer<()> {
+        let session = permit.target();
+        if let Some((run, to)) = self.coordinator_of(session).await? {
+            return self.kill_elsewhere(run, to, session, request, permit.actor()).await;
+        }
         if let Some(host) = self.unresponsive_host().await {
             let detail = format!("cannot end session {}: {}", permit.target(), host.why);
             return Err(Problem::new(ProblemKind::Unavailable, detail).hint(host.remedy));
@@ -425,12 +431,18 @@ impl NodeApi for Node {
 
     async fn screen(&self, permit: Permit<act::ReadSession>) -> Answer<String> {
         let session = permit.target();
+        if let Some(place) = self.elsewhere(session).await? {
+            return self.ask_elsewhere(place, What::Screen {}, permit.actor()).await;
+        }
         self.expose(session).await?;
         self.hub.screen_text(session).await.map_err(|e| hub_problem(&e))
     }
 
     async fn explain(&self, permit: Permit<act::ReadSession>) -> Answer<ExplainView> {
         let session = permit.target();
+        if let Some(place) = self.elsewhere(session).await? {
+            return self.ask_elsewhere(place, What::Explain {}, permit.actor()).await;
+        }
         self.expose(session).await?;
         let explanation = self.hub.explain(session).await.map_err(|e| hub_problem(&e))?;
         let waiting = self.driver.ask(|reply| Command::Waiting { session, reply }).await?;
@@ -465,25 +477,13 @@ impl NodeApi for Node {
         query: ReadLog,
     ) -> Answer<impl Stream<Item = Bytes> + Send + 'static> {
         let session = permit.target();
-        let view = self.session_view(session).await?;
-        let path = match (view.run, &view.task, view.attempt) {
-            (Some(run), Some(task), Some(number)) => self.home.attempt_log(run, task, number),
-            _ => self.home.session_log(session),
-        };
-        let live = view.state.is_live();
-        if !live && std::fs::symlink_metadata(&path).is_err() {
-            self.not_cleaned(view.run, session).await?;
-        }
-        let followed = match live && query.follow {
-            true => self.followed(session, &query).await?,
-            false => None,
-        };
-        let pieces: BoxStream<'static, LogPiece> = match followed {
-            Some(pieces) => pieces,
+        let pieces = match self.elsewhere(session).await? {
+            Some(place) => self.log_elsewhere(place, query.clone(), permit.actor()).await?,
             None => {
-                let total = self.read(move |reader| reader.session_output(session)).await?;
-                let run = view.run.map(|run| Declared::of(&self.readers, &self.blobs, run));
-                logs::stored(path, &query, total, run)
+                let view = self.session_view(session).await?;
+                let attempt = view.run.zip(view.task).zip(view.attempt);
+                let attempt = attempt.map(|((run, task), number)| (run, task, number));
+                self.own_log(session, attempt, view.state.is_live(), &query).await?
             }
         };
         let viewer = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
@@ -495,15 +495,18 @@ impl NodeApi for Node {
     }
 
     async fn attach(&self, permit: AttachPermit, mut query: Attach) -> Answer<AttachStreams> {
-        let session = match permit {
+        let (session, by) = match permit {
             AttachPermit::Read(permit) => {
                 query.read_only = true;
-                permit.target()
+                (permit.target(), permit.actor())
             }
-            AttachPermit::Control(permit) => permit.target(),
+            AttachPermit::Control(permit) => (permit.target(), permit.actor()),
         };
+        if let Some(place) = self.elsewhere(session).await? {
+            return self.attach_elsewhere(place, query, by).await;
+        }
         self.expose(session).await?;
-        let attached = self.hub.attach(session, query).await.map_err(|e| hub_problem(&e))?;
+        let attached = self.hub.attach(session, query, Reach::Near).await.map_err(|e| hub_problem(&e))?;
         let viewer = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
         Ok(streams::attach(attached, viewer))
     }

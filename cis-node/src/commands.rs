@@ -125,6 +125,14 @@ pub(super) struct NewSession {
     pub(super) launch: Launch,
 }
 
+/// For whom this node has a session of another node's run.
+#[derive(Debug)]
+pub(super) struct HeldFor {
+    pub(super) room: String,
+    pub(super) attempt: AttemptId,
+    pub(super) coordinator: NodeDid,
+}
+
 /// An answer to a session that this node has for another one.
 #[derive(Debug)]
 pub(super) struct AnswerHeld {
@@ -261,6 +269,11 @@ pub(super) enum Command {
     Expose {
         session: SessionId,
         reply: Reply<()>,
+    },
+    /// For whom this node has a session of another node's run.
+    HeldFor {
+        session: SessionId,
+        reply: Reply<Option<HeldFor>>,
     },
     /// An input is about to be typed: record it, once for each id.
     Typing {

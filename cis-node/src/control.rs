@@ -16,7 +16,7 @@ use crate::node::Node;
 use crate::problems::{internal, may_have_typed, prompt_moved};
 use crate::server::{InboxApi as _, NodeApi as _};
 use crate::streams::Viewer;
-use cis_core::api::{Answer, AnswerReceipt, InboxItem, Problem, ProblemKind, RunView};
+use cis_core::api::{Answer, AnswerReceipt, InboxItem, KillSession, Problem, ProblemKind, RunView};
 use cis_core::event::{Actor, ExecutionMode, Via};
 use cis_core::federation::control::{Control, ControlOutcome, ControlRequest, ControlResponse, Verb};
 use cis_core::identity::Right;
@@ -53,6 +53,23 @@ impl Node {
         let id = input.unwrap_or_else(|| InputId(ulid::Ulid::new()));
         match self.ask_node((to, room), ControlRequest { id, run, verb, by: who.actor().name }).await? {
             ControlOutcome::Done { run } => Ok(*run),
+            ControlOutcome::Refused { why } => Err(*why),
+            ControlOutcome::Answered { .. } => Err(internal(&"the other node responded to something else")),
+        }
+    }
+
+    /// Asks the node that coordinates a run to end a session of it.
+    pub(crate) async fn kill_elsewhere(
+        &self,
+        run: RunId,
+        to: (NodeDid, Option<String>),
+        session: SessionId,
+        KillSession { grace_ms }: KillSession,
+        by: Actor,
+    ) -> Result<(), Problem> {
+        let (id, verb) = (InputId(ulid::Ulid::new()), Verb::Kill { session, grace_ms });
+        match self.ask_node(to, ControlRequest { id, run, verb, by: by.name }).await? {
+            ControlOutcome::Done { .. } => Ok(()),
             ControlOutcome::Refused { why } => Err(*why),
             ControlOutcome::Answered { .. } => Err(internal(&"the other node responded to something else")),
         }
@@ -207,7 +224,7 @@ impl Node {
     }
 
     /// Records that a node wanted something done to a run without the right to it, and says what gives it the right.
-    fn may_not_submit(&self, room: &str, from: &NodeDid) -> Problem {
+    pub(crate) fn may_not_submit(&self, room: &str, from: &NodeDid) -> Problem {
         self.driver.tell(Command::MayNotSubmit { room: room.to_owned(), from: from.clone() });
         let rights = [Right::Submit, Right::Coordinate, Right::Execute].into_iter();
         let more: Vec<&str> = rights
@@ -269,6 +286,17 @@ impl Node {
                 let receipt = Box::new(self.answer(permit, item, *answer).await?);
                 return Ok(ControlOutcome::Answered { receipt });
             }
+            Verb::Kill { session, grace_ms } => {
+                let known = self.session_view(session).await?;
+                if known.run != Some(run) {
+                    let detail = format!("run {run} has no session {session}");
+                    return Err(Problem::new(ProblemKind::NotFound, detail));
+                }
+                let permit = self.admit(&who, act::ControlSession::on(session))?;
+                self.kill_session(permit, KillSession { grace_ms }).await?;
+                let run = Box::new(self.read(move |reader| reader.run(run)).await?);
+                return Ok(ControlOutcome::Done { run });
+            }
             Verb::Start {} => RunVerb::Start,
             Verb::Pause {} => RunVerb::Pause,
             Verb::Resume {} => RunVerb::Resume,
@@ -306,7 +334,7 @@ impl Node {
     }
 }
 
-fn stale() -> Problem {
+pub(crate) fn stale() -> Problem {
     let detail = "the request is more than 2 minutes old, or the clock of one of the two machines is wrong";
     Problem::new(ProblemKind::Conflict, detail).hint("compare the clocks, and try again")
 }

@@ -64,6 +64,7 @@ pub mod upkeep;
 mod verification;
 mod verifications;
 mod victims;
+mod views;
 mod wiring;
 mod worker;
 

@@ -8,6 +8,7 @@ use crate::commands::DefaultAnswer;
 use cis_core::federation::control::Control;
 use cis_core::federation::direct::TaskPayload;
 use cis_core::federation::protocol::message::Message;
+use cis_core::federation::view::ViewMessage;
 use cis_core::ids::NodeDid;
 
 /// Messages that wait to be sent; more are dropped, and repeated by those who need an answer.
@@ -31,6 +32,11 @@ pub(crate) enum Wish {
         room: String,
         to: NodeDid,
         said: Box<Control>,
+    },
+    View {
+        room: String,
+        to: NodeDid,
+        message: Box<ViewMessage>,
     },
     /// The file answers a session of another node.
     Answer(Box<DefaultAnswer>),
@@ -79,6 +85,11 @@ impl Link {
     /// Sends a control request or response. It may be lost.
     pub(crate) fn control(&self, room: &str, to: NodeDid, said: Control) {
         let _ = self.0.try_send(Wish::Control { room: room.to_owned(), to, said: Box::new(said) });
+    }
+
+    /// Sends a message of a view. It may be lost.
+    pub(crate) fn view(&self, room: &str, to: NodeDid, message: ViewMessage) {
+        let _ = self.0.try_send(Wish::View { room: room.to_owned(), to, message: Box::new(message) });
     }
 
     /// Forwards the answer of a task's file to the node of its session. It may be lost: then the scheduler fails the attempt.

@@ -229,7 +229,7 @@ pub(super) async fn followed(
 }
 
 /// The form in which a log is asked for.
-fn form_of(query: &ReadLog) -> Form {
+pub(super) fn form_of(query: &ReadLog) -> Form {
     match (query.plain, query.colors) {
         (true, _) => Form::Text,
         (false, true) => Form::Colors,

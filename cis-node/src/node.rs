@@ -27,6 +27,7 @@ use crate::server::EventBatch;
 use crate::shared::Shared;
 use crate::upkeep::auto::Upkeep;
 use crate::verifications::Verifications;
+use crate::views::Views;
 
 /// See the module.
 #[derive(Clone)]
@@ -50,6 +51,7 @@ pub(crate) struct Node {
     pub(crate) shared: Arc<Shared>,
     pub(crate) link: Link,
     pub(crate) control: Arc<ControlRequests>,
+    pub(crate) views: Arc<Views>,
     pub(crate) upkeep: Upkeep,
     pub(crate) matrix: Account,
     /// Rooms are those of this process, not of a homeserver.

@@ -31,6 +31,12 @@ impl Viewer {
         shared.viewers.fetch_add(1, Ordering::Relaxed);
         Self { shared, driver }
     }
+
+    /// Waits for the end of the node.
+    pub(super) fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut ended = self.shared.ended.subscribe();
+        async move { drop(ended.wait_for(|ended| *ended).await) }
+    }
 }
 
 impl Drop for Viewer {

@@ -244,6 +244,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         shared: Arc::clone(&shared),
         link: link.clone(),
         control: Arc::default(),
+        views: Arc::default(),
         upkeep: upkeep.clone(),
         matrix: Account::new(options.home.matrix()),
         rooms_in_memory: options.rooms_in_memory,

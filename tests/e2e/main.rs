@@ -93,5 +93,6 @@ mod upkeep;
 mod upkeep_killed;
 mod verify;
 mod versions;
+mod views;
 mod watch;
 mod witness;

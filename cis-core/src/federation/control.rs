@@ -30,6 +30,13 @@ const NAME_MAX: usize = 64;
 /// Characters of ` at ` and the node that vouches for the name.
 const NODE_NAME_MAX: usize = 96;
 
+/// Whether what an id names is too old, by the time in it, or a clock is wrong.
+#[must_use]
+pub fn is_stale(id: InputId, now: TimestampMs) -> bool {
+    let at = i64::try_from(id.0.timestamp_ms()).unwrap_or(i64::MAX);
+    now.saturating_sub(at).saturating_abs() > AGE_MAX_MS
+}
+
 /// What can be done to a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "verb")]
@@ -53,6 +60,14 @@ pub enum Verb {
         task: TaskId,
         /// The decision.
         decision: Decide,
+    },
+    /// End a session of it.
+    Kill {
+        /// The session.
+        session: SessionId,
+        /// Between SIGTERM and SIGKILL, ms; none: as its task says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        grace_ms: Option<u64>,
     },
     /// Answer what a session waits for. To the coordinator of its run, and from there to the node of the session, which decides.
     Answer {
@@ -86,8 +101,7 @@ impl ControlRequest {
     /// Whether it is too old, or a clock is wrong.
     #[must_use]
     pub fn is_stale(&self, now: TimestampMs) -> bool {
-        let at = i64::try_from(self.id.0.timestamp_ms()).unwrap_or(i64::MAX);
-        now.saturating_sub(at).saturating_abs() > AGE_MAX_MS
+        is_stale(self.id, now)
     }
 
     /// The person's name, safe to show.
@@ -215,6 +229,7 @@ mod tests {
             wanted(Verb::Pause {}),
             wanted(Verb::Resume {}),
             wanted(Verb::Cancel {}),
+            wanted(Verb::Kill { session: session(1), grace_ms: Some(5) }),
             wanted(Verb::Retry { of: RetryScope::From { task: task(1) } }),
             wanted(Verb::Decide { task: task(1), decision }),
             wanted(Verb::Answer { session: session(1), item, answer: Box::new(answer), beside: None }),

@@ -24,6 +24,7 @@ pub mod protocol;
 pub mod recovery;
 pub mod room_event;
 pub mod session_news;
+pub mod view;
 
 #[cfg(test)]
 mod fuzz;

@@ -94,6 +94,12 @@ pub(crate) fn escape(text: &str, out: &mut String) {
     }
 }
 
+/// A text of somebody else as it may be shown: see [`visible`].
+#[must_use]
+pub fn visible_text(text: &str) -> String {
+    visible(text).collect()
+}
+
 /// Without what is not seen; line ends of any kind are `\n`.
 fn visible(text: &str) -> impl Iterator<Item = char> {
     let mut marks = 0;

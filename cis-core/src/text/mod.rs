@@ -3,6 +3,8 @@
 
 pub(crate) mod clean;
 
+pub use clean::visible_text;
+
 /// What stands in HTML and XML for a character that means something there, in text and between double quotes.
 pub(crate) fn entity(c: char) -> Option<&'static str> {
     match c {

@@ -105,6 +105,8 @@ pub struct Limits {
     pub save_every_bytes: u64,
     /// So much waits for a viewer, bytes, before it gets a picture instead.
     pub viewer_bytes: usize,
+    /// The same for one that is far.
+    pub far_viewer_bytes: usize,
     /// A session that was closed while somebody watches stays so long for its last output.
     pub last_output: Duration,
 }
@@ -117,6 +119,7 @@ impl Default for Limits {
             idle_crowded: Duration::from_secs(5),
             save_every_bytes: 4 << 20,
             viewer_bytes: 256 << 10,
+            far_viewer_bytes: 24 << 10,
             last_output: Duration::from_secs(1),
         }
     }
@@ -137,6 +140,7 @@ enum Command {
     Attach {
         id: SessionId,
         how: Attach,
+        reach: Reach,
         reply: oneshot::Sender<Result<Attaching, HubError>>,
     },
     Detach {
@@ -191,6 +195,15 @@ enum Command {
     Reconnect {
         reply: oneshot::Sender<Result<(), HubError>>,
     },
+}
+
+/// Where a viewer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// On this machine, or connected to its node.
+    Near,
+    /// At another node: it gets little at a time. So less output waits for it before it gets a picture instead.
+    Far,
 }
 
 /// What an attach came to.
@@ -281,8 +294,8 @@ impl Hub {
     ///
     /// # Errors
     /// [`HubError::NoSuchSession`], [`HubError::HostLost`], [`HubError::Stopped`].
-    pub async fn attach(&self, id: SessionId, how: Attach) -> Result<Attached, HubError> {
-        match self.ask(|reply| Command::Attach { id, how, reply }).await? {
+    pub async fn attach(&self, id: SessionId, how: Attach, reach: Reach) -> Result<Attached, HubError> {
+        match self.ask(|reply| Command::Attach { id, how, reach, reply }).await? {
             Attaching::Terminal(attached) => Ok(attached),
             Attaching::Pipes { redactors } => pipe::attach(self, id, how, redactors).await,
         }

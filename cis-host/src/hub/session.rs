@@ -14,7 +14,7 @@ use super::follow::context_bytes;
 use super::saved;
 use super::typing::Typing;
 use super::viewer::{Missed, Viewer};
-use super::{AttachOutput, Ended, HubError, Redactors, SessionInfo, wire};
+use super::{AttachOutput, Ended, HubError, Reach, Redactors, SessionInfo, wire};
 use crate::log::{Chunk, LogReader};
 use crate::protocol::ToHost;
 use cis_core::api::{Attach, AttachControl, AttachNotice, TermSize};
@@ -190,7 +190,7 @@ impl Session {
                 self.typing.sent(&replies);
             }
             for viewer in &mut self.viewers {
-                stale |= viewer.bytes(now, env.limits.viewer_bytes, until);
+                stale |= viewer.bytes(now, until);
             }
         }
         self.next = until;
@@ -282,9 +282,19 @@ impl Session {
         Ok(model.screen.text_redacted(&redactor))
     }
 
-    pub(super) fn attach(&mut self, number: u64, how: Attach, env: &mut Env) -> Arc<super::queue::Queue> {
+    pub(super) fn attach(
+        &mut self,
+        number: u64,
+        how: Attach,
+        reach: Reach,
+        env: &mut Env,
+    ) -> Arc<super::queue::Queue> {
         let size = how.cols.zip(how.rows).map(|(cols, rows)| screen::clamp(TermSize { cols, rows }));
-        let viewer = Viewer::new(number, how.read_only, size, &self.redactor);
+        let waiting_max = match reach {
+            Reach::Near => env.limits.viewer_bytes,
+            Reach::Far => env.limits.far_viewer_bytes,
+        };
+        let viewer = Viewer::new(number, how.read_only, size, waiting_max, &self.redactor);
         let queue = Arc::clone(&viewer.queue);
         self.viewers.push(viewer);
         let before = self.size;

@@ -29,6 +29,8 @@ pub(super) struct Viewer {
     pub(super) read_only: bool,
     /// Of its terminal, where it is known.
     pub(super) size: Option<TermSize>,
+    /// More bytes than this do not wait for it: it gets a picture instead.
+    waiting_max: usize,
     typed: TypedFilter,
     /// When it typed last.
     typed_at: Option<Instant>,
@@ -46,6 +48,7 @@ impl Viewer {
         number: u64,
         read_only: bool,
         size: Option<TermSize>,
+        waiting_max: usize,
         redactor: &Arc<Redactor>,
     ) -> Self {
         Self {
@@ -53,6 +56,7 @@ impl Viewer {
             queue: Arc::default(),
             read_only,
             size,
+            waiting_max,
             typed: TypedFilter::default(),
             typed_at: None,
             output: sanitizer(redactor),
@@ -75,7 +79,7 @@ impl Viewer {
     }
 
     /// Bytes of the session that come now, up to the byte `until` of its output. True where it needs a picture instead.
-    pub(super) fn bytes(&mut self, bytes: &[u8], limit: usize, until: u64) -> bool {
+    pub(super) fn bytes(&mut self, bytes: &[u8], until: u64) -> bool {
         if self.mirror || self.stale {
             self.stale = true;
             return true;
@@ -84,7 +88,7 @@ impl Viewer {
         if !out.is_empty() {
             self.shows = None;
         }
-        self.stale = !self.queue.push(out, limit, self.settled_at(until));
+        self.stale = !self.queue.push(out, self.waiting_max, self.settled_at(until));
         self.stale
     }
 

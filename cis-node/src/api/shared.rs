@@ -10,6 +10,7 @@ use super::super::commands::{AskedOfRun, Command};
 use super::super::restore::{self, RestoreError};
 use super::Answer;
 use crate::control::coordinated_elsewhere;
+use crate::declared::Declared;
 use crate::logs;
 use crate::machine::name_in;
 use crate::node::Node;
@@ -71,14 +72,22 @@ impl Node {
                 Problem::new(ProblemKind::Conflict, detail).hint("`cis dag logs` shows what it wrote")
             );
         }
-        if !ended && let Err(elsewhere) = self.coordinates(found.run).await {
-            let node = self.read(move |reader| reader.node_of(found.id)).await?;
-            // One that this node has for another one can be looked at and typed into here.
-            if !node.is_some_and(|node| self.identity.is_or_was(&node)) {
-                return Err(elsewhere);
-            }
-        }
         Ok(found.id)
+    }
+
+    /// The node that coordinates the run of a session, and its room; none: this one does, or the session has no run, or this node
+    /// has it for another one.
+    pub(super) async fn coordinator_of(
+        &self,
+        session: SessionId,
+    ) -> Answer<Option<(RunId, (NodeDid, Option<String>))>> {
+        let Ok(SessionView { run: Some(run), .. }) = self.session_view(session).await else {
+            return Ok(None);
+        };
+        let (owner, _, room) = self.read(move |reader| reader.term(run)).await?;
+        let node = self.read(move |reader| reader.node_of(session)).await?;
+        let is_own = |did: &NodeDid| self.identity.is_or_was(did);
+        Ok((!is_own(&owner) && !node.as_ref().is_some_and(is_own)).then_some((run, (owner, room))))
     }
 
     /// Refuses what only the node can do that coordinates a run, where that is another one.
@@ -178,7 +187,7 @@ impl Node {
         by_owner.or_else(own).or_else(|| announced.map(|node| node.name.clone())).unwrap_or_default()
     }
 
-    pub(super) async fn session_view(&self, session: SessionId) -> Answer<SessionView> {
+    pub(crate) async fn session_view(&self, session: SessionId) -> Answer<SessionView> {
         self.read(move |reader| reader.session(session)).await
     }
 
@@ -224,6 +233,33 @@ impl Node {
             because: vec![lost.to_owned(), last],
             try_this: vec![format!("cis dag show {}", run.short()), anew],
         })
+    }
+
+    /// The log of a session that this node has or had, of an attempt or alone.
+    pub(crate) async fn own_log(
+        &self,
+        session: SessionId,
+        attempt: Option<(RunId, TaskId, u32)>,
+        is_live: bool,
+        query: &ReadLog,
+    ) -> Answer<BoxStream<'static, LogPiece>> {
+        let run = attempt.as_ref().map(|(run, ..)| *run);
+        let path = match &attempt {
+            Some((run, task, number)) => self.home.attempt_log(*run, task, *number),
+            None => self.home.session_log(session),
+        };
+        if !is_live && std::fs::symlink_metadata(&path).is_err() {
+            self.not_cleaned(run, session).await?;
+        }
+        if is_live
+            && query.follow
+            && let Some(pieces) = self.followed(session, query).await?
+        {
+            return Ok(pieces);
+        }
+        let total = self.read(move |reader| reader.session_output(session)).await?;
+        let run = run.map(|run| Declared::of(&self.readers, &self.blobs, run));
+        Ok(logs::stored(path, query, total, run))
     }
 
     /// Follows the log of a session. None: it ended in this moment, or its output is withheld, so its file is read.

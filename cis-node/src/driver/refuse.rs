@@ -32,6 +32,7 @@ impl Driver {
                 }
                 Command::RoomRead { room, heads, .. } => self.put_off_read(&room, heads),
                 Command::ServeRoom { room } => self.serve_room(&room),
+                Command::HeldFor { session, reply } => drop(reply.send(Ok(self.held_for(session)))),
                 Command::Nodes { reply } => drop(reply.send(Ok(self.room_nodes(now_ms())))),
                 Command::Overtaken { run, reply } => self.overtaken(run, reply),
                 Command::RoomsAway => self.rooms_away(),

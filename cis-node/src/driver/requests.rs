@@ -68,6 +68,9 @@ impl Driver {
                 self.kill(permit.target(), grace_ms, permit.actor(), reply, now)
             }
             Command::Expose { session, reply } => self.expose(session, reply),
+            Command::HeldFor { session, reply } => {
+                let _ = reply.send(Ok(self.held_for(session)));
+            }
             Command::Typing { permit, input, bytes, reply } => {
                 self.typing(permit.target(), input, bytes, permit.actor(), reply, now);
             }

@@ -72,13 +72,14 @@ pub(super) trait Carrier: Sized + Send + Sync {
     /// The id of a room by its name.
     fn resolve(&self, name: &str) -> impl Future<Output = Result<String, Trouble>> + Send;
 
-    /// Tells a room what this node says of itself, in place of what it said before. `id`: the same one is said once.
+    /// Tells a room what this node says of itself, in place of what it said before. `id`: the same one is said once. Gives
+    /// whether the room keeps it for those who come later.
     fn announce(
         &self,
         room: &str,
         id: &str,
         content: Value,
-    ) -> impl Future<Output = Result<(), Trouble>> + Send;
+    ) -> impl Future<Output = Result<bool, Trouble>> + Send;
 
     /// What nodes said of themselves to a room.
     fn announced(&self, room: &str) -> impl Future<Output = Result<Vec<Announcement>, Trouble>> + Send;

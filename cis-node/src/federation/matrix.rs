@@ -41,14 +41,19 @@ impl Carrier for Matrix {
         Ok(self.opened.client.resolve(parsed).await?)
     }
 
-    async fn announce(&self, room: &str, id: &str, content: Value) -> Result<(), Trouble> {
+    async fn announce(&self, room: &str, id: &str, content: Value) -> Result<bool, Trouble> {
         let client = &self.opened.client;
         match client.send_state(room, INFO, &self.own.user, content.clone()).await {
             // A room where it may not set state: the timeline says the same, to those who read it now.
-            Err(MatrixError::Forbidden { .. }) => drop(client.send(room, INFO, content, id).await?),
-            announced => drop(announced?),
+            Err(MatrixError::Forbidden { .. }) => {
+                client.send(room, INFO, content, id).await?;
+                Ok(false)
+            }
+            announced => {
+                announced?;
+                Ok(true)
+            }
         }
-        Ok(())
     }
 
     async fn announced(&self, room: &str) -> Result<Vec<Announcement>, Trouble> {

@@ -57,8 +57,8 @@ impl Carrier for Memory {
         Ok(name.to_owned())
     }
 
-    async fn announce(&self, room: &str, _: &str, content: Value) -> Result<(), Trouble> {
-        let Ok(content) = to_raw_value(&content) else { return Ok(()) };
+    async fn announce(&self, room: &str, _: &str, content: Value) -> Result<bool, Trouble> {
+        let Ok(content) = to_raw_value(&content) else { return Ok(true) };
         let mut state = self.rooms.state();
         let of_room = state.announced.entry(room.to_owned()).or_default();
         of_room.insert(self.own.user.clone(), content.clone());
@@ -66,7 +66,7 @@ impl Carrier for Memory {
         for inbox in state.inboxes.values() {
             let _ = inbox.send(Heard::Announced(room.to_owned(), announcement.clone()));
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn announced(&self, room: &str) -> Result<Vec<Announcement>, Trouble> {

@@ -29,11 +29,15 @@ use cis_core::federation::envelope::{Carrier, Draft, SIZE_MAX, Verified, verify}
 use cis_core::federation::lanes::{Lanes, Ready, To};
 use cis_core::federation::protocol::BootMs;
 use cis_core::federation::protocol::message::Message;
+use cis_core::federation::view::ViewMessage;
 use cis_core::identity::Standing;
 use cis_core::ids::NodeDid;
 
 /// Type of the state by which a node says at which device it is.
 const INFO: &str = "cis.dag.node.info";
+
+/// Announcements that are remembered where rooms keep none.
+const HEARD_MAX: usize = 1000;
 
 /// Characters of a name or a version.
 const WORD_MAX: usize = 64;
@@ -49,6 +53,12 @@ struct Task {
     /// Their ids.
     rooms: BTreeSet<String>,
     devices: BTreeMap<NodeDid, Device>,
+    /// What nodes said of themselves where the room keeps none of it, by room and account.
+    heard: BTreeMap<(String, String), Announcement>,
+    /// What this node says of itself in rooms that do not keep it.
+    unkept: BTreeMap<String, Draft>,
+    /// Nodes that may not know that, with their rooms.
+    to_greet: BTreeSet<To>,
     lanes: Lanes,
     /// Says which lane is free again.
     sent: (mpsc::UnboundedSender<Sent>, mpsc::UnboundedReceiver<Sent>),
@@ -65,6 +75,9 @@ pub(crate) fn start(node: Arc<Node>, end: LinkEnd) {
         named: BTreeSet::new(),
         rooms: BTreeSet::new(),
         devices: BTreeMap::new(),
+        heard: BTreeMap::new(),
+        unkept: BTreeMap::new(),
+        to_greet: BTreeSet::new(),
         lanes: Lanes::default(),
         sent: mpsc::unbounded_channel(),
         is_urgent: false,
@@ -85,7 +98,7 @@ impl Task {
                 match self.wishes.recv().await {
                     Some(Wish::Serve(room)) => drop(self.named.insert(room)),
                     Some(Wish::Urgent(is_urgent)) => self.is_urgent = is_urgent,
-                    Some(Wish::Send { .. } | Wish::Control { .. } | Wish::Answer(_)) => {}
+                    Some(Wish::Send { .. } | Wish::Control { .. } | Wish::View { .. } | Wish::Answer(_)) => {}
                     None => return,
                 }
             }
@@ -111,9 +124,9 @@ impl Task {
             self.try_to_enter(&carrier, &name).await?;
         }
         loop {
+            self.greet(&carrier);
             tokio::select! {
                 wish = self.wishes.recv() => match wish {
-                    Some(wish @ (Wish::Urgent(_) | Wish::Serve(_) | Wish::Control { .. } | Wish::Answer(_))) => self.obey(&carrier, wish).await?,
                     Some(Wish::Send { room, to, message, can_wait }) => {
                         let behind = self.line_up((room, to), *message, can_wait);
                         self.send_ready(&carrier);
@@ -121,6 +134,7 @@ impl Task {
                             self.obey(&carrier, wish).await?;
                         }
                     }
+                    Some(wish) => self.obey(&carrier, wish).await?,
                     None => return Ok(()),
                 },
                 () = until(self.lanes.poll_timeout()) => self.send_ready(&carrier),
@@ -133,19 +147,37 @@ impl Task {
                 heard = carrier.hear() => {
                     let heard = heard?;
                     backoff.reset();
-                    heard.iter().for_each(|one| self.take(one));
+                    heard.into_iter().for_each(|one| self.take(one));
                 }
             }
         }
     }
 
-    fn take(&mut self, heard: &Heard) {
+    fn take(&mut self, heard: Heard) {
         match heard {
-            Heard::Announced(room, announcement) if self.rooms.contains(room) => {
-                self.learn(room, announcement)
+            Heard::Announced(room, announcement) if self.rooms.contains(&room) => {
+                self.learn_of(room, announcement);
             }
             Heard::Announced(..) => {}
             Heard::Letter(letter) => self.hear(letter),
+        }
+    }
+
+    /// Notes what a node says of itself, also for later: it may not be trusted yet.
+    fn learn_of(&mut self, room: String, announcement: Announcement) {
+        self.learn(&room, &announcement);
+        let key = (room, announcement.sender.clone());
+        if self.heard.len() < HEARD_MAX || self.heard.contains_key(&key) {
+            self.heard.insert(key, announcement);
+        }
+    }
+
+    /// A node that starts later than this one does not know where it is, if the room keeps nothing.
+    fn greet(&mut self, carrier: &impl Carries) {
+        for (room, did) in std::mem::take(&mut self.to_greet) {
+            if let Some(draft) = self.unkept.get(&room) {
+                tokio::spawn(self.sending(carrier, &did, draft));
+            }
         }
     }
 
@@ -178,7 +210,12 @@ impl Task {
         });
         let draft = Draft::of_room(INFO, body, ulid::Ulid::new(), &room, user);
         if let Ok(signed) = draft.sign(&self.node.keys.node, SIZE_MAX) {
-            carrier.announce(&room, &draft.id.to_string(), signed.content().clone()).await?;
+            let is_kept = carrier.announce(&room, &draft.id.to_string(), signed.content().clone()).await?;
+            if is_kept {
+                self.unkept.remove(&room);
+            } else {
+                self.unkept.insert(room.clone(), draft);
+            }
         }
         self.learn_all(carrier, &room).await?;
         self.rooms.insert(room.clone());
@@ -198,6 +235,9 @@ impl Task {
 
     async fn learn_all(&mut self, carrier: &impl Carries, room: &str) -> Result<(), Trouble> {
         carrier.announced(room).await?.iter().for_each(|one| self.learn(room, one));
+        let heard: Vec<Announcement> =
+            self.heard.iter().filter(|((of, _), _)| of == room).map(|(_, one)| one.clone()).collect();
+        heard.iter().for_each(|one| self.learn(room, one));
         Ok(())
     }
 
@@ -218,15 +258,21 @@ impl Task {
         }
         let Some(envelope) = self.verified(&content, carrier) else { return };
         if let Some(device) = envelope.body().get("device").and_then(Value::as_str) {
-            self.found(envelope.did(), sender, device);
+            let is_new = self.found(envelope.did(), sender, device);
+            if is_new && *envelope.did() != self.node.did {
+                self.to_greet.insert((room.to_owned(), envelope.did().clone()));
+            }
         }
     }
 
-    fn found(&mut self, did: &NodeDid, user: &str, device: &str) {
+    /// Gives whether it was not known to be there.
+    fn found(&mut self, did: &NodeDid, user: &str, device: &str) -> bool {
         let device = Device { user: user.to_owned(), device: device.to_owned() };
-        if self.devices.insert(did.clone(), device.clone()) != Some(device) {
+        let is_new = self.devices.insert(did.clone(), device.clone()) != Some(device);
+        if is_new {
             self.node.driver.tell(Command::NodeFound);
         }
+        is_new
     }
 
     fn verified(&self, content: &Value, carrier: Carrier<'_>) -> Option<Verified> {
@@ -240,10 +286,14 @@ impl Task {
         }
     }
 
-    fn hear(&mut self, message: &Letter) {
+    fn hear(&mut self, message: Letter) {
         let Ok(content) = serde_json::from_str::<Value>(message.content.get()) else { return };
         let room = content.get("room").and_then(Value::as_str);
         let Some(room) = room.filter(|room| self.rooms.contains(*room)) else { return };
+        if message.kind == INFO {
+            let Letter { sender, content, .. } = message;
+            return self.learn_of(room.to_owned(), Announcement { sender, content });
+        }
         let carrier = Carrier { room, type_name: &message.kind, sender: Some(&message.sender) };
         let Some(envelope) = self.verified(&content, carrier) else { return };
         let from = envelope.did().clone();
@@ -254,6 +304,11 @@ impl Task {
             Ok(None) => {}
             Ok(Some(said)) => return self.node.hear_control(room, from, said),
             Err(why) => return tracing::debug!(%from, why, "a control request of a node cannot be read"),
+        }
+        match ViewMessage::read(&envelope) {
+            Ok(None) => {}
+            Ok(Some(message)) => return self.node.hear_view(room, from, message),
+            Err(why) => return tracing::debug!(%from, why, "a message of a view cannot be read"),
         }
         match direct::read(envelope) {
             Ok(messages) => {
@@ -284,6 +339,10 @@ impl Task {
             }
             Wish::Control { room, to, said } => {
                 let draft = said.draft(&room, &carrier.own().user);
+                tokio::spawn(self.sending(carrier, &to, &draft));
+            }
+            Wish::View { room, to, message } => {
+                let draft = message.draft(&room, &carrier.own().user);
                 tokio::spawn(self.sending(carrier, &to, &draft));
             }
             Wish::Answer(default) => {

@@ -1,7 +1,7 @@
 //! What the handle and the viewers ask of the hub, one command after the other.
 
 use super::super::session::{Session, Tell, Watch};
-use super::super::{Answer, Attached, Attaching, Command, Counts, Ended, HubError, saved};
+use super::super::{Answer, Attached, Attaching, Command, Counts, Ended, HubError, Reach, saved};
 use super::{OUT_BYTES_MAX, Reply, Task};
 use crate::frames;
 use crate::protocol::{INPUT_BYTES_MAX, ToHost, frame};
@@ -36,8 +36,8 @@ impl Task {
                 });
             }
             Command::Close { id, ended } => self.close(id, ended),
-            Command::Attach { id, how, reply } => {
-                let _ = reply.send(self.attach(id, how));
+            Command::Attach { id, how, reach, reply } => {
+                let _ = reply.send(self.attach(id, how, reach));
             }
             Command::Detach { id, viewer } => {
                 if let Some(session) = self.sessions.get_mut(&id) {
@@ -94,7 +94,7 @@ impl Task {
         }
     }
 
-    fn attach(&mut self, id: SessionId, how: Attach) -> Result<Attaching, HubError> {
+    fn attach(&mut self, id: SessionId, how: Attach, reach: Reach) -> Result<Attaching, HubError> {
         let session = self.sessions.get_mut(&id).ok_or(HubError::NoSuchSession { id })?;
         if !session.tty {
             return Ok(Attaching::Pipes { redactors: session.redactors() });
@@ -104,7 +104,7 @@ impl Task {
         }
         let own = self.env.own.upgrade().ok_or(HubError::Stopped)?;
         self.viewers += 1;
-        let queue = session.attach(self.viewers, how, &mut self.env);
+        let queue = session.attach(self.viewers, how, reach, &mut self.env);
         Ok(Attaching::Terminal(Attached::terminal(own, id, self.viewers, queue, how.read_only)))
     }
 

@@ -142,6 +142,25 @@ async fn a_slow_viewer_gets_a_picture_and_stalls_nobody() {
 }
 
 #[tokio::test]
+async fn a_far_viewer_gets_a_picture_where_a_near_one_gets_all() {
+    let peer = Peer::new();
+    let hub = peer.hub(Limits { far_viewer_bytes: 4096, ..Limits::default() });
+    let mut host = peer.accept().await;
+    hub.open(peer.info(1));
+    host.expect_watch(1, 0).await;
+    let mut near = Watcher::new(&hub, 1, looking(40, 6)).await;
+    let mut far = Watcher::at(&hub, 1, looking(40, 6), Reach::Far).await;
+    let text = "0123456789\r\n".repeat(1000);
+    host.output(1, 0, &text).await;
+    host.output(1, text.len() as u64, "the end").await;
+    for viewer in [&mut near, &mut far] {
+        viewer.until(|viewer| viewer.screen.text().ends_with("the end")).await;
+    }
+    assert_eq!(far.screen.text(), near.screen.text());
+    assert!(near.bytes > text.len() && far.bytes < 4096, "{} {}", near.bytes, far.bytes);
+}
+
+#[tokio::test]
 async fn no_viewer_sees_a_secret() {
     let peer = Peer::new();
     let hub = peer.hub(Limits::default());
@@ -455,7 +474,10 @@ async fn when_the_connection_breaks_everybody_is_told_and_a_new_one_goes_on() {
     while viewer.step().await {}
     assert!(matches!(viewer.seen.last(), Some(AttachOutput::Lost(HubError::HostLost { .. }))));
     assert!(matches!(soon(waiting).await.unwrap(), Err(HubError::HostLost { .. })));
-    assert!(matches!(soon(hub.attach(id(1), typing(40, 6))).await, Err(HubError::HostLost { .. })));
+    assert!(matches!(
+        soon(hub.attach(id(1), typing(40, 6), Reach::Near)).await,
+        Err(HubError::HostLost { .. })
+    ));
     let error = soon(hub.input(id(1), input, b"x".to_vec())).await.unwrap_err();
     assert!(matches!(error, HubError::HostLost { .. }));
 
@@ -497,7 +519,10 @@ async fn a_closed_session_shows_its_last_output_first() {
     while viewer.step().await {}
     assert_eq!(viewer.screen.text(), "ab");
     assert!(matches!(viewer.notices().last(), Some(AttachNotice::Ended { exit_code: Some(0), .. })));
-    assert!(matches!(soon(hub.attach(id(1), typing(40, 6))).await, Err(HubError::NoSuchSession { .. })));
+    assert!(matches!(
+        soon(hub.attach(id(1), typing(40, 6), Reach::Near)).await,
+        Err(HubError::NoSuchSession { .. })
+    ));
 }
 
 #[tokio::test]
@@ -545,7 +570,7 @@ async fn an_attach_that_is_given_up_leaves_no_viewer() {
     hub.open(peer.info(1));
     host.expect_watch(1, 0).await;
     for _ in 0..50 {
-        let attaching = hub.attach(id(1), looking(40, 6));
+        let attaching = hub.attach(id(1), looking(40, 6), Reach::Near);
         let _ = tokio::time::timeout(Duration::ZERO, attaching).await;
     }
     until_counts(&hub, |counts| counts.viewers == 0).await;

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::frames::{Decoder, Frame, put_bytes, put_json};
 use crate::hub::wire::Wire;
-use crate::hub::{AttachOutput, Attached, Hub, Limits, SessionInfo, Sighting};
+use crate::hub::{AttachOutput, Attached, Hub, Limits, Reach, SessionInfo, Sighting};
 use crate::protocol::{Exit, FromHost, Role, ToHost, VERSION, frame};
 use cis_core::api::{Attach, AttachNotice, TermSize};
 use cis_core::ids::{HostInstance, SessionId};
@@ -202,7 +202,11 @@ pub(super) fn looking(cols: u16, rows: u16) -> Attach {
 
 impl Watcher {
     pub(super) async fn new(hub: &Hub, n: u128, how: Attach) -> Self {
-        let attached = soon(hub.attach(id(n), how)).await.unwrap();
+        Self::at(hub, n, how, Reach::Near).await
+    }
+
+    pub(super) async fn at(hub: &Hub, n: u128, how: Attach, reach: Reach) -> Self {
+        let attached = soon(hub.attach(id(n), how, reach)).await.unwrap();
         let screen = Screen::new(size(how.cols.unwrap_or(40), how.rows.unwrap_or(6)));
         Self { attached, screen, seen: Vec::new(), bytes: 0 }
     }

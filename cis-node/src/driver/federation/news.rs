@@ -10,7 +10,7 @@ use super::super::Driver;
 use super::Held;
 use super::refused::Wrong;
 use crate::account::boot_ms;
-use crate::commands::AnswerHeld;
+use crate::commands::{AnswerHeld, HeldFor};
 use crate::driver::attention::{Attention, item_of_ask, item_of_prompt};
 use crate::driver::inbox::First;
 use crate::held_asks::HeldAsks;
@@ -36,6 +36,14 @@ impl Driver {
         let attempt = self.parts.worker.attempt_of(session)?;
         let is_held = self.federation.held.get(attempt).is_some_and(|held| held.session == session);
         (is_held && self.parts.machine.run(&attempt.run).is_none()).then_some(attempt)
+    }
+
+    /// For whom this node has a session of another node's run.
+    pub(in crate::driver) fn held_for(&self, session: SessionId) -> Option<HeldFor> {
+        let Held { room, granted, .. } = self.federation.held.get(self.held_by(session)?)?;
+        let worker = self.federation.rooms.get(room)?.worker.as_ref()?;
+        let coordinator = worker.coordinator_of(granted.attempt.run)?.clone();
+        Some(HeldFor { room: room.clone(), attempt: granted.attempt.clone(), coordinator })
     }
 
     /// Run and task of a session, as they stand in this node's events. A run of another node has none of these.

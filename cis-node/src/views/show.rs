@@ -1,0 +1,238 @@
+//! Showing a session of this node to people at another node of the room.
+//!
+//! Owns who may look, and the session's end of a view. What is typed goes to the session in order and once, as the pipe
+//! gives it; nothing is read for a viewer that is sent nothing.
+
+use std::sync::Arc;
+
+use futures_util::stream::{BoxStream, StreamExt as _};
+use futures_util::{FutureExt as _, stream};
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use super::{Registered, TheirEnd, opens, until};
+use crate::account::boot_ms;
+use crate::commands::{Command, HeldFor};
+use crate::control::stale;
+use crate::node::Node;
+use crate::problems::{hub_problem, internal};
+use crate::server::{AttachFrame, AttachInput, NodeApi as _};
+use crate::streams::{self, Viewer};
+use cis_core::api::{Attach, Problem, ProblemKind, ReadLog};
+use cis_core::event::{ExecutionMode, Via};
+use cis_core::federation::control;
+use cis_core::federation::view::{
+    Frame, Open, Pace, Pipe, Role, SEGMENT_BYTES_MAX, Segment, ViewId, ViewMessage, What,
+};
+use cis_core::identity::Right;
+use cis_core::ids::AttemptId;
+use cis_core::policy::act::{self, Targeted as _};
+use cis_core::policy::{Principal, Rights, Who};
+use cis_host::hub::Reach;
+use cis_local::now_ms;
+
+/// What a view shows, frame by frame. The last one is a [`Frame::End`]; it is not asked for more after that.
+type Shown = BoxStream<'static, Frame>;
+
+/// A source of frames, and the way for what is typed.
+struct Source {
+    shown: Shown,
+    /// None: nothing is typed there.
+    typed: Option<mpsc::Sender<AttachInput>>,
+}
+
+/// Shows what another node asks for, until one of both ends it.
+pub(super) async fn show(node: Arc<Node>, end: TheirEnd, mut view: Registered, first: Segment) {
+    let Some(open) = opens(&first).cloned() else { return };
+    let Ok(life) = life() else { return };
+    let pace = match open.what {
+        What::Terminal { .. } => Pace::Screens,
+        What::Log { .. } | What::Screen {} | What::Explain {} | What::Input { .. } => Pace::Whole,
+    };
+    let mut pipe = Pipe::new(view.id, Role::Session { life, pace }, boot_ms());
+    pipe.handle(first, boot_ms());
+    // A node that ends by itself does not while somebody looks.
+    let _looks = Viewer::new(Arc::clone(&node.shared), node.driver.clone());
+    let mut source = match node.source(&end, view.id, &open).await {
+        Ok(source) => source,
+        Err(mut problem) => {
+            // Long, and of no use on another machine.
+            (problem.diagnostics, problem.item) = (Vec::new(), None);
+            let refused = Frame::End { problem: Some(Box::new(problem)) };
+            Source { shown: ending(stream::iter([refused]).boxed()), typed: None }
+        }
+    };
+    loop {
+        let now = boot_ms();
+        while let Some(segment) = pipe.poll_transmit(now) {
+            node.link.view(&end.room, end.node.clone(), ViewMessage::Segment(segment));
+        }
+        if pipe.is_done() || pipe.is_gone(now) {
+            return;
+        }
+        // Screens are read at the last moment.
+        let (takes, takes_at) = match pace {
+            Pace::Screens => (pipe.takes(now), pipe.takes_at(now)),
+            Pace::Whole => (pipe.has_room(), None),
+        };
+        let timeout =
+            takes_at.filter(|_| !takes).map_or(pipe.poll_timeout(now), |at| pipe.poll_timeout(now).min(at));
+        tokio::select! {
+            segment = view.came.recv() => {
+                let Some(segment) = segment else { return };
+                for frame in pipe.handle(segment, boot_ms()) {
+                    let input = match frame {
+                        Frame::Typed { data } => AttachInput::Typed(data.into()),
+                        Frame::Control { control } => AttachInput::Control(control),
+                        // Its acknowledgement is the last that is said.
+                        Frame::Bye {} => {
+                            pipe.push(Frame::End { problem: None });
+                            source = Source { shown: stream::pending().boxed(), typed: None };
+                            continue;
+                        }
+                        _ => continue,
+                    };
+                    if let Some(typed) = &source.typed {
+                        // What a session that has ended is typed goes nowhere.
+                        let _ = typed.send(input).await;
+                    }
+                }
+            }
+            frame = source.shown.next(), if takes => {
+                let (mut next, mut bytes) = (frame, 0);
+                // What is there already goes along.
+                while let Some(frame) = next.take() {
+                    bytes += frame.size();
+                    let is_last = frame.is_last();
+                    pipe.push(frame);
+                    if is_last {
+                        source.shown = stream::pending().boxed();
+                    } else if bytes < SEGMENT_BYTES_MAX {
+                        next = source.shown.next().now_or_never().flatten();
+                    }
+                }
+            }
+            () = until(timeout) => {}
+        }
+    }
+}
+
+/// A number that nobody can guess.
+fn life() -> Result<u64, getrandom::Error> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random)?;
+    // Numbers in canonical JSON have 53 bits.
+    Ok(u64::from_le_bytes(random) >> 11)
+}
+
+impl Node {
+    /// What a view is to show.
+    async fn source(&self, end: &TheirEnd, id: ViewId, open: &Open) -> Result<Source, Problem> {
+        if control::is_stale(id, now_ms()) {
+            return Err(stale());
+        }
+        self.may_look(end, open).await?;
+        if !matches!(open.what, What::Log { .. }) {
+            // Its room may tell of it a moment before it runs.
+            self.shared.leaders.wait_for(open.session).await;
+        }
+        let by = open.name();
+        let (node, name) = (end.node.clone(), by.clone());
+        let who =
+            || Principal { who: Who::Node { node, by: name }, via: Via::Room, rights: Rights::Operator };
+        tracing::info!(session = %open.session, by, node = %end.node, "a session is shown to another node");
+        match &open.what {
+            What::Terminal { attach } => self.terminal(open, *attach).await,
+            What::Log { read } => self.log_for(open, read).await,
+            What::Screen {} => {
+                let permit = self.admit(&who(), act::ReadSession::on(open.session))?;
+                value(&self.screen(permit).await?)
+            }
+            What::Explain {} => {
+                let permit = self.admit(&who(), act::ReadSession::on(open.session))?;
+                value(&self.explain(permit).await?)
+            }
+            What::Input { request } => {
+                let permit = self.admit(&who(), act::ControlSession::on(open.session))?;
+                value(&self.send_input(permit, request.clone()).await?)
+            }
+        }
+    }
+
+    /// Whether this node shows a session to people at that one: to nodes that may submit runs in its room, and to the one that
+    /// coordinates its run. To others it says the same as of a session that does not exist.
+    async fn may_look(&self, end: &TheirEnd, open: &Open) -> Result<(), Problem> {
+        let (run, session) = (open.run, open.session);
+        let attempt = AttemptId { run, task: open.task.clone(), number: open.attempt };
+        let held = self.driver.ask(|reply| Command::HeldFor { session, reply }).await?;
+        let (is_it, coordinates) = match held {
+            Some(HeldFor { room, attempt: held, coordinator }) => {
+                (room == end.room && held == attempt, coordinator == end.node)
+            }
+            None => {
+                let known = self.read(move |reader| Ok((reader.run(run)?, reader.session(session)?))).await;
+                known.map_or((false, false), |(run, session)| {
+                    let is_shared =
+                        run.room.as_deref() == Some(&end.room) && run.mode == ExecutionMode::Matrix;
+                    let names = (session.run, session.task.as_ref(), session.attempt);
+                    let is_it = names == (Some(attempt.run), Some(&attempt.task), Some(attempt.number));
+                    (is_shared && is_it, run.node == end.node)
+                })
+            }
+        };
+        if !is_it {
+            let detail =
+                format!("session {session} does not exist in this room, or is not shared with its nodes");
+            return Err(Problem::new(ProblemKind::NotFound, detail));
+        }
+        if coordinates || self.members.may(&end.room, &end.node, Right::Submit) {
+            return Ok(());
+        }
+        Err(self.may_not_submit(&end.room, &end.node))
+    }
+
+    async fn terminal(&self, open: &Open, attach: Attach) -> Result<Source, Problem> {
+        self.expose(open.session).await?;
+        let attached =
+            self.hub.attach(open.session, attach, Reach::Far).await.map_err(|e| hub_problem(&e))?;
+        let viewer = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
+        let streams = streams::attach(attached, viewer);
+        let shown = streams.output.map(|frame| match frame {
+            AttachFrame::Output { bytes, next } => Frame::Output { data: bytes, next },
+            AttachFrame::Notice(notice) => Frame::Notice { notice },
+        });
+        Ok(Source { shown: ending(shown.boxed()), typed: Some(streams.input) })
+    }
+
+    async fn log_for(&self, open: &Open, read: &ReadLog) -> Result<Source, Problem> {
+        let attempt = (open.run, open.task.clone(), open.attempt);
+        let is_live = self.expose(open.session).await.is_ok();
+        let read = ReadLog { marks: true, ..read.clone() };
+        let pieces = self.own_log(open.session, Some(attempt), is_live, &read).await?;
+        let shown = pieces.flat_map(|piece| {
+            let output = Frame::Output { data: piece.bytes, next: piece.next };
+            let end = piece.last.then_some(Frame::End { problem: None });
+            stream::iter([Some(output), end].into_iter().flatten())
+        });
+        Ok(Source { shown: ending(shown.boxed()), typed: None })
+    }
+}
+
+/// A value as JSON.
+fn value(value: &impl Serialize) -> Result<Source, Problem> {
+    let data = serde_json::to_vec(value).map_err(|error| internal(&error))?;
+    let frames = [Frame::Output { data, next: None }, Frame::End { problem: None }];
+    Ok(Source { shown: ending(stream::iter(frames).boxed()), typed: None })
+}
+
+/// The same with an end, and nothing after it.
+fn ending(shown: Shown) -> Shown {
+    stream::unfold(Some(shown), |shown| async move {
+        let mut shown = shown?;
+        let lost = || Box::new(internal(&"the session cannot be shown any more"));
+        let frame = shown.next().await.unwrap_or_else(|| Frame::End { problem: Some(lost()) });
+        let is_end = frame.is_last();
+        Some((frame, (!is_end).then_some(shown)))
+    })
+    .boxed()
+}
