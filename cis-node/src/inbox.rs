@@ -82,8 +82,8 @@ impl InboxApi for Node {
         if let (Some(place), Some(run)) = (self.place_of(&item, session.target()).await?, item.run) {
             let Elsewhere { node, room, coordinates } = place;
             if item.kind == PromptKind::Password {
-                let hint = format!("its session does not run on this machine: attach where it does ({node})");
-                return Err(given::asks_password(&item.id).hint(hint));
+                let attach = format!("cis dag attach {}", session.target().short());
+                return Err(given::asks_password(&item.id).hint(attach));
             }
             // What a room tells of a prompt is not all of it: the coordinator knows more.
             let answer = if coordinates { answer } else { chosen(&item, answer)? };

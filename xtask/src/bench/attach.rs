@@ -27,14 +27,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const ECHO: &[&str] = &["sh", "-c", "stty raw -echo; printf READY; exec cat"];
 
 /// The master side of a terminal that a child lives on.
-struct Screen {
+pub(super) struct Screen {
     master: File,
     child: Child,
 }
 
 impl Screen {
     /// Starts `command` on a terminal of 80 × 24.
-    fn open(mut command: Command) -> Outcome<Self> {
+    pub(super) fn open(mut command: Command) -> Outcome<Self> {
         let broken = |e: rustix::io::Errno| format!("cannot open a terminal: {e}");
         let master =
             openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).map_err(broken)?;
@@ -58,7 +58,7 @@ impl Screen {
     }
 
     /// Reads what comes within `patience`; empty: nothing came.
-    fn read(&mut self, patience: Duration) -> Outcome<Vec<u8>> {
+    pub(super) fn read(&mut self, patience: Duration) -> Outcome<Vec<u8>> {
         let timeout = Timespec::try_from(patience).map_err(|e| e.to_string())?;
         let mut fds = [PollFd::from_borrowed_fd(self.master.as_fd(), PollFlags::IN)];
         if poll(&mut fds, Some(&timeout)).map_err(|e| format!("poll: {e}"))? == 0 {
@@ -70,7 +70,7 @@ impl Screen {
     }
 
     /// Waits until `wanted` has come.
-    fn wait_for(&mut self, wanted: &[u8]) -> Outcome {
+    pub(super) fn wait_for(&mut self, wanted: &[u8]) -> Outcome {
         let began = Instant::now();
         let mut seen = Vec::new();
         while !seen.windows(wanted.len()).any(|window| window == wanted) {
@@ -97,9 +97,15 @@ impl Screen {
 
     /// Types keys one by one and waits for the echo of each, ms.
     fn echoes(&mut self, count: u32) -> Outcome<Vec<f64>> {
+        self.echoes_slowly(count, Duration::ZERO)
+    }
+
+    /// The same with a pause before each key.
+    pub(super) fn echoes_slowly(&mut self, count: u32, pause: Duration) -> Outcome<Vec<f64>> {
         self.settle()?;
         let mut times = Vec::new();
         for key in (b'a'..=b'z').cycle().take(count as usize) {
+            std::thread::sleep(pause);
             let began = Instant::now();
             self.master.write_all(&[key]).map_err(|e| format!("cannot type: {e}"))?;
             self.wait_for(&[key])?;

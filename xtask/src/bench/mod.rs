@@ -63,6 +63,7 @@ const PARTS: &[(&str, &str)] = &[
     ("rooms-load", "a thousand tasks in a minute at a homeserver's default limits (about 10 minutes)"),
     ("rooms-many", "10,000 tasks that a room follows, against the same without"),
     ("rooms-nodes", "nodes of a room that share tasks (about 9 minutes)"),
+    ("rooms-views", "a session of another node, attached to: echo of a key, a flood (about 2 minutes)"),
     ("rooms-recovery", "runs out of a room into an empty store"),
     (
         "rooms-talk",

@@ -10,6 +10,7 @@ mod nodes;
 mod place;
 mod recovery;
 mod talk;
+mod views;
 // The tests' own Synapse: the same program, the same configuration.
 #[allow(
     unreachable_pub,
@@ -60,6 +61,9 @@ pub(super) fn measure(
     }
     if wanted("rooms-talk") {
         talk::commands(&place("talk")?, &synapse, report)?;
+    }
+    if wanted("rooms-views") {
+        views::measure(binary, &home("views"), report)?;
     }
     // These stop the homeserver.
     let outages = wanted("rooms-talk").then(|| place("outages")).transpose()?;

@@ -32,13 +32,19 @@ const SLOTS: &str = "4";
 const LEASE_S: f64 = 60.0;
 
 /// A node beside the one that coordinates.
-struct Other {
+pub(super) struct Other {
     cis: Cis,
     account: User,
 }
 
 impl Other {
-    fn new(binary: &Path, folder: &Path, synapse: &Synapse, place: &Place, role: &str) -> Outcome<Self> {
+    pub(super) fn new(
+        binary: &Path,
+        folder: &Path,
+        synapse: &Synapse,
+        place: &Place,
+        role: &str,
+    ) -> Outcome<Self> {
         let cis = Cis::start(binary, folder)?;
         let account = synapse.register(role);
         login(&cis, synapse, &account)?;
@@ -50,6 +56,10 @@ impl Other {
         let may = if role == "worker" { "execute" } else { "coordinate" };
         place.cis.run(["identity", "trust", &did(&cis)?, "--room", &place.room, "--may", may])?;
         Ok(Self { cis, account })
+    }
+
+    pub(super) fn stop(&self) -> Outcome {
+        self.cis.stop()
     }
 
     fn pids(&self) -> Outcome<[u32; 2]> {
@@ -99,7 +109,7 @@ pub(super) fn measure(binary: &Path, folder: &Path, synapse: &mut Synapse, repor
     heir.cis.stop()
 }
 
-fn start(place: &Place, file: &Path) -> Outcome<String> {
+pub(super) fn start(place: &Place, file: &Path) -> Outcome<String> {
     let mut words = place.cis.command(["dag", "execute", "--matrix", "--detach", "--json", "--room"]);
     words.arg(&place.room).arg(file);
     let said = crate::process::stdout_of(words)?;
