@@ -139,6 +139,12 @@ impl Client {
         }
     }
 
+    /// The lines that prove what happened to a run, out of its room.
+    pub async fn run_export(&self, run: &str) -> Result<String, ClientError> {
+        let bytes = self.get_long_bytes(&paths::fill(paths::RUN_EXPORT, &[run])).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     /// Concurrency groups: the node's, those of rooms, and those of the files of open runs. All pages.
     pub async fn groups(&self) -> Result<Listing<GroupView>, ClientError> {
         self.pages(paths::GROUPS).await

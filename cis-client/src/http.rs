@@ -213,13 +213,18 @@ impl Client {
 
     /// A call without a body that takes as long as it takes, over a connection of its own.
     pub(super) async fn get_long<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        decode(&self.get_long_bytes(path).await?)
+    }
+
+    /// The same, as it came.
+    pub(super) async fn get_long_bytes(&self, path: &str) -> Result<Bytes, ClientError> {
         let once = || async {
             let mut sender = self.connect().await?;
             let request = self.request(Method::GET, path, Bytes::new())?;
             let response = sender.send_request(request).await.map_err(|error| self.broken(error))?;
             self.whole(response).await
         };
-        decode(&self.repeat(once).await?)
+        self.repeat(once).await
     }
 
     /// One call over the kept connection: the bytes of an answer that is no problem.

@@ -36,6 +36,7 @@ mod dashboard;
 mod described;
 mod ended;
 mod examples;
+mod export;
 mod faults;
 mod federated_agents;
 mod federated_questions;

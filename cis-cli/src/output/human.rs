@@ -10,6 +10,7 @@ mod matrix;
 mod nodes;
 mod room_event;
 mod tokens;
+mod verdict;
 mod verification;
 mod work;
 
@@ -34,6 +35,7 @@ pub(crate) use matrix::{matrix_account, matrix_login, matrix_room, matrix_rooms,
 pub(crate) use nodes::{room_node, room_nodes};
 pub(crate) use room_event::matrix_event;
 pub(crate) use tokens::tokens;
+pub(crate) use verdict::verdict;
 pub(crate) use verification::{emoji, standing};
 pub(crate) use work::{groups, sum, times};
 

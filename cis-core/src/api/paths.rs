@@ -18,6 +18,8 @@ pub const NODE_PAUSE: &str = "/v1/node/pause";
 pub const RUNS: &str = "/v1/runs";
 /// `GET`: the text of its DAG file, as it was submitted.
 pub const RUN_DAG: &str = "/v1/runs/{run}/dag";
+/// `GET`: the run as lines that prove what happened, see `federation::export`.
+pub const RUN_EXPORT: &str = "/v1/runs/{run}/export";
 /// `GET` [`super::ListTasks`]: listing of [`super::TaskView`], in the order of the file.
 pub const RUN_TASKS: &str = "/v1/runs/{run}/tasks";
 /// `GET`: [`super::TaskView`].

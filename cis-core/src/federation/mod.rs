@@ -5,11 +5,13 @@
 
 pub mod announcement;
 pub mod audit;
+mod base64_bytes;
 pub mod canonical;
 pub mod control;
 pub mod direct;
 pub mod envelope;
 mod envelope_type;
+pub mod export;
 mod fact;
 pub mod finality;
 pub mod journal;

@@ -1,6 +1,7 @@
 //! Tasks, attempts and artifacts of runs, as the API shows them.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use axum::body::Bytes;
 use futures_util::Stream;
@@ -10,6 +11,7 @@ use crate::artifacts;
 use crate::node::Node;
 use crate::problems::{blocking, no_attempt, no_task, run_name, store_problem};
 use crate::server::{NodeApi as _, TasksApi};
+use crate::streams::Viewer;
 use cis_core::api::{AttemptView, ListTasks, Listing, Page, Problem, ProblemKind, TaskView};
 use cis_core::event::ArtifactRecord;
 use cis_core::ids::{BlobId, NodeDid, RunId, TaskId};
@@ -20,12 +22,25 @@ impl TasksApi for Node {
     async fn dag_text(&self, permit: Permit<act::ReadRun>) -> Answer<(BlobId, Vec<u8>)> {
         let run = permit.target();
         let blob = self.read(move |reader| reader.run_spec(run)).await?;
-        let (blobs, kept) = (std::sync::Arc::clone(&self.blobs), blob.clone());
+        let (blobs, kept) = (Arc::clone(&self.blobs), blob.clone());
         let text = blocking(move || blobs.get(&kept)).await?;
         match text.map_err(|error| store_problem(&error))? {
             Some(text) => Ok((blob, text)),
             None => Err(Problem::new(ProblemKind::NotFound, format!("the file of run {run} was cleaned"))),
         }
+    }
+
+    async fn export(&self, permit: Permit<act::ReadRun>, _: Permit<act::ReadMatrix>) -> Answer<String> {
+        let run = permit.target();
+        let view = self.run_view(run).await?;
+        let Some(room) = view.room else {
+            let detail = format!("{} is in no room: nothing of it is signed", run_name(run, &view.dag));
+            let hint = "runs that a room follows can be exported: cis dag execute --hybrid --room ROOM FILE";
+            return Err(Problem::new(ProblemKind::Conflict, detail).hint(hint));
+        };
+        let _viewer = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
+        let opened = self.opened().await?;
+        self.export_of(&opened, &room, run).await
     }
 
     async fn tasks(&self, permit: Permit<act::SeeRun>, query: ListTasks) -> Answer<Listing<TaskView>> {
@@ -99,7 +114,7 @@ impl TasksApi for Node {
         artifact: ArtifactRecord,
         range: Range<u64>,
     ) -> Answer<impl Stream<Item = Bytes> + Send + 'static> {
-        let (blobs, blob) = (std::sync::Arc::clone(&self.blobs), artifact.blob.clone());
+        let (blobs, blob) = (Arc::clone(&self.blobs), artifact.blob.clone());
         let file = blocking(move || blobs.open(&blob)).await?;
         let file = file.map_err(|error| store_problem(&error))?.ok_or_else(|| {
             let detail = format!("the content {} is gone from the blobs", artifact.blob);

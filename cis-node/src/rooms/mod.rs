@@ -10,6 +10,7 @@
 mod allowance;
 mod audit;
 mod carry;
+mod export;
 mod heads;
 mod journal;
 mod listen;

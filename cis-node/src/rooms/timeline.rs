@@ -15,7 +15,7 @@ use cis_core::federation::protocol::groups::Term;
 use cis_core::federation::recovery::Recovery;
 use cis_core::identity::{Right, Standing};
 use cis_core::ids::NodeDid;
-use cis_matrix::{MatrixError, RoomEvent};
+use cis_matrix::{MatrixError, RoomEvent, StateEvent};
 
 /// Statements of owners that were sent so much after the first event that can be read, by other clocks, may be from before it. ms.
 const CLOCKS_MS: i64 = 10 * 60 * 1000;
@@ -26,6 +26,8 @@ pub(super) struct Timeline {
     /// Where this node knows the owners of the room.
     membership: Option<Membership>,
     keepers: Keepers,
+    /// What owners said before the first event that can be read, in order.
+    before: Vec<StateEvent>,
 }
 
 impl Timeline {
@@ -33,7 +35,8 @@ impl Timeline {
     /// others has not its whole timeline, but its whole state.
     pub(super) async fn open(node: &Node, opened: &Opened, room: &str) -> Result<Self, MatrixError> {
         let membership = node.members.pinned(room).map(|owners| Membership::new(room, owners));
-        let mut timeline = Self { room: room.to_owned(), membership, keepers: Keepers::default() };
+        let (keepers, before) = (Keepers::default(), Vec::new());
+        let mut timeline = Self { room: room.to_owned(), membership, keepers, before };
         if timeline.membership.is_none() {
             return Ok(timeline);
         }
@@ -43,9 +46,10 @@ impl Timeline {
         // Clocks of homeservers differ; what stands in the timeline as well counts once.
         statements.retain(|statement| statement.sent_ms < first.sent_ms + CLOCKS_MS);
         statements.sort_by_key(|statement| statement.state_key.parse::<u64>().unwrap_or(u64::MAX));
-        for statement in statements {
+        for statement in &statements {
             timeline.take_statement(&statement.sender, statement.content.get());
         }
+        timeline.before = statements;
         Ok(timeline)
     }
 
@@ -112,6 +116,11 @@ impl Timeline {
         if let Err(why) = taken {
             tracing::debug!(room = self.room, sender, why, "what is said of the room's nodes does not count");
         }
+    }
+
+    /// What owners said before the first event that can be read, in order.
+    pub(super) fn before(&self) -> &[StateEvent] {
+        &self.before
     }
 
     /// What owners have said so far.

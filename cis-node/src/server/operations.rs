@@ -54,6 +54,10 @@ fn runs<N: NodeApi>() -> Operations<Arc<N>> {
         get_run: GET paths::RUN, Runs, Action::See, [NotFound, Ambiguous] => get_run::<N>;
         /// Reads the DAG file that a run was made of.
         get_run_dag: GET paths::RUN_DAG, Runs, Action::ReadSession(None), [NotFound, Ambiguous] => tasks_routes::dag_text::<N>;
+        /// Reads a run out of its room as a file that can be checked without the room.
+        ///
+        /// JSON lines: what the owners of the room said, and the signed journal of the run. `cis dag verify` checks them.
+        export_run: GET paths::RUN_EXPORT, Runs, Action::ReadMatrix, [NotFound, Conflict] => tasks_routes::export::<N>;
         /// Starts a created run.
         ///
         /// An open or ended one is answered as it is.

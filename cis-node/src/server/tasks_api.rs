@@ -20,6 +20,12 @@ pub trait TasksApi: Send + Sync + 'static {
         &self,
         permit: Permit<act::ReadRun>,
     ) -> impl Future<Output = Outcome<(BlobId, Vec<u8>)>> + Send;
+    /// The lines that prove what happened to a run, out of its room.
+    fn export(
+        &self,
+        permit: Permit<act::ReadRun>,
+        matrix: Permit<act::ReadMatrix>,
+    ) -> impl Future<Output = Outcome<String>> + Send;
     /// Tasks of a run, in the order of its file.
     fn tasks(
         &self,

@@ -20,6 +20,7 @@ use cis_core::api::{AttemptView, ListTasks, Listing, Page, TaskView, paths};
 use cis_core::event::ArtifactRecord;
 use cis_core::ids::{BlobId, RunId};
 use cis_core::policy::Action;
+use cis_core::policy::act;
 
 pub(super) fn operations<N: NodeApi>() -> Operations<Arc<N>> {
     operations! {
@@ -145,6 +146,17 @@ pub(super) async fn dag_text<N: NodeApi>(
         (header::CACHE_CONTROL, kept),
     ];
     Ok(DagText((head, text).into_response()))
+}
+
+/// Answers with the export of a run.
+pub(super) async fn export<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name(run): Name<String>,
+) -> Result<String, Failure> {
+    let matrix = node.admit(&who, act::ReadMatrix)?;
+    let permit = node.admit_to_run(&who, run).await?;
+    Ok(node.export(permit, matrix).await?)
 }
 
 fn tag_of(blob: &BlobId) -> HeaderValue {

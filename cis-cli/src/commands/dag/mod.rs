@@ -7,6 +7,7 @@ mod context;
 mod events;
 mod execute;
 mod explain;
+mod export;
 mod graph;
 mod history;
 pub(crate) mod kill;
@@ -27,6 +28,7 @@ mod steer;
 mod takeover;
 mod unblock;
 mod validate;
+mod verify;
 mod watch;
 mod why;
 
@@ -64,6 +66,8 @@ pub(crate) enum Command {
     Recover(recover::Args),
     Why(why::Args),
     History(history::Args),
+    Export(export::Args),
+    Verify(verify::Args),
     Events(events::Args),
     Explain(explain::Args),
     Approve(approve::Args),
@@ -95,6 +99,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
         Command::Takeover(args) => takeover::run(context, &args),
         Command::Recover(args) => recover::run(context, &args),
         Command::Why(args) => why::run(context, &args),
+        Command::Export(args) => export::run(context, &args),
+        Command::Verify(args) => verify::run(context, &args),
         Command::History(args) => history::run(context, &args),
         Command::Events(args) => events::run(context, &args),
         Command::Explain(args) => explain::run(context, &args),

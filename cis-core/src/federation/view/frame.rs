@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::base64_bytes;
 use crate::api::{Attach, AttachControl, AttachNotice, Problem, ReadLog, SendInput};
+use crate::federation::base64_bytes;
 use crate::ids::{RunId, SessionId, TaskId};
 
 /// Characters of a person's name.

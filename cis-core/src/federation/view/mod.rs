@@ -3,7 +3,6 @@
 //! Owns the messages, their envelopes, and the pipe that numbers them. What is shown, and to whom, is the matter of the
 //! node that has the session. Pure: sends nothing, and is told what time it is.
 
-mod base64_bytes;
 mod frame;
 mod pipe;
 mod segment;

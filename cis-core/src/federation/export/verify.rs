@@ -1,0 +1,341 @@
+//! Checks an export against the owners of its room.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::line::{FORMAT, Line, VERSION};
+use super::verdict::{Answered, Coordinator, MemberView, Specification, TaskClaim, Verdict};
+use crate::dag;
+use crate::event::{EventBody, RunCreated};
+use crate::federation::canonical::Fold;
+use crate::federation::envelope::{self, Carrier};
+use crate::federation::journal::Fact;
+use crate::federation::membership::{self, Membership, Owners, Refused, Right};
+use crate::federation::outgoing::{JOURNAL, SNAPSHOT};
+use crate::federation::recovery::{Found, RecoveredRun, Recovery};
+use crate::identity::Standing;
+use crate::ids::{NodeDid, RunId, TaskId};
+use crate::scheduler::Run;
+
+/// Problems that are named; the others are counted.
+const WRONG_MAX: usize = 100;
+
+/// Why a file is no export.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadExport {
+    /// It is something else.
+    #[error("this is no export of a run: line {number}: {why}")]
+    Format {
+        /// Of the line, from 1.
+        number: usize,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A later version made it.
+    #[error("this export has version {0} of the format; this program knows {VERSION}")]
+    Later(u32),
+}
+
+/// An event of the file.
+struct Told {
+    id: String,
+    type_name: String,
+    sender: String,
+    content: Value,
+    file: Option<Result<Vec<u8>, String>>,
+}
+
+/// What a file says, before it is checked.
+struct Parsed {
+    room: String,
+    run: RunId,
+    events: Vec<Told>,
+    wrong: Vec<String>,
+}
+
+/// Checks the text of an export. `owners`: who owns the room, as the one who asks knows; of a room without owners, the node whose
+/// run it is.
+///
+/// # Errors
+/// [`BadExport`]. What is wrong in an export is told in the verdict.
+pub fn verify(text: &str, owners: &Owners) -> Result<Verdict, BadExport> {
+    let Parsed { room, run, events, mut wrong } = parsed(text)?;
+    let whole = membership_of(&room, owners, &events, &mut wrong);
+    let members: BTreeSet<NodeDid> = whole.members().map(|(did, _)| did.clone()).collect();
+    let mut trusted = members.clone();
+    trusted.extend(owners.owners.iter().chain(&whole.owners().owners).cloned());
+
+    // What counts at each place of the timeline is judged by what owners had said until there.
+    let mut until_here = Membership::new(&room, owners.clone());
+    let mut recovery = Recovery::new(room.clone(), owners.owners.clone());
+    let mut envelopes = 0;
+    for event in events {
+        if event.type_name == membership::TYPE {
+            if take_statement(&mut until_here, &room, &event).is_ok() {
+                envelopes += 1;
+                recovery.set_coordinators(until_here.voters().into_iter().collect());
+            }
+            continue;
+        }
+        let standing = |did: &NodeDid| {
+            if until_here.is_revoked(did) {
+                Standing::Revoked
+            } else if trusted.contains(did) {
+                Standing::Trusted
+            } else {
+                Standing::Unknown
+            }
+        };
+        let carrier = Carrier { room: &room, type_name: &event.type_name, sender: Some(&event.sender) };
+        match envelope::verify(&event.content, carrier, |_| Standing::Trusted) {
+            Ok(read) => {
+                envelopes += 1;
+                let is_journal = [JOURNAL.name, SNAPSHOT.name].contains(&read.type_name());
+                if is_journal && read.run() != Some(run) {
+                    wrong.push(format!("event {} is about another run", event.id));
+                    continue;
+                }
+            }
+            Err(why) => wrong.push(format!("event {} of {}: {why}", event.id, event.sender)),
+        }
+        let found = Found { type_name: &event.type_name, sender: &event.sender, content: &event.content };
+        if let Some(file) = recovery.hear(found, standing) {
+            let missing = || Err("the file that it names is not in the export".to_owned());
+            let bytes = event.file.unwrap_or_else(missing);
+            recovery.fetched(file, bytes.as_deref().map_err(Clone::clone));
+        }
+    }
+    for (did, count) in recovery.strangers() {
+        wrong.push(format!(
+            "{count} envelopes are signed by {did}, which the owners of the room did not admit"
+        ));
+    }
+    for (did, _) in recovery.usurpers() {
+        wrong.push(format!("{did} took the run over, and may not coordinate runs of this room"));
+    }
+    recovery.read_to_end();
+    let mut verdict = Verdict {
+        run,
+        room,
+        dag: String::new(),
+        state: None,
+        specification: Specification::Missing,
+        envelopes,
+        entries: 0,
+        coordinators: Vec::new(),
+        tasks: Vec::new(),
+        answers: Vec::new(),
+        statements: whole.statements(),
+        members: whole
+            .members()
+            .map(|(did, member)| MemberView {
+                did: did.clone(),
+                name: member.name.clone(),
+                may: member.may.clone(),
+                revoked: member.revoked,
+            })
+            .collect(),
+        wrong,
+    };
+    match recovery.runs().into_iter().find(|found| found.run == run) {
+        Some(found) => judge(&mut verdict, found, &whole),
+        None => verdict.wrong.push("nothing of the run's journal counts".to_owned()),
+    }
+    if verdict.wrong.len() > WRONG_MAX {
+        let more = verdict.wrong.len() - WRONG_MAX;
+        verdict.wrong.truncate(WRONG_MAX);
+        verdict.wrong.push(format!("and {more} more"));
+    }
+    Ok(verdict)
+}
+
+fn parsed(text: &str) -> Result<Parsed, BadExport> {
+    let mut at = 0;
+    let mut lines = text.split_inclusive('\n').enumerate().map(|(index, line)| {
+        let begins = at;
+        at += line.len();
+        (index + 1, begins, line)
+    });
+    let read = |number: usize, line: &str| -> Result<Line, BadExport> {
+        serde_json::from_str(line).map_err(|error| BadExport::Format { number, why: error.to_string() })
+    };
+    let no_header = || BadExport::Format { number: 1, why: "it has no header".to_owned() };
+    let (number, _, line) = lines.next().ok_or_else(no_header)?;
+    let Line::Header { format, v, room, run, .. } = read(number, line)? else {
+        return Err(no_header());
+    };
+    if format != FORMAT {
+        return Err(no_header());
+    }
+    if v != VERSION {
+        return Err(BadExport::Later(v));
+    }
+    let (mut events, mut wrong) = (Vec::<Told>::new(), Vec::new());
+    let mut end = None;
+    for (number, begins, line) in lines {
+        if end.is_some() {
+            return Err(BadExport::Format { number, why: "it stands behind the end".to_owned() });
+        }
+        let file = match read(number, line)? {
+            Line::Header { .. } => {
+                return Err(BadExport::Format { number, why: "it is a second header".to_owned() });
+            }
+            Line::Event { id, type_name, sender, content } => {
+                events.push(Told { id, type_name, sender, content, file: None });
+                continue;
+            }
+            read @ Line::End { .. } => {
+                end = Some((begins, read));
+                continue;
+            }
+            Line::File { data } => Ok(data),
+            Line::NoFile { why } => Err(why),
+        };
+        match events.last_mut() {
+            Some(event) if event.file.is_none() => event.file = Some(file),
+            _ => {
+                return Err(BadExport::Format { number, why: "it is a file that no event names".to_owned() });
+            }
+        }
+    }
+    match end {
+        Some((begins, end)) if end == Line::end(&text[..begins], events.len() as u64) => {}
+        Some(_) => wrong.push("the file is damaged: its lines are not those that were written".to_owned()),
+        None => wrong.push("the end of the file is missing".to_owned()),
+    }
+    Ok(Parsed { room, run, events, wrong })
+}
+
+/// All that owners said.
+fn membership_of(room: &str, owners: &Owners, events: &[Told], wrong: &mut Vec<String>) -> Membership {
+    let mut membership = Membership::new(room, owners.clone());
+    for event in events.iter().filter(|event| event.type_name == membership::TYPE) {
+        if let Err(Some(why)) = take_statement(&mut membership, room, event) {
+            wrong.push(format!("statement {} of {}: {why}", event.id, event.sender));
+        }
+    }
+    membership
+}
+
+/// Err: it does not count; without a reason where anybody can say such a thing.
+fn take_statement(membership: &mut Membership, room: &str, event: &Told) -> Result<(), Option<String>> {
+    let carrier = Carrier { room, type_name: membership::TYPE, sender: Some(&event.sender) };
+    let read = envelope::verify(&event.content, carrier, |_| Standing::Trusted);
+    let read = read.map_err(|refused| Some(refused.to_string()))?;
+    match membership.take(&read) {
+        Ok(_) => Ok(()),
+        Err(Refused::NotAnOwner(_)) => Err(None),
+        Err(refused) => Err(Some(refused.to_string())),
+    }
+}
+
+/// What the journal comes to.
+fn judge(verdict: &mut Verdict, mut found: RecoveredRun, membership: &Membership) {
+    verdict.entries = found.at.n;
+    verdict.wrong.append(&mut found.lacks);
+    let Some(Fact { body: EventBody::RunCreated(created), at_ms, .. }) = found.facts.first().cloned() else {
+        verdict.wrong.push("how the run began is not in its journal".to_owned());
+        return;
+    };
+    verdict.dag.clone_from(&created.dag);
+    if created.epoch == 0 && found.at.epoch == 0 && created.owner != found.writer {
+        verdict
+            .wrong
+            .push(format!("the run says to be of {}, which did not write its journal", created.owner));
+    }
+    verdict.coordinators.push(Coordinator {
+        did: created.owner.clone(),
+        epoch: created.epoch,
+        since_ms: at_ms,
+    });
+    let Some(text) = found.text.clone() else {
+        verdict.wrong.push("the text of the run's file is not in its journal".to_owned());
+        return;
+    };
+    let is_same = hex::encode(Sha256::digest(&text)) == created.spec.0;
+    verdict.specification = if is_same { Specification::Matches } else { Specification::Hidden };
+    let begun = match begun(verdict.run, &created, &text, at_ms) {
+        Ok(begun) => begun,
+        Err(why) => return verdict.wrong.push(why),
+    };
+    let fold = found.fold(begun);
+    verdict.wrong.append(&mut found.lacks);
+    verdict.state = Some(fold.run().state());
+    let granted = read_facts(verdict, &found.facts, membership);
+    verdict.tasks = tasks(&fold, &granted);
+}
+
+fn begun(run: RunId, created: &RunCreated, text: &str, at_ms: i64) -> Result<Run, String> {
+    let mut dag = dag::parse(text.as_bytes(), &created.source)
+        .map_err(|found| format!("the run's file cannot be read: {found}"))?;
+    if let Some(used) = &created.use_agent {
+        dag::with_agent(&mut dag, used.profile.as_deref());
+    }
+    Run::new(run, created, Arc::new(dag), at_ms).map_err(|error| error.to_string())
+}
+
+/// The newest grant of each task: who got it, and who gave it.
+type Granted = BTreeMap<TaskId, (NodeDid, NodeDid)>;
+
+fn read_facts(verdict: &mut Verdict, facts: &[Fact], membership: &Membership) -> Granted {
+    let mut granted = Granted::new();
+    let mut strange = BTreeSet::new();
+    for fact in facts {
+        let by = verdict.coordinators.last().map(|last| last.did.clone());
+        match &fact.body {
+            EventBody::RunTakenOver { owner, epoch, .. } => {
+                verdict.coordinators.push(Coordinator {
+                    did: owner.clone(),
+                    epoch: *epoch,
+                    since_ms: fact.at_ms,
+                });
+            }
+            EventBody::TaskAssigned(grant) => {
+                let Some(by) = by else { continue };
+                let member = membership.members().find(|(did, _)| **did == grant.node);
+                let may = member.is_some_and(|(_, member)| {
+                    member.may.contains(&Right::Execute) || member.worked_until_ms.is_some()
+                });
+                if grant.node != by && !may && strange.insert(grant.node.clone()) {
+                    verdict
+                        .wrong
+                        .push(format!("tasks ran on {}, which the owners did not let execute", grant.node));
+                }
+                granted.insert(grant.task.clone(), (grant.node.clone(), by));
+            }
+            EventBody::SessionAnswered { task, answer, .. } => verdict.answers.push(Answered {
+                task: task.clone(),
+                by: answer.by.clone(),
+                at_ms: fact.at_ms,
+                text: answer.text.clone(),
+            }),
+            EventBody::TaskApproved { task, by, comment } => verdict.answers.push(Answered {
+                task: Some(task.clone()),
+                by: by.clone(),
+                at_ms: fact.at_ms,
+                text: comment
+                    .as_ref()
+                    .map_or_else(|| "approved".to_owned(), |said| format!("approved: {said}")),
+            }),
+            _ => {}
+        }
+    }
+    granted
+}
+
+fn tasks(fold: &Fold, granted: &Granted) -> Vec<TaskClaim> {
+    let claim = |(task, entry): (&dag::Task, &crate::scheduler::TaskEntry)| {
+        let grant = granted.get(&task.id);
+        TaskClaim {
+            task: task.id.clone(),
+            state: entry.state,
+            attempts: entry.attempts,
+            node: grant.map(|(node, _)| node.clone()),
+            by: grant.map(|(_, by)| by.clone()),
+        }
+    };
+    fold.run().tasks().map(claim).collect()
+}
