@@ -62,7 +62,7 @@ fn descriptors_of(pid: u32) -> Vec<String> {
 }
 
 #[test]
-fn a_hundred_busy_sessions_go_on_through_five_programs() {
+fn alone_a_hundred_busy_sessions_go_on_through_five_programs() {
     let host = Host::start();
     let mut control = host.control();
     let count = "n=0; until [ -e go ]; do echo $n; n=$((n+1)); sleep 0.05; done; echo end $n";
