@@ -12,6 +12,7 @@ const RUN: &str = r#"
 version = 1
 [dag]
 id = "renewal"
+max_parallel = 9
 [[tasks]]
 id = "asks"
 script = '''
@@ -188,9 +189,7 @@ fn a_renewed_host_that_is_killed_loses_its_sessions_as_any_host_does() {
     replace_node(&cis, &other);
     wait_until_it_runs(host, &other);
     kill_9(host);
-    eventually("the task runs again", || {
-        (cis.task(&run, "waits")["attempts"] == 2).then_some(())
-    });
+    eventually("the task runs again", || (cis.task(&run, "waits")["attempts"] == 2).then_some(()));
     eventually("the leftover process has ended", || (!is_alive(before)).then_some(()));
     assert_ne!(cis.session_of("waits")["pid"].as_u64(), Some(u64::from(before)));
     cis.write("go", "");

@@ -17,7 +17,7 @@ pub(crate) struct Args {
     /// umask of sessions, octal
     #[arg(long, value_parser = umask)]
     session_umask: Option<u32>,
-    /// Only say, by the exit code, whether sessions of a host whose state has this format can be taken over
+    /// Only check whether the host whose state is in the socket on standard output can be taken over
     #[arg(long, hide = true, value_name = "FORMAT")]
     can_renew: Option<u32>,
     /// Go on with the host that the earlier program of this process was
@@ -26,14 +26,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
-    if let Some(format) = args.can_renew {
-        return if host::can_renew(format) {
-            Ok(Exit::OK)
-        } else {
-            Err(CliError::unavailable(format!("cannot read the state of a session host of format {format}")))
-        };
-    }
     let failed = |error: host::HostError| CliError::unavailable(error.to_string());
+    if let Some(format) = args.can_renew {
+        host::check_renewal(format).map_err(failed)?;
+        return Ok(Exit::OK);
+    }
     if let Some(socket) = args.renewed_from {
         host::run_renewed(socket).map_err(failed)?;
         return Ok(Exit::OK);

@@ -47,7 +47,7 @@ pub enum HostError {
         source: io::Error,
     },
     /// What the earlier program of the process left cannot be used.
-    #[error("the session host cannot continue after its renewal: {why}; its sessions are lost")]
+    #[error("cannot take over the sessions of an earlier session host: {why}")]
     Renewal {
         /// Why.
         why: String,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ffi::{CStr, CString, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
@@ -154,11 +154,17 @@ impl Launcher {
     }
 
     /// Starts a program of the host itself, such as the node, in the host's environment. `receives`: it reads that from its standard
-    /// input.
+    /// input. `stdout`: none is `/dev/null`.
     ///
     /// # Errors
     /// Why it cannot be started.
-    pub(super) fn launch_own(&mut self, argv: &[String], receives: bool, now: u64) -> Result<u32, String> {
+    pub(super) fn launch_own(
+        &mut self,
+        argv: &[String],
+        receives: bool,
+        stdout: Option<BorrowedFd<'_>>,
+        now: u64,
+    ) -> Result<u32, String> {
         let mut stdin = None;
         let environment: Vec<CString> = if receives {
             stdin = Some(os::hand_over(std::env::vars_os()).map_err(|error| error.to_string())?);
@@ -181,7 +187,7 @@ impl Launcher {
             directory: None,
             streams: Streams::Files {
                 stdin: stdin.as_ref().map(AsFd::as_fd),
-                stdout: null.as_fd(),
+                stdout: stdout.unwrap_or(null.as_fd()),
                 stderr: rustix::stdio::stderr(),
             },
             limits: self.limits,

@@ -42,5 +42,5 @@ mod typing;
 mod watching;
 
 pub use config::{HostConfig, HostError, READY};
-pub use renewal::{CAN_RENEW, FORMAT, RENEWED_FROM, can_renew};
+pub use renewal::{CAN_RENEW, FORMAT, RENEWED_FROM, can_renew, check_renewal};
 pub use server::{run, run_renewed};

@@ -11,19 +11,23 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::config::HostError;
 use super::connection::Read;
 use super::state::Host;
 use super::timers::Wake;
-use crate::os;
+use crate::os::{self, Outgoing};
 use crate::protocol::FromHost;
 use cis_core::event::ExitStatus;
+
+use state::StateError;
 
 pub(super) use state::PassedHost;
 
 /// Format of the state that is left to the next program. Fields with a default may be added to it; what an earlier or later
 /// program would misunderstand raises it.
 pub const FORMAT: u32 = 1;
-/// Option by which a program is asked whether it reads the state of this format: it exits with 0 if it does.
+/// Option by which a program is asked whether it reads the state of this format, which is in the socket that is its standard output. It
+/// exits with 0 if it does ([`check_renewal`]).
 pub const CAN_RENEW: &str = "--can-renew";
 /// Option of the new program: number of the descriptor of the socket with the state.
 pub const RENEWED_FROM: &str = "--renewed-from";
@@ -33,10 +37,22 @@ const PATIENCE_MS: u64 = 5_000;
 /// So often a connection is read before it is closed: a peer that never stops must not hold this up.
 const LAST_READS_MAX: usize = 64;
 
-/// Whether this program reads the state of this format.
+/// Whether this program reads states of this format.
 #[must_use]
 pub fn can_renew(format: u32) -> bool {
     format == FORMAT
+}
+
+/// Checks that this program reads the state of this format, which is in the socket that is its standard output.
+///
+/// # Errors
+/// [`HostError::Renewal`].
+pub fn check_renewal(format: u32) -> Result<(), HostError> {
+    let error = |error: StateError| HostError::Renewal { why: error.to_string() };
+    if !can_renew(format) {
+        return Err(error(StateError::Format(format)));
+    }
+    PassedHost::look(rustix::stdio::stdout()).map_err(error)
 }
 
 /// Who asked, and for what.
@@ -104,7 +120,8 @@ impl Host {
         }
         let mut question = command.clone();
         question.extend([CAN_RENEW.to_owned(), FORMAT.to_string()]);
-        let checker = self.launcher.launch_own(&question, true, self.now)?;
+        let state = self.pass(false)?;
+        let checker = self.launcher.launch_own(&question, true, Some(state.as_fd()), self.now)?;
         self.processes.drop_snapshot();
         let until = self.now + PATIENCE_MS;
         self.timers.wish(until, Wake::Host);
@@ -173,7 +190,7 @@ impl Host {
     /// Becomes the new program. Returns why that failed; then everything is as before.
     fn execute(&mut self, command: &[String]) -> String {
         self.write_notes();
-        let passed = match self.pass() {
+        let passed = match self.pass(true) {
             Ok(passed) => passed,
             Err(why) => return why,
         };
@@ -189,12 +206,13 @@ impl Host {
         format!("cannot execute {}: {error}", command[0])
     }
 
-    /// Makes a socket from which the next program gets state and descriptors.
-    pub(super) fn pass(&self) -> Result<OwnedFd, String> {
+    /// Makes a socket from which the next program gets the state, and the descriptors if it takes over.
+    pub(super) fn pass(&self, takes_over: bool) -> Result<OwnedFd, String> {
         let (passed, outgoing) = PassedHost::of(self);
         let bytes = passed.to_bytes(outgoing.len())?;
         // What cannot be read back would end all sessions in the next program.
         PassedHost::read(&bytes).map_err(|error| format!("its state cannot be read back: {error}"))?;
+        let outgoing = if takes_over { outgoing } else { Outgoing::default() };
         os::pass(&bytes, &outgoing).map_err(|error| format!("cannot pass its state: {error}"))
     }
 }

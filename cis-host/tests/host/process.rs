@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use cis_host::host::{CAN_RENEW, HostConfig, RENEWED_FROM, can_renew, run, run_renewed};
+use cis_host::host::{CAN_RENEW, HostConfig, RENEWED_FROM, check_renewal, run, run_renewed};
 
 fn main() -> ExitCode {
     cis_host::receive_environment().expect("its environment");
@@ -27,10 +27,7 @@ fn main() -> ExitCode {
     let config =
         HostConfig { socket, fallback: None, lock, home, umask, linger: Duration::from_millis(linger) };
     let outcome = match option[..] {
-        [CAN_RENEW, format] => {
-            let reads = format.parse().is_ok_and(can_renew);
-            return if reads { ExitCode::SUCCESS } else { ExitCode::FAILURE };
-        }
+        [CAN_RENEW, format] => check_renewal(format.parse().expect("a number")),
         [RENEWED_FROM, socket] => run_renewed(socket.parse().expect("a number")),
         _ => run(config),
     };

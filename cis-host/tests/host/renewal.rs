@@ -133,7 +133,8 @@ fn the_process_and_what_sessions_get_stay_as_they_were() {
     let before = of_process();
     let (mut control, _) = host.become_other(control, "new/session-host-alone");
     assert_eq!(of_process(), before);
-    let env = host.shell("ulimit -n; ulimit -Hn; umask; ls /proc/self/fd | wc -l; env | grep -c CIS_ENVIRONMENT");
+    let env =
+        host.shell("ulimit -n; ulimit -Hn; umask; ls /proc/self/fd | wc -l; env | grep -c CIS_ENVIRONMENT");
     control.run(&env);
     // The listing has one of its own.
     assert_eq!(host.log(env.session), format!("500\n3000\n{}\n4\n0\n", umask()));

@@ -154,6 +154,15 @@ impl PassedHost {
         Ok(Opened { anchor, lock, door, notes, sessions })
     }
 
+    /// Checks that this program reads what is in the socket.
+    ///
+    /// # Errors
+    /// It is not the state of a host that this program reads.
+    pub(in crate::host) fn look(socket: impl std::os::fd::AsFd) -> Result<(), StateError> {
+        let (bytes, _) = os::receive(socket)?;
+        Self::read(&bytes).map(drop)
+    }
+
     /// Takes all that an earlier program passed through this socket.
     ///
     /// # Errors

@@ -137,7 +137,9 @@ fn descriptors_that_were_not_passed_are_missed() {
     let null = os::null_device().unwrap();
     for count in [0, 2, 3, 4] {
         let mut outgoing = Outgoing::default();
-        (0..count).for_each(|_| drop(outgoing.put(&null)));
+        (0..count).for_each(|_| {
+            outgoing.put(&null);
+        });
         let socket = os::pass(&bytes, &outgoing).unwrap();
         // With three there are fewer than its sessions need.
         let error = PassedHost::receive(socket).map(drop).unwrap_err();

@@ -5,7 +5,7 @@ use super::*;
 impl Bench {
     /// Goes on with another host in the place of this one. All connections end.
     fn renewed(&mut self) {
-        let socket = self.server.host.pass().unwrap();
+        let socket = self.server.host.pass(true).unwrap();
         self.server = Server::resume(socket).unwrap();
     }
 
@@ -84,7 +84,7 @@ fn a_child_that_ends_while_there_is_no_program_is_waited_for() {
     let mut control = bench.control();
     control.start(bench.piped(1, "until [ -e go ]; do sleep 0.01; done; echo last; exit 7"));
     let pid = bench.pid(&mut control, id(1));
-    let socket = bench.server.host.pass().unwrap();
+    let socket = bench.server.host.pass(true).unwrap();
     std::fs::write(bench.folder.path().join("go"), "").unwrap();
     let stat = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let deadline = Instant::now() + PATIENCE;
@@ -195,4 +195,19 @@ fn a_socket_file_that_was_removed_is_made_again_after_a_renewal() {
     bench.server.host.look_after_socket();
     assert!(bench.folder.path().join("socket").exists());
     assert!(cis_local::is_held(&bench.folder.path().join("lock")).unwrap());
+}
+
+#[test]
+fn a_program_that_is_asked_reads_the_state_without_descriptors() {
+    let mut bench = Bench::new();
+    let mut control = bench.control();
+    control.start(bench.on_terminal(1, "sleep 1000"));
+    bench.pid(&mut control, id(1));
+    let look = |socket| crate::host::renewal::PassedHost::look(socket);
+    look(bench.server.host.pass(false).unwrap()).unwrap();
+    assert!(Server::resume(bench.server.host.pass(false).unwrap()).is_err(), "nothing can be taken over");
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    drop(ours);
+    assert!(look(theirs.into()).is_err());
+    assert!(look(os::pass(b"{}\n{}", &os::Outgoing::default()).unwrap()).is_err());
 }
