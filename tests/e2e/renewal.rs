@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::harness::{Cis, Running, Terminal, eventually, is_alive, kill_9};
+use super::harness::{Cis, Running, Terminal, eventually, is_alive, is_root, kill_9, skip};
 
 /// Programs that count while the program of their host changes, one that asks, one with a limit, and one that ends in between.
 const RUN: &str = r#"
@@ -229,4 +229,30 @@ fn a_host_that_cannot_become_the_program_of_its_node_goes_on() {
     cis.ok(["node", "stop"]);
     let said = node.wait().stderr;
     assert!(said.contains(GOES_ON) && !said.contains(RENEWED), "{said}");
+}
+
+#[test]
+fn a_renewed_host_is_as_closed_to_its_user_as_before() {
+    if !is_root() {
+        return skip("another user needs root");
+    }
+    let cis = Cis::as_nobody();
+    start_node(&cis, cis.binary());
+    let run = cis.start(WAITS);
+    let (host, pid) = (cis.host_pid().unwrap(), cis.session_of("waits")["pid"].clone());
+    let other = other_program(&cis, "other");
+    replace_node(&cis, &other);
+    wait_until_it_runs(host, &other);
+    assert_eq!(cis.host_pid(), Some(host));
+    for file in ["environ", "fd", "mem"] {
+        let path = format!("/proc/{host}/{file}");
+        assert_eq!(fs::metadata(&path).unwrap().uid(), 0, "{path} would belong to the user");
+        let mut look = cis.program("ls");
+        look.arg("-l").arg(format!("/proc/{host}/fd"));
+        assert_ne!(Running::start(look).wait().code, Some(0));
+    }
+    assert_eq!(fs::read(format!("/proc/{host}/environ")).unwrap(), b"CIS_ENVIRONMENT=stdin\0");
+    assert_eq!(cis.session_of("waits")["pid"], pid);
+    cis.write("go", "");
+    cis.wait_run(&run, "succeeded");
 }

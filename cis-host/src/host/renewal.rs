@@ -180,6 +180,9 @@ impl Host {
         if self.shutting_down {
             return Err("the session host is shutting down".to_owned());
         }
+        if self.peers.control != Some(request.at) {
+            return Err("the node that asked for it is gone".to_owned());
+        }
         match self.peers.get(request.at) {
             Some(node) if !node.is_drained() && self.now < request.until => Ok(false),
             Some(node) if !node.is_drained() => Err("the node does not read what it is told".to_owned()),

@@ -130,6 +130,7 @@ fn the_process_and_what_sessions_get_stay_as_they_were() {
     fs::create_dir(host.path("new")).unwrap();
     let asks = host.shell_on_pty("printf 'name? '; read name; echo \"hello $name\"; sleep 1000");
     control.start(&asks);
+    until("it asks, and its log is open", || host.log_path(asks.session).exists());
     let before = of_process();
     let (mut control, _) = host.become_other(control, "new/session-host-alone");
     assert_eq!(of_process(), before);

@@ -353,6 +353,56 @@ mod tests {
     }
 
     #[test]
+    fn a_host_of_another_build_is_asked_once_to_become_ours() {
+        let dir = crate::testing::private_directory();
+        let home = Home { dir: dir.path().to_owned(), runtime: dir.path().to_owned() };
+        let _lock = LockFile::take(&home.host_lock()).unwrap().unwrap();
+        let listener = UnixListener::bind(home.host_socket()).unwrap();
+        let instance = HostInstance(ulid::Ulid::nil());
+        let welcome = move || {
+            let (build, renewal) = (Some("another".to_owned()), Some(cis_host::host::FORMAT));
+            FromHost::Welcome { version: VERSION, instance, pid: 1, sessions: Vec::new(), build, renewal }
+        };
+        let session = SessionId::from_parts(1, 2);
+        let expiring = FromHost::Expiring { session, limit: cis_core::event::SessionLimit::Idle, at_ms: 5 };
+        let (exited, expires) = (FromHost::Exited { session, exit: Exit::with_code(0) }, expiring.clone());
+        let host = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut said = Vec::new();
+            [welcome(), exited, expires].iter().for_each(|message| put(&mut said, message));
+            stream.write_all(&said).unwrap();
+            let asked = read_until(&mut stream, "renew");
+            drop(stream);
+            // It answers as the other build still: nobody asks again.
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut said = Vec::new();
+            put(&mut said, &welcome());
+            stream.write_all(&said).unwrap();
+            (asked, stream)
+        });
+        let mut link =
+            HostLink::new(home.clone(), home.host_place(), vec!["/cis".into(), "session-host".into()]);
+        assert!(link.connect(0).is_some());
+        let (asked, _open) = host.join().unwrap();
+        assert!(asked.contains(r#"{"type":"renew","command":["/cis","session-host"]}"#), "{asked}");
+        // What the new welcome tells is not told twice.
+        assert_eq!(link.receive().unwrap(), [expiring]);
+    }
+
+    /// Reads until this text came, which is in the last message.
+    fn read_until(stream: &mut std::os::unix::net::UnixStream, text: &str) -> String {
+        use std::io::Read as _;
+        let mut all = String::new();
+        while !all.contains(text) || !all.ends_with('}') {
+            let mut part = [0; 4096];
+            let read = stream.read(&mut part).unwrap();
+            assert!(read > 0, "{all}");
+            all.push_str(&String::from_utf8_lossy(&part[..read]));
+        }
+        all
+    }
+
+    #[test]
     fn what_comes_right_behind_the_welcome_is_not_lost() {
         let dir = crate::testing::private_directory();
         let home = Home { dir: dir.path().to_owned(), runtime: dir.path().to_owned() };
