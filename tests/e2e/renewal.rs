@@ -256,3 +256,35 @@ fn a_renewed_host_is_as_closed_to_its_user_as_before() {
     cis.write("go", "");
     cis.wait_run(&run, "succeeded");
 }
+
+#[test]
+fn alone_a_hundred_sessions_of_a_run_go_on_in_the_next_program() {
+    const COUNT: usize = 100;
+    let cis = Cis::new();
+    start_node(&cis, cis.binary());
+    let mut text = "version = 1\n[dag]\nid = \"many\"\nmax_parallel = 100\n".to_owned();
+    for n in 0..COUNT {
+        let tty = n % 2 == 0;
+        text.push_str(&format!(
+            "[[tasks]]\nid = \"t{n}\"\ntty = {tty}\nscript = 'n=0; until [ -e \"$E2E_WORK/go\" ]; do echo $n; n=$((n+1)); \
+             sleep 0.1; done; echo \"end $n\"'\n"
+        ));
+    }
+    let run = cis.start(&text);
+    eventually("all have begun", || (cis.status()["live_sessions"] == COUNT).then_some(()));
+    let host = cis.host_pid().unwrap();
+    for name in ["first", "second"] {
+        let other = other_program(&cis, name);
+        replace_node(&cis, &other);
+        wait_until_it_runs(host, &other);
+        eventually("all are there", || (cis.status()["live_sessions"] == COUNT).then_some(()));
+    }
+    assert_eq!(cis.host_pid(), Some(host));
+    cis.write("go", "");
+    let shown = cis.wait_run(&run, "succeeded");
+    for task in shown["tasks"].as_array().unwrap() {
+        assert_eq!(task["attempts"], 1, "{task}");
+        is_counted(&cis, task["id"].as_str().unwrap());
+    }
+    is_log_quiet(&cis);
+}
