@@ -295,6 +295,59 @@ fn wait_for(descriptor: BorrowedFd<'_>, events: PollFlags, timeout: Duration) ->
     }
 }
 
+/// What came of a request to a host to become another program.
+#[derive(Debug)]
+pub enum Renewed {
+    /// It is the other program, and has to be connected to again.
+    Yes,
+    /// It stays what it is; the connection is as before.
+    No {
+        /// Why.
+        why: String,
+    },
+}
+
+/// Asks a host that was just connected to for control to become this program ([`ToHost::Renew`]), and waits for what comes of it. What it
+/// says meanwhile is appended to `behind`.
+///
+/// # Errors
+/// It did not answer in time, or cannot be spoken to; it may still become the other program.
+pub fn renew(
+    client: &mut HostClient,
+    command: Vec<String>,
+    behind: &mut Vec<FromHost>,
+    timeout: Duration,
+) -> Result<Renewed, HostClientError> {
+    let until = Instant::now() + timeout;
+    client.send(&ToHost::Renew { command })?;
+    loop {
+        let mut answer = None;
+        let flushed = client.flush();
+        let received = flushed.and_then(|()| client.receive_messages());
+        match received {
+            Ok(messages) => {
+                for message in messages {
+                    match message {
+                        FromHost::NotRenewed { why } => answer = Some(Renewed::No { why }),
+                        message => behind.push(message),
+                    }
+                }
+            }
+            Err(HostClientError::Closed) => return Ok(Renewed::Yes),
+            Err(error) => return Err(error),
+        }
+        if let Some(answer) = answer {
+            return Ok(answer);
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            let detail = "it did not say whether it becomes another program".to_owned();
+            return Err(HostClientError::NotReady { detail });
+        }
+        client.wait(left)?;
+    }
+}
+
 /// Starts a host by this command and waits until it listens. It makes a session of its own, so that
 /// no terminal's end and no Ctrl+C reaches it, and it outlives this process. The handle is there to
 /// wait for it (`try_wait`), so that no zombie stays where it ends first; dropping it does no harm.

@@ -9,6 +9,8 @@
 //!
 //! Owns the format of the file. Does not know which sessions a node has recorded.
 
+mod passed;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -26,6 +28,7 @@ use super::os;
 use super::protocol::{Exit, Known};
 use cis_core::event::{ExitStatus, LostOutput};
 use cis_core::ids::{SessionId, TimestampMs};
+pub(crate) use passed::PassedExitFile;
 
 /// Name of the file in the home.
 pub const FILE: &str = "host.exits";
@@ -43,7 +46,7 @@ const CAUSE_BYTES_MAX: usize = 128;
 const NOTES: u64 = 2;
 
 /// The end of one session: a line of JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Note {
     #[serde(flatten)]
     pub(crate) known: Known,
@@ -89,7 +92,7 @@ struct DatedLine<'a> {
 }
 
 /// Reserved space for the notes of one session.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Promise {
     bytes: u64,
 }

@@ -3,6 +3,7 @@
 //! Owns processes, what they print, and all `unsafe` of the program but socket options. Knows nothing of runs and of the store.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not a pure crate")]
 
+pub mod build;
 pub mod control;
 pub mod evidence;
 pub mod exits;

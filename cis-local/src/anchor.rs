@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -26,7 +26,14 @@ impl Anchor {
     /// It cannot be opened.
     pub fn at(path: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = open(path, flags, Mode::empty())?;
+        Self::of(path, open(path, flags, Mode::empty())?)
+    }
+
+    /// Returns the anchor of a directory that is open already, and was once at `path`.
+    ///
+    /// # Errors
+    /// Its identity cannot be read.
+    pub fn of(path: &Path, directory: OwnedFd) -> io::Result<Self> {
         let stat = rustix::fs::fstat(&directory)?;
         Ok(Self { path: path.to_owned(), directory, identity: (stat.st_dev, stat.st_ino) })
     }
@@ -45,6 +52,12 @@ impl Anchor {
 
     fn is_at(&self, path: &Path) -> bool {
         fs::metadata(path).is_ok_and(|meta| (meta.dev(), meta.ino()) == self.identity)
+    }
+}
+
+impl AsFd for Anchor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
     }
 }
 

@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Seek as _, Write as _};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -72,6 +73,12 @@ impl LockFile {
         Ok(None)
     }
 
+    /// The lock that an earlier program of this process held by the same open file.
+    #[must_use]
+    pub fn held_by(file: OwnedFd) -> Self {
+        Self(file.into())
+    }
+
     /// Whether the previous holder ended without [`Self::clear`]. A copy of a lock file had no holder.
     ///
     /// # Errors
@@ -121,6 +128,12 @@ impl LockFile {
         self.0.rewind()?;
         self.0.write_all(text)?;
         self.0.set_len(text.len() as u64)
+    }
+}
+
+impl AsFd for LockFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

@@ -32,6 +32,18 @@ impl SocketFile {
         Self { path, identity }
     }
 
+    /// The file with this identity, whatever is at `path` now.
+    #[must_use]
+    pub fn with_identity(path: impl Into<PathBuf>, identity: Option<(u64, u64)>) -> Self {
+        Self { path: path.into(), identity }
+    }
+
+    /// Device and inode of the file. `None`: the file was already gone.
+    #[must_use]
+    pub fn identity(&self) -> Option<(u64, u64)> {
+        self.identity
+    }
+
     /// Path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -74,6 +74,7 @@ mod permissions;
 mod recover;
 mod remote;
 mod remote_refused;
+mod renewal;
 mod requests;
 mod resume;
 mod rights;

@@ -17,9 +17,24 @@ pub(crate) struct Args {
     /// umask of sessions, octal
     #[arg(long, value_parser = umask)]
     session_umask: Option<u32>,
+    /// Only check whether the host whose state is in the socket on standard output can be taken over
+    #[arg(long, hide = true, value_name = "FORMAT")]
+    can_renew: Option<u32>,
+    /// Go on with the host that the earlier program of this process was
+    #[arg(long, hide = true, value_name = "DESCRIPTOR", conflicts_with = "can_renew")]
+    renewed_from: Option<i32>,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
+    let failed = |error: host::HostError| CliError::unavailable(error.to_string());
+    if let Some(format) = args.can_renew {
+        host::check_renewal(format).map_err(failed)?;
+        return Ok(Exit::OK);
+    }
+    if let Some(socket) = args.renewed_from {
+        host::run_renewed(socket).map_err(failed)?;
+        return Ok(Exit::OK);
+    }
     let home = &context.home;
     refuse_in_session(&home.dir).map_err(CliError::unavailable)?;
     let config = HostConfig {
@@ -30,7 +45,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         umask: args.session_umask,
         linger: LINGER,
     };
-    host::run(config).map_err(|error| CliError::unavailable(error.to_string()))?;
+    host::run(config).map_err(failed)?;
     Ok(Exit::OK)
 }
 

@@ -22,7 +22,14 @@ fn id() -> SessionId {
 }
 
 fn welcome(version: u32) -> FromHost {
-    FromHost::Welcome { version, instance: HostInstance::from_parts(1, 1), pid: 1, sessions: Vec::new() }
+    FromHost::Welcome {
+        version,
+        instance: HostInstance::from_parts(1, 1),
+        pid: 1,
+        sessions: Vec::new(),
+        build: None,
+        renewal: None,
+    }
 }
 
 fn withdrawn() -> FromHost {

@@ -4,11 +4,13 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// The line a host prints on stdout once it can be connected to.
 pub const READY: &str = "ready";
 
 /// What a host is given.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostConfig {
     /// Where it listens: a path of at most 107 bytes, in a directory that is there.
     pub socket: PathBuf,
@@ -43,6 +45,12 @@ pub enum HostError {
         /// What the system says.
         #[source]
         source: io::Error,
+    },
+    /// What the earlier program of the process left cannot be used.
+    #[error("cannot take over the sessions of an earlier session host: {why}")]
+    Renewal {
+        /// Why.
+        why: String,
     },
     /// The path of the socket does not fit into its address.
     #[error("the socket path {} is longer than {max} bytes; use a shorter home or XDG_RUNTIME_DIR", path.display())]

@@ -53,7 +53,7 @@ impl Host {
         match patience.due(now, bytes_at, timeout_at) {
             Due::Nothing => {}
             Due::Look => {
-                let forest = self.processes.forest_of_turn(&self.sessions, self.supervise.node);
+                let forest = self.processes.forest_of_turn(&self.sessions, self.own_children());
                 let live = self.sessions.look(slot, &forest).live;
                 if let Some(patience) = self.patience_of(slot) {
                     patience.saw(now, seen(&live));

@@ -31,7 +31,8 @@ impl Host {
                 self.write_notes();
             }
             os::reap(pid);
-            orphans |= leader_of.is_none() && !self.supervise.ended(pid);
+            let is_own = self.supervise.ended(pid) || self.renewal.checker_ended(pid, status);
+            orphans |= leader_of.is_none() && !is_own;
         }
         if orphans {
             self.orphan_ended();
@@ -200,7 +201,7 @@ impl Host {
     }
 
     fn forest(&self) -> Forest {
-        self.processes.forest(&self.sessions, self.supervise.node)
+        self.processes.forest(&self.sessions, self.own_children())
     }
 }
 

@@ -83,7 +83,7 @@ impl Host {
             return false;
         }
         (session.pid + 1..=newest).all(|pid| {
-            let known = self.sessions.is_leader(pid) || self.supervise.node == Some(pid);
+            let known = self.sessions.is_leader(pid) || self.own_children().contains(&Some(pid));
             // Only of a child this does not fail. An orphan is one; also one that ended, whose own
             // children have then just come to us.
             let looks = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;

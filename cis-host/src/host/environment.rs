@@ -34,6 +34,12 @@ impl Base {
         Ok(Self { vars: ready })
     }
 
+    /// The variables, as [`Self::new`] takes them.
+    pub(super) fn vars(&self) -> BTreeMap<String, String> {
+        let names = self.vars.keys();
+        names.filter_map(|name| Some((name.clone(), self.value(name)?.to_owned()))).collect()
+    }
+
     fn value(&self, name: &str) -> Option<&str> {
         let entry = self.vars.get(name)?.to_str().ok()?;
         entry.split_once('=').map(|(_, value)| value)

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use serde::{Deserialize, Serialize};
+
 use crate::protocol::INPUT_BYTES_MAX;
 use cis_core::ids::InputId;
 
@@ -25,7 +27,7 @@ pub(super) struct Judged {
 }
 
 /// Input of one session.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Inputs {
     waiting: VecDeque<u8>,
     /// Id to the output there was when it was taken.
@@ -36,6 +38,7 @@ pub(super) struct Inputs {
     /// End of file after what waits.
     pub(super) close: bool,
     /// epoll tells when more can be written.
+    #[serde(skip)]
     pub(super) polled: bool,
 }
 

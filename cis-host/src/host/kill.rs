@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
+use super::pairs;
 use crate::os::ProcessKey;
 
 /// Between two looks while processes have time to end by themselves, ms: from, to.
@@ -12,14 +15,14 @@ const KILL_PAUSE_MS: (u64, u64) = (5, 1000);
 const HANGUP_PAUSE_MS: u64 = 20;
 
 /// When a process gets SIGHUP again at the earliest, and how long after that once more.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct HangUp {
     next: u64,
     pause: u64,
 }
 
 /// A tree that is being ended. Times are ms of the boot clock.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Kill {
     /// From then on with SIGKILL.
     hard_from: u64,
@@ -29,6 +32,7 @@ pub(super) struct Kill {
     /// They got SIGTERM.
     told: BTreeSet<ProcessKey>,
     /// They got SIGHUP.
+    #[serde(with = "pairs")]
     hung_up: BTreeMap<ProcessKey, HangUp>,
     /// They are another user's: nothing can be done about them.
     pub(super) beyond: BTreeSet<ProcessKey>,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ffi::{CStr, CString, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
@@ -32,7 +32,7 @@ pub(super) struct Launcher {
     /// Environments that many sessions share, by name.
     pub(super) bases: HashMap<String, Base>,
     limits: Limits,
-    nofile: Nofile,
+    pub(super) nofile: Nofile,
 }
 
 /// All that a leader needs, opened and marked.
@@ -153,11 +153,21 @@ impl Launcher {
         Err(program(format!("the program `{name}` vanished while it was started")))
     }
 
-    /// Starts the node, in the host's environment. `receives`: it reads that from its standard input.
-    pub(super) fn launch_node(&mut self, argv: &[String], receives: bool, now: u64) -> Option<u32> {
+    /// Starts a program of the host itself, such as the node, in the host's environment. `receives`: it reads that from its standard
+    /// input. `stdout`: none is `/dev/null`.
+    ///
+    /// # Errors
+    /// Why it cannot be started.
+    pub(super) fn launch_own(
+        &mut self,
+        argv: &[String],
+        receives: bool,
+        stdout: Option<BorrowedFd<'_>>,
+        now: u64,
+    ) -> Result<u32, String> {
         let mut stdin = None;
         let environment: Vec<CString> = if receives {
-            stdin = Some(os::hand_over(std::env::vars_os()).ok()?);
+            stdin = Some(os::hand_over(std::env::vars_os()).map_err(|error| error.to_string())?);
             vec![os::HANDED_OVER.to_owned()]
         } else {
             let entry = |name: OsString, value: OsString| [name.as_bytes(), b"=", value.as_bytes()].concat();
@@ -165,9 +175,11 @@ impl Launcher {
         };
         let environment: Vec<&CStr> = environment.iter().map(CString::as_c_str).collect();
         let path = std::env::var("PATH").unwrap_or_default();
-        let program = self.programs.find(&argv[0], &path, "/", now).ok()?;
+        let name = argv.first().map(String::as_str).unwrap_or_default();
+        let found = self.programs.find(name, &path, "/", now);
+        let program = found.map_err(|why| reason(not_found(&why, name, &path)))?;
         let arguments: Vec<CString> = argv.iter().filter_map(|one| CString::new(one.as_str()).ok()).collect();
-        let null = os::null_device().ok()?;
+        let null = os::null_device().map_err(|error| error.to_string())?;
         let spawned = self.spawner.spawn(&Spawn {
             program: &program,
             arguments: &arguments,
@@ -175,12 +187,20 @@ impl Launcher {
             directory: None,
             streams: Streams::Files {
                 stdin: stdin.as_ref().map(AsFd::as_fd),
-                stdout: null.as_fd(),
+                stdout: stdout.unwrap_or(null.as_fd()),
                 stderr: rustix::stdio::stderr(),
             },
             limits: self.limits,
         });
-        spawned.ok()
+        spawned.map_err(|error| reason(explain(error, name, "/", &program)))
+    }
+}
+
+/// What is said of a failure.
+fn reason(why: StartFailure) -> String {
+    match why {
+        StartFailure::Program { detail } | StartFailure::Resources { detail } => detail,
+        StartFailure::Withdrawn {} => String::new(),
     }
 }
 

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::session::Session;
 use super::sessions::Sessions;
-use crate::exits::{ExitFile, Line, Note, Promise};
+use crate::exits::{ExitFile, Line, Note, PassedExitFile, Promise};
+use crate::os::{Incoming, Outgoing};
 use crate::protocol::{Known, Start};
 use cis_core::ids::SessionId;
 
@@ -22,11 +25,33 @@ pub(super) struct Notes {
     left: BTreeMap<SessionId, Note>,
 }
 
+/// [`Notes`] with a number for their file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PassedNotes {
+    file: PassedExitFile,
+    left: Vec<Note>,
+}
+
+impl PassedNotes {
+    /// # Errors
+    /// The file was not passed.
+    pub(super) fn take_from(self, incoming: &mut Incoming) -> io::Result<Notes> {
+        let left = self.left.into_iter().map(|note| (note.known.session, note)).collect();
+        // What could not be written is tried again in the first turn.
+        Ok(Notes { file: self.file.take_from(incoming)?, retry_at: None, left })
+    }
+}
+
 impl Notes {
     pub(super) fn open(path: PathBuf) -> Self {
         let (file, left) = ExitFile::open(path);
         let left = left.into_iter().map(|note| (note.known.session, note)).collect();
         Self { file, retry_at: None, left }
+    }
+
+    /// For the next program of this process.
+    pub(super) fn put_into<'a>(&'a self, outgoing: &mut Outgoing<'a>) -> PassedNotes {
+        PassedNotes { file: self.file.put_into(outgoing), left: self.left.values().cloned().collect() }
     }
 
     /// A session of an earlier host.

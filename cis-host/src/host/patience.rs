@@ -6,6 +6,8 @@
 //! without an idle limit is never looked at. One that waits for a human is not idle however long that
 //! takes; its time begins when it goes on.
 
+use serde::{Deserialize, Serialize};
+
 use crate::os::Process;
 use crate::protocol::Start;
 use cis_core::event::SessionLimit;
@@ -16,7 +18,7 @@ const LOOKS: u64 = 8;
 const LOOK_APART_MS: u64 = 100;
 
 /// Limits of one session beside its timeout. Times are ms of the boot clock.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Patience {
     idle_ms: Option<u64>,
     warn_ms: Option<u64>,
@@ -34,7 +36,7 @@ pub(super) struct Patience {
 }
 
 /// What changes when a tree works: its CPU time in ticks, and how many processes it has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Seen {
     cpu: u64,
     processes: usize,

@@ -44,6 +44,11 @@ impl Peers {
         self.all.iter().all(|(_, peer)| peer.is_drained())
     }
 
+    /// Numbers of all connections.
+    pub(super) fn numbers(&self) -> Vec<usize> {
+        self.all.iter().map(|(at, _)| at).collect()
+    }
+
     /// The connection has something to do at the end of the turn.
     pub(super) fn list(&mut self, at: usize) {
         if let Some(connection) = self.all.get_mut(at)

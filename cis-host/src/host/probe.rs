@@ -14,7 +14,8 @@ const DRAINS_MAX: usize = 4;
 impl Host {
     /// Answers with the evidence of this moment.
     pub(super) fn probe(&mut self, at: usize, slot: usize) {
-        let live = self.processes.of_session(slot, &mut self.sessions, self.supervise.node, self.now);
+        let own = self.own_children();
+        let live = self.processes.of_session(slot, &mut self.sessions, own, self.now);
         let Some(session) = self.sessions.get_mut(slot) else { return };
         let mut impatience = std::mem::take(&mut session.impatience);
         let Some(session) = self.sessions.get(slot) else { return };

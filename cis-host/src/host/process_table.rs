@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::environment::LABEL;
 use super::sessions::Sessions;
-use super::tree::{Forest, Marks, forest, known_owner};
+use super::tree::{Forest, Marks, OwnChildren, forest, known_owner};
 use crate::evidence::PROCESSES_MAX;
 use crate::os::{ProcFs, Process, ProcessKey, Processes, descend};
 use cis_core::ids::SessionId;
@@ -42,18 +42,18 @@ impl ProcessTable {
         self.snapshot = None;
     }
 
-    /// All processes, and whose they are. `node` is a child of the host that belongs to no session.
-    pub(super) fn forest(&self, sessions: &Sessions, node: Option<u32>) -> Forest {
+    /// All processes, and whose they are. `own`: children of the host that belong to no session.
+    pub(super) fn forest(&self, sessions: &Sessions, own: OwnChildren) -> Forest {
         let claims = sessions.claims(self.system.ticks_per_second());
-        forest(self.system.all(), self.own_pid, node, &claims, &self.system)
+        forest(self.system.all(), self.own_pid, own, &claims, &self.system)
     }
 
     /// The same, read once in a turn for all sessions that are looked at in it.
-    pub(super) fn forest_of_turn(&mut self, sessions: &Sessions, node: Option<u32>) -> Rc<Forest> {
+    pub(super) fn forest_of_turn(&mut self, sessions: &Sessions, own: OwnChildren) -> Rc<Forest> {
         if let Some(forest) = &self.snapshot {
             return Rc::clone(forest);
         }
-        let forest = Rc::new(self.forest(sessions, node));
+        let forest = Rc::new(self.forest(sessions, own));
         self.snapshot = Some(Rc::clone(&forest));
         forest
     }
@@ -64,11 +64,11 @@ impl ProcessTable {
         &mut self,
         slot: usize,
         sessions: &mut Sessions,
-        node: Option<u32>,
+        own: OwnChildren,
         now: u64,
     ) -> Vec<Process> {
         if now >= self.orphans.stale_at {
-            self.find_orphans(sessions, node, now);
+            self.find_orphans(sessions, own, now);
         }
         let Some(session) = sessions.get(slot) else { return Vec::new() };
         let there = |key: &ProcessKey| self.system.one(key.pid).filter(|process| process.key() == *key);
@@ -77,7 +77,7 @@ impl ProcessTable {
         let roots = leader.and_then(|pid| self.system.one(pid)).into_iter();
         let roots = roots.chain(orphans.filter_map(|(_, key)| there(key)));
         let Some(mut live) = descend(&self.system, roots, PROCESSES_MAX) else {
-            let forest = self.forest_of_turn(sessions, node);
+            let forest = self.forest_of_turn(sessions, own);
             return sessions.look(slot, &forest).live;
         };
         // Those that lost their parents since the last look.
@@ -97,11 +97,11 @@ impl ProcessTable {
         live
     }
 
-    fn find_orphans(&mut self, sessions: &Sessions, node: Option<u32>, now: u64) {
+    fn find_orphans(&mut self, sessions: &Sessions, own: OwnChildren, now: u64) {
         let began = Instant::now();
-        let own = self.system.one(self.own_pid);
-        let children = own.and_then(|own| self.system.children(&own)).unwrap_or_default();
-        let is_orphan = |pid: &u32| !sessions.is_leader(*pid) && node != Some(*pid);
+        let host = self.system.one(self.own_pid);
+        let children = host.and_then(|host| self.system.children(&host)).unwrap_or_default();
+        let is_orphan = |pid: &u32| !sessions.is_leader(*pid) && !own.contains(&Some(*pid));
         let orphans: Vec<u32> = children.into_iter().filter(is_orphan).collect();
         let mut of = Vec::new();
         if !orphans.is_empty() {

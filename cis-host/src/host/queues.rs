@@ -9,11 +9,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use serde::{Deserialize, Serialize};
+
 use crate::protocol::{Line, Start};
 use cis_core::ids::{RunId, SessionId};
 
 /// The sessions of one run.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Queue {
     at_once: u32,
     lazy_above: u32,
@@ -22,7 +24,7 @@ struct Queue {
 }
 
 /// All queues that have a session.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Queues {
     queues: BTreeMap<RunId, Queue>,
 }

@@ -6,6 +6,7 @@ use rustix::termios::tcgetpgrp;
 
 use super::environment::Base;
 use super::inputs::{Judged, Named};
+use super::renewal::FORMAT;
 use super::session::{EndedBy, Session};
 use super::state::Host;
 use crate::frames::Frame;
@@ -101,6 +102,7 @@ impl Host {
             ToHost::Supervise { restart, receives_environment } => {
                 self.supervise.set(restart, receives_environment);
             }
+            ToHost::Renew { command } => self.renew(at, command),
             ToHost::Shutdown {} => self.shut_down(),
             ToHost::AckExit { session } => self.acknowledge(session),
             ToHost::CloseStdin { session } => self.on_session(at, session, Self::close_input),
@@ -150,6 +152,8 @@ impl Host {
                 // Not `close`: the node is not lost, it is another one.
                 self.drop_connection(old);
             }
+            // It was asked for by the node before, which may be of another version.
+            self.abandon_renewal();
             // What waits is not among the sessions that this node is told, so it must not begin behind its back: the node has
             // it granted anew, or not.
             drop(self.queues.clear());
@@ -161,7 +165,8 @@ impl Host {
             sessions.extend(self.notes.all_left().cloned());
         }
         let (instance, pid) = (self.instance, self.processes.own_pid);
-        self.peers.say(at, &FromHost::Welcome { version: VERSION, instance, pid, sessions });
+        let (build, renewal) = (self.build.clone(), Some(FORMAT));
+        self.peers.say(at, &FromHost::Welcome { version: VERSION, instance, pid, sessions, build, renewal });
         if self.peers.control == Some(at) {
             self.say_unsaid_warnings();
         }
@@ -226,6 +231,7 @@ fn is_for_control(message: &ToHost) -> bool {
             | ToHost::Withdraw { .. }
             | ToHost::AckExit { .. }
             | ToHost::Supervise { .. }
+            | ToHost::Renew { .. }
             | ToHost::Shutdown {}
     )
 }

@@ -21,7 +21,7 @@ impl Host {
         let Some((argv, next)) = self.supervise.take_due(self.now) else { return };
         self.timers.wish(next, Wake::Host);
         let argv = self.at_present_home(argv);
-        self.supervise.node = self.launcher.launch_node(&argv, self.supervise.receives, self.now);
+        self.supervise.node = self.launcher.launch_own(&argv, self.supervise.receives, None, self.now).ok();
     }
 
     /// The command of the node with the path that the home has now: at another one it would make another home.

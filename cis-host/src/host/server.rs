@@ -1,5 +1,7 @@
 //! The loop: what happened, what it means, what is said about it.
 
+mod resume;
+
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::os::fd::AsFd as _;
@@ -20,11 +22,13 @@ use super::peers::Peers;
 use super::poll::{Poll, Source};
 use super::process_table::ProcessTable;
 use super::queues::Queues;
+use super::renewal::Renewal;
 use super::sessions::Sessions;
 use super::state::{Host, OUTPUT_PER_TURN};
 use super::supervise::Supervise;
 use super::timers::{Timers, Wake};
 use super::{leftovers, listener};
+use crate::build;
 use crate::evidence::Strangers;
 use crate::exits;
 use crate::os::{self, ProcFs, Processes as _, SignalFd, Stamps};
@@ -66,26 +70,48 @@ pub fn run(config: HostConfig) -> Result<(), HostError> {
         path: config.home.clone(),
         source,
     })?;
-    let mut server = Server::new(config)?;
+    let server = Server::new(config)?;
     server.announce()?;
-    // Nobody may come.
-    server.look_whether_idle();
-    server.host.look_after_socket();
-    server.host.timers.arm(server.host.now);
-    let mut events = Vec::with_capacity(64);
-    while !server.is_over() {
-        server.turn(&mut events)?;
-    }
-    let mut host = server.host;
-    // Before the lock is given up, so that it is never the socket of the next host.
-    host.door.file.remove();
-    // Where that fails the next host looks for processes, and finds none.
-    let _ = host.lock.clear();
-    host.notes.leave(&host.sessions);
-    Ok(())
+    server.serve()
+}
+
+/// Goes on with the host that an earlier program of this process was, which left its state in the socket with this number
+/// ([`super::RENEWED_FROM`]).
+///
+/// The process must be as that program left it, with one thread and no descriptor above 2 but the socket.
+///
+/// # Errors
+/// [`HostError`]. Sessions are then gone with it.
+pub fn run_renewed(socket: i32) -> Result<(), HostError> {
+    let socket = os::inherited(socket).map_err(HostError::system("take the state of its earlier program"))?;
+    Server::resume(socket)?.serve()
 }
 
 impl Server {
+    fn of(host: Host, signals: SignalFd) -> Self {
+        let start_over_at = Some(host.now + u64::from(os::START_MS));
+        Self { host, signals, idle_since: None, start_over_at, over_since: None }
+    }
+
+    /// Serves until it is over, and leaves in good order.
+    fn serve(mut self) -> Result<(), HostError> {
+        // Nobody may come.
+        self.look_whether_idle();
+        self.host.look_after_socket();
+        self.host.timers.arm(self.host.now);
+        let mut events = Vec::with_capacity(64);
+        while !self.is_over() {
+            self.turn(&mut events)?;
+        }
+        let mut host = self.host;
+        // Before the lock is given up, so that it is never the socket of the next host.
+        host.door.file.remove();
+        // Where that fails the next host looks for processes, and finds none.
+        let _ = host.lock.clear();
+        host.notes.leave(&host.sessions);
+        Ok(())
+    }
+
     fn new(config: HostConfig) -> Result<Self, HostError> {
         let mut lock = listener::lock(&config.lock)?;
         let nofile = os::raise_nofile();
@@ -121,14 +147,7 @@ impl Server {
             path: config.lock.clone(),
             source,
         })?;
-        for (descriptor, source) in [
-            (door.listener.as_fd(), Source::Listener),
-            (signals.as_fd(), Source::Signals),
-            (timers.as_fd(), Source::Timers),
-        ] {
-            poll.add(descriptor, source, EventFlags::IN)
-                .map_err(HostError::system("poll its descriptors"))?;
-        }
+        poll_own(&poll, &door, &signals, &timers)?;
         let anchor = Anchor::at(&config.home).map_err(HostError::system("open its home"))?;
         let works_in_home = std::env::current_dir().is_ok_and(|directory| directory == config.home);
         let host = Host {
@@ -146,6 +165,8 @@ impl Server {
             works_in_home,
             peers: Peers::new(),
             supervise: Supervise::default(),
+            renewal: Renewal::default(),
+            build: build::own(),
             processes: ProcessTable::new(processes),
             strangers: Strangers::default(),
             shutting_down: false,
@@ -158,8 +179,7 @@ impl Server {
             door,
             config,
         };
-        let start_over_at = Some(host.now + u64::from(os::START_MS));
-        Ok(Self { host, signals, idle_since: None, start_over_at, over_since: None })
+        Ok(Self::of(host, signals))
     }
 
     /// Says that it listens, and lets go of the streams it was born with.
@@ -235,6 +255,7 @@ impl Server {
         host.serve_listed();
         // After a timer, or after the process that was started last has ended.
         host.restart_node_if_due();
+        host.advance_renewal();
         self.look_whether_idle();
         self.host.timers.arm(self.host.now);
         Ok(())
@@ -262,6 +283,18 @@ impl Server {
         let shut_down = self.over_since.is_some_and(|since| now >= since + LAST_WORDS_MS || all_said());
         idle || shut_down
     }
+}
+
+/// Polls the descriptors that are there as long as the host is.
+fn poll_own(poll: &Poll, door: &Door, signals: &SignalFd, timers: &Timers) -> Result<(), HostError> {
+    for (descriptor, source) in [
+        (door.listener.as_fd(), Source::Listener),
+        (signals.as_fd(), Source::Signals),
+        (timers.as_fd(), Source::Timers),
+    ] {
+        poll.add(descriptor, source, EventFlags::IN).map_err(HostError::system("poll its descriptors"))?;
+    }
+    Ok(())
 }
 
 fn take_signals(signals: &mut SignalFd, host: &mut Host) {

@@ -4,6 +4,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::process::Pid;
+use serde::{Deserialize, Serialize};
 
 use super::inputs::Inputs;
 use super::kill::Kill;
@@ -63,7 +64,7 @@ impl Descriptors {
 }
 
 /// Whether more output can come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Flow {
     /// Readers wait for it.
     Open,
@@ -74,7 +75,7 @@ pub(super) enum Flow {
 }
 
 /// Why the host ended a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum EndedBy {
     /// A peer asked for it.
     Kill,
@@ -87,7 +88,7 @@ pub(super) enum EndedBy {
 }
 
 /// That the host told a leader to end, for the first time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Stop {
     by: EndedBy,
     at_ms: TimestampMs,
@@ -96,7 +97,7 @@ pub(super) struct Stop {
 }
 
 /// How a leader ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct LeaderEnd {
     status: ExitStatus,
     at_ms: TimestampMs,
@@ -109,7 +110,7 @@ pub(super) struct LeaderEnd {
 }
 
 /// What is being done to all processes of a session.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum TreeAction {
     None,
     /// They are being stopped; the next look for what is not stopped yet.
@@ -120,7 +121,7 @@ pub(super) enum TreeAction {
 }
 
 /// How far the life of a session is.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Life {
     /// Its first process, the leader, was not waited for yet.
     Running { tree: TreeAction, stop: Option<Stop> },
@@ -137,7 +138,7 @@ pub(super) enum Life {
 }
 
 /// A deadline beside the timeout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Deadline {
     pub(super) at_ms: u64,
     pub(super) action: AtDeadline,

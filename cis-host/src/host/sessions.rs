@@ -54,6 +54,20 @@ impl Sessions {
         slot
     }
 
+    /// Takes in a session that an earlier program of this process started, in whatever state it is.
+    pub(super) fn insert_known(&mut self, session: Session) -> usize {
+        let (id, pid, lives) = (session.id, session.pid, session.lives());
+        let leader_lives = session.life.leader_lives();
+        let slot = self.all.insert(session);
+        self.by_id.insert(id, slot);
+        if leader_lives {
+            self.by_pid.insert(pid, slot);
+        } else if lives {
+            self.ended.push(slot);
+        }
+        slot
+    }
+
     pub(super) fn get(&self, slot: usize) -> Option<&Session> {
         self.all.get(slot)
     }

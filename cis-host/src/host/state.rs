@@ -11,9 +11,11 @@ use super::peers::Peers;
 use super::poll::Poll;
 use super::process_table::ProcessTable;
 use super::queues::Queues;
+use super::renewal::Renewal;
 use super::sessions::Sessions;
 use super::supervise::Supervise;
 use super::timers::{Timers, Wake};
+use super::tree::OwnChildren;
 use crate::evidence::Strangers;
 use cis_core::ids::{HostInstance, TimestampMs};
 use cis_local::{Anchor, LockFile};
@@ -45,6 +47,10 @@ pub(super) struct Host {
     /// Who else waits for terminals.
     pub(super) strangers: Strangers,
     pub(super) supervise: Supervise,
+    /// How far the replacement of this program by another one is.
+    pub(super) renewal: Renewal,
+    /// Which program this is; none where the system does not tell.
+    pub(super) build: Option<String>,
     pub(super) shutting_down: bool,
     /// Of the boot clock, ms, read once a turn.
     pub(super) now: u64,
@@ -53,6 +59,10 @@ pub(super) struct Host {
 }
 
 impl Host {
+    pub(super) fn own_children(&self) -> OwnChildren {
+        [self.supervise.node, self.renewal.checker()]
+    }
+
     /// Wishes for the next wake-up of a session.
     pub(super) fn wish(&mut self, slot: usize) {
         if let Some(at_ms) = self.sessions.get(slot).and_then(|session| session.next_wake()) {

@@ -1,12 +1,16 @@
 //! When the node is started again that went away without a word.
 
+use serde::{Deserialize, Serialize};
+
 /// Between two attempts, ms: from, doubling, to.
 const PAUSE_MS: (u64, u64) = (1000, 60_000);
+/// After the program of the host was replaced, its node connects again within this time, ms.
+const RECONNECTS_MS: u64 = 5_000;
 /// A node that was there for so long was not in a crash loop, ms.
 const STABLE_MS: u64 = 10_000;
 
 /// Who is to be restarted, and how that goes.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Supervise {
     argv: Option<Vec<String>>,
     /// Whether the node receives its environment from its standard input.
@@ -58,6 +62,14 @@ impl Supervise {
         self.next
     }
 
+    /// The program of the host was replaced, and all connections were closed. Returns when the node is to be started if it does not
+    /// connect again.
+    pub(super) fn renewed(&mut self, now: u64) -> Option<u64> {
+        self.argv.as_ref()?;
+        self.next = Some(now + RECONNECTS_MS);
+        self.next
+    }
+
     /// Returns the command of the node where it is time to start it, and when that is to be tried again. One that was
     /// started and has not connected yet is left alone as long as it lives.
     pub(super) fn take_due(&mut self, now: u64) -> Option<(Vec<String>, u64)> {
@@ -93,6 +105,19 @@ mod tests {
         assert_eq!(supervise.lost(100 + STABLE_MS - 1), Some(100 + STABLE_MS - 1 + 60_000));
         supervise.connected(0);
         assert_eq!(supervise.lost(STABLE_MS), Some(STABLE_MS + 1000));
+    }
+
+    #[test]
+    fn a_node_that_does_not_come_back_after_a_renewal_is_started_again() {
+        let mut supervise = Supervise::default();
+        assert_eq!(supervise.renewed(0), None, "nothing is restarted unasked");
+        supervise.set(Some(vec!["node".to_owned()]), false);
+        supervise.connected(10);
+        assert_eq!(supervise.renewed(20), Some(20 + RECONNECTS_MS));
+        assert!(supervise.take_due(20 + RECONNECTS_MS).is_some());
+        supervise.renewed(20);
+        supervise.connected(30);
+        assert_eq!(supervise.take_due(u64::MAX / 2), None, "it is there");
     }
 
     #[test]

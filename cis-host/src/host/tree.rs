@@ -13,6 +13,9 @@ use std::collections::HashMap;
 
 use crate::os::{Process, ProcessKey, Stamp};
 
+/// Children of the host that belong to no session: the node that it started, and a program that is asked something.
+pub(super) type OwnChildren = [Option<u32>; 2];
+
 /// What a session is known by.
 #[derive(Debug, Clone)]
 pub(super) struct Claim<'a> {
@@ -55,12 +58,12 @@ impl Forest {
 
 /// The trees of `claims` (every session that lives), all in one walk.
 ///
-/// `own` is the host's pid, `node` a child of it that belongs to no session. `marks` tell what a
+/// `own` is the host's pid. `marks` tell what a
 /// process carries.
 pub(super) fn forest(
     all: Vec<Process>,
     own: u32,
-    node: Option<u32>,
+    own_children: OwnChildren,
     claims: &[Claim<'_>],
     marks: &impl Marks,
 ) -> Forest {
@@ -74,7 +77,7 @@ pub(super) fn forest(
     let mut unreaped = false;
     for &at in children.get(&own).into_iter().flatten() {
         let process = &all[at];
-        if Some(process.pid) == node {
+        if own_children.contains(&Some(process.pid)) {
             continue;
         }
         let owner = match leaders.get(&process.pid) {
@@ -210,19 +213,19 @@ mod tests {
     /// Pids of the live ones and of the unmarked orphans of a session.
     fn grown(
         all: &[Process],
-        node: Option<u32>,
+        own_children: OwnChildren,
         claims: &[Claim<'_>],
         of: usize,
         marks: &Carried<'_>,
     ) -> (Vec<u32>, Vec<u32>) {
-        let forest = forest(all.to_vec(), HOST, node, claims, marks);
+        let forest = forest(all.to_vec(), HOST, own_children, claims, marks);
         let tree = forest.tree(of).unwrap();
         (sorted(all, tree.live.clone()), sorted(all, tree.unmarked.clone()))
     }
 
     fn pids(all: &[Process], claims: &[Claim<'_>], of: usize, labels: &[(u32, &str)]) -> Vec<u32> {
         let marks = Carried { labels, ..Carried::default() };
-        grown(all, Some(101), claims, of, &marks).0
+        grown(all, [Some(101), None], claims, of, &marks).0
     }
 
     #[test]
@@ -266,7 +269,7 @@ mod tests {
         }
         let limits = [(130, claims[0].stamp.unwrap().top)];
         let marks = Carried { labels: &[(130, "b")], limits: &limits };
-        let live = |of| grown(&all, None, &claims, of, &marks).0;
+        let live = |of| grown(&all, [None; 2], &claims, of, &marks).0;
         assert_eq!((live(0), live(1)), (vec![110, 130], vec![120]));
     }
 
@@ -280,7 +283,7 @@ mod tests {
             process(125, HOST, 125),
         ];
         let both = [claim(0, 110, "a"), claim(1, 120, "b")];
-        let found = |claims: &[Claim<'_>], of| grown(&all, None, claims, of, &Carried::default());
+        let found = |claims: &[Claim<'_>], of| grown(&all, [None; 2], claims, of, &Carried::default());
         assert_eq!(found(&both, 0), (vec![110], vec![115, 116]));
         assert_eq!(found(&both, 1), (vec![120], vec![125]));
         assert_eq!(found(&both[..1], 0), (vec![110], vec![115, 116, 120, 125]));
@@ -306,7 +309,7 @@ mod tests {
         let mut all = [process(110, HOST, 110), process(130, HOST, 110)];
         all[1].zombie = true;
         let look = |all: &[Process], claims: &[Claim<'_>]| {
-            let found = forest(all.to_vec(), HOST, None, claims, &Carried::default());
+            let found = forest(all.to_vec(), HOST, [None; 2], claims, &Carried::default());
             (found.tree(0).map_or(0, |tree| tree.live.len()), found.unreaped)
         };
         assert_eq!(look(&all, &[claim(0, 110, "a")]), (1, true));

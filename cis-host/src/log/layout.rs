@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 /// A smaller limit is raised to this, bytes.
 pub const LIMIT_BYTES_MIN: u64 = 16 << 10;
 /// So many files hold the newest bytes, one replaced at a time.
@@ -11,7 +13,7 @@ pub(super) const TAILS: usize = 4;
 pub(super) const TAIL_HEADER: u64 = 8;
 
 /// How a limit is shared out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Shares {
     /// Bytes of the head.
     pub(super) head: u64,

@@ -14,4 +14,5 @@ mod writer;
 pub use layout::LIMIT_BYTES_MIN;
 pub use reader::{Chunk, LogReader};
 pub use times::{Mark, read_times};
+pub(crate) use writer::PassedLog;
 pub use writer::{LogWriter, Trouble};

@@ -9,6 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rustix::fs::OFlags;
+use serde::{Deserialize, Serialize};
 
 use super::layout;
 use cis_core::ids::TimestampMs;
@@ -22,7 +23,7 @@ const RECORDS_PER_PACE: u32 = 1 << 16;
 const READ_BYTES_MAX: u64 = 64 << 20;
 
 /// One record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// First byte of a burst.
     pub offset: u64,

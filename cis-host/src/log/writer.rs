@@ -1,5 +1,7 @@
 //! Appends to a log, keeps it within its limit, and goes on where the disk does not.
 
+mod passed;
+
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -13,6 +15,7 @@ use super::layout::{self, Shares, TAILS};
 use super::times::TimesWriter;
 use cis_core::event::LostOutput;
 use cis_core::ids::TimestampMs;
+pub(crate) use passed::PassedLog;
 
 /// After an error the disk is tried again so much later, ms.
 const RETRY_MS: i64 = 500;

@@ -5,12 +5,13 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde::{Deserialize, Serialize};
 
 /// The limit of open descriptors before and after [`raise_nofile`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Nofile {
-    /// As it was.
-    original: Rlimit,
+    /// Soft and hard limit as they were; none: unlimited.
+    original: (Option<u64>, Option<u64>),
     /// What the host has now.
     pub(crate) soft: u64,
     changed: bool,
@@ -20,7 +21,7 @@ impl Nofile {
     /// Soft and hard limit that a child must be given; none where the inherited ones are right.
     pub(crate) fn child_limit(&self) -> Option<(u64, u64)> {
         let infinite = libc::RLIM_INFINITY;
-        let limits = (self.original.current.unwrap_or(infinite), self.original.maximum.unwrap_or(infinite));
+        let limits = (self.original.0.unwrap_or(infinite), self.original.1.unwrap_or(infinite));
         self.changed.then_some(limits)
     }
 }
@@ -34,6 +35,7 @@ pub(crate) fn raise_nofile() -> Nofile {
     let before = original.current.unwrap_or(ENOUGH);
     let raised = Rlimit { current: Some(wanted), maximum: original.maximum };
     let changed = wanted > before && setrlimit(Resource::Nofile, raised).is_ok();
+    let original = (original.current, original.maximum);
     Nofile { original, soft: if changed { wanted } else { before }, changed }
 }
 

@@ -18,6 +18,7 @@ mod linux;
 mod memory;
 mod mounts;
 mod opened;
+mod passing;
 mod processes;
 mod procfs;
 mod pty;
@@ -38,6 +39,7 @@ pub(crate) use descriptors::{
 pub(crate) use handover::{HANDED_OVER, hand_over};
 pub use handover::{hand_environment_over, receive_environment};
 pub use memory::{START_MS, give_memory_back, share_memory, unmap_code};
+pub(crate) use passing::{Incoming, Outgoing, PassedNumber, execute, inherited, pass, receive};
 #[cfg(test)]
 pub(crate) use processes::Waits;
 pub(crate) use processes::{Process, ProcessKey, Processes, TerminalWait, descend, signal_exactly};

@@ -2,6 +2,7 @@
 
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use serde::{Deserialize, Serialize};
 
 use super::budget::Budget;
 use super::terminal::Terminal;
@@ -32,7 +33,7 @@ pub(crate) struct Process {
 }
 
 /// A process told from a later one of the same pid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct ProcessKey {
     pub(crate) pid: u32,
     pub(crate) started: u64,

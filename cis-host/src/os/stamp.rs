@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::Command;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use cis_local::realtime_limit_outside;
@@ -36,7 +37,7 @@ pub fn stamp_at_start(command: &mut Command, stamp: u64) {
 }
 
 /// The mark of one session: its own processes have `top`, and none above it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stamp {
     /// The limit that its leader gets, µs.
     pub(crate) top: u64,
@@ -52,7 +53,7 @@ impl Stamp {
 }
 
 /// Gives stamps out, in turn; after a thousand million sessions anew (65,000 for a host in a session).
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stamps {
     /// Limit of processes outside of sessions.
     outside: u64,

@@ -6,12 +6,13 @@ use std::os::fd::AsFd;
 use rustix::fs::{Stat, fstat, major, minor};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer};
 use rustix::termios::{LocalModes, tcgetattr};
+use serde::{Deserialize, Serialize};
 
 use cis_core::monitor::Modes;
 
 /// A pseudo-terminal, named by its programs' end. Containers have numberings of their own, each in a
 /// file system of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Terminal {
     /// Major and minor number of its device.
     device: (u32, u32),

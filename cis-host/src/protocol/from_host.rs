@@ -108,6 +108,17 @@ pub enum FromHost {
         pid: u32,
         /// What it knows; for streams empty.
         sessions: Vec<Known>,
+        /// Which program runs the host ([`crate::build`]); none: the host is older, or cannot tell.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        build: Option<String>,
+        /// Format of the state that it leaves to the next program after `Renew`; none: the host is older and does not know that request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        renewal: Option<u32>,
+    },
+    /// The host stays the program that it is. Everything goes on as before.
+    NotRenewed {
+        /// Why.
+        why: String,
     },
     /// The first process is there. Said within a few ms, for short sessions together with the exit.
     Started {

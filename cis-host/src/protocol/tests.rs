@@ -68,6 +68,7 @@ fn to_host() -> Vec<ToHost> {
         ToHost::AckExit { session },
         ToHost::Supervise { restart: None, receives_environment: false },
         ToHost::Supervise { restart: Some(vec!["cis".to_owned()]), receives_environment: true },
+        ToHost::Renew { command: vec!["/cis".to_owned(), "session-host".to_owned()] },
         ToHost::Shutdown {},
     ]
 }
@@ -103,8 +104,19 @@ fn from_host() -> Vec<FromHost> {
             version: 1,
             instance: HostInstance::from_parts(1, 2),
             pid: 3,
-            sessions: vec![known],
+            sessions: vec![known.clone()],
+            build: None,
+            renewal: None,
         },
+        FromHost::Welcome {
+            version: 1,
+            instance: HostInstance::from_parts(1, 2),
+            pid: 3,
+            sessions: vec![known],
+            build: Some("0.1.0 1:2:3:4".to_owned()),
+            renewal: Some(1),
+        },
+        FromHost::NotRenewed { why: detail.clone() },
         FromHost::Started { session, pid: 7, at_ms: 1, born_ms: Some(2) },
         FromHost::Started { session, pid: 7, at_ms: 1, born_ms: None },
         FromHost::StartFailed { session, why: StartFailure::Withdrawn {} },
@@ -153,11 +165,12 @@ fn fields_of_a_later_version_are_ignored() {
     }
 }
 
-/// What the first version says: one message a line, `>` to a host and `<` from one. Never changes; a later version adds a file.
-const GOLDEN: &str = include_str!("golden/v1.txt");
+/// What the first version says, and what later ones added: one message a line, `>` to a host and `<` from one. A file never changes; a
+/// later version adds a file.
+const GOLDEN: [&str; 2] = [include_str!("golden/v1.txt"), include_str!("golden/renewal.txt")];
 
 #[test]
-fn messages_of_the_first_version_are_read_and_said_as_it_did() {
+fn messages_of_earlier_versions_are_read_and_said_as_they_did() {
     let holds = |now: &Value, then: &Value| match (now, then) {
         (Value::Object(now), Value::Object(then)) => {
             then.iter().all(|(key, value)| now.get(key) == Some(value))
@@ -165,7 +178,7 @@ fn messages_of_the_first_version_are_read_and_said_as_it_did() {
         _ => now == then,
     };
     let mut count = 0;
-    for line in GOLDEN.lines() {
+    for line in GOLDEN.iter().flat_map(|file| file.lines()) {
         let (way, text) = line.split_once(' ').unwrap();
         let then: Value = serde_json::from_str(text).unwrap();
         let now = match way {

@@ -232,6 +232,13 @@ pub enum ToHost {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         receives_environment: bool,
     },
+    /// Become another program without ending a session: the same process then runs this command. Answered with `NotRenewed` where that
+    /// is not possible; else the connection is closed, and the next one reaches the new program. Only for hosts whose `Welcome`
+    /// names a format of renewal.
+    Renew {
+        /// Program (an absolute path) and arguments of a session host of this home, as for a first start.
+        command: Vec<String>,
+    },
     /// End every session and then the host.
     Shutdown {},
 }

@@ -12,6 +12,7 @@ mod idle;
 mod limits;
 mod orphans;
 mod queues;
+mod renewal;
 mod sessions;
 mod streams;
 mod supervision;

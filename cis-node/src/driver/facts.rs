@@ -60,6 +60,7 @@ impl Driver {
                 tracing::debug!(%session, "the host knows no such session")
             }
             FromHost::Welcome { .. }
+            | FromHost::NotRenewed { .. }
             | FromHost::InputRefused { .. }
             | FromHost::InputMoved { .. }
             | FromHost::Refused { .. }

@@ -7,7 +7,9 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use cis_core::ids::{HostInstance, TimestampMs};
-use cis_host::control::{HostClient, HostClientError, spawn_host};
+use cis_host::build;
+use cis_host::control::{HostClient, HostClientError, Renewed, renew, spawn_host};
+use cis_host::host::can_renew;
 use cis_host::protocol::{FromHost, Known, Role, ToHost};
 use cis_local::Home;
 use cis_local::{ConnectError, Lock, Place, is_stopped, look};
@@ -58,6 +60,8 @@ pub(super) struct HostLink {
     too_long: BTreeSet<String>,
     /// What came right behind the welcome, and otherwise the memory for what comes next.
     behind: Vec<FromHost>,
+    /// Whether the host was already connected to. It is renewed only by a node that starts.
+    was_greeted: bool,
     /// Why there is no host, for people.
     pub(super) trouble: Option<String>,
 }
@@ -77,6 +81,7 @@ impl HostLink {
             absent_since: None,
             too_long: BTreeSet::new(),
             behind: Vec::new(),
+            was_greeted: false,
             trouble: None,
         }
     }
@@ -155,31 +160,69 @@ impl HostLink {
             return Err(HostClientError::Stopped { pid: holder.pid });
         }
         // One that is there but cannot be spoken to is not replaced: it has sessions.
-        let mut client = match HostClient::connect(place.clone(), Role::Control) {
+        let (mut client, is_ours) = match HostClient::connect(place.clone(), Role::Control) {
             Err(HostClientError::Connect(ConnectError::Absent { .. })) => {
                 self.child = Some(spawn_host(&self.command, ANSWER_TIME_MAX)?);
-                HostClient::connect(place, Role::Control)?
+                (HostClient::connect(place, Role::Control)?, true)
             }
-            connected => connected?,
+            connected => (connected?, false),
         };
-        let greeting = self.greeted(&mut client)?;
+        let (mut greeting, is_another) = self.greeted(&mut client)?;
+        // Once, whatever comes of it: of two programs that take each other for another one, neither would ever be left alone.
+        if !std::mem::replace(&mut self.was_greeted, true) && is_another && !is_ours {
+            (client, greeting) = self.renewed(client, greeting)?;
+        }
         self.client = Some(client);
         Ok(greeting)
     }
 
-    /// Waits for the welcome, which is the first message.
-    fn greeted(&mut self, client: &mut HostClient) -> Result<Greeting, HostClientError> {
+    /// Lets the host become the program of this node. Sessions go on, whatever comes of it.
+    fn renewed(
+        &mut self,
+        mut client: HostClient,
+        greeting: Greeting,
+    ) -> Result<(HostClient, Greeting), HostClientError> {
+        let words = self.command.iter().map(|word| word.to_str().map(str::to_owned));
+        let Some(command) = words.collect::<Option<Vec<_>>>() else {
+            tracing::info!("the session host goes on with its program: the path of the home is not UTF-8");
+            return Ok((client, greeting));
+        };
+        match renew(&mut client, command, &mut self.behind, ANSWER_TIME_MAX)? {
+            Renewed::No { why } => {
+                tracing::info!(why, "the session host goes on with its program");
+                Ok((client, greeting))
+            }
+            Renewed::Yes => {
+                let told = std::mem::take(&mut self.behind);
+                let mut client = HostClient::connect(self.place.clone(), Role::Control)?;
+                let (greeting, _) = self.greeted(&mut client)?;
+                tracing::info!(pid = self.pid, "the session host runs the program of this node now");
+                // Said once. All else is in the new welcome.
+                let is_said_once = |message: &FromHost| {
+                    matches!(message, FromHost::Expiring { .. } | FromHost::LogTrouble { .. })
+                };
+                self.behind.splice(0..0, told.into_iter().filter(is_said_once));
+                Ok((client, greeting))
+            }
+        }
+    }
+
+    /// Waits for the welcome, which is the first message. True as well where the host runs another program that this one can replace.
+    fn greeted(&mut self, client: &mut HostClient) -> Result<(Greeting, bool), HostClientError> {
         let until = Instant::now() + ANSWER_TIME_MAX;
         loop {
             let mut messages = client.receive_messages()?.into_iter();
             while let Some(message) = messages.next() {
                 match message {
-                    FromHost::Welcome { instance, pid, sessions, .. } => {
+                    FromHost::Welcome { instance, pid, sessions, build, renewal, .. } => {
                         self.instance = Some(instance);
                         self.pid = Some(pid);
                         // A session may end at this very moment, and its end is told once.
                         self.behind = messages.collect();
-                        return Ok(Greeting { instance, sessions });
+                        let is_another =
+                            build.is_some_and(|theirs| build::own().is_some_and(|own| own != theirs));
+                        let is_replaceable = is_another && renewal.is_some_and(can_renew);
+                        return Ok((Greeting { instance, sessions }, is_replaceable));
                     }
                     other => tracing::warn!(?other, "the session host spoke before it was greeted"),
                 }
@@ -310,6 +353,56 @@ mod tests {
     }
 
     #[test]
+    fn a_host_of_another_build_is_asked_once_to_become_ours() {
+        let dir = crate::testing::private_directory();
+        let home = Home { dir: dir.path().to_owned(), runtime: dir.path().to_owned() };
+        let _lock = LockFile::take(&home.host_lock()).unwrap().unwrap();
+        let listener = UnixListener::bind(home.host_socket()).unwrap();
+        let instance = HostInstance(ulid::Ulid::nil());
+        let welcome = move || {
+            let (build, renewal) = (Some("another".to_owned()), Some(cis_host::host::FORMAT));
+            FromHost::Welcome { version: VERSION, instance, pid: 1, sessions: Vec::new(), build, renewal }
+        };
+        let session = SessionId::from_parts(1, 2);
+        let expiring = FromHost::Expiring { session, limit: cis_core::event::SessionLimit::Idle, at_ms: 5 };
+        let (exited, expires) = (FromHost::Exited { session, exit: Exit::with_code(0) }, expiring.clone());
+        let host = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut said = Vec::new();
+            [welcome(), exited, expires].iter().for_each(|message| put(&mut said, message));
+            stream.write_all(&said).unwrap();
+            let asked = read_until(&mut stream, "renew");
+            drop(stream);
+            // It answers as the other build still: nobody asks again.
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut said = Vec::new();
+            put(&mut said, &welcome());
+            stream.write_all(&said).unwrap();
+            (asked, stream)
+        });
+        let mut link =
+            HostLink::new(home.clone(), home.host_place(), vec!["/cis".into(), "session-host".into()]);
+        assert!(link.connect(0).is_some());
+        let (asked, _open) = host.join().unwrap();
+        assert!(asked.contains(r#"{"type":"renew","command":["/cis","session-host"]}"#), "{asked}");
+        // What the new welcome tells is not told twice.
+        assert_eq!(link.receive().unwrap(), [expiring]);
+    }
+
+    /// Reads until this text came, which is in the last message.
+    fn read_until(stream: &mut std::os::unix::net::UnixStream, text: &str) -> String {
+        use std::io::Read as _;
+        let mut all = String::new();
+        while !all.contains(text) || !all.ends_with('}') {
+            let mut part = [0; 4096];
+            let read = stream.read(&mut part).unwrap();
+            assert!(read > 0, "{all}");
+            all.push_str(&String::from_utf8_lossy(&part[..read]));
+        }
+        all
+    }
+
+    #[test]
     fn what_comes_right_behind_the_welcome_is_not_lost() {
         let dir = crate::testing::private_directory();
         let home = Home { dir: dir.path().to_owned(), runtime: dir.path().to_owned() };
@@ -318,7 +411,17 @@ mod tests {
         let exit = Exit::with_code(0);
         let mut said = Vec::new();
         let instance = HostInstance(ulid::Ulid::nil());
-        put(&mut said, &FromHost::Welcome { version: VERSION, instance, pid: 1, sessions: Vec::new() });
+        put(
+            &mut said,
+            &FromHost::Welcome {
+                version: VERSION,
+                instance,
+                pid: 1,
+                sessions: Vec::new(),
+                build: None,
+                renewal: None,
+            },
+        );
         put(&mut said, &FromHost::Exited { session: SessionId::from_parts(1, 2), exit });
         let host = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();

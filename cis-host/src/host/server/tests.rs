@@ -2,6 +2,8 @@
 //!
 //! Signals of the process go to its first thread, which is not the test's: children are waited for in every turn.
 
+mod renewal;
+
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -412,7 +414,7 @@ fn whole_trees_end_with_their_grace_or_at_its_end() {
         (ExitStatus::Code(0), false),
         "its leftover process is not its end"
     );
-    let forest = bench.server.host.processes.forest(&bench.server.host.sessions, None);
+    let forest = bench.server.host.processes.forest(&bench.server.host.sessions, [None; 2]);
     assert!(!forest.all.iter().any(|one| one.parent == std::process::id() && !one.zombie));
 }
 
@@ -458,7 +460,7 @@ fn a_frozen_tree_stands_still_until_it_is_thawed_and_can_be_ended() {
         .start(bench.piped(1, "touch ready; sleep 0.01; (while [ ! -e go ]; do sleep 0.01; done); exit 6"));
     bench.until_file("ready");
     let is_stopped = |bench: &Bench| {
-        let forest = bench.server.host.processes.forest(&bench.server.host.sessions, None);
+        let forest = bench.server.host.processes.forest(&bench.server.host.sessions, [None; 2]);
         let tree = forest.tree(0).unwrap();
         tree.live.iter().all(|at| forest.all[*at].stopped)
     };

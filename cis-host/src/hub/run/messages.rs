@@ -65,6 +65,7 @@ impl Task {
             // What is typed at a terminal is lost when nobody reads it, as at every terminal.
             FromHost::InputRefused { input: None, .. }
             | FromHost::Welcome { .. }
+            | FromHost::NotRenewed { .. }
             | FromHost::Started { .. }
             | FromHost::StartFailed { .. }
             | FromHost::LogTrouble { .. }

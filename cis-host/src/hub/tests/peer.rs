@@ -95,7 +95,15 @@ impl Peer {
         let hello = ToHost::Hello { version: VERSION, role: Role::Stream };
         assert_eq!(conn.heard().await, Said::Message(hello));
         let instance = HostInstance::from_parts(1, instance);
-        conn.say(&FromHost::Welcome { version: VERSION, instance, pid: 1, sessions: Vec::new() }).await;
+        conn.say(&FromHost::Welcome {
+            version: VERSION,
+            instance,
+            pid: 1,
+            sessions: Vec::new(),
+            build: None,
+            renewal: None,
+        })
+        .await;
         conn
     }
 }
