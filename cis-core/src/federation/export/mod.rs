@@ -10,3 +10,6 @@ mod verify;
 pub use line::{FORMAT, Line, VERSION};
 pub use verdict::{Answered, Coordinator, MemberView, Specification, TaskClaim, Verdict};
 pub use verify::{BadExport, verify};
+
+#[cfg(test)]
+mod tests;

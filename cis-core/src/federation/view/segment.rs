@@ -162,8 +162,14 @@ mod tests {
     fn a_full_segment_fits_into_an_encrypted_envelope() {
         let output = |bytes| Frame::Output { data: vec![255; bytes], next: Some(u64::MAX) };
         let frames = vec![output(SEGMENT_BYTES_MAX)];
-        let whole =
-            Segment { view: id(), number: Some(u64::MAX >> 12), next: u64::MAX >> 12, asks: true, frames };
+        let whole = Segment {
+            view: id(),
+            number: Some(u64::MAX >> 12),
+            next: u64::MAX >> 12,
+            life: Some(u64::MAX >> 12),
+            asks: true,
+            frames,
+        };
         carried(&ViewMessage::Segment(whole).draft("!r:x", "@n:x"), SIZE_MAX_ENCRYPTED);
     }
 

@@ -182,6 +182,7 @@ fn absurd_numbers_change_nothing() {
             view: view(),
             number: Some(number),
             next: u64::MAX,
+            life: Some(77),
             asks: false,
             frames: vec![typed("x")],
         };
