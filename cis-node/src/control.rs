@@ -344,7 +344,7 @@ fn not_typed(item: &InboxId, error: &HubError) -> Problem {
     match error {
         error if error.may_have_typed() => may_have_typed(ProblemKind::Conflict, error),
         HubError::PromptMoved { .. } => prompt_moved(item),
-        HubError::NoLine { .. } | HubError::Prefilled { .. } => {
+        HubError::NoLine { .. } | HubError::Prefilled { .. } | HubError::SeveralRead { .. } => {
             Problem::new(ProblemKind::BadInput, error.to_string())
         }
         error => Problem::new(ProblemKind::Conflict, error.to_string())

@@ -283,6 +283,35 @@ printf 'Press Enter to delete '; read -r y; echo "$y" > "$E2E_WORK/pressed"
     assert_eq!(cis.read("pressed"), "\n");
 }
 
+/// Which of two processes gets what is typed, nobody knows.
+#[test]
+fn nothing_is_typed_where_several_processes_read_the_terminal() {
+    let cis = Cis::new();
+    let run = cis.start(
+        r#"version = 1
+[dag]
+id = "rivals"
+[[tasks]]
+id = "ask"
+shell = "bash"
+script = """
+( read -p $'A: delete the database? [y/N] \n' a </dev/tty; echo "$a" > "$E2E_WORK/deleted" ) &
+sleep 0.5
+read -p 'B: keep the backup? [Y/n] ' b; echo "$b" > "$E2E_WORK/kept"; wait
+"""
+"#,
+    );
+    let asked = eventually("the second one waits", || {
+        let items = cis.json(&["inbox"])["items"].as_array().unwrap().clone();
+        items.into_iter().find(|item| item["question"].as_str().unwrap_or_default().contains("backup"))
+    });
+    let id = asked["id"].as_str().unwrap();
+    let refused = cis.run(["answer", id, "yes"]).expect(2).stderr;
+    assert!(refused.contains("several processes") && refused.contains("bash"), "{refused}");
+    assert!(cis.read("deleted").is_empty() && cis.read("kept").is_empty());
+    cis.ok(["dag", "cancel", &run]);
+}
+
 #[test]
 fn an_item_has_other_names_than_its_letters_and_says_until_when() {
     let cis = Cis::new();

@@ -28,10 +28,28 @@ pub(crate) fn show<T: Serialize>(
 
 /// One JSON document on a line.
 pub(crate) fn json_line(value: &impl Serialize) -> Result<(), CliError> {
-    let mut text = serde_json::to_vec(value)
+    let text = serde_json::to_string(value)
         .map_err(|error| CliError::unavailable(format!("cannot write the answer as JSON: {error}")))?;
-    text.push(b'\n');
-    bytes(&text)
+    let mut text = without_c1(text);
+    text.push('\n');
+    bytes(text.as_bytes())
+}
+
+/// JSON leaves the control characters U+0080 to U+009F as they are. Some terminals take them for the beginning of escape sequences
+/// (ECMA-48, 5.3), so they are written as `\u` escapes. In JSON they can stand in strings alone.
+fn without_c1(json: String) -> String {
+    let is_c1 = |c: char| ('\u{80}'..='\u{9f}').contains(&c) || c == '\u{7f}';
+    if !json.contains(is_c1) {
+        return json;
+    }
+    let mut out = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        match is_c1(c) {
+            true => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            false => out.push(c),
+        }
+    }
+    out
 }
 
 /// Text, with styles where standard output shows them.
@@ -67,4 +85,17 @@ fn written(result: io::Result<()>) -> Result<(), CliError> {
         io::ErrorKind::BrokenPipe => CliError::OutputClosed,
         _ => CliError::unavailable(format!("cannot write to standard output: {error}")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_c1;
+
+    #[test]
+    fn json_holds_no_control_characters_that_a_terminal_obeys() {
+        let value = "f\u{9b}6n é \u{7f}";
+        let json = without_c1(serde_json::to_string(value).unwrap());
+        assert_eq!(json, "\"f\\u009b6n é \\u007f\"");
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), value);
+    }
 }

@@ -4,7 +4,7 @@
 //! nothing of where the values come from, nor of terminals.
 //!
 //! A secret is found as it is, as one of its lines (of at least 8 bytes), with line ends as a terminal writes them,
-//! without control characters, as a shell quotes it, as a JSON string (with `\/`, with `\u` escapes, also within another
+//! without control characters, as a shell quotes it, as `echo` of a shell writes it, as a JSON string (with `\/`, with `\u` escapes, also within another
 //! one), percent-encoded as libraries do it, in hex, and in base64 of both alphabets at each of the three alignments,
 //! with padding and without. Hex and base64 are found in one line or wrapped at any column. Of each form, any bytes may
 //! be percent-encoded (`percent`), if that makes it no longer than the longest form is. In texts and JSON, strings

@@ -95,7 +95,7 @@ impl Stand {
                 Some(Gate::Closed | Gate::Over) => Err("nobody is asked to approve it now".into()),
                 None => Err("needs no approval".into()),
             },
-            Verb::Start {} | Verb::Answer { .. } => Err("is not asked for here".into()),
+            Verb::Start {} | Verb::Answer { .. } | Verb::Kill { .. } => Err("is not asked for here".into()),
         }
     }
 

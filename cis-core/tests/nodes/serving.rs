@@ -189,7 +189,9 @@ impl Node {
             Verb::Decide { task, decision } => {
                 InputKind::Decide { run: run(), task, approve: decision.approve, reason: decision.reason }
             }
-            Verb::Answer { .. } => return self.wrong("no session asks here".to_owned()),
+            Verb::Answer { .. } | Verb::Kill { .. } => {
+                return self.wrong("people do not talk to sessions here".to_owned());
+            }
         };
         match self.handle_for(Input { kind, actor: Some(actor), cause: input }) {
             Ok(()) => {

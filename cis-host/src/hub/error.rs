@@ -61,6 +61,17 @@ pub enum HubError {
         /// The session.
         id: SessionId,
     },
+    /// Several processes read its terminal: which of them gets what is typed, nobody knows.
+    #[error(
+        "several processes of session {id} read its terminal ({names}), and an answer could reach the wrong one: nothing was typed; attach, \
+         and type there"
+    )]
+    SeveralRead {
+        /// The session.
+        id: SessionId,
+        /// Their command names.
+        names: String,
+    },
     /// Arrows were typed, and its menu does not point at the option that they were to reach.
     #[error(
         "the menu of session {id} does not point at that option after the arrow keys, so Enter was not typed: nothing was chosen; \

@@ -2,10 +2,21 @@
 //!
 //! Owns what it means for a prompt, by whom it is given, and its id. When it is given is the scheduler's matter.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
+
 use super::given;
-use cis_core::api::{Answer, AnswerWith, InboxItem, Problem};
+use cis_core::api::{Answer, AnswerWith, InboxItem, Problem, ProblemKind};
 use cis_core::event::{Actor, ActorKind, Meaning, Via};
 use cis_core::ids::{InboxId, InputId, SessionId};
+
+/// Enter, or whatever is not named, does something: `no` and Enter would do that.
+static OTHER_KEYS: LazyLock<Regex> = LazyLock::new(|| {
+    let words = r"(?i)\b(?:enter|return|any key|anything|everything|otherwise|press|hit)\b|[⏎↵]";
+    #[allow(clippy::expect_used, reason = "the pattern is constant, and a test uses it")]
+    Regex::new(words).expect("it is a pattern")
+});
 
 /// By this name it stands in events.
 const RULE: &str = "on_blocked.default";
@@ -25,8 +36,12 @@ pub(crate) fn answer(session: SessionId, item: &InboxItem, text: &str) -> Result
     let option = with(AnswerWith::Option { option: text.to_owned() });
     match given::given(item, &option) {
         Ok(_) => Ok(option),
-        // A meaning that the prompt does not offer is no word to be typed.
-        Err(problem) if Meaning::parse(text).is_some() => Err(problem),
+        // A meaning that the prompt does not offer is no word to be typed, nor is any where it offers others.
+        Err(problem) if Meaning::parse(text).is_some() || !item.options.is_empty() => Err(problem),
+        Err(_) if is_yes_or_no(text) && OTHER_KEYS.is_match(&item.question) => {
+            let detail = format!("{} asks for a key, and it is not known which one means `{text}`", item.id);
+            Err(Problem::new(ProblemKind::BadInput, detail).hint("`cis dag attach` lets somebody choose"))
+        }
         Err(_) => {
             let words = with(AnswerWith::Text { text: text.to_owned() });
             given::given(item, &words).map(|_| words)
@@ -34,7 +49,53 @@ pub(crate) fn answer(session: SessionId, item: &InboxItem, text: &str) -> Result
     }
 }
 
+/// Whether it is an answer to a question of yes or no.
+fn is_yes_or_no(text: &str) -> bool {
+    ["y", "n", "yes", "no"].iter().any(|word| text.trim().eq_ignore_ascii_case(word))
+}
+
 /// The same for the same prompt, also after a restart.
 fn input_of(session: SessionId, item: &InboxId) -> InputId {
     InputId::hashed(&format!("{RULE} {session} {item}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inbox::given::tests::item;
+
+    /// What is typed for a default at a question with these options; none: the attempt fails.
+    fn typed(question: &str, options: &[&str], default: &str) -> Option<String> {
+        let keys: Vec<_> = options.iter().map(|label| format!("{label}\r")).collect();
+        let options: Vec<_> =
+            options.iter().zip(&keys).map(|(label, keys)| (*label, *label, None, keys.as_str())).collect();
+        let item = InboxItem { question: question.to_owned(), ..item(&options) };
+        let answer = answer(SessionId::from_parts(1, 1), &item, default).ok()?;
+        let given = given::given(&item, &answer).unwrap();
+        Some(String::from_utf8(given.answer.bytes).unwrap())
+    }
+
+    #[test]
+    fn a_default_is_an_option_or_words_where_there_are_none() {
+        assert_eq!(typed("Proceed? [y/N]", &["y", "n"], "n").as_deref(), Some("n\r"));
+        assert_eq!(typed("Your name:", &[], "ada").as_deref(), Some("ada\r"));
+        assert_eq!(typed("Enter your name:", &[], "ada").as_deref(), Some("ada\r"));
+        assert_eq!(typed("Do it?", &[], "no").as_deref(), Some("no\r"));
+        assert_eq!(typed("Continue? [Y/s]", &["Y", "s"], "no"), None);
+        assert_eq!(typed("Proceed? [y/N]", &["y", "n"], "maybe"), None);
+    }
+
+    #[test]
+    fn no_is_not_typed_where_enter_or_whatever_is_not_named_goes_on() {
+        for question in [
+            "Press Enter to erase the disk, or s to skip:",
+            "[Enter] erase / [s] skip",
+            "Type s to skip, anything else erases:",
+            "Erase the disk? (hit s to skip)",
+        ] {
+            for default in ["no", "n", "Yes"] {
+                assert_eq!(typed(question, &[], default), None, "{question} {default}");
+            }
+        }
+    }
 }

@@ -218,4 +218,4 @@ pub(super) fn check_result(text: Option<&str>) -> Outcome<()> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -6,12 +6,16 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 /// Maximum number of connections from all addresses, and from one.
 const ALL_MAX: usize = 128;
 const ADDRESS_MAX: usize = 32;
+
+/// A client shows its token sooner: one that has not is held to have come nowhere.
+const SHOWN_WITHIN: Duration = Duration::from_secs(1);
 
 /// Open connections without a token.
 #[derive(Debug, Clone, Default)]
@@ -40,6 +44,8 @@ pub(super) enum Stage {
 struct Entry {
     address: IpAddr,
     stage: Stage,
+    /// When it reached that stage.
+    since: Instant,
     closed: Arc<Notify>,
 }
 
@@ -71,7 +77,8 @@ impl Unauthenticated {
         }
         *is_full = victim.is_some();
         let closed = Arc::new(Notify::new());
-        entries.push(Entry { address, stage: Stage::Silent, closed: Arc::clone(&closed) });
+        let since = Instant::now();
+        entries.push(Entry { address, stage: Stage::Silent, since, closed: Arc::clone(&closed) });
         Pending { all: self.clone(), closed }
     }
 
@@ -90,7 +97,7 @@ impl Pending {
     pub(super) fn reached(&self, stage: Stage) {
         let entries = &mut self.all.lock().entries;
         if let Some(entry) = entries.iter_mut().find(|entry| Arc::ptr_eq(&entry.closed, &self.closed)) {
-            entry.stage = stage;
+            (entry.stage, entry.since) = (stage, Instant::now());
         }
     }
 
@@ -108,10 +115,17 @@ impl Drop for Pending {
     }
 }
 
+impl Entry {
+    /// How far it has come, if it is still on its way.
+    fn progress(&self) -> Stage {
+        if self.since.elapsed() > SHOWN_WITHIN { Stage::Silent } else { self.stage }
+    }
+}
+
 /// Returns the connection to close among some: of those at the lowest stage, the oldest from the address with the most of them.
 fn victim(open: &[Entry], among: impl Fn(&Entry) -> bool) -> Option<usize> {
-    let stage = open.iter().filter(|entry| among(entry)).map(|entry| entry.stage).min()?;
-    let may_go = |entry: &Entry| entry.stage == stage && among(entry);
+    let stage = open.iter().filter(|entry| among(entry)).map(Entry::progress).min()?;
+    let may_go = |entry: &Entry| entry.progress() == stage && among(entry);
     let mut counts: HashMap<IpAddr, usize> = HashMap::new();
     open.iter()
         .filter(|entry| may_go(entry))
@@ -189,6 +203,22 @@ mod tests {
         let clients: Vec<_> = (0..ADDRESS_MAX).map(further).collect();
         assert!(!is_open(&all, &client), "the others have come further");
         assert!(clients.iter().all(|client| is_open(&all, client)));
+    }
+
+    /// Somebody may finish handshakes and say nothing more.
+    #[test]
+    fn who_does_not_show_a_token_makes_room_for_those_who_are_on_their_way() {
+        let all = Unauthenticated::default();
+        let idle: Vec<_> = (0..ADDRESS_MAX).map(|_| all.add(v4(1))).collect();
+        idle.iter().for_each(|one| one.reached(Stage::Encrypted));
+        for entry in &mut all.lock().entries {
+            entry.since = Instant::now().checked_sub(2 * SHOWN_WITHIN).unwrap();
+        }
+        let client = all.add(v4(1));
+        let flood: Vec<_> = (1..ADDRESS_MAX).map(|_| all.add(v4(1))).collect();
+        assert!(is_open(&all, &client), "the idle ones went first");
+        assert!(idle.iter().all(|one| !is_open(&all, one)));
+        drop(flood);
     }
 
     #[tokio::test]

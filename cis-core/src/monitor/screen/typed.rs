@@ -19,6 +19,12 @@ static PRESSES: LazyLock<Regex> =
 /// Beside that key, words can be typed, too.
 static OR_WORDS: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"(?i)\b(?:or|type|input|otherwise|else|answer|default)\b"));
+/// Unless what else can be typed is one key.
+static OR_KEY: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r#"(?i)\bor\s+(?:(?:press|hit|type|enter)\s+)?(?:["'\[(<‘“]?(?:ctrl[-+])?[b-z0-9]["'\])>’”]?(?:[\s:;,.]|$)|["'\[(<]?a["'\])>]?\s+(?:to|for)\b|["'\[(<]?(?:esc|escape|space|tab)\b)"#,
+    )
+});
 /// How questions end before a value that a program offers in its line.
 const ENDS: &str = "?:>$#%])}»❯›➜λ：？";
 /// Words of an instruction, which are no offered value.
@@ -66,7 +72,9 @@ impl ScreenView {
     pub fn awaits_key(&self) -> bool {
         let page = Page::of(self.clone());
         let line = unboxed(&page.lead);
-        PRESSES.is_match(line) && !OR_WORDS.is_match(line) && letters(line, true).len() < 2
+        PRESSES.is_match(line)
+            && (!OR_WORDS.is_match(line) || OR_KEY.is_match(line))
+            && letters(line, true).len() < 2
     }
 
     /// Whether somebody chooses with keys on this screen and has no line to type into: Enter behind words would choose what is
@@ -282,9 +290,15 @@ mod tests {
 
     #[test]
     fn a_key_alone_is_known() {
-        for line in
-            ["Press Enter to delete", "Press ENTER to continue...", "Hit any key: ", "Please press return"]
-        {
+        for line in [
+            "Press Enter to delete",
+            "Press ENTER to continue...",
+            "Hit any key: ",
+            "Please press return",
+            "Press Enter to erase the disk, or s to skip: ",
+            "Press Enter to erase, or 'a' to abort",
+            "Hit ENTER to wipe it or press Esc",
+        ] {
             assert!(at_end(line).awaits_key(), "{line}");
         }
         for line in [

@@ -77,6 +77,14 @@ pub(super) fn of(value: &str, usage: Usage) -> Vec<Form> {
             if plain.len() >= super::SECRET_BYTES_MIN {
                 forms.add(plain.into_bytes());
             }
+            for echoed in [true, false].map(|extended| echoed(value, extended)).into_iter().flatten() {
+                let plain = echoed.replace(|c: char| c.is_control() && !matches!(c, '\n' | '\t'), "");
+                for text in [echoed, plain] {
+                    if text.len() >= super::SECRET_BYTES_MIN {
+                        forms.add_lines(&text);
+                    }
+                }
+            }
             forms.add_wrapping(hex::encode(value).into_bytes());
             base64(value.as_bytes(), STANDARD, &mut forms);
         }
@@ -91,6 +99,49 @@ pub(super) fn of(value: &str, usage: Usage) -> Vec<Form> {
     json(value, usage, &mut forms);
     url(value, usage, &mut forms);
     forms.0
+}
+
+/// Returns what `echo` of a POSIX shell writes of a value (XSI, as in dash), which takes backslashes as escapes; `extended`: what
+/// `echo -e` and `printf %b` of bash do. `None`: the value itself.
+fn echoed(value: &str, extended: bool) -> Option<String> {
+    if !value.contains('\\') {
+        return None;
+    }
+    let (mut out, mut rest) = (String::with_capacity(value.len()), value);
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        let behind = &rest[at + 1..];
+        let simple = match behind.as_bytes().first() {
+            Some(b'\\') => Some('\\'),
+            Some(b'a') => Some('\u{7}'),
+            Some(b'b') => Some('\u{8}'),
+            Some(b'f') => Some('\u{c}'),
+            Some(b'n') => Some('\n'),
+            Some(b'r') => Some('\r'),
+            Some(b't') => Some('\t'),
+            Some(b'v') => Some('\u{b}'),
+            Some(b'e' | b'E') if extended => Some('\u{1b}'),
+            // Nothing follows it.
+            Some(b'c') => return Some(out),
+            _ => None,
+        };
+        let number = |text: &str, radix: u32, digits_max: usize| {
+            let digits = text.chars().take(digits_max).take_while(|c| c.is_digit(radix)).count();
+            // More than ASCII is no text of its own.
+            let code = u32::from_str_radix(&text[..digits], radix).ok()?;
+            Some((char::from_u32(code).filter(char::is_ascii)?, digits))
+        };
+        let numbered = match behind.as_bytes().first() {
+            Some(b'0') => number(&behind[1..], 8, 3).map(|(c, digits)| (c, 1 + digits)),
+            Some(b'x') if extended => number(&behind[1..], 16, 2).map(|(c, digits)| (c, 1 + digits)),
+            _ => None,
+        };
+        let (c, length) = simple.map(|c| (c, 1)).or(numbered).unwrap_or(('\\', 0));
+        out.push(c);
+        rest = &behind[length..];
+    }
+    out.push_str(rest);
+    (out != value).then_some(out)
 }
 
 /// A text to search for.
@@ -388,6 +439,26 @@ mod tests {
             let length = c.encode_utf8(&mut bytes).len();
             assert_eq!(invisible_at(&bytes), if is_invisible(c) { length } else { 0 }, "{c:?}");
             assert_eq!(invisible_at(&bytes[..length - 1]), 0, "a part of {c:?}");
+        }
+    }
+
+    /// The default shell's `echo` takes backslashes as escapes.
+    #[test]
+    fn what_echo_writes_is_a_form() {
+        for (value, posix, bash) in [
+            (r"CORP\tina-9fK2\backup77Qz", Some("CORP\tina-9fK2\u{8}ackup77Qz"), None),
+            (r"a\\b\n\0101c", Some("a\\b\nAc"), None),
+            (r"pass\e[0mword\x41", None, Some("pass\u{1b}[0mwordA")),
+            (r"begin\cgone", Some("begin"), None),
+            (r"\q\", None, None),
+            ("plain", None, None),
+        ] {
+            assert_eq!(echoed(value, false).as_deref(), posix, "{value}");
+            assert_eq!(echoed(value, true).as_deref(), bash.or(posix), "{value}");
+        }
+        let forms = of(r"CORP\tina-9fK2\backup77Qz");
+        for text in ["CORP\tina-9fK2\u{8}ackup77Qz", "CORP\tina-9fK2ackup77Qz"] {
+            assert!(forms.iter().any(|form| form == text.as_bytes()), "{text}");
         }
     }
 

@@ -2,7 +2,7 @@ use super::*;
 use cis_core::event::{Meaning, Urgency};
 use cis_core::ids::{InboxId, InputId, SessionId};
 
-fn item(options: &[(&str, &str, Option<Meaning>, &str)]) -> InboxItem {
+pub(crate) fn item(options: &[(&str, &str, Option<Meaning>, &str)]) -> InboxItem {
     let option = |(id, label, meaning, keys): &(&str, &str, Option<Meaning>, &str)| PromptOption {
         id: (*id).to_owned(),
         label: (*label).to_owned(),

@@ -192,6 +192,18 @@ impl Monitored {
         Some((of_it.opaque || !of_it.readers.is_empty()) && !hides)
     }
 
+    /// The processes that read the session's own terminal, where that are several.
+    fn rivals(&self) -> Option<String> {
+        let known = self.ahead.as_ref().into_iter().chain(self.arbiter.evidence());
+        let newest = known.max_by_key(|evidence| evidence.output_bytes)?;
+        let mut own: Vec<_> =
+            newest.readers.iter().filter(|reader| !reader.nested && !reader.foreign).collect();
+        own.sort_by_key(|reader| reader.pid);
+        own.dedup_by_key(|reader| reader.pid);
+        let names: Vec<&str> = own.iter().map(|reader| reader.name.as_str()).collect();
+        (names.len() > 1).then(|| names.join(", "))
+    }
+
     /// Nothing of it was typed: another one may come.
     fn release(&mut self, answer: &Answer) {
         if self.answered == Some((answer.episode, answer.input)) {
@@ -275,7 +287,7 @@ impl Session {
                             continue;
                         }
                         let takes_keys = monitored.arbiter.takes_keys();
-                        if let Some(error) = self.no_line(monitored, &pending.answer, &view) {
+                        if let Some(error) = self.untypable(monitored, &pending.answer, &view) {
                             self.refuse(monitored, &pending.answer, env);
                             pending.tell(Err(error));
                             continue;
@@ -298,9 +310,12 @@ impl Session {
         }
     }
 
-    /// Why words are no answer at this screen.
-    fn no_line(&self, monitored: &Monitored, answer: &Answer, view: &ScreenView) -> Option<HubError> {
+    /// Why this answer is not typed at this screen.
+    fn untypable(&self, monitored: &Monitored, answer: &Answer, view: &ScreenView) -> Option<HubError> {
         let id = self.id;
+        if let Some(names) = monitored.rivals() {
+            return Some(HubError::SeveralRead { id, names });
+        }
         let types_words = answer.bytes.first().is_some_and(|first| !first.is_ascii_control());
         if monitored.arbiter.takes_keys() && types_words && view.is_prefilled() {
             return Some(HubError::Prefilled { id });
