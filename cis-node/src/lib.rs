@@ -38,6 +38,7 @@ mod matrix;
 mod members;
 mod node;
 mod notices;
+mod open_views;
 mod own_commands;
 mod own_log;
 mod own_room;

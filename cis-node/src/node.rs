@@ -21,13 +21,13 @@ use crate::environments::Environments;
 use crate::host_health::{HostHealth, Unresponsive};
 use crate::link::Link;
 use crate::members::Members;
+use crate::open_views::Views;
 use crate::own_commands::OwnCommands;
 use crate::room_waker::RoomWaker;
 use crate::server::EventBatch;
 use crate::shared::Shared;
 use crate::upkeep::auto::Upkeep;
 use crate::verifications::Verifications;
-use crate::views::Views;
 
 /// See the module.
 #[derive(Clone)]

@@ -73,7 +73,7 @@ fn a_session_of_another_node_is_attached_to_and_its_log_is_read_from_where_peopl
 
     // At a node that has nothing to do with it but the right to submit; its log as well.
     knows(&guest, &run, "echo");
-    let follower = guest.spawn(&["dag", "logs", "echo", "--run", &run, "-f"]);
+    let follower = guest.spawn(["dag", "logs", "echo", "--run", &run, "-f"]);
     let mut terminal = guest.terminal(&["dag", "attach", "echo"]);
     terminal.wait_for("<hello>");
     terminal.type_keys("again\r");

@@ -26,6 +26,7 @@ mod probe;
 mod process_table;
 mod queues;
 mod renewal;
+mod renewal_stage;
 mod requests;
 mod restart;
 mod serve;

@@ -13,11 +13,11 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::config::HostError;
 use super::connection::Read;
+use super::renewal_stage::{Renewal, Request};
 use super::state::Host;
 use super::timers::Wake;
 use crate::os::{self, Outgoing};
 use crate::protocol::FromHost;
-use cis_core::event::ExitStatus;
 
 use state::StateError;
 
@@ -53,50 +53,6 @@ pub fn check_renewal(format: u32) -> Result<(), HostError> {
         return Err(error(StateError::Format(format)));
     }
     PassedHost::look(rustix::stdio::stdout()).map_err(error)
-}
-
-/// Who asked, and for what.
-#[derive(Debug)]
-pub(super) struct Request {
-    /// The connection.
-    at: usize,
-    /// Program and arguments.
-    command: Vec<String>,
-    /// It is refused after this time of the boot clock, ms.
-    until: u64,
-}
-
-/// How far the replacement is.
-#[derive(Debug, Default)]
-pub(super) enum Renewal {
-    /// Nobody asked for one.
-    #[default]
-    None,
-    /// The new program was started with [`CAN_RENEW`], as this child.
-    Checking { request: Request, checker: u32 },
-    /// The new program reads the state. It is executed at the end of a turn.
-    Ready { request: Request },
-    /// The new program does not read the state. Its node is told at the end of the turn.
-    Unreadable { request: Request },
-}
-
-impl Renewal {
-    /// The child that is asked whether it reads the state.
-    pub(super) fn checker(&self) -> Option<u32> {
-        if let Self::Checking { checker, .. } = self { Some(*checker) } else { None }
-    }
-
-    /// A child ended. True where it was the one that was asked.
-    pub(super) fn checker_ended(&mut self, pid: u32, status: ExitStatus) -> bool {
-        if self.checker() != Some(pid) {
-            return false;
-        }
-        if let Self::Checking { request, .. } = std::mem::take(self) {
-            let reads = status == ExitStatus::Code(0);
-            *self = if reads { Self::Ready { request } } else { Self::Unreadable { request } };
-        }
-        true
-    }
 }
 
 impl Host {

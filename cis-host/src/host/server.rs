@@ -22,7 +22,7 @@ use super::peers::Peers;
 use super::poll::{Poll, Source};
 use super::process_table::ProcessTable;
 use super::queues::Queues;
-use super::renewal::Renewal;
+use super::renewal_stage::Renewal;
 use super::sessions::Sessions;
 use super::state::{Host, OUTPUT_PER_TURN};
 use super::supervise::Supervise;

@@ -11,7 +11,7 @@ use super::peers::Peers;
 use super::poll::Poll;
 use super::process_table::ProcessTable;
 use super::queues::Queues;
-use super::renewal::Renewal;
+use super::renewal_stage::Renewal;
 use super::sessions::Sessions;
 use super::supervise::Supervise;
 use super::timers::{Timers, Wake};

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use futures_util::Stream;
@@ -17,6 +18,11 @@ use cis_core::event::ArtifactRecord;
 use cis_core::ids::{BlobId, NodeDid, RunId, TaskId};
 use cis_core::policy::Permit;
 use cis_core::policy::act::{self, Targeted as _};
+
+/// The room has the end of a run within this time, at the limits of a homeserver as it comes.
+const TOLD_TIME_MAX: Duration = Duration::from_secs(20);
+/// So often it is looked whether it has.
+const TOLD_LOOK: Duration = Duration::from_millis(100);
 
 impl TasksApi for Node {
     async fn dag_text(&self, permit: Permit<act::ReadRun>) -> Answer<(BlobId, Vec<u8>)> {
@@ -39,6 +45,9 @@ impl TasksApi for Node {
             return Err(Problem::new(ProblemKind::Conflict, detail).hint(hint));
         };
         let _viewer = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
+        if view.state.is_terminal() {
+            self.wait_until_told(run, &view.dag).await?;
+        }
         let opened = self.opened().await?;
         self.export_of(&opened, &room, run).await
     }
@@ -144,6 +153,20 @@ impl TasksApi for Node {
 }
 
 impl Node {
+    /// Waits until the room has all of a run that has ended: its end is told a moment later.
+    async fn wait_until_told(&self, run: RunId, dag: &str) -> Answer<()> {
+        let until = Instant::now() + TOLD_TIME_MAX;
+        while !self.read(move |reader| reader.is_journal_told(run)).await? {
+            if Instant::now() >= until {
+                let detail = format!("the room does not have all of {} yet", run_name(run, dag));
+                let hint = "`cis node status` says what keeps messages from the room; then try again";
+                return Err(Problem::new(ProblemKind::Conflict, detail).hint(hint));
+            }
+            tokio::time::sleep(TOLD_LOOK).await;
+        }
+        Ok(())
+    }
+
     async fn find_task(&self, run: RunId, task: String) -> Answer<TaskView> {
         let id = task_id(&task)?;
         let detail = self.run_detail(run).await?;

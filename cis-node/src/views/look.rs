@@ -11,9 +11,10 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::{Registered, TheirEnd, until};
+use super::until;
 use crate::account::boot_ms;
 use crate::node::Node;
+use crate::open_views::{Registered, TheirEnd};
 use crate::problems::internal;
 use crate::server::{AttachFrame, AttachInput, AttachStreams};
 use crate::streams::Viewer;

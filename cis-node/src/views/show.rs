@@ -10,11 +10,12 @@ use futures_util::{FutureExt as _, stream};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::{Registered, TheirEnd, opens, until};
+use super::until;
 use crate::account::boot_ms;
 use crate::commands::{Command, HeldFor};
 use crate::control::stale;
 use crate::node::Node;
+use crate::open_views::{Registered, TheirEnd, opens};
 use crate::problems::{hub_problem, internal};
 use crate::server::{AttachFrame, AttachInput, NodeApi as _};
 use crate::streams::{self, Viewer};

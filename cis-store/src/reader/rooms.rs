@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::Reader;
 use crate::error::{RowError, StoreError};
@@ -109,6 +109,21 @@ impl Reader {
                 });
             }
             Ok(runs)
+        })
+    }
+
+    /// Whether the room that follows a run has all of its journal; also where none follows it.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn is_journal_told(&self, run: RunId) -> Result<bool, StoreError> {
+        self.view("read what a room has of a run", |conn| {
+            let sql = format!(
+                "SELECT {UNWRITTEN} OR EXISTS (SELECT 1 FROM outbox WHERE outbox.run = followed.run AND what = 'journal')
+                 FROM room_runs AS followed WHERE run = ?1"
+            );
+            let lacks = conn.prepare_cached(&sql)?.query_row([run.0.to_bytes()], |row| row.get(0)).optional()?;
+            Ok(!lacks.unwrap_or(false))
         })
     }
 

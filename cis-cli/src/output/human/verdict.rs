@@ -49,7 +49,7 @@ pub(crate) fn verdict(verdict: &Verdict) -> String {
         for task in &verdict.tasks {
             table.row(vec![
                 cell(clean(task.task.as_str()), BOLD),
-                cell(task.state.as_str().to_owned(), style::task(task.state)),
+                cell(task.state.as_str(), style::task(task.state)),
                 plain(task.attempts.to_string()),
                 node(verdict, task.node.as_ref()),
                 node(verdict, task.by.as_ref()),

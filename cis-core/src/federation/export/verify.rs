@@ -64,8 +64,7 @@ struct Parsed {
 pub fn verify(text: &str, owners: &Owners) -> Result<Verdict, BadExport> {
     let Parsed { room, run, events, mut wrong } = parsed(text)?;
     let whole = membership_of(&room, owners, &events, &mut wrong);
-    let members: BTreeSet<NodeDid> = whole.members().map(|(did, _)| did.clone()).collect();
-    let mut trusted = members.clone();
+    let mut trusted: BTreeSet<NodeDid> = whole.members().map(|(did, _)| did.clone()).collect();
     trusted.extend(owners.owners.iter().chain(&whole.owners().owners).cloned());
 
     // What counts at each place of the timeline is judged by what owners had said until there.
@@ -113,7 +112,7 @@ pub fn verify(text: &str, owners: &Owners) -> Result<Verdict, BadExport> {
             "{count} envelopes are signed by {did}, which the owners of the room did not admit"
         ));
     }
-    for (did, _) in recovery.usurpers() {
+    for did in recovery.usurpers().keys() {
         wrong.push(format!("{did} took the run over, and may not coordinate runs of this room"));
     }
     recovery.read_to_end();
