@@ -34,7 +34,8 @@ impl Rooms {
         let message = &entry.message;
         match (message.what.as_str(), message.priority) {
             (what::JOURNAL, _) => self.journal(message.run),
-            (what::ROTATED, _) => Class::Journal,
+            // Before all that the new key signs, also the ends of runs.
+            (what::ROTATED, _) => Class::End,
             (what::REPLY, _) => Class::Reply,
             (what::ANNOUNCED, Priority::Progress) => Class::Announcement,
             // The journal names the card that it belongs to.
