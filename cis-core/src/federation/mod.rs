@@ -26,6 +26,7 @@ pub mod protocol;
 pub mod recovery;
 pub mod room_event;
 pub mod session_news;
+pub mod transfer;
 pub mod view;
 
 #[cfg(test)]

@@ -94,7 +94,7 @@ pub(crate) fn escape(text: &str, out: &mut String) {
     }
 }
 
-/// A text of somebody else as it may be shown: see [`visible`].
+/// A text of somebody else as it may be shown: without what is not seen; line ends of any kind are `\n`.
 #[must_use]
 pub fn visible_text(text: &str) -> String {
     visible(text).collect()

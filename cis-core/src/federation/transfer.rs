@@ -1,0 +1,321 @@
+//! Files of tasks on their way between nodes: the list of them, and in which uploaded parts their bytes are.
+//!
+//! Owns the shape of a list, what is allowed in one, and how contents are cut into parts. Reads, uploads and downloads nothing.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use utoipa::ToSchema;
+
+use crate::event::ArtifactRecord;
+use crate::ids::BlobId;
+
+/// A task gets, or leaves, no more files.
+pub const FILES_MAX: usize = 10_000;
+
+/// All of them together have no more bytes.
+pub const BYTES_MAX: u64 = 10 << 30;
+
+/// A list has no more bytes of JSON.
+pub const LIST_BYTES_MAX: u64 = 16 << 20;
+
+/// A part has no more bytes: it is held in memory on its way.
+pub const PART_BYTES_MAX: u64 = 8 << 20;
+
+/// Contents that are smaller share parts.
+const SHARED_BYTES_MAX: u64 = 1 << 20;
+
+/// Bytes of a path.
+const PATH_BYTES_MAX: usize = 4096;
+
+/// Bytes of the directions to an uploaded file.
+const MEDIA_BYTES_MAX: usize = 4096;
+
+/// A file that was uploaded to the homeserver of a room.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+pub struct Uploaded {
+    /// SHA-256 of its bytes, before any encryption.
+    pub sha256: BlobId,
+    /// Its bytes.
+    pub size: u64,
+    /// How the carrier finds it: `{"url": "mxc://…"}`, or `{"file": …}` with the keys of an encrypted file.
+    #[schema(value_type = Object)]
+    pub media: Value,
+}
+
+/// Bytes of one content in a part.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Piece {
+    /// The content.
+    pub blob: BlobId,
+    /// Where in the content they begin.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub start: u64,
+    /// How many.
+    pub size: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+/// An uploaded part: its bytes are those of its pieces, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Part {
+    /// As in [`Uploaded`].
+    pub media: Value,
+    /// What is in it.
+    pub pieces: Vec<Piece>,
+}
+
+impl Part {
+    /// Its bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.pieces.iter().fold(0, |sum: u64, piece| sum.saturating_add(piece.size))
+    }
+}
+
+/// Files below a directory, and where the bytes of their contents are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileList {
+    /// In the order of their paths.
+    pub files: Vec<ArtifactRecord>,
+    /// Those of one content follow each other. A part may hold contents that no file of the list has.
+    pub parts: Vec<Part>,
+}
+
+/// Why a list of files is not used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadList {
+    /// It was altered, or cut.
+    #[error("the list of files is not the one that was announced")]
+    Another,
+    /// It is not of its shape.
+    #[error("the list of files cannot be read: {0}")]
+    Shape(String),
+    /// It is too large.
+    #[error("the list has more than {FILES_MAX} files, or they have more than {} GiB", BYTES_MAX >> 30)]
+    TooLarge,
+    /// The path leaves the directory, or is none.
+    #[error("the list of files has a path that is not below the task's directory: {0:?}")]
+    Path(String),
+    /// Two files are in the way of each other.
+    #[error("the list of files has {0:?} twice, or as a file and as a directory")]
+    Clash(String),
+    /// Its parts do not make up its files.
+    #[error("the list of files does not tell where the content of {0:?} is")]
+    Parts(String),
+}
+
+impl FileList {
+    /// The list in the bytes of `uploaded`, which anybody may have written.
+    ///
+    /// # Errors
+    /// [`BadList`].
+    pub fn open(uploaded: &Uploaded, bytes: &[u8]) -> Result<Self, BadList> {
+        let is_same = bytes.len() as u64 == uploaded.size && digest(bytes) == uploaded.sha256;
+        if !is_same || uploaded.size > LIST_BYTES_MAX {
+            return Err(BadList::Another);
+        }
+        let list: Self = serde_json::from_slice(bytes).map_err(|error| BadList::Shape(error.to_string()))?;
+        check_files(&list.files)?;
+        list.check_parts()?;
+        Ok(list)
+    }
+
+    /// Its JSON, and what is announced of it once it is uploaded.
+    ///
+    /// # Errors
+    /// [`BadList::TooLarge`].
+    pub fn pack(&self) -> Result<(Uploaded, Vec<u8>), BadList> {
+        let bytes = serde_json::to_vec(self).map_err(|error| BadList::Shape(error.to_string()))?;
+        if bytes.len() as u64 > LIST_BYTES_MAX {
+            return Err(BadList::TooLarge);
+        }
+        Ok((Uploaded { sha256: digest(&bytes), size: bytes.len() as u64, media: Value::Null }, bytes))
+    }
+
+    /// Each content that some file has is whole in the parts, one piece after the other.
+    fn check_parts(&self) -> Result<(), BadList> {
+        let (mut have, mut bytes) = (Progress::default(), 0_u64);
+        for piece in self.parts.iter().flat_map(|part| &part.pieces) {
+            bytes = bytes.checked_add(piece.size).ok_or(BadList::TooLarge)?;
+            if !is_blob(&piece.blob) || piece.size == 0 || have.take(piece) == Taken::Misplaced {
+                return Err(BadList::Parts(piece.blob.0.chars().take(64).collect()));
+            }
+        }
+        let too_large =
+            |part: &Part| part.size() > PART_BYTES_MAX || part.media.to_string().len() > MEDIA_BYTES_MAX;
+        if bytes > BYTES_MAX.saturating_mul(2) || self.parts.iter().any(too_large) {
+            return Err(BadList::TooLarge);
+        }
+        match self.files.iter().find(|file| have.of(&file.blob) != file.size) {
+            Some(file) => Err(BadList::Parts(file.path.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Several lists as one: of two files with one path the later one counts.
+    ///
+    /// # Errors
+    /// [`BadList`]: they do not fit together, or are too large together.
+    pub fn merged(lists: impl IntoIterator<Item = Self>) -> Result<Self, BadList> {
+        let mut files = BTreeMap::new();
+        let mut parts: Vec<Part> = Vec::new();
+        for list in lists {
+            files.extend(list.files.into_iter().map(|file| (file.path.clone(), file)));
+            parts.extend(list.parts);
+        }
+        let files: Vec<ArtifactRecord> = files.into_values().collect();
+        check_files(&files)?;
+        let mut merged = Self { files, parts: Vec::new() };
+        merged.parts = only_needed(&merged.files, parts);
+        Ok(merged)
+    }
+
+    /// The different contents of its files that are not empty, with their bytes.
+    #[must_use]
+    pub fn contents(&self) -> BTreeMap<&BlobId, u64> {
+        self.files.iter().filter(|file| file.size > 0).map(|file| (&file.blob, file.size)).collect()
+    }
+}
+
+/// The parts that make up the contents of `files`, each content once where that can be.
+fn only_needed(files: &[ArtifactRecord], mut parts: Vec<Part>) -> Vec<Part> {
+    let wanted: HashSet<&BlobId> = files.iter().map(|file| &file.blob).collect();
+    let mut have = Progress::default();
+    parts.retain(|part| {
+        let adds = |piece: &Piece| wanted.contains(&piece.blob) && have.of(&piece.blob) == piece.start;
+        let needed = part.pieces.iter().any(adds);
+        if needed {
+            part.pieces.iter().for_each(|piece| _ = have.take(piece));
+        }
+        needed
+    });
+    parts
+}
+
+/// What of which content is there while pieces come in order.
+#[derive(Debug, Default)]
+pub struct Progress {
+    have: HashMap<BlobId, u64>,
+    before: Option<BlobId>,
+}
+
+/// What a piece is to what came before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It goes on with its content, or begins it.
+    Next,
+    /// Its bytes are there.
+    Again,
+    /// Bytes before it are missing, or others came in between.
+    Misplaced,
+}
+
+impl Progress {
+    /// Takes the next piece.
+    pub fn take(&mut self, piece: &Piece) -> Taken {
+        let follows = self.before.as_ref() == Some(&piece.blob);
+        if !follows {
+            self.before = Some(piece.blob.clone());
+        }
+        let have = self.have.entry(piece.blob.clone()).or_default();
+        if piece.start < *have {
+            return Taken::Again;
+        }
+        let Some(end) = piece.start.checked_add(piece.size).filter(|_| piece.start == *have) else {
+            return Taken::Misplaced;
+        };
+        if piece.start > 0 && !follows {
+            return Taken::Misplaced;
+        }
+        *have = end;
+        Taken::Next
+    }
+
+    /// Bytes that are there of a content.
+    #[must_use]
+    pub fn of(&self, blob: &BlobId) -> u64 {
+        self.have.get(blob).copied().unwrap_or(0)
+    }
+}
+
+/// Whether files may be placed below a directory, all of them.
+fn check_files(files: &[ArtifactRecord]) -> Result<(), BadList> {
+    let bytes = files.iter().try_fold(0_u64, |sum, file| sum.checked_add(file.size));
+    if files.len() > FILES_MAX || bytes.is_none_or(|bytes| bytes > BYTES_MAX) {
+        return Err(BadList::TooLarge);
+    }
+    let mut sizes: HashMap<&BlobId, u64> = HashMap::new();
+    let mut paths: BTreeSet<&str> = BTreeSet::new();
+    for file in files {
+        if !is_below(&file.path) {
+            return Err(BadList::Path(file.path.chars().take(200).collect()));
+        }
+        if !is_blob(&file.blob) || *sizes.entry(&file.blob).or_insert(file.size) != file.size {
+            return Err(BadList::Parts(file.path.clone()));
+        }
+        if !paths.insert(&file.path) {
+            return Err(BadList::Clash(file.path.clone()));
+        }
+    }
+    for path in &paths {
+        let mut above = path.match_indices('/').map(|(at, _)| &path[..at]);
+        if let Some(clash) = above.find(|above| paths.contains(above)) {
+            return Err(BadList::Clash(clash.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a path names something below a directory, in its plainest form.
+fn is_below(path: &str) -> bool {
+    let is_name = |name: &str| !matches!(name, "" | "." | "..") && !name.contains('\0');
+    path.len() <= PATH_BYTES_MAX && path.split('/').all(is_name)
+}
+
+fn is_blob(id: &BlobId) -> bool {
+    id.0.len() == 64 && id.0.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn digest(bytes: &[u8]) -> BlobId {
+    BlobId(hex::encode(Sha256::digest(bytes)))
+}
+
+/// How contents are cut into parts of at most `part_max` bytes. Each content once; those of one content follow each other.
+#[must_use]
+pub fn cut<'a>(contents: impl IntoIterator<Item = (&'a BlobId, u64)>, part_max: u64) -> Vec<Vec<Piece>> {
+    let part_max = part_max.clamp(1, PART_BYTES_MAX);
+    let (mut parts, mut shared, mut shared_bytes) = (Vec::new(), Vec::new(), 0);
+    for (blob, size) in contents {
+        if size <= SHARED_BYTES_MAX.min(part_max) {
+            if shared_bytes + size > part_max {
+                parts.push(std::mem::take(&mut shared));
+                shared_bytes = 0;
+            }
+            if size > 0 {
+                shared.push(Piece { blob: blob.clone(), start: 0, size });
+                shared_bytes += size;
+            }
+            continue;
+        }
+        let mut start = 0;
+        while start < size {
+            let piece = Piece { blob: blob.clone(), start, size: part_max.min(size - start) };
+            start += piece.size;
+            parts.push(vec![piece]);
+        }
+    }
+    if !shared.is_empty() {
+        parts.push(shared);
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+fn blob(n: u64) -> BlobId {
+    BlobId(format!("{n:064x}"))
+}
+
+fn file(path: &str, n: u64, size: u64) -> ArtifactRecord {
+    ArtifactRecord { path: path.to_owned(), blob: blob(n), size, executable: false }
+}
+
+/// A list with parts for all of its contents.
+fn list(files: Vec<ArtifactRecord>, part_max: u64) -> FileList {
+    let mut list = FileList { files, parts: Vec::new() };
+    list.parts = cut(list.contents(), part_max)
+        .into_iter()
+        .enumerate()
+        .map(|(n, pieces)| Part { media: json!({ "url": format!("mxc://a/{n}") }), pieces })
+        .collect();
+    list
+}
+
+fn reopened(list: &FileList) -> Result<FileList, BadList> {
+    let (uploaded, bytes) = list.pack().unwrap();
+    FileList::open(&uploaded, &bytes)
+}
+
+fn refused(files: Vec<ArtifactRecord>) -> BadList {
+    reopened(&list(files, 100)).unwrap_err()
+}
+
+#[test]
+fn a_list_comes_back_as_it_was_packed_and_no_other_bytes_count() {
+    let list = list(vec![file("a", 1, 3), file("b/c", 2, 250), file("d", 3, 0), file("e", 1, 3)], 100);
+    assert_eq!(reopened(&list), Ok(list.clone()));
+    let (uploaded, mut bytes) = list.pack().unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    assert_eq!(FileList::open(&uploaded, &bytes), Err(BadList::Another));
+    bytes.pop();
+    assert_eq!(FileList::open(&uploaded, &bytes), Err(BadList::Another));
+}
+
+#[test]
+fn paths_that_leave_the_directory_or_clash_are_refused() {
+    for path in ["", "/etc/passwd", "../a", "a/../b", "a//b", "a/", "./a", "a\0b", &"x/".repeat(3000)] {
+        let why = refused(vec![file(path, 1, 1)]);
+        assert!(matches!(why, BadList::Path(_)), "{path:?}: {why}");
+    }
+    assert_eq!(refused(vec![file("a", 1, 1), file("a", 1, 1)]), BadList::Clash("a".to_owned()));
+    assert_eq!(refused(vec![file("a/b/c", 1, 1), file("a/b", 2, 1)]), BadList::Clash("a/b".to_owned()));
+    // `a.b` sorts between `a` and `a/b`.
+    let three = vec![file("a", 1, 1), file("a.b", 2, 1), file("a/b", 3, 1)];
+    assert_eq!(refused(three), BadList::Clash("a".to_owned()));
+}
+
+#[test]
+fn parts_must_make_up_the_files() {
+    let good = list(vec![file("a", 1, 1_500_000), file("b", 2, 10)], 1_000_000);
+    assert_eq!(good.parts.len(), 3);
+    let changed = |change: &dyn Fn(&mut FileList)| {
+        let mut list = good.clone();
+        change(&mut list);
+        reopened(&list).unwrap_err()
+    };
+    let parts = |why: BadList| assert!(matches!(why, BadList::Parts(_)), "{why}");
+    parts(changed(&|list| drop(list.parts.remove(0))));
+    parts(changed(&|list| drop(list.parts.remove(1))));
+    parts(changed(&|list| list.parts.swap(0, 1)));
+    parts(changed(&|list| list.parts[1].pieces[0].size -= 1));
+    parts(changed(&|list| list.parts[2].pieces[0].size = 0));
+    parts(changed(&|list| list.parts[1].pieces[0].start = u64::MAX));
+    parts(changed(&|list| list.files[0].size = 7));
+    parts(changed(&|list| list.files[1].blob = BlobId("../../../../etc/passwd".to_owned())));
+    parts(changed(&|list| list.files[1].blob = list.files[0].blob.clone()));
+    let shared = Piece { blob: blob(2), start: 0, size: 10 };
+    parts(changed(&|list| list.parts.insert(1, Part { media: json!({}), pieces: vec![shared.clone()] })));
+}
+
+#[test]
+fn what_is_too_large_is_refused() {
+    let many = (0..=FILES_MAX).map(|n| file(&n.to_string(), 1, 1)).collect();
+    assert_eq!(refused(many), BadList::TooLarge);
+    assert_eq!(check_files(&[file("a", 1, BYTES_MAX), file("b", 2, 1)]), Err(BadList::TooLarge));
+    assert_eq!(check_files(&[file("a", 1, u64::MAX), file("b", 2, 1)]), Err(BadList::TooLarge));
+    let mut wide = list(vec![file("a", 1, 10)], 10);
+    wide.parts[0].pieces.push(Piece { blob: blob(2), start: 0, size: PART_BYTES_MAX });
+    assert_eq!(reopened(&wide), Err(BadList::TooLarge));
+    let mut far = list(vec![file("a", 1, 10)], 10);
+    far.parts[0].media = json!("x".repeat(5000));
+    assert_eq!(reopened(&far), Err(BadList::TooLarge));
+}
+
+#[test]
+fn a_merged_list_has_the_later_file_and_no_part_that_nobody_needs() {
+    let first = list(vec![file("a", 1, 1), file("b", 2, 1)], 100);
+    let second = list(vec![file("b", 3, 1), file("c", 1, 1)], 100);
+    let merged = FileList::merged([first.clone(), second.clone()]).unwrap();
+    assert_eq!(merged.files, [file("a", 1, 1), file("b", 3, 1), file("c", 1, 1)]);
+    assert_eq!(merged.parts, [first.parts, second.parts.clone()].concat());
+    assert_eq!(reopened(&merged), Ok(merged.clone()));
+    let again = FileList::merged([second.clone(), merged, second.clone()]).unwrap();
+    assert_eq!(again.parts.len(), 1, "all contents are in the part of the second one");
+    let clash = FileList::merged([second, list(vec![file("c/d", 4, 1)], 9)]);
+    assert_eq!(clash, Err(BadList::Clash("c".to_owned())));
+}
+
+proptest! {
+    /// Whatever contents there are: their parts make them up, none is too large, and lists can be merged in any way.
+    #[test]
+    fn contents_are_cut_and_merged(
+        first in proptest::collection::vec(0_u64..3_000_000, 0..12),
+        second in proptest::collection::vec(0_usize..24, 0..12),
+        part_max in 500_000_u64..9_000_000,
+    ) {
+        let size = |n: usize| first.get(n).copied().unwrap_or(n as u64 * 100_000);
+        let files = |names: &mut dyn Iterator<Item = usize>, of: &str| {
+            let names: BTreeSet<usize> = names.collect();
+            names.iter().map(|n| file(&format!("{of}/{n}"), *n as u64, size(*n))).collect::<Vec<_>>()
+        };
+        let one = list(files(&mut (0..first.len()), "x"), part_max);
+        let two = list(files(&mut second.iter().copied(), "y"), part_max / 2);
+        for list in [&one, &two] {
+            prop_assert_eq!(reopened(list), Ok(list.clone()));
+            prop_assert!(list.parts.iter().all(|part| part.size() <= part_max && !part.pieces.is_empty()));
+            let bytes: u64 = list.parts.iter().map(Part::size).sum();
+            prop_assert_eq!(bytes, list.contents().values().sum::<u64>());
+        }
+        let merged = FileList::merged([one, two]).unwrap();
+        prop_assert_eq!(reopened(&merged), Ok(merged.clone()));
+    }
+}
