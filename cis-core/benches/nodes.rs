@@ -107,7 +107,7 @@ fn spec() -> RemoteSpec {
         profile: None,
         inputs: BTreeMap::new(),
     };
-    RemoteSpec { slots: SLOTS * NODES as u32, spec: Box::new(spec) }
+    RemoteSpec { slots: SLOTS * NODES as u32, files: None, spec: Box::new(spec) }
 }
 
 fn facts(owner: NodeDid) -> RunCreated {

@@ -15,7 +15,9 @@ use rustix::fs::fchmod;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
-use super::files::{FilesError, Globs, Limits, Staging, Stop, Tree, find, fits, mode, pieces, stays_below};
+use super::files::{
+    FilesError, Globs, KnownFiles, Limits, Staging, Stop, Tree, find, fits, mode, pieces, stays_below,
+};
 use cis_core::event::ArtifactRecord;
 use cis_core::ids::BlobId;
 use cis_core::policy::redact::Redactor;
@@ -43,13 +45,24 @@ pub(super) fn collect(
     blobs: &Blobs,
     stop: &Stop,
 ) -> Result<Vec<ArtifactRecord>, FilesError> {
-    collect_at_most(cwd, globs, blobs, stop, BYTES_MAX)
+    collect_at_most(cwd, globs, (blobs, None), stop, BYTES_MAX)
+}
+
+/// The same of files that are given to a task: one that was given before and did not change is not read again.
+pub(super) fn collect_inputs(
+    dir: &Path,
+    globs: &[String],
+    blobs: &Blobs,
+    known: &KnownFiles,
+    stop: &Stop,
+) -> Result<Vec<ArtifactRecord>, FilesError> {
+    collect_at_most(dir, globs, (blobs, Some(known)), stop, BYTES_MAX)
 }
 
 fn collect_at_most(
     cwd: &Path,
     globs: &[String],
-    blobs: &Blobs,
+    (blobs, known): (&Blobs, Option<&KnownFiles>),
     stop: &Stop,
     bytes_max: u64,
 ) -> Result<Vec<ArtifactRecord>, FilesError> {
@@ -70,6 +83,14 @@ fn collect_at_most(
         if total + metadata.len() > bytes_max {
             return Err(FilesError::TooLarge { max: bytes_max });
         }
+        let executable = metadata.permissions().mode() & 0o111 != 0;
+        if let Some(blob) = known.and_then(|known| known.get(&metadata))
+            && blobs.refresh(&blob)?
+        {
+            total += metadata.len();
+            kept.push(ArtifactRecord { path, blob, size: metadata.len(), executable });
+            continue;
+        }
         let mut blob = blobs.writer()?;
         let mut size = 0;
         let read = pieces(&file, &full, stop, |piece| {
@@ -80,8 +101,11 @@ fn collect_at_most(
             Ok(blob.write(piece)?)
         })?;
         total += read;
-        let executable = metadata.permissions().mode() & 0o111 != 0;
-        kept.push(ArtifactRecord { path, blob: blob.finish()?, size: read, executable });
+        let blob = blob.finish()?;
+        if let (Some(known), Ok(after)) = (known, file.metadata()) {
+            known.note(&metadata, &after, &blob);
+        }
+        kept.push(ArtifactRecord { path, blob, size: read, executable });
     }
     Ok(kept)
 }

@@ -6,6 +6,7 @@ use std::sync::mpsc::Sender;
 
 use tokio::sync::oneshot;
 
+use crate::transfers::job::Done;
 use crate::victims::Victims;
 use cis_core::agent::Launch;
 use cis_core::api::{
@@ -457,6 +458,8 @@ pub(super) enum Command {
         from: NodeDid,
         message: Box<Message<TaskPayload>>,
     },
+    /// Something about files of tasks was done.
+    Files(Box<Done>),
     Status {
         reply: Reply<DriverStatus>,
     },

@@ -61,6 +61,7 @@ mod submit;
 #[path = "../../cis-local/src/testing.rs"]
 mod testing;
 mod tokens;
+mod transfers;
 pub mod upkeep;
 mod verification;
 mod verifications;

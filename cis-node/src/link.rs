@@ -5,6 +5,7 @@
 use tokio::sync::mpsc;
 
 use crate::commands::DefaultAnswer;
+use crate::transfers::job::Job;
 use cis_core::federation::control::Control;
 use cis_core::federation::direct::TaskPayload;
 use cis_core::federation::protocol::message::Message;
@@ -40,6 +41,8 @@ pub(crate) enum Wish {
     },
     /// The file answers a session of another node.
     Answer(Box<DefaultAnswer>),
+    /// Something about files of tasks.
+    Files(Box<Job>),
 }
 
 /// The end of those who want something.
@@ -90,6 +93,11 @@ impl Link {
     /// Sends a message of a view. It may be lost.
     pub(crate) fn view(&self, room: &str, to: NodeDid, message: ViewMessage) {
         let _ = self.0.try_send(Wish::View { room: room.to_owned(), to, message: Box::new(message) });
+    }
+
+    /// Does something about files of tasks; the driver is told. Says whether it will be done.
+    pub(crate) fn carry(&self, job: Job) -> bool {
+        self.0.try_send(Wish::Files(Box::new(job))).is_ok()
     }
 
     /// Forwards the answer of a task's file to the node of its session. It may be lost: then the scheduler fails the attempt.

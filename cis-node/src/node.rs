@@ -26,6 +26,7 @@ use crate::own_commands::OwnCommands;
 use crate::room_waker::RoomWaker;
 use crate::server::EventBatch;
 use crate::shared::Shared;
+use crate::transfers::Transfers;
 use crate::upkeep::auto::Upkeep;
 use crate::verifications::Verifications;
 
@@ -52,6 +53,7 @@ pub(crate) struct Node {
     pub(crate) link: Link,
     pub(crate) control: Arc<ControlRequests>,
     pub(crate) views: Arc<Views>,
+    pub(crate) transfers: Arc<Transfers>,
     pub(crate) upkeep: Upkeep,
     pub(crate) matrix: Account,
     /// Rooms are those of this process, not of a homeserver.

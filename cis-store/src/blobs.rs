@@ -214,6 +214,12 @@ impl BlobWriter<'_> {
         self.file.write_all(bytes).map_err(|e| StoreError::io(&self.temporary, &e))
     }
 
+    /// Whether what was written is the content of this name.
+    #[must_use]
+    pub fn is(&self, id: &BlobId) -> bool {
+        hex::encode(self.hash.clone().finalize()) == id.0
+    }
+
     /// Keeps what was written. It survives kill -9 of everything, as with [`Safety::Processes`].
     ///
     /// # Errors

@@ -91,6 +91,7 @@ mod sso;
 mod storage;
 mod subscribers;
 mod supervision;
+mod transfers;
 mod upkeep;
 mod upkeep_killed;
 mod verify;

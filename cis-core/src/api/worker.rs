@@ -10,6 +10,7 @@ use crate::dag::{CacheKey, Program, SecretSource, Task, ValueType};
 use crate::event::{
     ArtifactRecord, AttemptOutcome, ExitStatus, LostOutput, OutputRecord, SessionState, Submitter,
 };
+use crate::federation::transfer::Uploaded;
 use crate::ids::{AttemptId, BlobId, Fence, RunId, SessionId, TimestampMs};
 
 /// Everything that a worker needs to run a task.
@@ -227,6 +228,9 @@ pub struct Report {
     /// Files that it left, in the order of their paths.
     #[serde(default)]
     pub artifacts: Vec<ArtifactRecord>,
+    /// The list of those files, where they were uploaded for other nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<Uploaded>,
     /// The attempt whose result was taken from the cache; nothing ran.
     #[serde(default)]
     pub cached: Option<String>,
@@ -250,6 +254,7 @@ impl Report {
             ended_ms,
             outputs: BTreeMap::new(),
             artifacts: Vec::new(),
+            files: None,
             cached: None,
             log_bytes: 0,
             lost_output: None,

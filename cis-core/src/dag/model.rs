@@ -225,15 +225,13 @@ impl Task {
         // It would run beside its session, in the submitter's directory.
         let command = |rule: &OnBlocked| matches!(rule.action, BlockedAction::Run(_));
         let has_command = self.on_blocked.as_deref().is_some_and(command);
-        let has_files = self.cwd.is_some() || !self.inputs.is_empty() || !self.artifacts.is_empty();
-        !has_command && !has_files && self.secrets.is_empty()
+        !has_command && self.cwd.is_none() && self.secrets.is_empty()
     }
 
-    /// Whether it stays on the submitting node in Matrix mode: no other machine could run it, and it names none. `left_files`:
-    /// whether a task that it needs leaves files there.
+    /// Whether it stays on the submitting node in Matrix mode: no other machine could run it, and it names none.
     #[must_use]
-    pub fn stays_home(&self, left_files: impl Fn(&TaskId) -> bool) -> bool {
-        self.placement.is_none() && (!self.is_portable() || self.needs.iter().any(left_files))
+    pub fn stays_home(&self) -> bool {
+        self.placement.is_none() && !self.is_portable()
     }
 }
 

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::outcome::{AttemptOutcome, EndReason, ExitStatus};
 use super::states::{ExecutionMode, TaskState};
+use crate::federation::transfer::Uploaded;
 use crate::ids::{
     AttemptId, BlobId, Epoch, Fence, HostInstance, NodeDid, SessionId, TaskId, TimestampMs, TokenId,
 };
@@ -297,6 +298,9 @@ pub struct AttemptResult {
     /// Files that it left, in the order of their paths.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifacts: Vec<ArtifactRecord>,
+    /// The list of those files with their contents, where they were uploaded for the other nodes of a room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<Uploaded>,
     /// The attempt whose result was taken from the cache; nothing ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cached: Option<String>,

@@ -13,6 +13,7 @@ use super::envelope_type::{EnvelopeType, Way};
 use super::packed::{pack, unpack};
 use super::protocol::message::{Message, Payload};
 use super::session_news::{self, SessionNews};
+use super::transfer::Uploaded;
 use crate::api::{Report, TaskSpec};
 use crate::event::Category;
 use crate::ids::TimestampMs;
@@ -58,6 +59,9 @@ impl Payload for TaskPayload {
 pub struct RemoteSpec {
     /// How many sessions of its run may run at once.
     pub slots: u32,
+    /// The list of the files that are in its directory when it starts; none: it gets none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<Uploaded>,
     /// The task. Its directory is relative to an empty one that the worker makes.
     pub spec: Box<TaskSpec>,
 }
@@ -89,12 +93,6 @@ pub enum NotPortable {
     /// A value of an earlier task is a secret.
     #[error("it uses an output that holds a secret")]
     SecretOutput,
-    /// Files of the submitting machine are not there.
-    #[error("it reads files of the submitter (`inputs`)")]
-    Inputs,
-    /// Files that it leaves stay where it ran.
-    #[error("it declares artifacts, which later tasks could not read")]
-    Artifacts,
     /// Its directory is one of the submitting machine.
     #[error("its directory (`cwd`) is one of the submitter's machine")]
     Directory,
@@ -112,19 +110,13 @@ impl RemoteSpec {
         if !spec.sensitive.is_empty() {
             return Err(NotPortable::SecretOutput);
         }
-        if !spec.inputs.is_empty() || spec.cache.as_ref().is_some_and(|cache| !cache.inputs.is_empty()) {
-            return Err(NotPortable::Inputs);
-        }
-        if !spec.artifacts.is_empty() {
-            return Err(NotPortable::Artifacts);
-        }
         if spec.cwd != workdir {
             return Err(NotPortable::Directory);
         }
         // The submitter's environment, mask and directory are this machine's; results of its cache are too.
         (spec.base_env, spec.umask, spec.cache) = (None, None, None);
         spec.cwd.clear();
-        Ok(Self { slots, spec: Box::new(spec) })
+        Ok(Self { slots, files: None, spec: Box::new(spec) })
     }
 }
 
@@ -354,7 +346,6 @@ mod tests {
         };
         assert_eq!(of(|s| s.cwd = "/home/ann/project/sub".to_owned()), NotPortable::Directory);
         assert_eq!(of(|s| s.sensitive.push("x".to_owned())), NotPortable::SecretOutput);
-        assert_eq!(of(|s| s.artifacts.push("out".to_owned())), NotPortable::Artifacts);
         assert_eq!(of(|s| s.run_secrets.push(SecretSource::Env("T".to_owned()))), NotPortable::Secrets);
     }
 }

@@ -109,7 +109,6 @@ fn without_files(mut report: Report) -> Report {
     for output in report.outputs.values_mut() {
         output.blob = None;
     }
-    report.artifacts.clear();
     report.cached = None;
     report
 }

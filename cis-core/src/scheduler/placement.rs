@@ -49,6 +49,9 @@ pub struct NodeOffer {
     pub ahead: Option<Ahead>,
     /// Runnable processes per processor over the last minute, in thousandths.
     pub load_permille: u32,
+    /// It fetches files that a task gets, and uploads those that it leaves. Earlier versions do not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub files: bool,
     /// It takes nothing new.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub draining: bool,
@@ -121,6 +124,8 @@ pub enum Ineligible {
     Only(BTreeSet<String>),
     /// It does not offer this agent.
     Agent(String),
+    /// Its version does not move files between nodes, and the task has some.
+    Files,
     /// It refused the task, for this reason.
     Refused(String),
     /// All of its sessions are in use.
@@ -144,15 +149,16 @@ impl std::fmt::Display for Ineligible {
                     "does not offer agent `{agent}` (not named in its `federation.agents`, not installed, or logged out)"
                 )
             }
+            Self::Files => f.write_str("has a version of CIS that does not move files between nodes"),
             Self::Refused(why) => write!(f, "refused it: {why}"),
             Self::Full => f.write_str("has no free slot"),
         }
     }
 }
 
-/// Why a node could not run a task even with all of its slots free; none: it could.
+/// Why a node could not run a task even with all of its slots free; none: it could. `moves_files`: the task gets or leaves files.
 #[must_use]
-pub fn ineligible(task: &Task, node: &NodeDid, offer: &NodeOffer) -> Option<Ineligible> {
+pub fn ineligible(task: &Task, moves_files: bool, node: &NodeDid, offer: &NodeOffer) -> Option<Ineligible> {
     if offer.paused {
         return Some(Ineligible::Paused);
     }
@@ -170,6 +176,9 @@ pub fn ineligible(task: &Task, node: &NodeDid, offer: &NodeOffer) -> Option<Inel
     let asked = task.placement.as_deref().map_or(&[][..], |placement| &placement.tags);
     if !offer.only.is_empty() && !asked.iter().any(|tag| offer.only.contains(tag)) {
         return Some(Ineligible::Only(offer.only.clone()));
+    }
+    if moves_files && !offer.files {
+        return Some(Ineligible::Files);
     }
     match &task.action {
         Action::Agent { agent, .. } if !offer.agents.contains(agent) => {
@@ -273,21 +282,23 @@ mod tests {
     fn a_node_has_all_tags_and_one_of_the_names() {
         let node = NodeDid("did:key:z".to_owned());
         let mut task = task();
-        assert_eq!(ineligible(&task, &node, &offer(1, 0)), None);
+        assert_eq!(ineligible(&task, false, &node, &offer(1, 0)), None);
         let named = |tags: &[&str], nodes: &[&str]| {
             let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
             Some(Box::new(Placement { tags: owned(tags), nodes: owned(nodes) }))
         };
         task.placement = named(&[], &["b"]);
-        assert_eq!(ineligible(&task, &node, &offer(1, 0)), Some(Ineligible::NotNamed));
+        assert_eq!(ineligible(&task, false, &node, &offer(1, 0)), Some(Ineligible::NotNamed));
         task.placement = named(&["gpu", "linux"], &["b", "did:key:z"]);
         let gpu = NodeOffer { tags: ["gpu".to_owned()].into(), ..offer(1, 0) };
-        assert_eq!(ineligible(&task, &node, &gpu), Some(Ineligible::Tag("linux".to_owned())));
+        assert_eq!(ineligible(&task, false, &node, &gpu), Some(Ineligible::Tag("linux".to_owned())));
         let both = NodeOffer { tags: ["gpu".to_owned(), "linux".to_owned()].into(), ..offer(1, 0) };
-        assert_eq!(ineligible(&task, &node, &both), None);
-        let draining = NodeOffer { draining: true, ..both };
-        assert_eq!(ineligible(&task, &node, &draining), Some(Ineligible::Draining));
+        assert_eq!(ineligible(&task, false, &node, &both), None);
+        let draining = NodeOffer { draining: true, ..both.clone() };
+        assert_eq!(ineligible(&task, false, &node, &draining), Some(Ineligible::Draining));
         let paused = NodeOffer { paused: true, ..draining };
-        assert_eq!(ineligible(&task, &node, &paused), Some(Ineligible::Paused));
+        assert_eq!(ineligible(&task, false, &node, &paused), Some(Ineligible::Paused));
+        assert_eq!(ineligible(&task, true, &node, &both), Some(Ineligible::Files));
+        assert_eq!(ineligible(&task, true, &node, &NodeOffer { files: true, ..both }), None);
     }
 }

@@ -322,7 +322,9 @@ impl Run {
         if result.state.counts_as_success() {
             entry.outputs.clone_from(&result.outputs);
             if !result.artifacts.is_empty() || entry.more.is_some() {
-                entry.more.get_or_insert_default().artifacts.clone_from(&result.artifacts);
+                let more = entry.more.get_or_insert_default();
+                more.artifacts.clone_from(&result.artifacts);
+                more.files.clone_from(&result.files);
             }
         }
         self.move_task(index, result.state, result.end.clone(), result.queued.clone(), at_ms);

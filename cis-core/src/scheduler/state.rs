@@ -218,14 +218,20 @@ impl Run {
         self.names.get_index_of(task).map(narrow)
     }
 
-    /// Whether no other machine could run this task in Matrix mode: it needs something of the one where it was submitted, or
-    /// files that a task left there. One that names nodes or tags is refused instead.
+    /// Whether no other machine could run this task in Matrix mode: it needs something of the one where it was submitted. One that
+    /// names nodes or tags is refused instead.
     #[must_use]
     pub fn stays_home(&self, index: u32) -> bool {
+        self.spec(index).stays_home()
+    }
+
+    /// Whether a task gets files where it runs on another machine, or leaves some.
+    #[must_use]
+    pub fn moves_files(&self, index: u32) -> bool {
         let task = self.spec(index);
-        let left_files =
+        let leaves_some =
             |need: &TaskId| self.find(need).is_some_and(|of| !self.spec(of).artifacts.is_empty());
-        task.stays_home(left_files)
+        !task.artifacts.is_empty() || !task.inputs.is_empty() || task.needs.iter().any(leaves_some)
     }
 
     /// What the file says of the task at `index`.

@@ -6,6 +6,7 @@ use super::live::Live;
 use crate::event::{
     ArtifactRecord, AttemptOutcome, EndReason, ExitStatus, LostOutput, OutputRecord, QueueReason, TaskState,
 };
+use crate::federation::transfer::Uploaded;
 use crate::ids::{Fence, SessionId, TimestampMs};
 
 /// A task's state in a run.
@@ -73,6 +74,8 @@ pub(super) struct More {
     pub(super) approved_by: Option<String>,
     /// Files of the attempt with which it ended well.
     pub(super) artifacts: Vec<ArtifactRecord>,
+    /// Their list, where they were uploaded for other nodes.
+    pub(super) files: Option<Uploaded>,
     /// Its items, where it has `foreach` and had its turn once.
     pub(super) expansion: Option<Expansion>,
     /// Tries in a row that ended because its program was not logged in, and do not count.
@@ -84,6 +87,7 @@ impl More {
     pub(super) fn begin_anew(&mut self) {
         self.approved_by = None;
         self.artifacts.clear();
+        self.files = None;
         self.logins = 0;
         if let Some(expansion) = &mut self.expansion {
             (expansion.count, expansion.stand) = (0, Stand::default());
@@ -181,6 +185,12 @@ impl TaskEntry {
     #[must_use]
     pub fn artifacts(&self) -> &[ArtifactRecord] {
         self.more.as_ref().map_or(&[], |more| &more.artifacts)
+    }
+
+    /// The list of those files, where they were uploaded for other nodes.
+    #[must_use]
+    pub fn files(&self) -> Option<&Uploaded> {
+        self.more.as_ref()?.files.as_ref()
     }
 
     /// Who approved it, since it was last free to start.

@@ -274,6 +274,7 @@ fn report(session: &Session) -> Report {
         ended_ms: session.ends_ms,
         outputs: BTreeMap::from([("pid".to_owned(), output)]),
         artifacts: Vec::new(),
+        files: None,
         cached: session.pid.is_multiple_of(11).then(|| "X:earlier#1".to_owned()),
         log_bytes: 10,
         lost_output: None,

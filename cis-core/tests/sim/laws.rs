@@ -103,6 +103,7 @@ fn event() -> impl Strategy<Value = EventBody> {
                 ended_ms: 0,
                 outputs: BTreeMap::new(),
                 artifacts: Vec::new(),
+                files: None,
                 cached: None,
                 log_bytes: 0,
                 lost_output: None,

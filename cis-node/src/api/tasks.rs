@@ -9,18 +9,23 @@ use futures_util::Stream;
 
 use super::{Answer, page_of};
 use crate::artifacts;
+use crate::files::Stop;
 use crate::node::Node;
 use crate::problems::{blocking, no_attempt, no_task, run_name, store_problem};
 use crate::server::{NodeApi as _, TasksApi};
 use crate::streams::Viewer;
+use crate::transfers::TransferError;
 use cis_core::api::{AttemptView, ListTasks, Listing, Page, Problem, ProblemKind, TaskView};
 use cis_core::event::ArtifactRecord;
+use cis_core::federation::transfer::FileList;
 use cis_core::ids::{BlobId, NodeDid, RunId, TaskId};
 use cis_core::policy::Permit;
 use cis_core::policy::act::{self, Targeted as _};
 
 /// The room has the end of a run within this time, at the limits of a homeserver as it comes.
 const TOLD_TIME_MAX: Duration = Duration::from_secs(20);
+/// A file of another node is here within this time.
+const FETCH_TIME_MAX: Duration = Duration::from_secs(300);
 /// So often it is looked whether it has.
 const TOLD_LOOK: Duration = Duration::from_millis(100);
 
@@ -108,13 +113,16 @@ impl TasksApi for Node {
         task: String,
         name: String,
     ) -> Answer<ArtifactRecord> {
-        let left = self.left_by(permit.target(), task.clone()).await?;
+        let run = permit.target();
+        let left = self.left_by(run, task.clone()).await?;
         let by_content = || left.iter().find(|artifact| artifact.blob.0 == name);
         let found = left.iter().find(|artifact| artifact.path == name).or_else(by_content);
-        found.cloned().ok_or_else(|| {
+        let found = found.cloned().ok_or_else(|| {
             let detail = format!("task `{task}` has no artifact `{}`", name.escape_debug());
             Problem::new(ProblemKind::NotFound, detail).hint("`cis dag artifacts` lists them")
-        })
+        })?;
+        self.bring_here(run, task, &found).await?;
+        Ok(found)
     }
 
     async fn artifact_bytes(
@@ -183,8 +191,46 @@ impl Node {
         if left.is_empty() {
             // An error if there is no such task.
             self.find_task(run, task).await?;
+        } else if left.iter().any(|file| file.blob.0.is_empty())
+            && let Some(list) = self.uploaded_list(run, task).await?
+        {
+            // What a room tells of them names no content; the list does.
+            return Ok(list.files.clone());
         }
         Ok(left)
+    }
+
+    /// Fetches the content of an artifact that is not here, where it was uploaded.
+    async fn bring_here(&self, run: RunId, task: String, file: &ArtifactRecord) -> Answer<()> {
+        let (blobs, blob) = (Arc::clone(&self.blobs), file.blob.clone());
+        if blocking(move || blobs.has(&blob)).await? {
+            return Ok(());
+        }
+        let Some(list) = self.uploaded_list(run, task).await? else { return Ok(()) };
+        let one = list.files.iter().find(|listed| listed.path == file.path && listed.blob == file.blob);
+        let Some(one) = one else { return Ok(()) };
+        let wanted = FileList { files: vec![one.clone()], parts: list.parts.clone() };
+        within(self.fetch(&wanted, &Stop::default())).await
+    }
+
+    /// The list of the files of a task; none: they were not uploaded.
+    async fn uploaded_list(&self, run: RunId, task: String) -> Answer<Option<Arc<FileList>>> {
+        let id = task_id(&task)?;
+        let uploaded = self.read(move |reader| reader.uploaded_files(run, &id)).await?;
+        let room = self.run_view(run).await?.room;
+        let (Some(uploaded), Some(room)) = (uploaded, room) else { return Ok(None) };
+        let list = within(self.list_of(&room, &uploaded, &Stop::default())).await?;
+        Ok(Some(list))
+    }
+}
+
+/// Waits for files of other nodes, not for ever.
+async fn within<T>(fetching: impl Future<Output = Result<T, TransferError>>) -> Answer<T> {
+    let unavailable = |detail: String| Problem::new(ProblemKind::Unavailable, detail);
+    match tokio::time::timeout(FETCH_TIME_MAX, fetching).await {
+        Ok(fetched) => fetched.map_err(|error| unavailable(error.to_string())),
+        Err(_) => Err(unavailable("the files of another node did not come in time".to_owned())
+            .hint("`cis node status` says whether the homeserver answers")),
     }
 }
 

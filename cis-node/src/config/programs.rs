@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use cis_core::agent::{Agent, Agents};
 use cis_core::dag::{Action, Dag, Task};
 use cis_core::event::ExecutionMode;
-use cis_core::ids::TaskId;
 
 /// What is wrong with the agents of a DAG, a sentence each. In Matrix mode only what has to run here needs its program here.
 /// `env`: what the run is started from; none: this process's own.
@@ -27,9 +26,7 @@ pub fn missing_agents(
             wrong.push(format!("task `{}`: {}", task.id, agents.unknown(name)));
             continue;
         };
-        let left_files =
-            |need: &TaskId| dag.tasks.iter().any(|of| of.id == *need && !of.artifacts.is_empty());
-        if mode == ExecutionMode::Matrix && !task.stays_home(left_files) {
+        if mode == ExecutionMode::Matrix && !task.stays_home() {
             continue;
         }
         // A template says where it is only when it starts: then a missing program is the task's error.

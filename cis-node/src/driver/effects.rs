@@ -23,7 +23,12 @@ impl Driver {
                 Effect::Grant { attempt, session, fence, node } if self.goes_to_room(&attempt) => {
                     self.grant_in_room(attempt, session, fence, node, now);
                 }
-                Effect::Grant { attempt, session, fence, .. } => self.grant(attempt, session, fence, now),
+                Effect::Grant { attempt, session, fence, .. } => {
+                    if !self.place_files(&attempt, session, fence) {
+                        self.grant(attempt, session, fence, now);
+                    }
+                }
+                Effect::Cancel { attempt, fence, .. } if self.stop_giving(&attempt, fence, now) => {}
                 Effect::Cancel { attempt, fence, grace_ms, keep } if self.is_given(&attempt, fence) => {
                     self.cancel_in_room(attempt, fence, grace_ms, keep);
                 }
@@ -97,7 +102,7 @@ impl Driver {
         }
     }
 
-    fn grant(&mut self, attempt: AttemptId, session: SessionId, fence: Fence, now: TimestampMs) {
+    pub(super) fn grant(&mut self, attempt: AttemptId, session: SessionId, fence: Fence, now: TimestampMs) {
         let Some(run) = self.parts.machine.run(&attempt.run) else { return };
         match complete(run, &attempt, &self.parts.home, &self.parts.blobs, Moment::Start) {
             Ok(spec) => {

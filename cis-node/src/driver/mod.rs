@@ -58,6 +58,7 @@ use crate::members::Members;
 use crate::room_waker::RoomWaker;
 use crate::server::EventBatch;
 use crate::shared::Shared;
+use crate::transfers::Transfers;
 use cis_core::api::TimeView;
 use cis_core::event::{Actor, Event, EventBody, EventDraft};
 use cis_core::ids::{NodeDid, RunId, SessionId, TimestampMs};
@@ -113,6 +114,7 @@ pub(crate) struct Parts {
     pub(crate) members: Arc<Members>,
     /// To the other nodes of rooms.
     pub(crate) link: Link,
+    pub(crate) transfers: Arc<Transfers>,
 }
 
 /// See the module.

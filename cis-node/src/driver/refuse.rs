@@ -78,6 +78,8 @@ impl Driver {
                 Command::StillWaiting { session, item } => self.still_waiting(session, &item, now_ms()),
                 Command::WaitsNoMore { session, item } => self.waits_no_more(session, &item, now_ms()),
                 Command::RoomServed { name, room } => self.room_served(&name, &room, now_ms()),
+                // Taken when the database can be written again.
+                Command::Files(done) => self.keep_done(*done),
                 // Nothing could be recorded of it, and nodes repeat what matters.
                 Command::NodeFound
                 | Command::MayNotSubmit { .. }

@@ -137,6 +137,7 @@ impl Driver {
             Command::NodeFound => self.node_found(now),
             Command::MayNotSubmit { room, from } => self.may_not_submit(&room, &from, now),
             Command::Federated { room, from, message } => self.federated(&room, &from, *message, now),
+            Command::Files(done) => self.files_done(*done, now),
             Command::Status { reply } => {
                 let _ = reply.send(Ok(self.status()));
             }

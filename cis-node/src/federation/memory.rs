@@ -20,11 +20,26 @@ pub struct Rooms(Arc<Mutex<State>>);
 struct State {
     /// By room and user.
     announced: BTreeMap<String, BTreeMap<String, Box<RawValue>>>,
+    /// Files by their names.
+    files: BTreeMap<String, Vec<u8>>,
     /// By user.
     inboxes: BTreeMap<String, mpsc::UnboundedSender<Heard>>,
 }
 
 impl Rooms {
+    /// Keeps a file, and gives its name.
+    pub(crate) fn keep(&self, bytes: Vec<u8>) -> String {
+        let mut state = self.state();
+        let name = format!("memory:{}", state.files.len());
+        state.files.insert(name.clone(), bytes);
+        name
+    }
+
+    /// A file by its name.
+    pub(crate) fn kept(&self, name: &str) -> Option<Vec<u8>> {
+        self.state().files.get(name).cloned()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -23,6 +23,7 @@ use crate::commands::Command;
 use crate::link::{LinkEnd, Wish};
 use crate::node::Node;
 use crate::shared::Announced;
+use crate::transfers::job::Job;
 use cis_core::federation::control::Control;
 use cis_core::federation::direct::{self, TaskPayload};
 use cis_core::federation::envelope::{Carrier, Draft, SIZE_MAX, Verified, verify};
@@ -98,6 +99,7 @@ impl Task {
                 match self.wishes.recv().await {
                     Some(Wish::Serve(room)) => drop(self.named.insert(room)),
                     Some(Wish::Urgent(is_urgent)) => self.is_urgent = is_urgent,
+                    Some(Wish::Files(job)) => self.carry(*job),
                     Some(Wish::Send { .. } | Wish::Control { .. } | Wish::View { .. } | Wish::Answer(_)) => {}
                     None => return,
                 }
@@ -345,12 +347,17 @@ impl Task {
                 let draft = message.draft(&room, &carrier.own().user);
                 tokio::spawn(self.sending(carrier, &to, &draft));
             }
+            Wish::Files(job) => self.carry(*job),
             Wish::Answer(default) => {
                 let node = Arc::clone(&self.node);
                 tokio::spawn(async move { node.answer_by_default(*default).await });
             }
         }
         Ok(())
+    }
+
+    fn carry(&self, job: Job) {
+        tokio::spawn(Arc::clone(&self.node).carry(job));
     }
 
     /// Puts a message, and those that come behind it, into the lanes of their nodes. Gives a wish that is none.

@@ -4,6 +4,7 @@
 //! Knows nothing of tasks, artifacts or caches. Work that may take long asks a [`Stop`] between pieces.
 
 mod glob;
+mod known;
 mod place;
 mod tree;
 mod walk;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(super) use glob::Globs;
+pub(super) use known::KnownFiles;
 pub(super) use place::{Staging, fits, mode};
 pub(super) use tree::Tree;
 pub(super) use walk::{Found, Kind, Limits, find};

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use cis_matrix::{MatrixError, Media};
+use cis_matrix::MatrixError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -17,6 +17,7 @@ use super::{Rooms, Stop, Trouble, numbering};
 use crate::account::Opened;
 use crate::problems::{blocking, internal};
 use crate::room_waker::{Claim, GroupsClaim};
+use crate::transfers::to_json;
 use cis_core::api::{Outgoing, Priority, Problem, RoomWrite};
 use cis_core::event::{Category, EventBody};
 use cis_core::federation::announcement::Announcement;
@@ -246,8 +247,5 @@ impl Rooms {
 
 /// Uploads a file for a room; what names it then.
 async fn upload(opened: &Opened, room: &str, bytes: Vec<u8>) -> Result<Value, Stop> {
-    Ok(match opened.client.upload(room, bytes).await? {
-        Media::Plain(url) => json!({ "url": url }),
-        Media::Encrypted(file) => json!({ "file": file }),
-    })
+    Ok(to_json(opened.client.upload(room, bytes).await?))
 }

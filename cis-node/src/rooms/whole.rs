@@ -1,9 +1,10 @@
 //! A room from some place of it to its end, as far as the account may read it, with the files that its envelopes name.
 
-use cis_matrix::{MatrixError, Media, RoomEvent};
+use cis_matrix::{MatrixError, RoomEvent};
 use serde_json::Value;
 
 use crate::account::Opened;
+use crate::transfers::of_json;
 use cis_core::federation::recovery::{File, Found, Recovery};
 use cis_core::identity::Standing;
 use cis_core::ids::NodeDid;
@@ -69,7 +70,7 @@ impl<'a> Whole<'a> {
         if file.is_too_large() {
             return Ok(Err("a part of its journal is in a file that is too large to be one".to_owned()));
         }
-        let Some(media) = media(file) else {
+        let Some(media) = of_json(file.media()) else {
             return Ok(Err("a part of its journal is in a file whose place is not told".to_owned()));
         };
         match self.opened.client.download(media, file.size()).await {
@@ -86,14 +87,4 @@ impl<'a> Whole<'a> {
 /// What stands in an event.
 pub(super) fn content(event: &RoomEvent) -> Option<Value> {
     serde_json::from_str(event.content.get()).ok()
-}
-
-/// Where a file is.
-fn media(file: &File) -> Option<Media> {
-    let media = file.media();
-    match (media.get("url").and_then(Value::as_str), media.get("file")) {
-        (Some(url), _) => Some(Media::Plain(url.to_owned())),
-        (None, Some(file)) => Some(Media::Encrypted(file.clone())),
-        (None, None) => None,
-    }
 }

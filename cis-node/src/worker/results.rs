@@ -185,6 +185,7 @@ impl LocalWorker {
             ended_ms: exit.map_or(self.now_ms, |exit| exit.ended_ms),
             outputs,
             artifacts: Vec::new(),
+            files: None,
             cached: None,
             log_bytes: exit.map_or(0, |exit| exit.output_bytes),
             lost_output: exit.and_then(|exit| exit.lost_output.clone()),

@@ -11,6 +11,7 @@ use crate::values::json;
 use cis_core::api::TaskView;
 use cis_core::dag::Group;
 use cis_core::event::{ArtifactRecord, TaskState};
+use cis_core::federation::transfer::Uploaded;
 use cis_core::ids::{RunId, TaskId};
 
 impl Reader {
@@ -43,6 +44,26 @@ impl Reader {
             match rows.next()? {
                 Some(row) => json(row, 0),
                 None => Ok(Vec::new()),
+            }
+        })
+    }
+
+    /// The list of those files, where they were uploaded for other nodes.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn uploaded_files(&self, run: RunId, task: &TaskId) -> Result<Option<Uploaded>, StoreError> {
+        self.view("read where the artifacts of a task are", |conn| {
+            let mut read = conn.prepare_cached(
+                "SELECT json_extract(body, '$.files') FROM events
+                 WHERE run = ?1 AND type = 'cis.dag.task.result' AND json_extract(body, '$.task') = ?2
+                     AND json_extract(body, '$.files') IS NOT NULL
+                 ORDER BY offset DESC LIMIT 1",
+            )?;
+            let mut rows = read.query(params![run.0.to_bytes(), task.as_str()])?;
+            match rows.next()? {
+                Some(row) => Ok(json(row, 0)?),
+                None => Ok(None),
             }
         })
     }

@@ -124,6 +124,7 @@ pub(super) fn succeeded(id: &str, attempt: u32, session: SessionId, ended_ms: i6
         ended_ms,
         outputs: BTreeMap::new(),
         artifacts: Vec::new(),
+        files: None,
         cached: None,
         log_bytes: 0,
         lost_output: None,

@@ -72,6 +72,7 @@ impl Story {
             ended_ms,
             outputs: BTreeMap::new(),
             artifacts: Vec::new(),
+            files: None,
             cached: None,
             log_bytes: 10,
             lost_output: None,

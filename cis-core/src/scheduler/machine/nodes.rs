@@ -171,7 +171,7 @@ impl Nodes {
             return None;
         }
         // Tasks that ask for the same find the same nodes.
-        let mut without: BTreeSet<(Option<&Placement>, Option<&str>)> = BTreeSet::new();
+        let mut without: BTreeSet<(Option<&Placement>, Option<&str>, bool)> = BTreeSet::new();
         for index in run.index.ready() {
             let task = run.spec(index);
             if run.stays_home(index) {
@@ -184,12 +184,13 @@ impl Nodes {
                 Action::Agent { agent, .. } => Some(agent.as_str()),
                 Action::Command(_) | Action::Script { .. } => None,
             };
-            let asks = (task.placement.as_deref(), agent);
+            let moves_files = run.moves_files(index);
+            let asks = (task.placement.as_deref(), agent, moves_files);
             let refused = self.refused.get(&(run.id(), task.id.clone()));
             if refused.is_none() && without.contains(&asks) {
                 continue;
             }
-            let candidates = self.candidates(run, task, granted, &open, may_wait);
+            let candidates = self.candidates(run, (task, moves_files), granted, &open, may_wait);
             if let Some(chosen) = self.scheduler.select_node(task, &candidates)
                 && let Some(candidate) = candidates.get(chosen)
             {
@@ -205,7 +206,7 @@ impl Nodes {
     fn candidates<'a>(
         &'a self,
         run: &Run,
-        task: &Task,
+        (task, moves_files): (&Task, bool),
         granted: &BTreeMap<NodeDid, u32>,
         open: impl Fn(&NodeDid, Option<&Task>) -> bool,
         may_wait: bool,
@@ -213,7 +214,7 @@ impl Nodes {
         let nodes = self.offers_to(run).filter(|(node, offer)| open(node, Some(task)) && !offer.short);
         nodes
             .map(|(node, of)| Self::candidate(run, node, of, granted, may_wait))
-            .filter(|candidate| self.keeps_from(run.id(), task, candidate).is_none())
+            .filter(|candidate| self.keeps_from(run.id(), (task, moves_files), candidate).is_none())
             .collect()
     }
 
@@ -221,15 +222,15 @@ impl Nodes {
         run.facts().room.as_ref().and_then(|room| self.offers.get(room)).into_iter().flatten()
     }
 
-    /// Why a node does not get a task now; none: it could.
+    /// Why a node does not get a task now; none: it could. The task comes with whether it gets or leaves files.
     pub(super) fn keeps_from(
         &self,
         run: RunId,
-        task: &Task,
+        (task, moves_files): (&Task, bool),
         candidate: &Candidate<'_>,
     ) -> Option<Ineligible> {
         let refused = || self.refused.get(&(run, task.id.clone())).and_then(|by| by.get(candidate.node));
-        ineligible(task, candidate.node, candidate.offer)
+        ineligible(task, moves_files, candidate.node, candidate.offer)
             .or_else(|| refused().map(|why| Ineligible::Refused(why.clone())))
             .or_else(|| (candidate.free() == 0).then_some(Ineligible::Full))
     }
@@ -238,7 +239,7 @@ impl Nodes {
 impl Machine {
     /// Each node of the room, with the reason why it does not get the task at `index` now; none: it could.
     pub(super) fn nodes_for(&self, run: &Run, index: u32) -> Vec<(String, Option<String>)> {
-        let (task, granted) = (run.spec(index), self.granted_by_node());
+        let (task, granted) = ((run.spec(index), run.moves_files(index)), self.granted_by_node());
         let reason = |(node, Offer { offer, short }): (&NodeDid, &Offer)| {
             let granted = granted.get(node).copied().unwrap_or(0);
             let ahead = if run.ahead > 0 { offer.ahead_of(run.id()) } else { 0 };

@@ -103,6 +103,7 @@ impl Machine {
             ended_ms: report.ended_ms,
             outputs: report.outputs,
             artifacts: report.artifacts,
+            files: report.files,
             cached: report.cached,
             log_bytes: report.log_bytes,
             lost_output: report.lost_output,

@@ -45,6 +45,7 @@ fn result(attempt: u32, fence: u64, state: TaskState) -> EventBody {
         ended_ms: 9,
         outputs: Default::default(),
         artifacts: Vec::new(),
+        files: None,
         cached: None,
         log_bytes: 0,
         lost_output: None,

@@ -44,13 +44,15 @@ impl Driver {
         });
         match remote {
             Ok(spec) => {
+                let grant = Grant { granted: Granted { attempt, fence }, session, spec };
+                let Some(grant) = self.give_files(&room, &node, grant, now) else { return };
                 let room = self.federation.room(&room);
+                let attempt = &grant.granted.attempt;
                 if room.coordinator.epoch(attempt.run).is_none() {
                     room.coordinator.begin(attempt.run, epoch);
                     room.finality.insert(attempt.run, Finality::since(0, None));
                 }
-                let granted = Granted { attempt, fence };
-                room.coordinator.grant(node, Grant { granted, session, spec }, boot_ms());
+                room.coordinator.grant(node, grant, boot_ms());
             }
             Err(detail) => {
                 let outcome = AttemptOutcome::Failed { cause: FailureCause::Input { detail } };

@@ -5,6 +5,7 @@
 //! followed in `terms`, places in groups of the room in `groups`; what sessions of others wait for is told in `news`. Messages of a node to itself take no way around.
 
 mod directories;
+mod files;
 mod groups;
 mod leading;
 mod list;
@@ -17,6 +18,7 @@ mod work;
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::directories::Directories;
+use self::files::{Bringing, Underway};
 use self::groups::Groups;
 use self::refused::{Refused, Wrong};
 use self::terms::Terms;
@@ -32,10 +34,10 @@ use cis_core::event::ExecutionMode;
 use cis_core::federation::direct::{RemoteSpec, TaskPayload};
 use cis_core::federation::finality::Finality;
 use cis_core::federation::lead;
-use cis_core::federation::protocol::Settings;
 use cis_core::federation::protocol::coordinator::CoordinatorHalf;
 use cis_core::federation::protocol::message::{Addressee, Granted, Message};
 use cis_core::federation::protocol::worker::WorkerHalf;
+use cis_core::federation::protocol::{BootMs, Settings};
 use cis_core::identity::Right;
 use cis_core::ids::{AttemptId, Epoch, Fence, NodeDid, RunId, SessionId, TimestampMs};
 use cis_core::rate::Bucket;
@@ -60,6 +62,7 @@ pub(super) struct Federation {
     is_urgent: bool,
     refused: Refused,
     directories: Directories,
+    files: Underway,
     /// Accounts that sessions for other nodes found logged out, and until when their agents are not offered.
     logged_out: BTreeMap<String, TimestampMs>,
     /// How many sessions of a run of another node are worth having here before their turn.
@@ -95,6 +98,10 @@ struct Held {
     granted: Granted,
     session: SessionId,
     spec: Box<RemoteSpec>,
+    /// When its lease is over: its session may not have begun by then.
+    lease_end: BootMs,
+    /// Its files, while they come or go.
+    bringing: Option<Bringing>,
     /// What its session waits at is known in this life of the node.
     recalled: bool,
 }
@@ -390,6 +397,7 @@ impl Driver {
     /// Does what is due for the own worker, and about who coordinates what. What is due for the runs that this node
     /// coordinates is done with what follows from the turn.
     pub(super) fn federate(&mut self, now: TimestampMs) {
+        self.take_kept_done(now);
         for room in self.federation.rooms.keys().cloned().collect::<Vec<_>>() {
             let boot = boot_ms();
             let due = self.federation.worker(&room).and_then(|worker| worker.poll_timeout());
@@ -427,6 +435,7 @@ impl Driver {
             agents: self.agents_for_others(now),
             slots: settings.slots,
             sessions: u32::try_from(sessions).unwrap_or(u32::MAX),
+            files: true,
             // Each coordinator is told another number.
             others: None,
             ahead: self.federation.ahead(),
@@ -512,6 +521,7 @@ impl Driver {
             }
             Addressee::Coordinator if self.is_of_before(room, &message) => return,
             Addressee::Coordinator => {
+                let Some(message) = self.with_files(room, from, message) else { return };
                 if let Some(granted) = self.of_ended(room, &message) {
                     return self.forget_of_ended(room, from, granted, now);
                 }

@@ -41,11 +41,14 @@ impl Driver {
                     }
                 }
                 Effect::Extend { granted, lease_end } => {
+                    self.extend_held(&granted, lease_end);
                     if let Some(session) = self.session_held(&granted) {
                         self.parts.worker.to_host.push(freeze_at(session, lease_end));
                         self.parts.worker.to_host.push(ToHost::Thaw { session });
                     }
                 }
+                Effect::Cancel { granted, keep, .. } if self.stop_files(&granted, keep, now) => {}
+                Effect::Kill(granted) if self.stop_files(&granted, false, now) => {}
                 Effect::Cancel { granted: Granted { attempt, fence }, grace_ms, keep } => {
                     self.parts.worker.tell(ToWorker::Cancel { attempt, fence, grace_ms, keep });
                 }
@@ -53,10 +56,12 @@ impl Driver {
                     self.parts.worker.tell(ToWorker::Cancel { attempt, fence, grace_ms: 0, keep: false });
                 }
                 Effect::Drop(Granted { attempt, fence }) => {
-                    self.federation.held.remove(&attempt);
+                    let held = self.federation.held.remove(&attempt);
                     let dir = self.directory_of(&attempt);
-                    self.parts.worker.tell(ToWorker::Ack { attempt, fence });
-                    self.federation.directories.give_back(&self.parts.home.remote(), dir);
+                    self.parts.worker.tell(ToWorker::Ack { attempt: attempt.clone(), fence });
+                    if !self.is_being_filled(&attempt, held) {
+                        self.federation.directories.give_back(&self.parts.home.remote(), dir);
+                    }
                 }
             }
         }
@@ -99,7 +104,8 @@ impl Driver {
             if self.federation.worker(&room).is_some_and(|worker| !worker.has_ended(&granted)) {
                 self.recall_asks(&room, &granted, session, now);
             }
-            let held = Held { room, granted, session, spec, recalled: false };
+            let (lease_end, bringing) = (boot_ms(), None);
+            let held = Held { room, granted, session, spec, lease_end, bringing, recalled: false };
             self.federation.held.insert(held.granted.attempt.clone(), held);
         }
     }
@@ -126,7 +132,7 @@ impl Driver {
                 }
                 Some(there) => {
                     let Some(held) = self.federation.held.get(&granted.attempt) else { continue };
-                    let RemoteSpec { slots, spec } = (*held.spec).clone();
+                    let RemoteSpec { slots, spec, .. } = (*held.spec).clone();
                     let slots = self.slots_for(slots);
                     let spec = self.own_of(&granted.attempt, *spec);
                     let Granted { attempt, fence } = &granted;
@@ -151,12 +157,20 @@ impl Driver {
         let Grant { granted, session, spec: remote } = grant;
         let Granted { attempt, fence } = granted.clone();
         let dir = self.directory_of(&attempt);
-        let RemoteSpec { slots, spec } = remote.clone();
+        let RemoteSpec { slots, files, spec } = remote.clone();
         let slots = self.slots_for(slots);
         let refusal =
             self.refusal(&attempt, &spec).or_else(|| self.refusal_of_queue(room, attempt.run, slots));
         let made = if refusal.is_none() { self.federation.directories.make(&dir) } else { Ok(()) };
-        let held = Held { room: room.to_owned(), granted, session, spec: Box::new(remote), recalled: true };
+        let held = Held {
+            room: room.to_owned(),
+            granted: granted.clone(),
+            session,
+            spec: Box::new(remote),
+            lease_end,
+            bringing: None,
+            recalled: true,
+        };
         let queued = self.federation.ahead().map(|ahead| ahead.run).filter(|run| *run != attempt.run);
         self.federation.held.insert(attempt.clone(), held);
         if let Some(run) = queued {
@@ -171,7 +185,19 @@ impl Driver {
             self.parts.worker.said.push(FromWorker::Refused { attempt, fence, reason });
             return;
         }
-        let spec = Box::new(self.own_of(&attempt, *spec));
+        match files {
+            Some(uploaded) => self.take_files(&granted, uploaded, dir),
+            None => self.begin_held(&attempt),
+        }
+    }
+
+    /// Starts the session of a task whose directory is as it is to be.
+    pub(super) fn begin_held(&mut self, attempt: &AttemptId) {
+        let Some(held) = self.federation.held.get(attempt) else { return };
+        let (session, fence, lease_end) = (held.session, held.granted.fence, held.lease_end);
+        let RemoteSpec { slots, spec, .. } = (*held.spec).clone();
+        let (slots, spec) = (self.slots_for(slots), Box::new(self.own_of(attempt, *spec)));
+        let attempt = attempt.clone();
         self.parts.worker.tell(ToWorker::Grant { attempt, session, fence, lease_ms: None, slots, spec });
         self.parts.worker.to_host.push(freeze_at(session, lease_end));
     }
@@ -214,7 +240,7 @@ impl Driver {
     fn own_of(&self, attempt: &AttemptId, mut spec: TaskSpec) -> TaskSpec {
         (spec.base_env, spec.umask, spec.cache) = (None, None, None);
         (spec.secrets, spec.run_secrets) = (BTreeMap::new(), Vec::new());
-        (spec.artifacts, spec.inputs) = (Vec::new(), BTreeMap::new());
+        spec.inputs = BTreeMap::new();
         // Only the agent itself gets what its profile adds to the environment, and no task changes that.
         spec.profile = spec.profile.filter(|_| matches!(spec.program, Program::Agent { .. }));
         let agent = spec.profile.as_ref().and_then(|name| self.parts.config.settings.agents.get(name));
@@ -230,7 +256,7 @@ impl Driver {
         (held.granted == *granted).then_some(held.session)
     }
 
-    fn directory_of(&self, attempt: &AttemptId) -> PathBuf {
+    pub(super) fn directory_of(&self, attempt: &AttemptId) -> PathBuf {
         let AttemptId { run, task, number } = attempt;
         self.parts.home.remote().join(run.to_string()).join(format!("{task}-{number}"))
     }
@@ -241,6 +267,7 @@ impl Driver {
         message: FromWorker,
         now: TimestampMs,
     ) -> Option<FromWorker> {
+        let message = self.share_files(message)?;
         let attempt = match &message {
             FromWorker::Claimed { attempt, .. }
             | FromWorker::Refused { attempt, .. }

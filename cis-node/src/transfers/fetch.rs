@@ -1,0 +1,176 @@
+//! Fetching lists of files and their contents into the blobs of this node.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, PoisonError};
+
+use futures_util::{StreamExt as _, stream};
+use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
+
+use cis_core::event::ArtifactRecord;
+use cis_core::federation::transfer::{FileList, LIST_BYTES_MAX, Part, Progress, Taken, Uploaded};
+use cis_core::ids::BlobId;
+use cis_store::{BlobWriter, Blobs, Safety, StoreError};
+
+use super::media::Depot;
+use super::{AT_ONCE, TransferError};
+use crate::files::Stop;
+use crate::node::Node;
+
+impl Node {
+    /// The list that was uploaded for a room, checked: whoever wrote it may be anybody.
+    pub(crate) async fn list_of(
+        &self,
+        room: &str,
+        uploaded: &Uploaded,
+        stop: &Stop,
+    ) -> Result<Arc<FileList>, TransferError> {
+        if let Some(known) = self.transfers.list(&uploaded.sha256) {
+            return Ok(known);
+        }
+        let bytes_max = uploaded.size.min(LIST_BYTES_MAX);
+        let bytes = Depot::open(self).await?.download(&uploaded.media, bytes_max, stop).await?;
+        let list = Arc::new(FileList::open(uploaded, &bytes)?);
+        self.transfers.learn(room, uploaded.sha256.clone(), Arc::clone(&list));
+        Ok(list)
+    }
+
+    /// Fetches those contents of a list that are not here.
+    pub(crate) async fn fetch(&self, list: &FileList, stop: &Stop) -> Result<(), TransferError> {
+        if list.files.iter().any(|file| file.size == 0) {
+            self.blobs.put(b"", Safety::Processes)?;
+        }
+        if missing(&self.blobs, list)?.is_empty() {
+            return Ok(());
+        }
+        let _by_nobody_else = self.alone_with(list).await;
+        let missing = missing(&self.blobs, list)?;
+        let needed = |part: &&Part| part.pieces.iter().any(|piece| missing.contains_key(&piece.blob));
+        let parts: Vec<Part> = list.parts.iter().filter(needed).cloned().collect();
+        if parts.is_empty() {
+            return whole(&missing);
+        }
+        let depot = Depot::open(self).await?;
+        let (to_disk, mut arrived) = mpsc::channel::<(Part, Vec<u8>)>(1);
+        let (blobs, wanted) = (Arc::clone(&self.blobs), missing.clone());
+        let writing = tokio::task::spawn_blocking(move || {
+            let mut arrival = Arrival { blobs: &blobs, wanted, progress: Progress::default(), open: None };
+            while let Some((part, bytes)) = arrived.blocking_recv() {
+                arrival.take(&part, &bytes)?;
+            }
+            whole(&arrival.wanted)
+        });
+        let mut downloads = stream::iter(parts)
+            .map(|part| async {
+                let bytes = depot.download(&part.media, part.size(), stop).await?;
+                Ok::<_, TransferError>((part, bytes))
+            })
+            .buffered(AT_ONCE);
+        while let Some(next) = downloads.next().await {
+            // Whoever writes has failed, and says why.
+            if to_disk.send(next?).await.is_err() {
+                break;
+            }
+        }
+        drop(to_disk);
+        writing.await.map_err(|_| TransferError::Panicked)?
+    }
+
+    /// Waits until nobody else fetches one of the contents.
+    async fn alone_with(&self, list: &FileList) -> Vec<OwnedMutexGuard<()>> {
+        // Of contents that share a part, the first one stands for all. All take their turns in one order.
+        let leaders: BTreeSet<&BlobId> =
+            list.parts.iter().filter_map(|part| part.pieces.first()).map(|piece| &piece.blob).collect();
+        let mut guards = Vec::new();
+        for leader in leaders {
+            let lock = {
+                let mut fetching = self.transfers.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+                if fetching.len() > 10_000 {
+                    fetching.retain(|_, lock| lock.strong_count() > 0);
+                }
+                let slot = fetching.entry(leader.clone()).or_default();
+                slot.upgrade().unwrap_or_else(|| {
+                    let lock = Arc::new(Mutex::new(()));
+                    *slot = Arc::downgrade(&lock);
+                    lock
+                })
+            };
+            guards.push(lock.lock_owned().await);
+        }
+        guards
+    }
+}
+
+/// Contents that are not here, each with its bytes and the path of a file that has it.
+type Missing = HashMap<BlobId, (u64, String)>;
+
+/// Those of a list. Those that are here stay for a while.
+fn missing(blobs: &Blobs, list: &FileList) -> Result<Missing, StoreError> {
+    let paths: BTreeMap<&BlobId, &ArtifactRecord> =
+        list.files.iter().map(|file| (&file.blob, file)).collect();
+    let mut missing = Missing::new();
+    for (blob, file) in paths.into_iter().filter(|(_, file)| file.size > 0) {
+        if !blobs.refresh(blob)? {
+            missing.insert(blob.clone(), (file.size, file.path.clone()));
+        }
+    }
+    Ok(missing)
+}
+
+fn whole(missing: &Missing) -> Result<(), TransferError> {
+    match missing.values().next() {
+        Some((_, path)) => Err(TransferError::Missing { path: path.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// What has come of the missing contents.
+struct Arrival<'a> {
+    blobs: &'a Blobs,
+    wanted: Missing,
+    progress: Progress,
+    open: Option<(BlobId, u64, BlobWriter<'a>)>,
+}
+
+impl Arrival<'_> {
+    fn take(&mut self, part: &Part, bytes: &[u8]) -> Result<(), TransferError> {
+        let mut rest = bytes;
+        for piece in &part.pieces {
+            let Some(size) = usize::try_from(piece.size).ok().filter(|size| *size <= rest.len()) else {
+                return Err(self.altered(&piece.blob));
+            };
+            let (content, after) = rest.split_at(size);
+            rest = after;
+            if self.progress.take(piece) != Taken::Next || !self.wanted.contains_key(&piece.blob) {
+                continue;
+            }
+            self.write(&piece.blob, content)?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, blob: &BlobId, content: &[u8]) -> Result<(), TransferError> {
+        let Some(size) = self.wanted.get(blob).map(|(size, _)| *size) else { return Ok(()) };
+        let open = self.open.take().filter(|(of, ..)| of == blob);
+        let (blob, written, mut writer) = match open {
+            Some(open) => open,
+            None => (blob.clone(), 0, self.blobs.writer()?),
+        };
+        writer.write(content)?;
+        let written = written + content.len() as u64;
+        if written < size {
+            self.open = Some((blob, written, writer));
+            return Ok(());
+        }
+        if written > size || !writer.is(&blob) {
+            return Err(self.altered(&blob));
+        }
+        writer.finish()?;
+        self.wanted.remove(&blob);
+        Ok(())
+    }
+
+    fn altered(&self, blob: &BlobId) -> TransferError {
+        let path = self.wanted.get(blob).map_or_else(|| blob.0.clone(), |(_, path)| path.clone());
+        TransferError::Altered { path }
+    }
+}

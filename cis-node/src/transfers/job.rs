@@ -1,0 +1,191 @@
+//! What the driver wants done about files of tasks, and what it is told once that is done.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cis_core::event::ArtifactRecord;
+use cis_core::federation::direct::TaskPayload;
+use cis_core::federation::protocol::message::{Granted, Message};
+use cis_core::federation::transfer::{FileList, Uploaded};
+use cis_core::ids::NodeDid;
+
+use super::TransferError;
+use super::share::all_here;
+use crate::artifacts;
+use crate::commands::Command;
+use crate::files::{FilesError, Stop};
+use crate::node::Node;
+
+/// Files of tasks of other nodes, and those that nodes get, are made as with this mask.
+const UMASK: u32 = 0o022;
+
+/// What a task left that another one needs.
+#[derive(Debug)]
+pub(crate) struct Gift {
+    /// Contents that are not named are in the list alone.
+    pub(crate) files: Vec<ArtifactRecord>,
+    /// The list, where the files were uploaded.
+    pub(crate) uploaded: Option<Uploaded>,
+}
+
+/// Files of the submitter that a task gets.
+#[derive(Debug)]
+pub(crate) struct Inputs {
+    pub(crate) dir: PathBuf,
+    pub(crate) globs: Vec<String>,
+}
+
+/// What is wanted. Each is stopped by its [`Stop`], and answered by the [`Done`] of its name.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// A list of what a task gets, with its contents where the task runs on another node.
+    Give { granted: Granted, room: String, gifts: Vec<Gift>, inputs: Option<Inputs>, stays: bool, stop: Stop },
+    /// The files of a list, in an empty directory.
+    Take { granted: Granted, room: String, uploaded: Uploaded, dir: PathBuf, staging: String, stop: Stop },
+    /// The same of what tasks on other nodes left, in the directory of the submitter.
+    Place { granted: Granted, room: String, gifts: Vec<Gift>, dir: PathBuf, staging: String, stop: Stop },
+    /// The list of what a task left, with its contents.
+    Share { granted: Granted, room: String, files: Vec<ArtifactRecord>, stop: Stop },
+    /// Which files the result of a worker tells of.
+    List { room: String, from: NodeDid, message: Box<Message<TaskPayload>>, uploaded: Uploaded },
+}
+
+/// Why a job was not done.
+#[derive(Debug)]
+pub(crate) enum Undone {
+    Stopped,
+    /// The task asked for what cannot be.
+    Task(String),
+    /// This node is short of something.
+    Resources(String),
+    /// Whatever else it is, it is no fault of the task.
+    Other(String),
+}
+
+/// What came of a job.
+#[derive(Debug)]
+pub(crate) enum Done {
+    Given(Granted, Result<Uploaded, Undone>),
+    Taken(Granted, Result<(), Undone>),
+    Placed(Granted, Result<(), Undone>),
+    Shared(Granted, Result<Uploaded, Undone>),
+    Listed {
+        room: String,
+        from: NodeDid,
+        message: Box<Message<TaskPayload>>,
+        files: Result<Vec<ArtifactRecord>, Undone>,
+    },
+}
+
+impl From<TransferError> for Undone {
+    fn from(error: TransferError) -> Self {
+        let detail = error.to_string();
+        match error {
+            TransferError::Files(FilesError::Stopped) => Self::Stopped,
+            TransferError::Files(FilesError::Store(_)) => Self::Resources(detail),
+            TransferError::Files(_) => Self::Task(detail),
+            _ => Self::Other(detail),
+        }
+    }
+}
+
+impl Node {
+    /// Does a job, and tells the driver.
+    pub(crate) async fn carry(self: Arc<Self>, job: Job) {
+        let done = match job {
+            Job::Give { granted, room, gifts, inputs, stays, stop } => {
+                let given = self.give(&room, gifts, inputs, stays, &stop).await;
+                Done::Given(granted, given.map_err(Undone::from))
+            }
+            Job::Take { granted, room, uploaded, dir, staging, stop } => {
+                let taken = async {
+                    let list = self.list_of(&room, &uploaded, &stop).await?;
+                    self.fetch(&list, &stop).await?;
+                    self.restore(&list.files, dir, staging, &stop).await
+                };
+                Done::Taken(granted, taken.await.map_err(Undone::from))
+            }
+            Job::Place { granted, room, gifts, dir, staging, stop } => {
+                let placed = async {
+                    let list = self.merged(&room, gifts, &stop).await?;
+                    self.fetch(&list, &stop).await?;
+                    self.restore(&list.files, dir, staging, &stop).await
+                };
+                Done::Placed(granted, placed.await.map_err(Undone::from))
+            }
+            Job::Share { granted, room, files, stop } => {
+                let shared = async {
+                    let list = self.share(&room, FileList { files, parts: Vec::new() }, &stop).await?;
+                    self.announce(&room, list, &stop).await
+                };
+                Done::Shared(granted, shared.await.map_err(Undone::from))
+            }
+            Job::List { room, from, message, uploaded } => {
+                let list = self.list_of(&room, &uploaded, &Stop::default()).await;
+                let files = list.map(|list| list.files.clone()).map_err(Undone::from);
+                Done::Listed { room, from, message, files }
+            }
+        };
+        self.driver.tell(Command::Files(Box::new(done)));
+    }
+
+    async fn give(
+        &self,
+        room: &str,
+        gifts: Vec<Gift>,
+        inputs: Option<Inputs>,
+        stays: bool,
+        stop: &Stop,
+    ) -> Result<Uploaded, TransferError> {
+        let mut lists = Vec::new();
+        if let Some(Inputs { dir, globs }) = inputs {
+            let (blobs, transfers, stop) =
+                (Arc::clone(&self.blobs), Arc::clone(&self.transfers), stop.clone());
+            let read = tokio::task::spawn_blocking(move || {
+                artifacts::collect_inputs(&dir, &globs, &blobs, &transfers.inputs, &stop)
+            });
+            lists.push(FileList {
+                files: read.await.map_err(|_| TransferError::Panicked)??,
+                parts: Vec::new(),
+            });
+        }
+        // What a task made is newer than what the submitter has.
+        lists.push(self.merged(room, gifts, stop).await?);
+        let all = FileList::merged(lists)?;
+        if stays && all_here(&self.blobs, &all.files)? {
+            return self.announce_here(room, all.files);
+        }
+        // Contents that came from other nodes are in the room already, and need not be here.
+        let list = self.share(room, all, stop).await?;
+        self.announce(room, list, stop).await
+    }
+
+    /// What tasks left as one list. Later ones count.
+    async fn merged(&self, room: &str, gifts: Vec<Gift>, stop: &Stop) -> Result<FileList, TransferError> {
+        let mut lists = Vec::new();
+        for gift in gifts {
+            let is_named = gift.files.iter().all(|file| !file.blob.0.is_empty());
+            match &gift.uploaded {
+                Some(uploaded) => lists.push((*self.list_of(room, uploaded, stop).await?).clone()),
+                None if is_named => lists.push(FileList { files: gift.files, parts: Vec::new() }),
+                None => {
+                    let path = gift.files.into_iter().next().map(|file| file.path).unwrap_or_default();
+                    return Err(TransferError::Missing { path });
+                }
+            }
+        }
+        Ok(FileList::merged(lists)?)
+    }
+
+    async fn restore(
+        &self,
+        files: &[ArtifactRecord],
+        dir: PathBuf,
+        staging: String,
+        stop: &Stop,
+    ) -> Result<(), TransferError> {
+        let (blobs, files, stop) = (Arc::clone(&self.blobs), files.to_vec(), stop.clone());
+        let restore = move || artifacts::restore(Path::new(&dir), &files, &blobs, UMASK, staging, &stop);
+        Ok(tokio::task::spawn_blocking(restore).await.map_err(|_| TransferError::Panicked)??)
+    }
+}

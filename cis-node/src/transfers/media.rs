@@ -1,0 +1,101 @@
+//! Where files lie that are too large for a message: with the homeserver of a room, or in the memory of this process.
+
+use cis_matrix::{MatrixError, Media};
+use serde_json::{Value, json};
+
+use crate::RoomsInMemory;
+use crate::account::{AccountError, Backoff, Opened};
+use crate::node::Node;
+
+use super::TransferError;
+use crate::files::Stop;
+
+/// See the module.
+pub(super) enum Depot {
+    Homeserver(Box<Opened>),
+    Memory(RoomsInMemory),
+}
+
+impl Depot {
+    pub(super) async fn open(node: &Node) -> Result<Self, AccountError> {
+        match &node.rooms_in_memory {
+            Some(rooms) => Ok(Self::Memory(rooms.clone())),
+            None => Ok(Self::Homeserver(Box::new(node.matrix.open().await?))),
+        }
+    }
+
+    /// The largest file that it takes, bytes.
+    pub(super) async fn bytes_max(&self) -> u64 {
+        match self {
+            Self::Homeserver(opened) => opened.client.upload_bytes_max().await.unwrap_or(u64::MAX),
+            Self::Memory(_) => u64::MAX,
+        }
+    }
+
+    /// Uploads bytes, encrypted where the room is. Waits while the homeserver does not answer.
+    pub(super) async fn upload(
+        &self,
+        room: &str,
+        bytes: Vec<u8>,
+        stop: &Stop,
+    ) -> Result<Value, TransferError> {
+        let opened = match self {
+            Self::Homeserver(opened) => opened,
+            Self::Memory(rooms) => return Ok(json!({ "url": rooms.keep(bytes) })),
+        };
+        let mut backoff = Backoff::default();
+        loop {
+            stop.check()?;
+            match opened.client.upload(room, bytes.clone()).await {
+                Ok(media) => return Ok(to_json(media)),
+                Err(error) if error.is_passing() => tokio::time::sleep(backoff.after(&error)).await,
+                Err(error) => return Err(TransferError::Upload(error)),
+            }
+        }
+    }
+
+    /// Downloads a file of at most `bytes_max` bytes. Waits while the homeserver does not answer.
+    pub(super) async fn download(
+        &self,
+        media: &Value,
+        bytes_max: u64,
+        stop: &Stop,
+    ) -> Result<Vec<u8>, TransferError> {
+        let wanted = of_json(media).ok_or(TransferError::NoPlace)?;
+        let opened = match (self, wanted) {
+            (Self::Homeserver(opened), wanted) => (opened, wanted),
+            (Self::Memory(rooms), Media::Plain(name)) => {
+                return rooms.kept(&name).ok_or(TransferError::Gone);
+            }
+            (Self::Memory(_), Media::Encrypted(_)) => return Err(TransferError::NoPlace),
+        };
+        let (opened, wanted) = opened;
+        let mut backoff = Backoff::default();
+        loop {
+            stop.check()?;
+            match opened.client.download(wanted.clone(), bytes_max).await {
+                Ok(bytes) => return Ok(bytes),
+                Err(error) if error.is_passing() => tokio::time::sleep(backoff.after(&error)).await,
+                Err(MatrixError::NotFound { .. }) => return Err(TransferError::Gone),
+                Err(error) => return Err(TransferError::Download(error)),
+            }
+        }
+    }
+}
+
+/// How an event, or a list, tells where a file is.
+pub(crate) fn to_json(media: Media) -> Value {
+    match media {
+        Media::Plain(url) => json!({ "url": url }),
+        Media::Encrypted(file) => json!({ "file": file }),
+    }
+}
+
+/// The way back; none: it tells of no file.
+pub(crate) fn of_json(media: &Value) -> Option<Media> {
+    match (media.get("url").and_then(Value::as_str), media.get("file")) {
+        (Some(url), _) => Some(Media::Plain(url.to_owned())),
+        (None, Some(file)) => Some(Media::Encrypted(file.clone())),
+        (None, None) => None,
+    }
+}

@@ -1,0 +1,123 @@
+//! Uploading the contents of files for a room, and the list that tells of them.
+
+use std::collections::HashSet;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use cis_core::event::ArtifactRecord;
+use cis_core::federation::transfer::{FileList, PART_BYTES_MAX, Part, Piece, Progress, Uploaded, cut};
+use cis_store::{Blobs, StoreError};
+
+use super::media::Depot;
+use super::{AT_ONCE, TransferError};
+use crate::files::Stop;
+use crate::node::Node;
+
+impl Node {
+    /// Uploads those contents of a list that are neither in its parts nor known to be in the room, and gives the list with parts for all.
+    pub(super) async fn share(
+        &self,
+        room: &str,
+        list: FileList,
+        stop: &Stop,
+    ) -> Result<FileList, TransferError> {
+        let _one_after_the_other = self.transfers.uploading.lock().await;
+        let (mut parts, mut new) = (list.parts.clone(), Vec::new());
+        let mut there = Progress::default();
+        for piece in parts.iter().flat_map(|part| &part.pieces) {
+            there.take(piece);
+        }
+        {
+            let known = self.transfers.known();
+            for (blob, size) in list.contents().into_iter().filter(|(blob, size)| there.of(blob) != *size) {
+                match known.parts.get(&(room.to_owned(), blob.clone())) {
+                    Some(there) => parts.extend(there.iter().cloned()),
+                    None => new.push((blob.clone(), size)),
+                }
+            }
+        }
+        if !new.is_empty() {
+            let depot = Depot::open(self).await?;
+            let part_max = depot.bytes_max().await.min(PART_BYTES_MAX);
+            let cut = cut(new.iter().map(|(blob, size)| (blob, *size)), part_max);
+            let uploads = stream::iter(cut).map(|pieces| self.upload_part(&depot, room, pieces, stop));
+            parts.extend(uploads.buffered(AT_ONCE).try_collect::<Vec<Part>>().await?);
+        }
+        Ok(FileList::merged([FileList { files: list.files, parts }])?)
+    }
+
+    async fn upload_part(
+        &self,
+        depot: &Depot,
+        room: &str,
+        pieces: Vec<Piece>,
+        stop: &Stop,
+    ) -> Result<Part, TransferError> {
+        stop.check()?;
+        let (blobs, read) = (Arc::clone(&self.blobs), pieces.clone());
+        let bytes = tokio::task::spawn_blocking(move || bytes_of(&blobs, &read));
+        let bytes = bytes.await.map_err(|_| TransferError::Panicked)??;
+        let media = depot.upload(room, bytes, stop).await?;
+        Ok(Part { media, pieces })
+    }
+
+    /// Uploads a list for a room, once.
+    pub(super) async fn announce(
+        &self,
+        room: &str,
+        list: FileList,
+        stop: &Stop,
+    ) -> Result<Uploaded, TransferError> {
+        let (mut uploaded, bytes) = list.pack()?;
+        let key = (room.to_owned(), uploaded.sha256.clone());
+        if let Some(there) = self.transfers.known().uploaded.get(&key).cloned() {
+            return Ok(there);
+        }
+        uploaded.media = Depot::open(self).await?.upload(room, bytes, stop).await?;
+        self.transfers.learn(room, uploaded.sha256.clone(), Arc::new(list));
+        self.transfers.known().uploaded.insert(key, uploaded.clone());
+        Ok(uploaded)
+    }
+
+    /// The same for a list that only this node reads: all contents are here.
+    pub(super) fn announce_here(
+        &self,
+        room: &str,
+        files: Vec<ArtifactRecord>,
+    ) -> Result<Uploaded, TransferError> {
+        let list = FileList::merged([FileList { files, parts: Vec::new() }])?;
+        let (uploaded, _) = list.pack()?;
+        self.transfers.learn(room, uploaded.sha256.clone(), Arc::new(list));
+        Ok(uploaded)
+    }
+}
+
+/// Whether each content of `files` is in the blobs. Those that are stay there for a while.
+pub(super) fn all_here(blobs: &Blobs, files: &[ArtifactRecord]) -> Result<bool, StoreError> {
+    let mut seen = HashSet::new();
+    for file in files.iter().filter(|file| file.size > 0) {
+        if seen.insert(&file.blob) && !blobs.refresh(&file.blob)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn bytes_of(blobs: &Blobs, pieces: &[Piece]) -> Result<Vec<u8>, TransferError> {
+    let size = pieces.iter().map(|piece| piece.size).sum::<u64>();
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+    for piece in pieces {
+        let gone = || TransferError::Missing { path: piece.blob.0.clone() };
+        let mut file = blobs.open(&piece.blob)?.ok_or_else(gone)?;
+        let before = bytes.len() as u64;
+        let read = file
+            .seek(SeekFrom::Start(piece.start))
+            .and_then(|_| file.take(piece.size).read_to_end(&mut bytes));
+        if read.is_err() || bytes.len() as u64 - before != piece.size {
+            return Err(StoreError::BlobDamaged { id: piece.blob.0.clone() }.into());
+        }
+    }
+    Ok(bytes)
+}
