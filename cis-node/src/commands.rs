@@ -6,7 +6,7 @@ use std::sync::mpsc::Sender;
 
 use tokio::sync::oneshot;
 
-use crate::transfers::job::Done;
+use crate::file_jobs::Done;
 use crate::victims::Victims;
 use cis_core::agent::Launch;
 use cis_core::api::{

@@ -5,7 +5,7 @@
 use tokio::sync::mpsc;
 
 use crate::commands::DefaultAnswer;
-use crate::transfers::job::Job;
+use crate::file_jobs::Job;
 use cis_core::federation::control::Control;
 use cis_core::federation::direct::TaskPayload;
 use cis_core::federation::protocol::message::Message;

@@ -19,6 +19,7 @@ use crate::config::{Config, Identity, Keys, Tokens};
 use crate::control_requests::ControlRequests;
 use crate::environments::Environments;
 use crate::host_health::{HostHealth, Unresponsive};
+use crate::known_uploads::KnownUploads;
 use crate::link::Link;
 use crate::members::Members;
 use crate::open_views::Views;
@@ -26,7 +27,6 @@ use crate::own_commands::OwnCommands;
 use crate::room_waker::RoomWaker;
 use crate::server::EventBatch;
 use crate::shared::Shared;
-use crate::transfers::Transfers;
 use crate::upkeep::auto::Upkeep;
 use crate::verifications::Verifications;
 
@@ -53,7 +53,7 @@ pub(crate) struct Node {
     pub(crate) link: Link,
     pub(crate) control: Arc<ControlRequests>,
     pub(crate) views: Arc<Views>,
-    pub(crate) transfers: Arc<Transfers>,
+    pub(crate) uploads: Arc<KnownUploads>,
     pub(crate) upkeep: Upkeep,
     pub(crate) matrix: Account,
     /// Rooms are those of this process, not of a homeserver.

@@ -245,7 +245,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         link: link.clone(),
         control: Arc::default(),
         views: Arc::default(),
-        transfers: Arc::default(),
+        uploads: Arc::default(),
         upkeep: upkeep.clone(),
         matrix: Account::new(options.home.matrix()),
         rooms_in_memory: options.rooms_in_memory,
@@ -293,7 +293,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         identity,
         members,
         link,
-        transfers: Arc::clone(&node.transfers),
+        uploads: Arc::clone(&node.uploads),
     };
     super::rooms::start(Arc::clone(&node), &rooms);
     federation::start(Arc::clone(&node), link_end);

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::context::TaskContext;
 use crate::dag::{CacheKey, Program, SecretSource, Task, ValueType};
+use crate::event::Uploaded;
 use crate::event::{
     ArtifactRecord, AttemptOutcome, ExitStatus, LostOutput, OutputRecord, SessionState, Submitter,
 };
-use crate::federation::transfer::Uploaded;
 use crate::ids::{AttemptId, BlobId, Fence, RunId, SessionId, TimestampMs};
 
 /// Everything that a worker needs to run a task.

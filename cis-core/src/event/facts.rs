@@ -9,7 +9,6 @@ use utoipa::ToSchema;
 
 use super::outcome::{AttemptOutcome, EndReason, ExitStatus};
 use super::states::{ExecutionMode, TaskState};
-use crate::federation::transfer::Uploaded;
 use crate::ids::{
     AttemptId, BlobId, Epoch, Fence, HostInstance, NodeDid, SessionId, TaskId, TimestampMs, TokenId,
 };
@@ -250,6 +249,18 @@ pub struct ArtifactRecord {
     /// Somebody may execute it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub executable: bool,
+}
+
+/// A file that was uploaded to the homeserver of a room.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+pub struct Uploaded {
+    /// SHA-256 of its bytes, before any encryption.
+    pub sha256: BlobId,
+    /// Its bytes.
+    pub size: u64,
+    /// How the carrier finds it: `{"url": "mxc://…"}`, or `{"file": …}` with the keys of an encrypted file.
+    #[schema(value_type = Object)]
+    pub media: Value,
 }
 
 /// Output of a session that is missing from its log although the log had room for it.

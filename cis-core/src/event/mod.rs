@@ -16,7 +16,8 @@ pub use crate::prompt::{
 pub use body::EventBody;
 pub use facts::{
     ArtifactRecord, AttemptResult, Category, GrantRecord, KeptFile, LostBy, LostOutput, NamedPrograms,
-    OutputRecord, QueueReason, RetryScope, RunCreated, SessionLimit, Submitter, TaskChange, UseAgent,
+    OutputRecord, QueueReason, RetryScope, RunCreated, SessionLimit, Submitter, TaskChange, Uploaded,
+    UseAgent,
 };
 pub use outcome::{AttemptOutcome, EndReason, ExitStatus, FailureCause};
 pub use row::{Actor, ActorKind, Event, EventDraft, Via};

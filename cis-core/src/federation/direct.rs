@@ -13,9 +13,9 @@ use super::envelope_type::{EnvelopeType, Way};
 use super::packed::{pack, unpack};
 use super::protocol::message::{Message, Payload};
 use super::session_news::{self, SessionNews};
-use super::transfer::Uploaded;
 use crate::api::{Report, TaskSpec};
 use crate::event::Category;
+use crate::event::Uploaded;
 use crate::ids::TimestampMs;
 use crate::scheduler::placement::NodeOffer;
 

@@ -7,9 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use utoipa::ToSchema;
 
-use crate::event::ArtifactRecord;
+use crate::event::{ArtifactRecord, Uploaded};
 use crate::ids::BlobId;
 
 /// A task gets, or leaves, no more files.
@@ -32,18 +31,6 @@ const PATH_BYTES_MAX: usize = 4096;
 
 /// Bytes of the directions to an uploaded file.
 const MEDIA_BYTES_MAX: usize = 4096;
-
-/// A file that was uploaded to the homeserver of a room.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-pub struct Uploaded {
-    /// SHA-256 of its bytes, before any encryption.
-    pub sha256: BlobId,
-    /// Its bytes.
-    pub size: u64,
-    /// How the carrier finds it: `{"url": "mxc://…"}`, or `{"file": …}` with the keys of an encrypted file.
-    #[schema(value_type = Object)]
-    pub media: Value,
-}
 
 /// Bytes of one content in a part.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::live::Live;
+use crate::event::Uploaded;
 use crate::event::{
     ArtifactRecord, AttemptOutcome, EndReason, ExitStatus, LostOutput, OutputRecord, QueueReason, TaskState,
 };
-use crate::federation::transfer::Uploaded;
 use crate::ids::{Fence, SessionId, TimestampMs};
 
 /// A task's state in a run.

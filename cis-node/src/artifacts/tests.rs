@@ -135,7 +135,7 @@ fn sizes_are_bounded_and_stopping_leaves_no_blob() {
     place.write("a", "12345");
     place.write("b", "12345");
     let globs = ["*".to_owned()];
-    let kept = |max| collect_at_most(&place.cwd(), &globs, &place.blobs, &Stop::default(), max);
+    let kept = |max| collect_at_most(&place.cwd(), &globs, (&place.blobs, None), &Stop::default(), max);
     assert_eq!(kept(10).unwrap().len(), 2);
     assert!(matches!(kept(9), Err(FilesError::TooLarge { max: 9 })));
     let stop = Stop::default();

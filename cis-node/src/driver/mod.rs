@@ -53,12 +53,12 @@ use super::notices::Notices;
 use super::own_commands::OwnCommands;
 use super::worker::LocalWorker;
 use crate::config::{Config, Identity, Keys};
+use crate::known_uploads::KnownUploads;
 use crate::link::Link;
 use crate::members::Members;
 use crate::room_waker::RoomWaker;
 use crate::server::EventBatch;
 use crate::shared::Shared;
-use crate::transfers::Transfers;
 use cis_core::api::TimeView;
 use cis_core::event::{Actor, Event, EventBody, EventDraft};
 use cis_core::ids::{NodeDid, RunId, SessionId, TimestampMs};
@@ -114,7 +114,7 @@ pub(crate) struct Parts {
     pub(crate) members: Arc<Members>,
     /// To the other nodes of rooms.
     pub(crate) link: Link,
-    pub(crate) transfers: Arc<Transfers>,
+    pub(crate) uploads: Arc<KnownUploads>,
 }
 
 /// See the module.

@@ -7,7 +7,8 @@ use futures_util::{StreamExt as _, stream};
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 
 use cis_core::event::ArtifactRecord;
-use cis_core::federation::transfer::{FileList, LIST_BYTES_MAX, Part, Progress, Taken, Uploaded};
+use cis_core::event::Uploaded;
+use cis_core::federation::transfer::{FileList, LIST_BYTES_MAX, Part, Progress, Taken};
 use cis_core::ids::BlobId;
 use cis_store::{BlobWriter, Blobs, Safety, StoreError};
 
@@ -24,13 +25,13 @@ impl Node {
         uploaded: &Uploaded,
         stop: &Stop,
     ) -> Result<Arc<FileList>, TransferError> {
-        if let Some(known) = self.transfers.list(&uploaded.sha256) {
+        if let Some(known) = self.uploads.list(&uploaded.sha256) {
             return Ok(known);
         }
         let bytes_max = uploaded.size.min(LIST_BYTES_MAX);
         let bytes = Depot::open(self).await?.download(&uploaded.media, bytes_max, stop).await?;
         let list = Arc::new(FileList::open(uploaded, &bytes)?);
-        self.transfers.learn(room, uploaded.sha256.clone(), Arc::clone(&list));
+        self.uploads.learn(room, uploaded.sha256.clone(), Arc::clone(&list));
         Ok(list)
     }
 
@@ -83,7 +84,7 @@ impl Node {
         let mut guards = Vec::new();
         for leader in leaders {
             let lock = {
-                let mut fetching = self.transfers.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut fetching = self.uploads.fetching.lock().unwrap_or_else(PoisonError::into_inner);
                 if fetching.len() > 10_000 {
                     fetching.retain(|_, lock| lock.strong_count() > 0);
                 }

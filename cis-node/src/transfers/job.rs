@@ -1,81 +1,21 @@
-//! What the driver wants done about files of tasks, and what it is told once that is done.
+//! Doing what the driver wants about files of tasks.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cis_core::event::ArtifactRecord;
-use cis_core::federation::direct::TaskPayload;
-use cis_core::federation::protocol::message::{Granted, Message};
-use cis_core::federation::transfer::{FileList, Uploaded};
-use cis_core::ids::NodeDid;
+use cis_core::event::{ArtifactRecord, Uploaded};
+use cis_core::federation::transfer::FileList;
 
 use super::TransferError;
 use super::share::all_here;
 use crate::artifacts;
 use crate::commands::Command;
+use crate::file_jobs::{Done, Gift, Inputs, Job, Undone};
 use crate::files::{FilesError, Stop};
 use crate::node::Node;
 
 /// Files of tasks of other nodes, and those that nodes get, are made as with this mask.
 const UMASK: u32 = 0o022;
-
-/// What a task left that another one needs.
-#[derive(Debug)]
-pub(crate) struct Gift {
-    /// Contents that are not named are in the list alone.
-    pub(crate) files: Vec<ArtifactRecord>,
-    /// The list, where the files were uploaded.
-    pub(crate) uploaded: Option<Uploaded>,
-}
-
-/// Files of the submitter that a task gets.
-#[derive(Debug)]
-pub(crate) struct Inputs {
-    pub(crate) dir: PathBuf,
-    pub(crate) globs: Vec<String>,
-}
-
-/// What is wanted. Each is stopped by its [`Stop`], and answered by the [`Done`] of its name.
-#[derive(Debug)]
-pub(crate) enum Job {
-    /// A list of what a task gets, with its contents where the task runs on another node.
-    Give { granted: Granted, room: String, gifts: Vec<Gift>, inputs: Option<Inputs>, stays: bool, stop: Stop },
-    /// The files of a list, in an empty directory.
-    Take { granted: Granted, room: String, uploaded: Uploaded, dir: PathBuf, staging: String, stop: Stop },
-    /// The same of what tasks on other nodes left, in the directory of the submitter.
-    Place { granted: Granted, room: String, gifts: Vec<Gift>, dir: PathBuf, staging: String, stop: Stop },
-    /// The list of what a task left, with its contents.
-    Share { granted: Granted, room: String, files: Vec<ArtifactRecord>, stop: Stop },
-    /// Which files the result of a worker tells of.
-    List { room: String, from: NodeDid, message: Box<Message<TaskPayload>>, uploaded: Uploaded },
-}
-
-/// Why a job was not done.
-#[derive(Debug)]
-pub(crate) enum Undone {
-    Stopped,
-    /// The task asked for what cannot be.
-    Task(String),
-    /// This node is short of something.
-    Resources(String),
-    /// Whatever else it is, it is no fault of the task.
-    Other(String),
-}
-
-/// What came of a job.
-#[derive(Debug)]
-pub(crate) enum Done {
-    Given(Granted, Result<Uploaded, Undone>),
-    Taken(Granted, Result<(), Undone>),
-    Placed(Granted, Result<(), Undone>),
-    Shared(Granted, Result<Uploaded, Undone>),
-    Listed {
-        room: String,
-        from: NodeDid,
-        message: Box<Message<TaskPayload>>,
-        files: Result<Vec<ArtifactRecord>, Undone>,
-    },
-}
 
 impl From<TransferError> for Undone {
     fn from(error: TransferError) -> Self {
@@ -139,8 +79,7 @@ impl Node {
     ) -> Result<Uploaded, TransferError> {
         let mut lists = Vec::new();
         if let Some(Inputs { dir, globs }) = inputs {
-            let (blobs, transfers, stop) =
-                (Arc::clone(&self.blobs), Arc::clone(&self.transfers), stop.clone());
+            let (blobs, transfers, stop) = (Arc::clone(&self.blobs), Arc::clone(&self.uploads), stop.clone());
             let read = tokio::task::spawn_blocking(move || {
                 artifacts::collect_inputs(&dir, &globs, &blobs, &transfers.inputs, &stop)
             });

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use cis_core::event::ArtifactRecord;
-use cis_core::federation::transfer::{FileList, PART_BYTES_MAX, Part, Piece, Progress, Uploaded, cut};
+use cis_core::event::Uploaded;
+use cis_core::federation::transfer::{FileList, PART_BYTES_MAX, Part, Piece, Progress, cut};
 use cis_store::{Blobs, StoreError};
 
 use super::media::Depot;
@@ -23,14 +24,14 @@ impl Node {
         list: FileList,
         stop: &Stop,
     ) -> Result<FileList, TransferError> {
-        let _one_after_the_other = self.transfers.uploading.lock().await;
+        let _one_after_the_other = self.uploads.uploading.lock().await;
         let (mut parts, mut new) = (list.parts.clone(), Vec::new());
         let mut there = Progress::default();
         for piece in parts.iter().flat_map(|part| &part.pieces) {
             there.take(piece);
         }
         {
-            let known = self.transfers.known();
+            let known = self.uploads.known();
             for (blob, size) in list.contents().into_iter().filter(|(blob, size)| there.of(blob) != *size) {
                 match known.parts.get(&(room.to_owned(), blob.clone())) {
                     Some(there) => parts.extend(there.iter().cloned()),
@@ -72,12 +73,12 @@ impl Node {
     ) -> Result<Uploaded, TransferError> {
         let (mut uploaded, bytes) = list.pack()?;
         let key = (room.to_owned(), uploaded.sha256.clone());
-        if let Some(there) = self.transfers.known().uploaded.get(&key).cloned() {
+        if let Some(there) = self.uploads.known().uploaded.get(&key).cloned() {
             return Ok(there);
         }
         uploaded.media = Depot::open(self).await?.upload(room, bytes, stop).await?;
-        self.transfers.learn(room, uploaded.sha256.clone(), Arc::new(list));
-        self.transfers.known().uploaded.insert(key, uploaded.clone());
+        self.uploads.learn(room, uploaded.sha256.clone(), Arc::new(list));
+        self.uploads.known().uploaded.insert(key, uploaded.clone());
         Ok(uploaded)
     }
 
@@ -89,7 +90,7 @@ impl Node {
     ) -> Result<Uploaded, TransferError> {
         let list = FileList::merged([FileList { files, parts: Vec::new() }])?;
         let (uploaded, _) = list.pack()?;
-        self.transfers.learn(room, uploaded.sha256.clone(), Arc::new(list));
+        self.uploads.learn(room, uploaded.sha256.clone(), Arc::new(list));
         Ok(uploaded)
     }
 }

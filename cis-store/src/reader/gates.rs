@@ -10,8 +10,8 @@ use crate::error::StoreError;
 use crate::values::json;
 use cis_core::api::TaskView;
 use cis_core::dag::Group;
+use cis_core::event::Uploaded;
 use cis_core::event::{ArtifactRecord, TaskState};
-use cis_core::federation::transfer::Uploaded;
 use cis_core::ids::{RunId, TaskId};
 
 impl Reader {

@@ -129,6 +129,6 @@ proptest! {
             prop_assert_eq!(bytes, list.contents().values().sum::<u64>());
         }
         let merged = FileList::merged([one, two]).unwrap();
-        prop_assert_eq!(reopened(&merged), Ok(merged.clone()));
+        prop_assert_eq!(reopened(&merged), Ok(merged));
     }
 }

@@ -8,15 +8,15 @@ use std::path::PathBuf;
 use super::super::Driver;
 use super::Held;
 use crate::account::boot_ms;
+use crate::file_jobs::{Done, Gift, Inputs, Job, Undone};
 use crate::files::{STAGING, Stop};
-use crate::transfers::job::{Done, Gift, Inputs, Job, Undone};
 use cis_core::api::{FromWorker, Refusal, Report};
+use cis_core::event::Uploaded;
 use cis_core::event::{ArtifactRecord, AttemptOutcome, ExecutionMode, FailureCause};
 use cis_core::federation::direct::{RemoteSpec, TaskPayload};
 use cis_core::federation::finality::Finality;
 use cis_core::federation::protocol::BootMs;
 use cis_core::federation::protocol::message::{Grant, Granted, Message};
-use cis_core::federation::transfer::Uploaded;
 use cis_core::ids::{AttemptId, Fence, NodeDid, SessionId, TimestampMs};
 use cis_core::scheduler::Run;
 
@@ -300,7 +300,7 @@ impl Driver {
         if !is_its_own {
             return Some(Message::Result { granted, report });
         }
-        if let Some(list) = self.parts.transfers.list(&uploaded.sha256) {
+        if let Some(list) = self.parts.uploads.list(&uploaded.sha256) {
             report.artifacts.clone_from(&list.files);
             return Some(Message::Result { granted, report });
         }
