@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 use super::envelope::{Carrier, SIZE_MAX, verify};
 use super::packed::{pack, unpack};
+use super::transfer::FileList;
+use crate::event::Uploaded;
 use crate::identity::Standing;
 use crate::identity::tests::any_json;
 
@@ -34,8 +36,42 @@ fn near_envelope() -> impl Strategy<Value = Value> {
     fields.prop_map(|fields| fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
+/// Lists of files in which most is as it should be.
+fn near_list() -> impl Strategy<Value = Value> {
+    let blob = prop_oneof![
+        4 => prop::sample::select(vec!["0".repeat(64), "ab".repeat(32)]).prop_map(Value::from),
+        1 => any_json(true),
+    ];
+    let size = prop_oneof![4 => (0..9_u64).prop_map(Value::from), 1 => any::<u64>().prop_map(Value::from)];
+    let path = prop_oneof![4 => "[a-c](/[a-c]){0,2}", 1 => "[./a\\PC]{0,6}"];
+    let file = (path, blob.clone(), size.clone())
+        .prop_map(|(path, blob, size)| json!({"path": path, "blob": blob, "size": size}));
+    let piece = (blob, size.clone(), size)
+        .prop_map(|(blob, start, size)| json!({"blob": blob, "start": start, "size": size}));
+    let part = (prop::collection::vec(piece, 0..4), any_json(true))
+        .prop_map(|(pieces, media)| json!({"media": media, "pieces": pieces}));
+    let list = (prop::collection::vec(file, 0..4), prop::collection::vec(part, 0..4))
+        .prop_map(|(files, parts)| json!({"files": files, "parts": parts}));
+    prop_oneof![9 => list, 1 => any_json(true)]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn fuzz_lists_of_files(list in near_list()) {
+        let bytes = list.to_string().into_bytes();
+        let (empty, _) = FileList::default().pack().unwrap();
+        let sha256 = crate::ids::BlobId(hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&bytes)));
+        let uploaded = Uploaded { sha256, size: bytes.len() as u64, ..empty };
+        if let Ok(list) = FileList::open(&uploaded, &bytes) {
+            let names = list.files.iter().flat_map(|file| file.path.split('/'));
+            prop_assert!(names.into_iter().all(|name| !matches!(name, "" | "." | "..")));
+            let merged = FileList::merged([list.clone(), list]).unwrap();
+            let (uploaded, bytes) = merged.pack().unwrap();
+            prop_assert!(FileList::open(&uploaded, &bytes).is_ok());
+        }
+    }
 
     #[test]
     fn fuzz_any_content(content in any_json(true)) {

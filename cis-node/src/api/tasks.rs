@@ -17,7 +17,7 @@ use crate::streams::Viewer;
 use crate::transfers::TransferError;
 use cis_core::api::{AttemptView, ListTasks, Listing, Page, Problem, ProblemKind, TaskView};
 use cis_core::event::ArtifactRecord;
-use cis_core::federation::transfer::FileList;
+use cis_core::federation::transfer::{FileList, Part};
 use cis_core::ids::{BlobId, NodeDid, RunId, TaskId};
 use cis_core::policy::Permit;
 use cis_core::policy::act::{self, Targeted as _};
@@ -192,7 +192,7 @@ impl Node {
             // An error if there is no such task.
             self.find_task(run, task).await?;
         } else if left.iter().any(|file| file.blob.0.is_empty())
-            && let Some(list) = self.uploaded_list(run, task).await?
+            && let Some((_, list)) = self.uploaded_list(run, task).await?
         {
             // What a room tells of them names no content; the list does.
             return Ok(list.files.clone());
@@ -206,21 +206,23 @@ impl Node {
         if blocking(move || blobs.has(&blob)).await? {
             return Ok(());
         }
-        let Some(list) = self.uploaded_list(run, task).await? else { return Ok(()) };
+        let Some((room, list)) = self.uploaded_list(run, task).await? else { return Ok(()) };
         let one = list.files.iter().find(|listed| listed.path == file.path && listed.blob == file.blob);
         let Some(one) = one else { return Ok(()) };
-        let wanted = FileList { files: vec![one.clone()], parts: list.parts.clone() };
-        within(self.fetch(&wanted, &Stop::default())).await
+        let has_it = |part: &&Part| part.pieces.iter().any(|piece| piece.blob == one.blob);
+        let parts = list.parts.iter().filter(has_it).cloned().collect();
+        let wanted = FileList { files: vec![one.clone()], parts };
+        within(self.fetch(&room, &wanted, &Stop::default())).await
     }
 
-    /// The list of the files of a task; none: they were not uploaded.
-    async fn uploaded_list(&self, run: RunId, task: String) -> Answer<Option<Arc<FileList>>> {
+    /// The list of the files of a task, and its room; none: they were not uploaded.
+    async fn uploaded_list(&self, run: RunId, task: String) -> Answer<Option<(String, Arc<FileList>)>> {
         let id = task_id(&task)?;
         let uploaded = self.read(move |reader| reader.uploaded_files(run, &id)).await?;
         let room = self.run_view(run).await?.room;
         let (Some(uploaded), Some(room)) = (uploaded, room) else { return Ok(None) };
         let list = within(self.list_of(&room, &uploaded, &Stop::default())).await?;
-        Ok(Some(list))
+        Ok(Some((room, list)))
     }
 }
 

@@ -25,18 +25,18 @@ impl Node {
         uploaded: &Uploaded,
         stop: &Stop,
     ) -> Result<Arc<FileList>, TransferError> {
-        if let Some(known) = self.uploads.list(&uploaded.sha256) {
+        if let Some(known) = self.uploads.list(room, uploaded) {
             return Ok(known);
         }
         let bytes_max = uploaded.size.min(LIST_BYTES_MAX);
         let bytes = Depot::open(self).await?.download(&uploaded.media, bytes_max, stop).await?;
         let list = Arc::new(FileList::open(uploaded, &bytes)?);
-        self.uploads.learn(room, uploaded.sha256.clone(), Arc::clone(&list));
+        self.uploads.learn_list(room, uploaded, Arc::clone(&list));
         Ok(list)
     }
 
     /// Fetches those contents of a list that are not here.
-    pub(crate) async fn fetch(&self, list: &FileList, stop: &Stop) -> Result<(), TransferError> {
+    pub(crate) async fn fetch(&self, room: &str, list: &FileList, stop: &Stop) -> Result<(), TransferError> {
         if list.files.iter().any(|file| file.size == 0) {
             self.blobs.put(b"", Safety::Processes)?;
         }
@@ -73,7 +73,10 @@ impl Node {
             }
         }
         drop(to_disk);
-        writing.await.map_err(|_| TransferError::Panicked)?
+        writing.await.map_err(|_| TransferError::Panicked)??;
+        let arrived = missing.iter().map(|(blob, (size, _))| (blob, *size)).collect();
+        self.uploads.learn_parts(room, &arrived, &list.parts);
+        Ok(())
     }
 
     /// Waits until nobody else fetches one of the contents.

@@ -40,7 +40,7 @@ impl Node {
             Job::Take { granted, room, uploaded, dir, staging, stop } => {
                 let taken = async {
                     let list = self.list_of(&room, &uploaded, &stop).await?;
-                    self.fetch(&list, &stop).await?;
+                    self.fetch(&room, &list, &stop).await?;
                     self.restore(&list.files, dir, staging, &stop).await
                 };
                 Done::Taken(granted, taken.await.map_err(Undone::from))
@@ -48,7 +48,7 @@ impl Node {
             Job::Place { granted, room, gifts, dir, staging, stop } => {
                 let placed = async {
                     let list = self.merged(&room, gifts, &stop).await?;
-                    self.fetch(&list, &stop).await?;
+                    self.fetch(&room, &list, &stop).await?;
                     self.restore(&list.files, dir, staging, &stop).await
                 };
                 Done::Placed(granted, placed.await.map_err(Undone::from))

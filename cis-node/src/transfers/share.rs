@@ -25,26 +25,24 @@ impl Node {
         stop: &Stop,
     ) -> Result<FileList, TransferError> {
         let _one_after_the_other = self.uploads.uploading.lock().await;
-        let (mut parts, mut new) = (list.parts.clone(), Vec::new());
+        let mut parts = list.parts.clone();
         let mut there = Progress::default();
         for piece in parts.iter().flat_map(|part| &part.pieces) {
             there.take(piece);
         }
-        {
-            let known = self.uploads.known();
-            for (blob, size) in list.contents().into_iter().filter(|(blob, size)| there.of(blob) != *size) {
-                match known.parts.get(&(room.to_owned(), blob.clone())) {
-                    Some(there) => parts.extend(there.iter().cloned()),
-                    None => new.push((blob.clone(), size)),
-                }
-            }
-        }
+        let wanted = list.contents().into_iter().filter(|(blob, size)| there.of(blob) != *size);
+        let wanted = wanted.map(|(blob, size)| (blob.clone(), size)).collect();
+        let (known, new) = self.uploads.parts_of(room, wanted);
+        parts.extend(known);
         if !new.is_empty() {
             let depot = Depot::open(self).await?;
             let part_max = depot.bytes_max().await.min(PART_BYTES_MAX);
             let cut = cut(new.iter().map(|(blob, size)| (blob, *size)), part_max);
             let uploads = stream::iter(cut).map(|pieces| self.upload_part(&depot, room, pieces, stop));
-            parts.extend(uploads.buffered(AT_ONCE).try_collect::<Vec<Part>>().await?);
+            let uploaded = uploads.buffered(AT_ONCE).try_collect::<Vec<Part>>().await?;
+            let contents = new.iter().map(|(blob, size)| (blob, *size)).collect();
+            self.uploads.learn_parts(room, &contents, &uploaded);
+            parts.extend(uploaded);
         }
         Ok(FileList::merged([FileList { files: list.files, parts }])?)
     }
@@ -77,7 +75,7 @@ impl Node {
             return Ok(there);
         }
         uploaded.media = Depot::open(self).await?.upload(room, bytes, stop).await?;
-        self.uploads.learn(room, uploaded.sha256.clone(), Arc::new(list));
+        self.uploads.learn_list(room, &uploaded, Arc::new(list));
         self.uploads.known().uploaded.insert(key, uploaded.clone());
         Ok(uploaded)
     }
@@ -90,7 +88,7 @@ impl Node {
     ) -> Result<Uploaded, TransferError> {
         let list = FileList::merged([FileList { files, parts: Vec::new() }])?;
         let (uploaded, _) = list.pack()?;
-        self.uploads.learn(room, uploaded.sha256.clone(), Arc::new(list));
+        self.uploads.learn_list(room, &uploaded, Arc::new(list));
         Ok(uploaded)
     }
 }

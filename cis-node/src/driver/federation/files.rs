@@ -300,7 +300,7 @@ impl Driver {
         if !is_its_own {
             return Some(Message::Result { granted, report });
         }
-        if let Some(list) = self.parts.uploads.list(&uploaded.sha256) {
+        if let Some(list) = self.parts.uploads.list(room, &uploaded) {
             report.artifacts.clone_from(&list.files);
             return Some(Message::Result { granted, report });
         }
