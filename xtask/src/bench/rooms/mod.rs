@@ -3,6 +3,7 @@
 
 mod answers;
 mod away;
+mod files;
 mod latency;
 mod load;
 mod many;
@@ -61,6 +62,9 @@ pub(super) fn measure(
     }
     if wanted("rooms-talk") {
         talk::commands(&place("talk")?, &synapse, report)?;
+    }
+    if wanted("rooms-files") {
+        files::measure(binary, &home("files"), report)?;
     }
     if wanted("rooms-views") {
         views::measure(binary, &home("views"), report)?;

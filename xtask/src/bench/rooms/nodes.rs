@@ -54,7 +54,10 @@ impl Other {
         cis.stop()?;
         start_node(&cis, &place.room, role)?;
         let may = if role == "worker" { "execute" } else { "coordinate" };
-        place.cis.run(["identity", "trust", &did(&cis)?, "--room", &place.room, "--may", may])?;
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        let trusted =
+            ["identity", "trust", &did(&cis)?, "--room", &place.room, "--may", may, "--name", &name];
+        place.cis.run(trusted)?;
         Ok(Self { cis, account })
     }
 

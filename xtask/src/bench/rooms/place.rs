@@ -1,5 +1,7 @@
 //! A node with an account, a room, and somebody in it who looks and answers.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -189,4 +191,17 @@ pub(super) fn read(text: &str) -> Outcome<Value> {
 /// Now, µs of the system's clock.
 pub(super) fn now_us() -> f64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |now| now.as_secs_f64() * 1e6)
+}
+
+/// How many requests of a kind a homeserver that counts them was sent. `servlet`: in the name of what answers them.
+pub(super) fn requests(synapse: &Synapse, servlet: &str) -> Outcome<f64> {
+    let broken = |error: std::io::Error| format!("the homeserver's metrics cannot be read: {error}");
+    let mut stream = TcpStream::connect(synapse.url().trim_start_matches("http://")).map_err(broken)?;
+    stream.write_all(b"GET /_synapse/metrics HTTP/1.0\r\n\r\n").map_err(broken)?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).map_err(broken)?;
+    let is_it =
+        |line: &&str| line.starts_with("synapse_http_server_requests_received") && line.contains(servlet);
+    let counts = text.lines().filter(is_it).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    Ok(counts.sum())
 }

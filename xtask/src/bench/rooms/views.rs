@@ -1,13 +1,11 @@
 //! A session of another node, attached to: how soon a key is echoed, how old what is seen of a flood is, and how many messages
 //! that costs the homeserver.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::nodes::{Other, start};
-use super::place::Place;
+use super::place::{Place, requests};
 use super::synapse::Synapse;
 use crate::Outcome;
 use crate::bench::attach::Screen;
@@ -91,7 +89,7 @@ fn keys(place: &Place, report: &mut Report) -> Outcome {
 fn flood(place: &Place, synapse: &Synapse, report: &mut Report) -> Outcome {
     let mut screen = Screen::open(place.cis.command(["dag", "attach", "flood", "--read-only"]))?;
     screen.wait_for(b"at=")?;
-    let (began, sent) = (Instant::now(), messages(synapse)?);
+    let (began, sent) = (Instant::now(), requests(synapse, "SendToDevice")?);
     let (mut newest, mut tail, mut ages) = (None, Vec::new(), Vec::new());
     let mut looked = Instant::now();
     while began.elapsed() < FLOOD {
@@ -105,7 +103,7 @@ fn flood(place: &Place, synapse: &Synapse, report: &mut Report) -> Outcome {
             ages.extend(newest.map(|at| now_ms() - at as f64));
         }
     }
-    let per_s = (messages(synapse)? - sent) / began.elapsed().as_secs_f64();
+    let per_s = (requests(synapse, "SendToDevice")? - sent) / began.elapsed().as_secs_f64();
     ages.sort_by(f64::total_cmp);
     report.add(Row::figure(
         "session of another node that writes 1 MB/s: age of the newest line that a viewer has, p95",
@@ -132,21 +130,4 @@ fn newest_in(text: &[u8]) -> Option<u64> {
 
 fn now_ms() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64() * 1e3
-}
-
-/// How many messages to devices the homeserver was given.
-fn messages(synapse: &Synapse) -> Outcome<f64> {
-    let broken = |error: std::io::Error| format!("the homeserver's metrics cannot be read: {error}");
-    let mut stream = TcpStream::connect(synapse.url().trim_start_matches("http://")).map_err(broken)?;
-    stream.write_all(b"GET /_synapse/metrics HTTP/1.0\r\n\r\n").map_err(broken)?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).map_err(broken)?;
-    let counts = text.lines().filter(|line| {
-        line.starts_with("synapse_http_server_requests_received") && line.contains("SendToDevice")
-    });
-    let counts: Vec<f64> = counts.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
-    if counts.is_empty() {
-        return Err("the homeserver counts no messages to devices".to_owned());
-    }
-    Ok(counts.iter().sum())
 }
