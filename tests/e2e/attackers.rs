@@ -5,15 +5,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use cis_core::api::{Program, Refusal, Report, TaskSpec};
-use cis_core::event::AttemptOutcome;
+use cis_core::event::{ArtifactRecord, AttemptOutcome, Uploaded};
 use cis_core::federation::control::{Control, ControlOutcome, ControlRequest, Verb};
 use cis_core::federation::direct::{self, RemoteSpec, TaskPayload};
 use cis_core::federation::envelope::{Draft, SIZE_MAX};
+use cis_core::federation::packed::unpack;
 use cis_core::federation::protocol::message::{Grant, Granted, HeldRecord, HeldState, Message};
+use cis_core::federation::transfer::{FileList, Part, Piece};
 use cis_core::identity::NodeKey;
-use cis_core::ids::{AttemptId, InputId, RunId, SessionId, TaskId};
-use cis_matrix::{Client, Login, Proof, Secret};
-use serde_json::Value;
+use cis_core::ids::{AttemptId, BlobId, InputId, RunId, SessionId, TaskId};
+use cis_matrix::{Client, Login, Media, Proof, Secret};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tokio::runtime::{EnterGuard, Runtime};
 
 use crate::federation::{did, execute, lines_in, member, waiting_for};
@@ -93,13 +96,40 @@ impl Mallory {
         id
     }
 
+    fn upload(&self, bytes: Vec<u8>) -> Value {
+        let Media::Plain(url) = self.runtime.block_on(self.client.upload(&self.room, bytes)).unwrap() else {
+            panic!("the room is not encrypted")
+        };
+        json!({ "url": url })
+    }
+
+    /// Gives a task with these files to a worker; what that says of its end.
+    fn end_of(&mut self, worker: &Cis, files: Uploaded, touched: &Path) -> String {
+        let run = RunId(ulid::Ulid::new());
+        let attempt = AttemptId { run, task: TaskId::new("a").unwrap(), number: 1 };
+        let granted = Granted { attempt, fence: cis_core::fence::next(0, 0) };
+        let spec = RemoteSpec { files: Some(files), ..touches(touched) };
+        let session = SessionId(ulid::Ulid::new());
+        let grant = Grant { granted: granted.clone(), session, spec };
+        self.say(worker, &Message::Grant { epoch: 0, nonce: 1, lease_ms: 60_000, grant });
+        let said = eventually("a result", || {
+            let said = self.hear().into_iter().map(|(_, content)| {
+                let content: Value = serde_json::from_str(&content).unwrap();
+                unpack(content["body"].clone()).unwrap().to_string()
+            });
+            said.filter(|said| said.contains(&run.to_string())).find(|said| said.contains("outcome"))
+        });
+        self.say(worker, &Message::Forget { epoch: 0, granted });
+        said
+    }
+
     /// What a node answers to a wish, in words.
     fn refusal(&mut self, id: InputId) -> String {
         eventually("an answer", || {
             let said = self.hear();
             let (_, content) = said.iter().find(|(kind, _)| kind == "cis.dag.run.control_response")?;
             let content: Value = serde_json::from_str(content).unwrap();
-            let body = cis_core::federation::packed::unpack(content["body"].clone()).unwrap();
+            let body = unpack(content["body"].clone()).unwrap();
             let outcome: cis_core::federation::control::ControlResponse =
                 serde_json::from_value(body).unwrap();
             let ControlOutcome::Refused { why } = outcome.outcome else { panic!("it was done: {content}") };
@@ -219,4 +249,62 @@ fn a_node_that_may_only_execute_changes_nothing_of_what_others_do() {
         assert_eq!(denied(node, action), 1, "a line, not one for each message: {action}");
     }
     assert_eq!(cis.show(&run)["run"]["node"], did(&cis));
+}
+
+fn blob_of(bytes: &[u8]) -> BlobId {
+    BlobId(hex::encode(Sha256::digest(bytes)))
+}
+
+/// A coordinator may give tasks. It may not have files written where it wants, and what it sends is what it announced.
+#[test]
+fn a_coordinator_with_bad_lists_of_files_reaches_nothing_outside_of_a_task() {
+    let synapse = Synapse::shared();
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    let worker = member(&synapse, &room, &ann, &cis, ("builder", "worker", "execute"));
+    let mut mallory = Mallory::new(&synapse, &room, &ann);
+    let who = mallory.key.did().to_string();
+    cis.ok(["identity", "trust", &who, "--room", &room.id, "--may", "coordinate", "--name", "mallory"]);
+    eventually("the worker knows it", || worker.ok(["node", "list", "--json"]).contains(&who).then_some(()));
+    let (touched, text) = (cis.work().join("touched"), b"written by mallory".to_vec());
+    let blob = blob_of(&text);
+    let media = mallory.upload(text.clone());
+    let file = |path: &str, blob: &BlobId| ArtifactRecord {
+        path: path.to_owned(),
+        blob: blob.clone(),
+        size: text.len() as u64,
+        executable: true,
+    };
+    let list = |files: Vec<ArtifactRecord>, media: &Value| {
+        let piece = |file: &ArtifactRecord| Piece { blob: file.blob.clone(), start: 0, size: file.size };
+        let parts = vec![Part { media: media.clone(), pieces: vec![piece(&files[0])] }];
+        FileList { files, parts }.pack().unwrap()
+    };
+    let mut end = |(uploaded, bytes): (Uploaded, Vec<u8>)| {
+        let media = mallory.upload(bytes);
+        mallory.end_of(&worker, Uploaded { media, ..uploaded }, &touched)
+    };
+    let outside = cis.work().join("outside").display().to_string();
+    let up = format!("{}{outside}", "../".repeat(20));
+    for path in [&outside, &up, "a/../../../../../../outside"] {
+        let said = end(list(vec![file(path, &blob)], &media));
+        assert!(said.contains("not below the task's directory"), "{said}");
+    }
+    let twice = vec![file("a", &blob), file("a/b", &blob)];
+    assert!(end(list(twice, &media)).contains("as a file and as a directory"));
+    let another = blob_of(b"what was announced");
+    let said = end(list(vec![file("a", &another)], &media));
+    assert!(said.contains("was altered on its way"), "{said}");
+    let said = end(list(vec![file("a", &blob)], &json!({ "url": "mxc://localhost/nothing" })));
+    assert!(said.contains("no longer has the files"), "{said}");
+    let (uploaded, _) = list(vec![file("a", &blob)], &media);
+    assert!(end((uploaded, b"{}".to_vec())).contains("not the one that was announced"));
+    assert!(!touched.exists() && !cis.work().join("outside").exists());
+    // One that is as it should be, to show that the others were refused for what they are.
+    let said = end(list(vec![file("a", &blob)], &media));
+    assert!(said.contains("succeeded") && touched.exists(), "{said}");
+    eventually("no directory of theirs is left", || {
+        let left = std::fs::read_dir(worker.home().join("remote"));
+        (left.map_or(0, |left| left.count()) == 0).then_some(())
+    });
 }

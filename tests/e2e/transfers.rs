@@ -4,8 +4,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use crate::federation::{execute, member};
-use crate::harness::eventually_within;
+use crate::harness::room::Room;
 use crate::harness::synapse::Synapse;
+use crate::harness::{eventually, eventually_within};
 use crate::matrix::logged_in;
 use crate::rooms::{SLOW, room_of};
 
@@ -81,4 +82,80 @@ fn files_go_with_tasks_from_node_to_node_and_come_back() {
         let is_tool = |name: &str| fs::metadata(to.join(name)).unwrap().permissions().mode() & 0o100 != 0;
         assert!(is_tool("out/tool") && !is_tool("out/big"));
     }
+}
+
+/// A file of the submitter goes to a worker and what is made of it to another one.
+const SHORT: &str = r#"
+version = 1
+[dag]
+id = "short"
+[dag.defaults]
+tty = false
+[[tasks]]
+id = "build"
+nodes = ["builder"]
+inputs = ["secret.txt"]
+artifacts = ["made.txt"]
+script = "tr a-z A-Z < secret.txt > made.txt"
+[[tasks]]
+id = "test"
+nodes = ["tester"]
+needs = ["build"]
+script = "grep -q 'NOBODY ELSE READS THIS 7' made.txt"
+"#;
+
+#[test]
+fn a_homeserver_reads_no_file_of_an_encrypted_room_and_files_that_it_removed_are_missed_in_words() {
+    let synapse = Synapse::own();
+    let ann = synapse.register("ann");
+    let (cis, _) = logged_in(&synapse);
+    let made = cis.json(&["matrix", "create-room", "vault", "--encrypted", "--invite", &ann.id]);
+    let room = Room::joined(&ann, made["room_id"].as_str().unwrap());
+    let builder = member(&synapse, &room, &ann, &cis, ("builder", "worker", "execute"));
+    let _tester = member(&synapse, &room, &ann, &cis, ("tester", "worker", "execute"));
+    let guest = member(&synapse, &room, &ann, &cis, ("guest", "observer", "submit"));
+    fs::write(cis.work().join("secret.txt"), "nobody else reads this 7\n").unwrap();
+    let run = execute(&cis, &room, SHORT);
+    cis.wait_run(&run, "succeeded");
+    let written = synapse.written();
+    for text in ["nobody else reads this 7", "NOBODY ELSE READS THIS 7", "secret.txt", "made.txt"] {
+        let is_there = written.windows(text.len()).any(|window| window == text.as_bytes());
+        assert!(!is_there, "the homeserver has {text:?}");
+    }
+    builder.ok(["node", "stop"]);
+    eventually_within(SLOW, "the guest knows the end", || {
+        guest.run(["dag", "show", &run]).stdout.contains("succeeded").then_some(())
+    });
+    synapse.remove_media();
+    let to = guest.work().join("to");
+    let missed = guest.run(["dag", "artifacts", "build", "--run", &run, "--to", to.to_str().unwrap()]);
+    assert_ne!(missed.code, Some(0));
+    assert!(missed.stderr.contains("the homeserver no longer has the files"), "{}", missed.stderr);
+    assert!(!to.join("made.txt").exists());
+}
+
+#[test]
+fn a_run_that_waits_for_its_files_is_cancelled_at_once_and_the_next_one_gets_them() {
+    let mut synapse = Synapse::own();
+    let ann = synapse.register("ann");
+    let (cis, _) = logged_in(&synapse);
+    let room = room_of(&cis, &ann);
+    let _builder = member(&synapse, &room, &ann, &cis, ("builder", "worker", "execute"));
+    let _tester = member(&synapse, &room, &ann, &cis, ("tester", "worker", "execute"));
+    fs::write(cis.work().join("secret.txt"), "nobody else reads this 7\n").unwrap();
+    eventually("both are there", || {
+        let nodes = cis.json(&["node", "list"])["items"].clone();
+        let online = nodes.as_array().into_iter().flatten().filter(|node| node["state"] == "online").count();
+        (online >= 2).then_some(())
+    });
+    synapse.stop();
+    let run = execute(&cis, &room, SHORT);
+    eventually("the task waits for its files", || {
+        (cis.task(&run, "build")["state"] == "assigned").then_some(())
+    });
+    cis.ok(["dag", "cancel", &run]);
+    cis.wait_run(&run, "cancelled");
+    synapse.start();
+    let run = execute(&cis, &room, SHORT);
+    cis.wait_run(&run, "succeeded");
 }

@@ -147,6 +147,19 @@ impl Synapse {
         assert_eq!(said.0, 200, "{said:?}");
     }
 
+    /// Removes all media that were uploaded, as an administrator can; of one of the test's own.
+    pub fn remove_media(&self) {
+        let Runs::Own { .. } = &self.runs else { panic!("the shared Synapse is everybody's") };
+        let later = std::time::SystemTime::now() + Duration::from_secs(60);
+        let before = later.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+        let path = format!("/_synapse/admin/v1/media/delete?before_ts={before}&keep_profiles=false");
+        let admin = User::register_admin(&self.url);
+        let none = serde_json::json!({});
+        let said = http::request(&self.url, "POST", &path, Some(&admin.token), Some(&none)).unwrap();
+        assert_eq!(said.0, 200, "{said:?}");
+        assert!(said.1["total"].as_u64() > Some(0), "{said:?}");
+    }
+
     /// Stops it.
     pub fn stop(&mut self) {
         let Runs::Own { child, .. } = &mut self.runs else { panic!("the shared Synapse is everybody's") };

@@ -14,6 +14,8 @@ use crate::bench::usage::{cpu_ms, forget_peak, peak_kb};
 const TASKS: u32 = 10_000;
 /// Alternating pairs.
 const PAIRS: u32 = 4;
+/// How often an export of a run is verified.
+const VERIFIED: u32 = 5;
 
 /// Limits are lifted, which is what costs most: so much more is told.
 pub(super) fn measure(place: &Place, synapse: &Synapse, report: &mut Report) -> Outcome {
@@ -66,5 +68,33 @@ pub(super) fn measure(place: &Place, synapse: &Synapse, report: &mut Report) -> 
         .beside(format!("processor time of the node {hybrid_busy:.2} s / {local_busy:.2} s"))
         .beside(format!("its most memory {hybrid_mb:.0} MB / {local_mb:.0} MB")),
     );
+    verified(place, report)?;
     place.stop()
+}
+
+/// The newest run that the room followed is exported, and verified.
+fn verified(place: &Place, report: &mut Report) -> Outcome {
+    let runs = place.json(&["dag", "list"])?["items"].clone();
+    let followed = runs.as_array().into_iter().flatten().find(|run| run["mode"] == "hybrid");
+    let run = followed.and_then(|run| run["id"].as_str()).ok_or_else(|| format!("no hybrid run: {runs}"))?;
+    let file = place.folder.join("run.jsonl");
+    let owner = place.json(&["identity", "show"])?["did"].as_str().unwrap_or_default().to_owned();
+    let mut export = place.cis.command(["dag", "export", run, "--output"]);
+    export.arg(&file);
+    let export_s = place.cis.time(&mut export)? / 1e3;
+    let mut times = Vec::new();
+    for _ in 0..VERIFIED {
+        let mut verify = place.cis.command(["dag", "verify", "--owner", &owner]);
+        verify.arg(&file).stdout(Stdio::null());
+        times.push(place.cis.time(&mut verify)? / 1e3);
+    }
+    let bytes = std::fs::metadata(&file).map_or(0, |file| file.len());
+    report.add(Row::figure(
+        &format!("`cis dag verify` of a run with {TASKS} tasks"),
+        median(&times),
+        "s",
+        (5.0, 1.0),
+        format!("{VERIFIED} samples, {:.1} MB; the export took {export_s:.2} s", bytes as f64 / 1e6),
+    ));
+    Ok(())
 }
