@@ -181,10 +181,12 @@ fn what_needs_the_submitters_machine_stays_there() {
     facts.room = Some("!r:s".to_owned());
     let own = facts.owner.0.replace("did:key:", "");
     bench.does(InputKind::Submit { run, facts, dag, start });
-    assert_eq!(grants(&bench), pairs(&[("a", &own), ("c", &own)]), "no other node is there");
-    offers(&mut bench, offer("x", 4));
+    assert_eq!(grants(&bench), pairs(&[("a", &own)]), "no other node is there");
+    offers(&mut bench, NodeOffer { files: false, ..offer("x", 4) });
+    assert_eq!(grants(&bench)[1..], pairs(&[("b", "x")]), "it moves no files");
+    offers(&mut bench, NodeOffer { files: true, ..offer("x", 4) });
     bench.ends("c", exit(0));
-    assert_eq!(grants(&bench)[2..], pairs(&[("b", "x"), ("d", &own)]));
+    assert_eq!(grants(&bench)[2..], pairs(&[("c", "x"), ("d", "x")]));
 }
 
 fn agent_task(text: &str) -> Task {
@@ -332,9 +334,9 @@ fn a_node_gets_no_more_than_a_queue_whatever_it_offers() {
 
 #[test]
 fn nothing_waits_at_nodes_where_tasks_of_the_run_stay_on_this_one() {
-    let left = Task { artifacts: vec!["out".to_owned()], ..task("z") };
+    let at_home = Task { cwd: Some("sub".to_owned()), ..task("z") };
     let mut bench = Bench::new(100);
-    let tasks = many(12).into_iter().chain([left]).collect();
+    let tasks = many(12).into_iter().chain([at_home]).collect();
     let InputKind::Submit { run, mut facts, dag, start } = bench.submission(1, dag(tasks)) else { panic!() };
     facts.mode = ExecutionMode::Matrix;
     facts.room = Some("!r:s".to_owned());
