@@ -4,10 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use crate::federation::{execute, member};
+use crate::harness::proxy::{Fault, Proxy};
 use crate::harness::room::Room;
 use crate::harness::synapse::Synapse;
-use crate::harness::{eventually, eventually_within};
-use crate::matrix::logged_in;
+use crate::harness::{Cis, eventually_within};
+use crate::matrix::{logged_in, login_at};
 use crate::rooms::{SLOW, room_of};
 
 /// Inputs go to `builder`, what it makes of them to `tester` and back to the submitter's directory.
@@ -135,27 +136,21 @@ fn a_homeserver_reads_no_file_of_an_encrypted_room_and_files_that_it_removed_are
 }
 
 #[test]
-fn a_run_that_waits_for_its_files_is_cancelled_at_once_and_the_next_one_gets_them() {
-    let mut synapse = Synapse::own();
+fn a_run_whose_files_wait_at_the_homeserver_is_cancelled_at_once_and_the_next_one_gets_them() {
+    let synapse = Synapse::shared();
     let ann = synapse.register("ann");
-    let (cis, _) = logged_in(&synapse);
+    let (proxy, cis, user) = (Proxy::before(synapse.url()), Cis::new(), synapse.register("cis"));
+    login_at(&cis, proxy.url(), &user, "--token-stdin", &user.token).expect(0);
     let room = room_of(&cis, &ann);
     let _builder = member(&synapse, &room, &ann, &cis, ("builder", "worker", "execute"));
     let _tester = member(&synapse, &room, &ann, &cis, ("tester", "worker", "execute"));
     fs::write(cis.work().join("secret.txt"), "nobody else reads this 7\n").unwrap();
-    eventually("both are there", || {
-        let nodes = cis.json(&["node", "list"])["items"].clone();
-        let online = nodes.as_array().into_iter().flatten().filter(|node| node["state"] == "online").count();
-        (online >= 2).then_some(())
-    });
-    synapse.stop();
+    let held = proxy.fault(&["POST", "/media/"], Fault::Held, usize::MAX);
     let run = execute(&cis, &room, SHORT);
-    eventually("the task waits for its files", || {
-        (cis.task(&run, "build")["state"] == "assigned").then_some(())
-    });
+    proxy.wait(&["POST", "/media/"], 1);
     cis.ok(["dag", "cancel", &run]);
     cis.wait_run(&run, "cancelled");
-    synapse.start();
+    drop(held);
     let run = execute(&cis, &room, SHORT);
     cis.wait_run(&run, "succeeded");
 }

@@ -69,9 +69,15 @@ fn sessions_go_on_with_their_output_input_and_exits() {
     control.watch(id(1));
     bench.until_output(&mut control, id(1), "\n999\n");
     std::fs::write(bench.folder.path().join("go"), "").unwrap();
-    assert_eq!(bench.exit(&mut control, id(1)).status, ExitStatus::Code(5));
-    let output = String::from_utf8(control.got.output.remove(&id(1)).unwrap()).unwrap();
+    let exit = bench.exit(&mut control, id(1));
+    assert_eq!(exit.status, ExitStatus::Code(5));
     let log = std::fs::read_to_string(bench.folder.path().join("1.log")).unwrap();
+    // An exit overtakes output that is read from the log.
+    bench.until("all output", |_| {
+        control.read();
+        control.got.output.get(&id(1)).is_some_and(|output| output.len() >= log.len())
+    });
+    let output = String::from_utf8(control.got.output.remove(&id(1)).unwrap()).unwrap();
     assert!(are_counted(&log) && (log == output || log.len() == 512 << 10), "{} {}", log.len(), output.len());
     assert_eq!(bench.exit(&mut control, id(4)).status, ExitStatus::Code(0));
     let counted = std::fs::read_to_string(bench.folder.path().join("4.log")).unwrap();
