@@ -1,7 +1,7 @@
 //! A member of a room that says what it may not: a client of its own, with a key and a device, and no node behind it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cis_core::api::{Program, Refusal, Report, TaskSpec};
@@ -32,6 +32,7 @@ struct Mallory {
     user: User,
     room: String,
     key: NodeKey,
+    nonce: u64,
     place: Option<String>,
     _store: tempfile::TempDir,
     /// The client ends in its runtime, which ends with the test.
@@ -60,6 +61,7 @@ impl Mallory {
             user,
             room: room.id.clone(),
             key,
+            nonce: 0,
             place: None,
             _store: store,
             _entered: runtime.enter(),
@@ -103,6 +105,23 @@ impl Mallory {
         json!({ "url": url })
     }
 
+    /// What nodes said to it.
+    fn bodies(&mut self) -> Vec<Value> {
+        let said = self.hear().into_iter().map(|(_, content)| {
+            let content: Value = serde_json::from_str(&content).unwrap();
+            unpack(content["body"].clone()).unwrap()
+        });
+        said.collect()
+    }
+
+    /// Leases count from a word of the worker.
+    fn waits_for_heartbeat(&mut self, worker: &Cis) {
+        self.say(worker, &Message::Alive {});
+        self.nonce = eventually("a heartbeat", || {
+            self.bodies().iter().find(|body| body["kind"] == "heartbeat")?["nonce"].as_u64()
+        });
+    }
+
     /// Gives a task with these files to a worker; what that says of its end.
     fn end_of(&mut self, worker: &Cis, files: Uploaded, touched: &Path) -> String {
         let run = RunId(ulid::Ulid::new());
@@ -111,13 +130,10 @@ impl Mallory {
         let spec = RemoteSpec { files: Some(files), ..touches(touched) };
         let session = SessionId(ulid::Ulid::new());
         let grant = Grant { granted: granted.clone(), session, spec };
-        self.say(worker, &Message::Grant { epoch: 0, nonce: 1, lease_ms: 60_000, grant });
+        self.say(worker, &Message::Grant { epoch: 0, nonce: self.nonce, lease_ms: 60_000, grant });
         let said = eventually("a result", || {
-            let said = self.hear().into_iter().map(|(_, content)| {
-                let content: Value = serde_json::from_str(&content).unwrap();
-                unpack(content["body"].clone()).unwrap().to_string()
-            });
-            said.filter(|said| said.contains(&run.to_string())).find(|said| said.contains("outcome"))
+            let results = self.bodies().into_iter().filter(|body| body["kind"] == "result");
+            results.map(|body| body.to_string()).find(|said| said.contains(&run.to_string()))
         });
         self.say(worker, &Message::Forget { epoch: 0, granted });
         said
@@ -266,6 +282,7 @@ fn a_coordinator_with_bad_lists_of_files_reaches_nothing_outside_of_a_task() {
     let who = mallory.key.did().to_string();
     cis.ok(["identity", "trust", &who, "--room", &room.id, "--may", "coordinate", "--name", "mallory"]);
     eventually("the worker knows it", || worker.ok(["node", "list", "--json"]).contains(&who).then_some(()));
+    mallory.waits_for_heartbeat(&worker);
     let (touched, text) = (cis.work().join("touched"), b"written by mallory".to_vec());
     let blob = blob_of(&text);
     let media = mallory.upload(text.clone());
@@ -295,16 +312,25 @@ fn a_coordinator_with_bad_lists_of_files_reaches_nothing_outside_of_a_task() {
     let another = blob_of(b"what was announced");
     let said = end(list(vec![file("a", &another)], &media));
     assert!(said.contains("was altered on its way"), "{said}");
-    let said = end(list(vec![file("a", &blob)], &json!({ "url": "mxc://localhost/nothing" })));
-    assert!(said.contains("no longer has the files"), "{said}");
+    for (server, why) in
+        [("cis.test", "no longer has the files"), ("nowhere.invalid", "cannot be downloaded")]
+    {
+        let nothing = json!({ "url": format!("mxc://{server}/nothing") });
+        let said = end(list(vec![file("a", &blob)], &nothing));
+        assert!(said.contains(why), "{said}");
+    }
     let (uploaded, _) = list(vec![file("a", &blob)], &media);
     assert!(end((uploaded, b"{}".to_vec())).contains("not the one that was announced"));
     assert!(!touched.exists() && !cis.work().join("outside").exists());
     // One that is as it should be, to show that the others were refused for what they are.
     let said = end(list(vec![file("a", &blob)], &media));
     assert!(said.contains("succeeded") && touched.exists(), "{said}");
-    eventually("no directory of theirs is left", || {
-        let left = std::fs::read_dir(worker.home().join("remote"));
-        (left.map_or(0, |left| left.count()) == 0).then_some(())
+    eventually("no file of theirs is left", || {
+        files_below(&worker.home().join("remote")).is_empty().then_some(())
     });
+}
+
+fn files_below(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
 }

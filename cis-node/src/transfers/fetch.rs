@@ -28,6 +28,10 @@ impl Node {
         if let Some(known) = self.uploads.list(room, uploaded) {
             return Ok(known);
         }
+        let _by_nobody_else = self.turn_of(&uploaded.sha256).await;
+        if let Some(known) = self.uploads.list(room, uploaded) {
+            return Ok(known);
+        }
         let bytes_max = uploaded.size.min(LIST_BYTES_MAX);
         let bytes = Depot::open(self).await?.download(&uploaded.media, bytes_max, stop).await?;
         let list = Arc::new(FileList::open(uploaded, &bytes)?);
@@ -86,21 +90,26 @@ impl Node {
             list.parts.iter().filter_map(|part| part.pieces.first()).map(|piece| &piece.blob).collect();
         let mut guards = Vec::new();
         for leader in leaders {
-            let lock = {
-                let mut fetching = self.uploads.fetching.lock().unwrap_or_else(PoisonError::into_inner);
-                if fetching.len() > 10_000 {
-                    fetching.retain(|_, lock| lock.strong_count() > 0);
-                }
-                let slot = fetching.entry(leader.clone()).or_default();
-                slot.upgrade().unwrap_or_else(|| {
-                    let lock = Arc::new(Mutex::new(()));
-                    *slot = Arc::downgrade(&lock);
-                    lock
-                })
-            };
-            guards.push(lock.lock_owned().await);
+            guards.push(self.turn_of(leader).await);
         }
         guards
+    }
+
+    /// Waits until nobody else fetches this.
+    async fn turn_of(&self, id: &BlobId) -> OwnedMutexGuard<()> {
+        let lock = {
+            let mut fetching = self.uploads.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+            if fetching.len() > 10_000 {
+                fetching.retain(|_, lock| lock.strong_count() > 0);
+            }
+            let slot = fetching.entry(id.clone()).or_default();
+            slot.upgrade().unwrap_or_else(|| {
+                let lock = Arc::new(Mutex::new(()));
+                *slot = Arc::downgrade(&lock);
+                lock
+            })
+        };
+        lock.lock_owned().await
     }
 }
 

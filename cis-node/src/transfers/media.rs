@@ -10,6 +10,9 @@ use crate::node::Node;
 use super::TransferError;
 use crate::files::Stop;
 
+/// How often a homeserver that answers is asked for a file that it does not give.
+const ANSWERS_MAX: u32 = 5;
+
 /// See the module.
 pub(super) enum Depot {
     Homeserver(Box<Opened>),
@@ -54,7 +57,7 @@ impl Depot {
         }
     }
 
-    /// Downloads a file of at most `bytes_max` bytes. Waits while the homeserver does not answer.
+    /// Downloads a file of at most `bytes_max` bytes. Waits while the homeserver answers nothing.
     pub(super) async fn download(
         &self,
         media: &Value,
@@ -70,12 +73,20 @@ impl Depot {
             (Self::Memory(_), Media::Encrypted(_)) => return Err(TransferError::NoPlace),
         };
         let (opened, wanted) = opened;
-        let mut backoff = Backoff::default();
+        let (mut backoff, mut answers) = (Backoff::default(), 0);
         loop {
             stop.check()?;
             match opened.client.download(wanted.clone(), bytes_max).await {
                 Ok(bytes) => return Ok(bytes),
-                Err(error) if error.is_passing() => tokio::time::sleep(backoff.after(&error)).await,
+                Err(error) if error.is_passing() => {
+                    tokio::time::sleep(backoff.after(&error)).await;
+                    // It answers, but not about this file: another homeserver may have it, which may not exist.
+                    let is_there = opened.client.whoami().await.is_ok();
+                    answers += u32::from(is_there && matches!(error, MatrixError::Offline { .. }));
+                    if answers >= ANSWERS_MAX {
+                        return Err(TransferError::Download(error));
+                    }
+                }
                 Err(MatrixError::NotFound { .. }) => return Err(TransferError::Gone),
                 Err(error) => return Err(TransferError::Download(error)),
             }
