@@ -16,7 +16,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use super::files::{
-    FilesError, Globs, KnownFiles, Limits, Staging, Stop, Tree, find, fits, mode, pieces, stays_below,
+    FilesError, Globs, KnownFiles, Limits, STAGING, Staging, Stop, Tree, find, fits, mode, pieces,
+    stays_below,
 };
 use cis_core::event::ArtifactRecord;
 use cis_core::ids::BlobId;
@@ -108,6 +109,18 @@ fn collect_at_most(
         kept.push(ArtifactRecord { path, blob, size: read, executable });
     }
     Ok(kept)
+}
+
+/// The path of a file that no glob asked for, or that is in the way of files that wait for their places.
+pub(super) fn undeclared<'a>(
+    records: &'a [ArtifactRecord],
+    globs: &[String],
+) -> Result<Option<&'a str>, FilesError> {
+    let globs = Globs::new(globs)?;
+    let is_declared = |path: &str| {
+        !path.split('/').any(|name| name.starts_with(STAGING)) && !globs.matching(Path::new(path)).is_empty()
+    };
+    Ok(records.iter().map(|record| &*record.path).find(|path| !is_declared(path)))
 }
 
 /// That no name of them holds a secret.

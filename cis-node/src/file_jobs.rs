@@ -3,10 +3,12 @@
 //! Plain values between the driver and those who move files (`transfers`).
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use cis_core::event::{ArtifactRecord, Uploaded};
 use cis_core::federation::direct::TaskPayload;
 use cis_core::federation::protocol::message::{Granted, Message};
+use cis_core::federation::transfer::FileList;
 use cis_core::ids::NodeDid;
 
 use crate::files::Stop;
@@ -18,6 +20,8 @@ pub(crate) struct Gift {
     pub(crate) files: Vec<ArtifactRecord>,
     /// The list, where the files were uploaded.
     pub(crate) uploaded: Option<Uploaded>,
+    /// What its worker was to leave: a list with anything else is not used.
+    pub(crate) globs: Vec<String>,
 }
 
 /// Files of the submitter that a task gets.
@@ -50,7 +54,9 @@ pub(crate) enum Undone {
     Task(String),
     /// This node is short of something.
     Resources(String),
-    /// Whatever else it is, it is no fault of the task.
+    /// It may go well at another time.
+    Passing(String),
+    /// The files cannot be had. It is no fault of the task.
     Other(String),
 }
 
@@ -65,6 +71,6 @@ pub(crate) enum Done {
         room: String,
         from: NodeDid,
         message: Box<Message<TaskPayload>>,
-        files: Result<Vec<ArtifactRecord>, Undone>,
+        list: Result<Arc<FileList>, Undone>,
     },
 }

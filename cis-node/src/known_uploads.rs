@@ -3,8 +3,15 @@
 //! Owns what was uploaded, what is being fetched, and which files of the submitter did not change: each content goes up once for a
 //! room, and comes down once. Moves nothing. What a list of another node says of contents is believed once they came that way.
 
+mod turns;
+
+pub(crate) use turns::Turns;
+
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
 
 use cis_core::event::Uploaded;
 use cis_core::federation::transfer::{FileList, Part, Piece};
@@ -18,31 +25,53 @@ const CONTENTS_MAX: usize = 50_000;
 /// Bytes of the JSON of the lists that are remembered; more: all are forgotten, and fetched again.
 const LISTS_BYTES_MAX: u64 = 64 << 20;
 
+/// An upload is not told of again when it is this old: administrators have homeservers remove media after some days.
+const AGE_MAX: Duration = Duration::from_secs(6 * 3600);
+
+/// Jobs at a time: each holds some parts in memory.
+const JOBS_AT_ONCE: usize = 6;
+
 /// See the module.
-#[derive(Default)]
 pub(crate) struct KnownUploads {
     known: Mutex<Known>,
     /// Files of the submitter.
     pub(crate) inputs: KnownFiles,
-    /// One list after the other goes up: the next one may have the same contents.
-    pub(crate) uploading: tokio::sync::Mutex<()>,
-    /// Contents that are being fetched.
-    pub(crate) fetching: Mutex<HashMap<BlobId, Weak<tokio::sync::Mutex<()>>>>,
+    /// Contents that are on their way to a room.
+    pub(crate) uploading: Turns,
+    /// Lists and parts that are being fetched.
+    pub(crate) fetching: Turns,
+    /// Jobs that move files.
+    pub(crate) jobs: Semaphore,
+    /// Jobs that only look up lists: somebody waits for them.
+    pub(crate) look_ups: Semaphore,
+}
+
+impl Default for KnownUploads {
+    fn default() -> Self {
+        Self {
+            known: Mutex::default(),
+            inputs: KnownFiles::default(),
+            uploading: Turns::default(),
+            fetching: Turns::default(),
+            jobs: Semaphore::new(JOBS_AT_ONCE),
+            look_ups: Semaphore::new(JOBS_AT_ONCE),
+        }
+    }
 }
 
 #[derive(Default)]
 pub(crate) struct Known {
-    /// By room and content: the parts that make it up.
-    parts: HashMap<(String, BlobId), Vec<Arc<Part>>>,
+    /// By room and content: the parts that make it up, and since when.
+    parts: HashMap<(String, BlobId), (Instant, Vec<Arc<Part>>)>,
     /// By room and hash of their JSON.
     lists: HashMap<(String, BlobId), Arc<FileList>>,
     lists_bytes: u64,
     /// Where lists are, by room and hash.
-    pub(crate) uploaded: HashMap<(String, BlobId), Uploaded>,
+    uploaded: HashMap<(String, BlobId), (Instant, Uploaded)>,
 }
 
 impl KnownUploads {
-    pub(crate) fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -51,26 +80,43 @@ impl KnownUploads {
         let mut of: HashMap<&BlobId, Vec<Arc<Part>>> =
             contents.keys().map(|blob| (*blob, Vec::new())).collect();
         for part in parts {
-            let is_whole = |piece: &Piece| piece.start == 0 && contents.get(&piece.blob) == Some(&piece.size);
+            let is_whole = |piece: &Piece| {
+                let size = piece.blob.as_ref().and_then(|blob| contents.get(blob));
+                piece.start == 0 && size == Some(&piece.size)
+            };
             let is_of_one = part.pieces.iter().all(|piece| piece.blob == part.pieces[0].blob);
             // Otherwise it fits nowhere but into its list.
             let is_plain = is_of_one || part.pieces.iter().all(is_whole);
             let part = Arc::new(part.clone());
-            for piece in &part.pieces {
+            for blob in part.pieces.iter().filter_map(|piece| piece.blob.as_ref()) {
                 if !is_plain {
-                    of.remove(&piece.blob);
-                } else if let Some(parts) = of.get_mut(&piece.blob)
+                    of.remove(blob);
+                } else if let Some(parts) = of.get_mut(blob)
                     && !parts.last().is_some_and(|last| Arc::ptr_eq(last, &part))
                 {
                     parts.push(Arc::clone(&part));
                 }
             }
         }
-        let mut known = self.known();
+        let (mut known, now) = (self.known(), Instant::now());
         if known.parts.len() + of.len() > CONTENTS_MAX {
             known.parts.clear();
         }
-        known.parts.extend(of.into_iter().map(|(blob, parts)| ((room.to_owned(), blob.clone()), parts)));
+        let keyed = of.into_iter().map(|(blob, parts)| ((room.to_owned(), blob.clone()), (now, parts)));
+        known.parts.extend(keyed);
+    }
+
+    /// Forgets where the contents of a list are in a room, and the list: the homeserver may have removed them.
+    pub(crate) fn forget(&self, room: &str, uploaded: &Uploaded) {
+        let key = (room.to_owned(), uploaded.sha256.clone());
+        let mut known = self.known();
+        known.uploaded.remove(&key);
+        if let Some(list) = known.lists.remove(&key) {
+            known.lists_bytes = known.lists_bytes.saturating_sub(uploaded.size);
+            for file in &list.files {
+                known.parts.remove(&(room.to_owned(), file.blob.clone()));
+            }
+        }
     }
 
     /// The parts of those contents that are known to be in a room, and the other contents.
@@ -79,12 +125,21 @@ impl KnownUploads {
         room: &str,
         contents: Vec<(BlobId, u64)>,
     ) -> (Vec<Part>, Vec<(BlobId, u64)>) {
+        self.parts_at(room, contents, Instant::now())
+    }
+
+    fn parts_at(
+        &self,
+        room: &str,
+        contents: Vec<(BlobId, u64)>,
+        now: Instant,
+    ) -> (Vec<Part>, Vec<(BlobId, u64)>) {
         let known = self.known();
         let (mut parts, mut seen, mut new) = (Vec::new(), HashSet::new(), Vec::new());
         for (blob, size) in contents {
             let key = (room.to_owned(), blob);
             match known.parts.get(&key) {
-                Some(there) => {
+                Some((since, there)) if now.duration_since(*since) < AGE_MAX => {
                     parts.extend(
                         there
                             .iter()
@@ -92,7 +147,7 @@ impl KnownUploads {
                             .map(|part| (**part).clone()),
                     );
                 }
-                None => new.push((key.1, size)),
+                _ => new.push((key.1, size)),
             }
         }
         (parts, new)
@@ -112,6 +167,19 @@ impl KnownUploads {
         }
         known.lists_bytes += uploaded.size;
         known.lists.insert(key, list);
+    }
+
+    /// Keeps where a list was uploaded to.
+    pub(crate) fn learn_place(&self, room: &str, uploaded: &Uploaded) {
+        let key = (room.to_owned(), uploaded.sha256.clone());
+        self.known().uploaded.insert(key, (Instant::now(), uploaded.clone()));
+    }
+
+    /// Where a list with this hash was uploaded to.
+    pub(crate) fn place(&self, room: &str, sha256: &BlobId) -> Option<Uploaded> {
+        let known = self.known();
+        let (since, uploaded) = known.uploaded.get(&(room.to_owned(), sha256.clone()))?;
+        (since.elapsed() < AGE_MAX).then(|| uploaded.clone())
     }
 
     /// A list that was made or fetched before.

@@ -11,9 +11,10 @@ use cis_core::federation::direct::{self, RemoteSpec, TaskPayload};
 use cis_core::federation::envelope::{Draft, SIZE_MAX};
 use cis_core::federation::packed::unpack;
 use cis_core::federation::protocol::message::{Grant, Granted, HeldRecord, HeldState, Message};
-use cis_core::federation::transfer::{FileList, Part, Piece};
+use cis_core::federation::transfer::{FileList, Part, PartMedia, Piece};
 use cis_core::identity::NodeKey;
 use cis_core::ids::{AttemptId, BlobId, InputId, RunId, SessionId, TaskId};
+use cis_core::scheduler::placement::NodeOffer;
 use cis_matrix::{Client, Login, Media, Proof, Secret};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -137,6 +138,27 @@ impl Mallory {
         });
         self.say(worker, &Message::Forget { epoch: 0, granted });
         said
+    }
+
+    /// Offers to work until it is given a task.
+    fn is_given(&mut self, by: &Cis) -> Granted {
+        eventually("a grant", || {
+            self.nonce += 1;
+            let status =
+                NodeOffer { name: "mallory".to_owned(), slots: 1, files: true, ..NodeOffer::default() };
+            self.say(by, &Message::Heartbeat { nonce: self.nonce, status });
+            let grant = self.bodies().into_iter().find(|body| body["kind"] == "grant")?;
+            let grant: Grant<RemoteSpec> = serde_json::from_value(grant["grant"].clone()).unwrap();
+            Some(grant.granted)
+        })
+    }
+
+    /// Ends a task with files.
+    fn hands_in(&self, to: &Cis, granted: Granted, (uploaded, bytes): (Uploaded, Vec<u8>)) {
+        let files = Some(Uploaded { media: self.upload(bytes), ..uploaded });
+        let report = Report { files, ..Report::bare(AttemptOutcome::Succeeded, Some(0), 1) };
+        self.say(to, &Message::Claimed { granted: granted.clone() });
+        self.say(to, &Message::Result { granted, report });
     }
 
     /// What a node answers to a wish, in words.
@@ -293,8 +315,9 @@ fn a_coordinator_with_bad_lists_of_files_reaches_nothing_outside_of_a_task() {
         executable: true,
     };
     let list = |files: Vec<ArtifactRecord>, media: &Value| {
-        let piece = |file: &ArtifactRecord| Piece { blob: file.blob.clone(), start: 0, size: file.size };
-        let parts = vec![Part { media: media.clone(), pieces: vec![piece(&files[0])] }];
+        let piece =
+            |file: &ArtifactRecord| Piece { blob: Some(file.blob.clone()), start: 0, size: file.size };
+        let parts = vec![Part { media: PartMedia::from(media), pieces: vec![piece(&files[0])] }];
         FileList { files, parts }.pack().unwrap()
     };
     let mut end = |(uploaded, bytes): (Uploaded, Vec<u8>)| {
@@ -328,6 +351,73 @@ fn a_coordinator_with_bad_lists_of_files_reaches_nothing_outside_of_a_task() {
     eventually("no file of theirs is left", || {
         files_below(&worker.home().join("remote")).is_empty().then_some(())
     });
+}
+
+/// What Mallory makes goes into the submitter's directory.
+const MADE_THERE: &str = r#"
+version = 1
+[dag]
+id = "made-there"
+[dag.defaults]
+tty = false
+[[tasks]]
+id = "make"
+nodes = ["mallory"]
+artifacts = ["out/**"]
+script = "mkdir out; echo made > out/made"
+[[tasks]]
+id = "use"
+needs = ["make"]
+cwd = "."
+script = "cat out/made"
+"#;
+
+/// A worker may leave what its task is to leave, where it is to leave it.
+#[test]
+fn a_worker_that_hands_in_other_files_than_it_was_asked_for_places_none_of_them() {
+    let synapse = Synapse::shared();
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    cis.ok(["node", "invite", "--room", &room.id]);
+    let mut mallory = Mallory::new(&synapse, &room, &ann);
+    let who = mallory.key.did().to_string();
+    cis.ok(["identity", "trust", &who, "--room", &room.id, "--may", "execute", "--name", "mallory"]);
+    let text = b"written by mallory".to_vec();
+    let (blob, media) = (blob_of(&text), PartMedia::from(&mallory.upload(text.clone())));
+    let made = |path: &str| ArtifactRecord {
+        path: path.to_owned(),
+        blob: blob.clone(),
+        size: text.len() as u64,
+        executable: true,
+    };
+    let empty = ArtifactRecord { size: 0, ..made("out/empty") };
+    let pieces = vec![Piece { blob: Some(blob.clone()), start: 0, size: text.len() as u64 }];
+    let list = |files: Vec<ArtifactRecord>| {
+        FileList { files, parts: vec![Part { media: media.clone(), pieces: pieces.clone() }] }.pack().unwrap()
+    };
+    let bad = [
+        (list(vec![made(".git/hooks/pre-commit"), made("out/made")]), "artifacts"),
+        (list(vec![made("out/.cis-restore-x/y"), made("out/made")]), "artifacts"),
+        (list(vec![made("output")]), "artifacts"),
+        (list(vec![empty, made("out/made")]), "does not tell where"),
+    ];
+    for (list, why) in bad {
+        let run = execute(&cis, &room, MADE_THERE);
+        let granted = mallory.is_given(&cis);
+        mallory.hands_in(&cis, granted, list);
+        cis.wait_run(&run, "error");
+        let shown = cis.show(&run).to_string();
+        assert!(shown.contains(why), "{shown}");
+        let left: Vec<_> =
+            files_below(&cis.work()).into_iter().filter(|path| !path.ends_with("dag.toml")).collect();
+        assert!(!left.iter().any(|path| std::fs::read(path).unwrap() == text), "{left:?}");
+    }
+    // As it should be, to show that the others were refused for what they are.
+    let run = execute(&cis, &room, MADE_THERE);
+    let granted = mallory.is_given(&cis);
+    mallory.hands_in(&cis, granted, list(vec![made("out/made")]));
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(std::fs::read(cis.work().join("out/made")).unwrap(), text);
 }
 
 fn files_below(dir: &Path) -> Vec<PathBuf> {

@@ -3,11 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::federation::{execute, member};
+use crate::federation::{did, execute, member};
 use crate::harness::proxy::{Fault, Proxy};
 use crate::harness::room::Room;
 use crate::harness::synapse::Synapse;
-use crate::harness::{Cis, eventually_within};
+use crate::harness::{Cis, eventually, eventually_within, kill_9};
 use crate::matrix::{logged_in, login_at};
 use crate::rooms::{SLOW, room_of};
 
@@ -153,4 +153,73 @@ fn a_run_whose_files_wait_at_the_homeserver_is_cancelled_at_once_and_the_next_on
     drop(held);
     let run = execute(&cis, &room, SHORT);
     cis.wait_run(&run, "succeeded");
+}
+
+#[test]
+fn a_run_whose_files_go_up_slowly_is_not_taken_over_meanwhile() {
+    let synapse = Synapse::shared();
+    let ann = synapse.register("ann");
+    let (proxy, cis, user) = (Proxy::before(synapse.url()), Cis::new(), synapse.register("cis"));
+    login_at(&cis, proxy.url(), &user, "--token-stdin", &user.token).expect(0);
+    let room = room_of(&cis, &ann);
+    let _builder = member(&synapse, &room, &ann, &cis, ("builder", "worker", "execute"));
+    let _tester = member(&synapse, &room, &ann, &cis, ("tester", "worker", "execute"));
+    let second = member(&synapse, &room, &ann, &cis, ("second", "coordinator", "coordinate"));
+    fs::write(cis.work().join("secret.txt"), "nobody else reads this 7\n").unwrap();
+    let held = proxy.fault(&["POST", "/media/"], Fault::Held, usize::MAX);
+    let run = execute(&cis, &room, SHORT);
+    proxy.wait(&["POST", "/media/"], 1);
+    eventually_within(SLOW, "the other coordinator reads of it", || {
+        (second.run(["dag", "show", &run]).code == Some(0)).then_some(())
+    });
+    // One each second: it is there for longer than others wait for a sign of life.
+    let said = proxy.seen(&["PUT", "/sendToDevice/"]).len();
+    proxy.wait(&["PUT", "/sendToDevice/"], said + 9);
+    drop(held);
+    for node in [&cis, &second] {
+        node.wait_run(&run, "succeeded");
+        assert_eq!(node.show(&run)["run"]["node"], did(&cis));
+        assert_eq!(node.task(&run, "build")["attempts"], 1);
+    }
+}
+
+#[test]
+fn a_task_that_waits_for_files_when_the_session_host_dies_runs_once() {
+    let synapse = Synapse::shared();
+    let ann = synapse.register("ann");
+    let (proxy, cis, user) = (Proxy::before(synapse.url()), Cis::new(), synapse.register("cis"));
+    login_at(&cis, proxy.url(), &user, "--token-stdin", &user.token).expect(0);
+    let room = room_of(&cis, &ann);
+    let _builder = member(&synapse, &room, &ann, &cis, ("builder", "worker", "execute"));
+    let text = r#"
+version = 1
+[dag]
+id = "placed"
+[dag.defaults]
+tty = false
+[[tasks]]
+id = "build"
+nodes = ["builder"]
+artifacts = ["made.txt"]
+script = "echo made > made.txt"
+[[tasks]]
+id = "here"
+needs = ["build"]
+cwd = "."
+script = "cat made.txt >> ran"
+"#;
+    // The first one is for the list.
+    let listed = proxy.fault(&["GET", "/media/download/"], Fault::Held, 1);
+    let held = proxy.fault(&["GET", "/media/download/"], Fault::Held, usize::MAX);
+    let run = execute(&cis, &room, text);
+    proxy.wait(&["GET", "/media/download/"], 1);
+    drop(listed);
+    proxy.wait(&["GET", "/media/download/"], 2);
+    cis.wait_task(&run, "here", "running");
+    let host = cis.host_pid().unwrap();
+    kill_9(host);
+    eventually("another session host is there", || cis.host_pid().filter(|pid| *pid != host).map(drop));
+    drop(held);
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(fs::read_to_string(cis.work().join("ran")).unwrap(), "made\n");
 }

@@ -172,6 +172,15 @@ pub enum FromWorker {
         /// Why.
         reason: Refusal,
     },
+    /// Its coordinator is short of something that the attempt needs before any worker can get it.
+    NotGiven {
+        /// The try.
+        attempt: AttemptId,
+        /// Of its grant.
+        fence: Fence,
+        /// What is missing.
+        detail: String,
+    },
     /// Its session changed.
     Session {
         /// The try.

@@ -2,7 +2,11 @@
 //!
 //! Owns the shape of a list, what is allowed in one, and how contents are cut into parts. Reads, uploads and downloads nothing.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+mod media;
+
+pub use media::PartMedia;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -23,20 +27,27 @@ pub const LIST_BYTES_MAX: u64 = 16 << 20;
 /// A part has no more bytes: it is held in memory on its way.
 pub const PART_BYTES_MAX: u64 = 8 << 20;
 
+/// A homeserver that takes only smaller files is no place for parts: there would be too many of them.
+pub const PART_BYTES_MIN: u64 = 256 << 10;
+
 /// Contents that are smaller share parts.
 const SHARED_BYTES_MAX: u64 = 1 << 20;
 
 /// Bytes of a path.
 const PATH_BYTES_MAX: usize = 4096;
 
-/// Bytes of the directions to an uploaded file.
-const MEDIA_BYTES_MAX: usize = 4096;
+/// Names in a path: as deep as directories are searched for artifacts.
+const DEPTH_MAX: usize = 128;
+
+/// SHA-256 of nothing.
+const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// Bytes of one content in a part.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Piece {
-    /// The content.
-    pub blob: BlobId,
+    /// The content; none: bytes that are of no file of the list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blob: Option<BlobId>,
     /// Where in the content they begin.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub start: u64,
@@ -50,10 +61,10 @@ fn is_zero(n: &u64) -> bool {
 }
 
 /// An uploaded part: its bytes are those of its pieces, in order.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
-    /// As in [`Uploaded`].
-    pub media: Value,
+    /// Where it is.
+    pub media: PartMedia,
     /// What is in it.
     pub pieces: Vec<Piece>,
 }
@@ -71,7 +82,7 @@ impl Part {
 pub struct FileList {
     /// In the order of their paths.
     pub files: Vec<ArtifactRecord>,
-    /// Those of one content follow each other. A part may hold contents that no file of the list has.
+    /// Those of one content follow each other.
     pub parts: Vec<Part>,
 }
 
@@ -108,8 +119,10 @@ impl FileList {
         if !is_same || uploaded.size > LIST_BYTES_MAX {
             return Err(BadList::Another);
         }
-        let list: Self = serde_json::from_slice(bytes).map_err(|error| BadList::Shape(error.to_string()))?;
+        let mut list: Self =
+            serde_json::from_slice(bytes).map_err(|error| BadList::Shape(error.to_string()))?;
         check_files(&list.files)?;
+        list.leave_own();
         list.check_parts()?;
         Ok(list)
     }
@@ -126,24 +139,38 @@ impl FileList {
         Ok((Uploaded { sha256: digest(&bytes), size: bytes.len() as u64, media: Value::Null }, bytes))
     }
 
-    /// Each content that some file has is whole in the parts, one piece after the other.
+    /// Whatever its parts say of contents that no file of the list has is nobody's word.
+    fn leave_own(&mut self) {
+        let own: HashSet<&BlobId> = self.files.iter().map(|file| &file.blob).collect();
+        for piece in self.parts.iter_mut().flat_map(|part| &mut part.pieces) {
+            if piece.blob.as_ref().is_some_and(|blob| !own.contains(blob)) {
+                piece.blob = None;
+            }
+        }
+        self.parts.retain(|part| part.pieces.iter().any(|piece| piece.blob.is_some()));
+    }
+
+    /// Each content that some file has is whole in the parts, once, one piece after the other.
     fn check_parts(&self) -> Result<(), BadList> {
         let (mut have, mut bytes) = (Progress::default(), 0_u64);
         for piece in self.parts.iter().flat_map(|part| &part.pieces) {
             bytes = bytes.checked_add(piece.size).ok_or(BadList::TooLarge)?;
-            if !is_blob(&piece.blob) || piece.size == 0 || have.take(piece) == Taken::Misplaced {
-                return Err(BadList::Parts(piece.blob.0.chars().take(64).collect()));
+            let is_next = have.take(piece) == Taken::Next;
+            if let Some(blob) = piece.blob.as_ref().filter(|_| !is_next || piece.size == 0) {
+                return Err(BadList::Parts(blob.0.chars().take(64).collect()));
             }
         }
-        let too_large =
-            |part: &Part| part.size() > PART_BYTES_MAX || part.media.to_string().len() > MEDIA_BYTES_MAX;
-        if bytes > BYTES_MAX.saturating_mul(2) || self.parts.iter().any(too_large) {
+        if let Some(file) = self.files.iter().find(|file| have.of(&file.blob) != file.size) {
+            return Err(BadList::Parts(file.path.clone()));
+        }
+        // Contents that share no part with others, and those that are cut into more than one.
+        let parts_max = self.contents().values().fold(0, |sum, size| sum + 1 + size / PART_BYTES_MIN);
+        let is_far = |part: &Part| part.size() > PART_BYTES_MAX || part.media.is_too_long();
+        let is_too_large = bytes > BYTES_MAX.saturating_mul(2) || self.parts.len() as u64 > parts_max;
+        if is_too_large || self.parts.iter().any(is_far) {
             return Err(BadList::TooLarge);
         }
-        match self.files.iter().find(|file| have.of(&file.blob) != file.size) {
-            Some(file) => Err(BadList::Parts(file.path.clone())),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Several lists as one: of two files with one path the later one counts.
@@ -152,16 +179,16 @@ impl FileList {
     /// [`BadList`]: they do not fit together, or are too large together.
     pub fn merged(lists: impl IntoIterator<Item = Self>) -> Result<Self, BadList> {
         let mut files = BTreeMap::new();
-        let mut parts: Vec<Part> = Vec::new();
+        let mut given = Vec::new();
         for list in lists {
+            let own: HashSet<BlobId> = list.files.iter().map(|file| file.blob.clone()).collect();
             files.extend(list.files.into_iter().map(|file| (file.path.clone(), file)));
-            parts.extend(list.parts);
+            given.push((own, list.parts));
         }
         let files: Vec<ArtifactRecord> = files.into_values().collect();
         check_files(&files)?;
-        let mut merged = Self { files, parts: Vec::new() };
-        merged.parts = only_needed(&merged.files, parts);
-        Ok(merged)
+        let parts = only_needed(&files, given);
+        Ok(Self { files, parts })
     }
 
     /// The different contents of its files that are not empty, with their bytes.
@@ -171,19 +198,24 @@ impl FileList {
     }
 }
 
-/// The parts that make up the contents of `files`, each content once where that can be.
-fn only_needed(files: &[ArtifactRecord], mut parts: Vec<Part>) -> Vec<Part> {
+/// The parts that make up the contents of `files`, each content once. Of each list, parts and the contents that it speaks for.
+fn only_needed(files: &[ArtifactRecord], given: Vec<(HashSet<BlobId>, Vec<Part>)>) -> Vec<Part> {
     let wanted: HashSet<&BlobId> = files.iter().map(|file| &file.blob).collect();
-    let mut have = Progress::default();
-    parts.retain(|part| {
-        let adds = |piece: &Piece| wanted.contains(&piece.blob) && have.of(&piece.blob) == piece.start;
-        let needed = part.pieces.iter().any(adds);
-        if needed {
-            part.pieces.iter().for_each(|piece| _ = have.take(piece));
+    let (mut have, mut needed) = (Progress::default(), Vec::new());
+    for (own, parts) in given {
+        for mut part in parts {
+            for piece in &mut part.pieces {
+                let may = |blob: &BlobId| own.contains(blob) && wanted.contains(blob);
+                if !(piece.blob.as_ref().is_some_and(may) && have.take(piece) == Taken::Next) {
+                    piece.blob = None;
+                }
+            }
+            if part.pieces.iter().any(|piece| piece.blob.is_some()) {
+                needed.push(part);
+            }
         }
-        needed
-    });
-    parts
+    }
+    needed
 }
 
 /// What of which content is there while pieces come in order.
@@ -202,16 +234,19 @@ pub enum Taken {
     Again,
     /// Bytes before it are missing, or others came in between.
     Misplaced,
+    /// It is of no content.
+    Nothing,
 }
 
 impl Progress {
     /// Takes the next piece.
     pub fn take(&mut self, piece: &Piece) -> Taken {
-        let follows = self.before.as_ref() == Some(&piece.blob);
+        let Some(blob) = &piece.blob else { return Taken::Nothing };
+        let follows = self.before.as_ref() == Some(blob);
         if !follows {
-            self.before = Some(piece.blob.clone());
+            self.before = Some(blob.clone());
         }
-        let have = self.have.entry(piece.blob.clone()).or_default();
+        let have = self.have.entry(blob.clone()).or_default();
         if piece.start < *have {
             return Taken::Again;
         }
@@ -239,31 +274,35 @@ fn check_files(files: &[ArtifactRecord]) -> Result<(), BadList> {
         return Err(BadList::TooLarge);
     }
     let mut sizes: HashMap<&BlobId, u64> = HashMap::new();
-    let mut paths: BTreeSet<&str> = BTreeSet::new();
     for file in files {
         if !is_below(&file.path) {
             return Err(BadList::Path(file.path.chars().take(200).collect()));
         }
-        if !is_blob(&file.blob) || *sizes.entry(&file.blob).or_insert(file.size) != file.size {
+        let is_of_its_size = (file.size == 0) == (file.blob.0 == EMPTY);
+        if !is_blob(&file.blob)
+            || !is_of_its_size
+            || *sizes.entry(&file.blob).or_insert(file.size) != file.size
+        {
             return Err(BadList::Parts(file.path.clone()));
         }
-        if !paths.insert(&file.path) {
-            return Err(BadList::Clash(file.path.clone()));
-        }
     }
-    for path in &paths {
-        let mut above = path.match_indices('/').map(|(at, _)| &path[..at]);
-        if let Some(clash) = above.find(|above| paths.contains(above)) {
-            return Err(BadList::Clash(clash.to_owned()));
+    // Name by name, what is below a path stands behind it.
+    let mut paths: Vec<&str> = files.iter().map(|file| &*file.path).collect();
+    paths.sort_unstable_by(|a, b| a.split('/').cmp(b.split('/')));
+    for pair in paths.windows(2) {
+        let below = pair[1].strip_prefix(pair[0]);
+        if below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+            return Err(BadList::Clash(pair[0].to_owned()));
         }
     }
     Ok(())
 }
 
-/// Whether a path names something below a directory, in its plainest form.
+/// Whether a path names something below a directory, in its plainest form, and not too deep.
 fn is_below(path: &str) -> bool {
     let is_name = |name: &str| !matches!(name, "" | "." | "..") && !name.contains('\0');
-    path.len() <= PATH_BYTES_MAX && path.split('/').all(is_name)
+    let names = path.split('/');
+    path.len() <= PATH_BYTES_MAX && names.clone().all(is_name) && names.count() <= DEPTH_MAX
 }
 
 fn is_blob(id: &BlobId) -> bool {
@@ -274,10 +313,11 @@ fn digest(bytes: &[u8]) -> BlobId {
     BlobId(hex::encode(Sha256::digest(bytes)))
 }
 
-/// How contents are cut into parts of at most `part_max` bytes. Each content once; those of one content follow each other.
+/// How contents are cut into parts of at most `part_max` bytes (from [`PART_BYTES_MIN`] to [`PART_BYTES_MAX`]). Each content once; those of
+/// one content follow each other.
 #[must_use]
 pub fn cut<'a>(contents: impl IntoIterator<Item = (&'a BlobId, u64)>, part_max: u64) -> Vec<Vec<Piece>> {
-    let part_max = part_max.clamp(1, PART_BYTES_MAX);
+    let part_max = part_max.clamp(PART_BYTES_MIN, PART_BYTES_MAX);
     let (mut parts, mut shared, mut shared_bytes) = (Vec::new(), Vec::new(), 0);
     for (blob, size) in contents {
         if size <= SHARED_BYTES_MAX.min(part_max) {
@@ -286,14 +326,14 @@ pub fn cut<'a>(contents: impl IntoIterator<Item = (&'a BlobId, u64)>, part_max: 
                 shared_bytes = 0;
             }
             if size > 0 {
-                shared.push(Piece { blob: blob.clone(), start: 0, size });
+                shared.push(Piece { blob: Some(blob.clone()), start: 0, size });
                 shared_bytes += size;
             }
             continue;
         }
         let mut start = 0;
         while start < size {
-            let piece = Piece { blob: blob.clone(), start, size: part_max.min(size - start) };
+            let piece = Piece { blob: Some(blob.clone()), start, size: part_max.min(size - start) };
             start += piece.size;
             parts.push(vec![piece]);
         }

@@ -209,7 +209,7 @@ impl Node {
         let Some((room, list)) = self.uploaded_list(run, task).await? else { return Ok(()) };
         let one = list.files.iter().find(|listed| listed.path == file.path && listed.blob == file.blob);
         let Some(one) = one else { return Ok(()) };
-        let has_it = |part: &&Part| part.pieces.iter().any(|piece| piece.blob == one.blob);
+        let has_it = |part: &&Part| part.pieces.iter().any(|piece| piece.blob.as_ref() == Some(&one.blob));
         let parts = list.parts.iter().filter(has_it).cloned().collect();
         let wanted = FileList { files: vec![one.clone()], parts };
         within(self.fetch(&room, &wanted, &Stop::default())).await

@@ -18,6 +18,7 @@ impl Driver {
     pub(super) fn perform(&mut self, now: TimestampMs) {
         // Before what follows adds answers that are not durable yet.
         self.type_answers();
+        self.let_go_of_ended();
         for effect in self.parts.machine.drain_effects().collect::<Vec<_>>() {
             match effect {
                 Effect::Grant { attempt, session, fence, node } if self.goes_to_room(&attempt) => {

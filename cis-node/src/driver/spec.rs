@@ -99,6 +99,22 @@ pub(super) fn completed(
     Ok(spec)
 }
 
+/// The globs of what an attempt is to leave, with their values in place.
+pub(super) fn artifacts_of(
+    run: &Run,
+    attempt: &AttemptId,
+    home: &Home,
+    blobs: &Blobs,
+) -> Result<Vec<String>, String> {
+    match run.task(&attempt.task) {
+        Some((task, _)) if task.artifacts.iter().any(|glob| template::has_template(glob)) => {
+            complete(run, attempt, home, blobs, Moment::Running).map(|spec| spec.artifacts)
+        }
+        Some((task, _)) => Ok(task.artifacts.clone()),
+        None => Err(format!("the run has no task `{}`", attempt.task)),
+    }
+}
+
 /// The profile that a task names.
 pub(super) fn agent_of(task: &Task) -> Option<&str> {
     match &task.action {

@@ -28,7 +28,7 @@ impl Globs {
     }
 
     /// Which of them match a path.
-    pub(super) fn matching(&self, path: &Path) -> Vec<usize> {
+    pub(crate) fn matching(&self, path: &Path) -> Vec<usize> {
         let candidate = Candidate::new(path);
         let matches = |one: &One| one.matcher.is_match_candidate(&candidate);
         self.all.iter().enumerate().filter(|(_, one)| matches(one)).map(|(index, _)| index).collect()

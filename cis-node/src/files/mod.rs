@@ -11,8 +11,9 @@ mod walk;
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::io::Errno;
+use tokio_util::sync::CancellationToken;
 
 pub(super) use glob::Globs;
 pub(super) use known::KnownFiles;
@@ -26,17 +27,22 @@ pub(super) const STAGING: &str = ".cis-restore-";
 /// Read at a time, bytes.
 const PIECE_BYTES: usize = 256 << 10;
 
-/// Tells work on another thread to end early.
+/// Tells work on another thread, or what waits, to end early.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Stop(Arc<AtomicBool>);
+pub(super) struct Stop(CancellationToken);
 
 impl Stop {
     pub(super) fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.cancel();
     }
 
     pub(super) fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.is_cancelled()
+    }
+
+    /// Waits for something, until it is set.
+    pub(super) async fn or<T>(&self, waiting: impl Future<Output = T>) -> Result<T, FilesError> {
+        self.0.run_until_cancelled(waiting).await.ok_or(FilesError::Stopped)
     }
 
     pub(super) fn check(&self) -> Result<(), FilesError> {
@@ -76,8 +82,24 @@ pub(super) enum FilesError {
     Withheld { why: String },
     #[error("{} cannot be put in place: {why}", path.display())]
     Place { path: PathBuf, why: String },
+    #[error("{} cannot be put in place: {source}", path.display())]
+    Write { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Store(#[from] cis_store::StoreError),
+}
+
+impl FilesError {
+    /// Whether the machine is short of something, or broken: it is no matter of the files.
+    pub(super) fn is_shortage(&self) -> bool {
+        match self {
+            Self::Store(error) => error.may_pass(),
+            Self::Read { source, .. } | Self::Write { source, .. } => {
+                let short = [Errno::NOSPC, Errno::DQUOT, Errno::IO, Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+                Errno::from_io_error(source).is_some_and(|error| short.contains(&error))
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Gives a file's bytes to `take`, piece by piece; answers how many there were.

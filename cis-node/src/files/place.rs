@@ -72,7 +72,7 @@ impl<'a> Staging<'a> {
     /// A directory of this name below `tree`, empty: one that an earlier try left is emptied.
     pub(crate) fn new(tree: &'a mut Tree, name: String) -> Result<Self, FilesError> {
         let full = tree.path().join(&name);
-        let refuse = |error: Errno| FilesError::Place { path: full.clone(), why: error.to_string() };
+        let refuse = |error: Errno| FilesError::Write { path: full.clone(), source: error.into() };
         match mkdirat(tree.root(), &*name, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(refuse(error)),
@@ -96,18 +96,17 @@ impl<'a> Staging<'a> {
         mut seen: impl FnMut(&[u8]),
     ) -> Result<usize, FilesError> {
         let number = self.count;
-        let refuse = |why: String| FilesError::Place { path: self.tree.path().join(&self.name), why };
+        let refuse = |source| FilesError::Write { path: self.tree.path().join(&self.name), source };
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let private = Mode::RUSR | Mode::WUSR;
-        let file =
-            openat(&self.dir, number.to_string(), flags, private).map_err(|e| refuse(e.to_string()))?;
+        let file = openat(&self.dir, number.to_string(), flags, private).map_err(|e| refuse(e.into()))?;
         let mut file = File::from(file);
         self.count += 1;
         pieces(from, from_path, stop, |piece| {
             seen(piece);
-            file.write_all(piece).map_err(|e| refuse(e.to_string()))
+            file.write_all(piece).map_err(refuse)
         })?;
-        fchmod(&file, mode).map_err(|e| refuse(e.to_string()))?;
+        fchmod(&file, mode).map_err(|e| refuse(e.into()))?;
         Ok(number)
     }
 
@@ -119,7 +118,7 @@ impl<'a> Staging<'a> {
             .make_dirs(parent, mode(true, umask))
             .and_then(|()| self.tree.dir(parent))
             .and_then(|to| Ok(renameat(self.dir.as_fd(), number.to_string(), to, name)?));
-        moved.map_err(|error| FilesError::Place { path: self.tree.path().join(rel), why: error.to_string() })
+        moved.map_err(|source| FilesError::Write { path: self.tree.path().join(rel), source })
     }
 }
 

@@ -1,15 +1,16 @@
 use serde_json::json;
 
 use super::*;
-use cis_core::federation::transfer::cut;
+use cis_core::event::ArtifactRecord;
+use cis_core::federation::transfer::{PartMedia, cut};
 
 fn blob(n: u64) -> BlobId {
     BlobId(format!("{n:064x}"))
 }
 
 fn part(name: &str, pieces: &[(u64, u64, u64)]) -> Part {
-    let piece = |&(n, start, size): &(u64, u64, u64)| Piece { blob: blob(n), start, size };
-    Part { media: json!({ "url": name }), pieces: pieces.iter().map(piece).collect() }
+    let piece = |&(n, start, size): &(u64, u64, u64)| Piece { blob: Some(blob(n)), start, size };
+    Part { media: PartMedia::from(&json!({ "url": name })), pieces: pieces.iter().map(piece).collect() }
 }
 
 fn learned(known: &KnownUploads, contents: &[(u64, u64)], parts: &[Part]) {
@@ -19,7 +20,7 @@ fn learned(known: &KnownUploads, contents: &[(u64, u64)], parts: &[Part]) {
 
 fn asked(known: &KnownUploads, room: &str, contents: &[(u64, u64)]) -> (Vec<String>, usize) {
     let (parts, new) = known.parts_of(room, contents.iter().map(|(n, size)| (blob(*n), *size)).collect());
-    (parts.iter().map(|part| part.media["url"].as_str().unwrap().to_owned()).collect(), new.len())
+    (parts.iter().map(|part| part.media.value()["url"].as_str().unwrap().to_owned()).collect(), new.len())
 }
 
 #[test]
@@ -46,10 +47,20 @@ fn many_small_contents_share_one_part_in_memory() {
     let ids: Vec<_> = contents.iter().map(|(n, size)| (blob(*n), *size)).collect();
     let parts: Vec<Part> = cut(ids.iter().map(|(id, size)| (id, *size)), u64::MAX)
         .into_iter()
-        .map(|pieces| Part { media: json!({ "url": "all" }), pieces })
+        .map(|pieces| Part { media: PartMedia::from(&json!({ "url": "all" })), pieces })
         .collect();
     learned(&known, &contents, &parts);
-    assert_eq!(known.known().parts.values().flatten().map(Arc::as_ptr).collect::<HashSet<_>>().len(), 1);
+    assert_eq!(
+        known
+            .known()
+            .parts
+            .values()
+            .flat_map(|(_, parts)| parts)
+            .map(Arc::as_ptr)
+            .collect::<HashSet<_>>()
+            .len(),
+        1
+    );
     assert_eq!(asked(&known, "!a", &contents), (vec!["all".to_owned()], 0));
 }
 
@@ -79,4 +90,22 @@ fn lists_have_a_bound_in_bytes() {
     known.learn_list("!a", &uploaded(9), Arc::default());
     assert!((0..4).all(|n| known.list("!a", &uploaded(n)).is_none()));
     assert!(known.list("!a", &uploaded(9)).is_some());
+}
+
+#[test]
+fn what_is_old_or_was_missed_at_the_homeserver_goes_up_again() {
+    let known = KnownUploads::default();
+    learned(&known, &[(1, 8), (2, 8)], &[part("one", &[(1, 0, 8)]), part("two", &[(2, 0, 8)])]);
+    let at = |later| known.parts_at("!a", vec![(blob(1), 8)], Instant::now() + later).1.len();
+    assert_eq!((at(Duration::ZERO), at(AGE_MAX)), (0, 1));
+    let file = ArtifactRecord { path: "a".to_owned(), blob: blob(1), size: 8, executable: false };
+    let uploaded = Uploaded { sha256: blob(9), size: 7, media: json!({}) };
+    known.learn_list("!a", &uploaded, Arc::new(FileList { files: vec![file], parts: Vec::new() }));
+    known.learn_place("!a", &uploaded);
+    assert_eq!(known.place("!a", &blob(9)), Some(uploaded.clone()));
+    known.forget("!b", &uploaded);
+    assert!(known.place("!a", &blob(9)).is_some());
+    known.forget("!a", &uploaded);
+    assert!(known.place("!a", &blob(9)).is_none() && known.list("!a", &uploaded).is_none());
+    assert_eq!(asked(&known, "!a", &[(1, 8), (2, 8)]), (vec!["two".to_owned()], 1));
 }

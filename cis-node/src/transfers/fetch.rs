@@ -1,10 +1,10 @@
 //! Fetching lists of files and their contents into the blobs of this node.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
-use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
+use tokio::sync::mpsc;
 
 use cis_core::event::ArtifactRecord;
 use cis_core::event::Uploaded;
@@ -28,13 +28,15 @@ impl Node {
         if let Some(known) = self.uploads.list(room, uploaded) {
             return Ok(known);
         }
-        let _by_nobody_else = self.turn_of(&uploaded.sha256).await;
+        let _by_nobody_else = stop.or(self.uploads.fetching.of(&uploaded.sha256.0)).await?;
         if let Some(known) = self.uploads.list(room, uploaded) {
             return Ok(known);
         }
         let bytes_max = uploaded.size.min(LIST_BYTES_MAX);
         let bytes = Depot::open(self).await?.download(&uploaded.media, bytes_max, stop).await?;
-        let list = Arc::new(FileList::open(uploaded, &bytes)?);
+        let told = uploaded.clone();
+        let opened = tokio::task::spawn_blocking(move || FileList::open(&told, &bytes));
+        let list = Arc::new(opened.await.map_err(|_| TransferError::Panicked)??);
         self.uploads.learn_list(room, uploaded, Arc::clone(&list));
         Ok(list)
     }
@@ -47,10 +49,13 @@ impl Node {
         if missing(&self.blobs, list)?.is_empty() {
             return Ok(());
         }
-        let _by_nobody_else = self.alone_with(list).await;
+        // Others may want the same parts. They are told apart by where they are.
+        let places: Vec<String> =
+            needed(&missing(&self.blobs, list)?, list).map(|part| part.media.value().to_string()).collect();
+        let turns = self.uploads.fetching.of_all(places.iter().map(String::as_str).collect());
+        let _by_nobody_else = stop.or(turns).await?;
         let missing = missing(&self.blobs, list)?;
-        let needed = |part: &&Part| part.pieces.iter().any(|piece| missing.contains_key(&piece.blob));
-        let parts: Vec<Part> = list.parts.iter().filter(needed).cloned().collect();
+        let parts: Vec<Part> = needed(&missing, list).cloned().collect();
         if parts.is_empty() {
             return whole(&missing);
         }
@@ -66,7 +71,7 @@ impl Node {
         });
         let mut downloads = stream::iter(parts)
             .map(|part| async {
-                let bytes = depot.download(&part.media, part.size(), stop).await?;
+                let bytes = depot.download(&part.media.value(), part.size(), stop).await?;
                 Ok::<_, TransferError>((part, bytes))
             })
             .buffered(AT_ONCE);
@@ -81,35 +86,6 @@ impl Node {
         let arrived = missing.iter().map(|(blob, (size, _))| (blob, *size)).collect();
         self.uploads.learn_parts(room, &arrived, &list.parts);
         Ok(())
-    }
-
-    /// Waits until nobody else fetches one of the contents.
-    async fn alone_with(&self, list: &FileList) -> Vec<OwnedMutexGuard<()>> {
-        // Of contents that share a part, the first one stands for all. All take their turns in one order.
-        let leaders: BTreeSet<&BlobId> =
-            list.parts.iter().filter_map(|part| part.pieces.first()).map(|piece| &piece.blob).collect();
-        let mut guards = Vec::new();
-        for leader in leaders {
-            guards.push(self.turn_of(leader).await);
-        }
-        guards
-    }
-
-    /// Waits until nobody else fetches this.
-    async fn turn_of(&self, id: &BlobId) -> OwnedMutexGuard<()> {
-        let lock = {
-            let mut fetching = self.uploads.fetching.lock().unwrap_or_else(PoisonError::into_inner);
-            if fetching.len() > 10_000 {
-                fetching.retain(|_, lock| lock.strong_count() > 0);
-            }
-            let slot = fetching.entry(id.clone()).or_default();
-            slot.upgrade().unwrap_or_else(|| {
-                let lock = Arc::new(Mutex::new(()));
-                *slot = Arc::downgrade(&lock);
-                lock
-            })
-        };
-        lock.lock_owned().await
     }
 }
 
@@ -127,6 +103,14 @@ fn missing(blobs: &Blobs, list: &FileList) -> Result<Missing, StoreError> {
         }
     }
     Ok(missing)
+}
+
+/// The parts of a list that hold some of them.
+fn needed<'a>(missing: &Missing, list: &'a FileList) -> impl Iterator<Item = &'a Part> {
+    let holds = |part: &&Part| {
+        part.pieces.iter().any(|piece| piece.blob.as_ref().is_some_and(|blob| missing.contains_key(blob)))
+    };
+    list.parts.iter().filter(holds)
 }
 
 fn whole(missing: &Missing) -> Result<(), TransferError> {
@@ -149,14 +133,15 @@ impl Arrival<'_> {
         let mut rest = bytes;
         for piece in &part.pieces {
             let Some(size) = usize::try_from(piece.size).ok().filter(|size| *size <= rest.len()) else {
-                return Err(self.altered(&piece.blob));
+                return Err(self.altered(piece.blob.as_ref()));
             };
             let (content, after) = rest.split_at(size);
             rest = after;
-            if self.progress.take(piece) != Taken::Next || !self.wanted.contains_key(&piece.blob) {
-                continue;
+            if let Some(blob) = piece.blob.as_ref().filter(|blob| self.wanted.contains_key(blob))
+                && self.progress.take(piece) == Taken::Next
+            {
+                self.write(blob, content)?;
             }
-            self.write(&piece.blob, content)?;
         }
         Ok(())
     }
@@ -175,15 +160,15 @@ impl Arrival<'_> {
             return Ok(());
         }
         if written > size || !writer.is(&blob) {
-            return Err(self.altered(&blob));
+            return Err(self.altered(Some(&blob)));
         }
         writer.finish()?;
         self.wanted.remove(&blob);
         Ok(())
     }
 
-    fn altered(&self, blob: &BlobId) -> TransferError {
-        let path = self.wanted.get(blob).map_or_else(|| blob.0.clone(), |(_, path)| path.clone());
-        TransferError::Altered { path }
+    fn altered(&self, blob: Option<&BlobId>) -> TransferError {
+        let path = blob.and_then(|blob| self.wanted.get(blob)).map(|(_, path)| path.clone());
+        TransferError::Altered { path: path.unwrap_or_else(|| "a file".to_owned()) }
     }
 }

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cis_core::event::{ArtifactRecord, Uploaded};
-use cis_core::federation::transfer::FileList;
+use cis_core::federation::transfer::{BadList, FileList};
+use tokio::sync::SemaphorePermit;
 
 use super::TransferError;
 use super::share::all_here;
@@ -22,8 +23,16 @@ impl From<TransferError> for Undone {
         let detail = error.to_string();
         match error {
             TransferError::Files(FilesError::Stopped) => Self::Stopped,
-            TransferError::Files(FilesError::Store(_)) => Self::Resources(detail),
-            TransferError::Files(_) => Self::Task(detail),
+            TransferError::Files(error) if error.is_shortage() => Self::Resources(detail),
+            TransferError::Files(FilesError::Store(_)) => Self::Other(detail),
+            // No other node could do what its lists ask for.
+            TransferError::Files(_)
+            | TransferError::List(BadList::TooLarge | BadList::Clash(_))
+            | TransferError::ListTooLarge { .. } => Self::Task(detail),
+            TransferError::Upload(error) | TransferError::Download(error) if error.is_passing() => {
+                Self::Passing(detail)
+            }
+            TransferError::Account(_) | TransferError::Panicked => Self::Passing(detail),
             _ => Self::Other(detail),
         }
     }
@@ -34,19 +43,28 @@ impl Node {
     pub(crate) async fn carry(self: Arc<Self>, job: Job) {
         let done = match job {
             Job::Give { granted, room, gifts, inputs, stays, stop } => {
-                let given = self.give(&room, gifts, inputs, stays, &stop).await;
-                Done::Given(granted, given.map_err(Undone::from))
+                let given = async {
+                    let _place = self.place_for_job(&stop).await?;
+                    self.give(&room, gifts, inputs, stays, &stop).await
+                };
+                Done::Given(granted, given.await.map_err(Undone::from))
             }
             Job::Take { granted, room, uploaded, dir, staging, stop } => {
                 let taken = async {
+                    let _place = self.place_for_job(&stop).await?;
                     let list = self.list_of(&room, &uploaded, &stop).await?;
-                    self.fetch(&room, &list, &stop).await?;
+                    let fetched = self.fetch(&room, &list, &stop).await;
+                    if let Err(TransferError::Gone | TransferError::Download(_)) = &fetched {
+                        self.uploads.forget(&room, &uploaded);
+                    }
+                    fetched?;
                     self.restore(&list.files, dir, staging, &stop).await
                 };
                 Done::Taken(granted, taken.await.map_err(Undone::from))
             }
             Job::Place { granted, room, gifts, dir, staging, stop } => {
                 let placed = async {
+                    let _place = self.place_for_job(&stop).await?;
                     let list = self.merged(&room, gifts, &stop).await?;
                     self.fetch(&room, &list, &stop).await?;
                     self.restore(&list.files, dir, staging, &stop).await
@@ -55,18 +73,23 @@ impl Node {
             }
             Job::Share { granted, room, files, stop } => {
                 let shared = async {
+                    let _place = self.place_for_job(&stop).await?;
                     let list = self.share(&room, FileList { files, parts: Vec::new() }, &stop).await?;
                     self.announce(&room, list, &stop).await
                 };
                 Done::Shared(granted, shared.await.map_err(Undone::from))
             }
             Job::List { room, from, message, uploaded } => {
-                let list = self.list_of(&room, &uploaded, &Stop::default()).await;
-                let files = list.map(|list| list.files.clone()).map_err(Undone::from);
-                Done::Listed { room, from, message, files }
+                let _place = self.uploads.look_ups.acquire().await;
+                let list = self.list_of(&room, &uploaded, &Stop::default()).await.map_err(Undone::from);
+                Done::Listed { room, from, message, list }
             }
         };
         self.driver.tell(Command::Files(Box::new(done)));
+    }
+
+    async fn place_for_job(&self, stop: &Stop) -> Result<SemaphorePermit<'_>, TransferError> {
+        stop.or(self.uploads.jobs.acquire()).await?.map_err(|_| TransferError::Panicked)
     }
 
     async fn give(
@@ -105,7 +128,13 @@ impl Node {
         for gift in gifts {
             let is_named = gift.files.iter().all(|file| !file.blob.0.is_empty());
             match &gift.uploaded {
-                Some(uploaded) => lists.push((*self.list_of(room, uploaded, stop).await?).clone()),
+                Some(uploaded) => {
+                    let list = self.list_of(room, uploaded, stop).await?;
+                    if let Some(path) = artifacts::undeclared(&list.files, &gift.globs)? {
+                        return Err(TransferError::Undeclared { path: path.to_owned() });
+                    }
+                    lists.push((*list).clone());
+                }
                 None if is_named => lists.push(FileList { files: gift.files, parts: Vec::new() }),
                 None => {
                     let path = gift.files.into_iter().next().map(|file| file.path).unwrap_or_default();

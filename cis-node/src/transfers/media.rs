@@ -9,6 +9,7 @@ use crate::node::Node;
 
 use super::TransferError;
 use crate::files::Stop;
+use cis_core::federation::transfer::PART_BYTES_MIN;
 
 /// How often a homeserver that answers is asked for a file that it does not give.
 const ANSWERS_MAX: u32 = 5;
@@ -28,10 +29,15 @@ impl Depot {
     }
 
     /// The largest file that it takes, bytes.
-    pub(super) async fn bytes_max(&self) -> u64 {
-        match self {
-            Self::Homeserver(opened) => opened.client.upload_bytes_max().await.unwrap_or(u64::MAX),
+    pub(super) async fn bytes_max(&self, stop: &Stop) -> Result<u64, TransferError> {
+        let bytes_max = match self {
+            Self::Homeserver(opened) => stop.or(opened.client.upload_bytes_max()).await?.unwrap_or(u64::MAX),
             Self::Memory(_) => u64::MAX,
+        };
+        if bytes_max < PART_BYTES_MIN {
+            Err(TransferError::TakesTooLittle { bytes_max })
+        } else {
+            Ok(bytes_max)
         }
     }
 
@@ -49,9 +55,11 @@ impl Depot {
         let mut backoff = Backoff::default();
         loop {
             stop.check()?;
-            match opened.client.upload(room, bytes.clone()).await {
+            match stop.or(opened.client.upload(room, bytes.clone())).await? {
                 Ok(media) => return Ok(to_json(media)),
-                Err(error) if error.is_passing() => tokio::time::sleep(backoff.after(&error)).await,
+                Err(error) if error.is_passing() => {
+                    stop.or(tokio::time::sleep(backoff.after(&error))).await?;
+                }
                 Err(error) => return Err(TransferError::Upload(error)),
             }
         }
@@ -76,12 +84,12 @@ impl Depot {
         let (mut backoff, mut answers) = (Backoff::default(), 0);
         loop {
             stop.check()?;
-            match opened.client.download(wanted.clone(), bytes_max).await {
+            match stop.or(opened.client.download(wanted.clone(), bytes_max)).await? {
                 Ok(bytes) => return Ok(bytes),
                 Err(error) if error.is_passing() => {
-                    tokio::time::sleep(backoff.after(&error)).await;
+                    stop.or(tokio::time::sleep(backoff.after(&error))).await?;
                     // It answers, but not about this file: another homeserver may have it, which may not exist.
-                    let is_there = opened.client.whoami().await.is_ok();
+                    let is_there = stop.or(opened.client.whoami()).await?.is_ok();
                     answers += u32::from(is_there && matches!(error, MatrixError::Offline { .. }));
                     if answers >= ANSWERS_MAX {
                         return Err(TransferError::Download(error));

@@ -34,16 +34,31 @@ pub(crate) enum TransferError {
         "the homeserver no longer has the files (administrators can remove old media): run the task that made them again"
     )]
     Gone,
+    #[error("the homeserver takes files of at most {}, which are too small to carry files of tasks", cis_core::text::bytes(*bytes_max))]
+    TakesTooLittle { bytes_max: u64 },
+    #[error(
+        "the list of the files has {}, and the homeserver takes files of at most {}: name fewer, or pack them into one",
+        cis_core::text::bytes(*bytes),
+        cis_core::text::bytes(*bytes_max)
+    )]
+    ListTooLarge { bytes: u64, bytes_max: u64 },
     #[error("the list of files does not tell where they are")]
     NoPlace,
     #[error(transparent)]
     List(#[from] BadList),
+    #[error("{}", undeclared(path))]
+    Undeclared { path: String },
     #[error("the content of {path:?} was altered on its way")]
     Altered { path: String },
     #[error("the content of {path:?} is neither here nor at the homeserver: run the task that made it again")]
     Missing { path: String },
     #[error("the node's log says why")]
     Panicked,
+}
+
+/// What is said of a worker that hands in a file which it was not asked for.
+pub(crate) fn undeclared(path: &str) -> String {
+    format!("the node that ran the task handed in {path:?}, which `artifacts` of the task does not name")
 }
 
 impl From<StoreError> for TransferError {

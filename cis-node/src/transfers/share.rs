@@ -8,7 +8,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use cis_core::event::ArtifactRecord;
 use cis_core::event::Uploaded;
-use cis_core::federation::transfer::{FileList, PART_BYTES_MAX, Part, Piece, Progress, cut};
+use cis_core::federation::transfer::{FileList, PART_BYTES_MAX, Part, PartMedia, Piece, Progress, cut};
 use cis_store::{Blobs, StoreError};
 
 use super::media::Depot;
@@ -24,19 +24,22 @@ impl Node {
         list: FileList,
         stop: &Stop,
     ) -> Result<FileList, TransferError> {
-        let _one_after_the_other = self.uploads.uploading.lock().await;
         let mut parts = list.parts.clone();
         let mut there = Progress::default();
         for piece in parts.iter().flat_map(|part| &part.pieces) {
             there.take(piece);
         }
         let wanted = list.contents().into_iter().filter(|(blob, size)| there.of(blob) != *size);
-        let wanted = wanted.map(|(blob, size)| (blob.clone(), size)).collect();
+        let wanted: Vec<_> = wanted.map(|(blob, size)| (blob.clone(), size)).collect();
+        let (_, new) = self.uploads.parts_of(room, wanted.clone());
+        // Whoever brings some of them now may be faster.
+        let turns = self.uploads.uploading.of_all(new.iter().map(|(blob, _)| &*blob.0).collect());
+        let _by_nobody_else = stop.or(turns).await?;
         let (known, new) = self.uploads.parts_of(room, wanted);
         parts.extend(known);
         if !new.is_empty() {
             let depot = Depot::open(self).await?;
-            let part_max = depot.bytes_max().await.min(PART_BYTES_MAX);
+            let part_max = depot.bytes_max(stop).await?.min(PART_BYTES_MAX);
             let cut = cut(new.iter().map(|(blob, size)| (blob, *size)), part_max);
             let uploads = stream::iter(cut).map(|pieces| self.upload_part(&depot, room, pieces, stop));
             let uploaded = uploads.buffered(AT_ONCE).try_collect::<Vec<Part>>().await?;
@@ -59,7 +62,7 @@ impl Node {
         let bytes = tokio::task::spawn_blocking(move || bytes_of(&blobs, &read));
         let bytes = bytes.await.map_err(|_| TransferError::Panicked)??;
         let media = depot.upload(room, bytes, stop).await?;
-        Ok(Part { media, pieces })
+        Ok(Part { media: PartMedia::from(&media), pieces })
     }
 
     /// Uploads a list for a room, once.
@@ -70,13 +73,17 @@ impl Node {
         stop: &Stop,
     ) -> Result<Uploaded, TransferError> {
         let (mut uploaded, bytes) = list.pack()?;
-        let key = (room.to_owned(), uploaded.sha256.clone());
-        if let Some(there) = self.uploads.known().uploaded.get(&key).cloned() {
+        if let Some(there) = self.uploads.place(room, &uploaded.sha256) {
             return Ok(there);
         }
-        uploaded.media = Depot::open(self).await?.upload(room, bytes, stop).await?;
+        let depot = Depot::open(self).await?;
+        let bytes_max = depot.bytes_max(stop).await?;
+        if uploaded.size > bytes_max {
+            return Err(TransferError::ListTooLarge { bytes: uploaded.size, bytes_max });
+        }
+        uploaded.media = depot.upload(room, bytes, stop).await?;
         self.uploads.learn_list(room, &uploaded, Arc::new(list));
-        self.uploads.known().uploaded.insert(key, uploaded.clone());
+        self.uploads.learn_place(room, &uploaded);
         Ok(uploaded)
     }
 
@@ -108,14 +115,15 @@ fn bytes_of(blobs: &Blobs, pieces: &[Piece]) -> Result<Vec<u8>, TransferError> {
     let size = pieces.iter().map(|piece| piece.size).sum::<u64>();
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
     for piece in pieces {
-        let gone = || TransferError::Missing { path: piece.blob.0.clone() };
-        let mut file = blobs.open(&piece.blob)?.ok_or_else(gone)?;
+        let Some(blob) = &piece.blob else { continue };
+        let gone = || TransferError::Missing { path: blob.0.clone() };
+        let mut file = blobs.open(blob)?.ok_or_else(gone)?;
         let before = bytes.len() as u64;
         let read = file
             .seek(SeekFrom::Start(piece.start))
             .and_then(|_| file.take(piece.size).read_to_end(&mut bytes));
         if read.is_err() || bytes.len() as u64 - before != piece.size {
-            return Err(StoreError::BlobDamaged { id: piece.blob.0.clone() }.into());
+            return Err(StoreError::BlobDamaged { id: blob.0.clone() }.into());
         }
     }
     Ok(bytes)

@@ -34,8 +34,9 @@ pub(super) use check::{Compiled, Place, Used, check, has_block, mismatch};
 pub(super) use decide::MAX_ITEMS_BYTES;
 pub use decide::{MAX_ITEMS, condition, decision_outputs, items, spoken_outputs};
 pub(super) use expr::{ExprError, Name};
+pub(super) use scan::Site;
+pub use scan::has_template;
 use scan::{Form, Scan, scan};
-pub(super) use scan::{Site, has_template};
 
 /// The longest script, bytes.
 pub const MAX_SCRIPT_BYTES: usize = 1024 * 1024;

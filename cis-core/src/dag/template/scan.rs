@@ -41,7 +41,8 @@ pub(super) struct Scan {
 }
 
 /// Whether there is anything to scan.
-pub(in crate::dag) fn has_template(text: &str) -> bool {
+#[must_use]
+pub fn has_template(text: &str) -> bool {
     memchr::memmem::find(text.as_bytes(), b"{{").is_some()
 }
 

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -8,7 +10,16 @@ fn blob(n: u64) -> BlobId {
 }
 
 fn file(path: &str, n: u64, size: u64) -> ArtifactRecord {
-    ArtifactRecord { path: path.to_owned(), blob: blob(n), size, executable: false }
+    let blob = if size == 0 { digest(b"") } else { blob(n) };
+    ArtifactRecord { path: path.to_owned(), blob, size, executable: false }
+}
+
+fn media(name: &str) -> PartMedia {
+    PartMedia::from(&json!({ "url": format!("mxc://a/{name}") }))
+}
+
+fn piece(n: u64, start: u64, size: u64) -> Piece {
+    Piece { blob: Some(blob(n)), start, size }
 }
 
 /// A list with parts for all of its contents.
@@ -17,7 +28,7 @@ fn list(files: Vec<ArtifactRecord>, part_max: u64) -> FileList {
     list.parts = cut(list.contents(), part_max)
         .into_iter()
         .enumerate()
-        .map(|(n, pieces)| Part { media: json!({ "url": format!("mxc://a/{n}") }), pieces })
+        .map(|(n, pieces)| Part { media: media(&n.to_string()), pieces })
         .collect();
     list
 }
@@ -45,7 +56,9 @@ fn a_list_comes_back_as_it_was_packed_and_no_other_bytes_count() {
 
 #[test]
 fn paths_that_leave_the_directory_or_clash_are_refused() {
-    for path in ["", "/etc/passwd", "../a", "a/../b", "a//b", "a/", "./a", "a\0b", &"x/".repeat(3000)] {
+    let deep = format!("{}x", "x/".repeat(DEPTH_MAX));
+    for path in ["", "/etc/passwd", "../a", "a/../b", "a//b", "a/", "./a", "a\0b", &"x/".repeat(3000), &deep]
+    {
         let why = refused(vec![file(path, 1, 1)]);
         assert!(matches!(why, BadList::Path(_)), "{path:?}: {why}");
     }
@@ -75,8 +88,39 @@ fn parts_must_make_up_the_files() {
     parts(changed(&|list| list.files[0].size = 7));
     parts(changed(&|list| list.files[1].blob = BlobId("../../../../etc/passwd".to_owned())));
     parts(changed(&|list| list.files[1].blob = list.files[0].blob.clone()));
-    let shared = Piece { blob: blob(2), start: 0, size: 10 };
-    parts(changed(&|list| list.parts.insert(1, Part { media: json!({}), pieces: vec![shared.clone()] })));
+    parts(changed(&|list| list.parts.insert(1, Part { media: media("x"), pieces: vec![piece(2, 0, 10)] })));
+    // Nothing is the content of no other file, and of each empty one.
+    parts(changed(&|list| list.files.push(ArtifactRecord { size: 0, ..file("c", 3, 1) })));
+    parts(changed(&|list| list.files.push(ArtifactRecord { size: 1, ..file("c", 3, 0) })));
+}
+
+#[test]
+fn what_a_list_says_of_contents_that_are_not_its_own_counts_nowhere() {
+    let good = list(vec![file("a", 1, 10)], 0);
+    let mut hostile = list(vec![file("b", 2, 10)], 0);
+    hostile.parts[0].pieces.insert(0, piece(1, 0, 2));
+    hostile.parts.push(Part { media: media("y"), pieces: vec![piece(1, 2, 9)] });
+    let opened = reopened(&hostile).unwrap();
+    assert_eq!(
+        opened.parts,
+        [Part { media: media("0"), pieces: vec![Piece { blob: None, ..piece(1, 0, 2) }, piece(2, 0, 10)] }]
+    );
+    let merged = FileList::merged([hostile, good.clone()]).unwrap();
+    assert_eq!(merged.parts, [opened.parts, good.parts].concat());
+    assert_eq!(reopened(&merged), Ok(merged.clone()));
+}
+
+#[test]
+fn hostile_lists_take_little_time_and_memory() {
+    let above = "a/".repeat(DEPTH_MAX - 1);
+    let files: Vec<_> = (0..FILES_MAX).map(|n| file(&format!("{above}{n}"), 1, 1)).collect();
+    assert_eq!(check_files(&files), Ok(()));
+    let mut crumbs = list(vec![file("a", 1, 100_000)], 0);
+    crumbs.parts = (0..100_000).map(|at| Part { media: media(""), pieces: vec![piece(1, at, 1)] }).collect();
+    assert_eq!(crumbs.check_parts(), Err(BadList::TooLarge));
+    let media: PartMedia = serde_json::from_str(&format!("[{}0]", "0,".repeat(2000))).unwrap();
+    assert!(!media.is_too_long());
+    assert_eq!(size_of_val(&media), 16);
 }
 
 #[test]
@@ -86,10 +130,10 @@ fn what_is_too_large_is_refused() {
     assert_eq!(check_files(&[file("a", 1, BYTES_MAX), file("b", 2, 1)]), Err(BadList::TooLarge));
     assert_eq!(check_files(&[file("a", 1, u64::MAX), file("b", 2, 1)]), Err(BadList::TooLarge));
     let mut wide = list(vec![file("a", 1, 10)], 10);
-    wide.parts[0].pieces.push(Piece { blob: blob(2), start: 0, size: PART_BYTES_MAX });
+    wide.parts[0].pieces.push(piece(2, 0, PART_BYTES_MAX));
     assert_eq!(reopened(&wide), Err(BadList::TooLarge));
     let mut far = list(vec![file("a", 1, 10)], 10);
-    far.parts[0].media = json!("x".repeat(5000));
+    far.parts[0].media = PartMedia::from(&json!("x".repeat(5000)));
     assert_eq!(reopened(&far), Err(BadList::TooLarge));
 }
 
@@ -99,7 +143,12 @@ fn a_merged_list_has_the_later_file_and_no_part_that_nobody_needs() {
     let second = list(vec![file("b", 3, 1), file("c", 1, 1)], 100);
     let merged = FileList::merged([first.clone(), second.clone()]).unwrap();
     assert_eq!(merged.files, [file("a", 1, 1), file("b", 3, 1), file("c", 1, 1)]);
-    assert_eq!(merged.parts, [first.parts, second.parts.clone()].concat());
+    // Each content once.
+    let mut later = second.parts[0].clone();
+    later.pieces.iter_mut().find(|piece| piece.blob == Some(blob(1))).unwrap().blob = None;
+    let mut earlier = first.parts[0].clone();
+    earlier.pieces.iter_mut().find(|piece| piece.blob == Some(blob(2))).unwrap().blob = None;
+    assert_eq!(merged.parts, [earlier, later]);
     assert_eq!(reopened(&merged), Ok(merged.clone()));
     let again = FileList::merged([second.clone(), merged, second.clone()]).unwrap();
     assert_eq!(again.parts.len(), 1, "all contents are in the part of the second one");

@@ -18,6 +18,7 @@ impl Machine {
         match message {
             FromWorker::Claimed { attempt, fence } => self.live_index(&attempt, Some(fence)).map(|_| ()),
             FromWorker::Refused { attempt, fence, reason } => self.refused(&attempt, fence, reason, turn),
+            FromWorker::NotGiven { attempt, fence, detail } => self.not_given(&attempt, fence, detail, turn),
             FromWorker::Session { attempt, fence, state: SessionState::Exited, .. } => {
                 self.processing(&attempt, fence, turn)
             }
@@ -125,6 +126,7 @@ impl Machine {
         let index = self.live_index(attempt, Some(fence))?;
         let run = self.own(attempt.run)?;
         let entry = run.entry(index);
+        let refusals = entry.refusals;
         let in_room = run.facts().mode == ExecutionMode::Matrix;
         let node = entry.live.as_ref().map_or_else(|| self.node.clone(), |live| live.node.clone());
         let stopping = entry.live.as_ref().and_then(|live| live.stopping.clone());
@@ -138,16 +140,19 @@ impl Machine {
         let change = |state, end, queued| TaskChange { task: attempt.task.clone(), state, end, queued };
         let change = match (stopping, reason) {
             (Some(reason), _) => change(TaskState::Cancelled, Some(reason), None),
-            (None, Refusal::Resources { .. }) if in_room => {
+            (None, Refusal::Resources { detail }) if in_room => {
                 self.nodes.is_short(&node);
-                change(TaskState::Queued, None, Some(QueueReason::Withdrawn))
+                // At first another node may have what this one lacks.
+                let delay_ms = refusals.checked_sub(1).map_or(0, refused_delay_ms);
+                let at_ms = turn.now.saturating_add(delay_ms);
+                change(TaskState::Queued, None, Some(QueueReason::Resources { at_ms, detail }))
             }
             (None, Refusal::Policy { detail }) if in_room => {
                 self.nodes.refuse(attempt.run, &attempt.task, node.clone(), detail);
                 change(TaskState::Queued, None, Some(QueueReason::Withdrawn))
             }
             (None, Refusal::Resources { detail }) => {
-                let at_ms = turn.now.saturating_add(refused_delay_ms(entry.refusals));
+                let at_ms = turn.now.saturating_add(refused_delay_ms(refusals));
                 self.hold(turn.now);
                 change(TaskState::Queued, None, Some(QueueReason::Resources { at_ms, detail }))
             }
@@ -171,6 +176,28 @@ impl Machine {
             }
         };
         self.emit(attempt.run, EventBody::TaskStatus { changes: vec![change] }, turn)?;
+        self.account_ends(attempt, Some(&node), false, turn)?;
+        self.finish(attempt.run, self.affected(attempt.run, index), turn)
+    }
+
+    /// No worker has heard of it.
+    fn not_given(
+        &mut self,
+        attempt: &AttemptId,
+        fence: Fence,
+        detail: String,
+        turn: &Turn,
+    ) -> Result<(), Rejected> {
+        let index = self.live_index(attempt, Some(fence))?;
+        let entry = self.own(attempt.run)?.entry(index);
+        let Some(live) = entry.live.as_ref() else { return Ok(()) };
+        let (node, at_ms) = (live.node.clone(), turn.now.saturating_add(refused_delay_ms(entry.refusals)));
+        let (state, end, queued) = match &live.stopping {
+            Some(Stop::For(reason)) => (TaskState::Cancelled, Some(reason.clone()), None),
+            _ => (TaskState::Queued, None, Some(QueueReason::Resources { at_ms, detail })),
+        };
+        let changes = vec![TaskChange { task: attempt.task.clone(), state, end, queued }];
+        self.emit(attempt.run, EventBody::TaskStatus { changes }, turn)?;
         self.account_ends(attempt, Some(&node), false, turn)?;
         self.finish(attempt.run, self.affected(attempt.run, index), turn)
     }

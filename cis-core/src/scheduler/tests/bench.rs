@@ -223,7 +223,7 @@ impl Bench {
         self.run().task(&id(task)).unwrap().1.live.as_ref().unwrap().session
     }
 
-    fn fence(&self, attempt: &AttemptId) -> u64 {
+    pub(super) fn fence(&self, attempt: &AttemptId) -> u64 {
         self.machine.run(&attempt.run).unwrap().task(&attempt.task).unwrap().1.fence
     }
 

@@ -122,6 +122,54 @@ fn a_node_that_is_short_of_something_waits_until_its_offer_changes() {
     assert_eq!(grants(&bench).len(), 2);
 }
 
+/// Whatever one task asks for, nodes are not asked for it again and again.
+#[test]
+fn a_task_that_all_nodes_refuse_waits_longer_each_time() {
+    let mut bench = in_room(vec![task("a"), task("b")]);
+    let mut load = 0;
+    let mut offered = |bench: &mut Bench| {
+        load += 1;
+        ["x", "y"].map(|name| offers(bench, NodeOffer { load_permille: load, ..offer(name, 1) }));
+    };
+    offered(&mut bench);
+    assert_eq!(grants(&bench), pairs(&[("a", "x"), ("b", "y")]));
+    bench.ends("b", exit(0));
+    let short = || Refusal::Resources { detail: "no PTY left".to_owned() };
+    bench.refuses("a", short());
+    bench.ticks_after(0);
+    assert_eq!(grants(&bench)[2..], pairs(&[("a", "y")]), "another node may have it");
+    for wait in [1000, 2000, 4000] {
+        let granted = grants(&bench).len();
+        bench.refuses("a", short());
+        offered(&mut bench);
+        bench.ticks_after(wait - 1);
+        assert_eq!(grants(&bench).len(), granted);
+        bench.ticks_after(1);
+        assert_eq!(grants(&bench).len(), granted + 1);
+    }
+}
+
+#[test]
+fn what_its_coordinator_cannot_give_waits_and_its_node_is_not_short() {
+    let mut bench = in_room(vec![task("a")]);
+    offers(&mut bench, offer("x", 1));
+    for wait in [1000, 2000] {
+        let attempt = bench.attempt("a");
+        let fence = bench.fence(&attempt);
+        let detail = "the disk is full".to_owned();
+        let at = bench.now - START_MS + wait;
+        let said = bench.does(InputKind::Worker(FromWorker::NotGiven { attempt, fence, detail }));
+        assert_eq!(said, [format!("status a=queued(short, again at +{at})")]);
+        assert!(bench.ticks_after(wait - 1).is_empty());
+        assert_eq!(bench.ticks_after(1).len(), 2, "to the same node");
+    }
+    bench.does(InputKind::Cancel { run: run_id(1) });
+    let attempt = bench.attempt("a");
+    let fence = bench.fence(&attempt);
+    let said = bench.does(InputKind::Worker(FromWorker::NotGiven { attempt, fence, detail: String::new() }));
+    assert_eq!(said[0], "status a=cancelled(the run was cancelled)");
+}
+
 #[test]
 fn nothing_is_granted_while_it_is_not_known_what_workers_have() {
     let mut bench = in_room(vec![task("a"), task("b")]);

@@ -13,6 +13,9 @@ use super::super::ending::run_in_thread;
 /// As many as may wait.
 const SPARE_MAX: usize = 64;
 
+/// The names of those that are being emptied begin so.
+const GONE: &[u8] = b"gone-";
+
 /// Only this user enters.
 const MODE: u32 = 0o700;
 
@@ -29,9 +32,12 @@ impl Directories {
     pub(super) fn tidy(&mut self, root: &Path) {
         let in_dir = |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten();
         let spare = spare_of(root);
-        // Those that are not empty stay.
+        // Those of tasks that are not empty stay.
         for entry in in_dir(&spare).chain(in_dir(root)) {
-            let _ = fs::remove_dir(entry.path());
+            if fs::remove_dir(entry.path()).is_err() && entry.file_name().as_encoded_bytes().starts_with(GONE)
+            {
+                remove_soon(entry.path());
+            }
         }
         self.spare.clear();
     }
@@ -68,15 +74,33 @@ impl Directories {
                 return self.spare.push(spare);
             }
         }
-        if fs::remove_dir(&dir).is_err() {
-            // A task may have left a million files.
-            run_in_thread(move || {
-                if let Err(error) = fs::remove_dir_all(&dir) {
-                    tracing::debug!(dir = %dir.display(), %error, "the directory of a task was not removed");
-                }
-            });
+        match fs::remove_dir(&dir) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(_) => self.empty(root, dir),
         }
     }
+
+    /// The task may come back, and finds no directory then.
+    fn empty(&mut self, root: &Path, dir: PathBuf) {
+        let name = format!("{}{}", String::from_utf8_lossy(GONE), self.named);
+        self.named += 1;
+        let gone = spare_of(root).join(name);
+        let _ = make_all(&spare_of(root));
+        match fs::rename(&dir, &gone) {
+            Ok(()) => remove_soon(gone),
+            Err(_) => remove_soon(dir),
+        }
+    }
+}
+
+/// A task may have left a million files.
+fn remove_soon(dir: PathBuf) {
+    run_in_thread(move || {
+        if let Err(error) = fs::remove_dir_all(&dir) {
+            tracing::debug!(dir = %dir.display(), %error, "the directory of a task was not removed");
+        }
+    });
 }
 
 fn spare_of(root: &Path) -> PathBuf {

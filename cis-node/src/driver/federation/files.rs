@@ -4,21 +4,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::super::Driver;
+use super::super::spec::artifacts_of;
 use super::Held;
 use crate::account::boot_ms;
+use crate::artifacts;
 use crate::file_jobs::{Done, Gift, Inputs, Job, Undone};
 use crate::files::{STAGING, Stop};
+use crate::transfers;
 use cis_core::api::{FromWorker, Refusal, Report};
 use cis_core::event::Uploaded;
 use cis_core::event::{ArtifactRecord, AttemptOutcome, ExecutionMode, FailureCause};
 use cis_core::federation::direct::{RemoteSpec, TaskPayload};
-use cis_core::federation::finality::Finality;
 use cis_core::federation::protocol::BootMs;
 use cis_core::federation::protocol::message::{Grant, Granted, Message};
-use cis_core::ids::{AttemptId, Fence, NodeDid, SessionId, TimestampMs};
+use cis_core::federation::transfer::FileList;
+use cis_core::ids::{AttemptId, Fence, NodeDid, SessionId, TaskId, TimestampMs};
 use cis_core::scheduler::Run;
+
+/// So often a list is looked up that cannot be had: then its attempt ends with an error.
+const LIST_TRIES_MAX: u32 = 10;
 
 /// Why nothing is done about files.
 const NOT_NOW: &str = "too much waits to be sent to other nodes at the moment";
@@ -28,12 +35,28 @@ const NOT_NOW: &str = "too much waits to be sent to other nodes at the moment";
 pub(super) struct Underway {
     /// Attempts of this node's runs, by what they wait for.
     giving: BTreeMap<AttemptId, Giving>,
+    /// Lists that are with nodes of a room for attempts of this node's runs.
+    given: BTreeMap<AttemptId, Given>,
     /// Attempts that this node worked on, and whose directories are still being filled.
     leaving: BTreeSet<AttemptId>,
-    /// Results of workers that wait for the list of their files.
-    listing: BTreeSet<Granted>,
+    /// Results of workers that wait for the list of their files, and how often it could not be had.
+    listing: BTreeMap<Granted, Listing>,
     /// What was done while the database could not be written.
     kept: Vec<Done>,
+}
+
+#[derive(Default)]
+struct Listing {
+    is_underway: bool,
+    failures: u32,
+    /// Taken by the result that it was looked up for.
+    found: Option<Arc<FileList>>,
+}
+
+struct Given {
+    fence: Fence,
+    room: String,
+    uploaded: Uploaded,
 }
 
 struct Giving {
@@ -47,6 +70,15 @@ enum Then {
     Grant { room: String, node: NodeDid, grant: Grant<RemoteSpec> },
     /// It is started here.
     Start { session: SessionId },
+}
+
+impl Underway {
+    /// Whatever an earlier attempt of this number waits for, it waits no longer.
+    fn give(&mut self, attempt: AttemptId, giving: Giving) {
+        if let Some(earlier) = self.giving.insert(attempt, giving) {
+            earlier.stop.set();
+        }
+    }
 }
 
 /// Files of a task that this node has for a coordinator.
@@ -69,7 +101,7 @@ impl Driver {
         let Granted { attempt, fence } = &grant.granted;
         let run = self.parts.machine.run(&attempt.run)?;
         let Some((task, _)) = run.task(&attempt.task) else { return Some(grant) };
-        let gifts = gifts(run, &task.needs);
+        let gifts = self.gifts(run, &task.needs);
         if gifts.is_empty() && task.inputs.is_empty() {
             return Some(grant);
         }
@@ -92,7 +124,9 @@ impl Driver {
             stop: stop.clone(),
         };
         let then = Then::Grant { room: room.to_owned(), node: node.clone(), grant };
-        self.federation.files.giving.insert(granted.attempt.clone(), Giving { fence, stop, then });
+        // The other coordinators of the room hear that this one is there while it uploads.
+        self.coordinate(room, granted.attempt.run);
+        self.federation.files.give(granted.attempt.clone(), Giving { fence, stop, then });
         if !self.parts.link.carry(job) {
             self.files_done(Done::Given(granted, Err(Undone::Resources(NOT_NOW.to_owned()))), now);
         }
@@ -111,7 +145,7 @@ impl Driver {
         let (Some((task, _)), Some(room)) = (run.task(&attempt.task), run.facts().room.clone()) else {
             return false;
         };
-        let mut gifts = gifts(run, &task.needs);
+        let mut gifts = self.gifts(run, &task.needs);
         // What stayed on this machine is in its place.
         gifts.retain(|gift| gift.uploaded.is_some());
         if run.facts().mode != ExecutionMode::Matrix || gifts.is_empty() {
@@ -124,10 +158,10 @@ impl Driver {
         let carried = self.parts.link.carry(job);
         if carried {
             let giving = Giving { fence, stop, then: Then::Start { session } };
-            self.federation.files.giving.insert(attempt.clone(), giving);
+            self.federation.files.give(attempt.clone(), giving);
         } else {
-            let (attempt, reason) = (attempt.clone(), Refusal::Resources { detail: NOT_NOW.to_owned() });
-            self.parts.worker.said.push(FromWorker::Refused { attempt, fence, reason });
+            let (attempt, detail) = (attempt.clone(), NOT_NOW.to_owned());
+            self.parts.worker.said.push(FromWorker::NotGiven { attempt, fence, detail });
         }
         true
     }
@@ -153,9 +187,7 @@ impl Driver {
     fn fail_giving(&mut self, granted: Granted, why: Undone, now: TimestampMs) {
         let Granted { attempt, fence } = granted;
         let told = match why {
-            Undone::Resources(detail) => {
-                FromWorker::Refused { attempt, fence, reason: Refusal::Resources { detail } }
-            }
+            Undone::Resources(detail) => FromWorker::NotGiven { attempt, fence, detail },
             other => {
                 let report = Box::new(Report::bare(outcome(other), None, now));
                 FromWorker::Result { attempt, fence, report }
@@ -291,21 +323,33 @@ impl Driver {
         let Message::Result { granted, mut report } = message else { return Some(message) };
         // Whatever else it names is not checked, and not there.
         report.artifacts.clear();
-        let Some(uploaded) = report.files.clone() else { return Some(Message::Result { granted, report }) };
-        let is_its_own = self
-            .federation
-            .rooms
-            .get(room)
-            .is_some_and(|room| room.coordinator.worker_of(&granted) == Some(from));
-        if !is_its_own {
+        let known = self.federation.rooms.get(room);
+        if known.is_none_or(|room| room.coordinator.worker_of(&granted) != Some(from)) {
             return Some(Message::Result { granted, report });
         }
-        if let Some(list) = self.parts.uploads.list(room, &uploaded) {
-            report.artifacts.clone_from(&list.files);
+        if let (AttemptOutcome::SpawnError { .. }, Some(given)) =
+            (&report.outcome, self.federation.files.given.remove(&granted.attempt))
+        {
+            // The homeserver may not have them any more: they go up again for the next attempt.
+            self.parts.uploads.forget(&given.room, &given.uploaded);
+        }
+        let Some(uploaded) = report.files.clone() else { return Some(Message::Result { granted, report }) };
+        let listing = self.federation.files.listing.get_mut(&granted);
+        let found = listing.and_then(|listing| listing.found.take());
+        if let Some(list) = found.or_else(|| self.parts.uploads.list(room, &uploaded)) {
+            self.federation.files.listing.remove(&granted);
+            match self.undeclared(&granted.attempt, &list) {
+                None => report.artifacts.clone_from(&list.files),
+                Some(detail) => {
+                    report.outcome = AttemptOutcome::SpawnError { detail };
+                    report.files = None;
+                }
+            }
             return Some(Message::Result { granted, report });
         }
         // It is repeated until it is recorded.
-        if self.federation.files.listing.insert(granted.clone()) {
+        let listing = self.federation.files.listing.entry(granted.clone()).or_default();
+        if !std::mem::replace(&mut listing.is_underway, true) {
             let message = Box::new(Message::Result { granted: granted.clone(), report });
             let job = Job::List { room: room.to_owned(), from: from.clone(), message, uploaded };
             if !self.parts.link.carry(job) {
@@ -315,6 +359,19 @@ impl Driver {
         None
     }
 
+    /// What is wrong with a list that a worker hands in.
+    fn undeclared(&self, attempt: &AttemptId, list: &FileList) -> Option<String> {
+        let run = self.parts.machine.run(&attempt.run)?;
+        let globs = match artifacts_of(run, attempt, &self.parts.home, &self.parts.blobs) {
+            Ok(globs) => globs,
+            Err(why) => return Some(why),
+        };
+        match artifacts::undeclared(&list.files, &globs) {
+            Ok(path) => path.map(transfers::undeclared),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
     /// Something about files was done.
     pub(in crate::driver) fn files_done(&mut self, done: Done, now: TimestampMs) {
         match done {
@@ -322,13 +379,24 @@ impl Driver {
             Done::Placed(granted, placed) => self.given(granted, placed.map(|()| None), now),
             Done::Taken(granted, taken) => self.taken(granted, taken),
             Done::Shared(granted, shared) => self.shared(&granted, shared),
-            Done::Listed { room, from, message, files } => {
+            Done::Listed { room, from, message, list } => {
                 let Message::Result { granted, mut report } = *message else { return };
-                self.federation.files.listing.remove(&granted);
-                if let Err(why) = files {
-                    // Its worker has it for as long as it is not recorded: what passes is tried again.
-                    report.outcome = outcome(why);
-                    report.files = None;
+                let listing = self.federation.files.listing.entry(granted.clone()).or_default();
+                listing.is_underway = false;
+                match list {
+                    Ok(list) => listing.found = Some(list),
+                    // Its worker has the result for as long as it is not recorded, and says it again.
+                    Err(Undone::Passing(why) | Undone::Resources(why))
+                        if listing.failures < LIST_TRIES_MAX =>
+                    {
+                        listing.failures += 1;
+                        return tracing::debug!(attempt = %granted.attempt, why, "a list of files cannot be had yet");
+                    }
+                    Err(why) => {
+                        self.federation.files.listing.remove(&granted);
+                        report.outcome = outcome(why);
+                        report.files = None;
+                    }
                 }
                 self.federated(&room, &from, Message::Result { granted, report }, now);
             }
@@ -336,6 +404,7 @@ impl Driver {
     }
 
     fn given(&mut self, granted: Granted, given: Result<Option<Uploaded>, Undone>, now: TimestampMs) {
+        self.let_go_of_ended();
         let is_it = |giving: &Giving| giving.fence == granted.fence;
         if !self.federation.files.giving.get(&granted.attempt).is_some_and(is_it) {
             return;
@@ -347,17 +416,52 @@ impl Driver {
             (Err(why), _) => self.fail_giving(granted, why, now),
             (Ok(_), Then::Start { session }) => self.grant(granted.attempt, session, fence, now),
             (Ok(files), Then::Grant { room, node, mut grant }) => {
-                grant.spec.files = files;
-                let Some(run) = self.parts.machine.run(&granted.attempt.run) else { return };
-                let epoch = run.facts().epoch;
-                let room = self.federation.room(&room);
-                if room.coordinator.epoch(granted.attempt.run).is_none() {
-                    room.coordinator.begin(granted.attempt.run, epoch);
-                    room.finality.insert(granted.attempt.run, Finality::since(0, None));
+                if let Some(uploaded) = files.clone() {
+                    let given = Given { fence, room: room.clone(), uploaded };
+                    self.federation.files.given.insert(granted.attempt.clone(), given);
                 }
-                room.coordinator.grant(node, grant, boot_ms());
+                grant.spec.files = files;
+                self.coordinate(&room, granted.attempt.run);
+                self.federation.room(&room).coordinator.grant(node, grant, boot_ms());
             }
         }
+    }
+
+    /// Attempts that wait for files, and are over by something else: another one of their tasks may be at work.
+    pub(in crate::driver) fn let_go_of_ended(&mut self) {
+        let machine = &self.parts.machine;
+        let lives = |attempt: &AttemptId, fence| {
+            let task = machine.run(&attempt.run).and_then(|run| run.task(&attempt.task));
+            let live = task.and_then(|(_, entry)| entry.live.as_ref());
+            live.is_some_and(|live| (live.attempt, live.fence) == (attempt.number, fence))
+        };
+        let files = &mut self.federation.files;
+        for (_, giving) in files.giving.extract_if(.., |attempt, giving| !lives(attempt, giving.fence)) {
+            giving.stop.set();
+        }
+        files.given.retain(|attempt, given| lives(attempt, given.fence));
+    }
+
+    /// What tasks left that one needs, and the items of those.
+    fn gifts(&self, run: &Run, needs: &[TaskId]) -> Vec<Gift> {
+        let mut gifts = Vec::new();
+        for need in needs {
+            let Some((_, entry)) = run.task(need) else { continue };
+            let items = run.items(need).unwrap_or_default();
+            let items = items.iter().map(|item| (run.spec(*item).id.clone(), run.entry(*item)));
+            for (task, entry) in std::iter::once((need.clone(), entry)).chain(items) {
+                let files: Vec<ArtifactRecord> = entry.artifacts().to_vec();
+                if files.is_empty() {
+                    continue;
+                }
+                let attempt = AttemptId { run: run.id(), task, number: entry.attempts };
+                let globs = artifacts_of(run, &attempt, &self.parts.home, &self.parts.blobs);
+                // Nothing is asked for by none.
+                let globs = globs.unwrap_or_default();
+                gifts.push(Gift { files, uploaded: entry.files().cloned(), globs });
+            }
+        }
+        gifts
     }
 
     /// Keeps what was done for when the database can be written again.
@@ -372,26 +476,12 @@ impl Driver {
     }
 }
 
-/// What the tasks left that one needs, and the items of those.
-fn gifts(run: &Run, needs: &[cis_core::ids::TaskId]) -> Vec<Gift> {
-    let mut gifts = Vec::new();
-    for need in needs {
-        let Some((_, entry)) = run.task(need) else { continue };
-        let items = run.items(need).unwrap_or_default();
-        for entry in std::iter::once(entry).chain(items.iter().map(|item| run.entry(*item))) {
-            let files: Vec<ArtifactRecord> = entry.artifacts().to_vec();
-            if !files.is_empty() {
-                gifts.push(Gift { files, uploaded: entry.files().cloned() });
-            }
-        }
-    }
-    gifts
-}
-
 fn outcome(why: Undone) -> AttemptOutcome {
     match why {
         Undone::Stopped => AttemptOutcome::Cancelled,
         Undone::Task(detail) => AttemptOutcome::Failed { cause: FailureCause::Input { detail } },
-        Undone::Resources(detail) | Undone::Other(detail) => AttemptOutcome::SpawnError { detail },
+        Undone::Resources(detail) | Undone::Passing(detail) | Undone::Other(detail) => {
+            AttemptOutcome::SpawnError { detail }
+        }
     }
 }

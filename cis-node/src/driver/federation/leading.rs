@@ -10,7 +10,7 @@ use cis_core::federation::finality::Finality;
 use cis_core::federation::lead;
 use cis_core::federation::protocol::coordinator::Effect;
 use cis_core::federation::protocol::message::{Grant, Granted, HeldRecord};
-use cis_core::ids::{AttemptId, Fence, NodeDid, SessionId, TimestampMs};
+use cis_core::ids::{AttemptId, Fence, NodeDid, RunId, SessionId, TimestampMs};
 use cis_core::scheduler::{Input, InputKind};
 
 /// A specification that is larger does not go into a message, bytes of JSON.
@@ -28,7 +28,6 @@ impl Driver {
     ) {
         let Some(run) = self.parts.machine.run(&attempt.run) else { return };
         let Some(room) = run.facts().room.clone() else { return };
-        let epoch = run.facts().epoch;
         let completed = complete(run, &attempt, &self.parts.home, &self.parts.blobs, Moment::Start);
         let remote = completed.and_then(|spec| {
             let remote = RemoteSpec::of(spec, &run.facts().workdir, slots(run));
@@ -46,19 +45,24 @@ impl Driver {
             Ok(spec) => {
                 let grant = Grant { granted: Granted { attempt, fence }, session, spec };
                 let Some(grant) = self.give_files(&room, &node, grant, now) else { return };
-                let room = self.federation.room(&room);
-                let attempt = &grant.granted.attempt;
-                if room.coordinator.epoch(attempt.run).is_none() {
-                    room.coordinator.begin(attempt.run, epoch);
-                    room.finality.insert(attempt.run, Finality::since(0, None));
-                }
-                room.coordinator.grant(node, grant, boot_ms());
+                self.coordinate(&room, grant.granted.attempt.run);
+                self.federation.room(&room).coordinator.grant(node, grant, boot_ms());
             }
             Err(detail) => {
                 let outcome = AttemptOutcome::Failed { cause: FailureCause::Input { detail } };
                 let report = Box::new(Report::bare(outcome, None, now));
                 self.parts.worker.said.push(FromWorker::Result { attempt, fence, report });
             }
+        }
+    }
+
+    /// This node gives attempts of a run to the nodes of its room from now on.
+    pub(super) fn coordinate(&mut self, room: &str, run: RunId) {
+        let Some(epoch) = self.parts.machine.run(&run).map(|run| run.facts().epoch) else { return };
+        let room = self.federation.room(room);
+        if room.coordinator.epoch(run).is_none() {
+            room.coordinator.begin(run, epoch);
+            room.finality.insert(run, Finality::since(0, None));
         }
     }
 

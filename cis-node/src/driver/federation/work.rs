@@ -274,7 +274,7 @@ impl Driver {
             | FromWorker::Session { attempt, .. }
             | FromWorker::Child { attempt, .. }
             | FromWorker::Result { attempt, .. } => attempt,
-            FromWorker::Ahead { .. } => return Some(message),
+            FromWorker::Ahead { .. } | FromWorker::NotGiven { .. } => return Some(message),
         };
         let Some(Held { room, granted, .. }) = self.federation.held.get(attempt) else {
             return Some(message);
@@ -304,9 +304,16 @@ impl Driver {
             FromWorker::Result { report, .. } => worker.ended(&granted, *report, boot, &mut out),
             FromWorker::Refused { reason, .. } => {
                 worker.refused(&granted, reason, boot, &mut out);
-                self.federation.held.remove(&granted.attempt);
+                let held = self.federation.held.remove(&granted.attempt);
+                if !self.is_being_filled(&granted.attempt, held) {
+                    let dir = self.directory_of(&granted.attempt);
+                    self.federation.directories.give_back(&self.parts.home.remote(), dir);
+                }
             }
-            FromWorker::Claimed { .. } | FromWorker::Child { .. } | FromWorker::Ahead { .. } => {}
+            FromWorker::Claimed { .. }
+            | FromWorker::Child { .. }
+            | FromWorker::Ahead { .. }
+            | FromWorker::NotGiven { .. } => {}
         }
         self.work(&room, out, now);
         None
