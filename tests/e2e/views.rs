@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::federation::{execute, member};
+use crate::federation::{did, execute, member};
 use crate::harness::room::Room;
 use crate::harness::synapse::{Synapse, User};
 use crate::harness::{Cis, eventually_within, kill_9};
@@ -132,4 +132,28 @@ fn a_session_of_another_node_is_killed_from_where_people_are() {
     knows(&guest, &run, "echo");
     guest.ok(["dag", "kill", "echo"]);
     cis.wait_run(&run, "cancelled");
+}
+
+#[test]
+fn a_view_ends_when_the_right_to_it_is_taken_away() {
+    let synapse = Synapse::shared();
+    let ann = synapse.register("ann");
+    let Nodes { cis, guest, worker, room } = nodes(&synapse, &ann);
+    let run = execute(&cis, &room, TEXT);
+    knows(&guest, &run, "echo");
+    let mut terminal = guest.terminal(&["dag", "attach", "echo"]);
+    terminal.wait_for("banner");
+    terminal.type_keys("before\r");
+    terminal.wait_for("<before>");
+    cis.ok(["identity", "trust", &did(&guest), "--room", &room.id, "--may", "execute", "--name", "guest"]);
+    assert_ne!(terminal.wait_exit(), 0);
+    assert!(terminal.screen().contains("needs the right `submit`"), "{}", terminal.screen());
+    // As it was before for those who may.
+    let mut terminal = cis.terminal(&["dag", "attach", "echo"]);
+    terminal.wait_for("<before>");
+    terminal.type_keys("on\r");
+    terminal.wait_for("Password:");
+    terminal.type_keys("x\r");
+    cis.wait_run(&run, "succeeded");
+    assert!(worker_log(&worker, &run).contains("length=1"));
 }

@@ -2,6 +2,7 @@
 //!
 //! Owns the viewer's end of a view, and filters what the other node says once more: it may lie.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -241,6 +242,7 @@ struct OwnEnd {
 impl OwnEnd {
     async fn run(mut self) {
         let mut leaves_at = None;
+        let (mut frames, to_viewer): (VecDeque<Frame>, _) = (VecDeque::new(), self.to_viewer.clone());
         loop {
             let now = boot_ms();
             while let Some(segment) = self.pipe.poll_transmit(now) {
@@ -254,17 +256,26 @@ impl OwnEnd {
             let timeout =
                 leaves_at.map_or(self.pipe.poll_timeout(now), |at| self.pipe.poll_timeout(now).min(at));
             tokio::select! {
-                segment = self.view.came.recv() => {
+                permit = to_viewer.reserve(), if leaves_at.is_none() && !frames.is_empty() => {
+                    let is_last = match (permit, frames.pop_front()) {
+                        (Ok(permit), Some(frame)) => {
+                            let is_last = frame.is_last();
+                            permit.send(frame);
+                            is_last
+                        }
+                        _ => true,
+                    };
+                    if is_last {
+                        // It is told that all has come, or that nobody looks.
+                        leaves_at = Some(self.leave());
+                    }
+                }
+                // Nothing more is asked for while a viewer does not read.
+                segment = self.view.came.recv(), if leaves_at.is_some() || frames.is_empty() => {
                     let Some(segment) = segment else { return };
-                    for frame in self.pipe.handle(segment, boot_ms()) {
-                        let is_last = frame.is_last();
-                        if leaves_at.is_none() && self.to_viewer.send(frame).await.is_err() {
-                            leaves_at = Some(self.leave());
-                        }
-                        if is_last {
-                            // It is told that all has come.
-                            leaves_at.get_or_insert(self.leave());
-                        }
+                    frames.extend(self.pipe.handle(segment, boot_ms()));
+                    if leaves_at.is_some() {
+                        frames.clear();
                     }
                 }
                 typed = self.typed.recv(), if leaves_at.is_none() && self.pipe.has_room() => match typed {
@@ -272,7 +283,7 @@ impl OwnEnd {
                     Some(AttachInput::Control(control)) => self.pipe.push(Frame::Control { control }),
                     None => leaves_at = Some(self.leave()),
                 },
-                () = self.to_viewer.closed(), if leaves_at.is_none() => leaves_at = Some(self.leave()),
+                () = to_viewer.closed(), if leaves_at.is_none() => leaves_at = Some(self.leave()),
                 () = until(timeout) => {}
             }
         }

@@ -3,6 +3,7 @@
 //! Owns who may look, and the session's end of a view. What is typed goes to the session in order and once, as the pipe
 //! gives it; nothing is read for a viewer that is sent nothing.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use futures_util::stream::{BoxStream, StreamExt as _};
@@ -32,6 +33,11 @@ use cis_core::policy::{Principal, Rights, Who};
 use cis_host::hub::Reach;
 use cis_local::now_ms;
 
+/// How often it is looked whether a viewer may still look, ms.
+const LOOK_MS: i64 = 1000;
+/// More is not taken from a viewer before the session takes it, bytes.
+const TYPED_AHEAD_MAX: usize = 64 << 10;
+
 /// What a view shows, frame by frame. The last one is a [`Frame::End`]; it is not asked for more after that.
 type Shown = BoxStream<'static, Frame>;
 
@@ -54,17 +60,16 @@ pub(super) async fn show(node: Arc<Node>, end: TheirEnd, mut view: Registered, f
     pipe.handle(first, boot_ms());
     // A node that ends by itself does not while somebody looks.
     let _looks = Viewer::new(Arc::clone(&node.shared), node.driver.clone());
-    let mut source = match node.source(&end, view.id, &open).await {
-        Ok(source) => source,
-        Err(mut problem) => {
-            // Long, and of no use on another machine.
-            (problem.diagnostics, problem.item) = (Vec::new(), None);
-            let refused = Frame::End { problem: Some(Box::new(problem)) };
-            Source { shown: ending(stream::iter([refused]).boxed()), typed: None }
-        }
-    };
+    let mut source = node.source(&end, view.id, &open).await.unwrap_or_else(refused);
+    let (mut typed, mut looked_at) = (Typed::default(), boot_ms());
     loop {
         let now = boot_ms();
+        if now.saturating_sub(looked_at) >= LOOK_MS {
+            looked_at = now;
+            if let Err(problem) = node.may_still_look(&end, &open).await {
+                (source, typed) = (refused(problem), Typed::default());
+            }
+        }
         while let Some(segment) = pipe.poll_transmit(now) {
             node.link.view(&end.room, end.node.clone(), ViewMessage::Segment(segment));
         }
@@ -79,7 +84,14 @@ pub(super) async fn show(node: Arc<Node>, end: TheirEnd, mut view: Registered, f
         let timeout =
             takes_at.filter(|_| !takes).map_or(pipe.poll_timeout(now), |at| pipe.poll_timeout(now).min(at));
         tokio::select! {
-            segment = view.came.recv() => {
+            permit = reserved(source.typed.clone()), if !typed.waiting.is_empty() => {
+                match (permit, typed.next()) {
+                    (Some(permit), Some(input)) => drop(permit.send(input)),
+                    // What a session that has ended is typed goes nowhere.
+                    _ => (source.typed, typed) = (None, Typed::default()),
+                }
+            }
+            segment = view.came.recv(), if typed.bytes < TYPED_AHEAD_MAX => {
                 let Some(segment) = segment else { return };
                 for frame in pipe.handle(segment, boot_ms()) {
                     let input = match frame {
@@ -93,9 +105,8 @@ pub(super) async fn show(node: Arc<Node>, end: TheirEnd, mut view: Registered, f
                         }
                         _ => continue,
                     };
-                    if let Some(typed) = &source.typed {
-                        // What a session that has ended is typed goes nowhere.
-                        let _ = typed.send(input).await;
+                    if source.typed.is_some() {
+                        typed.push(input);
                     }
                 }
             }
@@ -116,6 +127,47 @@ pub(super) async fn show(node: Arc<Node>, end: TheirEnd, mut view: Registered, f
             () = until(timeout) => {}
         }
     }
+}
+
+/// What was typed and waits for a session that is slow to take it.
+#[derive(Default)]
+struct Typed {
+    waiting: VecDeque<AttachInput>,
+    bytes: usize,
+}
+
+impl Typed {
+    fn push(&mut self, input: AttachInput) {
+        self.bytes += size_of(&input);
+        self.waiting.push_back(input);
+    }
+
+    fn next(&mut self) -> Option<AttachInput> {
+        let input = self.waiting.pop_front()?;
+        self.bytes -= size_of(&input);
+        Some(input)
+    }
+}
+
+fn size_of(input: &AttachInput) -> usize {
+    const CONTROL: usize = 64;
+    match input {
+        AttachInput::Typed(bytes) => CONTROL + bytes.len(),
+        AttachInput::Control(_) => CONTROL,
+    }
+}
+
+/// A place for what is typed; none: there is nobody who takes it.
+async fn reserved(typed: Option<mpsc::Sender<AttachInput>>) -> Option<mpsc::OwnedPermit<AttachInput>> {
+    typed?.reserve_owned().await.ok()
+}
+
+/// What a viewer sees that is shown nothing.
+fn refused(mut problem: Problem) -> Source {
+    // Long, and of no use on another machine.
+    (problem.diagnostics, problem.item) = (Vec::new(), None);
+    let end = Frame::End { problem: Some(Box::new(problem)) };
+    Source { shown: ending(stream::iter([end]).boxed()), typed: None }
 }
 
 /// A number that nobody can guess.
@@ -187,6 +239,23 @@ impl Node {
             return Err(Problem::new(ProblemKind::NotFound, detail));
         }
         if coordinates || self.members.may(&end.room, &end.node, Right::Submit) {
+            return Ok(());
+        }
+        Err(self.may_not_submit(&end.room, &end.node))
+    }
+
+    /// The same of a view that is open: rights are taken away, and runs get other coordinators.
+    async fn may_still_look(&self, end: &TheirEnd, open: &Open) -> Result<(), Problem> {
+        if self.members.may(&end.room, &end.node, Right::Submit) {
+            return Ok(());
+        }
+        let session = open.session;
+        let coordinates = match self.driver.ask(|reply| Command::HeldFor { session, reply }).await? {
+            Some(HeldFor { coordinator, .. }) => coordinator == end.node,
+            // It has ended, or is of a run of this node.
+            None => true,
+        };
+        if coordinates && self.members.may(&end.room, &end.node, Right::Coordinate) {
             return Ok(());
         }
         Err(self.may_not_submit(&end.room, &end.node))
