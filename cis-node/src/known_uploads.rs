@@ -3,8 +3,10 @@
 //! Owns what was uploaded, what is being fetched, and which files of the submitter did not change: each content goes up once for a
 //! room, and comes down once. Moves nothing. What a list of another node says of contents is believed once they came that way.
 
+mod on_demand;
 mod turns;
 
+pub(crate) use on_demand::{Coming, OnDemand};
 pub(crate) use turns::Turns;
 
 use std::collections::{HashMap, HashSet};
@@ -22,7 +24,8 @@ use crate::files::KnownFiles;
 /// Contents whose parts are remembered; more: all are forgotten, and uploaded again.
 const CONTENTS_MAX: usize = 50_000;
 
-/// Bytes of the JSON of the lists that are remembered; more: all are forgotten, and fetched again.
+/// Bytes of the JSON of the lists that are remembered; more: those that were not used since that happened last are forgotten,
+/// and fetched again.
 const LISTS_BYTES_MAX: u64 = 64 << 20;
 
 /// An upload is not told of again when it is this old: administrators have homeservers remove media after some days.
@@ -40,6 +43,8 @@ pub(crate) struct KnownUploads {
     pub(crate) uploading: Turns,
     /// Lists and parts that are being fetched.
     pub(crate) fetching: Turns,
+    /// Files that somebody reads.
+    pub(crate) on_demand: OnDemand,
     /// Jobs that move files.
     pub(crate) jobs: Semaphore,
     /// Jobs that only look up lists: somebody waits for them.
@@ -53,21 +58,38 @@ impl Default for KnownUploads {
             inputs: KnownFiles::default(),
             uploading: Turns::default(),
             fetching: Turns::default(),
+            on_demand: OnDemand::default(),
             jobs: Semaphore::new(JOBS_AT_ONCE),
             look_ups: Semaphore::new(JOBS_AT_ONCE),
         }
     }
 }
 
+/// A room, and a content or the hash of a list.
+type InRoom = (String, BlobId);
+
 #[derive(Default)]
-pub(crate) struct Known {
-    /// By room and content: the parts that make it up, and since when.
-    parts: HashMap<(String, BlobId), (Instant, Vec<Arc<Part>>)>,
-    /// By room and hash of their JSON.
-    lists: HashMap<(String, BlobId), Arc<FileList>>,
+struct Known {
+    /// The parts that make up a content.
+    parts: HashMap<InRoom, Dated<Vec<Arc<Part>>>>,
+    lists: HashMap<InRoom, KnownList>,
+    /// Older ones.
+    earlier: HashMap<InRoom, KnownList>,
     lists_bytes: u64,
-    /// Where lists are, by room and hash.
-    uploaded: HashMap<(String, BlobId), (Instant, Uploaded)>,
+    /// Where lists are.
+    uploaded: HashMap<InRoom, Dated<Uploaded>>,
+}
+
+/// What was uploaded, and when.
+struct Dated<T> {
+    since: Instant,
+    what: T,
+}
+
+struct KnownList {
+    list: Arc<FileList>,
+    /// Of its JSON, bytes.
+    size: u64,
 }
 
 impl KnownUploads {
@@ -102,7 +124,9 @@ impl KnownUploads {
         if known.parts.len() + of.len() > CONTENTS_MAX {
             known.parts.clear();
         }
-        let keyed = of.into_iter().map(|(blob, parts)| ((room.to_owned(), blob.clone()), (now, parts)));
+        let keyed = of
+            .into_iter()
+            .map(|(blob, parts)| ((room.to_owned(), blob.clone()), Dated { since: now, what: parts }));
         known.parts.extend(keyed);
     }
 
@@ -111,8 +135,8 @@ impl KnownUploads {
         let key = (room.to_owned(), uploaded.sha256.clone());
         let mut known = self.known();
         known.uploaded.remove(&key);
-        if let Some(list) = known.lists.remove(&key) {
-            known.lists_bytes = known.lists_bytes.saturating_sub(uploaded.size);
+        if let Some(KnownList { list, size }) = known.take_list(&key) {
+            known.lists_bytes = known.lists_bytes.saturating_sub(size);
             for file in &list.files {
                 known.parts.remove(&(room.to_owned(), file.blob.clone()));
             }
@@ -139,7 +163,7 @@ impl KnownUploads {
         for (blob, size) in contents {
             let key = (room.to_owned(), blob);
             match known.parts.get(&key) {
-                Some((since, there)) if now.duration_since(*since) < AGE_MAX => {
+                Some(Dated { since, what: there }) if now.duration_since(*since) < AGE_MAX => {
                     parts.extend(
                         there
                             .iter()
@@ -157,34 +181,51 @@ impl KnownUploads {
     pub(crate) fn learn_list(&self, room: &str, uploaded: &Uploaded, list: Arc<FileList>) {
         let key = (room.to_owned(), uploaded.sha256.clone());
         let mut known = self.known();
-        if known.lists.contains_key(&key) {
-            return;
+        if !known.lists.contains_key(&key) {
+            known.earlier.remove(&key);
+            known.put_list(key, list, uploaded.size);
         }
-        if known.lists_bytes.saturating_add(uploaded.size) > LISTS_BYTES_MAX {
-            known.lists.clear();
-            known.uploaded.clear();
-            known.lists_bytes = 0;
-        }
-        known.lists_bytes += uploaded.size;
-        known.lists.insert(key, list);
     }
 
     /// Keeps where a list was uploaded to.
     pub(crate) fn learn_place(&self, room: &str, uploaded: &Uploaded) {
         let key = (room.to_owned(), uploaded.sha256.clone());
-        self.known().uploaded.insert(key, (Instant::now(), uploaded.clone()));
+        self.known().uploaded.insert(key, Dated { since: Instant::now(), what: uploaded.clone() });
     }
 
     /// Where a list with this hash was uploaded to.
     pub(crate) fn place(&self, room: &str, sha256: &BlobId) -> Option<Uploaded> {
         let known = self.known();
-        let (since, uploaded) = known.uploaded.get(&(room.to_owned(), sha256.clone()))?;
-        (since.elapsed() < AGE_MAX).then(|| uploaded.clone())
+        let Dated { since, what } = known.uploaded.get(&(room.to_owned(), sha256.clone()))?;
+        (since.elapsed() < AGE_MAX).then(|| what.clone())
     }
 
     /// A list that was made or fetched before.
     pub(crate) fn list(&self, room: &str, uploaded: &Uploaded) -> Option<Arc<FileList>> {
-        self.known().lists.get(&(room.to_owned(), uploaded.sha256.clone())).cloned()
+        let key = (room.to_owned(), uploaded.sha256.clone());
+        let mut known = self.known();
+        if let Some(KnownList { list, size }) = known.earlier.remove(&key) {
+            known.put_list(key.clone(), list, size);
+        }
+        known.lists.get(&key).map(|known| Arc::clone(&known.list))
+    }
+}
+
+impl Known {
+    fn put_list(&mut self, key: InRoom, list: Arc<FileList>, size: u64) {
+        if self.lists_bytes.saturating_add(size) > LISTS_BYTES_MAX {
+            self.earlier = std::mem::take(&mut self.lists);
+            self.uploaded.clear();
+            self.lists_bytes = 0;
+        }
+        self.lists_bytes += size;
+        self.lists.insert(key, KnownList { list, size });
+    }
+
+    fn take_list(&mut self, key: &InRoom) -> Option<KnownList> {
+        // The sum is of the others.
+        let earlier = self.earlier.remove(key).map(|known| KnownList { size: 0, ..known });
+        self.lists.remove(key).or(earlier)
     }
 }
 

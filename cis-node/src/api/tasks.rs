@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use futures_util::Stream;
+use tokio::time::timeout;
 
 use super::{Answer, page_of};
 use crate::artifacts;
@@ -14,7 +15,6 @@ use crate::node::Node;
 use crate::problems::{blocking, no_attempt, no_task, run_name, store_problem};
 use crate::server::{NodeApi as _, TasksApi};
 use crate::streams::Viewer;
-use crate::transfers::TransferError;
 use cis_core::api::{AttemptView, ListTasks, Listing, Page, Problem, ProblemKind, TaskView};
 use cis_core::event::ArtifactRecord;
 use cis_core::federation::transfer::{FileList, Part};
@@ -24,8 +24,8 @@ use cis_core::policy::act::{self, Targeted as _};
 
 /// The room has the end of a run within this time, at the limits of a homeserver as it comes.
 const TOLD_TIME_MAX: Duration = Duration::from_secs(20);
-/// A file of another node is here within this time.
-const FETCH_TIME_MAX: Duration = Duration::from_secs(300);
+/// The list of files of another node is here within this time.
+const LIST_TIME_MAX: Duration = Duration::from_secs(60);
 /// So often it is looked whether it has.
 const TOLD_LOOK: Duration = Duration::from_millis(100);
 
@@ -212,7 +212,7 @@ impl Node {
         let has_it = |part: &&Part| part.pieces.iter().any(|piece| piece.blob.as_ref() == Some(&one.blob));
         let parts = list.parts.iter().filter(has_it).cloned().collect();
         let wanted = FileList { files: vec![one.clone()], parts };
-        within(self.fetch(&room, &wanted, &Stop::default())).await
+        self.bring(&room, wanted).await
     }
 
     /// The list of the files of a task, and its room; none: they were not uploaded.
@@ -221,18 +221,13 @@ impl Node {
         let uploaded = self.read(move |reader| reader.uploaded_files(run, &id)).await?;
         let room = self.run_view(run).await?.room;
         let (Some(uploaded), Some(room)) = (uploaded, room) else { return Ok(None) };
-        let list = within(self.list_of(&room, &uploaded, &Stop::default())).await?;
-        Ok(Some((room, list)))
-    }
-}
-
-/// Waits for files of other nodes, not for ever.
-async fn within<T>(fetching: impl Future<Output = Result<T, TransferError>>) -> Answer<T> {
-    let unavailable = |detail: String| Problem::new(ProblemKind::Unavailable, detail);
-    match tokio::time::timeout(FETCH_TIME_MAX, fetching).await {
-        Ok(fetched) => fetched.map_err(|error| unavailable(error.to_string())),
-        Err(_) => Err(unavailable("the files of another node did not come in time".to_owned())
-            .hint("`cis node status` says whether the homeserver answers")),
+        let unavailable = |detail: String| Problem::new(ProblemKind::Unavailable, detail);
+        let listing = timeout(LIST_TIME_MAX, self.list_of(&room, &uploaded, &Stop::default())).await;
+        match listing {
+            Ok(list) => Ok(Some((room, list.map_err(|error| unavailable(error.to_string()))?))),
+            Err(_) => Err(unavailable("the list of the files does not come from the homeserver".to_owned())
+                .hint("`cis node status` says whether the homeserver answers")),
+        }
     }
 }
 

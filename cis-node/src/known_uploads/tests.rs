@@ -55,7 +55,7 @@ fn many_small_contents_share_one_part_in_memory() {
             .known()
             .parts
             .values()
-            .flat_map(|(_, parts)| parts)
+            .flat_map(|parts| &parts.what)
             .map(Arc::as_ptr)
             .collect::<HashSet<_>>()
             .len(),
@@ -88,8 +88,15 @@ fn lists_have_a_bound_in_bytes() {
     assert!((0..4).all(|n| known.list("!a", &uploaded(n)).is_some()));
     assert!(known.list("!b", &uploaded(0)).is_none());
     known.learn_list("!a", &uploaded(9), Arc::default());
-    assert!((0..4).all(|n| known.list("!a", &uploaded(n)).is_none()));
-    assert!(known.list("!a", &uploaded(9)).is_some());
+    // Those that are used stay.
+    assert!([9, 0].map(|n| known.list("!a", &uploaded(n)).is_some()).iter().all(|is_there| *is_there));
+    for n in 10..13 {
+        known.learn_list("!a", &uploaded(n), Arc::default());
+    }
+    assert!((1..4).all(|n| known.list("!a", &uploaded(n)).is_none()));
+    assert!(
+        [0, 9, 10, 11, 12].map(|n| known.list("!a", &uploaded(n)).is_some()).iter().all(|is_there| *is_there)
+    );
 }
 
 #[test]

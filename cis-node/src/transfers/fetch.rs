@@ -42,7 +42,18 @@ impl Node {
     }
 
     /// Fetches those contents of a list that are not here.
-    pub(crate) async fn fetch(&self, room: &str, list: &FileList, stop: &Stop) -> Result<(), TransferError> {
+    pub(super) async fn fetch(&self, room: &str, list: &FileList, stop: &Stop) -> Result<(), TransferError> {
+        self.fetch_telling(room, list, stop, &|| {}).await
+    }
+
+    /// The same; `arrived` is called for each part.
+    pub(super) async fn fetch_telling(
+        &self,
+        room: &str,
+        list: &FileList,
+        stop: &Stop,
+        arrived: &(dyn Fn() + Sync),
+    ) -> Result<(), TransferError> {
         if list.files.iter().any(|file| file.size == 0) {
             self.blobs.put(b"", Safety::Processes)?;
         }
@@ -60,11 +71,11 @@ impl Node {
             return whole(&missing);
         }
         let depot = Depot::open(self).await?;
-        let (to_disk, mut arrived) = mpsc::channel::<(Part, Vec<u8>)>(1);
+        let (to_disk, mut came) = mpsc::channel::<(Part, Vec<u8>)>(1);
         let (blobs, wanted) = (Arc::clone(&self.blobs), missing.clone());
         let writing = tokio::task::spawn_blocking(move || {
             let mut arrival = Arrival { blobs: &blobs, wanted, progress: Progress::default(), open: None };
-            while let Some((part, bytes)) = arrived.blocking_recv() {
+            while let Some((part, bytes)) = came.blocking_recv() {
                 arrival.take(&part, &bytes)?;
             }
             whole(&arrival.wanted)
@@ -80,11 +91,12 @@ impl Node {
             if to_disk.send(next?).await.is_err() {
                 break;
             }
+            arrived();
         }
         drop(to_disk);
         writing.await.map_err(|_| TransferError::Panicked)??;
-        let arrived = missing.iter().map(|(blob, (size, _))| (blob, *size)).collect();
-        self.uploads.learn_parts(room, &arrived, &list.parts);
+        let whole = missing.iter().map(|(blob, (size, _))| (blob, *size)).collect();
+        self.uploads.learn_parts(room, &whole, &list.parts);
         Ok(())
     }
 }

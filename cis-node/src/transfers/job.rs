@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use cis_core::event::{ArtifactRecord, Uploaded};
 use cis_core::federation::transfer::{BadList, FileList};
@@ -14,6 +15,9 @@ use crate::commands::Command;
 use crate::file_jobs::{Done, Gift, Inputs, Job, Undone};
 use crate::files::{FilesError, Stop};
 use crate::node::Node;
+
+/// Shorter than blobs are kept that no run names.
+const KEPT_FOR: Duration = Duration::from_secs(240);
 
 /// Files of tasks of other nodes, and those that nodes get, are made as with this mask.
 const UMASK: u32 = 0o022;
@@ -72,12 +76,14 @@ impl Node {
                 Done::Placed(granted, placed.await.map_err(Undone::from))
             }
             Job::Share { granted, room, files, stop } => {
+                let list = FileList { files, parts: Vec::new() };
                 let shared = async {
                     let _place = self.place_for_job(&stop).await?;
-                    let list = self.share(&room, FileList { files, parts: Vec::new() }, &stop).await?;
+                    let list = self.share(&room, list.clone(), &stop).await?;
                     self.announce(&room, list, &stop).await
                 };
-                Done::Shared(granted, shared.await.map_err(Undone::from))
+                let shared = self.keeping(list.files.clone(), shared).await;
+                Done::Shared(granted, shared.map_err(Undone::from))
             }
             Job::List { room, from, message, uploaded } => {
                 let _place = self.uploads.look_ups.acquire().await;
@@ -88,8 +94,25 @@ impl Node {
         self.driver.tell(Command::Files(Box::new(done)));
     }
 
-    async fn place_for_job(&self, stop: &Stop) -> Result<SemaphorePermit<'_>, TransferError> {
+    pub(super) async fn place_for_job(&self, stop: &Stop) -> Result<SemaphorePermit<'_>, TransferError> {
         stop.or(self.uploads.jobs.acquire()).await?.map_err(|_| TransferError::Panicked)
+    }
+
+    /// Waits for something, while the contents of these files stay in the blobs although no run names them yet.
+    async fn keeping<T>(&self, files: Vec<ArtifactRecord>, work: impl Future<Output = T>) -> T {
+        let keep = async {
+            let files = Arc::new(files);
+            loop {
+                tokio::time::sleep(KEPT_FOR).await;
+                let (blobs, files) = (Arc::clone(&self.blobs), Arc::clone(&files));
+                // One that is missing is missed by the work itself.
+                let _ = tokio::task::spawn_blocking(move || all_here(&blobs, &files)).await;
+            }
+        };
+        tokio::select! {
+            done = work => done,
+            never = keep => never,
+        }
     }
 
     async fn give(
@@ -118,7 +141,7 @@ impl Node {
             return self.announce_here(room, all.files);
         }
         // Contents that came from other nodes are in the room already, and need not be here.
-        let list = self.share(room, all, stop).await?;
+        let list = self.keeping(all.files.clone(), self.share(room, all, stop)).await?;
         self.announce(room, list, stop).await
     }
 

@@ -5,6 +5,7 @@
 mod fetch;
 mod job;
 mod media;
+mod on_demand;
 mod share;
 
 pub(crate) use media::{of_json, to_json};

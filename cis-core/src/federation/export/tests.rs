@@ -168,6 +168,21 @@ fn what_is_no_export_is_refused() {
     for odd in ["", "{}", "hello\n", &no_header, &(text.clone() + "{}\n"), &(text.clone() + &text)] {
         assert!(verify(odd, &owner()).is_err(), "{odd:.40}");
     }
+    // What would take many times its size in memory is not read.
+    let zeros = json!(vec![0; 200_000]);
+    let bloated = Line::Event {
+        id: "$x".to_owned(),
+        type_name: "x".to_owned(),
+        sender: "@x:y".to_owned(),
+        content: zeros.clone(),
+    };
+    let padded = format!("{{\"line\":\"file\",\"data\":\"\",\"x\":{zeros}}}\n");
+    for line in [bloated.encode(), padded] {
+        let at = text.find('\n').unwrap() + 1;
+        let long = format!("{}{line}{}", &text[..at], &text[at..]);
+        let refused = verify(&long, &owner()).unwrap_err();
+        assert_eq!(refused, BadExport::Format { number: 2, why: "it is too long".to_owned() });
+    }
     let later = text.replacen("\"v\":1", "\"v\":2", 1);
     assert_eq!(verify(&later, &owner()), Err(BadExport::Later(2)));
 }

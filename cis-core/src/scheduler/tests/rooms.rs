@@ -129,7 +129,9 @@ fn a_task_that_all_nodes_refuse_waits_longer_each_time() {
     let mut load = 0;
     let mut offered = |bench: &mut Bench| {
         load += 1;
-        ["x", "y"].map(|name| offers(bench, NodeOffer { load_permille: load, ..offer(name, 1) }));
+        for name in ["x", "y"] {
+            offers(bench, NodeOffer { load_permille: load, ..offer(name, 1) });
+        }
     };
     offered(&mut bench);
     assert_eq!(grants(&bench), pairs(&[("a", "x"), ("b", "y")]));

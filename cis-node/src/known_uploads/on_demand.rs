@@ -1,0 +1,25 @@
+//! Which files of other nodes are on their way to somebody here who reads them.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use cis_core::ids::BlobId;
+
+/// What has come of a file.
+#[derive(Debug, Clone)]
+pub(crate) enum Coming {
+    Parts(usize),
+    Done(Result<(), String>),
+}
+
+/// See the module. By room and content.
+#[derive(Default)]
+pub(crate) struct OnDemand(Mutex<HashMap<(String, BlobId), watch::Sender<Coming>>>);
+
+impl OnDemand {
+    pub(crate) fn coming(&self) -> MutexGuard<'_, HashMap<(String, BlobId), watch::Sender<Coming>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
