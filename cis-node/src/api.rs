@@ -477,14 +477,15 @@ impl NodeApi for Node {
         query: ReadLog,
     ) -> Answer<impl Stream<Item = Bytes> + Send + 'static> {
         let session = permit.target();
-        let pieces = match self.elsewhere(session).await? {
-            Some(place) => self.log_elsewhere(place, query.clone(), permit.actor()).await?,
-            None => {
-                let view = self.session_view(session).await?;
-                let attempt = view.run.zip(view.task).zip(view.attempt);
-                let attempt = attempt.map(|((run, task), number)| (run, task, number));
-                self.own_log(session, attempt, view.state.is_live(), &query).await?
-            }
+        let pieces = if let Some(pieces) = self.uploaded_log(session, &query).await? {
+            pieces
+        } else if let Some(place) = self.elsewhere(session).await? {
+            self.log_elsewhere(place, query.clone(), permit.actor()).await?
+        } else {
+            let view = self.session_view(session).await?;
+            let attempt = view.run.zip(view.task).zip(view.attempt);
+            let attempt = attempt.map(|((run, task), number)| (run, task, number));
+            self.own_log(session, attempt, view.state.is_live(), &query).await?
         };
         let viewer = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
         let marks = query.marks;

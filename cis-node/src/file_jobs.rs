@@ -5,11 +5,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use cis_core::event::{ArtifactRecord, Uploaded};
+use cis_core::event::{ArtifactRecord, Uploaded, UploadedLog};
 use cis_core::federation::direct::TaskPayload;
 use cis_core::federation::protocol::message::{Granted, Message};
 use cis_core::federation::transfer::FileList;
-use cis_core::ids::NodeDid;
+use cis_core::ids::{NodeDid, SessionId};
 
 use crate::files::Stop;
 
@@ -42,6 +42,8 @@ pub(crate) enum Job {
     Place { granted: Granted, room: String, gifts: Vec<Gift>, dir: PathBuf, staging: String, stop: Stop },
     /// The list of what a task left, with its contents.
     Share { granted: Granted, room: String, files: Vec<ArtifactRecord>, stop: Stop },
+    /// The logs of attempts that ended here.
+    Logs { room: String, ended: Vec<(Granted, SessionId)> },
     /// Which files the result of a worker tells of.
     List { room: String, from: NodeDid, message: Box<Message<TaskPayload>>, uploaded: Uploaded },
 }
@@ -67,6 +69,10 @@ pub(crate) enum Done {
     Taken(Granted, Result<(), Undone>),
     Placed(Granted, Result<(), Undone>),
     Shared(Granted, Result<Uploaded, Undone>),
+    Logged {
+        room: String,
+        logs: Vec<(Granted, Option<UploadedLog>)>,
+    },
     Listed {
         room: String,
         from: NodeDid,

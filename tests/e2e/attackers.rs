@@ -185,6 +185,7 @@ fn touches(file: &Path) -> RemoteSpec {
         umask: None,
         cwd: String::new(),
         tty: false,
+        keeps_log: false,
         secrets: BTreeMap::new(),
         run_secrets: Vec::new(),
         sensitive: Vec::new(),

@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use sha2::Digest as _;
+
 use crate::federation::{did, execute, member};
 use crate::harness::proxy::{Fault, Proxy};
 use crate::harness::room::Room;
@@ -97,7 +99,7 @@ id = "build"
 nodes = ["builder"]
 inputs = ["secret.txt"]
 artifacts = ["made.txt"]
-script = "tr a-z A-Z < secret.txt > made.txt"
+script = "echo nobody reads this log 8; tr a-z A-Z < secret.txt > made.txt"
 [[tasks]]
 id = "test"
 nodes = ["tester"]
@@ -119,7 +121,11 @@ fn a_homeserver_reads_no_file_of_an_encrypted_room_and_files_that_it_removed_are
     let run = execute(&cis, &room, SHORT);
     cis.wait_run(&run, "succeeded");
     let written = synapse.written();
-    for text in ["nobody else reads this 7", "NOBODY ELSE READS THIS 7", "secret.txt", "made.txt"] {
+    let log = ["dag", "logs", "build", "--run", &run];
+    assert!(cis.ok(log).contains("nobody reads this log 8"));
+    for text in
+        ["nobody else reads this 7", "NOBODY ELSE READS THIS 7", "this log 8", "secret.txt", "made.txt"]
+    {
         let is_there = written.windows(text.len()).any(|window| window == text.as_bytes());
         assert!(!is_there, "the homeserver has {text:?}");
     }
@@ -222,4 +228,70 @@ script = "cat made.txt >> ran"
     drop(held);
     cis.wait_run(&run, "succeeded");
     assert_eq!(fs::read_to_string(cis.work().join("ran")).unwrap(), "made\n");
+}
+
+/// What they say, and what is left of it.
+const SPOKEN: &str = r#"
+version = 1
+[dag]
+id = "spoken"
+[dag.defaults]
+nodes = ["builder"]
+[[tasks]]
+id = "short"
+script = "printf 'in \\033[1mbold\\033[0m\\n'"
+[[tasks]]
+id = "silent"
+tty = false
+script = "true"
+[[tasks]]
+id = "kept"
+logs = "keep"
+script = "echo stays"
+[[tasks]]
+id = "failed"
+tty = false
+allow_failure = true
+script = "echo why; exit 3"
+[[tasks]]
+id = "long"
+tty = false
+script = "seq 1000000 1900000"
+"#;
+
+#[test]
+fn logs_are_read_after_their_node_has_gone_unless_they_are_to_stay_there() {
+    let synapse = Synapse::shared();
+    let ann = synapse.register("ann");
+    let (cis, _) = logged_in(&synapse);
+    let room = room_of(&cis, &ann);
+    let builder = member(&synapse, &room, &ann, &cis, ("builder", "worker", "execute"));
+    let guest = member(&synapse, &room, &ann, &cis, ("guest", "observer", "submit"));
+    let run = execute(&cis, &room, SPOKEN);
+    cis.wait_run(&run, "succeeded");
+    eventually_within(SLOW, "the guest knows the end", || {
+        guest.run(["dag", "show", &run]).stdout.contains("succeeded").then_some(())
+    });
+    let there = guest.ok(["dag", "logs", "kept", "--run", &run]);
+    assert!(there.contains("stays"), "{there}");
+    builder.ok(["node", "stop"]);
+    for node in [&cis, &guest] {
+        let log = |task: &str| node.run(["dag", "logs", task, "--run", &run]);
+        assert_eq!(log("short").expect(0).stdout, "in bold\n");
+        assert_eq!(log("failed").expect(0).stdout, "why\n");
+        let long = log("long").expect(0).stdout;
+        assert!(long.starts_with("1000000\n1000001\n") && long.ends_with("1899999\n1900000\n"));
+        assert!(long.contains("only the node that ran the task has them"));
+        let kept = log("kept");
+        assert!(kept.code != Some(0) && kept.stderr.contains("no answer from builder"), "{kept:?}");
+    }
+    let file = cis.work().join("run.jsonl").display().to_string();
+    cis.ok(["dag", "export", &run, "--output", &file]);
+    let verdict = cis.json(&["dag", "verify", &file, "--owner", &did(&cis)]);
+    let tasks = verdict["tasks"].as_array().unwrap();
+    let log_of = |id: &str| tasks.iter().find(|task| task["task"] == id).unwrap()["log"].as_str();
+    let short = hex::encode(sha2::Sha256::digest(b"in \x1b[1mbold\x1b[0m\r\n"));
+    assert_eq!(log_of("short"), Some(&*short));
+    assert!(log_of("long").is_some() && log_of("failed").is_some());
+    assert_eq!((log_of("kept"), log_of("silent")), (None, None));
 }

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::context::TaskContext;
 use crate::dag::{CacheKey, Program, SecretSource, Task, ValueType};
-use crate::event::Uploaded;
 use crate::event::{
     ArtifactRecord, AttemptOutcome, ExitStatus, LostOutput, OutputRecord, SessionState, Submitter,
 };
+use crate::event::{Uploaded, UploadedLog};
 use crate::ids::{AttemptId, BlobId, Fence, RunId, SessionId, TimestampMs};
 
 /// Everything that a worker needs to run a task.
@@ -44,6 +44,9 @@ pub struct TaskSpec {
     pub idle_ms: Option<u64>,
     /// Between SIGTERM and SIGKILL, ms.
     pub grace_ms: u64,
+    /// Its log is not uploaded for the other nodes of its room.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keeps_log: bool,
     /// Bytes of output that are kept; what is over is cut from the middle.
     pub log_limit_bytes: u64,
     /// Declared outputs.
@@ -248,8 +251,9 @@ pub struct Report {
     /// The part of the output that could not be kept.
     #[serde(default)]
     pub lost_output: Option<LostOutput>,
-    /// SHA-256 of the kept log, where it was asked for (remote workers).
-    pub log_hash: Option<BlobId>,
+    /// Where its log is, where it was uploaded for other nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<UploadedLog>,
 }
 
 impl Report {
@@ -267,7 +271,7 @@ impl Report {
             cached: None,
             log_bytes: 0,
             lost_output: None,
-            log_hash: None,
+            log: None,
         }
     }
 }

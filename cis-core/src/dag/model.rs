@@ -158,6 +158,9 @@ pub struct Task {
     pub cwd: Option<String>,
     /// A PTY, or pipes.
     pub tty: bool,
+    /// In Matrix mode: its log stays on the node that ran it. Otherwise it is uploaded for the other nodes of the room.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keeps_log: bool,
     /// Environment variables whose values are secret.
     pub secrets: BTreeMap<String, SecretSource>,
     /// Ended after so long, ms.
@@ -206,6 +209,7 @@ impl Task {
             env: BTreeMap::new(),
             cwd: None,
             tty: true,
+            keeps_log: false,
             secrets: BTreeMap::new(),
             timeout_ms: None,
             idle_ms: None,

@@ -263,6 +263,37 @@ pub struct Uploaded {
     pub media: Value,
 }
 
+/// The log of an ended attempt, redacted, in a file that was uploaded to the homeserver of a room. Several logs may share a file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+pub struct UploadedLog {
+    /// SHA-256 of its bytes.
+    pub sha256: BlobId,
+    /// Its bytes.
+    pub size: u64,
+    /// Where in the file they begin.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub start: u64,
+    /// Bytes of the file.
+    pub of: u64,
+    /// The file, as in [`Uploaded`].
+    #[schema(value_type = Object)]
+    pub media: Value,
+}
+
+impl UploadedLog {
+    /// No file with logs has more bytes.
+    pub const FILE_BYTES_MAX: u64 = 8 << 20;
+
+    /// Whether it could be what a node made, before it is looked for.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let ends = self.start.checked_add(self.size).is_some_and(|end| end <= self.of);
+        ends && self.of <= Self::FILE_BYTES_MAX
+            && BlobId::is_written_as(&self.sha256.0)
+            && self.media.to_string().len() <= 4096
+    }
+}
+
 /// Output of a session that is missing from its log although the log had room for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LostOutput {
@@ -321,6 +352,9 @@ pub struct AttemptResult {
     /// The part of the output that could not be kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost_output: Option<LostOutput>,
+    /// Where its log is, where it was uploaded for the other nodes of a room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<UploadedLog>,
     /// Whether this try counts against `retries`.
     pub counts: bool,
     /// State of the task from now on: terminal, or queued for the next try.

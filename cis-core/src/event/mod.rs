@@ -17,7 +17,7 @@ pub use body::EventBody;
 pub use facts::{
     ArtifactRecord, AttemptResult, Category, GrantRecord, KeptFile, LostBy, LostOutput, NamedPrograms,
     OutputRecord, QueueReason, RetryScope, RunCreated, SessionLimit, Submitter, TaskChange, Uploaded,
-    UseAgent,
+    UploadedLog, UseAgent,
 };
 pub use outcome::{AttemptOutcome, EndReason, ExitStatus, FailureCause};
 pub use row::{Actor, ActorKind, Event, EventDraft, Via};

@@ -240,6 +240,7 @@ mod tests {
             umask: Some(0o22),
             cwd: "/home/ann/project".to_owned(),
             tty: true,
+            keeps_log: false,
             secrets: BTreeMap::new(),
             run_secrets: Vec::new(),
             sensitive: Vec::new(),

@@ -117,6 +117,7 @@ pub(super) fn ended(n: usize, from_ms: TimestampMs, to_ms: TimestampMs) -> Event
         outputs: BTreeMap::from([("ratio".into(), output)]),
         artifacts: vec![file],
         files: None,
+        log: None,
         cached: None,
         log_bytes: 7,
         lost_output: Some(LostOutput { bytes: 3, cause: "the disk is full".into() }),

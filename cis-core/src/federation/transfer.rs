@@ -279,7 +279,7 @@ fn check_files(files: &[ArtifactRecord]) -> Result<(), BadList> {
             return Err(BadList::Path(file.path.chars().take(200).collect()));
         }
         let is_of_its_size = (file.size == 0) == (file.blob.0 == EMPTY);
-        if !is_blob(&file.blob)
+        if !BlobId::is_written_as(&file.blob.0)
             || !is_of_its_size
             || *sizes.entry(&file.blob).or_insert(file.size) != file.size
         {
@@ -303,10 +303,6 @@ fn is_below(path: &str) -> bool {
     let is_name = |name: &str| !matches!(name, "" | "." | "..") && !name.contains('\0');
     let names = path.split('/');
     path.len() <= PATH_BYTES_MAX && names.clone().all(is_name) && names.count() <= DEPTH_MAX
-}
-
-fn is_blob(id: &BlobId) -> bool {
-    id.0.len() == 64 && id.0.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn digest(bytes: &[u8]) -> BlobId {

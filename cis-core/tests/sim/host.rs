@@ -278,7 +278,7 @@ fn report(session: &Session) -> Report {
         cached: session.pid.is_multiple_of(11).then(|| "X:earlier#1".to_owned()),
         log_bytes: 10,
         lost_output: None,
-        log_hash: None,
+        log: None,
     }
 }
 

@@ -104,6 +104,7 @@ fn event() -> impl Strategy<Value = EventBody> {
                 outputs: BTreeMap::new(),
                 artifacts: Vec::new(),
                 files: None,
+                log: None,
                 cached: None,
                 log_bytes: 0,
                 lost_output: None,

@@ -194,6 +194,7 @@ fn outlined(run: &Run, task: &Task) -> TaskSpec {
         umask: facts.umask,
         cwd: facts.workdir.clone(),
         tty: task.tty,
+        keeps_log: task.keeps_log,
         secrets: secrets.collect(),
         run_secrets: run.secret_sources().iter().map(|source| source.below(workdir)).collect(),
         sensitive: Vec::new(),

@@ -85,6 +85,10 @@ impl Node {
                 let shared = self.keeping(list.files.clone(), shared).await;
                 Done::Shared(granted, shared.map_err(Undone::from))
             }
+            Job::Logs { room, ended } => {
+                let logs = self.share_logs(&room, ended).await;
+                Done::Logged { room, logs }
+            }
             Job::List { room, from, message, uploaded } => {
                 let _place = self.uploads.look_ups.acquire().await;
                 let list = self.list_of(&room, &uploaded, &Stop::default()).await.map_err(Undone::from);

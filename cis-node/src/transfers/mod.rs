@@ -4,6 +4,7 @@
 
 mod fetch;
 mod job;
+mod logs;
 mod media;
 mod on_demand;
 mod share;
@@ -53,6 +54,8 @@ pub(crate) enum TransferError {
     Altered { path: String },
     #[error("the content of {path:?} is neither here nor at the homeserver: run the task that made it again")]
     Missing { path: String },
+    #[error("it does not come in time")]
+    Late,
     #[error("the node's log says why")]
     Panicked,
 }

@@ -6,6 +6,7 @@
 
 mod look;
 mod show;
+mod uploaded;
 
 use std::sync::Arc;
 use std::time::Duration;

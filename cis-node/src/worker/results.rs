@@ -189,7 +189,7 @@ impl LocalWorker {
             cached: None,
             log_bytes: exit.map_or(0, |exit| exit.output_bytes),
             lost_output: exit.and_then(|exit| exit.lost_output.clone()),
-            log_hash: None,
+            log: None,
         }
     }
 

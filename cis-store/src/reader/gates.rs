@@ -10,8 +10,8 @@ use crate::error::StoreError;
 use crate::values::json;
 use cis_core::api::TaskView;
 use cis_core::dag::Group;
-use cis_core::event::Uploaded;
 use cis_core::event::{ArtifactRecord, TaskState};
+use cis_core::event::{Uploaded, UploadedLog};
 use cis_core::ids::{RunId, TaskId};
 
 impl Reader {
@@ -61,6 +61,33 @@ impl Reader {
                  ORDER BY offset DESC LIMIT 1",
             )?;
             let mut rows = read.query(params![run.0.to_bytes(), task.as_str()])?;
+            match rows.next()? {
+                Some(row) => Ok(json(row, 0)?),
+                None => Ok(None),
+            }
+        })
+    }
+}
+
+impl Reader {
+    /// Where the log of an attempt is, where it was uploaded for other nodes.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn uploaded_log(
+        &self,
+        run: RunId,
+        task: &TaskId,
+        attempt: u32,
+    ) -> Result<Option<UploadedLog>, StoreError> {
+        self.view("read where the log of an attempt is", |conn| {
+            let mut read = conn.prepare_cached(
+                "SELECT json_extract(body, '$.log') FROM events
+                 WHERE run = ?1 AND type = 'cis.dag.task.result' AND json_extract(body, '$.task') = ?2
+                     AND json_extract(body, '$.attempt') = ?3 AND json_extract(body, '$.log') IS NOT NULL
+                 ORDER BY offset DESC LIMIT 1",
+            )?;
+            let mut rows = read.query(params![run.0.to_bytes(), task.as_str(), attempt])?;
             match rows.next()? {
                 Some(row) => Ok(json(row, 0)?),
                 None => Ok(None),

@@ -125,6 +125,7 @@ pub(super) fn succeeded(id: &str, attempt: u32, session: SessionId, ended_ms: i6
         outputs: BTreeMap::new(),
         artifacts: Vec::new(),
         files: None,
+        log: None,
         cached: None,
         log_bytes: 0,
         lost_output: None,

@@ -73,6 +73,7 @@ impl Story {
             outputs: BTreeMap::new(),
             artifacts: Vec::new(),
             files: None,
+            log: None,
             cached: None,
             log_bytes: 10,
             lost_output: None,

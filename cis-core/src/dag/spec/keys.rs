@@ -258,6 +258,11 @@ const SHARED: &[Key] = &[
         Shape::Table(CONCURRENCY, all(&["group"])),
         "Limits how many tasks of a group have a session at the same time.",
     ),
+    key(
+        "logs",
+        Shape::Word(&["upload", "keep"]),
+        "In Matrix mode: `keep` leaves the log on the node that ran the task. Default: it is uploaded for the other nodes of the room.",
+    ),
     key("tags", Shape::Texts, "In Matrix mode: only nodes with all of these tags run the task."),
     key("nodes", Shape::Texts, "In Matrix mode: only nodes with one of these names or DIDs run the task."),
 ];

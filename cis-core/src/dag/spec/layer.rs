@@ -20,6 +20,7 @@ pub(super) struct Layer {
     pub(super) shell: Option<Placed<String>>,
     pub(super) trigger: Option<Placed<Trigger>>,
     pub(super) tty: Option<bool>,
+    pub(super) keeps_log: Option<bool>,
     pub(super) timeout_ms: Option<u64>,
     pub(super) idle_ms: Option<u64>,
     pub(super) grace_ms: Option<u64>,
@@ -57,6 +58,9 @@ impl Layer {
                 "shell" => layer.shell = shell(reader, node),
                 "trigger" => layer.trigger = trigger(reader, node),
                 "tty" => layer.tty = reader.boolean(key, node),
+                "logs" => {
+                    layer.keeps_log = reader.choice("logs", node, &[("upload", false), ("keep", true)]);
+                }
                 "timeout" => layer.timeout_ms = reader.duration(key, node, false),
                 "idle" => layer.idle_ms = reader.duration(key, node, false),
                 "priority" => layer.priority = reader.number(key, node),
@@ -99,6 +103,7 @@ impl Layer {
             shell: self.shell.or_else(|| below.shell.clone()),
             trigger: self.trigger.or_else(|| below.trigger.clone()),
             tty: self.tty.or(below.tty),
+            keeps_log: self.keeps_log.or(below.keeps_log),
             timeout_ms: self.timeout_ms.or(below.timeout_ms),
             idle_ms: self.idle_ms.or(below.idle_ms),
             grace_ms: self.grace_ms.or(below.grace_ms),

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::event::{RunState, TaskState};
 use crate::identity::Right;
-use crate::ids::{Epoch, NodeDid, RunId, TaskId, TimestampMs};
+use crate::ids::{BlobId, Epoch, NodeDid, RunId, TaskId, TimestampMs};
 
 /// How the text of the run's file stands to the hash that its coordinator signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -44,6 +44,9 @@ pub struct TaskClaim {
     pub node: Option<NodeDid>,
     /// The coordinator that gave it, and attests its result.
     pub by: Option<NodeDid>,
+    /// SHA-256 of its log, as the node handed it in; none: its log was not uploaded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<BlobId>,
 }
 
 /// An answer or an approval, as the coordinator attests it.

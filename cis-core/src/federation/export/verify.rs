@@ -17,7 +17,7 @@ use crate::federation::membership::{self, Membership, Owners, Refused, Right};
 use crate::federation::outgoing::{JOURNAL, SNAPSHOT};
 use crate::federation::recovery::{Found, RecoveredRun, Recovery};
 use crate::identity::Standing;
-use crate::ids::{NodeDid, RunId, TaskId};
+use crate::ids::{BlobId, NodeDid, RunId, TaskId};
 use crate::scheduler::Run;
 
 /// How a line with a file begins.
@@ -316,11 +316,15 @@ fn begun(run: RunId, created: &RunCreated, text: &str, at_ms: i64) -> Result<Run
     Run::new(run, created, Arc::new(dag), at_ms).map_err(|error| error.to_string())
 }
 
-/// The newest grant of each task: who got it, and who gave it.
-type Granted = BTreeMap<TaskId, (NodeDid, NodeDid)>;
+/// The newest grant of a task, and what came of it.
+struct Granted {
+    to: NodeDid,
+    by: NodeDid,
+    log: Option<BlobId>,
+}
 
-fn read_facts(verdict: &mut Verdict, facts: &[Fact], membership: &Membership) -> Granted {
-    let mut granted = Granted::new();
+fn read_facts(verdict: &mut Verdict, facts: &[Fact], membership: &Membership) -> BTreeMap<TaskId, Granted> {
+    let mut granted = BTreeMap::new();
     let mut strange = BTreeSet::new();
     for fact in facts {
         let by = verdict.coordinators.last().map(|last| last.did.clone());
@@ -343,7 +347,12 @@ fn read_facts(verdict: &mut Verdict, facts: &[Fact], membership: &Membership) ->
                         .wrong
                         .push(format!("tasks ran on {}, which the owners did not let execute", grant.node));
                 }
-                granted.insert(grant.task.clone(), (grant.node.clone(), by));
+                granted.insert(grant.task.clone(), Granted { to: grant.node.clone(), by, log: None });
+            }
+            EventBody::TaskResult(result) => {
+                if let Some(granted) = granted.get_mut(&result.task) {
+                    granted.log = result.log.as_ref().map(|log| log.sha256.clone());
+                }
             }
             EventBody::SessionAnswered { task, answer, .. } => verdict.answers.push(Answered {
                 task: task.clone(),
@@ -365,15 +374,16 @@ fn read_facts(verdict: &mut Verdict, facts: &[Fact], membership: &Membership) ->
     granted
 }
 
-fn tasks(fold: &Fold, granted: &Granted) -> Vec<TaskClaim> {
+fn tasks(fold: &Fold, granted: &BTreeMap<TaskId, Granted>) -> Vec<TaskClaim> {
     let claim = |(task, entry): (&dag::Task, &crate::scheduler::TaskEntry)| {
         let grant = granted.get(&task.id);
         TaskClaim {
             task: task.id.clone(),
             state: entry.state,
             attempts: entry.attempts,
-            node: grant.map(|(node, _)| node.clone()),
-            by: grant.map(|(_, by)| by.clone()),
+            node: grant.map(|granted| granted.to.clone()),
+            by: grant.map(|granted| granted.by.clone()),
+            log: grant.and_then(|granted| granted.log.clone()),
         }
     };
     fold.run().tasks().map(claim).collect()

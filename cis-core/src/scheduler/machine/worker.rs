@@ -108,6 +108,7 @@ impl Machine {
             cached: report.cached,
             log_bytes: report.log_bytes,
             lost_output: report.lost_output,
+            log: report.log,
             counts: verdict.counts,
             state: verdict.state,
             end: verdict.end,

@@ -46,6 +46,7 @@ fn result(attempt: u32, fence: u64, state: TaskState) -> EventBody {
         outputs: Default::default(),
         artifacts: Vec::new(),
         files: None,
+        log: None,
         cached: None,
         log_bytes: 0,
         lost_output: None,

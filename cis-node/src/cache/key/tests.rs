@@ -15,6 +15,7 @@ pub(crate) fn spec(argv: &[&str]) -> TaskSpec {
         base_env: None,
         umask: None,
         cwd: "/work".to_owned(),
+        keeps_log: false,
         tty: false,
         secrets: BTreeMap::new(),
         run_secrets: Vec::new(),

@@ -15,8 +15,8 @@ use crate::file_jobs::{Done, Gift, Inputs, Job, Undone};
 use crate::files::{STAGING, Stop};
 use crate::transfers;
 use cis_core::api::{FromWorker, Refusal, Report};
-use cis_core::event::Uploaded;
 use cis_core::event::{ArtifactRecord, AttemptOutcome, ExecutionMode, FailureCause};
+use cis_core::event::{Uploaded, UploadedLog};
 use cis_core::federation::direct::{RemoteSpec, TaskPayload};
 use cis_core::federation::protocol::BootMs;
 use cis_core::federation::protocol::message::{Grant, Granted, Message};
@@ -87,6 +87,8 @@ pub(super) enum Bringing {
     In(Stop),
     /// They go: its result is told then.
     Out(Stop, Box<Report>),
+    /// The same with its log.
+    Log(Box<Report>),
 }
 
 impl Driver {
@@ -250,6 +252,7 @@ impl Driver {
         let Some(held) = held.filter(|held| held.granted == *granted) else { return false };
         match &held.bringing {
             None => false,
+            Some(Bringing::Log(_)) => true,
             Some(Bringing::Out(stop, _)) => {
                 if !keep {
                     stop.set();
@@ -323,6 +326,7 @@ impl Driver {
         let Message::Result { granted, mut report } = message else { return Some(message) };
         // Whatever else it names is not checked, and not there.
         report.artifacts.clear();
+        report.log = report.log.filter(UploadedLog::is_sound);
         let known = self.federation.rooms.get(room);
         if known.is_none_or(|room| room.coordinator.worker_of(&granted) != Some(from)) {
             return Some(Message::Result { granted, report });
@@ -379,6 +383,7 @@ impl Driver {
             Done::Placed(granted, placed) => self.given(granted, placed.map(|()| None), now),
             Done::Taken(granted, taken) => self.taken(granted, taken),
             Done::Shared(granted, shared) => self.shared(&granted, shared),
+            Done::Logged { room, logs } => self.logged(&room, logs, now),
             Done::Listed { room, from, message, list } => {
                 let Message::Result { granted, mut report } = *message else { return };
                 let listing = self.federation.files.listing.entry(granted.clone()).or_default();

@@ -9,6 +9,7 @@ mod files;
 mod groups;
 mod leading;
 mod list;
+mod logs;
 mod news;
 mod refused;
 mod results;
@@ -20,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use self::directories::Directories;
 use self::files::{Bringing, Underway};
 use self::groups::Groups;
+use self::logs::Lanes;
 use self::refused::{Refused, Wrong};
 use self::terms::Terms;
 use self::work::freeze_at;
@@ -63,6 +65,7 @@ pub(super) struct Federation {
     refused: Refused,
     directories: Directories,
     files: Underway,
+    logs: Lanes,
     /// Accounts that sessions for other nodes found logged out, and until when their agents are not offered.
     logged_out: BTreeMap<String, TimestampMs>,
     /// How many sessions of a run of another node are worth having here before their turn.

@@ -268,6 +268,12 @@ impl Driver {
         now: TimestampMs,
     ) -> Option<FromWorker> {
         let message = self.share_files(message)?;
+        let message = self.share_log(message, now)?;
+        self.tell_held(message, now)
+    }
+
+    /// The same of what nothing is to be uploaded of any more.
+    pub(super) fn tell_held(&mut self, message: FromWorker, now: TimestampMs) -> Option<FromWorker> {
         let attempt = match &message {
             FromWorker::Claimed { attempt, .. }
             | FromWorker::Refused { attempt, .. }

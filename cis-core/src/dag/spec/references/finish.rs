@@ -70,6 +70,7 @@ fn finished(draft: Draft, ids: &IndexSet<TaskId>) -> Option<Task> {
         env: layer.env.into_iter().map(|(name, placed)| (name, placed.value)).collect(),
         cwd: layer.cwd.map(|cwd| cwd.value),
         tty: needs_tty || layer.tty.unwrap_or(true),
+        keeps_log: layer.keeps_log.unwrap_or(false),
         secrets: layer.secrets.into_iter().map(|(name, placed)| (name, placed.value)).collect(),
         timeout_ms: layer.timeout_ms,
         idle_ms: layer.idle_ms,

@@ -1,0 +1,184 @@
+//! Logs of ended attempts, from the node that ran them to whoever reads them in the room.
+//!
+//! Owns what of a log goes up, and how several share a file. Secrets are replaced before anything leaves this node.
+
+use cis_core::api::ReadLog;
+use cis_core::event::UploadedLog;
+use cis_core::federation::protocol::message::Granted;
+use cis_core::ids::{AttemptId, BlobId, SessionId};
+use cis_core::text;
+use cis_store::Safety;
+use futures_util::StreamExt as _;
+use sha2::{Digest as _, Sha256};
+
+use super::TransferError;
+use super::media::Depot;
+use crate::files::Stop;
+use crate::node::Node;
+
+/// Of a longer log the beginning and the end go up, bytes.
+const HEAD_BYTES_MAX: usize = 1 << 20;
+/// The end.
+const TAIL_BYTES_MAX: usize = 3 << 20;
+
+impl Node {
+    /// Uploads the logs of attempts that have ended here; none: that log cannot be uploaded.
+    pub(super) async fn share_logs(
+        &self,
+        room: &str,
+        ended: Vec<(Granted, SessionId)>,
+    ) -> Vec<(Granted, Option<UploadedLog>)> {
+        let mut shared = Vec::with_capacity(ended.len());
+        let (mut file, mut logs) = (Vec::new(), Vec::new());
+        for (granted, session) in ended {
+            let Some(log) = self.log_to_share(&granted.attempt, session).await else {
+                shared.push((granted, None));
+                continue;
+            };
+            if (file.len() + log.len()) as u64 > UploadedLog::FILE_BYTES_MAX {
+                let full = (std::mem::take(&mut file), std::mem::take(&mut logs));
+                shared.extend(self.share_file_of_logs(room, full).await);
+            }
+            logs.push((granted, BlobId(hex::encode(Sha256::digest(&log))), log.len() as u64));
+            file.extend_from_slice(&log);
+        }
+        shared.extend(self.share_file_of_logs(room, (file, logs)).await);
+        shared
+    }
+
+    async fn share_file_of_logs(
+        &self,
+        room: &str,
+        (file, logs): (Vec<u8>, Vec<(Granted, BlobId, u64)>),
+    ) -> Vec<(Granted, Option<UploadedLog>)> {
+        if logs.is_empty() {
+            return Vec::new();
+        }
+        let of = file.len() as u64;
+        let media = match Depot::open(self).await {
+            Ok(depot) => depot.upload(room, file, &Stop::default()).await,
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = &media {
+            tracing::warn!(%error, logs = logs.len(), "logs for other nodes cannot be uploaded");
+        }
+        let (media, mut start) = (media.ok(), 0);
+        let placed = logs.into_iter().map(|(granted, sha256, size)| {
+            let log = media.clone().map(|media| UploadedLog { sha256, size, start, of, media });
+            start += size;
+            (granted, log)
+        });
+        placed.collect()
+    }
+
+    /// What others may see of a log; none where there is nothing.
+    async fn log_to_share(&self, attempt: &AttemptId, session: SessionId) -> Option<Vec<u8>> {
+        let of = (attempt.run, attempt.task.clone(), attempt.number);
+        let mut pieces = match self.own_log(session, Some(of), false, &ReadLog::default()).await {
+            Ok(pieces) => pieces,
+            Err(problem) => {
+                tracing::debug!(%attempt, detail = problem.detail, "a log cannot be read");
+                return None;
+            }
+        };
+        let mut kept = Ends::default();
+        while let Some(piece) = pieces.next().await {
+            kept.push(&piece.bytes);
+            if piece.last {
+                break;
+            }
+        }
+        Some(kept.whole()).filter(|bytes| !bytes.is_empty())
+    }
+
+    /// The bytes of a log that another node uploaded.
+    pub(crate) async fn fetch_log(&self, log: &UploadedLog, stop: &Stop) -> Result<Vec<u8>, TransferError> {
+        let altered = || TransferError::Altered { path: "the log".to_owned() };
+        if let Some(bytes) = self.blobs.get(&log.sha256)? {
+            return Ok(bytes);
+        }
+        if !log.is_sound() {
+            return Err(altered());
+        }
+        let file = Depot::open(self).await?.download(&log.media, log.of, stop).await?;
+        let bounds = usize::try_from(log.start).ok().zip(usize::try_from(log.start + log.size).ok());
+        let bytes = bounds.and_then(|(start, end)| file.get(start..end)).ok_or_else(altered)?;
+        if hex::encode(Sha256::digest(bytes)) != log.sha256.0 {
+            return Err(altered());
+        }
+        self.blobs.put(bytes, Safety::Processes)?;
+        Ok(bytes.to_vec())
+    }
+}
+
+/// The beginning and the end of what comes.
+#[derive(Default)]
+struct Ends {
+    head: Vec<u8>,
+    tail: Vec<u8>,
+    cut: u64,
+}
+
+impl Ends {
+    fn push(&mut self, bytes: &[u8]) {
+        let (head, tail) = bytes.split_at(bytes.len().min(HEAD_BYTES_MAX - self.head.len()));
+        self.head.extend_from_slice(head);
+        self.tail.extend_from_slice(tail);
+        // Not for each piece: what is kept is moved then.
+        if self.tail.len() > 2 * TAIL_BYTES_MAX {
+            self.cut_to_limit();
+        }
+    }
+
+    fn cut_to_limit(&mut self) {
+        let over = self.tail.len().saturating_sub(TAIL_BYTES_MAX);
+        self.tail.drain(..over);
+        self.cut += over as u64;
+    }
+
+    fn whole(mut self) -> Vec<u8> {
+        self.cut_to_limit();
+        if self.cut > 0 {
+            let cut = text::bytes(self.cut);
+            let said = format!(
+                "\r\n[cis: {cut} of output are not here: only the node that ran the task has them]\r\n"
+            );
+            self.head.extend_from_slice(said.as_bytes());
+        }
+        self.head.extend_from_slice(&self.tail);
+        self.head
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ends_of_a_long_log_are_kept_and_a_short_one_is_whole() {
+        let mut short = Ends::default();
+        short.push(b"ab");
+        short.push(b"");
+        short.push(b"c");
+        assert_eq!(short.whole(), b"abc");
+        let all: Vec<u8> = (0..20_000_000_u32).map(|n| (n / 1000 % 251) as u8).collect();
+        for size in [1, 3000, 65_536, 5 << 20] {
+            let mut long = Ends::default();
+            // Each piece as one of the reader.
+            all.chunks(size.max(7)).for_each(|piece| long.push(piece));
+            let kept = long.whole();
+            assert!(kept.starts_with(&all[..HEAD_BYTES_MAX]));
+            assert!(kept.ends_with(&all[all.len() - TAIL_BYTES_MAX..]));
+            let said = &kept[HEAD_BYTES_MAX..kept.len() - TAIL_BYTES_MAX];
+            let said = String::from_utf8_lossy(said);
+            assert!(
+                said.contains("MB of output are not here") || said.contains("MiB of output are not here"),
+                "{said}"
+            );
+        }
+        let exact = &all[..HEAD_BYTES_MAX + TAIL_BYTES_MAX];
+        let mut kept = Ends::default();
+        kept.push(exact);
+        assert_eq!(kept.whole(), exact);
+    }
+}
