@@ -477,8 +477,9 @@ impl NodeApi for Node {
         query: ReadLog,
     ) -> Answer<impl Stream<Item = Bytes> + Send + 'static> {
         let session = permit.target();
-        let pieces = if let Some(pieces) = self.uploaded_log(session, &query).await? {
-            pieces
+        let copy = self.log_copy(session).await?;
+        let pieces = if let Some(copy) = copy {
+            self.log_or_copy(session, copy, &query, permit.actor()).await?
         } else if let Some(place) = self.elsewhere(session).await? {
             self.log_elsewhere(place, query.clone(), permit.actor()).await?
         } else {

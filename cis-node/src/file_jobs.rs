@@ -9,7 +9,7 @@ use cis_core::event::{ArtifactRecord, Uploaded, UploadedLog};
 use cis_core::federation::direct::TaskPayload;
 use cis_core::federation::protocol::message::{Granted, Message};
 use cis_core::federation::transfer::FileList;
-use cis_core::ids::{NodeDid, SessionId};
+use cis_core::ids::{NodeDid, RunId, SessionId};
 
 use crate::files::Stop;
 
@@ -20,8 +20,8 @@ pub(crate) struct Gift {
     pub(crate) files: Vec<ArtifactRecord>,
     /// The list, where the files were uploaded.
     pub(crate) uploaded: Option<Uploaded>,
-    /// What its worker was to leave: a list with anything else is not used.
-    pub(crate) globs: Vec<String>,
+    /// What its worker was to leave: a list with anything else is not used. None: this node has checked that.
+    pub(crate) globs: Option<Result<Vec<String>, String>>,
 }
 
 /// Files of the submitter that a task gets.
@@ -42,10 +42,16 @@ pub(crate) enum Job {
     Place { granted: Granted, room: String, gifts: Vec<Gift>, dir: PathBuf, staging: String, stop: Stop },
     /// The list of what a task left, with its contents.
     Share { granted: Granted, room: String, files: Vec<ArtifactRecord>, stop: Stop },
-    /// The logs of attempts that ended here.
-    Logs { room: String, ended: Vec<(Granted, SessionId)> },
+    /// The logs of attempts of a run that ended here. It does not take long, whatever happens.
+    Logs { room: String, run: RunId, ended: Vec<(Granted, SessionId)> },
     /// Which files the result of a worker tells of.
-    List { room: String, from: NodeDid, message: Box<Message<TaskPayload>>, uploaded: Uploaded },
+    List {
+        room: String,
+        from: NodeDid,
+        message: Box<Message<TaskPayload>>,
+        uploaded: Uploaded,
+        globs: Result<Vec<String>, String>,
+    },
 }
 
 /// Why a job was not done.
@@ -71,6 +77,7 @@ pub(crate) enum Done {
     Shared(Granted, Result<Uploaded, Undone>),
     Logged {
         room: String,
+        run: RunId,
         logs: Vec<(Granted, Option<UploadedLog>)>,
     },
     Listed {

@@ -140,6 +140,9 @@ impl KnownUploads {
             for file in &list.files {
                 known.parts.remove(&(room.to_owned(), file.blob.clone()));
             }
+        } else {
+            // It is not known any more which contents these are.
+            known.parts.retain(|(of, _), _| of != room);
         }
     }
 

@@ -242,7 +242,7 @@ fn cut_text(bytes: u64) -> String {
 }
 
 /// A line of our own in a log.
-fn line(form: Form, text: &str) -> Vec<u8> {
+pub(super) fn line(form: Form, text: &str) -> Vec<u8> {
     let end = if form == Form::Text { "\n" } else { "\r\n" };
     format!("{end}{text}{end}").into_bytes()
 }

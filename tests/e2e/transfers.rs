@@ -277,7 +277,8 @@ fn logs_are_read_after_their_node_has_gone_unless_they_are_to_stay_there() {
     builder.ok(["node", "stop"]);
     for node in [&cis, &guest] {
         let log = |task: &str| node.run(["dag", "logs", task, "--run", &run]);
-        assert_eq!(log("short").expect(0).stdout, "in bold\n");
+        assert_eq!(log("short").expect(0).stdout, "in \x1b[1mbold\x1b[0m\r\n");
+        assert_eq!(node.ok(["dag", "logs", "short", "--run", &run, "--plain"]), "in bold\n");
         assert_eq!(log("failed").expect(0).stdout, "why\n");
         let long = log("long").expect(0).stdout;
         assert!(long.starts_with("1000000\n1000001\n") && long.ends_with("1899999\n1900000\n"));
@@ -294,4 +295,44 @@ fn logs_are_read_after_their_node_has_gone_unless_they_are_to_stay_there() {
     assert_eq!(log_of("short"), Some(&*short));
     assert!(log_of("long").is_some() && log_of("failed").is_some());
     assert_eq!((log_of("kept"), log_of("silent")), (None, None));
+}
+
+/// It says something and ends, on the node where it was submitted.
+const SAID: &str = r#"
+version = 1
+[dag]
+id = "said"
+[dag.defaults]
+tty = false
+[[tasks]]
+id = "said"
+script = "echo said"
+[[tasks]]
+id = "then"
+needs = ["said"]
+script = "true"
+"#;
+
+#[test]
+fn a_homeserver_that_takes_no_uploads_holds_up_no_result() {
+    let synapse = Synapse::shared();
+    let ann = synapse.register("ann");
+    let (proxy, cis, user) = (Proxy::before(synapse.url()), Cis::new(), synapse.register("cis"));
+    login_at(&cis, proxy.url(), &user, "--token-stdin", &user.token).expect(0);
+    let room = room_of(&cis, &ann);
+    cis.ok(["node", "invite", "--room", &room.id]);
+    cis.ok(["node", "stop"]);
+    cis.ok(["node", "start", "--detach", "--room", &room.id, "--role", "both"]);
+    for fault in [Fault::error("502 Bad Gateway", "M_UNKNOWN", ""), Fault::Held, Fault::Refused] {
+        let _rule = proxy.fault(&["POST", "/media/"], fault, usize::MAX);
+        let run = execute(&cis, &room, SAID);
+        cis.wait_run(&run, "succeeded");
+        assert!(cis.ok(["dag", "logs", "said", "--run", &run]).contains("said"));
+    }
+    let _rule = proxy.fault(&["POST", "/media/"], Fault::Held, usize::MAX);
+    let before = proxy.seen(&["POST", "/media/"]).len();
+    let run = execute(&cis, &room, SAID);
+    proxy.wait(&["POST", "/media/"], before + 1);
+    cis.ok(["dag", "cancel", &run]);
+    cis.wait_run(&run, "cancelled");
 }

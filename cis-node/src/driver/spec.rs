@@ -108,7 +108,14 @@ pub(super) fn artifacts_of(
 ) -> Result<Vec<String>, String> {
     match run.task(&attempt.task) {
         Some((task, _)) if task.artifacts.iter().any(|glob| template::has_template(glob)) => {
-            complete(run, attempt, home, blobs, Moment::Running).map(|spec| spec.artifacts)
+            // Whatever else it refers to is not needed.
+            let bare = Task {
+                needs: task.needs.clone(),
+                item: task.item.clone(),
+                artifacts: task.artifacts.clone(),
+                ..Task::new(task.id.clone(), Action::Command(Vec::new()))
+            };
+            completed(run, &bare, attempt, home, blobs, Moment::Running).map(|spec| spec.artifacts)
         }
         Some((task, _)) => Ok(task.artifacts.clone()),
         None => Err(format!("the run has no task `{}`", attempt.task)),

@@ -14,12 +14,12 @@ pub(crate) enum Coming {
     Done(Result<(), String>),
 }
 
-/// See the module. By room and content.
+/// Files on their way, by the hash of what is wanted, and of which room.
 #[derive(Default)]
-pub(crate) struct OnDemand(Mutex<HashMap<(String, BlobId), watch::Sender<Coming>>>);
+pub(crate) struct OnDemand(Mutex<HashMap<BlobId, watch::Sender<Coming>>>);
 
 impl OnDemand {
-    pub(crate) fn coming(&self) -> MutexGuard<'_, HashMap<(String, BlobId), watch::Sender<Coming>>> {
+    pub(crate) fn coming(&self) -> MutexGuard<'_, HashMap<BlobId, watch::Sender<Coming>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -28,7 +28,8 @@ impl Node {
         if let Some(known) = self.uploads.list(room, uploaded) {
             return Ok(known);
         }
-        let _by_nobody_else = stop.or(self.uploads.fetching.of(&uploaded.sha256.0)).await?;
+        let _by_nobody_else =
+            stop.or(self.uploads.fetching.of(&format!("{} {}", uploaded.sha256, uploaded.media))).await?;
         if let Some(known) = self.uploads.list(room, uploaded) {
             return Ok(known);
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use cis_core::event::{ArtifactRecord, Uploaded};
 use cis_core::federation::transfer::{BadList, FileList};
 use tokio::sync::SemaphorePermit;
+use tokio::time::timeout;
 
 use super::TransferError;
 use super::share::all_here;
@@ -15,6 +16,16 @@ use crate::commands::Command;
 use crate::file_jobs::{Done, Gift, Inputs, Job, Undone};
 use crate::files::{FilesError, Stop};
 use crate::node::Node;
+
+/// Results wait no longer for their logs.
+const LOGS_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// A list is looked up no longer: its worker repeats its result.
+const LIST_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// Before files of a task that has ended are uploaded again, at first and at most.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Shorter than blobs are kept that no run names.
 const KEPT_FOR: Duration = Duration::from_secs(240);
@@ -36,7 +47,9 @@ impl From<TransferError> for Undone {
             TransferError::Upload(error) | TransferError::Download(error) if error.is_passing() => {
                 Self::Passing(detail)
             }
-            TransferError::Account(_) | TransferError::Panicked => Self::Passing(detail),
+            TransferError::Account(_) | TransferError::Panicked | TransferError::Late => {
+                Self::Passing(detail)
+            }
             _ => Self::Other(detail),
         }
     }
@@ -78,20 +91,47 @@ impl Node {
             Job::Share { granted, room, files, stop } => {
                 let list = FileList { files, parts: Vec::new() };
                 let shared = async {
-                    let _place = self.place_for_job(&stop).await?;
-                    let list = self.share(&room, list.clone(), &stop).await?;
-                    self.announce(&room, list, &stop).await
+                    let mut pause = FIRST_PAUSE;
+                    loop {
+                        let shared = async {
+                            let _place = self.place_for_job(&stop).await?;
+                            let list = self.share(&room, list.clone(), &stop).await?;
+                            self.announce(&room, list, &stop).await
+                        };
+                        match shared.await.map_err(Undone::from) {
+                            // The task has done its work.
+                            Err(Undone::Passing(why) | Undone::Resources(why)) => {
+                                tracing::debug!(attempt = %granted.attempt, why, "files cannot be uploaded yet");
+                                if stop.or(tokio::time::sleep(pause)).await.is_err() {
+                                    return Err(Undone::Stopped);
+                                }
+                                pause = (pause * 2).min(LONGEST_PAUSE);
+                            }
+                            done => return done,
+                        }
+                    }
                 };
                 let shared = self.keeping(list.files.clone(), shared).await;
-                Done::Shared(granted, shared.map_err(Undone::from))
+                Done::Shared(granted, shared)
             }
-            Job::Logs { room, ended } => {
-                let logs = self.share_logs(&room, ended).await;
-                Done::Logged { room, logs }
+            Job::Logs { room, run, ended } => {
+                let without = ended.iter().map(|(granted, _)| (granted.clone(), None)).collect();
+                let (node, to) = (Arc::clone(&self), room.clone());
+                let mut sharing = tokio::spawn(async move { node.share_logs(&to, ended).await });
+                let shared = timeout(LOGS_TIME_MAX, &mut sharing).await;
+                sharing.abort();
+                let logs = shared.ok().and_then(Result::ok).unwrap_or(without);
+                Done::Logged { room, run, logs }
             }
-            Job::List { room, from, message, uploaded } => {
-                let _place = self.uploads.look_ups.acquire().await;
-                let list = self.list_of(&room, &uploaded, &Stop::default()).await.map_err(Undone::from);
+            Job::List { room, from, message, uploaded, globs } => {
+                let listing = async {
+                    let _place = self.uploads.look_ups.acquire().await;
+                    let list = self.list_of(&room, &uploaded, &Stop::default()).await?;
+                    self.check_declared(Arc::clone(&list), globs).await?;
+                    Ok(list)
+                };
+                let listed = timeout(LIST_TIME_MAX, listing).await;
+                let list = listed.unwrap_or(Err(TransferError::Late)).map_err(Undone::from);
                 Done::Listed { room, from, message, list }
             }
         };
@@ -157,8 +197,8 @@ impl Node {
             match &gift.uploaded {
                 Some(uploaded) => {
                     let list = self.list_of(room, uploaded, stop).await?;
-                    if let Some(path) = artifacts::undeclared(&list.files, &gift.globs)? {
-                        return Err(TransferError::Undeclared { path: path.to_owned() });
+                    if let Some(globs) = gift.globs {
+                        self.check_declared(Arc::clone(&list), globs).await?;
                     }
                     lists.push((*list).clone());
                 }
@@ -170,6 +210,22 @@ impl Node {
             }
         }
         Ok(FileList::merged(lists)?)
+    }
+
+    /// Whether the files of a list are those that its task was to leave.
+    async fn check_declared(
+        &self,
+        list: Arc<FileList>,
+        globs: Result<Vec<String>, String>,
+    ) -> Result<(), TransferError> {
+        let globs = globs.map_err(TransferError::Globs)?;
+        let checked = tokio::task::spawn_blocking(move || {
+            artifacts::undeclared(&list.files, &globs).map(|path| path.map(str::to_owned))
+        });
+        match checked.await.map_err(|_| TransferError::Panicked)?? {
+            Some(path) => Err(TransferError::Undeclared { path }),
+            None => Ok(()),
+        }
     }
 
     async fn restore(

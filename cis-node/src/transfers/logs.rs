@@ -2,12 +2,15 @@
 //!
 //! Owns what of a log goes up, and how several share a file. Secrets are replaced before anything leaves this node.
 
+use std::io::Read as _;
+use std::sync::Arc;
+
 use cis_core::api::ReadLog;
 use cis_core::event::UploadedLog;
 use cis_core::federation::protocol::message::Granted;
 use cis_core::ids::{AttemptId, BlobId, SessionId};
 use cis_core::text;
-use cis_store::Safety;
+use cis_store::{Blobs, Safety};
 use futures_util::StreamExt as _;
 use sha2::{Digest as _, Sha256};
 
@@ -22,53 +25,40 @@ const HEAD_BYTES_MAX: usize = 1 << 20;
 const TAIL_BYTES_MAX: usize = 3 << 20;
 
 impl Node {
-    /// Uploads the logs of attempts that have ended here; none: that log cannot be uploaded.
+    /// Uploads the logs of attempts of a run that have ended here; none: that log cannot be uploaded.
     pub(super) async fn share_logs(
         &self,
         room: &str,
         ended: Vec<(Granted, SessionId)>,
     ) -> Vec<(Granted, Option<UploadedLog>)> {
-        let mut shared = Vec::with_capacity(ended.len());
-        let (mut file, mut logs) = (Vec::new(), Vec::new());
+        let (mut shared, mut file, mut logs) = (Vec::with_capacity(ended.len()), Vec::new(), Vec::new());
+        let opened = async {
+            let depot = Depot::open(self).await?;
+            let bytes_max = depot.bytes_max(&Stop::default()).await?.min(UploadedLog::FILE_BYTES_MAX);
+            Ok::<_, TransferError>((depot, usize::try_from(bytes_max).unwrap_or(usize::MAX)))
+        };
+        let (depot, bytes_max) = match opened.await {
+            Ok(opened) => opened,
+            Err(error) => {
+                tracing::warn!(%error, logs = ended.len(), "logs for other nodes cannot be uploaded");
+                return ended.into_iter().map(|(granted, _)| (granted, None)).collect();
+            }
+        };
         for (granted, session) in ended {
-            let Some(log) = self.log_to_share(&granted.attempt, session).await else {
+            let log = self.log_to_share(&granted.attempt, session).await;
+            let Some(log) = log.filter(|log| log.len() <= bytes_max) else {
                 shared.push((granted, None));
                 continue;
             };
-            if (file.len() + log.len()) as u64 > UploadedLog::FILE_BYTES_MAX {
+            if file.len() + log.len() > bytes_max {
                 let full = (std::mem::take(&mut file), std::mem::take(&mut logs));
-                shared.extend(self.share_file_of_logs(room, full).await);
+                shared.extend(share_file_of_logs(&depot, room, full).await);
             }
             logs.push((granted, BlobId(hex::encode(Sha256::digest(&log))), log.len() as u64));
             file.extend_from_slice(&log);
         }
-        shared.extend(self.share_file_of_logs(room, (file, logs)).await);
+        shared.extend(share_file_of_logs(&depot, room, (file, logs)).await);
         shared
-    }
-
-    async fn share_file_of_logs(
-        &self,
-        room: &str,
-        (file, logs): (Vec<u8>, Vec<(Granted, BlobId, u64)>),
-    ) -> Vec<(Granted, Option<UploadedLog>)> {
-        if logs.is_empty() {
-            return Vec::new();
-        }
-        let of = file.len() as u64;
-        let media = match Depot::open(self).await {
-            Ok(depot) => depot.upload(room, file, &Stop::default()).await,
-            Err(error) => Err(error.into()),
-        };
-        if let Err(error) = &media {
-            tracing::warn!(%error, logs = logs.len(), "logs for other nodes cannot be uploaded");
-        }
-        let (media, mut start) = (media.ok(), 0);
-        let placed = logs.into_iter().map(|(granted, sha256, size)| {
-            let log = media.clone().map(|media| UploadedLog { sha256, size, start, of, media });
-            start += size;
-            (granted, log)
-        });
-        placed.collect()
     }
 
     /// What others may see of a log; none where there is nothing.
@@ -94,12 +84,16 @@ impl Node {
     /// The bytes of a log that another node uploaded.
     pub(crate) async fn fetch_log(&self, log: &UploadedLog, stop: &Stop) -> Result<Vec<u8>, TransferError> {
         let altered = || TransferError::Altered { path: "the log".to_owned() };
-        if let Some(bytes) = self.blobs.get(&log.sha256)? {
-            return Ok(bytes);
-        }
         if !log.is_sound() {
             return Err(altered());
         }
+        let (blobs, wanted) = (Arc::clone(&self.blobs), log.clone());
+        let kept = tokio::task::spawn_blocking(move || kept_log(&blobs, &wanted));
+        if let Some(bytes) = kept.await.map_err(|_| TransferError::Panicked)?? {
+            return Ok(bytes);
+        }
+        // Logs of one file are read one after the other.
+        let _by_nobody_else = stop.or(self.uploads.fetching.of(&log.media.to_string())).await?;
         let file = Depot::open(self).await?.download(&log.media, log.of, stop).await?;
         let bounds = usize::try_from(log.start).ok().zip(usize::try_from(log.start + log.size).ok());
         let bytes = bounds.and_then(|(start, end)| file.get(start..end)).ok_or_else(altered)?;
@@ -109,6 +103,37 @@ impl Node {
         self.blobs.put(bytes, Safety::Processes)?;
         Ok(bytes.to_vec())
     }
+}
+
+async fn share_file_of_logs(
+    depot: &Depot,
+    room: &str,
+    (file, logs): (Vec<u8>, Vec<(Granted, BlobId, u64)>),
+) -> Vec<(Granted, Option<UploadedLog>)> {
+    if logs.is_empty() {
+        return Vec::new();
+    }
+    let of = file.len() as u64;
+    let media = depot.upload(room, file, &Stop::default()).await;
+    if let Err(error) = &media {
+        tracing::warn!(%error, logs = logs.len(), "logs for other nodes cannot be uploaded");
+    }
+    let (media, mut start) = (media.ok(), 0);
+    let placed = logs.into_iter().map(|(granted, sha256, size)| {
+        let log = media.clone().map(|media| UploadedLog { sha256, size, start, of, media });
+        start += size;
+        (granted, log)
+    });
+    placed.collect()
+}
+
+/// A log that was fetched before. Whoever names it may name any content; secrets are none.
+fn kept_log(blobs: &Blobs, log: &UploadedLog) -> Result<Option<Vec<u8>>, TransferError> {
+    let Some(file) = blobs.open(&log.sha256)? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    let read = file.take(log.size.saturating_add(1)).read_to_end(&mut bytes);
+    let is_it = read.is_ok() && hex::encode(Sha256::digest(&bytes)) == log.sha256.0;
+    Ok(is_it.then_some(bytes).filter(|bytes| bytes.len() as u64 == log.size))
 }
 
 /// The beginning and the end of what comes.

@@ -48,8 +48,10 @@ pub(crate) enum TransferError {
     NoPlace,
     #[error(transparent)]
     List(#[from] BadList),
-    #[error("{}", undeclared(path))]
+    #[error("the node that ran the task handed in {path:?}, which `artifacts` of the task does not name")]
     Undeclared { path: String },
+    #[error("the values in `artifacts` of the task cannot be filled in: {0}")]
+    Globs(String),
     #[error("the content of {path:?} was altered on its way")]
     Altered { path: String },
     #[error("the content of {path:?} is neither here nor at the homeserver: run the task that made it again")]
@@ -58,11 +60,6 @@ pub(crate) enum TransferError {
     Late,
     #[error("the node's log says why")]
     Panicked,
-}
-
-/// What is said of a worker that hands in a file which it was not asked for.
-pub(crate) fn undeclared(path: &str) -> String {
-    format!("the node that ran the task handed in {path:?}, which `artifacts` of the task does not name")
 }
 
 impl From<StoreError> for TransferError {

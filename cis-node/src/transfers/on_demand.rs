@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -15,23 +16,22 @@ use cis_core::api::{Problem, ProblemKind};
 use cis_core::federation::transfer::FileList;
 use cis_core::ids::BlobId;
 
-/// So long somebody waits while nothing comes.
-const QUIET_MAX: Duration = Duration::from_secs(60);
+/// So long somebody waits while no part comes: over a slow link a few parts of 8 MiB take minutes.
+const QUIET_MAX: Duration = Duration::from_secs(300);
 /// So long a file comes on that nobody waits for: they may be about to ask again.
 const UNWANTED_MAX: Duration = Duration::from_secs(60);
 
 impl Node {
     /// Waits until a content of a list is here. `wanted`: the list with that file and its parts alone.
     pub(crate) async fn bring(&self, room: &str, wanted: FileList) -> Result<(), Problem> {
-        let Some(file) = wanted.files.first() else { return Ok(()) };
-        let key = (room.to_owned(), file.blob.clone());
+        let key = key_of(room, &wanted);
         let mut coming = {
             let mut all = self.uploads.on_demand.coming();
             let known = all.get(&key).map(watch::Sender::subscribe);
             known.unwrap_or_else(|| {
                 let (told, coming) = watch::channel(Coming::Parts(0));
                 all.insert(key.clone(), told.clone());
-                tokio::spawn(self.clone().bring_once(key, wanted, told));
+                tokio::spawn(self.clone().bring_once(key, room.to_owned(), wanted, told));
                 coming
             })
         };
@@ -44,7 +44,7 @@ impl Node {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return Err(unavailable(TransferError::Panicked.to_string())),
                 Err(_) => {
-                    let detail = "the file is on another node, and nothing of it has come for a minute";
+                    let detail = "the file is on another node, and nothing of it has come for 5 minutes";
                     return Err(unavailable(detail.to_owned())
                         .hint("`cis node status` says whether the homeserver answers"));
                 }
@@ -52,21 +52,23 @@ impl Node {
         }
     }
 
-    async fn bring_once(self, key: (String, BlobId), wanted: FileList, told: watch::Sender<Coming>) {
+    async fn bring_once(self, key: BlobId, room: String, wanted: FileList, told: watch::Sender<Coming>) {
         let stop = Stop::default();
-        let arrived = || {
-            told.send_modify(|coming| {
-                if let Coming::Parts(parts) = coming {
-                    *parts += 1;
-                }
-            });
-        };
-        let fetching = async {
-            let _place = self.place_for_job(&stop).await?;
-            self.fetch_telling(&key.0, &wanted, &stop, &arrived).await
-        };
+        let (node, stopped, progress) = (self.clone(), stop.clone(), told.clone());
+        let fetching = tokio::spawn(async move {
+            let arrived = || {
+                progress.send_modify(|coming| {
+                    if let Coming::Parts(parts) = coming {
+                        *parts += 1;
+                    }
+                });
+            };
+            let _place = node.place_for_job(&stopped).await?;
+            arrived();
+            node.fetch_telling(&room, &wanted, &stopped, &arrived).await
+        });
         let done = tokio::select! {
-            done = fetching => done.map_err(|error| error.to_string()),
+            done = fetching => done.unwrap_or(Err(TransferError::Panicked)).map_err(|error| error.to_string()),
             () = unwanted(&told) => Err("nobody waits for it any more".to_owned()),
         };
         stop.set();
@@ -75,6 +77,12 @@ impl Node {
         // Under the lock: whoever comes later begins again.
         told.send_replace(Coming::Done(done));
     }
+}
+
+/// Whoever names another address for the same content does not stand in the way of others.
+fn key_of(room: &str, wanted: &FileList) -> BlobId {
+    let text = serde_json::to_vec(&(room, wanted)).unwrap_or_default();
+    BlobId(hex::encode(Sha256::digest(text)))
 }
 
 async fn unwanted(told: &watch::Sender<Coming>) {

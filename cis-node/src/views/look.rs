@@ -32,6 +32,8 @@ use cis_core::text::visible_text;
 const FIRST_TIME_MAX: Duration = Duration::from_secs(15);
 /// The same for the end of a view, which the other node is told for so long.
 const LAST_TIME_MAX_MS: i64 = 10_000;
+/// So long after a viewer has read on, what the other node said meanwhile is heard, ms.
+const DEAF_MS: i64 = 60_000;
 /// Frames on their way to a slow viewer.
 const FRAMES_AHEAD: usize = 8;
 /// Bytes of a value as JSON.
@@ -119,13 +121,13 @@ impl Node {
         read: ReadLog,
         by: Actor,
     ) -> Result<BoxStream<'static, LogPiece>, Problem> {
-        let form = crate::logs::form_of(&read);
+        let (form, is_marked) = (crate::logs::form_of(&read), read.marks);
         let mut looking = self.look(&place, What::Log { read }, by)?;
         let first = self.first(&place, &mut looking).await?;
         let Looking { frames, input, viewer } = looking;
         let filter = Sanitizer::new(form, Arc::new(Redactor::default()), Mask::Stars);
         let state = Some((Some(first), frames, filter, (input, viewer)));
-        let pieces = stream::unfold(state, |state| async move {
+        let pieces = stream::unfold(state, move |state| async move {
             let (mut first, mut frames, mut filter, open) = state?;
             let frame = match first.take() {
                 Some(frame) => Some(frame),
@@ -143,7 +145,11 @@ impl Node {
                     Some((LogPiece { bytes, next: None, last: true }, None))
                 }
                 // Without a last piece the reader comes again, and is told why it cannot.
-                _ => None,
+                _ if is_marked => None,
+                _ => {
+                    let bytes = crate::logs::line(form, "[cis: the other node did not send the rest]");
+                    Some((LogPiece { bytes, next: None, last: true }, None))
+                }
             }
         });
         Ok(pieces.boxed())
@@ -243,14 +249,20 @@ impl OwnEnd {
     async fn run(mut self) {
         let mut leaves_at = None;
         let (mut frames, to_viewer): (VecDeque<Frame>, _) = (VecDeque::new(), self.to_viewer.clone());
+        // Since then nothing keeps this end from hearing the other one.
+        let mut hears_since = boot_ms();
         loop {
             let now = boot_ms();
+            if !frames.is_empty() {
+                hears_since = now;
+            }
             while let Some(segment) = self.pipe.poll_transmit(now) {
                 let TheirEnd { room, node } = &self.end;
                 self.node.link.view(room, node.clone(), ViewMessage::Segment(segment));
             }
             let is_late = leaves_at.is_some_and(|at| at <= now);
-            if self.pipe.is_done() || self.pipe.is_gone(now) || is_late {
+            let is_gone = self.pipe.is_gone(now) && now.saturating_sub(hears_since) >= DEAF_MS;
+            if self.pipe.is_done() || is_gone || is_late {
                 return;
             }
             let timeout =

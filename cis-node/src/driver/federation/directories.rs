@@ -82,14 +82,15 @@ impl Directories {
     }
 
     /// The task may come back, and finds no directory then.
-    fn empty(&mut self, root: &Path, dir: PathBuf) {
-        let name = format!("{}{}", String::from_utf8_lossy(GONE), self.named);
-        self.named += 1;
+    fn empty(&self, root: &Path, dir: PathBuf) {
+        // What an earlier life could not remove may have any number.
+        let name = format!("{}{}", String::from_utf8_lossy(GONE), ulid::Ulid::new());
         let gone = spare_of(root).join(name);
-        let _ = make_all(&spare_of(root));
-        match fs::rename(&dir, &gone) {
+        match make_all(&spare_of(root)).and_then(|()| fs::rename(&dir, &gone)) {
             Ok(()) => remove_soon(gone),
-            Err(_) => remove_soon(dir),
+            Err(error) => {
+                tracing::warn!(dir = %dir.display(), %error, "the directory of a task cannot be removed");
+            }
         }
     }
 }

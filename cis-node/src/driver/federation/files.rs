@@ -2,7 +2,7 @@
 //!
 //! Owns which attempts wait for that, and what follows when it is done or stopped. Moves no file: that is `transfers`' matter.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,10 +10,8 @@ use super::super::Driver;
 use super::super::spec::artifacts_of;
 use super::Held;
 use crate::account::boot_ms;
-use crate::artifacts;
 use crate::file_jobs::{Done, Gift, Inputs, Job, Undone};
 use crate::files::{STAGING, Stop};
-use crate::transfers;
 use cis_core::api::{FromWorker, Refusal, Report};
 use cis_core::event::{ArtifactRecord, AttemptOutcome, ExecutionMode, FailureCause};
 use cis_core::event::{Uploaded, UploadedLog};
@@ -21,8 +19,14 @@ use cis_core::federation::direct::{RemoteSpec, TaskPayload};
 use cis_core::federation::protocol::BootMs;
 use cis_core::federation::protocol::message::{Grant, Granted, Message};
 use cis_core::federation::transfer::FileList;
-use cis_core::ids::{AttemptId, Fence, NodeDid, SessionId, TaskId, TimestampMs};
+use cis_core::ids::{AttemptId, BlobId, Fence, NodeDid, SessionId, TaskId, TimestampMs};
 use cis_core::scheduler::Run;
+
+/// So many lists of one worker are looked up at a time.
+const LISTS_OF_ONE_MAX: usize = 2;
+
+/// So many lists that are known to be right are remembered.
+const CHECKED_MAX: usize = 50_000;
 
 /// So often a list is looked up that cannot be had: then its attempt ends with an error.
 const LIST_TRIES_MAX: u32 = 10;
@@ -41,16 +45,16 @@ pub(super) struct Underway {
     leaving: BTreeSet<AttemptId>,
     /// Results of workers that wait for the list of their files, and how often it could not be had.
     listing: BTreeMap<Granted, Listing>,
+    /// Lists of which this node knows that their files are those that the attempt was to leave.
+    checked: HashSet<(AttemptId, BlobId)>,
     /// What was done while the database could not be written.
     kept: Vec<Done>,
 }
 
-#[derive(Default)]
 struct Listing {
+    of: NodeDid,
     is_underway: bool,
     failures: u32,
-    /// Taken by the result that it was looked up for.
-    found: Option<Arc<FileList>>,
 }
 
 struct Given {
@@ -252,7 +256,8 @@ impl Driver {
         let Some(held) = held.filter(|held| held.granted == *granted) else { return false };
         match &held.bringing {
             None => false,
-            Some(Bringing::Log(_)) => true,
+            // Its result counts without it.
+            Some(Bringing::Log(_)) => self.tell_with_log(granted, None, now),
             Some(Bringing::Out(stop, _)) => {
                 if !keep {
                     stop.set();
@@ -322,6 +327,7 @@ impl Driver {
         room: &str,
         from: &NodeDid,
         message: Message<TaskPayload>,
+        list: Option<&FileList>,
     ) -> Option<Message<TaskPayload>> {
         let Message::Result { granted, mut report } = message else { return Some(message) };
         // Whatever else it names is not checked, and not there.
@@ -338,42 +344,32 @@ impl Driver {
             self.parts.uploads.forget(&given.room, &given.uploaded);
         }
         let Some(uploaded) = report.files.clone() else { return Some(Message::Result { granted, report }) };
-        let listing = self.federation.files.listing.get_mut(&granted);
-        let found = listing.and_then(|listing| listing.found.take());
-        if let Some(list) = found.or_else(|| self.parts.uploads.list(room, &uploaded)) {
-            self.federation.files.listing.remove(&granted);
-            match self.undeclared(&granted.attempt, &list) {
-                None => report.artifacts.clone_from(&list.files),
-                Some(detail) => {
-                    report.outcome = AttemptOutcome::SpawnError { detail };
-                    report.files = None;
-                }
-            }
+        let key = (granted.attempt.clone(), uploaded.sha256.clone());
+        let cached = if self.federation.files.checked.contains(&key) {
+            self.parts.uploads.list(room, &uploaded)
+        } else {
+            None
+        };
+        if let Some(list) = list.or(cached.as_deref()) {
+            report.artifacts.clone_from(&list.files);
             return Some(Message::Result { granted, report });
         }
+        let Some(run) = self.parts.machine.run(&granted.attempt.run) else {
+            // Nothing can be recorded of it.
+            return Some(Message::Result { granted, report });
+        };
+        let globs = artifacts_of(run, &granted.attempt, &self.parts.home, &self.parts.blobs);
         // It is repeated until it is recorded.
-        let listing = self.federation.files.listing.entry(granted.clone()).or_default();
-        if !std::mem::replace(&mut listing.is_underway, true) {
+        let listing = &mut self.federation.files.listing;
+        let of_it = listing.values().filter(|listing| listing.is_underway && listing.of == *from).count();
+        let known = listing.entry(granted.clone());
+        let known = known.or_insert_with(|| Listing { of: from.clone(), is_underway: false, failures: 0 });
+        if !known.is_underway && of_it < LISTS_OF_ONE_MAX {
             let message = Box::new(Message::Result { granted: granted.clone(), report });
-            let job = Job::List { room: room.to_owned(), from: from.clone(), message, uploaded };
-            if !self.parts.link.carry(job) {
-                self.federation.files.listing.remove(&granted);
-            }
+            let job = Job::List { room: room.to_owned(), from: from.clone(), message, uploaded, globs };
+            known.is_underway = self.parts.link.carry(job);
         }
         None
-    }
-
-    /// What is wrong with a list that a worker hands in.
-    fn undeclared(&self, attempt: &AttemptId, list: &FileList) -> Option<String> {
-        let run = self.parts.machine.run(&attempt.run)?;
-        let globs = match artifacts_of(run, attempt, &self.parts.home, &self.parts.blobs) {
-            Ok(globs) => globs,
-            Err(why) => return Some(why),
-        };
-        match artifacts::undeclared(&list.files, &globs) {
-            Ok(path) => path.map(transfers::undeclared),
-            Err(error) => Some(error.to_string()),
-        }
     }
 
     /// Something about files was done.
@@ -383,29 +379,46 @@ impl Driver {
             Done::Placed(granted, placed) => self.given(granted, placed.map(|()| None), now),
             Done::Taken(granted, taken) => self.taken(granted, taken),
             Done::Shared(granted, shared) => self.shared(&granted, shared),
-            Done::Logged { room, logs } => self.logged(&room, logs, now),
-            Done::Listed { room, from, message, list } => {
-                let Message::Result { granted, mut report } = *message else { return };
-                let listing = self.federation.files.listing.entry(granted.clone()).or_default();
-                listing.is_underway = false;
-                match list {
-                    Ok(list) => listing.found = Some(list),
-                    // Its worker has the result for as long as it is not recorded, and says it again.
-                    Err(Undone::Passing(why) | Undone::Resources(why))
-                        if listing.failures < LIST_TRIES_MAX =>
-                    {
-                        listing.failures += 1;
-                        return tracing::debug!(attempt = %granted.attempt, why, "a list of files cannot be had yet");
-                    }
-                    Err(why) => {
-                        self.federation.files.listing.remove(&granted);
-                        report.outcome = outcome(why);
-                        report.files = None;
-                    }
-                }
-                self.federated(&room, &from, Message::Result { granted, report }, now);
-            }
+            Done::Logged { room, run, logs } => self.logged(&room, run, logs, now),
+            Done::Listed { room, from, message, list } => self.listed(&room, &from, *message, list, now),
         }
+    }
+
+    fn listed(
+        &mut self,
+        room: &str,
+        from: &NodeDid,
+        message: Message<TaskPayload>,
+        list: Result<Arc<FileList>, Undone>,
+        now: TimestampMs,
+    ) {
+        let Message::Result { granted, mut report } = message else { return };
+        self.let_go_of_ended();
+        let files = &mut self.federation.files;
+        let Some(listing) = files.listing.get_mut(&granted) else { return };
+        listing.is_underway = false;
+        let list = match list {
+            Ok(list) => {
+                if files.checked.len() >= CHECKED_MAX {
+                    files.checked.clear();
+                }
+                let sha256 = report.files.as_ref().map(|uploaded| uploaded.sha256.clone());
+                files.checked.extend(sha256.map(|sha256| (granted.attempt.clone(), sha256)));
+                Some(list)
+            }
+            // Its worker has the result for as long as it is not recorded, and says it again.
+            Err(Undone::Passing(why) | Undone::Resources(why)) if listing.failures < LIST_TRIES_MAX => {
+                listing.failures += 1;
+                return tracing::debug!(attempt = %granted.attempt, why, "a list of files cannot be had yet");
+            }
+            Err(why) => {
+                report.outcome = outcome(why);
+                report.files = None;
+                None
+            }
+        };
+        self.federation.files.listing.remove(&granted);
+        self.federated_with(room, from, Message::Result { granted, report }, list.as_deref(), now);
     }
 
     fn given(&mut self, granted: Granted, given: Result<Option<Uploaded>, Undone>, now: TimestampMs) {
@@ -445,6 +458,7 @@ impl Driver {
             giving.stop.set();
         }
         files.given.retain(|attempt, given| lives(attempt, given.fence));
+        files.listing.retain(|granted, _| lives(&granted.attempt, granted.fence));
     }
 
     /// What tasks left that one needs, and the items of those.
@@ -460,10 +474,13 @@ impl Driver {
                     continue;
                 }
                 let attempt = AttemptId { run: run.id(), task, number: entry.attempts };
-                let globs = artifacts_of(run, &attempt, &self.parts.home, &self.parts.blobs);
-                // Nothing is asked for by none.
-                let globs = globs.unwrap_or_default();
-                gifts.push(Gift { files, uploaded: entry.files().cloned(), globs });
+                let uploaded = entry.files().cloned();
+                let is_checked = uploaded.as_ref().is_some_and(|uploaded| {
+                    self.federation.files.checked.contains(&(attempt.clone(), uploaded.sha256.clone()))
+                });
+                let globs =
+                    (!is_checked).then(|| artifacts_of(run, &attempt, &self.parts.home, &self.parts.blobs));
+                gifts.push(Gift { files, uploaded, globs });
             }
         }
         gifts

@@ -1,6 +1,7 @@
 //! Logs of attempts that ended here for a coordinator: they go up before the result is told, several in one file.
 //!
-//! Owns which of them wait. While one file of a room is on its way, the logs of what ends meanwhile gather for the next.
+//! Owns which of them wait. While one file of a run is on its way, the logs of what ends meanwhile gather for the next. A result never
+//! waits for long: without its log it counts as well.
 
 use std::collections::BTreeMap;
 
@@ -10,19 +11,41 @@ use crate::file_jobs::Job;
 use cis_core::api::FromWorker;
 use cis_core::event::UploadedLog;
 use cis_core::federation::protocol::message::Granted;
-use cis_core::ids::{SessionId, TimestampMs};
+use cis_core::federation::protocol::worker::WorkerHalf;
+use cis_core::ids::{RunId, SessionId, TimestampMs};
 
-/// Logs of one job.
-const AT_ONCE: usize = 100;
+/// Logs in one file.
+const LOGS_MAX: usize = 100;
 
-/// See the module. By room.
+/// Logs that are being uploaded, and those that wait for that. By room and run: who is given the key of a file may read all of it.
 #[derive(Default)]
-pub(super) struct Lanes(BTreeMap<String, Lane>);
+pub(super) struct LogUploads(BTreeMap<(String, RunId), Queue>);
 
 #[derive(Default)]
-struct Lane {
+struct Queue {
     is_underway: bool,
-    waiting: Vec<(Granted, SessionId)>,
+    waiting: Vec<Ended>,
+}
+
+struct Ended {
+    granted: Granted,
+    session: SessionId,
+    bytes: u64,
+}
+
+impl Queue {
+    /// Logs for one file.
+    fn next(&mut self) -> Vec<(Granted, SessionId)> {
+        let (mut bytes, mut count) = (0_u64, 0);
+        for ended in &self.waiting {
+            bytes = bytes.saturating_add(ended.bytes);
+            if count > 0 && (bytes > UploadedLog::FILE_BYTES_MAX || count >= LOGS_MAX) {
+                break;
+            }
+            count += 1;
+        }
+        self.waiting.drain(..count).map(|ended| (ended.granted, ended.session)).collect()
+    }
 }
 
 impl Driver {
@@ -30,46 +53,105 @@ impl Driver {
     pub(super) fn share_log(&mut self, message: FromWorker, now: TimestampMs) -> Option<FromWorker> {
         let FromWorker::Result { attempt, fence, report } = message else { return Some(message) };
         let stays = report.log_bytes == 0 || report.log.is_some() || report.cached.is_some();
-        let held = self.federation.held.get_mut(&attempt);
+        let held = self.federation.held.get(&attempt);
         let held = held.filter(|held| !stays && held.granted.fence == fence && !held.spec.spec.keeps_log);
-        let Some(held) = held else { return Some(FromWorker::Result { attempt, fence, report }) };
-        let (room, ended) = (held.room.clone(), (held.granted.clone(), held.session));
-        held.bringing = Some(Bringing::Log(report));
-        self.federation.logs.0.entry(room.clone()).or_default().waiting.push(ended);
-        self.carry_logs(&room, now);
+        let Some((room, granted, session)) =
+            held.map(|held| (held.room.clone(), held.granted.clone(), held.session))
+        else {
+            return Some(FromWorker::Result { attempt, fence, report });
+        };
+        let known = self.federation.room(&room);
+        let is_void = known.worker.as_ref().is_none_or(|worker: &WorkerHalf<_>| worker.is_void(&granted));
+        if is_void || known.terms.is_deaf() {
+            return Some(FromWorker::Result { attempt, fence, report });
+        }
+        let ended = Ended { granted, session, bytes: report.log_bytes };
+        if let Some(held) = self.federation.held.get_mut(&attempt) {
+            held.bringing = Some(Bringing::Log(report));
+        }
+        self.federation.logs.0.entry((room.clone(), attempt.run)).or_default().waiting.push(ended);
+        self.upload_logs(&room, attempt.run, now);
         None
     }
 
-    fn carry_logs(&mut self, room: &str, now: TimestampMs) {
-        let Some(lane) = self.federation.logs.0.get_mut(room) else { return };
-        if lane.is_underway || lane.waiting.is_empty() {
+    fn upload_logs(&mut self, room: &str, run: RunId, now: TimestampMs) {
+        let key = (room.to_owned(), run);
+        let Some(queue) = self.federation.logs.0.get_mut(&key).filter(|queue| !queue.is_underway) else {
+            return;
+        };
+        let ended = queue.next();
+        if ended.is_empty() {
+            self.federation.logs.0.remove(&key);
             return;
         }
-        let ended: Vec<_> = lane.waiting.drain(..lane.waiting.len().min(AT_ONCE)).collect();
-        lane.is_underway = self.parts.link.carry(Job::Logs { room: room.to_owned(), ended: ended.clone() });
-        if !lane.is_underway {
+        queue.is_underway = true;
+        let job = Job::Logs { room: room.to_owned(), run, ended: ended.clone() };
+        if !self.parts.link.carry(job) {
             let none = ended.into_iter().map(|(granted, _)| (granted, None)).collect();
-            self.logged(room, none, now);
+            self.logged(room, run, none, now);
         }
     }
 
-    /// They are there, or will never be. The results follow.
-    pub(super) fn logged(&mut self, room: &str, logs: Vec<(Granted, Option<UploadedLog>)>, now: TimestampMs) {
-        if let Some(lane) = self.federation.logs.0.get_mut(room) {
-            lane.is_underway = false;
-        }
+    /// The logs of a job are uploaded, or will not be: the results follow.
+    pub(super) fn logged(
+        &mut self,
+        room: &str,
+        run: RunId,
+        logs: Vec<(Granted, Option<UploadedLog>)>,
+        now: TimestampMs,
+    ) {
         for (granted, log) in logs {
-            let held = self.federation.held.get_mut(&granted.attempt);
-            let Some(held) = held.filter(|held| held.granted == granted) else { continue };
-            match held.bringing.take() {
-                Some(Bringing::Log(mut report)) => {
-                    report.log = log;
-                    let Granted { attempt, fence } = granted;
-                    self.tell_held(FromWorker::Result { attempt, fence, report }, now);
-                }
-                other => held.bringing = other,
+            self.tell_with_log(&granted, log, now);
+        }
+        if let Some(queue) = self.federation.logs.0.get_mut(&(room.to_owned(), run)) {
+            queue.is_underway = false;
+        }
+        self.upload_logs(room, run, now);
+    }
+
+    /// Tells the result of an attempt that waits for its log. Says whether there is one.
+    pub(super) fn tell_with_log(
+        &mut self,
+        granted: &Granted,
+        log: Option<UploadedLog>,
+        now: TimestampMs,
+    ) -> bool {
+        let held = self.federation.held.get_mut(&granted.attempt);
+        let Some(held) = held.filter(|held| held.granted == *granted) else { return false };
+        match held.bringing.take() {
+            Some(Bringing::Log(mut report)) => {
+                report.log = log;
+                let Granted { attempt, fence } = granted.clone();
+                self.tell_held(FromWorker::Result { attempt, fence, report }, now);
+                true
+            }
+            other => {
+                held.bringing = other;
+                false
             }
         }
-        self.carry_logs(room, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cis_core::ids::{AttemptId, TaskId};
+
+    #[test]
+    fn a_file_has_as_many_logs_as_there_is_room_for_and_at_least_one() {
+        let ended = |n: u32, bytes| {
+            let (run, task) = (RunId(ulid::Ulid::from(1_u128)), TaskId::new("a").unwrap());
+            let granted = Granted { attempt: AttemptId { run, task, number: n }, fence: 1 };
+            Ended { granted, session: SessionId(ulid::Ulid::from(u128::from(n))), bytes }
+        };
+        let sizes = [3 << 20, 5 << 20, 1, 64 << 20, 7];
+        let mut queue = Queue::default();
+        queue.waiting = sizes.iter().zip(1..).map(|(bytes, n)| ended(n, *bytes)).collect();
+        let counts: Vec<usize> = std::iter::from_fn(|| Some(queue.next().len()).filter(|n| *n > 0)).collect();
+        assert_eq!(counts, [2, 1, 1, 1]);
+        queue.waiting = (0..250).map(|n| ended(n, 1)).collect();
+        let counts: Vec<usize> = std::iter::from_fn(|| Some(queue.next().len()).filter(|n| *n > 0)).collect();
+        assert_eq!(counts, [100, 100, 50]);
     }
 }

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use self::directories::Directories;
 use self::files::{Bringing, Underway};
 use self::groups::Groups;
-use self::logs::Lanes;
+use self::logs::LogUploads;
 use self::refused::{Refused, Wrong};
 use self::terms::Terms;
 use self::work::freeze_at;
@@ -40,6 +40,7 @@ use cis_core::federation::protocol::coordinator::CoordinatorHalf;
 use cis_core::federation::protocol::message::{Addressee, Granted, Message};
 use cis_core::federation::protocol::worker::WorkerHalf;
 use cis_core::federation::protocol::{BootMs, Settings};
+use cis_core::federation::transfer::FileList;
 use cis_core::identity::Right;
 use cis_core::ids::{AttemptId, Epoch, Fence, NodeDid, RunId, SessionId, TimestampMs};
 use cis_core::rate::Bucket;
@@ -65,7 +66,7 @@ pub(super) struct Federation {
     refused: Refused,
     directories: Directories,
     files: Underway,
-    logs: Lanes,
+    logs: LogUploads,
     /// Accounts that sessions for other nodes found logged out, and until when their agents are not offered.
     logged_out: BTreeMap<String, TimestampMs>,
     /// How many sessions of a run of another node are worth having here before their turn.
@@ -487,6 +488,18 @@ impl Driver {
         message: Message<TaskPayload>,
         now: TimestampMs,
     ) {
+        self.federated_with(room, from, message, None, now);
+    }
+
+    /// The same of a message with the list of the files that it tells of, where that was looked up.
+    fn federated_with(
+        &mut self,
+        room: &str,
+        from: &NodeDid,
+        message: Message<TaskPayload>,
+        list: Option<&FileList>,
+        now: TimestampMs,
+    ) {
         let addressee = message.addressee();
         let right = match addressee {
             Addressee::Worker | Addressee::Voter => Right::Coordinate,
@@ -524,7 +537,7 @@ impl Driver {
             }
             Addressee::Coordinator if self.is_of_before(room, &message) => return,
             Addressee::Coordinator => {
-                let Some(message) = self.with_files(room, from, message) else { return };
+                let Some(message) = self.with_files(room, from, message, list) else { return };
                 if let Some(granted) = self.of_ended(room, &message) {
                     return self.forget_of_ended(room, from, granted, now);
                 }

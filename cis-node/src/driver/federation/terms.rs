@@ -64,6 +64,11 @@ impl Terms {
         self.rank.filter(|_| self.takes_over && !self.is_deaf)
     }
 
+    /// Whether the homeserver does not answer.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.is_deaf
+    }
+
     /// Another coordinator is there.
     pub(super) fn heard(&mut self, coordinator: &NodeDid, now: BootMs) {
         self.suspicion.heard(coordinator, now);

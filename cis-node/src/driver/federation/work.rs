@@ -338,6 +338,14 @@ impl Driver {
         if let Some(session) = self.session_held(granted) {
             self.parts.shared.held_asks.forget(session);
         }
+        // It has ended, and its result waits for its log.
+        if self.tell_with_log(granted, None, now) {
+            return;
+        }
+        // Its session has not begun, or has ended, and what it left is in the blobs.
+        if self.federation.held.get(&granted.attempt).is_some_and(|held| held.bringing.is_some()) {
+            return;
+        }
         let report = Report::bare(AttemptOutcome::Lost { detail: facts::HOST_ENDED.to_owned() }, None, now);
         let mut out = Vec::new();
         if let Some(worker) = self.federation.worker(room).filter(|worker| !worker.has_ended(granted)) {
