@@ -92,6 +92,7 @@ fn spec() -> RemoteSpec {
         base_env: None,
         umask: None,
         cwd: ".".to_owned(),
+        keeps_log: false,
         tty: false,
         secrets: BTreeMap::new(),
         run_secrets: Vec::new(),

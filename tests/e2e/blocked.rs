@@ -219,9 +219,12 @@ fn a_default_answers_at_its_deadline() {
 }
 
 /// Screens on which Enter would choose something: a menu, and a dialog whose buttons are told apart by colour.
-const CHOICES: [&str; 2] = [
+/// Then menus whose row is pointed at by its ground alone, on a screen of their own and below a log.
+const CHOICES: [&str; 4] = [
     r"What to do?\n❯ Delete all\n  Keep all\n",
     r"\033[H\033[2J┌──────────────┐\n│ Delete all?  │\n│              │\n│ <Yes>   <No> │\n└──────────────┘\n\033[?25l",
+    r"\033[?1049h\033[H\033[2JSetup: what do you want to do?\n\n  Install\n\033[7m  Repair\033[0m\n  Delete everything\n  Quit\n\033[?25l",
+    r"What now?\n  Install\n\033[7m  Repair\033[0m\n  Delete everything\n",
 ];
 
 #[test]

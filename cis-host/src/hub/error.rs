@@ -75,7 +75,7 @@ pub enum HubError {
     /// Arrows were typed, and its menu does not point at the option that they were to reach.
     #[error(
         "the menu of session {id} does not point at that option after the arrow keys, so Enter was not typed: nothing was chosen; \
-         `cis inbox` says what waits now, and `cis session attach` lets you choose"
+         `cis inbox` says what waits now, and `cis dag attach` lets you choose"
     )]
     NotChosen {
         /// Which.
@@ -83,7 +83,7 @@ pub enum HubError {
     },
     /// The first key of an answer was typed, and the rest was not, or not for certain.
     #[error(
-        "the first key of the answer was typed at session {id}, and the rest perhaps was not: look at what stands there (`cis session attach`)"
+        "the first key of the answer was typed at session {id}, and the rest perhaps was not: look at what stands there (`cis dag attach`)"
     )]
     TypedInPart {
         /// Which.

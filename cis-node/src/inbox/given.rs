@@ -50,9 +50,9 @@ pub(crate) fn given(item: &InboxItem, answer: &Answer) -> Outcome<Given> {
         check_words("the reason", reason)?;
     }
     let is_ask = item.ask_type.is_some();
+    let is_line = !is_ask && matches!(answer.with, AnswerWith::Text { .. });
     // An agent that waits for its next task shows a line, whatever else its screen shows.
-    let is_line = !is_ask && matches!(answer.with, AnswerWith::Text { .. }) && item.kind != PromptKind::Idle;
-    if is_line && points_at_options(item) {
+    if is_line && item.kind != PromptKind::Idle && points_at_options(item) {
         let detail =
             format!("{} is a menu: words would not be read, and Enter would choose an option", item.id);
         return Err(bad(detail).hint("answer with an option; `--keys` types keys as they are"));

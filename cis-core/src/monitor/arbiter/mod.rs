@@ -276,6 +276,12 @@ impl Arbiter {
         }
     }
 
+    /// Its program is a command: what its screen shows is not read by the rules of an agent.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        !self.profile.has_rules()
+    }
+
     /// An agent is at its prompt and shows it: what is typed now is its next task.
     #[must_use]
     pub fn at_rest(&self) -> bool {

@@ -59,6 +59,12 @@ impl Profile {
         Arc::new(Self::empty("plain"))
     }
 
+    /// Whether it knows a program.
+    #[must_use]
+    pub fn has_rules(&self) -> bool {
+        !self.rules.is_empty()
+    }
+
     /// A built-in profile by its name: `plain`, `shell`, or an agent's.
     #[must_use]
     pub fn builtin(name: &str) -> Option<Arc<Self>> {

@@ -11,6 +11,7 @@ mod grid;
 mod guard;
 mod handler;
 mod paint;
+mod pointed;
 mod replies;
 mod text;
 

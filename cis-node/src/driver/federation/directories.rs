@@ -62,31 +62,31 @@ impl Directories {
     }
 
     /// Takes the directory of a task whose processes have ended. `root`: below which all of them are.
-    pub(super) fn give_back(&mut self, root: &Path, dir: PathBuf) {
-        if self.spare.len() < SPARE_MAX && is_as_made(&dir) {
+    pub(super) fn give_back(&mut self, root: &Path, dir: &Path) {
+        if self.spare.len() < SPARE_MAX && is_as_made(dir) {
             let spare = spare_of(root).join(self.named.to_string());
             self.named += 1;
-            let moved = fs::rename(&dir, &spare).or_else(|_| {
+            let moved = fs::rename(dir, &spare).or_else(|_| {
                 make_all(&spare_of(root))?;
-                fs::rename(&dir, &spare)
+                fs::rename(dir, &spare)
             });
             if moved.is_ok() {
                 return self.spare.push(spare);
             }
         }
-        match fs::remove_dir(&dir) {
+        match fs::remove_dir(dir) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(_) => self.empty(root, dir),
+            Err(_) => Self::empty(root, dir),
         }
     }
 
     /// The task may come back, and finds no directory then.
-    fn empty(&self, root: &Path, dir: PathBuf) {
+    fn empty(root: &Path, dir: &Path) {
         // What an earlier life could not remove may have any number.
         let name = format!("{}{}", String::from_utf8_lossy(GONE), ulid::Ulid::new());
         let gone = spare_of(root).join(name);
-        match make_all(&spare_of(root)).and_then(|()| fs::rename(&dir, &gone)) {
+        match make_all(&spare_of(root)).and_then(|()| fs::rename(dir, &gone)) {
             Ok(()) => remove_soon(gone),
             Err(error) => {
                 tracing::warn!(dir = %dir.display(), %error, "the directory of a task cannot be removed");
@@ -142,23 +142,23 @@ mod tests {
         let [first, second, third] = ["r/a-1", "r/b-1", "q/c-1"].map(|name| root.join(name));
         directories.make(&first).unwrap();
         let made = inode(&first);
-        directories.give_back(&root, first.clone());
+        directories.give_back(&root, &first);
         assert!(!first.exists());
         directories.make(&third).unwrap();
         assert_eq!(inode(&third), made);
         // What a task did to it goes with it.
         fs::set_permissions(&third, fs::Permissions::from_mode(0o777)).unwrap();
-        directories.give_back(&root, third.clone());
+        directories.give_back(&root, &third);
         directories.make(&second).unwrap();
         assert!(!third.exists() && fs::metadata(&second).unwrap().mode() & 0o777 == MODE);
         fs::write(second.join("left"), "").unwrap();
-        directories.give_back(&root, second.clone());
+        directories.give_back(&root, &second);
         directories.make(&first).unwrap();
         assert!(fs::read_dir(&first).unwrap().next().is_none());
         // A directory that is there is kept with what is in it.
         fs::write(first.join("kept"), "").unwrap();
         directories.make(&second).unwrap();
-        directories.give_back(&root, second);
+        directories.give_back(&root, &second);
         directories.make(&first).unwrap();
         assert!(first.join("kept").exists());
         directories.tidy(&root);

@@ -217,7 +217,7 @@ impl Driver {
     fn taken(&mut self, granted: Granted, taken: Result<(), Undone>) {
         if self.federation.files.leaving.remove(&granted.attempt) {
             let dir = self.directory_of(&granted.attempt);
-            return self.federation.directories.give_back(&self.parts.home.remote(), dir);
+            return self.federation.directories.give_back(&self.parts.home.remote(), &dir);
         }
         let Some(held) = self.federation.held.get_mut(&granted.attempt) else { return };
         if held.granted != granted || !matches!(held.bringing, Some(Bringing::In(_))) {

@@ -146,8 +146,8 @@ mod tests {
             Ended { granted, session: SessionId(ulid::Ulid::from(u128::from(n))), bytes }
         };
         let sizes = [3 << 20, 5 << 20, 1, 64 << 20, 7];
-        let mut queue = Queue::default();
-        queue.waiting = sizes.iter().zip(1..).map(|(bytes, n)| ended(n, *bytes)).collect();
+        let waiting = sizes.iter().zip(1..).map(|(bytes, n)| ended(n, *bytes)).collect();
+        let mut queue = Queue { waiting, is_underway: false };
         let counts: Vec<usize> = std::iter::from_fn(|| Some(queue.next().len()).filter(|n| *n > 0)).collect();
         assert_eq!(counts, [2, 1, 1, 1]);
         queue.waiting = (0..250).map(|n| ended(n, 1)).collect();

@@ -60,7 +60,7 @@ impl Driver {
                     let dir = self.directory_of(&attempt);
                     self.parts.worker.tell(ToWorker::Ack { attempt: attempt.clone(), fence });
                     if !self.is_being_filled(&attempt, held) {
-                        self.federation.directories.give_back(&self.parts.home.remote(), dir);
+                        self.federation.directories.give_back(&self.parts.home.remote(), &dir);
                     }
                 }
             }
@@ -313,7 +313,7 @@ impl Driver {
                 let held = self.federation.held.remove(&granted.attempt);
                 if !self.is_being_filled(&granted.attempt, held) {
                     let dir = self.directory_of(&granted.attempt);
-                    self.federation.directories.give_back(&self.parts.home.remote(), dir);
+                    self.federation.directories.give_back(&self.parts.home.remote(), &dir);
                 }
             }
             FromWorker::Claimed { .. }

@@ -12,6 +12,7 @@ use crate::hub::env::Env;
 use crate::hub::session::Watch;
 use crate::protocol::{ToHost, frame};
 use cis_core::api::InputReceipt;
+use cis_core::event::PromptKind;
 use cis_core::ids::{InputId, SessionId, TimestampMs};
 use cis_core::monitor::ScreenView;
 
@@ -323,8 +324,22 @@ impl Session {
         if !answer.is_line {
             return None;
         }
-        let chooses = view.chooses(monitored.arbiter.collects_lines()) || view.awaits_key();
+        let lines = monitored.arbiter.collects_lines();
+        if !lines && monitored.arbiter.is_plain() && !self.shows_line(view) {
+            return Some(HubError::NoLine { id });
+        }
+        // An agent that waits for its next task shows a line, whatever else its screen shows.
+        if monitored.verdict().is_some_and(|verdict| verdict.kind == PromptKind::Idle) {
+            return None;
+        }
+        let chooses = view.chooses(lines) || view.awaits_key();
         chooses.then_some(HubError::NoLine { id })
+    }
+
+    /// Whether a program that takes each key as it comes may be at a line: it shows its cursor, and no row is pointed at by its colour.
+    fn shows_line(&self, view: &ScreenView) -> bool {
+        let points = self.model.as_ref().is_some_and(|model| model.screen.points_by_colour());
+        view.cursor_visible && !points
     }
 
     /// Types the rest of an answer where the screen shows that it is wanted. Returns whether the answer is over.
