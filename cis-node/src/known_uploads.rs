@@ -3,11 +3,11 @@
 //! Owns what was uploaded, what is being fetched, and which files of the submitter did not change: each content goes up once for a
 //! room, and comes down once. Moves nothing. What a list of another node says of contents is believed once they came that way.
 
+mod keyed_locks;
 mod on_demand;
-mod turns;
 
+pub(crate) use keyed_locks::KeyedLocks;
 pub(crate) use on_demand::{Coming, OnDemand};
-pub(crate) use turns::Turns;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,9 +40,9 @@ pub(crate) struct KnownUploads {
     /// Files of the submitter.
     pub(crate) inputs: KnownFiles,
     /// Contents that are on their way to a room.
-    pub(crate) uploading: Turns,
+    pub(crate) uploading: KeyedLocks,
     /// Lists and parts that are being fetched.
-    pub(crate) fetching: Turns,
+    pub(crate) fetching: KeyedLocks,
     /// Files that somebody reads.
     pub(crate) on_demand: OnDemand,
     /// Jobs that move files.
@@ -56,8 +56,8 @@ impl Default for KnownUploads {
         Self {
             known: Mutex::default(),
             inputs: KnownFiles::default(),
-            uploading: Turns::default(),
-            fetching: Turns::default(),
+            uploading: KeyedLocks::default(),
+            fetching: KeyedLocks::default(),
             on_demand: OnDemand::default(),
             jobs: Semaphore::new(JOBS_AT_ONCE),
             look_ups: Semaphore::new(JOBS_AT_ONCE),
@@ -107,7 +107,7 @@ impl KnownUploads {
                 piece.start == 0 && size == Some(&piece.size)
             };
             let is_of_one = part.pieces.iter().all(|piece| piece.blob == part.pieces[0].blob);
-            // Otherwise it fits nowhere but into its list.
+            // Any other layout can be used only together with the rest of its list.
             let is_plain = is_of_one || part.pieces.iter().all(is_whole);
             let part = Arc::new(part.clone());
             for blob in part.pieces.iter().filter_map(|piece| piece.blob.as_ref()) {
@@ -191,13 +191,13 @@ impl KnownUploads {
     }
 
     /// Keeps where a list was uploaded to.
-    pub(crate) fn learn_place(&self, room: &str, uploaded: &Uploaded) {
+    pub(crate) fn learn_place_of_list(&self, room: &str, uploaded: &Uploaded) {
         let key = (room.to_owned(), uploaded.sha256.clone());
         self.known().uploaded.insert(key, Dated { since: Instant::now(), what: uploaded.clone() });
     }
 
     /// Where a list with this hash was uploaded to.
-    pub(crate) fn place(&self, room: &str, sha256: &BlobId) -> Option<Uploaded> {
+    pub(crate) fn place_of_list(&self, room: &str, sha256: &BlobId) -> Option<Uploaded> {
         let known = self.known();
         let Dated { since, what } = known.uploaded.get(&(room.to_owned(), sha256.clone()))?;
         (since.elapsed() < AGE_MAX).then(|| what.clone())
@@ -226,7 +226,7 @@ impl Known {
     }
 
     fn take_list(&mut self, key: &InRoom) -> Option<KnownList> {
-        // The sum is of the others.
+        // `lists_bytes` does not count these.
         let earlier = self.earlier.remove(key).map(|known| KnownList { size: 0, ..known });
         self.lists.remove(key).or(earlier)
     }

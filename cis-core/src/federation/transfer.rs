@@ -122,7 +122,7 @@ impl FileList {
         let mut list: Self =
             serde_json::from_slice(bytes).map_err(|error| BadList::Shape(error.to_string()))?;
         check_files(&list.files)?;
-        list.leave_own();
+        list.drop_foreign_pieces();
         list.check_parts()?;
         Ok(list)
     }
@@ -139,8 +139,9 @@ impl FileList {
         Ok((Uploaded { sha256: digest(&bytes), size: bytes.len() as u64, media: Value::Null }, bytes))
     }
 
-    /// Whatever its parts say of contents that no file of the list has is nobody's word.
-    fn leave_own(&mut self) {
+    /// Removes the names of contents that no file of this list has. Only a list whose files have a content says where it is: this one could
+    /// lie about it, and nobody would notice.
+    fn drop_foreign_pieces(&mut self) {
         let own: HashSet<&BlobId> = self.files.iter().map(|file| &file.blob).collect();
         for piece in self.parts.iter_mut().flat_map(|part| &mut part.pieces) {
             if piece.blob.as_ref().is_some_and(|blob| !own.contains(blob)) {

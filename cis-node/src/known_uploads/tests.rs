@@ -108,11 +108,11 @@ fn what_is_old_or_was_missed_at_the_homeserver_goes_up_again() {
     let file = ArtifactRecord { path: "a".to_owned(), blob: blob(1), size: 8, executable: false };
     let uploaded = Uploaded { sha256: blob(9), size: 7, media: json!({}) };
     known.learn_list("!a", &uploaded, Arc::new(FileList { files: vec![file], parts: Vec::new() }));
-    known.learn_place("!a", &uploaded);
-    assert_eq!(known.place("!a", &blob(9)), Some(uploaded.clone()));
+    known.learn_place_of_list("!a", &uploaded);
+    assert_eq!(known.place_of_list("!a", &blob(9)), Some(uploaded.clone()));
     known.forget("!b", &uploaded);
-    assert!(known.place("!a", &blob(9)).is_some());
+    assert!(known.place_of_list("!a", &blob(9)).is_some());
     known.forget("!a", &uploaded);
-    assert!(known.place("!a", &blob(9)).is_none() && known.list("!a", &uploaded).is_none());
+    assert!(known.place_of_list("!a", &blob(9)).is_none() && known.list("!a", &uploaded).is_none());
     assert_eq!(asked(&known, "!a", &[(1, 8), (2, 8)]), (vec!["two".to_owned()], 1));
 }

@@ -12,7 +12,7 @@ use cis_core::federation::transfer::{FileList, LIST_BYTES_MAX, Part, Progress, T
 use cis_core::ids::BlobId;
 use cis_store::{BlobWriter, Blobs, Safety, StoreError};
 
-use super::media::Depot;
+use super::media::MediaStore;
 use super::{AT_ONCE, TransferError};
 use crate::files::Stop;
 use crate::node::Node;
@@ -29,12 +29,12 @@ impl Node {
             return Ok(known);
         }
         let _by_nobody_else =
-            stop.or(self.uploads.fetching.of(&format!("{} {}", uploaded.sha256, uploaded.media))).await?;
+            stop.or(self.uploads.fetching.lock(&format!("{} {}", uploaded.sha256, uploaded.media))).await?;
         if let Some(known) = self.uploads.list(room, uploaded) {
             return Ok(known);
         }
         let bytes_max = uploaded.size.min(LIST_BYTES_MAX);
-        let bytes = Depot::open(self).await?.download(&uploaded.media, bytes_max, stop).await?;
+        let bytes = MediaStore::open(self).await?.download(&uploaded.media, bytes_max, stop).await?;
         let told = uploaded.clone();
         let opened = tokio::task::spawn_blocking(move || FileList::open(&told, &bytes));
         let list = Arc::new(opened.await.map_err(|_| TransferError::Panicked)??);
@@ -47,7 +47,7 @@ impl Node {
         self.fetch_telling(room, list, stop, &|| {}).await
     }
 
-    /// The same; `arrived` is called for each part.
+    /// Fetches those contents of a list that are not here. `arrived` is called for each part that came.
     pub(super) async fn fetch_telling(
         &self,
         room: &str,
@@ -64,14 +64,14 @@ impl Node {
         // Others may want the same parts. They are told apart by where they are.
         let places: Vec<String> =
             needed(&missing(&self.blobs, list)?, list).map(|part| part.media.value().to_string()).collect();
-        let turns = self.uploads.fetching.of_all(places.iter().map(String::as_str).collect());
+        let turns = self.uploads.fetching.lock_all(places.iter().map(String::as_str).collect());
         let _by_nobody_else = stop.or(turns).await?;
         let missing = missing(&self.blobs, list)?;
         let parts: Vec<Part> = needed(&missing, list).cloned().collect();
         if parts.is_empty() {
             return whole(&missing);
         }
-        let depot = Depot::open(self).await?;
+        let store = MediaStore::open(self).await?;
         let (to_disk, mut came) = mpsc::channel::<(Part, Vec<u8>)>(1);
         let (blobs, wanted) = (Arc::clone(&self.blobs), missing.clone());
         let writing = tokio::task::spawn_blocking(move || {
@@ -83,7 +83,7 @@ impl Node {
         });
         let mut downloads = stream::iter(parts)
             .map(|part| async {
-                let bytes = depot.download(&part.media.value(), part.size(), stop).await?;
+                let bytes = store.download(&part.media.value(), part.size(), stop).await?;
                 Ok::<_, TransferError>((part, bytes))
             })
             .buffered(AT_ONCE);

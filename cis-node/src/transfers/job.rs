@@ -61,14 +61,14 @@ impl Node {
         let done = match job {
             Job::Give { granted, room, gifts, inputs, stays, stop } => {
                 let given = async {
-                    let _place = self.place_for_job(&stop).await?;
+                    let _permit = self.job_permit(&stop).await?;
                     self.give(&room, gifts, inputs, stays, &stop).await
                 };
                 Done::Given(granted, given.await.map_err(Undone::from))
             }
             Job::Take { granted, room, uploaded, dir, staging, stop } => {
                 let taken = async {
-                    let _place = self.place_for_job(&stop).await?;
+                    let _permit = self.job_permit(&stop).await?;
                     let list = self.list_of(&room, &uploaded, &stop).await?;
                     let fetched = self.fetch(&room, &list, &stop).await;
                     if let Err(TransferError::Gone | TransferError::Download(_)) = &fetched {
@@ -81,7 +81,7 @@ impl Node {
             }
             Job::Place { granted, room, gifts, dir, staging, stop } => {
                 let placed = async {
-                    let _place = self.place_for_job(&stop).await?;
+                    let _permit = self.job_permit(&stop).await?;
                     let list = self.merged(&room, gifts, &stop).await?;
                     self.fetch(&room, &list, &stop).await?;
                     self.restore(&list.files, dir, staging, &stop).await
@@ -94,7 +94,7 @@ impl Node {
                     let mut pause = FIRST_PAUSE;
                     loop {
                         let shared = async {
-                            let _place = self.place_for_job(&stop).await?;
+                            let _permit = self.job_permit(&stop).await?;
                             let list = self.share(&room, list.clone(), &stop).await?;
                             self.announce(&room, list, &stop).await
                         };
@@ -125,7 +125,7 @@ impl Node {
             }
             Job::List { room, from, message, uploaded, globs } => {
                 let listing = async {
-                    let _place = self.uploads.look_ups.acquire().await;
+                    let _permit = self.uploads.look_ups.acquire().await;
                     let list = self.list_of(&room, &uploaded, &Stop::default()).await?;
                     self.check_declared(Arc::clone(&list), globs).await?;
                     Ok(list)
@@ -138,7 +138,7 @@ impl Node {
         self.driver.tell(Command::Files(Box::new(done)));
     }
 
-    pub(super) async fn place_for_job(&self, stop: &Stop) -> Result<SemaphorePermit<'_>, TransferError> {
+    pub(super) async fn job_permit(&self, stop: &Stop) -> Result<SemaphorePermit<'_>, TransferError> {
         stop.or(self.uploads.jobs.acquire()).await?.map_err(|_| TransferError::Panicked)
     }
 

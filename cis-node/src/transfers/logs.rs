@@ -15,7 +15,7 @@ use futures_util::StreamExt as _;
 use sha2::{Digest as _, Sha256};
 
 use super::TransferError;
-use super::media::Depot;
+use super::media::MediaStore;
 use crate::files::Stop;
 use crate::node::Node;
 
@@ -33,11 +33,11 @@ impl Node {
     ) -> Vec<(Granted, Option<UploadedLog>)> {
         let (mut shared, mut file, mut logs) = (Vec::with_capacity(ended.len()), Vec::new(), Vec::new());
         let opened = async {
-            let depot = Depot::open(self).await?;
-            let bytes_max = depot.bytes_max(&Stop::default()).await?.min(UploadedLog::FILE_BYTES_MAX);
-            Ok::<_, TransferError>((depot, usize::try_from(bytes_max).unwrap_or(usize::MAX)))
+            let store = MediaStore::open(self).await?;
+            let bytes_max = store.bytes_max(&Stop::default()).await?.min(UploadedLog::FILE_BYTES_MAX);
+            Ok::<_, TransferError>((store, usize::try_from(bytes_max).unwrap_or(usize::MAX)))
         };
-        let (depot, bytes_max) = match opened.await {
+        let (store, bytes_max) = match opened.await {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::warn!(%error, logs = ended.len(), "logs for other nodes cannot be uploaded");
@@ -52,12 +52,12 @@ impl Node {
             };
             if file.len() + log.len() > bytes_max {
                 let full = (std::mem::take(&mut file), std::mem::take(&mut logs));
-                shared.extend(share_file_of_logs(&depot, room, full).await);
+                shared.extend(share_file_of_logs(&store, room, full).await);
             }
             logs.push((granted, BlobId(hex::encode(Sha256::digest(&log))), log.len() as u64));
             file.extend_from_slice(&log);
         }
-        shared.extend(share_file_of_logs(&depot, room, (file, logs)).await);
+        shared.extend(share_file_of_logs(&store, room, (file, logs)).await);
         shared
     }
 
@@ -71,7 +71,7 @@ impl Node {
                 return None;
             }
         };
-        let mut kept = Ends::default();
+        let mut kept = HeadAndTail::default();
         while let Some(piece) = pieces.next().await {
             kept.push(&piece.bytes);
             if piece.last {
@@ -93,8 +93,8 @@ impl Node {
             return Ok(bytes);
         }
         // Logs of one file are read one after the other.
-        let _by_nobody_else = stop.or(self.uploads.fetching.of(&log.media.to_string())).await?;
-        let file = Depot::open(self).await?.download(&log.media, log.of, stop).await?;
+        let _by_nobody_else = stop.or(self.uploads.fetching.lock(&log.media.to_string())).await?;
+        let file = MediaStore::open(self).await?.download(&log.media, log.of, stop).await?;
         let bounds = usize::try_from(log.start).ok().zip(usize::try_from(log.start + log.size).ok());
         let bytes = bounds.and_then(|(start, end)| file.get(start..end)).ok_or_else(altered)?;
         if hex::encode(Sha256::digest(bytes)) != log.sha256.0 {
@@ -106,7 +106,7 @@ impl Node {
 }
 
 async fn share_file_of_logs(
-    depot: &Depot,
+    store: &MediaStore,
     room: &str,
     (file, logs): (Vec<u8>, Vec<(Granted, BlobId, u64)>),
 ) -> Vec<(Granted, Option<UploadedLog>)> {
@@ -114,7 +114,7 @@ async fn share_file_of_logs(
         return Vec::new();
     }
     let of = file.len() as u64;
-    let media = depot.upload(room, file, &Stop::default()).await;
+    let media = store.upload(room, file, &Stop::default()).await;
     if let Err(error) = &media {
         tracing::warn!(%error, logs = logs.len(), "logs for other nodes cannot be uploaded");
     }
@@ -138,13 +138,13 @@ fn kept_log(blobs: &Blobs, log: &UploadedLog) -> Result<Option<Vec<u8>>, Transfe
 
 /// The beginning and the end of what comes.
 #[derive(Default)]
-struct Ends {
+struct HeadAndTail {
     head: Vec<u8>,
     tail: Vec<u8>,
     cut: u64,
 }
 
-impl Ends {
+impl HeadAndTail {
     fn push(&mut self, bytes: &[u8]) {
         let (head, tail) = bytes.split_at(bytes.len().min(HEAD_BYTES_MAX - self.head.len()));
         self.head.extend_from_slice(head);
@@ -181,14 +181,14 @@ mod tests {
 
     #[test]
     fn the_ends_of_a_long_log_are_kept_and_a_short_one_is_whole() {
-        let mut short = Ends::default();
+        let mut short = HeadAndTail::default();
         short.push(b"ab");
         short.push(b"");
         short.push(b"c");
         assert_eq!(short.whole(), b"abc");
         let all: Vec<u8> = (0..20_000_000_u32).map(|n| (n / 1000 % 251) as u8).collect();
         for size in [1, 3000, 65_536, 5 << 20] {
-            let mut long = Ends::default();
+            let mut long = HeadAndTail::default();
             // Each piece as one of the reader.
             all.chunks(size.max(7)).for_each(|piece| long.push(piece));
             let kept = long.whole();
@@ -202,7 +202,7 @@ mod tests {
             );
         }
         let exact = &all[..HEAD_BYTES_MAX + TAIL_BYTES_MAX];
-        let mut kept = Ends::default();
+        let mut kept = HeadAndTail::default();
         kept.push(exact);
         assert_eq!(kept.whole(), exact);
     }

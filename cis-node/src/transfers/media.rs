@@ -15,12 +15,12 @@ use cis_core::federation::transfer::PART_BYTES_MIN;
 const ANSWERS_MAX: u32 = 5;
 
 /// See the module.
-pub(super) enum Depot {
+pub(super) enum MediaStore {
     Homeserver(Box<Opened>),
     Memory(RoomsInMemory),
 }
 
-impl Depot {
+impl MediaStore {
     pub(super) async fn open(node: &Node) -> Result<Self, AccountError> {
         match &node.rooms_in_memory {
             Some(rooms) => Ok(Self::Memory(rooms.clone())),

@@ -63,7 +63,7 @@ impl Node {
                     }
                 });
             };
-            let _place = node.place_for_job(&stopped).await?;
+            let _permit = node.job_permit(&stopped).await?;
             arrived();
             node.fetch_telling(&room, &wanted, &stopped, &arrived).await
         });

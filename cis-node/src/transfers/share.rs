@@ -11,7 +11,7 @@ use cis_core::event::Uploaded;
 use cis_core::federation::transfer::{FileList, PART_BYTES_MAX, Part, PartMedia, Piece, Progress, cut};
 use cis_store::{Blobs, StoreError};
 
-use super::media::Depot;
+use super::media::MediaStore;
 use super::{AT_ONCE, TransferError};
 use crate::files::Stop;
 use crate::node::Node;
@@ -32,16 +32,16 @@ impl Node {
         let wanted = list.contents().into_iter().filter(|(blob, size)| there.of(blob) != *size);
         let wanted: Vec<_> = wanted.map(|(blob, size)| (blob.clone(), size)).collect();
         let (_, new) = self.uploads.parts_of(room, wanted.clone());
-        // Whoever brings some of them now may be faster.
-        let turns = self.uploads.uploading.of_all(new.iter().map(|(blob, _)| &*blob.0).collect());
+        // Another job may upload some of them at this moment. They are known when it is done.
+        let turns = self.uploads.uploading.lock_all(new.iter().map(|(blob, _)| &*blob.0).collect());
         let _by_nobody_else = stop.or(turns).await?;
         let (known, new) = self.uploads.parts_of(room, wanted);
         parts.extend(known);
         if !new.is_empty() {
-            let depot = Depot::open(self).await?;
-            let part_max = depot.bytes_max(stop).await?.min(PART_BYTES_MAX);
+            let store = MediaStore::open(self).await?;
+            let part_max = store.bytes_max(stop).await?.min(PART_BYTES_MAX);
             let cut = cut(new.iter().map(|(blob, size)| (blob, *size)), part_max);
-            let uploads = stream::iter(cut).map(|pieces| self.upload_part(&depot, room, pieces, stop));
+            let uploads = stream::iter(cut).map(|pieces| self.upload_part(&store, room, pieces, stop));
             let uploaded = uploads.buffered(AT_ONCE).try_collect::<Vec<Part>>().await?;
             let contents = new.iter().map(|(blob, size)| (blob, *size)).collect();
             self.uploads.learn_parts(room, &contents, &uploaded);
@@ -52,7 +52,7 @@ impl Node {
 
     async fn upload_part(
         &self,
-        depot: &Depot,
+        store: &MediaStore,
         room: &str,
         pieces: Vec<Piece>,
         stop: &Stop,
@@ -61,7 +61,7 @@ impl Node {
         let (blobs, read) = (Arc::clone(&self.blobs), pieces.clone());
         let bytes = tokio::task::spawn_blocking(move || bytes_of(&blobs, &read));
         let bytes = bytes.await.map_err(|_| TransferError::Panicked)??;
-        let media = depot.upload(room, bytes, stop).await?;
+        let media = store.upload(room, bytes, stop).await?;
         Ok(Part { media: PartMedia::from(&media), pieces })
     }
 
@@ -73,17 +73,17 @@ impl Node {
         stop: &Stop,
     ) -> Result<Uploaded, TransferError> {
         let (mut uploaded, bytes) = list.pack()?;
-        if let Some(there) = self.uploads.place(room, &uploaded.sha256) {
+        if let Some(there) = self.uploads.place_of_list(room, &uploaded.sha256) {
             return Ok(there);
         }
-        let depot = Depot::open(self).await?;
-        let bytes_max = depot.bytes_max(stop).await?;
+        let store = MediaStore::open(self).await?;
+        let bytes_max = store.bytes_max(stop).await?;
         if uploaded.size > bytes_max {
             return Err(TransferError::ListTooLarge { bytes: uploaded.size, bytes_max });
         }
-        uploaded.media = depot.upload(room, bytes, stop).await?;
+        uploaded.media = store.upload(room, bytes, stop).await?;
         self.uploads.learn_list(room, &uploaded, Arc::new(list));
-        self.uploads.learn_place(room, &uploaded);
+        self.uploads.learn_place_of_list(room, &uploaded);
         Ok(uploaded)
     }
 

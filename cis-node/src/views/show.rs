@@ -87,7 +87,7 @@ pub(super) async fn show(node: Arc<Node>, end: TheirEnd, mut view: Registered, f
             permit = reserved(source.typed.clone()), if !typed.waiting.is_empty() => {
                 match (permit, typed.next()) {
                     (Some(permit), Some(input)) => drop(permit.send(input)),
-                    // What a session that has ended is typed goes nowhere.
+                    // The session has ended: what was typed for it is dropped.
                     _ => (source.typed, typed) = (None, Typed::default()),
                 }
             }
@@ -244,7 +244,7 @@ impl Node {
         Err(self.may_not_submit(&end.room, &end.node))
     }
 
-    /// The same of a view that is open: rights are taken away, and runs get other coordinators.
+    /// Whether a view that is open may go on: rights are taken away, and runs get other coordinators.
     async fn may_still_look(&self, end: &TheirEnd, open: &Open) -> Result<(), Problem> {
         if self.members.may(&end.room, &end.node, Right::Submit) {
             return Ok(());

@@ -181,7 +181,7 @@ impl Machine {
         self.finish(attempt.run, self.affected(attempt.run, index), turn)
     }
 
-    /// No worker has heard of it.
+    /// Queues an attempt again whose files its coordinator could not provide. Its worker was never asked.
     fn not_given(
         &mut self,
         attempt: &AttemptId,

@@ -86,13 +86,13 @@ impl Underway {
 }
 
 /// Files of a task that this node has for a coordinator.
-pub(super) enum Bringing {
+pub(super) enum Transfer {
     /// They come: its session begins then.
-    In(Stop),
+    Download(Stop),
     /// They go: its result is told then.
-    Out(Stop, Box<Report>),
-    /// The same with its log.
-    Log(Box<Report>),
+    Upload(Stop, Box<Report>),
+    /// Its log goes: its result is told then, or after a while without it.
+    LogUpload(Box<Report>),
 }
 
 impl Driver {
@@ -206,7 +206,7 @@ impl Driver {
     pub(super) fn take_files(&mut self, granted: &Granted, uploaded: Uploaded, dir: PathBuf) {
         let Some(held) = self.federation.held.get_mut(&granted.attempt) else { return };
         let (stop, staging) = (Stop::default(), format!("{STAGING}{}", held.session));
-        held.bringing = Some(Bringing::In(stop.clone()));
+        held.transfer = Some(Transfer::Download(stop.clone()));
         let (granted, room) = (granted.clone(), held.room.clone());
         let job = Job::Take { granted: granted.clone(), room, uploaded, dir, staging, stop };
         if !self.parts.link.carry(job) {
@@ -220,10 +220,10 @@ impl Driver {
             return self.federation.directories.give_back(&self.parts.home.remote(), &dir);
         }
         let Some(held) = self.federation.held.get_mut(&granted.attempt) else { return };
-        if held.granted != granted || !matches!(held.bringing, Some(Bringing::In(_))) {
+        if held.granted != granted || !matches!(held.transfer, Some(Transfer::Download(_))) {
             return;
         }
-        held.bringing = None;
+        held.transfer = None;
         let room = held.room.clone();
         if self.federation.worker(&room).is_some_and(|worker| worker.has_ended(&granted)) {
             return;
@@ -250,25 +250,26 @@ impl Driver {
         }
     }
 
-    /// Stops the files of an attempt that this node works on, unless what it left is to be kept. Gives whether its end is told by that.
+    /// Ends the transfer of an attempt's files, unless what it left is to be kept. Says whether the attempt's end is told by the transfer, now or
+    /// when it is done; otherwise its session is to be ended.
     pub(super) fn stop_files(&mut self, granted: &Granted, keep: bool, now: TimestampMs) -> bool {
         let held = self.federation.held.get_mut(&granted.attempt);
         let Some(held) = held.filter(|held| held.granted == *granted) else { return false };
-        match &held.bringing {
+        match &held.transfer {
             None => false,
             // Its result counts without it.
-            Some(Bringing::Log(_)) => self.tell_with_log(granted, None, now),
-            Some(Bringing::Out(stop, _)) => {
+            Some(Transfer::LogUpload(_)) => self.tell_with_log(granted, None, now),
+            Some(Transfer::Upload(stop, _)) => {
                 if !keep {
                     stop.set();
                 }
                 true
             }
-            Some(Bringing::In(stop)) => {
+            Some(Transfer::Download(stop)) => {
                 stop.set();
                 // What is being fetched may be written into the directory for another moment.
                 self.federation.files.leaving.insert(granted.attempt.clone());
-                held.bringing = None;
+                held.transfer = None;
                 let Granted { attempt, fence } = granted.clone();
                 let report = Box::new(Report::bare(AttemptOutcome::Cancelled, None, now));
                 self.parts.worker.said.push(FromWorker::Result { attempt, fence, report });
@@ -279,11 +280,11 @@ impl Driver {
 
     /// Whether the directory of an attempt that is forgotten is still being filled. It is removed later then.
     pub(super) fn is_being_filled(&mut self, attempt: &AttemptId, held: Option<Held>) -> bool {
-        if let Some(Bringing::In(stop) | Bringing::Out(stop, _)) = held.and_then(|held| {
-            if matches!(held.bringing, Some(Bringing::In(_))) {
+        if let Some(Transfer::Download(stop) | Transfer::Upload(stop, _)) = held.and_then(|held| {
+            if matches!(held.transfer, Some(Transfer::Download(_))) {
                 self.federation.files.leaving.insert(attempt.clone());
             }
-            held.bringing
+            held.transfer
         }) {
             stop.set();
         }
@@ -300,7 +301,7 @@ impl Driver {
         };
         let (granted, room, stop) = (held.granted.clone(), held.room.clone(), Stop::default());
         let files = report.artifacts.clone();
-        held.bringing = Some(Bringing::Out(stop.clone(), report));
+        held.transfer = Some(Transfer::Upload(stop.clone(), report));
         if !self.parts.link.carry(Job::Share { granted: granted.clone(), room, files, stop }) {
             self.shared(&granted, Err(Undone::Resources(NOT_NOW.to_owned())));
         }
@@ -310,7 +311,7 @@ impl Driver {
     fn shared(&mut self, granted: &Granted, shared: Result<Uploaded, Undone>) {
         let held = self.federation.held.get_mut(&granted.attempt);
         let Some(held) = held.filter(|held| held.granted == *granted) else { return };
-        let Some(Bringing::Out(_, mut report)) = held.bringing.take() else { return };
+        let Some(Transfer::Upload(_, mut report)) = held.transfer.take() else { return };
         match shared {
             Ok(uploaded) => report.files = Some(uploaded),
             Err(why) => report.outcome = outcome(why),

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::super::Driver;
-use super::files::Bringing;
+use super::files::Transfer;
 use crate::file_jobs::Job;
 use cis_core::api::FromWorker;
 use cis_core::event::UploadedLog;
@@ -67,7 +67,7 @@ impl Driver {
         }
         let ended = Ended { granted, session, bytes: report.log_bytes };
         if let Some(held) = self.federation.held.get_mut(&attempt) {
-            held.bringing = Some(Bringing::Log(report));
+            held.transfer = Some(Transfer::LogUpload(report));
         }
         self.federation.logs.0.entry((room.clone(), attempt.run)).or_default().waiting.push(ended);
         self.upload_logs(&room, attempt.run, now);
@@ -118,15 +118,15 @@ impl Driver {
     ) -> bool {
         let held = self.federation.held.get_mut(&granted.attempt);
         let Some(held) = held.filter(|held| held.granted == *granted) else { return false };
-        match held.bringing.take() {
-            Some(Bringing::Log(mut report)) => {
+        match held.transfer.take() {
+            Some(Transfer::LogUpload(mut report)) => {
                 report.log = log;
                 let Granted { attempt, fence } = granted.clone();
                 self.tell_held(FromWorker::Result { attempt, fence, report }, now);
                 true
             }
             other => {
-                held.bringing = other;
+                held.transfer = other;
                 false
             }
         }

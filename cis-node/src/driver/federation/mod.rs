@@ -19,7 +19,7 @@ mod work;
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::directories::Directories;
-use self::files::{Bringing, Underway};
+use self::files::{Transfer, Underway};
 use self::groups::Groups;
 use self::logs::LogUploads;
 use self::refused::{Refused, Wrong};
@@ -105,7 +105,7 @@ struct Held {
     /// When its lease is over: its session may not have begun by then.
     lease_end: BootMs,
     /// Its files, while they come or go.
-    bringing: Option<Bringing>,
+    transfer: Option<Transfer>,
     /// What its session waits at is known in this life of the node.
     recalled: bool,
 }
@@ -491,7 +491,7 @@ impl Driver {
         self.federated_with(room, from, message, None, now);
     }
 
-    /// The same of a message with the list of the files that it tells of, where that was looked up.
+    /// Takes a message of another node of a room, or of this one. `list`: the files that a result tells of, where they were looked up.
     fn federated_with(
         &mut self,
         room: &str,

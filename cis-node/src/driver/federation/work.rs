@@ -104,8 +104,8 @@ impl Driver {
             if self.federation.worker(&room).is_some_and(|worker| !worker.has_ended(&granted)) {
                 self.recall_asks(&room, &granted, session, now);
             }
-            let (lease_end, bringing) = (boot_ms(), None);
-            let held = Held { room, granted, session, spec, lease_end, bringing, recalled: false };
+            let (lease_end, transfer) = (boot_ms(), None);
+            let held = Held { room, granted, session, spec, lease_end, transfer, recalled: false };
             self.federation.held.insert(held.granted.attempt.clone(), held);
         }
     }
@@ -168,7 +168,7 @@ impl Driver {
             session,
             spec: Box::new(remote),
             lease_end,
-            bringing: None,
+            transfer: None,
             recalled: true,
         };
         let queued = self.federation.ahead().map(|ahead| ahead.run).filter(|run| *run != attempt.run);
@@ -272,7 +272,7 @@ impl Driver {
         self.tell_held(message, now)
     }
 
-    /// The same of what nothing is to be uploaded of any more.
+    /// Tells the coordinator of another's attempt what the own worker says of it, after all uploads. Gives back what is about the own runs.
     pub(super) fn tell_held(&mut self, message: FromWorker, now: TimestampMs) -> Option<FromWorker> {
         let attempt = match &message {
             FromWorker::Claimed { attempt, .. }
@@ -343,7 +343,7 @@ impl Driver {
             return;
         }
         // Its session has not begun, or has ended, and what it left is in the blobs.
-        if self.federation.held.get(&granted.attempt).is_some_and(|held| held.bringing.is_some()) {
+        if self.federation.held.get(&granted.attempt).is_some_and(|held| held.transfer.is_some()) {
             return;
         }
         let report = Report::bare(AttemptOutcome::Lost { detail: facts::HOST_ENDED.to_owned() }, None, now);

@@ -7,9 +7,9 @@ use tokio::sync::OwnedMutexGuard;
 
 type Lock = tokio::sync::Mutex<()>;
 
-/// See the module. Nobody may hold one turn and wait for a smaller one: whoever needs several takes them in their order.
+/// Locks by key. Whoever needs several takes them by [`Self::lock_all`], in one order: two that wait for each other would wait for ever.
 #[derive(Default)]
-pub(crate) struct Turns(Mutex<Slots>);
+pub(crate) struct KeyedLocks(Mutex<Slots>);
 
 #[derive(Default)]
 struct Slots {
@@ -18,24 +18,24 @@ struct Slots {
     in_use: usize,
 }
 
-impl Turns {
-    /// Waits until nobody else has it.
-    pub(crate) async fn of(&self, key: &str) -> OwnedMutexGuard<()> {
-        self.lock(key).lock_owned().await
+impl KeyedLocks {
+    /// Waits until nobody else holds the lock of this key.
+    pub(crate) async fn lock(&self, key: &str) -> OwnedMutexGuard<()> {
+        self.slot(key).lock_owned().await
     }
 
-    /// Several, each once.
-    pub(crate) async fn of_all(&self, mut keys: Vec<&str>) -> Vec<OwnedMutexGuard<()>> {
+    /// Waits for the locks of several keys; a key may be there more than once.
+    pub(crate) async fn lock_all(&self, mut keys: Vec<&str>) -> Vec<OwnedMutexGuard<()>> {
         keys.sort_unstable();
         keys.dedup();
-        let mut turns = Vec::with_capacity(keys.len());
+        let mut locks = Vec::with_capacity(keys.len());
         for key in keys {
-            turns.push(self.of(key).await);
+            locks.push(self.lock(key).await);
         }
-        turns
+        locks
     }
 
-    fn lock(&self, key: &str) -> Arc<Lock> {
+    fn slot(&self, key: &str) -> Arc<Lock> {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lock) = slots.by_key.get(key).and_then(Weak::upgrade) {
             return lock;
@@ -56,19 +56,19 @@ mod tests {
 
     #[tokio::test]
     async fn one_after_the_other_has_a_turn_and_old_ones_are_forgotten() {
-        let turns = Arc::new(Turns::default());
-        let first = turns.of_all(vec!["b", "a", "b"]).await;
+        let turns = Arc::new(KeyedLocks::default());
+        let first = turns.lock_all(vec!["b", "a", "b"]).await;
         assert_eq!(first.len(), 2);
         let waiting = tokio::spawn({
             let turns = Arc::clone(&turns);
-            async move { turns.of_all(vec!["a", "c"]).await.len() }
+            async move { turns.lock_all(vec!["a", "c"]).await.len() }
         });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
         drop(first);
         assert_eq!(waiting.await.unwrap(), 2);
         for n in 0..5000 {
-            drop(turns.of(&n.to_string()).await);
+            drop(turns.lock(&n.to_string()).await);
         }
         assert!(turns.0.lock().unwrap().by_key.len() <= 1001);
     }
