@@ -220,11 +220,12 @@ fn a_default_answers_at_its_deadline() {
 
 /// Screens on which Enter would choose something: a menu, and a dialog whose buttons are told apart by colour.
 /// Then menus whose row is pointed at by its ground alone, on a screen of their own and below a log.
-const CHOICES: [&str; 4] = [
+const CHOICES: [&str; 5] = [
     r"What to do?\n❯ Delete all\n  Keep all\n",
     r"\033[H\033[2J┌──────────────┐\n│ Delete all?  │\n│              │\n│ <Yes>   <No> │\n└──────────────┘\n\033[?25l",
     r"\033[?1049h\033[H\033[2JSetup: what do you want to do?\n\n  Install\n\033[7m  Repair\033[0m\n  Delete everything\n  Quit\n\033[?25l",
     r"What now?\n  Install\n\033[7m  Repair\033[0m\n  Delete everything\n",
+    r"What now?\n   Install\n=> Repair\n   Delete everything\n",
 ];
 
 #[test]
@@ -247,6 +248,20 @@ fn words_are_not_typed_where_enter_would_choose_something() {
         cis.wait_run(&run, "failed");
         assert_eq!(cis.read("typed"), "", "{screen}");
     }
+}
+
+#[test]
+fn a_default_that_brings_its_question_back_ends_the_task() {
+    let cis = Cis::new();
+    let text = asking(
+        r#"until [ "$a" = yes ]; do printf 'Please type yes or no: '; read -r a; echo "$a" >> "$E2E_WORK/typed"; done"#,
+    );
+    let by_default = "id = \"ask\"\non_blocked = { deadline = \"100ms\", default = \"maybe\" }\n";
+    let run = cis.start(&text.replace("id = \"ask\"\n", by_default));
+    cis.wait_run(&run, "failed");
+    assert_eq!(cis.read("typed"), "maybe\n".repeat(10));
+    let shown = cis.show(&run).to_string();
+    assert!(shown.contains("it came back each time"), "{shown}");
 }
 
 #[test]

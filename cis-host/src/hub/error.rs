@@ -137,6 +137,15 @@ pub enum HubError {
         /// So long.
         seconds: i64,
     },
+    /// An answer that was sent before does not fit what stands there now: an earlier life of the node may have typed it.
+    #[error(
+        "the prompt of session {id} is over, and whether this answer was typed before the node ended is not known: look at what stands there \
+         (`cis dag attach`)"
+    )]
+    Unknown {
+        /// Which.
+        id: SessionId,
+    },
     /// The host is of another version.
     #[error(
         "the session host speaks version {version} of the protocol, this node another one: end its sessions, or start the node that belongs to it"
@@ -156,7 +165,11 @@ impl HubError {
     pub fn may_have_typed(&self) -> bool {
         matches!(
             self,
-            Self::HostLost { .. } | Self::Unconfirmed { .. } | Self::TypedInPart { .. } | Self::Stopped
+            Self::HostLost { .. }
+                | Self::Unconfirmed { .. }
+                | Self::TypedInPart { .. }
+                | Self::Unknown { .. }
+                | Self::Stopped
         )
     }
 }

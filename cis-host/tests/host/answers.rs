@@ -55,6 +55,7 @@ fn race(hub: &Hub, session: SessionId, verdict: &Verdict, fates: &Fates) {
             bytes: format!("{token}\r").into_bytes(),
             is_line: false,
             again: false,
+            repeated: false,
         };
         let (hub, fates, key) = (hub.clone(), Arc::clone(fates), (session, verdict.episode));
         tokio::spawn(async move {

@@ -107,7 +107,7 @@ impl Driver {
     /// The same again: what it types is typed once, by its id; and not at all where it is void by now, or
     /// somebody else answered since.
     fn answer_again(&self, given: &Given) -> Result<Option<hub::Answer>, Problem> {
-        let typed = self.typing_of(given);
+        let typed = self.typing_of(given).map(|typed| hub::Answer { repeated: true, ..typed });
         let first = self.inbox.first(given.session, &given.item);
         if typed.is_some() && first.is_none_or(|first| first.input != given.answer.input) {
             let detail = format!("this answer to {} was not typed, and is void", given.item);
@@ -215,6 +215,7 @@ impl Driver {
             bytes: given.answer.bytes.clone(),
             is_line: given.answer.is_line,
             again: given.again.is_some(),
+            repeated: false,
         })
     }
 

@@ -77,6 +77,8 @@ pub(super) struct Attention {
     held_ms: Option<TimestampMs>,
     prompts: Bucket,
     markers: Bucket,
+    /// The question that defaults answered last, and how often without another one between.
+    by_default: (String, u32),
 }
 
 impl Attention {
@@ -91,6 +93,17 @@ impl Attention {
         });
         let asked = told.iter().filter_map(|told: &Told| told.prompt.ask).collect();
         Self { newest, seen, told, asked, ..Self::default() }
+    }
+
+    /// How often defaults have answered this question, with no other one between.
+    pub(super) fn times_by_default(&self, question: &str) -> u32 {
+        let (last, count) = &self.by_default;
+        if last == question { *count } else { 0 }
+    }
+
+    /// A default answers this question.
+    pub(super) fn answered_by_default(&mut self, question: &str) {
+        self.by_default = (question.to_owned(), self.times_by_default(question) + 1);
     }
 
     /// What the monitor is to know of it.

@@ -10,6 +10,9 @@ use cis_core::event::{AskType, PromptKind};
 use cis_core::ids::{AttemptId, InboxId, SessionId, TimestampMs};
 use cis_core::scheduler::{Input, InputKind, LiveAttempt};
 
+/// So often a default answers one question of a session after the other if all are the same.
+const SAME_MAX: u32 = 10;
+
 impl Driver {
     /// Answers a prompt as the file says. Asked for again after a restart of the node, it is the same
     /// answer: nobody's else is replaced, and nothing is typed twice.
@@ -30,8 +33,14 @@ impl Driver {
             Ok(given) => given,
             Err(problem) => return self.refuse_default(attempt, item, problem.detail, now),
         };
+        let question = &*shown.question;
+        if self.attention.get(session).is_some_and(|known| known.times_by_default(question) >= SAME_MAX) {
+            let detail = format!("it answered this question {SAME_MAX} times, and it came back each time");
+            return self.refuse_default(attempt, item, detail, now);
+        }
         // Somebody else was first, or it is over: that is no failure of the default.
         if let Ok(Some(typed)) = self.answer_once(&made, default_answer::actor(), now) {
+            self.attention.change(session).answered_by_default(question);
             self.turn.type_then(Typing { source: AnswerSource::Default(attempt), item, typed });
         }
     }

@@ -51,6 +51,12 @@ pub(crate) fn given(item: &InboxItem, answer: &Answer) -> Outcome<Given> {
     }
     let is_ask = item.ask_type.is_some();
     let is_line = !is_ask && matches!(answer.with, AnswerWith::Text { .. });
+    if is_line && matches!(item.kind, PromptKind::Editor | PromptKind::Pager) {
+        let what = if item.kind == PromptKind::Editor { "an editor" } else { "a pager" };
+        let detail = format!("{} is {what}: words would be commands to it", item.id);
+        let hint = format!("cis dag attach {}, or type keys with `--keys`", session.short());
+        return Err(bad(detail).hint(hint));
+    }
     // An agent that waits for its next task shows a line, whatever else its screen shows.
     if is_line && item.kind != PromptKind::Idle && points_at_options(item) {
         let detail =

@@ -67,6 +67,15 @@ impl ScreenView {
         is_at_text && offered(unboxed(&page.lead)).is_some_and(is_value)
     }
 
+    /// Whether the cursor is shown behind some text, as at the lines of programs that take each key as it comes. Those that let somebody choose
+    /// hide it, or leave it in an empty row.
+    #[must_use]
+    pub fn shows_line(&self) -> bool {
+        let row = self.lines.get(usize::from(self.cursor_row)).map_or("", |row| row.as_str());
+        let lead: String = row.chars().take(usize::from(self.cursor_col)).collect();
+        self.cursor_visible && !lead.trim().is_empty()
+    }
+
     /// Whether Enter alone is the answer that is asked for, or any key: Enter behind other words would do the same.
     #[must_use]
     pub fn awaits_key(&self) -> bool {

@@ -94,6 +94,26 @@ impl Stage {
     }
 
     fn answer(&self, verdict: &Verdict, n: u128, text: &str) -> JoinHandle<Result<InputReceipt, HubError>> {
+        self.send(verdict, n, text, false)
+    }
+
+    /// Sends an answer that was sent before.
+    fn answer_again(
+        &self,
+        verdict: &Verdict,
+        n: u128,
+        text: &str,
+    ) -> JoinHandle<Result<InputReceipt, HubError>> {
+        self.send(verdict, n, text, true)
+    }
+
+    fn send(
+        &self,
+        verdict: &Verdict,
+        n: u128,
+        text: &str,
+        repeated: bool,
+    ) -> JoinHandle<Result<InputReceipt, HubError>> {
         let (hub, input) = (self.hub.clone(), InputId::from_parts(1, n));
         let (episode, hash) = (verdict.episode, verdict.hash.clone());
         let answer = Answer {
@@ -104,6 +124,7 @@ impl Stage {
             bytes: text.as_bytes().to_vec(),
             is_line: false,
             again: false,
+            repeated,
         };
         tokio::spawn(async move { hub.answer(answer).await })
     }
@@ -293,6 +314,22 @@ async fn an_answer_waits_for_the_first_look_at_the_prompt_of_an_earlier_life() {
     let outcome = soon(answer).await.unwrap();
     let Err(HubError::PromptMoved { screen, .. }) = outcome else { panic!("{outcome:?}") };
     assert!(screen.contains("Delete everything?"), "{screen}");
+}
+
+/// An earlier life of the node may have typed it.
+#[tokio::test]
+async fn of_an_answer_that_comes_again_nobody_says_that_nothing_was_typed() {
+    let mut stage = Stage::new(Seed::default()).await;
+    stage.prints("Proceed? [y/N] ").await;
+    let known = Verdict { episode: 4, ..stage.verdict().await };
+    let seed = Seed { episode: 4, waiting: Some(known.hash.clone()), ..Seed::default() };
+    let mut after = Stage::new(seed).await;
+    let answer = after.answer_again(&known, 1, "y\r");
+    after.prints("Delete everything? [y/N] ").await;
+    assert_ne!(after.verdict().await.hash, known.hash);
+    let outcome = soon(answer).await.unwrap();
+    assert_eq!(outcome, Err(HubError::Unknown { id: id(1) }));
+    assert!(outcome.unwrap_err().may_have_typed());
 }
 
 #[tokio::test]

@@ -105,6 +105,14 @@ fn words_type_themselves_and_enter_and_nothing_else() {
     assert!(given(&below, &text("go on")).is_err());
     let idle = InboxItem { kind: PromptKind::Idle, ..menu() };
     assert!(given(&idle, &text("go on")).is_ok(), "an agent takes its next task");
+    for kind in [PromptKind::Editor, PromptKind::Pager] {
+        let of_it = InboxItem { kind, ..item(&[]) };
+        let refused = given(&of_it, &text("dd")).unwrap_err();
+        assert!(refused.detail.contains("words would be commands"), "{refused:?}");
+        assert!(
+            given(&of_it, &answer(AnswerWith::Keys { data: b"q".to_vec(), names: "q".to_owned() })).is_ok()
+        );
+    }
     for bad in ["", "  ", "a\nb", "a\rb", "\x1b[A", "a\u{9b}b", "\0", &"x".repeat(TEXT_BYTES_MAX + 1)] {
         assert_eq!(given(&line, &text(bad)).unwrap_err().kind, ProblemKind::BadInput, "{bad:?}");
     }

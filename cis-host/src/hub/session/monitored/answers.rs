@@ -44,6 +44,8 @@ pub struct Answer {
     pub is_line: bool,
     /// The prompt was answered and stays: this is one more answer to it.
     pub again: bool,
+    /// It was sent before, perhaps to an earlier life of the node, which may have typed it.
+    pub repeated: bool,
 }
 
 /// Hears what became of an answer.
@@ -222,6 +224,7 @@ impl Session {
         };
         match monitored.claim(&answer) {
             Claim::Taken => tell.tell(Err(HubError::Answered { id })),
+            Claim::Moved if answer.repeated => tell.tell(Err(HubError::Unknown { id })),
             Claim::Moved => {
                 monitored.arbiter.answer_refused();
                 env.judge.push(id);
@@ -284,7 +287,10 @@ impl Session {
                         if !monitored.stands(&pending.answer, &view, now) {
                             self.refuse(monitored, &pending.answer, env);
                             let screen = self.lowest_rows(|_| (), env);
-                            pending.tell(Err(HubError::PromptMoved { id: self.id, screen }));
+                            pending.tell(Err(match pending.answer.repeated {
+                                true => HubError::Unknown { id: self.id },
+                                false => HubError::PromptMoved { id: self.id, screen },
+                            }));
                             continue;
                         }
                         let takes_keys = monitored.arbiter.takes_keys();
@@ -336,10 +342,10 @@ impl Session {
         chooses.then_some(HubError::NoLine { id })
     }
 
-    /// Whether a program that takes each key as it comes may be at a line: it shows its cursor, and no row is pointed at by its colour.
+    /// Whether a program that takes each key as it comes may be at a line: no row is pointed at by its colour.
     fn shows_line(&self, view: &ScreenView) -> bool {
         let points = self.model.as_ref().is_some_and(|model| model.screen.points_by_colour());
-        view.cursor_visible && !points
+        view.shows_line() && !points
     }
 
     /// Types the rest of an answer where the screen shows that it is wanted. Returns whether the answer is over.
@@ -521,6 +527,7 @@ mod tests {
             bytes: Vec::new(),
             is_line: false,
             again: false,
+            repeated: false,
         };
         let (said, heard) = std::sync::mpsc::channel();
         let tell = Some(Tell::new(move |outcome| drop(said.send(outcome))));
