@@ -220,12 +220,13 @@ fn a_default_answers_at_its_deadline() {
 
 /// Screens on which Enter would choose something: a menu, and a dialog whose buttons are told apart by colour.
 /// Then menus whose row is pointed at by its ground alone, on a screen of their own and below a log.
-const CHOICES: [&str; 5] = [
+const CHOICES: [&str; 6] = [
     r"What to do?\n❯ Delete all\n  Keep all\n",
     r"\033[H\033[2J┌──────────────┐\n│ Delete all?  │\n│              │\n│ <Yes>   <No> │\n└──────────────┘\n\033[?25l",
     r"\033[?1049h\033[H\033[2JSetup: what do you want to do?\n\n  Install\n\033[7m  Repair\033[0m\n  Delete everything\n  Quit\n\033[?25l",
     r"What now?\n  Install\n\033[7m  Repair\033[0m\n  Delete everything\n",
     r"What now?\n   Install\n=> Repair\n   Delete everything\n",
+    r"\033[H\033[2JSetup: what do you want to do?\n\n    Install\n  * Repair\n    Delete everything\n    Quit",
 ];
 
 #[test]

@@ -110,6 +110,9 @@ fn a_session_of_another_node_is_attached_to_and_its_log_is_read_from_where_peopl
     for node in [&cis, &guest] {
         assert_eq!(node.ok(["dag", "logs", "echo", "--run", &run]), own);
     }
+    eventually_within(SLOW, "the guest knows the end", || {
+        guest.run(["dag", "show", &run]).stdout.contains("succeeded").then_some(())
+    });
     worker.ok(["node", "stop"]);
     assert_eq!(guest.ok(["dag", "logs", "echo", "--run", &run]), own);
 }

@@ -19,6 +19,7 @@ retries = { count = 1, delay = "1s", max_delay = "2s", backoff = "fixed", jitter
 idle = "5m"
 grace = "1s"
 tty = false
+logs = "keep"
 shell = "sh"
 retry_lost = false
 [[tasks]]

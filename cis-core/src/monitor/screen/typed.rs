@@ -67,13 +67,13 @@ impl ScreenView {
         is_at_text && offered(unboxed(&page.lead)).is_some_and(is_value)
     }
 
-    /// Whether the cursor is shown behind some text, as at the lines of programs that take each key as it comes. Those that let somebody choose
-    /// hide it, or leave it in an empty row.
+    /// Whether the cursor is shown behind a prompt, as at the lines of programs that take each key as it comes. Those that let somebody choose
+    /// hide it, or leave it in an empty row or behind the last option.
     #[must_use]
     pub fn shows_line(&self) -> bool {
         let row = self.lines.get(usize::from(self.cursor_row)).map_or("", |row| row.as_str());
         let lead: String = row.chars().take(usize::from(self.cursor_col)).collect();
-        self.cursor_visible && !lead.trim().is_empty()
+        self.cursor_visible && lead.trim_end().ends_with(|c: char| !c.is_alphanumeric())
     }
 
     /// Whether Enter alone is the answer that is asked for, or any key: Enter behind other words would do the same.
@@ -260,6 +260,17 @@ mod tests {
     }
 
     /// A screen with the cursor behind its last row.
+    #[test]
+    fn a_line_of_a_program_that_takes_keys_has_a_prompt_before_the_cursor() {
+        for line in ["Name: ", "Proceed? [y/N] ", ">>> ", "user@host:~$ ", "(gdb) ", "In [1]: "] {
+            assert!(at_end(line).shows_line(), "{line}");
+            assert!(!ScreenView { cursor_visible: false, ..at_end(line) }.shows_line(), "{line}");
+        }
+        for menu in ["  Install\n* Repair\n  Quit", "Pick\n[x] All\n[ ] None ", "Pick one:\n  a\n  b\n "] {
+            assert!(!at_end(menu).shows_line(), "{menu}");
+        }
+    }
+
     fn at_end(screen: &str) -> ScreenView {
         let view = view(screen);
         let last = view.lines.last().map_or(0, |line| line.width());
