@@ -73,6 +73,8 @@ impl Node {
         stop: &Stop,
     ) -> Result<Uploaded, TransferError> {
         let (mut uploaded, bytes) = list.pack()?;
+        // Otherwise two tasks with the same files would name two places, and each node would fetch the list from both.
+        let _by_nobody_else = stop.or(self.uploads.uploading.lock(&uploaded.sha256.0)).await?;
         if let Some(there) = self.uploads.place_of_list(room, &uploaded.sha256) {
             return Ok(there);
         }
