@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
 use ulid::Ulid;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
@@ -327,6 +328,12 @@ pub type TimestampMs = i64;
 pub struct BlobId(pub String);
 
 impl BlobId {
+    /// The name of this content.
+    #[must_use]
+    pub fn of(content: impl AsRef<[u8]>) -> Self {
+        Self(hex::encode(Sha256::digest(content)))
+    }
+
     /// Whether a text is one: 64 hexadecimal digits, in small letters.
     #[must_use]
     pub fn is_written_as(text: &str) -> bool {

@@ -20,7 +20,7 @@ pub(crate) struct Gift {
     pub(crate) files: Vec<ArtifactRecord>,
     /// The list, where the files were uploaded.
     pub(crate) uploaded: Option<Uploaded>,
-    /// What its worker was to leave: a list with anything else is not used. None: this node has checked that.
+    /// What its worker was to leave: a list with anything else is not used. None: nothing is to be checked.
     pub(crate) globs: Option<Result<Vec<String>, String>>,
 }
 

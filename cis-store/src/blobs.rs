@@ -68,7 +68,7 @@ impl Blobs {
     /// # Errors
     /// They cannot be written, or are more than 64 MiB; then nothing is left behind.
     pub fn put(&self, bytes: &[u8], safety: Safety) -> Result<BlobId, StoreError> {
-        let id = BlobId(hex::encode(Sha256::digest(bytes)));
+        let id = BlobId::of(bytes);
         // A file cut short by a power cut is written again, and so is what stands there but is not a blob.
         let kept = self.read(Kind::Content, &id).unwrap_or_default();
         if kept.is_some_and(|kept| kept == bytes) && self.refresh(&id)? {

@@ -17,7 +17,6 @@ use cis_core::ids::{AttemptId, BlobId, InputId, RunId, SessionId, TaskId};
 use cis_core::scheduler::placement::NodeOffer;
 use cis_matrix::{Client, Login, Media, Proof, Secret};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use tokio::runtime::{EnterGuard, Runtime};
 
 use crate::federation::{did, execute, lines_in, member, waiting_for};
@@ -290,10 +289,6 @@ fn a_node_that_may_only_execute_changes_nothing_of_what_others_do() {
     assert_eq!(cis.show(&run)["run"]["node"], did(&cis));
 }
 
-fn blob_of(bytes: &[u8]) -> BlobId {
-    BlobId(hex::encode(Sha256::digest(bytes)))
-}
-
 /// A coordinator may give tasks. It may not have files written where it wants, and what it sends is what it announced.
 #[test]
 fn a_coordinator_with_bad_lists_of_files_reaches_nothing_outside_of_a_task() {
@@ -307,7 +302,7 @@ fn a_coordinator_with_bad_lists_of_files_reaches_nothing_outside_of_a_task() {
     eventually("the worker knows it", || worker.ok(["node", "list", "--json"]).contains(&who).then_some(()));
     mallory.waits_for_heartbeat(&worker);
     let (touched, text) = (cis.work().join("touched"), b"written by mallory".to_vec());
-    let blob = blob_of(&text);
+    let blob = BlobId::of(&text);
     let media = mallory.upload(text.clone());
     let file = |path: &str, blob: &BlobId| ArtifactRecord {
         path: path.to_owned(),
@@ -333,7 +328,7 @@ fn a_coordinator_with_bad_lists_of_files_reaches_nothing_outside_of_a_task() {
     }
     let twice = vec![file("a", &blob), file("a/b", &blob)];
     assert!(end(list(twice, &media)).contains("as a file and as a directory"));
-    let another = blob_of(b"what was announced");
+    let another = BlobId::of(b"what was announced");
     let said = end(list(vec![file("a", &another)], &media));
     assert!(said.contains("was altered on its way"), "{said}");
     for (server, why) in
@@ -384,7 +379,7 @@ fn a_worker_that_hands_in_other_files_than_it_was_asked_for_places_none_of_them(
     let who = mallory.key.did().to_string();
     cis.ok(["identity", "trust", &who, "--room", &room.id, "--may", "execute", "--name", "mallory"]);
     let text = b"written by mallory".to_vec();
-    let (blob, media) = (blob_of(&text), PartMedia::from(&mallory.upload(text.clone())));
+    let (blob, media) = (BlobId::of(&text), PartMedia::from(&mallory.upload(text.clone())));
     let made = |path: &str| ArtifactRecord {
         path: path.to_owned(),
         blob: blob.clone(),

@@ -122,6 +122,13 @@ pub fn member(
     member
 }
 
+/// Waits until a node has read that a run of another one succeeded.
+pub fn knows_end(cis: &Cis, run: &str) {
+    eventually_within(SLOW, "the node knows the end", || {
+        cis.run(["dag", "show", run]).stdout.contains("succeeded").then_some(())
+    });
+}
+
 /// The machine of a node loses power.
 pub fn switch_off(cis: &Cis) {
     let (node, host) = (cis.node_pid(), cis.host_pid());

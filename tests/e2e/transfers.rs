@@ -5,10 +5,10 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use sha2::Digest as _;
 
-use crate::federation::{did, execute, member};
+use crate::federation::{did, execute, knows_end, member};
 use crate::harness::proxy::{Fault, Proxy};
 use crate::harness::room::Room;
-use crate::harness::synapse::Synapse;
+use crate::harness::synapse::{Synapse, User};
 use crate::harness::{Cis, eventually, eventually_within, kill_9};
 use crate::matrix::{logged_in, login_at};
 use crate::rooms::{SLOW, room_of};
@@ -73,10 +73,7 @@ fn files_go_with_tasks_from_node_to_node_and_come_back() {
     // They are read at the coordinator, from a node that has nothing to do with them, and after their nodes have gone.
     builder.ok(["node", "stop"]);
     tester.ok(["node", "stop"]);
-    eventually_within(SLOW, "the guest knows the end", || {
-        let shown = guest.run(["dag", "show", &run]);
-        shown.stdout.contains("succeeded").then_some(())
-    });
+    knows_end(&guest, &run);
     for node in [&cis, &guest] {
         let to = node.work().join("to");
         node.ok(["dag", "artifacts", "build", "--run", &run, "--to", to.to_str().unwrap()]);
@@ -130,9 +127,7 @@ fn a_homeserver_reads_no_file_of_an_encrypted_room_and_files_that_it_removed_are
         assert!(!is_there, "the homeserver has {text:?}");
     }
     builder.ok(["node", "stop"]);
-    eventually_within(SLOW, "the guest knows the end", || {
-        guest.run(["dag", "show", &run]).stdout.contains("succeeded").then_some(())
-    });
+    knows_end(&guest, &run);
     synapse.remove_media();
     let to = guest.work().join("to");
     let missed = guest.run(["dag", "artifacts", "build", "--run", &run, "--to", to.to_str().unwrap()]);
@@ -141,13 +136,19 @@ fn a_homeserver_reads_no_file_of_an_encrypted_room_and_files_that_it_removed_are
     assert!(!to.join("made.txt").exists());
 }
 
+/// A node whose homeserver can be made to go wrong, and its room.
+fn behind_proxy<'a>(synapse: &'a Synapse, ann: &'a User) -> (Proxy, Cis, Room<'a>) {
+    let (proxy, cis, user) = (Proxy::before(synapse.url()), Cis::new(), synapse.register("cis"));
+    login_at(&cis, proxy.url(), &user, "--token-stdin", &user.token).expect(0);
+    let room = room_of(&cis, ann);
+    (proxy, cis, room)
+}
+
 #[test]
 fn a_run_whose_files_wait_at_the_homeserver_is_cancelled_at_once_and_the_next_one_gets_them() {
     let synapse = Synapse::shared();
     let ann = synapse.register("ann");
-    let (proxy, cis, user) = (Proxy::before(synapse.url()), Cis::new(), synapse.register("cis"));
-    login_at(&cis, proxy.url(), &user, "--token-stdin", &user.token).expect(0);
-    let room = room_of(&cis, &ann);
+    let (proxy, cis, room) = behind_proxy(&synapse, &ann);
     let _builder = member(&synapse, &room, &ann, &cis, ("builder", "worker", "execute"));
     let _tester = member(&synapse, &room, &ann, &cis, ("tester", "worker", "execute"));
     fs::write(cis.work().join("secret.txt"), "nobody else reads this 7\n").unwrap();
@@ -165,9 +166,7 @@ fn a_run_whose_files_wait_at_the_homeserver_is_cancelled_at_once_and_the_next_on
 fn a_run_whose_files_go_up_slowly_is_not_taken_over_meanwhile() {
     let synapse = Synapse::shared();
     let ann = synapse.register("ann");
-    let (proxy, cis, user) = (Proxy::before(synapse.url()), Cis::new(), synapse.register("cis"));
-    login_at(&cis, proxy.url(), &user, "--token-stdin", &user.token).expect(0);
-    let room = room_of(&cis, &ann);
+    let (proxy, cis, room) = behind_proxy(&synapse, &ann);
     let _builder = member(&synapse, &room, &ann, &cis, ("builder", "worker", "execute"));
     let _tester = member(&synapse, &room, &ann, &cis, ("tester", "worker", "execute"));
     let second = member(&synapse, &room, &ann, &cis, ("second", "coordinator", "coordinate"));
@@ -193,9 +192,7 @@ fn a_run_whose_files_go_up_slowly_is_not_taken_over_meanwhile() {
 fn a_task_that_waits_for_files_when_the_session_host_dies_runs_once() {
     let synapse = Synapse::shared();
     let ann = synapse.register("ann");
-    let (proxy, cis, user) = (Proxy::before(synapse.url()), Cis::new(), synapse.register("cis"));
-    login_at(&cis, proxy.url(), &user, "--token-stdin", &user.token).expect(0);
-    let room = room_of(&cis, &ann);
+    let (proxy, cis, room) = behind_proxy(&synapse, &ann);
     let _builder = member(&synapse, &room, &ann, &cis, ("builder", "worker", "execute"));
     let text = r#"
 version = 1
@@ -269,9 +266,7 @@ fn logs_are_read_after_their_node_has_gone_unless_they_are_to_stay_there() {
     let guest = member(&synapse, &room, &ann, &cis, ("guest", "observer", "submit"));
     let run = execute(&cis, &room, SPOKEN);
     cis.wait_run(&run, "succeeded");
-    eventually_within(SLOW, "the guest knows the end", || {
-        guest.run(["dag", "show", &run]).stdout.contains("succeeded").then_some(())
-    });
+    knows_end(&guest, &run);
     let there = guest.ok(["dag", "logs", "kept", "--run", &run]);
     assert!(there.contains("stays"), "{there}");
     builder.ok(["node", "stop"]);
@@ -317,9 +312,7 @@ script = "true"
 fn a_homeserver_that_takes_no_uploads_holds_up_no_result() {
     let synapse = Synapse::shared();
     let ann = synapse.register("ann");
-    let (proxy, cis, user) = (Proxy::before(synapse.url()), Cis::new(), synapse.register("cis"));
-    login_at(&cis, proxy.url(), &user, "--token-stdin", &user.token).expect(0);
-    let room = room_of(&cis, &ann);
+    let (proxy, cis, room) = behind_proxy(&synapse, &ann);
     cis.ok(["node", "invite", "--room", &room.id]);
     cis.ok(["node", "stop"]);
     cis.ok(["node", "start", "--detach", "--room", &room.id, "--role", "both"]);

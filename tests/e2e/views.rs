@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::federation::{did, execute, member};
+use crate::federation::{did, execute, knows_end, member};
 use crate::harness::room::Room;
 use crate::harness::synapse::{Synapse, User};
 use crate::harness::{Cis, eventually_within, kill_9};
@@ -110,9 +110,7 @@ fn a_session_of_another_node_is_attached_to_and_its_log_is_read_from_where_peopl
     for node in [&cis, &guest] {
         assert_eq!(node.ok(["dag", "logs", "echo", "--run", &run]), own);
     }
-    eventually_within(SLOW, "the guest knows the end", || {
-        guest.run(["dag", "show", &run]).stdout.contains("succeeded").then_some(())
-    });
+    knows_end(&guest, &run);
     worker.ok(["node", "stop"]);
     assert_eq!(guest.ok(["dag", "logs", "echo", "--run", &run]), own);
 }

@@ -280,6 +280,9 @@ pub struct UploadedLog {
     pub media: Value,
 }
 
+/// The media of a file that a node uploaded has no more bytes of JSON.
+pub const MEDIA_BYTES_MAX: usize = 4096;
+
 impl UploadedLog {
     /// No file with logs has more bytes.
     pub const FILE_BYTES_MAX: u64 = 8 << 20;
@@ -290,7 +293,7 @@ impl UploadedLog {
         let ends = self.start.checked_add(self.size).is_some_and(|end| end <= self.of);
         ends && self.of <= Self::FILE_BYTES_MAX
             && BlobId::is_written_as(&self.sha256.0)
-            && self.media.to_string().len() <= 4096
+            && self.media.to_string().len() <= MEDIA_BYTES_MAX
     }
 }
 

@@ -15,9 +15,9 @@ pub use crate::prompt::{
 };
 pub use body::EventBody;
 pub use facts::{
-    ArtifactRecord, AttemptResult, Category, GrantRecord, KeptFile, LostBy, LostOutput, NamedPrograms,
-    OutputRecord, QueueReason, RetryScope, RunCreated, SessionLimit, Submitter, TaskChange, Uploaded,
-    UploadedLog, UseAgent,
+    ArtifactRecord, AttemptResult, Category, GrantRecord, KeptFile, LostBy, LostOutput, MEDIA_BYTES_MAX,
+    NamedPrograms, OutputRecord, QueueReason, RetryScope, RunCreated, SessionLimit, Submitter, TaskChange,
+    Uploaded, UploadedLog, UseAgent,
 };
 pub use outcome::{AttemptOutcome, EndReason, ExitStatus, FailureCause};
 pub use row::{Actor, ActorKind, Event, EventDraft, Via};

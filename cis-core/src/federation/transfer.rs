@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use crate::event::{ArtifactRecord, Uploaded};
 use crate::ids::BlobId;
@@ -115,7 +114,7 @@ impl FileList {
     /// # Errors
     /// [`BadList`].
     pub fn open(uploaded: &Uploaded, bytes: &[u8]) -> Result<Self, BadList> {
-        let is_same = bytes.len() as u64 == uploaded.size && digest(bytes) == uploaded.sha256;
+        let is_same = bytes.len() as u64 == uploaded.size && BlobId::of(bytes) == uploaded.sha256;
         if !is_same || uploaded.size > LIST_BYTES_MAX {
             return Err(BadList::Another);
         }
@@ -136,7 +135,7 @@ impl FileList {
         if bytes.len() as u64 > LIST_BYTES_MAX {
             return Err(BadList::TooLarge);
         }
-        Ok((Uploaded { sha256: digest(&bytes), size: bytes.len() as u64, media: Value::Null }, bytes))
+        Ok((Uploaded { sha256: BlobId::of(&bytes), size: bytes.len() as u64, media: Value::Null }, bytes))
     }
 
     /// Removes the names of contents that no file of this list has. Only a list whose files have a content says where it is: this one could
@@ -304,10 +303,6 @@ fn is_below(path: &str) -> bool {
     let is_name = |name: &str| !matches!(name, "" | "." | "..") && !name.contains('\0');
     let names = path.split('/');
     path.len() <= PATH_BYTES_MAX && names.clone().all(is_name) && names.count() <= DEPTH_MAX
-}
-
-fn digest(bytes: &[u8]) -> BlobId {
-    BlobId(hex::encode(Sha256::digest(bytes)))
 }
 
 /// How contents are cut into parts of at most `part_max` bytes (from [`PART_BYTES_MIN`] to [`PART_BYTES_MAX`]). Each content once; those of

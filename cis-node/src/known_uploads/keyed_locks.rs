@@ -7,7 +7,7 @@ use tokio::sync::OwnedMutexGuard;
 
 type Lock = tokio::sync::Mutex<()>;
 
-/// Locks by key. Whoever needs several takes them by [`Self::lock_all`], in one order: two that wait for each other would wait for ever.
+/// Locks by key. Several are taken by [`Self::lock_all`], in one order: two that wait for each other would wait for ever.
 #[derive(Default)]
 pub(crate) struct KeyedLocks(Mutex<Slots>);
 

@@ -7,12 +7,8 @@ use tokio::sync::watch;
 
 use cis_core::ids::BlobId;
 
-/// What has come of a file.
-#[derive(Debug, Clone)]
-pub(crate) enum Coming {
-    Parts(usize),
-    Done(Result<(), String>),
-}
+/// What came of a file; none while it is on its way, and each part that comes counts as a change.
+pub(crate) type Coming = Option<Result<(), String>>;
 
 /// Files on their way, by the hash of what is wanted, and of which room.
 #[derive(Default)]

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::TransferError;
 use super::share::all_here;
+use crate::account::Backoff;
 use crate::artifacts;
 use crate::commands::Command;
 use crate::file_jobs::{Done, Gift, Inputs, Job, Undone};
@@ -22,10 +23,6 @@ const LOGS_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// A list is looked up no longer: its worker repeats its result.
 const LIST_TIME_MAX: Duration = Duration::from_secs(60);
-
-/// Before files of a task that has ended are uploaded again, at first and at most.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Shorter than blobs are kept that no run names.
 const KEPT_FOR: Duration = Duration::from_secs(240);
@@ -91,7 +88,7 @@ impl Node {
             Job::Share { granted, room, files, stop } => {
                 let list = FileList { files, parts: Vec::new() };
                 let shared = async {
-                    let mut pause = FIRST_PAUSE;
+                    let mut backoff = Backoff::default();
                     loop {
                         let shared = async {
                             let _permit = self.job_permit(&stop).await?;
@@ -102,10 +99,9 @@ impl Node {
                             // The task has done its work.
                             Err(Undone::Passing(why) | Undone::Resources(why)) => {
                                 tracing::debug!(attempt = %granted.attempt, why, "files cannot be uploaded yet");
-                                if stop.or(tokio::time::sleep(pause)).await.is_err() {
+                                if stop.or(tokio::time::sleep(backoff.after_own_failure())).await.is_err() {
                                     return Err(Undone::Stopped);
                                 }
-                                pause = (pause * 2).min(LONGEST_PAUSE);
                             }
                             done => return done,
                         }

@@ -1,4 +1,4 @@
-//! Logs of ended attempts, from the node that ran them to whoever reads them in the room.
+//! Logs of ended attempts, from the node that ran them to those who read them in the room.
 //!
 //! Owns what of a log goes up, and how several share a file. Secrets are replaced before anything leaves this node.
 
@@ -12,7 +12,6 @@ use cis_core::ids::{AttemptId, BlobId, SessionId};
 use cis_core::text;
 use cis_store::{Blobs, Safety};
 use futures_util::StreamExt as _;
-use sha2::{Digest as _, Sha256};
 
 use super::TransferError;
 use super::media::MediaStore;
@@ -54,7 +53,7 @@ impl Node {
                 let full = (std::mem::take(&mut file), std::mem::take(&mut logs));
                 shared.extend(share_file_of_logs(&store, room, full).await);
             }
-            logs.push((granted, BlobId(hex::encode(Sha256::digest(&log))), log.len() as u64));
+            logs.push((granted, BlobId::of(&log), log.len() as u64));
             file.extend_from_slice(&log);
         }
         shared.extend(share_file_of_logs(&store, room, (file, logs)).await);
@@ -97,7 +96,7 @@ impl Node {
         let file = MediaStore::open(self).await?.download(&log.media, log.of, stop).await?;
         let bounds = usize::try_from(log.start).ok().zip(usize::try_from(log.start + log.size).ok());
         let bytes = bounds.and_then(|(start, end)| file.get(start..end)).ok_or_else(altered)?;
-        if hex::encode(Sha256::digest(bytes)) != log.sha256.0 {
+        if BlobId::of(bytes) != log.sha256 {
             return Err(altered());
         }
         self.blobs.put(bytes, Safety::Processes)?;
@@ -127,12 +126,12 @@ async fn share_file_of_logs(
     placed.collect()
 }
 
-/// A log that was fetched before. Whoever names it may name any content; secrets are none.
+/// A log that was fetched before. A coordinator may name any content, but no secret.
 fn kept_log(blobs: &Blobs, log: &UploadedLog) -> Result<Option<Vec<u8>>, TransferError> {
     let Some(file) = blobs.open(&log.sha256)? else { return Ok(None) };
     let mut bytes = Vec::new();
     let read = file.take(log.size.saturating_add(1)).read_to_end(&mut bytes);
-    let is_it = read.is_ok() && hex::encode(Sha256::digest(&bytes)) == log.sha256.0;
+    let is_it = read.is_ok() && BlobId::of(&bytes) == log.sha256;
     Ok(is_it.then_some(bytes).filter(|bytes| bytes.len() as u64 == log.size))
 }
 

@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -29,15 +28,15 @@ impl Node {
             let mut all = self.uploads.on_demand.coming();
             let known = all.get(&key).map(watch::Sender::subscribe);
             known.unwrap_or_else(|| {
-                let (told, coming) = watch::channel(Coming::Parts(0));
+                let (told, coming) = watch::channel(None);
                 all.insert(key.clone(), told.clone());
                 tokio::spawn(self.clone().bring_once(key, room.to_owned(), wanted, told));
                 coming
             })
         };
         loop {
-            let now = coming.borrow_and_update().clone();
-            if let Coming::Done(done) = now {
+            let done = coming.borrow_and_update().clone();
+            if let Some(done) = done {
                 return done.map_err(unavailable);
             }
             match timeout(QUIET_MAX, coming.changed()).await {
@@ -56,13 +55,7 @@ impl Node {
         let stop = Stop::default();
         let (node, stopped, progress) = (self.clone(), stop.clone(), told.clone());
         let fetching = tokio::spawn(async move {
-            let arrived = || {
-                progress.send_modify(|coming| {
-                    if let Coming::Parts(parts) = coming {
-                        *parts += 1;
-                    }
-                });
-            };
+            let arrived = || progress.send_modify(|_| {});
             let _permit = node.job_permit(&stopped).await?;
             arrived();
             node.fetch_telling(&room, &wanted, &stopped, &arrived).await
@@ -74,15 +67,15 @@ impl Node {
         stop.set();
         let mut all = self.uploads.on_demand.coming();
         all.remove(&key);
-        // Under the lock: whoever comes later begins again.
-        told.send_replace(Coming::Done(done));
+        // While the map is locked: a request that comes later begins again.
+        told.send_replace(Some(done));
     }
 }
 
-/// Whoever names another address for the same content does not stand in the way of others.
+/// A list that names another address for the same content is in the way of no other list.
 fn key_of(room: &str, wanted: &FileList) -> BlobId {
     let text = serde_json::to_vec(&(room, wanted)).unwrap_or_default();
-    BlobId(hex::encode(Sha256::digest(text)))
+    BlobId::of(text)
 }
 
 async fn unwanted(told: &watch::Sender<Coming>) {

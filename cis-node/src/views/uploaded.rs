@@ -1,6 +1,6 @@
 //! Logs of sessions of other nodes that those nodes uploaded when they ended.
 //!
-//! Owns when such a copy is read in place of the node, and filters it once more: whoever wrote it may lie.
+//! Owns when such a copy is read in place of the node, and filters it once more: its writer may lie.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use ulid::Ulid;
 
 use super::*;
@@ -73,7 +72,7 @@ fn export(admits: bool, is_spec: bool) -> String {
     for fact in &mut facts {
         match &mut fact.body {
             EventBody::RunCreated(created) if is_spec => {
-                created.spec = BlobId(hex::encode(Sha256::digest(&text)));
+                created.spec = BlobId::of(&text);
             }
             EventBody::TaskAssigned(grant) => grant.node = key(WORKER).did(),
             _ => {}

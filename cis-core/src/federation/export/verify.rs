@@ -22,6 +22,8 @@ use crate::scheduler::Run;
 
 /// How a line with a file begins.
 const FILE_BEGINS: &str = "{\"line\":\"file\",\"data\":\"";
+/// A line with an event is no longer: an event of a room has 64 KiB, some of which are written with escapes here.
+const EVENT_BYTES_MAX: usize = 256 << 10;
 /// Problems that are named; the others are counted.
 const WRONG_MAX: usize = 100;
 
@@ -40,9 +42,6 @@ pub enum BadExport {
     #[error("this export has version {0} of the format; this program knows {VERSION}")]
     Later(u32),
 }
-
-/// A line with an event is no longer: an event of a room has 64 KiB, some of which are written with escapes here.
-const EVENT_BYTES_MAX: usize = 256 << 10;
 
 /// An event of the file: its line, and that of the file which it names. They are read again when their turn comes, since in
 /// memory JSON that somebody made for it takes sixteen times what it takes here.

@@ -6,8 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// Bytes of its JSON.
-const BYTES_MAX: usize = 4096;
+use crate::event::MEDIA_BYTES_MAX;
 
 /// As the media in [`crate::event::Uploaded`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -18,7 +17,7 @@ impl PartMedia {
     /// Whether it is longer than any that a node writes.
     #[must_use]
     pub fn is_too_long(&self) -> bool {
-        self.0.get().len() > BYTES_MAX
+        self.0.get().len() > MEDIA_BYTES_MAX
     }
 
     /// What it says; null where that is nothing that can be read.

@@ -10,7 +10,7 @@ fn blob(n: u64) -> BlobId {
 }
 
 fn file(path: &str, n: u64, size: u64) -> ArtifactRecord {
-    let blob = if size == 0 { digest(b"") } else { blob(n) };
+    let blob = if size == 0 { BlobId::of(b"") } else { blob(n) };
     ArtifactRecord { path: path.to_owned(), blob, size, executable: false }
 }
 

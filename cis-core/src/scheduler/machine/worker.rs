@@ -7,7 +7,7 @@ use crate::event::{
     AttemptOutcome, AttemptResult, EndReason, EventBody, ExecutionMode, QueueReason, RunState, SessionState,
     TaskChange, TaskState,
 };
-use crate::ids::{AttemptId, Fence, RunId, TaskId};
+use crate::ids::{AttemptId, Fence, NodeDid, RunId, TaskId};
 use crate::scheduler::input::{Effect, Rejected};
 use crate::scheduler::live::Stop;
 use crate::scheduler::outcome::{Verdict, judge, refused_delay_ms};
@@ -176,9 +176,7 @@ impl Machine {
                 return self.finish(attempt.run, self.affected(attempt.run, index), turn);
             }
         };
-        self.emit(attempt.run, EventBody::TaskStatus { changes: vec![change] }, turn)?;
-        self.account_ends(attempt, Some(&node), false, turn)?;
-        self.finish(attempt.run, self.affected(attempt.run, index), turn)
+        self.not_begun(attempt, index, &node, change, turn)
     }
 
     /// Queues an attempt again whose files its coordinator could not provide. Its worker was never asked.
@@ -197,9 +195,21 @@ impl Machine {
             Some(Stop::For(reason)) => (TaskState::Cancelled, Some(reason.clone()), None),
             _ => (TaskState::Queued, None, Some(QueueReason::Resources { at_ms, detail })),
         };
-        let changes = vec![TaskChange { task: attempt.task.clone(), state, end, queued }];
-        self.emit(attempt.run, EventBody::TaskStatus { changes }, turn)?;
-        self.account_ends(attempt, Some(&node), false, turn)?;
+        let change = TaskChange { task: attempt.task.clone(), state, end, queued };
+        self.not_begun(attempt, index, &node, change, turn)
+    }
+
+    /// An attempt ends that no session began for.
+    fn not_begun(
+        &mut self,
+        attempt: &AttemptId,
+        index: u32,
+        node: &NodeDid,
+        change: TaskChange,
+        turn: &Turn,
+    ) -> Result<(), Rejected> {
+        self.emit(attempt.run, EventBody::TaskStatus { changes: vec![change] }, turn)?;
+        self.account_ends(attempt, Some(node), false, turn)?;
         self.finish(attempt.run, self.affected(attempt.run, index), turn)
     }
 

@@ -21,15 +21,15 @@ impl Screen {
     /// that has no sign.
     #[must_use]
     pub fn points_by_colour(&self) -> bool {
-        let (mut cells, mut before) = (Vec::new(), None);
+        let (mut cells, mut before): (_, Option<Painted>) = (Vec::new(), None);
         for line in 0..i32::from(self.size().rows) {
             self.line(line, &mut cells);
             let row = painted(&cells);
-            if let (Some(before), Some(row)) = (before, row) {
-                let (a, b): (Painted, Painted) = (before, row);
-                if a.ground != b.ground && a.begins.abs_diff(b.begins) <= APART_MAX {
-                    return true;
-                }
+            if let (Some(a), Some(b)) = (before, row)
+                && a.ground != b.ground
+                && a.begins.abs_diff(b.begins) <= APART_MAX
+            {
+                return true;
             }
             before = row;
         }

@@ -151,10 +151,13 @@ impl Driver {
         let (Some((task, _)), Some(room)) = (run.task(&attempt.task), run.facts().room.clone()) else {
             return false;
         };
+        if run.facts().mode != ExecutionMode::Matrix {
+            return false;
+        }
         let mut gifts = self.gifts(run, &task.needs);
         // What stayed on this machine is in its place.
         gifts.retain(|gift| gift.uploaded.is_some());
-        if run.facts().mode != ExecutionMode::Matrix || gifts.is_empty() {
+        if gifts.is_empty() {
             return false;
         }
         let (stop, dir) = (Stop::default(), PathBuf::from(&run.facts().workdir));
@@ -359,13 +362,13 @@ impl Driver {
             // Nothing can be recorded of it.
             return Some(Message::Result { granted, report });
         };
-        let globs = artifacts_of(run, &granted.attempt, &self.parts.home, &self.parts.blobs);
         // It is repeated until it is recorded.
         let listing = &mut self.federation.files.listing;
         let of_it = listing.values().filter(|listing| listing.is_underway && listing.of == *from).count();
         let known = listing.entry(granted.clone());
         let known = known.or_insert_with(|| Listing { of: from.clone(), is_underway: false, failures: 0 });
         if !known.is_underway && of_it < LISTS_OF_ONE_MAX {
+            let globs = artifacts_of(run, &granted.attempt, &self.parts.home, &self.parts.blobs);
             let message = Box::new(Message::Result { granted: granted.clone(), report });
             let job = Job::List { room: room.to_owned(), from: from.clone(), message, uploaded, globs };
             known.is_underway = self.parts.link.carry(job);
@@ -476,11 +479,11 @@ impl Driver {
                 }
                 let attempt = AttemptId { run: run.id(), task, number: entry.attempts };
                 let uploaded = entry.files().cloned();
-                let is_checked = uploaded.as_ref().is_some_and(|uploaded| {
-                    self.federation.files.checked.contains(&(attempt.clone(), uploaded.sha256.clone()))
+                let is_to_be_checked = uploaded.as_ref().is_some_and(|uploaded| {
+                    !self.federation.files.checked.contains(&(attempt.clone(), uploaded.sha256.clone()))
                 });
-                let globs =
-                    (!is_checked).then(|| artifacts_of(run, &attempt, &self.parts.home, &self.parts.blobs));
+                let globs = is_to_be_checked
+                    .then(|| artifacts_of(run, &attempt, &self.parts.home, &self.parts.blobs));
                 gifts.push(Gift { files, uploaded, globs });
             }
         }
