@@ -344,9 +344,10 @@ fn not_typed(item: &InboxId, error: &HubError) -> Problem {
     match error {
         error if error.may_have_typed() => may_have_typed(ProblemKind::Conflict, error),
         HubError::PromptMoved { .. } => prompt_moved(item),
-        HubError::NoLine { .. } | HubError::Prefilled { .. } | HubError::SeveralRead { .. } => {
-            Problem::new(ProblemKind::BadInput, error.to_string())
-        }
+        HubError::NoLine { .. }
+        | HubError::Prefilled { .. }
+        | HubError::Elsewhere { .. }
+        | HubError::SeveralRead { .. } => Problem::new(ProblemKind::BadInput, error.to_string()),
         error => Problem::new(ProblemKind::Conflict, error.to_string())
             .hint("look at what it asks now (`cis inbox`), and answer that"),
     }

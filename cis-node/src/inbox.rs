@@ -268,7 +268,10 @@ impl Node {
                 return may_have_typed(ProblemKind::Unavailable, error);
             }
             HubError::PromptMoved { screen, .. } => Some(screen.clone()),
-            HubError::NoLine { .. } | HubError::Prefilled { .. } | HubError::SeveralRead { .. } => {
+            HubError::NoLine { .. }
+            | HubError::Prefilled { .. }
+            | HubError::Elsewhere { .. }
+            | HubError::SeveralRead { .. } => {
                 return Problem::new(ProblemKind::BadInput, error.to_string());
             }
             HubError::NoSuchSession { id } => match self.expose(*id).await {

@@ -312,6 +312,78 @@ read -p 'B: keep the backup? [Y/n] ' b; echo "$b" > "$E2E_WORK/kept"; wait
     cis.ok(["dag", "cancel", &run]);
 }
 
+/// It shows what a program in a terminal inside asks, and reads lines for itself.
+const SUPERVISOR: &str = r#"
+import os, pty, sys
+pid, inner = pty.fork()
+if pid == 0:
+    os.execvp("sh", ["sh", "-c", 'printf "Delete prod? [y/N] "; read x; echo "$x" > "$E2E_WORK/deleted"'])
+os.write(1, os.read(inner, 1000))
+with open(os.environ["E2E_WORK"] + "/got", "w") as got:
+    got.write(sys.stdin.readline())
+"#;
+
+#[test]
+fn nothing_is_typed_where_a_program_reads_for_itself_what_one_inside_asks() {
+    let cis = Cis::new();
+    cis.write("supervisor.py", SUPERVISOR);
+    let run = cis.start(
+        r#"version = 1
+[dag]
+id = "supervisor"
+[[tasks]]
+id = "ask"
+command = ["python3", "supervisor.py"]
+"#,
+    );
+    let asked = item(&cis);
+    let refused = cis.run(["answer", asked["id"].as_str().unwrap(), "yes"]).expect(2).stderr;
+    assert!(refused.contains("several processes") && refused.contains("python3"), "{refused}");
+    assert!(cis.read("got").is_empty() && cis.read("deleted").is_empty());
+    cis.ok(["dag", "cancel", &run]);
+}
+
+/// A program that shows two terminals on its screen, as tmux does: one asks, and the other one is active.
+const PANES: &str = r#"
+import os, pty, select, tty
+pid, inner = pty.fork()
+if pid == 0:
+    os.execvp("sh", ["sh", "-c", 'printf "Delete prod? [y/N] "; read x; echo "$x" > "$E2E_WORK/deleted"'])
+tty.setraw(0)
+os.write(1, b"\x1b[?1049h\x1b[2J\x1b[3;1HDelete prod? [y/N] \x1b[12;1H" + b"-" * 40 + b"\x1b[13;1Hbuilding 12 of 30")
+while True:
+    ready = select.select([0, inner], [], [])[0]
+    if 0 in ready:
+        with open(os.environ["E2E_WORK"] + "/active", "ab") as typed:
+            typed.write(os.read(0, 100))
+    if inner in ready:
+        os.read(inner, 1000)
+"#;
+
+#[test]
+fn a_question_in_a_pane_that_is_not_active_gets_no_answer() {
+    let cis = Cis::new();
+    cis.write("panes.py", PANES);
+    let run = cis.start(
+        r#"version = 1
+[dag]
+id = "panes"
+[[tasks]]
+id = "ask"
+command = ["python3", "panes.py"]
+"#,
+    );
+    let asked = item(&cis);
+    assert_eq!(asked["question"], "Delete prod? [y/N]", "{asked}");
+    let id = asked["id"].as_str().unwrap();
+    for with in [&["y"][..], &["--text", "yes"]] {
+        let refused = cis.run(["answer", id].iter().chain(with)).expect(2).stderr;
+        assert!(refused.contains("another part of its screen"), "{refused}");
+    }
+    assert!(cis.read("active").is_empty() && cis.read("deleted").is_empty());
+    cis.ok(["dag", "cancel", &run]);
+}
+
 #[test]
 fn an_item_has_other_names_than_its_letters_and_says_until_when() {
     let cis = Cis::new();

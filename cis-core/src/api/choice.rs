@@ -164,10 +164,16 @@ fn lasts(option: &PromptOption) -> bool {
 /// only some have, those alone: a number never means two options.
 #[must_use]
 pub fn option_numbers(options: &[PromptOption]) -> Vec<Option<usize>> {
+    shown_numbers(options).unwrap_or_else(|| (1..=options.len()).map(Some).collect())
+}
+
+/// The numbers that the rows of options show. `None`: no row shows one, and the list may go on outside of what is seen.
+#[must_use]
+pub fn shown_numbers(options: &[PromptOption]) -> Option<Vec<Option<usize>>> {
     let digits = |id: &str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit());
     if options.iter().any(|option| digits(&option.id)) {
         let own_number = |id: &str| id.parse().ok().filter(|_| digits(id) && !id.starts_with('0'));
-        return options.iter().map(|option| own_number(&option.id)).collect();
+        return Some(options.iter().map(|option| own_number(&option.id)).collect());
     }
     let shown = |option: &PromptOption| {
         let digits = option.label.bytes().take_while(u8::is_ascii_digit).count();
@@ -175,12 +181,10 @@ pub fn option_numbers(options: &[PromptOption]) -> Vec<Option<usize>> {
         number.parse::<usize>().ok().filter(|_| rest.starts_with(". ") || rest.starts_with(") "))
     };
     if options.iter().any(|option| shown(option).is_some()) {
-        return options.iter().map(shown).collect();
+        return Some(options.iter().map(shown).collect());
     }
-    if shows_other_numbers(options.iter().map(|option| option.label.as_str())) {
-        return vec![None; options.len()];
-    }
-    (1..=options.len()).map(Some).collect()
+    let others = shows_other_numbers(options.iter().map(|option| option.label.as_str()));
+    others.then(|| vec![None; options.len()])
 }
 
 #[cfg(test)]

@@ -72,6 +72,15 @@ pub enum HubError {
         /// Their command names.
         names: String,
     },
+    /// The question stands in a terminal inside, and the cursor in another part of the screen.
+    #[error(
+        "the question of session {id} is in another part of its screen than the cursor, as in a pane of tmux that is not active: what is typed \
+         goes to another program, so nothing was typed; attach, and answer there"
+    )]
+    Elsewhere {
+        /// The session.
+        id: SessionId,
+    },
     /// Arrows were typed, and its menu does not point at the option that they were to reach.
     #[error(
         "the menu of session {id} does not point at that option after the arrow keys, so Enter was not typed: nothing was chosen; \

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::given;
-use cis_core::api::{Answer, AnswerWith, InboxItem, Problem, ProblemKind};
+use cis_core::api::{Answer, AnswerWith, InboxItem, Problem, ProblemKind, shown_numbers};
 use cis_core::event::{Actor, ActorKind, Meaning, Via};
 use cis_core::ids::{InboxId, InputId, SessionId};
 
@@ -34,6 +34,13 @@ pub(crate) fn answer(session: SessionId, item: &InboxItem, text: &str) -> Result
     let input = input_of(session, &item.id);
     let with = |with| Answer { with, reason: None, hash: None, again: None, input };
     let option = with(AnswerWith::Option { option: text.to_owned() });
+    if !item.options.is_empty() && counts_rows(item, text) {
+        let detail =
+            format!("the options of {} show no numbers, so `{text}` could mean any of them", item.id);
+        return Err(
+            Problem::new(ProblemKind::BadInput, detail).hint("set `default` to the text of an option")
+        );
+    }
     match given::given(item, &option) {
         Ok(_) => Ok(option),
         // A meaning that the prompt does not offer is no word to be typed, nor is any where it offers others.
@@ -47,6 +54,15 @@ pub(crate) fn answer(session: SessionId, item: &InboxItem, text: &str) -> Result
             given::given(item, &words).map(|_| words)
         }
     }
+}
+
+/// Whether it is a number that stands for a place in a list. The list may begin above what was found of it: it is scrolled, or has a line
+/// between its groups. What a session asks by itself is complete.
+fn counts_rows(item: &InboxItem, text: &str) -> bool {
+    let text = text.trim();
+    let is_number = text.strip_suffix(['.', ')']).unwrap_or(text).parse::<usize>().is_ok();
+    let is_named = item.options.iter().any(|option| option.id == text || option.label == text);
+    is_number && !is_named && item.ask_type.is_none() && shown_numbers(&item.options).is_none()
 }
 
 /// Whether it is an answer to a question of yes or no.
@@ -83,6 +99,16 @@ mod tests {
         assert_eq!(typed("Do it?", &[], "no").as_deref(), Some("no\r"));
         assert_eq!(typed("Continue? [Y/s]", &["Y", "s"], "no"), None);
         assert_eq!(typed("Proceed? [y/N]", &["y", "n"], "maybe"), None);
+    }
+
+    #[test]
+    fn a_number_is_an_option_only_where_rows_show_numbers() {
+        assert_eq!(typed("What?", &["Keep", "Erase"], "1"), None);
+        assert_eq!(typed("What?", &["Keep", "Erase"], "2)"), None);
+        assert_eq!(typed("What?", &["Keep", "Erase"], "Keep").as_deref(), Some("Keep\r"));
+        assert_eq!(typed("What?", &["1. Keep", "2. Erase"], "1").as_deref(), Some("1. Keep\r"));
+        assert_eq!(typed("How many?", &["1", "5"], "5").as_deref(), Some("5\r"));
+        assert_eq!(typed("How many?", &[], "5").as_deref(), Some("5\r"));
     }
 
     #[test]

@@ -92,6 +92,11 @@ impl Kernel {
         self.own_ms.is_some_and(|seen| self.own().is_some() || now - seen < LAPSE_MS)
     }
 
+    /// A program may pass on to a terminal inside what is typed: it waits for the session's own one, but for moments.
+    pub(super) fn is_passed_on(&self, now: TimestampMs) -> bool {
+        self.is_awaited(now) || self.last.as_ref().is_some_and(|last| last.opaque)
+    }
+
     /// A reader of a terminal inside that sits in a read, and since when it was seen so: one of a secret before all others, for which
     /// of them gets what is typed is the program's outside to say.
     pub(super) fn nested(&self) -> Option<(&Reader, TimestampMs)> {

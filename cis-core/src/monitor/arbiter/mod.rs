@@ -268,6 +268,13 @@ impl Arbiter {
         is_line && !self.collects_lines()
     }
 
+    /// What is typed goes to another program than the one that asks: its question stands in another part of the screen than the cursor,
+    /// in a terminal inside.
+    #[must_use]
+    pub fn asks_elsewhere(&self, view: &ScreenView) -> bool {
+        self.standing.as_ref().is_some_and(|standing| standing.is_elsewhere(view))
+    }
+
     /// Removes from the rows of the screen what is not compared when somebody answers the present prompt: people must not
     /// decide by it.
     pub fn mask(&self, rows: &mut Vec<String>) {

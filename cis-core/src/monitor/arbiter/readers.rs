@@ -337,6 +337,11 @@ impl Arbiter {
     fn by_nested(&self, now: TimestampMs) -> Option<Candidate> {
         let page = self.cells.present()?;
         let (reader, since) = self.kernel.nested()?;
+        // Nobody passes on what is typed: it would wait for the next program that reads the session's own terminal. Agents hear their
+        // keys in each state.
+        if self.is_plain() && !self.kernel.is_passed_on(now) {
+            return None;
+        }
         // What was typed is on its way to it: the look from before does not count.
         let since = self.typed_ms.map_or(since, |typed| since.max(typed));
         let still = self.cells.still_since();

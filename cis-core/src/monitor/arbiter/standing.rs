@@ -9,7 +9,8 @@ use crate::ids::TimestampMs;
 use crate::monitor::evidence::{ReaderHow, ScreenView};
 use crate::monitor::profile::Found;
 use crate::monitor::screen::{
-    ABOVE_ROWS_MAX, Above, At, Compared, Page, Place, Reach, Shape, Shown, asks_on, menu_of, shape_of, steady,
+    ABOVE_ROWS_MAX, Above, At, Compared, Page, Place, Reach, Shape, Shown, asks_on, menu_of, shape_of,
+    steady, unboxed,
 };
 use crate::monitor::verdict::Verdict;
 
@@ -78,6 +79,14 @@ impl Standing {
             }
             _ => page.untouched(&self.place),
         }
+    }
+
+    /// It is a question in a terminal inside that a program paints (tmux), and the cursor is not behind it: what is typed goes to
+    /// another program than the one that asks.
+    pub(super) fn is_elsewhere(&self, view: &ScreenView) -> bool {
+        let (Place::Row { text }, Source::Nested { .. }) = (&self.place, self.source) else { return false };
+        let page = Page::of(view.clone());
+        !view.cursor_visible || unboxed(&page.lead).trim_end() != text.trim_end()
     }
 
     /// The same for an answer: nothing stands in its place that could be another question.

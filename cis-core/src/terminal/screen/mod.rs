@@ -10,6 +10,7 @@
 mod grid;
 mod guard;
 mod handler;
+mod on_text;
 mod paint;
 mod pointed;
 mod replies;

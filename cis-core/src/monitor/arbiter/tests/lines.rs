@@ -157,6 +157,19 @@ fn a_terminal_inside_of_a_plain_program_counts_as_its_own() {
     assert_eq!(story.take(), "  2000 blocked 1 question by kernel: Nested:\n");
 }
 
+/// `unbuffer`, or a script of `expect`, reads nothing of the session's terminal: an answer would wait there for the next question.
+#[test]
+fn a_terminal_inside_that_gets_nothing_of_what_is_typed_asks_nobody() {
+    for (text, modes) in [("Overwrite the cache? [y/N] ", LINES), ("Secret: ", HIDDEN), ("building", LINES)] {
+        let mut story = Story::plain();
+        story.shows(text).nobody_reads();
+        story.evidence.modes = Some(LINES);
+        story.evidence.readers.push(Reader { modes: Some(modes), ..nested(Read) });
+        story.pass(300_000);
+        assert_eq!(story.take(), "", "{text}");
+    }
+}
+
 /// Programs that take keys as they come paint a sign before what they ask, and stars or nothing of what is typed.
 #[test]
 fn a_secret_that_is_asked_for_by_name_in_raw_mode_is_a_password() {

@@ -14,7 +14,7 @@ use crate::protocol::{ToHost, frame};
 use cis_core::api::InputReceipt;
 use cis_core::event::PromptKind;
 use cis_core::ids::{InputId, SessionId, TimestampMs};
-use cis_core::monitor::ScreenView;
+use cis_core::monitor::{Reader, ReaderHow, ScreenView};
 
 /// A screen that changes all the time for so long cannot be answered, ms.
 const RESTLESS_MS: i64 = 2_000;
@@ -195,12 +195,16 @@ impl Monitored {
         Some((of_it.opaque || !of_it.readers.is_empty()) && !hides)
     }
 
-    /// The processes that read the session's own terminal, where that are several.
+    /// The processes that could get what is typed, where that are several: those that read the session's own terminal. A program that
+    /// passes on each key to a terminal inside does not let its own one collect lines: where it does, the program there and the one
+    /// inside read for themselves.
     fn rivals(&self) -> Option<String> {
         let known = self.ahead.as_ref().into_iter().chain(self.arbiter.evidence());
         let newest = known.max_by_key(|evidence| evidence.output_bytes)?;
-        let mut own: Vec<_> =
-            newest.readers.iter().filter(|reader| !reader.nested && !reader.foreign).collect();
+        let collects_lines = newest.modes.is_some_and(|modes| modes.canonical);
+        let inside = |reader: &Reader| collects_lines && reader.how == ReaderHow::Read;
+        let reads = |reader: &&Reader| !reader.foreign && (!reader.nested || inside(reader));
+        let mut own: Vec<_> = newest.readers.iter().filter(reads).collect();
         own.sort_by_key(|reader| reader.pid);
         own.dedup_by_key(|reader| reader.pid);
         let names: Vec<&str> = own.iter().map(|reader| reader.name.as_str()).collect();
@@ -323,6 +327,10 @@ impl Session {
         if let Some(names) = monitored.rivals() {
             return Some(HubError::SeveralRead { id, names });
         }
+        let is_plain = monitored.arbiter.is_plain();
+        if is_plain && monitored.arbiter.asks_elsewhere(view) {
+            return Some(HubError::Elsewhere { id });
+        }
         let types_words = answer.bytes.first().is_some_and(|first| !first.is_ascii_control());
         if monitored.arbiter.takes_keys() && types_words && view.is_prefilled() {
             return Some(HubError::Prefilled { id });
@@ -331,7 +339,10 @@ impl Session {
             return None;
         }
         let lines = monitored.arbiter.collects_lines();
-        if !lines && monitored.arbiter.is_plain() && !self.shows_line(view) {
+        if !lines && is_plain && self.model.as_ref().is_some_and(|model| model.screen.is_on_text()) {
+            return Some(HubError::Prefilled { id });
+        }
+        if !lines && is_plain && !self.shows_line(view) {
             return Some(HubError::NoLine { id });
         }
         // An agent that waits for its next task shows a line, whatever else its screen shows.
