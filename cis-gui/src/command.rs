@@ -4,7 +4,9 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cis_core::api::{AnswerWith, ExplainView, MatrixAccountView, Problem, RunView, TimeView, WhyView};
+use cis_core::api::{
+    AnswerWith, ExplainView, MatrixAccountView, Problem, RoomNodeView, RunView, TimeView, WhyView,
+};
 use cis_core::event::{ArtifactRecord, RetryScope};
 use cis_core::ids::{RunId, SessionId, TimestampMs};
 use tokio::sync::mpsc;
@@ -95,6 +97,8 @@ pub enum Command {
     Open(Arc<Terminal>),
     /// Asks the node anew of itself, its groups and sessions, and of its Matrix account.
     Inspect(Slot<MatrixAccountView>),
+    /// Lists the nodes of rooms that share tasks with the node.
+    ListNodes(Slot<Vec<RoomNodeView>>),
     /// Tells the desktop something, to see whether it takes it.
     Ring,
     /// Tries to reach the node at once.

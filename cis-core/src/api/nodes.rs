@@ -110,6 +110,24 @@ pub enum RoomNodeState {
     Other,
 }
 
+impl RoomNodeState {
+    /// The state as people read it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Here => "here",
+            Self::Online => "online",
+            Self::Draining => "draining",
+            Self::Paused => "paused",
+            Self::Silent => "silent",
+            Self::Unheard => "unheard",
+            Self::Pending => "pending",
+            Self::Revoked => "revoked",
+            Self::Other => "?",
+        }
+    }
+}
+
 /// A node of a room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RoomNodeView {
@@ -146,6 +164,12 @@ pub struct RoomNodeView {
 }
 
 impl RoomNodeView {
+    /// Its load as people read it, with one decimal place: more would change all the time.
+    #[must_use]
+    pub fn load(&self) -> String {
+        format!("{}.{}", self.load_permille / 1000, self.load_permille % 1000 / 100)
+    }
+
     /// A node of which nothing else is known.
     #[must_use]
     pub fn new(room: &str, did: NodeDid, state: RoomNodeState) -> Self {

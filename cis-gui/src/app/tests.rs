@@ -5,6 +5,7 @@ mod bad_input;
 mod decisions;
 mod graph;
 mod rights;
+mod room_nodes;
 mod sessions;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -67,6 +67,10 @@ pub(super) async fn act(client: Arc<Client>, shared: Arc<Shared>, command: Comma
             shared.want([Want::Node, Want::Groups, Want::Sessions].into());
             return fill(&shared, &slot, client.matrix_account().await.map_err(problem));
         }
+        Command::ListNodes(slot) => {
+            let nodes = client.nodes(None).await.map(|nodes| nodes.items);
+            return fill(&shared, &slot, nodes.map_err(problem));
+        }
         Command::Browse(path, slot) => {
             return fill(&shared, &slot, blocking(move || files::browse(&path)).await);
         }

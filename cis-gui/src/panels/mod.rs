@@ -5,6 +5,7 @@ pub mod events;
 pub mod inbox;
 mod log;
 pub mod node;
+mod room_nodes;
 pub mod run;
 pub mod runs;
 pub mod session;

@@ -3,6 +3,7 @@
 use cis_core::api::MatrixAccountView;
 use eframe::egui::{self, RichText, ScrollArea, Ui};
 
+use super::room_nodes::RoomNodes;
 use super::{Go, Scene, unknown};
 use crate::command::{Command, Slot};
 use crate::theme;
@@ -15,12 +16,14 @@ const SESSIONS_MAX: usize = 400;
 #[derive(Debug, Default)]
 pub struct Node {
     account: Option<Slot<MatrixAccountView>>,
+    rooms: RoomNodes,
 }
 
 impl Node {
     /// Opened the next time, it asks anew.
     pub fn leave(&mut self) {
         self.account = None;
+        self.rooms = RoomNodes::default();
     }
 }
 
@@ -87,6 +90,9 @@ pub fn show(ui: &mut Ui, state: &mut Node, scene: &mut Scene<'_>) {
                 fact("Observes", node.observes.join(", "));
             }
         });
+        if !node.rooms.is_empty() || !node.observes.is_empty() {
+            state.rooms.show(ui, scene);
+        }
         groups(ui, scene);
         sessions(ui, scene);
     });

@@ -35,7 +35,7 @@ pub(crate) fn room_nodes(nodes: &[RoomNodeView]) -> String {
                 state(node.state),
                 plain(may.join(",")),
                 plain(if works { format!("{}/{}", node.sessions, node.slots) } else { String::new() }),
-                plain(if works { load(node.load_permille) } else { String::new() }),
+                plain(if works { node.load() } else { String::new() }),
                 plain(tags.join(",")),
                 plain(&node.version),
                 plain(node.heard_ms_ago.map(|ms| text::duration(ms) + " ago").unwrap_or_default()),
@@ -56,14 +56,14 @@ pub(crate) fn room_node(views: &[RoomNodeView]) -> String {
         let heard = node.heard_ms_ago.map(|ms| format!(", heard {} ago", text::duration(ms)));
         let works = match node.slots {
             0 => "executes no tasks of others".to_owned(),
-            slots => format!("{} of {slots} sessions, load {}", node.sessions, load(node.load_permille)),
+            slots => format!("{} of {slots} sessions, load {}", node.sessions, node.load()),
         };
         let tasks: Vec<String> =
             node.tasks.iter().map(|task| format!("{} of run {}", task.task, task.run.short())).collect();
         let facts = [
             ("did", node.did.0.clone()),
             ("room", node.room_id.clone()),
-            ("state", format!("{}{}", word(node.state), heard.unwrap_or_default())),
+            ("state", format!("{}{}", node.state.as_str(), heard.unwrap_or_default())),
             ("may", if may.is_empty() { "nothing yet".to_owned() } else { may.join(", ") }),
             ("account", node.user_id.clone().unwrap_or_default()),
             ("version", node.version.clone()),
@@ -83,31 +83,12 @@ pub(crate) fn room_node(views: &[RoomNodeView]) -> String {
     out
 }
 
-fn word(state: RoomNodeState) -> &'static str {
-    match state {
-        RoomNodeState::Here => "here",
-        RoomNodeState::Online => "online",
-        RoomNodeState::Draining => "draining",
-        RoomNodeState::Paused => "paused",
-        RoomNodeState::Silent => "silent",
-        RoomNodeState::Unheard => "unheard",
-        RoomNodeState::Pending => "pending",
-        RoomNodeState::Revoked => "revoked",
-        RoomNodeState::Other => "?",
-    }
-}
-
 fn state(state: RoomNodeState) -> Cell {
     match state {
         RoomNodeState::Here | RoomNodeState::Online | RoomNodeState::Draining | RoomNodeState::Paused => {
-            plain(word(state))
+            plain(state.as_str())
         }
-        RoomNodeState::Unheard | RoomNodeState::Revoked | RoomNodeState::Other => cell(word(state), DIM),
-        RoomNodeState::Silent | RoomNodeState::Pending => cell(word(state), ATTENTION),
+        RoomNodeState::Unheard | RoomNodeState::Revoked | RoomNodeState::Other => cell(state.as_str(), DIM),
+        RoomNodeState::Silent | RoomNodeState::Pending => cell(state.as_str(), ATTENTION),
     }
-}
-
-/// Two digits: more would change with every look.
-fn load(permille: u32) -> String {
-    format!("{}.{}", permille / 1000, permille % 1000 / 100)
 }
