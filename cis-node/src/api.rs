@@ -358,7 +358,7 @@ impl NodeApi for Node {
                 let known = run.tasks().map(|(task, _)| task.id.as_str());
                 return Err(no_task(&run_name(run.id(), &run.facts().dag), &id, known));
             };
-            Ok(context::shown(&run, task, &home))
+            Ok(context::shown(&run, task, (&home, &blobs)))
         });
         found.await?
     }

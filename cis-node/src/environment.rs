@@ -98,6 +98,18 @@ pub(super) fn variables_of(secrets: &[SecretSource]) -> impl Iterator<Item = &st
     })
 }
 
+/// Adds the variables that a task's secrets come from: a task gets those of its own secrets too, unless its `env` sets them.
+/// `secrets`: values by name.
+pub(super) fn add_sources(spec: &TaskSpec, secrets: &mut BTreeMap<String, String>) {
+    for (name, source) in &spec.secrets {
+        if let (SecretSource::Env(variable), Some(value)) = (source, secrets.get(name).cloned())
+            && !spec.env.contains_key(variable)
+        {
+            secrets.entry(variable.clone()).or_insert(value);
+        }
+    }
+}
+
 /// Removes the variables that these secrets come from.
 pub(super) fn remove_secrets(env: &mut BTreeMap<String, String>, secrets: &[SecretSource]) {
     variables_of(secrets).for_each(|variable| drop(env.remove(variable)));

@@ -40,10 +40,14 @@ pub(crate) enum Job {
     Take { granted: Granted, room: String, uploaded: Uploaded, dir: PathBuf, staging: String, stop: Stop },
     /// The same of what tasks on other nodes left, in the directory of the submitter.
     Place { granted: Granted, room: String, gifts: Vec<Gift>, dir: PathBuf, staging: String, stop: Stop },
+    /// Logs of other nodes, in the blobs.
+    FetchLogs { granted: Granted, logs: Vec<UploadedLog>, stop: Stop },
     /// The list of what a task left, with its contents.
     Share { granted: Granted, room: String, files: Vec<ArtifactRecord>, stop: Stop },
     /// The logs of attempts of a run that ended here. It does not take long, whatever happens.
     Logs { room: String, run: RunId, ended: Vec<(Granted, SessionId)> },
+    /// Logs of ended attempts of another node's run, without the secrets that they show. None: all of the run.
+    Hide { run: RunId, log: Option<PathBuf> },
     /// Which files the result of a worker tells of.
     List {
         room: String,
@@ -73,12 +77,17 @@ pub(crate) enum Undone {
 pub(crate) enum Done {
     Given(Granted, Result<Uploaded, Undone>),
     Taken(Granted, Result<(), Undone>),
+    LogsFetched(Granted, Result<(), Undone>),
     Placed(Granted, Result<(), Undone>),
     Shared(Granted, Result<Uploaded, Undone>),
     Logged {
         room: String,
         run: RunId,
         logs: Vec<(Granted, Option<UploadedLog>)>,
+    },
+    Hidden {
+        run: RunId,
+        is_done: bool,
     },
     Listed {
         room: String,

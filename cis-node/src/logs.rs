@@ -1,5 +1,6 @@
 //! Logs as people get them: from the file, or from the file and then live; redacted; as bytes or text.
 
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,13 +11,15 @@ use super::declared::Declared;
 use super::{redactors, secret_file};
 use cis_core::api::ReadLog;
 use cis_core::api::log_pieces::LogPiece;
-use cis_core::ids::{RunId, SessionId, TaskId};
+use cis_core::event::UploadedLog;
+use cis_core::ids::{BlobId, RunId, SessionId, TaskId};
 use cis_core::policy::redact::{Mask, Redactor};
 use cis_core::terminal::sanitizer::{Form, Sanitizer};
 use cis_core::text;
 use cis_host::hub::{FollowChunk, Hub, HubError, context_bytes};
-use cis_host::log::{Chunk, LogReader};
+use cis_host::log::{Chunk, LogReader, replace};
 use cis_local::Home;
+use cis_store::{Blobs, StoreError};
 
 /// Read from the file at a time, bytes.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -134,6 +137,53 @@ pub(super) fn tail(
         start += 1;
     }
     Some(text[start..].to_owned())
+}
+
+/// A copy of another node's log that was fetched before. A coordinator may name any content, but no secret.
+pub(super) fn kept_copy(blobs: &Blobs, copy: &UploadedLog) -> Result<Option<Vec<u8>>, StoreError> {
+    let Some(file) = blobs.open(&copy.sha256)? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    let read = file.take(copy.size.saturating_add(1)).read_to_end(&mut bytes);
+    let is_it = read.is_ok() && BlobId::of(&bytes) == copy.sha256;
+    Ok(is_it.then_some(bytes).filter(|bytes| bytes.len() as u64 == copy.size))
+}
+
+/// At most `bytes` of the end of a copy of another node's log, as plain text. It is filtered once more: its writer may lie.
+pub(super) fn tail_of_copy(copy: &[u8], bytes: usize) -> String {
+    // Sequences that begin before are not known as such.
+    let from = copy.len().saturating_sub(bytes.saturating_mul(2));
+    let mut filter = Sanitizer::new(Form::Text, Arc::default(), Mask::Stars);
+    let mut text = Vec::new();
+    filter.prime(&copy[..from]);
+    filter.push(&copy[from..], &mut text);
+    filter.finish(&mut text);
+    let text = String::from_utf8_lossy(&text);
+    let mut start = text.len().saturating_sub(bytes);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    text[start..].to_owned()
+}
+
+/// Replaces the log of an ended attempt by what everybody may see of it, and removes the values of secrets next to it. Those of the
+/// run stay.
+pub(super) fn hide_secrets(log: &Path) -> io::Result<()> {
+    let of_run = log.parent().map_or(Ok(None), secret_file::load_run)?.unwrap_or_default();
+    let own = secret_file::try_load(log)?.unwrap_or_default();
+    let redactor = redactors::of(&of_run, own.values()).map_err(io::Error::other)?;
+    if std::fs::exists(log)? {
+        let mut shown = Stored::new(LogReader::open(log)?, &redactor, 0, Form::Bytes);
+        replace(log, |file| {
+            loop {
+                let piece = shown.next(log);
+                file.write_all(&piece.bytes)?;
+                if piece.last {
+                    return Ok(());
+                }
+            }
+        })?;
+    }
+    secret_file::remove(log)
 }
 
 /// A log that is read from its file.

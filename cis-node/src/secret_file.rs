@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use cis_core::ids::RunId;
 use cis_local::read_regular;
 
 /// What must not be seen of an attempt.
@@ -55,6 +56,31 @@ pub(super) fn keep_run(dir: &Path, values: &BTreeSet<String>) -> io::Result<()> 
     write(&dir.join(OF_RUN), values)
 }
 
+/// Whether a run's log directory has values of secrets.
+pub(super) fn has_values(dir: &Path) -> bool {
+    // An empty list has two bytes.
+    fs::metadata(dir.join(OF_RUN)).is_ok_and(|file| file.len() > 2)
+}
+
+/// Runs whose log directories below `logs` have values of secrets.
+pub(super) fn runs_with_values(logs: &Path) -> Vec<RunId> {
+    let dirs = fs::read_dir(logs).into_iter().flatten().flatten();
+    let runs = dirs.filter_map(|dir| dir.file_name().to_str()?.parse().ok().map(|run| (run, dir.path())));
+    runs.filter(|(_, dir)| has_values(dir)).map(|(run, _)| run).collect()
+}
+
+/// Logs of attempts in a run's log directory that have values of secrets next to them, or might show those of the run.
+pub(super) fn logs_in(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut logs = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "log") {
+            logs.push(path);
+        }
+    }
+    Ok(logs)
+}
+
 fn write(path: &Path, values: &impl Serialize) -> io::Result<()> {
     let text = serde_json::to_vec(values).map_err(io::Error::other)?;
     let tmp = path.with_extension("new");
@@ -62,6 +88,14 @@ fn write(path: &Path, values: &impl Serialize) -> io::Result<()> {
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&tmp)?;
     file.write_all(&text)?;
     fs::rename(&tmp, path)
+}
+
+/// Removes the values next to a log.
+pub(super) fn remove(log: &Path) -> io::Result<()> {
+    match fs::remove_file(path(log)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// The kept values; none where there are none.

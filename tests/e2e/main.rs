@@ -83,6 +83,7 @@ mod rooms;
 mod run;
 mod runtime_dir;
 mod schema;
+mod sealed_secrets;
 mod secrets;
 mod sessions;
 mod soak;

@@ -292,6 +292,60 @@ fn logs_are_read_after_their_node_has_gone_unless_they_are_to_stay_there() {
     assert_eq!((log_of("kept"), log_of("silent")), (None, None));
 }
 
+/// Texts of `hear` (on another node) and `home` (on the submitting node) refer to the output of `say`.
+const HEARD: &str = r#"
+version = 1
+[dag]
+id = "heard"
+[dag.defaults]
+tty = false
+[[tasks]]
+id = "say"
+nodes = ["builder"]
+script = "printf 'first\\nthe \\033[1manswer\\033[0m is 42\\n'"
+[[tasks]]
+id = "hear"
+nodes = ["tester"]
+needs = ["say"]
+env = { HEARD = "{{ tasks.say.output }}" }
+script = '''
+test "$(printf %s "$HEARD")" = "$(printf 'first\nthe answer is 42')"
+'''
+[[tasks]]
+id = "home"
+needs = ["say"]
+cwd = "."
+env = { HEARD = "{{ tasks.say.output }}" }
+script = 'case "$HEARD" in *"answer is 42"*) ;; *) exit 5 ;; esac'
+[[tasks]]
+id = "kept"
+nodes = ["builder"]
+logs = "keep"
+script = "echo stays"
+[[tasks]]
+id = "deaf"
+nodes = ["tester"]
+needs = ["kept"]
+allow_failure = true
+env = { HEARD = "{{ tasks.kept.output }}" }
+script = "true"
+"#;
+
+#[test]
+fn texts_refer_to_the_output_of_tasks_on_other_nodes() {
+    let synapse = Synapse::shared();
+    let ann = synapse.register("ann");
+    let (cis, _) = logged_in(&synapse);
+    let room = room_of(&cis, &ann);
+    let _builder = member(&synapse, &room, &ann, &cis, ("builder", "worker", "execute"));
+    let _tester = member(&synapse, &room, &ann, &cis, ("tester", "worker", "execute"));
+    let run = execute(&cis, &room, HEARD);
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.task(&run, "deaf")["state"], "completed");
+    let shown = cis.ok(["dag", "show", &run]);
+    assert!(shown.contains("the output of task `kept` is on another node"), "{shown}");
+}
+
 /// It says something and ends, on the node where it was submitted.
 const SAID: &str = r#"
 version = 1

@@ -11,6 +11,7 @@ use crate::event::{
     ArtifactRecord, AttemptOutcome, ExitStatus, LostOutput, OutputRecord, SessionState, Submitter,
 };
 use crate::event::{Uploaded, UploadedLog};
+use crate::identity::sealed::Sealed;
 use crate::ids::{AttemptId, BlobId, Fence, RunId, SessionId, TimestampMs};
 
 /// Everything that a worker needs to run a task.
@@ -237,6 +238,9 @@ pub struct Report {
     pub ended_ms: TimestampMs,
     /// What it wrote to `CIS_OUTPUT`, redacted.
     pub outputs: BTreeMap<String, OutputRecord>,
+    /// Real values of outputs that hold a secret, sealed to the coordinator on another node.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sealed: BTreeMap<String, Sealed>,
     /// Files that it left, in the order of their paths.
     #[serde(default)]
     pub artifacts: Vec<ArtifactRecord>,
@@ -266,6 +270,7 @@ impl Report {
             started_ms,
             ended_ms,
             outputs: BTreeMap::new(),
+            sealed: BTreeMap::new(),
             artifacts: Vec::new(),
             files: None,
             cached: None,

@@ -223,7 +223,8 @@ impl Task {
         }
     }
 
-    /// Whether another machine could run it: it needs nothing of the one where it was submitted, and leaves nothing there.
+    /// Whether any other machine could run it: it needs nothing of the one where it was submitted, and leaves nothing there. Secrets
+    /// go only to nodes that the task names.
     #[must_use]
     pub fn is_portable(&self) -> bool {
         // It would run beside its session, in the submitter's directory.

@@ -235,6 +235,9 @@ pub struct OutputRecord {
     /// Where the real value lies (0600), when it differs from `value`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blob: Option<BlobId>,
+    /// The real value is another one, and is known only to the node that coordinated the run when the task ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hidden: bool,
 }
 
 /// A file that a task left.

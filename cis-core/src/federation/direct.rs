@@ -2,6 +2,7 @@
 //!
 //! Owns their types and bodies, and what of a task's specification another machine may get. Signs and sends nothing.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ use super::session_news::{self, SessionNews};
 use crate::api::{Report, TaskSpec};
 use crate::event::Category;
 use crate::event::Uploaded;
+use crate::identity::sealed::Sealed;
 use crate::ids::TimestampMs;
 use crate::scheduler::placement::NodeOffer;
 
@@ -62,8 +64,12 @@ pub struct RemoteSpec {
     /// The list of the files that are in its directory when it starts; none: it gets none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<Uploaded>,
-    /// The task. Its directory is relative to an empty one that the worker makes.
+    /// The task. Its directory is relative to an empty one that the worker makes. Where the specification is sealed, only what
+    /// everybody may know.
     pub spec: Box<TaskSpec>,
+    /// The specification of a task with secrets, sealed to the node that runs it ([`super::private`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<Sealed>,
 }
 
 /// What a session of an attempt goes through.
@@ -87,36 +93,27 @@ pub enum Progress {
 /// Why a task cannot run on another machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotPortable {
-    /// Secrets are not sent to other nodes.
-    #[error("it declares secrets, which stay on the node that has them")]
-    Secrets,
-    /// A value of an earlier task is a secret.
-    #[error("it uses an output that holds a secret")]
-    SecretOutput,
     /// Its directory is one of the submitting machine.
     #[error("its directory (`cwd`) is one of the submitter's machine")]
     Directory,
 }
 
 impl RemoteSpec {
-    /// What another machine gets of a specification that was completed here, in the directory `workdir`.
+    /// What another machine gets of a specification that was completed here, in the directory `workdir`. Values of secrets are not
+    /// part of it: [`PrivateSpec::seal_in`](super::private::PrivateSpec::seal_in) adds them.
     ///
     /// # Errors
     /// [`NotPortable`].
     pub fn of(mut spec: TaskSpec, workdir: &str, slots: u32) -> Result<Self, NotPortable> {
-        if !spec.secrets.is_empty() || !spec.run_secrets.is_empty() {
-            return Err(NotPortable::Secrets);
-        }
-        if !spec.sensitive.is_empty() {
-            return Err(NotPortable::SecretOutput);
-        }
         if spec.cwd != workdir {
             return Err(NotPortable::Directory);
         }
         // The submitter's environment, mask and directory are this machine's; results of its cache are too.
         (spec.base_env, spec.umask, spec.cache) = (None, None, None);
+        // Where the values come from is this machine's matter.
+        (spec.secrets, spec.run_secrets) = (BTreeMap::new(), Vec::new());
         spec.cwd.clear();
-        Ok(Self { slots, files: None, spec: Box::new(spec) })
+        Ok(Self { slots, files: None, spec: Box::new(spec), sealed: None })
     }
 }
 
@@ -219,8 +216,6 @@ pub fn read(envelope: Verified) -> Result<Vec<Message<TaskPayload>>, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::api::{Program, Refusal};
     use crate::dag::SecretSource;
@@ -340,13 +335,15 @@ mod tests {
     fn nothing_of_the_submitters_machine_is_sent() {
         let remote = RemoteSpec::of(spec(), "/home/ann/project", 1).unwrap();
         assert_eq!((&*remote.spec.cwd, remote.spec.umask), ("", None));
+        let mut with_secrets = spec();
+        with_secrets.secrets.insert("T".to_owned(), SecretSource::File("/home/ann/token".to_owned()));
+        with_secrets.run_secrets.push(SecretSource::Env("HOST_VARIABLE".to_owned()));
+        assert_eq!(RemoteSpec::of(with_secrets, "/home/ann/project", 1).unwrap(), remote);
         let of = |change: fn(&mut TaskSpec)| {
             let mut spec = spec();
             change(&mut spec);
             RemoteSpec::of(spec, "/home/ann/project", 1).unwrap_err()
         };
         assert_eq!(of(|s| s.cwd = "/home/ann/project/sub".to_owned()), NotPortable::Directory);
-        assert_eq!(of(|s| s.sensitive.push("x".to_owned())), NotPortable::SecretOutput);
-        assert_eq!(of(|s| s.run_secrets.push(SecretSource::Env("T".to_owned()))), NotPortable::Secrets);
     }
 }

@@ -104,7 +104,7 @@ pub fn known_grants(live: impl IntoIterator<Item = LiveAttempt>) -> impl Iterato
     })
 }
 
-/// Files of another machine are not here.
+/// Files of another machine are not here. The real values of outputs may come sealed.
 fn without_files(mut report: Report) -> Report {
     for output in report.outputs.values_mut() {
         output.blob = None;

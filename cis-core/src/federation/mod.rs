@@ -22,6 +22,7 @@ mod link;
 pub mod membership;
 pub mod outgoing;
 pub mod packed;
+pub mod private;
 pub mod protocol;
 pub mod recovery;
 pub mod room_event;

@@ -102,7 +102,12 @@ pub(super) fn started(n: usize) -> EventBody {
 }
 
 pub(super) fn ended(n: usize, from_ms: TimestampMs, to_ms: TimestampMs) -> EventBody {
-    let output = OutputRecord { value: json!(0.1), hash: "00".into(), blob: Some(BlobId("ef".repeat(32))) };
+    let output = OutputRecord {
+        value: json!(0.1),
+        hash: "00".into(),
+        blob: Some(BlobId("ef".repeat(32))),
+        hidden: false,
+    };
     let file =
         ArtifactRecord { path: "out".into(), blob: BlobId("f00d".repeat(16)), size: 3, executable: false };
     EventBody::TaskResult(Box::new(AttemptResult {

@@ -7,6 +7,7 @@
 mod canonical_json;
 mod right;
 mod rotation;
+pub mod sealed;
 pub mod signed;
 mod trust;
 

@@ -52,6 +52,9 @@ pub struct NodeOffer {
     /// It fetches files that a task gets, and uploads those that it leaves. Earlier versions do not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub files: bool,
+    /// It opens specifications that are sealed to its key. Earlier versions do not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub secrets: bool,
     /// It takes nothing new.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub draining: bool,
@@ -126,6 +129,8 @@ pub enum Ineligible {
     Agent(String),
     /// Its version does not move files between nodes, and the task has some.
     Files,
+    /// Its version takes no secrets, and the task has some.
+    Secrets,
     /// It refused the task, for this reason.
     Refused(String),
     /// All of its sessions are in use.
@@ -150,6 +155,7 @@ impl std::fmt::Display for Ineligible {
                 )
             }
             Self::Files => f.write_str("has a version of CIS that does not move files between nodes"),
+            Self::Secrets => f.write_str("has a version of CIS that takes no secrets of other nodes"),
             Self::Refused(why) => write!(f, "refused it: {why}"),
             Self::Full => f.write_str("has no free slot"),
         }
@@ -179,6 +185,9 @@ pub fn ineligible(task: &Task, moves_files: bool, node: &NodeDid, offer: &NodeOf
     }
     if moves_files && !offer.files {
         return Some(Ineligible::Files);
+    }
+    if !task.secrets.is_empty() && !offer.secrets {
+        return Some(Ineligible::Secrets);
     }
     match &task.action {
         Action::Agent { agent, .. } if !offer.agents.contains(agent) => {
@@ -227,6 +236,7 @@ impl TaskScheduler for LoadBalancingScheduler {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dag::SecretSource;
     use crate::ids::TaskId;
 
     fn task() -> Task {
@@ -299,6 +309,10 @@ mod tests {
         let paused = NodeOffer { paused: true, ..draining };
         assert_eq!(ineligible(&task, false, &node, &paused), Some(Ineligible::Paused));
         assert_eq!(ineligible(&task, true, &node, &both), Some(Ineligible::Files));
-        assert_eq!(ineligible(&task, true, &node, &NodeOffer { files: true, ..both }), None);
+        let files = NodeOffer { files: true, ..both };
+        assert_eq!(ineligible(&task, true, &node, &files), None);
+        task.secrets.insert("TOKEN".to_owned(), SecretSource::Env("TOKEN".to_owned()));
+        assert_eq!(ineligible(&task, true, &node, &files), Some(Ineligible::Secrets));
+        assert_eq!(ineligible(&task, true, &node, &NodeOffer { secrets: true, ..files }), None);
     }
 }

@@ -312,6 +312,7 @@ impl Run {
             log_bytes: result.log_bytes,
             lost_output: result.lost_output.clone(),
             handed_in,
+            log: result.log.clone().map(Box::new),
         }));
         if login {
             entry.more.get_or_insert_default().logins += 1;

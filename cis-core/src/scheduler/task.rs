@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::live::Live;
-use crate::event::Uploaded;
 use crate::event::{
     ArtifactRecord, AttemptOutcome, EndReason, ExitStatus, LostOutput, OutputRecord, QueueReason, TaskState,
 };
+use crate::event::{Uploaded, UploadedLog};
 use crate::ids::{Fence, SessionId, TimestampMs};
 
 /// A task's state in a run.
@@ -331,4 +331,6 @@ pub struct Ended {
     pub lost_output: Option<LostOutput>,
     /// The result that its session handed in, in words: it stands for the task's output.
     pub handed_in: Option<String>,
+    /// Where its log is, where it was uploaded for other nodes.
+    pub log: Option<Box<UploadedLog>>,
 }

@@ -266,13 +266,14 @@ fn outcome(rng: &mut Rng) -> AttemptOutcome {
 }
 
 fn report(session: &Session) -> Report {
-    let output = OutputRecord { value: session.pid.into(), hash: "00".into(), blob: None };
+    let output = OutputRecord { value: session.pid.into(), hash: "00".into(), blob: None, hidden: false };
     Report {
         outcome: session.outcome.clone(),
         exit: None,
         started_ms: Some(session.started_ms),
         ended_ms: session.ends_ms,
         outputs: BTreeMap::from([("pid".to_owned(), output)]),
+        sealed: BTreeMap::new(),
         artifacts: Vec::new(),
         files: None,
         cached: session.pid.is_multiple_of(11).then(|| "X:earlier#1".to_owned()),

@@ -39,7 +39,7 @@ pub(super) fn times(log: &Path) -> PathBuf {
     with_suffix(log, ".times")
 }
 
-fn with_suffix(log: &Path, suffix: &str) -> PathBuf {
+pub(super) fn with_suffix(log: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(log);
     name.push(suffix);
     PathBuf::from(name)

@@ -6,6 +6,7 @@
 
 mod layout;
 mod reader;
+mod replace;
 #[cfg(test)]
 mod tests;
 mod times;
@@ -13,6 +14,7 @@ mod writer;
 
 pub use layout::LIMIT_BYTES_MIN;
 pub use reader::{Chunk, LogReader};
+pub use replace::replace;
 pub use times::{Mark, read_times};
 pub(crate) use writer::PassedLog;
 pub use writer::{LogWriter, Trouble};

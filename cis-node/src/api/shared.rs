@@ -257,7 +257,18 @@ impl Node {
         {
             return Ok(pieces);
         }
-        let total = self.read(move |reader| reader.session_output(session)).await?;
+        let is_own = match run {
+            Some(run) => {
+                let owner = self.read(move |reader| Ok(reader.term(run).ok())).await?;
+                owner.is_some_and(|(owner, ..)| self.identity.is_or_was(&owner))
+            }
+            None => true,
+        };
+        // The log of another node's task may have been written again without its secrets.
+        let total = match is_own {
+            true => self.read(move |reader| reader.session_output(session)).await?,
+            false => None,
+        };
         let run = run.map(|run| Declared::of(&self.readers, &self.blobs, run));
         Ok(logs::stored(path, query, total, run))
     }

@@ -125,7 +125,8 @@ mod tests {
 
     fn entry(n: u8, size: u64) -> Entry {
         let blob = |kind: &str| BlobId(format!("{kind}{n}"));
-        let output = OutputRecord { value: 1.into(), hash: String::new(), blob: Some(blob("secret")) };
+        let output =
+            OutputRecord { value: 1.into(), hash: String::new(), blob: Some(blob("secret")), hidden: true };
         Entry {
             key: hex::encode([n; 32]),
             from: "x".to_owned(),

@@ -18,10 +18,10 @@ use super::logs;
 use cis_core::api::{NeedContext, TaskContext};
 use cis_core::dag::template::SecretValues;
 use cis_core::dag::{Task, template};
-use cis_core::event::EndReason;
+use cis_core::event::{EndReason, UploadedLog};
 use cis_core::ids::{AttemptId, TaskId};
 use cis_core::policy::redact::{SECRET_BYTES_MAX, SECRETS_BYTES_MAX};
-use cis_core::scheduler::{Output, Run, TaskEntry};
+use cis_core::scheduler::{Ended, Output, Run, TaskEntry};
 use cis_local::Home;
 use cis_store::Blobs;
 
@@ -79,7 +79,7 @@ pub(super) fn given(run: &Run, task: &Task, home: &Home, blobs: &Blobs) -> Resul
         }
     }
     for need in template::referenced_tails(task) {
-        if let Some(tail) = tail_of(run, &need, home, TAIL_BYTES).flatten() {
+        if let Some(tail) = tail_of(run, &need, (home, blobs), TAIL_BYTES).flatten() {
             given.tails.insert(need, tail);
         }
     }
@@ -95,13 +95,18 @@ pub(super) fn given(run: &Run, task: &Task, home: &Home, blobs: &Blobs) -> Resul
 /// Whose values a context has.
 pub(super) enum Values<'a> {
     /// For the task itself; what must not be seen is added to the list.
-    Real(&'a Blobs, &'a mut Vec<String>),
+    Real(&'a mut Vec<String>),
     /// For whoever looks: secrets replaced.
     Shown,
 }
 
 /// The context of `task` as it is now; none: it needs nothing.
-pub(super) fn context(run: &Run, task: &Task, home: &Home, mut values: Values<'_>) -> Option<TaskContext> {
+pub(super) fn context(
+    run: &Run,
+    task: &Task,
+    places: (&Home, &Blobs),
+    mut values: Values<'_>,
+) -> Option<TaskContext> {
     let needs = needs(run, task);
     if needs.is_empty() {
         return None;
@@ -120,7 +125,7 @@ pub(super) fn context(run: &Run, task: &Task, home: &Home, mut values: Values<'_
         };
         for name in run.output_names(need) {
             if let Some(output) = run.output(need, name) {
-                add_output(&mut of, name, &output, &mut values, &mut left);
+                add_output(&mut of, name, &output, places.1, &mut values, &mut left);
             }
         }
         let items = run.items(need).unwrap_or_default();
@@ -132,7 +137,7 @@ pub(super) fn context(run: &Run, task: &Task, home: &Home, mut values: Values<'_
                 of.incomplete = true;
             }
         }
-        add_tail(&mut of, run, need, home, &mut left);
+        add_tail(&mut of, run, need, places, &mut left);
         all.insert(need.clone(), of);
     }
     let (run_id, dag) = (run.id().to_string(), run.facts().dag.clone());
@@ -140,8 +145,8 @@ pub(super) fn context(run: &Run, task: &Task, home: &Home, mut values: Values<'_
 }
 
 /// The context of `task` for whoever looks: secrets replaced.
-pub(super) fn shown(run: &Run, task: &Task, home: &Home) -> TaskContext {
-    context(run, task, home, Values::Shown).unwrap_or_else(|| TaskContext {
+pub(super) fn shown(run: &Run, task: &Task, places: (&Home, &Blobs)) -> TaskContext {
+    context(run, task, places, Values::Shown).unwrap_or_else(|| TaskContext {
         run: run.id().to_string(),
         dag: run.facts().dag.clone(),
         task: task.id.clone(),
@@ -169,12 +174,13 @@ fn add_output(
     of: &mut NeedContext,
     name: &str,
     output: &Output<'_>,
+    blobs: &Blobs,
     values: &mut Values<'_>,
     left: &mut Left,
 ) {
     let shown = output.redacted();
     let value = match values {
-        Values::Real(blobs, sensitive) if is_hidden(output) => match real(output, blobs) {
+        Values::Real(sensitive) if is_hidden(output) => match real(output, blobs) {
             Ok(real) if hide(&real, &shown, sensitive, left) => real,
             _ => {
                 of.incomplete = true;
@@ -212,7 +218,7 @@ fn hide(real: &Value, shown: &Value, sensitive: &mut Vec<String>, left: &mut Lef
     true
 }
 
-fn add_tail(of: &mut NeedContext, run: &Run, need: &TaskId, home: &Home, left: &mut Left) {
+fn add_tail(of: &mut NeedContext, run: &Run, need: &TaskId, places: (&Home, &Blobs), left: &mut Left) {
     let Some((_, entry)) = run.task(need) else { return };
     let logs = log_count(run, need, entry);
     if logs == 0 {
@@ -223,7 +229,7 @@ fn add_tail(of: &mut NeedContext, run: &Run, need: &TaskId, home: &Home, left: &
         return;
     }
     left.tails -= logs;
-    match tail_of(run, need, home, TAIL_BYTES) {
+    match tail_of(run, need, places, TAIL_BYTES) {
         Some(Some(tail)) => {
             left.log = left.log.saturating_sub(tail.len());
             of.output = tail;
@@ -256,15 +262,15 @@ fn end_of(text: &str, bytes: usize) -> &str {
 }
 
 /// The end of what a task wrote, as text. Outer none: it did not run; inner none: it must not be shown.
-fn tail_of(run: &Run, task: &TaskId, home: &Home, bytes: usize) -> Option<Option<String>> {
+fn tail_of(run: &Run, task: &TaskId, places: (&Home, &Blobs), bytes: usize) -> Option<Option<String>> {
     let (spec, entry) = run.task(task)?;
     let Some(items) = run.items(task) else {
-        return own_tail(run, spec, entry, home, bytes);
+        return own_tail(run, spec, entry, places, bytes);
     };
     // The last items, as many as there is room for.
     let (mut parts, mut left) = (Vec::new(), bytes);
     for item in items.iter().rev().take(ITEMS_MAX) {
-        if let Some(tail) = own_tail(run, run.spec(*item), run.entry(*item), home, left).flatten() {
+        if let Some(tail) = own_tail(run, run.spec(*item), run.entry(*item), places, left).flatten() {
             left = left.saturating_sub(tail.len());
             parts.push(tail);
         }
@@ -276,17 +282,62 @@ fn tail_of(run: &Run, task: &TaskId, home: &Home, bytes: usize) -> Option<Option
     Some(Some(parts.concat()))
 }
 
-fn own_tail(run: &Run, spec: &Task, entry: &TaskEntry, home: &Home, bytes: usize) -> Option<Option<String>> {
+fn own_tail(
+    run: &Run,
+    spec: &Task,
+    entry: &TaskEntry,
+    (home, blobs): (&Home, &Blobs),
+    bytes: usize,
+) -> Option<Option<String>> {
     let last = entry.last.as_ref()?;
     if let Some(text) = &last.handed_in {
         return Some(Some(end_of(text, bytes).to_owned()));
     }
     let Some((attempt, total)) = log_of(run, &spec.id, entry) else { return Some(Some(String::new())) };
     let log = home.attempt_log(attempt.run, &attempt.task, attempt.number);
+    if let Some(copy) = copy_of(last, &log) {
+        let kept = logs::kept_copy(blobs, copy).ok().flatten();
+        return Some(kept.map(|copy| logs::tail_of_copy(&copy, bytes)));
+    }
     // A cached result is one of another run of the same task.
     let declares =
         if attempt.run == run.id() { !run.secret_sources().is_empty() } else { !spec.secrets.is_empty() };
     Some(logs::tail(&log, total, bytes, || declares))
+}
+
+/// The copy of the log of an attempt that another node uploaded. `None`: the log is here, or there is no copy.
+fn copy_of<'a>(last: &'a Ended, log: &Path) -> Option<&'a UploadedLog> {
+    last.log.as_deref().filter(|_| fs::symlink_metadata(log).is_err())
+}
+
+/// Logs on other nodes to whose ends the texts of a task refer, as far as they are not here.
+///
+/// # Errors
+/// The node of a log did not upload it.
+pub(super) fn logs_elsewhere(
+    run: &Run,
+    task: &Task,
+    (home, blobs): (&Home, &Blobs),
+) -> Result<Vec<UploadedLog>, String> {
+    let mut wanted = Vec::new();
+    for need in template::referenced_tails(task) {
+        let Some((spec, entry)) = run.task(&need) else { continue };
+        let Some(last) = entry.last.as_ref().filter(|last| last.handed_in.is_none()) else { continue };
+        let Some((attempt, _)) = log_of(run, &spec.id, entry) else { continue };
+        let log = home.attempt_log(attempt.run, &attempt.task, attempt.number);
+        match copy_of(last, &log) {
+            Some(copy) if matches!(logs::kept_copy(blobs, copy), Ok(Some(_))) => {}
+            Some(copy) => wanted.push(copy.clone()),
+            None if fs::symlink_metadata(&log).is_ok() => {}
+            None => {
+                return Err(format!(
+                    "the output of task `{}` is on another node, which did not upload its log (`logs = \"keep\"`, or a lost upload)",
+                    spec.id
+                ));
+            }
+        }
+    }
+    Ok(wanted)
 }
 
 /// The attempt whose log it is, and how much it wrote where that is known: of a cached result, the

@@ -12,7 +12,7 @@ use cis_store::Blobs;
 
 /// It has a secret in it.
 pub(super) fn is_hidden(output: &Output<'_>) -> bool {
-    output.records().any(|record| record.blob.is_some())
+    output.records().any(|record| record.blob.is_some() || record.hidden)
 }
 
 /// The value as the task wrote it; of a task with `foreach` the list of its items'.
@@ -30,7 +30,11 @@ pub(super) fn real(output: &Output<'_>, blobs: &Blobs) -> Result<Value, String> 
 }
 
 fn real_one(record: &OutputRecord, blobs: &Blobs) -> Result<Value, String> {
-    let Some(blob) = &record.blob else { return Ok(record.value.clone()) };
+    let Some(blob) = &record.blob else {
+        let elsewhere = "the value of an output holds a secret, and only the node that coordinated the run before has it: \
+             retry the task that made it";
+        return if record.hidden { Err(elsewhere.to_owned()) } else { Ok(record.value.clone()) };
+    };
     let bytes = blobs
         .get(blob)
         .map_err(|e| format!("the value of an output cannot be read: {e}"))?

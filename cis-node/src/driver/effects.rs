@@ -22,10 +22,14 @@ impl Driver {
         for effect in self.parts.machine.drain_effects().collect::<Vec<_>>() {
             match effect {
                 Effect::Grant { attempt, session, fence, node } if self.goes_to_room(&attempt) => {
-                    self.grant_in_room(attempt, session, fence, node, now);
+                    if !self.fetch_tails(&attempt, session, fence, Some(&node), now) {
+                        self.grant_in_room(attempt, session, fence, node, now);
+                    }
                 }
                 Effect::Grant { attempt, session, fence, .. } => {
-                    if !self.place_files(&attempt, session, fence) {
+                    let waits = self.fetch_tails(&attempt, session, fence, None, now)
+                        || self.place_files(&attempt, session, fence);
+                    if !waits {
                         self.grant(attempt, session, fence, now);
                     }
                 }

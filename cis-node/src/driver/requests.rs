@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::attention::Attention;
 use super::turn::{Beside, typed_into};
@@ -17,6 +18,7 @@ use cis_core::event::ExecutionMode;
 use cis_core::event::{Actor, EventBody, EventDraft};
 use cis_core::ids::{InputId, RunId, SessionId, TaskId, TimestampMs};
 use cis_core::people::Allowed;
+use cis_core::policy::redact::Redactor;
 use cis_core::policy::{Denied, Principal, authorize_decision, authorize_room_change};
 use cis_core::scheduler::{Input, InputKind, LiveAttempt, Rejected, Run, TaskEntry};
 use cis_host::protocol::ToHost;
@@ -254,15 +256,22 @@ impl Driver {
 
     /// Replaces the secrets of a run in what a person writes about it.
     fn redacted_for(&mut self, run: RunId, text: &str) -> Result<String, Problem> {
-        let Some(known) = self.parts.machine.run(&run) else { return Ok(text.to_owned()) };
-        let facts = known.facts();
-        let workdir = Path::new(&facts.workdir);
-        let sources: Vec<_> = known.secret_sources().iter().map(|source| source.below(workdir)).collect();
-        let redactor = self.parts.worker.redactor_of_run(run, facts.base_env.as_ref(), &sources);
-        redactor.map(|redactor| redactor.redact(text)).map_err(|why| {
+        self.redactor_of_run(run).map(|redactor| redactor.redact(text)).map_err(|why| {
             let detail = format!("cannot hide the secrets of run {run} in the reason: {why}");
             Problem::new(ProblemKind::Unavailable, detail).hint("decide without a reason")
         })
+    }
+
+    /// Returns the redactor of all secrets of an open run.
+    ///
+    /// # Errors
+    /// Why the values are unknown.
+    pub(super) fn redactor_of_run(&mut self, run: RunId) -> Result<Arc<Redactor>, String> {
+        let Some(known) = self.parts.machine.run(&run) else { return Ok(Arc::default()) };
+        let facts = known.facts();
+        let workdir = Path::new(&facts.workdir);
+        let sources: Vec<_> = known.secret_sources().iter().map(|source| source.below(workdir)).collect();
+        self.parts.worker.redactor_of_run(run, facts.base_env.as_ref(), &sources)
     }
 
     /// Authorizes requests whose rights depend on the run: decisions of approvals, and moves to another room.

@@ -89,8 +89,8 @@ pub(super) fn completed(
     spec.env = rendered.env;
     spec.cwd = cwd.display().to_string();
     if moment == Moment::Start {
-        let real = context::Values::Real(blobs, &mut given.sensitive);
-        spec.context = context::context(run, task, home, real);
+        let real = context::Values::Real(&mut given.sensitive);
+        spec.context = context::context(run, task, (home, blobs), real);
     }
     // The same value may come by two ways, and a redactor takes only so much.
     given.sensitive.sort_unstable();

@@ -12,11 +12,11 @@ use tokio::time::timeout;
 use super::TransferError;
 use super::share::all_here;
 use crate::account::Backoff;
-use crate::artifacts;
 use crate::commands::Command;
 use crate::file_jobs::{Done, Gift, Inputs, Job, Undone};
 use crate::files::{FilesError, Stop};
 use crate::node::Node;
+use crate::{artifacts, logs, secret_file};
 
 /// Results wait no longer for their logs.
 const LOGS_TIME_MAX: Duration = Duration::from_secs(10);
@@ -85,6 +85,16 @@ impl Node {
                 };
                 Done::Placed(granted, placed.await.map_err(Undone::from))
             }
+            Job::FetchLogs { granted, logs, stop } => {
+                let fetched = async {
+                    let _permit = self.job_permit(&stop).await?;
+                    for log in &logs {
+                        self.fetch_log(log, &stop).await?;
+                    }
+                    Ok::<_, TransferError>(())
+                };
+                Done::LogsFetched(granted, fetched.await.map_err(Undone::from))
+            }
             Job::Share { granted, room, files, stop } => {
                 let list = FileList { files, parts: Vec::new() };
                 let shared = async {
@@ -118,6 +128,22 @@ impl Node {
                 sharing.abort();
                 let logs = shared.ok().and_then(Result::ok).unwrap_or(without);
                 Done::Logged { room, run, logs }
+            }
+            Job::Hide { run, log } => {
+                let dir = self.home.run_logs(run);
+                let hidden = tokio::task::spawn_blocking(move || {
+                    let logs = log.map_or_else(|| secret_file::logs_in(&dir), |log| Ok(vec![log]))?;
+                    logs.iter().try_for_each(|log| logs::hide_secrets(log))
+                });
+                let is_done = match hidden.await {
+                    Ok(Ok(())) => true,
+                    Ok(Err(error)) => {
+                        tracing::warn!(%run, %error, "the secrets in the logs of another node's run are not removed yet");
+                        false
+                    }
+                    Err(_) => false,
+                };
+                Done::Hidden { run, is_done }
             }
             Job::List { room, from, message, uploaded, globs } => {
                 let listing = async {

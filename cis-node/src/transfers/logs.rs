@@ -2,7 +2,6 @@
 //!
 //! Owns what of a log goes up, and how several share a file. Secrets are replaced before anything leaves this node.
 
-use std::io::Read as _;
 use std::sync::Arc;
 
 use cis_core::api::ReadLog;
@@ -10,12 +9,13 @@ use cis_core::event::UploadedLog;
 use cis_core::federation::protocol::message::Granted;
 use cis_core::ids::{AttemptId, BlobId, SessionId};
 use cis_core::text;
-use cis_store::{Blobs, Safety};
+use cis_store::Safety;
 use futures_util::StreamExt as _;
 
 use super::TransferError;
 use super::media::MediaStore;
 use crate::files::Stop;
+use crate::logs::kept_copy;
 use crate::node::Node;
 
 /// Of a longer log the beginning and the end go up, bytes.
@@ -87,7 +87,7 @@ impl Node {
             return Err(altered());
         }
         let (blobs, wanted) = (Arc::clone(&self.blobs), log.clone());
-        let kept = tokio::task::spawn_blocking(move || kept_log(&blobs, &wanted));
+        let kept = tokio::task::spawn_blocking(move || kept_copy(&blobs, &wanted));
         if let Some(bytes) = kept.await.map_err(|_| TransferError::Panicked)?? {
             return Ok(bytes);
         }
@@ -124,15 +124,6 @@ async fn share_file_of_logs(
         (granted, log)
     });
     placed.collect()
-}
-
-/// A log that was fetched before. A coordinator may name any content, but no secret.
-fn kept_log(blobs: &Blobs, log: &UploadedLog) -> Result<Option<Vec<u8>>, TransferError> {
-    let Some(file) = blobs.open(&log.sha256)? else { return Ok(None) };
-    let mut bytes = Vec::new();
-    let read = file.take(log.size.saturating_add(1)).read_to_end(&mut bytes);
-    let is_it = read.is_ok() && BlobId::of(&bytes) == log.sha256;
-    Ok(is_it.then_some(bytes).filter(|bytes| bytes.len() as u64 == log.size))
 }
 
 /// The beginning and the end of what comes.

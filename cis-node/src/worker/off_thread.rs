@@ -243,9 +243,12 @@ impl LocalWorker {
             let record = match &record.blob {
                 _ if value == record.value => record.clone(),
                 None => self.output_record(name, &record.value, value)?,
-                Some(blob) => {
-                    OutputRecord { hash: super::results::hash_of(&value), value, blob: Some(blob.clone()) }
-                }
+                Some(blob) => OutputRecord {
+                    hash: super::results::hash_of(&value),
+                    value,
+                    blob: Some(blob.clone()),
+                    hidden: true,
+                },
             };
             outputs.insert(name.clone(), record);
         }

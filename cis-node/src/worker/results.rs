@@ -156,7 +156,20 @@ impl LocalWorker {
             let kept = self.blobs.put_secret(&bytes, Safety::Processes);
             Some(kept.map_err(|e| Trouble::OfDisk(format!("output `{name}` cannot be kept: {e}")))?)
         };
-        Ok(OutputRecord { hash: hash_of(&value), value, blob })
+        Ok(OutputRecord { hash: hash_of(&value), value, hidden: blob.is_some(), blob })
+    }
+
+    /// The same of an output of a task on another node.
+    ///
+    /// # Errors
+    /// Why its value cannot be kept.
+    pub(crate) fn output_of_room(
+        &self,
+        name: &str,
+        real: &Value,
+        value: Value,
+    ) -> Result<OutputRecord, String> {
+        self.output_record(name, real, value).map_err(Trouble::into_detail)
     }
 
     pub(super) fn say_result(
@@ -184,6 +197,7 @@ impl LocalWorker {
             started_ms: exit.map(|exit| exit.started_ms),
             ended_ms: exit.map_or(self.now_ms, |exit| exit.ended_ms),
             outputs,
+            sealed: BTreeMap::new(),
             artifacts: Vec::new(),
             files: None,
             cached: None,

@@ -3,8 +3,8 @@
 //! Owns the values of the runs that are open here, and the file next to their logs. Does not decide which task is
 //! given which secret.
 
-use std::collections::BTreeSet;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -32,6 +32,51 @@ pub(super) struct Hidden {
 }
 
 impl LocalWorker {
+    /// Returns environment variables with the secrets of a task that another node runs, and hides their values in the output of
+    /// this run's tasks from now on.
+    ///
+    /// # Errors
+    /// A secret has no usable value.
+    pub(crate) fn secret_variables(
+        &mut self,
+        run: RunId,
+        spec: &TaskSpec,
+    ) -> Result<BTreeMap<String, String>, String> {
+        let base = self.base_environment(spec.base_env.as_ref())?;
+        let named = environment::secrets(spec, &base).map_err(|error| error.to_string())?;
+        let own = Secrets { named, sensitive: spec.sensitive.clone() };
+        self.redactor_for(run, spec, &own, Ok(&base)).map_err(Trouble::into_detail)?;
+        let mut variables = own.named;
+        environment::add_sources(spec, &mut variables);
+        Ok(variables)
+    }
+
+    /// Keeps the secrets that a task of another node's run came with, next to its log.
+    pub(super) fn keep_given(&mut self, run: RunId, log: &Path, secrets: &Secrets) -> Result<(), Trouble> {
+        let cannot = |error| Trouble::OfDisk(format!("cannot keep the secrets next to the log: {error}"));
+        let dir = self.home.run_logs(run);
+        if self.run_secrets.contains_key(&run) && secrets.is_empty() {
+            return Ok(());
+        }
+        let kept = secret_file::load_run(&dir).map_err(cannot)?;
+        let mut all = kept.clone().unwrap_or_default();
+        all.extend(secrets.values());
+        if kept.as_ref() != Some(&all) {
+            // Also where it is empty: it says that all secrets of the run that are here are known. Otherwise its logs could not be
+            // shown.
+            secret_file::keep_run(&dir, &all).map_err(cannot)?;
+        }
+        if secrets.is_empty() { Ok(()) } else { secret_file::keep(log, secrets).map_err(cannot) }
+    }
+
+    /// Removes the secrets of another node's run, of which nothing is left here.
+    pub(crate) fn forget_secrets_of(&mut self, run: RunId) {
+        self.run_secrets.remove(&run);
+        if let Err(error) = secret_file::keep_run(&self.home.run_logs(run), &BTreeSet::new()) {
+            tracing::warn!(%run, %error, "the secrets of a run of another node cannot be removed");
+        }
+    }
+
     /// Returns the redactor of a session of this run, which has the secrets `own`. `base` is the environment of the
     /// run, or why it cannot be read; it is not needed once the run's values are kept.
     pub(super) fn redactor_for(
@@ -41,7 +86,7 @@ impl LocalWorker {
         own: &Secrets,
         base: Result<&Variables, &str>,
     ) -> Result<Hidden, Trouble> {
-        if spec.run_secrets.is_empty() && own.is_empty() {
+        if spec.run_secrets.is_empty() && own.is_empty() && !self.run_secrets.contains_key(&run) {
             let none = || Arc::clone(&self.no_secrets);
             return Ok(Hidden { all: none(), own: none() });
         }
@@ -79,7 +124,7 @@ impl LocalWorker {
 
     /// Returns the values of the run, including those of this task. The values are on disk before a session
     /// gets one of them.
-    fn secrets_of_run(
+    pub(super) fn secrets_of_run(
         &mut self,
         run: RunId,
         spec: &TaskSpec,

@@ -13,9 +13,9 @@ use super::results::context_file;
 use super::run_secrets::Hidden;
 use super::{Live, LocalWorker, Variables};
 use crate::exposure::command_line;
+use crate::secret_file::Secrets;
 use crate::{context, environment};
 use cis_core::api::{FromWorker, Program, Refusal, TaskContext, TaskSpec, TermSize};
-use cis_core::dag::SecretSource;
 use cis_core::event::{AttemptOutcome, FailureCause};
 use cis_core::ids::{AttemptId, Fence, RunId, SessionId};
 use cis_host::protocol::{Io, Known, Start, ToHost};
@@ -38,6 +38,7 @@ impl LocalWorker {
         session: SessionId,
         fence: Fence,
         spec: &TaskSpec,
+        given: Option<Secrets>,
     ) -> Result<(Variables, Arc<Variables>, String), Trouble> {
         if !self.log_dirs.contains(&attempt.run) {
             let dir = self.home.run_logs(attempt.run);
@@ -49,10 +50,17 @@ impl LocalWorker {
         }
         let log = self.home.attempt_log(attempt.run, &attempt.task, attempt.number);
         let base = self.base_environment(spec.base_env.as_ref()).map_err(Trouble::OfTask)?;
-        let secrets = self.secrets_of(spec, &log, &base)?;
+        let secrets = match given {
+            Some(given) => {
+                self.keep_given(attempt.run, &log, &given)?;
+                given
+            }
+            None => self.secrets_of(spec, &log, &base)?,
+        };
         let hidden = self.redactor_for(attempt.run, spec, &secrets, Ok(&base))?;
         let path = log.display().to_string();
-        self.insert(attempt, session, fence, spec, log, hidden);
+        let keeps_secrets = !secrets.is_empty();
+        self.insert(attempt, session, fence, spec, log, hidden, keeps_secrets);
         Ok((secrets.named, base, path))
     }
 
@@ -64,6 +72,7 @@ impl LocalWorker {
         spec: &TaskSpec,
         log: PathBuf,
         hidden: Hidden,
+        keeps_secrets: bool,
     ) {
         let live = Live {
             attempt: attempt.clone(),
@@ -84,7 +93,7 @@ impl LocalWorker {
             job: OffThreadJob::of(spec),
             redactor: hidden.all,
             own_secrets: hidden.own,
-            keeps_secrets: !spec.secrets.is_empty() || !spec.sensitive.is_empty(),
+            keeps_secrets,
             withheld: None,
         };
         self.by_attempt.insert(attempt.clone(), session);
@@ -93,6 +102,20 @@ impl LocalWorker {
         }
     }
 
+    /// Starts an attempt for a coordinator of a room, with the secrets that came with it.
+    pub(crate) fn grant_for_room(
+        &mut self,
+        (attempt, fence): (&AttemptId, Fence),
+        session: SessionId,
+        slots: u32,
+        spec: TaskSpec,
+        secrets: BTreeMap<String, String>,
+    ) {
+        let secrets = Secrets { named: secrets, sensitive: spec.sensitive.clone() };
+        self.grant(attempt, session, fence, slots, spec, Some(secrets));
+    }
+
+    /// `secrets`: those that came with it; otherwise they are found here.
     pub(super) fn grant(
         &mut self,
         attempt: &AttemptId,
@@ -100,9 +123,10 @@ impl LocalWorker {
         fence: Fence,
         slots: u32,
         mut spec: TaskSpec,
+        secrets: Option<Secrets>,
     ) {
         let entered = self.resolve_agent(&mut spec).map_err(Trouble::OfTask).and_then(|given| {
-            let entered = self.enter(attempt, session, fence, &spec)?;
+            let entered = self.enter(attempt, session, fence, &spec, secrets)?;
             Ok((given, entered))
         });
         let (given, (secrets, base, log)) = match entered {
@@ -129,7 +153,8 @@ impl LocalWorker {
 
     /// Asks the host for its session.
     pub(super) fn start(&mut self, attempt: &AttemptId, session: SessionId, held: Held) {
-        let Held { spec, secrets, base, log, stdin } = held;
+        let Held { spec, mut secrets, base, log, stdin } = held;
+        environment::add_sources(&spec, &mut secrets);
         self.written.make_folder_again(&self.home.outputs(), |other| self.live.contains_key(&other));
         let env_base = self.place_base(&spec, &base);
         let mut env = spec.env;
@@ -137,12 +162,6 @@ impl LocalWorker {
             && !self.give_context(attempt, session, context, &mut env)
         {
             return;
-        }
-        // A task also gets the variable that one of its own secrets comes from.
-        for (name, source) in &spec.secrets {
-            if let (SecretSource::Env(variable), Some(value)) = (source, secrets.get(name)) {
-                env.entry(variable.clone()).or_insert_with(|| value.clone());
-            }
         }
         env.extend(secrets);
         environment::task_variables(&mut env, &self.home, attempt, session);
@@ -239,7 +258,7 @@ impl LocalWorker {
         // Its secrets are looked for at once; where they cannot be read it lives on, and is not shown.
         let log = self.home.attempt_log(attempt.run, &attempt.task, attempt.number);
         let (all, own) = (Arc::clone(&self.no_secrets), Arc::clone(&self.no_secrets));
-        self.insert(attempt, session, fence, &spec, log, Hidden { all, own });
+        self.insert(attempt, session, fence, &spec, log, Hidden { all, own }, true);
         self.pace_slots(attempt.run, slots);
         let home = &self.home;
         let files = vec![script_file(home, session), prompt_file(home, session), context_file(home, session)];

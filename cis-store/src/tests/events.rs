@@ -76,7 +76,7 @@ fn result(n: u8, attempt: u8, kind: u8, at: i64) -> EventBody {
     };
     match kind % 4 {
         0 => {
-            let value = OutputRecord { value: kind.into(), hash: "h".to_owned(), blob: None };
+            let value = OutputRecord { value: kind.into(), hash: "h".to_owned(), blob: None, hidden: false };
             result.outputs.insert("o".to_owned(), value);
             let blob = cis_core::ids::BlobId("b".to_owned());
             result.artifacts =

@@ -71,7 +71,7 @@ fn items_have_rows_and_their_task_has_their_outputs() {
         add(assigned(&name, 1, session));
         let EventBody::TaskResult(mut result) = succeeded(&name, 1, session, 20) else { unreachable!() };
         if n == 2 {
-            let value = OutputRecord { value: json!("us"), hash: "h".into(), blob: None };
+            let value = OutputRecord { value: json!("us"), hash: "h".into(), blob: None, hidden: false };
             result.outputs.insert("url".into(), value);
             let (path, blob) = ("out/x".to_owned(), BlobId("b".into()));
             result.artifacts = vec![ArtifactRecord { path, blob, size: 7, executable: true }];

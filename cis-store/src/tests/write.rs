@@ -146,7 +146,7 @@ fn attempts_of_a_task_are_kept_one_by_one() {
     let EventBody::TaskResult(mut result) = succeeded("build", 2, session_id(2), 1530) else {
         unreachable!()
     };
-    let value = OutputRecord { value: 3.into(), hash: "h".to_owned(), blob: None };
+    let value = OutputRecord { value: 3.into(), hash: "h".to_owned(), blob: None, hidden: false };
     result.outputs.insert("failed".to_owned(), value);
     writer.append(&draft(run, 1530, EventBody::TaskResult(result)), ulid(12)).unwrap();
     writer.append(&draft(run, 1531, EventBody::RunCompleted {}), ulid(13)).unwrap();

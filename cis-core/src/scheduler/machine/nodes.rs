@@ -171,7 +171,7 @@ impl Nodes {
             return None;
         }
         // Tasks that ask for the same find the same nodes.
-        let mut without: BTreeSet<(Option<&Placement>, Option<&str>, bool)> = BTreeSet::new();
+        let mut without: BTreeSet<(Option<&Placement>, Option<&str>, bool, bool)> = BTreeSet::new();
         for index in run.index.ready() {
             let task = run.spec(index);
             if run.stays_home(index) {
@@ -185,7 +185,7 @@ impl Nodes {
                 Action::Command(_) | Action::Script { .. } => None,
             };
             let moves_files = run.moves_files(index);
-            let asks = (task.placement.as_deref(), agent, moves_files);
+            let asks = (task.placement.as_deref(), agent, moves_files, task.secrets.is_empty());
             let refused = self.refused.get(&(run.id(), task.id.clone()));
             if refused.is_none() && without.contains(&asks) {
                 continue;

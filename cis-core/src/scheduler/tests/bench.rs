@@ -257,7 +257,7 @@ impl Bench {
         key: &str,
         value: serde_json::Value,
     ) -> Vec<String> {
-        let output = OutputRecord { value, hash: "00".into(), blob: None };
+        let output = OutputRecord { value, hash: "00".into(), blob: None, hidden: false };
         let outputs = BTreeMap::from([(key.to_owned(), output)]);
         let attempt = self.attempt(task);
         let (fence, report) = (self.fence(&attempt), Report { outputs, ..report(outcome) });

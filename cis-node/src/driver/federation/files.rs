@@ -32,7 +32,7 @@ const CHECKED_MAX: usize = 50_000;
 const LIST_TRIES_MAX: u32 = 10;
 
 /// Why nothing is done about files.
-const NOT_NOW: &str = "too much waits to be sent to other nodes at the moment";
+pub(super) const NOT_NOW: &str = "too much waits to be sent to other nodes at the moment";
 
 /// See the module.
 #[derive(Default)]
@@ -63,22 +63,24 @@ struct Given {
     uploaded: Uploaded,
 }
 
-struct Giving {
-    fence: Fence,
-    stop: Stop,
-    then: Then,
+pub(super) struct Giving {
+    pub(super) fence: Fence,
+    pub(super) stop: Stop,
+    pub(super) then: Then,
 }
 
-enum Then {
+pub(super) enum Then {
     /// The attempt goes to this node of this room.
     Grant { room: String, node: NodeDid, grant: Grant<RemoteSpec> },
     /// It is started here.
     Start { session: SessionId },
+    /// Its specification is completed, then it goes to a node of its room, or is started here.
+    Complete { session: SessionId, node: Option<NodeDid> },
 }
 
 impl Underway {
     /// Whatever an earlier attempt of this number waits for, it waits no longer.
-    fn give(&mut self, attempt: AttemptId, giving: Giving) {
+    pub(super) fn give(&mut self, attempt: AttemptId, giving: Giving) {
         if let Some(earlier) = self.giving.insert(attempt, giving) {
             earlier.stop.set();
         }
@@ -193,7 +195,7 @@ impl Driver {
         true
     }
 
-    fn fail_giving(&mut self, granted: Granted, why: Undone, now: TimestampMs) {
+    pub(super) fn fail_giving(&mut self, granted: Granted, why: Undone, now: TimestampMs) {
         let Granted { attempt, fence } = granted;
         let told = match why {
             Undone::Resources(detail) => FromWorker::NotGiven { attempt, fence, detail },
@@ -380,10 +382,12 @@ impl Driver {
     pub(in crate::driver) fn files_done(&mut self, done: Done, now: TimestampMs) {
         match done {
             Done::Given(granted, given) => self.given(granted, given.map(Some), now),
+            Done::LogsFetched(granted, fetched) => self.given(granted, fetched.map(|()| None), now),
             Done::Placed(granted, placed) => self.given(granted, placed.map(|()| None), now),
             Done::Taken(granted, taken) => self.taken(granted, taken),
             Done::Shared(granted, shared) => self.shared(&granted, shared),
             Done::Logged { room, run, logs } => self.logged(&room, run, logs, now),
+            Done::Hidden { run, is_done } => self.secrets_hidden(run, is_done),
             Done::Listed { room, from, message, list } => self.listed(&room, &from, *message, list, now),
         }
     }
@@ -437,6 +441,14 @@ impl Driver {
         match (given, then) {
             (Err(why), _) => self.fail_giving(granted, why, now),
             (Ok(_), Then::Start { session }) => self.grant(granted.attempt, session, fence, now),
+            (Ok(_), Then::Complete { session, node: Some(node) }) => {
+                self.grant_in_room(granted.attempt, session, fence, node, now);
+            }
+            (Ok(_), Then::Complete { session, node: None }) => {
+                if !self.place_files(&granted.attempt, session, fence) {
+                    self.grant(granted.attempt, session, fence, now);
+                }
+            }
             (Ok(files), Then::Grant { room, node, mut grant }) => {
                 if let Some(uploaded) = files.clone() {
                     let given = Given { fence, room: room.clone(), uploaded };

@@ -2,8 +2,9 @@
 
 use super::super::Driver;
 use super::super::spec::{Moment, complete, slots};
+use super::secrets::seal;
 use crate::account::boot_ms;
-use cis_core::api::{FromWorker, Report};
+use cis_core::api::{FromWorker, Report, TaskSpec};
 use cis_core::event::{AttemptOutcome, FailureCause};
 use cis_core::federation::direct::{Progress, RemoteSpec, TaskPayload};
 use cis_core::federation::finality::Finality;
@@ -28,22 +29,15 @@ impl Driver {
     ) {
         let Some(run) = self.parts.machine.run(&attempt.run) else { return };
         let Some(room) = run.facts().room.clone() else { return };
+        let (workdir, slots) = (run.facts().workdir.clone(), slots(run));
         let completed = complete(run, &attempt, &self.parts.home, &self.parts.blobs, Moment::Start);
-        let remote = completed.and_then(|spec| {
-            let remote = RemoteSpec::of(spec, &run.facts().workdir, slots(run));
-            let remote = remote.map_err(|why| format!("the task cannot run with --matrix: {why}"))?;
-            let size = serde_json::to_vec(&remote).map_err(|error| error.to_string())?.len();
-            if size > SPEC_BYTES_MAX {
-                return Err(format!(
-                    "the task cannot run with --matrix: its script, prompt and values have {size} bytes, and at most \
-                     {SPEC_BYTES_MAX} go to another node"
-                ));
-            }
-            Ok(remote)
+        let granted = Granted { attempt, fence };
+        let grant = completed.and_then(|spec| {
+            let grant = self.grant_of(&granted, session, spec, (&room, &node), (&workdir, slots));
+            grant.map_err(|why| format!("the task cannot run with --matrix: {why}"))
         });
-        match remote {
-            Ok(spec) => {
-                let grant = Grant { granted: Granted { attempt, fence }, session, spec };
+        match grant {
+            Ok(grant) => {
                 let Some(grant) = self.give_files(&room, &node, grant, now) else { return };
                 self.coordinate(&room, grant.granted.attempt.run);
                 self.federation.room(&room).coordinator.grant(node, grant, boot_ms());
@@ -51,9 +45,34 @@ impl Driver {
             Err(detail) => {
                 let outcome = AttemptOutcome::Failed { cause: FailureCause::Input { detail } };
                 let report = Box::new(Report::bare(outcome, None, now));
+                let Granted { attempt, fence } = granted;
                 self.parts.worker.said.push(FromWorker::Result { attempt, fence, report });
             }
         }
+    }
+
+    /// Returns what a node of a room gets of a complete specification.
+    fn grant_of(
+        &mut self,
+        granted: &Granted,
+        session: SessionId,
+        spec: TaskSpec,
+        (room, node): (&str, &NodeDid),
+        (workdir, slots): (&str, u32),
+    ) -> Result<Grant<RemoteSpec>, String> {
+        let secrets = self.secrets_for(&granted.attempt, &spec, room, node)?;
+        let spec = RemoteSpec::of(spec, workdir, slots).map_err(|error| error.to_string())?;
+        let mut grant = Grant { granted: granted.clone(), session, spec };
+        if let Some(secrets) = secrets {
+            seal(&mut grant, secrets, node)?;
+        }
+        let size = serde_json::to_vec(&grant.spec).map_err(|error| error.to_string())?.len();
+        if size > SPEC_BYTES_MAX {
+            return Err(format!(
+                "its script, prompt and values have {size} bytes, and at most {SPEC_BYTES_MAX} go to another node"
+            ));
+        }
+        Ok(grant)
     }
 
     /// This node gives attempts of a run to the nodes of its room from now on.
@@ -127,7 +146,11 @@ impl Driver {
                     self.note_progress(room, &granted, next, now);
                 }
                 other => {
-                    for kind in lead::inputs(&other) {
+                    for mut kind in lead::inputs(&other) {
+                        if let InputKind::Worker(FromWorker::Result { attempt, fence, report }) = &mut kind {
+                            let granted = Granted { attempt: attempt.clone(), fence: *fence };
+                            self.open_outputs(&granted, report);
+                        }
                         self.handle(Input::internal(kind), now);
                     }
                 }

@@ -13,6 +13,8 @@ mod logs;
 mod news;
 mod refused;
 mod results;
+mod secrets;
+mod tails;
 mod terms;
 mod work;
 
@@ -67,6 +69,8 @@ pub(super) struct Federation {
     directories: Directories,
     files: Underway,
     logs: LogUploads,
+    /// Runs of other nodes whose logs are being cleared of secrets, and how many of each.
+    hiding: BTreeMap<RunId, u32>,
     /// Accounts that sessions for other nodes found logged out, and until when their agents are not offered.
     logged_out: BTreeMap<String, TimestampMs>,
     /// How many sessions of a run of another node are worth having here before their turn.
@@ -207,6 +211,7 @@ impl Driver {
     pub(super) fn begin_federation(&mut self, now: TimestampMs) {
         self.federation.draining = self.is_noted(DRAINING);
         self.federation.directories.tidy(&self.parts.home.remote());
+        self.remove_old_secrets();
         if let Some(room) = &self.parts.config.settings.federation.room {
             self.parts.link.serve(room);
         }
@@ -440,6 +445,7 @@ impl Driver {
             slots: settings.slots,
             sessions: u32::try_from(sessions).unwrap_or(u32::MAX),
             files: true,
+            secrets: true,
             // Each coordinator is told another number.
             others: None,
             ahead: self.federation.ahead(),

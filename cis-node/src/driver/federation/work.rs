@@ -11,6 +11,7 @@ use crate::account::boot_ms;
 use cis_core::api::{FromWorker, Program, Refusal, Report, TaskSpec, ToWorker, Worker as _};
 use cis_core::event::{AttemptOutcome, SessionState};
 use cis_core::federation::direct::{Progress, RemoteSpec, TaskPayload};
+use cis_core::federation::private::PrivateSpec;
 use cis_core::federation::protocol::BootMs;
 use cis_core::federation::protocol::message::{Grant, Granted, Message};
 use cis_core::federation::protocol::worker::{Change, Effect, Remembered, WorkerHalf};
@@ -57,6 +58,7 @@ impl Driver {
                 }
                 Effect::Drop(Granted { attempt, fence }) => {
                     let held = self.federation.held.remove(&attempt);
+                    self.remove_secrets_of(&attempt);
                     let dir = self.directory_of(&attempt);
                     self.parts.worker.tell(ToWorker::Ack { attempt: attempt.clone(), fence });
                     if !self.is_being_filled(&attempt, held) {
@@ -132,9 +134,11 @@ impl Driver {
                 }
                 Some(there) => {
                     let Some(held) = self.federation.held.get(&granted.attempt) else { continue };
-                    let RemoteSpec { slots, spec, .. } = (*held.spec).clone();
-                    let slots = self.slots_for(slots);
-                    let spec = self.own_of(&granted.attempt, *spec);
+                    let slots = self.slots_for(held.spec.slots);
+                    // Its session runs: where its specification cannot be opened any more, what everybody may know is enough.
+                    let private = self.private_spec(&held.spec, &granted, session);
+                    let spec = private.map_or_else(|_| (*held.spec.spec).clone(), |private| private.spec);
+                    let spec = self.own_of(&granted.attempt, spec);
                     let Granted { attempt, fence } = &granted;
                     self.parts.worker.adopt(attempt, session, *fence, slots, spec, &there);
                     self.recall_news(&room, &granted, session, now);
@@ -157,10 +161,13 @@ impl Driver {
         let Grant { granted, session, spec: remote } = grant;
         let Granted { attempt, fence } = granted.clone();
         let dir = self.directory_of(&attempt);
-        let RemoteSpec { slots, files, spec } = remote.clone();
-        let slots = self.slots_for(slots);
-        let refusal =
-            self.refusal(&attempt, &spec).or_else(|| self.refusal_of_queue(room, attempt.run, slots));
+        let (slots, files) = (self.slots_for(remote.slots), remote.files.clone());
+        let refusal = match self.private_spec(&remote, &granted, session) {
+            Ok(PrivateSpec { spec, .. }) => {
+                self.refusal(&attempt, &spec).or_else(|| self.refusal_of_queue(room, attempt.run, slots))
+            }
+            Err(refusal) => Some(refusal),
+        };
         let made = if refusal.is_none() { self.federation.directories.make(&dir) } else { Ok(()) };
         let held = Held {
             room: room.to_owned(),
@@ -195,10 +202,17 @@ impl Driver {
     pub(super) fn begin_held(&mut self, attempt: &AttemptId) {
         let Some(held) = self.federation.held.get(attempt) else { return };
         let (session, fence, lease_end) = (held.session, held.granted.fence, held.lease_end);
-        let RemoteSpec { slots, spec, .. } = (*held.spec).clone();
-        let (slots, spec) = (self.slots_for(slots), Box::new(self.own_of(attempt, *spec)));
-        let attempt = attempt.clone();
-        self.parts.worker.tell(ToWorker::Grant { attempt, session, fence, lease_ms: None, slots, spec });
+        let slots = self.slots_for(held.spec.slots);
+        let PrivateSpec { spec, secrets } = match self.private_spec(&held.spec, &held.granted, session) {
+            Ok(private) => private,
+            Err(reason) => {
+                let attempt = attempt.clone();
+                return self.parts.worker.said.push(FromWorker::Refused { attempt, fence, reason });
+            }
+        };
+        let spec = self.own_of(attempt, spec);
+        let secrets = self.own_variables(&spec, secrets);
+        self.parts.worker.grant_for_room((attempt, fence), session, slots, spec, secrets);
         self.parts.worker.to_host.push(freeze_at(session, lease_end));
     }
 
@@ -243,12 +257,23 @@ impl Driver {
         spec.inputs = BTreeMap::new();
         // Only the agent itself gets what its profile adds to the environment, and no task changes that.
         spec.profile = spec.profile.filter(|_| matches!(spec.program, Program::Agent { .. }));
-        let agent = spec.profile.as_ref().and_then(|name| self.parts.config.settings.agents.get(name));
-        if let Some(agent) = agent {
-            spec.env.retain(|variable, _| variable != "PATH" && !agent.env.contains_key(variable));
-        }
+        let env = std::mem::take(&mut spec.env);
+        spec.env = self.own_variables(&spec, env);
         spec.cwd = self.directory_of(attempt).display().to_string();
         spec
+    }
+
+    /// The variables that a coordinator may set for a task.
+    fn own_variables(
+        &self,
+        spec: &TaskSpec,
+        mut variables: BTreeMap<String, String>,
+    ) -> BTreeMap<String, String> {
+        let agent = spec.profile.as_ref().and_then(|name| self.parts.config.settings.agents.get(name));
+        if let Some(agent) = agent {
+            variables.retain(|variable, _| variable != "PATH" && !agent.env.contains_key(variable));
+        }
+        variables
     }
 
     fn session_held(&self, granted: &Granted) -> Option<SessionId> {
@@ -273,7 +298,7 @@ impl Driver {
     }
 
     /// Tells the coordinator of another's attempt what the own worker says of it, after all uploads. Gives back what is about the own runs.
-    pub(super) fn tell_held(&mut self, message: FromWorker, now: TimestampMs) -> Option<FromWorker> {
+    pub(super) fn tell_held(&mut self, mut message: FromWorker, now: TimestampMs) -> Option<FromWorker> {
         let attempt = match &message {
             FromWorker::Claimed { attempt, .. }
             | FromWorker::Refused { attempt, .. }
@@ -298,6 +323,9 @@ impl Driver {
         if is_news {
             self.offer_changed();
         }
+        if let FromWorker::Result { report, .. } = &mut message {
+            self.seal_outputs(&room, &granted, report);
+        }
         let mut out = Vec::new();
         let worker = self.federation.worker(&room)?;
         match message {
@@ -311,6 +339,7 @@ impl Driver {
             FromWorker::Refused { reason, .. } => {
                 worker.refused(&granted, reason, boot, &mut out);
                 let held = self.federation.held.remove(&granted.attempt);
+                self.remove_secrets_of(&granted.attempt);
                 if !self.is_being_filled(&granted.attempt, held) {
                     let dir = self.directory_of(&granted.attempt);
                     self.federation.directories.give_back(&self.parts.home.remote(), &dir);

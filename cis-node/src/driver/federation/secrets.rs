@@ -1,0 +1,188 @@
+//! Secrets of tasks that run on the nodes of a room: sealed to the node that runs the task, and removed there afterwards.
+//!
+//! Owns who gets which secrets, and when they are removed. The encryption is in `cis_core::identity::sealed`, what is sealed in
+//! `cis_core::federation::private`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::super::Driver;
+use crate::file_jobs::Job;
+use crate::secret_file;
+use cis_core::api::{Refusal, Report, TaskSpec};
+use cis_core::federation::direct::RemoteSpec;
+use cis_core::federation::private::{PrivateSpec, open_output, seal_output};
+use cis_core::federation::protocol::message::{Grant, Granted};
+use cis_core::ids::{AttemptId, NodeDid, RunId, SessionId};
+use cis_store::StoreError;
+
+impl Driver {
+    /// Returns the secrets that a task gets on another node, as environment variables. `None`: its specification has nothing
+    /// secret.
+    ///
+    /// # Errors
+    /// The task cannot get them there, and why.
+    pub(super) fn secrets_for(
+        &mut self,
+        attempt: &AttemptId,
+        spec: &TaskSpec,
+        room: &str,
+        node: &NodeDid,
+    ) -> Result<Option<BTreeMap<String, String>>, String> {
+        if spec.secrets.is_empty() && spec.sensitive.is_empty() {
+            return Ok(None);
+        }
+        let run = self.parts.machine.run(&attempt.run).ok_or("the run has ended")?;
+        if run.facts().epoch > 0 && !spec.secrets.is_empty() {
+            let why = "secrets: the values are on the node where the run was submitted, and another node has taken the run over since";
+            return Err(why.to_owned());
+        }
+        let names_nodes = run.task(&attempt.task).is_some_and(|(task, _)| task.placement.is_some());
+        if !names_nodes {
+            let why = "it uses an output that holds a secret, and secrets go only to nodes that the task names: add `nodes` or `tags`";
+            return Err(why.to_owned());
+        }
+        if self.parts.machine.offer_of(room, node).is_some_and(|offer| !offer.secrets) {
+            return Err(format!("node {node} has a version of CIS that takes no secrets of other nodes"));
+        }
+        self.parts.worker.secret_variables(attempt.run, spec).map(Some)
+    }
+
+    /// Reads the specification of a grant with the key of this node.
+    pub(super) fn private_spec(
+        &self,
+        remote: &RemoteSpec,
+        granted: &Granted,
+        session: SessionId,
+    ) -> Result<PrivateSpec, Refusal> {
+        PrivateSpec::of(remote, granted, session, &self.parts.keys.node).map_err(|error| Refusal::Policy {
+            detail: format!("its secrets cannot be opened: {error}; the key of the node may have changed"),
+        })
+    }
+
+    /// Seals real values of outputs to the coordinator of the run. They do not stay here.
+    pub(super) fn seal_outputs(&mut self, room: &str, granted: &Granted, report: &mut Report) {
+        let worker = self.federation.worker(room);
+        let to = worker.and_then(|worker| worker.coordinator_of(granted.attempt.run).cloned());
+        for (name, output) in &mut report.outputs {
+            let Some(blob) = output.blob.take() else { continue };
+            let value = self.parts.blobs.get(&blob).ok().flatten();
+            let value = value.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            let sealed = value.zip(to.as_ref()).zip(fresh().ok()).and_then(|((value, to), randomness)| {
+                seal_output(to, granted, name, &value, randomness).ok()
+            });
+            match sealed {
+                Some(sealed) => drop(report.sealed.insert(name.clone(), sealed)),
+                None => {
+                    tracing::warn!(attempt = %granted.attempt, output = name, "an output cannot be sealed")
+                }
+            }
+            if let Err(error) = self.parts.blobs.remove_secret(&blob) {
+                tracing::warn!(attempt = %granted.attempt, %error, "the value of an output cannot be removed");
+            }
+        }
+    }
+
+    /// Opens real values of outputs that a worker sealed to this node, and hides in all outputs the secrets of the run.
+    pub(super) fn open_outputs(&mut self, granted: &Granted, report: &mut Report) {
+        let sealed = std::mem::take(&mut report.sealed);
+        let taken_over = self.parts.machine.run(&granted.attempt.run).is_none_or(|run| run.facts().epoch > 0);
+        // A node that took the run over does not have its secrets.
+        let redactor =
+            if taken_over { Ok(Arc::default()) } else { self.redactor_of_run(granted.attempt.run) };
+        let redactor = match redactor {
+            Ok(redactor) => redactor,
+            Err(why) => {
+                return tracing::warn!(attempt = %granted.attempt, why, "secrets in outputs of another node may be visible");
+            }
+        };
+        for (name, output) in &mut report.outputs {
+            let real = sealed.get(name).and_then(|sealed| {
+                let opened = open_output(&self.parts.keys.node, granted, name, sealed);
+                let failed = |error| tracing::warn!(attempt = %granted.attempt, output = name, %error, "the value of an output is lost");
+                opened.map_err(failed).ok()
+            });
+            if real.is_none() && (output.hidden || redactor.is_empty()) {
+                continue;
+            }
+            let mut shown = output.value.clone();
+            redactor.redact_json(&mut shown);
+            let real = real.unwrap_or_else(|| output.value.clone());
+            match self.parts.worker.output_of_room(name, &real, shown) {
+                Ok(record) => *output = record,
+                Err(why) => {
+                    tracing::warn!(attempt = %granted.attempt, output = name, why, "the value of an output is lost");
+                }
+            }
+        }
+    }
+
+    /// Removes the secrets of an ended attempt of another node's run, and those of the run once nothing of it is left here. What its
+    /// log shows of them is replaced first.
+    pub(super) fn remove_secrets_of(&mut self, attempt: &AttemptId) {
+        let run = attempt.run;
+        if secret_file::has_values(&self.parts.home.run_logs(run)) && self.is_of_another_node(run) {
+            let log = self.parts.home.attempt_log(run, &attempt.task, attempt.number);
+            self.hide(run, Some(log));
+        }
+    }
+
+    /// Removes what an earlier life of this node left of the secrets of other nodes' runs.
+    pub(in crate::driver) fn remove_old_secrets(&mut self) {
+        for run in secret_file::runs_with_values(&self.parts.home.logs()) {
+            let is_held = self.federation.held.keys().any(|attempt| attempt.run == run);
+            if !is_held && self.is_of_another_node(run) {
+                self.hide(run, None);
+            }
+        }
+    }
+
+    fn hide(&mut self, run: RunId, log: Option<PathBuf>) {
+        *self.federation.hiding.entry(run).or_default() += 1;
+        if !self.parts.link.carry(Job::Hide { run, log }) {
+            self.secrets_hidden(run, false);
+        }
+    }
+
+    /// A log shows no secrets any more. Where that failed, the next start of the node tries it again.
+    pub(super) fn secrets_hidden(&mut self, run: RunId, is_done: bool) {
+        let Some(underway) = self.federation.hiding.get_mut(&run) else { return };
+        *underway -= 1;
+        if *underway > 0 || !is_done {
+            return;
+        }
+        self.federation.hiding.remove(&run);
+        if !self.federation.held.keys().any(|attempt| attempt.run == run) {
+            self.parts.worker.forget_secrets_of(run);
+        }
+    }
+
+    /// Whether this node has a run neither submitted nor taken over: runs of this node keep their secrets as long as their logs.
+    fn is_of_another_node(&self, run: RunId) -> bool {
+        match self.parts.readers.get().and_then(|reader| reader.term(run)) {
+            Ok((owner, ..)) => !self.parts.identity.is_or_was(&owner),
+            Err(StoreError::NotFound { .. }) => true,
+            // It is not known.
+            Err(_) => false,
+        }
+    }
+}
+
+/// Seals the specification of a grant to the node that gets it.
+pub(super) fn seal(
+    grant: &mut Grant<RemoteSpec>,
+    secrets: BTreeMap<String, String>,
+    to: &NodeDid,
+) -> Result<(), String> {
+    let spec = (*grant.spec.spec).clone();
+    let randomness = fresh()?;
+    PrivateSpec { spec, secrets }.seal_in(grant, to, randomness).map_err(|error| error.to_string())
+}
+
+/// Returns random bytes of the system.
+fn fresh() -> Result<[u8; 32], String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| format!("the system has no randomness: {error}"))?;
+    Ok(bytes)
+}
