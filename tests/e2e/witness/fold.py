@@ -45,6 +45,10 @@ class Fold:
             self.tasks[body["task"]], self.workers[body["task"]] = "running", body["node"]
         elif kind == "cis.dag.task.result":
             self.ended(body, at_ms)
+        elif kind == "cis.dag.task.added":
+            self.tasks.update({task["id"]: "pending" for task in body["tasks"]})
+        elif kind == "cis.dag.task.expanded":
+            self.expanded(body["task"], len(body["items"]))
         elif kind == "cis.dag.session.blocked" and body["task"]:
             key = (body["task"], body["session"], body["episode"])
             self.blocked[key] = {"item": body["item"], "kind": body["kind"], "since_ms": at_ms, "until_ms": None}
@@ -83,6 +87,11 @@ class Fold:
             },
         }
 
+    def expanded(self, task, count):
+        items = {f"{task}.{n}": "queued" for n in range(1, count + 1)}
+        longer = [name for name in self.tasks if is_item(name, task) and name not in items]
+        self.tasks.update({task: "queued", **items, **{name: "completed" for name in longer}})
+
     def decided(self, task, by, what, reason, at_ms):
         answer = {"task": task, "item": None, "by": by, "option": what, "text": what, "reason": reason}
         self.answers.append({**answer, "at_ms": at_ms, "void": False, "input": None})
@@ -110,16 +119,25 @@ class Fold:
         return hashlib.sha256(self.canonical()).hexdigest()
 
 
-given = json.loads(os.environ["WITNESS"])
-fold, stated, folded = Fold(given["run"]), [], []
-for event in of_types(given, ["cis.dag.run.journal", "cis.dag.run.snapshot"]):
-    content = event["content"]
-    envelope.check(content, given["room"], event["type"], event["sender"])
-    if content["run"] != given["run"]:
-        continue
-    for entry in content["body"]["entries"]:
-        fold.take(entry)
-    if event["type"] == "cis.dag.run.snapshot":
-        stated.append(content["body"]["state"])
-        folded.append(fold.hash())
-print(json.dumps({"canonical": fold.canonical().decode(), "stated": stated, "folded": folded}))
+def is_item(name, task):
+    return name.startswith(f"{task}.") and name[len(task) + 1 :].isdigit()
+
+
+def main():
+    given = json.loads(os.environ["WITNESS"])
+    fold, stated, folded = Fold(given["run"]), [], []
+    for event in of_types(given, ["cis.dag.run.journal", "cis.dag.run.snapshot"]):
+        content = event["content"]
+        envelope.check(content, given["room"], event["type"], event["sender"])
+        if content["run"] != given["run"]:
+            continue
+        for entry in content["body"]["entries"]:
+            fold.take(entry)
+        if event["type"] == "cis.dag.run.snapshot":
+            stated.append(content["body"]["state"])
+            folded.append(fold.hash())
+    print(json.dumps({"canonical": fold.canonical().decode(), "stated": stated, "folded": folded}))
+
+
+if __name__ == "__main__":
+    main()
