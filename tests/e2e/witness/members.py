@@ -19,7 +19,7 @@ class Members:
     def __init__(self, owners, threshold, room):
         self.owners, self.threshold, self.room = owners, threshold, room
         self.n, self.head = 0, digest({"room": room, "type": TRUST})
-        self.members, self.revoked, self.signers, self.earlier, self.said = {}, {}, {}, {}, []
+        self.members, self.revoked, self.signers, self.earlier, self.said, self.groups = {}, {}, {}, {}, [], set()
 
     def take(self, content, at):
         """Takes a statement. False: of somebody else; refuses one that does not follow."""
@@ -44,8 +44,10 @@ class Members:
             envelope.key_of(statement["did"])
             if statement["did"] in self.revoked:
                 raise Refused(f"{statement['did']} needs another key")
-        elif kind in ("revoke", "remove") and statement["did"] not in self.members:
+        elif kind == "revoke" and statement["did"] not in self.members:
             raise Refused(f"{statement['did']} is not a member of the room")
+        elif kind == "group" and statement.get("group") is None and statement["name"] not in self.groups:
+            raise Refused(f"the room has no group `{statement['name']}`")
         if kind == "revoke" and statement["did"] in self.owners and len(self.owners) <= self.threshold:
             raise Refused(f"{statement['did']} owns the room, which would have too few owners without it")
 
@@ -57,6 +59,9 @@ class Members:
             self.said.append((at, did, may))
         elif kind == "revoke":
             self.revoked.setdefault(statement["did"], at)
+        elif kind == "group":
+            change = self.groups.discard if statement.get("group") is None else self.groups.add
+            change(statement["name"])
 
     def rotate(self, content, at):
         """Takes a change of a key, which both keys sign."""

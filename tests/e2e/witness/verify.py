@@ -20,7 +20,7 @@ from fold import Fold, is_item
 from journal import JOURNAL
 from members import TRUST, Members
 
-ROTATED = "cis.dag.node.rotated"
+ROTATED, PAGES = "cis.dag.node.rotated", (JOURNAL, SNAPSHOT)
 ENDED = ("succeeded", "completed", "failed", "error", "cancelled")
 OVER = ("succeeded", "failed", "error", "cancelled")
 # What a task may become by `task.status`, and a run by an event of its own.
@@ -56,17 +56,18 @@ class Run:
     def __init__(self, run, wrong):
         self.fold, self.wrong, self.tasks = Fold(run), wrong, {}
         self.fences, self.sessions, self.answers, self.nodes = {}, {}, [], set()
+        self.gates, self.lists, self.ending = set(), set(), False
         self.dag, self.specification, self.state = "", "missing", None
 
     def begin(self, body):
-        text = body.get("text")
+        self.dag, text = body["dag"], body.get("text")
         if text is None:
             raise Refused("the text of the run's file is not in its journal")
-        self.dag = body["dag"]
         self.specification = "matches" if hashlib.sha256(text.encode()).hexdigest() == body["spec"] else "hidden"
         tasks = tomllib.loads(text)["tasks"]
         if len(tasks) != body["tasks"] or len({task["id"] for task in tasks}) != len(tasks):
             raise Refused(f"the run was created with {body['tasks']} tasks, its file has {len(tasks)}")
+        self.lists = {task["id"] for task in tasks if "foreach" in task}
 
     def take(self, entry, did):
         kind, body = entry["type"].removeprefix("cis.dag."), entry["body"]
@@ -84,7 +85,7 @@ class Run:
             if "granted_ms" in body:
                 self.granted(body, body.get("node", did), did)
             self.sessions.pop(body["task"], None)
-            self.tasks[body["task"]]["log"] = body.get("log", {}).get("sha256")
+            self.tasks[body["task"]]["log"] = body["log"]["sha256"] if "log" in body else None
         elif kind in ("session.answered", "task.approved"):
             comment = f": {body['comment']}" if body.get("comment") else ""
             text = body["text"] if kind == "session.answered" else f"approved{comment}"
@@ -97,42 +98,61 @@ class Run:
         self.tasks[body["task"]] = {"attempts": body["attempt"], "node": node, "by": did}
 
     def follows(self, kind, body):
-        states, run = self.fold.tasks, self.fold.state
-        if (name := kind.removeprefix("run.")) in RUN_AFTER and run not in RUN_AFTER[name]:
+        states, run, task = self.fold.tasks, self.fold.state, body.get("task")
+        self.run_follows(kind, run, states)
+        changes = body.get("changes", [])
+        if len({change["task"] for change in changes}) != len(changes):
+            raise Refused("a task changes twice in one list")
+        for change in changes:
+            self.changes(change["task"], change["state"], kind, states)
+            self.gates.discard(change["task"])
+            if change.get("queued", {}).get("kind") == "approval":
+                self.gates.add(change["task"])
+        if kind == "task.assigned" or kind == "task.result" and "granted_ms" in body:
+            before = ("pending", "running", "processing") if "queued_ms" in body else ("queued",)
+            if states[task] not in before or body["fence"] <= self.fences.get(task, 0):
+                raise Refused(f"task `{task}` is {states[task]}: its attempt cannot begin")
+        elif kind == "task.result" and self.sessions.get(task) != (body["session"], body["attempt"], body["fence"]):
+            raise Refused(f"task `{task}`: this attempt is not under way")
+        elif kind in OF_A_SESSION and task and self.sessions.get(task, (None,))[0] != body["session"]:
+            raise Refused(f"task `{task}`: its session is not at work on it")
+        elif kind == "task.approved" and task not in self.gates:
+            raise Refused(f"task `{task}` waits for no approval")
+        elif kind == "task.expanded":
+            items = {states[one] for one in states if is_item(one, task)}
+            if states[task] != "pending" or not body["items"] or task not in self.lists or items - {"pending"}:
+                raise Refused(f"task `{task}` cannot have {len(body['items'])} items")
+        if kind == "task.result" and body["state"] not in ("queued", *ENDED):
+            raise Refused(f"task `{task}` cannot become {body['state']}")
+        if kind in ("task.assigned", "task.result", "task.approved"):
+            self.gates.discard(task)
+
+    def run_follows(self, kind, run, states):
+        name = kind.removeprefix("run.")
+        if name in RUN_AFTER and run not in RUN_AFTER[name] or name == "paused" and self.ending:
             raise Refused(f"the run is {run}: `{kind}` cannot follow")
         if name in ("completed", "failed", "error", "cancelled") and any(one not in ENDED for one in states.values()):
             raise Refused(f"the run has tasks at work: `{kind}` cannot follow")
         if kind.startswith("task.") and (run in OVER or kind == "task.assigned" and run != "running"):
             raise Refused(f"the run is {run}: `{kind}` cannot follow")
-        for change in body.get("changes", []):
-            task, state = change["task"], change["state"]
-            allowed = ("pending", "queued") if kind == "run.retried" else BECOMES.get(states[task], ())
-            items = [states[one] for one in states if is_item(one, task)]
-            if items and states[task] == "queued" and all(one in ENDED for one in items):
-                allowed = (*allowed, *ENDED)
-            if state not in allowed or kind == "run.retried" and states[task] not in ENDED:
-                raise Refused(f"task `{task}` is {states[task]} and cannot become {state}")
-        task = body.get("task")
-        if kind == "task.assigned" or kind == "task.result" and "granted_ms" in body:
-            before = ("pending", "running", "processing") if "queued_ms" in body else ("queued",)
-            if states[task] not in before or body["fence"] <= self.fences.get(task, 0):
-                raise Refused(f"task `{task}` is {states[task]}: its attempt cannot begin")
-        elif kind == "task.result":
-            if self.sessions.get(task) != (body["session"], body["attempt"], body["fence"]):
-                raise Refused(f"task `{task}`: this attempt is not under way")
-        elif kind in OF_A_SESSION and task is not None:
-            if self.sessions.get(task, (None,))[0] != body["session"]:
-                raise Refused(f"task `{task}`: its session is not at work on it")
-        elif kind == "task.approved" and states[task] != "queued" or kind == "task.expanded" and states[task] != "pending":
-            raise Refused(f"task `{task}` is {states[task]} and cannot become queued")
-        if kind == "task.result" and body["state"] not in ("queued", *ENDED):
-            raise Refused(f"task `{task}` cannot become {body['state']}")
+        self.ending = name == "cancelling" or self.ending and name != "retried"
+
+    def changes(self, task, state, kind, states):
+        allowed = BECOMES.get(states[task], ())
+        if kind == "run.retried":
+            allowed = ("pending", "queued") if states[task] in ENDED else ()
+        items = [states[one] for one in states if is_item(one, task)]
+        if items and states[task] == "queued" and all(one in ENDED for one in items):
+            allowed = (*allowed, *ENDED)
+        if state not in allowed:
+            raise Refused(f"task `{task}` is {states[task]} and cannot become {state}")
 
 
 def verdict(header, events, intact, owners, threshold):
     wrong, pages, envelopes, strangers = [], [], 0, {}
     if not intact:
-        wrong.append("the end of the file is missing" if intact is None else "the file is damaged: its lines are not those that were written")
+        damaged = "the file is damaged: its lines are not those that were written"
+        wrong.append("the end of the file is missing" if intact is None else damaged)
     room, run_id = header["room"], header["run"]
     members = Members(owners, threshold, room)
     for at, event in enumerate(events):
@@ -144,9 +164,9 @@ def verdict(header, events, intact, owners, threshold):
             envelopes += 1
             if content["type"] == ROTATED:
                 members.rotate(content, at)
-            elif content.get("run") != run_id:
-                raise Refused(f"event {event['id']} is about another run")
-            elif content["type"] in (JOURNAL, SNAPSHOT) and content["v"] == 1:
+            elif content.get("run", run_id) != run_id or content["type"] in PAGES and "run" not in content:
+                raise Refused("it is about another run")
+            elif content["type"] in PAGES and content["v"] == 1:
                 pages.append((at, event, content))
         except DAMAGE as error:
             wrong.append(f"event {event['id']}: {error}")
@@ -159,7 +179,8 @@ def verdict(header, events, intact, owners, threshold):
                 chain.take(content, entries_of(event, content["body"]), at)
             except DAMAGE as error:
                 wrong.append(f"event {event['id']}: {error}")
-    wrong += [f"{n} envelopes are signed by {did}, which the owners of the room did not admit" for did, n in strangers.items()]
+    for did, n in strangers.items():
+        wrong.append(f"{n} envelopes are signed by {did}, which the owners of the room did not admit")
     chain.gaps()
     if not chain.entries:
         wrong.append("nothing of the run's journal counts")
@@ -192,7 +213,7 @@ def folded(chain, run, wrong):
     for n, (entry, did) in enumerate(chain.entries, 1):
         try:
             run.take(entry, did)
-            if chain.snapshot == (n, chain.snapshot and chain.snapshot[1]) and run.fold.hash() != chain.snapshot[1]:
+            if chain.snapshot and chain.snapshot[0] == n and run.fold.hash() != chain.snapshot[1]:
                 wrong.append("its snapshot says another state than its events come to")
         except Refused as error:
             wrong.append(f"entry {n} does not follow: {error}")
