@@ -2,11 +2,12 @@
 
 use serde_json::Value;
 
-use crate::federation::{did, execute, member};
+use crate::federation::{did, execute, knows_end, member, waiting_for};
 use crate::harness::synapse::Synapse;
-use crate::harness::{Cis, Output};
+use crate::harness::{Cis, Installed, Output, Running, Seeded, eventually_within};
 use crate::matrix::logged_in;
-use crate::rooms::{hybrid, room_of, waits};
+use crate::rooms::{SLOW, hybrid, room_of, waits};
+use crate::witness::script_of;
 
 const TEXT: &str = r#"
 version = 1
@@ -22,13 +23,48 @@ tty = false
 script = "echo done"
 "#;
 
-/// Checks a file on a machine that knows nothing.
+/// Checks a file on a machine that knows nothing, and once more with the checker that was written from the documentation: both come to
+/// the same.
+#[track_caller]
 fn verified(file: &str, owner: &str) -> (Output, Value) {
     let alone = Cis::new();
     let out = alone.run(["dag", "verify", file, "--owner", owner, "--json"]);
     let verdict = serde_json::from_str(&out.stdout).unwrap_or(Value::Null);
     assert!(alone.node_pid().is_none(), "it needs no node");
+    let mut command = script_of(Installed::Nio, "verify.py");
+    command.args([file, "--owner", owner]);
+    let witness = Running::start(command).wait();
+    let said = witness.json();
+    assert_eq!(witness.code, out.code, "{file}: {said}\n{out:?}");
+    assert_eq!(said["wrong"] == serde_json::json!([]), out.code == Some(0), "{said}");
+    if verdict != Value::Null {
+        for key in
+            ["run", "room", "dag", "state", "specification", "entries", "coordinators", "tasks", "answers"]
+        {
+            assert_eq!(said[key], verdict[key], "{file}: {key}: {said}\n{verdict}");
+        }
+    }
     (out, verdict)
+}
+
+/// Checks copies of a file with one other byte each: the first byte of each line, and bytes at random places.
+#[track_caller]
+fn refuses_other_bytes(cis: &Cis, file: &str, owner: &str) {
+    let bytes = std::fs::read(file).unwrap();
+    let mut places: Vec<usize> =
+        bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1).collect();
+    // The last one would be behind the file.
+    places.pop();
+    let mut seeded = Seeded::new();
+    let mut below = |limit: usize| usize::try_from(seeded.below(limit as u64)).unwrap();
+    places.extend((0..40).map(|_| below(bytes.len())));
+    for at in places {
+        let mut other = bytes.clone();
+        other[at] ^= 1 << below(8);
+        let path = cis.write("flipped.jsonl", &other);
+        let (out, verdict) = verified(path.to_str().unwrap(), owner);
+        assert_ne!(out.code, Some(0), "byte {at}: {verdict}");
+    }
 }
 
 #[test]
@@ -84,12 +120,46 @@ fn a_run_of_several_nodes_is_proved_to_somebody_who_knows_the_owner_alone() {
     changed("gone.jsonl", without(journal));
     changed("cut.jsonl", without(lines.len() - 1));
     changed("renamed.jsonl", text.replacen("proof", "prooF", 1));
+    refuses_other_bytes(&cis, &file, &did(&cis));
     let (out, _) = changed("other.jsonl", "{}\n".to_owned());
     assert!(out.stderr.contains("this is no export of a run"), "{out:?}");
     let mut forged = text.clone();
     let at = text.find("\"sig\":\"").unwrap() + 8;
     forged.replace_range(at..=at, if &text[at..=at] == "0" { "1" } else { "0" });
     changed("forged.jsonl", forged);
+}
+
+#[test]
+fn a_takeover_is_proved_by_what_the_owners_said_before_it() {
+    let synapse = Synapse::shared();
+    let ann = synapse.register("ann");
+    let (cis, _) = logged_in(&synapse);
+    let room = room_of(&cis, &ann);
+    let worker = member(&synapse, &room, &ann, &cis, ("builder", "worker", "execute"));
+    let second = member(&synapse, &room, &ann, &cis, ("second", "coordinator", "coordinate"));
+    let go = cis.work().join("go");
+    let run = execute(&cis, &room, &waiting_for(&go));
+    cis.wait_task(&run, "b", "running");
+    eventually_within(SLOW, "the other coordinator reads of it", || {
+        (second.run(["dag", "show", &run]).code == Some(0)).then_some(())
+    });
+    second.ok(["dag", "takeover", &run, "--force"]);
+    std::fs::write(&go, "").unwrap();
+    second.wait_run(&run, "succeeded");
+    knows_end(&cis, &run);
+    let file = cis.work().join("taken.jsonl").display().to_string();
+    // Any node that reads the room can write the file.
+    cis.ok(["dag", "export", &run, "--output", &file]);
+    let (out, whole) = verified(&file, &did(&cis));
+    assert_eq!((out.code, &whole["state"]), (Some(0), &"succeeded".into()), "{whole}");
+    let coordinators: Vec<&Value> =
+        whole["coordinators"].as_array().unwrap().iter().map(|one| &one["did"]).collect();
+    assert_eq!(coordinators, [&Value::from(did(&cis)), &did(&second).into()], "{whole}");
+    let last = whole["tasks"].as_array().unwrap().iter().find(|task| task["task"] == "c").unwrap();
+    assert_eq!((&last["node"], &last["by"]), (&did(&worker).into(), &did(&second).into()), "{whole}");
+    refuses_other_bytes(&cis, &file, &did(&cis));
+    let (out, verdict) = verified(&file, &did(&second));
+    assert_eq!(out.code, Some(1), "{verdict}");
 }
 
 #[test]

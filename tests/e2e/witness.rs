@@ -43,11 +43,17 @@ pub fn witness(agent: Installed, script: &str, user: &User, given: &Value) -> Ru
     {
         given[name] = value.into();
     }
+    let mut command = script_of(agent, script);
+    command.env("WITNESS", given.to_string());
+    Running::start(command)
+}
+
+/// The command of a script of `witness/`, without arguments.
+pub fn script_of(agent: Installed, script: &str) -> Command {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/e2e/witness");
     let mut command = Command::new(installed(agent));
-    command.arg(folder.join(script)).env("WITNESS", given.to_string()).env("PYTHONDONTWRITEBYTECODE", "1");
-    command.stdin(Stdio::null());
-    Running::start(command)
+    command.arg(folder.join(script)).env("PYTHONDONTWRITEBYTECODE", "1").stdin(Stdio::null());
+    command
 }
 
 /// What a room shows of [`TEXT`], to whomever reads it.
