@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::federation::{did, execute, knows_end, member, waiting_for};
+use crate::federation::{did, execute, member, waiting_for};
 use crate::harness::synapse::Synapse;
 use crate::harness::{Cis, Installed, Output, Running, Seeded, eventually_within};
 use crate::matrix::logged_in;
@@ -35,9 +35,10 @@ fn verified(file: &str, owner: &str) -> (Output, Value) {
     command.args([file, "--owner", owner]);
     let witness = Running::start(command).wait();
     let said = witness.json();
-    assert_eq!(witness.code, out.code, "{file}: {said}\n{out:?}");
+    assert_eq!(witness.code == Some(0), out.code == Some(0), "{file}: {said}\n{out:?}");
     assert_eq!(said["wrong"] == serde_json::json!([]), out.code == Some(0), "{said}");
-    if verdict != Value::Null {
+    // Which damage makes a file no export at all is not told apart here.
+    if verdict != Value::Null && said["run"] != Value::Null {
         for key in
             ["run", "room", "dag", "state", "specification", "entries", "coordinators", "tasks", "answers"]
         {
@@ -60,7 +61,7 @@ fn refuses_other_bytes(cis: &Cis, file: &str, owner: &str) {
     places.extend((0..40).map(|_| below(bytes.len())));
     for at in places {
         let mut other = bytes.clone();
-        other[at] ^= 1 << below(8);
+        other[at] ^= 1_u8 << below(8);
         let path = cis.write("flipped.jsonl", &other);
         let (out, verdict) = verified(path.to_str().unwrap(), owner);
         assert_ne!(out.code, Some(0), "byte {at}: {verdict}");
@@ -146,10 +147,8 @@ fn a_takeover_is_proved_by_what_the_owners_said_before_it() {
     second.ok(["dag", "takeover", &run, "--force"]);
     std::fs::write(&go, "").unwrap();
     second.wait_run(&run, "succeeded");
-    knows_end(&cis, &run);
-    let file = cis.work().join("taken.jsonl").display().to_string();
-    // Any node that reads the room can write the file.
-    cis.ok(["dag", "export", &run, "--output", &file]);
+    let file = second.work().join("taken.jsonl").display().to_string();
+    second.ok(["dag", "export", &run, "--output", &file]);
     let (out, whole) = verified(&file, &did(&cis));
     assert_eq!((out.code, &whole["state"]), (Some(0), &"succeeded".into()), "{whole}");
     let coordinators: Vec<&Value> =

@@ -10,7 +10,7 @@ import re
 import envelope
 from envelope import Refused
 
-ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.IGNORECASE | re.ASCII)
 SIGNATURE = re.compile(r"[0-9a-fA-F]{128}")
 # What a damaged value makes of code that reads it.
 DAMAGE = (Refused, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)

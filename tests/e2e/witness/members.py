@@ -9,8 +9,8 @@ RIGHTS = ("submit", "coordinate", "execute")
 
 
 def check_change(body):
-    """Refuses a change of a key that not both keys signed."""
-    raise Refused("what both keys sign is not documented")
+    """Refuses each change of a key: no page says over which bytes `sig_old` and `sig_new` are."""
+    raise Refused(f"{body['old']} may not have signed this: the signatures of a change are not documented")
 
 
 class Members:

@@ -153,7 +153,7 @@ def verdict(header, events, intact, owners, threshold):
     if not intact:
         damaged = "the file is damaged: its lines are not those that were written"
         wrong.append("the end of the file is missing" if intact is None else damaged)
-    room, run_id = header["room"], header["run"]
+    room, run_id = header["room"], header["run"].upper()
     members = Members(owners, threshold, room)
     for at, event in enumerate(events):
         try:
@@ -164,7 +164,7 @@ def verdict(header, events, intact, owners, threshold):
             envelopes += 1
             if content["type"] == ROTATED:
                 members.rotate(content, at)
-            elif content.get("run", run_id) != run_id or content["type"] in PAGES and "run" not in content:
+            elif content.get("run", run_id).upper() != run_id or content["type"] in PAGES and "run" not in content:
                 raise Refused("it is about another run")
             elif content["type"] in PAGES and content["v"] == 1:
                 pages.append((at, event, content))
