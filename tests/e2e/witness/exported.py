@@ -142,9 +142,10 @@ def entries_of(event, body):
     if not isinstance(entries, list) or not entries:
         raise Refused("it has no entries")
     for n, entry in enumerate(entries):
-        numbers = is_int(entry["at_ms"]) and is_int(entry["v"], high=2**32 - 1)
+        numbers = is_int(entry["at_ms"], -(2**63)) and is_int(entry["v"], high=2**32 - 1)
         objects = isinstance(entry["body"], dict) and isinstance(entry.get("actor", {}), dict)
-        if not numbers or not objects or not isinstance(entry.get("cause", ""), str):
+        texts = isinstance(entry["type"], str) and isinstance(entry.get("cause", ""), str)
+        if not numbers or not objects or not texts:
             raise Refused("an entry is malformed")
         if n and entry["type"] in ("cis.dag.run.created", "cis.dag.run.taken_over"):
             raise Refused("a run begins, or is taken over, in the middle of a page")

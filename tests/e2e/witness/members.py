@@ -13,6 +13,19 @@ def check_change(body):
     raise Refused(f"{body['old']} may not have signed this: the signatures of a change are not documented")
 
 
+def kind_of(statement):
+    """Its kind. None: a statement that this reader does not know, which changes nothing."""
+    if not isinstance(statement, dict) or statement.get("kind") not in ("admit", "revoke", "group"):
+        return None
+    kind, name = statement["kind"], statement.get("name")
+    if not isinstance(name, str) and (kind == "group" or kind == "admit" and name is not None):
+        return None
+    if kind != "group" and not isinstance(statement.get("did"), str):
+        return None
+    may = statement.get("may") if kind == "admit" else []
+    return kind if isinstance(may, list) and all(one in RIGHTS for one in may) else None
+
+
 class Members:
     """What the owners of the room said, and the keys that count by it."""
 
@@ -39,7 +52,7 @@ class Members:
         return True
 
     def follows(self, statement):
-        kind = statement.get("kind") if isinstance(statement, dict) else None
+        kind = kind_of(statement)
         if kind == "admit":
             envelope.key_of(statement["did"])
             if statement["did"] in self.revoked:
@@ -52,9 +65,9 @@ class Members:
             raise Refused(f"{statement['did']} owns the room, which would have too few owners without it")
 
     def apply(self, statement, at):
-        kind = statement.get("kind") if isinstance(statement, dict) else None
-        if kind == "admit" and isinstance(may := statement.get("may"), list) and all(one in RIGHTS for one in may):
-            did, name = statement["did"], statement.get("name")
+        kind = kind_of(statement)
+        if kind == "admit":
+            did, name, may = statement["did"], statement.get("name"), statement["may"]
             self.members[did] = {"name": name, "may": [right for right in RIGHTS if right in may]}
             self.said.append((at, did, may))
         elif kind == "revoke":

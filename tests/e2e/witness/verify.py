@@ -19,6 +19,7 @@ from exported import DAMAGE, NoExport, entries_of, lines_of, signed
 from fold import Fold, is_item
 from journal import JOURNAL
 from members import TRUST, Members
+from shapes import check_body
 
 ROTATED, PAGES = "cis.dag.node.rotated", (JOURNAL, SNAPSHOT)
 ENDED = ("succeeded", "completed", "failed", "error", "cancelled")
@@ -71,8 +72,9 @@ class Run:
 
     def take(self, entry, did):
         kind, body = entry["type"].removeprefix("cis.dag."), entry["body"]
-        if kind not in KNOWN or entry["v"] != 1:
+        if kind not in KNOWN or entry["v"] > 1:
             raise ValueError(f"`{entry['type']}` version {entry['v']} is unknown")
+        check_body(kind, body)
         if kind == "run.created":
             self.begin(body)
         else:
@@ -83,9 +85,9 @@ class Run:
             self.granted(body, body["node"], did)
         elif kind == "task.result":
             if "granted_ms" in body:
-                self.granted(body, body.get("node", did), did)
+                self.granted(body, body.get("node") or did, did)
             self.sessions.pop(body["task"], None)
-            self.tasks[body["task"]]["log"] = body["log"]["sha256"] if "log" in body else None
+            self.tasks[body["task"]]["log"] = body["log"]["sha256"] if body.get("log") else None
         elif kind in ("session.answered", "task.approved"):
             comment = f": {body['comment']}" if body.get("comment") else ""
             text = body["text"] if kind == "session.answered" else f"approved{comment}"
