@@ -14,6 +14,7 @@ mod http;
 mod identity;
 mod input_id;
 mod log;
+mod policy;
 mod query;
 mod raw;
 mod tokens;

@@ -108,7 +108,8 @@ fn spec() -> RemoteSpec {
         profile: None,
         inputs: BTreeMap::new(),
     };
-    RemoteSpec { slots: SLOTS * NODES as u32, files: None, spec: Box::new(spec), sealed: None }
+    let spec = Box::new(spec);
+    RemoteSpec { slots: SLOTS * NODES as u32, files: None, tags: Some(Vec::new()), spec, sealed: None }
 }
 
 fn facts(owner: NodeDid) -> RunCreated {

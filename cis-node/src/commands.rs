@@ -14,7 +14,9 @@ use cis_core::api::{
     RoomNodeView, RoomWrite, Say, TimeView, WhyView,
 };
 use cis_core::dag::{Dag, Group};
-use cis_core::event::{Actor, EventBody, EventDraft, ExecutionMode, PromptRecord, RetryScope, RunCreated};
+use cis_core::event::{
+    Actor, EventBody, EventDraft, ExecutionMode, NodeRule, PromptRecord, RetryScope, RunCreated,
+};
 use cis_core::federation::direct::TaskPayload;
 use cis_core::federation::journal::Position;
 use cis_core::federation::protocol::BootMs;
@@ -23,6 +25,7 @@ use cis_core::federation::protocol::message::Message;
 use cis_core::ids::AttemptId;
 use cis_core::ids::{InboxId, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
 use cis_core::people::Allowed;
+use cis_core::policy::node_rules::{KeptRule, NodeRules};
 use cis_core::policy::{Permit, Principal, act};
 use cis_host::hub::{HubError, Sighting};
 use cis_store::TaskSeed;
@@ -209,6 +212,14 @@ pub(super) struct Waiting {
     pub(super) held_ms: Option<TimestampMs>,
 }
 
+/// A change of the node's own policy.
+#[derive(Debug)]
+pub(super) enum PolicyChange {
+    Add(Box<NodeRule>),
+    /// The rule with this number.
+    Remove(u32),
+}
+
 /// One request to the driver.
 #[derive(Debug)]
 pub(super) enum Command {
@@ -254,6 +265,16 @@ pub(super) enum Command {
         group: Option<Group>,
         permit: Permit<act::ControlGroups>,
         reply: Reply<()>,
+    },
+    /// The rules of the node's own policy.
+    Policy {
+        reply: Reply<NodeRules>,
+    },
+    /// Answers with the rule that was added or removed.
+    ChangePolicy {
+        change: PolicyChange,
+        permit: Permit<act::ControlPolicy>,
+        reply: Reply<KeptRule>,
     },
     CreateSession {
         session: SessionId,

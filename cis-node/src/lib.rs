@@ -39,6 +39,7 @@ mod machine;
 mod matrix;
 mod members;
 mod node;
+mod node_policy;
 mod notices;
 mod open_views;
 mod own_commands;

@@ -266,6 +266,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         Arc::new(config.settings.clone()),
     );
     let (machine, unreadable) = restored(&keys, &identity, &config.settings, &readers, &blobs)?;
+    let rules = readers.get()?.node_rules()?;
     let parts = Parts {
         own_commands,
         home: options.home.clone(),
@@ -277,6 +278,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         host_place,
         host_command: options.host_command,
         machine,
+        rules,
         unreadable,
         anchor: Arc::clone(&anchor),
         writer,

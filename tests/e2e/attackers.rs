@@ -199,7 +199,7 @@ fn touches(file: &Path) -> RemoteSpec {
         profile: None,
         inputs: BTreeMap::new(),
     };
-    RemoteSpec { slots: 1, files: None, spec: Box::new(spec), sealed: None }
+    RemoteSpec { slots: 1, files: None, tags: None, spec: Box::new(spec), sealed: None }
 }
 
 #[test]

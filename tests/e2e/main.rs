@@ -71,6 +71,7 @@ mod noisy;
 mod observer;
 mod page;
 mod permissions;
+mod policy;
 mod recover;
 mod remote;
 mod remote_refused;

@@ -16,6 +16,7 @@ mod matrix;
 mod nodes;
 mod outbox;
 pub mod paths;
+mod policy;
 mod problem;
 mod requests;
 pub mod text_or_hex;
@@ -49,6 +50,7 @@ pub use nodes::{
     RoomNodeState, RoomNodeView, RoomTaskView,
 };
 pub use outbox::{FollowedRun, OutboxEntry, Outgoing, Priority, RoomMessage, RoomState, RoomWrite};
+pub use policy::{CheckPolicy, PolicyCheckView, PolicyRuleView, PolicyTaskView, PolicyView};
 pub use problem::{PROBLEM_JSON, Problem, ProblemKind};
 pub use requests::{
     Attach, AttachControl, AttachNotice, BEHIND, CreateRun, CreateSession, CreatedOrder, Decide,

@@ -14,6 +14,12 @@ pub const NODE: &str = "/v1/node";
 pub const NODE_STOP: &str = "/v1/node/stop";
 /// `PUT` [`super::PauseNode`]: [`super::NodeView`].
 pub const NODE_PAUSE: &str = "/v1/node/pause";
+/// `GET`: [`super::PolicyView`]. `POST` [`crate::event::NodeRule`]: [`super::PolicyRuleView`].
+pub const NODE_POLICY: &str = "/v1/node/policy";
+/// `POST` [`super::CheckPolicy`]: [`super::PolicyCheckView`].
+pub const NODE_POLICY_CHECK: &str = "/v1/node/policy/check";
+/// `DELETE` removes a rule: [`super::PolicyRuleView`].
+pub const NODE_POLICY_RULE: &str = "/v1/node/policy/{number}";
 /// `GET` [`super::ListRuns`]: listing of [`super::RunView`]. `POST` [`super::CreateRun`]: [`super::RunView`].
 pub const RUNS: &str = "/v1/runs";
 /// `GET`: the text of its DAG file, as it was submitted.

@@ -7,6 +7,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::facts::{AttemptResult, GrantRecord, LostBy, RetryScope, RunCreated, SessionLimit, TaskChange};
+use super::node_rule::NodeRule;
 use super::outcome::{EndReason, ExitStatus};
 use super::states::ExecutionMode;
 use crate::dag::{Group, Task};
@@ -353,6 +354,16 @@ pub enum EventBody {
         /// It counts until then, Unix ms; none: until it is revoked.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expires_ms: Option<TimestampMs>,
+    },
+    /// A rule of the node's own policy was added or removed: which tasks of other nodes it executes.
+    #[serde(rename = "cis.dag.node.policy")]
+    NodePolicy {
+        /// Number of the rule. A number is never given twice.
+        number: u32,
+        /// What holds from now on; none: the rule was removed.
+        rule: Option<Box<NodeRule>>,
+        /// Who: the name of the event's actor.
+        by: String,
     },
     /// A request was refused.
     #[serde(rename = "cis.dag.node.denied")]

@@ -5,6 +5,7 @@
 
 mod body;
 mod facts;
+mod node_rule;
 mod outcome;
 mod row;
 mod states;
@@ -19,6 +20,7 @@ pub use facts::{
     NamedPrograms, OutputRecord, QueueReason, RetryScope, RunCreated, SessionLimit, Submitter, TaskChange,
     Uploaded, UploadedLog, UseAgent,
 };
+pub use node_rule::{NodeRule, RuleEffect, in_quotes};
 pub use outcome::{AttemptOutcome, EndReason, ExitStatus, FailureCause};
 pub use row::{Actor, ActorKind, Event, EventDraft, Via};
 pub use states::{ExecutionMode, RunState, SessionState, TaskState};

@@ -64,6 +64,9 @@ pub struct RemoteSpec {
     /// The list of the files that are in its directory when it starts; none: it gets none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<Uploaded>,
+    /// Tags that it asks for, so that the worker's own policy can decide by them; none: an earlier version does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<String>>,
     /// The task. Its directory is relative to an empty one that the worker makes. Where the specification is sealed, only what
     /// everybody may know.
     pub spec: Box<TaskSpec>,
@@ -99,12 +102,13 @@ pub enum NotPortable {
 }
 
 impl RemoteSpec {
-    /// What another machine gets of a specification that was completed here, in the directory `workdir`. Values of secrets are not
-    /// part of it: [`PrivateSpec::seal_in`](super::private::PrivateSpec::seal_in) adds them.
+    /// What another machine gets of a specification that was completed here, in the directory `workdir`. `tags`: those that
+    /// the task asks for. Values of secrets are not part of it:
+    /// [`PrivateSpec::seal_in`](super::private::PrivateSpec::seal_in) adds them.
     ///
     /// # Errors
     /// [`NotPortable`].
-    pub fn of(mut spec: TaskSpec, workdir: &str, slots: u32) -> Result<Self, NotPortable> {
+    pub fn of(mut spec: TaskSpec, workdir: &str, slots: u32, tags: Vec<String>) -> Result<Self, NotPortable> {
         if spec.cwd != workdir {
             return Err(NotPortable::Directory);
         }
@@ -113,7 +117,7 @@ impl RemoteSpec {
         // Where the values come from is this machine's matter.
         (spec.secrets, spec.run_secrets) = (BTreeMap::new(), Vec::new());
         spec.cwd.clear();
-        Ok(Self { slots, files: None, spec: Box::new(spec), sealed: None })
+        Ok(Self { slots, files: None, tags: Some(tags), spec: Box::new(spec), sealed: None })
     }
 }
 
@@ -259,7 +263,7 @@ mod tests {
 
     fn messages() -> Vec<Message<TaskPayload>> {
         let granted = granted();
-        let spec = RemoteSpec::of(spec(), "/home/ann/project", 2).unwrap();
+        let spec = RemoteSpec::of(spec(), "/home/ann/project", 2, vec!["gpu".to_owned()]).unwrap();
         let grant = Grant { granted: granted.clone(), session: session(1), spec };
         let report = Report::bare(AttemptOutcome::Succeeded, Some(1), 2);
         let held = HeldRecord { granted: granted.clone(), session: session(1), state: HeldState::Frozen };
@@ -333,16 +337,16 @@ mod tests {
 
     #[test]
     fn nothing_of_the_submitters_machine_is_sent() {
-        let remote = RemoteSpec::of(spec(), "/home/ann/project", 1).unwrap();
+        let remote = RemoteSpec::of(spec(), "/home/ann/project", 1, Vec::new()).unwrap();
         assert_eq!((&*remote.spec.cwd, remote.spec.umask), ("", None));
         let mut with_secrets = spec();
         with_secrets.secrets.insert("T".to_owned(), SecretSource::File("/home/ann/token".to_owned()));
         with_secrets.run_secrets.push(SecretSource::Env("HOST_VARIABLE".to_owned()));
-        assert_eq!(RemoteSpec::of(with_secrets, "/home/ann/project", 1).unwrap(), remote);
+        assert_eq!(RemoteSpec::of(with_secrets, "/home/ann/project", 1, Vec::new()).unwrap(), remote);
         let of = |change: fn(&mut TaskSpec)| {
             let mut spec = spec();
             change(&mut spec);
-            RemoteSpec::of(spec, "/home/ann/project", 1).unwrap_err()
+            RemoteSpec::of(spec, "/home/ann/project", 1, Vec::new()).unwrap_err()
         };
         assert_eq!(of(|s| s.cwd = "/home/ann/project/sub".to_owned()), NotPortable::Directory);
     }

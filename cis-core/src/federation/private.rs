@@ -166,7 +166,7 @@ mod tests {
         for program in programs {
             let secrets = BTreeMap::from([("TOKEN".to_owned(), "hunter2".to_owned())]);
             let private = PrivateSpec { spec: spec(program), secrets };
-            let remote = RemoteSpec::of(private.spec.clone(), "", 1).unwrap();
+            let remote = RemoteSpec::of(private.spec.clone(), "", 1, Vec::new()).unwrap();
             let mut grant = Grant { granted: granted(1), session: session(1), spec: remote };
             private.clone().seal_in(&mut grant, &worker.did(), [7; 32]).unwrap();
             let sent = serde_json::to_string(&grant.spec).unwrap();

@@ -89,6 +89,8 @@ acts! {
     CreateSession => Action::CreateSession;
     /// Change the node's key, and whom it trusts.
     ControlIdentity => Action::ControlIdentity;
+    /// Change what the node executes for other nodes.
+    ControlPolicy => Action::ControlPolicy;
     /// Read what is said in rooms of the node's Matrix account.
     ReadMatrix => Action::ReadMatrix;
     /// Make and join rooms, invite people, as that account.

@@ -1,9 +1,10 @@
-//! Who may do what: one door, [`admit`], that every request passes.
+//! Who may do what: one door, [`admit`], that every request passes; and what the node executes for others (`node_rules`).
 //!
 //! Owns principals, rights, the decision and the permits that prove it. Knows nothing of sockets, rooms or processes: whoever
 //! lets a request in says who it is from.
 
 pub mod act;
+pub mod node_rules;
 mod permit;
 pub mod redact;
 pub mod token;
@@ -170,6 +171,8 @@ pub enum Action {
     SpeakAs(Option<SessionId>),
     /// Change the node's key, and whom it trusts.
     ControlIdentity,
+    /// Change the rules that say which tasks of other nodes the node executes.
+    ControlPolicy,
     /// Read what is said in rooms of the node's Matrix account.
     ReadMatrix,
     /// Make and join rooms, invite people, as that account.
@@ -259,6 +262,7 @@ pub fn needed(action: Action) -> Option<Rights> {
         | Action::ControlSession(_)
         | Action::UseMatrix => Rights::Operator,
         Action::ControlIdentity
+        | Action::ControlPolicy
         | Action::ControlMatrix
         | Action::RecoverRuns
         | Action::CleanStore
@@ -333,6 +337,7 @@ fn verb(action: Action) -> &'static str {
         Action::ControlSession(_) => "control that session",
         Action::SpeakAs(_) => "ask, tell and hand in as that session",
         Action::ControlIdentity => "change whom this node trusts",
+        Action::ControlPolicy => "change what this node executes for other nodes",
         Action::ReadMatrix => "read rooms of the Matrix account",
         Action::UseMatrix => "act in rooms as the Matrix account",
         Action::ControlMatrix => "log the Matrix account in or out, or verify with it",
@@ -374,6 +379,7 @@ mod tests {
             Action::SpeakAs(Some(session(2))),
             Action::SpeakAs(None),
             Action::ControlIdentity,
+            Action::ControlPolicy,
             Action::ReadMatrix,
             Action::UseMatrix,
             Action::ControlMatrix,
@@ -431,7 +437,13 @@ mod tests {
         let command = of(command, NodeCommand::RIGHTS_MAX);
         assert_eq!((command.submitter(), command.actor().kind), (submitter, ActorKind::Policy));
         assert!(authorize(&command, Action::ControlSession(None)).is_ok());
-        for action in [Action::ControlIdentity, Action::CleanStore, Action::StopNode, Action::ControlMatrix] {
+        for action in [
+            Action::ControlIdentity,
+            Action::ControlPolicy,
+            Action::CleanStore,
+            Action::StopNode,
+            Action::ControlMatrix,
+        ] {
             assert!(authorize(&command, action).is_err(), "{action:?}");
         }
         let token = token(Rights::Operator);

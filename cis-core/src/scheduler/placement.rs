@@ -61,9 +61,17 @@ pub struct NodeOffer {
     /// It starts nothing at all; it is `draining` then as well.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
+    /// How often the rules of its own policy were changed. Tasks that it refused before are granted to it again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub policy: u64,
     /// It gets only tasks that ask for some of these tags; empty: all. The owners of the room say so, not the node.
     #[serde(skip)]
     pub only: BTreeSet<String>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl NodeOffer {

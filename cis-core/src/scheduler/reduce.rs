@@ -94,6 +94,7 @@ impl Run {
             | EventBody::NodeLost { .. }
             | EventBody::NodeCleaned { .. }
             | EventBody::NodeToken { .. }
+            | EventBody::NodePolicy { .. }
             | EventBody::AccessDenied { .. } => {}
         }
         Ok(())

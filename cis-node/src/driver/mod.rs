@@ -62,6 +62,7 @@ use crate::shared::Shared;
 use cis_core::api::TimeView;
 use cis_core::event::{Actor, Event, EventBody, EventDraft};
 use cis_core::ids::{NodeDid, RunId, SessionId, TimestampMs};
+use cis_core::policy::node_rules::NodeRules;
 use cis_core::scheduler::{IdSource, Input, InputKind, Machine};
 use cis_host::START_MS;
 use cis_host::hub::Hub;
@@ -94,6 +95,8 @@ pub(crate) struct Parts {
     pub(crate) host_place: Place,
     pub(crate) host_command: Vec<OsString>,
     pub(crate) machine: Machine,
+    /// The node's own policy.
+    pub(crate) rules: NodeRules,
     /// Open runs that could not be read, and why.
     pub(crate) unreadable: BTreeMap<RunId, String>,
     pub(crate) writer: Writer,

@@ -23,6 +23,7 @@ impl Driver {
                 | Command::Allowed { .. }
                 | Command::HeldByRoom { .. }
                 | Command::Groups { .. }
+                | Command::Policy { .. }
                 | Command::Waiting { .. } => self.obey(command, now_ms()),
                 Command::Stop { kill_sessions, reason, reply } => {
                     self.stopping = Some(Stopping { kill_sessions, reason });
@@ -53,6 +54,7 @@ impl Driver {
                 | Command::SetGroup { reply, .. }
                 | Command::Expose { reply, .. }
                 | Command::Typing { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::ChangePolicy { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Cleaning { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Why { run, task, reply } => {
                     let mut view = self.why(run, &task, now_ms());

@@ -63,6 +63,10 @@ impl Driver {
                 let kind = InputKind::SetGroup { name, group };
                 self.handle_for(Input { kind, actor: Some(permit.actor()), cause: None }, reply, now);
             }
+            Command::Policy { reply } => drop(reply.send(Ok(self.parts.rules.clone()))),
+            Command::ChangePolicy { change, permit, reply } => {
+                self.change_policy(change, permit.actor(), reply, now);
+            }
             Command::CreateSession { session, new, permit, reply } => {
                 self.create_session(session, new, permit.actor(), reply);
             }

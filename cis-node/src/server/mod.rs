@@ -31,6 +31,8 @@ mod nodes_routes;
 mod operations;
 mod peer;
 mod places;
+mod policy_api;
+mod policy_routes;
 mod query;
 mod range;
 mod routes;
@@ -58,6 +60,7 @@ pub use node_api::{AttachFrame, AttachInput, AttachPermit, AttachStreams, EventB
 pub use nodes_api::NodesApi;
 pub use operations::documents;
 pub use peer::Peer;
+pub use policy_api::PolicyApi;
 pub use serve::{Bound, serve};
 pub use tasks_api::TasksApi;
 pub use tcp::{TcpEndpoint, serve_tcp, tls};

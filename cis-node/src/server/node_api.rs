@@ -15,6 +15,7 @@ use super::inbox_api::InboxApi;
 use super::matrix_api::MatrixApi;
 use super::nodes_api::NodesApi;
 use super::peer::Peer;
+use super::policy_api::PolicyApi;
 use super::tasks_api::TasksApi;
 use super::tokens_api::TokensApi;
 use super::verification_api::VerificationApi;
@@ -124,7 +125,15 @@ type Answer<T> = Result<T, Problem>;
 
 /// A node, as its API sees it. Names of runs and sessions are as people typed them until resolved.
 pub trait NodeApi:
-    InboxApi + IdentityApi + NodesApi + MatrixApi + IdempotencyApi + TasksApi + VerificationApi + TokensApi
+    InboxApi
+    + IdentityApi
+    + PolicyApi
+    + NodesApi
+    + MatrixApi
+    + IdempotencyApi
+    + TasksApi
+    + VerificationApi
+    + TokensApi
 {
     /// Waits until the session of a token has started, so that [`Self::principal`] can recognize its processes.
     fn session_started(&self, token: &str) -> impl Future<Output = ()> + Send;

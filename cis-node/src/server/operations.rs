@@ -12,8 +12,8 @@ use super::routes::{
     resume_run, retry_run, screen, send_input, set_mode, start_run, stop_node, take_over_run, times,
 };
 use super::{
-    identity_routes, inbox_routes, matrix_routes, me_routes, nodes_routes, streams, tasks_routes,
-    tokens_routes, verification_routes,
+    identity_routes, inbox_routes, matrix_routes, me_routes, nodes_routes, policy_routes, streams,
+    tasks_routes, tokens_routes, verification_routes,
 };
 use cis_core::api::paths;
 use cis_core::policy::Action;
@@ -33,6 +33,7 @@ pub(super) fn operations<N: NodeApi>() -> Operations<Arc<N>> {
         .with(others::<N>())
         .with(me_routes::operations::<N>(|| operations::<N>().actions()))
         .with(describe::routes::<N>(documents::<N>))
+        .with(policy_routes::operations::<N>())
         .with(tokens_routes::operations::<N>())
         .with(identity_routes::operations::<N>())
         .with(nodes_routes::operations::<N>())

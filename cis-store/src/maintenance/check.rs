@@ -36,6 +36,7 @@ pub(crate) const PROJECTED: &[(&str, &str)] = &[
     ("task_items", "run, idx, count"),
     ("approvals", "run, idx, prompt, until_ms"),
     ("node_groups", "name, places, frees_when_blocked"),
+    ("policy_rules", "number, rule, by, since_ms"),
     (
         "sessions",
         "id, run, task, attempt, fence, prev, place, name, state, pid, created_ms, started_ms, ended_ms,
@@ -178,6 +179,7 @@ fn starts(path: &Path) -> Result<(), String> {
         let reader = Readers::open(path)?.get()?;
         reader.last_offset()?;
         reader.node_groups()?;
+        reader.node_rules()?;
         reader.open_runs().map(drop)
     };
     start().map_err(|error: StoreError| match error {

@@ -6,6 +6,7 @@
 
 mod gates;
 mod inbox;
+mod policy;
 mod runs;
 mod seeds;
 mod sessions;
@@ -80,6 +81,9 @@ impl Projector {
         }
         if let EventBody::NodeGroup { name, group } = body {
             return gates::group(conn, name, *group);
+        }
+        if let EventBody::NodePolicy { number, rule, by } = body {
+            return policy::changed(conn, at.at_ms, *number, rule.as_deref(), by);
         }
         if self.apply_to_session(conn, at, body, beside)?
             && !matches!(body, EventBody::SessionStarted { task: Some(_), .. })

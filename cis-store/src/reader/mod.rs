@@ -10,6 +10,7 @@ mod find_item;
 mod gates;
 mod in_room;
 mod inbox;
+mod policy;
 mod rooms;
 mod runs;
 mod sessions;

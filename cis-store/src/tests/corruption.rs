@@ -252,6 +252,7 @@ fn read_everything(path: &Path) {
     let _ = reader.events(0, None, usize::MAX);
     let _ = reader.audit(None, 1000);
     let _ = reader.node_groups();
+    let _ = reader.node_rules();
     let _ = reader.open_runs();
     let _ = reader.list_runs(&cis_core::api::ListRuns::default());
     for n in [1, 30, 60, 1001, 1060] {

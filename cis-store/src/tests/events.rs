@@ -12,8 +12,8 @@ use crate::Writer;
 use crate::maintenance::{PROJECTED, check, rebuild};
 use cis_core::dag::{Action, Group, Task};
 use cis_core::event::{
-    ArtifactRecord, AttemptOutcome, EndReason, EventBody, ExecutionMode, ExitStatus, LostBy, OutputRecord,
-    PromptKind, PromptRecord, QueueReason, RetryScope, TaskChange, TaskState,
+    ArtifactRecord, AttemptOutcome, EndReason, EventBody, ExecutionMode, ExitStatus, LostBy, NodeRule,
+    OutputRecord, PromptKind, PromptRecord, QueueReason, RetryScope, RuleEffect, TaskChange, TaskState,
 };
 use cis_core::ids::{HostInstance, NodeDid, TaskId};
 
@@ -102,12 +102,18 @@ fn result(n: u8, attempt: u8, kind: u8, at: i64) -> EventBody {
 fn body((kind, a, b, c): Step, at: i64) -> EventBody {
     let session = session_id(u128::from(a) * 16 + u128::from(b));
     let host = HostInstance(ulid(u128::from(c % 2)));
-    match kind % 23 {
+    match kind % 24 {
         20 => EventBody::TaskExpanded { task: task(name(a)), items: vec![1.into(); usize::from(b % 4)] },
         21 => EventBody::TaskApproved { task: task(name(a)), by: "x".to_owned(), comment: None },
         22 => {
             let group = (b % 3 > 0).then(|| Group { limit: u32::from(c), frees_when_blocked: b % 2 == 0 });
             EventBody::NodeGroup { name: name(a).to_owned(), group }
+        }
+        23 => {
+            let mut rule = NodeRule::new(RuleEffect::Deny);
+            rule.command = Some(format!("rm {c}"));
+            let rule = (b % 3 > 0).then(|| Box::new(rule));
+            EventBody::NodePolicy { number: u32::from(a), rule, by: "uid:1000".to_owned() }
         }
         0 => EventBody::RunStarted {},
         1 => EventBody::RunPaused {},

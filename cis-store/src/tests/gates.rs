@@ -5,9 +5,11 @@ use serde_json::json;
 use super::support::{Home, assigned, created, draft, run_id, session_id, succeeded, task, ulid};
 use cis_core::dag::Group;
 use cis_core::event::{
-    ArtifactRecord, EventBody, OutputRecord, QueueReason, RetryScope, TaskChange, TaskState,
+    ArtifactRecord, EventBody, NodeRule, OutputRecord, QueueReason, RetryScope, RuleEffect, TaskChange,
+    TaskState,
 };
 use cis_core::ids::BlobId;
+use cis_core::policy::node_rules::KeptRule;
 
 fn change(name: &str, state: TaskState, queued: Option<QueueReason>) -> TaskChange {
     TaskChange { task: task(name), state, end: None, queued }
@@ -105,4 +107,25 @@ fn the_groups_that_commands_made_are_remembered() {
     writer.commit().unwrap();
     let groups = home.readers().get().unwrap().node_groups().unwrap();
     assert_eq!(groups, [("a".to_owned(), Group { limit: 2, frees_when_blocked: true })].into());
+}
+
+#[test]
+fn rules_of_the_policy_are_kept_and_their_numbers_are_never_free_again() {
+    let home = Home::new();
+    let mut writer = home.writer();
+    let mut rule = NodeRule::new(RuleEffect::Deny);
+    rule.command = Some("rm *".into());
+    let set = |number, rule: Option<&NodeRule>| EventBody::NodePolicy {
+        number,
+        rule: rule.cloned().map(Box::new),
+        by: "uid:1000".into(),
+    };
+    for (n, body) in [set(1, Some(&rule)), set(2, Some(&rule)), set(2, None)].into_iter().enumerate() {
+        writer.append(&draft(None, 7, body), ulid(n as u128)).unwrap();
+    }
+    writer.commit().unwrap();
+    let rules = home.readers().get().unwrap().node_rules().unwrap();
+    let kept = KeptRule { number: 1, rule: rule.clone(), added_by: "uid:1000".into(), added_ms: 7 };
+    assert_eq!(rules.kept().collect::<Vec<_>>(), [&kept]);
+    assert_eq!(rules.number_for(&rule), Ok(3));
 }

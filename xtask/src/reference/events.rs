@@ -16,9 +16,10 @@ not know.
 ";
 
 /// Files of the event's shapes.
-const SOURCES: [&str; 5] = [
+const SOURCES: [&str; 6] = [
     "cis-core/src/event/body.rs",
     "cis-core/src/event/facts.rs",
+    "cis-core/src/event/node_rule.rs",
     "cis-core/src/prompt.rs",
     "cis-core/src/event/states.rs",
     "cis-core/src/event/outcome.rs",

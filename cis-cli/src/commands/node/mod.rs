@@ -6,6 +6,7 @@ mod invite;
 mod join;
 mod list;
 mod pause;
+mod policy;
 mod probe;
 mod schema;
 mod serve;
@@ -37,6 +38,9 @@ pub(crate) enum Command {
     Undrain(drain::UndrainArgs),
     Pause(pause::Args),
     Resume(pause::ResumeArgs),
+    /// Which tasks of other nodes this node executes
+    #[command(subcommand)]
+    Policy(policy::Command),
     Schema(schema::Args),
     /// Tokens for using the node over TCP
     #[command(subcommand)]
@@ -58,6 +62,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
         Command::Undrain(_) => drain::run(context, false),
         Command::Pause(_) => pause::run(context, true),
         Command::Resume(_) => pause::run(context, false),
+        Command::Policy(command) => policy::run(context, &command),
         Command::Schema(args) => schema::run(&args),
         Command::Status(_) => status::run(context),
         Command::Token(command) => token::run(context, &command),

@@ -47,6 +47,7 @@ impl EventBody {
             Self::NodeGroup { .. } => "cis.dag.node.group",
             Self::NodeCleaned { .. } => "cis.dag.node.cleaned",
             Self::NodeToken { .. } => "cis.dag.node.token",
+            Self::NodePolicy { .. } => "cis.dag.node.policy",
             Self::AccessDenied { .. } => "cis.dag.node.denied",
         }
     }

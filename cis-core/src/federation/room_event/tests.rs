@@ -16,6 +16,7 @@ const KEPT: &[&str] = &[
     "cis.dag.node.group",
     "cis.dag.node.cleaned",
     "cis.dag.node.token",
+    "cis.dag.node.policy",
     "cis.dag.node.denied",
 ];
 

@@ -18,12 +18,20 @@ pub(super) struct Nodes {
     /// By room: a node offers its sessions in each of its rooms.
     offers: BTreeMap<String, BTreeMap<NodeDid, Offer>>,
     /// Nodes whose policy refused a task, or that miss something for it, with their reasons.
-    refused: BTreeMap<(RunId, TaskId), BTreeMap<NodeDid, String>>,
+    refused: BTreeMap<(RunId, TaskId), BTreeMap<NodeDid, Refused>>,
     /// By run: how many tasks it had when it was last looked at, and whether one of them stays on this node.
     pinned: BTreeMap<RunId, (u32, bool)>,
     /// Runs of which nothing is granted.
     held: BTreeSet<RunId>,
     scheduler: Arc<dyn TaskScheduler>,
+}
+
+/// A refusal that holds.
+#[derive(Debug, Clone)]
+struct Refused {
+    why: String,
+    /// The node's own policy forbids the task: that can change.
+    by_policy: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -53,6 +61,12 @@ impl Nodes {
             Some(offer) => {
                 let known = offers.get(&node);
                 let short = known.is_some_and(|known| known.short && known.offer == offer);
+                if known.is_some_and(|known| known.offer.policy != offer.policy) {
+                    for nodes in self.refused.values_mut() {
+                        nodes.retain(|by, refused| *by != node || !refused.by_policy);
+                    }
+                    self.refused.retain(|_, nodes| !nodes.is_empty());
+                }
                 offers.insert(node, Offer { offer, short });
             }
             None => {
@@ -68,9 +82,22 @@ impl Nodes {
         }
     }
 
-    /// A node refused a task for good.
+    /// A node refused a task, until the run ends.
     pub(super) fn refuse(&mut self, run: RunId, task: &TaskId, node: NodeDid, why: String) {
-        self.refused.entry((run, task.clone())).or_default().insert(node, why);
+        let refused = Refused { why, by_policy: false };
+        self.refused.entry((run, task.clone())).or_default().insert(node, refused);
+    }
+
+    /// The policy of a node forbids a task, until the node says that its policy has changed.
+    pub(super) fn forbid(&mut self, run: RunId, task: &TaskId, node: NodeDid, why: String) {
+        let refused = Refused { why, by_policy: true };
+        self.refused.entry((run, task.clone())).or_default().insert(node, refused);
+    }
+
+    /// Whether the policy of a node forbids a task.
+    fn is_forbidden(&self, run: RunId, task: &TaskId, node: &NodeDid) -> bool {
+        let refused = self.refused.get(&(run, task.clone())).and_then(|by| by.get(node));
+        refused.is_some_and(|refused| refused.by_policy)
     }
 
     /// A node is short of something until its offer changes.
@@ -231,7 +258,7 @@ impl Nodes {
     ) -> Option<Ineligible> {
         let refused = || self.refused.get(&(run, task.id.clone())).and_then(|by| by.get(candidate.node));
         ineligible(task, moves_files, candidate.node, candidate.offer)
-            .or_else(|| refused().map(|why| Ineligible::Refused(why.clone())))
+            .or_else(|| refused().map(|refused| Ineligible::Refused(refused.why.clone())))
             .or_else(|| (candidate.free() == 0).then_some(Ineligible::Full))
     }
 }
@@ -250,6 +277,24 @@ impl Machine {
             (name, why)
         };
         self.nodes.offers_to(run).map(reason).collect()
+    }
+
+    /// The nodes of the room whose own policy forbids the task at `index`, if no other node could run it.
+    pub(super) fn forbidden_by_all(&self, run: &Run, index: u32) -> Vec<String> {
+        let (task, moves_files) = (run.spec(index), run.moves_files(index));
+        let able = self.nodes.offers_to(run).filter(|(node, of)| {
+            // Drained and paused nodes come back by themselves.
+            let offer = NodeOffer { draining: false, paused: false, ..of.offer.clone() };
+            ineligible(task, moves_files, node, &offer).is_none()
+        });
+        let mut names = Vec::new();
+        for (node, Offer { offer, .. }) in able {
+            if !self.nodes.is_forbidden(run.id(), &task.id, node) {
+                return Vec::new();
+            }
+            names.push(if offer.name.is_empty() { node.0.clone() } else { offer.name.clone() });
+        }
+        names
     }
 
     /// What a node offers in a room; none: it was not heard, or is silent.

@@ -118,6 +118,11 @@ impl Machine {
                 None => format!("Node {name} is able to run it."),
             });
         }
+        if let [first, ..] = &*self.forbidden_by_all(run, index) {
+            answer.say(format!(
+                "The policy of each node that could run it forbids it: it waits until an admin of such a node changes that (`cis node policy`, on {first} for example), or another node joins."
+            ));
+        }
     }
 
     /// Which limit stands in the way of a task that could start.

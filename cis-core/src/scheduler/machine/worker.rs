@@ -149,7 +149,7 @@ impl Machine {
                 change(TaskState::Queued, None, Some(QueueReason::Resources { at_ms, detail }))
             }
             (None, Refusal::Policy { detail }) if in_room => {
-                self.nodes.refuse(attempt.run, &attempt.task, node.clone(), detail);
+                self.nodes.forbid(attempt.run, &attempt.task, node.clone(), detail);
                 change(TaskState::Queued, None, Some(QueueReason::Withdrawn))
             }
             (None, Refusal::Resources { detail }) => {

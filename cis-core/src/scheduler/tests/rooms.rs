@@ -111,6 +111,27 @@ fn a_refused_task_goes_to_another_node_under_the_same_number() {
     assert_eq!(last, Some((1, 2)));
 }
 
+/// A refusal by policy holds as long as the policy: then the task is granted again, and meanwhile `why` says what can be done.
+#[test]
+fn a_task_that_the_policy_of_all_nodes_forbids_says_so_and_waits_for_a_change() {
+    let mut bench = in_room(vec![task("a")]);
+    offers(&mut bench, NodeOffer { policy: 3, ..offer("x", 1) });
+    bench.refuses("a", Refusal::Policy { detail: "rule 3 of the node's policy denies it".to_owned() });
+    let why = |bench: &Bench| {
+        let run = bench.stored[0].run.unwrap();
+        bench.machine.why(&run, &task("a").id, 0).unwrap().because.join("\n")
+    };
+    let said = why(&bench);
+    assert!(said.contains("Node x refused it: rule 3 of the node's policy denies it."), "{said}");
+    assert!(said.contains("The policy of each node that could run it forbids it"), "{said}");
+    offers(&mut bench, NodeOffer { policy: 3, load_permille: 1, ..offer("x", 1) });
+    assert_eq!(grants(&bench).len(), 1, "nothing changed");
+    offers(&mut bench, NodeOffer { slots: 0, policy: 0, ..offer("y", 0) });
+    assert!(!why(&bench).contains("The policy of each node"), "y may run it later");
+    offers(&mut bench, NodeOffer { policy: 4, ..offer("x", 1) });
+    assert_eq!(grants(&bench), pairs(&[("a", "x"), ("a", "x")]));
+}
+
 #[test]
 fn a_node_that_is_short_of_something_waits_until_its_offer_changes() {
     let mut bench = in_room(vec![task("a")]);

@@ -61,7 +61,11 @@ impl Driver {
         (workdir, slots): (&str, u32),
     ) -> Result<Grant<RemoteSpec>, String> {
         let secrets = self.secrets_for(&granted.attempt, &spec, room, node)?;
-        let spec = RemoteSpec::of(spec, workdir, slots).map_err(|error| error.to_string())?;
+        let run = self.parts.machine.run(&granted.attempt.run);
+        let task = run.and_then(|run| run.task(&granted.attempt.task)).map(|(task, _)| task);
+        let tags = task.and_then(|task| task.placement.as_deref()).map(|placement| placement.tags.clone());
+        let spec = RemoteSpec::of(spec, workdir, slots, tags.unwrap_or_default());
+        let spec = spec.map_err(|error| error.to_string())?;
         let mut grant = Grant { granted: granted.clone(), session, spec };
         if let Some(secrets) = secrets {
             seal(&mut grant, secrets, node)?;

@@ -2,7 +2,7 @@
 //!
 //! Owns the halves of the protocol for each room, and when something of them is due. What they decide is carried out
 //! for the scheduler in `leading` and `results`, for the own worker in `work`; who coordinates what, as journals tell it, is
-//! followed in `terms`, places in groups of the room in `groups`; what sessions of others wait for is told in `news`. Messages of a node to itself take no way around.
+//! followed in `terms`, places in groups of the room in `groups`; whether this node executes a task is decided in `policy`; what sessions of others wait for is told in `news`. Messages of a node to itself take no way around.
 
 mod directories;
 mod files;
@@ -11,6 +11,7 @@ mod leading;
 mod list;
 mod logs;
 mod news;
+mod policy;
 mod refused;
 mod results;
 mod secrets;
@@ -453,6 +454,7 @@ impl Driver {
             // Earlier versions know that alone.
             draining: self.federation.draining || self.parts.machine.is_paused(),
             paused: self.parts.machine.is_paused(),
+            policy: self.parts.rules.revision(),
             only: Default::default(),
         }
     }

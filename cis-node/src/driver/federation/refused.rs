@@ -21,6 +21,8 @@ const REMEMBERED_MAX: usize = 1000;
 pub(super) enum Wrong {
     /// Its sender has not this right.
     Without(Right),
+    /// The policy of this node forbids the task that it grants.
+    Policy,
     /// It does not fit what is known.
     Unfitting,
 }
@@ -68,6 +70,7 @@ impl Driver {
             Wrong::Without(Right::Coordinate) => format!("give tasks to nodes of room {room}"),
             Wrong::Without(Right::Execute) => format!("execute tasks of room {room}"),
             Wrong::Without(Right::Submit) => format!("control runs of room {room}"),
+            Wrong::Policy => format!("have tasks of room {room} executed here"),
             Wrong::Unfitting => format!("say something about tasks of room {room}"),
         };
         let actor = Actor { kind: ActorKind::Node, name: from.to_string(), via: Via::Room };

@@ -79,6 +79,11 @@ impl Terms {
         self.suspicion.heard_at(coordinator)
     }
 
+    /// The node that began a run of others, as its journal says.
+    pub(super) fn submitter_of(&self, run: RunId) -> Option<&NodeDid> {
+        self.heads.get(&run).map(|head| &head.writer)
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<BootMs> {
         let suspects = self.active_rank().and_then(|rank| self.suspicion.poll_timeout(rank));
         let tells = (!self.others.is_empty() && self.alive_at > 0).then_some(self.alive_at);

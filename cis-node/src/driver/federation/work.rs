@@ -35,7 +35,7 @@ impl Driver {
                     self.send_durable(room, to, message, now);
                 }
                 Effect::Send { to, message } => self.send(room, to, message, now),
-                Effect::Start { grant, lease_end } => self.start_for(room, grant, lease_end),
+                Effect::Start { grant, lease_end } => self.start_for(room, grant, lease_end, now),
                 Effect::Freeze(granted) => {
                     if let Some(session) = self.session_held(&granted) {
                         self.parts.worker.to_host.push(ToHost::Freeze { session });
@@ -157,14 +157,18 @@ impl Driver {
     }
 
     /// Starts a task of another coordinator in an empty directory.
-    fn start_for(&mut self, room: &str, grant: Grant<RemoteSpec>, lease_end: BootMs) {
+    fn start_for(&mut self, room: &str, grant: Grant<RemoteSpec>, lease_end: BootMs, now: TimestampMs) {
         let Grant { granted, session, spec: remote } = grant;
         let Granted { attempt, fence } = granted.clone();
         let dir = self.directory_of(&attempt);
         let (slots, files) = (self.slots_for(remote.slots), remote.files.clone());
         let refusal = match self.private_spec(&remote, &granted, session) {
-            Ok(PrivateSpec { spec, .. }) => {
-                self.refusal(&attempt, &spec).or_else(|| self.refusal_of_queue(room, attempt.run, slots))
+            Ok(private) => {
+                let forbidden = self.forbidden(room, &granted, remote.tags.as_deref(), &private, now);
+                forbidden
+                    .map(|detail| Refusal::Policy { detail })
+                    .or_else(|| self.refusal(&attempt, &private.spec))
+                    .or_else(|| self.refusal_of_queue(room, attempt.run, slots))
             }
             Err(refusal) => Some(refusal),
         };
