@@ -4,10 +4,9 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::federation::{did, execute, member};
-use crate::harness::remote::{Remote, audit_of};
+use crate::federation::{did, execute, member, switch_off, waiting_for};
 use crate::harness::synapse::Synapse;
-use crate::harness::{Cis, eventually_within};
+use crate::harness::{Cis, Remote, audit_of, eventually_within};
 use crate::matrix::logged_in;
 use crate::rooms::{SLOW, room_of};
 
@@ -163,6 +162,34 @@ fn the_own_tasks_of_a_node_are_not_subject_to_its_policy() {
     cis.ok(["node", "policy", "deny", "--command", "*"]);
     let run = execute(&cis, &room, ALLOWED);
     cis.wait_task(&run, "plain", "succeeded");
+}
+
+/// Who submitted a run is known from its journal when another node coordinates it.
+#[test]
+fn after_a_takeover_the_submitting_node_is_the_one_that_began_the_journal() {
+    let synapse = Synapse::shared();
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    let worker = member(&synapse, &room, &ann, &cis, ("builder", "worker", "execute"));
+    let second = member(&synapse, &room, &ann, &cis, ("second", "coordinator", "coordinate"));
+    let go = cis.work().join("go");
+    worker.ok(["node", "policy", "allow", "--by", &did(&cis)]);
+    let run = execute(&cis, &room, &waiting_for(&go));
+    cis.wait_task(&run, "b", "running");
+    eventually_within(SLOW, "the other coordinator reads of it", || {
+        let show = second.run(["--json", "dag", "show", &run]);
+        (show.code == Some(0) && show.stdout.contains("succeeded")).then_some(())
+    });
+    switch_off(&cis);
+    eventually_within(SLOW, "the other one takes it over", || {
+        (second.show(&run)["run"]["node"] == did(&second)).then_some(())
+    });
+    worker.ok(["node", "policy", "deny", "--by", &did(&cis), "--coordinator", &did(&second)]);
+    fs::write(&go, "").unwrap();
+    says_why(&second, &run, "c", &["rule 2 of the node's policy denies it"]);
+    worker.ok(["node", "policy", "remove", "2"]);
+    second.wait_run(&run, "succeeded");
+    assert_eq!(second.task(&run, "c")["node"]["did"], did(&worker));
 }
 
 /// Tries to change the policy from a session, with and without its token.

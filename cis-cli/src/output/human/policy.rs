@@ -34,8 +34,10 @@ pub(crate) fn policy(policy: &PolicyView, now: TimestampMs) -> String {
         ),
     };
     let allows = policy.rules.iter().any(|kept| kept.rule.effect == RuleEffect::Allow);
-    out.push_str(if policy.rules.is_empty() {
-        "It has no rules, so it executes any task of the room that a coordinator gives it.\n"
+    out.push_str(if policy.rules.is_empty() && policy.room.is_none() {
+        ""
+    } else if policy.rules.is_empty() {
+        "Its policy has no rules, so it executes any task of the room that a coordinator gives it.\n"
     } else if allows {
         "Deny rules take precedence. In rooms to which an allow rule can apply, tasks that no allow rule matches are denied.\n"
     } else {
@@ -81,8 +83,31 @@ mod tests {
         let some = PolicyView { room: room.clone(), rules: vec![denies.clone()], ..none.clone() };
         let agents = vec!["claude".to_owned()];
         let both = PolicyView { room, agents, rules: vec![denies, rule(3, RuleEffect::Allow, "make *")] };
-        let all = [none, some, both].map(|view| policy(&view, 61_000)).join("---\n");
-        insta::assert_snapshot!(anstream::adapter::strip_str(&all).to_string(), @"");
+        let open = PolicyView { room: room.clone(), ..none.clone() };
+        let all = [none, open, some, both].map(|view| policy(&view, 61_000)).join("---\n");
+        insta::assert_snapshot!(anstream::adapter::strip_str(&all).to_string(), @r"
+        This node executes no tasks of other nodes: `cis node start --room ROOM --role worker` changes that.
+        It lends no agents to other nodes (`federation.agents`).
+        ---
+        This node executes tasks of room !r:x.
+        Its policy has no rules, so it executes any task of the room that a coordinator gives it.
+        It lends no agents to other nodes (`federation.agents`).
+        ---
+        N  RULE                   ADDED BY  ADDED
+        1  deny --command 'rm *'  uid:1000  1m ago
+
+        This node executes tasks of room !r:x.
+        Tasks that no deny rule matches are executed.
+        It lends no agents to other nodes (`federation.agents`).
+        ---
+        N  RULE                      ADDED BY  ADDED
+        1  deny --command 'rm *'     uid:1000  1m ago
+        3  allow --command 'make *'  uid:1000  1m ago
+
+        This node executes tasks of room !r:x.
+        Deny rules take precedence. In rooms to which an allow rule can apply, tasks that no allow rule matches are denied.
+        It lends these agents to other nodes: claude.
+        ");
     }
 
     #[test]
@@ -98,6 +123,10 @@ mod tests {
             executes_all: false,
             tasks: vec![task("a", true, true), task("b", false, false)],
         };
-        insta::assert_snapshot!(anstream::adapter::strip_str(&policy_check(&check)).to_string(), @"");
+        insta::assert_snapshot!(anstream::adapter::strip_str(&policy_check(&check)).to_string(), @r"
+        TASK  EXECUTES  WHY
+        a     yes       rule 1 of the node's policy allows it; checked again with its values when it starts
+        b     no        rule 1 of the node's policy allows it
+        ");
     }
 }
