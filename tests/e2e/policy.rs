@@ -54,7 +54,7 @@ fn a_task_that_a_worker_denies_runs_elsewhere_and_why_says_so() {
     for task in ["stuck", "moves"] {
         says_why(&cis, &run, task, &[denied, advice]);
     }
-    // Who asked for it is in the audit of the worker, once.
+    // The coordinator is in the audit of the worker, once.
     let denials = |cis: &Cis| {
         let events = audit_of(cis).into_iter().filter(|event| event.0 == "cis.dag.node.denied");
         events.map(|event| event.1["name"].clone()).collect::<Vec<_>>()

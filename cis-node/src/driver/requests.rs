@@ -65,7 +65,7 @@ impl Driver {
             }
             Command::Policy { reply } => drop(reply.send(Ok(self.parts.rules.clone()))),
             Command::ChangePolicy { change, permit, reply } => {
-                self.change_policy(change, permit.actor(), reply, now);
+                self.change_policy(change, &permit.actor(), reply, now);
             }
             Command::CreateSession { session, new, permit, reply } => {
                 self.create_session(session, new, permit.actor(), reply);

@@ -79,11 +79,11 @@ mod tests {
     fn rules_are_shown_with_what_holds_without_them() {
         let room = Some("!r:x".to_owned());
         let none = PolicyView { room: None, agents: Vec::new(), rules: Vec::new() };
+        let open = PolicyView { room: room.clone(), ..none.clone() };
         let denies = rule(1, RuleEffect::Deny, "rm *");
         let some = PolicyView { room: room.clone(), rules: vec![denies.clone()], ..none.clone() };
         let agents = vec!["claude".to_owned()];
         let both = PolicyView { room, agents, rules: vec![denies, rule(3, RuleEffect::Allow, "make *")] };
-        let open = PolicyView { room: room.clone(), ..none.clone() };
         let all = [none, open, some, both].map(|view| policy(&view, 61_000)).join("---\n");
         insta::assert_snapshot!(anstream::adapter::strip_str(&all).to_string(), @r"
         This node executes no tasks of other nodes: `cis node start --room ROOM --role worker` changes that.
@@ -94,15 +94,15 @@ mod tests {
         It lends no agents to other nodes (`federation.agents`).
         ---
         N  RULE                   ADDED BY  ADDED
-        1  deny --command 'rm *'  uid:1000  1m ago
+        1  deny --command 'rm *'  uid:1000  1m 00s ago
 
         This node executes tasks of room !r:x.
         Tasks that no deny rule matches are executed.
         It lends no agents to other nodes (`federation.agents`).
         ---
         N  RULE                      ADDED BY  ADDED
-        1  deny --command 'rm *'     uid:1000  1m ago
-        3  allow --command 'make *'  uid:1000  1m ago
+        1  deny --command 'rm *'     uid:1000  1m 00s ago
+        3  allow --command 'make *'  uid:1000  1m 00s ago
 
         This node executes tasks of room !r:x.
         Deny rules take precedence. In rooms to which an allow rule can apply, tasks that no allow rule matches are denied.

@@ -51,7 +51,7 @@ pub enum BadRule {
     #[error("`env` belongs to an allow rule with a command, and has at most {VARIABLES_MAX} variables")]
     Env,
     /// The list is full.
-    #[error("the policy has {RULES_MAX} rules, which is the maximum")]
+    #[error("the policy has {RULES_MAX} rules, which is the maximum: remove some first")]
     Full,
 }
 

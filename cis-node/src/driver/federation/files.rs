@@ -71,7 +71,7 @@ pub(super) struct Giving {
 
 pub(super) enum Then {
     /// The attempt goes to this node of this room.
-    Grant { room: String, node: NodeDid, grant: Grant<RemoteSpec> },
+    Grant { room: String, node: NodeDid, grant: Box<Grant<RemoteSpec>> },
     /// It is started here.
     Start { session: SessionId },
     /// Its specification is completed, then it goes to a node of its room, or is started here.
@@ -131,7 +131,7 @@ impl Driver {
             stays,
             stop: stop.clone(),
         };
-        let then = Then::Grant { room: room.to_owned(), node: node.clone(), grant };
+        let then = Then::Grant { room: room.to_owned(), node: node.clone(), grant: Box::new(grant) };
         // The other coordinators of the room hear that this one is there while it uploads.
         self.coordinate(room, granted.attempt.run);
         self.federation.files.give(granted.attempt.clone(), Giving { fence, stop, then });
@@ -235,7 +235,14 @@ impl Driver {
         }
         let Granted { attempt, fence } = granted;
         match taken {
-            Ok(()) => self.begin_held(&attempt),
+            // The policy may have changed while they came.
+            Ok(()) => match self.forbidden_held(&attempt) {
+                Some(detail) => {
+                    let reason = Refusal::Policy { detail };
+                    self.parts.worker.said.push(FromWorker::Refused { attempt, fence, reason });
+                }
+                None => self.begin_held(&attempt),
+            },
             Err(Undone::Resources(detail)) => {
                 let reason = Refusal::Resources { detail };
                 self.parts.worker.said.push(FromWorker::Refused { attempt, fence, reason });
@@ -456,7 +463,7 @@ impl Driver {
                 }
                 grant.spec.files = files;
                 self.coordinate(&room, granted.attempt.run);
-                self.federation.room(&room).coordinator.grant(node, grant, boot_ms());
+                self.federation.room(&room).coordinator.grant(node, *grant, boot_ms());
             }
         }
     }

@@ -13,21 +13,22 @@ use cis_core::federation::direct::RemoteSpec;
 use cis_core::federation::protocol::message::Granted;
 use cis_core::fence;
 use cis_core::identity::Standing;
-use cis_core::ids::{NodeDid, RunId, TimestampMs};
+use cis_core::ids::{AttemptId, NodeDid, RunId, TimestampMs};
 use cis_core::policy::node_rules::{Asked, BadRule, KeptRule};
+use cis_local::now_ms;
 
 impl Driver {
     /// Adds or removes a rule. What is running continues.
     pub(in crate::driver) fn change_policy(
         &mut self,
         change: PolicyChange,
-        actor: Actor,
+        actor: &Actor,
         reply: Reply<KeptRule>,
         now: TimestampMs,
     ) {
         let changed = match change {
-            PolicyChange::Add(rule) => self.add_rule(*rule, &actor, now),
-            PolicyChange::Remove(number) => self.remove_rule(number, &actor, now),
+            PolicyChange::Add(rule) => self.add_rule(*rule, actor, now),
+            PolicyChange::Remove(number) => self.remove_rule(number, actor, now),
         };
         match changed {
             Ok(kept) => self.turn.confirm(reply, Ok(kept)),
@@ -78,15 +79,15 @@ impl Driver {
         now: TimestampMs,
     ) -> Option<String> {
         let run = granted.attempt.run;
-        let coordinator = self.federation.worker(room)?.coordinator_of(run)?.clone();
-        if self.is_submitted_here(run) && coordinator == self.parts.did {
+        let coordinator = self.federation.worker(room).and_then(|worker| worker.coordinator_of(run)).cloned();
+        if self.is_submitted_here(run) && coordinator.as_ref() == Some(&self.parts.did) {
             return None;
         }
-        let by = self.submitters(room, granted, &coordinator);
+        let by = self.submitters(room, granted, coordinator.as_ref());
         let verdict = self.parts.rules.decide(&Asked {
             room: Some(room),
             by: &by,
-            coordinator: Some(&coordinator),
+            coordinator: coordinator.as_ref(),
             tags: remote.tags.as_deref(),
             program: &remote.spec.program,
             env: &remote.spec.env,
@@ -96,8 +97,17 @@ impl Driver {
         }
         let detail = verdict.to_string();
         let said = format!("task `{}` of run {run}: {detail}", granted.attempt.task);
-        self.refuse_message(room, &coordinator, (Wrong::Policy, said), now);
+        if let Some(coordinator) = coordinator {
+            self.refuse_message(room, &coordinator, (Wrong::Policy, said), now);
+        }
         Some(detail)
+    }
+
+    /// The same of a task that this node holds, and whose session has not begun.
+    pub(super) fn forbidden_held(&mut self, attempt: &AttemptId) -> Option<String> {
+        let held = self.federation.held.get(attempt)?;
+        let (room, granted, spec) = (held.room.clone(), held.granted.clone(), held.spec.clone());
+        self.forbidden(&room, &granted, &spec, now_ms())
     }
 
     /// Whether a run was submitted to this node, and no other node coordinated it since.
@@ -107,14 +117,14 @@ impl Driver {
 
     /// The keys of the node that submitted a run, as far as they are known: in the first term it coordinates its run itself;
     /// later, the journal of the run tells who began it.
-    fn submitters(&self, room: &str, granted: &Granted, coordinator: &NodeDid) -> Vec<NodeDid> {
+    fn submitters(&self, room: &str, granted: &Granted, coordinator: Option<&NodeDid>) -> Vec<NodeDid> {
         let run = granted.attempt.run;
         if self.parts.rules.kept().all(|kept| kept.rule.by.is_none()) {
             return Vec::new();
         }
         let mut keys = Vec::new();
         if fence::epoch_of(granted.fence) == 0 {
-            keys.push(coordinator.clone());
+            keys.extend(coordinator.cloned());
         }
         let room = self.federation.rooms.get(room);
         match room.and_then(|room| room.terms.submitter_of(run)) {
