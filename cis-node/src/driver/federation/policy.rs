@@ -9,7 +9,7 @@ use super::refused::Wrong;
 use crate::commands::{PolicyChange, Reply};
 use cis_core::api::{Problem, ProblemKind};
 use cis_core::event::{Actor, EventBody, EventDraft, NodeRule};
-use cis_core::federation::direct::RemoteSpec;
+use cis_core::federation::private::PrivateSpec;
 use cis_core::federation::protocol::message::Granted;
 use cis_core::fence;
 use cis_core::identity::Standing;
@@ -69,13 +69,14 @@ impl Driver {
         self.turn.draft(EventDraft { run: None, at_ms: now, actor, cause: None, body });
     }
 
-    /// Why the policy forbids a task that was granted; none: it does not. A refusal is recorded, at most once an hour for each
-    /// coordinator.
+    /// Why the policy forbids a task that was granted; none: it does not. `tags`: those that its coordinator says that it asks for.
+    /// A refusal is recorded, at most once an hour for each coordinator.
     pub(super) fn forbidden(
         &mut self,
         room: &str,
         granted: &Granted,
-        remote: &RemoteSpec,
+        tags: Option<&[String]>,
+        private: &PrivateSpec,
         now: TimestampMs,
     ) -> Option<String> {
         let run = granted.attempt.run;
@@ -84,13 +85,16 @@ impl Driver {
             return None;
         }
         let by = self.submitters(room, granted, coordinator.as_ref());
+        // A secret is a variable too: it could be one that changes what is run.
+        let mut env = private.spec.env.clone();
+        env.extend(private.secrets.clone());
         let verdict = self.parts.rules.decide(&Asked {
             room: Some(room),
             by: &by,
             coordinator: coordinator.as_ref(),
-            tags: remote.tags.as_deref(),
-            program: &remote.spec.program,
-            env: &remote.spec.env,
+            tags,
+            program: &private.spec.program,
+            env: &env,
         });
         if verdict.executes() {
             return None;
@@ -106,8 +110,10 @@ impl Driver {
     /// The same of a task that this node holds, and whose session has not begun.
     pub(super) fn forbidden_held(&mut self, attempt: &AttemptId) -> Option<String> {
         let held = self.federation.held.get(attempt)?;
-        let (room, granted, spec) = (held.room.clone(), held.granted.clone(), held.spec.clone());
-        self.forbidden(&room, &granted, &spec, now_ms())
+        let (room, granted, tags) = (held.room.clone(), held.granted.clone(), held.spec.tags.clone());
+        // One that cannot be opened does not begin anyway.
+        let private = self.private_spec(&held.spec, &granted, held.session).ok()?;
+        self.forbidden(&room, &granted, tags.as_deref(), &private, now_ms())
     }
 
     /// Whether a run was submitted to this node, and no other node coordinated it since.
