@@ -1,9 +1,11 @@
 //! Files beside events: what is too large for one. Encrypted where the room is.
 
 mod download;
+mod upload;
 
 use std::io::Cursor;
 
+use bytes::Bytes;
 use matrix_sdk::ruma::OwnedMxcUri;
 use matrix_sdk::ruma::events::room::EncryptedFile;
 use serde_json::Value;
@@ -22,16 +24,15 @@ pub enum Media {
 impl Client {
     /// Uploads bytes for a room. Uploading them again makes another file.
     #[must_use]
-    pub fn upload(&self, room: &str, bytes: Vec<u8>) -> Answer<Media> {
-        let (sdk, room) = (self.sdk.clone(), self.joined(room));
+    pub fn upload(&self, room: &str, bytes: impl Into<Bytes>) -> Answer<Media> {
+        let (sdk, room, bytes) = (self.sdk.clone(), self.joined(room), bytes.into());
         answer(async move {
             let encrypted = room?.latest_encryption_state().await?.is_encrypted();
             if encrypted {
                 let file = sdk.upload_encrypted_file(&mut Cursor::new(bytes)).await?;
                 return Ok(Media::Encrypted(serde_json::to_value(file)?));
             }
-            let sent = sdk.media().upload(&mime::APPLICATION_OCTET_STREAM, bytes, None).await?;
-            Ok(Media::Plain(sent.content_uri.to_string()))
+            Ok(Media::Plain(upload::upload(&sdk, bytes).await?.to_string()))
         })
     }
 

@@ -24,6 +24,9 @@ const ERROR_BYTES_MAX: u64 = 64 << 10;
 /// Slowest accepted transfer, bytes per second.
 const BYTES_PER_SECOND_MIN: u64 = 16 << 10;
 
+/// Maximum number of bytes that are set aside for a body before it comes, as its announced length may be wrong.
+const CAPACITY_MAX: usize = 8 << 20;
+
 /// Downloads a file as it is stored. A file of more than `bytes_max` bytes is an error as soon as its size is
 /// known.
 pub(super) async fn download(sdk: &Client, uri: &MxcUri, bytes_max: u64) -> Result<Vec<u8>, MatrixError> {
@@ -75,13 +78,14 @@ async fn request(sdk: &Client, uri: &MxcUri) -> Result<Request, MatrixError> {
     Request::try_from(request.map_err(MatrixError::other)?).map_err(MatrixError::other)
 }
 
-fn time_max(bytes_max: u64) -> Duration {
+pub(super) fn time_max(bytes_max: u64) -> Duration {
     REQUEST_TIME_MAX + Duration::from_secs(bytes_max / BYTES_PER_SECOND_MIN)
 }
 
 /// Reads the body of a response. `None`: it is longer than `bytes_max`; the rest is left unread.
-async fn read(response: &mut Response, bytes_max: u64) -> Result<Option<Vec<u8>>, MatrixError> {
-    let mut body = Vec::new();
+pub(super) async fn read(response: &mut Response, bytes_max: u64) -> Result<Option<Vec<u8>>, MatrixError> {
+    let announced = response.content_length().unwrap_or(0).min(bytes_max);
+    let mut body = Vec::with_capacity(usize::try_from(announced).unwrap_or(0).min(CAPACITY_MAX));
     while let Some(part) = response.chunk().await.map_err(HttpError::from)? {
         if (body.len() + part.len()) as u64 > bytes_max {
             return Ok(None);
@@ -92,7 +96,7 @@ async fn read(response: &mut Response, bytes_max: u64) -> Result<Option<Vec<u8>>
 }
 
 /// Returns the error of a response.
-async fn refusal(mut response: Response) -> MatrixError {
+pub(super) async fn refusal(mut response: Response) -> MatrixError {
     let body = match read(&mut response, ERROR_BYTES_MAX).await {
         Ok(body) => body.unwrap_or_default(),
         Err(error) => return error,

@@ -1,4 +1,4 @@
-//! Downloads from a homeserver that sends what a test tells it to.
+//! Downloads from, and uploads to, a homeserver that answers what a test tells it to.
 
 use std::io::{Cursor, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -17,7 +17,7 @@ const FLOOD: usize = 64 << 20;
 /// A homeserver of one media file.
 struct Homeserver {
     address: String,
-    /// The head of each request for media, and how many bytes of the answer were sent.
+    /// The head of each request for media, and how many bytes of the answer were sent, or of an uploaded file are 7.
     asked: UnboundedReceiver<(String, usize)>,
 }
 
@@ -82,14 +82,24 @@ impl Homeserver {
     /// Downloads its file with an account that it knows.
     async fn download(&self, media: Media, bytes_max: u64) -> Result<Vec<u8>, MatrixError> {
         let store = TempDir::new().unwrap();
+        self.client(&store).await.download(media, bytes_max).await
+    }
+
+    /// Uploads a file with the same account.
+    async fn upload(&self, bytes: &[u8]) -> Result<String, MatrixError> {
+        let store = TempDir::new().unwrap();
+        let client = self.client(&store).await;
+        upload::upload(&client.sdk, Bytes::copy_from_slice(bytes)).await.map(|uri| uri.to_string())
+    }
+
+    async fn client(&self, store: &TempDir) -> Client {
         let session = Session {
             homeserver: self.address.clone(),
             user: "@cis:cis.test".to_owned(),
             device: "ABC".to_owned(),
             token: Secret::new("the_token"),
         };
-        let client = Client::restore(store.path().to_owned(), session).await.unwrap();
-        client.download(media, bytes_max).await
+        Client::restore(store.path().to_owned(), session).await.unwrap()
     }
 }
 
@@ -106,6 +116,12 @@ fn answer_one(mut stream: TcpStream, version: &str, reply: &Reply, tell: &Unboun
         let sent = reply.send(&mut stream);
         // The test may be over.
         let _ = tell.send((head, sent));
+    } else if head.starts_with("post /_matrix/media/") {
+        let size = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+        let mut body = vec![0; size.map_or(0, |size| size.parse().unwrap())];
+        stream.read_exact(&mut body).unwrap();
+        reply.send(&mut stream);
+        let _ = tell.send((head, body.iter().filter(|byte| **byte == 7).count()));
     }
 }
 
@@ -211,4 +227,26 @@ async fn refusals_keep_the_homeservers_words() {
     let error = homeserver.download(plain(), 5).await.unwrap_err();
     assert!(matches!(error, MatrixError::Forbidden { .. }), "{error:?}");
     assert!(homeserver.asked.recv().await.unwrap().1 < FLOOD / 2);
+}
+
+#[tokio::test]
+async fn an_upload_is_one_request_with_the_bytes_as_they_are() {
+    let uri = json!({ "content_uri": "mxc://cis.test/up" }).to_string();
+    let mut homeserver = Homeserver::new("v1.11", Reply::chunked(uri));
+    assert_eq!(homeserver.upload(&[7; 3_000_000]).await.unwrap(), "mxc://cis.test/up");
+    let (head, same) = homeserver.asked.recv().await.unwrap();
+    assert_eq!(same, 3_000_000);
+    assert!(head.starts_with("post /_matrix/media/v3/upload "), "{head}");
+    for line in ["authorization: bearer the_token\r\n", "content-type: application/octet-stream\r\n"] {
+        assert!(head.contains(line), "{head}");
+    }
+
+    let said = json!({ "errcode": "M_TOO_LARGE", "error": "words" }).to_string();
+    let refusing = Homeserver::new("v1.11", Reply::new("413 Payload Too Large", said));
+    let error = refusing.upload(&[7; 10]).await.unwrap_err();
+    assert_eq!(error, MatrixError::TooLarge { detail: "words".to_owned() });
+    let passing = Homeserver::new("v1.11", Reply::new("502 Bad Gateway", "<html>"));
+    assert!(passing.upload(&[7; 10]).await.unwrap_err().is_passing());
+    let odd = Homeserver::new("v1.11", Reply::chunked(vec![b' '; 1 << 20]));
+    assert!(odd.upload(&[7; 10]).await.is_err(), "the answer is not one of a homeserver");
 }

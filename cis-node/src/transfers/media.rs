@@ -1,5 +1,6 @@
 //! Where files lie that are too large for a message: with the homeserver of a room, or in the memory of this process.
 
+use axum::body::Bytes;
 use cis_matrix::{MatrixError, Media};
 use serde_json::{Value, json};
 
@@ -45,12 +46,13 @@ impl MediaStore {
     pub(super) async fn upload(
         &self,
         room: &str,
-        bytes: Vec<u8>,
+        bytes: impl Into<Bytes>,
         stop: &Stop,
     ) -> Result<Value, TransferError> {
+        let bytes = bytes.into();
         let opened = match self {
             Self::Homeserver(opened) => opened,
-            Self::Memory(rooms) => return Ok(json!({ "url": rooms.keep(bytes) })),
+            Self::Memory(rooms) => return Ok(json!({ "url": rooms.keep(bytes.into()) })),
         };
         let mut backoff = Backoff::default();
         loop {
