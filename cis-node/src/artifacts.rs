@@ -3,6 +3,10 @@
 //!
 //! Works on threads of its own ([`super::chores`]). Knows nothing of runs.
 
+mod restore;
+
+pub(super) use restore::{Filling, Restore};
+
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::ops::Range;
@@ -15,10 +19,8 @@ use rustix::fs::fchmod;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
-use super::files::{
-    FilesError, Globs, KnownFiles, Limits, STAGING, Staging, Stop, Tree, find, fits, mode, pieces,
-    stays_below,
-};
+use super::files::{FilesError, Globs, KnownFiles, Limits, STAGING, Stop, Tree, find, mode, pieces};
+use super::upload_ahead::UploadAhead;
 use cis_core::event::ArtifactRecord;
 use cis_core::ids::BlobId;
 use cis_core::policy::redact::Redactor;
@@ -39,14 +41,28 @@ const PIECE_BYTES: usize = 64 << 10;
 /// Pieces on their way to a slow reader.
 const PIECES_AHEAD: usize = 4;
 
-/// Keeps the files below `cwd` that the globs match, sorted by path. Each glob must match one.
+/// How files are kept.
+struct Collecting<'a> {
+    blobs: &'a Blobs,
+    /// Files that were kept before.
+    known: Option<&'a KnownFiles>,
+    /// Where their contents are uploaded to meanwhile.
+    ahead: Option<&'a UploadAhead>,
+    redactor: &'a Redactor,
+    bytes_max: u64,
+}
+
+/// Keeps the files below `cwd` that the globs match, sorted by path. Each glob must match one. If a name holds a secret, nothing is read.
 pub(super) fn collect(
     cwd: &Path,
     globs: &[String],
     blobs: &Blobs,
+    redactor: &Redactor,
+    ahead: Option<&UploadAhead>,
     stop: &Stop,
 ) -> Result<Vec<ArtifactRecord>, FilesError> {
-    collect_at_most(cwd, globs, (blobs, None), stop, BYTES_MAX)
+    let how = Collecting { blobs, known: None, ahead, redactor, bytes_max: BYTES_MAX };
+    collect_with(cwd, globs, &how, stop)
 }
 
 /// The same of files that are given to a task: one that was given before and did not change is not read again.
@@ -57,22 +73,26 @@ pub(super) fn collect_inputs(
     known: &KnownFiles,
     stop: &Stop,
 ) -> Result<Vec<ArtifactRecord>, FilesError> {
-    collect_at_most(dir, globs, (blobs, Some(known)), stop, BYTES_MAX)
+    let (redactor, bytes_max) = (&Redactor::default(), BYTES_MAX);
+    let how = Collecting { blobs, known: Some(known), ahead: None, redactor, bytes_max };
+    collect_with(dir, globs, &how, stop)
 }
 
-fn collect_at_most(
+fn collect_with(
     cwd: &Path,
     globs: &[String],
-    (blobs, known): (&Blobs, Option<&KnownFiles>),
+    how: &Collecting<'_>,
     stop: &Stop,
-    bytes_max: u64,
 ) -> Result<Vec<ArtifactRecord>, FilesError> {
+    let Collecting { blobs, known, ahead, redactor, bytes_max } = *how;
     let mut tree = Tree::open(cwd).map_err(|source| FilesError::Read { path: cwd.to_owned(), source })?;
     let globs = Globs::new(globs)?;
     let limits = Limits { found_max: FILES_MAX, seen_max: SEEN_MAX };
     let mut total = 0;
     let mut kept = Vec::new();
-    for found in find(&tree, &globs, false, limits, stop)? {
+    let found = find(&tree, &globs, false, limits, stop)?;
+    check_names(found.iter().filter_map(|found| found.path.to_str()), redactor)?;
+    for found in found {
         let full = cwd.join(&found.path);
         let path = match found.path.to_str() {
             Some(path) => path.to_owned(),
@@ -93,16 +113,24 @@ fn collect_at_most(
             continue;
         }
         let mut blob = blobs.writer()?;
+        let reading = ahead.and_then(|to| to.begin(&file, metadata.len(), (blobs, &blob), stop));
         let mut size = 0;
         let read = pieces(&file, &full, stop, |piece| {
             size += piece.len() as u64;
             if total + size > bytes_max {
                 return Err(FilesError::TooLarge { max: bytes_max });
             }
-            Ok(blob.write(piece)?)
+            blob.write(piece)?;
+            if let Some(reading) = &reading {
+                reading.wrote(size);
+            }
+            Ok(())
         })?;
         total += read;
         let blob = blob.finish()?;
+        if let Some(reading) = reading {
+            reading.finish(&blob, read);
+        }
         if let (Some(known), Ok(after)) = (known, file.metadata()) {
             known.note(&metadata, &after, &blob);
         }
@@ -123,19 +151,21 @@ pub(super) fn undeclared<'a>(
     Ok(records.iter().map(|record| &*record.path).find(|path| !is_declared(path)))
 }
 
-/// That no name of them holds a secret.
-pub(super) fn check_names(records: &[ArtifactRecord], redactor: &Redactor) -> Result<(), FilesError> {
+/// That no name of files holds a secret.
+pub(super) fn check_names<'a>(
+    names: impl Iterator<Item = &'a str>,
+    redactor: &Redactor,
+) -> Result<(), FilesError> {
     if redactor.is_empty() {
         return Ok(());
     }
-    match redactor.first_with_secret(records.iter().map(|record| &*record.path)) {
+    match redactor.first_with_secret(names) {
         Some(name) => Err(FilesError::SecretName { name }),
         None => Ok(()),
     }
 }
 
-/// Puts the files back below `cwd`: all of them, or none. Files that are there with the same content stay
-/// as they are. `staging` is a name that nobody else uses now.
+/// Puts the files back below `cwd`, from the blobs: all of them, or none. See [`Restore::begin`].
 pub(super) fn restore(
     cwd: &Path,
     records: &[ArtifactRecord],
@@ -144,41 +174,7 @@ pub(super) fn restore(
     staging: String,
     stop: &Stop,
 ) -> Result<(), FilesError> {
-    let mut tree = Tree::open(cwd).map_err(|source| FilesError::Read { path: cwd.to_owned(), source })?;
-    let mut missing = Vec::new();
-    for record in records {
-        let rel = Path::new(&record.path);
-        if !stays_below(rel) {
-            let why = "its path leaves the directory".to_owned();
-            return Err(FilesError::Place { path: cwd.join(rel), why });
-        }
-        let there = fits(&mut tree, rel)?;
-        if !there.is_some_and(|file| is_same(&file, record, &cwd.join(rel), umask, stop)) {
-            missing.push(record);
-        }
-    }
-    stop.check()?;
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let mut staged = Staging::new(&mut tree, staging)?;
-    for record in &missing {
-        let Some(blob) = blobs.open(&record.blob)? else { return Err(damaged(&record.blob)) };
-        // What is longer would be copied to its end, wherever that is.
-        if blob.metadata().map_or(true, |now| now.len() != record.size) {
-            return Err(damaged(&record.blob));
-        }
-        let mut hash = Sha256::new();
-        let path = Path::new(&record.path);
-        staged.add(blob, path, mode(record.executable, umask), stop, |piece| hash.update(piece))?;
-        if hex::encode(hash.finalize()) != record.blob.0 {
-            return Err(damaged(&record.blob));
-        }
-    }
-    for (number, record) in missing.iter().enumerate() {
-        staged.place(number, Path::new(&record.path), umask)?;
-    }
-    Ok(())
+    Restore::begin(cwd, records, umask, staging, stop)?.finish(blobs)
 }
 
 /// A range of the bytes of a file, read on a thread that may wait.

@@ -2,14 +2,17 @@
 //!
 //! Plain values between the driver and those who move files (`transfers`).
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, oneshot, watch};
 
 use cis_core::event::{ArtifactRecord, Uploaded, UploadedLog};
 use cis_core::federation::direct::TaskPayload;
 use cis_core::federation::protocol::message::{Granted, Message};
 use cis_core::federation::transfer::FileList;
-use cis_core::ids::{NodeDid, RunId, SessionId};
+use cis_core::ids::{BlobId, NodeDid, RunId, SessionId};
 
 use crate::files::Stop;
 
@@ -31,7 +34,29 @@ pub(crate) struct Inputs {
     pub(crate) globs: Vec<String>,
 }
 
-/// What is wanted. Each is stopped by its [`Stop`], and answered by the [`Done`] of its name.
+/// A content that is being read into the blobs. Its parts go up as they are written.
+#[derive(Debug)]
+pub(crate) struct GrowingContent {
+    pub(crate) room: String,
+    /// The file of the blob.
+    pub(crate) file: File,
+    /// Its bytes so far. All of them are there when the sender is gone.
+    pub(crate) written: watch::Receiver<u64>,
+    pub(crate) whole: oneshot::Receiver<WholeContent>,
+    pub(crate) stop: Stop,
+    pub(crate) permit: OwnedSemaphorePermit,
+}
+
+/// What such a content has become.
+#[derive(Debug)]
+pub(crate) struct WholeContent {
+    pub(crate) blob: BlobId,
+    pub(crate) size: u64,
+    /// Nobody else uploads it.
+    pub(crate) turn: OwnedMutexGuard<()>,
+}
+
+/// What is wanted. Each is stopped by its [`Stop`], and answered by the [`Done`] of its name if there is one.
 #[derive(Debug)]
 pub(crate) enum Job {
     /// A list of what a task gets, with its contents where the task runs on another node.
@@ -44,6 +69,8 @@ pub(crate) enum Job {
     FetchLogs { granted: Granted, logs: Vec<UploadedLog>, stop: Stop },
     /// The list of what a task left, with its contents.
     Share { granted: Granted, room: String, files: Vec<ArtifactRecord>, stop: Stop },
+    /// A content of files that are being collected. Nobody waits for it.
+    Ahead(GrowingContent),
     /// The logs of attempts of a run that ended here. It does not take long, whatever happens.
     Logs { room: String, run: RunId, ended: Vec<(Granted, SessionId)> },
     /// Logs of ended attempts of another node's run, without the secrets that they show. None: all of the run.

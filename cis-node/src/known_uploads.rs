@@ -9,14 +9,14 @@ mod on_demand;
 pub(crate) use keyed_locks::KeyedLocks;
 pub(crate) use on_demand::{Coming, OnDemand};
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
 use cis_core::event::Uploaded;
-use cis_core::federation::transfer::{FileList, Part, Piece};
+use cis_core::federation::transfer::{FileList, Part, Piece, SHARED_BYTES_MAX};
 use cis_core::ids::BlobId;
 
 use crate::files::KnownFiles;
@@ -34,6 +34,12 @@ const AGE_MAX: Duration = Duration::from_secs(6 * 3600);
 /// Jobs at a time: each holds some parts in memory.
 const JOBS_AT_ONCE: usize = 6;
 
+/// Contents that are uploaded while they are read, at a time. Each holds some parts in memory.
+const AHEAD_AT_ONCE: usize = 3;
+
+/// Contents of one size that are remembered.
+const OF_SIZE_MAX: usize = 16;
+
 /// See the module.
 pub(crate) struct KnownUploads {
     known: Mutex<Known>,
@@ -47,6 +53,8 @@ pub(crate) struct KnownUploads {
     pub(crate) on_demand: OnDemand,
     /// Jobs that move files.
     pub(crate) jobs: Semaphore,
+    /// Contents that are uploaded while they are read.
+    pub(crate) ahead: Arc<Semaphore>,
     /// Jobs that only look up lists: somebody waits for them.
     pub(crate) look_ups: Semaphore,
 }
@@ -60,6 +68,7 @@ impl Default for KnownUploads {
             fetching: KeyedLocks::default(),
             on_demand: OnDemand::default(),
             jobs: Semaphore::new(JOBS_AT_ONCE),
+            ahead: Arc::new(Semaphore::new(AHEAD_AT_ONCE)),
             look_ups: Semaphore::new(JOBS_AT_ONCE),
         }
     }
@@ -72,6 +81,8 @@ type InRoom = (String, BlobId);
 struct Known {
     /// The parts that make up a content.
     parts: HashMap<InRoom, Dated<Vec<Arc<Part>>>>,
+    /// Large contents that were uploaded, by their sizes: some of the newest.
+    of_size: HashMap<(String, u64), VecDeque<BlobId>>,
     lists: HashMap<InRoom, KnownList>,
     /// Older ones.
     earlier: HashMap<InRoom, KnownList>,
@@ -123,11 +134,27 @@ impl KnownUploads {
         let (mut known, now) = (self.known(), Instant::now());
         if known.parts.len() + of.len() > CONTENTS_MAX {
             known.parts.clear();
+            known.of_size.clear();
+        }
+        for (blob, size) in contents {
+            known.note_size(room, blob, *size);
         }
         let keyed = of
             .into_iter()
             .map(|(blob, parts)| ((room.to_owned(), blob.clone()), Dated { since: now, what: parts }));
         known.parts.extend(keyed);
+    }
+
+    /// Notes a content that is on its way to a room.
+    pub(crate) fn learn_size(&self, room: &str, blob: &BlobId, size: u64) {
+        self.known().note_size(room, blob, size);
+    }
+
+    /// Large contents of this size that were uploaded for a room.
+    pub(crate) fn of_size(&self, room: &str, size: u64) -> Vec<BlobId> {
+        let known = self.known();
+        let of_size = known.of_size.get(&(room.to_owned(), size));
+        of_size.map(|blobs| blobs.iter().cloned().collect()).unwrap_or_default()
     }
 
     /// Forgets where the contents of a list are in a room, and the list: the homeserver may have removed them.
@@ -215,6 +242,20 @@ impl KnownUploads {
 }
 
 impl Known {
+    fn note_size(&mut self, room: &str, blob: &BlobId, size: u64) {
+        if size <= SHARED_BYTES_MAX {
+            return;
+        }
+        if self.of_size.len() > CONTENTS_MAX {
+            self.of_size.clear();
+        }
+        let of_size = self.of_size.entry((room.to_owned(), size)).or_default();
+        if !of_size.contains(blob) {
+            of_size.truncate(OF_SIZE_MAX - 1);
+            of_size.push_front(blob.clone());
+        }
+    }
+
     fn put_list(&mut self, key: InRoom, list: Arc<FileList>, size: u64) {
         if self.lists_bytes.saturating_add(size) > LISTS_BYTES_MAX {
             self.earlier = std::mem::take(&mut self.lists);

@@ -66,6 +66,7 @@ mod testing;
 mod tokens;
 mod transfers;
 pub mod upkeep;
+mod upload_ahead;
 mod verification;
 mod verifications;
 mod victims;

@@ -214,6 +214,14 @@ impl BlobWriter<'_> {
         self.file.write_all(bytes).map_err(|e| StoreError::io(&self.temporary, &e))
     }
 
+    /// Opens its file for reading. It shows what is written so far, and what follows, also after [`Self::finish`].
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn reader(&self) -> Result<File, StoreError> {
+        File::open(&self.temporary).map_err(|e| StoreError::io(&self.temporary, &e))
+    }
+
     /// Whether what was written is the content of this name.
     #[must_use]
     pub fn is(&self, id: &BlobId) -> bool {

@@ -29,8 +29,8 @@ pub const PART_BYTES_MAX: u64 = 8 << 20;
 /// A homeserver that takes only smaller files is no place for parts: there would be too many of them.
 pub const PART_BYTES_MIN: u64 = 256 << 10;
 
-/// Contents that are smaller share parts.
-const SHARED_BYTES_MAX: u64 = 1 << 20;
+/// Contents that are not larger share parts.
+pub const SHARED_BYTES_MAX: u64 = 1 << 20;
 
 /// Bytes of a path.
 const PATH_BYTES_MAX: usize = 4096;

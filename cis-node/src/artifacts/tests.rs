@@ -31,7 +31,7 @@ impl Place {
 
     fn collect(&self, globs: &[&str]) -> Result<Vec<ArtifactRecord>, FilesError> {
         let globs: Vec<String> = globs.iter().map(|&glob| glob.to_owned()).collect();
-        collect(&self.cwd(), &globs, &self.blobs, &Stop::default())
+        collect(&self.cwd(), &globs, &self.blobs, &Redactor::default(), None, &Stop::default())
     }
 
     fn restore(&self, records: &[ArtifactRecord]) -> Result<(), FilesError> {
@@ -135,10 +135,17 @@ fn sizes_are_bounded_and_stopping_leaves_no_blob() {
     place.write("a", "12345");
     place.write("b", "12345");
     let globs = ["*".to_owned()];
-    let kept = |max| collect_at_most(&place.cwd(), &globs, (&place.blobs, None), &Stop::default(), max);
+    let kept = |bytes_max| {
+        let redactor = &Redactor::default();
+        let how = Collecting { blobs: &place.blobs, known: None, ahead: None, redactor, bytes_max };
+        collect_with(&place.cwd(), &globs, &how, &Stop::default())
+    };
     assert_eq!(kept(10).unwrap().len(), 2);
     assert!(matches!(kept(9), Err(FilesError::TooLarge { max: 9 })));
     let stop = Stop::default();
     stop.set();
-    assert!(matches!(collect(&place.cwd(), &globs, &place.blobs, &stop), Err(FilesError::Stopped)));
+    assert!(matches!(
+        collect(&place.cwd(), &globs, &place.blobs, &Redactor::default(), None, &stop),
+        Err(FilesError::Stopped)
+    ));
 }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(super) use glob::Globs;
 pub(super) use known::KnownFiles;
-pub(super) use place::{Staging, fits, mode};
+pub(super) use place::{Staged, Staging, fits, mode};
 pub(super) use tree::Tree;
 pub(super) use walk::{Found, Kind, Limits, find};
 
@@ -25,7 +25,7 @@ pub(super) use walk::{Found, Kind, Limits, find};
 pub(super) const STAGING: &str = ".cis-restore-";
 
 /// Read at a time, bytes.
-const PIECE_BYTES: usize = 256 << 10;
+pub(super) const PIECE_BYTES: usize = 256 << 10;
 
 /// Tells work on another thread, or what waits, to end early.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +34,11 @@ pub(super) struct Stop(CancellationToken);
 impl Stop {
     pub(super) fn set(&self) {
         self.0.cancel();
+    }
+
+    /// One that is also set with this one.
+    pub(super) fn child(&self) -> Self {
+        Self(self.0.child_token())
     }
 
     pub(super) fn is_set(&self) -> bool {

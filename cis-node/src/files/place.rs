@@ -4,14 +4,14 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, accessat, fchmod, fstat, mkdirat, openat};
 use rustix::fs::{renameat, unlinkat};
 use rustix::io::Errno;
 
 use super::tree::split;
-use super::{FilesError, Stop, Tree, pieces};
+use super::{FilesError, Tree};
 
 /// Mode of a file or directory that a task with this umask would make.
 pub(crate) fn mode(executable: bool, umask: u32) -> Mode {
@@ -60,17 +60,38 @@ pub(crate) fn fits(tree: &mut Tree, rel: &Path) -> Result<Option<File>, FilesErr
     }
 }
 
-/// Files that wait beside their places. Dropped, what is left of them is removed.
-pub(crate) struct Staging<'a> {
-    tree: &'a mut Tree,
+/// Files that wait next to their places. Dropped, what is left of them is removed.
+pub(crate) struct Staging {
+    tree: Tree,
     name: String,
     dir: OwnedFd,
     count: usize,
 }
 
-impl<'a> Staging<'a> {
+/// A staged file that is being written.
+pub(crate) struct Staged {
+    number: usize,
+    file: File,
+    /// The directory that it is in.
+    dir: PathBuf,
+}
+
+impl Staged {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), FilesError> {
+        self.file.write_all(bytes).map_err(|source| FilesError::Write { path: self.dir.clone(), source })
+    }
+
+    /// Gives it its mode. Returns the number under which it is placed.
+    pub(crate) fn finish(self, mode: Mode) -> Result<usize, FilesError> {
+        let refuse = |error: Errno| FilesError::Write { path: self.dir.clone(), source: error.into() };
+        fchmod(&self.file, mode).map_err(refuse)?;
+        Ok(self.number)
+    }
+}
+
+impl Staging {
     /// A directory of this name below `tree`, empty: one that an earlier try left is emptied.
-    pub(crate) fn new(tree: &'a mut Tree, name: String) -> Result<Self, FilesError> {
+    pub(crate) fn new(tree: Tree, name: String) -> Result<Self, FilesError> {
         let full = tree.path().join(&name);
         let refuse = |error: Errno| FilesError::Write { path: full.clone(), source: error.into() };
         match mkdirat(tree.root(), &*name, Mode::RWXU) {
@@ -86,28 +107,19 @@ impl<'a> Staging<'a> {
         Ok(Self { tree, name, dir, count: 0 })
     }
 
-    /// Writes the next file. It is placed under its number, from 0.
-    pub(crate) fn add(
-        &mut self,
-        from: File,
-        from_path: &Path,
-        mode: Mode,
-        stop: &Stop,
-        mut seen: impl FnMut(&[u8]),
-    ) -> Result<usize, FilesError> {
+    /// Makes the next file, empty.
+    pub(crate) fn create(&mut self) -> Result<Staged, FilesError> {
         let number = self.count;
-        let refuse = |source| FilesError::Write { path: self.tree.path().join(&self.name), source };
+        let dir = self.tree.path().join(&self.name);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let private = Mode::RUSR | Mode::WUSR;
-        let file = openat(&self.dir, number.to_string(), flags, private).map_err(|e| refuse(e.into()))?;
-        let mut file = File::from(file);
-        self.count += 1;
-        pieces(from, from_path, stop, |piece| {
-            seen(piece);
-            file.write_all(piece).map_err(refuse)
-        })?;
-        fchmod(&file, mode).map_err(|e| refuse(e.into()))?;
-        Ok(number)
+        match openat(&self.dir, number.to_string(), flags, private) {
+            Ok(file) => {
+                self.count += 1;
+                Ok(Staged { number, file: File::from(file), dir })
+            }
+            Err(error) => Err(FilesError::Write { path: dir, source: error.into() }),
+        }
     }
 
     /// Moves a file to its place, over one that is there.
@@ -122,7 +134,7 @@ impl<'a> Staging<'a> {
     }
 }
 
-impl Drop for Staging<'_> {
+impl Drop for Staging {
     fn drop(&mut self) {
         for number in 0..self.count {
             let _ = unlinkat(&self.dir, number.to_string(), AtFlags::empty());

@@ -24,6 +24,11 @@ impl KeyedLocks {
         self.slot(key).lock_owned().await
     }
 
+    /// Takes the lock of this key if nobody holds it.
+    pub(crate) fn try_lock(&self, key: &str) -> Option<OwnedMutexGuard<()>> {
+        self.slot(key).try_lock_owned().ok()
+    }
+
     /// Waits for the locks of several keys; a key may be there more than once.
     pub(crate) async fn lock_all(&self, mut keys: Vec<&str>) -> Vec<OwnedMutexGuard<()>> {
         keys.sort_unstable();

@@ -14,7 +14,8 @@ use cis_store::{BlobWriter, Blobs, Safety, StoreError};
 
 use super::media::MediaStore;
 use super::{AT_ONCE, TransferError};
-use crate::files::Stop;
+use crate::artifacts::{Filling, Restore};
+use crate::files::{PIECE_BYTES, Stop};
 use crate::node::Node;
 
 impl Node {
@@ -42,24 +43,21 @@ impl Node {
         Ok(list)
     }
 
-    /// Fetches those contents of a list that are not here.
-    pub(super) async fn fetch(&self, room: &str, list: &FileList, stop: &Stop) -> Result<(), TransferError> {
-        self.fetch_telling(room, list, stop, &|| {}).await
-    }
-
-    /// Fetches those contents of a list that are not here. `arrived` is called for each part that came.
-    pub(super) async fn fetch_telling(
+    /// Fetches those contents of a list that are not here. Each is also written to a file of `restore` that is missing it: what arrives is
+    /// hashed once. `arrived` is called for each part that came.
+    pub(super) async fn fetch(
         &self,
         room: &str,
         list: &FileList,
+        restore: Option<Restore>,
         stop: &Stop,
         arrived: &(dyn Fn() + Sync),
-    ) -> Result<(), TransferError> {
+    ) -> Result<Option<Restore>, TransferError> {
         if list.files.iter().any(|file| file.size == 0) {
             self.blobs.put(b"", Safety::Processes)?;
         }
         if missing(&self.blobs, list)?.is_empty() {
-            return Ok(());
+            return Ok(restore);
         }
         // Others may want the same parts. They are told apart by where they are.
         let places: Vec<String> =
@@ -69,17 +67,18 @@ impl Node {
         let missing = missing(&self.blobs, list)?;
         let parts: Vec<Part> = needed(&missing, list).cloned().collect();
         if parts.is_empty() {
-            return whole(&missing);
+            whole(&missing)?;
+            return Ok(restore);
         }
         let store = MediaStore::open(self).await?;
         let (to_disk, mut came) = mpsc::channel::<(Part, Vec<u8>)>(1);
         let (blobs, wanted) = (Arc::clone(&self.blobs), missing.clone());
         let writing = tokio::task::spawn_blocking(move || {
-            let mut arrival = Arrival { blobs: &blobs, wanted, progress: Progress::default(), open: None };
+            let mut arrival = Arrival::new(&blobs, wanted, restore);
             while let Some((part, bytes)) = came.blocking_recv() {
                 arrival.take(&part, &bytes)?;
             }
-            whole(&arrival.wanted)
+            arrival.whole()
         });
         let mut downloads = stream::iter(parts)
             .map(|part| async {
@@ -87,18 +86,31 @@ impl Node {
                 Ok::<_, TransferError>((part, bytes))
             })
             .buffered(AT_ONCE);
+        let mut failed = None;
         while let Some(next) = downloads.next().await {
-            // Whoever writes has failed, and says why.
-            if to_disk.send(next?).await.is_err() {
+            let sent = match next {
+                Ok(next) => to_disk.send(next).await,
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            };
+            // The thread that writes has failed, and says why.
+            if sent.is_err() {
                 break;
             }
             arrived();
         }
         drop(to_disk);
-        writing.await.map_err(|_| TransferError::Panicked)??;
+        // Also after a failure: nothing may be written to the directory of a task after its job.
+        let written = writing.await.map_err(|_| TransferError::Panicked)?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let restore = written?;
         let whole = missing.iter().map(|(blob, (size, _))| (blob, *size)).collect();
         self.uploads.learn_parts(room, &whole, &list.parts);
-        Ok(())
+        Ok(restore)
     }
 }
 
@@ -137,11 +149,24 @@ fn whole(missing: &Missing) -> Result<(), TransferError> {
 struct Arrival<'a> {
     blobs: &'a Blobs,
     wanted: Missing,
+    restore: Option<Restore>,
     progress: Progress,
-    open: Option<(BlobId, u64, BlobWriter<'a>)>,
+    open: Option<Open<'a>>,
 }
 
-impl Arrival<'_> {
+/// A content of which a part has come.
+struct Open<'a> {
+    blob: BlobId,
+    written: u64,
+    writer: BlobWriter<'a>,
+    filling: Option<Filling>,
+}
+
+impl<'a> Arrival<'a> {
+    fn new(blobs: &'a Blobs, wanted: Missing, restore: Option<Restore>) -> Self {
+        Self { blobs, wanted, restore, progress: Progress::default(), open: None }
+    }
+
     fn take(&mut self, part: &Part, bytes: &[u8]) -> Result<(), TransferError> {
         let mut rest = bytes;
         for piece in &part.pieces {
@@ -161,23 +186,45 @@ impl Arrival<'_> {
 
     fn write(&mut self, blob: &BlobId, content: &[u8]) -> Result<(), TransferError> {
         let Some(size) = self.wanted.get(blob).map(|(size, _)| *size) else { return Ok(()) };
-        let open = self.open.take().filter(|(of, ..)| of == blob);
-        let (blob, written, mut writer) = match open {
+        let mut open = match self.open.take().filter(|open| open.blob == *blob) {
             Some(open) => open,
-            None => (blob.clone(), 0, self.blobs.writer()?),
+            None => self.begin(blob)?,
         };
-        writer.write(content)?;
-        let written = written + content.len() as u64;
-        if written < size {
-            self.open = Some((blob, written, writer));
+        // Small enough that it is still in the processor's cache when it is written to the second file.
+        for piece in content.chunks(PIECE_BYTES) {
+            open.writer.write(piece)?;
+            if let Some(filling) = &mut open.filling {
+                filling.write(piece)?;
+            }
+        }
+        open.written += content.len() as u64;
+        if open.written < size {
+            self.open = Some(open);
             return Ok(());
         }
-        if written > size || !writer.is(&blob) {
-            return Err(self.altered(Some(&blob)));
+        if open.written > size || !open.writer.is(blob) {
+            return Err(self.altered(Some(blob)));
         }
-        writer.finish()?;
-        self.wanted.remove(&blob);
+        open.writer.finish()?;
+        if let (Some(restore), Some(filling)) = (&mut self.restore, open.filling) {
+            restore.filled(filling)?;
+        }
+        self.wanted.remove(blob);
         Ok(())
+    }
+
+    fn begin(&mut self, blob: &BlobId) -> Result<Open<'a>, TransferError> {
+        let filling = match &mut self.restore {
+            Some(restore) => restore.fill(blob)?,
+            None => None,
+        };
+        Ok(Open { blob: blob.clone(), written: 0, writer: self.blobs.writer()?, filling })
+    }
+
+    /// All contents are here. Returns what is to be restored.
+    fn whole(self) -> Result<Option<Restore>, TransferError> {
+        whole(&self.wanted)?;
+        Ok(self.restore)
     }
 
     fn altered(&self, blob: Option<&BlobId>) -> TransferError {
@@ -185,3 +232,6 @@ impl Arrival<'_> {
         TransferError::Altered { path: path.unwrap_or_else(|| "a file".to_owned()) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Doing what the driver wants about files of tasks.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +12,12 @@ use tokio::time::timeout;
 use super::TransferError;
 use super::share::all_here;
 use crate::account::Backoff;
+use crate::artifacts::{self, Restore};
 use crate::commands::Command;
 use crate::file_jobs::{Done, Gift, Inputs, Job, Undone};
 use crate::files::{FilesError, Stop};
 use crate::node::Node;
-use crate::{artifacts, logs, secret_file};
+use crate::{logs, secret_file};
 
 /// Results wait no longer for their logs.
 const LOGS_TIME_MAX: Duration = Duration::from_secs(10);
@@ -53,7 +54,7 @@ impl From<TransferError> for Undone {
 }
 
 impl Node {
-    /// Does a job, and tells the driver.
+    /// Does a job, and tells the driver if it waits for that.
     pub(crate) async fn carry(self: Arc<Self>, job: Job) {
         let done = match job {
             Job::Give { granted, room, gifts, inputs, stays, stop } => {
@@ -67,21 +68,19 @@ impl Node {
                 let taken = async {
                     let _permit = self.job_permit(&stop).await?;
                     let list = self.list_of(&room, &uploaded, &stop).await?;
-                    let fetched = self.fetch(&room, &list, &stop).await;
-                    if let Err(TransferError::Gone | TransferError::Download(_)) = &fetched {
+                    let placed = self.place(&room, &list, dir, staging, &stop).await;
+                    if let Err(TransferError::Gone | TransferError::Download(_)) = &placed {
                         self.uploads.forget(&room, &uploaded);
                     }
-                    fetched?;
-                    self.restore(&list.files, dir, staging, &stop).await
+                    placed
                 };
                 Done::Taken(granted, taken.await.map_err(Undone::from))
             }
             Job::Place { granted, room, gifts, dir, staging, stop } => {
                 let placed = async {
                     let _permit = self.job_permit(&stop).await?;
-                    let list = self.merged(&room, gifts, &stop).await?;
-                    self.fetch(&room, &list, &stop).await?;
-                    self.restore(&list.files, dir, staging, &stop).await
+                    let list = Arc::new(self.merged(&room, gifts, &stop).await?);
+                    self.place(&room, &list, dir, staging, &stop).await
                 };
                 Done::Placed(granted, placed.await.map_err(Undone::from))
             }
@@ -119,6 +118,12 @@ impl Node {
                 };
                 let shared = self.keeping(list.files.clone(), shared).await;
                 Done::Shared(granted, shared)
+            }
+            Job::Ahead(content) => {
+                if let Err(error) = self.upload_ahead(content).await {
+                    tracing::debug!(%error, "a file is not uploaded while it is read");
+                }
+                return;
             }
             Job::Logs { room, run, ended } => {
                 let without = ended.iter().map(|(granted, _)| (granted.clone(), None)).collect();
@@ -200,11 +205,18 @@ impl Node {
                 parts: Vec::new(),
             });
         }
+        let uploaded = gifts.iter().find_map(|gift| gift.uploaded.clone());
         // What a task made is newer than what the submitter has.
         lists.push(self.merged(room, gifts, stop).await?);
         let all = FileList::merged(lists)?;
         if stays && all_here(&self.blobs, &all.files)? {
             return self.announce_here(room, all.files);
+        }
+        // Often a task needs the files of one other task: their list is there.
+        if let Some(uploaded) = uploaded
+            && all.pack()?.0.sha256 == uploaded.sha256
+        {
+            return Ok(uploaded);
         }
         // Contents that came from other nodes are in the room already, and need not be here.
         let list = self.keeping(all.files.clone(), self.share(room, all, stop)).await?;
@@ -250,15 +262,21 @@ impl Node {
         }
     }
 
-    async fn restore(
+    /// Puts the files of a list below `dir`, all or none, and fetches those contents that are not here.
+    async fn place(
         &self,
-        files: &[ArtifactRecord],
+        room: &str,
+        list: &Arc<FileList>,
         dir: PathBuf,
         staging: String,
         stop: &Stop,
     ) -> Result<(), TransferError> {
-        let (blobs, files, stop) = (Arc::clone(&self.blobs), files.to_vec(), stop.clone());
-        let restore = move || artifacts::restore(Path::new(&dir), &files, &blobs, UMASK, staging, &stop);
-        Ok(tokio::task::spawn_blocking(restore).await.map_err(|_| TransferError::Panicked)??)
+        let (files, stopped) = (Arc::clone(list), stop.clone());
+        let begin = move || Restore::begin(&dir, &files.files, UMASK, staging, &stopped);
+        let begun = tokio::task::spawn_blocking(begin).await.map_err(|_| TransferError::Panicked)??;
+        let Some(begun) = self.fetch(room, list, Some(begun), stop, &|| {}).await? else { return Ok(()) };
+        let blobs = Arc::clone(&self.blobs);
+        let finish = move || begun.finish(&blobs);
+        Ok(tokio::task::spawn_blocking(finish).await.map_err(|_| TransferError::Panicked)??)
     }
 }

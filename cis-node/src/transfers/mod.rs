@@ -2,6 +2,7 @@
 //!
 //! Owns how they get there. What is there already is known to `known_uploads`; which task gets or leaves which files is the driver's matter.
 
+mod ahead;
 mod fetch;
 mod job;
 mod logs;

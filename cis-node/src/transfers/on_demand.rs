@@ -58,7 +58,7 @@ impl Node {
             let arrived = || progress.send_modify(|_| {});
             let _permit = node.job_permit(&stopped).await?;
             arrived();
-            node.fetch_telling(&room, &wanted, &stopped, &arrived).await
+            node.fetch(&room, &wanted, None, &stopped, &arrived).await.map(|_| ())
         });
         let done = tokio::select! {
             done = fetching => done.unwrap_or(Err(TransferError::Panicked)).map_err(|error| error.to_string()),

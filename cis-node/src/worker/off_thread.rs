@@ -18,6 +18,7 @@ use crate::cache::{self, Cache, Entry, Looked, Search};
 use crate::chores::Undone;
 use crate::files::{FilesError, STAGING, Stop};
 use crate::small_file::{self, Links};
+use crate::upload_ahead::UploadAhead;
 use cis_core::api::{CacheUse, FromWorker, Refusal, Report, TaskSpec};
 use cis_core::event::{ArtifactRecord, AttemptOutcome, FailureCause, OutputRecord, SessionState};
 use cis_core::ids::{AttemptId, Fence, SessionId, TimestampMs};
@@ -37,6 +38,8 @@ pub(super) struct OffThreadJob {
     /// Under this key its result is kept.
     key: Option<String>,
     umask: u32,
+    /// Where its files are uploaded to while they are read.
+    ahead: Option<UploadAhead>,
     stop: Stop,
 }
 
@@ -61,6 +64,7 @@ impl OffThreadJob {
             cache: spec.cache.clone(),
             key: None,
             umask: spec.umask.unwrap_or(USUAL_UMASK),
+            ahead: None,
             stop: Stop::default(),
         }))
     }
@@ -108,6 +112,13 @@ impl LocalWorker {
         None
     }
 
+    /// Uploads files of an attempt while they are read, when its session has ended.
+    pub(crate) fn upload_ahead(&mut self, session: SessionId, ahead: UploadAhead) {
+        if let Some(job) = self.live.get_mut(&session).and_then(|live| live.job.as_mut()) {
+            job.ahead = Some(ahead);
+        }
+    }
+
     /// Its session ended well with these outputs: keeps what else it left. Answers the outputs, where
     /// nothing else is to be kept.
     pub(super) fn keep_files(
@@ -119,6 +130,7 @@ impl LocalWorker {
         let Some(live) = self.live.get(&session) else { return Some(outputs) };
         let Some(job) = &live.job else { return Some(outputs) };
         let (cwd, globs, stop) = (job.cwd.clone(), job.artifacts.clone(), job.stop.clone());
+        let ahead = job.ahead.clone();
         let hidden = match &live.withheld {
             Some((why, _)) => Err(why.clone()),
             None => Ok(Arc::clone(&live.redactor)),
@@ -137,9 +149,7 @@ impl LocalWorker {
         self.submit(session, move || {
             let collect = || {
                 let redactor = hidden.map_err(|why| FilesError::Withheld { why })?;
-                let kept = artifacts::collect(&cwd, &globs, &blobs, &stop)?;
-                artifacts::check_names(&kept, &redactor)?;
-                Ok(kept)
+                artifacts::collect(&cwd, &globs, &blobs, &redactor, ahead.as_ref(), &stop)
             };
             let kept = if globs.is_empty() { Ok(Vec::new()) } else { collect() };
             if let (Ok(kept), Some(entry)) = (&kept, entry) {
@@ -233,7 +243,7 @@ impl LocalWorker {
         let Some(redactor) = self.live.get(&session).map(|live| Arc::clone(&live.redactor)) else {
             return Ok(BTreeMap::new());
         };
-        artifacts::check_names(&entry.artifacts, &redactor)
+        artifacts::check_names(entry.artifacts.iter().map(|file| &*file.path), &redactor)
             .map_err(|error| Trouble::OfTask(format!("its artifacts cannot be kept: {error}")))?;
         super::results::check_names(entry.outputs.keys(), &redactor)?;
         let mut outputs = BTreeMap::new();

@@ -9,9 +9,11 @@ use std::sync::Arc;
 use super::super::Driver;
 use super::super::spec::artifacts_of;
 use super::Held;
+use super::logs::Ended;
 use crate::account::boot_ms;
 use crate::file_jobs::{Done, Gift, Inputs, Job, Undone};
 use crate::files::{STAGING, Stop};
+use crate::upload_ahead::UploadAhead;
 use cis_core::api::{FromWorker, Refusal, Report};
 use cis_core::event::{ArtifactRecord, AttemptOutcome, ExecutionMode, FailureCause};
 use cis_core::event::{Uploaded, UploadedLog};
@@ -91,10 +93,27 @@ impl Underway {
 pub(super) enum Transfer {
     /// They come: its session begins then.
     Download(Stop),
-    /// They go: its result is told then.
-    Upload(Stop, Box<Report>),
-    /// Its log goes: its result is told then, or after a while without it.
-    LogUpload(Box<Report>),
+    /// They go, or its log: its result is told then.
+    Upload(Upload),
+}
+
+/// What goes up of an attempt that has ended.
+pub(super) struct Upload {
+    report: Box<Report>,
+    /// Stops the upload of its files; none: they are there, or there are none.
+    files: Option<Stop>,
+    log: LogUpload,
+}
+
+/// What is known of the upload of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LogUpload {
+    /// It is there, or there is none, or the result counts without it.
+    Over,
+    /// The result does not wait long for it.
+    Underway,
+    /// It failed while the files were on their way: it begins once more after them.
+    Repeat,
 }
 
 impl Driver {
@@ -267,14 +286,15 @@ impl Driver {
     pub(super) fn stop_files(&mut self, granted: &Granted, keep: bool, now: TimestampMs) -> bool {
         let held = self.federation.held.get_mut(&granted.attempt);
         let Some(held) = held.filter(|held| held.granted == *granted) else { return false };
-        match &held.transfer {
+        match &mut held.transfer {
             None => false,
-            // Its result counts without it.
-            Some(Transfer::LogUpload(_)) => self.tell_with_log(granted, None, now),
-            Some(Transfer::Upload(stop, _)) => {
-                if !keep {
-                    stop.set();
+            Some(Transfer::Upload(upload)) => {
+                match &upload.files {
+                    Some(stop) if !keep => stop.set(),
+                    Some(_) => return true,
+                    None => {}
                 }
+                self.forgo_log(granted, now);
                 true
             }
             Some(Transfer::Download(stop)) => {
@@ -292,46 +312,112 @@ impl Driver {
 
     /// Whether the directory of an attempt that is forgotten is still being filled. It is removed later then.
     pub(super) fn is_being_filled(&mut self, attempt: &AttemptId, held: Option<Held>) -> bool {
-        if let Some(Transfer::Download(stop) | Transfer::Upload(stop, _)) = held.and_then(|held| {
-            if matches!(held.transfer, Some(Transfer::Download(_))) {
+        match held.and_then(|held| held.transfer) {
+            Some(Transfer::Download(stop)) => {
                 self.federation.files.leaving.insert(attempt.clone());
+                stop.set();
             }
-            held.transfer
-        }) {
-            stop.set();
+            Some(Transfer::Upload(Upload { files: Some(stop), .. })) => stop.set(),
+            _ => {}
         }
         self.federation.files.leaving.contains(attempt)
     }
 
-    /// Uploads what an attempt for a coordinator of a room left. Gives back a message that need not wait for that.
-    pub(super) fn share_files(&mut self, message: FromWorker) -> Option<FromWorker> {
+    /// Uploads what an attempt for a coordinator of a room left, and at the same time its log. Gives back a message that need not wait for that.
+    pub(super) fn share(&mut self, message: FromWorker, now: TimestampMs) -> Option<FromWorker> {
         let FromWorker::Result { attempt, fence, report } = message else { return Some(message) };
+        let log = self.log_to_share(&attempt, fence, &report);
+        let has_files = !report.artifacts.is_empty() && report.files.is_none();
         let held = self.federation.held.get_mut(&attempt);
-        let is_done = report.artifacts.is_empty() || report.files.is_some();
-        let Some(held) = held.filter(|_| !is_done) else {
+        let Some(held) = held.filter(|_| has_files || log.is_some()) else {
             return Some(FromWorker::Result { attempt, fence, report });
         };
-        let (granted, room, stop) = (held.granted.clone(), held.room.clone(), Stop::default());
-        let files = report.artifacts.clone();
-        held.transfer = Some(Transfer::Upload(stop.clone(), report));
-        if !self.parts.link.carry(Job::Share { granted: granted.clone(), room, files, stop }) {
-            self.shared(&granted, Err(Undone::Resources(NOT_NOW.to_owned())));
+        let (granted, room) = (held.granted.clone(), held.room.clone());
+        let (stop, files) = (Stop::default(), report.artifacts.clone());
+        let of_log = if log.is_some() { LogUpload::Underway } else { LogUpload::Over };
+        let upload = Upload { report, files: has_files.then(|| stop.clone()), log: of_log };
+        held.transfer = Some(Transfer::Upload(upload));
+        if has_files {
+            let job = Job::Share { granted: granted.clone(), room: room.clone(), files, stop };
+            if !self.parts.link.carry(job) {
+                self.shared(&granted, Err(Undone::Resources(NOT_NOW.to_owned())), now);
+            }
+        }
+        if let Some(log) = log {
+            self.share_log(&room, log, now);
         }
         None
     }
 
-    fn shared(&mut self, granted: &Granted, shared: Result<Uploaded, Undone>) {
-        let held = self.federation.held.get_mut(&granted.attempt);
-        let Some(held) = held.filter(|held| held.granted == *granted) else { return };
-        let Some(Transfer::Upload(_, mut report)) = held.transfer.take() else { return };
+    /// Lets files of an attempt for a coordinator of a room go up while they are read.
+    pub(super) fn upload_ahead(&mut self, session: SessionId, room: String) {
+        let ahead = UploadAhead::new(self.parts.link.clone(), Arc::clone(&self.parts.uploads), room);
+        self.parts.worker.upload_ahead(session, ahead);
+    }
+
+    fn shared(&mut self, granted: &Granted, shared: Result<Uploaded, Undone>, now: TimestampMs) {
+        let Some(upload) = self.upload_of(granted) else { return };
+        if upload.files.take().is_none() {
+            return;
+        }
         match shared {
-            Ok(uploaded) => report.files = Some(uploaded),
-            Err(why) => report.outcome = outcome(why),
+            Ok(uploaded) => upload.report.files = Some(uploaded),
+            Err(why) => upload.report.outcome = outcome(why),
         }
         // The list tells of them.
-        report.artifacts.clear();
-        let Granted { attempt, fence } = granted.clone();
-        self.parts.worker.said.push(FromWorker::Result { attempt, fence, report });
+        upload.report.artifacts.clear();
+        let bytes = upload.report.log_bytes;
+        if upload.log == LogUpload::Repeat {
+            upload.log = LogUpload::Underway;
+            if let Some(Held { room, session, .. }) = self.federation.held.get(&granted.attempt) {
+                let (room, log) = (room.clone(), Ended::new(granted.clone(), *session, bytes));
+                return self.share_log(&room, log, now);
+            }
+        }
+        self.tell_uploaded(granted, now);
+    }
+
+    /// The log of an attempt is uploaded, or cannot be.
+    pub(super) fn log_shared(&mut self, granted: &Granted, log: Option<UploadedLog>, now: TimestampMs) {
+        let Some(upload) = self.upload_of(granted).filter(|upload| upload.log == LogUpload::Underway) else {
+            return;
+        };
+        // The homeserver may not answer at the moment, and the files wait for it.
+        let repeats = log.is_none() && upload.files.is_some();
+        upload.log = if repeats { LogUpload::Repeat } else { LogUpload::Over };
+        upload.report.log = log;
+        self.tell_uploaded(granted, now);
+    }
+
+    /// Lets the result of an attempt count without its log. Says whether it was told with that.
+    pub(super) fn forgo_log(&mut self, granted: &Granted, now: TimestampMs) -> bool {
+        let Some(upload) = self.upload_of(granted) else { return false };
+        upload.log = LogUpload::Over;
+        self.tell_uploaded(granted, now)
+    }
+
+    fn upload_of(&mut self, granted: &Granted) -> Option<&mut Upload> {
+        let held = self.federation.held.get_mut(&granted.attempt)?;
+        match &mut held.transfer {
+            Some(Transfer::Upload(upload)) if held.granted == *granted => Some(upload),
+            _ => None,
+        }
+    }
+
+    /// Tells the result of an attempt if nothing of it is on its way any more. Says whether it did.
+    fn tell_uploaded(&mut self, granted: &Granted, now: TimestampMs) -> bool {
+        let Some(held) = self.federation.held.get_mut(&granted.attempt) else { return false };
+        match held.transfer.take() {
+            Some(Transfer::Upload(Upload { report, files: None, log: LogUpload::Over })) => {
+                let Granted { attempt, fence } = granted.clone();
+                self.tell_held(FromWorker::Result { attempt, fence, report }, now);
+                true
+            }
+            other => {
+                held.transfer = other;
+                false
+            }
+        }
     }
 
     /// A message of a worker, with the files that its result tells of. None: they are looked for first.
@@ -392,7 +478,7 @@ impl Driver {
             Done::LogsFetched(granted, fetched) => self.given(granted, fetched.map(|()| None), now),
             Done::Placed(granted, placed) => self.given(granted, placed.map(|()| None), now),
             Done::Taken(granted, taken) => self.taken(granted, taken),
-            Done::Shared(granted, shared) => self.shared(&granted, shared),
+            Done::Shared(granted, shared) => self.shared(&granted, shared, now),
             Done::Logged { room, run, logs } => self.logged(&room, run, logs, now),
             Done::Hidden { run, is_done } => self.secrets_hidden(run, is_done),
             Done::Listed { room, from, message, list } => self.listed(&room, &from, *message, list, now),

@@ -6,13 +6,12 @@
 use std::collections::BTreeMap;
 
 use super::super::Driver;
-use super::files::Transfer;
 use crate::file_jobs::Job;
-use cis_core::api::FromWorker;
+use cis_core::api::Report;
 use cis_core::event::UploadedLog;
 use cis_core::federation::protocol::message::Granted;
 use cis_core::federation::protocol::worker::WorkerHalf;
-use cis_core::ids::{RunId, SessionId, TimestampMs};
+use cis_core::ids::{AttemptId, Fence, RunId, SessionId, TimestampMs};
 
 /// Logs in one file.
 const LOGS_MAX: usize = 100;
@@ -27,10 +26,17 @@ struct Queue {
     waiting: Vec<Ended>,
 }
 
-struct Ended {
+/// An attempt that has ended, and whose log is to be uploaded.
+pub(super) struct Ended {
     granted: Granted,
     session: SessionId,
     bytes: u64,
+}
+
+impl Ended {
+    pub(super) fn new(granted: Granted, session: SessionId, bytes: u64) -> Self {
+        Self { granted, session, bytes }
+    }
 }
 
 impl Queue {
@@ -49,29 +55,28 @@ impl Queue {
 }
 
 impl Driver {
-    /// Uploads the log of an attempt for a coordinator of a room. Gives back a message that need not wait for that.
-    pub(super) fn share_log(&mut self, message: FromWorker, now: TimestampMs) -> Option<FromWorker> {
-        let FromWorker::Result { attempt, fence, report } = message else { return Some(message) };
+    /// The log of an attempt for a coordinator of a room, if it is to be uploaded.
+    pub(super) fn log_to_share(
+        &mut self,
+        attempt: &AttemptId,
+        fence: Fence,
+        report: &Report,
+    ) -> Option<Ended> {
         let stays = report.log_bytes == 0 || report.log.is_some() || report.cached.is_some();
-        let held = self.federation.held.get(&attempt);
-        let held = held.filter(|held| !stays && held.granted.fence == fence && !held.spec.spec.keeps_log);
-        let Some((room, granted, session)) =
-            held.map(|held| (held.room.clone(), held.granted.clone(), held.session))
-        else {
-            return Some(FromWorker::Result { attempt, fence, report });
-        };
+        let held = self.federation.held.get(attempt);
+        let held = held.filter(|held| !stays && held.granted.fence == fence && !held.spec.spec.keeps_log)?;
+        let (room, granted, session) = (held.room.clone(), held.granted.clone(), held.session);
         let known = self.federation.room(&room);
         let is_void = known.worker.as_ref().is_none_or(|worker: &WorkerHalf<_>| worker.is_void(&granted));
-        if is_void || known.terms.is_deaf() {
-            return Some(FromWorker::Result { attempt, fence, report });
-        }
-        let ended = Ended { granted, session, bytes: report.log_bytes };
-        if let Some(held) = self.federation.held.get_mut(&attempt) {
-            held.transfer = Some(Transfer::LogUpload(report));
-        }
-        self.federation.logs.0.entry((room.clone(), attempt.run)).or_default().waiting.push(ended);
-        self.upload_logs(&room, attempt.run, now);
-        None
+        let is_wanted = !is_void && !known.terms.is_deaf();
+        is_wanted.then(|| Ended::new(granted, session, report.log_bytes))
+    }
+
+    /// Uploads a log. [`Self::log_shared`] follows.
+    pub(super) fn share_log(&mut self, room: &str, ended: Ended, now: TimestampMs) {
+        let run = ended.granted.attempt.run;
+        self.federation.logs.0.entry((room.to_owned(), run)).or_default().waiting.push(ended);
+        self.upload_logs(room, run, now);
     }
 
     fn upload_logs(&mut self, room: &str, run: RunId, now: TimestampMs) {
@@ -101,42 +106,19 @@ impl Driver {
         now: TimestampMs,
     ) {
         for (granted, log) in logs {
-            self.tell_with_log(&granted, log, now);
+            self.log_shared(&granted, log, now);
         }
         if let Some(queue) = self.federation.logs.0.get_mut(&(room.to_owned(), run)) {
             queue.is_underway = false;
         }
         self.upload_logs(room, run, now);
     }
-
-    /// Tells the result of an attempt that waits for its log. Says whether there is one.
-    pub(super) fn tell_with_log(
-        &mut self,
-        granted: &Granted,
-        log: Option<UploadedLog>,
-        now: TimestampMs,
-    ) -> bool {
-        let held = self.federation.held.get_mut(&granted.attempt);
-        let Some(held) = held.filter(|held| held.granted == *granted) else { return false };
-        match held.transfer.take() {
-            Some(Transfer::LogUpload(mut report)) => {
-                report.log = log;
-                let Granted { attempt, fence } = granted.clone();
-                self.tell_held(FromWorker::Result { attempt, fence, report }, now);
-                true
-            }
-            other => {
-                held.transfer = other;
-                false
-            }
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cis_core::ids::{AttemptId, TaskId};
+    use cis_core::ids::TaskId;
 
     #[test]
     fn a_file_has_as_many_logs_as_there_is_room_for_and_at_least_one() {

@@ -141,6 +141,7 @@ impl Driver {
                     let spec = self.own_of(&granted.attempt, spec);
                     let Granted { attempt, fence } = &granted;
                     self.parts.worker.adopt(attempt, session, *fence, slots, spec, &there);
+                    self.upload_ahead(session, room.clone());
                     self.recall_news(&room, &granted, session, now);
                     if self.federation.worker(&room).is_some_and(|worker| worker.is_void(&granted)) {
                         let (attempt, fence) = (attempt.clone(), *fence);
@@ -206,7 +207,7 @@ impl Driver {
     pub(super) fn begin_held(&mut self, attempt: &AttemptId) {
         let Some(held) = self.federation.held.get(attempt) else { return };
         let (session, fence, lease_end) = (held.session, held.granted.fence, held.lease_end);
-        let slots = self.slots_for(held.spec.slots);
+        let (slots, room) = (self.slots_for(held.spec.slots), held.room.clone());
         let PrivateSpec { spec, secrets } = match self.private_spec(&held.spec, &held.granted, session) {
             Ok(private) => private,
             Err(reason) => {
@@ -217,6 +218,7 @@ impl Driver {
         let spec = self.own_of(attempt, spec);
         let secrets = self.own_variables(&spec, secrets);
         self.parts.worker.grant_for_room((attempt, fence), session, slots, spec, secrets);
+        self.upload_ahead(session, room);
         self.parts.worker.to_host.push(freeze_at(session, lease_end));
     }
 
@@ -296,8 +298,7 @@ impl Driver {
         message: FromWorker,
         now: TimestampMs,
     ) -> Option<FromWorker> {
-        let message = self.share_files(message)?;
-        let message = self.share_log(message, now)?;
+        let message = self.share(message, now)?;
         self.tell_held(message, now)
     }
 
@@ -372,7 +373,7 @@ impl Driver {
             self.parts.shared.held_asks.forget(session);
         }
         // It has ended, and its result waits for its log.
-        if self.tell_with_log(granted, None, now) {
+        if self.forgo_log(granted, now) {
             return;
         }
         // Its session has not begun, or has ended, and what it left is in the blobs.

@@ -1,0 +1,129 @@
+//! Putting files back in their places: all of them, or none.
+//!
+//! Owns which of them are missing there, and the hashes of what is copied. A content that is on its way to the blobs can be written to its file at
+//! the same time, so that it is read and hashed once.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use super::{damaged, is_same};
+use crate::files::{FilesError, Staged, Staging, Stop, Tree, fits, mode, pieces, stays_below};
+use cis_core::event::ArtifactRecord;
+use cis_core::ids::BlobId;
+use cis_store::Blobs;
+
+/// Files on their way to their places below a directory. Dropped before [`Self::finish`], it leaves nothing there.
+pub(crate) struct Restore {
+    umask: u32,
+    stop: Stop,
+    missing: Vec<Missing>,
+    /// The first missing file of each content that was not begun.
+    first: HashMap<BlobId, usize>,
+    /// None: nothing is missing.
+    staging: Option<Staging>,
+}
+
+struct Missing {
+    record: ArtifactRecord,
+    /// Its number in the staging directory, once it is whole there.
+    staged: Option<usize>,
+}
+
+/// A file whose content is being written.
+pub(crate) struct Filling {
+    file: usize,
+    staged: Staged,
+}
+
+impl Filling {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), FilesError> {
+        self.staged.write(bytes)
+    }
+}
+
+impl Restore {
+    /// Finds out which files are missing below `cwd`. Files that are there with the same content stay as they are. `staging` is a name that
+    /// nobody else uses now.
+    pub(crate) fn begin(
+        cwd: &Path,
+        records: &[ArtifactRecord],
+        umask: u32,
+        staging: String,
+        stop: &Stop,
+    ) -> Result<Self, FilesError> {
+        let refused = |source| FilesError::Read { path: cwd.to_owned(), source };
+        let mut tree = Tree::open(cwd).map_err(refused)?;
+        let (mut missing, mut first) = (Vec::new(), HashMap::new());
+        for record in records {
+            let rel = Path::new(&record.path);
+            if !stays_below(rel) {
+                let why = "its path leaves the directory".to_owned();
+                return Err(FilesError::Place { path: cwd.join(rel), why });
+            }
+            let there = fits(&mut tree, rel)?;
+            if !there.is_some_and(|file| is_same(&file, record, &cwd.join(rel), umask, stop)) {
+                first.entry(record.blob.clone()).or_insert(missing.len());
+                missing.push(Missing { record: record.clone(), staged: None });
+            }
+        }
+        stop.check()?;
+        let staging = if missing.is_empty() { None } else { Some(Staging::new(tree, staging)?) };
+        Ok(Self { umask, stop: stop.clone(), missing, first, staging })
+    }
+
+    /// Begins a missing file with this content, once. The caller writes the content into it, and knows its hash.
+    pub(crate) fn fill(&mut self, blob: &BlobId) -> Result<Option<Filling>, FilesError> {
+        let (Some(staging), Some(file)) = (&mut self.staging, self.first.remove(blob)) else {
+            return Ok(None);
+        };
+        Ok(Some(Filling { file, staged: staging.create()? }))
+    }
+
+    /// The content of a file is whole, and is the right one.
+    pub(crate) fn filled(&mut self, Filling { file, staged }: Filling) -> Result<(), FilesError> {
+        if let Some(Missing { record, staged: number }) = self.missing.get_mut(file) {
+            *number = Some(staged.finish(mode(record.executable, self.umask))?);
+        }
+        Ok(())
+    }
+
+    /// Copies the contents of the other files from the blobs, and moves all files to their places.
+    pub(crate) fn finish(mut self, blobs: &Blobs) -> Result<(), FilesError> {
+        let Some(staging) = &mut self.staging else { return Ok(()) };
+        for Missing { record, staged } in self.missing.iter_mut().filter(|file| file.staged.is_none()) {
+            let copied = copy(record, blobs, staging, &self.stop)?;
+            *staged = Some(copied.finish(mode(record.executable, self.umask))?);
+        }
+        self.stop.check()?;
+        for Missing { record, staged } in &self.missing {
+            if let Some(number) = staged {
+                staging.place(*number, Path::new(&record.path), self.umask)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn copy(
+    record: &ArtifactRecord,
+    blobs: &Blobs,
+    staging: &mut Staging,
+    stop: &Stop,
+) -> Result<Staged, FilesError> {
+    let Some(blob) = blobs.open(&record.blob)? else { return Err(damaged(&record.blob)) };
+    // What is longer would be copied to its end, wherever that is.
+    if blob.metadata().map_or(true, |now| now.len() != record.size) {
+        return Err(damaged(&record.blob));
+    }
+    let (mut staged, mut hash) = (staging.create()?, Sha256::new());
+    pieces(blob, &PathBuf::from(&record.path), stop, |piece| {
+        hash.update(piece);
+        staged.write(piece)
+    })?;
+    if hex::encode(hash.finalize()) != record.blob.0 {
+        return Err(damaged(&record.blob));
+    }
+    Ok(staged)
+}
