@@ -1,6 +1,7 @@
 //! `cis dag export` and `cis dag verify`: what happened to a run, for somebody who trusts no node.
 
 use serde_json::Value;
+use sha2::Digest as _;
 
 use crate::federation::{did, execute, member, waiting_for};
 use crate::harness::synapse::Synapse;
@@ -158,6 +159,22 @@ fn a_takeover_is_proved_by_what_the_owners_said_before_it() {
     assert_eq!((&last["node"], &last["by"]), (&did(&worker).into(), &did(&second).into()), "{whole}");
     refuses_other_bytes(&cis, &file, &did(&cis));
     let (out, verdict) = verified(&file, &did(&second));
+    assert_eq!(out.code, Some(1), "{verdict}");
+    // Without the takeover, what the second coordinator wrote follows nothing, also where the end of the file was made anew.
+    let text = std::fs::read_to_string(&file).unwrap();
+    let mut lines: Vec<String> = text.lines().map(|line| format!("{line}\n")).collect();
+    lines.pop();
+    let before = lines.len();
+    lines.retain(|line| {
+        !line.contains("cis.dag.run.taken_over\\\"") && !line.contains("\"cis.dag.run.taken_over\"")
+    });
+    assert_eq!(lines.len() + 1, before, "one page tells of it");
+    let events = lines.iter().filter(|line| line.contains("\"line\":\"event\"")).count();
+    let cut = lines.concat();
+    let sha256 = hex::encode(sha2::Sha256::digest(&cut));
+    let end = serde_json::json!({ "line": "end", "events": events, "sha256": sha256 });
+    let path = cis.write("without.jsonl", format!("{cut}{end}\n"));
+    let (out, verdict) = verified(path.to_str().unwrap(), &did(&cis));
     assert_eq!(out.code, Some(1), "{verdict}");
 }
 

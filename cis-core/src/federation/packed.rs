@@ -114,6 +114,13 @@ fn wrapped(key: &str, text: String) -> Value {
     Value::Object(Map::from_iter([(key.to_owned(), Value::String(text))]))
 }
 
+/// Whether the name in `field`, which says what an object is, is no number. That would count as a place in our own list of names, which
+/// no other reader knows.
+#[must_use]
+pub fn is_named(object: &Value, field: &str) -> bool {
+    object.get(field).is_none_or(|name| !name.is_number())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -39,7 +39,7 @@ impl PrivateSpec {
         // Plain structs with text keys: they have JSON.
         let bytes = serde_json::to_vec(&self).unwrap_or_default();
         grant.spec.sealed = Some(Sealed::new(to, &context, &bytes, randomness)?);
-        grant.spec.spec = Box::new(outline(self.spec));
+        *grant.spec.spec = outline(self.spec);
         Ok(())
     }
 

@@ -250,6 +250,12 @@ impl Recovery {
         self.coordinators.contains(writer) || self.coordinators.contains(by)
     }
 
+    /// The keys that took the place of others: the newer one, and the one before it.
+    #[must_use]
+    pub fn former_keys(&self) -> &BTreeMap<NodeDid, NodeDid> {
+        &self.former
+    }
+
     /// The first key of a node.
     fn root(&self, did: &NodeDid) -> NodeDid {
         let mut first = did;
@@ -499,6 +505,9 @@ impl Journal {
                 "entries {} to {} of its journal are not in the room",
                 missing.from, missing.to
             ));
+        }
+        if let Some(epoch) = self.reader.unfounded() {
+            lacks.push(format!("the takeover with which term {epoch} of its coordinators began is missing"));
         }
         Some(RecoveredRun {
             run,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::fact::{Fact, Life, Piece};
-use super::packed::{BadPacked, pack, unpack};
+use super::packed::{BadPacked, is_named, pack, unpack};
 use crate::event::{
     Actor, AttemptResult, EventBody, GrantRecord, QueueReason, SCHEMA_VERSION, TaskChange, TaskState,
 };
@@ -82,6 +82,12 @@ const SHOWN: &[(&str, &[Hidden])] = &[
     ("cis.dag.session.answered", &[]),
     ("cis.dag.session.answer_void", &[]),
 ];
+
+/// Fields of entries, and of parts of them, that say what something is.
+const NAMES: [&str; 2] = ["kind", "outcome"];
+
+/// Parts of entries that have such fields. Values of tasks and parameters may have any fields.
+const NAMED_PARTS: [&str; 4] = ["cause", "end", "queued", "answer"];
 
 /// Key of the DAG file's text beside the fields of `cis.dag.run.created`.
 const SPEC_TEXT: &str = "text";
@@ -219,6 +225,10 @@ pub fn to_facts(entry: &Entry, by: &NodeDid) -> Result<Vec<Fact>, BadEntry> {
             v: entry.v,
         })?;
     let shape = |why| BadEntry::Shape { type_name, why };
+    let parts = [&entry.body].into_iter().chain(NAMED_PARTS.iter().filter_map(|part| entry.body.get(part)));
+    if parts.into_iter().any(|part| NAMES.iter().any(|name| !is_named(part, name))) {
+        return Err(shape(serde::de::Error::custom("a name is a number")));
+    }
     let mut body = entry.body.clone();
     for field in *hidden {
         put_back(&mut body, field.path, field.back);

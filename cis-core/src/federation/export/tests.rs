@@ -13,7 +13,7 @@ use crate::federation::journal::{Page, Writer};
 use crate::federation::membership::{self, Membership, Owners, Placed, Right, Statement};
 use crate::federation::outgoing::{About, JOURNAL, Numbering, Outgoing};
 use crate::federation::sample::{key, run_id, story};
-use crate::ids::BlobId;
+use crate::ids::{BlobId, NodeDid};
 
 const ROOM: &str = "!r:x";
 const SENDER: &str = "@node:x";
@@ -220,4 +220,21 @@ proptest! {
     fn fuzz_any_lines(text in "\\PC{0,200}\n\\PC{0,200}") {
         prop_assert!(verify(&text, &owner()).is_err());
     }
+}
+
+/// The node of the run had taken another key before.
+#[test]
+fn a_run_of_a_node_that_changed_its_key_is_its_own() {
+    let owner = NodeDid("did:key:z6MksLrHYvYcsUgDBEFqWzJPmcay53MMtMePZowTjnTC1N8a".to_owned());
+    let verdict = verify(include_str!("golden/rotated-key.jsonl"), &Owners::one(owner)).unwrap();
+    assert_eq!(verdict.wrong, Vec::<String>::new());
+    assert!(verdict.state.is_some());
+}
+
+/// What a statement is stands in a word: other readers do not know our list of them.
+#[test]
+fn a_statement_whose_kind_is_a_number_admits_nobody() {
+    let owner = NodeDid("did:key:z6MkegmJ9Z9hLDSUi8LymWXvxQt1ZNWmxaWbmn1YARjkD2ns".to_owned());
+    let verdict = verify(include_str!("golden/statement-by-number.jsonl"), &Owners::one(owner)).unwrap();
+    assert!(verdict.members.is_empty() && !verdict.wrong.is_empty(), "{verdict:?}");
 }

@@ -145,6 +145,7 @@ pub fn verify(text: &str, owners: &Owners) -> Result<Verdict, BadExport> {
         wrong.push(format!("{did} took the run over, and may not coordinate runs of this room"));
     }
     recovery.read_to_end();
+    let keys = Keys(recovery.former_keys().clone());
     let mut verdict = Verdict {
         run,
         room,
@@ -169,7 +170,7 @@ pub fn verify(text: &str, owners: &Owners) -> Result<Verdict, BadExport> {
         wrong,
     };
     match recovery.runs().into_iter().find(|found| found.run == run) {
-        Some(found) => judge(&mut verdict, found, &whole),
+        Some(found) => judge(&mut verdict, found, &whole, &keys),
         None => verdict.wrong.push("nothing of the run's journal counts".to_owned()),
     }
     if verdict.wrong.len() > WRONG_MAX {
@@ -271,7 +272,7 @@ fn take_statement(membership: &mut Membership, room: &str, event: &Event) -> Res
 }
 
 /// What the journal comes to.
-fn judge(verdict: &mut Verdict, mut found: RecoveredRun, membership: &Membership) {
+fn judge(verdict: &mut Verdict, mut found: RecoveredRun, membership: &Membership, keys: &Keys) {
     verdict.entries = found.at.n;
     verdict.wrong.append(&mut found.lacks);
     let Some(Fact { body: EventBody::RunCreated(created), at_ms, .. }) = found.facts.first().cloned() else {
@@ -279,7 +280,7 @@ fn judge(verdict: &mut Verdict, mut found: RecoveredRun, membership: &Membership
         return;
     };
     verdict.dag.clone_from(&created.dag);
-    if created.epoch == 0 && found.at.epoch == 0 && created.owner != found.writer {
+    if created.epoch == 0 && found.at.epoch == 0 && !keys.are_of_one(&created.owner, &found.writer) {
         verdict
             .wrong
             .push(format!("the run says to be of {}, which did not write its journal", created.owner));
@@ -302,7 +303,7 @@ fn judge(verdict: &mut Verdict, mut found: RecoveredRun, membership: &Membership
     let fold = found.fold(begun);
     verdict.wrong.append(&mut found.lacks);
     verdict.state = Some(fold.run().state());
-    let granted = read_facts(verdict, &found.facts, membership);
+    let granted = read_facts(verdict, &found.facts, membership, keys);
     verdict.tasks = tasks(&fold, &granted);
 }
 
@@ -322,7 +323,28 @@ struct Granted {
     log: Option<BlobId>,
 }
 
-fn read_facts(verdict: &mut Verdict, facts: &[Fact], membership: &Membership) -> BTreeMap<TaskId, Granted> {
+/// Keys of the room's nodes: each newer one with the one before it.
+struct Keys(BTreeMap<NodeDid, NodeDid>);
+
+impl Keys {
+    /// A key, and those that its node had before.
+    fn of<'a>(&'a self, did: &'a NodeDid) -> impl Iterator<Item = &'a NodeDid> {
+        // No key names two former ones, and none leads in a circle.
+        std::iter::successors(Some(did), |did| self.0.get(*did))
+    }
+
+    /// Whether two keys are of one node.
+    fn are_of_one(&self, a: &NodeDid, b: &NodeDid) -> bool {
+        self.of(a).last() == self.of(b).last()
+    }
+}
+
+fn read_facts(
+    verdict: &mut Verdict,
+    facts: &[Fact],
+    membership: &Membership,
+    keys: &Keys,
+) -> BTreeMap<TaskId, Granted> {
     let mut granted = BTreeMap::new();
     let mut strange = BTreeSet::new();
     for fact in facts {
@@ -337,11 +359,12 @@ fn read_facts(verdict: &mut Verdict, facts: &[Fact], membership: &Membership) ->
             }
             EventBody::TaskAssigned(grant) => {
                 let Some(by) = by else { continue };
-                let member = membership.members().find(|(did, _)| **did == grant.node);
-                let may = member.is_some_and(|(_, member)| {
+                let mut known =
+                    membership.members().filter(|(did, _)| keys.of(&grant.node).any(|key| key == *did));
+                let may = known.any(|(_, member)| {
                     member.may.contains(&Right::Execute) || member.worked_until_ms.is_some()
                 });
-                if grant.node != by && !may && strange.insert(grant.node.clone()) {
+                if !keys.are_of_one(&grant.node, &by) && !may && strange.insert(grant.node.clone()) {
                     verdict
                         .wrong
                         .push(format!("tasks ran on {}, which the owners did not let execute", grant.node));

@@ -202,6 +202,17 @@ impl Line {
         usize::try_from(n.checked_sub(self.base.n + 1)?).ok()
     }
 
+    /// The first term after the line of which there are entries, but no takeover that they could follow.
+    pub(super) fn unfounded(&self) -> Option<Epoch> {
+        let later = self.tip().epoch.checked_add(1)?;
+        let mut headers = self.headers.range((later, 0)..).flat_map(|(_, here)| here).map(|k| &k.header);
+        let founds = |h: &Header| {
+            let mut of_term = self.takeovers(h.at.epoch);
+            of_term.any(|k| k.header.by == h.by && k.header.at.n < h.at.n)
+        };
+        headers.find(|h| !h.takes_over && !founds(h)).map(|h| h.at.epoch)
+    }
+
     /// Numbers of entries that are known to be there and are not: the term, the first, the last.
     pub(super) fn gaps(&self) -> Vec<(Epoch, u64, u64)> {
         let mut found = Vec::new();

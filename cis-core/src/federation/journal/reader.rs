@@ -170,6 +170,12 @@ impl Reader {
         taken
     }
 
+    /// A term of which entries were read, but not the takeover with which it began.
+    #[must_use]
+    pub fn unfounded(&self) -> Option<Epoch> {
+        self.line.unfounded()
+    }
+
     /// What has to be read again.
     #[must_use]
     pub fn missing(&self) -> Vec<Missing> {

@@ -20,6 +20,7 @@ use ulid::Ulid;
 
 use super::envelope::Verified;
 use super::link::EntryHash;
+use super::packed;
 use crate::dag::Group;
 pub use crate::identity::Right;
 use crate::identity::{canonical_json, key_of};
@@ -246,7 +247,11 @@ impl Membership {
     /// # Errors
     /// [`Refused`]: nothing has changed.
     pub fn take(&mut self, envelope: &Verified) -> Result<Taken, Refused> {
-        let placed = Placed::deserialize(envelope.body()).map_err(|e| Refused::Malformed(e.to_string()))?;
+        let mut placed =
+            Placed::deserialize(envelope.body()).map_err(|e| Refused::Malformed(e.to_string()))?;
+        if let Some(said) = envelope.body().get("statement").filter(|said| !packed::is_named(said, "kind")) {
+            placed.statement = Statement::Unknown(said.clone());
+        }
         let by = envelope.did();
         if !self.owners.owners.contains(by) {
             return Err(Refused::NotAnOwner(by.clone()));
