@@ -1,7 +1,10 @@
 """The nodes of a room by what its owners said, read from docs/decisions/0048-exports.md alone: nothing here is the node's code."""
 
+from nacl.exceptions import BadSignatureError
+from nacl.signing import VerifyKey
+
 import envelope
-from envelope import Refused
+from envelope import Refused, canonical, key_of
 from journal import digest
 
 TRUST = "cis.dag.trust"
@@ -9,8 +12,13 @@ RIGHTS = ("submit", "coordinate", "execute")
 
 
 def check_change(body):
-    """Refuses each change of a key: no page says over which bytes `sig_old` and `sig_new` are."""
-    raise Refused(f"{body['old']} may not have signed this: the signatures of a change are not documented")
+    """Refuses a change of a key that not both keys signed."""
+    said = {"type": "cis.identity.rotation", "old": body["old"], "new": body["new"], "at_ms": str(body["at_ms"])}
+    for did, signature in ((body["old"], body["sig_old"]), (body["new"], body["sig_new"])):
+        try:
+            VerifyKey(key_of(did)).verify(canonical(said), bytes.fromhex(signature))
+        except (BadSignatureError, ValueError, TypeError) as error:
+            raise Refused(f"{did} did not sign the change of its key") from error
 
 
 def kind_of(statement):
