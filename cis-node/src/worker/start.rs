@@ -60,7 +60,10 @@ impl LocalWorker {
         let hidden = self.redactor_for(attempt.run, spec, &secrets, Ok(&base))?;
         let path = log.display().to_string();
         let keeps_secrets = !secrets.is_empty();
-        self.insert(attempt, session, fence, spec, log, hidden, keeps_secrets);
+        self.insert(attempt, session, fence, spec, log, hidden);
+        if let Some(live) = self.live.get_mut(&session) {
+            live.keeps_secrets = keeps_secrets;
+        }
         Ok((secrets.named, base, path))
     }
 
@@ -72,7 +75,6 @@ impl LocalWorker {
         spec: &TaskSpec,
         log: PathBuf,
         hidden: Hidden,
-        keeps_secrets: bool,
     ) {
         let live = Live {
             attempt: attempt.clone(),
@@ -93,7 +95,8 @@ impl LocalWorker {
             job: OffThreadJob::of(spec),
             redactor: hidden.all,
             own_secrets: hidden.own,
-            keeps_secrets,
+            // There may be a file of an earlier life.
+            keeps_secrets: true,
             withheld: None,
         };
         self.by_attempt.insert(attempt.clone(), session);
@@ -258,7 +261,7 @@ impl LocalWorker {
         // Its secrets are looked for at once; where they cannot be read it lives on, and is not shown.
         let log = self.home.attempt_log(attempt.run, &attempt.task, attempt.number);
         let (all, own) = (Arc::clone(&self.no_secrets), Arc::clone(&self.no_secrets));
-        self.insert(attempt, session, fence, &spec, log, Hidden { all, own }, true);
+        self.insert(attempt, session, fence, &spec, log, Hidden { all, own });
         self.pace_slots(attempt.run, slots);
         let home = &self.home;
         let files = vec![script_file(home, session), prompt_file(home, session), context_file(home, session)];
