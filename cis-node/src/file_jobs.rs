@@ -73,8 +73,8 @@ pub(crate) enum Job {
     Ahead(GrowingContent),
     /// The logs of attempts of a run that ended here. It does not take long, whatever happens.
     Logs { room: String, run: RunId, ended: Vec<(Granted, SessionId)> },
-    /// Logs of ended attempts of another node's run, without the secrets that they show. None: all of the run.
-    Hide { run: RunId, log: Option<PathBuf> },
+    /// Logs of ended attempts of another node's run, without the secrets that they show.
+    Hide { run: RunId, logs: Vec<PathBuf> },
     /// Which files the result of a worker tells of.
     List {
         room: String,

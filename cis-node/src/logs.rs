@@ -171,14 +171,19 @@ pub(super) fn hide_secrets(log: &Path) -> io::Result<()> {
     let of_run = log.parent().map_or(Ok(None), secret_file::load_run)?.unwrap_or_default();
     let own = secret_file::try_load(log)?.unwrap_or_default();
     let redactor = redactors::of(&of_run, own.values()).map_err(io::Error::other)?;
-    if std::fs::exists(log)? {
+    // Where nothing is to be hidden, the log stays as it is.
+    if !redactor.is_empty() && std::fs::exists(log)? {
         let mut shown = Stored::new(LogReader::open(log)?, &redactor, 0, Form::Bytes);
         replace(log, |file| {
             loop {
                 let piece = shown.next(log);
                 file.write_all(&piece.bytes)?;
                 if piece.last {
-                    return Ok(());
+                    return if shown.is_broken {
+                        Err(io::Error::other("the log cannot be read"))
+                    } else {
+                        Ok(())
+                    };
                 }
             }
         })?;
@@ -201,6 +206,8 @@ struct Stored {
     cut: u64,
     /// Total bytes of output, if known.
     total: Option<u64>,
+    /// It could not be read to its end.
+    is_broken: bool,
     /// After a cut so many bytes may be the end of a secret whose beginning is gone.
     unsure: u64,
 }
@@ -210,7 +217,18 @@ impl Stored {
         let at = from.saturating_sub(context_bytes(redactor, form));
         let unsure = (redactor.longest() as u64).saturating_sub(1);
         let output = Sanitizer::new(form, Arc::clone(redactor), Mask::Stars);
-        Self { reader, form, output, from, at, show_from: from, cut: 0, total: None, unsure }
+        Self {
+            reader,
+            form,
+            output,
+            from,
+            at,
+            show_from: from,
+            cut: 0,
+            total: None,
+            is_broken: false,
+            unsure,
+        }
     }
 
     /// The next bytes for the reader.
@@ -238,7 +256,10 @@ impl Stored {
                 return LogPiece { bytes: out, next: None, last: false };
             }
             Ok(Chunk::End) => {}
-            Err(error) => tracing::warn!(log = %log.display(), %error, "a log cannot be read on"),
+            Err(error) => {
+                self.is_broken = true;
+                tracing::warn!(log = %log.display(), %error, "a log cannot be read on");
+            }
         }
         self.output.finish(&mut out);
         // Output that was lost at the end leaves no trace in the file.

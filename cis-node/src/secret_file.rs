@@ -37,9 +37,13 @@ impl Secrets {
 /// Where they are kept.
 pub(super) fn path(log: &Path) -> PathBuf {
     let mut name = log.as_os_str().to_owned();
-    name.push(".secrets");
+    name.push(".");
+    name.push(EXTENSION);
     PathBuf::from(name)
 }
+
+/// Of the files next to logs.
+const EXTENSION: &str = "secrets";
 
 /// Name of the file in a run's log directory that has the secrets of all its tasks. No log has this name.
 const OF_RUN: &str = "secrets";
@@ -56,29 +60,36 @@ pub(super) fn keep_run(dir: &Path, values: &BTreeSet<String>) -> io::Result<()> 
     write(&dir.join(OF_RUN), values)
 }
 
-/// Whether a run's log directory has values of secrets.
+/// Whether a run's log directory has values of secrets that are kept for all of its tasks.
 pub(super) fn has_values(dir: &Path) -> bool {
     // An empty list has two bytes.
     fs::metadata(dir.join(OF_RUN)).is_ok_and(|file| file.len() > 2)
+}
+
+/// Whether values of its own are kept next to the log of an attempt.
+pub(super) fn has_own_values(log: &Path) -> bool {
+    fs::symlink_metadata(path(log)).is_ok()
 }
 
 /// Runs whose log directories below `logs` have values of secrets.
 pub(super) fn runs_with_values(logs: &Path) -> Vec<RunId> {
     let dirs = fs::read_dir(logs).into_iter().flatten().flatten();
     let runs = dirs.filter_map(|dir| dir.file_name().to_str()?.parse().ok().map(|run| (run, dir.path())));
-    runs.filter(|(_, dir)| has_values(dir)).map(|(run, _)| run).collect()
+    let has_some = |dir: &Path| has_values(dir) || logs_in(dir).iter().any(|log| has_own_values(log));
+    runs.filter(|(_, dir)| has_some(dir)).map(|(run, _)| run).collect()
 }
 
-/// Logs of attempts in a run's log directory that have values of secrets next to them, or might show those of the run.
-pub(super) fn logs_in(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut logs = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "log") {
-            logs.push(path);
+/// Logs of the attempts in a run's log directory, also where only their secrets are left.
+pub(super) fn logs_in(dir: &Path) -> BTreeSet<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let log = |path: PathBuf| match path.extension()?.to_str()? {
+        "log" => Some(path),
+        EXTENSION => {
+            Some(path.with_extension("")).filter(|log| log.extension().is_some_and(|of| of == "log"))
         }
-    }
-    Ok(logs)
+        _ => None,
+    };
+    entries.filter_map(|entry| log(entry.path())).collect()
 }
 
 fn write(path: &Path, values: &impl Serialize) -> io::Result<()> {

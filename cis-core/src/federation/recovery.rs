@@ -421,7 +421,12 @@ impl Recovery {
     /// What was read, run by run.
     #[must_use]
     pub fn runs(self) -> Vec<RecoveredRun> {
-        self.runs.into_iter().filter_map(|(run, journal)| journal.run(run)).collect()
+        let Self { runs, coordinators, former, .. } = self;
+        let may = |writer: &NodeDid| {
+            let newer = former.iter().filter(|(_, old)| *old == writer).map(|(new, _)| new);
+            std::iter::once(writer).chain(newer).any(|did| coordinators.contains(did))
+        };
+        runs.into_iter().filter_map(|(run, journal)| journal.run(run, may)).collect()
     }
 }
 
@@ -498,7 +503,7 @@ impl Journal {
     }
 
     /// None: nothing of it can be read.
-    fn run(self, run: RunId) -> Option<RecoveredRun> {
+    fn run(self, run: RunId, may: impl Fn(&NodeDid) -> bool) -> Option<RecoveredRun> {
         let mut lacks = self.lacks;
         for missing in self.reader.missing() {
             lacks.push(format!(
@@ -506,7 +511,7 @@ impl Journal {
                 missing.from, missing.to
             ));
         }
-        if let Some(epoch) = self.reader.unfounded() {
+        if let Some(epoch) = self.reader.unfounded(may) {
             lacks.push(format!("the takeover with which term {epoch} of its coordinators began is missing"));
         }
         Some(RecoveredRun {

@@ -67,6 +67,9 @@ pub struct NodeOffer {
     /// It gets only tasks that ask for some of these tags; empty: all. The owners of the room say so, not the node.
     #[serde(skip)]
     pub only: BTreeSet<String>,
+    /// Its name is one that an owner of the room gave, or it is the coordinator's own node.
+    #[serde(skip)]
+    pub is_named: bool,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
@@ -139,6 +142,8 @@ pub enum Ineligible {
     Files,
     /// Its version takes no secrets, and the task has some.
     Secrets,
+    /// The task has secrets, and names it by words that only the node itself says of itself.
+    Unvouched,
     /// It refused the task, for this reason.
     Refused(String),
     /// All of its sessions are in use.
@@ -163,7 +168,10 @@ impl std::fmt::Display for Ineligible {
                 )
             }
             Self::Files => f.write_str("has a version of CIS that does not move files between nodes"),
-            Self::Secrets => f.write_str("has a version of CIS that takes no secrets of other nodes"),
+            Self::Secrets => f.write_str("has a version of CIS that does not support sealed secrets"),
+            Self::Unvouched => f.write_str(
+                "gets no secrets: the task names it neither by its DID nor by a name or tags that an owner of the room gave it",
+            ),
             Self::Refused(why) => write!(f, "refused it: {why}"),
             Self::Full => f.write_str("has no free slot"),
         }
@@ -197,11 +205,24 @@ pub fn ineligible(task: &Task, moves_files: bool, node: &NodeDid, offer: &NodeOf
     if !task.secrets.is_empty() && !offer.secrets {
         return Some(Ineligible::Secrets);
     }
+    if !task.secrets.is_empty() && !may_have_secrets(task, node, offer) {
+        return Some(Ineligible::Unvouched);
+    }
     match &task.action {
         Action::Agent { agent, .. } if !offer.agents.contains(agent) => {
             Some(Ineligible::Agent(agent.clone()))
         }
         _ => None,
+    }
+}
+
+/// Whether a task names a node by what its owners say of it, or by its key. What a node says of itself gets it no secrets.
+#[must_use]
+pub fn may_have_secrets(task: &Task, node: &NodeDid, offer: &NodeOffer) -> bool {
+    let Some(Placement { tags, nodes }) = task.placement.as_deref() else { return false };
+    match nodes.is_empty() {
+        true => !tags.is_empty() && tags.iter().all(|tag| offer.only.contains(tag)),
+        false => nodes.iter().any(|name| *name == node.0 || (offer.is_named && *name == offer.name)),
     }
 }
 
@@ -321,6 +342,18 @@ mod tests {
         assert_eq!(ineligible(&task, true, &node, &files), None);
         task.secrets.insert("TOKEN".to_owned(), SecretSource::Env("TOKEN".to_owned()));
         assert_eq!(ineligible(&task, true, &node, &files), Some(Ineligible::Secrets));
-        assert_eq!(ineligible(&task, true, &node, &NodeOffer { secrets: true, ..files }), None);
+        let secrets = NodeOffer { secrets: true, ..files };
+        assert_eq!(ineligible(&task, true, &node, &secrets), None, "by its DID");
+        task.placement = named(&[], &["a"]);
+        assert_eq!(
+            ineligible(&task, true, &node, &secrets),
+            Some(Ineligible::Unvouched),
+            "it calls itself so"
+        );
+        assert_eq!(ineligible(&task, true, &node, &NodeOffer { is_named: true, ..secrets.clone() }), None);
+        task.placement = named(&["gpu"], &[]);
+        assert_eq!(ineligible(&task, true, &node, &secrets), Some(Ineligible::Unvouched));
+        let only = ["gpu".to_owned()].into();
+        assert_eq!(ineligible(&task, true, &node, &NodeOffer { only, ..secrets }), None);
     }
 }

@@ -64,7 +64,7 @@ impl RoomNodes {
 fn table(ui: &mut Ui, nodes: &[RoomNodeView], scene: &mut Scene<'_>) {
     let mut go = None;
     egui::Grid::new("room nodes").striped(true).num_columns(7).spacing([24.0, 4.0]).show(ui, |ui| {
-        for title in ["Name", "State", "May", "Sessions", "Load", "Heard", "Tasks"] {
+        for title in ["Name", "State", "Rights", "Sessions", "Load", "Last seen", "Tasks"] {
             ui.label(RichText::new(title).weak());
         }
         ui.end_row();
@@ -104,12 +104,13 @@ fn advice(node: &RoomNodeView) -> Option<String> {
     let did = &node.did;
     match node.state {
         RoomNodeState::Silent if !node.tasks.is_empty() => Some(
-            "It has not answered for a minute. Its tasks are given to other nodes when their leases are over.".to_owned(),
+            "It has not answered for a minute. Its tasks go to other nodes when their leases expire."
+                .to_owned(),
         ),
         RoomNodeState::Silent => Some("It has not answered for a minute.".to_owned()),
         RoomNodeState::Pending => Some(format!(
-            "Nobody let it do anything yet. An owner of the room does: cis identity trust {did} --room {}",
-            node.room_id
+            "It has no rights yet. An owner of the room gives them: cis identity trust {did} --room '{}'",
+            node.room_id.replace('\'', "")
         )),
         _ => None,
     }

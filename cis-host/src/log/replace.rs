@@ -13,7 +13,7 @@ use super::layout::{self, TAILS};
 /// # Errors
 /// A file cannot be written or removed. Then the old content may still be there, in part or as a whole.
 pub fn replace(log: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
-    let new = layout::with_suffix(log, ".new");
+    let new = layout::with_suffix(log, ".replacing");
     remove(&new)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
     write(&mut file)?;

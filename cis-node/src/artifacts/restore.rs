@@ -18,14 +18,14 @@ use cis_store::Blobs;
 pub(crate) struct Restore {
     umask: u32,
     stop: Stop,
-    missing: Vec<Missing>,
+    files: Vec<Wanted>,
     /// The first missing file of each content that was not begun.
     first: HashMap<BlobId, usize>,
     /// None: nothing is missing.
     staging: Option<Staging>,
 }
 
-struct Missing {
+struct Wanted {
     record: ArtifactRecord,
     /// Its number in the staging directory, once it is whole there.
     staged: Option<usize>,
@@ -55,22 +55,21 @@ impl Restore {
     ) -> Result<Self, FilesError> {
         let refused = |source| FilesError::Read { path: cwd.to_owned(), source };
         let mut tree = Tree::open(cwd).map_err(refused)?;
-        let (mut missing, mut first) = (Vec::new(), HashMap::new());
+        let (mut files, mut first) = (Vec::new(), HashMap::new());
         for record in records {
             let rel = Path::new(&record.path);
             if !stays_below(rel) {
                 let why = "its path leaves the directory".to_owned();
                 return Err(FilesError::Place { path: cwd.join(rel), why });
             }
-            let there = fits(&mut tree, rel)?;
-            if !there.is_some_and(|file| is_same(&file, record, &cwd.join(rel), umask, stop)) {
-                first.entry(record.blob.clone()).or_insert(missing.len());
-                missing.push(Missing { record: record.clone(), staged: None });
+            if !is_there(&mut tree, record, umask, stop)? {
+                first.entry(record.blob.clone()).or_insert(files.len());
             }
+            files.push(Wanted { record: record.clone(), staged: None });
         }
         stop.check()?;
-        let staging = if missing.is_empty() { None } else { Some(Staging::new(tree, staging)?) };
-        Ok(Self { umask, stop: stop.clone(), missing, first, staging })
+        let staging = if first.is_empty() { None } else { Some(Staging::new(tree, staging)?) };
+        Ok(Self { umask, stop: stop.clone(), files, first, staging })
     }
 
     /// Begins a missing file with this content, once. The caller writes the content into it, and knows its hash.
@@ -83,27 +82,42 @@ impl Restore {
 
     /// The content of a file is whole, and is the right one.
     pub(crate) fn filled(&mut self, Filling { file, staged }: Filling) -> Result<(), FilesError> {
-        if let Some(Missing { record, staged: number }) = self.missing.get_mut(file) {
+        if let Some(Wanted { record, staged: number }) = self.files.get_mut(file) {
             *number = Some(staged.finish(mode(record.executable, self.umask))?);
         }
         Ok(())
     }
 
-    /// Copies the contents of the other files from the blobs, and moves all files to their places.
+    /// Copies the contents of the other files from the blobs, and moves all files to their places. What is there is looked at again: while
+    /// contents came, another task may have put the same files there and use them, or may have changed some.
     pub(crate) fn finish(mut self, blobs: &Blobs) -> Result<(), FilesError> {
         let Some(staging) = &mut self.staging else { return Ok(()) };
-        for Missing { record, staged } in self.missing.iter_mut().filter(|file| file.staged.is_none()) {
-            let copied = copy(record, blobs, staging, &self.stop)?;
-            *staged = Some(copied.finish(mode(record.executable, self.umask))?);
+        let mut to_place = Vec::new();
+        for Wanted { record, staged } in &self.files {
+            if is_there(staging.tree(), record, self.umask, &self.stop)? {
+                continue;
+            }
+            let number = match staged {
+                Some(number) => *number,
+                None => {
+                    copy(record, blobs, staging, &self.stop)?.finish(mode(record.executable, self.umask))?
+                }
+            };
+            to_place.push((number, &record.path));
         }
         self.stop.check()?;
-        for Missing { record, staged } in &self.missing {
-            if let Some(number) = staged {
-                staging.place(*number, Path::new(&record.path), self.umask)?;
-            }
+        for (number, path) in to_place {
+            staging.place(number, Path::new(path), self.umask)?;
         }
         Ok(())
     }
+}
+
+/// Whether a file stands in its place with its content.
+fn is_there(tree: &mut Tree, record: &ArtifactRecord, umask: u32, stop: &Stop) -> Result<bool, FilesError> {
+    let rel = Path::new(&record.path);
+    let full = tree.path().join(rel);
+    Ok(fits(tree, rel)?.is_some_and(|file| is_same(&file, record, &full, umask, stop)))
 }
 
 fn copy(

@@ -79,6 +79,28 @@ fn what_was_kept_comes_back_as_it_was() {
     assert_eq!(fs::read_to_string(place.cwd().join("out/b/tool")).unwrap(), "#!/bin/sh\n");
 }
 
+/// Two tasks get the same files at the same time: what the first one has begun to use stays as it is.
+#[test]
+fn files_that_came_meanwhile_stay_and_those_that_changed_meanwhile_come_back() {
+    let place = Place::new();
+    place.write("out/a", "text");
+    place.write("out/b", "other");
+    let kept = place.collect(&["out/*"]).unwrap();
+    fs::remove_file(place.cwd().join("out/a")).unwrap();
+    let begin = |staging: &str| {
+        Restore::begin(&place.cwd(), &kept, 0o022, staging.to_owned(), &Stop::default()).unwrap()
+    };
+    let (first, second) = (begin(".cis-restore-1"), begin(".cis-restore-2"));
+    first.finish(&place.blobs).unwrap();
+    let inode = |name: &str| fs::metadata(place.cwd().join(name)).unwrap().ino();
+    let before = inode("out/a");
+    fs::remove_file(place.cwd().join("out/b")).unwrap();
+    second.finish(&place.blobs).unwrap();
+    assert_eq!(inode("out/a"), before, "it is not replaced");
+    assert_eq!(fs::read_to_string(place.cwd().join("out/b")).unwrap(), "other");
+    assert_eq!(place.names(), ["out"]);
+}
+
 #[test]
 fn nothing_outside_is_read_through_a_link_or_a_pipe() {
     let place = Place::new();

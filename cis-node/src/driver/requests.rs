@@ -13,10 +13,10 @@ use crate::problems::{store_problem, unconnected};
 use crate::restore;
 use crate::victims::Victims;
 use cis_core::api::{Decide, Problem, ProblemKind, TimeView, WhyView};
-use cis_core::dag::Task;
+use cis_core::dag::{SecretSource, Task};
 use cis_core::event::ExecutionMode;
 use cis_core::event::{Actor, EventBody, EventDraft};
-use cis_core::ids::{InputId, RunId, SessionId, TaskId, TimestampMs};
+use cis_core::ids::{BlobId, InputId, RunId, SessionId, TaskId, TimestampMs};
 use cis_core::people::Allowed;
 use cis_core::policy::redact::Redactor;
 use cis_core::policy::{Denied, Principal, authorize_decision, authorize_room_change};
@@ -272,10 +272,17 @@ impl Driver {
     /// Why the values are unknown.
     pub(super) fn redactor_of_run(&mut self, run: RunId) -> Result<Arc<Redactor>, String> {
         let Some(known) = self.parts.machine.run(&run) else { return Ok(Arc::default()) };
-        let facts = known.facts();
-        let workdir = Path::new(&facts.workdir);
-        let sources: Vec<_> = known.secret_sources().iter().map(|source| source.below(workdir)).collect();
-        self.parts.worker.redactor_of_run(run, facts.base_env.as_ref(), &sources)
+        let (base, sources) = secrets_of(known);
+        self.parts.worker.redactor_of_run(run, base.as_ref(), &sources)
+    }
+
+    /// Finds the secrets of a run that was submitted here, before a task of it runs here as a task of its room.
+    pub(super) fn learn_secrets_of(&mut self, run: RunId) {
+        let Some(known) = self.parts.machine.run(&run).filter(|run| run.facts().epoch == 0) else { return };
+        let (base, sources) = secrets_of(known);
+        if let Err(why) = self.parts.worker.learn_secrets(run, base.as_ref(), &sources) {
+            tracing::warn!(%run, why, "the secrets of a run are not known");
+        }
     }
 
     /// Authorizes requests whose rights depend on the run: decisions of approvals, and moves to another room.
@@ -585,4 +592,11 @@ pub(super) fn problem(rejected: &Rejected) -> Problem {
         Rejected::State(_) | Rejected::Stale(_) => ProblemKind::Conflict,
     };
     Problem::new(kind, rejected.to_string())
+}
+
+/// The environment of a run, and the sources of the secrets of all its tasks.
+fn secrets_of(run: &Run) -> (Option<BlobId>, Vec<SecretSource>) {
+    let workdir = Path::new(&run.facts().workdir);
+    let sources = run.secret_sources().iter().map(|source| source.below(workdir)).collect();
+    (run.facts().base_env.clone(), sources)
 }

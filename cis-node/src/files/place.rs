@@ -107,6 +107,11 @@ impl Staging {
         Ok(Self { tree, name, dir, count: 0 })
     }
 
+    /// The directory below which the files are placed.
+    pub(crate) fn tree(&mut self) -> &mut Tree {
+        &mut self.tree
+    }
+
     /// Makes the next file, empty.
     pub(crate) fn create(&mut self) -> Result<Staged, FilesError> {
         let number = self.count;

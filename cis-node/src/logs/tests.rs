@@ -112,3 +112,26 @@ async fn a_cut_at_the_end_is_named() {
     assert_eq!(read(504).await, "\n[cis: 500 B of output were cut here]\n");
     assert_eq!(read(2000).await, "");
 }
+
+#[test]
+fn what_hides_secrets_leaves_none_and_keeps_the_rest_of_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let [said, silent, plain] = ["a.1.log", "b.1.log", "c.1.log"].map(|name| dir.path().join(name));
+    std::fs::write(&said, "the value is hunter2-secret\n").unwrap();
+    std::fs::write(&plain, "no value\n").unwrap();
+    let named = [("T".to_owned(), "hunter2-secret".to_owned())].into();
+    let secrets = secret_file::Secrets { named, sensitive: Vec::new() };
+    secret_file::keep(&said, &secrets).unwrap();
+    // It wrote nothing, so it has no log.
+    secret_file::keep(&silent, &secrets).unwrap();
+    secret_file::keep_run(dir.path(), &std::collections::BTreeSet::new()).unwrap();
+    let logs = secret_file::logs_in(dir.path());
+    assert_eq!(logs, [said.clone(), silent.clone(), plain.clone()].into());
+    logs.iter().for_each(|log| hide_secrets(log).unwrap());
+    assert_eq!(std::fs::read_to_string(&said).unwrap(), "the value is ***\n");
+    assert_eq!(std::fs::read_to_string(&plain).unwrap(), "no value\n");
+    let mut left: Vec<_> =
+        std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["a.1.log", "c.1.log", "secrets"]);
+}

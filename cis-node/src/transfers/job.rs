@@ -16,8 +16,8 @@ use crate::artifacts::{self, Restore};
 use crate::commands::Command;
 use crate::file_jobs::{Done, Gift, Inputs, Job, Undone};
 use crate::files::{FilesError, Stop};
+use crate::logs;
 use crate::node::Node;
-use crate::{logs, secret_file};
 
 /// Results wait no longer for their logs.
 const LOGS_TIME_MAX: Duration = Duration::from_secs(10);
@@ -134,10 +134,8 @@ impl Node {
                 let logs = shared.ok().and_then(Result::ok).unwrap_or(without);
                 Done::Logged { room, run, logs }
             }
-            Job::Hide { run, log } => {
-                let dir = self.home.run_logs(run);
+            Job::Hide { run, logs } => {
                 let hidden = tokio::task::spawn_blocking(move || {
-                    let logs = log.map_or_else(|| secret_file::logs_in(&dir), |log| Ok(vec![log]))?;
                     logs.iter().try_for_each(|log| logs::hide_secrets(log))
                 });
                 let is_done = match hidden.await {

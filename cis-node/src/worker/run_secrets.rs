@@ -51,20 +51,34 @@ impl LocalWorker {
         Ok(variables)
     }
 
+    /// Finds the secrets of a run that was submitted here, and hides their values in the output of its tasks from now on.
+    ///
+    /// # Errors
+    /// Why the values are unknown.
+    pub(crate) fn learn_secrets(
+        &mut self,
+        run: RunId,
+        base: Option<&BlobId>,
+        sources: &[SecretSource],
+    ) -> Result<(), String> {
+        if sources.is_empty() || self.run_secrets.contains_key(&run) {
+            return Ok(());
+        }
+        let base = self.base_environment(base);
+        let base = base.as_deref().map_err(String::as_str);
+        let known = self.secrets_of_run(run, sources, &Secrets::default(), base);
+        known.map(|_| ()).map_err(Trouble::into_detail)
+    }
+
     /// Keeps the secrets that a task of another node's run came with, next to its log.
     pub(super) fn keep_given(&mut self, run: RunId, log: &Path, secrets: &Secrets) -> Result<(), Trouble> {
         let cannot = |error| Trouble::OfDisk(format!("cannot keep the secrets next to the log: {error}"));
         let dir = self.home.run_logs(run);
-        if self.run_secrets.contains_key(&run) && secrets.is_empty() {
-            return Ok(());
-        }
-        let kept = secret_file::load_run(&dir).map_err(cannot)?;
-        let mut all = kept.clone().unwrap_or_default();
-        all.extend(secrets.values());
-        if kept.as_ref() != Some(&all) {
-            // Also where it is empty: it says that all secrets of the run that are here are known. Otherwise its logs could not be
-            // shown.
-            secret_file::keep_run(&dir, &all).map_err(cannot)?;
+        let values: Vec<String> = secrets.values().collect();
+        Redactor::check(values.iter().map(String::as_str)).map_err(|e| Trouble::OfTask(e.to_string()))?;
+        if !self.run_secrets.contains_key(&run) && secret_file::load_run(&dir).map_err(cannot)?.is_none() {
+            // It says that all secrets of the run that are here are known. Otherwise its logs could not be shown.
+            secret_file::keep_run(&dir, &BTreeSet::new()).map_err(cannot)?;
         }
         if secrets.is_empty() { Ok(()) } else { secret_file::keep(log, secrets).map_err(cannot) }
     }
@@ -92,7 +106,7 @@ impl LocalWorker {
         }
         let all = own.named.values().chain(&own.sensitive).map(String::as_str);
         Redactor::check(all).map_err(|e| Trouble::OfTask(e.to_string()))?;
-        let known = self.secrets_of_run(run, spec, own, base)?;
+        let known = self.secrets_of_run(run, &spec.run_secrets, own, base)?;
         let sensitive = own.sensitive.iter().filter(|value| !known.values.contains(*value));
         let own =
             redactors::one(&sensitive.cloned().collect()).map_err(|e| Trouble::OfTask(e.to_string()))?;
@@ -127,7 +141,7 @@ impl LocalWorker {
     pub(super) fn secrets_of_run(
         &mut self,
         run: RunId,
-        spec: &TaskSpec,
+        sources: &[SecretSource],
         own: &Secrets,
         base: Result<&Variables, &str>,
     ) -> Result<&RunSecrets, Trouble> {
@@ -135,7 +149,7 @@ impl LocalWorker {
         let known = match self.run_secrets.entry(run) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => {
-                let values = values_of_run(&dir, &spec.run_secrets, base)?;
+                let values = values_of_run(&dir, sources, base)?;
                 let redactor = redactor(&values)?;
                 keep(&dir, &values)?;
                 place.insert(RunSecrets { values, redactor })

@@ -51,7 +51,8 @@ impl LocalWorker {
         };
         let base = base.as_deref().map_err(String::as_str);
         if secret_file::has_values(&self.home.run_logs(run)) {
-            self.secrets_of_run(run, spec, &Secrets::default(), base).map_err(Trouble::into_detail)?;
+            self.secrets_of_run(run, &spec.run_secrets, &Secrets::default(), base)
+                .map_err(Trouble::into_detail)?;
         }
         self.redactor_for(run, spec, &secrets, base).map_err(Trouble::into_detail)
     }

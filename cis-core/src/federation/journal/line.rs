@@ -203,14 +203,15 @@ impl Line {
     }
 
     /// The first term after the line of which there are entries, but no takeover that they could follow.
-    pub(super) fn unfounded(&self) -> Option<Epoch> {
+    /// Entries of writers that `may` not coordinate do not count.
+    pub(super) fn unfounded(&self, may: impl Fn(&NodeDid) -> bool) -> Option<Epoch> {
         let later = self.tip().epoch.checked_add(1)?;
         let mut headers = self.headers.range((later, 0)..).flat_map(|(_, here)| here).map(|k| &k.header);
         let founds = |h: &Header| {
             let mut of_term = self.takeovers(h.at.epoch);
             of_term.any(|k| k.header.by == h.by && k.header.at.n < h.at.n)
         };
-        headers.find(|h| !h.takes_over && !founds(h)).map(|h| h.at.epoch)
+        headers.find(|h| !h.takes_over && may(&h.by) && !founds(h)).map(|h| h.at.epoch)
     }
 
     /// Numbers of entries that are known to be there and are not: the term, the first, the last.

@@ -170,10 +170,10 @@ impl Reader {
         taken
     }
 
-    /// A term of which entries were read, but not the takeover with which it began.
+    /// A term of which entries were read, but not the takeover with which it began. `may`: whether a writer may coordinate.
     #[must_use]
-    pub fn unfounded(&self) -> Option<Epoch> {
-        self.line.unfounded()
+    pub fn unfounded(&self, may: impl Fn(&NodeDid) -> bool) -> Option<Epoch> {
+        self.line.unfounded(may)
     }
 
     /// What has to be read again.

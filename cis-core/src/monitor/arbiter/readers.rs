@@ -337,8 +337,8 @@ impl Arbiter {
     fn by_nested(&self, now: TimestampMs) -> Option<Candidate> {
         let page = self.cells.present()?;
         let (reader, since) = self.kernel.nested()?;
-        // Nobody passes on what is typed: it would wait for the next program that reads the session's own terminal. Agents hear their
-        // keys in each state.
+        // If no process reads the session's own terminal, what is typed does not reach this reader, but the next one of that terminal.
+        // Agents read their keys in each state.
         if self.is_plain() && !self.kernel.is_passed_on(now) {
             return None;
         }

@@ -84,9 +84,14 @@ impl Standing {
     /// It is a question in a terminal inside that a program paints (tmux), and the cursor is not behind it: what is typed goes to
     /// another program than the one that asks.
     pub(super) fn is_elsewhere(&self, view: &ScreenView) -> bool {
-        let (Place::Row { text }, Source::Nested { .. }) = (&self.place, self.source) else { return false };
+        if !view.alternate || !matches!(self.source, Source::Nested { .. }) {
+            return false;
+        }
+        let Place::Row { text } = &self.place else { return true };
         let page = Page::of(view.clone());
-        !view.cursor_visible || unboxed(&page.lead).trim_end() != text.trim_end()
+        // A pane on the right may go on in the same row.
+        let rest = text.strip_prefix(unboxed(&page.lead).trim_end()).map(str::trim_start);
+        !view.cursor_visible || !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['│', '┃', '|']))
     }
 
     /// The same for an answer: nothing stands in its place that could be another question.

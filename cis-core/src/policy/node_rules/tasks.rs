@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Asked, NodeRules, Verdict};
-use crate::dag::{Action, Dag, Program, Task, template};
+use crate::dag::{Action, Dag, Program, SecretSource, Task, template};
 use crate::ids::{NodeDid, TaskId};
 
 /// What a node would do with a task of a file.
@@ -65,6 +65,14 @@ fn of_task(
         Action::Agent { agent, .. } => Program::Agent { agent: agent.clone(), prompt: String::new() },
     };
     let tags = task.placement.as_deref().map_or(&[][..], |placement| &placement.tags);
+    // A secret is a variable, and so is the one that it comes from.
+    let mut env = task.env.clone();
+    for (name, source) in &task.secrets {
+        env.entry(name.clone()).or_default();
+        if let SecretSource::Env(variable) = source {
+            env.entry(variable.clone()).or_default();
+        }
+    }
     let verdict = rules.decide(&Asked {
         room,
         by: by.map(std::slice::from_ref).unwrap_or_default(),
@@ -72,7 +80,7 @@ fn of_task(
         coordinator: by,
         tags: Some(tags),
         program: &program,
-        env: &task.env,
+        env: &env,
     });
     let in_program = match &program {
         Program::Argv(words) => words.iter().any(|word| template::has_template(word)),

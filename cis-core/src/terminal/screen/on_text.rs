@@ -10,10 +10,13 @@ impl Screen {
     pub fn is_on_text(&self) -> bool {
         let (cursor, mut cells) = (self.cursor(), Vec::new());
         self.line(i32::from(cursor.row), &mut cells);
-        let at = cells.get(usize::from(cursor.col)).filter(|_| cursor.visible);
-        at.is_some_and(|cell| {
-            (cell.c.is_alphanumeric() || "/_-.~@+\"'".contains(cell.c)) && !is_weak(&cell.style)
-        })
+        if !cursor.visible {
+            return false;
+        }
+        let behind = cells.iter().skip(usize::from(cursor.col));
+        // An empty field may be shown as a line of `_`.
+        let mut word = behind.take_while(|cell| cell.c.is_alphanumeric() || "/_-.~@+\"'".contains(cell.c));
+        word.any(|cell| cell.c.is_alphanumeric() && !is_weak(&cell.style))
     }
 }
 
@@ -48,6 +51,8 @@ mod tests {
         assert!(!on_text("Name: \x1b[4mbob\x1b[0m"), "behind it");
         assert!(!on_text("Name:      \x1b[1;7H"));
         assert!(!on_text("Name: │\x1b[1;7H"), "a frame");
+        assert!(!on_text("Name: ________\x1b[1;7H"), "an empty field");
+        assert!(on_text("Path: /srv\x1b[1;7H"));
         assert!(!on_text("Name: bob\x1b[1;7H\x1b[?25l"), "hidden");
     }
 

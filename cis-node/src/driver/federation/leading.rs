@@ -126,8 +126,9 @@ impl Driver {
                         status.ahead = None;
                     }
                     status.only = self.parts.members.tags_of(room, &worker);
+                    status.is_named = self.parts.identity.is_or_was(&worker);
                     if let Some(name) = self.parts.members.name_of(room, &worker) {
-                        status.name = name;
+                        (status.name, status.is_named) = (name, true);
                     }
                     let offer =
                         InputKind::NodeOffer { room: room.to_owned(), node: worker, offer: Some(status) };

@@ -26,6 +26,7 @@ use self::files::{Transfer, Underway};
 use self::groups::Groups;
 use self::logs::LogUploads;
 use self::refused::{Refused, Wrong};
+use self::secrets::Hiding;
 use self::terms::Terms;
 use self::work::freeze_at;
 use super::Driver;
@@ -70,8 +71,8 @@ pub(super) struct Federation {
     directories: Directories,
     files: Underway,
     logs: LogUploads,
-    /// Runs of other nodes whose logs are being cleared of secrets, and how many of each.
-    hiding: BTreeMap<RunId, u32>,
+    /// Runs of other nodes whose logs are being cleared of secrets.
+    hiding: BTreeMap<RunId, Hiding>,
     /// Accounts that sessions for other nodes found logged out, and until when their agents are not offered.
     logged_out: BTreeMap<String, TimestampMs>,
     /// How many sessions of a run of another node are worth having here before their turn.
@@ -456,6 +457,7 @@ impl Driver {
             paused: self.parts.machine.is_paused(),
             policy: self.parts.rules.revision(),
             only: Default::default(),
+            is_named: false,
         }
     }
 

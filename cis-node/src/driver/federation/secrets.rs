@@ -10,12 +10,22 @@ use std::sync::Arc;
 use super::super::Driver;
 use crate::file_jobs::Job;
 use crate::secret_file;
-use cis_core::api::{Refusal, Report, TaskSpec};
+use cis_core::api::{Program, Refusal, Report, TaskSpec};
+use cis_core::event::AttemptOutcome;
 use cis_core::federation::direct::RemoteSpec;
 use cis_core::federation::private::{PrivateSpec, open_output, seal_output};
 use cis_core::federation::protocol::message::{Grant, Granted};
 use cis_core::ids::{AttemptId, NodeDid, RunId, SessionId};
+use cis_core::scheduler::placement::may_have_secrets;
 use cis_store::StoreError;
+
+/// Logs of a run of another node that are being cleared of secrets.
+#[derive(Default)]
+pub(super) struct Hiding {
+    underway: u32,
+    /// The newest of these jobs has all logs of the run.
+    is_all: bool,
+}
 
 impl Driver {
     /// Returns the secrets that a task gets on another node, as environment variables. `None`: its specification has nothing
@@ -38,13 +48,18 @@ impl Driver {
             let why = "secrets: the values are on the node where the run was submitted, and another node has taken the run over since";
             return Err(why.to_owned());
         }
-        let names_nodes = run.task(&attempt.task).is_some_and(|(task, _)| task.placement.is_some());
-        if !names_nodes {
-            let why = "it uses an output that holds a secret, and secrets go only to nodes that the task names: add `nodes` or `tags`";
+        let Some((task, _)) = run.task(&attempt.task) else {
+            return Err("the run does not have it".to_owned());
+        };
+        let Some(offer) = self.parts.machine.offer_of(room, node) else {
+            return Err(format!("node {node} is not heard any more"));
+        };
+        if !may_have_secrets(task, node, offer) {
+            let why = "it uses an output that holds a secret, and secrets go only to nodes that the task names by a DID, or by a name or tags that an owner of the room gave";
             return Err(why.to_owned());
         }
-        if self.parts.machine.offer_of(room, node).is_some_and(|offer| !offer.secrets) {
-            return Err(format!("node {node} has a version of CIS that takes no secrets of other nodes"));
+        if !offer.secrets {
+            return Err(format!("node {node} has a version of CIS that does not support sealed secrets"));
         }
         self.parts.worker.secret_variables(attempt.run, spec).map(Some)
     }
@@ -56,9 +71,16 @@ impl Driver {
         granted: &Granted,
         session: SessionId,
     ) -> Result<PrivateSpec, Refusal> {
-        PrivateSpec::of(remote, granted, session, &self.parts.keys.node).map_err(|error| Refusal::Policy {
+        let opened = PrivateSpec::of(remote, granted, session, &self.parts.keys.node);
+        let mut private = opened.map_err(|error| Refusal::Policy {
             detail: format!("its secrets cannot be opened: {error}; the key of the node may have changed"),
-        })
+        })?;
+        // What is started is the agent that the rules of this node are asked about, whatever the coordinator says.
+        private.spec.profile = match &private.spec.program {
+            Program::Agent { agent, .. } => Some(agent.clone()),
+            Program::Argv(_) | Program::Script { .. } => None,
+        };
+        Ok(private)
     }
 
     /// Seals real values of outputs to the coordinator of the run. They do not stay here.
@@ -94,7 +116,7 @@ impl Driver {
         let redactor = match redactor {
             Ok(redactor) => redactor,
             Err(why) => {
-                return tracing::warn!(attempt = %granted.attempt, why, "secrets in outputs of another node may be visible");
+                return without_outputs(report, &format!("the secrets of the run are not known: {why}"));
             }
         };
         for (name, output) in &mut report.outputs {
@@ -111,50 +133,75 @@ impl Driver {
             let real = real.unwrap_or_else(|| output.value.clone());
             match self.parts.worker.output_of_room(name, &real, shown) {
                 Ok(record) => *output = record,
-                Err(why) => {
-                    tracing::warn!(attempt = %granted.attempt, output = name, why, "the value of an output is lost");
-                }
+                Err(why) => return without_outputs(report, &why),
             }
         }
     }
 
-    /// Removes the secrets of an ended attempt of another node's run, and those of the run once nothing of it is left here. What its
-    /// log shows of them is replaced first.
+    /// Removes the secrets of an ended attempt of another node's run. What its log shows of them is replaced first.
     pub(super) fn remove_secrets_of(&mut self, attempt: &AttemptId) {
-        let run = attempt.run;
-        if secret_file::has_values(&self.parts.home.run_logs(run)) && self.is_of_another_node(run) {
-            let log = self.parts.home.attempt_log(run, &attempt.task, attempt.number);
-            self.hide(run, Some(log));
+        let log = self.parts.home.attempt_log(attempt.run, &attempt.task, attempt.number);
+        let has_some = || secret_file::has_values(&self.parts.home.run_logs(attempt.run));
+        if (secret_file::has_own_values(&log) || has_some()) && self.is_of_another_node(attempt.run) {
+            self.hide(attempt.run, vec![log], false);
         }
+    }
+
+    /// Removes the secrets of an attempt whose session never began.
+    pub(super) fn remove_unused_secrets_of(&mut self, attempt: &AttemptId) {
+        let log = self.parts.home.attempt_log(attempt.run, &attempt.task, attempt.number);
+        if let Err(error) = secret_file::remove(&log) {
+            tracing::warn!(%attempt, %error, "the secrets of an attempt cannot be removed");
+        }
+        self.hide_rest_of(attempt.run);
     }
 
     /// Removes what an earlier life of this node left of the secrets of other nodes' runs.
     pub(in crate::driver) fn remove_old_secrets(&mut self) {
         for run in secret_file::runs_with_values(&self.parts.home.logs()) {
-            let is_held = self.federation.held.keys().any(|attempt| attempt.run == run);
-            if !is_held && self.is_of_another_node(run) {
-                self.hide(run, None);
-            }
+            self.hide_rest_of(run);
         }
     }
 
-    fn hide(&mut self, run: RunId, log: Option<PathBuf>) {
-        *self.federation.hiding.entry(run).or_default() += 1;
-        if !self.parts.link.carry(Job::Hide { run, log }) {
+    /// Removes all secrets of another node's run of which this node has no attempt any more.
+    fn hide_rest_of(&mut self, run: RunId) {
+        let dir = self.parts.home.run_logs(run);
+        let is_held = || self.federation.held.keys().any(|attempt| attempt.run == run);
+        let logs = secret_file::logs_in(&dir);
+        let has_some =
+            || secret_file::has_values(&dir) || logs.iter().any(|log| secret_file::has_own_values(log));
+        if !is_held() && has_some() && self.is_of_another_node(run) {
+            self.hide(run, logs.into_iter().collect(), true);
+        }
+    }
+
+    fn hide(&mut self, run: RunId, logs: Vec<PathBuf>, is_all: bool) {
+        let hiding = self.federation.hiding.entry(run).or_default();
+        hiding.underway += 1;
+        // What came to an end since then is not among them.
+        hiding.is_all = is_all;
+        if !self.parts.link.carry(Job::Hide { run, logs }) {
             self.secrets_hidden(run, false);
         }
     }
 
-    /// A log shows no secrets any more. Where that failed, the next start of the node tries it again.
+    /// Logs show no secrets any more. Where that failed, it is tried again when the next attempt of the run ends, or when the node
+    /// starts again.
     pub(super) fn secrets_hidden(&mut self, run: RunId, is_done: bool) {
-        let Some(underway) = self.federation.hiding.get_mut(&run) else { return };
-        *underway -= 1;
-        if *underway > 0 || !is_done {
+        let Some(hiding) = self.federation.hiding.get_mut(&run) else { return };
+        hiding.underway = hiding.underway.saturating_sub(1);
+        if hiding.underway > 0 {
             return;
         }
+        let is_all = hiding.is_all;
         self.federation.hiding.remove(&run);
-        if !self.federation.held.keys().any(|attempt| attempt.run == run) {
-            self.parts.worker.forget_secrets_of(run);
+        match (is_done, is_all) {
+            (true, true) if !self.federation.held.keys().any(|attempt| attempt.run == run) => {
+                self.parts.worker.forget_secrets_of(run);
+            }
+            // Also those of attempts whose turn failed before.
+            (true, false) => self.hide_rest_of(run),
+            _ => {}
         }
     }
 
@@ -167,6 +214,12 @@ impl Driver {
             Err(_) => false,
         }
     }
+}
+
+/// The outputs of a task cannot be kept: it has not succeeded then.
+fn without_outputs(report: &mut Report, why: &str) {
+    report.outputs.clear();
+    report.outcome = AttemptOutcome::SpawnError { detail: format!("cannot keep its outputs: {why}") };
 }
 
 /// Seals the specification of a grant to the node that gets it.

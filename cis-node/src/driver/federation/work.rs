@@ -217,6 +217,7 @@ impl Driver {
         };
         let spec = self.own_of(attempt, spec);
         let secrets = self.own_variables(&spec, secrets);
+        self.learn_secrets_of(attempt.run);
         self.parts.worker.grant_for_room((attempt, fence), session, slots, spec, secrets);
         self.upload_ahead(session, room);
         self.parts.worker.to_host.push(freeze_at(session, lease_end));
@@ -262,7 +263,6 @@ impl Driver {
         (spec.secrets, spec.run_secrets) = (BTreeMap::new(), Vec::new());
         spec.inputs = BTreeMap::new();
         // Only the agent itself gets what its profile adds to the environment, and no task changes that.
-        spec.profile = spec.profile.filter(|_| matches!(spec.program, Program::Agent { .. }));
         let env = std::mem::take(&mut spec.env);
         spec.env = self.own_variables(&spec, env);
         spec.cwd = self.directory_of(attempt).display().to_string();
@@ -344,7 +344,7 @@ impl Driver {
             FromWorker::Refused { reason, .. } => {
                 worker.refused(&granted, reason, boot, &mut out);
                 let held = self.federation.held.remove(&granted.attempt);
-                self.remove_secrets_of(&granted.attempt);
+                self.remove_unused_secrets_of(&granted.attempt);
                 if !self.is_being_filled(&granted.attempt, held) {
                     let dir = self.directory_of(&granted.attempt);
                     self.federation.directories.give_back(&self.parts.home.remote(), &dir);

@@ -201,8 +201,11 @@ impl Monitored {
     fn rivals(&self) -> Option<String> {
         let known = self.ahead.as_ref().into_iter().chain(self.arbiter.evidence());
         let newest = known.max_by_key(|evidence| evidence.output_bytes)?;
-        let collects_lines = newest.modes.is_some_and(|modes| modes.canonical);
-        let inside = |reader: &Reader| collects_lines && reader.how == ReaderHow::Read;
+        let sits = |reader: &Reader| reader.how == ReaderHow::Read;
+        // One that passes on lines listens to both terminals.
+        let collects_lines = newest.modes.is_some_and(|modes| modes.canonical)
+            && newest.readers.iter().any(|reader| !reader.nested && !reader.foreign && sits(reader));
+        let inside = |reader: &Reader| collects_lines && sits(reader);
         let reads = |reader: &&Reader| !reader.foreign && (!reader.nested || inside(reader));
         let mut own: Vec<_> = newest.readers.iter().filter(reads).collect();
         own.sort_by_key(|reader| reader.pid);
