@@ -132,11 +132,7 @@ pub(super) fn tail(
     let begins =
         if from > 0 { all.iter().take(3).take_while(|byte| (**byte & 0xC0) == 0x80).count() } else { 0 };
     let text = String::from_utf8_lossy(&all[begins..]);
-    let mut start = text.len().saturating_sub(bytes);
-    while !text.is_char_boundary(start) {
-        start += 1;
-    }
-    Some(text[start..].to_owned())
+    Some(end_of(&text, bytes).to_owned())
 }
 
 /// A copy of another node's log that was fetched before. A coordinator may name any content, but no secret.
@@ -157,12 +153,16 @@ pub(super) fn tail_of_copy(copy: &[u8], bytes: usize) -> String {
     filter.prime(&copy[..from]);
     filter.push(&copy[from..], &mut text);
     filter.finish(&mut text);
-    let text = String::from_utf8_lossy(&text);
-    let mut start = text.len().saturating_sub(bytes);
-    while !text.is_char_boundary(start) {
-        start += 1;
+    end_of(&String::from_utf8_lossy(&text), bytes).to_owned()
+}
+
+/// At most so many bytes of the end of a text, from the beginning of a character.
+pub(super) fn end_of(text: &str, bytes: usize) -> &str {
+    let mut from = text.len().saturating_sub(bytes);
+    while !text.is_char_boundary(from) {
+        from += 1;
     }
-    text[start..].to_owned()
+    &text[from..]
 }
 
 /// Replaces the log of an ended attempt by what everybody may see of it, and removes the values of secrets next to it. Those of the

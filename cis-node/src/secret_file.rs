@@ -71,12 +71,16 @@ pub(super) fn has_own_values(log: &Path) -> bool {
     fs::symlink_metadata(path(log)).is_ok()
 }
 
+/// Whether a run's log directory has values of secrets, of the run or of an attempt.
+pub(super) fn has_any(dir: &Path) -> bool {
+    has_values(dir) || logs_in(dir).iter().any(|log| has_own_values(log))
+}
+
 /// Runs whose log directories below `logs` have values of secrets.
 pub(super) fn runs_with_values(logs: &Path) -> Vec<RunId> {
     let dirs = fs::read_dir(logs).into_iter().flatten().flatten();
     let runs = dirs.filter_map(|dir| dir.file_name().to_str()?.parse().ok().map(|run| (run, dir.path())));
-    let has_some = |dir: &Path| has_values(dir) || logs_in(dir).iter().any(|log| has_own_values(log));
-    runs.filter(|(_, dir)| has_some(dir)).map(|(run, _)| run).collect()
+    runs.filter(|(_, dir)| has_any(dir)).map(|(run, _)| run).collect()
 }
 
 /// Logs of the attempts in a run's log directory, also where only their secrets are left.

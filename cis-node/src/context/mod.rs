@@ -252,15 +252,6 @@ fn has_words(entry: &TaskEntry) -> bool {
     entry.last.as_ref().is_some_and(|last| last.handed_in.is_some())
 }
 
-/// At most so many bytes of the end of a text, from the beginning of a character.
-fn end_of(text: &str, bytes: usize) -> &str {
-    let mut from = text.len().saturating_sub(bytes);
-    while !text.is_char_boundary(from) {
-        from += 1;
-    }
-    &text[from..]
-}
-
 /// The end of what a task wrote, as text. Outer none: it did not run; inner none: it must not be shown.
 fn tail_of(run: &Run, task: &TaskId, places: (&Home, &Blobs), bytes: usize) -> Option<Option<String>> {
     let (spec, entry) = run.task(task)?;
@@ -291,7 +282,7 @@ fn own_tail(
 ) -> Option<Option<String>> {
     let last = entry.last.as_ref()?;
     if let Some(text) = &last.handed_in {
-        return Some(Some(end_of(text, bytes).to_owned()));
+        return Some(Some(logs::end_of(text, bytes).to_owned()));
     }
     let Some((attempt, total)) = log_of(run, &spec.id, entry) else { return Some(Some(String::new())) };
     let log = home.attempt_log(attempt.run, &attempt.task, attempt.number);

@@ -57,7 +57,7 @@ fn a_large_file_goes_up_while_it_is_read_and_a_small_one_or_a_known_one_afterwar
     let whole = content.whole.try_recv().unwrap();
     assert_eq!((whole.blob.clone(), whole.size), (BlobId::of(&large), 2 << 20));
     assert!(!content.stop.is_set());
-    // Whoever wants to upload it as well waits for this upload.
+    // Another upload of the same content waits for this one.
     let uploads = Arc::clone(&place.ahead.uploads);
     assert!(uploads.uploading.try_lock(&whole.blob.0).is_none());
     assert!(place.read(&large, true).is_none(), "only its hash tells whether it is the same");

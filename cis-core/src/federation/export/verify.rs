@@ -329,7 +329,7 @@ struct Keys(BTreeMap<NodeDid, NodeDid>);
 impl Keys {
     /// A key, and those that its node had before.
     fn of<'a>(&'a self, did: &'a NodeDid) -> impl Iterator<Item = &'a NodeDid> {
-        // No key names two former ones, and none leads in a circle.
+        // No key names two former ones, and the changes have no cycle.
         std::iter::successors(Some(did), |did| self.0.get(*did))
     }
 

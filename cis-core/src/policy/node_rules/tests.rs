@@ -125,7 +125,7 @@ fn all_selectors_of_a_rule_must_match() {
     assert_eq!(decided(&rules(vec![all]), &program, &[]), Verdict::NoRule, "it is no agent");
 }
 
-/// Whatever is not known is held against a task.
+/// Unknown values match deny rules, and no allow rules.
 #[test]
 fn what_is_not_known_matches_deny_rules_alone() {
     let (program, none) = (sh("true"), BTreeMap::new());

@@ -167,11 +167,8 @@ impl Driver {
     fn hide_rest_of(&mut self, run: RunId) {
         let dir = self.parts.home.run_logs(run);
         let is_held = || self.federation.held.keys().any(|attempt| attempt.run == run);
-        let logs = secret_file::logs_in(&dir);
-        let has_some =
-            || secret_file::has_values(&dir) || logs.iter().any(|log| secret_file::has_own_values(log));
-        if !is_held() && has_some() && self.is_of_another_node(run) {
-            self.hide(run, logs.into_iter().collect(), true);
+        if !is_held() && secret_file::has_any(&dir) && self.is_of_another_node(run) {
+            self.hide(run, secret_file::logs_in(&dir).into_iter().collect(), true);
         }
     }
 
