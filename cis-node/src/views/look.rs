@@ -14,13 +14,14 @@ use tokio::time::timeout;
 
 use super::until;
 use crate::account::boot_ms;
+use crate::commands::Command;
 use crate::node::Node;
 use crate::open_views::{Registered, TheirEnd};
 use crate::problems::internal;
 use crate::server::{AttachFrame, AttachInput, AttachStreams};
 use crate::streams::Viewer;
 use cis_core::api::log_pieces::LogPiece;
-use cis_core::api::{Attach, Problem, ProblemKind, ReadLog, SessionView};
+use cis_core::api::{Attach, Problem, ProblemKind, ReadLog, RoomNodeState, SessionView};
 use cis_core::event::Actor;
 use cis_core::federation::view::{Frame, Open, Pipe, Role, ViewMessage, What};
 use cis_core::ids::{InputId, SessionId};
@@ -30,6 +31,8 @@ use cis_core::text::visible_text;
 
 /// How long somebody waits for the other node.
 const FIRST_TIME_MAX: Duration = Duration::from_secs(15);
+/// The same where this node does not hear the other one any more: it may be back without having said so.
+const SILENT_TIME_MAX: Duration = Duration::from_secs(3);
 /// The same for the end of a view, which the other node is told for so long.
 const LAST_TIME_MAX_MS: i64 = 10_000;
 /// So long after a viewer has read on, what the other node said meanwhile is heard, ms.
@@ -200,11 +203,19 @@ impl Node {
 
     /// What a view shows first.
     async fn first(&self, place: &Elsewhere, looking: &mut Looking) -> Result<Frame, Problem> {
-        match timeout(FIRST_TIME_MAX, looking.frames.recv()).await {
+        let patience = if self.is_silent(&place.end).await { SILENT_TIME_MAX } else { FIRST_TIME_MAX };
+        match timeout(patience, looking.frames.recv()).await {
             Ok(Some(Frame::End { problem: Some(problem) })) => Err(cleaned(*problem)),
             Ok(Some(frame)) => Ok(frame),
             Ok(None) | Err(_) => Err(self.no_answer(place)),
         }
+    }
+
+    /// Whether a node was heard by this one, and is not any more.
+    async fn is_silent(&self, TheirEnd { room, node }: &TheirEnd) -> bool {
+        let nodes = self.driver.ask(|reply| Command::Nodes { reply }).await.unwrap_or_default();
+        let mut silent = nodes.iter().filter(|other| other.state == RoomNodeState::Silent);
+        silent.any(|silent| silent.room_id == *room && silent.did == *node)
     }
 
     fn no_answer(&self, Elsewhere { end: TheirEnd { room, node }, view }: &Elsewhere) -> Problem {
