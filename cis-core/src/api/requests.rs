@@ -408,7 +408,7 @@ pub struct ReadLog {
     /// For a terminal: as text with its styles (SGR), without other escape sequences.
     #[serde(default)]
     pub colors: bool,
-    /// In pieces that tell their place, see [`super::log_pieces`].
+    /// In pieces that tell their place in the output.
     #[serde(default)]
     pub marks: bool,
     /// Which attempt of the task; none: the newest.
@@ -429,7 +429,7 @@ pub struct Attach {
     /// The caller's terminal shows the output up to this byte, by an attach before: goes on from there. Where that is too
     /// long ago, or the terminal has another size now, a picture comes as without it.
     pub from: Option<u64>,
-    /// Binary frames tell their place, see [`super::attach_marks`].
+    /// Binary frames tell their place in the output.
     #[serde(default)]
     pub marks: bool,
 }

@@ -70,7 +70,7 @@ pub struct RemoteSpec {
     /// The task. Its directory is relative to an empty one that the worker makes. Where the specification is sealed, only what
     /// everybody may know.
     pub spec: Box<TaskSpec>,
-    /// The specification of a task with secrets, sealed to the node that runs it ([`super::private`]).
+    /// The specification of a task with secrets, sealed to the node that runs it: `{spec, secrets}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed: Option<Sealed>,
 }

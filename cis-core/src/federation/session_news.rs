@@ -26,7 +26,7 @@ const NEWS_LABEL_CHARS_MAX: usize = 100;
 /// The id of an option, and what is typed for it, bytes.
 const NEWS_KEYS_BYTES_MAX: usize = 128;
 
-/// See the module.
+/// What a session that works on a task for another node goes through.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "news")]
 pub enum SessionNews {

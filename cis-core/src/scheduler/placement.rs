@@ -19,7 +19,7 @@ pub const AHEAD_MAX: u32 = 64;
 pub struct Ahead {
     /// The run. Its sessions ended within milliseconds lately, and the node has sessions of no other run.
     pub run: RunId,
-    /// How many sessions wait there at most; [`AHEAD_MAX`] at most.
+    /// How many sessions wait there at most; [`AHEAD_MAX`] (64) at most.
     pub count: u32,
 }
 

@@ -4,6 +4,8 @@
 mod api;
 mod cli;
 mod events;
+mod page;
+mod protocol;
 mod room_events;
 mod shapes;
 
@@ -32,12 +34,13 @@ pub(crate) fn check() -> Outcome {
     Ok(())
 }
 
-fn pages() -> Outcome<[(&'static str, String); 6]> {
+fn pages() -> Outcome<[(&'static str, String); 7]> {
     Ok([
         ("docs/reference/cli.md", cli::page()?),
         ("docs/reference/config.md", cli::settings()?),
         ("docs/reference/events.md", events::page()?),
         ("docs/reference/room-events.md", room_events::page()?),
+        ("docs/reference/protocol.md", protocol::page()?),
         ("docs/reference/openapi.json", api::document("openapi")?),
         ("docs/reference/asyncapi.json", api::document("asyncapi")?),
     ])

@@ -40,6 +40,10 @@ one more of it.
 | `cis.dag.run.journal` | run | 1 | Entries of the run's journal: `{first, prev, entries}`, or `{first, prev, count, head, file}`. |
 | `cis.dag.run.snapshot` | run | 1 | The run up to entry `n`: `{n, head, state, entries}`, or `file` in place of `entries`. `state` is the SHA-256 of the [canonical state](#the-canonical-state) that they fold to, in hex. |
 | `cis.dag.node.rotated` | node | 1 | The node took another key: `{old, new, at_ms, sig_old, sig_new}`. `sig_old` and `sig_new` are the Ed25519 signatures of both keys (hexadecimal) over the canonical JSON of `{"type": "cis.identity.rotation", old, new, at_ms}`, with `at_ms` as a text. |
+| `cis.dag.trust` | node | 1 | What owners of the room say: [statements](protocol.md#statements-of-owners). |
+| `cis.dag.groups.kept` | node | 1 | The signer keeps the concurrency groups of the room: [keepers](protocol.md#keepers-of-groups). |
+
+Nodes that share the tasks of a room also write to each other from device to device: [messages between nodes](protocol.md).
 
 `first` is the number of the first entry, `prev` the hash of the one before it, `head` that of the last.
 

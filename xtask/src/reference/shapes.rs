@@ -23,7 +23,7 @@ pub(super) enum Kind {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Field {
     pub(super) name: String,
-    /// As the source has it.
+    /// As the source has it; of bytes that are written in base64, [`BASE64`].
     pub(super) of: String,
     pub(super) text: String,
     /// Its own fields stand beside the others.
@@ -40,7 +40,12 @@ pub(super) struct Variant {
     pub(super) fields: Vec<Field>,
     /// What a variant with one unnamed field holds.
     pub(super) holds: Option<String>,
+    /// It stands for what no other variant is.
+    pub(super) untagged: bool,
 }
+
+/// Type of a field with bytes that are written in base64.
+pub(super) const BASE64: &str = "base64";
 
 /// What stands before an item: the first paragraph of its text, and serde's attributes.
 #[derive(Default)]
@@ -48,6 +53,10 @@ struct Before {
     text: String,
     serde: String,
     paragraph_over: bool,
+    /// An attribute that goes on in the next line.
+    is_open: bool,
+    /// serde writes it.
+    is_written: bool,
 }
 
 /// All public structs and enums of a source file that serde writes, in their order.
@@ -62,7 +71,11 @@ pub(super) fn read(source: &str) -> Outcome<Vec<Shape>> {
         let (word, rest) = line.strip_prefix("pub ").and_then(|l| l.split_once(' ')).unwrap_or_default();
         let head = std::mem::take(&mut before);
         let (Some(name), "struct" | "enum") = (rest.strip_suffix(" {"), word) else { continue };
+        let name = name.split_once('<').map_or(name, |(name, _)| name);
         let body: Vec<&str> = lines.by_ref().take_while(|line| *line != "}").collect();
+        if !head.is_written {
+            continue;
+        }
         let kind = if word == "struct" {
             Kind::Struct(fields(&body).map_err(|e| format!("{name}: {e}"))?)
         } else {
@@ -77,6 +90,14 @@ impl Before {
     /// Whether the line belongs to what comes after it.
     fn takes(&mut self, line: &str) -> bool {
         let line = line.trim();
+        let goes_on = self.is_open;
+        if goes_on || line.starts_with("#[") {
+            self.is_written |= line.contains("Serialize,") || line.contains("Serialize)");
+            self.is_open = !line.ends_with(']');
+        }
+        if goes_on {
+            return true;
+        }
         if let Some(text) = line.strip_prefix("///").map(str::trim) {
             self.paragraph_over |= text.is_empty();
             if self.paragraph_over {
@@ -103,6 +124,9 @@ fn fields(lines: &[&str]) -> Outcome<Vec<Field>> {
             continue;
         }
         let Before { text, serde, .. } = std::mem::take(&mut before);
+        if serde.contains("serde(skip)") {
+            continue;
+        }
         let (name, of) = line
             .trim()
             .strip_suffix(',')
@@ -110,7 +134,7 @@ fn fields(lines: &[&str]) -> Outcome<Vec<Field>> {
             .ok_or_else(|| format!("not a field: {line}"))?;
         found.push(Field {
             name: name.to_owned(),
-            of: of.to_owned(),
+            of: if serde.contains("base64_bytes") { BASE64.to_owned() } else { of.to_owned() },
             text,
             flat: serde.contains("flatten"),
             absent: serde.contains("skip_serializing_if"),
@@ -137,6 +161,7 @@ fn variants(lines: &[&str]) -> Outcome<Vec<Variant>> {
             text,
             fields: Vec::new(),
             holds: None,
+            untagged: serde.contains("untagged"),
         };
         match rest {
             "," | " {}," => {}
@@ -186,7 +211,10 @@ mod tests {
 /// More.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = \"snake_case\", tag = \"kind\")]
-pub enum Why {
+#[serde(bound(
+    serialize = \"T: Serialize\"
+))]
+pub enum Why<T> {
     /// No slot.
     Slot,
     /// Later.
@@ -201,10 +229,16 @@ pub enum Why {
 impl Why {
     fn no() {}
 }
+pub struct Other {
+    fn what() {}
+}
+#[derive(Serialize)]
 pub struct Thing {
     /// A field.
     #[serde(flatten)]
     pub inner: Inner,
+    #[serde(skip)]
+    pub own: bool,
 }
 ";
         let shapes = read(source).unwrap();
@@ -215,12 +249,14 @@ pub struct Thing {
         assert!(variants[1].fields[0].absent && variants[1].fields[0].of == "Option<u64>");
         assert_eq!(variants[2].holds.as_deref(), Some("Box<Thing>"));
         let Kind::Struct(fields) = &shapes[1].kind else { panic!("{shapes:?}") };
-        assert!(fields[0].flat && fields[0].name == "inner" && fields[0].text == "A field.");
+        assert!(
+            fields.len() == 1 && fields[0].flat && fields[0].name == "inner" && fields[0].text == "A field."
+        );
     }
 
     #[test]
     fn what_it_does_not_know_is_an_error() {
-        assert!(read("pub struct A {\n    fn what() {}\n}\n").is_err());
-        assert!(read("pub enum A {\n    B = 1\n}\n").is_err());
+        assert!(read("#[derive(Serialize)]\npub struct A {\n    fn what() {}\n}\n").is_err());
+        assert!(read("#[derive(Serialize)]\npub enum A {\n    B = 1\n}\n").is_err());
     }
 }

@@ -128,7 +128,7 @@ impl<P: Payload> Message<P> {
     }
 }
 
-/// One message.
+/// A message of one node to another, without the envelope.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 #[serde(bound(
@@ -237,7 +237,7 @@ pub enum Message<P: Payload> {
         /// Which.
         granted: Granted,
     },
-    /// What its session went through. Repeated until `Noted` comes; what is routine ([`Payload::is_routine`]) only with
+    /// What its session went through. Repeated until `Noted` comes; what only says that the session began or ended goes only with
     /// heartbeats, and `Noted` answers it only then.
     Progress {
         /// Which.

@@ -35,7 +35,7 @@ pub struct GroupPlaces {
     pub fair: u32,
 }
 
-/// One message.
+/// A message between a coordinator and the keeper of groups.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "said")]
 pub enum GroupMessage {
