@@ -18,6 +18,13 @@ static OTHER_KEYS: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(words).expect("it is a pattern")
 });
 
+/// A row of a list whose rows have numbers or letters: `1) apple`, `[b] pear`, `2.1 plum`.
+static LISTED: LazyLock<Regex> = LazyLock::new(|| {
+    let row = r"^\W{0,4}(?:(?P<mark>\d{1,3}|[A-Za-z])[.):\]]|(?P<part>\d+(?:\.\d+)+)[.):]?)\s+\S";
+    #[allow(clippy::expect_used, reason = "the pattern is constant, and a test uses it")]
+    Regex::new(row).expect("it is a pattern")
+});
+
 /// By this name it stands in events.
 const RULE: &str = "on_blocked.default";
 
@@ -49,6 +56,10 @@ pub(crate) fn answer(session: SessionId, item: &InboxItem, text: &str) -> Result
             let detail = format!("{} asks for a key, and it is not known which one means `{text}`", item.id);
             Err(Problem::new(ProblemKind::BadInput, detail).hint("`cis dag attach` lets somebody choose"))
         }
+        Err(_) if is_in_no_row(item, text) => {
+            let detail = format!("no row of the list that {} shows has the number `{text}`", item.id);
+            Err(Problem::new(ProblemKind::BadInput, detail).hint("`cis dag attach` lets somebody choose"))
+        }
         Err(_) => {
             let words = with(AnswerWith::Text { text: text.to_owned() });
             given::given(item, &words).map(|_| words)
@@ -60,9 +71,24 @@ pub(crate) fn answer(session: SessionId, item: &InboxItem, text: &str) -> Result
 /// between its groups. What a session asks by itself is complete.
 fn counts_rows(item: &InboxItem, text: &str) -> bool {
     let text = text.trim();
-    let is_number = text.strip_suffix(['.', ')']).unwrap_or(text).parse::<usize>().is_ok();
     let is_named = item.options.iter().any(|option| option.id == text || option.label == text);
-    is_number && !is_named && item.ask_type.is_none() && shown_numbers(&item.options).is_none()
+    number(text).is_some() && !is_named && item.ask_type.is_none() && shown_numbers(&item.options).is_none()
+}
+
+/// Whether it is a number, and right above the question stands a list of which no row shows it.
+fn is_in_no_row(item: &InboxItem, text: &str) -> bool {
+    let Some(number) = number(text) else { return false };
+    let rows = item.screen.trim_end().lines().rev().skip(1);
+    let marks: Vec<_> = rows.map_while(|row| LISTED.captures(row)).collect();
+    let shows = |mark: &regex::Captures<'_>| mark.name("mark").is_some_and(|mark| mark.as_str() == number);
+    marks.len() >= 2 && item.ask_type.is_none() && !marks.iter().any(shows)
+}
+
+/// The digits of a number, as people write it for a row: `2`, `2.`, `2)`.
+fn number(text: &str) -> Option<&str> {
+    let text = text.trim();
+    let digits = text.strip_suffix(['.', ')']).unwrap_or(text);
+    digits.parse::<usize>().ok().map(|_| digits)
 }
 
 /// Whether it is an answer to a question of yes or no.
@@ -109,6 +135,28 @@ mod tests {
         assert_eq!(typed("What?", &["1. Keep", "2. Erase"], "1").as_deref(), Some("1. Keep\r"));
         assert_eq!(typed("How many?", &["1", "5"], "5").as_deref(), Some("5\r"));
         assert_eq!(typed("How many?", &[], "5").as_deref(), Some("5\r"));
+    }
+
+    #[test]
+    fn a_number_is_typed_below_a_list_only_if_a_row_shows_it() {
+        let typed = |screen: &str, default: &str| {
+            let item = InboxItem { screen: screen.to_owned(), ..item(&[]) };
+            answer(SessionId::from_parts(1, 1), &item, default).is_ok()
+        };
+        for list in [
+            " 1) apple\n 3) cherry\n 7) grape",
+            "a) red\nb) blue",
+            "1.1 plan\n1.2 build\n2.1 test",
+            "* [1] a\n* [3] b",
+        ] {
+            let screen = format!("Pick:\n{list}\nChoice: \n\n");
+            assert!(!typed(&screen, "2") && !typed(&screen, "2)"), "{list}");
+            assert!(typed(&screen, "red"), "{list}");
+        }
+        assert!(typed("Pick:\n 1) apple\n 3) cherry\nChoice: ", "3"));
+        for screen in ["How many? ", "1) built\n2) tested\n\nHow many? ", "took 3.5 s\nHow many? "] {
+            assert!(typed(screen, "8"), "{screen}");
+        }
     }
 
     #[test]

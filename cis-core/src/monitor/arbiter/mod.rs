@@ -41,7 +41,7 @@ use super::evidence::{KernelEvidence, ReaderHow, ScreenView, Signal};
 use super::profile::{Found, Idle, Profile, Says};
 use super::screen::{Above, Shown, is_shell_prompt};
 use super::verdict::{Change, Verdict, Want};
-use crate::event::{Layer, PromptKind, QUESTION_CHARS_MAX};
+use crate::event::{Layer, PromptKind, PromptOption, QUESTION_CHARS_MAX};
 use crate::ids::TimestampMs;
 
 /// A prompt that an earlier life knew must show itself again within so long, ms.
@@ -450,11 +450,13 @@ impl Arbiter {
         self.changes.push(Change::Done { text });
     }
 
-    /// The same prompt stands on another screen: it is told anew.
+    /// The same prompt stands on another screen: it is told anew. Where it offers something else now, people get all their time again.
     fn replace(&mut self, mut candidate: Candidate, now: TimestampMs) {
         if let Some(standing) = self.standing.take() {
             self.changes.push(Change::Over { episode: standing.verdict.episode });
-            candidate.verdict.waited_ms = standing.verdict.waited_ms + (now - standing.raised_ms).max(0);
+            if offers_same(&standing.verdict.options, &candidate.verdict.options) {
+                candidate.verdict.waited_ms = standing.verdict.waited_ms + (now - standing.raised_ms).max(0);
+            }
         }
         self.raise(candidate, now);
     }
@@ -499,6 +501,13 @@ impl Arbiter {
             self.changes.push(Change::Over { episode: self.episode });
         }
     }
+}
+
+/// Whether the same can be answered, whatever numbers in the labels count.
+fn offers_same(was: &[PromptOption], is: &[PromptOption]) -> bool {
+    let words = |label: &str| label.chars().filter(|c| !c.is_numeric()).collect::<String>();
+    let mut pairs = was.iter().zip(is);
+    was.len() == is.len() && pairs.all(|(was, is)| was.id == is.id && words(&was.label) == words(&is.label))
 }
 
 #[cfg(test)]

@@ -495,6 +495,26 @@ fn a_prompt_on_a_terminal_of_another_size_takes_the_second_answer() {
     assert!((2000..4000).contains(&waited_ms), "its deadline goes on: {waited_ms}");
 }
 
+#[test]
+fn a_menu_that_offers_something_else_gets_a_deadline_of_its_own() {
+    for (rows, goes_on) in [
+        ("1) keep\n2) drop", false),
+        ("1) drop\n2) keep\n3) stop", false),
+        ("1) drop\n2) keep", true),
+        ("Note\n1) drop\n2) keep", true),
+    ] {
+        let mut story = reads(Read, LINES, true);
+        story.shows("Pick:\n1) drop\n2) keep\n#? ").pass(4000);
+        assert!(story.take().contains("blocked 1"));
+        story.view.cols = 100;
+        story.shows(&format!("Pick:\n{rows}\n#? ")).pass(1500);
+        story.holds();
+        story.pass(3000);
+        let waited_ms = story.arbiter.verdict().expect("a verdict").waited_ms;
+        assert_eq!(waited_ms >= 2000, goes_on, "{rows}: {waited_ms}");
+    }
+}
+
 /// A clock that shows no seconds changes once a minute.
 #[test]
 fn a_prompt_beside_a_slow_clock_takes_an_answer() {
