@@ -343,45 +343,97 @@ command = ["python3", "supervisor.py"]
     cis.ok(["dag", "cancel", &run]);
 }
 
-/// A program that shows two terminals on its screen, as tmux does: one asks, and the other one is active.
+/// A program that shows two terminals on its screen, as tmux does: one asks, and what is typed goes to the other one.
 const PANES: &str = r#"
-import os, pty, select, tty
-pid, inner = pty.fork()
-if pid == 0:
-    os.execvp("sh", ["sh", "-c", 'printf "Delete prod? [y/N] "; read x; echo "$x" > "$E2E_WORK/deleted"'])
+import os, pty, select, sys, tty
+inner = []
+for text, name in [("Delete prod? [y/N] ", "deleted"), ("$ ", "active")]:
+    pid, at = pty.fork()
+    if pid == 0:
+        os.execvp("sh", ["sh", "-c", 'printf "%s" "$1"; read x; echo "$x" > "$E2E_WORK/$2"', "sh", text, name])
+    inner.append(at)
 tty.setraw(0)
-os.write(1, b"\x1b[?1049h\x1b[2J\x1b[3;1HDelete prod? [y/N] \x1b[12;1H" + b"-" * 40 + b"\x1b[13;1Hbuilding 12 of 30")
+active = {"below": b"\x1b[12;1H" + b"-" * 40 + b"\x1b[13;1Hbuilding 12 of 30", "beside": b"\x1b[3;41H| $ "}[sys.argv[1]]
+os.write(1, b"\x1b[?1049h\x1b[2J\x1b[3;1HDelete prod? [y/N] " + active)
 while True:
-    ready = select.select([0, inner], [], [])[0]
+    ready = select.select([0, *inner], [], [])[0]
     if 0 in ready:
-        with open(os.environ["E2E_WORK"] + "/active", "ab") as typed:
-            typed.write(os.read(0, 100))
-    if inner in ready:
-        os.read(inner, 1000)
+        os.write(inner[1], os.read(0, 100))
+    for at in set(inner) & set(ready):
+        os.read(at, 1000)
 "#;
 
 #[test]
 fn a_question_in_a_pane_that_is_not_active_gets_no_answer() {
-    let cis = Cis::new();
-    cis.write("panes.py", PANES);
-    let run = cis.start(
-        r#"version = 1
+    for place in ["below", "beside"] {
+        let cis = Cis::new();
+        cis.write("panes.py", PANES);
+        let run = cis.start(&format!(
+            r#"version = 1
 [dag]
 id = "panes"
 [[tasks]]
 id = "ask"
-command = ["python3", "panes.py"]
+command = ["python3", "panes.py", "{place}"]
+"#
+        ));
+        let asked = item(&cis);
+        assert!(asked["question"].as_str().unwrap().starts_with("Delete prod? [y/N]"), "{place}: {asked}");
+        let id = asked["id"].as_str().unwrap();
+        for with in [&["--text", "y"][..], &["--text", "yes"], &["--keys", "y Enter"]] {
+            let refused = cis.run(["answer", id].iter().chain(with)).expect(2).stderr;
+            assert!(refused.contains("several terminals"), "{place}: {refused}");
+        }
+        assert!(cis.read("active").is_empty() && cis.read("deleted").is_empty());
+        cis.ok(["dag", "cancel", &run]);
+    }
+}
+
+/// It writes what looks like a question, goes on by itself, and then asks.
+const WORKS: &str = r#"
+printf 'Delete all? [y/N] '
+while [ ! -e "$E2E_WORK/goes-on" ]; do sleep 0.1; done
+printf '\nFormat the disk? [y/N] '
+read x
+echo "$x" > "$E2E_WORK/$CIS_TASK_ID"
+"#;
+
+#[test]
+fn a_program_at_work_in_a_terminal_inside_is_not_listed_and_one_that_asks_there_is() {
+    let cis = Cis::new();
+    cis.write("works.sh", WORKS);
+    cis.write("carrier.py", r#"import pty; pty.spawn(["sh", "works.sh"])"#);
+    let run = cis.start(
+        r#"version = 1
+[dag]
+id = "carriers"
+max_parallel = 3
+[[tasks]]
+id = "script"
+command = ["script", "-qc", "sh works.sh", "/dev/null"]
+[[tasks]]
+id = "python"
+command = ["python3", "carrier.py"]
+[[tasks]]
+id = "later"
+script = "sleep 6; printf 'Go on? '; read x"
 "#,
     );
-    let asked = item(&cis);
-    assert_eq!(asked["question"], "Delete prod? [y/N]", "{asked}");
-    let id = asked["id"].as_str().unwrap();
-    for with in [&["y"][..], &["--text", "yes"]] {
-        let refused = cis.run(["answer", id].iter().chain(with)).expect(2).stderr;
-        assert!(refused.contains("another part of its screen"), "{refused}");
+    // It asks when both others have shown their texts for longer than it takes to believe a prompt.
+    let first = item(&cis);
+    assert_eq!(first["task"], "later", "{first}");
+    cis.ok(["answer", first["id"].as_str().unwrap(), "--text", "yes"]);
+    cis.write("goes-on", "");
+    for task in ["script", "python"] {
+        let asked = eventually("it asks", || {
+            let items = cis.json(&["inbox"])["items"].as_array().unwrap().clone();
+            items.into_iter().find(|item| item["task"] == task)
+        });
+        assert!(asked["question"].as_str().unwrap().contains("Format the disk?"), "{asked}");
+        cis.ok(["answer", asked["id"].as_str().unwrap(), "--text", "n"]);
+        eventually("it got the answer", || (cis.read(task) == "n\n").then_some(()));
     }
-    assert!(cis.read("active").is_empty() && cis.read("deleted").is_empty());
-    cis.ok(["dag", "cancel", &run]);
+    cis.wait_run(&run, "succeeded");
 }
 
 #[test]

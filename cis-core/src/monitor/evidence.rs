@@ -59,10 +59,21 @@ pub struct KernelEvidence {
     pub opaque: bool,
     /// Who waits for a terminal: in the foreground of the session's, of one nested in it, or foreign.
     pub readers: Vec<Reader>,
+    /// Terminals inside that have processes of the session in their foreground.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub inside: u32,
+    /// Some of those processes cannot be looked into, or it would have taken too long.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inside_opaque: bool,
     /// CPU time of the whole tree, ms.
     pub cpu_ms: u64,
     /// Live processes of the tree.
     pub processes: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 /// Something that the program said to its terminal beside text. Untrusted text, bounded and without

@@ -49,6 +49,10 @@ pub(crate) struct Found {
     pub(crate) foreground: Vec<String>,
     /// Some process of the foreground cannot be looked into.
     pub(crate) opaque: bool,
+    /// Terminals inside that have processes of the session in their foreground.
+    inside: BTreeSet<Terminal>,
+    /// Some of those cannot be looked into.
+    inside_opaque: bool,
     /// One in the foreground waits for a peer, which may ask on its behalf.
     peer: bool,
 }
@@ -77,6 +81,8 @@ impl Found {
             foreground: self.foreground,
             opaque: self.opaque,
             readers: self.readers,
+            inside: u32::try_from(self.inside.len()).unwrap_or(u32::MAX),
+            inside_opaque: self.inside_opaque,
             cpu_ms: ticks * 1000 / processes.ticks_per_second(),
             processes: u32::try_from(live.len()).unwrap_or(u32::MAX),
         }
@@ -96,6 +102,10 @@ impl Scene<'_> {
     fn terminals(&self) -> BTreeSet<Terminal> {
         let nested = self.live.iter().filter_map(|process| process.terminal);
         self.terminal.into_iter().chain(nested.filter(|one| !self.is_own(*one))).collect()
+    }
+
+    fn is_nested(&self, terminal: Terminal) -> bool {
+        !self.is_own(terminal) && !(self.is_anothers)(terminal)
     }
 
     fn is_own(&self, terminal: Terminal) -> bool {
@@ -135,6 +145,10 @@ impl Scene<'_> {
             }
             let waits = processes.waits(process, &mut budget);
             found.opaque |= in_front && waits.hidden;
+            if let Some(inside) = process.terminal.filter(|terminal| self.is_nested(*terminal)) {
+                found.inside.insert(inside);
+                found.inside_opaque |= waits.hidden || budget.is_over();
+            }
             found.peer |= in_front && waits.peer;
             for wait in waits.terminals {
                 if let Some(reader) = self.reader(processes, process, wait, false, &mut budget) {

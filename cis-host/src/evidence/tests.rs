@@ -71,8 +71,14 @@ fn process(pid: u32, group: u32, terminal: Option<Terminal>, front: u32) -> Proc
 }
 
 fn terminals() -> (Terminal, Terminal) {
-    let (own, inner) = (open_pty(80, 24).unwrap(), open_pty(80, 24).unwrap());
-    (Terminal::of(own.slave).unwrap(), Terminal::of(inner.slave).unwrap())
+    let [own, inner] = different_terminals();
+    (own, inner)
+}
+
+/// All are open at the same time.
+fn different_terminals<const N: usize>() -> [Terminal; N] {
+    let ptys = [(); N].map(|()| open_pty(80, 24).unwrap());
+    ptys.each_ref().map(|pty| Terminal::of(&pty.slave).unwrap())
 }
 
 fn read(terminal: Terminal) -> Vec<TerminalWait> {
@@ -160,6 +166,32 @@ fn what_cannot_be_looked_into_is_said_of_the_foreground_alone() {
     assert!(look(&machine, own, 10, None).opaque);
     machine.hidden.clear();
     assert!(look(&machine, own, 77, None).opaque, "nobody of the foreground can be seen");
+}
+
+#[test]
+fn terminals_inside_are_those_that_have_processes_of_the_session_in_front() {
+    let [own, first, second, other] = different_terminals();
+    let mut machine = Machine {
+        all: vec![
+            process(10, 10, Some(own), 10),
+            process(20, 20, Some(first), 20),
+            process(21, 20, Some(first), 20),
+            process(30, 30, Some(second), 31),
+            process(40, 40, Some(other), 40),
+            process(50, 50, None, 0),
+        ],
+        hidden: vec![30, 40, 50],
+        ..Machine::default()
+    };
+    let found = look(&machine, own, 10, Some(other));
+    assert_eq!(
+        (found.inside.len(), found.inside_opaque),
+        (1, false),
+        "the others are in the background, or nobody's"
+    );
+    machine.all[3] = process(30, 30, Some(second), 30);
+    let found = look(&machine, own, 10, Some(other));
+    assert_eq!((found.inside.len(), found.inside_opaque), (2, true));
 }
 
 #[test]

@@ -72,10 +72,10 @@ pub enum HubError {
         /// Their command names.
         names: String,
     },
-    /// The question stands in a terminal inside, and the cursor in another part of the screen.
+    /// The question stands in one of several terminals that a program shows, or in another part of the screen than the cursor.
     #[error(
-        "the question of session {id} is in another part of its screen than the cursor, as in a pane of tmux that is not active: what is typed \
-         goes to another program, so nothing was typed; attach, and answer there"
+        "the screen of session {id} shows several terminals, as tmux does, and what is typed may go to another one than the one that asks: \
+         nothing was typed; attach, and answer there"
     )]
     Elsewhere {
         /// The session.

@@ -35,6 +35,11 @@ impl Budget {
         Some(found)
     }
 
+    /// Nothing is left of it.
+    pub(crate) fn is_over(&self) -> bool {
+        self.descriptors == 0 || clock::cpu_us() > self.until_us
+    }
+
     /// There is so much left, and now that much less.
     pub(super) fn spend(&mut self, cost: usize) -> bool {
         let left = self.descriptors.checked_sub(cost).filter(|_| clock::cpu_us() <= self.until_us);

@@ -97,6 +97,19 @@ impl Kernel {
         self.is_awaited(now) || self.last.as_ref().is_some_and(|last| last.opaque)
     }
 
+    /// Nobody waits for a terminal inside, although there is one: a program that only passes on what is typed is at work, whatever it
+    /// shows.
+    pub(super) fn is_idle_inside(&self) -> bool {
+        let waits =
+            |last: &KernelEvidence| last.inside_opaque || last.readers.iter().any(|reader| reader.nested);
+        self.last.as_ref().is_some_and(|last| last.inside > 0 && !waits(last))
+    }
+
+    /// Terminals inside.
+    pub(super) fn inside(&self) -> u32 {
+        self.last.as_ref().map_or(0, |last| last.inside)
+    }
+
     /// A reader of a terminal inside that sits in a read, and since when it was seen so: one of a secret before all others, for which
     /// of them gets what is typed is the program's outside to say.
     pub(super) fn nested(&self) -> Option<(&Reader, TimestampMs)> {

@@ -39,7 +39,7 @@ use terminal::Terminal;
 use super::clean;
 use super::evidence::{KernelEvidence, ReaderHow, ScreenView, Signal};
 use super::profile::{Found, Idle, Profile, Says};
-use super::screen::{Above, Shown, is_shell_prompt};
+use super::screen::{Above, Shown, is_carrier, is_shell_prompt};
 use super::verdict::{Change, Verdict, Want};
 use crate::event::{Layer, PromptKind, PromptOption, QUESTION_CHARS_MAX};
 use crate::ids::TimestampMs;
@@ -268,11 +268,15 @@ impl Arbiter {
         is_line && !self.collects_lines()
     }
 
-    /// What is typed goes to another program than the one that asks: its question stands in another part of the screen than the cursor,
-    /// in a terminal inside.
+    /// What is typed may go to another program than the one that asks: the question stands in a terminal inside that a program paints
+    /// (tmux), and the cursor is not behind it, or there are several such terminals.
     #[must_use]
     pub fn asks_elsewhere(&self, view: &ScreenView) -> bool {
-        self.standing.as_ref().is_some_and(|standing| standing.is_elsewhere(view))
+        let Some(standing) = &self.standing else { return false };
+        let nested = matches!(standing.source, Source::Nested { .. });
+        let carried = || self.kernel.own().is_some_and(|reader| is_carrier(&reader.name));
+        let several = self.kernel.inside() > 1 && (nested || carried());
+        view.alternate && (several || standing.is_elsewhere(view))
     }
 
     /// Removes from the rows of the screen what is not compared when somebody answers the present prompt: people must not

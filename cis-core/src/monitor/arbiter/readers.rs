@@ -221,6 +221,9 @@ impl Arbiter {
         let page = look.page;
         let menu = look.paints().then(|| menu_line(page, look.readers)).flatten();
         let line = menu.filter(|menu| asks(&menu.question)).or_else(|| {
+            if self.only_passes_on(look) {
+                return None;
+            }
             // A question on an earlier row is one of a log that goes on.
             let is_there = !page.view.cursor_visible || !page.lead.trim().is_empty();
             let line = Self::moving_line(look, read_line(page, look.readers, false));
@@ -274,6 +277,9 @@ impl Arbiter {
         {
             return Some((line, 90, POLL_MS, "at a menu"));
         }
+        if self.only_passes_on(look) {
+            return None;
+        }
         let line = read_line(page, look.readers, false);
         if matches!(line.kind, PromptKind::Editor | PromptKind::Pager) && kernel::is_raw(look.readers.modes) {
             return Some((line, 92, POLL_MS, "as editors and pagers do"));
@@ -316,6 +322,13 @@ impl Arbiter {
             }
             Shape::Weak | Shape::Empty | Shape::Progress => None,
         }
+    }
+
+    /// It takes keys as they come, for a terminal inside where nobody waits for them, and shows what was written there: a text before
+    /// the cursor is none of its own.
+    fn only_passes_on(&self, look: &Look<'_>) -> bool {
+        let shows = look.page.view.cursor_visible || look.page.view.alternate;
+        shows && self.is_plain() && kernel::is_raw(look.readers.modes) && self.kernel.is_idle_inside()
     }
 
     /// The screen is one that paints itself anew again and again. Where it asks for something, a time that stands there does not make it

@@ -84,7 +84,7 @@ impl Standing {
     /// It is a question in a terminal inside that a program paints (tmux), and the cursor is not behind it: what is typed goes to
     /// another program than the one that asks.
     pub(super) fn is_elsewhere(&self, view: &ScreenView) -> bool {
-        if !view.alternate || !matches!(self.source, Source::Nested { .. }) {
+        if !matches!(self.source, Source::Nested { .. }) {
             return false;
         }
         let Place::Row { text } = &self.place else { return true };

@@ -52,6 +52,8 @@ impl Story {
             foreground: Vec::new(),
             opaque: false,
             readers: Vec::new(),
+            inside: 0,
+            inside_opaque: false,
             cpu_ms: 0,
             processes: 1,
         };
@@ -128,6 +130,12 @@ impl Story {
         let reader =
             Reader { pid: 7, name: name.to_owned(), how, nested: false, foreign: false, modes: Some(modes) };
         self.evidence.readers = vec![reader];
+        self
+    }
+
+    /// So many terminals inside have processes of the session in front.
+    pub(super) fn inside(&mut self, terminals: u32) -> &mut Self {
+        self.evidence.inside = terminals;
         self
     }
 

@@ -43,6 +43,8 @@ fn waiting_reader(output_bytes: u64, modes: Modes) -> KernelEvidence {
             foreign: false,
             modes,
         }],
+        inside: 0,
+        inside_opaque: false,
         cpu_ms: 1,
         processes: 1,
     }

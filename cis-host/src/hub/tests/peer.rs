@@ -145,6 +145,8 @@ impl Conn {
             foreground: Vec::new(),
             opaque: false,
             readers: Vec::new(),
+            inside: 0,
+            inside_opaque: false,
             cpu_ms: 0,
             processes: 1,
         };

@@ -157,6 +157,59 @@ fn a_terminal_inside_of_a_plain_program_counts_as_its_own() {
     assert_eq!(story.take(), "  2000 blocked 1 question by kernel: Nested:\n");
 }
 
+/// What a program at work wrote into a terminal inside stands before the cursor outside.
+#[test]
+fn a_program_that_works_in_a_terminal_inside_asks_nothing() {
+    for (name, text) in [
+        ("script", "Delete all? [y/N] "),
+        ("python3", "Overwrite the cache (yes/no)? "),
+        ("ssh", "building 12 of 30"),
+    ] {
+        for alternate in [false, true] {
+            let mut story = Story::plain();
+            story.reads(name, Poll, RAW).inside(1).view.alternate = alternate;
+            story.shows(text).pass(300_000);
+            assert_eq!(story.take(), "", "{name} {text} {alternate}");
+            story.evidence.readers.push(nested(Read));
+            story.shows("Format the disk? [y/N] ").pass(10_000);
+            assert!(story.take().contains("blocked 1"), "{name} {text} {alternate}");
+        }
+    }
+}
+
+#[test]
+fn somebody_inside_who_waits_in_another_way_or_cannot_be_looked_into_may_ask() {
+    let asks = |change: fn(&mut Story)| {
+        let mut story = Story::plain();
+        story.reads("script", Poll, RAW).inside(1);
+        change(&mut story);
+        story.shows("Delete all? [y/N] ").pass(60_000);
+        story.take().contains("blocked 1")
+    };
+    assert!(!asks(|_| ()));
+    assert!(asks(|story| story.evidence.inside_opaque = true));
+    assert!(asks(|story| story.evidence.readers.push(nested(Poll))));
+    assert!(asks(|story| _ = story.inside(0)));
+    assert!(asks(|story| _ = story.reads("bash", Read, LINES).inside(1)), "it reads for itself");
+}
+
+/// Which of two panes is the active one, nobody knows: also side by side, where the cursor may stand in the row of the question.
+#[test]
+fn what_is_asked_in_one_of_several_terminals_inside_is_elsewhere() {
+    let elsewhere = |name: &str, terminals: u32, is_nested: bool| {
+        let mut story = Story::plain();
+        story.reads(name, Poll, RAW).inside(terminals).view.alternate = true;
+        story.evidence.readers.extend(is_nested.then(|| nested(Read)));
+        story.shows("Delete? [y/N] ").pass(60_000);
+        assert!(story.take().contains("blocked 1"), "{name} {terminals}");
+        story.arbiter.asks_elsewhere(&story.view)
+    };
+    assert!(elsewhere("tmux: client", 2, true));
+    assert!(!elsewhere("tmux: client", 1, true));
+    assert!(elsewhere("python3", 2, true));
+    assert!(!elsewhere("python3", 0, false));
+}
+
 /// `unbuffer`, or a script of `expect`, reads nothing of the session's terminal: an answer would wait there for the next question.
 #[test]
 fn a_terminal_inside_that_gets_nothing_of_what_is_typed_asks_nobody() {
