@@ -44,6 +44,7 @@ mod federation;
 mod files;
 mod full_disk;
 mod gates;
+mod guide;
 mod harness_check;
 mod heard;
 mod history;
