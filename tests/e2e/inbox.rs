@@ -436,6 +436,79 @@ script = "sleep 6; printf 'Go on? '; read x"
     cis.wait_run(&run, "succeeded");
 }
 
+/// Another terminal inside is read, which nobody sees.
+#[test]
+fn a_program_at_work_beside_a_hidden_terminal_gets_no_answer() {
+    let cis = Cis::new();
+    cis.write("works.sh", WORKS);
+    let beside = "import os, pty\nif pty.fork()[0] == 0:\n    os.execvp('sh', ['sh'])\npty.spawn(['sh', 'works.sh'])\n";
+    cis.write("beside.py", beside);
+    let run = cis.start(
+        r#"version = 1
+[dag]
+id = "beside"
+[[tasks]]
+id = "ask"
+command = ["python3", "beside.py"]
+"#,
+    );
+    let asked = item(&cis);
+    let refused = cis.run(["answer", asked["id"].as_str().unwrap(), "--text", "y"]).expect(2).stderr;
+    assert!(refused.contains("several terminals"), "{refused}");
+    cis.ok(["dag", "cancel", &run]);
+    assert!(cis.read("ask").is_empty());
+}
+
+/// It gives up its question without a word, and asks another one later.
+const GIVES_UP: &str = r#"version = 1
+[dag]
+id = "gives-up"
+[[tasks]]
+id = "ask"
+shell = "bash"
+script = """
+read -t 5 -p 'Keep A? [y/n] ' x; echo "$x" > "$E2E_WORK/kept"
+while [ ! -e "$E2E_WORK/goes-on" ]; do sleep 0.1; done
+echo; read -p 'Erase B? [y/n] ' x; echo "$x" > "$E2E_WORK/erased"
+"""
+"#;
+
+#[test]
+fn an_answer_is_not_typed_once_the_program_has_given_up_its_question() {
+    let cis = Cis::new();
+    let run = cis.start(GIVES_UP);
+    let asked = item(&cis);
+    assert_eq!(asked["question"], "Keep A? [y/n]");
+    eventually("it gives up", || (cis.read("kept") == "\n").then_some(()));
+    let refused = cis.run(["answer", asked["id"].as_str().unwrap(), "y"]).expect(3).stderr;
+    assert!(refused.contains("nothing was typed"), "{refused}");
+    cis.write("goes-on", "");
+    let asked = eventually("it asks again", || {
+        let items = cis.json(&["inbox"])["items"].as_array().unwrap().clone();
+        items.into_iter().find(|item| item["question"] == "Erase B? [y/n]")
+    });
+    cis.ok(["answer", asked["id"].as_str().unwrap(), "n"]);
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.read("erased"), "n\n");
+}
+
+/// The same for an answer that nobody gives: the deadline comes after the program gave up.
+#[test]
+fn a_default_is_not_typed_once_the_program_has_given_up_its_question() {
+    let cis = Cis::new();
+    let policy = "on_blocked = { deadline = \"4500ms\", default = \"y\" }\n";
+    let run = cis.start(&format!("{GIVES_UP}{policy}"));
+    eventually("it gives up", || (cis.read("kept") == "\n").then_some(()));
+    eventually("its attempt fails, or goes on without an answer", || {
+        cis.write("goes-on", "");
+        let items = cis.json(&["inbox"])["items"].as_array().unwrap().clone();
+        let state = cis.show(&run)["state"].clone();
+        (state == "failed" || items.iter().any(|item| item["question"] == "Erase B? [y/n]")).then_some(())
+    });
+    assert!(cis.read("erased").is_empty(), "{}", cis.read("erased"));
+    cis.run(["dag", "cancel", &run]);
+}
+
 #[test]
 fn an_item_has_other_names_than_its_letters_and_says_until_when() {
     let cis = Cis::new();

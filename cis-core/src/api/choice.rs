@@ -168,8 +168,7 @@ pub fn option_numbers(options: &[PromptOption]) -> Vec<Option<usize>> {
 }
 
 /// The numbers that the rows of options show. `None`: no row shows one, and the list may go on outside of what is seen.
-#[must_use]
-pub fn shown_numbers(options: &[PromptOption]) -> Option<Vec<Option<usize>>> {
+fn shown_numbers(options: &[PromptOption]) -> Option<Vec<Option<usize>>> {
     let digits = |id: &str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit());
     if options.iter().any(|option| digits(&option.id)) {
         let own_number = |id: &str| id.parse().ok().filter(|_| digits(id) && !id.starts_with('0'));

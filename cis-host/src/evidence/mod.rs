@@ -7,7 +7,7 @@
 mod strangers;
 mod watched;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use strangers::{Impatience, Moment, Strangers};
 pub use watched::{Drained, Watched};
@@ -23,6 +23,8 @@ const LOOKS_MAX: usize = 6000;
 const LOOK_US_MAX: u64 = 8000;
 /// No more readers are told: the nearest ones.
 const READERS_MAX: usize = 16;
+/// No more terminals inside are told apart.
+const INSIDE_MAX: usize = 16;
 /// No more names of the foreground are told.
 const FOREGROUND_MAX: usize = 32;
 
@@ -49,9 +51,10 @@ pub(crate) struct Found {
     pub(crate) foreground: Vec<String>,
     /// Some process of the foreground cannot be looked into.
     pub(crate) opaque: bool,
-    /// Terminals inside that have processes of the session in their foreground.
-    inside: BTreeSet<Terminal>,
-    /// Some of those cannot be looked into.
+    /// Terminals inside that have processes of the session in their foreground, by the terminal from which they were opened, as far as
+    /// that is known.
+    inside: BTreeMap<Option<Terminal>, BTreeSet<Terminal>>,
+    /// Some of those processes cannot be looked into.
     inside_opaque: bool,
     /// One in the foreground waits for a peer, which may ask on its behalf.
     peer: bool,
@@ -78,13 +81,26 @@ impl Found {
             output_bytes: drained.output_bytes,
             quiet_ms: drained.quiet_ms,
             modes,
+            beside: self.beside(),
             foreground: self.foreground,
             opaque: self.opaque,
             readers: self.readers,
-            inside: u32::try_from(self.inside.len()).unwrap_or(u32::MAX),
             inside_opaque: self.inside_opaque,
             cpu_ms: ticks * 1000 / processes.ticks_per_second(),
             processes: u32::try_from(live.len()).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// How many terminals inside were opened from one terminal, at most.
+    fn beside(&self) -> u32 {
+        let most = self.inside.values().map(BTreeSet::len).max().unwrap_or(0);
+        u32::try_from(most).unwrap_or(u32::MAX)
+    }
+
+    fn add_inside(&mut self, terminal: Terminal, opened_from: impl FnOnce() -> Option<Terminal>) {
+        let known: usize = self.inside.values().map(BTreeSet::len).sum();
+        if known < INSIDE_MAX && !self.inside.values().any(|beside| beside.contains(&terminal)) {
+            self.inside.entry(opened_from()).or_default().insert(terminal);
         }
     }
 
@@ -106,6 +122,13 @@ impl Scene<'_> {
 
     fn is_nested(&self, terminal: Terminal) -> bool {
         !self.is_own(terminal) && !(self.is_anothers)(terminal)
+    }
+
+    /// The terminal of the process that started the first one in this terminal. None: it is gone, or has none, as the server of tmux.
+    fn opened_from(&self, terminal: Terminal) -> Option<Terminal> {
+        let leads = |process: &&Process| process.terminal == Some(terminal) && process.pid == process.session;
+        let leader = self.live.iter().find(leads)?;
+        self.live.iter().find(|process| process.pid == leader.parent)?.terminal
     }
 
     fn is_own(&self, terminal: Terminal) -> bool {
@@ -146,7 +169,7 @@ impl Scene<'_> {
             let waits = processes.waits(process, &mut budget);
             found.opaque |= in_front && waits.hidden;
             if let Some(inside) = process.terminal.filter(|terminal| self.is_nested(*terminal)) {
-                found.inside.insert(inside);
+                found.add_inside(inside, || self.opened_from(inside));
                 found.inside_opaque |= waits.hidden || budget.is_over();
             }
             found.peer |= in_front && waits.peer;

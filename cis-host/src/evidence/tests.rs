@@ -184,14 +184,30 @@ fn terminals_inside_are_those_that_have_processes_of_the_session_in_front() {
         ..Machine::default()
     };
     let found = look(&machine, own, 10, Some(other));
-    assert_eq!(
-        (found.inside.len(), found.inside_opaque),
-        (1, false),
-        "the others are in the background, or nobody's"
-    );
+    let why = "the others are in the background, of another session, or of no terminal";
+    assert_eq!((found.beside(), found.inside_opaque), (1, false), "{why}");
     machine.all[3] = process(30, 30, Some(second), 30);
     let found = look(&machine, own, 10, Some(other));
-    assert_eq!((found.inside.len(), found.inside_opaque), (2, true));
+    assert_eq!((found.beside(), found.inside_opaque), (2, true));
+}
+
+/// `script` in `script` shows one terminal; two that one program opened are beside each other.
+#[test]
+fn a_terminal_inside_another_one_is_not_beside_it() {
+    let [own, first, second] = different_terminals();
+    let child = |of: u32, process: Process| Process { parent: of, ..process };
+    let mut machine = Machine {
+        all: vec![
+            process(10, 10, Some(own), 10),
+            child(10, process(20, 20, Some(first), 21)),
+            child(20, process(21, 21, Some(first), 21)),
+            child(21, process(30, 30, Some(second), 30)),
+        ],
+        ..Machine::default()
+    };
+    assert_eq!(look(&machine, own, 10, None).beside(), 1);
+    machine.all[3].parent = 10;
+    assert_eq!(look(&machine, own, 10, None).beside(), 2);
 }
 
 #[test]

@@ -81,6 +81,15 @@ pub enum HubError {
         /// The session.
         id: SessionId,
     },
+    /// Who asked does not wait for an answer any more, although the question is still on the screen.
+    #[error(
+        "the program of session {id} does not wait at this prompt any more: nothing was typed; `cis inbox` says what waits now, and \
+         `cis dag attach` shows what it does"
+    )]
+    NotAwaited {
+        /// The session.
+        id: SessionId,
+    },
     /// Arrows were typed, and its menu does not point at the option that they were to reach.
     #[error(
         "the menu of session {id} does not point at that option after the arrow keys, so Enter was not typed: nothing was chosen; \

@@ -94,7 +94,7 @@ fn from_host() -> Vec<FromHost> {
         foreground: vec!["sh".to_owned()],
         opaque: true,
         readers: vec![reader],
-        inside: 0,
+        beside: 0,
         inside_opaque: false,
         cpu_ms: 4,
         processes: 5,

@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::given;
-use cis_core::api::{Answer, AnswerWith, InboxItem, Problem, ProblemKind, shown_numbers};
-use cis_core::event::{Actor, ActorKind, Meaning, Via};
+use cis_core::api::{Answer, AnswerWith, InboxItem, Problem, ProblemKind};
+use cis_core::event::{Actor, ActorKind, Meaning, PromptOption, Via};
 use cis_core::ids::{InboxId, InputId, SessionId};
 
 /// Enter, or whatever is not named, does something: `no` and Enter would do that.
@@ -71,8 +71,21 @@ pub(crate) fn answer(session: SessionId, item: &InboxItem, text: &str) -> Result
 /// between its groups. What a session asks by itself is complete.
 fn counts_rows(item: &InboxItem, text: &str) -> bool {
     let text = text.trim();
-    let is_named = item.options.iter().any(|option| option.id == text || option.label == text);
-    number(text).is_some() && !is_named && item.ask_type.is_none() && shown_numbers(&item.options).is_none()
+    let Some(number) = number(text.strip_prefix("id:").unwrap_or(text)) else { return false };
+    let is_named = item.options.iter().any(|option| option.label == text);
+    !is_named && item.ask_type.is_none() && !item.options.iter().any(|option| shows(item, option, number))
+}
+
+/// Whether an option has this number in its row. The id of an option may be its place.
+fn shows(item: &InboxItem, option: &PromptOption, number: &str) -> bool {
+    let is_mark = |c: char| !c.is_alphanumeric();
+    let behind = |row: &str| {
+        let rest = row.trim_start_matches(is_mark).strip_prefix(number)?;
+        rest.starts_with(is_mark).then(|| rest.trim_matches(is_mark).to_owned())
+    };
+    let label = option.label.trim_matches(is_mark);
+    let is_its_row = |rest: String| !rest.is_empty() && (label.starts_with(&rest) || rest.starts_with(label));
+    behind(label).is_some() || (option.id == number && item.screen.lines().filter_map(behind).any(is_its_row))
 }
 
 /// Whether it is a number, and right above the question stands a list of which no row shows it.
@@ -134,7 +147,32 @@ mod tests {
         assert_eq!(typed("What?", &["Keep", "Erase"], "Keep").as_deref(), Some("Keep\r"));
         assert_eq!(typed("What?", &["1. Keep", "2. Erase"], "1").as_deref(), Some("1. Keep\r"));
         assert_eq!(typed("How many?", &["1", "5"], "5").as_deref(), Some("5\r"));
-        assert_eq!(typed("How many?", &[], "5").as_deref(), Some("5\r"));
+    }
+
+    #[test]
+    fn the_place_of_an_option_is_no_number_that_its_row_shows() {
+        let options =
+            [("1", "v9", None, "\x1b[A\r"), ("2", "v10", None, "\r"), ("12", "v2", None, "\x1b[B\r")];
+        let given = |rows: [&str; 3], default: &str| {
+            let screen = format!("Which?\n{}\n\n", rows.join("\n"));
+            let item = InboxItem { screen, ..item(&options) };
+            answer(SessionId::from_parts(1, 1), &item, default).is_ok()
+        };
+        for rows in [
+            ["  v9", "\u{276f} v10", "  v2"],
+            ["2 of 40", "  v9 2", "* v10"],
+            ["1. v9", "\u{276f} 12. v10", "2. v2"],
+        ] {
+            assert!(!given(rows, "2") && !given(rows, "id:2") && !given(rows, "2."), "{rows:?}");
+            assert!(given(rows, "v10"), "{rows:?}");
+        }
+        for rows in [
+            ["1. v9", "\u{276f} 2. v10", "12. v2"],
+            ["\u{2502} [1] v9 \u{2502}", "\u{2502} [2] v10 (new) \u{2502}", "x"],
+            ["", " \u{276f} 2) v1", "0"],
+        ] {
+            assert!(given(rows, "2") && given(rows, "2."), "{rows:?}");
+        }
     }
 
     #[test]

@@ -102,12 +102,12 @@ impl Kernel {
     pub(super) fn is_idle_inside(&self) -> bool {
         let waits =
             |last: &KernelEvidence| last.inside_opaque || last.readers.iter().any(|reader| reader.nested);
-        self.last.as_ref().is_some_and(|last| last.inside > 0 && !waits(last))
+        self.last.as_ref().is_some_and(|last| last.beside > 0 && !waits(last))
     }
 
-    /// Terminals inside.
-    pub(super) fn inside(&self) -> u32 {
-        self.last.as_ref().map_or(0, |last| last.inside)
+    /// Terminals inside, side by side.
+    pub(super) fn beside(&self) -> u32 {
+        self.last.as_ref().map_or(0, |last| last.beside)
     }
 
     /// A reader of a terminal inside that sits in a read, and since when it was seen so: one of a secret before all others, for which

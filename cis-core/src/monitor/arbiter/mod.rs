@@ -37,7 +37,7 @@ use standing::{Around, Held, Standing};
 use terminal::Terminal;
 
 use super::clean;
-use super::evidence::{KernelEvidence, ReaderHow, ScreenView, Signal};
+use super::evidence::{KernelEvidence, Reader, ReaderHow, ScreenView, Signal};
 use super::profile::{Found, Idle, Profile, Says};
 use super::screen::{Above, Shown, is_carrier, is_shell_prompt};
 use super::verdict::{Change, Verdict, Want};
@@ -268,15 +268,31 @@ impl Arbiter {
         is_line && !self.collects_lines()
     }
 
-    /// What is typed may go to another program than the one that asks: the question stands in a terminal inside that a program paints
-    /// (tmux), and the cursor is not behind it, or there are several such terminals.
+    /// What is typed may go to another program than the one that asks: several terminals inside stand side by side, and a program outside
+    /// passes on what is typed to one of them, or the question stands in a terminal inside and the cursor is not behind it (tmux).
     #[must_use]
     pub fn asks_elsewhere(&self, view: &ScreenView) -> bool {
         let Some(standing) = &self.standing else { return false };
         let nested = matches!(standing.source, Source::Nested { .. });
-        let carried = || self.kernel.own().is_some_and(|reader| is_carrier(&reader.name));
-        let several = self.kernel.inside() > 1 && (nested || carried());
-        view.alternate && (several || standing.is_elsewhere(view))
+        let passes_on = |own: &Reader| is_carrier(&own.name) || own.how == ReaderHow::Poll;
+        let several = self.kernel.beside() > 1 && (nested || self.kernel.own().is_some_and(passes_on));
+        several || (view.alternate && standing.is_elsewhere(view))
+    }
+
+    /// Whether who waits at the present prompt still waits at this look. True where it was not known who does.
+    #[must_use]
+    pub fn is_awaited(&self, look: &KernelEvidence) -> bool {
+        let Some(standing) = &self.standing else { return true };
+        let waits = |pid: u32| look.readers.iter().any(|reader| reader.pid == pid);
+        match standing.source {
+            Source::Nested { pid } => look.inside_opaque || waits(pid),
+            _ if self.is_plain() && !waits(standing.inside) && !look.inside_opaque && standing.inside > 0 => {
+                false
+            }
+            _ if standing.reader == 0 || look.opaque => true,
+            _ if self.is_plain() => waits(standing.reader),
+            _ => look.readers.iter().any(|reader| !reader.nested),
+        }
     }
 
     /// Removes from the rows of the screen what is not compared when somebody answers the present prompt: people must not
@@ -412,8 +428,10 @@ impl Arbiter {
             self.changes.push(Change::Blocked(Box::new(verdict.clone())));
         }
         let reader = self.kernel.own().map_or(0, |reader| reader.pid);
+        let inside = self.kernel.nested().map_or(0, |(reader, _)| reader.pid);
         self.standing = Some(Standing {
             reader,
+            inside,
             verdict,
             hash,
             around,

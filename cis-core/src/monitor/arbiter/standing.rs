@@ -22,6 +22,8 @@ const HOLD_MS: i64 = 400;
 pub(super) struct Standing {
     /// Who read the terminal then; 0: not known.
     pub(super) reader: u32,
+    /// Who read a terminal inside then; 0: nobody.
+    pub(super) inside: u32,
     pub(super) verdict: Verdict,
     /// Of what asks alone; the verdict's is also of what stands above it.
     pub(super) hash: String,

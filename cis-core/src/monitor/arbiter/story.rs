@@ -52,7 +52,7 @@ impl Story {
             foreground: Vec::new(),
             opaque: false,
             readers: Vec::new(),
-            inside: 0,
+            beside: 0,
             inside_opaque: false,
             cpu_ms: 0,
             processes: 1,
@@ -133,9 +133,9 @@ impl Story {
         self
     }
 
-    /// So many terminals inside have processes of the session in front.
-    pub(super) fn inside(&mut self, terminals: u32) -> &mut Self {
-        self.evidence.inside = terminals;
+    /// So many terminals inside, side by side, have processes of the session in front.
+    pub(super) fn beside(&mut self, terminals: u32) -> &mut Self {
+        self.evidence.beside = terminals;
         self
     }
 

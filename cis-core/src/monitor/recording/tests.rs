@@ -21,7 +21,7 @@ fn evidence(at_ms: i64, output_bytes: u64, quiet_ms: u64, name: &str) -> KernelE
             foreign: false,
             modes,
         }],
-        inside: 0,
+        beside: 0,
         inside_opaque: false,
         cpu_ms: at_ms.unsigned_abs() / 100,
         processes: 2,

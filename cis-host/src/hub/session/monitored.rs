@@ -85,6 +85,9 @@ pub(super) struct Monitored {
     probing: bool,
     /// Evidence that is ahead of the output that came.
     ahead: Option<KernelEvidence>,
+    /// The newest evidence of the kernel, and how often some came.
+    newest: Option<KernelEvidence>,
+    looks: u64,
     answers: Vec<Pending>,
     hands: Hands,
     /// Which prompt was answered, by which input.
@@ -107,6 +110,8 @@ impl Monitored {
             wake: Some(begins),
             probing: false,
             ahead: None,
+            newest: None,
+            looks: 0,
             answers: Vec::new(),
             hands: Hands::default(),
             answered: None,
@@ -312,7 +317,12 @@ impl Session {
             monitored.others_typed(&self.redactor, env.clock.now());
         }
         if monitored.probing {
+            monitored.looks += 1;
+            monitored.newest = Some(evidence.clone());
             monitored.ahead = Some(evidence);
+            if !monitored.answers.is_empty() {
+                env.judge.push(self.id);
+            }
             self.weigh(env);
         }
     }

@@ -43,7 +43,7 @@ fn waiting_reader(output_bytes: u64, modes: Modes) -> KernelEvidence {
             foreign: false,
             modes,
         }],
-        inside: 0,
+        beside: 0,
         inside_opaque: false,
         cpu_ms: 1,
         processes: 1,
@@ -131,11 +131,15 @@ impl Stage {
         tokio::spawn(async move { hub.answer(answer).await })
     }
 
-    /// The next thing that is not a probe.
+    /// The next thing that is not a probe. Probes are answered as by a program that reads.
     async fn heard(&mut self) -> Said {
         loop {
             match self.host.heard().await {
-                Said::Message(ToHost::Probe { .. }) => {}
+                Said::Message(ToHost::Probe { session }) => {
+                    let evidence = waiting_reader(self.output, self.modes);
+                    let input_bytes = Some(self.typed);
+                    self.host.say(&FromHost::Probed { session, evidence, input_bytes }).await;
+                }
                 other => return other,
             }
         }

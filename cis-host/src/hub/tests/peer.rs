@@ -145,7 +145,7 @@ impl Conn {
             foreground: Vec::new(),
             opaque: false,
             readers: Vec::new(),
-            inside: 0,
+            beside: 0,
             inside_opaque: false,
             cpu_ms: 0,
             processes: 1,

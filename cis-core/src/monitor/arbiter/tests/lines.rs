@@ -167,7 +167,7 @@ fn a_program_that_works_in_a_terminal_inside_asks_nothing() {
     ] {
         for alternate in [false, true] {
             let mut story = Story::plain();
-            story.reads(name, Poll, RAW).inside(1).view.alternate = alternate;
+            story.reads(name, Poll, RAW).beside(1).view.alternate = alternate;
             story.shows(text).pass(300_000);
             assert_eq!(story.take(), "", "{name} {text} {alternate}");
             story.evidence.readers.push(nested(Read));
@@ -181,7 +181,7 @@ fn a_program_that_works_in_a_terminal_inside_asks_nothing() {
 fn somebody_inside_who_waits_in_another_way_or_cannot_be_looked_into_may_ask() {
     let asks = |change: fn(&mut Story)| {
         let mut story = Story::plain();
-        story.reads("script", Poll, RAW).inside(1);
+        story.reads("script", Poll, RAW).beside(1);
         change(&mut story);
         story.shows("Delete all? [y/N] ").pass(60_000);
         story.take().contains("blocked 1")
@@ -189,25 +189,58 @@ fn somebody_inside_who_waits_in_another_way_or_cannot_be_looked_into_may_ask() {
     assert!(!asks(|_| ()));
     assert!(asks(|story| story.evidence.inside_opaque = true));
     assert!(asks(|story| story.evidence.readers.push(nested(Poll))));
-    assert!(asks(|story| _ = story.inside(0)));
-    assert!(asks(|story| _ = story.reads("bash", Read, LINES).inside(1)), "it reads for itself");
+    assert!(asks(|story| _ = story.beside(0)));
+    assert!(asks(|story| _ = story.reads("bash", Read, LINES).beside(1)), "it reads for itself");
 }
 
-/// Which of two panes is the active one, nobody knows: also side by side, where the cursor may stand in the row of the question.
+/// Which of two panes is the active one, nobody knows: also side by side, where the cursor may stand in the row of the question, and
+/// where one of them is not shown.
 #[test]
 fn what_is_asked_in_one_of_several_terminals_inside_is_elsewhere() {
-    let elsewhere = |name: &str, terminals: u32, is_nested: bool| {
-        let mut story = Story::plain();
-        story.reads(name, Poll, RAW).inside(terminals).view.alternate = true;
-        story.evidence.readers.extend(is_nested.then(|| nested(Read)));
-        story.shows("Delete? [y/N] ").pass(60_000);
-        assert!(story.take().contains("blocked 1"), "{name} {terminals}");
-        story.arbiter.asks_elsewhere(&story.view)
+    let elsewhere = |name: &str, how: ReaderHow, terminals: u32, is_nested: bool| {
+        [false, true].map(|alternate| {
+            let mut story = Story::plain();
+            story.reads(name, how, RAW).beside(terminals).view.alternate = alternate;
+            story.evidence.readers.extend(is_nested.then(|| nested(Read)));
+            story.shows("Delete? [y/N] ").pass(60_000);
+            assert!(story.take().contains("blocked 1"), "{name} {terminals}");
+            story.arbiter.asks_elsewhere(&story.view)
+        })
     };
-    assert!(elsewhere("tmux: client", 2, true));
-    assert!(!elsewhere("tmux: client", 1, true));
-    assert!(elsewhere("python3", 2, true));
-    assert!(!elsewhere("python3", 0, false));
+    assert_eq!(elsewhere("tmux: client", Poll, 2, true), [true; 2]);
+    assert_eq!(elsewhere("python3", Poll, 2, true), [true; 2]);
+    assert_eq!(elsewhere("script", Read, 2, true), [true; 2]);
+    assert_eq!(elsewhere("tmux: client", Poll, 1, true), [false; 2]);
+    assert_eq!(elsewhere("python3", Poll, 0, false), [false; 2]);
+    assert_eq!(elsewhere("bash", Read, 2, false), [false; 2], "it asks by itself");
+}
+
+/// A program that has given up its question, and shows nothing of that.
+#[test]
+fn who_asked_is_awaited_for_as_long_as_it_waits() {
+    for how in [Read, Poll] {
+        let mut story = Story::plain();
+        story.reads("bash", how, LINES).shows("Keep A? [y/n] ").pass(10_000);
+        assert!(story.take().contains("blocked 1"));
+        let reader = story.evidence.readers[0].clone();
+        let mut look = story.evidence.clone();
+        let mut waits = |readers: &[Reader]| {
+            look.readers = readers.to_vec();
+            story.arbiter.is_awaited(&look)
+        };
+        assert!(waits(std::slice::from_ref(&reader)));
+        assert!(!waits(&[]));
+        assert!(!waits(&[Reader { pid: 8, ..reader.clone() }]), "another process");
+        assert!(!waits(&[Reader { nested: true, pid: 8, ..reader }]));
+        look.opaque = true;
+        assert!(story.arbiter.is_awaited(&look), "nobody knows");
+    }
+    let mut story = Story::plain();
+    story.reads("script", Poll, RAW).evidence.readers.push(nested(Read));
+    story.shows("Keep A? [y/n] ").pass(10_000);
+    assert!(story.take().contains("blocked 1") && story.arbiter.is_awaited(&story.evidence));
+    story.evidence.readers.pop();
+    assert!(!story.arbiter.is_awaited(&story.evidence));
 }
 
 /// `unbuffer`, or a script of `expect`, reads nothing of the session's terminal: an answer would wait there for the next question.

@@ -1,8 +1,8 @@
 //! Answers to prompts: typed once, and only into the prompt that they are for.
 //!
 //! The hub compares the answer with its verdict and the screen; the host types it only while there is no
-//! more output than that screen shows. Where there is more, the hub looks again. So nothing lies between
-//! the check and the write but what a program draws in that very moment.
+//! more output than that screen shows. Where there is more, the hub looks again. Who asked must still wait: the host
+//! looks at it for each answer. So nothing lies between the check and the write but what a program does in that very moment.
 
 use super::in_parts::{Next, Rest, Seen};
 use super::{Monitored, Session};
@@ -22,6 +22,15 @@ const RESTLESS_MS: i64 = 2_000;
 /// So long an answer waits for the first look at the screen after a start of the node, ms: what the monitor takes to find the
 /// prompt again or to give it up, and some more.
 const FIRST_LOOK_MS: i64 = 10_000;
+
+/// Who asked waits no more if no look finds it waiting for so long, ms: programs write something now and then.
+const IDLE_MS: i64 = 1_000;
+
+/// Between two of those looks, ms.
+const LOOK_AGAIN_MS: i64 = 100;
+
+/// So long an answer waits for a look at who asked, ms.
+const LOOK_MS: i64 = 10_000;
 
 /// So long the host may take to say what became of an answer, ms. Then whoever waits is told that it may have been
 /// typed.
@@ -87,6 +96,17 @@ enum Claim {
     Moved,
 }
 
+/// What is known of whether who asked still waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Awaited {
+    /// It is to be looked at.
+    Unknown,
+    /// It is known when there are more looks than that. Since when it did not wait, if that is so.
+    After(u64, Option<TimestampMs>),
+    /// It has not waited since the first time. The second one is that of the next look.
+    Not(TimestampMs, TimestampMs),
+}
+
 #[derive(Debug)]
 pub(super) struct Pending {
     answer: Answer,
@@ -94,6 +114,7 @@ pub(super) struct Pending {
     tell: Option<Tell>,
     stage: Stage,
     until: TimestampMs,
+    awaited: Awaited,
     /// The input that the host types now: that of the answer, or of its rest.
     typed_as: InputId,
     /// When the first part was sent.
@@ -105,7 +126,10 @@ impl Pending {
     /// When patience ends: with a screen that does not rest, or with the host that has it.
     fn due(&self) -> Option<TimestampMs> {
         match self.stage {
-            Stage::Due(_) => Some(self.until),
+            Stage::Due(_) => Some(match self.awaited {
+                Awaited::Not(_, again) => again.min(self.until),
+                _ => self.until,
+            }),
             Stage::Sent(until) => self.tell.is_some().then_some(until),
             Stage::InPart(look) => Some(look),
         }
@@ -253,6 +277,7 @@ impl Session {
                     tell,
                     stage,
                     until,
+                    awaited: Awaited::Unknown,
                     typed_as,
                     sent_ms: 0,
                     rest: None,
@@ -306,6 +331,18 @@ impl Session {
                             pending.tell(Err(error));
                             continue;
                         }
+                        match self.is_awaited(monitored, &mut pending, now, env) {
+                            Some(true) => {}
+                            Some(false) => {
+                                self.refuse(monitored, &pending.answer, env);
+                                pending.tell(Err(HubError::NotAwaited { id: self.id }));
+                                continue;
+                            }
+                            None => {
+                                monitored.answers.push(pending);
+                                continue;
+                            }
+                        }
                         let mut bytes = pending.answer.bytes.clone();
                         pending.rest = Rest::of(&mut bytes, &view, takes_keys);
                         pending.sent_ms = now;
@@ -322,6 +359,47 @@ impl Session {
             }
             monitored.answers.push(pending);
         }
+    }
+
+    /// Whether who asked still waits, by a look that was taken after the answer came. None: that is not known yet.
+    fn is_awaited(
+        &mut self,
+        monitored: &mut Monitored,
+        pending: &mut Pending,
+        now: TimestampMs,
+        env: &mut Env,
+    ) -> Option<bool> {
+        // A look that is under way may have been taken before the answer came.
+        let next = monitored.looks + u64::from(monitored.probing);
+        match pending.awaited {
+            Awaited::Unknown => {
+                pending.awaited = Awaited::After(next, None);
+                pending.until = pending.until.max(now + LOOK_MS);
+            }
+            Awaited::After(looks, since) if monitored.looks > looks => {
+                let newest = monitored.newest.as_ref();
+                if newest.is_some_and(|look| monitored.arbiter.is_awaited(look)) {
+                    return Some(true);
+                }
+                let since = since.unwrap_or(now);
+                if now - since >= IDLE_MS {
+                    return Some(false);
+                }
+                pending.awaited = Awaited::Not(since, now + LOOK_AGAIN_MS);
+            }
+            Awaited::Not(since, again) if now >= again => {
+                pending.awaited = Awaited::After(next, Some(since));
+            }
+            Awaited::After(..) | Awaited::Not(..) => {}
+        }
+        if now >= pending.until {
+            return Some(false);
+        }
+        if matches!(pending.awaited, Awaited::After(..)) && !monitored.probing {
+            monitored.probing = true;
+            self.ask(env);
+        }
+        None
     }
 
     /// Why this answer is not typed at this screen.
@@ -546,7 +624,9 @@ mod tests {
         let (said, heard) = std::sync::mpsc::channel();
         let tell = Some(Tell::new(move |outcome| drop(said.send(outcome))));
         let (stage, until) = (Stage::Due(0), RESTLESS_MS);
-        let mut pending = Pending { answer, tell, stage, until, typed_as: input, sent_ms: 0, rest: None };
+        let awaited = Awaited::Unknown;
+        let mut pending =
+            Pending { answer, tell, stage, until, awaited, typed_as: input, sent_ms: 0, rest: None };
         assert_eq!(pending.due(), Some(RESTLESS_MS));
         pending.stage = Stage::Sent(SENT_MS);
         assert_eq!(pending.due(), Some(SENT_MS), "the patience with its screen is past");
