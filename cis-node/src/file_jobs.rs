@@ -2,18 +2,20 @@
 //!
 //! Plain values between the driver and those who move files (`transfers`).
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, oneshot, watch};
 
-use cis_core::event::{ArtifactRecord, Uploaded, UploadedLog};
+use cis_core::event::{ArtifactRecord, OutputRecord, Uploaded, UploadedLog};
 use cis_core::federation::direct::TaskPayload;
 use cis_core::federation::protocol::message::{Granted, Message};
 use cis_core::federation::transfer::FileList;
 use cis_core::ids::{BlobId, NodeDid, RunId, SessionId};
 
+use crate::cache::{Entry, RoomKey, RoomRecipe};
 use crate::files::Stop;
 
 /// What a task left that another one needs.
@@ -32,6 +34,48 @@ pub(crate) struct Gift {
 pub(crate) struct Inputs {
     pub(crate) dir: PathBuf,
     pub(crate) globs: Vec<String>,
+}
+
+/// How a task that goes to a node of a room uses the cache.
+#[derive(Debug)]
+pub(crate) struct Lookup {
+    pub(crate) recipe: RoomRecipe,
+    /// What the task is to leave.
+    pub(crate) globs: Vec<String>,
+    /// Older results are not used, ms.
+    pub(crate) ttl_ms: Option<u64>,
+    pub(crate) wants: Wants,
+    /// Texts of other tasks refer to its output.
+    pub(crate) reads_output: bool,
+}
+
+/// What a task wants of the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wants {
+    /// An earlier result; without one, its own is kept.
+    Result,
+    /// That its own is kept.
+    Nothing,
+}
+
+/// What an attempt has before it starts.
+#[derive(Debug)]
+pub(crate) enum Prepared {
+    /// The list of its files; none: it gets none. Its result is kept under the key.
+    Files(Option<Uploaded>, Option<RoomKey>),
+    /// It need not start.
+    Cached(Box<CachedResult>),
+}
+
+/// A result of an earlier attempt. The contents of its files are here.
+#[derive(Debug)]
+pub(crate) struct CachedResult {
+    /// That attempt.
+    pub(crate) from: String,
+    pub(crate) outputs: BTreeMap<String, OutputRecord>,
+    pub(crate) artifacts: Vec<ArtifactRecord>,
+    pub(crate) files: Option<Uploaded>,
+    pub(crate) log: Option<UploadedLog>,
 }
 
 /// A content that is being read into the blobs. Its parts go up as they are written.
@@ -59,8 +103,18 @@ pub(crate) struct WholeContent {
 /// What is wanted. Each is stopped by its [`Stop`], and answered by the [`Done`] of its name if there is one.
 #[derive(Debug)]
 pub(crate) enum Job {
-    /// A list of what a task gets, with its contents where the task runs on another node.
-    Give { granted: Granted, room: String, gifts: Vec<Gift>, inputs: Option<Inputs>, stays: bool, stop: Stop },
+    /// A list of what a task gets, with its contents where the task runs on another node; or an earlier result.
+    Give {
+        granted: Granted,
+        room: String,
+        gifts: Vec<Gift>,
+        inputs: Option<Inputs>,
+        lookup: Option<Box<Lookup>>,
+        stays: bool,
+        stop: Stop,
+    },
+    /// The result of a task for later ones. Nobody waits for it.
+    Keep(Box<Entry>),
     /// The files of a list, in an empty directory.
     Take { granted: Granted, room: String, uploaded: Uploaded, dir: PathBuf, staging: String, stop: Stop },
     /// The same of what tasks on other nodes left, in the directory of the submitter.
@@ -102,7 +156,7 @@ pub(crate) enum Undone {
 /// What came of a job.
 #[derive(Debug)]
 pub(crate) enum Done {
-    Given(Granted, Result<Uploaded, Undone>),
+    Given(Granted, Result<Prepared, Undone>),
     Taken(Granted, Result<(), Undone>),
     LogsFetched(Granted, Result<(), Undone>),
     Placed(Granted, Result<(), Undone>),

@@ -88,6 +88,7 @@ mod schema;
 mod sealed_secrets;
 mod secrets;
 mod sessions;
+mod shared_cache;
 mod soak;
 mod spec;
 mod sso;

@@ -250,6 +250,9 @@ pub struct Report {
     /// The attempt whose result was taken from the cache; nothing ran.
     #[serde(default)]
     pub cached: Option<String>,
+    /// Key under which the nodes of the room can use this result. Only the coordinator knows it: no worker can set it.
+    #[serde(skip)]
+    pub cache_key: Option<String>,
     /// Bytes that its terminal or pipe carried, those cut from the log included.
     pub log_bytes: u64,
     /// The part of the output that could not be kept.
@@ -274,6 +277,7 @@ impl Report {
             artifacts: Vec::new(),
             files: None,
             cached: None,
+            cache_key: None,
             log_bytes: 0,
             lost_output: None,
             log: None,

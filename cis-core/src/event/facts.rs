@@ -352,6 +352,9 @@ pub struct AttemptResult {
     /// The attempt whose result was taken from the cache; nothing ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cached: Option<String>,
+    /// Key under which nodes that may coordinate in the room can use this result instead of running a task. Made by the coordinator of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_key: Option<String>,
     /// Bytes that its terminal or pipe carried, those cut from the log included.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub log_bytes: u64,

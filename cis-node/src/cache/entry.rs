@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use crate::small_file::{self, Links, ReadError};
-use cis_core::event::{ArtifactRecord, OutputRecord};
-use cis_core::ids::TimestampMs;
+use cis_core::event::{ArtifactRecord, OutputRecord, Uploaded, UploadedLog};
+use cis_core::ids::{BlobId, NodeDid, TimestampMs};
 
 /// An entry is no longer: 10,000 artifacts with long names, and all outputs.
 const ENTRY_BYTES_MAX: u64 = 64 << 20;
@@ -28,12 +28,33 @@ pub(crate) struct Entry {
     pub(crate) made_ms: TimestampMs,
     /// Secrets replaced; real values lie in blobs.
     pub(crate) outputs: BTreeMap<String, OutputRecord>,
+    /// Of a result that another node recorded none: the list of its files names them.
     pub(crate) artifacts: Vec<ArtifactRecord>,
+    /// Of a task on a node of a room: who vouches for it, and where the rest is. Entries of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) vouched: Option<Box<Vouched>>,
+}
+
+/// Nodes that vouch for a result, and what was uploaded of it for the nodes of their room.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Vouched {
+    pub(crate) room: String,
+    /// It ran the task.
+    pub(crate) worker: NodeDid,
+    /// It recorded the result.
+    pub(crate) coordinator: NodeDid,
+    /// The list of its files; none: it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) files: Option<Uploaded>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) log: Option<UploadedLog>,
+    /// Bytes that the task wrote: where it wrote some, an entry without a log does not have its output.
+    pub(crate) log_bytes: u64,
 }
 
 impl Entry {
     /// It is no older than that. One from the future is taken: a clock was set back.
-    pub(super) fn is_fresh(&self, ttl_ms: Option<u64>, now_ms: TimestampMs) -> bool {
+    pub(crate) fn is_fresh(&self, ttl_ms: Option<u64>, now_ms: TimestampMs) -> bool {
         let age = u64::try_from(now_ms.saturating_sub(self.made_ms)).unwrap_or(0);
         ttl_ms.is_none_or(|ttl| age <= ttl)
     }
@@ -68,7 +89,7 @@ impl Cache {
     ///
     /// # Errors
     /// It is damaged; how.
-    pub(super) fn read(&self, key: &str) -> Result<Option<Entry>, String> {
+    pub(crate) fn read(&self, key: &str) -> Result<Option<Entry>, String> {
         match read_file(&self.path(key))? {
             Some(entry) if entry.key != key => Err("it is another key's".to_owned()),
             found => Ok(found),
@@ -77,6 +98,9 @@ impl Cache {
 
     /// Keeps an entry, over an older one of its key. Readers see all of it or nothing.
     pub(crate) fn keep(&self, entry: &Entry) -> io::Result<()> {
+        if !BlobId::is_written_as(&entry.key) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "its key is not a hash"));
+        }
         let path = self.path(&entry.key);
         let dir = path.parent().unwrap_or(&self.dir);
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
@@ -103,7 +127,7 @@ impl Cache {
     }
 
     /// It was of use: what was used last is removed last.
-    pub(super) fn touch(&self, key: &str) {
+    pub(crate) fn touch(&self, key: &str) {
         let now = SystemTime::now();
         let set = File::options().write(true).open(self.path(key)).and_then(|file| file.set_modified(now));
         if let Err(error) = set {

@@ -21,18 +21,32 @@ const LIMITS: Limits = Limits { found_max: 500_000, seen_max: 2_000_000 };
 /// A key without its files.
 pub(crate) struct Recipe(Parts);
 
-struct Parts(Sha256);
+/// The parts of a key, hashed one after the other.
+#[derive(Debug, Clone)]
+pub(super) struct Parts(Sha256);
 
 impl Parts {
-    fn add(&mut self, name: &str, bytes: &[u8]) {
+    /// Of a form. Keys of two forms are never the same.
+    pub(super) fn of(form: &str) -> Self {
+        let mut parts = Self(Sha256::new());
+        parts.add("form", form.as_bytes());
+        parts
+    }
+
+    pub(super) fn add(&mut self, name: &str, bytes: &[u8]) {
         self.0.update((name.len() as u64).to_le_bytes());
         self.0.update(name.as_bytes());
         self.0.update((bytes.len() as u64).to_le_bytes());
         self.0.update(bytes);
     }
 
-    fn count(&mut self, name: &str, count: usize) {
+    pub(super) fn count(&mut self, name: &str, count: usize) {
         self.add(name, &(count as u64).to_le_bytes());
+    }
+
+    /// The key, as hexadecimal digits.
+    pub(super) fn hash(self) -> String {
+        hex::encode(self.0.finalize())
     }
 }
 
@@ -43,22 +57,34 @@ impl Parts {
 /// In both: what it declares, and the names of its secrets. Their values are left out: a key that changed
 /// with a token would never be found, and could tell the token.
 pub(crate) fn recipe(spec: &TaskSpec, cache: &CacheUse) -> Recipe {
-    let mut parts = Parts(Sha256::new());
-    parts.add("form", FORM.as_bytes());
+    let mut parts = Parts::of(FORM);
     match &cache.key {
-        CacheKey::Auto => own(spec, cache, &mut parts),
-        CacheKey::Text(text) => {
-            parts.add("scope", cache.scope.as_bytes());
-            parts.add("text", text.as_bytes());
-        }
+        CacheKey::Auto => own(spec, Some(&cache.cwd), &mut parts),
+        CacheKey::Text(text) => named(text, cache, &mut parts),
     }
     // Programs are searched and results made in the submitter's environment and directory, which are not part of
     // the key. So results are not shared with other submitters.
+    submitted(cache, &mut parts);
+    declared(spec, &mut parts);
+    Recipe(parts)
+}
+
+/// A text of the file as the key: it belongs to one task of one file.
+pub(super) fn named(text: &str, cache: &CacheUse, parts: &mut Parts) {
+    parts.add("scope", cache.scope.as_bytes());
+    parts.add("text", text.as_bytes());
+}
+
+pub(super) fn submitted(cache: &CacheUse, parts: &mut Parts) {
     match &cache.submitter {
         None => {}
         Some(Submitter::Token { id }) => parts.add("token", id.to_string().as_bytes()),
         Some(Submitter::Member { room }) => parts.add("room", room.as_bytes()),
     }
+}
+
+/// What the task declares.
+pub(super) fn declared(spec: &TaskSpec, parts: &mut Parts) {
     parts.count("outputs", spec.outputs.len());
     for (name, ty) in &spec.outputs {
         parts.add("output", name.as_bytes());
@@ -72,10 +98,10 @@ pub(crate) fn recipe(spec: &TaskSpec, cache: &CacheUse) -> Recipe {
     for name in spec.secrets.keys() {
         parts.add("secret", name.as_bytes());
     }
-    Recipe(parts)
 }
 
-fn own(spec: &TaskSpec, cache: &CacheUse, parts: &mut Parts) {
+/// What the task runs, and what reaches it besides files. `directory`: relative to the run's, where the task runs in it.
+pub(super) fn own(spec: &TaskSpec, directory: Option<&str>, parts: &mut Parts) {
     match &spec.program {
         Program::Argv(argv) => {
             parts.count("argv", argv.len());
@@ -97,7 +123,9 @@ fn own(spec: &TaskSpec, cache: &CacheUse, parts: &mut Parts) {
         parts.add("name", name.as_bytes());
         parts.add("value", value.as_bytes());
     }
-    parts.add("directory", cache.cwd.as_bytes());
+    if let Some(directory) = directory {
+        parts.add("directory", directory.as_bytes());
+    }
     parts.add("tty", &[u8::from(spec.tty)]);
     let needs = spec.context.iter().flat_map(|context| &context.needs);
     for (need, left) in needs.filter(|(_, left)| !left.outputs.is_empty()) {
@@ -114,7 +142,7 @@ impl Recipe {
     /// The key with the files below `cwd` that the globs match: path, content, and whether they can be
     /// executed. Of a link it is where it points to: it is not followed.
     pub(crate) fn finish(&self, cwd: &Path, inputs: &[String], stop: &Stop) -> Result<String, FilesError> {
-        let mut parts = Parts(self.0.0.clone());
+        let mut parts = self.0.clone();
         parts.count("inputs", inputs.len());
         if !inputs.is_empty() {
             let mut tree =
@@ -125,7 +153,7 @@ impl Recipe {
                 file(&mut tree, &found, &mut parts, stop)?;
             }
         }
-        Ok(hex::encode(parts.0.finalize()))
+        Ok(parts.hash())
     }
 }
 

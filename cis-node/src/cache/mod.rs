@@ -1,11 +1,12 @@
 //! The cache: results of successful tasks by what they were made from, below `HOME/cache`.
 //!
-//! Owns the key of a result, the entries, and what is removed when there are too many. An entry names
-//! blobs; whoever removes blobs asks [`living_blobs`] first. An entry that is damaged, or whose blobs
+//! Owns the key of a result, the entries, and what is removed when there are too many. Results of tasks on the nodes of a room have keys
+//! of their own (`room`); `transfers` looks them up. An entry names blobs; whoever removes blobs asks [`living_blobs`] first. An entry that is damaged, or whose blobs
 //! are, is a miss and goes away: never half a result.
 
 mod entry;
 mod key;
+mod room;
 mod sweep;
 
 use std::path::{Path, PathBuf};
@@ -15,10 +16,11 @@ use super::files::{FilesError, Stop};
 use cis_core::ids::TimestampMs;
 use cis_store::{Blobs, StoreError};
 
-pub(super) use entry::{Cache, Entry};
+pub(super) use entry::{Cache, Entry, Vouched};
 #[cfg(test)]
 pub(super) use key::tests::spec as plain_spec;
 pub(super) use key::{Recipe, recipe};
+pub(super) use room::{Placed, RoomKey, RoomRecipe, Success};
 pub use sweep::{Swept, living_blobs, sweep};
 
 /// What became of a search for an earlier result.
@@ -87,7 +89,8 @@ pub(super) fn look_up(search: &Search, cache: &Cache, blobs: &Blobs, stop: &Stop
     }
 }
 
-fn discard(cache: &Cache, key: &str, why: &str) {
+/// Removes an entry that is damaged.
+pub(super) fn discard(cache: &Cache, key: &str, why: &str) {
     tracing::warn!(key, why, "a cached result is damaged: it is removed, and the task runs");
     cache.remove(key);
 }

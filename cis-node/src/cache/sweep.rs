@@ -138,6 +138,7 @@ mod tests {
                 size,
                 executable: false,
             }],
+            vouched: None,
         }
     }
 

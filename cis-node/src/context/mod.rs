@@ -320,6 +320,8 @@ pub(super) fn logs_elsewhere(
             Some(copy) if matches!(logs::kept_copy(blobs, copy), Ok(Some(_))) => {}
             Some(copy) => wanted.push(copy.clone()),
             None if fs::symlink_metadata(&log).is_ok() => {}
+            // The attempt that made it wrote nothing, or its log is not kept any more.
+            None if matches!(entry.end, Some(EndReason::CacheHit { .. })) => {}
             None => {
                 return Err(format!(
                     "the output of task `{}` is on another node, which did not upload its log (`logs = \"keep\"`, or a lost upload)",

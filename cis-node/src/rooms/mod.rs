@@ -20,6 +20,7 @@ mod publish;
 mod recover;
 mod refusing;
 mod render;
+mod results;
 mod tell;
 mod timeline;
 mod whole;

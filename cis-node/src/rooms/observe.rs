@@ -16,10 +16,12 @@ use tokio::time::Instant;
 
 use super::pause::{Pause, ROOM_PAUSE};
 use super::recover::{Begun, drafts, is_of};
+use super::results;
 use super::timeline::Timeline;
 use super::whole::Whole;
 use super::{Stop, unopened};
 use crate::account::{News, Opened, boot_ms};
+use crate::cache::Entry;
 use crate::commands::{Command, Head, RunToKeep, TakenJournal};
 use crate::node::Node;
 use crate::problems::{blocking, store_problem};
@@ -550,12 +552,14 @@ impl Node {
             return lost("a part of what happened is not in the store".to_owned());
         }
         let new: Vec<Fact> = fresh.facts.into_iter().skip(facts - fresh.from).collect();
-        let (new, wrong) = follow(&mut fold, facts, new);
+        let (new, results, wrong) = follow(&mut fold, facts, new);
         if !new.is_empty()
             && let Err(why) = is_of(&fold, (&fresh.by, &fresh.writer))
         {
             return lost(why);
         }
+        // The room has them, signed: they need not be in the store first.
+        self.keep_results(&results);
         let known = match &wrong {
             None if self.identity.is_or_was(&fold.run().facts().owner) => Known::Own,
             None => Known::Kept { facts: facts + new.len(), fold },
@@ -630,11 +634,12 @@ impl Node {
             };
         let mut fold = Box::new(Fold::new(begun));
         let mut facts: Vec<Fact> = fresh.facts.drain(..1).collect();
-        let (more, wrong) = follow(&mut fold, 1, fresh.facts);
+        let (more, results, wrong) = follow(&mut fold, 1, fresh.facts);
         facts.extend(more);
         if let Err(why) = is_of(&fold, (&fresh.by, &fresh.writer)) {
             return Ok((Known::Lost, None, Some(why)));
         }
+        self.keep_results(&results);
         let known = match &wrong {
             None => Known::Kept { facts: facts.len(), fold },
             Some(_) => Known::Lost,
@@ -674,17 +679,20 @@ fn unread(why: &str) -> String {
     format!("no room is read: {why}; it is tried again")
 }
 
-/// Those of the facts that follow, the first of which is number `at`; what is wrong with the next one.
-fn follow(fold: &mut Fold, at: usize, facts: Vec<Fact>) -> (Vec<Fact>, Option<String>) {
-    let mut good = Vec::with_capacity(facts.len());
+/// Those of the facts that follow, the first of which is number `at`, with results that this node may use; what is wrong with the next
+/// one.
+fn follow(fold: &mut Fold, at: usize, facts: Vec<Fact>) -> (Vec<Fact>, Vec<Entry>, Option<String>) {
+    let (mut good, mut results) = (Vec::with_capacity(facts.len()), Vec::new());
     for fact in facts {
+        let result = results::entry_of(fold.run(), &fact);
         if let Err(error) = fold.apply(&fact) {
             let n = at + good.len();
-            return (good, Some(format!("what happened after event {n} does not follow: {error}")));
+            return (good, results, Some(format!("what happened after event {n} does not follow: {error}")));
         }
+        results.extend(result);
         good.push(fact);
     }
-    (good, None)
+    (good, results, None)
 }
 
 /// Ends when what is watched changes: who is trusted, or which rooms have shared tasks.

@@ -14,7 +14,7 @@ use super::share::all_here;
 use crate::account::Backoff;
 use crate::artifacts::{self, Restore};
 use crate::commands::Command;
-use crate::file_jobs::{Done, Gift, Inputs, Job, Undone};
+use crate::file_jobs::{Done, Gift, Inputs, Job, Lookup, Prepared, Undone, Wants};
 use crate::files::{FilesError, Stop};
 use crate::logs;
 use crate::node::Node;
@@ -57,10 +57,10 @@ impl Node {
     /// Does a job, and tells the driver if it waits for that.
     pub(crate) async fn carry(self: Arc<Self>, job: Job) {
         let done = match job {
-            Job::Give { granted, room, gifts, inputs, stays, stop } => {
+            Job::Give { granted, room, gifts, inputs, lookup, stays, stop } => {
                 let given = async {
                     let _permit = self.job_permit(&stop).await?;
-                    self.give(&room, gifts, inputs, stays, &stop).await
+                    self.give(&room, (gifts, inputs), lookup.as_deref(), stays, &stop).await
                 };
                 Done::Given(granted, given.await.map_err(Undone::from))
             }
@@ -118,6 +118,12 @@ impl Node {
                 };
                 let shared = self.keeping(list.files.clone(), shared).await;
                 Done::Shared(granted, shared)
+            }
+            Job::Keep(entry) => {
+                let node = Arc::clone(&self);
+                // What a thread that panics leaves out is a miss later.
+                let _ = tokio::task::spawn_blocking(move || node.keep_results(&[*entry])).await;
+                return;
             }
             Job::Ahead(content) => {
                 if let Err(error) = self.upload_ahead(content).await {
@@ -187,11 +193,11 @@ impl Node {
     async fn give(
         &self,
         room: &str,
-        gifts: Vec<Gift>,
-        inputs: Option<Inputs>,
+        (gifts, inputs): (Vec<Gift>, Option<Inputs>),
+        lookup: Option<&Lookup>,
         stays: bool,
         stop: &Stop,
-    ) -> Result<Uploaded, TransferError> {
+    ) -> Result<Prepared, TransferError> {
         let mut lists = Vec::new();
         if let Some(Inputs { dir, globs }) = inputs {
             let (blobs, transfers, stop) = (Arc::clone(&self.blobs), Arc::clone(&self.uploads), stop.clone());
@@ -207,6 +213,27 @@ impl Node {
         // What a task made is newer than what the submitter has.
         lists.push(self.merged(room, gifts, stop).await?);
         let all = FileList::merged(lists)?;
+        let key = lookup.map(|lookup| lookup.recipe.finish(&all.files));
+        if let (Some(lookup), Some(key)) = (lookup.filter(|lookup| lookup.wants == Wants::Result), &key) {
+            let looking = self.cached(key, lookup, stop);
+            if let Some(cached) = self.keeping(all.files.clone(), looking).await? {
+                return Ok(Prepared::Cached(Box::new(cached)));
+            }
+        }
+        let is_empty = all.files.is_empty();
+        let list = if is_empty { None } else { Some(self.given(room, all, uploaded, stays, stop).await?) };
+        Ok(Prepared::Files(list, key))
+    }
+
+    /// Where a node of a room gets the list of what its task gets.
+    async fn given(
+        &self,
+        room: &str,
+        all: FileList,
+        uploaded: Option<Uploaded>,
+        stays: bool,
+        stop: &Stop,
+    ) -> Result<Uploaded, TransferError> {
         if stays && all_here(&self.blobs, &all.files)? {
             return self.announce_here(room, all.files);
         }
@@ -245,7 +272,7 @@ impl Node {
     }
 
     /// Whether the files of a list are those that its task was to leave.
-    async fn check_declared(
+    pub(super) async fn check_declared(
         &self,
         list: Arc<FileList>,
         globs: Result<Vec<String>, String>,

@@ -3,6 +3,7 @@
 //! Owns how they get there. What is there already is known to `known_uploads`; which task gets or leaves which files is the driver's matter.
 
 mod ahead;
+mod cached;
 mod fetch;
 mod job;
 mod logs;

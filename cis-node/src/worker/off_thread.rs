@@ -143,6 +143,7 @@ impl LocalWorker {
             made_ms: exit.ended_ms,
             outputs: outputs.clone(),
             artifacts: Vec::new(),
+            vouched: None,
         });
         let (cache, blobs) = (Cache::new(&self.home.dir), Arc::clone(&self.blobs));
         let key_file = key_file(&self.home.output_file(session));

@@ -201,6 +201,7 @@ impl LocalWorker {
             artifacts: Vec::new(),
             files: None,
             cached: None,
+            cache_key: None,
             log_bytes: exit.map_or(0, |exit| exit.output_bytes),
             lost_output: exit.and_then(|exit| exit.lost_output.clone()),
             log: None,

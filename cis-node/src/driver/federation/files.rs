@@ -9,9 +9,10 @@ use std::sync::Arc;
 use super::super::Driver;
 use super::super::spec::artifacts_of;
 use super::Held;
+use super::cached::Keys;
 use super::logs::Ended;
 use crate::account::boot_ms;
-use crate::file_jobs::{Done, Gift, Inputs, Job, Undone};
+use crate::file_jobs::{Done, Gift, Inputs, Job, Lookup, Prepared, Undone};
 use crate::files::{STAGING, Stop};
 use crate::upload_ahead::UploadAhead;
 use cis_core::api::{FromWorker, Refusal, Report};
@@ -43,6 +44,8 @@ pub(super) struct Underway {
     giving: BTreeMap<AttemptId, Giving>,
     /// Lists that are with nodes of a room for attempts of this node's runs.
     given: BTreeMap<AttemptId, Given>,
+    /// Of attempts that are with nodes of a room: under which keys their results are kept.
+    pub(super) keys: Keys,
     /// Attempts that this node worked on, and whose directories are still being filled.
     leaving: BTreeSet<AttemptId>,
     /// Results of workers that wait for the list of their files, and how often it could not be had.
@@ -117,19 +120,19 @@ enum LogUpload {
 }
 
 impl Driver {
-    /// Gives a grant that need not wait for files. One that does is granted later.
+    /// Gives a grant that need not wait for files, nor for an earlier result. One that does is granted later.
     pub(super) fn give_files(
         &mut self,
         room: &str,
         node: &NodeDid,
-        grant: Grant<RemoteSpec>,
+        (grant, lookup): (Grant<RemoteSpec>, Option<Box<Lookup>>),
         now: TimestampMs,
     ) -> Option<Grant<RemoteSpec>> {
         let Granted { attempt, fence } = &grant.granted;
         let run = self.parts.machine.run(&attempt.run)?;
         let Some((task, _)) = run.task(&attempt.task) else { return Some(grant) };
         let gifts = self.gifts(run, &task.needs);
-        if gifts.is_empty() && task.inputs.is_empty() {
+        if gifts.is_empty() && task.inputs.is_empty() && lookup.is_none() {
             return Some(grant);
         }
         let globs = task.inputs.clone();
@@ -147,6 +150,7 @@ impl Driver {
             room: room.to_owned(),
             gifts,
             inputs,
+            lookup,
             stays,
             stop: stop.clone(),
         };
@@ -474,9 +478,10 @@ impl Driver {
     /// Something about files was done.
     pub(in crate::driver) fn files_done(&mut self, done: Done, now: TimestampMs) {
         match done {
-            Done::Given(granted, given) => self.given(granted, given.map(Some), now),
-            Done::LogsFetched(granted, fetched) => self.given(granted, fetched.map(|()| None), now),
-            Done::Placed(granted, placed) => self.given(granted, placed.map(|()| None), now),
+            Done::Given(granted, given) => self.given(granted, given, now),
+            Done::LogsFetched(granted, done) | Done::Placed(granted, done) => {
+                self.given(granted, done.map(|()| Prepared::Files(None, None)), now);
+            }
             Done::Taken(granted, taken) => self.taken(granted, taken),
             Done::Shared(granted, shared) => self.shared(&granted, shared, now),
             Done::Logged { room, run, logs } => self.logged(&room, run, logs, now),
@@ -522,7 +527,7 @@ impl Driver {
         self.federated_with(room, from, Message::Result { granted, report }, list.as_deref(), now);
     }
 
-    fn given(&mut self, granted: Granted, given: Result<Option<Uploaded>, Undone>, now: TimestampMs) {
+    fn given(&mut self, granted: Granted, given: Result<Prepared, Undone>, now: TimestampMs) {
         self.let_go_of_ended();
         let is_it = |giving: &Giving| giving.fence == granted.fence;
         if !self.federation.files.giving.get(&granted.attempt).is_some_and(is_it) {
@@ -542,7 +547,11 @@ impl Driver {
                     self.grant(granted.attempt, session, fence, now);
                 }
             }
-            (Ok(files), Then::Grant { room, node, mut grant }) => {
+            (Ok(Prepared::Cached(cached)), Then::Grant { .. }) => self.end_cached(granted, *cached, now),
+            (Ok(Prepared::Files(files, key)), Then::Grant { room, node, mut grant }) => {
+                if let Some(key) = key {
+                    self.federation.files.keys.note(&granted, key);
+                }
                 if let Some(uploaded) = files.clone() {
                     let given = Given { fence, room: room.clone(), uploaded };
                     self.federation.files.given.insert(granted.attempt.clone(), given);
@@ -567,6 +576,7 @@ impl Driver {
             giving.stop.set();
         }
         files.given.retain(|attempt, given| lives(attempt, given.fence));
+        files.keys.retain(lives);
         files.listing.retain(|granted, _| lives(&granted.attempt, granted.fence));
     }
 

@@ -33,8 +33,10 @@ impl Driver {
         let completed = complete(run, &attempt, &self.parts.home, &self.parts.blobs, Moment::Start);
         let granted = Granted { attempt, fence };
         let grant = completed.and_then(|spec| {
+            let lookup = self.lookup_of(&granted.attempt, &spec, &room);
             let grant = self.grant_of(&granted, session, spec, (&room, &node), (&workdir, slots));
-            grant.map_err(|why| format!("the task cannot run with --matrix: {why}"))
+            let grant = grant.map_err(|why| format!("the task cannot run with --matrix: {why}"))?;
+            Ok((grant, lookup))
         });
         match grant {
             Ok(grant) => {
@@ -152,11 +154,16 @@ impl Driver {
                 }
                 other => {
                     for mut kind in lead::inputs(&other) {
+                        let mut kept = None;
                         if let InputKind::Worker(FromWorker::Result { attempt, fence, report }) = &mut kind {
                             let granted = Granted { attempt: attempt.clone(), fence: *fence };
                             self.open_outputs(&granted, report);
+                            kept = self.entry_of(&granted, report, now).map(|entry| (granted, entry));
                         }
                         self.handle(Input::internal(kind), now);
+                        if let Some((granted, entry)) = kept {
+                            self.keep_entry(&granted, entry);
+                        }
                     }
                 }
             }

@@ -2,8 +2,9 @@
 //!
 //! Owns the halves of the protocol for each room, and when something of them is due. What they decide is carried out
 //! for the scheduler in `leading` and `results`, for the own worker in `work`; who coordinates what, as journals tell it, is
-//! followed in `terms`, places in groups of the room in `groups`; whether this node executes a task is decided in `policy`; what sessions of others wait for is told in `news`. Messages of a node to itself take no way around.
+//! followed in `terms`, places in groups of the room in `groups`; results of the cache are used in `cached`; whether this node executes a task is decided in `policy`; what sessions of others wait for is told in `news`. Messages of a node to itself take no way around.
 
+mod cached;
 mod directories;
 mod files;
 mod groups;

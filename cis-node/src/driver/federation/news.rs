@@ -149,6 +149,10 @@ impl Driver {
             let detail = format!("{} tells of a prompt that is none of its session", granted.attempt);
             return self.refuse_message(room, &node, (Wrong::Unfitting, detail), now);
         };
+        if let SessionNews::Blocked { .. } | SessionNews::Asked { .. } | SessionNews::Answered { .. } = &news
+        {
+            self.federation.files.keys.forget(granted);
+        }
         let is_known = match &news {
             SessionNews::Asked { ask } => self.is_made(request_id(session, ask.ask)),
             SessionNews::Answered { input, .. }
