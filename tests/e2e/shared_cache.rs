@@ -114,7 +114,7 @@ fn a_result_is_used_when_its_worker_has_gone_unless_something_changed() {
     let (second, ran) = bench.run("builder");
     assert_eq!((ran, &*used(cis, &second)), (2, "1 OND built it\n"));
     // Whoever wants a new result gets one.
-    let file = cis.write("again.toml", &text(&cis.work().join("ran"), "auto", "builder"));
+    let file = cis.write("again.toml", text(&cis.work().join("ran"), "auto", "builder"));
     let words =
         ["dag", "execute", "--matrix", "--room", &bench.room.id, "--no-cache", file.to_str().unwrap()];
     cis.ok(words);

@@ -1,8 +1,8 @@
 //! The cache: results of successful tasks by what they were made from, below `HOME/cache`.
 //!
-//! Owns the key of a result, the entries, and what is removed when there are too many. Results of tasks on the nodes of a room have keys
-//! of their own (`room`); `transfers` looks them up. An entry names blobs; whoever removes blobs asks [`living_blobs`] first. An entry that is damaged, or whose blobs
-//! are, is a miss and goes away: never half a result.
+//! Owns the keys of results, the entries, and what is removed when there are too many. `worker` looks up results of tasks that run here,
+//! `transfers` those of tasks that go to nodes of a room, which have keys of their own (`room`). An entry names blobs; whoever removes
+//! blobs asks [`living_blobs`] first. An entry that is damaged, or whose blobs are, is a miss and goes away: never half a result.
 
 mod entry;
 mod key;
@@ -11,11 +11,6 @@ mod sweep;
 
 use std::path::{Path, PathBuf};
 
-use super::artifacts;
-use super::files::{FilesError, Stop};
-use cis_core::ids::TimestampMs;
-use cis_store::{Blobs, StoreError};
-
 pub(super) use entry::{Cache, Entry, Vouched};
 #[cfg(test)]
 pub(super) use key::tests::spec as plain_spec;
@@ -23,96 +18,10 @@ pub(super) use key::{Recipe, recipe};
 pub(super) use room::{Placed, RoomKey, RoomRecipe, Success};
 pub use sweep::{Swept, living_blobs, sweep};
 
-/// What became of a search for an earlier result.
-pub(super) enum Looked {
-    /// It stands; its files are in place.
-    Hit(Box<Entry>),
-    /// There is none: the task runs, and its result is kept under this key.
-    Miss {
-        key: Option<String>,
-    },
-    /// The key cannot be made, so the task cannot run as its file says.
-    Failed(String),
-    Stopped,
-}
-
-/// What a search needs.
-pub(super) struct Search {
-    pub(super) recipe: Recipe,
-    pub(super) cwd: PathBuf,
-    pub(super) inputs: Vec<String>,
-    pub(super) ttl_ms: Option<u64>,
-    /// Take nothing.
-    pub(super) refresh: bool,
-    pub(super) umask: u32,
-    /// Nobody else stages files under this name now.
-    pub(super) staging: String,
-    pub(super) now_ms: TimestampMs,
-}
-
-/// Makes the key and looks for its result.
-pub(super) fn look_up(search: &Search, cache: &Cache, blobs: &Blobs, stop: &Stop) -> Looked {
-    if !search.cwd.is_dir() {
-        // The start of the session says it better.
-        return Looked::Miss { key: None };
-    }
-    let key = match search.recipe.finish(&search.cwd, &search.inputs, stop) {
-        Ok(key) => key,
-        Err(FilesError::Stopped) => return Looked::Stopped,
-        Err(error) => return Looked::Failed(format!("the inputs of its cache cannot be read: {error}")),
-    };
-    if search.refresh {
-        return Looked::Miss { key: Some(key) };
-    }
-    let entry = match cache.read(&key) {
-        Ok(Some(entry)) if entry.is_fresh(search.ttl_ms, search.now_ms) => entry,
-        Ok(_) => return Looked::Miss { key: Some(key) },
-        Err(why) => {
-            discard(cache, &key, &why);
-            return Looked::Miss { key: Some(key) };
-        }
-    };
-    match take(&entry, search, blobs, stop) {
-        Ok(()) => {
-            cache.touch(&key);
-            Looked::Hit(Box::new(entry))
-        }
-        Err(FilesError::Stopped) => Looked::Stopped,
-        Err(FilesError::Store(error)) => {
-            discard(cache, &key, &error.to_string());
-            Looked::Miss { key: Some(key) }
-        }
-        Err(error) => {
-            tracing::warn!(key, %error, "a cached result does not fit here: the task runs");
-            Looked::Miss { key: Some(key) }
-        }
-    }
-}
-
 /// Removes an entry that is damaged.
 pub(super) fn discard(cache: &Cache, key: &str, why: &str) {
     tracing::warn!(key, why, "a cached result is damaged: it is removed, and the task runs");
     cache.remove(key);
-}
-
-/// Checks that everything is there, then puts the files in place.
-fn take(entry: &Entry, search: &Search, blobs: &Blobs, stop: &Stop) -> Result<(), FilesError> {
-    for record in entry.outputs.values() {
-        if let Some(blob) = &record.blob
-            && blobs.get(blob)?.is_none()
-        {
-            return Err(StoreError::BlobDamaged { id: blob.0.clone() }.into());
-        }
-    }
-    // The entry may go before its blobs are named by an event.
-    let outputs = entry.outputs.values().filter_map(|record| record.blob.as_ref());
-    for blob in outputs.chain(entry.artifacts.iter().map(|record| &record.blob)) {
-        if !blobs.refresh(blob)? {
-            return Err(StoreError::BlobDamaged { id: blob.0.clone() }.into());
-        }
-    }
-    let staging = search.staging.clone();
-    artifacts::restore(&search.cwd, &entry.artifacts, blobs, search.umask, staging, stop)
 }
 
 /// Where the entries of a home lie.

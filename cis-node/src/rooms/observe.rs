@@ -559,7 +559,7 @@ impl Node {
             return lost(why);
         }
         // The room has them, signed: they need not be in the store first.
-        self.keep_results(&results);
+        self.keep_told(room, &results);
         let known = match &wrong {
             None if self.identity.is_or_was(&fold.run().facts().owner) => Known::Own,
             None => Known::Kept { facts: facts + new.len(), fold },
@@ -639,7 +639,7 @@ impl Node {
         if let Err(why) = is_of(&fold, (&fresh.by, &fresh.writer)) {
             return Ok((Known::Lost, None, Some(why)));
         }
-        self.keep_results(&results);
+        self.keep_told(room, &results);
         let known = match &wrong {
             None => Known::Kept { facts: facts.len(), fold },
             Some(_) => Known::Lost,

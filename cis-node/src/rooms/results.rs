@@ -3,10 +3,21 @@
 //! Owns which results of a journal those are. Who may vouch for one, and when it counts, is the matter of `crate::transfers`.
 
 use crate::cache::{Entry, RoomKey, Success};
+use crate::node::Node;
 use cis_core::event::{EventBody, ExecutionMode};
 use cis_core::federation::journal::Fact;
+use cis_core::identity::Right;
 use cis_core::scheduler::Run;
 use cis_local::now_ms;
+
+impl Node {
+    /// Keeps results that coordinators of a room told, if this node may coordinate runs there: nobody else looks for them.
+    pub(super) fn keep_told(&self, room: &str, results: &[Entry]) {
+        if self.members.of(room).is_none_or(|of| of.may(&self.did, Right::Coordinate)) {
+            self.keep_results(results);
+        }
+    }
+}
 
 /// The entry of a result, as its coordinator told it; `run`: as it was before. A coordinator speaks for results of its own runs alone: a
 /// journal has no entries of anybody else.

@@ -7,6 +7,7 @@ mod agents;
 mod bases;
 mod disk;
 mod life;
+mod look_up;
 mod off_thread;
 pub(crate) mod pace;
 mod parting;

@@ -12,9 +12,10 @@ use std::sync::Arc;
 
 use super::disk::Trouble;
 use super::life::{Held, JobEnd};
+use super::look_up::{Looked, Search, look_up};
 use super::{Live, LocalWorker, YOUNG_MS};
 use crate::artifacts;
-use crate::cache::{self, Cache, Entry, Looked, Search};
+use crate::cache::{self, Cache, Entry};
 use crate::chores::Undone;
 use crate::files::{FilesError, STAGING, Stop};
 use crate::small_file::{self, Links};
@@ -98,7 +99,7 @@ impl LocalWorker {
         let (cache, blobs) = (Cache::new(&self.home.dir), Arc::clone(&self.blobs));
         let key_file = key_file(&self.home.output_file(session));
         self.submit(session, move || {
-            let looked = cache::look_up(&search, &cache, &blobs, &stop);
+            let looked = look_up(&search, &cache, &blobs, &stop);
             if let Looked::Miss { key: Some(key) } = &looked
                 && let Err(error) = write_key(&key_file, key)
             {

@@ -89,7 +89,7 @@ fn what_reaches_a_task_on_another_node_changes_the_key_and_what_stays_with_the_s
         changed(|case| drop(case.spec.env.insert("A".to_owned(), "1".to_owned()))),
         changed(|case| case.spec.tty = true),
         changed(|case| (case.spec.tty, case.coordinator) = (true, did("bob"))),
-        changed(|case| drop(case.spec.outputs.insert("n".to_owned(), ValueType::Integer))),
+        changed(|case| case.spec.outputs.extend([("n".to_owned(), ValueType::Integer)])),
         changed(|case| case.spec.artifacts.push("out/*".to_owned())),
         changed(|case| case.placement.tags.push("gpu".to_owned())),
         changed(|case| case.placement.nodes.push("gpu".to_owned())),

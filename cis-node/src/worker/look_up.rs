@@ -1,0 +1,97 @@
+//! Looking for an earlier result of a task that is about to run here.
+//!
+//! Owns when an entry of the cache counts here: its files go into the directory of the task, all or none.
+
+use std::path::PathBuf;
+
+use crate::artifacts;
+use crate::cache::{Cache, Entry, Recipe, discard};
+use crate::files::{FilesError, Stop};
+use cis_core::ids::TimestampMs;
+use cis_store::{Blobs, StoreError};
+
+/// What became of a search for an earlier result.
+pub(super) enum Looked {
+    /// It stands; its files are in place.
+    Hit(Box<Entry>),
+    /// There is none: the task runs, and its result is kept under this key.
+    Miss {
+        key: Option<String>,
+    },
+    /// The key cannot be made, so the task cannot run as its file says.
+    Failed(String),
+    Stopped,
+}
+
+/// What a search needs.
+pub(super) struct Search {
+    pub(super) recipe: Recipe,
+    pub(super) cwd: PathBuf,
+    pub(super) inputs: Vec<String>,
+    pub(super) ttl_ms: Option<u64>,
+    /// Take nothing.
+    pub(super) refresh: bool,
+    pub(super) umask: u32,
+    /// Nobody else stages files under this name now.
+    pub(super) staging: String,
+    pub(super) now_ms: TimestampMs,
+}
+
+/// Makes the key and looks for its result.
+pub(super) fn look_up(search: &Search, cache: &Cache, blobs: &Blobs, stop: &Stop) -> Looked {
+    if !search.cwd.is_dir() {
+        // The start of the session says it better.
+        return Looked::Miss { key: None };
+    }
+    let key = match search.recipe.finish(&search.cwd, &search.inputs, stop) {
+        Ok(key) => key,
+        Err(FilesError::Stopped) => return Looked::Stopped,
+        Err(error) => return Looked::Failed(format!("the inputs of its cache cannot be read: {error}")),
+    };
+    if search.refresh {
+        return Looked::Miss { key: Some(key) };
+    }
+    let entry = match cache.read(&key) {
+        Ok(Some(entry)) if entry.is_fresh(search.ttl_ms, search.now_ms) => entry,
+        Ok(_) => return Looked::Miss { key: Some(key) },
+        Err(why) => {
+            discard(cache, &key, &why);
+            return Looked::Miss { key: Some(key) };
+        }
+    };
+    match take(&entry, search, blobs, stop) {
+        Ok(()) => {
+            cache.touch(&key);
+            Looked::Hit(Box::new(entry))
+        }
+        Err(FilesError::Stopped) => Looked::Stopped,
+        Err(FilesError::Store(error)) => {
+            discard(cache, &key, &error.to_string());
+            Looked::Miss { key: Some(key) }
+        }
+        Err(error) => {
+            tracing::warn!(key, %error, "a cached result does not fit here: the task runs");
+            Looked::Miss { key: Some(key) }
+        }
+    }
+}
+
+/// Checks that everything is there, then puts the files in place.
+fn take(entry: &Entry, search: &Search, blobs: &Blobs, stop: &Stop) -> Result<(), FilesError> {
+    for record in entry.outputs.values() {
+        if let Some(blob) = &record.blob
+            && blobs.get(blob)?.is_none()
+        {
+            return Err(StoreError::BlobDamaged { id: blob.0.clone() }.into());
+        }
+    }
+    // The entry may go before its blobs are named by an event.
+    let outputs = entry.outputs.values().filter_map(|record| record.blob.as_ref());
+    for blob in outputs.chain(entry.artifacts.iter().map(|record| &record.blob)) {
+        if !blobs.refresh(blob)? {
+            return Err(StoreError::BlobDamaged { id: blob.0.clone() }.into());
+        }
+    }
+    let staging = search.staging.clone();
+    artifacts::restore(&search.cwd, &entry.artifacts, blobs, search.umask, staging, stop)
+}
