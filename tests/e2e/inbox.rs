@@ -3,6 +3,7 @@
 use super::asking::item;
 use super::harness::{Cis, eventually, kill_9, signal};
 use rustix::process::Signal;
+use serde_json::Value;
 
 #[test]
 fn approvals_are_items_and_their_answer_is_the_decision() {
@@ -15,7 +16,7 @@ fn approvals_are_items_and_their_answer_is_the_decision() {
     let run = cis.start(&gate("one"));
     let asked = item(&cis);
     assert_eq!((&asked["kind"], &asked["question"]), (&"approval".into(), &"Deploy one?".into()));
-    assert_eq!((&asked["session"], &asked["run"]), (&serde_json::Value::Null, &run.as_str().into()));
+    assert_eq!((&asked["session"], &asked["run"]), (&Value::Null, &run.as_str().into()));
     kill_9(cis.node_pid().unwrap());
     let id = asked["id"].as_str().unwrap();
     assert_eq!(item(&cis), asked, "over a restart");
@@ -459,54 +460,78 @@ command = ["python3", "beside.py"]
     assert!(cis.read("ask").is_empty());
 }
 
-/// It gives up its question without a word, and asks another one later.
-const GIVES_UP: &str = r#"version = 1
+/// It gives up its question without a word when it is told so, and asks another one later.
+const GIVES_UP: &str = r#"
+import os, signal, time
+work = os.environ["E2E_WORK"]
+class GaveUp(Exception):
+    pass
+def give_up(*_):
+    raise GaveUp
+signal.signal(signal.SIGUSR1, give_up)
+with open(work + "/pid", "w") as pid:
+    pid.write(str(os.getpid()))
+try:
+    kept = input("Keep A? [y/n] ")
+except GaveUp:
+    kept = "nothing"
+with open(work + "/kept", "w") as file:
+    file.write(kept)
+while not os.path.exists(work + "/goes-on"):
+    time.sleep(0.1)
+print()
+with open(work + "/erased", "w") as file:
+    file.write(input("Erase or keep B? [e/k] "))
+"#;
+
+/// A run of it that has given up, and the item of its question.
+fn given_up(cis: &Cis, policy: &str) -> (String, Value) {
+    cis.write("gives-up.py", GIVES_UP);
+    let run = cis.start(&format!(
+        r#"version = 1
 [dag]
 id = "gives-up"
 [[tasks]]
 id = "ask"
-shell = "bash"
-script = """
-read -t 5 -p 'Keep A? [y/n] ' x; echo "$x" > "$E2E_WORK/kept"
-while [ ! -e "$E2E_WORK/goes-on" ]; do sleep 0.1; done
-echo; read -p 'Erase B? [y/n] ' x; echo "$x" > "$E2E_WORK/erased"
-"""
-"#;
+command = ["python3", "gives-up.py"]
+{policy}
+"#
+    ));
+    let asked = item(cis);
+    assert_eq!(asked["question"], "Keep A? [y/n]");
+    signal(cis.read("pid").parse().unwrap(), Signal::USR1);
+    eventually("it gives up", || (cis.read("kept") == "nothing").then_some(()));
+    (run, asked)
+}
 
 #[test]
 fn an_answer_is_not_typed_once_the_program_has_given_up_its_question() {
     let cis = Cis::new();
-    let run = cis.start(GIVES_UP);
-    let asked = item(&cis);
-    assert_eq!(asked["question"], "Keep A? [y/n]");
-    eventually("it gives up", || (cis.read("kept") == "\n").then_some(()));
+    let (run, asked) = given_up(&cis, "");
     let refused = cis.run(["answer", asked["id"].as_str().unwrap(), "y"]).expect(3).stderr;
     assert!(refused.contains("nothing was typed"), "{refused}");
     cis.write("goes-on", "");
     let asked = eventually("it asks again", || {
         let items = cis.json(&["inbox"])["items"].as_array().unwrap().clone();
-        items.into_iter().find(|item| item["question"] == "Erase B? [y/n]")
+        items.into_iter().find(|item| item["question"] == "Erase or keep B? [e/k]")
     });
-    cis.ok(["answer", asked["id"].as_str().unwrap(), "n"]);
+    cis.ok(["answer", asked["id"].as_str().unwrap(), "k"]);
     cis.wait_run(&run, "succeeded");
-    assert_eq!(cis.read("erased"), "n\n");
+    assert_eq!(cis.read("erased"), "k");
 }
 
-/// The same for an answer that nobody gives: the deadline comes after the program gave up.
+/// Its deadline passes after that. The next question does not offer the default, so that nothing is typed there.
 #[test]
 fn a_default_is_not_typed_once_the_program_has_given_up_its_question() {
     let cis = Cis::new();
-    let policy = "on_blocked = { deadline = \"4500ms\", default = \"y\" }\n";
-    let run = cis.start(&format!("{GIVES_UP}{policy}"));
-    eventually("it gives up", || (cis.read("kept") == "\n").then_some(()));
-    eventually("its attempt fails, or goes on without an answer", || {
-        cis.write("goes-on", "");
+    let (run, asked) = given_up(&cis, "on_blocked = { deadline = \"1500ms\", default = \"y\" }");
+    eventually("its question is over", || {
         let items = cis.json(&["inbox"])["items"].as_array().unwrap().clone();
-        let state = cis.show(&run)["state"].clone();
-        (state == "failed" || items.iter().any(|item| item["question"] == "Erase B? [y/n]")).then_some(())
+        items.iter().all(|item| item["id"] != asked["id"]).then_some(())
     });
-    assert!(cis.read("erased").is_empty(), "{}", cis.read("erased"));
-    cis.run(["dag", "cancel", &run]);
+    cis.write("goes-on", "");
+    cis.wait_run(&run, "failed");
+    assert_eq!(cis.read("erased"), "");
 }
 
 #[test]

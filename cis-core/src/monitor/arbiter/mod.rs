@@ -33,7 +33,7 @@ use kernel::Kernel;
 use markers::Markers;
 use moving::Moving;
 use schedule::Schedule;
-use standing::{Around, Held, Standing};
+use standing::{Around, Held, Standing, Waiter};
 use terminal::Terminal;
 
 use super::clean;
@@ -279,19 +279,26 @@ impl Arbiter {
         several || (view.alternate && standing.is_elsewhere(view))
     }
 
-    /// Whether who waits at the present prompt still waits at this look. True where it was not known who does.
+    /// Whether who waits at the present prompt still waits at this look, or another process of its name, as of a script that reads by `dd`.
+    /// True where it was not known who does.
     #[must_use]
     pub fn is_awaited(&self, look: &KernelEvidence) -> bool {
         let Some(standing) = &self.standing else { return true };
-        let waits = |pid: u32| look.readers.iter().any(|reader| reader.pid == pid);
-        match standing.source {
-            Source::Nested { pid } => look.inside_opaque || waits(pid),
-            _ if self.is_plain() && !waits(standing.inside) && !look.inside_opaque && standing.inside > 0 => {
-                false
-            }
-            _ if standing.reader == 0 || look.opaque => true,
-            _ if self.is_plain() => waits(standing.reader),
-            _ => look.readers.iter().any(|reader| !reader.nested),
+        let waits = |waiter: &Waiter, nested: bool| {
+            let mut readers = look.readers.iter().filter(|reader| reader.nested == nested);
+            readers.any(|reader| reader.pid == waiter.pid || reader.name == waiter.name)
+        };
+        let plain = self.is_plain();
+        let inside =
+            standing.inside.as_ref().filter(|_| plain || matches!(standing.source, Source::Nested { .. }));
+        if inside.is_some_and(|inside| !look.inside_opaque && !waits(inside, true)) {
+            return false;
+        }
+        match &standing.reader {
+            _ if look.opaque || matches!(standing.source, Source::Nested { .. }) => true,
+            Some(reader) if plain => waits(reader, false),
+            Some(_) => look.readers.iter().any(|reader| !reader.nested),
+            None => true,
         }
     }
 
@@ -427,8 +434,8 @@ impl Arbiter {
             verdict.at_shell = self.is_at_shell(verdict.kind);
             self.changes.push(Change::Blocked(Box::new(verdict.clone())));
         }
-        let reader = self.kernel.own().map_or(0, |reader| reader.pid);
-        let inside = self.kernel.nested().map_or(0, |(reader, _)| reader.pid);
+        let reader = self.kernel.own().map(Waiter::of);
+        let inside = self.kernel.nested().map(|(reader, _)| Waiter::of(reader));
         self.standing = Some(Standing {
             reader,
             inside,
@@ -497,7 +504,7 @@ impl Arbiter {
             && standing.typed_ms.is_none()
             && standing.verdict.kind != PromptKind::Password
         {
-            self.distrust.went_on(standing.reader);
+            self.distrust.went_on(standing.reader.as_ref().map_or(0, |reader| reader.pid));
         }
         if standing.source == Source::Marker && self.asked_by_marker().as_ref() == Some(&standing.hash) {
             self.markers.asks = None;

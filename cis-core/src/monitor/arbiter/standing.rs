@@ -6,7 +6,7 @@ use super::terminal::Reported;
 use super::{Arbiter, line};
 use crate::event::PromptKind;
 use crate::ids::TimestampMs;
-use crate::monitor::evidence::{ReaderHow, ScreenView};
+use crate::monitor::evidence::{Reader, ReaderHow, ScreenView};
 use crate::monitor::profile::Found;
 use crate::monitor::screen::{
     ABOVE_ROWS_MAX, Above, At, Compared, Page, Place, Reach, Shape, Shown, asks_on, menu_of, shape_of,
@@ -20,10 +20,10 @@ const HOLD_MS: i64 = 400;
 /// The prompt that the session waits at.
 #[derive(Debug)]
 pub(super) struct Standing {
-    /// Who read the terminal then; 0: not known.
-    pub(super) reader: u32,
-    /// Who read a terminal inside then; 0: nobody.
-    pub(super) inside: u32,
+    /// Who read the terminal then; none: not known.
+    pub(super) reader: Option<Waiter>,
+    /// Who read a terminal inside then.
+    pub(super) inside: Option<Waiter>,
     pub(super) verdict: Verdict,
     /// Of what asks alone; the verdict's is also of what stands above it.
     pub(super) hash: String,
@@ -43,6 +43,19 @@ pub(super) struct Standing {
     pub(super) is_outdated: bool,
     /// What the screen showed then, without what moves by itself.
     pub(super) rows: Vec<String>,
+}
+
+/// A process that waited when the prompt came.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    pub(super) pid: u32,
+    pub(super) name: String,
+}
+
+impl Waiter {
+    pub(super) fn of(reader: &Reader) -> Self {
+        Self { pid: reader.pid, name: reader.name.clone() }
+    }
 }
 
 /// What stands around a prompt.

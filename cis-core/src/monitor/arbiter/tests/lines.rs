@@ -230,7 +230,8 @@ fn who_asked_is_awaited_for_as_long_as_it_waits() {
         };
         assert!(waits(std::slice::from_ref(&reader)));
         assert!(!waits(&[]));
-        assert!(!waits(&[Reader { pid: 8, ..reader.clone() }]), "another process");
+        assert!(!waits(&[Reader { pid: 8, name: "cat".to_owned(), ..reader.clone() }]), "another program");
+        assert!(waits(&[Reader { pid: 8, ..reader.clone() }]), "the next one of a loop");
         assert!(!waits(&[Reader { nested: true, pid: 8, ..reader }]));
         look.opaque = true;
         assert!(story.arbiter.is_awaited(&look), "nobody knows");
