@@ -41,7 +41,7 @@ fn a_prompt_on_a_screen_is_answered_once() {
     );
     let asked = item(&cis);
     assert!(asked["question"].as_str().unwrap().contains("Proceed?"), "{asked}");
-    assert_eq!((&asked["episode"], &asked["answered_by"]), (&1.into(), &serde_json::Value::Null));
+    assert_eq!((&asked["episode"], &asked["answered_by"]), (&1.into(), &Value::Null));
     let id = asked["id"].as_str().unwrap();
     assert!(cis.ok(["inbox", "show", id]).contains("│ Proceed? [y/n]"));
     let receipt = cis.json(&["dag", "unblock", "ask", "--text", "y"]);
@@ -85,7 +85,7 @@ fn what_changes_is_told_line_by_line() {
     let run = cis.start(
         "version = 1\n[dag]\nid = \"g\"\n[[tasks]]\nid = \"deploy\"\napproval = { prompt = \"?\" }\ncommand = [\"true\"]\n",
     );
-    let line = |number: usize| -> serde_json::Value {
+    let line = |number: usize| -> Value {
         eventually("a line", || serde_json::from_str(watching.stdout().lines().nth(number)?).ok())
     };
     let first = line(0);
@@ -144,7 +144,7 @@ escalate_after = "100ms"
         eventually(&format!("{event} {rest}"), || told().lines().find(fits).map(str::to_owned))
     };
     let asked = has("asked question", " talk  none {");
-    let document: serde_json::Value = serde_json::from_str(&asked[asked.find('{').unwrap()..]).unwrap();
+    let document: Value = serde_json::from_str(&asked[asked.find('{').unwrap()..]).unwrap();
     assert_eq!((&document["question"], &document["event"]), (&"Which?".into(), &"asked".into()));
     assert_eq!(document["options"][0]["label"], "a");
     has("approval approval", " gate  none {");
