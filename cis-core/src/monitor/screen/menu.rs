@@ -115,7 +115,7 @@ pub(in crate::monitor) fn menu_at_cursor(page: &Page, keys: Keys) -> Option<Menu
         rows.push(lead);
     }
     let (options, first) = numbered(&rows, keys)?;
-    let last = last_option(&rows, options.len())?;
+    let last = last_option(&rows, options.last()?)?;
     let is_pointed = |row: &&&str| POINTED.is_match(bare(row)) || points_at_number(row);
     let pointed = rows.get(first..=last)?.iter().filter(is_pointed).count();
     let goes_on = |row: &&str| {
@@ -129,11 +129,11 @@ pub(in crate::monitor) fn menu_at_cursor(page: &Page, keys: Keys) -> Option<Menu
     Some(Menu { question, options, buttons: Vec::new(), row: from + first })
 }
 
-/// The lowest row with this number.
-fn last_option(rows: &[&str], number: usize) -> Option<usize> {
+/// The lowest row with the number of this option.
+fn last_option(rows: &[&str], option: &PromptOption) -> Option<usize> {
     let is_last = |row: &&str| {
         let text = unpointed(row).trim_start_matches(['○', '◯', ' ']);
-        let text = text.strip_prefix(&number.to_string());
+        let text = text.strip_prefix(&option.id);
         text.is_some_and(|text| text.starts_with(['.', ')']))
     };
     rows.iter().rposition(is_last)
@@ -160,7 +160,7 @@ pub(in crate::monitor) fn open_menu(page: &Page) -> Option<OpenMenu> {
     let from = end.saturating_sub(OPEN_ROWS);
     let rows: Vec<&str> = (from..end).map(|row| page.row(row)).collect();
     let (options, first) = numbered(&rows, Keys::Arrows)?;
-    let last = last_option(&rows, options.len())?;
+    let last = last_option(&rows, options.last()?)?;
     let mut pointed = (first..=last).filter(|row| points_at_number(rows[*row]));
     let (pointed, more) = (pointed.next()?, pointed.next());
     let title = rows[..first].iter().rposition(|row| is_rule(row) || !unboxed(row).is_empty())?;

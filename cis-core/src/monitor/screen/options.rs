@@ -87,24 +87,32 @@ fn arrows(from: usize, to: usize) -> String {
     steps + ENTER
 }
 
-/// The last list of rows that are numbered from 1 up. Gives the options and the index of its first row.
+/// The last list of rows that are numbered from 1 up, or from 0. Gives the options and the index of its first row.
 pub(in crate::monitor) fn numbered(rows: &[&str], keys: Keys) -> Option<(Vec<PromptOption>, usize)> {
     let mut list: Vec<(usize, bool, String)> = Vec::new();
+    let (mut least, mut is_padded) = (1, false);
     for (index, row) in rows.iter().enumerate() {
         let row = unboxed(row);
         let Some(found) = NUMBERED.captures(row) else { continue };
-        let number: usize = found["number"].parse().unwrap_or(0);
-        if number == 1 {
+        let Ok(number) = found["number"].parse::<usize>() else { continue };
+        // In a list from `00`, numbers are no ids.
+        is_padded = &found["number"] == "00" || (is_padded && found["number"].starts_with('0'));
+        if is_padded {
             list.clear();
+            continue;
         }
-        if number == list.len() + 1 && list.len() < OPTIONS_MAX {
+        if number <= 1 && number != least + list.len() {
+            list.clear();
+            least = number;
+        }
+        if number == least + list.len() && list.len() < OPTIONS_MAX {
             list.push((index, found.name("pointer").is_some(), found["label"].trim_end().to_owned()));
         }
     }
     let first = list.first().filter(|_| list.len() >= 2)?.0;
     let highlighted = list.iter().position(|(_, pointed, _)| *pointed);
     let options = list.iter().enumerate().map(|(place, (_, _, label))| {
-        let id = (place + 1).to_string();
+        let id = (least + place).to_string();
         let hint = HINT.captures(label).map(|found| found["key"].to_owned());
         let typed = match (keys, &hint) {
             (Keys::Hint, Some(key)) => named(key),
@@ -428,6 +436,12 @@ mod tests {
         assert_eq!(keys(Keys::Number), ["1", "2"]);
         assert_eq!(keys(Keys::NumberEnter), ["1\r", "2\r"]);
         assert_eq!(keys(Keys::Arrows), ["\x1b[A\r", "\r"]);
+        let rows = ["Drop?", "❯ 0. No", "  1. Yes", "  2. Later"];
+        let (options, first) = numbered(&rows, Keys::Arrows).expect("a list from 0");
+        assert_eq!((first, options[0].id.as_str(), options[1].keys.as_str()), (1, "0", "\x1b[B\r"));
+        let (options, first) =
+            numbered(&["1. a", "2. b", "0. c", "1. d"], Keys::Number).expect("the last list");
+        assert_eq!((first, options[1].label.as_str()), (2, "d"));
         assert!(numbered(&["1. only one"], Keys::Number).is_none());
         assert!(numbered(&["2. not from", "3. one up"], Keys::Number).is_none());
     }
