@@ -18,9 +18,11 @@ use crate::context::Context;
 use crate::ctrl_c::{Cancel, CtrlC, Next};
 use crate::error::{CliError, Exit};
 use crate::output;
+use crate::output::clean::clean;
 use crate::progress::model::{Change, Failure, Index, Model};
 use crate::progress::screen::Screen;
 use crate::progress::{draw, lines};
+use crate::quiet_node::QuietNode;
 use crate::restart::FollowedNode;
 use crate::signals::Leaving;
 use crate::term::raw;
@@ -72,10 +74,13 @@ pub(crate) async fn follow(
     let mut report = Report::new(context, run, history, volume);
     let mut steering = Steering::new(context, client, &id);
     steering.ask_to_cancel(ctrl_c.cancel());
+    let mut quiet = QuietNode::new(client);
     loop {
-        let step = next_step(&mut follower, &mut report, &mut steering, &mut ctrl_c, &mut leaving).await;
+        let step =
+            next_step(&mut follower, &mut report, &mut steering, &mut quiet, &mut ctrl_c, &mut leaving).await;
         match step {
             Step::Said(Ok(Followed::Frame(frame))) => {
+                quiet.told();
                 if report.take(&frame, client).await? {
                     return Ok(report.end(client).await);
                 }
@@ -135,6 +140,7 @@ async fn next_step(
     follower: &mut EventFollower<'_>,
     report: &mut Report,
     steering: &mut Steering<'_>,
+    quiet: &mut QuietNode<'_>,
     ctrl_c: &mut CtrlC,
     leaving: &mut Leaving,
 ) -> Step {
@@ -169,6 +175,11 @@ async fn next_step(
                     report.say(&format!("Cannot cancel the run: {error}\n"));
                 }
             },
+            warnings = quiet.warnings() => {
+                for warning in warnings {
+                    report.say(&format!("Warning of the node: {}\n", clean(&warning)));
+                }
+            }
             _ = report.tick.tick() => report.draw(),
             said = &mut said => return Step::Said(said),
         }

@@ -16,6 +16,7 @@ mod node_start;
 mod output;
 mod place;
 mod progress;
+mod quiet_node;
 mod remote;
 mod restart;
 mod settings;

@@ -279,15 +279,18 @@ while :; do head -c 65536 /dev/zero >> "$CIS_HOME/ballast"; head -c 1 /dev/zero 
     let ends = "script = 'while [ ! -e \"$E2E_WORK/end\" ]; do sleep 0.02; done'";
     let run = cis.start(&format!("version = 1\n[dag]\nid = \"d\"\n[[tasks]]\nid = \"ends\"\n{ends}\n"));
     cis.session_of("ends");
+    let follows = cis.spawn(["dag", "execute", "--run-id", &run]);
     cis.write("open", "");
     eventually("the disk is full", || (free_bytes(&cis.home()) == 0).then_some(()));
     cis.write("end", "");
     eventually("nothing can be recorded", || {
         cis.ok(["node", "status"]).contains("nothing starts").then_some(())
     });
+    follows.wait_for_note("Warning of the node: ");
     cis.ok(["session", "terminate", &alone]);
     eventually("the session has ended", || (!is_alive(pid)).then_some(()));
     cis.wait_task(&run, "ends", "succeeded");
+    follows.wait().expect(0);
     fs::remove_file(cis.home().join("ballast")).unwrap();
     cis.stop();
 }
