@@ -485,7 +485,7 @@ with open(work + "/erased", "w") as file:
 "#;
 
 /// A run of it that has given up, and the item of its question.
-fn given_up(cis: &Cis, policy: &str) -> (String, Value) {
+fn given_up(cis: &Cis, command: &str, policy: &str) -> (String, Value) {
     cis.write("gives-up.py", GIVES_UP);
     let run = cis.start(&format!(
         r#"version = 1
@@ -493,7 +493,7 @@ fn given_up(cis: &Cis, policy: &str) -> (String, Value) {
 id = "gives-up"
 [[tasks]]
 id = "ask"
-command = ["python3", "gives-up.py"]
+command = {command}
 {policy}
 "#
     ));
@@ -504,27 +504,32 @@ command = ["python3", "gives-up.py"]
     (run, asked)
 }
 
+const DIRECTLY: &str = r#"["python3", "gives-up.py"]"#;
+const INSIDE: &str = r#"["script", "-qec", "python3 gives-up.py", "/dev/null"]"#;
+
 #[test]
 fn an_answer_is_not_typed_once_the_program_has_given_up_its_question() {
-    let cis = Cis::new();
-    let (run, asked) = given_up(&cis, "");
-    let refused = cis.run(["answer", asked["id"].as_str().unwrap(), "y"]).expect(3).stderr;
-    assert!(refused.contains("nothing was typed"), "{refused}");
-    cis.write("goes-on", "");
-    let asked = eventually("it asks again", || {
-        let items = cis.json(&["inbox"])["items"].as_array().unwrap().clone();
-        items.into_iter().find(|item| item["question"] == "Erase or keep B? [e/k]")
-    });
-    cis.ok(["answer", asked["id"].as_str().unwrap(), "k"]);
-    cis.wait_run(&run, "succeeded");
-    assert_eq!(cis.read("erased"), "k");
+    for command in [DIRECTLY, INSIDE] {
+        let cis = Cis::new();
+        let (run, asked) = given_up(&cis, command, "");
+        let refused = cis.run(["answer", asked["id"].as_str().unwrap(), "y"]).expect(3).stderr;
+        assert!(refused.contains("nothing was typed"), "{command}: {refused}");
+        cis.write("goes-on", "");
+        let asked = eventually("it asks again", || {
+            let items = cis.json(&["inbox"])["items"].as_array().unwrap().clone();
+            items.into_iter().find(|item| item["question"] == "Erase or keep B? [e/k]")
+        });
+        cis.ok(["answer", asked["id"].as_str().unwrap(), "k"]);
+        cis.wait_run(&run, "succeeded");
+        assert_eq!(cis.read("erased"), "k", "{command}");
+    }
 }
 
 /// Its deadline passes after that. The next question does not offer the default, so that nothing is typed there.
 #[test]
 fn a_default_is_not_typed_once_the_program_has_given_up_its_question() {
     let cis = Cis::new();
-    let (run, asked) = given_up(&cis, "on_blocked = { deadline = \"1500ms\", default = \"y\" }");
+    let (run, asked) = given_up(&cis, DIRECTLY, "on_blocked = { deadline = \"1500ms\", default = \"y\" }");
     eventually("its question is over", || {
         let items = cis.json(&["inbox"])["items"].as_array().unwrap().clone();
         items.iter().all(|item| item["id"] != asked["id"]).then_some(())
@@ -532,6 +537,29 @@ fn a_default_is_not_typed_once_the_program_has_given_up_its_question() {
     cis.write("goes-on", "");
     cis.wait_run(&run, "failed");
     assert_eq!(cis.read("erased"), "");
+}
+
+#[test]
+fn a_default_chooses_the_row_that_shows_its_number() {
+    let cis = Cis::new();
+    let run = cis.start(
+        r#"version = 1
+[dag]
+id = "numbers"
+[dag.defaults]
+on_blocked = { deadline = "1s", default = "2" }
+[[tasks]]
+id = "shown"
+shell = "bash"
+script = 'select x in red green blue; do echo "$x" > "$E2E_WORK/shown"; break; done'
+[[tasks]]
+id = "not"
+script = "printf 'b) red\nc) green\nWhich? '; read x; echo \"$x\" > \"$E2E_WORK/not\""
+"#,
+    );
+    cis.wait_run(&run, "failed");
+    assert_eq!(cis.read("shown"), "green\n");
+    assert_eq!(cis.read("not"), "", "no row shows it");
 }
 
 #[test]

@@ -59,8 +59,8 @@ pub struct KernelEvidence {
     pub opaque: bool,
     /// Who waits for a terminal: in the foreground of the session's, of one nested in it, or foreign.
     pub readers: Vec<Reader>,
-    /// Terminals inside that have processes of the session in their foreground: the most that were opened from one terminal. One inside another
-    /// (`script` in `script`) does not count beside it.
+    /// Terminals inside that have processes of the session in their foreground. One that has another one inside (`script` in `script`) does not
+    /// count.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub beside: u32,
     /// Some of those processes cannot be looked into, or it would have taken too long.

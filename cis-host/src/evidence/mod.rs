@@ -51,9 +51,9 @@ pub(crate) struct Found {
     pub(crate) foreground: Vec<String>,
     /// Some process of the foreground cannot be looked into.
     pub(crate) opaque: bool,
-    /// Terminals inside that have processes of the session in their foreground, by the terminal from which they were opened, as far as
+    /// Terminals inside that have processes of the session in their foreground, each with the terminal from which it was opened, as far as
     /// that is known.
-    inside: BTreeMap<Option<Terminal>, BTreeSet<Terminal>>,
+    inside: BTreeMap<Terminal, Option<Terminal>>,
     /// Some of those processes cannot be looked into.
     inside_opaque: bool,
     /// One in the foreground waits for a peer, which may ask on its behalf.
@@ -91,16 +91,16 @@ impl Found {
         }
     }
 
-    /// How many terminals inside were opened from one terminal, at most.
+    /// How many terminals inside have no other one inside.
     fn beside(&self) -> u32 {
-        let most = self.inside.values().map(BTreeSet::len).max().unwrap_or(0);
-        u32::try_from(most).unwrap_or(u32::MAX)
+        let is_outer = |terminal: &Terminal| self.inside.values().any(|from| from.as_ref() == Some(terminal));
+        let beside = self.inside.keys().filter(|terminal| !is_outer(terminal)).count();
+        u32::try_from(beside).unwrap_or(u32::MAX)
     }
 
     fn add_inside(&mut self, terminal: Terminal, opened_from: impl FnOnce() -> Option<Terminal>) {
-        let known: usize = self.inside.values().map(BTreeSet::len).sum();
-        if known < INSIDE_MAX && !self.inside.values().any(|beside| beside.contains(&terminal)) {
-            self.inside.entry(opened_from()).or_default().insert(terminal);
+        if self.inside.len() < INSIDE_MAX && !self.inside.contains_key(&terminal) {
+            self.inside.insert(terminal, opened_from());
         }
     }
 

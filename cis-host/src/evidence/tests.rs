@@ -206,8 +206,10 @@ fn a_terminal_inside_another_one_is_not_beside_it() {
         ..Machine::default()
     };
     assert_eq!(look(&machine, own, 10, None).beside(), 1);
-    machine.all[3].parent = 10;
-    assert_eq!(look(&machine, own, 10, None).beside(), 2);
+    for parent in [10, 1] {
+        machine.all[3].parent = parent;
+        assert_eq!(look(&machine, own, 10, None).beside(), 2, "from {parent}, as the server of tmux");
+    }
 }
 
 #[test]

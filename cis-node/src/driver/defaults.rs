@@ -64,5 +64,6 @@ fn item_of(session: SessionId, told: &Told) -> InboxItem {
         PromptKind::Review => AskType::Review,
         _ => AskType::Clarification,
     });
-    InboxItem { ask_type, ..item_of_prompt(session, prompt) }
+    // Its rows show which numbers mean an option.
+    InboxItem { ask_type, screen: prompt.screen.clone(), ..item_of_prompt(session, prompt) }
 }

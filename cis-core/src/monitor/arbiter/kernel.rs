@@ -110,6 +110,12 @@ impl Kernel {
         self.last.as_ref().map_or(0, |last| last.beside)
     }
 
+    /// Who waits for a terminal inside, in whichever way: the surest first.
+    pub(super) fn inside_waits(&self) -> Option<&Reader> {
+        let sitting = self.nested().map(|(reader, _)| reader);
+        sitting.or_else(|| self.last.as_ref()?.readers.iter().find(|reader| reader.nested))
+    }
+
     /// A reader of a terminal inside that sits in a read, and since when it was seen so: one of a secret before all others, for which
     /// of them gets what is typed is the program's outside to say.
     pub(super) fn nested(&self) -> Option<(&Reader, TimestampMs)> {

@@ -279,14 +279,15 @@ impl Arbiter {
         several || (view.alternate && standing.is_elsewhere(view))
     }
 
-    /// Whether who waits at the present prompt still waits at this look, or another process of its name, as of a script that reads by `dd`.
-    /// True where it was not known who does.
+    /// Whether who waits at the present prompt still waits at this look, or after its end another process of its name, as of a script that
+    /// reads by `dd`. `lives`: there is a process of this number. True where it was not known who waits.
     #[must_use]
-    pub fn is_awaited(&self, look: &KernelEvidence) -> bool {
+    pub fn is_awaited(&self, look: &KernelEvidence, lives: impl Fn(u32) -> bool) -> bool {
         let Some(standing) = &self.standing else { return true };
         let waits = |waiter: &Waiter, nested: bool| {
+            let is_it = |reader: &Reader| reader.pid == waiter.pid || !lives(waiter.pid);
             let mut readers = look.readers.iter().filter(|reader| reader.nested == nested);
-            readers.any(|reader| reader.pid == waiter.pid || reader.name == waiter.name)
+            readers.any(|reader| reader.name == waiter.name && is_it(reader))
         };
         let plain = self.is_plain();
         let inside =
@@ -435,7 +436,7 @@ impl Arbiter {
             self.changes.push(Change::Blocked(Box::new(verdict.clone())));
         }
         let reader = self.kernel.own().map(Waiter::of);
-        let inside = self.kernel.nested().map(|(reader, _)| Waiter::of(reader));
+        let inside = self.kernel.inside_waits().map(Waiter::of);
         self.standing = Some(Standing {
             reader,
             inside,

@@ -224,24 +224,34 @@ fn who_asked_is_awaited_for_as_long_as_it_waits() {
         assert!(story.take().contains("blocked 1"));
         let reader = story.evidence.readers[0].clone();
         let mut look = story.evidence.clone();
-        let mut waits = |readers: &[Reader]| {
+        let mut waits = |readers: &[Reader], lives: bool| {
             look.readers = readers.to_vec();
-            story.arbiter.is_awaited(&look)
+            story.arbiter.is_awaited(&look, |_| lives)
         };
-        assert!(waits(std::slice::from_ref(&reader)));
-        assert!(!waits(&[]));
-        assert!(!waits(&[Reader { pid: 8, name: "cat".to_owned(), ..reader.clone() }]), "another program");
-        assert!(waits(&[Reader { pid: 8, ..reader.clone() }]), "the next one of a loop");
-        assert!(!waits(&[Reader { nested: true, pid: 8, ..reader }]));
+        assert!(waits(std::slice::from_ref(&reader), true));
+        assert!(!waits(&[], true) && !waits(&[], false));
+        let other = |pid: u32, name: &str| [Reader { pid, name: name.to_owned(), ..reader.clone() }];
+        assert!(!waits(&other(8, "cat"), false), "another program");
+        assert!(!waits(&other(7, "python3"), true), "the same process, which has become another program");
+        assert!(!waits(&other(8, "bash"), true), "a child, or one in the background");
+        assert!(waits(&other(8, "bash"), false), "the next one of a loop");
+        assert!(!waits(&[Reader { nested: true, pid: 7, ..reader }], true));
         look.opaque = true;
-        assert!(story.arbiter.is_awaited(&look), "nobody knows");
+        assert!(story.arbiter.is_awaited(&look, |_| true), "nobody knows");
     }
-    let mut story = Story::plain();
-    story.reads("script", Poll, RAW).evidence.readers.push(nested(Read));
-    story.shows("Keep A? [y/n] ").pass(10_000);
-    assert!(story.take().contains("blocked 1") && story.arbiter.is_awaited(&story.evidence));
-    story.evidence.readers.pop();
-    assert!(!story.arbiter.is_awaited(&story.evidence));
+}
+
+#[test]
+fn who_asked_in_a_terminal_inside_is_awaited_whatever_passes_on_what_is_typed() {
+    for how in [Read, Poll] {
+        let mut story = Story::plain();
+        story.reads("script", Poll, RAW).evidence.readers.push(nested(how));
+        story.shows("Keep A? [y/n] ").pass(60_000);
+        assert!(story.take().contains("blocked 1"), "{how:?}");
+        assert!(story.arbiter.is_awaited(&story.evidence, |_| true), "{how:?}");
+        story.evidence.readers.pop();
+        assert!(!story.arbiter.is_awaited(&story.evidence, |_| true), "{how:?}");
+    }
 }
 
 /// `unbuffer`, or a script of `expect`, reads nothing of the session's terminal: an answer would wait there for the next question.

@@ -10,6 +10,7 @@ use crate::frames;
 use crate::hub::HubError;
 use crate::hub::env::Env;
 use crate::hub::session::Watch;
+use crate::os;
 use crate::protocol::{ToHost, frame};
 use cis_core::api::InputReceipt;
 use cis_core::event::PromptKind;
@@ -26,8 +27,11 @@ const FIRST_LOOK_MS: i64 = 10_000;
 /// Who asked waits no more if no look finds it waiting for so long, ms: programs write something now and then.
 const IDLE_MS: i64 = 1_000;
 
-/// Between two of those looks, ms.
-const LOOK_AGAIN_MS: i64 = 100;
+/// Between two of those looks, ms. Programs wait in steps of 50 or 100 ms: one that looks in the same steps could miss it each time.
+const LOOK_AGAIN_MS: i64 = 37;
+
+/// So often it is looked whether the kernel's evidence came before the rest of an answer, ms.
+const REST_LOOK_MS: i64 = 10;
 
 /// So long an answer waits for a look at who asked, ms.
 const LOOK_MS: i64 = 10_000;
@@ -378,7 +382,7 @@ impl Session {
             }
             Awaited::After(looks, since) if monitored.looks > looks => {
                 let newest = monitored.newest.as_ref();
-                if newest.is_some_and(|look| monitored.arbiter.is_awaited(look)) {
+                if newest.is_some_and(|look| monitored.arbiter.is_awaited(look, os::lives)) {
                     return Some(true);
                 }
                 let since = since.unwrap_or(now);
@@ -462,6 +466,9 @@ impl Session {
         } else {
             rest.look(self.id, Seen { view: view.as_ref(), is_read, holds }, now)
         };
+        if next != Next::Type {
+            pending.awaited = Awaited::Unknown;
+        }
         match next {
             Next::Later(look) => pending.stage = Stage::InPart(look),
             Next::Ask(look) => {
@@ -472,7 +479,19 @@ impl Session {
                 }
             }
             Next::Type => {
-                let bytes = rest.bytes.clone();
+                let (bytes, given_up) = (rest.bytes.clone(), rest.given_up(self.id, false));
+                // What is known of that may be older than the moment in which the program gave up.
+                match self.is_awaited(monitored, pending, now, env) {
+                    Some(true) => {}
+                    Some(false) => {
+                        pending.tell(given_up);
+                        return true;
+                    }
+                    None => {
+                        pending.stage = Stage::InPart(now + REST_LOOK_MS);
+                        return false;
+                    }
+                }
                 // The host types each input once.
                 pending.typed_as = following(pending.answer.input);
                 self.send_answer(pending.typed_as, &bytes, env);
