@@ -5,7 +5,6 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
 use super::budget::Budget;
-use super::procfs::ProcFs;
 use super::terminal::Terminal;
 use cis_core::monitor::{Modes, ReaderHow};
 
@@ -126,11 +125,6 @@ pub(crate) fn descend(
         found.push(process);
     }
     Some(found)
-}
-
-/// Whether a process has this number, and has not ended. True where nobody can look.
-pub(crate) fn lives(pid: u32) -> bool {
-    ProcFs::open().map_or(true, |processes| processes.one(pid).is_some_and(|process| !process.zombie))
 }
 
 /// Sends a signal to the process that was seen, not to one that got its pid since: the descriptor is

@@ -7,7 +7,7 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, openat, readlinkat, statat};
 use rustix::io::Errno;
 
-use super::processes::Process;
+use super::processes::{Process, Processes as _};
 
 /// An open `/proc`.
 #[derive(Debug)]
@@ -17,6 +17,11 @@ pub(crate) struct ProcFs {
     pub(super) ticks_per_second: u64,
     /// It lists the children of a process (CONFIG_PROC_CHILDREN).
     pub(super) lists_children: bool,
+}
+
+/// Whether a process has this number, and has not ended. True where nobody can look.
+pub(crate) fn lives(pid: u32) -> bool {
+    ProcFs::open().map_or(true, |processes| processes.one(pid).is_some_and(|process| !process.zombie))
 }
 
 impl ProcFs {
