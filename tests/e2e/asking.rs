@@ -21,6 +21,12 @@ pub fn item(cis: &Cis) -> Value {
     eventually("something waits", || cis.json(&["inbox"])["items"].as_array()?.first().cloned())
 }
 
+/// The first of the items that wait now and that are so.
+#[track_caller]
+pub fn found(cis: &Cis, is: impl Fn(&&Value) -> bool) -> Option<Value> {
+    cis.json(&["inbox"])["items"].as_array().unwrap().iter().find(is).cloned()
+}
+
 fn id(item: &Value) -> String {
     item["id"].as_str().unwrap().to_owned()
 }

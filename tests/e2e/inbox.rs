@@ -1,6 +1,6 @@
 //! The inbox: approvals, prompts on screens, and the stream of what changes.
 
-use super::asking::item;
+use super::asking::{found, item};
 use super::harness::{Cis, eventually, kill_9, signal};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -272,10 +272,7 @@ printf 'Press Enter to delete '; read -r y; echo "$y" > "$E2E_WORK/pressed"
     let asked = item(&cis);
     cis.ok(["answer", asked["id"].as_str().unwrap(), "--keys", "C-u n Enter"]);
     eventually("it was edited", || (cis.read("got") == "n\n").then_some(()));
-    let pressed = eventually("the next one waits", || {
-        let items = cis.json(&["inbox"])["items"].as_array().unwrap().clone();
-        items.into_iter().find(|item| item["id"] != asked["id"])
-    });
+    let pressed = eventually("the next one waits", || found(&cis, |item| item["id"] != asked["id"]));
     let id = pressed["id"].as_str().unwrap();
     let refused = cis.run(["answer", id, "--text", "n"]).expect(2).stderr;
     assert!(refused.contains("nothing was typed"), "{refused}");
@@ -303,8 +300,7 @@ read -p 'B: keep the backup? [Y/n] ' b; echo "$b" > "$E2E_WORK/kept"; wait
 "#,
     );
     let asked = eventually("the second one waits", || {
-        let items = cis.json(&["inbox"])["items"].as_array().unwrap().clone();
-        items.into_iter().find(|item| item["question"].as_str().unwrap_or_default().contains("backup"))
+        found(&cis, |item| item["question"].as_str().unwrap_or_default().contains("backup"))
     });
     let id = asked["id"].as_str().unwrap();
     let refused = cis.run(["answer", id, "yes"]).expect(2).stderr;
@@ -426,10 +422,7 @@ script = "sleep 6; printf 'Go on? '; read x"
     cis.ok(["answer", first["id"].as_str().unwrap(), "--text", "yes"]);
     cis.write("goes-on", "");
     for task in ["script", "python"] {
-        let asked = eventually("it asks", || {
-            let items = cis.json(&["inbox"])["items"].as_array().unwrap().clone();
-            items.into_iter().find(|item| item["task"] == task)
-        });
+        let asked = eventually("it asks", || found(&cis, |item| item["task"] == task));
         assert!(asked["question"].as_str().unwrap().contains("Format the disk?"), "{asked}");
         cis.ok(["answer", asked["id"].as_str().unwrap(), "--text", "n"]);
         eventually("it got the answer", || (cis.read(task) == "n\n").then_some(()));
@@ -515,10 +508,8 @@ fn an_answer_is_not_typed_once_the_program_has_given_up_its_question() {
         let refused = cis.run(["answer", asked["id"].as_str().unwrap(), "y"]).expect(3).stderr;
         assert!(refused.contains("nothing was typed"), "{command}: {refused}");
         cis.write("goes-on", "");
-        let asked = eventually("it asks again", || {
-            let items = cis.json(&["inbox"])["items"].as_array().unwrap().clone();
-            items.into_iter().find(|item| item["question"] == "Erase or keep B? [e/k]")
-        });
+        let asked =
+            eventually("it asks again", || found(&cis, |item| item["question"] == "Erase or keep B? [e/k]"));
         cis.ok(["answer", asked["id"].as_str().unwrap(), "k"]);
         cis.wait_run(&run, "succeeded");
         assert_eq!(cis.read("erased"), "k", "{command}");

@@ -9,7 +9,7 @@ use crate::harness::{Cis, eventually_within};
 use crate::matrix::logged_in;
 use crate::rooms::{SLOW, room_of};
 
-/// Any node makes something of a file; `use` needs all of it on the node `user`. Whoever runs `build` leaves a line in `ran`.
+/// Any node makes something of a file; `use` needs all of it on the node `user`. Each run of `build` leaves a line in `ran`.
 fn text(ran: &Path, key: &str, user: &str) -> String {
     format!(
         r#"
@@ -113,7 +113,7 @@ fn a_result_is_used_when_its_worker_has_gone_unless_something_changed() {
     cis.write("src.txt", "ond\n");
     let (second, ran) = bench.run("builder");
     assert_eq!((ran, &*used(cis, &second)), (2, "1 OND built it\n"));
-    // Whoever wants a new result gets one.
+    // With `--no-cache` it runs.
     let file = cis.write("again.toml", text(&cis.work().join("ran"), "auto", "builder"));
     let words =
         ["dag", "execute", "--matrix", "--room", &bench.room.id, "--no-cache", file.to_str().unwrap()];

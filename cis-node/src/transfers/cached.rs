@@ -6,12 +6,11 @@
 use std::sync::Arc;
 
 use cis_core::event::Uploaded;
-use cis_core::federation::transfer::{FileList, LIST_BYTES_MAX};
+use cis_core::federation::transfer::FileList;
 use cis_core::identity::Right;
 use cis_local::now_ms;
 
 use super::TransferError;
-use super::media::MediaStore;
 use super::share::all_here;
 use crate::cache::{self, Cache, Entry, RoomKey, Vouched};
 use crate::file_jobs::{CachedResult, Lookup};
@@ -108,13 +107,7 @@ impl Node {
         (room, uploaded): (&str, &Uploaded),
         stop: &Stop,
     ) -> Result<FileList, TransferError> {
-        let bytes_max = uploaded.size.min(LIST_BYTES_MAX);
-        match MediaStore::open(self).await?.download(&uploaded.media, bytes_max, stop).await {
-            Ok(bytes) => {
-                let told = uploaded.clone();
-                let opened = tokio::task::spawn_blocking(move || FileList::open(&told, &bytes));
-                Ok(opened.await.map_err(|_| TransferError::Panicked)??)
-            }
+        match self.download_list(uploaded, stop).await {
             Err(TransferError::Gone) => {
                 self.uploads.forget(room, uploaded);
                 let (blobs, files) = (Arc::clone(&self.blobs), entry.artifacts.clone());
@@ -126,7 +119,7 @@ impl Node {
                     (false, _) => Err(TransferError::Gone),
                 }
             }
-            Err(error) => Err(error),
+            downloaded => downloaded,
         }
     }
 

@@ -34,13 +34,22 @@ impl Node {
         if let Some(known) = self.uploads.list(room, uploaded) {
             return Ok(known);
         }
+        let list = Arc::new(self.download_list(uploaded, stop).await?);
+        self.uploads.learn_list(room, uploaded, Arc::clone(&list));
+        Ok(list)
+    }
+
+    /// The same from the homeserver, whatever is remembered of it.
+    pub(super) async fn download_list(
+        &self,
+        uploaded: &Uploaded,
+        stop: &Stop,
+    ) -> Result<FileList, TransferError> {
         let bytes_max = uploaded.size.min(LIST_BYTES_MAX);
         let bytes = MediaStore::open(self).await?.download(&uploaded.media, bytes_max, stop).await?;
         let told = uploaded.clone();
         let opened = tokio::task::spawn_blocking(move || FileList::open(&told, &bytes));
-        let list = Arc::new(opened.await.map_err(|_| TransferError::Panicked)??);
-        self.uploads.learn_list(room, uploaded, Arc::clone(&list));
-        Ok(list)
+        Ok(opened.await.map_err(|_| TransferError::Panicked)??)
     }
 
     /// Fetches those contents of a list that are not here. Each is also written to a file of `restore` that is missing it: what arrives is

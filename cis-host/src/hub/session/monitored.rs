@@ -289,12 +289,19 @@ impl Session {
         }
         for _ in 0..LOOKS_MAX {
             let want = monitored.arbiter.want(now);
-            if want.kernel && !monitored.probing && self.watch == Watch::On {
-                monitored.probing = true;
-                self.ask(env);
+            if want.kernel {
+                self.probe(monitored, env);
             }
             let Some(view) = want.screen.then(|| self.view(env)).flatten() else { break };
             monitored.arbiter.screen(view, now);
+        }
+    }
+
+    /// Has who reads looked at for the monitor, unless that is under way.
+    fn probe(&mut self, monitored: &mut Monitored, env: &mut Env) {
+        if !monitored.probing && self.watch == Watch::On {
+            monitored.probing = true;
+            self.ask(env);
         }
     }
 

@@ -9,7 +9,6 @@ use super::{Monitored, Session};
 use crate::frames;
 use crate::hub::HubError;
 use crate::hub::env::Env;
-use crate::hub::session::Watch;
 use crate::os;
 use crate::protocol::{ToHost, frame};
 use cis_core::api::InputReceipt;
@@ -399,9 +398,8 @@ impl Session {
         if now >= pending.until {
             return Some(false);
         }
-        if matches!(pending.awaited, Awaited::After(..)) && !monitored.probing {
-            monitored.probing = true;
-            self.ask(env);
+        if matches!(pending.awaited, Awaited::After(..)) {
+            self.probe(monitored, env);
         }
         None
     }
@@ -473,10 +471,7 @@ impl Session {
             Next::Later(look) => pending.stage = Stage::InPart(look),
             Next::Ask(look) => {
                 pending.stage = Stage::InPart(look);
-                if !monitored.probing && self.watch == Watch::On {
-                    monitored.probing = true;
-                    self.ask(env);
-                }
+                self.probe(monitored, env);
             }
             Next::Type => {
                 let (bytes, given_up) = (rest.bytes.clone(), rest.given_up(self.id, false));
