@@ -20,6 +20,9 @@ struct Stage {
     /// What came from the hub as input, bytes.
     typed: u64,
     modes: Modes,
+    /// Between two looks that find the program reading, so many find it at work.
+    busy_looks: u32,
+    looks: u32,
 }
 
 fn moved(session: SessionId, input: InputId, output_bytes: u64) -> FromHost {
@@ -67,7 +70,19 @@ impl Stage {
             output: 0,
             typed: 0,
             modes: Modes { canonical: true, echo: true },
+            busy_looks: 0,
+            looks: 0,
         }
+    }
+
+    /// What the kernel shows.
+    fn evidence(&mut self) -> KernelEvidence {
+        self.looks += 1;
+        let mut evidence = waiting_reader(self.output, self.modes);
+        if !self.looks.is_multiple_of(self.busy_looks + 1) {
+            evidence.readers.clear();
+        }
+        evidence
     }
 
     async fn prints(&mut self, text: &str) {
@@ -83,7 +98,7 @@ impl Stage {
             }
             match soon(self.host.heard()).await {
                 Said::Message(ToHost::Probe { session }) => {
-                    let evidence = waiting_reader(self.output, self.modes);
+                    let evidence = self.evidence();
                     self.host
                         .say(&FromHost::Probed { session, evidence, input_bytes: Some(self.typed) })
                         .await;
@@ -136,7 +151,7 @@ impl Stage {
         loop {
             match self.host.heard().await {
                 Said::Message(ToHost::Probe { session }) => {
-                    let evidence = waiting_reader(self.output, self.modes);
+                    let evidence = self.evidence();
                     let input_bytes = Some(self.typed);
                     self.host.say(&FromHost::Probed { session, evidence, input_bytes }).await;
                 }
@@ -150,7 +165,7 @@ impl Stage {
         loop {
             match soon(self.host.heard()).await {
                 Said::Message(ToHost::Probe { session }) => {
-                    let evidence = waiting_reader(self.output, self.modes);
+                    let evidence = self.evidence();
                     let input_bytes = Some(self.typed);
                     self.host.say(&FromHost::Probed { session, evidence, input_bytes }).await;
                 }
@@ -518,6 +533,25 @@ async fn a_choice_is_confirmed_only_where_the_pointer_went() {
         stage.host.say(&FromHost::Written { session: id(1), input, output_bytes }).await;
         soon(answer).await.unwrap().unwrap();
     }
+}
+
+#[tokio::test]
+async fn one_look_that_finds_a_busy_program_waiting_is_enough_for_the_rest() {
+    let mut stage = Stage::new(Seed::default()).await;
+    stage.modes = Modes { canonical: false, echo: false };
+    stage.prints("Delete the cache? [y/N] ").await;
+    let verdict = stage.verdict().await;
+    let answer = stage.answer(&verdict, 1, "n\r");
+    let input = stage.expect_rest("n").await;
+    let output_bytes = stage.output;
+    stage.host.say(&FromHost::Written { session: id(1), input, output_bytes }).await;
+    stage.prints("n").await;
+    // It waits in one of five looks.
+    stage.busy_looks = 4;
+    let input = stage.expect_rest("\r").await;
+    let output_bytes = stage.output;
+    stage.host.say(&FromHost::Written { session: id(1), input, output_bytes }).await;
+    assert!(soon(answer).await.unwrap().is_ok());
 }
 
 #[tokio::test]

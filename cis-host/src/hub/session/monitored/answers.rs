@@ -458,40 +458,39 @@ impl Session {
                 true => monitored.arbiter.holds_around(view, now),
                 false => monitored.arbiter.holds_above(view, now),
             });
+        let (bytes, given_up) = (rest.bytes.clone(), rest.given_up(self.id, false));
         // Somebody typed between the two: the rest would follow that.
         let next = if monitored.hands.typed_since(pending.sent_ms) {
-            Next::Over(rest.given_up(self.id, false))
+            Next::Over(given_up.clone())
         } else {
             rest.look(self.id, Seen { view: view.as_ref(), is_read, holds }, now)
         };
-        if next != Next::Type {
-            pending.awaited = Awaited::Unknown;
-        }
+        let is_wanted = next == Next::Type;
         match next {
-            Next::Later(look) => pending.stage = Stage::InPart(look),
-            Next::Ask(look) => {
+            Next::Later(look) => {
+                pending.awaited = Awaited::Unknown;
                 pending.stage = Stage::InPart(look);
-                self.probe(monitored, env);
             }
-            Next::Type => {
-                let (bytes, given_up) = (rest.bytes.clone(), rest.given_up(self.id, false));
-                // What is known of that may be older than the moment in which the program gave up.
-                match self.is_awaited(monitored, pending, now, env) {
-                    Some(true) => {}
-                    Some(false) => {
-                        pending.tell(given_up);
-                        return true;
-                    }
-                    None => {
-                        pending.stage = Stage::InPart(now + REST_LOOK_MS);
-                        return false;
-                    }
+            // What is known of who reads may be older than the moment in which the program gave up. One look that is newer and finds it
+            // waiting is enough: a program that works most of the time is seldom found waiting twice.
+            Next::Ask | Next::Type => match self.is_awaited(monitored, pending, now, env) {
+                Some(true) if is_wanted => {
+                    // The host types each input once.
+                    pending.typed_as = following(pending.answer.input);
+                    self.send_answer(pending.typed_as, &bytes, env);
+                    pending.stage = Stage::Sent(now + SENT_MS);
                 }
-                // The host types each input once.
-                pending.typed_as = following(pending.answer.input);
-                self.send_answer(pending.typed_as, &bytes, env);
-                pending.stage = Stage::Sent(now + SENT_MS);
-            }
+                Some(false) if is_wanted => {
+                    pending.tell(given_up);
+                    return true;
+                }
+                found => {
+                    if found.is_some() {
+                        pending.awaited = Awaited::Unknown;
+                    }
+                    pending.stage = Stage::InPart(now + REST_LOOK_MS);
+                }
+            },
             Next::Over(outcome) => {
                 if outcome.as_ref().is_err_and(|error| !error.may_have_typed()) {
                     self.refuse(monitored, &pending.answer, env);

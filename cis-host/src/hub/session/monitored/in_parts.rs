@@ -80,8 +80,8 @@ pub(super) struct Seen<'a> {
 pub(super) enum Next {
     /// It is looked again at that time.
     Later(TimestampMs),
-    /// The same; and it is to be found out whether the program reads.
-    Ask(TimestampMs),
+    /// It is wanted if the program reads: that is to be found out.
+    Ask,
     Type,
     /// It is not wanted, or nobody knows: this is said.
     Over(Result<InputReceipt, HubError>),
@@ -145,7 +145,7 @@ impl Rest {
             Shown::Expected if now - since >= wanted_ms && is_read == Some(true) => Next::Type,
             _ if is_late => Next::Over(self.given_up(id, false)),
             // A program that works took the key, or is about to show something else.
-            Shown::Expected if now - since >= wanted_ms => Next::Ask(look),
+            Shown::Expected if now - since >= wanted_ms => Next::Ask,
             _ => Next::Later(look),
         }
     }
@@ -243,12 +243,8 @@ mod tests {
         let shown = "Delete it? [y/N] n";
         assert_eq!(follows(no(), &[(shown, Some(true), 10), (shown, Some(true), 1_500)]), Next::Later(1_540));
         assert_eq!(follows(no(), &[(shown, Some(true), 10), (shown, Some(true), 1_510)]), Next::Type);
-        assert_eq!(follows(no(), &[(shown, None, 10), (shown, None, 1_510)]), Next::Ask(1_550));
-        assert_eq!(
-            follows(no(), &[(shown, None, 10), (shown, Some(false), 1_510)]),
-            Next::Ask(1_550),
-            "it works"
-        );
+        assert_eq!(follows(no(), &[(shown, None, 10), (shown, None, 1_510)]), Next::Ask);
+        assert_eq!(follows(no(), &[(shown, None, 10), (shown, Some(false), 1_510)]), Next::Ask, "it works");
         let unknown = Next::Over(Err(HubError::TypedInPart { id: id() }));
         assert_eq!(follows(no(), &[(shown, None, 10), (shown, Some(false), KEY_MAX_MS)]), unknown);
         assert_eq!(follows(no(), &[(ASKS, Some(true), KEY_MAX_MS)]), unknown);
