@@ -254,14 +254,15 @@ pub struct ArtifactRecord {
     pub executable: bool,
 }
 
-/// A file that was uploaded to the homeserver of a room.
+/// A list of files for the nodes of a room, mostly in a file that was uploaded to its homeserver.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub struct Uploaded {
     /// SHA-256 of its bytes, before any encryption.
     pub sha256: BlobId,
     /// Its bytes.
     pub size: u64,
-    /// How the carrier finds it: `{"url": "mxc://…"}`, or `{"file": …}` with the keys of an encrypted file.
+    /// How the carrier finds it: `{"url": "mxc://…"}`, or `{"file": …}` with the keys of an encrypted file. A short list of files is here
+    /// itself: `{"list": "…"}`, the text of its JSON.
     #[schema(value_type = Object)]
     pub media: Value,
 }

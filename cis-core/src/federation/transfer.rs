@@ -9,7 +9,7 @@ pub use media::PartMedia;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::event::{ArtifactRecord, Uploaded};
 use crate::ids::BlobId;
@@ -22,6 +22,12 @@ pub const BYTES_MAX: u64 = 10 << 30;
 
 /// A list has no more bytes of JSON.
 pub const LIST_BYTES_MAX: u64 = 16 << 20;
+
+/// A list whose JSON is not longer is told of with its text, bytes: nobody has to upload or download it. The parts of 100 MB fit.
+pub const INLINE_BYTES_MAX: usize = 3072;
+
+/// Where `media` has such a text.
+const INLINE: &str = "list";
 
 /// A part has no more bytes: it is held in memory on its way.
 pub const PART_BYTES_MAX: u64 = 8 << 20;
@@ -126,7 +132,7 @@ impl FileList {
         Ok(list)
     }
 
-    /// Its JSON, and what is announced of it once it is uploaded.
+    /// Its JSON, and what is announced of it: with its text where that is short, else once it is uploaded.
     ///
     /// # Errors
     /// [`BadList::TooLarge`].
@@ -135,7 +141,18 @@ impl FileList {
         if bytes.len() as u64 > LIST_BYTES_MAX {
             return Err(BadList::TooLarge);
         }
-        Ok((Uploaded { sha256: BlobId::of(&bytes), size: bytes.len() as u64, media: Value::Null }, bytes))
+        let mut packed =
+            Uploaded { sha256: BlobId::of(&bytes), size: bytes.len() as u64, media: Value::Null };
+        if bytes.len() <= INLINE_BYTES_MAX {
+            packed.media = json!({ INLINE: String::from_utf8_lossy(&bytes) });
+        }
+        Ok((packed, bytes))
+    }
+
+    /// The bytes of a list that is told of with its text.
+    #[must_use]
+    pub fn inline(uploaded: &Uploaded) -> Option<&[u8]> {
+        uploaded.media.get(INLINE).and_then(Value::as_str).map(str::as_bytes)
     }
 
     /// Removes the names of contents that no file of this list has. Only a list whose files have a content says where it is: this one could

@@ -99,27 +99,28 @@ impl Node {
         }
     }
 
-    /// The list of an entry, if the homeserver still has it, whatever is remembered of it: its parts are as old. Otherwise the files
-    /// alone, if all of them are here.
+    /// The list of an entry, if the homeserver still has it, whatever is remembered of it: its parts are as old. Otherwise, and where the
+    /// list was told whole, which says nothing of its parts, the files alone, if all of them are here.
     async fn list_at_hand(
         &self,
         entry: &Entry,
         (room, uploaded): (&str, &Uploaded),
         stop: &Stop,
     ) -> Result<FileList, TransferError> {
-        match self.download_list(uploaded, stop).await {
-            Err(TransferError::Gone) => {
-                self.uploads.forget(room, uploaded);
-                let (blobs, files) = (Arc::clone(&self.blobs), entry.artifacts.clone());
-                let checked = tokio::task::spawn_blocking(move || {
-                    all_here(&blobs, &files).map(|here| (here && !files.is_empty(), files))
-                });
-                match checked.await.map_err(|_| TransferError::Panicked)?? {
-                    (true, files) => Ok(FileList { files, parts: Vec::new() }),
-                    (false, _) => Err(TransferError::Gone),
-                }
-            }
-            downloaded => downloaded,
+        let told = self.download_list(uploaded, stop).await;
+        let is_gone = matches!(told, Err(TransferError::Gone));
+        if is_gone {
+            self.uploads.forget(room, uploaded);
+        } else if FileList::inline(uploaded).is_none() {
+            return told;
+        }
+        let (blobs, files) = (Arc::clone(&self.blobs), entry.artifacts.clone());
+        let checked = tokio::task::spawn_blocking(move || {
+            all_here(&blobs, &files).map(|here| (here && !files.is_empty(), files))
+        });
+        match checked.await.map_err(|_| TransferError::Panicked)?? {
+            (true, files) => Ok(FileList { files, parts: Vec::new() }),
+            (false, _) => told,
         }
     }
 

@@ -39,12 +39,15 @@ impl Node {
         Ok(list)
     }
 
-    /// The same from the homeserver, whatever is remembered of it.
+    /// The same as it was told, or from the homeserver, whatever is remembered of it.
     pub(super) async fn download_list(
         &self,
         uploaded: &Uploaded,
         stop: &Stop,
     ) -> Result<FileList, TransferError> {
+        if let Some(bytes) = FileList::inline(uploaded) {
+            return Ok(FileList::open(uploaded, bytes)?);
+        }
         let bytes_max = uploaded.size.min(LIST_BYTES_MAX);
         let bytes = MediaStore::open(self).await?.download(&uploaded.media, bytes_max, stop).await?;
         let told = uploaded.clone();

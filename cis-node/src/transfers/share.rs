@@ -65,7 +65,7 @@ impl Node {
         Ok(Part { media: PartMedia::from(&media), pieces })
     }
 
-    /// Uploads a list for a room, once.
+    /// Tells of a list: uploads it for a room, once, unless it is so short that it is told whole.
     pub(super) async fn announce(
         &self,
         room: &str,
@@ -73,6 +73,10 @@ impl Node {
         stop: &Stop,
     ) -> Result<Uploaded, TransferError> {
         let (mut uploaded, bytes) = list.pack()?;
+        if FileList::inline(&uploaded).is_some() {
+            self.uploads.learn_list(room, &uploaded, Arc::new(list));
+            return Ok(uploaded);
+        }
         // Otherwise two tasks with the same files would name two places, and each node would fetch the list from both.
         let _by_nobody_else = stop.or(self.uploads.uploading.lock(&uploaded.sha256.0)).await?;
         if let Some(there) = self.uploads.place_of_list(room, &uploaded.sha256) {

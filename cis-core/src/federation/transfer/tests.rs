@@ -55,6 +55,20 @@ fn a_list_comes_back_as_it_was_packed_and_no_other_bytes_count() {
 }
 
 #[test]
+fn a_short_list_is_told_whole_and_checked_as_any_other() {
+    let of = |size: u64| list(vec![file("a", 1, size)], PART_BYTES_MAX);
+    let hundred = of(100_000_000);
+    let (told, bytes) = hundred.pack().unwrap();
+    assert_eq!(FileList::inline(&told), Some(bytes.as_slice()));
+    assert_eq!(FileList::open(&told, &bytes), Ok(hundred));
+    assert!(told.media.to_string().len() <= crate::event::MEDIA_BYTES_MAX);
+    let other = Uploaded { media: json!({ "list": "{}" }), ..told };
+    assert_eq!(FileList::open(&other, FileList::inline(&other).unwrap()), Err(BadList::Another));
+    let (uploaded, _) = of(1_000_000_000).pack().unwrap();
+    assert_eq!((FileList::inline(&uploaded), &uploaded.media), (None, &Value::Null));
+}
+
+#[test]
 fn paths_that_leave_the_directory_or_clash_are_refused() {
     let deep = format!("{}x", "x/".repeat(DEPTH_MAX));
     for path in ["", "/etc/passwd", "../a", "a/../b", "a//b", "a/", "./a", "a\0b", &"x/".repeat(3000), &deep]
