@@ -13,8 +13,8 @@ use cis_core::api::{
     InputReceipt, InviteToMatrixRoom, JoinMatrixRoom, KillSession, ListInbox, ListRuns, ListSessions,
     ListTasks, Listing, LoginMatrix, LogoutMatrix, MatrixAccountView, MatrixRoomEvents, MatrixRoomView,
     NodeView, Page, PauseNode, ReadAsk, ReadHistory, ReadLog, ReadMatrixRoom, ReadTime, RecoverReport,
-    RecoverRuns, RetryRun, RunDetail, RunView, Say, SendInput, SessionView, SetMode, StopNode, TaskContext,
-    TaskView, ThreadMessage, TimeView, WhyView, paths,
+    RecoverRuns, ReportSession, Reported, RetryRun, RunDetail, RunView, Say, SendInput, SessionView, SetMode,
+    StopNode, TaskContext, TaskView, ThreadMessage, TimeView, WhyView, paths,
 };
 use cis_core::dag::Group;
 
@@ -300,6 +300,15 @@ impl Client {
     /// Why it is thought to wait for a human, or not.
     pub async fn explain(&self, session: &str) -> Result<ExplainView, ClientError> {
         self.get(&paths::fill(paths::SESSION_EXPLAIN, &[session])).await
+    }
+
+    /// Keeps a recording of what it shows, with what is true of it.
+    pub async fn report_session(
+        &self,
+        session: &str,
+        report: &ReportSession,
+    ) -> Result<Reported, ClientError> {
+        self.post(&paths::fill(paths::SESSION_REPORTS, &[session]), report).await
     }
 
     /// Logs the node's Matrix account in. Waits as long as the homeserver does.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cis_core::api::{
     AnswerWith, ExplainView, MatrixAccountView, Problem, RoomNodeView, RunView, TimeView, WhyView,
 };
-use cis_core::event::{ArtifactRecord, RetryScope};
+use cis_core::event::{ArtifactRecord, PromptKind, RetryScope};
 use cis_core::ids::{RunId, SessionId, TimestampMs};
 use tokio::sync::mpsc;
 
@@ -87,6 +87,8 @@ pub enum Command {
     Times(RunId, Slot<TimeView>),
     /// Asks why the monitor thinks of a session what it does.
     Explain(SessionId, Slot<ExplainView>),
+    /// Says that the monitor is wrong about a session, and what it waits for; none: for nobody. The node keeps what it shows.
+    Report(SessionId, Option<PromptKind>),
     /// Reads the end of the log of one of a task's tries, as text.
     Log(RunId, String, u32, Slot<String>),
     /// Reads the end of a session's log, as text.

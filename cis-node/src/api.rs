@@ -29,8 +29,8 @@ use crate::server::{AttachPermit, AttachStreams, EventBatch, NodeApi, Peer};
 use cis_core::api::{
     Attach, CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView, FollowEvents, GroupPlace,
     GroupView, HistoryEntry, InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Page,
-    PauseNode, Problem, ProblemKind, ReadHistory, ReadLog, ReadTime, RetryRun, RunDetail, RunView, SendInput,
-    SessionView, SetMode, StopNode, TaskContext, TimeView, WhyView,
+    PauseNode, Problem, ProblemKind, ReadHistory, ReadLog, ReadTime, ReportSession, Reported, RetryRun,
+    RunDetail, RunView, SendInput, SessionView, SetMode, StopNode, TaskContext, TimeView, WhyView,
 };
 use cis_core::dag::Group;
 use cis_core::event::ExecutionMode;
@@ -447,6 +447,14 @@ impl NodeApi for Node {
         let explanation = self.hub.explain(session).await.map_err(|e| hub_problem(&e))?;
         let waiting = self.driver.ask(|reply| Command::Waiting { session, reply }).await?;
         Ok(explained(session, explanation, &waiting, now_ms()))
+    }
+
+    async fn report_session(
+        &self,
+        permit: Permit<act::ControlSession>,
+        request: ReportSession,
+    ) -> Answer<Reported> {
+        self.keep_report(permit.target(), request).await
     }
 
     async fn events(

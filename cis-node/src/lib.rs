@@ -49,6 +49,7 @@ mod principal;
 mod problems;
 mod redactors;
 mod remote;
+mod reports;
 mod restore;
 mod room_choice;
 mod room_nodes;

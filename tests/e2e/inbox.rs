@@ -400,17 +400,21 @@ fn a_program_at_work_in_a_terminal_inside_is_not_listed_and_one_that_asks_there_
     let cis = Cis::new();
     cis.write("works.sh", WORKS);
     cis.write("carrier.py", r#"import pty; pty.spawn(["sh", "works.sh"])"#);
+    cis.write("twice.py", r#"import pty; pty.spawn(["python3", "carrier.py"])"#);
     let run = cis.start(
         r#"version = 1
 [dag]
 id = "carriers"
-max_parallel = 3
+max_parallel = 4
 [[tasks]]
 id = "script"
 command = ["script", "-qc", "sh works.sh", "/dev/null"]
 [[tasks]]
 id = "python"
 command = ["python3", "carrier.py"]
+[[tasks]]
+id = "twice"
+command = ["python3", "twice.py"]
 [[tasks]]
 id = "later"
 script = "sleep 6; printf 'Go on? '; read x"
@@ -421,7 +425,7 @@ script = "sleep 6; printf 'Go on? '; read x"
     assert_eq!(first["task"], "later", "{first}");
     cis.ok(["answer", first["id"].as_str().unwrap(), "--text", "yes"]);
     cis.write("goes-on", "");
-    for task in ["script", "python"] {
+    for task in ["script", "python", "twice"] {
         let asked = eventually("it asks", || found(&cis, |item| item["task"] == task));
         assert!(asked["question"].as_str().unwrap().contains("Format the disk?"), "{asked}");
         cis.ok(["answer", asked["id"].as_str().unwrap(), "--text", "n"]);
@@ -455,7 +459,9 @@ command = ["python3", "beside.py"]
 
 /// It gives up its question without a word when it is told so, and asks another one later.
 const GIVES_UP: &str = r#"
-import os, signal, time
+import os, signal, sys, time
+if "polls" in sys.argv:
+    import readline
 work = os.environ["E2E_WORK"]
 class GaveUp(Exception):
     pass
@@ -499,10 +505,12 @@ command = {command}
 
 const DIRECTLY: &str = r#"["python3", "gives-up.py"]"#;
 const INSIDE: &str = r#"["script", "-qec", "python3 gives-up.py", "/dev/null"]"#;
+/// The program and the `script` inside poll, so that they look alike.
+const TWICE: &str = r#"["script", "-qec", "script -qec 'python3 gives-up.py polls' /dev/null", "/dev/null"]"#;
 
 #[test]
 fn an_answer_is_not_typed_once_the_program_has_given_up_its_question() {
-    for command in [DIRECTLY, INSIDE] {
+    for command in [DIRECTLY, INSIDE, TWICE] {
         let cis = Cis::new();
         let (run, asked) = given_up(&cis, command, "");
         let refused = cis.run(["answer", asked["id"].as_str().unwrap(), "y"]).expect(3).stderr;

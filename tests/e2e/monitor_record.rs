@@ -1,5 +1,7 @@
 //! `cis monitor record` and `cis monitor test` with real programs: a person at a terminal, and a scenario.
 
+use serde_json::Value;
+
 use super::harness::{Cis, Output, eventually};
 
 const SCENARIOS: &str = r#"
@@ -106,4 +108,42 @@ fn what_cannot_be_recorded_or_read_is_said() {
     let old = cis.run(["monitor", "test", "old.cast"]).expect(2);
     assert!(old.stderr.contains("old.cast") && old.stderr.contains("version 3"), "{}", old.stderr);
     record(&cis, "unheard-of").expect(2);
+}
+
+/// What somebody says of a session is kept with what it showed, and the monitor can be tried on that.
+#[test]
+fn a_report_of_a_wrong_verdict_can_be_replayed() {
+    let cis = Cis::new();
+    cis.write("key", "opensesame");
+    cis.start(
+        r#"version = 1
+[dag]
+id = "wrong"
+[[tasks]]
+id = "asks"
+secrets = { KEY = { file = "key" } }
+script = "printf 'Delete %s? [y/N] ' \"$KEY\"; read x"
+[[tasks]]
+id = "works"
+script = "printf 'Go on? [y/N] '; sleep 300"
+"#,
+    );
+    eventually("it asks", || {
+        cis.json(&["inbox"])["items"].as_array().filter(|items| !items.is_empty()).map(drop)
+    });
+    let report = |session: &str, says: &[&str]| {
+        let reported = cis.json(&[&["monitor", "report", session], says].concat());
+        let path = reported["path"].as_str().unwrap().to_owned();
+        let tested = cis.run(["monitor", "test", &path, "--json"]).json();
+        (std::fs::read_to_string(&path).unwrap(), tested["items"][0]["episodes"][0].clone())
+    };
+    let (text, work) = report("asks", &["--not-a-prompt"]);
+    assert!(text.contains("Delete ") && !text.contains("opensesame"), "{text}");
+    assert_eq!((&work["waiting"], &work["right"]), (&Value::Null, &false.into()), "it was in the inbox");
+    let (_, prompt) = report("asks", &["--prompt", "permission"]);
+    assert_eq!((&prompt["waiting"], &prompt["right"]), (&"permission".into(), &true.into()));
+    let (_, prompt) = report("works", &["--prompt"]);
+    assert_eq!((&prompt["waiting"], &prompt["right"]), (&"question".into(), &false.into()), "nobody reads");
+    let none = cis.run(["monitor", "report", "nobody", "--prompt"]).expect(2).stderr;
+    assert!(none.contains("nobody"), "{none}");
 }

@@ -55,8 +55,8 @@ pub use problem::{PROBLEM_JSON, Problem, ProblemKind};
 pub use requests::{
     Attach, AttachControl, AttachNotice, BEHIND, CreateRun, CreateSession, CreatedOrder, Decide,
     FollowEvents, GroupPlace, HasKey, InputReceipt, KillSession, ListRuns, ListSessions, ListTasks, Page,
-    PauseNode, ReadLog, ReadTime, RetryRun, SendInput, SetMode, StartAgent, StopNode, SubmitRun,
-    submitted_env,
+    PauseNode, ReadLog, ReadTime, ReportSession, Reported, RetryRun, SendInput, SetMode, StartAgent,
+    StopNode, SubmitRun, submitted_env,
 };
 pub use tokens::{CLIENT_VARIABLES, CreateToken, NewTokenView, RemoteView, TokenView};
 pub use upkeep::{CleanReport, CleanStore};

@@ -109,6 +109,8 @@ pub const SESSION_ATTACH: &str = "/v1/sessions/{session}/attach";
 pub const SESSION_SCREEN: &str = "/v1/sessions/{session}/screen";
 /// `GET`: [`super::ExplainView`]: why the monitor thinks of it what it does.
 pub const SESSION_EXPLAIN: &str = "/v1/sessions/{session}/explain";
+/// `POST` [`super::ReportSession`]: [`super::Reported`].
+pub const SESSION_REPORTS: &str = "/v1/sessions/{session}/reports";
 /// `GET` [`super::ListInbox`]: listing of [`super::InboxItem`], oldest first.
 pub const INBOX: &str = "/v1/inbox";
 /// `GET`: [`super::InboxItem`].

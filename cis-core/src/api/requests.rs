@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::text_or_hex;
-use crate::event::{ExecutionMode, RetryScope, RunState, TaskState, UseAgent};
+use crate::event::{ExecutionMode, PromptKind, RetryScope, RunState, TaskState, UseAgent};
 use crate::ids::{InputId, Offset};
 use crate::term_size::TermSize;
 
@@ -391,6 +391,20 @@ pub struct InputReceipt {
 pub struct KillSession {
     /// Between SIGTERM and SIGKILL, ms; none: as its task says, or 10 s.
     pub grace_ms: Option<u64>,
+}
+
+/// Says what is true of a session, where the monitor is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReportSession {
+    /// It waits for a human, for this; null: it waits for nobody.
+    pub waits_for: Option<PromptKind>,
+}
+
+/// Answer to [`ReportSession`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Reported {
+    /// The recording, on the node's machine.
+    pub path: String,
 }
 
 /// Query of a log.

@@ -34,6 +34,9 @@ pub struct Reader {
     pub how: ReaderHow,
     /// The terminal is nested: one that a program of the session made (script, tmux, an agent's shell).
     pub nested: bool,
+    /// The terminal is nested and has another one inside: what is typed there goes on to that one (`script` in `script`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub outer: bool,
     /// It is no process of the session's tree (a pinentry of an agent daemon).
     pub foreign: bool,
     /// Modes of the terminal that it reads, where they can be known.

@@ -96,4 +96,7 @@ pub struct Explanation {
     pub layers: Vec<LayerReport>,
     /// How one follows from the other, one sentence each.
     pub because: Vec<String>,
+    /// What other evidence would have led to another verdict, one sentence each.
+    #[serde(default)]
+    pub what_if: Vec<String>,
 }

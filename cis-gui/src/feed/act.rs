@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cis_client::{Client, LogStream};
-use cis_core::api::{Answer, KillSession, Problem, ProblemKind, ReadLog, ReadTime, RetryRun};
+use cis_core::api::{Answer, KillSession, Problem, ProblemKind, ReadLog, ReadTime, ReportSession, RetryRun};
 
 use super::{Shared, files, problem, save};
 use crate::command::{Command, Slot, Verb};
@@ -52,6 +52,11 @@ pub(super) async fn act(client: Arc<Client>, shared: Arc<Shared>, command: Comma
             .kill_session(&session.to_string(), &KillSession::default())
             .await
             .map(|()| format!("Ending session {}", session.short()))
+            .map_err(problem),
+        Command::Report(session, waits_for) => client
+            .report_session(&session.to_string(), &ReportSession { waits_for })
+            .await
+            .map(|kept| format!("Kept in {}; nothing was sent", kept.path))
             .map_err(problem),
         Command::Why(run, task, slot) => {
             return fill(&shared, &slot, client.why(&run.to_string(), &task).await.map_err(problem));

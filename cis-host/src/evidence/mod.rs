@@ -56,6 +56,8 @@ pub(crate) struct Found {
     inside: BTreeMap<Terminal, Option<Terminal>>,
     /// Some of those processes cannot be looked into.
     inside_opaque: bool,
+    /// The terminals inside at which processes wait, with their pids.
+    waits: Vec<(u32, Terminal)>,
     /// One in the foreground waits for a peer, which may ask on its behalf.
     peer: bool,
 }
@@ -93,9 +95,22 @@ impl Found {
 
     /// How many terminals inside have no other one inside.
     fn beside(&self) -> u32 {
-        let is_outer = |terminal: &Terminal| self.inside.values().any(|from| from.as_ref() == Some(terminal));
-        let beside = self.inside.keys().filter(|terminal| !is_outer(terminal)).count();
+        let beside = self.inside.keys().filter(|terminal| !self.is_outer(**terminal)).count();
         u32::try_from(beside).unwrap_or(u32::MAX)
+    }
+
+    /// Another terminal was opened from this one.
+    fn is_outer(&self, terminal: Terminal) -> bool {
+        self.inside.values().flatten().any(|from| from.is(terminal))
+    }
+
+    /// Tells the readers of terminals that have others inside from those that have none.
+    fn mark_outer(&mut self) {
+        let outer: BTreeSet<u32> =
+            self.waits.iter().filter(|(_, terminal)| self.is_outer(*terminal)).map(|(pid, _)| *pid).collect();
+        for reader in self.readers.iter_mut().filter(|reader| reader.nested) {
+            reader.outer = outer.contains(&reader.pid);
+        }
     }
 
     fn add_inside(&mut self, terminal: Terminal, opened_from: impl FnOnce() -> Option<Terminal>) {
@@ -174,13 +189,16 @@ impl Scene<'_> {
             }
             found.peer |= in_front && waits.peer;
             for wait in waits.terminals {
+                let terminal = wait.terminal;
                 if let Some(reader) = self.reader(processes, process, wait, false, &mut budget) {
+                    found.waits.extend(reader.nested.then_some((reader.pid, terminal)));
                     found.add(reader);
                 }
             }
         }
         // A group without a process that can be seen: they are hidden altogether (hidepid of proc(5)).
         found.opaque |= self.terminal.is_some() && self.group.is_some() && front == 0;
+        found.mark_outer();
         found
     }
 
@@ -198,7 +216,8 @@ impl Scene<'_> {
         }
         let modes =
             if nested { processes.terminal_modes(process, wait.descriptor, budget) } else { self.modes };
-        Some(Reader { pid: process.pid, name: name(process), how: wait.how, nested, foreign, modes })
+        let (pid, how) = (process.pid, wait.how);
+        Some(Reader { pid, name: name(process), how, nested, outer: false, foreign, modes })
     }
 }
 

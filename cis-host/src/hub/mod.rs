@@ -45,6 +45,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use cis_core::api::{Attach, AttachControl, InputReceipt, TermSize};
 use cis_core::ids::{InputId, SessionId};
 use cis_core::monitor::Explanation;
+use cis_core::monitor::recording::Still;
 use cis_core::policy::redact::Redactor;
 use cis_core::terminal::sanitizer::Form;
 use cis_local::Place;
@@ -174,6 +175,10 @@ enum Command {
     Explain {
         id: SessionId,
         reply: oneshot::Sender<Result<Explanation, HubError>>,
+    },
+    Still {
+        id: SessionId,
+        reply: oneshot::Sender<Result<Still, HubError>>,
     },
     ScreenText {
         id: SessionId,
@@ -351,6 +356,14 @@ impl Hub {
     /// [`HubError::NoSuchSession`], [`HubError::NotATerminal`], [`HubError::Stopped`].
     pub async fn explain(&self, id: SessionId) -> Result<Explanation, HubError> {
         self.ask(|reply| Command::Explain { id, reply }).await
+    }
+
+    /// What it shows, and what the kernel shows of it.
+    ///
+    /// # Errors
+    /// [`HubError::NoSuchSession`], [`HubError::NotATerminal`], [`HubError::Stopped`].
+    pub async fn still(&self, id: SessionId) -> Result<Still, HubError> {
+        self.ask(|reply| Command::Still { id, reply }).await
     }
 
     /// The text of its screen, secrets replaced.

@@ -84,8 +84,15 @@ fn from_host() -> Vec<FromHost> {
         exit: Some(exit()),
     };
     let modes = Some(Modes { canonical: true, echo: false });
-    let reader =
-        Reader { pid: 7, name: "sh".to_owned(), how: ReaderHow::Read, nested: true, foreign: false, modes };
+    let reader = Reader {
+        pid: 7,
+        name: "sh".to_owned(),
+        how: ReaderHow::Read,
+        nested: true,
+        outer: false,
+        foreign: false,
+        modes,
+    };
     let evidence = KernelEvidence {
         at_ms: 1,
         output_bytes: 2,

@@ -22,8 +22,9 @@ use super::verification_api::VerificationApi;
 use cis_core::api::{
     Attach, AttachControl, AttachNotice, CleanReport, CleanStore, CreateRun, CreateSession, Decide,
     ExplainView, FollowEvents, GroupPlace, GroupView, HistoryEntry, InputReceipt, KillSession, ListRuns,
-    ListSessions, Listing, NodeView, Page, PauseNode, Problem, ReadHistory, ReadLog, ReadTime, RetryRun,
-    RunDetail, RunView, SendInput, SessionView, SetMode, StopNode, TaskContext, TimeView, WhyView,
+    ListSessions, Listing, NodeView, Page, PauseNode, Problem, ReadHistory, ReadLog, ReadTime, ReportSession,
+    Reported, RetryRun, RunDetail, RunView, SendInput, SessionView, SetMode, StopNode, TaskContext, TimeView,
+    WhyView,
 };
 use cis_core::dag::Group;
 use cis_core::event::Event;
@@ -291,6 +292,13 @@ pub trait NodeApi:
     fn screen(&self, permit: Permit<act::ReadSession>) -> impl Future<Output = Answer<String>> + Send;
     /// Why it is thought to wait for a human, or not.
     fn explain(&self, permit: Permit<act::ReadSession>) -> impl Future<Output = Answer<ExplainView>> + Send;
+
+    /// Keeps a recording of what it shows, with what somebody says is true of it.
+    fn report_session(
+        &self,
+        permit: Permit<act::ControlSession>,
+        request: ReportSession,
+    ) -> impl Future<Output = Answer<Reported>> + Send;
 
     /// Events, past and coming.
     fn events(

@@ -9,7 +9,8 @@ use super::node_api::NodeApi;
 use super::routes::{
     cancel_run, clean_store, create_run, create_session, explain, get_node, get_run, get_session, groups,
     history, kill_session, list_runs, list_sessions, pause_node, pause_run, put_group, remove_group,
-    resume_run, retry_run, screen, send_input, set_mode, start_run, stop_node, take_over_run, times,
+    report_session, resume_run, retry_run, screen, send_input, set_mode, start_run, stop_node, take_over_run,
+    times,
 };
 use super::{
     identity_routes, inbox_routes, matrix_routes, me_routes, nodes_routes, policy_routes, streams,
@@ -115,6 +116,11 @@ fn sessions<N: NodeApi>() -> Operations<Arc<N>> {
         get_screen: GET paths::SESSION_SCREEN, Sessions, Action::ReadSession(None), [NotFound, Conflict] => screen::<N>;
         /// Says why the monitor thinks that it waits for a human, or not.
         explain_session: GET paths::SESSION_EXPLAIN, Sessions, Action::ReadSession(None), [NotFound, Conflict] => explain::<N>;
+        /// Reports that the monitor is wrong about a session.
+        ///
+        /// The node keeps a recording of the session's screen, secrets replaced, with what is true of it, in the directory
+        /// `reports` of its home. It sends it to nobody.
+        report_session: POST paths::SESSION_REPORTS, Sessions, Action::ControlSession(None), [NotFound, Conflict] => report_session::<N>;
     }
 }
 

@@ -16,8 +16,8 @@ use axum::extract::State;
 use cis_core::api::{
     CleanReport, CleanStore, CreateSession, Decide, ExplainView, GroupPlace, GroupView, HistoryEntry,
     InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Page, PauseNode, ReadHistory,
-    ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView, SetMode, StopNode, SubmitRun,
-    TaskContext, TimeView, WhyView,
+    ReadTime, ReportSession, Reported, RetryRun, RunDetail, RunView, SendInput, SessionView, SetMode,
+    StopNode, SubmitRun, TaskContext, TimeView, WhyView,
 };
 use cis_core::dag::Group;
 use cis_core::policy::act;
@@ -284,6 +284,16 @@ pub(super) async fn screen<N: NodeApi>(
 ) -> Result<String, Failure> {
     let permit = node.admit_to_session(&who, name, false).await?;
     Ok(node.screen(permit).await?)
+}
+
+pub(super) async fn report_session<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name(name): Name<String>,
+    body: Body<ReportSession>,
+) -> Outcome<Reported> {
+    let permit = node.admit_to_session(&who, name, false).await?;
+    Ok(Json(node.report_session(permit, body.read().await?).await?))
 }
 
 pub(super) async fn explain<N: NodeApi>(

@@ -43,6 +43,12 @@ pub(crate) fn explain(view: &ExplainView, now: TimestampMs) -> String {
             let _ = writeln!(out, "  {}", clean(sentence));
         }
     }
+    if !explanation.what_if.is_empty() {
+        let _ = writeln!(out, "\n{BOLD}otherwise{BOLD:#}");
+    }
+    for sentence in &explanation.what_if {
+        let _ = writeln!(out, "  {}", clean(sentence));
+    }
     out
 }
 

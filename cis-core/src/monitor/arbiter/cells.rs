@@ -16,7 +16,7 @@ const CLOCK_MS: i64 = 120_000;
 const RESTLESS_MS: i64 = 3000;
 
 /// The screen over time.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Cells {
     pub(super) page: Option<Arc<Page>>,
     /// When it was last looked at.

@@ -18,7 +18,7 @@ const MOVES: u32 = 1;
 const LISTENS: u32 = 2;
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Distrust {
     /// Of this reader.
     pid: u32,

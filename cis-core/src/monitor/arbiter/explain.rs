@@ -30,7 +30,8 @@ impl Arbiter {
         let mut because = Vec::new();
         match &self.standing {
             Some(standing) => {
-                because.push(sentence(&standing.why));
+                // It may begin with the name of a program.
+                because.push(format!("{}.", standing.why));
                 if standing.gone_ms.is_some() {
                     because
                         .push("Its prompt seems gone; that must last a moment before it counts.".to_owned());
@@ -43,7 +44,9 @@ impl Arbiter {
             let left = text::duration((one.ready_ms - now).unsigned_abs());
             format!("In {left} it counts as {}: {}.", one.verdict.kind.as_str(), one.why)
         }));
-        Explanation { profile: self.profile.name.clone(), verdict: self.verdict().cloned(), layers, because }
+        let (profile, verdict, what_if) =
+            (self.profile.name.clone(), self.verdict().cloned(), self.what_if(now));
+        Explanation { profile, verdict, layers, because, what_if }
     }
 
     /// Why there is none.
@@ -156,8 +159,4 @@ fn reader(reader: &Reader) -> String {
 fn capital(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-}
-
-fn sentence(text: &str) -> String {
-    format!("{}.", capital(text))
 }

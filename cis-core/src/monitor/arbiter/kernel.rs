@@ -16,7 +16,7 @@ const BUSY_GAP_MS: i64 = 200;
 const LAPSE_MS: i64 = 2500;
 
 /// The last look and what the ones before it tell.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Kernel {
     pub(super) last: Option<KernelEvidence>,
     pub(super) at_ms: Option<TimestampMs>,
@@ -77,6 +77,30 @@ impl Kernel {
         self.on.as_ref().is_some_and(|on| Arc::ptr_eq(on, page) || same_cells(&on.view, &page.view))
     }
 
+    /// As if nobody waited for a terminal.
+    pub(super) fn without_readers(&mut self) {
+        self.reads.clear();
+        self.own_ms = None;
+        if let Some(last) = &mut self.last {
+            last.readers.clear();
+            last.opaque = false;
+        }
+    }
+
+    /// As if this one waited as well.
+    pub(super) fn with_reader(&mut self, reader: Reader) {
+        self.own_ms = self.at_ms;
+        if reader.how == ReaderHow::Read {
+            self.reads.insert(reader.pid, self.at_ms.unwrap_or_default());
+        }
+        self.last.iter_mut().for_each(|last| last.readers.push(reader.clone()));
+    }
+
+    /// As if the tree computed, or did not.
+    pub(super) fn set_busy(&mut self, is_busy: bool) {
+        self.busy_percent = Some(if is_busy { 100 } else { 0 });
+    }
+
     pub(super) fn seen_since(&self, since: TimestampMs) -> Option<&KernelEvidence> {
         self.at_ms.filter(|at| *at >= since).and(self.last.as_ref())
     }
@@ -100,8 +124,7 @@ impl Kernel {
     /// Nobody waits for a terminal inside, although there is one: a program that only passes on what is typed is at work, whatever it
     /// shows.
     pub(super) fn is_idle_inside(&self) -> bool {
-        let waits =
-            |last: &KernelEvidence| last.inside_opaque || last.readers.iter().any(|reader| reader.nested);
+        let waits = |last: &KernelEvidence| last.inside_opaque || last.readers.iter().any(is_innermost);
         self.last.as_ref().is_some_and(|last| last.beside > 0 && !waits(last))
     }
 
@@ -113,14 +136,14 @@ impl Kernel {
     /// Who waits for a terminal inside, in whichever way: the surest first.
     pub(super) fn inside_waits(&self) -> Option<&Reader> {
         let sitting = self.nested().map(|(reader, _)| reader);
-        sitting.or_else(|| self.last.as_ref()?.readers.iter().find(|reader| reader.nested))
+        sitting.or_else(|| self.last.as_ref()?.readers.iter().find(|reader| is_innermost(reader)))
     }
 
     /// A reader of a terminal inside that sits in a read, and since when it was seen so: one of a secret before all others, for which
     /// of them gets what is typed is the program's outside to say.
     pub(super) fn nested(&self) -> Option<(&Reader, TimestampMs)> {
         let readers = &self.last.as_ref()?.readers;
-        let sits = |reader: &&Reader| reader.nested && reader.how == ReaderHow::Read;
+        let sits = |reader: &&Reader| is_innermost(reader) && reader.how == ReaderHow::Read;
         readers
             .iter()
             .filter(sits)
@@ -150,6 +173,11 @@ impl Kernel {
     pub(super) fn anybody(&self) -> bool {
         self.last.as_ref().is_none_or(|last| last.opaque || !last.readers.is_empty())
     }
+}
+
+/// It waits for a terminal inside that has no other one inside: nobody passes on what it reads.
+pub(super) fn is_innermost(reader: &Reader) -> bool {
+    reader.nested && !reader.outer
 }
 
 /// Lines are collected and not shown: a password.

@@ -15,7 +15,7 @@ const TEXT_CHARS_MAX: usize = 1000;
 const ASKING_ROWS: usize = 3;
 
 /// Lines that were told, and how often each stood on the screen at once.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Markers {
     told: BTreeMap<String, usize>,
     /// The question that stands lowest, its kind and row.

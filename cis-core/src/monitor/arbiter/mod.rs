@@ -23,6 +23,7 @@ mod readers;
 mod schedule;
 mod standing;
 mod terminal;
+mod what_if;
 
 use std::sync::Arc;
 
@@ -61,7 +62,7 @@ pub struct Seed {
 }
 
 /// Draws the verdict of one session.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Arbiter {
     profile: Arc<Profile>,
     started_ms: TimestampMs,
@@ -261,6 +262,12 @@ impl Arbiter {
         self.kernel.last.as_ref()
     }
 
+    /// The name of the profile that reads its screen.
+    #[must_use]
+    pub fn profile(&self) -> &str {
+        &self.profile.name
+    }
+
     /// The prompt is a line whose program takes each key as it comes: the second key of an answer may find another question.
     #[must_use]
     pub fn takes_keys(&self) -> bool {
@@ -286,7 +293,8 @@ impl Arbiter {
         let Some(standing) = &self.standing else { return true };
         let waits = |waiter: &Waiter, nested: bool| {
             let is_it = |reader: &Reader| reader.pid == waiter.pid || !lives(waiter.pid);
-            let mut readers = look.readers.iter().filter(|reader| reader.nested == nested);
+            let is_there = |reader: &&Reader| reader.nested == nested && !reader.outer;
+            let mut readers = look.readers.iter().filter(is_there);
             readers.any(|reader| reader.name == waiter.name && is_it(reader))
         };
         let plain = self.is_plain();

@@ -41,7 +41,7 @@ struct Row {
 }
 
 /// Rows by their distance from the prompt.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Rows(Vec<Row>);
 
 /// How a row changes by itself.
@@ -56,7 +56,7 @@ pub(super) enum Motion {
 }
 
 /// The rows above and below the present prompt over time.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Moving {
     /// Of the prompt with this hash.
     hash: String,
@@ -166,7 +166,7 @@ impl Moving {
 }
 
 /// How rows move at a moment.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Motions {
     above: Vec<Motion>,
     below: Vec<Motion>,

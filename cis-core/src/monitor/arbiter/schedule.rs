@@ -28,7 +28,7 @@ const GONE_MS: i64 = 300;
 const AGAIN_MS: i64 = 500;
 
 /// When what is due.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Schedule {
     wake_ms: Option<TimestampMs>,
     urgent: bool,

@@ -18,7 +18,7 @@ use crate::monitor::verdict::Verdict;
 const HOLD_MS: i64 = 400;
 
 /// The prompt that the session waits at.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Standing {
     /// Who read the terminal then; none: not known.
     pub(super) reader: Option<Waiter>,
@@ -46,7 +46,7 @@ pub(super) struct Standing {
 }
 
 /// A process that waited when the prompt came.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Waiter {
     pub(super) pid: u32,
     pub(super) name: String,
@@ -59,7 +59,7 @@ impl Waiter {
 }
 
 /// What stands around a prompt.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Around {
     /// Above it, as it was when it last was the same: by that it is found again.
     pub(super) above: Above,

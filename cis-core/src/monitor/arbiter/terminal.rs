@@ -40,7 +40,7 @@ pub(super) enum Reported {
 }
 
 /// What was reported.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Terminal {
     pub(super) report: Option<Report>,
     title: String,

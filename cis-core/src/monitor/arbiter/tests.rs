@@ -10,3 +10,4 @@ mod menus;
 mod moments;
 mod properties;
 mod quiet;
+mod what_if;

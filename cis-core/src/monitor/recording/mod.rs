@@ -7,9 +7,11 @@
 
 mod format;
 mod label;
+mod still;
 
 pub use format::{Encoder, RecordingError};
 pub use label::Label;
+pub use still::Still;
 
 use super::KernelEvidence;
 use crate::ids::TimestampMs;

@@ -18,6 +18,7 @@ fn evidence(at_ms: i64, output_bytes: u64, quiet_ms: u64, name: &str) -> KernelE
             name: name.to_owned(),
             how: ReaderHow::Read,
             nested: false,
+            outer: false,
             foreign: false,
             modes,
         }],

@@ -17,6 +17,7 @@ pub use sign::{Sign, sign};
 
 use std::collections::BTreeSet;
 
+use crate::event::PromptKind;
 use crate::identity::Right;
 use crate::ids::NodeDid;
 use crate::people::{Person, Refusal, Role, Roles};
@@ -55,6 +56,13 @@ pub enum Request {
     Screen {
         /// A session, or a task.
         session: Target,
+    },
+    /// Says that the monitor is wrong about a session.
+    Report {
+        /// A session, or a task.
+        session: Target,
+        /// What it waits for; none: it waits for nobody.
+        waits_for: Option<PromptKind>,
     },
     /// Answers something that waits.
     Answer {
@@ -98,6 +106,7 @@ impl Request {
             }
             Self::Trust { .. } => Some(Role::Admin),
             Self::Run { .. }
+            | Self::Report { .. }
             | Self::Answer { .. }
             | Self::Approve { .. }
             | Self::Reject { .. }
@@ -137,6 +146,7 @@ impl Request {
             Self::Run { .. } => "run",
             Self::Logs { .. } => "logs",
             Self::Screen { .. } => "screen",
+            Self::Report { .. } => "report",
             Self::Answer { .. } => "answer",
             Self::Approve { .. } => "approve",
             Self::Reject { .. } => "reject",
@@ -176,6 +186,12 @@ pub const VERBS: &[Verb] = &[
         Some(Role::Viewer),
     ),
     verb("screen", "!cis screen SESSION", "what the terminal of a session shows", Some(Role::Viewer)),
+    verb(
+        "report",
+        "!cis report SESSION KIND",
+        "keeps a recording where CIS did not see that a session waits, or the kind is wrong; KIND `none`: it waits for nobody",
+        Some(Role::Operator),
+    ),
     verb(
         "answer",
         "!cis answer ID OPTION",

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::shape::{DagName, ParamName, ShapeError, Target};
 use super::{Hint, Request, VERBS, Verb};
+use crate::event::PromptKind;
 use crate::identity::{Right, key_of};
 use crate::ids::NodeDid;
 use crate::text::clean;
@@ -66,6 +67,7 @@ fn request(rest: &str) -> Result<Request, Hint> {
         "cancel" => Ok(Request::Cancel { run: only(verb, rest)? }),
         "retry" => Ok(Request::Retry { run: only(verb, rest)? }),
         "approve" => Ok(Request::Approve { item: only(verb, rest)? }),
+        "report" => report(rest),
         "answer" => {
             let (item, words) = first(verb, rest)?;
             let words = words.ok_or_else(|| wants(verb, "Say also what you answer."))?;
@@ -77,6 +79,19 @@ fn request(rest: &str) -> Result<Request, Hint> {
         }
         other => Err(unknown(other)),
     }
+}
+
+/// A session, and what is true of it.
+fn report(rest: &str) -> Result<Request, Hint> {
+    let (session, kind) = first("report", rest)?;
+    let waits_for = match kind.as_deref() {
+        Some("none") => None,
+        kind => Some(kind.and_then(PromptKind::parse).ok_or_else(|| {
+            let kinds: Vec<&str> = PromptKind::ALL.iter().map(|kind| kind.as_str()).collect();
+            wants("report", format!("Say also what it waits for: none, {}.", kinds.join(", ")))
+        })?),
+    };
+    Ok(Request::Report { session, waits_for })
 }
 
 /// A node, and what it may do.

@@ -30,6 +30,13 @@ fn commands() {
     assert_eq!(request_of("  !cis   status "), Request::Status);
     assert_eq!(request_of("!cis logs 4r1xec:build"), Request::Logs { task: target("4r1xec:build") });
     assert_eq!(request_of("!cis screen build"), Request::Screen { session: target("build") });
+    let report = |waits_for| Request::Report { session: target("build"), waits_for };
+    assert_eq!(request_of("!cis report build none"), report(None));
+    assert_eq!(request_of("!cis report build password"), report(Some(PromptKind::Password)));
+    for words in ["", " something"] {
+        let hint = hint_of(&format!("!cis report build{words}"));
+        assert!(hint.says.contains("none, permission, question"), "{}", hint.says);
+    }
     let answer = Request::Answer { item: target("kqzvra"), words: "use  the staging one".to_owned() };
     assert_eq!(request_of("!cis answer kqzvra use  the staging one"), answer);
     let reject = Request::Reject { item: target("kqzvra"), reason: Some("not on a Friday".to_owned()) };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use cis_core::api::{ExplainView, TaskView};
+use cis_core::event::PromptKind;
 use cis_core::ids::RunId;
 use cis_core::text;
 use eframe::egui::{self, RichText, Ui};
@@ -55,7 +56,7 @@ impl Asked {
     pub(super) fn show(&mut self, ui: &mut Ui, run: RunId, task: &TaskView, scene: &Scene<'_>) {
         self.files(ui, run, task, scene);
         if let Some(slot) = &self.evidence {
-            evidence(ui, slot);
+            evidence(ui, slot, scene);
         }
         let Some((attempt, log)) = &mut self.log else { return };
         let attempt = *attempt;
@@ -119,7 +120,7 @@ impl Asked {
     }
 }
 
-fn evidence(ui: &mut Ui, slot: &Slot<ExplainView>) {
+fn evidence(ui: &mut Ui, slot: &Slot<ExplainView>, scene: &Scene<'_>) {
     ui.add_space(8.0);
     ui.label(RichText::new("Evidence").small().weak());
     slot.look(|view| match view {
@@ -129,9 +130,24 @@ fn evidence(ui: &mut Ui, slot: &Slot<ExplainView>) {
             if view.explanation.because.is_empty() {
                 ui.label("Nothing speaks for its waiting.");
             }
-            for because in view.explanation.because.iter().take(SENTENCES_MAX) {
-                ui.add(egui::Label::new(one_line(because, LINE_CHARS)).wrap());
+            let explanation = &view.explanation;
+            for sentence in explanation.because.iter().chain(&explanation.what_if).take(SENTENCES_MAX) {
+                ui.add(egui::Label::new(one_line(sentence, LINE_CHARS)).wrap());
             }
+            report(ui, view, scene);
         }
     });
+}
+
+/// Lets people say that this is wrong.
+fn report(ui: &mut Ui, view: &ExplainView, scene: &Scene<'_>) {
+    let (text, says, waits_for) = match view.item {
+        Some(_) => ("Not a prompt", "It waits for nobody", None),
+        None => ("Missed a prompt", "It waits for a human", Some(PromptKind::Question)),
+    };
+    let hover =
+        format!("{says}: the node keeps what it shows, so that CIS can be tried on it. Nothing is sent.");
+    if act(ui, text, scene.refused()).on_hover_text(hover).clicked() {
+        scene.to.send(Command::Report(view.session, waits_for));
+    }
 }

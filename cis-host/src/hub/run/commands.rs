@@ -69,6 +69,12 @@ impl Task {
                     session.and_then(|session| session.explain(now).ok_or(HubError::NotATerminal { id })),
                 );
             }
+            Command::Still { id, reply } => {
+                let session = self.sessions.get_mut(&id).ok_or(HubError::NoSuchSession { id });
+                let still =
+                    session.and_then(|session| session.still(env).ok_or(HubError::NotATerminal { id }));
+                let _ = reply.send(still);
+            }
             Command::ScreenText { id, reply } => {
                 let session = self.sessions.get_mut(&id).ok_or(HubError::NoSuchSession { id });
                 let _ = reply.send(session.and_then(|session| session.text(env)));

@@ -18,10 +18,12 @@ use crate::os;
 use crate::protocol::ToHost;
 use cis_core::event::SCREEN_CHARS_MAX;
 use cis_core::ids::{SessionId, TimestampMs};
+use cis_core::monitor::recording::Still;
 use cis_core::monitor::{
     Arbiter, Explanation, KernelEvidence, Profile, ScreenView, Seed, Signal, Tap, Verdict,
 };
 use cis_core::policy::redact::Redactor;
+use cis_core::terminal::screen::Look;
 use cis_core::text::lowest_rows;
 
 pub use answers::Answer;
@@ -362,6 +364,18 @@ impl Session {
         if let Some(monitored) = &mut self.monitored {
             monitored.sleep(self.id, env);
         }
+    }
+
+    /// What it shows, and what the kernel shows of it; none: it is not monitored.
+    pub(in crate::hub) fn still(&mut self, env: &mut Env) -> Option<Still> {
+        let monitored = self.monitored.as_ref()?;
+        let evidence = monitored.newest.clone().or_else(|| monitored.arbiter.evidence().cloned());
+        let profile = monitored.arbiter.profile().to_owned();
+        let redactor = Arc::clone(&self.redactor);
+        let screen = &mut self.model(env).screen;
+        let painted = screen.paint_for(&Look { redactor: Some(&redactor), ..Look::default() });
+        let painted = String::from_utf8_lossy(&painted).into_owned();
+        Some(Still { size: screen.size(), profile, painted, evidence })
     }
 
     /// Why the monitor thinks of it what it does; none: it is not monitored.

@@ -43,6 +43,7 @@ fn waiting_reader(output_bytes: u64, modes: Modes) -> KernelEvidence {
             name: "sh".to_owned(),
             how: ReaderHow::Read,
             nested: false,
+            outer: false,
             foreign: false,
             modes,
         }],

@@ -9,7 +9,9 @@ use super::{AUDITS, Listener, Stop};
 use crate::commands::{AskedOfRun, Command, RunVerb};
 use crate::problems::blocking;
 use crate::server::{InboxApi as _, NodeApi as _, NodesApi as _};
-use cis_core::api::{AdmitNode, Answer, CreateRun, InboxItem, ListNodes, Problem, ProblemKind};
+use cis_core::api::{
+    AdmitNode, Answer, CreateRun, InboxItem, ListNodes, Problem, ProblemKind, ReportSession,
+};
 use cis_core::event::{ExecutionMode, PromptKind, RetryScope};
 use cis_core::identity::Right;
 use cis_core::ids::{NodeDid, RunId};
@@ -159,6 +161,20 @@ impl Listener {
                 Ok(session) => {
                     let permit = self.admit(speaker, request, act::ReadSession::on(session))?;
                     self.screen(permit, name).await
+                }
+                Err(done) => return Ok(done),
+            },
+            Request::Report { session: name, waits_for } => match self.named_session(speaker, name).await? {
+                Ok(session) => {
+                    let permit = self.admit(speaker, request, act::ControlSession::on(session))?;
+                    let report = ReportSession { waits_for: *waits_for };
+                    Ok(match self.node.report_session(permit, report).await {
+                        Ok(_) => Done::Says(reply::words(
+                            "Kept on the machine of the node, in `reports` of its home directory. Nothing was sent.",
+                            None,
+                        )),
+                        Err(problem) => not(&problem),
+                    })
                 }
                 Err(done) => return Ok(done),
             },

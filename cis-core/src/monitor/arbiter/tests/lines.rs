@@ -110,7 +110,15 @@ fn a_busy_tree_behind_a_silent_reader_works() {
 }
 
 fn nested(how: ReaderHow) -> Reader {
-    Reader { pid: 9, name: "bash".to_owned(), how, nested: true, foreign: false, modes: Some(LINES) }
+    Reader {
+        pid: 9,
+        name: "bash".to_owned(),
+        how,
+        nested: true,
+        outer: false,
+        foreign: false,
+        modes: Some(LINES),
+    }
 }
 
 #[test]
@@ -252,6 +260,25 @@ fn who_asked_in_a_terminal_inside_is_awaited_whatever_passes_on_what_is_typed() 
         story.evidence.readers.pop();
         assert!(!story.arbiter.is_awaited(&story.evidence, |_| true), "{how:?}");
     }
+}
+
+/// `script` in `script`, of which the inner one waits all the time.
+#[test]
+fn who_passes_on_what_is_typed_inside_is_not_who_asks() {
+    let passes_on = || Reader { pid: 8, name: "script".to_owned(), outer: true, ..nested(Poll) };
+    for how in [Read, Poll] {
+        let mut story = Story::plain();
+        story.reads("script", Poll, RAW).beside(1).evidence.readers.extend([passes_on(), nested(how)]);
+        story.shows("Keep A? [y/n] ").pass(60_000);
+        assert!(story.take().contains("blocked 1"), "{how:?}");
+        assert!(story.arbiter.is_awaited(&story.evidence, |_| true), "{how:?}");
+        story.evidence.readers.pop();
+        assert!(!story.arbiter.is_awaited(&story.evidence, |_| true), "{how:?}");
+    }
+    let mut works = Story::plain();
+    works.reads("script", Poll, RAW).beside(1).evidence.readers.push(passes_on());
+    works.shows("Keep A? [y/n] ").pass(60_000);
+    assert_eq!(works.take(), "", "nobody asks");
 }
 
 /// `unbuffer`, or a script of `expect`, reads nothing of the session's terminal: an answer would wait there for the next question.

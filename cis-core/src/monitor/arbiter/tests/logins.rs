@@ -96,6 +96,7 @@ fn a_name_that_a_tool_asks_for_is_no_login_of_its_agent() {
         name: "git".to_owned(),
         how: ReaderHow::Read,
         nested: true,
+        outer: false,
         foreign: false,
         modes: Some(LINES),
     };

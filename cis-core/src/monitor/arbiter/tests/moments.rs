@@ -134,8 +134,15 @@ fn a_marker_with_other_words_is_another_prompt() {
 #[test]
 fn a_terminal_inside_that_asks_something_else_is_another_prompt() {
     let mut story = Story::agent("gemini");
-    let inside =
-        Reader { pid: 9, name: "bash".into(), how: Read, nested: true, foreign: false, modes: Some(LINES) };
+    let inside = Reader {
+        pid: 9,
+        name: "bash".into(),
+        how: Read,
+        nested: true,
+        outer: false,
+        foreign: false,
+        modes: Some(LINES),
+    };
     story.evidence.readers.push(inside);
     let asks = |row: &str, turn: i64| {
         format!("╭────────╮\n│ Shell x │\n│ {row} │\n╰────────╯\n Thinking... (esc to cancel, {turn}s)\n > ")
