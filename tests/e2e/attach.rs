@@ -256,3 +256,42 @@ fn attach_needs_a_terminal_and_a_session() {
     assert!(matches!(out.code, Some(2 | 3)) && out.stderr.contains("terminal"), "{out:?}");
     cis.run(["dag", "attach", "no-such-session"]).expect(2);
 }
+
+/// The terminal still has what somebody typed, also when another life of the node asks for the answer.
+#[test]
+fn an_answer_does_not_follow_a_line_that_was_begun_before_the_node_started() {
+    let cis = Cis::new();
+    let run = cis.start(
+        r#"
+version = 1
+[dag]
+id = "begun"
+[[tasks]]
+id = "ask"
+script = 'printf "Keep it? [y/N] "; read -r x; echo "$x" > "$E2E_WORK/got"'
+"#,
+    );
+    let waits = |question: &str| {
+        eventually(question, || {
+            let items = cis.json(&["inbox"])["items"].as_array().unwrap().clone();
+            let item = items.into_iter().find(|item| item["question"] == question)?;
+            Some(item["id"].as_str().unwrap().to_owned())
+        })
+    };
+    waits("Keep it? [y/N]");
+    let mut terminal = cis.terminal(&["dag", "attach", "ask"]);
+    terminal.wait_for("Keep it?");
+    terminal.type_keys("n");
+    terminal.wait_for("[y/N] n");
+    terminal.type_keys(DETACH);
+    terminal.wait_exit();
+    kill_9(cis.node_pid().unwrap());
+    let item = waits("Keep it? [y/N] n");
+    let refused = cis.run(["answer", &item, "--text", "y"]).expect(3).stderr;
+    assert!(refused.contains("somebody typed"), "{refused}");
+    let mut terminal = cis.terminal(&["dag", "attach", "ask"]);
+    terminal.wait_for("[y/N] n");
+    terminal.type_keys("o\r");
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.read("got"), "no\n");
+}

@@ -129,7 +129,8 @@ pub enum Signal {
 /// Rows of a screen from the top, without blanks at their ends.
 pub type Lines = Vec<String>;
 
-/// A screen as text, sanitised. Rows are as the terminal shows them.
+/// A screen as text, sanitised. Rows are as the terminal shows them; one that it has wrapped goes on in the same line, and empty ones
+/// follow at the end instead.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ScreenView {
     /// All rows.

@@ -35,6 +35,9 @@ pub(super) struct Inputs {
     order: VecDeque<InputId>,
     /// Bytes that came for the session, whatever became of them.
     pub(super) came: u64,
+    /// Characters that the terminal keeps, as their line is not ended.
+    #[serde(default)]
+    kept: usize,
     /// End of file after what waits.
     pub(super) close: bool,
     /// epoll tells when more can be written.
@@ -67,8 +70,15 @@ impl Inputs {
         self.waiting.len()
     }
 
-    pub(super) fn push(&mut self, data: &[u8]) {
+    /// These are to be written. `lines`: the terminal collects lines.
+    pub(super) fn push(&mut self, data: &[u8], lines: bool) {
+        self.kept = if lines { data.iter().fold(self.kept, kept) } else { 0 };
         self.waiting.extend(data);
+    }
+
+    /// The terminal keeps the beginning of a line.
+    pub(super) fn has_begun_line(&self) -> bool {
+        self.kept > 0
     }
 
     /// What is to be written next.
@@ -89,9 +99,37 @@ impl Inputs {
     }
 }
 
+/// So much of a line is kept after one more byte.
+fn kept(before: usize, byte: &u8) -> usize {
+    match byte {
+        // The line's end: Enter, Ctrl+C, Ctrl+D; Ctrl+U empties it.
+        b'\r' | b'\n' | 0x03 | 0x04 | 0x15 => 0,
+        0x08 | 0x7f => before.saturating_sub(1),
+        // A character counts with its first byte.
+        byte => before + usize::from(byte & 0xc0 != 0x80),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_that_is_not_ended_is_kept() {
+        let mut inputs = Inputs::default();
+        for (typed, lines, begun) in [
+            ("né", true, true),
+            ("\x7f\x7f\x7f", true, false),
+            ("no\x15", true, false),
+            ("q", false, false),
+            ("y\r", true, false),
+            ("y", true, true),
+            ("\x03", true, false),
+        ] {
+            inputs.push(typed.as_bytes(), lines);
+            assert_eq!(inputs.has_begun_line(), begun, "{typed:?}");
+        }
+    }
 
     #[test]
     fn ids_are_remembered_up_to_a_bound_the_oldest_going_first() {
@@ -108,7 +146,7 @@ mod tests {
     #[test]
     fn no_more_waits_than_the_protocol_says() {
         let mut inputs = Inputs::default();
-        inputs.push(&vec![0; INPUT_BYTES_MAX - 1]);
+        inputs.push(&vec![0; INPUT_BYTES_MAX - 1], false);
         assert!(inputs.has_room(1));
         assert!(!inputs.has_room(2));
         inputs.written(10);

@@ -7,6 +7,7 @@ use super::inputs::Named;
 use super::poll::Source;
 use super::session::Descriptors;
 use super::state::Host;
+use crate::os;
 use crate::protocol::FromHost;
 use cis_core::ids::SessionId;
 
@@ -61,7 +62,8 @@ impl Host {
             return self.peers.say(at, &FromHost::InputRefused { session: id, input, waiting_bytes });
         }
         session.last_input = self.now;
-        session.inputs.push(data);
+        let lines = session.descriptors.terminal().and_then(os::modes).is_some_and(|modes| modes.canonical);
+        session.inputs.push(data, lines);
         if let Some(input) = input {
             let output_bytes = session.log.total();
             session.inputs.remember(input, output_bytes);

@@ -214,6 +214,9 @@ pub enum FromHost {
         /// them; none: the host does not count them.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         input_bytes: Option<u64>,
+        /// The terminal keeps the beginning of a line that somebody typed and has not ended.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        line_begun: bool,
     },
     /// The request named a session that is not there, or ended.
     NoSuchSession {

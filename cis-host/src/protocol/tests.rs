@@ -139,8 +139,8 @@ fn from_host() -> Vec<FromHost> {
         FromHost::InputMoved { session, input, output_bytes: 2, input_bytes: Some(3) },
         FromHost::Refused { detail: detail.clone() },
         FromHost::Gap { session, from: 1, to: 2 },
-        FromHost::Probed { session, evidence: evidence.clone(), input_bytes: None },
-        FromHost::Probed { session, evidence, input_bytes: Some(1) },
+        FromHost::Probed { session, evidence: evidence.clone(), input_bytes: None, line_begun: false },
+        FromHost::Probed { session, evidence, input_bytes: Some(1), line_begun: true },
         FromHost::NoSuchSession { session },
         FromHost::LogTrouble { session, detail },
     ]

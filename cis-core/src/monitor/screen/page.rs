@@ -167,10 +167,11 @@ impl Page {
         same && self.above(row, ABOVE_ROWS).iter().map(|line| noise::still(line)).eq(above.iter().cloned())
     }
 
-    /// All rows from `from` to the one before `to` are full.
+    /// All rows from `from` to the one before `to` are full. Those that the terminal has wrapped are one row already.
     fn wraps(&self, from: usize, to: usize) -> bool {
         let cells = |row: usize| self.row(row).chars().map(|c| c.width().unwrap_or(0)).sum::<usize>();
-        (from..to).all(|row| cells(row) + 2 > usize::from(self.view.cols))
+        let is_full = |row: usize| self.view.alternate && cells(row) + 2 > usize::from(self.view.cols);
+        (from..to).all(is_full)
     }
 
     /// Whether the prompt stands there exactly as it came: nothing is typed at it, and the program put nothing

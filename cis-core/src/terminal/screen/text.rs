@@ -6,6 +6,8 @@ use alacritty_terminal::grid::{Dimensions, Grid, Row};
 use alacritty_terminal::index::{Column, Line};
 use alacritty_terminal::term::cell::{Cell, Flags};
 
+use unicode_width::UnicodeWidthChar as _;
+
 use super::Screen;
 use crate::monitor::ScreenView;
 use crate::policy::redact::{PIECE_BYTES_MIN, Redactor, is_drawn, is_ordinary};
@@ -304,26 +306,55 @@ impl Screen {
         joined.text
     }
 
-    /// The screen as the monitor reads it: every row, and where the cursor is. Sanitised as
-    /// [`Self::text`]; a secret is a `*` in each of its cells, so that columns stay what they are.
+    /// The screen as the monitor reads it: every row, and where the cursor is. A row that the terminal has wrapped goes on in the same
+    /// line, except on the alternate screen, whose programs place each row. Sanitised as [`Self::text`]; a secret is a `*` in each of its
+    /// cells, so that columns stay what they are.
     #[must_use]
     pub fn view(&self, redactor: &Redactor) -> ScreenView {
-        let (grid, cursor) = (self.term.grid(), self.cursor());
-        let mask = mask(grid, redactor);
+        let cursor = self.cursor();
+        let (lines, first_rows) = self.unwrapped(&mask(self.term.grid(), redactor), ["*", "*"]);
+        let row = usize::from(cursor.row);
+        let line = first_rows.partition_point(|first| *first <= row).saturating_sub(1);
+        let before = (row - first_rows.get(line).copied().unwrap_or(row)) * self.term.grid().columns();
         ScreenView {
-            lines: (0..grid.screen_lines())
-                .map(|line| {
-                    let mut text = String::new();
-                    self.row(line, &mask, ["*", "*"], &mut text);
-                    text
-                })
-                .collect(),
+            lines,
             cols: self.size().cols,
-            cursor_row: cursor.row,
-            cursor_col: cursor.col,
+            cursor_row: u16::try_from(line).unwrap_or(cursor.row),
+            cursor_col: u16::try_from(before + usize::from(cursor.col)).unwrap_or(cursor.col),
             cursor_visible: cursor.visible,
             alternate: self.is_alternate(),
         }
+    }
+
+    /// The lines of [`Self::view`]; secrets as in [`Self::text_redacted`].
+    #[must_use]
+    pub fn lines_redacted(&self, redactor: &Redactor) -> Vec<String> {
+        self.unwrapped(&mask(self.term.grid(), redactor), ["***", ""]).0
+    }
+
+    /// Lines, as many as the screen has rows, and the first row of each.
+    fn unwrapped(&self, mask: &Mask, stars: [&str; 2]) -> (Vec<String>, Vec<usize>) {
+        let grid = self.term.grid();
+        let (rows, cols) = (grid.screen_lines(), grid.columns());
+        let wraps = |row: usize| {
+            !self.is_alternate() && grid[Line(row as i32)][Column(cols - 1)].flags.contains(Flags::WRAPLINE)
+        };
+        let (mut lines, mut first_rows): (Vec<String>, Vec<usize>) = (Vec::new(), Vec::new());
+        for row in 0..rows {
+            if row == 0 || !wraps(row - 1) {
+                lines.push(String::new());
+                first_rows.push(row);
+            }
+            let Some(line) = lines.last_mut() else { continue };
+            let start = line.len();
+            self.row(row, mask, stars, line);
+            if row + 1 < rows && wraps(row) {
+                let cells = line[start..].chars().map(|c| c.width().unwrap_or(0)).sum();
+                line.extend(std::iter::repeat_n(' ', cols.saturating_sub(cells)));
+            }
+        }
+        lines.resize(rows, String::new());
+        (lines, first_rows)
     }
 
     fn lines(&self, mask: &Mask) -> String {

@@ -39,10 +39,10 @@ impl Task {
                     session.gap(from, to, &mut self.env);
                 }
             }
-            FromHost::Probed { session, evidence, input_bytes } => {
+            FromHost::Probed { session, evidence, input_bytes, line_begun } => {
                 if let Some(session) = self.sessions.get_mut(&session) {
                     session.probed(evidence.output_bytes, &mut self.env);
-                    session.evidence(evidence, input_bytes, &mut self.env);
+                    session.evidence(evidence, input_bytes, line_begun, &mut self.env);
                 }
             }
             FromHost::InputMoved { session, input, output_bytes, input_bytes } => {

@@ -90,6 +90,8 @@ pub(super) struct Monitored {
     /// The newest evidence of the kernel, and how often some came.
     newest: Option<KernelEvidence>,
     looks: u64,
+    /// Somebody had begun a line at the last look, and not ended it.
+    line_begun: bool,
     answers: Vec<Pending>,
     hands: Hands,
     /// Which prompt was answered, by which input.
@@ -114,6 +116,7 @@ impl Monitored {
             ahead: None,
             newest: None,
             looks: 0,
+            line_begun: false,
             answers: Vec::new(),
             hands: Hands::default(),
             answered: None,
@@ -170,7 +173,7 @@ impl Monitored {
         let keys = pressed(bytes);
         if !keys.is_empty() {
             let prompt = self.verdict().map(|verdict| verdict.episode);
-            self.hands.typed(&keys, self.arbiter.collects_lines(), prompt, now);
+            self.hands.typed(prompt, now);
             self.typed(redactor, now);
         }
     }
@@ -318,10 +321,12 @@ impl Session {
         &mut self,
         evidence: KernelEvidence,
         input_bytes: Option<u64>,
+        line_begun: bool,
         env: &mut Env,
     ) {
         let others = self.typing.told(input_bytes);
         let Some(monitored) = &mut self.monitored else { return };
+        monitored.line_begun = line_begun;
         if others {
             monitored.others_typed(&self.redactor, env.clock.now());
         }
@@ -352,11 +357,10 @@ impl Session {
             return String::new();
         }
         let Some(model) = self.ready(env) else { return String::new() };
-        let text = model.screen.text_redacted(&self.redactor);
+        let mut rows = model.screen.lines_redacted(&self.redactor);
         self.model = Some(model);
-        let mut rows: Vec<String> = text.lines().map(str::to_owned).collect();
         mask(&mut rows);
-        lowest_rows(&rows.join("\n"), SCREEN_CHARS_MAX).to_owned()
+        lowest_rows(rows.join("\n").trim_end_matches('\n'), SCREEN_CHARS_MAX).to_owned()
     }
 
     /// Wakes the monitor no more: the session is forgotten.

@@ -101,7 +101,12 @@ impl Stage {
                 Said::Message(ToHost::Probe { session }) => {
                     let evidence = self.evidence();
                     self.host
-                        .say(&FromHost::Probed { session, evidence, input_bytes: Some(self.typed) })
+                        .say(&FromHost::Probed {
+                            session,
+                            evidence,
+                            input_bytes: Some(self.typed),
+                            line_begun: false,
+                        })
                         .await;
                     // What it makes of it is done in the turn that answers this.
                     soon(self.hub.explain(id(1))).await.unwrap();
@@ -154,7 +159,9 @@ impl Stage {
                 Said::Message(ToHost::Probe { session }) => {
                     let evidence = self.evidence();
                     let input_bytes = Some(self.typed);
-                    self.host.say(&FromHost::Probed { session, evidence, input_bytes }).await;
+                    self.host
+                        .say(&FromHost::Probed { session, evidence, input_bytes, line_begun: false })
+                        .await;
                 }
                 other => return other,
             }
@@ -168,7 +175,9 @@ impl Stage {
                 Said::Message(ToHost::Probe { session }) => {
                     let evidence = self.evidence();
                     let input_bytes = Some(self.typed);
-                    self.host.say(&FromHost::Probed { session, evidence, input_bytes }).await;
+                    self.host
+                        .say(&FromHost::Probed { session, evidence, input_bytes, line_begun: false })
+                        .await;
                 }
                 Said::Message(ToHost::InputAt { input, output_bytes, .. }) => {
                     assert_eq!(output_bytes, self.output);
@@ -295,7 +304,7 @@ async fn the_prompt_of_an_earlier_life_is_not_told_again() {
     after.prints("Proceed? [y/N] ").await;
     let Said::Message(ToHost::Probe { session }) = after.host.heard().await else { panic!("no probe") };
     let evidence = waiting_reader(after.output, after.modes);
-    after.host.say(&FromHost::Probed { session, evidence, input_bytes: Some(0) }).await;
+    after.host.say(&FromHost::Probed { session, evidence, input_bytes: Some(0), line_begun: false }).await;
     soon(async {
         while after.hub.explain(id(1)).await.unwrap().verdict.is_none() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -324,7 +333,7 @@ async fn an_answer_waits_for_the_first_look_at_the_prompt_of_an_earlier_life() {
     after.prints("Proceed? [y/N] ").await;
     let Said::Message(ToHost::Probe { session }) = after.host.heard().await else { panic!("no probe") };
     let evidence = waiting_reader(after.output, after.modes);
-    after.host.say(&FromHost::Probed { session, evidence, input_bytes: Some(0) }).await;
+    after.host.say(&FromHost::Probed { session, evidence, input_bytes: Some(0), line_begun: false }).await;
     after.expect_answer(1, "y\r").await;
     after.says(|session, input| FromHost::Written { session, input, output_bytes: 1 }, 1).await;
     soon(answer).await.unwrap().unwrap();
@@ -411,7 +420,7 @@ async fn who_read_before_more_output_came_says_nothing_of_what_is_shown_then() {
     let Said::Message(ToHost::Probe { session }) = stage.host.heard().await else { panic!("no probe") };
     // The evidence is of the whole output, of which the hub gets a part, and then more at once.
     let evidence = waiting_reader(stage.output + 8, stage.modes);
-    stage.host.say(&FromHost::Probed { session, evidence, input_bytes: Some(0) }).await;
+    stage.host.say(&FromHost::Probed { session, evidence, input_bytes: Some(0), line_begun: false }).await;
     stage.prints("x\r\nStreet and number: ").await;
     // It asks again, and believes nothing of before.
     let verdict = stage.verdict().await;

@@ -150,7 +150,7 @@ impl Conn {
             cpu_ms: 0,
             processes: 1,
         };
-        self.say(&FromHost::Probed { session: id(n), evidence, input_bytes: None }).await;
+        self.say(&FromHost::Probed { session: id(n), evidence, input_bytes: None, line_begun: false }).await;
     }
 
     pub(super) async fn heard(&mut self) -> Said {

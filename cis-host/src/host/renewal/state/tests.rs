@@ -82,7 +82,7 @@ fn session(n: u128, steps: Vec<Step>) -> PassedSession {
             Step::Input(data) => {
                 inputs.came += data.len() as u64;
                 inputs.remember(InputId::from_parts(1, u128::from(at)), at);
-                inputs.push(&data);
+                inputs.push(&data, true);
             }
             Step::Patience(now, waits) => {
                 if let Some(patience) = &mut patience {

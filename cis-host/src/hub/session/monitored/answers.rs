@@ -188,8 +188,7 @@ impl Monitored {
 
     /// Somebody typed since the prompt came: the answer would follow that.
     fn would_follow(&self) -> bool {
-        let lines = self.arbiter.collects_lines();
-        self.verdict().is_some_and(|verdict| self.hands.are_at(verdict, lines))
+        self.verdict().is_some_and(|verdict| self.hands.are_at(verdict))
     }
 
     /// Whether this answer may be typed. The same one again may: the host knows whether it typed it.
@@ -335,6 +334,12 @@ impl Session {
                             continue;
                         }
                         match self.is_awaited(monitored, &mut pending, now, env) {
+                            // Also what somebody typed before this life of the node.
+                            Some(true) if monitored.line_begun && monitored.arbiter.collects_lines() => {
+                                monitored.release(&pending.answer);
+                                pending.tell(Err(HubError::Typed { id: self.id }));
+                                continue;
+                            }
                             Some(true) => {}
                             Some(false) => {
                                 self.refuse(monitored, &pending.answer, env);
