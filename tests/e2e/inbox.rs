@@ -538,6 +538,36 @@ fn a_default_is_not_typed_once_the_program_has_given_up_its_question() {
     assert_eq!(cis.read("erased"), "");
 }
 
+/// A program of that name passes on what is typed to another machine, where nobody sees whether somebody waits.
+#[test]
+fn a_default_is_not_typed_where_the_program_that_asks_is_out_of_sight() {
+    let cis = Cis::new();
+    let far = |policy: &str| {
+        cis.start(&format!(
+            r#"version = 1
+[dag]
+id = "far"
+[[tasks]]
+id = "ask"
+script = """
+cp "$(command -v cat)" ssh
+./ssh | sh -c 'printf "Go on? [y/N] "; read x; echo "$x" > "$E2E_WORK/got"'
+"""
+{policy}
+"#
+        ))
+    };
+    let run = far(r#"on_blocked = { deadline = "1s", default = "y" }"#);
+    cis.wait_run(&run, "failed");
+    assert_eq!(cis.read("got"), "");
+    let shown = cis.ok(["dag", "show", &run]);
+    assert!(shown.contains("forwards what is typed"), "{shown}");
+    let run = far("");
+    cis.ok(["answer", item(&cis)["id"].as_str().unwrap(), "y"]);
+    eventually("it got the answer", || (cis.read("got") == "y\n").then_some(()));
+    cis.ok(["dag", "cancel", &run]);
+}
+
 #[test]
 fn a_default_chooses_the_row_that_shows_its_number() {
     let cis = Cis::new();

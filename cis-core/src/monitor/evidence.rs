@@ -145,4 +145,7 @@ pub struct ScreenView {
     pub cursor_visible: bool,
     /// The alternate screen, as full-screen programs use it.
     pub alternate: bool,
+    /// While no cursor shows: the row of a list that is pointed at by its colour alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pointed: Option<u16>,
 }

@@ -68,6 +68,12 @@ impl Found {
         self.peer && !self.readers.iter().any(|reader| reader.how == ReaderHow::Read)
     }
 
+    /// Who reads the session's own terminal may pass on what is typed, to a terminal that is not seen.
+    pub(crate) fn passes_on(&self) -> bool {
+        let polls = |reader: &Reader| !reader.nested && reader.how == ReaderHow::Poll;
+        self.inside.is_empty() && self.readers.iter().any(polls)
+    }
+
     /// With modes of the session's own terminal, its processes, and what is known of the output since: all
     /// that is told of this moment.
     pub(crate) fn evidence(

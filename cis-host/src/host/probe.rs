@@ -15,7 +15,12 @@ impl Host {
     /// Answers with the evidence of this moment.
     pub(super) fn probe(&mut self, at: usize, slot: usize) {
         let own = self.own_children();
-        let live = self.processes.of_session(slot, &mut self.sessions, own, self.now);
+        let mut live = self.processes.of_session(slot, &mut self.sessions, own, self.now);
+        if self.sessions.get(slot).is_some_and(|session| session.passes_on)
+            && let Some(more) = self.processes.more_of_session(slot, &mut self.sessions, own, self.now)
+        {
+            live = more;
+        }
         let Some(session) = self.sessions.get_mut(slot) else { return };
         let mut impatience = std::mem::take(&mut session.impatience);
         let Some(session) = self.sessions.get(slot) else { return };
@@ -44,13 +49,15 @@ impl Host {
         }
         let Some(session) = self.sessions.get_mut(slot) else { return };
         session.impatience = impatience;
+        session.passes_on = found.passes_on();
         let drained = Drained {
             at_ms: self.now_unix,
             output_bytes: session.log.total(),
             quiet_ms: self.now.saturating_sub(session.last_output),
         };
         let evidence = found.evidence(modes, &live, drained, &self.processes.system);
-        let (session, input_bytes) = (session.id, Some(session.inputs.came));
-        self.peers.say(at, &FromHost::Probed { session, evidence, input_bytes });
+        let (id, inputs) = (session.id, &session.inputs);
+        let (input_bytes, line_begun) = (Some(inputs.came), inputs.has_begun_line());
+        self.peers.say(at, &FromHost::Probed { session: id, evidence, input_bytes, line_begun });
     }
 }

@@ -15,6 +15,10 @@ use cis_core::ids::SessionId;
 const FRESH_MS: u64 = 2000;
 const FRESH_TIMES: u64 = 200;
 
+/// The same where some of them may be missed: a program passes on what is typed, and nobody is seen to whom.
+const MISSED_MS: u64 = 50;
+const MISSED_TIMES: u64 = 20;
+
 /// What the host knows of processes.
 #[derive(Debug)]
 pub(super) struct ProcessTable {
@@ -29,6 +33,7 @@ pub(super) struct ProcessTable {
 #[derive(Debug, Default)]
 struct Orphans {
     stale_at: u64,
+    missed_at: u64,
     of: Vec<(SessionId, ProcessKey)>,
 }
 
@@ -97,6 +102,22 @@ impl ProcessTable {
         live
     }
 
+    /// The same with orphans that came since they were looked at; none: there are none, or that was just now.
+    pub(super) fn more_of_session(
+        &mut self,
+        slot: usize,
+        sessions: &mut Sessions,
+        own: OwnChildren,
+        now: u64,
+    ) -> Option<Vec<Process>> {
+        if now < self.orphans.missed_at {
+            return None;
+        }
+        let before = std::mem::take(&mut self.orphans.of);
+        self.find_orphans(sessions, own, now);
+        (self.orphans.of != before).then(|| self.of_session(slot, sessions, own, now))
+    }
+
     fn find_orphans(&mut self, sessions: &Sessions, own: OwnChildren, now: u64) {
         let began = Instant::now();
         let host = self.system.one(self.own_pid);
@@ -114,7 +135,8 @@ impl ProcessTable {
             }
         }
         let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX / FRESH_TIMES);
-        self.orphans = Orphans { stale_at: now + FRESH_MS.max(took * FRESH_TIMES), of };
+        let stale_at = now + FRESH_MS.max(took * FRESH_TIMES);
+        self.orphans = Orphans { stale_at, missed_at: now + MISSED_MS.max(took * MISSED_TIMES), of };
     }
 }
 

@@ -166,6 +166,8 @@ pub(super) struct Session {
     pub(super) terminal: Option<Terminal>,
     /// How soon strangers at it are searched for.
     pub(super) impatience: Impatience,
+    /// At the last look a program may have passed on what is typed to others, who were not seen.
+    pub(super) passes_on: bool,
     pub(super) flow: Flow,
     /// epoll tells of its output.
     pub(super) polled: bool,

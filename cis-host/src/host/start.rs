@@ -87,6 +87,7 @@ impl Host {
             descriptors: launched.descriptors,
             terminal: launched.terminal,
             impatience: Impatience::default(),
+            passes_on: false,
             flow: Flow::Open,
             polled: false,
             inputs: Inputs::default(),

@@ -81,6 +81,17 @@ pub enum HubError {
         /// The session.
         id: SessionId,
     },
+    /// A default was to be typed at a program that passes it on to where nobody looks.
+    #[error(
+        "{name} in session {id} forwards what is typed to a program that CIS cannot see, and which may not wait any more: no default is typed \
+         there"
+    )]
+    OutOfSight {
+        /// The session.
+        id: SessionId,
+        /// The command name of the program that reads.
+        name: String,
+    },
     /// Who asked does not wait for an answer any more, although the question is still on the screen.
     #[error(
         "the program of session {id} does not wait at this prompt any more: nothing was typed; `cis inbox` says what waits now, and \

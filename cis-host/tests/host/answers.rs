@@ -56,6 +56,7 @@ fn race(hub: &Hub, session: SessionId, verdict: &Verdict, fates: &Fates) {
             is_line: false,
             again: false,
             repeated: false,
+            by_default: false,
         };
         let (hub, fates, key) = (hub.clone(), Arc::clone(fates), (session, verdict.episode));
         tokio::spawn(async move {

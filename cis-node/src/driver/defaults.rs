@@ -9,6 +9,7 @@ use cis_core::api::InboxItem;
 use cis_core::event::{AskType, PromptKind};
 use cis_core::ids::{AttemptId, InboxId, SessionId, TimestampMs};
 use cis_core::scheduler::{Input, InputKind, LiveAttempt};
+use cis_host::hub;
 
 /// So often a default answers one question of a session after the other if all are the same.
 const SAME_MAX: u32 = 10;
@@ -41,6 +42,7 @@ impl Driver {
         // Somebody else was first, or it is over: that is no failure of the default.
         if let Ok(Some(typed)) = self.answer_once(&made, default_answer::actor(), now) {
             self.attention.change(session).answered_by_default(question);
+            let typed = hub::Answer { by_default: true, ..typed };
             self.turn.type_then(Typing { source: AnswerSource::Default(attempt), item, typed });
         }
     }

@@ -88,7 +88,7 @@ impl Kernel {
     }
 
     /// As if this one waited as well.
-    pub(super) fn with_reader(&mut self, reader: Reader) {
+    pub(super) fn with_reader(&mut self, reader: &Reader) {
         self.own_ms = self.at_ms;
         if reader.how == ReaderHow::Read {
             self.reads.insert(reader.pid, self.at_ms.unwrap_or_default());
@@ -124,8 +124,7 @@ impl Kernel {
     /// Nobody waits for a terminal inside, although there is one: a program that only passes on what is typed is at work, whatever it
     /// shows.
     pub(super) fn is_idle_inside(&self) -> bool {
-        let waits = |last: &KernelEvidence| last.inside_opaque || last.readers.iter().any(is_innermost);
-        self.last.as_ref().is_some_and(|last| last.beside > 0 && !waits(last))
+        self.last.as_ref().is_some_and(is_idle_inside)
     }
 
     /// Terminals inside, side by side.
@@ -173,6 +172,17 @@ impl Kernel {
     pub(super) fn anybody(&self) -> bool {
         self.last.as_ref().is_none_or(|last| last.opaque || !last.readers.is_empty())
     }
+}
+
+/// See [`Kernel::is_idle_inside`].
+fn is_idle_inside(look: &KernelEvidence) -> bool {
+    let waits = look.inside_opaque || look.readers.iter().any(is_innermost);
+    look.beside > 0 && !waits
+}
+
+/// A program takes each key as it comes for a terminal inside, and nobody waits there.
+pub(super) fn is_passed_to_nobody(look: &KernelEvidence) -> bool {
+    is_raw(look.modes) && is_idle_inside(look)
 }
 
 /// It waits for a terminal inside that has no other one inside: nobody passes on what it reads.

@@ -6,8 +6,8 @@ use crate::event::{LABEL_CHARS_MAX, PromptKind, PromptOption};
 use crate::monitor::evidence::Modes;
 use crate::monitor::screen::{
     Asked, Keys, Menu, Page, Place, Shape, begins_question, button, fingerprint, is_against, is_spelled_out,
-    kind_of, letters, line_hash, meaning_of, menu_at_cursor, menu_of, named_above, numbered, shape_of,
-    timeless, turn, turns, unboxed,
+    kind_of, kind_of_dialog, letters, line_hash, meaning_of, menu_at_cursor, menu_of, named_above, numbered,
+    shape_of, timeless, turn, turns, unboxed,
 };
 
 use super::candidates::Source;
@@ -169,6 +169,7 @@ pub(super) fn menu_line(page: &Page, readers: Readers<'_>) -> Option<Line> {
     let buttons: Vec<PromptOption> = menu.buttons.iter().map(|label| button(label)).collect();
     let offered = if buttons.is_empty() { &menu.options } else { &buttons };
     let secret = !buttons.is_empty();
+    let kind_of = if buttons.is_empty() { kind_of } else { kind_of_dialog };
     let kind = match kind_of(&readers.asked(page, &menu.question, offered)) {
         // Of many, some are chosen.
         PromptKind::Permission if offered.is_empty() => PromptKind::Question,
@@ -178,6 +179,12 @@ pub(super) fn menu_line(page: &Page, readers: Readers<'_>) -> Option<Line> {
     };
     let source = Source::Menu;
     Some(Line { kind, question: menu.question, options: menu.options, place: Place::Rule, hash, source })
+}
+
+/// A dialog is open: the cursor is at its buttons, or is hidden.
+pub(super) fn has_dialog(page: &Page) -> bool {
+    let is_at = |row: usize| !page.view.cursor_visible || page.cursor_row() == row;
+    menu_of(page).is_some_and(|menu| !menu.buttons.is_empty() && is_at(menu.row))
 }
 
 /// What asks on a screen, without what is counted there.

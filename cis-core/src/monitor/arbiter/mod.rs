@@ -286,6 +286,13 @@ impl Arbiter {
         several || (view.alternate && standing.is_elsewhere(view))
     }
 
+    /// The program that reads, if it only passes on what is typed, and nobody is seen to whom: to another machine, for example (`ssh`).
+    #[must_use]
+    pub fn passes_out_of_sight(&self) -> Option<String> {
+        let own = self.kernel.own().filter(|own| is_carrier(&own.name) && self.kernel.beside() == 0)?;
+        Some(own.name.clone())
+    }
+
     /// Whether who waits at the present prompt still waits at this look, or after its end another process of its name, as of a script that
     /// reads by `dd`. `lives`: there is a process of this number. True where it was not known who waits.
     #[must_use]
@@ -301,6 +308,10 @@ impl Arbiter {
         let inside =
             standing.inside.as_ref().filter(|_| plain || matches!(standing.source, Source::Nested { .. }));
         if inside.is_some_and(|inside| !look.inside_opaque && !waits(inside, true)) {
+            return false;
+        }
+        // Some programs inside are seen only after the prompt was told.
+        if plain && kernel::is_passed_to_nobody(look) {
             return false;
         }
         match &standing.reader {

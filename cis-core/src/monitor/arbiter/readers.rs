@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::candidates::{Candidate, Made, Source};
-use super::line::{Asks, Line, Readers, menu_line, nested_row, painted_line, read_line};
+use super::line::{Asks, Line, Readers, has_dialog, menu_line, nested_row, painted_line, read_line};
 use super::{Arbiter, kernel};
 use crate::event::{Layer, PromptKind};
 use crate::ids::TimestampMs;
@@ -199,7 +199,8 @@ impl Arbiter {
     /// What is asked where somebody sits in a read.
     fn read_at(look: &Look<'_>, hidden: bool) -> Line {
         let line = read_line(look.page, look.readers, hidden);
-        if line.source == Source::Line && kernel::is_raw(look.readers.modes) && look.paints() {
+        let may_ask = line.source == Source::Line || has_dialog(look.page);
+        if may_ask && kernel::is_raw(look.readers.modes) && look.paints() {
             return menu_line(look.page, look.readers).unwrap_or(line);
         }
         line

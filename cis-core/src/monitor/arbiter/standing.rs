@@ -10,7 +10,7 @@ use crate::monitor::evidence::{Reader, ReaderHow, ScreenView};
 use crate::monitor::profile::Found;
 use crate::monitor::screen::{
     ABOVE_ROWS_MAX, Above, At, Compared, Page, Place, Reach, Shape, Shown, asks_on, menu_of, shape_of,
-    steady, unboxed,
+    steady, timeless, unboxed,
 };
 use crate::monitor::verdict::Verdict;
 
@@ -169,6 +169,41 @@ fn replaces(standing: &Standing, next: &Candidate) -> bool {
     there && !is_same(standing, next)
 }
 
+/// The candidate is a line at the end of the screen, and what stands there was found in another way or was answered: some programs leave
+/// their menus, with the answer, above the next question.
+fn asks_below(standing: &Standing, next: &Candidate, page: &Page) -> bool {
+    let left = match standing.source {
+        Source::Menu => true,
+        Source::Line => standing.typed_ms.is_some() && is_elsewhere(&standing.place, &page.line()),
+        // An editor asks in a dialog over its text.
+        Source::Program => return next.source == Source::Menu && line::has_dialog(page),
+        _ => false,
+    };
+    let is_line = next.source == Source::Line && page.view.cursor_visible && page.at_end();
+    left && is_line && !is_same(standing, next) && shape_of(&page.lead) == Shape::Strong
+}
+
+/// The first of the rows that say the same, where a program writes its question again from time to time.
+fn first_asked(page: &Page, row: usize, lead: &str) -> usize {
+    let says = |row: &usize| !lead.is_empty() && timeless(page.row(*row).trim()) == lead;
+    let again = (0..row).rev().take_while(says).count();
+    row - again
+}
+
+/// The line is not the one that was asked at, with something typed there.
+fn is_elsewhere(was: &Place, is: &Place) -> bool {
+    match (was, is) {
+        (Place::Line { above, lead }, Place::Line { above: now_above, lead: now }) => {
+            if lead.is_empty() {
+                above != now_above
+            } else {
+                !now.starts_with(lead.as_str())
+            }
+        }
+        _ => false,
+    }
+}
+
 impl Arbiter {
     /// Whether the prompt of the present verdict stands on this screen as it was shown to people: what an answer must find in
     /// the moment that it is typed. Where it is the same prompt, and its screen is not, it is over, and comes again as another
@@ -264,7 +299,7 @@ impl Arbiter {
             Source::Rule => self.profile.read(page)?.above?,
             Source::Menu => from(menu_of(page)?.row),
             Source::Line | Source::Report | Source::Marker => match place {
-                Place::Line { .. } => from(line::first_row(page, row?)),
+                Place::Line { lead, .. } => from(first_asked(page, line::first_row(page, row?), lead)),
                 _ => from(row?),
             },
             Source::Nested { .. } => Reach { boxed: row, ..from(row?) },
@@ -344,7 +379,7 @@ impl Arbiter {
         if standing.is_outdated {
             return Held::Outdated;
         }
-        let replaced = next.is_some_and(|next| replaces(standing, next));
+        let replaced = next.is_some_and(|next| replaces(standing, next) || asks_below(standing, next, page));
         let gone = replaced || self.is_gone(standing, page);
         let Some(standing) = &mut self.standing else { return Held::No };
         if !gone && !differs {

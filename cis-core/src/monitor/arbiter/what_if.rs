@@ -48,7 +48,7 @@ impl Arbiter {
         let modes = self.kernel.last.as_ref().and_then(|last| last.modes);
         if self.kernel.own().is_none_or(|own| own.how > how) {
             let name = "a process".to_owned();
-            self.kernel.with_reader(Reader {
+            self.kernel.with_reader(&Reader {
                 pid: NOBODY,
                 name,
                 how,

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use super::score::{Class, Judgement, Truth};
 
 /// Programs whose name's SHA-256 begins with a byte below this are there to write rules by.
-const RULES_BELOW: u8 = 96;
+const RULES_BELOW: u8 = 128;
 
 /// Half of the corpus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -28,22 +28,61 @@ static BUTTON: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"(?:\[<|<|\[|\()\s*(?P<label>\pL[\pL '’-]{0,22}?)\s*(?:>\]|>|\]|\))"));
 static KNOWN: LazyLock<Regex> = LazyLock::new(|| {
     pattern(concat!(
-        r"(?i)^(ok|okay|yes|no|cancel|back|go back|next|finish|accept|abort|help|save|discard|quit|exit|continue|ignore|retry|close|done|apply|skip|delete|remove",
+        r"(?i)^(ok|okay|yes|no|cancel|back|go back|next|finish|accept|abort|help|save|discard|quit|exit|continue|ignore|retry|close|done|apply|skip|delete|remove|create|overwrite|replace|keep|open|reload|leave|stay|proceed|install|uninstall|update|upgrade|stop|start|restart|confirm|reject|allow|deny|agree|disagree|don['’]t save|yes to all|no to all|select|edit|view",
         r"|ja|nein|abbrechen|weiter|zurück|schließen|oui|non|annuler|suivant|retour|sí|aceptar|cancelar|atrás|はい|いいえ|了解|取消|キャンセル|确定|是|否|да|нет|отмена)$",
     ))
 });
 static GAPS: LazyLock<Regex> = LazyLock::new(|| pattern(r"\s{2,}"));
 
+/// Part of a row: its first character, and the one behind its last.
+type Part = (usize, usize);
+
 /// The lowest dialog on the screen.
 pub(super) fn dialog_of(page: &Page) -> Option<Dialog> {
     (0..page.end()).rev().find_map(|row| {
-        let labels = bracketed(page.row(row)).or_else(|| in_box(page, row))?;
-        Some(Dialog { question: text(page, row)?, labels, row })
+        let (labels, part) = bracketed(page.row(row)).or_else(|| in_box(page, row))?;
+        Some(Dialog { question: text(page, row, part)?, labels, row })
     })
 }
 
-/// `< Yes >  < No >`: nothing else, and at least one that everybody knows.
-fn bracketed(row: &str) -> Option<Vec<String>> {
+/// `< Yes >  < No >`, with nothing else in this row of its box, and at least one that everybody knows. Some stand right of a text.
+fn bracketed(row: &str) -> Option<(Vec<String>, Part)> {
+    let parts = parts(row);
+    let is_boxed = parts.len() > 2;
+    parts.into_iter().find_map(|part| {
+        let text = cut(row, part);
+        Some((buttons(&text).or_else(|| button_at_right(&text).filter(|_| is_boxed))?, part))
+    })
+}
+
+fn button_at_right(text: &str) -> Option<Vec<String>> {
+    let text = unboxed(text);
+    let last = BUTTON.captures_iter(text).last()?;
+    let (found, label) = (last.get(0)?, last["label"].trim());
+    let stands_alone = found.end() == text.len() && text[..found.start()].ends_with("   ");
+    (stands_alone && KNOWN.is_match(label)).then(|| vec![label.to_owned()])
+}
+
+/// A box stands on other text, or on another box: a row is cut at their edges.
+fn parts(row: &str) -> Vec<Part> {
+    let is_edge = |c: char| matches!(c, '│' | '┃' | '║');
+    let mut parts = Vec::new();
+    let mut start = 0;
+    for (at, c) in row.chars().enumerate() {
+        if is_edge(c) {
+            parts.push((start, at));
+            start = at + 1;
+        }
+    }
+    parts.push((start, row.chars().count()));
+    parts
+}
+
+fn cut(row: &str, (from, to): Part) -> String {
+    row.chars().skip(from).take(to - from).collect()
+}
+
+fn buttons(row: &str) -> Option<Vec<String>> {
     let row = unboxed(row);
     let labels: Vec<String> =
         BUTTON.captures_iter(row).map(|found| found["label"].trim().to_owned()).collect();
@@ -52,39 +91,75 @@ fn bracketed(row: &str) -> Option<Vec<String>> {
     (bare.is_empty() && labels.iter().any(|label| KNOWN.is_match(label))).then_some(labels)
 }
 
-/// Two and more known words apart from each other, in a box.
-fn in_box(page: &Page, row: usize) -> Option<Vec<String>> {
-    let text = page.row(row).trim();
-    let boxed = text.starts_with(['│', '┃', '║', '|']) || usize::from(page.view.cursor_row) == row;
-    let labels: Vec<&str> = GAPS.split(unboxed(text).trim()).collect();
-    let known = |label: &&str| KNOWN.is_match(label) || is_choice(label);
+/// Two and more known words apart from each other, in a box; or one below a text that asks.
+fn in_box(page: &Page, row: usize) -> Option<(Vec<String>, Part)> {
+    let whole = page.row(row);
     let asked = || page.above(row, 1).first().is_some_and(|above| above.ends_with(['?', '？']));
-    let counts = (boxed || asked()) && labels.len() >= 2 && labels.iter().all(known);
-    counts.then(|| labels.into_iter().map(str::to_owned).collect())
+    let at_cursor = || usize::from(page.view.cursor_row) == row || asked();
+    let boxed = whole.trim().starts_with(['│', '┃', '║', '|']);
+    let parts = parts(whole);
+    let one = || (0, whole.chars().count());
+    let candidates = if parts.len() > 2 { parts[1..parts.len() - 1].to_vec() } else { vec![one()] };
+    candidates.into_iter().find_map(|part| {
+        let text = cut(whole, part);
+        let labels: Vec<&str> = GAPS.split(unboxed(&text).trim()).collect();
+        let known = |label: &&str| KNOWN.is_match(label) || is_choice(label);
+        let is_told = || {
+            labels.len() >= 2
+                || parts.len() > 2 && self::text(page, row, part).is_some_and(|text| asks(&text))
+        };
+        let counts = (boxed || at_cursor()) && labels.iter().all(known) && is_told();
+        counts.then(|| (labels.iter().map(|label| (*label).to_owned()).collect(), part))
+    })
 }
 
-/// The nearest row above that asks; without one, the first one of the text.
-fn text(page: &Page, buttons: usize) -> Option<String> {
-    let rows = (buttons.saturating_sub(TEXT_ROWS)..buttons).rev().map(|row| page.row(row));
+/// What stands in a row right of the same edge; none: the box does not reach up to there.
+fn inside(row: &str, (from, to): Part) -> Option<String> {
+    if from == 0 || is_edge(row) {
+        return Some(cut(row, (0, to.max(row.chars().count()))));
+    }
+    let is_line =
+        |row: &str| row.chars().nth(from - 1).is_some_and(|c| ('\u{2500}'..='\u{259f}').contains(&c));
+    let part = parts(row).into_iter().find(|part| part.0 == from);
+    part.map(|part| cut(row, part)).or_else(|| is_line(row).then(String::new))
+}
+
+fn asks(text: &str) -> bool {
+    text.ends_with(['?', ':', '？', '：'])
+}
+
+/// What stands above the buttons in their box: the nearest paragraph that asks; without one, the first row of the text.
+fn text(page: &Page, buttons: usize, part: Part) -> Option<String> {
     let mut first = None;
-    for row in rows {
+    let mut paragraph = String::new();
+    for row in (buttons.saturating_sub(TEXT_ROWS)..buttons).rev().map(|row| page.row(row)) {
+        let Some(inside) = inside(row, part) else { break };
         // What is filled in stands on a line, or is shown as stars.
-        let text = unboxed(row).trim().trim_end_matches(['_', '*', '•', ' ']);
+        let text = unboxed(&inside).trim().trim_end_matches(['_', '*', '•', ' ']);
+        let is_end = is_edge(row) || text.is_empty() || is_rule(&inside);
+        if asks(&paragraph) && (is_end || text.ends_with(['.', '!', '?', ':', '。', '？', '：', ')', ']']))
+        {
+            return Some(paragraph);
+        }
         if is_edge(row) {
             if first.is_some() {
                 break;
             }
             continue;
         }
-        if text.is_empty() || is_rule(row) {
+        if is_end {
+            paragraph.clear();
             continue;
         }
-        if text.ends_with(['?', ':', '？', '：']) {
-            return Some(text.to_owned());
+        // A sentence goes on in the next row of a narrow box.
+        let goes_on = asks(&paragraph) && text.chars().count() * 2 > part.1.saturating_sub(part.0);
+        if asks(&paragraph) && !goes_on {
+            return Some(paragraph);
         }
+        paragraph = if goes_on { format!("{text} {paragraph}") } else { text.to_owned() };
         first = Some(text.to_owned());
     }
-    first
+    if asks(&paragraph) { Some(paragraph) } else { first }
 }
 
 /// The upper edge of a box, with or without a title.
@@ -108,9 +183,27 @@ mod tests {
         let asked = dialog(
             "  ┌─────────────────┐\n  │ Remove all of   │\n  │ it?             │\n  ├─────────────────┤\n  │  < Yes >  < No > │\n  └─────────────────┘",
         );
-        assert_eq!(asked, Some(("it?".to_owned(), vec!["Yes".to_owned(), "No".to_owned()])));
+        assert_eq!(asked, Some(("Remove all of it?".to_owned(), vec!["Yes".to_owned(), "No".to_owned()])));
         let plain = dialog("│ Drop the lot? │\n│               │\n│   yes     no  │");
         assert_eq!(plain, Some(("Drop the lot?".to_owned(), vec!["yes".to_owned(), "no".to_owned()])));
+    }
+
+    #[test]
+    fn a_box_stands_on_other_text() {
+        let over = dialog(
+            "....┌──── Workers ────┐....\n....│ Shut down all   │....\n....│ 4 workers?      │....\n....│< Yes >   < No > │....\n....└─────────────────┘....",
+        );
+        let labels = |labels: &[&str]| labels.iter().map(|label| (*label).to_owned()).collect::<Vec<_>>();
+        assert_eq!(over, Some(("Shut down all 4 workers?".to_owned(), labels(&["Yes", "No"]))));
+        let two = dialog("│ lists  │ Save it?         │ x │\n│        │ <Yes>  <No>      │ x │");
+        assert_eq!(two, Some(("Save it?".to_owned(), labels(&["Yes", "No"]))));
+        let right = dialog(
+            "│Welcome.              < OK     >│\n│                      <Cancel  >│\n│more text                       │",
+        );
+        assert_eq!(right.map(|(_, labels)| labels), Some(labels(&["Cancel"])));
+        let one = dialog("│ Choose a zone: │\n│ (*) Berlin     │\n│ ( ) Oslo       │\n│       OK       │");
+        assert_eq!(one, Some(("Choose a zone:".to_owned(), labels(&["OK"]))));
+        assert_eq!(dialog("│ all is well │\n│     OK      │"), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::page::Page;
 use super::rows::{is_rule, unboxed};
 use super::words::{
     ADDRESS, ARGUMENT, CHOICE, COMMAND, EACH, EDITOR_SCREEN, EDITORS, ENTERS, ENTRY, ERROR, FAILED, FINDER,
-    LEAVE, LIMIT, LINE_EDITORS, LOGIN, NAMES, ONWARD, PAGER_LINE, PAGERS, PERMITS, PREFERS, SECRET,
+    LEAVE, LIMIT, LINE_EDITORS, LISTED, LOGIN, NAMES, ONWARD, PAGER_LINE, PAGERS, PERMITS, PREFERS, SECRET,
     SECRET_ASKED, SHELL, SILENT, TRUST, VARIABLE, WANTS, WORD, asks,
 };
 use crate::event::{Meaning, PromptKind, PromptOption};
@@ -63,6 +63,14 @@ pub(in crate::monitor) fn kind_of(asked: &Asked<'_>) -> PromptKind {
         return of_words(asked, &format!("{above} {text}"), raw);
     }
     of_words(asked, text, raw)
+}
+
+/// What a dialog wants: its words tell, whatever else its program is.
+pub(in crate::monitor) fn kind_of_dialog(asked: &Asked<'_>) -> PromptKind {
+    match asked.modes {
+        Some(modes) if modes.canonical && !modes.echo => PromptKind::Password,
+        modes => of_words(asked, asked.text.trim(), modes.is_some_and(|modes| !modes.echo)),
+    }
 }
 
 /// Nothing stands before the cursor: some programs are at rest so.
@@ -257,7 +265,15 @@ fn has_list_below(page: &Page) -> bool {
 fn asks_above(page: &Page) -> bool {
     let lead = page.lead.trim();
     let bare = lead.chars().count() <= 2 && !matches!(lead, "$" | "#" | "%");
-    bare && page.above(page.cursor_row(), 1).first().is_some_and(|row| row.ends_with(['?', ':', '？', '：']))
+    let asked =
+        || page.above(page.cursor_row(), 1).first().is_some_and(|row| row.ends_with(['?', ':', '？', '：']));
+    bare && (asked() || is_below_list(page))
+}
+
+/// Numbered rows stand right above: what is typed is one of the numbers.
+fn is_below_list(page: &Page) -> bool {
+    let near = page.above(page.cursor_row(), 2);
+    near.len() == 2 && near.iter().all(|row| LISTED.is_match(row))
 }
 
 /// The text is nothing but a default in brackets: what it asks stands above.
@@ -295,6 +311,7 @@ mod tests {
             cursor_col: col as u16,
             cursor_visible: true,
             alternate,
+            pointed: None,
         };
         let page = Page::of(view);
         let text = page.asking();

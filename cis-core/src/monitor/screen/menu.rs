@@ -10,7 +10,7 @@ use super::noise::is_spinner;
 use super::options::{ENTER, Keys, numbered, option};
 use super::page::Page;
 use super::pattern;
-use super::rows::{OTHER_POINTERS, POINTERS, is_frame, is_rule, unboxed, unpointed};
+use super::rows::{LONG_POINTERS, OTHER_POINTERS, POINTERS, is_frame, is_rule, unboxed, unpointed};
 use crate::event::{OPTIONS_MAX, PromptOption};
 
 /// A menu, as it is shown.
@@ -26,14 +26,15 @@ pub(in crate::monitor) struct Menu {
     pub(in crate::monitor) row: usize,
 }
 
-static POINTED: LazyLock<Regex> = LazyLock::new(|| pointed_by(POINTERS));
-static POINTED_OTHERWISE: LazyLock<Regex> = LazyLock::new(|| pointed_by(OTHER_POINTERS));
+static POINTED: LazyLock<Regex> = LazyLock::new(|| pointed_by(&format!("[{POINTERS}]")));
+static POINTED_OTHERWISE: LazyLock<Regex> =
+    LazyLock::new(|| pointed_by(&format!("[{OTHER_POINTERS}]|{}", LONG_POINTERS.join("|"))));
 static ACROSS: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[●○] [^/●○]+(?: / [●○] [^/●○]+){1,3}$"));
 static CHOOSES: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)^\W*(select|choose|pick|which|what)\b"));
 static SELECTS: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)^\W*(select|choose|pick)\b"));
 static OTHER: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\s+(?:[○◯]\s+)?(?P<label>\S.*)$"));
 static CHECKS: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"^\s*[❯›>▸►▶→➤➜]?\s*(?:[◯◉☐☑☒⬡⬢✔✓◻◼▢▣□■]|\[[ xX*]\])\s+\S"));
+    LazyLock::new(|| pattern(r"^\s*(?:[❯›>▸►▶→➤➜*]|[-=]>)?\s*(?:[◯◉◌◍☐☑☒⬡⬢✔✓◻◼▢▣□■]|\[[ xX*]\])\s+\S"));
 /// A mark of what is chosen, which is no pointer where one stands before it.
 static MARKED: LazyLock<Regex> = LazyLock::new(|| pattern(r"^(?:[○●◯◉◻◼▢▣□■☐☑☒⬡⬢]|[(\[][ xX*][)\]])\s"));
 /// What a program paints behind a question, before what is typed.
@@ -58,6 +59,10 @@ const QUESTION_ROWS: usize = 4;
 const MENU_ROWS: usize = 24;
 /// Maximum height of an open menu with what stands below it, rows.
 const OPEN_ROWS: usize = 40;
+/// Options of a list begin in about the same column.
+const COLUMNS_APART_MAX: usize = 2;
+/// Rows of a list that does not ask: two are often an item of a log, and what belongs to it.
+const LIST_ROWS: usize = 3;
 /// So many rows of instructions may stand between a question and its boxes.
 const TOLD_ROWS: usize = 8;
 /// Maximum number of rows that name keys below a list.
@@ -67,7 +72,7 @@ const STATUS_ROWS: usize = 3;
 
 fn pointed_by(signs: &str) -> Regex {
     pattern(&format!(
-        r"^(?P<indent>\s*)(?P<pointer>[{signs}])(?:\s+|(?P<box>[◯◉○●☐☑☒⬡⬢✔✓]|\[.\]))\s*(?P<label>\S.*)$"
+        r"^(?P<indent>\s*)(?P<pointer>{signs})(?:\s+|(?P<box>[◯◉○●☐☑☒⬡⬢✔✓]|\[.\]))\s*(?P<label>\S.*)$"
     ))
 }
 
@@ -91,8 +96,12 @@ pub(in crate::monitor) fn menu_of(page: &Page) -> Option<Menu> {
         let (question, buttons) = (question(&rows[..first]), Vec::new());
         return Some(Menu { question, options, buttons, row: from + first });
     }
-    let below = || below_cursor(page, from);
-    let found = pointed(&rows).or_else(|| checked(&rows)).or_else(|| across(&rows)).or_else(below);
+    let below = || below_cursor(page, from).or_else(|| coloured(page, &rows, from));
+    let open = is_open(page);
+    let found = pointed(&rows, open)
+        .or_else(|| checked(&rows, open, !page.view.cursor_visible))
+        .or_else(|| across(&rows))
+        .or_else(below);
     let menu = found.map(|(question, options, first)| {
         let buttons = Vec::new();
         Menu { question, options, buttons, row: from + first }
@@ -208,16 +217,22 @@ pub(in crate::monitor) fn has_number(row: &str) -> bool {
 
 /// The lowest list of rows without numbers, one of them pointed at: its options, and the index of its first row.
 pub(in crate::monitor) fn pointed_at(rows: &[&str]) -> Option<(Vec<PromptOption>, usize)> {
-    pointed(rows).map(|(_, options, first)| (options, first)).filter(|(options, _)| options.len() >= 2)
+    pointed(rows, false).map(|(_, options, first)| (options, first)).filter(|(options, _)| options.len() >= 2)
 }
 
-/// The lowest list, one of its rows pointed at.
-fn pointed(rows: &[&str]) -> Option<(String, Vec<PromptOption>, usize)> {
+/// Whether the lowest rows may be a list that somebody moves through: no cursor shows, or it rests below them.
+fn is_open(page: &Page) -> bool {
+    let view = &page.view;
+    !view.cursor_visible || (view.cursor_col == 0 && page.cursor_row() == page.end())
+}
+
+/// The lowest list, one of its rows pointed at. `open`: see [`is_open`].
+fn pointed(rows: &[&str], open: bool) -> Option<(String, Vec<PromptOption>, usize)> {
     let by_pointer = rows.iter().rposition(|row| POINTED.is_match(bare(row)));
-    let plainly = by_pointer.and_then(|at| pointed_in(rows, at, &POINTED, false));
+    let plainly = by_pointer.and_then(|at| pointed_in(rows, at, &POINTED, false, open));
     plainly.or_else(|| {
         let at = rows.iter().rposition(|row| POINTED_OTHERWISE.is_match(bare(row)))?;
-        pointed_in(rows, at, &POINTED_OTHERWISE, true)
+        pointed_in(rows, at, &POINTED_OTHERWISE, true, open)
     })
 }
 
@@ -227,18 +242,19 @@ fn pointed_in(
     at: usize,
     pointed: &Regex,
     aligned: bool,
+    open: bool,
 ) -> Option<(String, Vec<PromptOption>, usize)> {
     let row = pointed.captures(bare(rows[at]))?;
     let text = row.name("label").map_or(0, |label| label.start());
     let column = bare(rows[at])[..text].chars().count();
+    let is_aligned = |row: &str| row.chars().take_while(|c| c.is_whitespace()).count() == column;
     let is_row = |row: &&&str| {
         let row = bare(row);
-        let is_aligned = || row.chars().take_while(|c| c.is_whitespace()).count() == column;
         OTHER.is_match(row)
             && !is_rule(row)
             && !pointed.is_match(row)
             && !KEYS.is_match(row)
-            && (!aligned || is_aligned())
+            && (!aligned || is_aligned(row))
     };
     let above = rows[..at].iter().rev().take_while(is_row).count();
     let below = rows[at + 1..].iter().take_while(is_row).count();
@@ -249,7 +265,14 @@ fn pointed_in(
     let is_bullet = row["pointer"] == *"*";
     let asks_plainly =
         || begins_question(asked) || SELECTS.is_match(asked) || (!is_bullet && asked.contains(['?', '？']));
-    let asks = asks(asked) && (!aligned || asks_plainly());
+    // Where somebody moves through a list, its words need not ask.
+    let has_boxes = || rows[first..=last].iter().all(|row| CHECKS.is_match(bare(row)));
+    let is_list = || {
+        let others = || (first..=last).filter(|row| *row != at).all(|row| is_aligned(bare(rows[row])));
+        let is_long = last - first >= LIST_ROWS - 1;
+        (has_boxes() || (is_long && !is_bullet && others())) && ends_list(&rows[last + 1..])
+    };
+    let asks = (asks(asked) && (!aligned || asks_plainly())) || (open && !asked.is_empty() && is_list());
     if last == first || last - first >= OPTIONS_MAX || !asks {
         return None;
     }
@@ -302,7 +325,7 @@ fn is_about_keys(row: &str) -> bool {
 /// Whether what stands below a list belongs to it.
 fn ends_list(below: &[&str]) -> bool {
     let filled = below.iter().filter(|row| !unboxed(row).is_empty()).count();
-    filled <= KEY_ROWS && below.iter().all(|row| is_about_keys(row))
+    filled <= KEY_ROWS && below.iter().all(|row| is_about_keys(row) || SELECTS.is_match(row))
 }
 
 /// Whether a row begins as questions of programs that paint their own do.
@@ -310,15 +333,21 @@ pub(in crate::monitor) fn begins_question(row: &str) -> bool {
     unboxed(row).strip_prefix(['?', '◆']).is_some_and(|rest| rest.starts_with(char::is_whitespace))
 }
 
-/// Rows with marks, of which the highlighted one is told by its colour alone.
-fn checked(rows: &[&str]) -> Option<(String, Vec<PromptOption>, usize)> {
+/// Rows with marks, of which the highlighted one is told by its colour alone. `open`: see [`is_open`]. `hidden`: no cursor
+/// shows.
+fn checked(rows: &[&str], open: bool, hidden: bool) -> Option<(String, Vec<PromptOption>, usize)> {
     let is_check = |row: &&&str| CHECKS.is_match(unboxed(row));
     let last = rows.iter().rposition(|row| is_check(&row))?;
     let first = last + 1 - rows[..=last].iter().rev().take_while(is_check).count();
     // What is done is ticked off, too: only right below a question is that a list to choose from.
     let is_ticked = rows[first..=last].iter().any(|row| unboxed(row).starts_with(['✔', '✓']));
     let told = if is_ticked { 1 } else { TOLD_ROWS };
-    let asked = rows[..first].iter().rev().take(told).position(|row| begins_question(row))?;
+    let begun = rows[..first].iter().rev().take(told).position(|row| begins_question(row));
+    let asks_plainly = || {
+        open && !is_ticked
+            && rows[..first].last().is_some_and(|row| asks(unboxed(row)) || (hidden && !is_about_keys(row)))
+    };
+    let asked = begun.or_else(|| asks_plainly().then_some(0))?;
     let counts = last > first && ends_list(&rows[last + 1..]);
     counts.then(|| (question(&rows[..first - asked]), Vec::new(), first))
 }
@@ -342,6 +371,29 @@ fn below_cursor(page: &Page, from: usize) -> Option<(String, Vec<PromptOption>, 
     let rest: Vec<&str> = (last + 1..end).map(|row| page.row(row)).collect();
     let question = BEHIND.replace(&question(&[asked]), "").into_owned();
     (last > at + 1 && ends_list(&rest)).then(|| (question, Vec::new(), at + 1 - from))
+}
+
+/// A list below a question, one of its rows pointed at by its colour. `from`: rows are counted from there.
+fn coloured(page: &Page, rows: &[&str], from: usize) -> Option<(String, Vec<PromptOption>, usize)> {
+    let at = usize::from(page.view.pointed?).checked_sub(from).filter(|at| *at < rows.len())?;
+    let column = |row: &str| row.chars().take_while(|c| is_frame(*c)).count();
+    let is_row = |row: &&&str| {
+        let is_option = !unboxed(row).is_empty() && !is_rule(row) && !KEYS.is_match(row);
+        is_option && column(row).abs_diff(column(rows[at])) <= COLUMNS_APART_MAX
+    };
+    let above = rows[..at].iter().rev().take_while(is_row).count();
+    let below = rows[at + 1..].iter().take_while(is_row).count();
+    let (mut first, last) = (at - above, at + below);
+    // The question may begin in the same column.
+    let asks_plainly = |row: &str| {
+        let row = unboxed(row);
+        row.ends_with(['?', ':', '？', '：']) || SELECTS.is_match(row)
+    };
+    if let Some(asked) = (first..at).rev().find(|row| asks_plainly(rows[*row])) {
+        first = asked + 1;
+    }
+    let question = question(&rows[..first]);
+    (last > first && asks_plainly(&question)).then(|| (question, Vec::new(), first))
 }
 
 /// Choices in one row, the highlighted one marked: `● Yes / ○ No`.
@@ -575,6 +627,54 @@ mod tests {
         ] {
             assert_eq!(shown(&text, cursor), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_row_that_is_pointed_at_by_its_colour() {
+        let coloured = |screen: &str, row: u16| {
+            let lines = screen.lines().map(str::to_owned).collect();
+            let view = ScreenView { lines, cols: 80, pointed: Some(row), ..ScreenView::default() };
+            menu_of(&Page::of(view)).map(|menu| menu.question)
+        };
+        let boxed = "┌ Which mailbox? ──┐\n│Inbox             │\n│Sent              │\n└──────────────────┘";
+        assert_eq!(coloured(boxed, 1).as_deref(), Some("Which mailbox?"));
+        assert_eq!(coloured("Pick one\n  a\n  b", 2).as_deref(), Some("Pick one"));
+        assert_eq!(coloured("MiB Mem : 3 total\nPID USER\n  1 root\n  2 root", 1), None);
+        assert_eq!(coloured("Which?\n  a", 1), None);
+    }
+
+    #[test]
+    fn pointers_of_two_signs() {
+        let found =
+            menu("What now?\n-> Keep mine\n   Take theirs\n   Merge\n\n(enter to confirm)").expect("a menu");
+        let labels: Vec<&str> = found.options.iter().map(|option| option.label.as_str()).collect();
+        assert_eq!(labels, ["Keep mine", "Take theirs", "Merge"]);
+        assert_eq!(menu("ln -s a b\na -> b\nc -> d"), None);
+    }
+
+    #[test]
+    fn a_list_that_somebody_moves_through_need_not_ask() {
+        let open = |screen: &str, visible: bool, cursor: (u16, u16)| {
+            let lines = screen.lines().map(str::to_owned).collect();
+            let (cursor_row, cursor_col) = cursor;
+            menu_of(&Page::of(ScreenView {
+                lines,
+                cols: 80,
+                cursor_visible: visible,
+                cursor_row,
+                cursor_col,
+                ..ScreenView::default()
+            }))
+        };
+        let boxes = "Which disks?\n[x] sda\n[ ] sdb\n[ ] sdc";
+        assert!(open(boxes, false, (0, 0)).is_some());
+        assert!(open(boxes, true, (4, 0)).is_some(), "the cursor rests below it");
+        assert!(open(boxes, true, (4, 3)).is_none());
+        assert!(open(&boxes.replace("Which disks?", "Some disks"), true, (4, 0)).is_none());
+        let list = "Fruit for the report\n> apple\n  banana\n  orange\n(Press / to search)";
+        assert_eq!(open(list, false, (1, 0)).map(|menu| menu.options.len()), Some(3));
+        assert!(open(list, true, (5, 2)).is_none());
+        assert!(open("Fruit\n> apple\n  banana", false, (1, 0)).is_none(), "two rows are often a log");
     }
 
     #[test]

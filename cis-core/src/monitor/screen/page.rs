@@ -94,11 +94,32 @@ impl Page {
     pub(in crate::monitor) fn asking(&self) -> String {
         let lead = unboxed(&self.lead);
         if !lead.is_empty() {
-            return last_question(lead).to_owned();
+            return match self.begun_above(lead) {
+                Some(begun) => format!("{begun} {lead}"),
+                None => last_question(lead).to_owned(),
+            };
         }
         let row = self.cursor_row();
         let near = (row.saturating_sub(2)..row).rev().map(|row| unboxed(self.row(row)));
         near.into_iter().find(|line| !line.is_empty() && !is_rule(line)).unwrap_or_default().to_owned()
+    }
+
+    /// The rows above the cursor's in which its question begins, with a sign: a program that places each row has wrapped it.
+    fn begun_above(&self, lead: &str) -> Option<String> {
+        let begins = |row: &str| row.starts_with("? ") || row.starts_with("[?] ");
+        if begins(lead) {
+            return None;
+        }
+        let lowest = self.cursor_row();
+        let first =
+            (lowest.saturating_sub(TYPED_ROWS_MAX)..lowest).rev().find(|row| begins(self.row(*row)))?;
+        let rows: Vec<&str> = (first..lowest).map(|row| self.row(row).trim()).collect();
+        // Each of them is as long as it may be: no word of the next one would fit.
+        let is_full = |row: &&str| {
+            let cells = row.chars().map(|c| c.width().unwrap_or(0)).sum::<usize>();
+            cells * 4 > usize::from(self.view.cols) * 3 && !row.ends_with(['?', ':', ')', '？', '：'])
+        };
+        rows.iter().all(is_full).then(|| rows.join(" "))
     }
 
     /// The prompt at the cursor.

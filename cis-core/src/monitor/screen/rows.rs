@@ -22,9 +22,16 @@ pub(super) const POINTERS: &str = "❯›>▸►▶→➤➜●◉";
 /// Signs that do so where the rows beside it are aligned with its text: bullets and logs use them, too.
 pub(super) const OTHER_POINTERS: &str = "»‣❱❭⮞⯈▹▻▷➔➙➛➝➞⇒⮕☞*";
 
+/// Pointers of two signs.
+pub(super) const LONG_POINTERS: [&str; 2] = ["->", "=>"];
+
 /// A row without the pointer that shows which option is highlighted.
 pub(in crate::monitor) fn unpointed(line: &str) -> &str {
-    unboxed(line)
+    let row = unboxed(line);
+    LONG_POINTERS
+        .iter()
+        .find_map(|pointer| row.strip_prefix(pointer))
+        .unwrap_or(row)
         .trim_start_matches(|c| {
             POINTERS.contains(c) || OTHER_POINTERS.contains(c) || ['○', '◯', '◆', '◇', '•'].contains(&c)
         })

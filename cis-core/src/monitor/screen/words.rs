@@ -41,7 +41,7 @@ words! {
     /// A secret, asked for in a sentence.
     SECRET_ASKED = r"(?i)^\W*(what|enter|type|your|please|the)\b.{0,40}(pass(word|phrase|code)|\bpin\b|\bsecret\b|\btoken\b|api.?key)\s?[?？][\s*•●]*$|^\W*((?-i:\p{Lu}{2,5}) )?(pass(word|phrase|code)|pin|secret|token|api.?key)\b.{0,30}[?？][\s*•●]*$";
     /// A user's name, or a login with a provider.
-    LOGIN = r"(?i)^(?:enter |your |please |the |a )*(?:[\w.-]+ )?(user ?name|user ?id|login( ?name| ?id)?|log ?in as|benutzer(name)?|nom d.utilisateur|identifiant|usuario|utente|gebruikersnaam|użytkownik|имя пользователя|ユーザー名|用户名|account)\b[^?]{0,80}[:：>]\s*$",
+    LOGIN = r"(?i)^(?:enter |your |please |the |a )*(?:[\w.-]+ )?(user ?name|user ?id|login( ?name| ?id)?|log ?in as|benutzer(name)?|nom d.utilisateur|identifiant|usuario|utente|gebruikersnaam|użytkownik|имя пользователя|ユーザー名|用户名|account)\b(?: ?[^\d?\s:：>][^?]{0,80})?[:：>]\s*$",
         r"|^user\s?(\([^)]*\))?\s?[:：]\s*$|^Name \([\w.-]+:[^)]*\):$|\blogin:\s*$|(sign|log) ?in (with|to|using)|log into|enter (this|the) (one-time )?code|one-time code|device code|paste (the |your )?(authori[sz]ation )?(code|token)|authenticate (with|in|to) |how would you like to (authenticate|log ?in|sign ?in)|authentication method";
     /// An address, which is a user's name where it stands below words of a login.
     ADDRESS = r"(?i)^(?:enter |your |please )*e-?mail( address)?\b[^?]{0,40}[:：>]\s*$";
@@ -76,7 +76,9 @@ words! {
     /// The name of a variable, as generators of projects ask for the values of theirs.
     VARIABLE = r"^(?:\W*\d+\s?/\s?\d+\W+)?[a-z]+(?:_[a-z0-9]+)+\s*[(\[]";
     /// Leave by a word that is to be typed.
-    WORD = r"(?i)\b(type|enter|answer|write) ['\x22“‘]?(yes|ok|delete)['\x22”’]? (to|if|for)\b|\bonly ['\x22“‘]?yes['\x22”’]? will be accepted";
+    WORD = r"(?i)\b(type|enter|answer|write) (the word )?['\x22“‘]?(yes|ok|delete)['\x22”’]? (to|if|for)\b|\bonly ['\x22“‘]?yes['\x22”’]? will be accepted";
+    /// A row with a number, as lists of choices have.
+    LISTED = r"^[\[(]?\d{1,2}[\])]?\s*[-.):]\s+\S";
     /// A key is to be pressed.
     ONWARD = r"(?i)\b(press|hit|strike|push)\b.{0,30}\b(any key|a key|enter|return|space)\b|taste drücken|appuyez sur|pulse |キーを押|按.{0,4}键|нажмите";
 }

@@ -37,8 +37,39 @@ impl Screen {
     }
 }
 
+impl Screen {
+    /// The row of a list that alone stands out by its ground: the rows above and below it, which begin in about the same column, are on
+    /// another one. None where several do.
+    #[must_use]
+    pub fn pointed_by_colour(&self) -> Option<usize> {
+        let mut cells = Vec::new();
+        let rows: Vec<Option<Painted>> = (0..i32::from(self.size().rows))
+            .map(|line| {
+                self.line(line, &mut cells);
+                painted(&cells)
+            })
+            .collect();
+        let at = |row: Option<usize>| row.and_then(|row| rows.get(row).copied().flatten());
+        let mut found = None;
+        for row in 0..rows.len() {
+            let Some(own) = at(Some(row)) else { continue };
+            let beside = [row.checked_sub(1), Some(row + 1)].map(at).into_iter().flatten();
+            let mut beside = beside.filter(|one| one.begins.abs_diff(own.begins) <= APART_MAX).peekable();
+            let differs = beside.peek().is_some() && beside.all(|one| one.ground != own.ground);
+            if differs && own.ground != Colour::Ground {
+                if found.is_some() {
+                    return None;
+                }
+                found = Some(row);
+            }
+        }
+        found
+    }
+}
+
 fn painted(cells: &[Drawn]) -> Option<Painted> {
-    let is_text = |cell: &Drawn| !cell.c.is_whitespace();
+    // Not the edges of a box.
+    let is_text = |cell: &Drawn| !cell.c.is_whitespace() && !matches!(cell.c, '\u{2500}'..='\u{259f}' | '|');
     let (begins, ends) = (cells.iter().position(is_text)?, cells.iter().rposition(is_text)?);
     let text = &cells[begins..=ends];
     let ground = text.first()?.style.ground;
@@ -59,11 +90,25 @@ mod tests {
     }
 
     #[test]
+    fn the_row_that_alone_stands_out_is_pointed_at() {
+        let pointed = |text: &str| {
+            let mut screen = Screen::new(TermSize { cols: 40, rows: 10 });
+            screen.feed(text.replace('\n', "\r\n").as_bytes());
+            screen.pointed_by_colour()
+        };
+        assert_eq!(pointed("Which?\n Install\n\x1b[7m Repair \x1b[0m\n Quit"), Some(2));
+        assert_eq!(pointed("┌───────────┐\n│\x1b[7m Install   \x1b[0m│\n│ Quit      │"), Some(1));
+        assert_eq!(pointed("\x1b[7m Install \x1b[0m\n Repair\n\x1b[7m Quit \x1b[0m"), None, "several");
+        assert_eq!(pointed("Which?\n Install\n Quit"), None);
+    }
+
+    #[test]
     fn a_row_of_another_ground_in_a_list_is_pointed_at() {
         assert!(points("Setup\n Install\n\x1b[7m Repair \x1b[0m\n Quit"));
         assert!(points(
             "\x1b[44m Install            \n\x1b[47m Repair             \n\x1b[44m Quit               \x1b[0m"
         ));
+        assert!(points("┌───────────┐\n│ Install   │\n│\x1b[7m Repair    \x1b[0m│\n│ Quit      │"));
         assert!(!points("Setup\n Install\n Repair\n Quit"));
         assert!(!points("\x1b[44m Install \n Repair \n Quit \x1b[0m"), "a screen of one ground");
         assert!(!points("\x1b[7m title in the middle\x1b[0m\n\nName: "));

@@ -572,3 +572,28 @@ proptest! {
         prop_assert!(!model.text().chars().any(|c| c.is_control() && c != '\n'));
     }
 }
+
+/// Only the terminal knows that it has wrapped a row.
+#[test]
+fn rows_that_were_wrapped_are_one_line_for_the_monitor() {
+    let mut screen = Screen::new(TermSize { cols: 10, rows: 6 });
+    screen.feed(b"first\r\nRemove all of it? [y/N] ");
+    let view = screen.view(&Redactor::default());
+    assert_eq!(view.lines, ["first", "Remove all of it? [y/N]", "", "", "", ""]);
+    assert_eq!((view.cursor_row, view.cursor_col), (1, 24));
+    assert_eq!(screen.lines_redacted(&Redactor::default()), view.lines);
+    screen.feed(b"y\r\nabcdefghij\r\nnext");
+    let view = screen.view(&Redactor::default());
+    assert_eq!(
+        view.lines[1..4],
+        ["Remove all of it? [y/N] y", "abcdefghij", "next"],
+        "a full row is not wrapped"
+    );
+    let mut full = Screen::new(TermSize { cols: 10, rows: 3 });
+    full.feed(b"\x1b[?1049hRemove all of it?");
+    assert_eq!(
+        full.view(&Redactor::default()).lines,
+        ["Remove all", " of it?", ""],
+        "each row is placed there"
+    );
+}

@@ -314,7 +314,10 @@ impl Screen {
         let cursor = self.cursor();
         let (lines, first_rows) = self.unwrapped(&mask(self.term.grid(), redactor), ["*", "*"]);
         let row = usize::from(cursor.row);
-        let line = first_rows.partition_point(|first| *first <= row).saturating_sub(1);
+        let line_of = |row: usize| first_rows.partition_point(|first| *first <= row).saturating_sub(1);
+        let line = line_of(row);
+        let pointed = if cursor.visible { None } else { self.pointed_by_colour() };
+        let pointed = pointed.and_then(|row| u16::try_from(line_of(row)).ok());
         let before = (row - first_rows.get(line).copied().unwrap_or(row)) * self.term.grid().columns();
         ScreenView {
             lines,
@@ -323,6 +326,7 @@ impl Screen {
             cursor_col: u16::try_from(before + usize::from(cursor.col)).unwrap_or(cursor.col),
             cursor_visible: cursor.visible,
             alternate: self.is_alternate(),
+            pointed,
         }
     }
 

@@ -148,6 +148,7 @@ impl Stage {
             is_line: false,
             again: false,
             repeated,
+            by_default: false,
         };
         tokio::spawn(async move { hub.answer(answer).await })
     }

@@ -262,6 +262,19 @@ fn who_asked_in_a_terminal_inside_is_awaited_whatever_passes_on_what_is_typed() 
     }
 }
 
+/// The server of `tmux` leaves its parents: the host may see it only some time later.
+#[test]
+fn who_passes_on_what_is_typed_is_not_who_asks_once_somebody_is_seen_inside() {
+    let mut story = Story::plain();
+    story.reads("tmux: client", Poll, RAW).shows("Keep A? [y/n] ").pass(60_000);
+    assert!(story.take().contains("blocked 1"));
+    assert!(story.arbiter.is_awaited(&story.evidence, |_| true), "nobody is seen inside");
+    story.beside(1).evidence.readers.push(nested(Read));
+    assert!(story.arbiter.is_awaited(&story.evidence, |_| true));
+    story.evidence.readers.pop();
+    assert!(!story.arbiter.is_awaited(&story.evidence, |_| true), "it works");
+}
+
 /// `script` in `script`, of which the inner one waits all the time.
 #[test]
 fn who_passes_on_what_is_typed_inside_is_not_who_asks() {

@@ -335,3 +335,32 @@ fn rows_that_look_like_lists_are_no_prompts_of_who_polls() {
         assert_eq!(story.take(), "", "{screen}");
     }
 }
+
+/// Some programs leave their menus on the screen, with the answer.
+#[test]
+fn a_question_below_an_answered_menu_is_the_next_one() {
+    let menu = "? Which fruit?\n> apple\n  banana\n";
+    let mut story = Story::plain();
+    story.view.cursor_visible = false;
+    story.reads("python", Poll, RAW).shows(menu).pass(10_000);
+    assert!(story.take().contains("blocked 1 question"));
+    story.typed();
+    story.view.cursor_visible = true;
+    story.shows(&format!("{menu}Delete the others? [y/N] ")).pass(10_000);
+    let told = story.take();
+    assert!(told.contains("over 1") && told.contains("blocked 2 permission"), "{told}");
+}
+
+#[test]
+fn a_dialog_of_an_editor_is_a_prompt_of_its_own() {
+    let text = |row: &str| format!("notes.txt  [----] 0 L:[  1+ 0\nhello\n{row}\n\n 1Help   2Save   10Quit");
+    let mut story = Story::plain();
+    story.reads("mcedit", Poll, RAW).shows(&text("")).pass(10_000);
+    assert!(story.take().contains("blocked 1 editor"));
+    story.typed();
+    story.puts(&text("│ Save before close? │\n│ [ Yes ]  [ No ] │"));
+    (story.view.cursor_row, story.view.cursor_col) = (3, 3);
+    story.bytes(100).pass(10_000);
+    let told = story.take();
+    assert!(told.contains("over 1") && told.contains("blocked 2 permission"), "{told}");
+}

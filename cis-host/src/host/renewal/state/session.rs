@@ -110,6 +110,7 @@ impl PassedSession {
             descriptors,
             terminal: self.terminal,
             impatience: Impatience::default(),
+            passes_on: false,
             flow: self.flow,
             polled: false,
             inputs: self.inputs,

@@ -58,6 +58,8 @@ pub struct Answer {
     pub again: bool,
     /// It was sent before, perhaps to an earlier life of the node, which may have typed it.
     pub repeated: bool,
+    /// Nobody has looked at the screen: it is a default.
+    pub by_default: bool,
 }
 
 /// Hears what became of an answer.
@@ -415,6 +417,11 @@ impl Session {
         if let Some(names) = monitored.rivals() {
             return Some(HubError::SeveralRead { id, names });
         }
+        if answer.by_default
+            && let Some(name) = monitored.arbiter.passes_out_of_sight()
+        {
+            return Some(HubError::OutOfSight { id, name });
+        }
         let is_plain = monitored.arbiter.is_plain();
         if is_plain && monitored.arbiter.asks_elsewhere(view) {
             return Some(HubError::Elsewhere { id });
@@ -638,6 +645,7 @@ mod tests {
             is_line: false,
             again: false,
             repeated: false,
+            by_default: false,
         };
         let (said, heard) = std::sync::mpsc::channel();
         let tell = Some(Tell::new(move |outcome| drop(said.send(outcome))));
