@@ -41,7 +41,7 @@ impl Node {
         self.expose(session).await?;
         let still = self.hub.still(session).await.map_err(|error| hub_problem(&error))?;
         let (directory, now) = (self.home.dir.join("reports"), now_ms());
-        let kept = blocking(move || keep(&directory, session, still, request, now)).await?;
+        let kept = blocking(move || keep(&directory, session, still, &request, now)).await?;
         let path = kept.map_err(|error| match error {
             KeepError::Full(_) => Problem::new(ProblemKind::Conflict, error.to_string())
                 .hint("remove those that were looked at, and report it again"),
@@ -55,7 +55,7 @@ fn keep(
     directory: &Path,
     session: SessionId,
     still: Still,
-    request: ReportSession,
+    request: &ReportSession,
     now: TimestampMs,
 ) -> Result<PathBuf, KeepError> {
     let truth = request.waits_for.map_or(Label::Working, Label::Waiting);

@@ -56,7 +56,7 @@ fn a_scenario_is_recorded_with_its_labels_and_the_prompt_is_found_in_it() {
         "{report:#}"
     );
     assert_eq!(prompt["right"], true, "{report:#}");
-    assert_eq!(item["episodes"][1]["waiting"], serde_json::Value::Null);
+    assert_eq!(item["episodes"][1]["waiting"], Value::Null);
     // What was started beside it ended with it.
     nothing_left(&cis);
 }
