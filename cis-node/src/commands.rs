@@ -148,6 +148,8 @@ pub(super) struct AnswerHeld {
     pub(super) answer: Answer,
     /// The request of the answer beside which this one is given, where it is one more.
     pub(super) beside: Option<InputId>,
+    /// It is a default: see [`Given::by_default`].
+    pub(super) by_default: bool,
     /// Who answers, as that node says.
     pub(super) by: String,
     /// With what is told of it comes where the outcome of typing comes; none: nothing is typed.
@@ -169,6 +171,8 @@ pub(super) struct Given {
     pub(super) answer: Typed,
     /// It is one more answer, beside the one of this time.
     pub(super) again: Option<TimestampMs>,
+    /// Nobody has looked at the screen: it is the default of the task's file.
+    pub(super) by_default: bool,
 }
 
 impl Given {

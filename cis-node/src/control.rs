@@ -17,7 +17,7 @@ use crate::problems::{internal, may_have_typed, prompt_moved};
 use crate::server::{InboxApi as _, NodeApi as _};
 use crate::streams::Viewer;
 use cis_core::api::{Answer, AnswerReceipt, InboxItem, KillSession, Problem, ProblemKind, RunView};
-use cis_core::event::{Actor, ExecutionMode, Via};
+use cis_core::event::{Actor, ActorKind, ExecutionMode, Via};
 use cis_core::federation::control::{Control, ControlOutcome, ControlRequest, ControlResponse, Verb};
 use cis_core::identity::Right;
 use cis_core::ids::{InboxId, InputId, NodeDid, RunId, SessionId};
@@ -94,9 +94,10 @@ impl Node {
             let known = self.read(move |reader| reader.item(&name)).await?;
             beside = known.answer.filter(|_| known.item.answered_ms == answer.again).map(|(_, input)| input);
         }
-        let name = by.name.clone();
+        let (name, by_default) = (by.name.clone(), by.kind == ActorKind::Policy);
         self.shared.forwarded.put(answer.input, by);
-        let verb = Verb::Answer { session, item: item.id.clone(), answer: Box::new(answer), beside };
+        let verb =
+            Verb::Answer { session, item: item.id.clone(), answer: Box::new(answer), beside, by_default };
         // The id of the answer may be made of something else than a time; sent again, the answer is known by its own id.
         let id = InputId(ulid::Ulid::new());
         match self.ask_node(to, ControlRequest { id, run, verb, by: name }).await? {
@@ -316,12 +317,12 @@ impl Node {
         from: &NodeDid,
         request: &ControlRequest,
     ) -> Result<ControlOutcome, Problem> {
-        let Verb::Answer { session, item, answer, beside } = request.verb.clone() else {
+        let Verb::Answer { session, item, answer, beside, by_default } = request.verb.clone() else {
             return Err(internal(&"only answers are forwarded"));
         };
         let (name, by) = (item.clone(), request.forwarded_name());
         let (room, from, answer) = (room.to_owned(), from.clone(), *answer);
-        let held = |reply| AnswerHeld { room, from, session, item, answer, beside, by, reply };
+        let held = |reply| AnswerHeld { room, from, session, item, answer, beside, by_default, by, reply };
         let asked = self.driver.ask(|reply| Command::AnswerHeld(Box::new(held(reply))));
         let (mut receipt, typed) = asked.await?;
         if let Some(outcome) = typed {

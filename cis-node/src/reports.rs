@@ -10,19 +10,25 @@ use std::path::{Path, PathBuf};
 use cis_core::api::{Problem, ProblemKind, ReportSession, Reported};
 use cis_core::ids::{SessionId, TimestampMs};
 use cis_core::monitor::recording::{Label, Still};
+use cis_core::text;
 use cis_local::now_ms;
 
 use crate::node::Node;
 use crate::problems::{blocking, hub_problem};
 
-/// No more recordings are kept: each has a screen of up to some hundred KB.
+/// No more recordings are kept.
 const REPORTS_MAX: usize = 200;
+
+/// Of one: the largest screens with a color of its own in each cell have more.
+const REPORT_BYTES_MAX: usize = 1 << 20;
 
 /// Why a report is not kept.
 #[derive(Debug, thiserror::Error)]
 enum KeepError {
-    #[error("{} has {REPORTS_MAX} reports already", .0.display())]
+    #[error("the node keeps {REPORTS_MAX} reports already")]
     Full(PathBuf),
+    #[error("the screen has too many colors for a report: it would have {}", text::bytes(*.0))]
+    TooLarge(u64),
     #[error("the report cannot be written to {}: {source}", .path.display())]
     Write { path: PathBuf, source: io::Error },
 }
@@ -43,8 +49,9 @@ impl Node {
         let (directory, now) = (self.home.dir.join("reports"), now_ms());
         let kept = blocking(move || keep(&directory, session, still, &request, now)).await?;
         let path = kept.map_err(|error| match error {
-            KeepError::Full(_) => Problem::new(ProblemKind::Conflict, error.to_string())
-                .hint("remove those that were looked at, and report it again"),
+            KeepError::Full(ref directory) => Problem::new(ProblemKind::Conflict, error.to_string())
+                .hint(format!("remove some of the files in {}, and report it again", directory.display())),
+            KeepError::TooLarge(_) => Problem::new(ProblemKind::Conflict, error.to_string()),
             KeepError::Write { .. } => Problem::new(ProblemKind::Unavailable, error.to_string()),
         })?;
         Ok(Reported { path: path.display().to_string() })
@@ -63,8 +70,11 @@ fn keep(
     let path = directory.join(format!("{session}-{now}-{says}.cast"));
     // Not the command: its arguments can have secrets.
     let programs = still.evidence.as_ref().map(|evidence| evidence.foreground.join(" "));
-    let recording = still.recording(programs.unwrap_or_default(), truth, now);
-    match write(directory, &path, &recording.to_text()) {
+    let text = still.recording(programs.unwrap_or_default(), truth, now).to_text();
+    if text.len() > REPORT_BYTES_MAX {
+        return Err(KeepError::TooLarge(text.len() as u64));
+    }
+    match write(directory, &path, &text) {
         Ok(true) => Ok(path),
         Ok(false) => Err(KeepError::Full(directory.to_owned())),
         Err(source) => Err(KeepError::Write { path, source }),

@@ -80,6 +80,9 @@ pub enum Verb {
         /// The request of the answer beside which this one is given, where it is one more.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         beside: Option<InputId>,
+        /// It is the default of the task's file: nobody has looked at the screen.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        by_default: bool,
     },
 }
 
@@ -232,7 +235,13 @@ mod tests {
             wanted(Verb::Kill { session: session(1), grace_ms: Some(5) }),
             wanted(Verb::Retry { of: RetryScope::From { task: task(1) } }),
             wanted(Verb::Decide { task: task(1), decision }),
-            wanted(Verb::Answer { session: session(1), item, answer: Box::new(answer), beside: None }),
+            wanted(Verb::Answer {
+                session: session(1),
+                item,
+                answer: Box::new(answer),
+                beside: None,
+                by_default: true,
+            }),
             Control::Response(ControlResponse {
                 id: InputId::from_parts(60_000, 7),
                 outcome: ControlOutcome::Refused { why },

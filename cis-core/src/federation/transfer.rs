@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::event::{ArtifactRecord, Uploaded};
+use crate::event::{ArtifactRecord, MEDIA_BYTES_MAX, Uploaded};
 use crate::ids::BlobId;
 
 /// A task gets, or leaves, no more files.
@@ -143,8 +143,14 @@ impl FileList {
         }
         let mut packed =
             Uploaded { sha256: BlobId::of(&bytes), size: bytes.len() as u64, media: Value::Null };
-        if bytes.len() <= INLINE_BYTES_MAX {
-            packed.media = json!({ INLINE: String::from_utf8_lossy(&bytes) });
+        if bytes.len() <= INLINE_BYTES_MAX
+            && let Ok(text) = std::str::from_utf8(&bytes)
+        {
+            let media = json!({ INLINE: text });
+            // Quotes of JSON in JSON need more room.
+            if media.to_string().len() <= MEDIA_BYTES_MAX {
+                packed.media = media;
+            }
         }
         Ok((packed, bytes))
     }
@@ -152,7 +158,8 @@ impl FileList {
     /// The bytes of a list that is told of with its text.
     #[must_use]
     pub fn inline(uploaded: &Uploaded) -> Option<&[u8]> {
-        uploaded.media.get(INLINE).and_then(Value::as_str).map(str::as_bytes)
+        let text = uploaded.media.get(INLINE).and_then(Value::as_str).map(str::as_bytes);
+        text.filter(|text| text.len() <= INLINE_BYTES_MAX)
     }
 
     /// Removes the names of contents that no file of this list has. Only a list whose files have a content says where it is: this one could

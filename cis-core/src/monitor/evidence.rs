@@ -34,7 +34,7 @@ pub struct Reader {
     pub how: ReaderHow,
     /// The terminal is nested: one that a program of the session made (script, tmux, an agent's shell).
     pub nested: bool,
-    /// The terminal is nested and has another one inside: what is typed there goes on to that one (`script` in `script`).
+    /// The terminal is nested, and this process has opened another one inside, to which it passes on what is typed (`script` in `script`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub outer: bool,
     /// It is no process of the session's tree (a pinentry of an agent daemon).
@@ -145,7 +145,7 @@ pub struct ScreenView {
     pub cursor_visible: bool,
     /// The alternate screen, as full-screen programs use it.
     pub alternate: bool,
-    /// While no cursor shows: the row of a list that is pointed at by its colour alone.
+    /// While no cursor shows: the row of a list that is pointed at by its color alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pointed: Option<u16>,
 }

@@ -3,6 +3,8 @@
 
 pub(crate) mod clean;
 
+use unicode_width::UnicodeWidthChar as _;
+
 pub use clean::visible_text;
 
 /// What stands in HTML and XML for a character that means something there, in text and between double quotes.
@@ -105,6 +107,22 @@ pub fn wrapped(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// A line as the rows of a terminal with so many cells show it.
+#[must_use]
+pub fn pieces(line: &str, cells: usize) -> Vec<String> {
+    let (mut rows, mut used) = (vec![String::new()], 0);
+    for c in line.chars() {
+        let width = c.width().unwrap_or(0);
+        if used + width > cells.max(2) {
+            rows.push(String::new());
+            used = 0;
+        }
+        rows.last_mut().into_iter().for_each(|row| row.push(c));
+        used += width;
+    }
+    rows
 }
 
 /// The lowest rows of `text`, as many as have no more than `chars_max` characters together. Each counts as one more, for its end.

@@ -42,6 +42,14 @@ pub(crate) struct Scene<'a> {
     pub(crate) is_anothers: &'a dyn Fn(Terminal) -> bool,
 }
 
+/// Who opened a terminal.
+#[derive(Debug, Clone, Copy)]
+struct Opener {
+    pid: u32,
+    /// Its own terminal.
+    terminal: Terminal,
+}
+
 /// What was found.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
@@ -51,13 +59,10 @@ pub(crate) struct Found {
     pub(crate) foreground: Vec<String>,
     /// Some process of the foreground cannot be looked into.
     pub(crate) opaque: bool,
-    /// Terminals inside that have processes of the session in their foreground, each with the terminal from which it was opened, as far as
-    /// that is known.
-    inside: BTreeMap<Terminal, Option<Terminal>>,
+    /// Terminals inside that have processes of the session in their foreground, each with who opened it, as far as that is known.
+    inside: BTreeMap<Terminal, Option<Opener>>,
     /// Some of those processes cannot be looked into.
     inside_opaque: bool,
-    /// The terminals inside at which processes wait, with their pids.
-    waits: Vec<(u32, Terminal)>,
     /// One in the foreground waits for a peer, which may ask on its behalf.
     peer: bool,
 }
@@ -107,21 +112,20 @@ impl Found {
 
     /// Another terminal was opened from this one.
     fn is_outer(&self, terminal: Terminal) -> bool {
-        self.inside.values().flatten().any(|from| from.is(terminal))
+        self.inside.values().flatten().any(|opener| opener.terminal.is(terminal))
     }
 
-    /// Tells the readers of terminals that have others inside from those that have none.
+    /// Tells those that opened another terminal, and pass on what is typed to it, from the others.
     fn mark_outer(&mut self) {
-        let outer: BTreeSet<u32> =
-            self.waits.iter().filter(|(_, terminal)| self.is_outer(*terminal)).map(|(pid, _)| *pid).collect();
+        let openers: BTreeSet<u32> = self.inside.values().flatten().map(|opener| opener.pid).collect();
         for reader in self.readers.iter_mut().filter(|reader| reader.nested) {
-            reader.outer = outer.contains(&reader.pid);
+            reader.outer = openers.contains(&reader.pid);
         }
     }
 
-    fn add_inside(&mut self, terminal: Terminal, opened_from: impl FnOnce() -> Option<Terminal>) {
+    fn add_inside(&mut self, terminal: Terminal, opener: impl FnOnce() -> Option<Opener>) {
         if self.inside.len() < INSIDE_MAX && !self.inside.contains_key(&terminal) {
-            self.inside.insert(terminal, opened_from());
+            self.inside.insert(terminal, opener());
         }
     }
 
@@ -145,11 +149,12 @@ impl Scene<'_> {
         !self.is_own(terminal) && !(self.is_anothers)(terminal)
     }
 
-    /// The terminal of the process that started the first one in this terminal. None: it is gone, or has none, as the server of tmux.
-    fn opened_from(&self, terminal: Terminal) -> Option<Terminal> {
+    /// The process that started the first one in this terminal. None: it is gone, or has no terminal, as the server of tmux.
+    fn opener(&self, terminal: Terminal) -> Option<Opener> {
         let leads = |process: &&Process| process.terminal == Some(terminal) && process.pid == process.session;
         let leader = self.live.iter().find(leads)?;
-        self.live.iter().find(|process| process.pid == leader.parent)?.terminal
+        let opener = self.live.iter().find(|process| process.pid == leader.parent)?;
+        Some(Opener { pid: opener.pid, terminal: opener.terminal? })
     }
 
     fn is_own(&self, terminal: Terminal) -> bool {
@@ -190,14 +195,12 @@ impl Scene<'_> {
             let waits = processes.waits(process, &mut budget);
             found.opaque |= in_front && waits.hidden;
             if let Some(inside) = process.terminal.filter(|terminal| self.is_nested(*terminal)) {
-                found.add_inside(inside, || self.opened_from(inside));
+                found.add_inside(inside, || self.opener(inside));
                 found.inside_opaque |= waits.hidden || budget.is_over();
             }
             found.peer |= in_front && waits.peer;
             for wait in waits.terminals {
-                let terminal = wait.terminal;
                 if let Some(reader) = self.reader(processes, process, wait, false, &mut budget) {
-                    found.waits.extend(reader.nested.then_some((reader.pid, terminal)));
                     found.add(reader);
                 }
             }

@@ -206,10 +206,12 @@ fn a_terminal_inside_another_one_is_not_beside_it() {
         ..Machine::default()
     };
     assert_eq!(look(&machine, own, 10, None).beside(), 1);
-    machine.waits = [(21, poll(first)), (30, poll(second))].into_iter().collect();
+    machine.waits = [(20, read(first)), (21, poll(first)), (30, poll(second))].into_iter().collect();
+    machine.all[1].group = 21;
     let readers = look(&machine, own, 10, None).readers;
     let outer: Vec<_> = readers.iter().map(|reader| (reader.pid, reader.outer)).collect();
-    assert_eq!(outer, [(21, true), (30, false)]);
+    assert_eq!(outer, [(20, false), (21, true), (30, false)], "a shell beside it asks");
+    machine.all[1].group = 20;
     for parent in [10, 1] {
         machine.all[3].parent = parent;
         assert_eq!(look(&machine, own, 10, None).beside(), 2, "from {parent}, as the server of tmux");

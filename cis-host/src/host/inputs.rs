@@ -102,8 +102,8 @@ impl Inputs {
 /// So much of a line is kept after one more byte.
 fn kept(before: usize, byte: &u8) -> usize {
     match byte {
-        // The line's end: Enter, Ctrl+C, Ctrl+D; Ctrl+U empties it.
-        b'\r' | b'\n' | 0x03 | 0x04 | 0x15 => 0,
+        // The line's end: Enter, Ctrl+C, Ctrl+D, Ctrl+Z, Ctrl+\; Ctrl+U empties it.
+        b'\r' | b'\n' | 0x03 | 0x04 | 0x15 | 0x1a | 0x1c => 0,
         0x08 | 0x7f => before.saturating_sub(1),
         // A character counts with its first byte.
         byte => before + usize::from(byte & 0xc0 != 0x80),

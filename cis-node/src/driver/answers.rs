@@ -216,7 +216,7 @@ impl Driver {
             is_line: given.answer.is_line,
             again: given.again.is_some(),
             repeated: false,
-            by_default: false,
+            by_default: given.by_default,
         })
     }
 

@@ -3,13 +3,12 @@
 use super::Driver;
 use super::attention::{Told, item_of_prompt};
 use super::turn::Typing;
-use crate::commands::{AnswerSource, DefaultAnswer};
+use crate::commands::{AnswerSource, DefaultAnswer, Given};
 use crate::inbox::{default_answer, given};
 use cis_core::api::InboxItem;
 use cis_core::event::{AskType, PromptKind};
 use cis_core::ids::{AttemptId, InboxId, SessionId, TimestampMs};
 use cis_core::scheduler::{Input, InputKind, LiveAttempt};
-use cis_host::hub;
 
 /// So often a default answers one question of a session after the other if all are the same.
 const SAME_MAX: u32 = 10;
@@ -31,7 +30,7 @@ impl Driver {
         let made =
             default_answer::answer(session, &shown, &answer).and_then(|answer| given::given(&shown, &answer));
         let made = match made {
-            Ok(given) => given,
+            Ok(given) => Given { by_default: true, ..given },
             Err(problem) => return self.refuse_default(attempt, item, problem.detail, now),
         };
         let question = &*shown.question;
@@ -42,7 +41,6 @@ impl Driver {
         // Somebody else was first, or it is over: that is no failure of the default.
         if let Ok(Some(typed)) = self.answer_once(&made, default_answer::actor(), now) {
             self.attention.change(session).answered_by_default(question);
-            let typed = hub::Answer { by_default: true, ..typed };
             self.turn.type_then(Typing { source: AnswerSource::Default(attempt), item, typed });
         }
     }

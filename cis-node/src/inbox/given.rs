@@ -104,6 +104,7 @@ pub(crate) fn given(item: &InboxItem, answer: &Answer) -> Outcome<Given> {
         reason: answer.reason.clone(),
         answer: Typed { input: answer.input, bytes, is_line },
         again: answer.again,
+        by_default: false,
     })
 }
 

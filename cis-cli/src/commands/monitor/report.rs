@@ -18,17 +18,17 @@ use crate::output::clean::clean;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  cis monitor report build --not-a-prompt      # it is in the inbox, and waits for nobody
-  cis monitor report build --prompt            # it waits for an answer, and is not in the inbox
-  cis monitor report build --prompt password   # the kind is wrong")]
+  cis monitor report build --not-a-prompt
+  cis monitor report build --prompt
+  cis monitor report build --prompt password")]
 pub(crate) struct Args {
     /// The session: its id or the beginning or last characters of it, its task, or its name
     #[arg(value_name = "SESSION")]
     session: String,
-    /// It does not wait for a human
+    /// It does not wait for a human: it is in the inbox
     #[arg(long, conflicts_with = "prompt", required_unless_present = "prompt")]
     not_a_prompt: bool,
-    /// It waits for a human, for this
+    /// It waits for a human, for this: it is not in the inbox, or the kind is wrong
     #[arg(
         long,
         value_name = "KIND",

@@ -44,7 +44,7 @@ pub(crate) fn explain(view: &ExplainView, now: TimestampMs) -> String {
         }
     }
     if !explanation.what_if.is_empty() {
-        let _ = writeln!(out, "\n{BOLD}otherwise{BOLD:#}");
+        let _ = writeln!(out, "\n{BOLD}what would change this{BOLD:#}");
     }
     for sentence in &explanation.what_if {
         let _ = writeln!(out, "  {}", clean(sentence));

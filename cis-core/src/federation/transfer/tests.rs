@@ -61,7 +61,7 @@ fn a_short_list_is_told_whole_and_checked_as_any_other() {
     let (told, bytes) = hundred.pack().unwrap();
     assert_eq!(FileList::inline(&told), Some(bytes.as_slice()));
     assert_eq!(FileList::open(&told, &bytes), Ok(hundred));
-    assert!(told.media.to_string().len() <= crate::event::MEDIA_BYTES_MAX);
+    assert!(told.media.to_string().len() <= MEDIA_BYTES_MAX);
     let other = Uploaded { media: json!({ "list": "{}" }), ..told };
     assert_eq!(FileList::open(&other, FileList::inline(&other).unwrap()), Err(BadList::Another));
     let (uploaded, _) = of(1_000_000_000).pack().unwrap();

@@ -180,9 +180,10 @@ fn is_idle_inside(look: &KernelEvidence) -> bool {
     look.beside > 0 && !waits
 }
 
-/// A program takes each key as it comes for a terminal inside, and nobody waits there.
+/// A program polls, and takes each key as it comes, for a terminal inside where nobody waits.
 pub(super) fn is_passed_to_nobody(look: &KernelEvidence) -> bool {
-    is_raw(look.modes) && is_idle_inside(look)
+    let sits = |reader: &Reader| !reader.nested && reader.how == ReaderHow::Read;
+    is_raw(look.modes) && is_idle_inside(look) && !look.readers.iter().any(sits)
 }
 
 /// It waits for a terminal inside that has no other one inside: nobody passes on what it reads.

@@ -289,8 +289,12 @@ impl Arbiter {
     /// The program that reads, if it only passes on what is typed, and nobody is seen to whom: to another machine, for example (`ssh`).
     #[must_use]
     pub fn passes_out_of_sight(&self) -> Option<String> {
-        let own = self.kernel.own().filter(|own| is_carrier(&own.name) && self.kernel.beside() == 0)?;
-        Some(own.name.clone())
+        let own = self.kernel.own().filter(|_| self.kernel.beside() == 0).map(|own| &own.name);
+        let inside = self.kernel.inside_waits().map(|reader| &reader.name);
+        // One that runs as somebody else cannot be looked into.
+        let last = self.kernel.last.as_ref().filter(|last| last.opaque);
+        let opaque = last.into_iter().flat_map(|last| &last.foreground);
+        own.into_iter().chain(inside).chain(opaque).find(|name| is_carrier(name)).cloned()
     }
 
     /// Whether who waits at the present prompt still waits at this look, or after its end another process of its name, as of a script that
@@ -311,7 +315,7 @@ impl Arbiter {
             return false;
         }
         // Some programs inside are seen only after the prompt was told.
-        if plain && kernel::is_passed_to_nobody(look) {
+        if plain && standing.source == Source::Line && kernel::is_passed_to_nobody(look) {
             return false;
         }
         match &standing.reader {

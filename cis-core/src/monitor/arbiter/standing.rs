@@ -174,7 +174,7 @@ fn replaces(standing: &Standing, next: &Candidate) -> bool {
 fn asks_below(standing: &Standing, next: &Candidate, page: &Page) -> bool {
     let left = match standing.source {
         Source::Menu => true,
-        Source::Line => standing.typed_ms.is_some() && is_elsewhere(&standing.place, &page.line()),
+        Source::Line => standing.typed_ms.is_some() && is_other_line(&standing.place, &page.line()),
         // An editor asks in a dialog over its text.
         Source::Program => return next.source == Source::Menu && line::has_dialog(page),
         _ => false,
@@ -191,7 +191,7 @@ fn first_asked(page: &Page, row: usize, lead: &str) -> usize {
 }
 
 /// The line is not the one that was asked at, with something typed there.
-fn is_elsewhere(was: &Place, is: &Place) -> bool {
+fn is_other_line(was: &Place, is: &Place) -> bool {
     match (was, is) {
         (Place::Line { above, lead }, Place::Line { above: now_above, lead: now }) => {
             if lead.is_empty() {

@@ -30,12 +30,12 @@ const VARIATIONS: [Variation; 6] = [
 impl Arbiter {
     /// See the module.
     pub(super) fn what_if(&self, now: TimestampMs) -> Vec<String> {
-        let is =
-            self.verdict().map(|verdict| verdict.kind).or_else(|| self.conclusion(now).map(|(kind, _)| kind));
+        // What holds a prompt that counts is not what makes one count.
+        let mut same = self.clone();
+        same.standing = None;
+        let is = same.conclusion(now).map(|(kind, _)| kind);
         let others = VARIATIONS.iter().filter_map(|(text, vary)| {
-            let mut other = self.clone();
-            // What holds a prompt that counts is not what makes one count.
-            other.standing = None;
+            let mut other = same.clone();
             vary(&mut other);
             let would_be = other.conclusion(now);
             (would_be.map(|(kind, _)| kind) != is).then(|| sentence(text, would_be, now))

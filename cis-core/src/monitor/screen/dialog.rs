@@ -10,6 +10,12 @@ use super::page::Page;
 use super::pattern;
 use super::rows::{is_rule, unboxed};
 
+/// Maximum number of parts into which the sides of boxes cut a row.
+const PARTS_MAX: usize = 8;
+
+/// Longer rows are no dialogs, bytes: the terminal has wrapped them.
+const ROW_BYTES_MAX: usize = 4096;
+
 /// So many rows a text may stand above its buttons.
 const TEXT_ROWS: usize = 18;
 
@@ -39,9 +45,9 @@ type Part = (usize, usize);
 
 /// The lowest dialog on the screen.
 pub(super) fn dialog_of(page: &Page) -> Option<Dialog> {
-    (0..page.end()).rev().find_map(|row| {
+    (0..page.end()).rev().filter(|row| page.row(*row).len() <= ROW_BYTES_MAX).find_map(|row| {
         let (labels, part) = bracketed(page.row(row)).or_else(|| in_box(page, row))?;
-        Some(Dialog { question: text(page, row, part)?, labels, row })
+        Some(Dialog { question: text_above(page, row, part)?, labels, row })
     })
 }
 
@@ -63,13 +69,16 @@ fn button_at_right(text: &str) -> Option<Vec<String>> {
     (stands_alone && KNOWN.is_match(label)).then(|| vec![label.to_owned()])
 }
 
-/// A box stands on other text, or on another box: a row is cut at their edges.
+/// A box stands on other text, or on another box: a row is cut at their sides. One with very many is no row of dialogs.
 fn parts(row: &str) -> Vec<Part> {
-    let is_edge = |c: char| matches!(c, '│' | '┃' | '║');
+    let is_side = |c: char| matches!(c, '│' | '┃' | '║');
     let mut parts = Vec::new();
     let mut start = 0;
     for (at, c) in row.chars().enumerate() {
-        if is_edge(c) {
+        if is_side(c) {
+            if parts.len() == PARTS_MAX {
+                return vec![(0, row.chars().count())];
+            }
             parts.push((start, at));
             start = at + 1;
         }
@@ -104,19 +113,18 @@ fn in_box(page: &Page, row: usize) -> Option<(Vec<String>, Part)> {
         let text = cut(whole, part);
         let labels: Vec<&str> = GAPS.split(unboxed(&text).trim()).collect();
         let known = |label: &&str| KNOWN.is_match(label) || is_choice(label);
-        let is_told = || {
-            labels.len() >= 2
-                || parts.len() > 2 && self::text(page, row, part).is_some_and(|text| asks(&text))
-        };
-        let counts = (boxed || at_cursor()) && labels.iter().all(known) && is_told();
+        let below_question = || text_above(page, row, part).is_some_and(|text| asks(&text));
+        let is_row = || labels.len() >= 2 || (parts.len() > 2 && below_question());
+        let counts = (boxed || at_cursor()) && labels.iter().all(known) && is_row();
         counts.then(|| (labels.iter().map(|label| (*label).to_owned()).collect(), part))
     })
 }
 
-/// What stands in a row right of the same edge; none: the box does not reach up to there.
-fn inside(row: &str, (from, to): Part) -> Option<String> {
+/// What a row has in the same box: all of it where no box begins left of the buttons, and of the edge of a box. None: the box does not reach
+/// up to there.
+fn inside(row: &str, (from, _): Part) -> Option<String> {
     if from == 0 || is_edge(row) {
-        return Some(cut(row, (0, to.max(row.chars().count()))));
+        return Some(row.to_owned());
     }
     let is_line =
         |row: &str| row.chars().nth(from - 1).is_some_and(|c| ('\u{2500}'..='\u{259f}').contains(&c));
@@ -129,7 +137,7 @@ fn asks(text: &str) -> bool {
 }
 
 /// What stands above the buttons in their box: the nearest paragraph that asks; without one, the first row of the text.
-fn text(page: &Page, buttons: usize, part: Part) -> Option<String> {
+fn text_above(page: &Page, buttons: usize, part: Part) -> Option<String> {
     let mut first = None;
     let mut paragraph = String::new();
     for row in (buttons.saturating_sub(TEXT_ROWS)..buttons).rev().map(|row| page.row(row)) {

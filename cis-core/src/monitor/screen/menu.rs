@@ -96,7 +96,7 @@ pub(in crate::monitor) fn menu_of(page: &Page) -> Option<Menu> {
         let (question, buttons) = (question(&rows[..first]), Vec::new());
         return Some(Menu { question, options, buttons, row: from + first });
     }
-    let below = || below_cursor(page, from).or_else(|| coloured(page, &rows, from));
+    let below = || below_cursor(page, from).or_else(|| colored(page, &rows, from));
     let open = is_open(page);
     let found = pointed(&rows, open)
         .or_else(|| checked(&rows, open, !page.view.cursor_visible))
@@ -373,8 +373,8 @@ fn below_cursor(page: &Page, from: usize) -> Option<(String, Vec<PromptOption>, 
     (last > at + 1 && ends_list(&rest)).then(|| (question, Vec::new(), at + 1 - from))
 }
 
-/// A list below a question, one of its rows pointed at by its colour. `from`: rows are counted from there.
-fn coloured(page: &Page, rows: &[&str], from: usize) -> Option<(String, Vec<PromptOption>, usize)> {
+/// A list below a question, one of its rows pointed at by its color. `from`: rows are counted from there.
+fn colored(page: &Page, rows: &[&str], from: usize) -> Option<(String, Vec<PromptOption>, usize)> {
     let at = usize::from(page.view.pointed?).checked_sub(from).filter(|at| *at < rows.len())?;
     let column = |row: &str| row.chars().take_while(|c| is_frame(*c)).count();
     let is_row = |row: &&&str| {
@@ -630,17 +630,17 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_is_pointed_at_by_its_colour() {
-        let coloured = |screen: &str, row: u16| {
+    fn a_row_that_is_pointed_at_by_its_color() {
+        let colored = |screen: &str, row: u16| {
             let lines = screen.lines().map(str::to_owned).collect();
             let view = ScreenView { lines, cols: 80, pointed: Some(row), ..ScreenView::default() };
             menu_of(&Page::of(view)).map(|menu| menu.question)
         };
         let boxed = "┌ Which mailbox? ──┐\n│Inbox             │\n│Sent              │\n└──────────────────┘";
-        assert_eq!(coloured(boxed, 1).as_deref(), Some("Which mailbox?"));
-        assert_eq!(coloured("Pick one\n  a\n  b", 2).as_deref(), Some("Pick one"));
-        assert_eq!(coloured("MiB Mem : 3 total\nPID USER\n  1 root\n  2 root", 1), None);
-        assert_eq!(coloured("Which?\n  a", 1), None);
+        assert_eq!(colored(boxed, 1).as_deref(), Some("Which mailbox?"));
+        assert_eq!(colored("Pick one\n  a\n  b", 2).as_deref(), Some("Pick one"));
+        assert_eq!(colored("MiB Mem : 3 total\nPID USER\n  1 root\n  2 root", 1), None);
+        assert_eq!(colored("Which?\n  a", 1), None);
     }
 
     #[test]

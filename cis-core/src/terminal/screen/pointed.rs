@@ -41,7 +41,7 @@ impl Screen {
     /// The row of a list that alone stands out by its ground: the rows above and below it, which begin in about the same column, are on
     /// another one. None where several do.
     #[must_use]
-    pub fn pointed_by_colour(&self) -> Option<usize> {
+    pub fn colored_row(&self) -> Option<usize> {
         let mut cells = Vec::new();
         let rows: Vec<Option<Painted>> = (0..i32::from(self.size().rows))
             .map(|line| {
@@ -94,7 +94,7 @@ mod tests {
         let pointed = |text: &str| {
             let mut screen = Screen::new(TermSize { cols: 40, rows: 10 });
             screen.feed(text.replace('\n', "\r\n").as_bytes());
-            screen.pointed_by_colour()
+            screen.colored_row()
         };
         assert_eq!(pointed("Which?\n Install\n\x1b[7m Repair \x1b[0m\n Quit"), Some(2));
         assert_eq!(pointed("┌───────────┐\n│\x1b[7m Install   \x1b[0m│\n│ Quit      │"), Some(1));

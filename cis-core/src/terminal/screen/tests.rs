@@ -589,6 +589,17 @@ fn rows_that_were_wrapped_are_one_line_for_the_monitor() {
         ["Remove all of it? [y/N] y", "abcdefghij", "next"],
         "a full row is not wrapped"
     );
+    // The length of a secret shows nowhere.
+    let shown = |secret: &str| {
+        let mut screen = Screen::new(TermSize { cols: 10, rows: 6 });
+        screen.feed(format!("key {secret} is wrong: ").as_bytes());
+        screen.lines_redacted(&Redactor::new([secret.to_owned()]).unwrap())[0].clone()
+    };
+    assert_eq!(shown("opensesame"), "key *** is wrong:");
+    assert_eq!(shown("opensesame"), shown("opensesame-opensesame"));
+    let mut wide = Screen::new(TermSize { cols: 5, rows: 3 });
+    wide.feed("削除しますか".as_bytes());
+    assert_eq!(wide.view(&Redactor::default()).lines[0], "削除しますか");
     let mut full = Screen::new(TermSize { cols: 10, rows: 3 });
     full.feed(b"\x1b[?1049hRemove all of it?");
     assert_eq!(

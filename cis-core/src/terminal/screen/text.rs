@@ -6,8 +6,6 @@ use alacritty_terminal::grid::{Dimensions, Grid, Row};
 use alacritty_terminal::index::{Column, Line};
 use alacritty_terminal::term::cell::{Cell, Flags};
 
-use unicode_width::UnicodeWidthChar as _;
-
 use super::Screen;
 use crate::monitor::ScreenView;
 use crate::policy::redact::{PIECE_BYTES_MIN, Redactor, is_drawn, is_ordinary};
@@ -316,7 +314,7 @@ impl Screen {
         let row = usize::from(cursor.row);
         let line_of = |row: usize| first_rows.partition_point(|first| *first <= row).saturating_sub(1);
         let line = line_of(row);
-        let pointed = if cursor.visible { None } else { self.pointed_by_colour() };
+        let pointed = if cursor.visible { None } else { self.colored_row() };
         let pointed = pointed.and_then(|row| u16::try_from(line_of(row)).ok());
         let before = (row - first_rows.get(line).copied().unwrap_or(row)) * self.term.grid().columns();
         ScreenView {
@@ -339,9 +337,11 @@ impl Screen {
     /// Lines, as many as the screen has rows, and the first row of each.
     fn unwrapped(&self, mask: &Mask, stars: [&str; 2]) -> (Vec<String>, Vec<usize>) {
         let grid = self.term.grid();
-        let (rows, cols) = (grid.screen_lines(), grid.columns());
+        let (rows, last) = (grid.screen_lines(), Column(grid.columns() - 1));
         let wraps = |row: usize| {
-            !self.is_alternate() && grid[Line(row as i32)][Column(cols - 1)].flags.contains(Flags::WRAPLINE)
+            !self.is_alternate()
+                && row + 1 < rows
+                && grid[Line(row as i32)][last].flags.contains(Flags::WRAPLINE)
         };
         let (mut lines, mut first_rows): (Vec<String>, Vec<usize>) = (Vec::new(), Vec::new());
         for row in 0..rows {
@@ -351,11 +351,16 @@ impl Screen {
             }
             let Some(line) = lines.last_mut() else { continue };
             let start = line.len();
-            self.row(row, mask, stars, line);
-            if row + 1 < rows && wraps(row) {
-                let cells = line[start..].chars().map(|c| c.width().unwrap_or(0)).sum();
-                line.extend(std::iter::repeat_n(' ', cols.saturating_sub(cells)));
+            self.whole_row(row, mask, stars, line);
+            if !wraps(row) {
+                line.truncate(start + line[start..].trim_end_matches(' ').len());
+            } else if grid[Line(row as i32)][last].flags.contains(Flags::LEADING_WIDE_CHAR_SPACER) {
+                // A wide character that did not fit begins the next row.
+                line.pop();
             }
+        }
+        for line in &mut lines {
+            line.truncate(line.trim_end_matches(' ').len());
         }
         lines.resize(rows, String::new());
         (lines, first_rows)
@@ -374,9 +379,15 @@ impl Screen {
     /// Appends a row without the blanks at its end. `stars` stand for the first cell of a secret, and for
     /// each of the others.
     fn row(&self, line: usize, mask: &Mask, stars: [&str; 2], text: &mut String) {
+        let start = text.len();
+        self.whole_row(line, mask, stars, text);
+        text.truncate(start + text[start..].trim_end_matches(' ').len());
+    }
+
+    /// The same with them.
+    fn whole_row(&self, line: usize, mask: &Mask, stars: [&str; 2], text: &mut String) {
         let grid = self.term.grid();
         let row = &grid[Line(line as i32)];
-        let start = text.len();
         let mut col = 0;
         while col < grid.columns() {
             let glyph = glyph(row, col, grid.columns());
@@ -394,6 +405,5 @@ impl Screen {
             }
             col += glyph.width();
         }
-        text.truncate(start + text[start..].trim_end_matches(' ').len());
     }
 }

@@ -142,8 +142,12 @@ fn evidence(ui: &mut Ui, slot: &Slot<ExplainView>, scene: &Scene<'_>) {
 /// Lets people say that this is wrong.
 fn report(ui: &mut Ui, view: &ExplainView, scene: &Scene<'_>) {
     let (text, says, waits_for) = match view.item {
-        Some(_) => ("Not a prompt", "It waits for nobody", None),
-        None => ("Missed a prompt", "It waits for a human", Some(PromptKind::Question)),
+        Some(_) => ("Report: not a prompt", "It waits for nobody", None),
+        None => (
+            "Report a missed prompt",
+            "It waits for a human (the kind is `question`; `cis monitor report` knows others)",
+            Some(PromptKind::Question),
+        ),
     };
     let hover =
         format!("{says}: the node keeps what it shows, so that CIS can be tried on it. Nothing is sent.");

@@ -24,7 +24,7 @@ use cis_core::monitor::{
 };
 use cis_core::policy::redact::Redactor;
 use cis_core::terminal::screen::Look;
-use cis_core::text::lowest_rows;
+use cis_core::text::{lowest_rows, pieces};
 
 pub use answers::Answer;
 use answers::Pending;
@@ -357,9 +357,12 @@ impl Session {
             return String::new();
         }
         let Some(model) = self.ready(env) else { return String::new() };
-        let mut rows = model.screen.lines_redacted(&self.redactor);
+        let (mut rows, cols) =
+            (model.screen.lines_redacted(&self.redactor), usize::from(model.screen.size().cols));
         self.model = Some(model);
         mask(&mut rows);
+        // Whole rows are shown, and the lowest one may be as long as the screen.
+        let rows: Vec<String> = rows.iter().flat_map(|row| pieces(row, cols)).collect();
         lowest_rows(rows.join("\n").trim_end_matches('\n'), SCREEN_CHARS_MAX).to_owned()
     }
 

@@ -224,7 +224,7 @@ impl Driver {
 
     /// The coordinator of a held session's run forwards an answer.
     pub(in crate::driver) fn answer_held(&mut self, held: AnswerHeld, now: TimestampMs) {
-        let AnswerHeld { room, from, session, item, answer, beside, by, reply } = held;
+        let AnswerHeld { room, from, session, item, answer, beside, by_default, by, reply } = held;
         let actor = Actor { kind: ActorKind::Human, name: by, via: Via::Room };
         let first =
             self.inbox.first(session, &item).map(|first| (first.input, first.at_ms, first.by.clone()));
@@ -243,6 +243,7 @@ impl Driver {
                 return Err(prompt_moved(&item.id));
             }
             let mut given = given::given(&item, &answer)?;
+            given.by_default = by_default;
             // Times of two nodes cannot be compared: which answer it stands beside, its input says.
             let beside = first.filter(|(input, ..)| Some(*input) == beside);
             given.again = given.again.and(beside).map(|(_, at_ms, _)| at_ms);

@@ -275,6 +275,39 @@ fn who_passes_on_what_is_typed_is_not_who_asks_once_somebody_is_seen_inside() {
     assert!(!story.arbiter.is_awaited(&story.evidence, |_| true), "it works");
 }
 
+/// A command line in raw mode, with a job of its own in a terminal inside.
+#[test]
+fn a_menu_is_awaited_whoever_works_in_a_terminal_inside() {
+    let mut story = Story::plain();
+    story.view.cursor_visible = false;
+    story.reads("app", Poll, RAW).beside(1).shows("? Which fruit?\n> apple\n  banana\n").pass(60_000);
+    assert!(story.take().contains("blocked 1"));
+    assert!(story.arbiter.is_awaited(&story.evidence, |_| true));
+}
+
+#[test]
+fn a_program_that_forwards_what_is_typed_to_nobody_who_is_seen_is_named() {
+    let named = |name: &str, inside: &str| {
+        let mut story = Story::plain();
+        story.reads(name, Poll, RAW);
+        if !inside.is_empty() {
+            story.beside(1).evidence.readers.push(Reader { name: inside.to_owned(), ..nested(Poll) });
+        }
+        story.shows("Keep A? [y/n] ").pass(60_000);
+        story.arbiter.passes_out_of_sight()
+    };
+    assert_eq!(named("ssh", "").as_deref(), Some("ssh"));
+    assert_eq!(named("tmux: client", "").as_deref(), Some("tmux: client"));
+    assert_eq!(named("script", "ssh").as_deref(), Some("ssh"));
+    assert_eq!(named("script", "bash"), None);
+    assert_eq!(named("bash", ""), None);
+    let mut story = Story::plain();
+    story.nobody_reads().evidence.opaque = true;
+    story.evidence.foreground = vec!["sudo".to_owned(), "ssh".to_owned()];
+    story.shows("Keep A? [y/n] ").pass(60_000);
+    assert_eq!(story.arbiter.passes_out_of_sight().as_deref(), Some("ssh"));
+}
+
 /// `script` in `script`, of which the inner one waits all the time.
 #[test]
 fn who_passes_on_what_is_typed_inside_is_not_who_asks() {

@@ -218,3 +218,28 @@ fn what_is_typed_behind_a_question_is_no_other_one() {
         assert_eq!(story.take(), "", "{typed}");
     }
 }
+
+/// Nobody answers, and its program asks again in the same words.
+#[test]
+fn a_question_that_is_written_again_and_again_is_one_prompt() {
+    let mut story = Story::plain();
+    story.reads("python", Poll, LINES);
+    let mut shown = "Upload failed. Try again? [y/N] ".to_owned();
+    for _ in 0..6 {
+        story.shows(&shown).pass(4000);
+        shown.push_str("\nUpload failed. Try again? [y/N] ");
+    }
+    let told = story.take();
+    assert!(told.contains("blocked 1") && !told.contains("over") && !told.contains("blocked 2"), "{told}");
+}
+
+/// A program that places each row itself has wrapped its question.
+#[test]
+fn a_question_that_goes_on_in_the_next_row_is_read_from_its_sign_on() {
+    let mut story = Story::plain();
+    story.view.cols = 40;
+    story.reads("node", Poll, RAW);
+    story.shows("? Name: a\n? Overwrite the files of an older one\nwith the same name? (Y/n) ").pass(10_000);
+    let told = story.take();
+    assert!(told.contains("Overwrite the files of an older one with the same name? (Y/n)"), "{told}");
+}
