@@ -1,5 +1,6 @@
 //! `cis dag attach`, at a real terminal.
 
+use super::asking::found;
 use super::harness::{Cis, eventually, kill_9};
 
 /// Shows a banner, then echoes lines in angle brackets.
@@ -272,11 +273,8 @@ script = 'printf "Keep it? [y/N] "; read -r x; echo "$x" > "$E2E_WORK/got"'
 "#,
     );
     let waits = |question: &str| {
-        eventually(question, || {
-            let items = cis.json(&["inbox"])["items"].as_array().unwrap().clone();
-            let item = items.into_iter().find(|item| item["question"] == question)?;
-            Some(item["id"].as_str().unwrap().to_owned())
-        })
+        let item = eventually(question, || found(&cis, |item| item["question"] == question));
+        item["id"].as_str().unwrap().to_owned()
     };
     waits("Keep it? [y/N]");
     let mut terminal = cis.terminal(&["dag", "attach", "ask"]);

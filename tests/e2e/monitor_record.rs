@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::asking::item;
 use super::harness::{Cis, Output, eventually};
 
 const SCENARIOS: &str = r#"
@@ -128,9 +129,7 @@ id = "works"
 script = "printf 'Go on? [y/N] '; sleep 300"
 "#,
     );
-    eventually("it asks", || {
-        cis.json(&["inbox"])["items"].as_array().filter(|items| !items.is_empty()).map(drop)
-    });
+    item(&cis);
     let report = |session: &str, says: &[&str]| {
         let reported = cis.json(&[&["monitor", "report", session], says].concat());
         let path = reported["path"].as_str().unwrap().to_owned();

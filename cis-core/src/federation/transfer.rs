@@ -137,22 +137,19 @@ impl FileList {
     /// # Errors
     /// [`BadList::TooLarge`].
     pub fn pack(&self) -> Result<(Uploaded, Vec<u8>), BadList> {
-        let bytes = serde_json::to_vec(self).map_err(|error| BadList::Shape(error.to_string()))?;
-        if bytes.len() as u64 > LIST_BYTES_MAX {
+        let text = serde_json::to_string(self).map_err(|error| BadList::Shape(error.to_string()))?;
+        if text.len() as u64 > LIST_BYTES_MAX {
             return Err(BadList::TooLarge);
         }
-        let mut packed =
-            Uploaded { sha256: BlobId::of(&bytes), size: bytes.len() as u64, media: Value::Null };
-        if bytes.len() <= INLINE_BYTES_MAX
-            && let Ok(text) = std::str::from_utf8(&bytes)
-        {
+        let mut packed = Uploaded { sha256: BlobId::of(&text), size: text.len() as u64, media: Value::Null };
+        if text.len() <= INLINE_BYTES_MAX {
             let media = json!({ INLINE: text });
             // Quotes of JSON in JSON need more room.
             if media.to_string().len() <= MEDIA_BYTES_MAX {
                 packed.media = media;
             }
         }
-        Ok((packed, bytes))
+        Ok((packed, text.into_bytes()))
     }
 
     /// The bytes of a list that is told of with its text.

@@ -210,7 +210,7 @@ fn a_terminal_inside_another_one_is_not_beside_it() {
     machine.all[1].group = 21;
     let readers = look(&machine, own, 10, None).readers;
     let outer: Vec<_> = readers.iter().map(|reader| (reader.pid, reader.outer)).collect();
-    assert_eq!(outer, [(20, false), (21, true), (30, false)], "a shell beside it asks");
+    assert_eq!(outer, [(20, false), (21, true), (30, false)], "a shell in the same terminal asks");
     machine.all[1].group = 20;
     for parent in [10, 1] {
         machine.all[3].parent = parent;

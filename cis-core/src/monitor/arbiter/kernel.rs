@@ -187,7 +187,7 @@ pub(super) fn is_passed_to_nobody(look: &KernelEvidence) -> bool {
 }
 
 /// It waits for a terminal inside that has no other one inside: nobody passes on what it reads.
-pub(super) fn is_innermost(reader: &Reader) -> bool {
+fn is_innermost(reader: &Reader) -> bool {
     reader.nested && !reader.outer
 }
 

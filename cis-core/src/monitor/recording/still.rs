@@ -1,4 +1,4 @@
-//! What a session shows at one moment, as a recording: whoever replays it sees what the monitor saw.
+//! What a session shows at one moment, as a recording: people who replay it see what the monitor saw.
 //!
 //! Owns how long it stands still, so that each verdict has its time. What led to the screen is not in it.
 

@@ -16,54 +16,48 @@ struct Painted {
     begins: usize,
 }
 
+impl Painted {
+    /// They may be options of one list.
+    fn is_beside(self, other: Self) -> bool {
+        self.begins.abs_diff(other.begins) <= APART_MAX
+    }
+}
+
 impl Screen {
     /// Whether a row stands out by its ground from the row above or below it, which begins in about the same column: a list with a pointer
     /// that has no sign.
     #[must_use]
     pub fn points_by_colour(&self) -> bool {
-        let (mut cells, mut before): (_, Option<Painted>) = (Vec::new(), None);
-        for line in 0..i32::from(self.size().rows) {
-            self.line(line, &mut cells);
-            let row = painted(&cells);
-            if let (Some(a), Some(b)) = (before, row)
-                && a.ground != b.ground
-                && a.begins.abs_diff(b.begins) <= APART_MAX
-            {
-                return true;
-            }
-            before = row;
-        }
-        false
+        let rows = self.painted_rows();
+        let mut pairs = rows.windows(2).filter_map(|pair| pair[0].zip(pair[1]));
+        pairs.any(|(above, below)| above.is_beside(below) && above.ground != below.ground)
     }
-}
 
-impl Screen {
     /// The row of a list that alone stands out by its ground: the rows above and below it, which begin in about the same column, are on
     /// another one. None where several do.
     #[must_use]
     pub fn colored_row(&self) -> Option<usize> {
+        let rows = self.painted_rows();
+        let at = |row: usize| rows.get(row).copied().flatten();
+        let stands_out = |row: &usize| {
+            let Some(own) = at(*row).filter(|own| own.ground != Colour::Ground) else { return false };
+            let neighbors = row.checked_sub(1).and_then(at).into_iter().chain(at(row + 1));
+            let mut beside = neighbors.filter(|other| own.is_beside(*other)).peekable();
+            beside.peek().is_some() && beside.all(|other| other.ground != own.ground)
+        };
+        let mut found = (0..rows.len()).filter(stands_out);
+        found.next().filter(|_| found.next().is_none())
+    }
+
+    /// Each row; none where it has no text, or text on several grounds.
+    fn painted_rows(&self) -> Vec<Option<Painted>> {
         let mut cells = Vec::new();
-        let rows: Vec<Option<Painted>> = (0..i32::from(self.size().rows))
-            .map(|line| {
-                self.line(line, &mut cells);
-                painted(&cells)
-            })
-            .collect();
-        let at = |row: Option<usize>| row.and_then(|row| rows.get(row).copied().flatten());
-        let mut found = None;
-        for row in 0..rows.len() {
-            let Some(own) = at(Some(row)) else { continue };
-            let beside = [row.checked_sub(1), Some(row + 1)].map(at).into_iter().flatten();
-            let mut beside = beside.filter(|one| one.begins.abs_diff(own.begins) <= APART_MAX).peekable();
-            let differs = beside.peek().is_some() && beside.all(|one| one.ground != own.ground);
-            if differs && own.ground != Colour::Ground {
-                if found.is_some() {
-                    return None;
-                }
-                found = Some(row);
-            }
-        }
-        found
+        let rows = 0..i32::from(self.size().rows);
+        rows.map(|line| {
+            self.line(line, &mut cells);
+            painted(&cells)
+        })
+        .collect()
     }
 }
 

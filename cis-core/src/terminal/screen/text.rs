@@ -350,11 +350,8 @@ impl Screen {
                 first_rows.push(row);
             }
             let Some(line) = lines.last_mut() else { continue };
-            let start = line.len();
             self.whole_row(row, mask, stars, line);
-            if !wraps(row) {
-                line.truncate(start + line[start..].trim_end_matches(' ').len());
-            } else if grid[Line(row as i32)][last].flags.contains(Flags::LEADING_WIDE_CHAR_SPACER) {
+            if wraps(row) && grid[Line(row as i32)][last].flags.contains(Flags::LEADING_WIDE_CHAR_SPACER) {
                 // A wide character that did not fit begins the next row.
                 line.pop();
             }
