@@ -7,7 +7,8 @@ mod restore;
 
 pub(super) use restore::{Filling, Restore};
 
-use std::fs::File;
+use std::collections::HashMap;
+use std::fs::{File, Metadata};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt as _;
@@ -15,13 +16,13 @@ use std::path::Path;
 
 use axum::body::Bytes;
 use futures_util::{Stream, stream};
-use rustix::fs::fchmod;
+use rustix::fs::{Mode, fchmod, fstat};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use super::files::{FilesError, Globs, KnownFiles, Limits, STAGING, Stop, Tree, find, mode, pieces};
 use super::upload_ahead::UploadAhead;
-use cis_core::event::ArtifactRecord;
+use cis_core::event::{ArtifactRecord, FileReaders};
 use cis_core::ids::BlobId;
 use cis_core::policy::redact::Redactor;
 use cis_store::{Blobs, StoreError};
@@ -92,6 +93,7 @@ fn collect_with(
     let mut kept = Vec::new();
     let found = find(&tree, &globs, false, limits, stop)?;
     check_names(found.iter().filter_map(|found| found.path.to_str()), redactor)?;
+    let mut dirs = HashMap::new();
     for found in found {
         let full = cwd.join(&found.path);
         let path = match found.path.to_str() {
@@ -104,12 +106,16 @@ fn collect_with(
         if total + metadata.len() > bytes_max {
             return Err(FilesError::TooLarge { max: bytes_max });
         }
-        let executable = metadata.permissions().mode() & 0o111 != 0;
+        let (executable, of_file) = rights(&metadata);
+        let above = found.path.ancestors().skip(1).filter(|dir| !dir.as_os_str().is_empty());
+        let readers =
+            above.map(|dir| *dirs.entry(dir.to_owned()).or_insert_with(|| passed_by(&mut tree, dir)));
+        let readers = readers.fold(of_file, FileReaders::max);
         if let Some(blob) = known.and_then(|known| known.get(&metadata))
             && blobs.refresh(&blob)?
         {
             total += metadata.len();
-            kept.push(ArtifactRecord { path, blob, size: metadata.len(), executable });
+            kept.push(ArtifactRecord { path, blob, size: metadata.len(), executable, readers });
             continue;
         }
         let mut blob = blobs.writer()?;
@@ -134,7 +140,7 @@ fn collect_with(
         if let (Some(known), Ok(after)) = (known, file.metadata()) {
             known.note(&metadata, &after, &blob);
         }
-        kept.push(ArtifactRecord { path, blob, size: read, executable });
+        kept.push(ArtifactRecord { path, blob, size: read, executable, readers });
     }
     Ok(kept)
 }
@@ -209,7 +215,25 @@ fn damaged(blob: &BlobId) -> FilesError {
     StoreError::BlobDamaged { id: blob.0.clone() }.into()
 }
 
-/// Whether a file has this content; then it gets the right to be executed where that differs.
+/// Who may pass a directory: only they may read what lies in it. Its owner alone, where that cannot be told.
+fn passed_by(tree: &mut Tree, dir: &Path) -> FileReaders {
+    let mode = tree.dir(dir).ok().and_then(|dir| fstat(dir).ok()).map_or(0, |stat| stat.st_mode);
+    // The right to execute a directory is the right to pass it.
+    FileReaders::of((mode & 0o011) << 2)
+}
+
+/// Whether somebody may execute a file, and who may read it.
+fn rights(metadata: &Metadata) -> (bool, FileReaders) {
+    let mode = metadata.permissions().mode();
+    (mode & 0o111 != 0, FileReaders::of(mode))
+}
+
+/// `readers`: of those that may read it, so many have rights.
+fn mode_of(record: &ArtifactRecord, readers: FileReaders, umask: u32) -> Mode {
+    Mode::from_raw_mode(readers.limit(mode(record.executable, umask).as_raw_mode()))
+}
+
+/// Whether a file has this content; then it gets its rights where those differ. One to which others have fewer rights stays so.
 fn is_same(file: &File, record: &ArtifactRecord, path: &Path, umask: u32, stop: &Stop) -> bool {
     let Ok(metadata) = file.metadata() else { return false };
     if metadata.len() != record.size {
@@ -223,8 +247,9 @@ fn is_same(file: &File, record: &ArtifactRecord, path: &Path, umask: u32, stop: 
     if read.is_err() || hex::encode(hash.finalize()) != record.blob.0 {
         return false;
     }
-    let executable = metadata.permissions().mode() & 0o111 != 0;
-    executable == record.executable || fchmod(file, mode(record.executable, umask)).is_ok()
+    let (executable, readers) = rights(&metadata);
+    let has_rights = executable == record.executable && readers >= record.readers;
+    has_rights || fchmod(file, mode_of(record, readers.max(record.readers), umask)).is_ok()
 }
 
 #[cfg(test)]

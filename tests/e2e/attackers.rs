@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cis_core::api::{Program, Refusal, Report, TaskSpec};
-use cis_core::event::{ArtifactRecord, AttemptOutcome, Uploaded};
+use cis_core::event::{ArtifactRecord, AttemptOutcome, FileReaders, Uploaded};
 use cis_core::federation::control::{Control, ControlOutcome, ControlRequest, Verb};
 use cis_core::federation::direct::{self, RemoteSpec, TaskPayload};
 use cis_core::federation::envelope::{Draft, SIZE_MAX};
@@ -309,6 +309,7 @@ fn a_coordinator_with_bad_lists_of_files_reaches_nothing_outside_of_a_task() {
         blob: blob.clone(),
         size: text.len() as u64,
         executable: true,
+        readers: FileReaders::default(),
     };
     let list = |files: Vec<ArtifactRecord>, media: &Value| {
         let piece =
@@ -385,6 +386,7 @@ fn a_worker_that_hands_in_other_files_than_it_was_asked_for_places_none_of_them(
         blob: blob.clone(),
         size: text.len() as u64,
         executable: true,
+        readers: FileReaders::default(),
     };
     let empty = ArtifactRecord { size: 0, ..made("out/empty") };
     let pieces = vec![Piece { blob: Some(blob.clone()), start: 0, size: text.len() as u64 }];

@@ -252,6 +252,49 @@ pub struct ArtifactRecord {
     /// Somebody may execute it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub executable: bool,
+    /// Who may read it: nobody else gets rights where it is put back.
+    #[serde(default, skip_serializing_if = "FileReaders::is_everybody")]
+    pub readers: FileReaders,
+}
+
+/// Who may read a file, by its mode (chmod(1)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FileReaders {
+    /// All users of the machine.
+    #[default]
+    Everybody,
+    /// Its owner and its group.
+    Group,
+    /// Its owner.
+    Owner,
+}
+
+impl FileReaders {
+    /// Of a mode.
+    #[must_use]
+    pub fn of(mode: u32) -> Self {
+        match (mode & 0o040, mode & 0o004) {
+            (_, 0o004) => Self::Everybody,
+            (0o040, _) => Self::Group,
+            _ => Self::Owner,
+        }
+    }
+
+    /// A mode without the rights of all others.
+    #[must_use]
+    pub fn limit(self, mode: u32) -> u32 {
+        match self {
+            Self::Everybody => mode,
+            Self::Group => mode & 0o770,
+            Self::Owner => mode & 0o700,
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+    fn is_everybody(&self) -> bool {
+        *self == Self::Everybody
+    }
 }
 
 /// A list of files for the nodes of a room, mostly in a file that was uploaded to its homeserver.

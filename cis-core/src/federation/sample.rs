@@ -10,8 +10,8 @@ use super::fact::Fact;
 use crate::dag::{Action, Dag, Task};
 use crate::event::{
     AnswerRecord, ArtifactRecord, AttemptOutcome, AttemptResult, EventBody, ExecutionMode, ExitStatus,
-    GrantRecord, KeptFile, LostOutput, NamedPrograms, OutputRecord, PromptKind, PromptOption, PromptRecord,
-    QueueReason, RunCreated, SaidKind, SaidRecord, Submitter, TaskChange, TaskState, Urgency,
+    FileReaders, GrantRecord, KeptFile, LostOutput, NamedPrograms, OutputRecord, PromptKind, PromptOption,
+    PromptRecord, QueueReason, RunCreated, SaidKind, SaidRecord, Submitter, TaskChange, TaskState, Urgency,
 };
 use crate::identity::NodeKey;
 use crate::ids::{BlobId, HostInstance, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs, TokenId};
@@ -108,8 +108,13 @@ pub(super) fn ended(n: usize, from_ms: TimestampMs, to_ms: TimestampMs) -> Event
         blob: Some(BlobId("ef".repeat(32))),
         hidden: false,
     };
-    let file =
-        ArtifactRecord { path: "out".into(), blob: BlobId("f00d".repeat(16)), size: 3, executable: false };
+    let file = ArtifactRecord {
+        path: "out".into(),
+        blob: BlobId("f00d".repeat(16)),
+        size: 3,
+        executable: false,
+        readers: FileReaders::default(),
+    };
     EventBody::TaskResult(Box::new(AttemptResult {
         task: task(n),
         attempt: 1,

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{damaged, is_same};
-use crate::files::{FilesError, Staged, Staging, Stop, Tree, fits, mode, pieces, stays_below};
+use super::{damaged, is_same, mode_of};
+use crate::files::{FilesError, Staged, Staging, Stop, Tree, fits, pieces, stays_below};
 use cis_core::event::ArtifactRecord;
 use cis_core::ids::BlobId;
 use cis_store::Blobs;
@@ -83,7 +83,7 @@ impl Restore {
     /// The content of a file is whole, and is the right one.
     pub(crate) fn filled(&mut self, Filling { file, staged }: Filling) -> Result<(), FilesError> {
         if let Some(Wanted { record, staged: number }) = self.files.get_mut(file) {
-            *number = Some(staged.finish(mode(record.executable, self.umask))?);
+            *number = Some(staged.finish(mode_of(record, record.readers, self.umask))?);
         }
         Ok(())
     }
@@ -99,9 +99,11 @@ impl Restore {
             }
             let number = match staged {
                 Some(number) => *number,
-                None => {
-                    copy(record, blobs, staging, &self.stop)?.finish(mode(record.executable, self.umask))?
-                }
+                None => copy(record, blobs, staging, &self.stop)?.finish(mode_of(
+                    record,
+                    record.readers,
+                    self.umask,
+                ))?,
             };
             to_place.push((number, &record.path));
         }

@@ -60,15 +60,29 @@ fn what_was_kept_comes_back_as_it_was() {
     fs::set_permissions(place.cwd().join("out/b/tool"), fs::Permissions::from_mode(0o755)).unwrap();
     place.write("out/a", "text");
     place.write("other", "not kept");
+    place.write("out/key", "secret");
+    fs::set_permissions(place.cwd().join("out/key"), fs::Permissions::from_mode(0o640)).unwrap();
+    place.write("out/own/state", "private by its directory");
+    fs::set_permissions(place.cwd().join("out/own"), fs::Permissions::from_mode(0o700)).unwrap();
     let kept = place.collect(&["out/**"]).unwrap();
     let listed: Vec<_> = kept.iter().map(|a| (a.path.as_str(), a.size, a.executable)).collect();
-    assert_eq!(listed, [("out/a", 4, false), ("out/b/tool", 10, true)]);
+    assert_eq!(
+        listed,
+        [("out/a", 4, false), ("out/b/tool", 10, true), ("out/key", 6, false), ("out/own/state", 24, false)]
+    );
     place.empty();
     place.restore(&kept).unwrap();
     assert_eq!(fs::read_to_string(place.cwd().join("out/a")).unwrap(), "text");
-    let modes = ["out/a", "out/b/tool", "out/b"]
-        .map(|name| fs::metadata(place.cwd().join(name)).unwrap().permissions().mode() & 0o777);
-    assert_eq!(modes, [0o644, 0o755, 0o755]);
+    let mode = |name| fs::metadata(place.cwd().join(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!(["out/a", "out/b/tool", "out/b"].map(mode), [0o644, 0o755, 0o755]);
+    assert_eq!(mode("out/own/state"), 0o600);
+    assert_eq!(mode("out/key"), 0o640, "who could not read it cannot read it now");
+    fs::set_permissions(place.cwd().join("out/key"), fs::Permissions::from_mode(0o644)).unwrap();
+    place.restore(&kept).unwrap();
+    assert_eq!(mode("out/key"), 0o640, "also where its content is there already");
+    fs::set_permissions(place.cwd().join("out/key"), fs::Permissions::from_mode(0o600)).unwrap();
+    place.restore(&kept).unwrap();
+    assert_eq!(mode("out/key"), 0o600, "fewer rights stay");
     assert_eq!(place.names(), ["out"], "nothing else is left");
     // What is there already is not written again; what differs is.
     let before = fs::metadata(place.cwd().join("out/a")).unwrap();

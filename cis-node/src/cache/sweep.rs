@@ -121,7 +121,7 @@ mod tests {
 
     use super::*;
     use crate::cache::Cache;
-    use cis_core::event::{ArtifactRecord, OutputRecord};
+    use cis_core::event::{ArtifactRecord, FileReaders, OutputRecord};
 
     fn entry(n: u8, size: u64) -> Entry {
         let blob = |kind: &str| BlobId(format!("{kind}{n}"));
@@ -137,6 +137,7 @@ mod tests {
                 blob: blob("file"),
                 size,
                 executable: false,
+                readers: FileReaders::default(),
             }],
             vouched: None,
         }

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use cis_core::event::ArtifactRecord;
+use cis_core::event::{ArtifactRecord, FileReaders};
 use cis_core::federation::transfer::{PartMedia, cut};
 
 fn blob(n: u64) -> BlobId {
@@ -105,7 +105,13 @@ fn what_is_old_or_was_missed_at_the_homeserver_goes_up_again() {
     learned(&known, &[(1, 8), (2, 8)], &[part("one", &[(1, 0, 8)]), part("two", &[(2, 0, 8)])]);
     let at = |later| known.parts_at("!a", vec![(blob(1), 8)], Instant::now() + later).1.len();
     assert_eq!((at(Duration::ZERO), at(AGE_MAX)), (0, 1));
-    let file = ArtifactRecord { path: "a".to_owned(), blob: blob(1), size: 8, executable: false };
+    let file = ArtifactRecord {
+        path: "a".to_owned(),
+        blob: blob(1),
+        size: 8,
+        executable: false,
+        readers: FileReaders::default(),
+    };
     let uploaded = Uploaded { sha256: blob(9), size: 7, media: json!({}) };
     known.learn_list("!a", &uploaded, Arc::new(FileList { files: vec![file], parts: Vec::new() }));
     known.learn_place_of_list("!a", &uploaded);

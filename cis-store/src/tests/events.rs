@@ -12,8 +12,9 @@ use crate::Writer;
 use crate::maintenance::{PROJECTED, check, rebuild};
 use cis_core::dag::{Action, Group, Task};
 use cis_core::event::{
-    ArtifactRecord, AttemptOutcome, EndReason, EventBody, ExecutionMode, ExitStatus, LostBy, NodeRule,
-    OutputRecord, PromptKind, PromptRecord, QueueReason, RetryScope, RuleEffect, TaskChange, TaskState,
+    ArtifactRecord, AttemptOutcome, EndReason, EventBody, ExecutionMode, ExitStatus, FileReaders, LostBy,
+    NodeRule, OutputRecord, PromptKind, PromptRecord, QueueReason, RetryScope, RuleEffect, TaskChange,
+    TaskState,
 };
 use cis_core::ids::{HostInstance, NodeDid, TaskId};
 
@@ -79,8 +80,13 @@ fn result(n: u8, attempt: u8, kind: u8, at: i64) -> EventBody {
             let value = OutputRecord { value: kind.into(), hash: "h".to_owned(), blob: None, hidden: false };
             result.outputs.insert("o".to_owned(), value);
             let blob = cis_core::ids::BlobId("b".to_owned());
-            result.artifacts =
-                vec![ArtifactRecord { path: "p".to_owned(), blob, size: 1, executable: false }];
+            result.artifacts = vec![ArtifactRecord {
+                path: "p".to_owned(),
+                blob,
+                size: 1,
+                executable: false,
+                readers: FileReaders::default(),
+            }];
         }
         1 => {
             result.outcome = AttemptOutcome::Lost { detail: "gone".to_owned() };

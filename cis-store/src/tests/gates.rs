@@ -5,8 +5,8 @@ use serde_json::json;
 use super::support::{Home, assigned, created, draft, run_id, session_id, succeeded, task, ulid};
 use cis_core::dag::Group;
 use cis_core::event::{
-    ArtifactRecord, EventBody, NodeRule, OutputRecord, QueueReason, RetryScope, RuleEffect, TaskChange,
-    TaskState,
+    ArtifactRecord, EventBody, FileReaders, NodeRule, OutputRecord, QueueReason, RetryScope, RuleEffect,
+    TaskChange, TaskState,
 };
 use cis_core::ids::BlobId;
 use cis_core::policy::node_rules::KeptRule;
@@ -76,7 +76,13 @@ fn items_have_rows_and_their_task_has_their_outputs() {
             let value = OutputRecord { value: json!("us"), hash: "h".into(), blob: None, hidden: false };
             result.outputs.insert("url".into(), value);
             let (path, blob) = ("out/x".to_owned(), BlobId("b".into()));
-            result.artifacts = vec![ArtifactRecord { path, blob, size: 7, executable: true }];
+            result.artifacts = vec![ArtifactRecord {
+                path,
+                blob,
+                size: 7,
+                executable: true,
+                readers: FileReaders::default(),
+            }];
         }
         add(EventBody::TaskResult(result));
     }

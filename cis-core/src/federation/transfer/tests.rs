@@ -1,3 +1,4 @@
+use crate::event::FileReaders;
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
@@ -11,7 +12,7 @@ fn blob(n: u64) -> BlobId {
 
 fn file(path: &str, n: u64, size: u64) -> ArtifactRecord {
     let blob = if size == 0 { BlobId::of(b"") } else { blob(n) };
-    ArtifactRecord { path: path.to_owned(), blob, size, executable: false }
+    ArtifactRecord { path: path.to_owned(), blob, size, executable: false, readers: FileReaders::default() }
 }
 
 fn media(name: &str) -> PartMedia {

@@ -1,3 +1,4 @@
+use cis_core::event::FileReaders;
 use std::fs;
 
 use proptest::prelude::*;
@@ -29,7 +30,13 @@ fn auto() -> CacheUse {
 
 fn file(path: &str, content: &[u8], executable: bool) -> ArtifactRecord {
     let blob = BlobId::of(content);
-    ArtifactRecord { path: path.to_owned(), blob, size: content.len() as u64, executable }
+    ArtifactRecord {
+        path: path.to_owned(),
+        blob,
+        size: content.len() as u64,
+        executable,
+        readers: FileReaders::default(),
+    }
 }
 
 /// What a key is made of.

@@ -1,3 +1,4 @@
+use cis_core::event::FileReaders;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -60,6 +61,7 @@ fn listed(files: &[(&str, &[u8])]) -> (FileList, Vec<(Part, Vec<u8>)>) {
         blob: BlobId::of(content),
         size: content.len() as u64,
         executable: path.starts_with("bin"),
+        readers: FileReaders::default(),
     };
     let mut list = FileList { files: files.iter().map(record).collect(), parts: Vec::new() };
     let contents: BTreeMap<BlobId, &[u8]> =
