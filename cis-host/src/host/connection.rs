@@ -49,6 +49,8 @@ pub(super) struct Connection {
     /// The next input frame of this session has this name.
     pub(super) named_input: Option<(SessionId, Named)>,
     pub(super) watches: Vec<Watch>,
+    /// Some of them may have more to be told than what was just shown: what is in a log, or an exit.
+    pub(super) is_behind: bool,
     /// Which watch gets the next room.
     pub(super) next_watch: usize,
     /// To be closed once all is sent.
@@ -81,6 +83,7 @@ impl Connection {
             interest: epoll::EventFlags::IN,
             named_input: None,
             watches: Vec::new(),
+            is_behind: false,
             next_watch: 0,
             closing: false,
             listed: false,

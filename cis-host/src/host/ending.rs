@@ -107,8 +107,6 @@ impl Host {
             Some(at) if lazy => self.peers.say_soon(at, &FromHost::Exited { session: id, exit }),
             _ => self.peers.say_to_control(&FromHost::Exited { session: id, exit }),
         }
-        for at in watchers {
-            self.peers.list(at);
-        }
+        self.tell_rest(watchers);
     }
 }

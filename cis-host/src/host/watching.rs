@@ -12,6 +12,16 @@ const REPLAY_PER_TURN: u64 = 4 << 20;
 const REPLAY_PIECE: usize = 16 << 10;
 
 impl Host {
+    /// What those who watch a session are told next is in its log, or its exit.
+    pub(super) fn tell_rest(&mut self, watchers: Vec<usize>) {
+        for at in watchers {
+            if let Some(connection) = self.peers.get_mut(at) {
+                connection.is_behind = true;
+            }
+            self.peers.list(at);
+        }
+    }
+
     /// Begins to stream, from this offset on.
     pub(super) fn watch_session(&mut self, at: usize, slot: usize, from: u64) {
         let (Some(connection), Some(session)) = (self.peers.get_mut(at), self.sessions.get_mut(slot)) else {
@@ -19,6 +29,7 @@ impl Host {
         };
         connection.watches.retain(|watch| watch.slot != slot);
         connection.watches.push(Watch { slot, session: session.id, cursor: from, reader: None });
+        connection.is_behind = true;
         if !session.watchers.contains(&at) {
             session.watchers.push(at);
         }
@@ -45,7 +56,10 @@ impl Host {
             let Some(connection) = self.peers.get_mut(*at) else { continue };
             let has_room = connection.has_room_for_output();
             let watch = connection.watches.iter_mut().find(|watch| watch.slot == slot);
-            let Some(watch) = watch.filter(|watch| has_room && watch.cursor == offset) else { continue };
+            let Some(watch) = watch.filter(|watch| has_room && watch.cursor == offset) else {
+                connection.is_behind = true;
+                continue;
+            };
             watch.cursor += bytes.len() as u64;
             connection.say_output(id, offset, bytes);
             self.peers.list(*at);
@@ -63,7 +77,8 @@ impl Host {
         loop {
             let Some(connection) = self.peers.get_mut(at) else { return false };
             let count = connection.watches.len();
-            if idle >= count {
+            if !connection.is_behind || idle >= count {
+                connection.is_behind = false;
                 return false;
             }
             if budget == 0 || !connection.has_room_for_replay() {

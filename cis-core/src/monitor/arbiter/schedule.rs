@@ -9,6 +9,8 @@ use crate::monitor::verdict::Want;
 const LADDER_MS: [i64; 8] = [1000, 1300, 2500, 5000, 10_000, 20_000, 40_000, 60_000];
 /// A still session is looked at this often.
 const KERNEL_EVERY_MS: i64 = 60_000;
+/// After this long without a change, looks are at whole seconds, so that those at many sessions come together.
+const TOGETHER_MS: i64 = 20_000;
 /// While output flows, terminals inside are looked at this often.
 const FLOWING_MS: i64 = 1000;
 /// Output this young means that it flows.
@@ -123,6 +125,9 @@ impl Schedule {
         let seen = kernel.at_ms.unwrap_or(i64::MIN / 2);
         let steps = LADDER_MS.iter().map(|step| still + step);
         let mut due = steps.clone().find(|at| *at > seen).unwrap_or(seen + KERNEL_EVERY_MS);
+        if due - still >= TOGETHER_MS {
+            due += (-due).rem_euclid(1000);
+        }
         if now - cells.last_output_ms < FLOWS_MS {
             // At the moment of its output a program writes, and waits for nothing: one that writes once a second is not looked at
             // then each time.
