@@ -91,7 +91,9 @@ pub enum ClientError {
         detail: String,
     },
     /// The node did not answer in time.
-    #[error("the node did not answer within {seconds} s; `cis node status` tells whether it is well")]
+    #[error(
+        "the node did not answer within {seconds} s, and may still do what it was asked for; `cis node status` tells whether it is well"
+    )]
     Timeout {
         /// How long was waited, s.
         seconds: u64,

@@ -37,6 +37,15 @@ pub struct Reader {
     /// The terminal is nested, and this process has opened another one inside, to which it passes on what is typed (`script` in `script`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub outer: bool,
+    /// The number of that nested terminal; 0: an older session host does not tell it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub inside: u32,
+    /// It polls by sleeping between its looks: nothing tells whether it waits or works.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sleeps: bool,
+    /// It waits for a peer at a socket as well: what is typed may be for that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub peer: bool,
     /// It is no process of the session's tree (a pinentry of an agent daemon).
     pub foreign: bool,
     /// Modes of the terminal that it reads, where they can be known.
@@ -141,11 +150,17 @@ pub struct ScreenView {
     pub cursor_row: u16,
     /// Cursor, from 0, in cells.
     pub cursor_col: u16,
-    /// The program shows the cursor.
+    /// The program shows the cursor, or paints one of its own.
     pub cursor_visible: bool,
+    /// It paints one of its own, which may blink.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cursor_painted: bool,
     /// The alternate screen, as full-screen programs use it.
     pub alternate: bool,
     /// While no cursor shows: the row of a list that is pointed at by its color alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pointed: Option<u16>,
+    /// While no cursor shows: the row of a list whose letters alone are drawn otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inked: Option<u16>,
 }

@@ -145,6 +145,11 @@ impl Scene<'_> {
         self.terminal.into_iter().chain(nested.filter(|one| !self.is_own(*one))).collect()
     }
 
+    /// The session's own one, or one that controls a process of the session.
+    fn is_known(&self, terminal: Terminal) -> bool {
+        self.is_own(terminal) || self.live.iter().any(|one| one.terminal.is_some_and(|its| its.is(terminal)))
+    }
+
     fn is_nested(&self, terminal: Terminal) -> bool {
         !self.is_own(terminal) && !(self.is_anothers)(terminal)
     }
@@ -198,16 +203,23 @@ impl Scene<'_> {
                 found.add_inside(inside, || self.opener(inside));
                 found.inside_opaque |= waits.hidden || budget.is_over();
             }
-            found.peer |= in_front && waits.peer;
+            // A terminal that nobody of the session has is the other end of a line, as a serial console has it.
+            let is_far = |wait: &TerminalWait| !self.is_known(wait.terminal);
+            let peer = waits.peer || waits.terminals.iter().any(is_far);
+            found.peer |= in_front && peer;
             for wait in waits.terminals {
-                if let Some(reader) = self.reader(processes, process, wait, false, &mut budget) {
-                    found.add(reader);
+                if let Some(reader) = self.reader(processes, process, wait, &mut budget) {
+                    found.add(Reader { peer, ..reader });
                 }
             }
         }
         // A group without a process that can be seen: they are hidden altogether (hidepid of proc(5)).
         found.opaque |= self.terminal.is_some() && self.group.is_some() && front == 0;
         found.mark_outer();
+        // One process may pass on what is typed, and another one wait for what comes back.
+        for reader in found.readers.iter_mut().filter(|reader| !reader.nested) {
+            reader.peer |= found.peer;
+        }
         found
     }
 
@@ -216,7 +228,6 @@ impl Scene<'_> {
         processes: &impl Processes,
         process: &Process,
         wait: TerminalWait,
-        foreign: bool,
         budget: &mut Budget,
     ) -> Option<Reader> {
         let nested = !self.is_own(wait.terminal);
@@ -225,8 +236,20 @@ impl Scene<'_> {
         }
         let modes =
             if nested { processes.terminal_modes(process, wait.descriptor, budget) } else { self.modes };
-        let (pid, how) = (process.pid, wait.how);
-        Some(Reader { pid, name: name(process), how, nested, outer: false, foreign, modes })
+        let (pid, how, sleeps) = (process.pid, wait.how, wait.sleeps);
+        let inside = if nested { wait.terminal.number() } else { 0 };
+        Some(Reader {
+            pid,
+            name: name(process),
+            how,
+            nested,
+            outer: false,
+            inside,
+            sleeps,
+            peer: false,
+            foreign: false,
+            modes,
+        })
     }
 }
 

@@ -7,6 +7,7 @@
 
 use super::{Found, Scene};
 use crate::os::{self, Budget, Process, ProcessKey, Processes, Terminal};
+use cis_core::monitor::Reader;
 
 /// What looking into all processes may cost, in descriptors.
 const LOOKS_MAX: usize = 50_000;
@@ -101,8 +102,8 @@ impl Strangers {
             let look = |budget: &mut Budget| processes.waits(&process, budget);
             let Some(waits) = budget.within(LOOKS_OF_ONE_MAX, look) else { break };
             for wait in waits.terminals.into_iter().filter(|wait| wait.terminal.is(*terminal)) {
-                if let Some(reader) = scene.reader(processes, &process, wait, true, &mut budget) {
-                    found.add(reader);
+                if let Some(reader) = scene.reader(processes, &process, wait, &mut budget) {
+                    found.add(Reader { foreign: true, ..reader });
                     any = true;
                 }
             }

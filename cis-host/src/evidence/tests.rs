@@ -82,7 +82,7 @@ fn different_terminals<const N: usize>() -> [Terminal; N] {
 }
 
 fn read(terminal: Terminal) -> Vec<TerminalWait> {
-    vec![TerminalWait { terminal, how: ReaderHow::Read, descriptor: 0 }]
+    vec![TerminalWait { terminal, how: ReaderHow::Read, descriptor: 0, sleeps: false }]
 }
 
 fn poll(terminal: Terminal) -> Vec<TerminalWait> {

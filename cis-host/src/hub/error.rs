@@ -81,10 +81,10 @@ pub enum HubError {
         /// The session.
         id: SessionId,
     },
-    /// A default was to be typed at a program that passes it on to where nobody looks.
+    /// A default was to be typed where nothing tells whether the program that asked still waits: another user's, or one that passes it on.
     #[error(
-        "{name} in session {id} forwards what is typed to a program that CIS cannot see, and which may not wait any more: no default is typed \
-         there"
+        "{name} in session {id} is another user's, or forwards what is typed: CIS cannot see whether the question still stands, and types no \
+         default there"
     )]
     OutOfSight {
         /// The session.

@@ -4,6 +4,15 @@
 
 /// No more descriptors of one call are looked at.
 pub(super) const DESCRIPTORS_MAX: usize = 1024;
+/// CLOCK_MONOTONIC and TIMER_ABSTIME, as the registers have them (clock_nanosleep(2)).
+const MONOTONIC: u32 = libc::CLOCK_MONOTONIC.unsigned_abs();
+const ABSOLUTE: u32 = libc::TIMER_ABSTIME.unsigned_abs();
+/// Parts of a second of a `struct timespec`.
+pub(super) const NANOS: u64 = 1_000_000_000;
+/// Of a `struct timeval`.
+const MICROS: u64 = 1_000_000;
+/// Bytes of both.
+pub(super) const TIME_BYTES: usize = 16;
 /// Bytes of a `struct pollfd`.
 pub(super) const POLLFD_BYTES: usize = 8;
 
@@ -36,6 +45,24 @@ pub(super) enum Call {
     },
     /// A message or a connection from a peer.
     Peer,
+    /// A sleep for a time that stands at this address: a `struct timespec`, or a `struct timeval`, by how many parts of a second its second
+    /// number counts.
+    Sleep {
+        /// Address.
+        at: u64,
+        /// 1,000,000,000 or 1,000,000.
+        parts: u64,
+    },
+    /// A sleep until a time of the clock that counts from the start of the machine (CLOCK_MONOTONIC).
+    Until {
+        /// Address of its `struct timespec`.
+        at: u64,
+    },
+    /// A sleep of so many ms.
+    Nap {
+        /// For so long.
+        ms: u64,
+    },
     /// It goes on with a call that a stop has interrupted: a poll, if it sleeps in one (the registers are
     /// still the poll's), or a sleep, or a futex.
     Resumed {
@@ -53,11 +80,11 @@ pub(super) enum Call {
 pub(super) fn call(line: &[u8]) -> Option<Call> {
     let mut words = std::str::from_utf8(line).ok()?.split_ascii_whitespace();
     let number: libc::c_long = words.next()?.parse().ok()?;
-    let mut arguments = [0u64; 4];
+    let mut arguments = [0u64; 5];
     for argument in &mut arguments {
         *argument = u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
     }
-    let [first, second, ..] = arguments;
+    let [first, second, third, _, fifth] = arguments;
     // A descriptor and a count are an int: what stands above it in the register means nothing.
     #[allow(clippy::cast_possible_truncation, reason = "as the kernel does it")]
     let descriptor = |argument: u64| argument as u32;
@@ -68,6 +95,18 @@ pub(super) fn call(line: &[u8]) -> Option<Call> {
         }
         libc::SYS_splice => Some(Call::Read { descriptor: descriptor(first) }),
         libc::SYS_sendfile => Some(Call::Read { descriptor: descriptor(second) }),
+        libc::SYS_clock_nanosleep => match (descriptor(first), descriptor(second)) {
+            (_, 0) => Some(Call::Sleep { at: third, parts: NANOS }),
+            (MONOTONIC, ABSOLUTE) => Some(Call::Until { at: third }),
+            _ => None,
+        },
+        libc::SYS_nanosleep => Some(Call::Sleep { at: first, parts: NANOS }),
+        libc::SYS_ppoll if few(second) == 0 => Some(Call::Sleep { at: third, parts: NANOS }),
+        libc::SYS_pselect6 if few(first) == 0 => Some(Call::Sleep { at: fifth, parts: NANOS }),
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_poll if few(second) == 0 => Some(Call::Nap { ms: u64::from(descriptor(third)) }),
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_select if few(first) == 0 => Some(Call::Sleep { at: fifth, parts: MICROS }),
         libc::SYS_ppoll => Some(Call::Poll { at: first, count: few(second) }),
         libc::SYS_pselect6 => Some(Call::Select { at: second, count: few(first) }),
         libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2 => Some(Call::Epoll { descriptor: descriptor(first) }),
@@ -96,6 +135,13 @@ pub(super) fn is_poll(sleeps_in: &[u8]) -> bool {
 pub(super) fn may_be_of_a_terminal(sleeps_in: &[u8]) -> bool {
     const NAMES: [&[u8]; 5] = [b"wait_woken", b"n_tty_read", b"do_select", b"ep_poll", b"do_epoll_wait"];
     is_poll(sleeps_in) || NAMES.iter().any(|name| sleeps_in.starts_with(name))
+}
+
+/// The ms of a time that a call points at; none where it says that there is no end.
+pub(super) fn ms_of(time: &[u8], parts: u64) -> Option<u64> {
+    let number = |at: usize| time.get(at..)?.first_chunk().map(|bytes| i64::from_ne_bytes(*bytes));
+    let (seconds, part) = (u64::try_from(number(0)?).ok()?, u64::try_from(number(8)?).ok()?);
+    seconds.checked_mul(1000)?.checked_add(part.checked_mul(1000)? / parts)
 }
 
 /// Those of an array of `struct pollfd` that are asked for input.

@@ -18,6 +18,8 @@ const FDINFO_BYTES_MAX: usize = 4096;
 pub(super) enum Opened {
     Terminal(Terminal),
     Socket,
+    /// A device that is no pseudo-terminal: a serial line, for example.
+    Device,
     /// An epoll, signal, timer descriptor, and the like: no file.
     Anonymous,
     Other,
@@ -33,7 +35,7 @@ struct Place {
 
 impl ProcFs {
     /// What a descriptor of a process leads to, where `controlling` is the terminal that controls it, and
-    /// `mounts` are those of this look.
+    /// `mounts` are those of other namespaces in this look.
     pub(super) fn opened(
         &self,
         pid: u32,
@@ -54,9 +56,12 @@ impl ProcFs {
             let link = String::from_utf8_lossy(link);
             let terminal = self.place(pid, descriptor).and_then(|place| {
                 let list = |pid, most| self.read(&format!("{pid}/mountinfo"), most);
-                terminal_at(place, mounts.find(pid, place.mount, list)?, &link, controlling)
+                let mount = self.own_mount(place.mount);
+                let mount = mount.or_else(|| mounts.find(pid, place.mount, list))?;
+                terminal_at(place, mount, &link, controlling)
             });
-            terminal.map_or(Opened::Other, Opened::Terminal)
+            let other = || if is_device(&link) { Opened::Device } else { Opened::Other };
+            terminal.map_or_else(other, Opened::Terminal)
         } else {
             Opened::Other
         }
@@ -65,6 +70,16 @@ impl ProcFs {
     fn place(&self, pid: u32, descriptor: u32) -> Option<Place> {
         place(&self.read(&format!("{pid}/fdinfo/{descriptor}"), FDINFO_BYTES_MAX)?)
     }
+}
+
+/// A file of `/dev` that may be another end of what is typed. By its name alone: files are not asked.
+fn is_device(link: &str) -> bool {
+    const NONE: [&str; 7] =
+        ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx"];
+    link.starts_with("/dev/")
+        && !link.starts_with("/dev/pts/")
+        && !link.starts_with("/dev/shm/")
+        && !NONE.contains(&link)
 }
 
 /// Where an open file lies, of its `/proc/PID/fdinfo/N`.

@@ -52,6 +52,8 @@ pub(crate) struct TerminalWait {
     pub(crate) how: ReaderHow,
     /// By which descriptor of its.
     pub(crate) descriptor: u32,
+    /// It looks again and again, and sleeps in between.
+    pub(crate) sleeps: bool,
 }
 
 /// What a process waits for.
@@ -68,8 +70,8 @@ pub(crate) struct Waits {
 impl Waits {
     pub(super) fn add(&mut self, wait: TerminalWait) {
         match self.terminals.iter_mut().find(|known| known.terminal == wait.terminal) {
-            // A read comes before a poll.
-            Some(known) if wait.how < known.how => *known = wait,
+            // A read comes before a poll, and that before a sleep.
+            Some(known) if (wait.how, wait.sleeps) < (known.how, known.sleeps) => *known = wait,
             Some(_) => {}
             None => self.terminals.push(wait),
         }

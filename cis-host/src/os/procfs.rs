@@ -2,11 +2,13 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::{Mutex, PoisonError};
 
 use rustix::buffer::spare_capacity;
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, openat, readlinkat, statat};
 use rustix::io::Errno;
 
+use super::mounts::{Mount, OwnMounts};
 use super::processes::{Process, Processes as _};
 
 /// An open `/proc`.
@@ -17,6 +19,23 @@ pub(crate) struct ProcFs {
     pub(super) ticks_per_second: u64,
     /// It lists the children of a process (CONFIG_PROC_CHILDREN).
     pub(super) lists_children: bool,
+    own_mounts: Mutex<OwnMounts>,
+}
+
+/// A file from where it stands, up to `max` bytes or 1 KB more.
+fn read_whole(file: &OwnedFd, max: usize) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(1024);
+    while bytes.len() < max {
+        if bytes.capacity() - bytes.len() < 512 {
+            bytes.reserve_exact(bytes.len().min(max - bytes.len()).max(512));
+        }
+        match rustix::io::read(file, spare_capacity(&mut bytes)) {
+            Ok(0) => break,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(_) => return None,
+        }
+    }
+    Some(bytes)
 }
 
 /// Whether a process has this number, and has not ended. True where nobody can look.
@@ -40,7 +59,18 @@ impl ProcFs {
         let children = format!("self/task/{}/children", std::process::id());
         let lists_children = statat(&root, children, AtFlags::empty()).is_ok();
         let ticks_per_second = rustix::param::clock_ticks_per_second();
-        Ok(Self { root, loadavg, ticks_per_second, lists_children })
+        let own_mounts = Mutex::default();
+        Ok(Self { root, loadavg, ticks_per_second, lists_children, own_mounts })
+    }
+
+    /// The mount of this number, in our own namespace.
+    pub(super) fn own_mount(&self, number: u64) -> Option<Mount> {
+        let mut mounts = self.own_mounts.lock().unwrap_or_else(PoisonError::into_inner);
+        mounts.find(number, |most| {
+            let file = self.open_file_of("self/mountinfo").ok()?;
+            let text = read_whole(&file, most)?;
+            Some((file, text))
+        })
     }
 
     pub(super) fn root(&self) -> &OwnedFd {
@@ -53,19 +83,7 @@ impl ProcFs {
 
     /// Reads a small file whole, up to `max` bytes or 1 KB more.
     pub(super) fn read(&self, path: &str, max: usize) -> Option<Vec<u8>> {
-        let file = self.open_file_of(path).ok()?;
-        let mut bytes = Vec::with_capacity(1024);
-        while bytes.len() < max {
-            if bytes.capacity() - bytes.len() < 512 {
-                bytes.reserve_exact(bytes.len().min(max - bytes.len()).max(512));
-            }
-            match rustix::io::read(&file, spare_capacity(&mut bytes)) {
-                Ok(0) => break,
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(_) => return None,
-            }
-        }
-        Some(bytes)
+        read_whole(&self.open_file_of(path).ok()?, max)
     }
 
     /// A file of one line of at most 1 KB, which the kernel gives in one piece.

@@ -56,6 +56,12 @@ impl Terminal {
         (character && ENDS.contains(&device.0)).then_some(Self { device, filesystem: Some(stat.st_dev) })
     }
 
+    /// From 1.
+    pub(crate) fn number(self) -> u32 {
+        let (major, minor) = self.device;
+        (major - ENDS.start()) * 256 + minor + 1
+    }
+
     /// They are the same, as far as is known of both.
     pub(crate) fn is(self, other: Self) -> bool {
         let either = self.filesystem.zip(other.filesystem);

@@ -9,6 +9,7 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open}
 
 use super::budget::Budget;
 use super::calls::{self, Call};
+use super::clock;
 use super::mounts::Mounts;
 use super::opened::Opened;
 use super::processes::{Process, TerminalWait, Waits};
@@ -24,6 +25,8 @@ const EPOLL_BYTES_MAX: usize = 64 << 10;
 const OPEN_MAX: usize = 64;
 /// So many epoll descriptors within another are looked into.
 const NESTED_MAX: usize = 4;
+/// Who sleeps longer between its looks at its terminal does not wait for keys, ms.
+const SLEEP_MS_MAX: u64 = 1000;
 /// A file that is opened and read costs as much as so many descriptors that are looked at.
 const READ_COST: usize = 4;
 
@@ -36,7 +39,8 @@ impl ProcFs {
             return waits;
         }
         for thread in self.threads(process, THREADS_MAX) {
-            if !budget.spend(READ_COST) {
+            let reads = waits.terminals.iter().any(|wait| wait.how == ReaderHow::Read);
+            if (reads && waits.peer) || !budget.spend(READ_COST) {
                 break;
             }
             match self.read_once(&format!("{}/task/{thread}/syscall", process.pid)) {
@@ -52,9 +56,6 @@ impl ProcFs {
                 }
                 Err(_) => {}
             }
-            if waits.terminals.iter().any(|wait| wait.how == ReaderHow::Read) {
-                break;
-            }
         }
         waits
     }
@@ -66,6 +67,16 @@ impl ProcFs {
                 waits.peer = true;
                 return;
             }
+            Call::Sleep { at, parts } => {
+                let ms = calls::ms_of(&self.memory(process.pid, at, calls::TIME_BYTES), parts);
+                return self.add_sleeper(process, ms.filter(|ms| *ms > 0), budget, waits);
+            }
+            Call::Until { at } => {
+                let until = calls::ms_of(&self.memory(process.pid, at, calls::TIME_BYTES), calls::NANOS);
+                let ms = until.map(|until| until.saturating_sub(clock::monotonic_ms()));
+                return self.add_sleeper(process, ms, budget, waits);
+            }
+            Call::Nap { ms } => return self.add_sleeper(process, Some(ms), budget, waits),
             Call::Poll { at, count } => {
                 (ReaderHow::Poll, calls::polled(&self.memory(process.pid, at, count * calls::POLLFD_BYTES)))
             }
@@ -105,6 +116,25 @@ impl ProcFs {
         }
     }
 
+    /// A program that takes keys as they come, and sleeps in between, looks again and again whether there is one.
+    fn add_sleeper(&self, process: &Process, ms: Option<u64>, budget: &mut Budget, waits: &mut Waits) {
+        if ms.is_none_or(|ms| ms > SLEEP_MS_MAX) || !waits.terminals.is_empty() {
+            return;
+        }
+        for descriptor in 0..=2 {
+            if !budget.spend(READ_COST) {
+                return;
+            }
+            let file = self.opened(process.pid, descriptor, process.terminal, &mut budget.mounts);
+            let Opened::Terminal(terminal) = file else { continue };
+            let modes = self.modes_behind(process, descriptor, &mut budget.mounts);
+            if modes.is_some_and(|modes| !modes.canonical) {
+                waits.add(TerminalWait { terminal, how: ReaderHow::Poll, descriptor, sleeps: true });
+            }
+            return;
+        }
+    }
+
     fn add_descriptor(
         &self,
         process: &Process,
@@ -115,8 +145,10 @@ impl ProcFs {
     ) -> Opened {
         let file = self.opened(process.pid, descriptor, process.terminal, &mut budget.mounts);
         match file {
-            Opened::Terminal(terminal) => waits.add(TerminalWait { terminal, how, descriptor }),
-            Opened::Socket => waits.peer = true,
+            Opened::Terminal(terminal) => {
+                waits.add(TerminalWait { terminal, how, descriptor, sleeps: false })
+            }
+            Opened::Socket | Opened::Device => waits.peer = true,
             Opened::Anonymous | Opened::Other => {}
         }
         file
@@ -146,7 +178,7 @@ impl ProcFs {
             }
             let file = self.opened(pid, descriptor, process.terminal, &mut budget.mounts);
             if let Opened::Terminal(terminal) = file {
-                waits.add(TerminalWait { terminal, how: ReaderHow::Poll, descriptor });
+                waits.add(TerminalWait { terminal, how: ReaderHow::Poll, descriptor, sleeps: false });
             }
         }
     }

@@ -90,6 +90,9 @@ fn from_host() -> Vec<FromHost> {
         how: ReaderHow::Read,
         nested: true,
         outer: false,
+        inside: 0,
+        sleeps: false,
+        peer: false,
         foreign: false,
         modes,
     };

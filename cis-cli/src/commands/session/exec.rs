@@ -27,6 +27,7 @@ const KEPT_BYTES: usize = 16 << 20;
 ///
 /// Ends when the output matches --wait-for. Without --wait-for, it ends when there was no output for the time of
 /// --quiet, so a command that is silent for longer is cut off. The echo of TEXT is neither matched nor printed.
+/// CIS does not check what the session shows: if a program asks a question there, TEXT is the answer.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -96,7 +96,11 @@ impl Cells {
                 (self.asks, self.asks_ms) = (asks, self.last_output_ms);
             }
         }
-        self.page = Some(Arc::new(page));
+        // A cursor that blinks is where it was.
+        let blinks = |old: &Arc<Page>| old.view.cursor_painted && !page.view.cursor_visible && !differs;
+        if !self.page.as_ref().is_some_and(blinks) {
+            self.page = Some(Arc::new(page));
+        }
         self.seen_ms = Some(now);
         self.dirty_ms = None;
         differs
@@ -141,5 +145,6 @@ impl Cells {
 /// Whether both show the same.
 pub(super) fn same_cells(old: &ScreenView, new: &ScreenView) -> bool {
     let cursor = |view: &ScreenView| view.cursor_visible.then_some((view.cursor_row, view.cursor_col));
-    old.lines == new.lines && old.alternate == new.alternate && cursor(old) == cursor(new)
+    let blinks = (old.cursor_painted || new.cursor_painted) && old.cursor_visible != new.cursor_visible;
+    old.lines == new.lines && old.alternate == new.alternate && (blinks || cursor(old) == cursor(new))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::cells::same_cells;
 use crate::ids::TimestampMs;
 use crate::monitor::evidence::{KernelEvidence, Modes, Reader, ReaderHow};
-use crate::monitor::screen::Page;
+use crate::monitor::screen::{Page, is_carrier};
 
 /// CPU of the tree above which it is at work, percent of one core.
 const BUSY_PERCENT: u64 = 20;
@@ -108,7 +108,10 @@ impl Kernel {
     /// A reader of the session's own terminal, the surest first.
     pub(super) fn own(&self) -> Option<&Reader> {
         let readers = &self.last.as_ref()?.readers;
-        readers.iter().filter(|reader| !reader.nested).min_by_key(|reader| (reader.how, reader.pid))
+        readers
+            .iter()
+            .filter(|reader| !reader.nested)
+            .min_by_key(|reader| (reader.how, reader.sleeps, reader.pid))
     }
 
     /// Somebody waits for the session's own terminal, but for moments.
@@ -136,6 +139,26 @@ impl Kernel {
     pub(super) fn inside_waits(&self) -> Option<&Reader> {
         let sitting = self.nested().map(|(reader, _)| reader);
         sitting.or_else(|| self.last.as_ref()?.readers.iter().find(|reader| is_innermost(reader)))
+    }
+
+    /// See [`Arbiter::passes_out_of_sight`](super::Arbiter::passes_out_of_sight). `plain`: the program has no profile. An agent that has one asks
+    /// for itself, whatever its connections are.
+    pub(super) fn passes_out_of_sight(&self, plain: bool) -> Option<&str> {
+        let last = self.last.as_ref()?;
+        let inside = self.inside_waits();
+        if !plain {
+            return inside.map(|reader| reader.name.as_str()).filter(|name| is_carrier(name));
+        }
+        // It runs as somebody else, as `sudo` has it. Who is seen to sit in a read of a line asks for itself.
+        let asks_itself = |own: &Reader| own.how == ReaderHow::Read && !may_pass_on(own, last);
+        if (last.opaque && !self.own().is_some_and(asks_itself)) || last.inside_opaque {
+            return Some(last.foreground.first().map_or("a program of another user", String::as_str));
+        }
+        let own = self.own().filter(|_| last.beside == 0 || inside.is_none());
+        own.into_iter()
+            .chain(inside)
+            .find(|reader| may_pass_on(reader, last))
+            .map(|reader| reader.name.as_str())
     }
 
     /// A reader of a terminal inside that sits in a read, and since when it was seen so: one of a secret before all others, for which
@@ -174,9 +197,20 @@ impl Kernel {
     }
 }
 
+/// What this reader gets may be for another program: it takes each key, or each line among other things, for a peer; or a program
+/// inside its own terminal is at work. At a question of its own, it sits in a read of a line.
+fn may_pass_on(reader: &Reader, look: &KernelEvidence) -> bool {
+    let takes_all = reader.how == ReaderHow::Poll || reader.modes.is_none_or(|modes| !modes.canonical);
+    let carries = is_carrier(&reader.name);
+    // `docker exec -i` reads lines in one thread, and waits at its socket in another.
+    let passes_on = if reader.peer { takes_all || carries } else { takes_all && carries };
+    reader.sleeps || passes_on || (!reader.nested && is_idle_inside(look))
+}
+
 /// See [`Kernel::is_idle_inside`].
 fn is_idle_inside(look: &KernelEvidence) -> bool {
-    let waits = look.inside_opaque || look.readers.iter().any(is_innermost);
+    let waits =
+        look.inside_opaque || look.readers.iter().any(|reader| is_innermost(reader) && !reader.sleeps);
     look.beside > 0 && !waits
 }
 

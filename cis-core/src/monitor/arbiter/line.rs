@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use crate::event::{LABEL_CHARS_MAX, PromptKind, PromptOption};
 use crate::monitor::evidence::Modes;
 use crate::monitor::screen::{
-    Asked, Keys, Menu, Page, Place, Shape, begins_question, button, fingerprint, is_against, is_spelled_out,
-    kind_of, kind_of_dialog, letters, line_hash, meaning_of, menu_at_cursor, menu_of, named_above, numbered,
-    shape_of, timeless, turn, turns, unboxed,
+    Asked, Keys, Menu, Page, Place, Shape, begins_question, button, fingerprint, is_against, is_question,
+    is_spelled_out, kind_of, kind_of_dialog, letters, line_hash, meaning_of, menu_at_cursor, menu_of,
+    named_above, numbered, shape_of, timeless, turn, turns, unboxed,
 };
 
 use super::candidates::Source;
@@ -50,6 +50,9 @@ const TOLD_ROWS: usize = 3;
 /// The prompt at the cursor. `hidden`: what is typed is not shown.
 pub(super) fn read_line(page: &Page, readers: Readers<'_>, hidden: bool) -> Line {
     let modes = readers.modes;
+    if !hidden && let Some(line) = bottom_line(page, readers) {
+        return line;
+    }
     let menu = if hidden { None } else { typed_menu(page, modes) };
     let (text, mut options) = match menu {
         Some(menu) => (menu.question, menu.options),
@@ -74,6 +77,35 @@ pub(super) fn read_line(page: &Page, readers: Readers<'_>, hidden: bool) -> Line
     Line { kind, question: text, options, hash: hash_at(page, hidden), place, source: Source::Line }
 }
 
+/// The question in the lowest row of a full screen that names its keys, while no cursor shows, or it rests elsewhere.
+fn bottom_line(page: &Page, readers: Readers<'_>) -> Option<Line> {
+    let row = page.end().checked_sub(1)?;
+    let is_elsewhere = !page.view.cursor_visible || page.cursor_row() != row;
+    let is_bottom = row + 2 >= page.view.lines.len();
+    let text = unboxed(page.row(row)).trim();
+    let ends = text.ends_with(['?', '？', ':', ')', ']']);
+    let takes_keys = readers.modes.is_some_and(|modes| !modes.canonical);
+    if !(takes_keys && page.view.alternate && is_elsewhere && is_bottom && ends && is_question(text)) {
+        return None;
+    }
+    // One key is all that such a screen takes: Enter would be the next one.
+    let options = letters(text, false);
+    if options.len() < 2 {
+        return None;
+    }
+    let kind = kind_of(&readers.asked(page, text, &options));
+    let place = Place::Row { text: text.to_owned() };
+    let (question, hash) = (text.to_owned(), line_hash(&place));
+    (kind != PromptKind::Editor).then_some(Line {
+        kind,
+        question,
+        options,
+        place,
+        hash,
+        source: Source::Line,
+    })
+}
+
 /// Finds a menu above the cursor that is answered by typing a number. In raw mode, [`menu_line`] finds menus.
 fn typed_menu(page: &Page, modes: Option<Modes>) -> Option<Menu> {
     let modes = modes?;
@@ -95,11 +127,13 @@ pub(super) fn hash_at(page: &Page, hidden: bool) -> String {
         None if letters(&page.asking(), true).is_empty() => listed(page),
         None => Vec::new(),
     };
-    if options.is_empty() {
-        return hash;
-    }
-    let labels = labels(&options);
-    fingerprint([hash.as_str()].into_iter().chain(labels.iter().map(|label| &**label)))
+    if options.is_empty() { hash } else { hash_of(&[&hash], &options) }
+}
+
+/// The hash of these words and of what can be chosen.
+pub(super) fn hash_of(words: &[&str], options: &[PromptOption]) -> String {
+    let labels = labels(options);
+    fingerprint(words.iter().copied().chain(labels.iter().map(|label| &**label)))
 }
 
 /// Words and keys of options, without what is counted there.
@@ -135,7 +169,7 @@ fn named(page: &Page, options: &mut [PromptOption]) {
 }
 
 /// Numbered rows above a prompt that asks for one of them (`#? `, `Choice [1-3]: `).
-fn listed(page: &Page) -> Vec<PromptOption> {
+pub(super) fn listed(page: &Page) -> Vec<PromptOption> {
     const CHOOSES: [&str; 9] = ["#?", "choice", "choose", "select", "option", "number", "which", "[1", "(1"];
     let lead = page.lead.to_lowercase();
     let row = page.cursor_row();
@@ -162,8 +196,7 @@ pub(super) fn first_row(page: &Page, row: usize) -> usize {
 pub(super) fn menu_line(page: &Page, readers: Readers<'_>) -> Option<Line> {
     let menu = menu_of(page)?;
     let question = timeless(&menu.question);
-    let labels = labels(&menu.options);
-    let hash = fingerprint([&*question].into_iter().chain(labels.iter().map(|label| &**label)));
+    let hash = hash_of(&[&question], &menu.options);
     let hash =
         if menu.buttons.is_empty() { hash } else { fingerprint([hash.as_str(), &menu.buttons.join(" ")]) };
     let buttons: Vec<PromptOption> = menu.buttons.iter().map(|label| button(label)).collect();

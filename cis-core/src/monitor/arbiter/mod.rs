@@ -286,15 +286,11 @@ impl Arbiter {
         several || (view.alternate && standing.is_elsewhere(view))
     }
 
-    /// The program that reads, if it only passes on what is typed, and nobody is seen to whom: to another machine, for example (`ssh`).
+    /// The program that may pass on what is typed to one that is not seen, or is itself not seen to wait: nothing says then whether the
+    /// question still stands.
     #[must_use]
     pub fn passes_out_of_sight(&self) -> Option<String> {
-        let own = self.kernel.own().filter(|_| self.kernel.beside() == 0).map(|own| &own.name);
-        let inside = self.kernel.inside_waits().map(|reader| &reader.name);
-        // One that runs as somebody else cannot be looked into.
-        let last = self.kernel.last.as_ref().filter(|last| last.opaque);
-        let opaque = last.into_iter().flat_map(|last| &last.foreground);
-        own.into_iter().chain(inside).chain(opaque).find(|name| is_carrier(name)).cloned()
+        self.kernel.passes_out_of_sight(self.is_plain()).map(str::to_owned)
     }
 
     /// Whether who waits at the present prompt still waits at this look, or after its end another process of its name, as of a script that

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use super::candidates::{Candidate, Made, Source};
-use super::line::{Asks, Line, Readers, has_dialog, menu_line, nested_row, painted_line, read_line};
+use super::line::{
+    Asks, Line, Readers, has_dialog, hash_of, listed, menu_line, nested_row, painted_line, read_line,
+};
 use super::{Arbiter, kernel};
 use crate::event::{Layer, PromptKind};
 use crate::ids::TimestampMs;
 use crate::monitor::evidence::{KernelEvidence, Reader, ReaderHow};
 use crate::monitor::screen::{
-    Asked, Keys, Page, Place, Shape, answers, asks, fingerprint, has_gauges, is_carrier, is_clockwork,
-    is_gauge, is_listener, kind_of, letters, menu_at_cursor, shape_of,
+    Asked, Keys, Page, Place, Shape, answers, asks, has_gauges, is_carrier, is_clockwork, is_gauge,
+    is_listener, kind_of, letters, menu_at_cursor, presses, shape_of, unboxed,
 };
 
 /// Cells are still for so long before a process in a read counts, ms.
@@ -282,18 +284,36 @@ impl Arbiter {
             return None;
         }
         let line = read_line(page, look.readers, false);
+        let asks = page.view.cursor_visible && page.at_end() && strong;
+        // It sleeps as well while it works: the screen has to name the answers, or to end as prompts end.
+        let sleeps = look.reader.is_some_and(|reader| reader.sleeps);
+        if sleeps && !asks && line.options.is_empty() {
+            return None;
+        }
         if matches!(line.kind, PromptKind::Editor | PromptKind::Pager) && kernel::is_raw(look.readers.modes) {
             return Some((line, 92, POLL_MS, "as editors and pagers do"));
         }
-        let asks = page.view.cursor_visible && page.at_end() && strong;
         let carries = look.readers.names.iter().any(|name| is_carrier(name));
         if page.view.alternate && !asks {
             if carries || self.kernel.busy() == Some(true) || is_gauge(&page.view.lines) {
                 return None;
             }
+            // A question may be all that is there. Among others it may be a row of a log.
+            let is_alone = page.above(page.end(), 2).len() == 1;
+            if !page.view.cursor_visible
+                && is_alone
+                && let Some(line) = painted_line(page, look.readers)
+            {
+                return Some((line, 75, POLL_WEAK_MS, "at a prompt that it paints"));
+            }
             // Where nothing tells what it would wait for, that it is still tells little.
             let weakest = clockwork || line.kind == PromptKind::Unknown;
-            let ms = if weakest { POLL_CLOCKWORK_MS } else { POLL_WEAK_MS };
+            // What asks in a terminal inside is told apart first.
+            let ms = match (weakest, self.kernel.beside()) {
+                (true, _) => POLL_CLOCKWORK_MS,
+                (false, 0) => POLL_MS,
+                (false, _) => POLL_WEAK_MS,
+            };
             return Some((line, 70, self.distrust.still_hold(ms), "and its screen is still"));
         }
         if !page.view.alternate
@@ -320,6 +340,14 @@ impl Arbiter {
             Shape::Weak if !carries && self.kernel.busy() != Some(true) => {
                 let ms = self.distrust.still_hold(POLL_WEAK_MS);
                 Some((line, 70, ms, "behind text that stands before the cursor"))
+            }
+            Shape::Empty if self.kernel.busy() == Some(true) => None,
+            // Below a question whose row is ended, and holds no answer yet.
+            Shape::Empty if page.at_end() && line.options.len() >= 2 && ends_open(&line.question) => {
+                Some((line, 75, POLL_MS, "below a row that names its answers"))
+            }
+            Shape::Empty if page.at_end() && presses(&line.question) => {
+                Some((line, 70, POLL_WEAK_MS, "below a row that names a key"))
             }
             Shape::Weak | Shape::Empty | Shape::Progress => None,
         }
@@ -385,6 +413,9 @@ impl Arbiter {
         let ready_ms = if seen >= ready_ms { ready_ms } else { ready_ms.max(now + 1) };
         let text = row.unwrap_or_default();
         let mut options = letters(&text, true);
+        if options.is_empty() && unboxed(&page.lead) == text {
+            options = listed(page);
+        }
         let (names, nested) = (&names[..], true);
         let asked = Asked { page, text: &text, options: &options, names, modes: None, nested, edits: false };
         let kind = if password { PromptKind::Password } else { self.of_nested(kind_of(&asked)) };
@@ -397,7 +428,7 @@ impl Arbiter {
             kind,
             layer: Layer::Kernel,
             confidence: if silent { 70 } else { 92 },
-            hash: fingerprint([text.as_str(), &reader.pid.to_string()]),
+            hash: hash_of(&[&text, &reader.pid.to_string()], &options),
             question: text,
             options,
             source: Source::Nested { pid: reader.pid },
@@ -443,6 +474,11 @@ impl Arbiter {
         let readers = Readers { names: &names, modes, nested: false, pid: reader.pid, edits };
         read_line(page, readers, false).kind == kind
     }
+}
+
+/// Nothing stands behind a question and the answers that it names.
+fn ends_open(question: &str) -> bool {
+    question.trim_end().ends_with(['?', '？', ':', '：', ']', ')', '>'])
 }
 
 /// Command names of those who read or sit in the foreground.

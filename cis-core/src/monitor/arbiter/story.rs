@@ -133,6 +133,9 @@ impl Story {
             how,
             nested: false,
             outer: false,
+            inside: 0,
+            sleeps: false,
+            peer: false,
             foreign: false,
             modes: Some(modes),
         };

@@ -54,6 +54,9 @@ impl Arbiter {
                 how,
                 nested: false,
                 outer: false,
+                inside: 0,
+                sleeps: false,
+                peer: false,
                 foreign: false,
                 modes,
             });

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::meaning::is_choice;
+use super::options::letters;
 use super::page::Page;
 use super::pattern;
 use super::rows::{is_rule, unboxed};
@@ -46,7 +47,9 @@ type Part = (usize, usize);
 /// The lowest dialog on the screen.
 pub(super) fn dialog_of(page: &Page) -> Option<Dialog> {
     (0..page.end()).rev().filter(|row| page.row(*row).len() <= ROW_BYTES_MAX).find_map(|row| {
-        let (labels, part) = bracketed(page.row(row)).or_else(|| in_box(page, row))?;
+        let Some((labels, part)) = bracketed(page.row(row)).or_else(|| in_box(page, row)) else {
+            return lettered(page, row);
+        };
         Some(Dialog { question: text_above(page, row, part)?, labels, row })
     })
 }
@@ -111,13 +114,43 @@ fn in_box(page: &Page, row: usize) -> Option<(Vec<String>, Part)> {
     let candidates = if parts.len() > 2 { parts[1..parts.len() - 1].to_vec() } else { vec![one()] };
     candidates.into_iter().find_map(|part| {
         let text = cut(whole, part);
-        let labels: Vec<&str> = GAPS.split(unboxed(&text).trim()).collect();
+        let labels = GAPS.split(unboxed(&text).trim()).filter(|label| *label != "_");
+        let labels: Vec<&str> = labels.collect();
         let known = |label: &&str| KNOWN.is_match(label) || is_choice(label);
         let below_question = || text_above(page, row, part).is_some_and(|text| asks(&text));
         let is_row = || labels.len() >= 2 || (parts.len() > 2 && below_question());
         let counts = (boxed || at_cursor()) && labels.iter().all(known) && is_row();
         counts.then(|| (labels.iter().map(|label| (*label).to_owned()).collect(), part))
     })
+}
+
+/// `[y]es or [n]o` in a box, below a text that asks, or behind it.
+fn lettered(page: &Page, row: usize) -> Option<Dialog> {
+    let parts = parts(page.row(row));
+    let inner = parts.get(1..parts.len().saturating_sub(1))?;
+    inner.iter().find_map(|part| {
+        let text = cut(page.row(row), *part);
+        let text = unboxed(&text).trim();
+        let labels: Vec<String> = letters(text, false).into_iter().map(|option| option.label).collect();
+        let is_known = labels.len() >= 2 && labels.iter().any(|label| KNOWN.is_match(label));
+        if !is_known || !stands_alone(page, row, *part) {
+            return None;
+        }
+        let question = match text.contains(['?', '？']) {
+            true => text.to_owned(),
+            false => text_above(page, row, *part).filter(|text| asks(text))?,
+        };
+        Some(Dialog { question, labels, row })
+    })
+}
+
+/// Nothing stands right above nor right below it in its box: it is no row of a list or of a log.
+fn stands_alone(page: &Page, row: usize, part: Part) -> bool {
+    let is_free = |row: usize| {
+        let inside = inside(page.row(row), part);
+        inside.is_none_or(|text| unboxed(&text).trim().is_empty() || is_rule(&text) || is_edge(page.row(row)))
+    };
+    is_free(row + 1) && row.checked_sub(1).is_none_or(is_free)
 }
 
 /// What a row has in the same box: all of it where no box begins left of the buttons, and of the edge of a box. None: the box does not reach
@@ -211,6 +244,12 @@ mod tests {
         assert_eq!(right.map(|(_, labels)| labels), Some(labels(&["Cancel"])));
         let one = dialog("│ Choose a zone: │\n│ (*) Berlin     │\n│ ( ) Oslo       │\n│       OK       │");
         assert_eq!(one, Some(("Choose a zone:".to_owned(), labels(&["OK"]))));
+        let keys =
+            dialog("┌─── Deletion ───┐\n│ Delete \"a\"?    │\n│                │\n│ Enter [y]es or [n]o │");
+        assert_eq!(keys, Some(("Delete \"a\"?".to_owned(), labels(&["yes", "no"]))));
+        let asked = dialog("╭──────────────────────╮\n│ Delete alpha?- (y/n) │\n│                      │");
+        assert_eq!(asked, Some(("Delete alpha?- (y/n)".to_owned(), labels(&["yes", "no"]))));
+        assert_eq!(dialog("┌─ log ───────┐\n│ Stop? [y/n] │\n│ Stop? [y/n] │\n│ done        │"), None);
         assert_eq!(dialog("│ all is well │\n│     OK      │"), None);
     }
 

@@ -7,12 +7,19 @@ use super::meaning::{begins_no, begins_yes};
 use super::page::Page;
 use super::rows::{is_rule, unboxed};
 use super::words::{
-    ADDRESS, ARGUMENT, CHOICE, COMMAND, EACH, EDITOR_SCREEN, EDITORS, ENTERS, ENTRY, ERROR, FAILED, FINDER,
-    LEAVE, LIMIT, LINE_EDITORS, LISTED, LOGIN, NAMES, ONWARD, PAGER_LINE, PAGERS, PERMITS, PREFERS, SECRET,
-    SECRET_ASKED, SHELL, SILENT, TRUST, VARIABLE, WANTS, WORD, asks,
+    ADDRESS, ARGUMENT, CHOICE, COMMAND, EACH, EDITOR_SCREEN, EDITORS, EDITS, ENDS_ASKING, ENTERS, ENTRY,
+    ERROR, EXISTS, FAILED, FIELD, FINDER, HEX, HEX_BYTES, LEAVE, LETTER, LIMIT, LINE_EDITORS, LISTED, LOGIN,
+    MODE_LINE, NAMES, ONWARD, PAGER_LINE, PAGERS, PERMITS, POSITION, PREFERS, REPLACES, SECRET, SECRET_ASKED,
+    SHELL, SILENT, TELLS, TELLS_OF, TRUST, VARIABLE, WANTS, WORD, asks,
 };
 use crate::event::{Meaning, PromptKind, PromptOption};
 use crate::monitor::evidence::Modes;
+
+/// So many rows of a hex dump are an editor's.
+const HEX_ROWS: usize = 3;
+
+/// So many fields are a form.
+const FIELDS: usize = 3;
 
 /// Everything that tells what is wanted.
 #[derive(Debug, Clone, Copy)]
@@ -57,11 +64,6 @@ pub(in crate::monitor) fn kind_of(asked: &Asked<'_>) -> PromptKind {
     if text.is_empty() {
         return PromptKind::Unknown;
     }
-    if is_bare(text)
-        && let Some(above) = asked.page.above(asked.page.cursor_row(), 1).first().filter(|row| asks(row))
-    {
-        return of_words(asked, &format!("{above} {text}"), raw);
-    }
     of_words(asked, text, raw)
 }
 
@@ -94,13 +96,20 @@ fn of_full_screen(asked: &Asked<'_>, text: &str) -> Option<PromptKind> {
     let low = page.cursor_row() + 1 >= page.end() && page.end() > 1;
     // What an editor asks in its lowest rows is a question like any other.
     let asks = page.cursor_row() + 4 >= page.end()
-        && (!asked.options.is_empty() || ONWARD.is_match(text) || text.ends_with(['?', '？']));
+        && (!asked.options.is_empty() || ONWARD.is_match(text) || ENDS_ASKING.is_match(text));
     let bottom = page.cursor_row() + 3 >= page.view.lines.len();
     let asks = asks || (bottom && asked.named(&EDITORS) && ENTERS.is_match(text));
-    if asks && (asked.named(&EDITORS) || asked.named(&PAGERS)) {
+    if asks && (asked.named(&EDITORS) || asked.named(&PAGERS) || (bottom && page.view.alternate)) {
         return None;
     }
-    if asked.named(&EDITORS) || rows().any(|row| EDITOR_SCREEN.is_match(row)) {
+    // Text above a line that is typed into may show any of these signs.
+    let is_text = page.view.alternate || page.cursor_row() + 2 < page.end();
+    let has_keys = page.view.cursor_visible && rows().any(|row| EDITS.is_match(row));
+    let has_place = || rows().any(|row| POSITION.is_match(row));
+    if asked.named(&EDITORS)
+        || rows().any(|row| EDITOR_SCREEN.is_match(row))
+        || (is_text && (has_keys || has_place()))
+    {
         return Some(PromptKind::Editor);
     }
     if asked.named(&PAGERS)
@@ -110,6 +119,15 @@ fn of_full_screen(asked: &Asked<'_>, text: &str) -> Option<PromptKind> {
     }
     if page.view.alternate && low && text == ":" {
         return Some(PromptKind::Pager);
+    }
+    let is_dump = || rows().filter(|row| HEX.is_match(row)).count() >= HEX_ROWS || rows().any(is_bytes);
+    // Below the text, with nothing but a message under it.
+    let has_mode_line = || {
+        let from = page.end().saturating_sub(2).max(page.cursor_row() + 1);
+        (from..page.end()).any(|row| MODE_LINE.is_match(page.row(row).trim()))
+    };
+    if is_text && asked.options.is_empty() && !asks && (is_dump() || has_mode_line()) {
+        return Some(PromptKind::Editor);
     }
     (page.view.alternate && tildes >= 3).then_some(PromptKind::Editor)
 }
@@ -170,7 +188,12 @@ fn of_words(asked: &Asked<'_>, text: &str, raw: bool) -> PromptKind {
     if asked.options.is_empty() && asks_by_name(asked, text) {
         return PromptKind::Permission;
     }
-    if WORD.is_match(text) || WORD.is_match(&near) {
+    let labels = || asked.options.iter().map(|option| option.label.as_str()).collect::<Vec<_>>().join(" ");
+    let told = || format!("{near} {text} {}", labels());
+    if !asked.options.is_empty() && REPLACES.is_match(&told()) && EXISTS.is_match(&told()) {
+        return PromptKind::Permission;
+    }
+    if WORD.is_match(text) || LETTER.is_match(text) || WORD.is_match(&near) {
         return PromptKind::Permission;
     }
     if ONWARD.is_match(text) && FAILED.is_match(&near) {
@@ -190,14 +213,20 @@ fn offers_yes_no(options: &[PromptOption]) -> bool {
             || (is_open(option) && begins_no(&option.label))
     };
     // Letters of other languages have no meaning, and are told by their places.
-    let is_pair = matches!(options, [yes, no, ..]
-        if matches!(yes.id.to_lowercase().as_str(), "j" | "o" | "s" | "t" | "д") && matches!(no.id.to_lowercase().as_str(), "n" | "н"));
+    let is_yes = |yes: &PromptOption| match yes.id.to_lowercase().as_str() {
+        "j" | "o" | "s" | "t" | "д" => true,
+        "y" => !yes.label.is_ascii(),
+        _ => false,
+    };
+    let is_no = |no: &PromptOption| matches!(no.id.to_lowercase().as_str(), "n" | "н");
+    let is_pair = matches!(options, [yes, no, ..] if is_yes(yes) && is_no(no));
     is_pair || (options.iter().any(agrees) && options.iter().any(refuses))
 }
 
-/// It has a question mark that is no option.
-fn is_question(text: &str) -> bool {
+/// It has a question mark that is no option, and no key in front of its word (`?:Help`).
+pub(in crate::monitor) fn is_question(text: &str) -> bool {
     let mut depth = 0_usize;
+    let text = text.trim_start_matches(['?', '？']);
     text.chars().any(|c| {
         match c {
             '[' | '(' => depth += 1,
@@ -242,7 +271,7 @@ fn rests(asked: &Asked<'_>, text: &str, raw: bool) -> bool {
     if ARGUMENT.is_match(text) {
         return false;
     }
-    if COMMAND.is_match(text) || names_itself(asked, text) {
+    if (COMMAND.is_match(text) && !CHOICE.is_match(text)) || names_itself(asked, text) {
         return true;
     }
     if SHELL.is_match(text) && !text.contains(['?', '？']) && !WANTS.is_match(text) {
@@ -250,8 +279,22 @@ fn rests(asked: &Asked<'_>, text: &str, raw: bool) -> bool {
         return !finds && !asks_above(page);
     }
     // A screen of its own, or one without a cursor: a browser of files, a list.
-    let full = page.view.alternate || !page.view.cursor_visible;
+    let full = (page.view.alternate || !page.view.cursor_visible) && !is_form(page);
     raw && full && !asks(text) && !WANTS.is_match(text)
+}
+
+/// Bytes in hex digits, some of which are letters: no row of a calendar.
+fn is_bytes(row: &str) -> bool {
+    HEX_BYTES.find(row).is_some_and(|bytes| bytes.as_str().contains(|c: char| c.is_ascii_alphabetic()))
+}
+
+/// The cursor is in one of several fields.
+fn is_form(page: &Page) -> bool {
+    let is_field = |row: &String| FIELD.is_match(row);
+    let at = page.view.lines.get(page.cursor_row());
+    page.view.cursor_visible
+        && at.is_some_and(is_field)
+        && page.view.lines.iter().filter(|row| is_field(row)).count() >= FIELDS
 }
 
 /// Rows right below the line that is typed into: a list that is searched.
@@ -265,22 +308,20 @@ fn has_list_below(page: &Page) -> bool {
 fn asks_above(page: &Page) -> bool {
     let lead = page.lead.trim();
     let bare = lead.chars().count() <= 2 && !matches!(lead, "$" | "#" | "%");
-    let asked =
-        || page.above(page.cursor_row(), 1).first().is_some_and(|row| row.ends_with(['?', ':', '？', '：']));
-    bare && (asked() || is_below_list(page))
+    let asked = || page.above(page.cursor_row(), 1).first().is_some_and(|row| asks(row));
+    (bare && (asked() || is_below_list(page))) || is_told_above(page)
+}
+
+/// The row right above says what is to be typed.
+fn is_told_above(page: &Page) -> bool {
+    let above = page.cursor_row().checked_sub(1).map_or("", |row| page.row(row));
+    page.lead.trim_end().ends_with('>') && TELLS.is_match(above) && !TELLS_OF.is_match(above)
 }
 
 /// Numbered rows stand right above: what is typed is one of the numbers.
 fn is_below_list(page: &Page) -> bool {
     let near = page.above(page.cursor_row(), 2);
     near.len() == 2 && near.iter().all(|row| LISTED.is_match(row))
-}
-
-/// The text is nothing but a default in brackets: what it asks stands above.
-fn is_bare(text: &str) -> bool {
-    text.starts_with(['[', '('])
-        && text.trim_end_matches([':', '>', '?', ' ']).ends_with([']', ')'])
-        && text.matches(['[', '(']).count() == 1
 }
 
 /// It is at rest where it shows nothing but its name (`debugfs: `).
@@ -310,8 +351,10 @@ mod tests {
             cursor_row: row as u16,
             cursor_col: col as u16,
             cursor_visible: true,
+            cursor_painted: false,
             alternate,
             pointed: None,
+            inked: None,
         };
         let page = Page::of(view);
         let text = page.asking();
@@ -351,6 +394,11 @@ mod tests {
             ("MariaDB [(none)]> ", Idle),
             ("Break 1 [2]> ", Idle),
             ("0] ", Idle),
+            ("(No game) ", Idle),
+            ("Choose a race (? for Help): ", Question),
+            ("Could not find it. Do you want to create it?\nYour choice [y/n]: ", Permission),
+            ("Use default settings?\nYour choice [y/n]: ", Question),
+            ("\"a.txt\" already exists.\n(o)verwrite, (s)kip, (q)uit? ", Permission),
             ("?- ", Idle),
             ("user=> ", Idle),
             ("Command (m for help): ", Idle),
@@ -419,5 +467,17 @@ mod tests {
         assert_eq!(kind("text\n:", RAW, "x", true), Pager);
         assert_eq!(kind("text\n--More--(5%)", RAW, "x", false), Pager);
         assert_eq!(kind("a\n^G Help   ^O Write Out   ^X Exit", RAW, "x", true), Editor);
+        assert_eq!(kind("some text\n\nnotes.txt   Row 1    Col 12", RAW, "x", true), Editor);
+        assert_eq!(
+            kind("BEAV 0: \n          0: 68 65 6C 6C 6F 20 77 6F  hello\nBEAV  data", RAW, "x", true),
+            Editor
+        );
+        assert_eq!(kind("Ln 3, Col 1\n\nsome text", RAW, "x", true), Editor);
+        assert_eq!(kind("abcdef12 one\nabcdef13 two\nabcdef14 three\nbash-5.2# ", RAW, "bash", false), Idle);
+        let traced = "Expecting value: line 1 column 1 (char 0)\n? Continue? (Y/n) ";
+        assert_eq!(kind(traced, RAW, "node", false), Permission);
+        let dump = "00000000  68 65 6C 6C\n00000010\n00000020\n";
+        assert_eq!(kind(&format!("{dump}---  a"), RAW, "x", true), Editor);
+        assert_eq!(kind(&format!("{dump}Save changes (Yes/No/Cancel) ? "), RAW, "x", true), Permission);
     }
 }

@@ -12,6 +12,12 @@ static BEHIND: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"(?P<label>\pL[\pL'’-]*(?: \pL[\pL'’-]*){0,3})\s?[(\[](?P<key>\pL{1,2})[)\]]"));
 static BEFORE: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"[(\[](?P<key>\pL{1,2})[)\]]\s(?P<label>\pL[\pL'’-]*(?: \pL[\pL'’-]*){0,3})"));
+static KEYED: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"[(\[]((?:C-)?\pL\s?[:=]\s?\pL[\pL'’]*(?:[ ,/|]+(?:C-)?\pL\s?[:=]\s?\pL[\pL'’]*)+)[)\]]")
+});
+static PAIR: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?:^|[ ,/|])(?P<key>\pL)\s?[:=]\s?(?P<label>\pL[\pL'’]*)"));
+static SPELLED: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b(?P<key>\pL) [(](?P<label>\pL+)[)]"));
 static RUN: LazyLock<Regex> = LazyLock::new(|| {
     pattern(r"[(\[](?P<run>[a-zA-Z?]{2,14})(?:\.\.\.)?[)\]](?:,[^\[\](),]{0,40})?\s*[:?>]?\s*$")
 });
@@ -34,7 +40,15 @@ pub(super) fn beside(line: &str) -> Vec<(String, String)> {
             return pairs;
         }
     }
-    run_together(line).unwrap_or_default()
+    keyed(line).or_else(|| spelled(line)).or_else(|| run_together(line)).unwrap_or_default()
+}
+
+/// `(y:Yes n:No)`, `(y=yes, n=no)`.
+fn keyed(line: &str) -> Option<Vec<(String, String)>> {
+    let list = KEYED.captures(line)?.get(1)?.as_str();
+    let pairs = PAIR.captures_iter(list).map(|found| (found["key"].to_owned(), found["label"].to_owned()));
+    let pairs: Vec<(String, String)> = pairs.collect();
+    (pairs.len() >= 2).then_some(pairs)
 }
 
 fn begins_a_word(key: &str, label: &str) -> bool {
@@ -44,9 +58,18 @@ fn begins_a_word(key: &str, label: &str) -> bool {
     initials.contains(&key) || words.iter().any(|word| word.starts_with(&key))
 }
 
+/// `y (yes) or n (no)`.
+fn spelled(line: &str) -> Option<Vec<(String, String)>> {
+    let pairs = SPELLED.captures_iter(line).map(|found| (found["key"].to_owned(), found["label"].to_owned()));
+    let pairs: Vec<(String, String)> = pairs.filter(|(key, label)| label.starts_with(key.as_str())).collect();
+    (pairs.len() >= 2).then_some(pairs)
+}
+
 /// `[Ynaq?]`, `(aArRsSq)`, `a/b/c>`: each a key of its own.
 fn run_together(line: &str) -> Option<Vec<(String, String)>> {
-    let keys: Vec<String> = match RUN.captures(line) {
+    let run = RUN.captures(line);
+    let is_slashed = run.is_none();
+    let keys: Vec<String> = match run {
         Some(found) => found["run"].chars().map(String::from).collect(),
         None => SLASHED.captures(line.trim())?["list"].split('/').map(str::to_owned).collect(),
     };
@@ -54,7 +77,7 @@ fn run_together(line: &str) -> Option<Vec<(String, String)>> {
     let small: Vec<String> = keys.iter().map(|key| key.to_lowercase()).collect();
     let yes_no = small.first().is_some_and(|key| key == "y") && small.get(1).is_some_and(|key| key == "n");
     let twice = small.iter().enumerate().filter(|(place, key)| small[..*place].contains(key)).count();
-    let counts = yes_no || twice >= 2 || line.trim().ends_with('>');
+    let counts = yes_no || twice >= 2 || is_slashed;
     (unlike && counts).then(|| keys.into_iter().map(|key| (key.clone(), key)).collect())
 }
 
@@ -85,6 +108,10 @@ mod tests {
     fn letters_beside_their_words() {
         assert_eq!(shown("Retry (r), Abort (a)? "), "r=Retry a=Abort ");
         assert_eq!(shown("Select: (p) Postpone, (df) Show diff, (e) Edit file: "), "p=Postpone e=Edit file ");
+        assert_eq!(shown("Really quit (y:Yes n:No)?"), "y=Yes n=No ");
+        assert_eq!(shown("Quitter (o : Oui n : Non) ?"), "o=Oui n=Non ");
+        assert_eq!(shown("Save modified? (y=yes, n=no, C-c=cancel)"), "y=yes n=no ");
+        assert_eq!(shown("enter y (yes) or n (no):"), "y=yes n=no ");
         assert_eq!(shown("You can (as shown) see it in (b)"), "");
         assert_eq!(shown("see Figure (a) and Table (b): "), "");
     }
@@ -96,8 +123,14 @@ mod tests {
         assert_eq!(shown("s)kip q)uit (aAsSq): "), "a=a A=A s=s S=S q=q ");
         assert_eq!(shown("verify it? [yN]: "), "y=y N=N ");
         assert_eq!(shown("n/s/q> "), "n=n s=s q=q ");
-        for text in ["Colour [red]: ", "in a box [any]: ", "Licence (MIT): ", "path a/b/c> ", "Usage: [help]"]
-        {
+        for text in [
+            "Colour [red]: ",
+            "in a box [any]: ",
+            "Licence (MIT): ",
+            "path a/b/c> ",
+            "Usage: [help]",
+            "[tool][main] > ",
+        ] {
             assert_eq!(shown(text), "", "{text}");
         }
     }

@@ -37,6 +37,9 @@ static CHECKS: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"^\s*(?:[❯›>▸►▶→➤➜*]|[-=]>)?\s*(?:[◯◉◌◍☐☑☒⬡⬢✔✓◻◼▢▣□■]|\[[ xX*]\])\s+\S"));
 /// A mark of what is chosen, which is no pointer where one stands before it.
 static MARKED: LazyLock<Regex> = LazyLock::new(|| pattern(r"^(?:[○●◯◉◻◼▢▣□■☐☑☒⬡⬢]|[(\[][ xX*][)\]])\s"));
+/// Rows of a list that cannot be chosen: what parts others, and what is off (`- west (down)`).
+static SKIPPED: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"^\s*(?:-\s+\S.*\S\s*\(.*\)\s*|[─—-]{3,30}\s*)$"));
 /// What a program paints behind a question, before what is typed.
 static BEHIND: LazyLock<Regex> = LazyLock::new(|| pattern(r"\s+[…›»‣❯·](?:\s.*)?$"));
 /// A row below the choices that says which keys there are.
@@ -49,6 +52,8 @@ static KEYS: LazyLock<Regex> = LazyLock::new(|| {
 static KEY_WORDS: LazyLock<Regex> = LazyLock::new(|| {
     pattern(r"(?i)\b(enter|return|esc|tab|space|shift|ctrl|alt|arrows?|keys?|press)\b|[↑↓←→⇆⏎]")
 });
+/// A question names the keys that choose.
+static ARROWS: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)\barrows?( keys?)?\b|[↑↓]"));
 static NUMBER: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\d{1,2}[.)]\s"));
 /// A label with the number that its row shows.
 static OWN_NUMBER: LazyLock<Regex> =
@@ -96,7 +101,8 @@ pub(in crate::monitor) fn menu_of(page: &Page) -> Option<Menu> {
         let (question, buttons) = (question(&rows[..first]), Vec::new());
         return Some(Menu { question, options, buttons, row: from + first });
     }
-    let below = || below_cursor(page, from).or_else(|| colored(page, &rows, from));
+    let below =
+        || below_cursor(page, from).or_else(|| colored(page, &rows, from)).or_else(|| told(page, &rows));
     let open = is_open(page);
     let found = pointed(&rows, open)
         .or_else(|| checked(&rows, open, !page.view.cursor_visible))
@@ -256,9 +262,12 @@ fn pointed_in(
             && !KEYS.is_match(row)
             && (!aligned || is_aligned(row))
     };
-    let above = rows[..at].iter().rev().take_while(is_row).count();
-    let below = rows[at + 1..].iter().take_while(is_row).count();
+    let is_skipped = |row: &str| !aligned && SKIPPED.is_match(bare(row));
+    let is_part = |row: &&&str| is_row(row) || is_skipped(row);
+    let above = rows[..at].iter().rev().take_while(is_part).count();
+    let below = rows[at + 1..].iter().take_while(is_part).count();
     let (first, last) = (at - above, at + below);
+    let is_alone = || !rows[first..at].iter().chain(&rows[at + 1..=last]).any(|row| is_row(&row));
     let question = question(&rows[..first]);
     let asked = asking_row(&rows[..first]);
     // In lists of bullets, the rest of an item is aligned with its text, too: their headings are no questions.
@@ -273,8 +282,12 @@ fn pointed_in(
         (has_boxes() || (is_long && !is_bullet && others())) && ends_list(&rows[last + 1..])
     };
     let asks = (asks(asked) && (!aligned || asks_plainly())) || (open && !asked.is_empty() && is_list());
-    if last == first || last - first >= OPTIONS_MAX || !asks {
+    if is_alone() || last - first >= OPTIONS_MAX || !asks {
         return None;
+    }
+    if rows[first..=last].iter().any(|row| is_skipped(row)) {
+        // How many arrows lead to a row is not known.
+        return Some((question, Vec::new(), first));
     }
     let label = |row: &str| {
         let found = pointed.captures(bare(row)).or_else(|| OTHER.captures(bare(row)));
@@ -373,9 +386,22 @@ fn below_cursor(page: &Page, from: usize) -> Option<(String, Vec<PromptOption>, 
     (last > at + 1 && ends_list(&rest)).then(|| (question, Vec::new(), at + 1 - from))
 }
 
+/// A list below a question that says that arrows choose, where no cursor shows.
+fn told(page: &Page, rows: &[&str]) -> Option<(String, Vec<PromptOption>, usize)> {
+    let asked = rows.iter().rposition(|row| begins_question(row) && ARROWS.is_match(row))?;
+    let column = |row: &str| row.chars().take_while(|c| is_frame(*c)).count();
+    let first = rows.get(asked + 1)?;
+    let is_row =
+        |row: &&&str| !unboxed(row).is_empty() && column(row).abs_diff(column(first)) <= COLUMNS_APART_MAX;
+    let count = rows[asked + 1..].iter().take_while(is_row).count();
+    let is_list = !page.view.cursor_visible && count >= 2 && ends_list(&rows[asked + 1 + count..]);
+    is_list.then(|| (question(&rows[..=asked]), Vec::new(), asked + 1))
+}
+
 /// A list below a question, one of its rows pointed at by its color. `from`: rows are counted from there.
 fn colored(page: &Page, rows: &[&str], from: usize) -> Option<(String, Vec<PromptOption>, usize)> {
-    let at = usize::from(page.view.pointed?).checked_sub(from).filter(|at| *at < rows.len())?;
+    let pointed = page.view.pointed.or(page.view.inked)?;
+    let at = usize::from(pointed).checked_sub(from).filter(|at| *at < rows.len())?;
     let column = |row: &str| row.chars().take_while(|c| is_frame(*c)).count();
     let is_row = |row: &&&str| {
         let is_option = !unboxed(row).is_empty() && !is_rule(row) && !KEYS.is_match(row);
@@ -387,13 +413,20 @@ fn colored(page: &Page, rows: &[&str], from: usize) -> Option<(String, Vec<Promp
     // The question may begin in the same column.
     let asks_plainly = |row: &str| {
         let row = unboxed(row);
-        row.ends_with(['?', ':', '？', '：']) || SELECTS.is_match(row)
+        row.ends_with(['?', ':', '？', '：']) || CHOOSES.is_match(row)
     };
     if let Some(asked) = (first..at).rev().find(|row| asks_plainly(rows[*row])) {
         first = asked + 1;
     }
     let question = question(&rows[..first]);
-    (last > first && asks_plainly(&question)).then(|| (question, Vec::new(), first))
+    // Where nothing else is on the screen, the list is all that is asked.
+    let is_alone = || {
+        let above = first > 0 && rows[..first].iter().all(|row| unboxed(row).is_empty() || is_rule(row));
+        above && page.view.pointed.is_some() && last - first >= LIST_ROWS - 1 && ends_list(&rows[last + 1..])
+    };
+    let ends = page.view.pointed.is_some() || ends_list(&rows[last + 1..]);
+    let asks = last > first && ends && (asks_plainly(&question) || is_alone());
+    asks.then(|| (question, Vec::new(), first))
 }
 
 /// Choices in one row, the highlighted one marked: `● Yes / ○ No`.
@@ -675,6 +708,20 @@ mod tests {
         assert_eq!(open(list, false, (1, 0)).map(|menu| menu.options.len()), Some(3));
         assert!(open(list, true, (5, 2)).is_none());
         assert!(open("Fruit\n> apple\n  banana", false, (1, 0)).is_none(), "two rows are often a log");
+    }
+
+    #[test]
+    fn rows_that_cannot_be_chosen_are_a_part_of_a_menu() {
+        for rows in [
+            "❯ east\n ──────────────\n- west (down)\n  north",
+            "- west (down)\n❯ east\n  north",
+            "  north\n- west (down)\n❯ east",
+        ] {
+            let found = menu(&format!("? Where to?\n{rows}\n\n↑↓ navigate • ⏎ select")).expect(rows);
+            assert_eq!((found.question.as_str(), found.options.len()), ("Where to?", 0), "{rows}");
+        }
+        assert_eq!(menu("? Where to?\n❯ east\n- west (down)"), None);
+        assert_eq!(menu("Changes?\n❯ east\n- west\n- north"), None);
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod typed;
 mod words;
 
 pub(super) use above::{ABOVE_ROWS_MAX, Above, Compared, Reach};
-pub(super) use kinds::{Asked, kind_of, kind_of_dialog};
+pub(super) use kinds::{Asked, is_question, kind_of, kind_of_dialog};
 pub(super) use letters::named_above;
 pub(crate) use meaning::{allows, goes_beyond_once, meaning_of, shows_other_numbers};
 pub(super) use menu::{
@@ -33,7 +33,7 @@ pub(super) use options::{
 };
 pub(super) use page::{Page, Place, fingerprint, line_hash};
 pub(super) use rows::{is_rule, unboxed, unpointed};
-pub(super) use shape::{Shape, answers, is_carrier, is_listener, shape_of};
+pub(super) use shape::{Shape, answers, is_carrier, is_listener, presses, shape_of};
 pub(super) use shell::is_shell_prompt;
 pub(super) use shown::{At, Shown};
 pub use typed::{Around, Choice};

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use regex::Regex;
+use regex::{Captures, Regex};
 
 use super::letters::{beside, is_step};
 use super::meaning::{begins_no, begins_yes, is_choice, meaning_of};
@@ -67,6 +67,9 @@ static CHOICES: LazyLock<Regex> = LazyLock::new(|| {
         r"[(\[{<](?P<list>\[?\^?[\pL\pN?!.][\pL\pN_-]{0,15}\]?(?:(?:\s?[/|,]\s?|\s(?i:or|oder|ou|o)\s)(?:\[?\^?[\pL\pN?!.][\pL\pN_-]{0,15}\]?)){1,11})[)\]}>]|\b(?P<bare>(?i:yes/no|y/n)(?:/[\pL]{1,8}){0,3})\b",
     )
 });
+/// Keys, some of which are signs: `[y,n,q,a,d,j,J,g,/,e,?]`.
+static SIGNS: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"[(\[](?P<list>[\pL\pN?!./@+-](?:,[\pL\pN?!./@+-])+)[)\]]"));
 static APART: LazyLock<Regex> = LazyLock::new(|| pattern(r"[/|,]|\s(?i:or|oder|ou|o)\s"));
 /// Yes or no, of which only the default is shown: `Skip it? [y]`, `Correct? [no]:`, `Clear<y>?`.
 static ONE: LazyLock<Regex> = LazyLock::new(|| {
@@ -245,15 +248,27 @@ fn offered(line: &str, typed: impl Fn(&str) -> String) -> Vec<PromptOption> {
         }
     };
     for found in SPELLED.captures_iter(line) {
-        add(&found["letter"], &format!("{}{}", &found["letter"], &found["rest"]));
+        let rest = &found["rest"];
+        let rest = [" or", " oder", " ou"].iter().find_map(|or| rest.strip_suffix(or)).unwrap_or(rest);
+        add(&found["letter"], &format!("{}{rest}", &found["letter"]));
     }
     if SPELLED.find_iter(line).count() >= 2 {
         return options;
     }
     options.clear();
-    let Some(found) = CHOICES.captures_iter(line).last() else { return lettered(line, typed) };
+    let (signs, choices) = (SIGNS.captures_iter(line).last(), CHOICES.captures_iter(line).last());
+    let starts =
+        |found: &Option<Captures<'_>>| found.as_ref().and_then(|found| found.get(0)).map(|all| all.start());
+    let is_long = |found: &Captures<'_>| found["list"].split(',').count() >= 3;
+    let has_signs = signs.as_ref().is_some_and(is_long) && starts(&signs) >= starts(&choices);
+    let Some(found) = (if has_signs { signs } else { choices }) else {
+        return lettered(line, typed);
+    };
     let list = found.name("list").or(found.name("bare")).map_or("", |list| list.as_str());
-    let words: Vec<&str> = APART.split(list).map(|word| word.trim().trim_matches(['[', ']'])).collect();
+    let words: Vec<&str> = match has_signs {
+        true => list.split(',').collect(),
+        false => APART.split(list).map(|word| word.trim().trim_matches(['[', ']'])).collect(),
+    };
     if is_step(line, found.get(0).map_or(0, |list| list.start()), &words) {
         return lettered(line, typed);
     }
@@ -261,7 +276,8 @@ fn offered(line: &str, typed: impl Fn(&str) -> String) -> Vec<PromptOption> {
     if plain < 2 {
         return Vec::new();
     }
-    let keeps_case = differ_in_case(&words);
+    // A default may be written large, but not where a small yes and no stand among signs.
+    let keeps_case = differ_in_case(&words) || (has_signs && words.contains(&"y") && words.contains(&"n"));
     let has_yes_no = has_yes_no(&words);
     for word in words {
         let id = if keeps_case { word.to_owned() } else { word.to_lowercase() };
@@ -487,6 +503,10 @@ mod tests {
         assert_eq!(letters("Port [8080]: ", true), []);
         assert_eq!(letters("see (docs/index) for more: ", true), []);
         assert_eq!(letters("Stage this hunk [y,n,q,a,d,e,?]? ", false).len(), 7);
+        let ids = |line| letters(line, true).into_iter().map(|option| option.id).collect::<String>();
+        assert_eq!(ids("(1/2) Stage this hunk [y,n,q,a,d,j,J,g,/,e,p,?]? "), "ynqadjJg/ep?");
+        assert_eq!(ids("Delete partitions (1,2,3)? [y/N] "), "yn");
+        assert_eq!(ids("Discard it [y,n,q,a,d,K,g,/,s,e,?]? "), "ynqadKg/se?");
     }
 
     #[test]

@@ -4,9 +4,10 @@ use sha2::{Digest as _, Sha256};
 use unicode_width::UnicodeWidthChar;
 
 use super::noise;
-use super::options::last_question;
+use super::options::{last_question, letters};
 use super::rows::{is_frame, is_rule, unboxed};
 use super::shape::{Shape, shape_of};
+use super::words::TAKES;
 use crate::monitor::evidence::ScreenView;
 
 /// Rows above the cursor's that belong to a prompt, not counting blank ones.
@@ -94,7 +95,7 @@ impl Page {
     pub(in crate::monitor) fn asking(&self) -> String {
         let lead = unboxed(&self.lead);
         if !lead.is_empty() {
-            return match self.begun_above(lead) {
+            return match self.begun_above(lead).or_else(|| self.asked_above(lead)) {
                 Some(begun) => format!("{begun} {lead}"),
                 None => last_question(lead).to_owned(),
             };
@@ -120,6 +121,18 @@ impl Page {
             cells * 4 > usize::from(self.view.cols) * 3 && !row.ends_with(['?', ':', ')', '？', '：'])
         };
         rows.iter().all(is_full).then(|| rows.join(" "))
+    }
+
+    /// The row right above, where it asks, and the cursor's row only takes the answer: `Your choice [y/n]: `.
+    fn asked_above(&self, lead: &str) -> Option<String> {
+        let row = self.cursor_row();
+        let near = (row.saturating_sub(2)..row).rev().map(|row| unboxed(self.row(row)));
+        let above = near.into_iter().find(|row| !row.is_empty())?;
+        let takes = lead.contains(|c: char| c.is_alphanumeric()) && TAKES.is_match(lead);
+        let names = || !lead.contains(['?', '？']) && letters(lead, true).len() == 2;
+        let is_bare = matches!(lead, ">" | ":" | "?");
+        let is_open = above.ends_with(['?', '？', ':', '：']);
+        (is_open && (takes || is_bare || names())).then(|| above.to_owned())
     }
 
     /// The prompt at the cursor.

@@ -69,7 +69,7 @@ pub(in crate::monitor) fn shape_of(lead: &str) -> Shape {
 }
 
 /// Whether the text names a key to press.
-pub(super) fn presses(text: &str) -> bool {
+pub(in crate::monitor) fn presses(text: &str) -> bool {
     PRESS.is_match(text)
 }
 

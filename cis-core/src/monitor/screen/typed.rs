@@ -73,7 +73,9 @@ impl ScreenView {
     pub fn shows_line(&self) -> bool {
         let row = self.lines.get(usize::from(self.cursor_row)).map_or("", |row| row.as_str());
         let lead: String = row.chars().take(usize::from(self.cursor_col)).collect();
-        self.cursor_visible && lead.trim_end().ends_with(|c: char| !c.is_alphanumeric())
+        // Programs that paint a cursor of their own take Enter as a text where it comes with words, or clear what stood there.
+        let shows = self.cursor_visible && !self.cursor_painted;
+        shows && lead.trim_end().ends_with(|c: char| !c.is_alphanumeric())
     }
 
     /// Whether Enter alone is the answer that is asked for, or any key: Enter behind other words would do the same.

@@ -19,6 +19,16 @@ words! {
     LINE_EDITORS = r"^(ed|red|ex)$";
     /// What editors show beside their text.
     EDITOR_SCREEN = r"^-- [A-Z][A-Z -]+ --|\^G (Help|Get Help|Hilfe|Aide)|\^X (Exit|Beenden|Quitter)|-UU?U?:[-*%]{2}|^\[No Name\]";
+    /// Where the cursor of an editor is in its text, in a row of its own or with its name.
+    POSITION = r"(?i:\b(line|ln|row|zeile|ligne)\b[:. ]*\d+\D+\b(col|column|spalte)\b[:. ]*\d+)";
+    /// Keys that change a text.
+    EDITS = r"(?:\^\w|\bF\d{1,2}|\b[CM]-\w|(?i:\b(?:ctrl|alt)[-+ ]\w))\s?:?\s?(?:Save|Undo|Redo|Cut|Paste)\b";
+    /// The row of dashes below a text, with its name, that editors like Emacs have.
+    MODE_LINE = r"^-{2,}[^-].*\w.*-{8,}$";
+    /// A row of a hex dump begins with where it is.
+    HEX = r"^[0-9A-Fa-f]{6,16}[:h]?(\s|$)";
+    /// It has bytes behind that.
+    HEX_BYTES = r"^[0-9A-Fa-f]{1,16}(?::\s+|\s{2,})(?:[0-9A-Fa-f]{2}\s{1,2}){6,}";
     /// Command names of programs that show text a page at a time.
     PAGERS = r"^(less|more|most|pg|lv|w3m|lynx|e?links2?|bat|moar|moor|ov|info|tig|(sensible-)?pager)$";
     /// The row below a page of text.
@@ -26,8 +36,8 @@ words! {
     /// Calculators and the like that read a line and may show no prompt at all.
     SILENT = r"^(bc|dc|m4|units)$";
     /// Prompts of shells, interpreters and debuggers.
-    SHELL = r"^(?:\S+ ){0,4}\S*[$#%❯➜»λ✗]$|^(?:\S+ ){0,4}\S*>$|^\([\w+-]+(?::\d+)?\)$|^\(%[io]\d+\)$|^\.\.\.:?$|^(?:In|Out) ?\[\d+\]:$",
-        r"|^\S+@\S+ .*\s[^\s\w?:]$|^\w*\[\d+\]:?$|^\d+\]$|^sage:$|^[;*&@!+%=-]$|^\?-$|^\|:?$";
+    SHELL = r"^(?:\S+ ){0,4}\S*[$#%❯➜»λ✗]$|^(?:\S+ ){0,4}\S*>$|^\([\w+-]+(?::\d+)?\)$|^\((?i:no|pas|keine?)(?: [\w+-]+){1,2}\)$|^\(%[io]\d+\)$|^\.\.\.:?$|^(?:In|Out) ?\[\d+\]:$",
+        r"|^\S+@\S+ .*\s[^\s\w?:]$|^\w*\[\d+\]:?$|^\d+\]$|^sage:$|^[.;*&@!+%=-]$|^\?-$|^\|:?$";
     /// Prompts that say of themselves that they want a command.
     COMMAND = r"(?i)^(?:[\w/-]+ ){0,2}commands? ?(?:\([^()]*\))?\s?[:>]$|\bfor help\)\s?[:>]$|^\?-?$";
     /// Words of a prompt that wants something else than a command.
@@ -41,7 +51,7 @@ words! {
     /// A secret, asked for in a sentence.
     SECRET_ASKED = r"(?i)^\W*(what|enter|type|your|please|the)\b.{0,40}(pass(word|phrase|code)|\bpin\b|\bsecret\b|\btoken\b|api.?key)\s?[?？][\s*•●]*$|^\W*((?-i:\p{Lu}{2,5}) )?(pass(word|phrase|code)|pin|secret|token|api.?key)\b.{0,30}[?？][\s*•●]*$";
     /// A user's name, or a login with a provider.
-    LOGIN = r"(?i)^(?:enter |your |please |the |a )*(?:[\w.-]+ )?(user ?name|user ?id|login( ?name| ?id)?|log ?in as|benutzer(name)?|nom d.utilisateur|identifiant|usuario|utente|gebruikersnaam|użytkownik|имя пользователя|ユーザー名|用户名|account)\b(?: ?[^\d?\s:：>][^?]{0,80})?[:：>]\s*$",
+    LOGIN = r"(?i)^(?:prompt: )?(?:enter |your |please |the |a )*(?:[\w.-]+ )?(user ?name|user ?id|login( ?name| ?id)?|log ?in as|benutzer(name)?|nom d.utilisateur|identifiant|usuario|utente|gebruikersnaam|użytkownik|имя пользователя|ユーザー名|用户名|account)\b(?: ?[^\d?\s:：>][^?]{0,80})?[:：>]\s*$",
         r"|^user\s?(\([^)]*\))?\s?[:：]\s*$|^Name \([\w.-]+:[^)]*\):$|\blogin:\s*$|(sign|log) ?in (with|to|using)|log into|enter (this|the) (one-time )?code|one-time code|device code|paste (the |your )?(authori[sz]ation )?(code|token)|authenticate (with|in|to) |how would you like to (authenticate|log ?in|sign ?in)|authentication method";
     /// An address, which is a user's name where it stands below words of a login.
     ADDRESS = r"(?i)^(?:enter |your |please )*e-?mail( address)?\b[^?]{0,40}[:：>]\s*$";
@@ -66,7 +76,7 @@ words! {
         r"|weiter|fortfahren|löschen|überschreiben|ersetzen|entfernen|wirklich|sicher|speichern|beenden|installieren|ausführen|continuer|supprimer|écraser|remplacer|voulez|sûr|enregistrer|quitter|eliminar|sobrescribir|desea|seguro|borrar|guardar|salir|continuar|continuare|eliminare|sovrascrivere|sicuro|excluir|substituir|doorgaan|verwijderen|overschrijven|usunąć|nadpisać|kontynuować|продолжить|удалить|перезаписать|вы уверены|сохранить|выйти)\b",
         r"|続行|上書き|削除|実行|保存|終了|よろしい|继续|覆盖|删除|保存|退出|确定|繼續|계속|삭제|덮어";
     /// Leave for what is about to happen, however the sentence begins.
-    LEAVE = r"(?i)\b(are you sure|is th(is|at) ok(ay)?|(want|like|wish) (me |us |it )?to (proceed|continue|install|overwrite|replace|remove|delete|erase|run|execute|upgrade|update|save|exit|quit|apply|download|restart|reboot|stop|abort|discard|publish|push|create the|go on)|is it (ok|okay|all ?right|fine|safe) to|do you really|use .{0,40} anyway)\b";
+    LEAVE = r"(?i)\b(are you sure|is th(is|at) ok(ay)?|(want|like|wish) (me |us |it )?to (proceed|continue|install|overwrite|replace|remove|delete|erase|run|execute|upgrade|update|save|exit|quit|apply|download|restart|reboot|stop|abort|discard|publish|push|create the|go on)|is it (ok|okay|all ?right|fine|safe) to|do you really|use .{0,40} anyway)\b|\bok(ay)?\s?\?|\babout to be \w+ed\b|\boverwritten\b";
     /// How something is or shall be.
     PREFERS = r"(?i)^(?:\W*\d+\s?(?:/|of)\s?\d+\W+)?\W*(would you like|do you (like|have|use|prefer|want to (use|add|enable|include|customi[sz]e|configure))|use |enable |include |add |is |are |does |did |have you|has |was |were |which |what |how |who |where |when |why |ist |sind |est-ce |les informations|¿es )|see what's new";
     /// Which one, and not whether.
@@ -77,8 +87,24 @@ words! {
     VARIABLE = r"^(?:\W*\d+\s?/\s?\d+\W+)?[a-z]+(?:_[a-z0-9]+)+\s*[(\[]";
     /// Leave by a word that is to be typed.
     WORD = r"(?i)\b(type|enter|answer|write) (the word )?['\x22“‘]?(yes|ok|delete)['\x22”’]? (to|if|for)\b|\bonly ['\x22“‘]?yes['\x22”’]? will be accepted";
+    /// The same by a letter.
+    LETTER = r"(?i)\b(type|enter|answer) ['\x22“‘]?y['\x22”’]? (to|if|for|and)\b";
     /// A row with a number, as lists of choices have.
     LISTED = r"^[\[(]?\d{1,2}[\])]?\s*[-.):]\s+\S";
+    /// A sentence that says what is to be typed below it.
+    TELLS = r"(?i)^\W*(please |now )?(enter|type|write|describe|give|specify|provide|choose|select|pick|input|end your) +\pL";
+    /// Such a sentence tells of a command, and is no question.
+    TELLS_OF = r"(?i)\b(help|exit|quit|licen[cs]e|copyright|commands?|information|warranty)\b|^\W*\pL+ ['\x22`‘“]";
+    /// A row of a form: a label, and what is filled in.
+    FIELD = r"^\W*\pL[\pL ]+:(\s|$)";
+    /// Something stands in the way of what is to be written.
+    EXISTS = r"(?i)\balready exists?\b|\bfile exists\b|existiert bereits|existe déjà|ya existe|уже существует";
+    /// It may be replaced.
+    REPLACES = r"(?i)\b(\(?o\)?ver-?writ|replac|clobber)|überschreib|ersetz|écraser|remplacer|sobrescrib|reemplaz|перезапис|замен";
+    /// A question, with or without its answers behind it.
+    ENDS_ASKING = r"[?？](\s*[(\[{][^()\[\]{}]+[)\]}]\s*:?)?$";
+    /// A line that takes the answer to what the row above asks.
+    TAKES = r"(?i)^(?:(?:your|enter|please|type|the|an?|make) )*(?:choice|answer|response|reply|selection|option|decision)?\s*(?:[\[(<{][^\[\](){}<>]+[\])>}])?\s*[:?>]*$";
     /// A key is to be pressed.
     ONWARD = r"(?i)\b(press|hit|strike|push)\b.{0,30}\b(any key|a key|enter|return|space)\b|taste drücken|appuyez sur|pulse |キーを押|按.{0,4}键|нажмите";
 }

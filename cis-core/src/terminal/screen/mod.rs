@@ -12,6 +12,7 @@ mod guard;
 mod handler;
 mod on_text;
 mod paint;
+mod painted;
 mod pointed;
 mod replies;
 mod text;

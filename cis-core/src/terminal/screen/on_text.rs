@@ -8,7 +8,7 @@ impl Screen {
     /// go away with the first key, do not count: programs draw them weakly.
     #[must_use]
     pub fn is_on_text(&self) -> bool {
-        let (cursor, mut cells) = (self.cursor(), Vec::new());
+        let (cursor, mut cells) = (self.shown_cursor(), Vec::new());
         self.line(i32::from(cursor.row), &mut cells);
         if !cursor.visible {
             return false;
@@ -21,7 +21,7 @@ impl Screen {
 }
 
 /// Dim, or of a gray between the colors of text.
-fn is_weak(style: &Style) -> bool {
+pub(super) fn is_weak(style: &Style) -> bool {
     let is_gray = match style.text {
         Colour::Indexed(index) => index == 8 || (238..=249).contains(&index),
         Colour::Rgb(r, g, b) => {

@@ -1,7 +1,7 @@
 //! Rows that a program points at by their colour alone, as menus of curses do.
 
 use super::Screen;
-use super::grid::{Colour, Drawn};
+use super::grid::{Colour, Drawn, Style};
 
 /// A row that is painted in one colour is an option only with so many letters or digits.
 const LETTERS_MIN: usize = 2;
@@ -13,7 +13,23 @@ const APART_MAX: usize = 2;
 #[derive(Clone, Copy)]
 struct Painted {
     ground: Colour,
+    /// Of its letters, where all have the same.
+    ink: Option<Ink>,
     begins: usize,
+}
+
+/// How letters are drawn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Ink {
+    text: Colour,
+    bold: bool,
+    underline: bool,
+}
+
+impl Ink {
+    fn of(style: &Style) -> Self {
+        Self { text: style.text, bold: style.bold, underline: style.underline }
+    }
 }
 
 impl Painted {
@@ -37,16 +53,13 @@ impl Screen {
     /// another one. None where several do.
     #[must_use]
     pub fn colored_row(&self) -> Option<usize> {
-        let rows = self.painted_rows();
-        let at = |row: usize| rows.get(row).copied().flatten();
-        let stands_out = |row: &usize| {
-            let Some(own) = at(*row).filter(|own| own.ground != Colour::Ground) else { return false };
-            let neighbors = row.checked_sub(1).and_then(at).into_iter().chain(at(row + 1));
-            let mut beside = neighbors.filter(|other| own.is_beside(*other)).peekable();
-            beside.peek().is_some() && beside.all(|other| other.ground != own.ground)
-        };
-        let mut found = (0..rows.len()).filter(stands_out);
-        found.next().filter(|_| found.next().is_none())
+        by_ground(&self.painted_rows())
+    }
+
+    /// The row of a list whose letters alone are drawn otherwise than all others of the list, which are alike. None where several are.
+    #[must_use]
+    pub fn inked_row(&self) -> Option<usize> {
+        by_ink(&self.painted_rows())
     }
 
     /// Each row; none where it has no text, or text on several grounds.
@@ -61,6 +74,37 @@ impl Screen {
     }
 }
 
+/// The only row that stands out by its ground from those at its sides.
+fn by_ground(rows: &[Option<Painted>]) -> Option<usize> {
+    let at = |row: usize| rows.get(row).copied().flatten();
+    let stands_out = |row: &usize| {
+        let Some(own) = at(*row).filter(|own| own.ground != Colour::Ground) else { return false };
+        let neighbors = row.checked_sub(1).and_then(at).into_iter().chain(at(row + 1));
+        let mut beside = neighbors.filter(|other| own.is_beside(*other)).peekable();
+        beside.peek().is_some() && beside.all(|other| other.ground != own.ground)
+    };
+    only((0..rows.len()).filter(stands_out))
+}
+
+/// The only row whose letters are drawn otherwise than those of all others of its list, which are alike.
+fn by_ink(rows: &[Option<Painted>]) -> Option<usize> {
+    let at = |row: usize| rows.get(row).copied().flatten();
+    let stands_out = |row: &usize| {
+        let Some((own, ink)) = at(*row).and_then(|own| Some((own, own.ink?))) else { return false };
+        let is_one = |other: &Option<Painted>| other.is_some_and(|other| own.is_beside(other));
+        let above = rows[..*row].iter().rev().take_while(|other| is_one(other));
+        let below = rows[row + 1..].iter().take_while(|other| is_one(other));
+        let mut others = above.chain(below).map(|other| other.and_then(|other| other.ink));
+        let (Some(Some(first)), Some(second)) = (others.next(), others.next()) else { return false };
+        ink != first && second == Some(first) && others.all(|other| other == Some(first))
+    };
+    only((0..rows.len()).filter(stands_out))
+}
+
+fn only(mut found: impl Iterator<Item = usize>) -> Option<usize> {
+    found.next().filter(|_| found.next().is_none())
+}
+
 fn painted(cells: &[Drawn]) -> Option<Painted> {
     // Not the edges of a box.
     let is_text = |cell: &Drawn| !cell.c.is_whitespace() && !matches!(cell.c, '\u{2500}'..='\u{259f}' | '|');
@@ -69,7 +113,9 @@ fn painted(cells: &[Drawn]) -> Option<Painted> {
     let ground = text.first()?.style.ground;
     let letters = text.iter().filter(|cell| cell.c.is_alphanumeric()).count();
     let is_one = text.iter().all(|cell| cell.style.ground == ground);
-    (is_one && letters >= LETTERS_MIN).then_some(Painted { ground, begins })
+    let mut inks = text.iter().filter(|cell| cell.c.is_alphanumeric()).map(|cell| Ink::of(&cell.style));
+    let ink = inks.next().filter(|first| inks.all(|ink| ink == *first));
+    (is_one && letters >= LETTERS_MIN).then_some(Painted { ground, ink, begins })
 }
 
 #[cfg(test)]
@@ -94,6 +140,19 @@ mod tests {
         assert_eq!(pointed("┌───────────┐\n│\x1b[7m Install   \x1b[0m│\n│ Quit      │"), Some(1));
         assert_eq!(pointed("\x1b[7m Install \x1b[0m\n Repair\n\x1b[7m Quit \x1b[0m"), None, "several");
         assert_eq!(pointed("Which?\n Install\n Quit"), None);
+    }
+
+    #[test]
+    fn the_row_whose_letters_stand_out_is_pointed_at() {
+        let pointed = |text: &str| {
+            let mut screen = Screen::new(TermSize { cols: 40, rows: 10 });
+            screen.feed(text.replace('\n', "\r\n").as_bytes());
+            screen.inked_row()
+        };
+        assert_eq!(pointed("Which?\n  Install\n  \x1b[36mRepair\x1b[0m\n  Quit"), Some(2));
+        assert_eq!(pointed("Which?\n  Install\n  \x1b[4mRepair\x1b[0m\n  Quit"), Some(2));
+        assert_eq!(pointed("Install\n\x1b[36mRepair\x1b[0m"), None, "nothing tells which of two");
+        assert_eq!(pointed("  one\n  \x1b[31mtwo\x1b[0m\n  three\n  \x1b[31mfour\x1b[0m"), None, "a log");
     }
 
     #[test]

@@ -309,13 +309,14 @@ impl Screen {
     /// cells, so that columns stay what they are.
     #[must_use]
     pub fn view(&self, redactor: &Redactor) -> ScreenView {
-        let cursor = self.cursor();
+        let cursor = self.shown_cursor();
         let (lines, first_rows) = self.unwrapped(&mask(self.term.grid(), redactor), ["*", "*"]);
         let row = usize::from(cursor.row);
         let line_of = |row: usize| first_rows.partition_point(|first| *first <= row).saturating_sub(1);
         let line = line_of(row);
-        let pointed = if cursor.visible { None } else { self.colored_row() };
-        let pointed = pointed.and_then(|row| u16::try_from(line_of(row)).ok());
+        let of_row = |row: Option<usize>| row.and_then(|row| u16::try_from(line_of(row)).ok());
+        let pointed = if cursor.visible { None } else { of_row(self.colored_row()) };
+        let inked = if cursor.visible || pointed.is_some() { None } else { of_row(self.inked_row()) };
         let before = (row - first_rows.get(line).copied().unwrap_or(row)) * self.term.grid().columns();
         ScreenView {
             lines,
@@ -323,8 +324,10 @@ impl Screen {
             cursor_row: u16::try_from(line).unwrap_or(cursor.row),
             cursor_col: u16::try_from(before + usize::from(cursor.col)).unwrap_or(cursor.col),
             cursor_visible: cursor.visible,
+            cursor_painted: cursor.visible && !self.cursor().visible,
             alternate: self.is_alternate(),
             pointed,
+            inked,
         }
     }
 

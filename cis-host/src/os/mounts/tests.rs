@@ -1,6 +1,7 @@
 //! Lists as the kernel writes them, and as a program may have it write them.
 
 use std::cell::RefCell;
+use std::process::Command;
 
 use super::*;
 
@@ -55,8 +56,7 @@ fn a_list_of_megabytes_is_read_once_and_in_part() {
         assert!(matches!(find(7, 26), Some(Mount::Terminals { .. })));
         assert_eq!(find(7, 9000), None, "beyond what is read of it");
     }
-    let own = std::process::id();
-    assert_eq!(*lists.reads.borrow(), [(own, LIST_BYTES_MAX), (7, LIST_BYTES_MAX)]);
+    assert_eq!(*lists.reads.borrow(), [(7, LIST_BYTES_MAX)]);
     for pid in 8..100_000 {
         assert_eq!(find(pid, 9000), None);
     }
@@ -92,4 +92,48 @@ fn a_line_that_is_cut_or_broken_is_none() {
         let lists = Lists::new(text);
         assert_eq!(Mounts::default().find(7, 24, |pid, most| lists.read(pid, most)), None, "{text}");
     }
+}
+
+/// The test of this name, in a namespace of mounts of its own.
+const CHANGES: &str = "os::mounts::tests::our_own_list_is_read_again_when_mounts_change";
+/// Set there, to a directory.
+const INSIDE: &str = "CIS_TEST_MOUNTS";
+
+#[test]
+fn our_own_list_is_read_again_when_mounts_change() {
+    if let Some(place) = std::env::var_os(INSIDE) {
+        return inside(&place);
+    }
+    let unshare = ["--map-root-user", "--mount"];
+    if !Command::new("unshare").args(unshare).arg("true").status().is_ok_and(|status| status.success()) {
+        eprintln!("skipped: no namespace of mounts can be made here");
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let mut command = Command::new("unshare");
+    command.args(unshare).arg(std::env::current_exe().unwrap()).args(["--exact", CHANGES]);
+    let output = command.env(INSIDE, place.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
+}
+
+fn inside(place: &std::ffi::OsStr) {
+    let (mut mounts, mut reads) = (OwnMounts::default(), 0);
+    let mut find = |number| {
+        let found = mounts.find(number, |most| {
+            reads += 1;
+            let file = std::fs::File::open("/proc/self/mountinfo").unwrap();
+            let mut text = Vec::new();
+            std::io::Read::read_to_end(&mut std::io::Read::take(&file, most as u64), &mut text).unwrap();
+            Some((file.into(), text))
+        });
+        (found, reads)
+    };
+    assert_eq!(find(u64::MAX), (None, 1));
+    assert_eq!(find(u64::MAX), (None, 1), "nothing changed");
+    let mount =
+        |args: &[&std::ffi::OsStr]| assert!(Command::new("mount").args(args).status().unwrap().success());
+    mount(&["-t".as_ref(), "tmpfs".as_ref(), "none".as_ref(), place]);
+    assert_eq!(find(u64::MAX), (None, 2));
+    assert_eq!(find(u64::MAX), (None, 2));
 }

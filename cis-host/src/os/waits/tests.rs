@@ -7,6 +7,7 @@ use rustix::event::{PollFd, PollFlags, epoll, poll};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
 use super::*;
+use crate::os::pty::Pty;
 use crate::os::{Processes, open_pty};
 
 /// A terminal and a thread that waits for it until it is dropped.
@@ -27,7 +28,7 @@ impl Waiter {
     }
 
     fn expects(&self, how: ReaderHow) -> TerminalWait {
-        TerminalWait { terminal: self.terminal, how, descriptor: self.descriptor }
+        TerminalWait { terminal: self.terminal, how, descriptor: self.descriptor, sleeps: false }
     }
 }
 
@@ -179,7 +180,7 @@ fn one_that_may_not_be_looked_into_is_seen_by_its_open_files_and_where_it_sleeps
         .spawn()
         .unwrap();
     let processes = ProcFs::open().unwrap();
-    let expected = TerminalWait { terminal, how: ReaderHow::Poll, descriptor: 0 };
+    let expected = TerminalWait { terminal, how: ReaderHow::Poll, descriptor: 0, sleeps: false };
     let seen = (0..5000).any(|_| {
         std::thread::sleep(std::time::Duration::from_millis(2));
         let mut waits = Waits::default();
@@ -190,4 +191,50 @@ fn one_that_may_not_be_looked_into_is_seen_by_its_open_files_and_where_it_sleeps
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(seen);
+}
+
+/// A terminal on standard input of a child, which sleeps again and again for so long.
+fn sleeper(program: &str, raw: bool) -> (std::process::Child, TerminalWait, Pty) {
+    let pty = open_pty(80, 24).unwrap();
+    if raw {
+        let mut modes = tcgetattr(&pty.slave).unwrap();
+        modes.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
+        tcsetattr(&pty.slave, OptionalActions::Now, &modes).unwrap();
+    }
+    let terminal = Terminal::of(&pty.slave).unwrap();
+    let mut child = std::process::Command::new("python3");
+    child.args(["-c", program]).stdin(pty.slave.try_clone().unwrap()).stdout(std::process::Stdio::null());
+    let expected = TerminalWait { terminal, how: ReaderHow::Poll, descriptor: 0, sleeps: true };
+    (child.spawn().unwrap(), expected, pty)
+}
+
+#[test]
+fn who_sleeps_a_little_at_a_terminal_that_gives_each_key_looks_for_one() {
+    let processes = ProcFs::open().unwrap();
+    for (program, raw, is_seen) in [
+        ("import time\nwhile True: time.sleep(0.2)", true, true),
+        ("import select\nwhile True: select.select([], [], [], 0.2)", true, true),
+        ("import select\nwhile True: select.poll().poll(200)", true, true),
+        ("import time\nwhile True: time.sleep(0.2)", false, false),
+        ("import time\nwhile True: time.sleep(60)", true, false),
+    ] {
+        let (mut child, expected, _pty) = sleeper(program, raw);
+        let look = || {
+            let process = processes.one(child.id()).unwrap();
+            processes.waits(&process, &mut Budget::new(1000, u64::MAX)).terminals
+        };
+        let asleep = || {
+            let name = std::fs::read_to_string(format!("/proc/{}/wchan", child.id())).unwrap_or_default();
+            name.contains("nanosleep") || name.contains("select") || name.contains("poll")
+        };
+        // Python needs a moment to come to its first sleep; where nothing is to be seen, it has to be in one.
+        let found = (0..2500).find_map(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            let seen = look();
+            (seen.contains(&expected) || (!is_seen && asleep())).then_some(seen)
+        });
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(found, Some(if is_seen { vec![expected] } else { Vec::new() }), "{program}, raw: {raw}");
+    }
 }

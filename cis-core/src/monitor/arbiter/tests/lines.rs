@@ -116,6 +116,9 @@ fn nested(how: ReaderHow) -> Reader {
         how,
         nested: true,
         outer: false,
+        inside: 0,
+        sleeps: false,
+        peer: false,
         foreign: false,
         modes: Some(LINES),
     }
@@ -305,7 +308,40 @@ fn a_program_that_forwards_what_is_typed_to_nobody_who_is_seen_is_named() {
     story.nobody_reads().evidence.opaque = true;
     story.evidence.foreground = vec!["sudo".to_owned(), "ssh".to_owned()];
     story.shows("Keep A? [y/n] ").pass(60_000);
-    assert_eq!(story.arbiter.passes_out_of_sight().as_deref(), Some("ssh"));
+    assert_eq!(story.arbiter.passes_out_of_sight().as_deref(), Some("sudo"));
+}
+
+#[test]
+fn who_may_pass_on_what_is_typed_is_told_by_how_it_waits() {
+    let named = |how: ReaderHow, modes: Modes, of: fn(&mut Reader)| {
+        let mut story = Story::plain();
+        story.reads("tool", how, modes);
+        of(&mut story.evidence.readers[0]);
+        story.shows("Keep A? [y/n] ").pass(60_000);
+        story.arbiter.passes_out_of_sight().is_some()
+    };
+    let (peer, ssh): (fn(&mut Reader), fn(&mut Reader)) =
+        (|one| one.peer = true, |one| one.name = "ssh".to_owned());
+    assert!(named(Poll, LINES, peer) && named(Poll, RAW, peer) && named(Read, RAW, peer));
+    assert!(named(Poll, RAW, ssh));
+    assert!(!named(Read, LINES, peer) && !named(Read, LINES, ssh), "a line of its own");
+    assert!(!named(Poll, RAW, |_| ()));
+    assert!(named(Poll, RAW, |one| one.sleeps = true));
+    let mut copies = Story::plain();
+    copies.reads("wrapper", Read, LINES).beside(1).shows("Keep A? [y/n] ").pass(60_000);
+    assert!(copies.arbiter.passes_out_of_sight().is_some(), "a program inside is at work");
+}
+
+/// It looks for a key, and sleeps a little.
+#[test]
+fn who_sleeps_between_its_looks_waits_where_the_screen_asks() {
+    for (text, asks) in [("Password: ", true), ("Keep A? [y/n] ", true), ("copying files", false)] {
+        let mut story = Story::plain();
+        story.reads("tool", Poll, RAW);
+        story.evidence.readers[0].sleeps = true;
+        story.shows(text).pass(60_000);
+        assert_eq!(story.take().contains("blocked 1"), asks, "{text}");
+    }
 }
 
 /// `script` in `script`, of which the inner one waits all the time.

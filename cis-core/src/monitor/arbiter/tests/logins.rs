@@ -97,6 +97,9 @@ fn a_name_that_a_tool_asks_for_is_no_login_of_its_agent() {
         how: ReaderHow::Read,
         nested: true,
         outer: false,
+        inside: 0,
+        sleeps: false,
+        peer: false,
         foreign: false,
         modes: Some(LINES),
     };

@@ -140,6 +140,9 @@ fn a_terminal_inside_that_asks_something_else_is_another_prompt() {
         how: Read,
         nested: true,
         outer: false,
+        inside: 0,
+        sleeps: false,
+        peer: false,
         foreign: false,
         modes: Some(LINES),
     };

@@ -4,6 +4,8 @@
 //! more output than that screen shows. Where there is more, the hub looks again. Who asked must still wait: the host
 //! looks at it for each answer. So nothing lies between the check and the write but what a program does in that very moment.
 
+use std::collections::BTreeSet;
+
 use super::in_parts::{Next, Rest, Seen};
 use super::{Monitored, Session};
 use crate::frames;
@@ -234,12 +236,25 @@ impl Monitored {
         let collects_lines = newest.modes.is_some_and(|modes| modes.canonical)
             && newest.readers.iter().any(|reader| !reader.nested && !reader.foreign && sits(reader));
         let inside = |reader: &Reader| collects_lines && sits(reader);
-        let reads = |reader: &&Reader| !reader.foreign && (!reader.nested || inside(reader));
-        let mut own: Vec<_> = newest.readers.iter().filter(reads).collect();
-        own.sort_by_key(|reader| reader.pid);
-        own.dedup_by_key(|reader| reader.pid);
-        let names: Vec<&str> = own.iter().map(|reader| reader.name.as_str()).collect();
-        (names.len() > 1).then(|| names.join(", "))
+        let reads =
+            |reader: &&Reader| !reader.foreign && !reader.sleeps && (!reader.nested || inside(reader));
+        let innermost =
+            |reader: &&Reader| !reader.foreign && !reader.sleeps && reader.nested && !reader.outer;
+        let insides: BTreeSet<u32> =
+            newest.readers.iter().filter(innermost).map(|reader| reader.inside).collect();
+        let names = |is_one: &dyn Fn(&&Reader) -> bool| {
+            let mut all: Vec<_> = newest.readers.iter().filter(is_one).collect();
+            all.sort_by_key(|reader| reader.pid);
+            all.dedup_by_key(|reader| reader.pid);
+            let names: Vec<&str> = all.iter().map(|reader| reader.name.as_str()).collect();
+            (names.len() > 1).then(|| names.join(", "))
+        };
+        // What a program passes on to a terminal inside goes to one of those that read there. The shells of an agent get what it types itself.
+        let inside = || {
+            let mut insides = insides.iter().filter(|_| self.arbiter.is_plain());
+            insides.find_map(|inside| names(&|reader| innermost(reader) && reader.inside == *inside))
+        };
+        names(&reads).or_else(inside)
     }
 
     /// Nothing of it was typed: another one may come.
