@@ -315,3 +315,30 @@ fn what_this_process_starts_itself_is_watched_without_a_host() {
     assert_eq!((reader.pid, reader.how, reader.nested), (child.id(), ReaderHow::Read, false));
     assert_eq!((reader.modes, evidence.modes), (secret, secret));
 }
+
+#[test]
+fn who_reads_may_pass_on_to_a_far_end_that_it_or_another_process_waits_for() {
+    let [own, inner, line] = different_terminals();
+    let peers = |waits: &[(u32, Vec<TerminalWait>)], peer: &[u32]| {
+        let machine = Machine {
+            all: vec![
+                process(60, 60, Some(own), 60),
+                process(61, 60, Some(own), 60),
+                process(62, 62, Some(inner), 62),
+            ],
+            waits: waits.iter().cloned().collect(),
+            peer: peer.to_vec(),
+            ..Machine::default()
+        };
+        let found = look(&machine, own, 60, None);
+        let own = found.readers.iter().filter(|reader| !reader.nested);
+        own.map(|reader| (reader.pid, reader.peer)).collect::<Vec<_>>()
+    };
+    assert_eq!(peers(&[(60, poll(own))], &[]), [(60, false)]);
+    assert_eq!(peers(&[(60, poll(own))], &[60]), [(60, true)], "a socket");
+    assert_eq!(peers(&[(60, poll(own))], &[61]), [(60, true)], "of another process in front");
+    assert_eq!(peers(&[(60, poll(own))], &[62]), [(60, false)], "of one inside");
+    let both = |other| [poll(own), poll(other)].concat();
+    assert_eq!(peers(&[(60, both(line))], &[]), [(60, true)], "a line of which nobody here is the other end");
+    assert_eq!(peers(&[(60, both(inner))], &[]), [(60, false)], "a terminal inside");
+}

@@ -320,11 +320,17 @@ fn who_may_pass_on_what_is_typed_is_told_by_how_it_waits() {
         story.shows("Keep A? [y/n] ").pass(60_000);
         story.arbiter.passes_out_of_sight().is_some()
     };
-    let (peer, ssh): (fn(&mut Reader), fn(&mut Reader)) =
-        (|one| one.peer = true, |one| one.name = "ssh".to_owned());
+    let peer: fn(&mut Reader) = |one| one.peer = true;
+    let ssh: fn(&mut Reader) = |one| one.name = "ssh".to_owned();
     assert!(named(Poll, LINES, peer) && named(Poll, RAW, peer) && named(Read, RAW, peer));
     assert!(named(Poll, RAW, ssh));
     assert!(!named(Read, LINES, peer) && !named(Read, LINES, ssh), "a line of its own");
+    let docker: fn(&mut Reader) = |one| (one.name, one.peer) = ("docker".to_owned(), true);
+    assert!(named(Read, LINES, docker), "it passes on lines");
+    let mut beside_sudo = Story::plain();
+    beside_sudo.reads("bash", Read, LINES).evidence.opaque = true;
+    beside_sudo.shows("Keep A? [y/n] ").pass(60_000);
+    assert_eq!(beside_sudo.arbiter.passes_out_of_sight(), None, "it is seen to wait");
     assert!(!named(Poll, RAW, |_| ()));
     assert!(named(Poll, RAW, |one| one.sleeps = true));
     let mut copies = Story::plain();
