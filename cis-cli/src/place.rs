@@ -1,7 +1,6 @@
 //! Writing files below a directory that somebody named, and nowhere else: no link below it is followed, and
 //! what is there stays unless it may be written over.
 
-use cis_core::event::FileReaders;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -83,13 +82,8 @@ impl Folder {
         }
     }
 
-    /// Begins a file that will lie at `rel`.
-    pub(crate) fn create(
-        &mut self,
-        rel: &Path,
-        executable: bool,
-        readers: FileReaders,
-    ) -> Result<NewFile, PlaceError> {
+    /// Begins a file of this mode, from which the caller's umask takes rights, and which will lie at `rel`.
+    pub(crate) fn create(&mut self, rel: &Path, mode: u32) -> Result<NewFile, PlaceError> {
         let full = self.path.join(rel);
         let refuse = |error: Errno| refused(full.clone(), error);
         let mut at: Option<OwnedFd> = None;
@@ -112,10 +106,7 @@ impl Folder {
         })?;
         let temporary = format!(".cis-{}", hex::encode(random));
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        // The caller's umask says the rest.
-        let all = if executable { 0o777 } else { 0o666 };
-        let mode = Mode::from_raw_mode(readers.limit(all));
-        let file = openat(&dir, &*temporary, flags, mode).map_err(refuse)?;
+        let file = openat(&dir, &*temporary, flags, Mode::from_raw_mode(mode)).map_err(refuse)?;
         Ok(NewFile { dir, file: File::from(file), temporary, name: name_of(rel).to_owned(), full })
     }
 }

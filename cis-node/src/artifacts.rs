@@ -20,7 +20,7 @@ use rustix::fs::{Mode, fchmod, fstat};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
-use super::files::{FilesError, Globs, KnownFiles, Limits, STAGING, Stop, Tree, find, mode, pieces};
+use super::files::{FilesError, Globs, KnownFiles, Limits, STAGING, Stop, Tree, find, pieces};
 use super::upload_ahead::UploadAhead;
 use cis_core::event::{ArtifactRecord, FileReaders};
 use cis_core::ids::BlobId;
@@ -228,9 +228,8 @@ fn rights(metadata: &Metadata) -> (bool, FileReaders) {
     (mode & 0o111 != 0, FileReaders::of(mode))
 }
 
-/// `readers`: of those that may read it, so many have rights.
-fn mode_of(record: &ArtifactRecord, readers: FileReaders, umask: u32) -> Mode {
-    Mode::from_raw_mode(readers.limit(mode(record.executable, umask).as_raw_mode()))
+fn mode_of(record: &ArtifactRecord, umask: u32) -> Mode {
+    Mode::from_raw_mode(record.mode() & !umask)
 }
 
 /// Whether a file has this content; then it gets its rights where those differ. One to which others have fewer rights stays so.
@@ -249,7 +248,8 @@ fn is_same(file: &File, record: &ArtifactRecord, path: &Path, umask: u32, stop: 
     }
     let (executable, readers) = rights(&metadata);
     let has_rights = executable == record.executable && readers >= record.readers;
-    has_rights || fchmod(file, mode_of(record, readers.max(record.readers), umask)).is_ok()
+    let mode = readers.limit(mode_of(record, umask).as_raw_mode());
+    has_rights || fchmod(file, Mode::from_raw_mode(mode)).is_ok()
 }
 
 #[cfg(test)]

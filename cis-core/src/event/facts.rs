@@ -257,6 +257,14 @@ pub struct ArtifactRecord {
     pub readers: FileReaders,
 }
 
+impl ArtifactRecord {
+    /// The mode of the file where it is put back, before a umask takes rights from it.
+    #[must_use]
+    pub fn mode(&self) -> u32 {
+        self.readers.limit(if self.executable { 0o777 } else { 0o666 })
+    }
+}
+
 /// Who may read a file, by its mode (chmod(1)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -83,7 +83,7 @@ impl Restore {
     /// The content of a file is whole, and is the right one.
     pub(crate) fn filled(&mut self, Filling { file, staged }: Filling) -> Result<(), FilesError> {
         if let Some(Wanted { record, staged: number }) = self.files.get_mut(file) {
-            *number = Some(staged.finish(mode_of(record, record.readers, self.umask))?);
+            *number = Some(staged.finish(mode_of(record, self.umask))?);
         }
         Ok(())
     }
@@ -99,11 +99,7 @@ impl Restore {
             }
             let number = match staged {
                 Some(number) => *number,
-                None => copy(record, blobs, staging, &self.stop)?.finish(mode_of(
-                    record,
-                    record.readers,
-                    self.umask,
-                ))?,
+                None => copy(record, blobs, staging, &self.stop)?.finish(mode_of(record, self.umask))?,
             };
             to_place.push((number, &record.path));
         }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(super) use glob::Globs;
 pub(super) use known::KnownFiles;
-pub(super) use place::{Staged, Staging, fits, mode};
+pub(super) use place::{Staged, Staging, fits};
 pub(super) use tree::Tree;
 pub(super) use walk::{Found, Kind, Limits, find};
 

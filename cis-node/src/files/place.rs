@@ -13,12 +13,6 @@ use rustix::io::Errno;
 use super::tree::split;
 use super::{FilesError, Tree};
 
-/// Mode of a file or directory that a task with this umask would make.
-pub(crate) fn mode(executable: bool, umask: u32) -> Mode {
-    let all = if executable { 0o777 } else { 0o666 };
-    Mode::from_raw_mode(all & !umask)
-}
-
 /// What stands at a path where a regular file is to be put: one, or nothing.
 ///
 /// # Errors
@@ -132,7 +126,7 @@ impl Staging {
         let (parent, name) = split(rel);
         let moved = self
             .tree
-            .make_dirs(parent, mode(true, umask))
+            .make_dirs(parent, Mode::from_raw_mode(0o777 & !umask))
             .and_then(|()| self.tree.dir(parent))
             .and_then(|to| Ok(renameat(self.dir.as_fd(), number.to_string(), to, name)?));
         moved.map_err(|source| FilesError::Write { path: self.tree.path().join(rel), source })

@@ -137,8 +137,7 @@ async fn copy(client: &Client, run: &str, all: &[Artifact], to: &Path, args: &Ar
         let is_named = !one.file.blob.0.is_empty();
         let name = if is_named { &one.file.blob.0 } else { &one.file.path };
         let mut stream = client.artifact(run, one.task.as_str(), name).await?;
-        let mut file =
-            folder.create(place, one.file.executable, one.file.readers).map_err(|error| refused(&error))?;
+        let mut file = folder.create(place, one.file.mode()).map_err(|error| refused(&error))?;
         let mut hash = Sha256::new();
         while let Some(bytes) = stream.next().await? {
             hash.update(&bytes);
