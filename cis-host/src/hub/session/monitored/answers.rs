@@ -4,7 +4,7 @@
 //! more output than that screen shows. Where there is more, the hub looks again. Who asked must still wait: the host
 //! looks at it for each answer. So nothing lies between the check and the write but what a program does in that very moment.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::in_parts::{Next, Rest, Seen};
 use super::{Monitored, Session};
@@ -235,26 +235,15 @@ impl Monitored {
         // One that passes on lines listens to both terminals.
         let collects_lines = newest.modes.is_some_and(|modes| modes.canonical)
             && newest.readers.iter().any(|reader| !reader.nested && !reader.foreign && sits(reader));
-        let inside = |reader: &Reader| collects_lines && sits(reader);
-        let reads =
-            |reader: &&Reader| !reader.foreign && !reader.sleeps && (!reader.nested || inside(reader));
-        let innermost =
-            |reader: &&Reader| !reader.foreign && !reader.sleeps && reader.nested && !reader.outer;
-        let insides: BTreeSet<u32> =
-            newest.readers.iter().filter(innermost).map(|reader| reader.inside).collect();
-        let names = |is_one: &dyn Fn(&&Reader) -> bool| {
-            let mut all: Vec<_> = newest.readers.iter().filter(is_one).collect();
-            all.sort_by_key(|reader| reader.pid);
-            all.dedup_by_key(|reader| reader.pid);
-            let names: Vec<&str> = all.iter().map(|reader| reader.name.as_str()).collect();
-            (names.len() > 1).then(|| names.join(", "))
-        };
+        let reads = |reader: &Reader| !reader.nested || (collects_lines && sits(reader));
+        let waiting = || newest.readers.iter().filter(|reader| !reader.foreign && !reader.sleeps);
         // What a program passes on to a terminal inside goes to one of those that read there. The shells of an agent get what it types itself.
-        let inside = || {
-            let mut insides = insides.iter().filter(|_| self.arbiter.is_plain());
-            insides.find_map(|inside| names(&|reader| innermost(reader) && reader.inside == *inside))
-        };
-        names(&reads).or_else(inside)
+        let mut inside: BTreeMap<u32, Vec<&Reader>> = BTreeMap::new();
+        for reader in waiting().filter(|reader| self.arbiter.is_plain() && reader.nested && !reader.outer) {
+            inside.entry(reader.inside).or_default().push(reader);
+        }
+        several(waiting().filter(|reader| reads(reader)))
+            .or_else(|| inside.into_values().find_map(|readers| several(readers.into_iter())))
     }
 
     /// Nothing of it was typed: another one may come.
@@ -263,6 +252,12 @@ impl Monitored {
             self.answered = None;
         }
     }
+}
+
+/// The names of these processes in the order of their pids, where they are more than one.
+fn several<'a>(readers: impl Iterator<Item = &'a Reader>) -> Option<String> {
+    let names: BTreeMap<u32, &str> = readers.map(|reader| (reader.pid, reader.name.as_str())).collect();
+    (names.len() > 1).then(|| names.into_values().collect::<Vec<_>>().join(", "))
 }
 
 impl Session {
