@@ -159,8 +159,24 @@ pub struct ScreenView {
     pub alternate: bool,
     /// While no cursor shows: the row of a list that is pointed at by its color alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pointed: Option<u16>,
-    /// While no cursor shows: the row of a list whose letters alone are drawn otherwise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub inked: Option<u16>,
+    pub pointed: Option<Pointed>,
+}
+
+/// A row that a program points at without a sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pointed {
+    /// From 0.
+    pub row: u16,
+    /// What tells it from the other rows of its list.
+    pub by: PointedBy,
+}
+
+/// How a row stands out from the others of its list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PointedBy {
+    /// Another color behind it.
+    Ground,
+    /// Letters of another color, bold, or underlined.
+    Letters,
 }

@@ -15,7 +15,7 @@ mod tap;
 mod verdict;
 
 pub use arbiter::{Arbiter, Seed};
-pub use evidence::{KernelEvidence, Lines, Modes, Reader, ReaderHow, ScreenView, Signal};
+pub use evidence::{KernelEvidence, Lines, Modes, Pointed, PointedBy, Reader, ReaderHow, ScreenView, Signal};
 pub use profile::{Idle, Profile, ProfileError};
 pub use screen::{Around, Choice};
 pub(crate) use screen::{allows, goes_beyond_once, meaning_of, shows_other_numbers};

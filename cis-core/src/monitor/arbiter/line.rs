@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use crate::event::{LABEL_CHARS_MAX, PromptKind, PromptOption};
 use crate::monitor::evidence::Modes;
 use crate::monitor::screen::{
-    Asked, Keys, Menu, Page, Place, Shape, begins_question, button, fingerprint, is_against, is_question,
-    is_spelled_out, kind_of, kind_of_dialog, letters, line_hash, meaning_of, menu_at_cursor, menu_of,
-    named_above, numbered, shape_of, timeless, turn, turns, unboxed,
+    Asked, Keys, Menu, Page, Place, Shape, begins_question, button, ends_asking, fingerprint, is_against,
+    is_question, is_spelled_out, kind_of, kind_of_dialog, letters, line_hash, meaning_of, menu_at_cursor,
+    menu_of, named_above, numbered, shape_of, timeless, turn, turns, unboxed,
 };
 
 use super::candidates::Source;
@@ -279,7 +279,7 @@ pub(super) fn nested_row(page: &Page) -> Option<String> {
     let rows = || (0..page.end()).rev().map(|row| page.row(row));
     let prompts = |row: &&str| row.ends_with([':', '?', '>', ']', '$', '#', '：', '？']);
     let in_box = rows().filter(boxed).map(unboxed).find(prompts);
-    let ends = |row: &str| row.ends_with([':', '?', '：', '？']) || letters(row, true).len() > 1;
+    let ends = |row: &str| ends_asking(row) || letters(row, true).len() > 1;
     let asks = |row: &&str| ends(row) && !row.starts_with('>');
     in_box.or_else(|| rows().map(unboxed).find(asks)).map(str::to_owned)
 }

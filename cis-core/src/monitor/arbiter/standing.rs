@@ -9,8 +9,8 @@ use crate::ids::TimestampMs;
 use crate::monitor::evidence::{Reader, ReaderHow, ScreenView};
 use crate::monitor::profile::Found;
 use crate::monitor::screen::{
-    ABOVE_ROWS_MAX, Above, At, Compared, Page, Place, Reach, Shape, Shown, asks_on, menu_of, shape_of,
-    steady, timeless, unboxed,
+    ABOVE_ROWS_MAX, Above, At, Compared, Page, Place, Reach, Shape, Shown, asks_on, ends_asking, menu_of,
+    shape_of, steady, timeless, unboxed,
 };
 use crate::monitor::verdict::Verdict;
 
@@ -446,7 +446,7 @@ impl Arbiter {
     /// somebody's words.
     fn asks_on(&self, standing: &Standing, page: &Page) -> bool {
         let behind = standing.behind(page);
-        let ends = || behind.trim_end().ends_with(['?', ':', '？', '：']) && !self.collects_lines();
+        let ends = || ends_asking(behind.trim_end()) && !self.collects_lines();
         standing.verdict.kind != PromptKind::Idle && (ends() || asks_on(&behind))
     }
 

@@ -8,8 +8,8 @@ use regex::Regex;
 use crate::event::{PromptKind, PromptOption, QUESTION_CHARS_MAX};
 use crate::monitor::clean;
 use crate::monitor::screen::{
-    ABOVE_ROWS_MAX, Asked, Keys, OpenMenu, Page, Reach, buttons, fingerprint, has_number, is_chat, is_input,
-    is_rule, kind_of, letters, numbered, pointed_at, steady, unboxed, unpointed,
+    ABOVE_ROWS_MAX, Asked, Keys, OpenMenu, Page, Reach, buttons, ends_asking, fingerprint, has_number,
+    is_chat, is_input, is_rule, kind_of, letters, numbered, pointed_at, steady, unboxed, unpointed,
 };
 
 /// Rows above a question that are shown with it.
@@ -413,7 +413,7 @@ fn nearest_question(rows: &[&str]) -> Option<usize> {
     let text = |row: &&str| unboxed(row).to_owned();
     let near = || (0..rows.len()).rev().take(CONTEXT_ROWS_MAX);
     near()
-        .find(|row| text(&rows[*row]).ends_with(['?', ':', '？', '：']))
+        .find(|row| ends_asking(&text(&rows[*row])))
         .or_else(|| near().find(|row| !text(&rows[*row]).is_empty() && !is_rule(rows[*row])))
 }
 

@@ -9,7 +9,7 @@ use super::meaning::is_choice;
 use super::options::letters;
 use super::page::Page;
 use super::pattern;
-use super::rows::{is_rule, unboxed};
+use super::rows::{ends_asking, is_rule, unboxed};
 
 /// Maximum number of parts into which the sides of boxes cut a row.
 const PARTS_MAX: usize = 8;
@@ -117,7 +117,7 @@ fn in_box(page: &Page, row: usize) -> Option<(Vec<String>, Part)> {
         let labels = GAPS.split(unboxed(&text).trim()).filter(|label| *label != "_");
         let labels: Vec<&str> = labels.collect();
         let known = |label: &&str| KNOWN.is_match(label) || is_choice(label);
-        let below_question = || text_above(page, row, part).is_some_and(|text| asks(&text));
+        let below_question = || text_above(page, row, part).is_some_and(|text| ends_asking(&text));
         let is_row = || labels.len() >= 2 || (parts.len() > 2 && below_question());
         let counts = (boxed || at_cursor()) && labels.iter().all(known) && is_row();
         counts.then(|| (labels.iter().map(|label| (*label).to_owned()).collect(), part))
@@ -138,7 +138,7 @@ fn lettered(page: &Page, row: usize) -> Option<Dialog> {
         }
         let question = match text.contains(['?', '？']) {
             true => text.to_owned(),
-            false => text_above(page, row, *part).filter(|text| asks(text))?,
+            false => text_above(page, row, *part).filter(|text| ends_asking(text))?,
         };
         Some(Dialog { question, labels, row })
     })
@@ -165,10 +165,6 @@ fn inside(row: &str, (from, _): Part) -> Option<String> {
     part.map(|part| cut(row, part)).or_else(|| is_line(row).then(String::new))
 }
 
-fn asks(text: &str) -> bool {
-    text.ends_with(['?', ':', '？', '：'])
-}
-
 /// What stands above the buttons in their box: the nearest paragraph that asks; without one, the first row of the text.
 fn text_above(page: &Page, buttons: usize, part: Part) -> Option<String> {
     let mut first = None;
@@ -178,7 +174,8 @@ fn text_above(page: &Page, buttons: usize, part: Part) -> Option<String> {
         // What is filled in stands on a line, or is shown as stars.
         let text = unboxed(&inside).trim().trim_end_matches(['_', '*', '•', ' ']);
         let is_end = is_edge(row) || text.is_empty() || is_rule(&inside);
-        if asks(&paragraph) && (is_end || text.ends_with(['.', '!', '?', ':', '。', '？', '：', ')', ']']))
+        if ends_asking(&paragraph)
+            && (is_end || text.ends_with(['.', '!', '?', ':', '。', '？', '：', ')', ']']))
         {
             return Some(paragraph);
         }
@@ -193,14 +190,14 @@ fn text_above(page: &Page, buttons: usize, part: Part) -> Option<String> {
             continue;
         }
         // A sentence goes on in the next row of a narrow box.
-        let goes_on = asks(&paragraph) && text.chars().count() * 2 > part.1.saturating_sub(part.0);
-        if asks(&paragraph) && !goes_on {
+        let goes_on = ends_asking(&paragraph) && text.chars().count() * 2 > part.1.saturating_sub(part.0);
+        if ends_asking(&paragraph) && !goes_on {
             return Some(paragraph);
         }
         paragraph = if goes_on { format!("{text} {paragraph}") } else { text.to_owned() };
         first = Some(text.to_owned());
     }
-    if asks(&paragraph) { Some(paragraph) } else { first }
+    if ends_asking(&paragraph) { Some(paragraph) } else { first }
 }
 
 /// The upper edge of a box, with or without a title.

@@ -188,10 +188,12 @@ fn of_words(asked: &Asked<'_>, text: &str, raw: bool) -> PromptKind {
     if asked.options.is_empty() && asks_by_name(asked, text) {
         return PromptKind::Permission;
     }
-    let labels = || asked.options.iter().map(|option| option.label.as_str()).collect::<Vec<_>>().join(" ");
-    let told = || format!("{near} {text} {}", labels());
-    if !asked.options.is_empty() && REPLACES.is_match(&told()) && EXISTS.is_match(&told()) {
-        return PromptKind::Permission;
+    if !asked.options.is_empty() {
+        let labels: Vec<&str> = asked.options.iter().map(|option| option.label.as_str()).collect();
+        let told = format!("{near} {text} {}", labels.join(" "));
+        if REPLACES.is_match(&told) && EXISTS.is_match(&told) {
+            return PromptKind::Permission;
+        }
     }
     if WORD.is_match(text) || LETTER.is_match(text) || WORD.is_match(&near) {
         return PromptKind::Permission;
@@ -354,7 +356,6 @@ mod tests {
             cursor_painted: false,
             alternate,
             pointed: None,
-            inked: None,
         };
         let page = Page::of(view);
         let text = page.asking();

@@ -17,7 +17,7 @@ static KEYED: LazyLock<Regex> = LazyLock::new(|| {
 });
 static PAIR: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"(?:^|[ ,/|])(?P<key>\pL)\s?[:=]\s?(?P<label>\pL[\pL'’]*)"));
-static SPELLED: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b(?P<key>\pL) [(](?P<label>\pL+)[)]"));
+static KEY_FIRST: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b(?P<key>\pL) [(](?P<label>\pL+)[)]"));
 static RUN: LazyLock<Regex> = LazyLock::new(|| {
     pattern(r"[(\[](?P<run>[a-zA-Z?]{2,14})(?:\.\.\.)?[)\]](?:,[^\[\](),]{0,40})?\s*[:?>]?\s*$")
 });
@@ -30,25 +30,17 @@ static ROW: LazyLock<Regex> = LazyLock::new(|| {
 
 /// Keys and their words, as they stand in the line; none where it is in none of these forms.
 pub(super) fn beside(line: &str) -> Vec<(String, String)> {
-    for form in [&*BEHIND, &*BEFORE] {
-        let pairs: Vec<(String, String)> = form
-            .captures_iter(line)
-            .map(|found| (found["key"].to_owned(), found["label"].to_owned()))
-            .filter(|(key, label)| begins_a_word(key, label))
-            .collect();
-        if pairs.len() >= 2 {
-            return pairs;
-        }
+    let plain = [&*BEHIND, &*BEFORE].into_iter().find_map(|form| pairs(form, line, begins_a_word));
+    if let Some(pairs) = plain {
+        return pairs;
     }
-    keyed(line).or_else(|| spelled(line)).or_else(|| run_together(line)).unwrap_or_default()
+    keyed(line).or_else(|| key_first(line)).or_else(|| run_together(line)).unwrap_or_default()
 }
 
 /// `(y:Yes n:No)`, `(y=yes, n=no)`.
 fn keyed(line: &str) -> Option<Vec<(String, String)>> {
     let list = KEYED.captures(line)?.get(1)?.as_str();
-    let pairs = PAIR.captures_iter(list).map(|found| (found["key"].to_owned(), found["label"].to_owned()));
-    let pairs: Vec<(String, String)> = pairs.collect();
-    (pairs.len() >= 2).then_some(pairs)
+    pairs(&PAIR, list, |_, _| true)
 }
 
 fn begins_a_word(key: &str, label: &str) -> bool {
@@ -59,9 +51,14 @@ fn begins_a_word(key: &str, label: &str) -> bool {
 }
 
 /// `y (yes) or n (no)`.
-fn spelled(line: &str) -> Option<Vec<(String, String)>> {
-    let pairs = SPELLED.captures_iter(line).map(|found| (found["key"].to_owned(), found["label"].to_owned()));
-    let pairs: Vec<(String, String)> = pairs.filter(|(key, label)| label.starts_with(key.as_str())).collect();
+fn key_first(line: &str) -> Option<Vec<(String, String)>> {
+    pairs(&KEY_FIRST, line, |key, label| label.starts_with(key))
+}
+
+/// Two keys and more with their words, in a form that names both, where they fit.
+fn pairs(form: &Regex, text: &str, fit: impl Fn(&str, &str) -> bool) -> Option<Vec<(String, String)>> {
+    let all = form.captures_iter(text).map(|found| (found["key"].to_owned(), found["label"].to_owned()));
+    let pairs: Vec<(String, String)> = all.filter(|(key, label)| fit(key, label)).collect();
     (pairs.len() >= 2).then_some(pairs)
 }
 

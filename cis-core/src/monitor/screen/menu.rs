@@ -10,8 +10,11 @@ use super::noise::is_spinner;
 use super::options::{ENTER, Keys, numbered, option};
 use super::page::Page;
 use super::pattern;
-use super::rows::{LONG_POINTERS, OTHER_POINTERS, POINTERS, is_frame, is_rule, unboxed, unpointed};
+use super::rows::{
+    LONG_POINTERS, OTHER_POINTERS, POINTERS, ends_asking, is_frame, is_rule, unboxed, unpointed,
+};
 use crate::event::{OPTIONS_MAX, PromptOption};
+use crate::monitor::PointedBy;
 
 /// A menu, as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,8 +104,9 @@ pub(in crate::monitor) fn menu_of(page: &Page) -> Option<Menu> {
         let (question, buttons) = (question(&rows[..first]), Vec::new());
         return Some(Menu { question, options, buttons, row: from + first });
     }
-    let below =
-        || below_cursor(page, from).or_else(|| colored(page, &rows, from)).or_else(|| told(page, &rows));
+    let below = || {
+        below_cursor(page, from).or_else(|| colored(page, &rows, from)).or_else(|| arrow_list(page, &rows))
+    };
     let open = is_open(page);
     let found = pointed(&rows, open)
         .or_else(|| checked(&rows, open, !page.view.cursor_visible))
@@ -374,11 +378,10 @@ fn below_cursor(page: &Page, from: usize) -> Option<(String, Vec<PromptOption>, 
     if at < from || !is_at_end || !begins_question(asked) {
         return None;
     }
-    let indent = |row: &str| row.chars().take_while(|c| is_frame(*c)).count();
     let first = page.row(at + 1);
     let is_row = |row: &usize| {
         let row = page.row(*row);
-        !unboxed(row).is_empty() && !is_rule(row) && indent(row) == indent(first)
+        !unboxed(row).is_empty() && !is_rule(row) && column(row) == column(first)
     };
     let last = (at + 1..end).take_while(is_row).last()?;
     let rest: Vec<&str> = (last + 1..end).map(|row| page.row(row)).collect();
@@ -386,10 +389,14 @@ fn below_cursor(page: &Page, from: usize) -> Option<(String, Vec<PromptOption>, 
     (last > at + 1 && ends_list(&rest)).then(|| (question, Vec::new(), at + 1 - from))
 }
 
+/// Where the text of a row begins.
+fn column(row: &str) -> usize {
+    row.chars().take_while(|c| is_frame(*c)).count()
+}
+
 /// A list below a question that says that arrows choose, where no cursor shows.
-fn told(page: &Page, rows: &[&str]) -> Option<(String, Vec<PromptOption>, usize)> {
+fn arrow_list(page: &Page, rows: &[&str]) -> Option<(String, Vec<PromptOption>, usize)> {
     let asked = rows.iter().rposition(|row| begins_question(row) && ARROWS.is_match(row))?;
-    let column = |row: &str| row.chars().take_while(|c| is_frame(*c)).count();
     let first = rows.get(asked + 1)?;
     let is_row =
         |row: &&&str| !unboxed(row).is_empty() && column(row).abs_diff(column(first)) <= COLUMNS_APART_MAX;
@@ -400,9 +407,8 @@ fn told(page: &Page, rows: &[&str]) -> Option<(String, Vec<PromptOption>, usize)
 
 /// A list below a question, one of its rows pointed at by its color. `from`: rows are counted from there.
 fn colored(page: &Page, rows: &[&str], from: usize) -> Option<(String, Vec<PromptOption>, usize)> {
-    let pointed = page.view.pointed.or(page.view.inked)?;
-    let at = usize::from(pointed).checked_sub(from).filter(|at| *at < rows.len())?;
-    let column = |row: &str| row.chars().take_while(|c| is_frame(*c)).count();
+    let pointed = page.view.pointed?;
+    let at = usize::from(pointed.row).checked_sub(from).filter(|at| *at < rows.len())?;
     let is_row = |row: &&&str| {
         let is_option = !unboxed(row).is_empty() && !is_rule(row) && !KEYS.is_match(row);
         is_option && column(row).abs_diff(column(rows[at])) <= COLUMNS_APART_MAX
@@ -413,20 +419,24 @@ fn colored(page: &Page, rows: &[&str], from: usize) -> Option<(String, Vec<Promp
     // The question may begin in the same column.
     let asks_plainly = |row: &str| {
         let row = unboxed(row);
-        row.ends_with(['?', ':', '？', '：']) || CHOOSES.is_match(row)
+        ends_asking(row) || CHOOSES.is_match(row)
     };
     if let Some(asked) = (first..at).rev().find(|row| asks_plainly(rows[*row])) {
         first = asked + 1;
     }
     let question = question(&rows[..first]);
+    let ends = ends_list(&rows[last + 1..]);
     // Where nothing else is on the screen, the list is all that is asked.
     let is_alone = || {
         let above = first > 0 && rows[..first].iter().all(|row| unboxed(row).is_empty() || is_rule(row));
-        above && page.view.pointed.is_some() && last - first >= LIST_ROWS - 1 && ends_list(&rows[last + 1..])
+        above && last - first >= LIST_ROWS - 1
     };
-    let ends = page.view.pointed.is_some() || ends_list(&rows[last + 1..]);
-    let asks = last > first && ends && (asks_plainly(&question) || is_alone());
-    asks.then(|| (question, Vec::new(), first))
+    // One row of a log may be drawn otherwise, too.
+    let asks = match pointed.by {
+        PointedBy::Ground => asks_plainly(&question) || (ends && is_alone()),
+        PointedBy::Letters => asks_plainly(&question) && ends,
+    };
+    (asks && last > first).then(|| (question, Vec::new(), first))
 }
 
 /// Choices in one row, the highlighted one marked: `● Yes / ○ No`.
@@ -480,7 +490,7 @@ fn asking_row<'a>(above: &[&'a str]) -> &'a str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::ScreenView;
+    use crate::monitor::{Pointed, ScreenView};
 
     fn menu(screen: &str) -> Option<Menu> {
         let lines = screen.lines().map(str::to_owned).collect();
@@ -666,7 +676,12 @@ mod tests {
     fn a_row_that_is_pointed_at_by_its_color() {
         let colored = |screen: &str, row: u16| {
             let lines = screen.lines().map(str::to_owned).collect();
-            let view = ScreenView { lines, cols: 80, pointed: Some(row), ..ScreenView::default() };
+            let view = ScreenView {
+                lines,
+                cols: 80,
+                pointed: Some(Pointed { row, by: PointedBy::Ground }),
+                ..ScreenView::default()
+            };
             menu_of(&Page::of(view)).map(|menu| menu.question)
         };
         let boxed = "┌ Which mailbox? ──┐\n│Inbox             │\n│Sent              │\n└──────────────────┘";

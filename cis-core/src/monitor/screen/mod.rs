@@ -32,7 +32,7 @@ pub(super) use options::{
     Keys, asks_on, buttons, is_against, is_spelled_out, letters, numbered, turn, turns,
 };
 pub(super) use page::{Page, Place, fingerprint, line_hash};
-pub(super) use rows::{is_rule, unboxed, unpointed};
+pub(super) use rows::{ends_asking, is_rule, unboxed, unpointed};
 pub(super) use shape::{Shape, answers, is_carrier, is_listener, presses, shape_of};
 pub(super) use shell::is_shell_prompt;
 pub(super) use shown::{At, Shown};

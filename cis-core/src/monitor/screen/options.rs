@@ -7,7 +7,7 @@ use regex::{Captures, Regex};
 use super::letters::{beside, is_step};
 use super::meaning::{begins_no, begins_yes, is_choice, meaning_of};
 use super::pattern;
-use super::rows::{OTHER_POINTERS, POINTERS, unboxed};
+use super::rows::{OTHER_POINTERS, POINTERS, ends_asking, unboxed};
 use super::shape::presses;
 use crate::event::{LABEL_CHARS_MAX, Meaning, OPTIONS_MAX, PromptOption};
 
@@ -183,7 +183,7 @@ pub(super) fn last_question(row: &str) -> &str {
             |one: &PromptOption| lower == one.id.to_lowercase() || lower == one.label.to_lowercase();
         let is_answered = word.chars().count() == 1 || offered.iter().any(is_answer);
         let rest = if is_answered { more.trim() } else { rest.trim() };
-        let ends_so = is_answered && rest.ends_with([':', '：', '?', '？']);
+        let ends_so = is_answered && ends_asking(rest);
         let has_words = rest.starts_with(char::is_alphabetic) && rest.contains(' ');
         (offered.len() >= 2 && has_words && (ends_so || asks_on(rest))).then_some(rest)
     };

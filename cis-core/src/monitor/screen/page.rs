@@ -5,7 +5,7 @@ use unicode_width::UnicodeWidthChar;
 
 use super::noise;
 use super::options::{last_question, letters};
-use super::rows::{is_frame, is_rule, unboxed};
+use super::rows::{ends_asking, is_frame, is_rule, unboxed};
 use super::shape::{Shape, shape_of};
 use super::words::TAKES;
 use crate::monitor::evidence::ScreenView;
@@ -131,8 +131,7 @@ impl Page {
         let takes = lead.contains(|c: char| c.is_alphanumeric()) && TAKES.is_match(lead);
         let names = || !lead.contains(['?', '？']) && letters(lead, true).len() == 2;
         let is_bare = matches!(lead, ">" | ":" | "?");
-        let is_open = above.ends_with(['?', '？', ':', '：']);
-        (is_open && (takes || is_bare || names())).then(|| above.to_owned())
+        (ends_asking(above) && (takes || is_bare || names())).then(|| above.to_owned())
     }
 
     /// The prompt at the cursor.
@@ -184,7 +183,7 @@ impl Page {
         let text = unboxed(text);
         let rows = || self.view.lines.iter().map(|line| unboxed(line)).enumerate();
         let (at, row) = rows().rfind(|(_, row)| row.starts_with(text))?;
-        let asks = |row: &str| row.ends_with([':', '?', '：', '？']) && !row.starts_with(text);
+        let asks = |row: &str| ends_asking(row) && !row.starts_with(text);
         let next = rows().skip(at + 1).any(|(_, row)| asks(row));
         row.strip_prefix(text).filter(|_| !next)
     }

@@ -17,6 +17,11 @@ pub(in crate::monitor) fn is_rule(line: &str) -> bool {
         && line.chars().all(|c| is_frame(c) || matches!(c, '-' | '=' | '_' | '+'))
 }
 
+/// Whether a text ends as questions and prompts for a value do.
+pub(in crate::monitor) fn ends_asking(text: &str) -> bool {
+    text.ends_with(['?', ':', '？', '：'])
+}
+
 /// Signs that show which option is highlighted, and seldom stand for anything else at the beginning of a row.
 pub(super) const POINTERS: &str = "❯›>▸►▶→➤➜●◉";
 /// Signs that do so where the rows beside it are aligned with its text: bullets and logs use them, too.

@@ -2,6 +2,7 @@
 
 use super::Screen;
 use super::grid::{Colour, Drawn, Style};
+use crate::monitor::PointedBy;
 
 /// A row that is painted in one colour is an option only with so many letters or digits.
 const LETTERS_MIN: usize = 2;
@@ -49,17 +50,11 @@ impl Screen {
         pairs.any(|(above, below)| above.is_beside(below) && above.ground != below.ground)
     }
 
-    /// The row of a list that alone stands out by its ground: the rows above and below it, which begin in about the same column, are on
-    /// another one. None where several do.
-    #[must_use]
-    pub fn colored_row(&self) -> Option<usize> {
-        by_ground(&self.painted_rows())
-    }
-
-    /// The row of a list whose letters alone are drawn otherwise than all others of the list, which are alike. None where several are.
-    #[must_use]
-    pub fn inked_row(&self) -> Option<usize> {
-        by_ink(&self.painted_rows())
+    /// The row of a list that stands out, and by what.
+    pub(super) fn pointed_row(&self) -> Option<(usize, PointedBy)> {
+        let rows = self.painted_rows();
+        let by_ground = by_ground(&rows).map(|row| (row, PointedBy::Ground));
+        by_ground.or_else(|| by_ink(&rows).map(|row| (row, PointedBy::Letters)))
     }
 
     /// Each row; none where it has no text, or text on several grounds.
@@ -74,7 +69,8 @@ impl Screen {
     }
 }
 
-/// The only row that stands out by its ground from those at its sides.
+/// The row of a list that alone stands out by its ground: the rows above and below it, which begin in about the same column, are on another
+/// one. None where several do.
 fn by_ground(rows: &[Option<Painted>]) -> Option<usize> {
     let at = |row: usize| rows.get(row).copied().flatten();
     let stands_out = |row: &usize| {
@@ -86,7 +82,7 @@ fn by_ground(rows: &[Option<Painted>]) -> Option<usize> {
     only((0..rows.len()).filter(stands_out))
 }
 
-/// The only row whose letters are drawn otherwise than those of all others of its list, which are alike.
+/// The row of a list whose letters alone are drawn otherwise than all others of the list, which are alike. None where several are.
 fn by_ink(rows: &[Option<Painted>]) -> Option<usize> {
     let at = |row: usize| rows.get(row).copied().flatten();
     let stands_out = |row: &usize| {
@@ -123,19 +119,19 @@ mod tests {
     use super::super::TermSize;
     use super::*;
 
-    fn points(text: &str) -> bool {
+    fn screen(text: &str) -> Screen {
         let mut screen = Screen::new(TermSize { cols: 40, rows: 10 });
         screen.feed(text.replace('\n', "\r\n").as_bytes());
-        screen.points_by_colour()
+        screen
+    }
+
+    fn points(text: &str) -> bool {
+        screen(text).points_by_colour()
     }
 
     #[test]
     fn the_row_that_alone_stands_out_is_pointed_at() {
-        let pointed = |text: &str| {
-            let mut screen = Screen::new(TermSize { cols: 40, rows: 10 });
-            screen.feed(text.replace('\n', "\r\n").as_bytes());
-            screen.colored_row()
-        };
+        let pointed = |text: &str| by_ground(&screen(text).painted_rows());
         assert_eq!(pointed("Which?\n Install\n\x1b[7m Repair \x1b[0m\n Quit"), Some(2));
         assert_eq!(pointed("┌───────────┐\n│\x1b[7m Install   \x1b[0m│\n│ Quit      │"), Some(1));
         assert_eq!(pointed("\x1b[7m Install \x1b[0m\n Repair\n\x1b[7m Quit \x1b[0m"), None, "several");
@@ -144,11 +140,7 @@ mod tests {
 
     #[test]
     fn the_row_whose_letters_stand_out_is_pointed_at() {
-        let pointed = |text: &str| {
-            let mut screen = Screen::new(TermSize { cols: 40, rows: 10 });
-            screen.feed(text.replace('\n', "\r\n").as_bytes());
-            screen.inked_row()
-        };
+        let pointed = |text: &str| by_ink(&screen(text).painted_rows());
         assert_eq!(pointed("Which?\n  Install\n  \x1b[36mRepair\x1b[0m\n  Quit"), Some(2));
         assert_eq!(pointed("Which?\n  Install\n  \x1b[4mRepair\x1b[0m\n  Quit"), Some(2));
         assert_eq!(pointed("Install\n\x1b[36mRepair\x1b[0m"), None, "nothing tells which of two");

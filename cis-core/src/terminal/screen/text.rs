@@ -7,7 +7,7 @@ use alacritty_terminal::index::{Column, Line};
 use alacritty_terminal::term::cell::{Cell, Flags};
 
 use super::Screen;
-use crate::monitor::ScreenView;
+use crate::monitor::{Pointed, ScreenView};
 use crate::policy::redact::{PIECE_BYTES_MIN, Redactor, is_drawn, is_ordinary};
 use crate::text::{is_invisible, selects_variant};
 
@@ -314,9 +314,9 @@ impl Screen {
         let row = usize::from(cursor.row);
         let line_of = |row: usize| first_rows.partition_point(|first| *first <= row).saturating_sub(1);
         let line = line_of(row);
-        let of_row = |row: Option<usize>| row.and_then(|row| u16::try_from(line_of(row)).ok());
-        let pointed = if cursor.visible { None } else { of_row(self.colored_row()) };
-        let inked = if cursor.visible || pointed.is_some() { None } else { of_row(self.inked_row()) };
+        let pointed = if cursor.visible { None } else { self.pointed_row() };
+        let pointed =
+            pointed.and_then(|(row, by)| Some(Pointed { row: u16::try_from(line_of(row)).ok()?, by }));
         let before = (row - first_rows.get(line).copied().unwrap_or(row)) * self.term.grid().columns();
         ScreenView {
             lines,
@@ -327,7 +327,6 @@ impl Screen {
             cursor_painted: cursor.visible && !self.cursor().visible,
             alternate: self.is_alternate(),
             pointed,
-            inked,
         }
     }
 
