@@ -281,32 +281,43 @@ printf 'Press Enter to delete '; read -r y; echo "$y" > "$E2E_WORK/pressed"
     assert_eq!(cis.read("pressed"), "\n");
 }
 
-/// Which of two processes gets what is typed, nobody knows.
-#[test]
-fn nothing_is_typed_where_several_processes_read_the_terminal() {
+/// Two jobs that ask at once. Which of them gets what is typed, nobody knows.
+const JOBS: &str = r#"
+( read -p $'A: delete the database? [y/N] \n' a </dev/tty; echo "$a" > "$E2E_WORK/deleted" ) &
+sleep 0.5
+read -p 'B: keep the backup? [Y/n] ' b; echo "$b" > "$E2E_WORK/kept"; wait
+"#;
+
+/// Of the jobs, which this command runs, no one gets an answer.
+fn neither_job_is_answered(command: &str) {
     let cis = Cis::new();
-    let run = cis.start(
+    cis.write("jobs.sh", JOBS);
+    let run = cis.start(&format!(
         r#"version = 1
 [dag]
 id = "rivals"
 [[tasks]]
 id = "ask"
-shell = "bash"
-script = """
-( read -p $'A: delete the database? [y/N] \n' a </dev/tty; echo "$a" > "$E2E_WORK/deleted" ) &
-sleep 0.5
-read -p 'B: keep the backup? [Y/n] ' b; echo "$b" > "$E2E_WORK/kept"; wait
-"""
-"#,
-    );
+command = {command}
+"#
+    ));
     let asked = eventually("the second one waits", || {
         found(&cis, |item| item["question"].as_str().unwrap_or_default().contains("backup"))
     });
-    let id = asked["id"].as_str().unwrap();
-    let refused = cis.run(["answer", id, "yes"]).expect(2).stderr;
+    let refused = cis.run(["answer", asked["id"].as_str().unwrap(), "yes"]).expect(2).stderr;
     assert!(refused.contains("several processes") && refused.contains("bash"), "{refused}");
     assert!(cis.read("deleted").is_empty() && cis.read("kept").is_empty());
     cis.ok(["dag", "cancel", &run]);
+}
+
+#[test]
+fn nothing_is_typed_where_several_processes_read_the_terminal() {
+    neither_job_is_answered(r#"["bash", "jobs.sh"]"#);
+}
+
+#[test]
+fn nothing_is_typed_where_several_processes_read_a_terminal_inside() {
+    neither_job_is_answered(r#"["script", "-qec", "bash jobs.sh", "/dev/null"]"#);
 }
 
 /// It shows what a program in a terminal inside asks, and reads lines for itself.
@@ -552,34 +563,6 @@ while True:
             raise SystemExit
         os.write(1, data) if one == ours else ours.sendall(data)
 "#;
-
-/// Two jobs ask at once in a terminal inside.
-#[test]
-fn nothing_is_typed_where_several_processes_read_a_terminal_inside() {
-    let cis = Cis::new();
-    let asks = r#"
-( read -p $'A: delete the database? [y/N] \n' a </dev/tty; echo "$a" > "$E2E_WORK/deleted" ) &
-sleep 0.5
-read -p 'B: keep the backup? [Y/n] ' b; echo "$b" > "$E2E_WORK/kept"; wait
-"#;
-    cis.write("asks.sh", asks);
-    let run = cis.start(
-        r#"version = 1
-[dag]
-id = "inside"
-[[tasks]]
-id = "ask"
-command = ["script", "-qec", "bash asks.sh", "/dev/null"]
-"#,
-    );
-    let asked = eventually("the second one waits", || {
-        found(&cis, |item| item["question"].as_str().unwrap_or_default().contains("backup"))
-    });
-    let refused = cis.run(["answer", asked["id"].as_str().unwrap(), "yes"]).expect(2).stderr;
-    assert!(refused.contains("several processes") && refused.contains("bash"), "{refused}");
-    assert!(cis.read("deleted").is_empty() && cis.read("kept").is_empty());
-    cis.ok(["dag", "cancel", &run]);
-}
 
 /// What such a program passes on is for one that nobody sees.
 #[test]
