@@ -92,7 +92,7 @@ impl<'a> Page<'a> {
 
     fn variants(&mut self, tag: Option<&str>, variants: &[Variant]) -> Outcome {
         let head = tag.map_or_else(|| "value".to_owned(), |tag| format!("`{tag}`"));
-        self.text.push_str(&format!("\n| {head} | beside it | |\n|---|---|---|\n"));
+        self.text.push_str(&format!("\n| {head} | its fields | |\n|---|---|---|\n"));
         for variant in variants {
             let mut beside = Vec::new();
             for field in &variant.fields {
