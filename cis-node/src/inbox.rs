@@ -356,9 +356,8 @@ pub(crate) struct Elsewhere {
 
 /// An answer that was looked at, with the option that it means.
 pub(crate) fn chosen(item: &InboxItem, mut answer: Answer) -> Outcome<Answer> {
-    let given = given::given(item, &answer)?;
-    if let Some(option) = given.option {
-        answer.with = AnswerWith::Option { option: format!("id:{option}") };
+    if let given::Meant::Option(option) = given::meant(item, &answer)? {
+        answer.with = AnswerWith::Option { option: format!("id:{}", option.id) };
     }
     Ok(answer)
 }

@@ -48,7 +48,7 @@ pub(crate) fn answer(session: SessionId, item: &InboxItem, text: &str) -> Result
             Problem::new(ProblemKind::BadInput, detail).hint("set `default` to the text of an option")
         );
     }
-    match given::given(item, &option) {
+    match given::meant(item, &option) {
         Ok(_) => Ok(option),
         // A meaning that the prompt does not offer is no word to be typed, nor is any where it offers others.
         Err(problem) if Meaning::parse(text).is_some() || !item.options.is_empty() => Err(problem),
@@ -62,7 +62,7 @@ pub(crate) fn answer(session: SessionId, item: &InboxItem, text: &str) -> Result
         }
         Err(_) => {
             let words = with(AnswerWith::Text { text: text.to_owned() });
-            given::given(item, &words).map(|_| words)
+            given::meant(item, &words).map(|_| words)
         }
     }
 }
@@ -138,6 +138,15 @@ mod tests {
         assert_eq!(typed("Do it?", &[], "no").as_deref(), Some("no\r"));
         assert_eq!(typed("Continue? [Y/s]", &["Y", "s"], "no"), None);
         assert_eq!(typed("Proceed? [y/N]", &["y", "n"], "maybe"), None);
+    }
+
+    /// A coordinator that took the run over knows the options by a room, which does not tell what types them.
+    #[test]
+    fn a_default_for_another_node_needs_no_keys() {
+        let item = item(&[("y", "yes", None, ""), ("n", "no", None, "")]);
+        let answer = answer(SessionId::from_parts(1, 1), &item, "n").unwrap();
+        assert!(matches!(given::meant(&item, &answer), Ok(given::Meant::Option(option)) if option.id == "n"));
+        assert!(given::given(&item, &answer).is_err(), "this node could not type it");
     }
 
     #[test]

@@ -38,8 +38,58 @@ pub(super) fn asks_password(item: &InboxId) -> Problem {
     Problem::new(ProblemKind::Conflict, detail)
 }
 
-/// An answer to a session, ready for the driver.
+/// An answer to a session of this node, ready for the driver.
 pub(crate) fn given(item: &InboxItem, answer: &Answer) -> Outcome<Given> {
+    let Some(session) = item.session else {
+        return Err(bad(format!("{} is of no session", item.id)));
+    };
+    let meant = meant(item, answer)?;
+    let is_ask = item.ask_type.is_some();
+    let (option, text, bytes) = match meant {
+        Meant::Option(option) if !is_ask && option.keys.is_empty() => {
+            let detail = format!("what types `{}` at {} is not known", option.label, item.id);
+            return Err(bad(detail).hint("type it with --keys, as you would in the terminal"));
+        }
+        Meant::Option(option) => (Some(option.id), option.label, option.keys.into_bytes()),
+        Meant::Words(text) if is_ask => (None, text, Vec::new()),
+        Meant::Words(text) => {
+            let typed = [text.as_bytes(), b"\r"].concat();
+            (None, text, typed)
+        }
+        Meant::Keys { names, data } => (None, names, data),
+    };
+    let is_line = !is_ask && matches!(answer.with, AnswerWith::Text { .. });
+    Ok(Given {
+        session,
+        item: item.id.clone(),
+        is_ask,
+        hash: item.hash.clone(),
+        option,
+        text,
+        reason: answer.reason.clone(),
+        answer: Typed { input: answer.input, bytes, is_line },
+        again: answer.again,
+        by_default: false,
+    })
+}
+
+/// What an answer means.
+pub(crate) enum Meant {
+    /// This option. A room does not tell what types it.
+    Option(PromptOption),
+    /// Words, as they are.
+    Words(String),
+    /// Keys, as they are.
+    Keys {
+        /// What they are called.
+        names: String,
+        /// What is typed.
+        data: Vec<u8>,
+    },
+}
+
+/// What an answer means to a session of any node. That node decides whether it is typed, and knows what types it.
+pub(crate) fn meant(item: &InboxItem, answer: &Answer) -> Outcome<Meant> {
     let Some(session) = item.session else {
         return Err(bad(format!("{} is of no session", item.id)));
     };
@@ -63,7 +113,7 @@ pub(crate) fn given(item: &InboxItem, answer: &Answer) -> Outcome<Given> {
             format!("{} is a menu: words would not be read, and Enter would choose an option", item.id);
         return Err(bad(detail).hint("answer with an option; `--keys` types keys as they are"));
     }
-    let (option, text, bytes) = match &answer.with {
+    Ok(match &answer.with {
         AnswerWith::Keys { .. } if is_ask => {
             return Err(bad(format!("{} was asked in words: nothing is typed for it", item.id))
                 .hint("answer with an option or --text"));
@@ -73,38 +123,13 @@ pub(crate) fn given(item: &InboxItem, answer: &Answer) -> Outcome<Given> {
                 return Err(bad(format!("keys of 1 to {TEXT_BYTES_MAX} bytes can be typed at once")));
             }
             check_words("the names of the keys", names)?;
-            (None, names.clone(), data.clone())
-        }
-        AnswerWith::Text { text } if !item.takes_text() => {
-            check_words("the answer", text)?;
-            let option = find(item, text)?;
-            (Some(option.id), option.label, Vec::new())
+            Meant::Keys { names: names.clone(), data: data.clone() }
         }
         AnswerWith::Text { text } => {
             check_words("the answer", text)?;
-            let typed = if is_ask { Vec::new() } else { [text.as_bytes(), b"\r"].concat() };
-            (None, text.clone(), typed)
+            if item.takes_text() { Meant::Words(text.clone()) } else { Meant::Option(find(item, text)?) }
         }
-        AnswerWith::Option { option } => {
-            let option = find(item, option)?;
-            if !is_ask && option.keys.is_empty() {
-                let detail = format!("what types `{}` at {} is not known", option.label, item.id);
-                return Err(bad(detail).hint("type it with --keys, as you would in the terminal"));
-            }
-            (Some(option.id), option.label, option.keys.into_bytes())
-        }
-    };
-    Ok(Given {
-        session,
-        item: item.id.clone(),
-        is_ask,
-        hash: item.hash.clone(),
-        option,
-        text,
-        reason: answer.reason.clone(),
-        answer: Typed { input: answer.input, bytes, is_line },
-        again: answer.again,
-        by_default: false,
+        AnswerWith::Option { option } => Meant::Option(find(item, option)?),
     })
 }
 
