@@ -86,6 +86,8 @@ fn a_task_that_fails_leaves_nothing() {
     let result = result(&out.json_lines());
     assert_eq!(result["artifacts"], Value::Null);
     assert_eq!(result["cause"]["kind"], "exit", "the exit code is what counts: {result}");
+    let none = cis.run(["dag", "artifacts", "a", "--to", "copies"]).expect(3).stderr;
+    assert!(none.contains("task `a` has no artifacts: it is failed"), "{none}");
 }
 
 #[test]

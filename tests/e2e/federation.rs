@@ -7,7 +7,7 @@ use crate::harness::pair::pair;
 use crate::harness::room::Room;
 use crate::harness::synapse::{Synapse, User};
 use crate::harness::{eventually, eventually_within, is_alive, kill_9, ulid_in};
-use crate::matrix::{logged_in, login};
+use crate::matrix::{log_in, logged_in};
 use crate::rooms::{SLOW, hybrid, room_of};
 
 pub fn did(cis: &Cis) -> String {
@@ -16,10 +16,16 @@ pub fn did(cis: &Cis) -> String {
 
 /// A node whose account is invited to the room.
 pub fn invited(synapse: &Synapse, room: &Room<'_>, ann: &User, name: &str) -> Cis {
-    let (cis, user) = (Cis::new(), synapse.register(name));
-    login(&cis, synapse, &user, "--token-stdin", &user.token).expect(0);
-    ann.invite(&room.id, &user.id);
+    let cis = Cis::new();
+    invite(&cis, synapse, room, ann, name);
     cis
+}
+
+/// Gives a node an account, and invites that.
+fn invite(cis: &Cis, synapse: &Synapse, room: &Room<'_>, ann: &User, name: &str) {
+    let user = synapse.register(name);
+    log_in(cis, synapse, &user);
+    ann.invite(&room.id, &user.id);
 }
 
 /// A node that works on tasks of the room for this coordinator.
@@ -106,20 +112,27 @@ fn a_node_works_for_those_alone_whom_it_trusts() {
 }
 
 /// A node that joins the room of the first one, which owns it, and may do this there.
-pub fn member(
+pub fn member(synapse: &Synapse, room: &Room<'_>, ann: &User, owner: &Cis, what: (&str, &str, &str)) -> Cis {
+    let member = Cis::new();
+    make_member(&member, synapse, room, ann, owner, what);
+    member
+}
+
+/// Lets this node, which has no account yet, join the room.
+pub fn make_member(
+    member: &Cis,
     synapse: &Synapse,
     room: &Room<'_>,
     ann: &User,
     owner: &Cis,
     (name, role, may): (&str, &str, &str),
-) -> Cis {
-    let member = invited(synapse, room, ann, name);
+) {
+    invite(member, synapse, room, ann, name);
     let code = owner.ok(["node", "invite", "--room", &room.id]);
     member.ok(["node", "join", code.trim()]);
-    owner.ok(["identity", "trust", &did(&member), "--room", &room.id, "--may", may, "--name", name]);
+    owner.ok(["identity", "trust", &did(member), "--room", &room.id, "--may", may, "--name", name]);
     member.ok(["node", "stop"]);
     member.ok(["node", "start", "--detach", "--room", &room.id, "--role", role]);
-    member
 }
 
 /// Waits until a node has read that a run of another one succeeded.

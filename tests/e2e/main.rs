@@ -15,6 +15,7 @@ mod harness;
 
 mod agents;
 mod ahead;
+mod apart;
 mod api;
 mod artifacts;
 mod asking;

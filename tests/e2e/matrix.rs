@@ -31,9 +31,15 @@ pub(super) fn login_at(cis: &Cis, url: &str, user: &User, how: &str, secret: &st
 /// A node with the account of a user.
 pub(super) fn logged_in(synapse: &Synapse) -> (Cis, User) {
     let (cis, user) = (Cis::new(), synapse.register("cis"));
-    let account = login(&cis, synapse, &user, "--token-stdin", &user.token).expect(0).json();
-    assert_eq!(account["user_id"], user.id.as_str());
+    log_in(&cis, synapse, &user);
     (cis, user)
+}
+
+/// Gives a node this account.
+#[track_caller]
+pub(super) fn log_in(cis: &Cis, synapse: &Synapse, user: &User) {
+    let account = login(cis, synapse, user, "--token-stdin", &user.token).expect(0).json();
+    assert_eq!(account["user_id"], user.id.as_str());
 }
 
 /// Whether a text stands in a file of a folder.

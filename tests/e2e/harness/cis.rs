@@ -23,7 +23,23 @@ pub struct Cis {
     binary: PathBuf,
     env: Vec<(String, String)>,
     uid: Option<u32>,
+    /// What it starts sees no other installation.
+    apart: bool,
 }
+
+/// `sh -c APART sh ROOT PROGRAM ARGUMENTS`, in a mount namespace: of the folder of all installations, only ROOT is there.
+const APART: &str = r#"
+set -e
+root=$1
+shift
+mount --bind "$root" /mnt
+mount -t tmpfs tmpfs "${root%/*}"
+mkdir "$root"
+mount --bind /mnt "$root"
+umount /mnt
+cd "$root/work"
+exec "$@"
+"#;
 
 impl Cis {
     /// An empty home, no node.
@@ -39,6 +55,15 @@ impl Cis {
     /// The same for the user with this uid.
     pub fn as_user(uid: u32) -> Self {
         Self::make(Some(uid))
+    }
+
+    /// An installation whose processes are in mount namespaces: they see no file of another one, as on a machine of
+    /// their own. Needs root and mount namespaces; `None` where there are none.
+    pub fn apart() -> Option<Self> {
+        let mut cis = Self::new();
+        cis.apart = true;
+        let tried = cis.program("true").output();
+        tried.is_ok_and(|tried| tried.status.success()).then_some(cis)
     }
 
     fn make(uid: Option<u32>) -> Self {
@@ -60,7 +85,7 @@ impl Cis {
             }
         }
         fs::set_permissions(root.path().join("run"), fs::Permissions::from_mode(0o700)).unwrap();
-        Self { root, binary, env: Vec::new(), uid }
+        Self { root, binary, env: Vec::new(), uid, apart: false }
     }
 
     /// Another variable for everything that is started from now on.
@@ -137,6 +162,12 @@ impl Cis {
     /// Another program of the same user, not started.
     pub fn program(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = match self.uid {
+            None if self.apart => {
+                let mut command = Command::new("unshare");
+                command.args(["--mount", "sh", "-c", APART, "sh"]).arg(self.root.path());
+                command.arg(program);
+                command
+            }
             None => Command::new(program),
             Some(uid) => {
                 let mut command = Command::new("setpriv");

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use cis_client::Client;
-use cis_core::api::RunDetail;
-use cis_core::event::ArtifactRecord;
+use cis_core::api::{Problem, ProblemKind, RunDetail};
+use cis_core::event::{ArtifactRecord, TaskState};
 use cis_core::ids::TaskId;
 use cis_core::text;
 use serde::Serialize;
@@ -61,7 +61,17 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
         let run = run_or_newest(&client, args.run.as_deref()).await?;
-        let all = chosen(client.run(&run).await?, args.task.as_deref())?;
+        let detail = client.run(&run).await?;
+        let state = detail.tasks.iter().find(|task| Some(task.id.as_str()) == args.task.as_deref());
+        let state = state.map(|task| task.state);
+        let all = chosen(detail, args.task.as_deref())?;
+        if let (true, Some(task), Some(state), Some(_)) = (all.is_empty(), &args.task, state, &args.to)
+            && state != TaskState::Succeeded
+        {
+            let detail = format!("task `{task}` has no artifacts: it is {}", state.as_str());
+            return Err(CliError::from(Problem::new(ProblemKind::Conflict, detail))
+                .hint("its files are kept when it succeeds; `cis dag show` shows its state"));
+        }
         if let Some(to) = &args.to {
             copy(&client, &run, &all, to, args).await?;
         }
