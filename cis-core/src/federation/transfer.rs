@@ -24,13 +24,16 @@ pub const BYTES_MAX: u64 = 10 << 30;
 pub const LIST_BYTES_MAX: u64 = 16 << 20;
 
 /// A list whose JSON is not longer is told of with its text, bytes: nobody has to upload or download it. The parts of 100 MB fit.
-pub const INLINE_BYTES_MAX: usize = 3072;
+pub const INLINE_BYTES_MAX: usize = 3584;
 
 /// Where `media` has such a text.
 const INLINE: &str = "list";
 
 /// A part has no more bytes: it is held in memory on its way.
 pub const PART_BYTES_MAX: u64 = 8 << 20;
+
+/// The first part of a large content, bytes: it is on its way while the next one, twice as large, is read.
+const PART_BYTES_FIRST: u64 = 2 << 20;
 
 /// A homeserver that takes only smaller files is no place for parts: there would be too many of them.
 pub const PART_BYTES_MIN: u64 = 256 << 10;
@@ -326,6 +329,12 @@ fn is_below(path: &str) -> bool {
     path.len() <= PATH_BYTES_MAX && names.clone().all(is_name) && names.count() <= DEPTH_MAX
 }
 
+/// Bytes of the part of a large content that begins at `start`: the first ones are smaller. [`cut`] says what `part_max` is.
+#[must_use]
+pub fn part_size(start: u64, part_max: u64) -> u64 {
+    (start + PART_BYTES_FIRST).min(part_max)
+}
+
 /// How contents are cut into parts of at most `part_max` bytes (from [`PART_BYTES_MIN`] to [`PART_BYTES_MAX`]). Each content once; those of
 /// one content follow each other.
 #[must_use]
@@ -346,7 +355,8 @@ pub fn cut<'a>(contents: impl IntoIterator<Item = (&'a BlobId, u64)>, part_max: 
         }
         let mut start = 0;
         while start < size {
-            let piece = Piece { blob: Some(blob.clone()), start, size: part_max.min(size - start) };
+            let here = part_size(start, part_max).min(size - start);
+            let piece = Piece { blob: Some(blob.clone()), start, size: here };
             start += piece.size;
             parts.push(vec![piece]);
         }

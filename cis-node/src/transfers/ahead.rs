@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::watch;
 
-use cis_core::federation::transfer::{PART_BYTES_MAX, Part, PartMedia, Piece};
+use cis_core::federation::transfer::{PART_BYTES_MAX, Part, PartMedia, Piece, part_size};
 
 use super::media::MediaStore;
 use super::{AT_ONCE, TransferError};
@@ -59,9 +59,10 @@ async fn next_part(
     part_max: u64,
     stop: Stop,
 ) -> Option<(Range, (u64, watch::Receiver<u64>))> {
+    let size = part_size(start, part_max);
     // An error means that nothing follows.
-    let _ = stop.or(written.wait_for(|size| *size >= start + part_max)).await.ok()?.map(drop);
-    let size = part_max.min(written.borrow().saturating_sub(start));
+    let _ = stop.or(written.wait_for(|written| *written >= start + size)).await.ok()?.map(drop);
+    let size = size.min(written.borrow().saturating_sub(start));
     (size > 0).then_some(((start, size), (start + size, written)))
 }
 
