@@ -57,6 +57,13 @@ impl Cis {
         Self::make(Some(uid))
     }
 
+    /// An empty home for another program than the one under test: that of an earlier version.
+    pub fn of(program: PathBuf) -> Self {
+        let mut cis = Self::new();
+        cis.binary = program;
+        cis
+    }
+
     /// An installation whose processes are in mount namespaces: they see no file of another one, as on a machine of
     /// their own. Needs root and mount namespaces; `None` where there are none.
     pub fn apart() -> Option<Self> {
