@@ -43,7 +43,7 @@ pub struct Reader {
     /// It polls by sleeping between its looks: nothing tells whether it waits or works.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sleeps: bool,
-    /// It waits for a peer at a socket as well: what is typed may be for that.
+    /// It waits for a peer as well, or writes to one (a socket, a device): what is typed may be for that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub peer: bool,
     /// It is no process of the session's tree (a pinentry of an agent daemon).

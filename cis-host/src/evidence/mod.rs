@@ -216,8 +216,9 @@ impl Scene<'_> {
         // A group without a process that can be seen: they are hidden altogether (hidepid of proc(5)).
         found.opaque |= self.terminal.is_some() && self.group.is_some() && front == 0;
         found.mark_outer();
-        // One process may pass on what is typed, and another one wait for what comes back.
-        for reader in found.readers.iter_mut().filter(|reader| !reader.nested) {
+        // One process may pass on what is typed, and another one wait for what comes back. A line is rather for who reads it: a shell asks,
+        // and a server that it started is there.
+        for reader in found.readers.iter_mut().filter(|reader| !reader.nested && !reads_line(reader)) {
             reader.peer |= found.peer;
         }
         found
@@ -251,6 +252,10 @@ impl Scene<'_> {
             modes,
         })
     }
+}
+
+fn reads_line(reader: &Reader) -> bool {
+    reader.how == ReaderHow::Read && reader.modes.is_some_and(|modes| modes.canonical)
 }
 
 /// The name of a process, which it may have chosen itself.

@@ -338,6 +338,12 @@ fn who_reads_may_pass_on_to_a_far_end_that_it_or_another_process_waits_for() {
     assert_eq!(peers(&[(60, poll(own))], &[60]), [(60, true)], "a socket");
     assert_eq!(peers(&[(60, poll(own))], &[61]), [(60, true)], "of another process in front");
     assert_eq!(peers(&[(60, poll(own))], &[62]), [(60, false)], "of one inside");
+    assert_eq!(peers(&[(60, read(own))], &[60]), [(60, true)], "of another of its threads");
+    assert_eq!(
+        peers(&[(60, read(own))], &[61]),
+        [(60, false)],
+        "a server that the shell started, and its question"
+    );
     let both = |other| [poll(own), poll(other)].concat();
     assert_eq!(peers(&[(60, both(line))], &[]), [(60, true)], "a line of which nobody here is the other end");
     assert_eq!(peers(&[(60, both(inner))], &[]), [(60, false)], "a terminal inside");

@@ -61,7 +61,7 @@ pub(crate) struct TerminalWait {
 pub(crate) struct Waits {
     /// Terminals, each once.
     pub(crate) terminals: Vec<TerminalWait>,
-    /// For a peer at a socket: somebody else may do its work.
+    /// For a peer at a socket, or it reads a terminal and writes to a peer: somebody else may do its work.
     pub(crate) peer: bool,
     /// It may not be looked into: it is another user's, or hides itself.
     pub(crate) hidden: bool,

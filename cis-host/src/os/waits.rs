@@ -135,6 +135,15 @@ impl ProcFs {
         }
     }
 
+    /// Whether the standard output is a far end: `cat` passes on lines to it.
+    fn writes_to_peer(&self, process: &Process, budget: &mut Budget) -> bool {
+        budget.spend(READ_COST)
+            && matches!(
+                self.opened(process.pid, 1, process.terminal, &mut budget.mounts),
+                Opened::Socket | Opened::Device
+            )
+    }
+
     fn add_descriptor(
         &self,
         process: &Process,
@@ -146,7 +155,8 @@ impl ProcFs {
         let file = self.opened(process.pid, descriptor, process.terminal, &mut budget.mounts);
         match file {
             Opened::Terminal(terminal) => {
-                waits.add(TerminalWait { terminal, how, descriptor, sleeps: false })
+                waits.add(TerminalWait { terminal, how, descriptor, sleeps: false });
+                waits.peer |= how == ReaderHow::Read && self.writes_to_peer(process, budget);
             }
             Opened::Socket | Opened::Device => waits.peer = true,
             Opened::Anonymous | Opened::Other => {}

@@ -197,14 +197,12 @@ impl Kernel {
     }
 }
 
-/// What this reader gets may be for another program: it takes each key, or each line among other things, for a peer; or a program
-/// inside its own terminal is at work. At a question of its own, it sits in a read of a line.
+/// What this reader gets may be for another program: a peer, or one inside its own terminal that is at work. At a question of its own, a
+/// known carrier sits in a read of a line.
 fn may_pass_on(reader: &Reader, look: &KernelEvidence) -> bool {
     let takes_all = reader.how == ReaderHow::Poll || reader.modes.is_none_or(|modes| !modes.canonical);
-    let carries = is_carrier(&reader.name);
-    // `docker exec -i` reads lines in one thread, and waits at its socket in another.
-    let passes_on = if reader.peer { takes_all || carries } else { takes_all && carries };
-    reader.sleeps || passes_on || (!reader.nested && is_idle_inside(look))
+    let carries = takes_all && is_carrier(&reader.name);
+    reader.sleeps || reader.peer || carries || (!reader.nested && is_idle_inside(look))
 }
 
 /// See [`Kernel::is_idle_inside`].
