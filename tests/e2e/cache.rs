@@ -313,3 +313,37 @@ fn a_task_that_was_told_to_end_leaves_nothing_also_after_a_restart_of_the_node()
     assert_eq!(cis.json(&["dag", "artifacts", "--run", &run])["items"].as_array().unwrap().len(), 0);
     assert_eq!((cis.read("out.txt").as_str(), entries(&cis).len()), ("half\n", 0));
 }
+
+/// An input that is edited while the task runs, and edited back: what was made in between is no result of either.
+#[test]
+fn a_result_that_was_made_while_an_input_changed_is_not_kept() {
+    let cis = project();
+    let text = DAG.replace("echo ran >>", "until [ -e \"$E2E_WORK/go\" ]; do sleep 0.02; done; echo ran >>");
+    let file = cis.write("dag.toml", &text);
+    let run = cis.spawn(["dag", "run", file.to_str().unwrap()]);
+    eventually("it runs", || {
+        let listed = cis.json(&["dag", "sessions"]);
+        listed["items"].as_array().is_some_and(|all| all.len() == 1).then_some(())
+    });
+    cis.write("src/a", "broken\n");
+    cis.write("go", "");
+    run.wait().expect(0);
+    assert_eq!(cis.read("used"), "1 of broken");
+    cis.write("src/a", "one\n");
+    build(&cis, &text);
+    assert_eq!((cis.read("used").as_str(), runs(&cis)), ("1 of one", 2));
+    build(&cis, &text);
+    assert_eq!(runs(&cis), 2, "the second result is kept");
+}
+
+#[test]
+fn a_change_behind_a_link_of_the_inputs_is_a_change() {
+    let cis = project();
+    cis.write("prod", "first\n");
+    std::os::unix::fs::symlink("../prod", cis.work().join("src/b")).unwrap();
+    for (text, made) in [("first\n", 1), ("first\n", 1), ("second\n", 2)] {
+        cis.write("prod", text);
+        build(&cis, DAG);
+        assert_eq!(runs(&cis), made, "{text}");
+    }
+}

@@ -1,22 +1,22 @@
 //! The key: SHA-256 over everything that a result depends on, each part with its name and length, so that
 //! no two different sets of parts give the same bytes.
 
-use std::os::unix::ffi::OsStrExt as _;
+use std::fs::File;
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use rustix::fs::readlinkat;
 use sha2::{Digest as _, Sha256};
 
-use crate::files::{FilesError, Found, Globs, Kind, Limits, Stop, Tree, find, pieces};
+use super::inputs::{Input, Inputs, bytes_of};
+use super::noted::{NotedKey, Stamps};
+use crate::files::{FilesError, Globs, Stop, pieces};
 use cis_core::api::{CacheUse, Program, TaskSpec};
 use cis_core::dag::CacheKey;
 use cis_core::event::Submitter;
 
 /// First part of every key. Another form of keys gets another one.
 const FORM: &str = "cis cache key 1";
-
-const LIMITS: Limits = Limits { found_max: 500_000, seen_max: 2_000_000 };
 
 /// A key without its files.
 pub(crate) struct Recipe(Parts);
@@ -139,45 +139,52 @@ pub(super) fn own(spec: &TaskSpec, directory: Option<&str>, parts: &mut Parts) {
 }
 
 impl Recipe {
-    /// The key with the files below `cwd` that the globs match: path, content, and whether they can be
-    /// executed. Of a link it is where it points to: it is not followed.
-    pub(crate) fn finish(&self, cwd: &Path, inputs: &[String], stop: &Stop) -> Result<String, FilesError> {
-        let mut parts = self.0.clone();
+    /// The key with the files below `cwd` that the globs match: path, content, and whether they can be executed. Of a link it is where it
+    /// points to, and what is there. Files that the task makes (`artifacts`) may change while it runs.
+    pub(crate) fn finish(
+        &self,
+        cwd: &Path,
+        inputs: &[String],
+        artifacts: &Globs,
+        stop: &Stop,
+    ) -> Result<NotedKey, FilesError> {
+        let (mut parts, mut stamps) = (self.0.clone(), Stamps::default());
         parts.count("inputs", inputs.len());
         if !inputs.is_empty() {
-            let mut tree =
-                Tree::open(cwd).map_err(|source| FilesError::Read { path: cwd.to_owned(), source })?;
-            let found = find(&tree, &Globs::new(inputs)?, true, LIMITS, stop)?;
-            parts.count("files", found.len());
-            for found in found {
-                file(&mut tree, &found, &mut parts, stop)?;
-            }
+            let inputs = Inputs::find(cwd, inputs, stop)?;
+            parts.count("files", inputs.len());
+            inputs.visit(stop, &mut |name, full, input| {
+                parts.add("path", bytes_of(name));
+                match input {
+                    Input::Link(target) => parts.add("link", target),
+                    Input::File(file) => {
+                        if artifacts.matching(name).is_empty() {
+                            stamps.add(name, file).map_err(|source| unreadable(full, source))?;
+                        }
+                        content(file, full, &mut parts, stop)?;
+                    }
+                }
+                Ok(())
+            })?;
         }
-        Ok(parts.hash())
+        Ok(NotedKey::new(parts.hash(), stamps))
     }
 }
 
-fn file(tree: &mut Tree, found: &Found, parts: &mut Parts, stop: &Stop) -> Result<(), FilesError> {
-    parts.add("path", found.path.as_os_str().as_bytes());
-    let full = tree.path().join(&found.path);
-    let unreadable = |source| FilesError::Read { path: full.clone(), source };
-    if found.kind == Kind::Link {
-        let parent = found.path.parent().unwrap_or(Path::new(""));
-        let name = found.path.file_name().unwrap_or_default();
-        let dir = tree.dir(parent).map_err(unreadable)?;
-        let target = readlinkat(dir, name, Vec::new()).map_err(|error| unreadable(error.into()))?;
-        parts.add("link", target.to_bytes());
-        return Ok(());
-    }
-    let file = tree.file(&found.path)?;
-    let executable = file.metadata().map_err(unreadable)?.permissions().mode() & 0o111 != 0;
+fn content(file: &File, full: &Path, parts: &mut Parts, stop: &Stop) -> Result<(), FilesError> {
+    let meta = file.metadata().map_err(|source| unreadable(full, source))?;
     let mut content = Sha256::new();
-    pieces(&file, &full, stop, |piece| {
+    pieces(file, full, stop, |piece| {
         content.update(piece);
         Ok(())
     })?;
-    parts.add(if executable { "program" } else { "file" }, &content.finalize());
+    let name = if meta.permissions().mode() & 0o111 != 0 { "program" } else { "file" };
+    parts.add(name, &content.finalize());
     Ok(())
+}
+
+fn unreadable(path: &Path, source: io::Error) -> FilesError {
+    FilesError::Read { path: path.to_owned(), source }
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@
 //! blobs asks [`living_blobs`] first. An entry that is damaged, or whose blobs are, is a miss and goes away: never half a result.
 
 mod entry;
+mod inputs;
 mod key;
+mod noted;
 mod room;
 mod sweep;
 
@@ -15,6 +17,7 @@ pub(super) use entry::{Cache, Entry, Vouched};
 #[cfg(test)]
 pub(super) use key::tests::spec as plain_spec;
 pub(super) use key::{Recipe, recipe};
+pub(super) use noted::NotedKey;
 pub(super) use room::{Placed, RoomKey, RoomRecipe, Success};
 pub use sweep::{Swept, living_blobs, sweep};
 

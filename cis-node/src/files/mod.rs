@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 pub(super) use glob::Globs;
 pub(super) use known::KnownFiles;
 pub(super) use place::{Staged, Staging, fits};
-pub(super) use tree::Tree;
+pub(super) use tree::{Tree, split};
 pub(super) use walk::{Found, Kind, Limits, find};
 
 /// Directories in which files wait for their places begin so; no search looks into them.

@@ -5,8 +5,8 @@
 use std::path::PathBuf;
 
 use crate::artifacts;
-use crate::cache::{Cache, Entry, Recipe, discard};
-use crate::files::{FilesError, Stop};
+use crate::cache::{Cache, Entry, NotedKey, Recipe, discard};
+use crate::files::{FilesError, Globs, Stop};
 use cis_core::ids::TimestampMs;
 use cis_store::{Blobs, StoreError};
 
@@ -16,7 +16,7 @@ pub(super) enum Looked {
     Hit(Box<Entry>),
     /// There is none: the task runs, and its result is kept under this key.
     Miss {
-        key: Option<String>,
+        key: Option<NotedKey>,
     },
     /// The key cannot be made, so the task cannot run as its file says.
     Failed(String),
@@ -28,6 +28,7 @@ pub(super) struct Search {
     pub(super) recipe: Recipe,
     pub(super) cwd: PathBuf,
     pub(super) inputs: Vec<String>,
+    pub(super) artifacts: Vec<String>,
     pub(super) ttl_ms: Option<u64>,
     /// Take nothing.
     pub(super) refresh: bool,
@@ -43,35 +44,38 @@ pub(super) fn look_up(search: &Search, cache: &Cache, blobs: &Blobs, stop: &Stop
         // The start of the session says it better.
         return Looked::Miss { key: None };
     }
-    let key = match search.recipe.finish(&search.cwd, &search.inputs, stop) {
-        Ok(key) => key,
+    let made = Globs::new(&search.artifacts)
+        .and_then(|artifacts| search.recipe.finish(&search.cwd, &search.inputs, &artifacts, stop));
+    let noted = match made {
+        Ok(noted) => noted,
         Err(FilesError::Stopped) => return Looked::Stopped,
         Err(error) => return Looked::Failed(format!("the inputs of its cache cannot be read: {error}")),
     };
     if search.refresh {
-        return Looked::Miss { key: Some(key) };
+        return Looked::Miss { key: Some(noted) };
     }
-    let entry = match cache.read(&key) {
+    let key = &noted.key;
+    let entry = match cache.read(key) {
         Ok(Some(entry)) if entry.is_fresh(search.ttl_ms, search.now_ms) => entry,
-        Ok(_) => return Looked::Miss { key: Some(key) },
+        Ok(_) => return Looked::Miss { key: Some(noted) },
         Err(why) => {
-            discard(cache, &key, &why);
-            return Looked::Miss { key: Some(key) };
+            discard(cache, key, &why);
+            return Looked::Miss { key: Some(noted) };
         }
     };
     match take(&entry, search, blobs, stop) {
         Ok(()) => {
-            cache.touch(&key);
+            cache.touch(key);
             Looked::Hit(Box::new(entry))
         }
         Err(FilesError::Stopped) => Looked::Stopped,
         Err(FilesError::Store(error)) => {
-            discard(cache, &key, &error.to_string());
-            Looked::Miss { key: Some(key) }
+            discard(cache, key, &error.to_string());
+            Looked::Miss { key: Some(noted) }
         }
         Err(error) => {
             tracing::warn!(key, %error, "a cached result does not fit here: the task runs");
-            Looked::Miss { key: Some(key) }
+            Looked::Miss { key: Some(noted) }
         }
     }
 }

@@ -4,9 +4,6 @@
 //! A node that dies in between does it again: nothing was said yet, and the host remembers the exit.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,10 +12,9 @@ use super::life::{Held, JobEnd};
 use super::look_up::{Looked, Search, look_up};
 use super::{Live, LocalWorker, YOUNG_MS};
 use crate::artifacts;
-use crate::cache::{self, Cache, Entry};
+use crate::cache::{self, Cache, Entry, NotedKey};
 use crate::chores::Undone;
 use crate::files::{FilesError, STAGING, Stop};
-use crate::small_file::{self, Links};
 use crate::upload_ahead::UploadAhead;
 use cis_core::api::{CacheUse, FromWorker, Refusal, Report, TaskSpec};
 use cis_core::event::{ArtifactRecord, AttemptOutcome, FailureCause, OutputRecord, SessionState};
@@ -28,16 +24,11 @@ use cis_host::protocol::Exit;
 /// Where the host's own umask is not known, files are put back as with this one.
 const USUAL_UMASK: u32 = 0o022;
 
-/// A file with a key is read no further.
-const KEY_BYTES: u64 = 64;
-
 /// File work of one attempt that runs off the driver's thread: cache lookup before its session, artifact capture after it.
 pub(super) struct OffThreadJob {
     cwd: PathBuf,
     artifacts: Vec<String>,
     cache: Option<CacheUse>,
-    /// Under this key its result is kept.
-    key: Option<String>,
     umask: u32,
     /// Where its files are uploaded to while they are read.
     ahead: Option<UploadAhead>,
@@ -63,7 +54,6 @@ impl OffThreadJob {
             cwd: PathBuf::from(&spec.cwd),
             artifacts: spec.artifacts.clone(),
             cache: spec.cache.clone(),
-            key: None,
             umask: spec.umask.unwrap_or(USUAL_UMASK),
             ahead: None,
             stop: Stop::default(),
@@ -87,6 +77,7 @@ impl LocalWorker {
                 recipe: cache::recipe(&held.spec, cache),
                 cwd: job.cwd.clone(),
                 inputs: cache.inputs.clone(),
+                artifacts: job.artifacts.clone(),
                 ttl_ms: cache.ttl_ms,
                 refresh: cache.refresh,
                 umask: job.umask,
@@ -101,9 +92,9 @@ impl LocalWorker {
         self.submit(session, move || {
             let looked = look_up(&search, &cache, &blobs, &stop);
             if let Looked::Miss { key: Some(key) } = &looked
-                && let Err(error) = write_key(&key_file, key)
+                && let Err(error) = key.write(&key_file)
             {
-                tracing::warn!(%error, "the key of a cache is not noted: after a crash the result is not kept");
+                tracing::warn!(%error, "the key of a cache cannot be noted: the result is not kept");
             }
             Found::Looked(looked)
         });
@@ -139,7 +130,7 @@ impl LocalWorker {
         // A cache entry stands for the log, and a result that was handed in is not in the log.
         let whole = live.handed_in_ms.is_none();
         let entry = job.cache.as_ref().filter(|_| whole).map(|_| Entry {
-            key: job.key.clone().unwrap_or_default(),
+            key: String::new(),
             from: live.attempt.to_string(),
             made_ms: exit.ended_ms,
             outputs: outputs.clone(),
@@ -147,7 +138,12 @@ impl LocalWorker {
             vouched: None,
         });
         let (cache, blobs) = (Cache::new(&self.home.dir), Arc::clone(&self.blobs));
-        let key_file = key_file(&self.home.output_file(session));
+        let kept_for = KeptFor {
+            key_file: key_file(&self.home.output_file(session)),
+            cwd: cwd.clone(),
+            inputs: job.cache.iter().flat_map(|cache| cache.inputs.clone()).collect(),
+            stop: stop.clone(),
+        };
         self.submit(session, move || {
             let collect = || {
                 let redactor = hidden.map_err(|why| FilesError::Withheld { why })?;
@@ -155,7 +151,7 @@ impl LocalWorker {
             };
             let kept = if globs.is_empty() { Ok(Vec::new()) } else { collect() };
             if let (Ok(kept), Some(entry)) = (&kept, entry) {
-                keep_entry(&cache, entry, kept, &key_file);
+                keep_entry(&cache, entry, kept, &kept_for);
             }
             Found::Kept(kept)
         });
@@ -223,12 +219,7 @@ impl LocalWorker {
                 }
                 Err(trouble) => trouble.outcome(),
             },
-            Looked::Miss { key } if !stopped => {
-                if let Some(job) = self.live.get_mut(&session).and_then(|live| live.job.as_mut()) {
-                    job.key = key;
-                }
-                return self.start(&attempt, session, held);
-            }
+            Looked::Miss { .. } if !stopped => return self.start(&attempt, session, held),
             Looked::Failed(detail) => AttemptOutcome::Failed { cause: FailureCause::Input { detail } },
             _ => AttemptOutcome::Cancelled,
         };
@@ -339,37 +330,37 @@ impl LocalWorker {
     }
 }
 
-/// Keeps a result. That it cannot be kept is no fault of the task.
-fn keep_entry(cache: &Cache, mut entry: Entry, artifacts: &[ArtifactRecord], key_file: &Path) {
-    if entry.key.is_empty() {
-        // It was started in an earlier life of this node.
-        match read_key(key_file) {
-            Some(key) => entry.key = key,
-            None => return,
+/// Keeps a result under the key that was noted before its session, if the input files are still those of that key. That it cannot be kept is
+/// no fault of the task.
+fn keep_entry(cache: &Cache, mut entry: Entry, kept: &[ArtifactRecord], job: &KeptFor) {
+    let Some(noted) = NotedKey::read(&job.key_file) else { return };
+    match noted.has_changed(&job.cwd, &job.inputs, &job.stop) {
+        Ok(false) => {}
+        Ok(true) => {
+            return tracing::info!(
+                from = entry.from,
+                "its inputs changed meanwhile: the result is not cached"
+            );
+        }
+        Err(error) => {
+            return tracing::info!(from = entry.from, %error, "its inputs are gone: the result is not cached");
         }
     }
-    entry.artifacts = artifacts.to_vec();
+    entry.key = noted.key;
+    entry.artifacts = kept.to_vec();
     if let Err(error) = cache.keep(&entry) {
         tracing::warn!(key = entry.key, %error, "a result cannot be kept in the cache");
     }
 }
 
+/// What tells whether a result belongs to its key.
+struct KeptFor {
+    key_file: PathBuf,
+    cwd: PathBuf,
+    inputs: Vec<String>,
+    stop: Stop,
+}
+
 fn key_file(output: &Path) -> PathBuf {
     output.with_extension("key")
-}
-
-/// The key belongs to the files as they were before the session: it outlives the node beside them.
-fn write_key(path: &Path, key: &str) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(key.as_bytes())
-}
-
-fn read_key(path: &Path) -> Option<String> {
-    let text = String::from_utf8(small_file::read(path, KEY_BYTES, Links::Refuse).ok()?).ok()?;
-    let whole = text.len() as u64 == KEY_BYTES && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    whole.then_some(text)
 }

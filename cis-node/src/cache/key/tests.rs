@@ -46,7 +46,8 @@ fn auto() -> CacheUse {
 }
 
 fn key(spec: &TaskSpec, cache: &CacheUse, cwd: &Path) -> Result<String, FilesError> {
-    recipe(spec, cache).finish(cwd, &cache.inputs, &Stop::default())
+    let made = recipe(spec, cache).finish(cwd, &cache.inputs, &Globs::new(&[])?, &Stop::default());
+    made.map(|noted| noted.key)
 }
 
 #[test]
@@ -142,6 +143,39 @@ fn content_names_modes_and_links_of_inputs_count() {
     let missing = CacheUse { inputs: vec!["lib/**".to_owned()], ..auto() };
     let refused = key(&spec(&["x"]), &missing, dir.path()).unwrap_err();
     assert!(matches!(refused, FilesError::Nothing { .. }), "{refused}");
+}
+
+/// A task reads the file behind a link, and so does the key.
+#[test]
+fn what_links_lead_to_counts() {
+    let (dir, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let path = |name: &str| dir.path().join(name);
+    let shared = outside.path().join("shared");
+    fs::create_dir_all(shared.join("deep")).unwrap();
+    fs::create_dir(path("src")).unwrap();
+    fs::write(path("prod"), "1").unwrap();
+    symlink("../prod", path("src/current")).unwrap();
+    symlink(&shared, path("src/shared")).unwrap();
+    symlink("..", shared.join("deep/circle")).unwrap();
+    symlink("nowhere", path("src/broken")).unwrap();
+    let cache = CacheUse { inputs: vec!["src/**".to_owned()], ..auto() };
+    let now = || key(&spec(&["x"]), &cache, dir.path()).unwrap();
+    let mut seen = vec![now()];
+    fs::write(path("prod"), "2").unwrap();
+    seen.push(now());
+    fs::write(shared.join("deep/file"), "3").unwrap();
+    seen.push(now());
+    fs::set_permissions(shared.join("deep/file"), fs::Permissions::from_mode(0o755)).unwrap();
+    seen.push(now());
+    fs::write(outside.path().join("target"), "4").unwrap();
+    symlink("../../target", shared.join("deep/link")).unwrap();
+    seen.push(now());
+    fs::write(outside.path().join("target"), "5").unwrap();
+    seen.push(now());
+    let all = seen.len();
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), all);
 }
 
 proptest! {

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::cache::{Cache, plain_spec as spec, recipe};
-use crate::files::Stop;
+use crate::files::{Globs, Stop};
 use cis_core::dag::ValueType;
 use cis_core::event::Submitter;
 use cis_core::ids::TaskId;
@@ -140,7 +140,9 @@ fn whatever_a_coordinator_tells_names_no_entry_of_local_tasks_other_rooms_or_tex
     let told = RoomKey::of_told(ROOM, key.told().unwrap()).unwrap();
     assert_eq!(told, key);
     let dir = tempfile::tempdir().unwrap();
-    let local = recipe(&spec(&["make", "all"]), &auto()).finish(dir.path(), &[], &Stop::default()).unwrap();
+    let none = Globs::new(&[]).unwrap();
+    let local = recipe(&spec(&["make", "all"]), &auto()).finish(dir.path(), &[], &none, &Stop::default());
+    let local = local.unwrap().key;
     assert_ne!(RoomKey::of_told(ROOM, &local).unwrap().entry(), local);
     let elsewhere = RoomKey::of_told("!s:x", key.told().unwrap()).unwrap();
     assert_ne!(elsewhere.entry(), key.entry());
