@@ -3,6 +3,7 @@
 //!
 //! Works on threads of its own ([`super::chores`]). Knows nothing of runs.
 
+mod readers;
 mod restore;
 
 pub(super) use restore::{Filling, Restore};
@@ -16,7 +17,7 @@ use std::path::Path;
 
 use axum::body::Bytes;
 use futures_util::{Stream, stream};
-use rustix::fs::{Mode, fchmod, fstat};
+use rustix::fs::{Mode, fchmod};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
@@ -106,11 +107,11 @@ fn collect_with(
         if total + metadata.len() > bytes_max {
             return Err(FilesError::TooLarge { max: bytes_max });
         }
-        let (executable, of_file) = rights(&metadata);
+        let executable = is_executable(&metadata);
         let above = found.path.ancestors().skip(1).filter(|dir| !dir.as_os_str().is_empty());
         let readers =
             above.map(|dir| *dirs.entry(dir.to_owned()).or_insert_with(|| passed_by(&mut tree, dir)));
-        let readers = readers.fold(of_file, FileReaders::max);
+        let readers = readers.fold(readers::of_file(&file), FileReaders::max);
         if let Some(blob) = known.and_then(|known| known.get(&metadata))
             && blobs.refresh(&blob)?
         {
@@ -215,17 +216,14 @@ fn damaged(blob: &BlobId) -> FilesError {
     StoreError::BlobDamaged { id: blob.0.clone() }.into()
 }
 
-/// Who may pass a directory: only they may read what lies in it. Its owner alone, where that cannot be told.
+/// Who may pass a directory.
 fn passed_by(tree: &mut Tree, dir: &Path) -> FileReaders {
-    let mode = tree.dir(dir).ok().and_then(|dir| fstat(dir).ok()).map_or(0, |stat| stat.st_mode);
-    // The right to execute a directory is the right to pass it.
-    FileReaders::of((mode & 0o011) << 2)
+    tree.dir(dir).map_or(FileReaders::Owner, readers::through)
 }
 
-/// Whether somebody may execute a file, and who may read it.
-fn rights(metadata: &Metadata) -> (bool, FileReaders) {
-    let mode = metadata.permissions().mode();
-    (mode & 0o111 != 0, FileReaders::of(mode))
+/// Whether somebody may execute a file.
+fn is_executable(metadata: &Metadata) -> bool {
+    metadata.permissions().mode() & 0o111 != 0
 }
 
 fn mode_of(record: &ArtifactRecord, umask: u32) -> Mode {
@@ -246,7 +244,7 @@ fn is_same(file: &File, record: &ArtifactRecord, path: &Path, umask: u32, stop: 
     if read.is_err() || hex::encode(hash.finalize()) != record.blob.0 {
         return false;
     }
-    let (executable, readers) = rights(&metadata);
+    let (executable, readers) = (is_executable(&metadata), readers::of_file(file));
     let has_rights = executable == record.executable && readers >= record.readers;
     let mode = readers.limit(mode_of(record, umask).as_raw_mode());
     has_rights || fchmod(file, Mode::from_raw_mode(mode)).is_ok()

@@ -265,7 +265,7 @@ impl ArtifactRecord {
     }
 }
 
-/// Who may read a file, by its mode (chmod(1)).
+/// Who may read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FileReaders {
@@ -279,16 +279,6 @@ pub enum FileReaders {
 }
 
 impl FileReaders {
-    /// Of a mode.
-    #[must_use]
-    pub fn of(mode: u32) -> Self {
-        match (mode & 0o040, mode & 0o004) {
-            (_, 0o004) => Self::Everybody,
-            (0o040, _) => Self::Group,
-            _ => Self::Owner,
-        }
-    }
-
     /// A mode without the rights of all others.
     #[must_use]
     pub fn limit(self, mode: u32) -> u32 {
