@@ -9,7 +9,7 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use cis_client::{Client, ClientError, EventFollower, EventFrame, Followed};
-use cis_core::api::{ReadLog, ReadTime, RunView};
+use cis_core::api::{CancelRun, ReadLog, ReadTime, RunView};
 use cis_core::event::{RunState, TaskState};
 use cis_core::ids::{Offset, RunId};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
@@ -205,7 +205,7 @@ impl<'a> Steering<'a> {
     /// Asks the node to cancel the run, if that is wanted and it has not done that.
     fn ask_to_cancel(&mut self, cancel: Cancel) {
         if let Cancel::Wanted(_) = cancel {
-            self.cancelling = Some(Box::pin(self.client.cancel_run(self.run)));
+            self.cancelling = Some(Box::pin(self.client.cancel_run(self.run, CancelRun::default())));
         }
     }
 
@@ -290,7 +290,7 @@ impl Report {
 
     /// Takes events in; whether the run ended.
     async fn take(&mut self, frame: &EventFrame, client: &Client) -> Result<bool, CliError> {
-        let mut lines_out = Vec::new();
+        let mut lines_out = String::new();
         for event in frame.views()? {
             let told = self.changes.len();
             self.model
@@ -302,10 +302,10 @@ impl Report {
         }
         if self.form == Form::Json {
             for line in frame.raw_after(self.history)? {
-                lines_out.extend_from_slice(line.as_bytes());
-                lines_out.push(b'\n');
+                lines_out.push_str(line);
+                lines_out.push('\n');
             }
-            output::bytes(&lines_out)?;
+            output::json_lines(lines_out)?;
         }
         let changes = std::mem::take(&mut self.changes);
         let ended = changes.contains(&Change::RunEnded);

@@ -8,13 +8,14 @@ use serde::de::DeserializeOwned;
 use super::query::ToQuery as _;
 use super::{Client, ClientError, LogStream};
 use cis_core::api::{
-    Answer, AnswerReceipt, Ask, AskView, AuditReport, CallerView, CleanReport, CleanStore, CreateMatrixRoom,
-    CreateRun, CreateSession, Decide, ExplainView, GroupPlace, GroupView, HandIn, HistoryEntry, InboxItem,
-    InputReceipt, InviteToMatrixRoom, JoinMatrixRoom, KillSession, ListInbox, ListRuns, ListSessions,
-    ListTasks, Listing, LoginMatrix, LogoutMatrix, MatrixAccountView, MatrixRoomEvents, MatrixRoomView,
-    NodeView, Page, PauseNode, ReadAsk, ReadHistory, ReadLog, ReadMatrixRoom, ReadTime, RecoverReport,
-    RecoverRuns, ReportSession, Reported, RetryRun, RunDetail, RunView, Say, SendInput, SessionView, SetMode,
-    StopNode, TaskContext, TaskView, ThreadMessage, TimeView, WhyView, paths,
+    Answer, AnswerReceipt, Ask, AskView, AuditReport, CallerView, CancelRun, CleanReport, CleanStore,
+    CreateMatrixRoom, CreateRun, CreateSession, Decide, ExplainView, GroupPlace, GroupView, HandIn,
+    HistoryEntry, InboxItem, InputReceipt, InviteToMatrixRoom, JoinMatrixRoom, KillSession, ListInbox,
+    ListRuns, ListSessions, ListTasks, Listing, LoginMatrix, LogoutMatrix, MatrixAccountView,
+    MatrixRoomEvents, MatrixRoomView, NodeView, Page, PauseNode, ReadAsk, ReadHistory, ReadLog,
+    ReadMatrixRoom, ReadTime, RecoverReport, RecoverRuns, ReportSession, Reported, RetryRun, RunDetail,
+    RunView, Say, SendInput, SessionView, SetMode, StopNode, TaskContext, TaskView, ThreadMessage, TimeView,
+    WhyView, paths,
 };
 use cis_core::dag::Group;
 
@@ -80,8 +81,10 @@ impl Client {
     }
 
     /// Ends a run: live sessions are stopped, the rest is not started.
-    pub async fn cancel_run(&self, run: &str) -> Result<RunView, ClientError> {
-        self.act(paths::RUN_CANCEL, run).await
+    pub async fn cancel_run(&self, run: &str, how: CancelRun) -> Result<RunView, ClientError> {
+        let path = how.on(paths::fill(paths::RUN_CANCEL, &[run]));
+        let bytes = self.call(Method::POST, &path, Bytes::new()).await?;
+        serde_json::from_slice(&bytes).map_err(ClientError::protocol)
     }
 
     /// Starts nothing new in it.

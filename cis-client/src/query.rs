@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use cis_core::api::paths::encode;
 use cis_core::api::{
-    Attach, CreatedOrder, FollowEvents, GroupPlace, ListInbox, ListNodes, ListRuns, ListSessions, ListTasks,
-    LogoutMatrix, Page, ReadAsk, ReadHistory, ReadLog, ReadMatrixRoom, ReadTime, ReadVerification,
+    Attach, CancelRun, CreatedOrder, FollowEvents, GroupPlace, ListInbox, ListNodes, ListRuns, ListSessions,
+    ListTasks, LogoutMatrix, Page, ReadAsk, ReadHistory, ReadLog, ReadMatrixRoom, ReadTime, ReadVerification,
 };
 use cis_core::event::{RunState, TaskState};
 
@@ -156,6 +156,12 @@ impl ToQuery for ReadLog {
             .flag("marks", self.marks)
             .number("attempt", self.attempt)
             .text
+    }
+}
+
+impl ToQuery for CancelRun {
+    fn on(&self, path: String) -> String {
+        Query::new(path).flag("now", self.now).text
     }
 }
 

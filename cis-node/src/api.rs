@@ -27,10 +27,10 @@ use super::submit::prepare;
 use super::{agents, context, restore};
 use crate::server::{AttachPermit, AttachStreams, EventBatch, NodeApi, Peer};
 use cis_core::api::{
-    Attach, CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView, FollowEvents, GroupPlace,
-    GroupView, HistoryEntry, InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Page,
-    PauseNode, Problem, ProblemKind, ReadHistory, ReadLog, ReadTime, ReportSession, Reported, RetryRun,
-    RunDetail, RunView, SendInput, SessionView, SetMode, StopNode, TaskContext, TimeView, WhyView,
+    Attach, CancelRun, CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView, FollowEvents,
+    GroupPlace, GroupView, HistoryEntry, InputReceipt, KillSession, ListRuns, ListSessions, Listing,
+    NodeView, Page, PauseNode, Problem, ProblemKind, ReadHistory, ReadLog, ReadTime, ReportSession, Reported,
+    RetryRun, RunDetail, RunView, SendInput, SessionView, SetMode, StopNode, TaskContext, TimeView, WhyView,
 };
 use cis_core::dag::Group;
 use cis_core::event::ExecutionMode;
@@ -193,8 +193,8 @@ impl NodeApi for Node {
         self.run_verb(AskedOfRun::new(&permit, RunVerb::Start, None)).await
     }
 
-    async fn cancel_run(&self, permit: Permit<act::ControlRun>) -> Answer<RunView> {
-        self.run_verb(AskedOfRun::new(&permit, RunVerb::Cancel, None)).await
+    async fn cancel_run(&self, permit: Permit<act::ControlRun>, query: CancelRun) -> Answer<RunView> {
+        self.run_verb(AskedOfRun::new(&permit, RunVerb::Cancel { now: query.now }, None)).await
     }
 
     async fn pause_run(&self, permit: Permit<act::ControlRun>) -> Answer<RunView> {

@@ -39,7 +39,10 @@ pub(super) enum RunVerb {
     Start,
     Pause,
     Resume,
-    Cancel,
+    Cancel {
+        /// What cleans up ends as well.
+        now: bool,
+    },
     Retry(RetryScope),
     /// With the room that follows it from now on.
     Mode(ExecutionMode, Option<String>),
@@ -50,7 +53,7 @@ impl RunVerb {
     /// What the store remembers of an input that did this; none: sent again, it does nothing more.
     pub(super) fn made(&self, run: RunId) -> Option<String> {
         match self {
-            Self::Cancel => Some(cancelled(run)),
+            Self::Cancel { .. } => Some(cancelled(run)),
             Self::Retry(_) => Some(retried(run)),
             Self::Decide(task, _) => Some(decided(run, task)),
             Self::Start | Self::Pause | Self::Resume | Self::Mode(..) => None,

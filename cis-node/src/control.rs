@@ -301,7 +301,7 @@ impl Node {
             Verb::Start {} => RunVerb::Start,
             Verb::Pause {} => RunVerb::Pause,
             Verb::Resume {} => RunVerb::Resume,
-            Verb::Cancel {} => RunVerb::Cancel,
+            Verb::Cancel { now } => RunVerb::Cancel { now },
             Verb::Retry { of } => RunVerb::Retry(of),
             Verb::Decide { task, decision } => RunVerb::Decide(task, decision),
         };
@@ -365,7 +365,7 @@ fn verb_of(verb: RunVerb) -> Option<Verb> {
         RunVerb::Start => Verb::Start {},
         RunVerb::Pause => Verb::Pause {},
         RunVerb::Resume => Verb::Resume {},
-        RunVerb::Cancel => Verb::Cancel {},
+        RunVerb::Cancel { now } => Verb::Cancel { now },
         RunVerb::Retry(of) => Verb::Retry { of },
         RunVerb::Decide(task, decision) => Verb::Decide { task, decision },
         // It names rooms of the account of this node.

@@ -251,7 +251,7 @@ fn a_node_that_may_only_execute_changes_nothing_of_what_others_do() {
         mallory.say(&worker, message);
         mallory.say(&cis, message);
     }
-    mallory.request(&cis, run_id, Verb::Cancel {});
+    mallory.request(&cis, run_id, Verb::Cancel { now: false });
     assert_eq!(mallory.hear(), []);
     // It may execute from now on, and goes on as before.
     cis.ok(["identity", "trust", &who, "--room", &room.id, "--may", "execute", "--name", "mallory"]);
@@ -260,7 +260,7 @@ fn a_node_that_may_only_execute_changes_nothing_of_what_others_do() {
         mallory.say(&worker, message);
         mallory.say(&cis, message);
     }
-    let wish = mallory.request(&cis, run_id, Verb::Cancel {});
+    let wish = mallory.request(&cis, run_id, Verb::Cancel { now: false });
     let refusal = mallory.refusal(wish);
     assert!(refusal.contains("may not control runs"), "{refusal}");
     let denied = |cis: &Cis, action: &str| {

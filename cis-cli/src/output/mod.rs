@@ -35,6 +35,11 @@ pub(crate) fn json_line(value: &impl Serialize) -> Result<(), CliError> {
     bytes(text.as_bytes())
 }
 
+/// Lines of JSON that the node wrote.
+pub(crate) fn json_lines(lines: String) -> Result<(), CliError> {
+    bytes(without_c1(lines).as_bytes())
+}
+
 /// JSON leaves the control characters U+0080 to U+009F as they are. Some terminals take them for the beginning of escape sequences
 /// (ECMA-48, 5.3), so they are written as `\u` escapes. In JSON they can stand in strings alone.
 fn without_c1(json: String) -> String {

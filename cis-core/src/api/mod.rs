@@ -53,7 +53,7 @@ pub use outbox::{FollowedRun, OutboxEntry, Outgoing, Priority, RoomMessage, Room
 pub use policy::{CheckPolicy, PolicyCheckView, PolicyRuleView, PolicyTaskView, PolicyView};
 pub use problem::{PROBLEM_JSON, Problem, ProblemKind};
 pub use requests::{
-    Attach, AttachControl, AttachNotice, BEHIND, CreateRun, CreateSession, CreatedOrder, Decide,
+    Attach, AttachControl, AttachNotice, BEHIND, CancelRun, CreateRun, CreateSession, CreatedOrder, Decide,
     FollowEvents, GroupPlace, HasKey, InputReceipt, KillSession, ListRuns, ListSessions, ListTasks, Page,
     PauseNode, ReadLog, ReadTime, ReportSession, Reported, RetryRun, SendInput, SetMode, StartAgent,
     StopNode, SubmitRun, submitted_env,

@@ -36,7 +36,7 @@ pub const TASK_ATTEMPTS: &str = "/v1/runs/{run}/tasks/{task}/attempts";
 pub const RUN: &str = "/v1/runs/{run}";
 /// `POST`: starts a created run, or answers with an open or ended one as it is.
 pub const RUN_START: &str = "/v1/runs/{run}/start";
-/// `POST`: stops it.
+/// `POST` [`super::CancelRun`]: stops it.
 pub const RUN_CANCEL: &str = "/v1/runs/{run}/cancel";
 /// `POST`: starts nothing new.
 pub const RUN_PAUSE: &str = "/v1/runs/{run}/pause";

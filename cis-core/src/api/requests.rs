@@ -249,6 +249,15 @@ pub struct Decide {
     pub reason: Option<String>,
 }
 
+/// Query of how a run is cancelled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct CancelRun {
+    /// What cleans up ends as well: tasks with the trigger `always`, and handlers.
+    #[serde(default)]
+    pub now: bool,
+}
+
 /// Query of where the time of a run went.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

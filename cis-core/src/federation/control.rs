@@ -48,7 +48,11 @@ pub enum Verb {
     /// Start tasks again.
     Resume {},
     /// End it.
-    Cancel {},
+    Cancel {
+        /// What cleans up ends as well.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        now: bool,
+    },
     /// Run tasks of it again.
     Retry {
         /// Which tasks.
@@ -231,7 +235,7 @@ mod tests {
             wanted(Verb::Start {}),
             wanted(Verb::Pause {}),
             wanted(Verb::Resume {}),
-            wanted(Verb::Cancel {}),
+            wanted(Verb::Cancel { now: false }),
             wanted(Verb::Kill { session: session(1), grace_ms: Some(5) }),
             wanted(Verb::Retry { of: RetryScope::From { task: task(1) } }),
             wanted(Verb::Decide { task: task(1), decision }),
@@ -254,7 +258,7 @@ mod tests {
 
     #[test]
     fn what_was_signed_as_a_wish_is_no_outcome() {
-        let mut draft = wanted(Verb::Cancel {}).draft("!r:x", "@n:x");
+        let mut draft = wanted(Verb::Cancel { now: false }).draft("!r:x", "@n:x");
         draft.type_name = RESPONSE.name.to_owned();
         assert!(Control::read(&carried(&draft)).is_err());
         draft.type_name = "cis.dag.node.alive".to_owned();
@@ -263,7 +267,7 @@ mod tests {
 
     #[test]
     fn what_was_kept_back_is_stale() {
-        let Control::Request(mut wanted) = wanted(Verb::Cancel {}) else { unreachable!() };
+        let Control::Request(mut wanted) = wanted(Verb::Cancel { now: false }) else { unreachable!() };
         assert!(!wanted.is_stale(60_000 + AGE_MAX_MS) && wanted.is_stale(60_001 + AGE_MAX_MS));
         wanted.id = InputId::from_parts(u64::MAX >> 16, 1);
         assert!(wanted.is_stale(60_000));

@@ -67,15 +67,18 @@ impl Stand {
         let ended = || Err(format!("has ended ({state})"));
         match verb {
             Verb::Pause {} if cancelling.is_some() => Err("is being cancelled".into()),
-            Verb::Pause {} | Verb::Resume {} | Verb::Cancel {} if state.is_terminal() => ended(),
+            Verb::Pause {} | Verb::Resume {} | Verb::Cancel { .. } if state.is_terminal() => ended(),
             Verb::Pause {} if state == RunState::Running => Ok(vec![Seen::Paused]),
             Verb::Pause {} => Err(format!("is {state}: only a running one")),
             Verb::Resume {} if state == RunState::Paused => Ok(vec![Seen::Resumed]),
             Verb::Resume {} => Err(format!("is {state}: only a paused one")),
-            Verb::Cancel {} => {
+            Verb::Cancel { now } => {
                 let resumed = (state == RunState::Paused).then_some(Seen::Resumed);
-                let is_told = cancelling.is_none_or(|known| !known.at_once);
-                let told = is_told.then_some(Seen::Cancelling { by_time: false });
+                let times = match cancelling.map(|known| known.at_once) {
+                    None => 1 + usize::from(*now),
+                    Some(at_once) => usize::from(*now && !at_once),
+                };
+                let told = std::iter::repeat_n(Seen::Cancelling { by_time: false }, times);
                 Ok(resumed.into_iter().chain(told).collect())
             }
             Verb::Retry { of } if state.is_terminal() => {

@@ -56,7 +56,7 @@ pub(crate) struct Serving {
 
 /// Whether the store remembers an input that did this, as `RunVerb::made` has it.
 pub(crate) fn is_remembered(verb: &Verb) -> bool {
-    matches!(verb, Verb::Cancel {} | Verb::Retry { .. } | Verb::Decide { .. })
+    matches!(verb, Verb::Cancel { .. } | Verb::Retry { .. } | Verb::Decide { .. })
 }
 
 /// A person at a node, as that node and the coordinator of the run know them.
@@ -184,7 +184,7 @@ impl Node {
             Verb::Start {} => InputKind::Start { run: run() },
             Verb::Pause {} => InputKind::Pause { run: run() },
             Verb::Resume {} => InputKind::Resume { run: run() },
-            Verb::Cancel {} => InputKind::Cancel { run: run() },
+            Verb::Cancel { now } => InputKind::Cancel { run: run(), now },
             Verb::Retry { of } => InputKind::Retry { run: run(), scope: of },
             Verb::Decide { task, decision } => {
                 InputKind::Decide { run: run(), task, approve: decision.approve, reason: decision.reason }

@@ -120,7 +120,7 @@ impl World {
             }
             1 => Verb::Pause {},
             2 => Verb::Resume {},
-            3 => Verb::Cancel {},
+            3 => Verb::Cancel { now: self.rng.percent(30) },
             _ if self.rng.percent(50) => Verb::Retry { of: RetryScope::Failed },
             _ => Verb::Retry { of: RetryScope::All },
         })

@@ -286,7 +286,7 @@ fn person(world: &mut World) -> Step {
             let scope = if world.rng.percent(50) { RetryScope::Failed } else { RetryScope::All };
             InputKind::Retry { run: run(), scope }
         }
-        4 => InputKind::Cancel { run: run() },
+        4 => InputKind::Cancel { run: run(), now: false },
         _ => {
             let life = world.nodes[at].life.as_ref().unwrap();
             let live: Vec<_> = life.machine.live_attempts().map(|live| live.attempt).collect();

@@ -61,7 +61,7 @@ fn person(world: &mut World) -> Step {
         0 => InputKind::Pause { run },
         1 => InputKind::Resume { run },
         2 => InputKind::Start { run },
-        3 => InputKind::Cancel { run },
+        3 => InputKind::Cancel { run, now: world.rng.below(10) < 3 },
         4 => {
             let scope = match world.rng.below(3) {
                 0 => RetryScope::All,

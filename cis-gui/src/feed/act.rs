@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use cis_client::{Client, LogStream};
-use cis_core::api::{Answer, KillSession, Problem, ProblemKind, ReadLog, ReadTime, ReportSession, RetryRun};
+use cis_core::api::{
+    Answer, CancelRun, KillSession, Problem, ProblemKind, ReadLog, ReadTime, ReportSession, RetryRun,
+};
 
 use super::{Shared, files, problem, save};
 use crate::command::{Command, Slot, Verb};
@@ -39,7 +41,7 @@ pub(super) async fn act(client: Arc<Client>, shared: Arc<Shared>, command: Comma
                 Verb::Start => client.start_run(&id).await,
                 Verb::Pause => client.pause_run(&id).await,
                 Verb::Resume => client.resume_run(&id).await,
-                Verb::Cancel => client.cancel_run(&id).await,
+                Verb::Cancel => client.cancel_run(&id, CancelRun::default()).await,
             };
             done.map(|run| format!("{}: {}", verb.word(), run.dag)).map_err(problem)
         }

@@ -99,7 +99,8 @@ impl Driver {
             if self.parts.machine.run(&run).is_none_or(|run| run.cancelling().is_some()) {
                 continue;
             }
-            self.handle(Input { kind: InputKind::Cancel { run }, actor: Some(actor), cause: input }, now);
+            let kind = InputKind::Cancel { run, now: false };
+            self.handle(Input { kind, actor: Some(actor), cause: input }, now);
             if let Some(input) = input {
                 self.turn.make(input, cancelled(run));
             }

@@ -41,7 +41,7 @@ impl Driver {
                 Command::End { input } => self.end_keyed(input),
                 // What fills the disk may be what is ended.
                 Command::Kill { .. } => self.end_unrecorded(command),
-                Command::Run { ref asked, .. } if matches!(asked.verb(), RunVerb::Cancel) => {
+                Command::Run { ref asked, .. } if matches!(asked.verb(), RunVerb::Cancel { .. }) => {
                     self.end_unrecorded(command);
                 }
                 Command::Create { reply, .. } => drop(reply.send(Err(problem()))),

@@ -236,7 +236,7 @@ impl Driver {
             RunVerb::Start => InputKind::Start { run },
             RunVerb::Pause => InputKind::Pause { run },
             RunVerb::Resume => InputKind::Resume { run },
-            RunVerb::Cancel => InputKind::Cancel { run },
+            RunVerb::Cancel { now } => InputKind::Cancel { run, now },
             RunVerb::Retry(scope) => InputKind::Retry { run, scope },
             RunVerb::Mode(mode, room) => InputKind::ModeChanged { run, mode, room },
             RunVerb::Decide(task, Decide { approve, reason }) => {

@@ -20,11 +20,11 @@ use super::tasks_api::TasksApi;
 use super::tokens_api::TokensApi;
 use super::verification_api::VerificationApi;
 use cis_core::api::{
-    Attach, AttachControl, AttachNotice, CleanReport, CleanStore, CreateRun, CreateSession, Decide,
-    ExplainView, FollowEvents, GroupPlace, GroupView, HistoryEntry, InputReceipt, KillSession, ListRuns,
-    ListSessions, Listing, NodeView, Page, PauseNode, Problem, ReadHistory, ReadLog, ReadTime, ReportSession,
-    Reported, RetryRun, RunDetail, RunView, SendInput, SessionView, SetMode, StopNode, TaskContext, TimeView,
-    WhyView,
+    Attach, AttachControl, AttachNotice, CancelRun, CleanReport, CleanStore, CreateRun, CreateSession,
+    Decide, ExplainView, FollowEvents, GroupPlace, GroupView, HistoryEntry, InputReceipt, KillSession,
+    ListRuns, ListSessions, Listing, NodeView, Page, PauseNode, Problem, ReadHistory, ReadLog, ReadTime,
+    ReportSession, Reported, RetryRun, RunDetail, RunView, SendInput, SessionView, SetMode, StopNode,
+    TaskContext, TimeView, WhyView,
 };
 use cis_core::dag::Group;
 use cis_core::event::Event;
@@ -200,7 +200,11 @@ pub trait NodeApi:
     /// Starts a created run.
     fn start_run(&self, permit: Permit<act::ControlRun>) -> impl Future<Output = Answer<RunView>> + Send;
     /// Cancels a run.
-    fn cancel_run(&self, permit: Permit<act::ControlRun>) -> impl Future<Output = Answer<RunView>> + Send;
+    fn cancel_run(
+        &self,
+        permit: Permit<act::ControlRun>,
+        query: CancelRun,
+    ) -> impl Future<Output = Answer<RunView>> + Send;
     /// Pauses a run.
     fn pause_run(&self, permit: Permit<act::ControlRun>) -> impl Future<Output = Answer<RunView>> + Send;
     /// Resumes a run.

@@ -65,6 +65,8 @@ fn runs<N: NodeApi>() -> Operations<Arc<N>> {
         /// An open or ended one is answered as it is.
         start_run: POST paths::RUN_START, Runs, Action::ControlRun(None), [NotFound, Conflict] => start_run::<N>;
         /// Cancels a run: its sessions are ended.
+        ///
+        /// Tasks with the trigger `always` and handlers still run, also if it is cancelled again; `now` ends these as well.
         cancel_run: POST paths::RUN_CANCEL, Runs, Action::ControlRun(None), [NotFound, Conflict] => cancel_run::<N>;
         /// Pauses a run: nothing new starts, and nothing is stopped.
         pause_run: POST paths::RUN_PAUSE, Runs, Action::ControlRun(None), [NotFound, Conflict] => pause_run::<N>;

@@ -14,10 +14,10 @@ use super::node_api::NodeApi;
 use axum::Json;
 use axum::extract::State;
 use cis_core::api::{
-    CleanReport, CleanStore, CreateSession, Decide, ExplainView, GroupPlace, GroupView, HistoryEntry,
-    InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Page, PauseNode, ReadHistory,
-    ReadTime, ReportSession, Reported, RetryRun, RunDetail, RunView, SendInput, SessionView, SetMode,
-    StopNode, SubmitRun, TaskContext, TimeView, WhyView,
+    CancelRun, CleanReport, CleanStore, CreateSession, Decide, ExplainView, GroupPlace, GroupView,
+    HistoryEntry, InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Page, PauseNode,
+    ReadHistory, ReadTime, ReportSession, Reported, RetryRun, RunDetail, RunView, SendInput, SessionView,
+    SetMode, StopNode, SubmitRun, TaskContext, TimeView, WhyView,
 };
 use cis_core::dag::Group;
 use cis_core::policy::act;
@@ -110,10 +110,19 @@ macro_rules! run_verb {
     };
 }
 run_verb!(start_run);
-run_verb!(cancel_run);
 run_verb!(pause_run);
 run_verb!(resume_run);
 run_verb!(take_over_run);
+
+pub(super) async fn cancel_run<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name(name): Name<String>,
+    query: Args<CancelRun>,
+) -> Outcome<RunView> {
+    let permit = node.admit_to_run(&who, name).await?;
+    Ok(Json(node.cancel_run(permit, query?.0).await?))
+}
 
 pub(super) async fn retry_run<N: NodeApi>(
     State(node): State<Arc<N>>,

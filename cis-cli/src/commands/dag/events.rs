@@ -86,7 +86,7 @@ async fn list(context: &Context, client: Client, run: &RunView, args: &Args) -> 
                 continue;
             }
         };
-        let mut out = Vec::new();
+        let mut out = String::new();
         let mut over = false;
         for raw in frame.raw_after(args.after)? {
             let event: Event = serde_json::from_str(raw).map_err(|error| {
@@ -102,16 +102,16 @@ async fn list(context: &Context, client: Client, run: &RunView, args: &Args) -> 
                 continue;
             }
             if context.json {
-                out.extend_from_slice(raw.as_bytes());
-                out.push(b'\n');
+                out.push_str(raw);
+                out.push('\n');
             } else {
-                out.extend_from_slice(row::row(&event).as_bytes());
+                out.push_str(&row::row(&event));
             }
         }
         if context.json {
-            output::bytes(&out)?
+            output::json_lines(out)?
         } else {
-            output::print(&String::from_utf8_lossy(&out))?
+            output::print(&out)?
         }
         if over {
             return Ok(());

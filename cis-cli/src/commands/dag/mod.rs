@@ -51,9 +51,7 @@ pub(crate) enum Command {
     Validate(validate::Args),
     Graph(graph::Args),
     Schema(schema::Args),
-    /// Cancel a run: end its sessions and start no more of its tasks
-    #[command(after_help = "Examples:\n  cis dag cancel 4r1xec")]
-    Cancel(steer::Args),
+    Cancel(steer::CancelArgs),
     /// Pause a run: its running tasks continue, but no more are started
     #[command(after_help = "Examples:\n  cis dag pause 4r1xec")]
     Pause(steer::Args),
@@ -91,7 +89,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
         Command::Validate(args) => validate::run(context, &args),
         Command::Graph(args) => graph::run(context, &args),
         Command::Schema(args) => schema::run(context, &args),
-        Command::Cancel(args) => steer::run(context, &args, Word::Cancel),
+        Command::Cancel(args) => steer::cancel(context, &args),
         Command::Pause(args) => steer::run(context, &args, Word::Pause),
         Command::Resume(args) => steer::run(context, &args, Word::Resume),
         Command::Retry(args) => retry::run(context, &args),

@@ -89,19 +89,31 @@ impl Machine {
         Ok(())
     }
 
-    pub(super) fn cancel(&mut self, id: RunId, turn: &Turn) -> Result<(), Rejected> {
+    pub(super) fn cancel(&mut self, id: RunId, now: bool, turn: &Turn) -> Result<(), Rejected> {
         not_ended(self.own(id)?)?;
-        self.cancel_for(id, &EndReason::RunCancelled, turn)
+        self.cancel_for(id, &EndReason::RunCancelled, now, turn)
     }
 
-    /// Ends an open run before its time. Asked for a second time, `always` tasks are not spared either;
-    /// after that only the sessions are told again.
-    pub(super) fn cancel_for(&mut self, id: RunId, reason: &EndReason, turn: &Turn) -> Result<(), Rejected> {
+    /// Ends an open run before its time. `now`: `always` tasks and handlers are not spared either. Asked for again, the sessions are told
+    /// again.
+    pub(super) fn cancel_for(
+        &mut self,
+        id: RunId,
+        reason: &EndReason,
+        now: bool,
+        turn: &Turn,
+    ) -> Result<(), Rejected> {
         if self.known(id)?.state() == RunState::Paused {
             // What `always` tasks are to clean up cannot wait for somebody to resume it.
             self.emit(id, EventBody::RunResumed {}, turn)?;
         }
-        if self.known(id)?.phase.cancelling.as_ref().is_none_or(|c| !c.at_once) {
+        // The event a second time says that nothing is spared.
+        let times = match self.known(id)?.phase.cancelling.as_ref().map(|known| known.at_once) {
+            None => 1 + usize::from(now),
+            Some(false) => usize::from(now),
+            Some(true) => 0,
+        };
+        for _ in 0..times {
             self.emit(id, EventBody::RunCancelling { reason: reason.clone() }, turn)?;
         }
         let run = self.known(id)?;

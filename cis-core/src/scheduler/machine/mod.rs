@@ -266,7 +266,7 @@ impl Machine {
             InputKind::Start { run } => self.start(run, turn),
             InputKind::Pause { run } => self.pause(run, turn),
             InputKind::Resume { run } => self.resume(run, turn),
-            InputKind::Cancel { run } => self.cancel(run, turn),
+            InputKind::Cancel { run, now } => self.cancel(run, now, turn),
             InputKind::Retry { run, scope } => self.retry(run, scope, turn),
             InputKind::Worker(message) => self.hear(message, turn),
             InputKind::KillTask { attempt, grace_ms } => self.kill(&attempt, grace_ms, turn),
@@ -356,7 +356,7 @@ impl Machine {
             let Some(slot) = self.runs.get_mut(&id) else { break };
             slot.run.wake(now);
             if slot.run.deadline_ms().is_some_and(|at_ms| at_ms <= now) {
-                self.cancel_for(id, &EndReason::RunTimeout, &turn)?;
+                self.cancel_for(id, &EndReason::RunTimeout, false, &turn)?;
             }
             self.expire(id, &turn)?;
             self.prompts_due(id, &turn)?;

@@ -53,7 +53,7 @@ fn what_is_taken_back_is_queued_as_if_it_had_never_been_granted() {
     bench.refuses("t2", Refusal::Withdrawn {});
     assert_eq!(bench.states(), "t1=running t2=queued t3=queued t4=queued");
     assert_eq!(granted(&bench.ends("t1", exit(0))), ["t2#1 f2"], "the same try, under a new fence");
-    bench.does(InputKind::Cancel { run: run_id(1) });
+    bench.does(InputKind::Cancel { run: run_id(1), now: false });
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_paused_run_gives_back_what_is_ahead_and_takes_no_more() {
 fn one_that_waits_can_be_cancelled() {
     let mut bench = bench(3, 1);
     bench.does(wish(1));
-    let said = bench.does(InputKind::Cancel { run: run_id(1) });
+    let said = bench.does(InputKind::Cancel { run: run_id(1), now: false });
     assert!(said.iter().any(|line| line.starts_with("> cancel t2#1")), "{said:?}");
     bench.refuses("t2", Refusal::Withdrawn {});
     bench.ends("t1", crate::event::AttemptOutcome::Cancelled);

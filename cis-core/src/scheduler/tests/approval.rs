@@ -89,12 +89,12 @@ fn cancelling_takes_back_the_question() {
     let clean = Task { trigger: Trigger::Always, ..gated(None, "clean: a") };
     let mut bench = Bench::started(vec![gated(Some(1000), "a"), clean]);
     assert_eq!(
-        bench.does(InputKind::Cancel { run: run_id(1) })[1],
+        bench.does(InputKind::Cancel { run: run_id(1), now: false })[1],
         "status a=cancelled(the run was cancelled) clean=queued(approval)"
     );
     assert_eq!(bench.machine.poll_timeout(), None);
     assert_eq!(
-        bench.does(InputKind::Cancel { run: run_id(1) })[1..],
+        bench.does(InputKind::Cancel { run: run_id(1), now: true })[1..],
         ["status clean=cancelled(the run was cancelled)", "run cancelled"]
     );
 }

@@ -75,7 +75,7 @@ fn people_come_before_the_file() {
 
     let mut bench = Bench::started(vec![retried(3, "b"), asks(on(BlockedAction::Skip))]);
     bench.blocks("a", 1);
-    bench.does(InputKind::Cancel { run: run_id(1) });
+    bench.does(InputKind::Cancel { run: run_id(1), now: false });
     let said = bench.ends("a", AttemptOutcome::Cancelled);
     assert_eq!(said[0], "result a#1 cancelled: cancelled(the run was cancelled)");
 }

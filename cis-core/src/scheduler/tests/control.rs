@@ -10,7 +10,7 @@ use crate::ids::NodeDid;
 use crate::scheduler::{InputKind, Rejected, WakeReason};
 
 fn cancel() -> InputKind {
-    InputKind::Cancel { run: run_id(1) }
+    InputKind::Cancel { run: run_id(1), now: false }
 }
 
 fn retry(scope: RetryScope) -> InputKind {
@@ -108,12 +108,14 @@ fn cancelling_stops_what_runs_and_still_cleans_up() {
 }
 
 #[test]
-fn cancelling_twice_stops_what_cleans_up_too() {
-    let mut bench =
-        Bench::started(vec![task("a"), when(Trigger::Always, "x"), when(Trigger::Always, "y: a x")]);
+fn what_cleans_up_is_stopped_only_if_that_is_asked_for() {
+    let tasks = || vec![task("a"), when(Trigger::Always, "x"), when(Trigger::Always, "y: a x")];
+    let now = || InputKind::Cancel { run: run_id(1), now: true };
+    let mut bench = Bench::started(tasks());
     assert_eq!(bench.does(cancel())[1..], ["> cancel a#1 f1 5000"], "x goes on");
+    assert_eq!(bench.does(cancel()), ["> cancel a#1 f1 5000"], "also if another person cancels it");
     assert_eq!(
-        bench.does(cancel()),
+        bench.does(now()),
         [
             "cancelling: the run was cancelled",
             "status y=cancelled(the run was cancelled)",
@@ -121,9 +123,13 @@ fn cancelling_twice_stops_what_cleans_up_too() {
             "> cancel x#1 f1 5000"
         ]
     );
-    assert_eq!(bench.does(cancel()), ["> cancel a#1 f1 5000", "> cancel x#1 f1 5000"]);
+    for again in [now(), cancel()] {
+        assert_eq!(bench.does(again), ["> cancel a#1 f1 5000", "> cancel x#1 f1 5000"]);
+    }
     bench.ends("a", AttemptOutcome::Cancelled);
     assert_eq!(bench.ends("x", AttemptOutcome::Cancelled)[1], "run cancelled");
+    let mut bench = Bench::started(tasks());
+    assert_eq!(bench.does(now())[3..], ["> cancel a#1 f1 5000", "> cancel x#1 f1 5000"], "at once");
 }
 
 #[test]

@@ -167,7 +167,7 @@ fn cancelling_waits_for_items_that_run() {
     let mut bench = Bench::new(100);
     let always = Task { trigger: Trigger::Always, ..over(json!([1]), "clean") };
     bench.submit(1, dag(vec![over(json!([1, 2]), "each"), always]), 1);
-    let said = bench.does(InputKind::Cancel { run: run_id(1) });
+    let said = bench.does(InputKind::Cancel { run: run_id(1), now: false });
     assert_eq!(said[1..], ["status each.2=cancelled(the run was cancelled)", "> cancel each.1#1 f1 5000"]);
     assert!(bench.states().starts_with("each=queued"), "one of its items is being stopped");
     let said = bench.ends("each.1", AttemptOutcome::Cancelled);

@@ -120,7 +120,7 @@ fn groups_that_are_not_there() {
     assert_eq!(granted(&bench.does(other)), ["a"], "the command is above the configuration");
     bench.machine.configure_groups(BTreeMap::new());
     assert!(matches!(bench.refused(set("gpu", None)).0, Rejected::State(_)), "open runs have tasks in it");
-    bench.does(InputKind::Cancel { run: run_id(1) });
+    bench.does(InputKind::Cancel { run: run_id(1), now: false });
     bench.ends("a", crate::event::AttemptOutcome::Cancelled);
     bench.machine.forget_ended();
     bench.dags.remove(&run_id(1));

@@ -93,7 +93,7 @@ fn the_first_word_counts() {
     assert!(twice.to_string().ends_with("has handed in its result already"), "{twice}");
     let kill = |bench: &Bench, name| InputKind::KillTask { attempt: bench.attempt(name), grace_ms: Some(7) };
     assert_eq!(bench.does(kill(&bench, "a")), ["> finish a#1 f1 7"], "no other reason, only less patience");
-    bench.does(InputKind::Cancel { run: run_id(1) });
+    bench.does(InputKind::Cancel { run: run_id(1), now: false });
     assert_eq!(bench.ends("a", AttemptOutcome::Cancelled)[0], "result a#1 succeeded: succeeded");
 
     let (late, _) = bench.refused(hand_in(&bench, "b"));

@@ -73,16 +73,16 @@ fn a_bad_end() {
 #[test]
 fn a_cancelled_run() {
     let mut bench = started(vec![task("a")]);
-    let said = bench.does(InputKind::Cancel { run: run_id(1) });
+    let said = bench.does(InputKind::Cancel { run: run_id(1), now: false });
     assert_eq!(said[1], "status good=cancelled(the run was cancelled) bad=cancelled(the run was cancelled)");
     assert_eq!(bench.ends("a", AttemptOutcome::Cancelled)[1], "status stop=queued");
     assert_eq!(bench.ends("stop", exit(0))[1], "status last=queued");
     assert_eq!(bench.ends("last", exit(0))[1], "run cancelled");
 
     let mut bench = started(vec![task("a")]);
-    bench.does(InputKind::Cancel { run: run_id(1) });
-    bench.does(InputKind::Cancel { run: run_id(1) });
-    assert_eq!(bench.ends("a", AttemptOutcome::Cancelled)[1], "run cancelled", "asked for twice");
+    bench.does(InputKind::Cancel { run: run_id(1), now: false });
+    bench.does(InputKind::Cancel { run: run_id(1), now: true });
+    assert_eq!(bench.ends("a", AttemptOutcome::Cancelled)[1], "run cancelled", "without its handlers");
 }
 
 #[test]
@@ -90,7 +90,12 @@ fn a_run_that_takes_too_long() {
     let mut bench = Bench::new(100);
     bench.submit(1, Dag { timeout_ms: Some(1000), ..file(vec![task("a")]) }, 10);
     bench.ticks_after(1000);
-    assert_eq!(bench.ends("a", AttemptOutcome::Cancelled)[1], "status bad=queued");
+    bench.does(InputKind::Cancel { run: run_id(1), now: false });
+    assert_eq!(
+        bench.ends("a", AttemptOutcome::Cancelled)[1],
+        "status bad=queued",
+        "also if somebody cancels it"
+    );
     bench.ends("bad", exit(0));
     bench.ends("last", exit(0));
     assert_eq!(bench.run().state(), RunState::Failed);

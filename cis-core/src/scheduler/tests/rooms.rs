@@ -186,7 +186,7 @@ fn what_its_coordinator_cannot_give_waits_and_its_node_is_not_short() {
         assert!(bench.ticks_after(wait - 1).is_empty());
         assert_eq!(bench.ticks_after(1).len(), 2, "to the same node");
     }
-    bench.does(InputKind::Cancel { run: run_id(1) });
+    bench.does(InputKind::Cancel { run: run_id(1), now: false });
     let attempt = bench.attempt("a");
     let fence = bench.fence(&attempt);
     let said = bench.does(InputKind::Worker(FromWorker::NotGiven { attempt, fence, detail: String::new() }));

@@ -105,7 +105,7 @@ fn a_run_that_never_started_took_no_time() {
     assert_eq!(path(bench.run(), bench.now + 50), "");
     bench.does(InputKind::Start { run: run_id(1) });
     bench.now += 4;
-    bench.does(InputKind::Cancel { run: run_id(1) });
+    bench.does(InputKind::Cancel { run: run_id(1), now: false });
     bench.now += 2;
     bench.ends("a", AttemptOutcome::Cancelled);
     assert_eq!(path(bench.run(), 0), "a q0 m6 h0");

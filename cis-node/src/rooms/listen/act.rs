@@ -425,7 +425,7 @@ impl Listener {
         request: &Request,
     ) -> Result<Done, Stop> {
         let (verb, says) = match request {
-            Request::Cancel { .. } => (RunVerb::Cancel, "is being cancelled"),
+            Request::Cancel { .. } => (RunVerb::Cancel { now: false }, "is being cancelled"),
             _ => (RunVerb::Retry(RetryScope::Failed), "is tried again"),
         };
         match self.node.run_verb(AskedOfRun::new(&permit, verb, Some(speaker.input))).await {

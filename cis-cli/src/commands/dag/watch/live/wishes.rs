@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cis_client::input_id;
-use cis_core::api::{Answer, AnswerWith, Decide, RetryRun};
+use cis_core::api::{Answer, AnswerWith, CancelRun, Decide, RetryRun};
 use tokio::sync::mpsc::Receiver;
 
 use super::super::board::Asked;
@@ -29,9 +29,9 @@ impl View<'_> {
             }
             Wish::Log(index) => return self.read_log(index),
             Wish::Answer { task, asked, given } => return self.answer(task, *asked, given),
-            Wish::Cancel => self
-                .line
-                .act("The run is being cancelled.".to_owned(), async move { client.cancel_run(&run).await }),
+            Wish::Cancel => self.line.act("The run is being cancelled.".to_owned(), async move {
+                client.cancel_run(&run, CancelRun::default()).await
+            }),
             Wish::Pause => {
                 self.line.act("Paused: running tasks continue, no more are started.".to_owned(), async move {
                     client.pause_run(&run).await
