@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{OFlags, readlinkat};
 
@@ -73,7 +73,7 @@ impl Visit<'_, '_> {
                     let target = tree.dir(parent).and_then(|dir| Ok(readlinkat(dir, last, Vec::new())?));
                     let target = target.map_err(|source| FilesError::Read { path: full.clone(), source })?;
                     (self.take)(&name, &full, Input::Link(target.to_bytes()))?;
-                    self.follow(&name, full)?;
+                    self.follow(&name, &full)?;
                 }
             }
         }
@@ -81,18 +81,18 @@ impl Visit<'_, '_> {
     }
 
     /// What a link leads to. The task runs as the same user: what cannot be read here, it cannot read either.
-    fn follow(&mut self, name: &Path, link: PathBuf) -> Result<(), FilesError> {
-        let Ok(meta) = fs::metadata(&link) else { return Ok(()) };
+    fn follow(&mut self, name: &Path, link: &Path) -> Result<(), FilesError> {
+        let Ok(meta) = fs::metadata(link) else { return Ok(()) };
         if meta.is_file() {
             // Some files of `/proc` wait for what is written next.
             let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
-            let Ok(file) = File::options().read(true).custom_flags(flags).open(&link) else { return Ok(()) };
-            return (self.take)(name, &link, Input::File(&file));
+            let Ok(file) = File::options().read(true).custom_flags(flags).open(link) else { return Ok(()) };
+            return (self.take)(name, link, Input::File(&file));
         }
         if !meta.is_dir() || !self.seen.insert((meta.dev(), meta.ino())) {
             return Ok(());
         }
-        let Ok(tree) = Tree::open(&link) else { return Ok(()) };
+        let Ok(tree) = Tree::open(link) else { return Ok(()) };
         match find(&tree, &Globs::new(&[ALL.to_owned()])?, true, LIMITS, self.stop) {
             Ok(found) => self.all(tree, &found, name),
             Err(FilesError::Nothing { .. }) => Ok(()),
