@@ -6,6 +6,7 @@ use cis_client::{EventFollower, Followed};
 use cis_core::api::KillSession;
 use cis_core::ids::SessionId;
 
+use super::no_session;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{self, clean::clean};
@@ -38,7 +39,10 @@ pub(crate) fn kill(context: &Context, session: &str, grace: Option<Duration>) ->
     let grace_ms = grace.map(|grace| u64::try_from(grace.as_millis()).unwrap_or(u64::MAX));
     let client = context.client()?;
     context.block_on(async {
-        let id = client.session(session).await?.id;
+        let id = match client.session(session).await {
+            Ok(found) => found.id,
+            Err(error) => return Err(no_session::explain(&client, session, error.into()).await),
+        };
         // Opened before it is told: what comes after cannot be missed.
         let client = context.follower(client);
         let mut events = client.events(None, None).await?;

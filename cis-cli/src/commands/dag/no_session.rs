@@ -52,6 +52,10 @@ fn of_task(run: &RunView, task: &TaskView) -> Option<CliError> {
         );
     }
     match task.state {
+        TaskState::Pending | TaskState::Queued if task.attempts > 0 => said(
+            format!("task `{id}` is {} for its next attempt and has no session now", task.state),
+            format!("cis dag why {id} --run {short} says when it starts; cis dag cancel {short} ends the run"),
+        ),
         TaskState::Pending | TaskState::Queued => said(
             format!("task `{id}` is {} and has no session yet", task.state),
             format!("cis dag why {id} --run {short}"),
@@ -99,6 +103,7 @@ mod tests {
         let all = [
             serde_json::json!({ "state": "queued", "approval": { "prompt": "Go?" } }),
             serde_json::json!({ "state": "pending" }),
+            serde_json::json!({ "state": "queued", "attempts": 1 }),
             serde_json::json!({ "state": "failed", "attempts": 1, "exit_code": 3, "reason": "exit code 3" }),
             serde_json::json!({ "state": "completed", "reason": "skipped: its list is empty" }),
         ];
@@ -107,6 +112,8 @@ mod tests {
           cis dag approve 000007 deploy, or cis dag reject 000007 deploy --reason "…"
         task `deploy` is pending and has no session yet
           cis dag why deploy --run 000007
+        task `deploy` is queued for its next attempt and has no session now
+          cis dag why deploy --run 000007 says when it starts; cis dag cancel 000007 ends the run
         task `deploy` has ended (failed, exit code 3): exit code 3
           cis dag logs deploy --run 000007 shows what it wrote; cis dag retry 000007 --from deploy runs it again
         task `deploy` has ended (completed): skipped: its list is empty
