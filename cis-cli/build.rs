@@ -1,0 +1,41 @@
+//! Makes the release program smaller where linker and C library can do that.
+//!
+//! Owns the flags for it. Each is tried with a small program, which has to run: linkers differ, and what they write has to be understood by the
+//! C library.
+
+use std::env;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Functions with the same code once (`--icf` of lld and gold); relocations in a few bytes (glibc 2.36 or later).
+const FLAGS: [&str; 2] = ["-Wl,--icf=all", "-Wl,-z,pack-relative-relocs"];
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    let value = |name: &str| env::var(name).unwrap_or_default();
+    // A program for another machine cannot be tried here.
+    if value("PROFILE") != "release" || value("HOST") != value("TARGET") {
+        return;
+    }
+    let program = Path::new(&value("OUT_DIR")).join("tried");
+    for flag in FLAGS.into_iter().filter(|flag| runs_with(flag, &program).unwrap_or(false)) {
+        println!("cargo::rustc-link-arg-bin=cis={flag}");
+    }
+}
+
+/// Whether a program that is linked as ours, and with this flag, runs.
+fn runs_with(flag: &str, program: &Path) -> io::Result<bool> {
+    let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    rustc.arg("--crate-type=bin").arg(format!("-Clink-arg={flag}")).arg("-o").arg(program);
+    if let Some(linker) = env::var_os("RUSTC_LINKER") {
+        rustc.arg("-Clinker").arg(linker);
+    }
+    let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    rustc.args(flags.split('\x1f').filter(|flag| !flag.is_empty()));
+    let mut rustc = rustc.arg("-").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    if let Some(mut source) = rustc.stdin.take() {
+        source.write_all(b"fn main() {}")?;
+    }
+    Ok(rustc.wait()?.success() && Command::new(program).status()?.success())
+}
