@@ -76,15 +76,17 @@ pub(super) enum Call {
 /// Of a line of `/proc/PID/task/T/syscall` (proc(5)): `NUMBER ARG0 … ARG5 SP PC`, arguments in
 /// hexadecimal. None where the thread runs, is in no call, or in one that waits for no input.
 ///
-/// The number is this machine's: programs of another word size have others, and are not understood.
+/// Programs of 32 bits have other numbers ([`native`]). What they sleep for is not understood where their times have 32 bits.
 pub(super) fn call(line: &[u8]) -> Option<Call> {
     let mut words = std::str::from_utf8(line).ok()?.split_ascii_whitespace();
     let number: libc::c_long = words.next()?.parse().ok()?;
-    let mut arguments = [0u64; 5];
-    for argument in &mut arguments {
-        *argument = u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
+    let mut values = [0u64; 7];
+    for value in &mut values {
+        *value = u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
     }
-    let [first, second, third, _, fifth] = arguments;
+    let [first, second, third, _, fifth, _, stack] = values;
+    // Of a program of 64 bits, the stack is far above.
+    let number = if u32::try_from(stack).is_ok() { native(number, first)? } else { number };
     // A descriptor and a count are an int: what stands above it in the register means nothing.
     #[allow(clippy::cast_possible_truncation, reason = "as the kernel does it")]
     let descriptor = |argument: u64| argument as u32;
@@ -124,6 +126,38 @@ pub(super) fn call(line: &[u8]) -> Option<Call> {
         libc::SYS_restart_syscall => Some(Call::Resumed { at: first, count: few(second) }),
         _ => None,
     }
+}
+
+/// The number here of a system call that a program of 32 bits has made (arch/x86/entry/syscalls/syscall_32.tbl).
+#[cfg(target_arch = "x86_64")]
+fn native(number: libc::c_long, first: u64) -> Option<libc::c_long> {
+    Some(match number {
+        3 => libc::SYS_read,
+        145 => libc::SYS_readv,
+        180 => libc::SYS_pread64,
+        333 => libc::SYS_preadv,
+        313 => libc::SYS_splice,
+        187 | 239 => libc::SYS_sendfile,
+        407 => libc::SYS_clock_nanosleep,
+        168 => libc::SYS_poll,
+        309 | 414 => libc::SYS_ppoll,
+        142 => libc::SYS_select,
+        308 | 413 => libc::SYS_pselect6,
+        256 => libc::SYS_epoll_wait,
+        319 => libc::SYS_epoll_pwait,
+        441 => libc::SYS_epoll_pwait2,
+        // socketcall(2): accept, recv, recvfrom, recvmsg, accept4, recvmmsg.
+        102 if matches!(first, 5 | 10 | 12 | 17 | 18 | 19) => libc::SYS_recvfrom,
+        364 | 371 | 372 | 337 | 417 => libc::SYS_recvfrom,
+        0 => libc::SYS_restart_syscall,
+        _ => return None,
+    })
+}
+
+/// Those of other machines are not understood.
+#[cfg(not(target_arch = "x86_64"))]
+const fn native(_number: libc::c_long, _first: u64) -> Option<libc::c_long> {
+    None
 }
 
 /// The function in the kernel that a thread sleeps in (`/proc/PID/task/T/wchan`) is that of a poll.
@@ -202,7 +236,20 @@ mod tests {
 
     fn line(number: libc::c_long, arguments: [u64; 6]) -> Vec<u8> {
         let words: Vec<String> = arguments.iter().map(|argument| format!("{argument:#x}")).collect();
-        format!("{number} {} 0x7ffd1 0x7f01\n", words.join(" ")).into_bytes()
+        format!("{number} {} 0x7ffd00000001 0x7f01\n", words.join(" ")).into_bytes()
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn programs_of_32_bits_have_other_numbers() {
+        let of = |number: u32, first: u32| {
+            call(format!("{number} {first:#x} 0xffe0 0x1 0x0 0x0 0x0 0xffab1230 0x80480ff\n").as_bytes())
+        };
+        assert_eq!(of(3, 0), Some(Call::Read { descriptor: 0 }));
+        assert_eq!(of(142, 1), Some(Call::Select { at: 0xffe0, count: 1 }));
+        assert_eq!(of(102, 10), Some(Call::Peer));
+        assert_eq!(of(102, 3), None, "it connects");
+        assert_eq!(of(6, 0), None, "it closes, and has no number of ours");
     }
 
     #[test]
