@@ -33,7 +33,8 @@ fn runs_with(flag: &str, program: &Path) -> io::Result<bool> {
     }
     let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
     rustc.args(flags.split('\x1f').filter(|flag| !flag.is_empty()));
-    let mut rustc = rustc.arg("-").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let mut rustc =
+        rustc.arg("-").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     if let Some(mut source) = rustc.stdin.take() {
         source.write_all(b"fn main() {}")?;
     }

@@ -54,7 +54,9 @@ fn of_task(run: &RunView, task: &TaskView) -> Option<CliError> {
     match task.state {
         TaskState::Pending | TaskState::Queued if task.attempts > 0 => said(
             format!("task `{id}` is {} for its next attempt and has no session now", task.state),
-            format!("cis dag why {id} --run {short} says when it starts; cis dag cancel {short} ends the run"),
+            format!(
+                "cis dag why {id} --run {short} says when it starts; cis dag cancel {short} ends the run"
+            ),
         ),
         TaskState::Pending | TaskState::Queued => said(
             format!("task `{id}` is {} and has no session yet", task.state),
