@@ -2,6 +2,7 @@
 //!
 //! Owns the flags for it. Each is tried with a small program, which has to run: linkers differ, and what they write has to be understood by the
 //! C library.
+#![allow(clippy::disallowed_methods, reason = "cargo gives its arguments in the environment")]
 
 use std::env;
 use std::io::{self, Write as _};
