@@ -9,14 +9,20 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+/// Set it to build a program for machines with an earlier C library than this one.
+const PORTABLE: &str = "CIS_BUILD_PORTABLE";
+
 /// Functions with the same code once (`--icf` of lld and gold); relocations in a few bytes (glibc 2.36 or later).
 const FLAGS: [&str; 2] = ["-Wl,--icf=all", "-Wl,-z,pack-relative-relocs"];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    for name in [PORTABLE, "RUSTC_LINKER"] {
+        println!("cargo::rerun-if-env-changed={name}");
+    }
     let value = |name: &str| env::var(name).unwrap_or_default();
     // A program for another machine cannot be tried here.
-    if value("PROFILE") != "release" || value("HOST") != value("TARGET") {
+    if value("PROFILE") != "release" || value("HOST") != value("TARGET") || !value(PORTABLE).is_empty() {
         return;
     }
     let program = Path::new(&value("OUT_DIR")).join("tried");

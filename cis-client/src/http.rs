@@ -182,6 +182,13 @@ impl Client {
         }
     }
 
+    /// Tries to bring the node back. Dropped while it waits, it goes on by itself.
+    pub(super) async fn bring_back(&self) {
+        if let Some(revive) = self.revive.clone() {
+            let _ = tokio::task::spawn_blocking(move || revive()).await;
+        }
+    }
+
     /// A call with a JSON body whose answer says nothing beyond "done".
     pub(super) async fn post_raw(&self, path: &str, body: &impl Serialize) -> Result<Bytes, ClientError> {
         let body = serde_json::to_vec(body).map_err(ClientError::protocol)?;

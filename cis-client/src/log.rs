@@ -90,6 +90,12 @@ impl LogStream<'_> {
         }
     }
 
+    /// The node is away: what comes next waits for it.
+    #[must_use]
+    pub const fn is_away(&self) -> bool {
+        self.source.is_none() && !self.over
+    }
+
     async fn next_bytes(&mut self) -> Result<Option<Bytes>, ClientError> {
         let Some(source) = &mut self.source else { return Ok(None) };
         while let Some(frame) = source.body.frame().await {
@@ -149,10 +155,14 @@ impl LogStream<'_> {
             Err(error) => error,
         };
         let Some(away) = &mut self.away else { return Err(error) };
-        let now = Instant::now();
         if !error.is_away() {
             return Err(error);
         }
+        // The session host had time to start it again.
+        if away.delay >= RETRY_MAX {
+            self.client.bring_back().await;
+        }
+        let now = Instant::now();
         if now >= away.give_up {
             return Err(std::mem::replace(&mut away.error, error));
         }

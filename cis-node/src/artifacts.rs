@@ -244,7 +244,7 @@ fn is_same(file: &File, record: &ArtifactRecord, path: &Path, umask: u32, stop: 
     if read.is_err() || hex::encode(hash.finalize()) != record.blob.0 {
         return false;
     }
-    let (executable, readers) = (is_executable(&metadata), readers::of_file(file));
+    let (executable, readers) = (is_executable(&metadata), readers::at_most(file));
     let has_rights = executable == record.executable && readers >= record.readers;
     let mode = readers.limit(mode_of(record, umask).as_raw_mode());
     has_rights || fchmod(file, Mode::from_raw_mode(mode)).is_ok()

@@ -40,7 +40,7 @@ pub(super) enum RunVerb {
     Pause,
     Resume,
     Cancel {
-        /// What cleans up ends as well.
+        /// Also cancel tasks with the trigger `always` and handlers.
         now: bool,
     },
     Retry(RetryScope),

@@ -10,7 +10,7 @@ use crate::harness::{Cis, eventually_within, skip};
 use crate::matrix::log_in;
 use crate::rooms::{SLOW, room_of, waits};
 
-/// HOME is the submitter's directory, which no other node has.
+/// SUBMITTER is the submitter's directory, which no other node has.
 const TEXT: &str = r#"
 version = 1
 [dag]
@@ -20,19 +20,19 @@ id = "build"
 nodes = ["builder"]
 inputs = ["src/**"]
 artifacts = ["out/**"]
-script = "test ! -e HOME && mkdir out && tr a-z A-Z < src/text > out/text && echo built"
+script = "test ! -e SUBMITTER && mkdir out && tr a-z A-Z < src/text > out/text && echo built"
 [[tasks]]
 id = "release"
 nodes = ["tester"]
 needs = ["build"]
 artifacts = ["report"]
-script = "test ! -e HOME && printf 'Release %s? [y/N] ' $(cat out/text) && read answer && echo $answer $(cat out/text) > report"
+script = "test ! -e SUBMITTER && printf 'Release %s? [y/N] ' $(cat out/text) && read answer && echo $answer $(cat out/text) > report"
 [[tasks]]
 id = "last"
 nodes = ["builder"]
 needs = ["build", "release"]
 artifacts = ["final"]
-script = "test ! -e HOME && cat out/text report > final"
+script = "test ! -e SUBMITTER && cat out/text report > final"
 "#;
 
 #[test]
@@ -58,7 +58,7 @@ fn nodes_that_share_no_file_finish_the_run_of_one_that_is_switched_off() {
     let here = next.program("ls").arg(cis.work()).output().unwrap();
     assert!(!here.status.success(), "a node sees the files of another one: {here:?}");
 
-    let run = execute(&cis, &room, &TEXT.replace("HOME", cis.work().to_str().unwrap()));
+    let run = execute(&cis, &room, &TEXT.replace("SUBMITTER", cis.work().to_str().unwrap()));
     let question = waits(&next, "Release VERSION-7? [y/N]");
     switch_off(&cis);
     eventually_within(SLOW, "the other coordinator goes on with the run", || {

@@ -253,7 +253,7 @@ pub struct Decide {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct CancelRun {
-    /// What cleans up ends as well: tasks with the trigger `always`, and handlers.
+    /// Also cancel tasks with the trigger `always` and handlers.
     #[serde(default)]
     pub now: bool,
 }

@@ -33,7 +33,8 @@ pub enum EventBody {
     /// Goes on.
     #[serde(rename = "cis.dag.run.resumed")]
     RunResumed {},
-    /// Somebody, or the run's timeout, wants it to end; live sessions are being stopped.
+    /// Somebody, or the run's timeout, wants it to end; live sessions are being stopped. The same event a second time: tasks that run `always`
+    /// and handlers are stopped as well.
     #[serde(rename = "cis.dag.run.cancelling")]
     RunCancelling {
         /// Who or what.

@@ -49,7 +49,7 @@ pub enum Verb {
     Resume {},
     /// End it.
     Cancel {
-        /// What cleans up ends as well.
+        /// Also cancel tasks with the trigger `always` and handlers.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         now: bool,
     },

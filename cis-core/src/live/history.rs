@@ -39,6 +39,13 @@ impl History {
         self.entries
     }
 
+    /// Whether the last entry is a cancel of the same moment, by the same person.
+    fn is_last_cancel(&self, event: &Event) -> bool {
+        self.entries.last().is_some_and(|last| {
+            last.action == HistoryAction::Cancelled && last.at_ms == event.at_ms && last.actor == event.actor
+        })
+    }
+
     fn push(&mut self, event: &Event, action: HistoryAction) -> &mut HistoryEntry {
         let at = self.entries.len();
         self.entries.push(HistoryEntry {
@@ -66,6 +73,8 @@ impl History {
             EventBody::RunPaused {} => drop(self.push(event, HistoryAction::Paused).text.take()),
             // A cancel resumes a paused run by itself.
             EventBody::RunResumed {} => drop(self.push(event, HistoryAction::Resumed).text.take()),
+            // A cancel that spares nothing is told by two events.
+            EventBody::RunCancelling { .. } if self.is_last_cancel(event) => {}
             EventBody::RunCancelling { reason } => {
                 let text = (*reason != EndReason::RunCancelled).then(|| reason.to_string());
                 self.push(event, HistoryAction::Cancelled).text = text;

@@ -64,7 +64,7 @@ pub enum InputKind {
     Cancel {
         /// Which.
         run: RunId,
-        /// What cleans up is stopped and not started as well: tasks with the trigger `always`, and handlers.
+        /// Also cancel tasks with the trigger `always` and handlers.
         now: bool,
     },
     /// Run tasks of an ended run again.

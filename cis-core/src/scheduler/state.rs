@@ -57,7 +57,7 @@ pub(super) struct Phase {
 pub(super) struct Cancelling {
     /// The first reason stays.
     pub(super) reason: EndReason,
-    /// Asked for twice: `always` tasks do not run either.
+    /// Cancelled with `now`: `always` tasks do not run either.
     pub(super) at_once: bool,
 }
 
@@ -315,7 +315,7 @@ impl Run {
     }
 
     /// Whether cancelling takes the task at `index`: an `always` task and the handler of such an end still
-    /// run where something may be there for them to clean up, unless cancelling was asked for twice.
+    /// run where something may be there for them to clean up, unless it was cancelled with `now`.
     pub(super) fn swept(&self, index: u32) -> Option<&EndReason> {
         let cancelling = self.phase.cancelling.as_ref()?;
         let meant = match self.handler(index) {

@@ -216,8 +216,8 @@ impl Scene<'_> {
         // A group without a process that can be seen: they are hidden altogether (hidepid of proc(5)).
         found.opaque |= self.terminal.is_some() && self.group.is_some() && front == 0;
         found.mark_outer();
-        // One process may pass on what is typed, and another one wait for what comes back. A line is rather for who reads it: a shell asks,
-        // and a server that it started is there.
+        // One process may pass on what is typed, and another one wait for what comes back. A process that reads a line probably asks for
+        // itself: a shell may ask while a server that it started waits at a socket. So only its own peer counts.
         for reader in found.readers.iter_mut().filter(|reader| !reader.nested && !reads_line(reader)) {
             reader.peer |= found.peer;
         }

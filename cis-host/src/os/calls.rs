@@ -80,13 +80,14 @@ pub(super) enum Call {
 pub(super) fn call(line: &[u8]) -> Option<Call> {
     let mut words = std::str::from_utf8(line).ok()?.split_ascii_whitespace();
     let number: libc::c_long = words.next()?.parse().ok()?;
-    let mut values = [0u64; 7];
+    let mut values = [0u64; 8];
     for value in &mut values {
         *value = u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
     }
-    let [first, second, third, _, fifth, _, stack] = values;
-    // Of a program of 64 bits, the stack is far above.
-    let number = if u32::try_from(stack).is_ok() { native(number, first)? } else { number };
+    let [first, second, third, _, fifth, _, stack, instruction] = values;
+    // Of a program of 64 bits, the stack and the C library are far above.
+    let has_32_bits = u32::try_from(stack.max(instruction)).is_ok();
+    let number = if has_32_bits { native(number, first)? } else { number };
     // A descriptor and a count are an int: what stands above it in the register means nothing.
     #[allow(clippy::cast_possible_truncation, reason = "as the kernel does it")]
     let descriptor = |argument: u64| argument as u32;
@@ -236,7 +237,7 @@ mod tests {
 
     fn line(number: libc::c_long, arguments: [u64; 6]) -> Vec<u8> {
         let words: Vec<String> = arguments.iter().map(|argument| format!("{argument:#x}")).collect();
-        format!("{number} {} 0x7ffd00000001 0x7f01\n", words.join(" ")).into_bytes()
+        format!("{number} {} 0x7ffd00000001 0x7f0100000001\n", words.join(" ")).into_bytes()
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::os::fd::AsFd;
 
 use rustix::fs::{fgetxattr, fstat};
+use rustix::io::Errno;
 use rustix::process::getegid;
 
 use cis_core::event::FileReaders;
@@ -24,6 +25,18 @@ pub(super) fn of_file(file: impl AsFd) -> FileReaders {
     who(file, READ)
 }
 
+/// Who may read this file, in doubt more than may: whether somebody could read it whom a record leaves out.
+pub(super) fn at_most(file: impl AsFd) -> FileReaders {
+    let Ok(stat) = fstat(&file) else { return FileReaders::Everybody };
+    let is_ours = stat.st_gid == getegid().as_raw();
+    match (stat.st_mode & 0o040 != 0, stat.st_mode & 0o004 != 0) {
+        _ if !matches!(list_of(&file, &mut [0; ACL_BYTES_MAX]), Ok(None)) => FileReaders::Everybody,
+        (false, false) => FileReaders::Owner,
+        (true, false) if is_ours => FileReaders::Group,
+        _ => FileReaders::Everybody,
+    }
+}
+
 /// Who may pass this directory: only they may read what lies in it.
 pub(super) fn through(dir: impl AsFd) -> FileReaders {
     who(dir, SEARCH)
@@ -31,14 +44,19 @@ pub(super) fn through(dir: impl AsFd) -> FileReaders {
 
 fn who(file: impl AsFd, right: u32) -> FileReaders {
     let Ok(stat) = fstat(&file) else { return FileReaders::Owner };
-    let mut list = [0; ACL_BYTES_MAX];
-    // Of a file without a list it is ENODATA, and of a file system without lists EOPNOTSUPP.
-    let list = match fgetxattr(&file, ACL, &mut list) {
-        Ok(size) => Some(&list[..size]),
-        Err(rustix::io::Errno::RANGE) => return FileReaders::Owner,
-        Err(_) => None,
-    };
+    let mut bytes = [0; ACL_BYTES_MAX];
+    let Ok(list) = list_of(&file, &mut bytes) else { return FileReaders::Owner };
     judge(stat.st_mode, stat.st_gid == getegid().as_raw(), list, right)
+}
+
+/// The access control list of a file; none: it has none. An error: that cannot be told.
+fn list_of(file: impl AsFd, bytes: &mut [u8; ACL_BYTES_MAX]) -> Result<Option<&[u8]>, Errno> {
+    match fgetxattr(file, ACL, &mut *bytes) {
+        Ok(size) => Ok(Some(&bytes[..size])),
+        // The file has no list, or its file system has no lists.
+        Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// `is_ours`: its group is the one that the file will have when it comes back.
@@ -83,6 +101,16 @@ mod tests {
         }
         assert_eq!(judge(0o711, true, None, SEARCH), Everybody);
         assert_eq!(judge(0o750, false, None, SEARCH), Owner);
+    }
+
+    /// A file in place to which others have more rights than the record says gets the rights of the record.
+    #[test]
+    fn who_at_most_may_read_errs_to_the_other_side() {
+        let file = tempfile::tempfile().unwrap();
+        for (mode, readers) in [(0o600, Owner), (0o640, Group), (0o604, Everybody), (0o644, Everybody)] {
+            rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(mode)).unwrap();
+            assert_eq!(at_most(&file), readers, "{mode:o}");
+        }
     }
 
     /// Entries of a list: kind and rights.

@@ -4,20 +4,25 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use rustix::fs::{OFlags, readlinkat};
+use rustix::io::Errno;
 
 use crate::files::{FilesError, Found, Globs, Kind, Limits, Stop, Tree, find, split};
 
 const LIMITS: Limits = Limits { found_max: 500_000, seen_max: 2_000_000 };
 
+/// Links to directories are followed through so many others.
+const DEPTH_MAX: usize = 16;
+
 /// Matches each file below a directory.
 const ALL: &str = "**";
 
-/// One of them.
+/// A file or a link that belongs to the key.
 pub(super) enum Input<'a> {
     /// A regular file.
     File(&'a File),
@@ -26,7 +31,7 @@ pub(super) enum Input<'a> {
     Link(&'a [u8]),
 }
 
-/// Called with the name and the full path of each.
+/// Gets the name below the directory, and the full path.
 type Take<'a> = dyn FnMut(&Path, &Path, Input<'_>) -> Result<(), FilesError> + 'a;
 
 /// How many files and links the globs match, and then each of them.
@@ -49,13 +54,15 @@ impl Inputs {
 
     pub(super) fn visit(self, stop: &Stop, take: &mut Take<'_>) -> Result<(), FilesError> {
         let Self { tree, found } = self;
-        Visit { seen: HashSet::new(), stop, take }.all(tree, &found, Path::new(""))
+        Visit { seen: HashSet::new(), depth: 0, stop, take }.all(tree, &found, Path::new(""))
     }
 }
 
 struct Visit<'a, 'b> {
     /// Directories that links led to: links may lead in a circle.
     seen: HashSet<(u64, u64)>,
+    /// So many links led here.
+    depth: usize,
     stop: &'a Stop,
     take: &'a mut Take<'b>,
 }
@@ -82,22 +89,66 @@ impl Visit<'_, '_> {
 
     /// What a link leads to. The task runs as the same user: what cannot be read here, it cannot read either.
     fn follow(&mut self, name: &Path, link: &Path) -> Result<(), FilesError> {
-        let Ok(meta) = fs::metadata(link) else { return Ok(()) };
+        let Some(meta) = there(link, fs::metadata(link))? else { return Ok(()) };
         if meta.is_file() {
             // Some files of `/proc` wait for what is written next.
             let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
-            let Ok(file) = File::options().read(true).custom_flags(flags).open(link) else { return Ok(()) };
-            return (self.take)(name, link, Input::File(&file));
+            let file = File::options().read(true).custom_flags(flags).open(link);
+            let Some(file) = there(link, file)? else { return Ok(()) };
+            return (self.take)(name, link, Input::File(&file)).map_err(behind_link);
         }
-        if !meta.is_dir() || !self.seen.insert((meta.dev(), meta.ino())) {
+        if !meta.is_dir() || leads_up(link) || !self.seen.insert((meta.dev(), meta.ino())) {
             return Ok(());
         }
-        let Ok(tree) = Tree::open(link) else { return Ok(()) };
-        match find(&tree, &Globs::new(&[ALL.to_owned()])?, true, LIMITS, self.stop) {
-            Ok(found) => self.all(tree, &found, name),
-            Err(FilesError::Nothing { .. }) => Ok(()),
-            Err(error) => Err(error),
+        if self.depth == DEPTH_MAX {
+            let source = io::Error::other(format!("links lead through more than {DEPTH_MAX} others"));
+            return Err(FilesError::BehindLink { path: link.to_owned(), source });
         }
+        let Some(tree) = there(link, Tree::open(link))? else { return Ok(()) };
+        let found = match find(&tree, &Globs::new(&[ALL.to_owned()])?, true, LIMITS, self.stop) {
+            Err(FilesError::Nothing { .. }) => return Ok(()),
+            found => found,
+        };
+        self.depth += 1;
+        let visited = found.and_then(|found| self.all(tree, &found, name)).map_err(behind_link);
+        self.depth -= 1;
+        visited
+    }
+}
+
+/// What a link leads to. None: nothing is there, or nothing that may be read.
+fn there<T>(link: &Path, found: io::Result<T>) -> Result<Option<T>, FilesError> {
+    let source = match found {
+        Ok(found) => return Ok(Some(found)),
+        Err(error) => error,
+    };
+    match Errno::from_io_error(&source) {
+        Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS | Errno::PERM | Errno::NXIO) => {
+            Ok(None)
+        }
+        _ => Err(FilesError::Read { path: link.to_owned(), source }),
+    }
+}
+
+/// Whether a link leads to a directory above it: all of that would be an input.
+fn leads_up(link: &Path) -> bool {
+    let above = link.parent().and_then(|dir| fs::canonicalize(dir).ok());
+    let target = fs::canonicalize(link).ok();
+    above.zip(target).is_some_and(|(above, target)| above.starts_with(target))
+}
+
+/// Something in a directory that a link leads to: whoever wrote the globs may not have thought of it.
+fn behind_link(error: FilesError) -> FilesError {
+    match error {
+        FilesError::Read { path, source }
+            if matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::WouldBlock) =>
+        {
+            FilesError::BehindLink { path, source }
+        }
+        FilesError::TooWide { dir: path, max } | FilesError::TooDeep { path, max } => {
+            FilesError::BehindLink { path, source: io::Error::other(format!("more than {max} are too many")) }
+        }
+        other => other,
     }
 }
 

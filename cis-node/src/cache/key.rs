@@ -2,7 +2,6 @@
 //! no two different sets of parts give the same bytes.
 
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -155,14 +154,12 @@ impl Recipe {
             parts.count("files", inputs.len());
             inputs.visit(stop, &mut |name, full, input| {
                 parts.add("path", bytes_of(name));
+                if artifacts.matching(name).is_empty() {
+                    stamps.add(name, full, &input)?;
+                }
                 match input {
                     Input::Link(target) => parts.add("link", target),
-                    Input::File(file) => {
-                        if artifacts.matching(name).is_empty() {
-                            stamps.add(name, file).map_err(|source| unreadable(full, source))?;
-                        }
-                        content(file, full, &mut parts, stop)?;
-                    }
+                    Input::File(file) => content(file, full, &mut parts, stop)?,
                 }
                 Ok(())
             })?;
@@ -172,7 +169,8 @@ impl Recipe {
 }
 
 fn content(file: &File, full: &Path, parts: &mut Parts, stop: &Stop) -> Result<(), FilesError> {
-    let meta = file.metadata().map_err(|source| unreadable(full, source))?;
+    let unreadable = |source| FilesError::Read { path: full.to_owned(), source };
+    let meta = file.metadata().map_err(unreadable)?;
     let mut content = Sha256::new();
     pieces(file, full, stop, |piece| {
         content.update(piece);
@@ -181,10 +179,6 @@ fn content(file: &File, full: &Path, parts: &mut Parts, stop: &Stop) -> Result<(
     let name = if meta.permissions().mode() & 0o111 != 0 { "program" } else { "file" };
     parts.add(name, &content.finalize());
     Ok(())
-}
-
-fn unreadable(path: &Path, source: io::Error) -> FilesError {
-    FilesError::Read { path: path.to_owned(), source }
 }
 
 #[cfg(test)]

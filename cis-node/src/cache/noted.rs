@@ -4,7 +4,7 @@
 //! change may be taken back, and nobody would know what the result was made from.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
@@ -15,26 +15,32 @@ use super::inputs::{Input, Inputs, bytes_of};
 use crate::files::{FilesError, Stop};
 use crate::small_file::{self, Links};
 
-/// The file has a line for each input file: no more files can match.
+/// The file has a line for each input file. A longer one is not read, bytes: some two million files.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// The first bytes of a hash, as hexadecimal digits.
 type Short = String;
 
-/// See the module.
+/// A key with the stamps of its input files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NotedKey {
     pub(crate) key: String,
     files: Stamps,
 }
 
-/// By the names of files, what their contents cannot change without.
+/// The stamp of each input file and link, by the hash of its name: what it points to, or has in it, does not change without another stamp.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Stamps(BTreeMap<Short, Short>);
 
 impl Stamps {
-    pub(super) fn add(&mut self, name: &Path, file: &File) -> io::Result<()> {
-        self.0.insert(short(&[bytes_of(name)]), stamp(&file.metadata()?));
+    pub(super) fn add(&mut self, name: &Path, full: &Path, input: &Input<'_>) -> Result<(), FilesError> {
+        // A link, and the file that it leads to, have the same name.
+        let (kind, meta) = match input {
+            Input::File(file) => ("file", file.metadata()),
+            Input::Link(_) => ("link", fs::symlink_metadata(full)),
+        };
+        let meta = meta.map_err(|source| FilesError::Read { path: full.to_owned(), source })?;
+        self.0.insert(short(&[kind.as_bytes(), bytes_of(name)]), stamp(&meta));
         Ok(())
     }
 }
@@ -50,7 +56,7 @@ impl NotedKey {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut text = format!("{}\n", self.key);
+        let mut text = format!("{} {}\n", self.key, self.files.0.len());
         for (name, stamp) in &self.files.0 {
             text.push_str(&format!("{name} {stamp}\n"));
         }
@@ -62,16 +68,20 @@ impl NotedKey {
     pub(crate) fn read(path: &Path) -> Option<Self> {
         let text = String::from_utf8(small_file::read(path, FILE_BYTES_MAX, Links::Refuse).ok()?).ok()?;
         let mut lines = text.strip_suffix('\n')?.lines();
-        let key = lines.next().filter(|key| key.len() == 64 && is_hex(key))?.to_owned();
+        let (key, count) = lines.next()?.split_once(' ')?;
+        if key.len() != 64 || !is_hex(key) {
+            return None;
+        }
         let file = |line: &str| {
             let (name, stamp) = line.split_once(' ')?;
             let is_whole = [name, stamp].iter().all(|part| part.len() == 16 && is_hex(part));
             is_whole.then(|| (name.to_owned(), stamp.to_owned()))
         };
-        Some(Self { key, files: Stamps(lines.map(file).collect::<Option<_>>()?) })
+        let files: BTreeMap<_, _> = lines.map(file).collect::<Option<_>>()?;
+        (count == files.len().to_string()).then(|| Self { key: key.to_owned(), files: Stamps(files) })
     }
 
-    /// Whether one of its input files was written to, replaced or removed since.
+    /// Whether one of its input files or links was written to, replaced or removed since.
     ///
     /// # Errors
     /// They cannot be looked at.
@@ -80,12 +90,7 @@ impl NotedKey {
             return Ok(false);
         }
         let mut now = Stamps::default();
-        Inputs::find(cwd, inputs, stop)?.visit(stop, &mut |name, full, input| match input {
-            Input::File(file) => {
-                now.add(name, file).map_err(|source| FilesError::Read { path: full.to_owned(), source })
-            }
-            Input::Link(_) => Ok(()),
-        })?;
+        Inputs::find(cwd, inputs, stop)?.visit(stop, &mut |name, full, input| now.add(name, full, &input))?;
         Ok(self.files.0.iter().any(|(name, stamp)| now.0.get(name) != Some(stamp)))
     }
 }
@@ -111,6 +116,7 @@ fn stamp(file: &fs::Metadata) -> Short {
 mod tests {
     use super::*;
     use crate::files::Globs;
+    use std::fs::File;
     use std::path::PathBuf;
     use std::time::{Duration, SystemTime};
 
@@ -120,13 +126,8 @@ mod tests {
         let mut files = Stamps::default();
         let inputs = Inputs::find(cwd, &["src/**".to_owned()], &Stop::default()).unwrap();
         inputs
-            .visit(&Stop::default(), &mut |name, _, input| {
-                if let Input::File(file) = input
-                    && globs.matching(name).is_empty()
-                {
-                    files.add(name, file).unwrap();
-                }
-                Ok(())
+            .visit(&Stop::default(), &mut |name, full, input| {
+                if globs.matching(name).is_empty() { files.add(name, full, &input) } else { Ok(()) }
             })
             .unwrap();
         NotedKey::new("a".repeat(64), files)
@@ -176,6 +177,20 @@ mod tests {
     }
 
     #[test]
+    fn a_link_that_pointed_elsewhere_meanwhile_is_a_change() {
+        let (dir, src) = place();
+        let link = src.join("link");
+        std::os::unix::fs::symlink("one", &link).unwrap();
+        let noted = noted(dir.path(), &[]);
+        std::thread::sleep(Duration::from_millis(20));
+        for target in ["two", "one"] {
+            fs::remove_file(&link).unwrap();
+            std::os::unix::fs::symlink(target, &link).unwrap();
+        }
+        assert!(noted.has_changed(dir.path(), &["src/**".to_owned()], &Stop::default()).unwrap());
+    }
+
+    #[test]
     fn what_the_task_makes_is_no_input_that_changes() {
         let (dir, src) = place();
         let noted = noted(dir.path(), &["src/one"]);
@@ -190,7 +205,8 @@ mod tests {
         noted.write(&path).unwrap();
         assert_eq!(NotedKey::read(&path), Some(noted));
         let text = fs::read_to_string(&path).unwrap();
-        for damaged in [&text[..text.len() - 1], &text[..30], &text.replace(' ', "-"), ""] {
+        let line = text.trim_end().rfind('\n').unwrap();
+        for damaged in [&text[..text.len() - 1], &text[..=line], &text[..30], &text.replace(' ', "-"), ""] {
             fs::write(&path, damaged).unwrap();
             assert_eq!(NotedKey::read(&path), None, "{damaged:?}");
         }

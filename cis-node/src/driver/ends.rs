@@ -4,13 +4,14 @@
 //! If the node dies before the record, the host's note of the exit says that people ended the session, and a note in the home which
 //! runs they cancelled.
 
+use std::collections::BTreeSet;
+
 use super::Driver;
 use crate::commands::{Command, cancelled};
 use crate::upkeep::cancels::{self, UnrecordedCancel};
 use crate::upkeep::reserve;
-use cis_core::event::Actor;
-use cis_core::ids::{InputId, RunId, SessionId, TimestampMs};
-use cis_core::scheduler::{Input, InputKind};
+use cis_core::ids::{RunId, SessionId, TimestampMs};
+use cis_core::scheduler::{Input, InputKind, LiveAttempt};
 use cis_host::protocol::ToHost;
 use cis_local::now_ms;
 
@@ -47,16 +48,22 @@ impl Ends {
 }
 
 impl Driver {
-    /// Notes the ends of all live sessions of a run that somebody cancels.
-    pub(super) fn want_ends_of(&mut self, run: RunId, actor: Actor, input: Option<InputId>) {
-        self.ends.cancels.push(UnrecordedCancel { run, actor, input });
+    /// Notes the ends of the sessions that a cancel ends: not of those that clean up.
+    pub(super) fn want_ends_of(&mut self, cancel: UnrecordedCancel) {
+        let run = cancel.run;
+        self.ends.cancels.push(cancel);
         self.ends.is_news = true;
         self.want_ends_of_sessions(run);
     }
 
     fn want_ends_of_sessions(&mut self, run: RunId) {
+        let is_ended = |live: &LiveAttempt| live.attempt.run == run && live.cancelling;
+        let ended: BTreeSet<SessionId> =
+            self.parts.machine.live_attempts().filter(is_ended).map(|live| live.session).collect();
         for session in self.parts.worker.sessions_of(run) {
-            self.ends.want(session, None);
+            if ended.contains(&session) {
+                self.ends.want(session, None);
+            }
         }
     }
 
@@ -94,12 +101,12 @@ impl Driver {
     pub(super) fn resume_cancels(&mut self, now: TimestampMs) {
         for cancel in cancels::noted(&self.parts.home.dir) {
             self.ends.noted = true;
-            let UnrecordedCancel { run, actor, input } = cancel.clone();
+            let UnrecordedCancel { run, actor, input, now: at_once } = cancel.clone();
             // It may have been recorded, and the note not removed.
             if self.parts.machine.run(&run).is_none_or(|run| run.cancelling().is_some()) {
                 continue;
             }
-            let kind = InputKind::Cancel { run, now: false };
+            let kind = InputKind::Cancel { run, now: at_once };
             self.handle(Input { kind, actor: Some(actor), cause: input }, now);
             if let Some(input) = input {
                 self.turn.make(input, cancelled(run));

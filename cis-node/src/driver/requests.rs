@@ -11,6 +11,7 @@ use crate::again;
 use crate::commands::{AskedOfRun, Command, DriverStatus, NewRun, Reply, RunVerb};
 use crate::problems::{store_problem, unconnected};
 use crate::restore;
+use crate::upkeep::cancels::UnrecordedCancel;
 use crate::victims::Victims;
 use cis_core::api::{Decide, Problem, ProblemKind, TimeView, WhyView};
 use cis_core::dag::{SecretSource, Task};
@@ -247,10 +248,10 @@ impl Driver {
             }
         };
         let cause = input.as_ref().map(|(input, _)| *input);
-        let is_cancel = matches!(kind, InputKind::Cancel { .. });
+        let cancels = if let InputKind::Cancel { now, .. } = kind { Some(now) } else { None };
         let is_done = self.handle_for(Input { kind, actor: Some(who.actor()), cause }, reply, now);
-        if is_cancel && is_done {
-            self.want_ends_of(run, who.actor(), cause);
+        if let Some(now) = cancels.filter(|_| is_done) {
+            self.want_ends_of(UnrecordedCancel { run, actor: who.actor(), input: cause, now });
         }
         self.serve_room_of(run);
         if let Some((input, made)) = input.filter(|_| is_done) {

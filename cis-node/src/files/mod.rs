@@ -77,6 +77,8 @@ pub(super) enum FilesError {
     TooDeep { path: PathBuf, max: usize },
     #[error("{} cannot be read: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
+    #[error("what {} links to cannot be read: {source}", path.display())]
+    BehindLink { path: PathBuf, source: io::Error },
     #[error("{} is not a regular file any more", path.display())]
     NotRegular { path: PathBuf },
     #[error("the name {} is not UTF-8: rename the file", path.display())]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, accessat, fchmod, fstat, mkdirat, openat};
 use rustix::fs::{renameat, unlinkat};
 use rustix::io::Errno;
+use rustix::process::getegid;
 
 use super::tree::split;
 use super::{FilesError, Tree};
@@ -75,9 +76,13 @@ impl Staged {
         self.file.write_all(bytes).map_err(|source| FilesError::Write { path: self.dir.clone(), source })
     }
 
-    /// Gives it its mode. Returns the number under which it is placed.
+    /// Gives it its mode. Returns the number under which it is placed. What its group may do is for the node's own group: in a directory that
+    /// gives its group to new files (setgid), only the owner may, unless everybody may.
     pub(crate) fn finish(self, mode: Mode) -> Result<usize, FilesError> {
         let refuse = |error: Errno| FilesError::Write { path: self.dir.clone(), source: error.into() };
+        let is_ours = fstat(&self.file).map_err(refuse)?.st_gid == getegid().as_raw();
+        let for_all = mode.contains(Mode::ROTH);
+        let mode = if is_ours || for_all { mode } else { mode - Mode::RWXG };
         fchmod(&self.file, mode).map_err(refuse)?;
         Ok(self.number)
     }

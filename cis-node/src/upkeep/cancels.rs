@@ -23,8 +23,11 @@ const FILE_BYTES: usize = 16 << 10;
 pub(crate) struct UnrecordedCancel {
     pub(crate) run: RunId,
     pub(crate) actor: Actor,
-    /// The request: sent again, it makes no second cancel, which would end tasks that run `always`.
+    /// The request: sent again, it makes no second cancel.
     pub(crate) input: Option<InputId>,
+    /// Also cancel tasks with the trigger `always` and handlers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) now: bool,
 }
 
 fn path(home: &Path) -> PathBuf {
@@ -84,7 +87,12 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let actor = Actor { kind: ActorKind::Human, name: "uid:1000".to_owned(), via: Via::Socket };
         let input = Some(InputId::from_parts(1, 1));
-        let cancel = |n| UnrecordedCancel { run: RunId::from_parts(n, 1), actor: actor.clone(), input };
+        let cancel = |n| UnrecordedCancel {
+            run: RunId::from_parts(n, 1),
+            actor: actor.clone(),
+            input,
+            now: n % 2 == 0,
+        };
         assert!(note(home.path(), &[cancel(1)]).is_err(), "nothing is reserved");
         assert_eq!(noted(home.path()), []);
         keep(home.path());

@@ -49,6 +49,10 @@ pub(super) fn look_up(search: &Search, cache: &Cache, blobs: &Blobs, stop: &Stop
     let noted = match made {
         Ok(noted) => noted,
         Err(FilesError::Stopped) => return Looked::Stopped,
+        Err(error @ FilesError::BehindLink { .. }) => {
+            tracing::info!(%error, "a task with this input runs without the cache");
+            return Looked::Miss { key: None };
+        }
         Err(error) => return Looked::Failed(format!("the inputs of its cache cannot be read: {error}")),
     };
     if search.refresh {

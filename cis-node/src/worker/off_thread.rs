@@ -138,7 +138,7 @@ impl LocalWorker {
             vouched: None,
         });
         let (cache, blobs) = (Cache::new(&self.home.dir), Arc::clone(&self.blobs));
-        let kept_for = KeptFor {
+        let check = KeyCheck {
             key_file: key_file(&self.home.output_file(session)),
             cwd: cwd.clone(),
             inputs: job.cache.iter().flat_map(|cache| cache.inputs.clone()).collect(),
@@ -151,7 +151,7 @@ impl LocalWorker {
             };
             let kept = if globs.is_empty() { Ok(Vec::new()) } else { collect() };
             if let (Ok(kept), Some(entry)) = (&kept, entry) {
-                keep_entry(&cache, entry, kept, &kept_for);
+                keep_entry(&cache, entry, kept, &check);
             }
             Found::Kept(kept)
         });
@@ -332,18 +332,18 @@ impl LocalWorker {
 
 /// Keeps a result under the key that was noted before its session, if the input files are still those of that key. That it cannot be kept is
 /// no fault of the task.
-fn keep_entry(cache: &Cache, mut entry: Entry, kept: &[ArtifactRecord], job: &KeptFor) {
-    let Some(noted) = NotedKey::read(&job.key_file) else { return };
-    match noted.has_changed(&job.cwd, &job.inputs, &job.stop) {
+fn keep_entry(cache: &Cache, mut entry: Entry, kept: &[ArtifactRecord], check: &KeyCheck) {
+    let Some(noted) = NotedKey::read(&check.key_file) else { return };
+    match noted.has_changed(&check.cwd, &check.inputs, &check.stop) {
         Ok(false) => {}
         Ok(true) => {
             return tracing::info!(
                 from = entry.from,
-                "its inputs changed meanwhile: the result is not cached"
+                "an input changed during the attempt; the result is not cached"
             );
         }
         Err(error) => {
-            return tracing::info!(from = entry.from, %error, "its inputs are gone: the result is not cached");
+            return tracing::info!(from = entry.from, %error, "cannot check the inputs; the result is not cached");
         }
     }
     entry.key = noted.key;
@@ -354,7 +354,7 @@ fn keep_entry(cache: &Cache, mut entry: Entry, kept: &[ArtifactRecord], job: &Ke
 }
 
 /// What tells whether a result belongs to its key.
-struct KeptFor {
+struct KeyCheck {
     key_file: PathBuf,
     cwd: PathBuf,
     inputs: Vec<String>,

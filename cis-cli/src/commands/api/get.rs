@@ -37,7 +37,17 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
         let mut answer = client.get_raw(&args.path).await?;
-        let for_people = std::io::stdout().is_terminal() && !context.json;
+        let on_terminal = std::io::stdout().is_terminal();
+        if on_terminal && context.json && answer.is_json() {
+            let mut all = Vec::new();
+            while let Some(bytes) = answer.next().await? {
+                all.extend_from_slice(&bytes);
+            }
+            let text = String::from_utf8_lossy(&all);
+            output::json_lines(format!("{}\n", text.trim_end()))?;
+            return Ok(Exit::OK);
+        }
+        let for_people = on_terminal && !context.json;
         if !for_people {
             let mut last = None;
             while let Some(bytes) = answer.next().await? {

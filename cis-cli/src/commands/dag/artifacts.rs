@@ -66,7 +66,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         let state = state.map(|task| task.state);
         let all = chosen(detail, args.task.as_deref())?;
         if let (true, Some(task), Some(state), Some(_)) = (all.is_empty(), &args.task, state, &args.to)
-            && state != TaskState::Succeeded
+            && !matches!(state, TaskState::Succeeded | TaskState::Completed)
         {
             let detail = format!("task `{task}` has no artifacts: it is {}", state.as_str());
             return Err(CliError::from(Problem::new(ProblemKind::Conflict, detail))

@@ -49,7 +49,7 @@ impl Args {
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
-    let client = context.client()?;
+    let client = context.follower(context.client()?);
     context.block_on(async {
         let log = open(&client, args).await?;
         copy(context, log, args).await?;

@@ -27,7 +27,7 @@ Examples:
 pub(crate) struct CancelArgs {
     #[command(flatten)]
     which: Args,
-    /// End what cleans up as well
+    /// Also cancel tasks with the trigger `always` and handlers
     #[arg(long)]
     now: bool,
 }

@@ -87,14 +87,15 @@ enum End {
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let limit = time_limit(args.timeout, &context.config()?.settings.timeouts)?;
     let client = context.client()?;
-    context.block_on(Box::pin(exec(context, &client, args, limit)))
+    context.block_on(Box::pin(exec(context, client, args, limit)))
 }
 
-async fn exec(context: &Context, client: &Client, args: &Args, limit: Duration) -> Result<Exit, CliError> {
+async fn exec(context: &Context, client: Client, args: &Args, limit: Duration) -> Result<Exit, CliError> {
     let data = [args.text.as_bytes(), b"\r"].concat();
     let receipt = client.send_input(&args.session, &SendInput { data, input: input_id()? }).await?;
     let how = ReadLog { from: Some(receipt.output_offset), follow: true, plain: true, ..ReadLog::default() };
-    let log = client.session_log(&args.session, &how).await?;
+    let follower = context.follower(client);
+    let log = follower.session_log(&args.session, &how).await?;
     let mut reader = Reader {
         args,
         limit,
@@ -178,6 +179,11 @@ impl Reader<'_> {
                 },
                 () = sleep_until(begun + self.limit) => return Ok(End::TimedOut),
                 () = sleep_until(newest + silence) => {
+                    // A node that is away says nothing of a session that goes on.
+                    if log.is_away() {
+                        newest = Instant::now();
+                        continue;
+                    }
                     if self.start.is_some() && self.args.wait_for.is_none() {
                         return Ok(End::Quiet);
                     }
