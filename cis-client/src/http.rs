@@ -173,20 +173,18 @@ impl Client {
                 ) => error,
                 answer => return answer,
             };
-            let Some(revive) = self.revive.clone().filter(|_| tries < TRIES_MAX) else { return Err(error) };
-            tries += 1;
-            let back = tokio::task::spawn_blocking(move || revive()).await;
-            if !back.unwrap_or(false) {
+            if tries == TRIES_MAX || !self.bring_back().await {
                 return Err(error);
             }
+            tries += 1;
         }
     }
 
-    /// Tries to bring the node back. Dropped while it waits, it goes on by itself.
-    pub(super) async fn bring_back(&self) {
-        if let Some(revive) = self.revive.clone() {
-            let _ = tokio::task::spawn_blocking(move || revive()).await;
-        }
+    /// Brings the node back, if there is a way to do so. Returns whether the node is back. If the caller stops waiting, the attempt
+    /// continues.
+    pub(super) async fn bring_back(&self) -> bool {
+        let Some(revive) = self.revive.clone() else { return false };
+        tokio::task::spawn_blocking(move || revive()).await.unwrap_or(false)
     }
 
     /// A call with a JSON body whose answer says nothing beyond "done".

@@ -22,7 +22,7 @@ pub fn invited(synapse: &Synapse, room: &Room<'_>, ann: &User, name: &str) -> Ci
 }
 
 /// Gives a node an account, and invites that.
-fn invite(cis: &Cis, synapse: &Synapse, room: &Room<'_>, ann: &User, name: &str) {
+pub fn invite(cis: &Cis, synapse: &Synapse, room: &Room<'_>, ann: &User, name: &str) {
     let user = synapse.register(name);
     log_in(cis, synapse, &user);
     ann.invite(&room.id, &user.id);

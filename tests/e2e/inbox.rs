@@ -549,12 +549,16 @@ fn a_default_is_not_typed_once_the_program_has_given_up_its_question() {
     assert_eq!(cis.read("erased"), "");
 }
 
+/// Begins a program that passes on what is typed: the one at the other end asks, and is not seen.
+const FAR_END: &str = r#"
+import os, select, socket, subprocess, threading
+ours, theirs = socket.socketpair()
+far = subprocess.Popen(["sh", "-c", 'printf "Go on? [y/N] "; read x; echo "$x" > "$E2E_WORK/got"'], stdin=theirs, stdout=theirs, start_new_session=True)
+theirs.close()
+"#;
+
 /// It passes on what is typed, and what comes back, as `telnet` and `lxc exec` do.
 const RELAY: &str = r#"
-import os, select, socket, subprocess
-ours, theirs = socket.socketpair()
-subprocess.Popen(["sh", "-c", 'printf "Go on? [y/N] "; read x; echo "$x" > "$E2E_WORK/got"'], stdin=theirs, stdout=theirs, start_new_session=True)
-theirs.close()
 while True:
     ready, _, _ = select.select([0, ours], [], [])
     for one in ready:
@@ -566,10 +570,6 @@ while True:
 
 /// It passes on lines that one thread reads, and another one waits for what comes back, as `docker exec -i` does.
 const THREADS: &str = r#"
-import os, socket, subprocess, threading
-ours, theirs = socket.socketpair()
-subprocess.Popen(["sh", "-c", 'printf "Go on? [y/N] "; read x; echo "$x" > "$E2E_WORK/got"'], stdin=theirs, stdout=theirs, start_new_session=True)
-theirs.close()
 def lines():
     while data := os.read(0, 1000):
         ours.sendall(data)
@@ -580,10 +580,6 @@ while data := ours.recv(1000):
 
 /// The same by two processes.
 const PROCESSES: &str = r#"
-import os, socket, subprocess
-ours, theirs = socket.socketpair()
-far = subprocess.Popen(["sh", "-c", 'printf "Go on? [y/N] "; read x; echo "$x" > "$E2E_WORK/got"'], stdin=theirs, stdout=theirs, start_new_session=True)
-theirs.close()
 back = subprocess.Popen(["cat"], stdin=ours)
 there = subprocess.Popen(["cat"], stdout=ours)
 far.wait()
@@ -601,7 +597,7 @@ fn a_default_is_not_typed_where_the_program_that_asks_is_out_of_sight() {
 
 fn out_of_sight(relay: &str) {
     let cis = Cis::new();
-    cis.write("relay.py", relay);
+    cis.write("relay.py", format!("{FAR_END}{relay}"));
     let far = |policy: &str| {
         cis.start(&format!(
             r#"version = 1

@@ -7,8 +7,8 @@ use std::os::fd::AsFd;
 
 use rustix::fs::{fgetxattr, fstat};
 use rustix::io::Errno;
-use rustix::process::getegid;
 
+use crate::files::is_own_group;
 use cis_core::event::FileReaders;
 
 /// The access control list of a file, as the kernel gives it.
@@ -28,11 +28,10 @@ pub(super) fn of_file(file: impl AsFd) -> FileReaders {
 /// Who may read this file, in doubt more than may: whether somebody could read it whom a record leaves out.
 pub(super) fn at_most(file: impl AsFd) -> FileReaders {
     let Ok(stat) = fstat(&file) else { return FileReaders::Everybody };
-    let is_ours = stat.st_gid == getegid().as_raw();
     match (stat.st_mode & 0o040 != 0, stat.st_mode & 0o004 != 0) {
         _ if !matches!(list_of(&file, &mut [0; ACL_BYTES_MAX]), Ok(None)) => FileReaders::Everybody,
         (false, false) => FileReaders::Owner,
-        (true, false) if is_ours => FileReaders::Group,
+        (true, false) if is_own_group(&stat) => FileReaders::Group,
         _ => FileReaders::Everybody,
     }
 }
@@ -46,7 +45,7 @@ fn who(file: impl AsFd, right: u32) -> FileReaders {
     let Ok(stat) = fstat(&file) else { return FileReaders::Owner };
     let mut bytes = [0; ACL_BYTES_MAX];
     let Ok(list) = list_of(&file, &mut bytes) else { return FileReaders::Owner };
-    judge(stat.st_mode, stat.st_gid == getegid().as_raw(), list, right)
+    judge(stat.st_mode, is_own_group(&stat), list, right)
 }
 
 /// The access control list of a file; none: it has none. An error: that cannot be told.

@@ -59,7 +59,7 @@ impl Inputs {
 }
 
 struct Visit<'a, 'b> {
-    /// Directories that links led to: links may lead in a circle.
+    /// Directories that links led to: links may form a cycle.
     seen: HashSet<(u64, u64)>,
     /// So many links led here.
     depth: usize,
@@ -137,7 +137,7 @@ fn leads_up(link: &Path) -> bool {
     above.zip(target).is_some_and(|(above, target)| above.starts_with(target))
 }
 
-/// Something in a directory that a link leads to: whoever wrote the globs may not have thought of it.
+/// An error behind a link does not fail the task: who wrote the globs may not know what the link leads to.
 fn behind_link(error: FilesError) -> FilesError {
     match error {
         FilesError::Read { path, source }

@@ -12,7 +12,7 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 
 use super::inputs::{Input, Inputs, bytes_of};
-use crate::files::{FilesError, Stop};
+use crate::files::{FilesError, Stop, stamp_of};
 use crate::small_file::{self, Links};
 
 /// The file has a line for each input file. A longer one is not read, bytes: some two million files.
@@ -106,15 +106,17 @@ fn short(parts: &[&[u8]]) -> Short {
 }
 
 fn stamp(file: &fs::Metadata) -> Short {
-    let times = [file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()];
-    let [size, inode] = [file.size(), file.ino()].map(u64::to_le_bytes);
-    let times = times.map(i64::to_le_bytes).concat();
+    let (size, written, written_ns, changed, changed_ns) = stamp_of(file);
+    let [size, inode] = [size, file.ino()].map(u64::to_le_bytes);
+    let times = [written, written_ns, changed, changed_ns].map(i64::to_le_bytes).concat();
     short(&[&size, &inode, &times])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::key::tests::{auto, spec};
+    use crate::cache::recipe;
     use crate::files::Globs;
     use std::fs::File;
     use std::path::PathBuf;
@@ -122,15 +124,8 @@ mod tests {
 
     fn noted(cwd: &Path, artifacts: &[&str]) -> NotedKey {
         let globs: Vec<String> = artifacts.iter().map(|&glob| glob.to_owned()).collect();
-        let globs = Globs::new(&globs).unwrap();
-        let mut files = Stamps::default();
-        let inputs = Inputs::find(cwd, &["src/**".to_owned()], &Stop::default()).unwrap();
-        inputs
-            .visit(&Stop::default(), &mut |name, full, input| {
-                if globs.matching(name).is_empty() { files.add(name, full, &input) } else { Ok(()) }
-            })
-            .unwrap();
-        NotedKey::new("a".repeat(64), files)
+        let (globs, inputs) = (Globs::new(&globs).unwrap(), ["src/**".to_owned()]);
+        recipe(&spec(&["x"]), &auto()).finish(cwd, &inputs, &globs, &Stop::default()).unwrap()
     }
 
     fn place() -> (tempfile::TempDir, PathBuf) {

@@ -15,7 +15,7 @@ const REMEMBERED_MAX: usize = 100_000;
 const SETTLED_MS: i64 = 2_000;
 
 /// What another write changes: size, and the times of the content and of the inode (inode(7)).
-type Stamp = (u64, i64, i64, i64, i64);
+pub(crate) type Stamp = (u64, i64, i64, i64, i64);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -43,7 +43,7 @@ impl KnownFiles {
     }
 }
 
-fn stamp_of(file: &Metadata) -> Stamp {
+pub(crate) fn stamp_of(file: &Metadata) -> Stamp {
     (file.size(), file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec())
 }
 

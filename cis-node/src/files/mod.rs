@@ -12,11 +12,13 @@ mod walk;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Stat;
 use rustix::io::Errno;
+use rustix::process::getegid;
 use tokio_util::sync::CancellationToken;
 
 pub(super) use glob::Globs;
-pub(super) use known::KnownFiles;
+pub(super) use known::{KnownFiles, stamp_of};
 pub(super) use place::{Staged, Staging, fits};
 pub(super) use tree::{Tree, split};
 pub(super) use walk::{Found, Kind, Limits, find};
@@ -130,6 +132,11 @@ pub(super) fn pieces(
             Err(source) => return Err(FilesError::Read { path: path.to_owned(), source }),
         }
     }
+}
+
+/// Whether the group of a file is that of the files which this process makes, where the directory gives them no other one.
+pub(super) fn is_own_group(file: &Stat) -> bool {
+    file.st_gid == getegid().as_raw()
 }
 
 /// A path that stays below a directory: relative, without `.`, `..` and empty parts.

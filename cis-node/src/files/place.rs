@@ -9,10 +9,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, accessat, fchmod, fstat, mkdirat, openat};
 use rustix::fs::{renameat, unlinkat};
 use rustix::io::Errno;
-use rustix::process::getegid;
 
 use super::tree::split;
-use super::{FilesError, Tree};
+use super::{FilesError, Tree, is_own_group};
 
 /// What stands at a path where a regular file is to be put: one, or nothing.
 ///
@@ -80,7 +79,7 @@ impl Staged {
     /// gives its group to new files (setgid), only the owner may, unless everybody may.
     pub(crate) fn finish(self, mode: Mode) -> Result<usize, FilesError> {
         let refuse = |error: Errno| FilesError::Write { path: self.dir.clone(), source: error.into() };
-        let is_ours = fstat(&self.file).map_err(refuse)?.st_gid == getegid().as_raw();
+        let is_ours = is_own_group(&fstat(&self.file).map_err(refuse)?);
         let for_all = mode.contains(Mode::ROTH);
         let mode = if is_ours || for_all { mode } else { mode - Mode::RWXG };
         fchmod(&self.file, mode).map_err(refuse)?;

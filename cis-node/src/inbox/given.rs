@@ -4,7 +4,7 @@ use crate::commands::{Given, Typed};
 use cis_core::api::{Answer, AnswerWith, Ask, Closeness, InboxItem, NotChosen, Problem, ProblemKind, Say};
 use cis_core::dag::outputs::MAX_VALUE_BYTES;
 use cis_core::event::{AskType, LABEL_CHARS_MAX, OPTIONS_MAX, PromptKind, PromptOption};
-use cis_core::ids::{InboxId, TimestampMs};
+use cis_core::ids::{InboxId, SessionId, TimestampMs};
 use cis_core::text;
 
 /// Longer texts belong into files, bytes.
@@ -40,11 +40,9 @@ pub(super) fn asks_password(item: &InboxId) -> Problem {
 
 /// An answer to a session of this node, ready for the driver.
 pub(crate) fn given(item: &InboxItem, answer: &Answer) -> Outcome<Given> {
-    let Some(session) = item.session else {
-        return Err(bad(format!("{} is of no session", item.id)));
-    };
-    let meant = meant(item, answer)?;
+    let (session, meant) = (session_of(item)?, meant(item, answer)?);
     let is_ask = item.ask_type.is_some();
+    let is_line = !is_ask && matches!(meant, Meant::Words(_));
     let (option, text, bytes) = match meant {
         Meant::Option(option) if !is_ask && option.keys.is_empty() => {
             let detail = format!("what types `{}` at {} is not known", option.label, item.id);
@@ -58,7 +56,6 @@ pub(crate) fn given(item: &InboxItem, answer: &Answer) -> Outcome<Given> {
         }
         Meant::Keys { names, data } => (None, names, data),
     };
-    let is_line = !is_ask && matches!(answer.with, AnswerWith::Text { .. });
     Ok(Given {
         session,
         item: item.id.clone(),
@@ -71,6 +68,10 @@ pub(crate) fn given(item: &InboxItem, answer: &Answer) -> Outcome<Given> {
         again: answer.again,
         by_default: false,
     })
+}
+
+fn session_of(item: &InboxItem) -> Outcome<SessionId> {
+    item.session.ok_or_else(|| bad(format!("{} is of no session", item.id)))
 }
 
 /// What an answer means.
@@ -90,9 +91,7 @@ pub(crate) enum Meant {
 
 /// What an answer means to a session of any node. That node decides whether it is typed, and knows what types it.
 pub(crate) fn meant(item: &InboxItem, answer: &Answer) -> Outcome<Meant> {
-    let Some(session) = item.session else {
-        return Err(bad(format!("{} is of no session", item.id)));
-    };
+    let session = session_of(item)?;
     if item.kind == PromptKind::Password {
         return Err(asks_password(&item.id).hint(format!("cis dag attach {}", session.short())));
     }

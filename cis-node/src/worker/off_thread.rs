@@ -129,29 +129,24 @@ impl LocalWorker {
         };
         // A cache entry stands for the log, and a result that was handed in is not in the log.
         let whole = live.handed_in_ms.is_none();
-        let entry = job.cache.as_ref().filter(|_| whole).map(|_| Entry {
-            key: String::new(),
+        let to_cache = job.cache.as_ref().filter(|_| whole).map(|cache| ToCache {
+            cache: Cache::new(&self.home.dir),
+            key_file: key_file(&self.home.output_file(session)),
+            cwd: cwd.clone(),
+            inputs: cache.inputs.clone(),
             from: live.attempt.to_string(),
             made_ms: exit.ended_ms,
             outputs: outputs.clone(),
-            artifacts: Vec::new(),
-            vouched: None,
         });
-        let (cache, blobs) = (Cache::new(&self.home.dir), Arc::clone(&self.blobs));
-        let check = KeyCheck {
-            key_file: key_file(&self.home.output_file(session)),
-            cwd: cwd.clone(),
-            inputs: job.cache.iter().flat_map(|cache| cache.inputs.clone()).collect(),
-            stop: stop.clone(),
-        };
+        let blobs = Arc::clone(&self.blobs);
         self.submit(session, move || {
             let collect = || {
                 let redactor = hidden.map_err(|why| FilesError::Withheld { why })?;
                 artifacts::collect(&cwd, &globs, &blobs, &redactor, ahead.as_ref(), &stop)
             };
             let kept = if globs.is_empty() { Ok(Vec::new()) } else { collect() };
-            if let (Ok(kept), Some(entry)) = (&kept, entry) {
-                keep_entry(&cache, entry, kept, &check);
+            if let (Ok(kept), Some(result)) = (&kept, to_cache) {
+                result.keep(kept, &stop);
             }
             Found::Kept(kept)
         });
@@ -330,35 +325,38 @@ impl LocalWorker {
     }
 }
 
-/// Keeps a result under the key that was noted before its session, if the input files are still those of that key. That it cannot be kept is
-/// no fault of the task.
-fn keep_entry(cache: &Cache, mut entry: Entry, kept: &[ArtifactRecord], check: &KeyCheck) {
-    let Some(noted) = NotedKey::read(&check.key_file) else { return };
-    match noted.has_changed(&check.cwd, &check.inputs, &check.stop) {
-        Ok(false) => {}
-        Ok(true) => {
-            return tracing::info!(
-                from = entry.from,
-                "an input changed during the attempt; the result is not cached"
-            );
-        }
-        Err(error) => {
-            return tracing::info!(from = entry.from, %error, "cannot check the inputs; the result is not cached");
-        }
-    }
-    entry.key = noted.key;
-    entry.artifacts = kept.to_vec();
-    if let Err(error) = cache.keep(&entry) {
-        tracing::warn!(key = entry.key, %error, "a result cannot be kept in the cache");
-    }
-}
-
-/// What tells whether a result belongs to its key.
-struct KeyCheck {
+/// A result that is kept in the cache, but for its artifacts.
+struct ToCache {
+    cache: Cache,
+    /// The key that was noted before the session.
     key_file: PathBuf,
     cwd: PathBuf,
     inputs: Vec<String>,
-    stop: Stop,
+    from: String,
+    made_ms: TimestampMs,
+    outputs: BTreeMap<String, OutputRecord>,
+}
+
+impl ToCache {
+    /// Keeps it if the input files are still those of its key. That it cannot be kept is no fault of the task.
+    fn keep(self, artifacts: &[ArtifactRecord], stop: &Stop) {
+        let Self { cache, key_file, cwd, inputs, from, made_ms, outputs } = self;
+        let Some(noted) = NotedKey::read(&key_file) else { return };
+        match noted.has_changed(&cwd, &inputs, stop) {
+            Ok(false) => {}
+            Ok(true) => {
+                return tracing::info!(from, "an input changed during the attempt; the result is not cached");
+            }
+            Err(error) => {
+                return tracing::info!(from, %error, "cannot check the inputs; the result is not cached");
+            }
+        }
+        let (key, artifacts) = (noted.key, artifacts.to_vec());
+        let entry = Entry { key, from, made_ms, outputs, artifacts, vouched: None };
+        if let Err(error) = cache.keep(&entry) {
+            tracing::warn!(key = entry.key, %error, "a result cannot be kept in the cache");
+        }
+    }
 }
 
 fn key_file(output: &Path) -> PathBuf {

@@ -38,17 +38,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     context.block_on(async {
         let mut answer = client.get_raw(&args.path).await?;
         let on_terminal = std::io::stdout().is_terminal();
-        if on_terminal && context.json && answer.is_json() {
-            let mut all = Vec::new();
-            while let Some(bytes) = answer.next().await? {
-                all.extend_from_slice(&bytes);
-            }
-            let text = String::from_utf8_lossy(&all);
-            output::json_lines(format!("{}\n", text.trim_end()))?;
-            return Ok(Exit::OK);
-        }
-        let for_people = on_terminal && !context.json;
-        if !for_people {
+        if !on_terminal || (context.json && !answer.is_json()) {
             let mut last = None;
             while let Some(bytes) = answer.next().await? {
                 last = bytes.last().copied();
@@ -68,7 +58,9 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
                 output::print(&clean_lines(&String::from_utf8_lossy(&bytes)))?;
             }
         }
-        if answer.is_json() {
+        if context.json {
+            output::json_lines(format!("{}\n", String::from_utf8_lossy(&all).trim_end()))?;
+        } else if answer.is_json() {
             let text = pretty(&all).unwrap_or_else(|| String::from_utf8_lossy(&all).into_owned());
             output::print(&format!("{}\n", clean_lines(&text)))?;
         }

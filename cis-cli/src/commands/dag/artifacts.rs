@@ -62,17 +62,12 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     context.block_on(async {
         let run = run_or_newest(&client, args.run.as_deref()).await?;
         let detail = client.run(&run).await?;
-        let state = detail.tasks.iter().find(|task| Some(task.id.as_str()) == args.task.as_deref());
-        let state = state.map(|task| task.state);
+        let unfinished = args.task.as_deref().and_then(|name| unfinished(&detail, name));
         let all = chosen(detail, args.task.as_deref())?;
-        if let (true, Some(task), Some(state), Some(_)) = (all.is_empty(), &args.task, state, &args.to)
-            && !matches!(state, TaskState::Succeeded | TaskState::Completed)
-        {
-            let detail = format!("task `{task}` has no artifacts: it is {}", state.as_str());
-            return Err(CliError::from(Problem::new(ProblemKind::Conflict, detail))
-                .hint("its files are kept when it succeeds; `cis dag show` shows its state"));
-        }
         if let Some(to) = &args.to {
+            if let Some(error) = unfinished.filter(|_| all.is_empty()) {
+                return Err(error);
+            }
             copy(&client, &run, &all, to, args).await?;
         }
         match (&args.to, context.json) {
@@ -86,6 +81,17 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         }
         Ok(Exit::OK)
     })
+}
+
+/// Why a task has no artifacts, unless it has succeeded.
+fn unfinished(run: &RunDetail, name: &str) -> Option<CliError> {
+    let state = run.tasks.iter().find(|task| task.id.as_str() == name)?.state;
+    if matches!(state, TaskState::Succeeded | TaskState::Completed) {
+        return None;
+    }
+    let detail = format!("task `{name}` has no artifacts: it is {state}");
+    let hint = "its files are kept when it succeeds; `cis dag show` shows its state";
+    Some(CliError::from(Problem::new(ProblemKind::Conflict, detail)).hint(hint))
 }
 
 /// Returns one row per file.

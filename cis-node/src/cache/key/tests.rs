@@ -33,7 +33,7 @@ pub(crate) fn spec(argv: &[&str]) -> TaskSpec {
     }
 }
 
-fn auto() -> CacheUse {
+pub(crate) fn auto() -> CacheUse {
     CacheUse {
         key: CacheKey::Auto,
         inputs: Vec::new(),
