@@ -329,6 +329,8 @@ fn a_result_that_was_made_while_an_input_changed_is_not_kept() {
     cis.write("go", "");
     run.wait().expect(0);
     assert_eq!(cis.read("used"), "1 of broken");
+    let why = cis.ok(["dag", "why", "build"]);
+    assert!(why.contains("not in the cache: its input src/a changed while it was running"), "{why}");
     cis.write("src/a", "one\n");
     build(&cis, &text);
     assert_eq!((cis.read("used").as_str(), runs(&cis)), ("1 of one", 2));

@@ -250,6 +250,9 @@ pub struct Report {
     /// The attempt whose result was taken from the cache; nothing ran.
     #[serde(default)]
     pub cached: Option<String>,
+    /// Why the result was not kept in the cache, in words, though the task has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_cached: Option<String>,
     /// Key under which the nodes of the room can use this result. Only the coordinator knows it: no worker can set it.
     #[serde(skip)]
     pub cache_key: Option<String>,
@@ -277,6 +280,7 @@ impl Report {
             artifacts: Vec::new(),
             files: None,
             cached: None,
+            not_cached: None,
             cache_key: None,
             log_bytes: 0,
             lost_output: None,

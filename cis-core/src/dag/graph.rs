@@ -153,6 +153,7 @@ impl Edges {
         self.0.add_edge(NodeIndex::new(need as usize), NodeIndex::new(task as usize), ());
     }
 
+    /// The need that was added last comes first, as petgraph has it.
     pub(super) fn needs(&self, task: u32) -> impl Iterator<Item = u32> {
         self.0
             .neighbors_directed(NodeIndex::new(task as usize), Direction::Incoming)

@@ -394,6 +394,9 @@ pub struct AttemptResult {
     /// The attempt whose result was taken from the cache; nothing ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cached: Option<String>,
+    /// Why the result was not kept in the cache, in words, though the task has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_cached: Option<String>,
     /// Key under which nodes that may coordinate in the room can use this result instead of running a task. Made by the coordinator of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_key: Option<String>,

@@ -129,6 +129,7 @@ pub(super) fn ended(n: usize, from_ms: TimestampMs, to_ms: TimestampMs) -> Event
         files: None,
         log: None,
         cached: None,
+        not_cached: None,
         cache_key: None,
         log_bytes: 7,
         lost_output: Some(LostOutput { bytes: 3, cause: "the disk is full".into() }),

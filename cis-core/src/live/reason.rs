@@ -38,15 +38,14 @@ pub fn reason(end: Option<&EndReason>, queued: Option<&QueueReason>, now_ms: Tim
     Some(out)
 }
 
-/// Words the reason of a task whose attempt ended, with the output that was lost.
+/// Words the reason of a task whose attempt ended, with the output that was lost, and why the result is not in the cache.
 #[must_use]
 pub fn reason_of_result(result: &AttemptResult, now_ms: TimestampMs) -> Option<String> {
     let detail = result.outcome.detail();
     let why = reason(result.end.as_ref(), result.queued.as_ref(), now_ms)
         .or_else(|| (!detail.is_empty() && result.state.is_terminal()).then_some(detail));
     let lost = result.lost_output.as_ref().map(ToString::to_string);
-    match (why, lost) {
-        (Some(why), Some(lost)) => Some(format!("{why}; {lost}")),
-        (why, lost) => why.or(lost),
-    }
+    let not_cached = result.not_cached.as_ref().map(|why| format!("not in the cache: {why}"));
+    let parts: Vec<String> = [why, lost, not_cached].into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
 }

@@ -312,6 +312,7 @@ impl Run {
             ended_ms: result.ended_ms,
             log_bytes: result.log_bytes,
             lost_output: result.lost_output.clone(),
+            not_cached: result.not_cached.clone().map(String::into_boxed_str),
             handed_in,
             log: result.log.clone().map(Box::new),
         }));

@@ -329,6 +329,8 @@ pub struct Ended {
     pub log_bytes: u64,
     /// The part of the output that could not be kept.
     pub lost_output: Option<LostOutput>,
+    /// Why its result was not kept in the cache.
+    pub not_cached: Option<Box<str>>,
     /// The result that its session handed in, in words: it stands for the task's output.
     pub handed_in: Option<String>,
     /// Where its log is, where it was uploaded for other nodes.

@@ -277,6 +277,7 @@ fn report(session: &Session) -> Report {
         artifacts: Vec::new(),
         files: None,
         cached: session.pid.is_multiple_of(11).then(|| "X:earlier#1".to_owned()),
+        not_cached: None,
         cache_key: None,
         log_bytes: 10,
         lost_output: None,

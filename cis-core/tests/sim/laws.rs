@@ -106,6 +106,7 @@ fn event() -> impl Strategy<Value = EventBody> {
                 files: None,
                 log: None,
                 cached: None,
+                not_cached: None,
                 cache_key: None,
                 log_bytes: 0,
                 lost_output: None,

@@ -4,10 +4,11 @@
 //! change may be taken back, and nobody would know what the result was made from.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
@@ -17,6 +18,9 @@ use crate::small_file::{self, Links};
 
 /// The file has a line for each input file. A longer one is not read, bytes: some two million files.
 const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// Before the reason why there is no key.
+const NONE: &str = "none: ";
 
 /// The first bytes of a hash, as hexadecimal digits.
 type Short = String;
@@ -34,14 +38,38 @@ pub(super) struct Stamps(BTreeMap<Short, Short>);
 
 impl Stamps {
     pub(super) fn add(&mut self, name: &Path, full: &Path, input: &Input<'_>) -> Result<(), FilesError> {
-        // A link, and the file that it leads to, have the same name.
-        let (kind, meta) = match input {
-            Input::File(file) => ("file", file.metadata()),
-            Input::Link(_) => ("link", fs::symlink_metadata(full)),
-        };
-        let meta = meta.map_err(|source| FilesError::Read { path: full.to_owned(), source })?;
-        self.0.insert(short(&[kind.as_bytes(), bytes_of(name)]), stamp(&meta));
+        let (name, stamp) = stamped(name, full, input)?;
+        self.0.insert(name, stamp);
         Ok(())
+    }
+}
+
+/// The hash of its name, and its stamp.
+fn stamped(name: &Path, full: &Path, input: &Input<'_>) -> Result<(Short, Short), FilesError> {
+    // A link, and the file that it leads to, have the same name.
+    let (kind, meta) = match input {
+        Input::File(file) => ("file", file.metadata()),
+        Input::Link(_) => ("link", fs::symlink_metadata(full)),
+    };
+    let meta = meta.map_err(|source| FilesError::Read { path: full.to_owned(), source })?;
+    Ok((short(&[kind.as_bytes(), bytes_of(name)]), stamp(&meta)))
+}
+
+/// What happened to an input file while the task was running.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Its name below the directory of the task. Also a change of rights or links counts.
+    Written(PathBuf),
+    /// The names of those that are gone are not kept.
+    Removed,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Written(name) => write!(f, "its input {} changed while it was running", name.display()),
+            Self::Removed => f.write_str("one of its input files was removed while it was running"),
+        }
     }
 }
 
@@ -50,23 +78,37 @@ impl NotedKey {
         Self { key, files }
     }
 
-    /// Writes it to a file.
-    pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
+    /// Writes it to a file, or why there is none, in words.
+    pub(crate) fn write(noted: Result<&Self, &String>, path: &Path) -> io::Result<()> {
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut text = format!("{} {}\n", self.key, self.files.0.len());
-        for (name, stamp) in &self.files.0 {
-            text.push_str(&format!("{name} {stamp}\n"));
-        }
+        let text = match noted {
+            Ok(Self { key, files: Stamps(files) }) => {
+                let mut text = format!("{key} {}\n", files.len());
+                files.iter().for_each(|(name, stamp)| text.push_str(&format!("{name} {stamp}\n")));
+                text
+            }
+            Err(why) => format!("{NONE}{why}"),
+        };
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         file.write_all(text.as_bytes())
     }
 
-    /// Reads it; none: it was not written whole.
-    pub(crate) fn read(path: &Path) -> Option<Self> {
-        let text = String::from_utf8(small_file::read(path, FILE_BYTES_MAX, Links::Refuse).ok()?).ok()?;
+    /// Reads it, or why there is none.
+    pub(crate) fn read(path: &Path) -> Result<Self, String> {
+        let text = small_file::read(path, FILE_BYTES_MAX, Links::Refuse).unwrap_or_default();
+        let text = String::from_utf8(text).unwrap_or_default();
+        match text.strip_prefix(NONE) {
+            Some(why) => Err(why.to_owned()),
+            None => {
+                Self::parse(&text).ok_or_else(|| "its key could not be stored when it started".to_owned())
+            }
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
         let mut lines = text.strip_suffix('\n')?.lines();
         let (key, count) = lines.next()?.split_once(' ')?;
         if key.len() != 64 || !is_hex(key) {
@@ -81,17 +123,28 @@ impl NotedKey {
         (count == files.len().to_string()).then(|| Self { key: key.to_owned(), files: Stamps(files) })
     }
 
-    /// Whether one of its input files or links was written to, replaced or removed since.
+    /// Which of its input files or links was written to, replaced or removed since.
     ///
     /// # Errors
     /// They cannot be looked at.
-    pub(crate) fn has_changed(&self, cwd: &Path, inputs: &[String], stop: &Stop) -> Result<bool, FilesError> {
+    pub(crate) fn change(
+        &self,
+        cwd: &Path,
+        inputs: &[String],
+        stop: &Stop,
+    ) -> Result<Option<Change>, FilesError> {
         if self.files.0.is_empty() {
-            return Ok(false);
+            return Ok(None);
         }
-        let mut now = Stamps::default();
-        Inputs::find(cwd, inputs, stop)?.visit(stop, &mut |name, full, input| now.add(name, full, &input))?;
-        Ok(self.files.0.iter().any(|(name, stamp)| now.0.get(name) != Some(stamp)))
+        let (mut left, mut written) = (self.files.0.clone(), None);
+        Inputs::find(cwd, inputs, stop)?.visit(stop, &mut |name, full, input| {
+            let (short, stamp) = stamped(name, full, &input)?;
+            if left.remove(&short).is_some_and(|before| before != stamp) {
+                written.get_or_insert_with(|| Change::Written(name.to_owned()));
+            }
+            Ok(())
+        })?;
+        Ok(written.or_else(|| (!left.is_empty()).then_some(Change::Removed)))
     }
 }
 
@@ -119,7 +172,6 @@ mod tests {
     use crate::cache::recipe;
     use crate::files::Globs;
     use std::fs::File;
-    use std::path::PathBuf;
     use std::time::{Duration, SystemTime};
 
     fn noted(cwd: &Path, artifacts: &[&str]) -> NotedKey {
@@ -160,14 +212,15 @@ mod tests {
             let old = SystemTime::now() - Duration::from_secs(60);
             File::options().write(true).open(src.join("one")).unwrap().set_modified(old).unwrap();
             let noted = noted(dir.path(), &[]);
-            let changed = || noted.has_changed(dir.path(), &["src/**".to_owned()], &Stop::default()).unwrap();
-            assert!(!changed());
+            let changed = || noted.change(dir.path(), &["src/**".to_owned()], &Stop::default()).unwrap();
+            assert_eq!(changed(), None);
             fs::write(src.join("new"), "the task makes it").unwrap();
-            assert!(!changed());
+            assert_eq!(changed(), None);
             // The clock of the file system has ticks of some milliseconds.
             std::thread::sleep(Duration::from_millis(20));
             change(&src);
-            assert!(changed(), "{at}");
+            let expected = if at == 1 { Change::Removed } else { Change::Written("src/one".into()) };
+            assert_eq!(changed(), Some(expected), "{at}");
         }
     }
 
@@ -182,7 +235,8 @@ mod tests {
             fs::remove_file(&link).unwrap();
             std::os::unix::fs::symlink(target, &link).unwrap();
         }
-        assert!(noted.has_changed(dir.path(), &["src/**".to_owned()], &Stop::default()).unwrap());
+        let change = noted.change(dir.path(), &["src/**".to_owned()], &Stop::default()).unwrap();
+        assert_eq!(change, Some(Change::Written("src/link".into())));
     }
 
     #[test]
@@ -190,20 +244,22 @@ mod tests {
         let (dir, src) = place();
         let noted = noted(dir.path(), &["src/one"]);
         fs::write(src.join("one"), "formatted").unwrap();
-        assert!(!noted.has_changed(dir.path(), &["src/**".to_owned()], &Stop::default()).unwrap());
+        assert_eq!(noted.change(dir.path(), &["src/**".to_owned()], &Stop::default()).unwrap(), None);
     }
 
     #[test]
     fn the_file_gives_the_same_back_or_nothing() {
         let (dir, _) = place();
         let (noted, path) = (noted(dir.path(), &[]), dir.path().join("note"));
-        noted.write(&path).unwrap();
-        assert_eq!(NotedKey::read(&path), Some(noted));
+        NotedKey::write(Ok(&noted), &path).unwrap();
+        assert_eq!(NotedKey::read(&path), Ok(noted));
         let text = fs::read_to_string(&path).unwrap();
         let line = text.trim_end().rfind('\n').unwrap();
         for damaged in [&text[..text.len() - 1], &text[..=line], &text[..30], &text.replace(' ', "-"), ""] {
             fs::write(&path, damaged).unwrap();
-            assert_eq!(NotedKey::read(&path), None, "{damaged:?}");
+            assert!(NotedKey::read(&path).unwrap_err().contains("could not be stored"), "{damaged:?}");
         }
+        NotedKey::write(Err(&"no directory".to_owned()), &path).unwrap();
+        assert_eq!(NotedKey::read(&path), Err("no directory".to_owned()));
     }
 }

@@ -14,9 +14,9 @@ use cis_store::{Blobs, StoreError};
 pub(super) enum Looked {
     /// It stands; its files are in place.
     Hit(Box<Entry>),
-    /// There is none: the task runs, and its result is kept under this key.
+    /// There is none: the task runs, and its result is kept under this key; or why it has none, in words.
     Miss {
-        key: Option<NotedKey>,
+        key: Result<NotedKey, String>,
     },
     /// The key cannot be made, so the task cannot run as its file says.
     Failed(String),
@@ -42,7 +42,7 @@ pub(super) struct Search {
 pub(super) fn look_up(search: &Search, cache: &Cache, blobs: &Blobs, stop: &Stop) -> Looked {
     if !search.cwd.is_dir() {
         // The start of the session says it better.
-        return Looked::Miss { key: None };
+        return Looked::Miss { key: Err("its directory was not there when it started".to_owned()) };
     }
     let made = Globs::new(&search.artifacts)
         .and_then(|artifacts| search.recipe.finish(&search.cwd, &search.inputs, &artifacts, stop));
@@ -50,21 +50,20 @@ pub(super) fn look_up(search: &Search, cache: &Cache, blobs: &Blobs, stop: &Stop
         Ok(noted) => noted,
         Err(FilesError::Stopped) => return Looked::Stopped,
         Err(error @ FilesError::BehindLink { .. }) => {
-            tracing::info!(%error, "a task with this input runs without the cache");
-            return Looked::Miss { key: None };
+            return Looked::Miss { key: Err(error.to_string()) };
         }
         Err(error) => return Looked::Failed(format!("the inputs of its cache cannot be read: {error}")),
     };
     if search.refresh {
-        return Looked::Miss { key: Some(noted) };
+        return Looked::Miss { key: Ok(noted) };
     }
     let key = &noted.key;
     let entry = match cache.read(key) {
         Ok(Some(entry)) if entry.is_fresh(search.ttl_ms, search.now_ms) => entry,
-        Ok(_) => return Looked::Miss { key: Some(noted) },
+        Ok(_) => return Looked::Miss { key: Ok(noted) },
         Err(why) => {
             discard(cache, key, &why);
-            return Looked::Miss { key: Some(noted) };
+            return Looked::Miss { key: Ok(noted) };
         }
     };
     match take(&entry, search, blobs, stop) {
@@ -75,11 +74,11 @@ pub(super) fn look_up(search: &Search, cache: &Cache, blobs: &Blobs, stop: &Stop
         Err(FilesError::Stopped) => Looked::Stopped,
         Err(FilesError::Store(error)) => {
             discard(cache, key, &error.to_string());
-            Looked::Miss { key: Some(noted) }
+            Looked::Miss { key: Ok(noted) }
         }
         Err(error) => {
             tracing::warn!(key, %error, "a cached result does not fit here: the task runs");
-            Looked::Miss { key: Some(noted) }
+            Looked::Miss { key: Ok(noted) }
         }
     }
 }

@@ -38,7 +38,14 @@ pub(super) struct OffThreadJob {
 /// What a thread for files has found.
 pub(super) enum Found {
     Looked(Looked),
-    Kept(Result<Vec<ArtifactRecord>, FilesError>),
+    Kept(Kept),
+}
+
+/// What was kept after a session ended.
+pub(super) struct Kept {
+    artifacts: Result<Vec<ArtifactRecord>, FilesError>,
+    /// Why the result is not in the cache, in words, though its task has one.
+    not_cached: Option<String>,
 }
 
 /// Tickets of work that is under way, by whose it is.
@@ -91,8 +98,8 @@ impl LocalWorker {
         let key_file = key_file(&self.home.output_file(session));
         self.submit(session, move || {
             let looked = look_up(&search, &cache, &blobs, &stop);
-            if let Looked::Miss { key: Some(key) } = &looked
-                && let Err(error) = key.write(&key_file)
+            if let Looked::Miss { key } = &looked
+                && let Err(error) = NotedKey::write(key.as_ref(), &key_file)
             {
                 tracing::warn!(%error, "the key of a cache cannot be noted: the result is not kept");
             }
@@ -144,11 +151,12 @@ impl LocalWorker {
                 let redactor = hidden.map_err(|why| FilesError::Withheld { why })?;
                 artifacts::collect(&cwd, &globs, &blobs, &redactor, ahead.as_ref(), &stop)
             };
-            let kept = if globs.is_empty() { Ok(Vec::new()) } else { collect() };
-            if let (Ok(kept), Some(result)) = (&kept, to_cache) {
-                result.keep(kept, &stop);
-            }
-            Found::Kept(kept)
+            let artifacts = if globs.is_empty() { Ok(Vec::new()) } else { collect() };
+            let not_cached = match (&artifacts, to_cache) {
+                (Ok(artifacts), Some(result)) => result.keep(artifacts, &stop).err(),
+                _ => None,
+            };
+            Found::Kept(Kept { artifacts, not_cached })
         });
         if let Some(live) = self.live.get_mut(&session) {
             live.life.keep(exit.clone(), outputs);
@@ -259,11 +267,13 @@ impl LocalWorker {
         fence: Fence,
         exit: &Exit,
         outputs: BTreeMap<String, OutputRecord>,
-        kept: Result<Vec<ArtifactRecord>, FilesError>,
+        kept: Kept,
     ) {
-        let report = match kept {
+        let Kept { artifacts, not_cached } = kept;
+        let report = match artifacts {
             Ok(artifacts) => {
-                Report { artifacts, ..self.report(AttemptOutcome::Succeeded, Some(exit), outputs) }
+                let report = self.report(AttemptOutcome::Succeeded, Some(exit), outputs);
+                Report { artifacts, not_cached, ..report }
             }
             Err(FilesError::Stopped) => self.report(AttemptOutcome::Cancelled, Some(exit), BTreeMap::new()),
             Err(error) => {
@@ -338,24 +348,18 @@ struct ToCache {
 }
 
 impl ToCache {
-    /// Keeps it if the input files are still those of its key. That it cannot be kept is no fault of the task.
-    fn keep(self, artifacts: &[ArtifactRecord], stop: &Stop) {
+    /// Keeps it if the input files are still those of its key. That it cannot be kept is no fault of the task: says why.
+    fn keep(self, artifacts: &[ArtifactRecord], stop: &Stop) -> Result<(), String> {
         let Self { cache, key_file, cwd, inputs, from, made_ms, outputs } = self;
-        let Some(noted) = NotedKey::read(&key_file) else { return };
-        match noted.has_changed(&cwd, &inputs, stop) {
-            Ok(false) => {}
-            Ok(true) => {
-                return tracing::info!(from, "an input changed during the attempt; the result is not cached");
-            }
-            Err(error) => {
-                return tracing::info!(from, %error, "cannot check the inputs; the result is not cached");
-            }
+        let noted = NotedKey::read(&key_file)?;
+        match noted.change(&cwd, &inputs, stop) {
+            Ok(None) => {}
+            Ok(Some(change)) => return Err(change.to_string()),
+            Err(error) => return Err(format!("its inputs cannot be checked: {error}")),
         }
         let (key, artifacts) = (noted.key, artifacts.to_vec());
         let entry = Entry { key, from, made_ms, outputs, artifacts, vouched: None };
-        if let Err(error) = cache.keep(&entry) {
-            tracing::warn!(key = entry.key, %error, "a result cannot be kept in the cache");
-        }
+        cache.keep(&entry).map_err(|error| format!("it cannot be written to the cache: {error}"))
     }
 }
 

@@ -201,6 +201,7 @@ impl LocalWorker {
             artifacts: Vec::new(),
             files: None,
             cached: None,
+            not_cached: None,
             cache_key: None,
             log_bytes: exit.map_or(0, |exit| exit.output_bytes),
             lost_output: exit.and_then(|exit| exit.lost_output.clone()),
@@ -212,6 +213,7 @@ impl LocalWorker {
         if let Some(live) = self.by_attempt.get(&attempt).and_then(|session| self.live.get_mut(session)) {
             live.life.report();
             hide(&live.redactor, &mut report.outcome);
+            report.not_cached = report.not_cached.map(|why| live.redactor.redact(&why));
         }
         self.said.push(FromWorker::Result { attempt, fence, report: Box::new(report) });
     }

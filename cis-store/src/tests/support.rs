@@ -127,6 +127,7 @@ pub(super) fn succeeded(id: &str, attempt: u32, session: SessionId, ended_ms: i6
         files: None,
         log: None,
         cached: None,
+        not_cached: None,
         cache_key: None,
         log_bytes: 0,
         lost_output: None,

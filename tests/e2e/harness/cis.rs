@@ -268,7 +268,9 @@ impl Cis {
     #[track_caller]
     pub fn wait_run(&self, run: &str, state: &str) -> Value {
         let look = || Some(self.show(run)).filter(|detail| detail["run"]["state"] == state);
-        eventually_or(LONG, look, || format!("run {run} is {state}: {}", self.show(run)))
+        eventually_or(LONG, look, || {
+            format!("run {run} is {state}: {}\nalive: {:#?}", self.show(run), self.processes())
+        })
     }
 
     /// The only live session of a task.

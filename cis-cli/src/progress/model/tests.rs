@@ -75,6 +75,7 @@ impl Story {
             files: None,
             log: None,
             cached: None,
+            not_cached: None,
             cache_key: None,
             log_bytes: 10,
             lost_output: None,

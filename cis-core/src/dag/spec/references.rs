@@ -31,8 +31,9 @@ pub(super) fn resolve(reader: &mut Reader, text: &str, head: &mut Head, drafts: 
     if !reader.mistakes.is_empty() {
         return None;
     }
+    let (edges, _) = graph?;
     head.dag.on = handlers::named(&head.on)?;
-    head.dag.tasks = finish::all(drafts)?;
+    head.dag.tasks = finish::all(drafts, &edges)?;
     Some(())
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::STARS;
 
-/// One pattern each; what stands before and after them is no letter or digit.
+/// One pattern each; what stands before them is no letter or digit, or a character that is encoded with some.
 const SHAPES: &[&str] = &[
     // GitHub, GitLab, npm, PyPI, Docker, Hugging Face.
     "gh[pousr]_[A-Za-z0-9]{36,255}",
@@ -30,14 +30,18 @@ const SHAPES: &[&str] = &[
     "(?:AKIA|ASIA)[A-Z0-9]{16}",
     "do[opr]_v1_[a-f0-9]{64}",
     "[0-9]{8,10}:AA[A-Za-z0-9_-]{33}",
-    // Homeservers, and ourselves: a session's id and 32 bytes in hex, a token of the API.
+    // Homeservers.
     "syt_[A-Za-z0-9+/=]+_[A-Za-z]{20}_[A-Za-z0-9]{6}",
     "mct_[A-Za-z0-9]{30}_[A-Za-z0-9]{6}",
-    "[0-9A-HJKMNP-TV-Z]{26}\\.[0-9a-f]{64}",
-    "cist_[0-9a-f]{64}",
     // Signed claims (RFC 7519).
     "eyJ[A-Za-z0-9_-]{8,}\\.eyJ[A-Za-z0-9_-]{8,}\\.[A-Za-z0-9_-]{8,}",
 ];
+
+/// Our own: a session's id and 32 bytes in hex, a token of the API, also with colors in it. Anything may stand before them.
+const OWN: &str = "[0-9A-HJKMNP-TV-Z]{26}\\.[0-9a-f]{64}|cist_(?:\\x1b\\[[0-9;]*[mK])*[0-9a-f]{64}";
+
+/// A character in a URL, or in a string of JSON or a program, that is written with letters.
+const ENCODED: &str = "%[0-9A-Fa-f]{2}|\\\\[bfnrt]|\\\\u[0-9A-Fa-f]{4}|\\\\x[0-9A-Fa-f]{2}";
 
 /// A private key (RFC 7468): to its end, or, where that is cut off, as long as its lines go on.
 const PRIVATE_KEY: &str = "-----BEGIN [A-Z ]*PRIVATE KEY-----(?:(?:[A-Za-z0-9+/=:,. \\r\\n-]|\\\\n)*?-----END [A-Z ]*PRIVATE KEY-----|(?:[A-Za-z0-9+/=:,. \\r\\n-]|\\\\n)*)";
@@ -47,15 +51,17 @@ const URL_PASSWORD: &str = "(?P<url>[a-z][a-z0-9+.-]*://[^\\s/:@\"']{1,64}:)[^\\
 
 static ANY: LazyLock<Regex> = LazyLock::new(|| {
     let shapes = SHAPES.join("|");
-    Regex::new(&format!("\\b(?:{shapes})|{PRIVATE_KEY}|{URL_PASSWORD}")).expect("a constant pattern")
+    let all = format!("(?P<before>\\b|{ENCODED})(?:{shapes})|{OWN}|{PRIVATE_KEY}|{URL_PASSWORD}");
+    Regex::new(&all).expect("a constant pattern")
 });
 
 /// The text with everything of such a shape replaced.
 #[must_use]
 pub fn hide(text: &str) -> Cow<'_, str> {
-    ANY.replace_all(text, |found: &regex::Captures<'_>| match found.name("url") {
-        Some(url) => format!("{}{STARS}@", url.as_str()),
-        None => STARS.to_owned(),
+    ANY.replace_all(text, |found: &regex::Captures<'_>| match (found.name("url"), found.name("before")) {
+        (Some(url), _) => format!("{}{STARS}@", url.as_str()),
+        (None, Some(before)) => format!("{}{STARS}", before.as_str()),
+        (None, None) => STARS.to_owned(),
     })
 }
 
@@ -106,8 +112,19 @@ mod tests {
                 let hidden = hide(&text);
                 assert!(!hidden.contains(&key) && hidden.contains(STARS), "{hidden}");
             }
-            assert_eq!(hide(&format!("token={key}, next")), format!("token={STARS}, next"));
+            for before in ["token=", "%3D", "%3d", "\\t", "\\u0009", "\\x09"] {
+                assert_eq!(hide(&format!("{before}{key}, next")), format!("{before}{STARS}, next"));
+            }
         }
+    }
+
+    #[test]
+    fn own_tokens_are_hidden_whatever_stands_before_them_and_with_colors() {
+        let (digits, session) = ("0123456789abcdef".repeat(4), "01JD0V3Z8K6T9W2B5N7Q4R1XEC");
+        assert_eq!(hide(&format!("_cist_{digits}cist_{digits}.")), "_******.");
+        assert_eq!(hide(&format!("x{session}.{digits}")), "x***");
+        let colored = format!("\u{1b}[01;31m\u{1b}[Kcist_\u{1b}[m\u{1b}[K{digits}\n");
+        assert_eq!(hide(&colored), "\u{1b}[01;31m\u{1b}[K***\n");
     }
 
     #[test]

@@ -287,6 +287,9 @@ fn ended(run: &Run, index: u32, answer: &mut Answer) {
         answer.say(format!("Its log is incomplete: {lost}."));
         answer.try_command("cis doctor".to_owned());
     }
+    if let Some(why) = entry.last.as_ref().and_then(|last| last.not_cached.as_ref()) {
+        answer.say(format!("Its result is not in the cache: {why}."));
+    }
     if entry.attempts > 0 && entry.state != TaskState::Succeeded {
         answer.try_command(format!("cis dag logs {}", spec.id));
     }

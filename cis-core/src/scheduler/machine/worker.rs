@@ -106,6 +106,7 @@ impl Machine {
             artifacts: report.artifacts,
             files: report.files,
             cached: report.cached,
+            not_cached: report.not_cached,
             cache_key: report.cache_key,
             log_bytes: report.log_bytes,
             lost_output: report.lost_output,

@@ -48,6 +48,7 @@ fn result(attempt: u32, fence: u64, state: TaskState) -> EventBody {
         files: None,
         log: None,
         cached: None,
+        not_cached: None,
         cache_key: None,
         log_bytes: 0,
         lost_output: None,

@@ -1,9 +1,6 @@
 //! From a draft to a task. All names in it are checked by now.
 
-use std::collections::BTreeSet;
-
-use indexmap::IndexSet;
-
+use super::super::super::graph::Edges;
 use super::super::super::model::{
     Action, Approval, Cache, CacheKey, DEFAULT_GRACE_MS, Foreach, Placement, Prompt, Task,
 };
@@ -35,27 +32,22 @@ impl DraftAction {
     }
 }
 
-/// The tasks, which share the texts of their ids; none where something in a draft was wrong.
-pub(super) fn all(drafts: Vec<Draft>) -> Option<Vec<Task>> {
+/// The tasks, which share the texts of their ids; none where something in a draft was wrong. `edges`: the needs of all of them.
+pub(super) fn all(drafts: Vec<Draft>, edges: &Edges) -> Option<Vec<Task>> {
     let good = |draft: &Draft| TaskId::new(&draft.id.as_ref().filter(|id| is_id(&id.value))?.value).ok();
-    let ids = drafts.iter().map(good).collect::<Option<IndexSet<TaskId>>>()?;
+    let ids = drafts.iter().map(good).collect::<Option<Vec<TaskId>>>()?;
     let mut tasks = Vec::with_capacity(drafts.len());
-    for draft in drafts {
-        tasks.push(finished(draft, &ids)?);
+    for (draft, number) in drafts.into_iter().zip(0u32..) {
+        // The edges give the last need first.
+        let mut needs: Vec<TaskId> = edges.needs(number).map(|need| ids[need as usize].clone()).collect();
+        needs.reverse();
+        tasks.push(finished(draft, ids[number as usize].clone(), needs)?);
     }
     Some(tasks)
 }
 
-fn finished(draft: Draft, ids: &IndexSet<TaskId>) -> Option<Task> {
+fn finished(draft: Draft, id: TaskId, needs: Vec<TaskId>) -> Option<Task> {
     let shell = draft.shell().to_owned();
-    let id = ids.get(draft.id?.value.as_str())?.clone();
-    let mut needs: Vec<TaskId> = Vec::with_capacity(draft.needs.len());
-    let mut once = BTreeSet::new();
-    for need in &draft.needs {
-        if once.insert(need.value.as_str()) {
-            needs.push(ids.get(need.value.as_str())?.clone());
-        }
-    }
     let action = draft.action?.finish(&shell);
     let layer = *draft.layer;
     // What holds for the other tasks of the file does not take an agent's terminal away.
