@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use super::harness::{Cis, Seeded, eventually, eventually_within, kill_9, pause, ulid_in};
+use rustix::process::Signal;
+
+use super::harness::{Cis, Seeded, eventually, eventually_within, kill_9, pause, signal, ulid_in};
 
 /// What is killed.
 #[derive(Clone, Copy, PartialEq)]
@@ -261,4 +263,25 @@ script = 'echo {{ tasks.a.outputs.said }}; while [ ! -e "$E2E_WORK/open" ]; do s
     cis.wait_run(&run, "succeeded");
     assert_eq!(cis.task(&run, "b")["attempts"], 1);
     assert!(!cis.show(&run).to_string().contains("correct horse"), "{}", cis.show(&run));
+}
+
+/// The end of a session is recorded while nobody follows the events: the one who waits for it learns of it all the same.
+#[test]
+fn who_ends_a_session_learns_of_its_end_also_if_the_node_died_meanwhile() {
+    let cis = Cis::new();
+    let slow = "trap 'touch told' TERM; touch ready; until [ -e gone ]; do sleep 0.02; done";
+    let session = cis.ok(["session", "create", "--", "sh", "-c", slow]).trim().to_owned();
+    eventually("its trap is set", || cis.work().join("ready").exists().then_some(()));
+    let ending = cis.spawn(["session", "terminate", &session, "--grace", "1m"]);
+    eventually("it is told to end", || cis.work().join("told").exists().then_some(()));
+    signal(ending.pid(), Signal::STOP);
+    kill_9(cis.node_pid().unwrap());
+    cis.write("gone", "");
+    eventually("its end is recorded", || {
+        let all = cis.json(&["session", "list", "--all"]);
+        all["items"].as_array()?.iter().any(|one| one["ended_ms"].is_u64()).then_some(())
+    });
+    signal(ending.pid(), Signal::CONT);
+    let said = ending.wait().expect(0);
+    assert!(said.stdout.contains("has ended"), "{said:?}");
 }

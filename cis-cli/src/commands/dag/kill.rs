@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cis_client::{EventFollower, Followed};
+use cis_client::{Client, EventFollower, Followed};
 use cis_core::api::KillSession;
 use cis_core::ids::SessionId;
 
@@ -47,7 +47,8 @@ pub(crate) fn kill(context: &Context, session: &str, grace: Option<Duration>) ->
         let client = context.follower(client);
         let mut events = client.events(None, None).await?;
         client.kill_session(&id.to_string(), &KillSession { grace_ms }).await?;
-        until_ended(FollowedNode::new(context, format!("cis dag kill {id}")), &mut events, id).await?;
+        let node = FollowedNode::new(context, format!("cis dag kill {id}"));
+        until_ended(node, &client, &mut events, id).await?;
         let answer = serde_json::json!({ "session": id, "ended": true });
         output::show(context.json, &answer, |_| format!("Session {} has ended.\n", clean(session)))?;
         Ok(Exit::OK)
@@ -57,6 +58,7 @@ pub(crate) fn kill(context: &Context, session: &str, grace: Option<Duration>) ->
 /// Waits until the end of the session is recorded. Ctrl+C leaves; the session ends all the same.
 async fn until_ended(
     mut node: FollowedNode<'_>,
+    client: &Client,
     events: &mut EventFollower<'_>,
     session: SessionId,
 ) -> Result<(), CliError> {
@@ -70,6 +72,10 @@ async fn until_ended(
             }
             Followed::Back => {
                 node.back();
+                // Its end may have been recorded before the events are followed again.
+                if client.session(&id).await.map_err(CliError::from)?.ended_ms.is_some() {
+                    return Ok(());
+                }
                 continue;
             }
         };
