@@ -25,6 +25,7 @@ pub mod packed;
 pub mod private;
 pub mod protocol;
 pub mod recovery;
+pub mod refusal;
 pub mod room_event;
 pub mod session_news;
 pub mod transfer;

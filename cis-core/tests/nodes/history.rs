@@ -42,8 +42,6 @@ pub(crate) enum Seen {
 pub(crate) enum Told {
     /// It is durable at the coordinator of that term.
     Seen(Epoch, Seen),
-    /// The scheduler was asked, by the process of that life.
-    Carried { uid: Uid, epoch: Epoch, life: u32 },
     /// This came of it, in that term (none: this node coordinates none), with the state of the run in the term `view_of`.
     CameTo { uid: Uid, outcome: ControlOutcome, epoch: Option<Epoch>, view_of: Option<Epoch> },
     /// The person hears that.
@@ -64,15 +62,11 @@ pub(crate) struct Op {
     /// In which term that was done or refused (none: by a node that coordinates none), and of which its view of the run is.
     pub(crate) epoch: Option<Epoch>,
     pub(crate) view_of: Option<Epoch>,
-    /// How often the scheduler was asked.
-    pub(crate) carried: Vec<(Epoch, u32)>,
-    /// By which life of the coordinator's process what was heard was carried out.
-    pub(crate) life: Option<u32>,
     came_to: Vec<CameTo>,
 }
 
-/// What came of it at one time, and in which term; of which term its view of the run is; and by which life.
-type CameTo = (ControlOutcome, Option<Epoch>, Option<Epoch>, Option<u32>);
+/// What came of it at one time, and in which term; and of which term its view of the run is.
+type CameTo = (ControlOutcome, Option<Epoch>, Option<Epoch>);
 
 /// What one coordinator showed in its term.
 #[derive(Debug, Default)]
@@ -92,9 +86,9 @@ impl History {
     pub(crate) fn invoke(&mut self, at: usize, to: usize, verb: Verb) -> Uid {
         self.now += 1;
         let uid = Uid::try_from(self.ops.len()).unwrap();
-        let (invoked, carried, came_to) = (self.now, Vec::new(), Vec::new());
-        let (reply, epoch, view_of, life) = (None, None, None, None);
-        self.ops.push(Op { uid, at, to, verb, invoked, reply, epoch, view_of, carried, life, came_to });
+        let (invoked, came_to) = (self.now, Vec::new());
+        let (reply, epoch, view_of) = (None, None, None);
+        self.ops.push(Op { uid, at, to, verb, invoked, reply, epoch, view_of, came_to });
         uid
     }
 
@@ -113,17 +107,13 @@ impl History {
                 }
                 term.seen.push((now, seen));
             }
-            Told::Carried { uid, epoch, life } => self.op(uid).carried.push((epoch, life)),
             Told::CameTo { uid, outcome, epoch, view_of } => {
-                let op = self.op(uid);
-                let life = op.carried.last().map(|(_, life)| *life);
-                op.came_to.push((outcome, epoch, view_of, life));
+                self.op(uid).came_to.push((outcome, epoch, view_of));
             }
             Told::Replied { uid, outcome } => {
                 let op = self.op(uid);
                 let of = op.came_to.iter().rev().find(|(known, ..)| *known == outcome);
-                (op.epoch, op.view_of, op.life) =
-                    of.map_or((None, None, None), |(_, epoch, view_of, life)| (*epoch, *view_of, *life));
+                (op.epoch, op.view_of) = of.map_or((None, None), |(_, epoch, view_of)| (*epoch, *view_of));
                 op.reply = Some((now, outcome));
             }
         }

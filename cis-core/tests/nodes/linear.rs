@@ -13,25 +13,13 @@ use crate::history::{History, Op, Seen, gates, seen_in};
 use crate::model::Stand;
 use crate::plan::did;
 use crate::search::{Search, Step, What};
-use crate::serving::{is_remembered, name_of};
+use crate::serving::name_of;
 use crate::world::World;
-
-/// What the product does otherwise than it says, and is known to do ([`repeats`]). Without it these seeds fail: 7000098 (a pause
-/// is carried out twice), 7000537 (a resume is done, and refused as the run is running), 7000355 (a decision counts, and is
-/// refused as another node coordinates the run by then), 6001555 (a decision is refused, and counts later).
-const REPEATS_ARE_KNOWN: bool = true;
 
 /// Checks the history of a walk that is over.
 pub(crate) fn check(world: &mut World) -> Result<(), String> {
     let Some(users) = world.users.take() else { return Ok(()) };
-    let strict = all_terms(world, &users.history, false);
-    let found = match strict {
-        Err(_) if REPEATS_ARE_KNOWN => {
-            world.reached.insert("repeat");
-            all_terms(world, &users.history, true)
-        }
-        strict => strict,
-    };
+    let found = all_terms(world, &users.history);
     count(world, &users.history);
     if found.is_err() {
         world.note(format_args!("what people did: {:#?}", users.history.ops));
@@ -65,7 +53,7 @@ fn count(world: &mut World, history: &History) {
     }
 }
 
-fn all_terms(world: &World, history: &History, known: bool) -> Result<(), String> {
+fn all_terms(world: &World, history: &History) -> Result<(), String> {
     let gates = gates(&world.plan.dag);
     let mut kept: BTreeMap<Epoch, Vec<Seen>> = BTreeMap::new();
     // A journal tells of a try at its end, so these stand in another order there.
@@ -104,7 +92,7 @@ fn all_terms(world: &World, history: &History, known: bool) -> Result<(), String
         }
         let mut steps = Vec::new();
         for op in &history.ops {
-            steps_of(op, (*epoch, term.owner), known, &mut steps);
+            steps_of(op, (*epoch, term.owner), &mut steps);
         }
         Search::new(&term.seen, steps)
             .from(stand.clone())
@@ -127,7 +115,7 @@ fn all_terms(world: &World, history: &History, known: bool) -> Result<(), String
 }
 
 /// What of a request has, or may have, a place in a term of the node `owner`.
-fn steps_of<'a>(op: &'a Op, (epoch, owner): (Epoch, usize), known: bool, steps: &mut Vec<Step<'a>>) {
+fn steps_of<'a>(op: &'a Op, (epoch, owner): (Epoch, usize), steps: &mut Vec<Step<'a>>) {
     if op.to != owner {
         return;
     }
@@ -151,24 +139,4 @@ fn steps_of<'a>(op: &'a Op, (epoch, owner): (Epoch, usize), known: bool, steps: 
         let after = steps.len() - 1;
         steps.push(step(Some(*at), What::View(run, after)));
     }
-    let again = if known { repeats(op, epoch) } else { 0 };
-    steps.extend((0..again).map(|_| step(None, done())));
-}
-
-/// How often a request may have taken effect in a term beside the time that its response tells of. A node that restarts forgets
-/// which requests of other nodes it answered. Its store remembers no pause, no resume, nothing that was refused, and nothing
-/// at all where another node coordinates the run by then: a copy of such a request that comes late is a new one.
-fn repeats(op: &Op, epoch: Epoch) -> usize {
-    let lives: BTreeSet<u32> = op.carried.iter().map(|(_, life)| *life).collect();
-    let is_elsewhere = op.reply.is_some() && op.epoch.is_none();
-    let earlier = match (is_remembered(&op.verb), &op.reply) {
-        (true, _) if is_elsewhere => lives.len().min(1),
-        (true, Some((_, ControlOutcome::Refused { .. }))) => {
-            usize::from(lives.iter().any(|life| Some(*life) > op.life))
-        }
-        (true, _) => 0,
-        (false, _) if is_elsewhere => lives.len(),
-        (false, _) => lives.len().saturating_sub(1),
-    };
-    if op.carried.iter().any(|(carried, _)| *carried == epoch) { earlier } else { 0 }
 }

@@ -30,7 +30,7 @@ use crate::plan::{Plan, ROOM, did, number, run};
 use crate::reading::{Head, Known, Sync};
 use crate::rng::Rng;
 use crate::room::{Item, Members, folded, signed};
-use crate::serving::Serving;
+use crate::serving::{Refused, Serving};
 
 /// What grants and results carry. A grant says how often its task failed before.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,6 +73,8 @@ pub(super) enum Write {
     Hold(TaskId, Option<Box<Remembered<Work>>>),
     /// What an input asked for was done, in this term.
     Made(InputId, Epoch),
+    /// A request of another node was refused.
+    Refused(InputId, Refused),
 }
 
 /// What survives the node's process.
@@ -86,6 +88,8 @@ pub(crate) struct Disk {
     pub(crate) held: BTreeMap<TaskId, Remembered<Work>>,
     /// Inputs that are not carried out again.
     pub(super) made: BTreeMap<InputId, Epoch>,
+    /// Requests of other nodes that were refused.
+    pub(super) refused: BTreeMap<InputId, Refused>,
 }
 
 impl Disk {
@@ -108,6 +112,7 @@ impl Disk {
             Write::Hold(task, Some(kept)) => drop(self.held.insert(task, *kept)),
             Write::Hold(task, None) => drop(self.held.remove(&task)),
             Write::Made(input, epoch) => drop(self.made.insert(input, epoch)),
+            Write::Refused(request, refused) => drop(self.refused.insert(request, refused)),
         }
     }
 
@@ -183,8 +188,6 @@ pub(crate) struct Node {
     pub(crate) disk: Disk,
     pub(crate) host: Host,
     pub(crate) life: Option<Life>,
-    /// So often its process started.
-    pub(super) lives: u32,
     pub(super) ids: Ids,
     pub(crate) crash: Option<Crash>,
     pub(crate) is_slow: bool,
@@ -237,7 +240,6 @@ impl Node {
             disk: Disk::default(),
             host: Host::new(at as u128),
             life: None,
-            lives: 0,
             ids: Ids { at, next: 0 },
             crash: None,
             is_slow: false,
@@ -316,7 +318,6 @@ impl Node {
             serving: Serving::default(),
         };
         self.life = Some(life);
-        self.lives += 1;
         self.recall_held();
         self.reconcile();
         if let Some(epoch) = self.life().mirror.as_ref().map(|run| run.facts().epoch) {

@@ -8,6 +8,7 @@ use cis_core::api::{Problem, ProblemKind, RunView};
 use cis_core::event::{Actor, EventBody, Via};
 use cis_core::federation::control::{Control, ControlOutcome, ControlRequest, ControlResponse, Verb};
 use cis_core::federation::protocol::BootMs;
+use cis_core::federation::refusal;
 use cis_core::ids::{Epoch, InputId, NodeDid};
 use cis_core::policy::{Principal, Rights, Who};
 use cis_core::scheduler::{Input, InputKind, Rejected, Run};
@@ -42,8 +43,14 @@ enum Asker {
 struct Confirmation {
     uid: Uid,
     asker: Asker,
-    epoch: Epoch,
+    /// In which term that was (none: this node coordinates none).
+    epoch: Option<Epoch>,
+    /// None: it is done.
+    refused: Option<Problem>,
 }
+
+/// A refusal as the disk remembers it: in which term that was, and in which words.
+pub(crate) type Refused = (Option<Epoch>, String);
 
 /// What of it does not survive the process.
 #[derive(Debug, Default)]
@@ -52,11 +59,6 @@ pub(crate) struct Serving {
     /// Requests of other nodes that were answered: one that comes again is not carried out again.
     answered: VecDeque<((NodeDid, InputId), ControlOutcome)>,
     confirmations: Vec<Confirmation>,
-}
-
-/// Whether the store remembers an input that did this, as `RunVerb::made` has it.
-pub(crate) fn is_remembered(verb: &Verb) -> bool {
-    matches!(verb, Verb::Cancel { .. } | Verb::Retry { .. } | Verb::Decide { .. })
 }
 
 /// A person at a node, as that node and the coordinator of the run know them.
@@ -156,6 +158,15 @@ impl Node {
     fn carry_out(&mut self, of: (NodeDid, InputId), request: ControlRequest) {
         let uid = uid_of(&request);
         let asker = Asker::There(of.0.clone(), of.1);
+        // What an earlier life of this node answered is not carried out again, whoever coordinates the run by now.
+        if let Some((epoch, text)) = self.disk.refused.get(&refusal::key(&of.0, of.1)).cloned() {
+            let refused = refusal::from_text(&text);
+            return self.life().serving.confirmations.push(Confirmation { uid, asker, epoch, refused });
+        }
+        if let Some(epoch) = self.disk.made.get(&of.1).copied().map(Some) {
+            let refused = None;
+            return self.life().serving.confirmations.push(Confirmation { uid, asker, epoch, refused });
+        }
         match self.disk.term() {
             Some((owner, _)) if owner == self.did => {
                 let actor = person_of(&of.0, request.name()).actor();
@@ -173,12 +184,7 @@ impl Node {
     }
 
     fn run_verb(&mut self, (uid, asker): (Uid, Asker), input: Option<InputId>, actor: Actor, verb: Verb) {
-        let remembered = input.filter(|_| is_remembered(&verb));
-        if let Some(epoch) = remembered.and_then(|input| self.disk.made.get(&input).copied()) {
-            return self.life().serving.confirmations.push(Confirmation { uid, asker, epoch });
-        }
         let Some((_, epoch)) = self.disk.term() else { return };
-        self.out.told.push(Told::Carried { uid, epoch, life: self.lives });
         self.restore_ended();
         let kind = match verb {
             Verb::Start {} => InputKind::Start { run: run() },
@@ -196,20 +202,22 @@ impl Node {
         match self.handle_for(Input { kind, actor: Some(actor), cause: input }) {
             Ok(()) => {
                 let life = self.life();
-                let makes = |write: &Write| matches!(write, Write::Event(fact) if fact.cause.is_some() && fact.cause == remembered);
-                if let Some(input) = remembered.filter(|_| life.turn.iter().any(makes)) {
-                    life.turn.push(Write::Made(input, epoch));
-                }
-                life.serving.confirmations.push(Confirmation { uid, asker, epoch });
+                life.turn.extend(input.map(|input| Write::Made(input, epoch)));
+                let (epoch, refused) = (Some(epoch), None);
+                life.serving.confirmations.push(Confirmation { uid, asker, epoch, refused });
             }
             Err(rejected) => self.refuse((uid, asker), problem(&rejected), Some(epoch)),
         }
     }
 
+    /// Refuses a request. One of another node is told so when the refusal is durable: a copy of it may come to the next life of
+    /// this node.
     fn refuse(&mut self, (uid, asker): (Uid, Asker), why: Problem, epoch: Option<Epoch>) {
-        let outcome = ControlOutcome::Refused { why: Box::new(why) };
-        self.out.told.push(Told::CameTo { uid, outcome: outcome.clone(), epoch, view_of: None });
-        self.tell(uid, asker, outcome);
+        let life = self.life();
+        if let (Asker::There(from, id), Some(text)) = (&asker, refusal::to_text(&why)) {
+            life.turn.push(Write::Refused(refusal::key(from, *id), (epoch, text)));
+        }
+        life.serving.confirmations.push(Confirmation { uid, asker, epoch, refused: Some(why) });
     }
 
     fn tell(&mut self, uid: Uid, asker: Asker, outcome: ControlOutcome) {
@@ -222,16 +230,23 @@ impl Node {
         }
     }
 
-    /// What was done in this turn is durable: who asked for it is told.
+    /// What was done or refused in this turn is durable: who asked for it is told.
     pub(super) fn confirm(&mut self) {
-        for Confirmation { uid, asker, epoch } in std::mem::take(&mut self.life().serving.confirmations) {
-            let (Ok(Some(fold)), Some((_, now))) = (folded(&self.plan, self.disk.facts()), self.disk.term())
-            else {
-                continue;
+        for Confirmation { uid, asker, epoch, refused } in
+            std::mem::take(&mut self.life().serving.confirmations)
+        {
+            let (outcome, view_of) = match refused {
+                Some(why) => (ControlOutcome::Refused { why: Box::new(why) }, None),
+                None => {
+                    let (Ok(Some(fold)), Some((_, now))) =
+                        (folded(&self.plan, self.disk.facts()), self.disk.term())
+                    else {
+                        continue;
+                    };
+                    (ControlOutcome::Done { run: Box::new(view(fold.run())) }, Some(now))
+                }
             };
-            let outcome = ControlOutcome::Done { run: Box::new(view(fold.run())) };
-            let (told, epoch) = (outcome.clone(), Some(epoch));
-            self.out.told.push(Told::CameTo { uid, outcome: told, epoch, view_of: Some(now) });
+            self.out.told.push(Told::CameTo { uid, outcome: outcome.clone(), epoch, view_of });
             self.tell(uid, asker, outcome);
         }
     }
