@@ -427,7 +427,7 @@ fn is_zero(n: &u64) -> bool {
 }
 
 /// Which tasks `dag retry` runs again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "scope")]
 pub enum RetryScope {
     /// All of them.

@@ -16,7 +16,7 @@ pub(crate) type Uid = u32;
 pub(crate) type Moment = u64;
 
 /// Something that the story of the run shows. Everything but what is done on request may happen by itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Seen {
     Paused,
     Resumed,

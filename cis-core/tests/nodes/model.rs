@@ -57,8 +57,8 @@ impl Stand {
         }
     }
 
-    pub(crate) fn due(&self) -> usize {
-        self.due.len()
+    pub(crate) fn due(&self) -> &VecDeque<Seen> {
+        &self.due
     }
 
     /// What a request of `by` shows if it is carried out now; or what its refusal says.

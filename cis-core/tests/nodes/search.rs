@@ -33,8 +33,9 @@ pub(crate) enum What<'a> {
 pub(crate) struct Search<'a> {
     seen: &'a [(Moment, Seen)],
     steps: Vec<Step<'a>>,
-    /// What was tried: so much of the story, with these steps, and so much yet to be shown.
-    tried: HashSet<(usize, Vec<bool>, usize)>,
+    /// What was tried: so much of the story, with these steps, and this yet to be shown. The same steps may leave different things
+    /// to be shown: a run that is resumed because it takes too long is not one that is resumed to be cancelled.
+    tried: HashSet<(usize, Vec<bool>, Vec<Seen>)>,
     /// How far it came, and what was in the way there.
     farthest: (usize, String),
 }
@@ -58,16 +59,16 @@ impl<'a> Search<'a> {
     }
 
     fn goes_on(&mut self, next: usize, mut placed: Vec<bool>, stand: Stand) -> bool {
-        if stand.due() == 0 {
+        if stand.due().is_empty() {
             while let Some(still) = self.changes_nothing(next, &placed, &stand) {
                 placed[still] = true;
             }
         }
         let is_open = |(step, placed): (&Step<'_>, &bool)| step.until.is_some() && !placed;
-        if next == self.seen.len() && stand.due() == 0 && !self.steps.iter().zip(&placed).any(is_open) {
+        if next == self.seen.len() && stand.due().is_empty() && !self.steps.iter().zip(&placed).any(is_open) {
             return true;
         }
-        if !self.tried.insert((next, placed.clone(), stand.due())) {
+        if !self.tried.insert((next, placed.clone(), stand.due().iter().cloned().collect())) {
             return false;
         }
         let limit = self.limit(next, &placed);
@@ -126,7 +127,7 @@ impl<'a> Search<'a> {
     ) -> Option<Vec<Seen>> {
         let step = &self.steps[index];
         let What::Done(verb, by) = &step.what else { return None };
-        if placed[index] || step.from >= limit || stand.due() > 0 {
+        if placed[index] || step.from >= limit || !stand.due().is_empty() {
             return None;
         }
         // What needs no place needs none where it shows nothing.
@@ -142,6 +143,8 @@ impl<'a> Search<'a> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+
+    use cis_core::event::{RetryScope, RunState};
 
     use super::*;
 
@@ -173,6 +176,32 @@ mod tests {
         let resume = || What::Done(&Verb::Resume {}, BY.to_owned());
         assert!(!found(&twice, vec![step(1, None, pause()), step(1, None, resume())]));
         assert!(found(&twice, vec![step(1, None, pause()), step(1, None, resume()), step(2, None, pause())]));
+    }
+
+    /// A dead end is remembered with what is yet to be shown there, or it would hide a way that has the same requests behind it.
+    #[test]
+    fn a_dead_end_hides_no_other_way_to_the_same_place() {
+        let (pause, cancel) = (Verb::Pause {}, Verb::Cancel { now: false });
+        let retry = Verb::Retry { of: RetryScope::All };
+        let done = |verb, from, until| step(from, Some(until), What::Done(verb, BY.to_owned()));
+        let story = [
+            (3, Seen::Cancelling { by_time: false }),
+            (10, Seen::Ended(RunState::Cancelled)),
+            (12, Seen::Retried(RetryScope::All, BTreeSet::new())),
+            (15, Seen::Paused),
+            (18, Seen::Resumed),
+            (19, Seen::Cancelling { by_time: false }),
+        ];
+        let steps = vec![
+            // It ended the second time; where it is tried first it has no effect.
+            done(&cancel, 2, 20),
+            done(&cancel, 1, 4),
+            // It has no effect, as the run is being cancelled, and has to stand before the end.
+            done(&cancel, 2, 6),
+            done(&retry, 11, 13),
+            done(&pause, 14, 16),
+        ];
+        assert!(found(&story, steps));
     }
 
     #[test]
