@@ -34,4 +34,6 @@ pub mod view;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
+mod golden_messages;
+#[cfg(test)]
 mod sample;
