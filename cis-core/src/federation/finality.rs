@@ -4,8 +4,16 @@
 
 use std::collections::VecDeque;
 
+use super::link::Position;
 use super::protocol::message::Granted;
 use crate::ids::{NodeDid, Offset};
+
+/// An entry that was written: its number, and where that is known, its place with the hash.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    n: u64,
+    at: Option<Position>,
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -13,7 +21,7 @@ pub struct Finality {
     /// Results, each with an event behind which it stands in the store. In order.
     recorded: VecDeque<(Offset, Granted, NodeDid)>,
     /// Up to which event the journal holds the run, and which entry that is. In order.
-    written: VecDeque<(Offset, u64)>,
+    written: VecDeque<(Offset, Entry)>,
     /// Everything up to this event was read back.
     upto: Offset,
     /// What happened up to here was recorded in an earlier life, or by another node.
@@ -25,6 +33,14 @@ impl Finality {
     /// as [`Self::written`] takes it.
     #[must_use]
     pub fn since(since: Offset, written: Option<(Offset, u64)>) -> Self {
+        let written = written.map(|(upto, n)| (upto, Entry { n, at: None }));
+        Self { recorded: VecDeque::new(), written: written.into_iter().collect(), upto: 0, since }
+    }
+
+    /// The same, where the place of the entry is known: for [`Self::read_back_at`].
+    #[must_use]
+    pub fn since_at(since: Offset, written: Option<(Offset, Position)>) -> Self {
+        let written = written.map(|(upto, at)| (upto, Entry { n: at.n, at: Some(at) }));
         Self { recorded: VecDeque::new(), written: written.into_iter().collect(), upto: 0, since }
     }
 
@@ -40,14 +56,33 @@ impl Finality {
 
     /// The journal holds everything up to the event `upto`, with its entry `n`.
     pub fn written(&mut self, upto: Offset, n: u64) {
-        self.written.push_back((upto, n));
+        self.written.push_back((upto, Entry { n, at: None }));
+    }
+
+    /// The journal holds everything up to the event `upto`, with its entry `at`.
+    pub fn written_at(&mut self, upto: Offset, at: Position) {
+        self.written.push_back((upto, Entry { n: at.n, at: Some(at) }));
     }
 
     /// The journal was read back up to its entry `n`. Gives the results that are final with that, and who has them.
     pub fn read_back(&mut self, n: u64) -> Vec<(Granted, NodeDid)> {
-        while let Some((upto, _)) = self.written.front().copied().filter(|(_, entry)| *entry <= n) {
+        let whole = self.written.iter().take_while(|(_, entry)| entry.n <= n).count();
+        self.are_final(whole)
+    }
+
+    /// The journal was read back up to its entry `at`. Gives the results that are final with that, and who has them. Only what this
+    /// node wrote itself is: somebody else with its key may have written another entry of that number. An entry has the hash of all
+    /// before it, so one that is known says the same of those before it; of one that is not known nothing follows.
+    pub fn read_back_at(&mut self, at: Position) -> Vec<(Granted, NodeDid)> {
+        let whole =
+            self.written.iter().position(|(_, entry)| entry.at == Some(at)).map_or(0, |index| index + 1);
+        self.are_final(whole)
+    }
+
+    /// The first `count` of what was written stands in the room.
+    fn are_final(&mut self, count: usize) -> Vec<(Granted, NodeDid)> {
+        if let Some((upto, _)) = self.written.drain(..count).last() {
             self.upto = upto;
-            self.written.pop_front();
         }
         let count = self.recorded.iter().take_while(|(at, ..)| *at <= self.upto).count();
         self.recorded.drain(..count).map(|(_, granted, worker)| (granted, worker)).collect()
@@ -85,6 +120,24 @@ mod tests {
         assert_eq!(finality.read_back(5), [(granted(1), worker())]);
         finality.written(9, 6);
         assert_eq!(finality.read_back(9), [(granted(2), worker())]);
+    }
+
+    /// Somebody else has the key of this node, and wrote an entry where its own was to stand.
+    #[test]
+    fn an_entry_of_another_writer_with_this_key_makes_nothing_final() {
+        let run = RunId::from_parts(1, 1);
+        let (one, other) = (Position::start(run).after(run, 0, "1"), Position::start(run).after(run, 0, "2"));
+        let mut finality = Finality::since_at(0, None);
+        finality.recorded(5, granted(1), worker());
+        finality.written_at(5, one);
+        assert_eq!(finality.read_back_at(other), []);
+        assert_eq!(finality.read_back_at(other.after(run, 0, "3")), []);
+        assert_eq!(finality.read_back_at(one), [(granted(1), worker())]);
+        let mut next = Finality::since_at(5, Some((5, one)));
+        next.read_back_at(other);
+        assert!(!next.is_caught_up());
+        next.read_back_at(one);
+        assert!(next.is_caught_up());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::announcement::announced_type;
 use super::canonical::Fold;
 use super::envelope::{Carrier, Refused, Verified, verify};
-use super::journal::{BadBatch, Batch, FILE_SIZE_MAX, Fact, FileRef, Placed, Position, Reader, Told};
+use super::journal::{BadBatch, Batch, FILE_SIZE_MAX, Fact, FileRef, Placed, Position, Reader, Report, Told};
 use super::link::EntryHash;
 use super::outgoing::{
     JOURNAL, ROTATED, ReadSnapshot, SNAPSHOT, SnapshotTold, UnreadSnapshot, read_rotation,
@@ -19,7 +19,7 @@ use super::outgoing::{
 use super::room_event::{Entry, spec_text, to_facts};
 use crate::event::EventBody;
 use crate::identity::Standing;
-use crate::ids::{NodeDid, RunId};
+use crate::ids::{Epoch, NodeDid, RunId};
 use crate::scheduler::{ApplyError, Run};
 
 /// So many nodes that are not trusted are known by name.
@@ -88,6 +88,21 @@ struct Journal {
     placed: Vec<(Position, usize)>,
     /// Why something of it is not there.
     lacks: Vec<String>,
+    /// The first place that two entries have.
+    fork: Option<Fork>,
+}
+
+/// Two entries of a run's journal that have the same place. Every reader takes the first one in the order of the timeline, and what
+/// follows the other one does not count. A node that wrote after its store was restored does that, two nodes with one key do, or one
+/// that lies: an operator has to look at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fork {
+    /// The term.
+    pub epoch: Epoch,
+    /// The number of the entry.
+    pub n: u64,
+    /// The key that signed the second one.
+    pub by: NodeDid,
 }
 
 /// What is new of a run.
@@ -326,6 +341,7 @@ impl Recovery {
             told_by_snapshot: 0,
             placed: Vec::new(),
             lacks: Vec::new(),
+            fork: None,
         })
     }
 
@@ -354,6 +370,11 @@ impl Recovery {
         journal.by.get_or_insert_with(|| batch.by().clone());
         journal.writer.get_or_insert_with(|| writer.clone());
         let taken = journal.reader.take_as(batch, &writer);
+        let fork = taken.reports.into_iter().find_map(|report| match report {
+            Report::Fork { epoch, n, by } => Some(Fork { epoch, n, by }),
+            _ => None,
+        });
+        journal.fork = journal.fork.take().or(fork);
         journal.goes_on(taken.cut, taken.entries);
     }
 
@@ -388,6 +409,18 @@ impl Recovery {
     #[must_use]
     pub fn usurpers(&self) -> &BTreeMap<NodeDid, RunId> {
         &self.usurpers
+    }
+
+    /// Runs whose journal has two entries in one place, with the first such place.
+    pub fn forks(&self) -> impl Iterator<Item = (RunId, &Fork)> {
+        self.runs.iter().filter_map(|(run, journal)| Some((*run, journal.fork.as_ref()?)))
+    }
+
+    /// Whether an entry of a run's journal counts. None: that is not known yet, as it or one before it was not read. Of an entry that
+    /// this node wrote itself, `false` means that its own story of the run is not the room's: it may not go on in that term.
+    #[must_use]
+    pub fn counts(&self, run: RunId, entry: Position) -> Option<bool> {
+        self.runs.get(&run)?.reader.counts(entry)
     }
 
     /// Envelopes that change nothing: forged, copied from elsewhere, of a key that is void.

@@ -36,7 +36,7 @@ mod world;
 
 use std::collections::BTreeSet;
 
-use seeds::{RESTLESS_FROM, USERS_FROM, USERS_SEEDS, story, walk_all, walk_one, walk_some};
+use seeds::{FORKS_FROM, RESTLESS_FROM, USERS_FROM, USERS_SEEDS, story, walk_all, walk_one, walk_some};
 
 #[test]
 fn nodes_agree_on_every_run_first() {
@@ -61,6 +61,11 @@ fn nodes_agree_on_every_run_fourth() {
 #[test]
 fn nodes_agree_while_people_move_runs_and_rights() {
     walk_all(RESTLESS_FROM);
+}
+
+#[test]
+fn nodes_agree_while_clocks_are_set_and_journals_are_forked() {
+    walk_all(FORKS_FROM);
 }
 
 #[test]

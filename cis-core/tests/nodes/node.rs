@@ -125,6 +125,11 @@ impl Disk {
         self.events.iter().map(|(_, fact)| fact)
     }
 
+    /// What happened after an event.
+    fn after(&self, published: Offset) -> impl Iterator<Item = &Fact> {
+        self.events.iter().filter(move |(offset, _)| *offset > published).map(|(_, fact)| fact)
+    }
+
     /// The newest event of the run.
     pub(super) fn newest_of_run(&self) -> Offset {
         self.events.last().map_or(self.newest, |(offset, _)| *offset)
@@ -135,8 +140,13 @@ impl Disk {
         self.followed.is_none_or(|(upto, _)| upto >= self.newest_of_run())
     }
 
-    pub(super) fn published(&self) -> Option<(Offset, u64)> {
-        self.followed.and_then(|(upto, position)| Some((upto, position?.n)))
+    pub(super) fn published(&self) -> Option<(Offset, Position)> {
+        self.followed.and_then(|(upto, position)| Some((upto, position?)))
+    }
+
+    /// The run is this node's by the room, and not by its own journal, which somebody forked. Nothing is done in such a term any more.
+    pub(super) fn is_forked(&self) -> bool {
+        self.followed.is_none()
     }
 }
 
@@ -287,7 +297,8 @@ impl Node {
             Ok(fold) => fold.map(|fold| fold.run().clone()),
             Err(error) => return self.wrong(format!("what is stored does not follow: {error}")),
         };
-        let mirror = mirror.filter(|run| run.facts().owner == self.did && !run.state().is_terminal());
+        let is_own = |run: &Run| run.facts().owner == self.did && !self.disk.is_forked();
+        let mirror = mirror.filter(|run| is_own(run) && !run.state().is_terminal());
         mirror.iter().for_each(|run| machine.restore(run.clone()));
         let nonce = u64::try_from(wall).unwrap() << 10;
         let worker = self.plan.works(self.at).then(|| WorkerHalf::new(settings, nonce, boot));
@@ -477,6 +488,7 @@ impl Node {
     /// A run that the machine let go of is read from the store again.
     pub(super) fn restore_ended(&mut self) {
         if self.life().machine.run(&run()).is_none()
+            && !self.disk.is_forked()
             && let Ok(Some(fold)) = folded(&self.plan, self.disk.facts())
         {
             let stored = fold.run().clone();
@@ -642,18 +654,7 @@ impl Node {
 
     /// Writes what is new of the run into its journal, and queues it.
     pub(crate) fn write_journal(&mut self, body_max: usize) {
-        let Some((published, position)) = self.disk.followed.filter(|_| self.is_ready()) else { return };
-        let newest = self.disk.newest_of_run();
-        if newest <= published {
-            return;
-        }
-        let mut writer = match position {
-            Some(position) => Writer::resume(run(), self.did.clone(), position),
-            None => Writer::begin(run(), self.did.clone(), Some("a file".to_owned())),
-        };
-        for (_, fact) in self.disk.events.iter().filter(|(offset, _)| *offset > published) {
-            writer.push(fact.clone());
-        }
+        let Some((newest, mut writer)) = self.writer().filter(|_| self.is_ready()) else { return };
         let items = signed(self.at, &mut writer, body_max, &mut self.ids.next);
         self.disk.outbox.extend(items);
         let position = writer.position();
@@ -662,7 +663,41 @@ impl Node {
         if life.coordinator.epoch(run()).is_some()
             && let Some(finality) = &mut life.finality
         {
-            finality.written(newest, position.n);
+            finality.written_at(newest, position);
+        }
+    }
+
+    /// Somebody else who has the key of this node writes the next entries of its journal otherwise: something happened later, and
+    /// maybe the newest thing did not happen. None: there is nothing to write, or it comes to the same.
+    pub(crate) fn forked_journal(&mut self, leaves_out: bool) -> Option<Vec<Item>> {
+        let (_, mut own) = self.writer()?;
+        let (published, position) = self.disk.followed?;
+        let mut writer = self.writer_at(position);
+        let mut facts: Vec<Fact> = self.disk.after(published).cloned().collect();
+        if leaves_out {
+            facts.pop();
+        }
+        facts.last_mut()?.at_ms += 1;
+        facts.into_iter().for_each(|fact| writer.push(fact));
+        let mut ids = self.ids.next + 500_000;
+        let items = signed(self.at, &mut writer, 50_000, &mut ids);
+        signed(self.at, &mut own, 50_000, &mut ids);
+        (!items.is_empty() && writer.position() != own.position()).then_some(items)
+    }
+
+    /// A writer that has everything new of the run, and up to which event that is. None: there is nothing new.
+    fn writer(&self) -> Option<(Offset, Writer)> {
+        let (published, position) = self.disk.followed?;
+        let newest = self.disk.newest_of_run();
+        let mut writer = self.writer_at(position);
+        self.disk.after(published).for_each(|fact| writer.push(fact.clone()));
+        (newest > published).then_some((newest, writer))
+    }
+
+    fn writer_at(&self, position: Option<Position>) -> Writer {
+        match position {
+            Some(position) => Writer::resume(run(), self.did.clone(), position),
+            None => Writer::begin(run(), self.did.clone(), Some("a file".to_owned())),
         }
     }
 }

@@ -96,7 +96,9 @@ impl Node {
                 }
                 life.read += 1;
             }
-            let Some(fresh) = life.recovery.fresh(run()) else { continue };
+            let fresh = life.recovery.fresh(run());
+            is_overtaken |= !replaces && self.is_forked();
+            let Some(fresh) = fresh else { continue };
             let taken = if replaces { self.replace(fresh) } else { self.take_fresh(fresh) };
             match taken {
                 Ok((newest, overtaken)) => {
@@ -152,7 +154,7 @@ impl Node {
         let known = match (known, &stored) {
             (Known::Unseen, Some(fold)) => {
                 let owner = &fold.run().facts().owner;
-                if *owner == own {
+                if *owner == own && !self.disk.is_forked() {
                     Known::Own
                 } else if fresh.from + fresh.facts.len() >= count && !fresh.was_coordinated_by(owner) {
                     return Err(format!("the store has it as a run of {owner}, who did not write this"));
@@ -189,7 +191,9 @@ impl Node {
         if !new.is_empty() {
             is_of(&fold, &fresh.by, &fresh.writer)?;
         }
-        let is_own = fold.run().facts().owner == own;
+        let took_over =
+            |fact: &Fact| matches!(&fact.body, EventBody::RunTakenOver { owner, .. } if *owner == own);
+        let is_own = new.iter().any(took_over);
         let is_open = !fold.run().state().is_terminal();
         let count = facts + new.len();
         self.life().turn.extend(new.into_iter().map(Write::Told));
@@ -212,6 +216,18 @@ impl Node {
         });
         let facts: Vec<&Fact> = self.disk.facts().chain(told).collect();
         Ok((folded(&self.plan, facts.iter().copied())?, facts.len()))
+    }
+
+    /// Whether what this node wrote of the run stands in the room no more: another entry has its place. The room's story is the one that
+    /// counts; this node may not go on in its term, as its grants may be none of that story.
+    fn is_forked(&self) -> bool {
+        let written = self.disk.published().map(|(_, position)| position);
+        let term = self.disk.term();
+        let is_own = |at: &Position| {
+            term.as_ref().is_some_and(|(owner, epoch)| (owner, *epoch) == (&self.did, at.epoch))
+        };
+        let counts = |at| self.life.as_ref().and_then(|life| life.recovery.counts(run(), at));
+        written.filter(is_own).and_then(counts) == Some(false)
     }
 
     /// A run that is new here.
@@ -260,14 +276,15 @@ impl Node {
         let (boot, own) = (self.boot_ms(), head.by == self.did);
         let life = self.life();
         let led = life.coordinator.epoch(run());
-        let Position { epoch, n, .. } = head.at;
+        let epoch = head.at.epoch;
         if own && led == Some(epoch) {
-            let finals = life.finality.as_mut().map(|finality| finality.read_back(n)).unwrap_or_default();
+            let finals =
+                life.finality.as_mut().map(|finality| finality.read_back_at(head.at)).unwrap_or_default();
             finals.iter().for_each(|(granted, worker)| self.is_final(granted, worker));
         } else if own && led.is_none() && head.begins {
             self.lead_on(epoch);
             if let Some(finality) = &mut self.life().finality {
-                finality.read_back(n);
+                finality.read_back_at(head.at);
             }
         } else if head.is_ours {
         } else {

@@ -102,6 +102,11 @@ impl Room {
         self.fold.as_ref().is_some_and(|fold| fold.run().state().is_terminal())
     }
 
+    /// Whether somebody who reads all of it is told that a coordinator wrote two entries in one place.
+    pub(crate) fn tells_of_fork(&self) -> bool {
+        self.reader.forks().next().is_some()
+    }
+
     pub(crate) fn has_result(&self, granted: &Granted) -> bool {
         self.results.get(&granted.attempt) == Some(&granted.fence)
     }

@@ -18,8 +18,15 @@ pub(crate) const USERS_FROM: u64 = 6_000_000;
 /// Seeds of each of its tests.
 pub(crate) const USERS_SEEDS: u64 = 250;
 
+/// From this seed on, clocks are set and somebody who has a coordinator's key forks its journal. Nobody's requests are recorded.
+pub(crate) const FORKS_FROM: u64 = 10_000_000;
+
 pub(crate) fn has_users(seed: u64) -> bool {
-    seed >= USERS_FROM
+    (USERS_FROM..FORKS_FROM).contains(&seed)
+}
+
+pub(crate) fn has_forks(seed: u64) -> bool {
+    seed >= FORKS_FROM
 }
 
 /// Says of a panic of the product's code, too, which seed it was.

@@ -12,22 +12,28 @@ use crate::node::{Crash, Node};
 use crate::plan::{did, number, run};
 use crate::reference;
 use crate::room::{Item, Members, folded};
+use crate::seeds::has_forks;
 use crate::world::{Step, World};
 
 const STEPS: u32 = 400;
 /// After the faults the run ends within so many steps.
 const QUIET_STEPS_MAX: u32 = 6000;
+/// The same where a clock may have been set back: what is due at a time of the day comes later by minutes.
+const QUIET_STEPS_OF_CLOCKS_MAX: u32 = 60_000;
 
 /// How often each step is taken: those without a fault, then faults.
 const USUAL: [u64; 7] = [50, 14, 25, 12, 30, 14, 3];
-const FAULTS: [u64; 12] = [2, 3, 1, 2, 1, 2, 2, 1, 3, 1, 1, 3];
+const FAULTS: [u64; 14] = [2, 3, 1, 2, 1, 2, 2, 1, 3, 1, 1, 3, 0, 0];
+
+/// How often clocks are set and journals are forked, where that is done.
+const CLOCKS_AND_FORKS: [u64; 2] = [2, 3];
 
 /// How often people ask, where that is what is checked.
 const PEOPLE: u64 = 12;
 
 /// The same where owners change rights and people move runs all the time, and little is published.
 const USUAL_OF_RESTLESS: [u64; 7] = [70, 6, 40, 2, 50, 4, 1];
-const FAULTS_OF_RESTLESS: [u64; 12] = [0, 0, 0, 0, 0, 12, 0, 12, 0, 0, 0, 0];
+const FAULTS_OF_RESTLESS: [u64; 14] = [0, 0, 0, 0, 0, 12, 0, 12, 0, 0, 0, 0, 0, 0];
 
 pub(crate) fn walk(world: &mut World, is_restless: bool) -> Step {
     let is_calm = !is_restless && world.rng.percent(10);
@@ -50,6 +56,9 @@ pub(crate) fn walk(world: &mut World, is_restless: bool) -> Step {
             weights[12] += 2;
         }
     }
+    if has_forks(world.plan.seed) && !is_calm {
+        weights[19..].copy_from_slice(&CLOCKS_AND_FORKS);
+    }
     for _ in 0..STEPS {
         step(world, &weights, is_calm)?;
         if world.users.is_none() && world.room.is_ended() && world.rng.percent(20) {
@@ -57,13 +66,14 @@ pub(crate) fn walk(world: &mut World, is_restless: bool) -> Step {
         }
     }
     heal(world)?;
-    for _ in 0..QUIET_STEPS_MAX {
+    let steps = if has_forks(world.plan.seed) { QUIET_STEPS_OF_CLOCKS_MAX } else { QUIET_STEPS_MAX };
+    for _ in 0..steps {
         if is_over(world) {
             return at_the_end(world);
         }
         quiet_step(world)?;
     }
-    Err(format!("I5: after {QUIET_STEPS_MAX} quiet steps the run goes on: {}", stands(world)))
+    Err(format!("I5: after {steps} quiet steps the run goes on: {}", stands(world)))
 }
 
 fn any_node(world: &mut World) -> usize {
@@ -154,6 +164,8 @@ fn step(world: &mut World, weights: &[u64], is_calm: bool) -> Step {
                 world.forge(index, at)?;
             }
         }
+        19 => world.set_clock(at),
+        20 => world.fork(at)?,
         _ => {}
     }
     Ok(())
@@ -420,6 +432,9 @@ fn stands(world: &World) -> String {
 /// I3: all nodes come to the same state; and where chance has no part, it is that of one node alone.
 fn at_the_end(world: &mut World) -> Step {
     linear::check(world)?;
+    if world.shows_fork() != world.room.tells_of_fork() {
+        return Err(format!("a journal was forked: {}; readers are told otherwise", world.shows_fork()));
+    }
     let truth = world.room.fold.as_ref().ok_or("no run")?;
     let canonical = truth.canonical();
     for node in world.nodes.iter().filter(|node| !node.is_gone) {

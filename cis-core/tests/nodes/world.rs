@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use cis_core::federation::envelope::Verified;
 use cis_core::federation::journal::Fact;
 use cis_core::federation::protocol::message::{Addressee, Granted, Message};
 use cis_core::ids::TaskId;
 
 use crate::node::{Node, Work};
-use crate::plan::{Plan, did};
+use crate::plan::{Plan, did, run};
 use crate::rng::Rng;
 use crate::room::{Item, Members, Room};
 use crate::seeds::has_users;
@@ -42,6 +43,8 @@ pub(crate) struct World {
     pub(crate) is_disturbed: bool,
     /// None: nobody's requests are recorded.
     pub(crate) users: Option<Users>,
+    /// Pages of coordinators in whose place somebody wrote another one.
+    forked: Vec<Arc<Verified>>,
     pub(crate) log: Option<String>,
     /// What the walk went through, for the test that faults do happen.
     pub(crate) reached: BTreeSet<&'static str>,
@@ -65,6 +68,7 @@ impl World {
             started: BTreeMap::new(),
             is_disturbed: has_users(seed),
             users: has_users(seed).then(Users::default),
+            forked: Vec::new(),
             log: with_log.then(String::new),
             reached: BTreeSet::new(),
         };
@@ -235,6 +239,52 @@ impl World {
             self.room.append(item.clone())?;
         }
         self.room.append(item)
+    }
+
+    /// Somebody has the key of a coordinator, and writes in its journal: before the coordinator's own entries are in the room, or after
+    /// that.
+    pub(crate) fn fork(&mut self, at: usize) -> Step {
+        let leads = |node: &Node| {
+            node.is_ready() && node.life.as_ref().is_some_and(|life| life.coordinator.epoch(run()).is_some())
+        };
+        if !self.room.is_up || !leads(&self.nodes[at]) {
+            return Ok(());
+        }
+        let leaves_out = self.rng.percent(50);
+        let Some(items) = self.nodes[at].forked_journal(leaves_out) else { return Ok(()) };
+        self.at(at, |node| node.write_journal(50_000))?;
+        let comes_first = self.rng.percent(50);
+        self.note(format_args!(
+            "somebody forks the journal of {at}, {}",
+            if comes_first { "first" } else { "second" }
+        ));
+        self.reached.insert(if comes_first { "fork" } else { "late fork" });
+        if let Some(Item::Entries(page)) = self.nodes[at].disk.outbox.back() {
+            self.forked.push(Arc::clone(page));
+        }
+        if comes_first {
+            return items.into_iter().try_for_each(|item| self.room.append(item));
+        }
+        self.publish_all(at)?;
+        items.into_iter().try_for_each(|item| self.room.append(item))
+    }
+
+    /// A coordinator's own page and somebody else's are both in the room.
+    pub(crate) fn shows_fork(&self) -> bool {
+        let is_there = |page: &Arc<Verified>| {
+            let is_it = |item: &Item| matches!(item, Item::Entries(known) if Arc::ptr_eq(known, page));
+            self.room.timeline.iter().any(is_it)
+        };
+        self.forked.iter().any(is_there)
+    }
+
+    /// Somebody sets the clock of a machine, by minutes.
+    pub(crate) fn set_clock(&mut self, at: usize) {
+        let by = i64::try_from(self.rng.between(60_000, 300_000)).unwrap();
+        let by = if self.rng.percent(50) { by } else { -by };
+        self.reached.insert(if by > 0 { "clock forwards" } else { "clock backwards" });
+        self.note(format_args!("the clock of {at} is set by {by} ms"));
+        self.nodes[at].skew += by;
     }
 
     pub(crate) fn publish_all(&mut self, at: usize) -> Step {

@@ -15,7 +15,7 @@ use crate::federation::envelope::{self, Carrier};
 use crate::federation::journal::Fact;
 use crate::federation::membership::{self, Membership, Owners, Refused, Right};
 use crate::federation::outgoing::{JOURNAL, SNAPSHOT};
-use crate::federation::recovery::{Found, RecoveredRun, Recovery};
+use crate::federation::recovery::{Fork, Found, RecoveredRun, Recovery};
 use crate::identity::Standing;
 use crate::ids::{BlobId, NodeDid, RunId, TaskId};
 use crate::scheduler::Run;
@@ -143,6 +143,11 @@ pub fn verify(text: &str, owners: &Owners) -> Result<Verdict, BadExport> {
     }
     for did in recovery.usurpers().keys() {
         wrong.push(format!("{did} took the run over, and may not coordinate runs of this room"));
+    }
+    for (_, Fork { epoch, n, by }) in recovery.forks() {
+        wrong.push(format!(
+            "entry {n} of term {epoch} was written twice, the second time by {by}: only the first one counts"
+        ));
     }
     recovery.read_to_end();
     let keys = Keys(recovery.former_keys().clone());

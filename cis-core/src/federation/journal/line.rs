@@ -87,6 +87,32 @@ impl Line {
         &self.line
     }
 
+    /// Whether an entry counts. None: that is not known yet, as it or one before it was not read.
+    pub(super) fn counts(&self, entry: Position) -> Option<bool> {
+        let mut at = entry;
+        loop {
+            let known = if at.n == self.base.n { Some(&self.base) } else { self.line.get(self.index(at.n)?) };
+            match known {
+                Some(known) if *known != at => return Some(false),
+                Some(_) => return (at == entry).then_some(true),
+                None => {}
+            }
+            // The line is not as long: an entry before this one may stand where another one counts.
+            let header = &self.headers.get(&(at.epoch, at.n))?.iter().find(|k| k.header.at == at)?.header;
+            let terms = if header.takes_over {
+                self.base.epoch..=at.epoch.checked_sub(1)?
+            } else {
+                at.epoch..=at.epoch
+            };
+            let mut before = terms.rev().filter_map(|epoch| self.headers.get(&(epoch, at.n - 1))).flatten();
+            at = match before.find(|k| k.header.at.head == header.prev) {
+                Some(known) => known.header.at,
+                None if self.base.head == header.prev => self.base,
+                None => return None,
+            };
+        }
+    }
+
     /// The newest entry that counts, or where the line begins.
     pub(super) fn tip(&self) -> Position {
         self.line.last().copied().unwrap_or(self.base)

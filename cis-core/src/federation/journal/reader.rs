@@ -141,6 +141,12 @@ impl Reader {
         }
     }
 
+    /// Whether an entry counts. None: that is not known yet, as it or one before it was not read.
+    #[must_use]
+    pub fn counts(&self, entry: Position) -> Option<bool> {
+        self.line.counts(entry)
+    }
+
     /// Takes a batch.
     pub fn take(&mut self, batch: Batch) -> Taken {
         let writer = batch.by.clone();

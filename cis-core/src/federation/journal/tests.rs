@@ -279,6 +279,34 @@ fn what_counted_once_counts_for_good() {
     assert_eq!(follower.placed.len() as u64, first_end.position().n);
 }
 
+/// Two nodes have one key, or a coordinator lies: it signs two entries in one place, and goes on after each of them.
+#[test]
+fn of_a_fork_every_reader_takes_the_first_and_says_so() {
+    let owner = key(1);
+    let facts = story(2, &owner.did());
+    let mut one = Writer::begin(run_id(), owner.did(), None);
+    let before = written(&mut one, &facts[..3], 1, &owner);
+    let base = one.position();
+    let mut other = Writer::resume(run_id(), owner.did(), base);
+    let mode = |at_ms| at(at_ms, EventBody::RunModeChanged { mode: Default::default(), room: None });
+    let true_ones = written(&mut one, &[mode(50), mode(51)], 1, &owner);
+    let forged = written(&mut other, &[mode(60)], 1, &owner);
+    for (first, second, counts) in [(&true_ones, &forged, true), (&forged, &true_ones, false)] {
+        let (mut follower, mut reader) = read_all(before.iter().chain(first));
+        assert_eq!(reader.counts(one.position()), counts.then_some(true), "it was not read yet");
+        let told: Vec<Report> =
+            second.iter().flat_map(|batch| follower.take(&mut reader, batch).reports).collect();
+        let fork = Report::Fork { epoch: 0, n: base.n + 1, by: owner.did() };
+        assert_eq!(told, [fork], "only the first entry after the common one stands in a place that is taken");
+        assert_eq!(reader.counts(base), Some(true));
+        // Also of an entry behind the place of the fork it is known that it does not count.
+        assert_eq!(reader.counts(one.position()), Some(counts));
+        assert_eq!(reader.counts(other.position()), Some(!counts));
+        let newest = if counts { one.position() } else { other.position() };
+        assert_eq!(reader.position(), newest);
+    }
+}
+
 /// The room of a run is read again, for example because a key came.
 #[test]
 fn a_takeover_that_was_refused_stays_so() {

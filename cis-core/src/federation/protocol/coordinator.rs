@@ -538,9 +538,11 @@ impl<P: Payload> CoordinatorHalf<P> {
         out: &mut Vec<Effect<P>>,
     ) {
         let known = self.workers.get(from);
-        if known.is_some_and(|known| known.nonce >= nonce) {
+        if known.is_some_and(|known| known.nonce == nonce || (known.nonce > nonce && !known.silent)) {
             return; // Delayed or repeated.
         }
+        // A worker whose clock was set back begins its next life with smaller numbers. Once its leases are over, it is heard again: if
+        // this is an old heartbeat nevertheless, its worker dates it, and gives no lease for it.
         self.workers.insert(from.clone(), Worker { nonce, heard_at: now, silent: false });
         out.push(Effect::Status { worker: from.clone(), status });
         self.renew(from, now, out);

@@ -372,6 +372,25 @@ fn a_silent_worker_is_waited_for_until_its_leases_are_over() {
     assert!(half.is_active(run()));
 }
 
+/// The numbers of heartbeats begin with the time of the day at which a worker's life begins.
+#[test]
+fn a_worker_whose_clock_was_set_back_is_heard_when_its_leases_are_over() {
+    let mut half = CoordinatorHalf::<Text>::new(Settings::default(), true);
+    let mut out = Vec::new();
+    let mut is_heard = |nonce, now| {
+        out.clear();
+        half.tick(now, &mut out);
+        half.receive(&did("x"), Message::Heartbeat { nonce, status: 0 }, now, &mut out).unwrap();
+        out.iter().any(|effect| matches!(effect, coordinator::Effect::Status { .. }))
+    };
+    let bound = Settings::default().lease_bound_ms();
+    assert!(is_heard(1000, 0));
+    assert!(!is_heard(7, bound - 1), "it may be delayed");
+    assert!(!is_heard(1000, bound), "it is repeated, and its worker silent");
+    assert!(is_heard(8, bound));
+    assert!(!is_heard(7, bound) && is_heard(9, bound + 1));
+}
+
 /// It ended meanwhile, and may run again: what its workers have has to be known before.
 #[test]
 fn a_run_is_not_left_while_its_workers_are_asked() {
