@@ -22,6 +22,7 @@ use cis_core::federation::journal::Position;
 use cis_core::federation::protocol::BootMs;
 use cis_core::federation::protocol::groups::Term;
 use cis_core::federation::protocol::message::Message;
+use cis_core::federation::recovery::Fork;
 use cis_core::ids::AttemptId;
 use cis_core::ids::{InboxId, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
 use cis_core::people::Allowed;
@@ -443,6 +444,14 @@ pub(super) enum Command {
         /// The newest term of a keeper of its groups.
         term: Option<Term>,
     },
+    /// The journal of a run is forked.
+    Forked {
+        room: String,
+        run: RunId,
+        fork: Fork,
+        /// What this node wrote last of its own run, where that does not count.
+        lost: Option<Position>,
+    },
     /// The homeserver does not answer.
     RoomsAway,
     /// Another node coordinates a run that this one did.
@@ -472,6 +481,10 @@ pub(super) enum Command {
     /// How the nodes of rooms are.
     Nodes {
         reply: Reply<Vec<RoomNodeView>>,
+    },
+    /// Another process in a room has the key of this node.
+    Twin {
+        room: String,
     },
     /// It is known where another node of a room is, or others are trusted than before.
     NodeFound,

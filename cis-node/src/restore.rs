@@ -8,7 +8,8 @@ use cis_core::agent::Agents;
 use cis_core::api::{Problem, ProblemKind};
 use cis_core::dag::{self, Dag, Task};
 use cis_core::event::{EventBody, RunCreated};
-use cis_core::ids::{BlobId, RunId, TaskId, TimestampMs};
+use cis_core::federation::journal::Position;
+use cis_core::ids::{BlobId, Offset, RunId, TaskId, TimestampMs};
 use cis_core::scheduler::{Run, TaskEntry};
 use cis_store::maintenance::INCOMPLETE;
 use cis_store::{Blobs, Cleaned, Progress, Reader, Readers, StoreError, first_ahead};
@@ -212,4 +213,16 @@ pub(super) fn dag_of(
     }
     agents.assign_accounts(&mut dag.tasks);
     Ok(dag)
+}
+
+/// How far the journal of a run is written in its room: up to which event, and with which entry.
+pub(crate) fn published(readers: &Readers, run: RunId) -> Option<(Offset, Position)> {
+    let followed =
+        readers.get().ok()?.followed_runs(0).ok()?.into_iter().find(|followed| followed.run == run)?;
+    Some((followed.published, position(&followed.journal)?))
+}
+
+/// The entry that the store keeps as the newest one of a journal; none: nothing of it is written.
+pub(crate) fn position(journal: &str) -> Option<Position> {
+    serde_json::from_str(journal).ok()
 }

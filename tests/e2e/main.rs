@@ -97,6 +97,7 @@ mod storage;
 mod subscribers;
 mod supervision;
 mod transfers;
+mod twins;
 mod upkeep;
 mod upkeep_killed;
 mod verify;

@@ -8,20 +8,15 @@ use super::link::Position;
 use super::protocol::message::Granted;
 use crate::ids::{NodeDid, Offset};
 
-/// An entry that was written: its number, and where that is known, its place with the hash.
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    n: u64,
-    at: Option<Position>,
-}
-
 /// See the module.
 #[derive(Debug)]
 pub struct Finality {
     /// Results, each with an event behind which it stands in the store. In order.
     recorded: VecDeque<(Offset, Granted, NodeDid)>,
-    /// Up to which event the journal holds the run, and which entry that is. In order.
-    written: VecDeque<(Offset, Entry)>,
+    /// Up to which event the journal holds the run, and with which entry. In order.
+    written: VecDeque<(Offset, Position)>,
+    /// What was read back last: that it was written may be known later.
+    read: Option<Position>,
     /// Everything up to this event was read back.
     upto: Offset,
     /// What happened up to here was recorded in an earlier life, or by another node.
@@ -32,16 +27,9 @@ impl Finality {
     /// Of a run about which the store knows everything up to the event `since`. `written`: so far its journal was written,
     /// as [`Self::written`] takes it.
     #[must_use]
-    pub fn since(since: Offset, written: Option<(Offset, u64)>) -> Self {
-        let written = written.map(|(upto, n)| (upto, Entry { n, at: None }));
-        Self { recorded: VecDeque::new(), written: written.into_iter().collect(), upto: 0, since }
-    }
-
-    /// The same, where the place of the entry is known: for [`Self::read_back_at`].
-    #[must_use]
-    pub fn since_at(since: Offset, written: Option<(Offset, Position)>) -> Self {
-        let written = written.map(|(upto, at)| (upto, Entry { n: at.n, at: Some(at) }));
-        Self { recorded: VecDeque::new(), written: written.into_iter().collect(), upto: 0, since }
+    pub fn since(since: Offset, written: Option<(Offset, Position)>) -> Self {
+        let written = written.into_iter().collect();
+        Self { recorded: VecDeque::new(), written, read: None, upto: 0, since }
     }
 
     /// A result stands in the store, in an event up to `at`.
@@ -54,28 +42,19 @@ impl Finality {
         self.recorded.push_front((self.since, granted, worker));
     }
 
-    /// The journal holds everything up to the event `upto`, with its entry `n`.
-    pub fn written(&mut self, upto: Offset, n: u64) {
-        self.written.push_back((upto, Entry { n, at: None }));
-    }
-
-    /// The journal holds everything up to the event `upto`, with its entry `at`.
-    pub fn written_at(&mut self, upto: Offset, at: Position) {
-        self.written.push_back((upto, Entry { n: at.n, at: Some(at) }));
-    }
-
-    /// The journal was read back up to its entry `n`. Gives the results that are final with that, and who has them.
-    pub fn read_back(&mut self, n: u64) -> Vec<(Granted, NodeDid)> {
-        let whole = self.written.iter().take_while(|(_, entry)| entry.n <= n).count();
-        self.are_final(whole)
+    /// The journal holds everything up to the event `upto`, with its entry `at`. Gives the results that are final with that, as
+    /// [`Self::read_back`] does.
+    pub fn written(&mut self, upto: Offset, at: Position) -> Vec<(Granted, NodeDid)> {
+        self.written.push_back((upto, at));
+        self.read.map(|read| self.read_back(read)).unwrap_or_default()
     }
 
     /// The journal was read back up to its entry `at`. Gives the results that are final with that, and who has them. Only what this
     /// node wrote itself is: somebody else with its key may have written another entry of that number. An entry has the hash of all
     /// before it, so one that is known says the same of those before it; of one that is not known nothing follows.
-    pub fn read_back_at(&mut self, at: Position) -> Vec<(Granted, NodeDid)> {
-        let whole =
-            self.written.iter().position(|(_, entry)| entry.at == Some(at)).map_or(0, |index| index + 1);
+    pub fn read_back(&mut self, at: Position) -> Vec<(Granted, NodeDid)> {
+        self.read = Some(at);
+        let whole = self.written.iter().position(|(_, entry)| *entry == at).map_or(0, |index| index + 1);
         self.are_final(whole)
     }
 
@@ -105,6 +84,12 @@ mod tests {
         Granted { attempt: AttemptId { run, task, number }, fence: u64::from(number) }
     }
 
+    /// The entry of this number.
+    fn entry(n: u64) -> Position {
+        let run = RunId::from_parts(1, 1);
+        (0..n).fold(Position::start(run), |at, _| at.after(run, 0, "an entry"))
+    }
+
     fn worker() -> NodeDid {
         NodeDid("w".to_owned())
     }
@@ -114,41 +99,50 @@ mod tests {
         let mut finality = Finality::since(0, None);
         finality.recorded(5, granted(1), worker());
         finality.recorded(9, granted(2), worker());
-        finality.written(4, 2);
-        finality.written(8, 5);
-        assert_eq!(finality.read_back(4), []);
-        assert_eq!(finality.read_back(5), [(granted(1), worker())]);
-        finality.written(9, 6);
-        assert_eq!(finality.read_back(9), [(granted(2), worker())]);
+        assert_eq!(finality.written(4, entry(2)), []);
+        assert_eq!(finality.written(8, entry(5)), []);
+        assert_eq!(finality.read_back(entry(2)), []);
+        assert_eq!(finality.read_back(entry(5)), [(granted(1), worker())]);
+        assert_eq!(finality.written(9, entry(6)), []);
+        assert_eq!(finality.read_back(entry(6)), [(granted(2), worker())]);
+    }
+
+    #[test]
+    fn an_entry_may_be_read_back_before_it_is_known_to_be_written() {
+        let mut finality = Finality::since(0, None);
+        finality.recorded(5, granted(1), worker());
+        assert_eq!(finality.read_back(entry(2)), []);
+        assert_eq!(finality.written(5, entry(2)), [(granted(1), worker())]);
+        assert_eq!(finality.written(6, entry(3)), []);
     }
 
     /// Somebody else has the key of this node, and wrote an entry where its own was to stand.
     #[test]
     fn an_entry_of_another_writer_with_this_key_makes_nothing_final() {
         let run = RunId::from_parts(1, 1);
-        let (one, other) = (Position::start(run).after(run, 0, "1"), Position::start(run).after(run, 0, "2"));
-        let mut finality = Finality::since_at(0, None);
+        let (one, other) = (entry(1), Position::start(run).after(run, 0, "2"));
+        let mut finality = Finality::since(0, None);
         finality.recorded(5, granted(1), worker());
-        finality.written_at(5, one);
-        assert_eq!(finality.read_back_at(other), []);
-        assert_eq!(finality.read_back_at(other.after(run, 0, "3")), []);
-        assert_eq!(finality.read_back_at(one), [(granted(1), worker())]);
-        let mut next = Finality::since_at(5, Some((5, one)));
-        next.read_back_at(other);
+        assert_eq!(finality.written(5, one), []);
+        assert_eq!(finality.read_back(other), []);
+        assert_eq!(finality.read_back(other.after(run, 0, "3")), []);
+        assert_eq!(finality.read_back(one), [(granted(1), worker())]);
+        let mut next = Finality::since(5, Some((5, one)));
+        next.read_back(other);
         assert!(!next.is_caught_up());
-        next.read_back_at(one);
+        next.read_back(one);
         assert!(next.is_caught_up());
     }
 
     #[test]
     fn what_an_earlier_life_recorded_is_caught_up_with() {
-        let mut finality = Finality::since(7, Some((5, 3)));
+        let mut finality = Finality::since(7, Some((5, entry(3))));
         assert!(!finality.is_caught_up());
         finality.recorded_before(granted(1), worker());
-        finality.read_back(3);
+        finality.read_back(entry(3));
         assert!(!finality.is_caught_up());
-        finality.written(8, 4);
-        assert_eq!(finality.read_back(4), [(granted(1), worker())]);
+        assert_eq!(finality.written(8, entry(4)), []);
+        assert_eq!(finality.read_back(entry(4)), [(granted(1), worker())]);
         assert!(finality.is_caught_up());
     }
 }

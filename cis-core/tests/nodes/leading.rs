@@ -23,7 +23,7 @@ impl Node {
         let epoch = known.facts().epoch;
         if life.coordinator.epoch(run()).is_none() {
             life.coordinator.begin(run(), epoch);
-            life.finality = Some(Finality::since_at(0, None));
+            life.finality = Some(Finality::since(0, None));
         }
         life.coordinator.grant(
             node.clone(),
@@ -46,7 +46,7 @@ impl Node {
             life.coordinator.release(&granted, &worker, &mut out);
         } else {
             life.coordinator.recorded(&granted, &mut out);
-            let finality = life.finality.get_or_insert_with(|| Finality::since_at(0, None));
+            let finality = life.finality.get_or_insert_with(|| Finality::since(0, None));
             finality.recorded(newest, granted, worker);
         }
         self.lead(out);
@@ -130,7 +130,7 @@ impl Node {
         let (newest, published, boot) = (self.disk.newest_of_run(), self.disk.published(), self.boot_ms());
         let life = self.life();
         life.coordinator.take_over(run(), epoch, lead::known_grants(live), workers, boot);
-        life.finality = Some(Finality::since_at(newest, published));
+        life.finality = Some(Finality::since(newest, published));
         self.handle(InputKind::HoldGrants { run: run(), held: true });
     }
 

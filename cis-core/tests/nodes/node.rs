@@ -663,7 +663,8 @@ impl Node {
         if life.coordinator.epoch(run()).is_some()
             && let Some(finality) = &mut life.finality
         {
-            finality.written_at(newest, position);
+            let finals = finality.written(newest, position);
+            assert!(finals.is_empty(), "nothing is read back before it is written");
         }
     }
 

@@ -279,12 +279,12 @@ impl Node {
         let epoch = head.at.epoch;
         if own && led == Some(epoch) {
             let finals =
-                life.finality.as_mut().map(|finality| finality.read_back_at(head.at)).unwrap_or_default();
+                life.finality.as_mut().map(|finality| finality.read_back(head.at)).unwrap_or_default();
             finals.iter().for_each(|(granted, worker)| self.is_final(granted, worker));
         } else if own && led.is_none() && head.begins {
             self.lead_on(epoch);
             if let Some(finality) = &mut self.life().finality {
-                finality.read_back_at(head.at);
+                finality.read_back(head.at);
             }
         } else if head.is_ours {
         } else {

@@ -35,6 +35,7 @@ impl Driver {
                 Command::ServeRoom { room } => self.serve_room(&room),
                 Command::HeldFor { session, reply } => drop(reply.send(Ok(self.held_for(session)))),
                 Command::Nodes { reply } => drop(reply.send(Ok(self.room_nodes(now_ms())))),
+                Command::Forked { room, run, lost, .. } => self.leave_forked(&room, run, lost),
                 Command::Overtaken { run, reply } => self.overtaken(run, reply),
                 Command::RoomsAway => self.rooms_away(),
                 Command::Begin { reply, .. } => drop(reply.send(Err(problem()))),
@@ -83,7 +84,8 @@ impl Driver {
                 // Taken when the database can be written again.
                 Command::Files(done) => self.keep_done(*done),
                 // Nothing could be recorded of it, and nodes repeat what matters.
-                Command::NodeFound
+                Command::Twin { .. }
+                | Command::NodeFound
                 | Command::MayNotSubmit { .. }
                 | Command::Federated { .. }
                 | Command::DefaultRefused { .. } => {}

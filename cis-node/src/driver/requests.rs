@@ -118,7 +118,7 @@ impl Driver {
             Command::Recover { run, replaces, reply } => self.recover(*run, replaces, reply),
             Command::Observe { drafts, journal, reply } => self.observe(drafts, journal, reply),
             Command::Rooms { writes, reply } => {
-                self.journal_written(&writes);
+                self.journal_written(&writes, now);
                 self.turn.keep(writes);
                 self.turn.confirm(reply, Ok(()));
             }
@@ -135,12 +135,14 @@ impl Driver {
             Command::RoomServed { name, room } => self.room_served(&name, &room, now),
             Command::RoomRead { room, at, heads, term } => self.room_read(&room, at, (heads, term), now),
             Command::RoomsAway => self.rooms_away(),
+            Command::Forked { room, run, fork, lost } => self.forked(&room, run, &fork, lost, now),
             Command::Overtaken { run, reply } => self.overtaken(run, reply),
             Command::TakeOver { permit, reply } => self.take_over(permit.target(), reply, now),
             Command::ServeRoom { room } => self.serve_room(&room),
             Command::Drain { draining, reply } => self.drain(draining, reply, now),
             Command::Pause { paused, reply } => self.pause(paused, reply, now),
             Command::Nodes { reply } => drop(reply.send(Ok(self.room_nodes(now)))),
+            Command::Twin { room } => self.twin_found(&room, now),
             Command::NodeFound => self.node_found(now),
             Command::MayNotSubmit { room, from } => self.may_not_submit(&room, &from, now),
             Command::Federated { room, from, message } => self.federated(&room, &from, *message, now),
@@ -544,6 +546,7 @@ impl Driver {
              Restore a backup: stop the node, then `cis store restore FILE`"
                 .to_owned()
         }));
+        warnings.extend(self.twin_warning());
         warnings.extend(self.host.trouble.clone());
         warnings.extend(self.log_trouble.clone());
         warnings.extend(self.unread.warnings());

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use ulid::Ulid;
 
 use self::carrier::{Announcement, Carrier as Carries, Device, Heard, Letter, Sending, Trouble};
 use self::matrix::Matrix;
@@ -40,6 +41,9 @@ const INFO: &str = "cis.dag.node.info";
 /// Announcements that are remembered where rooms keep none.
 const HEARD_MAX: usize = 1000;
 
+/// So many of them are known.
+const TWINS_MAX: usize = 100;
+
 /// Characters of a name or a version.
 const WORD_MAX: usize = 64;
 
@@ -60,6 +64,10 @@ struct Task {
     unkept: BTreeMap<String, Draft>,
     /// Nodes that may not know that, with their rooms.
     to_greet: BTreeSet<To>,
+    /// Of this process. When it began is in it.
+    life: Ulid,
+    /// Lives of other processes that have the key of this node and began, or said something, later.
+    twins: BTreeSet<Ulid>,
     lanes: Lanes,
     /// Says which lane is free again.
     sent: (mpsc::UnboundedSender<Sent>, mpsc::UnboundedReceiver<Sent>),
@@ -79,6 +87,8 @@ pub(crate) fn start(node: Arc<Node>, end: LinkEnd) {
         heard: BTreeMap::new(),
         unkept: BTreeMap::new(),
         to_greet: BTreeSet::new(),
+        life: Ulid::new(),
+        twins: BTreeSet::new(),
         lanes: Lanes::default(),
         sent: mpsc::unbounded_channel(),
         is_urgent: false,
@@ -149,7 +159,14 @@ impl Task {
                 heard = carrier.hear() => {
                     let heard = heard?;
                     backoff.reset();
+                    let twins = self.twins.len();
                     heard.into_iter().for_each(|one| self.take(one));
+                    if self.twins.len() > twins {
+                        // The other process is to know, too.
+                        for room in self.rooms.clone() {
+                            self.announce(&carrier, &room).await?;
+                        }
+                    }
                 }
             }
         }
@@ -158,10 +175,27 @@ impl Task {
     fn take(&mut self, heard: Heard) {
         match heard {
             Heard::Announced(room, announcement) if self.rooms.contains(&room) => {
+                self.look_for_twin(&room, &announcement);
                 self.learn_of(room, announcement);
             }
             Heard::Announced(..) => {}
             Heard::Letter(letter) => self.hear(letter),
+        }
+    }
+
+    /// Another process that has the key of this node said something since this one began: a copy of the home runs.
+    fn look_for_twin(&mut self, room: &str, Announcement { sender, content }: &Announcement) {
+        let carrier = Carrier { room, type_name: INFO, sender: Some(sender) };
+        let Ok(content) = serde_json::from_str::<Value>(content.get()) else { return };
+        let Ok(envelope) = verify(&content, carrier, |_| Standing::Trusted) else { return };
+        let life = envelope.body().get("life").and_then(Value::as_str).and_then(|life| life.parse().ok());
+        let is_later = envelope.id().timestamp_ms() > self.life.timestamp_ms();
+        let is_own = *envelope.did() == self.node.did;
+        if let Some(life) = life.filter(|life| is_own && is_later && *life != self.life)
+            && self.twins.len() < TWINS_MAX
+            && self.twins.insert(life)
+        {
+            self.node.driver.tell(Command::Twin { room: room.to_owned() });
         }
     }
 
@@ -198,31 +232,37 @@ impl Task {
     /// Announces this node in a room, and learns where the others are.
     async fn enter(&mut self, carrier: &impl Carries, name: &str) -> Result<(), Trouble> {
         let room = carrier.resolve(name).await?;
-        let Device { user, device } = carrier.own();
-        let own_name = crate::machine::name_in(&self.node.config.settings.federation);
         let settings = &self.node.config.settings.federation;
         if settings.room.as_deref() == Some(name) && settings.role.works() {
             self.works_in.insert(room.clone());
         }
-        let body = json!({
-            "device": device,
-            "version": env!("CARGO_PKG_VERSION"),
-            "name": own_name,
-            "works": self.works_in.contains(&room),
-        });
-        let draft = Draft::of_room(INFO, body, ulid::Ulid::new(), &room, user);
-        if let Ok(signed) = draft.sign(&self.node.keys.node, SIZE_MAX) {
-            let is_kept = carrier.announce(&room, &draft.id.to_string(), signed.content().clone()).await?;
-            if is_kept {
-                self.unkept.remove(&room);
-            } else {
-                self.unkept.insert(room.clone(), draft);
-            }
-        }
+        self.announce(carrier, &room).await?;
         self.learn_all(carrier, &room).await?;
         self.rooms.insert(room.clone());
         self.node.shared.served.send_if_modified(|served| served.insert(room.clone()));
         self.node.driver.tell(Command::RoomServed { name: name.to_owned(), room });
+        Ok(())
+    }
+
+    /// Says in a room where this node is.
+    async fn announce(&mut self, carrier: &impl Carries, room: &str) -> Result<(), Trouble> {
+        let Device { user, device } = carrier.own();
+        let body = json!({
+            "device": device,
+            "version": env!("CARGO_PKG_VERSION"),
+            "name": crate::machine::name_in(&self.node.config.settings.federation),
+            "works": self.works_in.contains(room),
+            "life": self.life.to_string(),
+        });
+        let draft = Draft::of_room(INFO, body, Ulid::new(), room, user);
+        if let Ok(signed) = draft.sign(&self.node.keys.node, SIZE_MAX) {
+            let is_kept = carrier.announce(room, &draft.id.to_string(), signed.content().clone()).await?;
+            if is_kept {
+                self.unkept.remove(room);
+            } else {
+                self.unkept.insert(room.to_owned(), draft);
+            }
+        }
         Ok(())
     }
 
@@ -377,7 +417,7 @@ impl Task {
     /// Sends what waits for nothing any more.
     fn send_ready(&mut self, carrier: &impl Carries) {
         for Ready { to, number, messages } in self.lanes.take_ready(boot_ms()) {
-            let draft = direct::draft_all(&messages, ulid::Ulid::new(), &to.0, &carrier.own().user);
+            let draft = direct::draft_all(&messages, Ulid::new(), &to.0, &carrier.own().user);
             let (sending, sent) = (self.sending(carrier, &to.1, &draft), self.sent.0.clone());
             tokio::spawn(async move {
                 sending.await;

@@ -32,7 +32,7 @@ use cis_core::event::{EventBody, EventDraft, ExecutionMode};
 use cis_core::federation::canonical::Fold;
 use cis_core::federation::journal::Fact;
 use cis_core::federation::protocol::BootMs;
-use cis_core::federation::recovery::{Fresh, Recovery};
+use cis_core::federation::recovery::{Fork, Fresh, Recovery};
 use cis_core::identity::Standing;
 use cis_core::ids::RunId;
 use cis_store::{Safety, StoreError};
@@ -75,7 +75,18 @@ struct Observed {
     lost: BTreeMap<RunId, String>,
     /// What the driver was not told yet.
     heads: Vec<Head>,
+    /// Runs whose journals are forked, as the driver was told.
+    forks: BTreeMap<RunId, Forked>,
     timeline: Timeline,
+}
+
+/// A journal that has two entries in one place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Forked {
+    /// The entries of somebody else count, or this node does not coordinate the run.
+    Elsewhere,
+    /// What this node wrote does not count.
+    Here,
 }
 
 impl Observed {
@@ -284,6 +295,7 @@ impl Observer {
             has_spoken: false,
             lost: BTreeMap::new(),
             heads: Vec::new(),
+            forks: BTreeMap::new(),
             timeline,
         };
         self.rooms.insert(room.clone(), observed);
@@ -394,9 +406,29 @@ impl Observer {
                 break;
             }
         }
+        self.tell_forks(room, &mut observed).await;
         // What could not be kept is read again with the whole room.
         self.rooms.insert(room.to_owned(), observed);
         outcome
+    }
+
+    /// Tells the driver of journals that are forked, once, and of its own runs once more if what it wrote is known not to count.
+    async fn tell_forks(&self, room: &str, observed: &mut Observed) {
+        for (run, fork) in observed.recovery.forks() {
+            let mut written = None;
+            if matches!(observed.runs.get(&run), Some(Known::Own)) {
+                let node = Arc::clone(&self.node);
+                let published = blocking(move || restore::published(&node.readers, run)).await;
+                written = published.ok().flatten().map(|(_, at)| at);
+            }
+            let counts = written.and_then(|at| observed.recovery.counts(run, at));
+            let forked = if counts == Some(false) { Forked::Here } else { Forked::Elsewhere };
+            if observed.forks.insert(run, forked) != Some(forked) {
+                let lost = written.filter(|_| forked == Forked::Here);
+                let (room, fork) = (room.to_owned(), fork.clone());
+                self.node.driver.tell(Command::Forked { room, run, fork, lost });
+            }
+        }
     }
 
     /// Replaces what the store has of runs that others took over, now that all of their room was read.
@@ -506,6 +538,16 @@ impl Observer {
             );
             troubles.extend(observed.recovery.usurpers().iter().map(|(did, run)| {
                 format!("{did} took over run {run} in room {room}, and may not: that does not count")
+            }));
+            troubles.extend(observed.recovery.forks().map(|(run, fork)| {
+                let Fork { epoch, n, by } = fork;
+                let here = observed.forks.get(&run) == Some(&Forked::Here);
+                let also = if here { ", and this node does not coordinate it any more" } else { "" };
+                format!(
+                    "the journal of run {run} in room {room} has two entries in one place (term {epoch}, entry {n}): the second \
+                     one, of {by}, does not count{also}. A copy of that node's home runs, or it was restored from a backup: keep \
+                     one of them. `cis dag takeover {run} --force` on another coordinator continues the run"
+                )
             }));
             if observed.unreadable > 0 {
                 troubles.push(format!(

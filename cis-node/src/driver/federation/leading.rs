@@ -127,6 +127,7 @@ impl Driver {
                         // What stays on this machine has a line of its own at the session host.
                         status.ahead = None;
                     }
+                    status.draining |= self.federation.twin_in.is_some();
                     status.only = self.parts.members.tags_of(room, &worker);
                     status.is_named = self.parts.identity.is_or_was(&worker);
                     if let Some(name) = self.parts.members.name_of(room, &worker) {

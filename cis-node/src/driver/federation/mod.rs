@@ -66,6 +66,9 @@ pub(super) struct Federation {
     held: BTreeMap<AttemptId, Held>,
     /// It takes nothing new.
     draining: bool,
+    /// A room in which another process has the key of this node, until this process ends. What the two give to others, and get from
+    /// them, cannot be told apart: so nothing new is given or taken.
+    twin_in: Option<String>,
     /// Leases that this node gives depend on what it has read.
     is_urgent: bool,
     refused: Refused,
@@ -343,6 +346,25 @@ impl Driver {
         }
     }
 
+    /// Another process in a room has the key of this node.
+    pub(super) fn twin_found(&mut self, room: &str, now: TimestampMs) {
+        let own = self.parts.did.clone();
+        let detail = format!("another node uses the key {own} of this one: a copy of its home runs");
+        self.refuse_message(room, &own, (Wrong::Twin, detail), now);
+        self.federation.twin_in = Some(room.to_owned());
+        self.offer_changed();
+        self.node_found(now);
+    }
+
+    /// What `cis node status` says of it.
+    pub(super) fn twin_warning(&self) -> Option<String> {
+        let room = self.federation.twin_in.as_ref()?;
+        Some(format!(
+            "another node in room {room} uses the key of this one: a copy of this home runs. This node gives no tasks to other \
+             nodes and takes none. Stop the other node and remove its home, then stop and start this node"
+        ))
+    }
+
     /// What this node offers to rooms is another: they are told soon.
     pub(in crate::driver) fn offer_changed(&mut self) {
         for worker in self.federation.rooms.values_mut().filter_map(|room| room.worker.as_mut()) {
@@ -454,7 +476,9 @@ impl Driver {
             ahead: self.federation.ahead(),
             load_permille: crate::machine::load_permille(),
             // Earlier versions know that alone.
-            draining: self.federation.draining || self.parts.machine.is_paused(),
+            draining: self.federation.draining
+                || self.federation.twin_in.is_some()
+                || self.parts.machine.is_paused(),
             paused: self.parts.machine.is_paused(),
             policy: self.parts.rules.revision(),
             only: Default::default(),

@@ -25,6 +25,10 @@ pub(super) enum Wrong {
     Policy,
     /// It does not fit what is known.
     Unfitting,
+    /// It has the key of this node.
+    Twin,
+    /// It has the place of another entry of a journal.
+    Forked,
 }
 
 /// What was recorded lately.
@@ -72,6 +76,8 @@ impl Driver {
             Wrong::Without(Right::Submit) => format!("control runs of room {room}"),
             Wrong::Policy => format!("have tasks of room {room} executed here"),
             Wrong::Unfitting => format!("say something about tasks of room {room}"),
+            Wrong::Twin => format!("act in room {room} as this node"),
+            Wrong::Forked => format!("write the journal of a run of room {room}"),
         };
         let actor = Actor { kind: ActorKind::Node, name: from.to_string(), via: Via::Room };
         self.deny(action, detail, actor, now);

@@ -3,6 +3,7 @@
 //! Owns no state: what waits is `Finality`'s. Whether a result counts is the scheduler's decision.
 
 use super::super::Driver;
+use crate::restore;
 use cis_core::api::RoomWrite;
 use cis_core::federation::direct::TaskPayload;
 use cis_core::federation::finality::Finality;
@@ -49,23 +50,22 @@ impl Driver {
     }
 
     /// The journal of a run was written up to an event.
-    pub(in crate::driver) fn journal_written(&mut self, writes: &[RoomWrite]) {
+    pub(in crate::driver) fn journal_written(&mut self, writes: &[RoomWrite], now: TimestampMs) {
         for write in writes {
             if let RoomWrite::Published { run, offset, journal } = write
-                && let Some(position) = position(journal)
-                && let Some((_, room)) = self.federation.room_of(*run)
+                && let Some(position) = restore::position(journal)
+                && let Some((name, room)) = self.federation.room_of(*run)
                 && let Some(finality) = room.finality.get_mut(run)
             {
-                finality.written(*offset, position.n);
+                let finals = finality.written(*offset, position);
+                finals.iter().for_each(|(granted, worker)| self.is_final(&name, granted, worker, now));
             }
         }
     }
 
     /// How far the journal of a run is written.
-    pub(super) fn published_of(&self, run: RunId) -> Option<(Offset, u64)> {
-        let reader = self.parts.readers.get().ok()?;
-        let followed = reader.followed_runs(0).ok()?.into_iter().find(|followed| followed.run == run)?;
-        Some((followed.published, position(&followed.journal)?.n))
+    pub(super) fn published_of(&self, run: RunId) -> Option<(Offset, Position)> {
+        restore::published(&self.parts.readers, run)
     }
 
     /// Whether a message is about a result that an earlier coordinator, or an earlier life of this one, may have recorded, and that
@@ -104,8 +104,4 @@ impl Driver {
             self.send(name, worker.clone(), Message::Forget { epoch, granted }, now);
         }
     }
-}
-
-fn position(journal: &str) -> Option<Position> {
-    serde_json::from_str(journal).ok()
 }

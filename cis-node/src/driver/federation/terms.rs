@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::super::Driver;
+use super::refused::Wrong;
 use crate::account::boot_ms;
 use crate::commands::{Head, Reply};
 use crate::restore;
@@ -17,6 +18,7 @@ use cis_core::federation::protocol::groups::Term;
 use cis_core::federation::protocol::message::Message;
 use cis_core::federation::protocol::suspicion::Suspicion;
 use cis_core::federation::protocol::{BootMs, Settings};
+use cis_core::federation::recovery::Fork;
 use cis_core::ids::{Epoch, NodeDid, RunId, TimestampMs};
 use cis_core::scheduler::LiveAttempt;
 
@@ -211,16 +213,17 @@ impl Driver {
         let (boot, own) = (boot_ms(), self.parts.identity.is_or_was(&head.by));
         let room = self.federation.room(name);
         let led = room.coordinator.epoch(head.run);
-        let Head { run, at: Position { epoch, n, .. }, .. } = head;
+        let Head { run, at, .. } = head;
+        let epoch = at.epoch;
         if own && led == Some(epoch) {
             let finals =
-                room.finality.get_mut(&run).map(|finality| finality.read_back(n)).unwrap_or_default();
+                room.finality.get_mut(&run).map(|finality| finality.read_back(at)).unwrap_or_default();
             finals.iter().for_each(|(granted, worker)| self.is_final(name, granted, worker, now));
         } else if own && led.is_none() && head.begins {
             self.lead_on(head, name, now);
             if let Some(finality) = self.federation.room(name).finality.get_mut(&run) {
                 // What stands in the store was read from the room.
-                finality.read_back(n);
+                finality.read_back(at);
             }
         } else if head.is_ours {
             // It ended, or cannot be read.
@@ -267,6 +270,32 @@ impl Driver {
                 room.terms.suspicion.watch(run, head.at.epoch, &head.by, boot_ms());
                 room.terms.heads.insert(run, head);
             }
+        }
+    }
+
+    /// The journal of a run has two entries in one place. Where those of this node do not count, what it does next would follow from what
+    /// nobody else knows.
+    pub(in crate::driver) fn forked(
+        &mut self,
+        room: &str,
+        run: RunId,
+        fork: &Fork,
+        lost: Option<Position>,
+        now: TimestampMs,
+    ) {
+        let Fork { epoch, n, by } = fork;
+        let detail =
+            format!("run {run}: entry {n} of term {epoch} was written twice, and the first one counts");
+        self.refuse_message(room, by, (Wrong::Forked, detail), now);
+        self.leave_forked(room, run, lost);
+    }
+
+    /// The same while nothing can be written.
+    pub(in crate::driver) fn leave_forked(&mut self, room: &str, run: RunId, lost: Option<Position>) {
+        let led = self.federation.rooms.get(room).and_then(|room| room.coordinator.epoch(run));
+        if lost.is_some_and(|at| led == Some(at.epoch)) {
+            tracing::warn!(%run, "another node has the key of this one and coordinates the run: this node does so no more");
+            self.leave(run);
         }
     }
 
