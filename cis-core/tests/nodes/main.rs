@@ -1,7 +1,8 @@
 //! Two to nine nodes of a room that share one run: the real scheduler, the real halves of the protocol and the real journal,
 //! with a lossy network, late disks, drifting clocks, crashes and takeovers around them.
 //!
-//! `CIS_SIM_SEED=N cargo nextest run -p cis-core --test nodes` replays one seed; `CIS_SIM_SEEDS=N` walks more of them.
+//! `CIS_SIM_SEED=N cargo nextest run -p cis-core --test nodes` replays one seed; `CIS_SIM_SEEDS=N` walks more of them in each test.
+//! `cargo xtask simulate --seeds N` walks many in several processes. A seed that fails goes to `seeds::REGRESSIONS`.
 #![allow(
     clippy::disallowed_methods,
     clippy::needless_pass_by_value,
@@ -36,7 +37,10 @@ mod world;
 
 use std::collections::BTreeSet;
 
-use seeds::{FORKS_FROM, RESTLESS_FROM, USERS_FROM, USERS_SEEDS, story, walk_all, walk_one, walk_some};
+use seeds::{
+    FORKS_FROM, RESTLESS_FROM, USERS_FROM, USERS_SEEDS, story, walk_all, walk_one, walk_regressions,
+    walk_some,
+};
 
 #[test]
 fn nodes_agree_on_every_run_first() {
@@ -78,6 +82,11 @@ fn people_see_one_run_second() {
     walk_some(USERS_FROM + 1_000_000, USERS_SEEDS);
 }
 
+#[test]
+fn seeds_that_failed_once_do_not_again() {
+    walk_regressions();
+}
+
 /// Nothing follows from histories in which people never meet.
 #[test]
 fn people_meet() {
@@ -106,6 +115,14 @@ fn the_faults_happen() {
     ];
     let missing: Vec<&str> = all.into_iter().filter(|name| !reached.contains(name)).collect();
     assert!(missing.is_empty(), "never happened: {missing:?}");
+}
+
+#[test]
+fn clocks_are_set_and_journals_are_forked() {
+    let reached: BTreeSet<&str> = (0..25).flat_map(|n| walk_one(FORKS_FROM + 1_000_000 + n)).collect();
+    for name in ["clock backwards", "clock forwards", "fork", "late fork"] {
+        assert!(reached.contains(name), "never happened: {name}");
+    }
 }
 
 #[test]

@@ -193,7 +193,7 @@ impl Node {
         }
         let took_over =
             |fact: &Fact| matches!(&fact.body, EventBody::RunTakenOver { owner, .. } if *owner == own);
-        let is_own = new.iter().any(took_over);
+        let is_own = fold.run().facts().owner == own && new.iter().any(took_over);
         let is_open = !fold.run().state().is_terminal();
         let count = facts + new.len();
         self.life().turn.extend(new.into_iter().map(Write::Told));

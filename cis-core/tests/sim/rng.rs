@@ -47,11 +47,15 @@ impl Rng {
     }
 }
 
-/// So many seeds of a test, unless the environment says how many, or which one.
+/// So many seeds of a test, unless the environment says how many (`CIS_SIM_SEEDS`) and after how many (`CIS_SIM_SKIP`), or which one
+/// (`CIS_SIM_SEED`).
 pub(crate) fn seeds(first: u64, count: u64) -> Vec<u64> {
     let number = |name| std::env::var(name).ok()?.parse().ok();
     match number("CIS_SIM_SEED") {
         Some(seed) => vec![seed],
-        None => (first..first + number("CIS_SIM_SEEDS").unwrap_or(count)).collect(),
+        None => {
+            let first = first + number("CIS_SIM_SKIP").unwrap_or(0);
+            (first..first + number("CIS_SIM_SEEDS").unwrap_or(count)).collect()
+        }
     }
 }

@@ -10,6 +10,7 @@ mod links;
 mod lint;
 mod modules;
 mod previous;
+mod simulate;
 mod test;
 
 use crate::Outcome;
@@ -37,6 +38,9 @@ cargo xtask COMMAND
                (docs/guide/corpus.md)
   fuzz [SECONDS]
                every fuzzer for so long (60 s)
+  simulate [--seeds N]
+               walks N seeds (1,000,000) of the simulation of nodes, in as many processes as there are processors;
+               says how a seed that fails is replayed
   bench [PART …] [--update]
                the figures of docs/benchmarks.md, all or some parts of them (`bench help` lists
                those); --update writes them there
@@ -60,6 +64,7 @@ pub(crate) fn dispatch(arguments: &[String]) -> Outcome {
         // The helper process of `fresh`; people do not call it.
         Some("fresh-removal") => fresh::remove_when_left(rest),
         Some("fuzz") => fuzz::fuzz(rest),
+        Some("simulate") => simulate::simulate(rest),
         Some("bench") => crate::bench::bench(rest),
         Some("ci") => ci::ci(),
         None | Some("help" | "--help" | "-h") => {
