@@ -247,7 +247,8 @@ impl World {
         let leads = |node: &Node| {
             node.is_ready() && node.life.as_ref().is_some_and(|life| life.coordinator.epoch(run()).is_some())
         };
-        if !self.room.is_up || !leads(&self.nodes[at]) {
+        // A forged entry behind one that never comes would hold every takeover up: that is not built (rule 8 of DESIGN §8).
+        if !self.room.is_up || !leads(&self.nodes[at]) || !self.nodes[at].disk.outbox.is_empty() {
             return Ok(());
         }
         let leaves_out = self.rng.percent(50);
