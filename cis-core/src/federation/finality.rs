@@ -60,7 +60,7 @@ impl Finality {
 
     /// The first `count` of what was written stands in the room.
     fn are_final(&mut self, count: usize) -> Vec<(Granted, NodeDid)> {
-        if let Some((upto, _)) = self.written.drain(..count).last() {
+        if let Some((upto, _)) = self.written.drain(..count).next_back() {
             self.upto = upto;
         }
         let count = self.recorded.iter().take_while(|(at, ..)| *at <= self.upto).count();

@@ -256,6 +256,14 @@ fn all_of_a_coordinator_two_workers_and_two_tasks() {
     check_whole(bounds, 19_714, &["a run ends"]);
 }
 
+/// Long enough for a lease that is over, and for a task that is granted again.
+#[test]
+#[ignore = "takes half a minute: cargo xtask test-all"]
+fn all_of_a_coordinator_and_two_workers_for_longer_than_a_lease() {
+    let bounds = Bounds { shape: shape(1, 2, 1), until: 3, takeovers: 0, crashes: 0, repeats: 0 };
+    check_whole(bounds, 77_271, &["a run ends", "a session is frozen"]);
+}
+
 #[test]
 #[ignore = "takes minutes: cargo xtask test-all"]
 fn all_of_two_coordinators_a_worker_and_a_takeover() {

@@ -42,7 +42,10 @@ pub(crate) fn walk(world: &mut World, is_restless: bool) -> Step {
     } else {
         // Each walk has faults of its own: some often, some never.
         let mut weights: Vec<u64> = USUAL.iter().chain(&FAULTS).copied().collect();
-        for weight in &mut weights[USUAL.len()..] {
+        // What only some walks have is drawn in those alone: the others stay what they are.
+        let count =
+            if has_forks(world.plan.seed) { FAULTS.len() } else { FAULTS.len() - CLOCKS_AND_FORKS.len() };
+        for weight in &mut weights[USUAL.len()..][..count] {
             *weight *= if is_calm { 0 } else { *world.rng.pick(&[0, 1, 1, 2, 6]).unwrap() };
         }
         weights

@@ -210,7 +210,7 @@ impl World {
         }
         let of = |node: &Node| {
             let life = node.life.as_ref()?;
-            let machine = life.machine.run(&crate::plan::run()).cloned();
+            let machine = life.machine.run(&run()).cloned();
             Some((life.coordinator.clone(), life.worker.clone(), machine, node.disk.events.len()))
         };
         if message.addressee() == Addressee::Worker
