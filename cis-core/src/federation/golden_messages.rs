@@ -13,7 +13,7 @@ use super::direct::{self, Progress, RemoteSpec, TaskPayload};
 use super::envelope::{Carrier, Draft, Verified, verify};
 use super::protocol::groups::message::{GroupMessage, GroupPlaces, GroupReport};
 use super::protocol::message::{Grant, Granted, HeldRecord, HeldState, Message};
-use super::sample::{key, run_id, session, task};
+use super::sample::{holds, key, run_id, session, task};
 use super::session_news::SessionNews;
 use crate::api::{
     Answer, AnswerReceipt, AnswerWith, Decide, Problem, ProblemKind, Program, Refusal, Report, RunView,
@@ -280,19 +280,6 @@ fn envelope(line: &str) -> Verified {
     let type_name = event["type"].as_str().unwrap();
     let carrier = Carrier { room: ROOM, type_name, sender: Some(SENDER) };
     verify(&event["content"], carrier, |_| Standing::Trusted).unwrap()
-}
-
-/// Whether everything that stood in `then` stands in `now`: a version may add keys.
-fn holds(now: &Value, then: &Value) -> bool {
-    match (now, then) {
-        (Value::Object(now), Value::Object(then)) => {
-            then.iter().all(|(key, value)| now.get(key).is_some_and(|now| holds(now, value)))
-        }
-        (Value::Array(now), Value::Array(then)) => {
-            now.len() == then.len() && now.iter().zip(then).all(|(now, then)| holds(now, then))
-        }
-        _ => now == then,
-    }
 }
 
 /// Compares a golden file with what this version writes of the same messages, and reads.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::canonical::Fold;
 use super::fact::Fact;
@@ -211,4 +211,17 @@ pub(super) fn fold(facts: &[Fact]) -> Fold {
     let mut fold = Fold::new(Run::new(run_id(), created, dag, first.at_ms).unwrap());
     facts.for_each(|fact| fold.apply(fact).unwrap());
     fold
+}
+
+/// Whether everything that stood in `then` stands in `now`: a version may add keys.
+pub(super) fn holds(now: &Value, then: &Value) -> bool {
+    match (now, then) {
+        (Value::Object(now), Value::Object(then)) => {
+            then.iter().all(|(key, value)| now.get(key).is_some_and(|now| holds(now, value)))
+        }
+        (Value::Array(now), Value::Array(then)) => {
+            now.len() == then.len() && now.iter().zip(then).all(|(now, then)| holds(now, then))
+        }
+        _ => now == then,
+    }
 }

@@ -158,7 +158,7 @@ impl Node {
     fn carry_out(&mut self, of: (NodeDid, InputId), request: ControlRequest) {
         let uid = uid_of(&request);
         let asker = Asker::There(of.0.clone(), of.1);
-        // What an earlier life of this node answered is not carried out again, whoever coordinates the run by now.
+        // What an earlier life of this node answered is not carried out again, no matter which node coordinates the run by now.
         if let Some((epoch, text)) = self.disk.refused.get(&refusal::key(&of.0, of.1)).cloned() {
             let refused = refusal::from_text(&text);
             return self.life().serving.confirmations.push(Confirmation { uid, asker, epoch, refused });

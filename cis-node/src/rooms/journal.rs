@@ -51,9 +51,9 @@ impl Sources {
         let run = kept.run;
         let mut snapshot = None;
         let mut announcer = self.announcer(run)?;
-        let mut writer = match serde_json::from_str::<Position>(&kept.journal) {
-            Ok(position) => Some(Writer::resume(run, self.by.clone(), position)),
-            Err(_) => self.beginning(run, kept.published)?.map(|(first, created)| {
+        let mut writer = match restore::position(&kept.journal) {
+            Some(position) => Some(Writer::resume(run, self.by.clone(), position)),
+            None => self.beginning(run, kept.published)?.map(|(first, created)| {
                 let position = first.position();
                 announcer.hear(&created, position);
                 snapshot = Some(first);

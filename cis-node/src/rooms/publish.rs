@@ -16,13 +16,14 @@ use super::tell::{message, what};
 use super::{Rooms, Stop, Trouble, numbering};
 use crate::account::Opened;
 use crate::problems::{blocking, internal};
+use crate::restore;
 use crate::room_waker::{Claim, GroupsClaim};
 use crate::transfers::to_json;
 use cis_core::api::{Outgoing, Priority, Problem, RoomWrite};
 use cis_core::event::{Category, EventBody};
 use cis_core::federation::announcement::Announcement;
 use cis_core::federation::envelope;
-use cis_core::federation::journal::{Fact, Page, Position, Writer};
+use cis_core::federation::journal::{Fact, Page, Writer};
 use cis_core::federation::keepers;
 use cis_core::federation::outgoing::{self, About, EnvelopeType, JOURNAL, ROTATED, SNAPSHOT};
 use cis_core::ids::RunId;
@@ -53,7 +54,7 @@ impl Rooms {
         let Some(followed) = self.runs.get(&run) else { return Ok(()) };
         let kept = followed.kept.clone();
         let mut outgoing = self.outgoing(&kept.room, opened).await?;
-        let epoch = serde_json::from_str::<Position>(&kept.journal).map_or(0, |at| at.epoch);
+        let epoch = restore::position(&kept.journal).map_or(0, |at| at.epoch);
         let about = About { run: Some(run), epoch };
         let sources = Sources {
             readers: self.node.readers.clone(),

@@ -73,7 +73,7 @@ async fn until_ended(
             Followed::Back => {
                 node.back();
                 // Its end may have been recorded before the events are followed again.
-                if client.session(&id).await.map_err(CliError::from)?.ended_ms.is_some() {
+                if client.session(&id).await?.ended_ms.is_some() {
                     return Ok(());
                 }
                 continue;

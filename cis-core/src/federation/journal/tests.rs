@@ -9,7 +9,7 @@ use crate::event::EventBody;
 use crate::federation::envelope::{Carrier, Verified, verify};
 use crate::federation::outgoing::{About, JOURNAL, Numbering, Outgoing};
 use crate::federation::room_event::to_facts;
-use crate::federation::sample::{self, SPEC, at, fold, key, run_id, story};
+use crate::federation::sample::{self, SPEC, at, fold, holds, key, run_id, story};
 use crate::identity::{NodeKey, Standing};
 use crate::ids::Epoch;
 use crate::ids::NodeDid;
@@ -441,19 +441,6 @@ fn golden_pages() -> Vec<(Value, Epoch)> {
         }));
     }
     pages
-}
-
-/// Whether everything that stood in `then` stands in `now`: a version may add keys.
-fn holds(now: &Value, then: &Value) -> bool {
-    match (now, then) {
-        (Value::Object(now), Value::Object(then)) => {
-            then.iter().all(|(key, value)| now.get(key).is_some_and(|now| holds(now, value)))
-        }
-        (Value::Array(now), Value::Array(then)) => {
-            now.len() == then.len() && now.iter().zip(then).all(|(now, then)| holds(now, then))
-        }
-        _ => now == then,
-    }
 }
 
 #[test]

@@ -34,6 +34,7 @@ use super::Driver;
 use crate::account::boot_ms;
 use crate::commands::Reply;
 use crate::config::find_program;
+use crate::restore;
 use crate::worker::pace::{Durations, is_news};
 use cis_core::agent::Agent;
 use cis_core::api::Report;
@@ -266,7 +267,7 @@ impl Driver {
         workers.extend(live.iter().map(|live| live.node.clone()));
         let known = lead::known_grants(live);
         let newest = self.newest_of(run);
-        let published = self.published_of(run);
+        let published = restore::published(&self.parts.readers, run);
         let room = self.federation.room(room);
         room.coordinator.take_over(run, epoch, known, workers, boot_ms());
         room.finality.insert(run, Finality::since(newest, published));

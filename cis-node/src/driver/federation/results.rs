@@ -7,7 +7,6 @@ use crate::restore;
 use cis_core::api::RoomWrite;
 use cis_core::federation::direct::TaskPayload;
 use cis_core::federation::finality::Finality;
-use cis_core::federation::journal::Position;
 use cis_core::federation::lead;
 use cis_core::federation::protocol::message::{Granted, Message};
 use cis_core::ids::{AttemptId, Fence, NodeDid, Offset, RunId, TimestampMs};
@@ -63,11 +62,6 @@ impl Driver {
         }
     }
 
-    /// How far the journal of a run is written.
-    pub(super) fn published_of(&self, run: RunId) -> Option<(Offset, Position)> {
-        restore::published(&self.parts.readers, run)
-    }
-
     /// Whether a message is about a result that an earlier coordinator, or an earlier life of this one, may have recorded, and that
     /// is not final yet. Its worker repeats it.
     pub(super) fn is_of_before(&self, name: &str, message: &Message<TaskPayload>) -> bool {
@@ -99,7 +93,8 @@ impl Driver {
         let run = granted.attempt.run;
         let Ok(reader) = self.parts.readers.get() else { return };
         let (Ok((owner, epoch, _)), Ok(view)) = (reader.term(run), reader.run(run)) else { return };
-        let is_told = self.published_of(run).is_none_or(|(upto, _)| upto >= self.newest_of(run));
+        let is_told =
+            restore::published(&self.parts.readers, run).is_none_or(|(upto, _)| upto >= self.newest_of(run));
         if self.parts.identity.is_or_was(&owner) && view.state.is_terminal() && is_told {
             self.send(name, worker.clone(), Message::Forget { epoch, granted }, now);
         }
