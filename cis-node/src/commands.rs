@@ -6,6 +6,7 @@ use std::sync::mpsc::Sender;
 
 use tokio::sync::oneshot;
 
+use crate::driver::Wrong;
 use crate::file_jobs::Done;
 use crate::victims::Victims;
 use cis_core::agent::Launch;
@@ -57,7 +58,10 @@ impl RunVerb {
             Self::Cancel { .. } => Some(cancelled(run)),
             Self::Retry(_) => Some(retried(run)),
             Self::Decide(task, _) => Some(decided(run, task)),
-            Self::Start | Self::Pause | Self::Resume | Self::Mode(..) => None,
+            Self::Start => Some(format!("started {run}")),
+            Self::Pause => Some(format!("paused {run}")),
+            Self::Resume => Some(format!("resumed {run}")),
+            Self::Mode(..) => None,
         }
     }
 }
@@ -488,10 +492,19 @@ pub(super) enum Command {
     },
     /// It is known where another node of a room is, or others are trusted than before.
     NodeFound,
-    /// A node of a room wants to control a run there, and has not the right to.
-    MayNotSubmit {
+    /// A request of another node was refused: also after a restart, a copy of it is refused.
+    Refused {
+        key: InputId,
+        /// See `federation::refusal`.
+        text: String,
+        reply: Reply<()>,
+    },
+    /// Another node of a room said or wrote something there that changes nothing.
+    Disregarded {
         room: String,
         from: NodeDid,
+        wrong: Wrong,
+        detail: String,
     },
     /// Another node of a room says something.
     Federated {

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::commands::{AnswerHeld, AskedOfRun, Command, DefaultAnswer, RunVerb};
 use crate::control_requests::Next;
+use crate::driver::{Wrong, idempotency};
 use crate::inbox::{Elsewhere, chosen, default_answer};
 use crate::node::Node;
 use crate::problems::{internal, may_have_typed, prompt_moved};
@@ -19,6 +20,7 @@ use crate::streams::Viewer;
 use cis_core::api::{Answer, AnswerReceipt, InboxItem, KillSession, Problem, ProblemKind, RunView};
 use cis_core::event::{Actor, ActorKind, ExecutionMode, Via};
 use cis_core::federation::control::{Control, ControlOutcome, ControlRequest, ControlResponse, Verb};
+use cis_core::federation::refusal;
 use cis_core::identity::Right;
 use cis_core::ids::{InboxId, InputId, NodeDid, RunId, SessionId};
 use cis_core::policy::act::{self, Targeted as _};
@@ -202,7 +204,7 @@ impl Node {
                         Err(mut why) => {
                             // Long, and of no use on another machine.
                             (why.diagnostics, why.item) = (Vec::new(), None);
-                            ControlOutcome::Refused { why: Box::new(why) }
+                            ControlOutcome::Refused { why: Box::new(node.keep_refusal(&from, id, why).await) }
                         }
                     };
                     node.control.heard().end(of, outcome.clone());
@@ -226,7 +228,9 @@ impl Node {
 
     /// Records that a node wanted something done to a run without the right to it, and says what gives it the right.
     pub(crate) fn may_not_submit(&self, room: &str, from: &NodeDid) -> Problem {
-        self.driver.tell(Command::MayNotSubmit { room: room.to_owned(), from: from.clone() });
+        let (room_id, wrong) = (room.to_owned(), Wrong::Without(Right::Submit));
+        let detail = format!("{from} may not submit here");
+        self.driver.tell(Command::Disregarded { room: room_id, from: from.clone(), wrong, detail });
         let rights = [Right::Submit, Right::Coordinate, Right::Execute].into_iter();
         let more: Vec<&str> = rights
             .filter(|right| *right == Right::Submit || self.members.may(room, from, *right))
@@ -240,6 +244,39 @@ impl Node {
         Problem::new(ProblemKind::Denied, detail).hint(hint)
     }
 
+    /// Keeps a refusal over a restart, before the other node hears of it: it could be told "refused", and a copy of the request be
+    /// carried out later.
+    async fn keep_refusal(&self, from: &NodeDid, id: InputId, why: Problem) -> Problem {
+        let Some(text) = refusal::to_text(&why) else { return why };
+        let key = refusal::key(from, id);
+        match self.driver.ask(|reply| Command::Refused { key, text, reply }).await {
+            Ok(()) => why,
+            // It is for now only: the same request may be sent again.
+            Err(unrecorded) => unrecorded,
+        }
+    }
+
+    /// What an earlier life of this node answered to a request, no matter which node coordinates the run by now.
+    async fn kept_outcome(
+        &self,
+        room: &str,
+        from: &NodeDid,
+        request: &ControlRequest,
+    ) -> Result<Option<ControlOutcome>, Problem> {
+        let (key, id, run) = (refusal::key(from, request.id), request.id, request.run);
+        let (refused, made) =
+            self.read(move |reader| Ok((reader.find_input(key)?, reader.find_input(id)?))).await?;
+        if let Some(why) = refused.as_deref().and_then(refusal::from_text) {
+            return Ok(Some(ControlOutcome::Refused { why: Box::new(why) }));
+        }
+        let makes = run_verb_of(&request.verb).and_then(|verb| verb.made(run));
+        if made.is_none() || made.as_deref().map(idempotency::made) != makes.as_deref() {
+            return Ok(None);
+        }
+        let view = self.read(move |reader| reader.run(run)).await?;
+        Ok(is_shared_in(&view, room).then(|| ControlOutcome::Done { run: Box::new(view) }))
+    }
+
     async fn carry_out(
         &self,
         room: &str,
@@ -251,6 +288,9 @@ impl Node {
         if request.is_stale(now_ms()) {
             return Err(stale());
         }
+        if let Some(outcome) = self.kept_outcome(room, from, &request).await? {
+            return Ok(outcome);
+        }
         let view = self.read(move |reader| reader.run(run)).await;
         let here = view.as_ref().is_ok_and(|view| self.identity.is_or_was(&view.node));
         if let (Verb::Answer { .. }, false) = (&request.verb, here) {
@@ -261,7 +301,7 @@ impl Node {
             }
         }
         let view = view?;
-        if view.room.as_deref() != Some(room) || view.mode != ExecutionMode::Matrix {
+        if !is_shared_in(&view, room) {
             // The same as for one that does not exist: other nodes learn nothing about runs that are not the room's.
             let detail = format!("run {run} does not exist in this room, or is not shared with its nodes");
             return Err(Problem::new(ProblemKind::NotFound, detail));
@@ -298,12 +338,7 @@ impl Node {
                 let run = Box::new(self.read(move |reader| reader.run(run)).await?);
                 return Ok(ControlOutcome::Done { run });
             }
-            Verb::Start {} => RunVerb::Start,
-            Verb::Pause {} => RunVerb::Pause,
-            Verb::Resume {} => RunVerb::Resume,
-            Verb::Cancel { now } => RunVerb::Cancel { now },
-            Verb::Retry { of } => RunVerb::Retry(of),
-            Verb::Decide { task, decision } => RunVerb::Decide(task, decision),
+            ref verb => run_verb_of(verb).ok_or_else(|| internal(&"no verb of a run"))?,
         };
         let permit = self.admit(&who, act::ControlRun::on(run))?;
         let run = self.run_verb_here(AskedOfRun::new(&permit, verb, Some(request.id))).await?;
@@ -358,6 +393,24 @@ fn not_typed(item: &InboxId, error: &HubError) -> Problem {
 pub(crate) fn coordinated_elsewhere(run: RunId, owner: &NodeDid) -> Problem {
     let detail = format!("run {run} is coordinated by {owner}, not by this node");
     Problem::new(ProblemKind::Conflict, detail)
+}
+
+/// Whether the nodes of a room share a run.
+fn is_shared_in(run: &RunView, room: &str) -> bool {
+    run.room.as_deref() == Some(room) && run.mode == ExecutionMode::Matrix
+}
+
+/// What a node does to a run itself. None: it is about a session.
+fn run_verb_of(verb: &Verb) -> Option<RunVerb> {
+    Some(match verb.clone() {
+        Verb::Start {} => RunVerb::Start,
+        Verb::Pause {} => RunVerb::Pause,
+        Verb::Resume {} => RunVerb::Resume,
+        Verb::Cancel { now } => RunVerb::Cancel { now },
+        Verb::Retry { of } => RunVerb::Retry(of),
+        Verb::Decide { task, decision } => RunVerb::Decide(task, decision),
+        Verb::Answer { .. } | Verb::Kill { .. } => return None,
+    })
 }
 
 fn verb_of(verb: RunVerb) -> Option<Verb> {

@@ -1,206 +1,22 @@
 //! A member of a room that says what it may not: a client of its own, with a key and a device, and no node behind it.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use cis_core::api::{Program, Refusal, Report, TaskSpec};
+use cis_core::api::{Refusal, Report};
 use cis_core::event::{ArtifactRecord, AttemptOutcome, FileReaders, Uploaded};
-use cis_core::federation::control::{Control, ControlOutcome, ControlRequest, Verb};
-use cis_core::federation::direct::{self, RemoteSpec, TaskPayload};
-use cis_core::federation::envelope::{Draft, SIZE_MAX};
-use cis_core::federation::packed::unpack;
+use cis_core::federation::control::Verb;
 use cis_core::federation::protocol::message::{Grant, Granted, HeldRecord, HeldState, Message};
 use cis_core::federation::transfer::{FileList, Part, PartMedia, Piece};
-use cis_core::identity::NodeKey;
-use cis_core::ids::{AttemptId, BlobId, InputId, RunId, SessionId, TaskId};
+use cis_core::ids::{AttemptId, BlobId, RunId, SessionId, TaskId};
 use cis_core::scheduler::placement::NodeOffer;
-use cis_matrix::{Client, Login, Media, Proof, Secret};
 use serde_json::{Value, json};
-use tokio::runtime::{EnterGuard, Runtime};
 
 use crate::federation::{did, execute, lines_in, member, waiting_for};
-use crate::harness::room::Room;
-use crate::harness::synapse::{Synapse, User};
+use crate::harness::synapse::Synapse;
 use crate::harness::{Cis, audit_of, eventually};
+use crate::mallory::{Mallory, touches};
 use crate::matrix::logged_in;
 use crate::rooms::room_of;
-
-struct Mallory {
-    runtime: &'static Runtime,
-    client: Client,
-    user: User,
-    room: String,
-    key: NodeKey,
-    nonce: u64,
-    place: Option<String>,
-    _store: tempfile::TempDir,
-    /// The client ends in its runtime, which ends with the test.
-    _entered: EnterGuard<'static>,
-}
-
-impl Mallory {
-    /// In the room, with a device that everybody can write to.
-    fn new(synapse: &Synapse, room: &Room<'_>, ann: &User) -> Self {
-        let runtime: &'static Runtime = Box::leak(Box::new(Runtime::new().unwrap()));
-        let (store, user) = (tempfile::tempdir().unwrap(), synapse.register("mallory"));
-        ann.invite(&room.id, &user.id);
-        user.join(&room.id);
-        let login = Login {
-            homeserver: synapse.url().to_owned(),
-            user: user.name.clone(),
-            proof: Proof::Token(Secret::new(&user.token)),
-            device_name: "mallory".to_owned(),
-            store: store.path().join("store"),
-        };
-        let (client, _) = runtime.block_on(Client::login(login)).unwrap();
-        let key = NodeKey::from_seed(&[66; 32]);
-        let mut mallory = Self {
-            runtime,
-            client,
-            user,
-            room: room.id.clone(),
-            key,
-            nonce: 0,
-            place: None,
-            _store: store,
-            _entered: runtime.enter(),
-        };
-        mallory.hear();
-        mallory
-    }
-
-    /// What came for its device.
-    fn hear(&mut self) -> Vec<(String, String)> {
-        let asked = self.client.next(self.place.as_deref(), Duration::from_millis(200));
-        let batch = self.runtime.block_on(asked).unwrap();
-        self.place = Some(batch.next_batch);
-        batch.messages.iter().map(|said| (said.kind.clone(), said.content.get().to_owned())).collect()
-    }
-
-    fn send(&self, to: &Cis, draft: &Draft, key: &NodeKey) {
-        let account = to.json(&["matrix", "whoami"]);
-        let (user, device) = (account["user_id"].as_str().unwrap(), account["device_id"].as_str().unwrap());
-        let content = draft.sign(key, SIZE_MAX).unwrap().content();
-        let sent = self.client.send_to_device(user, device, &draft.type_name, &content);
-        self.runtime.block_on(sent).unwrap();
-    }
-
-    fn say(&self, to: &Cis, message: &Message<TaskPayload>) {
-        let draft = direct::draft(message, ulid::Ulid::new(), &self.room, &self.user.id);
-        self.send(to, &draft, &self.key);
-    }
-
-    fn request(&self, to: &Cis, run: RunId, verb: Verb) -> InputId {
-        let id = InputId(ulid::Ulid::new());
-        let wanted = ControlRequest { id, run, verb, by: "uid:0".to_owned() };
-        self.send(to, &Control::Request(wanted).draft(&self.room, &self.user.id), &self.key);
-        id
-    }
-
-    fn upload(&self, bytes: Vec<u8>) -> Value {
-        let Media::Plain(url) = self.runtime.block_on(self.client.upload(&self.room, bytes)).unwrap() else {
-            panic!("the room is not encrypted")
-        };
-        json!({ "url": url })
-    }
-
-    /// What nodes said to it.
-    fn bodies(&mut self) -> Vec<Value> {
-        let said = self.hear().into_iter().map(|(_, content)| {
-            let content: Value = serde_json::from_str(&content).unwrap();
-            unpack(content["body"].clone()).unwrap()
-        });
-        said.collect()
-    }
-
-    /// Leases count from a word of the worker.
-    fn waits_for_heartbeat(&mut self, worker: &Cis) {
-        self.say(worker, &Message::Alive {});
-        self.nonce = eventually("a heartbeat", || {
-            self.bodies().iter().find(|body| body["kind"] == "heartbeat")?["nonce"].as_u64()
-        });
-    }
-
-    /// Gives a task with these files to a worker; what that says of its end.
-    fn end_of(&mut self, worker: &Cis, files: Uploaded, touched: &Path) -> String {
-        let run = RunId(ulid::Ulid::new());
-        let attempt = AttemptId { run, task: TaskId::new("a").unwrap(), number: 1 };
-        let granted = Granted { attempt, fence: cis_core::fence::next(0, 0) };
-        let spec = RemoteSpec { files: Some(files), ..touches(touched) };
-        let session = SessionId(ulid::Ulid::new());
-        let grant = Grant { granted: granted.clone(), session, spec };
-        self.say(worker, &Message::Grant { epoch: 0, nonce: self.nonce, lease_ms: 60_000, grant });
-        let said = eventually("a result", || {
-            let results = self.bodies().into_iter().filter(|body| body["kind"] == "result");
-            results.map(|body| body.to_string()).find(|said| said.contains(&run.to_string()))
-        });
-        self.say(worker, &Message::Forget { epoch: 0, granted });
-        said
-    }
-
-    /// Offers to work until it is given a task.
-    fn is_given(&mut self, by: &Cis) -> Granted {
-        eventually("a grant", || {
-            self.nonce += 1;
-            let status =
-                NodeOffer { name: "mallory".to_owned(), slots: 1, files: true, ..NodeOffer::default() };
-            self.say(by, &Message::Heartbeat { nonce: self.nonce, status });
-            let grant = self.bodies().into_iter().find(|body| body["kind"] == "grant")?;
-            let grant: Grant<RemoteSpec> = serde_json::from_value(grant["grant"].clone()).unwrap();
-            Some(grant.granted)
-        })
-    }
-
-    /// Ends a task with files.
-    fn hands_in(&self, to: &Cis, granted: Granted, (uploaded, bytes): (Uploaded, Vec<u8>)) {
-        let files = Some(Uploaded { media: self.upload(bytes), ..uploaded });
-        let report = Report { files, ..Report::bare(AttemptOutcome::Succeeded, Some(0), 1) };
-        self.say(to, &Message::Claimed { granted: granted.clone() });
-        self.say(to, &Message::Result { granted, report });
-    }
-
-    /// What a node answers to a wish, in words.
-    fn refusal(&mut self, id: InputId) -> String {
-        eventually("an answer", || {
-            let said = self.hear();
-            let (_, content) = said.iter().find(|(kind, _)| kind == "cis.dag.run.control_response")?;
-            let content: Value = serde_json::from_str(content).unwrap();
-            let body = unpack(content["body"].clone()).unwrap();
-            let outcome: cis_core::federation::control::ControlResponse =
-                serde_json::from_value(body).unwrap();
-            let ControlOutcome::Refused { why } = outcome.outcome else { panic!("it was done: {content}") };
-            (outcome.id == id).then_some(why.detail)
-        })
-    }
-}
-
-/// Leaves a file behind where it is run.
-fn touches(file: &Path) -> RemoteSpec {
-    let spec = TaskSpec {
-        program: Program::Argv(vec!["touch".to_owned(), file.display().to_string()]),
-        env: BTreeMap::new(),
-        base_env: None,
-        umask: None,
-        cwd: String::new(),
-        tty: false,
-        keeps_log: false,
-        secrets: BTreeMap::new(),
-        run_secrets: Vec::new(),
-        sensitive: Vec::new(),
-        timeout_ms: None,
-        idle_ms: None,
-        grace_ms: 100,
-        log_limit_bytes: 1000,
-        outputs: BTreeMap::new(),
-        artifacts: Vec::new(),
-        cache: None,
-        context: None,
-        profile: None,
-        inputs: BTreeMap::new(),
-    };
-    RemoteSpec { slots: 1, files: None, tags: None, spec: Box::new(spec), sealed: None }
-}
 
 #[test]
 fn a_node_that_may_only_execute_changes_nothing_of_what_others_do() {
@@ -253,6 +69,17 @@ fn a_node_that_may_only_execute_changes_nothing_of_what_others_do() {
     }
     mallory.request(&cis, run_id, Verb::Cancel { now: false });
     assert_eq!(mallory.hear(), []);
+    let denied = |cis: &Cis, action: &str| {
+        let of = |event: &&(String, Value, Value)| {
+            event.0 == "cis.dag.node.denied" && event.1["name"] == who.as_str()
+        };
+        let events = audit_of(cis);
+        let found = events.iter().filter(of).map(|event| event.2["action"].to_string());
+        found.filter(|said| said.contains(action)).count()
+    };
+    for node in [&worker, &cis] {
+        eventually("it is in the audit", || (denied(node, "act as a node of room") > 0).then_some(()));
+    }
     // It may execute from now on, and goes on as before.
     cis.ok(["identity", "trust", &who, "--room", &room.id, "--may", "execute", "--name", "mallory"]);
     eventually("the worker knows it", || worker.ok(["node", "list", "--json"]).contains(&who).then_some(()));
@@ -263,14 +90,6 @@ fn a_node_that_may_only_execute_changes_nothing_of_what_others_do() {
     let wish = mallory.request(&cis, run_id, Verb::Cancel { now: false });
     let refusal = mallory.refusal(wish);
     assert!(refusal.contains("may not control runs"), "{refusal}");
-    let denied = |cis: &Cis, action: &str| {
-        let of = |event: &&(String, Value, Value)| {
-            event.0 == "cis.dag.node.denied" && event.1["name"] == who.as_str()
-        };
-        let events = audit_of(cis);
-        let found = events.iter().filter(of).map(|event| event.2["action"].to_string());
-        found.filter(|said| said.contains(action)).count()
-    };
     let lines =
         [(&worker, "give tasks to nodes"), (&cis, "say something about tasks"), (&cis, "control runs")];
     for (node, action) in lines {
@@ -283,10 +102,60 @@ fn a_node_that_may_only_execute_changes_nothing_of_what_others_do() {
     cis.wait_run(&run, "succeeded");
     assert_eq!((&cis.task(&run, "b")["attempts"], lines_in(&go.with_extension("pids"))), (&1.into(), 1));
     assert!(!touched.exists(), "somebody worked for it");
-    for (node, action) in lines {
+    let untrusted = "act as a node of room";
+    for (node, action) in lines.into_iter().chain([(&worker, untrusted), (&cis, untrusted)]) {
         assert_eq!(denied(node, action), 1, "a line, not one for each message: {action}");
     }
     assert_eq!(cis.show(&run)["run"]["node"], did(&cis));
+}
+
+/// Its numbers are as large as they can be, and it says thousands of words.
+const ABSURD: &str = r#"
+version = 1
+[dag]
+id = "absurd"
+[dag.defaults]
+tty = false
+[[tasks]]
+id = "a"
+nodes = ["mallory"]
+script = "true"
+[[tasks]]
+id = "b"
+needs = ["a"]
+nodes = ["builder"]
+script = "true"
+"#;
+
+#[test]
+fn a_worker_that_offers_more_than_there_can_be_does_no_harm() {
+    let synapse = Synapse::shared();
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    let worker = member(&synapse, &room, &ann, &cis, ("builder", "worker", "execute"));
+    let mut mallory = Mallory::new(&synapse, &room, &ann);
+    let who = mallory.key.did().to_string();
+    cis.ok(["identity", "trust", &who, "--room", &room.id, "--may", "execute", "--name", "mallory"]);
+    let run = execute(&cis, &room, ABSURD);
+    let status = NodeOffer {
+        name: "\u{1b}[2J".repeat(100),
+        version: "9".repeat(1000),
+        tags: (0..500).map(|n| format!("tag-{n}")).collect(),
+        agents: (0..500).map(|n| format!("agent-{n}")).collect(),
+        slots: u32::MAX,
+        sessions: u32::MAX - 1,
+        load_permille: u32::MAX,
+        files: true,
+        ..NodeOffer::default()
+    };
+    let granted = mallory.is_given_for(&cis, &status);
+    let report = Report::bare(AttemptOutcome::Succeeded, Some(0), i64::MAX);
+    mallory.say(&cis, &Message::Claimed { granted: granted.clone() });
+    mallory.say(&cis, &Message::Result { granted, report });
+    cis.wait_run(&run, "succeeded");
+    let list = cis.ok(["node", "list", "--room", &room.id]);
+    assert!(list.contains("builder") && list.contains("mallory") && !list.contains('\u{1b}'), "{list}");
+    drop(worker);
 }
 
 /// A coordinator may give tasks. It may not have files written where it wants, and what it sends is what it announced.

@@ -42,6 +42,7 @@ use self::attention::Attentions;
 use self::denials::Denials;
 use self::ends::Ends;
 use self::federation::Federation;
+pub(crate) use self::federation::Wrong;
 use self::host_link::HostLink;
 use self::idempotency::KeyDigests;
 use self::inbox::Inbox;

@@ -75,6 +75,7 @@ impl Driver {
                 | Command::Record { reply, .. }
                 | Command::Rooms { reply, .. }
                 | Command::RoomReplaced { reply, .. }
+                | Command::Refused { reply, .. }
                 | Command::Sync { reply } => drop(reply.send(Err(problem()))),
                 Command::Answer { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::AnswerHeld(held) => drop(held.reply.send(Err(problem()))),
@@ -86,7 +87,7 @@ impl Driver {
                 // Nothing could be recorded of it, and nodes repeat what matters.
                 Command::Twin { .. }
                 | Command::NodeFound
-                | Command::MayNotSubmit { .. }
+                | Command::Disregarded { .. }
                 | Command::Federated { .. }
                 | Command::DefaultRefused { .. } => {}
                 // Made known when the database can be written again.

@@ -144,7 +144,13 @@ impl Driver {
             Command::Nodes { reply } => drop(reply.send(Ok(self.room_nodes(now)))),
             Command::Twin { room } => self.twin_found(&room, now),
             Command::NodeFound => self.node_found(now),
-            Command::MayNotSubmit { room, from } => self.may_not_submit(&room, &from, now),
+            Command::Refused { key, text, reply } => {
+                self.turn.make(key, text);
+                self.turn.confirm(reply, Ok(()));
+            }
+            Command::Disregarded { room, from, wrong, detail } => {
+                self.refuse_message(&room, &from, (wrong, detail), now);
+            }
             Command::Federated { room, from, message } => self.federated(&room, &from, *message, now),
             Command::Files(done) => self.files_done(*done, now),
             Command::Status { reply } => {

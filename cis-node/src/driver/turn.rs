@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem::take;
 
 use super::idempotency::KeyDigests;
-use crate::commands::{AnswerSource, Reply, cancelled, decided, retried};
+use crate::commands::{AnswerSource, Reply};
 use cis_core::api::{Problem, RoomWrite};
-use cis_core::event::{EndReason, EventBody, EventDraft, ExecutionMode, TaskChange};
+use cis_core::event::{EventBody, EventDraft, ExecutionMode};
 use cis_core::federation::session_news;
 use cis_core::ids::{InboxId, InputId, Offset, RunId, SessionId, TaskId};
 use cis_host::hub;
@@ -59,7 +59,7 @@ pub(super) struct Turn {
     typings: Vec<Typing>,
     confirmations: Vec<Confirmation>,
     cleanings: Vec<Confirmation>,
-    /// What its inputs made: the store knows of them once the turn is durable.
+    /// What its inputs made, or why they make nothing: sent again, they make nothing more.
     made: BTreeMap<InputId, String>,
 }
 
@@ -140,7 +140,7 @@ impl Turn {
     /// Whether there is something to write.
     pub(super) fn writes(&self) -> bool {
         let beside = !self.room_writes.is_empty() || !self.held.is_empty() || !self.notes.is_empty();
-        !self.drafts.is_empty() || beside
+        !self.drafts.is_empty() || !self.made.is_empty() || beside
     }
 
     /// Whether nothing waits for the end of the turn.
@@ -156,10 +156,13 @@ impl Turn {
         digests: &KeyDigests,
     ) -> Result<(), StoreError> {
         for (draft, beside) in &self.drafts {
-            self.followed |= append(writer, draft, beside, id(), digests)?;
+            self.followed |= append(writer, draft, beside, id())?;
         }
         self.room_writes.iter().try_for_each(|write| writer.room(write))?;
         self.held.iter().try_for_each(|(run, task, what)| writer.hold(*run, task, what.as_deref()))?;
+        for (input, made) in &self.made {
+            writer.remember_input(*input, &digests.noted(*input, made))?;
+        }
         self.notes.iter().try_for_each(|(name, word)| writer.set_meta(name, word))
     }
 
@@ -215,7 +218,6 @@ fn append(
     draft: &EventDraft,
     beside: &Beside,
     id: ulid::Ulid,
-    digests: &KeyDigests,
 ) -> Result<bool, StoreError> {
     let offset = match beside {
         Beside::Nothing => writer.append(draft, id)?,
@@ -236,7 +238,6 @@ fn append(
     if let Some(write) = &following {
         writer.room(write)?;
     }
-    remember(writer, draft, digests)?;
     Ok(following.is_some() || again)
 }
 
@@ -253,37 +254,6 @@ fn remember_read(writer: &mut Writer, draft: &EventDraft) -> Result<(), StoreErr
     match draft.cause.filter(|_| of_session) {
         Some(cause) => writer.remember_input(session_news::read_id(cause), "read in a room"),
         None => Ok(()),
-    }
-}
-
-/// What an input made is known as soon as it is made: sent again, it makes nothing.
-fn remember(writer: &mut Writer, draft: &EventDraft, digests: &KeyDigests) -> Result<(), StoreError> {
-    let mut remember = |input: InputId, made: &str| writer.remember_input(input, &digests.noted(input, made));
-    match (&draft.body, draft.cause, draft.run) {
-        (EventBody::RunCreated(_), Some(input), Some(run)) => remember(input, &run.to_string()),
-        (EventBody::SessionCreated { session, .. }, Some(input), _) => remember(input, &session.to_string()),
-        (EventBody::SessionInput { session, .. }, Some(input), _) => remember(input, &typed_into(*session)),
-        (EventBody::SessionAsked { session, ask, .. }, Some(input), _) => {
-            remember(input, &asked(*session, &ask.item))
-        }
-        (EventBody::SessionSaid { session, .. }, Some(input), _) => remember(input, &said(*session)),
-        (EventBody::TaskHandedIn { session, .. }, Some(input), _) => remember(input, &handed_in(*session)),
-        (EventBody::RunCancelling { .. }, Some(input), Some(run)) => remember(input, &cancelled(run)),
-        (EventBody::RunRetried { .. }, Some(input), Some(run)) => remember(input, &retried(run)),
-        (EventBody::TaskApproved { task, .. }, Some(input), Some(run)) => {
-            remember(input, &decided(run, task))
-        }
-        (EventBody::TaskStatus { changes }, Some(input), Some(run)) => {
-            let rejects = |change: &&TaskChange| matches!(change.end, Some(EndReason::Rejected { .. }));
-            match changes.iter().find(rejects) {
-                Some(change) => remember(input, &decided(run, &change.task)),
-                None => Ok(()),
-            }
-        }
-        (EventBody::SessionAnswered { session, item, .. }, Some(input), _) => {
-            remember(input, &answered(*session, item))
-        }
-        _ => Ok(()),
     }
 }
 

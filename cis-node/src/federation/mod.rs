@@ -21,13 +21,14 @@ use self::memory::Memory;
 pub use self::memory::Rooms as RoomsInMemory;
 use crate::account::{Backoff, boot_ms};
 use crate::commands::Command;
+use crate::driver::Wrong;
 use crate::file_jobs::Job;
 use crate::link::{LinkEnd, Wish};
 use crate::node::Node;
 use crate::shared::Announced;
 use cis_core::federation::control::Control;
 use cis_core::federation::direct::{self, TaskPayload};
-use cis_core::federation::envelope::{Carrier, Draft, SIZE_MAX, Verified, verify};
+use cis_core::federation::envelope::{Carrier, Draft, Refused, SIZE_MAX, Verified, verify};
 use cis_core::federation::lanes::{Lanes, Ready, To};
 use cis_core::federation::protocol::BootMs;
 use cis_core::federation::protocol::message::Message;
@@ -40,6 +41,9 @@ const INFO: &str = "cis.dag.node.info";
 
 /// Announcements that are remembered where rooms keep none.
 const HEARD_MAX: usize = 1000;
+
+/// More nodes without trust are not told of.
+const UNTRUSTED_MAX: usize = 1000;
 
 /// So many of them are known.
 const TWINS_MAX: usize = 100;
@@ -68,6 +72,8 @@ struct Task {
     life: Ulid,
     /// Lives of other processes that have the key of this node and began, or said something, later.
     twins: BTreeSet<Ulid>,
+    /// Nodes without trust that want something, in which room: the driver was told.
+    untrusted: BTreeSet<(String, NodeDid)>,
     lanes: Lanes,
     /// Says which lane is free again.
     sent: (mpsc::UnboundedSender<Sent>, mpsc::UnboundedReceiver<Sent>),
@@ -89,6 +95,7 @@ pub(crate) fn start(node: Arc<Node>, end: LinkEnd) {
         to_greet: BTreeSet::new(),
         life: Ulid::new(),
         twins: BTreeSet::new(),
+        untrusted: BTreeSet::new(),
         lanes: Lanes::default(),
         sent: mpsc::unbounded_channel(),
         is_urgent: false,
@@ -337,7 +344,14 @@ impl Task {
             return self.learn_of(room.to_owned(), Announcement { sender, content });
         }
         let carrier = Carrier { room, type_name: &message.kind, sender: Some(&message.sender) };
-        let Some(envelope) = self.verified(&content, carrier) else { return };
+        let envelope = match verify(&content, carrier, |did| self.node.members.standing(room, did)) {
+            Ok(envelope) if envelope.standing().is_obeyed() => envelope,
+            Ok(envelope) => return self.disregard(envelope.did().clone(), &content, carrier),
+            Err(Refused::UnknownKey(did) | Refused::Revoked(did)) => {
+                return self.disregard(did, &content, carrier);
+            }
+            Err(refused) => return tracing::debug!(%refused, "a message of a node is left out"),
+        };
         let from = envelope.did().clone();
         if let Some(device) = &message.device {
             self.found(&from, &message.sender, device);
@@ -360,6 +374,23 @@ impl Task {
                 }
             }
             Err(why) => tracing::debug!(%from, why, "a message of a node cannot be read"),
+        }
+    }
+
+    /// A node that no owner of the room trusts says something. That it is there, and what it could do, is nothing wrong.
+    fn disregard(&mut self, from: NodeDid, content: &Value, carrier: Carrier<'_>) {
+        let room = carrier.room.to_owned();
+        let key = (room.clone(), from.clone());
+        if self.untrusted.len() >= UNTRUSTED_MAX || self.untrusted.contains(&key) {
+            return;
+        }
+        let Ok(envelope) = verify(content, carrier, |_| Standing::Trusted) else { return };
+        let is_request = matches!(Control::read(&envelope), Ok(Some(Control::Request(_))));
+        let acts = |said: &Message<TaskPayload>| !matches!(said, Message::Heartbeat { .. });
+        if is_request || direct::read(envelope).is_ok_and(|said| said.iter().any(acts)) {
+            self.untrusted.insert(key);
+            let detail = format!("{from} is not trusted in room {room}");
+            self.node.driver.tell(Command::Disregarded { room, from, wrong: Wrong::Untrusted, detail });
         }
     }
 

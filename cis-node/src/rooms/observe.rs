@@ -23,6 +23,7 @@ use super::{Stop, unopened};
 use crate::account::{News, Opened, boot_ms};
 use crate::cache::Entry;
 use crate::commands::{Command, Head, RunToKeep, TakenJournal};
+use crate::driver::Wrong;
 use crate::node::Node;
 use crate::problems::{blocking, store_problem};
 use crate::restore;
@@ -34,7 +35,7 @@ use cis_core::federation::journal::Fact;
 use cis_core::federation::protocol::BootMs;
 use cis_core::federation::recovery::{Fork, Fresh, Recovery};
 use cis_core::identity::Standing;
-use cis_core::ids::RunId;
+use cis_core::ids::{NodeDid, RunId};
 use cis_store::{Safety, StoreError};
 
 /// What could not be decrypted is looked at again so often at most.
@@ -77,6 +78,8 @@ struct Observed {
     heads: Vec<Head>,
     /// Runs whose journals are forked, as the driver was told.
     forks: BTreeMap<RunId, Forked>,
+    /// Nodes that took over what they may not, as the driver was told.
+    usurpers: BTreeSet<NodeDid>,
     timeline: Timeline,
 }
 
@@ -296,6 +299,7 @@ impl Observer {
             lost: BTreeMap::new(),
             heads: Vec::new(),
             forks: BTreeMap::new(),
+            usurpers: BTreeSet::new(),
             timeline,
         };
         self.rooms.insert(room.clone(), observed);
@@ -407,6 +411,7 @@ impl Observer {
             }
         }
         self.tell_forks(room, &mut observed).await;
+        self.tell_usurpers(room, &mut observed);
         // What could not be kept is read again with the whole room.
         self.rooms.insert(room.to_owned(), observed);
         outcome
@@ -427,6 +432,17 @@ impl Observer {
                 let lost = written.filter(|_| forked == Forked::Here);
                 let (room, fork) = (room.to_owned(), fork.clone());
                 self.node.driver.tell(Command::Forked { room, run, fork, lost });
+            }
+        }
+    }
+
+    /// Tells the driver, once, of nodes that say that they coordinate a run from now on, and may not.
+    fn tell_usurpers(&self, room: &str, observed: &mut Observed) {
+        for (did, run) in observed.recovery.usurpers() {
+            if observed.usurpers.insert(did.clone()) {
+                let (room, from, wrong) = (room.to_owned(), did.clone(), Wrong::Takeover);
+                let detail = format!("{did} took over run {run}, and may not: that does not count");
+                self.node.driver.tell(Command::Disregarded { room, from, wrong, detail });
             }
         }
     }

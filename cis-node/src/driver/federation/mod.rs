@@ -26,7 +26,8 @@ use self::directories::Directories;
 use self::files::{Transfer, Underway};
 use self::groups::Groups;
 use self::logs::LogUploads;
-use self::refused::{Refused, Wrong};
+use self::refused::Refused;
+pub(crate) use self::refused::Wrong;
 use self::secrets::Hiding;
 use self::terms::Terms;
 use self::work::freeze_at;
@@ -584,11 +585,9 @@ impl Driver {
             }
         };
         if let Err(why) = taken {
-            if addressee == Addressee::Worker {
-                // A coordinator that was just replaced does not know it yet.
-                return tracing::debug!(%from, room, why, "a message of a node changes nothing");
-            }
-            self.refuse_message(room, from, (Wrong::Unfitting, why), now);
+            // A coordinator that was just replaced does not know it yet: it, too, gets a line.
+            let wrong = if addressee == Addressee::Worker { Wrong::Term } else { Wrong::Unfitting };
+            self.refuse_message(room, from, (wrong, why), now);
         }
     }
 

@@ -18,13 +18,19 @@ const REMEMBERED_MAX: usize = 1000;
 
 /// What is wrong with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Wrong {
+pub(crate) enum Wrong {
+    /// No owner of the room trusts its sender.
+    Untrusted,
     /// Its sender has not this right.
     Without(Right),
     /// The policy of this node forbids the task that it grants.
     Policy,
     /// It does not fit what is known.
     Unfitting,
+    /// Its sender coordinates the run no more, or never did.
+    Term,
+    /// Its sender says in the journal of a run that it took it over, and may not.
+    Takeover,
     /// It has the key of this node.
     Twin,
     /// It has the place of another entry of a journal.
@@ -52,14 +58,8 @@ impl Refused {
 }
 
 impl Driver {
-    /// Another node of a room asked for something that needs the right to submit.
-    pub(in crate::driver) fn may_not_submit(&mut self, room: &str, from: &NodeDid, now: TimestampMs) {
-        let detail = format!("{from} may not submit here");
-        self.refuse_message(room, from, (Wrong::Without(Right::Submit), detail), now);
-    }
-
     /// Another node of a room said something that changes nothing.
-    pub(super) fn refuse_message(
+    pub(in crate::driver) fn refuse_message(
         &mut self,
         room: &str,
         from: &NodeDid,
@@ -71,11 +71,14 @@ impl Driver {
             return;
         }
         let action = match wrong {
+            Wrong::Untrusted => format!("act as a node of room {room}"),
             Wrong::Without(Right::Coordinate) => format!("give tasks to nodes of room {room}"),
             Wrong::Without(Right::Execute) => format!("execute tasks of room {room}"),
             Wrong::Without(Right::Submit) => format!("control runs of room {room}"),
             Wrong::Policy => format!("have tasks of room {room} executed here"),
             Wrong::Unfitting => format!("say something about tasks of room {room}"),
+            Wrong::Term => format!("give tasks of a run of room {room} that it does not coordinate"),
+            Wrong::Takeover => format!("take over a run of room {room}"),
             Wrong::Twin => format!("act in room {room} as this node"),
             Wrong::Forked => format!("write the journal of a run of room {room}"),
         };

@@ -233,6 +233,10 @@ impl Driver {
         if self.parts.machine.is_paused() {
             return Some(Refusal::Resources { detail: "the node is paused".to_owned() });
         }
+        // The offer of the other one may have come later than that of this node, and says otherwise.
+        if self.federation.twin_in.is_some() {
+            return Some(Refusal::Resources { detail: "another node uses the key of this one".to_owned() });
+        }
         let Program::Agent { agent, .. } = &spec.program else { return None };
         let is_own = self.parts.machine.run(&attempt.run).is_some();
         (!is_own && !self.lends_agent(agent)).then(|| Refusal::Policy {
