@@ -21,6 +21,7 @@ mod artifacts;
 mod asking;
 mod attach;
 mod attackers;
+mod backlog;
 mod blocked;
 mod bounds;
 mod cache;

@@ -58,6 +58,8 @@ pub struct Recovery {
     coordinators: BTreeSet<NodeDid>,
     /// Who tried to without being one of them, and of which run the last time.
     usurpers: BTreeMap<NodeDid, RunId>,
+    /// Runs of which a batch was read that did not follow from what was read before: something may be missing between.
+    waiting: BTreeSet<RunId>,
     /// Takeovers by those who were not.
     void_takeovers: BTreeSet<EntryHash>,
 }
@@ -168,6 +170,7 @@ impl Recovery {
             former: BTreeMap::new(),
             coordinators,
             usurpers: BTreeMap::new(),
+            waiting: BTreeSet::new(),
             void_takeovers: BTreeSet::new(),
         }
     }
@@ -366,7 +369,8 @@ impl Recovery {
             }
             return;
         }
-        let journal = self.journal(batch.run());
+        let run = batch.run();
+        let journal = self.journal(run);
         journal.by.get_or_insert_with(|| batch.by().clone());
         journal.writer.get_or_insert_with(|| writer.clone());
         let taken = journal.reader.take_as(batch, &writer);
@@ -375,7 +379,11 @@ impl Recovery {
             _ => None,
         });
         journal.fork = journal.fork.take().or(fork);
+        let waits = taken.entries.is_empty();
         journal.goes_on(taken.cut, taken.entries);
+        if waits {
+            self.waiting.insert(run);
+        }
     }
 
     /// A journal begins with a snapshot where its room did not follow the run from the beginning.
@@ -434,6 +442,15 @@ impl Recovery {
     pub fn news(&self) -> Vec<RunId> {
         let is_new = |journal: &Journal| journal.voids || !journal.facts.is_empty();
         self.runs.iter().filter(|(_, journal)| is_new(journal)).map(|(run, _)| *run).collect()
+    }
+
+    /// How many parts of journals are missing between what was read.
+    #[must_use]
+    pub fn gaps(&mut self) -> usize {
+        let runs = &self.runs;
+        let missing = |run: &RunId| runs.get(run).map_or(0, |journal| journal.reader.missing().len());
+        self.waiting.retain(|run| missing(run) > 0);
+        self.waiting.iter().map(missing).sum()
     }
 
     /// What is new of a run since this was asked last; none: nothing.

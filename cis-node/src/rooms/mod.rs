@@ -9,6 +9,7 @@
 
 mod allowance;
 mod audit;
+mod behind;
 mod carry;
 mod export;
 mod heads;

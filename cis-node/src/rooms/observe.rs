@@ -14,6 +14,7 @@ use cis_matrix::{MatrixError, RoomBatch, RoomEvent, RoomName};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::Instant;
 
+use super::behind::Behind;
 use super::pause::{Pause, ROOM_PAUSE};
 use super::recover::{Begun, drafts, is_of};
 use super::results;
@@ -63,6 +64,12 @@ struct Observed {
     runs: BTreeMap<RunId, Known>,
     /// All before it was read.
     place: String,
+    /// The newest event that was read.
+    newest: Option<String>,
+    /// Events of it may be missing.
+    behind: Option<Behind>,
+    /// Parts of journals that nobody has any more.
+    given_up: usize,
     /// The place before the first event that could not be decrypted, and when it was looked for its key again.
     sealed: Option<(String, Instant)>,
     /// Events that could not be decrypted.
@@ -204,6 +211,7 @@ impl Observer {
         let account = (opened.session.user.clone(), opened.session.device.clone());
         let again = Instant::now() + ROOM_PAUSE;
         while self.overtaken.is_empty() {
+            let look = self.next_look();
             tokio::select! {
                 said = news.recv() => match said {
                     Ok(News::Batch(batch, at)) => {
@@ -247,6 +255,10 @@ impl Observer {
                     }
                 }
                 () = tokio::time::sleep_until(again), if !self.deaf.is_empty() => return Ok(()),
+                () = tokio::time::sleep_until(look.unwrap_or(again)), if look.is_some() => {
+                    self.look_back(&opened).await?;
+                    self.stands(None);
+                }
                 // What was left out may count now.
                 () = changed(&mut trust) => return Ok(()),
                 () = changed(&mut members) => return Ok(()),
@@ -269,8 +281,9 @@ impl Observer {
     fn tell_driver(&mut self, at: BootMs) {
         let served = self.node.shared.served.borrow().clone();
         for (room, observed) in self.rooms.iter_mut().filter(|(room, _)| served.contains(*room)) {
-            // What cannot be decrypted may be a takeover of one of its runs.
-            if observed.hidden == 0 {
+            // What cannot be decrypted, or is missing, may be a takeover of one of its runs.
+            let is_missing = observed.behind.as_ref().is_some_and(Behind::is_unknown);
+            if observed.hidden == 0 && !is_missing {
                 let (room, heads) = (room.clone(), std::mem::take(&mut observed.heads));
                 let term = observed.timeline.keeper().cloned();
                 self.node.driver.tell(Command::RoomRead { room, at, heads, term });
@@ -292,6 +305,9 @@ impl Observer {
             recovery: Recovery::new(room.clone(), timeline.coordinators()),
             runs: BTreeMap::new(),
             place: opened.feed.place().await?,
+            newest: None,
+            behind: None,
+            given_up: 0,
             sealed: None,
             unreadable: 0,
             hidden: 0,
@@ -303,7 +319,8 @@ impl Observer {
             timeline,
         };
         self.rooms.insert(room.clone(), observed);
-        let mut read = self.page(Whole::new(opened, &room), &opened.session.user, &room).await;
+        let whole = Whole::new(opened, &room);
+        let mut read = self.page(whole, &opened.session.user, &room).await.map(drop);
         if read.is_ok() {
             read = self.replace_overtaken(&room).await;
         }
@@ -317,9 +334,14 @@ impl Observer {
     async fn hear(&mut self, opened: &Opened, said: &RoomBatch, next: &str) -> Result<(), Stop> {
         let Some(observed) = self.rooms.get_mut(&said.room) else { return Ok(()) };
         if said.limited {
-            self.catch_up(opened, &said.room).await?;
+            let until = observed.newest.clone();
+            let known = self.catch_up(opened, &said.room).await?;
+            if let Some(observed) = self.rooms.get_mut(&said.room) {
+                observed.behind.get_or_insert_with(|| Behind::new(until, known));
+            }
         } else {
             let whole = Whole::new(opened, &said.room);
+            observed.newest = said.events.last().map(|event| event.id.clone()).or(observed.newest.take());
             let sealed = observed.count_sealed(&self.node, (&opened.session.user, &said.room), &said.events);
             if sealed > 0 {
                 observed
@@ -354,7 +376,8 @@ impl Observer {
                 self.rooms.remove(&room);
                 self.enter(opened, &room).await
             } else {
-                self.page(Whole::after(opened, &room, &place), &opened.session.user, &room).await
+                let whole = Whole::after(opened, &room, &place);
+                self.page(whole, &opened.session.user, &room).await.map(drop)
             };
             if let (Ok(()), Some(observed)) = (&read, self.rooms.get_mut(&room)) {
                 observed.recovery.read_to_end();
@@ -370,21 +393,63 @@ impl Observer {
         Ok(())
     }
 
-    /// Reads what was missed. What was read already counts once.
-    async fn catch_up(&mut self, opened: &Opened, room: &str) -> Result<(), Stop> {
-        let Some(observed) = self.rooms.get(room) else { return Ok(()) };
+    /// Reads what was missed, and gives how many events. What was read already counts once.
+    async fn catch_up(&mut self, opened: &Opened, room: &str) -> Result<u64, Stop> {
+        let Some(observed) = self.rooms.get(room) else { return Ok(0) };
         let whole = Whole::after(opened, room, &observed.place);
         self.page(whole, &opened.session.user, room).await
     }
 
-    async fn page(&mut self, mut whole: Whole<'_>, user: &str, room: &str) -> Result<(), Stop> {
+    async fn page(&mut self, mut whole: Whole<'_>, user: &str, room: &str) -> Result<u64, Stop> {
         while let Some(events) = whole.next().await? {
-            let Some(observed) = self.rooms.get_mut(room) else { return Ok(()) };
+            let Some(observed) = self.rooms.get_mut(room) else { return Ok(whole.events) };
+            observed.newest = events.last().map(|event| event.id.clone()).or(observed.newest.take());
             observed.count_sealed(&self.node, (user, room), &events);
             observed.timeline.read_into(&self.node, &whole, &mut observed.recovery, &events).await?;
             self.take_news(room).await?;
         }
         self.members_read(room);
+        Ok(whole.events)
+    }
+
+    /// When the next room is to be read backwards.
+    fn next_look(&mut self) -> Option<Instant> {
+        let look = |observed: &mut Observed| {
+            if observed.behind.is_none() && observed.recovery.gaps() > observed.given_up {
+                observed.behind = Some(Behind::gap());
+            }
+            observed.behind.as_ref().map(|behind| behind.due)
+        };
+        self.rooms.values_mut().filter_map(look).min()
+    }
+
+    /// Has homeservers fetch what they lack of rooms, and reads those where something came.
+    async fn look_back(&mut self, opened: &Opened) -> Result<(), Stop> {
+        let now = Instant::now();
+        let is_due = |observed: &Observed| observed.behind.as_ref().is_some_and(|behind| behind.due <= now);
+        let due = self.rooms.iter().filter(|(_, observed)| is_due(observed)).map(|(room, _)| room.clone());
+        for room in due.collect::<Vec<_>>() {
+            if let Err(stop) = self.look_back_in(opened, &room).await {
+                self.passes_by(&room, stop)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn look_back_in(&mut self, opened: &Opened, room: &str) -> Result<(), Stop> {
+        let Some(observed) = self.rooms.get_mut(room) else { return Ok(()) };
+        let Some(behind) = observed.behind.take() else { return Ok(()) };
+        let found = Whole::read_back(opened, (room, &observed.place), behind.until.as_deref()).await?;
+        if behind.is_new(found) || observed.recovery.gaps() > 0 {
+            // What was fetched stands before what was read: only the whole room tells it in its order.
+            self.rooms.remove(room);
+            self.enter(opened, room).await?;
+        }
+        if let Some(observed) = self.rooms.get_mut(room) {
+            let gaps = observed.recovery.gaps();
+            observed.behind = behind.looked(found, gaps);
+            observed.given_up = if observed.behind.is_none() { gaps } else { 0 };
+        }
         Ok(())
     }
 

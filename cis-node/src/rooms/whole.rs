@@ -12,6 +12,12 @@ use cis_core::ids::NodeDid;
 /// Events that are asked for at a time: homeservers give no more.
 const PAGE: u32 = 1000;
 
+/// The same backwards: homeservers fetch no more at a time from others.
+const PAGE_BACK: u32 = 100;
+
+/// Pages that are read backwards at most.
+const PAGES_BACK_MAX: usize = 50;
+
 /// A room that is being read.
 pub(super) struct Whole<'a> {
     opened: &'a Opened,
@@ -46,6 +52,27 @@ impl<'a> Whole<'a> {
         self.events += page.events.len() as u64;
         self.unreadable += page.events.iter().filter(|event| event.is_sealed()).count() as u64;
         Ok(Some(page.events))
+    }
+
+    /// Reads the room backwards from a place on, so that its homeserver fetches from others what it lacks, and gives how many events
+    /// stand between. `until`: the event before them; none, or one that is far away: as far as that is of use.
+    pub(super) async fn read_back(
+        opened: &Opened,
+        (room, from): (&str, &str),
+        until: Option<&str>,
+    ) -> Result<u64, MatrixError> {
+        let (mut from, mut found) = (Some(from.to_owned()), 0);
+        for _ in 0..PAGES_BACK_MAX {
+            let page = opened.client.backward(room, from.as_deref(), PAGE_BACK).await?;
+            let after = |event: &&RoomEvent| Some(event.id.as_str()) != until;
+            let between = page.events.iter().take_while(after).count();
+            found += between as u64;
+            if between < page.events.len() || page.next.is_none() {
+                break;
+            }
+            from = page.next;
+        }
+        Ok(found)
     }
 
     /// Takes an event of the room into what is read of its runs, with the file that it names.

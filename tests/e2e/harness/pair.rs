@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -56,8 +57,7 @@ fn certify(folder: &Path) {
 
 /// Two that federate.
 pub fn pair() -> [Synapse; 2] {
-    let certificates = tempfile::Builder::new().prefix("cis-synapse-").tempdir().unwrap();
+    let certificates = Arc::new(tempfile::Builder::new().prefix("cis-synapse-").tempdir().unwrap());
     certify(certificates.path());
-    // Both read them when they start.
-    [0, 1].map(|_| Synapse::own_with(&federating(certificates.path())))
+    [0, 1].map(|_| Synapse::own_with(&federating(certificates.path())).keeping(&certificates))
 }

@@ -12,6 +12,7 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[allow(unused_imports, reason = "each test binary uses a part of it")]
@@ -29,6 +30,8 @@ const KEEPER: &str = include_str!("keeper.py");
 pub struct Synapse {
     url: String,
     runs: Runs,
+    /// What it reads whenever it starts.
+    _reads: Option<Arc<tempfile::TempDir>>,
 }
 
 enum Runs {
@@ -50,7 +53,7 @@ impl Synapse {
         start.lock().unwrap();
         let folder = base.join("shared");
         if let Some((url, users)) = running(&folder) {
-            return Self { url, runs: Runs::Shared(users) };
+            return Self { url, runs: Runs::Shared(users), _reads: None };
         }
         let until = Instant::now() + START_TIME_MAX;
         loop {
@@ -66,7 +69,7 @@ impl Synapse {
             // Without an answer its port was taken meanwhile: the keeper ends with the lock.
             if answers(&url, until, &folder, || false) {
                 fs::write(folder.join("ready"), &url).unwrap();
-                return Self { url, runs: Runs::Shared(users) };
+                return Self { url, runs: Runs::Shared(users), _reads: None };
             }
         }
     }
@@ -85,9 +88,15 @@ impl Synapse {
         let more = more.replace("{port}", &port.to_string());
         config.write_all(more.as_bytes()).unwrap();
         let runs = Runs::Own { folder, port, child: None };
-        let mut made = Self { url: format!("http://127.0.0.1:{port}"), runs };
+        let mut made = Self { url: format!("http://127.0.0.1:{port}"), runs, _reads: None };
         made.start();
         made
+    }
+
+    /// Keeps a folder that its configuration names.
+    pub fn keeping(mut self, folder: &Arc<tempfile::TempDir>) -> Self {
+        self._reads = Some(Arc::clone(folder));
+        self
     }
 
     /// Where it answers.
