@@ -57,6 +57,12 @@ fn without_c1(json: String) -> String {
     out
 }
 
+/// Characters of a line of the terminal at standard output; none where that is no terminal, or does not say.
+pub(crate) fn columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
 /// Text, with styles where standard output shows them.
 pub(crate) fn print(text: &str) -> Result<(), CliError> {
     let mut out = anstream::stdout().lock();

@@ -37,14 +37,61 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// Two spaces between columns, none at the end of a line.
-    pub(crate) fn render(&self) -> String {
+    /// Characters of the longest line.
+    pub(crate) fn width(&self) -> usize {
+        let widths = self.widths();
+        widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1)
+    }
+
+    /// Removes the column of that head.
+    pub(crate) fn drop_column(&mut self, head: &str) {
+        if let Some(column) = self.column(head) {
+            for row in self.rows.iter_mut().filter(|row| column < row.len()) {
+                row.remove(column);
+            }
+        }
+    }
+
+    /// Removes the column of that head if it has no content.
+    pub(crate) fn drop_empty(&mut self, head: &str) {
+        let Some(column) = self.column(head) else { return };
+        let is_empty = |row: &Vec<Cell>| row.get(column).is_none_or(|cell| cell.text.is_empty());
+        if self.rows.iter().skip(1).all(is_empty) {
+            self.drop_column(head);
+        }
+    }
+
+    /// Cuts the widest of these columns until lines have at most `width` characters, but never below their heads.
+    pub(crate) fn narrow(&mut self, heads: &[&str], width: usize) {
+        while self.width() > width {
+            let widths = self.widths();
+            let columns = heads.iter().filter_map(|head| self.column(head).map(|column| (column, *head)));
+            let cuttable = columns.filter(|(column, head)| widths[*column] > head.chars().count());
+            let Some((column, _)) = cuttable.max_by_key(|(column, _)| widths[*column]) else { return };
+            for row in &mut self.rows {
+                if let Some(cell) = row.get_mut(column) {
+                    cell.text = cut(&cell.text, widths[column] - 1);
+                }
+            }
+        }
+    }
+
+    fn column(&self, head: &str) -> Option<usize> {
+        self.rows.first()?.iter().position(|cell| cell.text == head)
+    }
+
+    fn widths(&self) -> Vec<usize> {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
             cells.map(|cell| cell.text.chars().count()).max().unwrap_or(0)
         };
-        let widths: Vec<usize> = (0..columns).map(width).collect();
+        (0..columns).map(width).collect()
+    }
+
+    /// Two spaces between columns, none at the end of a line.
+    pub(crate) fn render(&self) -> String {
+        let widths = self.widths();
         let mut out = String::new();
         for row in &self.rows {
             let last = row.iter().rposition(|cell| !cell.text.is_empty()).unwrap_or(0);
@@ -58,9 +105,36 @@ impl Table {
     }
 }
 
+/// At most `width` characters, the last an ellipsis where some are missing.
+pub(crate) fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_is_cut_to_a_width_and_never_below_its_heads() {
+        let table = || {
+            let mut table = Table::new(&["A", "LONG", "NONE", "C"]);
+            table.row(vec![plain("word"), plain("a longer text"), plain(""), plain("x")]);
+            table
+        };
+        let text = |table: &Table| anstream::adapter::strip_str(&table.render()).to_string();
+        let mut cut = table();
+        cut.drop_empty("NONE");
+        cut.drop_empty("C");
+        cut.narrow(&["LONG"], 18);
+        assert_eq!(text(&cut), "A     LONG       C\nword  a longer…  x\n");
+        cut.narrow(&["LONG"], 5);
+        assert_eq!(text(&cut), "A     LONG  C\nword  a l…  x\n");
+        cut.drop_column("LONG");
+        assert_eq!((text(&cut).as_str(), cut.width()), ("A     C\nword  x\n", 7));
+    }
 
     #[test]
     fn columns_line_up_and_lines_end_where_their_text_does() {

@@ -11,6 +11,7 @@ use super::model::Model;
 use crate::output::clean::clean;
 use crate::output::human::span;
 use crate::output::style::{self, ATTENTION, BOLD, DIM};
+use crate::output::table::cut;
 
 /// Lines for running tasks at most, whatever the terminal's height.
 const LINES_MAX: usize = 12;
@@ -83,12 +84,4 @@ fn whole(model: &Model, now: TimestampMs, width: usize, away: bool) -> String {
     let name = cut(&clean(&model.dag), 30);
     let left = width.saturating_sub(12 + name.chars().count());
     format!("{style}{word:>10}{style:#} {BOLD}{name}{BOLD:#} {}", cut(&rest, left))
-}
-
-/// At most `width` characters, the last an ellipsis where some are missing.
-fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }

@@ -156,7 +156,7 @@ pub struct RoomNodeView {
     pub sessions: u32,
     /// Runnable processes per processor over the last minute, in thousandths.
     pub load_permille: u32,
-    /// Tasks that this node gave it.
+    /// Tasks at work there, of the room's runs that this node coordinates or reads.
     pub tasks: Vec<RoomTaskView>,
     /// So long ago it was heard, ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]

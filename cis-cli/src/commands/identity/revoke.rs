@@ -35,7 +35,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         if let Some(room) = &args.room {
             let revoke = RevokeNode { room: room.clone(), did: NodeDid(args.did.clone()) };
             let nodes = client.revoke_node(&revoke).await?;
-            output::show(context.json, &nodes, |nodes| human::room_nodes(&nodes.items))?;
+            output::show(context.json, &nodes, |nodes| human::room_nodes(&nodes.items, output::columns()))?;
             return Ok(Exit::OK);
         }
         let view = client.revoke(&args.did).await?;

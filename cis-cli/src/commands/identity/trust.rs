@@ -51,7 +51,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
                 tags: args.tags.iter().cloned().collect(),
             };
             let nodes = client.admit_node(&admit).await?;
-            output::show(context.json, &nodes, |nodes| human::room_nodes(&nodes.items))?;
+            output::show(context.json, &nodes, |nodes| human::room_nodes(&nodes.items, output::columns()))?;
             return Ok(Exit::OK);
         }
         let view = client.trust(&args.did, args.name.clone(), args.may.clone()).await?;

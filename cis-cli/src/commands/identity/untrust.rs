@@ -34,7 +34,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
             let (room, did) = (room.clone(), NodeDid(args.did.clone()));
             let nobody = AdmitNode { room, did, name: None, may: BTreeSet::new(), tags: BTreeSet::new() };
             let nodes = client.admit_node(&nobody).await?;
-            output::show(context.json, &nodes, |nodes| human::room_nodes(&nodes.items))?;
+            output::show(context.json, &nodes, |nodes| human::room_nodes(&nodes.items, output::columns()))?;
             return Ok(Exit::OK);
         }
         let view = client.untrust(&args.did).await?;

@@ -25,7 +25,7 @@ pub(super) fn run(context: &Context, draining: bool) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
         let nodes = client.drain_node(draining).await?;
-        output::show(context.json, &nodes, |nodes| human::room_nodes(&nodes.items))?;
+        output::show(context.json, &nodes, |nodes| human::room_nodes(&nodes.items, output::columns()))?;
         Ok(Exit::OK)
     })
 }

@@ -23,7 +23,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
         let nodes = client.nodes(args.room.as_deref()).await?;
-        output::show(context.json, &nodes, |nodes| human::room_nodes(&nodes.items))?;
+        output::show(context.json, &nodes, |nodes| human::room_nodes(&nodes.items, output::columns()))?;
         Ok(Exit::OK)
     })
 }

@@ -5,18 +5,16 @@ use std::collections::BTreeMap;
 use super::super::Driver;
 use crate::account::boot_ms;
 use cis_core::api::{RoomNodeState, RoomNodeView, RoomTaskView};
+use cis_core::event::ExecutionMode;
 use cis_core::identity::Right;
 use cis_core::ids::{NodeDid, TimestampMs};
+use cis_core::scheduler::Run;
 use cis_core::scheduler::placement::NodeOffer;
 
 impl Driver {
     /// The nodes of all rooms that share tasks with this one.
     pub(in crate::driver) fn room_nodes(&mut self, now: TimestampMs) -> Vec<RoomNodeView> {
-        let mut tasks: BTreeMap<NodeDid, Vec<RoomTaskView>> = BTreeMap::new();
-        for live in self.parts.machine.live_attempts() {
-            let task = RoomTaskView { run: live.attempt.run, task: live.attempt.task };
-            tasks.entry(live.node).or_default().push(task);
-        }
+        let tasks = self.tasks_in_rooms();
         let mut nodes = Vec::new();
         for name in self.federation.rooms.keys().cloned().collect::<Vec<_>>() {
             let own = self.parts.did.clone();
@@ -30,17 +28,22 @@ impl Driver {
                     ..RoomNodeView::new(&name, own, RoomNodeState::Here)
                 },
             };
+            // What this node gave to itself, and what others gave it. If it also reads the runs of these, both have the task.
+            let mut here_tasks = tasks.get(&(name.clone(), self.parts.did.clone())).cloned().unwrap_or_default();
             let held = self.federation.held.values().filter(|held| held.room == name);
-            let held = held.map(|held| RoomTaskView {
-                run: held.granted.attempt.run,
-                task: held.granted.attempt.task.clone(),
-            });
+            for held in held {
+                let attempt = &held.granted.attempt;
+                let task = RoomTaskView { run: attempt.run, task: attempt.task.clone() };
+                if !here_tasks.contains(&task) {
+                    here_tasks.push(task);
+                }
+            }
             let state = match (self.parts.machine.is_paused(), self.federation.draining) {
                 (true, _) => RoomNodeState::Paused,
                 (false, true) => RoomNodeState::Draining,
                 (false, false) => here.state,
             };
-            nodes.push(RoomNodeView { tasks: held.collect(), state, ..here });
+            nodes.push(RoomNodeView { tasks: here_tasks, state, ..here });
             let mut others = self.parts.members.others_who_may(&name, Right::Execute);
             let coordinators = self.parts.members.others_who_may(&name, Right::Coordinate);
             others.extend(coordinators.into_iter().filter(|did| !others.contains(did)).collect::<Vec<_>>());
@@ -51,7 +54,26 @@ impl Driver {
         nodes
     }
 
-    fn other(&self, room: &str, did: NodeDid, tasks: &BTreeMap<NodeDid, Vec<RoomTaskView>>) -> RoomNodeView {
+    /// Tasks at work by room and node, of all runs of rooms that this node coordinates or reads.
+    fn tasks_in_rooms(&self) -> BTreeMap<(String, NodeDid), Vec<RoomTaskView>> {
+        let mut tasks: BTreeMap<_, Vec<RoomTaskView>> = BTreeMap::new();
+        for live in self.parts.machine.live_attempts() {
+            let run = self.parts.machine.run(&live.attempt.run).map(Run::facts);
+            let room = run.filter(|facts| facts.mode == ExecutionMode::Matrix).and_then(|facts| facts.room.clone());
+            if let Some(room) = room {
+                let task = RoomTaskView { run: live.attempt.run, task: live.attempt.task };
+                tasks.entry((room, live.node)).or_default().push(task);
+            }
+        }
+        tasks
+    }
+
+    fn other(
+        &self,
+        room: &str,
+        did: NodeDid,
+        tasks: &BTreeMap<(String, NodeDid), Vec<RoomTaskView>>,
+    ) -> RoomNodeView {
         let known = self.federation.rooms.get(room);
         let beat = known.and_then(|known| known.coordinator.heard(&did));
         let alive = known.and_then(|known| known.terms.heard_at(&did));
@@ -64,7 +86,7 @@ impl Driver {
             (_, None, None) => RoomNodeState::Unheard,
             _ => RoomNodeState::Silent,
         };
-        let tasks = tasks.get(&did).cloned().unwrap_or_default();
+        let tasks = tasks.get(&(room.to_owned(), did.clone())).cloned().unwrap_or_default();
         let heard_ms_ago = heard.map(|at| u64::try_from(boot_ms() - at).unwrap_or(0));
         let view = RoomNodeView { tasks, heard_ms_ago, ..RoomNodeView::new(room, did, state) };
         match offer {
