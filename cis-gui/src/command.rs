@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cis_core::api::{
-    AnswerWith, ExplainView, MatrixAccountView, Problem, RoomNodeView, RunView, TimeView, WhyView,
+    AdmitNode, AnswerWith, ExplainView, MatrixAccountView, Problem, RoomNodeView, RunView, TimeView, WhyView,
 };
 use cis_core::event::{ArtifactRecord, PromptKind, RetryScope};
 use cis_core::ids::{RunId, SessionId, TimestampMs};
@@ -101,6 +101,8 @@ pub enum Command {
     Inspect(Slot<MatrixAccountView>),
     /// Lists the nodes of rooms that share tasks with the node.
     ListNodes(Slot<Vec<RoomNodeView>>),
+    /// Says, as an owner of a room, what a node may do there; the answer is how the nodes of the room are then.
+    Admit(Box<AdmitNode>, Slot<Vec<RoomNodeView>>),
     /// Tells the desktop something, to see whether it takes it.
     Ring,
     /// Tries to reach the node at once.

@@ -83,10 +83,15 @@ impl Members {
         Ok(())
     }
 
+    /// The owners of a room, as it was read last, or as they were pinned.
+    pub(crate) fn owners(&self, room: &str) -> Option<BTreeSet<NodeDid>> {
+        let owners = self.of(room).map(|room| room.owners().clone()).or_else(|| self.pinned(room));
+        owners.map(|owners| owners.owners)
+    }
+
     /// Whether this node is one of the owners of a room.
     pub(crate) fn is_owner(&self, room: &str) -> bool {
-        let owners = self.of(room).map(|room| room.owners().clone()).or_else(|| self.pinned(room));
-        owners.is_some_and(|owners| owners.owners.iter().any(|owner| self.is_own(owner)))
+        self.owners(room).is_some_and(|owners| owners.iter().any(|owner| self.is_own(owner)))
     }
 
     /// The members of a room, as it was read last.

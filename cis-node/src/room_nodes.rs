@@ -16,6 +16,7 @@ use cis_core::api::{
     ProblemKind, RevokeNode, RoomNodeState, RoomNodeView,
 };
 use cis_core::dag::Group;
+use cis_core::event::{Actor, EventBody};
 use cis_core::federation::envelope::{Draft, SIZE_MAX};
 use cis_core::federation::membership::{self, BadJoinCode, JoinCode, Membership, Owners, Statement};
 use cis_core::identity::Right;
@@ -46,7 +47,7 @@ impl NodesApi for Node {
 
     async fn invite_nodes(
         &self,
-        _: Permit<act::ControlIdentity>,
+        permit: Permit<act::ControlIdentity>,
         request: InviteNodes,
     ) -> Outcome<InvitationView> {
         let _viewer = self.viewer();
@@ -65,7 +66,8 @@ impl NodesApi for Node {
         if membership.owners().owners.contains(&own) && !membership.may(&own, Right::Coordinate) {
             let (may, tags) = (RIGHTS.into(), BTreeSet::new());
             let name = Some(crate::machine::name_in(&self.config.settings.federation));
-            self.say(&room, &membership, Statement::Admit { did: own, may, tags, name }).await?;
+            let admit = Statement::Admit { did: own, may, tags, name };
+            self.say(&room, &membership, admit, Some(permit.actor())).await?;
         }
         let user = self.opened().await?.session.user.clone();
         let via = user.split_once(':').map(|(_, server)| server.to_owned()).into_iter().collect();
@@ -114,20 +116,21 @@ impl NodesApi for Node {
 
     async fn admit_node(
         &self,
-        _: Permit<act::ControlIdentity>,
+        permit: Permit<act::ControlIdentity>,
         request: AdmitNode,
     ) -> Outcome<Listing<RoomNodeView>> {
         let _viewer = self.viewer();
         let AdmitNode { room, did, name, may, tags } = request;
         let room = self.served_room(&room).await?;
         let membership = self.membership(&room).await?;
-        self.say(&room, &membership, Statement::Admit { did, may, tags, name }).await?;
+        let admit = Statement::Admit { did, may, tags, name };
+        self.say(&room, &membership, admit, Some(permit.actor())).await?;
         self.room_nodes(Some(&room)).await
     }
 
     async fn revoke_node(
         &self,
-        _: Permit<act::ControlIdentity>,
+        permit: Permit<act::ControlIdentity>,
         request: RevokeNode,
     ) -> Outcome<Listing<RoomNodeView>> {
         let _viewer = self.viewer();
@@ -140,7 +143,7 @@ impl NodesApi for Node {
         }
         let room = self.served_room(&room).await?;
         let membership = self.membership(&room).await?;
-        self.say(&room, &membership, Statement::Revoke { did }).await?;
+        self.say(&room, &membership, Statement::Revoke { did }, Some(permit.actor())).await?;
         self.room_nodes(Some(&room)).await
     }
 }
@@ -151,7 +154,7 @@ impl Node {
         let _viewer = self.viewer();
         let room = self.served_room(room).await?;
         let membership = self.membership(&room).await?;
-        self.say(&room, &membership, Statement::Group { name, group }).await?;
+        self.say(&room, &membership, Statement::Group { name, group }, None).await?;
         // Before any run that names it.
         self.driver.tell(Command::NodeFound);
         Ok(())
@@ -207,8 +210,15 @@ impl Node {
         }
     }
 
-    /// Says something as an owner of a room. Where one owner is enough, it counts when this returns.
-    async fn say(&self, room: &str, membership: &Membership, statement: Statement) -> Outcome<()> {
+    /// Says something as an owner of a room. Where one owner is enough, it counts when this returns. `by`: whose request it is, for the
+    /// record of rights.
+    async fn say(
+        &self,
+        room: &str,
+        membership: &Membership,
+        statement: Statement,
+        by: Option<Actor>,
+    ) -> Outcome<()> {
         let own = self.identity.view().did;
         let owners = membership.owners();
         if !owners.owners.contains(&own) {
@@ -220,6 +230,10 @@ impl Node {
             .next(statement)
             .map_err(|refused| Problem::new(ProblemKind::BadInput, refused.to_string()))?;
         let opened = self.opened().await?;
+        // No node has rights without a record of the request.
+        if let (Some(actor), Some(body)) = (by, record_of(room, &placed.statement)) {
+            self.driver.ask(|reply| Command::Record { body: Box::new(body), actor, reply }).await?;
+        }
         let body = serde_json::to_value(&placed).map_err(|error| internal(&error))?;
         let id = ulid::Ulid::new();
         let draft = Draft::of_room(membership::TYPE, body, id, room, &opened.session.user);
@@ -306,12 +320,36 @@ impl Node {
         for node in &mut items {
             let may = |right: &Right| self.members.may(&node.room_id, &node.did, *right);
             node.may = RIGHTS.into_iter().filter(may).collect();
-            if let Some(name) = self.members.name_of(&node.room_id, &node.did) {
-                node.name = name;
+            if let Some(member) = self.members.member(&node.room_id, &node.did) {
+                node.only_tags = member.tags;
+                node.given_name = member.name;
             }
+            if let Some(name) = &node.given_name {
+                node.name.clone_from(name);
+            }
+            node.owner = self.members.owners(&node.room_id).is_some_and(|owners| owners.contains(&node.did));
         }
         items.retain(|node| room.is_none_or(|room| node.room_id == room));
         items.sort_by(|a, b| (&a.room_id, &a.name, &a.did).cmp(&(&b.room_id, &b.name, &b.did)));
         Ok(Listing { items, next: None })
+    }
+}
+
+/// The event of a statement about rights of a node.
+fn record_of(room: &str, statement: &Statement) -> Option<EventBody> {
+    let room = room.to_owned();
+    match statement.clone() {
+        Statement::Admit { did, may, tags, name } => {
+            Some(EventBody::NodeRights { room, node: did, may, tags, name, revoked: false })
+        }
+        Statement::Revoke { did } => Some(EventBody::NodeRights {
+            room,
+            node: did,
+            may: BTreeSet::new(),
+            tags: BTreeSet::new(),
+            name: None,
+            revoked: true,
+        }),
+        _ => None,
     }
 }

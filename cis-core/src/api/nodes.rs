@@ -146,6 +146,15 @@ pub struct RoomNodeView {
     /// Its account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
+    /// It is an owner of the room: it can say what other nodes may do there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub owner: bool,
+    /// The name that an owner of the room gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_name: Option<String>,
+    /// The owners of the room let it have only tasks that ask for some of these tags; empty: all.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub only_tags: BTreeSet<String>,
     /// What it is good for.
     pub tags: BTreeSet<String>,
     /// Agents whose programs are installed there.
@@ -181,6 +190,9 @@ impl RoomNodeView {
             may: BTreeSet::new(),
             version: String::new(),
             user_id: None,
+            owner: false,
+            given_name: None,
+            only_tags: BTreeSet::new(),
             tags: BTreeSet::new(),
             agents: BTreeSet::new(),
             slots: 0,

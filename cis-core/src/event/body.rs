@@ -2,6 +2,8 @@
 
 mod names;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -11,6 +13,7 @@ use super::node_rule::NodeRule;
 use super::outcome::{EndReason, ExitStatus};
 use super::states::ExecutionMode;
 use crate::dag::{Group, Task};
+use crate::identity::Right;
 use crate::ids::{
     Epoch, HostInstance, InboxId, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs, TokenId,
 };
@@ -365,6 +368,25 @@ pub enum EventBody {
         rule: Option<Box<NodeRule>>,
         /// Who: the name of the event's actor.
         by: String,
+    },
+    /// This node, as an owner of a room, was asked to sign what another node may do there. It is recorded before the room gets it.
+    #[serde(rename = "cis.dag.node.rights")]
+    NodeRights {
+        /// The room.
+        room: String,
+        /// Whose rights.
+        node: NodeDid,
+        /// What it may do from now on; empty: nothing.
+        may: BTreeSet<Right>,
+        /// It gets only tasks that ask for some of these tags; empty: all.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        tags: BTreeSet<String>,
+        /// The name that it gets in the room.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// Its key is revoked, for good.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        revoked: bool,
     },
     /// A request was refused.
     #[serde(rename = "cis.dag.node.denied")]

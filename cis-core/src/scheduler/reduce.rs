@@ -95,6 +95,7 @@ impl Run {
             | EventBody::NodeCleaned { .. }
             | EventBody::NodeToken { .. }
             | EventBody::NodePolicy { .. }
+            | EventBody::NodeRights { .. }
             | EventBody::AccessDenied { .. } => {}
         }
         Ok(())

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use cis_client::{Client, LogStream};
 use cis_core::api::{
-    Answer, CancelRun, KillSession, Problem, ProblemKind, ReadLog, ReadTime, ReportSession, RetryRun,
+    AdmitNode, Answer, CancelRun, KillSession, Problem, ProblemKind, ReadLog, ReadTime, ReportSession,
+    RetryRun, RoomNodeView,
 };
+use cis_core::identity::Right;
 
 use super::{Shared, files, problem, save};
 use crate::command::{Command, Slot, Verb};
@@ -78,6 +80,13 @@ pub(super) async fn act(client: Arc<Client>, shared: Arc<Shared>, command: Comma
             let nodes = client.nodes(None).await.map(|nodes| nodes.items);
             return fill(&shared, &slot, nodes.map_err(problem));
         }
+        Command::Admit(admit, slot) => {
+            let nodes = client.admit_node(&admit).await.map(|nodes| nodes.items).map_err(problem);
+            if let Ok(nodes) = &nodes {
+                shared.note(Tone::Good, admitted(&admit, nodes), None);
+            }
+            return fill(&shared, &slot, nodes);
+        }
         Command::Browse(path, slot) => {
             return fill(&shared, &slot, blocking(move || files::browse(&path)).await);
         }
@@ -108,6 +117,22 @@ pub(super) async fn act(client: Arc<Client>, shared: Arc<Shared>, command: Comma
     match outcome {
         Ok(text) => shared.note(Tone::Good, text, None),
         Err(failed) => shared.note(Tone::Bad, failed.detail, failed.hint),
+    }
+}
+
+/// What became of a change of rights.
+fn admitted(admit: &AdmitNode, nodes: &[RoomNodeView]) -> String {
+    let node = nodes.iter().find(|node| node.did == admit.did);
+    let name = node.map(|node| node.name.as_str()).filter(|name| !name.is_empty()).unwrap_or(&admit.did.0);
+    // The node's own list has the last word, and some rooms need several owners.
+    if node.is_none_or(|node| node.may != admit.may) {
+        return format!(
+            "The room has what this node says of {name}. Other owners, or the node's own list, can still say otherwise"
+        );
+    }
+    match Right::words(&admit.may).join(", ") {
+        may if may.is_empty() => format!("{name} has no rights in the room"),
+        may => format!("{name} may {may}"),
     }
 }
 

@@ -36,4 +36,14 @@ impl Model {
             "{name} is a {role} on this node: you can look, but starting, ending, answering and saving files need an operator's token"
         )))
     }
+
+    /// Returns why rights of other nodes cannot be changed; none: they can, or the node did not state the role.
+    #[must_use]
+    pub fn admin_refusal(&self) -> Option<Refusal> {
+        let caller = self.caller.as_ref().filter(|caller| caller.role != "admin")?;
+        let (name, role) = (one_line(&caller.name, 60), one_line(&caller.role, 20));
+        Some(Refusal(format!(
+            "{name} is a {role} on this node: changing the rights of nodes needs an admin's token"
+        )))
+    }
 }

@@ -1,7 +1,10 @@
 //! The nodes of rooms that share tasks with the node: how they are, what they may do, and what runs there.
 //!
-//! Owns the newest listing, and when it is asked for again.
+//! Owns the newest listing, when it is asked for again, and the rights that are about to be given to a node.
 
+mod rights;
+
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cis_core::api::{Problem, RoomNodeState, RoomNodeView};
@@ -10,9 +13,11 @@ use cis_core::ids::TimestampMs;
 use cis_core::text;
 use eframe::egui::{self, RichText, Ui};
 
+use self::rights::Giving;
 use super::{Go, Scene};
 use crate::command::{Command, Slot};
-use crate::widgets::one_line;
+use crate::model::Refusal;
+use crate::widgets::{act, one_line};
 
 /// The listing is asked for again after so long, ms.
 const FRESH_MS: i64 = 5_000;
@@ -26,6 +31,8 @@ pub(super) struct RoomNodes {
     listed: Option<Result<Vec<RoomNodeView>, Problem>>,
     asked: Option<Slot<Vec<RoomNodeView>>>,
     asked_ms: TimestampMs,
+    /// Rights that somebody is about to give, or to take.
+    giving: Option<Giving>,
 }
 
 impl RoomNodes {
@@ -43,7 +50,18 @@ impl RoomNodes {
             Err(problem) => {
                 ui.label(RichText::new(one_line(&problem.detail, 300)).weak());
             }
-            Ok(nodes) => table(ui, nodes, scene),
+            Ok(nodes) => {
+                if let Some(chosen) = table(ui, nodes, scene) {
+                    self.giving = Some(Giving::of(&chosen));
+                }
+            }
+        }
+        if let Some(giving) = &mut self.giving
+            && giving.show(ui, scene)
+        {
+            // Whatever became of it, the listing is old.
+            (self.giving, self.asked_ms) = (None, 0);
+            ui.ctx().request_repaint();
         }
     }
 
@@ -61,10 +79,15 @@ impl RoomNodes {
     }
 }
 
-fn table(ui: &mut Ui, nodes: &[RoomNodeView], scene: &mut Scene<'_>) {
-    let mut go = None;
-    egui::Grid::new("room nodes").striped(true).num_columns(7).spacing([24.0, 4.0]).show(ui, |ui| {
-        for title in ["Name", "State", "Rights", "Sessions", "Load", "Last seen", "Tasks"] {
+/// Draws the nodes, and returns the one whose rights somebody wants to change.
+fn table(ui: &mut Ui, nodes: &[RoomNodeView], scene: &mut Scene<'_>) -> Option<RoomNodeView> {
+    let (mut go, mut chosen) = (None, None);
+    let own = scene.model.node.as_ref().and_then(|node| node.did.as_ref());
+    let is_own = |node: &&RoomNodeView| node.owner && Some(&node.did.0) == own;
+    let owned: BTreeSet<&str> = nodes.iter().filter(is_own).map(|node| node.room_id.as_str()).collect();
+    let refusal = scene.model.admin_refusal();
+    egui::Grid::new("room nodes").striped(true).num_columns(9).spacing([24.0, 4.0]).show(ui, |ui| {
+        for title in ["Name", "State", "Rights", "Sessions", "Load", "Last seen", "Agents", "Tasks", ""] {
             ui.label(RichText::new(title).weak());
         }
         ui.end_row();
@@ -82,6 +105,7 @@ fn table(ui: &mut Ui, nodes: &[RoomNodeView], scene: &mut Scene<'_>) {
             ui.label(if works { format!("{} of {}", node.sessions, node.slots) } else { String::new() });
             ui.label(if works { node.load() } else { String::new() });
             ui.label(node.heard_ms_ago.map(|ms| format!("{} ago", text::duration(ms))).unwrap_or_default());
+            ui.label(one_line(&node.agents.iter().cloned().collect::<Vec<_>>().join(", "), 60));
             ui.horizontal(|ui| {
                 for task in node.tasks.iter().take(TASKS_MAX) {
                     if ui.link(one_line(&task.task.to_string(), 40)).clicked() {
@@ -93,10 +117,22 @@ fn table(ui: &mut Ui, nodes: &[RoomNodeView], scene: &mut Scene<'_>) {
                     ui.label(RichText::new(format!("and {more} more")).weak());
                 }
             });
+            // Owners could give their rights back to themselves, so taking them here would promise too much.
+            let is_changeable = !node.owner && node.state != RoomNodeState::Revoked;
+            if is_changeable && owned.contains(node.room_id.as_str()) {
+                let word = if node.may.is_empty() { "Trust…" } else { "Change rights…" };
+                let clicked = ui.push_id((&node.room_id, &node.did), |ui| {
+                    act(ui, word, refusal.as_ref().map(Refusal::why)).clicked()
+                });
+                if clicked.inner {
+                    chosen = Some(node.clone());
+                }
+            }
             ui.end_row();
         }
     });
     scene.go = scene.go.or(go);
+    chosen
 }
 
 /// What to do about the state of a node. `None`: nothing.

@@ -124,9 +124,10 @@ pub(crate) fn room_node(views: &[RoomNodeView]) -> String {
         };
         let facts = [
             ("did", node.did.0.clone()),
-            ("room", node.room_id.clone()),
+            ("room", format!("{}{}", node.room_id, if node.owner { " (an owner)" } else { "" })),
             ("state", format!("{}{}", node.state.as_str(), heard.unwrap_or_default())),
             ("may", if may.is_empty() { "nothing yet".to_owned() } else { may.join(", ") }),
+            ("gets", gets(node)),
             ("account", node.user_id.clone().unwrap_or_default()),
             ("version", node.version.clone()),
             ("works", works),
@@ -143,6 +144,15 @@ pub(crate) fn room_node(views: &[RoomNodeView]) -> String {
         }
     }
     out
+}
+
+/// The limit that owners of the room set; empty: none.
+fn gets(node: &RoomNodeView) -> String {
+    if node.only_tags.is_empty() {
+        return String::new();
+    }
+    let tags: Vec<&str> = node.only_tags.iter().map(String::as_str).collect();
+    format!("only tasks that ask for a tag of: {}", tags.join(", "))
 }
 
 fn state(state: RoomNodeState) -> Cell {
@@ -177,6 +187,8 @@ mod tests {
             RoomNodeView {
                 may: [Right::Execute].into(),
                 version: "0.1.0".to_owned(),
+                only_tags: words(&["gpu"]),
+                owner: true,
                 tags: words(&["cuda", "gpu", "linux"]),
                 agents: words(&["claude", "codex"]),
                 slots: 8,

@@ -48,6 +48,7 @@ impl EventBody {
             Self::NodeCleaned { .. } => "cis.dag.node.cleaned",
             Self::NodeToken { .. } => "cis.dag.node.token",
             Self::NodePolicy { .. } => "cis.dag.node.policy",
+            Self::NodeRights { .. } => "cis.dag.node.rights",
             Self::AccessDenied { .. } => "cis.dag.node.denied",
         }
     }

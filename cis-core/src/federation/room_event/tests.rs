@@ -17,6 +17,7 @@ const KEPT: &[&str] = &[
     "cis.dag.node.cleaned",
     "cis.dag.node.token",
     "cis.dag.node.policy",
+    "cis.dag.node.rights",
     "cis.dag.node.denied",
 ];
 

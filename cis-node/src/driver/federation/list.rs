@@ -29,7 +29,8 @@ impl Driver {
                 },
             };
             // What this node gave to itself, and what others gave it. If it also reads the runs of these, both have the task.
-            let mut here_tasks = tasks.get(&(name.clone(), self.parts.did.clone())).cloned().unwrap_or_default();
+            let mut here_tasks =
+                tasks.get(&(name.clone(), self.parts.did.clone())).cloned().unwrap_or_default();
             let held = self.federation.held.values().filter(|held| held.room == name);
             for held in held {
                 let attempt = &held.granted.attempt;
@@ -59,7 +60,8 @@ impl Driver {
         let mut tasks: BTreeMap<_, Vec<RoomTaskView>> = BTreeMap::new();
         for live in self.parts.machine.live_attempts() {
             let run = self.parts.machine.run(&live.attempt.run).map(Run::facts);
-            let room = run.filter(|facts| facts.mode == ExecutionMode::Matrix).and_then(|facts| facts.room.clone());
+            let room =
+                run.filter(|facts| facts.mode == ExecutionMode::Matrix).and_then(|facts| facts.room.clone());
             if let Some(room) = room {
                 let task = RoomTaskView { run: live.attempt.run, task: live.attempt.task };
                 tasks.entry((room, live.node)).or_default().push(task);
