@@ -154,10 +154,7 @@ impl Node {
         let _viewer = self.viewer();
         let room = self.served_room(room).await?;
         let membership = self.membership(&room).await?;
-        self.say(&room, &membership, Statement::Group { name, group }, None).await?;
-        // Before any run that names it.
-        self.driver.tell(Command::NodeFound);
-        Ok(())
+        self.say(&room, &membership, Statement::Group { name, group }, None).await
     }
 
     /// Waits until it is known which groups a room has, if its owners are known: a run that is about to be created names one.
@@ -261,7 +258,11 @@ impl Node {
             return Ok(());
         }
         match self.membership_when(room, |now| now.statements() >= placed.n).await {
-            Some(now) if now.holds(&placed.statement) => Ok(()),
+            Some(now) if now.holds(&placed.statement) => {
+                // The driver knows it before any request that comes after the answer: no task goes to a node that lost its rights.
+                self.driver.tell(Command::NodeFound);
+                Ok(())
+            }
             Some(_) => {
                 let detail = "another owner said something about the room at the same time";
                 Err(Problem::new(ProblemKind::Conflict, detail).hint("try again"))

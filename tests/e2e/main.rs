@@ -72,6 +72,7 @@ mod moments;
 mod monitor_corpus;
 mod monitor_record;
 mod node;
+mod node_rights;
 mod noisy;
 mod observer;
 mod page;

@@ -303,6 +303,12 @@ impl Machine {
         self.nodes.offers.get(room)?.get(node).map(|offer| &offer.offer)
     }
 
+    /// What all nodes of a room offer.
+    pub fn offers_in(&self, room: &str) -> impl Iterator<Item = (&NodeDid, &NodeOffer)> {
+        let offers = self.nodes.offers.get(room).into_iter().flatten();
+        offers.map(|(node, offer)| (node, &offer.offer))
+    }
+
     /// Chooses nodes by this strategy from now on.
     pub fn set_placement(&mut self, strategy: Strategy) {
         self.nodes.scheduler = Arc::new(LoadBalancingScheduler { strategy });

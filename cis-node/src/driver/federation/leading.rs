@@ -11,7 +11,9 @@ use cis_core::federation::finality::Finality;
 use cis_core::federation::lead;
 use cis_core::federation::protocol::coordinator::Effect;
 use cis_core::federation::protocol::message::{Grant, Granted, HeldRecord};
+use cis_core::identity::Right;
 use cis_core::ids::{AttemptId, Fence, NodeDid, RunId, SessionId, TimestampMs};
+use cis_core::scheduler::placement::NodeOffer;
 use cis_core::scheduler::{Input, InputKind};
 
 /// A specification that is larger does not go into a message, bytes of JSON.
@@ -128,11 +130,7 @@ impl Driver {
                         status.ahead = None;
                     }
                     status.draining |= self.federation.twin_in.is_some();
-                    status.only = self.parts.members.tags_of(room, &worker);
-                    status.is_named = self.parts.identity.is_or_was(&worker);
-                    if let Some(name) = self.parts.members.name_of(room, &worker) {
-                        (status.name, status.is_named) = (name, true);
-                    }
+                    self.apply_membership(room, &worker, &mut status);
                     let offer =
                         InputKind::NodeOffer { room: room.to_owned(), node: worker, offer: Some(status) };
                     self.handle(Input::internal(offer), now);
@@ -167,6 +165,35 @@ impl Driver {
                         }
                     }
                 }
+            }
+        }
+    }
+
+    /// Adds to an offer what the owners of the room say of the node.
+    fn apply_membership(&self, room: &str, worker: &NodeDid, offer: &mut NodeOffer) {
+        offer.only = self.parts.members.tags_of(room, worker);
+        offer.is_named = self.parts.identity.is_or_was(worker);
+        if let Some(name) = self.parts.members.name_of(room, worker) {
+            (offer.name, offer.is_named) = (name, true);
+        }
+    }
+
+    /// Rights changed: nodes that lost theirs get no new tasks from now on, and limits to tags hold, before these nodes say anything.
+    pub(super) fn offers_follow_rights(&mut self, room: &str, now: TimestampMs) {
+        let known: Vec<(NodeDid, NodeOffer)> =
+            self.parts.machine.offers_in(room).map(|(node, offer)| (node.clone(), offer.clone())).collect();
+        for (node, before) in known {
+            if self.parts.identity.is_or_was(&node) {
+                continue;
+            }
+            let offer = self.parts.members.may(room, &node, Right::Execute).then(|| {
+                let mut offer = before.clone();
+                self.apply_membership(room, &node, &mut offer);
+                offer
+            });
+            if offer.as_ref() != Some(&before) {
+                let changed = InputKind::NodeOffer { room: room.to_owned(), node, offer };
+                self.handle(Input::internal(changed), now);
             }
         }
     }

@@ -392,6 +392,7 @@ impl Driver {
     pub(super) fn node_found(&mut self, now: TimestampMs) {
         for name in self.federation.rooms.keys().cloned().collect::<Vec<_>>() {
             self.count_voters(&name, now);
+            self.offers_follow_rights(&name, now);
             self.recover_runs(&name, now);
         }
         self.offer_changed();
