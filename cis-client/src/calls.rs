@@ -12,7 +12,7 @@ use cis_core::api::{
     CreateMatrixRoom, CreateRun, CreateSession, Decide, ExplainView, GroupPlace, GroupView, HandIn,
     HistoryEntry, InboxItem, InputReceipt, InviteToMatrixRoom, JoinMatrixRoom, KillSession, ListInbox,
     ListRuns, ListSessions, ListTasks, Listing, LoginMatrix, LogoutMatrix, MatrixAccountView,
-    MatrixRoomEvents, MatrixRoomView, NodeView, Page, PauseNode, ReadAsk, ReadHistory, ReadLog,
+    MatrixRoomEvents, MatrixRoomView, ModeView, NodeView, Page, PauseNode, ReadAsk, ReadHistory, ReadLog,
     ReadMatrixRoom, ReadTime, RecoverReport, RecoverRuns, ReportSession, Reported, RetryRun, RunDetail,
     RunView, Say, SendInput, SessionView, SetMode, StopNode, TaskContext, TaskView, ThreadMessage, TimeView,
     WhyView, paths,
@@ -108,7 +108,7 @@ impl Client {
     }
 
     /// Switches how an open run is executed.
-    pub async fn set_mode(&self, run: &str, how: &SetMode) -> Result<RunView, ClientError> {
+    pub async fn set_mode(&self, run: &str, how: &SetMode) -> Result<ModeView, ClientError> {
         self.post(&paths::fill(paths::RUN_MODE, &[run]), how).await
     }
 

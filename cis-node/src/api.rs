@@ -29,8 +29,9 @@ use crate::server::{AttachPermit, AttachStreams, EventBatch, NodeApi, Peer};
 use cis_core::api::{
     Attach, CancelRun, CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView, FollowEvents,
     GroupPlace, GroupView, HistoryEntry, InputReceipt, KillSession, ListRuns, ListSessions, Listing,
-    NodeView, Page, PauseNode, Problem, ProblemKind, ReadHistory, ReadLog, ReadTime, ReportSession, Reported,
-    RetryRun, RunDetail, RunView, SendInput, SessionView, SetMode, StopNode, TaskContext, TimeView, WhyView,
+    ModeView, NodeView, Page, PauseNode, Problem, ProblemKind, ReadHistory, ReadLog, ReadTime, ReportSession,
+    Reported, RetryRun, RunDetail, RunView, SendInput, SessionView, SetMode, StopNode, TaskContext, TimeView,
+    WhyView,
 };
 use cis_core::dag::Group;
 use cis_core::event::ExecutionMode;
@@ -230,7 +231,7 @@ impl NodeApi for Node {
         self.run_verb(AskedOfRun::new(&permit, RunVerb::Retry(request.scope), None)).await
     }
 
-    async fn set_mode(&self, permit: Permit<act::ControlRun>, request: SetMode) -> Answer<RunView> {
+    async fn set_mode(&self, permit: Permit<act::ControlRun>, request: SetMode) -> Answer<ModeView> {
         let run = permit.target();
         let named = match request.room {
             // Where it has one already, that goes on.
@@ -251,7 +252,12 @@ impl NodeApi for Node {
             }
         }
         let room = self.room_of(request.mode, named).await?;
-        self.run_verb(AskedOfRun::new(&permit, RunVerb::Mode(request.mode, room), None)).await
+        let view = self.run_verb(AskedOfRun::new(&permit, RunVerb::Mode(request.mode, room), None)).await?;
+        let bound = match request.mode {
+            ExecutionMode::Matrix => self.bound_tasks(run).await?,
+            _ => Vec::new(),
+        };
+        Ok(ModeView { run: view, bound })
     }
 
     async fn why(&self, permit: Permit<act::SeeRun>, task: String) -> Answer<WhyView> {

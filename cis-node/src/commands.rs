@@ -6,6 +6,7 @@ use std::sync::mpsc::Sender;
 
 use tokio::sync::oneshot;
 
+use crate::bound_tasks::BoundTasks;
 use crate::driver::Wrong;
 use crate::file_jobs::Done;
 use crate::victims::Victims;
@@ -251,6 +252,11 @@ pub(super) enum Command {
         run: RunId,
         task: TaskId,
         reply: Reply<Option<Allowed>>,
+    },
+    /// Answers none where the run is not open, or was submitted to another node.
+    BoundTasks {
+        run: RunId,
+        reply: Reply<Option<BoundTasks>>,
     },
     /// Finds a task of the run whose undecided approval depends on the power levels of the run's room.
     HeldByRoom {

@@ -12,6 +12,7 @@ use std::path::{Component, Path, PathBuf};
 
 pub(super) use self::found::{programs_of, read};
 use cis_core::api::Program;
+use cis_core::dag::{Action, template};
 use cis_core::event::{KeptFile, NamedPrograms};
 use cis_core::ids::BlobId;
 
@@ -188,6 +189,31 @@ fn is_code_of_shell(word: &str) -> bool {
     word.strip_prefix('-').is_some_and(|letters| {
         letters.contains('c') && letters.chars().all(|letter| letter.is_ascii_alphabetic())
     })
+}
+
+/// The words of what a task runs, and whether each is a program. Those that are known only when the task runs are left out.
+pub(super) fn words_of(action: &Action) -> Vec<(String, bool)> {
+    match action {
+        Action::Command(argv) => {
+            let mut words: Vec<_> =
+                argv.iter().cloned().enumerate().map(|(at, word)| (word, at == 0)).collect();
+            if let Some(text) = shell_text(argv.iter().map(|word| Some(word.as_str()))) {
+                let (text, _) = words.remove(text);
+                words.extend(words_in(&text));
+            }
+            words.retain(|(word, _)| !template::has_template(word));
+            words
+        }
+        Action::Script { text, shell } if is_one_of(shell, &SHELLS) => words_in(text),
+        Action::Script { .. } | Action::Agent { .. } => Vec::new(),
+    }
+}
+
+fn words_in(text: &str) -> Vec<(String, bool)> {
+    // What cannot be split says nothing here: the shell itself reports it.
+    let commands = shell::commands(text, &|_| None).unwrap_or_default();
+    let words = commands.into_iter().flat_map(|words| words.into_iter().enumerate());
+    words.filter_map(|(at, word)| Some((word.value.filter(|_| !word.is_open)?, at == 0))).collect()
 }
 
 fn not_kept(word: &str) -> String {

@@ -9,6 +9,7 @@ mod again;
 mod agents;
 mod api;
 mod artifacts;
+mod bound_tasks;
 pub mod cache;
 mod chores;
 mod commands;

@@ -68,6 +68,7 @@ mod logs;
 mod lost_output;
 mod mallory;
 mod matrix;
+mod mode_matrix;
 mod moments;
 mod monitor_corpus;
 mod monitor_record;

@@ -1,6 +1,7 @@
 //! Answers as people read them. Pure: values and the time in, text out.
 
 mod audit;
+mod bound;
 mod context;
 mod explain;
 mod history;
@@ -28,6 +29,7 @@ use super::table::{Table, cell, plain};
 
 pub(crate) use self::identity::identity;
 pub(crate) use audit::audited;
+pub(crate) use bound::bound_tasks;
 pub(crate) use context::context;
 pub(crate) use explain::explain;
 pub(crate) use history::{actor, history, moment, recent_history};

@@ -65,8 +65,9 @@ pub use verification::{
     ReadVerification, RecoverMatrix, SayVerification, VerificationState, VerificationView, VerificationWord,
 };
 pub use views::{
-    ApprovalView, AttemptView, GroupView, Listing, NodeView, RunDetail, RunView, SaidView, SessionView,
-    TaskCounts, TaskNodeView, TaskTime, TaskView, TimeSplit, TimeStep, TimeView, WaitsView, WhyView,
+    ApprovalView, AttemptView, BoundEffect, BoundTaskView, GroupView, Listing, ModeView, NodeView, RunDetail,
+    RunView, SaidView, SessionView, TaskCounts, TaskNodeView, TaskTime, TaskView, TimeSplit, TimeStep,
+    TimeView, WaitsView, WhyView,
 };
 pub use worker::{CacheUse, FromWorker, Refusal, Report, TaskSpec, ToWorker, Worker};
 

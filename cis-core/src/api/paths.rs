@@ -44,7 +44,7 @@ pub const RUN_PAUSE: &str = "/v1/runs/{run}/pause";
 pub const RUN_RESUME: &str = "/v1/runs/{run}/resume";
 /// `POST` [`super::RetryRun`].
 pub const RUN_RETRY: &str = "/v1/runs/{run}/retry";
-/// `POST` [`super::SetMode`]: [`super::RunView`].
+/// `POST` [`super::SetMode`]: [`super::ModeView`].
 pub const RUN_MODE: &str = "/v1/runs/{run}/mode";
 /// `POST`: this node coordinates it from now on, instead of another one: [`super::RunView`].
 pub const RUN_TAKEOVER: &str = "/v1/runs/{run}/takeover";

@@ -148,6 +148,48 @@ pub struct RunView {
     pub last_offset: Offset,
 }
 
+/// A run whose mode was changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ModeView {
+    /// The run.
+    #[serde(flatten)]
+    pub run: RunView,
+    /// In Matrix mode: tasks still to start that need something of the submitting node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bound: Vec<BoundTaskView>,
+}
+
+/// A task that needs something of the node where its run was submitted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BoundTaskView {
+    /// The task.
+    pub task: TaskId,
+    /// What that means for it.
+    pub effect: BoundEffect,
+    /// Keys of the DAG file by which it needs the submitting node: `cwd`, `secrets`, `on_blocked.run`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
+    /// Files and directories of the run's directory that its command names and that other nodes do not get: neither `inputs` nor
+    /// artifacts of the tasks that it needs cover them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
+}
+
+/// What becomes of a task in Matrix mode that needs something of the submitting node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BoundEffect {
+    /// It runs on the submitting node.
+    Stays,
+    /// It fails: it names other nodes, and its directory is one of the submitting node.
+    Fails,
+    /// It runs on any node, where the files are missing.
+    LacksFiles,
+    /// An effect that newer versions know.
+    #[serde(other)]
+    Other,
+}
+
 /// A run with its tasks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RunDetail {

@@ -227,10 +227,20 @@ impl Task {
     /// go only to nodes that the task names.
     #[must_use]
     pub fn is_portable(&self) -> bool {
+        self.bound_by().next().is_none()
+    }
+
+    /// The keys by which it needs the machine where it was submitted.
+    pub fn bound_by(&self) -> impl Iterator<Item = &'static str> {
         // It would run beside its session, in the submitter's directory.
         let command = |rule: &OnBlocked| matches!(rule.action, BlockedAction::Run(_));
         let has_command = self.on_blocked.as_deref().is_some_and(command);
-        !has_command && self.cwd.is_none() && self.secrets.is_empty()
+        let keys = [
+            ("cwd", self.cwd.is_some()),
+            ("secrets", !self.secrets.is_empty()),
+            ("on_blocked.run", has_command),
+        ];
+        keys.into_iter().filter(|(_, is_set)| *is_set).map(|(key, _)| key)
     }
 
     /// Whether it stays on the submitting node in Matrix mode: no other machine could run it, and it names none.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream::BoxStream;
 
@@ -18,7 +19,8 @@ use crate::problems::{blocking, hub_problem, no_task, run_name, store_problem, u
 use crate::shared::Announced;
 use cis_core::api::log_pieces::LogPiece;
 use cis_core::api::{
-    CreateSession, Problem, ProblemKind, ReadLog, RunDetail, RunView, SessionView, TaskNodeView, WhyView,
+    BoundTaskView, CreateSession, Problem, ProblemKind, ReadLog, RunDetail, RunView, SessionView,
+    TaskNodeView, WhyView,
 };
 use cis_core::event::ExecutionMode;
 use cis_core::ids::{NodeDid, RunId, SessionId, TaskId};
@@ -27,6 +29,9 @@ use cis_core::scheduler::Run;
 use cis_host::hub::HubError;
 use cis_local::Lock;
 use cis_store::{Reader, StoreError};
+
+/// Files of a run's directory are looked for so long.
+const FILES_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// A longer program name or argument list is a mistake.
 const ARGV_MAX: usize = 10_000;
@@ -144,6 +149,23 @@ impl Node {
         let run = asked.run();
         self.driver.ask(|reply| Command::Run { asked, reply }).await?;
         self.run_view(run).await
+    }
+
+    /// Tasks of a run that are still to start and need something of this node, where it was submitted.
+    pub(super) async fn bound_tasks(&self, run: RunId) -> Answer<Vec<BoundTaskView>> {
+        let Some(tasks) = self.driver.ask(|reply| Command::BoundTasks { run, reply }).await? else {
+            return Ok(Vec::new());
+        };
+        let tasks = Arc::new(tasks);
+        let looked = {
+            let tasks = Arc::clone(&tasks);
+            blocking(move || tasks.by_files())
+        };
+        // The directory may be on a disk that does not answer. The mode has changed already.
+        match tokio::time::timeout(FILES_TIME_MAX, looked).await {
+            Ok(bound) => bound,
+            Err(_) => Ok(tasks.by_keys()),
+        }
     }
 
     pub(super) async fn run_detail(&self, run: RunId) -> Answer<RunDetail> {

@@ -21,6 +21,7 @@ impl Driver {
                 Command::Status { .. }
                 | Command::Times { .. }
                 | Command::Allowed { .. }
+                | Command::BoundTasks { .. }
                 | Command::HeldByRoom { .. }
                 | Command::Groups { .. }
                 | Command::Policy { .. }

@@ -8,6 +8,7 @@ use super::attention::Attention;
 use super::turn::{Beside, typed_into};
 use super::{COMMANDS_PER_TURN_MAX, Driver, HeldKill, Stopping, idempotency};
 use crate::again;
+use crate::bound_tasks::BoundTasks;
 use crate::commands::{AskedOfRun, Command, DriverStatus, NewRun, Reply, RunVerb};
 use crate::problems::{store_problem, unconnected};
 use crate::restore;
@@ -46,6 +47,10 @@ impl Driver {
             Command::Run { asked, reply } => self.run_verb(asked, reply, now),
             Command::Allowed { run, task, reply } => {
                 let _ = reply.send(Ok(self.allowed(run, &task).cloned()));
+            }
+            Command::BoundTasks { run, reply } => {
+                let known = self.parts.machine.run(&run);
+                let _ = reply.send(Ok(known.and_then(|run| BoundTasks::of(run, &self.parts.identity))));
             }
             Command::HeldByRoom { run, reply } => {
                 let held = self.parts.machine.run(&run).and_then(held_by_room);

@@ -35,7 +35,7 @@ impl Globs {
     }
 
     /// Whether something below a directory could match.
-    pub(super) fn reach_below(&self, dir: &Path) -> bool {
+    pub(crate) fn reach_below(&self, dir: &Path) -> bool {
         self.all.iter().any(|one| one.reaches_below(dir))
     }
 }

@@ -22,9 +22,9 @@ use super::verification_api::VerificationApi;
 use cis_core::api::{
     Attach, AttachControl, AttachNotice, CancelRun, CleanReport, CleanStore, CreateRun, CreateSession,
     Decide, ExplainView, FollowEvents, GroupPlace, GroupView, HistoryEntry, InputReceipt, KillSession,
-    ListRuns, ListSessions, Listing, NodeView, Page, PauseNode, Problem, ReadHistory, ReadLog, ReadTime,
-    ReportSession, Reported, RetryRun, RunDetail, RunView, SendInput, SessionView, SetMode, StopNode,
-    TaskContext, TimeView, WhyView,
+    ListRuns, ListSessions, Listing, ModeView, NodeView, Page, PauseNode, Problem, ReadHistory, ReadLog,
+    ReadTime, ReportSession, Reported, RetryRun, RunDetail, RunView, SendInput, SessionView, SetMode,
+    StopNode, TaskContext, TimeView, WhyView,
 };
 use cis_core::dag::Group;
 use cis_core::event::Event;
@@ -222,7 +222,7 @@ pub trait NodeApi:
         &self,
         permit: Permit<act::ControlRun>,
         request: SetMode,
-    ) -> impl Future<Output = Answer<RunView>> + Send;
+    ) -> impl Future<Output = Answer<ModeView>> + Send;
     /// Why a task is where it is.
     fn why(&self, permit: Permit<act::SeeRun>, task: String) -> impl Future<Output = Answer<WhyView>> + Send;
     /// Approves or rejects a task.

@@ -15,9 +15,9 @@ use axum::Json;
 use axum::extract::State;
 use cis_core::api::{
     CancelRun, CleanReport, CleanStore, CreateSession, Decide, ExplainView, GroupPlace, GroupView,
-    HistoryEntry, InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Page, PauseNode,
-    ReadHistory, ReadTime, ReportSession, Reported, RetryRun, RunDetail, RunView, SendInput, SessionView,
-    SetMode, StopNode, SubmitRun, TaskContext, TimeView, WhyView,
+    HistoryEntry, InputReceipt, KillSession, ListRuns, ListSessions, Listing, ModeView, NodeView, Page,
+    PauseNode, ReadHistory, ReadTime, ReportSession, Reported, RetryRun, RunDetail, RunView, SendInput,
+    SessionView, SetMode, StopNode, SubmitRun, TaskContext, TimeView, WhyView,
 };
 use cis_core::dag::Group;
 use cis_core::policy::act;
@@ -139,7 +139,7 @@ pub(super) async fn set_mode<N: NodeApi>(
     Caller(who): Caller,
     Name(name): Name<String>,
     body: Body<SetMode>,
-) -> Outcome<RunView> {
+) -> Outcome<ModeView> {
     let permit = node.admit_to_run(&who, name).await?;
     Ok(Json(node.set_mode(permit, body.read().await?).await?))
 }

@@ -77,7 +77,7 @@ fn existing(context: &Context, name: &str, args: &Args) -> Result<Exit, CliError
         let id = before.id.to_string();
         if let Some(mode) = args.place.asked().filter(|_| !before.state.is_terminal()) {
             let how = SetMode { mode, room: args.place.room() };
-            before = client.set_mode(&id, &how).await?;
+            before = client.set_mode(&id, &how).await?.run;
         }
         let run = match before.state {
             RunState::Created => client.start_run(&id).await?,

@@ -1,18 +1,21 @@
 //! `cis dag mode`.
 
-use cis_core::api::SetMode;
+use cis_core::api::{ModeView, SetMode};
 use cis_core::event::ExecutionMode;
 
 use super::place;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::output;
 use crate::output::clean::clean;
+use crate::output::{self, human};
 
 /// Change a run's mode: local, hybrid (a room follows it), or matrix (the nodes of a room share it)
 ///
 /// The run must not have ended. The room first gets the run's history. A room that no longer follows the run keeps
 /// the messages that it has.
+///
+/// With `matrix`, tasks that have started finish on this node, and the others run on any node of the room. Those that need something of
+/// this node are listed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -49,10 +52,16 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     };
     let client = context.client()?;
     context.block_on(async {
-        let run = client.set_mode(&args.run, &SetMode { mode, room: args.room.clone() }).await?;
-        output::show(context.json, &run, |run| match &run.room {
-            Some(room) => super::said(run, &format!("is {} now: {} follows it", run.mode, clean(room))),
-            None => super::said(run, &format!("is {} now", run.mode)),
+        let changed = client.set_mode(&args.run, &SetMode { mode, room: args.room.clone() }).await?;
+        output::show(context.json, &changed, |ModeView { run, bound }| {
+            let said = match (&run.room, run.mode) {
+                (Some(room), ExecutionMode::Matrix) => {
+                    format!("is {} now: nodes of {} share it", run.mode, clean(room))
+                }
+                (Some(room), _) => format!("is {} now: {} follows it", run.mode, clean(room)),
+                (None, _) => format!("is {} now", run.mode),
+            };
+            super::said(run, &said) + human::bound_tasks(bound).as_str()
         })?;
         Ok(Exit::OK)
     })
