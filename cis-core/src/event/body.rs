@@ -376,7 +376,7 @@ pub enum EventBody {
         room: String,
         /// Whose rights.
         node: NodeDid,
-        /// What it may do from now on; empty: nothing.
+        /// What it may do from now on: submit, coordinate, execute; empty: nothing.
         may: BTreeSet<Right>,
         /// It gets only tasks that ask for some of these tags; empty: all.
         #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
