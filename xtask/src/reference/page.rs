@@ -168,8 +168,8 @@ impl<'a> Page<'a> {
         };
         Ok(match of {
             "String" | "TaskId" | "AttemptId" | "NodeDid" | "BlobId" | "SessionId" | "InputId"
-            | "HostInstance" | "RunId" | "InboxId" | "TokenId" | "Role" | "Right" | "EntryHash" | "ViewId"
-            | "Sealed" => "string".to_owned(),
+            | "HostInstance" | "RunId" | "InboxId" | "TokenId" | "Role" | "Right" | "EntryHash"
+            | "ViewId" | "Sealed" => "string".to_owned(),
             "u8" | "u16" | "u32" | "u64" | "i32" | "i64" | "usize" | "TimestampMs" | "BootMs" | "Fence"
             | "Epoch" | "Nonce" | "ReportNonce" => "number".to_owned(),
             "bool" => "bool".to_owned(),
