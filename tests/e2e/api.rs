@@ -35,7 +35,7 @@ fn post(cis: &Cis, path: &str, headers: &[&str], body: &Value) -> (u16, String, 
 }
 
 #[track_caller]
-fn json_at(cis: &Cis, path: &str) -> Value {
+pub fn json_at(cis: &Cis, path: &str) -> Value {
     let (head, body) = get(cis, path, "");
     assert!(head.starts_with("http/1.1 200 "), "{path}: {head}");
     serde_json::from_slice(&body).unwrap()

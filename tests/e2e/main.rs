@@ -42,6 +42,7 @@ mod examples;
 mod export;
 mod faults;
 mod federated_agents;
+mod federated_crashes;
 mod federated_questions;
 mod federation;
 mod files;

@@ -1,0 +1,221 @@
+//! kill -9 of nodes and session hosts at random moments, while three nodes of a room share a run: every task runs, and none
+//! runs again unless its earlier attempt is recorded as lost.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::api::json_at;
+use crate::federation::{did, execute, member};
+use crate::harness::synapse::Synapse;
+use crate::harness::{Cis, Seeded, eventually_or, eventually_within, kill_9, pause};
+use crate::matrix::logged_in;
+use crate::rooms::{SLOW, room_of};
+
+const TASKS: u64 = 36;
+/// A task that is lost four times fails, so that a run does not survive any number of kills.
+const KILLS_PER_RUN: u32 = 8;
+
+/// Each task writes to files outside of the run's directory: that it starts, who was still at work on the same task, and that
+/// it ends. A stopped process does not count as at work: a session whose lease is over is frozen before its task is granted again.
+const SCRIPT: &str = r#"
+for pid in $(cat FOLDER/pids.TASK 2> /dev/null); do
+    case $(cut -d " " -f 3 /proc/$pid/stat 2> /dev/null) in R|S|D) echo "TASK: $pid beside $$" >> FOLDER/overlaps;; esac
+done
+echo $$ >> FOLDER/pids.TASK
+echo "$CIS_ATTEMPT" >> FOLDER/started.TASK
+WORK
+echo "$CIS_ATTEMPT" >> FOLDER/ended.TASK
+"#;
+
+fn task(n: u64) -> String {
+    format!("t{n}")
+}
+
+/// Tasks of up to 0.9 s, half of which need another one, and one that needs all of them and waits for the file `open`.
+fn text(folder: &Path, random: &mut Seeded) -> String {
+    let script = |task: &str, work: &str| {
+        let text = SCRIPT.replace("TASK", task).replace("WORK", work);
+        text.replace("FOLDER", &folder.display().to_string())
+    };
+    let mut text = "version = 1\n[dag]\nid = \"crashes\"\n[dag.defaults]\ntty = false\n".to_owned();
+    for n in 0..TASKS {
+        let needs = if n >= 6 && random.below(2) == 0 {
+            format!("needs = [\"{}\"]\n", task(random.below(n)))
+        } else {
+            String::new()
+        };
+        let work = format!("sleep 0.{}", random.below(10));
+        text.push_str(&format!(
+            "[[tasks]]\nid = \"{0}\"\n{needs}script = '''{1}'''\n",
+            task(n),
+            script(&task(n), &work)
+        ));
+    }
+    let wait = format!("until [ -e {}/open ]; do sleep 0.05; done", folder.display());
+    text.push_str(&format!("[[tasks]]\nid = \"gate\"\nscript = '''{}'''\n", script("gate", &wait)));
+    text
+}
+
+/// A node of the room, and how it is started.
+struct Node {
+    name: &'static str,
+    cis: Cis,
+    start: Vec<String>,
+}
+
+impl Node {
+    fn new(name: &'static str, cis: Cis, more: &[&str]) -> Self {
+        let start = ["node", "start", "--detach"].iter().chain(more).map(|&word| word.to_owned()).collect();
+        Self { name, cis, start }
+    }
+
+    /// Starts the node, unless its session host did that already.
+    fn start(&self) {
+        eventually_or(
+            SLOW,
+            || {
+                // Both may try it at the same time. Which of them succeeds makes no difference.
+                let _ = self.cis.run(&self.start);
+                self.cis.node_pid().map(drop)
+            },
+            || format!("the node runs: {:?}", self.cis.run(&self.start)),
+        );
+    }
+}
+
+/// Kills something of a random node, and starts it again after a while.
+fn crash(nodes: &[Node], random: &mut Seeded) -> String {
+    let node = &nodes[usize::try_from(random.below(nodes.len() as u64)).unwrap()];
+    let what = random.below(3);
+    let longest_ms = if random.below(4) == 0 { 6_000 } else { 800 };
+    let down = Duration::from_millis(random.below(longest_ms));
+    let (pid, host) = (node.cis.node_pid(), node.cis.host_pid());
+    let (name, victims) = match what {
+        0 => ("node", [pid, None]),
+        1 => ("host", [host, None]),
+        // Whichever of the two is first notices the end of the other one.
+        _ if random.below(2) == 0 => ("node and host", [pid, host]),
+        _ => ("host and node", [host, pid]),
+    };
+    victims.into_iter().flatten().for_each(kill_9);
+    if what != 1 {
+        pause(down);
+    }
+    node.start();
+    format!("{name} of `{}` for {down:?}", node.name)
+}
+
+/// Attempts of a task, oldest first: number and outcome.
+fn attempts(cis: &Cis, run: &str, task: &str) -> Vec<(u64, String)> {
+    let listing = json_at(cis, &format!("/v1/runs/{run}/tasks/{task}/attempts"));
+    let one = |attempt: &Value| {
+        (attempt["number"].as_u64().unwrap(), attempt["outcome"].as_str().unwrap_or_default().to_owned())
+    };
+    let mut all: Vec<_> = listing["items"].as_array().unwrap().iter().map(one).collect();
+    all.sort();
+    all
+}
+
+/// Labels of the attempts of a task that wrote such a line.
+fn labels(folder: &Path, what: &str, task: &str) -> Vec<String> {
+    let text = fs::read_to_string(folder.join(format!("{what}.{task}"))).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Compares what really ran with what a node says about the run.
+#[track_caller]
+fn compare(cis: &Cis, run: &str, folder: &Path, story: &str) -> u32 {
+    let mut again = 0;
+    for task in (0..TASKS).map(task).chain(["gate".to_owned()]) {
+        let (known, started) = (attempts(cis, run, &task), labels(folder, "started", &task));
+        let all = || {
+            let ended = labels(folder, "ended", &task);
+            format!("{task}: recorded {known:?}, started {started:?}, ended {ended:?}\n{story}")
+        };
+        assert!(!labels(folder, "ended", &task).is_empty(), "it did not run: {}", all());
+        let (last, before) = known.split_last().unwrap();
+        assert_eq!(last.1, "succeeded", "{}", all());
+        assert!(before.iter().all(|(_, outcome)| outcome == "error"), "{}", all());
+        let mut different = started.clone();
+        different.sort();
+        different.dedup();
+        assert_eq!(different.len(), started.len(), "an attempt ran twice: {}", all());
+        assert!(started.len() <= known.len(), "it ran without a record: {}", all());
+        again += u32::from(started.len() > 1);
+    }
+    again
+}
+
+#[track_caller]
+fn survive(runs: u32, kills: u32) {
+    let synapse = Synapse::shared();
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    let in_room = |role| ["--room", room.id.as_str(), "--role", role, "--slots", "2"];
+    let of = |name: &str, role: &str, may: &str| member(&synapse, &room, &ann, &cis, (name, role, may));
+    let builder = Node::new("builder", of("builder", "worker", "execute"), &in_room("worker"));
+    let second = Node::new("second", of("second", "both", "coordinate,execute"), &in_room("both"));
+    let nodes = [Node::new("first", cis, &[]), builder, second];
+    let cis = &nodes[0].cis;
+    let mut random = Seeded::new();
+    for _ in 0..runs {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let run = execute(cis, &room, &text(folder, &mut random));
+        let mut story = String::new();
+        for kill in 0..kills {
+            let share = u64::from(kill) * (TASKS - 4) / u64::from(kills);
+            let count =
+                || (0..TASKS).filter(|n| !labels(folder, "ended", &task(*n)).is_empty()).count() as u64;
+            let ended = eventually_or(
+                SLOW,
+                || Some(count()).filter(|ended| *ended >= share),
+                || format!("{share} tasks have ended: {}\n{story}", count()),
+            );
+            pause(Duration::from_millis(random.below(900)));
+            story.push_str(&format!("after {ended} tasks: {}\n", crash(&nodes, &mut random)));
+        }
+        fs::write(folder.join("open"), "").unwrap();
+        for Node { cis, .. } in &nodes {
+            let end = || {
+                let shown = cis.run(["--json", "dag", "show", &run]);
+                (shown.code == Some(0) && shown.json()["run"]["state"] == "succeeded").then_some(())
+            };
+            eventually_or(SLOW, end, || {
+                format!("the run succeeds: {:?}\n{story}", cis.run(["dag", "show", &run]).stdout)
+            });
+        }
+        let overlaps = fs::read_to_string(folder.join("overlaps")).unwrap_or_default();
+        assert_eq!(overlaps, "", "two sessions of one task were at work\n{story}");
+        let again = nodes.iter().map(|Node { cis, .. }| compare(cis, &run, folder, &story)).max();
+        eprintln!("{again:?} tasks ran again after these crashes:\n{story}");
+        let proof = folder.join("proof.jsonl").display().to_string();
+        cis.ok(["dag", "export", &run, "--output", &proof]);
+        let verdict =
+            Cis::new().run(["dag", "verify", &proof, "--owner", &did(cis), "--json"]).expect(0).json();
+        assert_eq!(
+            (&verdict["state"], &verdict["wrong"]),
+            (&"succeeded".into(), &serde_json::json!([])),
+            "{story}"
+        );
+    }
+    for Node { cis, .. } in &nodes[1..] {
+        eventually_within(SLOW, "the worker forgets them", || {
+            (cis.status()["live_sessions"] == 0).then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_run_of_three_nodes_survives_crashes_of_each() {
+    survive(1, 6);
+}
+
+#[test]
+#[ignore = "200 random kills take minutes: cargo xtask test-all"]
+fn runs_of_three_nodes_survive_200_random_kills() {
+    survive(200 / KILLS_PER_RUN, KILLS_PER_RUN);
+}
