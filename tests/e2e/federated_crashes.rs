@@ -5,12 +5,15 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::api::json_at;
-use crate::federation::{did, execute, member};
+use crate::federation::{did, execute, listed, member, waiting_for};
 use crate::harness::synapse::Synapse;
-use crate::harness::{Cis, Seeded, eventually_or, eventually_within, kill_9, pause};
+use crate::harness::{
+    Cis, Seeded, eventually, eventually_or, eventually_within, is_alive, kill_9, pause, signal,
+};
 use crate::matrix::logged_in;
 use crate::rooms::{SLOW, room_of};
 
@@ -218,4 +221,77 @@ fn a_run_of_three_nodes_survives_crashes_of_each() {
 #[ignore = "200 random kills take minutes: cargo xtask test-all"]
 fn runs_of_three_nodes_survive_200_random_kills() {
     survive(200 / KILLS_PER_RUN, KILLS_PER_RUN);
+}
+
+/// The task's first process ends, and the host waits for what it left behind when it is killed: the host noted that the task has
+/// ended, so it does not run again.
+#[test]
+fn a_task_of_another_node_that_has_ended_does_not_run_again_when_its_host_is_killed() {
+    let synapse = Synapse::shared();
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    let worker = member(&synapse, &room, &ann, &cis, ("builder", "worker", "execute"));
+    let place = cis.work().display().to_string();
+    let text = r#"
+version = 1
+[dag]
+id = "leaves"
+[[tasks]]
+id = "a"
+tty = false
+grace = "10m"
+script = '''
+echo x >> PLACE/ran
+setsid sh -c 'trap "" HUP; trap "touch PLACE/told" TERM; echo x > PLACE/left; while :; do sleep 0.02; done' &
+while [ ! -s PLACE/left ]; do sleep 0.01; done
+'''
+"#;
+    let run = execute(&cis, &room, &text.replace("PLACE", &place));
+    eventually_within(SLOW, "what it left is being ended", || cis.work().join("told").exists().then_some(()));
+    kill_9(worker.host_pid().unwrap());
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.read("ran").lines().count(), 1, "it ran again");
+    assert_eq!(cis.task(&run, "a")["attempts"], 1);
+}
+
+/// The next host of a worker ends what is left of a killed one. Only then may another node get the task.
+#[test]
+fn a_task_is_given_to_another_node_when_nothing_is_left_of_its_killed_host() {
+    let synapse = Synapse::shared();
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    let of = |name| (name, member(&synapse, &room, &ann, &cis, (name, "worker", "execute")));
+    let workers = [of("builder"), of("tester")];
+    let go = cis.work().join("go");
+    let run = execute(&cis, &room, &waiting_for(&go));
+    let pids = || fs::read_to_string(go.with_extension("pids")).unwrap_or_default();
+    let pid: u32 = eventually_within(SLOW, "its session works", || pids().trim().parse().ok());
+    let has_it = |(_, worker): &&(_, Cis)| worker.processes().iter().any(|process| process.pid == pid);
+    let (_, worker) = workers.iter().find(has_it).unwrap();
+    let (other, _) = workers.iter().find(|worker| !has_it(worker)).unwrap();
+    // A node that drains gets no task: the other one gets this, when it is lost.
+    worker.ok(["node", "drain"]);
+    eventually("the coordinator knows", || (listed(&cis, worker)["state"] == "draining").then_some(()));
+    // While the test holds the lock, no next host can start.
+    let lock = fs::File::options().write(true).open(worker.home().join("host.lock")).unwrap();
+    let (node, host) = (worker.node_pid().unwrap(), worker.host_pid().unwrap());
+    signal(node, Signal::STOP);
+    kill_9(host);
+    eventually("the lock is free", || lock.try_lock().ok());
+    signal(node, Signal::CONT);
+    // What the node says about the task is at the coordinator before the next run is done.
+    let look = format!(
+        "version = 1\n[dag]\nid = \"next\"\n[[tasks]]\nid = \"a\"\nnodes = [\"{other}\"]\nscript = \"true\"\n"
+    );
+    for _ in 0..3 {
+        cis.wait_run(&execute(&cis, &room, &look), "succeeded");
+    }
+    assert!(is_alive(pid), "nobody ended it");
+    assert_eq!(pids().lines().count(), 1, "two sessions of one task are at work");
+    drop(lock);
+    eventually_within(SLOW, "it runs again", || (pids().lines().count() == 2).then_some(()));
+    assert!(!is_alive(pid), "two sessions of one task are at work");
+    fs::write(&go, "").unwrap();
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.task(&run, "b")["attempts"], 2);
 }

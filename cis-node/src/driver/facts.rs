@@ -129,7 +129,8 @@ impl Driver {
             }),
             now,
         );
-        self.federated_lost(now);
+        // What this node has for others is settled with the next host too: before that, processes of a session may be at work, and
+        // another node would get its task.
         self.standalone_lost(&ended, now);
         self.attention.clear();
         self.inbox.clear();

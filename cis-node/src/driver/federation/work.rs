@@ -363,15 +363,6 @@ impl Driver {
         None
     }
 
-    /// The session host is gone with all sessions that this node had for others.
-    pub(in crate::driver) fn federated_lost(&mut self, now: TimestampMs) {
-        let held: Vec<(String, Granted)> =
-            self.federation.held.values().map(|held| (held.room.clone(), held.granted.clone())).collect();
-        for (room, granted) in held {
-            self.held_lost(&room, &granted, now);
-        }
-    }
-
     fn held_lost(&mut self, room: &str, granted: &Granted, now: TimestampMs) {
         if let Some(session) = self.session_held(granted) {
             self.parts.shared.held_asks.forget(session);
