@@ -125,9 +125,14 @@ pub fn make_member(
     room: &Room<'_>,
     ann: &User,
     owner: &Cis,
-    (name, role, may): (&str, &str, &str),
+    what: (&str, &str, &str),
 ) {
-    invite(member, synapse, room, ann, name);
+    invite(member, synapse, room, ann, what.0);
+    join(member, room, owner, what);
+}
+
+/// Lets this node join the room, to which its account is invited.
+pub fn join(member: &Cis, room: &Room<'_>, owner: &Cis, (name, role, may): (&str, &str, &str)) {
     let code = owner.ok(["node", "invite", "--room", &room.id]);
     member.ok(["node", "join", code.trim()]);
     owner.ok(["identity", "trust", &did(member), "--room", &room.id, "--may", may, "--name", name]);

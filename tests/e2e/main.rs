@@ -43,6 +43,8 @@ mod export;
 mod faults;
 mod federated_agents;
 mod federated_crashes;
+mod federated_outage;
+mod federated_partition;
 mod federated_questions;
 mod federation;
 mod files;

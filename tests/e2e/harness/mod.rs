@@ -17,6 +17,7 @@ mod session_http;
 #[allow(dead_code, reason = "each of the two test binaries uses a part of it")]
 pub mod synapse;
 mod terminal;
+mod ticker;
 mod wait;
 pub mod websocket;
 
@@ -25,8 +26,9 @@ pub use cis::{Cis, ulid_in};
 pub use desk::{Desk, Window};
 pub use model::{Model, Reply};
 pub use output::{Output, Running};
-pub use processes::{is_alive, kill_9, signal};
+pub use processes::{is_alive, kill_9, signal, state_of};
 pub use remote::{Remote, audit_of};
 pub use session_http::SESSION_HTTP;
 pub use terminal::Terminal;
+pub use ticker::Ticker;
 pub use wait::{LONG, Seeded, eventually, eventually_or, eventually_within, is_root, pause, skip};

@@ -51,12 +51,14 @@ fn command_of(folder: &Path) -> String {
 
 /// Whether a process of that pid is there and no zombie.
 pub fn is_alive(pid: u32) -> bool {
-    let there = test_kill_process(pid_of(pid)).is_ok();
-    there
-        && !std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
-            // The name, in parentheses, may hold anything; the state follows it (proc_pid_stat(5)).
-            stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
-        })
+    test_kill_process(pid_of(pid)).is_ok() && state_of(pid) != Some('Z')
+}
+
+/// State of a process, as `ps` shows it: `T` is stopped. None: it is gone.
+pub fn state_of(pid: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may hold anything; the state follows it (proc_pid_stat(5)).
+    stat.rsplit(')').next()?.trim_start().chars().next()
 }
 
 /// SIGKILL; a process that is gone already is fine.
