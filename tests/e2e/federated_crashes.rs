@@ -141,7 +141,12 @@ fn compare(cis: &Cis, run: &str, folder: &Path, story: &str) -> u32 {
         assert!(!labels(folder, "ended", &task).is_empty(), "it did not run: {}", all());
         let (last, before) = known.split_last().unwrap();
         assert_eq!(last.1, "succeeded", "{}", all());
-        assert!(before.iter().all(|(_, outcome)| outcome == "error"), "{}", all());
+        // What a node refused has no outcome, and did not start.
+        let is_lost = |(number, outcome): &(u64, String)| {
+            let label = format!("{run}:{task}#{number}");
+            outcome == "error" || (outcome.is_empty() && !started.contains(&label))
+        };
+        assert!(before.iter().all(is_lost), "{}", all());
         let mut different = started.clone();
         different.sort();
         different.dedup();
@@ -254,6 +259,18 @@ while [ ! -s PLACE/left ]; do sleep 0.01; done
     assert_eq!(cis.task(&run, "a")["attempts"], 1);
 }
 
+/// Kills the session host of a node. While the test holds the lock, no next host can start.
+fn without_host(cis: &Cis) -> fs::File {
+    let lock = fs::File::options().write(true).open(cis.home().join("host.lock")).unwrap();
+    let (node, host) = (cis.node_pid().unwrap(), cis.host_pid().unwrap());
+    // It would start another host at once.
+    signal(node, Signal::STOP);
+    kill_9(host);
+    eventually("the lock is free", || lock.try_lock().ok());
+    signal(node, Signal::CONT);
+    lock
+}
+
 /// The next host of a worker ends what is left of a killed one. Only then may another node get the task.
 #[test]
 fn a_task_is_given_to_another_node_when_nothing_is_left_of_its_killed_host() {
@@ -272,13 +289,7 @@ fn a_task_is_given_to_another_node_when_nothing_is_left_of_its_killed_host() {
     // A node that drains gets no task: the other one gets this, when it is lost.
     worker.ok(["node", "drain"]);
     eventually("the coordinator knows", || (listed(&cis, worker)["state"] == "draining").then_some(()));
-    // While the test holds the lock, no next host can start.
-    let lock = fs::File::options().write(true).open(worker.home().join("host.lock")).unwrap();
-    let (node, host) = (worker.node_pid().unwrap(), worker.host_pid().unwrap());
-    signal(node, Signal::STOP);
-    kill_9(host);
-    eventually("the lock is free", || lock.try_lock().ok());
-    signal(node, Signal::CONT);
+    let lock = without_host(worker);
     // What the node says about the task is at the coordinator before the next run is done.
     let look = format!(
         "version = 1\n[dag]\nid = \"next\"\n[[tasks]]\nid = \"a\"\nnodes = [\"{other}\"]\nscript = \"true\"\n"
@@ -294,4 +305,21 @@ fn a_task_is_given_to_another_node_when_nothing_is_left_of_its_killed_host() {
     fs::write(&go, "").unwrap();
     cis.wait_run(&run, "succeeded");
     assert_eq!(cis.task(&run, "b")["attempts"], 2);
+}
+
+#[test]
+fn a_task_that_a_node_gets_while_its_host_is_gone_is_not_lost() {
+    let synapse = Synapse::shared();
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    let worker = member(&synapse, &room, &ann, &cis, ("builder", "worker", "execute"));
+    eventually_within(SLOW, "its host runs", || worker.host_pid());
+    let lock = without_host(&worker);
+    let text =
+        "version = 1\n[dag]\nid = \"one\"\n[[tasks]]\nid = \"a\"\nretry_lost = false\nscript = \"true\"\n";
+    let run = execute(&cis, &room, text);
+    let folder = worker.home().join("remote").join(&run);
+    eventually_within(SLOW, "the node has the task", || folder.exists().then_some(()));
+    drop(lock);
+    cis.wait_run(&run, "succeeded");
 }

@@ -120,6 +120,8 @@ struct Held {
     transfer: Option<Transfer>,
     /// What its session waits at is known in this life of the node.
     recalled: bool,
+    /// Its session was to begin when there was no session host, so it never did.
+    is_unbegun: bool,
 }
 
 impl Room {

@@ -107,7 +107,8 @@ impl Driver {
                 self.recall_asks(&room, &granted, session, now);
             }
             let (lease_end, transfer) = (boot_ms(), None);
-            let held = Held { room, granted, session, spec, lease_end, transfer, recalled: false };
+            let (recalled, is_unbegun) = (false, false);
+            let held = Held { room, granted, session, spec, lease_end, transfer, recalled, is_unbegun };
             self.federation.held.insert(held.granted.attempt.clone(), held);
         }
     }
@@ -152,6 +153,11 @@ impl Driver {
                     }
                 }
                 None if is_over => {}
+                None if self.federation.held.get(&granted.attempt).is_some_and(|held| held.is_unbegun) => {
+                    // No attempt is lost with it.
+                    let (Granted { attempt, fence }, reason) = (granted, Refusal::Withdrawn {});
+                    self.parts.worker.said.push(FromWorker::Refused { attempt, fence, reason });
+                }
                 None => self.held_lost(&room, &granted, now),
             }
         }
@@ -182,6 +188,7 @@ impl Driver {
             lease_end,
             transfer: None,
             recalled: true,
+            is_unbegun: false,
         };
         let queued = self.federation.ahead().map(|ahead| ahead.run).filter(|run| *run != attempt.run);
         self.federation.held.insert(attempt.clone(), held);
@@ -205,6 +212,12 @@ impl Driver {
 
     /// Starts the session of a task whose directory is as it is to be.
     pub(super) fn begin_held(&mut self, attempt: &AttemptId) {
+        if self.host.pid().is_none() {
+            if let Some(held) = self.federation.held.get_mut(attempt) {
+                held.is_unbegun = true;
+            }
+            return;
+        }
         let Some(held) = self.federation.held.get(attempt) else { return };
         let (session, fence, lease_end) = (held.session, held.granted.fence, held.lease_end);
         let (slots, room) = (self.slots_for(held.spec.slots), held.room.clone());
