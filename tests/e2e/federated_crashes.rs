@@ -25,7 +25,7 @@ const KILLS_PER_RUN: u32 = 8;
 /// it ends. A stopped process does not count as at work: a session whose lease is over is frozen before its task is granted again.
 const SCRIPT: &str = r#"
 for pid in $(cat FOLDER/pids.TASK 2> /dev/null); do
-    case $(cut -d " " -f 3 /proc/$pid/stat 2> /dev/null) in R|S|D) echo "TASK: $pid beside $$" >> FOLDER/overlaps;; esac
+    case $(cut -d " " -f 3 /proc/$pid/stat 2> /dev/null) in R|S|D) echo "TASK: $$ started while $pid was at work" >> FOLDER/overlaps;; esac
 done
 echo $$ >> FOLDER/pids.TASK
 echo "$CIS_ATTEMPT" >> FOLDER/started.TASK
@@ -99,7 +99,7 @@ fn crash(nodes: &[Node], random: &mut Seeded) -> String {
     let (name, victims) = match what {
         0 => ("node", [pid, None]),
         1 => ("host", [host, None]),
-        // Whichever of the two is first notices the end of the other one.
+        // The process that is killed last may still notice the end of the other one.
         _ if random.below(2) == 0 => ("node and host", [pid, host]),
         _ => ("host and node", [host, pid]),
     };

@@ -41,7 +41,7 @@ fn tasks_of_a_worker_that_nobody_reaches_run_elsewhere_and_never_twice_at_a_time
     let ticker = Ticker::new();
     let run = execute(&cis, &room, &text(&ticker));
     let frozen = TASKS.map(|task| session(&ticker, task, 1));
-    // It came too late for these tasks.
+    // It joins after the tasks have started.
     let tester = member(&synapse, &room, &ann, &cis, ("tester", "worker", "execute"));
     eventually_within(SLOW, "both workers are there", || {
         (listed(&cis, &tester)["state"] == "online").then_some(())
