@@ -51,6 +51,7 @@ fn main() {
         grace_ms: 10_000,
         files: BTreeMap::new(),
         stdin: None,
+        lease: None,
     };
     let began = Instant::now();
     let (mut started, mut ended) = (0, 0);

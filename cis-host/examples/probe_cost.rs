@@ -37,6 +37,7 @@ fn main() {
             env: BTreeMap::from([("PATH".to_owned(), std::env::var("PATH").unwrap())]),
             umask: None,
             stdin: None,
+            lease: None,
             line: None,
             io: Io::Pty(TermSize::default()),
             log: folder.join(format!("log-{n}")).to_str().unwrap().to_owned(),

@@ -13,7 +13,7 @@ mod to_host;
 use serde::{Deserialize, Serialize};
 
 pub use self::from_host::{Exit, FromHost, Known, StartFailure};
-pub use self::to_host::{AtDeadline, Io, Line, Start, ToHost};
+pub use self::to_host::{AtDeadline, Io, Lease, Line, Start, ToHost};
 
 /// Version of this protocol. A host of another one is refused with its number.
 pub const VERSION: u32 = 1;

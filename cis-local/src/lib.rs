@@ -20,7 +20,7 @@ mod socket_file;
 mod testing;
 
 pub use anchor::Anchor;
-pub use clock::now_ms;
+pub use clock::{Clocks, now_ms};
 pub use conceal::{conceal, reveal};
 pub use connect::{ConnectError, Place};
 pub use directory::{DirectoryError, check_own, check_parent, check_private};

@@ -7,9 +7,9 @@ use std::sync::mpsc::Sender;
 use tokio::sync::oneshot;
 
 use crate::bound_tasks::BoundTasks;
-use crate::driver::Wrong;
 use crate::file_jobs::Done;
 use crate::victims::Victims;
+use crate::wrong::Wrong;
 use cis_core::agent::Launch;
 use cis_core::api::{
     Answer, AnswerReceipt, Ask, CreateSession, Decide, GroupView, HandIn, InputReceipt, Problem, ProblemKind,

@@ -11,12 +11,13 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::commands::{AnswerHeld, AskedOfRun, Command, DefaultAnswer, RunVerb};
 use crate::control_requests::Next;
-use crate::driver::{Wrong, idempotency};
+use crate::driver::idempotency;
 use crate::inbox::{Elsewhere, chosen, default_answer};
 use crate::node::Node;
 use crate::problems::{internal, may_have_typed, prompt_moved};
 use crate::server::{InboxApi as _, NodeApi as _};
 use crate::streams::Viewer;
+use crate::wrong::Wrong;
 use cis_core::api::{Answer, AnswerReceipt, InboxItem, KillSession, Problem, ProblemKind, RunView};
 use cis_core::event::{Actor, ActorKind, ExecutionMode, Via};
 use cis_core::federation::control::{Control, ControlOutcome, ControlRequest, ControlResponse, Verb};

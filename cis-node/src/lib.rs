@@ -75,6 +75,7 @@ mod victims;
 mod views;
 mod wiring;
 mod worker;
+mod wrong;
 
 pub use federation::RoomsInMemory;
 pub use remote::RemoteError;

@@ -26,7 +26,15 @@ impl Host {
                 AtDeadline::Kill { grace_ms } => {
                     self.end_session(slot, EndedBy::Timeout, Some(grace_ms));
                 }
-                AtDeadline::Freeze => self.freeze(slot),
+                AtDeadline::Freeze => {
+                    let kill = AtDeadline::Kill { grace_ms: 0 };
+                    session.deadline = deadline.keep_ms.map(|keep| Deadline {
+                        at_ms: deadline.at_ms.saturating_add(keep),
+                        action: kill,
+                        keep_ms: None,
+                    });
+                    self.freeze(slot);
+                }
             }
         } else if session.life.freeze_next().is_some_and(|at| at <= now) {
             self.freeze(slot);
@@ -36,12 +44,21 @@ impl Host {
         self.wish(slot);
     }
 
-    pub(super) fn set_deadline(&mut self, slot: usize, after_ms: Option<u64>, action: AtDeadline) {
-        let now = self.now;
+    pub(super) fn set_deadline(&mut self, slot: usize, deadline: Option<Deadline>) {
         if let Some(session) = self.sessions.get_mut(slot) {
-            let at = |after: u64| Deadline { at_ms: now.saturating_add(after), action };
-            session.deadline = after_ms.map(at);
+            session.deadline = deadline;
         }
+    }
+
+    /// The machine stood still: leases count on a clock that may have stood still too, so those that are under way may be over.
+    pub(super) fn freeze_leased(&mut self) {
+        let leased = |session: &Session| session.deadline.is_some_and(|at| at.action == AtDeadline::Freeze);
+        let slots = self.sessions.living().filter(|(_, session)| leased(session)).map(|(slot, _)| slot);
+        for slot in slots.collect::<Vec<_>>() {
+            self.freeze(slot);
+            self.wish(slot);
+        }
+        self.queues.end_leases(self.now);
     }
 
     /// Does what is due about the limits of a session.

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::{Line, Start};
+use crate::protocol::{Lease, Line, Start};
 use cis_core::ids::{RunId, SessionId};
 
 /// The sessions of one run.
@@ -73,6 +73,20 @@ impl Queues {
         })
     }
 
+    /// Renews the lease of a session that waits; none: it needs none any more. True where it was there.
+    pub(super) fn renew(&mut self, id: SessionId, lease: Option<Lease>) -> bool {
+        let mut waiting = self.queues.values_mut().flat_map(|queue| &mut queue.waiting);
+        waiting.find(|start| start.session == id).map(|start| start.lease = lease).is_some()
+    }
+
+    /// No lease of what waits goes beyond this time: it does not start before it is renewed.
+    pub(super) fn end_leases(&mut self, now: u64) {
+        let waiting = self.queues.values_mut().flat_map(|queue| &mut queue.waiting);
+        for lease in waiting.filter_map(|start| start.lease.as_mut()) {
+            lease.until_ms = lease.until_ms.min(now);
+        }
+    }
+
     /// Nothing waits any more. Gives what did.
     pub(super) fn clear(&mut self) -> Vec<SessionId> {
         let waiting = self.queues.values_mut().flat_map(|queue| queue.waiting.drain(..));
@@ -119,6 +133,7 @@ mod tests {
             grace_ms: 0,
             files: BTreeMap::new(),
             stdin: None,
+            lease: None,
         })
     }
 

@@ -7,11 +7,11 @@ use rustix::termios::tcgetpgrp;
 use super::environment::Base;
 use super::inputs::{Judged, Named};
 use super::renewal::FORMAT;
-use super::session::{EndedBy, Session};
+use super::session::{Deadline, EndedBy, Session};
 use super::state::Host;
 use crate::frames::Frame;
 use crate::os;
-use crate::protocol::{FromHost, Role, ToHost, VERSION, frame};
+use crate::protocol::{AtDeadline, FromHost, Lease, Role, ToHost, VERSION, frame};
 use crate::quick;
 use cis_core::ids::SessionId;
 
@@ -121,8 +121,16 @@ impl Host {
             }
             ToHost::Freeze { session } => self.on_session(at, session, Self::freeze),
             ToHost::Thaw { session } => self.on_session(at, session, Self::thaw),
-            ToHost::Deadline { session, after_ms, action } => {
-                self.on_session(at, session, |host, slot| host.set_deadline(slot, after_ms, action));
+            ToHost::Deadline { session, after_ms, action, keep_ms } => {
+                let at_ms = after_ms.map(|after| self.now.saturating_add(after));
+                let keep = keep_ms.unwrap_or(u64::MAX);
+                let until = at_ms.filter(|_| action == AtDeadline::Freeze);
+                let lease = until.map(|until_ms| Lease { until_ms, keep_ms: keep });
+                if self.queues.renew(session, lease) {
+                    return Ok(());
+                }
+                let deadline = at_ms.map(|at_ms| Deadline { at_ms, action, keep_ms });
+                self.on_session(at, session, |host, slot| host.set_deadline(slot, deadline));
             }
             ToHost::Probe { session } => self.on_session(at, session, |host, slot| host.probe(at, slot)),
             ToHost::Waits { session, waits } => {

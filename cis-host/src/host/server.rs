@@ -33,6 +33,7 @@ use crate::evidence::Strangers;
 use crate::exits;
 use crate::os::{self, ProcFs, Processes as _, SignalFd, Stamps};
 use cis_core::ids::HostInstance;
+use cis_local::Clocks;
 use cis_local::{Anchor, Holder, open_regular};
 
 /// A crash report of earlier lives is dropped above this, bytes.
@@ -172,6 +173,7 @@ impl Server {
             shutting_down: false,
             now: os::boot_ms(),
             now_unix,
+            clocks: Clocks::new(now_unix, os::boot_ms()),
             buffer: vec![0; OUTPUT_PER_TURN],
             lock,
             poll,
@@ -224,6 +226,9 @@ impl Server {
         }
         host.now = os::boot_ms();
         host.now_unix = cis_local::now_ms();
+        if host.clocks.stood_still(host.now_unix, host.now) {
+            host.freeze_leased();
+        }
         host.processes.drop_snapshot();
         for event in events.iter() {
             let flags = event.flags;

@@ -13,7 +13,7 @@ use crate::evidence::Impatience;
 use crate::exits::{Note, Promise};
 use crate::log::LogWriter;
 use crate::os::{ProcessKey, Stamp, Terminal};
-use crate::protocol::{AtDeadline, Exit, FromHost, Known};
+use crate::protocol::{AtDeadline, Exit, FromHost, Known, Lease};
 use cis_core::event::ExitStatus;
 use cis_core::ids::{RunId, SessionId, TimestampMs};
 
@@ -142,6 +142,15 @@ pub(super) enum Life {
 pub(super) struct Deadline {
     pub(super) at_ms: u64,
     pub(super) action: AtDeadline,
+    /// What it froze is killed after so long, ms.
+    #[serde(default)]
+    pub(super) keep_ms: Option<u64>,
+}
+
+impl Deadline {
+    pub(super) fn of(Lease { until_ms, keep_ms }: Lease) -> Self {
+        Self { at_ms: until_ms, action: AtDeadline::Freeze, keep_ms: Some(keep_ms) }
+    }
 }
 
 /// One session. Times without other word are ms of the boot clock.

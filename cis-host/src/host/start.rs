@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::inputs::Inputs;
 use super::launch::resources;
 use super::patience::Patience;
-use super::session::{Flow, Life, Session};
+use super::session::{Deadline, Flow, Life, Session};
 use super::state::Host;
 use crate::evidence::Impatience;
 use crate::exits;
@@ -53,6 +53,9 @@ impl Host {
         if self.shutting_down {
             return Err(resources("the session host is shutting down"));
         }
+        if start.lease.is_some_and(|lease| lease.until_ms <= self.now) {
+            return Err(resources("the lease of the task was over before it could start"));
+        }
         let prepared = self.launcher.prepare(&start, self.sessions.leaders() as u64)?;
         let promise = self.notes.reserve(&start, &self.sessions).map_err(|error| {
             let path = self.config.home.join(exits::FILE);
@@ -97,7 +100,7 @@ impl Host {
             grace_ms: start.grace_ms,
             timeout_at,
             patience,
-            deadline: None,
+            deadline: start.lease.map(Deadline::of),
             life: Life::begin(),
             seen: Vec::new(),
             promise,

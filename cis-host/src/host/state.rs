@@ -18,7 +18,7 @@ use super::timers::{Timers, Wake};
 use super::tree::OwnChildren;
 use crate::evidence::Strangers;
 use cis_core::ids::{HostInstance, TimestampMs};
-use cis_local::{Anchor, LockFile};
+use cis_local::{Anchor, Clocks, LockFile};
 
 /// So much of a session's output is read in one turn, bytes: a flood does not hold up the others.
 pub(super) const OUTPUT_PER_TURN: usize = 64 << 10;
@@ -55,6 +55,7 @@ pub(super) struct Host {
     /// Of the boot clock, ms, read once a turn.
     pub(super) now: u64,
     pub(super) now_unix: TimestampMs,
+    pub(super) clocks: Clocks,
     pub(super) buffer: Vec<u8>,
 }
 

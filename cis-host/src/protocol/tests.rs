@@ -35,11 +35,13 @@ fn to_host() -> Vec<ToHost> {
         grace_ms: 2,
         files: BTreeMap::from([("/f".to_owned(), "text".to_owned())]),
         stdin: Some("/f".to_owned()),
+        lease: None,
     };
     let pipes = Start {
         io: Io::Pipes { stdin: true },
         files: BTreeMap::new(),
         stdin: None,
+        lease: None,
         line: None,
         ..start.clone()
     };
@@ -59,8 +61,13 @@ fn to_host() -> Vec<ToHost> {
         ToHost::Kill { session, grace_ms: None },
         ToHost::Freeze { session },
         ToHost::Thaw { session },
-        ToHost::Deadline { session, after_ms: Some(1), action: AtDeadline::Kill { grace_ms: 1 } },
-        ToHost::Deadline { session, after_ms: None, action: AtDeadline::Freeze },
+        ToHost::Deadline {
+            session,
+            after_ms: Some(1),
+            action: AtDeadline::Kill { grace_ms: 1 },
+            keep_ms: None,
+        },
+        ToHost::Deadline { session, after_ms: None, action: AtDeadline::Freeze, keep_ms: None },
         ToHost::Probe { session },
         ToHost::Waits { session, waits: true },
         ToHost::Watch { session, from: u64::MAX },

@@ -46,6 +46,15 @@ pub struct Line {
     pub lazy_above: u32,
 }
 
+/// How long a session may run that is a task of another node's run. Its node may be dead, or cut off, when it is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Then it is frozen, or does not start, ms (`CLOCK_BOOTTIME`).
+    pub until_ms: u64,
+    /// After so long more it is killed, ms.
+    pub keep_ms: u64,
+}
+
 /// A session to be started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Start {
@@ -93,6 +102,9 @@ pub struct Start {
     /// the other two streams, and the controlling one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stdin: Option<String>,
+    /// None: it needs none. [`ToHost::Deadline`] renews it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
 }
 
 /// To the host.
@@ -193,6 +205,9 @@ pub enum ToHost {
         after_ms: Option<u64>,
         /// What then.
         action: AtDeadline,
+        /// Of `Freeze`: so long after the deadline it is killed, unless there is another one by then, ms.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        keep_ms: Option<u64>,
     },
     /// What the kernel knows about who reads its terminal. Answered with `Probed`.
     Probe {

@@ -333,7 +333,12 @@ fn a_frozen_tree_does_nothing_until_it_is_thawed() {
     assert_eq!(ticks().len(), before);
     control.send(&ToHost::Thaw { session: start.session });
     until("it goes on", || ticks().len() > before);
-    let lease = ToHost::Deadline { session: start.session, after_ms: Some(50), action: AtDeadline::Freeze };
+    let lease = ToHost::Deadline {
+        session: start.session,
+        after_ms: Some(50),
+        action: AtDeadline::Freeze,
+        keep_ms: None,
+    };
     control.send(&lease);
     until("its deadline froze it", || {
         let before = frozen_ticks(&mut control);

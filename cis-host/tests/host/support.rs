@@ -165,6 +165,7 @@ impl Host {
             grace_ms: 500,
             files: BTreeMap::new(),
             stdin: None,
+            lease: None,
         }
     }
 

@@ -126,6 +126,7 @@ impl Driver {
             umask: request.umask,
             line: None,
             io: request.size.map_or(Io::Pipes { stdin: true }, Io::Pty),
+            lease: None,
             log: home.session_log(session).display().to_string(),
             log_limit_bytes: settings.node.log_limit_bytes,
             timeout_ms: request.lifetime_ms,

@@ -42,7 +42,6 @@ use self::attention::Attentions;
 use self::denials::Denials;
 use self::ends::Ends;
 use self::federation::Federation;
-pub(crate) use self::federation::Wrong;
 use self::host_link::HostLink;
 use self::idempotency::KeyDigests;
 use self::inbox::Inbox;
@@ -268,6 +267,7 @@ impl Driver {
             return;
         }
         self.parts.worker.set_now(now);
+        self.look_at_clocks(now);
         if let Some((_, retry_at)) = self.stuck {
             self.refuse_commands();
             if now >= retry_at {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Variables;
 use cis_core::api::TaskSpec;
 use cis_core::event::OutputRecord;
-use cis_host::protocol::Exit;
+use cis_host::protocol::{Exit, Lease};
 
 /// What a start needs.
 pub(super) struct Held {
@@ -17,6 +17,8 @@ pub(super) struct Held {
     pub(super) log: String,
     /// What its standard input is to hold.
     pub(super) stdin: Option<String>,
+    /// Until its coordinator renews it.
+    pub(super) lease: Option<Lease>,
 }
 
 /// How far an attempt is.
@@ -170,6 +172,7 @@ mod tests {
             base: Arc::default(),
             log: String::new(),
             stdin: None,
+            lease: None,
         }
     }
 

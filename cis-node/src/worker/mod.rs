@@ -310,7 +310,7 @@ impl Worker for LocalWorker {
     fn tell(&mut self, message: ToWorker) {
         match message {
             ToWorker::Grant { attempt, session, fence, slots, spec, .. } => {
-                self.grant(&attempt, session, fence, slots, *spec, None)
+                self.grant((&attempt, fence), session, slots, *spec, None)
             }
             // The own worker's grants end with the node, not with a lease.
             ToWorker::Renew { .. } => {}

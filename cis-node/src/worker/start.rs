@@ -18,7 +18,7 @@ use crate::{context, environment};
 use cis_core::api::{FromWorker, Program, Refusal, TaskContext, TaskSpec, TermSize};
 use cis_core::event::{AttemptOutcome, FailureCause};
 use cis_core::ids::{AttemptId, Fence, RunId, SessionId};
-use cis_host::protocol::{Io, Known, Start, ToHost};
+use cis_host::protocol::{Io, Known, Lease, Start, ToHost};
 use cis_local::Home;
 
 /// A longer script goes through a file: one argument has at most 128 KiB (execve(2)).
@@ -113,21 +113,22 @@ impl LocalWorker {
         slots: u32,
         spec: TaskSpec,
         secrets: BTreeMap<String, String>,
+        lease: Lease,
     ) {
         let secrets = Secrets { named: secrets, sensitive: spec.sensitive.clone() };
-        self.grant(attempt, session, fence, slots, spec, Some(secrets));
+        self.grant((attempt, fence), session, slots, spec, Some((secrets, lease)));
     }
 
-    /// `secrets`: those that came with it; otherwise they are found here.
+    /// `for_room`: the secrets that came with a task of a room, and its lease. Otherwise its secrets are found here.
     pub(super) fn grant(
         &mut self,
-        attempt: &AttemptId,
+        (attempt, fence): (&AttemptId, Fence),
         session: SessionId,
-        fence: Fence,
         slots: u32,
         mut spec: TaskSpec,
-        secrets: Option<Secrets>,
+        for_room: Option<(Secrets, Lease)>,
     ) {
+        let (secrets, lease) = for_room.unzip();
         let entered = self.resolve_agent(&mut spec).map_err(Trouble::OfTask).and_then(|given| {
             let entered = self.enter(attempt, session, fence, &spec, secrets)?;
             Ok((given, entered))
@@ -149,14 +150,16 @@ impl LocalWorker {
         if let Some(live) = self.live.get_mut(&session) {
             live.typed = given.typed;
         }
-        if let Some(held) = self.look_up(session, Held { spec, secrets, base, log, stdin: given.stdin }) {
+        if let Some(held) =
+            self.look_up(session, Held { spec, secrets, base, log, stdin: given.stdin, lease })
+        {
             self.start(attempt, session, held);
         }
     }
 
     /// Asks the host for its session.
     pub(super) fn start(&mut self, attempt: &AttemptId, session: SessionId, held: Held) {
-        let Held { spec, mut secrets, base, log, stdin } = held;
+        let Held { spec, mut secrets, base, log, stdin, lease } = held;
         environment::add_sources(&spec, &mut secrets);
         self.written.make_folder_again(&self.home.outputs(), |other| self.live.contains_key(&other));
         let env_base = self.place_base(&spec, &base);
@@ -215,6 +218,7 @@ impl LocalWorker {
             grace_ms: spec.grace_ms,
             files,
             stdin: stdin.map(|path| path.display().to_string()),
+            lease,
         })));
     }
 

@@ -124,6 +124,26 @@ fn a_lease_counts_from_the_heartbeat_that_it_echoes() {
     assert!(out.is_empty(), "a delayed renewal revives nothing: {out:?}");
 }
 
+/// The clock that leases count on stood still too: for the coordinator the lease is over.
+#[test]
+fn after_the_machine_stood_still_only_a_new_heartbeat_renews_a_lease() {
+    let (mut half, mut out) = worker();
+    let one = granted(1, 1);
+    half.receive(&did("c"), given(0, &one, 1), 1, &mut out).unwrap();
+    out.clear();
+    half.stood_still(10_000, &mut out);
+    assert_eq!(out, [worker::Effect::Freeze(one.clone())]);
+    let renewal =
+        |nonce| Message::Renew { run: run(), epoch: 0, nonce, lease_ms: 60_000, grants: vec![one.clone()] };
+    out.clear();
+    half.receive(&did("c"), renewal(1), 10_001, &mut out).unwrap();
+    assert!(out.is_empty(), "it was on its way meanwhile: {out:?}");
+    half.tick(10_002, Some(&0), &[did("c")], &mut out);
+    out.clear();
+    half.receive(&did("c"), renewal(2), 10_003, &mut out).unwrap();
+    assert!(matches!(&out[..], [worker::Effect::Extend { lease_end: 70_002, .. }]), "{out:?}");
+}
+
 #[test]
 fn progress_and_result_are_repeated_until_they_are_known() {
     let (mut half, mut out) = worker();

@@ -417,6 +417,17 @@ impl<P: Payload> WorkerHalf<P> {
         self.act(now, out);
     }
 
+    /// The machine stood still, and this clock with it: all leases may be over, also those that answers to heartbeats from before would
+    /// give.
+    pub fn stood_still(&mut self, now: BootMs, out: &mut Vec<Effect<P>>) {
+        self.beats.clear();
+        self.beat_at = now;
+        for held in self.held.values_mut() {
+            held.lease_end = held.lease_end.min(now);
+        }
+        self.act(now, out);
+    }
+
     /// Another node coordinates the run from now on, as the room's journal says.
     pub fn enters(&mut self, run: RunId, epoch: Epoch, coordinator: &NodeDid) {
         if self.terms.get(&run).is_none_or(|term| term.epoch < epoch) {

@@ -27,6 +27,7 @@ fn patience(idle_ms: Option<u64>, timeout_ms: Option<u64>, warn_ms: Option<u64>)
         grace_ms: 0,
         files: BTreeMap::new(),
         stdin: None,
+        lease: None,
     };
     Patience::of(&start, 0)
 }

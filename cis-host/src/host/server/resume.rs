@@ -6,6 +6,7 @@ use super::*;
 use crate::host::environment::Base;
 use crate::host::renewal::PassedHost;
 use crate::host::session::{Flow, Session};
+use cis_local::Clocks;
 
 impl Server {
     /// Takes over what an earlier program of this process passed through this socket.
@@ -46,6 +47,7 @@ impl Server {
             shutting_down: false,
             now: os::boot_ms(),
             now_unix: cis_local::now_ms(),
+            clocks: Clocks::new(cis_local::now_ms(), os::boot_ms()),
             buffer: vec![0; OUTPUT_PER_TURN],
             lock: opened.lock,
             poll,

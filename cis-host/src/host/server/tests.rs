@@ -16,7 +16,7 @@ use super::*;
 use crate::frames::{Decoder, Frame, put_bytes, put_json};
 use crate::host::connection::Connection;
 use crate::protocol::{
-    AtDeadline, Exit, FromHost, Io, Known, Line, Role, Start, StartFailure, ToHost, VERSION, frame,
+    AtDeadline, Exit, FromHost, Io, Known, Lease, Line, Role, Start, StartFailure, ToHost, VERSION, frame,
 };
 use cis_core::api::TermSize;
 use cis_core::event::{ExitStatus, SessionLimit};
@@ -184,6 +184,7 @@ impl Bench {
             grace_ms: 60_000,
             files: BTreeMap::new(),
             stdin: None,
+            lease: None,
         }
     }
 
@@ -427,7 +428,7 @@ fn limits_end_sessions_and_say_so() {
     control.start(idle);
     control.start(bench.piped(3, "sleep 1000"));
     let deadline = AtDeadline::Kill { grace_ms: 0 };
-    control.say(&ToHost::Deadline { session: id(3), after_ms: Some(50), action: deadline });
+    control.say(&ToHost::Deadline { session: id(3), after_ms: Some(50), action: deadline, keep_ms: None });
     let timed_out = bench.exit(&mut control, id(1));
     assert!(timed_out.timed_out && !timed_out.killed && timed_out.limit_ms.is_some());
     assert!(bench.exit(&mut control, id(3)).timed_out);
@@ -476,9 +477,64 @@ fn a_frozen_tree_stands_still_until_it_is_thawed_and_can_be_ended() {
     control.say(&ToHost::Thaw { session: id(1) });
     assert_eq!(bench.exit(&mut control, id(1)).status, ExitStatus::Code(6));
     control.start(bench.piped(2, "sleep 1000"));
-    control.say(&ToHost::Deadline { session: id(2), after_ms: Some(1), action: AtDeadline::Freeze });
+    control.say(&ToHost::Deadline {
+        session: id(2),
+        after_ms: Some(1),
+        action: AtDeadline::Freeze,
+        keep_ms: None,
+    });
     control.say(&ToHost::Kill { session: id(2), grace_ms: None });
     assert_eq!(bench.exit(&mut control, id(2)).status, ExitStatus::Signal(15));
+}
+
+/// Nobody tells the host anything: the node of these sessions is dead.
+#[test]
+fn what_has_a_lease_is_frozen_and_killed_without_a_node() {
+    let mut bench = Bench::new();
+    let mut control = bench.control();
+    let leased = |n, after, keep_ms| Start {
+        lease: Some(Lease { until_ms: os::boot_ms() + after, keep_ms }),
+        ..bench.piped(n, "touch began; sleep 1000")
+    };
+    let (short, over) = (leased(1, 300, 1), leased(2, 0, 1));
+    control.start(short);
+    assert_eq!(bench.exit(&mut control, id(1)).status, ExitStatus::Signal(9));
+    control.say(&ToHost::Start(Box::new(over)));
+    let why = bench.failure(&mut control, id(2));
+    assert!(format!("{why:?}").contains("lease"), "{why:?}");
+}
+
+#[test]
+fn what_waits_for_its_turn_starts_only_within_its_lease() {
+    let mut bench = Bench::new();
+    let mut control = bench.control();
+    let line = Some(Line { of: RunId::from_parts(1, 1), at_once: 1, lazy_above: 0 });
+    let queued = |n, script| {
+        let lease = Some(Lease { until_ms: os::boot_ms() + 1, keep_ms: 1 });
+        Start { line, lease, ..bench.piped(n, script) }
+    };
+    let first = Start { lease: None, ..queued(1, "until [ -e go ]; do sleep 0.01; done") };
+    let (renewed, over) = (queued(2, "exit 3"), queued(3, "touch wrong"));
+    for start in [first, renewed, over] {
+        control.say(&ToHost::Start(Box::new(start)));
+    }
+    control.say(&ToHost::Deadline {
+        session: id(2),
+        after_ms: Some(60_000),
+        action: AtDeadline::Freeze,
+        keep_ms: None,
+    });
+    // The host has heard all of it.
+    control.say(&ToHost::Probe { session: id(1) });
+    bench.hear(&mut control, |message| match message {
+        FromHost::Probed { session, .. } if *session == id(1) => Some(()),
+        _ => None,
+    });
+    std::fs::write(bench.folder.path().join("go"), "").unwrap();
+    let why = bench.failure(&mut control, id(3));
+    assert!(format!("{why:?}").contains("lease"), "{why:?}");
+    assert_eq!(bench.exit(&mut control, id(2)).status, ExitStatus::Code(3));
+    assert!(!bench.folder.path().join("wrong").exists());
 }
 
 #[test]

@@ -190,7 +190,9 @@ impl Driver {
             match (is_gated, goes_on) {
                 (true, true) => self.tell_host(&freeze_at(session, gate.until)),
                 (true, false) => continue,
-                (false, _) => self.tell_host(&ToHost::Deadline { session, after_ms: None, action }),
+                (false, _) => {
+                    self.tell_host(&ToHost::Deadline { session, after_ms: None, action, keep_ms: None })
+                }
             }
             self.tell_host(&ToHost::Thaw { session });
         }

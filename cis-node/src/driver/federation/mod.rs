@@ -27,7 +27,6 @@ use self::files::{Transfer, Underway};
 use self::groups::Groups;
 use self::logs::LogUploads;
 use self::refused::Refused;
-pub(crate) use self::refused::Wrong;
 use self::secrets::Hiding;
 use self::terms::Terms;
 use self::work::freeze_at;
@@ -37,6 +36,7 @@ use crate::commands::Reply;
 use crate::config::find_program;
 use crate::restore;
 use crate::worker::pace::{Durations, is_news};
+use crate::wrong::Wrong;
 use cis_core::agent::Agent;
 use cis_core::api::Report;
 use cis_core::event::ExecutionMode;
@@ -53,6 +53,7 @@ use cis_core::ids::{AttemptId, Epoch, Fence, NodeDid, RunId, SessionId, Timestam
 use cis_core::rate::Bucket;
 use cis_core::scheduler::placement::{Ahead, NodeOffer};
 use cis_core::scheduler::{Input, InputKind, LiveAttempt};
+use cis_local::Clocks;
 
 /// Name of the note in the store that this node takes no new tasks of others.
 const DRAINING: &str = "draining";
@@ -73,6 +74,8 @@ pub(super) struct Federation {
     twin_in: Option<String>,
     /// Leases that this node gives depend on what it has read.
     is_urgent: bool,
+    /// Tells whether the machine stood still.
+    clocks: Option<Clocks>,
     refused: Refused,
     directories: Directories,
     files: Underway,
@@ -294,6 +297,26 @@ impl Driver {
         }
         self.count_voters(room, now);
         self.federate(now);
+    }
+
+    /// After a pause of the machine all leases of this node may be over.
+    pub(super) fn look_at_clocks(&mut self, now: TimestampMs) {
+        let boot = boot_ms();
+        let ms = u64::try_from(boot).unwrap_or(0);
+        let clocks = self.federation.clocks.get_or_insert_with(|| Clocks::new(now, ms));
+        if !clocks.stood_still(now, ms) {
+            return;
+        }
+        tracing::warn!(
+            "this machine stood still, or its clock was set forward: tasks of other nodes wait until their leases are renewed"
+        );
+        for name in self.federation.rooms.keys().cloned().collect::<Vec<_>>() {
+            let mut out = Vec::new();
+            if let Some(worker) = self.federation.worker(&name) {
+                worker.stood_still(boot, &mut out);
+            }
+            self.work(&name, out, now);
+        }
     }
 
     /// Takes no new tasks of others from now on, also after a restart; or takes them again.

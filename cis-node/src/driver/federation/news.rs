@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use super::super::Driver;
 use super::Held;
-use super::refused::Wrong;
 use crate::account::boot_ms;
 use crate::commands::{AnswerHeld, HeldFor};
 use crate::driver::attention::{Attention, item_of_ask, item_of_prompt};
@@ -16,6 +15,7 @@ use crate::driver::inbox::First;
 use crate::held_asks::HeldAsks;
 use crate::inbox::given;
 use crate::problems::prompt_moved;
+use crate::wrong::Wrong;
 use cis_core::api::{AnswerReceipt, AskAnswer, AskView, InboxItem, Problem, ProblemKind};
 use cis_core::event::{Actor, ActorKind, AskRecord, EventDraft, PromptRecord, Via};
 use cis_core::federation::direct::Progress;

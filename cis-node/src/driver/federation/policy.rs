@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 
 use super::super::Driver;
-use super::refused::Wrong;
 use crate::commands::{PolicyChange, Reply};
+use crate::wrong::Wrong;
 use cis_core::api::{Problem, ProblemKind};
 use cis_core::event::{Actor, EventBody, EventDraft, NodeRule};
 use cis_core::federation::private::PrivateSpec;

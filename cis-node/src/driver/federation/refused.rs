@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::Driver;
+use crate::wrong::Wrong;
 use cis_core::event::{Actor, ActorKind, Via};
 use cis_core::federation::protocol::BootMs;
 use cis_core::identity::Right;
@@ -15,27 +16,6 @@ const AGAIN_MS: BootMs = 60 * 60 * 1000;
 
 /// So much is remembered; above it nothing is recorded until something is old.
 const REMEMBERED_MAX: usize = 1000;
-
-/// What is wrong with a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Wrong {
-    /// No owner of the room trusts its sender.
-    Untrusted,
-    /// Its sender has not this right.
-    Without(Right),
-    /// The policy of this node forbids the task that it grants.
-    Policy,
-    /// It does not fit what is known.
-    Unfitting,
-    /// Its sender coordinates the run no more, or never did.
-    Term,
-    /// Its sender says in the journal of a run that it took it over, and may not.
-    Takeover,
-    /// It has the key of this node.
-    Twin,
-    /// It has the place of another entry of a journal.
-    Forked,
-}
 
 /// What was recorded lately.
 #[derive(Debug, Default)]

@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 
 use super::super::Driver;
-use super::refused::Wrong;
 use crate::account::boot_ms;
 use crate::commands::{Head, Reply};
 use crate::restore;
 use crate::room_waker::Claim;
+use crate::wrong::Wrong;
 use cis_core::api::{Problem, ProblemKind, RoomWrite, ToWorker, Worker as _};
 use cis_core::event::{EventBody, EventDraft};
 use cis_core::federation::journal::Position;

@@ -12,11 +12,11 @@ use cis_core::api::{FromWorker, Program, Refusal, Report, TaskSpec, ToWorker, Wo
 use cis_core::event::{AttemptOutcome, SessionState};
 use cis_core::federation::direct::{Progress, RemoteSpec, TaskPayload};
 use cis_core::federation::private::PrivateSpec;
-use cis_core::federation::protocol::BootMs;
 use cis_core::federation::protocol::message::{Grant, Granted, Message};
 use cis_core::federation::protocol::worker::{Change, Effect, Remembered, WorkerHalf};
+use cis_core::federation::protocol::{BootMs, Settings};
 use cis_core::ids::{AttemptId, RunId, SessionId, TimestampMs};
-use cis_host::protocol::{AtDeadline, ToHost};
+use cis_host::protocol::{AtDeadline, Lease, ToHost};
 
 impl Driver {
     /// What follows for the own worker.
@@ -231,8 +231,9 @@ impl Driver {
         let spec = self.own_of(attempt, spec);
         let secrets = self.own_variables(&spec, secrets);
         self.learn_secrets_of(attempt.run);
-        self.parts.worker.grant_for_room((attempt, fence), session, slots, spec, secrets);
+        self.parts.worker.grant_for_room((attempt, fence), session, slots, spec, secrets, lease(lease_end));
         self.upload_ahead(session, room);
+        // Hosts of an earlier version do not know of the lease of a start.
         self.parts.worker.to_host.push(freeze_at(session, lease_end));
     }
 
@@ -408,5 +409,11 @@ struct Kept {
 /// The session host freezes a session whose lease is over by itself: this node may be dead then.
 pub(super) fn freeze_at(session: SessionId, lease_end: BootMs) -> ToHost {
     let after_ms = u64::try_from(lease_end.saturating_sub(boot_ms())).unwrap_or(0);
-    ToHost::Deadline { session, after_ms: Some(after_ms), action: AtDeadline::Freeze }
+    let Lease { keep_ms, .. } = lease(lease_end);
+    ToHost::Deadline { session, after_ms: Some(after_ms), action: AtDeadline::Freeze, keep_ms: Some(keep_ms) }
+}
+
+fn lease(until: BootMs) -> Lease {
+    let ms = |ms: BootMs| u64::try_from(ms).unwrap_or(0);
+    Lease { until_ms: ms(until), keep_ms: ms(Settings::default().lost_keep_ms) }
 }

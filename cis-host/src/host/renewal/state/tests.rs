@@ -56,6 +56,7 @@ fn session(n: u128, steps: Vec<Step>) -> PassedSession {
         grace_ms: 0,
         files: BTreeMap::new(),
         stdin: None,
+        lease: None,
     };
     let mut life = Life::begin();
     let mut inputs = Inputs::default();
