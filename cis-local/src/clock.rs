@@ -11,33 +11,34 @@ pub fn now_ms() -> TimestampMs {
     TimestampMs::try_from(since.as_millis()).unwrap_or(TimestampMs::MAX)
 }
 
-/// A step of this size, ms, is more than people and time servers set a clock by in daily use.
+/// If the clock on the wall goes forward by this time, ms, and the other clock does not, the machine stood still.
 const STEP_MS: i64 = 1000;
 
-/// Finds out that the machine stood still. The clocks of a virtual machine stop while it is paused; afterwards the one on the wall is
-/// set, and `CLOCK_BOOTTIME` is not. Somebody who sets the clock forward looks the same.
-#[derive(Debug)]
+/// If reading the clocks takes this time, ms, they cannot be compared.
+const READ_MS: u64 = 100;
+
+/// Finds out that the machine stood still. The clocks of a virtual machine stop while it is paused. Afterwards the clock on the wall is
+/// set, but `CLOCK_BOOTTIME` is not. If a person sets the clock on the wall forward, this cannot be told apart.
+#[derive(Debug, Default)]
 pub struct Clocks {
-    /// How far the clock on the wall is ahead of the other, ms.
-    ahead: i64,
+    /// How far the clock on the wall is ahead of the other one, ms. None: they were not read yet.
+    ahead: Option<i64>,
 }
 
 impl Clocks {
-    /// Begins with the present times: Unix ms, and ms of `CLOCK_BOOTTIME`.
-    #[must_use]
-    pub fn new(unix: TimestampMs, boot: u64) -> Self {
-        Self { ahead: ahead(unix, boot) }
+    /// Reads both clocks, and returns whether the machine stood still since they were read last. `boot` reads `CLOCK_BOOTTIME`, ms.
+    pub fn stood_still(&mut self, boot: impl Fn() -> u64) -> bool {
+        let (before, unix, after) = (boot(), now_ms(), boot());
+        self.is_ahead(before, unix, after)
     }
 
-    /// Whether the machine stood still since this was asked last.
-    pub fn stood_still(&mut self, unix: TimestampMs, boot: u64) -> bool {
-        let before = std::mem::replace(&mut self.ahead, ahead(unix, boot));
-        self.ahead.saturating_sub(before) >= STEP_MS
+    fn is_ahead(&mut self, before: u64, unix: TimestampMs, after: u64) -> bool {
+        if after.saturating_sub(before) > READ_MS {
+            return false;
+        }
+        let ahead = unix.saturating_sub(i64::try_from(after).unwrap_or(i64::MAX));
+        self.ahead.replace(ahead).is_some_and(|known| ahead.saturating_sub(known) >= STEP_MS)
     }
-}
-
-fn ahead(unix: TimestampMs, boot: u64) -> i64 {
-    unix.saturating_sub(i64::try_from(boot).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]
@@ -46,11 +47,18 @@ mod tests {
 
     #[test]
     fn a_machine_that_stood_still_is_found_once() {
-        let mut clocks = Clocks::new(1_000_000, 500);
-        assert!(!clocks.stood_still(1_000_000 + 3_600_000, 500 + 3_600_000), "both went on");
-        assert!(!clocks.stood_still(4_600_900, 3_600_500), "time servers do that");
-        assert!(clocks.stood_still(4_700_900, 3_600_501));
-        assert!(!clocks.stood_still(4_700_901, 3_600_502));
-        assert!(!clocks.stood_still(4_000_000, 3_600_503), "set back");
+        let mut clocks = Clocks::default();
+        let mut read = |unix, boot| clocks.is_ahead(boot, unix, boot);
+        assert!(!read(1_000_000, 500));
+        assert!(!read(4_600_000, 3_600_500), "both went on");
+        assert!(!read(4_600_900, 3_600_500), "time servers do that");
+        assert!(read(4_700_900, 3_600_501));
+        assert!(!read(4_700_901, 3_600_502));
+        assert!(!read(4_000_000, 3_600_503), "set back");
+        assert!(
+            !clocks.is_ahead(3_600_600, 9_000_000, 3_700_000),
+            "this process stood still between the two"
+        );
+        assert!(!clocks.is_ahead(3_700_000, 4_099_500, 3_700_000));
     }
 }

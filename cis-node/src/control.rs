@@ -248,7 +248,10 @@ impl Node {
     /// Keeps a refusal over a restart, before the other node hears of it: it could be told "refused", and a copy of the request be
     /// carried out later.
     async fn keep_refusal(&self, from: &NodeDid, id: InputId, why: Problem) -> Problem {
-        let Some(text) = refusal::to_text(&why) else { return why };
+        // Of a run that is not here nothing could be done later either, and anybody could name thousands.
+        let Some(text) = refusal::to_text(&why).filter(|_| why.kind != ProblemKind::NotFound) else {
+            return why;
+        };
         let key = refusal::key(from, id);
         match self.driver.ask(|reply| Command::Refused { key, text, reply }).await {
             Ok(()) => why,

@@ -54,6 +54,7 @@ mod guide;
 mod harness_check;
 mod heard;
 mod history;
+mod homeservers;
 mod hostile;
 mod http;
 mod hybrid;

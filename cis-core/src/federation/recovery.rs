@@ -11,7 +11,9 @@ use serde_json::{Map, Value};
 use super::announcement::announced_type;
 use super::canonical::Fold;
 use super::envelope::{Carrier, Refused, Verified, verify};
-use super::journal::{BadBatch, Batch, FILE_SIZE_MAX, Fact, FileRef, Placed, Position, Reader, Report, Told};
+use super::journal::{
+    BadBatch, Batch, FILE_SIZE_MAX, Fact, FileRef, Missing, Placed, Position, Reader, Report, Told,
+};
 use super::link::EntryHash;
 use super::outgoing::{
     JOURNAL, ROTATED, ReadSnapshot, SNAPSHOT, SnapshotTold, UnreadSnapshot, read_rotation,
@@ -444,13 +446,14 @@ impl Recovery {
         self.runs.iter().filter(|(_, journal)| is_new(journal)).map(|(run, _)| *run).collect()
     }
 
-    /// How many parts of journals are missing between what was read.
-    #[must_use]
-    pub fn gaps(&mut self) -> usize {
+    /// The parts of journals that are missing between what was read, of runs whose writers `may` write them.
+    pub fn gaps(&mut self, may: impl Fn(&NodeDid) -> bool) -> Vec<(RunId, Missing)> {
         let runs = &self.runs;
-        let missing = |run: &RunId| runs.get(run).map_or(0, |journal| journal.reader.missing().len());
-        self.waiting.retain(|run| missing(run) > 0);
-        self.waiting.iter().map(missing).sum()
+        let missing = |run: &RunId| runs.get(run).map(|journal| journal.reader.missing()).unwrap_or_default();
+        self.waiting.retain(|run| !missing(run).is_empty());
+        let by = |run: &RunId| runs.get(run).and_then(|journal| journal.writer.as_ref());
+        let counts = self.waiting.iter().filter(|run| by(run).is_some_and(&may));
+        counts.flat_map(|run| missing(run).into_iter().map(|part| (*run, part))).collect()
     }
 
     /// What is new of a run since this was asked last; none: nothing.

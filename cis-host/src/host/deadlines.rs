@@ -26,12 +26,14 @@ impl Host {
                 AtDeadline::Kill { grace_ms } => {
                     self.end_session(slot, EndedBy::Timeout, Some(grace_ms));
                 }
+                AtDeadline::Freeze if deadline.ends_lease => {
+                    self.end_session(slot, EndedBy::Lease, Some(0));
+                }
                 AtDeadline::Freeze => {
-                    let kill = AtDeadline::Kill { grace_ms: 0 };
                     session.deadline = deadline.keep_ms.map(|keep| Deadline {
                         at_ms: deadline.at_ms.saturating_add(keep),
-                        action: kill,
-                        keep_ms: None,
+                        ends_lease: true,
+                        ..deadline
                     });
                     self.freeze(slot);
                 }

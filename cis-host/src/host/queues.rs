@@ -73,13 +73,13 @@ impl Queues {
         })
     }
 
-    /// Renews the lease of a session that waits; none: it needs none any more. True where it was there.
+    /// Gives a waiting session another lease, or takes its lease away. Returns whether the session was there.
     pub(super) fn renew(&mut self, id: SessionId, lease: Option<Lease>) -> bool {
         let mut waiting = self.queues.values_mut().flat_map(|queue| &mut queue.waiting);
         waiting.find(|start| start.session == id).map(|start| start.lease = lease).is_some()
     }
 
-    /// No lease of what waits goes beyond this time: it does not start before it is renewed.
+    /// Ends the leases of all waiting sessions at this time: they start only if they are renewed.
     pub(super) fn end_leases(&mut self, now: u64) {
         let waiting = self.queues.values_mut().flat_map(|queue| &mut queue.waiting);
         for lease in waiting.filter_map(|start| start.lease.as_mut()) {

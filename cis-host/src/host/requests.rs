@@ -121,15 +121,14 @@ impl Host {
             }
             ToHost::Freeze { session } => self.on_session(at, session, Self::freeze),
             ToHost::Thaw { session } => self.on_session(at, session, Self::thaw),
-            ToHost::Deadline { session, after_ms, action, keep_ms } => {
-                let at_ms = after_ms.map(|after| self.now.saturating_add(after));
-                let keep = keep_ms.unwrap_or(u64::MAX);
+            ToHost::Deadline { session, after_ms, action, keep_ms, until_ms } => {
+                let at_ms = until_ms.or_else(|| after_ms.map(|after| self.now.saturating_add(after)));
+                // A session that waits for its turn can only have a lease: a kill would end nothing.
                 let until = at_ms.filter(|_| action == AtDeadline::Freeze);
-                let lease = until.map(|until_ms| Lease { until_ms, keep_ms: keep });
-                if self.queues.renew(session, lease) {
+                if self.queues.renew(session, until.map(|until_ms| Lease { until_ms, keep_ms })) {
                     return Ok(());
                 }
-                let deadline = at_ms.map(|at_ms| Deadline { at_ms, action, keep_ms });
+                let deadline = at_ms.map(|at_ms| Deadline { at_ms, action, keep_ms, ends_lease: false });
                 self.on_session(at, session, |host, slot| host.set_deadline(slot, deadline));
             }
             ToHost::Probe { session } => self.on_session(at, session, |host, slot| host.probe(at, slot)),

@@ -173,7 +173,7 @@ impl Server {
             shutting_down: false,
             now: os::boot_ms(),
             now_unix,
-            clocks: Clocks::new(now_unix, os::boot_ms()),
+            clocks: Clocks::default(),
             buffer: vec![0; OUTPUT_PER_TURN],
             lock,
             poll,
@@ -226,7 +226,7 @@ impl Server {
         }
         host.now = os::boot_ms();
         host.now_unix = cis_local::now_ms();
-        if host.clocks.stood_still(host.now_unix, host.now) {
+        if host.clocks.stood_still(os::boot_ms) {
             host.freeze_leased();
         }
         host.processes.drop_snapshot();

@@ -85,6 +85,8 @@ pub(super) enum EndedBy {
     Idle,
     /// The host shuts down.
     Shutdown,
+    /// Nobody renewed its lease while it was kept frozen.
+    Lease,
 }
 
 /// That the host told a leader to end, for the first time.
@@ -142,14 +144,17 @@ pub(super) enum Life {
 pub(super) struct Deadline {
     pub(super) at_ms: u64,
     pub(super) action: AtDeadline,
-    /// What it froze is killed after so long, ms.
+    /// A session that it froze is killed after this time, ms.
     #[serde(default)]
     pub(super) keep_ms: Option<u64>,
+    /// The session is frozen since its lease ended, and is killed now.
+    #[serde(default)]
+    pub(super) ends_lease: bool,
 }
 
 impl Deadline {
     pub(super) fn of(Lease { until_ms, keep_ms }: Lease) -> Self {
-        Self { at_ms: until_ms, action: AtDeadline::Freeze, keep_ms: Some(keep_ms) }
+        Self { at_ms: until_ms, action: AtDeadline::Freeze, keep_ms, ends_lease: false }
     }
 }
 
@@ -373,7 +378,7 @@ impl Session {
         let by = end.stop.map(|stop| stop.by);
         let is_limit = |stop: &Stop| matches!(stop.by, EndedBy::Timeout | EndedBy::Idle);
         let kill_asked = end.stop.is_some_and(|stop| stop.kill_asked);
-        let shut_down = by == Some(EndedBy::Shutdown) && !kill_asked;
+        let shut_down = matches!(by, Some(EndedBy::Shutdown | EndedBy::Lease)) && !kill_asked;
         Some(Exit {
             status: end.status,
             started_ms: self.started_ms,

@@ -25,7 +25,7 @@ pub struct Exit {
     pub limit_ms: Option<TimestampMs>,
     /// A `Kill` ended it, or came after its timeout or idleness had begun to end it.
     pub killed: bool,
-    /// The host was told to shut down, and ended it.
+    /// The host ended it by itself: it was told to shut down, or nobody renewed the lease of a frozen session.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shut_down: bool,
     /// Bytes of output, the cut ones included.

@@ -49,10 +49,11 @@ pub struct Line {
 /// How long a session may run that is a task of another node's run. Its node may be dead, or cut off, when it is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
-    /// Then it is frozen, or does not start, ms (`CLOCK_BOOTTIME`).
+    /// At this time a running session is frozen, and a waiting one can no longer start, ms (`CLOCK_BOOTTIME`).
     pub until_ms: u64,
-    /// After so long more it is killed, ms.
-    pub keep_ms: u64,
+    /// A frozen session is killed after this time, ms. None: it stays frozen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_ms: Option<u64>,
 }
 
 /// A session to be started.
@@ -205,9 +206,12 @@ pub enum ToHost {
         after_ms: Option<u64>,
         /// What then.
         action: AtDeadline,
-        /// Of `Freeze`: so long after the deadline it is killed, unless there is another one by then, ms.
+        /// Of `Freeze`: the session is killed this time after the deadline, unless there is another deadline by then, ms.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         keep_ms: Option<u64>,
+        /// The deadline itself, ms of `CLOCK_BOOTTIME`, instead of `after_ms`: this message may be late.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until_ms: Option<u64>,
     },
     /// What the kernel knows about who reads its terminal. Answered with `Probed`.
     Probe {

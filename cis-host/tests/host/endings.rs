@@ -223,11 +223,17 @@ fn a_deadline_can_be_moved_removed_and_kills() {
     control.start(&start);
     let action = AtDeadline::Kill { grace_ms: 100 };
     let session = start.session;
-    control.send(&ToHost::Deadline { session, after_ms: Some(60_000), action, keep_ms: None });
-    control.send(&ToHost::Deadline { session, after_ms: None, action, keep_ms: None });
+    control.send(&ToHost::Deadline {
+        session,
+        after_ms: Some(60_000),
+        action,
+        keep_ms: None,
+        until_ms: None,
+    });
+    control.send(&ToHost::Deadline { session, after_ms: None, action, keep_ms: None, until_ms: None });
     control.send(&ToHost::Probe { session });
     control.expect("evidence", |message| matches!(message, FromHost::Probed { .. }).then_some(()));
-    control.send(&ToHost::Deadline { session, after_ms: Some(50), action, keep_ms: None });
+    control.send(&ToHost::Deadline { session, after_ms: Some(50), action, keep_ms: None, until_ms: None });
     assert!(control.exit(session).timed_out);
 }
 

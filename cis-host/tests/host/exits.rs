@@ -108,7 +108,13 @@ fn the_next_host_knows_who_ended_a_session() {
             "kill" => control.send(&ToHost::Kill { session, grace_ms: None }),
             "deadline" => {
                 let action = AtDeadline::Kill { grace_ms: 600_000 };
-                control.send(&ToHost::Deadline { session, after_ms: Some(10), action, keep_ms: None });
+                control.send(&ToHost::Deadline {
+                    session,
+                    after_ms: Some(10),
+                    action,
+                    keep_ms: None,
+                    until_ms: None,
+                });
             }
             _ => {}
         }

@@ -338,6 +338,7 @@ fn a_frozen_tree_does_nothing_until_it_is_thawed() {
         after_ms: Some(50),
         action: AtDeadline::Freeze,
         keep_ms: None,
+        until_ms: None,
     };
     control.send(&lease);
     until("its deadline froze it", || {

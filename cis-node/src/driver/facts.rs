@@ -135,6 +135,8 @@ impl Driver {
         self.attention.clear();
         self.inbox.clear();
         self.connect_host(now);
+        // Without a host it takes no tasks.
+        self.offer_changed();
     }
 
     /// Tells the host something short.
@@ -154,6 +156,7 @@ impl Driver {
         self.parts.worker.host_connected();
         self.parts.hub.host_changed();
         self.parts.machine.set_host(Some(greeting.instance));
+        self.offer_changed();
         self.reconcile(greeting, now);
     }
 

@@ -558,6 +558,7 @@ impl Driver {
                 .to_owned()
         }));
         warnings.extend(self.twin_warning());
+        warnings.extend(self.stranded_warnings());
         warnings.extend(self.host.trouble.clone());
         warnings.extend(self.log_trouble.clone());
         warnings.extend(self.unread.warnings());

@@ -42,8 +42,8 @@ const INFO: &str = "cis.dag.node.info";
 /// Announcements that are remembered where rooms keep none.
 const HEARD_MAX: usize = 1000;
 
-/// More nodes without trust are not told of.
-const UNTRUSTED_MAX: usize = 1000;
+/// More nodes without trust get no line in the audit: anybody can make keys, and the audit has space for a limited number of lines.
+const UNTRUSTED_MAX: usize = 50;
 
 /// So many of them are known.
 const TWINS_MAX: usize = 100;

@@ -9,7 +9,7 @@
 
 mod allowance;
 mod audit;
-mod behind;
+mod backlog;
 mod carry;
 mod export;
 mod heads;

@@ -14,7 +14,7 @@ use cis_matrix::{MatrixError, RoomBatch, RoomEvent, RoomName};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::Instant;
 
-use super::behind::Behind;
+use super::backlog::{Backlogs, Gap};
 use super::pause::{Pause, ROOM_PAUSE};
 use super::recover::{Begun, drafts, is_of};
 use super::results;
@@ -42,6 +42,9 @@ use cis_store::{Safety, StoreError};
 /// What could not be decrypted is looked at again so often at most.
 const SEALED_PAUSE: Duration = Duration::from_secs(10);
 
+/// Ids of events that are kept of those that were just read: more are never read backwards.
+const IDS_MAX: usize = 5000;
+
 /// So many nodes that are not trusted are named.
 const NAMED_MAX: usize = 5;
 
@@ -56,6 +59,8 @@ struct Observer {
     overtaken: BTreeSet<RunId>,
     /// Such runs, while that is done: what is read replaces what the store has.
     replacing: BTreeSet<RunId>,
+    /// What homeservers may not have of the rooms.
+    backlogs: Backlogs,
 }
 
 /// A room that is read.
@@ -66,10 +71,6 @@ struct Observed {
     place: String,
     /// The newest event that was read.
     newest: Option<String>,
-    /// Events of it may be missing.
-    behind: Option<Behind>,
-    /// Parts of journals that nobody has any more.
-    given_up: usize,
     /// The place before the first event that could not be decrypted, and when it was looked for its key again.
     sealed: Option<(String, Instant)>,
     /// Events that could not be decrypted.
@@ -154,6 +155,7 @@ pub(super) fn start(node: Arc<Node>, wake: Arc<Notify>) {
         deaf: BTreeMap::new(),
         overtaken: BTreeSet::new(),
         replacing: BTreeSet::new(),
+        backlogs: Backlogs::default(),
     };
     tokio::spawn(observer.run(wake));
 }
@@ -211,7 +213,7 @@ impl Observer {
         let account = (opened.session.user.clone(), opened.session.device.clone());
         let again = Instant::now() + ROOM_PAUSE;
         while self.overtaken.is_empty() {
-            let look = self.next_look();
+            let search = self.next_search();
             tokio::select! {
                 said = news.recv() => match said {
                     Ok(News::Batch(batch, at)) => {
@@ -239,6 +241,8 @@ impl Observer {
                     Ok(News::Over(error)) => return Err(error.into()),
                     Err(broadcast::error::RecvError::Lagged(_)) => {
                         for room in self.rooms.keys().cloned().collect::<Vec<_>>() {
+                            // One of the batches may have left some out.
+                            self.left_out(&room);
                             if let Err(stop) = self.catch_up(&opened, &room).await {
                                 self.passes_by(&room, stop)?;
                             }
@@ -255,8 +259,8 @@ impl Observer {
                     }
                 }
                 () = tokio::time::sleep_until(again), if !self.deaf.is_empty() => return Ok(()),
-                () = tokio::time::sleep_until(look.unwrap_or(again)), if look.is_some() => {
-                    self.look_back(&opened).await?;
+                () = tokio::time::sleep_until(search.unwrap_or(again)), if search.is_some() => {
+                    self.search(&opened).await?;
                     self.stands(None);
                 }
                 // What was left out may count now.
@@ -282,8 +286,7 @@ impl Observer {
         let served = self.node.shared.served.borrow().clone();
         for (room, observed) in self.rooms.iter_mut().filter(|(room, _)| served.contains(*room)) {
             // What cannot be decrypted, or is missing, may be a takeover of one of its runs.
-            let is_missing = observed.behind.as_ref().is_some_and(Behind::is_unknown);
-            if observed.hidden == 0 && !is_missing {
+            if observed.hidden == 0 && !self.backlogs.is_unknown(room) {
                 let (room, heads) = (room.clone(), std::mem::take(&mut observed.heads));
                 let term = observed.timeline.keeper().cloned();
                 self.node.driver.tell(Command::RoomRead { room, at, heads, term });
@@ -306,8 +309,6 @@ impl Observer {
             runs: BTreeMap::new(),
             place: opened.feed.place().await?,
             newest: None,
-            behind: None,
-            given_up: 0,
             sealed: None,
             unreadable: 0,
             hidden: 0,
@@ -334,13 +335,11 @@ impl Observer {
     async fn hear(&mut self, opened: &Opened, said: &RoomBatch, next: &str) -> Result<(), Stop> {
         let Some(observed) = self.rooms.get_mut(&said.room) else { return Ok(()) };
         if said.limited {
-            let until = observed.newest.clone();
-            let known = self.catch_up(opened, &said.room).await?;
-            if let Some(observed) = self.rooms.get_mut(&said.room) {
-                observed.behind.get_or_insert_with(|| Behind::new(until, known));
-            }
+            self.left_out(&said.room);
+            self.catch_up(opened, &said.room).await?;
         } else {
             let whole = Whole::new(opened, &said.room);
+            self.backlogs.read(&said.room, said.events.iter().map(|event| event.id.clone()));
             observed.newest = said.events.last().map(|event| event.id.clone()).or(observed.newest.take());
             let sealed = observed.count_sealed(&self.node, (&opened.session.user, &said.room), &said.events);
             if sealed > 0 {
@@ -393,63 +392,80 @@ impl Observer {
         Ok(())
     }
 
-    /// Reads what was missed, and gives how many events. What was read already counts once.
-    async fn catch_up(&mut self, opened: &Opened, room: &str) -> Result<u64, Stop> {
-        let Some(observed) = self.rooms.get(room) else { return Ok(0) };
-        let whole = Whole::after(opened, room, &observed.place);
-        self.page(whole, &opened.session.user, room).await
+    /// A batch of a room may have left events out.
+    fn left_out(&mut self, room: &str) {
+        let newest = self.rooms.get(room).and_then(|observed| observed.newest.clone());
+        self.backlogs.left_out(room, newest);
     }
 
-    async fn page(&mut self, mut whole: Whole<'_>, user: &str, room: &str) -> Result<u64, Stop> {
+    /// Reads what was missed. What was read already counts once.
+    async fn catch_up(&mut self, opened: &Opened, room: &str) -> Result<(), Stop> {
+        let Some(observed) = self.rooms.get(room) else { return Ok(()) };
+        let whole = Whole::after(opened, room, &observed.place);
+        for event in self.page(whole, &opened.session.user, room).await? {
+            self.backlogs.read(room, std::iter::once(event));
+        }
+        Ok(())
+    }
+
+    /// Reads a room to its end, and returns the ids of the newest events.
+    async fn page(&mut self, mut whole: Whole<'_>, user: &str, room: &str) -> Result<Vec<String>, Stop> {
+        let mut ids = Vec::new();
         while let Some(events) = whole.next().await? {
-            let Some(observed) = self.rooms.get_mut(room) else { return Ok(whole.events) };
-            observed.newest = events.last().map(|event| event.id.clone()).or(observed.newest.take());
+            let Some(observed) = self.rooms.get_mut(room) else { return Ok(ids) };
+            ids.extend(events.iter().map(|event| event.id.clone()));
+            ids.drain(..ids.len().saturating_sub(IDS_MAX));
+            observed.newest = ids.last().cloned().or(observed.newest.take());
             observed.count_sealed(&self.node, (user, room), &events);
             observed.timeline.read_into(&self.node, &whole, &mut observed.recovery, &events).await?;
             self.take_news(room).await?;
         }
         self.members_read(room);
-        Ok(whole.events)
+        Ok(ids)
+    }
+
+    /// The parts that are missing of journals of a room.
+    fn gaps(&mut self, room: &str) -> Vec<Gap> {
+        let members = &self.node.members;
+        let observed = self.rooms.get_mut(room);
+        observed.map(|of| of.recovery.gaps(|did| members.may_submit(room, did))).unwrap_or_default()
     }
 
     /// When the next room is to be read backwards.
-    fn next_look(&mut self) -> Option<Instant> {
-        let look = |observed: &mut Observed| {
-            if observed.behind.is_none() && observed.recovery.gaps() > observed.given_up {
-                observed.behind = Some(Behind::gap());
-            }
-            observed.behind.as_ref().map(|behind| behind.due)
+    fn next_search(&mut self) -> Option<Instant> {
+        let rooms: Vec<String> = self.rooms.keys().cloned().collect();
+        let search = |room: &String| {
+            let gaps = self.gaps(room);
+            self.backlogs.gaps(room, &gaps);
+            self.backlogs.due(room)
         };
-        self.rooms.values_mut().filter_map(look).min()
+        rooms.iter().filter_map(search).min()
     }
 
     /// Has homeservers fetch what they lack of rooms, and reads those where something came.
-    async fn look_back(&mut self, opened: &Opened) -> Result<(), Stop> {
+    async fn search(&mut self, opened: &Opened) -> Result<(), Stop> {
         let now = Instant::now();
-        let is_due = |observed: &Observed| observed.behind.as_ref().is_some_and(|behind| behind.due <= now);
-        let due = self.rooms.iter().filter(|(_, observed)| is_due(observed)).map(|(room, _)| room.clone());
-        for room in due.collect::<Vec<_>>() {
-            if let Err(stop) = self.look_back_in(opened, &room).await {
+        let is_due = |room: &&String| self.backlogs.due(room).is_some_and(|due| due <= now);
+        for room in self.rooms.keys().filter(is_due).cloned().collect::<Vec<_>>() {
+            if let Err(stop) = self.search_in(opened, &room).await {
                 self.passes_by(&room, stop)?;
             }
         }
         Ok(())
     }
 
-    async fn look_back_in(&mut self, opened: &Opened, room: &str) -> Result<(), Stop> {
-        let Some(observed) = self.rooms.get_mut(room) else { return Ok(()) };
-        let Some(behind) = observed.behind.take() else { return Ok(()) };
-        let found = Whole::read_back(opened, (room, &observed.place), behind.until.as_deref()).await?;
-        if behind.is_new(found) || observed.recovery.gaps() > 0 {
+    async fn search_in(&mut self, opened: &Opened, room: &str) -> Result<(), Stop> {
+        let Some(observed) = self.rooms.get(room) else { return Ok(()) };
+        let place = observed.place.clone();
+        let until = self.backlogs.begin(room);
+        let found = Whole::read_back(opened, (room, &place), until.as_deref()).await?;
+        if self.backlogs.is_new(room, &found) {
             // What was fetched stands before what was read: only the whole room tells it in its order.
             self.rooms.remove(room);
             self.enter(opened, room).await?;
         }
-        if let Some(observed) = self.rooms.get_mut(room) {
-            let gaps = observed.recovery.gaps();
-            observed.behind = behind.looked(found, gaps);
-            observed.given_up = if observed.behind.is_none() { gaps } else { 0 };
-        }
+        let gaps = self.gaps(room);
+        self.backlogs.end(room, found, gaps);
         Ok(())
     }
 

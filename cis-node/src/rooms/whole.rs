@@ -54,20 +54,20 @@ impl<'a> Whole<'a> {
         Ok(Some(page.events))
     }
 
-    /// Reads the room backwards from a place on, so that its homeserver fetches from others what it lacks, and gives how many events
-    /// stand between. `until`: the event before them; none, or one that is far away: as far as that is of use.
+    /// Reads the room backwards from a place on, so that its homeserver fetches from others what it lacks, and returns the ids of the
+    /// events. `until`: the event before them; none, or one that is far away: as far as that is of use.
     pub(super) async fn read_back(
         opened: &Opened,
         (room, from): (&str, &str),
         until: Option<&str>,
-    ) -> Result<u64, MatrixError> {
-        let (mut from, mut found) = (Some(from.to_owned()), 0);
+    ) -> Result<Vec<String>, MatrixError> {
+        let (mut from, mut found) = (Some(from.to_owned()), Vec::new());
         for _ in 0..PAGES_BACK_MAX {
             let page = opened.client.backward(room, from.as_deref(), PAGE_BACK).await?;
             let after = |event: &&RoomEvent| Some(event.id.as_str()) != until;
-            let between = page.events.iter().take_while(after).count();
-            found += between as u64;
-            if between < page.events.len() || page.next.is_none() {
+            let before = found.len();
+            found.extend(page.events.iter().take_while(after).map(|event| event.id.clone()));
+            if found.len() < before + page.events.len() || page.next.is_none() || page.next == from {
                 break;
             }
             from = page.next;

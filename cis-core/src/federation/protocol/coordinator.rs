@@ -226,6 +226,11 @@ impl<P: Payload> CoordinatorHalf<P> {
         self.witness_at = self.witness_at.map(|known| known.max(at));
     }
 
+    /// The machine stood still: another node may coordinate its runs, and what was read says nothing about that.
+    pub fn stood_still(&mut self) {
+        self.witness_at = self.witness_at.map(|_| BootMs::MIN);
+    }
+
     /// Coordinates a run that no other node has granted anything of.
     pub fn begin(&mut self, run: RunId, epoch: Epoch) {
         self.runs.insert(run, Coordinated { epoch, phase: RunPhase::Active });

@@ -3,7 +3,7 @@
 //! A wrong suspicion costs a takeover, never a result: which takeover counts is decided by the journal, and the leases
 //! of the old term are waited for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::settings::{BootMs, Settings};
 use crate::ids::{Epoch, NodeDid, RunId};
@@ -14,6 +14,8 @@ pub struct Suspicion {
     settings: Settings,
     runs: BTreeMap<RunId, Watched>,
     heard: BTreeMap<NodeDid, BootMs>,
+    /// Coordinators at other homeservers.
+    far: BTreeSet<NodeDid>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -36,7 +38,7 @@ impl Suspicion {
     /// Watches nobody.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { settings, runs: BTreeMap::new(), heard: BTreeMap::new() }
+        Self { settings, runs: BTreeMap::new(), heard: BTreeMap::new(), far: BTreeSet::new() }
     }
 
     /// An open run is coordinated by another node in this term.
@@ -74,12 +76,27 @@ impl Suspicion {
         self.runs.values_mut().for_each(|watched| watched.since = since);
     }
 
+    /// These coordinators use other homeservers. If those are cut off from this one, such a coordinator goes on, and reads nothing of a
+    /// takeover: only a person may replace it.
+    pub fn set_far(&mut self, far: BTreeSet<NodeDid>) {
+        self.far = far;
+    }
+
+    /// Runs whose coordinators would be replaced now if they were not at other homeservers.
+    pub fn stranded(&self, rank: usize, now: BootMs) -> impl Iterator<Item = (RunId, &NodeDid)> {
+        let patience = self.patience(rank);
+        let far = self.runs.iter().filter(|(_, watched)| self.far.contains(&watched.coordinator));
+        far.filter(move |(_, watched)| now.saturating_sub(watched.heard(&self.heard)) >= patience)
+            .map(|(run, watched)| (*run, &watched.coordinator))
+    }
+
     /// Runs that this node should take over now, with the epoch that would begin. `rank`: its place among the voters,
     /// from 0. A run is named again after as long a time, as long as nothing came of it.
     pub fn due(&mut self, rank: usize, now: BootMs) -> Vec<(RunId, Epoch)> {
         let patience = self.patience(rank);
         let mut due = Vec::new();
-        for (run, watched) in &mut self.runs {
+        let near = self.runs.iter_mut().filter(|(_, watched)| !self.far.contains(&watched.coordinator));
+        for (run, watched) in near {
             if now.saturating_sub(watched.heard(&self.heard)) >= patience && watched.retry_at <= now {
                 watched.retry_at = now + patience;
                 due.push((*run, watched.epoch + 1));
@@ -94,7 +111,7 @@ impl Suspicion {
         let patience = self.patience(rank);
         let at =
             |watched: &Watched| watched.heard(&self.heard).saturating_add(patience).max(watched.retry_at);
-        self.runs.values().map(at).min()
+        self.runs.values().filter(|watched| !self.far.contains(&watched.coordinator)).map(at).min()
     }
 
     fn patience(&self, rank: usize) -> i64 {

@@ -3,6 +3,7 @@
 use super::coordinator::{self, CoordinatorHalf, KnownGrant};
 use super::groups::holder::Gate;
 use super::message::{Grant, Granted, HeldRecord, HeldState, Message, Payload};
+use super::suspicion::Suspicion;
 use super::worker::{self, WorkerHalf};
 use super::{BootMs, Settings};
 use crate::fence;
@@ -122,6 +123,44 @@ fn a_lease_counts_from_the_heartbeat_that_it_echoes() {
     let renewal = Message::Renew { run: run(), epoch: 0, nonce: 1, lease_ms: 60_000, grants: vec![one] };
     half.receive(&did("c"), renewal, 60_001, &mut out).unwrap();
     assert!(out.is_empty(), "a delayed renewal revives nothing: {out:?}");
+}
+
+/// Another node may coordinate by now. Its worker on the same machine sends a new heartbeat before the room is read.
+#[test]
+fn after_the_machine_stood_still_a_coordinator_renews_when_it_has_read_the_room() {
+    let mut half = CoordinatorHalf::<Text>::new(Settings::default(), false);
+    half.begin(run(), 0);
+    half.witnessed(1_000);
+    let mut out = Vec::new();
+    let mut beat = |half: &mut CoordinatorHalf<Text>, nonce, now| {
+        out.clear();
+        half.receive(&did("w"), Message::Heartbeat { nonce, status: 0 }, now, &mut out).unwrap();
+        half.tick(now, &mut out);
+        sent(&out).iter().any(|message| matches!(message, Message::Renew { .. }))
+    };
+    beat(&mut half, 1, 1_000);
+    half.grant(did("w"), grant(&granted(1, 1)), 1_001);
+    let mut claimed = Vec::new();
+    half.receive(&did("w"), Message::Claimed { granted: granted(1, 1) }, 1_002, &mut claimed).unwrap();
+    assert!(beat(&mut half, 2, 1_003));
+    half.stood_still();
+    assert!(!beat(&mut half, 3, 1_004));
+    half.witnessed(1_005);
+    assert!(beat(&mut half, 4, 1_006));
+}
+
+#[test]
+fn a_coordinator_at_another_homeserver_is_not_replaced() {
+    let mut half = Suspicion::new(Settings::default());
+    half.watch(run(), 3, &did("c"), 0);
+    half.set_far([did("c")].into());
+    assert_eq!((half.due(0, 100_000), half.poll_timeout(0)), (vec![], None));
+    assert_eq!(half.stranded(0, 1_000).next(), None, "it may just be slow");
+    assert_eq!(half.stranded(0, 100_000).collect::<Vec<_>>(), [(run(), &did("c"))]);
+    half.heard(&did("c"), 99_999);
+    assert_eq!(half.stranded(0, 100_000).next(), None);
+    half.set_far([did("d")].into());
+    assert_eq!(half.due(0, 200_000), [(run(), 4)]);
 }
 
 /// The clock that leases count on stood still too: for the coordinator the lease is over.

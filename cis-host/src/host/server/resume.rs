@@ -47,7 +47,7 @@ impl Server {
             shutting_down: false,
             now: os::boot_ms(),
             now_unix: cis_local::now_ms(),
-            clocks: Clocks::new(cis_local::now_ms(), os::boot_ms()),
+            clocks: Clocks::default(),
             buffer: vec![0; OUTPUT_PER_TURN],
             lock: opened.lock,
             poll,

@@ -428,7 +428,13 @@ fn limits_end_sessions_and_say_so() {
     control.start(idle);
     control.start(bench.piped(3, "sleep 1000"));
     let deadline = AtDeadline::Kill { grace_ms: 0 };
-    control.say(&ToHost::Deadline { session: id(3), after_ms: Some(50), action: deadline, keep_ms: None });
+    control.say(&ToHost::Deadline {
+        session: id(3),
+        after_ms: Some(50),
+        action: deadline,
+        keep_ms: None,
+        until_ms: None,
+    });
     let timed_out = bench.exit(&mut control, id(1));
     assert!(timed_out.timed_out && !timed_out.killed && timed_out.limit_ms.is_some());
     assert!(bench.exit(&mut control, id(3)).timed_out);
@@ -482,6 +488,7 @@ fn a_frozen_tree_stands_still_until_it_is_thawed_and_can_be_ended() {
         after_ms: Some(1),
         action: AtDeadline::Freeze,
         keep_ms: None,
+        until_ms: None,
     });
     control.say(&ToHost::Kill { session: id(2), grace_ms: None });
     assert_eq!(bench.exit(&mut control, id(2)).status, ExitStatus::Signal(15));
@@ -492,13 +499,14 @@ fn a_frozen_tree_stands_still_until_it_is_thawed_and_can_be_ended() {
 fn what_has_a_lease_is_frozen_and_killed_without_a_node() {
     let mut bench = Bench::new();
     let mut control = bench.control();
-    let leased = |n, after, keep_ms| Start {
-        lease: Some(Lease { until_ms: os::boot_ms() + after, keep_ms }),
+    let leased = |n, after| Start {
+        lease: Some(Lease { until_ms: os::boot_ms() + after, keep_ms: Some(1) }),
         ..bench.piped(n, "touch began; sleep 1000")
     };
-    let (short, over) = (leased(1, 300, 1), leased(2, 0, 1));
+    let (short, over) = (leased(1, 300), leased(2, 0));
     control.start(short);
-    assert_eq!(bench.exit(&mut control, id(1)).status, ExitStatus::Signal(9));
+    let exit = bench.exit(&mut control, id(1));
+    assert!(exit.status == ExitStatus::Signal(9) && exit.shut_down && !exit.timed_out, "{exit:?}");
     control.say(&ToHost::Start(Box::new(over)));
     let why = bench.failure(&mut control, id(2));
     assert!(format!("{why:?}").contains("lease"), "{why:?}");
@@ -510,7 +518,7 @@ fn what_waits_for_its_turn_starts_only_within_its_lease() {
     let mut control = bench.control();
     let line = Some(Line { of: RunId::from_parts(1, 1), at_once: 1, lazy_above: 0 });
     let queued = |n, script| {
-        let lease = Some(Lease { until_ms: os::boot_ms() + 1, keep_ms: 1 });
+        let lease = Some(Lease { until_ms: os::boot_ms() + 1, keep_ms: Some(1) });
         Start { line, lease, ..bench.piped(n, script) }
     };
     let first = Start { lease: None, ..queued(1, "until [ -e go ]; do sleep 0.01; done") };
@@ -523,6 +531,7 @@ fn what_waits_for_its_turn_starts_only_within_its_lease() {
         after_ms: Some(60_000),
         action: AtDeadline::Freeze,
         keep_ms: None,
+        until_ms: None,
     });
     // The host has heard all of it.
     control.say(&ToHost::Probe { session: id(1) });

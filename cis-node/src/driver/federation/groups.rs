@@ -51,6 +51,10 @@ impl Groups {
         self.half.promises()
     }
 
+    pub(super) fn stood_still(&mut self, now: BootMs) {
+        self.half.stood_still(now);
+    }
+
     pub(super) fn hears_nobody(&mut self) {
         self.half.hears_nobody();
     }
@@ -85,11 +89,14 @@ impl Driver {
 
     /// The room was read as it was at `at`, with this as the newest term of a keeper.
     pub(super) fn groups_read(&mut self, name: &str, term: Option<&Term>, at: BootMs, now: TimestampMs) {
+        let read_after = self.federation.read_after;
         let Some(groups) = &mut self.federation.room(name).groups else { return };
         let (boot, mut out) = (boot_ms(), Vec::new());
         groups.half.read(term, boot, &mut out);
         groups.half.hears_again(boot);
-        groups.half.witnessed(at);
+        if at >= read_after {
+            groups.half.witnessed(at);
+        }
         self.groups_follow(name, out, now);
     }
 
@@ -188,11 +195,15 @@ impl Driver {
         for (session, is_gated, goes_on) in own {
             let action = AtDeadline::Freeze;
             match (is_gated, goes_on) {
-                (true, true) => self.tell_host(&freeze_at(session, gate.until)),
+                (true, true) => self.tell_host(&freeze_at(session, gate.until, None)),
                 (true, false) => continue,
-                (false, _) => {
-                    self.tell_host(&ToHost::Deadline { session, after_ms: None, action, keep_ms: None })
-                }
+                (false, _) => self.tell_host(&ToHost::Deadline {
+                    session,
+                    after_ms: None,
+                    action,
+                    keep_ms: None,
+                    until_ms: None,
+                }),
             }
             self.tell_host(&ToHost::Thaw { session });
         }

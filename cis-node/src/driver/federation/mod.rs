@@ -75,7 +75,9 @@ pub(super) struct Federation {
     /// Leases that this node gives depend on what it has read.
     is_urgent: bool,
     /// Tells whether the machine stood still.
-    clocks: Option<Clocks>,
+    clocks: Clocks,
+    /// What was asked of the homeserver before this time was asked before the machine stood still.
+    read_after: BootMs,
     refused: Refused,
     directories: Directories,
     files: Underway,
@@ -123,8 +125,6 @@ struct Held {
     transfer: Option<Transfer>,
     /// What its session waits at is known in this life of the node.
     recalled: bool,
-    /// Its session was to begin when there was no session host, so it never did.
-    is_unbegun: bool,
 }
 
 impl Room {
@@ -299,18 +299,22 @@ impl Driver {
         self.federate(now);
     }
 
-    /// After a pause of the machine all leases of this node may be over.
+    /// After a pause of the machine all leases of this node may be over, those that it gave too.
     pub(super) fn look_at_clocks(&mut self, now: TimestampMs) {
-        let boot = boot_ms();
-        let ms = u64::try_from(boot).unwrap_or(0);
-        let clocks = self.federation.clocks.get_or_insert_with(|| Clocks::new(now, ms));
-        if !clocks.stood_still(now, ms) {
+        if !self.federation.clocks.stood_still(cis_host::boot_ms) {
             return;
         }
         tracing::warn!(
-            "this machine stood still, or its clock was set forward: tasks of other nodes wait until their leases are renewed"
+            "this machine stood still, or its clock was set forward: leases are renewed before tasks of rooms go on"
         );
+        let boot = boot_ms();
+        self.federation.read_after = boot;
         for name in self.federation.rooms.keys().cloned().collect::<Vec<_>>() {
+            let room = self.federation.room(&name);
+            room.coordinator.stood_still();
+            if let Some(groups) = &mut room.groups {
+                groups.stood_still(boot);
+            }
             let mut out = Vec::new();
             if let Some(worker) = self.federation.worker(&name) {
                 worker.stood_still(boot, &mut out);
@@ -428,11 +432,34 @@ impl Driver {
     fn count_voters(&mut self, name: &str, now: TimestampMs) {
         let others = self.parts.members.other_voters(name);
         let (rank, is_settled) = (self.parts.members.rank(name), self.parts.members.is_settled(name));
+        let far = self.at_other_homeservers(name, &others);
         let room = self.federation.room(name);
         let is_sole = is_settled && others.is_empty();
         room.coordinator.set_sole(is_sole);
         room.terms.vote(others, rank, room.takes_over);
+        room.terms.set_far(far);
         self.groups_declared(name, is_sole, now);
+    }
+
+    /// Which of these nodes use other homeservers than this one, as far as their announcements tell.
+    fn at_other_homeservers(&self, room: &str, nodes: &[NodeDid]) -> BTreeSet<NodeDid> {
+        let announced = self.parts.shared.announced().remove(room).unwrap_or_default();
+        let homeserver = |did: &NodeDid| announced.get(did)?.user.split_once(':').map(|(_, server)| server);
+        let Some(own) = homeserver(&self.parts.did) else { return BTreeSet::new() };
+        let is_far = |did: &&NodeDid| homeserver(did).is_some_and(|server| server != own);
+        nodes.iter().filter(is_far).cloned().collect()
+    }
+
+    /// What `cis node status` says of runs that only a person can continue.
+    pub(super) fn stranded_warnings(&self) -> impl Iterator<Item = String> {
+        let rooms = self.federation.rooms.iter();
+        rooms.flat_map(|(room, of)| of.terms.stranded(boot_ms()).into_iter().map(move |at| (room, at))).map(
+            |(room, (run, by))| {
+                format!(
+                    "run {run} of room {room} is coordinated by {by}, which is not heard. That node uses another homeserver, which may only be                      cut off from this one: so no node takes the run over by itself. If it is gone for good: cis dag takeover {run} --force"
+                )
+            },
+        )
     }
 
     /// Whether an attempt that was just granted goes to a node of a room, be it this one.
@@ -506,6 +533,7 @@ impl Driver {
             // Earlier versions know that alone.
             draining: self.federation.draining
                 || self.federation.twin_in.is_some()
+                || self.host.pid().is_none()
                 || self.parts.machine.is_paused(),
             paused: self.parts.machine.is_paused(),
             policy: self.parts.rules.revision(),

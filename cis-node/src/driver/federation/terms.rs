@@ -3,7 +3,7 @@
 //! Owns what is known of the journals of others' open runs, and when they are to be taken over. Whether a takeover counts is the journal's
 //! matter; it is known when it was read back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::Driver;
 use crate::account::boot_ms;
@@ -59,6 +59,17 @@ impl Terms {
     /// Says who else may coordinate in the room, this node's place among all, and whether it takes runs over by itself.
     pub(super) fn vote(&mut self, others: Vec<NodeDid>, rank: Option<usize>, takes_over: bool) {
         (self.others, self.rank, self.takes_over) = (others, rank, takes_over);
+    }
+
+    /// Of the other coordinators these use other homeservers.
+    pub(super) fn set_far(&mut self, far: BTreeSet<NodeDid>) {
+        self.suspicion.set_far(far);
+    }
+
+    /// Runs that wait for a person, as no node takes them over by itself.
+    pub(super) fn stranded(&self, now: BootMs) -> Vec<(RunId, NodeDid)> {
+        let Some(rank) = self.active_rank() else { return Vec::new() };
+        self.suspicion.stranded(rank, now).map(|(run, by)| (run, by.clone())).collect()
     }
 
     /// Its place, where it takes runs over now.
@@ -189,12 +200,15 @@ impl Driver {
         for head in put_off.into_iter().chain(heads) {
             self.head_read(name, head, now);
         }
+        let read_after = self.federation.read_after;
         let room = self.federation.room(name);
         if std::mem::take(&mut room.terms.is_deaf) {
             room.terms.suspicion.hears_again(boot_ms());
             room.coordinator.hears_again(boot_ms());
         }
-        room.coordinator.witnessed(at);
+        if at >= read_after {
+            room.coordinator.witnessed(at);
+        }
         self.groups_read(name, term.as_ref(), at, now);
         self.federate(now);
     }

@@ -44,7 +44,7 @@ impl Driver {
                 Effect::Extend { granted, lease_end } => {
                     self.extend_held(&granted, lease_end);
                     if let Some(session) = self.session_held(&granted) {
-                        self.parts.worker.to_host.push(freeze_at(session, lease_end));
+                        self.parts.worker.to_host.push(freeze_at(session, lease_end, lost_keep_ms()));
                         self.parts.worker.to_host.push(ToHost::Thaw { session });
                     }
                 }
@@ -107,8 +107,8 @@ impl Driver {
                 self.recall_asks(&room, &granted, session, now);
             }
             let (lease_end, transfer) = (boot_ms(), None);
-            let (recalled, is_unbegun) = (false, false);
-            let held = Held { room, granted, session, spec, lease_end, transfer, recalled, is_unbegun };
+            let recalled = false;
+            let held = Held { room, granted, session, spec, lease_end, transfer, recalled };
             self.federation.held.insert(held.granted.attempt.clone(), held);
         }
     }
@@ -153,11 +153,6 @@ impl Driver {
                     }
                 }
                 None if is_over => {}
-                None if self.federation.held.get(&granted.attempt).is_some_and(|held| held.is_unbegun) => {
-                    // No attempt is lost with it.
-                    let (Granted { attempt, fence }, reason) = (granted, Refusal::Withdrawn {});
-                    self.parts.worker.said.push(FromWorker::Refused { attempt, fence, reason });
-                }
                 None => self.held_lost(&room, &granted, now),
             }
         }
@@ -188,7 +183,6 @@ impl Driver {
             lease_end,
             transfer: None,
             recalled: true,
-            is_unbegun: false,
         };
         let queued = self.federation.ahead().map(|ahead| ahead.run).filter(|run| *run != attempt.run);
         self.federation.held.insert(attempt.clone(), held);
@@ -212,13 +206,13 @@ impl Driver {
 
     /// Starts the session of a task whose directory is as it is to be.
     pub(super) fn begin_held(&mut self, attempt: &AttemptId) {
-        if self.host.pid().is_none() {
-            if let Some(held) = self.federation.held.get_mut(attempt) {
-                held.is_unbegun = true;
-            }
-            return;
-        }
         let Some(held) = self.federation.held.get(attempt) else { return };
+        if self.host.pid().is_none() {
+            let reason =
+                Refusal::Resources { detail: "the session host of the node does not run".to_owned() };
+            let (attempt, fence) = (attempt.clone(), held.granted.fence);
+            return self.parts.worker.said.push(FromWorker::Refused { attempt, fence, reason });
+        }
         let (session, fence, lease_end) = (held.session, held.granted.fence, held.lease_end);
         let (slots, room) = (self.slots_for(held.spec.slots), held.room.clone());
         let PrivateSpec { spec, secrets } = match self.private_spec(&held.spec, &held.granted, session) {
@@ -234,7 +228,7 @@ impl Driver {
         self.parts.worker.grant_for_room((attempt, fence), session, slots, spec, secrets, lease(lease_end));
         self.upload_ahead(session, room);
         // Hosts of an earlier version do not know of the lease of a start.
-        self.parts.worker.to_host.push(freeze_at(session, lease_end));
+        self.parts.worker.to_host.push(freeze_at(session, lease_end, lost_keep_ms()));
     }
 
     /// How many sessions of a run that may have `slots` run here at a time.
@@ -407,13 +401,19 @@ struct Kept {
 }
 
 /// The session host freezes a session whose lease is over by itself: this node may be dead then.
-pub(super) fn freeze_at(session: SessionId, lease_end: BootMs) -> ToHost {
-    let after_ms = u64::try_from(lease_end.saturating_sub(boot_ms())).unwrap_or(0);
-    let Lease { keep_ms, .. } = lease(lease_end);
-    ToHost::Deadline { session, after_ms: Some(after_ms), action: AtDeadline::Freeze, keep_ms: Some(keep_ms) }
+pub(super) fn freeze_at(session: SessionId, until: BootMs, keep_ms: Option<u64>) -> ToHost {
+    let until_ms = u64::try_from(until).unwrap_or(0);
+    // Hosts of an earlier version know only this one.
+    let after_ms = Some(u64::try_from(until.saturating_sub(boot_ms())).unwrap_or(0));
+    let until_ms = Some(until_ms);
+    ToHost::Deadline { session, after_ms, action: AtDeadline::Freeze, keep_ms, until_ms }
 }
 
 fn lease(until: BootMs) -> Lease {
-    let ms = |ms: BootMs| u64::try_from(ms).unwrap_or(0);
-    Lease { until_ms: ms(until), keep_ms: ms(Settings::default().lost_keep_ms) }
+    Lease { until_ms: u64::try_from(until).unwrap_or(0), keep_ms: lost_keep_ms() }
+}
+
+/// For this time a session whose lease is over stays frozen, ms.
+fn lost_keep_ms() -> Option<u64> {
+    u64::try_from(Settings::default().lost_keep_ms).ok()
 }

@@ -213,6 +213,14 @@ impl Holder {
         self.unanswered_since = self.unanswered_since.map(|_| since);
     }
 
+    /// The machine stood still: the lease of the places is over, and answers to earlier reports give none.
+    pub fn stood_still(&mut self, now: BootMs) {
+        if !self.is_alone {
+            self.until = self.until.min(now);
+            self.report = None;
+        }
+    }
+
     /// Forgets what is over.
     pub fn expire(&mut self, now: BootMs) {
         self.left.retain(|_, (_, until)| now < *until);

@@ -118,6 +118,11 @@ impl Keeper {
         }
     }
 
+    /// The machine stood still: another node may keep the places.
+    pub fn stood_still(&mut self) {
+        self.witness_at = BootMs::MIN;
+    }
+
     /// All that was in the room's timeline at `at` was read, and names no other keeper.
     pub fn witnessed(&mut self, at: BootMs) {
         self.witness_at = self.witness_at.max(at);

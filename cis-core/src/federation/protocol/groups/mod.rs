@@ -160,6 +160,14 @@ impl RoomGroups {
         }
     }
 
+    /// The machine stood still: places that it has or gives may be those of others.
+    pub fn stood_still(&mut self, now: BootMs) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.stood_still();
+        }
+        self.holder.stood_still(now);
+    }
+
     /// The carrier does not work any more.
     pub fn hears_nobody(&mut self) {
         self.is_deaf = true;

@@ -64,7 +64,7 @@ fn session(n: u128, steps: Vec<Step>) -> PassedSession {
     for (at, step) in (10..).zip(steps) {
         match step {
             Step::Stop(by) => {
-                let all = [EndedBy::Kill, EndedBy::Timeout, EndedBy::Idle, EndedBy::Shutdown];
+                let all = [EndedBy::Kill, EndedBy::Timeout, EndedBy::Idle, EndedBy::Shutdown, EndedBy::Lease];
                 life.stop(all[usize::from(by)], 1 - i64::try_from(at).unwrap());
             }
             Step::End(grace) => drop(life.end_tree(at, grace)),

@@ -135,6 +135,7 @@ fn timeouts_graces_deadlines_and_idleness_come_when_they_were_due() {
         after_ms: Some(700),
         action: AtDeadline::Kill { grace_ms: 0 },
         keep_ms: None,
+        until_ms: None,
     });
     control.watch(id(2));
     bench.until_output(&mut control, id(2), "ready");
