@@ -1,4 +1,4 @@
-//! The clock on the wall, and whether another one stood still.
+//! The clock on the wall, and whether the machine stood still.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -13,9 +13,9 @@ pub(crate) enum Wrong {
     Policy,
     /// It does not fit what is known.
     Unfitting,
-    /// Its sender coordinates the run no more, or never did.
+    /// The worker does not obey it. In most cases its sender does not coordinate the run any more.
     Term,
-    /// Its sender says in the journal of a run that it took it over, and may not.
+    /// Its sender wrote into the journal of a run that it took the run over, but has no right to do so.
     Takeover,
     /// It has the key of this node.
     Twin,

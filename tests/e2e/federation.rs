@@ -185,16 +185,30 @@ fn another_coordinator_finishes_the_run_of_one_that_is_gone() {
     let synapse = Synapse::shared();
     let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
     let room = room_of(&cis, &ann);
-    let worker = member(&synapse, &room, &ann, &cis, ("builder", "worker", "execute"));
-    let second = member(&synapse, &room, &ann, &cis, ("second", "coordinator", "coordinate"));
+    another_coordinator_finishes(&synapse, &room, &ann, &cis);
+}
+
+/// The journal is read by a device that got its keys from a node which is gone.
+#[test]
+fn another_coordinator_finishes_the_run_of_an_encrypted_room() {
+    let synapse = Synapse::shared();
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let made = cis.json(&["matrix", "create-room", "vault", "--encrypted", "--invite", &ann.id]);
+    let room = Room::joined(&ann, made["room_id"].as_str().unwrap());
+    another_coordinator_finishes(&synapse, &room, &ann, &cis);
+}
+
+fn another_coordinator_finishes(synapse: &Synapse, room: &Room<'_>, ann: &User, cis: &Cis) {
+    let worker = member(synapse, room, ann, cis, ("builder", "worker", "execute"));
+    let second = member(synapse, room, ann, cis, ("second", "coordinator", "coordinate"));
     let go = cis.work().join("go");
-    let run = execute(&cis, &room, &waiting_for(&go));
+    let run = execute(cis, room, &waiting_for(&go));
     cis.wait_task(&run, "b", "running");
     eventually_within(SLOW, "the other coordinator reads of it", || {
         let show = second.run(["--json", "dag", "show", &run]);
         (show.code == Some(0) && show.stdout.contains("succeeded")).then_some(())
     });
-    switch_off(&cis);
+    switch_off(cis);
     eventually_within(SLOW, "the other one takes it over", || {
         (second.show(&run)["run"]["node"] == did(&second)).then_some(())
     });

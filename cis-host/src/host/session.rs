@@ -144,7 +144,7 @@ pub(super) enum Life {
 pub(super) struct Deadline {
     pub(super) at_ms: u64,
     pub(super) action: AtDeadline,
-    /// A session that it froze is killed after this time, ms.
+    /// After this time, ms, the session that was frozen at `at_ms` is killed. None: never.
     #[serde(default)]
     pub(super) keep_ms: Option<u64>,
     /// The session is frozen since its lease ended, and is killed now.
