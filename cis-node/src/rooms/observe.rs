@@ -6,6 +6,8 @@
 //! of nodes that are not trusted are left out, and that is said. Of rooms with shared tasks it tells the driver how far
 //! which journal was read, and when.
 
+mod search;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -14,7 +16,7 @@ use cis_matrix::{MatrixError, RoomBatch, RoomEvent, RoomName};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::Instant;
 
-use super::backlog::{Backlogs, Gap};
+use super::backlog::Backlogs;
 use super::pause::{Pause, ROOM_PAUSE};
 use super::recover::{Begun, drafts, is_of};
 use super::results;
@@ -392,19 +394,12 @@ impl Observer {
         Ok(())
     }
 
-    /// A batch of a room may have left events out.
-    fn left_out(&mut self, room: &str) {
-        let newest = self.rooms.get(room).and_then(|observed| observed.newest.clone());
-        self.backlogs.left_out(room, newest);
-    }
-
     /// Reads what was missed. What was read already counts once.
     async fn catch_up(&mut self, opened: &Opened, room: &str) -> Result<(), Stop> {
         let Some(observed) = self.rooms.get(room) else { return Ok(()) };
         let whole = Whole::after(opened, room, &observed.place);
-        for event in self.page(whole, &opened.session.user, room).await? {
-            self.backlogs.read(room, std::iter::once(event));
-        }
+        let ids = self.page(whole, &opened.session.user, room).await?;
+        self.backlogs.read(room, ids.into_iter());
         Ok(())
     }
 
@@ -422,51 +417,6 @@ impl Observer {
         }
         self.members_read(room);
         Ok(ids)
-    }
-
-    /// The parts that are missing of journals of a room.
-    fn gaps(&mut self, room: &str) -> Vec<Gap> {
-        let members = &self.node.members;
-        let observed = self.rooms.get_mut(room);
-        observed.map(|of| of.recovery.gaps(|did| members.may_submit(room, did))).unwrap_or_default()
-    }
-
-    /// When the next room is to be read backwards.
-    fn next_search(&mut self) -> Option<Instant> {
-        let rooms: Vec<String> = self.rooms.keys().cloned().collect();
-        let search = |room: &String| {
-            let gaps = self.gaps(room);
-            self.backlogs.gaps(room, &gaps);
-            self.backlogs.due(room)
-        };
-        rooms.iter().filter_map(search).min()
-    }
-
-    /// Has homeservers fetch what they lack of rooms, and reads those where something came.
-    async fn search(&mut self, opened: &Opened) -> Result<(), Stop> {
-        let now = Instant::now();
-        let is_due = |room: &&String| self.backlogs.due(room).is_some_and(|due| due <= now);
-        for room in self.rooms.keys().filter(is_due).cloned().collect::<Vec<_>>() {
-            if let Err(stop) = self.search_in(opened, &room).await {
-                self.passes_by(&room, stop)?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn search_in(&mut self, opened: &Opened, room: &str) -> Result<(), Stop> {
-        let Some(observed) = self.rooms.get(room) else { return Ok(()) };
-        let place = observed.place.clone();
-        let until = self.backlogs.begin(room);
-        let found = Whole::read_back(opened, (room, &place), until.as_deref()).await?;
-        if self.backlogs.is_new(room, &found) {
-            // What was fetched stands before what was read: only the whole room tells it in its order.
-            self.rooms.remove(room);
-            self.enter(opened, room).await?;
-        }
-        let gaps = self.gaps(room);
-        self.backlogs.end(room, found, gaps);
-        Ok(())
     }
 
     /// What the owners of a room say was read to its end. Where that changed something, the room is read again: what members said
