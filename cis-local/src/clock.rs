@@ -26,13 +26,9 @@ pub struct Clocks {
 }
 
 impl Clocks {
-    /// Reads both clocks, and returns whether the machine stood still since they were read last. `boot` reads `CLOCK_BOOTTIME`, ms.
-    pub fn stood_still(&mut self, boot: impl Fn() -> u64) -> bool {
-        let (before, unix, after) = (boot(), now_ms(), boot());
-        self.is_ahead(before, unix, after)
-    }
-
-    fn is_ahead(&mut self, before: u64, unix: TimestampMs, after: u64) -> bool {
+    /// Whether the machine stood still since the clocks were read last: now the wall's at `unix`, between two readings of
+    /// `CLOCK_BOOTTIME`, ms.
+    pub fn stood_still(&mut self, before: u64, unix: TimestampMs, after: u64) -> bool {
         if after.saturating_sub(before) > READ_MS {
             return false;
         }
@@ -48,7 +44,7 @@ mod tests {
     #[test]
     fn a_machine_that_stood_still_is_found_once() {
         let mut clocks = Clocks::default();
-        let mut read = |unix, boot| clocks.is_ahead(boot, unix, boot);
+        let mut read = |unix, boot| clocks.stood_still(boot, unix, boot);
         assert!(!read(1_000_000, 500));
         assert!(!read(4_600_000, 3_600_500), "both went on");
         assert!(!read(4_600_900, 3_600_500), "time servers do that");
@@ -56,9 +52,9 @@ mod tests {
         assert!(!read(4_700_901, 3_600_502));
         assert!(!read(4_000_000, 3_600_503), "set back");
         assert!(
-            !clocks.is_ahead(3_600_600, 9_000_000, 3_700_000),
+            !clocks.stood_still(3_600_600, 9_000_000, 3_700_000),
             "this process stood still between the two"
         );
-        assert!(!clocks.is_ahead(3_700_000, 4_099_500, 3_700_000));
+        assert!(!clocks.stood_still(3_700_000, 4_099_500, 3_700_000));
     }
 }

@@ -226,7 +226,7 @@ impl Server {
         }
         host.now = os::boot_ms();
         host.now_unix = cis_local::now_ms();
-        if host.clocks.stood_still(os::boot_ms) {
+        if host.clocks.stood_still(host.now, host.now_unix, os::boot_ms()) {
             host.freeze_leased();
         }
         host.processes.drop_snapshot();

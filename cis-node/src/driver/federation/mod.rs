@@ -301,7 +301,8 @@ impl Driver {
 
     /// After a pause of the machine all leases of this node may be over, those that it gave too.
     pub(super) fn look_at_clocks(&mut self, now: TimestampMs) {
-        if !self.federation.clocks.stood_still(cis_host::boot_ms) {
+        let (before, unix, after) = (cis_host::boot_ms(), cis_local::now_ms(), cis_host::boot_ms());
+        if !self.federation.clocks.stood_still(before, unix, after) {
             return;
         }
         tracing::warn!(

@@ -402,18 +402,20 @@ struct Kept {
 
 /// The session host freezes a session whose lease is over by itself: this node may be dead then.
 pub(super) fn freeze_at(session: SessionId, until: BootMs, keep_ms: Option<u64>) -> ToHost {
-    let until_ms = u64::try_from(until).unwrap_or(0);
     // Hosts of an earlier version know only this one.
-    let after_ms = Some(u64::try_from(until.saturating_sub(boot_ms())).unwrap_or(0));
-    let until_ms = Some(until_ms);
-    ToHost::Deadline { session, after_ms, action: AtDeadline::Freeze, keep_ms, until_ms }
+    let after_ms = Some(ms(until.saturating_sub(boot_ms())));
+    ToHost::Deadline { session, after_ms, action: AtDeadline::Freeze, keep_ms, until_ms: Some(ms(until)) }
 }
 
 fn lease(until: BootMs) -> Lease {
-    Lease { until_ms: u64::try_from(until).unwrap_or(0), keep_ms: lost_keep_ms() }
+    Lease { until_ms: ms(until), keep_ms: lost_keep_ms() }
 }
 
 /// For this time a session whose lease is over stays frozen, ms.
 fn lost_keep_ms() -> Option<u64> {
-    u64::try_from(Settings::default().lost_keep_ms).ok()
+    Some(ms(Settings::default().lost_keep_ms))
+}
+
+fn ms(time: BootMs) -> u64 {
+    u64::try_from(time).unwrap_or(0)
 }
