@@ -14,12 +14,12 @@ use crate::control_requests::Next;
 use crate::driver::idempotency;
 use crate::inbox::{Elsewhere, chosen, default_answer};
 use crate::node::Node;
-use crate::problems::{internal, may_have_typed, prompt_moved};
+use crate::problems::{internal, may_have_typed, prompt_moved, store_problem};
 use crate::server::{InboxApi as _, NodeApi as _};
 use crate::streams::Viewer;
 use crate::wrong::Wrong;
 use cis_core::api::{Answer, AnswerReceipt, InboxItem, KillSession, Problem, ProblemKind, RunView};
-use cis_core::event::{Actor, ActorKind, ExecutionMode, Via};
+use cis_core::event::{Actor, ActorKind, Via};
 use cis_core::federation::control::{Control, ControlOutcome, ControlRequest, ControlResponse, Verb};
 use cis_core::federation::refusal;
 use cis_core::identity::Right;
@@ -260,27 +260,6 @@ impl Node {
         }
     }
 
-    /// What an earlier life of this node answered to a request, no matter which node coordinates the run by now.
-    async fn kept_outcome(
-        &self,
-        room: &str,
-        from: &NodeDid,
-        request: &ControlRequest,
-    ) -> Result<Option<ControlOutcome>, Problem> {
-        let (key, id, run) = (refusal::key(from, request.id), request.id, request.run);
-        let (refused, made) =
-            self.read(move |reader| Ok((reader.find_input(key)?, reader.find_input(id)?))).await?;
-        if let Some(why) = refused.as_deref().and_then(refusal::from_text) {
-            return Ok(Some(ControlOutcome::Refused { why: Box::new(why) }));
-        }
-        let makes = run_verb_of(&request.verb).and_then(|verb| verb.made(run));
-        if made.is_none() || made.as_deref().map(idempotency::made) != makes.as_deref() {
-            return Ok(None);
-        }
-        let view = self.read(move |reader| reader.run(run)).await?;
-        Ok(is_shared_in(&view, room).then(|| ControlOutcome::Done { run: Box::new(view) }))
-    }
-
     async fn carry_out(
         &self,
         room: &str,
@@ -292,10 +271,20 @@ impl Node {
         if request.is_stale(now_ms()) {
             return Err(stale());
         }
-        if let Some(outcome) = self.kept_outcome(room, from, &request).await? {
-            return Ok(outcome);
+        let (key, id) = (refusal::key(from, request.id), request.id);
+        let known =
+            self.read(move |reader| Ok((reader.find_input(key)?, reader.find_input(id)?, reader.run(run))));
+        let (refused, made, view) = known.await?;
+        let view = view.map_err(|error| store_problem(&error));
+        // What an earlier life of this node answered stands, no matter which node coordinates the run by now.
+        if let Some(why) = refused.as_deref().and_then(refusal::from_text) {
+            return Ok(ControlOutcome::Refused { why: Box::new(why) });
         }
-        let view = self.read(move |reader| reader.run(run)).await;
+        let makes = run_verb_of(&request.verb).and_then(|verb| verb.made(run));
+        let is_done = makes.is_some() && made.as_deref().map(idempotency::made) == makes.as_deref();
+        if let Some(view) = view.as_ref().ok().filter(|view| is_done && view.is_shared_in(room)) {
+            return Ok(ControlOutcome::Done { run: Box::new(view.clone()) });
+        }
         let here = view.as_ref().is_ok_and(|view| self.identity.is_or_was(&view.node));
         if let (Verb::Answer { .. }, false) = (&request.verb, here) {
             match self.answer_held(room, from, &request).await {
@@ -305,7 +294,7 @@ impl Node {
             }
         }
         let view = view?;
-        if !is_shared_in(&view, room) {
+        if !view.is_shared_in(room) {
             // The same as for one that does not exist: other nodes learn nothing about runs that are not the room's.
             let detail = format!("run {run} does not exist in this room, or is not shared with its nodes");
             return Err(Problem::new(ProblemKind::NotFound, detail));
@@ -397,11 +386,6 @@ fn not_typed(item: &InboxId, error: &HubError) -> Problem {
 pub(crate) fn coordinated_elsewhere(run: RunId, owner: &NodeDid) -> Problem {
     let detail = format!("run {run} is coordinated by {owner}, not by this node");
     Problem::new(ProblemKind::Conflict, detail)
-}
-
-/// Whether the nodes of a room share a run.
-fn is_shared_in(run: &RunView, room: &str) -> bool {
-    run.room.as_deref() == Some(room) && run.mode == ExecutionMode::Matrix
 }
 
 /// What a node does to a run itself. None: it is about a session.

@@ -148,6 +148,14 @@ pub struct RunView {
     pub last_offset: Offset,
 }
 
+impl RunView {
+    /// Whether the nodes of a room share its tasks.
+    #[must_use]
+    pub fn is_shared_in(&self, room: &str) -> bool {
+        self.room.as_deref() == Some(room) && self.mode == ExecutionMode::Matrix
+    }
+}
+
 /// A run whose mode was changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ModeView {

@@ -21,7 +21,7 @@ use crate::problems::{hub_problem, internal};
 use crate::server::{AttachFrame, AttachInput, NodeApi as _};
 use crate::streams::{self, Viewer};
 use cis_core::api::{Attach, Problem, ProblemKind, ReadLog};
-use cis_core::event::{ExecutionMode, Via};
+use cis_core::event::Via;
 use cis_core::federation::control;
 use cis_core::federation::view::{
     Frame, Open, Pace, Pipe, Role, SEGMENT_BYTES_MAX, Segment, ViewId, ViewMessage, What,
@@ -225,11 +225,9 @@ impl Node {
             None => {
                 let known = self.read(move |reader| Ok((reader.run(run)?, reader.session(session)?))).await;
                 known.map_or((false, false), |(run, session)| {
-                    let is_shared =
-                        run.room.as_deref() == Some(&end.room) && run.mode == ExecutionMode::Matrix;
                     let names = (session.run, session.task.as_ref(), session.attempt);
                     let is_it = names == (Some(attempt.run), Some(&attempt.task), Some(attempt.number));
-                    (is_shared && is_it, run.node == end.node)
+                    (run.is_shared_in(&end.room) && is_it, run.node == end.node)
                 })
             }
         };
