@@ -133,9 +133,7 @@ fn a_worker_that_offers_more_than_there_can_be_does_no_harm() {
     let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
     let room = room_of(&cis, &ann);
     let worker = member(&synapse, &room, &ann, &cis, ("builder", "worker", "execute"));
-    let mut mallory = Mallory::new(&synapse, &room, &ann);
-    let who = mallory.key.did().to_string();
-    cis.ok(["identity", "trust", &who, "--room", &room.id, "--may", "execute", "--name", "mallory"]);
+    let mut mallory = Mallory::admitted(&synapse, &room, &ann, &cis, &["execute", "--name", "mallory"]);
     let run = execute(&cis, &room, ABSURD);
     let status = NodeOffer {
         name: "\u{1b}[2J".repeat(100),
@@ -165,10 +163,10 @@ fn a_coordinator_with_bad_lists_of_files_reaches_nothing_outside_of_a_task() {
     let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
     let room = room_of(&cis, &ann);
     let worker = member(&synapse, &room, &ann, &cis, ("builder", "worker", "execute"));
-    let mut mallory = Mallory::new(&synapse, &room, &ann);
-    let who = mallory.key.did().to_string();
-    cis.ok(["identity", "trust", &who, "--room", &room.id, "--may", "coordinate", "--name", "mallory"]);
-    eventually("the worker knows it", || worker.ok(["node", "list", "--json"]).contains(&who).then_some(()));
+    let mut mallory = Mallory::admitted(&synapse, &room, &ann, &cis, &["coordinate", "--name", "mallory"]);
+    eventually("the worker knows it", || {
+        worker.ok(["node", "list", "--json"]).contains(&mallory.key.did().0).then_some(())
+    });
     mallory.waits_for_heartbeat(&worker);
     let (touched, text) = (cis.work().join("touched"), b"written by mallory".to_vec());
     let blob = BlobId::of(&text);
@@ -245,9 +243,7 @@ fn a_worker_that_hands_in_other_files_than_it_was_asked_for_places_none_of_them(
     let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
     let room = room_of(&cis, &ann);
     cis.ok(["node", "invite", "--room", &room.id]);
-    let mut mallory = Mallory::new(&synapse, &room, &ann);
-    let who = mallory.key.did().to_string();
-    cis.ok(["identity", "trust", &who, "--room", &room.id, "--may", "execute", "--name", "mallory"]);
+    let mut mallory = Mallory::admitted(&synapse, &room, &ann, &cis, &["execute", "--name", "mallory"]);
     let text = b"written by mallory".to_vec();
     let (blob, media) = (BlobId::of(&text), PartMedia::from(&mallory.upload(text.clone())));
     let made = |path: &str| ArtifactRecord {

@@ -18,9 +18,7 @@ fn a_copy_of_a_request_does_nothing_more_after_a_restart_of_the_node() {
     let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
     let room = room_of(&cis, &ann);
     let worker = member(&synapse, &room, &ann, &cis, ("builder", "worker", "execute"));
-    let mut mallory = Mallory::new(&synapse, &room, &ann);
-    let who = mallory.key.did().to_string();
-    cis.ok(["identity", "trust", &who, "--room", &room.id, "--may", "submit"]);
+    let mut mallory = Mallory::admitted(&synapse, &room, &ann, &cis, &["submit"]);
     let go = cis.work().join("go");
     let run = execute(&cis, &room, &waiting_for(&go));
     let run_id: RunId = run.parse().unwrap();

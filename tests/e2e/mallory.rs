@@ -67,6 +67,14 @@ impl Mallory {
         mallory
     }
 
+    /// The same, as a node to which an owner of the room gives rights.
+    pub fn admitted(synapse: &Synapse, room: &Room<'_>, ann: &User, owner: &Cis, rights: &[&str]) -> Self {
+        let mallory = Self::new(synapse, room, ann);
+        let who = mallory.key.did().to_string();
+        owner.ok([&["identity", "trust", &who, "--room", &room.id, "--may"], rights].concat());
+        mallory
+    }
+
     /// What came for its device.
     pub fn hear(&mut self) -> Vec<(String, String)> {
         let asked = self.client.next(self.place.as_deref(), Duration::from_millis(200));

@@ -23,15 +23,7 @@ fn asked(stage: &mut Stage) -> Option<Slot<Vec<RoomNodeView>>> {
 
 #[test]
 fn nodes_of_rooms_are_listed_with_their_tasks_and_asked_for_again() {
-    let mut stage = stage();
-    let node = json!({
-        "running": true, "pid": 1, "version": "0.1.0", "socket": "/s", "home": "/h", "did": "did:key:z6Mk",
-        "host_pid": 2, "stays": true, "started_ms": 5, "open_runs": 0, "live_sessions": 0, "max_sessions": 9,
-        "rooms": ["!r:x"],
-    });
-    stage.shared.apply(Update::Node(Box::new(serde_json::from_value(node).unwrap())));
-    stage.harness.state_mut().go(Go::Node);
-    stage.steps();
+    let mut stage = at_the_node();
     let run = "01JD0V3Z8K6T9W2B5N7Q4R1XEC";
     asked(&mut stage)
         .expect("it is asked for")
