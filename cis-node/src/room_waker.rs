@@ -36,6 +36,8 @@ pub(crate) struct Claim {
     pub(crate) run: RunId,
     /// The newest entry of its journal.
     pub(crate) cut: Position,
+    /// A person chose this node, and the coordinator uses another homeserver.
+    pub(crate) forced: bool,
     /// When, Unix ms.
     pub(crate) at_ms: TimestampMs,
 }

@@ -1,8 +1,8 @@
 //! Coordinators at several homeservers.
 
 use crate::federation::{did, execute, lines_in, member, waiting_for};
-use crate::harness::eventually_within;
-use crate::harness::pair::pair;
+use crate::harness::pair::{pair, pair_apart};
+use crate::harness::{Cis, eventually_within};
 use crate::matrix::logged_in;
 use crate::rooms::{SLOW, room_of};
 
@@ -16,7 +16,7 @@ fn a_run_of_a_coordinator_at_another_homeserver_is_continued_by_a_person_only() 
     let go = cis.work().join("go");
     let run = execute(&cis, &room, &waiting_for(&go));
     cis.wait_task(&run, "b", "running");
-    let shown = |heir: &crate::harness::Cis| heir.run(["dag", "show", &run]).code == Some(0);
+    let shown = |heir: &Cis| heir.run(["dag", "show", &run]).code == Some(0);
     eventually_within(SLOW, "it is read of there", || shown(&heir).then_some(()));
     cis.ok(["node", "stop"]);
     let warning = format!("cis dag takeover {run} --force");
@@ -29,4 +29,49 @@ fn a_run_of_a_coordinator_at_another_homeserver_is_continued_by_a_person_only() 
     heir.wait_run(&run, "succeeded");
     assert_eq!(heir.show(&run)["run"]["node"], did(&heir));
     assert_eq!(lines_in(&go.with_extension("pids")), 1, "nothing ran twice");
+}
+
+/// Each homeserver has its own order of what was said while they were cut off from each other: the node that a person chose counts for all.
+#[test]
+fn after_a_person_chose_a_coordinator_all_nodes_tell_the_same_of_a_run() {
+    let [(here, from_here), (there, from_there)] = pair_apart();
+    let ((cis, _), ann) = (logged_in(&here), here.register("ann"));
+    let room = room_of(&cis, &ann);
+    let heir = member(&there, &room, &ann, &cis, ("heir", "both", "submit,coordinate,execute"));
+    let go = cis.work().join("go");
+    let run = execute(&cis, &room, &waiting_for(&go));
+    cis.wait_task(&run, "b", "running");
+    eventually_within(SLOW, "its first task is read of there", || {
+        let shown = heir.run(["dag", "show", &run, "--json"]);
+        (shown.code == Some(0) && heir.show(&run)["run"]["counts"]["running"] == 1).then_some(())
+    });
+    [&from_here, &from_there].iter().for_each(|strait| strait.close());
+    cis.ok(["dag", "pause", &run]);
+    eventually_within(SLOW, "it waits for a person", || {
+        heir.status()["warnings"].to_string().contains(&format!("cis dag takeover {run}")).then_some(())
+    });
+    heir.ok(["dag", "takeover", &run, "--force"]);
+    eventually_within(SLOW, "the heir coordinates it", || {
+        (heir.show(&run)["run"]["node"] == did(&heir)).then_some(())
+    });
+    assert_eq!(cis.show(&run)["run"]["node"], did(&cis));
+    [&from_here, &from_there].iter().for_each(|strait| strait.open());
+    eventually_within(SLOW, "the one before reads of it", || {
+        (cis.show(&run)["run"]["node"] == did(&heir)).then_some(())
+    });
+    std::fs::write(&go, "").unwrap();
+    for node in [&heir, &cis] {
+        node.wait_run(&run, "succeeded");
+        assert_eq!(node.show(&run)["run"]["node"], did(&heir));
+    }
+    let story = |node: &Cis| {
+        let tasks = node.show(&run)["tasks"].clone();
+        tasks
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|task| (task["id"].clone(), task["state"].clone()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(story(&heir), story(&cis));
 }

@@ -87,6 +87,10 @@ pub enum EventBody {
         epoch: Epoch,
         /// Last journal index of the old term that counts.
         cut: u64,
+        /// A person chose the new coordinator while the homeservers of the two may be cut off from each other: it counts wherever it
+        /// stands in the timeline.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        forced: bool,
     },
     /// What this node stored of the run before does not count: another node took it over, and what its room tells of it
     /// follows. Of this node alone.

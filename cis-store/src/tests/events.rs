@@ -130,7 +130,12 @@ fn body((kind, a, b, c): Step, at: i64) -> EventBody {
         6 => EventBody::RunCancelled {},
         7 => EventBody::RunRetried { scope: RetryScope::Failed, changes: vec![change(a, b)] },
         8 => EventBody::RunModeChanged { mode: ExecutionMode::Hybrid, room: Some("!r".to_owned()) },
-        9 => EventBody::RunTakenOver { owner: NodeDid("did:key:z2".to_owned()), epoch: 2, cut: 1 },
+        9 => EventBody::RunTakenOver {
+            owner: NodeDid("did:key:z2".to_owned()),
+            epoch: 2,
+            cut: 1,
+            forced: false,
+        },
         10 | 11 => EventBody::TaskStatus { changes: vec![change(a, b), change(b, c)] },
         12 => EventBody::TasksAdded { parent: task("a"), tasks: vec![child(a), child(b)] },
         13 | 14 => assigned(name(a), u32::from(b), session),

@@ -14,6 +14,7 @@ pub mod relay;
 mod remote;
 pub mod room;
 mod session_http;
+pub mod strait;
 #[allow(dead_code, reason = "each of the two test binaries uses a part of it")]
 pub mod synapse;
 mod terminal;

@@ -27,7 +27,7 @@ pub fn relay(socket: PathBuf) -> String {
     address
 }
 
-fn copy<R, W>(mut from: &R, mut to: &W) -> io::Result<()>
+pub(super) fn copy<R, W>(mut from: &R, mut to: &W) -> io::Result<()>
 where
     for<'a> &'a R: io::Read,
     for<'a> &'a W: io::Write,

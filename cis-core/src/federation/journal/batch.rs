@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use super::line::Step;
 use crate::federation::envelope::Verified;
 use crate::federation::link::{EntryHash, Position};
 use crate::federation::room_event::{BadEntry, Entry, read_entry};
@@ -135,8 +136,8 @@ pub struct Batch {
 pub(super) struct Linked {
     pub(super) at: Position,
     pub(super) prev: EntryHash,
-    /// It begins a term.
-    pub(super) takes_over: bool,
+    /// What it does to its term.
+    pub(super) step: Step,
     pub(super) entry: Entry,
     /// Bytes of its canonical JSON.
     pub(super) size: usize,
@@ -187,7 +188,7 @@ impl Batch {
 
     /// The entry that begins a new term, where one does.
     pub(crate) fn takeover(&self) -> Option<EntryHash> {
-        self.entries.iter().find(|linked| linked.takes_over).map(|linked| linked.at.head)
+        self.entries.iter().find(|linked| linked.step.takes_over()).map(|linked| linked.at.head)
     }
 
     /// Who signed it.
@@ -218,11 +219,11 @@ impl Batch {
             let prev = at.head;
             at = at.after(run, epoch, &text);
             let forged = |what| BadBatch::Forged { n, by: by.clone(), what };
-            let takes_over = begins_a_term(&entry, at, &by, index == 0).map_err(forged)?;
+            let step = step(&entry, at, &by, index == 0).map_err(forged)?;
             if n == 1 && prev == Position::start(run).head && entry.type_name != CREATED {
                 return Err(forged("begins a journal without its run"));
             }
-            entries.push(Linked { at, prev, takes_over, entry, size: text.len() });
+            entries.push(Linked { at, prev, step, entry, size: text.len() });
         }
         Ok(Self { run, by, entries })
     }
@@ -282,7 +283,7 @@ impl Blob {
 }
 
 /// Whether `entry` begins a term of `by`; what is wrong with it where it says so and does not.
-fn begins_a_term(entry: &Entry, at: Position, by: &NodeDid, first: bool) -> Result<bool, &'static str> {
+fn step(entry: &Entry, at: Position, by: &NodeDid, first: bool) -> Result<Step, &'static str> {
     let field = |name: &str| entry.body.get(name);
     let owner = || field("owner").and_then(Value::as_str) == Some(&by.0);
     match entry.type_name.as_str() {
@@ -295,9 +296,10 @@ fn begins_a_term(entry: &Entry, at: Position, by: &NodeDid, first: bool) -> Resu
             if number("epoch") != Some(u64::from(at.epoch)) || number("cut") != Some(at.n - 1) {
                 return Err("takes over another term than it writes in");
             }
-            Ok(true)
+            let forced = field("forced").and_then(Value::as_bool) == Some(true);
+            Ok(if forced { Step::TakesOverAnywhere } else { Step::TakesOver })
         }
-        _ => Ok(false),
+        _ => Ok(Step::Follows),
     }
 }
 

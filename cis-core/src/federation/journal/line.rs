@@ -2,7 +2,7 @@
 //!
 //! In a term the coordinator's entries follow each other. A takeover counts where it follows what was the newest entry
 //! when it came; so the first of two does, and what the old coordinator says after it does not. What counted once counts
-//! for good. Every node that has read as far comes to the same line.
+//! for good, unless a person chose another coordinator of an earlier place. Every node that has read as far comes to the same line.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,24 @@ pub(super) struct Header {
     pub(super) at: Position,
     pub(super) prev: EntryHash,
     pub(super) by: NodeDid,
-    pub(super) takes_over: bool,
+    pub(super) step: Step,
+}
+
+/// What an entry does to its term.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// It is one of those in a term.
+    Follows,
+    /// It begins a term, where it follows what was the newest entry when it came.
+    TakesOver,
+    /// It begins a term wherever it stands in the timeline: homeservers that are cut off from each other have different ones.
+    TakesOverAnywhere,
+}
+
+impl Step {
+    pub(super) const fn takes_over(self) -> bool {
+        matches!(self, Self::TakesOver | Self::TakesOverAnywhere)
+    }
 }
 
 /// Where an entry stands in the timeline: in which reading of the room it was found, and as which one.
@@ -99,7 +116,7 @@ impl Line {
             }
             // The line is not as long: an entry before this one may stand where another one counts.
             let header = &self.headers.get(&(at.epoch, at.n))?.iter().find(|k| k.header.at == at)?.header;
-            let terms = if header.takes_over {
+            let terms = if header.step.takes_over() {
                 self.base.epoch..=at.epoch.checked_sub(1)?
             } else {
                 at.epoch..=at.epoch
@@ -138,8 +155,8 @@ impl Line {
             return Added::Full;
         }
         self.count += 1;
-        let fork = !place.is_empty() && !header.takes_over;
-        self.branches |= !place.is_empty() || header.takes_over;
+        let fork = !place.is_empty() && !header.step.takes_over();
+        self.branches |= !place.is_empty() || header.step.takes_over();
         place.push(Known { header, order });
         if fork { Added::Fork } else { Added::New }
     }
@@ -179,7 +196,7 @@ impl Line {
             let tip = line.last().unwrap_or(&self.base);
             let here = self.headers.get(&(epoch, tip.n + 1)).into_iter().flatten();
             let next = here
-                .filter(|k| !k.header.takes_over && k.header.prev == tip.head)
+                .filter(|k| !k.header.step.takes_over() && k.header.prev == tip.head)
                 .filter(|k| by.as_ref().is_none_or(|by| *by == k.header.by))
                 .min_by_key(|k| k.order);
             let Some(Known { header: next, .. }) = next else { return by };
@@ -193,13 +210,16 @@ impl Line {
     /// The takeover that ends the term `epoch`, whose line this is.
     fn takeover(&self, line: &[Position], epoch: Epoch) -> Option<&Header> {
         let next = epoch.checked_add(1)?;
-        let follows = |k: &&Known| self.connects(line, &k.header, epoch) && self.followed_the_tip(line, k);
-        self.takeovers(next).filter(follows).min_by_key(|k| k.order).map(|k| &k.header)
+        let connected = || self.takeovers(next).filter(|k| self.connects(line, &k.header, epoch));
+        let forced = connected().filter(|k| k.header.step == Step::TakesOverAnywhere);
+        let by_order = || connected().filter(|k| self.followed_the_tip(line, k)).min_by_key(|k| k.order);
+        // Of several forced ones every reader takes the same one.
+        forced.min_by_key(|k| k.header.at.head).or_else(by_order).map(|k| &k.header)
     }
 
     fn takeovers(&self, epoch: Epoch) -> impl Iterator<Item = &Known> {
         let of_term = self.headers.range((epoch, 0)..=(epoch, u64::MAX)).flat_map(|(_, here)| here);
-        of_term.filter(|k| k.header.takes_over)
+        of_term.filter(|k| k.header.step.takes_over())
     }
 
     /// Whether the old term's next entry came after this takeover, or there is none.
@@ -237,7 +257,7 @@ impl Line {
             let mut of_term = self.takeovers(h.at.epoch);
             of_term.any(|k| k.header.by == h.by && k.header.at.n < h.at.n)
         };
-        headers.find(|h| !h.takes_over && may(&h.by) && !founds(h)).map(|h| h.at.epoch)
+        headers.find(|h| !h.step.takes_over() && may(&h.by) && !founds(h)).map(|h| h.at.epoch)
     }
 
     /// Numbers of entries that are known to be there and are not: the term, the first, the last.
@@ -246,7 +266,7 @@ impl Line {
         let tip = self.tip();
         let above = (tip.epoch, tip.n + 1)..=(tip.epoch, u64::MAX);
         // Others' entries of this term are of a takeover that does not count.
-        let follows = |h: &&Header| !h.takes_over && self.by.as_ref().is_none_or(|by| *by == h.by);
+        let follows = |h: &&Header| !h.step.takes_over() && self.by.as_ref().is_none_or(|by| *by == h.by);
         let mut later =
             self.headers.range(above).flat_map(|(_, here)| here).map(|k| &k.header).filter(follows);
         if let Some(next) = later.next().map(|h| h.at.n).filter(|next| *next > tip.n + 1) {

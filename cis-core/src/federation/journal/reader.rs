@@ -202,8 +202,8 @@ impl Reader {
 
     /// Whether an entry told something new.
     fn add(&mut self, linked: Linked, by: &NodeDid, writer: &NodeDid, reports: &mut Vec<Report>) -> bool {
-        let Linked { at, prev, takes_over, entry, size } = linked;
-        let header = Header { at, prev, by: writer.clone(), takes_over };
+        let Linked { at, prev, step, entry, size } = linked;
+        let header = Header { at, prev, by: writer.clone(), step };
         match self.line.add(header) {
             Added::New => {}
             Added::Fork => reports.push(Report::Fork { epoch: at.epoch, n: at.n, by: by.clone() }),

@@ -222,6 +222,10 @@ fn gaps_are_told_until_they_are_filled() {
 
 /// A run of which node 1 wrote `first` facts, and node 2 takes over after the entry `cut`.
 fn taken_over(facts: &[Fact], cut: usize, heir: u8) -> (Vec<Batch>, Vec<Batch>, Writer) {
+    overtaken(facts, cut, heir, false)
+}
+
+fn overtaken(facts: &[Fact], cut: usize, heir: u8, forced: bool) -> (Vec<Batch>, Vec<Batch>, Writer) {
     let owner = key(1);
     let mut writer = Writer::begin(run_id(), owner.did(), None);
     let mut positions = vec![writer.position()];
@@ -234,7 +238,8 @@ fn taken_over(facts: &[Fact], cut: usize, heir: u8) -> (Vec<Batch>, Vec<Batch>, 
     }
     let heir = key(heir);
     let mut next = Writer::take_over(run_id(), heir.did(), positions[cut]);
-    let over = EventBody::RunTakenOver { owner: heir.did(), epoch: next.epoch(), cut: cut as u64 };
+    let (owner, epoch, cut) = (heir.did(), next.epoch(), cut as u64);
+    let over = EventBody::RunTakenOver { owner, epoch, cut, forced };
     let mut new = written(&mut next, &[at(50, over)], 1, &heir);
     new.extend(written(
         &mut next,
@@ -277,6 +282,25 @@ fn what_counted_once_counts_for_good() {
     let (follower, reader) = read_all(before.iter().chain(&late).chain(&first).chain(&second).chain(after));
     assert_eq!(reader.position(), first_end.position());
     assert_eq!(follower.placed.len() as u64, first_end.position().n);
+}
+
+/// Homeservers that were cut off from each other have different orders.
+#[test]
+fn a_forced_takeover_counts_in_each_order_of_the_timeline() {
+    let facts = story(2, &key(1).did());
+    let (old, usual, _) = taken_over(&facts, 6, 4);
+    let forced = [2, 3].map(|heir| overtaken(&facts, 4, heir, true));
+    let [(_, one, one_end), (_, other, other_end)] = forced;
+    let (before, after) = at_entry(&old, 4);
+    for order in [[before, after, &one], [before, &one, after]] {
+        let (follower, reader) = read_all(order.into_iter().flatten());
+        assert_eq!(reader.position(), one_end.position());
+        assert_eq!(follower.placed.iter().filter(|placed| placed.at.epoch == 0).count(), 4);
+    }
+    let orders = [[&old, &usual, &one, &other], [&other, &old, &one, &usual], [&old, &one, &usual, &other]];
+    let ends = orders.map(|order| read_all(order.into_iter().flatten()).1.position());
+    assert!(ends.iter().all(|end| *end == ends[0]), "{ends:?}");
+    assert!([one_end.position(), other_end.position()].contains(&ends[0]));
 }
 
 /// Two nodes have one key, or a coordinator lies: it signs two entries in one place, and goes on after each of them.
@@ -324,7 +348,7 @@ fn a_takeover_that_was_refused_stays_so() {
     let begun = envelope(&mut writer, story(2, &owner.did())[..4].to_vec(), &owner);
     let mut next = Writer::take_over(run_id(), heir.did(), writer.position());
     let cut = writer.position().n;
-    let over = at(50, EventBody::RunTakenOver { owner: heir.did(), epoch: 1, cut });
+    let over = at(50, EventBody::RunTakenOver { owner: heir.did(), epoch: 1, cut, forced: false });
     let taken_over = envelope(&mut next, vec![over], &heir);
     let read = |room: &mut Recovery| {
         room.take(&begun);
@@ -366,7 +390,7 @@ fn nobody_writes_in_anothers_journal() {
     // He begins the run in the owner's name, takes it over in the owner's name, or without a term of his own.
     let body = forged_body(facts[0].clone(), &mut Writer::begin(run_id(), mallory.did(), None));
     assert!(matches!(Batch::read(&carried(body, 0, &mallory)), Err(BadBatch::Forged { n: 1, .. })));
-    let over = |epoch, cut| at(4, EventBody::RunTakenOver { owner: owner.did(), epoch, cut });
+    let over = |epoch, cut| at(4, EventBody::RunTakenOver { owner: owner.did(), epoch, cut, forced: false });
     let cut = batches[1].entries[0].at;
     let body = forged_body(over(1, 2), &mut Writer::take_over(run_id(), mallory.did(), cut));
     assert!(matches!(Batch::read(&carried(body, 1, &mallory)), Err(BadBatch::Forged { .. })));

@@ -82,6 +82,12 @@ impl Suspicion {
         self.far = far;
     }
 
+    /// Whether a coordinator uses another homeserver.
+    #[must_use]
+    pub fn is_far(&self, coordinator: &NodeDid) -> bool {
+        self.far.contains(coordinator)
+    }
+
     /// Runs whose coordinators would be replaced now if they were not at other homeservers.
     pub fn stranded(&self, rank: usize, now: BootMs) -> impl Iterator<Item = (RunId, &NodeDid)> {
         let patience = self.patience(rank);

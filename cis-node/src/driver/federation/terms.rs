@@ -135,12 +135,13 @@ impl Driver {
         let terms = &mut self.federation.room(name).terms;
         let Some(rank) = terms.active_rank() else { return };
         for (run, epoch) in terms.suspicion.due(rank, boot) {
-            self.claim(name, run, epoch, now);
+            self.claim(name, run, (epoch, false), now);
         }
     }
 
-    /// Writes into a run's journal that this node coordinates it from now on. It does so once that was read back.
-    fn claim(&mut self, room: &str, run: RunId, epoch: Epoch, now: TimestampMs) -> bool {
+    /// Writes into a run's journal that this node coordinates it from now on. It does so once that was read back. `by_hand`: a person
+    /// wants that.
+    fn claim(&mut self, room: &str, run: RunId, (epoch, by_hand): (Epoch, bool), now: TimestampMs) -> bool {
         let terms = &self.federation.room(room).terms;
         if terms.rank.is_none() {
             return false;
@@ -150,7 +151,8 @@ impl Driver {
             return false;
         };
         tracing::info!(%run, epoch, of = %head.by, "this node takes a run over");
-        let claim = Claim { room: room.to_owned(), run, cut: head.at, at_ms: now };
+        let forced = by_hand && terms.suspicion.is_far(&head.by);
+        let claim = Claim { room: room.to_owned(), run, cut: head.at, forced, at_ms: now };
         self.parts.rooms.claim(claim);
         true
     }
@@ -161,7 +163,7 @@ impl Driver {
             let head = room.terms.heads.get(&run)?;
             Some((name.clone(), head.at.epoch + 1))
         });
-        let claimed = known.is_some_and(|(room, epoch)| self.claim(&room, run, epoch, now));
+        let claimed = known.is_some_and(|(room, epoch)| self.claim(&room, run, (epoch, true), now));
         let _ = reply.send(if claimed {
             Ok(())
         } else {

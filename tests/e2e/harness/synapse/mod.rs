@@ -193,6 +193,10 @@ impl Synapse {
                 *child = Some(started);
                 return;
             }
+            // A port was taken, and may be free soon. What it said of that is not to be read again.
+            let _ = started.kill();
+            started.wait().unwrap();
+            fs::remove_file(folder.path().join("homeserver.log")).unwrap();
         }
     }
 }
