@@ -39,6 +39,21 @@ impl Client {
         self.page(room, options)
     }
 
+    /// The place before the first event that a homeserver has of a room; none: there is none. From there on [`Self::forward`] gives all
+    /// events by their place in the room. From no place on, Synapse leaves out what it fetched from other homeservers later.
+    #[must_use]
+    pub fn beginning(&self, room: &str) -> Answer<Option<String>> {
+        let room = self.any_room(room);
+        answer(async move {
+            let room = room?;
+            let mut options = MessagesOptions::forward();
+            options.limit = uint!(1);
+            let first = room.messages(options).await?.chunk.into_iter().next();
+            let Some(first) = first.and_then(|event| event.event_id()) else { return Ok(None) };
+            Ok(room.event_with_context(&first, true, uint!(0), None).await?.prev_batch_token)
+        })
+    }
+
     /// Events before the place `from` (none: from the newest on), newest first.
     #[must_use]
     pub fn backward(&self, room: &str, from: Option<&str>, limit: u32) -> Answer<Page> {

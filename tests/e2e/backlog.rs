@@ -4,7 +4,7 @@
 use crate::federation::member;
 use crate::harness::pair::pair;
 use crate::harness::synapse::User;
-use crate::harness::{Cis, eventually_within};
+use crate::harness::{Cis, eventually_or};
 use crate::matrix::logged_in;
 use crate::rooms::{SLOW, hybrid, room_of};
 
@@ -54,9 +54,14 @@ fn says_much(user: &User, room: &str) {
 
 /// A node reads the whole of a run that another one tells of.
 fn reads(node: &Cis, run: &str) {
-    eventually_within(SLOW, "it is read of", || {
+    let look = || {
         let shown = node.run(["dag", "show", run, "--json"]);
         (shown.code == Some(0) && shown.stdout.contains("\"succeeded\"")).then_some(())
+    };
+    eventually_or(SLOW, look, || {
+        let log = std::fs::read_to_string(node.home().join("node.log")).unwrap_or_default();
+        let tail = log.lines().rev().take(40).collect::<Vec<_>>().join("\n");
+        format!("run {run} is read of; the node's last lines, the newest first:\n{tail}")
     });
     node.wait_run(run, "succeeded");
     assert_eq!(node.show(run)["run"]["counts"]["succeeded"], 2);

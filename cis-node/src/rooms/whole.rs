@@ -46,6 +46,9 @@ impl<'a> Whole<'a> {
         if self.is_over {
             return Ok(None);
         }
+        if self.from.is_none() {
+            self.from = self.opened.client.beginning(self.room).await?;
+        }
         let page = self.opened.client.forward(self.room, self.from.as_deref(), PAGE).await?;
         self.is_over = page.next.is_none() || page.next == self.from;
         self.from = page.next;

@@ -45,7 +45,14 @@ impl Observer {
         let place = observed.place.clone();
         let until = self.backlogs.begin(room);
         let found = Whole::read_back(opened, (room, &place), until.as_deref()).await?;
-        if self.backlogs.is_new(room, &found) {
+        let is_new = self.backlogs.is_new(room, &found);
+        tracing::info!(
+            room,
+            events = found.len(),
+            is_new,
+            "a room was read backwards, as events of it may be missing"
+        );
+        if is_new {
             // What was fetched stands before what was read: only the whole room tells it in its order.
             self.rooms.remove(room);
             self.enter(opened, room).await?;
