@@ -1,6 +1,7 @@
 //! A member of a room that says what it may not: a client of its own, with a key and a device, and no node behind it.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use cis_core::api::{Refusal, Report};
 use cis_core::event::{ArtifactRecord, AttemptOutcome, FileReaders, Uploaded};
@@ -11,9 +12,10 @@ use cis_core::ids::{AttemptId, BlobId, RunId, SessionId, TaskId};
 use cis_core::scheduler::placement::NodeOffer;
 use serde_json::{Value, json};
 
+use crate::bounds::peak;
 use crate::federation::{did, execute, lines_in, member, waiting_for};
 use crate::harness::synapse::Synapse;
-use crate::harness::{Cis, audit_of, eventually};
+use crate::harness::{Cis, audit_of, eventually, eventually_within};
 use crate::mallory::{Mallory, touches};
 use crate::matrix::logged_in;
 use crate::rooms::room_of;
@@ -281,6 +283,42 @@ fn a_worker_that_hands_in_other_files_than_it_was_asked_for_places_none_of_them(
     mallory.hands_in(&cis, granted, list(vec![made("out/made")]));
     cis.wait_run(&run, "succeeded");
     assert_eq!(std::fs::read(cis.work().join("out/made")).unwrap(), text);
+}
+
+/// What a worker leaves passes through a coordinator without standing in its memory.
+#[test]
+#[ignore = "a gigabyte takes a minute: cargo xtask test-all"]
+fn a_gigabyte_that_a_worker_hands_in_needs_little_memory() {
+    const PART: u64 = 8 << 20;
+    const PARTS: u64 = 128;
+    let synapse = Synapse::shared();
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    cis.ok(["node", "invite", "--room", &room.id]);
+    let mut mallory = Mallory::admitted(&synapse, &room, &ann, &cis, &["execute", "--name", "mallory"]);
+    let whole = vec![b'x'; usize::try_from(PART * PARTS).unwrap()];
+    let (blob, size) = (BlobId::of(&whole), whole.len() as u64);
+    let media = PartMedia::from(&mallory.upload(whole[..usize::try_from(PART).unwrap()].to_vec()));
+    drop(whole);
+    let parts = (0..PARTS).map(|n| {
+        let blob = (n == 0).then(|| blob.clone());
+        Part { media: media.clone(), pieces: vec![Piece { blob, start: n * PART, size: PART }] }
+    });
+    let path = "out/made".to_owned();
+    let file =
+        ArtifactRecord { path, blob: blob.clone(), size, executable: false, readers: FileReaders::default() };
+    let before = peak(&cis);
+    let run = execute(&cis, &room, &MADE_THERE.replace("cat out/made", "wc -c out/made"));
+    let granted = mallory.is_given(&cis);
+    mallory.hands_in(&cis, granted, FileList { files: vec![file], parts: parts.collect() }.pack().unwrap());
+    eventually_within(Duration::from_secs(300), "it ends", || {
+        (cis.show(&run)["run"]["state"] != "running").then_some(())
+    });
+    let shown = cis.show(&run);
+    assert_eq!(shown["run"]["state"], "succeeded", "{shown}");
+    assert_eq!(std::fs::metadata(cis.work().join("out/made")).unwrap().len(), size);
+    let more = peak(&cis) - before;
+    assert!(more < 200 << 20, "{} MiB more", more >> 20);
 }
 
 fn files_below(dir: &Path) -> Vec<PathBuf> {

@@ -10,7 +10,7 @@ use super::harness::websocket::WebSocket;
 use super::harness::{Cis, Remote, eventually};
 
 /// Returns the peak memory of the node so far, bytes.
-fn peak(cis: &Cis) -> u64 {
+pub fn peak(cis: &Cis) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", cis.node_pid().unwrap())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
