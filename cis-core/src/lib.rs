@@ -1,6 +1,7 @@
 //! Everything of CIS that is pure: no clock, no randomness, no IO. `ARCHITECTURE.md` is the map.
 
 pub mod agent;
+pub mod answers;
 pub mod api;
 pub mod dag;
 pub mod event;

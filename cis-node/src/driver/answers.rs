@@ -2,9 +2,9 @@
 
 use super::Driver;
 use super::attention::Source;
-use super::inbox::First;
 use super::turn::{Typing, answered};
 use crate::commands::{AnswerSource, Command, Given, NotTyped, Reply, TypingOutcome};
+use cis_core::answers::{Decision, FirstAnswer, Incoming, Known};
 use cis_core::api::{Problem, ProblemKind};
 use cis_core::event::{Actor, ActorKind, AnswerRecord, EventBody, EventDraft, Via};
 use cis_core::federation::session_news::SessionNews;
@@ -89,47 +89,39 @@ impl Driver {
         now: TimestampMs,
     ) -> Result<Option<hub::Answer>, Problem> {
         let made = answered(given.session, &given.item);
-        // The store of another node has the requests about sessions that are held for it.
-        let is_first = |first: &First| first.input == given.answer.input;
-        if self.held_by(given.session).is_some()
-            && self.inbox.first(given.session, &given.item).is_some_and(is_first)
-        {
-            return self.answer_again(given);
+        let known = match self.made_by(given.answer.input)? {
+            None => Known::New,
+            Some(known) if known == made => Known::Same,
+            Some(_) => Known::Other,
+        };
+        let typed = self.typing_of(given);
+        let incoming = Incoming {
+            input: given.answer.input,
+            known,
+            again: given.again,
+            can_be_typed: typed.is_some(),
+            is_ask: given.is_ask,
+        };
+        match self.inbox.answers.decide(given.session, &given.item, &incoming, now) {
+            Decision::First => self.answer_first(given, typed, actor, now),
+            Decision::Repeated => Ok(typed.map(|typed| hub::Answer { repeated: true, ..typed })),
+            Decision::Void => {
+                let detail = format!("this answer to {} was not typed, and is void", given.item);
+                Err(Problem::new(ProblemKind::Conflict, detail).hint("look at the item, and answer anew"))
+            }
+            Decision::TooLate(first) => Err(too_late(&given.item, first, now)),
+            Decision::Reused => Err(super::requests::taken(given.answer.input)),
         }
-        match self.made_by(given.answer.input) {
-            Ok(None) => self.answer_first(given, actor, now),
-            Ok(Some(known)) if known == made => self.answer_again(given),
-            Ok(Some(_)) => Err(super::requests::taken(given.answer.input)),
-            Err(problem) => Err(problem),
-        }
-    }
-
-    /// The same again: what it types is typed once, by its id; and not at all where it is void by now, or
-    /// somebody else answered since.
-    fn answer_again(&self, given: &Given) -> Result<Option<hub::Answer>, Problem> {
-        let typed = self.typing_of(given).map(|typed| hub::Answer { repeated: true, ..typed });
-        let first = self.inbox.first(given.session, &given.item);
-        if typed.is_some() && first.is_none_or(|first| first.input != given.answer.input) {
-            let detail = format!("this answer to {} was not typed, and is void", given.item);
-            return Err(Problem::new(ProblemKind::Conflict, detail).hint("look at the item, and answer anew"));
-        }
-        Ok(typed)
     }
 
     fn answer_first(
         &mut self,
         given: &Given,
+        typed: Option<hub::Answer>,
         actor: Actor,
         now: TimestampMs,
     ) -> Result<Option<hub::Answer>, Problem> {
         let session = given.session;
-        if let Some(first) = self.inbox.first(session, &given.item) {
-            // On purpose, by one who knows of the answer that is there; of several such the first.
-            let knows_of_it = given.again == Some(first.at_ms) && first.at_ms < now;
-            if given.is_ask || !knows_of_it {
-                return Err(too_late(&given.item, first, now));
-            }
-        }
         let (run, task) = match self.parts.worker.attempt_of(session) {
             Some(attempt) => (Some(attempt.run), Some(attempt.task.clone())),
             None if self.loners.contains(session) => (None, None),
@@ -147,7 +139,7 @@ impl Driver {
             self.attention.change(session).asked(ask.ask);
             None
         } else {
-            let Some(typed) = self.typing_of(given) else {
+            let Some(typed) = typed else {
                 let detail = format!("session {session} does not wait at {} any more", given.item);
                 return Err(Problem::new(ProblemKind::Conflict, detail)
                     .hint("`cis inbox` shows what it waits at now"));
@@ -168,12 +160,12 @@ impl Driver {
         now: TimestampMs,
     ) {
         let (session, input) = (given.session, given.answer.input);
-        let first = First { by: actor.name.clone(), at_ms: now, input };
+        let first = FirstAnswer { by: actor.name.clone(), at_ms: now, input };
         let open = |session, item: &InboxId| {
             let told = self.attention.get(session).and_then(|attention| attention.told());
             told.is_some_and(|told| told.prompt.item == *item)
         };
-        self.inbox.answered(session, given.item.clone(), first, open);
+        self.inbox.answers.record(session, given.item.clone(), first, open);
         // A command that the node started is no person, though it has the rights of one.
         if actor.kind == ActorKind::Human && actor.via != Via::Internal {
             self.attention.change(session).was_answered();
@@ -228,7 +220,7 @@ impl Driver {
         detail: String,
         now: TimestampMs,
     ) {
-        if !self.inbox.void(session, &item, input) {
+        if !self.inbox.answers.void(session, &item, input) {
             return;
         }
         if self.held_by(session).is_some() {
@@ -242,7 +234,7 @@ impl Driver {
 }
 
 /// What a second answer hears.
-fn too_late(item: &InboxId, first: &First, now: TimestampMs) -> Problem {
+fn too_late(item: &InboxId, first: &FirstAnswer, now: TimestampMs) -> Problem {
     let ago = text::duration(u64::try_from(now - first.at_ms).unwrap_or(0));
     let detail = format!("{item} was answered by {} {ago} ago", first.by);
     Problem::new(ProblemKind::Conflict, detail).hint("`cis inbox show` tells what was answered; where the prompt stays, `cis answer … --again` answers once more")

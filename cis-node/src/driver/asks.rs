@@ -6,6 +6,7 @@ use super::Driver;
 use super::inbox::ASKS;
 use super::turn::{asked, handed_in, said};
 use crate::commands::Reply;
+use cis_core::answers::FirstAnswer;
 use cis_core::api::{Ask, HandIn, Problem, ProblemKind, Say};
 use cis_core::event::{Actor, AskRecord, AskType, EventBody, EventDraft, PromptOption, SaidRecord};
 use cis_core::federation::session_news::{NEWS_RESULT_BYTES_MAX, SessionNews};
@@ -88,7 +89,7 @@ impl Driver {
             thread: ask.thread.unwrap_or_else(|| item.clone()),
             waits: ask.waits,
         };
-        self.inbox.begins(session, item);
+        self.inbox.answers.begins(session, item);
         self.inbox.ask(session, record.clone(), now);
         let boxed = Box::new(record.clone());
         if self.held_by(session).is_some() {
@@ -298,13 +299,13 @@ impl Driver {
         for known in open {
             let Some(session) = known.item.session else { continue };
             if let Some((answer, input)) = known.answer.clone() {
-                let first = super::inbox::First {
+                let first = FirstAnswer {
                     by: answer.by,
                     at_ms: known.item.answered_ms.unwrap_or(known.item.since),
                     input,
                 };
                 // All that is open.
-                self.inbox.answered(session, known.item.id.clone(), first, |_, _| true);
+                self.inbox.answers.record(session, known.item.id.clone(), first, |_, _| true);
             }
             if let Some(ask) = ask_of(&known) {
                 self.inbox.ask(session, ask, now);

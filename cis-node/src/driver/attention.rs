@@ -311,7 +311,7 @@ impl Driver {
             if let Step::Blocked(prompt) = &step
                 && prompt.ask.is_none()
             {
-                self.inbox.begins(session, &prompt.item);
+                self.inbox.answers.begins(session, &prompt.item);
             }
             match (step, attempt.clone()) {
                 (Step::Blocked(prompt), _) if is_held => {

@@ -2,10 +2,11 @@
 //!
 //! Pure: times come in, and whoever drives it makes events of what it gives. The store has the rest.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
+use cis_core::answers::FirstAnswers;
 use cis_core::event::AskRecord;
-use cis_core::ids::{InboxId, InputId, SessionId, TimestampMs};
+use cis_core::ids::{InboxId, SessionId, TimestampMs};
 use cis_core::rate::{Bucket, Rate};
 
 /// Whoever waits for the answer to an ask says so again within this time, ms; after it the ask is withdrawn.
@@ -22,18 +23,6 @@ pub(super) const ASKS: Rate = Rate::new(32, 10_000);
 
 /// What a session may tell.
 const SAID: Rate = Rate::new(100, 1_000);
-
-/// Answers that are remembered for those who come late in the same moment; the store knows all of them. Those of
-/// prompts that are still open are remembered beyond that: the store is not asked who was first.
-const ANSWERED_MAX: usize = 256;
-
-/// Who was first.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct First {
-    pub(super) by: String,
-    pub(super) at_ms: TimestampMs,
-    pub(super) input: InputId,
-}
 
 #[derive(Debug)]
 struct Open {
@@ -53,7 +42,7 @@ struct Talk {
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     of: BTreeMap<SessionId, Talk>,
-    answered: VecDeque<(SessionId, InboxId, First)>,
+    pub(super) answers: FirstAnswers,
 }
 
 impl Inbox {
@@ -71,11 +60,6 @@ impl Inbox {
     pub(super) fn get(&self, session: SessionId, item: &InboxId) -> Option<&AskRecord> {
         let talk = self.of.get(&session)?;
         talk.open.iter().map(|open| &open.ask).find(|ask| ask.item == *item)
-    }
-
-    /// Something of this name begins: answers to an earlier one of the same letters are none of this.
-    pub(super) fn begins(&mut self, session: SessionId, item: &InboxId) {
-        self.answered.retain(|(of, known, _)| !(*of == session && known == item));
     }
 
     /// Whether it may ask one more thing now.
@@ -166,38 +150,6 @@ impl Inbox {
         self.of.entry(session).or_default().said.take(SAID, now).is_ok()
     }
 
-    /// Somebody answers: it is the first answer. `open` says of which prompts answers still matter.
-    pub(super) fn answered(
-        &mut self,
-        session: SessionId,
-        item: InboxId,
-        first: First,
-        open: impl Fn(SessionId, &InboxId) -> bool,
-    ) {
-        if self.answered.len() >= ANSWERED_MAX
-            && let Some(at) = self.answered.iter().position(|(of, known, _)| !open(*of, known))
-        {
-            self.answered.remove(at);
-        }
-        self.answered.push_back((session, item, first));
-    }
-
-    /// Who answered it already.
-    pub(super) fn first(&self, session: SessionId, item: &InboxId) -> Option<&First> {
-        self.answered
-            .iter()
-            .rev()
-            .find(|(of, known, _)| *of == session && known == item)
-            .map(|(.., first)| first)
-    }
-
-    /// That answer did not arrive: another one may. False where it is not the one that counts.
-    pub(super) fn void(&mut self, session: SessionId, item: &InboxId, input: InputId) -> bool {
-        let before = self.answered.len();
-        self.answered.retain(|(of, known, first)| !(*of == session && known == item && first.input == input));
-        self.answered.len() < before
-    }
-
     /// It ended.
     pub(super) fn forget(&mut self, session: SessionId) {
         self.of.remove(&session);
@@ -213,6 +165,7 @@ impl Inbox {
 mod tests {
     use super::*;
     use cis_core::event::{AskType, Urgency};
+    use cis_core::ids::InputId;
 
     fn session() -> SessionId {
         SessionId::from_parts(1, 1)
@@ -278,36 +231,12 @@ mod tests {
     }
 
     #[test]
-    fn only_the_first_answer_counts_until_it_did_not_arrive() {
+    fn an_ask_is_open_from_its_beginning() {
         let mut inbox = Inbox::default();
         let item = ask(1, true).item;
-        let first = First { by: "uid:1".into(), at_ms: 5, input: InputId(ulid::Ulid(9)) };
-        assert_eq!(inbox.first(session(), &item), None);
-        inbox.answered(session(), item.clone(), first.clone(), |_, _| true);
-        assert_eq!(inbox.first(session(), &item), Some(&first));
-        assert!(!inbox.void(session(), &item, InputId(ulid::Ulid(8))));
-        assert!(inbox.void(session(), &item, first.input));
-        assert_eq!(inbox.first(session(), &item), None);
-        inbox.answered(session(), item.clone(), first, |_, _| true);
-        inbox.begins(session(), &item);
-        assert_eq!(inbox.first(session(), &item), None, "another one of the same letters");
         assert!(!inbox.has(session(), &item));
         inbox.ask(session(), ask(1, true), 0);
         assert!(inbox.has(session(), &item));
-    }
-
-    #[test]
-    fn the_answer_to_a_prompt_that_is_open_is_not_forgotten_for_others() {
-        let mut inbox = Inbox::default();
-        let first = First { by: "uid:1".into(), at_ms: 5, input: InputId(ulid::Ulid(9)) };
-        let item = |n| ask(n, true).item;
-        let (open, over) = (item(1_000_000), item(2_000_000));
-        for item in [open.clone(), over.clone()].into_iter().chain((0..ANSWERED_MAX as u128).map(item)) {
-            inbox.answered(session(), item, first.clone(), |_, item| *item == open);
-        }
-        assert_eq!(inbox.answered.len(), ANSWERED_MAX);
-        assert!(inbox.first(session(), &open).is_some());
-        assert!(inbox.first(session(), &over).is_none());
     }
 
     #[test]

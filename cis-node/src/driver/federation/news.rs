@@ -11,7 +11,6 @@ use super::Held;
 use crate::account::boot_ms;
 use crate::commands::{AnswerHeld, HeldFor};
 use crate::driver::attention::{Attention, item_of_ask, item_of_prompt};
-use crate::driver::inbox::First;
 use crate::held_asks::HeldAsks;
 use crate::inbox::given;
 use crate::problems::prompt_moved;
@@ -103,6 +102,7 @@ impl Driver {
         let known = self.attention.get(session).map_or(0, Attention::newest);
         let (mut newest, mut waiting): (u32, Option<PromptRecord>) = (known, None);
         for news in self.news_of(room, granted) {
+            self.inbox.answers.recall(session, &news, now);
             match news {
                 SessionNews::Blocked { prompt } => {
                     newest = newest.max(prompt.episode);
@@ -115,13 +115,8 @@ impl Driver {
                 SessionNews::AskWithdrawn { item, .. } => {
                     let _ = self.inbox.take(session, &item);
                 }
-                SessionNews::Answered { item, input, answer, .. } => {
+                SessionNews::Answered { item, .. } => {
                     self.inbox.take(session, &item);
-                    let first = First { by: answer.by, at_ms: now, input };
-                    self.inbox.answered(session, item, first, |_, _| true);
-                }
-                SessionNews::AnswerVoid { item, input, .. } => {
-                    let _ = self.inbox.void(session, &item, input);
                 }
                 _ => {}
             }
@@ -226,8 +221,11 @@ impl Driver {
     pub(in crate::driver) fn answer_held(&mut self, held: AnswerHeld, now: TimestampMs) {
         let AnswerHeld { room, from, session, item, answer, beside, by_default, by, reply } = held;
         let actor = Actor { kind: ActorKind::Human, name: by, via: Via::Room };
-        let first =
-            self.inbox.first(session, &item).map(|first| (first.input, first.at_ms, first.by.clone()));
+        let first = self
+            .inbox
+            .answers
+            .first(session, &item)
+            .map(|first| (first.input, first.at_ms, first.by.clone()));
         if let Some((input, _, by)) = first.clone()
             && input == answer.input
             && self.is_of_coordinator(session, &room, &from)
@@ -278,7 +276,7 @@ impl Driver {
         if let Some(ask) = self.inbox.get(session, item) {
             return Ok(item_of_ask(session, ask));
         }
-        let detail = match self.inbox.first(session, item) {
+        let detail = match self.inbox.answers.first(session, item) {
             Some(first) => format!("{item} was answered by {}", first.by),
             None => format!("session {session} does not wait at {item} any more"),
         };
