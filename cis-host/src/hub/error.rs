@@ -168,7 +168,7 @@ pub enum HubError {
     },
     /// An answer that was sent before does not fit what stands there now: an earlier life of the node may have typed it.
     #[error(
-        "the prompt of session {id} is over, and whether this answer was typed before the node ended is not known: look at what stands there \
+        "this answer to session {id} cannot be typed now, and whether it was typed before is not known: look at what stands there \
          (`cis dag attach`)"
     )]
     Unknown {
@@ -189,6 +189,13 @@ pub enum HubError {
 }
 
 impl HubError {
+    /// What is said of an answer that was recorded before, if it cannot be typed now: an earlier life of the node may have typed it, so
+    /// nobody may be told that nothing was typed.
+    #[must_use]
+    pub fn of_repeated(self, id: SessionId) -> Self {
+        if self.may_have_typed() { self } else { Self::Unknown { id } }
+    }
+
     /// Whether what was to be typed may have been typed all the same.
     #[must_use]
     pub fn may_have_typed(&self) -> bool {

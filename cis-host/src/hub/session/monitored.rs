@@ -16,6 +16,7 @@ use crate::hub::sighting::Sighting;
 use crate::hub::signals::Signals;
 use crate::os;
 use crate::protocol::ToHost;
+use cis_core::api::InputReceipt;
 use cis_core::event::SCREEN_CHARS_MAX;
 use cis_core::ids::{SessionId, TimestampMs};
 use cis_core::monitor::recording::Still;
@@ -96,6 +97,8 @@ pub(super) struct Monitored {
     hands: Hands,
     /// Which prompt was answered, by which input.
     answered: Option<(u32, cis_core::ids::InputId)>,
+    /// The newest answer that was typed.
+    written: Option<(cis_core::ids::InputId, InputReceipt)>,
 }
 
 impl Monitored {
@@ -120,6 +123,7 @@ impl Monitored {
             answers: Vec::new(),
             hands: Hands::default(),
             answered: None,
+            written: None,
         })
     }
 

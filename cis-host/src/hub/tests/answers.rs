@@ -367,6 +367,30 @@ async fn of_an_answer_that_comes_again_nobody_says_that_nothing_was_typed() {
     assert!(outcome.unwrap_err().may_have_typed());
 }
 
+/// It is the same request, whatever stands there now.
+#[tokio::test]
+async fn an_answer_that_was_typed_is_told_so_again() {
+    let mut stage = Stage::new(Seed::default()).await;
+    stage.prints("Proceed? [y/N] ").await;
+    let verdict = stage.verdict().await;
+    let first = stage.answer(&verdict, 1, "y\r");
+    stage.expect_answer(1, "y\r").await;
+    stage.says(|session, input| FromHost::Written { session, input, output_bytes: 1 }, 1).await;
+    let receipt = soon(first).await.unwrap();
+    assert!(receipt.is_ok(), "{receipt:?}");
+    stage.prints("\r\nDelete everything? [y/N] ").await;
+    stage.verdict().await;
+    assert_eq!(soon(stage.answer_again(&verdict, 1, "y\r")).await.unwrap(), receipt);
+}
+
+#[test]
+fn an_answer_that_was_recorded_before_may_have_been_typed() {
+    let gone = HubError::NoSuchSession { id: id(1) };
+    assert!(!gone.may_have_typed());
+    assert_eq!(gone.of_repeated(id(1)), HubError::Unknown { id: id(1) });
+    assert_eq!(HubError::Stopped.of_repeated(id(1)), HubError::Stopped);
+}
+
 #[tokio::test]
 async fn secrets_and_sequences_leave_no_sighting() {
     let mut stage = Stage::new(Seed::default()).await;

@@ -267,6 +267,10 @@ impl Session {
         let Some(monitored) = &mut self.monitored else {
             return tell.tell(Err(HubError::NotATerminal { id }));
         };
+        // Its prompt may be over by now, as it was answered.
+        if let Some((_, receipt)) = monitored.written.as_ref().filter(|(input, _)| *input == answer.input) {
+            return tell.tell(Ok(receipt.clone()));
+        }
         match monitored.claim(&answer) {
             Claim::Taken => tell.tell(Err(HubError::Answered { id })),
             Claim::Moved if answer.repeated => tell.tell(Err(HubError::Unknown { id })),
@@ -560,6 +564,7 @@ impl Session {
                         monitored.answers.push(pending);
                         continue;
                     }
+                    monitored.written = Some((pending.answer.input, receipt.clone()));
                     Ok(receipt.clone())
                 }
                 Err(error) => pending.in_part(id, false).unwrap_or_else(|| Err(error.clone())),
