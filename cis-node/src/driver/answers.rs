@@ -46,11 +46,16 @@ impl Driver {
     pub(super) fn type_answers(&mut self) {
         for Typing { source, item, typed } in self.turn.take_typings() {
             let (driver, session, input) = (self.parts.handle.clone(), typed.session, typed.input);
+            let repeated = typed.repeated;
             self.parts.hub.answer_then(typed, move |outcome| match (outcome, source) {
                 // Whoever asked may be gone.
                 (Ok(receipt), AnswerSource::Request(reply)) => drop(reply.send(Ok(receipt))),
                 (Ok(_), AnswerSource::Default(_)) => {}
                 (Err(error), source) => {
+                    let is_asked = matches!(source, AnswerSource::Request(_));
+                    let is_gone = matches!(error, HubError::NoSuchSession { .. });
+                    let error =
+                        if repeated && (is_asked || is_gone) { error.of_repeated(session) } else { error };
                     let lost = NotTyped { source, session, item, input, error };
                     driver.tell(Command::NotTyped(Box::new(lost)));
                 }

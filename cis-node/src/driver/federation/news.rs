@@ -221,41 +221,44 @@ impl Driver {
     pub(in crate::driver) fn answer_held(&mut self, held: AnswerHeld, now: TimestampMs) {
         let AnswerHeld { room, from, session, item, answer, beside, by_default, by, reply } = held;
         let actor = Actor { kind: ActorKind::Human, name: by, via: Via::Room };
-        let first = self
-            .inbox
-            .answers
-            .first(session, &item)
-            .map(|first| (first.input, first.at_ms, first.by.clone()));
-        if let Some((input, _, by)) = first.clone()
-            && input == answer.input
-            && self.is_of_coordinator(session, &room, &from)
-        {
-            let known = self.parts.shared.held_asks.get(session, &item).and_then(|ask| ask.answer);
-            let text = known.map(|answer| answer.text).unwrap_or_default();
-            let receipt = AnswerReceipt { repeated: true, ..AnswerReceipt::new(item, by, text) };
-            return self.turn.confirm(reply, Ok((receipt, None)));
-        }
-        let outcome = self.item_held((&room, &from), session, &item).and_then(|item| {
+        let standing = self.item_held((&room, &from), session, &item).and_then(|known| {
             // What the person saw is what the session waits at.
-            if item.ask_type.is_none() && answer.hash.as_ref().is_some_and(|hash| *hash != item.hash) {
-                return Err(prompt_moved(&item.id));
-            }
-            let mut given = given::given(&item, &answer)?;
-            given.by_default = by_default;
-            // Times of two nodes cannot be compared: which answer it stands beside, its input says.
-            let beside = first.filter(|(input, ..)| Some(*input) == beside);
-            given.again = given.again.and(beside).map(|(_, at_ms, _)| at_ms);
-            Ok((given.receipt(actor.name.clone()), self.answer_and_type(&given, actor, now)?))
+            let has_changed = answer.hash.as_ref().is_some_and(|hash| *hash != known.hash);
+            if known.ask_type.is_none() && has_changed { Err(prompt_moved(&item)) } else { Ok(known) }
         });
+        let first = self.inbox.answers.first(session, &item).cloned();
+        let repeated = first.clone().filter(|first| first.input == answer.input);
+        let outcome = match (standing, repeated) {
+            // Nothing of it can be typed any more.
+            (Err(_), Some(first)) if self.is_of_coordinator(session, &room, &from) => {
+                let known = self.parts.shared.held_asks.get(session, &item).and_then(|ask| ask.answer);
+                let text = known.map(|answer| answer.text).unwrap_or_default();
+                Ok((AnswerReceipt { repeated: true, ..AnswerReceipt::new(item, first.by, text) }, None))
+            }
+            (Err(problem), _) => Err(problem),
+            // An earlier life of this node may have died before it typed the same answer: it is typed once by its id.
+            (Ok(item), repeated) => given::given(&item, &answer).and_then(|mut given| {
+                given.by_default = by_default;
+                // Times of two nodes cannot be compared: which answer it stands beside, its input says.
+                let beside = first.filter(|first| Some(first.input) == beside);
+                given.again = given.again.and(beside).map(|first| first.at_ms);
+                let receipt = given.receipt(actor.name.clone());
+                let receipt = AnswerReceipt { repeated: repeated.is_some(), ..receipt };
+                Ok((receipt, self.answer_and_type(&given, actor, now)?))
+            }),
+        };
         self.turn.confirm(reply, outcome);
     }
 
-    /// Whether a session is held for this coordinator of its run.
+    /// Whether a session is held for this coordinator of its run. One that is being killed is not: news of it, such as an answer, are not
+    /// kept any more.
     fn is_of_coordinator(&self, session: SessionId, room: &str, from: &NodeDid) -> bool {
         let held = self.held_by(session).and_then(|attempt| self.federation.held.get(attempt));
-        let run = held.filter(|held| held.room == room).map(|held| held.granted.attempt.run);
         let worker = self.federation.rooms.get(room).and_then(|room| room.worker.as_ref());
-        run.is_some_and(|run| worker.is_some_and(|worker| worker.coordinator_of(run) == Some(from)))
+        held.filter(|held| held.room == room).zip(worker).is_some_and(|(held, worker)| {
+            let coordinator = worker.coordinator_of(held.granted.attempt.run);
+            coordinator == Some(from) && !worker.is_void(&held.granted)
+        })
     }
 
     /// What a held session waits at or asks, under this name.
