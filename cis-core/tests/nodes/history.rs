@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cis_core::dag::Dag;
 use cis_core::event::{EndReason, EventBody, QueueReason, RetryScope, RunState, TaskChange, TaskState};
 use cis_core::federation::control::{ControlOutcome, Verb};
-use cis_core::ids::{Epoch, Fence, TaskId};
+use cis_core::ids::{Epoch, Fence, InboxId, InputId, SessionId, TaskId};
 
 /// Each request is one person's.
 pub(crate) type Uid = u32;
@@ -37,6 +37,21 @@ pub(crate) enum Seen {
     Ended(RunState),
 }
 
+/// Something that happens at a prompt of a session, by its session host and by the node that has the session.
+#[derive(Debug, Clone)]
+pub(crate) enum OfPrompt {
+    /// It stands on the screen.
+    Stands { session: SessionId, episode: u32 },
+    /// It does not any more.
+    Gone { session: SessionId, episode: u32 },
+    /// That this answer counts is durable.
+    Took { session: SessionId, item: InboxId, input: InputId, by: String },
+    /// That it does not count any more is.
+    Void { session: SessionId, item: InboxId, input: InputId },
+    /// An answer reached the program, which waited at this prompt.
+    Typed { session: SessionId, episode: u32, input: InputId },
+}
+
 /// What a node tells the recorder. People know nothing of it but [`Self::Replied`] and [`Self::Seen`].
 #[derive(Debug)]
 pub(crate) enum Told {
@@ -44,6 +59,8 @@ pub(crate) enum Told {
     Seen(Epoch, Seen),
     /// This came of it, in that term (none: this node coordinates none), with the state of the run in the term `view_of`.
     CameTo { uid: Uid, outcome: ControlOutcome, epoch: Option<Epoch>, view_of: Option<Epoch> },
+    /// Of a prompt.
+    Prompt(OfPrompt),
     /// The person hears that.
     Replied { uid: Uid, outcome: ControlOutcome },
 }
@@ -62,11 +79,11 @@ pub(crate) struct Op {
     /// In which term that was done or refused (none: by a node that coordinates none), and of which its view of the run is.
     pub(crate) epoch: Option<Epoch>,
     pub(crate) view_of: Option<Epoch>,
-    came_to: Vec<CameTo>,
+    pub(crate) came_to: Vec<CameTo>,
 }
 
 /// What came of it at one time, and in which term; and of which term its view of the run is.
-type CameTo = (ControlOutcome, Option<Epoch>, Option<Epoch>);
+pub(crate) type CameTo = (ControlOutcome, Option<Epoch>, Option<Epoch>);
 
 /// What one coordinator showed in its term.
 #[derive(Debug, Default)]
@@ -80,6 +97,7 @@ pub(crate) struct History {
     now: Moment,
     pub(crate) ops: Vec<Op>,
     pub(crate) terms: BTreeMap<Epoch, Term>,
+    pub(crate) prompts: Vec<(Moment, OfPrompt)>,
 }
 
 impl History {
@@ -110,6 +128,7 @@ impl History {
             Told::CameTo { uid, outcome, epoch, view_of } => {
                 self.op(uid).came_to.push((outcome, epoch, view_of));
             }
+            Told::Prompt(shown) => self.prompts.push((now, shown)),
             Told::Replied { uid, outcome } => {
                 let op = self.op(uid);
                 let of = op.came_to.iter().rev().find(|(known, ..)| *known == outcome);

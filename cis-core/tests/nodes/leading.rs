@@ -2,6 +2,7 @@
 //!
 //! As `cis-node/src/driver/federation/{leading,results}.rs`; what of it is pure is the product's own code.
 
+use cis_core::federation::direct::Progress;
 use cis_core::federation::finality::Finality;
 use cis_core::federation::lead;
 use cis_core::federation::protocol::coordinator::Effect;
@@ -91,6 +92,17 @@ impl Node {
                         &mut out,
                     );
                 }
+                Effect::Progress { granted, first, progress } => {
+                    let next = first + u32::try_from(progress.len()).unwrap();
+                    for progress in progress {
+                        if let Some(kind) = lead::of_progress(&granted, &progress) {
+                            self.handle(kind);
+                        } else if let Progress::Session { news } = progress {
+                            self.hear_news(&granted, news);
+                        }
+                    }
+                    self.note_progress(&granted, next);
+                }
                 other => {
                     if let Effect::Lost(granted) = &other {
                         self.note(format!(
@@ -101,13 +113,21 @@ impl Node {
                     for kind in lead::inputs(&other) {
                         self.handle(kind);
                     }
-                    if let Effect::Progress { granted, first, progress } = other {
-                        let next = first + u32::try_from(progress.len()).unwrap();
-                        self.life().coordinator.noted(&granted, next, &mut out);
-                    }
                 }
             }
             self.lead(out);
+        }
+    }
+
+    /// Tells a worker that this node has what it told, once it has.
+    fn note_progress(&mut self, granted: &Granted, next: u32) {
+        let mut out = Vec::new();
+        self.life().coordinator.noted(granted, next, &mut out);
+        for effect in out {
+            match effect {
+                Effect::Send { to, message } => self.send_durable(to, message),
+                other => self.lead(vec![other]),
+            }
         }
     }
 

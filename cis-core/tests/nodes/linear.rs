@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cis_core::event::EventBody;
-use cis_core::federation::control::ControlOutcome;
+use cis_core::federation::control::{ControlOutcome, Verb};
 use cis_core::ids::{Epoch, Fence, TaskId};
 
+use crate::answered;
 use crate::history::{History, Op, Seen, gates, seen_in};
 use crate::model::Stand;
 use crate::plan::did;
@@ -19,10 +20,11 @@ use crate::world::World;
 /// Checks the history of a walk that is over.
 pub(crate) fn check(world: &mut World) -> Result<(), String> {
     let Some(users) = world.users.take() else { return Ok(()) };
-    let found = all_terms(world, &users.history);
+    let found = all_terms(world, &users.history).and_then(|()| answered::check(world, &users.history));
     count(world, &users.history);
     if found.is_err() {
         world.note(format_args!("what people did: {:#?}", users.history.ops));
+        world.note(format_args!("what happened at prompts: {:#?}", users.history.prompts));
     }
     world.users = Some(users);
     found
@@ -30,7 +32,7 @@ pub(crate) fn check(world: &mut World) -> Result<(), String> {
 
 /// For the test that what is checked does happen.
 fn count(world: &mut World, history: &History) {
-    for op in &history.ops {
+    for op in history.ops.iter().filter(|op| !matches!(op.verb, Verb::Answer { .. })) {
         let reached = match &op.reply {
             None => "no response",
             Some(_) if op.epoch.is_none() => "another node coordinates it",
@@ -116,7 +118,8 @@ fn all_terms(world: &World, history: &History) -> Result<(), String> {
 
 /// What of a request has, or may have, a place in a term of the node `owner`.
 fn steps_of<'a>(op: &'a Op, (epoch, owner): (Epoch, usize), steps: &mut Vec<Step<'a>>) {
-    if op.to != owner {
+    // Answers change no run: `answered` checks them.
+    if op.to != owner || matches!(op.verb, Verb::Answer { .. }) {
         return;
     }
     let by = name_of(op.uid, &did(op.at), &did(owner));

@@ -12,6 +12,8 @@
     reason = "a test: its seed comes from the environment and is printed, a panic is its way to fail, and what a node does takes what it is given"
 )]
 
+mod answered;
+mod answering;
 #[path = "../sim/dags.rs"]
 #[allow(dead_code, reason = "the simulation of one node uses all of it")]
 mod dags;
@@ -38,8 +40,8 @@ mod world;
 use std::collections::BTreeSet;
 
 use seeds::{
-    FORKS_FROM, RESTLESS_FROM, USERS_FROM, USERS_SEEDS, story, walk_all, walk_one, walk_regressions,
-    walk_some,
+    ANSWERS_FROM, ANSWERS_SEEDS, FORKS_FROM, RESTLESS_FROM, USERS_FROM, USERS_SEEDS, story, walk_all,
+    walk_one, walk_regressions, walk_some,
 };
 
 #[test]
@@ -83,6 +85,11 @@ fn people_see_one_run_second() {
 }
 
 #[test]
+fn people_see_one_answer_of_each_question() {
+    walk_some(ANSWERS_FROM, ANSWERS_SEEDS);
+}
+
+#[test]
 fn seeds_that_failed_once_do_not_again() {
     walk_regressions();
 }
@@ -92,6 +99,23 @@ fn seeds_that_failed_once_do_not_again() {
 fn people_meet() {
     let reached: BTreeSet<&str> = (0..40).flat_map(|n| walk_one(USERS_FROM + 2_000_000 + n)).collect();
     let all = ["done by another node", "done here", "no response", "refused", "several terms", "void"];
+    let missing: Vec<&str> = all.into_iter().filter(|name| !reached.contains(name)).collect();
+    assert!(missing.is_empty(), "never happened: {missing:?}");
+}
+
+#[test]
+fn people_answer_at_the_same_time() {
+    let reached: BTreeSet<&str> = (0..40).flat_map(|n| walk_one(ANSWERS_FROM + 1_000_000 + n)).collect();
+    let all = [
+        "answer void",
+        "answered",
+        "answered again",
+        "forwarded answer",
+        "maybe answered",
+        "question over",
+        "too late",
+        "typed late",
+    ];
     let missing: Vec<&str> = all.into_iter().filter(|name| !reached.contains(name)).collect();
     assert!(missing.is_empty(), "never happened: {missing:?}");
 }

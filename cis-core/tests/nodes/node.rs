@@ -19,12 +19,13 @@ use cis_core::federation::protocol::suspicion::Suspicion;
 use cis_core::federation::protocol::worker::{Remembered, WorkerHalf};
 use cis_core::federation::recovery::Recovery;
 use cis_core::identity::Right;
-use cis_core::ids::{AttemptId, Epoch, InputId, NodeDid, Offset, SessionId, TaskId, TimestampMs};
+use cis_core::ids::{AttemptId, Epoch, InboxId, InputId, NodeDid, Offset, SessionId, TaskId, TimestampMs};
 use cis_core::scheduler::placement::NodeOffer;
 use cis_core::scheduler::{Effect, IdSource, Input, InputKind, LiveAttempt, Machine, Rejected, Run};
 
+use crate::answering::Answering;
 use crate::dags;
-use crate::history::{Told, gates, seen_in};
+use crate::history::{OfPrompt, Told, gates, seen_in};
 use crate::host::{Host, ToHost};
 use crate::plan::{Plan, ROOM, did, number, run};
 use crate::reading::{Head, Known, Sync};
@@ -46,8 +47,16 @@ impl Payload for Work {
         TaskPayload::told(status, others)
     }
 
+    fn weight(progress: &Self::Progress) -> usize {
+        TaskPayload::weight(progress)
+    }
+
     fn is_routine(progress: &Self::Progress) -> bool {
         TaskPayload::is_routine(progress)
+    }
+
+    fn shorten(progress: &mut Vec<(u32, Self::Progress)>) {
+        TaskPayload::shorten(progress);
     }
 }
 
@@ -75,6 +84,10 @@ pub(super) enum Write {
     Made(InputId, Epoch),
     /// A request of another node was refused.
     Refused(InputId, Refused),
+    /// An answer to this counted.
+    Answered(InputId, (SessionId, InboxId)),
+    /// For the record of what people see: it is durable with this turn.
+    Story(OfPrompt),
 }
 
 /// What survives the node's process.
@@ -90,6 +103,8 @@ pub(crate) struct Disk {
     pub(super) made: BTreeMap<InputId, Epoch>,
     /// Requests of other nodes that were refused.
     pub(super) refused: BTreeMap<InputId, Refused>,
+    /// What answers were for.
+    pub(super) answered: BTreeMap<InputId, (SessionId, InboxId)>,
 }
 
 impl Disk {
@@ -113,6 +128,8 @@ impl Disk {
             Write::Hold(task, None) => drop(self.held.remove(&task)),
             Write::Made(input, epoch) => drop(self.made.insert(input, epoch)),
             Write::Refused(request, refused) => drop(self.refused.insert(request, refused)),
+            Write::Answered(input, of) => drop(self.answered.insert(input, of)),
+            Write::Story(_) => {}
         }
     }
 
@@ -179,6 +196,9 @@ pub(crate) struct Life {
     pub(super) to_host: Vec<ToHost>,
     pub(super) said: Vec<FromWorker>,
     pub(super) serving: Serving,
+    pub(super) answering: Answering,
+    /// What is sent once the turn is durable.
+    pub(super) to_send: Vec<(NodeDid, Message<Work>)>,
 }
 
 pub(crate) struct Node {
@@ -327,6 +347,8 @@ impl Node {
             to_host: Vec::new(),
             said: Vec::new(),
             serving: Serving::default(),
+            answering: Answering::default(),
+            to_send: Vec::new(),
         };
         self.life = Some(life);
         self.recall_held();
@@ -394,6 +416,8 @@ impl Node {
         if !self.is_ready() {
             return;
         }
+        self.collect_prompts();
+        self.collect_typed();
         self.collect_exits();
         self.worker_said();
         self.federate();
@@ -470,6 +494,15 @@ impl Node {
         }
     }
 
+    /// The same once the turn is durable.
+    pub(super) fn send_durable(&mut self, to: NodeDid, message: Message<Work>) {
+        if to == self.did {
+            self.send(&to, message);
+        } else {
+            self.life().to_send.push((to, message));
+        }
+    }
+
     /// Submits the run.
     pub(crate) fn submit(&mut self) {
         let facts = Box::new(self.plan.facts(ExecutionMode::Matrix, self.did.clone()));
@@ -527,7 +560,7 @@ impl Node {
         taken
     }
 
-    fn mirror(&mut self, fact: &Fact) -> Result<(), String> {
+    pub(super) fn mirror(&mut self, fact: &Fact) -> Result<(), String> {
         let plan = Arc::clone(&self.plan);
         let life = self.life();
         match (&fact.body, &mut life.mirror) {
@@ -593,6 +626,9 @@ impl Node {
                 let seen = seen_in(&gates, &fact.body);
                 self.out.told.extend(seen.into_iter().map(|seen| Told::Seen(epoch, seen)));
             }
+            if let Write::Story(shown) = &write {
+                self.out.told.push(Told::Prompt(shown.clone()));
+            }
             self.disk.write(write);
         }
         if self.crash == Some(Crash::BeforeEffects) {
@@ -618,6 +654,9 @@ impl Node {
 
     fn perform(&mut self) -> bool {
         self.confirm();
+        for (to, message) in std::mem::take(&mut self.life().to_send) {
+            self.send(&to, message);
+        }
         let mut effects: Vec<Effect> = self.life().machine.drain_effects().collect();
         let dies = match self.crash {
             Some(Crash::BetweenEffects(some)) if !effects.is_empty() => {
@@ -637,7 +676,7 @@ impl Node {
                 }
                 Effect::Ack { attempt, fence } => self.acknowledge(Granted { attempt, fence }),
                 Effect::Withdraw { .. } => {}
-                other => self.wrong(format!("nobody waits for a human, and yet {other:?}")),
+                other => self.wrong(format!("no file says what is done about a question, and yet {other:?}")),
             }
         }
         self.offer_grants();
@@ -649,6 +688,7 @@ impl Node {
             return false;
         }
         self.tell_host();
+        self.type_answers();
         true
     }
 

@@ -12,7 +12,7 @@ use cis_core::ids::{BlobId, NodeDid, RunId, TaskId, TimestampMs};
 
 use crate::dags;
 use crate::rng::Rng;
-use crate::seeds::has_users;
+use crate::seeds::{has_prompts, has_users};
 
 pub(crate) const ROOM: &str = "!room:example.org";
 const NODES_MAX: usize = 9;
@@ -126,6 +126,18 @@ impl Plan {
 
     pub(crate) fn approves(&self, task: &TaskId) -> bool {
         self.draw(task, 99) % 100 < 70
+    }
+
+    /// How often a session of a task asks something that failed so often before.
+    pub(crate) fn questions(&self, task: &TaskId, failures: u32) -> u32 {
+        if !has_prompts(self.seed) {
+            return 0;
+        }
+        match self.draw(task, 55 + u64::from(failures)) % 100 {
+            0..35 => 0,
+            35..75 => 1,
+            _ => 2,
+        }
     }
 
     /// How a session of a task ends that failed so often before.

@@ -10,7 +10,7 @@ use crate::world::World;
 const SEEDS: u64 = 225;
 
 /// Seeds that failed once, and what they showed then. Where a change makes other walks of them, they stay: they cost little.
-pub(crate) const REGRESSIONS: [(u64, &str); 16] = [
+pub(crate) const REGRESSIONS: [(u64, &str); 19] = [
     (6_001_555, "a decision that was refused counted after a restart of the coordinator"),
     (6_001_958, "a decision that was refused counted after a restart of the coordinator"),
     (6_003_413, "a pause that was refused took effect after a restart of the coordinator"),
@@ -26,6 +26,9 @@ pub(crate) const REGRESSIONS: [(u64, &str); 16] = [
     (10_000_137, "a person's request made a coordinator go on in a term whose journal was forked"),
     (10_000_001, "nobody was told of a forked journal"),
     (7_000_297, "a node whose takeover was followed by another one took the run for its own"),
+    (8_000_003, "a session that was being killed took an answer, which its node forgot with a restart"),
+    (8_000_046, "an answer that came again was said to be answered, and was never typed"),
+    (8_000_217, "an answer was typed, and said not to be when it came again after a restart"),
     (10_000_258, "a worker whose clock was set back was not heard after it lost its disk"),
 ];
 
@@ -36,10 +39,20 @@ pub(crate) const RESTLESS_FROM: u64 = 5_000_000;
 pub(crate) const USERS_FROM: u64 = 6_000_000;
 
 /// Seeds of each of its tests.
-pub(crate) const USERS_SEEDS: u64 = 325;
+pub(crate) const USERS_SEEDS: u64 = 200;
 
 /// From this seed on, clocks are set and somebody who has a coordinator's key forks its journal. Nobody's requests are recorded.
 pub(crate) const FORKS_FROM: u64 = 10_000_000;
+
+/// From this seed on, sessions ask too, and people answer. The other requests of people are there as well.
+pub(crate) const ANSWERS_FROM: u64 = 8_000_000;
+
+/// Seeds of its test.
+pub(crate) const ANSWERS_SEEDS: u64 = 250;
+
+pub(crate) fn has_prompts(seed: u64) -> bool {
+    (ANSWERS_FROM..FORKS_FROM).contains(&seed)
+}
 
 pub(crate) fn has_users(seed: u64) -> bool {
     (USERS_FROM..FORKS_FROM).contains(&seed)

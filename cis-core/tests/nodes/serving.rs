@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use cis_core::api::{Problem, ProblemKind, RunView};
+use cis_core::api::{AnswerReceipt, Problem, ProblemKind, RunView};
 use cis_core::event::{Actor, EventBody, Via};
 use cis_core::federation::control::{Control, ControlOutcome, ControlRequest, ControlResponse, Verb};
 use cis_core::federation::protocol::BootMs;
@@ -22,9 +22,11 @@ use crate::room::folded;
 const AGAIN_MS: BootMs = 100;
 const ANSWER_MS: BootMs = 1000;
 
-/// Requests of people here that another node is to carry out.
+/// Requests of people here that another node is to carry out, and answers that this node forwards.
 #[derive(Debug)]
 struct Waiting {
+    uid: Uid,
+    asker: Asker,
     request: ControlRequest,
     to: NodeDid,
     again_at: BootMs,
@@ -33,7 +35,7 @@ struct Waiting {
 
 /// Who hears what came of a request.
 #[derive(Debug, Clone)]
-enum Asker {
+pub(crate) enum Asker {
     Here,
     There(NodeDid, InputId),
 }
@@ -45,8 +47,15 @@ struct Confirmation {
     asker: Asker,
     /// In which term that was (none: this node coordinates none).
     epoch: Option<Epoch>,
-    /// None: it is done.
-    refused: Option<Problem>,
+    came: Came,
+}
+
+/// What came of a request.
+#[derive(Debug)]
+pub(super) enum Came {
+    Done,
+    Answered(AnswerReceipt),
+    Refused(Problem),
 }
 
 /// A refusal as the disk remembers it: in which term that was, and in which words.
@@ -58,11 +67,13 @@ pub(crate) struct Serving {
     waiting: BTreeMap<InputId, Waiting>,
     /// Requests of other nodes that were answered: one that comes again is not carried out again.
     answered: VecDeque<((NodeDid, InputId), ControlOutcome)>,
+    /// Answers that other nodes want given: the node of the session has not said what came of them.
+    under_way: Vec<(NodeDid, InputId)>,
     confirmations: Vec<Confirmation>,
 }
 
 /// A person at a node, as that node and the coordinator of the run know them.
-fn person(uid: Uid) -> Principal {
+pub(super) fn person(uid: Uid) -> Principal {
     Principal { who: Who::User { uid }, via: Via::Socket, rights: Rights::Operator }
 }
 
@@ -77,8 +88,10 @@ pub(crate) fn name_of(uid: Uid, did: &NodeDid, owner: &NodeDid) -> String {
     if did == owner { name } else { person_of(did, name).actor().name }
 }
 
+/// An answer that is forwarded has the name of the node behind that of the person.
 fn uid_of(request: &ControlRequest) -> Uid {
-    request.by.trim_start_matches("uid:").parse().unwrap()
+    let name = request.by.split(' ').next().unwrap_or_default();
+    name.trim_start_matches("uid:").parse().unwrap()
 }
 
 impl Disk {
@@ -101,14 +114,21 @@ impl Node {
 
     /// A person here asks for what another node has to do.
     pub(crate) fn ask_there(&mut self, uid: Uid, to: NodeDid, verb: Verb) {
+        let request =
+            ControlRequest { id: self.control_id(), run: run(), verb, by: person(uid).actor().name };
+        self.send_request(uid, Asker::Here, to, request);
+    }
+
+    pub(super) fn control_id(&mut self) -> InputId {
         self.ids.next += 1;
-        let id = InputId::from_parts(
-            u64::try_from(self.wall_ms()).unwrap(),
-            (self.at as u128) << 40 | self.ids.next,
-        );
-        let request = ControlRequest { id, run: run(), verb, by: person(uid).actor().name };
-        let boot = self.boot_ms();
-        let waiting = Waiting { request, to, again_at: boot, until: boot + ANSWER_MS };
+        let random = (self.at as u128) << 40 | self.ids.next;
+        InputId::from_parts(u64::try_from(self.wall_ms()).unwrap(), random)
+    }
+
+    /// Sends a request until its response comes, or nobody waits any more.
+    pub(super) fn send_request(&mut self, uid: Uid, asker: Asker, to: NodeDid, request: ControlRequest) {
+        let (boot, id) = (self.boot_ms(), request.id);
+        let waiting = Waiting { uid, asker, request, to, again_at: boot, until: boot + ANSWER_MS };
         self.life().serving.waiting.insert(id, waiting);
         self.ask_again();
     }
@@ -117,12 +137,37 @@ impl Node {
     pub(super) fn ask_again(&mut self) {
         let boot = self.boot_ms();
         let mut due = Vec::new();
-        self.life().serving.waiting.retain(|_, waiting| waiting.until > boot);
+        let waiting = &mut self.life().serving.waiting;
+        let given_up: Vec<Waiting> =
+            waiting.extract_if(.., |_, waiting| waiting.until <= boot).map(|(_, it)| it).collect();
         for waiting in self.life().serving.waiting.values_mut().filter(|waiting| waiting.again_at <= boot) {
             waiting.again_at = boot + AGAIN_MS;
             due.push((number(&waiting.to), Control::Request(waiting.request.clone())));
         }
         self.out.letters.extend(due);
+        for Waiting { uid, asker, request, to, .. } in given_up {
+            if matches!(request.verb, Verb::Answer { .. }) {
+                self.forwarded(uid, asker, Self::no_response(&to));
+            }
+        }
+    }
+
+    /// The response to a request of a person here, or to an answer that this node forwarded.
+    fn forwarded(&mut self, uid: Uid, asker: Asker, outcome: ControlOutcome) {
+        match (asker, outcome) {
+            (Asker::Here, outcome) => self.out.told.push(Told::Replied { uid, outcome }),
+            (asker, ControlOutcome::Answered { receipt }) => self.came(uid, asker, Came::Answered(*receipt)),
+            (asker, ControlOutcome::Refused { why }) => self.refuse((uid, asker), *why, None),
+            (_, ControlOutcome::Done { .. }) => self.wrong("an answer is no change of a run".to_owned()),
+        }
+    }
+
+    pub(super) fn came(&mut self, uid: Uid, asker: Asker, came: Came) {
+        self.life().serving.confirmations.push(Confirmation { uid, asker, epoch: None, came });
+    }
+
+    pub(super) fn person_at(&self, node: &NodeDid, by: String) -> String {
+        person_of(node, by).actor().name
     }
 
     /// Another node sends a request, or the response to one.
@@ -131,8 +176,9 @@ impl Node {
             Control::Response(ControlResponse { id, outcome }) => {
                 let waiting = &mut self.life().serving.waiting;
                 if waiting.get(&id).is_some_and(|waiting| waiting.to == *from) {
-                    let uid = uid_of(&waiting.remove(&id).unwrap().request);
-                    self.out.told.push(Told::Replied { uid, outcome });
+                    let Waiting { uid, asker, .. } = waiting.remove(&id).unwrap();
+                    self.forwarded(uid, asker, outcome);
+                    self.finish_turn();
                 }
                 return;
             }
@@ -145,6 +191,9 @@ impl Node {
         let known = self.life().serving.answered.iter().find(|(known, _)| *known == of);
         if let Some((_, outcome)) = known.cloned() {
             return self.respond(of, outcome);
+        }
+        if self.life().serving.under_way.contains(&of) {
+            return;
         }
         self.carry_out(of, request);
         self.finish_turn();
@@ -160,12 +209,16 @@ impl Node {
         let asker = Asker::There(of.0.clone(), of.1);
         // What an earlier life of this node answered is not carried out again, no matter which node coordinates the run by now.
         if let Some((epoch, text)) = self.disk.refused.get(&refusal::key(&of.0, of.1)).cloned() {
-            let refused = refusal::from_text(&text);
-            return self.life().serving.confirmations.push(Confirmation { uid, asker, epoch, refused });
+            let came = Came::Refused(refusal::from_text(&text).unwrap());
+            return self.life().serving.confirmations.push(Confirmation { uid, asker, epoch, came });
         }
         if let Some(epoch) = self.disk.made.get(&of.1).copied().map(Some) {
-            let refused = None;
-            return self.life().serving.confirmations.push(Confirmation { uid, asker, epoch, refused });
+            let came = Came::Done;
+            return self.life().serving.confirmations.push(Confirmation { uid, asker, epoch, came });
+        }
+        if matches!(request.verb, Verb::Answer { .. }) {
+            self.life().serving.under_way.push(of.clone());
+            return self.answer_asked((uid, asker), &of.0, request);
         }
         match self.disk.term() {
             Some((owner, _)) if owner == self.did => {
@@ -196,15 +249,15 @@ impl Node {
                 InputKind::Decide { run: run(), task, approve: decision.approve, reason: decision.reason }
             }
             Verb::Answer { .. } | Verb::Kill { .. } => {
-                return self.wrong("people do not talk to sessions here".to_owned());
+                return self.wrong("that is nothing that a run does".to_owned());
             }
         };
         match self.handle_for(Input { kind, actor: Some(actor), cause: input }) {
             Ok(()) => {
                 let life = self.life();
                 life.turn.extend(input.map(|input| Write::Made(input, epoch)));
-                let (epoch, refused) = (Some(epoch), None);
-                life.serving.confirmations.push(Confirmation { uid, asker, epoch, refused });
+                let (epoch, came) = (Some(epoch), Came::Done);
+                life.serving.confirmations.push(Confirmation { uid, asker, epoch, came });
             }
             Err(rejected) => self.refuse((uid, asker), problem(&rejected), Some(epoch)),
         }
@@ -212,19 +265,21 @@ impl Node {
 
     /// Refuses a request. One of another node is told so when the refusal is durable: a copy of it may come to the next life of
     /// this node.
-    fn refuse(&mut self, (uid, asker): (Uid, Asker), why: Problem, epoch: Option<Epoch>) {
+    pub(super) fn refuse(&mut self, (uid, asker): (Uid, Asker), why: Problem, epoch: Option<Epoch>) {
         let life = self.life();
         if let (Asker::There(from, id), Some(text)) = (&asker, refusal::to_text(&why)) {
             life.turn.push(Write::Refused(refusal::key(from, *id), (epoch, text)));
         }
-        life.serving.confirmations.push(Confirmation { uid, asker, epoch, refused: Some(why) });
+        life.serving.confirmations.push(Confirmation { uid, asker, epoch, came: Came::Refused(why) });
     }
 
     fn tell(&mut self, uid: Uid, asker: Asker, outcome: ControlOutcome) {
         match asker {
             Asker::Here => self.out.told.push(Told::Replied { uid, outcome }),
             Asker::There(from, id) => {
-                self.life().serving.answered.push_back(((from.clone(), id), outcome.clone()));
+                let serving = &mut self.life().serving;
+                serving.under_way.retain(|known| *known != (from.clone(), id));
+                serving.answered.push_back(((from.clone(), id), outcome.clone()));
                 self.respond((from, id), outcome);
             }
         }
@@ -232,12 +287,12 @@ impl Node {
 
     /// What was done or refused in this turn is durable: who asked for it is told.
     pub(super) fn confirm(&mut self) {
-        for Confirmation { uid, asker, epoch, refused } in
-            std::mem::take(&mut self.life().serving.confirmations)
+        for Confirmation { uid, asker, epoch, came } in std::mem::take(&mut self.life().serving.confirmations)
         {
-            let (outcome, view_of) = match refused {
-                Some(why) => (ControlOutcome::Refused { why: Box::new(why) }, None),
-                None => {
+            let (outcome, view_of) = match came {
+                Came::Refused(why) => (ControlOutcome::Refused { why: Box::new(why) }, None),
+                Came::Answered(receipt) => (ControlOutcome::Answered { receipt: Box::new(receipt) }, None),
+                Came::Done => {
                     let (Ok(Some(fold)), Some((_, now))) =
                         (folded(&self.plan, self.disk.facts()), self.disk.term())
                     else {

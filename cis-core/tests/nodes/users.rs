@@ -1,13 +1,18 @@
-//! People at all nodes who pause, resume, cancel, retry and decide at the same time, and what carries their requests.
+//! People at all nodes who pause, resume, cancel, retry, decide and answer at the same time, and what carries their requests.
 
-use cis_core::api::Decide;
+use std::collections::BTreeSet;
+
+use cis_core::api::{Answer, AnswerWith, Decide};
 use cis_core::event::RetryScope;
 use cis_core::federation::control::{Control, Verb};
-use cis_core::ids::TaskId;
+use cis_core::ids::{InboxId, InputId, SessionId, TaskId};
 
-use crate::history::{History, gates};
+use crate::answering::Question;
+use crate::history::{History, OfPrompt, Told, gates};
+use crate::host::Typing;
 use crate::node::Node;
 use crate::plan::{did, number, run};
+use crate::seeds::has_prompts;
 use crate::world::{Step, World};
 
 /// More than so many requests and responses are not under way at once.
@@ -24,6 +29,10 @@ pub(crate) struct Letter {
 pub(crate) struct Users {
     pub(crate) history: History,
     letters: Vec<Letter>,
+    /// The prompts that stand on screens.
+    standing: BTreeSet<(SessionId, u32)>,
+    /// Answers that people gave.
+    given: Vec<(SessionId, InboxId, InputId)>,
 }
 
 impl World {
@@ -37,7 +46,88 @@ impl World {
                 users.letters.push(Letter { from: at, to, said });
             }
         }
-        told.into_iter().try_for_each(|told| users.history.take(at, told))
+        told.into_iter().try_for_each(|told| users.history.take(at, told))?;
+        self.look_at_screens()
+    }
+
+    /// Notes which prompts stand.
+    pub(crate) fn look_at_screens(&mut self) -> Step {
+        if !has_prompts(self.plan.seed) {
+            return Ok(());
+        }
+        let Some(users) = &mut self.users else { return Ok(()) };
+        let trees = self.nodes.iter().flat_map(|node| &node.host.trees);
+        let now: BTreeSet<(SessionId, u32)> =
+            trees.filter(|(_, tree)| tree.stands()).map(|(session, tree)| (*session, tree.asked)).collect();
+        let before = std::mem::replace(&mut users.standing, now.clone());
+        let gone = before
+            .difference(&now)
+            .map(|(session, episode)| OfPrompt::Gone { session: *session, episode: *episode });
+        let new = now
+            .difference(&before)
+            .map(|(session, episode)| OfPrompt::Stands { session: *session, episode: *episode });
+        gone.chain(new).try_for_each(|shown| users.history.take(0, Told::Prompt(shown)))
+    }
+
+    /// A slow session host types.
+    pub(crate) fn type_late(&mut self, at: usize, session: SessionId) -> Step {
+        let Some(Typing { session, episode, input, .. }) = self.nodes[at].host.type_late(session) else {
+            return Ok(());
+        };
+        self.note(format_args!("the host of {at} types {input} at last"));
+        self.reached.insert("typed late");
+        let Some(users) = &mut self.users else { return Ok(()) };
+        users.history.take(at, Told::Prompt(OfPrompt::Typed { session, episode, input }))
+    }
+
+    /// A person at a node answers a question that the node knows of, or gives an answer again that somebody gave.
+    pub(crate) fn some_answer(&mut self, at: usize) -> Step {
+        if !self.nodes[at].is_ready() || self.nodes[at].disk.term().is_none() {
+            return Ok(());
+        }
+        let Some(users) = &self.users else { return Ok(()) };
+        if self.rng.percent(25)
+            && let Some((session, item, input)) = self.rng.pick(&users.given).cloned()
+        {
+            return self.give(at, session, item, input);
+        }
+        let known = self.nodes[at].disk.questions();
+        let is_open = |known: &&Question| known.is_open();
+        let open: Vec<Question> = known.iter().filter(is_open).cloned().collect();
+        let from = if open.is_empty() || self.rng.percent(15) { known } else { open };
+        let Some(Question { session, prompt, .. }) = self.rng.pick(&from).cloned() else { return Ok(()) };
+        let input = self.new_input();
+        self.give(at, session, prompt.item, input)
+    }
+
+    fn new_input(&mut self) -> InputId {
+        let count = self.users.as_ref().map_or(0, |users| users.given.len());
+        InputId::from_parts(1, count as u128 + 1)
+    }
+
+    fn give(&mut self, at: usize, session: SessionId, item: InboxId, input: InputId) -> Step {
+        let Some((owner, _)) = self.nodes[at].disk.term() else { return Ok(()) };
+        let Some(users) = &mut self.users else { return Ok(()) };
+        let with = AnswerWith::Text { text: String::new() };
+        let answer = Box::new(Answer { with, reason: None, hash: None, again: None, input });
+        let verb = Verb::Answer { session, item: item.clone(), answer, beside: None, by_default: false };
+        let uid = users.history.invoke(at, number(&owner), verb);
+        users.given.push((session, item.clone(), input));
+        self.note(format_args!("person {uid} answers {item} of {session} at {at}: {input}"));
+        self.at(at, |node| node.answer_here(uid, (session, item), input))
+    }
+
+    /// People answer what waits, at the node that coordinates the run.
+    pub(crate) fn answer_open(&mut self, at: usize) -> Step {
+        if !has_prompts(self.plan.seed) || !self.nodes[at].is_ready() || !self.rng.percent(30) {
+            return Ok(());
+        }
+        let known = self.nodes[at].disk.questions();
+        let Some(open) = known.into_iter().find(|known| known.is_open() && known.answer.is_none()) else {
+            return Ok(());
+        };
+        let input = self.new_input();
+        self.give(at, open.session, open.prompt.item, input)
     }
 
     fn deliver_letter(&mut self, index: usize, again: bool) -> Step {
@@ -103,7 +193,9 @@ impl World {
                 Some(at) if self.rng.percent(35) => at,
                 _ => usize::try_from(self.rng.below(self.nodes.len() as u64)).unwrap(),
             };
-            if let Some(verb) = self.wish() {
+            if has_prompts(self.plan.seed) && self.rng.percent(55) {
+                self.some_answer(at)?;
+            } else if let Some(verb) = self.wish() {
                 self.ask(at, verb)?;
             }
         }

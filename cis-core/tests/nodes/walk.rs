@@ -12,7 +12,7 @@ use crate::node::{Crash, Node};
 use crate::plan::{did, number, run};
 use crate::reference;
 use crate::room::{Item, Members, folded};
-use crate::seeds::has_forks;
+use crate::seeds::{has_forks, has_prompts};
 use crate::world::{Step, World};
 
 const STEPS: u32 = 400;
@@ -98,7 +98,7 @@ fn step(world: &mut World, weights: &[u64], is_calm: bool) -> Step {
             world.advance(i64::try_from(by).unwrap());
         }
         2 => world.at(at, Node::tick)?,
-        3 => finish_some(world),
+        3 => go_on_some(world, if is_calm { 3 } else { 12 })?,
         4 => world.sync(at)?,
         5 => {
             let body_max = if world.rng.percent(80) { 50_000 } else { 3_000 };
@@ -204,8 +204,9 @@ fn some_message(world: &mut World, is_calm: bool) -> Step {
     world.deliver(index, again)
 }
 
-fn finish_some(world: &mut World) {
-    let can_end: Vec<_> = world
+/// Some program goes on. Of 100 that wait for an answer so many give up.
+fn go_on_some(world: &mut World, gives_up_percent: u64) -> Step {
+    let can_go_on: Vec<_> = world
         .nodes
         .iter()
         .filter(|node| !node.is_asleep)
@@ -213,11 +214,13 @@ fn finish_some(world: &mut World) {
             node.host.trees.iter().filter(|(_, tree)| tree.can_end()).map(move |(id, _)| (node.at, *id))
         })
         .collect();
-    if let Some((at, session)) = world.rng.pick(&can_end).copied() {
-        let plan = std::sync::Arc::clone(&world.plan);
-        let wall = world.nodes[at].wall_ms();
-        world.nodes[at].host.finish(&plan, session, wall);
-    }
+    let Some((at, session)) = world.rng.pick(&can_go_on).copied() else { return Ok(()) };
+    world.type_late(at, session)?;
+    let gives_up = has_prompts(world.plan.seed) && world.rng.percent(gives_up_percent);
+    let plan = std::sync::Arc::clone(&world.plan);
+    let wall = world.nodes[at].wall_ms();
+    world.nodes[at].host.go_on(&plan, session, wall, gives_up);
+    world.look_at_screens()
 }
 
 fn sleep_or_wake(world: &mut World, at: usize) {
@@ -356,6 +359,7 @@ fn quiet_step(world: &mut World) -> Step {
         world.publish_all(at)?;
         world.sync_whole(at)?;
         world.at(at, Node::tick)?;
+        world.answer_open(at)?;
         if let Some(task) = asked(world, at) {
             let approve = world.plan.approves(&task);
             if world.users.is_some() {
@@ -382,7 +386,7 @@ fn quiet_step(world: &mut World) -> Step {
         world.deliver(0, false)?;
     }
     for _ in 0..4 {
-        finish_some(world);
+        go_on_some(world, 10)?;
     }
     if world.net.is_empty() {
         let due = world.nodes.iter().filter_map(Node::next_due).min();

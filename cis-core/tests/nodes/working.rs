@@ -5,7 +5,7 @@
 use cis_core::api::{FromWorker, Refusal, Report};
 use cis_core::event::{AttemptOutcome, SessionState};
 use cis_core::federation::direct::Progress;
-use cis_core::federation::protocol::message::{Grant, Granted};
+use cis_core::federation::protocol::message::{Grant, Granted, Message};
 use cis_core::federation::protocol::worker::{Change, Effect, WorkerHalf};
 use cis_core::ids::SessionId;
 use cis_core::scheduler::placement::NodeOffer;
@@ -18,6 +18,10 @@ impl Node {
         for effect in effects {
             let boot = self.boot_ms();
             match effect {
+                // It would be numbered like something else if this node died before it is durable.
+                Effect::Send { to, message } if matches!(message, Message::Progress { .. }) => {
+                    self.send_durable(to, message);
+                }
                 Effect::Send { to, message } => self.send(&to, message),
                 Effect::Start { grant: Grant { granted, session, spec: failures }, lease_end } => {
                     let (attempt, fence) = (granted.attempt.clone(), granted.fence);
@@ -27,7 +31,8 @@ impl Node {
                         self.life().said.push(FromWorker::Refused { attempt, fence, reason });
                         continue;
                     }
-                    self.life().to_host.push(ToHost::Start { session, granted, failures });
+                    let questions = self.plan.questions(&granted.attempt.task, failures);
+                    self.life().to_host.push(ToHost::Start { session, granted, failures, questions });
                     self.life().to_host.push(ToHost::FreezeIn { session, after_ms: lease_end - boot });
                 }
                 Effect::Freeze(granted) => {
@@ -134,12 +139,14 @@ impl Node {
 
     /// Takes back what an earlier life of this node had of tasks of the room.
     pub(super) fn recall_held(&mut self) {
-        let Some(life) = &mut self.life else { return };
-        for kept in self.disk.held.values() {
+        let all: Vec<_> = self.disk.held.values().cloned().collect();
+        for kept in all {
             let (granted, session) = (kept.granted.clone(), kept.session);
+            let life = self.life();
             if let Some(worker) = &mut life.worker {
-                worker.restore(kept.clone());
-                life.held.insert(granted.attempt.clone(), (granted, session));
+                worker.restore(kept);
+                life.held.insert(granted.attempt.clone(), (granted.clone(), session));
+                self.recall_news(&granted, session);
             }
         }
     }
