@@ -5,7 +5,11 @@ use std::time::{Duration, Instant};
 /// Nothing that works takes so long, also on a loaded machine.
 pub const LONG: Duration = Duration::from_secs(40);
 
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Between two looks at the beginning.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+
+/// Between two looks after some time. A look often starts a program: what is waited for needs the processor more.
+const PAUSE_MAX: Duration = Duration::from_millis(100);
 
 /// The value that `look` gives as soon as it gives one; panics with `what` after [`LONG`].
 #[track_caller]
@@ -26,15 +30,15 @@ pub fn eventually_or<T>(
     mut look: impl FnMut() -> Option<T>,
     what: impl FnOnce() -> String,
 ) -> T {
-    let end = Instant::now() + limit;
+    let begin = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        if Instant::now() >= end {
+        if begin.elapsed() >= limit {
             panic!("within {limit:?} it did not come true that {}", what());
         }
-        pause(LOOK_EVERY);
+        pause((begin.elapsed() / 10).clamp(PAUSE_MIN, PAUSE_MAX));
     }
 }
 
