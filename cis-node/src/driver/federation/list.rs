@@ -100,5 +100,7 @@ impl Driver {
 
 fn with_offer(view: RoomNodeView, offer: NodeOffer) -> RoomNodeView {
     let NodeOffer { name, version, tags, agents, slots, sessions, load_permille, .. } = offer;
+    // What was given to it since its heartbeat is not in there.
+    let sessions = sessions.max(u32::try_from(view.tasks.len()).unwrap_or(u32::MAX));
     RoomNodeView { name, version, tags, agents, slots, sessions, load_permille, ..view }
 }
