@@ -142,6 +142,12 @@ fn the_faults_happen() {
 }
 
 #[test]
+fn rights_are_revoked_for_good() {
+    let reached: BTreeSet<&str> = (0..25).flat_map(|n| walk_one(RESTLESS_FROM + 500_000 + n)).collect();
+    assert!(reached.contains("revoked for good"), "never happened");
+}
+
+#[test]
 fn clocks_are_set_and_journals_are_forked() {
     let reached: BTreeSet<&str> = (0..25).flat_map(|n| walk_one(FORKS_FROM + 1_000_000 + n)).collect();
     for name in ["clock backwards", "clock forwards", "fork", "late fork"] {

@@ -54,6 +54,11 @@ pub(crate) fn has_prompts(seed: u64) -> bool {
     (ANSWERS_FROM..FORKS_FROM).contains(&seed)
 }
 
+/// Rights that owners took back stay away when all else is healed.
+pub(crate) fn keeps_revocations(seed: u64) -> bool {
+    (RESTLESS_FROM..USERS_FROM).contains(&seed) || has_prompts(seed)
+}
+
 pub(crate) fn has_users(seed: u64) -> bool {
     (USERS_FROM..FORKS_FROM).contains(&seed)
 }

@@ -12,7 +12,7 @@ use crate::node::{Crash, Node};
 use crate::plan::{did, number, run};
 use crate::reference;
 use crate::room::{Item, Members, folded};
-use crate::seeds::{has_forks, has_prompts};
+use crate::seeds::{has_forks, has_prompts, keeps_revocations};
 use crate::world::{Step, World};
 
 const STEPS: u32 = 400;
@@ -335,6 +335,17 @@ fn heal(world: &mut World) -> Step {
     if world.room.members().coordinate.iter().any(is_there) && world.rng.percent(40) {
         members.coordinate.clone_from(&world.room.members().coordinate);
     }
+    // Workers may have lost their right for good, but for the one that some tasks need.
+    let needed = (0..world.plan.nodes).find(|at| world.plan.is_needed(*at)).map(did);
+    let now = world.room.members();
+    let can_go_on = needed.is_some_and(|needed| now.execute.contains(&needed));
+    if keeps_revocations(world.plan.seed) && can_go_on && world.rng.percent(50) {
+        let now = world.room.members();
+        (members.execute, members.executed) = (now.execute.clone(), now.executed.clone());
+        if !members.executed.is_empty() {
+            world.reached.insert("revoked for good");
+        }
+    }
     world.room.append(Item::Members(members))?;
     world.room.is_up = true;
     for at in 0..world.nodes.len() {
@@ -407,9 +418,12 @@ fn is_over(world: &World) -> bool {
         let has_nothing = node.disk.held.is_empty() && node.host.trees.is_empty();
         let has_read = node.life.as_ref().is_some_and(|life| life.read == world.room.timeline.len());
         let is_told = node.disk.is_told() && node.disk.outbox.is_empty();
-        node.is_gone || (is_told && has_read && (has_nothing || !is_answered))
+        // Nobody tells a worker without a right what it need not keep.
+        let is_heard = is_answered && world.room.members().execute.contains(&node.did);
+        node.is_gone || (is_told && has_read && (has_nothing || !is_heard))
     };
-    let is_quiet = world.net.is_empty() || !is_answered;
+    let is_heard = |at: usize| !world.plan.works(at) || world.room.members().execute.contains(&did(at));
+    let is_quiet = !is_answered || world.net.iter().all(|packet| !is_heard(packet.from));
     world.room.is_ended() && is_quiet && world.nodes.iter().all(rests)
 }
 
