@@ -21,7 +21,7 @@ pub use diagnose::Diagnostics;
 pub use finding::Finding;
 pub use graph::{Graph, GraphError};
 pub use model::{
-    Action, Approval, Backoff, BlockedAction, Cache, CacheKey, DEFAULT_GRACE_MS, Dag, Foreach, Group,
+    Action, Approval, Backoff, BlockedAction, Cache, CacheKey, Commit, DEFAULT_GRACE_MS, Dag, Foreach, Group,
     Handlers, Item, OnBlocked, Param, Placement, Prompt, RetryOn, RetryPolicy, SecretSource, Task, Trigger,
     ValueType,
 };

@@ -178,6 +178,9 @@ pub struct Task {
     pub outputs: BTreeMap<String, ValueType>,
     /// A lost session is started again (at most 3 times).
     pub retry_lost: bool,
+    /// In Matrix mode: when it may start on the results of the tasks before it.
+    #[serde(default, skip_serializing_if = "Commit::is_coordinator")]
+    pub commit: Commit,
     /// What happens when its session waits for a human; none: it waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_blocked: Option<Box<OnBlocked>>,
@@ -218,6 +221,7 @@ impl Task {
             allow_failure: false,
             outputs: BTreeMap::new(),
             retry_lost: true,
+            commit: Commit::Coordinator,
             on_blocked: None,
             account: None,
         }
@@ -247,6 +251,27 @@ impl Task {
     #[must_use]
     pub fn stays_home(&self) -> bool {
         self.placement.is_none() && !self.is_portable()
+    }
+}
+
+/// When a task of a run in Matrix mode may start on the results of the tasks before it.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Commit {
+    /// As soon as its coordinator has recorded them. They can still be lost with that machine.
+    #[default]
+    Coordinator,
+    /// When these results, and the task's own grant, are final in the room.
+    Room,
+}
+
+impl Commit {
+    /// Whether it is the default.
+    #[must_use]
+    pub fn is_coordinator(&self) -> bool {
+        *self == Self::Coordinator
     }
 }
 

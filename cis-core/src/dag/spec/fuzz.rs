@@ -22,6 +22,7 @@ tty = false
 logs = "keep"
 shell = "sh"
 retry_lost = false
+commit = "coordinator"
 [[tasks]]
 id = "test"
 script = """

@@ -263,6 +263,11 @@ const SHARED: &[Key] = &[
         Shape::Word(&["upload", "keep"]),
         "In Matrix mode: `keep` leaves the log on the node that ran the task. Default: it is uploaded for the other nodes of the room.",
     ),
+    key(
+        "commit",
+        Shape::Word(&["coordinator", "room"]),
+        "In Matrix mode: `room` starts the task only when its grant and the results of all tasks before it are final in the room, so that no takeover can void what it builds on. Default: it starts when its coordinator has these results.",
+    ),
     key("tags", Shape::Texts, "In Matrix mode: only nodes with all of these tags run the task."),
     key("nodes", Shape::Texts, "In Matrix mode: only nodes with one of these names or DIDs run the task."),
 ];

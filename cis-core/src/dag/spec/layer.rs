@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use toml::de::DeTable;
 
 use super::super::diagnose::{Mistake, nearest, quoted};
-use super::super::model::{Backoff, RetryOn, RetryPolicy, SecretSource, Trigger};
+use super::super::model::{Backoff, Commit, RetryOn, RetryPolicy, SecretSource, Trigger};
 use super::blocked::Blocked;
 use super::keys;
 use super::read::{Node, Placed, Reader};
@@ -28,6 +28,7 @@ pub(super) struct Layer {
     pub(super) group: Option<String>,
     pub(super) allow_failure: Option<bool>,
     pub(super) retry_lost: Option<bool>,
+    pub(super) commit: Option<Commit>,
     pub(super) retries: Retries,
     pub(super) on_blocked: Box<Blocked>,
     pub(super) tags: Option<Vec<String>>,
@@ -68,6 +69,10 @@ impl Layer {
                 "grace" => layer.grace_ms = reader.duration(key, node, true),
                 "allow_failure" => layer.allow_failure = reader.boolean(key, node),
                 "retry_lost" => layer.retry_lost = reader.boolean(key, node),
+                "commit" => {
+                    let choices = [("coordinator", Commit::Coordinator), ("room", Commit::Room)];
+                    layer.commit = reader.choice(key, node, &choices);
+                }
                 "retries" => layer.retries = Retries::read(reader, node),
                 "tags" => layer.tags = Some(words(reader, key, node, "tags = [\"gpu\"]")),
                 "nodes" => layer.nodes = Some(words(reader, key, node, "nodes = [\"build-1\"]")),
@@ -111,6 +116,7 @@ impl Layer {
             group: self.group.or_else(|| below.group.clone()),
             allow_failure: self.allow_failure.or(below.allow_failure),
             retry_lost: self.retry_lost.or(below.retry_lost),
+            commit: self.commit.or(below.commit),
             retries: self.retries.over(&below.retries),
             on_blocked: Box::new(self.on_blocked.over(&below.on_blocked)),
             tags: self.tags.or_else(|| below.tags.clone()),

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::parse;
-use crate::dag::{Action, Backoff, Dag, Param, RetryPolicy, SecretSource, Trigger, ValueType};
+use crate::dag::{Action, Backoff, Commit, Dag, Param, RetryPolicy, SecretSource, Trigger, ValueType};
 
 mod agents;
 mod blocked;
@@ -73,6 +73,7 @@ tty = true
 grace = "1m 30s"
 retries = { backoff = "fixed", jitter = false, max_delay = "3m" }
 retry_lost = false
+commit = "room"
 "#,
     );
     assert_eq!((dag.id.as_str(), dag.max_parallel, dag.timeout_ms), ("Ship.it-2", Some(8), Some(7_200_000)));
@@ -108,6 +109,7 @@ retry_lost = false
     };
     assert_eq!(fix.retries, retries);
     assert_eq!((fix.trigger, fix.tty, fix.grace_ms), (Trigger::OneFailed, true, 90_000));
+    assert_eq!((test.commit, fix.commit), (Commit::Coordinator, Commit::Room));
     assert!(!fix.retry_lost && !fix.allow_failure && fix.timeout_ms.is_none());
 }
 

@@ -71,6 +71,7 @@ fn finished(draft: Draft, id: TaskId, needs: Vec<TaskId>) -> Option<Task> {
         allow_failure: layer.allow_failure.unwrap_or(false),
         outputs: draft.outputs,
         retry_lost: layer.retry_lost.unwrap_or(true),
+        commit: layer.commit.unwrap_or_default(),
         on_blocked,
         ..Task::new(id, action)
     };
