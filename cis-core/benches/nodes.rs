@@ -109,7 +109,14 @@ fn spec() -> RemoteSpec {
         inputs: BTreeMap::new(),
     };
     let spec = Box::new(spec);
-    RemoteSpec { slots: SLOTS * NODES as u32, files: None, tags: Some(Vec::new()), spec, sealed: None }
+    RemoteSpec {
+        slots: SLOTS * NODES as u32,
+        files: None,
+        tags: Some(Vec::new()),
+        spec,
+        sealed: None,
+        commit: false,
+    }
 }
 
 fn facts(owner: NodeDid) -> RunCreated {

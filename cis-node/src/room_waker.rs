@@ -1,5 +1,6 @@
 //! Wakes the tasks of rooms.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
@@ -18,6 +19,7 @@ pub(crate) struct RoomWaker {
     pub(crate) queued: Arc<Notify>,
     claims: Arc<Mutex<Vec<Claim>>>,
     groups: Arc<Mutex<Vec<GroupsClaim>>>,
+    hurried: Arc<Mutex<BTreeSet<RunId>>>,
 }
 
 /// A room whose groups this node wants to keep from now on.
@@ -59,6 +61,16 @@ impl RoomWaker {
     pub(crate) fn keep_groups(&self, claim: GroupsClaim) {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner).push(claim);
         self.queued.notify_one();
+    }
+
+    /// Has a run's journal written as soon as the allowance of the account lets it: tasks wait for that.
+    pub(crate) fn hurry(&self, run: RunId) {
+        self.hurried.lock().unwrap_or_else(PoisonError::into_inner).insert(run);
+        self.queued.notify_one();
+    }
+
+    pub(crate) fn take_hurried(&self) -> BTreeSet<RunId> {
+        std::mem::take(&mut *self.hurried.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn take_groups_claims(&self) -> Vec<GroupsClaim> {

@@ -42,6 +42,7 @@ mod examples;
 mod export;
 mod faults;
 mod federated_agents;
+mod federated_commit;
 mod federated_crashes;
 mod federated_outage;
 mod federated_partition;

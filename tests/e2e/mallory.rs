@@ -236,5 +236,5 @@ pub fn touches(file: &Path) -> RemoteSpec {
         profile: None,
         inputs: BTreeMap::new(),
     };
-    RemoteSpec { slots: 1, files: None, tags: None, spec: Box::new(spec), sealed: None }
+    RemoteSpec { slots: 1, files: None, tags: None, spec: Box::new(spec), sealed: None, commit: false }
 }

@@ -67,6 +67,9 @@ pub struct RemoteSpec {
     /// Tags that it asks for, so that the worker's own policy can decide by them; none: an earlier version does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<String>>,
+    /// It starts only when the room has this grant, and with that the results of all tasks before it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub commit: bool,
     /// The task. Its directory is relative to an empty one that the worker makes. Where the specification is sealed, only what
     /// everybody may know.
     pub spec: Box<TaskSpec>,
@@ -117,7 +120,7 @@ impl RemoteSpec {
         // Where the values come from is this machine's matter.
         (spec.secrets, spec.run_secrets) = (BTreeMap::new(), Vec::new());
         spec.cwd.clear();
-        Ok(Self { slots, files: None, tags: Some(tags), spec: Box::new(spec), sealed: None })
+        Ok(Self { slots, files: None, tags: Some(tags), commit: false, spec: Box::new(spec), sealed: None })
     }
 }
 

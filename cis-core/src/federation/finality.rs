@@ -21,6 +21,8 @@ pub struct Finality {
     upto: Offset,
     /// What happened up to here was recorded in an earlier life, or by another node.
     since: Offset,
+    /// Questions of the scheduler, each with an event up to which everything has to be final. In order.
+    awaited: VecDeque<(Offset, u64)>,
 }
 
 impl Finality {
@@ -29,7 +31,7 @@ impl Finality {
     #[must_use]
     pub fn since(since: Offset, written: Option<(Offset, Position)>) -> Self {
         let written = written.into_iter().collect();
-        Self { recorded: VecDeque::new(), written, read: None, upto: 0, since }
+        Self { recorded: VecDeque::new(), written, read: None, upto: 0, since, awaited: VecDeque::new() }
     }
 
     /// A result stands in the store, in an event up to `at`.
@@ -54,7 +56,7 @@ impl Finality {
     /// before it, so one that is known says the same of those before it; of one that is not known nothing follows.
     pub fn read_back(&mut self, at: Position) -> Vec<(Granted, NodeDid)> {
         self.read = Some(at);
-        let whole = self.written.iter().position(|(_, entry)| *entry == at).map_or(0, |index| index + 1);
+        let whole = self.written.iter().rposition(|(_, entry)| *entry == at).map_or(0, |index| index + 1);
         self.are_final(whole)
     }
 
@@ -65,6 +67,23 @@ impl Finality {
         }
         let count = self.recorded.iter().take_while(|(at, ..)| *at <= self.upto).count();
         self.recorded.drain(..count).map(|(_, granted, worker)| (granted, worker)).collect()
+    }
+
+    /// Question `number` of the scheduler is answered when everything up to the event `at` is final.
+    pub fn awaits(&mut self, at: Offset, number: u64) {
+        self.awaited.push_back((at, number));
+    }
+
+    /// The newest question that is answered by now; none: no other one than before.
+    pub fn take_answered(&mut self) -> Option<u64> {
+        let count = self.awaited.iter().take_while(|(at, _)| self.is_final(*at)).count();
+        self.awaited.drain(..count).next_back().map(|(_, number)| number)
+    }
+
+    /// Whether everything up to an event is final.
+    #[must_use]
+    pub fn is_final(&self, at: Offset) -> bool {
+        self.upto >= at
     }
 
     /// Whether what was recorded before is final. Until then a result that is not known here may be one of those.
@@ -105,6 +124,30 @@ mod tests {
         assert_eq!(finality.read_back(entry(5)), [(granted(1), worker())]);
         assert_eq!(finality.written(9, entry(6)), []);
         assert_eq!(finality.read_back(entry(6)), [(granted(2), worker())]);
+    }
+
+    #[test]
+    fn questions_are_answered_when_all_before_them_is_final() {
+        let mut finality = Finality::since(3, Some((3, entry(1))));
+        finality.awaits(3, 1);
+        finality.awaits(5, 2);
+        assert_eq!(finality.take_answered(), None);
+        finality.read_back(entry(1));
+        assert_eq!((finality.take_answered(), finality.take_answered()), (Some(1), None));
+        // Nothing of what happened since is for the room: the journal stands where it stood.
+        finality.written(4, entry(1));
+        finality.written(5, entry(1));
+        assert!(finality.is_final(5) && !finality.is_final(6));
+        assert_eq!(finality.take_answered(), Some(2));
+    }
+
+    #[test]
+    fn events_that_no_room_gets_are_final_with_those_before_them() {
+        let mut finality = Finality::since(0, None);
+        finality.written(4, entry(1));
+        finality.written(5, entry(1));
+        finality.read_back(entry(1));
+        assert!(finality.is_final(5));
     }
 
     #[test]

@@ -77,6 +77,7 @@ fn offer() -> NodeOffer {
         load_permille: 250,
         files: true,
         secrets: true,
+        commits: true,
         draining: true,
         paused: true,
         policy: 2,
@@ -162,6 +163,7 @@ fn messages() -> Vec<Message<TaskPayload>> {
         slots: 2,
         files: Some(uploaded()),
         tags: Some(tags),
+        commit: true,
         spec: Box::new(spec()),
         sealed: None,
     };

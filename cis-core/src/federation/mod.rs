@@ -7,6 +7,7 @@ pub mod announcement;
 pub mod audit;
 mod base64_bytes;
 pub mod canonical;
+pub mod commit;
 pub mod control;
 pub mod direct;
 pub mod envelope;

@@ -63,6 +63,11 @@ impl Pace {
         self.changed.get_or_insert(now);
     }
 
+    /// Somebody waits for what is new: told at once.
+    pub fn wanted(&mut self, now: TimestampMs) {
+        self.ended(now);
+    }
+
     /// There is something new that ends it all: told at once.
     pub fn ended(&mut self, now: TimestampMs) {
         self.changed(now);

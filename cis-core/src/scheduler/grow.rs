@@ -9,7 +9,7 @@ use super::narrow::narrow;
 use super::state::Run;
 use super::task::{Expansion, Stand, Tally, TaskEntry};
 use crate::dag::template::MAX_ITEMS;
-use crate::dag::{Item, Task};
+use crate::dag::{Commit, Item, Task};
 use crate::event::{EndReason, EventBody, QueueReason, TaskState};
 use crate::ids::{TaskId, TimestampMs};
 
@@ -65,6 +65,7 @@ impl Run {
             self.index.add_lane(group, self.dag.groups.get(group).copied());
         }
         self.names.insert(task.id.clone());
+        self.commits |= task.commit == Commit::Room;
         self.added.push(task);
         self.tasks.push(TaskEntry::new(tally, at_ms));
         self.index.entered(TaskState::Pending);

@@ -232,6 +232,14 @@ pub enum InputKind {
         /// From now on, or no longer.
         held: bool,
     },
+    /// Everything that happened in a run before question `number` ([`Effect::AwaitRoom`]) is final: it was read back from the room, or no
+    /// other node could void it.
+    RoomHas {
+        /// The run.
+        run: RunId,
+        /// The question.
+        number: u64,
+    },
     /// How many sessions outside of runs are live: they share `max_sessions`.
     ForeignSessions {
         /// That many.
@@ -305,6 +313,14 @@ pub enum Effect {
         attempt: AttemptId,
         /// Of its grant.
         fence: Fence,
+    },
+    /// Tasks with `commit = "room"` could start: answer with [`InputKind::RoomHas`] once all that has happened in the run is final.
+    /// Numbers rise from question to question of a run.
+    AwaitRoom {
+        /// The run.
+        run: RunId,
+        /// Of this question.
+        number: u64,
     },
     /// Nobody answered in time, and the file says what is answered then. Asked for again after a restart of
     /// the node: the first answer of a prompt counts, so it is given once.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::dag::{Action, Placement, Task};
+use crate::dag::{Action, Commit, Placement, Task};
 use crate::ids::{NodeDid, RunId};
 
 /// Sessions that wait at one node for their turn, at most, whatever it offers.
@@ -55,6 +55,9 @@ pub struct NodeOffer {
     /// It opens specifications that are sealed to its key. Earlier versions do not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub secrets: bool,
+    /// It starts tasks with `commit = "room"` only when it has read their grants in the room. Earlier versions do not know the key.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub commits: bool,
     /// It takes nothing new.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub draining: bool,
@@ -142,6 +145,8 @@ pub enum Ineligible {
     Files,
     /// Its version takes no secrets, and the task has some.
     Secrets,
+    /// Its version does not know `commit = "room"`, which the task has.
+    Commit,
     /// The task has secrets, and names it by words that only the node itself says of itself.
     Unvouched,
     /// It refused the task, for this reason.
@@ -169,6 +174,7 @@ impl std::fmt::Display for Ineligible {
             }
             Self::Files => f.write_str("has a version of CIS that does not move files between nodes"),
             Self::Secrets => f.write_str("has a version of CIS that does not support sealed secrets"),
+            Self::Commit => f.write_str("has a version of CIS that does not support `commit = \"room\"`"),
             Self::Unvouched => f.write_str(
                 "gets no secrets: the task names it neither by its DID nor by a name or tags that an owner of the room gave it",
             ),
@@ -207,6 +213,9 @@ pub fn ineligible(task: &Task, moves_files: bool, node: &NodeDid, offer: &NodeOf
     }
     if !task.secrets.is_empty() && !may_have_secrets(task, node, offer) {
         return Some(Ineligible::Unvouched);
+    }
+    if task.commit == Commit::Room && !offer.commits {
+        return Some(Ineligible::Commit);
     }
     match &task.action {
         Action::Agent { agent, .. } if !offer.agents.contains(agent) => {
@@ -354,6 +363,10 @@ mod tests {
         task.placement = named(&["gpu"], &[]);
         assert_eq!(ineligible(&task, true, &node, &secrets), Some(Ineligible::Unvouched));
         let only = ["gpu".to_owned()].into();
-        assert_eq!(ineligible(&task, true, &node, &NodeOffer { only, ..secrets }), None);
+        let only = NodeOffer { only, ..secrets };
+        assert_eq!(ineligible(&task, true, &node, &only), None);
+        task.commit = Commit::Room;
+        assert_eq!(ineligible(&task, true, &node, &only), Some(Ineligible::Commit), "an earlier version");
+        assert_eq!(ineligible(&task, true, &node, &NodeOffer { commits: true, ..only }), None);
     }
 }

@@ -14,7 +14,7 @@ use super::links::Links;
 use super::narrow::narrow;
 use super::task::{Tally, TaskEntry, Waits};
 use crate::api::TaskCounts;
-use crate::dag::{Dag, Item, SecretSource, Task, Trigger};
+use crate::dag::{Commit, Dag, Item, SecretSource, Task, Trigger};
 use crate::event::{EndReason, QueueReason, RunCreated, RunState, TaskState};
 use crate::ids::{RunId, TaskId, TimestampMs};
 
@@ -27,6 +27,8 @@ pub struct Run {
     /// Sources of all secrets that its tasks declare, each once.
     pub(super) secrets: Vec<SecretSource>,
     pub(super) added: Vec<Task>,
+    /// A task of it has `commit = "room"`.
+    pub(super) commits: bool,
     pub(super) names: IndexSet<TaskId>,
     pub(super) links: Links,
     pub(super) tasks: Vec<TaskEntry>,
@@ -124,10 +126,25 @@ impl Run {
         };
         let links = Links::new(count, &edges);
         let (facts, added) = (facts.clone(), Vec::new());
+        let commits = dag.tasks.iter().any(|task| task.commit == Commit::Room);
         let secrets: BTreeSet<&SecretSource> =
             dag.tasks.iter().flat_map(|task| task.secrets.values()).collect();
         let secrets = secrets.into_iter().cloned().collect();
-        Ok(Self { id, facts, dag, secrets, added, names, links, tasks, handlers, index, phase, ahead: 0 })
+        Ok(Self {
+            id,
+            facts,
+            dag,
+            secrets,
+            added,
+            commits,
+            names,
+            links,
+            tasks,
+            handlers,
+            index,
+            phase,
+            ahead: 0,
+        })
     }
 
     /// Its id.

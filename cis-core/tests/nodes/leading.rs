@@ -2,14 +2,15 @@
 //!
 //! As `cis-node/src/driver/federation/{leading,results}.rs`; what of it is pure is the product's own code.
 
+use cis_core::dag::Trigger;
 use cis_core::federation::direct::Progress;
 use cis_core::federation::finality::Finality;
 use cis_core::federation::lead;
 use cis_core::federation::protocol::coordinator::Effect;
 use cis_core::federation::protocol::message::{Grant, Granted, Message};
 use cis_core::identity::Right;
-use cis_core::ids::{Epoch, NodeDid, SessionId};
-use cis_core::scheduler::{InputKind, LiveAttempt};
+use cis_core::ids::{Epoch, NodeDid, SessionId, TaskId};
+use cis_core::scheduler::{InputKind, LiveAttempt, Run};
 
 use crate::node::{Node, Work};
 use crate::plan::{ROOM, run};
@@ -17,15 +18,16 @@ use crate::room::folded;
 
 impl Node {
     pub(super) fn grant(&mut self, granted: Granted, session: SessionId, node: NodeDid) {
-        let boot = self.boot_ms();
-        let life = self.life();
+        self.coordinate();
+        let (boot, plan) = (self.boot_ms(), std::sync::Arc::clone(&self.plan));
+        let Some(life) = &mut self.life else { return };
         let Some(known) = life.machine.run(&run()) else { return };
         let failures = known.task(&granted.attempt.task).map_or(0, |(_, entry)| entry.failures);
-        let epoch = known.facts().epoch;
-        if life.coordinator.epoch(run()).is_none() {
-            life.coordinator.begin(run(), epoch);
-            life.finality = Some(Finality::since(0, None));
+        if plan.commits(&granted.attempt.task) && !life.coordinator.is_sole() {
+            let before = before(known, &granted.attempt.task);
+            self.out.built_on.push((granted.attempt.task.clone(), before));
         }
+        let life = self.life.as_mut().unwrap();
         life.coordinator.grant(
             node.clone(),
             Grant { granted: granted.clone(), session, spec: failures },
@@ -35,6 +37,45 @@ impl Node {
             "grants {} #{} {:x} to {node}",
             granted.attempt.task, granted.attempt.number, granted.fence
         ));
+    }
+
+    /// This node gives tasks of the run to the nodes of its room from now on.
+    fn coordinate(&mut self) {
+        let published = self.disk.published();
+        let life = self.life();
+        let Some(epoch) = life.machine.run(&run()).map(|known| known.facts().epoch) else { return };
+        if life.coordinator.epoch(run()).is_none() {
+            life.coordinator.begin(run(), epoch);
+            let mut finality = Finality::since(0, published);
+            life.read_own.map(|read| finality.read_back(read));
+            life.finality = Some(finality);
+        }
+    }
+
+    /// Tasks wait until all that happened is final.
+    pub(super) fn await_room(&mut self, number: u64) {
+        let newest = self.disk.newest_of_run();
+        let life = self.life();
+        if life.machine.run(&run()).is_none() || life.machine.holds_grants_of(run()) {
+            return;
+        }
+        self.coordinate();
+        let life = self.life();
+        if life.coordinator.is_sole() {
+            self.handle(InputKind::RoomHas { run: run(), number });
+        } else {
+            life.finality.get_or_insert_with(|| Finality::since(0, None)).awaits(newest, number);
+            self.more_is_final();
+        }
+    }
+
+    /// More of the journal was read back.
+    pub(super) fn more_is_final(&mut self) {
+        let answered = self.life().finality.as_mut().and_then(Finality::take_answered);
+        if let Some(number) = answered {
+            self.handle(InputKind::RoomHas { run: run(), number });
+        }
+        self.begin_waiting();
     }
 
     /// A result is durable here. Where no other node coordinates in the room, it is final with that.
@@ -150,7 +191,9 @@ impl Node {
         let (newest, published, boot) = (self.disk.newest_of_run(), self.disk.published(), self.boot_ms());
         let life = self.life();
         life.coordinator.take_over(run(), epoch, lead::known_grants(live), workers, boot);
-        life.finality = Some(Finality::since(newest, published));
+        let mut finality = Finality::since(newest, published);
+        life.read_own.map(|read| finality.read_back(read));
+        life.finality = Some(finality);
         self.handle(InputKind::HoldGrants { run: run(), held: true });
     }
 
@@ -192,4 +235,20 @@ impl Node {
             self.send(worker, Message::Forget { epoch, granted });
         }
     }
+}
+
+/// The tasks before one that ended before it could start.
+fn before(run: &Run, task: &TaskId) -> Vec<TaskId> {
+    let (mut found, mut next) = (Vec::new(), vec![task.clone()]);
+    while let Some(id) = next.pop() {
+        let Some((spec, entry)) = run.task(&id) else { continue };
+        if id != *task && entry.state.is_terminal() && !found.contains(&id) {
+            found.push(id.clone());
+        }
+        // One that runs when a need has failed does not wait for the others.
+        if spec.trigger != Trigger::OneFailed {
+            next.extend(spec.needs.iter().cloned());
+        }
+    }
+    found
 }

@@ -175,13 +175,17 @@ pub(crate) struct Life {
     pub(crate) coordinator: CoordinatorHalf<Work>,
     pub(crate) worker: Option<WorkerHalf<Work>>,
     pub(super) held: BTreeMap<AttemptId, (Granted, SessionId)>,
+    /// Sessions that wait until the room has their grants.
+    pub(super) waiting: Vec<Waiting>,
     pub(super) suspicion: Suspicion,
     pub(crate) head: Option<Head>,
     pub(super) others: Vec<NodeDid>,
     pub(super) rank: Option<usize>,
     pub(super) is_deaf: bool,
     pub(super) alive_at: BootMs,
-    pub(super) finality: Option<Finality>,
+    pub(crate) finality: Option<Finality>,
+    /// The newest entry of this node's own journal that it has read.
+    pub(super) read_own: Option<Position>,
     pub(super) to_recover: Option<Epoch>,
     pub(super) members: Option<Members>,
     pub(super) recovery: Recovery,
@@ -199,6 +203,15 @@ pub(crate) struct Life {
     pub(super) answering: Answering,
     /// What is sent once the turn is durable.
     pub(super) to_send: Vec<(NodeDid, Message<Work>)>,
+}
+
+/// A session that does not begin before the room has its grant.
+pub(super) struct Waiting {
+    pub(super) granted: Granted,
+    pub(super) session: SessionId,
+    pub(super) failures: u32,
+    /// The grant is this node's own, in an event up to this one.
+    pub(super) upto: Option<Offset>,
 }
 
 pub(crate) struct Node {
@@ -230,8 +243,10 @@ pub(crate) struct Node {
 #[derive(Default)]
 pub(crate) struct Out {
     pub(crate) sent: Vec<(usize, Message<Work>)>,
-    /// Sessions that began.
-    pub(crate) begun: Vec<Granted>,
+    /// Sessions that began, and whether no other node could have voided what they build on.
+    pub(crate) begun: Vec<(Granted, bool)>,
+    /// Tasks that it granted, with those before them that ended, although others may coordinate.
+    pub(crate) built_on: Vec<(TaskId, Vec<TaskId>)>,
     /// Results that a worker was told to be final, though others may coordinate.
     pub(crate) finals: Vec<Granted>,
     pub(crate) wrong: Option<String>,
@@ -328,6 +343,7 @@ impl Node {
             coordinator: CoordinatorHalf::new(settings, false),
             worker,
             held: BTreeMap::new(),
+            waiting: Vec::new(),
             suspicion: Suspicion::new(settings),
             head: None,
             others: Vec::new(),
@@ -335,6 +351,7 @@ impl Node {
             is_deaf: true,
             alive_at: 0,
             finality: None,
+            read_own: None,
             to_recover: None,
             members: None,
             recovery: Recovery::new(ROOM.to_owned(), BTreeSet::new()),
@@ -674,6 +691,7 @@ impl Node {
                     let boot = self.boot_ms();
                     self.life().coordinator.cancel(&Granted { attempt, fence }, grace_ms, keep, boot);
                 }
+                Effect::AwaitRoom { number, .. } => self.await_room(number),
                 Effect::Ack { attempt, fence } => self.acknowledge(Granted { attempt, fence }),
                 Effect::Withdraw { .. } => {}
                 other => self.wrong(format!("no file says what is done about a question, and yet {other:?}")),
@@ -705,6 +723,7 @@ impl Node {
         {
             let finals = finality.written(newest, position);
             assert!(finals.is_empty(), "nothing is read back before it is written");
+            self.more_is_final();
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use cis_core::api::Report;
-use cis_core::dag::{Approval, Dag, Group, Placement, Trigger};
+use cis_core::dag::{Approval, Commit, Dag, Group, Placement, Task, Trigger};
 use cis_core::event::{AttemptOutcome, ExecutionMode, ExitStatus, FailureCause, OutputRecord, RunCreated};
 use cis_core::federation::protocol::Settings;
 use cis_core::identity::NodeKey;
@@ -12,7 +12,7 @@ use cis_core::ids::{BlobId, NodeDid, RunId, TaskId, TimestampMs};
 
 use crate::dags;
 use crate::rng::Rng;
-use crate::seeds::{has_prompts, has_users};
+use crate::seeds::{has_commits, has_prompts, has_users};
 
 pub(crate) const ROOM: &str = "!room:example.org";
 const NODES_MAX: usize = 9;
@@ -72,6 +72,13 @@ impl Plan {
         if has_users(seed) {
             add_gates(rng, &mut dag);
         }
+        if has_commits(seed) {
+            let mixed =
+                |task: &Task| task.id.as_str().bytes().fold(seed, |sum, byte| sum * 31 + u64::from(byte));
+            for task in dag.tasks.iter_mut().filter(|task| Rng::new(mixed(task)).percent(40)) {
+                task.commit = Commit::Room;
+            }
+        }
         let dag = Arc::new(dag);
         let max_parallel = u32::try_from(rng.between(1, 6)).unwrap();
         let (settings, shared) = (settings(), dags::group(rng));
@@ -122,6 +129,17 @@ impl Plan {
             .bytes()
             .fold(self.seed ^ n << 32, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         Rng::new(mixed).next()
+    }
+
+    /// Whether a task starts only when the room has its grant.
+    pub(crate) fn commits(&self, task: &TaskId) -> bool {
+        // Items of a task are what it is.
+        let of = |known: &&Task| {
+            task.as_str()
+                .strip_prefix(known.id.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.dag.tasks.iter().find(of).is_some_and(|task| task.commit == Commit::Room)
     }
 
     pub(crate) fn approves(&self, task: &TaskId) -> bool {

@@ -255,6 +255,7 @@ impl Node {
         let life = self.life();
         life.coordinator.leave(run());
         (life.finality, life.to_recover, life.mirror) = (None, None, None);
+        life.waiting.iter_mut().for_each(|waiting| waiting.upto = None);
         life.machine.leave(run());
     }
 
@@ -273,8 +274,14 @@ impl Node {
     }
 
     fn head_read(&mut self, head: Head) {
+        self.take_head(head);
+        self.more_is_final();
+    }
+
+    fn take_head(&mut self, head: Head) {
         let (boot, own) = (self.boot_ms(), head.by == self.did);
         let life = self.life();
+        life.read_own = own.then_some(head.at);
         let led = life.coordinator.epoch(run());
         let epoch = head.at.epoch;
         if own && led == Some(epoch) {
@@ -283,9 +290,6 @@ impl Node {
             finals.iter().for_each(|(granted, worker)| self.is_final(granted, worker));
         } else if own && led.is_none() && head.begins {
             self.lead_on(epoch);
-            if let Some(finality) = &mut self.life().finality {
-                finality.read_back(head.at);
-            }
         } else if head.is_ours {
         } else {
             let counts = life.members.as_ref().is_some_and(|m| m.may(&head.writer, Right::Submit));
@@ -333,6 +337,7 @@ impl Node {
         if let Some(worker) = &mut self.life().worker {
             worker.status_changed(boot);
         }
+        self.begin_waiting();
         self.federate();
     }
 

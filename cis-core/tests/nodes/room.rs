@@ -74,6 +74,9 @@ pub(crate) struct Room {
     /// Newest fence of each task, and which attempts have a result.
     fences: BTreeMap<TaskId, Fence>,
     results: BTreeMap<AttemptId, Fence>,
+    grants: BTreeMap<AttemptId, Fence>,
+    /// Tasks that have ended at some time.
+    ended: BTreeSet<TaskId>,
 }
 
 impl Room {
@@ -87,6 +90,8 @@ impl Room {
             fold: None,
             fences: BTreeMap::new(),
             results: BTreeMap::new(),
+            grants: BTreeMap::new(),
+            ended: BTreeSet::new(),
         }
     }
 
@@ -109,6 +114,14 @@ impl Room {
 
     pub(crate) fn has_result(&self, granted: &Granted) -> bool {
         self.results.get(&granted.attempt) == Some(&granted.fence)
+    }
+
+    pub(crate) fn has_grant(&self, granted: &Granted) -> bool {
+        self.grants.get(&granted.attempt) == Some(&granted.fence)
+    }
+
+    pub(crate) fn has_end(&self, task: &TaskId) -> bool {
+        self.ended.contains(task)
     }
 
     /// Appends to the timeline, and checks what a reader makes of it: the journal goes on as one story, and at most one
@@ -135,7 +148,19 @@ impl Room {
 
     fn note(&mut self, fact: &Fact) -> Result<(), String> {
         match &fact.body {
+            EventBody::TaskResult(result) if result.state.is_terminal() => {
+                self.ended.insert(result.task.clone());
+            }
+            EventBody::TaskStatus { changes } => {
+                let ended = changes.iter().filter(|change| change.state.is_terminal());
+                self.ended.extend(ended.map(|change| change.task.clone()));
+            }
+            _ => {}
+        }
+        match &fact.body {
             EventBody::TaskAssigned(grant) => {
+                let attempt = AttemptId { run: run(), task: grant.task.clone(), number: grant.attempt };
+                self.grants.insert(attempt, grant.fence);
                 let before = self.fences.insert(grant.task.clone(), grant.fence);
                 if before.is_some_and(|before| before >= grant.fence) {
                     return Err(format!("the fence of {grant:?} is not newer than {before:?}"));

@@ -63,6 +63,11 @@ pub(crate) fn has_users(seed: u64) -> bool {
     (USERS_FROM..FORKS_FROM).contains(&seed)
 }
 
+/// In a third of the walks tasks wait for the room. Seeds that failed once go as they went.
+pub(crate) fn has_commits(seed: u64) -> bool {
+    seed.is_multiple_of(3) && !REGRESSIONS.iter().any(|(known, _)| *known == seed)
+}
+
 pub(crate) fn has_forks(seed: u64) -> bool {
     seed >= FORKS_FROM
 }

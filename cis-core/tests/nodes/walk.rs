@@ -431,8 +431,9 @@ fn stands(world: &World) -> String {
     let of = |node: &Node| {
         let life = node.life.as_ref().unwrap();
         format!(
-            "node {}: coordinates {:?}, knows {:?}, holds {:?}, unsent {}, trees {:?}, run {:?}",
+            "node {}: finality {:?} coordinates {:?}, knows {:?}, holds {:?}, unsent {}, trees {:?}, run {:?}",
             node.at,
+            life.finality,
             life.coordinator,
             life.known,
             node.disk.held,

@@ -4,6 +4,8 @@
 
 use cis_core::api::{FromWorker, Refusal, Report};
 use cis_core::event::{AttemptOutcome, SessionState};
+use cis_core::federation::canonical::Fold;
+use cis_core::federation::commit::has_grant;
 use cis_core::federation::direct::Progress;
 use cis_core::federation::protocol::message::{Grant, Granted, Message};
 use cis_core::federation::protocol::worker::{Change, Effect, WorkerHalf};
@@ -11,7 +13,9 @@ use cis_core::ids::SessionId;
 use cis_core::scheduler::placement::NodeOffer;
 
 use crate::host::ToHost;
-use crate::node::{Node, Work, Write};
+use crate::node::{Node, Waiting, Work, Write};
+use crate::plan::run;
+use crate::room::folded;
 
 impl Node {
     pub(super) fn work(&mut self, effects: Vec<Effect<Work>>) {
@@ -31,9 +35,25 @@ impl Node {
                         self.life().said.push(FromWorker::Refused { attempt, fence, reason });
                         continue;
                     }
+                    if self.plan.commits(&granted.attempt.task) {
+                        let waiting = Waiting { granted, session, failures, upto: None };
+                        self.life().waiting.push(waiting);
+                        self.begin_waiting();
+                        continue;
+                    }
                     let questions = self.plan.questions(&granted.attempt.task, failures);
                     self.life().to_host.push(ToHost::Start { session, granted, failures, questions });
                     self.life().to_host.push(ToHost::FreezeIn { session, after_ms: lease_end - boot });
+                }
+                Effect::Freeze(granted) if self.takes_back(&granted) => {
+                    let Granted { attempt, fence } = granted;
+                    let reason = Refusal::Withdrawn {};
+                    self.life().said.push(FromWorker::Refused { attempt, fence, reason });
+                }
+                Effect::Cancel { granted, .. } | Effect::Kill(granted) if self.takes_back(&granted) => {
+                    let report = Box::new(Report::bare(AttemptOutcome::Cancelled, None, self.wall_ms()));
+                    let Granted { attempt, fence } = granted;
+                    self.life().said.push(FromWorker::Result { attempt, fence, report });
                 }
                 Effect::Freeze(granted) => {
                     self.tell_session(&granted, |session| vec![ToHost::Freeze(session)]);
@@ -65,6 +85,48 @@ impl Node {
         }
     }
 
+    /// Whether a session waited for its grant to be in the room. It does so no more.
+    fn takes_back(&mut self, granted: &Granted) -> bool {
+        let waiting = &mut self.life().waiting;
+        let before = waiting.len();
+        waiting.retain(|waiting| waiting.granted != *granted);
+        waiting.len() < before
+    }
+
+    /// Begins sessions whose grants the room has by now.
+    pub(super) fn begin_waiting(&mut self) {
+        if self.life().waiting.is_empty() {
+            return;
+        }
+        let stored = folded(&self.plan, self.disk.facts()).ok().flatten();
+        let (newest, own, boot) = (self.disk.newest_of_run(), self.did.clone(), self.boot_ms());
+        let (life, mut begin) = (self.life.as_mut().unwrap(), Vec::new());
+        for mut waiting in std::mem::take(&mut life.waiting) {
+            let coordinator = life.worker.as_ref().and_then(|worker| worker.coordinator_of(run()));
+            let leads = life.coordinator.epoch(run()).is_some();
+            let run = stored.as_ref().map(Fold::run).filter(|run| has_grant(run, &waiting.granted, &own));
+            let is_there = if leads {
+                let upto = run.map(|_| *waiting.upto.get_or_insert(newest));
+                let is_final = |upto| life.finality.as_ref().is_some_and(|known| known.is_final(upto));
+                life.coordinator.is_sole() || upto.is_some_and(is_final)
+            } else {
+                waiting.upto = None;
+                let mut others = life.members.iter().flat_map(|members| &members.coordinate);
+                let is_sole = life.members.is_some() && others.all(|other| Some(other) == coordinator);
+                // What this node wrote itself, and others took over since, is not the room's.
+                is_sole || run.is_some_and(|run| run.facts().owner != own)
+            };
+            if is_there { begin.push(waiting) } else { life.waiting.push(waiting) }
+        }
+        for Waiting { granted, session, failures, .. } in begin {
+            let lease_end = life.worker.as_ref().and_then(|worker| worker.lease_of(&granted));
+            let Some(lease_end) = lease_end else { continue };
+            let questions = self.plan.questions(&granted.attempt.task, failures);
+            life.to_host.push(ToHost::Start { session, granted, failures, questions });
+            life.to_host.push(ToHost::FreezeIn { session, after_ms: lease_end - boot });
+        }
+    }
+
     fn tell_session(&mut self, granted: &Granted, messages: impl FnOnce(SessionId) -> Vec<ToHost>) {
         let life = self.life();
         if let Some((_, session)) = life.held.get(&granted.attempt).filter(|(known, _)| known == granted) {
@@ -83,9 +145,15 @@ impl Node {
                 ));
                 let (attempt, fence, state) = (granted.attempt.clone(), granted.fence, SessionState::Working);
                 self.life().said.push(FromWorker::Session { attempt, fence, state, pid: Some(1) });
-                self.out.begun.push(granted);
+                let is_sole = self.is_sole();
+                self.out.begun.push((granted, is_sole));
             }
         }
+    }
+
+    /// Whether the run has only one coordinator, as far as this node knows.
+    fn is_sole(&mut self) -> bool {
+        self.life().members.as_ref().is_none_or(|members| members.coordinate.len() < 2)
     }
 
     /// Hears of sessions that ended.
@@ -211,6 +279,7 @@ impl Node {
             name: format!("n{}", self.at),
             tags: self.plan.tags(self.at),
             slots: 4,
+            commits: true,
             sessions: u32::try_from(sessions).unwrap(),
             load_permille: u32::try_from(self.rng.below(1000)).unwrap(),
             ..NodeOffer::default()

@@ -129,8 +129,23 @@ impl World {
                 self.net.push(Packet { from: at, to, message });
             }
         }
-        for granted in out.begun {
+        for (granted, is_sole) in out.begun {
+            if !is_sole && self.plan.commits(&granted.attempt.task) {
+                self.reached.insert("commit");
+                if !self.room.has_grant(&granted) {
+                    return Err(format!(
+                        "rule 4: {granted:?} begins at node {at}, and the room does not have its grant"
+                    ));
+                }
+            }
             self.begins(at, granted)?;
+        }
+        for (task, before) in out.built_on {
+            if let Some(lacks) = before.iter().find(|before| !self.room.has_end(before)) {
+                return Err(format!(
+                    "rule 4: node {at} grants {task}, and the room does not have the end of {lacks}"
+                ));
+            }
         }
         for granted in out.finals {
             let keeps = |node: &Node| {

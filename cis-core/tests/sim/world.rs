@@ -296,6 +296,7 @@ impl World {
                     let withdrawn = self.host.withdraw(run);
                     self.wire.extend(withdrawn);
                 }
+                Effect::AwaitRoom { .. } => return Err("a run without a room waits for one".into()),
                 Effect::Ack { attempt, .. } => self.host.acknowledged(&attempt)?,
                 Effect::Answer { attempt, session, item, .. } => {
                     self.reference.default_given(&attempt, &item, self.now)?;

@@ -27,12 +27,12 @@ impl Driver {
                     }
                 }
                 Effect::Grant { attempt, session, fence, .. } => {
-                    let waits = self.fetch_tails(&attempt, session, fence, None, now)
-                        || self.place_files(&attempt, session, fence);
-                    if !waits {
-                        self.grant(attempt, session, fence, now);
+                    if !self.waits_at_home(&attempt, session, fence) {
+                        self.grant_at_home(attempt, session, fence, now);
                     }
                 }
+                Effect::AwaitRoom { run, number } => self.await_room(run, number, now),
+                Effect::Cancel { attempt, fence, .. } if self.stop_at_home(&attempt, fence, now) => {}
                 Effect::Cancel { attempt, fence, .. } if self.stop_giving(&attempt, fence, now) => {}
                 Effect::Cancel { attempt, fence, grace_ms, keep } if self.is_given(&attempt, fence) => {
                     self.cancel_in_room(attempt, fence, grace_ms, keep);
@@ -104,6 +104,21 @@ impl Driver {
             if sharing.all(|secrets| secrets != run.secret_sources()) {
                 self.parts.worker.drop_environment(base, run.secret_sources());
             }
+        }
+    }
+
+    /// Grants a task to the own worker, once what it gets is here.
+    pub(super) fn grant_at_home(
+        &mut self,
+        attempt: AttemptId,
+        session: SessionId,
+        fence: Fence,
+        now: TimestampMs,
+    ) {
+        let waits = self.fetch_tails(&attempt, session, fence, None, now)
+            || self.place_files(&attempt, session, fence);
+        if !waits {
+            self.grant(attempt, session, fence, now);
         }
     }
 

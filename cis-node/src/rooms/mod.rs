@@ -339,6 +339,11 @@ impl Rooms {
     async fn step(&mut self) -> Result<Option<TimestampMs>, Trouble> {
         self.claim().await?;
         self.tell().await?;
+        for run in self.waker.take_hurried() {
+            if let Some(followed) = self.runs.get_mut(&run) {
+                followed.journal.wanted(now_ms());
+            }
+        }
         loop {
             while self.stale || self.outbox_next.is_some_and(|due| due <= now_ms()) {
                 self.look_into_outbox().await?;

@@ -144,6 +144,8 @@ impl Machine {
         let (mode, room) = (run.facts().mode, run.facts().room.as_deref());
         self.check_groups(run.dag(), &run.dag().tasks, mode, room)?;
         self.emit(id, EventBody::RunRetried { scope, changes }, turn)?;
+        // What comes before a task may come to other results now.
+        self.nodes.commits.ask_anew(id);
         self.finish(id, chosen, turn)
     }
 

@@ -54,6 +54,7 @@ impl Machine {
             if let Some(slot) = self.runs.get(id) {
                 self.nodes.look_for_pinned_tasks(&slot.run);
             }
+            self.ask_room(*id);
         }
         let mut last = None;
         while let Some(id) = next_after(&waiting, last) {

@@ -11,6 +11,7 @@
 
 mod accounts;
 mod book;
+mod commit;
 mod control;
 mod decide;
 mod grant;
@@ -234,6 +235,7 @@ impl Machine {
     pub fn leave(&mut self, run: RunId) {
         self.take(run);
         self.nodes.hold(run, false);
+        self.nodes.commits.forget(run);
     }
 
     /// Attempts under way in all runs, for reconciling with a session host after a restart. Those that it
@@ -305,7 +307,12 @@ impl Machine {
             InputKind::Adopt { run, grant } => self.adopt(run, *grant, turn),
             InputKind::HoldGrants { run, held } => {
                 self.nodes.hold(run, held);
+                self.nodes.commits.ask_anew(run);
                 self.touch(run);
+                Ok(())
+            }
+            InputKind::RoomHas { run, number } => {
+                self.room_has(run, number);
                 Ok(())
             }
             InputKind::ForeignSessions { count } => {

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::commit::Commits;
 use super::{Machine, Turn};
-use crate::dag::{Action, Placement, Task};
+use crate::dag::{Action, Commit, Placement, Task};
 use crate::event::{EventBody, GrantRecord};
 use crate::ids::{NodeDid, RunId, TaskId};
 use crate::scheduler::input::Rejected;
@@ -23,6 +24,8 @@ pub(super) struct Nodes {
     pinned: BTreeMap<RunId, (u32, bool)>,
     /// Runs of which nothing is granted.
     held: BTreeSet<RunId>,
+    /// Tasks that wait until the room has the results before them.
+    pub(super) commits: Commits,
     scheduler: Arc<dyn TaskScheduler>,
 }
 
@@ -49,6 +52,7 @@ impl Default for Nodes {
             refused: BTreeMap::new(),
             pinned: BTreeMap::new(),
             held: BTreeSet::new(),
+            commits: Commits::default(),
             scheduler,
         }
     }
@@ -178,6 +182,7 @@ impl Nodes {
     pub(super) fn forget(&mut self, run: RunId) {
         self.pinned.remove(&run);
         self.refused.retain(|(of, _), _| *of != run);
+        self.commits.forget(run);
     }
 
     /// The first task of a run that some node can take now, the node that gets it, and whether it waits there for its turn. `own`: this
@@ -198,9 +203,12 @@ impl Nodes {
             return None;
         }
         // Tasks that ask for the same find the same nodes.
-        let mut without: BTreeSet<(Option<&Placement>, Option<&str>, bool, bool)> = BTreeSet::new();
+        let mut without: BTreeSet<(Option<&Placement>, Option<&str>, bool, bool, Commit)> = BTreeSet::new();
         for index in run.index.ready() {
             let task = run.spec(index);
+            if !self.commits.lets(run, index) {
+                continue;
+            }
             if run.stays_home(index) {
                 if open(own, None) && run.free_slots() > 0 {
                     return Some((index, own.clone(), false));
@@ -212,7 +220,7 @@ impl Nodes {
                 Action::Command(_) | Action::Script { .. } => None,
             };
             let moves_files = run.moves_files(index);
-            let asks = (task.placement.as_deref(), agent, moves_files, task.secrets.is_empty());
+            let asks = (task.placement.as_deref(), agent, moves_files, task.secrets.is_empty(), task.commit);
             let refused = self.refused.get(&(run.id(), task.id.clone()));
             if refused.is_none() && without.contains(&asks) {
                 continue;

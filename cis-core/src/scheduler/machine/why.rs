@@ -5,7 +5,7 @@ mod waiting;
 
 use super::Machine;
 use crate::api::WhyView;
-use crate::dag::Trigger;
+use crate::dag::{Commit, Trigger};
 use crate::event::{EndReason, ExecutionMode, QueueReason, RunState, TaskState};
 use crate::ids::{RunId, TaskId, TimestampMs};
 use crate::scheduler::input::Rejected;
@@ -111,6 +111,16 @@ impl Machine {
         let nodes = self.nodes_for(run, index);
         if nodes.is_empty() {
             answer.say("No node of the room offers to execute tasks for this one.".to_owned());
+        }
+        if !self.nodes.commits.lets(run, index) {
+            let needs = run.spec(index).needs.iter().filter_map(|need| run.find(need));
+            let list = names(run, needs, |_| None);
+            answer.say(if list.is_empty() {
+                "`commit = \"room\"`: it waits until the room has the beginning of the run.".to_owned()
+            } else {
+                format!("`commit = \"room\"`: it waits until the room has the results of {list}.")
+            });
+            return;
         }
         for (name, why) in nodes {
             answer.say(match why {
@@ -250,6 +260,16 @@ fn running(run: &Run, index: u32, now: TimestampMs, answer: &mut Answer) {
     prompts::waits(run, index, live, now, answer);
     prompts::stopping(live, answer);
     let attempt = live.attempt;
+    // Processes of another machine are reported, too.
+    let waits_for_room = live.pid.is_none()
+        && run.facts().mode == ExecutionMode::Matrix
+        && run.spec(index).commit == Commit::Room;
+    if waits_for_room {
+        answer.say(format!(
+            "`commit = \"room\"`: node {} starts it when it has read in the room that the task was granted to it. That is not in the room yet, or that node has not read it.",
+            live.node
+        ));
+    }
     answer.say(match live.pid {
         _ if run.entry(index).state == TaskState::Processing => {
             format!("The process of attempt {attempt} has ended; its artifacts are being stored.")

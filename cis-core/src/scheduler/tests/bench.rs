@@ -414,6 +414,7 @@ fn brief_effect(effect: &Effect) -> String {
             format!("> cancel {} f{fence} {grace_ms}", name(attempt))
         }
         Effect::Withdraw { .. } => "> withdraw".to_owned(),
+        Effect::AwaitRoom { number, .. } => format!("> await room {number}"),
         Effect::Ack { attempt, fence } => format!("> ack {} f{fence}", name(attempt)),
     }
 }

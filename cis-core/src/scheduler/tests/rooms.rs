@@ -2,8 +2,8 @@
 
 use super::bench::*;
 use crate::api::{FromWorker, Refusal};
-use crate::dag::{Action, Placement, Prompt, Task};
-use crate::event::{AttemptOutcome, EventBody, ExecutionMode, GrantRecord};
+use crate::dag::{Action, Commit, Placement, Prompt, Task};
+use crate::event::{AttemptOutcome, EventBody, ExecutionMode, GrantRecord, RetryScope};
 use crate::fence;
 use crate::ids::NodeDid;
 use crate::scheduler::InputKind;
@@ -430,4 +430,53 @@ fn what_a_node_gives_back_does_not_go_there_again_to_wait() {
     assert_eq!(grants(&bench)[3..], pairs(&[("t02", "x")]), "a free slot is no queue");
     offers(&mut bench, with_queue("x", 1, 2));
     assert_eq!(ahead(&bench).len(), 4);
+}
+
+fn in_order(text: &str) -> Task {
+    Task { commit: Commit::Room, ..task(text) }
+}
+
+fn why(bench: &Bench, task: &str) -> String {
+    bench.machine.why(&run_id(1), &id(task), bench.now).unwrap().because.join(" ")
+}
+
+#[test]
+fn a_task_with_commit_room_is_granted_when_the_room_has_what_was_before_it() {
+    let mut bench = in_room(vec![task("a"), in_order("b: a"), task("c: a"), in_order("d: b")]);
+    offers(&mut bench, NodeOffer { commits: true, ..offer("x", 3) });
+    bench.ends("a", exit(0));
+    assert_eq!(grants(&bench), pairs(&[("a", "x"), ("c", "x")]), "b waits, and holds up nobody");
+    assert!(why(&bench, "b").contains("until the room has the results of `a`"), "{}", why(&bench, "b"));
+    let has = |number| InputKind::RoomHas { run: run_id(1), number };
+    bench.does(has(0));
+    assert_eq!(grants(&bench).len(), 2, "an answer to no question");
+    bench.does(has(1));
+    assert_eq!(grants(&bench)[2..], pairs(&[("b", "x")]));
+    assert!(why(&bench, "b").contains("has read in the room that the task was granted to it"));
+    bench.refuses("b", Refusal::Withdrawn {});
+    assert_eq!(grants(&bench)[3..], pairs(&[("b", "x")]), "it builds on the same results");
+    let said = bench.ends("b", exit(0));
+    assert!(said.contains(&"> await room 2".to_owned()), "{said:?}");
+    assert_eq!(grants(&bench).len(), 4);
+    bench.does(has(2));
+    assert_eq!(grants(&bench)[4..], pairs(&[("d", "x")]));
+    // After a retry there are other results.
+    for task in ["c", "d"] {
+        bench.ends(task, exit(0));
+    }
+    bench.does(InputKind::Retry { run: run_id(1), scope: RetryScope::All });
+    bench.ends("a", exit(0));
+    let before = grants(&bench).len();
+    assert!(!grants(&bench)[5..].contains(&("b".to_owned(), "x".to_owned())), "{:?}", grants(&bench));
+    bench.does(has(3));
+    assert_eq!(grants(&bench)[before..], pairs(&[("b", "x")]));
+}
+
+#[test]
+fn a_node_that_does_not_know_commit_room_gets_no_such_task() {
+    let mut bench = in_room(vec![in_order("a"), task("b")]);
+    offers(&mut bench, offer("old", 3));
+    bench.does(InputKind::RoomHas { run: run_id(1), number: 1 });
+    assert_eq!(grants(&bench), pairs(&[("b", "old")]));
+    assert!(why(&bench, "a").contains("does not support `commit"), "{}", why(&bench, "a"));
 }

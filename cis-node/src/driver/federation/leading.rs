@@ -4,7 +4,9 @@ use super::super::Driver;
 use super::super::spec::{Moment, complete, slots};
 use super::secrets::seal;
 use crate::account::boot_ms;
+use crate::restore;
 use cis_core::api::{FromWorker, Report, TaskSpec};
+use cis_core::dag::Commit;
 use cis_core::event::{AttemptOutcome, FailureCause};
 use cis_core::federation::direct::{Progress, RemoteSpec, TaskPayload};
 use cis_core::federation::finality::Finality;
@@ -44,6 +46,10 @@ impl Driver {
             Ok(grant) => {
                 let Some(grant) = self.give_files(&room, &node, grant, now) else { return };
                 self.coordinate(&room, grant.granted.attempt.run);
+                if grant.spec.commit && !self.federation.room(&room).coordinator.is_sole() {
+                    // Its worker waits until the room has it.
+                    self.parts.rooms.hurry(grant.granted.attempt.run);
+                }
                 self.federation.room(&room).coordinator.grant(node, grant, boot_ms());
             }
             Err(detail) => {
@@ -68,8 +74,9 @@ impl Driver {
         let run = self.parts.machine.run(&granted.attempt.run);
         let task = run.and_then(|run| run.task(&granted.attempt.task)).map(|(task, _)| task);
         let tags = task.and_then(|task| task.placement.as_deref()).map(|placement| placement.tags.clone());
+        let commit = task.is_some_and(|task| task.commit == Commit::Room);
         let spec = RemoteSpec::of(spec, workdir, slots, tags.unwrap_or_default());
-        let spec = spec.map_err(|error| error.to_string())?;
+        let spec = RemoteSpec { commit, ..spec.map_err(|error| error.to_string())? };
         let mut grant = Grant { granted: granted.clone(), session, spec };
         if let Some(secrets) = secrets {
             seal(&mut grant, secrets, node)?;
@@ -86,10 +93,9 @@ impl Driver {
     /// This node gives attempts of a run to the nodes of its room from now on.
     pub(super) fn coordinate(&mut self, room: &str, run: RunId) {
         let Some(epoch) = self.parts.machine.run(&run).map(|run| run.facts().epoch) else { return };
-        let room = self.federation.room(room);
-        if room.coordinator.epoch(run).is_none() {
-            room.coordinator.begin(run, epoch);
-            room.finality.insert(run, Finality::since(0, None));
+        if self.federation.room(room).coordinator.epoch(run).is_none() {
+            let published = restore::published(&self.parts.readers, run);
+            self.federation.room(room).begin(run, epoch, Finality::since(0, published));
         }
     }
 

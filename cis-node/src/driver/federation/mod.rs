@@ -2,9 +2,10 @@
 //!
 //! Owns the halves of the protocol for each room, and when something of them is due. What they decide is carried out
 //! for the scheduler in `leading` and `results`, for the own worker in `work`; who coordinates what, as journals tell it, is
-//! followed in `terms`, places in groups of the room in `groups`; results of the cache are used in `cached`; whether this node executes a task is decided in `policy`; what sessions of others wait for is told in `news`. Messages of a node to itself take no way around.
+//! followed in `terms`, places in groups of the room in `groups`; results of the cache are used in `cached`; tasks that wait for the room do so in `commit`; whether this node executes a task is decided in `policy`; what sessions of others wait for is told in `news`. Messages of a node to itself take no way around.
 
 mod cached;
+mod commit;
 mod directories;
 mod files;
 mod groups;
@@ -22,6 +23,7 @@ mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::commit::{AwaitsGrant, HomeGrant};
 use self::directories::Directories;
 use self::files::{Transfer, Underway};
 use self::groups::Groups;
@@ -42,6 +44,7 @@ use cis_core::api::Report;
 use cis_core::event::ExecutionMode;
 use cis_core::federation::direct::{RemoteSpec, TaskPayload};
 use cis_core::federation::finality::Finality;
+use cis_core::federation::journal::Position;
 use cis_core::federation::lead;
 use cis_core::federation::protocol::coordinator::CoordinatorHalf;
 use cis_core::federation::protocol::message::{Addressee, Granted, Message};
@@ -67,6 +70,8 @@ pub(super) struct Federation {
     rooms: BTreeMap<String, Room>,
     /// Attempts that the own worker has for a coordinator of a room.
     held: BTreeMap<AttemptId, Held>,
+    /// Tasks of own runs that stay on this node, and wait until the room has their grants.
+    at_home: Vec<HomeGrant>,
     /// It takes nothing new.
     draining: bool,
     /// A room in which another process has the key of this node, until this process ends. What the two give to others, and get from
@@ -105,6 +110,8 @@ struct Room {
     to_recover: Vec<(RunId, Epoch)>,
     /// Of runs that this node coordinates: what cannot be voided any more.
     finality: BTreeMap<RunId, Finality>,
+    /// The newest entries of this node's own journals that were read.
+    read_own: BTreeMap<RunId, Position>,
 }
 
 /// See [`Federation::queue`].
@@ -123,6 +130,8 @@ struct Held {
     lease_end: BootMs,
     /// Its files, while they come or go.
     transfer: Option<Transfer>,
+    /// It does not begin before the room has its grant.
+    awaits: Option<AwaitsGrant>,
     /// What its session waits at is known in this life of the node.
     recalled: bool,
 }
@@ -137,6 +146,7 @@ impl Room {
             takes_over: false,
             to_recover: Vec::new(),
             finality: BTreeMap::new(),
+            read_own: BTreeMap::new(),
         }
     }
 
@@ -276,7 +286,7 @@ impl Driver {
         let published = restore::published(&self.parts.readers, run);
         let room = self.federation.room(room);
         room.coordinator.take_over(run, epoch, known, workers, boot_ms());
-        room.finality.insert(run, Finality::since(newest, published));
+        room.put_finality(run, Finality::since(newest, published));
         self.share_groups(now);
         self.handle(Input::internal(InputKind::HoldGrants { run, held: true }), now);
     }
@@ -425,6 +435,7 @@ impl Driver {
             self.offers_follow_rights(&name, now);
             self.recover_runs(&name, now);
         }
+        self.begin_waiting(None, now);
         self.offer_changed();
         self.federate(now);
     }
@@ -500,6 +511,7 @@ impl Driver {
                     worker.tick(boot, Some(&offer), &coordinators, &mut work);
                 }
                 self.work(&room, work, now);
+                self.begin_waiting(None, now);
             }
             self.watch_terms(&room, boot, now);
         }
@@ -527,6 +539,7 @@ impl Driver {
             sessions: u32::try_from(sessions).unwrap_or(u32::MAX),
             files: true,
             secrets: true,
+            commits: true,
             // Each coordinator is told another number.
             others: None,
             ahead: self.federation.ahead(),

@@ -58,6 +58,7 @@ impl Driver {
             {
                 let finals = finality.written(*offset, position);
                 finals.iter().for_each(|(granted, worker)| self.is_final(&name, granted, worker, now));
+                self.more_is_final(&name, *run, now);
             }
         }
     }

@@ -126,6 +126,7 @@ impl Driver {
                     // It ended, and its workers know that.
                     room.coordinator.leave(run);
                     room.finality.remove(&run);
+                    room.read_own.remove(&run);
                 }
             }
             for other in room.terms.others.clone() {
@@ -226,8 +227,17 @@ impl Driver {
     }
 
     fn head_read(&mut self, name: &str, head: Head, now: TimestampMs) {
+        let run = head.run;
+        self.take_head(name, head, now);
+        self.more_is_final(name, run, now);
+    }
+
+    fn take_head(&mut self, name: &str, head: Head, now: TimestampMs) {
         let (boot, own) = (boot_ms(), self.parts.identity.is_or_was(&head.by));
         let room = self.federation.room(name);
+        if own && head.is_ours && self.parts.machine.run(&head.run).is_some() {
+            room.read_own.insert(head.run, head.at);
+        }
         let led = room.coordinator.epoch(head.run);
         let Head { run, at, .. } = head;
         let epoch = at.epoch;
@@ -236,11 +246,9 @@ impl Driver {
                 room.finality.get_mut(&run).map(|finality| finality.read_back(at)).unwrap_or_default();
             finals.iter().for_each(|(granted, worker)| self.is_final(name, granted, worker, now));
         } else if own && led.is_none() && head.begins {
+            // What stands in the store was read from the room.
+            self.federation.room(name).read_own.insert(run, at);
             self.lead_on(head, name, now);
-            if let Some(finality) = self.federation.room(name).finality.get_mut(&run) {
-                // What stands in the store was read from the room.
-                finality.read_back(at);
-            }
         } else if head.is_ours {
             // It ended, or cannot be read.
         } else {
@@ -331,6 +339,7 @@ impl Driver {
             room.finality.remove(&run);
             room.to_recover.retain(|(of, _)| *of != run);
         }
+        self.forget_own_journal(run);
         let live = self.parts.machine.live_attempts().filter(|live| live.attempt.run == run);
         for live in live.collect::<Vec<_>>() {
             if !self.is_elsewhere(&live) {

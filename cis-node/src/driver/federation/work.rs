@@ -36,6 +36,7 @@ impl Driver {
                 }
                 Effect::Send { to, message } => self.send(room, to, message, now),
                 Effect::Start { grant, lease_end } => self.start_for(room, grant, lease_end, now),
+                Effect::Freeze(granted) if self.give_back_awaiting(&granted) => {}
                 Effect::Freeze(granted) => {
                     if let Some(session) = self.session_held(&granted) {
                         self.parts.worker.to_host.push(ToHost::Freeze { session });
@@ -48,6 +49,8 @@ impl Driver {
                         self.parts.worker.to_host.push(ToHost::Thaw { session });
                     }
                 }
+                Effect::Cancel { granted, .. } | Effect::Kill(granted)
+                    if self.stop_awaiting(&granted, now) => {}
                 Effect::Cancel { granted, keep, .. } if self.stop_files(&granted, keep, now) => {}
                 Effect::Kill(granted) if self.stop_files(&granted, false, now) => {}
                 Effect::Cancel { granted: Granted { attempt, fence }, grace_ms, keep } => {
@@ -106,9 +109,9 @@ impl Driver {
             if self.federation.worker(&room).is_some_and(|worker| !worker.has_ended(&granted)) {
                 self.recall_asks(&room, &granted, session, now);
             }
-            let (lease_end, transfer) = (boot_ms(), None);
+            let (lease_end, transfer, awaits) = (boot_ms(), None, None);
             let recalled = false;
-            let held = Held { room, granted, session, spec, lease_end, transfer, recalled };
+            let held = Held { room, granted, session, spec, lease_end, transfer, awaits, recalled };
             self.federation.held.insert(held.granted.attempt.clone(), held);
         }
     }
@@ -182,6 +185,7 @@ impl Driver {
             spec: Box::new(remote),
             lease_end,
             transfer: None,
+            awaits: None,
             recalled: true,
         };
         let queued = self.federation.ahead().map(|ahead| ahead.run).filter(|run| *run != attempt.run);
@@ -206,6 +210,9 @@ impl Driver {
 
     /// Starts the session of a task whose directory is as it is to be.
     pub(super) fn begin_held(&mut self, attempt: &AttemptId) {
+        if self.waits_for_room(attempt) {
+            return;
+        }
         let Some(held) = self.federation.held.get(attempt) else { return };
         if self.host.pid().is_none() {
             let reason =
@@ -380,7 +387,12 @@ impl Driver {
             return;
         }
         // Its session has not begun, or has ended, and what it left is in the blobs.
-        if self.federation.held.get(&granted.attempt).is_some_and(|held| held.transfer.is_some()) {
+        if self
+            .federation
+            .held
+            .get(&granted.attempt)
+            .is_some_and(|held| held.transfer.is_some() || held.awaits.is_some())
+        {
             return;
         }
         let report = Report::bare(AttemptOutcome::Lost { detail: facts::HOST_ENDED.to_owned() }, None, now);
