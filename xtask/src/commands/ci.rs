@@ -1,12 +1,32 @@
-//! `ci`: all checks of a change, tests first.
+//! `ci`: all checks of a change. Tests wait a good part of their time; the other checks run meanwhile, at the lowest priority.
 
-use super::{deny, docs, lint, test};
+use std::io::Write as _;
+use std::process::{Command, Output};
+use std::thread;
+
+use super::test;
 use crate::Outcome;
+use crate::workspace::root;
+
+/// The commands of the other checks.
+const OTHERS: &[&str] = &["lint", "deny", "docs"];
 
 /// Runs all of them, also after one failed, and says at the end which did.
 pub(crate) fn ci() -> Outcome {
-    let (tests, summary) = test::test_with_summary();
-    let outcomes = [("test", tests), ("lint", lint::lint()), ("deny", deny::deny()), ("docs", docs::docs())];
+    let built = test::build();
+    let ((tests, summary), others) = thread::scope(|scope| {
+        // Before that they would hold up what is built for the tests.
+        let others = scope.spawn(|| OTHERS.iter().map(|name| (*name, aside(name))).collect::<Vec<_>>());
+        let tests = match built {
+            Ok(()) => test::test_with_summary(),
+            Err(e) => (Err(e), Vec::new()),
+        };
+        (tests, others.join().expect("it does not panic"))
+    });
+    let mut outcomes = vec![("test", tests)];
+    for (name, output) in others {
+        outcomes.push((name, output.and_then(|output| shown(name, &output))));
+    }
     eprintln!();
     let mut failed = Vec::new();
     for (name, outcome) in outcomes {
@@ -22,4 +42,23 @@ pub(crate) fn ci() -> Outcome {
         eprintln!("{line}");
     }
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
+}
+
+/// Runs another command of this program, and keeps what it says.
+fn aside(name: &str) -> Outcome<Output> {
+    let program = std::env::current_exe().map_err(|e| format!("this program is not found: {e}"))?;
+    let mut command = Command::new("nice");
+    command.args(["-n", "19"]).arg(program).arg(name).current_dir(root());
+    command.output().map_err(|e| format!("cannot start `nice`: {e}"))
+}
+
+fn shown(name: &str, output: &Output) -> Outcome {
+    let mut stderr = std::io::stderr().lock();
+    // A closed terminal is no reason to lose the outcome.
+    let _ = stderr.write_all(&output.stdout).and_then(|()| stderr.write_all(&output.stderr));
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(format!("`cargo xtask {name}` ended with {}", output.status))
+    }
 }

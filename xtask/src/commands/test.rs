@@ -11,11 +11,8 @@ pub(crate) fn test(extra: &[String]) -> Outcome {
     run(doc_tests())
 }
 
-/// The same, and gives back nextest's summary, also when a test failed.
+/// The same after [`build`], and gives back nextest's summary, also when a test failed.
 pub(crate) fn test_with_summary() -> (Outcome, Vec<String>) {
-    if let Err(e) = prepare() {
-        return (Err(e), Vec::new());
-    }
     let (outcome, summary) = run_keeping(nextest(&[]), |line| line.trim_start().starts_with("Summary"));
     (outcome.and_then(|()| run(doc_tests())), summary)
 }
@@ -31,6 +28,12 @@ pub(crate) fn test_all(extra: &[String]) -> Outcome {
     run(command)?;
     run(doc_tests())?;
     if extra.is_empty() { super::fresh::fresh(&[]) } else { Ok(()) }
+}
+
+/// Builds what the tests need.
+pub(crate) fn build() -> Outcome {
+    prepare()?;
+    run(cargo(&["nextest", "run", "--workspace", "--locked", "--no-run"]))
 }
 
 fn prepare() -> Outcome {
