@@ -6,7 +6,7 @@ use matrix_sdk::ruma::events::relation::RelationType;
 use matrix_sdk::ruma::{UInt, uint};
 
 use crate::send::event_id;
-use crate::{Answer, Client, RoomEvent, answer};
+use crate::{Answer, Client, MatrixError, RoomEvent, answer};
 
 /// Events of a room that stand together.
 #[derive(Debug, Clone)]
@@ -50,7 +50,12 @@ impl Client {
             options.limit = uint!(1);
             let first = room.messages(options).await?.chunk.into_iter().next();
             let Some(first) = first.and_then(|event| event.event_id()) else { return Ok(None) };
-            Ok(room.event_with_context(&first, true, uint!(0), None).await?.prev_batch_token)
+            match room.event_with_context(&first, true, uint!(0), None).await.map_err(MatrixError::from) {
+                Ok(context) => Ok(context.prev_batch_token),
+                // Not every homeserver may say what is around an event.
+                Err(MatrixError::Forbidden { .. } | MatrixError::NotFound { .. }) => Ok(None),
+                Err(error) => Err(error),
+            }
         })
     }
 
@@ -81,8 +86,8 @@ impl Client {
         answer(async move {
             let event = event?;
             let around = room?.event_with_context(&event, false, uint!(0), None).await;
-            let around = around
-                .map_err(|error| crate::MatrixError::from(error).naming(&format!("the event {event}")))?;
+            let around =
+                around.map_err(|error| MatrixError::from(error).naming(&format!("the event {event}")))?;
             Ok(around.next_batch_token)
         })
     }
@@ -94,8 +99,8 @@ impl Client {
         answer(async move {
             let event = event?;
             let found = room?.event(&event, None).await;
-            let found = found
-                .map_err(|error| crate::MatrixError::from(error).naming(&format!("the event {event}")))?;
+            let found =
+                found.map_err(|error| MatrixError::from(error).naming(&format!("the event {event}")))?;
             Ok(RoomEvent::of(&found))
         })
     }

@@ -38,6 +38,7 @@ fn after_a_person_chose_a_coordinator_all_nodes_tell_the_same_of_a_run() {
     let ((cis, _), ann) = (logged_in(&here), here.register("ann"));
     let room = room_of(&cis, &ann);
     let heir = member(&there, &room, &ann, &cis, ("heir", "both", "submit,coordinate,execute"));
+    let reader = member(&here, &room, &ann, &cis, ("reader", "observer", "execute"));
     let go = cis.work().join("go");
     let run = execute(&cis, &room, &waiting_for(&go));
     cis.wait_task(&run, "b", "running");
@@ -47,6 +48,10 @@ fn after_a_person_chose_a_coordinator_all_nodes_tell_the_same_of_a_run() {
     });
     [&from_here, &from_there].iter().for_each(|strait| strait.close());
     cis.ok(["dag", "pause", &run]);
+    eventually_within(SLOW, "a third node reads what will be void", || {
+        (reader.run(["dag", "show", &run]).code == Some(0) && reader.show(&run)["run"]["paused"] == true)
+            .then_some(())
+    });
     eventually_within(SLOW, "it waits for a person", || {
         heir.status()["warnings"].to_string().contains(&format!("cis dag takeover {run}")).then_some(())
     });
@@ -60,7 +65,7 @@ fn after_a_person_chose_a_coordinator_all_nodes_tell_the_same_of_a_run() {
         (cis.show(&run)["run"]["node"] == did(&heir)).then_some(())
     });
     std::fs::write(&go, "").unwrap();
-    for node in [&heir, &cis] {
+    for node in [&heir, &cis, &reader] {
         node.wait_run(&run, "succeeded");
         assert_eq!(node.show(&run)["run"]["node"], did(&heir));
     }
@@ -74,4 +79,5 @@ fn after_a_person_chose_a_coordinator_all_nodes_tell_the_same_of_a_run() {
             .collect::<Vec<_>>()
     };
     assert_eq!(story(&heir), story(&cis));
+    assert_eq!(story(&heir), story(&reader));
 }

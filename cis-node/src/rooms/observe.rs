@@ -38,7 +38,7 @@ use cis_core::federation::journal::Fact;
 use cis_core::federation::protocol::BootMs;
 use cis_core::federation::recovery::{Fork, Fresh, Recovery};
 use cis_core::identity::Standing;
-use cis_core::ids::{NodeDid, RunId};
+use cis_core::ids::{Epoch, NodeDid, RunId};
 use cis_store::{Safety, StoreError};
 
 /// What could not be decrypted is looked at again so often at most.
@@ -541,6 +541,7 @@ impl Observer {
                 driver.ask(|reply| Command::Observe { drafts, journal, reply }).await?;
             }
             Some(Keep::Nothing) => {
+                tracing::info!(%run, "another node took a run over: it is read again");
                 self.overtaken.insert(run);
                 driver.ask(|reply| Command::Overtaken { run, reply }).await?;
             }
@@ -620,6 +621,9 @@ impl Node {
         let known = match known {
             Some(known) => known,
             None => match self.in_store(room, &fresh)? {
+                Some(Ok(Known::Kept { facts, .. })) if voids(&fresh, facts, self.epoch_of(fresh.run)?) => {
+                    return Ok((Known::Lost, Some(Keep::Nothing), None));
+                }
                 Some(Ok(known)) => known,
                 Some(Err(why)) => return lost(why),
                 None if self.identity.standing(&fresh.by) == Standing::Own => Known::Own,
@@ -635,7 +639,8 @@ impl Node {
             Known::Kept { facts, fold } => (facts, fold),
         };
         if fresh.void && fresh.from < facts {
-            return lost("another node took it over, and what was read of it does not count".to_owned());
+            // A part of what was read does not count: the whole is read again.
+            return Ok((Known::Lost, Some(Keep::Nothing), None));
         }
         if fresh.from > facts {
             return lost("a part of what happened is not in the store".to_owned());
@@ -658,6 +663,12 @@ impl Node {
         Ok((known, keep, wrong))
     }
 
+    /// The term of a run in the store.
+    fn epoch_of(&self, run: RunId) -> Result<Epoch, Problem> {
+        let reader = self.readers.get().map_err(|e| store_problem(&e))?;
+        reader.term(run).map(|(_, epoch, _)| epoch).map_err(|e| store_problem(&e))
+    }
+
     /// Whether another node coordinates a run that the store has as this node's.
     fn is_overtaken(&self, room: &str, fresh: &Fresh) -> Result<bool, Problem> {
         if self.identity.is_or_was(&fresh.by) {
@@ -668,7 +679,9 @@ impl Node {
             Ok((owner, epoch, follows)) => {
                 // Another room has no say in it.
                 let is_here = follows.as_deref() == Some(room);
-                Ok(is_here && self.identity.is_or_was(&owner) && epoch < fresh.at.epoch)
+                // Two nodes may have begun the same term at homeservers that were cut off from each other.
+                let is_over = epoch < fresh.at.epoch || (epoch > 0 && epoch == fresh.at.epoch);
+                Ok(is_here && self.identity.is_or_was(&owner) && is_over)
             }
             Err(StoreError::NotFound { .. }) => Ok(false),
             Err(error) => Err(store_problem(&error)),
@@ -739,6 +752,13 @@ impl Node {
 }
 
 /// What the driver gets to know of news.
+/// Whether a takeover that the store does not have voids something of it: the first `facts` of a run, up to the term `epoch`.
+fn voids(fresh: &Fresh, facts: usize, epoch: Epoch) -> bool {
+    let is_new =
+        |fact: &Fact| matches!(fact.body, EventBody::RunTakenOver { epoch: begun, .. } if begun > epoch);
+    fresh.facts.iter().position(is_new).is_some_and(|at| fresh.from + at < facts)
+}
+
 fn head_of(fresh: &Fresh) -> Head {
     let begins = fresh.facts.last().is_some_and(|fact| matches!(fact.body, EventBody::RunTakenOver { .. }));
     let Fresh { run, at, is_whole, .. } = *fresh;

@@ -531,3 +531,23 @@ fn what_has_no_place_in_its_group_is_not_renewed_and_not_lost() {
     half.tick(later + 10 + settings.lease_bound_ms(), &mut out);
     assert!(out.iter().any(|effect| matches!(effect, coordinator::Effect::Lost(_))), "its worker is silent");
 }
+
+/// Two nodes began the same term at homeservers that were cut off from each other: the journal says which of them counts.
+#[test]
+fn a_worker_follows_the_coordinator_that_the_journal_names_in_a_term() {
+    let (mut half, mut out) = worker();
+    let it = granted(1, fence::next(0, 0));
+    half.receive(&did("c"), given(0, &it, 1), 1, &mut out).unwrap();
+    let asks = |half: &mut WorkerHalf<Text>, by: &str| {
+        let mut out = Vec::new();
+        let recover = Message::Recover { run: run(), epoch: 1 };
+        half.receive(&did(by), recover, 2, &mut out).is_ok()
+            && out.iter().any(|effect| matches!(effect, worker::Effect::Send { to, .. } if *to == did(by)))
+    };
+    half.enters(run(), 1, &did("d"));
+    assert!(asks(&mut half, "d") && !asks(&mut half, "e"));
+    half.enters(run(), 1, &did("e"));
+    assert!(asks(&mut half, "e") && !asks(&mut half, "d"));
+    half.enters(run(), 0, &did("c"));
+    assert!(asks(&mut half, "e"));
+}

@@ -437,9 +437,13 @@ impl<P: Payload> WorkerHalf<P> {
 
     /// Another node coordinates the run from now on, as the room's journal says.
     pub fn enters(&mut self, run: RunId, epoch: Epoch, coordinator: &NodeDid) {
-        if self.terms.get(&run).is_none_or(|term| term.epoch < epoch) {
+        let known = self.terms.get(&run);
+        // Two nodes may have begun the same term at homeservers that were cut off from each other.
+        let is_another = |term: &Term| epoch > 0 && term.epoch == epoch && term.coordinator != *coordinator;
+        if known.is_none_or(|term| term.epoch < epoch || is_another(term)) {
+            let floor = known.filter(|term| term.epoch == epoch).map_or(0, |term| term.floor);
             let coordinator = coordinator.clone();
-            self.terms.insert(run, Term { epoch, coordinator, floor: 0 });
+            self.terms.insert(run, Term { epoch, coordinator, floor });
             // The new coordinator may have nothing of what the old one had.
             for held in self.held.values_mut().filter(|held| held.granted.attempt.run == run) {
                 self.changed.insert(key(&held.granted));

@@ -37,6 +37,8 @@ pub(super) struct Terms {
     /// The homeserver does not answer: nobody can be heard.
     is_deaf: bool,
     alive_at: BootMs,
+    /// Takeovers that this node wrote: after which entry, and when. Written again, such an entry is the same one.
+    claimed: BTreeMap<RunId, (Position, TimestampMs)>,
     /// What was read while nothing could be written here.
     put_off: Vec<Head>,
 }
@@ -52,6 +54,7 @@ impl Terms {
             takes_over: false,
             is_deaf: true,
             alive_at: 0,
+            claimed: BTreeMap::new(),
             put_off: Vec::new(),
         }
     }
@@ -143,7 +146,7 @@ impl Driver {
     /// Writes into a run's journal that this node coordinates it from now on. It does so once that was read back. `by_hand`: a person
     /// wants that.
     fn claim(&mut self, room: &str, run: RunId, (epoch, by_hand): (Epoch, bool), now: TimestampMs) -> bool {
-        let terms = &self.federation.room(room).terms;
+        let terms = &mut self.federation.room(room).terms;
         if terms.rank.is_none() {
             return false;
         }
@@ -153,7 +156,11 @@ impl Driver {
         };
         tracing::info!(%run, epoch, of = %head.by, "this node takes a run over");
         let forced = by_hand && terms.suspicion.is_far(&head.by);
-        let claim = Claim { room: room.to_owned(), run, cut: head.at, forced, at_ms: now };
+        let claimed = terms.claimed.entry(run).or_insert((head.at, now));
+        if claimed.0 != head.at {
+            *claimed = (head.at, now);
+        }
+        let claim = Claim { room: room.to_owned(), run, cut: head.at, forced, at_ms: claimed.1 };
         self.parts.rooms.claim(claim);
         true
     }
@@ -264,6 +271,7 @@ impl Driver {
                 room.terms.heads.insert(run, head);
             } else {
                 room.terms.suspicion.forget(run);
+                room.terms.claimed.remove(&run);
                 room.terms.heads.remove(&run);
             }
         }
@@ -274,6 +282,7 @@ impl Driver {
         let run = head.run;
         let room = self.federation.room(name);
         room.terms.suspicion.forget(run);
+        room.terms.claimed.remove(&run);
         room.terms.heads.remove(&run);
         let agents = &self.parts.config.settings.agents;
         match restore::load_run(&self.parts.readers, &self.parts.blobs, agents, run) {
