@@ -28,7 +28,7 @@ pub(super) enum Step {
     Follows,
     /// It begins a term, where it follows what was the newest entry when it came.
     TakesOver,
-    /// It begins a term wherever it stands in the timeline: homeservers that are cut off from each other have different ones.
+    /// It begins a term wherever it stands in the timeline. Each of two homeservers that are cut off from each other has its own timeline.
     TakesOverAnywhere,
 }
 
