@@ -173,7 +173,8 @@ impl Driver {
             self.federation.held.iter().filter(|(attempt, held)| held.awaits.is_some() && is_of(attempt));
         for attempt in held.map(|(attempt, _)| attempt.clone()).collect::<Vec<_>>() {
             if !self.waits_for_room(&attempt) {
-                self.begin_held(&attempt);
+                // A second check would ask about everything that has happened in the run since.
+                self.begin_session(&attempt);
             } else if let Some(held) = self.federation.held.get_mut(&attempt)
                 && held.awaits.is_some_and(|awaits| boot_ms().saturating_sub(awaits.since) >= WAIT_MAX_MS)
             {

@@ -208,11 +208,15 @@ impl Driver {
         }
     }
 
-    /// Starts the session of a task whose directory is as it is to be.
+    /// Starts the session of a task whose directory is as it is to be, unless it waits for the room.
     pub(super) fn begin_held(&mut self, attempt: &AttemptId) {
-        if self.waits_for_room(attempt) {
-            return;
+        if !self.waits_for_room(attempt) {
+            self.begin_session(attempt);
         }
+    }
+
+    /// Starts the session of a task that waits for nothing any more.
+    pub(super) fn begin_session(&mut self, attempt: &AttemptId) {
         let Some(held) = self.federation.held.get(attempt) else { return };
         if self.host.pid().is_none() {
             let reason =
