@@ -137,6 +137,11 @@ impl Turn {
         })
     }
 
+    /// Whether something of a run happens in this turn.
+    pub(super) fn tells_of(&self, run: RunId) -> bool {
+        self.drafts.iter().any(|(draft, _)| draft.run == Some(run))
+    }
+
     /// Whether there is something to write.
     pub(super) fn writes(&self) -> bool {
         let beside = !self.room_writes.is_empty() || !self.held.is_empty() || !self.notes.is_empty();

@@ -3,6 +3,8 @@
 //! Owns what waits for that at this node. What the room has of its own runs is `Finality`'s matter; of the runs of others it is what
 //! the store has, which was read from the room.
 
+use std::collections::BTreeSet;
+
 use super::super::Driver;
 use super::Room;
 use crate::account::boot_ms;
@@ -135,26 +137,45 @@ impl Driver {
         if coordinator.is_some_and(|coordinator| self.is_only_voter(name, &coordinator)) {
             return true;
         }
-        let agents = &self.parts.config.settings.agents;
-        let stored = restore::load_run(&self.parts.readers, &self.parts.blobs, agents, run).ok();
-        let has_it = |run: &Run| {
-            // An earlier key may have been named.
-            let node = run.task(&granted.attempt.task).and_then(|(_, entry)| entry.live.as_ref());
-            node.is_some_and(|live| {
-                self.parts.identity.is_or_was(&live.node) && has_grant(run, granted, &live.node)
-            })
-        };
-        let Some(stored) = stored.filter(has_it) else {
-            awaits.upto = None;
-            return false;
-        };
         if !leads {
             awaits.upto = None;
+            self.read_more_of(run);
             // What this node wrote itself, and others took over since, is not what the room has.
-            return !self.parts.identity.is_or_was(&stored.facts().owner);
+            return self.federation.read_of_others.get(&run).is_some_and(|(_, read)| {
+                !self.parts.identity.is_or_was(&read.facts().owner) && self.is_granted_here(read, granted)
+            });
         }
-        let upto = *awaits.upto.get_or_insert(self.newest_of(run));
-        room.finality.get(&run).is_some_and(|finality| finality.is_final(upto))
+        if !self.parts.machine.run(&run).is_some_and(|known| self.is_granted_here(known, granted)) {
+            awaits.upto = None;
+            return false;
+        }
+        // A grant that is counted in this turn has no place in the store yet.
+        if awaits.upto.is_none() && !self.turn.tells_of(run) {
+            awaits.upto = Some(self.newest_of(run));
+        }
+        let finality = self.federation.rooms.get(name).and_then(|room| room.finality.get(&run));
+        awaits.upto.is_some_and(|upto| finality.is_some_and(|finality| finality.is_final(upto)))
+    }
+
+    /// Whether a run has this grant to this node. It may name an earlier key of the node.
+    fn is_granted_here(&self, run: &Run, granted: &Granted) -> bool {
+        let live = run.task(&granted.attempt.task).and_then(|(_, entry)| entry.live.as_ref());
+        live.is_some_and(|live| {
+            self.parts.identity.is_or_was(&live.node) && has_grant(run, granted, &live.node)
+        })
+    }
+
+    /// Reads a run of another node from the store, where that has more of it than before.
+    fn read_more_of(&mut self, run: RunId) {
+        let newest = self.newest_of(run);
+        if self.federation.read_of_others.get(&run).is_some_and(|(upto, _)| *upto == newest) {
+            return;
+        }
+        let agents = &self.parts.config.settings.agents;
+        match restore::load_run(&self.parts.readers, &self.parts.blobs, agents, run) {
+            Ok(read) => drop(self.federation.read_of_others.insert(run, (newest, read))),
+            Err(_) => drop(self.federation.read_of_others.remove(&run)),
+        }
     }
 
     /// Whether a room has no other node that could take a run over from this coordinator.
@@ -196,6 +217,9 @@ impl Driver {
                 self.federation.at_home.push(home);
             }
         }
+        let held = self.federation.held.values().filter(|held| held.awaits.is_some());
+        let waiting: BTreeSet<RunId> = held.map(|held| held.granted.attempt.run).collect();
+        self.federation.read_of_others.retain(|run, _| waiting.contains(run));
     }
 
     /// Ends an attempt that waits for its grant to be in the room. Gives whether there was one.

@@ -52,10 +52,10 @@ use cis_core::federation::protocol::worker::WorkerHalf;
 use cis_core::federation::protocol::{BootMs, Settings};
 use cis_core::federation::transfer::FileList;
 use cis_core::identity::Right;
-use cis_core::ids::{AttemptId, Epoch, Fence, NodeDid, RunId, SessionId, TimestampMs};
+use cis_core::ids::{AttemptId, Epoch, Fence, NodeDid, Offset, RunId, SessionId, TimestampMs};
 use cis_core::rate::Bucket;
 use cis_core::scheduler::placement::{Ahead, NodeOffer};
-use cis_core::scheduler::{Input, InputKind, LiveAttempt};
+use cis_core::scheduler::{Input, InputKind, LiveAttempt, Run};
 use cis_local::Clocks;
 
 /// Name of the note in the store that this node takes no new tasks of others.
@@ -72,6 +72,8 @@ pub(super) struct Federation {
     held: BTreeMap<AttemptId, Held>,
     /// Tasks of own runs that stay on this node, and wait until the room has their grants.
     at_home: Vec<HomeGrant>,
+    /// Runs of other nodes in which something waits, as they were read from the store, up to an event.
+    read_of_others: BTreeMap<RunId, (Offset, Run)>,
     /// It takes nothing new.
     draining: bool,
     /// A room in which another process has the key of this node, until this process ends. What the two give to others, and get from
