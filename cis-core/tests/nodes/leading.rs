@@ -9,7 +9,7 @@ use cis_core::federation::lead;
 use cis_core::federation::protocol::coordinator::Effect;
 use cis_core::federation::protocol::message::{Grant, Granted, Message};
 use cis_core::identity::Right;
-use cis_core::ids::{Epoch, NodeDid, SessionId, TaskId};
+use cis_core::ids::{Epoch, Fence, NodeDid, SessionId, TaskId};
 use cis_core::scheduler::{InputKind, LiveAttempt, Run};
 
 use crate::node::{Node, Work};
@@ -237,13 +237,14 @@ impl Node {
     }
 }
 
-/// The tasks before one that ended before it could start.
-fn before(run: &Run, task: &TaskId) -> Vec<TaskId> {
+/// The tasks before one that ended before it could start, each with the fence under which it did.
+fn before(run: &Run, task: &TaskId) -> Vec<(TaskId, Fence)> {
     let (mut found, mut next) = (Vec::new(), vec![task.clone()]);
     while let Some(id) = next.pop() {
         let Some((spec, entry)) = run.task(&id) else { continue };
-        if id != *task && entry.state.is_terminal() && !found.contains(&id) {
-            found.push(id.clone());
+        let ended = (id, entry.fence);
+        if ended.0 != *task && entry.state.is_terminal() && !found.contains(&ended) {
+            found.push(ended);
         }
         // One that runs when a need has failed does not wait for the others.
         if spec.trigger != Trigger::OneFailed {

@@ -125,6 +125,7 @@ fn people_answer_at_the_same_time() {
 fn the_faults_happen() {
     let reached: BTreeSet<&str> = (0..25).flat_map(|n| walk_one(4_000_000 + n)).collect();
     let all = [
+        "commit",
         "crash",
         "forced takeover",
         "forgery",

@@ -19,7 +19,9 @@ use cis_core::federation::protocol::suspicion::Suspicion;
 use cis_core::federation::protocol::worker::{Remembered, WorkerHalf};
 use cis_core::federation::recovery::Recovery;
 use cis_core::identity::Right;
-use cis_core::ids::{AttemptId, Epoch, InboxId, InputId, NodeDid, Offset, SessionId, TaskId, TimestampMs};
+use cis_core::ids::{
+    AttemptId, Epoch, Fence, InboxId, InputId, NodeDid, Offset, SessionId, TaskId, TimestampMs,
+};
 use cis_core::scheduler::placement::NodeOffer;
 use cis_core::scheduler::{Effect, IdSource, Input, InputKind, LiveAttempt, Machine, Rejected, Run};
 
@@ -210,6 +212,7 @@ pub(super) struct Waiting {
     pub(super) granted: Granted,
     pub(super) session: SessionId,
     pub(super) failures: u32,
+    pub(super) lease_end: BootMs,
     /// The grant is this node's own, in an event up to this one.
     pub(super) upto: Option<Offset>,
 }
@@ -246,7 +249,7 @@ pub(crate) struct Out {
     /// Sessions that began, and whether no other node could have voided what they build on.
     pub(crate) begun: Vec<(Granted, bool)>,
     /// Tasks that it granted, with those before them that ended, although others may coordinate.
-    pub(crate) built_on: Vec<(TaskId, Vec<TaskId>)>,
+    pub(crate) built_on: Vec<(TaskId, Vec<(TaskId, Fence)>)>,
     /// Results that a worker was told to be final, though others may coordinate.
     pub(crate) finals: Vec<Granted>,
     pub(crate) wrong: Option<String>,

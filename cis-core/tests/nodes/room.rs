@@ -75,8 +75,8 @@ pub(crate) struct Room {
     fences: BTreeMap<TaskId, Fence>,
     results: BTreeMap<AttemptId, Fence>,
     grants: BTreeMap<AttemptId, Fence>,
-    /// Tasks that have ended at some time.
-    ended: BTreeSet<TaskId>,
+    /// Tasks that have ended at some time, each with the fence of its newest grant: a result that a takeover voided has another one.
+    ended: BTreeSet<(TaskId, Fence)>,
 }
 
 impl Room {
@@ -120,8 +120,8 @@ impl Room {
         self.grants.get(&granted.attempt) == Some(&granted.fence)
     }
 
-    pub(crate) fn has_end(&self, task: &TaskId) -> bool {
-        self.ended.contains(task)
+    pub(crate) fn has_end(&self, ended: &(TaskId, Fence)) -> bool {
+        self.ended.contains(ended)
     }
 
     /// Appends to the timeline, and checks what a reader makes of it: the journal goes on as one story, and at most one
@@ -147,15 +147,18 @@ impl Room {
     }
 
     fn note(&mut self, fact: &Fact) -> Result<(), String> {
-        match &fact.body {
-            EventBody::TaskResult(result) if result.state.is_terminal() => {
-                self.ended.insert(result.task.clone());
-            }
-            EventBody::TaskStatus { changes } => {
-                let ended = changes.iter().filter(|change| change.state.is_terminal());
-                self.ended.extend(ended.map(|change| change.task.clone()));
-            }
-            _ => {}
+        let ended: Vec<&TaskId> = match &fact.body {
+            EventBody::TaskResult(result) if result.state.is_terminal() => vec![&result.task],
+            EventBody::TaskStatus { changes } => changes
+                .iter()
+                .filter(|change| change.state.is_terminal())
+                .map(|change| &change.task)
+                .collect(),
+            _ => Vec::new(),
+        };
+        for task in ended {
+            let fold = self.fold.as_ref().and_then(|fold| fold.run().task(task));
+            self.ended.insert((task.clone(), fold.map_or(0, |(_, entry)| entry.fence)));
         }
         match &fact.body {
             EventBody::TaskAssigned(grant) => {

@@ -36,7 +36,7 @@ impl Node {
                         continue;
                     }
                     if self.plan.commits(&granted.attempt.task) {
-                        let waiting = Waiting { granted, session, failures, upto: None };
+                        let waiting = Waiting { granted, session, failures, lease_end, upto: None };
                         self.life().waiting.push(waiting);
                         self.begin_waiting();
                         continue;
@@ -58,10 +58,16 @@ impl Node {
                 Effect::Freeze(granted) => {
                     self.tell_session(&granted, |session| vec![ToHost::Freeze(session)]);
                 }
-                Effect::Extend { granted, lease_end } => self.tell_session(&granted, |session| {
-                    let after_ms = lease_end - boot;
-                    vec![ToHost::FreezeIn { session, after_ms }, ToHost::Thaw(session)]
-                }),
+                Effect::Extend { granted, lease_end } => {
+                    let mut waiting = self.life().waiting.iter_mut();
+                    if let Some(waiting) = waiting.find(|waiting| waiting.granted == granted) {
+                        waiting.lease_end = lease_end;
+                    }
+                    self.tell_session(&granted, |session| {
+                        let after_ms = lease_end - boot;
+                        vec![ToHost::FreezeIn { session, after_ms }, ToHost::Thaw(session)]
+                    });
+                }
                 Effect::Cancel { granted, grace_ms, .. } => {
                     self.tell_session(&granted, |session| vec![ToHost::Cancel { session, grace_ms }]);
                 }
@@ -70,6 +76,7 @@ impl Node {
                 }
                 Effect::Drop(granted) => {
                     self.tell_session(&granted, |session| vec![ToHost::Ack(session)]);
+                    self.takes_back(&granted);
                     self.life().held.remove(&granted.attempt);
                 }
             }
@@ -101,14 +108,21 @@ impl Node {
         let stored = folded(&self.plan, self.disk.facts()).ok().flatten();
         let (newest, own, boot) = (self.disk.newest_of_run(), self.did.clone(), self.boot_ms());
         let (life, mut begin) = (self.life.as_mut().unwrap(), Vec::new());
+        let is_told = life.turn.iter().any(|write| matches!(write, Write::Event(_)));
         for mut waiting in std::mem::take(&mut life.waiting) {
             let coordinator = life.worker.as_ref().and_then(|worker| worker.coordinator_of(run()));
             let leads = life.coordinator.epoch(run()).is_some();
-            let run = stored.as_ref().map(Fold::run).filter(|run| has_grant(run, &waiting.granted, &own));
+            let known = if leads { life.machine.run(&run()) } else { stored.as_ref().map(Fold::run) };
+            let run = known.filter(|run| has_grant(run, &waiting.granted, &own));
             let is_there = if leads {
-                let upto = run.map(|_| *waiting.upto.get_or_insert(newest));
+                // A grant that is counted in this turn has no place in the store yet.
+                waiting.upto = match run {
+                    Some(_) if !is_told => waiting.upto.or(Some(newest)),
+                    Some(_) => waiting.upto,
+                    None => None,
+                };
                 let is_final = |upto| life.finality.as_ref().is_some_and(|known| known.is_final(upto));
-                life.coordinator.is_sole() || upto.is_some_and(is_final)
+                life.coordinator.is_sole() || waiting.upto.is_some_and(is_final)
             } else {
                 waiting.upto = None;
                 let mut others = life.members.iter().flat_map(|members| &members.coordinate);
@@ -118,9 +132,7 @@ impl Node {
             };
             if is_there { begin.push(waiting) } else { life.waiting.push(waiting) }
         }
-        for Waiting { granted, session, failures, .. } in begin {
-            let lease_end = life.worker.as_ref().and_then(|worker| worker.lease_of(&granted));
-            let Some(lease_end) = lease_end else { continue };
+        for Waiting { granted, session, failures, lease_end, .. } in begin {
             let questions = self.plan.questions(&granted.attempt.task, failures);
             life.to_host.push(ToHost::Start { session, granted, failures, questions });
             life.to_host.push(ToHost::FreezeIn { session, after_ms: lease_end - boot });
@@ -264,6 +276,10 @@ impl Node {
     }
 
     fn held_lost(&mut self, granted: &Granted) {
+        // Its session has not begun.
+        if self.life().waiting.iter().any(|waiting| waiting.granted == *granted) {
+            return;
+        }
         let (boot, wall, mut out) = (self.boot_ms(), self.wall_ms(), Vec::new());
         let outcome = AttemptOutcome::Lost { detail: "its session host ended".to_owned() };
         if let Some(worker) = self.life().worker.as_mut().filter(|worker| !worker.has_ended(granted)) {

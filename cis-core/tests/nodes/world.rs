@@ -141,9 +141,9 @@ impl World {
             self.begins(at, granted)?;
         }
         for (task, before) in out.built_on {
-            if let Some(lacks) = before.iter().find(|before| !self.room.has_end(before)) {
+            if let Some((lacks, fence)) = before.iter().find(|before| !self.room.has_end(before)) {
                 return Err(format!(
-                    "rule 4: node {at} grants {task}, and the room does not have the end of {lacks}"
+                    "rule 4: node {at} grants {task}, and the room does not have the end of {lacks} under {fence:x}"
                 ));
             }
         }

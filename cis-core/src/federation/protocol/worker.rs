@@ -244,13 +244,6 @@ impl<P: Payload> WorkerHalf<P> {
         held.is_some_and(|held| matches!(held.phase, Phase::Ended { .. }))
     }
 
-    /// Until when a grant may be worked on; none: it may not.
-    #[must_use]
-    pub fn lease_of(&self, granted: &Granted) -> Option<BootMs> {
-        let held = self.held.get(&key(granted)).filter(|held| held.granted == *granted)?;
-        (held.phase == Phase::Working).then_some(held.lease_end)
-    }
-
     /// Whether the grant is void, and its session is being killed.
     #[must_use]
     pub fn is_void(&self, granted: &Granted) -> bool {
