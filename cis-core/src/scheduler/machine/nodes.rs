@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::commit::Commits;
 use super::{Machine, Turn};
-use crate::dag::{Action, Commit, Placement, Task};
+use crate::dag::{Action, Task};
 use crate::event::{EventBody, GrantRecord};
 use crate::ids::{NodeDid, RunId, TaskId};
 use crate::scheduler::input::Rejected;
@@ -203,7 +203,7 @@ impl Nodes {
             return None;
         }
         // Tasks that ask for the same find the same nodes.
-        let mut without: BTreeSet<(Option<&Placement>, Option<&str>, bool, bool, Commit)> = BTreeSet::new();
+        let mut without = BTreeSet::new();
         for index in run.index.ready() {
             let task = run.spec(index);
             if !self.commits.lets(run, index) {

@@ -102,7 +102,8 @@ impl Machine {
 
     /// Why no node of the room has a task.
     fn no_node(&self, run: &Run, index: u32, answer: &mut Answer) {
-        if self.nodes.is_held(run.id()) {
+        let is_held = self.nodes.is_held(run.id());
+        if is_held {
             answer.say(
                 "The workers of the room are asked what they have of the run before anything of it starts."
                     .to_owned(),
@@ -112,9 +113,11 @@ impl Machine {
         if nodes.is_empty() {
             answer.say("No node of the room offers to execute tasks for this one.".to_owned());
         }
-        if !self.nodes.commits.lets(run, index) {
+        // Before that, nobody is asked what the room has.
+        if !is_held && !self.nodes.commits.lets(run, index) {
             let needs = run.spec(index).needs.iter().filter_map(|need| run.find(need));
-            let list = names(run, needs, |_| None);
+            // `trigger = "one_failed"` starts it while others are still at work.
+            let list = names(run, needs.filter(|need| run.entry(*need).state.is_terminal()), |_| None);
             answer.say(if list.is_empty() {
                 "`commit = \"room\"`: it waits until the room has the beginning of the run.".to_owned()
             } else {
@@ -261,12 +264,14 @@ fn running(run: &Run, index: u32, now: TimestampMs, answer: &mut Answer) {
     prompts::stopping(live, answer);
     let attempt = live.attempt;
     // Processes of another machine are reported, too.
-    let waits_for_room = live.pid.is_none()
+    let may_wait_for_room = live.pid.is_none()
+        && run.entry(index).state != TaskState::Processing
         && run.facts().mode == ExecutionMode::Matrix
         && run.spec(index).commit == Commit::Room;
-    if waits_for_room {
+    // Only its node knows whether it waits for that now: it may be fetching files, or all of its slots may be taken.
+    if may_wait_for_room {
         answer.say(format!(
-            "`commit = \"room\"`: node {} starts it when it has read in the room that the task was granted to it. That is not in the room yet, or that node has not read it.",
+            "`commit = \"room\"`: if the room has several coordinators, node {} does not start it before it has read the grant of the task in the room.",
             live.node
         ));
     }

@@ -2,7 +2,7 @@
 
 use super::bench::*;
 use crate::api::{FromWorker, Refusal};
-use crate::dag::{Action, Commit, Placement, Prompt, Task};
+use crate::dag::{Action, Commit, Placement, Prompt, Task, Trigger};
 use crate::event::{AttemptOutcome, EventBody, ExecutionMode, GrantRecord, RetryScope};
 use crate::fence;
 use crate::ids::NodeDid;
@@ -452,7 +452,7 @@ fn a_task_with_commit_room_is_granted_when_the_room_has_what_was_before_it() {
     assert_eq!(grants(&bench).len(), 2, "an answer to no question");
     bench.does(has(1));
     assert_eq!(grants(&bench)[2..], pairs(&[("b", "x")]));
-    assert!(why(&bench, "b").contains("has read in the room that the task was granted to it"));
+    assert!(why(&bench, "b").contains("has read the grant of the task in the room"));
     bench.refuses("b", Refusal::Withdrawn {});
     assert_eq!(grants(&bench)[3..], pairs(&[("b", "x")]), "it builds on the same results");
     let said = bench.ends("b", exit(0));
@@ -470,6 +470,15 @@ fn a_task_with_commit_room_is_granted_when_the_room_has_what_was_before_it() {
     assert!(!grants(&bench)[5..].contains(&("b".to_owned(), "x".to_owned())), "{:?}", grants(&bench));
     bench.does(has(3));
     assert_eq!(grants(&bench)[before..], pairs(&[("b", "x")]));
+}
+
+#[test]
+fn why_names_only_needs_that_have_ended() {
+    let waits = Task { trigger: Trigger::OneFailed, ..in_order("c: a b") };
+    let mut bench = in_room(vec![task("a"), task("b"), waits]);
+    offers(&mut bench, NodeOffer { commits: true, ..offer("x", 3) });
+    bench.ends("a", exit(1));
+    assert!(why(&bench, "c").contains("until the room has the results of `a`."), "{}", why(&bench, "c"));
 }
 
 #[test]
