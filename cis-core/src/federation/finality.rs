@@ -74,7 +74,7 @@ impl Finality {
         self.awaited.push_back((at, number));
     }
 
-    /// The newest question that is answered by now; none: no other one than before.
+    /// The newest question that is answered by now. None: no more questions were answered.
     pub fn take_answered(&mut self) -> Option<u64> {
         let count = self.awaited.iter().take_while(|(at, _)| self.is_final(*at)).count();
         self.awaited.drain(..count).next_back().map(|(_, number)| number)

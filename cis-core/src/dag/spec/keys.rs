@@ -266,7 +266,7 @@ const SHARED: &[Key] = &[
     key(
         "commit",
         Shape::Word(&["coordinator", "room"]),
-        "In Matrix mode: `room` starts the task only when its grant and the results of all tasks before it are final in the room, so that no takeover can void what it builds on. Default: it starts when its coordinator has these results.",
+        "In Matrix mode: `room` starts the task only when its grant and the results of all tasks before it are final in the room, so that no takeover can void what it builds on, unless a person forces a takeover at another homeserver. Default: it starts when its coordinator has these results.",
     ),
     key("tags", Shape::Texts, "In Matrix mode: only nodes with all of these tags run the task."),
     key("nodes", Shape::Texts, "In Matrix mode: only nodes with one of these names or DIDs run the task."),
