@@ -33,6 +33,8 @@ const SENDER: &str = "@node:example.org";
 
 /// See the module.
 const DIRECT: &str = include_str!("golden/direct-v1.txt");
+/// Heartbeats and grants with `commit`.
+const DIRECT_COMMIT: &str = include_str!("golden/direct-v2.txt");
 const CONTROL: &str = include_str!("golden/control-v1.txt");
 
 fn uploaded() -> Uploaded {
@@ -77,7 +79,7 @@ fn offer() -> NodeOffer {
         load_permille: 250,
         files: true,
         secrets: true,
-        commits: true,
+        commits: false,
         draining: true,
         paused: true,
         policy: 2,
@@ -163,7 +165,7 @@ fn messages() -> Vec<Message<TaskPayload>> {
         slots: 2,
         files: Some(uploaded()),
         tags: Some(tags),
-        commit: true,
+        commit: false,
         spec: Box::new(spec()),
         sealed: None,
     };
@@ -305,6 +307,20 @@ fn check<M: PartialEq + std::fmt::Debug>(
 fn messages_between_nodes_are_read_and_written_as_they_were() {
     let draft = |message: &_| direct::draft(message, Ulid::from_parts(1, 1), ROOM, SENDER);
     check(DIRECT, messages(), draft, |envelope| direct::read(envelope).unwrap().remove(0));
+}
+
+#[test]
+fn tasks_that_wait_for_the_room_are_told_as_they_were() {
+    let draft = |message: &_| direct::draft(message, Ulid::from_parts(1, 1), ROOM, SENDER);
+    let with_key = messages().into_iter().filter_map(|mut message| {
+        match &mut message {
+            Message::Heartbeat { status, .. } => status.commits = true,
+            Message::Grant { grant, .. } => grant.spec.commit = true,
+            _ => return None,
+        }
+        Some(message)
+    });
+    check(DIRECT_COMMIT, with_key.collect(), draft, |envelope| direct::read(envelope).unwrap().remove(0));
 }
 
 #[test]
