@@ -49,7 +49,7 @@ fn after_a_person_chose_a_coordinator_all_nodes_tell_the_same_of_a_run() {
     [&from_here, &from_there].iter().for_each(|strait| strait.close());
     cis.ok(["dag", "pause", &run]);
     eventually_within(SLOW, "a third node reads what will be void", || {
-        (reader.run(["dag", "show", &run]).code == Some(0) && reader.show(&run)["run"]["paused"] == true)
+        (reader.run(["dag", "show", &run]).code == Some(0) && reader.show(&run)["run"]["state"] == "paused")
             .then_some(())
     });
     eventually_within(SLOW, "it waits for a person", || {
