@@ -186,7 +186,7 @@ impl<P: Payload> WorkerHalf<P> {
             if numbers.len() == progress.len() { numbers } else { (0..).take(progress.len()).collect() };
         let end = numbers.last().map_or(0, |last| last.saturating_add(1));
         let progress = numbers.into_iter().zip(progress).collect();
-        self.enters(granted.attempt.run, epoch, &coordinator);
+        self.hears_of_term(granted.attempt.run, epoch, &coordinator);
         let phase = match report {
             Some(report) => Phase::Ended { report, recorded: false, resend_at: 0 },
             None if void => Phase::Killed,
@@ -428,23 +428,34 @@ impl<P: Payload> WorkerHalf<P> {
         self.act(now, out);
     }
 
-    /// Another node coordinates the run from now on, as the room's journal says.
+    /// A node coordinates the run from now on, as the room's journal says.
     pub fn enters(&mut self, run: RunId, epoch: Epoch, coordinator: &NodeDid) {
-        let known = self.terms.get(&run);
-        // Two nodes may have begun the same term at homeservers that were cut off from each other.
+        let term = self.terms.get(&run);
+        // Two nodes may have begun the same term at homeservers that were cut off from each other: the journal says which one counts.
         let is_another = |term: &Term| epoch > 0 && term.epoch == epoch && term.coordinator != *coordinator;
-        if known.is_none_or(|term| term.epoch < epoch || is_another(term)) {
-            let floor = known.filter(|term| term.epoch == epoch).map_or(0, |term| term.floor);
-            let coordinator = coordinator.clone();
-            self.terms.insert(run, Term { epoch, coordinator, floor });
-            // The new coordinator may have nothing of what the old one had.
-            for held in self.held.values_mut().filter(|held| held.granted.attempt.run == run) {
-                self.changed.insert(key(&held.granted));
-                (held.noted, held.unsent) = (0, 0);
-                held.progress_at = 0;
-                if let Phase::Ended { recorded, resend_at, .. } = &mut held.phase {
-                    (*recorded, *resend_at) = (false, 0);
-                }
+        if term.is_none_or(|term| term.epoch < epoch || is_another(term)) {
+            self.begin_term(run, epoch, coordinator);
+        }
+    }
+
+    /// The same as a message says it: of two nodes that claim one term, the first one.
+    fn hears_of_term(&mut self, run: RunId, epoch: Epoch, coordinator: &NodeDid) {
+        if self.terms.get(&run).is_none_or(|term| term.epoch < epoch) {
+            self.begin_term(run, epoch, coordinator);
+        }
+    }
+
+    fn begin_term(&mut self, run: RunId, epoch: Epoch, coordinator: &NodeDid) {
+        let floor = self.terms.get(&run).filter(|term| term.epoch == epoch).map_or(0, |term| term.floor);
+        let coordinator = coordinator.clone();
+        self.terms.insert(run, Term { epoch, coordinator, floor });
+        // The new coordinator may have nothing of what the old one had.
+        for held in self.held.values_mut().filter(|held| held.granted.attempt.run == run) {
+            self.changed.insert(key(&held.granted));
+            (held.noted, held.unsent) = (0, 0);
+            held.progress_at = 0;
+            if let Phase::Ended { recorded, resend_at, .. } = &mut held.phase {
+                (*recorded, *resend_at) = (false, 0);
             }
         }
     }
@@ -545,7 +556,7 @@ impl<P: Payload> WorkerHalf<P> {
 
     /// Whether `from` is obeyed in a run; a later term makes it so from now on.
     fn obeys(&mut self, run: RunId, epoch: Epoch, from: &NodeDid) -> Result<(), String> {
-        self.enters(run, epoch, from);
+        self.hears_of_term(run, epoch, from);
         match self.terms.get(&run) {
             Some(term) if term.epoch == epoch && term.coordinator == *from => Ok(()),
             Some(term) => {
