@@ -7,78 +7,37 @@ use super::protocol::message::Granted;
 use crate::ids::NodeDid;
 use crate::scheduler::Run;
 
-/// Whether a run, as far as `node` has read it in its room, has this grant to that node, and nothing that came after it ended or
-/// replaced the grant.
+/// Whether a run, as far as it was read in its room, has this grant to a node that `is_it` knows, and nothing that came after it ended
+/// or replaced the grant.
 #[must_use]
-pub fn has_grant(run: &Run, granted: &Granted, node: &NodeDid) -> bool {
+pub fn has_grant(run: &Run, granted: &Granted, is_it: impl Fn(&NodeDid) -> bool) -> bool {
     let live = run.task(&granted.attempt.task).and_then(|(_, entry)| entry.live.as_deref());
     live.is_some_and(|live| {
-        live.attempt == granted.attempt.number && live.fence == granted.fence && live.node == *node
+        live.attempt == granted.attempt.number && live.fence == granted.fence && is_it(&live.node)
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-    use std::sync::Arc;
-
+    use super::super::sample::{at, created, fold, granted, queued, run_id, task};
     use super::*;
-    use crate::dag::{Action, Dag, Task};
-    use crate::event::{EventBody, ExecutionMode, GrantRecord, RunCreated, TaskChange, TaskState};
-    use crate::ids::{AttemptId, BlobId, RunId, SessionId, TaskId};
+    use crate::event::EventBody;
+    use crate::ids::AttemptId;
 
     #[test]
     fn only_the_newest_grant_of_a_task_to_this_node_counts() {
-        let (id, task) = (RunId::from_parts(1, 1), TaskId::new("t").unwrap());
         let did = |name: &str| NodeDid(name.to_owned());
-        let action = Action::Command(vec!["true".into()]);
-        let dag = Dag { tasks: vec![Task::new(task.clone(), action)], ..Dag::default() };
-        let facts = RunCreated {
-            dag: "d".into(),
-            source: "d.toml".into(),
-            spec: BlobId("00".into()),
-            tasks: 1,
-            params: BTreeMap::new(),
-            max_parallel: 1,
-            workdir: "/".into(),
-            base_env: None,
-            umask: None,
-            mode: ExecutionMode::Matrix,
-            owner: did("a"),
-            room: Some("!r:x".into()),
-            parent: None,
-            epoch: 0,
-            no_cache: false,
-            kept: Vec::new(),
-            use_agent: None,
-            named: Vec::new(),
-            submitter: None,
+        let of =
+            |number, fence| Granted { attempt: AttemptId { run: run_id(), task: task(0), number }, fence };
+        let has = |facts: &[_], granted: &Granted, name| {
+            has_grant(fold(facts).run(), granted, |node| *node == did(name))
         };
-        let mut run = Run::new(id, &facts, Arc::new(dag), 0).unwrap();
-        let granted =
-            |number, fence| Granted { attempt: AttemptId { run: id, task: task.clone(), number }, fence };
-        let grant = GrantRecord {
-            task: task.clone(),
-            attempt: 1,
-            fence: 5,
-            session: SessionId::from_parts(1, 1),
-            node: did("w"),
-            host: None,
-            lease_ms: None,
-            ahead: false,
-        };
-        assert!(!has_grant(&run, &granted(1, 5), &did("w")), "not read yet");
-        let queued = TaskChange { task: task.clone(), state: TaskState::Queued, end: None, queued: None };
-        for body in [
-            EventBody::RunStarted {},
-            EventBody::TaskStatus { changes: vec![queued] },
-            EventBody::TaskAssigned(grant),
-        ] {
-            run.apply(&body, 1).unwrap();
-        }
-        assert!(has_grant(&run, &granted(1, 5), &did("w")));
-        for (other, node) in [(granted(1, 6), "w"), (granted(2, 5), "w"), (granted(1, 5), "v")] {
-            assert!(!has_grant(&run, &other, &did(node)), "{other:?} of {node}");
+        let mut facts = vec![at(1, EventBody::RunCreated(Box::new(created(1, &did("a")))))];
+        assert!(!has(&facts, &of(1, 1), "w"), "not read yet");
+        facts.extend([EventBody::RunStarted {}, queued(0), granted(0, &did("w"))].map(|body| at(1, body)));
+        assert!(has(&facts, &of(1, 1), "w"));
+        for (other, name) in [(of(1, 2), "w"), (of(2, 1), "w"), (of(1, 1), "v")] {
+            assert!(!has(&facts, &other, name), "{other:?} of {name}");
         }
     }
 }

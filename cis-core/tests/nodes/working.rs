@@ -113,7 +113,7 @@ impl Node {
             let coordinator = life.worker.as_ref().and_then(|worker| worker.coordinator_of(run()));
             let leads = life.coordinator.epoch(run()).is_some();
             let known = if leads { life.machine.run(&run()) } else { stored.as_ref().map(Fold::run) };
-            let run = known.filter(|run| has_grant(run, &waiting.granted, &own));
+            let run = known.filter(|run| has_grant(run, &waiting.granted, |node| *node == own));
             let is_there = if leads {
                 // A grant that is counted in this turn has no place in the store yet.
                 waiting.upto = match run {

@@ -9,9 +9,9 @@ use super::super::Driver;
 use super::Room;
 use crate::account::boot_ms;
 use crate::restore;
-use cis_core::api::{FromWorker, Refusal, Report};
+use cis_core::api::{FromWorker, Refusal};
 use cis_core::dag::Commit;
-use cis_core::event::{AttemptOutcome, ExecutionMode};
+use cis_core::event::ExecutionMode;
 use cis_core::federation::commit::has_grant;
 use cis_core::federation::finality::Finality;
 use cis_core::federation::protocol::BootMs;
@@ -76,7 +76,9 @@ impl Driver {
             self.handle(Input::internal(InputKind::RoomHas { run, number }), now);
             return;
         }
-        room.finality.entry(run).or_insert_with(|| Finality::since(0, None)).awaits(newest, number);
+        if let Some(finality) = room.finality.get_mut(&run) {
+            finality.awaits(newest, number);
+        }
         self.parts.rooms.hurry(run);
         self.more_is_final(&name, run, now);
     }
@@ -159,10 +161,7 @@ impl Driver {
 
     /// Whether a run has this grant to this node. It may name an earlier key of the node.
     fn is_granted_here(&self, run: &Run, granted: &Granted) -> bool {
-        let live = run.task(&granted.attempt.task).and_then(|(_, entry)| entry.live.as_ref());
-        live.is_some_and(|live| {
-            self.parts.identity.is_or_was(&live.node) && has_grant(run, granted, &live.node)
-        })
+        has_grant(run, granted, |node| self.parts.identity.is_or_was(node))
     }
 
     /// Reads a run of another node from the store, where that has more of it than before.
@@ -227,9 +226,7 @@ impl Driver {
         if !self.awaits_no_more(granted) {
             return false;
         }
-        let Granted { attempt, fence } = granted.clone();
-        let report = Box::new(Report::bare(AttemptOutcome::Cancelled, None, now));
-        self.parts.worker.said.push(FromWorker::Result { attempt, fence, report });
+        self.cancelled_before_start(granted.clone(), now);
         true
     }
 
@@ -247,8 +244,7 @@ impl Driver {
         if self.federation.at_home.len() == before {
             return false;
         }
-        let report = Box::new(Report::bare(AttemptOutcome::Cancelled, None, now));
-        self.parts.worker.said.push(FromWorker::Result { attempt: attempt.clone(), fence, report });
+        self.cancelled_before_start(Granted { attempt: attempt.clone(), fence }, now);
         true
     }
 

@@ -306,9 +306,7 @@ impl Driver {
                 // What is being fetched may be written into the directory for another moment.
                 self.federation.files.leaving.insert(granted.attempt.clone());
                 held.transfer = None;
-                let Granted { attempt, fence } = granted.clone();
-                let report = Box::new(Report::bare(AttemptOutcome::Cancelled, None, now));
-                self.parts.worker.said.push(FromWorker::Result { attempt, fence, report });
+                self.cancelled_before_start(granted.clone(), now);
                 true
             }
         }

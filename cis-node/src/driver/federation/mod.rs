@@ -501,6 +501,7 @@ impl Driver {
     /// coordinates is done with what follows from the turn.
     pub(super) fn federate(&mut self, now: TimestampMs) {
         self.take_kept_done(now);
+        let mut worked = false;
         for room in self.federation.rooms.keys().cloned().collect::<Vec<_>>() {
             let boot = boot_ms();
             let due = self.federation.worker(&room).and_then(|worker| worker.poll_timeout());
@@ -513,9 +514,12 @@ impl Driver {
                     worker.tick(boot, Some(&offer), &coordinators, &mut work);
                 }
                 self.work(&room, work, now);
-                self.begin_waiting(None, now);
+                worked = true;
             }
             self.watch_terms(&room, boot, now);
+        }
+        if worked {
+            self.begin_waiting(None, now);
         }
         self.share_groups(now);
         let depends = |room: &Room| {

@@ -90,6 +90,13 @@ impl Terms {
         self.suspicion.heard(coordinator, now);
     }
 
+    /// A run ended, is coordinated by this node, or cannot be read.
+    fn forget(&mut self, run: RunId) {
+        self.suspicion.forget(run);
+        self.claimed.remove(&run);
+        self.heads.remove(&run);
+    }
+
     /// When another coordinator gave its newest sign of life.
     pub(super) fn heard_at(&self, coordinator: &NodeDid) -> Option<BootMs> {
         self.suspicion.heard_at(coordinator)
@@ -156,11 +163,10 @@ impl Driver {
         };
         tracing::info!(%run, epoch, of = %head.by, "this node takes a run over");
         let forced = by_hand && terms.suspicion.is_far(&head.by);
-        let claimed = terms.claimed.entry(run).or_insert((head.at, now));
-        if claimed.0 != head.at {
-            *claimed = (head.at, now);
-        }
-        let claim = Claim { room: room.to_owned(), run, cut: head.at, forced, at_ms: claimed.1 };
+        let known = terms.claimed.get(&run).filter(|(cut, _)| *cut == head.at);
+        let at_ms = known.map_or(now, |(_, at_ms)| *at_ms);
+        let claim = Claim { room: room.to_owned(), run, cut: head.at, forced, at_ms };
+        terms.claimed.insert(run, (head.at, at_ms));
         self.parts.rooms.claim(claim);
         true
     }
@@ -270,9 +276,7 @@ impl Driver {
                 room.terms.suspicion.watch(run, epoch, &head.by, boot);
                 room.terms.heads.insert(run, head);
             } else {
-                room.terms.suspicion.forget(run);
-                room.terms.claimed.remove(&run);
-                room.terms.heads.remove(&run);
+                room.terms.forget(run);
             }
         }
     }
@@ -281,9 +285,7 @@ impl Driver {
     fn lead_on(&mut self, head: Head, name: &str, now: TimestampMs) {
         let run = head.run;
         let room = self.federation.room(name);
-        room.terms.suspicion.forget(run);
-        room.terms.claimed.remove(&run);
-        room.terms.heads.remove(&run);
+        room.terms.forget(run);
         let agents = &self.parts.config.settings.agents;
         match restore::load_run(&self.parts.readers, &self.parts.blobs, agents, run) {
             Ok(folded) => {

@@ -208,6 +208,13 @@ impl Driver {
         }
     }
 
+    /// An attempt ends as cancelled, as its session has not begun.
+    pub(super) fn cancelled_before_start(&mut self, granted: Granted, now: TimestampMs) {
+        let Granted { attempt, fence } = granted;
+        let report = Box::new(Report::bare(AttemptOutcome::Cancelled, None, now));
+        self.parts.worker.said.push(FromWorker::Result { attempt, fence, report });
+    }
+
     /// Starts the session of a task whose directory is as it is to be, unless it waits for the room.
     pub(super) fn begin_held(&mut self, attempt: &AttemptId) {
         if !self.waits_for_room(attempt) {
