@@ -17,6 +17,16 @@ pub struct Page {
     pub next: Option<String>,
 }
 
+/// Where a room begins.
+#[derive(Debug, Clone)]
+pub struct Beginning {
+    /// The first event that the homeserver gives.
+    pub first: RoomEvent,
+    /// The place before it; none: the homeserver does not say it. From there on [`Client::forward`] gives all events by their place in the
+    /// room. From no place on, Synapse leaves out what it fetched from other homeservers later.
+    pub place: Option<String>,
+}
+
 /// Which relations of an event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Related {
@@ -39,23 +49,21 @@ impl Client {
         self.page(room, options)
     }
 
-    /// The place before the first event that a homeserver has of a room; none: there is none. From there on [`Self::forward`] gives all
-    /// events by their place in the room. From no place on, Synapse leaves out what it fetched from other homeservers later.
+    /// Where a room begins, as far as its homeserver has it; none: it has no event of it.
     #[must_use]
-    pub fn beginning(&self, room: &str) -> Answer<Option<String>> {
+    pub fn beginning(&self, room: &str) -> Answer<Option<Beginning>> {
+        let page = self.forward(room, None, 1);
         let room = self.any_room(room);
         answer(async move {
-            let room = room?;
-            let mut options = MessagesOptions::forward();
-            options.limit = uint!(1);
-            let first = room.messages(options).await?.chunk.into_iter().next();
-            let Some(first) = first.and_then(|event| event.event_id()) else { return Ok(None) };
-            match room.event_with_context(&first, true, uint!(0), None).await.map_err(MatrixError::from) {
-                Ok(context) => Ok(context.prev_batch_token),
+            let Some(first) = page.await?.events.into_iter().next() else { return Ok(None) };
+            let around = room?.event_with_context(&event_id(&first.id)?, true, uint!(0), None).await;
+            let place = match around.map_err(MatrixError::from) {
+                Ok(around) => around.prev_batch_token,
                 // Not every homeserver may say what is around an event.
-                Err(MatrixError::Forbidden { .. } | MatrixError::NotFound { .. }) => Ok(None),
-                Err(error) => Err(error),
-            }
+                Err(MatrixError::Forbidden { .. } | MatrixError::NotFound { .. }) => None,
+                Err(error) => return Err(error),
+            };
+            Ok(Some(Beginning { first, place }))
         })
     }
 

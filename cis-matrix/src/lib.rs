@@ -37,7 +37,7 @@ pub use account::{Client, Login, Proof};
 pub use device::DeviceMessage;
 pub use error::MatrixError;
 pub use events::{Encryption, RoomEvent, Trust};
-pub use history::{Page, Related};
+pub use history::{Beginning, Page, Related};
 pub use media::Media;
 pub use members::{Member, Power};
 pub use name::{RoomName, RoomNameError};

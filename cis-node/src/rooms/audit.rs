@@ -29,9 +29,9 @@ impl Node {
     /// Checks all that a room has of nodes and runs.
     pub(crate) async fn audit_of(&self, opened: &Opened, room: String) -> Result<AuditReport, Problem> {
         let problem = |error: MatrixError| matrix_problem(&error);
-        let mut timeline = Timeline::open(self, opened, &room).await.map_err(problem)?;
+        let mut whole = Whole::begin(opened, &room).await.map_err(problem)?;
+        let mut timeline = Timeline::open(self, opened, &room, &whole).await.map_err(problem)?;
         let mut audit = Audit::new(room.clone(), timeline.coordinators());
-        let mut whole = Whole::new(opened, &room);
         while let Some(events) = whole.next().await.map_err(|error| matrix_problem(&error))? {
             for event in &events {
                 if timeline.take(event) {

@@ -25,7 +25,8 @@ impl Node {
     /// The lines of the export of a run.
     pub(crate) async fn export_of(&self, opened: &Opened, room: &str, run: RunId) -> Result<String, Problem> {
         let problem = |error: MatrixError| matrix_problem(&error);
-        let mut timeline = Timeline::open(self, opened, room).await.map_err(problem)?;
+        let mut whole = Whole::begin(opened, room).await.map_err(problem)?;
+        let mut timeline = Timeline::open(self, opened, room, &whole).await.map_err(problem)?;
         let mut recovery = Recovery::new(room.to_owned(), timeline.coordinators());
         let header = Line::Header {
             format: FORMAT.to_owned(),
@@ -40,7 +41,7 @@ impl Node {
             text.push_str(&told(id, membership::TYPE, &statement.sender, &statement.content)?);
             events += 1;
         }
-        let (mut whole, mut entries) = (Whole::new(opened, room), 0);
+        let mut entries = 0;
         while let Some(page) = whole.next().await.map_err(problem)? {
             for event in &page {
                 let is_statement = event.kind == membership::TYPE;

@@ -283,7 +283,8 @@ impl Observer {
         if self.rooms.contains_key(&room) {
             return Ok(());
         }
-        let timeline = Timeline::open(&self.node, opened, &room).await?;
+        let whole = Whole::begin(opened, &room).await?;
+        let timeline = Timeline::open(&self.node, opened, &room, &whole).await?;
         let observed = Observed {
             recovery: Recovery::new(room.clone(), timeline.coordinators()),
             runs: BTreeMap::new(),
@@ -300,7 +301,6 @@ impl Observer {
             timeline,
         };
         self.rooms.insert(room.clone(), observed);
-        let whole = Whole::new(opened, &room);
         let mut read = self.page(whole, &opened.session.user, &room).await.map(drop);
         if read.is_ok() {
             read = self.replace_overtaken(&room).await;

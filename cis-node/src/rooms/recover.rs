@@ -33,9 +33,9 @@ impl Node {
         workdir: &str,
     ) -> Result<RecoverReport, Problem> {
         let problem = |error: MatrixError| matrix_problem(&error);
-        let mut timeline = Timeline::open(self, opened, &room).await.map_err(problem)?;
+        let mut whole = Whole::begin(opened, &room).await.map_err(problem)?;
+        let mut timeline = Timeline::open(self, opened, &room, &whole).await.map_err(problem)?;
         let mut recovery = Recovery::new(room.clone(), timeline.coordinators());
-        let mut whole = Whole::new(opened, &room);
         while let Some(events) = whole.next().await.map_err(problem)? {
             timeline.read_into(self, &whole, &mut recovery, &events).await.map_err(problem)?;
         }

@@ -33,15 +33,20 @@ pub(super) struct Timeline {
 impl Timeline {
     /// Before the first event that can be read. Owners may have said something before it: a homeserver that joined the room later than
     /// others has not its whole timeline, but its whole state.
-    pub(super) async fn open(node: &Node, opened: &Opened, room: &str) -> Result<Self, MatrixError> {
+    pub(super) async fn open(
+        node: &Node,
+        opened: &Opened,
+        room: &str,
+        whole: &Whole<'_>,
+    ) -> Result<Self, MatrixError> {
         let membership = node.members.pinned(room).map(|owners| Membership::new(room, owners));
         let (keepers, before) = (Keepers::default(), Vec::new());
         let mut timeline = Self { room: room.to_owned(), membership, keepers, before };
         if timeline.membership.is_none() {
             return Ok(timeline);
         }
-        let first = opened.client.forward(room, None, 1).await?.events.into_iter().next();
-        let Some(first) = first.filter(|first| first.kind != "m.room.create") else { return Ok(timeline) };
+        let first = whole.first.as_ref().filter(|first| first.kind != "m.room.create");
+        let Some(first) = first else { return Ok(timeline) };
         let mut statements = opened.client.state(room, membership::TYPE).await?;
         // Clocks of homeservers differ; what stands in the timeline as well counts once.
         statements.retain(|statement| statement.sent_ms < first.sent_ms + CLOCKS_MS);

@@ -22,6 +22,8 @@ const PAGES_BACK_MAX: usize = 50;
 pub(super) struct Whole<'a> {
     opened: &'a Opened,
     room: &'a str,
+    /// Where it was begun: the first event that can be read.
+    pub(super) first: Option<RoomEvent>,
     from: Option<String>,
     is_over: bool,
     /// Events that were read.
@@ -32,8 +34,15 @@ pub(super) struct Whole<'a> {
 
 impl<'a> Whole<'a> {
     /// From its first event on.
+    pub(super) async fn begin(opened: &'a Opened, room: &'a str) -> Result<Self, MatrixError> {
+        let beginning = opened.client.beginning(room).await?;
+        let (first, from) = beginning.map_or((None, None), |begins| (Some(begins.first), begins.place));
+        Ok(Self { first, from, ..Self::new(opened, room) })
+    }
+
+    /// Of which nothing is asked.
     pub(super) fn new(opened: &'a Opened, room: &'a str) -> Self {
-        Self { opened, room, from: None, is_over: false, events: 0, unreadable: 0 }
+        Self { opened, room, first: None, from: None, is_over: false, events: 0, unreadable: 0 }
     }
 
     /// From the place behind a batch or a page on.
@@ -45,9 +54,6 @@ impl<'a> Whole<'a> {
     pub(super) async fn next(&mut self) -> Result<Option<Vec<RoomEvent>>, MatrixError> {
         if self.is_over {
             return Ok(None);
-        }
-        if self.from.is_none() {
-            self.from = self.opened.client.beginning(self.room).await?;
         }
         let page = self.opened.client.forward(self.room, self.from.as_deref(), PAGE).await?;
         self.is_over = page.next.is_none() || page.next == self.from;
