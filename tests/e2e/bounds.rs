@@ -7,13 +7,11 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::harness::websocket::WebSocket;
-use super::harness::{Cis, Remote, eventually};
+use super::harness::{Cis, Remote, eventually, peak_kb};
 
 /// Returns the peak memory of the node so far, bytes.
 pub fn peak(cis: &Cis) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", cis.node_pid().unwrap())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+    peak_kb(cis.node_pid().unwrap()).unwrap() << 10
 }
 
 fn socket(cis: &Cis) -> PathBuf {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::federation::{did, execute, knows_end, lines_in, listed, member, switch_off};
-use crate::harness::proxy::{Fault, Proxy};
+use crate::harness::proxy::{Fault, Proxy, Rules};
 use crate::harness::room::Room;
 use crate::harness::synapse::{Synapse, User};
 use crate::harness::{Cis, eventually_or, eventually_within};
@@ -80,6 +80,30 @@ fn why(cis: &Cis, run: &str, task: &str) -> String {
     cis.run(["dag", "why", task, "--run", run]).stdout
 }
 
+/// A run of which the room gets nothing any more since its first task runs.
+struct Stalled<'a> {
+    cis: Cis,
+    builder: Cis,
+    second: Cis,
+    folder: tempfile::TempDir,
+    run: String,
+    rules: Rules<'a>,
+}
+
+impl<'a> Stalled<'a> {
+    fn new(synapse: &Synapse, proxy: &'a Proxy) -> Self {
+        let ann = synapse.register("ann");
+        let cis = owner(synapse, proxy);
+        let room = room_of(&cis, &ann);
+        let [builder, second] = others(synapse, (&room, &ann), &cis);
+        let folder = tempfile::tempdir().unwrap();
+        let run = started(&cis, &second, &room, folder.path());
+        let rules = proxy.fault(&[JOURNAL], Fault::Refused, usize::MAX);
+        goes_on_without_the_room(&cis, &builder, &run, folder.path());
+        Self { cis, builder, second, folder, run, rules }
+    }
+}
+
 /// The first task ends while the room gets nothing of the journal, and the task that does not care starts.
 fn goes_on_without_the_room(cis: &Cis, builder: &Cis, run: &str, folder: &Path) {
     builder.ok(["node", "undrain"]);
@@ -94,15 +118,9 @@ fn goes_on_without_the_room(cis: &Cis, builder: &Cis, run: &str, folder: &Path) 
 #[test]
 fn a_task_with_commit_room_starts_when_the_room_has_the_results_before_it() {
     let synapse = Synapse::shared();
-    let (proxy, ann) = (Proxy::before(synapse.url()), synapse.register("ann"));
-    let cis = owner(&synapse, &proxy);
-    let room = room_of(&cis, &ann);
-    let [builder, second] = others(&synapse, (&room, &ann), &cis);
-    let folder = tempfile::tempdir().unwrap();
-    let run = started(&cis, &second, &room, folder.path());
-    let held = proxy.fault(&[JOURNAL], Fault::Refused, usize::MAX);
-    goes_on_without_the_room(&cis, &builder, &run, folder.path());
-    drop(held);
+    let proxy = Proxy::before(synapse.url());
+    let Stalled { cis, builder: _builder, second, folder, run, rules } = Stalled::new(&synapse, &proxy);
+    drop(rules);
     cis.wait_run(&run, "succeeded");
     assert_eq!(lines_in(&folder.path().join("careful")), 1);
     knows_end(&second, &run);
@@ -112,17 +130,11 @@ fn a_task_with_commit_room_starts_when_the_room_has_the_results_before_it() {
 #[ignore = "a lease lasts a minute: cargo xtask test-all"]
 fn a_task_with_commit_room_does_not_start_from_a_result_that_is_void() {
     let synapse = Synapse::shared();
-    let (proxy, ann) = (Proxy::before(synapse.url()), synapse.register("ann"));
-    let cis = owner(&synapse, &proxy);
-    let room = room_of(&cis, &ann);
-    let [builder, second] = others(&synapse, (&room, &ann), &cis);
-    let folder = tempfile::tempdir().unwrap();
-    let run = started(&cis, &second, &room, folder.path());
-    let held = proxy.fault(&[JOURNAL], Fault::Refused, usize::MAX);
-    goes_on_without_the_room(&cis, &builder, &run, folder.path());
+    let proxy = Proxy::before(synapse.url());
+    let Stalled { cis, builder: _builder, second, folder, run, rules } = Stalled::new(&synapse, &proxy);
     // With its machine the result is gone.
     switch_off(&cis);
-    drop(held);
+    drop(rules);
     eventually_within(SLOW, "the other one takes it over", || {
         (second.show(&run)["run"]["node"] == did(&second)).then_some(())
     });

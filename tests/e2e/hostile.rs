@@ -1,12 +1,10 @@
 //! Rooms whose people mean no good: whatever they say, nothing becomes of it, and who may answer still can.
 
-use std::fs;
-
 use serde_json::{Value, json};
 
 use crate::harness::room::own_state;
 use crate::harness::synapse::{Synapse, User};
-use crate::harness::{Cis, eventually_within};
+use crate::harness::{Cis, eventually_within, resident_kb};
 use crate::heard::{asking, id, item, reply_to};
 use crate::matrix::{logged_in, login};
 use crate::rooms::{SLOW, all_is_told, asked, card, hybrid, journal_is_whole, room_of};
@@ -143,13 +141,6 @@ fn forged_events_edits_quotes_and_commands_of_strangers_change_nothing() {
     assert_eq!(own_state(&reader.home(), &run, &text), own);
 }
 
-/// Memory of a process that is its own, KiB.
-fn memory(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
 #[test]
 fn a_flood_of_messages_neither_fills_the_node_nor_hides_who_may_answer() {
     flood(640);
@@ -173,7 +164,7 @@ fn flood(messages: usize) {
     let mob = stranger(&synapse, &cis, &room.id);
     all_is_told(&cis);
     let pid = cis.node_pid().unwrap();
-    let before = memory(pid);
+    let before = resident_kb(pid).unwrap();
     std::thread::scope(|scope| {
         for part in 0..AT_ONCE {
             let (mob, room, question) = (&mob, &room, &question);
@@ -198,7 +189,7 @@ fn flood(messages: usize) {
     cis.wait_run(&run, "succeeded");
     assert_eq!(cis.read("said"), "blue\n");
     assert_eq!(cis.node_pid(), Some(pid), "it is the same node");
-    let grown = memory(pid).saturating_sub(before);
+    let grown = resident_kb(pid).unwrap().saturating_sub(before);
     assert!(grown < 96 * 1024, "the node has grown by {grown} KiB, from {before}");
     all_is_told(&cis);
     let to_mob = room.events().iter().filter(|event| event["sender"] != mob.id.as_str()).count();

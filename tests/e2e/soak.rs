@@ -1,15 +1,9 @@
 //! Long use: what a node holds does not grow with what it has done.
 
-use super::harness::Cis;
+use super::harness::{Cis, resident_kb};
 
 /// Tasks of one run.
 const TASKS: u32 = 300;
-
-fn resident_kb(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().split(' ').next().unwrap().parse().unwrap()
-}
 
 fn descriptors(pid: u32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
@@ -31,14 +25,14 @@ fn alone_forty_runs_leave_node_and_host_as_small_as_ten() {
     let mut at_ten = None;
     for round in 1..=40 {
         cis.dag(&text, &[]).expect(0);
-        let now = pids.map(|pid| (resident_kb(pid), descriptors(pid)));
+        let now = pids.map(|pid| (resident_kb(pid).unwrap(), descriptors(pid)));
         eprintln!("after {round} runs: {now:?}");
         if round == 10 {
             at_ten = Some(now);
         }
     }
     for (before, pid) in at_ten.unwrap().into_iter().zip(pids) {
-        let (kilobytes, open) = (resident_kb(pid), descriptors(pid));
+        let (kilobytes, open) = (resident_kb(pid).unwrap(), descriptors(pid));
         assert!(kilobytes < before.0 + 30_000, "process {pid} grew from {} to {kilobytes} KB", before.0);
         assert!(open <= before.1 + 2, "process {pid} had {} descriptors, and has {open}", before.1);
     }

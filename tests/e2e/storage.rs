@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::harness::{Cis, eventually, is_root, skip};
+use super::harness::{Cis, eventually, is_root, peak_kb, skip};
 
 /// Files below a folder.
 pub fn files_below(folder: &Path) -> Vec<PathBuf> {
@@ -301,9 +301,7 @@ fn writes_without_end(megabytes: u32) {
         files_below(&cis.home()).iter().filter_map(|path| path.metadata().ok()).map(|meta| meta.len()).sum();
     assert!(kept < 150_000_000, "{kept} bytes are on the disk");
     for pid in pids {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or(" 0 kB");
-        let kilobytes: u64 = peak.trim().split(' ').next().unwrap().parse().unwrap();
+        let kilobytes = peak_kb(pid).unwrap_or(0);
         assert!(kilobytes < 300_000, "process {pid} grew to {kilobytes} KB");
     }
     let log = cis.ok(["dag", "logs", "--plain", "a"]);

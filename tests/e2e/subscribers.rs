@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::harness::websocket::{Frame, WebSocket, offsets};
-use super::harness::{Cis, eventually_within};
+use super::harness::{Cis, eventually_within, peak_kb};
 
 const READERS: usize = 70;
 const STUCK: usize = 30;
@@ -12,12 +12,6 @@ const TASKS: u32 = 1_000;
 
 /// What the node may grow by: the run itself, and what is on its way to a hundred subscribers.
 const GROWTH_KB_MAX: u64 = 80_000;
-
-fn peak_kb(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().split(' ').next().unwrap().parse().unwrap()
-}
 
 fn newest(cis: &Cis) -> u64 {
     let database = super::storage::database(cis);
@@ -66,7 +60,7 @@ fn a_hundred_subscribers_of_whom_thirty_never_read_cost_a_run_nothing_and_miss_n
         })
     };
     let readers: Vec<_> = (0..READERS).map(|_| reader(open())).collect();
-    let before = peak_kb(pid);
+    let before = peak_kb(pid).unwrap();
     let mut text = "version = 1\n[dag]\nid = \"many\"\n[dag.defaults]\ntty = false\n".to_owned();
     for n in 0..TASKS {
         text.push_str(&format!("[[tasks]]\nid = \"t{n}\"\ncommand = [\"true\"]\n"));
@@ -84,7 +78,7 @@ fn a_hundred_subscribers_of_whom_thirty_never_read_cost_a_run_nothing_and_miss_n
     eventually_within(Duration::from_secs(40), &format!("{} were dropped", dropped()), || {
         (dropped() == STUCK).then_some(())
     });
-    let grown = peak_kb(pid).saturating_sub(before);
+    let grown = peak_kb(pid).unwrap().saturating_sub(before);
     assert!(grown < GROWTH_KB_MAX, "the node grew by {grown} KB");
     for socket_of in &mut stuck {
         let (mut all, said) = read(socket_of, u64::MAX);

@@ -11,6 +11,22 @@ pub struct Process {
     pub command: String,
 }
 
+/// The most memory that a process had so far, KiB; none: it is gone.
+pub fn peak_kb(pid: u32) -> Option<u64> {
+    status_kb(pid, "VmHWM:")
+}
+
+/// The memory that a process has, KiB; none: it is gone.
+pub fn resident_kb(pid: u32) -> Option<u64> {
+    status_kb(pid, "VmRSS:")
+}
+
+fn status_kb(pid: u32, field: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
 /// Returns all other processes whose environment has `mark` or whose arguments have `place`: only root can read the
 /// environment of a node and its host.
 pub fn processes_with(mark: &str, place: &str) -> Vec<Process> {

@@ -13,21 +13,29 @@ pub fn relay(socket: PathBuf) -> String {
         for client in listener.incoming().flatten() {
             let Ok(node) = UnixStream::connect(&socket) else { continue };
             let (Ok(client_too), Ok(node_too)) = (client.try_clone(), node.try_clone()) else { continue };
-            std::thread::spawn(move || {
-                // Either side may go at any time.
-                let _ = copy(&client, &node);
-                let _ = node.shutdown(Shutdown::Write);
-            });
-            std::thread::spawn(move || {
-                let _ = copy(&node_too, &client_too);
-                let _ = client_too.shutdown(Shutdown::Both);
-            });
+            pass(client, node, |node| node.shutdown(Shutdown::Write));
+            pass(node_too, client_too, |client| client.shutdown(Shutdown::Both));
         }
     });
     address
 }
 
-pub(super) fn copy<R, W>(mut from: &R, mut to: &W) -> io::Result<()>
+/// Copies from one to the other until either ends, and then closes what is written to.
+pub(super) fn pass<R, W>(from: R, to: W, close: impl FnOnce(&W) -> io::Result<()> + Send + 'static)
+where
+    R: Send + 'static,
+    W: Send + 'static,
+    for<'a> &'a R: io::Read,
+    for<'a> &'a W: io::Write,
+{
+    std::thread::spawn(move || {
+        // Either side may go at any time.
+        let _ = copy(&from, &to);
+        let _ = close(&to);
+    });
+}
+
+fn copy<R, W>(mut from: &R, mut to: &W) -> io::Result<()>
 where
     for<'a> &'a R: io::Read,
     for<'a> &'a W: io::Write,

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-use super::relay::copy;
+use super::relay::pass;
 
 /// Listens as long as the test's process lives.
 #[derive(Clone)]
@@ -38,12 +38,7 @@ impl Strait {
         let server = TcpStream::connect((Ipv4Addr::LOCALHOST, to))?;
         state.passing.extend([client.try_clone()?, server.try_clone()?]);
         for (from, to) in [(client, &server), (&server, client)] {
-            let (from, to) = (from.try_clone()?, to.try_clone()?);
-            std::thread::spawn(move || {
-                // Either side may go at any time.
-                let _ = copy(&from, &to);
-                let _ = to.shutdown(Shutdown::Write);
-            });
+            pass(from.try_clone()?, to.try_clone()?, |to| to.shutdown(Shutdown::Write));
         }
         Ok(())
     }
