@@ -114,9 +114,12 @@ impl Driver {
         fence: Fence,
     ) -> bool {
         let Some(run) = self.parts.machine.run(&attempt.run) else { return false };
+        // Most tasks: nothing of them is looked up.
+        if run.facts().mode != ExecutionMode::Matrix {
+            return false;
+        }
         let commits = run.task(&attempt.task).is_some_and(|(task, _)| task.commit == Commit::Room);
-        let room = run.facts().room.clone().filter(|_| run.facts().mode == ExecutionMode::Matrix && commits);
-        let Some(room) = room else { return false };
+        let Some(room) = run.facts().room.clone().filter(|_| commits) else { return false };
         let (granted, mut awaits) = (Granted { attempt: attempt.clone(), fence }, AwaitsGrant::new());
         let is_there = self.has_room_grant(&room, &granted, &mut awaits);
         if !is_there {
