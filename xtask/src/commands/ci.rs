@@ -1,6 +1,7 @@
 //! `ci`: all checks of a change. Tests wait a good part of their time; the other checks run meanwhile, at the lowest priority.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Output};
 use std::thread;
 
@@ -13,10 +14,12 @@ const OTHERS: &[&str] = &["lint", "deny", "docs"];
 
 /// Runs all of them, also after one failed, and says at the end which did.
 pub(crate) fn ci() -> Outcome {
+    // The build writes this file anew, and the system then calls the one that runs here deleted.
+    let program = std::env::current_exe().map_err(|e| format!("this program is not found: {e}"))?;
     let built = test::build();
     let ((tests, summary), others) = thread::scope(|scope| {
         // Before that they would hold up what is built for the tests.
-        let others = scope.spawn(|| OTHERS.iter().map(|name| (*name, aside(name))).collect::<Vec<_>>());
+        let others = scope.spawn(|| OTHERS.iter().map(|name| (*name, aside(&program, name))).collect::<Vec<_>>());
         let tests = match built {
             Ok(()) => test::test_with_summary(),
             Err(e) => (Err(e), Vec::new()),
@@ -45,8 +48,7 @@ pub(crate) fn ci() -> Outcome {
 }
 
 /// Runs another command of this program, and keeps what it says.
-fn aside(name: &str) -> Outcome<Output> {
-    let program = std::env::current_exe().map_err(|e| format!("this program is not found: {e}"))?;
+fn aside(program: &Path, name: &str) -> Outcome<Output> {
     let mut command = Command::new("nice");
     command.args(["-n", "19"]).arg(program).arg(name).current_dir(root());
     command.output().map_err(|e| format!("cannot start `nice`: {e}"))
