@@ -24,7 +24,7 @@ use cis_core::federation::journal::Position;
 use cis_core::federation::protocol::BootMs;
 use cis_core::federation::protocol::groups::Term;
 use cis_core::federation::protocol::message::Message;
-use cis_core::federation::recovery::Fork;
+use cis_core::federation::recovery::{Extent, Fork};
 use cis_core::ids::AttemptId;
 use cis_core::ids::{InboxId, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
 use cis_core::people::Allowed;
@@ -554,8 +554,20 @@ pub(crate) struct Head {
     pub(crate) is_ours: bool,
     /// It has not ended.
     pub(crate) is_open: bool,
-    /// Everything before was read.
-    pub(crate) is_whole: bool,
+    /// How far that is.
+    pub(crate) extent: Extent,
+}
+
+impl Head {
+    /// Puts it in the place of what was known of its run.
+    pub(crate) fn put_into(mut self, heads: &mut Vec<Self>) {
+        if let Some(at) = heads.iter().position(|known| known.run == self.run) {
+            let known = heads.remove(at);
+            // What is new may be only how far the journal is read.
+            self.begins |= known.begins && known.at == self.at;
+        }
+        heads.push(self);
+    }
 }
 
 /// What only the driver knows of the node.

@@ -40,6 +40,8 @@ pub(crate) struct Claim {
     pub(crate) cut: Position,
     /// A person chose this node, and the coordinator uses another homeserver.
     pub(crate) forced: bool,
+    /// What follows after `cut` is missing.
+    pub(crate) lost: bool,
     /// When, Unix ms.
     pub(crate) at_ms: TimestampMs,
 }

@@ -91,6 +91,9 @@ pub enum EventBody {
         /// stands in the timeline.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         forced: bool,
+        /// What follows after `cut` is missing, and was waited for: it counts although a file with that stands before it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        lost: bool,
     },
     /// What this node stored of the run before does not count: another node took it over, and what its room tells of it
     /// follows. Of this node alone.

@@ -12,6 +12,7 @@ use ulid::Ulid;
 use super::envelope::{Draft, Verified};
 use super::envelope_type::{EnvelopeType, Way};
 use super::packed::{pack, unpack};
+use super::parts;
 use super::protocol::message::{Message, Payload};
 use super::session_news::{self, SessionNews};
 use crate::api::{Report, TaskSpec};
@@ -131,6 +132,9 @@ const fn device(name: &'static str, category: Category) -> EnvelopeType {
 /// The type of the envelope that carries several messages.
 pub const SEVERAL: EnvelopeType = device("cis.dag.node.messages", Category::Node);
 
+/// Messages with more bytes go in parts. Encrypted, an envelope has 4/3 of its bytes, and Matrix carries at most 65,536.
+const WHOLE_BYTES_MAX: usize = 40 << 10;
+
 #[derive(Debug, Deserialize)]
 struct Several {
     messages: Vec<Message<TaskPayload>>,
@@ -179,6 +183,37 @@ pub fn draft_all(messages: &[Message<TaskPayload>], id: Ulid, room: &str, sender
             Draft { v: SEVERAL.v, ..Draft::of_room(SEVERAL.name, body, id, room, sender) }
         }
     }
+}
+
+/// A message has more bytes as JSON than nodes take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a message has at most {} bytes", parts::MESSAGE_BYTES_MAX)]
+pub struct TooLarge;
+
+/// Messages as envelopes, before they are signed: several small ones in one, one that is too large for an envelope in parts. `id` gives
+/// the id of each envelope.
+///
+/// # Errors
+/// [`TooLarge`].
+pub fn drafts(
+    messages: &[Message<TaskPayload>],
+    id: impl Fn() -> Ulid,
+    room: &str,
+    sender: &str,
+) -> Result<Vec<Draft>, TooLarge> {
+    if messages.iter().map(size_of).sum::<usize>() <= WHOLE_BYTES_MAX {
+        return Ok(vec![draft_all(messages, id(), room, sender)]);
+    }
+    let text = json!({ "messages": messages }).to_string();
+    parts::split(&text, id(), room, sender, id).ok_or(TooLarge)
+}
+
+/// The messages whose parts came, in order.
+///
+/// # Errors
+/// What is wrong with their JSON.
+pub fn read_joined(text: &str) -> Result<Vec<Message<TaskPayload>>, String> {
+    serde_json::from_str(text).map(|Several { messages }| messages).map_err(|error| error.to_string())
 }
 
 /// Bytes of a message in an envelope, about.

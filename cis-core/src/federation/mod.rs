@@ -23,6 +23,7 @@ mod link;
 pub mod membership;
 pub mod outgoing;
 pub mod packed;
+pub mod parts;
 pub mod private;
 pub mod protocol;
 pub mod recovery;

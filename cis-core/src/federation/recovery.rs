@@ -90,10 +90,42 @@ struct Journal {
     told_by_snapshot: usize,
     /// The entries that count, and how many facts there were behind each.
     placed: Vec<(Position, usize)>,
-    /// Why something of it is not there.
-    lacks: Vec<String>,
+    lacks: Vec<Lack>,
     /// The first place that two entries have.
     fork: Option<Fork>,
+    /// How far it went when that was given last.
+    extent: Extent,
+    /// That may have changed.
+    is_touched: bool,
+}
+
+/// How far what was read of a run's journal goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Extent {
+    /// To its end.
+    Whole,
+    /// To a place after which a file or entries are missing.
+    Part,
+    /// Something before that place or of a later term cannot be read: how the run stands is not known.
+    Unknown,
+}
+
+/// Something of a journal that is not there.
+#[derive(Debug)]
+struct Lack {
+    place: LackAt,
+    why: String,
+}
+
+/// Where it is missing.
+#[derive(Debug)]
+enum LackAt {
+    /// Where the journal begins.
+    Beginning,
+    /// The content of an entry.
+    Entry(Position),
+    /// Entries of a term, up to `last` where that is told.
+    Rest { epoch: Epoch, last: Option<Position> },
 }
 
 /// Two entries of a run's journal that have the same place. Every reader takes the first one in the order of the timeline, and what
@@ -120,8 +152,8 @@ pub struct Fresh {
     pub writer: NodeDid,
     /// Where its journal stands.
     pub at: Position,
-    /// All before that was read.
-    pub is_whole: bool,
+    /// How far that is.
+    pub extent: Extent,
     /// The text of its file, where the room has it.
     pub text: Option<String>,
     /// The place of the first of `facts` among all that happened to it.
@@ -193,6 +225,7 @@ impl Recovery {
         for journal in self.runs.values_mut() {
             let taken = journal.reader.read_to_end();
             journal.goes_on(taken.cut, taken.entries);
+            journal.is_touched = true;
         }
     }
 
@@ -292,9 +325,25 @@ impl Recovery {
             return None;
         }
         self.read(envelope).unwrap_or_else(|bad| {
-            self.lacks(envelope.run(), bad.to_string());
+            if let Some(run) = envelope.run().filter(|run| self.may_write(*run, envelope.did())) {
+                let place = if envelope.type_name() == SNAPSHOT.name {
+                    LackAt::Beginning
+                } else {
+                    LackAt::Rest { epoch: envelope.epoch(), last: None }
+                };
+                self.lacks(run, place, bad.to_string());
+            } else {
+                self.refused += 1;
+            }
             None
         })
+    }
+
+    /// Whether a node may write into the journal of a run, as far as that is known.
+    fn may_write(&self, run: RunId, by: &NodeDid) -> bool {
+        let first = self.root(by);
+        let writer = self.runs.get(&run).and_then(|journal| journal.writer.as_ref());
+        writer.is_none_or(|writer| *writer == first) || self.may_coordinate(&first, by)
     }
 
     fn read(&mut self, envelope: &Verified) -> Result<Option<File>, BadBatch> {
@@ -312,13 +361,17 @@ impl Recovery {
                 self.add(batch);
                 None
             }
-            Told::File(file) => Some(File::Entries(file)),
+            Told::File(file) if self.may_write(file.run(), envelope.did()) => Some(File::Entries(file)),
+            Told::File(_) => {
+                self.refused += 1;
+                None
+            }
         })
     }
 
     /// A file came, or (`Err`: why) did not.
     pub fn fetched(&mut self, file: File, bytes: Result<&[u8], String>) {
-        let run = file.run();
+        let (run, place) = (file.run(), file.place());
         let read = match (file, bytes) {
             (_, Err(why)) => Err(why),
             (File::Entries(file), Ok(bytes)) => {
@@ -329,7 +382,7 @@ impl Recovery {
             }
         };
         if let Err(why) = read {
-            self.lacks(Some(run), why);
+            self.lacks(run, place, why);
         }
     }
 
@@ -347,13 +400,15 @@ impl Recovery {
             placed: Vec::new(),
             lacks: Vec::new(),
             fork: None,
+            extent: Extent::Whole,
+            is_touched: false,
         })
     }
 
-    fn lacks(&mut self, run: Option<RunId>, why: String) {
-        if let Some(run) = run {
-            self.journal(run).lacks.push(why);
-        }
+    fn lacks(&mut self, run: RunId, place: LackAt, why: String) {
+        let journal = self.journal(run);
+        journal.lacks.push(Lack { place, why });
+        journal.is_touched = true;
     }
 
     fn add(&mut self, batch: Batch) {
@@ -383,6 +438,7 @@ impl Recovery {
         journal.fork = journal.fork.take().or(fork);
         let waits = taken.entries.is_empty();
         journal.goes_on(taken.cut, taken.entries);
+        journal.is_touched = true;
         if waits {
             self.waiting.insert(run);
         }
@@ -400,12 +456,13 @@ impl Recovery {
             let taken = journal.reader.begin_after(snapshot.at, writer.clone());
             journal.writer = Some(writer);
             for entry in &snapshot.entries {
-                journal.read(entry, &snapshot.by);
+                journal.read(entry, snapshot.at, &snapshot.by);
             }
             journal.told_by_snapshot = journal.facts.len();
             journal.by = Some(snapshot.by.clone());
             journal.begun = Some(snapshot);
             journal.goes_on(taken.cut, taken.entries);
+            journal.is_touched = true;
         }
     }
 
@@ -440,10 +497,14 @@ impl Recovery {
     }
 
     /// The runs of which something is new.
-    #[must_use]
-    pub fn news(&self) -> Vec<RunId> {
-        let is_new = |journal: &Journal| journal.voids || !journal.facts.is_empty();
-        self.runs.iter().filter(|(_, journal)| is_new(journal)).map(|(run, _)| *run).collect()
+    pub fn news(&mut self) -> Vec<RunId> {
+        let may = may_coordinate(&self.coordinators, &self.former);
+        self.runs.iter_mut().filter_map(|(run, journal)| journal.has_news(&may).then_some(*run)).collect()
+    }
+
+    /// The runs of which something is missing, with the first reason.
+    pub fn incomplete(&self) -> impl Iterator<Item = (RunId, &str)> {
+        self.runs.iter().filter_map(|(run, journal)| Some((*run, journal.open_lacks().next()?)))
     }
 
     /// The parts of journals that are missing between what was read, of runs whose writers `may` write them.
@@ -458,28 +519,36 @@ impl Recovery {
 
     /// What is new of a run since this was asked last; none: nothing.
     pub fn fresh(&mut self, run: RunId) -> Option<Fresh> {
-        let journal = self.runs.get_mut(&run)?;
-        let void = journal.voids;
-        let by = journal.by.clone().filter(|_| void || !journal.facts.is_empty())?;
-        journal.voids = false;
+        let may = may_coordinate(&self.coordinators, &self.former);
+        let journal = self.runs.get_mut(&run).filter(|journal| journal.has_news(&may))?;
+        let by = journal.by.clone()?;
+        let (extent, void) = (journal.extent_now(&may), journal.voids);
+        (journal.extent, journal.voids, journal.is_touched) = (extent, false, false);
         let facts = std::mem::take(&mut journal.facts);
         let from = journal.given;
         journal.given += facts.len();
         let at = journal.reader.position();
-        let is_whole = journal.lacks.is_empty() && journal.reader.missing().is_empty();
         let writer = journal.writer.clone().unwrap_or_else(|| by.clone());
-        Some(Fresh { run, by, writer, at, is_whole, text: journal.text.clone(), from, facts, void })
+        Some(Fresh { run, by, writer, at, extent, text: journal.text.clone(), from, facts, void })
     }
 
     /// What was read, run by run.
     #[must_use]
     pub fn runs(self) -> Vec<RecoveredRun> {
         let Self { runs, coordinators, former, .. } = self;
-        let may = |writer: &NodeDid| {
-            let newer = former.iter().filter(|(_, old)| *old == writer).map(|(new, _)| new);
-            std::iter::once(writer).chain(newer).any(|did| coordinators.contains(did))
-        };
-        runs.into_iter().filter_map(|(run, journal)| journal.run(run, may)).collect()
+        let may = may_coordinate(&coordinators, &former);
+        runs.into_iter().filter_map(|(run, journal)| journal.run(run, &may)).collect()
+    }
+}
+
+/// Whether a node, told by its first key, may take runs over.
+fn may_coordinate<'a>(
+    coordinators: &'a BTreeSet<NodeDid>,
+    former: &'a BTreeMap<NodeDid, NodeDid>,
+) -> impl Fn(&NodeDid) -> bool + 'a {
+    |writer| {
+        let newer = former.iter().filter(|(_, old)| *old == writer).map(|(new, _)| new);
+        std::iter::once(writer).chain(newer).any(|did| coordinators.contains(did))
     }
 }
 
@@ -526,6 +595,16 @@ impl File {
             Self::Snapshot(file) => file.run(),
         }
     }
+
+    fn place(&self) -> LackAt {
+        match self {
+            Self::Entries(file) => {
+                let last = file.last();
+                LackAt::Rest { epoch: last.epoch, last: Some(last) }
+            }
+            Self::Snapshot(_) => LackAt::Beginning,
+        }
+    }
 }
 
 impl Journal {
@@ -539,25 +618,64 @@ impl Journal {
             self.given = self.given.min(facts);
         }
         for placed in entries {
-            self.read(&placed.entry, &placed.by);
+            self.read(&placed.entry, placed.at, &placed.by);
             self.placed.push((placed.at, self.given + self.facts.len()));
             self.by = Some(placed.by);
         }
     }
 
-    fn read(&mut self, entry: &Entry, by: &NodeDid) {
+    fn read(&mut self, entry: &Entry, at: Position, by: &NodeDid) {
         if self.text.is_none() {
             self.text = spec_text(entry).map(str::to_owned);
         }
         match to_facts(entry, by) {
             Ok(more) => self.facts.extend(more),
-            Err(bad) => self.lacks.push(bad.to_string()),
+            Err(bad) => {
+                self.lacks.push(Lack { place: LackAt::Entry(at), why: bad.to_string() });
+                self.is_touched = true;
+            }
         }
+    }
+
+    /// Why something of it is not there.
+    fn open_lacks(&self) -> impl Iterator<Item = &str> {
+        self.lacks.iter().filter(|lack| self.is_open(&lack.place)).map(|lack| lack.why.as_str())
+    }
+
+    /// Whether what is missing matters: it was not read in another way, and is not void.
+    fn is_open(&self, place: &LackAt) -> bool {
+        match place {
+            LackAt::Beginning => true,
+            LackAt::Entry(at) => self.reader.counts(*at) == Some(true),
+            LackAt::Rest { epoch, last } => {
+                *epoch >= self.reader.position().epoch
+                    && last.and_then(|last| self.reader.counts(last)).is_none()
+            }
+        }
+    }
+
+    /// `may`: whether a node, told by its first key, may take the run over.
+    fn extent_now(&self, may: impl Fn(&NodeDid) -> bool) -> Extent {
+        let mut open =
+            self.lacks.iter().map(|lack| &lack.place).filter(|place| self.is_open(place)).peekable();
+        let is_part = open.peek().is_some() || !self.reader.missing().is_empty();
+        match is_part {
+            false => Extent::Whole,
+            true if self.reader.knows_later_term(may) => Extent::Unknown,
+            true if open.all(|place| matches!(place, LackAt::Rest { .. })) => Extent::Part,
+            true => Extent::Unknown,
+        }
+    }
+
+    fn has_news(&self, may: impl Fn(&NodeDid) -> bool) -> bool {
+        let has_facts = self.voids || !self.facts.is_empty();
+        // Of what does not begin, nothing is told.
+        has_facts || self.is_touched && self.given > 0 && self.extent_now(may) != self.extent
     }
 
     /// None: nothing of it can be read.
     fn run(self, run: RunId, may: impl Fn(&NodeDid) -> bool) -> Option<RecoveredRun> {
-        let mut lacks = self.lacks;
+        let mut lacks: Vec<String> = self.open_lacks().map(str::to_owned).collect();
         for missing in self.reader.missing() {
             lacks.push(format!(
                 "entries {} to {} of its journal are not in the room",

@@ -175,6 +175,7 @@ fn settings() -> Settings {
         alive_ms: 1000,
         suspect_ms: 1000,
         grace_ms: 0,
+        missing_ms: 1500,
         drift_permille: 0,
         freeze_ms: 0,
         lost_keep_ms: 1000,

@@ -17,6 +17,7 @@ fn settings() -> Settings {
         alive_ms: 50,
         suspect_ms: 150,
         grace_ms: 100,
+        missing_ms: 1500,
         drift_permille: 5,
         freeze_ms: 20,
         lost_keep_ms: 5000,

@@ -40,8 +40,8 @@ mod world;
 use std::collections::BTreeSet;
 
 use seeds::{
-    ANSWERS_FROM, ANSWERS_SEEDS, FORKS_FROM, RESTLESS_FROM, USERS_FROM, USERS_SEEDS, story, walk_all,
-    walk_one, walk_regressions, walk_some,
+    ANSWERS_FROM, ANSWERS_SEEDS, FORKS_FROM, LOST_FROM, LOST_SEEDS, RESTLESS_FROM, USERS_FROM, USERS_SEEDS,
+    story, walk_all, walk_one, walk_regressions, walk_some,
 };
 
 #[test]
@@ -72,6 +72,11 @@ fn nodes_agree_while_people_move_runs_and_rights() {
 #[test]
 fn nodes_agree_while_clocks_are_set_and_journals_are_forked() {
     walk_all(FORKS_FROM);
+}
+
+#[test]
+fn a_run_goes_on_without_a_file_that_is_lost() {
+    walk_some(LOST_FROM, LOST_SEEDS);
 }
 
 #[test]
@@ -152,6 +157,14 @@ fn rights_are_revoked_for_good() {
 fn clocks_are_set_and_journals_are_forked() {
     let reached: BTreeSet<&str> = (0..25).flat_map(|n| walk_one(FORKS_FROM + 1_000_000 + n)).collect();
     for name in ["clock backwards", "clock forwards", "fork", "late fork"] {
+        assert!(reached.contains(name), "never happened: {name}");
+    }
+}
+
+#[test]
+fn files_are_lost() {
+    let reached: BTreeSet<&str> = (0..25).flat_map(|n| walk_one(LOST_FROM + 1_000_000 + n)).collect();
+    for name in ["lost file", "went on without a file"] {
         assert!(reached.contains(name), "never happened: {name}");
     }
 }

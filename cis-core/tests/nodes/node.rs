@@ -32,7 +32,7 @@ use crate::host::{Host, ToHost};
 use crate::plan::{Plan, ROOM, did, number, run};
 use crate::reading::{Head, Known, Sync};
 use crate::rng::Rng;
-use crate::room::{Item, Members, folded, signed};
+use crate::room::{Item, Members, folded, lost, signed};
 use crate::serving::{Refused, Serving};
 
 /// What grants and results carry. A grant says how often its task failed before.
@@ -715,8 +715,17 @@ impl Node {
 
     /// Writes what is new of the run into its journal, and queues it.
     pub(crate) fn write_journal(&mut self, body_max: usize) {
+        self.write_pages(|at, writer, ids| signed(at, writer, body_max, ids));
+    }
+
+    /// The same, in a file that nobody gets.
+    pub(crate) fn lose_entries(&mut self) {
+        self.write_pages(lost);
+    }
+
+    fn write_pages(&mut self, pages: impl Fn(usize, &mut Writer, &mut u128) -> Vec<Item>) {
         let Some((newest, mut writer)) = self.writer().filter(|_| self.is_ready()) else { return };
-        let items = signed(self.at, &mut writer, body_max, &mut self.ids.next);
+        let items = pages(self.at, &mut writer, &mut self.ids.next);
         self.disk.outbox.extend(items);
         let position = writer.position();
         self.disk.followed = Some((newest, Some(position)));

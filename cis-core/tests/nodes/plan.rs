@@ -12,7 +12,7 @@ use cis_core::ids::{BlobId, NodeDid, RunId, TaskId, TimestampMs};
 
 use crate::dags;
 use crate::rng::Rng;
-use crate::seeds::{has_commits, has_prompts, has_users};
+use crate::seeds::{has_commits, has_lost_files, has_prompts, has_users};
 
 pub(crate) const ROOM: &str = "!room:example.org";
 const NODES_MAX: usize = 9;
@@ -64,6 +64,9 @@ impl Plan {
         let least = if has_users(seed) && rng.percent(70) { 2 } else { 1 };
         let voters = usize::try_from(rng.between(least, 3)).unwrap();
         let voters_only_coordinate = rng.percent(30);
+        // The machine of a coordinator has to be one that no task needs.
+        let (voters, voters_only_coordinate) =
+            if has_lost_files(seed) { (voters.max(2), true) } else { (voters, voters_only_coordinate) };
         let least = if voters == 1 || voters_only_coordinate { 1 } else { 0 };
         let most = if rng.percent(70) { 2 } else { (NODES_MAX - voters) as u64 };
         let nodes = voters + usize::try_from(rng.between(least, most)).unwrap();
@@ -227,6 +230,7 @@ fn settings() -> Settings {
         alive_ms: 50,
         suspect_ms: 200,
         grace_ms: 100,
+        missing_ms: 1500,
         drift_permille: 5,
         freeze_ms: 20,
         lost_keep_ms: 5000,

@@ -9,8 +9,9 @@ use cis_core::federation::canonical::Fold;
 use cis_core::federation::journal::{Fact, Position, Writer};
 use cis_core::federation::protocol::BootMs;
 use cis_core::federation::protocol::message::Message;
+use cis_core::federation::protocol::suspicion::Due;
 use cis_core::federation::protocol::worker::WorkerHalf;
-use cis_core::federation::recovery::{Fresh, Recovery};
+use cis_core::federation::recovery::{Extent, Fresh, Recovery};
 use cis_core::identity::Right;
 use cis_core::ids::{Epoch, NodeDid};
 
@@ -51,7 +52,15 @@ pub(crate) struct Head {
     begins: bool,
     is_ours: bool,
     is_open: bool,
-    is_whole: bool,
+    extent: Extent,
+}
+
+impl Head {
+    /// Told after `known`: what is new may be only how far the journal is read.
+    fn after(mut self, known: Option<&Self>) -> Self {
+        self.begins |= known.is_some_and(|known| known.begins && known.at == self.at);
+        self
+    }
 }
 
 impl Node {
@@ -102,7 +111,7 @@ impl Node {
             let taken = if replaces { self.replace(fresh) } else { self.take_fresh(fresh) };
             match taken {
                 Ok((newest, overtaken)) => {
-                    head = newest.or(head);
+                    head = newest.map(|newest| newest.after(head.as_ref())).or(head);
                     is_overtaken |= overtaken;
                 }
                 Err(why) => {
@@ -299,6 +308,7 @@ impl Node {
             }
             if head.is_open && counts {
                 life.suspicion.watch(run(), epoch, &head.by, boot);
+                life.suspicion.reads(run(), head.extent, boot);
                 life.head = Some(head);
             } else {
                 life.suspicion.forget(run());
@@ -386,35 +396,45 @@ impl Node {
         }
         let life = self.life();
         let Some(rank) = life.active_rank() else { return };
-        for (_, epoch) in life.suspicion.due(rank, boot) {
-            self.claim(epoch);
+        for due in life.suspicion.due(rank, boot) {
+            self.claim(due);
         }
     }
 
     /// A person has this node take the run over.
     pub(crate) fn take_over(&mut self) {
-        if let Some(epoch) = self.life().head.as_ref().map(|head| head.at.epoch + 1) {
-            self.claim(epoch);
+        let due =
+            |head: &Head| Due { run: run(), epoch: head.at.epoch + 1, lost: head.extent == Extent::Part };
+        if let Some(due) = self.life().head.as_ref().map(due) {
+            self.claim(due);
         }
     }
 
     /// Writes into the journal that this node coordinates the run from now on. It does so once that was read back.
-    fn claim(&mut self, epoch: Epoch) {
+    fn claim(&mut self, due: Due) {
+        let Due { epoch, lost, .. } = due;
         let life = self.life();
-        let head = life.head.as_ref().filter(|head| head.is_whole && head.at.epoch + 1 == epoch);
-        if let Some(cut) = head.filter(|_| life.rank.is_some()).map(|head| head.at) {
-            self.note(format!("claims the run in term {epoch}, after entry {}", cut.n));
-            let items = takeover(self.at, cut, self.wall_ms(), &mut self.ids.next);
+        let can = |head: &&Head| match head.extent {
+            Extent::Whole => true,
+            Extent::Part => lost,
+            Extent::Unknown => false,
+        };
+        let head = life.head.as_ref().filter(can).filter(|head| head.at.epoch + 1 == epoch);
+        if let Some((cut, extent)) = head.filter(|_| life.rank.is_some()).map(|head| (head.at, head.extent)) {
+            let lost = extent == Extent::Part;
+            let without = if lost { ", without what followed" } else { "" };
+            self.note(format!("claims the run in term {epoch}, after entry {}{without}", cut.n));
+            let items = takeover(self.at, (cut, lost), self.wall_ms(), &mut self.ids.next);
             self.disk.outbox.extend(items);
         }
     }
 }
 
 /// The entry by which the node `at` takes the run over.
-pub(crate) fn takeover(at: usize, cut: Position, at_ms: i64, ids: &mut u128) -> Vec<Item> {
+pub(crate) fn takeover(at: usize, (cut, lost): (Position, bool), at_ms: i64, ids: &mut u128) -> Vec<Item> {
     let owner = crate::plan::did(at);
     let mut writer = Writer::take_over(run(), owner.clone(), cut);
-    let body = EventBody::RunTakenOver { owner, epoch: writer.epoch(), cut: cut.n, forced: false };
+    let body = EventBody::RunTakenOver { owner, epoch: writer.epoch(), cut: cut.n, forced: false, lost };
     writer.push(Fact { at_ms, actor: None, cause: None, body });
     signed(at, &mut writer, 50_000, ids)
 }
@@ -434,7 +454,7 @@ impl Life {
 fn head_of(fresh: &Fresh) -> Head {
     let begins = fresh.facts.last().is_some_and(|fact| matches!(fact.body, EventBody::RunTakenOver { .. }));
     let (by, writer) = (fresh.by.clone(), fresh.writer.clone());
-    Head { by, writer, at: fresh.at, begins, is_ours: false, is_open: false, is_whole: fresh.is_whole }
+    Head { by, writer, at: fresh.at, begins, is_ours: false, is_open: false, extent: fresh.extent }
 }
 
 fn follow(fold: &mut Fold, facts: &[Fact]) -> Result<(), String> {

@@ -13,7 +13,7 @@ use cis_core::federation::recovery::Recovery;
 use cis_core::identity::{Right, Standing};
 use cis_core::ids::{AttemptId, Fence, NodeDid, TaskId};
 use cis_core::scheduler::Run;
-use serde_json::Value;
+use serde_json::{Value, json};
 use ulid::Ulid;
 
 use crate::plan::{Plan, ROOM, identities, run};
@@ -22,6 +22,8 @@ use crate::plan::{Plan, ROOM, identities, run};
 #[derive(Debug, Clone)]
 pub(crate) enum Item {
     Entries(Arc<Verified>),
+    /// Entries in a file that nobody gets.
+    Lost(Arc<Verified>),
     Members(Members),
 }
 
@@ -48,19 +50,32 @@ impl Members {
 
 /// The pages of a writer, signed by the node `at`.
 pub(crate) fn signed(at: usize, writer: &mut Writer, body_max: usize, ids: &mut u128) -> Vec<Item> {
+    pages(at, writer, (body_max, false), ids)
+}
+
+/// What a writer has to write, in files that nobody gets.
+pub(crate) fn lost(at: usize, writer: &mut Writer, ids: &mut u128) -> Vec<Item> {
+    pages(at, writer, (50_000, true), ids)
+}
+
+fn pages(at: usize, writer: &mut Writer, (body_max, lost): (usize, bool), ids: &mut u128) -> Vec<Item> {
     let (key, _) = &identities()[at];
     let sender = format!("@{at}:example.org");
     let epoch = writer.epoch();
     let page = |page: Page| {
-        let Page::Inline { body, .. } = page else { panic!("a page of files: the entries are too large") };
+        let body = match page {
+            Page::Inline { body, .. } => body,
+            Page::File(file) => file.body(json!("mxc://example.org/gone")),
+        };
         *ids += 1;
         let draft = Draft::of_room(JOURNAL.name, body, Ulid::from_parts(1, *ids), ROOM, &sender);
         let draft = Draft { run: Some(run()), epoch, ..draft };
         let content: Value = draft.sign(key, SIZE_MAX).unwrap().into_content();
         let carrier = Carrier { room: ROOM, type_name: JOURNAL.name, sender: Some(&sender) };
-        Item::Entries(Arc::new(verify(&content, carrier, |_| Standing::Trusted).unwrap()))
+        let envelope = Arc::new(verify(&content, carrier, |_| Standing::Trusted).unwrap());
+        if lost { Item::Lost(envelope) } else { Item::Entries(envelope) }
     };
-    writer.flush(body_max, usize::MAX).into_iter().map(page).collect()
+    writer.flush(body_max, if lost { 0 } else { usize::MAX }).into_iter().map(page).collect()
 }
 
 /// The homeserver, with somebody who reads the room as it is written.
@@ -98,7 +113,7 @@ impl Room {
     pub(crate) fn members(&self) -> &Members {
         let newest = self.timeline.iter().rev().find_map(|item| match item {
             Item::Members(members) => Some(members),
-            Item::Entries(_) => None,
+            Item::Entries(_) | Item::Lost(_) => None,
         });
         newest.unwrap()
     }
@@ -189,6 +204,11 @@ impl Room {
 pub(crate) fn read(reader: &mut Recovery, item: &Item) {
     match item {
         Item::Entries(envelope) => drop(reader.take(envelope)),
+        Item::Lost(envelope) => {
+            if let Some(file) = reader.take(envelope) {
+                reader.fetched(file, Err("the file is gone".to_owned()));
+            }
+        }
         Item::Members(members) => reader.set_coordinators(members.coordinate.iter().cloned().collect()),
     }
 }

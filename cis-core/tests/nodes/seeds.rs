@@ -44,6 +44,12 @@ pub(crate) const USERS_SEEDS: u64 = 200;
 /// From this seed on, clocks are set and somebody who has a coordinator's key forks its journal. Nobody's requests are recorded.
 pub(crate) const FORKS_FROM: u64 = 10_000_000;
 
+/// From this seed on, files with entries of journals are lost, and the machines of those that wrote them.
+pub(crate) const LOST_FROM: u64 = 12_000_000;
+
+/// Seeds of its test.
+pub(crate) const LOST_SEEDS: u64 = 100;
+
 /// From this seed on, sessions ask too, and people answer. The other requests of people are there as well.
 pub(crate) const ANSWERS_FROM: u64 = 8_000_000;
 
@@ -69,7 +75,11 @@ pub(crate) fn has_commits(seed: u64) -> bool {
 }
 
 pub(crate) fn has_forks(seed: u64) -> bool {
-    seed >= FORKS_FROM
+    (FORKS_FROM..LOST_FROM).contains(&seed)
+}
+
+pub(crate) fn has_lost_files(seed: u64) -> bool {
+    seed >= LOST_FROM
 }
 
 /// Says of a panic of the product's code, too, which seed it was.

@@ -12,7 +12,7 @@ use crate::node::{Crash, Node};
 use crate::plan::{did, number, run};
 use crate::reference;
 use crate::room::{Item, Members, folded};
-use crate::seeds::{has_forks, has_prompts, keeps_revocations};
+use crate::seeds::{has_forks, has_lost_files, has_prompts, keeps_revocations};
 use crate::world::{Step, World};
 
 const STEPS: u32 = 400;
@@ -27,6 +27,9 @@ const FAULTS: [u64; 14] = [2, 3, 1, 2, 1, 2, 2, 1, 3, 1, 1, 3, 0, 0];
 
 /// How often clocks are set and journals are forked, where that is done.
 const CLOCKS_AND_FORKS: [u64; 2] = [2, 3];
+
+/// How often a file of entries is lost, where that is done.
+const LOST_FILES: u64 = 20;
 
 /// How often people ask, where that is what is checked.
 const PEOPLE: u64 = 12;
@@ -61,6 +64,9 @@ pub(crate) fn walk(world: &mut World, is_restless: bool) -> Step {
     }
     if has_forks(world.plan.seed) && !is_calm {
         weights[19..].copy_from_slice(&CLOCKS_AND_FORKS);
+    }
+    if has_lost_files(world.plan.seed) && !is_calm {
+        weights.push(LOST_FILES);
     }
     for _ in 0..STEPS {
         step(world, &weights, is_calm)?;
@@ -169,6 +175,7 @@ fn step(world: &mut World, weights: &[u64], is_calm: bool) -> Step {
         }
         19 => world.set_clock(at),
         20 => world.fork(at)?,
+        21 => world.lose_entries(at)?,
         _ => {}
     }
     Ok(())
@@ -176,11 +183,11 @@ fn step(world: &mut World, weights: &[u64], is_calm: bool) -> Step {
 
 /// A machine is lost. A worker may come back with its key alone; whoever had more comes back as somebody else, if at all.
 fn lose_machine(world: &mut World, at: usize) -> Step {
-    let others = world.nodes.iter().filter(|node| !node.is_gone && node.at < world.plan.voters).count();
+    let others = world.voters_left();
     let is_voter = at < world.plan.voters;
     let goes = is_voter || world.rng.percent(50);
     let is_missed = world.plan.is_needed(at) || world.room.fold.is_none() || (is_voter && others < 2);
-    if goes && is_missed {
+    if goes && is_missed && world.doomed != Some(at) {
         return Ok(());
     }
     world.reached.insert("lost machine");
@@ -269,7 +276,7 @@ fn usurp(world: &mut World) -> Step {
     let Some(at) = world.rng.pick(&strangers).copied() else { return Ok(()) };
     let before = world.room.facts.len();
     let mut ids = u128::from(world.rng.next()) << 20;
-    for item in crate::reading::takeover(at, head, 1, &mut ids) {
+    for item in crate::reading::takeover(at, (head, false), 1, &mut ids) {
         world.room.append(item)?;
     }
     world.reached.insert("usurper");
@@ -329,6 +336,12 @@ fn decide(world: &World, task: TaskId) -> InputKind {
 fn heal(world: &mut World) -> Step {
     world.note("all is healed");
     world.cut.clear();
+    if let Some(at) = world.doomed.filter(|at| !world.nodes[*at].is_gone) {
+        // Nobody else can go on from what it wrote.
+        world.nodes[at].is_gone = true;
+        world.forget_begun(at);
+        world.at(at, Node::lose_disk)?;
+    }
     // The run has to be in the hands of somebody who is there.
     let mut members = world.members_at_first();
     let is_there = |did: &cis_core::ids::NodeDid| !world.nodes[number(did)].is_gone;
@@ -456,6 +469,9 @@ fn at_the_end(world: &mut World) -> Step {
     linear::check(world)?;
     if world.shows_fork() != world.room.tells_of_fork() {
         return Err(format!("a journal was forked: {}; readers are told otherwise", world.shows_fork()));
+    }
+    if world.room.facts.iter().any(|fact| matches!(fact.body, EventBody::RunTakenOver { lost: true, .. })) {
+        world.reached.insert("went on without a file");
     }
     let truth = world.room.fold.as_ref().ok_or("no run")?;
     let canonical = truth.canonical();

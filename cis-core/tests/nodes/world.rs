@@ -45,6 +45,8 @@ pub(crate) struct World {
     pub(crate) users: Option<Users>,
     /// Pages of coordinators in whose place somebody wrote another one.
     forked: Vec<Arc<Verified>>,
+    /// Whose machine will be lost: only it knows what it wrote.
+    pub(crate) doomed: Option<usize>,
     pub(crate) log: Option<String>,
     /// What the walk went through, for the test that faults do happen.
     pub(crate) reached: BTreeSet<&'static str>,
@@ -69,6 +71,7 @@ impl World {
             is_disturbed: has_users(seed),
             users: has_users(seed).then(Users::default),
             forked: Vec::new(),
+            doomed: None,
             log: with_log.then(String::new),
             reached: BTreeSet::new(),
         };
@@ -262,8 +265,7 @@ impl World {
         let leads = |node: &Node| {
             node.is_ready() && node.life.as_ref().is_some_and(|life| life.coordinator.epoch(run()).is_some())
         };
-        // A forged entry behind one that never comes would hold every takeover up: that is not built (rule 8 of DESIGN §8).
-        if !self.room.is_up || !leads(&self.nodes[at]) || !self.nodes[at].disk.outbox.is_empty() {
+        if !self.room.is_up || !leads(&self.nodes[at]) {
             return Ok(());
         }
         let leaves_out = self.rng.percent(50);
@@ -283,6 +285,30 @@ impl World {
         }
         self.publish_all(at)?;
         items.into_iter().try_for_each(|item| self.room.append(item))
+    }
+
+    /// What a coordinator writes next is lost for everybody else, and its machine later.
+    pub(crate) fn lose_entries(&mut self, at: usize) -> Step {
+        let node = &self.nodes[at];
+        let leads = node.life.as_ref().is_some_and(|life| life.coordinator.epoch(run()).is_some());
+        let is_free = self.doomed.is_none() && self.room.is_up && node.is_ready() && !self.plan.is_needed(at);
+        if !leads || !is_free || self.room.fold.is_none() || self.voters_left() < 2 {
+            return Ok(());
+        }
+        self.publish_all(at)?;
+        self.at(at, Node::lose_entries)?;
+        if self.nodes[at].disk.outbox.iter().any(|item| matches!(item, Item::Lost(_))) {
+            self.note(format_args!("a file of {at} is lost"));
+            self.reached.insert("lost file");
+            self.doomed = Some(at);
+        }
+        self.publish_all(at)
+    }
+
+    /// So many of those that may coordinate are there, and stay there.
+    pub(crate) fn voters_left(&self) -> usize {
+        let stays = |node: &&Node| !node.is_gone && self.doomed != Some(node.at);
+        self.nodes.iter().take(self.plan.voters).filter(stays).count()
     }
 
     /// A coordinator's own page and somebody else's are both in the room.

@@ -30,6 +30,7 @@ use cis_core::federation::control::Control;
 use cis_core::federation::direct::{self, TaskPayload};
 use cis_core::federation::envelope::{Carrier, Draft, Refused, SIZE_MAX, Verified, verify};
 use cis_core::federation::lanes::{Lanes, Ready, To};
+use cis_core::federation::parts::{self, Parts};
 use cis_core::federation::protocol::BootMs;
 use cis_core::federation::protocol::message::Message;
 use cis_core::federation::view::ViewMessage;
@@ -75,6 +76,7 @@ struct Task {
     /// Nodes without trust that want something, in which room: the driver was told.
     untrusted: BTreeSet<(String, NodeDid)>,
     lanes: Lanes,
+    parts: Parts,
     /// Says which lane is free again.
     sent: (mpsc::UnboundedSender<Sent>, mpsc::UnboundedReceiver<Sent>),
     is_urgent: bool,
@@ -97,6 +99,7 @@ pub(crate) fn start(node: Arc<Node>, end: LinkEnd) {
         twins: BTreeSet::new(),
         untrusted: BTreeSet::new(),
         lanes: Lanes::default(),
+        parts: Parts::default(),
         sent: mpsc::unbounded_channel(),
         is_urgent: false,
         works_in: BTreeSet::new(),
@@ -366,7 +369,15 @@ impl Task {
             Ok(Some(message)) => return self.node.hear_view(room, from, message),
             Err(why) => return tracing::debug!(%from, why, "a message of a view cannot be read"),
         }
-        match direct::read(envelope) {
+        let messages = match parts::read(&envelope) {
+            Ok(None) => direct::read(envelope),
+            Ok(Some(part)) => match self.parts.take(&from, part, boot_ms()) {
+                Some(text) => direct::read_joined(&text),
+                None => return,
+            },
+            Err(why) => Err(why),
+        };
+        match messages {
             Ok(messages) => {
                 for message in messages {
                     let (room, from, message) = (room.to_owned(), from.clone(), Box::new(message));
@@ -448,10 +459,18 @@ impl Task {
     /// Sends what waits for nothing any more.
     fn send_ready(&mut self, carrier: &impl Carries) {
         for Ready { to, number, messages } in self.lanes.take_ready(boot_ms()) {
-            let draft = direct::draft_all(&messages, Ulid::new(), &to.0, &carrier.own().user);
-            let (sending, sent) = (self.sending(carrier, &to.1, &draft), self.sent.0.clone());
+            let drafts = direct::drafts(&messages, Ulid::new, &to.0, &carrier.own().user);
+            let drafts = drafts.unwrap_or_else(|error| {
+                tracing::warn!(to = %to.1, %error, "a message to a node is too large");
+                Vec::new()
+            });
+            let sending: Vec<Sending> =
+                drafts.iter().map(|draft| self.sending(carrier, &to.1, draft)).collect();
+            let sent = self.sent.0.clone();
             tokio::spawn(async move {
-                sending.await;
+                for part in sending {
+                    part.await;
+                }
                 let _ = sent.send((to, number));
             });
         }

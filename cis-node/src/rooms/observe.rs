@@ -121,8 +121,7 @@ impl Observed {
     /// Has the driver told how far the journal of a run was read. Where it stood before is nothing to it any more.
     fn tell_head(&mut self, head: Option<Head>) {
         if let Some(head) = head {
-            self.heads.retain(|known| known.run != head.run);
-            self.heads.push(head);
+            head.put_into(&mut self.heads);
         }
     }
 }
@@ -562,6 +561,17 @@ impl Observer {
                     .iter()
                     .map(|(run, why)| format!("run {run} of room {room} is not followed: {why}")),
             );
+            troubles.extend(observed.recovery.incomplete().filter_map(|(run, why)| {
+                match observed.runs.get(&run) {
+                    Some(Known::Kept { fold, .. }) if !fold.run().state().is_terminal() => Some(format!(
+                        "a part of the journal of run {run} in room {room} is missing: {why}. It is read again when the node starts. \
+                         If the coordinator of the run goes away, the run goes on without that part after ten minutes, or at once with \
+                         `cis dag takeover {run} --force` on another coordinator"
+                    )),
+                    None => Some(format!("run {run} in room {room} cannot be read, as its beginning is missing: {why}")),
+                    Some(_) => None,
+                }
+            }));
             troubles.extend(observed.recovery.usurpers().iter().map(|(did, run)| {
                 format!("{did} took over run {run} in room {room}, and may not: that does not count")
             }));
@@ -590,9 +600,9 @@ impl Observer {
 /// What the driver gets to know of news.
 fn head_of(fresh: &Fresh) -> Head {
     let begins = fresh.facts.last().is_some_and(|fact| matches!(fact.body, EventBody::RunTakenOver { .. }));
-    let Fresh { run, at, is_whole, .. } = *fresh;
+    let Fresh { run, at, extent, .. } = *fresh;
     let (by, writer) = (fresh.by.clone(), fresh.writer.clone());
-    Head { run, by, writer, at, begins, is_ours: false, is_open: false, is_whole }
+    Head { run, by, writer, at, begins, is_ours: false, is_open: false, extent }
 }
 
 /// With what is known of the run after them; none: it is not followed, or its tasks are not shared.

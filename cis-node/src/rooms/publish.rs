@@ -161,12 +161,13 @@ impl Rooms {
     }
 
     async fn write_claim(&mut self, claim: &Claim, opened: &Opened) -> Result<(), Stop> {
-        let Claim { room, run, cut, forced, at_ms } = claim;
+        let Claim { room, run, cut, forced, lost, at_ms } = claim;
         let mut outgoing = self.outgoing(room, opened).await?;
         let own = self.node.did.clone();
         let mut writer = Writer::take_over(*run, own.clone(), *cut);
         let epoch = writer.epoch();
-        let body = EventBody::RunTakenOver { owner: own.clone(), epoch, cut: cut.n, forced: *forced };
+        let (owner, cut, forced, lost) = (own.clone(), cut.n, *forced, *lost);
+        let body = EventBody::RunTakenOver { owner, epoch, cut, forced, lost };
         writer.push(Fact { at_ms: *at_ms, actor: None, cause: None, body });
         let about = About { run: Some(*run), epoch };
         let mut writes = self.rotations(&mut outgoing).await?;

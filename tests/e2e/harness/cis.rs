@@ -80,7 +80,9 @@ impl Cis {
             // The build directory need not be open to others.
             fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
             let copy = root.path().join("cis");
-            fs::copy(&binary, &copy).unwrap();
+            if fs::hard_link(&binary, &copy).is_err() {
+                fs::copy(&binary, &copy).unwrap();
+            }
             binary = copy;
             for folder in ["run", "work", "user"] {
                 fs::create_dir(root.path().join(folder)).unwrap();

@@ -19,7 +19,8 @@ pub(crate) fn ci() -> Outcome {
     let built = test::build();
     let ((tests, summary), others) = thread::scope(|scope| {
         // Before that they would hold up what is built for the tests.
-        let others = scope.spawn(|| OTHERS.iter().map(|name| (*name, aside(&program, name))).collect::<Vec<_>>());
+        let others =
+            scope.spawn(|| OTHERS.iter().map(|name| (*name, aside(&program, name))).collect::<Vec<_>>());
         let tests = match built {
             Ok(()) => test::test_with_summary(),
             Err(e) => (Err(e), Vec::new()),

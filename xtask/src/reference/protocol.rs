@@ -19,6 +19,8 @@ field says otherwise.
 Every message is a Matrix [to-device message](https://spec.matrix.org/latest/client-server-api/#send-to-device-messaging), encrypted with
 Olm for the device of one node. Its content is a signed envelope, as in the timeline, but without `seq`. Its body is packed in the same
 way. Several messages for one node may share an envelope of the type `cis.dag.node.messages`: its body is `{messages: [...]}`, in order.
+A message with more than 40 KiB is sent in parts, in envelopes of the type `cis.dag.node.part` with the body `{of, at, count, text}`: the texts with the same `of`,
+ordered by `at`, are the JSON of such a body.
 
 Messages may be lost, repeated and reordered. Each one that matters is repeated until its answer comes, and the receiver takes
 it once. A message counts only if its signer has the right that it needs in that room (`submit`, `coordinate` or `execute`), and a message

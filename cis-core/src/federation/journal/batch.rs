@@ -138,6 +138,8 @@ pub(super) struct Linked {
     pub(super) prev: EntryHash,
     /// What it does to its term.
     pub(super) step: Step,
+    /// It came in a file.
+    pub(super) in_file: bool,
     pub(super) entry: Entry,
     /// Bytes of its canonical JSON.
     pub(super) size: usize,
@@ -223,7 +225,7 @@ impl Batch {
             if n == 1 && prev == Position::start(run).head && entry.type_name != CREATED {
                 return Err(forged("begins a journal without its run"));
             }
-            entries.push(Linked { at, prev, step, entry, size: text.len() });
+            entries.push(Linked { at, prev, step, in_file: false, entry, size: text.len() });
         }
         Ok(Self { run, by, entries })
     }
@@ -234,6 +236,16 @@ impl FileRef {
     #[must_use]
     pub fn run(&self) -> RunId {
         self.run
+    }
+
+    /// The place of its last entry.
+    #[must_use]
+    pub fn last(&self) -> Position {
+        Position {
+            epoch: self.epoch,
+            n: self.first.saturating_add(self.count).saturating_sub(1),
+            head: self.head,
+        }
     }
 
     /// How the carrier finds the file.
@@ -258,7 +270,9 @@ impl FileRef {
         if entries.len() as u64 != self.count {
             return Err(another());
         }
-        let batch = Batch::linked(self.run, self.epoch, self.by.clone(), (self.first, self.prev), entries)?;
+        let mut batch =
+            Batch::linked(self.run, self.epoch, self.by.clone(), (self.first, self.prev), entries)?;
+        batch.entries.iter_mut().for_each(|linked| linked.in_file = true);
         let head = batch.entries.last().map(|last| last.at.head);
         if head == Some(self.head) { Ok(batch) } else { Err(another()) }
     }
@@ -296,8 +310,12 @@ fn step(entry: &Entry, at: Position, by: &NodeDid, first: bool) -> Result<Step, 
             if number("epoch") != Some(u64::from(at.epoch)) || number("cut") != Some(at.n - 1) {
                 return Err("takes over another term than it writes in");
             }
-            let forced = field("forced").and_then(Value::as_bool) == Some(true);
-            Ok(if forced { Step::TakesOverAnywhere } else { Step::TakesOver })
+            let is = |name: &str| field(name).and_then(Value::as_bool) == Some(true);
+            Ok(match (is("forced"), is("lost")) {
+                (true, _) => Step::TakesOverAnywhere,
+                (false, true) => Step::TakesOverBeforeFile,
+                (false, false) => Step::TakesOver,
+            })
         }
         _ => Ok(Step::Follows),
     }

@@ -19,6 +19,8 @@ pub(super) struct Header {
     pub(super) prev: EntryHash,
     pub(super) by: NodeDid,
     pub(super) step: Step,
+    /// It came in a file, which may be missing for others.
+    pub(super) in_file: bool,
 }
 
 /// What an entry does to its term.
@@ -30,11 +32,13 @@ pub(super) enum Step {
     TakesOver,
     /// It begins a term wherever it stands in the timeline. Each of two homeservers that are cut off from each other has its own timeline.
     TakesOverAnywhere,
+    /// It begins a term also where what follows the entry before it came in a file: others miss that file.
+    TakesOverBeforeFile,
 }
 
 impl Step {
     pub(super) const fn takes_over(self) -> bool {
-        matches!(self, Self::TakesOver | Self::TakesOverAnywhere)
+        !matches!(self, Self::Follows)
     }
 }
 
@@ -145,6 +149,7 @@ impl Line {
         self.found += 1;
         let place = self.headers.entry((header.at.epoch, header.at.n)).or_default();
         if let Some(known) = place.iter_mut().find(|known| known.header.at == header.at) {
+            known.header.in_file &= header.in_file;
             // Repeated in the same reading it stands where it came first.
             if known.order.0 < self.reading {
                 known.order = order;
@@ -212,7 +217,10 @@ impl Line {
         let next = epoch.checked_add(1)?;
         let connected = || self.takeovers(next).filter(|k| self.connects(line, &k.header, epoch));
         let forced = connected().filter(|k| k.header.step == Step::TakesOverAnywhere);
-        let by_order = || connected().filter(|k| self.followed_the_tip(line, k)).min_by_key(|k| k.order);
+        let by_order = || {
+            let first = connected().filter(|k| self.followed_the_tip(line, k)).min_by_key(|k| k.order);
+            first.filter(|k| !self.may_be_late(line, k))
+        };
         // Of several forced ones every reader takes the same one.
         forced.min_by_key(|k| k.header.at.head).or_else(by_order).map(|k| &k.header)
     }
@@ -225,12 +233,22 @@ impl Line {
     /// Whether the old term's next entry came after this takeover, or there is none.
     fn followed_the_tip(&self, line: &[Position], takeover: &Known) -> bool {
         let next = self.index(takeover.header.at.n).and_then(|index| line.get(index));
-        next.and_then(|at| self.order_of(*at)).is_none_or(|order| order > takeover.order)
+        let leaves_out = takeover.header.step == Step::TakesOverBeforeFile;
+        next.and_then(|at| self.known(*at))
+            .is_none_or(|next| next.order > takeover.order || leaves_out && next.header.in_file)
     }
 
-    fn order_of(&self, at: Position) -> Option<Order> {
-        let here = self.headers.get(&(at.epoch, at.n))?;
-        here.iter().find(|k| k.header.at == at).map(|k| k.order)
+    /// Whether another takeover came before this one, of which somebody who misses a file cannot say whether it counts. Who has the file
+    /// knows that it does, or that it follows nothing.
+    fn may_be_late(&self, line: &[Position], takeover: &Known) -> bool {
+        let tip = line.last().unwrap_or(&self.base);
+        let is_open = |k: &&Known| k.order < takeover.order && k.header.at.n > tip.n + 1;
+        takeover.header.step == Step::TakesOverBeforeFile
+            && self.takeovers(takeover.header.at.epoch).filter(is_open).count() > 0
+    }
+
+    fn known(&self, at: Position) -> Option<&Known> {
+        self.headers.get(&(at.epoch, at.n))?.iter().find(|k| k.header.at == at)
     }
 
     /// Whether the entry before `header` is one of this term on the line.
@@ -258,6 +276,13 @@ impl Line {
             of_term.any(|k| k.header.by == h.by && k.header.at.n < h.at.n)
         };
         headers.find(|h| !h.step.takes_over() && may(&h.by) && !founds(h)).map(|h| h.at.epoch)
+    }
+
+    /// Whether there are entries of a later term, of which it is not known whether they count. Those of writers that `may` not coordinate do not.
+    pub(super) fn knows_later_term(&self, may: impl Fn(&NodeDid) -> bool) -> bool {
+        let Some(later) = self.tip().epoch.checked_add(1) else { return false };
+        let mut headers = self.headers.range((later, 0)..).flat_map(|(_, here)| here).map(|k| &k.header);
+        headers.any(|h| may(&h.by) && self.counts(h.at).is_none())
     }
 
     /// Numbers of entries that are known to be there and are not: the term, the first, the last.

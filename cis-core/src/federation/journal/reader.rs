@@ -182,6 +182,12 @@ impl Reader {
         self.line.unfounded(may)
     }
 
+    /// Whether there are entries of a later term, of which it is not known whether they count. `may`: as above.
+    #[must_use]
+    pub fn knows_later_term(&self, may: impl Fn(&NodeDid) -> bool) -> bool {
+        self.line.knows_later_term(may)
+    }
+
     /// What has to be read again.
     #[must_use]
     pub fn missing(&self) -> Vec<Missing> {
@@ -202,8 +208,8 @@ impl Reader {
 
     /// Whether an entry told something new.
     fn add(&mut self, linked: Linked, by: &NodeDid, writer: &NodeDid, reports: &mut Vec<Report>) -> bool {
-        let Linked { at, prev, step, entry, size } = linked;
-        let header = Header { at, prev, by: writer.clone(), step };
+        let Linked { at, prev, step, in_file, entry, size } = linked;
+        let header = Header { at, prev, by: writer.clone(), step, in_file };
         match self.line.add(header) {
             Added::New => {}
             Added::Fork => reports.push(Report::Fork { epoch: at.epoch, n: at.n, by: by.clone() }),

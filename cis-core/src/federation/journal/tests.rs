@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::batch::InlineBody;
+use super::line::Step;
 use super::*;
 use crate::event::EventBody;
 use crate::federation::envelope::{Carrier, Verified, verify};
@@ -222,10 +223,10 @@ fn gaps_are_told_until_they_are_filled() {
 
 /// A run of which node 1 wrote `first` facts, and node 2 takes over after the entry `cut`.
 fn taken_over(facts: &[Fact], cut: usize, heir: u8) -> (Vec<Batch>, Vec<Batch>, Writer) {
-    overtaken(facts, cut, heir, false)
+    overtaken(facts, cut, heir, Step::TakesOver)
 }
 
-fn overtaken(facts: &[Fact], cut: usize, heir: u8, forced: bool) -> (Vec<Batch>, Vec<Batch>, Writer) {
+fn overtaken(facts: &[Fact], cut: usize, heir: u8, step: Step) -> (Vec<Batch>, Vec<Batch>, Writer) {
     let owner = key(1);
     let mut writer = Writer::begin(run_id(), owner.did(), None);
     let mut positions = vec![writer.position()];
@@ -239,7 +240,8 @@ fn overtaken(facts: &[Fact], cut: usize, heir: u8, forced: bool) -> (Vec<Batch>,
     let heir = key(heir);
     let mut next = Writer::take_over(run_id(), heir.did(), positions[cut]);
     let (owner, epoch, cut) = (heir.did(), next.epoch(), cut as u64);
-    let over = EventBody::RunTakenOver { owner, epoch, cut, forced };
+    let (forced, lost) = (step == Step::TakesOverAnywhere, step == Step::TakesOverBeforeFile);
+    let over = EventBody::RunTakenOver { owner, epoch, cut, forced, lost };
     let mut new = written(&mut next, &[at(50, over)], 1, &heir);
     new.extend(written(
         &mut next,
@@ -284,12 +286,56 @@ fn what_counted_once_counts_for_good() {
     assert_eq!(follower.placed.len() as u64, first_end.position().n);
 }
 
+/// Those who have the file, and those who miss it, come to the same story.
+#[test]
+fn a_takeover_before_a_missing_file_counts_for_all() {
+    let facts = story(2, &key(1).did());
+    let (mut old, new, next) = overtaken(&facts, 4, 2, Step::TakesOverBeforeFile);
+    let linked = |batch: &mut Batch| batch.entries.iter_mut().for_each(|linked| linked.in_file = true);
+    old.iter_mut().skip(4).for_each(linked);
+    let (before, file) = at_entry(&old, 4);
+    for order in [[before, file, &new], [before, &new, file], [before, &new, &[]]] {
+        let (follower, reader) = read_all(order.into_iter().flatten());
+        assert_eq!(reader.position(), next.position());
+        assert_eq!(follower.placed.iter().filter(|placed| placed.at.epoch == 0).count(), 4);
+        assert_eq!(reader.missing(), []);
+    }
+}
+
+#[test]
+fn a_takeover_before_entries_that_are_there_does_not_count() {
+    let facts = story(2, &key(1).did());
+    let (old, new, _) = overtaken(&facts, 4, 2, Step::TakesOverBeforeFile);
+    let (_, reader) = read_all(old.iter().chain(&new));
+    assert_eq!(reader.position(), old.last().unwrap().entries[0].at);
+}
+
+/// Another node, which has the file, went on before: its results may be final.
+#[test]
+fn a_takeover_before_a_missing_file_does_not_count_after_another_one() {
+    let facts = story(2, &key(1).did());
+    let (mut old, late, _) = overtaken(&facts, 4, 2, Step::TakesOverBeforeFile);
+    let (_, usual, usual_end) = taken_over(&facts, 6, 3);
+    let linked = |batch: &mut Batch| batch.entries.iter_mut().for_each(|linked| linked.in_file = true);
+    old.iter_mut().skip(4).for_each(linked);
+    let (before, file) = at_entry(&old, 4);
+    let (file, _) = at_entry(file, 6);
+    let (_, reader) = read_all(before.iter().chain(file).chain(&usual).chain(&late));
+    assert_eq!(reader.position(), usual_end.position());
+    let (_, reader) = read_all(before.iter().chain(&usual).chain(&late));
+    assert_eq!(reader.position(), before[3].entries[0].at, "who misses the file does not know");
+    assert!(reader.knows_later_term(|_| true));
+    assert!(!reader.knows_later_term(|writer| *writer == key(9).did()), "others do not coordinate");
+    let (_, reader) = read_all(before.iter().chain(&late).chain(&usual));
+    assert_eq!(reader.position().epoch, 1);
+}
+
 /// Homeservers that were cut off from each other have different orders.
 #[test]
 fn a_forced_takeover_counts_in_each_order_of_the_timeline() {
     let facts = story(2, &key(1).did());
     let (old, usual, _) = taken_over(&facts, 6, 4);
-    let forced = [2, 3].map(|heir| overtaken(&facts, 4, heir, true));
+    let forced = [2, 3].map(|heir| overtaken(&facts, 4, heir, Step::TakesOverAnywhere));
     let [(_, one, one_end), (_, other, other_end)] = forced;
     let (before, after) = at_entry(&old, 4);
     for order in [[before, after, &one], [before, &one, after]] {
@@ -348,7 +394,8 @@ fn a_takeover_that_was_refused_stays_so() {
     let begun = envelope(&mut writer, story(2, &owner.did())[..4].to_vec(), &owner);
     let mut next = Writer::take_over(run_id(), heir.did(), writer.position());
     let cut = writer.position().n;
-    let over = at(50, EventBody::RunTakenOver { owner: heir.did(), epoch: 1, cut, forced: false });
+    let over =
+        at(50, EventBody::RunTakenOver { owner: heir.did(), epoch: 1, cut, forced: false, lost: false });
     let taken_over = envelope(&mut next, vec![over], &heir);
     let read = |room: &mut Recovery| {
         room.take(&begun);
@@ -390,7 +437,9 @@ fn nobody_writes_in_anothers_journal() {
     // He begins the run in the owner's name, takes it over in the owner's name, or without a term of his own.
     let body = forged_body(facts[0].clone(), &mut Writer::begin(run_id(), mallory.did(), None));
     assert!(matches!(Batch::read(&carried(body, 0, &mallory)), Err(BadBatch::Forged { n: 1, .. })));
-    let over = |epoch, cut| at(4, EventBody::RunTakenOver { owner: owner.did(), epoch, cut, forced: false });
+    let over = |epoch, cut| {
+        at(4, EventBody::RunTakenOver { owner: owner.did(), epoch, cut, forced: false, lost: false })
+    };
     let cut = batches[1].entries[0].at;
     let body = forged_body(over(1, 2), &mut Writer::take_over(run_id(), mallory.did(), cut));
     assert!(matches!(Batch::read(&carried(body, 1, &mallory)), Err(BadBatch::Forged { .. })));

@@ -20,6 +20,8 @@ pub struct Settings {
     pub suspect_ms: i64,
     /// After an outage of the homeserver nobody is replaced, and no task is given to another worker, for so much longer, ms.
     pub grace_ms: i64,
+    /// For so long a coordinator waits for what is missing of a run's journal, before it takes the run over without that, ms.
+    pub missing_ms: i64,
     /// How much faster or slower a clock may be than another, in thousandths.
     pub drift_permille: i64,
     /// How long it may take a session host to stop a session whose lease ended, ms.
@@ -37,6 +39,7 @@ impl Default for Settings {
             alive_ms: 1_000,
             suspect_ms: 3_500,
             grace_ms: 10_000,
+            missing_ms: 600_000,
             drift_permille: 5,
             freeze_ms: 500,
             lost_keep_ms: 3_600_000,

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::settings::{BootMs, Settings};
+use crate::federation::recovery::Extent;
 use crate::ids::{Epoch, NodeDid, RunId};
 
 /// Open runs of the room that others coordinate, and when their coordinators were heard.
@@ -23,6 +24,8 @@ struct Watched {
     epoch: Epoch,
     coordinator: NodeDid,
     since: BootMs,
+    /// How far this node reads its journal, and since when.
+    extent: (Extent, BootMs),
     /// A takeover was asked for, and is not asked for again before then.
     retry_at: BootMs,
 }
@@ -32,6 +35,35 @@ impl Watched {
     fn heard(&self, heard: &BTreeMap<NodeDid, BootMs>) -> BootMs {
         heard.get(&self.coordinator).copied().unwrap_or(self.since).max(self.since)
     }
+
+    /// When it may be taken over by a node that waits so long for the nodes before it. None: not by itself.
+    fn due_at(
+        &self,
+        heard: &BTreeMap<NodeDid, BootMs>,
+        patience: i64,
+        settings: &Settings,
+    ) -> Option<BootMs> {
+        let heard = self.heard(heard);
+        let silent_at = heard.saturating_add(patience);
+        let at = match self.extent {
+            (Extent::Whole, _) => silent_at,
+            // Another node may read more of it, and takes it over earlier.
+            (Extent::Part, since) => silent_at.max(heard.max(since).saturating_add(settings.missing_ms)),
+            (Extent::Unknown, _) => return None,
+        };
+        Some(at.max(self.retry_at))
+    }
+}
+
+/// A run that this node should take over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// It.
+    pub run: RunId,
+    /// The term that would begin.
+    pub epoch: Epoch,
+    /// What follows in its journal after what was read is missing, and was waited for.
+    pub lost: bool,
 }
 
 impl Suspicion {
@@ -48,9 +80,16 @@ impl Suspicion {
             .get(&run)
             .is_some_and(|known| known.epoch == epoch && known.coordinator == *coordinator);
         if !known {
-            let watched =
-                Watched { epoch, coordinator: coordinator.clone(), since: now, retry_at: BootMs::MIN };
+            let (coordinator, extent) = (coordinator.clone(), (Extent::Whole, now));
+            let watched = Watched { epoch, coordinator, since: now, extent, retry_at: BootMs::MIN };
             self.runs.insert(run, watched);
+        }
+    }
+
+    /// So far this node reads the journal of a run that it watches.
+    pub fn reads(&mut self, run: RunId, extent: Extent, now: BootMs) {
+        if let Some(watched) = self.runs.get_mut(&run).filter(|watched| watched.extent.0 != extent) {
+            watched.extent = (extent, now);
         }
     }
 
@@ -96,16 +135,17 @@ impl Suspicion {
             .map(|(run, watched)| (*run, &watched.coordinator))
     }
 
-    /// Runs that this node should take over now, with the epoch that would begin. `rank`: its place among the voters,
-    /// from 0. A run is named again after as long a time, as long as nothing came of it.
-    pub fn due(&mut self, rank: usize, now: BootMs) -> Vec<(RunId, Epoch)> {
-        let patience = self.patience(rank);
+    /// Runs that this node should take over now. `rank`: its place among the voters, from 0. A run is named again after as long a
+    /// time, as long as nothing came of it.
+    pub fn due(&mut self, rank: usize, now: BootMs) -> Vec<Due> {
+        let (patience, settings) = (self.patience(rank), self.settings);
         let mut due = Vec::new();
         let near = self.runs.iter_mut().filter(|(_, watched)| !self.far.contains(&watched.coordinator));
         for (run, watched) in near {
-            if now.saturating_sub(watched.heard(&self.heard)) >= patience && watched.retry_at <= now {
+            if watched.due_at(&self.heard, patience, &settings).is_some_and(|at| at <= now) {
                 watched.retry_at = now + patience;
-                due.push((*run, watched.epoch + 1));
+                let lost = watched.extent.0 == Extent::Part;
+                due.push(Due { run: *run, epoch: watched.epoch + 1, lost });
             }
         }
         due
@@ -115,9 +155,8 @@ impl Suspicion {
     #[must_use]
     pub fn poll_timeout(&self, rank: usize) -> Option<BootMs> {
         let patience = self.patience(rank);
-        let at =
-            |watched: &Watched| watched.heard(&self.heard).saturating_add(patience).max(watched.retry_at);
-        self.runs.values().filter(|watched| !self.far.contains(&watched.coordinator)).map(at).min()
+        let at = |watched: &Watched| watched.due_at(&self.heard, patience, &self.settings);
+        self.runs.values().filter(|watched| !self.far.contains(&watched.coordinator)).filter_map(at).min()
     }
 
     fn patience(&self, rank: usize) -> i64 {

@@ -3,9 +3,10 @@
 use super::coordinator::{self, CoordinatorHalf, KnownGrant};
 use super::groups::holder::Gate;
 use super::message::{Grant, Granted, HeldRecord, HeldState, Message, Payload};
-use super::suspicion::Suspicion;
+use super::suspicion::{Due, Suspicion};
 use super::worker::{self, WorkerHalf};
 use super::{BootMs, Settings};
+use crate::federation::recovery::Extent;
 use crate::fence;
 use crate::ids::{AttemptId, NodeDid, RunId, SessionId, TaskId};
 
@@ -160,7 +161,22 @@ fn a_coordinator_at_another_homeserver_is_not_replaced() {
     half.heard(&did("c"), 99_999);
     assert_eq!(half.stranded(0, 100_000).next(), None);
     half.set_far([did("d")].into());
-    assert_eq!(half.due(0, 200_000), [(run(), 4)]);
+    assert_eq!(half.due(0, 200_000), [Due { run: run(), epoch: 4, lost: false }]);
+}
+
+/// Another node may read more of its journal: that one takes it over earlier.
+#[test]
+fn a_run_of_which_something_is_missing_is_taken_over_later() {
+    let mut half = Suspicion::new(Settings::default());
+    half.watch(run(), 3, &did("c"), 0);
+    half.reads(run(), Extent::Part, 0);
+    half.heard(&did("c"), 50_000);
+    assert_eq!((half.due(0, 649_999), half.poll_timeout(0)), (vec![], Some(650_000)));
+    assert_eq!(half.due(0, 650_000), [Due { run: run(), epoch: 4, lost: true }]);
+    half.reads(run(), Extent::Unknown, 660_000);
+    assert_eq!((half.due(0, 9_000_000), half.poll_timeout(0)), (vec![], None));
+    half.reads(run(), Extent::Whole, 9_000_000);
+    assert_eq!(half.due(0, 9_000_000), [Due { run: run(), epoch: 4, lost: false }]);
 }
 
 /// The clock that leases count on stood still too: for the coordinator the lease is over.

@@ -18,8 +18,8 @@ use cis_core::ids::{AttemptId, Fence, NodeDid, RunId, SessionId, TimestampMs};
 use cis_core::scheduler::placement::NodeOffer;
 use cis_core::scheduler::{Input, InputKind};
 
-/// A specification that is larger does not go into a message, bytes of JSON.
-const SPEC_BYTES_MAX: usize = 50_000;
+/// A specification that is larger does not go to another node, bytes of JSON.
+const SPEC_BYTES_MAX: usize = 1 << 20;
 
 impl Driver {
     /// Gives an attempt to a node of the run's room.
@@ -84,7 +84,7 @@ impl Driver {
         let size = serde_json::to_vec(&grant.spec).map_err(|error| error.to_string())?.len();
         if size > SPEC_BYTES_MAX {
             return Err(format!(
-                "its script, prompt and values have {size} bytes, and at most {SPEC_BYTES_MAX} go to another node"
+                "its script, prompt and values have {size} bytes, and at most 1 MiB goes to another node"
             ));
         }
         Ok(grant)

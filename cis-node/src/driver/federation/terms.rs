@@ -16,10 +16,10 @@ use cis_core::event::{EventBody, EventDraft};
 use cis_core::federation::journal::Position;
 use cis_core::federation::protocol::groups::Term;
 use cis_core::federation::protocol::message::Message;
-use cis_core::federation::protocol::suspicion::Suspicion;
+use cis_core::federation::protocol::suspicion::{Due, Suspicion};
 use cis_core::federation::protocol::{BootMs, Settings};
-use cis_core::federation::recovery::Fork;
-use cis_core::ids::{Epoch, NodeDid, RunId, TimestampMs};
+use cis_core::federation::recovery::{Extent, Fork};
+use cis_core::ids::{NodeDid, RunId, TimestampMs};
 use cis_core::scheduler::LiveAttempt;
 
 /// See the module.
@@ -145,27 +145,40 @@ impl Driver {
         }
         let terms = &mut self.federation.room(name).terms;
         let Some(rank) = terms.active_rank() else { return };
-        for (run, epoch) in terms.suspicion.due(rank, boot) {
-            self.claim(name, run, (epoch, false), now);
+        for due in terms.suspicion.due(rank, boot) {
+            self.claim(name, due, false, now);
         }
     }
 
     /// Writes into a run's journal that this node coordinates it from now on. It does so once that was read back. `by_hand`: a person
     /// wants that.
-    fn claim(&mut self, room: &str, run: RunId, (epoch, by_hand): (Epoch, bool), now: TimestampMs) -> bool {
+    fn claim(&mut self, room: &str, due: Due, by_hand: bool, now: TimestampMs) -> bool {
+        let Due { run, epoch, lost } = due;
         let terms = &mut self.federation.room(room).terms;
         if terms.rank.is_none() {
             return false;
         }
-        let Some(head) = terms.heads.get(&run).filter(|head| head.is_whole && head.at.epoch + 1 == epoch)
-        else {
+        let Some(head) = terms.heads.get(&run).filter(|head| head.at.epoch + 1 == epoch) else {
             return false;
         };
-        tracing::info!(%run, epoch, of = %head.by, "this node takes a run over");
+        match (head.extent, lost) {
+            (Extent::Whole, _) => {
+                tracing::info!(%run, epoch, of = %head.by, "this node takes a run over");
+            }
+            (Extent::Part, true) => {
+                let after = head.at.n;
+                tracing::warn!(
+                    %run, epoch, of = %head.by, after,
+                    "this node takes a run over without what followed in its journal, which is missing"
+                );
+            }
+            (Extent::Part, false) | (Extent::Unknown, _) => return false,
+        }
+        let lost = head.extent == Extent::Part;
         let forced = by_hand && terms.suspicion.is_far(&head.by);
         let known = terms.claimed.get(&run).filter(|(cut, _)| *cut == head.at);
         let at_ms = known.map_or(now, |(_, at_ms)| *at_ms);
-        let claim = Claim { room: room.to_owned(), run, cut: head.at, forced, at_ms };
+        let claim = Claim { room: room.to_owned(), run, cut: head.at, forced, lost, at_ms };
         terms.claimed.insert(run, (head.at, at_ms));
         self.parts.rooms.claim(claim);
         true
@@ -175,9 +188,11 @@ impl Driver {
     pub(in crate::driver) fn take_over(&mut self, run: RunId, reply: Reply<()>, now: TimestampMs) {
         let known = self.federation.rooms.iter().find_map(|(name, room)| {
             let head = room.terms.heads.get(&run)?;
-            Some((name.clone(), head.at.epoch + 1))
+            // A person need not wait for what is missing.
+            let lost = head.extent == Extent::Part;
+            Some((name.clone(), Due { run, epoch: head.at.epoch + 1, lost }))
         });
-        let claimed = known.is_some_and(|(room, epoch)| self.claim(&room, run, (epoch, true), now));
+        let claimed = known.is_some_and(|(room, due)| self.claim(&room, due, true, now));
         let _ = reply.send(if claimed {
             Ok(())
         } else {
@@ -232,10 +247,7 @@ impl Driver {
     /// The same while nothing can be written: it counts later.
     pub(in crate::driver) fn put_off_read(&mut self, name: &str, heads: Vec<Head>) {
         if let Some(room) = self.federation.rooms.get_mut(name) {
-            for head in heads {
-                room.terms.put_off.retain(|known| known.run != head.run);
-                room.terms.put_off.push(head);
-            }
+            heads.into_iter().for_each(|head| head.put_into(&mut room.terms.put_off));
         }
     }
 
@@ -274,6 +286,7 @@ impl Driver {
             }
             if head.is_open && counts {
                 room.terms.suspicion.watch(run, epoch, &head.by, boot);
+                room.terms.suspicion.reads(run, head.extent, boot);
                 room.terms.heads.insert(run, head);
             } else {
                 room.terms.forget(run);

@@ -14,6 +14,7 @@ const SETTINGS: Settings = Settings {
     alive_ms: 50,
     suspect_ms: 60,
     grace_ms: 100,
+    missing_ms: 1500,
     drift_permille: 5,
     freeze_ms: 20,
     lost_keep_ms: 5000,
