@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use super::harness::{Cis, Running, Terminal, eventually, is_alive, is_root, kill_9, skip};
 
