@@ -11,6 +11,8 @@ const AT_ONCE_US: u64 = 300_000;
 const EACH_MS_US: u64 = 50;
 /// However much it took, it waits no longer, ms.
 const WAIT_MAX_MS: i64 = 2_000;
+/// So much use leads to that, µs.
+const USED_MAX_US: u64 = AT_ONCE_US + EACH_MS_US * WAIT_MAX_MS.cast_unsigned();
 
 /// What one session has used up.
 #[derive(Debug, Default)]
@@ -22,14 +24,14 @@ pub(super) struct Share {
 impl Share {
     /// So much was used.
     pub(super) fn use_up(&mut self, us: u64, now: TimestampMs) {
-        self.used_us = self.left_of(now).saturating_add(us);
+        self.used_us = self.left_of(now).saturating_add(us).min(USED_MAX_US);
         self.at = now;
     }
 
     /// When it may use more: now, or later.
     pub(super) fn free_at(&self, now: TimestampMs) -> TimestampMs {
         let over = self.left_of(now).saturating_sub(AT_ONCE_US);
-        now + i64::try_from(over.div_ceil(EACH_MS_US)).unwrap_or(WAIT_MAX_MS).min(WAIT_MAX_MS)
+        now + i64::try_from(over.div_ceil(EACH_MS_US)).unwrap_or(WAIT_MAX_MS)
     }
 
     fn left_of(&self, now: TimestampMs) -> u64 {
@@ -65,5 +67,6 @@ mod tests {
         );
         noisy.use_up(1 << 60, now);
         assert_eq!(noisy.free_at(now), now + WAIT_MAX_MS);
+        assert_eq!(noisy.free_at(now + WAIT_MAX_MS), now + WAIT_MAX_MS);
     }
 }

@@ -101,8 +101,8 @@ fn hostile_bytes_and_foreign_writing_do_the_window_no_harm() {
     window.wait_for("live: click into it to type");
     window.wait_for("Go on?");
     window.picture("terminal");
-    window.key("ctrl+3");
-    window.key("ctrl+1");
+    window.press_until("ctrl+3", "Search events");
+    window.press_until("ctrl+1", "Open terminal");
     window.click("yes");
     cis.wait_run(&run, "succeeded");
     window.wait_for("Nothing waits for you");

@@ -314,6 +314,14 @@ impl Session {
         }
     }
 
+    /// The same for an answer, which waits for no share: a look that is still to be judged is replaced by a newer one.
+    fn probe_anew(&mut self, monitored: &mut Monitored, env: &mut Env) {
+        if monitored.ahead.take().is_some() {
+            monitored.probing = false;
+        }
+        self.probe(monitored, env);
+    }
+
     /// Asks the host what the kernel shows, and how much output and input there is.
     pub(super) fn ask(&mut self, env: &mut Env) {
         self.typing.asked();

@@ -83,6 +83,8 @@ impl Stage {
     fn evidence(&mut self) -> KernelEvidence {
         self.looks += 1;
         let mut evidence = waiting_reader(self.output, self.modes);
+        // Who reads what was typed works meanwhile.
+        evidence.cpu_ms += self.typed;
         if !self.looks.is_multiple_of(self.busy_looks + 1) {
             evidence.readers.clear();
         }

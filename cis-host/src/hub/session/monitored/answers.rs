@@ -394,7 +394,8 @@ impl Session {
         env: &mut Env,
     ) -> Option<bool> {
         // A look that is under way may have been taken before the answer came.
-        let next = monitored.looks + u64::from(monitored.probing);
+        let is_under_way = monitored.probing && monitored.ahead.is_none();
+        let next = monitored.looks + u64::from(is_under_way);
         match pending.awaited {
             Awaited::Unknown => {
                 pending.awaited = Awaited::After(next, None);
@@ -420,7 +421,7 @@ impl Session {
             return Some(false);
         }
         if matches!(pending.awaited, Awaited::After(..)) {
-            self.probe(monitored, env);
+            self.probe_anew(monitored, env);
         }
         None
     }
