@@ -132,6 +132,9 @@ const fn device(name: &'static str, category: Category) -> EnvelopeType {
 /// The type of the envelope that carries several messages.
 pub const SEVERAL: EnvelopeType = device("cis.dag.node.messages", Category::Node);
 
+/// Messages in one envelope, or in the parts of one, at most.
+pub const TOGETHER_MAX: usize = 128;
+
 /// Messages with more bytes go in parts. Encrypted, an envelope has 4/3 of its bytes, and Matrix carries at most 65,536.
 const WHOLE_BYTES_MAX: usize = 40 << 10;
 
@@ -205,7 +208,7 @@ pub fn drafts(
         return Ok(vec![draft_all(messages, id(), room, sender)]);
     }
     let text = json!({ "messages": messages }).to_string();
-    parts::split(&text, id(), room, sender, id).ok_or(TooLarge)
+    parts::split(&text, room, sender, id).ok_or(TooLarge)
 }
 
 /// The messages whose parts came, in order.
@@ -213,7 +216,11 @@ pub fn drafts(
 /// # Errors
 /// What is wrong with their JSON.
 pub fn read_joined(text: &str) -> Result<Vec<Message<TaskPayload>>, String> {
-    serde_json::from_str(text).map(|Several { messages }| messages).map_err(|error| error.to_string())
+    let Several { messages } = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    if messages.len() > TOGETHER_MAX {
+        return Err(format!("it has {} messages", messages.len()));
+    }
+    Ok(messages)
 }
 
 /// Bytes of a message in an envelope, about.

@@ -6,13 +6,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::direct::{self, TaskPayload};
+use super::direct::{self, TOGETHER_MAX, TaskPayload};
 use super::protocol::BootMs;
 use super::protocol::message::Message;
 use crate::ids::NodeDid;
 
-/// Messages in one envelope, and bytes of them, at most. The largest one still goes into an envelope alone.
-const TOGETHER_MAX: usize = 128;
+/// Bytes of the messages in one envelope, at most. The largest one still goes into an envelope alone.
 const TOGETHER_BYTES_MAX: usize = 24 << 10;
 
 /// Messages that wait for one node; more are dropped, and repeated by those who need an answer.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 use ulid::Ulid;
 
 use super::envelope::{Draft, Verified};
@@ -47,11 +48,13 @@ pub struct Part {
 }
 
 /// The parts of a message, whose JSON this is, as envelopes before they are signed. `id` gives the id of each envelope. None: it is larger than
-/// a message may be.
-pub fn split(text: &str, of: Ulid, room: &str, sender: &str, id: impl Fn() -> Ulid) -> Option<Vec<Draft>> {
+/// a message may be. A message that is sent again has the same parts, so that those that were lost are all that matters.
+pub fn split(text: &str, room: &str, sender: &str, id: impl Fn() -> Ulid) -> Option<Vec<Draft>> {
     if text.len() > MESSAGE_BYTES_MAX {
         return None;
     }
+    let hash = Sha256::digest(text);
+    let of = Ulid(hash.iter().take(16).fold(0, |name, byte| name << 8 | u128::from(*byte)));
     let mut pieces = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
@@ -95,8 +98,11 @@ impl Parts {
     /// Takes a part that a node sent. Gives the JSON of the message if it was the last one that was missing.
     pub fn take(&mut self, from: &NodeDid, part: Part, now: BootMs) -> Option<String> {
         let Part { of, at, count, text } = part;
+        self.0.retain(|_, all| {
+            all.retain(|message| now.saturating_sub(message.since) <= TIME_MAX_MS);
+            !all.is_empty()
+        });
         let all = self.0.entry(from.clone()).or_default();
-        all.retain(|message| now.saturating_sub(message.since) <= TIME_MAX_MS);
         let index = match all.iter().position(|message| message.of == of) {
             Some(index) => index,
             None => {
@@ -130,8 +136,8 @@ mod tests {
     const ROOM: &str = "!r:x";
     const SENDER: &str = "@node:x";
 
-    fn parts(text: &str, of: u128) -> Vec<Part> {
-        let drafts = split(text, Ulid(of), ROOM, SENDER, || Ulid(7)).unwrap();
+    fn parts(text: &str) -> Vec<Part> {
+        let drafts = split(text, ROOM, SENDER, || Ulid(7)).unwrap();
         let sent = |draft: Draft| {
             let content = draft.sign(&key(1), SIZE_MAX_ENCRYPTED).unwrap().into_content();
             let carrier = Carrier { room: ROOM, type_name: PART.name, sender: Some(SENDER) };
@@ -148,7 +154,7 @@ mod tests {
             (order, again) in (any::<prop::sample::Index>(), any::<bool>()),
         ) {
             let text = format!("{{{}", text.repeat(times));
-            let mut sent = parts(&text, 1);
+            let mut sent = parts(&text);
             let (count, from) = (sent.len(), key(2).did());
             sent.rotate_left(order.index(count));
             if again {
@@ -167,17 +173,22 @@ mod tests {
 
     #[test]
     fn what_does_not_end_is_dropped() {
-        let text = "x".repeat(PART_BYTES_MAX + 1);
+        let text = |n: u32| format!("{n:03}{}", "x".repeat(PART_BYTES_MAX));
+        let (first, second) = (|n| parts(&text(n)).remove(0), |n| parts(&text(n)).remove(1));
         let (mut known, from) = (Parts::default(), key(2).did());
         for n in 0..100 {
-            assert_eq!(known.take(&from, parts(&text, n).remove(0), 1), None);
+            assert_eq!(known.take(&from, first(n), 1), None);
         }
         assert_eq!(known.0[&from].len(), UNFINISHED_MAX);
-        assert_eq!(known.take(&from, parts(&text, 0).remove(1), 1), None, "its beginning was dropped");
-        assert_eq!(known.take(&from, parts(&text, 99).remove(1), 2), Some(text.clone()));
-        assert_eq!(known.take(&from, parts(&text, 98).remove(1), TIME_MAX_MS + 2), None, "it came too late");
-        assert_eq!(known.take(&key(3).did(), parts(&text, 97).remove(1), 2), None, "it is another node's");
-        assert!(split(&"x".repeat(MESSAGE_BYTES_MAX + 1), Ulid(1), ROOM, SENDER, || Ulid(7)).is_none());
+        assert_eq!(known.take(&from, second(0), 1), None, "its beginning was dropped");
+        assert_eq!(known.take(&from, first(0), 1), Some(text(0)), "it was sent again");
+        assert_eq!(known.take(&from, second(99), 2), Some(text(99)));
+        assert_eq!(known.take(&key(3).did(), second(97), 2), None, "it is another node's");
+        assert_eq!(known.take(&from, second(98), TIME_MAX_MS + 2), None, "it came too late");
+        assert_eq!(known.0.len(), 2);
+        assert_eq!(known.take(&from, first(0), 3 * TIME_MAX_MS), None);
+        assert_eq!(known.0.len(), 1, "what other nodes did not finish is dropped, too");
+        assert!(split(&"x".repeat(MESSAGE_BYTES_MAX + 1), ROOM, SENDER, || Ulid(7)).is_none());
     }
 
     #[test]

@@ -342,8 +342,11 @@ impl Recovery {
     /// Whether a node may write into the journal of a run, as far as that is known.
     fn may_write(&self, run: RunId, by: &NodeDid) -> bool {
         let first = self.root(by);
-        let writer = self.runs.get(&run).and_then(|journal| journal.writer.as_ref());
-        writer.is_none_or(|writer| *writer == first) || self.may_coordinate(&first, by)
+        let Some(journal) = self.runs.get(&run) else { return true };
+        // Who coordinates it goes on to, also if owners took that right back.
+        let goes_on = journal.by.as_ref().is_some_and(|newest| self.root(newest) == first);
+        let begins = journal.writer.as_ref().is_none_or(|writer| *writer == first);
+        begins || goes_on || self.may_coordinate(&first, by)
     }
 
     fn read(&mut self, envelope: &Verified) -> Result<Option<File>, BadBatch> {
@@ -353,7 +356,10 @@ impl Recovery {
                     self.begins(snapshot);
                     None
                 }
-                SnapshotTold::File(file) => Some(File::Snapshot(file)),
+                SnapshotTold::File(file) => {
+                    let file = File::Snapshot(file);
+                    self.may_write(file.run(), envelope.did()).then_some(file)
+                }
             });
         }
         Ok(match Batch::read(envelope)? {
@@ -502,9 +508,11 @@ impl Recovery {
         self.runs.iter_mut().filter_map(|(run, journal)| journal.has_news(&may).then_some(*run)).collect()
     }
 
-    /// The runs of which something is missing, with the first reason.
-    pub fn incomplete(&self) -> impl Iterator<Item = (RunId, &str)> {
-        self.runs.iter().filter_map(|(run, journal)| Some((*run, journal.open_lacks().next()?)))
+    /// The runs of which something is missing, how far they are read, and the first reason.
+    pub fn incomplete(&self) -> impl Iterator<Item = (RunId, Extent, &str)> {
+        self.runs
+            .iter()
+            .filter_map(|(run, journal)| Some((*run, journal.extent, journal.open_lacks().next()?)))
     }
 
     /// The parts of journals that are missing between what was read, of runs whose writers `may` write them.
@@ -645,7 +653,7 @@ impl Journal {
     /// Whether what is missing matters: it was not read in another way, and is not void.
     fn is_open(&self, place: &LackAt) -> bool {
         match place {
-            LackAt::Beginning => true,
+            LackAt::Beginning => self.begun.is_none() && self.placed.is_empty(),
             LackAt::Entry(at) => self.reader.counts(*at) == Some(true),
             LackAt::Rest { epoch, last } => {
                 *epoch >= self.reader.position().epoch

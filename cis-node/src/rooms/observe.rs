@@ -34,7 +34,7 @@ use cis_core::api::Problem;
 use cis_core::event::{EventBody, ExecutionMode};
 use cis_core::federation::canonical::Fold;
 use cis_core::federation::protocol::BootMs;
-use cis_core::federation::recovery::{Fork, Fresh, Recovery};
+use cis_core::federation::recovery::{Extent, Fork, Fresh, Recovery};
 use cis_core::ids::{NodeDid, RunId};
 
 /// What could not be decrypted is looked at again so often at most.
@@ -561,14 +561,17 @@ impl Observer {
                     .iter()
                     .map(|(run, why)| format!("run {run} of room {room} is not followed: {why}")),
             );
-            troubles.extend(observed.recovery.incomplete().filter_map(|(run, why)| {
+            troubles.extend(observed.recovery.incomplete().filter_map(|(run, extent, why)| {
                 match observed.runs.get(&run) {
-                    Some(Known::Kept { fold, .. }) if !fold.run().state().is_terminal() => Some(format!(
+                    Some(Known::Kept { fold, .. }) if fold.run().state().is_terminal() => None,
+                    Some(Known::Kept { .. }) if extent == Extent::Part => Some(format!(
                         "a part of the journal of run {run} in room {room} is missing: {why}. It is read again when the node starts. \
-                         If the coordinator of the run goes away, the run goes on without that part after ten minutes, or at once with \
+                         If the coordinator of the run goes away, the run goes on without all that follows there after ten minutes, or at once with \
                          `cis dag takeover {run} --force` on another coordinator"
                     )),
-                    None => Some(format!("run {run} in room {room} cannot be read, as its beginning is missing: {why}")),
+                    Some(Known::Kept { .. }) | None => {
+                        Some(format!("run {run} in room {room} cannot be read to its end by this node: {why}"))
+                    }
                     Some(_) => None,
                 }
             }));

@@ -52,7 +52,7 @@ pub(crate) fn ci() -> Outcome {
 /// nodes that tests start have sessions of their own.
 const IDLY: &str = "{ echo 19 > /proc/self/autogroup; } 2> /dev/null; exec nice -n 19 \"$0\" \"$@\"";
 
-/// Runs another command of this program, and keeps what it says. It ends with this process.
+/// Runs another command of this program, and keeps what it says. After Ctrl+C, what that command started goes on to its end.
 fn aside(program: &Path, name: &str) -> Outcome<Output> {
     let mut command = Command::new("setsid");
     command.args(["--wait", "setpriv", "--pdeathsig", "TERM", "sh", "-c", IDLY]);

@@ -39,8 +39,9 @@ pub(crate) fn build() -> Outcome {
 fn prepare() -> Outcome {
     NEXTEST.ensure()?;
     crate::agents::ensure()?;
-    // Tests on the real binary start it by its path; a build that fails is said before any test.
-    run(cargo(&["build", "--workspace", "--locked"]))
+    // Tests on the real binary start it by its path; a build that fails is said before any test. Without `--tests`, features of what only tests
+    // use are left out, and half of all crates are built twice.
+    run(cargo(&["build", "--workspace", "--bins", "--tests", "--locked"]))
 }
 
 /// How many tests nextest runs at a time.

@@ -19,7 +19,7 @@ pub(super) struct Header {
     pub(super) prev: EntryHash,
     pub(super) by: NodeDid,
     pub(super) step: Step,
-    /// It came in a file, which may be missing for others.
+    /// It came in a file.
     pub(super) in_file: bool,
 }
 
@@ -49,6 +49,8 @@ type Order = (u32, usize);
 struct Known {
     header: Header,
     order: Order,
+    /// Where it stands outside of files, which may be missing for others.
+    inline: Option<Order>,
 }
 
 /// What became of a header.
@@ -149,7 +151,9 @@ impl Line {
         self.found += 1;
         let place = self.headers.entry((header.at.epoch, header.at.n)).or_default();
         if let Some(known) = place.iter_mut().find(|known| known.header.at == header.at) {
-            known.header.in_file &= header.in_file;
+            if !header.in_file && known.inline.is_none_or(|before| before.0 < self.reading) {
+                known.inline = Some(order);
+            }
             // Repeated in the same reading it stands where it came first.
             if known.order.0 < self.reading {
                 known.order = order;
@@ -162,7 +166,8 @@ impl Line {
         self.count += 1;
         let fork = !place.is_empty() && !header.step.takes_over();
         self.branches |= !place.is_empty() || header.step.takes_over();
-        place.push(Known { header, order });
+        let inline = (!header.in_file).then_some(order);
+        place.push(Known { header, order, inline });
         if fork { Added::Fork } else { Added::New }
     }
 
@@ -234,8 +239,8 @@ impl Line {
     fn followed_the_tip(&self, line: &[Position], takeover: &Known) -> bool {
         let next = self.index(takeover.header.at.n).and_then(|index| line.get(index));
         let leaves_out = takeover.header.step == Step::TakesOverBeforeFile;
-        next.and_then(|at| self.known(*at))
-            .is_none_or(|next| next.order > takeover.order || leaves_out && next.header.in_file)
+        let stands = |next: &Known| if leaves_out { next.inline } else { Some(next.order) };
+        next.and_then(|at| self.known(*at)).and_then(stands).is_none_or(|order| order > takeover.order)
     }
 
     /// Whether another takeover came before this one, of which somebody who misses a file cannot say whether it counts. Who has the file

@@ -302,6 +302,21 @@ fn a_takeover_before_a_missing_file_counts_for_all() {
     }
 }
 
+/// A coordinator writes again what was in the file, after the takeover.
+#[test]
+fn what_was_in_a_missing_file_does_not_count_if_it_comes_later() {
+    let facts = story(2, &key(1).did());
+    let (old, new, next) = overtaken(&facts, 4, 2, Step::TakesOverBeforeFile);
+    let mut in_file = old.clone();
+    let linked = |batch: &mut Batch| batch.entries.iter_mut().for_each(|linked| linked.in_file = true);
+    in_file.iter_mut().for_each(linked);
+    let ((before, inline), (_, file)) = (at_entry(&old, 4), at_entry(&in_file, 4));
+    for order in [[before, file, &new, inline], [before, &new, inline, &[]]] {
+        let (_, reader) = read_all(order.into_iter().flatten());
+        assert_eq!(reader.position(), next.position());
+    }
+}
+
 #[test]
 fn a_takeover_before_entries_that_are_there_does_not_count() {
     let facts = story(2, &key(1).did());
