@@ -11,7 +11,7 @@ use std::sync::Arc;
 use cis_core::api::{Program, Report, TaskSpec};
 use cis_core::dag::{Action, Dag, Task};
 use cis_core::event::{AttemptOutcome, ExecutionMode, RunCreated};
-use cis_core::federation::direct::{self, Progress, RemoteSpec, TaskPayload};
+use cis_core::federation::direct::{Progress, RemoteSpec, TaskPayload};
 use cis_core::federation::lanes::{Lanes, Ready};
 use cis_core::federation::lead;
 use cis_core::federation::protocol::coordinator::{self, CoordinatorHalf};
@@ -190,10 +190,10 @@ impl World {
     }
 
     fn look_at_lanes(&mut self, of: usize) {
-        for Ready { to, number, messages } in self.nodes[of].lanes.take_ready(self.now) {
+        for Ready { to, number, messages, bytes } in self.nodes[of].lanes.take_ready(self.now) {
             self.envelopes += 1;
             self.messages += messages.len() as u64;
-            self.bytes += messages.iter().map(|message| direct::size_of(message) as u64).sum::<u64>();
+            self.bytes += bytes as u64;
             let at = self.index[&to.1];
             self.at(WAY_MS, Event::Arrives { at, from: of, messages });
             self.at(WAY_MS / 2, Event::Sent { from: of, to, number });

@@ -8,19 +8,17 @@ use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 use super::envelope::{Draft, Verified};
-use super::envelope_type::{EnvelopeType, Way};
+use super::envelope_type::EnvelopeType;
 use super::packed::{pack, unpack};
 use crate::api::{Answer, AnswerReceipt, Decide, Problem, RunView};
 use crate::event::{Category, RetryScope};
 use crate::ids::{InboxId, InputId, RunId, SessionId, TaskId, TimestampMs};
 
 /// The type of the envelope that carries a [`ControlRequest`].
-pub const REQUEST: EnvelopeType =
-    EnvelopeType { name: "cis.dag.run.control_request", v: 1, category: Category::Run, way: Way::Device };
+pub const REQUEST: EnvelopeType = EnvelopeType::device("cis.dag.run.control_request", Category::Run);
 
 /// The type of the envelope that carries a [`ControlResponse`].
-pub const RESPONSE: EnvelopeType =
-    EnvelopeType { name: "cis.dag.run.control_response", v: 1, category: Category::Run, way: Way::Device };
+pub const RESPONSE: EnvelopeType = EnvelopeType::device("cis.dag.run.control_response", Category::Run);
 
 /// A request that is older, or from so far in the future, is refused: somebody may have kept it back. ms.
 pub const AGE_MAX_MS: TimestampMs = 2 * 60 * 1000;

@@ -10,7 +10,7 @@ use serde_json::json;
 use ulid::Ulid;
 
 use super::envelope::{Draft, Verified};
-use super::envelope_type::{EnvelopeType, Way};
+use super::envelope_type::EnvelopeType;
 use super::packed::{pack, unpack};
 use super::parts;
 use super::protocol::message::{Message, Payload};
@@ -125,12 +125,8 @@ impl RemoteSpec {
     }
 }
 
-const fn device(name: &'static str, category: Category) -> EnvelopeType {
-    EnvelopeType { name, v: 1, category, way: Way::Device }
-}
-
 /// The type of the envelope that carries several messages.
-pub const SEVERAL: EnvelopeType = device("cis.dag.node.messages", Category::Node);
+pub const SEVERAL: EnvelopeType = EnvelopeType::device("cis.dag.node.messages", Category::Node);
 
 /// Messages in one envelope, or in the parts of one, at most.
 pub const TOGETHER_MAX: usize = 128;
@@ -146,6 +142,7 @@ struct Several {
 /// The type of the envelope that carries a message.
 #[must_use]
 pub fn type_of<P: Payload>(message: &Message<P>) -> EnvelopeType {
+    let device = EnvelopeType::device;
     match message {
         Message::Heartbeat { .. } => device("cis.dag.node.heartbeat", Category::Node),
         Message::Alive {} => device("cis.dag.node.alive", Category::Node),
@@ -193,18 +190,19 @@ pub fn draft_all(messages: &[Message<TaskPayload>], id: Ulid, room: &str, sender
 #[error("a message has at most {} bytes", parts::MESSAGE_BYTES_MAX)]
 pub struct TooLarge;
 
-/// Messages as envelopes, before they are signed: several small ones in one, one that is too large for an envelope in parts. `id` gives
-/// the id of each envelope.
+/// Messages of so many bytes ([`size_of`]) as envelopes, before they are signed: several small ones in one, one that is too large for an
+/// envelope in parts. `id` gives the id of each envelope.
 ///
 /// # Errors
 /// [`TooLarge`].
 pub fn drafts(
     messages: &[Message<TaskPayload>],
+    bytes: usize,
     id: impl Fn() -> Ulid,
     room: &str,
     sender: &str,
 ) -> Result<Vec<Draft>, TooLarge> {
-    if messages.iter().map(size_of).sum::<usize>() <= WHOLE_BYTES_MAX {
+    if bytes <= WHOLE_BYTES_MAX {
         return Ok(vec![draft_all(messages, id(), room, sender)]);
     }
     let text = json!({ "messages": messages }).to_string();

@@ -25,3 +25,11 @@ pub struct EnvelopeType {
     /// By which way it goes.
     pub way: Way,
 }
+
+impl EnvelopeType {
+    /// The first version of one that goes to a device.
+    #[must_use]
+    pub const fn device(name: &'static str, category: Category) -> Self {
+        Self { name, v: 1, category, way: Way::Device }
+    }
+}

@@ -66,6 +66,8 @@ pub struct Ready {
     pub number: u64,
     /// In order.
     pub messages: Vec<Message<TaskPayload>>,
+    /// Bytes of them, about.
+    pub bytes: usize,
 }
 
 /// See the module.
@@ -136,7 +138,8 @@ impl Lanes {
             if lane.ready_at().is_some_and(|at| at <= now) {
                 self.number += 1;
                 lane.under_way.insert(self.number, now);
-                ready.push(Ready { to: to.clone(), number: self.number, messages: lane.take_part(now) });
+                let (messages, bytes) = lane.take_part(now);
+                ready.push(Ready { to: to.clone(), number: self.number, messages, bytes });
             }
         }
         ready
@@ -187,8 +190,8 @@ impl Lane {
         }
     }
 
-    /// The messages of one envelope.
-    fn take_part(&mut self, now: BootMs) -> Vec<Message<TaskPayload>> {
+    /// The messages of one envelope, and their bytes.
+    fn take_part(&mut self, now: BootMs) -> (Vec<Message<TaskPayload>>, usize) {
         let (mut part, mut bytes) = (Vec::new(), 0);
         while let Some(next) = self.waiting.pop_front() {
             if !part.is_empty() && bytes + next.size > TOGETHER_BYTES_MAX {
@@ -204,7 +207,7 @@ impl Lane {
             }
         }
         self.patient_until = now + PATIENCE_MS;
-        part
+        (part, bytes)
     }
 }
 
@@ -258,7 +261,7 @@ mod tests {
         let mut lanes = Lanes::default();
         let mut left = |messages: &[Message<TaskPayload>]| {
             messages.iter().for_each(|message| lanes.push(to("a"), message.clone(), false, 0));
-            let Ready { to, number, messages } = lanes.take_ready(PATIENCE_MS).remove(0);
+            let Ready { to, number, messages, .. } = lanes.take_ready(PATIENCE_MS).remove(0);
             lanes.sent(&to, number);
             assert!(lanes.lanes.is_empty());
             messages

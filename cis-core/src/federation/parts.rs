@@ -12,14 +12,13 @@ use sha2::{Digest as _, Sha256};
 use ulid::Ulid;
 
 use super::envelope::{Draft, Verified};
-use super::envelope_type::{EnvelopeType, Way};
+use super::envelope_type::EnvelopeType;
 use super::protocol::BootMs;
 use crate::event::Category;
 use crate::ids::NodeDid;
 
 /// The type of the envelope that carries a part.
-pub const PART: EnvelopeType =
-    EnvelopeType { name: "cis.dag.node.part", v: 1, category: Category::Node, way: Way::Device };
+pub const PART: EnvelopeType = EnvelopeType::device("cis.dag.node.part", Category::Node);
 
 /// A message has at most so many bytes as JSON.
 pub const MESSAGE_BYTES_MAX: usize = 8 << 20;

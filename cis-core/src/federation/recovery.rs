@@ -504,7 +504,7 @@ impl Recovery {
 
     /// The runs of which something is new.
     pub fn news(&mut self) -> Vec<RunId> {
-        let may = may_coordinate(&self.coordinators, &self.former);
+        let may = some_key_in(&self.coordinators, &self.former);
         self.runs.iter_mut().filter_map(|(run, journal)| journal.has_news(&may).then_some(*run)).collect()
     }
 
@@ -527,9 +527,9 @@ impl Recovery {
 
     /// What is new of a run since this was asked last; none: nothing.
     pub fn fresh(&mut self, run: RunId) -> Option<Fresh> {
-        let may = may_coordinate(&self.coordinators, &self.former);
-        let journal = self.runs.get_mut(&run).filter(|journal| journal.has_news(&may))?;
-        let by = journal.by.clone()?;
+        let may = some_key_in(&self.coordinators, &self.former);
+        let journal = self.runs.get_mut(&run)?;
+        let by = journal.by.clone().filter(|_| journal.has_news(&may))?;
         let (extent, void) = (journal.extent_now(&may), journal.voids);
         (journal.extent, journal.voids, journal.is_touched) = (extent, false, false);
         let facts = std::mem::take(&mut journal.facts);
@@ -544,13 +544,13 @@ impl Recovery {
     #[must_use]
     pub fn runs(self) -> Vec<RecoveredRun> {
         let Self { runs, coordinators, former, .. } = self;
-        let may = may_coordinate(&coordinators, &former);
+        let may = some_key_in(&coordinators, &former);
         runs.into_iter().filter_map(|(run, journal)| journal.run(run, &may)).collect()
     }
 }
 
-/// Whether a node, told by its first key, may take runs over.
-fn may_coordinate<'a>(
+/// Whether one of these coordinators is the node that this key, or the one after it, belongs to.
+fn some_key_in<'a>(
     coordinators: &'a BTreeSet<NodeDid>,
     former: &'a BTreeMap<NodeDid, NodeDid>,
 ) -> impl Fn(&NodeDid) -> bool + 'a {
@@ -675,10 +675,13 @@ impl Journal {
         }
     }
 
-    fn has_news(&self, may: impl Fn(&NodeDid) -> bool) -> bool {
-        let has_facts = self.voids || !self.facts.is_empty();
+    fn has_news(&mut self, may: impl Fn(&NodeDid) -> bool) -> bool {
+        if self.voids || !self.facts.is_empty() {
+            return true;
+        }
         // Of what does not begin, nothing is told.
-        has_facts || self.is_touched && self.given > 0 && self.extent_now(may) != self.extent
+        self.is_touched = self.is_touched && self.given > 0 && self.extent_now(may) != self.extent;
+        self.is_touched
     }
 
     /// None: nothing of it can be read.

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use cis_core::api::Refusal;
 use cis_core::federation::protocol::coordinator::{self, CoordinatorHalf, KnownGrant};
 use cis_core::federation::protocol::message::{Addressee, Grant, Granted, Message, Payload};
-use cis_core::federation::protocol::suspicion::{Due, Suspicion};
+use cis_core::federation::protocol::suspicion::Suspicion;
 use cis_core::federation::protocol::worker::{self, Remembered, WorkerHalf};
 use cis_core::federation::protocol::{BootMs, Settings};
 use cis_core::fence;
@@ -484,7 +484,7 @@ impl World {
                 self.send(at, to, Message::Alive {});
             }
         }
-        for Due { epoch, .. } in self.nodes[at].suspicion.due(at, now) {
+        for (_, epoch) in self.nodes[at].suspicion.due(at, now) {
             self.take_over(at, epoch);
         }
     }

@@ -713,6 +713,11 @@ impl Node {
         true
     }
 
+    /// Whether it coordinates the run.
+    pub(crate) fn leads(&self) -> bool {
+        self.life.as_ref().is_some_and(|life| life.coordinator.epoch(run()).is_some())
+    }
+
     /// Writes what is new of the run into its journal, and queues it.
     pub(crate) fn write_journal(&mut self, body_max: usize) {
         self.write_pages(|at, writer, ids| signed(at, writer, body_max, ids));

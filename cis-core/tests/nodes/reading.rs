@@ -9,7 +9,6 @@ use cis_core::federation::canonical::Fold;
 use cis_core::federation::journal::{Fact, Position, Writer};
 use cis_core::federation::protocol::BootMs;
 use cis_core::federation::protocol::message::Message;
-use cis_core::federation::protocol::suspicion::Due;
 use cis_core::federation::protocol::worker::WorkerHalf;
 use cis_core::federation::recovery::{Extent, Fresh, Recovery};
 use cis_core::identity::Right;
@@ -396,30 +395,23 @@ impl Node {
         }
         let life = self.life();
         let Some(rank) = life.active_rank() else { return };
-        for due in life.suspicion.due(rank, boot) {
-            self.claim(due);
+        for (_, epoch) in life.suspicion.due(rank, boot) {
+            self.claim(epoch);
         }
     }
 
     /// A person has this node take the run over.
     pub(crate) fn take_over(&mut self) {
-        let due =
-            |head: &Head| Due { run: run(), epoch: head.at.epoch + 1, lost: head.extent == Extent::Part };
-        if let Some(due) = self.life().head.as_ref().map(due) {
-            self.claim(due);
+        if let Some(epoch) = self.life().head.as_ref().map(|head| head.at.epoch + 1) {
+            self.claim(epoch);
         }
     }
 
     /// Writes into the journal that this node coordinates the run from now on. It does so once that was read back.
-    fn claim(&mut self, due: Due) {
-        let Due { epoch, lost, .. } = due;
+    fn claim(&mut self, epoch: Epoch) {
         let life = self.life();
-        let can = |head: &&Head| match head.extent {
-            Extent::Whole => true,
-            Extent::Part => lost,
-            Extent::Unknown => false,
-        };
-        let head = life.head.as_ref().filter(can).filter(|head| head.at.epoch + 1 == epoch);
+        let can = |head: &&Head| head.extent != Extent::Unknown && head.at.epoch + 1 == epoch;
+        let head = life.head.as_ref().filter(can);
         if let Some((cut, extent)) = head.filter(|_| life.rank.is_some()).map(|head| (head.at, head.extent)) {
             let lost = extent == Extent::Part;
             let without = if lost { ", without what followed" } else { "" };

@@ -10,8 +10,7 @@ use cis_core::ids::{InboxId, InputId, SessionId, TaskId};
 use crate::answering::Question;
 use crate::history::{History, OfPrompt, Told, gates};
 use crate::host::Typing;
-use crate::node::Node;
-use crate::plan::{did, number, run};
+use crate::plan::{did, number};
 use crate::seeds::has_prompts;
 use crate::world::{Step, World};
 
@@ -183,12 +182,8 @@ impl World {
     /// Some people ask for something, each at some node.
     pub(crate) fn people_ask(&mut self) -> Step {
         let count = self.rng.between(1, 3);
-        let leads = |node: &Node| {
-            let life = node.life.as_ref();
-            life.is_some_and(|life| life.coordinator.epoch(run()).is_some())
-        };
         for _ in 0..count {
-            let leader = self.nodes.iter().find(|node| leads(node)).map(|node| node.at);
+            let leader = self.nodes.iter().find(|node| node.leads()).map(|node| node.at);
             let at = match leader {
                 Some(at) if self.rng.percent(35) => at,
                 _ => usize::try_from(self.rng.below(self.nodes.len() as u64)).unwrap(),

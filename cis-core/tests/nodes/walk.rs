@@ -191,6 +191,11 @@ fn lose_machine(world: &mut World, at: usize) -> Step {
         return Ok(());
     }
     world.reached.insert("lost machine");
+    lose(world, at, goes)
+}
+
+/// A machine loses its disk. `goes`: it does not come back.
+fn lose(world: &mut World, at: usize, goes: bool) -> Step {
     world.nodes[at].is_gone = goes;
     world.forget_begun(at);
     world.at(at, Node::lose_disk)
@@ -289,10 +294,7 @@ fn usurp(world: &mut World) -> Step {
 
 /// Somebody asks something of the run, at a node that coordinates it or any other.
 fn person(world: &mut World) -> Step {
-    let leads = |node: &Node| {
-        node.is_ready() && node.life.as_ref().is_some_and(|life| life.coordinator.epoch(run()).is_some())
-    };
-    let at = match world.nodes.iter().find(|node| leads(node)).map(|node| node.at) {
+    let at = match world.nodes.iter().find(|node| node.is_ready() && node.leads()).map(|node| node.at) {
         Some(at) if world.rng.percent(85) => at,
         _ => any_node(world),
     };
@@ -338,9 +340,7 @@ fn heal(world: &mut World) -> Step {
     world.cut.clear();
     if let Some(at) = world.doomed.filter(|at| !world.nodes[*at].is_gone) {
         // Nobody else can go on from what it wrote.
-        world.nodes[at].is_gone = true;
-        world.forget_begun(at);
-        world.at(at, Node::lose_disk)?;
+        lose(world, at, true)?;
     }
     // The run has to be in the hands of somebody who is there.
     let mut members = world.members_at_first();

@@ -262,10 +262,7 @@ impl World {
     /// Somebody has the key of a coordinator, and writes in its journal: before the coordinator's own entries are in the room, or after
     /// that.
     pub(crate) fn fork(&mut self, at: usize) -> Step {
-        let leads = |node: &Node| {
-            node.is_ready() && node.life.as_ref().is_some_and(|life| life.coordinator.epoch(run()).is_some())
-        };
-        if !self.room.is_up || !leads(&self.nodes[at]) {
+        if !self.room.is_up || !self.nodes[at].is_ready() || !self.nodes[at].leads() {
             return Ok(());
         }
         let leaves_out = self.rng.percent(50);
@@ -290,9 +287,8 @@ impl World {
     /// What a coordinator writes next is lost for everybody else, and its machine later.
     pub(crate) fn lose_entries(&mut self, at: usize) -> Step {
         let node = &self.nodes[at];
-        let leads = node.life.as_ref().is_some_and(|life| life.coordinator.epoch(run()).is_some());
         let is_free = self.doomed.is_none() && self.room.is_up && node.is_ready() && !self.plan.is_needed(at);
-        if !leads || !is_free || self.room.fold.is_none() || self.voters_left() < 2 {
+        if !node.leads() || !is_free || self.room.fold.is_none() || self.voters_left() < 2 {
             return Ok(());
         }
         self.publish_all(at)?;

@@ -458,8 +458,8 @@ impl Task {
 
     /// Sends what waits for nothing any more.
     fn send_ready(&mut self, carrier: &impl Carries) {
-        for Ready { to, number, messages } in self.lanes.take_ready(boot_ms()) {
-            let drafts = direct::drafts(&messages, Ulid::new, &to.0, &carrier.own().user);
+        for Ready { to, number, messages, bytes } in self.lanes.take_ready(boot_ms()) {
+            let drafts = direct::drafts(&messages, bytes, Ulid::new, &to.0, &carrier.own().user);
             let drafts = drafts.unwrap_or_else(|error| {
                 tracing::warn!(to = %to.1, %error, "a message to a node is too large");
                 Vec::new()

@@ -19,8 +19,6 @@ pub(super) struct Header {
     pub(super) prev: EntryHash,
     pub(super) by: NodeDid,
     pub(super) step: Step,
-    /// It came in a file.
-    pub(super) in_file: bool,
 }
 
 /// What an entry does to its term.
@@ -146,12 +144,13 @@ impl Line {
         self.base
     }
 
-    pub(super) fn add(&mut self, header: Header) -> Added {
+    /// Takes a header. `in_file`: its entry came in a file.
+    pub(super) fn add(&mut self, header: Header, in_file: bool) -> Added {
         let order = (self.reading, self.found);
         self.found += 1;
         let place = self.headers.entry((header.at.epoch, header.at.n)).or_default();
         if let Some(known) = place.iter_mut().find(|known| known.header.at == header.at) {
-            if !header.in_file && known.inline.is_none_or(|before| before.0 < self.reading) {
+            if !in_file && known.inline.is_none_or(|before| before.0 < self.reading) {
                 known.inline = Some(order);
             }
             // Repeated in the same reading it stands where it came first.
@@ -166,7 +165,7 @@ impl Line {
         self.count += 1;
         let fork = !place.is_empty() && !header.step.takes_over();
         self.branches |= !place.is_empty() || header.step.takes_over();
-        let inline = (!header.in_file).then_some(order);
+        let inline = (!in_file).then_some(order);
         place.push(Known { header, order, inline });
         if fork { Added::Fork } else { Added::New }
     }
@@ -247,9 +246,9 @@ impl Line {
     /// knows that it does, or that it follows nothing.
     fn may_be_late(&self, line: &[Position], takeover: &Known) -> bool {
         let tip = line.last().unwrap_or(&self.base);
-        let is_open = |k: &&Known| k.order < takeover.order && k.header.at.n > tip.n + 1;
+        let is_open = |k: &Known| k.order < takeover.order && k.header.at.n > tip.n + 1;
         takeover.header.step == Step::TakesOverBeforeFile
-            && self.takeovers(takeover.header.at.epoch).filter(is_open).count() > 0
+            && self.takeovers(takeover.header.at.epoch).any(is_open)
     }
 
     fn known(&self, at: Position) -> Option<&Known> {

@@ -209,8 +209,8 @@ impl Reader {
     /// Whether an entry told something new.
     fn add(&mut self, linked: Linked, by: &NodeDid, writer: &NodeDid, reports: &mut Vec<Report>) -> bool {
         let Linked { at, prev, step, in_file, entry, size } = linked;
-        let header = Header { at, prev, by: writer.clone(), step, in_file };
-        match self.line.add(header) {
+        let header = Header { at, prev, by: writer.clone(), step };
+        match self.line.add(header, in_file) {
             Added::New => {}
             Added::Fork => reports.push(Report::Fork { epoch: at.epoch, n: at.n, by: by.clone() }),
             // Its content may have been dropped.

@@ -286,13 +286,16 @@ fn what_counted_once_counts_for_good() {
     assert_eq!(follower.placed.len() as u64, first_end.position().n);
 }
 
+fn put_into_files(batches: &mut [Batch]) {
+    batches.iter_mut().flat_map(|batch| &mut batch.entries).for_each(|linked| linked.in_file = true);
+}
+
 /// Those who have the file, and those who miss it, come to the same story.
 #[test]
 fn a_takeover_before_a_missing_file_counts_for_all() {
     let facts = story(2, &key(1).did());
     let (mut old, new, next) = overtaken(&facts, 4, 2, Step::TakesOverBeforeFile);
-    let linked = |batch: &mut Batch| batch.entries.iter_mut().for_each(|linked| linked.in_file = true);
-    old.iter_mut().skip(4).for_each(linked);
+    put_into_files(&mut old[4..]);
     let (before, file) = at_entry(&old, 4);
     for order in [[before, file, &new], [before, &new, file], [before, &new, &[]]] {
         let (follower, reader) = read_all(order.into_iter().flatten());
@@ -308,8 +311,7 @@ fn what_was_in_a_missing_file_does_not_count_if_it_comes_later() {
     let facts = story(2, &key(1).did());
     let (old, new, next) = overtaken(&facts, 4, 2, Step::TakesOverBeforeFile);
     let mut in_file = old.clone();
-    let linked = |batch: &mut Batch| batch.entries.iter_mut().for_each(|linked| linked.in_file = true);
-    in_file.iter_mut().for_each(linked);
+    put_into_files(&mut in_file);
     let ((before, inline), (_, file)) = (at_entry(&old, 4), at_entry(&in_file, 4));
     for order in [[before, file, &new, inline], [before, &new, inline, &[]]] {
         let (_, reader) = read_all(order.into_iter().flatten());
@@ -331,8 +333,7 @@ fn a_takeover_before_a_missing_file_does_not_count_after_another_one() {
     let facts = story(2, &key(1).did());
     let (mut old, late, _) = overtaken(&facts, 4, 2, Step::TakesOverBeforeFile);
     let (_, usual, usual_end) = taken_over(&facts, 6, 3);
-    let linked = |batch: &mut Batch| batch.entries.iter_mut().for_each(|linked| linked.in_file = true);
-    old.iter_mut().skip(4).for_each(linked);
+    put_into_files(&mut old[4..]);
     let (before, file) = at_entry(&old, 4);
     let (file, _) = at_entry(file, 6);
     let (_, reader) = read_all(before.iter().chain(file).chain(&usual).chain(&late));

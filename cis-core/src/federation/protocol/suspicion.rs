@@ -55,17 +55,6 @@ impl Watched {
     }
 }
 
-/// A run that this node should take over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Due {
-    /// It.
-    pub run: RunId,
-    /// The term that would begin.
-    pub epoch: Epoch,
-    /// What follows in its journal after what was read is missing, and was waited for.
-    pub lost: bool,
-}
-
 impl Suspicion {
     /// Watches nobody.
     #[must_use]
@@ -135,17 +124,16 @@ impl Suspicion {
             .map(|(run, watched)| (*run, &watched.coordinator))
     }
 
-    /// Runs that this node should take over now. `rank`: its place among the voters, from 0. A run is named again after as long a
-    /// time, as long as nothing came of it.
-    pub fn due(&mut self, rank: usize, now: BootMs) -> Vec<Due> {
+    /// Runs that this node should take over now, with the epoch that would begin. `rank`: its place among the voters,
+    /// from 0. A run is named again after as long a time, as long as nothing came of it.
+    pub fn due(&mut self, rank: usize, now: BootMs) -> Vec<(RunId, Epoch)> {
         let (patience, settings) = (self.patience(rank), self.settings);
         let mut due = Vec::new();
         let near = self.runs.iter_mut().filter(|(_, watched)| !self.far.contains(&watched.coordinator));
         for (run, watched) in near {
             if watched.due_at(&self.heard, patience, &settings).is_some_and(|at| at <= now) {
                 watched.retry_at = now + patience;
-                let lost = watched.extent.0 == Extent::Part;
-                due.push(Due { run: *run, epoch: watched.epoch + 1, lost });
+                due.push((*run, watched.epoch + 1));
             }
         }
         due

@@ -6,16 +6,14 @@ use ulid::Ulid;
 use super::{Frame, ViewId};
 use crate::event::Category;
 use crate::federation::envelope::{Draft, Verified};
-use crate::federation::envelope_type::{EnvelopeType, Way};
+use crate::federation::envelope_type::EnvelopeType;
 use crate::federation::packed::{pack, unpack};
 
 /// The type of the envelope that carries a [`Segment`].
-pub(super) const SEGMENT: EnvelopeType =
-    EnvelopeType { name: "cis.dag.session.view", v: 1, category: Category::Session, way: Way::Device };
+pub(super) const SEGMENT: EnvelopeType = EnvelopeType::device("cis.dag.session.view", Category::Session);
 
 /// The type of the envelope that says that a view is unknown.
-pub(super) const GONE: EnvelopeType =
-    EnvelopeType { name: "cis.dag.session.view_gone", v: 1, category: Category::Session, way: Way::Device };
+pub(super) const GONE: EnvelopeType = EnvelopeType::device("cis.dag.session.view_gone", Category::Session);
 
 /// A numbered part of a view in one direction, or an acknowledgement alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

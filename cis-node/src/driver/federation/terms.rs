@@ -16,10 +16,10 @@ use cis_core::event::{EventBody, EventDraft};
 use cis_core::federation::journal::Position;
 use cis_core::federation::protocol::groups::Term;
 use cis_core::federation::protocol::message::Message;
-use cis_core::federation::protocol::suspicion::{Due, Suspicion};
+use cis_core::federation::protocol::suspicion::Suspicion;
 use cis_core::federation::protocol::{BootMs, Settings};
 use cis_core::federation::recovery::{Extent, Fork};
-use cis_core::ids::{NodeDid, RunId, TimestampMs};
+use cis_core::ids::{Epoch, NodeDid, RunId, TimestampMs};
 use cis_core::scheduler::LiveAttempt;
 
 /// See the module.
@@ -145,15 +145,14 @@ impl Driver {
         }
         let terms = &mut self.federation.room(name).terms;
         let Some(rank) = terms.active_rank() else { return };
-        for due in terms.suspicion.due(rank, boot) {
-            self.claim(name, due, false, now);
+        for (run, epoch) in terms.suspicion.due(rank, boot) {
+            self.claim(name, run, (epoch, false), now);
         }
     }
 
     /// Writes into a run's journal that this node coordinates it from now on. It does so once that was read back. `by_hand`: a person
-    /// wants that.
-    fn claim(&mut self, room: &str, due: Due, by_hand: bool, now: TimestampMs) -> bool {
-        let Due { run, epoch, lost } = due;
+    /// wants that, and need not wait for what is missing.
+    fn claim(&mut self, room: &str, run: RunId, (epoch, by_hand): (Epoch, bool), now: TimestampMs) -> bool {
         let terms = &mut self.federation.room(room).terms;
         if terms.rank.is_none() {
             return false;
@@ -161,18 +160,13 @@ impl Driver {
         let Some(head) = terms.heads.get(&run).filter(|head| head.at.epoch + 1 == epoch) else {
             return false;
         };
-        match (head.extent, lost) {
-            (Extent::Whole, _) => {
-                tracing::info!(%run, epoch, of = %head.by, "this node takes a run over");
-            }
-            (Extent::Part, true) => {
-                let after = head.at.n;
-                tracing::warn!(
-                    %run, epoch, of = %head.by, after,
-                    "this node takes a run over without what followed in its journal, which is missing"
-                );
-            }
-            (Extent::Part, false) | (Extent::Unknown, _) => return false,
+        match head.extent {
+            Extent::Whole => tracing::info!(%run, epoch, of = %head.by, "this node takes a run over"),
+            Extent::Part => tracing::warn!(
+                %run, epoch, of = %head.by, after = head.at.n,
+                "this node takes a run over without what followed in its journal, which is missing"
+            ),
+            Extent::Unknown => return false,
         }
         let lost = head.extent == Extent::Part;
         let forced = by_hand && terms.suspicion.is_far(&head.by);
@@ -188,11 +182,9 @@ impl Driver {
     pub(in crate::driver) fn take_over(&mut self, run: RunId, reply: Reply<()>, now: TimestampMs) {
         let known = self.federation.rooms.iter().find_map(|(name, room)| {
             let head = room.terms.heads.get(&run)?;
-            // A person need not wait for what is missing.
-            let lost = head.extent == Extent::Part;
-            Some((name.clone(), Due { run, epoch: head.at.epoch + 1, lost }))
+            Some((name.clone(), head.at.epoch + 1))
         });
-        let claimed = known.is_some_and(|(room, due)| self.claim(&room, due, true, now));
+        let claimed = known.is_some_and(|(room, epoch)| self.claim(&room, run, (epoch, true), now));
         let _ = reply.send(if claimed {
             Ok(())
         } else {
