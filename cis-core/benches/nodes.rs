@@ -140,6 +140,7 @@ fn facts(owner: NodeDid) -> RunCreated {
         use_agent: None,
         named: Vec::new(),
         submitter: None,
+        submitted_here: false,
     }
 }
 

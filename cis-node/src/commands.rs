@@ -554,6 +554,8 @@ pub(crate) struct Head {
     pub(crate) is_ours: bool,
     /// It has not ended.
     pub(crate) is_open: bool,
+    /// It was submitted here, and a task of it waits until this node coordinates it again.
+    pub(crate) is_wanted: bool,
     /// How far that is.
     pub(crate) extent: Extent,
 }

@@ -106,6 +106,7 @@ mod soak;
 mod spec;
 mod sso;
 mod storage;
+mod submitter;
 mod subscribers;
 mod supervision;
 mod transfers;

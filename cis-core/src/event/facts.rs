@@ -75,6 +75,9 @@ pub struct RunCreated {
     /// Submitter of the run; none: the owner of the node, over its socket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub submitter: Option<Submitter>,
+    /// It was submitted on this node, which read it from its room after another node took it over. Its directory is here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub submitted_here: bool,
 }
 
 /// A submitter other than the owner of the node. Commands that the node runs for the run never have more rights than the

@@ -50,6 +50,7 @@ const SHOWN: &[(&str, &[Hidden])] = &[
             nothing("kept"),
             nothing("named"),
             nothing("submitter"),
+            nothing("submitted_here"),
             text("source"),
             text("workdir"),
         ],

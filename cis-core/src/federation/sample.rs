@@ -72,6 +72,7 @@ pub(super) fn created(tasks: usize, owner: &NodeDid) -> RunCreated {
             not_searched: vec!["/home/ann/secret-project/bin".into()],
         }],
         submitter: Some(Submitter::Token { id: TokenId::from_parts(1, 7) }),
+        submitted_here: true,
     }
 }
 

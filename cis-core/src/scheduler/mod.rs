@@ -27,6 +27,7 @@ mod retry;
 mod room_share;
 mod settle;
 mod state;
+mod submitter;
 mod task;
 mod time;
 mod trigger;

@@ -16,13 +16,15 @@ use super::task::{Tally, TaskEntry, Waits};
 use crate::api::TaskCounts;
 use crate::dag::{Commit, Dag, Item, SecretSource, Task, Trigger};
 use crate::event::{EndReason, QueueReason, RunCreated, RunState, TaskState};
-use crate::ids::{RunId, TaskId, TimestampMs};
+use crate::ids::{NodeDid, RunId, TaskId, TimestampMs};
 
 /// One execution of a DAG. Tasks are known by their index: the order of the file, then those added.
 #[derive(Debug, Clone)]
 pub struct Run {
     pub(super) id: RunId,
     pub(super) facts: RunCreated,
+    /// Its first coordinator; none: what is known begins later.
+    pub(super) submitted_by: Option<NodeDid>,
     pub(super) dag: Arc<Dag>,
     /// Sources of all secrets that its tasks declare, each once.
     pub(super) secrets: Vec<SecretSource>,
@@ -126,6 +128,7 @@ impl Run {
         };
         let links = Links::new(count, &edges);
         let (facts, added) = (facts.clone(), Vec::new());
+        let submitted_by = (facts.epoch == 0).then(|| facts.owner.clone());
         let commits = dag.tasks.iter().any(|task| task.commit == Commit::Room);
         let secrets: BTreeSet<&SecretSource> =
             dag.tasks.iter().flat_map(|task| task.secrets.values()).collect();
@@ -133,6 +136,7 @@ impl Run {
         Ok(Self {
             id,
             facts,
+            submitted_by,
             dag,
             secrets,
             added,

@@ -484,7 +484,7 @@ impl World {
                 self.send(at, to, Message::Alive {});
             }
         }
-        for (_, epoch) in self.nodes[at].suspicion.due(at, now) {
+        for (_, epoch) in self.nodes[at].suspicion.due(Some(at), now) {
             self.take_over(at, epoch);
         }
     }
@@ -507,7 +507,7 @@ impl World {
             let mut times: Vec<BootMs> = Vec::new();
             times.extend(node.worker.as_ref().and_then(WorkerHalf::poll_timeout));
             times.extend(node.coordinator.as_ref().and_then(CoordinatorHalf::poll_timeout));
-            times.extend(node.suspicion.poll_timeout(at));
+            times.extend(node.suspicion.poll_timeout(Some(at)));
             for time in times {
                 due = due.min(self.now + (time - self.local(at)).max(1));
             }

@@ -40,8 +40,8 @@ mod world;
 use std::collections::BTreeSet;
 
 use seeds::{
-    ANSWERS_FROM, ANSWERS_SEEDS, FORKS_FROM, LOST_FROM, LOST_SEEDS, RESTLESS_FROM, USERS_FROM, USERS_SEEDS,
-    story, walk_all, walk_one, walk_regressions, walk_some,
+    ANSWERS_FROM, ANSWERS_SEEDS, FORKS_FROM, INPUTS_FROM, INPUTS_SEEDS, LOST_FROM, LOST_SEEDS, RESTLESS_FROM,
+    USERS_FROM, USERS_SEEDS, story, walk_all, walk_one, walk_regressions, walk_some,
 };
 
 #[test]
@@ -77,6 +77,11 @@ fn nodes_agree_while_clocks_are_set_and_journals_are_forked() {
 #[test]
 fn a_run_goes_on_without_a_file_that_is_lost() {
     walk_some(LOST_FROM, LOST_SEEDS);
+}
+
+#[test]
+fn a_run_goes_back_to_the_node_that_has_its_files() {
+    walk_some(INPUTS_FROM, INPUTS_SEEDS);
 }
 
 #[test]
@@ -167,6 +172,12 @@ fn files_are_lost() {
     for name in ["lost file", "went on without a file"] {
         assert!(reached.contains(name), "never happened: {name}");
     }
+}
+
+#[test]
+fn nodes_take_their_runs_back() {
+    let reached: BTreeSet<&str> = (0..25).flat_map(|n| walk_one(INPUTS_FROM + 1_000_000 + n)).collect();
+    assert!(reached.contains("went back to its submitter"), "never happened");
 }
 
 #[test]

@@ -97,6 +97,8 @@ pub(super) enum Write {
 pub(crate) struct Disk {
     pub(crate) events: Vec<(Offset, Fact)>,
     newest: Offset,
+    /// The run was submitted here.
+    pub(super) has_original: bool,
     /// Up to which event the journal is written, and where it stands; none: the room does not follow the run from here.
     pub(super) followed: Option<(Offset, Option<Position>)>,
     pub(crate) outbox: VecDeque<Item>,
@@ -116,6 +118,7 @@ impl Disk {
             Write::Event(fact) => {
                 if matches!(fact.body, EventBody::RunCreated(_)) {
                     self.followed = Some((self.newest, None));
+                    self.has_original = true;
                 }
                 self.append(fact);
             }

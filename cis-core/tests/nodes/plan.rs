@@ -12,7 +12,7 @@ use cis_core::ids::{BlobId, NodeDid, RunId, TaskId, TimestampMs};
 
 use crate::dags;
 use crate::rng::Rng;
-use crate::seeds::{has_commits, has_lost_files, has_prompts, has_users};
+use crate::seeds::{has_commits, has_inputs, has_lost_files, has_prompts, has_users};
 
 pub(crate) const ROOM: &str = "!room:example.org";
 const NODES_MAX: usize = 9;
@@ -67,6 +67,7 @@ impl Plan {
         // The machine of a coordinator has to be one that no task needs.
         let (voters, voters_only_coordinate) =
             if has_lost_files(seed) { (voters.max(2), true) } else { (voters, voters_only_coordinate) };
+        let voters = if has_inputs(seed) { voters.max(2) } else { voters };
         let least = if voters == 1 || voters_only_coordinate { 1 } else { 0 };
         let most = if rng.percent(70) { 2 } else { (NODES_MAX - voters) as u64 };
         let nodes = voters + usize::try_from(rng.between(least, most)).unwrap();
@@ -82,6 +83,11 @@ impl Plan {
                 task.commit = Commit::Room;
             }
         }
+        if has_inputs(seed) {
+            for task in dag.tasks.iter_mut().filter(|_| rng.percent(40)) {
+                task.inputs = vec!["src".to_owned()];
+            }
+        }
         let dag = Arc::new(dag);
         let max_parallel = u32::try_from(rng.between(1, 6)).unwrap();
         let (settings, shared) = (settings(), dags::group(rng));
@@ -92,14 +98,19 @@ impl Plan {
         at >= self.voters || !self.voters_only_coordinate
     }
 
-    /// Some tasks run nowhere else.
+    /// The run cannot end without this node.
     pub(crate) fn is_needed(&self, at: usize) -> bool {
+        self.is_first_worker(at) || (has_inputs(self.seed) && at == 0)
+    }
+
+    /// Some tasks run nowhere else.
+    pub(crate) fn is_first_worker(&self, at: usize) -> bool {
         (0..self.nodes).find(|at| self.works(*at)) == Some(at)
     }
 
     /// What a node has that others do not have.
     pub(crate) fn tags(&self, at: usize) -> BTreeSet<String> {
-        if self.is_needed(at) { BTreeSet::from([GPU.to_owned()]) } else { BTreeSet::new() }
+        if self.is_first_worker(at) { BTreeSet::from([GPU.to_owned()]) } else { BTreeSet::new() }
     }
 
     pub(crate) fn facts(&self, mode: ExecutionMode, owner: NodeDid) -> RunCreated {
@@ -123,6 +134,7 @@ impl Plan {
             use_agent: None,
             named: Vec::new(),
             submitter: None,
+            submitted_here: false,
         }
     }
 

@@ -13,6 +13,7 @@ use cis_core::federation::protocol::worker::WorkerHalf;
 use cis_core::federation::recovery::{Extent, Fresh, Recovery};
 use cis_core::identity::Right;
 use cis_core::ids::{Epoch, NodeDid};
+use cis_core::scheduler::Run;
 
 use crate::node::{Life, Node, Write};
 use crate::plan::{ROOM, run};
@@ -51,10 +52,17 @@ pub(crate) struct Head {
     begins: bool,
     is_ours: bool,
     is_open: bool,
+    is_wanted: bool,
     extent: Extent,
 }
 
 impl Head {
+    /// With what is known of the run.
+    fn of(self, run: &Run) -> Self {
+        let is_wanted = run.facts().submitted_here && run.awaits_submitter();
+        Self { is_open: !run.state().is_terminal(), is_wanted, ..self }
+    }
+
     /// Told after `known`: what is new may be only how far the journal is read.
     fn after(mut self, known: Option<&Self>) -> Self {
         self.begins |= known.is_some_and(|known| known.begins && known.at == self.at);
@@ -202,7 +210,7 @@ impl Node {
         let took_over =
             |fact: &Fact| matches!(&fact.body, EventBody::RunTakenOver { owner, .. } if *owner == own);
         let is_own = fold.run().facts().owner == own && new.iter().any(took_over);
-        let is_open = !fold.run().state().is_terminal();
+        let told = Head::of(head.clone(), fold.run());
         let count = facts + new.len();
         self.life().turn.extend(new.into_iter().map(Write::Told));
         if is_own {
@@ -213,7 +221,7 @@ impl Node {
             return Ok((Some(Head { is_ours: true, ..head }), false));
         }
         self.life().known = Known::Kept { facts: count, fold };
-        Ok((Some(Head { is_open, ..head }), false))
+        Ok((Some(told), false))
     }
 
     /// The run in the store, with what this turn writes, and how many events it has.
@@ -239,16 +247,19 @@ impl Node {
     }
 
     /// A run that is new here.
-    fn begin(&mut self, fresh: Fresh) -> Result<Option<Head>, String> {
+    fn begin(&mut self, mut fresh: Fresh) -> Result<Option<Head>, String> {
         let head = head_of(&fresh);
+        if let Some(EventBody::RunCreated(created)) = fresh.facts.first_mut().map(|fact| &mut fact.body) {
+            created.submitted_here = self.disk.has_original;
+        }
         let (first, more) = fresh.facts.split_first().ok_or("how it began is not in the room")?;
         let mut fold = Box::new(begun(&self.plan, first)?);
         follow(&mut fold, more)?;
         is_of(&fold, &fresh.by, &fresh.writer)?;
-        let is_open = !fold.run().state().is_terminal();
+        let head = Head::of(head, fold.run());
         self.life().known = Known::Kept { facts: fresh.facts.len(), fold };
         self.life().turn.extend(fresh.facts.into_iter().map(Write::Told));
-        Ok(Some(Head { is_open, ..head }))
+        Ok(Some(head))
     }
 
     /// Replaces what the store has by what the room has.
@@ -308,6 +319,7 @@ impl Node {
             if head.is_open && counts {
                 life.suspicion.watch(run(), epoch, &head.by, boot);
                 life.suspicion.reads(run(), head.extent, boot);
+                life.suspicion.wants(run(), head.is_wanted);
                 life.head = Some(head);
             } else {
                 life.suspicion.forget(run());
@@ -395,7 +407,7 @@ impl Node {
         }
         let life = self.life();
         let Some(rank) = life.active_rank() else { return };
-        for (_, epoch) in life.suspicion.due(rank, boot) {
+        for (_, epoch) in life.suspicion.due(Some(rank), boot) {
             self.claim(epoch);
         }
     }
@@ -437,7 +449,7 @@ impl Life {
     }
 
     pub(super) fn next_of_terms(&self) -> Option<BootMs> {
-        let suspects = self.active_rank().and_then(|rank| self.suspicion.poll_timeout(rank));
+        let suspects = self.active_rank().and_then(|rank| self.suspicion.poll_timeout(Some(rank)));
         let tells = (!self.others.is_empty() && self.alive_at > 0).then_some(self.alive_at);
         [suspects, tells].into_iter().flatten().min()
     }
@@ -446,7 +458,16 @@ impl Life {
 fn head_of(fresh: &Fresh) -> Head {
     let begins = fresh.facts.last().is_some_and(|fact| matches!(fact.body, EventBody::RunTakenOver { .. }));
     let (by, writer) = (fresh.by.clone(), fresh.writer.clone());
-    Head { by, writer, at: fresh.at, begins, is_ours: false, is_open: false, extent: fresh.extent }
+    Head {
+        by,
+        writer,
+        at: fresh.at,
+        begins,
+        is_ours: false,
+        is_open: false,
+        is_wanted: false,
+        extent: fresh.extent,
+    }
 }
 
 fn follow(fold: &mut Fold, facts: &[Fact]) -> Result<(), String> {

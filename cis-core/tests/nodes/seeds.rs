@@ -50,6 +50,12 @@ pub(crate) const LOST_FROM: u64 = 12_000_000;
 /// Seeds of its test.
 pub(crate) const LOST_SEEDS: u64 = 100;
 
+/// From this seed on, some tasks need files of the node where the run was submitted.
+pub(crate) const INPUTS_FROM: u64 = 14_000_000;
+
+/// Seeds of its test.
+pub(crate) const INPUTS_SEEDS: u64 = 100;
+
 /// From this seed on, sessions ask too, and people answer. The other requests of people are there as well.
 pub(crate) const ANSWERS_FROM: u64 = 8_000_000;
 
@@ -79,7 +85,11 @@ pub(crate) fn has_forks(seed: u64) -> bool {
 }
 
 pub(crate) fn has_lost_files(seed: u64) -> bool {
-    seed >= LOST_FROM
+    (LOST_FROM..INPUTS_FROM).contains(&seed)
+}
+
+pub(crate) fn has_inputs(seed: u64) -> bool {
+    seed >= INPUTS_FROM
 }
 
 /// Says of a panic of the product's code, too, which seed it was.

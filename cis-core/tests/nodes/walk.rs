@@ -1,9 +1,13 @@
 //! A walk: what people do and what goes wrong, drawn at random; then all is healed, and the run has to end.
 
+use std::collections::BTreeMap;
+
 use cis_core::api::Decide;
+use cis_core::dag::Task;
 use cis_core::event::{AttemptOutcome, EventBody, RetryScope};
 use cis_core::federation::canonical::Fold;
 use cis_core::federation::control::Verb;
+use cis_core::fence::epoch_of;
 use cis_core::ids::TaskId;
 use cis_core::scheduler::InputKind;
 
@@ -12,7 +16,7 @@ use crate::node::{Crash, Node};
 use crate::plan::{did, number, run};
 use crate::reference;
 use crate::room::{Item, Members, folded};
-use crate::seeds::{has_forks, has_lost_files, has_prompts, keeps_revocations};
+use crate::seeds::{has_forks, has_inputs, has_lost_files, has_prompts, keeps_revocations};
 use crate::world::{Step, World};
 
 const STEPS: u32 = 400;
@@ -345,11 +349,13 @@ fn heal(world: &mut World) -> Step {
     // The run has to be in the hands of somebody who is there.
     let mut members = world.members_at_first();
     let is_there = |did: &cis_core::ids::NodeDid| !world.nodes[number(did)].is_gone;
-    if world.room.members().coordinate.iter().any(is_there) && world.rng.percent(40) {
+    // It has to be able to take its run back.
+    let is_kept = !has_inputs(world.plan.seed) || world.room.members().coordinate.contains(&did(0));
+    if is_kept && world.room.members().coordinate.iter().any(is_there) && world.rng.percent(40) {
         members.coordinate.clone_from(&world.room.members().coordinate);
     }
     // Workers may have lost their right for good, but for the one that some tasks need.
-    let needed = (0..world.plan.nodes).find(|at| world.plan.is_needed(*at)).map(did);
+    let needed = (0..world.plan.nodes).find(|at| world.plan.is_first_worker(*at)).map(did);
     let now = world.room.members();
     let can_go_on = needed.is_some_and(|needed| now.execute.contains(&needed));
     if keeps_revocations(world.plan.seed) && can_go_on && world.rng.percent(50) {
@@ -464,6 +470,38 @@ fn stands(world: &World) -> String {
     format!("{state:?}, {} messages are under way\n{}", world.net.len(), nodes.join("\n"))
 }
 
+/// Only the node where the run was submitted gives its files to tasks.
+fn with_files_of_the_submitter(world: &mut World) -> Step {
+    let submitter = did(0);
+    let mut owners = BTreeMap::from([(0, submitter.clone())]);
+    for fact in &world.room.facts {
+        match &fact.body {
+            EventBody::RunTakenOver { owner, epoch, .. } => {
+                owners.insert(*epoch, owner.clone());
+                if *owner == submitter {
+                    world.reached.insert("went back to its submitter");
+                }
+            }
+            // A later coordinator finds what an earlier one granted.
+            EventBody::TaskAssigned(grant) => {
+                let Some(owner) = owners.get(&epoch_of(grant.fence)).filter(|did| **did != submitter) else {
+                    continue;
+                };
+                let needs_files = |task: &Task| task.id == grant.task && !task.inputs.is_empty();
+                if world.plan.dag.tasks.iter().any(needs_files) {
+                    return Err(format!(
+                        "node {} gave files of another node to `{}`",
+                        number(owner),
+                        grant.task
+                    ));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// I3: all nodes come to the same state; and where chance has no part, it is that of one node alone.
 fn at_the_end(world: &mut World) -> Step {
     linear::check(world)?;
@@ -472,6 +510,9 @@ fn at_the_end(world: &mut World) -> Step {
     }
     if world.room.facts.iter().any(|fact| matches!(fact.body, EventBody::RunTakenOver { lost: true, .. })) {
         world.reached.insert("went on without a file");
+    }
+    if has_inputs(world.plan.seed) {
+        with_files_of_the_submitter(world)?;
     }
     let truth = world.room.fold.as_ref().ok_or("no run")?;
     let canonical = truth.canonical();

@@ -296,6 +296,7 @@ impl Node {
             tags: self.plan.tags(self.at),
             slots: 4,
             commits: true,
+            files: true,
             sessions: u32::try_from(sessions).unwrap(),
             load_permille: u32::try_from(self.rng.below(1000)).unwrap(),
             ..NodeOffer::default()

@@ -135,6 +135,7 @@ impl World {
             use_agent: None,
             named: Vec::new(),
             submitter: None,
+            submitted_here: false,
         };
         let dag = Arc::new(dag);
         self.dags.insert(run, Arc::clone(&dag));

@@ -292,7 +292,7 @@ impl Driver {
 
     /// Finds the secrets of a run that was submitted here, before a task of it runs here as a task of its room.
     pub(super) fn learn_secrets_of(&mut self, run: RunId) {
-        let Some(known) = self.parts.machine.run(&run).filter(|run| run.facts().epoch == 0) else { return };
+        let Some(known) = self.parts.machine.run(&run).filter(|run| !run.facts().is_away()) else { return };
         let (base, sources) = secrets_of(known);
         if let Err(why) = self.parts.worker.learn_secrets(run, base.as_ref(), &sources) {
             tracing::warn!(%run, why, "the secrets of a run are not known");
@@ -559,6 +559,7 @@ impl Driver {
         }));
         warnings.extend(self.twin_warning());
         warnings.extend(self.stranded_warnings());
+        warnings.extend(self.submitter_warnings());
         warnings.extend(self.host.trouble.clone());
         warnings.extend(self.log_trouble.clone());
         warnings.extend(self.unread.warnings());

@@ -14,6 +14,9 @@ use cis_store::Blobs;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+/// Why a task gets nothing of its submitter.
+pub(super) const IS_AWAY: &str = "only the node where the run was submitted has that, and not for tasks that were added after another node coordinated the run";
+
 /// When a spec is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Moment {
@@ -81,8 +84,8 @@ pub(super) fn completed(
         (&rendered.prompt_file, &mut spec.program, moment)
     {
         // A node that takes a run over was asked to coordinate it, not to send its files.
-        if facts.epoch > 0 {
-            return Err("prompt_file: the file is on the node where the run was submitted, and another node has taken the run over since".to_owned());
+        if !run.find(&task.id).is_some_and(|index| run.has_submitters(index)) {
+            return Err(format!("prompt_file: {IS_AWAY}"));
         }
         *prompt = read_prompt(&workdir.join(path))?;
     }

@@ -605,7 +605,7 @@ fn head_of(fresh: &Fresh) -> Head {
     let begins = fresh.facts.last().is_some_and(|fact| matches!(fact.body, EventBody::RunTakenOver { .. }));
     let Fresh { run, at, extent, .. } = *fresh;
     let (by, writer) = (fresh.by.clone(), fresh.writer.clone());
-    Head { run, by, writer, at, begins, is_ours: false, is_open: false, extent }
+    Head { run, by, writer, at, begins, is_ours: false, is_open: false, is_wanted: false, extent }
 }
 
 /// With what is known of the run after them; none: it is not followed, or its tasks are not shared.
@@ -614,7 +614,12 @@ fn of_known(head: Head, room: &str, known: &Known) -> Option<Head> {
         Known::Own => Some(Head { is_ours: true, ..head }),
         // What another room shares is told there.
         Known::Kept { fold, .. } if is_shared_in(fold, room) => {
-            Some(Head { is_open: !fold.run().state().is_terminal(), ..head })
+            let run = fold.run();
+            Some(Head {
+                is_open: !run.state().is_terminal(),
+                is_wanted: run.facts().submitted_here && run.awaits_submitter(),
+                ..head
+            })
         }
         Known::Kept { .. } | Known::Lost => None,
     }

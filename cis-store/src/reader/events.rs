@@ -6,7 +6,7 @@ use rusqlite::types::ToSql;
 use super::Reader;
 use crate::error::StoreError;
 use crate::values::{EVENT_COLUMNS, event};
-use cis_core::event::Event;
+use cis_core::event::{Event, EventBody, RunCreated};
 use cis_core::ids::{InputId, Offset, RunId, SessionId};
 
 impl Reader {
@@ -29,6 +29,21 @@ impl Reader {
             }
             None => self.rows("WHERE offset > ?1 ORDER BY offset LIMIT ?2", &[&after, &limit]),
         }
+    }
+
+    /// Returns how a run began when the store first heard of it, also if that is void since.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn first_created(&self, run: RunId) -> Result<Option<RunCreated>, StoreError> {
+        let first = self.rows(
+            "WHERE run = ?1 AND type = 'cis.dag.run.created' ORDER BY offset LIMIT 1",
+            &[&run.0.to_bytes()],
+        )?;
+        Ok(first.first().and_then(|event| match event.decode() {
+            Ok(EventBody::RunCreated(created)) => Some(*created),
+            _ => None,
+        }))
     }
 
     /// Returns the events that a run's history is folded from, in order: actions of people and sessions, and the

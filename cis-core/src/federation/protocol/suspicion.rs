@@ -1,4 +1,5 @@
-//! When a coordinator is replaced: signs of life of the others, and whose turn it is to take over.
+//! When a coordinator is replaced: signs of life of the others, and whose turn it is to take over. A coordinator that lives is
+//! replaced, too, by the node where the run was submitted, if it cannot go on without that node.
 //!
 //! A wrong suspicion costs a takeover, never a result: which takeover counts is decided by the journal, and the leases
 //! of the old term are waited for.
@@ -26,6 +27,8 @@ struct Watched {
     since: BootMs,
     /// How far this node reads its journal, and since when.
     extent: (Extent, BootMs),
+    /// It was submitted here, and cannot go on without this node.
+    is_wanted: bool,
     /// A takeover was asked for, and is not asked for again before then.
     retry_at: BootMs,
 }
@@ -36,19 +39,21 @@ impl Watched {
         heard.get(&self.coordinator).copied().unwrap_or(self.since).max(self.since)
     }
 
-    /// When it may be taken over by a node that waits so long for the nodes before it. None: not by itself.
+    /// When it may be taken over by a node that waits so long for the nodes before it, or by none that are silent. None: not by itself.
     fn due_at(
         &self,
         heard: &BTreeMap<NodeDid, BootMs>,
-        patience: i64,
+        patience: Option<i64>,
         settings: &Settings,
     ) -> Option<BootMs> {
         let heard = self.heard(heard);
-        let silent_at = heard.saturating_add(patience);
+        let silent_at = patience.map(|patience| heard.saturating_add(patience));
         let at = match self.extent {
-            (Extent::Whole, _) => silent_at,
+            // Its coordinator is there, and waits for that.
+            (Extent::Whole, _) if self.is_wanted => self.since,
+            (Extent::Whole, _) => silent_at?,
             // Another node may read more of it, and takes it over earlier.
-            (Extent::Part, since) => silent_at.max(heard.max(since).saturating_add(settings.missing_ms)),
+            (Extent::Part, since) => silent_at?.max(heard.max(since).saturating_add(settings.missing_ms)),
             (Extent::Unknown, _) => return None,
         };
         Some(at.max(self.retry_at))
@@ -70,7 +75,8 @@ impl Suspicion {
             .is_some_and(|known| known.epoch == epoch && known.coordinator == *coordinator);
         if !known {
             let (coordinator, extent) = (coordinator.clone(), (Extent::Whole, now));
-            let watched = Watched { epoch, coordinator, since: now, extent, retry_at: BootMs::MIN };
+            let retry_at = BootMs::MIN;
+            let watched = Watched { epoch, coordinator, since: now, extent, is_wanted: false, retry_at };
             self.runs.insert(run, watched);
         }
     }
@@ -79,6 +85,13 @@ impl Suspicion {
     pub fn reads(&mut self, run: RunId, extent: Extent, now: BootMs) {
         if let Some(watched) = self.runs.get_mut(&run).filter(|watched| watched.extent.0 != extent) {
             watched.extent = (extent, now);
+        }
+    }
+
+    /// A run was submitted here, and whether tasks of it wait until this node coordinates it again.
+    pub fn wants(&mut self, run: RunId, is_wanted: bool) {
+        if let Some(watched) = self.runs.get_mut(&run) {
+            watched.is_wanted = is_wanted;
         }
     }
 
@@ -125,14 +138,16 @@ impl Suspicion {
     }
 
     /// Runs that this node should take over now, with the epoch that would begin. `rank`: its place among the voters,
-    /// from 0. A run is named again after as long a time, as long as nothing came of it.
-    pub fn due(&mut self, rank: usize, now: BootMs) -> Vec<(RunId, Epoch)> {
-        let (patience, settings) = (self.patience(rank), self.settings);
+    /// from 0; none: it takes over only what was submitted here and cannot go on without it. A run is named again after as long a time,
+    /// as long as nothing came of it.
+    pub fn due(&mut self, rank: Option<usize>, now: BootMs) -> Vec<(RunId, Epoch)> {
+        let (patience, settings) = (rank.map(|rank| self.patience(rank)), self.settings);
+        let again = patience.unwrap_or(settings.suspect_ms);
         let mut due = Vec::new();
         let near = self.runs.iter_mut().filter(|(_, watched)| !self.far.contains(&watched.coordinator));
         for (run, watched) in near {
             if watched.due_at(&self.heard, patience, &settings).is_some_and(|at| at <= now) {
-                watched.retry_at = now + patience;
+                watched.retry_at = now + again;
                 due.push((*run, watched.epoch + 1));
             }
         }
@@ -141,8 +156,8 @@ impl Suspicion {
 
     /// When [`Self::due`] may name something.
     #[must_use]
-    pub fn poll_timeout(&self, rank: usize) -> Option<BootMs> {
-        let patience = self.patience(rank);
+    pub fn poll_timeout(&self, rank: Option<usize>) -> Option<BootMs> {
+        let patience = rank.map(|rank| self.patience(rank));
         let at = |watched: &Watched| watched.due_at(&self.heard, patience, &self.settings);
         self.runs.values().filter(|watched| !self.far.contains(&watched.coordinator)).filter_map(at).min()
     }

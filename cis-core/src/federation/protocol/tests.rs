@@ -155,13 +155,13 @@ fn a_coordinator_at_another_homeserver_is_not_replaced() {
     let mut half = Suspicion::new(Settings::default());
     half.watch(run(), 3, &did("c"), 0);
     half.set_far([did("c")].into());
-    assert_eq!((half.due(0, 100_000), half.poll_timeout(0)), (vec![], None));
+    assert_eq!((half.due(Some(0), 100_000), half.poll_timeout(Some(0))), (vec![], None));
     assert_eq!(half.stranded(0, 1_000).next(), None, "it may just be slow");
     assert_eq!(half.stranded(0, 100_000).collect::<Vec<_>>(), [(run(), &did("c"))]);
     half.heard(&did("c"), 99_999);
     assert_eq!(half.stranded(0, 100_000).next(), None);
     half.set_far([did("d")].into());
-    assert_eq!(half.due(0, 200_000), [(run(), 4)]);
+    assert_eq!(half.due(Some(0), 200_000), [(run(), 4)]);
 }
 
 /// Another node may read more of its journal: that one takes it over earlier.
@@ -171,12 +171,39 @@ fn a_run_of_which_something_is_missing_is_taken_over_later() {
     half.watch(run(), 3, &did("c"), 0);
     half.reads(run(), Extent::Part, 0);
     half.heard(&did("c"), 50_000);
-    assert_eq!((half.due(0, 649_999), half.poll_timeout(0)), (vec![], Some(650_000)));
-    assert_eq!(half.due(0, 650_000), [(run(), 4)]);
+    assert_eq!((half.due(Some(0), 649_999), half.poll_timeout(Some(0))), (vec![], Some(650_000)));
+    assert_eq!(half.due(Some(0), 650_000), [(run(), 4)]);
     half.reads(run(), Extent::Unknown, 660_000);
-    assert_eq!((half.due(0, 9_000_000), half.poll_timeout(0)), (vec![], None));
+    assert_eq!((half.due(Some(0), 9_000_000), half.poll_timeout(Some(0))), (vec![], None));
     half.reads(run(), Extent::Whole, 9_000_000);
-    assert_eq!(half.due(0, 9_000_000), [(run(), 4)]);
+    assert_eq!(half.due(Some(0), 9_000_000), [(run(), 4)]);
+}
+
+#[test]
+fn a_node_takes_a_run_back_that_cannot_go_on_without_it() {
+    let mut half = Suspicion::new(Settings::default());
+    half.watch(run(), 3, &did("c"), 1_000);
+    half.heard(&did("c"), 2_000);
+    assert_eq!(
+        (half.due(None, 2_000), half.poll_timeout(None)),
+        (vec![], None),
+        "it takes over nothing else"
+    );
+    half.wants(run(), true);
+    assert_eq!(half.due(None, 2_000), [(run(), 4)]);
+    let again = 2_000 + Settings::default().suspect_ms;
+    assert_eq!((half.due(None, again - 1), half.poll_timeout(None)), (vec![], Some(again)));
+    assert_eq!(half.due(None, again), [(run(), 4)]);
+    half.reads(run(), Extent::Part, again);
+    assert_eq!(half.due(None, 9_000_000), [], "what it lacks may be of that task");
+    half.reads(run(), Extent::Whole, again);
+    half.set_far([did("c")].into());
+    assert_eq!(half.due(None, 9_000_000), [], "the order of another homeserver may differ");
+    half.set_far([].into());
+    half.hears_again(9_000_000);
+    assert_eq!(half.due(None, 9_000_000), [], "what happened meanwhile may not be read yet");
+    half.watch(run(), 4, &did("d"), 9_000_000);
+    assert_eq!(half.due(None, 9_900_000), [], "it is not known yet whether it can go on");
 }
 
 /// The clock that leases count on stood still too: for the coordinator the lease is over.

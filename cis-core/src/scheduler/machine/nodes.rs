@@ -206,7 +206,7 @@ impl Nodes {
         let mut without = BTreeSet::new();
         for index in run.index.ready() {
             let task = run.spec(index);
-            if !self.commits.lets(run, index) {
+            if !self.commits.lets(run, index) || run.waits_for_submitter(index) {
                 continue;
             }
             if run.stays_home(index) {

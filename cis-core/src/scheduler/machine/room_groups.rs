@@ -72,7 +72,9 @@ impl Machine {
                 let Some(group) = key.room.as_ref().and_then(|_| self.groups.limit(&key)) else { continue };
                 let lane = run.index.lane(run.index.lane_of(Some(name)));
                 let of = uses.entry(name.to_owned()).or_default();
-                of.waiting = of.waiting.saturating_add(u32::try_from(lane.ready.len()).unwrap_or(u32::MAX));
+                // A place for one that waits for another node would be kept from others.
+                let waiting = lane.ready.iter().filter(|rank| !run.waits_for_submitter(rank.1)).count();
+                of.waiting = of.waiting.saturating_add(u32::try_from(waiting).unwrap_or(u32::MAX));
                 for index in run.live().filter(|index| run.spec(*index).group.as_deref() == Some(name)) {
                     let Some(live) = &run.entry(index).live else { continue };
                     let takes = !(group.frees_when_blocked && live.is_away());

@@ -146,6 +146,14 @@ impl Machine {
             return;
         }
         let in_room = run.facts().mode == ExecutionMode::Matrix;
+        if in_room && run.waits_for_submitter(index) {
+            answer.say(format!(
+                "It needs files, secrets or programs of the node where the run was submitted{}, and this node coordinates the run now. It waits until that node is there: a coordinator of the room takes its run back by itself.",
+                run.submitter_note()
+            ));
+            answer.try_command("cis node list".to_owned());
+            return;
+        }
         if in_room && run.stays_home(index) {
             answer.say(
                 "It runs on the node that coordinates its run, as it needs what other machines do not have."

@@ -15,6 +15,7 @@ mod losses;
 mod outcomes;
 mod reducing;
 mod rooms;
+mod submitter;
 mod times;
 mod triggers;
 mod why;

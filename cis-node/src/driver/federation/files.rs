@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::super::Driver;
-use super::super::spec::artifacts_of;
+use super::super::spec::{IS_AWAY, artifacts_of};
 use super::Held;
 use super::cached::Keys;
 use super::logs::Ended;
@@ -130,15 +130,15 @@ impl Driver {
     ) -> Option<Grant<RemoteSpec>> {
         let Granted { attempt, fence } = &grant.granted;
         let run = self.parts.machine.run(&attempt.run)?;
-        let Some((task, _)) = run.task(&attempt.task) else { return Some(grant) };
+        let Some(index) = run.find(&attempt.task) else { return Some(grant) };
+        let task = run.spec(index);
         let gifts = self.gifts(run, &task.needs);
         if gifts.is_empty() && task.inputs.is_empty() && lookup.is_none() {
             return Some(grant);
         }
         let globs = task.inputs.clone();
-        if run.facts().epoch > 0 && !globs.is_empty() {
-            let detail = "inputs: the files are on the node where the run was submitted, and another node has taken the run over since";
-            self.fail_giving(grant.granted, Undone::Task(detail.to_owned()), now);
+        if !run.has_submitters(index) && !globs.is_empty() {
+            self.fail_giving(grant.granted, Undone::Task(format!("inputs: {IS_AWAY}")), now);
             return None;
         }
         let dir = PathBuf::from(&run.facts().workdir);

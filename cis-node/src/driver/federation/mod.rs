@@ -470,10 +470,25 @@ impl Driver {
         rooms.flat_map(|(room, of)| of.terms.stranded(boot_ms()).into_iter().map(move |at| (room, at))).map(
             |(room, (run, by))| {
                 format!(
-                    "run {run} of room {room} is coordinated by {by}, which is not heard. That node uses another homeserver, which may only be                      cut off from this one: so no node takes the run over by itself. If it is gone for good: cis dag takeover {run} --force"
+                    "run {run} of room {room} is coordinated by {by}, which is not heard. That node uses another homeserver, which may only be cut off from this one: so no node takes the run over by itself. If it is gone for good: cis dag takeover {run} --force"
                 )
             },
         )
+    }
+
+    /// What `cis node status` says of runs that wait for the nodes where they were submitted.
+    pub(super) fn submitter_warnings(&self) -> impl Iterator<Item = String> {
+        let open = self.parts.machine.open_runs();
+        let waiting = open.filter(|run| run.facts().is_away() && run.awaits_submitter());
+        waiting.map(|run| {
+            format!(
+                "run {} waits for the node where it was submitted{}: tasks need files, secrets or programs that only that node has. That node takes \
+                 the run back when it is there, if it may coordinate in the room. `cis dag cancel {}` ends the run",
+                run.id(),
+                run.submitter_note(),
+                run.id()
+            )
+        })
     }
 
     /// Whether an attempt that was just granted goes to a node of a room, be it this one.
@@ -481,7 +496,7 @@ impl Driver {
         let Some(run) = self.parts.machine.run(&attempt.run) else { return false };
         // What needs the submitter's machine runs there as any task does. A node that took the run over is another machine.
         let stays =
-            run.facts().epoch == 0 && run.find(&attempt.task).is_some_and(|index| run.stays_home(index));
+            run.find(&attempt.task).is_some_and(|index| run.has_submitters(index) && run.stays_home(index));
         run.facts().mode == ExecutionMode::Matrix && !stays
     }
 

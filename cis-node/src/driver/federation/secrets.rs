@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::super::Driver;
+use super::super::spec::IS_AWAY;
 use crate::file_jobs::Job;
 use crate::secret_file;
 use cis_core::api::{Program, Refusal, Report, TaskSpec};
@@ -44,13 +45,13 @@ impl Driver {
             return Ok(None);
         }
         let run = self.parts.machine.run(&attempt.run).ok_or("the run has ended")?;
-        if run.facts().epoch > 0 && !spec.secrets.is_empty() {
-            let why = "secrets: the values are on the node where the run was submitted, and another node has taken the run over since";
-            return Err(why.to_owned());
-        }
-        let Some((task, _)) = run.task(&attempt.task) else {
+        let Some(index) = run.find(&attempt.task) else {
             return Err("the run does not have it".to_owned());
         };
+        if !run.has_submitters(index) && !spec.secrets.is_empty() {
+            return Err(format!("secrets: {IS_AWAY}"));
+        }
+        let task = run.spec(index);
         let Some(offer) = self.parts.machine.offer_of(room, node) else {
             return Err(format!("node {node} is not heard any more"));
         };
@@ -109,10 +110,9 @@ impl Driver {
     /// Opens real values of outputs that a worker sealed to this node, and hides in all outputs the secrets of the run.
     pub(super) fn open_outputs(&mut self, granted: &Granted, report: &mut Report) {
         let sealed = std::mem::take(&mut report.sealed);
-        let taken_over = self.parts.machine.run(&granted.attempt.run).is_none_or(|run| run.facts().epoch > 0);
+        let is_away = self.parts.machine.run(&granted.attempt.run).is_none_or(|run| run.facts().is_away());
         // A node that took the run over does not have its secrets.
-        let redactor =
-            if taken_over { Ok(Arc::default()) } else { self.redactor_of_run(granted.attempt.run) };
+        let redactor = if is_away { Ok(Arc::default()) } else { self.redactor_of_run(granted.attempt.run) };
         let redactor = match redactor {
             Ok(redactor) => redactor,
             Err(why) => {

@@ -80,6 +80,11 @@ impl Terms {
         self.rank.filter(|_| self.takes_over && !self.is_deaf)
     }
 
+    /// Whether its takeovers count, and it reads whether they do.
+    fn may_take_over(&self) -> bool {
+        self.rank.is_some() && !self.is_deaf
+    }
+
     /// Whether the homeserver does not answer.
     pub(super) fn is_deaf(&self) -> bool {
         self.is_deaf
@@ -108,7 +113,8 @@ impl Terms {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<BootMs> {
-        let suspects = self.active_rank().and_then(|rank| self.suspicion.poll_timeout(rank));
+        let suspects =
+            self.may_take_over().then(|| self.suspicion.poll_timeout(self.active_rank())).flatten();
         let tells = (!self.others.is_empty() && self.alive_at > 0).then_some(self.alive_at);
         [suspects, tells].into_iter().flatten().min()
     }
@@ -144,8 +150,10 @@ impl Driver {
             }
         }
         let terms = &mut self.federation.room(name).terms;
-        let Some(rank) = terms.active_rank() else { return };
-        for (run, epoch) in terms.suspicion.due(rank, boot) {
+        if !terms.may_take_over() {
+            return;
+        }
+        for (run, epoch) in terms.suspicion.due(terms.active_rank(), boot) {
             self.claim(name, run, (epoch, false), now);
         }
     }
@@ -279,6 +287,7 @@ impl Driver {
             if head.is_open && counts {
                 room.terms.suspicion.watch(run, epoch, &head.by, boot);
                 room.terms.suspicion.reads(run, head.extent, boot);
+                room.terms.suspicion.wants(run, head.is_wanted);
                 room.terms.heads.insert(run, head);
             } else {
                 room.terms.forget(run);

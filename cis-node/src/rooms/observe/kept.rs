@@ -10,12 +10,12 @@ use crate::node::Node;
 use crate::problems::store_problem;
 use crate::restore;
 use cis_core::api::Problem;
-use cis_core::event::{EventBody, EventDraft};
+use cis_core::event::{EventBody, EventDraft, RunCreated};
 use cis_core::federation::canonical::Fold;
 use cis_core::federation::journal::Fact;
 use cis_core::federation::recovery::Fresh;
 use cis_core::identity::Standing;
-use cis_core::ids::Epoch;
+use cis_core::ids::{Epoch, RunId};
 use cis_store::{Safety, StoreError};
 
 /// A run that a room tells of.
@@ -151,6 +151,22 @@ impl Node {
         }))
     }
 
+    /// How a run began that was submitted here, and the text of its file; none: it was not, or the text is gone.
+    fn submitted(&self, run: RunId) -> Result<Option<(RunCreated, String)>, Problem> {
+        let reader = self.readers.get().map_err(|e| store_problem(&e))?;
+        let first = reader.first_created(run).map_err(|e| store_problem(&e))?;
+        let Some(original) = first.filter(|created| {
+            self.identity.is_or_was(&created.owner)
+                && created.epoch == 0
+                && !created.source.starts_with(FOLLOWED)
+        }) else {
+            return Ok(None);
+        };
+        let text =
+            self.blobs.get(&original.spec).ok().flatten().and_then(|text| String::from_utf8(text).ok());
+        Ok(text.map(|text| (original, text)))
+    }
+
     /// A run that is new here.
     pub(super) fn begin(
         &self,
@@ -158,14 +174,21 @@ impl Node {
         mut fresh: Fresh,
     ) -> Result<(Known, Option<Keep>, Option<String>), Problem> {
         let run = fresh.run;
-        let text = fresh.text.as_deref().unwrap_or_default();
-        let blob = self.blobs.put(text.as_bytes(), Safety::Processes).map_err(|e| store_problem(&e))?;
-        if let Some(EventBody::RunCreated(created)) = fresh.facts.first_mut().map(|fact| &mut fact.body) {
-            // It is not executed here: where it was is nothing to this machine.
-            created.workdir = self.home.dir.display().to_string();
-            created.source = format!("room {room}");
-            // Where secrets are hidden in the text, it is another file.
-            created.spec = blob;
+        if let Some((original, text)) = self.submitted(run)? {
+            if let Some(EventBody::RunCreated(created)) = fresh.facts.first_mut().map(|fact| &mut fact.body) {
+                give_back(created, original);
+            }
+            fresh.text = Some(text);
+        } else {
+            let text = fresh.text.as_deref().unwrap_or_default();
+            let blob = self.blobs.put(text.as_bytes(), Safety::Processes).map_err(|e| store_problem(&e))?;
+            if let Some(EventBody::RunCreated(created)) = fresh.facts.first_mut().map(|fact| &mut fact.body) {
+                // It is not executed here: where it was is nothing to this machine.
+                created.workdir = self.home.dir.display().to_string();
+                created.source = format!("room {room}");
+                // Where secrets are hidden in the text, it is another file.
+                created.spec = blob;
+            }
         }
         let Begun { run: begun, tasks, .. } =
             match self.begun(run, (&fresh.writer, fresh.at.epoch), fresh.text.as_deref(), &fresh.facts) {
@@ -187,6 +210,27 @@ impl Node {
         let kept = RunToKeep { run, drafts: drafts(run, facts), tasks, journal: None };
         Ok((known, Some(Keep::Run(kept)), wrong))
     }
+}
+
+/// The source of a run that was read from a room begins so.
+const FOLLOWED: &str = "room !";
+
+/// Puts back what the room does not have of a run that was submitted here.
+fn give_back(created: &mut RunCreated, original: RunCreated) {
+    let RunCreated { source, spec, params, workdir, base_env, umask, kept, named, submitter, .. } = original;
+    *created = RunCreated {
+        source,
+        spec,
+        params,
+        workdir,
+        base_env,
+        umask,
+        kept,
+        named,
+        submitter,
+        submitted_here: true,
+        ..created.clone()
+    };
 }
 
 /// Whether a takeover that the store does not have voids something of it: the first `facts` of a run, up to the term `epoch`.

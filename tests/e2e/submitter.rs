@@ -1,0 +1,134 @@
+//! Runs that another node coordinates while tasks need what only the node has where they were submitted.
+
+use crate::federation::{did, execute, lines_in, member, switch_off};
+use crate::harness::room::Room;
+use crate::harness::synapse::{Synapse, User};
+use crate::harness::{Cis, eventually_within};
+use crate::matrix::{holds, login_at};
+use crate::rooms::{SLOW, room_of};
+
+const VALUE: &str = "s3cret-Value-72";
+
+/// Anybody can run `a`. `b` needs a file, `c` a secret, and `d` the submitter's directory, into which the files of `b` come.
+fn text(go: &std::path::Path) -> String {
+    format!(
+        r#"
+version = 1
+[dag]
+id = "bound"
+[dag.defaults]
+tty = false
+[[tasks]]
+id = "a"
+nodes = ["builder"]
+script = 'echo $$ >> {0}.pids; until [ -e {0} ]; do sleep 0.05; done'
+[[tasks]]
+id = "b"
+needs = ["a"]
+nodes = ["builder"]
+inputs = ["src.txt"]
+artifacts = ["made"]
+script = 'tr a-z A-Z < src.txt > made'
+[[tasks]]
+id = "c"
+needs = ["a"]
+nodes = ["builder"]
+secrets = {{ TOKEN = {{ env = "TEST_SECRET" }} }}
+script = 'echo "${{#TOKEN}} characters"'
+[[tasks]]
+id = "d"
+needs = ["b", "c"]
+cwd = "."
+script = 'cat made src.txt > both'
+"#,
+        go.display()
+    )
+}
+
+struct Bench<'a> {
+    room: Room<'a>,
+    cis: Cis,
+    second: Cis,
+    builder: Cis,
+}
+
+impl<'a> Bench<'a> {
+    fn new(synapse: &'a Synapse, ann: &'a User) -> Self {
+        let cis = Cis::new().env("TEST_SECRET", VALUE);
+        let user = synapse.register("cis");
+        login_at(&cis, synapse.url(), &user, "--token-stdin", &user.token).expect(0);
+        let room = room_of(&cis, ann);
+        let builder = member(synapse, &room, ann, &cis, ("builder", "worker", "execute"));
+        let second = member(synapse, &room, ann, &cis, ("second", "coordinator", "coordinate"));
+        cis.write("src.txt", "one\n");
+        Self { room, cis, second, builder }
+    }
+
+    /// Begins the run, of which `a` goes on until the file is there.
+    fn begin(&self) -> (String, std::path::PathBuf) {
+        let go = self.cis.work().join("go");
+        let run = execute(&self.cis, &self.room, &text(&go));
+        self.cis.wait_task(&run, "a", "running");
+        eventually_within(SLOW, "the other coordinator reads of it", || {
+            let show = self.second.run(["--json", "dag", "show", &run]);
+            (show.code == Some(0) && show.stdout.contains("running")).then_some(())
+        });
+        (run, go)
+    }
+
+    fn is_done(&self, run: &str, go: &std::path::Path) {
+        for node in [&self.cis, &self.second] {
+            node.wait_run(run, "succeeded");
+        }
+        assert_eq!(self.cis.show(run)["run"]["node"], did(&self.cis), "it took its run back");
+        assert_eq!(lines_in(&go.with_extension("pids")), 1, "nothing ran twice");
+        assert_eq!(std::fs::read_to_string(self.cis.work().join("both")).unwrap(), "ONE\none\n");
+        assert_eq!(self.cis.ok(["dag", "logs", "c", "--run", run]), "15 characters\n");
+        for node in [&self.second, &self.builder] {
+            eventually_within(SLOW, "no other node keeps the secret", || {
+                (!holds(&node.home(), VALUE)).then_some(())
+            });
+        }
+    }
+}
+
+#[test]
+fn a_run_waits_for_the_node_where_it_was_submitted_which_was_off() {
+    let synapse = Synapse::shared();
+    let ann = synapse.register("ann");
+    let bench = Bench::new(&synapse, &ann);
+    let (run, go) = bench.begin();
+    switch_off(&bench.cis);
+    let second = &bench.second;
+    eventually_within(SLOW, "the other one takes it over", || {
+        (second.show(&run)["run"]["node"] == did(second)).then_some(())
+    });
+    std::fs::write(&go, "").unwrap();
+    second.wait_task(&run, "a", "succeeded");
+    for task in ["b", "c"] {
+        second.wait_task(&run, task, "queued");
+        let why = second.ok(["dag", "why", task, "--run", &run]);
+        assert!(why.contains("the node where the run was submitted"), "{why}");
+    }
+    // Whatever another task comes to, it goes on waiting.
+    let status = second.ok(["node", "status"]);
+    assert!(status.contains(&format!("run {run} waits for the node where it was submitted")), "{status}");
+    bench.cis.ok(["node", "start", "--detach"]);
+    bench.is_done(&run, &go);
+    let status = second.ok(["node", "status"]);
+    assert!(!status.contains("waits for the node"), "{status}");
+}
+
+#[test]
+fn a_node_takes_its_run_back_that_another_one_coordinates_without_need() {
+    let synapse = Synapse::shared();
+    let ann = synapse.register("ann");
+    let bench = Bench::new(&synapse, &ann);
+    let (run, go) = bench.begin();
+    bench.second.ok(["dag", "takeover", &run, "--force"]);
+    eventually_within(SLOW, "the first one finds out", || {
+        (bench.cis.show(&run)["run"]["node"] == did(&bench.second)).then_some(())
+    });
+    std::fs::write(&go, "").unwrap();
+    bench.is_done(&run, &go);
+}
