@@ -1,10 +1,10 @@
 //! Runs that another node coordinates while tasks need what only the node has where they were submitted.
 
-use crate::federation::{did, execute, lines_in, member, switch_off};
+use crate::federation::{did, execute, lines_in, listed, member, switch_off};
 use crate::harness::room::Room;
 use crate::harness::synapse::{Synapse, User};
 use crate::harness::{Cis, eventually_within};
-use crate::matrix::{holds, login_at};
+use crate::matrix::{holds, logged_in, login_at};
 use crate::rooms::{SLOW, room_of};
 
 const VALUE: &str = "s3cret-Value-72";
@@ -131,4 +131,20 @@ fn a_node_takes_its_run_back_that_another_one_coordinates_without_need() {
     });
     std::fs::write(&go, "").unwrap();
     bench.is_done(&run, &go);
+}
+
+/// Others would take the run over.
+#[test]
+fn the_coordinator_of_a_run_is_heard_while_all_of_it_waits() {
+    let synapse = Synapse::shared();
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    let second = member(&synapse, &room, &ann, &cis, ("second", "coordinator", "coordinate"));
+    assert_ne!(listed(&second, &cis)["state"], "online");
+    let text = "version = 1\n[dag]\nid = \"later\"\n[[tasks]]\nid = \"a\"\nscript = \"true\"\napproval = { prompt = \"Go on?\" }\n";
+    let run = execute(&cis, &room, text);
+    eventually_within(SLOW, "the other coordinator hears it", || {
+        (listed(&second, &cis)["state"] == "online").then_some(())
+    });
+    cis.ok(["dag", "cancel", &run]);
 }

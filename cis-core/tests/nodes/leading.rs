@@ -104,6 +104,9 @@ impl Node {
     /// Sends what was granted or cancelled in this turn, and does what else is due.
     pub(super) fn offer_grants(&mut self) {
         let boot = self.boot_ms();
+        if !self.life().machine.holds_grants_of(run()) && self.life().to_recover.is_none() {
+            self.coordinate();
+        }
         let mut out = Vec::new();
         self.life().coordinator.tick(boot, &mut out);
         self.lead(out);

@@ -114,6 +114,7 @@ impl Driver {
 
     /// Sends what was granted or cancelled in this turn.
     pub(in crate::driver) fn offer_grants(&mut self, now: TimestampMs) {
+        self.lead_new(now);
         // What was started in this turn needs its places.
         self.share_groups(now);
         for room in self.federation.rooms.keys().cloned().collect::<Vec<_>>() {

@@ -70,6 +70,8 @@ pub(super) struct Federation {
     rooms: BTreeMap<String, Room>,
     /// Attempts that the own worker has for a coordinator of a room.
     held: BTreeMap<AttemptId, Held>,
+    /// Runs of this node that may be new in a room: it coordinates them once that is durable.
+    to_lead: Vec<RunId>,
     /// Tasks of own runs that stay on this node, and wait until the room has their grants.
     at_home: Vec<HomeGrant>,
     /// Runs of other nodes in which something waits, as they were read from the store, up to an event.
@@ -382,11 +384,34 @@ impl Driver {
         }
     }
 
-    /// Hears the other nodes of the room in which a run's tasks are executed.
+    /// Hears the other nodes of the room in which a run's tasks are executed, and is heard by them, also if nothing of it is given to a node
+    /// for long.
     pub(super) fn serve_room_of(&mut self, run: RunId) {
-        let in_room = self.parts.machine.run(&run).filter(|run| run.facts().mode == ExecutionMode::Matrix);
-        if let Some(room) = in_room.and_then(|run| run.facts().room.clone()) {
+        if let Some(room) = self.room_of_tasks(run) {
             self.serve_room(&room);
+            self.federation.to_lead.push(run);
+        }
+    }
+
+    /// The room whose nodes execute the tasks of a run.
+    fn room_of_tasks(&self, run: RunId) -> Option<String> {
+        let in_room = self.parts.machine.run(&run).filter(|run| run.facts().mode == ExecutionMode::Matrix);
+        in_room.and_then(|run| run.facts().room.clone())
+    }
+
+    /// Coordinates the runs that are new in a room.
+    fn lead_new(&mut self, now: TimestampMs) {
+        let mut begun = false;
+        for run in std::mem::take(&mut self.federation.to_lead) {
+            let Some(room) = self.room_of_tasks(run) else { continue };
+            // What its workers have is asked for first, where an earlier life of this node or another node coordinated it.
+            if !self.parts.machine.holds_grants_of(run) {
+                begun |= self.federation.room(&room).coordinator.epoch(run).is_none();
+                self.coordinate(&room, run);
+            }
+        }
+        if begun {
+            self.federate(now);
         }
     }
 
