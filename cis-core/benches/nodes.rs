@@ -140,7 +140,7 @@ fn facts(owner: NodeDid) -> RunCreated {
         use_agent: None,
         named: Vec::new(),
         submitter: None,
-        submitted_here: false,
+        read_back: None,
     }
 }
 

@@ -24,7 +24,7 @@ impl BoundTasks {
     /// Returns none where the run was submitted to another node: its files are there.
     pub(crate) fn of(run: &Run, identity: &Identity) -> Option<Self> {
         let facts = run.facts();
-        if facts.is_away() || !identity.is_or_was(&facts.owner) {
+        if facts.is_foreign() || !identity.is_or_was(&facts.owner) {
             return None;
         }
         let to_start = run.tasks().take(run.dag().tasks.len());

@@ -104,7 +104,7 @@ pub(super) fn prepare(
         use_agent: request.use_agent.clone(),
         named: found.named,
         submitter: None,
-        submitted_here: false,
+        read_back: None,
     };
     let (start, input) = (request.start, request.input);
     Ok(Some(NewRun { run: RunId(ulid::Ulid::new()), facts, dag: Arc::new(dag), start, input }))

@@ -1,15 +1,16 @@
 //! Runs that another node coordinates while tasks need what only the node has where they were submitted.
 
-use crate::federation::{did, execute, lines_in, listed, member, switch_off};
+use crate::federation::{did, execute, lines_in, listed, member};
 use crate::harness::room::Room;
 use crate::harness::synapse::{Synapse, User};
-use crate::harness::{Cis, eventually_within};
+use crate::harness::{Cis, eventually, eventually_within, kill_9};
 use crate::matrix::{holds, logged_in, login_at};
 use crate::rooms::{SLOW, room_of};
 
 const VALUE: &str = "s3cret-Value-72";
 
-/// Anybody can run `a`. `b` needs a file, `c` a secret, and `d` the submitter's directory, into which the files of `b` come.
+/// Anybody can run `a`. `here`, `waits` and `d` run in the submitter's directory: the first leaves a file for `b`, the second is at work when
+/// another node takes the run over, and the third gets files of `b`. `b` needs a file, too, and `c` a secret.
 fn text(go: &std::path::Path) -> String {
     format!(
         r#"
@@ -23,12 +24,22 @@ id = "a"
 nodes = ["builder"]
 script = 'echo $$ >> {0}.pids; until [ -e {0} ]; do sleep 0.05; done'
 [[tasks]]
+id = "here"
+cwd = "."
+artifacts = ["left"]
+script = 'echo two > left'
+[[tasks]]
+id = "waits"
+needs = ["here"]
+cwd = "."
+script = 'echo $$ >> {0}.here; until [ -e {0} ]; do sleep 0.05; done'
+[[tasks]]
 id = "b"
-needs = ["a"]
+needs = ["a", "here"]
 nodes = ["builder"]
 inputs = ["src.txt"]
 artifacts = ["made"]
-script = 'tr a-z A-Z < src.txt > made'
+script = 'cat src.txt left | tr a-z A-Z > made'
 [[tasks]]
 id = "c"
 needs = ["a"]
@@ -37,7 +48,7 @@ secrets = {{ TOKEN = {{ env = "TEST_SECRET" }} }}
 script = 'echo "${{#TOKEN}} characters"'
 [[tasks]]
 id = "d"
-needs = ["b", "c"]
+needs = ["b", "c", "waits"]
 cwd = "."
 script = 'cat made src.txt > both'
 "#,
@@ -69,9 +80,11 @@ impl<'a> Bench<'a> {
         let go = self.cis.work().join("go");
         let run = execute(&self.cis, &self.room, &text(&go));
         self.cis.wait_task(&run, "a", "running");
+        self.cis.wait_task(&run, "waits", "running");
         eventually_within(SLOW, "the other coordinator reads of it", || {
             let show = self.second.run(["--json", "dag", "show", &run]);
-            (show.code == Some(0) && show.stdout.contains("running")).then_some(())
+            // Its results, too.
+            (show.code == Some(0) && show.stdout.contains("succeeded")).then_some(())
         });
         (run, go)
     }
@@ -82,7 +95,8 @@ impl<'a> Bench<'a> {
         }
         assert_eq!(self.cis.show(run)["run"]["node"], did(&self.cis), "it took its run back");
         assert_eq!(lines_in(&go.with_extension("pids")), 1, "nothing ran twice");
-        assert_eq!(std::fs::read_to_string(self.cis.work().join("both")).unwrap(), "ONE\none\n");
+        assert_eq!(std::fs::read_to_string(self.cis.work().join("both")).unwrap(), "ONE\nTWO\none\n");
+        assert_eq!(lines_in(&go.with_extension("here")), 2, "it was ended with the takeover");
         assert_eq!(self.cis.ok(["dag", "logs", "c", "--run", run]), "15 characters\n");
         for node in [&self.second, &self.builder] {
             eventually_within(SLOW, "no other node keeps the secret", || {
@@ -98,7 +112,11 @@ fn a_run_waits_for_the_node_where_it_was_submitted_which_was_off() {
     let ann = synapse.register("ann");
     let bench = Bench::new(&synapse, &ann);
     let (run, go) = bench.begin();
-    switch_off(&bench.cis);
+    // A session on pipes outlives its host.
+    let session = std::fs::read_to_string(go.with_extension("here")).unwrap();
+    let (node, host) = (bench.cis.node_pid(), bench.cis.host_pid());
+    host.into_iter().chain(node).chain(session.trim().parse()).for_each(kill_9);
+    eventually("the machine is off", || bench.cis.processes().is_empty().then_some(()));
     let second = &bench.second;
     eventually_within(SLOW, "the other one takes it over", || {
         (second.show(&run)["run"]["node"] == did(second)).then_some(())

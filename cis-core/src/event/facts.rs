@@ -75,9 +75,19 @@ pub struct RunCreated {
     /// Submitter of the run; none: the owner of the node, over its socket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub submitter: Option<Submitter>,
-    /// It was submitted on this node, which read it from its room after another node took it over. Its directory is here.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub submitted_here: bool,
+    /// It was submitted on this node, which read it back from its room after another node had taken it over. Its directory is here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_back: Option<ReadBack>,
+}
+
+/// How a run was read back by the node where it was submitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadBack {
+    /// With all results of tasks that need this node, as far as it knew them.
+    Whole,
+    /// Some of these results do not count any more.
+    CutOff,
 }
 
 /// A submitter other than the owner of the node. Commands that the node runs for the run never have more rights than the

@@ -17,8 +17,8 @@ pub use crate::prompt::{
 pub use body::EventBody;
 pub use facts::{
     ArtifactRecord, AttemptResult, Category, FileReaders, GrantRecord, KeptFile, LostBy, LostOutput,
-    MEDIA_BYTES_MAX, NamedPrograms, OutputRecord, QueueReason, RetryScope, RunCreated, SessionLimit,
-    Submitter, TaskChange, Uploaded, UploadedLog, UseAgent,
+    MEDIA_BYTES_MAX, NamedPrograms, OutputRecord, QueueReason, ReadBack, RetryScope, RunCreated,
+    SessionLimit, Submitter, TaskChange, Uploaded, UploadedLog, UseAgent,
 };
 pub use node_rule::{NodeRule, RuleEffect, in_quotes};
 pub use outcome::{AttemptOutcome, EndReason, ExitStatus, FailureCause};

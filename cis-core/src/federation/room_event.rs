@@ -50,7 +50,7 @@ const SHOWN: &[(&str, &[Hidden])] = &[
             nothing("kept"),
             nothing("named"),
             nothing("submitter"),
-            nothing("submitted_here"),
+            nothing("read_back"),
             text("source"),
             text("workdir"),
         ],

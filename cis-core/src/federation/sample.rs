@@ -11,7 +11,8 @@ use crate::dag::{Action, Dag, Task};
 use crate::event::{
     AnswerRecord, ArtifactRecord, AttemptOutcome, AttemptResult, EventBody, ExecutionMode, ExitStatus,
     FileReaders, GrantRecord, KeptFile, LostOutput, NamedPrograms, OutputRecord, PromptKind, PromptOption,
-    PromptRecord, QueueReason, RunCreated, SaidKind, SaidRecord, Submitter, TaskChange, TaskState, Urgency,
+    PromptRecord, QueueReason, ReadBack, RunCreated, SaidKind, SaidRecord, Submitter, TaskChange, TaskState,
+    Urgency,
 };
 use crate::identity::NodeKey;
 use crate::ids::{BlobId, HostInstance, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs, TokenId};
@@ -72,7 +73,7 @@ pub(super) fn created(tasks: usize, owner: &NodeDid) -> RunCreated {
             not_searched: vec!["/home/ann/secret-project/bin".into()],
         }],
         submitter: Some(Submitter::Token { id: TokenId::from_parts(1, 7) }),
-        submitted_here: true,
+        read_back: Some(ReadBack::Whole),
     }
 }
 

@@ -21,6 +21,15 @@ impl Run {
     /// # Errors
     /// [`ApplyError`] where the event cannot follow those before it; nothing has changed then.
     pub fn apply(&mut self, body: &EventBody, at_ms: TimestampMs) -> Result<(), ApplyError> {
+        let doubt = self.doubt_about(body);
+        self.reduce(body, at_ms)?;
+        if doubt.is_some() {
+            self.doubt = doubt;
+        }
+        Ok(())
+    }
+
+    fn reduce(&mut self, body: &EventBody, at_ms: TimestampMs) -> Result<(), ApplyError> {
         match body {
             EventBody::RunCreated(_) => return Err(self.refuse(body)),
             EventBody::RunStarted {} => {

@@ -23,8 +23,10 @@ use crate::ids::{NodeDid, RunId, TaskId, TimestampMs};
 pub struct Run {
     pub(super) id: RunId,
     pub(super) facts: RunCreated,
-    /// Its first coordinator; none: what is known begins later.
+    /// The key of its first coordinator at that time; none: what is known begins later, or it does not matter any more.
     pub(super) submitted_by: Option<NodeDid>,
+    /// See [`Run::doubt`].
+    pub(super) doubt: Option<String>,
     pub(super) dag: Arc<Dag>,
     /// Sources of all secrets that its tasks declare, each once.
     pub(super) secrets: Vec<SecretSource>,
@@ -137,6 +139,7 @@ impl Run {
             id,
             facts,
             submitted_by,
+            doubt: None,
             dag,
             secrets,
             added,

@@ -134,7 +134,7 @@ impl Plan {
             use_agent: None,
             named: Vec::new(),
             submitter: None,
-            submitted_here: false,
+            read_back: None,
         }
     }
 

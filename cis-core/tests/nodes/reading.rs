@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use cis_core::event::EventBody;
+use cis_core::event::{EventBody, ReadBack};
 use cis_core::federation::canonical::Fold;
 use cis_core::federation::journal::{Fact, Position, Writer};
 use cis_core::federation::protocol::BootMs;
@@ -59,7 +59,7 @@ pub(crate) struct Head {
 impl Head {
     /// With what is known of the run.
     fn of(self, run: &Run) -> Self {
-        let is_wanted = run.facts().submitted_here && run.awaits_submitter();
+        let is_wanted = run.facts().read_back.is_some() && run.awaits_submitter() && run.doubt().is_none();
         Self { is_open: !run.state().is_terminal(), is_wanted, ..self }
     }
 
@@ -250,7 +250,7 @@ impl Node {
     fn begin(&mut self, mut fresh: Fresh) -> Result<Option<Head>, String> {
         let head = head_of(&fresh);
         if let Some(EventBody::RunCreated(created)) = fresh.facts.first_mut().map(|fact| &mut fact.body) {
-            created.submitted_here = self.disk.has_original;
+            created.read_back = self.disk.has_original.then_some(ReadBack::Whole);
         }
         let (first, more) = fresh.facts.split_first().ok_or("how it began is not in the room")?;
         let mut fold = Box::new(begun(&self.plan, first)?);
@@ -289,6 +289,7 @@ impl Node {
             life.suspicion.hears_again(boot);
         }
         life.coordinator.witnessed(at);
+        self.recover_run();
         self.federate();
     }
 
@@ -351,15 +352,24 @@ impl Node {
     /// Others may do more than before, or less.
     fn node_found(&mut self) {
         self.count_voters();
-        if let Some(epoch) = self.life().to_recover.take() {
-            self.go_on_with(epoch);
-        }
+        self.recover_run();
         let boot = self.boot_ms();
         if let Some(worker) = &mut self.life().worker {
             worker.status_changed(boot);
         }
         self.begin_waiting();
         self.federate();
+    }
+
+    /// Goes on with the run of an earlier life, once it is known that no other node has taken it over since.
+    fn recover_run(&mut self) {
+        let life = self.life();
+        if life.members.is_none() || (life.is_deaf && !life.coordinator.is_sole()) {
+            return;
+        }
+        if let Some(epoch) = life.to_recover.take() {
+            self.go_on_with(epoch);
+        }
     }
 
     fn count_voters(&mut self) {

@@ -36,7 +36,7 @@ fn fresh(seed: u64) -> Run {
         use_agent: None,
         named: Vec::new(),
         submitter: None,
-        submitted_here: false,
+        read_back: None,
     };
     Run::new(RunId::from_parts(1, 1), &facts, Arc::new(dag), 0).unwrap()
 }

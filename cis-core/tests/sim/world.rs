@@ -135,7 +135,7 @@ impl World {
             use_agent: None,
             named: Vec::new(),
             submitter: None,
-            submitted_here: false,
+            read_back: None,
         };
         let dag = Arc::new(dag);
         self.dags.insert(run, Arc::clone(&dag));

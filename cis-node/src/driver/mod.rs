@@ -246,6 +246,7 @@ impl Driver {
         self.recall_held(now);
         // Before the host tells what has ended, which would start what comes next.
         self.resume_cancels(now);
+        self.hold_shared_runs(now);
         self.connect_host(now);
         self.resume_ends();
         self.resume_asks();

@@ -38,7 +38,7 @@ impl Driver {
     fn on_blocked_command(&mut self, attempt: &AttemptId) -> Result<Option<OwnCommand>, String> {
         let Some(run) = self.parts.machine.run(&attempt.run) else { return Ok(None) };
         // A node that takes a run over was asked to coordinate it, not to execute anything.
-        if !run.find(&attempt.task).is_some_and(|index| run.has_submitters(index)) {
+        if !run.find(&attempt.task).is_some_and(|index| run.may_use_submitter(index)) {
             return Err("the run was submitted at another node, or was taken over since".to_owned());
         }
         let Some(task) = run.task(&attempt.task).and_then(|(task, _)| of_prompts(task)) else {

@@ -292,7 +292,9 @@ impl Driver {
 
     /// Finds the secrets of a run that was submitted here, before a task of it runs here as a task of its room.
     pub(super) fn learn_secrets_of(&mut self, run: RunId) {
-        let Some(known) = self.parts.machine.run(&run).filter(|run| !run.facts().is_away()) else { return };
+        let Some(known) = self.parts.machine.run(&run).filter(|run| !run.facts().is_foreign()) else {
+            return;
+        };
         let (base, sources) = secrets_of(known);
         if let Err(why) = self.parts.worker.learn_secrets(run, base.as_ref(), &sources) {
             tracing::warn!(%run, why, "the secrets of a run are not known");

@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Why a task gets nothing of its submitter.
-pub(super) const IS_AWAY: &str = "only the node where the run was submitted has that, and not for tasks that were added after another node coordinated the run";
+pub(super) const IS_AWAY: &str =
+    "it is on the node where the run was submitted, and another node has taken the run over since";
 
 /// When a spec is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +85,7 @@ pub(super) fn completed(
         (&rendered.prompt_file, &mut spec.program, moment)
     {
         // A node that takes a run over was asked to coordinate it, not to send its files.
-        if !run.find(&task.id).is_some_and(|index| run.has_submitters(index)) {
+        if !run.find(&task.id).is_some_and(|index| run.may_use_submitter(index)) {
             return Err(format!("prompt_file: {IS_AWAY}"));
         }
         *prompt = read_prompt(&workdir.join(path))?;

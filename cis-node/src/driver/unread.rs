@@ -100,6 +100,7 @@ impl Driver {
             live.into_iter().for_each(|live| self.settle(live, now));
         }
         self.let_go_of_nobodys();
+        self.serve_room_of(run);
         self.handle(Input::internal(InputKind::Tick), now);
         self.worker_said(now);
         Ok(())

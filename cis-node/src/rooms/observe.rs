@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use cis_core::scheduler::Run;
 use cis_matrix::{MatrixError, RoomBatch, RoomEvent, RoomName};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::Instant;
@@ -575,6 +576,12 @@ impl Observer {
                     Some(_) => None,
                 }
             }));
+            troubles.extend(observed.runs.values().filter_map(|known| match known {
+                Known::Kept { fold, .. } => {
+                    waits_for_this(fold.run()).then(|| waiting_note(room, fold.run()))
+                }
+                Known::Own | Known::Lost => None,
+            }));
             troubles.extend(observed.recovery.usurpers().iter().map(|(did, run)| {
                 format!("{did} took over run {run} in room {room}, and may not: that does not count")
             }));
@@ -617,11 +624,31 @@ fn of_known(head: Head, room: &str, known: &Known) -> Option<Head> {
             let run = fold.run();
             Some(Head {
                 is_open: !run.state().is_terminal(),
-                is_wanted: run.facts().submitted_here && run.awaits_submitter(),
+                is_wanted: waits_for_this(run) && run.doubt().is_none(),
                 ..head
             })
         }
         Known::Kept { .. } | Known::Lost => None,
+    }
+}
+
+/// Whether a run that another node coordinates cannot go on before this node, where it was submitted, coordinates it.
+fn waits_for_this(run: &Run) -> bool {
+    run.facts().read_back.is_some() && run.awaits_submitter()
+}
+
+/// What `cis node status` says of it.
+fn waiting_note(room: &str, run: &Run) -> String {
+    let (id, owner) = (run.id(), &run.facts().owner);
+    match run.doubt() {
+        Some(doubt) => format!(
+            "run {id} of room {room} waits for files, secrets or programs of this node. It does not take the run back by itself, as node {owner} {doubt}: \
+             look at it (`cis dag show {id}`), then `cis dag takeover {id} --force` takes it back"
+        ),
+        None => format!(
+            "run {id} of room {room} waits for files, secrets or programs of this node, and node {owner} coordinates it. This node takes it back by itself if it \
+             may coordinate in the room, is neither drained nor paused, reads all of the run's journal, and uses the same homeserver; otherwise `cis dag takeover {id} --force` does"
+        ),
     }
 }
 

@@ -49,7 +49,7 @@ impl Node {
             if let Some(EventBody::RunCreated(created)) = run.facts.first_mut().map(|fact| &mut fact.body) {
                 // Those of the machine where it was are not in the room.
                 workdir.clone_into(&mut created.workdir);
-                created.source = format!("room {room}");
+                created.source = source_of(&room);
             }
             report.runs.push(self.keep_run(run).await?);
         }
@@ -139,6 +139,11 @@ pub(super) fn is_of(fold: &Fold, by: (&NodeDid, &NodeDid)) -> Result<(), String>
         return Ok(());
     }
     Err(format!("it says to be of {owner}, who did not write it"))
+}
+
+/// The source of a run that was read from a room.
+pub(super) fn source_of(room: &str) -> String {
+    format!("room {room}")
 }
 
 /// A run at its beginning.

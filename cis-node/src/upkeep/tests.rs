@@ -67,7 +67,7 @@ impl Place {
             use_agent: None,
             named: Vec::new(),
             submitter: None,
-            submitted_here: false,
+            read_back: None,
         };
         let mut writer = Writer::open(&self.home.database()).unwrap();
         let draft = |at_ms, body| EventDraft { run: Some(run), at_ms, actor: None, cause: None, body };

@@ -6,7 +6,7 @@ use rusqlite::types::ToSql;
 use super::Reader;
 use crate::error::StoreError;
 use crate::values::{EVENT_COLUMNS, event};
-use cis_core::event::{Event, EventBody, RunCreated};
+use cis_core::event::{AttemptResult, Event, EventBody, RunCreated};
 use cis_core::ids::{InputId, Offset, RunId, SessionId};
 
 impl Reader {
@@ -44,6 +44,20 @@ impl Reader {
             Ok(EventBody::RunCreated(created)) => Some(*created),
             _ => None,
         }))
+    }
+
+    /// Returns all results of a run's attempts that the store ever heard of, also those that are void since, in order.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn results_ever(&self, run: RunId) -> Result<Vec<AttemptResult>, StoreError> {
+        let results = self
+            .rows("WHERE run = ?1 AND type = 'cis.dag.task.result' ORDER BY offset", &[&run.0.to_bytes()])?;
+        let result = |event: &Event| match event.decode() {
+            Ok(EventBody::TaskResult(result)) => Some(*result),
+            _ => None,
+        };
+        Ok(results.iter().filter_map(result).collect())
     }
 
     /// Returns the events that a run's history is folded from, in order: actions of people and sessions, and the

@@ -96,7 +96,7 @@ pub(super) fn created(dag: &str, tasks: usize) -> EventBody {
         use_agent: None,
         named: Vec::new(),
         submitter: None,
-        submitted_here: false,
+        read_back: None,
     }))
 }
 

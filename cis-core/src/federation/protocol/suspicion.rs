@@ -18,7 +18,14 @@ pub struct Suspicion {
     heard: BTreeMap<NodeDid, BootMs>,
     /// Coordinators at other homeservers.
     far: BTreeSet<NodeDid>,
+    /// Whether it takes runs back that were submitted here.
+    takes_back: bool,
+    /// When a run was taken back last, and how long it is not taken back after that, ms. Two nodes must not take it from each other for ever.
+    taken_back: BTreeMap<RunId, (BootMs, i64)>,
 }
+
+/// A run that was taken back is not taken back for so long, ms, however often it was.
+const TAKE_BACK_MAX_MS: i64 = 600_000;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Watched {
@@ -39,18 +46,23 @@ impl Watched {
         heard.get(&self.coordinator).copied().unwrap_or(self.since).max(self.since)
     }
 
-    /// When it may be taken over by a node that waits so long for the nodes before it, or by none that are silent. None: not by itself.
+    /// When it may be taken over. `patience`: so long this node waits for those before it when the coordinator is silent; none: it takes over
+    /// no silent coordinators. `back_at`: when it may be taken back. None: not by itself.
     fn due_at(
         &self,
         heard: &BTreeMap<NodeDid, BootMs>,
         patience: Option<i64>,
+        back_at: Option<BootMs>,
         settings: &Settings,
     ) -> Option<BootMs> {
         let heard = self.heard(heard);
         let silent_at = patience.map(|patience| heard.saturating_add(patience));
         let at = match self.extent {
             // Its coordinator is there, and waits for that.
-            (Extent::Whole, _) if self.is_wanted => self.since,
+            (Extent::Whole, _) if self.is_wanted && back_at.is_some() => {
+                let back_at = back_at.map(|at| at.max(self.since));
+                back_at.into_iter().chain(silent_at).min()?
+            }
             (Extent::Whole, _) => silent_at?,
             // Another node may read more of it, and takes it over earlier.
             (Extent::Part, since) => silent_at?.max(heard.max(since).saturating_add(settings.missing_ms)),
@@ -64,7 +76,8 @@ impl Suspicion {
     /// Watches nobody.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { settings, runs: BTreeMap::new(), heard: BTreeMap::new(), far: BTreeSet::new() }
+        let (runs, heard, taken_back) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { settings, runs, heard, far: BTreeSet::new(), takes_back: true, taken_back }
     }
 
     /// An open run is coordinated by another node in this term.
@@ -93,6 +106,17 @@ impl Suspicion {
         if let Some(watched) = self.runs.get_mut(&run) {
             watched.is_wanted = is_wanted;
         }
+    }
+
+    /// Says whether runs that were submitted here are taken back.
+    pub fn set_takes_back(&mut self, takes_back: bool) {
+        self.takes_back = takes_back;
+    }
+
+    /// When a run may be taken back.
+    fn back_at(&self, run: RunId) -> Option<BootMs> {
+        let last = self.taken_back.get(&run);
+        self.takes_back.then(|| last.map_or(BootMs::MIN, |(at, delay)| at.saturating_add(*delay)))
     }
 
     /// A run ended, or is coordinated by this node.
@@ -144,11 +168,21 @@ impl Suspicion {
         let (patience, settings) = (rank.map(|rank| self.patience(rank)), self.settings);
         let again = patience.unwrap_or(settings.suspect_ms);
         let mut due = Vec::new();
-        let near = self.runs.iter_mut().filter(|(_, watched)| !self.far.contains(&watched.coordinator));
-        for (run, watched) in near {
-            if watched.due_at(&self.heard, patience, &settings).is_some_and(|at| at <= now) {
-                watched.retry_at = now + again;
-                due.push((*run, watched.epoch + 1));
+        let near = self.runs.iter().filter(|(_, watched)| !self.far.contains(&watched.coordinator));
+        let near: Vec<RunId> = near.map(|(run, _)| *run).collect();
+        for run in near {
+            let back_at = self.back_at(run);
+            let Some(watched) = self.runs.get_mut(&run) else { continue };
+            if watched.due_at(&self.heard, patience, back_at, &settings).is_none_or(|at| at > now) {
+                continue;
+            }
+            watched.retry_at = now + again;
+            due.push((run, watched.epoch + 1));
+            if watched.is_wanted {
+                let known = self.taken_back.entry(run).or_insert((now, settings.suspect_ms / 2));
+                let is_long_ago = now.saturating_sub(known.0) > 2 * TAKE_BACK_MAX_MS;
+                let delay = if is_long_ago { settings.suspect_ms } else { known.1.saturating_mul(2) };
+                *known = (now, delay.min(TAKE_BACK_MAX_MS));
             }
         }
         due
@@ -158,8 +192,10 @@ impl Suspicion {
     #[must_use]
     pub fn poll_timeout(&self, rank: Option<usize>) -> Option<BootMs> {
         let patience = rank.map(|rank| self.patience(rank));
-        let at = |watched: &Watched| watched.due_at(&self.heard, patience, &self.settings);
-        self.runs.values().filter(|watched| !self.far.contains(&watched.coordinator)).filter_map(at).min()
+        let at = |(run, watched): (&RunId, &Watched)| {
+            watched.due_at(&self.heard, patience, self.back_at(*run), &self.settings)
+        };
+        self.runs.iter().filter(|(_, watched)| !self.far.contains(&watched.coordinator)).filter_map(at).min()
     }
 
     fn patience(&self, rank: usize) -> i64 {

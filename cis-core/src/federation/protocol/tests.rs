@@ -204,6 +204,15 @@ fn a_node_takes_a_run_back_that_cannot_go_on_without_it() {
     assert_eq!(half.due(None, 9_000_000), [], "what happened meanwhile may not be read yet");
     half.watch(run(), 4, &did("d"), 9_000_000);
     assert_eq!(half.due(None, 9_900_000), [], "it is not known yet whether it can go on");
+    half.wants(run(), true);
+    half.set_takes_back(false);
+    assert_eq!(half.due(None, 9_900_000), []);
+    half.set_takes_back(true);
+    assert_eq!(half.due(None, 9_900_000), [(run(), 5)]);
+    half.watch(run(), 5, &did("d"), 9_900_001);
+    half.wants(run(), true);
+    assert_eq!(half.due(None, 9_900_002), [], "they must not take it from each other for ever");
+    assert_eq!(half.due(None, 9_990_000), [(run(), 6)]);
 }
 
 /// The clock that leases count on stood still too: for the coordinator the lease is over.

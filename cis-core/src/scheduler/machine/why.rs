@@ -148,7 +148,7 @@ impl Machine {
         let in_room = run.facts().mode == ExecutionMode::Matrix;
         if in_room && run.waits_for_submitter(index) {
             answer.say(format!(
-                "It needs files, secrets or programs of the node where the run was submitted{}, and this node coordinates the run now. It waits until that node is there: a coordinator of the room takes its run back by itself.",
+                "It needs files, secrets or programs of the node where the run was submitted{}, and this node coordinates the run now. It waits until that node takes the run back. `cis node status` there says if a person has to do that.",
                 run.submitter_note()
             ));
             answer.try_command("cis node list".to_owned());

@@ -75,7 +75,7 @@ pub(super) fn facts(dag: &Dag, max_parallel: u32) -> RunCreated {
         use_agent: None,
         named: Vec::new(),
         submitter: None,
-        submitted_here: false,
+        read_back: None,
     }
 }
 

@@ -137,7 +137,7 @@ impl Driver {
             return Some(grant);
         }
         let globs = task.inputs.clone();
-        if !run.has_submitters(index) && !globs.is_empty() {
+        if !run.may_use_submitter(index) && !globs.is_empty() {
             self.fail_giving(grant.granted, Undone::Task(format!("inputs: {IS_AWAY}")), now);
             return None;
         }
@@ -591,7 +591,10 @@ impl Driver {
                     continue;
                 }
                 let attempt = AttemptId { run: run.id(), task, number: entry.attempts };
-                let uploaded = entry.files().cloned();
+                // Where it stays here, another node has nothing of it.
+                let is_from_here = run.facts().read_back.is_some()
+                    && run.find(need).is_some_and(|need| run.stays_home(need));
+                let uploaded = entry.files().filter(|_| !is_from_here).cloned();
                 let is_to_be_checked = uploaded.as_ref().is_some_and(|uploaded| {
                     !self.federation.files.checked.contains(&(attempt.clone(), uploaded.sha256.clone()))
                 });

@@ -51,6 +51,7 @@ use cis_core::federation::protocol::message::{Addressee, Granted, Message};
 use cis_core::federation::protocol::worker::WorkerHalf;
 use cis_core::federation::protocol::{BootMs, Settings};
 use cis_core::federation::transfer::FileList;
+use cis_core::fence::epoch_of;
 use cis_core::identity::Right;
 use cis_core::ids::{AttemptId, Epoch, Fence, NodeDid, Offset, RunId, SessionId, TimestampMs};
 use cis_core::rate::Bucket;
@@ -234,6 +235,22 @@ impl Federation {
 }
 
 impl Driver {
+    /// Nothing of the runs of rooms is granted before their workers are asked what they have: what the host tells of sessions that ended would
+    /// start what comes next.
+    pub(super) fn hold_shared_runs(&mut self, now: TimestampMs) {
+        for (run, ..) in self.shared_runs() {
+            self.handle(Input::internal(InputKind::HoldGrants { run, held: true }), now);
+        }
+    }
+
+    /// Open runs in Matrix mode, with their rooms and terms.
+    fn shared_runs(&self) -> Vec<(RunId, String, Epoch)> {
+        let open = self.parts.machine.open_runs();
+        open.filter(|run| run.facts().mode == ExecutionMode::Matrix)
+            .filter_map(|run| Some((run.id(), run.facts().room.clone()?, run.facts().epoch)))
+            .collect()
+    }
+
     /// Goes on with the runs of rooms that this node coordinates, and says where it works.
     pub(super) fn begin_federation(&mut self, now: TimestampMs) {
         self.federation.draining = self.is_noted(DRAINING);
@@ -243,25 +260,19 @@ impl Driver {
             self.parts.link.serve(room);
         }
         self.parts.members.rooms().iter().for_each(|room| self.serve_room(room));
-        let in_rooms: Vec<(RunId, String, Epoch)> = self
-            .parts
-            .machine
-            .open_runs()
-            .filter(|run| run.facts().mode == ExecutionMode::Matrix)
-            .filter_map(|run| Some((run.id(), run.facts().room.clone()?, run.facts().epoch)))
-            .collect();
-        for (run, room, epoch) in in_rooms {
+        for (run, room, epoch) in self.shared_runs() {
             self.serve_room(&room);
-            self.handle(Input::internal(InputKind::HoldGrants { run, held: true }), now);
             self.federation.room(&room).to_recover.push((run, epoch));
             self.recover_runs(&room, now);
         }
     }
 
     /// Asks the workers of a room what they have of runs that an earlier life of this node coordinated, once it is known who
-    /// they are.
-    fn recover_runs(&mut self, name: &str, now: TimestampMs) {
-        if !self.parts.members.is_settled(name) {
+    /// they are, and that no other node has taken the runs over since: tasks that stay here would start without anybody's consent.
+    pub(super) fn recover_runs(&mut self, name: &str, now: TimestampMs) {
+        let room = self.federation.room(name);
+        let is_read = !room.terms.is_deaf() || room.coordinator.is_sole();
+        if !is_read || !self.parts.members.is_settled(name) {
             return;
         }
         for (run, epoch) in std::mem::take(&mut self.federation.room(name).to_recover) {
@@ -272,9 +283,12 @@ impl Driver {
     /// Goes on with a run that this node, in an earlier life, or another one coordinated.
     fn go_on_with(&mut self, run: RunId, room: &str, epoch: Epoch, now: TimestampMs) {
         let live = self.parts.machine.live_attempts().filter(|live| live.attempt.run == run);
-        // What an earlier coordinator gave to this node may never have come here: it is lost then, as anywhere else.
-        let live: Vec<LiveAttempt> =
-            live.filter(|live| self.is_elsewhere(live) || self.goes_to_room(&live.attempt)).collect();
+        // What an earlier coordinator gave to this node may never have come here, and what ran here as a task of this node was ended: it is
+        // lost then, as anywhere else.
+        let is_asked_for = |live: &LiveAttempt| {
+            self.is_elsewhere(live) || self.goes_to_room(&live.attempt) || epoch_of(live.fence) < epoch
+        };
+        let live: Vec<LiveAttempt> = live.filter(is_asked_for).collect();
         let mut workers = self.parts.members.others_who_may_have_tasks(room);
         // A node that says of itself that it executes nothing here has nothing, be it there or not.
         let announced = self.parts.shared.announced().remove(room).unwrap_or_default();
@@ -403,7 +417,8 @@ impl Driver {
     fn lead_new(&mut self, now: TimestampMs) {
         let mut begun = false;
         for run in std::mem::take(&mut self.federation.to_lead) {
-            let Some(room) = self.room_of_tasks(run) else { continue };
+            let is_open = self.parts.machine.run(&run).is_some_and(|run| !run.state().is_terminal());
+            let Some(room) = self.room_of_tasks(run).filter(|_| is_open) else { continue };
             // What its workers have is asked for first, where an earlier life of this node or another node coordinated it.
             if !self.parts.machine.holds_grants_of(run) {
                 begun |= self.federation.room(&room).coordinator.epoch(run).is_none();
@@ -504,11 +519,11 @@ impl Driver {
     /// What `cis node status` says of runs that wait for the nodes where they were submitted.
     pub(super) fn submitter_warnings(&self) -> impl Iterator<Item = String> {
         let open = self.parts.machine.open_runs();
-        let waiting = open.filter(|run| run.facts().is_away() && run.awaits_submitter());
+        let waiting = open.filter(|run| run.facts().is_foreign() && run.awaits_submitter());
         waiting.map(|run| {
             format!(
                 "run {} waits for the node where it was submitted{}: tasks need files, secrets or programs that only that node has. That node takes \
-                 the run back when it is there, if it may coordinate in the room. `cis dag cancel {}` ends the run",
+                 the run back when it is there, and its `cis node status` says if a person has to do that. `cis dag cancel {}` ends the run",
                 run.id(),
                 run.submitter_note(),
                 run.id()
@@ -520,8 +535,9 @@ impl Driver {
     pub(super) fn goes_to_room(&self, attempt: &AttemptId) -> bool {
         let Some(run) = self.parts.machine.run(&attempt.run) else { return false };
         // What needs the submitter's machine runs there as any task does. A node that took the run over is another machine.
-        let stays =
-            run.find(&attempt.task).is_some_and(|index| run.has_submitters(index) && run.stays_home(index));
+        let stays = run
+            .find(&attempt.task)
+            .is_some_and(|index| run.may_use_submitter(index) && run.stays_home(index));
         run.facts().mode == ExecutionMode::Matrix && !stays
     }
 

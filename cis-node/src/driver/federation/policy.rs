@@ -81,7 +81,7 @@ impl Driver {
     ) -> Option<String> {
         let run = granted.attempt.run;
         let coordinator = self.federation.worker(room).and_then(|worker| worker.coordinator_of(run)).cloned();
-        if self.is_submitted_here(run) && coordinator.as_ref() == Some(&self.parts.did) {
+        if self.is_own(&granted.attempt) && coordinator.as_ref() == Some(&self.parts.did) {
             return None;
         }
         let by = self.submitters(room, granted, coordinator.as_ref());
@@ -116,9 +116,10 @@ impl Driver {
         self.forbidden(&room, &granted, tags.as_deref(), &private, now_ms())
     }
 
-    /// Whether a run was submitted to this node, and no other node coordinated it since.
-    fn is_submitted_here(&self, run: RunId) -> bool {
-        self.parts.machine.run(&run).is_some_and(|run| run.facts().epoch == 0)
+    /// Whether a task is one of a run that was submitted to this node, and no other node could have made it up.
+    fn is_own(&self, attempt: &AttemptId) -> bool {
+        let run = self.parts.machine.run(&attempt.run);
+        run.is_some_and(|run| run.find(&attempt.task).is_some_and(|index| run.may_use_submitter(index)))
     }
 
     /// The keys of the node that submitted a run, as far as they are known: in the first term it coordinates its run itself;

@@ -48,7 +48,7 @@ impl Driver {
         let Some(index) = run.find(&attempt.task) else {
             return Err("the run does not have it".to_owned());
         };
-        if !run.has_submitters(index) && !spec.secrets.is_empty() {
+        if !run.may_use_submitter(index) && !spec.secrets.is_empty() {
             return Err(format!("secrets: {IS_AWAY}"));
         }
         let task = run.spec(index);
@@ -110,9 +110,11 @@ impl Driver {
     /// Opens real values of outputs that a worker sealed to this node, and hides in all outputs the secrets of the run.
     pub(super) fn open_outputs(&mut self, granted: &Granted, report: &mut Report) {
         let sealed = std::mem::take(&mut report.sealed);
-        let is_away = self.parts.machine.run(&granted.attempt.run).is_none_or(|run| run.facts().is_away());
+        let is_foreign =
+            self.parts.machine.run(&granted.attempt.run).is_none_or(|run| run.facts().is_foreign());
         // A node that took the run over does not have its secrets.
-        let redactor = if is_away { Ok(Arc::default()) } else { self.redactor_of_run(granted.attempt.run) };
+        let redactor =
+            if is_foreign { Ok(Arc::default()) } else { self.redactor_of_run(granted.attempt.run) };
         let redactor = match redactor {
             Ok(redactor) => redactor,
             Err(why) => {

@@ -134,6 +134,7 @@ impl Terms {
 impl Driver {
     /// Does what is due about who coordinates what.
     pub(super) fn watch_terms(&mut self, name: &str, boot: BootMs, now: TimestampMs) {
+        let takes_back = !self.parts.machine.is_paused() && !self.federation.draining;
         let room = self.federation.room(name);
         let coordinates = room.coordinator.coordinates();
         if room.terms.is_alive_due(coordinates, boot) {
@@ -153,9 +154,20 @@ impl Driver {
         if !terms.may_take_over() {
             return;
         }
+        terms.suspicion.set_takes_back(takes_back);
         for (run, epoch) in terms.suspicion.due(terms.active_rank(), boot) {
+            // What ran here as a task of this node is ended first: it would count as one that was cancelled.
+            if !self.parts.worker.sessions_of(run).is_empty() && self.is_wanted(name, run) {
+                continue;
+            }
             self.claim(name, run, (epoch, false), now);
         }
+    }
+
+    /// Whether a run waits until this node coordinates it again.
+    fn is_wanted(&self, room: &str, run: RunId) -> bool {
+        let head = self.federation.rooms.get(room).and_then(|room| room.terms.heads.get(&run));
+        head.is_some_and(|head| head.is_wanted)
     }
 
     /// Writes into a run's journal that this node coordinates it from now on. It does so once that was read back. `by_hand`: a person
@@ -240,6 +252,7 @@ impl Driver {
         if at >= read_after {
             room.coordinator.witnessed(at);
         }
+        self.recover_runs(name, now);
         self.groups_read(name, term.as_ref(), at, now);
         self.federate(now);
     }
@@ -302,8 +315,11 @@ impl Driver {
         room.terms.forget(run);
         let agents = &self.parts.config.settings.agents;
         match restore::load_run(&self.parts.readers, &self.parts.blobs, agents, run) {
-            Ok(folded) => {
+            Ok(mut folded) => {
                 let epoch = folded.facts().epoch;
+                if folded.facts().is_foreign() && self.parts.identity.is_or_was(&head.writer) {
+                    folded.forget_submitter();
+                }
                 let is_over = folded.state().is_terminal();
                 self.parts.machine.restore(folded);
                 if !is_over {

@@ -2,7 +2,9 @@
 //!
 //! Owns how that follows what the store has. Reads the store; the driver writes.
 
-use super::super::recover::{Begun, drafts, is_of};
+use std::collections::BTreeMap;
+
+use super::super::recover::{Begun, drafts, is_of, source_of};
 use super::super::results;
 use crate::cache::Entry;
 use crate::commands::RunToKeep;
@@ -10,7 +12,7 @@ use crate::node::Node;
 use crate::problems::store_problem;
 use crate::restore;
 use cis_core::api::Problem;
-use cis_core::event::{EventBody, EventDraft, RunCreated};
+use cis_core::event::{AttemptOutcome, EventBody, EventDraft, ReadBack, RunCreated};
 use cis_core::federation::canonical::Fold;
 use cis_core::federation::journal::Fact;
 use cis_core::federation::recovery::Fresh;
@@ -156,15 +158,56 @@ impl Node {
         let reader = self.readers.get().map_err(|e| store_problem(&e))?;
         let first = reader.first_created(run).map_err(|e| store_problem(&e))?;
         let Some(original) = first.filter(|created| {
-            self.identity.is_or_was(&created.owner)
-                && created.epoch == 0
-                && !created.source.starts_with(FOLLOWED)
+            self.identity.is_or_was(&created.owner) && created.epoch == 0 && !is_from_room(&created.source)
         }) else {
             return Ok(None);
         };
         let text =
             self.blobs.get(&original.spec).ok().flatten().and_then(|text| String::from_utf8(text).ok());
         Ok(text.map(|text| (original, text)))
+    }
+
+    /// Puts back what the room does not have of a run that was submitted here. Notes whether the room lacks
+    /// results of tasks that need this node.
+    fn give_back(&self, fresh: &mut Fresh, (original, text): (RunCreated, String)) -> Result<(), Problem> {
+        let reader = self.readers.get().map_err(|e| store_problem(&e))?;
+        let mut own: BTreeMap<_, _> = BTreeMap::new();
+        for result in reader.results_ever(fresh.run).map_err(|e| store_problem(&e))? {
+            let has_files =
+                !result.artifacts.is_empty() || result.outputs.values().any(|output| output.blob.is_some());
+            let key = (result.task.clone(), result.attempt, result.fence);
+            // What was read from the room since has no files.
+            if has_files || !own.contains_key(&key) {
+                own.insert(key, result);
+            }
+        }
+        for fact in &mut fresh.facts {
+            let EventBody::TaskResult(told) = &mut fact.body else { continue };
+            if let Some(result) = own.remove(&(told.task.clone(), told.attempt, told.fence)) {
+                (told.artifacts, told.outputs) = (result.artifacts, result.outputs);
+            }
+        }
+        fresh.text = Some(text);
+        let Some(Fact { body: EventBody::RunCreated(created), .. }) = fresh.facts.first_mut() else {
+            return Ok(());
+        };
+        let (owner, epoch, mode, room) =
+            (created.owner.clone(), created.epoch, created.mode, created.room.take());
+        **created = RunCreated { owner, epoch, mode, room, read_back: Some(ReadBack::Whole), ..original };
+        let begun =
+            self.begun(fresh.run, (&fresh.writer, fresh.at.epoch), fresh.text.as_deref(), &fresh.facts);
+        let is_cut_off = begun.is_ok_and(|begun| {
+            // One that failed, or was lost with its session, would be tried again in any case.
+            let succeeded = own.values().filter(|result| result.outcome == AttemptOutcome::Succeeded);
+            let mut tasks = succeeded.filter_map(|result| begun.run.find(&result.task));
+            tasks.any(|index| begun.run.needs_submitter(index))
+        });
+        if let (true, Some(Fact { body: EventBody::RunCreated(created), .. })) =
+            (is_cut_off, fresh.facts.first_mut())
+        {
+            created.read_back = Some(ReadBack::CutOff);
+        }
+        Ok(())
     }
 
     /// A run that is new here.
@@ -174,18 +217,15 @@ impl Node {
         mut fresh: Fresh,
     ) -> Result<(Known, Option<Keep>, Option<String>), Problem> {
         let run = fresh.run;
-        if let Some((original, text)) = self.submitted(run)? {
-            if let Some(EventBody::RunCreated(created)) = fresh.facts.first_mut().map(|fact| &mut fact.body) {
-                give_back(created, original);
-            }
-            fresh.text = Some(text);
+        if let Some(original) = self.submitted(run)? {
+            self.give_back(&mut fresh, original)?;
         } else {
             let text = fresh.text.as_deref().unwrap_or_default();
             let blob = self.blobs.put(text.as_bytes(), Safety::Processes).map_err(|e| store_problem(&e))?;
             if let Some(EventBody::RunCreated(created)) = fresh.facts.first_mut().map(|fact| &mut fact.body) {
                 // It is not executed here: where it was is nothing to this machine.
                 created.workdir = self.home.dir.display().to_string();
-                created.source = format!("room {room}");
+                created.source = source_of(room);
                 // Where secrets are hidden in the text, it is another file.
                 created.spec = blob;
             }
@@ -212,25 +252,8 @@ impl Node {
     }
 }
 
-/// The source of a run that was read from a room begins so.
-const FOLLOWED: &str = "room !";
-
-/// Puts back what the room does not have of a run that was submitted here.
-fn give_back(created: &mut RunCreated, original: RunCreated) {
-    let RunCreated { source, spec, params, workdir, base_env, umask, kept, named, submitter, .. } = original;
-    *created = RunCreated {
-        source,
-        spec,
-        params,
-        workdir,
-        base_env,
-        umask,
-        kept,
-        named,
-        submitter,
-        submitted_here: true,
-        ..created.clone()
-    };
+fn is_from_room(source: &str) -> bool {
+    source.starts_with(&source_of("!"))
 }
 
 /// Whether a takeover that the store does not have voids something of it: the first `facts` of a run, up to the term `epoch`.
