@@ -84,9 +84,9 @@ pub struct RunCreated {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReadBack {
-    /// With all results of tasks that need this node, as far as it knew them.
+    /// With all that this node had recorded and that matters for tasks that need it.
     Whole,
-    /// Some of these results do not count any more.
+    /// Something of that does not count any more: that such a task ended, or that the run was paused, cancelled or ended.
     CutOff,
 }
 

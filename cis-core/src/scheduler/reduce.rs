@@ -23,8 +23,13 @@ impl Run {
     pub fn apply(&mut self, body: &EventBody, at_ms: TimestampMs) -> Result<(), ApplyError> {
         let doubt = self.doubt_about(body);
         self.reduce(body, at_ms)?;
-        if doubt.is_some() {
-            self.doubt = doubt;
+        match body {
+            // It looked at the run.
+            EventBody::RunTakenOver { owner, .. } if self.submitted_by.as_ref() == Some(owner) => {
+                self.doubt = None;
+            }
+            _ if doubt.is_some() => self.doubt = doubt,
+            _ => {}
         }
         Ok(())
     }

@@ -4,11 +4,8 @@
 //! has to look at first. Who takes a run back for them is `federation::protocol::suspicion`'s matter.
 
 use super::state::Run;
-use crate::dag::{Action, Foreach, Prompt, Task, Trigger};
-use crate::event::{
-    AttemptOutcome, AttemptResult, EventBody, QueueReason, ReadBack, RunCreated, TaskChange, TaskState,
-};
-use crate::fence::epoch_of;
+use crate::dag::{Action, Prompt, Task, Trigger};
+use crate::event::{EventBody, ReadBack, RunCreated, TaskChange, TaskState};
 use crate::ids::TaskId;
 
 impl RunCreated {
@@ -96,7 +93,7 @@ impl Run {
     #[must_use]
     pub fn doubt(&self) -> Option<&str> {
         let is_cut_off = self.facts.read_back == Some(ReadBack::CutOff);
-        is_cut_off.then_some("took the run over without results of this node").or(self.doubt.as_deref())
+        is_cut_off.then_some("took the run over without what this node has of it").or(self.doubt.as_deref())
     }
 
     /// What makes a doubt of an event that is about to be applied; none: nothing new.
@@ -107,42 +104,65 @@ impl Run {
         (is_anothers && self.doubt.is_none()).then(|| self.doubt_of(body)).flatten()
     }
 
+    /// All that another node says of the run itself, and of tasks that need this machine, is a doubt but for what follows from the results
+    /// of others without a decision. What a task needs is judged by the file: results could be told in another order.
     fn doubt_of(&self, body: &EventBody) -> Option<String> {
-        let bound = |task: &TaskId| self.find(task).filter(|index| self.needs_submitter(*index));
+        let bound = |task: &TaskId| self.find(task).filter(|index| self.is_bound(*index));
+        let of_task = |task: &TaskId, what: &str| bound(task).map(|_| format!("{what} `{task}`"));
         match body {
-            EventBody::RunRetried { .. } => Some("retried the run".to_owned()),
-            EventBody::TaskApproved { task, .. } => bound(task).map(|_| format!("had `{task}` approved")),
+            EventBody::RunTakenOver { .. } | EventBody::RunCompleted {} | EventBody::RunFailed { .. } => None,
             EventBody::TaskStatus { changes } => changes.iter().find_map(|change| {
                 let index = bound(&change.task)?;
-                self.starts_too_early(index, change).then(|| format!("let `{}` start", change.task))
+                (!self.follows(index, change, changes))
+                    .then(|| format!("changed the state of `{}`", change.task))
             }),
-            EventBody::TaskExpanded { task, items } => {
-                let index = bound(task)?;
-                let is_another =
-                    matches!(&self.spec(index).foreach, Some(Foreach::Items(list)) if list != items);
-                is_another.then(|| format!("gave other items to `{task}`"))
-            }
             EventBody::TaskResult(result) => {
                 let index = bound(&result.task)?;
-                let is_told = result.outcome == AttemptOutcome::Succeeded && self.is_made_up(index, result);
-                is_told.then(|| format!("told that `{}` succeeded", result.task))
+                let is_made_up = self.stays_home(index) && result.state.counts_as_success();
+                is_made_up.then(|| format!("told that `{}` succeeded", result.task))
+            }
+            EventBody::TaskAssigned(grant) => of_task(&grant.task, "gave a node"),
+            EventBody::TaskApproved { task, .. } => of_task(task, "had somebody approve"),
+            EventBody::TaskExpanded { task, .. } => of_task(task, "gave items to"),
+            EventBody::TasksAdded { .. } | EventBody::TaskHandedIn { .. } => None,
+            other if other.type_name().starts_with("cis.dag.run.") => {
+                Some("decided about the whole run".to_owned())
             }
             _ => None,
         }
     }
 
-    /// Whether a change lets a task start whose needs have not ended, or that nobody approved.
-    fn starts_too_early(&self, index: u32, change: &TaskChange) -> bool {
-        let (spec, entry) = (self.spec(index), self.entry(index));
-        let is_queued = change.state == TaskState::Queued
-            && !matches!(change.queued, Some(QueueReason::Approval { .. } | QueueReason::Items { .. }));
-        let is_undecided = entry.state == TaskState::Pending || entry.waits_for_approval();
-        let has_open_needs = entry.needs.open > 0 && spec.trigger != Trigger::OneFailed;
-        is_queued && is_undecided && (spec.approval.is_some() || has_open_needs)
+    /// Whether a task needs this machine by what the file says of it and of its needs.
+    fn is_bound(&self, index: u32) -> bool {
+        let leaves_files = |need: u32| self.stays_home(need) && !self.spec(need).artifacts.is_empty();
+        self.is_of_file(index)
+            && (needs_submitter(self.spec(index))
+                || self.needs_of(index).iter().filter_map(|need| self.find(need)).any(leaves_files))
     }
 
-    /// Whether only the submitter could tell of a result: nobody else grants the task, and one that stays there is at work nowhere else.
-    fn is_made_up(&self, index: u32, result: &AttemptResult) -> bool {
-        epoch_of(result.fence) == self.facts.epoch || self.stays_home(index)
+    /// Whether a change only says what nobody has to decide: a task whose needs have all succeeded waits for its turn, or one is ended as a need
+    /// failed.
+    fn follows(&self, index: u32, change: &TaskChange, all: &[TaskChange]) -> bool {
+        let (spec, entry) = (self.spec(index), self.entry(index));
+        let state_of = |need: u32| {
+            let told = all.iter().find(|change| self.find(&change.task) == Some(need));
+            told.map_or(self.entry(need).state, |change| change.state)
+        };
+        let mut needs = self.needs_of(index).iter().filter_map(|need| self.find(need));
+        match (entry.state, change.state) {
+            (TaskState::Pending, TaskState::Queued) => {
+                let is_plain = spec.trigger == Trigger::AllSuccess
+                    && spec.condition.is_none()
+                    && spec.approval.is_none()
+                    && spec.foreach.is_none()
+                    && spec.item.is_none()
+                    && self.handler(index).is_none();
+                is_plain && needs.all(|need| state_of(need).counts_as_success())
+            }
+            (TaskState::Pending, TaskState::Cancelled) => {
+                !needs.all(|need| state_of(need).counts_as_success())
+            }
+            _ => false,
+        }
     }
 }

@@ -418,7 +418,19 @@ impl Node {
         let life = self.life();
         let Some(rank) = life.active_rank() else { return };
         for (_, epoch) in life.suspicion.due(Some(rank), boot) {
+            self.life().suspicion.claims(run(), boot);
             self.claim(epoch);
+        }
+    }
+
+    /// A person who looked at what another node decided has this node take its run back.
+    pub(crate) fn take_back(&mut self) {
+        let Some(life) = &self.life else { return };
+        if let Known::Kept { fold, .. } = &life.known
+            && fold.run().awaits_submitter()
+            && fold.run().doubt().is_some()
+        {
+            self.take_over();
         }
     }
 

@@ -381,6 +381,9 @@ fn heal(world: &mut World) -> Step {
 
 /// Everything arrives at once, people do what they are asked to, and time goes to what is due next.
 fn quiet_step(world: &mut World) -> Step {
+    if has_inputs(world.plan.seed) && world.nodes[0].is_ready() && world.rng.percent(2) {
+        world.at(0, Node::take_back)?;
+    }
     for at in 0..world.nodes.len() {
         if world.nodes[at].is_gone {
             continue;

@@ -6,7 +6,7 @@ use rusqlite::types::ToSql;
 use super::Reader;
 use crate::error::StoreError;
 use crate::values::{EVENT_COLUMNS, event};
-use cis_core::event::{AttemptResult, Event, EventBody, RunCreated};
+use cis_core::event::{Event, EventBody, RunCreated};
 use cis_core::ids::{InputId, Offset, RunId, SessionId};
 
 impl Reader {
@@ -46,18 +46,18 @@ impl Reader {
         }))
     }
 
-    /// Returns all results of a run's attempts that the store ever heard of, also those that are void since, in order.
+    /// Returns the results of a run's attempts that the store ever heard of, and that it was paused, cancelled or ended, also what is void
+    /// since, in order.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn results_ever(&self, run: RunId) -> Result<Vec<AttemptResult>, StoreError> {
-        let results = self
-            .rows("WHERE run = ?1 AND type = 'cis.dag.task.result' ORDER BY offset", &[&run.0.to_bytes()])?;
-        let result = |event: &Event| match event.decode() {
-            Ok(EventBody::TaskResult(result)) => Some(*result),
-            _ => None,
-        };
-        Ok(results.iter().filter_map(result).collect())
+    pub fn outcomes_ever(&self, run: RunId) -> Result<Vec<Event>, StoreError> {
+        self.rows(
+            "WHERE run = ?1 AND type IN ('cis.dag.task.result', 'cis.dag.run.paused', 'cis.dag.run.cancelling', 'cis.dag.run.completed',
+                'cis.dag.run.failed', 'cis.dag.run.error', 'cis.dag.run.cancelled')
+             ORDER BY offset",
+            &[&run.0.to_bytes()],
+        )
     }
 
     /// Returns the events that a run's history is folded from, in order: actions of people and sessions, and the

@@ -178,14 +178,18 @@ impl Suspicion {
             }
             watched.retry_at = now + again;
             due.push((run, watched.epoch + 1));
-            if watched.is_wanted {
-                let known = self.taken_back.entry(run).or_insert((now, settings.suspect_ms / 2));
-                let is_long_ago = now.saturating_sub(known.0) > 2 * TAKE_BACK_MAX_MS;
-                let delay = if is_long_ago { settings.suspect_ms } else { known.1.saturating_mul(2) };
-                *known = (now, delay.min(TAKE_BACK_MAX_MS));
-            }
         }
         due
+    }
+
+    /// This node takes over a run that [`Self::due`] named.
+    pub fn claims(&mut self, run: RunId, now: BootMs) {
+        if self.runs.get(&run).is_some_and(|watched| watched.is_wanted) {
+            let known = self.taken_back.entry(run).or_insert((now, self.settings.suspect_ms / 2));
+            let is_long_ago = now.saturating_sub(known.0) > 2 * TAKE_BACK_MAX_MS;
+            let delay = if is_long_ago { self.settings.suspect_ms } else { known.1.saturating_mul(2) };
+            *known = (now, delay.min(TAKE_BACK_MAX_MS));
+        }
     }
 
     /// When [`Self::due`] may name something.

@@ -191,6 +191,7 @@ fn a_node_takes_a_run_back_that_cannot_go_on_without_it() {
     );
     half.wants(run(), true);
     assert_eq!(half.due(None, 2_000), [(run(), 4)]);
+    half.claims(run(), 2_000);
     let again = 2_000 + Settings::default().suspect_ms;
     assert_eq!((half.due(None, again - 1), half.poll_timeout(None)), (vec![], Some(again)));
     assert_eq!(half.due(None, again), [(run(), 4)]);
@@ -209,6 +210,7 @@ fn a_node_takes_a_run_back_that_cannot_go_on_without_it() {
     assert_eq!(half.due(None, 9_900_000), []);
     half.set_takes_back(true);
     assert_eq!(half.due(None, 9_900_000), [(run(), 5)]);
+    half.claims(run(), 9_900_000);
     half.watch(run(), 5, &did("d"), 9_900_001);
     half.wants(run(), true);
     assert_eq!(half.due(None, 9_900_002), [], "they must not take it from each other for ever");

@@ -124,9 +124,9 @@ fn a_person_looks_at_what_another_node_decided_about_the_submitters_machine() {
         Task { approval: Some(approval), ..at_home(text) }
     };
     let queued = |task: &str| status(task, TaskState::Queued, Some(QueueReason::Slot));
-    let told = |outcome: AttemptOutcome| {
-        let mut bench = Bench::started(vec![task("a")]);
-        bench.ends("a", outcome);
+    let told_of = |name: &str, outcome: AttemptOutcome| {
+        let mut bench = Bench::started(vec![task(name)]);
+        bench.ends(name, outcome);
         let mut results = bench.stored.iter().filter_map(|event| match &event.body {
             EventBody::TaskResult(result) => Some(result.clone()),
             _ => None,
@@ -137,17 +137,22 @@ fn a_person_looks_at_what_another_node_decided_about_the_submitters_machine() {
     };
     let cases: Vec<(Vec<Task>, Vec<EventBody>, Option<&str>)> = vec![
         (vec![at_home("a")], vec![queued("a")], None),
-        (vec![task("b"), at_home("a: b")], vec![queued("a")], Some("let `a` start")),
+        (vec![task("b"), at_home("a: b")], vec![queued("a")], Some("changed the state of `a`")),
         (vec![task("b"), task("a: b")], vec![queued("a")], None),
-        (vec![approved("a")], vec![queued("a")], Some("let `a` start")),
-        (vec![at_home("a")], vec![queued("a"), granted_by_another("a")], None),
+        (vec![approved("a")], vec![queued("a")], Some("changed the state of `a`")),
+        (vec![at_home("a")], vec![queued("a"), granted_by_another("a")], Some("gave a node `a`")),
         (
-            vec![at_home("a")],
-            vec![queued("a"), granted_by_another("a"), told(exit(0))],
-            Some("told that `a` succeeded"),
+            vec![task("b"), at_home("a: b")],
+            vec![queued("b"), granted_by_another("b"), told_of("b", exit(0)), queued("a")],
+            None,
         ),
-        (vec![at_home("a")], vec![queued("a"), granted_by_another("a"), told(exit(1))], None),
-        (vec![task("a")], vec![queued("a"), granted_by_another("a"), told(exit(0))], None),
+        (
+            vec![task("b"), at_home("a: b")],
+            vec![queued("b"), granted_by_another("b"), told_of("b", exit(1)), queued("a")],
+            Some("changed the state of `a`"),
+        ),
+        (vec![at_home("a")], vec![queued("a"), EventBody::RunPaused {}], Some("decided about the whole run")),
+        (vec![task("a")], vec![queued("a"), granted_by_another("a"), told_of("a", exit(0))], None),
     ];
     for (tasks, events, doubt) in cases {
         let mut run = of_another(tasks);

@@ -238,8 +238,11 @@ impl Driver {
     /// Nothing of the runs of rooms is granted before their workers are asked what they have: what the host tells of sessions that ended would
     /// start what comes next.
     pub(super) fn hold_shared_runs(&mut self, now: TimestampMs) {
-        for (run, ..) in self.shared_runs() {
+        for (run, room, epoch) in self.shared_runs() {
             self.handle(Input::internal(InputKind::HoldGrants { run, held: true }), now);
+            // Also if it ends before that: it may be tried again.
+            self.serve_room(&room);
+            self.federation.room(&room).to_recover.push((run, epoch));
         }
     }
 
@@ -260,9 +263,8 @@ impl Driver {
             self.parts.link.serve(room);
         }
         self.parts.members.rooms().iter().for_each(|room| self.serve_room(room));
-        for (run, room, epoch) in self.shared_runs() {
-            self.serve_room(&room);
-            self.federation.room(&room).to_recover.push((run, epoch));
+        for room in self.federation.rooms.keys().cloned().collect::<Vec<_>>() {
+            self.count_voters(&room, now);
             self.recover_runs(&room, now);
         }
     }
@@ -324,6 +326,7 @@ impl Driver {
             served.work(now);
         }
         self.count_voters(room, now);
+        self.recover_runs(room, now);
         self.federate(now);
     }
 

@@ -157,11 +157,19 @@ impl Driver {
         terms.suspicion.set_takes_back(takes_back);
         for (run, epoch) in terms.suspicion.due(terms.active_rank(), boot) {
             // What ran here as a task of this node is ended first: it would count as one that was cancelled.
-            if !self.parts.worker.sessions_of(run).is_empty() && self.is_wanted(name, run) {
+            if self.has_own_sessions(run) && self.is_wanted(name, run) {
                 continue;
             }
+            self.federation.room(name).terms.suspicion.claims(run, boot);
             self.claim(name, run, (epoch, false), now);
         }
+    }
+
+    /// Whether sessions of a run are here that no coordinator of a room gave.
+    fn has_own_sessions(&self, run: RunId) -> bool {
+        let of_run = self.federation.held.values().filter(|held| held.granted.attempt.run == run);
+        let held: Vec<_> = of_run.map(|held| held.session).collect();
+        self.parts.worker.sessions_of(run).iter().any(|session| !held.contains(session))
     }
 
     /// Whether a run waits until this node coordinates it again.

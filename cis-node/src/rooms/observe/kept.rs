@@ -12,7 +12,7 @@ use crate::node::Node;
 use crate::problems::store_problem;
 use crate::restore;
 use cis_core::api::Problem;
-use cis_core::event::{AttemptOutcome, EventBody, EventDraft, ReadBack, RunCreated};
+use cis_core::event::{EventBody, EventDraft, ReadBack, RunCreated};
 use cis_core::federation::canonical::Fold;
 use cis_core::federation::journal::Fact;
 use cis_core::federation::recovery::Fresh;
@@ -167,12 +167,26 @@ impl Node {
         Ok(text.map(|text| (original, text)))
     }
 
+    /// Whether the journal of a run was begun by this node: whoever is first in the room tells the story.
+    fn is_by_this_node(&self, fresh: &Fresh) -> bool {
+        let created = fresh.facts.first().map(|fact| &fact.body);
+        self.identity.is_or_was(&fresh.writer)
+            && matches!(created, Some(EventBody::RunCreated(created)) if created.epoch == 0 && self.identity.is_or_was(&created.owner))
+    }
+
     /// Puts back what the room does not have of a run that was submitted here. Notes whether the room lacks
-    /// results of tasks that need this node.
+    /// what a person should know of.
     fn give_back(&self, fresh: &mut Fresh, (original, text): (RunCreated, String)) -> Result<(), Problem> {
         let reader = self.readers.get().map_err(|e| store_problem(&e))?;
         let mut own: BTreeMap<_, _> = BTreeMap::new();
-        for result in reader.results_ever(fresh.run).map_err(|e| store_problem(&e))? {
+        let mut is_cut_off = false;
+        for event in reader.outcomes_ever(fresh.run).map_err(|e| store_problem(&e))? {
+            let Ok(EventBody::TaskResult(result)) = event.decode() else {
+                let is_it =
+                    |fact: &Fact| fact.at_ms == event.at_ms && fact.body.type_name() == event.type_name;
+                is_cut_off |= !fresh.facts.iter().any(is_it);
+                continue;
+            };
             let has_files =
                 !result.artifacts.is_empty() || result.outputs.values().any(|output| output.blob.is_some());
             let key = (result.task.clone(), result.attempt, result.fence);
@@ -196,10 +210,10 @@ impl Node {
         **created = RunCreated { owner, epoch, mode, room, read_back: Some(ReadBack::Whole), ..original };
         let begun =
             self.begun(fresh.run, (&fresh.writer, fresh.at.epoch), fresh.text.as_deref(), &fresh.facts);
-        let is_cut_off = begun.is_ok_and(|begun| {
-            // One that failed, or was lost with its session, would be tried again in any case.
-            let succeeded = own.values().filter(|result| result.outcome == AttemptOutcome::Succeeded);
-            let mut tasks = succeeded.filter_map(|result| begun.run.find(&result.task));
+        is_cut_off |= begun.is_ok_and(|begun| {
+            // One that was lost with its session, or is tried again, has not ended.
+            let ended = own.values().filter(|result| result.state.is_terminal());
+            let mut tasks = ended.filter_map(|result| begun.run.find(&result.task));
             tasks.any(|index| begun.run.needs_submitter(index))
         });
         if let (true, Some(Fact { body: EventBody::RunCreated(created), .. })) =
@@ -217,7 +231,7 @@ impl Node {
         mut fresh: Fresh,
     ) -> Result<(Known, Option<Keep>, Option<String>), Problem> {
         let run = fresh.run;
-        if let Some(original) = self.submitted(run)? {
+        if let Some(original) = self.submitted(run)?.filter(|_| self.is_by_this_node(&fresh)) {
             self.give_back(&mut fresh, original)?;
         } else {
             let text = fresh.text.as_deref().unwrap_or_default();
