@@ -103,12 +103,6 @@ impl Machine {
     /// Why no node of the room has a task.
     fn no_node(&self, run: &Run, index: u32, answer: &mut Answer) {
         let is_held = self.nodes.is_held(run.id());
-        if is_held {
-            answer.say(
-                "The workers of the room are asked what they have of the run before anything of it starts."
-                    .to_owned(),
-            );
-        }
         let nodes = self.nodes_for(run, index);
         if nodes.is_empty() {
             answer.say("No node of the room offers to execute tasks for this one.".to_owned());
@@ -146,6 +140,12 @@ impl Machine {
             return;
         }
         let in_room = run.facts().mode == ExecutionMode::Matrix;
+        if in_room && self.nodes.is_held(run.id()) {
+            answer.say(
+                "Before anything of the run starts, this node reads the room, and the workers of the room are asked what they have of the run. `cis node status` says if the room cannot be read."
+                    .to_owned(),
+            );
+        }
         if in_room && run.waits_for_submitter(index) {
             answer.say(format!(
                 "It needs files, secrets or programs of the node where the run was submitted{}, and this node coordinates the run now. It waits until that node takes the run back. `cis node status` there says if a person has to do that.",
