@@ -16,8 +16,8 @@ impl RunCreated {
     }
 }
 
-/// Whether a task needs the files, the secrets or the machine of its submitter, wherever it runs.
-fn needs_submitter(task: &Task) -> bool {
+/// Whether a task needs the files, the secrets or the machine of its submitter by what the file says of it alone.
+fn is_bound_alone(task: &Task) -> bool {
     let has_prompt_file = matches!(&task.action, Action::Agent { prompt: Prompt::File(_), .. });
     !task.inputs.is_empty() || has_prompt_file || !task.is_portable()
 }
@@ -59,13 +59,18 @@ impl Run {
             let entry = self.entry(of);
             !entry.artifacts().is_empty() && entry.files().is_none()
         };
-        let has_files_there = |need: u32| {
+        self.is_bound_where(index, |need| {
             let items = self.items(&self.spec(need).id).unwrap_or_default();
-            self.stays_home(need) && (left_files(need) || items.iter().any(|item| left_files(*item)))
-        };
-        let needs = self.needs_of(index).iter().filter_map(|need| self.find(need));
-        let mut needs = needs.filter(|_| self.is_of_file(index));
-        (needs_submitter(self.spec(index)) && self.is_of_file(index)) || needs.any(has_files_there)
+            left_files(need) || items.iter().any(|item| left_files(*item))
+        })
+    }
+
+    /// Whether a task of the file needs the submitter's machine itself, or files of a task that stays there: of which, `has_files` says.
+    fn is_bound_where(&self, index: u32, has_files: impl Fn(u32) -> bool) -> bool {
+        let mut needs = self.needs_of(index).iter().filter_map(|need| self.find(need));
+        self.is_of_file(index)
+            && (is_bound_alone(self.spec(index))
+                || needs.any(|need| self.stays_home(need) && has_files(need)))
     }
 
     /// ` (did:key:…)`, where the key is known that the node had at which the run was submitted.
@@ -124,7 +129,6 @@ impl Run {
             EventBody::TaskAssigned(grant) => of_task(&grant.task, "gave a node"),
             EventBody::TaskApproved { task, .. } => of_task(task, "had somebody approve"),
             EventBody::TaskExpanded { task, .. } => of_task(task, "gave items to"),
-            EventBody::TasksAdded { .. } | EventBody::TaskHandedIn { .. } => None,
             other if other.type_name().starts_with("cis.dag.run.") => {
                 Some("decided about the whole run".to_owned())
             }
@@ -134,10 +138,7 @@ impl Run {
 
     /// Whether a task needs this machine by what the file says of it and of its needs.
     fn is_bound(&self, index: u32) -> bool {
-        let leaves_files = |need: u32| self.stays_home(need) && !self.spec(need).artifacts.is_empty();
-        self.is_of_file(index)
-            && (needs_submitter(self.spec(index))
-                || self.needs_of(index).iter().filter_map(|need| self.find(need)).any(leaves_files))
+        self.is_bound_where(index, |need| !self.spec(need).artifacts.is_empty())
     }
 
     /// Whether a change only says what nobody has to decide: a task whose needs have all succeeded waits for its turn, or one is ended as a need

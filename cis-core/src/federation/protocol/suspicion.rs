@@ -58,12 +58,11 @@ impl Watched {
         let heard = self.heard(heard);
         let silent_at = patience.map(|patience| heard.saturating_add(patience));
         let at = match self.extent {
-            // Its coordinator is there, and waits for that.
-            (Extent::Whole, _) if self.is_wanted && back_at.is_some() => {
-                let back_at = back_at.map(|at| at.max(self.since));
+            (Extent::Whole, _) => {
+                // Its coordinator is there, and waits for that.
+                let back_at = back_at.filter(|_| self.is_wanted).map(|at| at.max(self.since));
                 back_at.into_iter().chain(silent_at).min()?
             }
-            (Extent::Whole, _) => silent_at?,
             // Another node may read more of it, and takes it over earlier.
             (Extent::Part, since) => silent_at?.max(heard.max(since).saturating_add(settings.missing_ms)),
             (Extent::Unknown, _) => return None,

@@ -167,7 +167,7 @@ impl Node {
         Ok(text.map(|text| (original, text)))
     }
 
-    /// Whether the journal of a run was begun by this node: whoever is first in the room tells the story.
+    /// Whether the journal of a run was begun by this node: of two nodes, the first one in the room tells the story.
     fn is_by_this_node(&self, fresh: &Fresh) -> bool {
         let created = fresh.facts.first().map(|fact| &fact.body);
         self.identity.is_or_was(&fresh.writer)
