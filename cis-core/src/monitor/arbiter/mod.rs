@@ -390,9 +390,7 @@ impl Arbiter {
             (Held::Fading(_), next) => {
                 self.over(true);
                 self.moving.forget();
-                if let Some(candidate) = next {
-                    self.raise(candidate, now);
-                }
+                return self.follow(next, pending, now);
             }
             (held, next) => {
                 let is_changing = matches!(held, Held::Changing(_));
@@ -407,12 +405,28 @@ impl Arbiter {
                     }
                     candidate => {
                         self.over(went_on);
-                        if let Some(candidate) = candidate {
-                            self.raise(candidate, now);
-                        }
+                        return self.follow(candidate, pending, now);
                     }
                 }
             }
+        }
+        pending
+    }
+
+    /// Raises what was drawn while a prompt stood that is over now. With that one its report may be used up: what only the report
+    /// speaks for would be taken back at once, and raised again by who reads.
+    fn follow(
+        &mut self,
+        next: Option<Candidate>,
+        pending: Option<TimestampMs>,
+        now: TimestampMs,
+    ) -> Option<TimestampMs> {
+        match next {
+            Some(next) if next.source == Source::Report && self.terminal.report.is_none() => {
+                return self.draw(now);
+            }
+            Some(next) => self.raise(next, now),
+            None => {}
         }
         pending
     }

@@ -246,3 +246,18 @@ fn a_question_that_goes_on_in_the_next_row_is_read_from_its_sign_on() {
     let told = story.take();
     assert!(told.contains("Overwrite the files of an older one with the same name? (Y/n)"), "{told}");
 }
+
+#[test]
+fn a_report_that_is_used_up_raises_no_other_prompt() {
+    let rows = "xxxxxxxxxxxxxxxxxxxx\n".repeat(3);
+    for first in [format!("{rows}xxx"), String::new(), format!("{rows}Which? ")] {
+        let mut story = Story::plain();
+        story.status("blocked", Some("permission")).shows(&first).pass(800);
+        assert!(story.take().contains("blocked 1 permission by terminal"));
+        story.shows(&format!("{rows}Continue? ")).pass(100).reads("sh", Read, LINES).pass(3000);
+        let told = story.take();
+        assert_eq!(told.matches("blocked").count(), 1, "{first:?}: {told}");
+        assert!(told.contains("blocked 2 permission by kernel: Continue?"), "{told}");
+        assert!(story.holds());
+    }
+}
