@@ -87,10 +87,13 @@ pub enum EventBody {
         epoch: Epoch,
         /// Last journal index of the old term that counts.
         cut: u64,
-        /// A person chose the new coordinator while the homeservers of the two may be cut off from each other: it counts wherever it
-        /// stands in the timeline.
+        /// A person, or a majority of the voters, chose the new coordinator while the homeservers of the two may be cut off from each
+        /// other: it counts wherever it stands in the timeline.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         forced: bool,
+        /// In which round of votes a majority chose it; none: a person did. Of several forced ones the one of the highest round counts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        round: Option<u32>,
         /// What follows after `cut` is missing, and was waited for: it counts although a file with that stands before it.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         lost: bool,

@@ -160,6 +160,7 @@ pub fn type_of<P: Payload>(message: &Message<P>) -> EnvelopeType {
         Message::Progress { .. } => device("cis.dag.task.progress", Category::Task),
         Message::Result { .. } => device("cis.dag.task.result", Category::Task),
         Message::Groups { .. } => device("cis.dag.groups.places", Category::Node),
+        Message::Voters { .. } => device("cis.dag.node.voters", Category::Node),
     }
 }
 

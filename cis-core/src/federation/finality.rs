@@ -1,8 +1,9 @@
-//! Which results of a run cannot be voided by a takeover any more: those that its coordinator read back from the room.
+//! Which results of a run cannot be voided by a takeover any more: those that its coordinator read back from the room, and where the
+//! voters of the room use several homeservers, those that a majority of them has read.
 //!
 //! Owns, for one run that this node coordinates, what waits for that. Pure; the caller says what was written and read.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::link::Position;
 use super::protocol::message::Granted;
@@ -15,9 +16,17 @@ pub struct Finality {
     recorded: VecDeque<(Offset, Granted, NodeDid)>,
     /// Up to which event the journal holds the run, and with which entry. In order.
     written: VecDeque<(Offset, Position)>,
+    /// The newest entry that is final.
+    newest_final: Option<Position>,
     /// What was read back last: that it was written may be known later.
     read: Option<Position>,
     /// Everything up to this event was read back.
+    own: Offset,
+    /// So many voters, this node included, have to have read it.
+    majority: usize,
+    /// Up to which event the other voters have.
+    voters: BTreeMap<NodeDid, Offset>,
+    /// Everything up to this event is final.
     upto: Offset,
     /// What happened up to here was recorded in an earlier life, or by another node.
     since: Offset,
@@ -31,7 +40,29 @@ impl Finality {
     #[must_use]
     pub fn since(since: Offset, written: Option<(Offset, Position)>) -> Self {
         let written = written.into_iter().collect();
-        Self { recorded: VecDeque::new(), written, read: None, upto: 0, since, awaited: VecDeque::new() }
+        Self {
+            recorded: VecDeque::new(),
+            written,
+            newest_final: None,
+            read: None,
+            own: 0,
+            majority: 1,
+            voters: BTreeMap::new(),
+            upto: 0,
+            since,
+            awaited: VecDeque::new(),
+        }
+    }
+
+    /// So many voters have to have read what is final, this node included. 1: what this node read back is.
+    pub fn set_majority(&mut self, majority: usize) {
+        self.majority = majority.max(1);
+    }
+
+    /// The newest entry of the journal that is known to be written.
+    #[must_use]
+    pub fn newest(&self) -> Option<Position> {
+        self.written.back().map(|(_, at)| *at).or(self.newest_final)
     }
 
     /// A result stands in the store, in an event up to `at`.
@@ -56,14 +87,31 @@ impl Finality {
     /// before it, so one that is known says the same of those before it; of one that is not known nothing follows.
     pub fn read_back(&mut self, at: Position) -> Vec<(Granted, NodeDid)> {
         self.read = Some(at);
-        let whole = self.written.iter().rposition(|(_, entry)| *entry == at).map_or(0, |index| index + 1);
-        self.are_final(whole)
+        self.own = self.own.max(self.upto_of(at));
+        self.settle()
     }
 
-    /// The first `count` of what was written stands in the room.
-    fn are_final(&mut self, count: usize) -> Vec<(Granted, NodeDid)> {
-        if let Some((upto, _)) = self.written.drain(..count).next_back() {
-            self.upto = upto;
+    /// Another voter has read the journal up to its entry `at`. Gives what is final with that, as [`Self::read_back`] does.
+    pub fn read_by(&mut self, voter: &NodeDid, at: Position) -> Vec<(Granted, NodeDid)> {
+        let upto = self.upto_of(at);
+        let known = self.voters.entry(voter.clone()).or_default();
+        *known = upto.max(*known);
+        self.settle()
+    }
+
+    /// Up to which event the journal holds the run with this entry. 0: it is not one of those that are waited for.
+    fn upto_of(&self, at: Position) -> Offset {
+        self.written.iter().rev().find(|(_, entry)| *entry == at).map_or(0, |(upto, _)| *upto)
+    }
+
+    fn settle(&mut self) -> Vec<(Granted, NodeDid)> {
+        let mut read: Vec<Offset> = self.voters.values().copied().chain([self.own]).collect();
+        read.sort_unstable_by(|a, b| b.cmp(a));
+        let by_majority = read.get(self.majority - 1).copied().unwrap_or(0);
+        // What this node did not read back itself may be another entry, written with its key.
+        self.upto = self.upto.max(by_majority.min(self.own));
+        while self.written.front().is_some_and(|(upto, _)| *upto <= self.upto) {
+            self.newest_final = self.written.pop_front().map(|(_, at)| at).or(self.newest_final);
         }
         let count = self.recorded.iter().take_while(|(at, ..)| *at <= self.upto).count();
         self.recorded.drain(..count).map(|(_, granted, worker)| (granted, worker)).collect()
@@ -175,6 +223,24 @@ mod tests {
         assert!(!next.is_caught_up());
         next.read_back(one);
         assert!(next.is_caught_up());
+    }
+
+    #[test]
+    fn what_a_majority_has_read_is_final() {
+        let voter = |name: &str| NodeDid(name.to_owned());
+        let mut finality = Finality::since(0, None);
+        finality.set_majority(3);
+        finality.recorded(5, granted(1), worker());
+        finality.recorded(9, granted(2), worker());
+        assert_eq!((finality.written(6, entry(2)), finality.written(9, entry(3))), (vec![], vec![]));
+        assert_eq!(finality.read_by(&voter("b"), entry(3)), []);
+        assert_eq!(finality.read_by(&voter("b"), entry(3)), [], "one voter counts once");
+        assert_eq!(finality.read_by(&voter("c"), entry(2)), [], "this node did not read it back yet");
+        assert_eq!(finality.read_back(entry(3)), [(granted(1), worker())]);
+        assert_eq!(finality.read_by(&voter("d"), entry(2)), []);
+        assert_eq!(finality.read_by(&voter("d"), entry(7)), [], "nobody knows that entry");
+        assert_eq!(finality.read_by(&voter("d"), entry(3)), [(granted(2), worker())]);
+        assert_eq!(finality.newest(), Some(entry(3)));
     }
 
     #[test]

@@ -87,6 +87,7 @@ const fn is_urgent(message: &Message<TaskPayload>) -> bool {
         | Message::Refused { .. }
         | Message::Unknown { .. }
         | Message::Groups { .. }
+        | Message::Voters { .. }
         | Message::Result { .. } => true,
         Message::Heartbeat { .. }
         | Message::Alive {}

@@ -10,7 +10,7 @@ use crate::ids::{Epoch, RunId};
 pub struct EntryHash(pub [u8; 32]);
 
 /// Where a journal is: its newest entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Position {
     /// The coordinator's term.
     pub epoch: Epoch,

@@ -13,6 +13,7 @@ mod random;
 #[path = "../sim/rng.rs"]
 mod rng;
 mod sequences;
+mod votes;
 mod world;
 
 #[test]

@@ -167,7 +167,7 @@ impl Rooms {
         let mut writer = Writer::take_over(*run, own.clone(), *cut);
         let epoch = writer.epoch();
         let (owner, cut, forced, lost) = (own.clone(), cut.n, *forced, *lost);
-        let body = EventBody::RunTakenOver { owner, epoch, cut, forced, lost };
+        let body = EventBody::RunTakenOver { owner, epoch, cut, forced, round: None, lost };
         writer.push(Fact { at_ms: *at_ms, actor: None, cause: None, body });
         let about = About { run: Some(*run), epoch };
         let mut writes = self.rotations(&mut outgoing).await?;

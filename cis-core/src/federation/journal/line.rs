@@ -4,6 +4,7 @@
 //! when it came; so the first of two does, and what the old coordinator says after it does not. What counted once counts
 //! for good, unless a person chose another coordinator of an earlier place. Every node that has read as far comes to the same line.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use crate::federation::link::{EntryHash, Position};
@@ -29,7 +30,8 @@ pub(super) enum Step {
     /// It begins a term, where it follows what was the newest entry when it came.
     TakesOver,
     /// It begins a term wherever it stands in the timeline. Each of two homeservers that are cut off from each other has its own timeline.
-    TakesOverAnywhere,
+    /// The highest round of votes counts; a person's choice has none.
+    TakesOverAnywhere { round: Option<u32> },
     /// It begins a term also where what follows the entry before it came in a file: others miss that file.
     TakesOverBeforeFile,
 }
@@ -220,13 +222,18 @@ impl Line {
     fn takeover(&self, line: &[Position], epoch: Epoch) -> Option<&Header> {
         let next = epoch.checked_add(1)?;
         let connected = || self.takeovers(next).filter(|k| self.connects(line, &k.header, epoch));
-        let forced = connected().filter(|k| k.header.step == Step::TakesOverAnywhere);
+        let round = |k: &Known| match k.header.step {
+            Step::TakesOverAnywhere { round } => Some(round),
+            _ => None,
+        };
+        let forced = connected().filter_map(|k| Some((k, round(k)?)));
         let by_order = || {
             let first = connected().filter(|k| self.followed_the_tip(line, k)).min_by_key(|k| k.order);
             first.filter(|k| !self.may_be_late(line, k))
         };
         // Of several forced ones every reader takes the same one.
-        forced.min_by_key(|k| k.header.at.head).or_else(by_order).map(|k| &k.header)
+        let chosen = forced.min_by_key(|(k, round)| (Reverse(*round), k.header.at.head)).map(|(k, _)| k);
+        chosen.or_else(by_order).map(|k| &k.header)
     }
 
     fn takeovers(&self, epoch: Epoch) -> impl Iterator<Item = &Known> {

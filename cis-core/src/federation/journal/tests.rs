@@ -241,7 +241,7 @@ fn overtaken(facts: &[Fact], cut: usize, heir: u8, step: Step) -> (Vec<Batch>, V
     let mut next = Writer::take_over(run_id(), heir.did(), positions[cut]);
     let (owner, epoch, cut) = (heir.did(), next.epoch(), cut as u64);
     let (forced, lost) = (step == Step::TakesOverAnywhere, step == Step::TakesOverBeforeFile);
-    let over = EventBody::RunTakenOver { owner, epoch, cut, forced, lost };
+    let over = EventBody::RunTakenOver { owner, epoch, cut, forced, round: None, lost };
     let mut new = written(&mut next, &[at(50, over)], 1, &heir);
     new.extend(written(
         &mut next,
@@ -411,7 +411,7 @@ fn a_takeover_that_was_refused_stays_so() {
     let mut next = Writer::take_over(run_id(), heir.did(), writer.position());
     let cut = writer.position().n;
     let over =
-        at(50, EventBody::RunTakenOver { owner: heir.did(), epoch: 1, cut, forced: false, lost: false });
+        at(50, EventBody::RunTakenOver { owner: heir.did(), epoch: 1, cut, forced: false, round: None, lost: false });
     let taken_over = envelope(&mut next, vec![over], &heir);
     let read = |room: &mut Recovery| {
         room.take(&begun);
@@ -454,7 +454,7 @@ fn nobody_writes_in_anothers_journal() {
     let body = forged_body(facts[0].clone(), &mut Writer::begin(run_id(), mallory.did(), None));
     assert!(matches!(Batch::read(&carried(body, 0, &mallory)), Err(BadBatch::Forged { n: 1, .. })));
     let over = |epoch, cut| {
-        at(4, EventBody::RunTakenOver { owner: owner.did(), epoch, cut, forced: false, lost: false })
+        at(4, EventBody::RunTakenOver { owner: owner.did(), epoch, cut, forced: false, round: None, lost: false })
     };
     let cut = batches[1].entries[0].at;
     let body = forged_body(over(1, 2), &mut Writer::take_over(run_id(), mallory.did(), cut));

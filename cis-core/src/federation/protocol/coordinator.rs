@@ -157,6 +157,29 @@ pub struct KnownGrant {
     pub recorded: bool,
 }
 
+/// Since when no other node can have coordinated runs of this one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Witness {
+    /// The room's journal was read at least as far as it was then; none: nobody else may coordinate, so it need not be.
+    read_at: Option<BootMs>,
+    /// A majority of the voters followed this node in these runs then; none: their votes decide nothing.
+    followed_at: Option<BTreeMap<RunId, BootMs>>,
+}
+
+impl Witness {
+    fn of(&self, run: RunId, now: BootMs) -> BootMs {
+        let of_run = |at: &BTreeMap<RunId, BootMs>| at.get(&run).copied().unwrap_or(BootMs::MIN);
+        let followed = self.followed_at.as_ref().map_or(now, of_run);
+        self.read_at.unwrap_or(now).min(followed).min(now)
+    }
+
+    /// How long a lease given now may last: after a takeover that this node does not know yet, no lease of it lasts longer than one
+    /// that began when the takeover was made.
+    fn lease_ms(&self, run: RunId, now: BootMs, settings: &Settings) -> i64 {
+        settings.lease_ms.saturating_sub(now.saturating_sub(self.of(run, now)))
+    }
+}
+
 /// The coordinator's half.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CoordinatorHalf<P: Payload> {
@@ -164,8 +187,7 @@ pub struct CoordinatorHalf<P: Payload> {
     runs: BTreeMap<RunId, Coordinated>,
     given: BTreeMap<AttemptId, Given<P::Spec>>,
     workers: BTreeMap<NodeDid, Worker>,
-    /// The room's journal was read at least as far as it was then; none: nobody else may coordinate, so it need not be.
-    witness_at: Option<BootMs>,
+    witness: Witness,
     /// Nobody is heard, as the carrier does not work. What workers have is not given to others meanwhile: it could not be sent, and they
     /// go on when they are heard again.
     is_deaf: bool,
@@ -182,7 +204,7 @@ impl<P: Payload> CoordinatorHalf<P> {
             runs: BTreeMap::new(),
             given: BTreeMap::new(),
             workers: BTreeMap::new(),
-            witness_at: (!sole).then_some(BootMs::MIN),
+            witness: Witness { read_at: (!sole).then_some(BootMs::MIN), followed_at: None },
             is_deaf: false,
             gate: Gate::default(),
         }
@@ -205,7 +227,7 @@ impl<P: Payload> CoordinatorHalf<P> {
 
     /// The room has another voter, or none any more.
     pub fn set_sole(&mut self, sole: bool) {
-        self.witness_at = if sole { None } else { self.witness_at.or(Some(BootMs::MIN)) };
+        self.witness.read_at = if sole { None } else { self.witness.read_at.or(Some(BootMs::MIN)) };
     }
 
     /// The carrier does not work any more.
@@ -223,12 +245,18 @@ impl<P: Payload> CoordinatorHalf<P> {
 
     /// All that was in the room's timeline at `at` was read, and says nothing of another coordinator.
     pub fn witnessed(&mut self, at: BootMs) {
-        self.witness_at = self.witness_at.map(|known| known.max(at));
+        self.witness.read_at = self.witness.read_at.map(|known| known.max(at));
+    }
+
+    /// A majority of the voters followed this node in these runs, as they said to what they were asked then. None: their votes decide nothing.
+    pub fn set_followed(&mut self, followed_at: Option<BTreeMap<RunId, BootMs>>) {
+        self.witness.followed_at = followed_at;
     }
 
     /// The machine stood still: another node may coordinate its runs, and what was read says nothing about that.
     pub fn stood_still(&mut self) {
-        self.witness_at = self.witness_at.map(|_| BootMs::MIN);
+        self.witness.read_at = self.witness.read_at.map(|_| BootMs::MIN);
+        self.witness.followed_at.iter_mut().for_each(BTreeMap::clear);
     }
 
     /// Coordinates a run that no other node has granted anything of.
@@ -285,7 +313,7 @@ impl<P: Payload> CoordinatorHalf<P> {
     /// Whether the room has no other voter.
     #[must_use]
     pub fn is_sole(&self) -> bool {
-        self.witness_at.is_none()
+        self.witness.read_at.is_none()
     }
 
     /// When a worker gave its newest sign of life, and whether it is silent since.
@@ -429,8 +457,8 @@ impl<P: Payload> CoordinatorHalf<P> {
         self.recover(now, out);
         // A coordinator that was replaced before the session was frozen would find out only now: the one that replaced it
         // may have renewed the lease.
-        let witness_at = self.witness_at.unwrap_or(now).min(now);
-        let gone = |given: &Given<_>| {
+        let gone = |run: RunId, given: &Given<_>| {
+            let witness_at = self.witness.of(run, now);
             !self.is_deaf && given.frozen_by <= witness_at && given.phase != Phase::Recorded
         };
         // What waits for a place in a group is frozen, and goes on there.
@@ -440,7 +468,7 @@ impl<P: Payload> CoordinatorHalf<P> {
         let lost: Vec<Granted> = self
             .given
             .iter()
-            .filter(|(attempt, given)| gone(given) && self.is_active(attempt.run) && !waits(attempt, given))
+            .filter(|(attempt, given)| gone(attempt.run, given) && self.is_active(attempt.run) && !waits(attempt, given))
             .map(|(attempt, given)| given.granted(attempt))
             .collect();
         for granted in lost {
@@ -465,7 +493,7 @@ impl<P: Payload> CoordinatorHalf<P> {
 
     /// When something of a grant is due. What waits for a message, or for more of the journal, has no time.
     fn due(&self, attempt: &AttemptId, given: &Given<P::Spec>) -> impl Iterator<Item = BootMs> {
-        let is_sole = self.witness_at.is_none();
+        let is_sole = self.witness.read_at.is_none();
         // Where nobody else coordinates, nothing waits for a place.
         let may_be_lost =
             is_sole && !self.is_deaf && given.phase != Phase::Recorded && self.is_active(attempt.run);
@@ -554,21 +582,10 @@ impl<P: Payload> CoordinatorHalf<P> {
         self.offer(now, out);
     }
 
-    /// How long a lease given now may last: after a takeover that this node did not read yet, no lease of it lasts longer
-    /// than one that began when the takeover was made.
-    fn lease_ms(&self, now: BootMs) -> i64 {
-        let stale = self.witness_at.map_or(0, |at| now.saturating_sub(at).max(0));
-        self.settings.lease_ms.saturating_sub(stale)
-    }
-
     /// Renews what a worker has. While it is not known what other workers have of a run, only what was at work when its
     /// worker was asked: nobody else can work on that.
     fn renew(&mut self, worker: &NodeDid, now: BootMs, out: &mut Vec<Effect<P>>) {
-        let lease_ms = self.lease_ms(now);
         let Some(Worker { nonce, heard_at, .. }) = self.workers.get(worker).cloned() else { return };
-        if lease_ms <= 0 {
-            return;
-        }
         let frozen_by = heard_at + self.settings.lease_bound_ms();
         let mut grants: BTreeMap<RunId, Vec<Granted>> = BTreeMap::new();
         for (attempt, given) in self.given.iter_mut().filter(|(_, given)| given.worker == *worker) {
@@ -582,14 +599,16 @@ impl<P: Payload> CoordinatorHalf<P> {
                 }),
                 None => false,
             };
-            let has_place = self.gate.lets(attempt, now);
-            if certain && has_place && matches!(given.phase, Phase::Claimed | Phase::Recorded) {
+            let may_go_on =
+                self.gate.lets(attempt, now) && self.witness.lease_ms(attempt.run, now, &self.settings) > 0;
+            if certain && may_go_on && matches!(given.phase, Phase::Claimed | Phase::Recorded) {
                 given.frozen_by = given.frozen_by.max(frozen_by);
                 grants.entry(attempt.run).or_default().push(given.granted(attempt));
             }
         }
         for (run, grants) in grants {
             if let Some(epoch) = self.epoch(run) {
+                let lease_ms = self.witness.lease_ms(run, now, &self.settings);
                 send(out, worker, Message::Renew { run, epoch, nonce, lease_ms, grants });
             }
         }
@@ -597,7 +616,7 @@ impl<P: Payload> CoordinatorHalf<P> {
 
     /// Sends grants that were not answered, and wishes to end.
     fn offer(&mut self, now: BootMs, out: &mut Vec<Effect<P>>) {
-        let (lease_ms, Settings { resend_ms, .. }) = (self.lease_ms(now), self.settings);
+        let Settings { resend_ms, .. } = self.settings;
         let bound = self.settings.lease_bound_ms();
         for (attempt, given) in &mut self.given {
             let Some(epoch) = self.runs.get(&attempt.run).map(|run| run.epoch) else { continue };
@@ -618,6 +637,7 @@ impl<P: Payload> CoordinatorHalf<P> {
                 continue;
             }
             *resend_at = now + resend_ms;
+            let lease_ms = self.witness.lease_ms(attempt.run, now, &self.settings);
             if lease_ms <= 0 || !self.gate.lets(attempt, now) {
                 continue;
             }

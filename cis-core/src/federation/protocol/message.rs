@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::groups::message::GroupMessage;
+use super::voters::VoterMessage;
 use crate::api::Refusal;
 use crate::ids::{AttemptId, Epoch, Fence, RunId, SessionId};
 
@@ -123,7 +124,7 @@ impl<P: Payload> Message<P> {
             | Self::Unknown { .. }
             | Self::Progress { .. }
             | Self::Result { .. } => Addressee::Coordinator,
-            Self::Alive {} | Self::Groups { .. } => Addressee::Voter,
+            Self::Alive {} | Self::Groups { .. } | Self::Voters { .. } => Addressee::Voter,
         }
     }
 }
@@ -258,5 +259,10 @@ pub enum Message<P: Payload> {
     Groups {
         /// What.
         of: GroupMessage,
+    },
+    /// Who coordinates runs: between the voters of a room, where they use several homeservers.
+    Voters {
+        /// What.
+        of: VoterMessage,
     },
 }

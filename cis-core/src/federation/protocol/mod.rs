@@ -2,7 +2,7 @@
 //!
 //! Pure: messages and times in, messages and effects out. Two halves, as a node may be either or both: the worker's
 //! ([`worker`]) and the coordinator's ([`coordinator`]). Which coordinator counts is the journal's matter, which task
-//! goes where is the scheduler's. How they share the groups of the room is in [`groups`]. Carriers may lose, repeat, delay and reorder messages; they say truthfully who sent one.
+//! goes where is the scheduler's. How they share the groups of the room is in [`groups`]; how a majority of coordinators at several homeservers decides, in [`voters`]. Carriers may lose, repeat, delay and reorder messages; they say truthfully who sent one.
 
 pub mod coordinator;
 pub mod groups;
@@ -11,6 +11,7 @@ mod settings;
 pub mod suspicion;
 #[cfg(test)]
 mod tests;
+pub mod voters;
 pub mod worker;
 
 pub use settings::{BootMs, Settings};

@@ -36,6 +36,8 @@ struct Watched {
     extent: (Extent, BootMs),
     /// It was submitted here, and cannot go on without this node.
     is_wanted: bool,
+    /// Its coordinator cannot go on with it.
+    gave_up: bool,
     /// A takeover was asked for, and is not asked for again before then.
     retry_at: BootMs,
 }
@@ -43,6 +45,9 @@ struct Watched {
 impl Watched {
     /// When its coordinator gave its newest sign of life, as far as that counts.
     fn heard(&self, heard: &BTreeMap<NodeDid, BootMs>) -> BootMs {
+        if self.gave_up {
+            return self.since;
+        }
         heard.get(&self.coordinator).copied().unwrap_or(self.since).max(self.since)
     }
 
@@ -88,7 +93,8 @@ impl Suspicion {
         if !known {
             let (coordinator, extent) = (coordinator.clone(), (Extent::Whole, now));
             let retry_at = BootMs::MIN;
-            let watched = Watched { epoch, coordinator, since: now, extent, is_wanted: false, retry_at };
+            let (is_wanted, gave_up) = (false, false);
+            let watched = Watched { epoch, coordinator, since: now, extent, is_wanted, gave_up, retry_at };
             self.runs.insert(run, watched);
         }
     }
@@ -144,6 +150,21 @@ impl Suspicion {
     /// takeover: only a person may replace it.
     pub fn set_far(&mut self, far: BTreeSet<NodeDid>) {
         self.far = far;
+    }
+
+    /// Whether the coordinator of a run is silent: how long this node waits for those before it, does not count.
+    #[must_use]
+    pub fn is_silent(&self, run: RunId, now: BootMs) -> bool {
+        self.runs.get(&run).is_some_and(|watched| {
+            now.saturating_sub(watched.heard(&self.heard)) >= self.settings.suspect_ms
+        })
+    }
+
+    /// A coordinator says with which of its runs it cannot go on: in these it counts as one that was never heard.
+    pub fn gives_up(&mut self, coordinator: &NodeDid, lost: &[RunId]) {
+        for (run, watched) in self.runs.iter_mut().filter(|(_, watched)| watched.coordinator == *coordinator) {
+            watched.gave_up = lost.contains(run);
+        }
     }
 
     /// Whether a coordinator uses another homeserver.

@@ -1,0 +1,446 @@
+//! What the voters of a room, the nodes that may coordinate in it, acknowledge to each other where they use several homeservers. Each
+//! homeserver has a timeline of its own, so none of these timelines decides who coordinates a run: a majority of the voters does.
+//!
+//! Owns the promises of this voter, how young the acknowledgements of a majority are, and its candidacies. Does not own when a
+//! coordinator counts as silent ([`super::suspicion`]), what a majority makes final ([`crate::federation::finality`]), and the journal,
+//! which tells of a takeover in the end.
+//!
+//! The model is Raft (Ongaro, "Consensus: Bridging Theory and Practice", 2014): a voter promises a term to one candidate (§3.4), and only to one that
+//! has read as far as itself (§3.6.1); a candidate asks first whether it would get the votes (§9.6). Terms of a journal have no gaps, so candidates
+//! for the same term outbid each other with rounds.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::message::Nonce;
+use super::settings::BootMs;
+use crate::federation::link::Position;
+use crate::ids::{Epoch, NodeDid, RunId};
+
+/// So many unanswered questions of a coordinator are remembered.
+const ASKED_MAX: usize = 64;
+/// So many runs are asked about in one message. The others follow in the next ones.
+pub const RUNS_MAX: usize = 64;
+/// So many promises are remembered. A run of which more is asked gets no vote of this node.
+const PROMISES_MAX: usize = 10_000;
+/// Bits of a life's number: numbers of messages stay below 2^53, as JSON has them.
+const LIFE_BITS: u32 = 20;
+
+/// A candidacy for a term of a run. The greatest one counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Ballot {
+    /// The term that would begin.
+    pub epoch: Epoch,
+    /// Of several candidacies for it. From 1.
+    pub round: u32,
+}
+
+/// What a voter promised: it follows no earlier term of the run any more, and nobody else in this one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Promise {
+    /// For what.
+    pub ballot: Ballot,
+    /// To whom.
+    pub to: NodeDid,
+}
+
+/// What voters say to each other.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "says")]
+pub enum VoterMessage {
+    /// A coordinator asks whether it is followed.
+    Ask {
+        /// Of this question.
+        nonce: Nonce,
+        /// Runs that it coordinates, and how far it wrote their journals: at most [`RUNS_MAX`].
+        runs: Vec<(RunId, Position)>,
+        /// Runs in which a majority promised another term: it cannot go on with them, and somebody else may.
+        lost: Vec<RunId>,
+    },
+    /// The answer: it is followed, but not in some runs.
+    Follow {
+        /// Of the question.
+        nonce: Nonce,
+        /// Runs, each with a term that was promised to somebody else.
+        except: Vec<(RunId, Epoch)>,
+        /// How far this voter reads the runs that were asked about, where it follows.
+        read: Vec<(RunId, Position)>,
+    },
+    /// A candidate asks for a vote.
+    Candidate {
+        /// The run.
+        run: RunId,
+        /// The candidacy.
+        ballot: Ballot,
+        /// How far the candidate reads the journal.
+        after: Position,
+        /// Who coordinates the run there.
+        of: NodeDid,
+        /// It asks whether it would get the vote; nothing is promised yet.
+        trial: bool,
+    },
+    /// The answer.
+    Vote {
+        /// The run.
+        run: RunId,
+        /// The candidacy.
+        ballot: Ballot,
+        /// As in the question.
+        trial: bool,
+        /// Whether it gets the vote.
+        granted: bool,
+        /// What this voter promised before to somebody else. A candidacy has to be greater.
+        promised: Option<Ballot>,
+    },
+}
+
+/// What a voter knows of the runs of the room.
+pub trait Knowledge {
+    /// How far it reads, or wrote, the journal of a run. None: it does not know the run.
+    fn read(&self, run: RunId) -> Option<Position>;
+
+    /// Who coordinates a run, as its journal says.
+    fn coordinator(&self, run: RunId) -> Option<&NodeDid>;
+
+    /// Whether a run may get another coordinator: the present one is silent or cannot go on, or the candidate submitted the run and is
+    /// needed by it.
+    fn is_open_to(&self, run: RunId, candidate: &NodeDid) -> bool;
+}
+
+/// What follows from an input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VoterEffect {
+    /// Send this.
+    Send(NodeDid, VoterMessage),
+    /// Keep this promise, and send what follows only when it is durable: a voter that forgets a promise breaks it.
+    Keep(RunId, Promise, Vec<(NodeDid, VoterMessage)>),
+    /// A majority lets this node begin the term, after what it read of the journal.
+    Elected(RunId, Ballot),
+}
+
+/// The newest answer of another voter.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Follower {
+    /// When it was asked.
+    asked_at: BootMs,
+    except: BTreeMap<RunId, Epoch>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Candidacy {
+    ballot: Ballot,
+    after: Position,
+    of: NodeDid,
+    trial: bool,
+    granted: BTreeSet<NodeDid>,
+}
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Voters {
+    own: NodeDid,
+    /// The other voters. None: all use one homeserver, and its timeline decides.
+    others: Option<BTreeSet<NodeDid>>,
+    promises: BTreeMap<RunId, Promise>,
+    /// The greatest rounds that other voters promised to others.
+    outbid: BTreeMap<RunId, Ballot>,
+    candidacies: BTreeMap<RunId, Candidacy>,
+    nonce: Nonce,
+    asked: VecDeque<(Nonce, BootMs)>,
+    followers: BTreeMap<NodeDid, Follower>,
+    /// After which run the next question goes on.
+    asked_upto: Option<RunId>,
+}
+
+impl Voters {
+    /// The voter `own`, with what it promised in earlier lives. `life`: another number in each of them.
+    #[must_use]
+    pub fn new(own: NodeDid, life: u64, promises: BTreeMap<RunId, Promise>) -> Self {
+        Self {
+            own,
+            others: None,
+            promises,
+            outbid: BTreeMap::new(),
+            candidacies: BTreeMap::new(),
+            nonce: (life & ((1 << LIFE_BITS) - 1)) << 32,
+            asked: VecDeque::new(),
+            followers: BTreeMap::new(),
+            asked_upto: None,
+        }
+    }
+
+    /// Says who else votes. None: votes decide nothing.
+    pub fn set_others(&mut self, others: Option<BTreeSet<NodeDid>>) {
+        let stays = |did: &NodeDid| others.as_ref().is_some_and(|others| others.contains(did));
+        self.followers.retain(|did, _| stays(did));
+        if self.others != others {
+            self.candidacies.clear();
+        }
+        self.others = others;
+    }
+
+    /// Whether votes decide.
+    #[must_use]
+    pub fn decide(&self) -> bool {
+        self.others.is_some()
+    }
+
+    /// How many voters are a majority, this one included.
+    #[must_use]
+    pub fn majority(&self) -> usize {
+        (self.others.as_ref().map_or(0, BTreeSet::len) + 1) / 2 + 1
+    }
+
+    /// All promises, as they are to be kept.
+    #[must_use]
+    pub fn promises(&self) -> &BTreeMap<RunId, Promise> {
+        &self.promises
+    }
+
+    /// A run ended: nobody can take it over.
+    pub fn forget(&mut self, run: RunId) -> bool {
+        self.candidacies.remove(&run);
+        self.outbid.remove(&run);
+        self.promises.remove(&run).is_some()
+    }
+
+    /// Asks the others whether they follow. `led`: the runs that this node coordinates, with how far it wrote them.
+    pub fn ask(&mut self, led: &BTreeMap<RunId, Position>, now: BootMs, out: &mut Vec<VoterEffect>) {
+        let Some(others) = self.others.clone() else { return };
+        self.nonce += 1;
+        self.asked.push_back((self.nonce, now));
+        if self.asked.len() > ASKED_MAX {
+            self.asked.pop_front();
+        }
+        let after = |upto: RunId| led.range((std::ops::Bound::Excluded(upto), std::ops::Bound::Unbounded));
+        let next: Vec<(RunId, Position)> = match self.asked_upto {
+            Some(upto) => after(upto).chain(led.range(..=upto)).take(RUNS_MAX).map(|(run, at)| (*run, *at)).collect(),
+            None => led.iter().take(RUNS_MAX).map(|(run, at)| (*run, *at)).collect(),
+        };
+        self.asked_upto = next.last().map(|(run, _)| *run);
+        let lost: Vec<RunId> =
+            led.iter().filter(|(run, at)| self.is_lost(**run, at.epoch)).map(|(run, _)| *run).take(RUNS_MAX).collect();
+        for other in others {
+            let (runs, lost) = (next.clone(), lost.clone());
+            out.push(VoterEffect::Send(other, VoterMessage::Ask { nonce: self.nonce, runs, lost }));
+        }
+    }
+
+    /// A majority follows this node as the coordinator of a run in a term, or did so when it was asked at this time; none: it does not.
+    #[must_use]
+    pub fn followed_at(&self, run: RunId, epoch: Epoch, now: BootMs) -> Option<BootMs> {
+        let own = self.follows_itself(run, epoch).then_some(now);
+        let follows = |other: &&Follower| other.except.get(&run).is_none_or(|promised| *promised < epoch);
+        let mut times: Vec<BootMs> =
+            self.followers.values().filter(follows).map(|other| other.asked_at).chain(own).collect();
+        times.sort_unstable_by(|a, b| b.cmp(a));
+        times.get(self.majority() - 1).copied()
+    }
+
+    /// Whether this node did not promise a later term to somebody else, nor another one's of this term.
+    #[must_use]
+    pub fn follows_itself(&self, run: RunId, epoch: Epoch) -> bool {
+        self.follows(run, epoch, &self.own)
+    }
+
+    /// Whether this node's promises let it follow a coordinator.
+    fn follows(&self, run: RunId, epoch: Epoch, coordinator: &NodeDid) -> bool {
+        self.promises.get(&run).is_none_or(|promise| {
+            promise.ballot.epoch < epoch || (promise.ballot.epoch == epoch && promise.to == *coordinator)
+        })
+    }
+
+    /// So many voters promised another term that no majority can follow this node any more.
+    fn is_lost(&self, run: RunId, epoch: Epoch) -> bool {
+        let promised = |other: &&Follower| other.except.get(&run).is_some_and(|promised| *promised >= epoch);
+        let against = self.followers.values().filter(promised).count() + usize::from(!self.follows_itself(run, epoch));
+        let voters = self.others.as_ref().map_or(0, BTreeSet::len) + 1;
+        voters - against.min(voters) < self.majority()
+    }
+
+    /// This node wants to take a run over, which `of` coordinates, after the entry `after`. It asks for votes, again each time that this is
+    /// called.
+    pub fn stand(&mut self, run: RunId, after: Position, of: &NodeDid, out: &mut Vec<VoterEffect>) {
+        let Some(epoch) = after.epoch.checked_add(1).filter(|_| self.others.is_some()) else { return };
+        let of_term = |ballot: &&Ballot| ballot.epoch == epoch;
+        let own = self.promises.get(&run).filter(|promise| promise.ballot.epoch == epoch);
+        let outbid = self.outbid.get(&run).filter(of_term).map_or(0, |ballot| ballot.round);
+        let round = match own {
+            // The same candidacy again.
+            Some(promise) if promise.to == self.own && promise.ballot.round > outbid => promise.ballot.round,
+            promise => promise.map_or(0, |promise| promise.ballot.round).max(outbid).saturating_add(1),
+        };
+        let ballot = Ballot { epoch, round };
+        let candidacy = Candidacy { ballot, after, of: of.clone(), trial: true, granted: BTreeSet::new() };
+        out.extend(self.questions(run, &candidacy).map(|(to, message)| VoterEffect::Send(to, message)));
+        self.candidacies.insert(run, candidacy);
+    }
+
+    /// What a candidate asks the others.
+    fn questions(&self, run: RunId, candidacy: &Candidacy) -> impl Iterator<Item = (NodeDid, VoterMessage)> {
+        let Candidacy { ballot, after, of, trial, .. } = candidacy.clone();
+        let question = VoterMessage::Candidate { run, ballot, after, of, trial };
+        self.others.iter().flatten().map(move |other| (other.clone(), question.clone()))
+    }
+
+    /// Takes a message of another voter.
+    pub fn handle(
+        &mut self,
+        from: &NodeDid,
+        message: VoterMessage,
+        knows: &impl Knowledge,
+        out: &mut Vec<VoterEffect>,
+    ) -> Option<Heard> {
+        if !self.others.as_ref().is_some_and(|others| others.contains(from)) {
+            return None;
+        }
+        match message {
+            VoterMessage::Ask { nonce, runs, lost } => {
+                self.asked_by(from, nonce, &runs, knows, out);
+                return Some(Heard::Asked { lost });
+            }
+            VoterMessage::Follow { nonce, except, read } => return self.followed_by(from, nonce, except, read),
+            VoterMessage::Candidate { run, ballot, after, of, trial } => {
+                let candidacy = Candidacy { ballot, after, of, trial, granted: BTreeSet::new() };
+                self.candidate(from, run, &candidacy, knows, out);
+            }
+            VoterMessage::Vote { run, ballot, trial, granted, promised } => {
+                self.vote(from, (run, ballot, trial), granted, promised, knows, out);
+            }
+        }
+        None
+    }
+
+    fn asked_by(
+        &mut self,
+        from: &NodeDid,
+        nonce: Nonce,
+        runs: &[(RunId, Position)],
+        knows: &impl Knowledge,
+        out: &mut Vec<VoterEffect>,
+    ) {
+        let other = |(run, promise): (&RunId, &Promise)| (promise.to != *from).then_some((*run, promise.ballot.epoch));
+        let except = self.promises.iter().filter_map(other).collect();
+        let reads = |(run, at): &(RunId, Position)| {
+            let read = knows.read(*run).filter(|read| read.epoch == at.epoch)?;
+            let of_it = knows.coordinator(*run) == Some(from) && self.follows(*run, at.epoch, from);
+            of_it.then_some((*run, read))
+        };
+        let read = runs.iter().take(RUNS_MAX).filter_map(reads).collect();
+        out.push(VoterEffect::Send(from.clone(), VoterMessage::Follow { nonce, except, read }));
+    }
+
+    fn followed_by(
+        &mut self,
+        from: &NodeDid,
+        nonce: Nonce,
+        except: Vec<(RunId, Epoch)>,
+        read: Vec<(RunId, Position)>,
+    ) -> Option<Heard> {
+        let asked_at = self.asked.iter().find(|(known, _)| *known == nonce)?.1;
+        if self.followers.get(from).is_some_and(|known| known.asked_at >= asked_at) {
+            return None;
+        }
+        let except = except.into_iter().take(PROMISES_MAX).collect();
+        self.followers.insert(from.clone(), Follower { asked_at, except });
+        Some(Heard::Followed { read })
+    }
+
+    /// Whether this node's promises and what it reads let `candidate` begin a term.
+    fn may_begin(&self, candidate: &NodeDid, run: RunId, candidacy: &Candidacy, knows: &impl Knowledge) -> bool {
+        let Candidacy { ballot, after, of, .. } = candidacy;
+        let (Some(read), Some(coordinator)) = (knows.read(run), knows.coordinator(run)) else { return false };
+        let is_next = after.epoch.checked_add(1) == Some(ballot.epoch);
+        // What a majority has read is final: whoever gets its votes has read it. Two candidates of one term may both have written that
+        // they begin it: of these lines, one has nothing final.
+        let has_read_as_far = read.epoch < after.epoch
+            || (read.epoch == after.epoch && coordinator == of && read.n <= after.n);
+        let is_free = self.promises.get(&run).is_none_or(|known| {
+            known.ballot < *ballot || (known.ballot == *ballot && known.to == *candidate)
+        });
+        is_next && has_read_as_far && is_free
+    }
+
+    fn candidate(
+        &mut self,
+        from: &NodeDid,
+        run: RunId,
+        candidacy: &Candidacy,
+        knows: &impl Knowledge,
+        out: &mut Vec<VoterEffect>,
+    ) {
+        let Candidacy { ballot, trial, .. } = *candidacy;
+        let has_space = self.promises.len() < PROMISES_MAX || self.promises.contains_key(&run);
+        let own = knows.coordinator(run) == Some(&self.own);
+        let is_open = || match knows.read(run) {
+            Some(at) if own && self.is_lost(run, at.epoch) => true,
+            _ => knows.is_open_to(run, from),
+        };
+        let granted = has_space && self.may_begin(from, run, candidacy, knows) && is_open();
+        let promised = self.promises.get(&run).filter(|known| known.to != *from).map(|known| known.ballot);
+        let answer = VoterMessage::Vote { run, ballot, trial, granted, promised };
+        if granted && !trial {
+            let promise = Promise { ballot, to: from.clone() };
+            // Its own candidacy is over with that.
+            self.candidacies.remove(&run);
+            self.promises.insert(run, promise.clone());
+            out.push(VoterEffect::Keep(run, promise, vec![(from.clone(), answer)]));
+        } else {
+            out.push(VoterEffect::Send(from.clone(), answer));
+        }
+    }
+
+    fn vote(
+        &mut self,
+        from: &NodeDid,
+        (run, ballot, trial): (RunId, Ballot, bool),
+        granted: bool,
+        promised: Option<Ballot>,
+        knows: &impl Knowledge,
+        out: &mut Vec<VoterEffect>,
+    ) {
+        if let Some(promised) = promised.filter(|promised| promised.epoch == ballot.epoch) {
+            let known = self.outbid.entry(run).or_insert(promised);
+            *known = (*known).max(promised);
+        }
+        let majority = self.majority();
+        let of_it = |candidacy: &Candidacy| candidacy.ballot == ballot && candidacy.trial == trial;
+        let Some(candidacy) = self.candidacies.get_mut(&run).filter(|candidacy| granted && of_it(candidacy)) else {
+            return;
+        };
+        candidacy.granted.insert(from.clone());
+        if candidacy.granted.len() + 1 < majority {
+            return;
+        }
+        let Some(candidacy) = self.candidacies.remove(&run) else { return };
+        // This node votes as well, by the same rules.
+        if !self.may_begin(&self.own, run, &candidacy, knows) {
+            return;
+        }
+        if !trial {
+            out.push(VoterEffect::Elected(run, ballot));
+            return;
+        }
+        let candidacy = Candidacy { trial: false, granted: BTreeSet::new(), ..candidacy };
+        let promise = Promise { ballot, to: self.own.clone() };
+        self.promises.insert(run, promise.clone());
+        out.push(VoterEffect::Keep(run, promise, self.questions(run, &candidacy).collect()));
+        self.candidacies.insert(run, candidacy);
+    }
+}
+
+/// What an answer told that counts for others, too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// A coordinator is there.
+    Asked {
+        /// Runs that it cannot go on with.
+        lost: Vec<RunId>,
+    },
+    /// A voter follows this node.
+    Followed {
+        /// How far it reads journals of this node.
+        read: Vec<(RunId, Position)>,
+    },
+}
