@@ -31,6 +31,17 @@ pub(crate) struct GroupsClaim {
     pub(crate) id: Ulid,
 }
 
+/// What decides that a takeover counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChosenBy {
+    /// Its place in the timeline of the one homeserver that all use.
+    Timeline,
+    /// A person, where the coordinator uses another homeserver.
+    Person,
+    /// A majority of the voters.
+    Votes { round: u32 },
+}
+
 /// A run that this node wants to coordinate from now on.
 #[derive(Debug, Clone)]
 pub(crate) struct Claim {
@@ -38,8 +49,7 @@ pub(crate) struct Claim {
     pub(crate) run: RunId,
     /// The newest entry of its journal.
     pub(crate) cut: Position,
-    /// A person chose this node, and the coordinator uses another homeserver.
-    pub(crate) forced: bool,
+    pub(crate) chosen_by: ChosenBy,
     /// What follows after `cut` is missing.
     pub(crate) lost: bool,
     /// When, Unix ms.

@@ -97,6 +97,8 @@ pub(crate) struct Announced {
     pub(crate) version: String,
     /// It executes nothing in the room.
     pub(crate) is_idle: bool,
+    /// It votes where coordinators use several homeservers. Earlier versions do not.
+    pub(crate) votes: bool,
 }
 
 /// By room and key.

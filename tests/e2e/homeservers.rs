@@ -6,7 +6,7 @@ use crate::harness::{Cis, eventually_within};
 use crate::matrix::logged_in;
 use crate::rooms::{SLOW, room_of};
 
-/// The two homeservers could be cut off from each other while both coordinators work.
+/// The two homeservers could be cut off from each other while both coordinators work. Two are no majority without each other.
 #[test]
 fn a_run_of_a_coordinator_at_another_homeserver_is_continued_by_a_person_only() {
     let [here, there] = pair();
@@ -80,4 +80,45 @@ fn after_a_person_chose_a_coordinator_all_nodes_tell_the_same_of_a_run() {
     };
     assert_eq!(story(&heir), story(&cis));
     assert_eq!(story(&heir), story(&reader));
+}
+
+/// Two of three coordinators are at one homeserver, the third one at another, which is cut off.
+#[test]
+fn a_majority_of_the_coordinators_continues_a_run_without_a_person() {
+    let [(here, from_here), (there, from_there)] = pair_apart();
+    let ((cis, _), ann) = (logged_in(&here), here.register("ann"));
+    let room = room_of(&cis, &ann);
+    let heir = member(&there, &room, &ann, &cis, ("heir", "both", "submit,coordinate,execute"));
+    let second = member(&there, &room, &ann, &cis, ("second", "coordinator", "submit,coordinate"));
+    let go = cis.work().join("go");
+    let run = execute(&cis, &room, &waiting_for(&go));
+    cis.wait_task(&run, "b", "running");
+    eventually_within(SLOW, "it is read of there", || {
+        let shown = |node: &Cis| node.run(["dag", "show", &run, "--json"]).code == Some(0);
+        (shown(&heir) && heir.show(&run)["run"]["counts"]["running"] == 1 && shown(&second)).then_some(())
+    });
+    // A result is final once a majority has read it: its worker keeps nothing of the task `a` any more.
+    eventually_within(SLOW, "its worker forgets what is final", || {
+        (heir.status()["live_sessions"] == 1).then_some(())
+    });
+    [&from_here, &from_there].iter().for_each(|strait| strait.close());
+    eventually_within(SLOW, "a majority chose another coordinator", || {
+        let node = heir.show(&run)["run"]["node"].clone();
+        (node == did(&heir) || node == did(&second)).then_some(())
+    });
+    // What is cut off does not know it, and says what it lacks.
+    assert_eq!(cis.show(&run)["run"]["node"], did(&cis));
+    eventually_within(SLOW, "it says that it has no majority", || {
+        cis.status()["warnings"].to_string().contains("a majority is 2").then_some(())
+    });
+    std::fs::write(&go, "").unwrap();
+    heir.wait_run(&run, "succeeded");
+    [&from_here, &from_there].iter().for_each(|strait| strait.open());
+    for node in [&cis, &second] {
+        eventually_within(SLOW, "all read how it ended", || {
+            let shown = node.show(&run);
+            (shown["run"]["state"] == "succeeded" && shown["run"]["node"] != did(&cis)).then_some(())
+        });
+    }
+    assert_eq!(lines_in(&go.with_extension("pids")), 1, "nothing ran twice");
 }

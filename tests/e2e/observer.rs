@@ -159,7 +159,14 @@ fn a_node_that_is_trusted_to_be_watched_makes_nobody_run_anything() {
     let mut liar = Liar { key, outgoing, room: &room, user: &ann };
     let open = &owned(&sample, &liar_did)[..2];
     let mut ours = open.to_vec();
-    let taken = EventBody::RunTakenOver { owner: did.clone(), epoch: 1, cut: 1, forced: false, round: None, lost: false };
+    let taken = EventBody::RunTakenOver {
+        owner: did.clone(),
+        epoch: 1,
+        cut: 1,
+        forced: false,
+        round: None,
+        lost: false,
+    };
     ours.push(Fact { at_ms: ours[1].at_ms, actor: None, cause: None, body: taken });
     let (theirs, stolen) = (RunId::from_parts(1, 1), RunId::from_parts(1, 2));
     // It is made to be the observer's at its end; from the beginning; under the name of one that is; and as it should be.

@@ -61,8 +61,9 @@ impl Run {
                 self.facts.mode = *mode;
                 self.facts.room.clone_from(room);
             }
-            EventBody::RunTakenOver { owner, epoch, .. } => {
+            EventBody::RunTakenOver { owner, epoch, forced, round, .. } => {
                 self.require(body, *epoch > self.facts.epoch)?;
+                self.by_person = *forced && round.is_none();
                 self.facts.owner = owner.clone();
                 self.facts.epoch = *epoch;
             }

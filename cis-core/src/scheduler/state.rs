@@ -25,6 +25,8 @@ pub struct Run {
     pub(super) facts: RunCreated,
     /// The key of its first coordinator at that time; none: what is known begins later, or it does not matter any more.
     pub(super) submitted_by: Option<NodeDid>,
+    /// A person chose its coordinator, against or without the votes of the others.
+    pub(super) by_person: bool,
     /// See [`Run::doubt`].
     pub(super) doubt: Option<String>,
     pub(super) dag: Arc<Dag>,
@@ -139,6 +141,7 @@ impl Run {
             id,
             facts,
             submitted_by,
+            by_person: false,
             doubt: None,
             dag,
             secrets,
@@ -152,6 +155,12 @@ impl Run {
             phase,
             ahead: 0,
         })
+    }
+
+    /// Whether a person chose its coordinator, against or without the votes of the others.
+    #[must_use]
+    pub fn is_by_person(&self) -> bool {
+        self.by_person
     }
 
     /// Its id.

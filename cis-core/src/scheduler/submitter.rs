@@ -73,7 +73,13 @@ impl Run {
                 || needs.any(|need| self.stays_home(need) && has_files(need)))
     }
 
-    /// ` (did:key:…)`, where the key is known that the node had at which the run was submitted.
+    /// The key that the node had at which the run was submitted, where it is known.
+    #[must_use]
+    pub fn submitted_by(&self) -> Option<&crate::ids::NodeDid> {
+        self.submitted_by.as_ref()
+    }
+
+    /// The same for people: ` (did:key:…)`.
     #[must_use]
     pub fn submitter_note(&self) -> String {
         self.submitted_by.as_ref().map(|did| format!(" ({did})")).unwrap_or_default()

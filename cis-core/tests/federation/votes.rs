@@ -237,13 +237,17 @@ impl World {
     /// Writes an entry at the homeserver of its writer; the others get it when they hear from that one.
     fn write(&mut self, entry: Entry) {
         let own = self.nodes[entry.by].homeserver;
+        let late = self.rng.pick(&[20, 400, 2000]).copied().unwrap_or(20);
         for homeserver in 0..self.timelines.len() {
-            if homeserver == own {
-                self.put(20, Packet::Entry { homeserver, entry: entry.clone() });
-            } else {
-                let slow = if self.calm { 0 } else { self.rng.below(1500) };
-                self.put(100 + slow, Packet::Entry { homeserver, entry: entry.clone() });
-            }
+            // Who is elected may be slow to say so.
+            let slow = match entry.round {
+                _ if self.calm => 20,
+                Some(_) => late,
+                None if homeserver == own => 20,
+                None => 1500,
+            };
+            let slow = if homeserver == own { slow } else { slow + 100 };
+            self.put(slow, Packet::Entry { homeserver, entry: entry.clone() });
         }
     }
 
@@ -264,7 +268,9 @@ impl World {
 
     fn take_over(&mut self, at: usize, Ballot { epoch, round }: Ballot) {
         let Some(life) = &self.nodes[at].life else { return };
-        let Some((tip, _)) = life.line.last().copied().filter(|(tip, _)| tip.epoch + 1 == epoch) else { return };
+        let Some((tip, _)) = life.line.last().copied().filter(|(tip, _)| tip.epoch + 1 == epoch) else {
+            return;
+        };
         let entry = tip.after(run(), epoch, &format!("taken over by {at} in round {round}"));
         self.takeovers += 1;
         self.write(Entry { at: entry, prev: tip, by: at, round: Some(round) });
@@ -280,7 +286,9 @@ impl World {
         for (when, packet) in std::mem::take(&mut self.packets) {
             let holds = match &packet {
                 // An entry waits until the homeservers hear each other.
-                Packet::Entry { homeserver, entry } => self.is_cut(*homeserver, self.nodes[entry.by].homeserver),
+                Packet::Entry { homeserver, entry } => {
+                    self.is_cut(*homeserver, self.nodes[entry.by].homeserver)
+                }
                 Packet::Said { .. } => false,
             };
             if when <= now && !holds { due.push(packet) } else { left.push((when, packet)) }
@@ -385,10 +393,12 @@ impl World {
         if let Some(lead) = &mut life.lead {
             if life.ask_at <= now {
                 life.ask_at = now + settings.alive_ms;
-                life.voters.ask(&BTreeMap::from([(run(), lead.wrote)]), now, &mut out);
+                let led = BTreeMap::from([(run(), (lead.epoch, Some(lead.wrote)))]);
+                life.voters.ask(&led, now, &mut out);
             }
             let followed = life.voters.followed_at(run(), lead.epoch, now);
-            if let Some(since) = followed.filter(|since| lead.acts_from <= now && *since + settings.lease_ms > now)
+            if let Some(since) =
+                followed.filter(|since| lead.acts_from <= now && *since + settings.lease_ms > now)
             {
                 self.has_finals(&life.line, lead.epoch)?;
                 let node = &mut self.nodes[at];
@@ -397,7 +407,9 @@ impl World {
                 for (other, known) in others {
                     if known.leased_until > now {
                         let until = known.leased_until;
-                        return Err(format!("at {now} node {at} grants while node {other} may have workers until {until}"));
+                        return Err(format!(
+                            "at {now} node {at} grants while node {other} may have workers until {until}"
+                        ));
                     }
                 }
             }

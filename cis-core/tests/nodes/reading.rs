@@ -460,7 +460,14 @@ impl Node {
 pub(crate) fn takeover(at: usize, (cut, lost): (Position, bool), at_ms: i64, ids: &mut u128) -> Vec<Item> {
     let owner = crate::plan::did(at);
     let mut writer = Writer::take_over(run(), owner.clone(), cut);
-    let body = EventBody::RunTakenOver { owner, epoch: writer.epoch(), cut: cut.n, forced: false, round: None, lost };
+    let body = EventBody::RunTakenOver {
+        owner,
+        epoch: writer.epoch(),
+        cut: cut.n,
+        forced: false,
+        round: None,
+        lost,
+    };
     writer.push(Fact { at_ms, actor: None, cause: None, body });
     signed(at, &mut writer, 50_000, ids)
 }

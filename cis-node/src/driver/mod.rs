@@ -194,6 +194,7 @@ impl Driver {
         let notify = parts.config.settings.notify.clone();
         let timeout = std::time::Duration::from_millis(notify.timeout_ms);
         let (home, readers, blobs) = (parts.home.clone(), parts.readers.clone(), Arc::clone(&parts.blobs));
+        let federation = Federation::new(&parts);
         let notices = Notices::new(notify.command, timeout, home, readers, blobs, parts.own_commands.clone());
         Self {
             host: HostLink::new(parts.home.clone(), parts.host_place.clone(), parts.host_command.clone()),
@@ -220,7 +221,7 @@ impl Driver {
             supervised: None,
             look_for_space_at: None,
             stopping: None,
-            federation: Federation::default(),
+            federation,
         }
     }
 

@@ -561,6 +561,7 @@ impl Driver {
         }));
         warnings.extend(self.twin_warning());
         warnings.extend(self.stranded_warnings());
+        warnings.extend(self.vote_warnings());
         warnings.extend(self.submitter_warnings());
         warnings.extend(self.host.trouble.clone());
         warnings.extend(self.log_trouble.clone());

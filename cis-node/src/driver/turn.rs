@@ -3,6 +3,7 @@
 //! Owns everything that is written in the turn's transaction, and what waits for it. If it cannot be written, all of it is
 //! kept for the next try.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::take;
 
@@ -53,7 +54,7 @@ pub(super) struct Turn {
     /// What is known of tasks of other coordinators; none: nothing any more.
     held: Vec<(RunId, TaskId, Option<String>)>,
     /// What stands in the store under a name.
-    notes: Vec<(&'static str, &'static str)>,
+    notes: Vec<(&'static str, Cow<'static, str>)>,
     /// A room follows another run with this turn, or one less.
     followed: bool,
     typings: Vec<Typing>,
@@ -96,8 +97,8 @@ impl Turn {
     }
 
     /// Keeps a word under a name.
-    pub(super) fn note(&mut self, name: &'static str, word: &'static str) {
-        self.notes.push((name, word));
+    pub(super) fn note(&mut self, name: &'static str, word: impl Into<Cow<'static, str>>) {
+        self.notes.push((name, word.into()));
     }
 
     /// Types an answer once the turn is durable.

@@ -263,6 +263,7 @@ impl Task {
             "name": crate::machine::name_in(&self.node.config.settings.federation),
             "works": self.works_in.contains(room),
             "life": self.life.to_string(),
+            "votes": true,
         });
         let draft = Draft::of_room(INFO, body, Ulid::new(), room, user);
         if let Ok(signed) = draft.sign(&self.node.keys.node, SIZE_MAX) {
@@ -305,6 +306,7 @@ impl Task {
                 name: word("name"),
                 version: word("version"),
                 is_idle: envelope.body().get("works") == Some(&Value::Bool(false)),
+                votes: envelope.body().get("votes") == Some(&Value::Bool(true)),
             };
             self.node.shared.announce(room, envelope.did().clone(), announced);
         }

@@ -17,7 +17,7 @@ use super::{Rooms, Stop, Trouble, numbering};
 use crate::account::Opened;
 use crate::problems::{blocking, internal};
 use crate::restore;
-use crate::room_waker::{Claim, GroupsClaim};
+use crate::room_waker::{ChosenBy, Claim, GroupsClaim};
 use crate::transfers::to_json;
 use cis_core::api::{Outgoing, Priority, Problem, RoomWrite};
 use cis_core::event::{Category, EventBody};
@@ -161,13 +161,17 @@ impl Rooms {
     }
 
     async fn write_claim(&mut self, claim: &Claim, opened: &Opened) -> Result<(), Stop> {
-        let Claim { room, run, cut, forced, lost, at_ms } = claim;
+        let Claim { room, run, cut, chosen_by, lost, at_ms } = claim;
         let mut outgoing = self.outgoing(room, opened).await?;
         let own = self.node.did.clone();
         let mut writer = Writer::take_over(*run, own.clone(), *cut);
         let epoch = writer.epoch();
-        let (owner, cut, forced, lost) = (own.clone(), cut.n, *forced, *lost);
-        let body = EventBody::RunTakenOver { owner, epoch, cut, forced, round: None, lost };
+        let (owner, cut, forced, lost) = (own.clone(), cut.n, *chosen_by != ChosenBy::Timeline, *lost);
+        let round = match chosen_by {
+            ChosenBy::Votes { round } => Some(*round),
+            ChosenBy::Timeline | ChosenBy::Person => None,
+        };
+        let body = EventBody::RunTakenOver { owner, epoch, cut, forced, round, lost };
         writer.push(Fact { at_ms: *at_ms, actor: None, cause: None, body });
         let about = About { run: Some(*run), epoch };
         let mut writes = self.rotations(&mut outgoing).await?;

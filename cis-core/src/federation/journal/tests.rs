@@ -240,8 +240,12 @@ fn overtaken(facts: &[Fact], cut: usize, heir: u8, step: Step) -> (Vec<Batch>, V
     let heir = key(heir);
     let mut next = Writer::take_over(run_id(), heir.did(), positions[cut]);
     let (owner, epoch, cut) = (heir.did(), next.epoch(), cut as u64);
-    let (forced, lost) = (step == Step::TakesOverAnywhere, step == Step::TakesOverBeforeFile);
-    let over = EventBody::RunTakenOver { owner, epoch, cut, forced, round: None, lost };
+    let (forced, round) = match step {
+        Step::TakesOverAnywhere { round } => (true, round),
+        _ => (false, None),
+    };
+    let lost = step == Step::TakesOverBeforeFile;
+    let over = EventBody::RunTakenOver { owner, epoch, cut, forced, round, lost };
     let mut new = written(&mut next, &[at(50, over)], 1, &heir);
     new.extend(written(
         &mut next,
@@ -351,7 +355,7 @@ fn a_takeover_before_a_missing_file_does_not_count_after_another_one() {
 fn a_forced_takeover_counts_in_each_order_of_the_timeline() {
     let facts = story(2, &key(1).did());
     let (old, usual, _) = taken_over(&facts, 6, 4);
-    let forced = [2, 3].map(|heir| overtaken(&facts, 4, heir, Step::TakesOverAnywhere));
+    let forced = [2, 3].map(|heir| overtaken(&facts, 4, heir, Step::TakesOverAnywhere { round: None }));
     let [(_, one, one_end), (_, other, other_end)] = forced;
     let (before, after) = at_entry(&old, 4);
     for order in [[before, after, &one], [before, &one, after]] {
@@ -363,6 +367,20 @@ fn a_forced_takeover_counts_in_each_order_of_the_timeline() {
     let ends = orders.map(|order| read_all(order.into_iter().flatten()).1.position());
     assert!(ends.iter().all(|end| *end == ends[0]), "{ends:?}");
     assert!([one_end.position(), other_end.position()].contains(&ends[0]));
+}
+
+#[test]
+fn of_several_takeovers_by_votes_the_highest_round_counts_in_each_order() {
+    let facts = story(2, &key(1).did());
+    let by_votes = |(heir, round)| overtaken(&facts, 4, heir, Step::TakesOverAnywhere { round });
+    let takeovers = [(2, Some(1)), (3, Some(2)), (4, Some(1)), (5, None)].map(by_votes);
+    let old = &takeovers[0].0;
+    let (before, after) = at_entry(old, 4);
+    for order in [[0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2]] {
+        let new = order.iter().flat_map(|at| &takeovers[*at].1);
+        let (_, reader) = read_all(before.iter().chain(after).chain(new));
+        assert_eq!(reader.position(), takeovers[1].2.position(), "{order:?}");
+    }
 }
 
 /// Two nodes have one key, or a coordinator lies: it signs two entries in one place, and goes on after each of them.
@@ -410,8 +428,10 @@ fn a_takeover_that_was_refused_stays_so() {
     let begun = envelope(&mut writer, story(2, &owner.did())[..4].to_vec(), &owner);
     let mut next = Writer::take_over(run_id(), heir.did(), writer.position());
     let cut = writer.position().n;
-    let over =
-        at(50, EventBody::RunTakenOver { owner: heir.did(), epoch: 1, cut, forced: false, round: None, lost: false });
+    let over = at(
+        50,
+        EventBody::RunTakenOver { owner: heir.did(), epoch: 1, cut, forced: false, round: None, lost: false },
+    );
     let taken_over = envelope(&mut next, vec![over], &heir);
     let read = |room: &mut Recovery| {
         room.take(&begun);
@@ -454,7 +474,17 @@ fn nobody_writes_in_anothers_journal() {
     let body = forged_body(facts[0].clone(), &mut Writer::begin(run_id(), mallory.did(), None));
     assert!(matches!(Batch::read(&carried(body, 0, &mallory)), Err(BadBatch::Forged { n: 1, .. })));
     let over = |epoch, cut| {
-        at(4, EventBody::RunTakenOver { owner: owner.did(), epoch, cut, forced: false, round: None, lost: false })
+        at(
+            4,
+            EventBody::RunTakenOver {
+                owner: owner.did(),
+                epoch,
+                cut,
+                forced: false,
+                round: None,
+                lost: false,
+            },
+        )
     };
     let cut = batches[1].entries[0].at;
     let body = forged_body(over(1, 2), &mut Writer::take_over(run_id(), mallory.did(), cut));

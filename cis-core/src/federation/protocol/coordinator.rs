@@ -296,6 +296,11 @@ impl<P: Payload> CoordinatorHalf<P> {
         self.runs.get(&run).map(|run| run.epoch)
     }
 
+    /// The runs that it coordinates, with their terms.
+    pub fn terms(&self) -> impl Iterator<Item = (RunId, Epoch)> {
+        self.runs.iter().map(|(run, known)| (*run, known.epoch))
+    }
+
     /// Whether it coordinates anything.
     #[must_use]
     pub fn coordinates(&self) -> bool {
@@ -468,7 +473,9 @@ impl<P: Payload> CoordinatorHalf<P> {
         let lost: Vec<Granted> = self
             .given
             .iter()
-            .filter(|(attempt, given)| gone(attempt.run, given) && self.is_active(attempt.run) && !waits(attempt, given))
+            .filter(|(attempt, given)| {
+                gone(attempt.run, given) && self.is_active(attempt.run) && !waits(attempt, given)
+            })
             .map(|(attempt, given)| given.granted(attempt))
             .collect();
         for granted in lost {

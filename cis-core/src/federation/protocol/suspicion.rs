@@ -155,14 +155,21 @@ impl Suspicion {
     /// Whether the coordinator of a run is silent: how long this node waits for those before it, does not count.
     #[must_use]
     pub fn is_silent(&self, run: RunId, now: BootMs) -> bool {
-        self.runs.get(&run).is_some_and(|watched| {
-            now.saturating_sub(watched.heard(&self.heard)) >= self.settings.suspect_ms
-        })
+        self.runs
+            .get(&run)
+            .is_some_and(|watched| now.saturating_sub(watched.heard(&self.heard)) >= self.settings.suspect_ms)
+    }
+
+    /// Runs whose coordinators were not heard for so long, ms.
+    pub fn unheard(&self, for_ms: i64, now: BootMs) -> impl Iterator<Item = (RunId, &NodeDid)> {
+        let unheard = move |watched: &Watched| now.saturating_sub(watched.heard(&self.heard)) >= for_ms;
+        self.runs.iter().filter(move |(_, w)| unheard(w)).map(|(run, w)| (*run, &w.coordinator))
     }
 
     /// A coordinator says with which of its runs it cannot go on: in these it counts as one that was never heard.
     pub fn gives_up(&mut self, coordinator: &NodeDid, lost: &[RunId]) {
-        for (run, watched) in self.runs.iter_mut().filter(|(_, watched)| watched.coordinator == *coordinator) {
+        for (run, watched) in self.runs.iter_mut().filter(|(_, watched)| watched.coordinator == *coordinator)
+        {
             watched.gave_up = lost.contains(run);
         }
     }

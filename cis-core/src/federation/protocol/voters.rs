@@ -10,6 +10,7 @@
 //! for the same term outbid each other with rounds.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 
@@ -186,10 +187,16 @@ impl Voters {
         self.others.is_some()
     }
 
+    /// How many voters there are, this one included.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.others.as_ref().map_or(0, BTreeSet::len) + 1
+    }
+
     /// How many voters are a majority, this one included.
     #[must_use]
     pub fn majority(&self) -> usize {
-        (self.others.as_ref().map_or(0, BTreeSet::len) + 1) / 2 + 1
+        self.count() / 2 + 1
     }
 
     /// All promises, as they are to be kept.
@@ -205,22 +212,27 @@ impl Voters {
         self.promises.remove(&run).is_some()
     }
 
-    /// Asks the others whether they follow. `led`: the runs that this node coordinates, with how far it wrote them.
-    pub fn ask(&mut self, led: &BTreeMap<RunId, Position>, now: BootMs, out: &mut Vec<VoterEffect>) {
+    /// Asks the others whether they follow. `led`: the runs that this node coordinates, with their terms, and how far it wrote them.
+    pub fn ask(
+        &mut self,
+        led: &BTreeMap<RunId, (Epoch, Option<Position>)>,
+        now: BootMs,
+        out: &mut Vec<VoterEffect>,
+    ) {
         let Some(others) = self.others.clone() else { return };
         self.nonce += 1;
         self.asked.push_back((self.nonce, now));
         if self.asked.len() > ASKED_MAX {
             self.asked.pop_front();
         }
-        let after = |upto: RunId| led.range((std::ops::Bound::Excluded(upto), std::ops::Bound::Unbounded));
-        let next: Vec<(RunId, Position)> = match self.asked_upto {
-            Some(upto) => after(upto).chain(led.range(..=upto)).take(RUNS_MAX).map(|(run, at)| (*run, *at)).collect(),
-            None => led.iter().take(RUNS_MAX).map(|(run, at)| (*run, *at)).collect(),
-        };
+        let upto = self.asked_upto.map_or(Bound::Unbounded, Bound::Excluded);
+        let after = led.range((upto, Bound::Unbounded));
+        let before = self.asked_upto.into_iter().flat_map(|upto| led.range(..=upto));
+        let written = after.chain(before).filter_map(|(run, (_, at))| Some((*run, (*at)?)));
+        let next: Vec<(RunId, Position)> = written.take(RUNS_MAX).collect();
         self.asked_upto = next.last().map(|(run, _)| *run);
-        let lost: Vec<RunId> =
-            led.iter().filter(|(run, at)| self.is_lost(**run, at.epoch)).map(|(run, _)| *run).take(RUNS_MAX).collect();
+        let lost = led.iter().filter(|(run, (epoch, _))| self.is_lost(**run, *epoch));
+        let lost: Vec<RunId> = lost.map(|(run, _)| *run).take(RUNS_MAX).collect();
         for other in others {
             let (runs, lost) = (next.clone(), lost.clone());
             out.push(VoterEffect::Send(other, VoterMessage::Ask { nonce: self.nonce, runs, lost }));
@@ -251,12 +263,18 @@ impl Voters {
         })
     }
 
+    /// So many of the other voters answered since then.
+    #[must_use]
+    pub fn heard_since(&self, since: BootMs) -> usize {
+        self.followers.values().filter(|other| other.asked_at >= since).count()
+    }
+
     /// So many voters promised another term that no majority can follow this node any more.
     fn is_lost(&self, run: RunId, epoch: Epoch) -> bool {
         let promised = |other: &&Follower| other.except.get(&run).is_some_and(|promised| *promised >= epoch);
-        let against = self.followers.values().filter(promised).count() + usize::from(!self.follows_itself(run, epoch));
-        let voters = self.others.as_ref().map_or(0, BTreeSet::len) + 1;
-        voters - against.min(voters) < self.majority()
+        let against =
+            self.followers.values().filter(promised).count() + usize::from(!self.follows_itself(run, epoch));
+        self.count() - against.min(self.count()) < self.majority()
     }
 
     /// This node wants to take a run over, which `of` coordinates, after the entry `after`. It asks for votes, again each time that this is
@@ -300,7 +318,9 @@ impl Voters {
                 self.asked_by(from, nonce, &runs, knows, out);
                 return Some(Heard::Asked { lost });
             }
-            VoterMessage::Follow { nonce, except, read } => return self.followed_by(from, nonce, except, read),
+            VoterMessage::Follow { nonce, except, read } => {
+                return self.followed_by(from, nonce, except, read);
+            }
             VoterMessage::Candidate { run, ballot, after, of, trial } => {
                 let candidacy = Candidacy { ballot, after, of, trial, granted: BTreeSet::new() };
                 self.candidate(from, run, &candidacy, knows, out);
@@ -320,7 +340,9 @@ impl Voters {
         knows: &impl Knowledge,
         out: &mut Vec<VoterEffect>,
     ) {
-        let other = |(run, promise): (&RunId, &Promise)| (promise.to != *from).then_some((*run, promise.ballot.epoch));
+        let other = |(run, promise): (&RunId, &Promise)| {
+            (promise.to != *from).then_some((*run, promise.ballot.epoch))
+        };
         let except = self.promises.iter().filter_map(other).collect();
         let reads = |(run, at): &(RunId, Position)| {
             let read = knows.read(*run).filter(|read| read.epoch == at.epoch)?;
@@ -348,18 +370,27 @@ impl Voters {
     }
 
     /// Whether this node's promises and what it reads let `candidate` begin a term.
-    fn may_begin(&self, candidate: &NodeDid, run: RunId, candidacy: &Candidacy, knows: &impl Knowledge) -> bool {
+    fn may_begin(
+        &self,
+        candidate: &NodeDid,
+        run: RunId,
+        candidacy: &Candidacy,
+        knows: &impl Knowledge,
+    ) -> bool {
         let Candidacy { ballot, after, of, .. } = candidacy;
         let (Some(read), Some(coordinator)) = (knows.read(run), knows.coordinator(run)) else { return false };
+        // Who has no vote does not ask whether it is followed either: only a person replaces it.
+        let is_voter = *coordinator == self.own
+            || self.others.as_ref().is_some_and(|others| others.contains(coordinator));
         let is_next = after.epoch.checked_add(1) == Some(ballot.epoch);
         // What a majority has read is final: whoever gets its votes has read it. Two candidates of one term may both have written that
         // they begin it: of these lines, one has nothing final.
-        let has_read_as_far = read.epoch < after.epoch
-            || (read.epoch == after.epoch && coordinator == of && read.n <= after.n);
+        let has_read_as_far =
+            read.epoch < after.epoch || (read.epoch == after.epoch && coordinator == of && read.n <= after.n);
         let is_free = self.promises.get(&run).is_none_or(|known| {
             known.ballot < *ballot || (known.ballot == *ballot && known.to == *candidate)
         });
-        is_next && has_read_as_far && is_free
+        is_voter && is_next && has_read_as_far && is_free
     }
 
     fn candidate(
@@ -406,7 +437,8 @@ impl Voters {
         }
         let majority = self.majority();
         let of_it = |candidacy: &Candidacy| candidacy.ballot == ballot && candidacy.trial == trial;
-        let Some(candidacy) = self.candidacies.get_mut(&run).filter(|candidacy| granted && of_it(candidacy)) else {
+        let Some(candidacy) = self.candidacies.get_mut(&run).filter(|candidacy| granted && of_it(candidacy))
+        else {
             return;
         };
         candidacy.granted.insert(from.clone());

@@ -71,7 +71,11 @@ impl Machine {
         if epoch <= known {
             return Err(Rejected::Stale(format!("run {id} is in epoch {known}, not before {epoch}")));
         }
-        self.emit(id, EventBody::RunTakenOver { owner, epoch, cut, forced: false, round: None, lost: false }, turn)?;
+        self.emit(
+            id,
+            EventBody::RunTakenOver { owner, epoch, cut, forced: false, round: None, lost: false },
+            turn,
+        )?;
         self.touch(id);
         Ok(())
     }

@@ -20,7 +20,8 @@ fn taken_over(tasks: Vec<Task>, is_read_back: bool) -> Bench {
     facts.read_back = is_read_back.then_some(ReadBack::Whole);
     bench.machine.set_paused(true);
     bench.does(InputKind::Submit { run, facts, dag, start });
-    let body = EventBody::RunTakenOver { owner: node(), epoch: 1, cut: 3, forced: false, round: None, lost: false };
+    let body =
+        EventBody::RunTakenOver { owner: node(), epoch: 1, cut: 3, forced: false, round: None, lost: false };
     bench.stored.push(EventDraft { run: Some(run), at_ms: bench.now, actor: None, cause: None, body });
     bench.restart();
     let offer = NodeOffer { name: "x".to_owned(), slots: 9, files: true, ..NodeOffer::default() };
@@ -95,7 +96,11 @@ fn of_another(tasks: Vec<Task>) -> Run {
     };
     run.apply(&EventBody::RunStarted {}, 0).unwrap();
     let owner = NodeDid("did:key:other".to_owned());
-    run.apply(&EventBody::RunTakenOver { owner, epoch: 1, cut: 1, forced: false, round: None, lost: false }, 0).unwrap();
+    run.apply(
+        &EventBody::RunTakenOver { owner, epoch: 1, cut: 1, forced: false, round: None, lost: false },
+        0,
+    )
+    .unwrap();
     run
 }
 

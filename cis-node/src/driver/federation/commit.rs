@@ -51,11 +51,13 @@ impl Room {
     }
 
     /// Goes on from what was read of the run's journal before.
-    pub(super) fn put_finality(&mut self, run: RunId, mut finality: Finality) {
-        if let Some(read) = self.read_own.get(&run) {
-            finality.read_back(*read);
-        }
+    pub(super) fn put_finality(&mut self, run: RunId, finality: Finality) {
+        let read = self.read_own.get(&run).copied();
         self.finality.insert(run, finality);
+        self.count_votes(boot_ms());
+        if let (Some(read), Some(finality)) = (read, self.finality.get_mut(&run)) {
+            finality.read_back(read);
+        }
     }
 }
 

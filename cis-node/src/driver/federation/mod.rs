@@ -19,6 +19,7 @@ mod results;
 mod secrets;
 mod tails;
 mod terms;
+mod voting;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,8 +32,9 @@ use self::logs::LogUploads;
 use self::refused::Refused;
 use self::secrets::Hiding;
 use self::terms::Terms;
+use self::voting::Votes;
 use self::work::freeze_at;
-use super::Driver;
+use super::{Driver, Parts};
 use crate::account::boot_ms;
 use crate::commands::Reply;
 use crate::config::find_program;
@@ -48,6 +50,7 @@ use cis_core::federation::journal::Position;
 use cis_core::federation::lead;
 use cis_core::federation::protocol::coordinator::CoordinatorHalf;
 use cis_core::federation::protocol::message::{Addressee, Granted, Message};
+use cis_core::federation::protocol::voters::Voters;
 use cis_core::federation::protocol::worker::WorkerHalf;
 use cis_core::federation::protocol::{BootMs, Settings};
 use cis_core::federation::transfer::FileList;
@@ -66,9 +69,9 @@ const DRAINING: &str = "draining";
 const PAUSED: &str = "paused";
 
 /// See the module.
-#[derive(Default)]
 pub(super) struct Federation {
     rooms: BTreeMap<String, Room>,
+    votes: Votes,
     /// Attempts that the own worker has for a coordinator of a room.
     held: BTreeMap<AttemptId, Held>,
     /// Runs of this node that may be new in a room: it coordinates them once that is durable.
@@ -104,6 +107,9 @@ pub(super) struct Federation {
 
 struct Room {
     coordinator: CoordinatorHalf<TaskPayload>,
+    voters: Voters,
+    /// Runs that a person gave to this node: it goes on with them also without a majority, until one follows.
+    by_person: BTreeSet<RunId>,
     /// Where this node works on tasks of the room.
     worker: Option<WorkerHalf<TaskPayload>>,
     terms: Terms,
@@ -142,9 +148,11 @@ struct Held {
 }
 
 impl Room {
-    fn new() -> Self {
+    fn new(voters: Voters) -> Self {
         Self {
             coordinator: CoordinatorHalf::new(Settings::default(), false),
+            voters,
+            by_person: BTreeSet::new(),
             worker: None,
             terms: Terms::new(Settings::default()),
             groups: None,
@@ -164,6 +172,30 @@ impl Room {
 }
 
 impl Federation {
+    pub(super) fn new(parts: &Parts) -> Self {
+        Self {
+            rooms: BTreeMap::new(),
+            votes: Votes::recall(parts),
+            held: BTreeMap::new(),
+            to_lead: Vec::new(),
+            at_home: Vec::new(),
+            read_of_others: BTreeMap::new(),
+            draining: false,
+            twin_in: None,
+            is_urgent: false,
+            clocks: Clocks::default(),
+            read_after: BootMs::default(),
+            refused: Refused::default(),
+            directories: Directories::default(),
+            files: Underway::default(),
+            logs: LogUploads::default(),
+            hiding: BTreeMap::new(),
+            logged_out: BTreeMap::new(),
+            queue: None,
+            told: BTreeMap::new(),
+        }
+    }
+
     /// When something is due, on the clock of the node.
     pub(super) fn poll_timeout(&self, now: TimestampMs) -> Option<TimestampMs> {
         let due = self.rooms.values().flat_map(|room| {
@@ -180,7 +212,8 @@ impl Federation {
     }
 
     fn room(&mut self, room: &str) -> &mut Room {
-        self.rooms.entry(room.to_owned()).or_insert_with(Room::new)
+        let votes = &mut self.votes;
+        self.rooms.entry(room.to_owned()).or_insert_with(|| Room::new(votes.of(room)))
     }
 
     fn room_of(&mut self, run: RunId) -> Option<(String, &mut Room)> {
@@ -304,7 +337,13 @@ impl Driver {
         let known = lead::known_grants(live);
         let newest = self.newest_of(run);
         let published = restore::published(&self.parts.readers, run);
+        let by_person = self.parts.machine.run(&run).is_some_and(Run::is_by_person);
         let room = self.federation.room(room);
+        if by_person {
+            room.by_person.insert(run);
+        } else {
+            room.by_person.remove(&run);
+        }
         room.coordinator.take_over(run, epoch, known, workers, boot_ms());
         room.put_finality(run, Finality::since(newest, published));
         self.share_groups(now);
@@ -493,8 +532,11 @@ impl Driver {
         let room = self.federation.room(name);
         let is_sole = is_settled && others.is_empty();
         room.coordinator.set_sole(is_sole);
-        room.terms.vote(others, rank, room.takes_over);
-        room.terms.set_far(far);
+        room.terms.vote(others.clone(), rank, room.takes_over);
+        self.set_voters(name, &others, rank);
+        let room = self.federation.room(name);
+        // Where a majority decides, it does so about all.
+        room.terms.set_far(if room.voters.decide() { BTreeSet::new() } else { far });
         self.groups_declared(name, is_sole, now);
     }
 
@@ -689,6 +731,10 @@ impl Driver {
                 self.federation.room(room).terms.heard(from, boot);
                 match message {
                     Message::Groups { of } => self.groups_said(room, from, of, now),
+                    Message::Voters { of } => {
+                        self.voter_said(room, from, of, now);
+                        Ok(())
+                    }
                     _ => Ok(()),
                 }
             }

@@ -9,13 +9,12 @@ use super::super::Driver;
 use crate::account::boot_ms;
 use crate::commands::{Head, Reply};
 use crate::restore;
-use crate::room_waker::Claim;
+use crate::room_waker::{ChosenBy, Claim};
 use crate::wrong::Wrong;
 use cis_core::api::{Problem, ProblemKind, RoomWrite, ToWorker, Worker as _};
 use cis_core::event::{EventBody, EventDraft};
 use cis_core::federation::journal::Position;
 use cis_core::federation::protocol::groups::Term;
-use cis_core::federation::protocol::message::Message;
 use cis_core::federation::protocol::suspicion::Suspicion;
 use cis_core::federation::protocol::{BootMs, Settings};
 use cis_core::federation::recovery::{Extent, Fork};
@@ -38,7 +37,7 @@ pub(super) struct Terms {
     is_deaf: bool,
     alive_at: BootMs,
     /// Takeovers that this node wrote: after which entry, and when. Written again, such an entry is the same one.
-    claimed: BTreeMap<RunId, (Position, TimestampMs)>,
+    claimed: BTreeMap<RunId, (Position, ChosenBy, TimestampMs)>,
     /// What was read while nothing could be written here.
     put_off: Vec<Head>,
 }
@@ -75,6 +74,14 @@ impl Terms {
         self.suspicion.stranded(rank, now).map(|(run, by)| (run, by.clone())).collect()
     }
 
+    /// Runs whose coordinators were not heard for so long, ms, although this node can hear others.
+    pub(super) fn unheard(&self, for_ms: i64, now: BootMs) -> Vec<(RunId, NodeDid)> {
+        if self.active_rank().is_none() {
+            return Vec::new();
+        }
+        self.suspicion.unheard(for_ms, now).map(|(run, by)| (run, by.clone())).collect()
+    }
+
     /// Its place, where it takes runs over now.
     fn active_rank(&self) -> Option<usize> {
         self.rank.filter(|_| self.takes_over && !self.is_deaf)
@@ -83,6 +90,36 @@ impl Terms {
     /// Whether its takeovers count, and it reads whether they do.
     fn may_take_over(&self) -> bool {
         self.rank.is_some() && !self.is_deaf
+    }
+
+    /// A run of others, as far as its journal was read.
+    pub(super) fn head(&self, run: RunId) -> Option<&Head> {
+        self.heads.get(&run)
+    }
+
+    /// The other nodes that may coordinate.
+    pub(super) fn others(&self) -> Vec<NodeDid> {
+        self.others.clone()
+    }
+
+    /// This node takes a run over.
+    pub(super) fn claims(&mut self, run: RunId, now: BootMs) {
+        self.suspicion.claims(run, now);
+    }
+
+    /// Whether the coordinator of a run uses another homeserver.
+    fn is_far(&self, run: RunId) -> bool {
+        self.heads.get(&run).is_some_and(|head| self.suspicion.is_far(&head.by))
+    }
+
+    /// Whether the coordinator of a run is silent, as far as this node can hear anybody.
+    pub(super) fn is_silent(&self, run: RunId, now: BootMs) -> bool {
+        !self.is_deaf && self.suspicion.is_silent(run, now)
+    }
+
+    /// A coordinator cannot go on with these of its runs.
+    pub(super) fn gives_up(&mut self, coordinator: &NodeDid, lost: &[RunId]) {
+        self.suspicion.gives_up(coordinator, lost);
     }
 
     /// Whether the homeserver does not answer.
@@ -146,9 +183,7 @@ impl Driver {
                     room.read_own.remove(&run);
                 }
             }
-            for other in room.terms.others.clone() {
-                self.send(name, other, Message::Alive {}, now);
-            }
+            self.say_alive(name, boot, now);
         }
         let terms = &mut self.federation.room(name).terms;
         if !terms.may_take_over() {
@@ -160,8 +195,12 @@ impl Driver {
             if self.has_own_sessions(run) && self.is_wanted(name, run) {
                 continue;
             }
-            self.federation.room(name).terms.suspicion.claims(run, boot);
-            self.claim(name, run, (epoch, false), now);
+            if self.federation.room(name).voters.decide() {
+                self.stand(name, run, now);
+            } else {
+                self.federation.room(name).terms.claims(run, boot);
+                self.claim(name, run, (epoch, ChosenBy::Timeline), now);
+            }
         }
     }
 
@@ -178,9 +217,14 @@ impl Driver {
         head.is_some_and(|head| head.is_wanted)
     }
 
-    /// Writes into a run's journal that this node coordinates it from now on. It does so once that was read back. `by_hand`: a person
-    /// wants that, and need not wait for what is missing.
-    fn claim(&mut self, room: &str, run: RunId, (epoch, by_hand): (Epoch, bool), now: TimestampMs) -> bool {
+    /// Writes into a run's journal that this node coordinates it from now on. It does so once that was read back.
+    pub(super) fn claim(
+        &mut self,
+        room: &str,
+        run: RunId,
+        (epoch, chosen_by): (Epoch, ChosenBy),
+        now: TimestampMs,
+    ) -> bool {
         let terms = &mut self.federation.room(room).terms;
         if terms.rank.is_none() {
             return false;
@@ -197,11 +241,10 @@ impl Driver {
             Extent::Unknown => return false,
         }
         let lost = head.extent == Extent::Part;
-        let forced = by_hand && terms.suspicion.is_far(&head.by);
-        let known = terms.claimed.get(&run).filter(|(cut, _)| *cut == head.at);
-        let at_ms = known.map_or(now, |(_, at_ms)| *at_ms);
-        let claim = Claim { room: room.to_owned(), run, cut: head.at, forced, lost, at_ms };
-        terms.claimed.insert(run, (head.at, at_ms));
+        let known = terms.claimed.get(&run).filter(|(cut, by, _)| (*cut, *by) == (head.at, chosen_by));
+        let at_ms = known.map_or(now, |(.., at_ms)| *at_ms);
+        let claim = Claim { room: room.to_owned(), run, cut: head.at, chosen_by, lost, at_ms };
+        terms.claimed.insert(run, (head.at, chosen_by, at_ms));
         self.parts.rooms.claim(claim);
         true
     }
@@ -212,7 +255,15 @@ impl Driver {
             let head = room.terms.heads.get(&run)?;
             Some((name.clone(), head.at.epoch + 1))
         });
-        let claimed = known.is_some_and(|(room, epoch)| self.claim(&room, run, (epoch, true), now));
+        let claimed = known.is_some_and(|(room, epoch)| {
+            let of = self.federation.room(&room);
+            let chosen_by = if of.voters.decide() || of.terms.is_far(run) {
+                ChosenBy::Person
+            } else {
+                ChosenBy::Timeline
+            };
+            self.claim(&room, run, (epoch, chosen_by), now)
+        });
         let _ = reply.send(if claimed {
             Ok(())
         } else {
@@ -288,8 +339,10 @@ impl Driver {
         let Head { run, at, .. } = head;
         let epoch = at.epoch;
         if own && led == Some(epoch) {
-            let finals =
-                room.finality.get_mut(&run).map(|finality| finality.read_back(at)).unwrap_or_default();
+            // What this node reads itself does not count where it promised the run to another one.
+            let follows = room.voters.follows_itself(run, epoch);
+            let finality = room.finality.get_mut(&run).filter(|_| follows);
+            let finals = finality.map(|finality| finality.read_back(at)).unwrap_or_default();
             finals.iter().for_each(|(granted, worker)| self.is_final(name, granted, worker, now));
         } else if own && led.is_none() && head.begins {
             // What stands in the store was read from the room.
@@ -312,6 +365,7 @@ impl Driver {
                 room.terms.heads.insert(run, head);
             } else {
                 room.terms.forget(run);
+                self.forget_votes(name, run);
             }
         }
     }

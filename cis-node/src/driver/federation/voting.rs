@@ -1,0 +1,279 @@
+//! Votes of the coordinators of a room that use several homeservers: when they decide, what this node says and hears of them, and what it promised.
+//!
+//! Owns what this node promised in earlier lives. The votes are counted in [`Voters`]; what they mean for leases, results and takeovers is told to the parts that have these.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::{Driver, Parts};
+use super::{Federation, Room};
+use crate::account::boot_ms;
+use crate::room_waker::ChosenBy;
+use cis_core::federation::journal::Position;
+use cis_core::federation::protocol::message::Message;
+use cis_core::federation::protocol::voters::{Heard, Knowledge, Promise, VoterEffect, VoterMessage, Voters};
+use cis_core::federation::protocol::{BootMs, Settings};
+use cis_core::ids::{Epoch, NodeDid, RunId, TimestampMs};
+
+/// Name of the note in the store that has this node's promises.
+const PROMISES: &str = "votes";
+
+/// Promises by room and run.
+pub(super) type Promises = BTreeMap<String, BTreeMap<RunId, Promise>>;
+
+/// So long coordinators that are not heard are not told of, ms: a homeserver may be started again.
+const UNHEARD_MS: BootMs = 20_000;
+
+/// What a room's voter knows of its runs.
+struct Known<'a> {
+    room: &'a Room,
+    own: &'a NodeDid,
+    now: BootMs,
+    /// Runs that this node coordinates for other nodes, which submitted them.
+    submitters: BTreeMap<RunId, NodeDid>,
+}
+
+impl Known<'_> {
+    fn leads(&self, run: RunId) -> bool {
+        self.room.coordinator.epoch(run).is_some()
+    }
+}
+
+impl Knowledge for Known<'_> {
+    fn read(&self, run: RunId) -> Option<Position> {
+        match self.room.finality.get(&run).filter(|_| self.leads(run)) {
+            Some(finality) => finality.newest(),
+            None => self.room.terms.head(run).map(|head| head.at),
+        }
+    }
+
+    fn coordinator(&self, run: RunId) -> Option<&NodeDid> {
+        if self.leads(run) { Some(self.own) } else { self.room.terms.head(run).map(|head| &head.by) }
+    }
+
+    fn is_open_to(&self, run: RunId, candidate: &NodeDid) -> bool {
+        if self.leads(run) {
+            return self.submitters.get(&run) == Some(candidate);
+        }
+        self.room.terms.submitter_of(run) == Some(candidate) || self.room.terms.is_silent(run, self.now)
+    }
+}
+
+impl Room {
+    /// The runs that this node coordinates, with how far it wrote their journals.
+    fn led(&self) -> BTreeMap<RunId, (Epoch, Option<Position>)> {
+        let newest = |run| self.finality.get(&run).and_then(|finality| finality.newest());
+        self.coordinator.terms().map(|(run, epoch)| (run, (epoch, newest(run)))).collect()
+    }
+
+    /// Others are asked, or said something: leases and results follow from that.
+    pub(super) fn count_votes(&mut self, now: BootMs) {
+        if !self.voters.decide() {
+            self.coordinator.set_followed(None);
+            self.finality.values_mut().for_each(|finality| finality.set_majority(1));
+            return;
+        }
+        let mut followed = BTreeMap::new();
+        for (run, epoch) in self.coordinator.terms() {
+            let at = self.voters.followed_at(run, epoch, now);
+            if at.is_some_and(|at| now.saturating_sub(at) < Settings::default().suspect_ms) {
+                self.by_person.remove(&run);
+            }
+            let counts_from = if self.by_person.contains(&run) { Some(BootMs::MAX) } else { at };
+            followed.extend(counts_from.map(|at| (run, at)));
+        }
+        self.coordinator.set_followed(Some(followed));
+        for (run, finality) in &mut self.finality {
+            finality.set_majority(if self.by_person.contains(run) { 1 } else { self.voters.majority() });
+        }
+    }
+}
+
+/// What this node promised in rooms.
+pub(super) struct Votes {
+    own: NodeDid,
+    /// Of this life of the node.
+    life: u64,
+    /// In rooms that it does not serve yet.
+    promised: Promises,
+    /// Promises of an earlier life cannot be read: whatever it says may break one.
+    are_lost: bool,
+}
+
+impl Votes {
+    /// What was promised in earlier lives.
+    pub(super) fn recall(parts: &Parts) -> Self {
+        let kept = parts.writer.get_meta(PROMISES).map_err(|error| error.to_string());
+        let read = |kept: String| serde_json::from_str(&kept).map_err(|error| error.to_string());
+        let promised = kept.and_then(|kept| kept.map_or_else(|| Ok(Promises::new()), read));
+        let are_lost = promised.is_err();
+        if let Err(error) = &promised {
+            tracing::error!(error, "the votes that this node gave cannot be read: it gives no more of them");
+        }
+        let life = u64::try_from(cis_local::now_ms()).unwrap_or_default();
+        Self { own: parts.did.clone(), life, promised: promised.unwrap_or_default(), are_lost }
+    }
+
+    /// The votes of a room that is served from now on.
+    pub(super) fn of(&mut self, room: &str) -> Voters {
+        Voters::new(self.own.clone(), self.life, self.promised.remove(room).unwrap_or_default())
+    }
+}
+
+impl Federation {
+    /// All promises of this node.
+    fn promises(&self) -> Promises {
+        let of_room = |(name, room): (&String, &Room)| (name.clone(), room.voters.promises().clone());
+        let mut all = self.votes.promised.clone();
+        all.extend(self.rooms.iter().map(of_room).filter(|(_, promises)| !promises.is_empty()));
+        all
+    }
+}
+
+impl Driver {
+    /// Says who votes in a room: nobody, unless the coordinators use several homeservers and know of votes.
+    pub(super) fn set_voters(&mut self, name: &str, others: &[NodeDid], rank: Option<usize>) {
+        let announced = self.parts.shared.announced().remove(name).unwrap_or_default();
+        let all = others.iter().chain([&self.parts.did]);
+        let homeservers: Option<BTreeSet<&str>> = all
+            .map(|did| {
+                announced
+                    .get(did)
+                    .filter(|announced| announced.votes)?
+                    .user
+                    .split_once(':')
+                    .map(|(_, server)| server)
+            })
+            .collect();
+        let decide = rank.is_some() && homeservers.is_some_and(|homeservers| homeservers.len() > 1);
+        let boot = boot_ms();
+        let room = self.federation.room(name);
+        if decide != room.voters.decide() {
+            tracing::info!(
+                room = name,
+                decide,
+                "whether a majority of the coordinators decides who coordinates a run"
+            );
+        }
+        room.voters.set_others(decide.then(|| others.iter().cloned().collect()));
+        room.count_votes(boot);
+    }
+
+    /// Says to the other coordinators of a room that this one is there; where votes decide, asks whether they follow it.
+    pub(super) fn say_alive(&mut self, name: &str, boot: BootMs, now: TimestampMs) {
+        let room = self.federation.room(name);
+        if room.voters.decide() {
+            let (led, mut out) = (room.led(), Vec::new());
+            room.voters.ask(&led, boot, &mut out);
+            self.vote(name, out, now);
+            return;
+        }
+        for other in room.terms.others() {
+            self.send(name, other, Message::Alive {}, now);
+        }
+    }
+
+    /// Another voter of a room says something.
+    pub(super) fn voter_said(&mut self, name: &str, from: &NodeDid, message: VoterMessage, now: TimestampMs) {
+        if self.federation.votes.are_lost {
+            return;
+        }
+        let boot = boot_ms();
+        let foreign = self.parts.machine.open_runs().filter(|run| run.facts().is_foreign());
+        let submitters = foreign.filter_map(|run| Some((run.id(), run.submitted_by()?.clone()))).collect();
+        let own = self.parts.did.clone();
+        let room = self.federation.room(name);
+        let (mut voters, mut out) = (room.voters.clone(), Vec::new());
+        let heard = voters.handle(from, message, &Known { room, own: &own, now: boot, submitters }, &mut out);
+        room.voters = voters;
+        room.count_votes(boot);
+        self.vote(name, out, now);
+        match heard {
+            Some(Heard::Asked { lost }) => self.federation.room(name).terms.gives_up(from, &lost),
+            Some(Heard::Followed { read }) => {
+                for (run, at) in read {
+                    self.read_by_voter(name, from, (run, at), now);
+                }
+                // Grants may have waited for that.
+                self.federate(now);
+            }
+            None => {}
+        }
+    }
+
+    fn read_by_voter(&mut self, name: &str, from: &NodeDid, (run, at): (RunId, Position), now: TimestampMs) {
+        let room = self.federation.room(name);
+        let epoch = room.coordinator.epoch(run).filter(|epoch| *epoch == at.epoch);
+        let follows = epoch.is_some_and(|epoch| room.voters.follows_itself(run, epoch));
+        let Some(finality) = room.finality.get_mut(&run).filter(|_| follows) else { return };
+        let finals = finality.read_by(from, at);
+        finals.iter().for_each(|(granted, worker)| self.is_final(name, granted, worker, now));
+        self.more_is_final(name, run, now);
+    }
+
+    /// A run is to be taken over: by its place in the timeline, or by the votes of a majority.
+    pub(super) fn stand(&mut self, name: &str, run: RunId, now: TimestampMs) {
+        let room = self.federation.room(name);
+        let Some((at, by)) = room.terms.head(run).map(|head| (head.at, head.by.clone())) else { return };
+        let mut out = Vec::new();
+        room.voters.stand(run, at, &by, &mut out);
+        self.vote(name, out, now);
+    }
+
+    fn vote(&mut self, name: &str, effects: Vec<VoterEffect>, now: TimestampMs) {
+        for effect in effects {
+            match effect {
+                VoterEffect::Send(to, of) => self.send(name, to, Message::Voters { of }, now),
+                VoterEffect::Keep(_, _, then) => {
+                    self.keep_promises();
+                    for (to, of) in then {
+                        self.send_durable(name, to, Message::Voters { of }, now);
+                    }
+                }
+                VoterEffect::Elected(run, ballot) => {
+                    tracing::info!(%run, epoch = ballot.epoch, round = ballot.round, "a majority of the coordinators lets this node take a run over");
+                    let chosen_by = ChosenBy::Votes { round: ballot.round };
+                    self.federation.room(name).terms.claims(run, boot_ms());
+                    self.claim(name, run, (ballot.epoch, chosen_by), now);
+                }
+            }
+        }
+    }
+
+    fn keep_promises(&mut self) {
+        // They are plain maps with text keys: they have JSON.
+        let kept = serde_json::to_string(&self.federation.promises()).unwrap_or_default();
+        self.turn.note(PROMISES, kept);
+    }
+
+    /// A run ended: nobody takes it over.
+    pub(super) fn forget_votes(&mut self, name: &str, run: RunId) {
+        if self.federation.room(name).voters.forget(run) {
+            self.keep_promises();
+        }
+    }
+
+    /// What `cis node status` says where votes decide, and no majority does.
+    pub(in crate::driver) fn vote_warnings(&self) -> Vec<String> {
+        let boot = boot_ms();
+        let mut warnings = Vec::new();
+        for (name, room) in self.federation.rooms.iter().filter(|(_, room)| room.voters.decide()) {
+            let heard = room.voters.heard_since(boot - UNHEARD_MS) + 1;
+            let (majority, count) = (room.voters.majority(), room.voters.count());
+            if room.coordinator.coordinates() && heard < majority {
+                warnings.push(format!(
+                    "room {name}: its coordinators use several homeservers, and this node hears {heard} of {count}, itself included; a majority is \
+                     {majority}. Tasks of the runs that this node coordinates freeze when their leases are over, and go on when a majority is heard \
+                     again. If the others are gone for good, an owner of the room takes their right to coordinate back: \
+                     cis identity trust DID --room {name} --may execute"
+                ));
+            }
+            for (run, by) in room.terms.unheard(UNHEARD_MS, boot) {
+                warnings.push(format!(
+                    "run {run} of room {name} is coordinated by {by}, which is not heard, and no majority of the room's coordinators \
+                     lets another one take the run over. If that node is gone for good: cis dag takeover {run} --force"
+                ));
+            }
+        }
+        warnings
+    }
+}
