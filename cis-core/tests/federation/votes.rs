@@ -10,7 +10,7 @@ use cis_core::federation::protocol::Settings;
 use cis_core::federation::protocol::message::Granted;
 use cis_core::federation::protocol::suspicion::Suspicion;
 use cis_core::federation::protocol::voters::{
-    Ballot, Heard, Knowledge, Promise, VoterEffect, VoterMessage, Voters,
+    Heard, Kept, Knowledge, Mandate, VoterEffect, VoterMessage, Voters,
 };
 use cis_core::ids::{AttemptId, Epoch, NodeDid, Offset, RunId, TaskId};
 
@@ -100,7 +100,7 @@ struct Node {
     reads: u64,
     life: Option<Life>,
     /// What is durable.
-    promises: BTreeMap<RunId, Promise>,
+    kept: Kept,
     lives: u64,
     /// Until when workers may go on under what it gave them.
     leased_until: i64,
@@ -168,7 +168,7 @@ impl World {
             reads: 50,
             homeserver,
             life: None,
-            promises: BTreeMap::new(),
+            kept: Kept::default(),
             lives: 0,
             leased_until: i64::MIN,
         };
@@ -197,7 +197,7 @@ impl World {
         let others = (0..self.nodes.len()).filter(|other| *other != at).map(did).collect();
         let node = &mut self.nodes[at];
         node.lives += 1;
-        let mut voters = Voters::new(did(at), node.lives, node.promises.clone());
+        let mut voters = Voters::new(did(at), node.lives, node.kept.clone());
         voters.set_others(Some(others));
         let suspicion = Suspicion::new(self.settings);
         node.life = Some(Life { voters, suspicion, read: 0, line: Vec::new(), lead: None, ask_at: 0 });
@@ -255,25 +255,32 @@ impl World {
         for effect in effects {
             match effect {
                 VoterEffect::Send(to, message) => self.say(at, &to, &message),
-                VoterEffect::Keep(run, promise, then) => {
-                    self.nodes[at].promises.insert(run, promise);
+                VoterEffect::Keep(then) => {
+                    self.keep(at);
                     for (to, message) in then {
                         self.say(at, &to, &message);
                     }
                 }
-                VoterEffect::Elected(_, ballot) => self.take_over(at, ballot),
+                VoterEffect::Begin(_, mandate) => {
+                    self.keep(at);
+                    self.take_over(at, mandate);
+                }
             }
         }
     }
 
-    fn take_over(&mut self, at: usize, Ballot { epoch, round }: Ballot) {
-        let Some(life) = &self.nodes[at].life else { return };
-        let Some((tip, _)) = life.line.last().copied().filter(|(tip, _)| tip.epoch + 1 == epoch) else {
-            return;
-        };
-        let entry = tip.after(run(), epoch, &format!("taken over by {at} in round {round}"));
+    fn keep(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        if let Some(life) = &node.life {
+            node.kept = life.voters.kept().clone();
+        }
+    }
+
+    fn take_over(&mut self, at: usize, Mandate { ballot, after, .. }: Mandate) {
+        let entry =
+            after.after(run(), ballot.epoch, &format!("taken over by {at} in round {}", ballot.round));
         self.takeovers += 1;
-        self.write(Entry { at: entry, prev: tip, by: at, round: Some(round) });
+        self.write(Entry { at: entry, prev: after, by: at, round: Some(ballot.round) });
     }
 
     fn step(&mut self) -> Result<(), String> {
@@ -333,7 +340,7 @@ impl World {
                 let Some(mut life) = self.nodes[to].life.take() else { return };
                 let (mut out, own, from) = (Vec::new(), did(to), did(from));
                 let mut voters = life.voters.clone();
-                let heard = voters.handle(&from, message, &Knows::new(&life, &own, now), &mut out);
+                let heard = voters.handle(&from, message, &Knows::new(&life, &own, now), now, &mut out);
                 life.voters = voters;
                 match heard {
                     Some(Heard::Asked { lost }) => {

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::message::Nonce;
 use super::settings::BootMs;
 use crate::federation::link::Position;
-use crate::ids::{Epoch, NodeDid, RunId};
+use crate::ids::{Epoch, NodeDid, RunId, TimestampMs};
 
 /// So many unanswered questions of a coordinator are remembered.
 const ASKED_MAX: usize = 64;
@@ -44,6 +44,37 @@ pub struct Promise {
     pub ballot: Ballot,
     /// To whom.
     pub to: NodeDid,
+}
+
+/// A majority lets this node begin a term. It does so once in a term, with one entry: of two of them one would be void, and with it what
+/// counted as final after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Mandate {
+    /// The candidacy.
+    pub ballot: Ballot,
+    /// After which entry the term begins.
+    pub after: Position,
+    /// When this node got it, Unix ms.
+    pub at_ms: TimestampMs,
+}
+
+/// What a voter must not forget.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Kept {
+    /// What it promised.
+    #[serde(default)]
+    pub promises: BTreeMap<RunId, Promise>,
+    /// Terms that it may begin, or has begun.
+    #[serde(default)]
+    pub mandates: BTreeMap<RunId, Mandate>,
+}
+
+impl Kept {
+    /// Whether there is nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.promises.is_empty() && self.mandates.is_empty()
+    }
 }
 
 /// What voters say to each other.
@@ -114,10 +145,10 @@ pub trait Knowledge {
 pub enum VoterEffect {
     /// Send this.
     Send(NodeDid, VoterMessage),
-    /// Keep this promise, and send what follows only when it is durable: a voter that forgets a promise breaks it.
-    Keep(RunId, Promise, Vec<(NodeDid, VoterMessage)>),
-    /// A majority lets this node begin the term, after what it read of the journal.
-    Elected(RunId, Ballot),
+    /// Keep what this voter must not forget ([`Voters::kept`]), and send this only when that is durable.
+    Keep(Vec<(NodeDid, VoterMessage)>),
+    /// Begin a term, once the mandate is durable. It may have been begun already: the entry is the same one.
+    Begin(RunId, Mandate),
 }
 
 /// The newest answer of another voter.
@@ -143,7 +174,7 @@ pub struct Voters {
     own: NodeDid,
     /// The other voters. None: all use one homeserver, and its timeline decides.
     others: Option<BTreeSet<NodeDid>>,
-    promises: BTreeMap<RunId, Promise>,
+    kept: Kept,
     /// The greatest rounds that other voters promised to others.
     outbid: BTreeMap<RunId, Ballot>,
     candidacies: BTreeMap<RunId, Candidacy>,
@@ -157,11 +188,11 @@ pub struct Voters {
 impl Voters {
     /// The voter `own`, with what it promised in earlier lives. `life`: another number in each of them.
     #[must_use]
-    pub fn new(own: NodeDid, life: u64, promises: BTreeMap<RunId, Promise>) -> Self {
+    pub fn new(own: NodeDid, life: u64, kept: Kept) -> Self {
         Self {
             own,
             others: None,
-            promises,
+            kept,
             outbid: BTreeMap::new(),
             candidacies: BTreeMap::new(),
             nonce: (life & ((1 << LIFE_BITS) - 1)) << 32,
@@ -199,17 +230,18 @@ impl Voters {
         self.count() / 2 + 1
     }
 
-    /// All promises, as they are to be kept.
+    /// What is to be kept for the next life.
     #[must_use]
-    pub fn promises(&self) -> &BTreeMap<RunId, Promise> {
-        &self.promises
+    pub fn kept(&self) -> &Kept {
+        &self.kept
     }
 
-    /// A run ended: nobody can take it over.
+    /// A run ended: nobody can take it over. Gives whether less is to be kept.
     pub fn forget(&mut self, run: RunId) -> bool {
         self.candidacies.remove(&run);
         self.outbid.remove(&run);
-        self.promises.remove(&run).is_some()
+        let mandate = self.kept.mandates.remove(&run);
+        self.kept.promises.remove(&run).is_some() || mandate.is_some()
     }
 
     /// Asks the others whether they follow. `led`: the runs that this node coordinates, with their terms, and how far it wrote them.
@@ -258,7 +290,7 @@ impl Voters {
 
     /// Whether this node's promises let it follow a coordinator.
     fn follows(&self, run: RunId, epoch: Epoch, coordinator: &NodeDid) -> bool {
-        self.promises.get(&run).is_none_or(|promise| {
+        self.kept.promises.get(&run).is_none_or(|promise| {
             promise.ballot.epoch < epoch || (promise.ballot.epoch == epoch && promise.to == *coordinator)
         })
     }
@@ -281,8 +313,13 @@ impl Voters {
     /// called.
     pub fn stand(&mut self, run: RunId, after: Position, of: &NodeDid, out: &mut Vec<VoterEffect>) {
         let Some(epoch) = after.epoch.checked_add(1).filter(|_| self.others.is_some()) else { return };
+        // It has the votes already.
+        if let Some(mandate) = self.kept.mandates.get(&run).filter(|mandate| mandate.ballot.epoch == epoch) {
+            out.push(VoterEffect::Begin(run, *mandate));
+            return;
+        }
         let of_term = |ballot: &&Ballot| ballot.epoch == epoch;
-        let own = self.promises.get(&run).filter(|promise| promise.ballot.epoch == epoch);
+        let own = self.kept.promises.get(&run).filter(|promise| promise.ballot.epoch == epoch);
         let outbid = self.outbid.get(&run).filter(of_term).map_or(0, |ballot| ballot.round);
         let round = match own {
             // The same candidacy again.
@@ -302,12 +339,13 @@ impl Voters {
         self.others.iter().flatten().map(move |other| (other.clone(), question.clone()))
     }
 
-    /// Takes a message of another voter.
+    /// Takes a message of another voter, at this Unix time in ms.
     pub fn handle(
         &mut self,
         from: &NodeDid,
         message: VoterMessage,
         knows: &impl Knowledge,
+        at_ms: TimestampMs,
         out: &mut Vec<VoterEffect>,
     ) -> Option<Heard> {
         if !self.others.as_ref().is_some_and(|others| others.contains(from)) {
@@ -326,7 +364,8 @@ impl Voters {
                 self.candidate(from, run, &candidacy, knows, out);
             }
             VoterMessage::Vote { run, ballot, trial, granted, promised } => {
-                self.vote(from, (run, ballot, trial), granted, promised, knows, out);
+                let granted = granted.then_some(at_ms);
+                self.vote(from, (run, ballot, trial), (granted, promised), knows, out);
             }
         }
         None
@@ -343,7 +382,7 @@ impl Voters {
         let other = |(run, promise): (&RunId, &Promise)| {
             (promise.to != *from).then_some((*run, promise.ballot.epoch))
         };
-        let except = self.promises.iter().filter_map(other).collect();
+        let except = self.kept.promises.iter().filter_map(other).collect();
         let reads = |(run, at): &(RunId, Position)| {
             let read = knows.read(*run).filter(|read| read.epoch == at.epoch)?;
             let of_it = knows.coordinator(*run) == Some(from) && self.follows(*run, at.epoch, from);
@@ -387,7 +426,7 @@ impl Voters {
         // they begin it: of these lines, one has nothing final.
         let has_read_as_far =
             read.epoch < after.epoch || (read.epoch == after.epoch && coordinator == of && read.n <= after.n);
-        let is_free = self.promises.get(&run).is_none_or(|known| {
+        let is_free = self.kept.promises.get(&run).is_none_or(|known| {
             known.ballot < *ballot || (known.ballot == *ballot && known.to == *candidate)
         });
         is_voter && is_next && has_read_as_far && is_free
@@ -402,21 +441,22 @@ impl Voters {
         out: &mut Vec<VoterEffect>,
     ) {
         let Candidacy { ballot, trial, .. } = *candidacy;
-        let has_space = self.promises.len() < PROMISES_MAX || self.promises.contains_key(&run);
+        let has_space = self.kept.promises.len() < PROMISES_MAX || self.kept.promises.contains_key(&run);
         let own = knows.coordinator(run) == Some(&self.own);
         let is_open = || match knows.read(run) {
             Some(at) if own && self.is_lost(run, at.epoch) => true,
             _ => knows.is_open_to(run, from),
         };
         let granted = has_space && self.may_begin(from, run, candidacy, knows) && is_open();
-        let promised = self.promises.get(&run).filter(|known| known.to != *from).map(|known| known.ballot);
+        let promised =
+            self.kept.promises.get(&run).filter(|known| known.to != *from).map(|known| known.ballot);
         let answer = VoterMessage::Vote { run, ballot, trial, granted, promised };
         if granted && !trial {
             let promise = Promise { ballot, to: from.clone() };
             // Its own candidacy is over with that.
             self.candidacies.remove(&run);
-            self.promises.insert(run, promise.clone());
-            out.push(VoterEffect::Keep(run, promise, vec![(from.clone(), answer)]));
+            self.kept.promises.insert(run, promise);
+            out.push(VoterEffect::Keep(vec![(from.clone(), answer)]));
         } else {
             out.push(VoterEffect::Send(from.clone(), answer));
         }
@@ -426,8 +466,7 @@ impl Voters {
         &mut self,
         from: &NodeDid,
         (run, ballot, trial): (RunId, Ballot, bool),
-        granted: bool,
-        promised: Option<Ballot>,
+        (granted_ms, promised): (Option<TimestampMs>, Option<Ballot>),
         knows: &impl Knowledge,
         out: &mut Vec<VoterEffect>,
     ) {
@@ -437,10 +476,8 @@ impl Voters {
         }
         let majority = self.majority();
         let of_it = |candidacy: &Candidacy| candidacy.ballot == ballot && candidacy.trial == trial;
-        let Some(candidacy) = self.candidacies.get_mut(&run).filter(|candidacy| granted && of_it(candidacy))
-        else {
-            return;
-        };
+        let candidacy = self.candidacies.get_mut(&run).filter(|candidacy| of_it(candidacy));
+        let (Some(candidacy), Some(at_ms)) = (candidacy, granted_ms) else { return };
         candidacy.granted.insert(from.clone());
         if candidacy.granted.len() + 1 < majority {
             return;
@@ -451,13 +488,15 @@ impl Voters {
             return;
         }
         if !trial {
-            out.push(VoterEffect::Elected(run, ballot));
+            let mandate = Mandate { ballot, after: candidacy.after, at_ms };
+            self.kept.mandates.insert(run, mandate);
+            out.push(VoterEffect::Begin(run, mandate));
             return;
         }
         let candidacy = Candidacy { trial: false, granted: BTreeSet::new(), ..candidacy };
         let promise = Promise { ballot, to: self.own.clone() };
-        self.promises.insert(run, promise.clone());
-        out.push(VoterEffect::Keep(run, promise, self.questions(run, &candidacy).collect()));
+        self.kept.promises.insert(run, promise);
+        out.push(VoterEffect::Keep(self.questions(run, &candidacy).collect()));
         self.candidacies.insert(run, candidacy);
     }
 }

@@ -16,6 +16,7 @@ use cis_core::event::{EventBody, EventDraft};
 use cis_core::federation::journal::Position;
 use cis_core::federation::protocol::groups::Term;
 use cis_core::federation::protocol::suspicion::Suspicion;
+use cis_core::federation::protocol::voters::Mandate;
 use cis_core::federation::protocol::{BootMs, Settings};
 use cis_core::federation::recovery::{Extent, Fork};
 use cis_core::ids::{Epoch, NodeDid, RunId, TimestampMs};
@@ -40,6 +41,17 @@ pub(super) struct Terms {
     claimed: BTreeMap<RunId, (Position, ChosenBy, TimestampMs)>,
     /// What was read while nothing could be written here.
     put_off: Vec<Head>,
+}
+
+/// Why a takeover counts.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Grounds {
+    /// All coordinators use one homeserver, and its timeline decides.
+    Timeline,
+    /// A person wants it, and the coordinators use several homeservers.
+    Person,
+    /// A majority of these coordinators lets this node do so.
+    Votes(Mandate),
 }
 
 impl Terms {
@@ -199,7 +211,7 @@ impl Driver {
                 self.stand(name, run, now);
             } else {
                 self.federation.room(name).terms.claims(run, boot);
-                self.claim(name, run, (epoch, ChosenBy::Timeline), now);
+                self.claim(name, run, (epoch, Grounds::Timeline), now);
             }
         }
     }
@@ -222,7 +234,7 @@ impl Driver {
         &mut self,
         room: &str,
         run: RunId,
-        (epoch, chosen_by): (Epoch, ChosenBy),
+        (epoch, grounds): (Epoch, Grounds),
         now: TimestampMs,
     ) -> bool {
         let terms = &mut self.federation.room(room).terms;
@@ -232,20 +244,37 @@ impl Driver {
         let Some(head) = terms.heads.get(&run).filter(|head| head.at.epoch + 1 == epoch) else {
             return false;
         };
+        let lost = head.extent == Extent::Part;
+        let (cut, chosen_by) = match grounds {
+            Grounds::Timeline => (head.at, ChosenBy::Timeline),
+            Grounds::Person => (head.at, ChosenBy::Person),
+            Grounds::Votes(Mandate { after, ballot, .. }) => (after, ChosenBy::Votes { round: ballot.round }),
+        };
+        let known = terms.claimed.get(&run).filter(|(at, by, _)| (*at, *by) == (cut, chosen_by));
+        let at_ms = match (grounds, known) {
+            (Grounds::Votes(mandate), _) => mandate.at_ms,
+            (_, Some((.., at_ms))) => *at_ms,
+            (_, None) => now,
+        };
         match head.extent {
-            Extent::Whole => tracing::info!(%run, epoch, of = %head.by, "this node takes a run over"),
+            Extent::Whole => {
+                tracing::info!(%run, epoch, of = %head.by, ?chosen_by, "this node takes a run over")
+            }
             Extent::Part => tracing::warn!(
-                %run, epoch, of = %head.by, after = head.at.n,
+                %run, epoch, of = %head.by, after = head.at.n, ?chosen_by,
                 "this node takes a run over without what followed in its journal, which is missing"
             ),
             Extent::Unknown => return false,
         }
-        let lost = head.extent == Extent::Part;
-        let known = terms.claimed.get(&run).filter(|(cut, by, _)| (*cut, *by) == (head.at, chosen_by));
-        let at_ms = known.map_or(now, |(.., at_ms)| *at_ms);
-        let claim = Claim { room: room.to_owned(), run, cut: head.at, chosen_by, lost, at_ms };
-        terms.claimed.insert(run, (head.at, chosen_by, at_ms));
-        self.parts.rooms.claim(claim);
+        let claim = Claim { room: room.to_owned(), run, cut, chosen_by, lost, at_ms };
+        terms.claimed.insert(run, (cut, chosen_by, at_ms));
+        let rooms = self.parts.rooms.clone();
+        // A mandate is durable before it is used.
+        self.turn.confirm_by(Box::new(move |durable| {
+            if durable.is_ok() {
+                rooms.claim(claim);
+            }
+        }));
         true
     }
 
@@ -257,12 +286,9 @@ impl Driver {
         });
         let claimed = known.is_some_and(|(room, epoch)| {
             let of = self.federation.room(&room);
-            let chosen_by = if of.voters.decide() || of.terms.is_far(run) {
-                ChosenBy::Person
-            } else {
-                ChosenBy::Timeline
-            };
-            self.claim(&room, run, (epoch, chosen_by), now)
+            let has_timelines = of.voters.decide() || of.terms.is_far(run);
+            let grounds = if has_timelines { Grounds::Person } else { Grounds::Timeline };
+            self.claim(&room, run, (epoch, grounds), now)
         });
         let _ = reply.send(if claimed {
             Ok(())

@@ -1,24 +1,24 @@
 //! Votes of the coordinators of a room that use several homeservers: when they decide, what this node says and hears of them, and what it promised.
 //!
-//! Owns what this node promised in earlier lives. The votes are counted in [`Voters`]; what they mean for leases, results and takeovers is told to the parts that have these.
+//! Owns what this node promised in earlier lives. Its votes are counted in [`Voters`]; what they mean for leases, results and takeovers is told to the parts that have these.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Driver, Parts};
+use super::terms::Grounds;
 use super::{Federation, Room};
 use crate::account::boot_ms;
-use crate::room_waker::ChosenBy;
 use cis_core::federation::journal::Position;
 use cis_core::federation::protocol::message::Message;
-use cis_core::federation::protocol::voters::{Heard, Knowledge, Promise, VoterEffect, VoterMessage, Voters};
+use cis_core::federation::protocol::voters::{Heard, Kept, Knowledge, VoterEffect, VoterMessage, Voters};
 use cis_core::federation::protocol::{BootMs, Settings};
 use cis_core::ids::{Epoch, NodeDid, RunId, TimestampMs};
 
-/// Name of the note in the store that has this node's promises.
-const PROMISES: &str = "votes";
+/// Name of the note in the store that has what this node must not forget of its votes.
+const VOTES: &str = "votes";
 
-/// Promises by room and run.
-pub(super) type Promises = BTreeMap<String, BTreeMap<RunId, Promise>>;
+/// The same by room.
+type KeptVotes = BTreeMap<String, Kept>;
 
 /// So long coordinators that are not heard are not told of, ms: a homeserver may be started again.
 const UNHEARD_MS: BootMs = 20_000;
@@ -88,43 +88,43 @@ impl Room {
     }
 }
 
-/// What this node promised in rooms.
+/// What this node must not forget of its votes.
 pub(super) struct Votes {
     own: NodeDid,
     /// Of this life of the node.
     life: u64,
-    /// In rooms that it does not serve yet.
-    promised: Promises,
-    /// Promises of an earlier life cannot be read: whatever it says may break one.
+    /// Of earlier lives, in rooms that it does not serve yet.
+    kept: KeptVotes,
+    /// That cannot be read: whatever this node says may break a promise.
     are_lost: bool,
 }
 
 impl Votes {
-    /// What was promised in earlier lives.
+    /// What is known of earlier lives.
     pub(super) fn recall(parts: &Parts) -> Self {
-        let kept = parts.writer.get_meta(PROMISES).map_err(|error| error.to_string());
-        let read = |kept: String| serde_json::from_str(&kept).map_err(|error| error.to_string());
-        let promised = kept.and_then(|kept| kept.map_or_else(|| Ok(Promises::new()), read));
-        let are_lost = promised.is_err();
-        if let Err(error) = &promised {
+        let noted = parts.writer.get_meta(VOTES).map_err(|error| error.to_string());
+        let read = |noted: String| serde_json::from_str(&noted).map_err(|error| error.to_string());
+        let kept = noted.and_then(|noted| noted.map_or_else(|| Ok(KeptVotes::new()), read));
+        let are_lost = kept.is_err();
+        if let Err(error) = &kept {
             tracing::error!(error, "the votes that this node gave cannot be read: it gives no more of them");
         }
         let life = u64::try_from(cis_local::now_ms()).unwrap_or_default();
-        Self { own: parts.did.clone(), life, promised: promised.unwrap_or_default(), are_lost }
+        Self { own: parts.did.clone(), life, kept: kept.unwrap_or_default(), are_lost }
     }
 
     /// The votes of a room that is served from now on.
     pub(super) fn of(&mut self, room: &str) -> Voters {
-        Voters::new(self.own.clone(), self.life, self.promised.remove(room).unwrap_or_default())
+        Voters::new(self.own.clone(), self.life, self.kept.remove(room).unwrap_or_default())
     }
 }
 
 impl Federation {
-    /// All promises of this node.
-    fn promises(&self) -> Promises {
-        let of_room = |(name, room): (&String, &Room)| (name.clone(), room.voters.promises().clone());
-        let mut all = self.votes.promised.clone();
-        all.extend(self.rooms.iter().map(of_room).filter(|(_, promises)| !promises.is_empty()));
+    /// What this node must not forget.
+    fn kept_votes(&self) -> KeptVotes {
+        let of_room = |(name, room): (&String, &Room)| (name.clone(), room.voters.kept().clone());
+        let mut all = self.votes.kept.clone();
+        all.extend(self.rooms.iter().map(of_room).filter(|(_, kept)| !kept.is_empty()));
         all
     }
 }
@@ -183,7 +183,8 @@ impl Driver {
         let own = self.parts.did.clone();
         let room = self.federation.room(name);
         let (mut voters, mut out) = (room.voters.clone(), Vec::new());
-        let heard = voters.handle(from, message, &Known { room, own: &own, now: boot, submitters }, &mut out);
+        let heard =
+            voters.handle(from, message, &Known { room, own: &own, now: boot, submitters }, now, &mut out);
         room.voters = voters;
         room.count_votes(boot);
         self.vote(name, out, now);
@@ -223,32 +224,31 @@ impl Driver {
         for effect in effects {
             match effect {
                 VoterEffect::Send(to, of) => self.send(name, to, Message::Voters { of }, now),
-                VoterEffect::Keep(_, _, then) => {
-                    self.keep_promises();
+                VoterEffect::Keep(then) => {
+                    self.keep_votes();
                     for (to, of) in then {
                         self.send_durable(name, to, Message::Voters { of }, now);
                     }
                 }
-                VoterEffect::Elected(run, ballot) => {
-                    tracing::info!(%run, epoch = ballot.epoch, round = ballot.round, "a majority of the coordinators lets this node take a run over");
-                    let chosen_by = ChosenBy::Votes { round: ballot.round };
+                VoterEffect::Begin(run, mandate) => {
+                    self.keep_votes();
                     self.federation.room(name).terms.claims(run, boot_ms());
-                    self.claim(name, run, (ballot.epoch, chosen_by), now);
+                    self.claim(name, run, (mandate.ballot.epoch, Grounds::Votes(mandate)), now);
                 }
             }
         }
     }
 
-    fn keep_promises(&mut self) {
+    fn keep_votes(&mut self) {
         // They are plain maps with text keys: they have JSON.
-        let kept = serde_json::to_string(&self.federation.promises()).unwrap_or_default();
-        self.turn.note(PROMISES, kept);
+        let kept = serde_json::to_string(&self.federation.kept_votes()).unwrap_or_default();
+        self.turn.note(VOTES, kept);
     }
 
     /// A run ended: nobody takes it over.
     pub(super) fn forget_votes(&mut self, name: &str, run: RunId) {
         if self.federation.room(name).voters.forget(run) {
-            self.keep_promises();
+            self.keep_votes();
         }
     }
 
