@@ -12,7 +12,9 @@ use super::control::{Control, ControlOutcome, ControlRequest, ControlResponse, V
 use super::direct::{self, Progress, RemoteSpec, TaskPayload};
 use super::envelope::{Carrier, Draft, Verified, verify};
 use super::protocol::groups::message::{GroupMessage, GroupPlaces, GroupReport};
+use super::link::Position;
 use super::protocol::message::{Grant, Granted, HeldRecord, HeldState, Message};
+use super::protocol::voters::{Ballot, VoterMessage};
 use super::sample::{holds, key, run_id, session, task};
 use super::session_news::SessionNews;
 use crate::api::{
@@ -35,6 +37,7 @@ const SENDER: &str = "@node:example.org";
 const DIRECT: &str = include_str!("golden/direct-v1.txt");
 /// Heartbeats and grants with `commit`.
 const DIRECT_COMMIT: &str = include_str!("golden/direct-v2.txt");
+const VOTES: &str = include_str!("golden/votes-v1.txt");
 const CONTROL: &str = include_str!("golden/control-v1.txt");
 
 fn uploaded() -> Uploaded {
@@ -214,6 +217,24 @@ fn messages() -> Vec<Message<TaskPayload>> {
     ]
 }
 
+/// What coordinators at several homeservers say to each other.
+fn votes() -> Vec<Message<TaskPayload>> {
+    let run = run_id();
+    let after = Position::start(run).after(run, 3, "an entry");
+    let ballot = Ballot { epoch: 4, round: 2 };
+    let candidate = |trial| VoterMessage::Candidate { run, ballot, after, of: key(2).did(), trial };
+    let vote = |granted, promised| VoterMessage::Vote { run, ballot, trial: false, granted, promised };
+    let all = [
+        VoterMessage::Ask { nonce: 7, runs: vec![(run, after)], lost: vec![run] },
+        VoterMessage::Follow { nonce: 7, except: vec![(run, 4)], read: vec![(run, after)] },
+        candidate(true),
+        candidate(false),
+        vote(true, None),
+        vote(false, Some(Ballot { epoch: 4, round: 3 })),
+    ];
+    all.map(|of| Message::Voters { of }).into()
+}
+
 /// Every request and response.
 fn control() -> Vec<Control> {
     let id = InputId::from_parts(1_700_000_000_000, 7);
@@ -321,6 +342,12 @@ fn tasks_that_wait_for_the_room_are_told_as_they_were() {
         Some(message)
     });
     check(DIRECT_COMMIT, with_key.collect(), draft, |envelope| direct::read(envelope).unwrap().remove(0));
+}
+
+#[test]
+fn votes_are_read_and_written_as_they_were() {
+    let draft = |message: &_| direct::draft(message, Ulid::from_parts(1, 1), ROOM, SENDER);
+    check(VOTES, votes(), draft, |envelope| direct::read(envelope).unwrap().remove(0));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Halves alone: what each of them does with one message.
 
+use std::collections::BTreeMap;
+
 use super::coordinator::{self, CoordinatorHalf, KnownGrant};
 use super::groups::holder::Gate;
 use super::message::{Grant, Granted, HeldRecord, HeldState, Message, Payload};
@@ -548,6 +550,40 @@ fn leases_are_as_short_as_the_journal_is_old() {
 }
 
 /// What waits for a place in a group of the room freezes, and is not lost.
+/// Coordinators use several homeservers.
+#[test]
+fn leases_end_with_what_a_majority_said_to_the_coordinator() {
+    let mut half = CoordinatorHalf::<Text>::new(Settings::default(), false);
+    half.begin(run(), 0);
+    let mut out = Vec::new();
+    let first = granted(1, fence::next(0, 0));
+    let leases = |out: &[coordinator::Effect<Text>]| {
+        let of = |message: &Message<Text>| match message {
+            Message::Grant { lease_ms, .. } | Message::Renew { lease_ms, .. } => Some(*lease_ms),
+            _ => None,
+        };
+        sent(out).into_iter().filter_map(of).collect::<Vec<_>>()
+    };
+    half.witnessed(10_000);
+    half.set_followed(Some(BTreeMap::new()));
+    half.receive(&did("w"), Message::Heartbeat { nonce: 1, status: 0 }, 10_000, &mut out).unwrap();
+    half.grant(did("w"), grant(&first), 10_000);
+    half.tick(10_000, &mut out);
+    assert!(leases(&out).is_empty(), "no majority follows it");
+    half.set_followed(Some([(run(), 8_000)].into()));
+    half.tick(12_000, &mut out);
+    assert_eq!(leases(&out), [60_000 - 4_000]);
+    half.receive(&did("w"), Message::Claimed { granted: first.clone() }, 12_000, &mut out).unwrap();
+    out.clear();
+    for (nonce, now) in [(2, 60_000), (3, 80_000)] {
+        half.witnessed(now);
+        half.receive(&did("w"), Message::Heartbeat { nonce, status: 0 }, now, &mut out).unwrap();
+    }
+    assert_eq!(leases(&out), [60_000 - 52_000], "another one may coordinate it: nothing is renewed");
+    half.tick(200_000, &mut out);
+    assert!(!out.contains(&coordinator::Effect::Lost(first)), "the other one may have renewed it");
+}
+
 #[test]
 fn what_has_no_place_in_its_group_is_not_renewed_and_not_lost() {
     let settings = Settings::default();

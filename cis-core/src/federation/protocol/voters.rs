@@ -515,3 +515,6 @@ pub enum Heard {
         read: Vec<(RunId, Position)>,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Ballot, Heard, Kept, Knowledge, Promise, VoterEffect, VoterMessage, Voters};
+use crate::federation::link::Position;
+use crate::ids::{Epoch, NodeDid, RunId};
+
+fn run() -> RunId {
+    RunId::from_parts(1, 1)
+}
+
+fn did(name: &str) -> NodeDid {
+    NodeDid(name.to_owned())
+}
+
+/// The entry `n` of the first term.
+fn entry(n: u64) -> Position {
+    (0..n).fold(Position::start(run()), |at, _| at.after(run(), 0, "an entry"))
+}
+
+struct Knows {
+    read: Position,
+    coordinator: NodeDid,
+    open: bool,
+}
+
+impl Knowledge for Knows {
+    fn read(&self, _: RunId) -> Option<Position> {
+        Some(self.read)
+    }
+
+    fn coordinator(&self, _: RunId) -> Option<&NodeDid> {
+        Some(&self.coordinator)
+    }
+
+    fn is_open_to(&self, _: RunId, _: &NodeDid) -> bool {
+        self.open
+    }
+}
+
+/// The coordinator `a` is silent, and this was read of its run.
+fn silent(n: u64) -> Knows {
+    Knows { read: entry(n), coordinator: did("a"), open: true }
+}
+
+/// One of the voters `a`, `b` and `c`, which use several homeservers.
+fn voter(own: &str) -> Voters {
+    let mut voters = Voters::new(did(own), 1, Kept::default());
+    voters.set_others(Some(["a", "b", "c"].map(did).into_iter().filter(|other| other.0 != own).collect()));
+    voters
+}
+
+fn candidate(round: u32, n: u64, trial: bool) -> VoterMessage {
+    VoterMessage::Candidate { run: run(), ballot: Ballot { epoch: 1, round }, after: entry(n), of: did("a"), trial }
+}
+
+fn handle(voter: &mut Voters, from: &str, message: VoterMessage, knows: &Knows) -> Vec<VoterEffect> {
+    let mut out = Vec::new();
+    voter.handle(&did(from), message, knows, 7, &mut out);
+    out
+}
+
+/// Whether a candidate got the vote, and what was promised before to somebody else.
+fn vote(effects: &[VoterEffect]) -> (bool, Option<Ballot>) {
+    let message = match effects {
+        [VoterEffect::Send(_, message)] => message,
+        [VoterEffect::Keep(then)] => &then[0].1,
+        other => panic!("{other:?}"),
+    };
+    let VoterMessage::Vote { granted, promised, .. } = message else { panic!("{message:?}") };
+    (*granted, *promised)
+}
+
+#[test]
+fn nobody_votes_where_one_timeline_decides() {
+    let mut voter = Voters::new(did("b"), 1, Kept::default());
+    let mut out = Vec::new();
+    voter.ask(&BTreeMap::from([(run(), (0, None))]), 1, &mut out);
+    voter.stand(run(), entry(1), &did("a"), &mut out);
+    out.extend(handle(&mut voter, "c", candidate(1, 1, true), &silent(1)));
+    assert_eq!(out, []);
+    assert!(!voter.decide());
+}
+
+#[test]
+fn a_candidate_asks_before_it_promises_and_begins_its_term_once() {
+    let (mut b, mut c) = (voter("b"), voter("c"));
+    let mut asked = Vec::new();
+    b.stand(run(), entry(3), &did("a"), &mut asked);
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    assert!(b.kept().is_empty(), "nothing is promised for a trial");
+    let VoterEffect::Send(_, trial) = asked.remove(1) else { panic!() };
+    let mut answer = handle(&mut c, "b", trial, &silent(3));
+    assert!(c.kept().is_empty());
+    let VoterEffect::Send(_, yes) = answer.remove(0) else { panic!("{answer:?}") };
+    let mut real = handle(&mut b, "c", yes, &silent(3));
+    let VoterEffect::Keep(mut questions) = real.remove(0) else { panic!("{real:?}") };
+    assert_eq!(b.kept().promises[&run()].to, did("b"));
+    let mut answer = handle(&mut c, "b", questions.remove(1).1, &silent(3));
+    assert_eq!(c.kept().promises[&run()].to, did("b"));
+    let VoterEffect::Keep(mut yes) = answer.remove(0) else { panic!("{answer:?}") };
+    let begun = handle(&mut b, "c", yes.remove(0).1, &silent(3));
+    let [VoterEffect::Begin(_, mandate)] = begun[..] else { panic!("{begun:?}") };
+    assert_eq!((mandate.ballot, mandate.after, mandate.at_ms), (Ballot { epoch: 1, round: 1 }, entry(3), 7));
+    // It may have read more since, also in its next life: the entry is the same one.
+    let mut next = Voters::new(did("b"), 2, b.kept().clone());
+    next.set_others(Some(BTreeSet::from([did("a"), did("c")])));
+    let mut again = Vec::new();
+    next.stand(run(), entry(4), &did("a"), &mut again);
+    assert_eq!(again, begun);
+    assert!(next.forget(run()) && next.kept().is_empty());
+}
+
+#[test]
+fn a_vote_goes_to_one_candidate_that_has_read_as_far_while_nobody_coordinates() {
+    let mut c = voter("c");
+    assert_eq!(vote(&handle(&mut c, "b", candidate(1, 2, true), &silent(3))), (false, None), "it lacks an entry");
+    let heard = Knows { open: false, ..silent(3) };
+    assert_eq!(vote(&handle(&mut c, "b", candidate(1, 3, true), &heard)), (false, None), "`a` is heard");
+    let other = Knows { coordinator: did("x"), ..silent(3) };
+    assert_eq!(vote(&handle(&mut c, "b", candidate(1, 3, true), &other)), (false, None), "`x` does not vote");
+    assert_eq!(vote(&handle(&mut c, "b", candidate(1, 3, false), &silent(3))), (true, None));
+    assert_eq!(vote(&handle(&mut c, "b", candidate(1, 3, false), &silent(3))), (true, None), "asked again");
+    let first = Some(Ballot { epoch: 1, round: 1 });
+    assert_eq!(vote(&handle(&mut c, "a", candidate(1, 3, false), &silent(3))), (false, first));
+    assert_eq!(vote(&handle(&mut c, "a", candidate(2, 3, false), &silent(3))), (true, first), "it outbids");
+    assert_eq!(c.kept().promises[&run()], Promise { ballot: Ballot { epoch: 1, round: 2 }, to: did("a") });
+    // A term that was begun is over for candidates.
+    let begun = Knows { read: entry(3).after(run(), 1, "taken over"), ..silent(3) };
+    assert!(!vote(&handle(&mut c, "b", candidate(9, 3, false), &begun)).0);
+    assert_eq!(handle(&mut c, "x", candidate(9, 3, false), &silent(3)), [], "`x` does not vote");
+}
+
+/// The answer of a voter to the newest question.
+fn follow(a: &mut Voters, from: &str, nonce: u64, except: &[(RunId, Epoch)]) -> Option<Heard> {
+    let (except, read) = (except.to_vec(), vec![(run(), entry(2))]);
+    let message = VoterMessage::Follow { nonce, except, read };
+    a.handle(&did(from), message, &silent(2), 7, &mut Vec::new())
+}
+
+fn ask(a: &mut Voters, now: i64) -> (u64, Vec<RunId>) {
+    let mut out = Vec::new();
+    a.ask(&BTreeMap::from([(run(), (0, Some(entry(2))))]), now, &mut out);
+    let VoterEffect::Send(_, VoterMessage::Ask { nonce, lost, runs }) = &out[0] else { panic!("{out:?}") };
+    assert_eq!(runs, &[(run(), entry(2))]);
+    (*nonce, lost.clone())
+}
+
+#[test]
+fn a_coordinator_is_followed_since_a_majority_was_asked() {
+    let mut a = voter("a");
+    let (first, _) = ask(&mut a, 100);
+    assert_eq!(a.followed_at(run(), 0, 150), None);
+    assert_eq!(follow(&mut a, "b", first + 1, &[]), None, "it did not ask that");
+    assert_eq!(follow(&mut a, "b", first, &[]), Some(Heard::Followed { read: vec![(run(), entry(2))] }));
+    assert_eq!(a.followed_at(run(), 0, 150), Some(100));
+    let (second, _) = ask(&mut a, 200);
+    follow(&mut a, "c", second, &[]);
+    assert_eq!(follow(&mut a, "c", first, &[]), None, "an older answer says nothing");
+    assert_eq!((a.followed_at(run(), 0, 250), a.heard_since(150)), (Some(200), 1));
+    // Others promised the next term to somebody else: it cannot go on with the run.
+    let (third, lost) = ask(&mut a, 300);
+    assert_eq!(lost, []);
+    follow(&mut a, "b", third, &[(run(), 1)]);
+    follow(&mut a, "c", third, &[(run(), 1)]);
+    assert_eq!(a.followed_at(run(), 0, 350), None);
+    assert_eq!(ask(&mut a, 400).1, [run()]);
+    assert_eq!(a.followed_at(run(), 2, 350), Some(300), "in a later term it is followed");
+}
+
+#[test]
+fn who_promised_a_term_to_another_one_says_so_and_reads_nothing_for_the_coordinator() {
+    let mut c = voter("c");
+    let question = VoterMessage::Ask { nonce: 5, runs: vec![(run(), entry(2))], lost: Vec::new() };
+    let answer = |c: &mut Voters| match &handle(c, "a", question.clone(), &silent(2))[..] {
+        [VoterEffect::Send(_, VoterMessage::Follow { nonce: 5, except, read })] => (except.clone(), read.clone()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(answer(&mut c), (vec![], vec![(run(), entry(2))]));
+    handle(&mut c, "b", candidate(1, 2, false), &silent(2));
+    assert_eq!(answer(&mut c), (vec![(run(), 1)], vec![]));
+}
