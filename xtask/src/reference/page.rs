@@ -157,6 +157,11 @@ impl<'a> Page<'a> {
         if let Some(inner) = inner("BTreeMap<String, ").or(inner("BTreeMap<TaskId, ")) {
             return Ok(format!("object of {}", self.json_type(inner)?));
         }
+        if let Some((first, second)) =
+            of.strip_prefix('(').and_then(|of| of.strip_suffix(')')?.split_once(", "))
+        {
+            return Ok(format!("[{}, {}]", self.json_type(first)?, self.json_type(second)?));
+        }
         // What messages between nodes carry.
         let of = match of {
             "P::Spec" | "S" => "RemoteSpec",

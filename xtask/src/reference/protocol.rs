@@ -48,10 +48,12 @@ the room from there on. Of two for one term the first counts.
 ";
 
 /// Files of the shapes.
-const SOURCES: [&str; 22] = [
+const SOURCES: [&str; 24] = [
     MESSAGE,
     DIRECT,
     "cis-core/src/federation/protocol/groups/message.rs",
+    "cis-core/src/federation/protocol/voters.rs",
+    "cis-core/src/federation/link.rs",
     "cis-core/src/federation/session_news.rs",
     "cis-core/src/federation/control.rs",
     "cis-core/src/federation/view/segment.rs",
