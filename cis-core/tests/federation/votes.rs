@@ -235,7 +235,7 @@ impl World {
     }
 
     /// Writes an entry at the homeserver of its writer; the others get it when they hear from that one.
-    fn write(&mut self, entry: Entry) {
+    fn write(&mut self, entry: &Entry) {
         let own = self.nodes[entry.by].homeserver;
         let late = self.rng.pick(&[20, 400, 2000]).copied().unwrap_or(20);
         for homeserver in 0..self.timelines.len() {
@@ -280,7 +280,7 @@ impl World {
         let entry =
             after.after(run(), ballot.epoch, &format!("taken over by {at} in round {}", ballot.round));
         self.takeovers += 1;
-        self.write(Entry { at: entry, prev: after, by: at, round: Some(ballot.round) });
+        self.write(&Entry { at: entry, prev: after, by: at, round: Some(ballot.round) });
     }
 
     fn step(&mut self) -> Result<(), String> {
@@ -425,7 +425,7 @@ impl World {
                 let (prev, n) = (lead.wrote, lead.offset);
                 lead.wrote = prev.after(run(), lead.epoch, &format!("entry {n} of {at} at {now}"));
                 lead.written.insert(n, lead.wrote);
-                lead.finality.recorded(n, granted(u64::try_from(n).unwrap()), did(at));
+                lead.finality.recorded(n, granted(n), did(at));
                 lead.finality.written(n, lead.wrote);
                 entry = Some(Entry { at: lead.wrote, prev, by: at, round: None });
             }
@@ -442,7 +442,7 @@ impl World {
         }
         self.nodes[at].life = Some(life);
         if let Some(entry) = entry {
-            self.write(entry);
+            self.write(&entry);
         }
         self.effects(at, out);
         Ok(())

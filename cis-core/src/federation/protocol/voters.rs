@@ -14,7 +14,6 @@ use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 
-use super::message::Nonce;
 use super::settings::BootMs;
 use crate::federation::link::Position;
 use crate::ids::{Epoch, NodeDid, RunId, TimestampMs};
@@ -84,7 +83,7 @@ pub enum VoterMessage {
     /// A coordinator asks whether it is followed.
     Ask {
         /// Of this question.
-        nonce: Nonce,
+        nonce: u64,
         /// Runs that it coordinates, and how far it wrote their journals: at most [`RUNS_MAX`].
         runs: Vec<(RunId, Position)>,
         /// Runs in which a majority promised another term: it cannot go on with them, and somebody else may.
@@ -93,7 +92,7 @@ pub enum VoterMessage {
     /// The answer: it is followed, but not in some runs.
     Follow {
         /// Of the question.
-        nonce: Nonce,
+        nonce: u64,
         /// Runs, each with a term that was promised to somebody else.
         except: Vec<(RunId, Epoch)>,
         /// How far this voter reads the runs that were asked about, where it follows.
@@ -178,8 +177,8 @@ pub struct Voters {
     /// The greatest rounds that other voters promised to others.
     outbid: BTreeMap<RunId, Ballot>,
     candidacies: BTreeMap<RunId, Candidacy>,
-    nonce: Nonce,
-    asked: VecDeque<(Nonce, BootMs)>,
+    nonce: u64,
+    asked: VecDeque<(u64, BootMs)>,
     followers: BTreeMap<NodeDid, Follower>,
     /// After which run the next question goes on.
     asked_upto: Option<RunId>,
@@ -374,7 +373,7 @@ impl Voters {
     fn asked_by(
         &mut self,
         from: &NodeDid,
-        nonce: Nonce,
+        nonce: u64,
         runs: &[(RunId, Position)],
         knows: &impl Knowledge,
         out: &mut Vec<VoterEffect>,
@@ -395,7 +394,7 @@ impl Voters {
     fn followed_by(
         &mut self,
         from: &NodeDid,
-        nonce: Nonce,
+        nonce: u64,
         except: Vec<(RunId, Epoch)>,
         read: Vec<(RunId, Position)>,
     ) -> Option<Heard> {

@@ -50,7 +50,13 @@ fn voter(own: &str) -> Voters {
 }
 
 fn candidate(round: u32, n: u64, trial: bool) -> VoterMessage {
-    VoterMessage::Candidate { run: run(), ballot: Ballot { epoch: 1, round }, after: entry(n), of: did("a"), trial }
+    VoterMessage::Candidate {
+        run: run(),
+        ballot: Ballot { epoch: 1, round },
+        after: entry(n),
+        of: did("a"),
+        trial,
+    }
 }
 
 fn handle(voter: &mut Voters, from: &str, message: VoterMessage, knows: &Knows) -> Vec<VoterEffect> {
@@ -113,7 +119,11 @@ fn a_candidate_asks_before_it_promises_and_begins_its_term_once() {
 #[test]
 fn a_vote_goes_to_one_candidate_that_has_read_as_far_while_nobody_coordinates() {
     let mut c = voter("c");
-    assert_eq!(vote(&handle(&mut c, "b", candidate(1, 2, true), &silent(3))), (false, None), "it lacks an entry");
+    assert_eq!(
+        vote(&handle(&mut c, "b", candidate(1, 2, true), &silent(3))),
+        (false, None),
+        "it lacks an entry"
+    );
     let heard = Knows { open: false, ..silent(3) };
     assert_eq!(vote(&handle(&mut c, "b", candidate(1, 3, true), &heard)), (false, None), "`a` is heard");
     let other = Knows { coordinator: did("x"), ..silent(3) };
@@ -172,7 +182,9 @@ fn who_promised_a_term_to_another_one_says_so_and_reads_nothing_for_the_coordina
     let mut c = voter("c");
     let question = VoterMessage::Ask { nonce: 5, runs: vec![(run(), entry(2))], lost: Vec::new() };
     let answer = |c: &mut Voters| match &handle(c, "a", question.clone(), &silent(2))[..] {
-        [VoterEffect::Send(_, VoterMessage::Follow { nonce: 5, except, read })] => (except.clone(), read.clone()),
+        [VoterEffect::Send(_, VoterMessage::Follow { nonce: 5, except, read })] => {
+            (except.clone(), read.clone())
+        }
         other => panic!("{other:?}"),
     };
     assert_eq!(answer(&mut c), (vec![], vec![(run(), entry(2))]));
