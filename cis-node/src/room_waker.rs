@@ -36,10 +36,10 @@ pub(crate) struct GroupsClaim {
 pub(crate) enum ChosenBy {
     /// Its place in the timeline of the one homeserver that all use.
     Timeline,
-    /// A person, where the coordinator uses another homeserver.
+    /// A person, where coordinators use several homeservers.
     Person,
     /// A majority of the voters.
-    Votes { round: u32 },
+    Votes,
 }
 
 /// A run that this node wants to coordinate from now on.
@@ -47,7 +47,7 @@ pub(crate) enum ChosenBy {
 pub(crate) struct Claim {
     pub(crate) room: String,
     pub(crate) run: RunId,
-    /// The newest entry of its journal.
+    /// After which entry of its journal.
     pub(crate) cut: Position,
     pub(crate) chosen_by: ChosenBy,
     /// What follows after `cut` is missing.

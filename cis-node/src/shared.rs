@@ -56,14 +56,20 @@ impl Shared {
         self.announced.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A node says something of itself: the newest of each account counts. Accounts of a room can be many: so many are kept.
-    pub(crate) fn announce(&self, room: &str, did: NodeDid, announced: Announced) {
+    /// A node says something of itself: the newest of each account counts. Accounts of a room can be many: so many are kept. Gives
+    /// whether it uses another account than before, or votes and did not, or the other way round.
+    pub(crate) fn announce(&self, room: &str, did: NodeDid, announced: Announced) -> bool {
         let mut all = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
         let nodes = all.entry(room.to_owned()).or_default();
         nodes.retain(|known, of| of.user != announced.user || *known == did);
-        if nodes.len() < ANNOUNCED_MAX || nodes.contains_key(&did) {
-            nodes.insert(did, announced);
+        let known = nodes.get(&did);
+        if nodes.len() >= ANNOUNCED_MAX && known.is_none() {
+            return false;
         }
+        let is_news =
+            known.is_none_or(|known| (&known.user, known.votes) != (&announced.user, announced.votes));
+        nodes.insert(did, announced);
+        is_news
     }
 }
 

@@ -164,7 +164,7 @@ fn a_node_that_is_trusted_to_be_watched_makes_nobody_run_anything() {
         epoch: 1,
         cut: 1,
         forced: false,
-        round: None,
+        voted: false,
         lost: false,
     };
     ours.push(Fact { at_ms: ours[1].at_ms, actor: None, cause: None, body: taken });

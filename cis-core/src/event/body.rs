@@ -91,9 +91,9 @@ pub enum EventBody {
         /// other: it counts wherever it stands in the timeline.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         forced: bool,
-        /// In which round of votes a majority chose it; none: a person did. Of several forced ones the one of the highest round counts.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        round: Option<u32>,
+        /// A majority of the voters chose it, and no person: of several forced ones this one counts.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        voted: bool,
         /// What follows after `cut` is missing, and was waited for: it counts although a file with that stands before it.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         lost: bool,

@@ -14,7 +14,7 @@ use super::envelope::{Carrier, Draft, Verified, verify};
 use super::link::Position;
 use super::protocol::groups::message::{GroupMessage, GroupPlaces, GroupReport};
 use super::protocol::message::{Grant, Granted, HeldRecord, HeldState, Message};
-use super::protocol::voters::{Ballot, VoterMessage};
+use super::protocol::voters::VoterMessage;
 use super::sample::{holds, key, run_id, session, task};
 use super::session_news::SessionNews;
 use crate::api::{
@@ -221,16 +221,15 @@ fn messages() -> Vec<Message<TaskPayload>> {
 fn votes() -> Vec<Message<TaskPayload>> {
     let run = run_id();
     let after = Position::start(run).after(run, 3, "an entry");
-    let ballot = Ballot { epoch: 4, round: 2 };
-    let candidate = |trial| VoterMessage::Candidate { run, ballot, after, of: key(2).did(), trial };
-    let vote = |granted, promised| VoterMessage::Vote { run, ballot, trial: false, granted, promised };
+    let epoch = 4;
+    let candidate = |trial| VoterMessage::Candidate { run, epoch, after, of: key(2).did(), trial };
     let all = [
         VoterMessage::Ask { nonce: 7, runs: vec![(run, after)], lost: vec![run] },
         VoterMessage::Follow { nonce: 7, except: vec![(run, 4)], read: vec![(run, after)] },
         candidate(true),
         candidate(false),
-        vote(true, None),
-        vote(false, Some(Ballot { epoch: 4, round: 3 })),
+        VoterMessage::Vote { run, epoch, trial: false, granted: true },
+        VoterMessage::GaveWay { run, epoch },
     ];
     all.map(|of| Message::Voters { of }).into()
 }

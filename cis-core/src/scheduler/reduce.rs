@@ -61,9 +61,9 @@ impl Run {
                 self.facts.mode = *mode;
                 self.facts.room.clone_from(room);
             }
-            EventBody::RunTakenOver { owner, epoch, forced, round, .. } => {
+            EventBody::RunTakenOver { owner, epoch, forced, voted, .. } => {
                 self.require(body, *epoch > self.facts.epoch)?;
-                self.by_person = *forced && round.is_none();
+                self.by_person = *forced && !voted;
                 self.facts.owner = owner.clone();
                 self.facts.epoch = *epoch;
             }

@@ -42,8 +42,8 @@ struct Entry {
     at: Position,
     prev: Position,
     by: usize,
-    /// It begins a term, in this round of votes.
-    round: Option<u32>,
+    /// It begins a term.
+    begins: bool,
 }
 
 /// The entries that count, as `Line` of the journal finds them where each takeover was voted for.
@@ -57,16 +57,16 @@ fn line_of(entries: &[Entry]) -> Vec<(Position, usize)> {
             let (head, n) = line.last().map_or((Position::start(run()).head, 0), |(at, _)| (at.head, at.n));
             let by_same = |e: &Entry| line.last().is_none_or(|(_, by)| *by == e.by);
             let here = places.get(&(epoch, n + 1)).into_iter().flatten();
-            let mut here = here.filter(|e| e.round.is_none() && by_same(e) && e.prev.head == head);
+            let mut here = here.filter(|e| !e.begins && by_same(e) && e.prev.head == head);
             let Some(next) = here.next() else { break };
             line.push((next.at, next.by));
         }
         let connects = |e: &&&Entry| {
             let before = usize::try_from(e.at.n).ok().and_then(|n| line.get(n.checked_sub(2)?));
-            e.round.is_some() && before.is_some_and(|(at, _)| *at == e.prev && at.epoch == epoch)
+            e.begins && before.is_some_and(|(at, _)| *at == e.prev && at.epoch == epoch)
         };
         let of_term = places.range((epoch + 1, 0)..=(epoch + 1, u64::MAX)).flat_map(|(_, here)| here);
-        let next = of_term.filter(connects).max_by_key(|e| (e.round, std::cmp::Reverse(e.at.head)));
+        let next = of_term.filter(connects).min_by_key(|e| e.at.head);
         let Some(next) = next else { return line };
         line.truncate(usize::try_from(next.at.n).unwrap() - 1);
         line.push((next.at, next.by));
@@ -174,7 +174,7 @@ impl World {
         };
         let nodes: Vec<Node> = (0..count).map(|_| node(rng.below(homeservers as u64) as usize)).collect();
         let first = Position::start(run()).after(run(), 0, "created");
-        let entry = Entry { at: first, prev: Position::start(run()), by: 0, round: None };
+        let entry = Entry { at: first, prev: Position::start(run()), by: 0, begins: false };
         let timelines = vec![vec![entry]; homeservers];
         let mut world = Self {
             rng,
@@ -197,7 +197,7 @@ impl World {
         let others = (0..self.nodes.len()).filter(|other| *other != at).map(did).collect();
         let node = &mut self.nodes[at];
         node.lives += 1;
-        let mut voters = Voters::new(did(at), node.lives, node.kept.clone());
+        let mut voters = Voters::new(did(at), node.lives, node.kept.clone(), &self.settings);
         voters.set_others(Some(others));
         let suspicion = Suspicion::new(self.settings);
         node.life = Some(Life { voters, suspicion, read: 0, line: Vec::new(), lead: None, ask_at: 0 });
@@ -240,11 +240,11 @@ impl World {
         let late = self.rng.pick(&[20, 400, 2000]).copied().unwrap_or(20);
         for homeserver in 0..self.timelines.len() {
             // Who is elected may be slow to say so.
-            let slow = match entry.round {
+            let slow = match entry.begins {
                 _ if self.calm => 20,
-                Some(_) => late,
-                None if homeserver == own => 20,
-                None => 1500,
+                true => late,
+                false if homeserver == own => 20,
+                false => 1500,
             };
             let slow = if homeserver == own { slow } else { slow + 100 };
             self.put(slow, Packet::Entry { homeserver, entry: entry.clone() });
@@ -276,11 +276,10 @@ impl World {
         }
     }
 
-    fn take_over(&mut self, at: usize, Mandate { ballot, after, .. }: Mandate) {
-        let entry =
-            after.after(run(), ballot.epoch, &format!("taken over by {at} in round {}", ballot.round));
+    fn take_over(&mut self, at: usize, Mandate { epoch, after, .. }: Mandate) {
+        let entry = after.after(run(), epoch, &format!("taken over by {at}"));
         self.takeovers += 1;
-        self.write(&Entry { at: entry, prev: after, by: at, round: Some(ballot.round) });
+        self.write(&Entry { at: entry, prev: after, by: at, begins: true });
     }
 
     fn step(&mut self) -> Result<(), String> {
@@ -427,7 +426,7 @@ impl World {
                 lead.written.insert(n, lead.wrote);
                 lead.finality.recorded(n, granted(n), did(at));
                 lead.finality.written(n, lead.wrote);
-                entry = Some(Entry { at: lead.wrote, prev, by: at, round: None });
+                entry = Some(Entry { at: lead.wrote, prev, by: at, begins: false });
             }
             while let Some((offset, position)) = lead.written.pop_first() {
                 if !lead.finality.is_final(offset) {

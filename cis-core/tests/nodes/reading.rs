@@ -465,7 +465,7 @@ pub(crate) fn takeover(at: usize, (cut, lost): (Position, bool), at_ms: i64, ids
         epoch: writer.epoch(),
         cut: cut.n,
         forced: false,
-        round: None,
+        voted: false,
         lost,
     };
     writer.push(Fact { at_ms, actor: None, cause: None, body });

@@ -308,7 +308,10 @@ impl Task {
                 is_idle: envelope.body().get("works") == Some(&Value::Bool(false)),
                 votes: envelope.body().get("votes") == Some(&Value::Bool(true)),
             };
-            self.node.shared.announce(room, envelope.did().clone(), announced);
+            // Who votes, and where, follows from that.
+            if self.node.shared.announce(room, envelope.did().clone(), announced) {
+                self.node.driver.tell(Command::NodeFound);
+            }
         }
         let Some(envelope) = self.verified(&content, carrier) else { return };
         if let Some(device) = envelope.body().get("device").and_then(Value::as_str) {

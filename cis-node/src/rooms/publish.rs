@@ -167,11 +167,8 @@ impl Rooms {
         let mut writer = Writer::take_over(*run, own.clone(), *cut);
         let epoch = writer.epoch();
         let (owner, cut, forced, lost) = (own.clone(), cut.n, *chosen_by != ChosenBy::Timeline, *lost);
-        let round = match chosen_by {
-            ChosenBy::Votes { round } => Some(*round),
-            ChosenBy::Timeline | ChosenBy::Person => None,
-        };
-        let body = EventBody::RunTakenOver { owner, epoch, cut, forced, round, lost };
+        let voted = *chosen_by == ChosenBy::Votes;
+        let body = EventBody::RunTakenOver { owner, epoch, cut, forced, voted, lost };
         writer.push(Fact { at_ms: *at_ms, actor: None, cause: None, body });
         let about = About { run: Some(*run), epoch };
         let mut writes = self.rotations(&mut outgoing).await?;

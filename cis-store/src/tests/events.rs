@@ -135,7 +135,7 @@ fn body((kind, a, b, c): Step, at: i64) -> EventBody {
             epoch: 2,
             cut: 1,
             forced: false,
-            round: None,
+            voted: false,
             lost: false,
         },
         10 | 11 => EventBody::TaskStatus { changes: vec![change(a, b), change(b, c)] },

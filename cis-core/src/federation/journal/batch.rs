@@ -312,9 +312,7 @@ fn step(entry: &Entry, at: Position, by: &NodeDid, first: bool) -> Result<Step, 
             }
             let is = |name: &str| field(name).and_then(Value::as_bool) == Some(true);
             Ok(match (is("forced"), is("lost")) {
-                (true, _) => Step::TakesOverAnywhere {
-                    round: number("round").and_then(|round| u32::try_from(round).ok()),
-                },
+                (true, _) => Step::TakesOverAnywhere { voted: is("voted") },
                 (false, true) => Step::TakesOverBeforeFile,
                 (false, false) => Step::TakesOver,
             })

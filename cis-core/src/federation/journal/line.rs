@@ -30,8 +30,8 @@ pub(super) enum Step {
     /// It begins a term, where it follows what was the newest entry when it came.
     TakesOver,
     /// It begins a term wherever it stands in the timeline. Each of two homeservers that are cut off from each other has its own timeline.
-    /// The highest round of votes counts; a person's choice has none.
-    TakesOverAnywhere { round: Option<u32> },
+    /// What a majority of the voters chose counts before what a person did.
+    TakesOverAnywhere { voted: bool },
     /// It begins a term also where what follows the entry before it came in a file: others miss that file.
     TakesOverBeforeFile,
 }
@@ -222,17 +222,17 @@ impl Line {
     fn takeover(&self, line: &[Position], epoch: Epoch) -> Option<&Header> {
         let next = epoch.checked_add(1)?;
         let connected = || self.takeovers(next).filter(|k| self.connects(line, &k.header, epoch));
-        let round = |k: &Known| match k.header.step {
-            Step::TakesOverAnywhere { round } => Some(round),
+        let voted = |k: &Known| match k.header.step {
+            Step::TakesOverAnywhere { voted } => Some(voted),
             _ => None,
         };
-        let forced = connected().filter_map(|k| Some((k, round(k)?)));
+        let forced = connected().filter_map(|k| Some((k, voted(k)?)));
         let by_order = || {
             let first = connected().filter(|k| self.followed_the_tip(line, k)).min_by_key(|k| k.order);
             first.filter(|k| !self.may_be_late(line, k))
         };
         // Of several forced ones every reader takes the same one.
-        let chosen = forced.min_by_key(|(k, round)| (Reverse(*round), k.header.at.head)).map(|(k, _)| k);
+        let chosen = forced.min_by_key(|(k, voted)| (Reverse(*voted), k.header.at.head)).map(|(k, _)| k);
         chosen.or_else(by_order).map(|k| &k.header)
     }
 

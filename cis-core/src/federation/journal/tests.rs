@@ -240,12 +240,12 @@ fn overtaken(facts: &[Fact], cut: usize, heir: u8, step: Step) -> (Vec<Batch>, V
     let heir = key(heir);
     let mut next = Writer::take_over(run_id(), heir.did(), positions[cut]);
     let (owner, epoch, cut) = (heir.did(), next.epoch(), cut as u64);
-    let (forced, round) = match step {
-        Step::TakesOverAnywhere { round } => (true, round),
-        _ => (false, None),
+    let (forced, voted) = match step {
+        Step::TakesOverAnywhere { voted } => (true, voted),
+        _ => (false, false),
     };
     let lost = step == Step::TakesOverBeforeFile;
-    let over = EventBody::RunTakenOver { owner, epoch, cut, forced, round, lost };
+    let over = EventBody::RunTakenOver { owner, epoch, cut, forced, voted, lost };
     let mut new = written(&mut next, &[at(50, over)], 1, &heir);
     new.extend(written(
         &mut next,
@@ -355,7 +355,7 @@ fn a_takeover_before_a_missing_file_does_not_count_after_another_one() {
 fn a_forced_takeover_counts_in_each_order_of_the_timeline() {
     let facts = story(2, &key(1).did());
     let (old, usual, _) = taken_over(&facts, 6, 4);
-    let forced = [2, 3].map(|heir| overtaken(&facts, 4, heir, Step::TakesOverAnywhere { round: None }));
+    let forced = [2, 3].map(|heir| overtaken(&facts, 4, heir, Step::TakesOverAnywhere { voted: false }));
     let [(_, one, one_end), (_, other, other_end)] = forced;
     let (before, after) = at_entry(&old, 4);
     for order in [[before, after, &one], [before, &one, after]] {
@@ -370,10 +370,10 @@ fn a_forced_takeover_counts_in_each_order_of_the_timeline() {
 }
 
 #[test]
-fn of_several_takeovers_by_votes_the_highest_round_counts_in_each_order() {
+fn what_a_majority_chose_counts_before_what_a_person_did_in_each_order() {
     let facts = story(2, &key(1).did());
-    let by_votes = |(heir, round)| overtaken(&facts, 4, heir, Step::TakesOverAnywhere { round });
-    let takeovers = [(2, Some(1)), (3, Some(2)), (4, Some(1)), (5, None)].map(by_votes);
+    let by = |(heir, voted)| overtaken(&facts, 4, heir, Step::TakesOverAnywhere { voted });
+    let takeovers = [(2, false), (3, true), (4, false), (5, false)].map(by);
     let old = &takeovers[0].0;
     let (before, after) = at_entry(old, 4);
     for order in [[0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2]] {
@@ -430,7 +430,14 @@ fn a_takeover_that_was_refused_stays_so() {
     let cut = writer.position().n;
     let over = at(
         50,
-        EventBody::RunTakenOver { owner: heir.did(), epoch: 1, cut, forced: false, round: None, lost: false },
+        EventBody::RunTakenOver {
+            owner: heir.did(),
+            epoch: 1,
+            cut,
+            forced: false,
+            voted: false,
+            lost: false,
+        },
     );
     let taken_over = envelope(&mut next, vec![over], &heir);
     let read = |room: &mut Recovery| {
@@ -481,7 +488,7 @@ fn nobody_writes_in_anothers_journal() {
                 epoch,
                 cut,
                 forced: false,
-                round: None,
+                voted: false,
                 lost: false,
             },
         )

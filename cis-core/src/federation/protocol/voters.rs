@@ -6,15 +6,15 @@
 //! which tells of a takeover in the end.
 //!
 //! The model is Raft (Ongaro, "Consensus: Bridging Theory and Practice", 2014): a voter promises a term to one candidate (§3.4), and only to one that
-//! has read as far as itself (§3.6.1); a candidate asks first whether it would get the votes (§9.6). Terms of a journal have no gaps, so candidates
-//! for the same term outbid each other with rounds.
+//! has read as far as itself (§3.6.1); a candidate asks first whether it would get the votes (§9.6). Terms of a journal have no gaps, so nobody
+//! stands for a later term while one is promised and not begun: if its candidate is gone, a person decides.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 
-use super::settings::BootMs;
+use super::settings::{BootMs, Settings};
 use crate::federation::link::Position;
 use crate::ids::{Epoch, NodeDid, RunId, TimestampMs};
 
@@ -27,20 +27,11 @@ const PROMISES_MAX: usize = 10_000;
 /// Bits of a life's number: numbers of messages stay below 2^53, as JSON has them.
 const LIFE_BITS: u32 = 20;
 
-/// A candidacy for a term of a run. The greatest one counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Ballot {
-    /// The term that would begin.
-    pub epoch: Epoch,
-    /// Of several candidacies for it. From 1.
-    pub round: u32,
-}
-
 /// What a voter promised: it follows no earlier term of the run any more, and nobody else in this one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Promise {
     /// For what.
-    pub ballot: Ballot,
+    pub epoch: Epoch,
     /// To whom.
     pub to: NodeDid,
 }
@@ -49,8 +40,8 @@ pub struct Promise {
 /// counted as final after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Mandate {
-    /// The candidacy.
-    pub ballot: Ballot,
+    /// The term.
+    pub epoch: Epoch,
     /// After which entry the term begins.
     pub after: Position,
     /// When this node got it, Unix ms.
@@ -66,13 +57,20 @@ pub struct Kept {
     /// Terms that it may begin, or has begun.
     #[serde(default)]
     pub mandates: BTreeMap<RunId, Mandate>,
+    /// Terms for which it stood, until it gave way to another candidate: it does not stand for them again.
+    #[serde(default)]
+    pub gave_way: BTreeMap<RunId, Epoch>,
+    /// Terms that a person gave to this node, and in which a majority has followed it since.
+    #[serde(default)]
+    pub followed: BTreeMap<RunId, Epoch>,
 }
 
 impl Kept {
     /// Whether there is nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.promises.is_empty() && self.mandates.is_empty()
+        let terms = self.gave_way.len() + self.followed.len();
+        self.promises.is_empty() && self.mandates.is_empty() && terms == 0
     }
 }
 
@@ -103,7 +101,7 @@ pub enum VoterMessage {
         /// The run.
         run: RunId,
         /// The candidacy.
-        ballot: Ballot,
+        epoch: Epoch,
         /// How far the candidate reads the journal.
         after: Position,
         /// Who coordinates the run there.
@@ -111,18 +109,23 @@ pub enum VoterMessage {
         /// It asks whether it would get the vote; nothing is promised yet.
         trial: bool,
     },
+    /// The sender stood for this term and gave way to another candidate: what was promised to it is free.
+    GaveWay {
+        /// The run.
+        run: RunId,
+        /// The term.
+        epoch: Epoch,
+    },
     /// The answer.
     Vote {
         /// The run.
         run: RunId,
         /// The candidacy.
-        ballot: Ballot,
+        epoch: Epoch,
         /// As in the question.
         trial: bool,
         /// Whether it gets the vote.
         granted: bool,
-        /// What this voter promised before to somebody else. A candidacy has to be greater.
-        promised: Option<Ballot>,
     },
 }
 
@@ -160,7 +163,7 @@ struct Follower {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Candidacy {
-    ballot: Ballot,
+    epoch: Epoch,
     after: Position,
     of: NodeDid,
     trial: bool,
@@ -171,15 +174,19 @@ struct Candidacy {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Voters {
     own: NodeDid,
+    /// A coordinator that no majority has followed for so long cannot go on, ms.
+    patience_ms: i64,
     /// The other voters. None: all use one homeserver, and its timeline decides.
     others: Option<BTreeSet<NodeDid>>,
     kept: Kept,
-    /// The greatest rounds that other voters promised to others.
-    outbid: BTreeMap<RunId, Ballot>,
     candidacies: BTreeMap<RunId, Candidacy>,
     nonce: u64,
     asked: VecDeque<(u64, BootMs)>,
     followers: BTreeMap<NodeDid, Follower>,
+    /// Runs that it said it cannot go on with.
+    said_lost: BTreeSet<RunId>,
+    /// Since when this node asks about a run.
+    asks_since: BTreeMap<RunId, BootMs>,
     /// After which run the next question goes on.
     asked_upto: Option<RunId>,
 }
@@ -187,16 +194,18 @@ pub struct Voters {
 impl Voters {
     /// The voter `own`, with what it promised in earlier lives. `life`: another number in each of them.
     #[must_use]
-    pub fn new(own: NodeDid, life: u64, kept: Kept) -> Self {
+    pub fn new(own: NodeDid, life: u64, kept: Kept, settings: &Settings) -> Self {
         Self {
             own,
+            patience_ms: 2 * settings.suspect_ms,
             others: None,
             kept,
-            outbid: BTreeMap::new(),
             candidacies: BTreeMap::new(),
             nonce: (life & ((1 << LIFE_BITS) - 1)) << 32,
             asked: VecDeque::new(),
             followers: BTreeMap::new(),
+            said_lost: BTreeSet::new(),
+            asks_since: BTreeMap::new(),
             asked_upto: None,
         }
     }
@@ -235,12 +244,19 @@ impl Voters {
         &self.kept
     }
 
-    /// A run ended: nobody can take it over. Gives whether less is to be kept.
-    pub fn forget(&mut self, run: RunId) -> bool {
+    /// A run ended in a term: nobody takes it over. What was promised for a later term stays promised, as that one may have begun. Gives whether
+    /// less is to be kept.
+    pub fn forget(&mut self, run: RunId, epoch: Epoch) -> bool {
+        if self.kept.promises.get(&run).is_some_and(|promise| promise.epoch > epoch)
+            || self.kept.mandates.get(&run).is_some_and(|mandate| mandate.epoch > epoch)
+        {
+            return false;
+        }
         self.candidacies.remove(&run);
-        self.outbid.remove(&run);
-        let mandate = self.kept.mandates.remove(&run);
-        self.kept.promises.remove(&run).is_some() || mandate.is_some()
+        let mandate = self.kept.mandates.remove(&run).is_some();
+        let followed = self.kept.followed.remove(&run).is_some();
+        let gave_way = self.kept.gave_way.remove(&run).is_some();
+        self.kept.promises.remove(&run).is_some() || mandate || followed || gave_way
     }
 
     /// Asks the others whether they follow. `led`: the runs that this node coordinates, with their terms, and how far it wrote them.
@@ -262,12 +278,24 @@ impl Voters {
         let written = after.chain(before).filter_map(|(run, (_, at))| Some((*run, (*at)?)));
         let next: Vec<(RunId, Position)> = written.take(RUNS_MAX).collect();
         self.asked_upto = next.last().map(|(run, _)| *run);
-        let lost = led.iter().filter(|(run, (epoch, _))| self.is_lost(**run, *epoch));
+        self.asks_since.retain(|run, _| led.contains_key(run));
+        for run in led.keys() {
+            self.asks_since.entry(*run).or_insert(now);
+        }
+        let lost = led.iter().filter(|(run, (epoch, _))| {
+            self.is_lost(**run, *epoch) || self.is_unanswered(**run, *epoch, now)
+        });
         let lost: Vec<RunId> = lost.map(|(run, _)| *run).take(RUNS_MAX).collect();
+        self.said_lost = lost.iter().copied().collect();
         for other in others {
             let (runs, lost) = (next.clone(), lost.clone());
             out.push(VoterEffect::Send(other, VoterMessage::Ask { nonce: self.nonce, runs, lost }));
         }
+    }
+
+    /// A majority followed this node in a term that a person gave it: from now on it needs one.
+    pub fn was_followed(&mut self, run: RunId, epoch: Epoch) {
+        self.kept.followed.insert(run, epoch);
     }
 
     /// A majority follows this node as the coordinator of a run in a term, or did so when it was asked at this time; none: it does not.
@@ -290,14 +318,27 @@ impl Voters {
     /// Whether this node's promises let it follow a coordinator.
     fn follows(&self, run: RunId, epoch: Epoch, coordinator: &NodeDid) -> bool {
         self.kept.promises.get(&run).is_none_or(|promise| {
-            promise.ballot.epoch < epoch || (promise.ballot.epoch == epoch && promise.to == *coordinator)
+            promise.epoch < epoch || (promise.epoch == epoch && promise.to == *coordinator)
         })
+    }
+
+    /// The machine stood still: what others said before says nothing any more.
+    pub fn stood_still(&mut self) {
+        self.followers.clear();
+        self.asked.clear();
     }
 
     /// So many of the other voters answered since then.
     #[must_use]
     pub fn heard_since(&self, since: BootMs) -> usize {
         self.followers.values().filter(|other| other.asked_at >= since).count()
+    }
+
+    /// It has asked for long, and no majority follows: others may hear this node and not be heard by it, or be gone with their promises.
+    fn is_unanswered(&self, run: RunId, epoch: Epoch, now: BootMs) -> bool {
+        let is_old = |at: BootMs| now.saturating_sub(at) >= self.patience_ms;
+        self.asks_since.get(&run).is_some_and(|since| is_old(*since))
+            && self.followed_at(run, epoch, now).is_none_or(is_old)
     }
 
     /// So many voters promised another term that no majority can follow this node any more.
@@ -313,28 +354,33 @@ impl Voters {
     pub fn stand(&mut self, run: RunId, after: Position, of: &NodeDid, out: &mut Vec<VoterEffect>) {
         let Some(epoch) = after.epoch.checked_add(1).filter(|_| self.others.is_some()) else { return };
         // It has the votes already.
-        if let Some(mandate) = self.kept.mandates.get(&run).filter(|mandate| mandate.ballot.epoch == epoch) {
+        if let Some(mandate) = self.kept.mandates.get(&run).filter(|mandate| mandate.epoch == epoch) {
             out.push(VoterEffect::Begin(run, *mandate));
             return;
         }
-        let of_term = |ballot: &&Ballot| ballot.epoch == epoch;
-        let own = self.kept.promises.get(&run).filter(|promise| promise.ballot.epoch == epoch);
-        let outbid = self.outbid.get(&run).filter(of_term).map_or(0, |ballot| ballot.round);
-        let round = match own {
-            // The same candidacy again.
-            Some(promise) if promise.to == self.own && promise.ballot.round > outbid => promise.ballot.round,
-            promise => promise.map_or(0, |promise| promise.ballot.round).max(outbid).saturating_add(1),
-        };
-        let ballot = Ballot { epoch, round };
-        let candidacy = Candidacy { ballot, after, of: of.clone(), trial: true, granted: BTreeSet::new() };
+        if self.kept.gave_way.get(&run) == Some(&epoch) {
+            let gave_way = |to: &NodeDid| VoterEffect::Send(to.clone(), VoterMessage::GaveWay { run, epoch });
+            out.extend(self.others.iter().flatten().map(gave_way));
+            return;
+        }
+        let promise = self.kept.promises.get(&run).filter(|promise| promise.epoch == epoch);
+        if promise.is_some_and(|promise| promise.to != self.own) {
+            return;
+        }
+        // It asked in earnest before, and may have got votes.
+        let trial = promise.is_none();
+        let known =
+            self.candidacies.remove(&run).filter(|known| (known.epoch, known.trial) == (epoch, trial));
+        let granted = known.map(|known| known.granted).unwrap_or_default();
+        let candidacy = Candidacy { epoch, after, of: of.clone(), trial, granted };
         out.extend(self.questions(run, &candidacy).map(|(to, message)| VoterEffect::Send(to, message)));
         self.candidacies.insert(run, candidacy);
     }
 
     /// What a candidate asks the others.
     fn questions(&self, run: RunId, candidacy: &Candidacy) -> impl Iterator<Item = (NodeDid, VoterMessage)> {
-        let Candidacy { ballot, after, of, trial, .. } = candidacy.clone();
-        let question = VoterMessage::Candidate { run, ballot, after, of, trial };
+        let Candidacy { epoch, after, of, trial, .. } = candidacy.clone();
+        let question = VoterMessage::Candidate { run, epoch, after, of, trial };
         self.others.iter().flatten().map(move |other| (other.clone(), question.clone()))
     }
 
@@ -358,13 +404,20 @@ impl Voters {
             VoterMessage::Follow { nonce, except, read } => {
                 return self.followed_by(from, nonce, except, read);
             }
-            VoterMessage::Candidate { run, ballot, after, of, trial } => {
-                let candidacy = Candidacy { ballot, after, of, trial, granted: BTreeSet::new() };
+            VoterMessage::Candidate { run, epoch, after, of, trial } => {
+                let candidacy = Candidacy { epoch, after, of, trial, granted: BTreeSet::new() };
                 self.candidate(from, run, &candidacy, knows, out);
             }
-            VoterMessage::Vote { run, ballot, trial, granted, promised } => {
-                let granted = granted.then_some(at_ms);
-                self.vote(from, (run, ballot, trial), (granted, promised), knows, out);
+            VoterMessage::Vote { run, epoch, trial, granted } if granted => {
+                self.vote(from, (run, epoch, trial), knows, at_ms, out);
+            }
+            VoterMessage::Vote { .. } => {}
+            VoterMessage::GaveWay { run, epoch } => {
+                let of_it = |known: &Promise| known.epoch == epoch && known.to == *from;
+                if self.kept.promises.get(&run).is_some_and(of_it) {
+                    self.kept.promises.remove(&run);
+                    out.push(VoterEffect::Keep(Vec::new()));
+                }
             }
         }
         None
@@ -378,16 +431,22 @@ impl Voters {
         knows: &impl Knowledge,
         out: &mut Vec<VoterEffect>,
     ) {
-        let other = |(run, promise): (&RunId, &Promise)| {
-            (promise.to != *from).then_some((*run, promise.ballot.epoch))
+        let other =
+            |(run, promise): (&RunId, &Promise)| (promise.to != *from).then_some((*run, promise.epoch));
+        // Somebody else coordinates it in a later term, as this node has read.
+        let later = |(run, at): &(RunId, Position)| {
+            let read = knows.read(*run).filter(|read| read.epoch > at.epoch)?;
+            Some((*run, read.epoch))
         };
-        let except = self.kept.promises.iter().filter_map(other).collect();
+        let runs = &runs[..runs.len().min(RUNS_MAX)];
+        let except =
+            self.kept.promises.iter().filter_map(other).chain(runs.iter().filter_map(later)).collect();
         let reads = |(run, at): &(RunId, Position)| {
             let read = knows.read(*run).filter(|read| read.epoch == at.epoch)?;
             let of_it = knows.coordinator(*run) == Some(from) && self.follows(*run, at.epoch, from);
             of_it.then_some((*run, read))
         };
-        let read = runs.iter().take(RUNS_MAX).filter_map(reads).collect();
+        let read = runs.iter().filter_map(reads).collect();
         out.push(VoterEffect::Send(from.clone(), VoterMessage::Follow { nonce, except, read }));
     }
 
@@ -402,7 +461,12 @@ impl Voters {
         if self.followers.get(from).is_some_and(|known| known.asked_at >= asked_at) {
             return None;
         }
-        let except = except.into_iter().take(PROMISES_MAX).collect();
+        let mut terms: BTreeMap<RunId, Epoch> = BTreeMap::new();
+        for (run, epoch) in except.into_iter().take(PROMISES_MAX) {
+            let known = terms.entry(run).or_insert(epoch);
+            *known = epoch.max(*known);
+        }
+        let except = terms;
         self.followers.insert(from.clone(), Follower { asked_at, except });
         Some(Heard::Followed { read })
     }
@@ -415,18 +479,21 @@ impl Voters {
         candidacy: &Candidacy,
         knows: &impl Knowledge,
     ) -> bool {
-        let Candidacy { ballot, after, of, .. } = candidacy;
+        let Candidacy { epoch, after, of, .. } = candidacy;
         let (Some(read), Some(coordinator)) = (knows.read(run), knows.coordinator(run)) else { return false };
         // Who has no vote does not ask whether it is followed either: only a person replaces it.
         let is_voter = *coordinator == self.own
             || self.others.as_ref().is_some_and(|others| others.contains(coordinator));
-        let is_next = after.epoch.checked_add(1) == Some(ballot.epoch);
+        let is_next = after.epoch.checked_add(1) == Some(*epoch);
         // What a majority has read is final: whoever gets its votes has read it. Two candidates of one term may both have written that
         // they begin it: of these lines, one has nothing final.
         let has_read_as_far =
             read.epoch < after.epoch || (read.epoch == after.epoch && coordinator == of && read.n <= after.n);
         let is_free = self.kept.promises.get(&run).is_none_or(|known| {
-            known.ballot < *ballot || (known.ballot == *ballot && known.to == *candidate)
+            // Two that stand at once would keep each other from a majority: the one with the greater key gives way.
+            let gives_way =
+                known.to == self.own && *candidate < self.own && !self.may_have_begun(run, *epoch);
+            known.epoch < *epoch || (known.epoch == *epoch && (known.to == *candidate || gives_way))
         });
         is_voter && is_next && has_read_as_far && is_free
     }
@@ -439,19 +506,21 @@ impl Voters {
         knows: &impl Knowledge,
         out: &mut Vec<VoterEffect>,
     ) {
-        let Candidacy { ballot, trial, .. } = *candidacy;
+        let Candidacy { epoch, trial, .. } = *candidacy;
         let has_space = self.kept.promises.len() < PROMISES_MAX || self.kept.promises.contains_key(&run);
         let own = knows.coordinator(run) == Some(&self.own);
+        let gave_up = |epoch| self.is_lost(run, epoch) || self.said_lost.contains(&run);
         let is_open = || match knows.read(run) {
-            Some(at) if own && self.is_lost(run, at.epoch) => true,
+            Some(at) if own && gave_up(at.epoch) => true,
             _ => knows.is_open_to(run, from),
         };
         let granted = has_space && self.may_begin(from, run, candidacy, knows) && is_open();
-        let promised =
-            self.kept.promises.get(&run).filter(|known| known.to != *from).map(|known| known.ballot);
-        let answer = VoterMessage::Vote { run, ballot, trial, granted, promised };
+        let answer = VoterMessage::Vote { run, epoch, trial, granted };
         if granted && !trial {
-            let promise = Promise { ballot, to: from.clone() };
+            let promise = Promise { epoch, to: from.clone() };
+            if self.kept.promises.get(&run).is_some_and(|own| own.epoch == epoch && own.to == self.own) {
+                self.kept.gave_way.insert(run, epoch);
+            }
             // Its own candidacy is over with that.
             self.candidacies.remove(&run);
             self.kept.promises.insert(run, promise);
@@ -461,22 +530,24 @@ impl Voters {
         }
     }
 
+    /// Whether this node has the votes for a term: its takeover may be on its way.
+    fn may_have_begun(&self, run: RunId, epoch: Epoch) -> bool {
+        self.kept.mandates.get(&run).is_some_and(|mandate| mandate.epoch >= epoch)
+    }
+
     fn vote(
         &mut self,
         from: &NodeDid,
-        (run, ballot, trial): (RunId, Ballot, bool),
-        (granted_ms, promised): (Option<TimestampMs>, Option<Ballot>),
+        (run, epoch, trial): (RunId, Epoch, bool),
         knows: &impl Knowledge,
+        at_ms: TimestampMs,
         out: &mut Vec<VoterEffect>,
     ) {
-        if let Some(promised) = promised.filter(|promised| promised.epoch == ballot.epoch) {
-            let known = self.outbid.entry(run).or_insert(promised);
-            *known = (*known).max(promised);
-        }
         let majority = self.majority();
-        let of_it = |candidacy: &Candidacy| candidacy.ballot == ballot && candidacy.trial == trial;
-        let candidacy = self.candidacies.get_mut(&run).filter(|candidacy| of_it(candidacy));
-        let (Some(candidacy), Some(at_ms)) = (candidacy, granted_ms) else { return };
+        let of_it = |candidacy: &Candidacy| candidacy.epoch == epoch && candidacy.trial == trial;
+        let Some(candidacy) = self.candidacies.get_mut(&run).filter(|candidacy| of_it(candidacy)) else {
+            return;
+        };
         candidacy.granted.insert(from.clone());
         if candidacy.granted.len() + 1 < majority {
             return;
@@ -487,13 +558,13 @@ impl Voters {
             return;
         }
         if !trial {
-            let mandate = Mandate { ballot, after: candidacy.after, at_ms };
+            let mandate = Mandate { epoch, after: candidacy.after, at_ms };
             self.kept.mandates.insert(run, mandate);
             out.push(VoterEffect::Begin(run, mandate));
             return;
         }
         let candidacy = Candidacy { trial: false, granted: BTreeSet::new(), ..candidacy };
-        let promise = Promise { ballot, to: self.own.clone() };
+        let promise = Promise { epoch, to: self.own.clone() };
         self.kept.promises.insert(run, promise);
         out.push(VoterEffect::Keep(self.questions(run, &candidacy).collect()));
         self.candidacies.insert(run, candidacy);

@@ -73,7 +73,7 @@ impl Machine {
         }
         self.emit(
             id,
-            EventBody::RunTakenOver { owner, epoch, cut, forced: false, round: None, lost: false },
+            EventBody::RunTakenOver { owner, epoch, cut, forced: false, voted: false, lost: false },
             turn,
         )?;
         self.touch(id);

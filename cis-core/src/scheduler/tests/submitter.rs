@@ -21,7 +21,7 @@ fn taken_over(tasks: Vec<Task>, is_read_back: bool) -> Bench {
     bench.machine.set_paused(true);
     bench.does(InputKind::Submit { run, facts, dag, start });
     let body =
-        EventBody::RunTakenOver { owner: node(), epoch: 1, cut: 3, forced: false, round: None, lost: false };
+        EventBody::RunTakenOver { owner: node(), epoch: 1, cut: 3, forced: false, voted: false, lost: false };
     bench.stored.push(EventDraft { run: Some(run), at_ms: bench.now, actor: None, cause: None, body });
     bench.restart();
     let offer = NodeOffer { name: "x".to_owned(), slots: 9, files: true, ..NodeOffer::default() };
@@ -97,7 +97,7 @@ fn of_another(tasks: Vec<Task>) -> Run {
     run.apply(&EventBody::RunStarted {}, 0).unwrap();
     let owner = NodeDid("did:key:other".to_owned());
     run.apply(
-        &EventBody::RunTakenOver { owner, epoch: 1, cut: 1, forced: false, round: None, lost: false },
+        &EventBody::RunTakenOver { owner, epoch: 1, cut: 1, forced: false, voted: false, lost: false },
         0,
     )
     .unwrap();

@@ -110,6 +110,10 @@ struct Room {
     voters: Voters,
     /// Runs that a person gave to this node: it goes on with them also without a majority, until one follows.
     by_person: BTreeSet<RunId>,
+    /// What it must not forget of its votes is more than is kept.
+    has_news: bool,
+    /// Since when votes decide.
+    votes_since: BootMs,
     /// Where this node works on tasks of the room.
     worker: Option<WorkerHalf<TaskPayload>>,
     terms: Terms,
@@ -153,6 +157,8 @@ impl Room {
             coordinator: CoordinatorHalf::new(Settings::default(), false),
             voters,
             by_person: BTreeSet::new(),
+            has_news: false,
+            votes_since: BootMs::default(),
             worker: None,
             terms: Terms::new(Settings::default()),
             groups: None,
@@ -339,7 +345,7 @@ impl Driver {
         let published = restore::published(&self.parts.readers, run);
         let by_person = self.parts.machine.run(&run).is_some_and(Run::is_by_person);
         let room = self.federation.room(room);
-        if by_person {
+        if by_person && room.voters.kept().followed.get(&run) != Some(&epoch) {
             room.by_person.insert(run);
         } else {
             room.by_person.remove(&run);
@@ -383,6 +389,7 @@ impl Driver {
         for name in self.federation.rooms.keys().cloned().collect::<Vec<_>>() {
             let room = self.federation.room(&name);
             room.coordinator.stood_still();
+            room.voters.stood_still();
             if let Some(groups) = &mut room.groups {
                 groups.stood_still(boot);
             }

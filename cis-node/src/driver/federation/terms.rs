@@ -22,12 +22,17 @@ use cis_core::federation::recovery::{Extent, Fork};
 use cis_core::ids::{Epoch, NodeDid, RunId, TimestampMs};
 use cis_core::scheduler::LiveAttempt;
 
+/// So many runs that ended are remembered.
+const ENDED_MAX: usize = 256;
+
 /// See the module.
 pub(super) struct Terms {
     settings: Settings,
     suspicion: Suspicion,
     /// Open runs of others, as far as their journals were read.
     heads: BTreeMap<RunId, Head>,
+    /// The same of runs that ended lately.
+    ended: BTreeMap<RunId, (Position, NodeDid)>,
     /// The other nodes that may coordinate in the room.
     others: Vec<NodeDid>,
     /// This node's place among all that may; none: it is not one of them.
@@ -60,6 +65,7 @@ impl Terms {
             settings,
             suspicion: Suspicion::new(settings),
             heads: BTreeMap::new(),
+            ended: BTreeMap::new(),
             others: Vec::new(),
             rank: None,
             takes_over: false,
@@ -102,6 +108,20 @@ impl Terms {
     /// Whether its takeovers count, and it reads whether they do.
     fn may_take_over(&self) -> bool {
         self.rank.is_some() && !self.is_deaf
+    }
+
+    /// A run of others ended. Its coordinator still asks who has read that.
+    fn ended(&mut self, head: &Head) {
+        self.ended.insert(head.run, (head.at, head.by.clone()));
+        if self.ended.len() > ENDED_MAX {
+            self.ended.pop_first();
+        }
+    }
+
+    /// The newest entry of a run of others that counts, and who wrote it; also of one that ended lately.
+    pub(super) fn newest(&self, run: RunId) -> Option<(Position, &NodeDid)> {
+        let open = self.heads.get(&run).map(|head| (head.at, &head.by));
+        open.or_else(|| self.ended.get(&run).map(|(at, by)| (*at, by)))
     }
 
     /// A run of others, as far as its journal was read.
@@ -187,13 +207,20 @@ impl Driver {
         let room = self.federation.room(name);
         let coordinates = room.coordinator.coordinates();
         if room.terms.is_alive_due(coordinates, boot) {
+            let mut ended = Vec::new();
             for run in room.coordinator.quiet_runs() {
+                let Some(epoch) = room.coordinator.epoch(run) else { continue };
                 if self.parts.machine.run(&run).is_none() {
                     // It ended, and its workers know that.
                     room.coordinator.leave(run);
                     room.finality.remove(&run);
                     room.read_own.remove(&run);
+                    room.by_person.remove(&run);
+                    ended.push((run, epoch));
                 }
+            }
+            for (run, epoch) in ended {
+                self.forget_votes(name, run, epoch);
             }
             self.say_alive(name, boot, now);
         }
@@ -244,11 +271,12 @@ impl Driver {
         let Some(head) = terms.heads.get(&run).filter(|head| head.at.epoch + 1 == epoch) else {
             return false;
         };
-        let lost = head.extent == Extent::Part;
+        // Where it counts anyway, the entry is the same one each time.
+        let lost = head.extent == Extent::Part && !matches!(grounds, Grounds::Votes(_));
         let (cut, chosen_by) = match grounds {
             Grounds::Timeline => (head.at, ChosenBy::Timeline),
             Grounds::Person => (head.at, ChosenBy::Person),
-            Grounds::Votes(Mandate { after, ballot, .. }) => (after, ChosenBy::Votes { round: ballot.round }),
+            Grounds::Votes(mandate) => (mandate.after, ChosenBy::Votes),
         };
         let known = terms.claimed.get(&run).filter(|(at, by, _)| (*at, *by) == (cut, chosen_by));
         let at_ms = match (grounds, known) {
@@ -391,7 +419,10 @@ impl Driver {
                 room.terms.heads.insert(run, head);
             } else {
                 room.terms.forget(run);
-                self.forget_votes(name, run);
+                if room.voters.decide() {
+                    room.terms.ended(&head);
+                }
+                self.forget_votes(name, run, epoch);
             }
         }
     }

@@ -8,6 +8,7 @@ use super::super::{Driver, Parts};
 use super::terms::Grounds;
 use super::{Federation, Room};
 use crate::account::boot_ms;
+use crate::shared::Announced;
 use cis_core::federation::journal::Position;
 use cis_core::federation::protocol::message::Message;
 use cis_core::federation::protocol::voters::{Heard, Kept, Knowledge, VoterEffect, VoterMessage, Voters};
@@ -42,12 +43,12 @@ impl Knowledge for Known<'_> {
     fn read(&self, run: RunId) -> Option<Position> {
         match self.room.finality.get(&run).filter(|_| self.leads(run)) {
             Some(finality) => finality.newest(),
-            None => self.room.terms.head(run).map(|head| head.at),
+            None => self.room.terms.newest(run).map(|(at, _)| at),
         }
     }
 
     fn coordinator(&self, run: RunId) -> Option<&NodeDid> {
-        if self.leads(run) { Some(self.own) } else { self.room.terms.head(run).map(|head| &head.by) }
+        if self.leads(run) { Some(self.own) } else { self.room.terms.newest(run).map(|(_, by)| by) }
     }
 
     fn is_open_to(&self, run: RunId, candidate: &NodeDid) -> bool {
@@ -72,14 +73,22 @@ impl Room {
             self.finality.values_mut().for_each(|finality| finality.set_majority(1));
             return;
         }
-        let mut followed = BTreeMap::new();
+        let (mut followed, mut followed_again) = (BTreeMap::new(), Vec::new());
         for (run, epoch) in self.coordinator.terms() {
             let at = self.voters.followed_at(run, epoch, now);
             if at.is_some_and(|at| now.saturating_sub(at) < Settings::default().suspect_ms) {
-                self.by_person.remove(&run);
+                if self.by_person.remove(&run) {
+                    followed_again.push((run, epoch));
+                }
             }
-            let counts_from = if self.by_person.contains(&run) { Some(BootMs::MAX) } else { at };
+            // It may have let another one take over since.
+            let by_person = self.by_person.contains(&run) && self.voters.follows_itself(run, epoch);
+            let counts_from = if by_person { Some(BootMs::MAX) } else { at };
             followed.extend(counts_from.map(|at| (run, at)));
+        }
+        for (run, epoch) in followed_again {
+            self.voters.was_followed(run, epoch);
+            self.has_news = true;
         }
         self.coordinator.set_followed(Some(followed));
         for (run, finality) in &mut self.finality {
@@ -115,7 +124,12 @@ impl Votes {
 
     /// The votes of a room that is served from now on.
     pub(super) fn of(&mut self, room: &str) -> Voters {
-        Voters::new(self.own.clone(), self.life, self.kept.remove(room).unwrap_or_default())
+        Voters::new(
+            self.own.clone(),
+            self.life,
+            self.kept.remove(room).unwrap_or_default(),
+            &Settings::default(),
+        )
     }
 }
 
@@ -133,18 +147,13 @@ impl Driver {
     /// Says who votes in a room: nobody, unless the coordinators use several homeservers and know of votes.
     pub(super) fn set_voters(&mut self, name: &str, others: &[NodeDid], rank: Option<usize>) {
         let announced = self.parts.shared.announced().remove(name).unwrap_or_default();
-        let all = others.iter().chain([&self.parts.did]);
-        let homeservers: Option<BTreeSet<&str>> = all
-            .map(|did| {
-                announced
-                    .get(did)
-                    .filter(|announced| announced.votes)?
-                    .user
-                    .split_once(':')
-                    .map(|(_, server)| server)
-            })
-            .collect();
-        let decide = rank.is_some() && homeservers.is_some_and(|homeservers| homeservers.len() > 1);
+        let known: Vec<&Announced> =
+            others.iter().chain([&self.parts.did]).filter_map(|did| announced.get(did)).collect();
+        let homeservers: BTreeSet<&str> =
+            known.iter().filter_map(|one| one.user.split_once(':')).map(|(_, server)| server).collect();
+        // One that has announced nothing yet counts, and does not answer. An earlier version does not vote.
+        let all_vote = known.iter().all(|one| one.votes);
+        let decide = rank.is_some() && all_vote && homeservers.len() > 1;
         let boot = boot_ms();
         let room = self.federation.room(name);
         if decide != room.voters.decide() {
@@ -154,6 +163,9 @@ impl Driver {
                 "whether a majority of the coordinators decides who coordinates a run"
             );
         }
+        if decide && !room.voters.decide() {
+            room.votes_since = boot;
+        }
         room.voters.set_others(decide.then(|| others.iter().cloned().collect()));
         room.count_votes(boot);
     }
@@ -162,6 +174,11 @@ impl Driver {
     pub(super) fn say_alive(&mut self, name: &str, boot: BootMs, now: TimestampMs) {
         let room = self.federation.room(name);
         if room.voters.decide() {
+            if self.federation.votes.are_lost {
+                // It would be heard, and could not go on.
+                return;
+            }
+            let room = self.federation.room(name);
             let (led, mut out) = (room.led(), Vec::new());
             room.voters.ask(&led, boot, &mut out);
             self.vote(name, out, now);
@@ -187,6 +204,9 @@ impl Driver {
             voters.handle(from, message, &Known { room, own: &own, now: boot, submitters }, now, &mut out);
         room.voters = voters;
         room.count_votes(boot);
+        if std::mem::take(&mut room.has_news) {
+            self.keep_votes();
+        }
         self.vote(name, out, now);
         match heard {
             Some(Heard::Asked { lost }) => self.federation.room(name).terms.gives_up(from, &lost),
@@ -211,7 +231,7 @@ impl Driver {
         self.more_is_final(name, run, now);
     }
 
-    /// A run is to be taken over: by its place in the timeline, or by the votes of a majority.
+    /// Asks for the votes to take a run over.
     pub(super) fn stand(&mut self, name: &str, run: RunId, now: TimestampMs) {
         let room = self.federation.room(name);
         let Some((at, by)) = room.terms.head(run).map(|head| (head.at, head.by.clone())) else { return };
@@ -233,7 +253,7 @@ impl Driver {
                 VoterEffect::Begin(run, mandate) => {
                     self.keep_votes();
                     self.federation.room(name).terms.claims(run, boot_ms());
-                    self.claim(name, run, (mandate.ballot.epoch, Grounds::Votes(mandate)), now);
+                    self.claim(name, run, (mandate.epoch, Grounds::Votes(mandate)), now);
                 }
             }
         }
@@ -246,8 +266,8 @@ impl Driver {
     }
 
     /// A run ended: nobody takes it over.
-    pub(super) fn forget_votes(&mut self, name: &str, run: RunId) {
-        if self.federation.room(name).voters.forget(run) {
+    pub(super) fn forget_votes(&mut self, name: &str, run: RunId, epoch: Epoch) {
+        if self.federation.room(name).voters.forget(run, epoch) {
             self.keep_votes();
         }
     }
@@ -259,7 +279,15 @@ impl Driver {
         for (name, room) in self.federation.rooms.iter().filter(|(_, room)| room.voters.decide()) {
             let heard = room.voters.heard_since(boot - UNHEARD_MS) + 1;
             let (majority, count) = (room.voters.majority(), room.voters.count());
-            if room.coordinator.coordinates() && heard < majority {
+            if boot.saturating_sub(room.votes_since) < UNHEARD_MS {
+                continue;
+            }
+            if self.federation.votes.are_lost {
+                warnings.push(format!(
+                    "room {name}: the votes that this node gave earlier cannot be read, so it gives none, and tasks of its runs freeze. An owner of \
+                     the room takes its right to coordinate back, and lets a node with another key coordinate"
+                ));
+            } else if room.coordinator.coordinates() && heard < majority {
                 warnings.push(format!(
                     "room {name}: its coordinators use several homeservers, and this node hears {heard} of {count}, itself included; a majority is \
                      {majority}. Tasks of the runs that this node coordinates freeze when their leases are over, and go on when a majority is heard \
@@ -269,8 +297,8 @@ impl Driver {
             }
             for (run, by) in room.terms.unheard(UNHEARD_MS, boot) {
                 warnings.push(format!(
-                    "run {run} of room {name} is coordinated by {by}, which is not heard, and no majority of the room's coordinators \
-                     lets another one take the run over. If that node is gone for good: cis dag takeover {run} --force"
+                    "run {run} of room {name} is coordinated by {by}, which is not heard or cannot go on, and no majority of the room's \
+                     coordinators lets another one take the run over. If that node is gone for good: cis dag takeover {run} --force"
                 ));
             }
         }

@@ -1,7 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Ballot, Heard, Kept, Knowledge, Promise, VoterEffect, VoterMessage, Voters};
+use super::{Heard, Kept, Knowledge, Promise, VoterEffect, VoterMessage, Voters};
 use crate::federation::link::Position;
+use crate::federation::protocol::Settings;
 use crate::ids::{Epoch, NodeDid, RunId};
 
 fn run() -> RunId {
@@ -44,19 +45,13 @@ fn silent(n: u64) -> Knows {
 
 /// One of the voters `a`, `b` and `c`, which use several homeservers.
 fn voter(own: &str) -> Voters {
-    let mut voters = Voters::new(did(own), 1, Kept::default());
+    let mut voters = Voters::new(did(own), 1, Kept::default(), &Settings::default());
     voters.set_others(Some(["a", "b", "c"].map(did).into_iter().filter(|other| other.0 != own).collect()));
     voters
 }
 
-fn candidate(round: u32, n: u64, trial: bool) -> VoterMessage {
-    VoterMessage::Candidate {
-        run: run(),
-        ballot: Ballot { epoch: 1, round },
-        after: entry(n),
-        of: did("a"),
-        trial,
-    }
+fn candidate(n: u64, trial: bool) -> VoterMessage {
+    VoterMessage::Candidate { run: run(), epoch: 1, after: entry(n), of: did("a"), trial }
 }
 
 fn handle(voter: &mut Voters, from: &str, message: VoterMessage, knows: &Knows) -> Vec<VoterEffect> {
@@ -65,24 +60,24 @@ fn handle(voter: &mut Voters, from: &str, message: VoterMessage, knows: &Knows) 
     out
 }
 
-/// Whether a candidate got the vote, and what was promised before to somebody else.
-fn vote(effects: &[VoterEffect]) -> (bool, Option<Ballot>) {
+/// Whether a candidate got the vote.
+fn vote(effects: &[VoterEffect]) -> bool {
     let message = match effects {
         [VoterEffect::Send(_, message)] => message,
         [VoterEffect::Keep(then)] => &then[0].1,
         other => panic!("{other:?}"),
     };
-    let VoterMessage::Vote { granted, promised, .. } = message else { panic!("{message:?}") };
-    (*granted, *promised)
+    let VoterMessage::Vote { granted, .. } = message else { panic!("{message:?}") };
+    *granted
 }
 
 #[test]
 fn nobody_votes_where_one_timeline_decides() {
-    let mut voter = Voters::new(did("b"), 1, Kept::default());
+    let mut voter = Voters::new(did("b"), 1, Kept::default(), &Settings::default());
     let mut out = Vec::new();
     voter.ask(&BTreeMap::from([(run(), (0, None))]), 1, &mut out);
     voter.stand(run(), entry(1), &did("a"), &mut out);
-    out.extend(handle(&mut voter, "c", candidate(1, 1, true), &silent(1)));
+    out.extend(handle(&mut voter, "c", candidate(1, true), &silent(1)));
     assert_eq!(out, []);
     assert!(!voter.decide());
 }
@@ -106,38 +101,67 @@ fn a_candidate_asks_before_it_promises_and_begins_its_term_once() {
     let VoterEffect::Keep(mut yes) = answer.remove(0) else { panic!("{answer:?}") };
     let begun = handle(&mut b, "c", yes.remove(0).1, &silent(3));
     let [VoterEffect::Begin(_, mandate)] = begun[..] else { panic!("{begun:?}") };
-    assert_eq!((mandate.ballot, mandate.after, mandate.at_ms), (Ballot { epoch: 1, round: 1 }, entry(3), 7));
+    assert_eq!((mandate.epoch, mandate.after, mandate.at_ms), (1, entry(3), 7));
     // It may have read more since, also in its next life: the entry is the same one.
-    let mut next = Voters::new(did("b"), 2, b.kept().clone());
+    let mut next = Voters::new(did("b"), 2, b.kept().clone(), &Settings::default());
     next.set_others(Some(BTreeSet::from([did("a"), did("c")])));
     let mut again = Vec::new();
     next.stand(run(), entry(4), &did("a"), &mut again);
     assert_eq!(again, begun);
-    assert!(next.forget(run()) && next.kept().is_empty());
+    assert!(!next.forget(run(), 0), "the term may have begun");
+    assert!(next.forget(run(), 1) && next.kept().is_empty());
 }
 
 #[test]
 fn a_vote_goes_to_one_candidate_that_has_read_as_far_while_nobody_coordinates() {
     let mut c = voter("c");
-    assert_eq!(
-        vote(&handle(&mut c, "b", candidate(1, 2, true), &silent(3))),
-        (false, None),
-        "it lacks an entry"
-    );
+    assert!(!vote(&handle(&mut c, "b", candidate(2, true), &silent(3))), "it lacks an entry");
     let heard = Knows { open: false, ..silent(3) };
-    assert_eq!(vote(&handle(&mut c, "b", candidate(1, 3, true), &heard)), (false, None), "`a` is heard");
+    assert!(!vote(&handle(&mut c, "b", candidate(3, true), &heard)), "`a` is heard");
     let other = Knows { coordinator: did("x"), ..silent(3) };
-    assert_eq!(vote(&handle(&mut c, "b", candidate(1, 3, true), &other)), (false, None), "`x` does not vote");
-    assert_eq!(vote(&handle(&mut c, "b", candidate(1, 3, false), &silent(3))), (true, None));
-    assert_eq!(vote(&handle(&mut c, "b", candidate(1, 3, false), &silent(3))), (true, None), "asked again");
-    let first = Some(Ballot { epoch: 1, round: 1 });
-    assert_eq!(vote(&handle(&mut c, "a", candidate(1, 3, false), &silent(3))), (false, first));
-    assert_eq!(vote(&handle(&mut c, "a", candidate(2, 3, false), &silent(3))), (true, first), "it outbids");
-    assert_eq!(c.kept().promises[&run()], Promise { ballot: Ballot { epoch: 1, round: 2 }, to: did("a") });
+    assert!(!vote(&handle(&mut c, "b", candidate(3, true), &other)), "`x` does not vote");
+    assert!(vote(&handle(&mut c, "b", candidate(3, false), &silent(3))));
+    assert!(vote(&handle(&mut c, "b", candidate(3, false), &silent(3))), "asked again");
+    assert!(!vote(&handle(&mut c, "a", candidate(3, false), &silent(3))), "it is promised");
+    assert_eq!(c.kept().promises[&run()], Promise { epoch: 1, to: did("b") });
+    let mut out = Vec::new();
+    c.stand(run(), entry(3), &did("a"), &mut out);
+    assert_eq!(out, [], "to itself, too");
     // A term that was begun is over for candidates.
     let begun = Knows { read: entry(3).after(run(), 1, "taken over"), ..silent(3) };
-    assert!(!vote(&handle(&mut c, "b", candidate(9, 3, false), &begun)).0);
-    assert_eq!(handle(&mut c, "x", candidate(9, 3, false), &silent(3)), [], "`x` does not vote");
+    assert!(!vote(&handle(&mut c, "b", candidate(3, false), &begun)));
+    assert_eq!(handle(&mut c, "x", candidate(3, false), &silent(3)), [], "`x` does not vote");
+}
+
+#[test]
+fn of_two_that_stand_at_once_one_gives_way() {
+    let stands = |own: &str, other: &str| {
+        let mut voter = voter(own);
+        let mut out = Vec::new();
+        voter.stand(run(), entry(3), &did("a"), &mut out);
+        let yes = VoterMessage::Vote { run: run(), epoch: 1, trial: true, granted: true };
+        handle(&mut voter, other, yes, &silent(3));
+        assert_eq!(voter.kept().promises[&run()].to, did(own));
+        voter
+    };
+    let (mut b, mut c) = (stands("b", "c"), stands("c", "b"));
+    assert!(!vote(&handle(&mut b, "c", candidate(3, false), &silent(3))));
+    assert!(vote(&handle(&mut c, "b", candidate(3, false), &silent(3))));
+    // What was promised to it is free, and it does not stand again.
+    let mut a = voter("a");
+    assert!(vote(&handle(&mut a, "c", candidate(3, false), &silent(3))));
+    assert!(!vote(&handle(&mut a, "b", candidate(3, false), &silent(3))));
+    let mut told = Vec::new();
+    c.stand(run(), entry(3), &did("a"), &mut told);
+    let VoterEffect::Send(to, gave_way) = told.remove(0) else { panic!("{told:?}") };
+    assert_eq!((to, &gave_way), (did("a"), &VoterMessage::GaveWay { run: run(), epoch: 1 }));
+    handle(&mut a, "c", gave_way, &silent(3));
+    assert!(vote(&handle(&mut a, "b", candidate(3, false), &silent(3))));
+    // What it asked for itself counts no more.
+    let late = VoterMessage::Vote { run: run(), epoch: 1, trial: false, granted: true };
+    assert_eq!(handle(&mut c, "a", late.clone(), &silent(3)), []);
+    let [VoterEffect::Begin(..)] = handle(&mut b, "c", late, &silent(3))[..] else { panic!() };
+    assert!(!vote(&handle(&mut b, "a", candidate(3, false), &silent(3))), "its takeover is on its way");
 }
 
 /// The answer of a voter to the newest question.
@@ -188,6 +212,22 @@ fn who_promised_a_term_to_another_one_says_so_and_reads_nothing_for_the_coordina
         other => panic!("{other:?}"),
     };
     assert_eq!(answer(&mut c), (vec![], vec![(run(), entry(2))]));
-    handle(&mut c, "b", candidate(1, 2, false), &silent(2));
+    handle(&mut c, "b", candidate(2, false), &silent(2));
     assert_eq!(answer(&mut c), (vec![(run(), 1)], vec![]));
+    // The same for who has read of a later term.
+    let later = Knows { read: entry(2).after(run(), 1, "taken over"), coordinator: did("b"), open: false };
+    let told = handle(&mut voter("c"), "a", question, &later);
+    let except = vec![(run(), 1)];
+    assert_eq!(told, [VoterEffect::Send(did("a"), VoterMessage::Follow { nonce: 5, except, read: vec![] })]);
+}
+
+#[test]
+fn a_coordinator_that_nobody_answers_says_that_it_cannot_go_on() {
+    let mut a = voter("a");
+    assert_eq!(ask(&mut a, 100).1, []);
+    assert_eq!(ask(&mut a, 7099).1, []);
+    assert_eq!(ask(&mut a, 7100).1, [run()]);
+    let (nonce, _) = ask(&mut a, 7200);
+    follow(&mut a, "b", nonce, &[]);
+    assert_eq!(ask(&mut a, 7300).1, []);
 }
