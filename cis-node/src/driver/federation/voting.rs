@@ -76,10 +76,9 @@ impl Room {
         let (mut followed, mut followed_again) = (BTreeMap::new(), Vec::new());
         for (run, epoch) in self.coordinator.terms() {
             let at = self.voters.followed_at(run, epoch, now);
-            if at.is_some_and(|at| now.saturating_sub(at) < Settings::default().suspect_ms) {
-                if self.by_person.remove(&run) {
-                    followed_again.push((run, epoch));
-                }
+            let is_followed = at.is_some_and(|at| now.saturating_sub(at) < Settings::default().suspect_ms);
+            if is_followed && self.by_person.remove(&run) {
+                followed_again.push((run, epoch));
             }
             // It may have let another one take over since.
             let by_person = self.by_person.contains(&run) && self.voters.follows_itself(run, epoch);
