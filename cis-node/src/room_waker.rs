@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 use ulid::Ulid;
 
 use cis_core::federation::journal::Position;
+use cis_core::federation::protocol::voters::Mandate;
 use cis_core::ids::{Epoch, RunId, TimestampMs};
 
 /// Tells the tasks that something changed which events do not say: a room follows a run, somebody logged in.
@@ -39,7 +40,7 @@ pub(crate) enum ChosenBy {
     /// A person, where coordinators use several homeservers.
     Person,
     /// A majority of the voters.
-    Votes,
+    Votes(Mandate),
 }
 
 /// A run that this node wants to coordinate from now on.

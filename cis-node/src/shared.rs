@@ -107,6 +107,13 @@ pub(crate) struct Announced {
     pub(crate) votes: bool,
 }
 
+impl Announced {
+    /// The homeserver of its account.
+    pub(crate) fn homeserver(&self) -> Option<&str> {
+        self.user.split_once(':').map(|(_, server)| server)
+    }
+}
+
 /// By room and key.
 pub(crate) type AllAnnounced = BTreeMap<String, BTreeMap<NodeDid, Announced>>;
 

@@ -167,7 +167,7 @@ impl Rooms {
         let mut writer = Writer::take_over(*run, own.clone(), *cut);
         let epoch = writer.epoch();
         let (owner, cut, forced, lost) = (own.clone(), cut.n, *chosen_by != ChosenBy::Timeline, *lost);
-        let voted = *chosen_by == ChosenBy::Votes;
+        let voted = matches!(chosen_by, ChosenBy::Votes(_));
         let body = EventBody::RunTakenOver { owner, epoch, cut, forced, voted, lost };
         writer.push(Fact { at_ms: *at_ms, actor: None, cause: None, body });
         let about = About { run: Some(*run), epoch };

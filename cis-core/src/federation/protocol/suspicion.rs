@@ -182,10 +182,8 @@ impl Suspicion {
 
     /// Runs whose coordinators would be replaced now if they were not at other homeservers.
     pub fn stranded(&self, rank: usize, now: BootMs) -> impl Iterator<Item = (RunId, &NodeDid)> {
-        let patience = self.patience(rank);
-        let far = self.runs.iter().filter(|(_, watched)| self.far.contains(&watched.coordinator));
-        far.filter(move |(_, watched)| now.saturating_sub(watched.heard(&self.heard)) >= patience)
-            .map(|(run, watched)| (*run, &watched.coordinator))
+        let unheard = self.unheard(self.patience(rank), now);
+        unheard.filter(|(_, coordinator)| self.far.contains(*coordinator))
     }
 
     /// Runs that this node should take over now, with the epoch that would begin. `rank`: its place among the voters,

@@ -30,7 +30,7 @@ const LIFE_BITS: u32 = 20;
 /// What a voter promised: it follows no earlier term of the run any more, and nobody else in this one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Promise {
-    /// For what.
+    /// The term.
     pub epoch: Epoch,
     /// To whom.
     pub to: NodeDid,
@@ -84,7 +84,7 @@ pub enum VoterMessage {
         nonce: u64,
         /// Runs that it coordinates, and how far it wrote their journals: at most [`RUNS_MAX`].
         runs: Vec<(RunId, Position)>,
-        /// Runs in which a majority promised another term: it cannot go on with them, and somebody else may.
+        /// Runs with which it cannot go on, as no majority follows it there: somebody else may.
         lost: Vec<RunId>,
     },
     /// The answer: it is followed, but not in some runs.
@@ -100,7 +100,7 @@ pub enum VoterMessage {
     Candidate {
         /// The run.
         run: RunId,
-        /// The candidacy.
+        /// The term.
         epoch: Epoch,
         /// How far the candidate reads the journal.
         after: Position,
@@ -120,7 +120,7 @@ pub enum VoterMessage {
     Vote {
         /// The run.
         run: RunId,
-        /// The candidacy.
+        /// The term.
         epoch: Epoch,
         /// As in the question.
         trial: bool,
@@ -485,8 +485,8 @@ impl Voters {
         let is_voter = *coordinator == self.own
             || self.others.as_ref().is_some_and(|others| others.contains(coordinator));
         let is_next = after.epoch.checked_add(1) == Some(*epoch);
-        // What a majority has read is final: whoever gets its votes has read it. Two candidates of one term may both have written that
-        // they begin it: of these lines, one has nothing final.
+        // What a majority has read is final, so its votes go only to a node that has read that. A person and a majority may have begun the
+        // same term: then the two lines are different ones, and a number says nothing.
         let has_read_as_far =
             read.epoch < after.epoch || (read.epoch == after.epoch && coordinator == of && read.n <= after.n);
         let is_free = self.kept.promises.get(&run).is_none_or(|known| {

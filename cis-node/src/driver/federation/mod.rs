@@ -550,7 +550,7 @@ impl Driver {
     /// Which of these nodes use other homeservers than this one, as far as their announcements tell.
     fn at_other_homeservers(&self, room: &str, nodes: &[NodeDid]) -> BTreeSet<NodeDid> {
         let announced = self.parts.shared.announced().remove(room).unwrap_or_default();
-        let homeserver = |did: &NodeDid| announced.get(did)?.user.split_once(':').map(|(_, server)| server);
+        let homeserver = |did: &NodeDid| announced.get(did)?.homeserver();
         let Some(own) = homeserver(&self.parts.did) else { return BTreeSet::new() };
         let is_far = |did: &&NodeDid| homeserver(did).is_some_and(|server| server != own);
         nodes.iter().filter(is_far).cloned().collect()

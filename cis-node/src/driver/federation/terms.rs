@@ -16,7 +16,6 @@ use cis_core::event::{EventBody, EventDraft};
 use cis_core::federation::journal::Position;
 use cis_core::federation::protocol::groups::Term;
 use cis_core::federation::protocol::suspicion::Suspicion;
-use cis_core::federation::protocol::voters::Mandate;
 use cis_core::federation::protocol::{BootMs, Settings};
 use cis_core::federation::recovery::{Extent, Fork};
 use cis_core::ids::{Epoch, NodeDid, RunId, TimestampMs};
@@ -46,17 +45,6 @@ pub(super) struct Terms {
     claimed: BTreeMap<RunId, (Position, ChosenBy, TimestampMs)>,
     /// What was read while nothing could be written here.
     put_off: Vec<Head>,
-}
-
-/// Why a takeover counts.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Grounds {
-    /// All coordinators use one homeserver, and its timeline decides.
-    Timeline,
-    /// A person wants it, and the coordinators use several homeservers.
-    Person,
-    /// A majority of these coordinators lets this node do so.
-    Votes(Mandate),
 }
 
 impl Terms {
@@ -238,7 +226,7 @@ impl Driver {
                 self.stand(name, run, now);
             } else {
                 self.federation.room(name).terms.claims(run, boot);
-                self.claim(name, run, (epoch, Grounds::Timeline), now);
+                self.claim(name, run, (epoch, ChosenBy::Timeline), now);
             }
         }
     }
@@ -261,7 +249,7 @@ impl Driver {
         &mut self,
         room: &str,
         run: RunId,
-        (epoch, grounds): (Epoch, Grounds),
+        (epoch, chosen_by): (Epoch, ChosenBy),
         now: TimestampMs,
     ) -> bool {
         let terms = &mut self.federation.room(room).terms;
@@ -271,18 +259,13 @@ impl Driver {
         let Some(head) = terms.heads.get(&run).filter(|head| head.at.epoch + 1 == epoch) else {
             return false;
         };
-        // Where it counts anyway, the entry is the same one each time.
-        let lost = head.extent == Extent::Part && !matches!(grounds, Grounds::Votes(_));
-        let (cut, chosen_by) = match grounds {
-            Grounds::Timeline => (head.at, ChosenBy::Timeline),
-            Grounds::Person => (head.at, ChosenBy::Person),
-            Grounds::Votes(mandate) => (mandate.after, ChosenBy::Votes),
-        };
-        let known = terms.claimed.get(&run).filter(|(at, by, _)| (*at, *by) == (cut, chosen_by));
-        let at_ms = match (grounds, known) {
-            (Grounds::Votes(mandate), _) => mandate.at_ms,
-            (_, Some((.., at_ms))) => *at_ms,
-            (_, None) => now,
+        let (cut, lost, at_ms) = match chosen_by {
+            // The entry is the same one each time, and counts whatever is missing.
+            ChosenBy::Votes(mandate) => (mandate.after, false, mandate.at_ms),
+            ChosenBy::Timeline | ChosenBy::Person => {
+                let known = terms.claimed.get(&run).filter(|(at, by, _)| (*at, *by) == (head.at, chosen_by));
+                (head.at, head.extent == Extent::Part, known.map_or(now, |(.., at_ms)| *at_ms))
+            }
         };
         match head.extent {
             Extent::Whole => {
@@ -315,8 +298,8 @@ impl Driver {
         let claimed = known.is_some_and(|(room, epoch)| {
             let of = self.federation.room(&room);
             let has_timelines = of.voters.decide() || of.terms.is_far(run);
-            let grounds = if has_timelines { Grounds::Person } else { Grounds::Timeline };
-            self.claim(&room, run, (epoch, grounds), now)
+            let chosen_by = if has_timelines { ChosenBy::Person } else { ChosenBy::Timeline };
+            self.claim(&room, run, (epoch, chosen_by), now)
         });
         let _ = reply.send(if claimed {
             Ok(())

@@ -5,20 +5,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Driver, Parts};
-use super::terms::Grounds;
+use super::terms::Terms;
 use super::{Federation, Room};
 use crate::account::boot_ms;
+use crate::room_waker::ChosenBy;
 use crate::shared::Announced;
+use cis_core::federation::direct::TaskPayload;
+use cis_core::federation::finality::Finality;
 use cis_core::federation::journal::Position;
+use cis_core::federation::protocol::coordinator::CoordinatorHalf;
 use cis_core::federation::protocol::message::Message;
 use cis_core::federation::protocol::voters::{Heard, Kept, Knowledge, VoterEffect, VoterMessage, Voters};
 use cis_core::federation::protocol::{BootMs, Settings};
 use cis_core::ids::{Epoch, NodeDid, RunId, TimestampMs};
+use cis_core::scheduler::Machine;
 
 /// Name of the note in the store that has what this node must not forget of its votes.
 const VOTES: &str = "votes";
 
-/// The same by room.
+/// What must not be forgotten, by room.
 type KeptVotes = BTreeMap<String, Kept>;
 
 /// So long coordinators that are not heard are not told of, ms: a homeserver may be started again.
@@ -26,36 +31,38 @@ const UNHEARD_MS: BootMs = 20_000;
 
 /// What a room's voter knows of its runs.
 struct Known<'a> {
-    room: &'a Room,
     own: &'a NodeDid,
+    machine: &'a Machine,
+    coordinator: &'a CoordinatorHalf<TaskPayload>,
+    finality: &'a BTreeMap<RunId, Finality>,
+    terms: &'a Terms,
     now: BootMs,
-    /// Runs that this node coordinates for other nodes, which submitted them.
-    submitters: BTreeMap<RunId, NodeDid>,
 }
 
 impl Known<'_> {
     fn leads(&self, run: RunId) -> bool {
-        self.room.coordinator.epoch(run).is_some()
+        self.coordinator.epoch(run).is_some()
     }
 }
 
 impl Knowledge for Known<'_> {
     fn read(&self, run: RunId) -> Option<Position> {
-        match self.room.finality.get(&run).filter(|_| self.leads(run)) {
+        match self.finality.get(&run).filter(|_| self.leads(run)) {
             Some(finality) => finality.newest(),
-            None => self.room.terms.newest(run).map(|(at, _)| at),
+            None => self.terms.newest(run).map(|(at, _)| at),
         }
     }
 
     fn coordinator(&self, run: RunId) -> Option<&NodeDid> {
-        if self.leads(run) { Some(self.own) } else { self.room.terms.newest(run).map(|(_, by)| by) }
+        if self.leads(run) { Some(self.own) } else { self.terms.newest(run).map(|(_, by)| by) }
     }
 
     fn is_open_to(&self, run: RunId, candidate: &NodeDid) -> bool {
         if self.leads(run) {
-            return self.submitters.get(&run) == Some(candidate);
+            let foreign = self.machine.run(&run).filter(|run| run.facts().is_foreign());
+            return foreign.and_then(|run| run.submitted_by()) == Some(candidate);
         }
-        self.room.terms.submitter_of(run) == Some(candidate) || self.room.terms.is_silent(run, self.now)
+        self.terms.submitter_of(run) == Some(candidate) || self.terms.is_silent(run, self.now)
     }
 }
 
@@ -148,8 +155,7 @@ impl Driver {
         let announced = self.parts.shared.announced().remove(name).unwrap_or_default();
         let known: Vec<&Announced> =
             others.iter().chain([&self.parts.did]).filter_map(|did| announced.get(did)).collect();
-        let homeservers: BTreeSet<&str> =
-            known.iter().filter_map(|one| one.user.split_once(':')).map(|(_, server)| server).collect();
+        let homeservers: BTreeSet<&str> = known.iter().filter_map(|one| one.homeserver()).collect();
         // One that has announced nothing yet counts, and does not answer. An earlier version does not vote.
         let all_vote = known.iter().all(|one| one.votes);
         let decide = rank.is_some() && all_vote && homeservers.len() > 1;
@@ -161,8 +167,6 @@ impl Driver {
                 decide,
                 "whether a majority of the coordinators decides who coordinates a run"
             );
-        }
-        if decide && !room.voters.decide() {
             room.votes_since = boot;
         }
         room.voters.set_others(decide.then(|| others.iter().cloned().collect()));
@@ -171,13 +175,13 @@ impl Driver {
 
     /// Says to the other coordinators of a room that this one is there; where votes decide, asks whether they follow it.
     pub(super) fn say_alive(&mut self, name: &str, boot: BootMs, now: TimestampMs) {
+        let are_lost = self.federation.votes.are_lost;
         let room = self.federation.room(name);
         if room.voters.decide() {
-            if self.federation.votes.are_lost {
+            if are_lost {
                 // It would be heard, and could not go on.
                 return;
             }
-            let room = self.federation.room(name);
             let (led, mut out) = (room.led(), Vec::new());
             room.voters.ask(&led, boot, &mut out);
             self.vote(name, out, now);
@@ -194,14 +198,12 @@ impl Driver {
             return;
         }
         let boot = boot_ms();
-        let foreign = self.parts.machine.open_runs().filter(|run| run.facts().is_foreign());
-        let submitters = foreign.filter_map(|run| Some((run.id(), run.submitted_by()?.clone()))).collect();
-        let own = self.parts.did.clone();
         let room = self.federation.room(name);
-        let (mut voters, mut out) = (room.voters.clone(), Vec::new());
-        let heard =
-            voters.handle(from, message, &Known { room, own: &own, now: boot, submitters }, now, &mut out);
-        room.voters = voters;
+        let Room { voters, coordinator, finality, terms, .. } = &mut *room;
+        let (own, machine) = (&self.parts.did, &self.parts.machine);
+        let known = Known { own, machine, coordinator, finality, terms, now: boot };
+        let mut out = Vec::new();
+        let heard = voters.handle(from, message, &known, now, &mut out);
         room.count_votes(boot);
         if std::mem::take(&mut room.has_news) {
             self.keep_votes();
@@ -252,7 +254,7 @@ impl Driver {
                 VoterEffect::Begin(run, mandate) => {
                     self.keep_votes();
                     self.federation.room(name).terms.claims(run, boot_ms());
-                    self.claim(name, run, (mandate.epoch, Grounds::Votes(mandate)), now);
+                    self.claim(name, run, (mandate.epoch, ChosenBy::Votes(mandate)), now);
                 }
             }
         }
