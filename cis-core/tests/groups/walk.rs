@@ -6,7 +6,7 @@ use cis_core::federation::protocol::Settings;
 use crate::rng::{Rng, seeds};
 use crate::world::{Counts, World};
 
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 150;
 const STEPS: u32 = 1500;
 
 fn settings() -> Settings {

@@ -499,7 +499,7 @@ fn cases(first: u64, count: u64, case: fn(&Sample, u64)) {
 
 #[test]
 fn random_damage_never_panics_and_intact_events_are_saved() {
-    cases(1, 24, case);
+    cases(1, 8, case);
 }
 
 #[test]
@@ -510,7 +510,7 @@ fn random_damage_a_thousand_times() {
 
 #[test]
 fn a_damaged_column_of_an_event_starts_no_finished_task_again() {
-    cases(1, 16, column_case);
+    cases(1, 6, column_case);
 }
 
 #[test]
@@ -521,7 +521,7 @@ fn a_damaged_column_of_an_event_starts_no_finished_task_again_a_thousand_times()
 
 #[test]
 fn a_damaged_log_loses_no_transaction_without_an_error() {
-    cases(1, 24, log_case);
+    cases(1, 8, log_case);
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn a_question_is_answered_by_a_click_and_its_task_ends() {
     window.wait_for("Inbox (1)");
     window.wait_for("Paint it?");
     window.picture("asked");
-    assert!(window.colours() > 20, "a window with text in it is drawn");
+    assert!(window.colors() > 20, "a window with text in it is drawn");
     window.click("yes");
     cis.wait_run(&run, "succeeded");
     assert_eq!(cis.read("said").trim(), "got y");

@@ -166,18 +166,45 @@ impl Desk {
         done.status.success().then(|| String::from_utf8_lossy(&done.stdout).into_owned())
     }
 
-    /// What the screen shows: rows of red, green and blue.
-    fn pixels(&self) -> Vec<u8> {
-        // X11's XWD format, "XWDFile.h": numbers of 32 bits, the first in the file first.
+    /// What the screen shows now.
+    fn frame(&self) -> Frame {
         let file = fs::read(self.frames.path().join("Xvfb_screen0")).unwrap();
         let number = |at: usize| -> usize {
             u32::from_be_bytes(file[4 * at..4 * at + 4].try_into().unwrap()).try_into().unwrap()
         };
-        let (header, width, height, row, colours) = (number(0), number(4), number(5), number(12), number(19));
-        assert_eq!(number(11), 32, "bits of a pixel");
-        let start = header + 12 * colours;
-        let rows = (0..height).map(|y| &file[start + y * row..start + y * row + 4 * width]);
-        rows.flat_map(|row| row.chunks_exact(4).flat_map(|pixel| [pixel[2], pixel[1], pixel[0]])).collect()
+        let (header, width, height, row, colors) = (number(0), number(4), number(5), number(12), number(19));
+        assert_eq!((number(11), row), (32, 4 * width), "bits of a pixel, bytes of a row");
+        let start = header + 12 * colors;
+        Frame(file[start..start + height * row].to_vec())
+    }
+}
+
+/// Rows of pixels as X11's XWD format has them ("XWDFile.h"): blue, green, red and a byte without meaning.
+///
+/// Tests compare many of them, without optimization: they become a picture only where one is kept.
+#[derive(PartialEq)]
+struct Frame(Vec<u8>);
+
+impl Frame {
+    /// Red, green, blue, and opaque.
+    fn pixels(mut self) -> Vec<u8> {
+        for pixel in self.0.chunks_exact_mut(4) {
+            pixel.swap(0, 2);
+            pixel[3] = u8::MAX;
+        }
+        self.0
+    }
+
+    fn colors(&self) -> usize {
+        let mut found = std::collections::BTreeSet::new();
+        let mut last: &[u8] = &[];
+        for pixel in self.0.chunks_exact(4) {
+            if pixel != last {
+                found.insert(&pixel[..3]);
+                last = pixel;
+            }
+        }
+        found.len()
     }
 }
 
@@ -352,10 +379,10 @@ impl Window<'_> {
     /// Keeps a picture of the screen, below the target directory; gives its path. What is said is there before it is
     /// drawn: the picture is taken once nothing changes for some frames (clocks do, each second).
     pub fn picture(&self, name: &str) -> PathBuf {
-        let mut pixels = self.desk.pixels();
+        let mut frame = self.desk.frame();
         for _ in 0..20 {
             super::pause(Duration::from_millis(150));
-            if std::mem::replace(&mut pixels, self.desk.pixels()) == pixels {
+            if std::mem::replace(&mut frame, self.desk.frame()) == frame {
                 break;
             }
         }
@@ -366,16 +393,16 @@ impl Window<'_> {
         let path = folder.join(format!("{test}-{name}.png"));
         let file = fs::File::create(&path).unwrap();
         let mut encoder = png::Encoder::new(std::io::BufWriter::new(file), SCREEN.0, SCREEN.1);
-        encoder.set_color(png::ColorType::Rgb);
-        encoder.write_header().unwrap().write_image_data(&pixels).unwrap();
+        encoder.set_color(png::ColorType::Rgba);
+        encoder.set_compression(png::Compression::Fast);
+        encoder.write_header().unwrap().write_image_data(&frame.pixels()).unwrap();
         eprintln!("picture: {}", path.display());
         path
     }
 
-    /// How many colours the screen has: a window that is not drawn has one or two.
-    pub fn colours(&self) -> usize {
-        let pixels = self.desk.pixels();
-        pixels.chunks_exact(3).collect::<std::collections::BTreeSet<_>>().len()
+    /// How many colors the screen has: a window that is not drawn has one or two.
+    pub fn colors(&self) -> usize {
+        self.desk.frame().colors()
     }
 
     fn pid(&self) -> u32 {
