@@ -183,7 +183,7 @@ fn a_node_that_was_killed_starts_on_a_full_disk_and_is_cleaned_through_it() {
     cis.stop();
 }
 
-/// Fills the disk with what it prints and writes, until it is ended.
+/// Fills the disk with what it prints and writes, until it is ended, or for some minutes where a test is broken off.
 const FILLS: &str = r#"
 version = 1
 [dag]
@@ -194,7 +194,7 @@ tty = false
 id = "fills"
 script = '''
 while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done
-while :; do head -c 65536 /dev/zero >> "$CIS_HOME/ballast"; head -c 1 /dev/zero >> "$CIS_HOME/ballast"; done
+for n in $(seq 100000); do head -c 65536 /dev/zero >> "$CIS_HOME/ballast"; head -c 1 /dev/zero >> "$CIS_HOME/ballast"; done
 '''
 [[tasks]]
 id = "ends"
@@ -272,7 +272,7 @@ fn a_standalone_session_that_fills_the_disk_can_be_ended() {
     let script = r#"
 echo $$ > "$E2E_WORK/new"; mv "$E2E_WORK/new" "$E2E_WORK/alone"
 while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done
-while :; do head -c 65536 /dev/zero >> "$CIS_HOME/ballast"; head -c 1 /dev/zero >> "$CIS_HOME/ballast"; done
+for n in $(seq 100000); do head -c 65536 /dev/zero >> "$CIS_HOME/ballast"; head -c 1 /dev/zero >> "$CIS_HOME/ballast"; done
 "#;
     let alone = ulid_in(&cis.ok(["session", "create", "--", "sh", "-c", script]));
     let pid = eventually("it runs", || cis.read("alone").trim().parse().ok());

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::BoxStream;
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
 
-use super::super::commands::{AskedOfRun, Command};
+use super::super::commands::{AskedOfRun, Command, stopping};
 use super::super::restore::{self, RestoreError};
 use super::Answer;
 use crate::control::coordinated_elsewhere;
@@ -301,14 +302,27 @@ impl Node {
         session: SessionId,
         query: &ReadLog,
     ) -> Answer<Option<BoxStream<'static, LogPiece>>> {
+        if !self.is_exposed(session).await? {
+            return Ok(None);
+        }
+        match logs::followed(&self.hub, session, query).await {
+            Ok(pieces) => Ok(Some(pieces)),
+            // Between two looks it ended, or the node began to stop. The file alone is not the whole log of a session that goes on:
+            // who reads it with marks comes again.
+            Err(HubError::NoSuchSession { .. }) if self.is_exposed(session).await? && query.marks => {
+                Ok(Some(stream::empty().boxed()))
+            }
+            Err(HubError::NoSuchSession { .. }) => Ok(None),
+            Err(error) => Err(hub_problem(&error)),
+        }
+    }
+
+    /// Whether the hub was told of a session. Not: it ended, or its output is withheld.
+    async fn is_exposed(&self, session: SessionId) -> Answer<bool> {
         match self.expose(session).await {
-            Ok(()) => match logs::followed(&self.hub, session, query).await {
-                Ok(pieces) => Ok(Some(pieces)),
-                Err(HubError::NoSuchSession { .. }) => Ok(None),
-                Err(error) => Err(hub_problem(&error)),
-            },
-            Err(problem) if problem == unconnected(session) => Err(problem),
-            Err(_) => Ok(None),
+            Ok(()) => Ok(true),
+            Err(problem) if problem == unconnected(session) || problem == stopping() => Err(problem),
+            Err(_) => Ok(false),
         }
     }
 
