@@ -294,7 +294,12 @@ fn a_person_moves_a_run_to_another_coordinator() {
     assert!(said.contains("--force"), "{said}");
     // On a busy machine the homeserver may take longer than the command waits.
     eventually_within(SLOW, "it takes the run over", || {
-        (second.run(["dag", "takeover", &run, "--force"]).code == Some(0)).then_some(())
+        let taken = second.run(["dag", "takeover", &run, "--force"]);
+        if taken.code == Some(3) && taken.stderr.contains("its room did not take that") {
+            return None;
+        }
+        taken.expect(0);
+        Some(())
     });
     assert_eq!(second.show(&run)["run"]["node"], did(&second));
     eventually_within(SLOW, "the first one finds out", || {
