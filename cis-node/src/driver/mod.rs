@@ -283,6 +283,7 @@ impl Driver {
         self.retry_unread(now);
         self.parts.worker.take_found();
         self.parts.worker.come_of_age();
+        self.offer_less();
         self.take_commands(now);
         self.worker_said(now);
         self.federate(now);

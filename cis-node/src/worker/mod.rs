@@ -114,6 +114,10 @@ pub(super) struct LocalWorker {
     live: HashMap<SessionId, Live>,
     by_attempt: HashMap<AttemptId, SessionId>,
     young: VecDeque<(TimestampMs, SessionId)>,
+    /// Sessions of rooms that began, and when others must not wait for them any more.
+    long_at: VecDeque<(TimestampMs, SessionId)>,
+    /// Runs of rooms that have such a session: what is to be said of it is the driver's matter.
+    pub(super) slowed: Vec<RunId>,
     /// Ended sessions whose files are being kept, and when that is shown.
     slow: VecDeque<(TimestampMs, SessionId)>,
     chores: Chores<Found>,
@@ -160,6 +164,8 @@ impl LocalWorker {
             live: HashMap::new(),
             by_attempt: HashMap::new(),
             young: VecDeque::new(),
+            long_at: VecDeque::new(),
+            slowed: Vec::new(),
             slow: VecDeque::new(),
             chores: Chores::new(wake),
             tickets: Tickets::new(),
@@ -190,6 +196,8 @@ impl LocalWorker {
         self.live.clear();
         self.by_attempt.clear();
         self.young.clear();
+        self.long_at.clear();
+        self.slowed.clear();
         self.slow.clear();
         self.tickets.clear();
         self.paces.clear();
@@ -241,6 +249,8 @@ impl LocalWorker {
     pub(super) fn started(&mut self, session: SessionId, pid: u32) {
         if let Some(live) = self.live.get_mut(&session) {
             live.life.started(pid);
+            let run = live.attempt.run;
+            self.pace_begins(run, session);
             self.young.push_back((self.now_ms + YOUNG_MS, session));
         }
     }
@@ -248,7 +258,7 @@ impl LocalWorker {
     /// When the next young session comes of age.
     pub(super) fn poll_timeout(&mut self) -> Option<TimestampMs> {
         let shown = self.next_shown();
-        shown.into_iter().chain(self.next_parting()).min()
+        shown.into_iter().chain(self.next_parting()).chain(self.next_long()).min()
     }
 
     fn next_shown(&mut self) -> Option<TimestampMs> {
@@ -266,13 +276,14 @@ impl LocalWorker {
     pub(super) fn come_of_age(&mut self) {
         self.go_on_parting();
         self.show_slow();
+        self.slow_long();
         while let Some((due, session)) = self.young.front().copied() {
             if due > self.now_ms {
                 return;
             }
             self.young.pop_front();
             if let Some(run) = self.attempt_of(session).map(|attempt| attempt.run) {
-                self.pace_slows(run);
+                self.pace_of_age(run);
             }
             self.expose(session);
         }

@@ -117,6 +117,7 @@ impl LocalWorker {
     ) {
         let secrets = Secrets { named: secrets, sensitive: spec.sensitive.clone() };
         self.grant((attempt, fence), session, slots, spec, Some((secrets, lease)));
+        self.pace_of_room(attempt.run);
     }
 
     /// `for_room`: the secrets that came with a task of a room, and its lease. Otherwise its secrets are found here.

@@ -8,7 +8,7 @@ use crate::secret_file;
 use cis_core::api::{CacheUse, Program, Refusal};
 use cis_core::dag::{CacheKey, SecretSource};
 use cis_core::event::{AttemptOutcome, FailureCause};
-use cis_host::protocol::{Exit, Start, StartFailure};
+use cis_host::protocol::{Exit, Lease, Start, StartFailure};
 
 const TOKEN: &str = "the-token-of-now";
 
@@ -137,6 +137,43 @@ fn what_is_looked_up_in_the_cache_is_taken_back_too() {
     bench.grant(2, spec);
     bench.wait_found();
     assert_eq!((bench.starts().len(), bench.worker.said.len()), (1, 0), "its next grant starts it");
+}
+
+/// Two sessions where there is one slot: the second one waits at the host. When it is taken back, in ms of the first one's life.
+fn taken_back_at(of_room: bool, shown_at_once: bool) -> (TimestampMs, Vec<RunId>) {
+    let mut bench = bench(&[]);
+    for number in 1..=2 {
+        let attempt = AttemptId { number, ..attempt() };
+        let (session, fence) = (SessionId::from_parts(number.into(), 1), number.into());
+        let spec = bench.spec("true");
+        if of_room {
+            let (key, lease) = ((&attempt, fence), Lease { until_ms: u64::MAX, keep_ms: None });
+            bench.worker.grant_for_room(key, session, 1, spec, BTreeMap::new(), lease);
+        } else {
+            bench.grant_to(attempt, fence, spec);
+        }
+    }
+    let [first, second] = &bench.starts()[..] else { panic!("both are at the host") };
+    bench.worker.started(first.session, 1);
+    let is_back =
+        |message: &ToHost| matches!(message, ToHost::Withdraw { session } if *session == second.session);
+    if shown_at_once {
+        bench.worker.expose(first.session);
+    }
+    let began = bench.worker.now_ms;
+    while !bench.worker.to_host.iter().any(is_back) {
+        let next = bench.worker.poll_timeout().expect("it is taken back at some time");
+        bench.worker.set_now(next);
+        bench.worker.come_of_age();
+    }
+    (bench.worker.now_ms - began, bench.worker.slowed)
+}
+
+#[test]
+fn what_waits_for_a_long_session_is_taken_back_later_where_the_way_is_long() {
+    assert_eq!(taken_back_at(false, false), (20, Vec::new()));
+    assert_eq!(taken_back_at(true, false), (80, vec![run()]));
+    assert_eq!(taken_back_at(true, true), (80, vec![run()]), "somebody looks at it, or it asks");
 }
 
 /// Task `n` of a run with a secret from the file `n` of 14 KiB each.

@@ -258,7 +258,7 @@ impl Federation {
         is_news
     }
 
-    /// A session of that run takes longer than others should wait for. Gives whether this node let some wait until now.
+    /// That run has a session that takes too long for others to wait. Gives whether this node let some wait until now.
     fn queue_slows(&mut self, run: RunId) -> bool {
         self.queue.take_if(|queue| queue.run == run).is_some_and(|queue| queue.count > 0)
     }
@@ -502,6 +502,15 @@ impl Driver {
     pub(in crate::driver) fn offer_changed(&mut self) {
         for worker in self.federation.rooms.values_mut().filter_map(|room| room.worker.as_mut()) {
             worker.status_changed(boot_ms());
+        }
+    }
+
+    /// Runs of rooms have sessions that take longer than others should wait for: the coordinators are told to send none ahead.
+    pub(in crate::driver) fn offer_less(&mut self) {
+        for run in std::mem::take(&mut self.parts.worker.slowed) {
+            if self.federation.queue_slows(run) {
+                self.offer_changed();
+            }
         }
     }
 

@@ -351,8 +351,6 @@ impl Driver {
                 let slots = self.slots_for(u32::MAX);
                 self.federation.queue_ended(granted.attempt.run, report, slots)
             }
-            // It lives for longer than those that others may wait for.
-            FromWorker::Session { .. } => self.federation.queue_slows(granted.attempt.run),
             _ => false,
         };
         if is_news {
