@@ -14,6 +14,7 @@ mod list;
 mod logs;
 mod news;
 mod policy;
+mod queue;
 mod refused;
 mod results;
 mod secrets;
@@ -29,6 +30,7 @@ use self::directories::Directories;
 use self::files::{Transfer, Underway};
 use self::groups::Groups;
 use self::logs::LogUploads;
+use self::queue::QueueOffer;
 use self::refused::Refused;
 use self::secrets::Hiding;
 use self::terms::Terms;
@@ -39,10 +41,8 @@ use crate::account::boot_ms;
 use crate::commands::Reply;
 use crate::config::find_program;
 use crate::restore;
-use crate::worker::pace::{Durations, is_news};
 use crate::wrong::Wrong;
 use cis_core::agent::Agent;
-use cis_core::api::Report;
 use cis_core::event::ExecutionMode;
 use cis_core::federation::direct::{RemoteSpec, TaskPayload};
 use cis_core::federation::finality::Finality;
@@ -58,7 +58,7 @@ use cis_core::fence::epoch_of;
 use cis_core::identity::Right;
 use cis_core::ids::{AttemptId, Epoch, Fence, NodeDid, Offset, RunId, SessionId, TimestampMs};
 use cis_core::rate::Bucket;
-use cis_core::scheduler::placement::{Ahead, NodeOffer};
+use cis_core::scheduler::placement::NodeOffer;
 use cis_core::scheduler::{Input, InputKind, LiveAttempt, Run};
 use cis_local::Clocks;
 
@@ -127,13 +127,6 @@ struct Room {
     finality: BTreeMap<RunId, Finality>,
     /// The newest entries of this node's own journals that were read.
     read_own: BTreeMap<RunId, Position>,
-}
-
-/// See [`Federation::queue`].
-struct QueueOffer {
-    run: RunId,
-    durations: Durations,
-    count: u32,
 }
 
 struct Held {
@@ -228,44 +221,6 @@ impl Federation {
             let coordinates = room.coordinator.epoch(run).is_some();
             coordinates.then_some((name.clone(), room))
         })
-    }
-
-    /// Sessions that may wait here, where this node has those of one run alone.
-    fn ahead(&self) -> Option<Ahead> {
-        let QueueOffer { run, count, .. } = self.queue.as_ref().filter(|queue| queue.count > 0)?;
-        // The result of one that ended may be kept for long: until its coordinator is there again.
-        let is_over = |held: &Held| {
-            let worker = self.rooms.get(&held.room).and_then(|room| room.worker.as_ref());
-            worker.is_some_and(|worker| worker.has_ended(&held.granted))
-        };
-        let is_alone = self.held.values().all(|held| held.granted.attempt.run == *run || is_over(held));
-        is_alone.then_some(Ahead { run: *run, count: *count })
-    }
-
-    /// A session of another node's run ended. Gives whether this node lets more or fewer of them wait from now on.
-    fn queue_ended(&mut self, run: RunId, report: &Report, slots: u32) -> bool {
-        let queue = match self.queue.take().filter(|queue| queue.run == run) {
-            Some(queue) => self.queue.insert(queue),
-            None => self.queue.insert(QueueOffer { run, durations: Durations::default(), count: 0 }),
-        };
-        let Some(started_ms) = report.started_ms else { return false };
-        let took_ms = report.ended_ms.saturating_sub(started_ms);
-        let count = queue.durations.ended_for_remote(took_ms, slots).unwrap_or(queue.count);
-        let is_news = is_news(queue.count, count);
-        if is_news {
-            queue.count = count;
-        }
-        is_news
-    }
-
-    /// That run has a session that takes too long for others to wait. Gives whether this node let some wait until now.
-    fn queue_slows(&mut self, run: RunId) -> bool {
-        self.queue.take_if(|queue| queue.run == run).is_some_and(|queue| queue.count > 0)
-    }
-
-    /// Whether this node lets sessions wait, be it of a run that is not the only one any more.
-    fn queues(&self) -> bool {
-        self.queue.as_ref().is_some_and(|queue| queue.count > 0)
     }
 
     fn worker(&mut self, room: &str) -> Option<&mut WorkerHalf<TaskPayload>> {
@@ -502,15 +457,6 @@ impl Driver {
     pub(in crate::driver) fn offer_changed(&mut self) {
         for worker in self.federation.rooms.values_mut().filter_map(|room| room.worker.as_mut()) {
             worker.status_changed(boot_ms());
-        }
-    }
-
-    /// Runs of rooms have sessions that take longer than others should wait for: the coordinators are told to send none ahead.
-    pub(in crate::driver) fn offer_less(&mut self) {
-        for run in std::mem::take(&mut self.parts.worker.slowed) {
-            if self.federation.queue_slows(run) {
-                self.offer_changed();
-            }
         }
     }
 

@@ -15,7 +15,7 @@ use cis_core::federation::private::PrivateSpec;
 use cis_core::federation::protocol::message::{Grant, Granted, Message};
 use cis_core::federation::protocol::worker::{Change, Effect, Remembered, WorkerHalf};
 use cis_core::federation::protocol::{BootMs, Settings};
-use cis_core::ids::{AttemptId, RunId, SessionId, TimestampMs};
+use cis_core::ids::{AttemptId, SessionId, TimestampMs};
 use cis_host::protocol::{AtDeadline, Lease, ToHost};
 
 impl Driver {
@@ -270,23 +270,6 @@ impl Driver {
         })
     }
 
-    /// Refuses a session that would have to wait here for its turn when this node does not offer that any more: another node may have
-    /// a free slot.
-    fn refusal_of_queue(&mut self, room: &str, run: RunId, slots: u32) -> Option<Refusal> {
-        if self.federation.worker(room)?.working_sessions_of(run) <= slots as usize {
-            return None;
-        }
-        let queues = self.federation.ahead().is_some_and(|ahead| ahead.run == run);
-        (!queues).then_some(Refusal::Withdrawn {})
-    }
-
-    /// Whether sessions of other nodes wait here for their turn, so that several results follow each other soon.
-    fn has_queue(&mut self, room: &str) -> bool {
-        let slots = self.parts.config.settings.federation.slots as usize;
-        self.federation.queues()
-            && self.federation.worker(room).is_some_and(|worker| worker.live_sessions() > slots)
-    }
-
     /// Whatever a coordinator says: a task gets nothing of this node's files, environments and secrets.
     fn own_of(&self, attempt: &AttemptId, mut spec: TaskSpec) -> TaskSpec {
         (spec.base_env, spec.umask, spec.cache) = (None, None, None);
@@ -346,17 +329,11 @@ impl Driver {
             return Some(message);
         };
         let (room, granted, boot) = (room.clone(), granted.clone(), boot_ms());
-        let is_news = match &message {
-            FromWorker::Result { report, .. } => {
-                let slots = self.slots_for(u32::MAX);
-                self.federation.queue_ended(granted.attempt.run, report, slots)
-            }
-            _ => false,
-        };
-        if is_news {
-            self.offer_changed();
-        }
         if let FromWorker::Result { report, .. } = &mut message {
+            let slots = self.slots_for(u32::MAX);
+            if self.federation.queue_ended(granted.attempt.run, report, slots) {
+                self.offer_changed();
+            }
             self.seal_outputs(&room, &granted, report);
         }
         let mut out = Vec::new();
