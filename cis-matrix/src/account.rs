@@ -10,6 +10,8 @@ use matrix_sdk::config::RequestConfig;
 use matrix_sdk::encryption::{BackupDownloadStrategy, EncryptionSettings};
 use matrix_sdk::ruma::api::client::account::whoami;
 use matrix_sdk::ruma::api::client::session::login;
+use matrix_sdk::ruma::api::client::session::login::v3::LoginInfo;
+use matrix_sdk::ruma::api::client::uiaa::{self, AuthData, MatrixUserIdentifier, UserIdentifier};
 use matrix_sdk::ruma::{OwnedDeviceId, OwnedUserId, UserId};
 use matrix_sdk::{ClientBuilder, SessionMeta, SessionTokens};
 
@@ -132,32 +134,46 @@ impl Client {
 
 async fn with_password(login: &Login, password: &Secret) -> Result<(Client, Session), MatrixError> {
     let sdk = builder(&login.homeserver, Some(&login.store))?.build().await?;
-    let auth = sdk.matrix_auth();
-    let said = auth
-        .login_username(login.user.trim(), password.reveal())
-        .initial_device_display_name(&login.device_name)
-        .send()
+    let name = UserIdentifier::Matrix(MatrixUserIdentifier::new(login.user.trim().to_owned()));
+    let proof = login::v3::Password::new(name.clone(), password.reveal().to_owned());
+    let said = log_in(&sdk, login, LoginInfo::Password(proof))
         .await
-        .map_err(|error| no_homeserver(error.into(), &login.homeserver))?;
+        .map_err(|error| no_homeserver(error, &login.homeserver))?;
+    // Older homeservers want the password again before they take the keys of a new identity.
+    sdk.encryption().wait_for_e2ee_initialization_tasks().await;
+    let again = AuthData::Password(uiaa::Password::new(name, password.reveal().to_owned()));
+    // Without one the account still works: `Client::standing` says that it has none.
+    let _ = sdk.encryption().bootstrap_cross_signing_if_needed(Some(again)).await;
     Ok(made(sdk, said))
 }
 
 async fn with_login_token(login: &Login, token: &Secret) -> Result<(Client, Session), MatrixError> {
     let sdk = builder(&login.homeserver, Some(&login.store))?.build().await?;
-    let auth = sdk.matrix_auth();
-    let said = auth
-        .login_token(token.reveal())
-        .initial_device_display_name(&login.device_name)
-        .send()
+    let proof = login::v3::Token::new(token.reveal().to_owned());
+    let said = log_in(&sdk, login, LoginInfo::Token(proof))
         .await
-        .map_err(|error| no_login_token(no_homeserver(error.into(), &login.homeserver)))?;
+        .map_err(|error| no_login_token(no_homeserver(error, &login.homeserver)))?;
     if !login.user.trim().is_empty() && !is_same_user(&login.user, &said.user_id) {
         let detail = format!("the browser logged {} in, not {}", said.user_id, login.user.escape_debug());
         // A device that was made for nobody.
-        let _ = auth.logout().await;
+        let _ = sdk.matrix_auth().logout().await;
         return Err(MatrixError::BadInput { detail });
     }
     Ok(made(sdk, said))
+}
+
+/// Asks for a new device once. The login of the SDK asks up to four times, and waits silently in between for as long as
+/// the homeserver says: minutes, where a few passwords in a row were wrong.
+async fn log_in(
+    sdk: &matrix_sdk::Client,
+    login: &Login,
+    proof: LoginInfo,
+) -> Result<login::v3::Response, MatrixError> {
+    let mut request = login::v3::Request::new(proof);
+    request.initial_device_display_name = Some(login.device_name.clone());
+    let said = sdk.send(request).await?;
+    sdk.restore_session(MatrixSession::from(&said)).await?;
+    Ok(said)
 }
 
 /// A device that the homeserver has just made.

@@ -17,7 +17,7 @@ const SAID_CHARS_MAX: usize = 300;
 #[non_exhaustive]
 pub enum MatrixError {
     /// The account asks more than the homeserver allows.
-    #[error("the homeserver limits the rate of this account: it may go on in {} ms", retry_after.as_millis())]
+    #[error("the homeserver has been asked too often: try again in {} s", retry_after.as_millis().div_ceil(1000))]
     RateLimited {
         /// Not before this has passed.
         retry_after: Duration,

@@ -1,6 +1,7 @@
 //! Logging in and out.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use cis_matrix::{Client, MatrixError, Proof, Secret};
 
@@ -84,4 +85,24 @@ async fn a_login_that_cannot_be_says_why() {
         let error = with(address, &user.password).await.unwrap_err();
         assert!(matches!(error, MatrixError::BadInput { .. }), "{address}: {error:?}");
     }
+}
+
+/// A homeserver stops those who guess passwords for a while. Nobody waits for that without a word.
+#[tokio::test]
+async fn a_login_after_too_many_wrong_passwords_says_how_long_to_wait() {
+    let synapse = Synapse::shared();
+    let user = synapse.register("ann");
+    for _ in 0..10 {
+        let proof = Proof::Password(Secret::new("wrong"));
+        let store = tempfile::tempdir().unwrap();
+        match Client::login(login(&user, &synapse, proof, &store)).await.map(drop).unwrap_err() {
+            MatrixError::Forbidden { .. } => {}
+            MatrixError::RateLimited { retry_after } => {
+                assert!(retry_after > Duration::from_secs(1), "{retry_after:?}");
+                return;
+            }
+            other => panic!("{other}"),
+        }
+    }
+    panic!("ten wrong passwords in a row were looked at");
 }

@@ -282,7 +282,9 @@ fn configure(folder: &Path) -> u16 {
          log_config: '{}'\nmedia_store_path: '{}'\nsigning_key_path: '{}'\n\
          registration_shared_secret: {}\nmacaroon_secret_key: x\nform_secret: x\n\
          trusted_key_servers: []\nsuppress_key_server_warning: true\nreport_stats: false\n\
-         # A password costs 12 ms in place of 230.\nbcrypt_rounds: 4\n",
+         # A password costs 12 ms in place of 230.\nbcrypt_rounds: 4\n\
+         # All tests come from one address; the limits of each account are as they are.\n\
+         rc_login: {{address: {{per_second: 100, burst_count: 100}}}}\n",
         at("pid"),
         at("homeserver.db"),
         at("log.yaml"),
