@@ -2,20 +2,25 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use matrix_sdk::authentication::matrix::MatrixSession;
-use matrix_sdk::config::RequestConfig;
+use matrix_sdk::config::{RequestConfig, StoreConfig};
+use matrix_sdk::cross_process_lock::CrossProcessLockConfig;
 use matrix_sdk::encryption::{BackupDownloadStrategy, EncryptionSettings};
 use matrix_sdk::ruma::api::client::account::whoami;
 use matrix_sdk::ruma::api::client::session::login;
 use matrix_sdk::ruma::api::client::session::login::v3::LoginInfo;
 use matrix_sdk::ruma::api::client::uiaa::{self, AuthData, MatrixUserIdentifier, UserIdentifier};
 use matrix_sdk::ruma::{OwnedDeviceId, OwnedUserId, UserId};
-use matrix_sdk::{ClientBuilder, SessionMeta, SessionTokens};
+use matrix_sdk::{
+    ClientBuildError, ClientBuilder, SessionMeta, SessionTokens, SqliteCryptoStore, SqliteEventCacheStore,
+    SqliteMediaStore, SqliteStateStore,
+};
 
 use crate::asked::Asked;
+use crate::keys::Keys;
 use crate::{Answer, MatrixError, Secret, Session, answer, files};
 
 /// A homeserver that takes longer for a request is away.
@@ -27,6 +32,8 @@ pub struct Client {
     pub(crate) sdk: matrix_sdk::Client,
     /// Requests of others that came with batches.
     pub(crate) asked: Arc<Asked>,
+    /// The place behind the newest batch of this process.
+    pub(crate) here: Arc<Mutex<Option<String>>>,
 }
 
 /// Who logs in, where.
@@ -63,7 +70,7 @@ impl fmt::Debug for Client {
 
 impl Client {
     fn of(sdk: matrix_sdk::Client) -> Self {
-        Self { sdk, asked: Arc::default() }
+        Self { sdk, asked: Arc::default(), here: Arc::default() }
     }
 
     /// Logs in. What is given back beside the client is all that [`Client::restore`] needs.
@@ -90,7 +97,8 @@ impl Client {
     pub fn restore(store: PathBuf, session: Session) -> Answer<Self> {
         answer(async move {
             files::make_private(&store)?;
-            let client = open(builder(&session.homeserver, Some(&store))?, &session).await;
+            let client =
+                async { open(builder(&session.homeserver, Some(&store)).await?, &session).await }.await;
             files::tighten(&store)?;
             client
         })
@@ -133,7 +141,7 @@ impl Client {
 }
 
 async fn with_password(login: &Login, password: &Secret) -> Result<(Client, Session), MatrixError> {
-    let sdk = builder(&login.homeserver, Some(&login.store))?.build().await?;
+    let sdk = builder(&login.homeserver, Some(&login.store)).await?.build().await?;
     let name = UserIdentifier::Matrix(MatrixUserIdentifier::new(login.user.trim().to_owned()));
     let proof = login::v3::Password::new(name.clone(), password.reveal().to_owned());
     let said = log_in(&sdk, login, LoginInfo::Password(proof))
@@ -148,7 +156,7 @@ async fn with_password(login: &Login, password: &Secret) -> Result<(Client, Sess
 }
 
 async fn with_login_token(login: &Login, token: &Secret) -> Result<(Client, Session), MatrixError> {
-    let sdk = builder(&login.homeserver, Some(&login.store))?.build().await?;
+    let sdk = builder(&login.homeserver, Some(&login.store)).await?.build().await?;
     let proof = login::v3::Token::new(token.reveal().to_owned());
     let said = log_in(&sdk, login, LoginInfo::Token(proof))
         .await
@@ -189,7 +197,7 @@ fn made(sdk: matrix_sdk::Client, said: login::v3::Response) -> (Client, Session)
 
 async fn with_token(login: &Login, token: Secret) -> Result<(Client, Session), MatrixError> {
     // Whose token it is, only the homeserver knows; the store is made for that device and no other.
-    let asking = builder(&login.homeserver, None)?.build().await?;
+    let asking = builder(&login.homeserver, None).await?.build().await?;
     let nobody = meta("@nobody:invalid", "NOBODY")?;
     let tokens = SessionTokens { access_token: token.reveal().to_owned(), refresh_token: None };
     asking.restore_session(MatrixSession { meta: nobody, tokens }).await?;
@@ -212,7 +220,7 @@ async fn with_token(login: &Login, token: Secret) -> Result<(Client, Session), M
         device: device.to_string(),
         token,
     };
-    let client = open(builder(&session.homeserver, Some(&login.store))?, &session).await?;
+    let client = open(builder(&session.homeserver, Some(&login.store)).await?, &session).await?;
     Ok((client, session))
 }
 
@@ -265,7 +273,20 @@ fn meta(user: &str, device: &str) -> Result<SessionMeta, MatrixError> {
     Ok(SessionMeta { user_id, device_id: OwnedDeviceId::from(device) })
 }
 
-pub(crate) fn builder(homeserver: &str, store: Option<&Path>) -> Result<ClientBuilder, MatrixError> {
+/// What the SDK keeps, in files of this folder.
+async fn stores(folder: &Path) -> Result<StoreConfig, MatrixError> {
+    let keys = SqliteCryptoStore::open(folder, None).await.map_err(ClientBuildError::from)?;
+    let state = SqliteStateStore::open(folder, None).await.map_err(ClientBuildError::from)?;
+    let events = SqliteEventCacheStore::open(folder, None).await.map_err(ClientBuildError::from)?;
+    let media = SqliteMediaStore::open(folder, None).await.map_err(ClientBuildError::from)?;
+    Ok(StoreConfig::new(CrossProcessLockConfig::multi_process("main"))
+        .crypto_store(Keys::new(keys))
+        .state_store(state)
+        .event_cache_store(events)
+        .media_store(media))
+}
+
+pub(crate) async fn builder(homeserver: &str, store: Option<&Path>) -> Result<ClientBuilder, MatrixError> {
     let homeserver = homeserver.trim();
     if homeserver.is_empty() {
         return Err(MatrixError::BadInput { detail: "the homeserver has no address".to_owned() });
@@ -280,7 +301,7 @@ pub(crate) fn builder(homeserver: &str, store: Option<&Path>) -> Result<ClientBu
         builder.server_name_or_homeserver_url(homeserver)
     };
     let Some(store) = store else { return Ok(builder) };
-    Ok(builder.sqlite_store(store, None).with_encryption_settings(EncryptionSettings {
+    Ok(builder.store_config(stores(store).await?).with_encryption_settings(EncryptionSettings {
         auto_enable_cross_signing: true,
         backup_download_strategy: BackupDownloadStrategy::AfterDecryptionFailure,
         auto_enable_backups: false,

@@ -17,6 +17,7 @@ mod error;
 mod events;
 mod files;
 mod history;
+mod keys;
 mod media;
 mod members;
 mod name;

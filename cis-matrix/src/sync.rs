@@ -5,6 +5,7 @@
 //! place again is no way back, as the SDK drops what it has seen. So [`Client::next`] says then, without a
 //! request, that every room may lack events after the caller's place: they are read by [`Client::forward`].
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use matrix_sdk::config::SyncSettings;
@@ -69,7 +70,10 @@ impl Client {
                 .timeout(wait)
                 .set_presence(PresenceState::Offline)
                 .filter(Filter::FilterDefinition(filter()));
+            // If this future is dropped, the SDK may have stored the next place or not: its store is asked next time.
+            client.set_here(None);
             let response = client.sdk.sync_once(settings).await?;
+            client.set_here(Some(response.next_batch.clone()));
             client.asked.remember(&response);
             Ok(Batch::of(here, &response))
         })
@@ -83,9 +87,17 @@ impl Client {
     }
 
     async fn place(&self) -> Result<Option<String>, MatrixError> {
+        let here = self.here.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if here.is_some() {
+            return Ok(here);
+        }
         let kept = self.sdk.state_store().get_kv_data(StateStoreDataKey::SyncToken).await;
         let kept = kept.map_err(|error| MatrixError::Store { detail: error.to_string() })?;
         Ok(kept.and_then(StateStoreDataValue::into_sync_token))
+    }
+
+    fn set_here(&self, here: Option<String>) {
+        *self.here.lock().unwrap_or_else(PoisonError::into_inner) = here;
     }
 
     /// Every room may lack what happened after `since`.

@@ -321,8 +321,17 @@ fn known(cis: &Cis, run: &str) -> Value {
 /// Waits until the other node coordinates a run.
 fn coordinates(place: &Place, heir: &Other, run: &str) -> Outcome {
     let own = did(&heir.cis)?;
-    place.until("the other one coordinates it", || {
+    let taken = place.until("the other one coordinates it", || {
         Ok((known(&heir.cis, run)["node"] == own.as_str()).then_some(()))
+    });
+    taken.map_err(|e| {
+        let said = |words: &[&str]| heir.cis.run(words.iter().copied()).unwrap_or_else(|e| e);
+        format!(
+            "{e}\n{}\n{}\n{}",
+            said(&["node", "status"]),
+            said(&["dag", "list"]),
+            said(&["dag", "why", run])
+        )
     })
 }
 
