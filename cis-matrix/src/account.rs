@@ -141,58 +141,81 @@ impl Client {
 }
 
 async fn with_password(login: &Login, password: &Secret) -> Result<(Client, Session), MatrixError> {
-    let sdk = builder(&login.homeserver, Some(&login.store)).await?.build().await?;
     let name = UserIdentifier::Matrix(MatrixUserIdentifier::new(login.user.trim().to_owned()));
     let proof = login::v3::Password::new(name.clone(), password.reveal().to_owned());
-    let said = log_in(&sdk, login, LoginInfo::Password(proof))
-        .await
-        .map_err(|error| no_homeserver(error, &login.homeserver))?;
-    // Older homeservers want the password again before they take the keys of a new identity.
-    sdk.encryption().wait_for_e2ee_initialization_tasks().await;
+    let made = Made::log_in(login, LoginInfo::Password(proof)).await?;
+    // Homeservers may want the password again before they take the keys of a new identity: without it, one would be made here that is not
+    // known there.
+    let (client, session) =
+        made.open(login, |builder| builder.with_encryption_settings(encryption(false))).await?;
+    let encryption = client.sdk.encryption();
+    encryption.wait_for_e2ee_initialization_tasks().await;
     let again = AuthData::Password(uiaa::Password::new(name, password.reveal().to_owned()));
-    // Without one the account still works: `Client::standing` says that it has none.
-    let _ = sdk.encryption().bootstrap_cross_signing_if_needed(Some(again)).await;
-    Ok(made(sdk, said))
+    // Without an identity the account works, too.
+    let _ = encryption.bootstrap_cross_signing_if_needed(Some(again)).await;
+    Ok((client, session))
 }
 
 async fn with_login_token(login: &Login, token: &Secret) -> Result<(Client, Session), MatrixError> {
-    let sdk = builder(&login.homeserver, Some(&login.store)).await?.build().await?;
     let proof = login::v3::Token::new(token.reveal().to_owned());
-    let said = log_in(&sdk, login, LoginInfo::Token(proof))
-        .await
-        .map_err(|error| no_login_token(no_homeserver(error, &login.homeserver)))?;
-    if !login.user.trim().is_empty() && !is_same_user(&login.user, &said.user_id) {
-        let detail = format!("the browser logged {} in, not {}", said.user_id, login.user.escape_debug());
-        // A device that was made for nobody.
-        let _ = sdk.matrix_auth().logout().await;
+    let made = Made::log_in(login, LoginInfo::Token(proof)).await.map_err(no_login_token)?;
+    if !login.user.trim().is_empty() && !is_same_user(&login.user, &made.said.user_id) {
+        let user = login.user.escape_debug();
+        let detail = format!("the browser logged {} in, not {user}", made.said.user_id);
+        made.undo().await;
         return Err(MatrixError::BadInput { detail });
     }
-    Ok(made(sdk, said))
+    made.open(login, |builder| builder).await
 }
 
-/// Asks for a new device once. The login of the SDK asks up to four times, and waits silently in between for as long as
-/// the homeserver says: minutes, where a few passwords in a row were wrong.
-async fn log_in(
-    sdk: &matrix_sdk::Client,
-    login: &Login,
-    proof: LoginInfo,
-) -> Result<login::v3::Response, MatrixError> {
-    let mut request = login::v3::Request::new(proof);
-    request.initial_device_display_name = Some(login.device_name.clone());
-    let said = sdk.send(request).await?;
-    sdk.restore_session(MatrixSession::from(&said)).await?;
-    Ok(said)
+/// A device that the homeserver has just made, before anything of it is stored.
+struct Made {
+    /// Without a store and without keys.
+    asking: matrix_sdk::Client,
+    said: login::v3::Response,
 }
 
-/// A device that the homeserver has just made.
-fn made(sdk: matrix_sdk::Client, said: login::v3::Response) -> (Client, Session) {
-    let session = Session {
-        homeserver: sdk.homeserver().to_string(),
-        user: said.user_id.to_string(),
-        device: said.device_id.to_string(),
-        token: Secret::new(said.access_token),
-    };
-    (Client::of(sdk), session)
+impl Made {
+    /// Asks for a new device once. The login of the SDK asks up to three times, and waits silently in between for as long as
+    /// the homeserver says: minutes, where a few passwords in a row were wrong. Another address of the homeserver in its answer is
+    /// not followed: the one that was given can be reached from here.
+    async fn log_in(login: &Login, proof: LoginInfo) -> Result<Self, MatrixError> {
+        let asking = builder(&login.homeserver, None).await?.build().await?;
+        let mut request = login::v3::Request::new(proof);
+        request.initial_device_display_name = Some(login.device_name.clone());
+        let said = asking.send(request).await;
+        let said = said.map_err(|error| no_homeserver(error.into(), &login.homeserver))?;
+        Ok(Self { asking, said })
+    }
+
+    async fn open(
+        self,
+        login: &Login,
+        settings: impl FnOnce(ClientBuilder) -> ClientBuilder,
+    ) -> Result<(Client, Session), MatrixError> {
+        let session = Session {
+            homeserver: self.asking.homeserver().to_string(),
+            user: self.said.user_id.to_string(),
+            device: self.said.device_id.to_string(),
+            token: Secret::new(&self.said.access_token),
+        };
+        let opened =
+            async { open(settings(builder(&session.homeserver, Some(&login.store)).await?), &session).await };
+        match opened.await {
+            Ok(client) => Ok((client, session)),
+            Err(error) => {
+                self.undo().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Has the homeserver remove the device.
+    async fn undo(self) {
+        if self.asking.restore_session(MatrixSession::from(&self.said)).await.is_ok() {
+            let _ = self.asking.matrix_auth().logout().await;
+        }
+    }
 }
 
 async fn with_token(login: &Login, token: Secret) -> Result<(Client, Session), MatrixError> {
@@ -301,11 +324,16 @@ pub(crate) async fn builder(homeserver: &str, store: Option<&Path>) -> Result<Cl
         builder.server_name_or_homeserver_url(homeserver)
     };
     let Some(store) = store else { return Ok(builder) };
-    Ok(builder.store_config(stores(store).await?).with_encryption_settings(EncryptionSettings {
-        auto_enable_cross_signing: true,
+    Ok(builder.store_config(stores(store).await?).with_encryption_settings(encryption(true)))
+}
+
+/// `makes_identity`: an account without an identity gets one by itself.
+fn encryption(makes_identity: bool) -> EncryptionSettings {
+    EncryptionSettings {
+        auto_enable_cross_signing: makes_identity,
         backup_download_strategy: BackupDownloadStrategy::AfterDecryptionFailure,
         auto_enable_backups: false,
-    }))
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! thirds of all queries of a node whose tasks are short. Owns what is held; everything else, and each change, is the store's. One
 //! client at a time has the store open.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use matrix_sdk::cross_process_lock::CrossProcessLockGeneration;
@@ -22,18 +22,30 @@ use matrix_sdk_crypto::store::types::{
 };
 use matrix_sdk_crypto::store::{CryptoStore, CryptoStoreError};
 use matrix_sdk_crypto::{Account, DeviceData, GossipRequest, SecretInfo, UserIdentityData};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-/// So many accounts are held; with one more, it begins anew.
-const HELD_MAX: usize = 1000;
+/// So much is held, by [`size`]; with more, it begins anew.
+const HELD_BYTES_MAX: usize = 16 << 20;
 
-/// Devices or an identity, each as JSON: everybody who asks gets values of their own. Those of the SDK can be changed through each
-/// copy, and it compares what it saves with what the store has.
+/// The devices of an account are not held if they have more.
+const OF_ACCOUNT_BYTES_MAX: usize = HELD_BYTES_MAX / 16;
+
+/// What an entry costs beside its bytes.
+const ENTRY_BYTES: usize = 128;
+
+type Devices = HashMap<OwnedDeviceId, Vec<u8>>;
+
+/// Devices and identities, each as the store has it: everybody who asks gets values of their own. Those of the SDK can be changed through
+/// each copy, and it compares what it saves with what the store has.
 #[derive(Debug, Default)]
 struct Memory {
-    devices: HashMap<OwnedUserId, Arc<HashMap<OwnedDeviceId, Vec<u8>>>>,
+    devices: HashMap<OwnedUserId, Arc<Devices>>,
     /// None: the account has none.
     identities: HashMap<OwnedUserId, Option<Arc<[u8]>>>,
+    /// What both have.
+    bytes: usize,
     /// Changes that began. What was read before the newest one, or during it, may be old.
     begun: u64,
     /// Changes that ended.
@@ -52,13 +64,64 @@ impl Memory {
     fn settled(&self) -> Option<u64> {
         (self.begun == self.ended).then_some(self.begun)
     }
+
+    fn forget(&mut self, of: &UserId) {
+        let devices = self.devices.remove(of).map_or(0, |devices| size(devices.values()));
+        let identity = self.identities.remove(of).map_or(0, |identity| size(identity.as_deref()));
+        self.bytes -= devices + identity;
+    }
+
+    fn forget_all(&mut self) {
+        self.devices.clear();
+        self.identities.clear();
+        self.bytes = 0;
+    }
+
+    fn make_room(&mut self, bytes: usize) {
+        if self.bytes + bytes > HELD_BYTES_MAX {
+            self.forget_all();
+        }
+        self.bytes += bytes;
+    }
+}
+
+/// What an entry with these values costs.
+fn size(values: impl IntoIterator<Item = impl AsRef<[u8]>>) -> usize {
+    ENTRY_BYTES + values.into_iter().map(|value| ENTRY_BYTES + value.as_ref().len()).sum::<usize>()
 }
 
 fn lock(memory: &Mutex<Memory>) -> MutexGuard<'_, Memory> {
     memory.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A change that is under way, as long as this lives.
+struct Change(Arc<Mutex<Memory>>);
+
+impl Change {
+    fn begin(memory: &Arc<Mutex<Memory>>, of: BTreeSet<&UserId>) -> Self {
+        let mut held = lock(memory);
+        held.begun += 1;
+        of.into_iter().for_each(|user| held.forget(user));
+        Self(Arc::clone(memory))
+    }
+}
+
+impl Drop for Change {
+    fn drop(&mut self) {
+        lock(&self.0).ended += 1;
+    }
+}
+
 type Stored<T> = Result<T, CryptoStoreError>;
+
+/// In the format of the store: what it can give can be held. JSON may not be nested as deep.
+fn encoded<T: Serialize>(value: &T) -> Stored<Vec<u8>> {
+    rmp_serde::to_vec_named(value).map_err(CryptoStoreError::backend)
+}
+
+fn decoded<T: DeserializeOwned>(bytes: &[u8]) -> Stored<T> {
+    rmp_serde::from_slice(bytes).map_err(CryptoStoreError::backend)
+}
 
 impl Keys {
     pub(crate) fn new(store: SqliteCryptoStore) -> Self {
@@ -69,36 +132,52 @@ impl Keys {
         lock(&self.memory)
     }
 
-    /// Holds what the store gave, unless it may be old.
-    fn hold<T>(
-        &self,
-        of: &UserId,
-        found: T,
-        begun: Option<u64>,
-        map: fn(&mut Memory) -> &mut HashMap<OwnedUserId, T>,
-    ) {
+    /// Holds what was read since `begun`, unless it may be old.
+    fn hold(&self, bytes: usize, begun: Option<u64>, put: impl FnOnce(&mut Memory)) {
         let mut memory = self.memory();
-        if begun.is_some() && memory.settled() == begun {
-            let map = map(&mut memory);
-            if map.len() >= HELD_MAX {
-                map.clear();
-            }
-            map.insert(of.to_owned(), found);
+        if begun.is_some() && memory.settled() == begun && bytes <= OF_ACCOUNT_BYTES_MAX {
+            memory.make_room(bytes);
+            put(&mut memory);
         }
     }
 
-    async fn devices(&self, of: &UserId) -> Stored<Arc<HashMap<OwnedDeviceId, Vec<u8>>>> {
+    async fn devices(&self, of: &UserId) -> Stored<Arc<Devices>> {
         if let Some(devices) = self.memory().devices.get(of) {
             return Ok(Arc::clone(devices));
         }
         let begun = self.memory().settled();
         let found = self.store.get_user_devices(of).await?;
-        let json = |(id, device)| Ok((id, serde_json::to_vec(&device)?));
-        let devices = found.into_iter().map(json).collect::<Result<HashMap<_, _>, serde_json::Error>>()?;
-        let devices = Arc::new(devices);
-        self.hold(of, Arc::clone(&devices), begun, |memory| &mut memory.devices);
+        let one = |(id, device)| Ok((id, encoded(&device)?));
+        let devices = Arc::new(found.into_iter().map(one).collect::<Stored<Devices>>()?);
+        self.hold(size(devices.values()), begun, |memory| {
+            let before = memory.devices.insert(of.to_owned(), Arc::clone(&devices));
+            // Two asked at the same time.
+            memory.bytes -= before.map_or(0, |before| size(before.values()));
+        });
         Ok(devices)
     }
+
+    async fn identity(&self, of: &UserId) -> Stored<Option<Arc<[u8]>>> {
+        if let Some(identity) = self.memory().identities.get(of) {
+            return Ok(identity.clone());
+        }
+        let begun = self.memory().settled();
+        let found = self.store.get_user_identity(of).await?;
+        let identity: Option<Arc<[u8]>> = found.as_ref().map(encoded).transpose()?.map(Arc::from);
+        self.hold(size(identity.as_deref()), begun, |memory| {
+            let before = memory.identities.insert(of.to_owned(), identity.clone());
+            memory.bytes -= before.map_or(0, |before| size(before.as_deref()));
+        });
+        Ok(identity)
+    }
+}
+
+/// Accounts whose devices or identity are among these changes.
+fn accounts(changes: &Changes) -> BTreeSet<&UserId> {
+    let (identities, devices) = (&changes.identities, &changes.devices);
+    let identities = identities.new.iter().chain(&identities.changed).map(UserIdentityData::user_id);
+    let devices = devices.new.iter().chain(&devices.changed).chain(&devices.deleted).map(DeviceData::user_id);
+    identities.chain(devices).collect()
 }
 
 /// The store's answers as they are, except for the methods in the braces.
@@ -120,50 +199,37 @@ macro_rules! answers_of_the_store {
 answers_of_the_store! {
     {
         async fn save_changes(&self, changes: Changes) -> Stored<()> {
-            let of_others = !(changes.identities.new.is_empty()
-                && changes.identities.changed.is_empty()
-                && changes.devices.new.is_empty()
-                && changes.devices.changed.is_empty()
-                && changes.devices.deleted.is_empty());
-            if !of_others {
+            let of = accounts(&changes);
+            if of.is_empty() {
                 return Ok(self.store.save_changes(changes).await?);
             }
-            {
-                let mut memory = self.memory();
-                let (begun, ended) = (memory.begun + 1, memory.ended);
-                *memory = Memory { begun, ended, ..Memory::default() };
-            }
-            let (store, memory) = (self.store.clone(), Arc::clone(&self.memory));
+            let (store, change) = (self.store.clone(), Change::begin(&self.memory, of));
             // A task of its own: who waits may go away, and the database makes the change even so.
             let saved = spawn(async move {
                 let saved = store.save_changes(changes).await;
-                lock(&memory).ended += 1;
+                drop(change);
                 saved
             });
             Ok(saved.await.map_err(CryptoStoreError::backend)??)
         }
 
         async fn get_device(&self, of: &UserId, device: &DeviceId) -> Stored<Option<DeviceData>> {
-            let devices = self.devices(of).await?;
-            Ok(devices.get(device).map(|json| serde_json::from_slice(json)).transpose()?)
+            self.devices(of).await?.get(device).map(|bytes| decoded(bytes)).transpose()
         }
 
         async fn get_user_devices(&self, of: &UserId) -> Stored<HashMap<OwnedDeviceId, DeviceData>> {
             let devices = self.devices(of).await?;
-            let one = |(id, json): (&OwnedDeviceId, &Vec<u8>)| Ok((id.clone(), serde_json::from_slice(json)?));
-            devices.iter().map(one).collect()
+            devices.iter().map(|(id, bytes)| Ok((id.clone(), decoded(bytes)?))).collect()
         }
 
         async fn get_user_identity(&self, of: &UserId) -> Stored<Option<UserIdentityData>> {
-            let held = self.memory().identities.get(of).cloned();
-            if let Some(json) = held {
-                return Ok(json.map(|json| serde_json::from_slice(&json)).transpose()?);
-            }
-            let begun = self.memory().settled();
-            let found = self.store.get_user_identity(of).await?;
-            let json = found.as_ref().map(serde_json::to_vec).transpose()?;
-            self.hold(of, json.map(Arc::from), begun, |memory| &mut memory.identities);
-            Ok(found)
+            self.identity(of).await?.map(|bytes| decoded(&bytes)).transpose()
+        }
+
+        /// Until then another process may have the database.
+        async fn reopen(&self) -> Stored<()> {
+            self.memory().forget_all();
+            Ok(self.store.reopen().await?)
         }
     }
 
@@ -211,7 +277,6 @@ answers_of_the_store! {
     ) -> Option<CrossProcessLockGeneration>;
     fn next_batch_token() -> Option<String>;
     fn close() -> ();
-    fn reopen() -> ();
     fn get_size() -> Option<usize>;
 }
 

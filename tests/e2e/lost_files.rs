@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
-use crate::federation::{did, events, execute, lines_in, member, switch_off};
+use serde_json::Value;
+
+use crate::federation::{did, events, execute, join, lines_in, member, switch_off};
+use crate::harness::proxy::{Fault, Proxy};
 use crate::harness::synapse::Synapse;
-use crate::harness::{eventually_or, eventually_within};
-use crate::matrix::logged_in;
+use crate::harness::{Cis, eventually_or, eventually_within};
+use crate::matrix::{logged_in, login_at};
 use crate::rooms::{SLOW, room_of};
 
 /// The result of `a` is too large for an event: it goes into a file.
@@ -76,4 +79,40 @@ fn a_run_goes_on_without_a_file_of_its_journal_that_is_gone() {
     eventually_within(SLOW, "the worker forgets what is void", || {
         (builder.status()["live_sessions"] == 0).then_some(())
     });
+}
+
+/// Homeservers answer "internal error" now and then. A coordinator that starts then does not count the file as gone.
+#[test]
+fn a_file_of_a_journal_is_asked_for_again_after_an_internal_error_of_the_homeserver() {
+    let synapse = Synapse::shared();
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    let _builder = member(&synapse, &room, &ann, &cis, ("builder", "worker", "execute"));
+    let (proxy, second, user) = (Proxy::before(synapse.url()), Cis::new(), synapse.register("second"));
+    login_at(&second, proxy.url(), &user, "--token-stdin", &user.token).expect(0);
+    ann.invite(&room.id, &user.id);
+    join(&second, &room, &cis, ("second", "coordinator", "coordinate"));
+    second.ok(["node", "stop"]);
+    let folder = cis.work();
+    let run = execute(&cis, &room, &text(&folder));
+    std::fs::write(folder.join("begin"), "").unwrap();
+    eventually_within(SLOW, "the second task works", || folder.join("b").exists().then_some(()));
+    let told = || (cis.status()["outbox"] == 0).then_some(());
+    eventually_within(SLOW, "the room has all of it", told);
+    switch_off(&cis);
+    let _fault = proxy.fault(
+        &["GET", "/media/download/"],
+        Fault::error("500 Internal Server Error", "M_UNKNOWN", ""),
+        2,
+    );
+    second.ok(["node", "start", "--detach", "--room", &room.id, "--role", "coordinator"]);
+    let taken = || {
+        let shown = second.run(["--json", "dag", "show", &run]);
+        (shown.code == Some(0) && second.show(&run)["run"]["node"] == did(&second)).then_some(())
+    };
+    eventually_within(SLOW, "it takes the run over", taken);
+    assert_eq!(events(&second, &run, "cis.dag.run.taken_over")[0]["body"]["lost"], Value::Null);
+    std::fs::write(folder.join("go"), "").unwrap();
+    second.wait_run(&run, "succeeded");
+    assert_eq!(lines_in(&folder.join("a")), 1);
 }

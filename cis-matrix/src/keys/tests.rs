@@ -80,7 +80,7 @@ async fn what_was_read_before_or_during_a_change_is_not_held() {
     let during = keys.memory().settled();
     change.await.unwrap();
     for read_at in [before, during] {
-        keys.hold(&bob(), Arc::default(), read_at, |memory| &mut memory.devices);
+        keys.hold(0, read_at, |memory| drop(memory.devices.insert(bob(), Arc::default())));
         assert_eq!(keys.memory().devices.len(), 0);
     }
     assert_eq!(names(&keys).await, ["PHONE"]);
@@ -96,4 +96,45 @@ async fn a_change_that_nobody_waits_for_is_made_and_seen() {
     }
     assert_eq!(names(&keys).await, ["PHONE"]);
     assert_eq!(keys.memory().devices.len(), 1);
+}
+
+#[tokio::test]
+async fn a_change_of_one_account_leaves_the_others_held() {
+    let Opened { keys, _folder } = open().await;
+    let alice = UserId::parse("@alice:example.org").unwrap();
+    assert!(keys.get_user_identity(&alice).await.unwrap().is_none());
+    assert!(keys.get_user_devices(&alice).await.unwrap().is_empty());
+    assert_eq!(names(&keys).await, [""; 0]);
+    keys.save_changes(new(&device("PHONE"))).await.unwrap();
+    let held = keys.memory().devices.keys().cloned().collect::<Vec<_>>();
+    assert_eq!((held, keys.memory().identities.len()), (vec![alice.clone()], 1));
+    keys.memory().forget(&alice);
+    assert_eq!(keys.memory().bytes, 0);
+}
+
+/// Unknown fields of a device are kept: nested as deep as JSON may be, they do not make its account unreadable.
+#[tokio::test]
+async fn a_device_is_held_however_deep_its_unknown_fields_are() {
+    let Opened { keys, _folder } = open().await;
+    let mut deep = serde_json::to_value(device("PHONE")).unwrap();
+    deep["device_keys"]["x"] = (0..126).fold(serde_json::json!(1), |inner, _| serde_json::json!([inner]));
+    let deep: DeviceData = serde_json::from_value(deep).unwrap();
+    assert!(serde_json::to_string(&deep).unwrap().contains(&"[".repeat(126)));
+    keys.save_changes(new(&deep)).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(names(&keys).await, ["PHONE"]);
+    }
+    assert_eq!(keys.get_device(&bob(), "PHONE".into()).await.unwrap(), Some(deep));
+    assert_eq!(keys.memory().devices.len(), 1);
+}
+
+#[tokio::test]
+async fn an_account_with_more_devices_than_people_have_is_not_held() {
+    let Opened { keys, _folder } = open().await;
+    let begun = keys.memory().settled();
+    keys.hold(OF_ACCOUNT_BYTES_MAX + 1, begun, |_| panic!("it is too much"));
+    for _ in 0..HELD_BYTES_MAX / OF_ACCOUNT_BYTES_MAX + 1 {
+        keys.hold(OF_ACCOUNT_BYTES_MAX, begun, |_| ());
+        assert!(keys.memory().bytes <= HELD_BYTES_MAX);
+    }
 }

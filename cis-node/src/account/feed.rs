@@ -137,14 +137,21 @@ impl Feed {
         wanted
     }
 
-    /// Asks once. Whoever listens hears the answer, whoever asked: it comes once only.
+    /// Asks once. All who listen hear the answer: it comes once only.
     async fn ask(&self, wait: Duration) -> Result<Arc<Batch>, MatrixError> {
-        let _alone = self.asking.lock().await;
-        let position = self.client.position().await?;
-        let asked = boot_ms();
-        let batch = Arc::new(self.client.next(position.as_deref(), wait).await?);
-        self.say(News::Batch(Arc::clone(&batch), asked));
-        Ok(batch)
+        let feed = self.clone();
+        // A task of its own: if the one who asked goes away, the others still hear what came.
+        let asked = tokio::spawn(async move {
+            let _alone = feed.asking.lock().await;
+            let position = feed.client.position().await?;
+            let asked = boot_ms();
+            let batch = Arc::new(feed.client.next(position.as_deref(), wait).await?);
+            feed.say(News::Batch(Arc::clone(&batch), asked));
+            Ok(batch)
+        });
+        asked
+            .await
+            .unwrap_or_else(|error| Err(MatrixError::Other { status: None, detail: error.to_string() }))
     }
 
     fn say(&self, news: News) {

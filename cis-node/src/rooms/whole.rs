@@ -1,5 +1,7 @@
 //! A room from some place of it to its end, as far as the account may read it, with the files that its envelopes name.
 
+use std::time::Duration;
+
 use cis_matrix::{MatrixError, RoomEvent};
 use serde_json::Value;
 
@@ -17,6 +19,10 @@ const PAGE_BACK: u32 = 100;
 
 /// Pages that are read backwards at most.
 const PAGES_BACK_MAX: usize = 50;
+
+/// A file is asked for again after these pauses if the homeserver says that something is wrong with itself. After the last one the file
+/// counts as gone: what is wrong with one file for ever does not keep the node from reading the room.
+const BROKEN_PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
 /// A room that is being read.
 pub(super) struct Whole<'a> {
@@ -109,7 +115,16 @@ impl<'a> Whole<'a> {
         let Some(media) = of_json(file.media()) else {
             return Ok(Err("a part of its journal is in a file whose place is not told".to_owned()));
         };
-        match self.opened.client.download(media, file.size()).await {
+        let mut pauses = BROKEN_PAUSES.iter();
+        let downloaded = loop {
+            match (self.opened.client.download(media.clone(), file.size()).await, pauses.next()) {
+                (Err(MatrixError::Other { status: Some(500..), .. }), Some(pause)) => {
+                    tokio::time::sleep(*pause).await;
+                }
+                (downloaded, _) => break downloaded,
+            }
+        };
+        match downloaded {
             Ok(bytes) => Ok(Ok(bytes)),
             Err(MatrixError::FileTooLarge { bytes_max }) => Ok(Err(format!(
                 "a part of its journal is in a file that is larger than the {bytes_max} bytes that its event states"
