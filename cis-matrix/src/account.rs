@@ -97,8 +97,7 @@ impl Client {
     pub fn restore(store: PathBuf, session: Session) -> Answer<Self> {
         answer(async move {
             files::make_private(&store)?;
-            let client =
-                async { open(builder(&session.homeserver, Some(&store)).await?, &session).await }.await;
+            let client = open(&store, &session, true).await;
             files::tighten(&store)?;
             client
         })
@@ -146,8 +145,7 @@ async fn with_password(login: &Login, password: &Secret) -> Result<(Client, Sess
     let made = Made::log_in(login, LoginInfo::Password(proof)).await?;
     // Homeservers may want the password again before they take the keys of a new identity: without it, one would be made here that is not
     // known there.
-    let (client, session) =
-        made.open(login, |builder| builder.with_encryption_settings(encryption(false))).await?;
+    let (client, session) = made.open(login, false).await?;
     let encryption = client.sdk.encryption();
     encryption.wait_for_e2ee_initialization_tasks().await;
     let again = AuthData::Password(uiaa::Password::new(name, password.reveal().to_owned()));
@@ -165,7 +163,7 @@ async fn with_login_token(login: &Login, token: &Secret) -> Result<(Client, Sess
         made.undo().await;
         return Err(MatrixError::BadInput { detail });
     }
-    made.open(login, |builder| builder).await
+    made.open(login, true).await
 }
 
 /// A device that the homeserver has just made, before anything of it is stored.
@@ -180,7 +178,7 @@ impl Made {
     /// the homeserver says: minutes, where a few passwords in a row were wrong. Another address of the homeserver in its answer is
     /// not followed: the one that was given can be reached from here.
     async fn log_in(login: &Login, proof: LoginInfo) -> Result<Self, MatrixError> {
-        let asking = builder(&login.homeserver, None).await?.build().await?;
+        let asking = builder(&login.homeserver)?.build().await?;
         let mut request = login::v3::Request::new(proof);
         request.initial_device_display_name = Some(login.device_name.clone());
         let said = asking.send(request).await;
@@ -188,20 +186,15 @@ impl Made {
         Ok(Self { asking, said })
     }
 
-    async fn open(
-        self,
-        login: &Login,
-        settings: impl FnOnce(ClientBuilder) -> ClientBuilder,
-    ) -> Result<(Client, Session), MatrixError> {
+    /// `makes_identity`: as for [`open`].
+    async fn open(self, login: &Login, makes_identity: bool) -> Result<(Client, Session), MatrixError> {
         let session = Session {
             homeserver: self.asking.homeserver().to_string(),
             user: self.said.user_id.to_string(),
             device: self.said.device_id.to_string(),
             token: Secret::new(&self.said.access_token),
         };
-        let opened =
-            async { open(settings(builder(&session.homeserver, Some(&login.store)).await?), &session).await };
-        match opened.await {
+        match open(&login.store, &session, makes_identity).await {
             Ok(client) => Ok((client, session)),
             Err(error) => {
                 self.undo().await;
@@ -220,7 +213,7 @@ impl Made {
 
 async fn with_token(login: &Login, token: Secret) -> Result<(Client, Session), MatrixError> {
     // Whose token it is, only the homeserver knows; the store is made for that device and no other.
-    let asking = builder(&login.homeserver, None).await?.build().await?;
+    let asking = builder(&login.homeserver)?.build().await?;
     let nobody = meta("@nobody:invalid", "NOBODY")?;
     let tokens = SessionTokens { access_token: token.reveal().to_owned(), refresh_token: None };
     asking.restore_session(MatrixSession { meta: nobody, tokens }).await?;
@@ -243,7 +236,7 @@ async fn with_token(login: &Login, token: Secret) -> Result<(Client, Session), M
         device: device.to_string(),
         token,
     };
-    let client = open(builder(&session.homeserver, Some(&login.store)).await?, &session).await?;
+    let client = open(&login.store, &session, true).await?;
     Ok((client, session))
 }
 
@@ -284,8 +277,15 @@ fn no_login_token(error: MatrixError) -> MatrixError {
     }
 }
 
-async fn open(builder: ClientBuilder, session: &Session) -> Result<Client, MatrixError> {
-    let sdk = builder.build().await?;
+/// `makes_identity`: an account without an identity gets one by itself.
+async fn open(store: &Path, session: &Session, makes_identity: bool) -> Result<Client, MatrixError> {
+    let settings = EncryptionSettings {
+        auto_enable_cross_signing: makes_identity,
+        backup_download_strategy: BackupDownloadStrategy::AfterDecryptionFailure,
+        auto_enable_backups: false,
+    };
+    let builder = builder(&session.homeserver)?.store_config(stores(store).await?);
+    let sdk = builder.with_encryption_settings(settings).build().await?;
     let tokens = SessionTokens { access_token: session.token.reveal().to_owned(), refresh_token: None };
     sdk.restore_session(MatrixSession { meta: meta(&session.user, &session.device)?, tokens }).await?;
     Ok(Client::of(sdk))
@@ -309,31 +309,20 @@ async fn stores(folder: &Path) -> Result<StoreConfig, MatrixError> {
         .media_store(media))
 }
 
-pub(crate) async fn builder(homeserver: &str, store: Option<&Path>) -> Result<ClientBuilder, MatrixError> {
+pub(crate) fn builder(homeserver: &str) -> Result<ClientBuilder, MatrixError> {
     let homeserver = homeserver.trim();
     if homeserver.is_empty() {
         return Err(MatrixError::BadInput { detail: "the homeserver has no address".to_owned() });
     }
-    let mut builder = matrix_sdk::Client::builder()
+    let builder = matrix_sdk::Client::builder()
         .user_agent(concat!("cis/", env!("CARGO_PKG_VERSION")))
         // Whoever has an order of what is sent decides when something is sent again.
         .request_config(RequestConfig::new().disable_retry().timeout(REQUEST_TIME_MAX));
-    builder = if homeserver.contains("://") {
+    Ok(if homeserver.contains("://") {
         builder.homeserver_url(homeserver)
     } else {
         builder.server_name_or_homeserver_url(homeserver)
-    };
-    let Some(store) = store else { return Ok(builder) };
-    Ok(builder.store_config(stores(store).await?).with_encryption_settings(encryption(true)))
-}
-
-/// `makes_identity`: an account without an identity gets one by itself.
-fn encryption(makes_identity: bool) -> EncryptionSettings {
-    EncryptionSettings {
-        auto_enable_cross_signing: makes_identity,
-        backup_download_strategy: BackupDownloadStrategy::AfterDecryptionFailure,
-        auto_enable_backups: false,
-    }
+    })
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ impl Client {
     pub fn sso_address(homeserver: &str, redirect: &str) -> Answer<String> {
         let (homeserver, redirect) = (homeserver.to_owned(), redirect.to_owned());
         answer(async move {
-            let sdk = builder(&homeserver, None).await?.build().await?;
+            let sdk = builder(&homeserver)?.build().await?;
             let auth = sdk.matrix_auth();
             let offered =
                 auth.get_login_types().await.map_err(|error| no_homeserver(error.into(), &homeserver))?.flows;

@@ -6,6 +6,13 @@ use crate::harness::{Cis, eventually_within};
 use crate::matrix::logged_in;
 use crate::rooms::{SLOW, room_of};
 
+fn reads_that_it_runs(reader: &Cis, run: &str) {
+    eventually_within(SLOW, "it is read there that a task runs", || {
+        let shown = reader.run(["dag", "show", run, "--json"]);
+        (shown.code == Some(0) && reader.show(run)["run"]["counts"]["running"] == 1).then_some(())
+    });
+}
+
 /// The two homeservers could be cut off from each other while both coordinators work. Two are no majority without each other.
 #[test]
 fn a_run_of_a_coordinator_at_another_homeserver_is_continued_by_a_person_only() {
@@ -17,10 +24,7 @@ fn a_run_of_a_coordinator_at_another_homeserver_is_continued_by_a_person_only() 
     let run = execute(&cis, &room, &waiting_for(&go));
     cis.wait_task(&run, "b", "running");
     // What the room has not heard when its coordinator goes does not count, and runs again.
-    eventually_within(SLOW, "it is read there that the task runs", || {
-        let shown = heir.run(["dag", "show", &run, "--json"]);
-        (shown.code == Some(0) && heir.show(&run)["run"]["counts"]["running"] == 1).then_some(())
-    });
+    reads_that_it_runs(&heir, &run);
     cis.ok(["node", "stop"]);
     let warning = format!("cis dag takeover {run} --force");
     eventually_within(SLOW, "it waits for a person", || {
@@ -45,10 +49,7 @@ fn after_a_person_chose_a_coordinator_all_nodes_tell_the_same_of_a_run() {
     let go = cis.work().join("go");
     let run = execute(&cis, &room, &waiting_for(&go));
     cis.wait_task(&run, "b", "running");
-    eventually_within(SLOW, "its first task is read of there", || {
-        let shown = heir.run(["dag", "show", &run, "--json"]);
-        (shown.code == Some(0) && heir.show(&run)["run"]["counts"]["running"] == 1).then_some(())
-    });
+    reads_that_it_runs(&heir, &run);
     [&from_here, &from_there].iter().for_each(|strait| strait.close());
     cis.ok(["dag", "pause", &run]);
     eventually_within(SLOW, "a third node reads what will be void", || {

@@ -139,10 +139,10 @@ impl Feed {
 
     /// Asks once. All who listen hear the answer: it comes once only.
     async fn ask(&self, wait: Duration) -> Result<Arc<Batch>, MatrixError> {
-        let feed = self.clone();
+        let (feed, alone) = (self.clone(), Arc::clone(&self.asking).lock_owned().await);
         // A task of its own: if the one who asked goes away, the others still hear what came.
         let asked = tokio::spawn(async move {
-            let _alone = feed.asking.lock().await;
+            let _alone = alone;
             let position = feed.client.position().await?;
             let asked = boot_ms();
             let batch = Arc::new(feed.client.next(position.as_deref(), wait).await?);
