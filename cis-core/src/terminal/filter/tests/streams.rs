@@ -131,6 +131,15 @@ proptest! {
                 *byte = b'x';
             }
         }
+        // It would also take a shape of the cursor from the first of several parameters, where the filter takes one parameter only.
+        for sequence in bytes.split_mut(|byte| matches!(byte, 0x1B | 0x9B)) {
+            let Some(several) = memchr::memchr(b';', sequence) else { continue };
+            for byte in &mut sequence[several..] {
+                if *byte == b'q' {
+                    *byte = b'x';
+                }
+            }
+        }
         // The emulator would keep the mode in which the bell asks for attention.
         while let Some(at) = memchr::memmem::find(&bytes, b"1042") {
             bytes[at] = b'2';
