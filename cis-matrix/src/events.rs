@@ -97,6 +97,19 @@ impl RoomEvent {
         self.kind == "m.room.encrypted"
     }
 
+    /// The session (Megolm) that it is encrypted with, if it cannot be decrypted (yet).
+    #[must_use]
+    pub fn sealed_session(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Content {
+            session_id: String,
+        }
+        if !self.is_sealed() {
+            return None;
+        }
+        serde_json::from_str(self.content.get()).ok().map(|content: Content| content.session_id)
+    }
+
     /// None for what has not the form of an event: nobody can do anything with it.
     pub(crate) fn of(event: &TimelineEvent) -> Option<Self> {
         let encryption = event.encryption_info().map(|info| Encryption::of(info));

@@ -17,6 +17,7 @@ use matrix_sdk::store::{StateStoreDataKey, StateStoreDataValue};
 use matrix_sdk::sync::SyncResponse;
 
 use crate::device::{self, DeviceMessage};
+use crate::room_keys::RoomKeys;
 use crate::{Answer, Client, MatrixError, RoomEvent, answer};
 
 /// What happened, of all rooms.
@@ -32,8 +33,8 @@ pub struct Batch {
     pub left: Vec<String>,
     /// Rooms that it was invited to.
     pub invited: Vec<String>,
-    /// Something came for this device alone: keys, perhaps, of events that could not be read.
-    pub to_device: bool,
+    /// RoomKeys came of events that could not be read.
+    pub keys: RoomKeys,
     /// Messages for this device, in order. They are given once: whoever dies before it acts on them has lost them.
     pub messages: Vec<DeviceMessage>,
 }
@@ -119,7 +120,7 @@ impl Client {
             rooms,
             left: Vec::new(),
             invited: Vec::new(),
-            to_device: true,
+            keys: RoomKeys::Any,
             messages: Vec::new(),
         }
     }
@@ -145,7 +146,7 @@ impl Batch {
             rooms,
             left: response.rooms.left.keys().map(ToString::to_string).collect(),
             invited: response.rooms.invited.keys().map(ToString::to_string).collect(),
-            to_device: !response.to_device.is_empty(),
+            keys: RoomKeys::of(response),
             messages: device::messages(response),
         }
     }

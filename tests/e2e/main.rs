@@ -67,6 +67,7 @@ mod inbox_trust;
 mod isolation;
 mod items;
 mod json;
+mod late_keys;
 mod leftovers;
 mod let_in;
 mod limits;

@@ -69,6 +69,36 @@ async fn an_encrypted_room_goes_both_ways_and_its_files_too() {
     assert!(page.events.iter().any(|event| event.id == id));
 }
 
+/// A homeserver gives a device 100 messages at a time: a key may come after the event that needs it.
+#[tokio::test]
+async fn a_key_that_comes_late_is_told_with_the_session_that_it_opens() {
+    let synapse = Synapse::shared();
+    let (user, other) = (synapse.register("ann"), synapse.register("bob"));
+    let (ann, bob) = (Logged::new(&user, &synapse).await, Logged::new(&other, &synapse).await);
+    let invite = vec![Invitation { user: other.id.clone(), level: 50 }];
+    let wanted = CreateRoom { encrypted: true, invite, ..CreateRoom::default() };
+    let room = ann.client.create_room(wanted).await.unwrap().room_id;
+    let place = bob.client.next(None, WAIT).await.unwrap().next_batch;
+    bob.client.join(room.parse().unwrap()).await.unwrap();
+    let (_, place) = bob.until(Some(place), &room, |event| event.kind == "m.room.member").await;
+    ann.client.next(None, WAIT).await.unwrap();
+    for n in 0..120 {
+        user.to_device(&other.id, &other.device, "cis.dag.x", &json!({ "n": n }));
+    }
+    let id = ann.client.send(&room, "cis.x", json!({}), "t1").await.unwrap();
+    let (events, mut place) = bob.until(Some(place), &room, |event| event.id == id).await;
+    let session = events.iter().find(|event| event.id == id).unwrap().sealed_session().unwrap();
+    loop {
+        let batch = bob.client.next(Some(&place), WAIT).await.unwrap();
+        if batch.keys.open(&room, &session) {
+            break;
+        }
+        place = batch.next_batch;
+    }
+    let event = bob.client.event(&room, &id).await.unwrap().unwrap();
+    assert_eq!((event.kind.as_str(), event.sealed_session()), ("cis.x", None));
+}
+
 #[tokio::test]
 async fn files_of_a_plain_room_are_plain() {
     let synapse = Synapse::shared();

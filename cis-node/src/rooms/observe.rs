@@ -7,18 +7,19 @@
 //! which journal was read, and when.
 
 mod kept;
+mod sealed;
 mod search;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use cis_core::scheduler::Run;
-use cis_matrix::{MatrixError, RoomBatch, RoomEvent, RoomName};
+use cis_matrix::{MatrixError, RoomBatch, RoomKeys, RoomName};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::Instant;
 
 use self::kept::{Keep, Known};
+use self::sealed::Sealed;
 use super::backlog::Backlogs;
 use super::pause::{Pause, ROOM_PAUSE};
 use super::timeline::Timeline;
@@ -37,9 +38,6 @@ use cis_core::federation::canonical::Fold;
 use cis_core::federation::protocol::BootMs;
 use cis_core::federation::recovery::{Extent, Fork, Fresh, Recovery};
 use cis_core::ids::{NodeDid, RunId};
-
-/// What could not be decrypted is looked at again so often at most.
-const SEALED_PAUSE: Duration = Duration::from_secs(10);
 
 /// Ids of events that are kept of those that were just read: more are never read backwards.
 const IDS_MAX: usize = 5000;
@@ -70,15 +68,8 @@ struct Observed {
     place: String,
     /// The newest event that was read.
     newest: Option<String>,
-    /// The place before the first event that could not be decrypted, and when it was looked for its key again.
-    sealed: Option<(String, Instant)>,
-    /// Events that could not be decrypted.
-    unreadable: u64,
-    /// Those of them that coordinators sent after this node said something there for the first time: they may be about its
-    /// runs.
-    hidden: u64,
-    /// It did.
-    has_spoken: bool,
+    /// What could not be decrypted.
+    sealed: Sealed,
     /// What of it is not followed, and why.
     lost: BTreeMap<RunId, String>,
     /// What the driver was not told yet.
@@ -100,25 +91,6 @@ enum Forked {
 }
 
 impl Observed {
-    /// Counts events that cannot be decrypted. `user`: the account of this node.
-    fn count_sealed(&mut self, node: &Node, (user, room): (&str, &str), events: &[RoomEvent]) -> u64 {
-        let mut sealed = 0;
-        let coordinators = if events.iter().any(RoomEvent::is_sealed) {
-            node.accounts_of_voters(room)
-        } else {
-            BTreeSet::new()
-        };
-        for event in events {
-            self.has_spoken |= event.sender == user;
-            if event.is_sealed() {
-                sealed += 1;
-                self.hidden += u64::from(self.has_spoken && coordinators.contains(&event.sender));
-            }
-        }
-        self.unreadable += sealed;
-        sealed
-    }
-
     /// Has the driver told how far the journal of a run was read. Where it stood before is nothing to it any more.
     fn tell_head(&mut self, head: Option<Head>) {
         if let Some(head) = head {
@@ -208,9 +180,7 @@ impl Observer {
                                 self.passes_by(&said.room, stop)?;
                             }
                         }
-                        if batch.to_device {
-                            self.open_sealed(&opened).await?;
-                        }
+                        self.open_sealed(&opened, &batch.keys).await?;
                         self.stands(None);
                     }
                     Ok(News::Away(why)) => {
@@ -227,6 +197,7 @@ impl Observer {
                                 self.passes_by(&room, stop)?;
                             }
                         }
+                        self.open_sealed(&opened, &RoomKeys::Any).await?;
                         self.stands(None);
                     }
                     Err(broadcast::error::RecvError::Closed) => return Ok(()),
@@ -266,7 +237,8 @@ impl Observer {
         let served = self.node.shared.served.borrow().clone();
         for (room, observed) in self.rooms.iter_mut().filter(|(room, _)| served.contains(*room)) {
             // What cannot be decrypted, or is missing, may be a takeover of one of its runs.
-            if observed.hidden == 0 && !self.backlogs.is_unknown(room) {
+            let voters = || self.node.accounts_of_voters(room);
+            if !observed.sealed.may_hide(voters, boot_ms()) && !self.backlogs.is_unknown(room) {
                 let (room, heads) = (room.clone(), std::mem::take(&mut observed.heads));
                 let term = observed.timeline.keeper().cloned();
                 self.node.driver.tell(Command::RoomRead { room, at, heads, term });
@@ -290,10 +262,7 @@ impl Observer {
             runs: BTreeMap::new(),
             place: opened.feed.place().await?,
             newest: None,
-            sealed: None,
-            unreadable: 0,
-            hidden: 0,
-            has_spoken: false,
+            sealed: Sealed::default(),
             lost: BTreeMap::new(),
             heads: Vec::new(),
             forks: BTreeMap::new(),
@@ -321,12 +290,8 @@ impl Observer {
             let whole = Whole::new(opened, &said.room);
             self.backlogs.read(&said.room, said.events.iter().map(|event| event.id.clone()));
             observed.newest = said.events.last().map(|event| event.id.clone()).or(observed.newest.take());
-            let sealed = observed.count_sealed(&self.node, (&opened.session.user, &said.room), &said.events);
-            if sealed > 0 {
-                observed
-                    .sealed
-                    .get_or_insert_with(|| (observed.place.clone(), Instant::now() - SEALED_PAUSE));
-            }
+            let place = Some(observed.place.as_str());
+            observed.sealed.read(place, &said.events, &opened.session.user, boot_ms());
             observed.timeline.read_into(&self.node, &whole, &mut observed.recovery, &said.events).await?;
             self.members_read(&said.room);
             self.take_news(&said.room).await?;
@@ -337,33 +302,25 @@ impl Observer {
         Ok(())
     }
 
-    /// Reads again what could not be decrypted: its key may have come.
-    async fn open_sealed(&mut self, opened: &Opened) -> Result<(), Stop> {
-        let due = |observed: &Observed| {
-            let (place, looked) = observed.sealed.as_ref()?;
-            (looked.elapsed() >= SEALED_PAUSE).then(|| place.clone())
+    /// Reads again what could not be decrypted, and may be readable with these keys.
+    async fn open_sealed(&mut self, opened: &Opened, keys: &RoomKeys) -> Result<(), Stop> {
+        let open = |(room, observed): (&String, &mut Observed)| {
+            Some((room.clone(), observed.sealed.open(room, keys)?))
         };
-        let sealed: Vec<(String, String)> =
-            self.rooms.iter().filter_map(|(room, observed)| Some((room.clone(), due(observed)?))).collect();
-        for (room, place) in sealed {
-            if let Some(observed) = self.rooms.get_mut(&room) {
-                observed.sealed = None;
-                (observed.unreadable, observed.hidden) = (0, 0);
-                observed.recovery.read_again();
-            }
-            let mut read = if self.rooms.get(&room).is_some_and(|observed| observed.timeline.has_revoked()) {
+        let places: Vec<(String, Option<String>)> = self.rooms.iter_mut().filter_map(open).collect();
+        for (room, place) in places {
+            let Some(observed) = self.rooms.get_mut(&room) else { continue };
+            observed.recovery.read_again();
+            let mut read = if observed.timeline.has_revoked() {
                 self.rooms.remove(&room);
                 self.enter(opened, &room).await
             } else {
-                let whole = Whole::after(opened, &room, &place);
+                let whole = Whole::after(opened, &room, place.as_deref());
                 self.page(whole, &opened.session.user, &room).await.map(drop)
             };
             if let (Ok(()), Some(observed)) = (&read, self.rooms.get_mut(&room)) {
                 observed.recovery.read_to_end();
                 read = self.take_news(&room).await;
-            }
-            if let Some(observed) = self.rooms.get_mut(&room).filter(|observed| observed.unreadable > 0) {
-                observed.sealed = Some((place, Instant::now()));
             }
             if let Err(stop) = read {
                 self.passes_by(&room, stop)?;
@@ -375,7 +332,7 @@ impl Observer {
     /// Reads what was missed. What was read already counts once.
     async fn catch_up(&mut self, opened: &Opened, room: &str) -> Result<(), Stop> {
         let Some(observed) = self.rooms.get(room) else { return Ok(()) };
-        let whole = Whole::after(opened, room, &observed.place);
+        let whole = Whole::after(opened, room, Some(&observed.place));
         let ids = self.page(whole, &opened.session.user, room).await?;
         self.backlogs.read(room, ids.into_iter());
         Ok(())
@@ -384,12 +341,14 @@ impl Observer {
     /// Reads a room to its end, and returns the ids of the newest events.
     async fn page(&mut self, mut whole: Whole<'_>, user: &str, room: &str) -> Result<Vec<String>, Stop> {
         let mut ids = Vec::new();
-        while let Some(events) = whole.next().await? {
+        loop {
+            let place = whole.place().map(str::to_owned);
+            let Some(events) = whole.next().await? else { break };
             let Some(observed) = self.rooms.get_mut(room) else { return Ok(ids) };
             ids.extend(events.iter().map(|event| event.id.clone()));
             ids.drain(..ids.len().saturating_sub(IDS_MAX));
             observed.newest = ids.last().cloned().or(observed.newest.take());
-            observed.count_sealed(&self.node, (user, room), &events);
+            observed.sealed.read(place.as_deref(), &events, user, boot_ms());
             observed.timeline.read_into(&self.node, &whole, &mut observed.recovery, &events).await?;
             self.take_news(room).await?;
         }
@@ -595,11 +554,9 @@ impl Observer {
                      one of them. `cis dag takeover {run} --force` on another coordinator continues the run"
                 )
             }));
-            if observed.unreadable > 0 {
-                troubles.push(format!(
-                    "{} events of room {room} cannot be decrypted by this device",
-                    observed.unreadable
-                ));
+            let sealed = observed.sealed.events();
+            if sealed > 0 {
+                troubles.push(format!("{sealed} events of room {room} cannot be decrypted by this device"));
             }
         }
         *self.node.shared.observes.lock().unwrap_or_else(PoisonError::into_inner) =

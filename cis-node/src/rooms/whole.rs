@@ -51,9 +51,14 @@ impl<'a> Whole<'a> {
         Self { opened, room, first: None, from: None, is_over: false, events: 0, unreadable: 0 }
     }
 
-    /// From the place behind a batch or a page on.
-    pub(super) fn after(opened: &'a Opened, room: &'a str, place: &str) -> Self {
-        Self { from: Some(place.to_owned()), ..Self::new(opened, room) }
+    /// From the place behind a batch or a page on; none: from its first event on, which is not told.
+    pub(super) fn after(opened: &'a Opened, room: &'a str, place: Option<&str>) -> Self {
+        Self { from: place.map(str::to_owned), ..Self::new(opened, room) }
+    }
+
+    /// The place before the events that come next; none: they are the first ones.
+    pub(super) fn place(&self) -> Option<&str> {
+        self.from.as_deref()
     }
 
     /// The next events; none: there are no more.

@@ -92,6 +92,17 @@ impl Drop for Rules<'_> {
     }
 }
 
+impl Rules<'_> {
+    /// Waits until as many requests came as were to go wrong.
+    #[track_caller]
+    pub fn used(&self) {
+        let is_left = |state: &mut State| state.rules.iter().any(|rule| rule.id == self.id && rule.left > 0);
+        let state = self.proxy.state();
+        let waited = self.proxy.shared.changed.wait_timeout_while(state, LONG, is_left).unwrap();
+        assert!(!waited.1.timed_out(), "no such request came");
+    }
+}
+
 impl Proxy {
     /// One before the homeserver at this address.
     pub fn before(url: &str) -> Self {

@@ -20,7 +20,7 @@ mod who;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
-use cis_matrix::{Batch, MatrixError, RoomName};
+use cis_matrix::{Batch, MatrixError, RoomKeys, RoomName};
 use tokio::sync::{Notify, Semaphore, broadcast};
 
 use self::moved::Replaced;
@@ -196,6 +196,7 @@ impl Listener {
                         for room in self.rooms.keys().cloned().collect::<Vec<_>>() {
                             self.catch_up(&opened, &room).await?;
                         }
+                        self.open_sealed(&opened, &RoomKeys::Any).await?;
                     }
                     Err(broadcast::error::RecvError::Closed) => return Ok(()),
                 },
@@ -238,14 +239,7 @@ impl Listener {
                 }
             }
         }
-        if batch.to_device {
-            let sealed = self.rooms.iter().filter(|(_, listened)| listened.looks_again());
-            for room in sealed.map(|(room, _)| room.clone()).collect::<Vec<_>>() {
-                if let Err(stop) = self.open_sealed(opened, &room).await {
-                    self.passes_by(&room, stop)?;
-                }
-            }
-        }
+        self.open_sealed(opened, &batch.keys).await?;
         Ok(true)
     }
 

@@ -1,10 +1,8 @@
 //! One room that is read: where reading it goes on, and how it catches up.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
-use cis_matrix::{MatrixError, RoomEvent};
-use tokio::time::Instant;
+use cis_matrix::{MatrixError, RoomEvent, RoomKeys};
 
 use super::super::tell::what;
 use super::{Listener, Stop};
@@ -19,17 +17,15 @@ const PAGE: u32 = 100;
 /// More pages are not read at once: who was away for so long hears what is said from now on.
 const PAGES_MAX: usize = 200;
 
-/// So many events that cannot be decrypted are looked at again, each so often, and so long after each other.
+/// So many events that cannot be decrypted are looked at again.
 const SEALED_MAX: usize = 100;
-const SEALED_LOOKS: u32 = 10;
-const SEALED_PAUSE: Duration = Duration::from_secs(5);
 
 /// An event that this device had no key for.
 pub(super) struct Sealed {
     event: String,
     sender: String,
-    /// How often it was looked at again.
-    looks: u32,
+    /// That it is encrypted with.
+    session: String,
 }
 
 /// A room that is read.
@@ -42,31 +38,22 @@ pub(super) struct Listened {
     pub(super) unkept: usize,
     /// Events that this device had no key for.
     pub(super) sealed: VecDeque<Sealed>,
-    /// They were looked at then.
-    pub(super) looked: Option<Instant>,
 }
 
 impl Listened {
     /// An event cannot be decrypted yet. Nobody's push out those of others.
     pub(super) fn keep_sealed(&mut self, event: &RoomEvent) {
-        if let Some(known) = self.sealed.iter_mut().find(|known| known.event == event.id) {
-            known.looks += 1;
-        } else {
-            let (event, sender) = (event.id.clone(), event.sender.clone());
-            self.sealed.push_back(Sealed { event, sender, looks: 0 });
+        let Some(session) = event.sealed_session() else { return };
+        if self.sealed.iter().any(|known| known.event == event.id) {
+            return;
         }
-        self.sealed.retain(|known| known.looks < SEALED_LOOKS);
+        self.sealed.push_back(Sealed { event: event.id.clone(), sender: event.sender.clone(), session });
         if self.sealed.len() > SEALED_MAX {
             let of = |sender: &str| self.sealed.iter().filter(|known| known.sender == sender).count();
             let most = self.sealed.iter().map(|known| of(&known.sender)).max().unwrap_or(0);
             let oldest = self.sealed.iter().position(|known| of(&known.sender) == most);
             oldest.and_then(|at| self.sealed.remove(at));
         }
-    }
-
-    /// Whether what could not be decrypted is to be looked at again.
-    pub(super) fn looks_again(&self) -> bool {
-        !self.sealed.is_empty() && self.looked.is_none_or(|looked| looked.elapsed() >= SEALED_PAUSE)
     }
 }
 
@@ -96,10 +83,8 @@ impl Listener {
         let settings = &self.node.config.settings.matrix;
         let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
         let gate = Gate::new(own, joined_ms).ages(ms(settings.command_age_ms), ms(settings.answer_age_ms));
-        self.rooms.insert(
-            room.to_owned(),
-            Listened { room: id, gate, place, unkept: 0, sealed: VecDeque::new(), looked: None },
-        );
+        self.rooms
+            .insert(room.to_owned(), Listened { room: id, gate, place, unkept: 0, sealed: VecDeque::new() });
         Ok(())
     }
 
@@ -136,25 +121,36 @@ impl Listener {
         self.begin_now(opened, room).await
     }
 
-    /// Looks again at what could not be decrypted: its key may have come.
-    pub(super) async fn open_sealed(&mut self, opened: &Opened, room: &str) -> Result<(), Stop> {
-        let Some(listened) = self.rooms.get_mut(room) else { return Ok(()) };
-        listened.looked = Some(Instant::now());
-        let ids: Vec<String> = listened.sealed.iter().map(|sealed| sealed.event.clone()).collect();
-        for id in ids {
-            let found = match opened.client.event(room, &id).await {
-                Err(MatrixError::NotFound { .. }) => None,
-                found => found?,
-            };
-            // What still cannot be is counted, and kept for the next time.
-            if let Some(event) = &found {
-                self.hear_all(opened, room, std::slice::from_ref(event), None).await?;
+    /// Looks again at what could not be decrypted, and may be readable with these keys.
+    pub(super) async fn open_sealed(&mut self, opened: &Opened, keys: &RoomKeys) -> Result<(), Stop> {
+        let mut due = Vec::new();
+        for (room, listened) in &self.rooms {
+            let opens = |sealed: &&Sealed| keys.open(room, &sealed.session);
+            due.extend(
+                listened.sealed.iter().filter(opens).map(|sealed| (room.clone(), sealed.event.clone())),
+            );
+        }
+        for (room, event) in due {
+            if let Err(stop) = self.look_again(opened, &room, &event).await {
+                self.passes_by(&room, stop)?;
             }
-            if found.is_none_or(|event| !event.is_sealed())
-                && let Some(listened) = self.rooms.get_mut(room)
-            {
-                listened.sealed.retain(|sealed| sealed.event != id);
-            }
+        }
+        Ok(())
+    }
+
+    async fn look_again(&mut self, opened: &Opened, room: &str, id: &str) -> Result<(), Stop> {
+        let found = match opened.client.event(room, id).await {
+            Err(MatrixError::NotFound { .. }) => None,
+            found => found?,
+        };
+        // What still cannot be read is kept for the next time.
+        if let Some(event) = &found {
+            self.hear_all(opened, room, std::slice::from_ref(event), None).await?;
+        }
+        if found.is_none_or(|event| !event.is_sealed())
+            && let Some(listened) = self.rooms.get_mut(room)
+        {
+            listened.sealed.retain(|sealed| sealed.event != id);
         }
         Ok(())
     }

@@ -1,0 +1,62 @@
+//! Keys of an encrypted room that come after the events which they open: a homeserver gives a device 100 messages at a time.
+
+use serde_json::json;
+
+use crate::federation::{did, execute, join, lines_in, member, switch_off, waiting_for};
+use crate::harness::proxy::{Fault, Proxy};
+use crate::harness::room::Room;
+use crate::harness::synapse::Synapse;
+use crate::harness::{Cis, eventually_or, eventually_within};
+use crate::matrix::{logged_in, login_at};
+use crate::rooms::SLOW;
+
+/// Of Synapse's configuration: a person may send many messages at once.
+const MANY_MESSAGES: &str = "
+rc_message:
+  per_second: 1000
+  burst_count: 1000
+";
+
+/// The coordinator is switched off before the other one reaches the homeserver again. What it said is in no batch: it is paged.
+#[test]
+fn a_run_is_taken_over_by_a_node_whose_keys_come_after_it_read_the_room() {
+    let synapse = Synapse::own_with(MANY_MESSAGES);
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let made = cis.json(&["matrix", "create-room", "vault", "--encrypted", "--invite", &ann.id]);
+    let room = Room::joined(&ann, made["room_id"].as_str().unwrap());
+    let _builder = member(&synapse, &room, &ann, &cis, ("builder", "worker", "execute"));
+    let (proxy, second, user) = (Proxy::before(synapse.url()), Cis::new(), synapse.register("second"));
+    login_at(&second, proxy.url(), &user, "--token-stdin", &user.token).expect(0);
+    ann.invite(&room.id, &user.id);
+    join(&second, &room, &cis, ("second", "coordinator", "coordinate"));
+    let outage = proxy.fault(&["GET", "/sync"], Fault::Refused, usize::MAX);
+    // They come before the key.
+    for n in 0..150 {
+        ann.to_device(&user.id, &user.device, "cis.test", &json!({ "n": n }));
+    }
+    let go = cis.work().join("go");
+    let run = execute(&cis, &room, &waiting_for(&go));
+    cis.wait_task(&run, "b", "running");
+    let told = || (cis.status()["outbox"] == 0).then_some(());
+    eventually_within(SLOW, "the room has all of it", told);
+    switch_off(&cis);
+    for n in 0..120 {
+        ann.say(&room.id, &format!("message {n}"));
+    }
+    let next = proxy.fault(&["GET", "/sync"], Fault::Held, 1);
+    let later = proxy.fault(&["GET", "/sync"], Fault::Held, usize::MAX);
+    drop(outage);
+    next.used();
+    drop(next);
+    let lacks = || second.status()["warnings"].to_string().contains("cannot be decrypted").then_some(());
+    eventually_within(SLOW, "it read what it has no key for", lacks);
+    drop(later);
+    let taken = || {
+        let shown = second.run(["--json", "dag", "show", &run]);
+        (shown.code == Some(0) && second.show(&run)["run"]["node"] == did(&second)).then_some(())
+    };
+    eventually_or(SLOW, taken, || format!("it is not taken over: {}", second.status()));
+    std::fs::write(&go, "").unwrap();
+    second.wait_run(&run, "succeeded");
+    assert_eq!(lines_in(&go.with_extension("pids")), 1, "nothing ran twice");
+}
