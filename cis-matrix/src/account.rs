@@ -21,6 +21,7 @@ use matrix_sdk::{
 
 use crate::asked::Asked;
 use crate::keys::Keys;
+use crate::room_keys::Received;
 use crate::{Answer, MatrixError, Secret, Session, answer, files};
 
 /// A homeserver that takes longer for a request is away.
@@ -32,6 +33,8 @@ pub struct Client {
     pub(crate) sdk: matrix_sdk::Client,
     /// Requests of others that came with batches.
     pub(crate) asked: Arc<Asked>,
+    /// Room keys that came.
+    pub(crate) received: Arc<Received>,
     /// The place behind the newest batch of this process.
     pub(crate) here: Arc<Mutex<Option<String>>>,
 }
@@ -70,7 +73,7 @@ impl fmt::Debug for Client {
 
 impl Client {
     fn of(sdk: matrix_sdk::Client) -> Self {
-        Self { sdk, asked: Arc::default(), here: Arc::default() }
+        Self { sdk, asked: Arc::default(), received: Arc::default(), here: Arc::default() }
     }
 
     /// Logs in. What is given back beside the client is all that [`Client::restore`] needs.

@@ -1,66 +1,62 @@
-//! Which encrypted events may be read from now on: the keys of rooms that a batch brought.
+//! Keys of encrypted rooms: which events can be read that could not be read before.
 
 use std::collections::BTreeSet;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 
-use matrix_sdk::deserialized_responses::ProcessedToDeviceEvent;
-use matrix_sdk::sync::SyncResponse;
-use serde::Deserialize;
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use matrix_sdk_crypto::store::types::RoomKeyInfo;
 
-/// RoomKeys of rooms that came. A key belongs to a session (Megolm): a device encrypts many events of a room with one.
+/// Room keys that came. Each opens one session (Megolm), with which a device encrypts many events of a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RoomKeys {
-    /// Of these rooms and sessions.
+    /// Those of these rooms and sessions.
     Of(BTreeSet<(String, String)>),
-    /// Another process heard what came: it may be any.
+    /// Not known which: it may be any.
     Any,
 }
 
-/// A message that brings a key: `m.room_key`, or `m.forwarded_room_key`.
-#[derive(Deserialize)]
-struct Wire {
-    #[serde(rename = "type")]
-    kind: String,
-    content: Content,
-}
-
-#[derive(Deserialize)]
-struct Content {
-    room_id: Option<String>,
-    session_id: Option<String>,
-}
-
 impl RoomKeys {
-    pub(crate) fn of(response: &SyncResponse) -> Self {
-        let came = response.to_device.iter().filter_map(|event| match event {
-            ProcessedToDeviceEvent::Decrypted { raw, .. } => read(raw.json().get()),
-            _ => None,
-        });
-        Self::Of(came.collect())
-    }
-
     /// Whether the key of a session of a room may be among them.
     #[must_use]
-    pub fn open(&self, room: &str, session: &str) -> bool {
+    pub fn may_open(&self, room: &str, session: &str) -> bool {
         match self {
             Self::Of(came) => came.iter().any(|(of, key)| of == room && key == session),
             Self::Any => true,
         }
     }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == Self::Of(BTreeSet::new())
-    }
 }
 
-fn read(json: &str) -> Option<(String, String)> {
-    // Most of what comes is none.
-    if !json.contains("room_key") {
-        return None;
+type Keys = Pin<Box<dyn Stream<Item = Option<Vec<RoomKeyInfo>>> + Send>>;
+
+/// The keys that the SDK took over, by whatever way they came: from the device that encrypts, from a backup, from another device.
+#[derive(Default)]
+pub(crate) struct Received(Mutex<Option<Keys>>);
+
+impl Received {
+    /// What came since this was called before.
+    pub(crate) async fn take(&self, sdk: &matrix_sdk::Client) -> RoomKeys {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (mut keys, mut all) = match known {
+            Some(keys) => (keys, RoomKeys::Of(BTreeSet::new())),
+            None => match sdk.encryption().room_keys_received_stream().await {
+                Some(stream) => (stream.map(Result::ok).boxed(), RoomKeys::Any),
+                None => return RoomKeys::Any,
+            },
+        };
+        while let Some(came) = keys.next().now_or_never() {
+            match (came, &mut all) {
+                (Some(Some(came)), RoomKeys::Of(all)) => {
+                    all.extend(came.into_iter().map(|key| (key.room_id.into(), key.session_id)));
+                }
+                (Some(Some(_)), RoomKeys::Any) => {}
+                // Some were left out.
+                (Some(None), _) => all = RoomKeys::Any,
+                // It is asked for a new one the next time.
+                (None, _) => return RoomKeys::Any,
+            }
+        }
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(keys);
+        all
     }
-    let Wire { kind, content } = serde_json::from_str(json).ok()?;
-    let brings = matches!(kind.as_str(), "m.room_key" | "m.forwarded_room_key");
-    brings.then_some(())?;
-    Some((content.room_id?, content.session_id?))
 }

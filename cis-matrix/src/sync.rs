@@ -33,7 +33,7 @@ pub struct Batch {
     pub left: Vec<String>,
     /// Rooms that it was invited to.
     pub invited: Vec<String>,
-    /// RoomKeys came of events that could not be read.
+    /// Room keys that came, with this batch or since the one before.
     pub keys: RoomKeys,
     /// Messages for this device, in order. They are given once: whoever dies before it acts on them has lost them.
     pub messages: Vec<DeviceMessage>,
@@ -76,7 +76,7 @@ impl Client {
             let response = client.sdk.sync_once(settings).await?;
             client.set_here(Some(response.next_batch.clone()));
             client.asked.remember(&response);
-            Ok(Batch::of(here, &response))
+            Ok(Batch::of(here, &response, client.received.take(&client.sdk).await))
         })
     }
 
@@ -127,7 +127,7 @@ impl Client {
 }
 
 impl Batch {
-    fn of(since: Option<String>, response: &SyncResponse) -> Self {
+    fn of(since: Option<String>, response: &SyncResponse, keys: RoomKeys) -> Self {
         let rooms = response
             .rooms
             .joined
@@ -146,7 +146,7 @@ impl Batch {
             rooms,
             left: response.rooms.left.keys().map(ToString::to_string).collect(),
             invited: response.rooms.invited.keys().map(ToString::to_string).collect(),
-            keys: RoomKeys::of(response),
+            keys,
             messages: device::messages(response),
         }
     }

@@ -238,7 +238,7 @@ impl Observer {
         for (room, observed) in self.rooms.iter_mut().filter(|(room, _)| served.contains(*room)) {
             // What cannot be decrypted, or is missing, may be a takeover of one of its runs.
             let voters = || self.node.accounts_of_voters(room);
-            if !observed.sealed.may_hide(voters, boot_ms()) && !self.backlogs.is_unknown(room) {
+            if !observed.sealed.may_hide(voters) && !self.backlogs.is_unknown(room) {
                 let (room, heads) = (room.clone(), std::mem::take(&mut observed.heads));
                 let term = observed.timeline.keeper().cloned();
                 self.node.driver.tell(Command::RoomRead { room, at, heads, term });
@@ -291,7 +291,7 @@ impl Observer {
             self.backlogs.read(&said.room, said.events.iter().map(|event| event.id.clone()));
             observed.newest = said.events.last().map(|event| event.id.clone()).or(observed.newest.take());
             let place = Some(observed.place.as_str());
-            observed.sealed.read(place, &said.events, &opened.session.user, boot_ms());
+            observed.sealed.read(place, &said.events, &opened.session.user);
             observed.timeline.read_into(&self.node, &whole, &mut observed.recovery, &said.events).await?;
             self.members_read(&said.room);
             self.take_news(&said.room).await?;
@@ -305,7 +305,7 @@ impl Observer {
     /// Reads again what could not be decrypted, and may be readable with these keys.
     async fn open_sealed(&mut self, opened: &Opened, keys: &RoomKeys) -> Result<(), Stop> {
         let open = |(room, observed): (&String, &mut Observed)| {
-            Some((room.clone(), observed.sealed.open(room, keys)?))
+            Some((room.clone(), observed.sealed.open(room, keys, boot_ms())?))
         };
         let places: Vec<(String, Option<String>)> = self.rooms.iter_mut().filter_map(open).collect();
         for (room, place) in places {
@@ -348,7 +348,7 @@ impl Observer {
             ids.extend(events.iter().map(|event| event.id.clone()));
             ids.drain(..ids.len().saturating_sub(IDS_MAX));
             observed.newest = ids.last().cloned().or(observed.newest.take());
-            observed.sealed.read(place.as_deref(), &events, user, boot_ms());
+            observed.sealed.read(place.as_deref(), &events, user);
             observed.timeline.read_into(&self.node, &whole, &mut observed.recovery, &events).await?;
             self.take_news(room).await?;
         }

@@ -172,6 +172,8 @@ impl Listener {
             }
             self.catch_up(&opened, &room).await?;
         }
+        // Keys may have come meanwhile.
+        self.open_sealed(&opened, &RoomKeys::Any).await?;
         self.stands(None);
         let mut is_away = false;
         let again = tokio::time::Instant::now() + ROOM_PAUSE;

@@ -24,7 +24,7 @@ const SEALED_MAX: usize = 100;
 pub(super) struct Sealed {
     event: String,
     sender: String,
-    /// That it is encrypted with.
+    /// Whose key opens it.
     session: String,
 }
 
@@ -125,7 +125,7 @@ impl Listener {
     pub(super) async fn open_sealed(&mut self, opened: &Opened, keys: &RoomKeys) -> Result<(), Stop> {
         let mut due = Vec::new();
         for (room, listened) in &self.rooms {
-            let opens = |sealed: &&Sealed| keys.open(room, &sealed.session);
+            let opens = |sealed: &&Sealed| keys.may_open(room, &sealed.session);
             due.extend(
                 listened.sealed.iter().filter(opens).map(|sealed| (room.clone(), sealed.event.clone())),
             );

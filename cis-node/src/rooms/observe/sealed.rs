@@ -1,24 +1,41 @@
 //! What this node could not decrypt of a room, and from where on it is read again once a key came. Does no IO.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cis_core::federation::protocol::BootMs;
 use cis_matrix::{RoomEvent, RoomKeys};
 
-/// What cannot be decrypted may be a takeover so long, ms: a key is sent before the events that need it, and comes late where there is
-/// much for the device, or where homeservers cannot reach each other. A key that was lost never comes.
+/// What cannot be decrypted may be a takeover so long, ms, of the time in which the homeserver answers: a key is sent before the events
+/// that need it, and comes late where there is much for the device. A key that was lost never comes.
 const MAY_OPEN_MS: BootMs = 300_000;
+
+/// Between two answers of a homeserver that can be reached, ms, at most.
+const ANSWERS_MS: BootMs = 30_000;
+
+/// After keys of which it is not known which they are, all is read again, at most so often, ms.
+const ANY_PAUSE_MS: BootMs = 60_000;
 
 /// So many parts of a room are told apart. What comes after them belongs to the last one.
 const PARTS_MAX: usize = 64;
 
-/// Of one room.
+/// Ids of sessions have 43 characters. What is longer is none.
+const SESSION_MAX: usize = 64;
+
+/// What of one room cannot be decrypted.
 #[derive(Debug, Default)]
 pub(super) struct Sealed {
     /// In the order of the room.
     parts: Vec<Part>,
     /// This device said something that others can read only with a key of it: from then on they have given it theirs.
     has_spoken: bool,
+    /// When each session was met for the first time, on the clock below.
+    met: BTreeMap<String, BootMs>,
+    /// Time in which the homeserver answered, ms.
+    clock: BootMs,
+    answered: Option<BootMs>,
+    /// Keys came, and it is not known which.
+    is_any_due: bool,
+    any_at: Option<BootMs>,
 }
 
 /// Events that were read together.
@@ -26,29 +43,33 @@ pub(super) struct Sealed {
 struct Part {
     /// The place before them; none: they are the first of the room.
     place: Option<String>,
+    /// This device had said something before them.
+    had_spoken: bool,
     events: u64,
     sessions: BTreeSet<String>,
-    /// A session is not told: any key may open it.
-    is_unnamed: bool,
-    /// The accounts that sent them after this device had spoken.
-    senders: BTreeSet<String>,
-    /// When the last of them was read.
-    found: BootMs,
+    /// Those of them, with the accounts that sent them, that were used after this device had spoken.
+    later: BTreeSet<(String, String)>,
 }
 
 impl Sealed {
     /// Takes the events behind a place, in order. `user`: the account of this node.
-    pub(super) fn read(&mut self, place: Option<&str>, events: &[RoomEvent], user: &str, now: BootMs) {
-        let mut part = Part::new(place, now);
+    pub(super) fn read(&mut self, place: Option<&str>, events: &[RoomEvent], user: &str) {
+        let mut part = Part {
+            place: place.map(str::to_owned),
+            had_spoken: self.has_spoken,
+            events: 0,
+            sessions: BTreeSet::new(),
+            later: BTreeSet::new(),
+        };
         for event in events {
             self.has_spoken |= event.sender == user && event.encryption.is_some();
-            if event.is_sealed() {
-                part.events += 1;
-                let session = event.sealed_session();
-                part.is_unnamed |= session.is_none();
-                part.sessions.extend(session);
-                part.senders.extend(self.has_spoken.then(|| event.sender.clone()));
-            }
+            // Without a session it is not encrypted, or was removed: no key opens it.
+            let session = event.sealed_session().filter(|session| session.len() <= SESSION_MAX);
+            let Some(session) = session else { continue };
+            part.events += 1;
+            self.met.entry(session.clone()).or_insert(self.clock);
+            part.later.extend(self.has_spoken.then(|| (session.clone(), event.sender.clone())));
+            part.sessions.insert(session);
         }
         if part.events == 0 {
             return;
@@ -66,10 +87,11 @@ impl Sealed {
     }
 
     /// Whether one of these accounts may have said something that is not read yet.
-    pub(super) fn may_hide(&self, accounts: impl FnOnce() -> BTreeSet<String>, now: BootMs) -> bool {
+    pub(super) fn may_hide(&self, accounts: impl FnOnce() -> BTreeSet<String>) -> bool {
         let may_open =
-            |part: &&Part| now.saturating_sub(part.found) < MAY_OPEN_MS && !part.senders.is_empty();
-        let mut senders = self.parts.iter().filter(may_open).flat_map(|part| &part.senders).peekable();
+            |session: &str| self.met.get(session).is_some_and(|met| self.clock - met < MAY_OPEN_MS);
+        let later = self.parts.iter().flat_map(|part| &part.later);
+        let mut senders = later.filter(|(session, _)| may_open(session)).map(|(_, sender)| sender).peekable();
         if senders.peek().is_none() {
             return false;
         }
@@ -77,42 +99,36 @@ impl Sealed {
         senders.any(|sender| accounts.contains(sender))
     }
 
-    /// Some of it may be readable with these keys: it is forgotten here, with what came after it, and has to be read again. Gives the
-    /// place before it; none within: from the first event of the room on.
-    pub(super) fn open(&mut self, room: &str, keys: &RoomKeys) -> Option<Option<String>> {
-        let opens = |part: &Part| {
-            part.sessions.iter().any(|session| keys.open(room, session))
-                || part.is_unnamed && !keys.is_empty()
+    /// The homeserver answered, with these keys. What may be readable now is forgotten here, with what came after it, and has to be
+    /// read again. Gives the place before it; none within: from the first event of the room on.
+    pub(super) fn open(&mut self, room: &str, keys: &RoomKeys, now: BootMs) -> Option<Option<String>> {
+        self.clock += self.answered.replace(now).map_or(0, |then| (now - then).clamp(0, ANSWERS_MS));
+        self.is_any_due |= *keys == RoomKeys::Any;
+        let first = if self.is_any_due && self.any_at.is_none_or(|at| now - at >= ANY_PAUSE_MS) {
+            (self.is_any_due, self.any_at) = (false, Some(now));
+            (!self.parts.is_empty()).then_some(0)
+        } else {
+            let opens = |part: &Part| part.sessions.iter().any(|session| keys.may_open(room, session));
+            self.parts.iter().position(|part| *keys != RoomKeys::Any && opens(part))
         };
-        let first = self.parts.iter().position(opens)?;
-        self.parts.drain(first..).next().map(|part| part.place)
+        let part = self.parts.drain(first?..).next()?;
+        self.has_spoken = part.had_spoken;
+        Some(part.place)
     }
 }
 
 impl Part {
-    fn new(place: Option<&str>, found: BootMs) -> Self {
-        Self {
-            place: place.map(str::to_owned),
-            events: 0,
-            sessions: BTreeSet::new(),
-            is_unnamed: false,
-            senders: BTreeSet::new(),
-            found,
-        }
-    }
-
     fn absorb(&mut self, later: Self) {
         self.events += later.events;
         self.sessions.extend(later.sessions);
-        self.is_unnamed |= later.is_unnamed;
-        self.senders.extend(later.senders);
-        self.found = self.found.max(later.found);
+        self.later.extend(later.later);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use cis_matrix::{Encryption, Trust};
+    use serde_json::json;
     use serde_json::value::to_raw_value;
 
     use super::*;
@@ -139,68 +155,106 @@ mod tests {
     }
 
     fn sealed(sender: &str, session: &str) -> RoomEvent {
-        event(sender, "m.room.encrypted", &serde_json::json!({ "session_id": session }), None)
+        event(sender, "m.room.encrypted", &json!({ "session_id": session }), None)
     }
 
     fn said(sender: &str) -> RoomEvent {
         let encryption = Encryption { device: None, trust: Trust::Verified };
-        event(sender, "cis.x", &serde_json::json!({}), Some(encryption))
+        event(sender, "cis.x", &json!({}), Some(encryption))
     }
 
     fn keys(sessions: &[&str]) -> RoomKeys {
         RoomKeys::Of(sessions.iter().map(|session| ("!r".to_owned(), (*session).to_owned())).collect())
     }
 
-    fn hides(sealed: &Sealed, account: &str, now: BootMs) -> bool {
-        sealed.may_hide(|| BTreeSet::from([account.to_owned()]), now)
+    fn hides(sealed: &Sealed, account: &str) -> bool {
+        sealed.may_hide(|| BTreeSet::from([account.to_owned()]))
     }
 
     #[test]
     fn what_a_key_opens_is_read_again_with_all_that_came_after_it() {
         let mut room = Sealed::default();
-        room.read(None, &[sealed(ANN, "a")], OWN, 0);
-        room.read(Some("1"), &[said(ANN), sealed(ANN, "b"), sealed(ANN, "b")], OWN, 0);
-        room.read(Some("2"), &[said(ANN)], OWN, 0);
-        room.read(Some("3"), &[sealed(ANN, "c")], OWN, 0);
+        room.read(None, &[sealed(ANN, "a")], OWN);
+        room.read(Some("1"), &[said(ANN), sealed(ANN, "b"), sealed(ANN, "b")], OWN);
+        room.read(Some("2"), &[said(ANN)], OWN);
+        room.read(Some("3"), &[sealed(ANN, "c")], OWN);
         assert_eq!(room.events(), 4);
-        assert_eq!(room.open("!r", &keys(&["d"])), None);
-        assert_eq!(room.open("!other", &keys(&["b"])), None);
-        assert_eq!(room.open("!r", &keys(&["c", "b"])), Some(Some("1".to_owned())));
+        assert_eq!(room.open("!r", &keys(&["d"]), 0), None);
+        assert_eq!(room.open("!other", &keys(&["b"]), 0), None);
+        assert_eq!(room.open("!r", &keys(&["c", "b"]), 0), Some(Some("1".to_owned())));
         assert_eq!(room.events(), 1);
-        assert_eq!(room.open("!r", &RoomKeys::Any), Some(None));
-        assert_eq!((room.events(), room.open("!r", &RoomKeys::Any)), (0, None));
+        assert_eq!(room.open("!r", &keys(&["a"]), 0), Some(None));
+        assert_eq!((room.events(), room.open("!r", &keys(&["a"]), 0)), (0, None));
     }
 
     #[test]
     fn what_comes_when_there_is_too_much_is_opened_from_an_earlier_place_on() {
         let mut room = Sealed::default();
         for n in 0..PARTS_MAX + 10 {
-            room.read(Some(&n.to_string()), &[sealed(ANN, &n.to_string())], OWN, 0);
+            room.read(Some(&n.to_string()), &[sealed(ANN, &n.to_string())], OWN);
         }
         assert_eq!(room.events(), (PARTS_MAX + 10) as u64);
         let last = (PARTS_MAX + 9).to_string();
-        assert_eq!(room.open("!r", &keys(&[&last])), Some(Some((PARTS_MAX - 1).to_string())));
+        assert_eq!(room.open("!r", &keys(&[&last]), 0), Some(Some((PARTS_MAX - 1).to_string())));
         assert_eq!(room.events(), (PARTS_MAX - 1) as u64);
+    }
+
+    #[test]
+    fn keys_that_are_not_told_are_looked_for_now_and_then() {
+        let mut room = Sealed::default();
+        let read = |room: &mut Sealed| room.read(Some("1"), &[sealed(ANN, "a")], OWN);
+        read(&mut room);
+        let again = Some(Some("1".to_owned()));
+        assert_eq!(room.open("!r", &RoomKeys::Any, 0), again);
+        read(&mut room);
+        assert_eq!(room.open("!r", &RoomKeys::Any, ANY_PAUSE_MS - 1), None);
+        assert_eq!(room.open("!r", &keys(&[]), ANY_PAUSE_MS), again, "what was put off is not lost");
+        read(&mut room);
+        assert_eq!(room.open("!r", &keys(&[]), 10 * ANY_PAUSE_MS), None);
     }
 
     #[test]
     fn only_what_others_sent_after_this_device_spoke_may_hide_something() {
         let mut room = Sealed::default();
         // This account once had another device.
-        room.read(None, &[sealed(OWN, "o"), sealed(ANN, "a")], OWN, 0);
-        assert!(!hides(&room, ANN, 0));
-        room.read(Some("1"), &[said(OWN), sealed(ANN, "a")], OWN, 0);
-        assert!(hides(&room, ANN, 0) && !hides(&room, "@bob:x", 0));
-        assert!(hides(&room, ANN, MAY_OPEN_MS - 1) && !hides(&room, ANN, MAY_OPEN_MS), "a key that was lost");
-        room.open("!r", &keys(&["a"]));
-        assert!(!hides(&room, ANN, 0));
+        let early = [sealed(OWN, "o"), sealed(ANN, "a")];
+        room.read(None, &early, OWN);
+        room.read(Some("1"), &[said(OWN)], OWN);
+        assert!(!hides(&room, ANN));
+        assert_eq!(room.open("!r", &keys(&["o"]), 0), Some(None));
+        room.read(None, &early, OWN);
+        assert!(!hides(&room, ANN), "read again, it is still before that");
+        room.read(Some("1"), &[said(OWN), sealed(ANN, "b")], OWN);
+        assert!(hides(&room, ANN) && !hides(&room, "@bob:x"));
     }
 
     #[test]
-    fn an_event_that_tells_no_session_is_opened_by_any_key() {
+    fn a_key_that_does_not_come_while_the_homeserver_answers_was_lost() {
         let mut room = Sealed::default();
-        room.read(Some("1"), &[event(ANN, "m.room.encrypted", &serde_json::json!({}), None)], OWN, 0);
-        assert_eq!(room.open("!r", &keys(&[])), None);
-        assert_eq!(room.open("!r", &keys(&["a"])), Some(Some("1".to_owned())));
+        let late = [said(OWN), sealed(ANN, "a")];
+        room.read(Some("1"), &late, OWN);
+        let mut now = 0;
+        room.open("!r", &keys(&[]), now);
+        now += 100 * MAY_OPEN_MS;
+        room.open("!r", &keys(&[]), now);
+        assert!(hides(&room, ANN), "nothing could come meanwhile");
+        for _ in 0..MAY_OPEN_MS / ANSWERS_MS {
+            now += ANSWERS_MS;
+            room.open("!r", &keys(&[]), now);
+        }
+        assert!(!hides(&room, ANN));
+        room.open("!r", &RoomKeys::Any, now);
+        room.read(Some("1"), &late, OWN);
+        assert!(!hides(&room, ANN), "met for the first time long ago");
+        room.read(Some("2"), &[sealed(ANN, "b")], OWN);
+        assert!(hides(&room, ANN));
+    }
+
+    #[test]
+    fn what_tells_no_session_is_not_counted() {
+        let mut room = Sealed::default();
+        let removed = event(ANN, "m.room.encrypted", &json!({}), None);
+        room.read(Some("1"), &[said(OWN), removed, sealed(ANN, &"x".repeat(SESSION_MAX + 1))], OWN);
+        assert_eq!((room.events(), hides(&room, ANN)), (0, false));
     }
 }
