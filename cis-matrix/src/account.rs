@@ -291,7 +291,10 @@ async fn open(store: &Path, session: &Session, makes_identity: bool) -> Result<C
     let sdk = builder.with_encryption_settings(settings).build().await?;
     let tokens = SessionTokens { access_token: session.token.reveal().to_owned(), refresh_token: None };
     sdk.restore_session(MatrixSession { meta: meta(&session.user, &session.device)?, tokens }).await?;
-    Ok(Client::of(sdk))
+    let client = Client::of(sdk);
+    // From now on it is known which ones come.
+    client.received.take(&client.sdk).await;
+    Ok(client)
 }
 
 fn meta(user: &str, device: &str) -> Result<SessionMeta, MatrixError> {
