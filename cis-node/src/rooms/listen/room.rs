@@ -17,8 +17,9 @@ const PAGE: u32 = 100;
 /// More pages are not read at once: who was away for so long hears what is said from now on.
 const PAGES_MAX: usize = 200;
 
-/// So many events that cannot be decrypted are looked at again.
+/// So many events that cannot be decrypted are looked at again, each so often where it is not known which keys came.
 const SEALED_MAX: usize = 100;
+const SEALED_LOOKS: u32 = 5;
 
 /// An event that this device had no key for.
 pub(super) struct Sealed {
@@ -26,6 +27,8 @@ pub(super) struct Sealed {
     sender: String,
     /// Whose key opens it.
     session: String,
+    /// How often it was looked at although its key is not known to have come.
+    looks: u32,
 }
 
 /// A room that is read.
@@ -47,7 +50,8 @@ impl Listened {
         if self.sealed.iter().any(|known| known.event == event.id) {
             return;
         }
-        self.sealed.push_back(Sealed { event: event.id.clone(), sender: event.sender.clone(), session });
+        let (event, sender) = (event.id.clone(), event.sender.clone());
+        self.sealed.push_back(Sealed { event, sender, session, looks: 0 });
         if self.sealed.len() > SEALED_MAX {
             let of = |sender: &str| self.sealed.iter().filter(|known| known.sender == sender).count();
             let most = self.sealed.iter().map(|known| of(&known.sender)).max().unwrap_or(0);
@@ -124,11 +128,14 @@ impl Listener {
     /// Looks again at what could not be decrypted, and may be readable with these keys.
     pub(super) async fn open_sealed(&mut self, opened: &Opened, keys: &RoomKeys) -> Result<(), Stop> {
         let mut due = Vec::new();
-        for (room, listened) in &self.rooms {
-            let opens = |sealed: &&Sealed| keys.may_open(room, &sealed.session);
-            due.extend(
-                listened.sealed.iter().filter(opens).map(|sealed| (room.clone(), sealed.event.clone())),
-            );
+        for (room, listened) in &mut self.rooms {
+            for sealed in &mut listened.sealed {
+                let is_worth_it = *keys != RoomKeys::Any || sealed.looks < SEALED_LOOKS;
+                if is_worth_it && keys.may_open(room, &sealed.session) {
+                    sealed.looks += u32::from(*keys == RoomKeys::Any);
+                    due.push((room.clone(), sealed.event.clone()));
+                }
+            }
         }
         for (room, event) in due {
             if let Err(stop) = self.look_again(opened, &room, &event).await {
