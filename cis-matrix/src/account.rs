@@ -292,7 +292,7 @@ async fn open(store: &Path, session: &Session, makes_identity: bool) -> Result<C
     let tokens = SessionTokens { access_token: session.token.reveal().to_owned(), refresh_token: None };
     sdk.restore_session(MatrixSession { meta: meta(&session.user, &session.device)?, tokens }).await?;
     let client = Client::of(sdk);
-    // From now on it is known which ones come.
+    // From now on it is known which room keys come.
     client.received.take(&client.sdk).await;
     Ok(client)
 }

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
 use cis_core::scheduler::Run;
-use cis_matrix::{MatrixError, RoomBatch, RoomKeys, RoomName};
+use cis_matrix::{MatrixError, RoomBatch, RoomKeys, RoomName, Session};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::Instant;
 
@@ -58,6 +58,8 @@ struct Observer {
     replacing: BTreeSet<RunId>,
     /// What homeservers may not have of the rooms.
     backlogs: Backlogs,
+    /// What cannot be decrypted, by room. It outlives reading a room anew.
+    sealed: BTreeMap<String, Sealed>,
 }
 
 /// A room that is read.
@@ -68,8 +70,6 @@ struct Observed {
     place: String,
     /// The newest event that was read.
     newest: Option<String>,
-    /// What could not be decrypted.
-    sealed: Sealed,
     /// What of it is not followed, and why.
     lost: BTreeMap<RunId, String>,
     /// What the driver was not told yet.
@@ -108,6 +108,7 @@ pub(super) fn start(node: Arc<Node>, wake: Arc<Notify>) {
         overtaken: BTreeSet::new(),
         replacing: BTreeSet::new(),
         backlogs: Backlogs::default(),
+        sealed: BTreeMap::new(),
     };
     tokio::spawn(observer.run(wake));
 }
@@ -238,7 +239,8 @@ impl Observer {
         for (room, observed) in self.rooms.iter_mut().filter(|(room, _)| served.contains(*room)) {
             // What cannot be decrypted, or is missing, may be a takeover of one of its runs.
             let voters = || self.node.accounts_of_voters(room);
-            if !observed.sealed.may_hide(voters) && !self.backlogs.is_unknown(room) {
+            let may_hide = self.sealed.get(room).is_some_and(|sealed| sealed.may_hide(voters));
+            if !may_hide && !self.backlogs.is_unknown(room) {
                 let (room, heads) = (room.clone(), std::mem::take(&mut observed.heads));
                 let term = observed.timeline.keeper().cloned();
                 self.node.driver.tell(Command::RoomRead { room, at, heads, term });
@@ -262,7 +264,6 @@ impl Observer {
             runs: BTreeMap::new(),
             place: opened.feed.place().await?,
             newest: None,
-            sealed: Sealed::default(),
             lost: BTreeMap::new(),
             heads: Vec::new(),
             forks: BTreeMap::new(),
@@ -270,7 +271,8 @@ impl Observer {
             timeline,
         };
         self.rooms.insert(room.clone(), observed);
-        let mut read = self.page(whole, &opened.session.user, &room).await.map(drop);
+        self.sealed.entry(room.clone()).or_default().begin();
+        let mut read = self.page(whole, &opened.session, &room).await.map(drop);
         if read.is_ok() {
             read = self.replace_overtaken(&room).await;
         }
@@ -291,7 +293,8 @@ impl Observer {
             self.backlogs.read(&said.room, said.events.iter().map(|event| event.id.clone()));
             observed.newest = said.events.last().map(|event| event.id.clone()).or(observed.newest.take());
             let place = Some(observed.place.as_str());
-            observed.sealed.read(place, &said.events, &opened.session.user);
+            let sealed = self.sealed.entry(said.room.clone()).or_default();
+            sealed.read(place, &said.events, &opened.session);
             observed.timeline.read_into(&self.node, &whole, &mut observed.recovery, &said.events).await?;
             self.members_read(&said.room);
             self.take_news(&said.room).await?;
@@ -304,10 +307,10 @@ impl Observer {
 
     /// Reads again what could not be decrypted, and may be readable with these keys.
     async fn open_sealed(&mut self, opened: &Opened, keys: &RoomKeys) -> Result<(), Stop> {
-        let open = |(room, observed): (&String, &mut Observed)| {
-            Some((room.clone(), observed.sealed.open(room, keys, boot_ms())?))
+        let open = |(room, sealed): (&String, &mut Sealed)| {
+            Some((room.clone(), sealed.open(room, keys, boot_ms())?))
         };
-        let places: Vec<(String, Option<String>)> = self.rooms.iter_mut().filter_map(open).collect();
+        let places: Vec<(String, Option<String>)> = self.sealed.iter_mut().filter_map(open).collect();
         for (room, place) in places {
             let Some(observed) = self.rooms.get_mut(&room) else { continue };
             observed.recovery.read_again();
@@ -316,7 +319,7 @@ impl Observer {
                 self.enter(opened, &room).await
             } else {
                 let whole = Whole::after(opened, &room, place.as_deref());
-                self.page(whole, &opened.session.user, &room).await.map(drop)
+                self.page(whole, &opened.session, &room).await.map(drop)
             };
             if let (Ok(()), Some(observed)) = (&read, self.rooms.get_mut(&room)) {
                 observed.recovery.read_to_end();
@@ -333,13 +336,13 @@ impl Observer {
     async fn catch_up(&mut self, opened: &Opened, room: &str) -> Result<(), Stop> {
         let Some(observed) = self.rooms.get(room) else { return Ok(()) };
         let whole = Whole::after(opened, room, Some(&observed.place));
-        let ids = self.page(whole, &opened.session.user, room).await?;
+        let ids = self.page(whole, &opened.session, room).await?;
         self.backlogs.read(room, ids.into_iter());
         Ok(())
     }
 
     /// Reads a room to its end, and returns the ids of the newest events.
-    async fn page(&mut self, mut whole: Whole<'_>, user: &str, room: &str) -> Result<Vec<String>, Stop> {
+    async fn page(&mut self, mut whole: Whole<'_>, own: &Session, room: &str) -> Result<Vec<String>, Stop> {
         let mut ids = Vec::new();
         loop {
             let place = whole.place().map(str::to_owned);
@@ -348,7 +351,7 @@ impl Observer {
             ids.extend(events.iter().map(|event| event.id.clone()));
             ids.drain(..ids.len().saturating_sub(IDS_MAX));
             observed.newest = ids.last().cloned().or(observed.newest.take());
-            observed.sealed.read(place.as_deref(), &events, user);
+            self.sealed.entry(room.to_owned()).or_default().read(place.as_deref(), &events, own);
             observed.timeline.read_into(&self.node, &whole, &mut observed.recovery, &events).await?;
             self.take_news(room).await?;
         }
@@ -554,7 +557,7 @@ impl Observer {
                      one of them. `cis dag takeover {run} --force` on another coordinator continues the run"
                 )
             }));
-            let sealed = observed.sealed.events();
+            let sealed = self.sealed.get(room).map_or(0, Sealed::events);
             if sealed > 0 {
                 troubles.push(format!("{sealed} events of room {room} cannot be decrypted by this device"));
             }

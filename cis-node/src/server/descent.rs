@@ -8,6 +8,7 @@ use std::io::Read as _;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
@@ -18,6 +19,9 @@ use cis_local::{realtime_limit_of, stat_of};
 const DEPTH_MAX: usize = 4096;
 /// An environment beyond this is not read further, bytes.
 const ENVIRONMENT_BYTES_MAX: u64 = 4 << 20;
+/// An empty environment is looked at so often, and so long after each other.
+const EMPTY_LOOKS: usize = 5;
+const EMPTY_PAUSE: Duration = Duration::from_millis(1);
 /// A line that breaks because a parent ends meanwhile is followed again so often.
 const TRIES: usize = 3;
 
@@ -137,14 +141,27 @@ fn line(pid: u32) -> Option<Vec<(u32, u32)>> {
 
 /// What of a session stands in the environment that it was started with.
 fn mark_of(pid: u32) -> Option<Mark> {
-    let mut environment = Vec::new();
-    let file = File::open(format!("/proc/{pid}/environ")).ok()?;
-    file.take(ENVIRONMENT_BYTES_MAX).read_to_end(&mut environment).ok()?;
+    let environment = environment_of(pid)?;
     let value = |name: &[u8]| environment.split(|byte| *byte == 0).find_map(|one| one.strip_prefix(name));
     let token = value(b"CIS_TOKEN=").map(|token| String::from_utf8_lossy(token).into_owned());
     value(b"CIS_ATTEMPT=").or(token.as_ref().map(|_| b"".as_slice()))?;
     let socket = std::ffi::OsString::from_vec(value(b"CIS_SOCKET=")?.to_vec()).into();
     Some(Mark { socket, token })
+}
+
+/// The environment that a process was started with. While it executes another program, Linux shows an empty one for a moment (fs/proc/base.c,
+/// `environ_read`), so that is looked at again.
+fn environment_of(pid: u32) -> Option<Vec<u8>> {
+    let mut environment = Vec::new();
+    for _ in 0..EMPTY_LOOKS {
+        let file = File::open(format!("/proc/{pid}/environ")).ok()?;
+        file.take(ENVIRONMENT_BYTES_MAX).read_to_end(&mut environment).ok()?;
+        if !environment.is_empty() {
+            break;
+        }
+        std::thread::sleep(EMPTY_PAUSE);
+    }
+    Some(environment)
 }
 
 #[cfg(test)]

@@ -19,13 +19,13 @@ const PAGES_MAX: usize = 200;
 
 /// So many events that cannot be decrypted are looked at again, each so often where it is not known which keys came.
 const SEALED_MAX: usize = 100;
-const SEALED_LOOKS: u32 = 5;
+const SEALED_LOOKS: u32 = 10;
 
 /// An event that this device had no key for.
 pub(super) struct Sealed {
     event: String,
     sender: String,
-    /// Whose key opens it.
+    /// The session (Megolm) whose key opens it.
     session: String,
     /// How often it was looked at although its key is not known to have come.
     looks: u32,
@@ -128,11 +128,10 @@ impl Listener {
     /// Looks again at what could not be decrypted, and may be readable with these keys.
     pub(super) async fn open_sealed(&mut self, opened: &Opened, keys: &RoomKeys) -> Result<(), Stop> {
         let mut due = Vec::new();
-        for (room, listened) in &mut self.rooms {
-            for sealed in &mut listened.sealed {
+        for (room, listened) in &self.rooms {
+            for sealed in &listened.sealed {
                 let is_worth_it = *keys != RoomKeys::Any || sealed.looks < SEALED_LOOKS;
                 if is_worth_it && keys.may_open(room, &sealed.session) {
-                    sealed.looks += u32::from(*keys == RoomKeys::Any);
                     due.push((room.clone(), sealed.event.clone()));
                 }
             }
@@ -140,6 +139,12 @@ impl Listener {
         for (room, event) in due {
             if let Err(stop) = self.look_again(opened, &room, &event).await {
                 self.passes_by(&room, stop)?;
+            }
+            if *keys == RoomKeys::Any
+                && let Some(listened) = self.rooms.get_mut(&room)
+            {
+                let known = listened.sealed.iter_mut().find(|sealed| sealed.event == event);
+                known.into_iter().for_each(|sealed| sealed.looks += 1);
             }
         }
         Ok(())
