@@ -1,6 +1,6 @@
 //! Keys of encrypted rooms: which events can be read that could not be read before.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 
@@ -10,20 +10,18 @@ use matrix_sdk_crypto::store::types::RoomKeyInfo;
 /// Room keys that came. Each opens one session (Megolm), with which a device encrypts many events of a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RoomKeys {
-    /// Those of these rooms and sessions.
-    Of(BTreeSet<(String, String)>),
+    /// Those of these sessions, by room.
+    Of(BTreeMap<String, BTreeSet<String>>),
     /// Not known which: it may be any.
     Any,
 }
 
 impl RoomKeys {
-    /// Whether the key of a session of a room may be among them.
+    /// Whether the key of a session of a room is known to be among them.
     #[must_use]
-    pub fn may_open(&self, room: &str, session: &str) -> bool {
-        match self {
-            Self::Of(came) => came.iter().any(|(of, key)| of == room && key == session),
-            Self::Any => true,
-        }
+    pub fn contains(&self, room: &str, session: &str) -> bool {
+        let Self::Of(came) = self else { return false };
+        came.get(room).is_some_and(|sessions| sessions.contains(session))
     }
 }
 
@@ -38,7 +36,7 @@ impl Received {
     pub(crate) async fn take(&self, sdk: &matrix_sdk::Client) -> RoomKeys {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (mut keys, mut all) = match known {
-            Some(keys) => (keys, RoomKeys::Of(BTreeSet::new())),
+            Some(keys) => (keys, RoomKeys::Of(BTreeMap::new())),
             None => match sdk.encryption().room_keys_received_stream().await {
                 Some(stream) => (stream.map(Result::ok).boxed(), RoomKeys::Any),
                 None => return RoomKeys::Any,
@@ -47,7 +45,9 @@ impl Received {
         while let Some(came) = keys.next().now_or_never() {
             match (came, &mut all) {
                 (Some(Some(came)), RoomKeys::Of(all)) => {
-                    all.extend(came.into_iter().map(|key| (key.room_id.into(), key.session_id)));
+                    for key in came {
+                        all.entry(key.room_id.into()).or_default().insert(key.session_id);
+                    }
                 }
                 (Some(Some(_)), RoomKeys::Any) => {}
                 // Some were left out.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::federation::{did, execute, knows_end, lines_in, listed, member, switch_off};
+use crate::federation::{did, execute, knows_end, lines_in, listed, member, switch_off, takes_over};
 use crate::harness::proxy::{Fault, Proxy, Rules};
 use crate::harness::room::Room;
 use crate::harness::synapse::{Synapse, User};
@@ -135,9 +135,7 @@ fn a_task_with_commit_room_does_not_start_from_a_result_that_is_void() {
     // With its machine the result is gone.
     switch_off(&cis);
     drop(rules);
-    eventually_within(SLOW, "the other one takes it over", || {
-        (second.show(&run)["run"]["node"] == did(&second)).then_some(())
-    });
+    takes_over(&second, &run);
     eventually_within(SLOW, "the lease of what is gone is over, and the run succeeds", || {
         (second.show(&run)["run"]["state"] == "succeeded").then_some(())
     });

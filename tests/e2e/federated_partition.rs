@@ -1,11 +1,11 @@
 //! A worker that the others cannot reach for longer than a lease: its sessions are frozen, another node runs the tasks, and the
 //! frozen sessions never go on.
 
-use crate::federation::{did, execute, join, listed, member};
+use crate::federation::{did, execute, listed, member, member_behind};
 use crate::harness::proxy::{Fault, Proxy};
 use crate::harness::synapse::Synapse;
-use crate::harness::{Cis, Ticker, eventually, eventually_or, eventually_within, is_alive, state_of};
-use crate::matrix::{logged_in, login_at};
+use crate::harness::{Ticker, eventually, eventually_or, eventually_within, is_alive, state_of};
+use crate::matrix::logged_in;
 use crate::rooms::{SLOW, room_of};
 
 const TASKS: [&str; 2] = ["pty", "pipes"];
@@ -34,10 +34,8 @@ fn tasks_of_a_worker_that_nobody_reaches_run_elsewhere_and_never_twice_at_a_time
     let synapse = Synapse::shared();
     let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
     let room = room_of(&cis, &ann);
-    let (proxy, builder, user) = (Proxy::before(synapse.url()), Cis::new(), synapse.register("builder"));
-    login_at(&builder, proxy.url(), &user, "--token-stdin", &user.token).expect(0);
-    ann.invite(&room.id, &user.id);
-    join(&builder, &room, &cis, ("builder", "worker", "execute"));
+    let (proxy, what) = (Proxy::before(synapse.url()), ("builder", "worker", "execute"));
+    let (builder, _) = member_behind(&proxy, &synapse, &room, &ann, &cis, what);
     let ticker = Ticker::new();
     let run = execute(&cis, &room, &text(&ticker));
     let frozen = TASKS.map(|task| session(&ticker, task, 1));

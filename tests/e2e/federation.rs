@@ -4,10 +4,11 @@ use serde_json::Value;
 
 use crate::harness::Cis;
 use crate::harness::pair::pair;
+use crate::harness::proxy::Proxy;
 use crate::harness::room::Room;
 use crate::harness::synapse::{Synapse, User};
-use crate::harness::{eventually, eventually_within, is_alive, kill_9, ulid_in};
-use crate::matrix::{log_in, logged_in};
+use crate::harness::{eventually, eventually_or, eventually_within, is_alive, kill_9, ulid_in};
+use crate::matrix::{log_in, logged_in, login_at};
 use crate::rooms::{SLOW, hybrid, room_of};
 
 pub fn did(cis: &Cis) -> String {
@@ -140,6 +141,39 @@ pub fn join(member: &Cis, room: &Room<'_>, owner: &Cis, (name, role, may): (&str
     member.ok(["node", "start", "--detach", "--room", &room.id, "--role", role]);
 }
 
+/// The same of a node that reaches the homeserver through a proxy.
+pub fn member_behind(
+    proxy: &Proxy,
+    synapse: &Synapse,
+    room: &Room<'_>,
+    ann: &User,
+    owner: &Cis,
+    what: (&str, &str, &str),
+) -> (Cis, User) {
+    let (member, user) = (Cis::new(), synapse.register(what.0));
+    login_at(&member, proxy.url(), &user, "--token-stdin", &user.token).expect(0);
+    ann.invite(&room.id, &user.id);
+    join(&member, room, owner, what);
+    (member, user)
+}
+
+/// Waits until a node has read that a task of a run works.
+pub fn reads_that_it_runs(reader: &Cis, run: &str, task: &str) {
+    eventually_within(SLOW, "it is read that the task runs", || {
+        let shown = reader.run(["--json", "dag", "show", run]);
+        (shown.code == Some(0) && reader.task(run, task)["state"] == "running").then_some(())
+    });
+}
+
+/// Waits until a node coordinates a run of another one.
+pub fn takes_over(heir: &Cis, run: &str) {
+    let taken = || {
+        let shown = heir.run(["--json", "dag", "show", run]);
+        (shown.code == Some(0) && heir.show(run)["run"]["node"] == did(heir)).then_some(())
+    };
+    eventually_or(SLOW, taken, || format!("it does not take the run over: {}", heir.status()));
+}
+
 /// Waits until a node has read that a run of another one succeeded.
 pub fn knows_end(cis: &Cis, run: &str) {
     eventually_within(SLOW, "the node knows the end", || {
@@ -209,9 +243,7 @@ fn another_coordinator_finishes(synapse: &Synapse, room: &Room<'_>, ann: &User, 
         (show.code == Some(0) && show.stdout.contains("succeeded")).then_some(())
     });
     switch_off(cis);
-    eventually_within(SLOW, "the other one takes it over", || {
-        (second.show(&run)["run"]["node"] == did(&second)).then_some(())
-    });
+    takes_over(&second, &run);
     std::fs::write(&go, "").unwrap();
     second.wait_run(&run, "succeeded");
     assert_eq!(second.task(&run, "b")["attempts"], 1, "nothing ran twice");

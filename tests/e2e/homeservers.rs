@@ -1,18 +1,10 @@
 //! Coordinators at several homeservers.
 
-use crate::federation::{did, execute, lines_in, member, waiting_for};
+use crate::federation::{did, execute, lines_in, member, reads_that_it_runs, waiting_for};
 use crate::harness::pair::{pair, pair_apart};
 use crate::harness::{Cis, eventually_within};
 use crate::matrix::logged_in;
 use crate::rooms::{SLOW, room_of};
-
-/// Waits until a node at the other homeserver has read that the task `b` runs.
-fn reads_that_it_runs(reader: &Cis, run: &str) {
-    eventually_within(SLOW, "it is read there that a task runs", || {
-        let shown = reader.run(["dag", "show", run, "--json"]);
-        (shown.code == Some(0) && reader.task(run, "b")["state"] == "running").then_some(())
-    });
-}
 
 /// The two homeservers could be cut off from each other while both coordinators work. Two are no majority without each other.
 #[test]
@@ -25,7 +17,7 @@ fn a_run_of_a_coordinator_at_another_homeserver_is_continued_by_a_person_only() 
     let run = execute(&cis, &room, &waiting_for(&go));
     cis.wait_task(&run, "b", "running");
     // What the room has not heard when its coordinator goes does not count, and runs again.
-    reads_that_it_runs(&heir, &run);
+    reads_that_it_runs(&heir, &run, "b");
     cis.ok(["node", "stop"]);
     let warning = format!("cis dag takeover {run} --force");
     eventually_within(SLOW, "it waits for a person", || {
@@ -50,7 +42,7 @@ fn after_a_person_chose_a_coordinator_all_nodes_tell_the_same_of_a_run() {
     let go = cis.work().join("go");
     let run = execute(&cis, &room, &waiting_for(&go));
     cis.wait_task(&run, "b", "running");
-    reads_that_it_runs(&heir, &run);
+    reads_that_it_runs(&heir, &run, "b");
     [&from_here, &from_there].iter().for_each(|strait| strait.close());
     cis.ok(["dag", "pause", &run]);
     eventually_within(SLOW, "a third node reads what will be void", || {
@@ -98,7 +90,7 @@ fn a_majority_of_the_coordinators_continues_a_run_without_a_person() {
     let go = cis.work().join("go");
     let run = execute(&cis, &room, &waiting_for(&go));
     cis.wait_task(&run, "b", "running");
-    [&heir, &second].iter().for_each(|node| reads_that_it_runs(node, &run));
+    [&heir, &second].iter().for_each(|node| reads_that_it_runs(node, &run, "b"));
     // A result is final once a majority has read it: its worker keeps nothing of the task `a` any more.
     eventually_within(SLOW, "its worker forgets what is final", || {
         (heir.status()["live_sessions"] == 1).then_some(())

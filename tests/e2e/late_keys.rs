@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use crate::federation::{did, execute, join, lines_in, member, switch_off, waiting_for};
+use crate::federation::{execute, lines_in, member, member_behind, switch_off, takes_over, waiting_for};
 use crate::harness::proxy::{Fault, Proxy};
 use crate::harness::room::Room;
 use crate::harness::synapse::Synapse;
-use crate::harness::{Cis, eventually_or, eventually_within};
-use crate::matrix::{logged_in, login_at};
+use crate::harness::{Cis, eventually_within};
+use crate::matrix::logged_in;
 use crate::rooms::SLOW;
 
 /// Of Synapse's configuration: a person may send many messages at once.
@@ -25,10 +25,8 @@ fn a_run_is_taken_over_by_a_node_whose_keys_come_after_it_read_the_room() {
     let made = cis.json(&["matrix", "create-room", "vault", "--encrypted", "--invite", &ann.id]);
     let room = Room::joined(&ann, made["room_id"].as_str().unwrap());
     let _builder = member(&synapse, &room, &ann, &cis, ("builder", "worker", "execute"));
-    let (proxy, second, user) = (Proxy::before(synapse.url()), Cis::new(), synapse.register("second"));
-    login_at(&second, proxy.url(), &user, "--token-stdin", &user.token).expect(0);
-    ann.invite(&room.id, &user.id);
-    join(&second, &room, &cis, ("second", "coordinator", "coordinate"));
+    let (proxy, what) = (Proxy::before(synapse.url()), ("second", "coordinator", "coordinate"));
+    let (second, user) = member_behind(&proxy, &synapse, &room, &ann, &cis, what);
     // It has no keys of what was said before it was there.
     let before = room.events().iter().filter(|event| event["type"] == "m.room.encrypted").count() as u64;
     let outage = proxy.fault(&["GET", "/sync"], Fault::Refused, usize::MAX);
@@ -52,11 +50,7 @@ fn a_run_is_taken_over_by_a_node_whose_keys_come_after_it_read_the_room() {
     drop(next);
     eventually_within(SLOW, "it read what it has no key for", || (lacks(&second) > before).then_some(()));
     drop(later);
-    let taken = || {
-        let shown = second.run(["--json", "dag", "show", &run]);
-        (shown.code == Some(0) && second.show(&run)["run"]["node"] == did(&second)).then_some(())
-    };
-    eventually_or(SLOW, taken, || format!("it is not taken over: {}", second.status()));
+    takes_over(&second, &run);
     std::fs::write(&go, "").unwrap();
     second.wait_run(&run, "succeeded");
     assert_eq!(lines_in(&go.with_extension("pids")), 1, "nothing ran twice");

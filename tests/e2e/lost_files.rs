@@ -4,11 +4,13 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::federation::{did, events, execute, join, lines_in, member, switch_off};
+use crate::federation::{
+    did, events, execute, lines_in, member, member_behind, reads_that_it_runs, switch_off, takes_over,
+};
 use crate::harness::proxy::{Fault, Proxy};
 use crate::harness::synapse::Synapse;
-use crate::harness::{Cis, eventually_or, eventually_within};
-use crate::matrix::{logged_in, login_at};
+use crate::harness::{eventually_or, eventually_within};
+use crate::matrix::logged_in;
 use crate::rooms::{SLOW, room_of};
 
 /// The result of `a` is too large for an event: it goes into a file.
@@ -49,13 +51,9 @@ fn a_run_goes_on_without_a_file_of_its_journal_that_is_gone() {
     second.ok(["node", "stop"]);
     let folder = cis.work();
     let run = execute(&cis, &room, &text(&folder));
-    let shows = |task: &str| {
-        let shown = reader.run(["--json", "dag", "show", &run]);
-        (shown.code == Some(0) && reader.task(&run, task)["state"] == "running").then_some(())
-    };
-    eventually_within(SLOW, "the beginning is read", || shows("a"));
+    reads_that_it_runs(&reader, &run, "a");
     std::fs::write(folder.join("begin"), "").unwrap();
-    eventually_within(SLOW, "the file is read", || shows("b"));
+    reads_that_it_runs(&reader, &run, "b");
     switch_off(&cis);
     synapse.remove_media();
     second.ok(["node", "start", "--detach", "--room", &room.id, "--role", "coordinator"]);
@@ -88,10 +86,8 @@ fn a_file_of_a_journal_is_asked_for_again_after_an_internal_error_of_the_homeser
     let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
     let room = room_of(&cis, &ann);
     let _builder = member(&synapse, &room, &ann, &cis, ("builder", "worker", "execute"));
-    let (proxy, second, user) = (Proxy::before(synapse.url()), Cis::new(), synapse.register("second"));
-    login_at(&second, proxy.url(), &user, "--token-stdin", &user.token).expect(0);
-    ann.invite(&room.id, &user.id);
-    join(&second, &room, &cis, ("second", "coordinator", "coordinate"));
+    let (proxy, what) = (Proxy::before(synapse.url()), ("second", "coordinator", "coordinate"));
+    let (second, _) = member_behind(&proxy, &synapse, &room, &ann, &cis, what);
     second.ok(["node", "stop"]);
     let folder = cis.work();
     let run = execute(&cis, &room, &text(&folder));
@@ -106,11 +102,7 @@ fn a_file_of_a_journal_is_asked_for_again_after_an_internal_error_of_the_homeser
         2,
     );
     second.ok(["node", "start", "--detach", "--room", &room.id, "--role", "coordinator"]);
-    let taken = || {
-        let shown = second.run(["--json", "dag", "show", &run]);
-        (shown.code == Some(0) && second.show(&run)["run"]["node"] == did(&second)).then_some(())
-    };
-    eventually_within(SLOW, "it takes the run over", taken);
+    takes_over(&second, &run);
     assert_eq!(events(&second, &run, "cis.dag.run.taken_over")[0]["body"]["lost"], Value::Null);
     std::fs::write(folder.join("go"), "").unwrap();
     second.wait_run(&run, "succeeded");

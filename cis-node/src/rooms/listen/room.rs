@@ -127,11 +127,11 @@ impl Listener {
 
     /// Looks again at what could not be decrypted, and may be readable with these keys.
     pub(super) async fn open_sealed(&mut self, opened: &Opened, keys: &RoomKeys) -> Result<(), Stop> {
+        let is_any = *keys == RoomKeys::Any;
         let mut due = Vec::new();
         for (room, listened) in &self.rooms {
             for sealed in &listened.sealed {
-                let is_worth_it = *keys != RoomKeys::Any || sealed.looks < SEALED_LOOKS;
-                if is_worth_it && keys.may_open(room, &sealed.session) {
+                if is_any && sealed.looks < SEALED_LOOKS || keys.contains(room, &sealed.session) {
                     due.push((room.clone(), sealed.event.clone()));
                 }
             }
@@ -140,9 +140,7 @@ impl Listener {
             if let Err(stop) = self.look_again(opened, &room, &event).await {
                 self.passes_by(&room, stop)?;
             }
-            if *keys == RoomKeys::Any
-                && let Some(listened) = self.rooms.get_mut(&room)
-            {
+            if is_any && let Some(listened) = self.rooms.get_mut(&room) {
                 let known = listened.sealed.iter_mut().find(|sealed| sealed.event == event);
                 known.into_iter().for_each(|sealed| sealed.looks += 1);
             }

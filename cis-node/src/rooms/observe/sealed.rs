@@ -118,16 +118,15 @@ impl Sealed {
         self.is_any_due |= *keys == RoomKeys::Any;
         let first = if self.is_any_due && self.any_at <= now {
             self.is_any_due = false;
-            if !self.parts.is_empty() {
-                self.any_pause = (2 * self.any_pause).clamp(ANY_PAUSE_MS, ANY_PAUSE_MAX_MS);
-                self.any_at = now + self.any_pause;
-            }
-            (!self.parts.is_empty()).then_some(0)
+            self.parts.first()?;
+            self.any_pause = (2 * self.any_pause).clamp(ANY_PAUSE_MS, ANY_PAUSE_MAX_MS);
+            self.any_at = now + self.any_pause;
+            0
         } else {
-            let opens = |part: &Part| part.sessions.iter().any(|session| keys.may_open(room, session));
-            self.parts.iter().position(|part| *keys != RoomKeys::Any && opens(part))
+            let opens = |part: &Part| part.sessions.iter().any(|session| keys.contains(room, session));
+            self.parts.iter().position(opens)?
         };
-        let part = self.parts.drain(first?..).next()?;
+        let part = self.parts.drain(first..).next()?;
         self.has_spoken = part.had_spoken;
         Some(part.place)
     }
@@ -193,7 +192,8 @@ mod tests {
     }
 
     fn keys(sessions: &[&str]) -> RoomKeys {
-        RoomKeys::Of(sessions.iter().map(|session| ("!r".to_owned(), (*session).to_owned())).collect())
+        let sessions = sessions.iter().map(|session| (*session).to_owned()).collect();
+        RoomKeys::Of(BTreeMap::from([("!r".to_owned(), sessions)]))
     }
 
     fn hides(sealed: &Sealed, account: &str) -> bool {
