@@ -15,6 +15,7 @@ mod lock;
 mod peer;
 mod process;
 mod regular;
+mod reserve;
 mod socket_file;
 #[cfg(test)]
 mod testing;
@@ -30,4 +31,5 @@ pub use lock::{Holder, Lock, LockFile, is_cleared, is_held, look};
 pub use peer::PeerProcess;
 pub use process::{is_stopped, realtime_limit_of, stat_of};
 pub use regular::{open_no_link, open_regular, read_regular, read_regular_at_most, read_regular_text};
+pub use reserve::reserve;
 pub use socket_file::{SocketFile, check_unused, make_way};

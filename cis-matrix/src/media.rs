@@ -44,12 +44,28 @@ impl Client {
         answer(async move {
             match media {
                 Media::Plain(uri) => download::download(&sdk, &OwnedMxcUri::from(uri), bytes_max).await,
+                Media::Encrypted(file) => decrypted(&sdk, file, bytes_max).await,
+            }
+        })
+    }
+
+    /// The same, in pieces: those of a plain file as they come. After an error the file is not complete.
+    #[must_use]
+    pub fn download_in_pieces(
+        &self,
+        media: Media,
+        bytes_max: u64,
+        mut take: impl FnMut(Bytes) + Send + 'static,
+    ) -> Answer<()> {
+        let sdk = self.sdk.clone();
+        answer(async move {
+            match media {
+                Media::Plain(uri) => {
+                    download::download_in_pieces(&sdk, &OwnedMxcUri::from(uri), bytes_max, take).await
+                }
                 Media::Encrypted(file) => {
-                    let file: EncryptedFile =
-                        serde_json::from_value(file).map_err(|error| MatrixError::BadInput {
-                            detail: format!("invalid description of the encrypted file: {error}"),
-                        })?;
-                    download::decrypt(download::download(&sdk, &file.url, bytes_max).await?, file)
+                    take(decrypted(&sdk, file, bytes_max).await?.into());
+                    Ok(())
                 }
             }
         })
@@ -61,6 +77,14 @@ impl Client {
         let sdk = self.sdk.clone();
         answer(async move { Ok(sdk.load_or_fetch_max_upload_size().await?.into()) })
     }
+}
+
+/// Downloads and decrypts the file that an event describes with `file`.
+async fn decrypted(sdk: &matrix_sdk::Client, file: Value, bytes_max: u64) -> Result<Vec<u8>, MatrixError> {
+    let file: EncryptedFile = serde_json::from_value(file).map_err(|error| MatrixError::BadInput {
+        detail: format!("invalid description of the encrypted file: {error}"),
+    })?;
+    download::decrypt(download::download(sdk, &file.url, bytes_max).await?, file)
 }
 
 #[cfg(test)]

@@ -119,7 +119,7 @@ fn collect_with(
             kept.push(ArtifactRecord { path, blob, size: metadata.len(), executable, readers });
             continue;
         }
-        let mut blob = blobs.writer()?;
+        let mut blob = blobs.writer(metadata.len())?;
         let reading = ahead.and_then(|to| to.begin(&file, metadata.len(), (blobs, &blob), stop));
         let mut size = 0;
         let read = pieces(&file, &full, stop, |piece| {

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use super::error::StoreError;
 use cis_core::dag::MAX_FILE_BYTES;
 use cis_core::ids::BlobId;
-use cis_local::{open_regular, read_regular_at_most};
+use cis_local::{open_regular, read_regular_at_most, reserve};
 
 pub use keeping::{Stored, Swept};
 
@@ -102,18 +102,19 @@ impl Blobs {
         self.read(Kind::Secret, id)
     }
 
-    /// A blob that is written piece by piece, for what may be larger than the memory.
+    /// A blob that is written piece by piece, for what may be larger than the memory. Sets space aside for `size` bytes, if so many are expected.
     ///
     /// # Errors
     /// Its file cannot be made.
-    pub fn writer(&self) -> Result<BlobWriter<'_>, StoreError> {
+    pub fn writer(&self, size: u64) -> Result<BlobWriter<'_>, StoreError> {
         let dir = self.home.join(Kind::Content.dir());
         let io = |e: io::Error| StoreError::io(&dir, &e);
         DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(io)?;
         let temporary = dir.join(format!(".{}", random().map_err(io)?));
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
         let file = file.map_err(|e| StoreError::io(&temporary, &e))?;
-        Ok(BlobWriter { blobs: self, file, temporary, hash: Sha256::new() })
+        reserve(&file, size);
+        Ok(BlobWriter { blobs: self, file, temporary, hash: Sha256::new(), reserved: size, written: 0 })
     }
 
     /// The file of a content-addressed blob; none: it is not here. Nothing was checked: whoever reads it
@@ -202,6 +203,9 @@ pub struct BlobWriter<'a> {
     file: File,
     temporary: PathBuf,
     hash: Sha256,
+    /// Bytes for which there is space.
+    reserved: u64,
+    written: u64,
 }
 
 impl BlobWriter<'_> {
@@ -211,6 +215,7 @@ impl BlobWriter<'_> {
     /// They cannot be written.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         self.hash.update(bytes);
+        self.written += bytes.len() as u64;
         self.file.write_all(bytes).map_err(|e| StoreError::io(&self.temporary, &e))
     }
 
@@ -239,6 +244,9 @@ impl BlobWriter<'_> {
         let io = |e: io::Error| StoreError::io(&path, &e);
         if let Some(dir) = path.parent() {
             DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
+        }
+        if self.written < self.reserved {
+            self.file.set_len(self.written).map_err(io)?;
         }
         // Over one that is there already: what is damaged is mended so.
         self.blobs.place(&self.temporary, &path).map_err(io)?;
@@ -271,7 +279,7 @@ fn random() -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use std::io::Read as _;
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
     use std::sync::mpsc;
     use std::time::Duration;
 
@@ -336,13 +344,17 @@ mod tests {
     #[test]
     fn what_is_written_in_pieces_is_the_same_blob_and_what_is_given_up_leaves_nothing() {
         let (dir, blobs) = blobs();
-        let mut writer = blobs.writer().unwrap();
+        let mut writer = blobs.writer(3 << 20).unwrap();
         writer.write(b"ab").unwrap();
         writer.write(b"c").unwrap();
         let id = writer.finish().unwrap();
         assert_eq!(id, blobs.put(b"abc", Safety::Processes).unwrap());
         assert_eq!(files(dir.path()), [dir.path().join("blobs/ba").join(&id.0)]);
-        let mut given_up = blobs.writer().unwrap();
+        assert!(
+            fs::metadata(&files(dir.path())[0]).unwrap().blocks() < 2048,
+            "it keeps no space that it does not need"
+        );
+        let mut given_up = blobs.writer(0).unwrap();
         given_up.write(b"x").unwrap();
         assert_eq!(files(dir.path()).len(), 2);
         drop(given_up);

@@ -29,8 +29,8 @@ pub const INLINE_BYTES_MAX: usize = 3584;
 /// Where `media` has such a text.
 const INLINE: &str = "list";
 
-/// A part has no more bytes: it is held in memory on its way.
-pub const PART_BYTES_MAX: u64 = 8 << 20;
+/// A part has no more bytes: it is held in memory on its way. With smaller ones a homeserver spends more time on the requests.
+pub const PART_BYTES_MAX: u64 = 16 << 20;
 
 /// The first part of a large content, bytes: it is on its way while the next one, twice as large, is read.
 const PART_BYTES_FIRST: u64 = 2 << 20;

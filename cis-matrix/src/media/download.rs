@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::io::{Cursor, Read};
 use std::time::Duration;
 
+use bytes::Bytes;
 use matrix_sdk::reqwest::{Request, Response};
 use matrix_sdk::ruma::MxcUri;
 use matrix_sdk::ruma::api::auth_scheme::SendAccessToken;
@@ -25,23 +26,38 @@ const ERROR_BYTES_MAX: u64 = 64 << 10;
 const BYTES_PER_SECOND_MIN: u64 = 16 << 10;
 
 /// Maximum number of bytes that are set aside for a body before it comes, as its announced length may be wrong.
-const CAPACITY_MAX: usize = 8 << 20;
+const CAPACITY_MAX: usize = 16 << 20;
 
 /// Downloads a file as it is stored. A file of more than `bytes_max` bytes is an error as soon as its size is
 /// known.
 pub(super) async fn download(sdk: &Client, uri: &MxcUri, bytes_max: u64) -> Result<Vec<u8>, MatrixError> {
+    let mut response = open(sdk, uri, bytes_max).await?;
+    read(&mut response, bytes_max).await?.ok_or(MatrixError::FileTooLarge { bytes_max })
+}
+
+/// The same, in pieces as they come.
+pub(super) async fn download_in_pieces(
+    sdk: &Client,
+    uri: &MxcUri,
+    bytes_max: u64,
+    take: impl FnMut(Bytes),
+) -> Result<(), MatrixError> {
+    let mut response = open(sdk, uri, bytes_max).await?;
+    let is_whole = pieces(&mut response, bytes_max, take).await?;
+    if is_whole { Ok(()) } else { Err(MatrixError::FileTooLarge { bytes_max }) }
+}
+
+/// Asks for a file. Returns a response whose body is not announced to be larger than `bytes_max`.
+async fn open(sdk: &Client, uri: &MxcUri, bytes_max: u64) -> Result<Response, MatrixError> {
     let mut request = request(sdk, uri).await?;
     *request.timeout_mut() = Some(time_max(bytes_max));
     // Redirects are followed; another server does not get the token.
-    let mut response = sdk.http_client().execute(request).await.map_err(HttpError::from)?;
+    let response = sdk.http_client().execute(request).await.map_err(HttpError::from)?;
     if !response.status().is_success() {
         return Err(refusal(response).await);
     }
     let is_larger = response.content_length().is_some_and(|length| length > bytes_max);
-    match is_larger {
-        false => read(&mut response, bytes_max).await?.ok_or(MatrixError::FileTooLarge { bytes_max }),
-        true => Err(MatrixError::FileTooLarge { bytes_max }),
-    }
+    if is_larger { Err(MatrixError::FileTooLarge { bytes_max }) } else { Ok(response) }
 }
 
 /// Decrypts a file. Altered bytes are an error.
@@ -86,13 +102,23 @@ pub(super) fn time_max(bytes_max: u64) -> Duration {
 pub(super) async fn read(response: &mut Response, bytes_max: u64) -> Result<Option<Vec<u8>>, MatrixError> {
     let announced = response.content_length().unwrap_or(0).min(bytes_max);
     let mut body = Vec::with_capacity(usize::try_from(announced).unwrap_or(0).min(CAPACITY_MAX));
-    while let Some(part) = response.chunk().await.map_err(HttpError::from)? {
-        if (body.len() + part.len()) as u64 > bytes_max {
-            return Ok(None);
-        }
-        body.extend_from_slice(&part);
+    let is_whole = pieces(response, bytes_max, |piece| body.extend_from_slice(&piece)).await?;
+    Ok(is_whole.then_some(body))
+}
+
+/// Hands over the body of a response as it comes. False: it is longer than `bytes_max`; the rest is left unread.
+async fn pieces(
+    response: &mut Response,
+    bytes_max: u64,
+    mut take: impl FnMut(Bytes),
+) -> Result<bool, MatrixError> {
+    let mut left = bytes_max;
+    while let Some(piece) = response.chunk().await.map_err(HttpError::from)? {
+        let Some(rest) = left.checked_sub(piece.len() as u64) else { return Ok(false) };
+        left = rest;
+        take(piece);
     }
-    Ok(Some(body))
+    Ok(true)
 }
 
 /// Returns the error of a response.

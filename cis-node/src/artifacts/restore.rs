@@ -77,7 +77,8 @@ impl Restore {
         let (Some(staging), Some(file)) = (&mut self.staging, self.first.remove(blob)) else {
             return Ok(None);
         };
-        Ok(Some(Filling { file, staged: staging.create()? }))
+        let size = self.files.get(file).map_or(0, |wanted| wanted.record.size);
+        Ok(Some(Filling { file, staged: staging.create(size)? }))
     }
 
     /// The content of a file is whole, and is the right one.
@@ -129,7 +130,7 @@ fn copy(
     if blob.metadata().map_or(true, |now| now.len() != record.size) {
         return Err(damaged(&record.blob));
     }
-    let (mut staged, mut hash) = (staging.create()?, Sha256::new());
+    let (mut staged, mut hash) = (staging.create(record.size)?, Sha256::new());
     pieces(blob, &PathBuf::from(&record.path), stop, |piece| {
         hash.update(piece);
         staged.write(piece)

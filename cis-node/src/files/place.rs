@@ -110,8 +110,8 @@ impl Staging {
         &mut self.tree
     }
 
-    /// Makes the next file, empty.
-    pub(crate) fn create(&mut self) -> Result<Staged, FilesError> {
+    /// Makes the next file, empty, with space for `size` bytes.
+    pub(crate) fn create(&mut self, size: u64) -> Result<Staged, FilesError> {
         let number = self.count;
         let dir = self.tree.path().join(&self.name);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -119,7 +119,9 @@ impl Staging {
         match openat(&self.dir, number.to_string(), flags, private) {
             Ok(file) => {
                 self.count += 1;
-                Ok(Staged { number, file: File::from(file), dir })
+                let file = File::from(file);
+                cis_local::reserve(&file, size);
+                Ok(Staged { number, file, dir })
             }
             Err(error) => Err(FilesError::Write { path: dir, source: error.into() }),
         }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use futures_util::{StreamExt as _, stream};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use cis_core::event::ArtifactRecord;
 use cis_core::event::Uploaded;
@@ -12,7 +13,7 @@ use cis_core::federation::transfer::{FileList, LIST_BYTES_MAX, Part, Progress, T
 use cis_core::ids::BlobId;
 use cis_store::{BlobWriter, Blobs, Safety, StoreError};
 
-use super::media::MediaStore;
+use super::media::{MediaStore, Pieces};
 use super::{AT_ONCE, TransferError};
 use crate::artifacts::{Filling, Restore};
 use crate::files::{PIECE_BYTES, Stop};
@@ -83,36 +84,44 @@ impl Node {
             return Ok(restore);
         }
         let store = MediaStore::open(self).await?;
-        let (to_disk, mut came) = mpsc::channel::<(Part, Vec<u8>)>(1);
+        let (to_disk, mut came) = unbounded_channel::<(Part, UnboundedReceiver<Bytes>)>();
         let (blobs, wanted) = (Arc::clone(&self.blobs), missing.clone());
         let writing = tokio::task::spawn_blocking(move || {
             let mut arrival = Arrival::new(&blobs, wanted, restore);
-            while let Some((part, bytes)) = came.blocking_recv() {
-                arrival.take(&part, &bytes)?;
+            while let Some((part, pieces)) = came.blocking_recv() {
+                arrival.take(&part, Incoming::new(pieces))?;
             }
             arrival.whole()
         });
-        let mut downloads = stream::iter(parts)
-            .map(|part| async {
-                let bytes = store.download(&part.media.value(), part.size(), stop).await?;
-                Ok::<_, TransferError>((part, bytes))
-            })
-            .buffered(AT_ONCE);
+        let download = |part: Part| {
+            let (to, pieces) = unbounded_channel();
+            let (media, size, to) = (part.media.value(), part.size(), Pieces::to(to));
+            // Here, so that they are written in the order of the list.
+            let _ = to_disk.send((part, pieces));
+            let store = &store;
+            async move {
+                store.download_in_pieces(&media, size, stop, to.clone()).await?;
+                // No more parts than are on their way are in memory.
+                if to.size() == size {
+                    to.closed().await;
+                }
+                Ok::<_, TransferError>(())
+            }
+        };
+        let mut downloads = Box::pin(stream::iter(parts).map(download).buffered(AT_ONCE));
         let mut failed = None;
         while let Some(next) = downloads.next().await {
-            let sent = match next {
-                Ok(next) => to_disk.send(next).await,
+            match next {
+                // The thread that writes has failed, and says why.
+                Ok(()) if to_disk.is_closed() => break,
+                Ok(()) => arrived(),
                 Err(error) => {
                     failed = Some(error);
                     break;
                 }
-            };
-            // The thread that writes has failed, and says why.
-            if sent.is_err() {
-                break;
             }
-            arrived();
         }
+        drop(downloads);
         drop(to_disk);
         // Also after a failure: nothing may be written to the directory of a task after its job.
         let written = writing.await.map_err(|_| TransferError::Panicked)?;
@@ -157,6 +166,27 @@ fn whole(missing: &Missing) -> Result<(), TransferError> {
     }
 }
 
+/// The bytes of a part, as they come.
+struct Incoming {
+    pieces: UnboundedReceiver<Bytes>,
+    rest: Bytes,
+}
+
+impl Incoming {
+    fn new(pieces: UnboundedReceiver<Bytes>) -> Self {
+        Self { pieces, rest: Bytes::new() }
+    }
+
+    /// Waits for the next bytes, at most so many. None: there are no more.
+    fn next(&mut self, bytes_max: u64) -> Option<Bytes> {
+        while self.rest.is_empty() {
+            self.rest = self.pieces.blocking_recv()?;
+        }
+        let here = usize::try_from(bytes_max).unwrap_or(usize::MAX).min(self.rest.len());
+        Some(self.rest.split_to(here))
+    }
+}
+
 /// What has come of the missing contents.
 struct Arrival<'a> {
     blobs: &'a Blobs,
@@ -179,18 +209,20 @@ impl<'a> Arrival<'a> {
         Self { blobs, wanted, restore, progress: Progress::default(), open: None }
     }
 
-    fn take(&mut self, part: &Part, bytes: &[u8]) -> Result<(), TransferError> {
-        let mut rest = bytes;
+    /// Takes a part while it comes.
+    fn take(&mut self, part: &Part, mut incoming: Incoming) -> Result<(), TransferError> {
         for piece in &part.pieces {
-            let Some(size) = usize::try_from(piece.size).ok().filter(|size| *size <= rest.len()) else {
-                return Err(self.altered(piece.blob.as_ref()));
-            };
-            let (content, after) = rest.split_at(size);
-            rest = after;
-            if let Some(blob) = piece.blob.as_ref().filter(|blob| self.wanted.contains_key(blob))
-                && self.progress.take(piece) == Taken::Next
-            {
-                self.write(blob, content)?;
+            let wanted = piece.blob.as_ref().filter(|blob| self.wanted.contains_key(blob));
+            let wanted = wanted.filter(|_| self.progress.take(piece) == Taken::Next);
+            let mut left = piece.size;
+            while left > 0 {
+                let Some(bytes) = incoming.next(left) else {
+                    return Err(self.altered(piece.blob.as_ref()));
+                };
+                left -= bytes.len() as u64;
+                if let Some(blob) = wanted {
+                    self.write(blob, &bytes)?;
+                }
             }
         }
         Ok(())
@@ -230,7 +262,8 @@ impl<'a> Arrival<'a> {
             Some(restore) => restore.fill(blob)?,
             None => None,
         };
-        Ok(Open { blob: blob.clone(), written: 0, writer: self.blobs.writer()?, filling })
+        let size = self.wanted.get(blob).map_or(0, |(size, _)| *size);
+        Ok(Open { blob: blob.clone(), written: 0, writer: self.blobs.writer(size)?, filling })
     }
 
     /// All contents are here. Returns what is to be restored.

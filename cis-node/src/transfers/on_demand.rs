@@ -15,8 +15,8 @@ use cis_core::api::{Problem, ProblemKind};
 use cis_core::federation::transfer::FileList;
 use cis_core::ids::BlobId;
 
-/// So long somebody waits while no part comes: over a slow link a few parts of 8 MiB take minutes.
-const QUIET_MAX: Duration = Duration::from_secs(300);
+/// So long somebody waits while no part comes: over a slow link a few parts of 16 MiB take minutes.
+const QUIET_MAX: Duration = Duration::from_secs(600);
 /// So long a file comes on that nobody waits for: they may be about to ask again.
 const UNWANTED_MAX: Duration = Duration::from_secs(60);
 

@@ -27,7 +27,7 @@ impl Place {
 
     /// Reads a file as a collection does. Returns its upload, if one begins; `finishes`: the file is read to its end.
     fn read(&mut self, bytes: &[u8], finishes: bool) -> Option<GrowingContent> {
-        let (file, mut blob) = (self.file(bytes), self.blobs.writer().unwrap());
+        let (file, mut blob) = (self.file(bytes), self.blobs.writer(bytes.len() as u64).unwrap());
         let begun = self.ahead.begin(&file, bytes.len() as u64, (&self.blobs, &blob), &Stop::default());
         blob.write(bytes).unwrap();
         if let Some(reading) = &begun {

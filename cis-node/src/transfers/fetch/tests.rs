@@ -36,7 +36,7 @@ impl Place {
         let restore = Some(self.begin(list, stop));
         let mut arrival = Arrival::new(&self.blobs, missing(&self.blobs, list)?, restore);
         for (part, bytes) in came {
-            arrival.take(part, bytes)?;
+            arrival.take(part, in_pieces(bytes))?;
         }
         Ok(arrival.whole()?.unwrap().finish(&self.blobs)?)
     }
@@ -48,6 +48,15 @@ impl Place {
     fn read(&self, path: &str) -> Vec<u8> {
         fs::read(self.dir().join(path)).unwrap()
     }
+}
+
+/// The bytes of a part, in pieces that do not end where contents do.
+fn in_pieces(bytes: &[u8]) -> Incoming {
+    let (to, pieces) = unbounded_channel();
+    for piece in bytes.chunks(40_000) {
+        to.send(Bytes::copy_from_slice(piece)).unwrap();
+    }
+    Incoming::new(pieces)
 }
 
 fn bytes(size: usize, seed: usize) -> Vec<u8> {
@@ -117,7 +126,7 @@ fn what_arrives_is_written_once_and_not_read_from_the_blobs() {
         Some(place.begin(&list, &Stop::default())),
     );
     for (part, bytes) in &came {
-        arrival.take(part, bytes).unwrap();
+        arrival.take(part, in_pieces(bytes)).unwrap();
     }
     let restore = arrival.whole().unwrap().unwrap();
     let elsewhere = Blobs::new(&place.home.path().join("none"));
@@ -146,7 +155,7 @@ fn a_stop_or_a_failure_in_the_middle_leaves_nothing() {
     let mut arrival =
         Arrival::new(&place.blobs, missing(&place.blobs, &list).unwrap(), Some(place.begin(&list, &stop)));
     for (part, bytes) in some {
-        arrival.take(part, bytes).unwrap();
+        arrival.take(part, in_pieces(bytes)).unwrap();
     }
     assert!(!place.is_empty(), "files are staged");
     drop(arrival);
@@ -156,7 +165,7 @@ fn a_stop_or_a_failure_in_the_middle_leaves_nothing() {
     let mut arrival =
         Arrival::new(&place.blobs, missing(&place.blobs, &list).unwrap(), Some(place.begin(&list, &stop)));
     for (part, bytes) in &came {
-        arrival.take(part, bytes).unwrap();
+        arrival.take(part, in_pieces(bytes)).unwrap();
     }
     stop.set();
     let stopped = arrival.whole().unwrap().unwrap().finish(&place.blobs);
