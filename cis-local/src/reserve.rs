@@ -8,13 +8,17 @@ use rustix::fs::{FallocateFlags, fallocate};
 const BYTES_MIN: u64 = 1 << 20;
 
 /// Space is set aside for no more bytes: the size may be what another node says.
-const BYTES_MAX: u64 = 256 << 20;
+const BYTES_MAX: u64 = 64 << 20;
 
-/// Sets space aside for a file that will have `bytes` bytes, so that the file system does not look for some at each write(2). The file keeps its
+/// Sets space aside for a file that is empty and will have `bytes` bytes, so that the file system does not look for some at each write(2). The file keeps its
 /// length. Where that cannot be done, writing the file says why, or does it anyway.
 pub fn reserve(file: &File, bytes: u64) {
     if bytes > BYTES_MIN {
-        let _ = fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes.min(BYTES_MAX));
+        let reserved = fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes.min(BYTES_MAX));
+        if reserved.is_err() {
+            // ext4 keeps what it found before the disk was full.
+            let _ = file.set_len(0);
+        }
     }
 }
 

@@ -49,9 +49,9 @@ impl Client {
         })
     }
 
-    /// The same, in pieces: those of a plain file as they come. After an error the file is not complete.
+    /// The same, in chunks: those of a plain file as they come. After an error the file is not complete.
     #[must_use]
-    pub fn download_in_pieces(
+    pub fn download_in_chunks(
         &self,
         media: Media,
         bytes_max: u64,
@@ -61,7 +61,7 @@ impl Client {
         answer(async move {
             match media {
                 Media::Plain(uri) => {
-                    download::download_in_pieces(&sdk, &OwnedMxcUri::from(uri), bytes_max, take).await
+                    download::download_in_chunks(&sdk, &OwnedMxcUri::from(uri), bytes_max, take).await
                 }
                 Media::Encrypted(file) => {
                     take(decrypted(&sdk, file, bytes_max).await?.into());

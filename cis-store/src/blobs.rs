@@ -114,7 +114,7 @@ impl Blobs {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
         let file = file.map_err(|e| StoreError::io(&temporary, &e))?;
         reserve(&file, size);
-        Ok(BlobWriter { blobs: self, file, temporary, hash: Sha256::new(), reserved: size, written: 0 })
+        Ok(BlobWriter { blobs: self, file, temporary, hash: Sha256::new(), expected: size, written: 0 })
     }
 
     /// The file of a content-addressed blob; none: it is not here. Nothing was checked: whoever reads it
@@ -203,8 +203,8 @@ pub struct BlobWriter<'a> {
     file: File,
     temporary: PathBuf,
     hash: Sha256,
-    /// Bytes for which there is space.
-    reserved: u64,
+    /// Bytes that were expected: there may be space for so many.
+    expected: u64,
     written: u64,
 }
 
@@ -245,7 +245,7 @@ impl BlobWriter<'_> {
         if let Some(dir) = path.parent() {
             DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
         }
-        if self.written < self.reserved {
+        if self.written < self.expected {
             self.file.set_len(self.written).map_err(io)?;
         }
         // Over one that is there already: what is damaged is mended so.

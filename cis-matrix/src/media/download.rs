@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::io::{Cursor, Read};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use matrix_sdk::reqwest::{Request, Response};
 use matrix_sdk::ruma::MxcUri;
 use matrix_sdk::ruma::api::auth_scheme::SendAccessToken;
@@ -28,6 +28,9 @@ const BYTES_PER_SECOND_MIN: u64 = 16 << 10;
 /// Maximum number of bytes that are set aside for a body before it comes, as its announced length may be wrong.
 const CAPACITY_MAX: usize = 16 << 20;
 
+/// Minimum size of a chunk that is handed over before the end, bytes.
+const CHUNK_BYTES_MIN: usize = 64 << 10;
+
 /// Downloads a file as it is stored. A file of more than `bytes_max` bytes is an error as soon as its size is
 /// known.
 pub(super) async fn download(sdk: &Client, uri: &MxcUri, bytes_max: u64) -> Result<Vec<u8>, MatrixError> {
@@ -35,15 +38,15 @@ pub(super) async fn download(sdk: &Client, uri: &MxcUri, bytes_max: u64) -> Resu
     read(&mut response, bytes_max).await?.ok_or(MatrixError::FileTooLarge { bytes_max })
 }
 
-/// The same, in pieces as they come.
-pub(super) async fn download_in_pieces(
+/// The same, in chunks as they come.
+pub(super) async fn download_in_chunks(
     sdk: &Client,
     uri: &MxcUri,
     bytes_max: u64,
     take: impl FnMut(Bytes),
 ) -> Result<(), MatrixError> {
     let mut response = open(sdk, uri, bytes_max).await?;
-    let is_whole = pieces(&mut response, bytes_max, take).await?;
+    let is_whole = chunks(&mut response, bytes_max, take).await?;
     if is_whole { Ok(()) } else { Err(MatrixError::FileTooLarge { bytes_max }) }
 }
 
@@ -102,21 +105,32 @@ pub(super) fn time_max(bytes_max: u64) -> Duration {
 pub(super) async fn read(response: &mut Response, bytes_max: u64) -> Result<Option<Vec<u8>>, MatrixError> {
     let announced = response.content_length().unwrap_or(0).min(bytes_max);
     let mut body = Vec::with_capacity(usize::try_from(announced).unwrap_or(0).min(CAPACITY_MAX));
-    let is_whole = pieces(response, bytes_max, |piece| body.extend_from_slice(&piece)).await?;
+    let is_whole = chunks(response, bytes_max, |chunk| body.extend_from_slice(&chunk)).await?;
     Ok(is_whole.then_some(body))
 }
 
-/// Hands over the body of a response as it comes. False: it is longer than `bytes_max`; the rest is left unread.
-async fn pieces(
+/// Hands over the body of a response as it comes, in chunks that are not small: each of them costs memory. False: it is longer than `bytes_max`; the rest is
+/// left unread.
+async fn chunks(
     response: &mut Response,
     bytes_max: u64,
     mut take: impl FnMut(Bytes),
 ) -> Result<bool, MatrixError> {
-    let mut left = bytes_max;
-    while let Some(piece) = response.chunk().await.map_err(HttpError::from)? {
-        let Some(rest) = left.checked_sub(piece.len() as u64) else { return Ok(false) };
+    let (mut left, mut gathered) = (bytes_max, BytesMut::new());
+    while let Some(chunk) = response.chunk().await.map_err(HttpError::from)? {
+        let Some(rest) = left.checked_sub(chunk.len() as u64) else { return Ok(false) };
         left = rest;
-        take(piece);
+        if gathered.is_empty() && chunk.len() >= CHUNK_BYTES_MIN {
+            take(chunk);
+            continue;
+        }
+        gathered.extend_from_slice(&chunk);
+        if gathered.len() >= CHUNK_BYTES_MIN {
+            take(gathered.split().freeze());
+        }
+    }
+    if !gathered.is_empty() {
+        take(gathered.freeze());
     }
     Ok(true)
 }

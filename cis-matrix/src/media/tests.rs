@@ -177,6 +177,27 @@ async fn one_byte_too_many_is_refused() {
 }
 
 #[tokio::test]
+async fn a_file_comes_in_chunks_that_are_not_small() {
+    let body: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 251) as u8).collect();
+    let (encrypted, sent) = encrypted(&body);
+    for (media, sent) in [(plain(), body.clone()), (encrypted, sent)] {
+        let homeserver = Homeserver::new("v1.11", Reply::chunked(sent));
+        let (store, (to, mut came)) = (TempDir::new().unwrap(), mpsc::unbounded_channel());
+        let client = homeserver.client(&store).await;
+        let take = move |chunk| to.send(chunk).unwrap();
+        client.download_in_chunks(media.clone(), 1_000_000, take).await.unwrap();
+        let mut all = Vec::new();
+        while let Some(chunk) = came.recv().await {
+            all.extend_from_slice(&chunk);
+            assert!(chunk.len() >= 64 << 10 || came.is_empty(), "{} bytes", chunk.len());
+        }
+        assert!(all == body);
+        let got = client.download_in_chunks(media, 999_999, drop).await;
+        assert_eq!(got, Err(MatrixError::FileTooLarge { bytes_max: 999_999 }));
+    }
+}
+
+#[tokio::test]
 async fn an_encrypted_file_is_checked_and_bounded_as_well() {
     let (media, sent) = encrypted(&[7; 100_000]);
     let homeserver = Homeserver::new("v1.11", Reply::chunked(sent.clone()));

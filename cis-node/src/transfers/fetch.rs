@@ -13,7 +13,7 @@ use cis_core::federation::transfer::{FileList, LIST_BYTES_MAX, Part, Progress, T
 use cis_core::ids::BlobId;
 use cis_store::{BlobWriter, Blobs, Safety, StoreError};
 
-use super::media::{MediaStore, Pieces};
+use super::media::{Chunks, MediaStore};
 use super::{AT_ONCE, TransferError};
 use crate::artifacts::{Filling, Restore};
 use crate::files::{PIECE_BYTES, Stop};
@@ -57,14 +57,14 @@ impl Node {
     }
 
     /// Fetches those contents of a list that are not here. Each is also written to a file of `restore` that is missing it: what arrives is
-    /// hashed once. `arrived` is called for each part that came.
+    /// hashed once. `arrived` is called whenever something came.
     pub(super) async fn fetch(
         &self,
         room: &str,
         list: &FileList,
         restore: Option<Restore>,
         stop: &Stop,
-        arrived: &(dyn Fn() + Sync),
+        arrived: impl Fn() + Send + Sync + 'static,
     ) -> Result<Option<Restore>, TransferError> {
         if list.files.iter().any(|file| file.size == 0) {
             self.blobs.put(b"", Safety::Processes)?;
@@ -88,37 +88,46 @@ impl Node {
         let (blobs, wanted) = (Arc::clone(&self.blobs), missing.clone());
         let writing = tokio::task::spawn_blocking(move || {
             let mut arrival = Arrival::new(&blobs, wanted, restore);
-            while let Some((part, pieces)) = came.blocking_recv() {
-                arrival.take(&part, Incoming::new(pieces))?;
+            while let Some((part, chunks)) = came.blocking_recv() {
+                arrival.take(&part, Incoming::new(chunks))?;
             }
             arrival.whole()
         });
+        let arrived: Arc<dyn Fn() + Send + Sync> = Arc::new(arrived);
         let download = |part: Part| {
-            let (to, pieces) = unbounded_channel();
-            let (media, size, to) = (part.media.value(), part.size(), Pieces::to(to));
-            // Here, so that they are written in the order of the list.
-            let _ = to_disk.send((part, pieces));
+            let (to, chunks) = unbounded_channel();
+            let (media, size, to) = (part.media.value(), part.size(), Chunks::new(to, Arc::clone(&arrived)));
+            let path = path_of(&missing, &part);
+            // Sent now, not in the future below: the thread writes the parts in the order of the list.
+            let _ = to_disk.send((part, chunks));
             let store = &store;
             async move {
-                store.download_in_pieces(&media, size, stop, to.clone()).await?;
-                // No more parts than are on their way are in memory.
-                if to.size() == size {
-                    to.closed().await;
+                store.download_in_chunks(&media, size, stop, &to).await?;
+                // The thread would wait for the rest, and the wait below for the thread.
+                if to.sent_bytes() != size {
+                    return Err(TransferError::Altered { path });
                 }
-                Ok::<_, TransferError>(())
+                // Keeps its place until the thread has taken it all: at most `AT_ONCE` parts are in memory.
+                to.closed().await;
+                Ok(())
             }
         };
         let mut downloads = Box::pin(stream::iter(parts).map(download).buffered(AT_ONCE));
         let mut failed = None;
-        while let Some(next) = downloads.next().await {
-            match next {
+        loop {
+            let next = tokio::select! {
+                biased;
                 // The thread that writes has failed, and says why.
-                Ok(()) if to_disk.is_closed() => break,
-                Ok(()) => arrived(),
-                Err(error) => {
+                () = to_disk.closed() => break,
+                next = downloads.next() => next,
+            };
+            match next {
+                Some(Ok(())) => {}
+                Some(Err(error)) => {
                     failed = Some(error);
                     break;
                 }
+                None => break,
             }
         }
         drop(downloads);
@@ -166,21 +175,28 @@ fn whole(missing: &Missing) -> Result<(), TransferError> {
     }
 }
 
+/// The path of a file with a missing content that a part holds.
+fn path_of(missing: &Missing, part: &Part) -> String {
+    let blobs = part.pieces.iter().filter_map(|piece| piece.blob.as_ref());
+    let path = blobs.filter_map(|blob| missing.get(blob)).map(|(_, path)| path.clone()).next();
+    path.unwrap_or_else(|| "a file".to_owned())
+}
+
 /// The bytes of a part, as they come.
 struct Incoming {
-    pieces: UnboundedReceiver<Bytes>,
+    chunks: UnboundedReceiver<Bytes>,
     rest: Bytes,
 }
 
 impl Incoming {
-    fn new(pieces: UnboundedReceiver<Bytes>) -> Self {
-        Self { pieces, rest: Bytes::new() }
+    fn new(chunks: UnboundedReceiver<Bytes>) -> Self {
+        Self { chunks, rest: Bytes::new() }
     }
 
     /// Waits for the next bytes, at most so many. None: there are no more.
     fn next(&mut self, bytes_max: u64) -> Option<Bytes> {
         while self.rest.is_empty() {
-            self.rest = self.pieces.blocking_recv()?;
+            self.rest = self.chunks.blocking_recv()?;
         }
         let here = usize::try_from(bytes_max).unwrap_or(usize::MAX).min(self.rest.len());
         Some(self.rest.split_to(here))

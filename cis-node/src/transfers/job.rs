@@ -299,7 +299,7 @@ impl Node {
         let (files, stopped) = (Arc::clone(list), stop.clone());
         let begin = move || Restore::begin(&dir, &files.files, UMASK, staging, &stopped);
         let begun = tokio::task::spawn_blocking(begin).await.map_err(|_| TransferError::Panicked)??;
-        let Some(begun) = self.fetch(room, list, Some(begun), stop, &|| {}).await? else { return Ok(()) };
+        let Some(begun) = self.fetch(room, list, Some(begun), stop, || {}).await? else { return Ok(()) };
         let blobs = Arc::clone(&self.blobs);
         let finish = move || begun.finish(&blobs);
         Ok(tokio::task::spawn_blocking(finish).await.map_err(|_| TransferError::Panicked)??)

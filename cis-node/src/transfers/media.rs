@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Bytes;
-use cis_matrix::{MatrixError, Media};
+use cis_matrix::{Answer, MatrixError, Media};
 use serde_json::{Value, json};
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::UnboundedSender;
 
 use crate::RoomsInMemory;
 use crate::account::{AccountError, Backoff, Opened};
@@ -78,71 +78,94 @@ impl MediaStore {
         bytes_max: u64,
         stop: &Stop,
     ) -> Result<Vec<u8>, TransferError> {
-        let (to, mut came) = unbounded_channel();
-        self.download_in_pieces(media, bytes_max, stop, Pieces::to(to)).await?;
-        let mut bytes = Vec::new();
-        while let Ok(piece) = came.try_recv() {
-            bytes.extend_from_slice(&piece);
+        match self.find(media)? {
+            Found::Kept(bytes) => Ok(bytes),
+            Found::Remote(opened, media) => {
+                until_answered(opened, stop, || opened.client.download(media.clone(), bytes_max)).await
+            }
         }
-        Ok(bytes)
     }
 
-    /// The same, in pieces as they come.
-    pub(super) async fn download_in_pieces(
+    /// The same, in chunks as they come.
+    pub(super) async fn download_in_chunks(
         &self,
         media: &Value,
         bytes_max: u64,
         stop: &Stop,
-        pieces: Pieces,
+        chunks: &Chunks,
     ) -> Result<(), TransferError> {
-        let wanted = of_json(media).ok_or(TransferError::NoPlace)?;
-        let opened = match (self, wanted) {
-            (Self::Homeserver(opened), wanted) => (opened, wanted),
+        match self.find(media)? {
+            Found::Kept(bytes) => {
+                chunks.attempt()(bytes.into());
+                Ok(())
+            }
+            Found::Remote(opened, media) => {
+                let download =
+                    || opened.client.download_in_chunks(media.clone(), bytes_max, chunks.attempt());
+                until_answered(opened, stop, download).await
+            }
+        }
+    }
+
+    fn find(&self, media: &Value) -> Result<Found<'_>, TransferError> {
+        match (self, of_json(media).ok_or(TransferError::NoPlace)?) {
+            (Self::Homeserver(opened), media) => Ok(Found::Remote(opened, media)),
             (Self::Memory(rooms), Media::Plain(name)) => {
-                let kept = rooms.kept(&name).ok_or(TransferError::Gone)?;
-                pieces.attempt()(kept.into());
-                return Ok(());
+                rooms.kept(&name).map(Found::Kept).ok_or(TransferError::Gone)
             }
-            (Self::Memory(_), Media::Encrypted(_)) => return Err(TransferError::NoPlace),
-        };
-        let (opened, wanted) = opened;
-        let (mut backoff, mut answers) = (Backoff::default(), 0);
-        loop {
-            stop.check()?;
-            let download = opened.client.download_in_pieces(wanted.clone(), bytes_max, pieces.attempt());
-            match stop.or(download).await? {
-                Ok(()) => return Ok(()),
-                Err(error) if error.is_passing() => {
-                    stop.or(tokio::time::sleep(backoff.after(&error))).await?;
-                    // It answers, but not about this file: another homeserver may have it, which may not exist.
-                    let is_there = stop.or(opened.client.whoami()).await?.is_ok();
-                    answers += u32::from(is_there && matches!(error, MatrixError::Offline { .. }));
-                    if answers >= ANSWERS_MAX {
-                        return Err(TransferError::Download(error));
-                    }
-                }
-                Err(MatrixError::NotFound { .. }) => return Err(TransferError::Gone),
-                Err(error) => return Err(TransferError::Download(error)),
-            }
+            (Self::Memory(_), Media::Encrypted(_)) => Err(TransferError::NoPlace),
         }
     }
 }
 
-/// Where the pieces of a file go, in order and once. A download that was broken off begins anew, and leaves out what went there before.
-#[derive(Clone)]
-pub(super) struct Pieces {
-    to: UnboundedSender<Bytes>,
-    went: Arc<AtomicU64>,
+/// Where a file is.
+enum Found<'a> {
+    Kept(Vec<u8>),
+    Remote(&'a Opened, Media),
 }
 
-impl Pieces {
-    pub(super) fn to(to: UnboundedSender<Bytes>) -> Self {
-        Self { to, went: Arc::default() }
+/// Repeats a download while the homeserver does not answer.
+async fn until_answered<T>(
+    opened: &Opened,
+    stop: &Stop,
+    mut download: impl FnMut() -> Answer<T>,
+) -> Result<T, TransferError> {
+    let (mut backoff, mut answers) = (Backoff::default(), 0);
+    loop {
+        stop.check()?;
+        match stop.or(download()).await? {
+            Ok(done) => return Ok(done),
+            Err(error) if error.is_passing() => {
+                stop.or(tokio::time::sleep(backoff.after(&error))).await?;
+                // It answers, but not about this file: another homeserver may have it, which may not exist.
+                let is_there = stop.or(opened.client.whoami()).await?.is_ok();
+                answers += u32::from(is_there && matches!(error, MatrixError::Offline { .. }));
+                if answers >= ANSWERS_MAX {
+                    return Err(TransferError::Download(error));
+                }
+            }
+            Err(MatrixError::NotFound { .. }) => return Err(TransferError::Gone),
+            Err(error) => return Err(TransferError::Download(error)),
+        }
+    }
+}
+
+/// Where the bytes of a file go, in order and once. A download that was broken off begins anew, and leaves out what was sent before.
+#[derive(Clone)]
+pub(super) struct Chunks {
+    to: UnboundedSender<Bytes>,
+    sent_bytes: Arc<AtomicU64>,
+    arrived: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Chunks {
+    /// `arrived` is called for each chunk.
+    pub(super) fn new(to: UnboundedSender<Bytes>, arrived: Arc<dyn Fn() + Send + Sync>) -> Self {
+        Self { to, sent_bytes: Arc::default(), arrived }
     }
 
-    /// Bytes that went there.
-    pub(super) fn size(&self) -> u64 {
-        self.went.load(Ordering::Relaxed)
+    pub(super) fn sent_bytes(&self) -> u64 {
+        self.sent_bytes.load(Ordering::Relaxed)
     }
 
     /// Waits until nobody takes any more.
@@ -151,15 +174,16 @@ impl Pieces {
     }
 
     fn attempt(&self) -> impl FnMut(Bytes) + Send + 'static {
-        let (pieces, mut again) = (self.clone(), self.size());
-        move |piece| {
-            let known = usize::try_from(again).unwrap_or(usize::MAX).min(piece.len());
+        let (chunks, mut again) = (self.clone(), self.sent_bytes());
+        move |chunk| {
+            let known = usize::try_from(again).unwrap_or(usize::MAX).min(chunk.len());
             again -= known as u64;
-            let new = piece.slice(known..);
+            let new = chunk.slice(known..);
             if !new.is_empty() {
-                pieces.went.fetch_add(new.len() as u64, Ordering::Relaxed);
-                // Whoever takes them may have failed, and says why.
-                let _ = pieces.to.send(new);
+                chunks.sent_bytes.fetch_add(new.len() as u64, Ordering::Relaxed);
+                // The thread that takes them may have failed, and says why.
+                let _ = chunks.to.send(new);
+                (chunks.arrived)();
             }
         }
     }
@@ -184,23 +208,25 @@ pub(crate) fn of_json(media: &Value) -> Option<Media> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::mpsc::unbounded_channel;
+
     use super::*;
 
     #[test]
-    fn a_download_that_begins_anew_leaves_out_what_came_before() {
+    fn a_download_that_begins_anew_leaves_out_what_was_sent_before() {
         let (to, mut came) = unbounded_channel();
-        let pieces = Pieces::to(to);
-        let mut first = pieces.attempt();
+        let chunks = Chunks::new(to, Arc::new(|| {}));
+        let mut first = chunks.attempt();
         first("ab".into());
         first("cd".into());
-        let mut second = pieces.attempt();
-        for piece in ["a", "bcde", "", "f"] {
-            second(piece.into());
+        let mut second = chunks.attempt();
+        for chunk in ["a", "bcde", "", "f"] {
+            second(chunk.into());
         }
-        assert_eq!(pieces.size(), 6);
+        assert_eq!(chunks.sent_bytes(), 6);
         let mut all = Vec::new();
-        while let Ok(piece) = came.try_recv() {
-            all.extend_from_slice(&piece);
+        while let Ok(chunk) = came.try_recv() {
+            all.extend_from_slice(&chunk);
         }
         assert_eq!(all, b"abcdef");
     }

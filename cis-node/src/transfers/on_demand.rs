@@ -15,8 +15,8 @@ use cis_core::api::{Problem, ProblemKind};
 use cis_core::federation::transfer::FileList;
 use cis_core::ids::BlobId;
 
-/// So long somebody waits while no part comes: over a slow link a few parts of 16 MiB take minutes.
-const QUIET_MAX: Duration = Duration::from_secs(600);
+/// So long somebody waits while nothing comes.
+const QUIET_MAX: Duration = Duration::from_secs(300);
 /// So long a file comes on that nobody waits for: they may be about to ask again.
 const UNWANTED_MAX: Duration = Duration::from_secs(60);
 
@@ -55,10 +55,10 @@ impl Node {
         let stop = Stop::default();
         let (node, stopped, progress) = (self.clone(), stop.clone(), told.clone());
         let fetching = tokio::spawn(async move {
-            let arrived = || progress.send_modify(|_| {});
+            let arrived = move || progress.send_modify(|_| {});
             let _permit = node.job_permit(&stopped).await?;
             arrived();
-            node.fetch(&room, &wanted, None, &stopped, &arrived).await.map(|_| ())
+            node.fetch(&room, &wanted, None, &stopped, arrived).await.map(|_| ())
         });
         let done = tokio::select! {
             done = fetching => done.unwrap_or(Err(TransferError::Panicked)).map_err(|error| error.to_string()),

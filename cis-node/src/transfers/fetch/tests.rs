@@ -36,7 +36,7 @@ impl Place {
         let restore = Some(self.begin(list, stop));
         let mut arrival = Arrival::new(&self.blobs, missing(&self.blobs, list)?, restore);
         for (part, bytes) in came {
-            arrival.take(part, in_pieces(bytes))?;
+            arrival.take(part, in_chunks(bytes))?;
         }
         Ok(arrival.whole()?.unwrap().finish(&self.blobs)?)
     }
@@ -50,13 +50,13 @@ impl Place {
     }
 }
 
-/// The bytes of a part, in pieces that do not end where contents do.
-fn in_pieces(bytes: &[u8]) -> Incoming {
-    let (to, pieces) = unbounded_channel();
-    for piece in bytes.chunks(40_000) {
-        to.send(Bytes::copy_from_slice(piece)).unwrap();
+/// The bytes of a part, in chunks that do not end where contents do.
+fn in_chunks(bytes: &[u8]) -> Incoming {
+    let (to, chunks) = unbounded_channel();
+    for chunk in bytes.chunks(40_000) {
+        to.send(Bytes::copy_from_slice(chunk)).unwrap();
     }
-    Incoming::new(pieces)
+    Incoming::new(chunks)
 }
 
 fn bytes(size: usize, seed: usize) -> Vec<u8> {
@@ -126,7 +126,7 @@ fn what_arrives_is_written_once_and_not_read_from_the_blobs() {
         Some(place.begin(&list, &Stop::default())),
     );
     for (part, bytes) in &came {
-        arrival.take(part, in_pieces(bytes)).unwrap();
+        arrival.take(part, in_chunks(bytes)).unwrap();
     }
     let restore = arrival.whole().unwrap().unwrap();
     let elsewhere = Blobs::new(&place.home.path().join("none"));
@@ -155,7 +155,7 @@ fn a_stop_or_a_failure_in_the_middle_leaves_nothing() {
     let mut arrival =
         Arrival::new(&place.blobs, missing(&place.blobs, &list).unwrap(), Some(place.begin(&list, &stop)));
     for (part, bytes) in some {
-        arrival.take(part, in_pieces(bytes)).unwrap();
+        arrival.take(part, in_chunks(bytes)).unwrap();
     }
     assert!(!place.is_empty(), "files are staged");
     drop(arrival);
@@ -165,7 +165,7 @@ fn a_stop_or_a_failure_in_the_middle_leaves_nothing() {
     let mut arrival =
         Arrival::new(&place.blobs, missing(&place.blobs, &list).unwrap(), Some(place.begin(&list, &stop)));
     for (part, bytes) in &came {
-        arrival.take(part, in_pieces(bytes)).unwrap();
+        arrival.take(part, in_chunks(bytes)).unwrap();
     }
     stop.set();
     let stopped = arrival.whole().unwrap().unwrap().finish(&place.blobs);
