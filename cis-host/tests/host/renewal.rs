@@ -11,6 +11,8 @@ use cis_core::ids::SessionId;
 use cis_host::control::{Renewed, renew, spawn_host};
 use cis_host::protocol::{Exit, FromHost, Role, Start, ToHost};
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+
 use crate::support::{Host, PATIENCE, Peer, command, input_id, processes_with, until};
 
 impl Host {
@@ -208,13 +210,16 @@ fn a_node_that_comes_meanwhile_is_not_cut_off() {
     let host = Host::start();
     let mut first = host.control();
     first.welcome();
-    // It answers only after the next node is there.
-    let slow = host.script("slow", "until [ -e next ]; do sleep 0.01; done");
+    // It answers only after the next node is there. It waits without a child process, which would outlive it for a moment.
+    let next = host.path("next");
+    mknodat(CWD, &next, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let mut next = fs::OpenOptions::new().read(true).write(true).open(next).unwrap();
+    let slow = host.script("slow", "read -r line < next");
     first.send(&ToHost::Renew { command: host.command_of(slow.to_str().unwrap()) });
     until("it is asked", || !processes_with(slow.to_str().unwrap()).is_empty());
     let mut second = host.control();
     second.welcome();
-    fs::write(host.path("next"), "").unwrap();
+    next.write_all(b"\n").unwrap();
     until("its answer is not waited for", || processes_with(slow.to_str().unwrap()).is_empty());
     assert!(second.run(&host.command(&["true"])).status.is_success());
     assert!(!second.messages.iter().any(|message| matches!(message, FromHost::NotRenewed { .. })));
