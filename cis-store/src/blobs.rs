@@ -227,6 +227,12 @@ impl BlobWriter<'_> {
         File::open(&self.temporary).map_err(|e| StoreError::io(&self.temporary, &e))
     }
 
+    /// Bytes that were written.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
     /// Whether what was written is the content of this name.
     #[must_use]
     pub fn is(&self, id: &BlobId) -> bool {

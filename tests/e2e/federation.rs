@@ -8,7 +8,7 @@ use crate::harness::proxy::Proxy;
 use crate::harness::room::Room;
 use crate::harness::synapse::{Synapse, User};
 use crate::harness::{eventually, eventually_or, eventually_within, is_alive, kill_9, ulid_in};
-use crate::matrix::{log_in, logged_in, login_at};
+use crate::matrix::{log_in_at, logged_in};
 use crate::rooms::{SLOW, hybrid, room_of};
 
 pub fn did(cis: &Cis) -> String {
@@ -24,8 +24,12 @@ pub fn invited(synapse: &Synapse, room: &Room<'_>, ann: &User, name: &str) -> Ci
 
 /// Gives a node an account, and invites that.
 pub fn invite(cis: &Cis, synapse: &Synapse, room: &Room<'_>, ann: &User, name: &str) {
-    let user = synapse.register(name);
-    log_in(cis, synapse, &user);
+    invite_at(cis, synapse.url(), &synapse.register(name), room, ann);
+}
+
+/// The same with this account, where the node reaches the homeserver at `url`.
+fn invite_at(cis: &Cis, url: &str, user: &User, room: &Room<'_>, ann: &User) {
+    log_in_at(cis, url, user);
     ann.invite(&room.id, &user.id);
 }
 
@@ -151,8 +155,7 @@ pub fn member_behind(
     what: (&str, &str, &str),
 ) -> (Cis, User) {
     let (member, user) = (Cis::new(), synapse.register(what.0));
-    login_at(&member, proxy.url(), &user, "--token-stdin", &user.token).expect(0);
-    ann.invite(&room.id, &user.id);
+    invite_at(&member, proxy.url(), &user, room, ann);
     join(&member, room, owner, what);
     (member, user)
 }

@@ -38,7 +38,12 @@ pub(super) fn logged_in(synapse: &Synapse) -> (Cis, User) {
 /// Gives a node this account.
 #[track_caller]
 pub(super) fn log_in(cis: &Cis, synapse: &Synapse, user: &User) {
-    let account = login(cis, synapse, user, "--token-stdin", &user.token).expect(0).json();
+    log_in_at(cis, synapse.url(), user);
+}
+
+/// The same at another address of the homeserver.
+pub(super) fn log_in_at(cis: &Cis, url: &str, user: &User) {
+    let account = login_at(cis, url, user, "--token-stdin", &user.token).expect(0).json();
     assert_eq!(account["user_id"], user.id.as_str());
 }
 

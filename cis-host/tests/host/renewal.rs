@@ -10,7 +10,6 @@ use cis_core::event::ExitStatus;
 use cis_core::ids::SessionId;
 use cis_host::control::{Renewed, renew, spawn_host};
 use cis_host::protocol::{Exit, FromHost, Role, Start, ToHost};
-
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::support::{Host, PATIENCE, Peer, command, input_id, processes_with, until};

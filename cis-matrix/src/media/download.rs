@@ -38,15 +38,28 @@ pub(super) async fn download(sdk: &Client, uri: &MxcUri, bytes_max: u64) -> Resu
     read(&mut response, bytes_max).await?.ok_or(MatrixError::FileTooLarge { bytes_max })
 }
 
-/// The same, in chunks as they come.
+/// The same, in chunks as they come, but none that are small: each of them costs memory.
 pub(super) async fn download_in_chunks(
     sdk: &Client,
     uri: &MxcUri,
     bytes_max: u64,
-    take: impl FnMut(Bytes),
+    mut take: impl FnMut(Bytes),
 ) -> Result<(), MatrixError> {
     let mut response = open(sdk, uri, bytes_max).await?;
-    let is_whole = chunks(&mut response, bytes_max, take).await?;
+    let mut gathered = BytesMut::new();
+    let gather = |chunk: Bytes| {
+        if gathered.is_empty() && chunk.len() >= CHUNK_BYTES_MIN {
+            return take(chunk);
+        }
+        gathered.extend_from_slice(&chunk);
+        if gathered.len() >= CHUNK_BYTES_MIN {
+            take(gathered.split().freeze());
+        }
+    };
+    let is_whole = chunks(&mut response, bytes_max, gather).await?;
+    if !gathered.is_empty() {
+        take(gathered.freeze());
+    }
     if is_whole { Ok(()) } else { Err(MatrixError::FileTooLarge { bytes_max }) }
 }
 
@@ -109,28 +122,17 @@ pub(super) async fn read(response: &mut Response, bytes_max: u64) -> Result<Opti
     Ok(is_whole.then_some(body))
 }
 
-/// Hands over the body of a response as it comes, in chunks that are not small: each of them costs memory. False: it is longer than `bytes_max`; the rest is
-/// left unread.
+/// Hands over the body of a response as it comes. False: it is longer than `bytes_max`; the rest is left unread.
 async fn chunks(
     response: &mut Response,
     bytes_max: u64,
     mut take: impl FnMut(Bytes),
 ) -> Result<bool, MatrixError> {
-    let (mut left, mut gathered) = (bytes_max, BytesMut::new());
+    let mut left = bytes_max;
     while let Some(chunk) = response.chunk().await.map_err(HttpError::from)? {
         let Some(rest) = left.checked_sub(chunk.len() as u64) else { return Ok(false) };
         left = rest;
-        if gathered.is_empty() && chunk.len() >= CHUNK_BYTES_MIN {
-            take(chunk);
-            continue;
-        }
-        gathered.extend_from_slice(&chunk);
-        if gathered.len() >= CHUNK_BYTES_MIN {
-            take(gathered.split().freeze());
-        }
-    }
-    if !gathered.is_empty() {
-        take(gathered.freeze());
+        take(chunk);
     }
     Ok(true)
 }

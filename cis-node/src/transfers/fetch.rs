@@ -97,7 +97,7 @@ impl Node {
         let download = |part: Part| {
             let (to, chunks) = unbounded_channel();
             let (media, size, to) = (part.media.value(), part.size(), Chunks::new(to, Arc::clone(&arrived)));
-            let path = path_of(&missing, &part);
+            let cut_short = altered(&missing, part.pieces.iter().filter_map(|piece| piece.blob.as_ref()));
             // Sent now, not in the future below: the thread writes the parts in the order of the list.
             let _ = to_disk.send((part, chunks));
             let store = &store;
@@ -105,7 +105,7 @@ impl Node {
                 store.download_in_chunks(&media, size, stop, &to).await?;
                 // The thread would wait for the rest, and the wait below for the thread.
                 if to.sent_bytes() != size {
-                    return Err(TransferError::Altered { path });
+                    return Err(cut_short);
                 }
                 // Keeps its place until the thread has taken it all: at most `AT_ONCE` parts are in memory.
                 to.closed().await;
@@ -175,11 +175,10 @@ fn whole(missing: &Missing) -> Result<(), TransferError> {
     }
 }
 
-/// The path of a file with a missing content that a part holds.
-fn path_of(missing: &Missing, part: &Part) -> String {
-    let blobs = part.pieces.iter().filter_map(|piece| piece.blob.as_ref());
-    let path = blobs.filter_map(|blob| missing.get(blob)).map(|(_, path)| path.clone()).next();
-    path.unwrap_or_else(|| "a file".to_owned())
+/// Other bytes came than those of some of these contents.
+fn altered<'a>(missing: &Missing, blobs: impl IntoIterator<Item = &'a BlobId>) -> TransferError {
+    let path = blobs.into_iter().find_map(|blob| missing.get(blob)).map(|(_, path)| path.clone());
+    TransferError::Altered { path: path.unwrap_or_else(|| "a file".to_owned()) }
 }
 
 /// The bytes of a part, as they come.
@@ -215,7 +214,6 @@ struct Arrival<'a> {
 /// A content of which a part has come.
 struct Open<'a> {
     blob: BlobId,
-    written: u64,
     writer: BlobWriter<'a>,
     filling: Option<Filling>,
 }
@@ -233,7 +231,7 @@ impl<'a> Arrival<'a> {
             let mut left = piece.size;
             while left > 0 {
                 let Some(bytes) = incoming.next(left) else {
-                    return Err(self.altered(piece.blob.as_ref()));
+                    return Err(altered(&self.wanted, &piece.blob));
                 };
                 left -= bytes.len() as u64;
                 if let Some(blob) = wanted {
@@ -257,13 +255,13 @@ impl<'a> Arrival<'a> {
                 filling.write(piece)?;
             }
         }
-        open.written += content.len() as u64;
-        if open.written < size {
+        let written = open.writer.written();
+        if written < size {
             self.open = Some(open);
             return Ok(());
         }
-        if open.written > size || !open.writer.is(blob) {
-            return Err(self.altered(Some(blob)));
+        if written > size || !open.writer.is(blob) {
+            return Err(altered(&self.wanted, [blob]));
         }
         open.writer.finish()?;
         if let (Some(restore), Some(filling)) = (&mut self.restore, open.filling) {
@@ -279,18 +277,13 @@ impl<'a> Arrival<'a> {
             None => None,
         };
         let size = self.wanted.get(blob).map_or(0, |(size, _)| *size);
-        Ok(Open { blob: blob.clone(), written: 0, writer: self.blobs.writer(size)?, filling })
+        Ok(Open { blob: blob.clone(), writer: self.blobs.writer(size)?, filling })
     }
 
     /// All contents are here. Returns what is to be restored.
     fn whole(self) -> Result<Option<Restore>, TransferError> {
         whole(&self.wanted)?;
         Ok(self.restore)
-    }
-
-    fn altered(&self, blob: Option<&BlobId>) -> TransferError {
-        let path = blob.and_then(|blob| self.wanted.get(blob)).map(|(_, path)| path.clone());
-        TransferError::Altered { path: path.unwrap_or_else(|| "a file".to_owned()) }
     }
 }
 
