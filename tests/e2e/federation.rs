@@ -7,7 +7,9 @@ use crate::harness::pair::pair;
 use crate::harness::proxy::Proxy;
 use crate::harness::room::Room;
 use crate::harness::synapse::{Synapse, User};
-use crate::harness::{eventually, eventually_or, eventually_within, is_alive, kill_9, ulid_in};
+use crate::harness::{
+    eventually, eventually_or, eventually_within, is_alive, kill_9, kill_9_at_once, ulid_in,
+};
 use crate::matrix::{log_in_at, logged_in};
 use crate::rooms::{SLOW, hybrid, room_of};
 
@@ -187,7 +189,7 @@ pub fn knows_end(cis: &Cis, run: &str) {
 /// The machine of a node loses power.
 pub fn switch_off(cis: &Cis) {
     let (node, host) = (cis.node_pid(), cis.host_pid());
-    host.into_iter().chain(node).for_each(kill_9);
+    kill_9_at_once(host.into_iter().chain(node));
     eventually("it is off", || cis.processes().is_empty().then_some(()));
 }
 

@@ -3,7 +3,7 @@
 use crate::federation::{did, execute, lines_in, listed, member};
 use crate::harness::room::Room;
 use crate::harness::synapse::{Synapse, User};
-use crate::harness::{Cis, eventually, eventually_within, kill_9};
+use crate::harness::{Cis, eventually, eventually_within, kill_9_at_once};
 use crate::matrix::{holds, logged_in, login_at};
 use crate::rooms::{SLOW, room_of};
 
@@ -115,7 +115,7 @@ fn a_run_waits_for_the_node_where_it_was_submitted_which_was_off() {
     // A session on pipes outlives its host.
     let session = std::fs::read_to_string(go.with_extension("here")).unwrap();
     let (node, host) = (bench.cis.node_pid(), bench.cis.host_pid());
-    host.into_iter().chain(node).chain(session.trim().parse()).for_each(kill_9);
+    kill_9_at_once(host.into_iter().chain(node).chain(session.trim().parse()));
     eventually("the machine is off", || bench.cis.processes().is_empty().then_some(()));
     let second = &bench.second;
     eventually_within(SLOW, "the other one takes it over", || {

@@ -82,6 +82,14 @@ pub fn kill_9(pid: u32) {
     signal(pid, Signal::KILL);
 }
 
+/// SIGKILL for all of them, as if the machine lost power: none of them can see another one's end and start it anew.
+pub fn kill_9_at_once(pids: impl IntoIterator<Item = u32>) {
+    let pids: Vec<u32> = pids.into_iter().collect();
+    for each in [Signal::STOP, Signal::KILL] {
+        pids.iter().for_each(|pid| signal(*pid, each));
+    }
+}
+
 /// Sends a signal; a process that is gone already is fine.
 pub fn signal(pid: u32, signal: Signal) {
     match kill_process(pid_of(pid), signal) {
