@@ -1,4 +1,4 @@
-//! Makes the release program smaller where linker and C library can do that.
+//! Makes the release program smaller, and the one of the tests start faster, where linker and C library can do that.
 //!
 //! Owns the flags for it. Each is tried with a small program, which has to run: linkers differ, and what they write has to be understood by the
 //! C library.
@@ -13,7 +13,11 @@ use std::process::{Command, Stdio};
 const PORTABLE: &str = "CIS_BUILD_PORTABLE";
 
 /// Functions with the same code once (`--icf` of lld and gold); relocations in a few bytes (glibc 2.36 or later).
-const FLAGS: [&str; 2] = ["-Wl,--icf=all", "-Wl,-z,pack-relative-relocs"];
+const RELEASE: &[&str] = &["-Wl,--icf=all", "-Wl,-z,pack-relative-relocs"];
+
+/// At a fixed address. Without optimization there are half a million relocations, which take more than half of the processor time of a short
+/// command, and tests run tens of thousands of them. A release stays at a random address, as that makes attacks harder.
+const DEBUG: &[&str] = &["-no-pie"];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -22,11 +26,12 @@ fn main() {
     }
     let value = |name: &str| env::var(name).unwrap_or_default();
     // A program for another machine cannot be tried here.
-    if value("PROFILE") != "release" || value("HOST") != value("TARGET") || !value(PORTABLE).is_empty() {
+    if value("HOST") != value("TARGET") || !value(PORTABLE).is_empty() {
         return;
     }
+    let flags = if value("PROFILE") == "release" { RELEASE } else { DEBUG };
     let program = Path::new(&value("OUT_DIR")).join("tried");
-    for flag in FLAGS.into_iter().filter(|flag| runs_with(flag, &program).unwrap_or(false)) {
+    for flag in flags.iter().filter(|flag| runs_with(flag, &program).unwrap_or(false)) {
         println!("cargo::rustc-link-arg-bin=cis={flag}");
     }
 }
