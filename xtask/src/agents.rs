@@ -1,7 +1,7 @@
 //! Programs that the tests start besides CIS. Agents, a homeserver and its clients are installed once, below the target
 //! directory, in versions that only this file names; the rest are Debian packages.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::Outcome;
 use crate::process::{program, run, works};
@@ -19,11 +19,14 @@ struct Agent {
     takes: &'static str,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum From {
     Python,
     Npm,
 }
+
+/// In the folder of each, with what it was installed from.
+const NOTE: &str = "installed";
 
 const AGENTS: &[Agent] = &[
     Agent {
@@ -125,48 +128,77 @@ const PACKAGES: &[Package] = &[
 
 /// Installs what is missing.
 pub(crate) fn ensure() -> Outcome {
+    ensure_packages()?;
+    ensure_programs()
+}
+
+/// The Debian packages, and those that install the rest. It may ask for a password.
+pub(crate) fn ensure_packages() -> Outcome {
     for Package { name, found, tests } in PACKAGES {
         ensure_debian_where(&format!("{{ {found}; }} >/dev/null 2>&1"), name).map_err(|e| {
             format!("{e}\n  tests need {name}; to leave them out: `cargo nextest run -E 'not {tests}'`")
         })?;
     }
+    let is_missing = |from: From| -> Outcome<bool> {
+        let agents = AGENTS.iter().filter(|agent| agent.from == from);
+        agents.map(Agent::is_there).try_fold(false, |missing, there| Ok(missing || !there?))
+    };
+    if is_missing(From::Python)? {
+        ensure_debian("python3", "python3")?;
+        if !works(program("python3", &["-c", "import ensurepip"])) {
+            // No command of its own tells that the package is there.
+            ensure_debian("python3-venv", "python3-venv")?;
+        }
+    }
+    if is_missing(From::Npm)? { ensure_debian("npm", "npm") } else { Ok(()) }
+}
+
+/// Agents, homeserver and clients. It waits for the network most of the time.
+pub(crate) fn ensure_programs() -> Outcome {
     for agent in AGENTS {
-        let folder = target_dir()?.join("agents").join(agent.name);
         agent
-            .ensure(&folder)
+            .ensure()
             .map_err(|e| format!("{e}\n  {} is needed by the tests; without a network take `cargo nextest run -E 'not (test(/^(agents|described|heard|hybrid|matrix|page|recover|rooms|witness)::/) or package(cis-matrix))'`", agent.name))?;
     }
     Ok(())
 }
 
 impl Agent {
-    fn ensure(&self, folder: &Path) -> Outcome {
-        let (note, said) = (folder.join("installed"), self.packages.join(" "));
-        if std::fs::read_to_string(&note).is_ok_and(|there| there == said)
-            && folder.join(self.binary).exists()
-        {
+    fn folder(&self) -> Outcome<PathBuf> {
+        Ok(target_dir()?.join("agents").join(self.name))
+    }
+
+    /// What the note in its folder says.
+    fn said(&self) -> String {
+        self.packages.join(" ")
+    }
+
+    fn is_there(&self) -> Outcome<bool> {
+        let folder = self.folder()?;
+        let is_noted = std::fs::read_to_string(folder.join(NOTE)).is_ok_and(|there| there == self.said());
+        Ok(is_noted && folder.join(self.binary).exists())
+    }
+
+    fn ensure(&self) -> Outcome {
+        if self.is_there()? {
             return Ok(());
         }
+        let (folder, said) = (self.folder()?, self.said());
         eprintln!("xtask: installing {said} into {} ({})", folder.display(), self.takes);
         let failed = |e: std::io::Error| format!("{}: {e}", folder.display());
         if folder.exists() {
-            std::fs::remove_dir_all(folder).map_err(failed)?;
+            std::fs::remove_dir_all(&folder).map_err(failed)?;
         }
-        std::fs::create_dir_all(folder).map_err(failed)?;
+        std::fs::create_dir_all(&folder).map_err(failed)?;
         match self.from {
-            From::Python => self.install_python(folder)?,
-            From::Npm => self.install_npm(folder)?,
+            From::Python => self.install_python(&folder)?,
+            From::Npm => self.install_npm(&folder)?,
         }
-        std::fs::write(&note, said).map_err(failed)
+        std::fs::write(folder.join(NOTE), said).map_err(failed)
     }
 
     fn install_python(&self, folder: &Path) -> Outcome {
         let folder = folder.display().to_string();
-        ensure_debian("python3", "python3")?;
-        if !works(program("python3", &["-c", "import ensurepip"])) {
-            // No command of its own tells that the package is there.
-            ensure_debian("python3-venv", "python3-venv")?;
-        }
         run(program("python3", &["-m", "venv", &folder]))?;
         let pip = format!("{folder}/bin/pip");
         let mut arguments = vec!["install", "--quiet", "--disable-pip-version-check"];
@@ -176,7 +208,6 @@ impl Agent {
 
     fn install_npm(&self, folder: &Path) -> Outcome {
         let folder = folder.display().to_string();
-        ensure_debian("npm", "npm")?;
         let mut arguments = vec![
             "install",
             "--prefix",

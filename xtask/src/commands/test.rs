@@ -1,8 +1,10 @@
 //! `test` and `test-all`: everything that proves something.
 
-use crate::Outcome;
+use std::thread;
+
 use crate::process::{cargo, run, run_keeping};
 use crate::tools::NEXTEST;
+use crate::{Outcome, agents};
 
 /// The tests that everybody runs.
 pub(crate) fn test(extra: &[String]) -> Outcome {
@@ -17,8 +19,8 @@ pub(crate) fn test_with_summary() -> (Outcome, Vec<String>) {
     (outcome.and_then(|()| run(doc_tests())), summary)
 }
 
-/// Runs all tests, including the heavy ones (marked `#[ignore]`), with more cases for the generated ones; then the commands of
-/// the README in a fresh root. With arguments for nextest, runs only the tests that they select.
+/// Runs all tests, including the heavy ones (marked `#[ignore]`), with more cases for the generated ones; then the checks of
+/// the dependencies, and the commands of the README in a fresh root. With arguments for nextest, runs only the tests that they select.
 pub(crate) fn test_all(extra: &[String]) -> Outcome {
     prepare()?;
     super::previous::ensure()?;
@@ -27,7 +29,11 @@ pub(crate) fn test_all(extra: &[String]) -> Outcome {
     command.env("PROPTEST_CASES", "4096").env("CIS_SIM_SEEDS", "3000").env("CIS_TEST_ALL", "1");
     run(command)?;
     run(doc_tests())?;
-    if extra.is_empty() { super::fresh::fresh(&[]) } else { Ok(()) }
+    if extra.is_empty() {
+        super::deny::deny()?;
+        super::fresh::fresh(&[])?;
+    }
+    Ok(())
 }
 
 /// Builds what the tests need.
@@ -37,8 +43,17 @@ pub(crate) fn build() -> Outcome {
 }
 
 fn prepare() -> Outcome {
-    NEXTEST.ensure()?;
-    crate::agents::ensure()?;
+    agents::ensure_packages()?;
+    thread::scope(|scope| {
+        // What failed is said at once: a build takes minutes.
+        let programs =
+            scope.spawn(|| agents::ensure_programs().inspect_err(|error| eprintln!("xtask: {error}")));
+        let built = NEXTEST.ensure().and_then(|()| build_programs());
+        built.and(programs.join().expect("it does not panic"))
+    })
+}
+
+fn build_programs() -> Outcome {
     // Tests on the real binary start it by its path; a build that fails is said before any test. Without `--tests`, features of what only tests
     // use are left out, and half of all crates are built twice.
     run(cargo(&["build", "--workspace", "--bins", "--tests", "--locked"]))
@@ -51,7 +66,7 @@ fn nextest(extra: &[String]) -> std::process::Command {
     let mut command = cargo(&["nextest", "run", "--workspace", "--locked", "--no-fail-fast"]);
     // Tests wait a good part of their time: for programs, timers and a homeserver.
     if std::env::var_os(TEST_THREADS).is_none() {
-        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
         command.env(TEST_THREADS, (2 * processors).to_string());
     }
     command.args(extra);
