@@ -40,7 +40,7 @@ pub use device::DeviceMessage;
 pub use error::MatrixError;
 pub use events::{Encryption, RoomEvent, Trust};
 pub use history::{Beginning, Page, Related};
-pub use media::Media;
+pub use media::{Content, FilePart, Media};
 pub use members::{Member, Power};
 pub use name::{RoomName, RoomNameError};
 pub use room_keys::RoomKeys;

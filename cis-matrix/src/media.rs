@@ -1,5 +1,6 @@
 //! Files beside events: what is too large for one. Encrypted where the room is.
 
+mod body;
 mod download;
 mod upload;
 
@@ -12,6 +13,8 @@ use serde_json::Value;
 
 use crate::{Answer, Client, MatrixError, answer};
 
+pub use body::{Content, FilePart};
+
 /// A file at the homeserver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Media {
@@ -22,17 +25,18 @@ pub enum Media {
 }
 
 impl Client {
-    /// Uploads bytes for a room. Uploading them again makes another file.
+    /// Uploads something for a room. Uploading it again makes another file.
     #[must_use]
-    pub fn upload(&self, room: &str, bytes: impl Into<Bytes>) -> Answer<Media> {
-        let (sdk, room, bytes) = (self.sdk.clone(), self.joined(room), bytes.into());
+    pub fn upload(&self, room: &str, content: impl Into<Content>) -> Answer<Media> {
+        let (sdk, room, content) = (self.sdk.clone(), self.joined(room), content.into());
         answer(async move {
             let encrypted = room?.latest_encryption_state().await?.is_encrypted();
             if encrypted {
+                let bytes = content.into_bytes().await?;
                 let file = sdk.upload_encrypted_file(&mut Cursor::new(bytes)).await?;
                 return Ok(Media::Encrypted(serde_json::to_value(file)?));
             }
-            Ok(Media::Plain(upload::upload(&sdk, bytes).await?.to_string()))
+            Ok(Media::Plain(upload::upload(&sdk, content).await?.to_string()))
         })
     }
 

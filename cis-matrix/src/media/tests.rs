@@ -85,11 +85,11 @@ impl Homeserver {
         self.client(&store).await.download(media, bytes_max).await
     }
 
-    /// Uploads a file with the same account.
-    async fn upload(&self, bytes: &[u8]) -> Result<String, MatrixError> {
+    /// Uploads something with the same account.
+    async fn upload(&self, content: impl Into<Content>) -> Result<String, MatrixError> {
         let store = TempDir::new().unwrap();
         let client = self.client(&store).await;
-        upload::upload(&client.sdk, Bytes::copy_from_slice(bytes)).await.map(|uri| uri.to_string())
+        upload::upload(&client.sdk, content.into()).await.map(|uri| uri.to_string())
     }
 
     async fn client(&self, store: &TempDir) -> Client {
@@ -116,7 +116,7 @@ fn answer_one(mut stream: TcpStream, version: &str, reply: &Reply, tell: &Unboun
         let sent = reply.send(&mut stream);
         // The test may be over.
         let _ = tell.send((head, sent));
-    } else if head.starts_with("post /_matrix/media/") {
+    } else if head.starts_with("post /") {
         let size = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
         let mut body = vec![0; size.map_or(0, |size| size.parse().unwrap())];
         stream.read_exact(&mut body).unwrap();
@@ -189,7 +189,7 @@ async fn a_file_comes_in_chunks_that_are_not_small() {
         let mut all = Vec::new();
         while let Some(chunk) = came.recv().await {
             all.extend_from_slice(&chunk);
-            assert!(chunk.len() >= 64 << 10 || came.is_empty(), "{} bytes", chunk.len());
+            assert!(chunk.len() >= 256 << 10 || came.is_empty(), "{} bytes", chunk.len());
         }
         assert!(all == body);
         let got = client.download_in_chunks(media, 999_999, drop).await;
@@ -254,7 +254,7 @@ async fn refusals_keep_the_homeservers_words() {
 async fn an_upload_is_one_request_with_the_bytes_as_they_are() {
     let uri = json!({ "content_uri": "mxc://cis.test/up" }).to_string();
     let mut homeserver = Homeserver::new("v1.11", Reply::chunked(uri));
-    assert_eq!(homeserver.upload(&[7; 3_000_000]).await.unwrap(), "mxc://cis.test/up");
+    assert_eq!(homeserver.upload(vec![7; 3_000_000]).await.unwrap(), "mxc://cis.test/up");
     let (head, same) = homeserver.asked.recv().await.unwrap();
     assert_eq!(same, 3_000_000);
     assert!(head.starts_with("post /_matrix/media/v3/upload "), "{head}");
@@ -264,10 +264,34 @@ async fn an_upload_is_one_request_with_the_bytes_as_they_are() {
 
     let said = json!({ "errcode": "M_TOO_LARGE", "error": "words" }).to_string();
     let refusing = Homeserver::new("v1.11", Reply::new("413 Payload Too Large", said));
-    let error = refusing.upload(&[7; 10]).await.unwrap_err();
+    let error = refusing.upload(vec![7; 10]).await.unwrap_err();
     assert_eq!(error, MatrixError::TooLarge { detail: "words".to_owned() });
     let passing = Homeserver::new("v1.11", Reply::new("502 Bad Gateway", "<html>"));
-    assert!(passing.upload(&[7; 10]).await.unwrap_err().is_passing());
+    assert!(passing.upload(vec![7; 10]).await.unwrap_err().is_passing());
     let odd = Homeserver::new("v1.11", Reply::chunked(vec![b' '; 1 << 20]));
-    assert!(odd.upload(&[7; 10]).await.is_err(), "the answer is not one of a homeserver");
+    assert!(odd.upload(vec![7; 10]).await.is_err(), "the answer is not one of a homeserver");
+}
+
+#[tokio::test]
+async fn a_part_of_a_file_is_uploaded_as_it_is_and_one_that_is_not_there_is_no_fault_of_the_network() {
+    let uri = json!({ "content_uri": "mxc://cis.test/up" }).to_string();
+    let mut homeserver = Homeserver::new("v1.11", Reply::chunked(uri));
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&[vec![1; 1000], vec![7; 3_000_000], vec![1; 1000]].concat()).unwrap();
+    let part = FilePart { file: file.into(), start: 1000, size: 3_000_000 };
+    assert_eq!(homeserver.upload(part.clone()).await.unwrap(), "mxc://cis.test/up");
+    let (head, same) = homeserver.asked.recv().await.unwrap();
+    assert!(head.contains("content-length: 3000000\r\n"), "{head}");
+    assert_eq!(same, 3_000_000);
+
+    let moved = Reply::new("307 Temporary Redirect\r\nLocation: /there", *b"");
+    let mut moving = Homeserver::new("v1.11", moved);
+    assert!(moving.upload(part.clone()).await.is_err(), "it redirects for ever");
+    let asked: Vec<_> = std::iter::from_fn(|| moving.asked.try_recv().ok()).collect();
+    let is_moved = |(head, same): &(String, usize)| head.starts_with("post /there ") && *same == 3_000_000;
+    assert!(asked.iter().any(is_moved), "{asked:?}");
+
+    let beyond = homeserver.upload(FilePart { size: 3_001_001, ..part }).await.unwrap_err();
+    assert!(!beyond.is_passing(), "{beyond:?}");
+    assert!(beyond.to_string().starts_with("cannot read the file to upload: "), "{beyond}");
 }

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::watch;
 
 use cis_core::federation::transfer::{PART_BYTES_MAX, Part, PartMedia, Piece, part_size};
+use cis_matrix::FilePart;
 
 use super::media::MediaStore;
 use super::{AT_ONCE, TransferError};
@@ -74,14 +74,8 @@ async fn upload_part(
     stop: &Stop,
 ) -> Result<(u64, u64, PartMedia), TransferError> {
     stop.check()?;
-    let read = tokio::task::spawn_blocking(move || {
-        let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
-        file.read_exact_at(&mut bytes, start).map(|()| bytes)
-    });
-    let bytes = read.await.map_err(|_| TransferError::Panicked)?;
-    // The file is uploaded afterwards, and whatever is wrong with it is said then.
-    let bytes = bytes.map_err(|_| FilesError::Stopped)?;
-    let media = store.upload(room, bytes, stop).await?;
+    // If it cannot be read, the file is uploaded afterwards, and whatever is wrong with it is said then.
+    let media = store.upload(room, FilePart { file, start, size }, stop).await?;
     Ok((start, size, PartMedia::from(&media)))
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Bytes;
-use cis_matrix::{Answer, MatrixError, Media};
+use cis_matrix::{Answer, Content, MatrixError, Media};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -46,22 +46,25 @@ impl MediaStore {
         }
     }
 
-    /// Uploads bytes, encrypted where the room is. Waits while the homeserver does not answer.
+    /// Uploads something, encrypted where the room is. Waits while the homeserver does not answer.
     pub(super) async fn upload(
         &self,
         room: &str,
-        bytes: impl Into<Bytes>,
+        content: impl Into<Content>,
         stop: &Stop,
     ) -> Result<Value, TransferError> {
-        let bytes = bytes.into();
+        let content = content.into();
         let opened = match self {
             Self::Homeserver(opened) => opened,
-            Self::Memory(rooms) => return Ok(json!({ "url": rooms.keep(bytes.into()) })),
+            Self::Memory(rooms) => {
+                let bytes = content.into_bytes().await.map_err(TransferError::Upload)?;
+                return Ok(json!({ "url": rooms.keep(bytes.into()) }));
+            }
         };
         let mut backoff = Backoff::default();
         loop {
             stop.check()?;
-            match stop.or(opened.client.upload(room, bytes.clone())).await? {
+            match stop.or(opened.client.upload(room, content.clone())).await? {
                 Ok(media) => return Ok(to_json(media)),
                 Err(error) if error.is_passing() => {
                     stop.or(tokio::time::sleep(backoff.after(&error))).await?;

@@ -9,6 +9,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use cis_core::event::ArtifactRecord;
 use cis_core::event::Uploaded;
 use cis_core::federation::transfer::{FileList, PART_BYTES_MAX, Part, PartMedia, Piece, Progress, cut};
+use cis_matrix::{Content, FilePart};
 use cis_store::{Blobs, StoreError};
 
 use super::media::MediaStore;
@@ -59,9 +60,9 @@ impl Node {
     ) -> Result<Part, TransferError> {
         stop.check()?;
         let (blobs, read) = (Arc::clone(&self.blobs), pieces.clone());
-        let bytes = tokio::task::spawn_blocking(move || bytes_of(&blobs, &read));
-        let bytes = bytes.await.map_err(|_| TransferError::Panicked)??;
-        let media = store.upload(room, bytes, stop).await?;
+        let content = tokio::task::spawn_blocking(move || content_of(&blobs, &read));
+        let content = content.await.map_err(|_| TransferError::Panicked)??;
+        let media = store.upload(room, content, stop).await?;
         Ok(Part { media: PartMedia::from(&media), pieces })
     }
 
@@ -115,6 +116,17 @@ pub(super) fn all_here(blobs: &Blobs, files: &[ArtifactRecord]) -> Result<bool, 
         }
     }
     Ok(true)
+}
+
+fn content_of(blobs: &Blobs, pieces: &[Piece]) -> Result<Content, TransferError> {
+    if let [Piece { blob: Some(blob), start, size }] = pieces {
+        let file = blobs.open(blob)?.ok_or_else(|| TransferError::Missing { path: blob.0.clone() })?;
+        if file.metadata().map_or(0, |file| file.len()) < start.saturating_add(*size) {
+            return Err(StoreError::BlobDamaged { id: blob.0.clone() }.into());
+        }
+        return Ok(FilePart { file: Arc::new(file), start: *start, size: *size }.into());
+    }
+    bytes_of(blobs, pieces).map(Content::from)
 }
 
 fn bytes_of(blobs: &Blobs, pieces: &[Piece]) -> Result<Vec<u8>, TransferError> {
