@@ -139,60 +139,61 @@ pub(crate) fn ensure_packages() -> Outcome {
             format!("{e}\n  tests need {name}; to leave them out: `cargo nextest run -E 'not {tests}'`")
         })?;
     }
-    let is_missing = |from: From| -> Outcome<bool> {
-        let agents = AGENTS.iter().filter(|agent| agent.from == from);
-        agents.map(Agent::is_there).try_fold(false, |missing, there| Ok(missing || !there?))
+    let place = place()?;
+    let is_missing = |from: From| {
+        AGENTS.iter().any(|agent| agent.from == from && !agent.is_there(&place.join(agent.name)))
     };
-    if is_missing(From::Python)? {
+    if is_missing(From::Python) {
         ensure_debian("python3", "python3")?;
         if !works(program("python3", &["-c", "import ensurepip"])) {
             // No command of its own tells that the package is there.
             ensure_debian("python3-venv", "python3-venv")?;
         }
     }
-    if is_missing(From::Npm)? { ensure_debian("npm", "npm") } else { Ok(()) }
+    if is_missing(From::Npm) { ensure_debian("npm", "npm") } else { Ok(()) }
 }
 
 /// Agents, homeserver and clients. It waits for the network most of the time.
 pub(crate) fn ensure_programs() -> Outcome {
+    let place = place()?;
     for agent in AGENTS {
         agent
-            .ensure()
+            .ensure(&place.join(agent.name))
             .map_err(|e| format!("{e}\n  {} is needed by the tests; without a network take `cargo nextest run -E 'not (test(/^(agents|described|heard|hybrid|matrix|page|recover|rooms|witness)::/) or package(cis-matrix))'`", agent.name))?;
     }
     Ok(())
 }
 
-impl Agent {
-    fn folder(&self) -> Outcome<PathBuf> {
-        Ok(target_dir()?.join("agents").join(self.name))
-    }
+/// Where each of them has its folder.
+fn place() -> Outcome<PathBuf> {
+    Ok(target_dir()?.join("agents"))
+}
 
+impl Agent {
     /// What the note in its folder says.
     fn said(&self) -> String {
         self.packages.join(" ")
     }
 
-    fn is_there(&self) -> Outcome<bool> {
-        let folder = self.folder()?;
+    fn is_there(&self, folder: &Path) -> bool {
         let is_noted = std::fs::read_to_string(folder.join(NOTE)).is_ok_and(|there| there == self.said());
-        Ok(is_noted && folder.join(self.binary).exists())
+        is_noted && folder.join(self.binary).exists()
     }
 
-    fn ensure(&self) -> Outcome {
-        if self.is_there()? {
+    fn ensure(&self, folder: &Path) -> Outcome {
+        if self.is_there(folder) {
             return Ok(());
         }
-        let (folder, said) = (self.folder()?, self.said());
+        let said = self.said();
         eprintln!("xtask: installing {said} into {} ({})", folder.display(), self.takes);
         let failed = |e: std::io::Error| format!("{}: {e}", folder.display());
         if folder.exists() {
-            std::fs::remove_dir_all(&folder).map_err(failed)?;
+            std::fs::remove_dir_all(folder).map_err(failed)?;
         }
-        std::fs::create_dir_all(&folder).map_err(failed)?;
+        std::fs::create_dir_all(folder).map_err(failed)?;
         match self.from {
-            From::Python => self.install_python(&folder)?,
-            From::Npm => self.install_npm(&folder)?,
+            From::Python => self.install_python(folder)?,
+            From::Npm => self.install_npm(folder)?,
         }
         std::fs::write(folder.join(NOTE), said).map_err(failed)
     }

@@ -4,7 +4,6 @@
 
 use std::borrow::Cow;
 use std::io::{Cursor, Read};
-use std::mem;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -29,11 +28,8 @@ const BYTES_PER_SECOND_MIN: u64 = 16 << 10;
 /// Maximum number of bytes that are set aside for a body before it comes, as its announced length may be wrong.
 const CAPACITY_MAX: usize = 16 << 20;
 
-/// Minimum size of a chunk that is handed over before the end, bytes. Files are written faster in large pieces.
-const CHUNK_BYTES_MIN: usize = 256 << 10;
-
-/// Set aside while a chunk is gathered, bytes: what usually comes at a time fits behind one that is nearly large enough.
-const GATHERED_BYTES: usize = CHUNK_BYTES_MIN + (64 << 10);
+/// Minimum size of a chunk that is handed over before the end, bytes.
+const CHUNK_BYTES_MIN: usize = 64 << 10;
 
 /// Downloads a file as it is stored. A file of more than `bytes_max` bytes is an error as soon as its size is
 /// known.
@@ -50,19 +46,14 @@ pub(super) async fn download_in_chunks(
     mut take: impl FnMut(Bytes),
 ) -> Result<(), MatrixError> {
     let mut response = open(sdk, uri, bytes_max).await?;
-    let announced =
-        response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX);
     let mut gathered = BytesMut::new();
     let gather = |chunk: Bytes| {
         if gathered.is_empty() && chunk.len() >= CHUNK_BYTES_MIN {
             return take(chunk);
         }
-        if gathered.is_empty() {
-            gathered = BytesMut::with_capacity(announced.min(GATHERED_BYTES));
-        }
         gathered.extend_from_slice(&chunk);
         if gathered.len() >= CHUNK_BYTES_MIN {
-            take(mem::take(&mut gathered).freeze());
+            take(gathered.split().freeze());
         }
     };
     let is_whole = chunks(&mut response, bytes_max, gather).await?;

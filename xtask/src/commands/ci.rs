@@ -10,7 +10,7 @@ use crate::Outcome;
 use crate::workspace::root;
 
 /// The commands of the other checks.
-const OTHERS: &[&str] = &["lint", "docs"];
+const OTHERS: &[&str] = &["lint", "deny", "docs"];
 
 /// Runs all of them, also after one failed, and says at the end which did.
 pub(crate) fn ci() -> Outcome {

@@ -44,7 +44,7 @@ cargo xtask COMMAND
   bench [PART …] [--update]
                the figures of docs/benchmarks.md, all or some parts of them (`bench help` lists
                those); --update writes them there
-  ci           what .ci/run calls: test, lint, docs
+  ci           what .ci/run calls: test, lint, deny, docs
 ";
 
 /// Runs the command that `arguments` name.

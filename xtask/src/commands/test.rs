@@ -19,8 +19,8 @@ pub(crate) fn test_with_summary() -> (Outcome, Vec<String>) {
     (outcome.and_then(|()| run(doc_tests())), summary)
 }
 
-/// Runs all tests, including the heavy ones (marked `#[ignore]`), with more cases for the generated ones; then the checks of
-/// the dependencies, and the commands of the README in a fresh root. With arguments for nextest, runs only the tests that they select.
+/// Runs all tests, including the heavy ones (marked `#[ignore]`), with more cases for the generated ones; then the commands of
+/// the README in a fresh root. With arguments for nextest, runs only the tests that they select.
 pub(crate) fn test_all(extra: &[String]) -> Outcome {
     prepare()?;
     super::previous::ensure()?;
@@ -29,11 +29,7 @@ pub(crate) fn test_all(extra: &[String]) -> Outcome {
     command.env("PROPTEST_CASES", "4096").env("CIS_SIM_SEEDS", "3000").env("CIS_TEST_ALL", "1");
     run(command)?;
     run(doc_tests())?;
-    if extra.is_empty() {
-        super::deny::deny()?;
-        super::fresh::fresh(&[])?;
-    }
-    Ok(())
+    if extra.is_empty() { super::fresh::fresh(&[]) } else { Ok(()) }
 }
 
 /// Builds what the tests need.
