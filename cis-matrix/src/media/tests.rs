@@ -112,6 +112,9 @@ fn answer_one(mut stream: TcpStream, version: &str, reply: &Reply, tell: &Unboun
     if head.starts_with("get /_matrix/client/versions") {
         let versions = json!({ "versions": [version] }).to_string();
         Reply::new(&format!("200 OK\r\nContent-Length: {}", versions.len()), versions).send(&mut stream);
+    } else if head.contains(" /_matrix/client/v3/") {
+        // Of its own accord, the library asks for keys at some time.
+        Reply::new("404 Not Found", []).send(&mut stream);
     } else if head.starts_with("get ") {
         let sent = reply.send(&mut stream);
         // The test may be over.
@@ -189,7 +192,7 @@ async fn a_file_comes_in_chunks_that_are_not_small() {
         let mut all = Vec::new();
         while let Some(chunk) = came.recv().await {
             all.extend_from_slice(&chunk);
-            assert!(chunk.len() >= 256 << 10 || came.is_empty(), "{} bytes", chunk.len());
+            assert!(chunk.len() >= 64 << 10 || came.is_empty(), "{} bytes", chunk.len());
         }
         assert!(all == body);
         let got = client.download_in_chunks(media, 999_999, drop).await;
