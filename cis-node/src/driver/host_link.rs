@@ -48,8 +48,6 @@ pub(super) struct HostLink {
     /// Where it listens, without processes of sessions.
     place: Place,
     client: Option<HostClient>,
-    /// One that we started: waited for when it ends, so that it leaves no zombie.
-    child: Option<Child>,
     instance: Option<HostInstance>,
     pid: Option<u32>,
     retry_at: Option<TimestampMs>,
@@ -73,7 +71,6 @@ impl HostLink {
             place,
             command,
             client: None,
-            child: None,
             instance: None,
             pid: None,
             retry_at: None,
@@ -151,7 +148,6 @@ impl HostLink {
     }
 
     fn try_connect(&mut self) -> Result<Greeting, HostClientError> {
-        self.reap();
         let place = self.place.clone();
         // A stopped host would let the driver wait for its greeting.
         if let Ok(Lock::Held(Some(holder))) = look(&self.home.host_lock())
@@ -162,7 +158,7 @@ impl HostLink {
         // One that is there but cannot be spoken to is not replaced: it has sessions.
         let (mut client, is_ours) = match HostClient::connect(place.clone(), Role::Control) {
             Err(HostClientError::Connect(ConnectError::Absent { .. })) => {
-                self.child = Some(spawn_host(&self.command, ANSWER_TIME_MAX)?);
+                leave_no_zombie(spawn_host(&self.command, ANSWER_TIME_MAX)?);
                 (HostClient::connect(place, Role::Control)?, true)
             }
             connected => (connected?, false),
@@ -232,14 +228,6 @@ impl HostLink {
                 return Err(HostClientError::NotReady { detail: "it does not answer".to_owned() });
             }
             client.wait(left)?;
-        }
-    }
-
-    fn reap(&mut self) {
-        if let Some(child) = &mut self.child
-            && !matches!(child.try_wait(), Ok(None))
-        {
-            self.child = None;
         }
     }
 
@@ -334,10 +322,22 @@ fn flush_all(client: &mut HostClient) -> Result<(), HostClientError> {
     Ok(())
 }
 
+/// Waits on a thread until it has ended. Its sockets close some time before that, so the next host may be started while this one
+/// cannot be waited for yet.
+fn leave_no_zombie(mut child: Child) {
+    let pid = child.id();
+    let thread = std::thread::Builder::new().name("host's end".to_owned()).stack_size(64 << 10);
+    if let Err(error) = thread.spawn(move || child.wait()) {
+        tracing::warn!(%error, pid, "the session host will stay as a zombie when it ends");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
     use std::os::unix::net::UnixListener;
+
+    use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
     use super::*;
     use cis_core::ids::SessionId;
@@ -387,6 +387,29 @@ mod tests {
         assert!(asked.contains(r#"{"type":"renew","command":["/cis","session-host"]}"#), "{asked}");
         // What the new welcome tells is not told twice.
         assert_eq!(link.receive().unwrap(), [expiring]);
+    }
+
+    #[test]
+    fn a_host_that_ends_after_the_next_one_was_started_is_no_zombie() {
+        let dir = crate::testing::private_directory();
+        let home = Home { dir: dir.path().to_owned(), runtime: dir.path().to_owned() };
+        let pids = dir.path().join("pids");
+        // It says that it listens, and does not.
+        let script = format!("echo $$ >> {}; echo ready; exec sleep 600", pids.display());
+        let command = ["sh", "-c", &script].map(OsString::from).to_vec();
+        let mut link = HostLink::new(home.clone(), home.host_place(), command);
+        for _ in 0..2 {
+            link.try_connect().map(drop).unwrap_err();
+        }
+        let pids = std::fs::read_to_string(pids).unwrap();
+        let pids = pids.lines().map(|pid| Pid::from_raw(pid.parse().unwrap()).unwrap()).collect::<Vec<_>>();
+        for pid in &pids {
+            kill_process(*pid, Signal::KILL).unwrap();
+        }
+        assert_eq!(pids.len(), 2);
+        while pids.iter().any(|pid| test_kill_process(*pid).is_ok()) {
+            std::thread::yield_now();
+        }
     }
 
     /// Reads until this text came, which is in the last message.
