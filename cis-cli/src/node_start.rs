@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use cis_client::ClientError;
 use cis_core::api::CLIENT_VARIABLES;
 use cis_host::hand_environment_over;
-use cis_local::{ConnectError, Place, open_regular};
+use cis_local::{ConnectError, Place, open_regular, reap};
 
 use crate::error::CliError;
 use crate::home::{self, Home};
@@ -129,7 +129,7 @@ fn serve(home: &Home, overrides: &[String], stays: bool, log: File) -> io::Resul
     let mut child = command.spawn()?;
     let stdout = child.stdout.take().ok_or_else(|| io::Error::other("its output is not connected"))?;
     // A command that follows a run outlives nodes, and would keep each one that died as a zombie.
-    std::thread::Builder::new().name("reap-node".to_owned()).spawn(move || child.wait())?;
+    reap(child)?;
     Ok(stdout)
 }
 

@@ -349,8 +349,8 @@ pub fn renew(
 }
 
 /// Starts a host by this command and waits until it listens. It makes a session of its own, so that
-/// no terminal's end and no Ctrl+C reaches it, and it outlives this process. The handle is there to
-/// wait for it (`try_wait`), so that no zombie stays where it ends first; dropping it does no harm.
+/// no terminal's end and no Ctrl+C reaches it, and it outlives this process. The caller
+/// waits for the returned child, so that no zombie stays where it ends first; dropping it does no harm.
 ///
 /// # Errors
 /// [`HostClientError::NotReady`], with what it said.

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::process::Child;
 use std::time::{Duration, Instant};
 
 use cis_core::ids::{HostInstance, TimestampMs};
@@ -12,7 +11,7 @@ use cis_host::control::{HostClient, HostClientError, Renewed, renew, spawn_host}
 use cis_host::host::can_renew;
 use cis_host::protocol::{FromHost, Known, Role, ToHost};
 use cis_local::Home;
-use cis_local::{ConnectError, Lock, Place, is_stopped, look};
+use cis_local::{ConnectError, Lock, Place, is_stopped, look, reap};
 
 /// Between tries to start a host that does not come up, ms: it doubles from the first to the last. One
 /// that was just killed may hold its lock for some ms yet.
@@ -158,7 +157,10 @@ impl HostLink {
         // One that is there but cannot be spoken to is not replaced: it has sessions.
         let (mut client, is_ours) = match HostClient::connect(place.clone(), Role::Control) {
             Err(HostClientError::Connect(ConnectError::Absent { .. })) => {
-                leave_no_zombie(spawn_host(&self.command, ANSWER_TIME_MAX)?);
+                // The sockets of a process close some time before it can be waited for: the next host may be started in between.
+                if let Err(error) = reap(spawn_host(&self.command, ANSWER_TIME_MAX)?) {
+                    tracing::warn!(%error, "the session host will stay as a zombie when it ends");
+                }
                 (HostClient::connect(place, Role::Control)?, true)
             }
             connected => (connected?, false),
@@ -320,16 +322,6 @@ fn flush_all(client: &mut HostClient) -> Result<(), HostClientError> {
         client.flush()?;
     }
     Ok(())
-}
-
-/// Waits on a thread until it has ended. Its sockets close some time before that, so the next host may be started while this one
-/// cannot be waited for yet.
-fn leave_no_zombie(mut child: Child) {
-    let pid = child.id();
-    let thread = std::thread::Builder::new().name("host's end".to_owned()).stack_size(64 << 10);
-    if let Err(error) = thread.spawn(move || child.wait()) {
-        tracing::warn!(%error, pid, "the session host will stay as a zombie when it ends");
-    }
 }
 
 #[cfg(test)]

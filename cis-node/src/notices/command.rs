@@ -88,7 +88,7 @@ impl Call<'_> {
                 return Err(took);
             }
             // It waits in the kernel for what does not answer; nobody else waits for it.
-            let _ = std::thread::Builder::new().name("cis-reaper".to_owned()).spawn(move || child.wait());
+            let _ = cis_local::reap(child);
             return Err(format!("{took}, and has not ended yet"));
         }
         drop(running);

@@ -127,8 +127,8 @@ fn open(address: &str) {
     }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     match command.spawn() {
-        // It may stay as long as its window does: nobody waits for it but this thread.
-        Ok(mut child) => drop(std::thread::spawn(move || child.wait())),
+        // It may stay as long as its window does.
+        Ok(child) => drop(cis_local::reap(child)),
         Err(error) => output::note(&format!("Cannot start `{}`: {error}\n", clean(name))),
     }
 }
