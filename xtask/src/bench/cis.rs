@@ -35,7 +35,7 @@ impl Cis {
         self.run(["node", "stop", "--kill-sessions"]).map(drop)
     }
 
-    /// `cis …`, with this home and nothing else of ours in its environment.
+    /// `cis …`, with this home and nothing else of ours in its environment: also the variables `CIS_…` of an experiment do not reach it.
     pub(crate) fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(&self.binary);
         command.args(arguments).current_dir(&self.home).stdin(Stdio::null());
