@@ -83,7 +83,7 @@ impl Arbiter {
     fn by_reader(&self, now: TimestampMs) -> Option<Candidate> {
         // What came since the last look may be another question.
         let page = self.cells.present()?;
-        let still = self.cells.still_since();
+        let still = self.still_untyped_since();
         let settled = self.settled(page);
         let evidence = settled.or_else(|| self.kernel.seen_since(now - RECENT_MS))?;
         if settled.is_some() && self.output_is_on_its_way(evidence) {
@@ -149,7 +149,14 @@ impl Arbiter {
 
     /// Who reads, looked at while the screen showed just this, and has shown it since.
     fn settled(&self, page: &Arc<Page>) -> Option<&KernelEvidence> {
-        self.kernel.seen_since(self.cells.still_since()).filter(|_| self.kernel.saw(page))
+        self.kernel.seen_since(self.still_untyped_since()).filter(|_| self.kernel.saw(page))
+    }
+
+    /// Since when the screen has shown just this, and nobody typed: a prompt that shows again after an answer may be the old one, painted
+    /// anew before what was typed shows (rlwrap).
+    fn still_untyped_since(&self) -> TimestampMs {
+        let still = self.cells.still_since();
+        self.typed_ms.map_or(still, |typed| still.max(typed))
     }
 
     /// The host had seen output that is still on its way to us.

@@ -39,6 +39,17 @@ fn the_same_question_asked_again_is_another_episode() {
 }
 
 #[test]
+fn a_prompt_that_is_painted_anew_before_the_answer_shows_is_not_asked_again() {
+    // So does rlwrap, after Enter.
+    let mut story = asked();
+    story.typed().puts("Name: ");
+    story.bytes(80);
+    story.shows("Name: Jan\n").nobody_reads().pass(3000);
+    let told = story.take();
+    assert_eq!(told.split_whitespace().skip(1).collect::<Vec<_>>(), ["over", "1"], "{told}");
+}
+
+#[test]
 fn a_repaint_does_not_end_it() {
     let mut story = asked();
     story.shows("").pass(100).shows("Name: ").pass(5000);
