@@ -83,6 +83,10 @@ impl Arbiter {
     fn by_reader(&self, now: TimestampMs) -> Option<Candidate> {
         // What came since the last look may be another question.
         let page = self.cells.present()?;
+        // So may what stands there after a key, until somebody looks at who reads.
+        if self.typed_ms.is_some_and(|typed| self.kernel.at_ms.is_none_or(|at| at < typed)) {
+            return None;
+        }
         let still = self.still_untyped_since();
         let settled = self.settled(page);
         let evidence = settled.or_else(|| self.kernel.seen_since(now - RECENT_MS))?;
@@ -138,7 +142,8 @@ impl Arbiter {
         // A reader that went on by itself before is believed later, and a screen that rests from time to time is judged then.
         let hold = if is_sure { hold } else { self.distrust.hold(reader.pid, hold) };
         let restless = if is_sure { i64::MAX } else { self.cells.restless_for(now) };
-        if sits.min(restless).min(self.cells.asks_for()) < hold {
+        let untyped = self.typed_ms.map_or(i64::MAX, |typed| now - typed);
+        if sits.min(restless).min(self.cells.asks_for()).min(untyped) < hold {
             return None;
         }
         match reader.how {
@@ -152,8 +157,8 @@ impl Arbiter {
         self.kernel.seen_since(self.still_untyped_since()).filter(|_| self.kernel.saw(page))
     }
 
-    /// Since when the screen has shown just this, and nobody typed: a prompt that shows again after an answer may be the old one, painted
-    /// anew before what was typed shows (rlwrap).
+    /// The last change of a cell, or the last key, whichever is later. After Enter, rlwrap paints its old prompt again before it shows what was
+    /// typed: that is no other prompt.
     fn still_untyped_since(&self) -> TimestampMs {
         let still = self.cells.still_since();
         self.typed_ms.map_or(still, |typed| still.max(typed))

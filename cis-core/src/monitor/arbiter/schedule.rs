@@ -134,8 +134,10 @@ impl Schedule {
             let settles = |dirty| if dirty - seen < 2 * FLOWING_MS { dirty + SETTLES_MS } else { dirty };
             due = due.min((seen + FLOWING_MS).max(cells.dirty_ms.map_or(now, settles)));
         }
-        if let (Some(_), Some(typed)) = (standing, self.typed_ms) {
-            let after = TYPED_MS.iter().map(|ms| typed + ms).find(|at| *at > seen);
+        if let Some(typed) = self.typed_ms {
+            // Where it waits at nothing, one look is enough for what the key changed on no screen.
+            let steps = if standing.is_some() { &TYPED_MS[..] } else { &TYPED_MS[1..] };
+            let after = steps.iter().map(|ms| typed + ms).find(|at| *at > seen);
             due = due.min(after.unwrap_or(i64::MAX));
         }
         if let Some(Some(gone)) = standing

@@ -41,12 +41,35 @@ fn the_same_question_asked_again_is_another_episode() {
 #[test]
 fn a_prompt_that_is_painted_anew_before_the_answer_shows_is_not_asked_again() {
     // So does rlwrap, after Enter.
-    let mut story = asked();
-    story.typed().puts("Name: ");
-    story.bytes(80);
-    story.shows("Name: Jan\n").nobody_reads().pass(3000);
-    let told = story.take();
-    assert_eq!(told.split_whitespace().skip(1).collect::<Vec<_>>(), ["over", "1"], "{told}");
+    for (how, modes) in [(Read, LINES), (Poll, RAW), (Read, RAW)] {
+        for stood_ms in [3000, 5500, 11_000] {
+            let mut story = Story::plain();
+            story.shows("").pass(100).shows("Name: ").reads("rlwrap", how, modes).pass(stood_ms);
+            assert!(story.take().contains("blocked 1"));
+            story.typed().puts("Name: ");
+            story.bytes(80);
+            story.shows("Name: Jan\n").nobody_reads().pass(3000);
+            let told = story.take();
+            let told: Vec<&str> = told.split_whitespace().skip(1).collect();
+            assert_eq!(told, ["over", "1"], "{how:?}, {stood_ms} ms");
+        }
+    }
+}
+
+#[test]
+fn a_key_makes_no_prompt_of_what_was_none() {
+    // A menu beside which the program computes, and one who only listens.
+    for screen in ["Building\n> one\n  two\n", "Press h to show help\n"] {
+        let mut story = Story::plain();
+        story.shows(screen).reads("tool", Read, RAW);
+        for _ in 0..40 {
+            story.evidence.cpu_ms += 250;
+            story.pass(250);
+        }
+        let before = story.take();
+        story.typed().pass(140);
+        assert_eq!(story.take(), "", "{screen:?}, before: {before}");
+    }
 }
 
 #[test]
