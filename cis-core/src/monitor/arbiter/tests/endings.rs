@@ -57,22 +57,6 @@ fn a_prompt_that_is_painted_anew_before_the_answer_shows_is_not_asked_again() {
 }
 
 #[test]
-fn a_key_makes_no_prompt_of_what_was_none() {
-    // A menu beside which the program computes, and one who only listens.
-    for screen in ["Building\n> one\n  two\n", "Press h to show help\n"] {
-        let mut story = Story::plain();
-        story.shows(screen).reads("tool", Read, RAW);
-        for _ in 0..40 {
-            story.evidence.cpu_ms += 250;
-            story.pass(250);
-        }
-        let before = story.take();
-        story.typed().pass(140);
-        assert_eq!(story.take(), "", "{screen:?}, before: {before}");
-    }
-}
-
-#[test]
 fn a_repaint_does_not_end_it() {
     let mut story = asked();
     story.shows("").pass(100).shows("Name: ").pass(5000);
