@@ -87,7 +87,7 @@ impl Arbiter {
         if self.typed_ms.is_some_and(|typed| self.kernel.at_ms.is_none_or(|at| at < typed)) {
             return None;
         }
-        let still = self.still_untyped_since();
+        let still = self.after_key(self.cells.still_since());
         let settled = self.settled(page);
         let evidence = settled.or_else(|| self.kernel.seen_since(now - RECENT_MS))?;
         if settled.is_some() && self.output_is_on_its_way(evidence) {
@@ -154,14 +154,13 @@ impl Arbiter {
 
     /// Who reads, looked at while the screen showed just this, and has shown it since.
     fn settled(&self, page: &Arc<Page>) -> Option<&KernelEvidence> {
-        self.kernel.seen_since(self.still_untyped_since()).filter(|_| self.kernel.saw(page))
+        self.kernel.seen_since(self.cells.still_since()).filter(|_| self.kernel.saw(page))
     }
 
-    /// The last change of a cell, or the last key, whichever is later. After Enter, rlwrap paints its old prompt again before it shows what was
-    /// typed: that is no other prompt.
-    fn still_untyped_since(&self) -> TimestampMs {
-        let still = self.cells.still_since();
-        self.typed_ms.map_or(still, |typed| still.max(typed))
+    /// That time, or that of the last key where it is later. After Enter, rlwrap paints its old prompt again before it shows what was typed: that
+    /// is no other prompt.
+    fn after_key(&self, since: TimestampMs) -> TimestampMs {
+        self.typed_ms.map_or(since, |typed| since.max(typed))
     }
 
     /// The host had seen output that is still on its way to us.
@@ -397,7 +396,7 @@ impl Arbiter {
             return None;
         }
         // What was typed is on its way to it: the look from before does not count.
-        let since = self.typed_ms.map_or(since, |typed| since.max(typed));
+        let since = self.after_key(since);
         let still = self.cells.still_since();
         let why = format!("{} sits in a read of a terminal inside", reader.name);
         let password = kernel::hides(reader.modes);

@@ -135,7 +135,7 @@ impl Schedule {
             due = due.min((seen + FLOWING_MS).max(cells.dirty_ms.map_or(now, settles)));
         }
         if let Some(typed) = self.typed_ms {
-            // Where it waits at nothing, one look is enough for what the key changed on no screen.
+            // Without a prompt, nobody waits to hear soon that it is over.
             let steps = if standing.is_some() { &TYPED_MS[..] } else { &TYPED_MS[1..] };
             let after = steps.iter().map(|ms| typed + ms).find(|at| *at > seen);
             due = due.min(after.unwrap_or(i64::MAX));

@@ -57,6 +57,25 @@ fn a_prompt_that_is_painted_anew_before_the_answer_shows_is_not_asked_again() {
 }
 
 #[test]
+fn neither_is_one_beside_rows_that_move() {
+    for how in [Read, Poll] {
+        let mut story = Story::plain();
+        let screen = |turn: usize, typed: &str| format!("tick {turn}\nDelete all files? [y/N] {typed}");
+        for turn in 0..48 {
+            story.shows(&screen(turn, "")).reads("rlwrap", how, RAW).pass(250);
+        }
+        assert!(story.take().contains("blocked 1"), "{how:?}");
+        story.typed();
+        for turn in 48..52 {
+            story.shows(&screen(turn, "")).pass(250);
+        }
+        story.shows(&screen(52, "y\n")).nobody_reads().pass(3000);
+        let told = story.take();
+        assert!(told.contains("over 1") && !told.contains("blocked"), "{how:?}: {told}");
+    }
+}
+
+#[test]
 fn a_repaint_does_not_end_it() {
     let mut story = asked();
     story.shows("").pass(100).shows("Name: ").pass(5000);
