@@ -4,14 +4,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use cis_core::api::Refusal;
-use cis_core::federation::protocol::coordinator::{self, CoordinatorHalf, KnownGrant};
-use cis_core::federation::protocol::message::{Addressee, Grant, Granted, Message, Payload};
+use cis_core::federation::protocol::coordinator::{CoordinatorHalf, KnownGrant};
+use cis_core::federation::protocol::message::{Addressee, Granted, Message, Payload};
 use cis_core::federation::protocol::suspicion::Suspicion;
-use cis_core::federation::protocol::worker::{self, Remembered, WorkerHalf};
+use cis_core::federation::protocol::worker::{Remembered, WorkerHalf};
 use cis_core::federation::protocol::{BootMs, Settings};
-use cis_core::fence;
-use cis_core::ids::{AttemptId, Epoch, Fence, NodeDid, RunId, SessionId, TaskId};
+use cis_core::ids::{Epoch, NodeDid, RunId, SessionId, TaskId};
+
+mod check;
+mod effects;
+mod journal;
+
+pub(crate) use journal::State;
+use journal::{Body, Entry, Fold, Place, Task};
 
 /// Grants and results carry nothing: who may work on what is all that matters here.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -34,128 +39,6 @@ pub(crate) struct Shape {
     /// Voters do not work on tasks themselves.
     pub(crate) voters_only_coordinate: bool,
     pub(crate) tasks: usize,
-}
-
-/// Which entry of the journal it is. Two writers of one term are told apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Place {
-    pub(crate) epoch: Epoch,
-    n: u64,
-    by: usize,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Entry {
-    place: Place,
-    prev: Option<Place>,
-    body: Body,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Body {
-    Created,
-    TakenOver,
-    Granted {
-        granted: Granted,
-        worker: usize,
-    },
-    /// The attempt is over without a result: lost, or not taken.
-    Over {
-        granted: Granted,
-    },
-    Result {
-        granted: Granted,
-    },
-}
-
-/// What the journal says.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Fold {
-    tip: Option<Place>,
-    pub(crate) tasks: Vec<Task>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub(crate) struct Task {
-    attempts: u32,
-    fence: Fence,
-    pub(crate) state: State,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub(crate) enum State {
-    #[default]
-    Queued,
-    Live {
-        granted: Granted,
-        worker: usize,
-    },
-    Done {
-        granted: Granted,
-    },
-}
-
-impl Fold {
-    /// Takes an entry that follows. The first one that follows the tip counts, in the order of the timeline.
-    fn take(&mut self, entry: &Entry) -> Result<bool, String> {
-        let follows = match (self.tip, &entry.body) {
-            (None, Body::Created) => true,
-            (Some(tip), Body::TakenOver) => entry.prev == Some(tip) && entry.place.epoch == tip.epoch + 1,
-            (Some(tip), _) => {
-                let place = entry.place;
-                entry.prev == Some(tip) && place.epoch == tip.epoch && place.by == tip.by
-            }
-            _ => false,
-        };
-        if !follows {
-            return Ok(false);
-        }
-        self.apply(&entry.body)?;
-        self.tip = Some(entry.place);
-        Ok(true)
-    }
-
-    fn apply(&mut self, body: &Body) -> Result<(), String> {
-        match body {
-            Body::Created | Body::TakenOver => {}
-            Body::Granted { granted, worker } => {
-                let task = &mut self.tasks[index_of(&granted.attempt.task)];
-                if task.state != State::Queued || granted.fence <= task.fence {
-                    return Err(format!("{granted:?} was granted while the task is {task:?}"));
-                }
-                task.attempts = granted.attempt.number;
-                task.fence = granted.fence;
-                task.state = State::Live { granted: granted.clone(), worker: *worker };
-            }
-            Body::Over { granted } => {
-                let task = &mut self.tasks[index_of(&granted.attempt.task)];
-                match &task.state {
-                    State::Live { granted: live, .. } if live == granted => task.state = State::Queued,
-                    state => return Err(format!("{granted:?} is over while the task is {state:?}")),
-                }
-            }
-            Body::Result { granted } => {
-                let task = &mut self.tasks[index_of(&granted.attempt.task)];
-                match &task.state {
-                    State::Live { granted: live, .. } if live == granted => {
-                        task.state = State::Done { granted: granted.clone() };
-                    }
-                    state => {
-                        return Err(format!("a result of {granted:?} counts while the task is {state:?}"));
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    pub(crate) fn epoch(&self) -> Epoch {
-        self.tip.map_or(0, |tip| tip.epoch)
-    }
-
-    pub(crate) fn is_done(&self) -> bool {
-        self.tasks.iter().all(|task| matches!(task.state, State::Done { .. }))
-    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -734,172 +617,6 @@ impl World {
         self.freeze_by_hosts();
     }
 
-    // What nodes do about it.
-
-    fn send(&mut self, from: usize, to: usize, message: Message<Nothing>) {
-        if from == to || !self.cut.contains(&(from.min(to), from.max(to))) {
-            let number = if self.merges {
-                if message == (Message::Alive {}) {
-                    return;
-                }
-                if matches!(message, Message::Heartbeat { .. }) {
-                    // The receiver would not look at the older one after this one.
-                    let older = |packet: &Packet, known: &Message<Nothing>| {
-                        (packet.from, packet.to) == (from, to) && matches!(known, Message::Heartbeat { .. })
-                    };
-                    self.net.retain(|packet, known| !older(packet, known));
-                }
-                use std::hash::{Hash as _, Hasher as _};
-                let mut hasher = std::hash::DefaultHasher::new();
-                message.hash(&mut hasher);
-                hasher.finish()
-            } else {
-                self.packets += 1;
-                self.packets
-            };
-            self.net.insert(Packet { number, from, to }, message);
-        }
-    }
-
-    fn work(&mut self, at: usize, effects: Vec<worker::Effect<Nothing>>) {
-        let node = &mut self.nodes[at];
-        for change in node.worker.as_mut().map(WorkerHalf::take_changes).unwrap_or_default() {
-            match change {
-                worker::Change::Keep(kept) => {
-                    node.remembered.insert(kept.granted.attempt.task.clone(), Kept::from(*kept));
-                }
-                worker::Change::Forget(_, task) => drop(node.remembered.remove(&task)),
-            }
-        }
-        for effect in effects {
-            match effect {
-                worker::Effect::Send { to, message } => self.send(at, number(&to), message),
-                worker::Effect::Start { grant, lease_end } => {
-                    self.note(format_args!("{at} starts {:?}", grant.granted));
-                    if !self.started.insert((at, grant.granted.clone())) {
-                        self.wrong = Some(format!("{at} starts {:?} once more", grant.granted));
-                    }
-                    if self.finals.iter().any(|done| done.attempt.task == grant.granted.attempt.task) {
-                        self.wrong =
-                            Some(format!("{at} starts {:?}, whose task has a final result", grant.granted));
-                    }
-                    let tree = Tree { frozen: false, freeze_at: lease_end, dying: false };
-                    self.trees.insert((at, grant.granted), tree);
-                }
-                worker::Effect::Freeze(granted) => {
-                    if let Some(tree) = self.trees.get_mut(&(at, granted)) {
-                        tree.frozen = true;
-                    }
-                }
-                worker::Effect::Extend { granted, lease_end } => {
-                    if let Some(tree) = self.trees.get_mut(&(at, granted)).filter(|tree| !tree.dying) {
-                        (tree.frozen, tree.freeze_at) = (false, lease_end);
-                    }
-                }
-                worker::Effect::Cancel { granted, .. } | worker::Effect::Kill(granted) => {
-                    // SIGKILL: nothing of it runs from now on; that it is gone is reported later.
-                    if let Some(tree) = self.trees.get_mut(&(at, granted)) {
-                        (tree.dying, tree.frozen) = (true, true);
-                    }
-                }
-                worker::Effect::Drop(_) => {}
-            }
-        }
-    }
-
-    fn perform(&mut self, at: usize, effects: Vec<coordinator::Effect<Nothing>>) -> Checked {
-        for effect in effects {
-            let now = self.local(at);
-            let mut out = Vec::new();
-            match effect {
-                coordinator::Effect::Send { to, message } => self.send(at, number(&to), message),
-                coordinator::Effect::Status { .. }
-                | coordinator::Effect::Silent(_)
-                | coordinator::Effect::Ready(_) => {}
-                coordinator::Effect::Refused { granted, reason } => {
-                    debug_assert!(reason == Refusal::Withdrawn {});
-                    self.write(at, Body::Over { granted })?;
-                }
-                coordinator::Effect::Lost(granted) => self.write(at, Body::Over { granted })?,
-                coordinator::Effect::Progress { granted, first, progress } => {
-                    let next = first + u32::try_from(progress.len()).unwrap_or(0);
-                    if let Some(half) = self.coordinator(at) {
-                        half.noted(&granted, next, &mut out);
-                    }
-                }
-                coordinator::Effect::Result { granted, .. } => {
-                    self.write(at, Body::Result { granted: granted.clone() })?;
-                    if let Some(half) = self.coordinator(at) {
-                        half.recorded(&granted, &mut out);
-                    }
-                }
-                coordinator::Effect::Found { worker, record } => {
-                    let task = &self.nodes[at].view.tasks[index_of(&record.granted.attempt.task)];
-                    if task.state == State::Queued && record.granted.fence > task.fence {
-                        let body = Body::Granted { granted: record.granted.clone(), worker: number(&worker) };
-                        self.write(at, body)?;
-                        if let Some(half) = self.coordinator(at) {
-                            half.adopt(&record.granted, &worker, now);
-                        }
-                    } else if let Some(half) = self.coordinator(at) {
-                        half.release(&record.granted, &worker, &mut out);
-                    }
-                }
-            }
-            self.perform(at, out)?;
-        }
-        self.schedule(at)
-    }
-
-    /// Appends to the journal, on the node's own disk first.
-    fn write(&mut self, at: usize, body: Body) -> Checked {
-        let epoch = self.nodes[at].coordinator.as_ref().and_then(|half| half.epoch(run()));
-        let node = &mut self.nodes[at];
-        let (Some(epoch), Some(tip)) = (epoch, node.view.tip) else {
-            return Err(format!("{at} writes {body:?} and does not coordinate"));
-        };
-        let entry = Entry { place: Place { epoch, n: tip.n + 1, by: at }, prev: Some(tip), body };
-        if !node.view.take(&entry)? {
-            return Err(format!("{at} writes {entry:?}, which does not follow its own journal"));
-        }
-        node.pending.push(entry);
-        Ok(())
-    }
-
-    /// Grants what can be.
-    fn schedule(&mut self, at: usize) -> Checked {
-        if !self.nodes[at].coordinator.as_ref().is_some_and(|half| half.is_active(run())) {
-            return Ok(());
-        }
-        if self.nodes[at].view.tip.is_none() {
-            return Ok(()); // It did not read its own first entry yet.
-        }
-        let workers = self.workers();
-        for index in 0..self.shape.tasks {
-            let Task { attempts, fence: last, state } = self.nodes[at].view.tasks[index].clone();
-            if state != State::Queued {
-                continue;
-            }
-            let now = self.local(at);
-            let epoch = self.nodes[at].view.tip.map_or(0, |tip| tip.epoch);
-            let attempt = AttemptId { run: run(), task: task(index), number: attempts + 1 };
-            let granted = Granted { attempt, fence: fence::next(last, epoch) };
-            let worker = workers[(index + attempts as usize) % workers.len()];
-            self.write(at, Body::Granted { granted: granted.clone(), worker })?;
-            self.note(format_args!("{at} grants {granted:?} to {worker}"));
-            let session = SessionId::from_parts(u64::from(epoch) + 1, u128::from(granted.fence));
-            if let Some(half) = self.coordinator(at) {
-                half.grant(did(worker), Grant { granted, session, spec: () }, now);
-            }
-        }
-        let mut out = Vec::new();
-        let now = self.local(at);
-        if let Some(half) = self.coordinator(at) {
-            half.tick(now, &mut out);
-        }
-        if out.is_empty() { Ok(()) } else { self.perform(at, out) }
-    }
-
     /// Everything that is under way and allowed arrives, with what it leads to, in no time.
     pub(crate) fn settle(&mut self, allowed: impl Fn(&Packet, &Message<Nothing>) -> bool) -> Checked {
         loop {
@@ -912,40 +629,6 @@ impl World {
             self.deliver(&packet, false)?;
             self.check()?;
         }
-    }
-
-    // What must hold.
-
-    /// I1 to I3 of DESIGN, as far as this world shows them.
-    pub(crate) fn check(&self) -> Checked {
-        if let Some(wrong) = &self.wrong {
-            return Err(wrong.clone());
-        }
-        for index in 0..self.shape.tasks {
-            let works = |((at, granted), tree): &(&(usize, Granted), &Tree)| {
-                granted.attempt.task == task(index) && !tree.frozen && !self.nodes[*at].asleep
-            };
-            let trees: Vec<_> = self.trees.iter().filter(works).collect();
-            if trees.len() > 1 {
-                return Err(format!("two sessions of one task work: {trees:?}"));
-            }
-        }
-        Ok(())
-    }
-
-    /// The journal as somebody reads it who reads all of it.
-    pub(crate) fn truth(&self) -> Result<Fold, String> {
-        let mut fold = Fold { tip: None, tasks: vec![Task::default(); self.shape.tasks] };
-        for entry in &self.timeline {
-            fold.take(entry)?;
-        }
-        for granted in &self.finals {
-            let task = &fold.tasks[index_of(&granted.attempt.task)];
-            if task.state != (State::Done { granted: granted.clone() }) {
-                return Err(format!("the final result of {granted:?} does not count: {task:?}"));
-            }
-        }
-        Ok(fold)
     }
 }
 
