@@ -39,7 +39,7 @@ fn the_monitor_knows_who_waits_in_recordings_of_real_programs() {
     for delays in ours["delays"].as_array().expect("delays") {
         let gate_ms = match delays["class"].as_str() {
             Some("read") => 1500,
-            Some("poll") => 6000,
+            Some("poll") => 3000,
             // Three agents' reports are too few for a percentile.
             _ => continue,
         };

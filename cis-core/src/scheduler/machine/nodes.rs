@@ -40,8 +40,8 @@ struct Refused {
 #[derive(Debug, Clone)]
 struct Offer {
     offer: NodeOffer,
-    /// It was short of something, and its offer has not changed since.
-    short: bool,
+    /// What it was short of, if its offer has not changed since.
+    short: Option<String>,
 }
 
 impl Default for Nodes {
@@ -64,7 +64,8 @@ impl Nodes {
         match offer {
             Some(offer) => {
                 let known = offers.get(&node);
-                let short = known.is_some_and(|known| known.short && known.offer == offer);
+                let unchanged = known.filter(|known| known.offer == offer);
+                let short = unchanged.and_then(|known| known.short.clone());
                 if known.is_some_and(|known| known.offer.policy != offer.policy) {
                     for nodes in self.refused.values_mut() {
                         nodes.retain(|by, refused| *by != node || !refused.by_policy);
@@ -105,9 +106,9 @@ impl Nodes {
     }
 
     /// A node is short of something until its offer changes.
-    pub(super) fn is_short(&mut self, node: &NodeDid) {
+    pub(super) fn is_short(&mut self, node: &NodeDid, of: &str) {
         for offer in self.offers.values_mut().filter_map(|offers| offers.get_mut(node)) {
-            offer.short = true;
+            offer.short = Some(of.to_owned());
         }
     }
 
@@ -161,7 +162,7 @@ impl Nodes {
         open: &impl Fn(&NodeDid, Option<&Task>) -> bool,
         may_wait: bool,
     ) -> bool {
-        let mut nodes = self.offers_to(run).filter(|(_, of)| !of.short && !of.offer.draining);
+        let mut nodes = self.offers_to(run).filter(|(_, of)| of.short.is_none() && !of.offer.draining);
         nodes.any(|(node, of)| {
             Self::candidate(run, node, of, granted, may_wait).free() > 0 && open(node, None)
         })
@@ -246,7 +247,8 @@ impl Nodes {
         open: impl Fn(&NodeDid, Option<&Task>) -> bool,
         may_wait: bool,
     ) -> Vec<Candidate<'a>> {
-        let nodes = self.offers_to(run).filter(|(node, offer)| open(node, Some(task)) && !offer.short);
+        let nodes =
+            self.offers_to(run).filter(|(node, offer)| open(node, Some(task)) && offer.short.is_none());
         nodes
             .map(|(node, of)| Self::candidate(run, node, of, granted, may_wait))
             .filter(|candidate| self.keeps_from(run.id(), (task, moves_files), candidate).is_none())
@@ -280,7 +282,8 @@ impl Machine {
             let ahead = if run.ahead > 0 { offer.ahead_of(run.id()) } else { 0 };
             let candidate = Candidate { node, offer, granted, ahead };
             let why = self.nodes.keeps_from(run.id(), task, &candidate).map(|why| why.to_string());
-            let why = if *short { Some("was short of resources a moment ago".to_owned()) } else { why };
+            let short = short.as_ref().map(|of| format!("was short of resources a moment ago: {of}"));
+            let why = short.or(why);
             let name = if offer.name.is_empty() { node.0.clone() } else { offer.name.clone() };
             (name, why)
         };

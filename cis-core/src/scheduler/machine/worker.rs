@@ -144,7 +144,7 @@ impl Machine {
         let change = match (stopping, reason) {
             (Some(reason), _) => change(TaskState::Cancelled, Some(reason), None),
             (None, Refusal::Resources { detail }) if in_room => {
-                self.nodes.is_short(&node);
+                self.nodes.is_short(&node, &detail);
                 // At first another node may have what this one lacks.
                 let delay_ms = refusals.checked_sub(1).map_or(0, refused_delay_ms);
                 let at_ms = turn.now.saturating_add(delay_ms);

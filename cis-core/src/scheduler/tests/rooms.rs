@@ -139,6 +139,8 @@ fn a_node_that_is_short_of_something_waits_until_its_offer_changes() {
     bench.refuses("a", Refusal::Resources { detail: "no PTY left".to_owned() });
     offers(&mut bench, offer("x", 2));
     assert_eq!(grants(&bench).len(), 1);
+    let said = why(&bench, "a");
+    assert!(said.contains("Node x was short of resources a moment ago: no PTY left."), "{said}");
     offers(&mut bench, NodeOffer { load_permille: 1, ..offer("x", 2) });
     assert_eq!(grants(&bench).len(), 2);
 }

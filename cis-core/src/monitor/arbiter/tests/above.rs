@@ -614,7 +614,7 @@ fn who_polls_between_ticks_of_a_clock_is_listed() {
             let told = story.take();
             assert!(told.contains("blocked 1") && told.lines().count() == 1, "{every} {below}: {told}");
             let listed: i64 = told.split_whitespace().next().unwrap().parse().unwrap();
-            assert!(listed < 8200, "{every} {below}: {told}");
+            assert!(listed < 5000, "{every} {below}: {told}");
         }
     }
 }
