@@ -26,7 +26,8 @@ pub(crate) struct Shared {
     pub(crate) restart: OnceLock<PathBuf>,
     /// Open streams: somebody is looking.
     pub(crate) viewers: AtomicUsize,
-    /// Whether the driver has ended. A stream keeps its receiver until it has ended too.
+    /// Whether the driver has ended. A stream keeps its receiver until it has ended too, and the link to other nodes until its last messages
+    /// are sent.
     pub(crate) ended: tokio::sync::watch::Sender<bool>,
     /// What sessions ask that work on tasks of other nodes.
     pub(crate) held_asks: HeldAsks,

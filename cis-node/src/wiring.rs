@@ -53,8 +53,9 @@ const END_TIME_MAX: Duration = Duration::from_secs(10);
 /// After the end of its driver, what other threads still do is given up.
 const LAST_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// Open streams are told within this time that the node was stopped; those that do not read are cut off.
-const STREAMS_END_WITHIN: Duration = Duration::from_millis(500);
+/// Within this time, open streams are told that the node was stopped, and the last messages to other nodes are sent; what takes longer is
+/// cut off.
+const LAST_MESSAGES_WITHIN: Duration = Duration::from_millis(500);
 
 /// How a node is started.
 #[derive(Debug, Clone)]
@@ -339,10 +340,11 @@ fn drive(
     Ok(ended)
 }
 
-/// Ends open streams with a close: their clients know then that nothing was cut off, and start no other node.
+/// Closes open streams, so that their clients know that nothing was cut off and start no other node. Waits until this is done, and until the last
+/// messages to other nodes are sent.
 async fn end_streams(ended: &watch::Sender<bool>) {
     ended.send_replace(true);
-    let _ = tokio::time::timeout(STREAMS_END_WITHIN, ended.closed()).await;
+    let _ = tokio::time::timeout(LAST_MESSAGES_WITHIN, ended.closed()).await;
 }
 
 async fn serve(

@@ -22,6 +22,9 @@ const WAITING_BYTES_MAX: usize = 8 << 20;
 
 /// What is not urgent waits so long for something that is, ms.
 const PATIENCE_MS: BootMs = 40;
+/// How long an answer waits for a message that is more urgent, ms. An envelope costs the homeserver as much as some MB of a file that may be on its
+/// way, and often the next message says the same. Much shorter than [`super::protocol::Settings::resend_ms`], after which a node that waits for it asks again.
+const ANSWER_MS: BootMs = 300;
 /// The same of what more of its kind follow soon: results of a node at which other sessions of the run wait for their turn.
 const BATCH_MS: BootMs = 100;
 
@@ -100,6 +103,14 @@ const fn is_urgent(message: &Message<TaskPayload>) -> bool {
     }
 }
 
+/// How long a message that is not urgent waits. A result may wait for [`Message::Noted`].
+const fn patience_ms(message: &Message<TaskPayload>) -> BootMs {
+    match message {
+        Message::Claimed { .. } | Message::Recorded { .. } | Message::Forget { .. } => ANSWER_MS,
+        _ => PATIENCE_MS,
+    }
+}
+
 /// Whether the receiver learns nothing from a message that is followed by `next`.
 fn is_superseded(message: &Message<TaskPayload>, next: &Message<TaskPayload>) -> bool {
     match (message, next) {
@@ -121,7 +132,7 @@ impl Lanes {
         let lane = self.lanes.entry(to).or_default();
         lane.leave_out_before(&message);
         if lane.waiting.len() < WAITING_MAX && lane.bytes + size <= WAITING_BYTES_MAX {
-            let until = now + if can_wait { BATCH_MS } else { PATIENCE_MS };
+            let until = now + patience_ms(&message).max(if can_wait { BATCH_MS } else { 0 });
             let is_first = lane.waiting.is_empty();
             lane.patient_until = if is_first { until } else { until.min(lane.patient_until) };
             let is_urgent = !can_wait && is_urgent(&message);
@@ -144,6 +155,20 @@ impl Lanes {
             }
         }
         ready
+    }
+
+    /// Makes all waiting messages urgent: the node stops.
+    pub fn make_all_urgent(&mut self) {
+        for lane in self.lanes.values_mut() {
+            lane.waiting.iter_mut().for_each(|waiting| waiting.is_urgent = true);
+            lane.urgent = lane.waiting.len();
+        }
+    }
+
+    /// Nothing waits, and nothing is under way.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lanes.values().all(|lane| lane.waiting.is_empty() && lane.under_way.is_empty())
     }
 
     /// When there is something to be sent that nobody waits for, at the latest.
@@ -215,6 +240,7 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::federation::protocol::Settings;
     use crate::federation::protocol::message::Granted;
     use crate::ids::{AttemptId, RunId, TaskId};
 
@@ -262,9 +288,9 @@ mod tests {
         let mut lanes = Lanes::default();
         let mut left = |messages: &[Message<TaskPayload>]| {
             messages.iter().for_each(|message| lanes.push(to("a"), message.clone(), false, 0));
-            let Ready { to, number, messages, .. } = lanes.take_ready(PATIENCE_MS).remove(0);
+            let Ready { to, number, messages, .. } = lanes.take_ready(ANSWER_MS).remove(0);
             lanes.sent(&to, number);
-            assert!(lanes.lanes.is_empty());
+            assert!(lanes.is_empty());
             messages
         };
         let claimed = |n| Message::Claimed { granted: granted(n) };
@@ -275,6 +301,35 @@ mod tests {
         let forget = |n| Message::Forget { epoch: 1, granted: granted(n) };
         let noted = Message::Noted { epoch: 1, granted: granted(2), next: 1 };
         assert_eq!(left(&[recorded(1), noted, recorded(2), forget(2)]), [recorded(1), forget(2)]);
+    }
+
+    #[test]
+    fn an_answer_waits_longer_than_news_and_goes_with_them() {
+        let attempt = AttemptId { run: RunId::from_parts(1, 1), task: TaskId::new("t").unwrap(), number: 1 };
+        let claimed = Message::Claimed { granted: Granted { attempt, fence: 7 } };
+        let mut lanes = Lanes::default();
+        lanes.push(to("a"), claimed.clone(), false, 0);
+        lanes.push(to("b"), claimed.clone(), false, 0);
+        lanes.push(to("b"), beat(1), false, 10);
+        let ready = lanes.take_ready(ANSWER_MS - 1);
+        assert_eq!(ready.len(), 1);
+        assert_eq!((&ready[0].to, &*ready[0].messages), (&to("b"), &[claimed.clone(), beat(1)][..]));
+        let ready = lanes.take_ready(ANSWER_MS);
+        assert_eq!((ready.len(), &*ready[0].messages), (1, &[claimed][..]));
+        assert!(2 * ANSWER_MS < Settings::default().resend_ms, "or it spares no repetition");
+    }
+
+    #[test]
+    fn nothing_waits_before_a_stop() {
+        let mut lanes = Lanes::default();
+        lanes.push(to("a"), beat(1), false, 0);
+        lanes.push(to("b"), recover(1), true, 0);
+        lanes.make_all_urgent();
+        let ready = lanes.take_ready(0);
+        assert_eq!(ready.len(), 2);
+        assert!(!lanes.is_empty(), "they are under way");
+        ready.iter().for_each(|one| lanes.sent(&one.to, one.number));
+        assert!(lanes.is_empty());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use ulid::Ulid;
@@ -134,13 +135,14 @@ impl Task {
         }
     }
 
-    /// Hears and tells until nobody wants it any more.
+    /// Hears and tells until the driver has ended.
     async fn serve<C: Carries>(&mut self, backoff: &mut Backoff) -> Result<(), Trouble> {
         let mut carrier = C::open(&self.node).await?;
         carrier.be_urgent(self.is_urgent);
         let mut trust = self.node.shared.trust.subscribe();
         trust.mark_unchanged();
         let mut members = self.node.members.subscribe();
+        let mut ended = self.node.shared.ended.subscribe();
         self.rooms.clear();
         for name in self.named.clone() {
             self.try_to_enter(&carrier, &name).await?;
@@ -163,6 +165,10 @@ impl Task {
                 Some((to, number)) = self.sent.1.recv() => {
                     self.lanes.sent(&to, number);
                     self.send_ready(&carrier);
+                }
+                true = async { ended.wait_for(|has_ended| *has_ended).await.is_ok() } => {
+                    self.flush(&carrier).await;
+                    return Ok(());
                 }
                 Ok(()) = trust.changed() => self.others_changed(&carrier).await?,
                 Ok(()) = members.changed() => self.others_changed(&carrier).await?,
@@ -479,6 +485,39 @@ impl Task {
                 let _ = sent.send((to, number));
             });
         }
+    }
+
+    /// Sends all queued messages before the node stops, which waits for this task for at most 0.5 s. If it waits for an answer of the homeserver at
+    /// that moment, it does not come here in time.
+    async fn flush(&mut self, carrier: &impl Carries) {
+        let mut others = Vec::new();
+        while let Ok(wish) = self.wishes.try_recv() {
+            let user = &carrier.own().user;
+            match wish {
+                Wish::Send { room, to, message, can_wait } => {
+                    self.lanes.push((room, to), *message, can_wait, boot_ms());
+                }
+                Wish::Control { room, to, said } => {
+                    others.push(self.sending(carrier, &to, &said.draft(&room, user)));
+                }
+                Wish::View { room, to, message } => {
+                    others.push(self.sending(carrier, &to, &message.draft(&room, user)));
+                }
+                Wish::Serve(_) | Wish::Urgent(_) | Wish::Files(_) | Wish::Answer(_) => {}
+            }
+        }
+        let others = tokio::spawn(join_all(others));
+        self.lanes.make_all_urgent();
+        self.send_ready(carrier);
+        while !self.lanes.is_empty() {
+            if self.lanes.poll_timeout().is_none_or(|at| at > boot_ms())
+                && let Some((to, number)) = self.sent.1.recv().await
+            {
+                self.lanes.sent(&to, number);
+            }
+            self.send_ready(carrier);
+        }
+        let _ = others.await;
     }
 
     /// Sends an envelope to a node. It may be lost.
