@@ -7,7 +7,7 @@ use cis_core::api::{Refusal, Report};
 use cis_core::event::{ArtifactRecord, AttemptOutcome, FileReaders, Uploaded};
 use cis_core::federation::control::Verb;
 use cis_core::federation::protocol::message::{Grant, Granted, HeldRecord, HeldState, Message};
-use cis_core::federation::transfer::{FileList, Part, PartMedia, Piece};
+use cis_core::federation::transfer::{FileList, PART_BYTES_MAX, Part, PartMedia, Piece};
 use cis_core::ids::{AttemptId, BlobId, RunId, SessionId, TaskId};
 use cis_core::scheduler::placement::NodeOffer;
 use serde_json::{Value, json};
@@ -289,8 +289,8 @@ fn a_worker_that_hands_in_other_files_than_it_was_asked_for_places_none_of_them(
 #[test]
 #[ignore = "it needs 3 GB of disk: cargo xtask test-all"]
 fn a_gigabyte_that_a_worker_hands_in_needs_little_memory() {
-    const PART: u64 = 8 << 20;
-    const PARTS: u64 = 128;
+    const PART: u64 = PART_BYTES_MAX;
+    const PARTS: u64 = 32;
     let synapse = Synapse::shared();
     let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
     let room = room_of(&cis, &ann);

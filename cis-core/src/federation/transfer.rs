@@ -29,10 +29,13 @@ pub const INLINE_BYTES_MAX: usize = 3584;
 /// Where `media` has such a text.
 const INLINE: &str = "list";
 
-/// A part has no more bytes: it is held in memory on its way. With smaller ones a homeserver spends more time on the requests.
-pub const PART_BYTES_MAX: u64 = 16 << 20;
+/// A part has no more bytes. With smaller ones a homeserver spends more time on the requests. Synapse takes files of 50 MiB by default.
+pub const PART_BYTES_MAX: u64 = 32 << 20;
 
-/// The first part of a large content, bytes: it is on its way while the next one, twice as large, is read.
+/// The same of a part that is in memory as a whole on its way: one that is encrypted, or has several contents.
+pub const WHOLE_PART_BYTES_MAX: u64 = 16 << 20;
+
+/// The first part of a large content, bytes: it is on its way while the next one, four times as large, is read.
 const PART_BYTES_FIRST: u64 = 2 << 20;
 
 /// A homeserver that takes only smaller files is no place for parts: there would be too many of them.
@@ -189,7 +192,11 @@ impl FileList {
         }
         // Contents that share no part with others, and those that are cut into more than one.
         let parts_max = self.contents().values().fold(0, |sum, size| sum + 1 + size / PART_BYTES_MIN);
-        let is_far = |part: &Part| part.size() > PART_BYTES_MAX || part.media.is_too_long();
+        let bytes_max =
+            |media: &PartMedia| if media.is_encrypted() { WHOLE_PART_BYTES_MAX } else { PART_BYTES_MAX };
+        let is_large =
+            |part: &Part| part.size() > WHOLE_PART_BYTES_MAX && part.size() > bytes_max(&part.media);
+        let is_far = |part: &Part| is_large(part) || part.media.is_too_long();
         let is_too_large = bytes > BYTES_MAX.saturating_mul(2) || self.parts.len() as u64 > parts_max;
         if is_too_large || self.parts.iter().any(is_far) {
             return Err(BadList::TooLarge);
@@ -332,7 +339,7 @@ fn is_below(path: &str) -> bool {
 /// Bytes of the part of a large content that begins at `start`: the first ones are smaller. [`cut`] says what `part_max` is.
 #[must_use]
 pub fn part_size(start: u64, part_max: u64) -> u64 {
-    (start + PART_BYTES_FIRST).min(part_max)
+    (start * 3 + PART_BYTES_FIRST).min(part_max)
 }
 
 /// How contents are cut into parts of at most `part_max` bytes (from [`PART_BYTES_MIN`] to [`PART_BYTES_MAX`]). Each content once; those of
@@ -343,7 +350,7 @@ pub fn cut<'a>(contents: impl IntoIterator<Item = (&'a BlobId, u64)>, part_max: 
     let (mut parts, mut shared, mut shared_bytes) = (Vec::new(), Vec::new(), 0);
     for (blob, size) in contents {
         if size <= SHARED_BYTES_MAX.min(part_max) {
-            if shared_bytes + size > part_max {
+            if shared_bytes + size > part_max.min(WHOLE_PART_BYTES_MAX) {
                 parts.push(std::mem::take(&mut shared));
                 shared_bytes = 0;
             }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::watch;
 
-use cis_core::federation::transfer::{PART_BYTES_MAX, Part, PartMedia, Piece, part_size};
+use cis_core::federation::transfer::{Part, PartMedia, Piece, part_size};
 use cis_matrix::FilePart;
 
 use super::media::MediaStore;
@@ -30,7 +30,7 @@ async fn upload(
     content: GrowingContent,
 ) -> Result<(), TransferError> {
     let GrowingContent { room, file, written, whole, stop, permit: _permit } = content;
-    let part_max = store.bytes_max(&stop).await?.min(PART_BYTES_MAX);
+    let part_max = store.part_bytes_max(&room, &stop).await?;
     let file = Arc::new(file);
     let stopped = stop.clone();
     let parts = stream::unfold((0, written), |so_far| next_part(so_far, part_max, stopped.clone()));

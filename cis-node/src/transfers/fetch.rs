@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use cis_core::event::ArtifactRecord;
 use cis_core::event::Uploaded;
@@ -18,6 +21,17 @@ use super::{AT_ONCE, TransferError};
 use crate::artifacts::{Filling, Restore};
 use crate::files::{PIECE_BYTES, Stop};
 use crate::node::Node;
+
+/// The next part is asked for when all but so many bytes of those before it have come. The thread that writes takes one part after the other: what comes
+/// of later ones meanwhile is memory, and work that is left after the last byte.
+const AHEAD_BYTES: u64 = 4 << 20;
+
+/// It is also asked for when nothing has come for so long: the homeserver may have to get a part from another one, and an encrypted part comes all at
+/// once.
+const QUIET_MAX: Duration = Duration::from_millis(100);
+
+/// It does not wait longer than this: two downloads at a time are faster where the distance, or a limit of each connection, makes them slow.
+const TURN_WAIT_MAX: Duration = Duration::from_secs(1);
 
 impl Node {
     /// The list that was uploaded for a room, checked: whoever wrote it may be anybody.
@@ -93,15 +107,23 @@ impl Node {
             }
             arrival.whole()
         });
-        let arrived: Arc<dyn Fn() + Send + Sync> = Arc::new(arrived);
+        let (received, received_bytes) = watch::channel(0);
+        let arrived: Arc<dyn Fn(u64) + Send + Sync> = Arc::new(move |bytes| {
+            received.send_modify(|all| *all += bytes);
+            arrived();
+        });
+        let mut before = 0;
         let download = |part: Part| {
             let (to, chunks) = unbounded_channel();
             let (media, size, to) = (part.media.value(), part.size(), Chunks::new(to, Arc::clone(&arrived)));
+            let turn = wait_for_turn(received_bytes.clone(), before);
+            before += size;
             let cut_short = altered(&missing, part.pieces.iter().filter_map(|piece| piece.blob.as_ref()));
             // Sent now, not in the future below: the thread writes the parts in the order of the list.
             let _ = to_disk.send((part, chunks));
             let store = &store;
             async move {
+                stop.or(turn).await?;
                 store.download_in_chunks(&media, size, stop, &to).await?;
                 // The thread would wait for the rest, and the wait below for the thread.
                 if to.sent_bytes() != size {
@@ -166,6 +188,16 @@ fn needed<'a>(missing: &Missing, list: &'a FileList) -> impl Iterator<Item = &'a
         part.pieces.iter().any(|piece| piece.blob.as_ref().is_some_and(|blob| missing.contains_key(blob)))
     };
     list.parts.iter().filter(holds)
+}
+
+/// Waits until the part after so many bytes is to be asked for.
+async fn wait_for_turn(mut received: watch::Receiver<u64>, before: u64) {
+    let is_due = async {
+        while received.borrow_and_update().saturating_add(AHEAD_BYTES) < before {
+            let Ok(Ok(())) = timeout(QUIET_MAX, received.changed()).await else { return };
+        }
+    };
+    let _ = timeout(TURN_WAIT_MAX, is_due).await;
 }
 
 fn whole(missing: &Missing) -> Result<(), TransferError> {

@@ -14,7 +14,7 @@ use crate::node::Node;
 
 use super::TransferError;
 use crate::files::Stop;
-use cis_core::federation::transfer::PART_BYTES_MIN;
+use cis_core::federation::transfer::{PART_BYTES_MAX, PART_BYTES_MIN, WHOLE_PART_BYTES_MAX};
 
 /// How often a homeserver that answers is asked for a file that it does not give.
 const ANSWERS_MAX: u32 = 5;
@@ -44,6 +44,16 @@ impl MediaStore {
         } else {
             Ok(bytes_max)
         }
+    }
+
+    /// The largest part that this node uploads for a room, bytes.
+    pub(super) async fn part_bytes_max(&self, room: &str, stop: &Stop) -> Result<u64, TransferError> {
+        let is_encrypted = match self {
+            Self::Homeserver(opened) => stop.or(opened.client.is_encrypted(room)).await?.unwrap_or(true),
+            Self::Memory(_) => false,
+        };
+        let part_max = if is_encrypted { WHOLE_PART_BYTES_MAX } else { PART_BYTES_MAX };
+        Ok(self.bytes_max(stop).await?.min(part_max))
     }
 
     /// Uploads something, encrypted where the room is. Waits while the homeserver does not answer.
@@ -158,12 +168,12 @@ async fn until_answered<T>(
 pub(super) struct Chunks {
     to: UnboundedSender<Bytes>,
     sent_bytes: Arc<AtomicU64>,
-    arrived: Arc<dyn Fn() + Send + Sync>,
+    arrived: Arc<dyn Fn(u64) + Send + Sync>,
 }
 
 impl Chunks {
-    /// `arrived` is called for each chunk.
-    pub(super) fn new(to: UnboundedSender<Bytes>, arrived: Arc<dyn Fn() + Send + Sync>) -> Self {
+    /// `arrived` is called for each chunk, with its bytes that are new.
+    pub(super) fn new(to: UnboundedSender<Bytes>, arrived: Arc<dyn Fn(u64) + Send + Sync>) -> Self {
         Self { to, sent_bytes: Arc::default(), arrived }
     }
 
@@ -182,11 +192,12 @@ impl Chunks {
             let known = usize::try_from(again).unwrap_or(usize::MAX).min(chunk.len());
             again -= known as u64;
             let new = chunk.slice(known..);
-            if !new.is_empty() {
-                chunks.sent_bytes.fetch_add(new.len() as u64, Ordering::Relaxed);
+            let bytes = new.len() as u64;
+            if bytes > 0 {
+                chunks.sent_bytes.fetch_add(bytes, Ordering::Relaxed);
                 // The thread that takes them may have failed, and says why.
                 let _ = chunks.to.send(new);
-                (chunks.arrived)();
+                (chunks.arrived)(bytes);
             }
         }
     }
@@ -218,7 +229,7 @@ mod tests {
     #[test]
     fn a_download_that_begins_anew_leaves_out_what_was_sent_before() {
         let (to, mut came) = unbounded_channel();
-        let chunks = Chunks::new(to, Arc::new(|| {}));
+        let chunks = Chunks::new(to, Arc::new(|_| {}));
         let mut first = chunks.attempt();
         first("ab".into());
         first("cd".into());

@@ -21,7 +21,7 @@ use crate::account::AccountError;
 use crate::files::FilesError;
 
 /// Parts that are on their way at a time, in one direction for one list.
-const AT_ONCE: usize = 3;
+const AT_ONCE: usize = 2;
 
 /// Why files did not get where they were to go.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use cis_core::event::ArtifactRecord;
 use cis_core::event::Uploaded;
-use cis_core::federation::transfer::{FileList, PART_BYTES_MAX, Part, PartMedia, Piece, Progress, cut};
+use cis_core::federation::transfer::{FileList, Part, PartMedia, Piece, Progress, cut};
 use cis_matrix::{Content, FilePart};
 use cis_store::{Blobs, StoreError};
 
@@ -40,7 +40,7 @@ impl Node {
         parts.extend(known);
         if !new.is_empty() {
             let store = MediaStore::open(self).await?;
-            let part_max = store.bytes_max(stop).await?.min(PART_BYTES_MAX);
+            let part_max = store.part_bytes_max(room, stop).await?;
             let cut = cut(new.iter().map(|(blob, size)| (blob, *size)), part_max);
             let uploads = stream::iter(cut).map(|pieces| self.upload_part(&store, room, pieces, stop));
             let uploaded = uploads.buffered(AT_ONCE).try_collect::<Vec<Part>>().await?;

@@ -20,6 +20,12 @@ impl PartMedia {
         self.0.get().len() > MEDIA_BYTES_MAX
     }
 
+    /// Whether the part is encrypted: its key is there.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.value().get("file").is_some()
+    }
+
     /// What it says; null where that is nothing that can be read.
     #[must_use]
     pub fn value(&self) -> Value {

@@ -147,6 +147,11 @@ fn what_is_too_large_is_refused() {
     let mut wide = list(vec![file("a", 1, 10)], 10);
     wide.parts[0].pieces.push(piece(2, 0, PART_BYTES_MAX));
     assert_eq!(reopened(&wide), Err(BadList::TooLarge));
+    let mut encrypted = list(vec![file("a", 1, 20 << 20)], PART_BYTES_MAX);
+    encrypted.parts = vec![Part { pieces: vec![piece(1, 0, 20 << 20)], ..encrypted.parts.remove(0) }];
+    assert_eq!(reopened(&encrypted).as_ref(), Ok(&encrypted));
+    encrypted.parts[0].media = PartMedia::from(&json!({ "file": {} }));
+    assert_eq!(reopened(&encrypted), Err(BadList::TooLarge));
     let mut far = list(vec![file("a", 1, 10)], 10);
     far.parts[0].media = PartMedia::from(&json!("x".repeat(5000)));
     assert_eq!(reopened(&far), Err(BadList::TooLarge));

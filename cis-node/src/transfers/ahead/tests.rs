@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::RoomsInMemory;
 use crate::files::Stop;
-use cis_core::federation::transfer::cut;
+use cis_core::federation::transfer::{PART_BYTES_MAX, cut};
 use cis_core::ids::BlobId;
 
 /// A content, as the thread that reads it has it.

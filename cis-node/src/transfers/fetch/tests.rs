@@ -2,7 +2,9 @@ use cis_core::event::FileReaders;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::time::Instant;
 
+use futures_util::FutureExt as _;
 use serde_json::json;
 
 use super::*;
@@ -132,6 +134,36 @@ fn what_arrives_is_written_once_and_not_read_from_the_blobs() {
     let elsewhere = Blobs::new(&place.home.path().join("none"));
     restore.finish(&elsewhere).unwrap();
     assert!(place.read("large") == large);
+}
+
+#[tokio::test]
+async fn a_part_is_asked_for_shortly_before_those_before_it_have_come() {
+    let (received, all) = watch::channel(0);
+    let asked = |before| wait_for_turn(all.clone(), before).now_or_never().is_some();
+    assert!(asked(0) && asked(AHEAD_BYTES));
+    assert!(!asked(AHEAD_BYTES + 1));
+    received.send_replace(1);
+    assert!(asked(AHEAD_BYTES + 1) && !asked(AHEAD_BYTES + 2));
+}
+
+#[tokio::test]
+async fn a_part_is_asked_for_when_nothing_comes_or_it_comes_slowly() {
+    let (received, all) = watch::channel(0);
+    let began = Instant::now();
+    wait_for_turn(all.clone(), u64::MAX).await;
+    let quiet = began.elapsed();
+    assert!(quiet >= QUIET_MAX && quiet < TURN_WAIT_MAX, "{quiet:?}");
+    let slowly = async {
+        loop {
+            received.send_modify(|all| *all += 1);
+            tokio::time::sleep(QUIET_MAX / 10).await;
+        }
+    };
+    tokio::select! {
+        () = slowly => {}
+        () = wait_for_turn(all.clone(), u64::MAX) => {}
+    }
+    assert!(began.elapsed() >= TURN_WAIT_MAX);
 }
 
 #[test]

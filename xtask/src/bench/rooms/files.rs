@@ -168,8 +168,8 @@ fn input(place: &Place, synapse: &Synapse, report: &mut Report) -> Outcome {
     if view["state"] != "succeeded" {
         return Err(format!("the tasks that share an input did not succeed: {view}"));
     }
-    // The file goes in parts of 2, 4, 8 and then 16 MiB. The list of them is in the message.
-    let each = 3 + (SIZE - (14 << 20)).div_ceil(16 << 20);
+    // The file goes in parts of 2, 8 and then 32 MiB. The list of them is in the message.
+    let each = 2 + (SIZE - (10 << 20)).div_ceil(32 << 20);
     report.add(Row::figure(
         "downloads of an input of 100 MB that 50 tasks on 3 workers share",
         (requests(synapse, "DownloadResource")? - before) / each as f64,
