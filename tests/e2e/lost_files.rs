@@ -12,6 +12,7 @@ use crate::harness::synapse::Synapse;
 use crate::harness::{eventually_or, eventually_within};
 use crate::matrix::logged_in;
 use crate::rooms::{SLOW, room_of};
+use crate::storage::files_below;
 
 /// The result of `a` is too large for an event: it goes into a file.
 fn text(folder: &Path) -> String {
@@ -25,7 +26,7 @@ id = "large"
 id = "a"
 tty = false
 script = '''
-echo $$ >> {folder}/a
+echo $$ >> {folder}/a; touch own-file
 until [ -e {folder}/begin ]; do sleep 0.05; done
 for name in one two; do echo "$name=$(head -c 60000 /dev/zero | tr '\0' x)" >> "$CIS_OUTPUT"; done
 '''
@@ -54,6 +55,11 @@ fn a_run_goes_on_without_a_file_of_its_journal_that_is_gone() {
     reads_that_it_runs(&reader, &run, "a");
     std::fs::write(folder.join("begin"), "").unwrap();
     reads_that_it_runs(&reader, &run, "b");
+    // From then on its worker does not know the result either.
+    eventually_within(SLOW, "the worker forgets the first task", || {
+        let files = files_below(&builder.home().join("remote"));
+        (!files.iter().any(|file| file.ends_with("own-file"))).then_some(())
+    });
     switch_off(&cis);
     synapse.remove_media();
     second.ok(["node", "start", "--detach", "--room", &room.id, "--role", "coordinator"]);
