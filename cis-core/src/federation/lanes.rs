@@ -22,11 +22,11 @@ const WAITING_BYTES_MAX: usize = 8 << 20;
 
 /// What is not urgent waits so long for something that is, ms.
 const PATIENCE_MS: BootMs = 40;
+/// The same of what more of its kind follow soon: results of a node at which other sessions of the run wait for their turn.
+const BATCH_MS: BootMs = 100;
 /// How long an answer waits for a message that is more urgent, ms. An envelope costs the homeserver as much as some MB of a file that may be on its
 /// way, and often the next message says the same. Much shorter than [`super::protocol::Settings::resend_ms`], after which a node that waits for it asks again.
 const ANSWER_MS: BootMs = 300;
-/// The same of what more of its kind follow soon: results of a node at which other sessions of the run wait for their turn.
-const BATCH_MS: BootMs = 100;
 
 /// Envelopes with something urgent that are under way to one node at a time.
 const URGENT_UNDER_WAY_MAX: usize = 2;
@@ -103,10 +103,11 @@ const fn is_urgent(message: &Message<TaskPayload>) -> bool {
     }
 }
 
-/// How long a message that is not urgent waits. A result may wait for [`Message::Noted`].
-const fn patience_ms(message: &Message<TaskPayload>) -> BootMs {
+/// How long a message waits for one that is urgent. A result may wait for [`Message::Noted`].
+const fn patience_ms(message: &Message<TaskPayload>, can_wait: bool) -> BootMs {
     match message {
         Message::Claimed { .. } | Message::Recorded { .. } | Message::Forget { .. } => ANSWER_MS,
+        _ if can_wait => BATCH_MS,
         _ => PATIENCE_MS,
     }
 }
@@ -132,7 +133,7 @@ impl Lanes {
         let lane = self.lanes.entry(to).or_default();
         lane.leave_out_before(&message);
         if lane.waiting.len() < WAITING_MAX && lane.bytes + size <= WAITING_BYTES_MAX {
-            let until = now + patience_ms(&message).max(if can_wait { BATCH_MS } else { 0 });
+            let until = now + patience_ms(&message, can_wait);
             let is_first = lane.waiting.is_empty();
             lane.patient_until = if is_first { until } else { until.min(lane.patient_until) };
             let is_urgent = !can_wait && is_urgent(&message);

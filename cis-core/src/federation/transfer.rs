@@ -86,6 +86,11 @@ impl Part {
     pub fn size(&self) -> u64 {
         self.pieces.iter().fold(0, |sum: u64, piece| sum.saturating_add(piece.size))
     }
+
+    fn is_too_large(&self) -> bool {
+        let size = self.size();
+        size > PART_BYTES_MAX || (size > WHOLE_PART_BYTES_MAX && self.media.is_encrypted())
+    }
 }
 
 /// Files below a directory, and where the bytes of their contents are.
@@ -192,11 +197,7 @@ impl FileList {
         }
         // Contents that share no part with others, and those that are cut into more than one.
         let parts_max = self.contents().values().fold(0, |sum, size| sum + 1 + size / PART_BYTES_MIN);
-        let bytes_max =
-            |media: &PartMedia| if media.is_encrypted() { WHOLE_PART_BYTES_MAX } else { PART_BYTES_MAX };
-        let is_large =
-            |part: &Part| part.size() > WHOLE_PART_BYTES_MAX && part.size() > bytes_max(&part.media);
-        let is_far = |part: &Part| is_large(part) || part.media.is_too_long();
+        let is_far = |part: &Part| part.is_too_large() || part.media.is_too_long();
         let is_too_large = bytes > BYTES_MAX.saturating_mul(2) || self.parts.len() as u64 > parts_max;
         if is_too_large || self.parts.iter().any(is_far) {
             return Err(BadList::TooLarge);

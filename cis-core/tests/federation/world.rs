@@ -16,7 +16,7 @@ mod effects;
 mod journal;
 
 pub(crate) use journal::State;
-use journal::{Body, Entry, Fold, Place, Task};
+use journal::{Body, Entry, Fold, Place};
 
 /// Grants and results carry nothing: who may work on what is all that matters here.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -162,7 +162,7 @@ type Checked = Result<(), String>;
 
 impl World {
     pub(crate) fn new(shape: Shape) -> Self {
-        let empty = Fold { tip: None, tasks: vec![Task::default(); shape.tasks] };
+        let empty = Fold::empty(shape.tasks);
         let node = |index: usize| Node {
             up: true,
             asleep: false,
@@ -577,7 +577,7 @@ impl World {
         self.trees.retain(|(of, _), _| *of != at);
         self.exits.retain(|(of, _)| *of != at);
         self.started.retain(|(of, _)| *of != at);
-        let empty = Fold { tip: None, tasks: vec![Task::default(); self.shape.tasks] };
+        let empty = Fold::empty(self.shape.tasks);
         let node = &mut self.nodes[at];
         node.remembered.clear();
         (node.read, node.fold, node.view, node.sent) = (0, empty.clone(), empty, 0);

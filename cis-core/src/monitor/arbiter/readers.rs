@@ -26,7 +26,7 @@ const READ_SILENT_MS: i64 = 1300;
 /// Of a process that polls, behind a prompt.
 const POLL_MS: i64 = 2500;
 /// The same at a menu, or behind a question that names its answers, where something on the screen moves by itself. The monitor looks once a second
-/// then, so the call comes up to 1 s later: it is not sooner than on a screen that is still.
+/// then, so the call comes up to 1 s later: about when it does on a screen that is still.
 const POLL_MOVING_MS: i64 = 2000;
 /// Of one behind some text, or on a screen that nothing is known of.
 const POLL_WEAK_MS: i64 = 5000;

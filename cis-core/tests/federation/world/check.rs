@@ -2,7 +2,7 @@
 
 use cis_core::federation::protocol::message::Granted;
 
-use super::journal::{Fold, State, Task};
+use super::journal::{Fold, State};
 use super::{Checked, Tree, World, index_of, task};
 
 impl World {
@@ -25,7 +25,7 @@ impl World {
 
     /// The journal as somebody reads it who reads all of it.
     pub(crate) fn truth(&self) -> Result<Fold, String> {
-        let mut fold = Fold { tip: None, tasks: vec![Task::default(); self.shape.tasks] };
+        let mut fold = Fold::empty(self.shape.tasks);
         for entry in &self.timeline {
             fold.take(entry)?;
         }

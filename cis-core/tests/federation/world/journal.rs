@@ -65,6 +65,11 @@ pub(crate) enum State {
 }
 
 impl Fold {
+    /// Of a journal without entries.
+    pub(super) fn empty(tasks: usize) -> Self {
+        Self { tip: None, tasks: vec![Task::default(); tasks] }
+    }
+
     /// Takes an entry that follows. The first one that follows the tip counts, in the order of the timeline.
     pub(super) fn take(&mut self, entry: &Entry) -> Result<bool, String> {
         let follows = match (self.tip, &entry.body) {
