@@ -31,7 +31,7 @@ use cis_core::people::Allowed;
 use cis_core::policy::node_rules::{KeptRule, NodeRules};
 use cis_core::policy::{Permit, Principal, act};
 use cis_host::hub::{HubError, Sighting};
-use cis_store::TaskSeed;
+use cis_store::{TaskSeed, Unsynced};
 
 /// Where an answer goes once what it says is durable.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Problem>>;
@@ -422,9 +422,10 @@ pub(super) enum Command {
         new: String,
         reply: Reply<()>,
     },
-    /// Waits until everything that is durable survives a power cut, too.
+    /// Gives what is committed by now, to wait until it survives a power cut, too. The driver waits only the first time, for the
+    /// database file: that takes long while the disk writes other files.
     Sync {
-        reply: Reply<()>,
+        reply: Reply<Unsynced>,
     },
     /// A request with this idempotency key is about to be carried out. Answers whether the same request was carried out before;
     /// refuses if the key was used for another one.

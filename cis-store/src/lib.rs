@@ -34,7 +34,7 @@ pub use reader::{
     AttemptView, Cleaned, InRoom, InboxFilter, KnownItem, NewestTry, OpenRun, Reader, Readers, Waited,
 };
 pub use room::{noise, try_room};
-pub use writer::Writer;
+pub use writer::{Unsynced, Writer};
 
 #[cfg(test)]
 mod tests;

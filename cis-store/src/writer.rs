@@ -46,6 +46,25 @@ enum Copied {
     Nothing,
 }
 
+/// What was committed at a moment and may not be on the disk. What leaves the log meanwhile does so only after a checkpoint wrote
+/// it to the database file, durably.
+#[derive(Debug)]
+#[must_use = "nothing waits for the disk before `wait`"]
+pub struct Unsynced {
+    path: PathBuf,
+    log: File,
+}
+
+impl Unsynced {
+    /// Waits until it is on the disk.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn wait(self) -> Result<(), StoreError> {
+        self.log.sync_data().map_err(|e| StoreError::io(&self.path, &e))
+    }
+}
+
 /// The only writer of a store.
 #[derive(Debug)]
 pub struct Writer {
@@ -308,18 +327,27 @@ impl Writer {
     }
 
     /// Waits until everything committed is on the disk: it survives a power cut. For what must not be
-    /// forgotten once it has left the machine. Takes milliseconds.
+    /// forgotten once it has left the machine. Takes milliseconds, and much longer while the disk writes other files.
     ///
     /// # Errors
     /// The disk refuses.
     pub fn sync(&mut self) -> Result<(), StoreError> {
+        self.unsynced()?.wait()
+    }
+
+    /// What is committed by now, for another thread to wait until the disk has it.
+    ///
+    /// # Errors
+    /// As [`Self::sync`].
+    pub fn unsynced(&mut self) -> Result<Unsynced, StoreError> {
         if !self.grounded && self.turn == Turn::Idle {
             // The first time the database file, too. A reader may keep that from being done: then the next
             // time, and the log alone will do for now.
             self.grounded = self.checkpoint()? == Copied::All;
         }
-        let wal = schema::beside(&self.path, "-wal");
-        File::open(&wal).and_then(|file| file.sync_data()).map_err(|e| StoreError::io(&wal, &e))
+        let path = schema::beside(&self.path, "-wal");
+        let log = File::open(&path).map_err(|e| StoreError::io(&path, &e))?;
+        Ok(Unsynced { path, log })
     }
 
     /// Work that can wait until a turn's effects are under way: call it after them. Mostly it does

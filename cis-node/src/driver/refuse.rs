@@ -76,8 +76,8 @@ impl Driver {
                 | Command::Record { reply, .. }
                 | Command::Rooms { reply, .. }
                 | Command::RoomReplaced { reply, .. }
-                | Command::Refused { reply, .. }
-                | Command::Sync { reply } => drop(reply.send(Err(problem()))),
+                | Command::Refused { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::Sync { reply } => drop(reply.send(Err(problem()))),
                 Command::Answer { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::AnswerHeld(held) => drop(held.reply.send(Err(problem()))),
                 Command::StillWaiting { session, item } => self.still_waiting(session, &item, now_ms()),

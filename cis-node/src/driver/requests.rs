@@ -130,8 +130,8 @@ impl Driver {
             Command::RoomReplaced { old, new, reply } => self.room_replaced(&old, &new, reply, now),
             Command::Sync { reply } => {
                 // What this turn adds is for the next one.
-                let synced = self.parts.writer.sync();
-                let _ = reply.send(synced.map_err(|error| store_problem(&error)));
+                let unsynced = self.parts.writer.unsynced();
+                let _ = reply.send(unsynced.map_err(|error| store_problem(&error)));
             }
             Command::Begin { input, digest, reply } => {
                 let _ = reply.send(self.begin_keyed(input, digest));

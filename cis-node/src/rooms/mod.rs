@@ -41,6 +41,7 @@ use super::commands::Command;
 use super::streams::Viewer;
 use crate::account::{AccountError, Backoff, News, Opened};
 use crate::node::Node;
+use crate::problems::{blocking, store_problem};
 use crate::room_waker::RoomWaker;
 use crate::server::EventBatch;
 use cis_core::api::{FollowedRun, OutboxEntry, Problem, RoomState, RoomWrite};
@@ -396,7 +397,8 @@ impl Rooms {
 
     /// Waits until the disk has what is about to leave the machine.
     async fn sync(&mut self) -> Result<(), Trouble> {
-        self.node.driver.ask(|reply| Command::Sync { reply }).await
+        let unsynced = self.node.driver.ask(|reply| Command::Sync { reply }).await?;
+        blocking(move || unsynced.wait()).await?.map_err(|error| store_problem(&error))
     }
 
     /// Keeps what rooms were told, durable when this returns.

@@ -117,6 +117,23 @@ fn the_log_stays_short() {
 }
 
 #[test]
+fn what_is_not_on_the_disk_yet_is_waited_for_while_the_log_is_cut() {
+    let home = Home::new();
+    let mut writer = home.writer();
+    turn(&mut writer, 1).unwrap();
+    let unsynced = writer.unsynced().unwrap();
+    turn(&mut writer, 2).unwrap();
+    let cut: i64 =
+        writer.connection().query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0)).unwrap();
+    assert_eq!(cut, 0);
+    turn(&mut writer, 3).unwrap();
+    unsynced.wait().unwrap();
+    writer.unsynced().unwrap().wait().unwrap();
+    drop(writer);
+    assert_sound(&home.path());
+}
+
+#[test]
 fn live_sessions_are_found_without_a_look_at_ended_runs() {
     let home = Home::new();
     let writer = home.writer();
