@@ -444,6 +444,7 @@ impl Arbiter {
             && let Some(reach) = self.reach(source, &place, verdict.kind, &page)
         {
             let (above, shown) = (Above::of(&page, reach), Shown::of(&page, reach));
+            self.moving.counts(&hash);
             self.moving.look(&hash, above.clone(), shown.clone(), now);
             list_rows = page.row_of(&place).map_or(0, |row| row.saturating_sub(reach.row));
             let motions = self.moving.motions(&hash, now);

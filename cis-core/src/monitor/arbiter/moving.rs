@@ -24,6 +24,8 @@ const SLOW_MS: i64 = 90_000;
 const HOLD_MS: i64 = 1000;
 const HOLDS_SHORT: u32 = 5;
 const HOLD_MS_MAX: i64 = 30_000;
+/// The same of a prompt above which rows moved before it counted: until then, one that moves by itself is known as such.
+const HOLD_MOVED_MS: i64 = CHANGES as i64 * APART_MS;
 
 /// One row.
 #[derive(Debug, Clone, Copy, Default)]
@@ -69,6 +71,10 @@ pub(super) struct Moving {
     below: Rows,
     /// Prompts in a row that something else above them made, without an answer between.
     others: u32,
+    /// What is looked at is a question that does not count yet.
+    is_expected: bool,
+    /// Rows above the prompt moved before it counted.
+    moved_before: bool,
 }
 
 impl Moving {
@@ -80,7 +86,7 @@ impl Moving {
         let (was, was_shown) = (replace(&mut self.last, above), replace(&mut self.last_shown, shown));
         if !known || was.size() != self.last.size() {
             if !known {
-                self.others = 0;
+                (self.others, self.is_expected, self.moved_before) = Default::default();
             }
             self.hash = hash.to_owned();
             (self.above, self.shown, self.below) = Default::default();
@@ -89,6 +95,22 @@ impl Moving {
         self.shown.look(was_shown.above(), self.last_shown.above(), now);
         self.below.look(was_shown.below(), self.last_shown.below(), now);
         self.above.look(was.rows(), self.last.rows(), now)
+    }
+
+    /// The same of a question that does not count yet.
+    pub(super) fn expect(&mut self, hash: &str, above: Above, shown: Shown, now: TimestampMs) {
+        self.look(hash, above, shown, now);
+        self.is_expected = true;
+    }
+
+    /// The prompt of that hash counts from now on. How its rows moved before decides nothing of what people are shown, and what
+    /// their answer is for: a command that was written in pieces would be hidden.
+    pub(super) fn counts(&mut self, hash: &str) {
+        if self.hash == hash && self.is_expected {
+            self.moved_before = self.above.0.iter().any(|row| row.slow > 1);
+            (self.above, self.shown, self.below) = Default::default();
+            self.is_expected = false;
+        }
     }
 
     /// What stood above the prompt of that hash at the last look.
@@ -117,7 +139,7 @@ impl Moving {
     /// Somebody typed: what changes then is an answer.
     pub(super) fn typed(&mut self) {
         (self.above, self.shown, self.below) = Default::default();
-        self.others = 0;
+        (self.others, self.moved_before) = Default::default();
     }
 
     /// Whether that row of what is shown with the prompt of that hash changed lately, and not only once.
@@ -141,6 +163,9 @@ impl Moving {
 
     /// How long rows that changed must stay before they make another prompt, ms: people are told of each.
     pub(super) fn hold_ms(&self) -> i64 {
+        if self.moved_before && self.others == 0 {
+            return HOLD_MOVED_MS;
+        }
         (HOLD_MS << self.others.saturating_sub(HOLDS_SHORT).min(6)).min(HOLD_MS_MAX)
     }
 

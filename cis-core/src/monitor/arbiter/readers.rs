@@ -82,33 +82,53 @@ impl Arbiter {
 
     /// The session's own terminal.
     fn by_reader(&self, now: TimestampMs) -> Option<Candidate> {
-        // What came since the last look may be another question.
+        // Output that came after the last look at the screen may show another question.
         let page = self.cells.present()?;
-        // So may what stands there after a key, until somebody looks at who reads.
-        if self.typed_ms.is_some_and(|typed| self.kernel.at_ms.is_none_or(|at| at < typed)) {
-            return None;
-        }
-        let still = self.after_key(self.cells.still_since());
         let settled = self.settled(page);
         let evidence = settled.or_else(|| self.kernel.seen_since(now - RECENT_MS))?;
         if settled.is_some() && self.output_is_on_its_way(evidence) {
             return None;
         }
-        let reader = self.kernel.own();
-        if reader.is_none() && !evidence.opaque {
-            return None;
-        }
         let names = names(evidence);
-        let modes = reader.and_then(|reader| reader.modes).or(evidence.modes);
-        let edits = self.terminal.edits;
-        let pid = reader.map_or(0, |reader| reader.pid);
-        let readers = Readers { names: &names, modes, nested: false, pid, edits };
-        let look = Look { page, reader, readers, still };
+        let look = self.look(page, evidence, &names)?;
         let at_rest = settled.and_then(|_| self.at_rest_by(&look, now));
         match at_rest {
             Some(found) if found.ready_ms <= now => Some(found),
             later => self.while_it_moves(&look, settled.is_none(), now).or(later),
         }
+    }
+
+    /// The question on a screen that changes, which does not count before it has stood for a while.
+    pub(super) fn expected_while_it_moves(&self, now: TimestampMs) -> Option<Candidate> {
+        if self.profile.full_screen || self.at_work(now) {
+            return None;
+        }
+        let evidence = self.kernel.seen_since(now - RECENT_MS)?;
+        let names = names(evidence);
+        let look = self.look(self.cells.present()?, evidence, &names)?;
+        self.found_while_it_moves(&look, look.reader?.how, now)
+    }
+
+    /// Who reads, and the screen. None after a key until the readers are looked at again.
+    fn look<'a>(
+        &'a self,
+        page: &'a Page,
+        evidence: &KernelEvidence,
+        names: &'a [String],
+    ) -> Option<Look<'a>> {
+        if self.typed_ms.is_some_and(|typed| self.kernel.at_ms.is_none_or(|at| at < typed)) {
+            return None;
+        }
+        let still = self.after_key(self.cells.still_since());
+        let reader = self.kernel.own();
+        if reader.is_none() && !evidence.opaque {
+            return None;
+        }
+        let modes = reader.and_then(|reader| reader.modes).or(evidence.modes);
+        let edits = self.terminal.edits;
+        let pid = reader.map_or(0, |reader| reader.pid);
+        let readers = Readers { names, modes, nested: false, pid, edits };
+        Some(Look { page, reader, readers, still })
     }
 
     /// Nothing on the screen moves.
@@ -147,7 +167,11 @@ impl Arbiter {
         if sits.min(restless).min(self.cells.asks_for()).min(untyped) < hold {
             return None;
         }
-        match reader.how {
+        self.found_while_it_moves(look, reader.how, now)
+    }
+
+    fn found_while_it_moves(&self, look: &Look<'_>, how: ReaderHow, now: TimestampMs) -> Option<Candidate> {
+        match how {
             ReaderHow::Read => self.by_read_while_it_moves(look, now),
             ReaderHow::Poll => self.by_poll_while_it_moves(look, now),
         }

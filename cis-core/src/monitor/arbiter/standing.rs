@@ -344,10 +344,25 @@ impl Arbiter {
                 (standing.hash.clone(), self.reach_of(standing, page))
             }
             (Some((found, reach)), _) => (found.hash.clone(), Some(reach)),
-            (None, _) => return false,
+            (None, Some(_)) => return false,
+            (None, None) => {
+                self.look_above_expected(page, now);
+                return false;
+            }
         };
         let Some(reach) = reach else { return false };
         self.moving.look(&hash, Above::of(page, reach), Shown::of(page, reach), now)
+    }
+
+    /// The same of a question that counts only after it has stood for a while. Rows above it that move before make no second
+    /// prompt then.
+    fn look_above_expected(&mut self, page: &Page, now: TimestampMs) {
+        let Some(Candidate { source, place, verdict, .. }) = self.expected_while_it_moves(now) else {
+            return;
+        };
+        if let Some(reach) = self.reach(source, &place, verdict.kind, page) {
+            self.moving.expect(&verdict.hash, Above::of(page, reach), Shown::of(page, reach), now);
+        }
     }
 
     /// Whether the prompt that it waits at is still there.

@@ -4,13 +4,14 @@
 use regex::Regex;
 
 use super::meaning::{begins_no, begins_yes};
+use super::noise::is_gauge;
 use super::page::Page;
 use super::rows::{is_rule, unboxed};
 use super::words::{
     ADDRESS, ARGUMENT, CHOICE, COMMAND, EACH, EDITOR_SCREEN, EDITORS, EDITS, ENDS_ASKING, ENTERS, ENTRY,
     ERROR, EXISTS, FAILED, FIELD, FINDER, HEX, HEX_BYTES, LEAVE, LETTER, LIMIT, LINE_EDITORS, LISTED, LOGIN,
-    MODE_LINE, NAMES, ONWARD, PAGER_LINE, PAGERS, PERMITS, POSITION, PREFERS, REPLACES, SECRET, SECRET_ASKED,
-    SHELL, SILENT, TELLS, TELLS_OF, TRUST, VARIABLE, WANTS, WORD, asks,
+    MODE_LINE, NAMES, NO, ONWARD, PAGER_LINE, PAGERS, PERMITS, POSITION, PREFERS, REPLACES, SECRET,
+    SECRET_ASKED, SHELL, SILENT, TELLS, TELLS_OF, TRUST, VARIABLE, WANTS, WORD, YES, asks,
 };
 use crate::event::{Meaning, PromptKind, PromptOption};
 use crate::monitor::evidence::Modes;
@@ -104,7 +105,13 @@ fn of_full_screen(asked: &Asked<'_>, text: &str) -> Option<PromptKind> {
     }
     // Text above a line that is typed into may show any of these signs.
     let is_text = page.view.alternate || page.cursor_row() + 2 < page.end();
-    let has_keys = page.view.cursor_visible && rows().any(|row| EDITS.is_match(row));
+    // An editor that paints its cursor itself names several keys in a row at the bottom.
+    let names_keys = |row: usize| EDITS.find_iter(page.row(row)).count() > 1;
+    let has_keys = if page.view.cursor_visible {
+        rows().any(|row| EDITS.is_match(row))
+    } else {
+        (page.end().saturating_sub(3)..page.end()).any(names_keys) && !is_gauge(&page.view.lines)
+    };
     let has_place = || rows().any(|row| POSITION.is_match(row));
     if asked.named(&EDITORS)
         || rows().any(|row| EDITOR_SCREEN.is_match(row))
@@ -221,7 +228,8 @@ fn offers_yes_no(options: &[PromptOption]) -> bool {
         _ => false,
     };
     let is_no = |no: &PromptOption| matches!(no.id.to_lowercase().as_str(), "n" | "н");
-    let is_pair = matches!(options, [yes, no, ..] if is_yes(yes) && is_no(no));
+    let is_pair = matches!(options, [yes, no, ..]
+        if (is_yes(yes) && is_no(no)) || (YES.is_match(&yes.label) && NO.is_match(&no.label)));
     is_pair || (options.iter().any(agrees) && options.iter().any(refuses))
 }
 
@@ -267,7 +275,7 @@ fn is_error(asked: &Asked<'_>, text: &str, near: &str) -> bool {
         || (asked.options.iter().any(again) && (FAILED.is_match(text) || FAILED.is_match(near)))
 }
 
-/// A prompt for the next command, or a screen on which nothing is asked.
+/// A prompt for the next command, or for words at any time.
 fn rests(asked: &Asked<'_>, text: &str, raw: bool) -> bool {
     let page = asked.page;
     if ARGUMENT.is_match(text) {
@@ -280,9 +288,9 @@ fn rests(asked: &Asked<'_>, text: &str, raw: bool) -> bool {
         let finds = raw && (page.view.lines.iter().any(|row| FINDER.is_match(row)) || has_list_below(page));
         return !finds && !asks_above(page);
     }
-    // A screen of its own, or one without a cursor: a browser of files, a list.
-    let full = (page.view.alternate || !page.view.cursor_visible) && !is_form(page);
-    raw && full && !asks(text) && !WANTS.is_match(text)
+    // A line of a full screen that takes words at any time, such as that of a chat. Without a line, something is to be chosen.
+    let takes_words = page.view.alternate && page.view.cursor_visible && !page.lead.trim().is_empty();
+    raw && takes_words && !is_form(page) && !asks(text) && !WANTS.is_match(text)
 }
 
 /// Bytes in hex digits, some of which are letters: no row of a calendar.
@@ -294,9 +302,7 @@ fn is_bytes(row: &str) -> bool {
 fn is_form(page: &Page) -> bool {
     let is_field = |row: &String| FIELD.is_match(row);
     let at = page.view.lines.get(page.cursor_row());
-    page.view.cursor_visible
-        && at.is_some_and(is_field)
-        && page.view.lines.iter().filter(|row| is_field(row)).count() >= FIELDS
+    at.is_some_and(is_field) && page.view.lines.iter().filter(|row| is_field(row)).count() >= FIELDS
 }
 
 /// Rows right below the line that is typed into: a list that is searched.
@@ -344,6 +350,10 @@ mod tests {
     const RAW: Modes = Modes { canonical: false, echo: false };
 
     fn kind(screen: &str, modes: Modes, name: &str, alternate: bool) -> PromptKind {
+        kind_with(true, screen, modes, name, alternate)
+    }
+
+    fn kind_with(cursor: bool, screen: &str, modes: Modes, name: &str, alternate: bool) -> PromptKind {
         let lines: Vec<String> = screen.lines().map(str::to_owned).collect();
         let row = lines.len().saturating_sub(1);
         let col = lines.last().map_or(0, |line| line.chars().count());
@@ -352,7 +362,7 @@ mod tests {
             cols: 80,
             cursor_row: row as u16,
             cursor_col: col as u16,
-            cursor_visible: true,
+            cursor_visible: cursor,
             cursor_painted: false,
             alternate,
             pointed: None,
@@ -458,12 +468,27 @@ mod tests {
     }
 
     #[test]
+    fn buttons_in_other_languages_agree_and_refuse() {
+        let option = |label: &str| super::super::options::option(label, label, None, String::new());
+        for (yes, no) in [("Да", "Нет"), ("Ja", "Nein"), ("< Oui >", "< Non >"), ("はい", "いいえ")]
+        {
+            assert!(offers_yes_no(&[option(yes), option(no), option("…")]), "{yes}");
+        }
+        assert!(!offers_yes_no(&[option("Januar"), option("Nebel")]));
+    }
+
+    #[test]
     fn full_screens() {
         use PromptKind::*;
         assert_eq!(kind("text\n~\n~\n~\n~", RAW, "x", true), Editor);
         assert_eq!(kind("text\nfile", RAW, "less", true), Pager);
         assert_eq!(kind("  1/2\n> ", RAW, "fzf", true), Question);
         assert_eq!(kind("files\n  a.txt", RAW, "x", true), Idle);
+        // Something is to be chosen or pressed.
+        assert_eq!(kind_with(false, "files\n  a.txt", RAW, "x", true), Question);
+        let keys = "text\n\n^S Save F5 Undo ^O Open\n^K Find";
+        assert_eq!(kind_with(false, keys, RAW, "x", true), Editor);
+        assert_eq!(kind_with(false, "a form\n\n^S Save ^Q Quit\nF1 Help", RAW, "x", true), Question);
         assert_eq!(kind("text\n(END)", RAW, "x", true), Pager);
         assert_eq!(kind("text\n:", RAW, "x", true), Pager);
         assert_eq!(kind("text\n--More--(5%)", RAW, "x", false), Pager);

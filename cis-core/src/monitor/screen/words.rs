@@ -81,6 +81,10 @@ words! {
     PREFERS = r"(?i)^(?:\W*\d+\s?(?:/|of)\s?\d+\W+)?\W*(would you like|do you (like|have|use|prefer|want to (use|add|enable|include|customi[sz]e|configure))|use |enable |include |add |is |are |does |did |have you|has |was |were |which |what |how |who |where |when |why |ist |sind |est-ce |les informations|¿es )|see what's new";
     /// Which one, and not whether.
     CHOICE = r"(?i)^\W*(what|which|where|how|who|when|select|choose|pick|enter)\b";
+    /// Yes in other languages, as the whole of a label.
+    YES = r"(?i)^\W*(?:ja|oui|s[íi]|sim|tak|ano|áno|igen|evet|kyllä|da|да|так|ναι|はい|是|예|네)\W*$";
+    /// No.
+    NO = r"(?i)^\W*(?:no|nein|nej|nee|non|não|nie|ne|nem|hayır|ei|nu|нет|ні|не|όχι|いいえ|否|아니요|아니오)\W*$";
     /// Words are asked for, whatever verbs stand behind.
     NAMES = r"(?i)^\W*(the |a |an )?(new |full )?(name|title|host ?name|path|value|version|number|address|date|amount|size|colou?r|label|description|reason|message) (of|for)\b";
     /// The name of a variable, as generators of projects ask for the values of theirs.

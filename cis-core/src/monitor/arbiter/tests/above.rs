@@ -600,6 +600,59 @@ fn a_menu_of_who_polls_is_listed_though_rows_move() {
     }
 }
 
+/// Rows that moved before a prompt counted make no second prompt when they move afterwards.
+#[test]
+fn rows_that_moved_before_a_prompt_was_listed_leave_it_the_same() {
+    for menu in [MENU, "Run it? [y/N] "] {
+        for every in [800, 1200, 1500, 1900] {
+            let screen = |turn: usize| format!("Log {}\n\nCommand: ls\n{menu}", "x".repeat(turn % 7));
+            let mut story = reads(Poll, RAW, menu.starts_with("Run"));
+            for turn in 0..20 {
+                story.shows(&screen(turn)).pass(every);
+            }
+            let told = story.take();
+            assert!(told.contains("blocked 1") && told.lines().count() == 1, "{menu} {every}: {told}");
+            story.shows(&screen(20).replace("ls", "rm"));
+            assert!(!story.holds(), "{menu}");
+        }
+    }
+}
+
+/// A command that is written in pieces above its question is shown, and no answer is for another one.
+#[test]
+fn a_command_that_is_written_while_its_question_stands_is_shown() {
+    for (menu, how) in [(MENU, Poll), ("Run it? [y/N] ", Poll), (MENU, Read)] {
+        for (pieces, every) in [(5, 500), (9, 300), (3, 900)] {
+            let command = "rm -r /home/pat/a/b/c/d";
+            let screen = |text: &str| format!("Log\n{text}\n{menu}");
+            let mut story = reads(how, RAW, menu.starts_with("Run"));
+            for piece in 1..=pieces {
+                story.shows(&screen(&command[..command.len() * piece / pieces])).pass(every);
+            }
+            story.pass(10_000);
+            assert!(story.item_rows().contains(command), "{menu} {pieces}: {}", story.item_rows());
+            assert!(story.holds(), "{menu} {pieces}");
+            story.shows(&screen("rm -r /"));
+            assert!(!story.holds(), "{menu} {pieces}");
+        }
+    }
+}
+
+/// A command that came once, right above rows that move, is shown.
+#[test]
+fn a_command_above_rows_that_moved_before_is_shown() {
+    let screen = |turn: usize| {
+        let command = if turn < 2 { "" } else { "rm -r /home/pat" };
+        format!("{command}\nLog {turn} {}\nRun it? [y/N] ", "x".repeat(turn % 7))
+    };
+    let mut story = reads(Poll, RAW, true);
+    for turn in 0..6 {
+        story.shows(&screen(turn)).pass(600);
+    }
+    assert!(story.arbiter.verdict().is_some(), "{}", story.take());
+    assert!(story.item_rows().contains("rm -r /home/pat"), "{}", story.item_rows());
+}
+
 /// Looks at who reads that come with each output find the program while it writes.
 #[test]
 fn who_polls_between_ticks_of_a_clock_is_listed() {
