@@ -396,6 +396,8 @@ impl Arbiter {
                 let is_changing = matches!(held, Held::Changing(_));
                 if is_changing {
                     self.moving.is_another();
+                } else {
+                    self.moving.refused();
                 }
                 let went_on = is_changing && self.may_have_gone_on();
                 let again = || if went_on { None } else { self.again(all) };
@@ -444,8 +446,8 @@ impl Arbiter {
             && let Some(reach) = self.reach(source, &place, verdict.kind, &page)
         {
             let (above, shown) = (Above::of(&page, reach), Shown::of(&page, reach));
-            self.moving.counts(&hash);
             self.moving.look(&hash, above.clone(), shown.clone(), now);
+            self.moving.begins(&hash, now);
             list_rows = page.row_of(&place).map_or(0, |row| row.saturating_sub(reach.row));
             let motions = self.moving.motions(&hash, now);
             verdict.hash = shown.hash(&hash, |at, row| motions.still(at, row));

@@ -24,8 +24,8 @@ const SLOW_MS: i64 = 90_000;
 const HOLD_MS: i64 = 1000;
 const HOLDS_SHORT: u32 = 5;
 const HOLD_MS_MAX: i64 = 30_000;
-/// The same of a prompt above which rows moved before it counted: until then, one that moves by itself is known as such.
-const HOLD_MOVED_MS: i64 = CHANGES as i64 * APART_MS;
+/// The same right after the raise of a prompt above which rows had moved: a row that moves fast is known as such by then.
+const HOLD_MOVED_MS: i64 = (CHANGES as i64 - 1) * APART_MS;
 
 /// One row.
 #[derive(Debug, Clone, Copy, Default)]
@@ -71,10 +71,10 @@ pub(super) struct Moving {
     below: Rows,
     /// Prompts in a row that something else above them made, without an answer between.
     others: u32,
-    /// What is looked at is a question that does not count yet.
+    /// No prompt of that hash was raised yet.
     is_expected: bool,
-    /// Rows above the prompt moved before it counted.
-    moved_before: bool,
+    /// Rows above the prompt moved before its raise: what differs before this time is held longer.
+    moved_until: TimestampMs,
 }
 
 impl Moving {
@@ -86,7 +86,7 @@ impl Moving {
         let (was, was_shown) = (replace(&mut self.last, above), replace(&mut self.last_shown, shown));
         if !known || was.size() != self.last.size() {
             if !known {
-                (self.others, self.is_expected, self.moved_before) = Default::default();
+                (self.others, self.is_expected, self.moved_until) = Default::default();
             }
             self.hash = hash.to_owned();
             (self.above, self.shown, self.below) = Default::default();
@@ -97,20 +97,27 @@ impl Moving {
         self.above.look(was.rows(), self.last.rows(), now)
     }
 
-    /// The same of a question that does not count yet.
-    pub(super) fn expect(&mut self, hash: &str, above: Above, shown: Shown, now: TimestampMs) {
-        self.look(hash, above, shown, now);
+    /// Takes the same of a question that is not raised yet.
+    pub(super) fn expect(&mut self, hash: &str, above: Above, shown: Shown, now: TimestampMs) -> bool {
+        let changed = self.look(hash, above, shown, now);
         self.is_expected = true;
+        changed
     }
 
-    /// The prompt of that hash counts from now on. How its rows moved before decides nothing of what people are shown, and what
-    /// their answer is for: a command that was written in pieces would be hidden.
-    pub(super) fn counts(&mut self, hash: &str) {
+    /// The prompt of that hash is raised. Motion that was seen before is discarded, as a command that was written in pieces would
+    /// be hidden otherwise.
+    pub(super) fn begins(&mut self, hash: &str, now: TimestampMs) {
         if self.hash == hash && self.is_expected {
-            self.moved_before = self.above.0.iter().any(|row| row.slow > 1);
+            let moved = self.above.0.iter().any(|row| row.slow > 1);
+            self.moved_until = if moved { now + HOLD_MOVED_MS } else { 0 };
             (self.above, self.shown, self.below) = Default::default();
             self.is_expected = false;
         }
+    }
+
+    /// An answer to the prompt was refused: somebody is there, and what stands there now is of interest at once.
+    pub(super) fn refused(&mut self) {
+        self.moved_until = 0;
     }
 
     /// What stood above the prompt of that hash at the last look.
@@ -139,7 +146,7 @@ impl Moving {
     /// Somebody typed: what changes then is an answer.
     pub(super) fn typed(&mut self) {
         (self.above, self.shown, self.below) = Default::default();
-        (self.others, self.moved_before) = Default::default();
+        (self.others, self.moved_until) = Default::default();
     }
 
     /// Whether that row of what is shown with the prompt of that hash changed lately, and not only once.
@@ -161,9 +168,9 @@ impl Moving {
         self.others = self.others.saturating_add(1);
     }
 
-    /// How long rows that changed must stay before they make another prompt, ms: people are told of each.
-    pub(super) fn hold_ms(&self) -> i64 {
-        if self.moved_before && self.others == 0 {
+    /// How long rows that differ since then must do so before they make another prompt, ms: people are told of each.
+    pub(super) fn hold_ms(&self, since: TimestampMs) -> i64 {
+        if since < self.moved_until && self.others == 0 {
             return HOLD_MOVED_MS;
         }
         (HOLD_MS << self.others.saturating_sub(HOLDS_SHORT).min(6)).min(HOLD_MS_MAX)
@@ -356,6 +363,26 @@ mod tests {
         for turn in 0..10 {
             assert!(moving.sees(&rows(&format!("w{}", "x".repeat(turn))), "", 10_000 + 2500 * turn as i64));
         }
+    }
+
+    #[test]
+    fn motion_before_the_raise_hides_nothing() {
+        let mut moving = Moving::default();
+        for (log, now) in [("a", 0), ("b", 500), ("c", 1000)] {
+            let (above, shown) = screen(&format!("\nLog {log}"), "Run it?");
+            moving.expect("h", above, shown, now);
+        }
+        // The command came after the last look.
+        moving.sees("rm -r /\nLog d", "Run it?", 2000);
+        moving.begins("h", 2000);
+        assert_eq!((moving.hold_ms(5999), moving.hold_ms(6000)), (HOLD_MOVED_MS, HOLD_MS));
+        for (log, now) in [("e", 2500), ("f", 3000), ("g", 3500)] {
+            moving.sees(&format!("rm -r /\nLog {log}"), "Run it?", now);
+        }
+        let motions = moving.motions("h", 3500);
+        assert_eq!((motions.at(At::Above(0)), motions.at(At::Above(1))), (Motion::Moves, Motion::Rests));
+        moving.refused();
+        assert_eq!(moving.hold_ms(3500), HOLD_MS);
     }
 
     #[test]

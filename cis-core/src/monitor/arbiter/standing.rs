@@ -9,8 +9,8 @@ use crate::ids::TimestampMs;
 use crate::monitor::evidence::{Reader, ReaderHow, ScreenView};
 use crate::monitor::profile::Found;
 use crate::monitor::screen::{
-    ABOVE_ROWS_MAX, Above, At, Compared, Page, Place, Reach, Shape, Shown, asks_on, ends_asking, menu_of,
-    shape_of, steady, timeless, unboxed,
+    ABOVE_ROWS_MAX, Above, At, Compared, Page, Place, Reach, Shape, Shown, asks, asks_on, ends_asking,
+    menu_of, shape_of, steady, timeless, unboxed,
 };
 use crate::monitor::verdict::Verdict;
 
@@ -320,11 +320,21 @@ impl Arbiter {
         }
     }
 
+    /// A session at rest, or a full screen that waits for keys, such as a list: it may be updated all the while.
+    fn asks_nothing(&self, verdict: &Verdict) -> bool {
+        let hides_cursor = || self.cells.page.as_ref().is_some_and(|page| !page.view.cursor_visible);
+        match verdict.kind {
+            PromptKind::Idle => true,
+            PromptKind::Question => verdict.options.is_empty() && !asks(&verdict.question) && hides_cursor(),
+            _ => false,
+        }
+    }
+
     /// Compares what stands above the present prompt with what stood there when it came.
     fn compare_above(&self, standing: &Standing, now: Option<&Above>) -> Compared {
         match (&standing.around, now) {
             // Nothing is decided there: only an answer is for what was shown.
-            _ if standing.verdict.kind == PromptKind::Idle => Compared::Same,
+            _ if self.asks_nothing(&standing.verdict) => Compared::Same,
             (None, _) => Compared::Same,
             (Some(_), None) => Compared::Different,
             (Some(then), Some(now)) => then.above.compare(now, |at, was, is| {
@@ -351,11 +361,16 @@ impl Arbiter {
             }
         };
         let Some(reach) = reach else { return false };
-        self.moving.look(&hash, Above::of(page, reach), Shown::of(page, reach), now)
+        let (above, shown) = (Above::of(page, reach), Shown::of(page, reach));
+        if self.standing.is_some() {
+            self.moving.look(&hash, above, shown, now)
+        } else {
+            self.moving.expect(&hash, above, shown, now)
+        }
     }
 
-    /// The same of a question that counts only after it has stood for a while. Rows above it that move before make no second
-    /// prompt then.
+    /// Looks at what stands above a question that counts only after it has stood for a while. If rows move there before its raise,
+    /// their next change makes no second prompt.
     fn look_above_expected(&mut self, page: &Page, now: TimestampMs) {
         let Some(Candidate { source, place, verdict, .. }) = self.expected_while_it_moves(now) else {
             return;
@@ -403,7 +418,7 @@ impl Arbiter {
             return Held::Stands;
         }
         let since = *standing.gone_ms.get_or_insert(now);
-        if gone { Held::Fading(since + HOLD_MS) } else { Held::Changing(since + self.moving.hold_ms()) }
+        if gone { Held::Fading(since + HOLD_MS) } else { Held::Changing(since + self.moving.hold_ms(since)) }
     }
 
     /// Whether the candidate is the prompt that it waits at.

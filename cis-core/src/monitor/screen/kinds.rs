@@ -105,8 +105,13 @@ fn of_full_screen(asked: &Asked<'_>, text: &str) -> Option<PromptKind> {
     }
     // Text above a line that is typed into may show any of these signs.
     let is_text = page.view.alternate || page.cursor_row() + 2 < page.end();
-    // An editor that paints its cursor itself names several keys in a row at the bottom.
-    let names_keys = |row: usize| EDITS.find_iter(page.row(row)).count() > 1;
+    // An editor that paints its cursor itself names keys in a row at the bottom that save, and undo.
+    let names_keys = |row: usize| {
+        let names = |verbs: [&str; 2]| {
+            EDITS.find_iter(page.row(row)).any(|key| verbs.iter().any(|verb| key.as_str().ends_with(verb)))
+        };
+        names(["Save"; 2]) && names(["Undo", "Redo"])
+    };
     let has_keys = if page.view.cursor_visible {
         rows().any(|row| EDITS.is_match(row))
     } else {
@@ -488,7 +493,13 @@ mod tests {
         assert_eq!(kind_with(false, "files\n  a.txt", RAW, "x", true), Question);
         let keys = "text\n\n^S Save F5 Undo ^O Open\n^K Find";
         assert_eq!(kind_with(false, keys, RAW, "x", true), Editor);
-        assert_eq!(kind_with(false, "a form\n\n^S Save ^Q Quit\nF1 Help", RAW, "x", true), Question);
+        for bar in ["^S Save ^Q Quit", "^X Cut  ^V Paste", "F2 Save  F3 Undone"] {
+            assert_eq!(
+                kind_with(false, &format!("a.txt\n\n{bar}\nF1 Help"), RAW, "x", true),
+                Question,
+                "{bar}"
+            );
+        }
         assert_eq!(kind("text\n(END)", RAW, "x", true), Pager);
         assert_eq!(kind("text\n:", RAW, "x", true), Pager);
         assert_eq!(kind("text\n--More--(5%)", RAW, "x", false), Pager);

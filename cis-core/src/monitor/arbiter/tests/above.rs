@@ -638,6 +638,38 @@ fn a_command_that_is_written_while_its_question_stands_is_shown() {
     }
 }
 
+/// The same in a dialog of an agent, which a rule finds.
+#[test]
+fn a_command_that_an_agent_writes_in_pieces_is_shown() {
+    let (command, dialog) = ("rm -r /home/pat/a/b/c/d", claude(&["CMD"]));
+    for (pieces, every) in [(5, 300), (4, 700)] {
+        let mut story = Story::agent("claude");
+        for piece in 1..=pieces {
+            story.shows(&dialog(&command[..command.len() * piece / pieces])).pass(every);
+        }
+        story.pass(10_000);
+        assert!(story.item_rows().contains(command), "{pieces}: {}", story.item_rows());
+        assert!(story.holds(), "{pieces}");
+        story.shows(&dialog("rm -r /"));
+        assert!(!story.holds(), "{pieces}");
+    }
+}
+
+/// Nothing is asked on a screen that shows a list without a cursor. It is one item, and an answer is for what was shown.
+#[test]
+fn a_list_without_a_cursor_that_is_updated_is_one_item() {
+    let mut story = reads(Poll, RAW, false);
+    story.view.alternate = true;
+    let screen = |turn: usize| format!("a.txt {} kB\nb.txt\n\nsorted by size", 10 + turn);
+    for turn in 0..8 {
+        story.shows(&screen(turn)).pass(100_000);
+    }
+    let told = story.take();
+    assert!(told.contains("question") && told.matches("blocked").count() == 1, "{told}");
+    story.shows(&screen(8));
+    assert!(!story.holds());
+}
+
 /// A command that came once, right above rows that move, is shown.
 #[test]
 fn a_command_above_rows_that_moved_before_is_shown() {
