@@ -1,9 +1,9 @@
 """Checks a file of `cis dag export` by its documentation alone: nothing here is the node's code.
 
-    verify.py FILE --owner DID [--owner DID] [--threshold N]
+    verify.py FILE [FILE …] --owner DID [--owner DID] [--threshold N]
 
-Prints what `cis dag verify --json` prints, and ends with the same codes: 0 if nothing is wrong, 1 if something is, 2 if the file is no
-export. See docs/decisions/0048-exports.md and docs/reference/room-events.md.
+Prints what `cis dag verify --json` prints, a line for each file, and ends with the same codes: 0 if nothing is wrong, 1 if something is, 2
+if a file is no export. See docs/decisions/0048-exports.md and docs/reference/room-events.md.
 """
 
 import argparse
@@ -225,9 +225,20 @@ def folded(chain, run, wrong):
     return run
 
 
+def checked(path, owners, threshold):
+    """The code that says how the file is, and the verdict."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+        said = verdict(*lines_of(data), owners, threshold)
+    except (NoExport, Refused, OSError) as error:
+        return 2, {"wrong": [str(error)]}
+    return (1 if said["wrong"] else 0), said
+
+
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("file")
+    parser.add_argument("files", nargs="+", metavar="FILE")
     parser.add_argument("--owner", action="append", required=True)
     parser.add_argument("--threshold", type=int, default=1)
     parser.add_argument("--json", action="store_true")
@@ -238,14 +249,15 @@ def main():
             envelope.key_of(owner)
         if not 1 <= given.threshold <= len(owners):
             raise NoExport(f"{given.threshold} of {len(owners)} owners cannot sign a statement")
-        with open(given.file, "rb") as file:
-            data = file.read()
-        said = verdict(*lines_of(data), owners, given.threshold)
-    except (NoExport, Refused, OSError) as error:
+    except (NoExport, Refused) as error:
         print(json.dumps({"wrong": [str(error)]}))
         return 2
-    print(json.dumps(said))
-    return 1 if said["wrong"] else 0
+    worst = 0
+    for path in given.files:
+        code, said = checked(path, owners, given.threshold)
+        print(json.dumps(said))
+        worst = max(worst, code)
+    return worst
 
 
 if __name__ == "__main__":
