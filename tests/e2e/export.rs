@@ -75,12 +75,12 @@ fn refuses_other_bytes(cis: &Cis, file: &str, owner: &str) {
     let mut seeded = Seeded::new();
     let mut below = |limit: usize| usize::try_from(seeded.below(limit as u64)).unwrap();
     places.extend((0..40).map(|_| below(bytes.len())));
-    let mut copy = |at: usize| {
+    let copy = |(n, at): (usize, usize)| {
         let mut other = bytes.clone();
         other[at] ^= 1_u8 << below(8);
-        cis.write(&format!("flipped-{at}.jsonl"), &other).display().to_string()
+        cis.write(&format!("flipped-{n}-at-{at}.jsonl"), &other).display().to_string()
     };
-    let files: Vec<String> = places.iter().map(|at| copy(*at)).collect();
+    let files: Vec<String> = places.into_iter().enumerate().map(copy).collect();
     for (file, (out, verdict)) in files.iter().zip(all_verified(&files, owner)) {
         assert_ne!(out.code, Some(0), "{file}: {verdict}");
     }

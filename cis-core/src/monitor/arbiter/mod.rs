@@ -447,7 +447,7 @@ impl Arbiter {
         {
             let (above, shown) = (Above::of(&page, reach), Shown::of(&page, reach));
             self.moving.look(&hash, above.clone(), shown.clone(), now);
-            self.moving.begins(&hash, now);
+            self.moving.begins(now);
             list_rows = page.row_of(&place).map_or(0, |row| row.saturating_sub(reach.row));
             let motions = self.moving.motions(&hash, now);
             verdict.hash = shown.hash(&hash, |at, row| motions.still(at, row));

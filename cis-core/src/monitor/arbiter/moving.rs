@@ -104,10 +104,10 @@ impl Moving {
         changed
     }
 
-    /// The prompt of that hash is raised. Motion that was seen before is discarded, as a command that was written in pieces would
+    /// The prompt that was looked at last is raised. Motion that was seen before is discarded, as a command that was written in pieces would
     /// be hidden otherwise.
-    pub(super) fn begins(&mut self, hash: &str, now: TimestampMs) {
-        if self.hash == hash && self.is_expected {
+    pub(super) fn begins(&mut self, now: TimestampMs) {
+        if self.is_expected {
             let moved = self.above.0.iter().any(|row| row.slow > 1);
             self.moved_until = if moved { now + HOLD_MOVED_MS } else { 0 };
             (self.above, self.shown, self.below) = Default::default();
@@ -374,7 +374,7 @@ mod tests {
         }
         // The command came after the last look.
         moving.sees("rm -r /\nLog d", "Run it?", 2000);
-        moving.begins("h", 2000);
+        moving.begins(2000);
         assert_eq!((moving.hold_ms(5999), moving.hold_ms(6000)), (HOLD_MOVED_MS, HOLD_MS));
         for (log, now) in [("e", 2500), ("f", 3000), ("g", 3500)] {
             moving.sees(&format!("rm -r /\nLog {log}"), "Run it?", now);

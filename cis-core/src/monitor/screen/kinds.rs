@@ -106,16 +106,13 @@ fn of_full_screen(asked: &Asked<'_>, text: &str) -> Option<PromptKind> {
     // Text above a line that is typed into may show any of these signs.
     let is_text = page.view.alternate || page.cursor_row() + 2 < page.end();
     // An editor that paints its cursor itself names keys in a row at the bottom that save, and undo.
-    let names_keys = |row: usize| {
-        let names = |verbs: [&str; 2]| {
-            EDITS.find_iter(page.row(row)).any(|key| verbs.iter().any(|verb| key.as_str().ends_with(verb)))
-        };
-        names(["Save"; 2]) && names(["Undo", "Redo"])
-    };
+    let names = |row: &str, verb: &str| EDITS.find_iter(row).any(|key| key.as_str().ends_with(verb));
+    let names_keys = |row: &str| names(row, "Save") && (names(row, "Undo") || names(row, "Redo"));
     let has_keys = if page.view.cursor_visible {
         rows().any(|row| EDITS.is_match(row))
     } else {
-        (page.end().saturating_sub(3)..page.end()).any(names_keys) && !is_gauge(&page.view.lines)
+        let bottom = page.end().saturating_sub(3)..page.end();
+        bottom.map(|row| page.row(row)).any(names_keys) && !is_gauge(&page.view.lines)
     };
     let has_place = || rows().any(|row| POSITION.is_match(row));
     if asked.named(&EDITORS)

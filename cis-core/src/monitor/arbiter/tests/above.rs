@@ -7,10 +7,10 @@ use crate::monitor::{Modes, Seed};
 const SAFE: &str = "ls /tmp";
 const HARM: &str = "rm -rf /home";
 
-const MENU: &str = "Do you want to proceed?\n❯ 1. Yes\n  2. No\n";
+pub(super) const MENU: &str = "Do you want to proceed?\n❯ 1. Yes\n  2. No\n";
 const LS_MENU: &str = "Command: ls\n\nDo you want to proceed?\n❯ 1. Yes\n  2. No\n";
 
-type Screen = Box<dyn Fn(&str) -> String>;
+pub(super) type Screen = Box<dyn Fn(&str) -> String>;
 
 fn screen(text: &'static str) -> Screen {
     Box::new(move |command| text.replace("CMD", command))
@@ -33,7 +33,7 @@ fn is_another(mut story: Story, screen: &Screen, about: &str) {
     assert_ne!(story.arbiter.verdict().expect("a verdict").hash, first, "{about}");
 }
 
-fn reads(how: crate::monitor::ReaderHow, modes: Modes, cursor: bool) -> Story {
+pub(super) fn reads(how: crate::monitor::ReaderHow, modes: Modes, cursor: bool) -> Story {
     let mut story = Story::plain();
     story.reads("sh", how, modes);
     story.view.cursor_visible = cursor;
@@ -62,7 +62,7 @@ fn another_command_above_a_question_makes_it_another_prompt() {
     }
 }
 
-fn claude(rows: &[&str]) -> Screen {
+pub(super) fn claude(rows: &[&str]) -> Screen {
     let rows: Vec<String> = rows.iter().map(|row| format!("   {row}")).collect();
     let rows = rows.join("\n");
     Box::new(move |command| {
@@ -598,91 +598,6 @@ fn a_menu_of_who_polls_is_listed_though_rows_move() {
         story.shows(&screen(40).replace("ls", "rm"));
         assert!(!story.holds(), "{menu}");
     }
-}
-
-/// Rows that moved before a prompt counted make no second prompt when they move afterwards.
-#[test]
-fn rows_that_moved_before_a_prompt_was_listed_leave_it_the_same() {
-    for menu in [MENU, "Run it? [y/N] "] {
-        for every in [800, 1200, 1500, 1900] {
-            let screen = |turn: usize| format!("Log {}\n\nCommand: ls\n{menu}", "x".repeat(turn % 7));
-            let mut story = reads(Poll, RAW, menu.starts_with("Run"));
-            for turn in 0..20 {
-                story.shows(&screen(turn)).pass(every);
-            }
-            let told = story.take();
-            assert!(told.contains("blocked 1") && told.lines().count() == 1, "{menu} {every}: {told}");
-            story.shows(&screen(20).replace("ls", "rm"));
-            assert!(!story.holds(), "{menu}");
-        }
-    }
-}
-
-/// A command that is written in pieces above its question is shown, and no answer is for another one.
-#[test]
-fn a_command_that_is_written_while_its_question_stands_is_shown() {
-    for (menu, how) in [(MENU, Poll), ("Run it? [y/N] ", Poll), (MENU, Read)] {
-        for (pieces, every) in [(5, 500), (9, 300), (3, 900)] {
-            let command = "rm -r /home/pat/a/b/c/d";
-            let screen = |text: &str| format!("Log\n{text}\n{menu}");
-            let mut story = reads(how, RAW, menu.starts_with("Run"));
-            for piece in 1..=pieces {
-                story.shows(&screen(&command[..command.len() * piece / pieces])).pass(every);
-            }
-            story.pass(10_000);
-            assert!(story.item_rows().contains(command), "{menu} {pieces}: {}", story.item_rows());
-            assert!(story.holds(), "{menu} {pieces}");
-            story.shows(&screen("rm -r /"));
-            assert!(!story.holds(), "{menu} {pieces}");
-        }
-    }
-}
-
-/// The same in a dialog of an agent, which a rule finds.
-#[test]
-fn a_command_that_an_agent_writes_in_pieces_is_shown() {
-    let (command, dialog) = ("rm -r /home/pat/a/b/c/d", claude(&["CMD"]));
-    for (pieces, every) in [(5, 300), (4, 700)] {
-        let mut story = Story::agent("claude");
-        for piece in 1..=pieces {
-            story.shows(&dialog(&command[..command.len() * piece / pieces])).pass(every);
-        }
-        story.pass(10_000);
-        assert!(story.item_rows().contains(command), "{pieces}: {}", story.item_rows());
-        assert!(story.holds(), "{pieces}");
-        story.shows(&dialog("rm -r /"));
-        assert!(!story.holds(), "{pieces}");
-    }
-}
-
-/// Nothing is asked on a screen that shows a list without a cursor. It is one item, and an answer is for what was shown.
-#[test]
-fn a_list_without_a_cursor_that_is_updated_is_one_item() {
-    let mut story = reads(Poll, RAW, false);
-    story.view.alternate = true;
-    let screen = |turn: usize| format!("a.txt {} kB\nb.txt\n\nsorted by size", 10 + turn);
-    for turn in 0..8 {
-        story.shows(&screen(turn)).pass(100_000);
-    }
-    let told = story.take();
-    assert!(told.contains("question") && told.matches("blocked").count() == 1, "{told}");
-    story.shows(&screen(8));
-    assert!(!story.holds());
-}
-
-/// A command that came once, right above rows that move, is shown.
-#[test]
-fn a_command_above_rows_that_moved_before_is_shown() {
-    let screen = |turn: usize| {
-        let command = if turn < 2 { "" } else { "rm -r /home/pat" };
-        format!("{command}\nLog {turn} {}\nRun it? [y/N] ", "x".repeat(turn % 7))
-    };
-    let mut story = reads(Poll, RAW, true);
-    for turn in 0..6 {
-        story.shows(&screen(turn)).pass(600);
-    }
-    assert!(story.arbiter.verdict().is_some(), "{}", story.take());
-    assert!(story.item_rows().contains("rm -r /home/pat"), "{}", story.item_rows());
 }
 
 /// Looks at who reads that come with each output find the program while it writes.
