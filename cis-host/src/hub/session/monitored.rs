@@ -30,7 +30,7 @@ use cis_core::text::{lowest_rows, pieces};
 pub use answers::Answer;
 use answers::Pending;
 pub(in crate::hub) use answers::Tell;
-use hands::{Hands, pressed};
+use hands::{Hands, is_pressed};
 
 /// A session that ends within this time is not judged, ms: most tasks do, and nobody could answer them.
 const YOUNG_MS: i64 = 250;
@@ -174,8 +174,7 @@ impl Monitored {
 
     /// Somebody typed this, and no answer.
     pub(super) fn somebody_typed(&mut self, bytes: &[u8], redactor: &Redactor, now: TimestampMs) {
-        let keys = pressed(bytes);
-        if !keys.is_empty() {
+        if is_pressed(bytes) {
             let prompt = self.verdict().map(|verdict| verdict.episode);
             self.hands.typed(prompt, now);
             self.typed(redactor, now);

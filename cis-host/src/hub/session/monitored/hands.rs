@@ -31,20 +31,44 @@ impl Hands {
     }
 }
 
-/// What was typed without what terminals send by themselves: that they came to the front, or left it.
-pub(super) fn pressed(bytes: &[u8]) -> Vec<u8> {
+/// Whether a person pressed something. Terminals also send sequences by themselves: that they came to the front or left it, and
+/// each movement of the mouse. A turned wheel and a released button answer nothing either.
+pub(super) fn is_pressed(bytes: &[u8]) -> bool {
     let mut rest = bytes;
-    let mut keys = Vec::with_capacity(bytes.len());
-    while let Some((first, others)) = rest.split_first() {
-        match rest {
-            [0x1b, b'[', b'I' | b'O', after @ ..] => rest = after,
-            _ => {
-                keys.push(*first);
-                rest = others;
+    loop {
+        rest = match rest {
+            [] => return false,
+            [0x1b, b'[', b'I' | b'O', after @ ..] => after,
+            [0x1b, b'[', b'M', button, _column, _row, after @ ..] if !is_button(button.wrapping_sub(32)) => {
+                after
             }
-        }
+            [0x1b, b'[', b'<', report @ ..] => match after_mouse(report) {
+                Some(after) => after,
+                None => return true,
+            },
+            _ => return true,
+        };
     }
-    keys
+}
+
+/// What follows a report of the mouse (xterm's mode 1006, `BUTTON;COLUMN;ROW` and `M` or `m`); none if it says that a button was pressed,
+/// or if it is no such report.
+fn after_mouse(report: &[u8]) -> Option<&[u8]> {
+    let end = report.iter().position(|byte| !matches!(byte, b'0'..=b'9' | b';'))?;
+    let (numbers, [last, after @ ..]) = report.split_at(end) else { return None };
+    let button = numbers.split(|byte| *byte == b';').next()?;
+    let button: u8 = str::from_utf8(button).ok()?.parse().ok()?;
+    let is_quiet = match last {
+        b'm' => true,
+        b'M' => !is_button(button),
+        _ => false,
+    };
+    is_quiet.then_some(after)
+}
+
+/// A button that goes down: neither a movement (32), nor the wheel (64), nor a release (3).
+fn is_button(button: u8) -> bool {
+    button & (32 | 64) == 0 && button & 3 != 3
 }
 
 #[cfg(test)]
@@ -82,7 +106,28 @@ mod tests {
 
     #[test]
     fn a_terminal_that_comes_to_the_front_is_nobody_who_types() {
-        assert_eq!(pressed(b"\x1b[I"), b"");
-        assert_eq!(pressed(b"a\x1b[Ob\x1bOA"), b"ab\x1bOA");
+        assert!(!is_pressed(b"\x1b[I"));
+        assert!(!is_pressed(b""));
+        assert!(is_pressed(b"\x1b[Ob"));
+        assert!(is_pressed(b"\x1bOA"));
+        assert!(is_pressed(b"\x1b"));
+    }
+
+    #[test]
+    fn a_mouse_that_only_moves_presses_nothing() {
+        for quiet in [
+            "\x1b[<35;10;4M",
+            "\x1b[<0;10;4m",
+            "\x1b[<64;1;1M",
+            "\x1b[<35;1;1M\x1b[<39;2;1M\x1b[I",
+            "\x1b[MC!!",
+        ] {
+            assert!(!is_pressed(quiet.as_bytes()), "{quiet:?}");
+        }
+        for pressed in
+            ["\x1b[<0;10;4M", "\x1b[<35;1;1My", "\x1b[M !!", "\x1b[<0;1", "\x1b[<999;1;1M", "\x1b[M"]
+        {
+            assert!(is_pressed(pressed.as_bytes()), "{pressed:?}");
+        }
     }
 }
