@@ -18,7 +18,9 @@ pub(crate) fn measure(binary: &Path, report: &mut Report) -> Outcome {
         command.args(["monitor", "test", "--corpus"]).arg(&corpus);
         command
     };
-    run(test())?;
+    let mut command = test();
+    command.arg("--compare");
+    run(command)?;
     let mut command = test();
     command.arg("--json");
     let text = stdout_of(command)?;

@@ -1,4 +1,4 @@
-//! `cis monitor test --corpus`: figures over many recordings, of the monitor and of simple rules.
+//! `cis monitor test --corpus`: figures over many recordings, of the monitor and, if asked for, of simple rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -68,6 +68,17 @@ struct Counted {
     detectors: BTreeMap<String, Totals>,
 }
 
+/// What is to be counted, and how.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    /// Only this part of the corpus.
+    pub(super) part: Option<&'a str>,
+    /// The profile for all recordings, instead of their own.
+    pub(super) profile: Option<&'a str>,
+    /// Also count the simple rules of other projects.
+    pub(super) compare: bool,
+}
+
 /// A recording with what every detector says of it.
 struct Heard {
     program: String,
@@ -75,17 +86,19 @@ struct Heard {
     said: Vec<(&'static str, Vec<Span>)>,
 }
 
-fn hear(file: &Path, profile: Option<&str>) -> Result<Heard, CliError> {
+fn hear(file: &Path, wanted: Wanted) -> Result<Heard, CliError> {
     let recording = files::read(file)?;
-    let ours = replay(&recording, files::profile(&recording, profile)?).spans;
+    let ours = replay(&recording, files::profile(&recording, wanted.profile)?).spans;
     let mut said = vec![(OURS, ours)];
-    said.extend(baselines(&recording));
+    if wanted.compare {
+        said.extend(baselines(&recording));
+    }
     let stretches = episodes(&recording);
     Ok(Heard { program: recording.header.program.unwrap_or_default(), stretches, said })
 }
 
 /// All of them, on as many processors as there are; in the order of the files.
-fn hear_all(files: &[PathBuf], profile: Option<&str>) -> Result<Vec<Heard>, CliError> {
+fn hear_all(files: &[PathBuf], wanted: Wanted) -> Result<Vec<Heard>, CliError> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let next = AtomicUsize::new(0);
     let work = || {
@@ -93,7 +106,7 @@ fn hear_all(files: &[PathBuf], profile: Option<&str>) -> Result<Vec<Heard>, CliE
         while let Some((at, file)) =
             Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, files.get(at)?)))
         {
-            heard.push((at, hear(file, profile)));
+            heard.push((at, hear(file, wanted)));
         }
         heard
     };
@@ -123,20 +136,15 @@ fn belongs(file: &Path, wanted: Option<&str>) -> bool {
     wanted.is_none_or(|wanted| wanted == part(program))
 }
 
-pub(super) fn run(
-    context: &Context,
-    directory: &Path,
-    only: Option<&str>,
-    profile: Option<&str>,
-) -> Result<Exit, CliError> {
+pub(super) fn run(context: &Context, directory: &Path, wanted: Wanted) -> Result<Exit, CliError> {
     let mut files = files::below(directory)?;
-    files.retain(|file| belongs(file, only));
+    files.retain(|file| belongs(file, wanted.part));
     if files.is_empty() {
         return Err(CliError::bad_input(format!("no recordings in {}", directory.display()))
             .hint("recordings are in DIR/PROGRAM/SCENARIO.cast"));
     }
     let mut parts: BTreeMap<&'static str, Counted> = BTreeMap::new();
-    for one in hear_all(&files, profile)? {
+    for one in hear_all(&files, wanted)? {
         for part in [part(&one.program), "all"] {
             let counted = parts.entry(part).or_default();
             counted.programs.insert(one.program.clone());

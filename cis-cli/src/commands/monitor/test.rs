@@ -35,17 +35,21 @@ pub(crate) struct Args {
     /// The profile that reads the screen [default: the recording's own, or the plain one]
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
-    /// Count the results over all recordings below this directory, and those of simple rules for comparison
+    /// Count the results over all recordings below this directory
     #[arg(long, value_name = "DIR", conflicts_with = "files")]
     corpus: Option<PathBuf>,
     /// Only this part of the corpus: the one for writing rules, or the one for measuring them
     #[arg(long, value_name = "PART", requires = "corpus", value_parser = ["rules", "measured"])]
     part: Option<String>,
+    /// Also count the results of three simple rules, for comparison
+    #[arg(long, requires = "corpus")]
+    compare: bool,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     if let Some(directory) = &args.corpus {
-        return corpus::run(context, directory, args.part.as_deref(), args.profile.as_deref());
+        let (part, profile) = (args.part.as_deref(), args.profile.as_deref());
+        return corpus::run(context, directory, corpus::Wanted { part, profile, compare: args.compare });
     }
     let items: Result<Vec<Tested>, CliError> =
         args.files.iter().map(|file| test(file, args.profile.as_deref())).collect();
