@@ -45,9 +45,13 @@ fn a_prompt_stays_one_argument_whatever_it_holds() {
         let [.., dashes, last] = launch.argv.as_slice() else { panic!("{launch:?}") };
         assert_eq!((dashes.as_str(), last.as_str()), ("--", prompt), "{name}");
     }
-    for (name, start) in
-        [("gemini", "--prompt-interactive="), ("opencode", "--prompt="), ("aider", "--message=")]
-    {
+    for (name, start) in [
+        ("gemini", "--prompt-interactive="),
+        ("qwen", "--prompt-interactive="),
+        ("copilot", "--interactive="),
+        ("opencode", "--prompt="),
+        ("aider", "--message="),
+    ] {
         let launch = agents.get(name).unwrap().launch(Some(prompt)).unwrap();
         assert_eq!(launch.argv.last().unwrap(), &format!("{start}{prompt}"), "{name}");
     }

@@ -25,7 +25,7 @@ const GROUPS: &str = "
 
 const AGENTS: &str = "
 # Profiles of agents, for `agent = \"NAME\"` in a DAG and `cis session create --agent NAME`. Built in are aider,
-# claude, codex, gemini, llm, opencode and shell; a table with such a name needs only the keys that
+# claude, codex, copilot, gemini, llm, opencode, qwen and shell; a table with such a name needs only the keys that
 # differ. Read when the node starts.
 
 # [agents.NAME]

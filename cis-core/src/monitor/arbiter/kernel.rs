@@ -22,6 +22,8 @@ pub(super) struct Kernel {
     pub(super) at_ms: Option<TimestampMs>,
     /// When a reader of the session's own terminal was last seen.
     own_ms: Option<TimestampMs>,
+    /// Who polled it then, until something is typed.
+    polled: Option<(TimestampMs, Reader)>,
     /// What the screen showed at that look; none: it is not known, and who read then may have read
     /// something else.
     on: Option<Arc<Page>>,
@@ -47,12 +49,40 @@ impl Kernel {
             (reader.pid, since)
         });
         self.reads = reads.collect();
+        let lapsed = self.lapsed(evidence, now).cloned();
         self.last = Some(evidence.clone());
         self.at_ms = Some(now);
-        if self.own().is_some() {
+        if let Some(own) = self.own() {
+            self.polled = Some(own).filter(|own| own.how == ReaderHow::Poll).map(|own| (now, own.clone()));
             self.own_ms = Some(now);
         }
+        match (&mut self.last, lapsed) {
+            (Some(last), Some(reader)) => last.readers.push(reader),
+            _ if self.own_ms != Some(now) => self.polled = None,
+            _ => {}
+        }
         (self.on, self.unplaced) = (None, true);
+    }
+
+    /// Who polled at the last look, and is awake for a moment in this one: it does not compute.
+    fn lapsed(&self, evidence: &KernelEvidence, now: TimestampMs) -> Option<&Reader> {
+        let (seen, reader) = self.polled.as_ref().filter(|(seen, _)| now - seen < LAPSE_MS)?;
+        let last = self.last.as_ref()?;
+        let is_seen = evidence.opaque || evidence.readers.iter().any(|reader| !reader.nested);
+        let is_same = evidence.foreground == last.foreground && evidence.modes == last.modes;
+        let computes = self.busy() == Some(true)
+            || evidence.cpu_ms.saturating_sub(last.cpu_ms) * 5 > (now - seen).unsigned_abs();
+        (!is_seen && is_same && !computes).then_some(reader)
+    }
+
+    /// Something was typed: who polled may do something now.
+    pub(super) fn typed(&mut self) {
+        self.polled = None;
+    }
+
+    /// It polled at the look before the last one, and will soon do so again.
+    pub(super) fn is_awake(&self, now: TimestampMs) -> bool {
+        self.polled.as_ref().is_some_and(|(seen, _)| self.at_ms != Some(*seen) && now - seen < LAPSE_MS)
     }
 
     /// The screen of that moment.
@@ -80,7 +110,7 @@ impl Kernel {
     /// As if nobody waited for a terminal.
     pub(super) fn without_readers(&mut self) {
         self.reads.clear();
-        self.own_ms = None;
+        (self.own_ms, self.polled) = (None, None);
         if let Some(last) = &mut self.last {
             last.readers.clear();
             last.opaque = false;

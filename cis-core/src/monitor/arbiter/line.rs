@@ -237,6 +237,11 @@ impl Asks {
     }
 }
 
+/// Maximum number of rows of an open frame.
+const FRAMED_ROWS: usize = 20;
+/// Its corner is in one of so many rows at its bottom.
+const CORNER_ROWS: usize = 3;
+
 /// Where it is not of interest who reads.
 const NOBODY: Readers<'static> = Readers { names: &[], modes: None, nested: false, pid: 0, edits: false };
 
@@ -248,6 +253,9 @@ pub(super) fn menu_hash(page: &Page) -> Option<String> {
 /// A prompt of a program that hides the cursor and paints its own: the lowest row, where it begins or
 /// ends as such prompts do.
 pub(super) fn painted_line(page: &Page, readers: Readers<'_>) -> Option<Line> {
+    if let Some(text) = framed(page) {
+        return Some(painted(page, text, readers));
+    }
     let mut rows = (0..page.end()).rev().map(|row| unboxed(page.row(row))).filter(|row| !row.is_empty());
     let (low, above) = (rows.next()?, rows.next().unwrap_or_default());
     // Some have what is typed below the row that asks. Others have there which keys there are, and the cursor behind what they ask.
@@ -260,16 +268,32 @@ pub(super) fn painted_line(page: &Page, readers: Readers<'_>) -> Option<Line> {
     };
     let text = text.to_owned();
     let options = letters(&text, takes_enter(&text, readers.modes));
-    let painted = text.starts_with(['?', '◆']) || text.contains(['›', '»', '❯']) || !options.is_empty();
-    if !painted || shape_of(&text) == Shape::Progress {
+    let is_painted = text.starts_with(['?', '◆']) || text.contains(['›', '»', '❯']) || !options.is_empty();
+    if !is_painted || shape_of(&text) == Shape::Progress {
         return None;
     }
+    Some(painted(page, text, readers))
+}
+
+fn painted(page: &Page, text: String, readers: Readers<'_>) -> Line {
+    let options = letters(&text, takes_enter(&text, readers.modes));
     let kind = match kind_of(&readers.asked(page, &text, &options)) {
         PromptKind::Idle | PromptKind::Unknown => PromptKind::Question,
         kind => kind,
     };
     let place = Place::Row { text: text.clone() };
-    Some(Line { kind, question: text, options, hash: line_hash(&place), place, source: Source::Line })
+    Line { kind, question: text, options, hash: line_hash(&place), place, source: Source::Line }
+}
+
+/// The question of a program that draws an open frame around it: its mark, then rows behind an edge, and a corner. Questions that were
+/// answered have other marks, and no corner.
+fn framed(page: &Page) -> Option<String> {
+    let rows = || (0..page.end()).rev().map(|row| page.row(row).trim());
+    let mut above = rows().filter(|row| !row.is_empty());
+    // Words at its corner may be wrapped.
+    above.by_ref().take(CORNER_ROWS).find(|row| row.starts_with('└'))?;
+    let asked = above.take(FRAMED_ROWS).find(|row| row.starts_with(['◆', '◇', '▲', '■', '┌']))?;
+    (asked.starts_with(['◆', '▲']) && asked.chars().count() > 2).then(|| asked.to_owned())
 }
 
 /// The row of a terminal inside that looks like a prompt: the lowest one in a box; without boxes, the

@@ -159,6 +159,7 @@ impl Arbiter {
         self.schedule.typed(now);
         self.terminal.typed();
         self.distrust.typed();
+        self.kernel.typed();
         self.moving.typed();
         self.typed_ms = Some(now);
         if std::mem::take(&mut self.work_due) && self.profile.idle == Idle::Done && self.at_rest() {

@@ -11,8 +11,8 @@ use crate::event::{Layer, PromptKind};
 use crate::ids::TimestampMs;
 use crate::monitor::evidence::{KernelEvidence, Reader, ReaderHow};
 use crate::monitor::screen::{
-    Asked, Keys, Page, Place, Shape, answers, asks, has_gauges, is_carrier, is_clockwork, is_gauge,
-    is_listener, kind_of, letters, menu_at_cursor, presses, shape_of, unboxed,
+    Asked, Keys, Page, Place, Shape, answers, asks, asks_for_enter, has_gauges, has_list_above, is_carrier,
+    is_clockwork, is_gauge, is_listener, kind_of, letters, menu_at_cursor, presses, shape_of, unboxed,
 };
 
 /// Cells are still for so long before a process in a read counts, ms.
@@ -30,6 +30,8 @@ const POLL_MS: i64 = 2500;
 const POLL_MOVING_MS: i64 = 2000;
 /// Of one behind some text, or on a screen that nothing is known of.
 const POLL_WEAK_MS: i64 = 5000;
+/// What a program shows so soon after a key is because of that, ms.
+const FOLLOWS_MS: i64 = 3000;
 /// Of one whose screen paints itself anew.
 const POLL_CLOCKWORK_MS: i64 = 30_000;
 /// A notification came with it.
@@ -199,7 +201,8 @@ impl Arbiter {
         let page = look.page;
         let raw = kernel::is_raw(look.readers.modes);
         let strong = shape_of(&page.asking()) == Shape::Strong;
-        let listens = is_listener(&page.above(page.end(), LAST_ROWS));
+        let rows = page.above(page.end(), LAST_ROWS);
+        let listens = is_listener(&rows) && !rows.iter().any(|row| asks_for_enter(row));
         if listens && shape_of(&page.lead) != Shape::Strong && !page.view.alternate {
             return None;
         }
@@ -344,10 +347,12 @@ impl Arbiter {
             }
             // Where nothing tells what it would wait for, that it is still tells little.
             let weakest = clockwork || line.kind == PromptKind::Unknown;
+            // A screen without words that changed by itself may be a view that will do so again.
+            let asks = !line.question.is_empty() || self.follows_a_key(look.still);
             // What asks in a terminal inside is told apart first.
             let ms = match (weakest, self.kernel.beside()) {
                 (true, _) => POLL_CLOCKWORK_MS,
-                (false, 0) => POLL_MS,
+                (false, 0) if asks => POLL_MS,
                 (false, _) => POLL_WEAK_MS,
             };
             return Some((line, 70, self.distrust.still_hold(ms), "and its screen is still"));
@@ -382,6 +387,10 @@ impl Arbiter {
             Shape::Empty if page.at_end() && line.options.len() >= 2 && ends_open(&line.question) => {
                 Some((line, 75, POLL_MS, "below a row that names its answers"))
             }
+            Shape::Empty if page.at_end() && has_list_above(page) => {
+                let line = Line { kind: PromptKind::Question, ..line };
+                Some((line, 70, POLL_WEAK_MS, "below a list that asks"))
+            }
             Shape::Empty if page.at_end() && presses(&line.question) => {
                 Some((line, 70, POLL_WEAK_MS, "below a row that names a key"))
             }
@@ -394,6 +403,11 @@ impl Arbiter {
     fn only_passes_on(&self, look: &Look<'_>) -> bool {
         let shows = look.page.view.cursor_visible || look.page.view.alternate;
         shows && self.is_plain() && kernel::is_raw(look.readers.modes) && self.kernel.is_idle_inside()
+    }
+
+    /// Its last change came soon after a key.
+    fn follows_a_key(&self, still: TimestampMs) -> bool {
+        self.typed_ms.is_some_and(|typed| still - typed < FOLLOWS_MS)
     }
 
     /// The screen is one that paints itself anew again and again. Where it asks for something, a time that stands there does not make it

@@ -140,6 +140,9 @@ impl Schedule {
             let after = steps.iter().map(|ms| typed + ms).find(|at| *at > seen);
             due = due.min(after.unwrap_or(i64::MAX));
         }
+        if kernel.is_awake(now) {
+            due = due.min(seen + AGAIN_MS);
+        }
         if let Some(Some(gone)) = standing
             && seen < gone + GONE_MS
         {

@@ -9,6 +9,7 @@ mod listeners;
 mod logins;
 mod menus;
 mod moments;
+mod painted;
 mod properties;
 mod quiet;
 mod what_if;

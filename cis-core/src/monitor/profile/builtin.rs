@@ -10,7 +10,8 @@ macro_rules! files {
     };
 }
 
-static FILES: &[(&str, &str)] = files!["aider", "claude", "codex", "gemini", "llm", "opencode", "shell"];
+static FILES: &[(&str, &str)] =
+    files!["aider", "claude", "codex", "copilot", "gemini", "llm", "opencode", "qwen", "shell"];
 
 /// Each is read when it is first asked for.
 static READ: LazyLock<Vec<LazyRead>> = LazyLock::new(|| FILES.iter().map(|_| OnceLock::new()).collect());

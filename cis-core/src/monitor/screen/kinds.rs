@@ -9,9 +9,9 @@ use super::page::Page;
 use super::rows::{is_rule, unboxed};
 use super::words::{
     ADDRESS, ARGUMENT, CHOICE, COMMAND, EACH, EDITOR_SCREEN, EDITORS, EDITS, ENDS_ASKING, ENTERS, ENTRY,
-    ERROR, EXISTS, FAILED, FIELD, FINDER, HEX, HEX_BYTES, LEAVE, LETTER, LIMIT, LINE_EDITORS, LISTED, LOGIN,
-    MODE_LINE, NAMES, NO, ONWARD, PAGER_LINE, PAGERS, PERMITS, POSITION, PREFERS, REPLACES, SECRET,
-    SECRET_ASKED, SHELL, SILENT, TELLS, TELLS_OF, TRUST, VARIABLE, WANTS, WORD, YES, asks,
+    ERROR, EXISTS, FAILED, FIELD, FINDER, GOES_AHEAD, HEX, HEX_BYTES, LEAVE, LETTER, LIMIT, LINE_EDITORS,
+    LISTED, LOGIN, MODE_LINE, NAMES, NO, ONWARD, PAGER_LINE, PAGERS, PERMITS, POSITION, PREFERS, REPLACES,
+    SECRET, SECRET_ASKED, SELECTS, SHELL, SILENT, TELLS, TELLS_OF, TRUST, VARIABLE, WANTS, WORD, YES, asks,
 };
 use crate::event::{Meaning, PromptKind, PromptOption};
 use crate::monitor::evidence::Modes;
@@ -63,7 +63,10 @@ pub(in crate::monitor) fn kind_of(asked: &Asked<'_>) -> PromptKind {
         return kind;
     }
     if text.is_empty() {
-        return PromptKind::Unknown;
+        // A menu, a list or a form: the program waits for keys, and shows no words of a question.
+        let view = &asked.page.view;
+        let waits = raw && view.alternate && (!view.cursor_visible || view.cursor_painted);
+        return if waits { PromptKind::Question } else { PromptKind::Unknown };
     }
     of_words(asked, text, raw)
 }
@@ -169,7 +172,7 @@ fn of_words(asked: &Asked<'_>, text: &str, raw: bool) -> PromptKind {
     if is_error(asked, text, &near) {
         return PromptKind::Error;
     }
-    if LIMIT.is_match(text) {
+    if LIMIT.is_match(text) && !yes_no {
         return PromptKind::RateLimit;
     }
     if asked.options.is_empty() && rests(asked, text, raw) {
@@ -182,7 +185,7 @@ fn of_words(asked: &Asked<'_>, text: &str, raw: bool) -> PromptKind {
         return PromptKind::Permission;
     }
     // Of three and more things, none of them yes or no, one is chosen.
-    let chooses = !yes_no && asked.options.len() >= 3;
+    let chooses = !yes_no && (asked.options.len() >= 3 || SELECTS.is_match(text));
     if VARIABLE.is_match(text) || (asked.options.is_empty() && NAMES.is_match(text)) {
         return PromptKind::Question;
     }
@@ -191,7 +194,10 @@ fn of_words(asked: &Asked<'_>, text: &str, raw: bool) -> PromptKind {
     if yes_no && !questions && !PERMITS.is_match(text) && !head.trim().is_empty() {
         return PromptKind::Question;
     }
-    if yes_no || PERMITS.is_match(text) && text.contains(['?', '？']) && !chooses {
+    if GOES_AHEAD.is_match(text) {
+        return PromptKind::Permission;
+    }
+    if yes_no || PERMITS.is_match(text) && is_question(text) && !chooses {
         return if PREFERS.is_match(text) { PromptKind::Question } else { PromptKind::Permission };
     }
     if asked.options.is_empty() && asks_by_name(asked, text) {

@@ -63,6 +63,10 @@ static OWN_NUMBER: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"^[\[(]?(?P<number>\d{1,3})[.):\]]\s+(?P<label>\S.*)$"));
 /// So many rows a menu looks for its question.
 const QUESTION_ROWS: usize = 4;
+/// A question may begin so many rows above its last one.
+const WRAPPED_ROWS: usize = 2;
+/// A row that is wrapped has at least so many characters.
+const WRAPPED_CHARS: usize = 26;
 /// Maximum height of a menu above the cursor, with its question, rows.
 const MENU_ROWS: usize = 24;
 /// Maximum height of an open menu with what stands below it, rows.
@@ -84,8 +88,12 @@ fn pointed_by(signs: &str) -> Regex {
     ))
 }
 
+/// A row without the edges of its box, which may be indented.
 fn bare(row: &str) -> &str {
-    row.trim_matches(['│', '┃'])
+    const EDGES: [char; 2] = ['│', '┃'];
+    let row = row.trim_end_matches(EDGES);
+    let boxed = row.trim_start();
+    if boxed.starts_with(EDGES) { boxed.trim_start_matches(EDGES) } else { row }
 }
 
 /// Whether a pointer stands before the number of an option.
@@ -218,6 +226,16 @@ pub(in crate::monitor) fn is_input(row: &str) -> bool {
 /// Whether a row begins as a message in an agent's chat does, or what belongs to one.
 pub(in crate::monitor) fn is_chat(row: &str) -> bool {
     row.trim_start().starts_with(['●', '⏺', '⎿', '•', '✦', '■'])
+}
+
+/// Whether numbered rows end right above the cursor, below a row that tells somebody to choose one.
+pub(in crate::monitor) fn has_list_above(page: &Page) -> bool {
+    let end = page.cursor_row();
+    let rows: Vec<&str> = (end.saturating_sub(MENU_ROWS)..end).map(|row| page.row(row)).collect();
+    let Some((options, first)) = numbered(&rows, Keys::Number) else { return false };
+    let ends = last_option(&rows, options.last().unwrap_or(&options[0]));
+    let is_last = ends.is_some_and(|last| rows[last + 1..].iter().all(|row| unboxed(row).is_empty()));
+    is_last && rows.len() - first < MENU_ROWS && CHOOSES.is_match(asking_row(&rows[..first]))
 }
 
 /// Whether a row begins with a number, as options do.
@@ -473,18 +491,32 @@ pub(in crate::monitor) fn asks(question: &str) -> bool {
     CHOOSES.is_match(question) || question.starts_with('?') || question.contains(['?', '？', ':', '：'])
 }
 
-/// The nearest row that asks, without the sign before it; without one, the nearest.
+/// The nearest row that asks, with the rows in which it begins, and without the sign before it; without one, the nearest.
 fn question(above: &[&str]) -> String {
-    let row = asking_row(above);
-    row.trim_start_matches("? ").to_owned()
+    let Some(at) = asking_at(above) else { return String::new() };
+    let is_whole = begins_question(above[at]);
+    let begun = above[..at].iter().rev().take(WRAPPED_ROWS).take_while(|row| is_cut(unboxed(row)));
+    let begun = if is_whole { 0 } else { begun.count() };
+    let rows: Vec<&str> = above[at - begun..=at].iter().map(|row| unboxed(row)).collect();
+    rows.join(" ").trim_start_matches("? ").to_owned()
 }
 
 fn asking_row<'a>(above: &[&'a str]) -> &'a str {
+    asking_at(above).map_or("", |at| unboxed(above[at]))
+}
+
+fn asking_at(above: &[&str]) -> Option<usize> {
     let near = || {
-        let rows = above.iter().rev().take(QUESTION_ROWS).map(|row| unboxed(row));
-        rows.filter(|row| !row.is_empty() && !is_rule(row))
+        let rows = (0..above.len()).rev().take(QUESTION_ROWS);
+        rows.filter(|row| !unboxed(above[*row]).is_empty() && !is_rule(above[*row]))
     };
-    near().find(|row| asks(row)).or_else(|| near().next()).unwrap_or_default()
+    near().find(|row| asks(unboxed(above[*row]))).or_else(|| near().next())
+}
+
+/// A row of a sentence that goes on in the next one: programs wrap their text at the edge of a narrow screen or box.
+fn is_cut(row: &str) -> bool {
+    let ends = row.ends_with(|c: char| c.is_alphanumeric() || matches!(c, ',' | '-' | '\'' | '’' | '"'));
+    ends && row.chars().count() >= WRAPPED_CHARS
 }
 
 #[cfg(test)]

@@ -24,8 +24,8 @@ pub(super) use kinds::{Asked, is_question, kind_of, kind_of_dialog};
 pub(super) use letters::named_above;
 pub(crate) use meaning::{allows, goes_beyond_once, meaning_of, shows_other_numbers};
 pub(super) use menu::{
-    Menu, OpenMenu, asks, begins_question, button, has_number, is_chat, is_input, menu_at_cursor, menu_of,
-    open_menu, pointed_at,
+    Menu, OpenMenu, asks, begins_question, button, has_list_above, has_number, is_chat, is_input,
+    menu_at_cursor, menu_of, open_menu, pointed_at,
 };
 pub(super) use noise::{has_gauges, is_clockwork, is_gauge, steady, ticks, timeless};
 pub(super) use options::{
@@ -33,7 +33,7 @@ pub(super) use options::{
 };
 pub(super) use page::{Page, Place, fingerprint, line_hash};
 pub(super) use rows::{ends_asking, is_rule, unboxed, unpointed};
-pub(super) use shape::{Shape, answers, is_carrier, is_listener, presses, shape_of};
+pub(super) use shape::{Shape, answers, asks_for_enter, is_carrier, is_listener, presses, shape_of};
 pub(super) use shell::is_shell_prompt;
 pub(super) use shown::{At, Shown};
 pub use typed::{Around, Choice};

@@ -131,7 +131,8 @@ impl Page {
         let takes = lead.contains(|c: char| c.is_alphanumeric()) && TAKES.is_match(lead);
         let names = || !lead.contains(['?', '？']) && letters(lead, true).len() == 2;
         let is_bare = matches!(lead, ">" | ":" | "?");
-        (ends_asking(above) && (takes || is_bare || names())).then(|| above.to_owned())
+        let asks = ends_asking(above) || (is_bare && letters(above, true).len() >= 2);
+        (asks && (takes || is_bare || names())).then(|| above.to_owned())
     }
 
     /// The prompt at the cursor.

@@ -6,6 +6,7 @@ use regex::Regex;
 
 use super::pattern;
 use super::rows::unboxed;
+use super::words::ONWARD;
 
 /// How much the text before the cursor looks like a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +72,11 @@ pub(in crate::monitor) fn shape_of(lead: &str) -> Shape {
 /// Whether the text names a key to press.
 pub(in crate::monitor) fn presses(text: &str) -> bool {
     PRESS.is_match(text)
+}
+
+/// A row asks for Enter or for any key. A server or a watcher names keys, too, and does not wait for them.
+pub(in crate::monitor) fn asks_for_enter(row: &str) -> bool {
+    ONWARD.is_match(row)
 }
 
 /// A program of this name passes on what others show: its own reading tells nothing of theirs.

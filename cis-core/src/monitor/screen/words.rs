@@ -39,7 +39,7 @@ words! {
     SHELL = r"^(?:\S+ ){0,4}\S*[$#%❯➜»λ✗]$|^(?:\S+ ){0,4}\S*>$|^\([\w+-]+(?::\d+)?\)$|^\((?i:no|pas|keine?)(?: [\w+-]+){1,2}\)$|^\(%[io]\d+\)$|^\.\.\.:?$|^(?:In|Out) ?\[\d+\]:$",
         r"|^\S+@\S+ .*\s[^\s\w?:]$|^\w*\[\d+\]:?$|^\d+\]$|^sage:$|^[.;*&@!+%=-]$|^\?-$|^\|:?$";
     /// Prompts that say of themselves that they want a command.
-    COMMAND = r"(?i)^(?:[\w/-]+ ){0,2}commands? ?(?:\([^()]*\))?\s?[:>]$|\bfor help\)\s?[:>]$|^\?-?$";
+    COMMAND = r"(?i)^(?:[\w/-]+ ){0,2}commands? ?(?:\([^()]*\))?\s?[:>]$|\bfor help\)\s?[:>]?$|^\?-?$";
     /// Words of a prompt that wants something else than a command.
     WANTS = r"(?i)\b(enter|type|choose|choice|select(ion)?|pick|name|answer|input|which|what|who|how|please|value|number|options?|your|pass(word|phrase)|message|search|filter|goto|e-?mail|path|title|description|version|yes|y/n)\b";
     /// What a client asks for after a command without arguments.
@@ -52,7 +52,7 @@ words! {
     SECRET_ASKED = r"(?i)^\W*(what|enter|type|your|please|the)\b.{0,40}(pass(word|phrase|code)|\bpin\b|\bsecret\b|\btoken\b|api.?key)\s?[?？][\s*•●]*$|^\W*((?-i:\p{Lu}{2,5}) )?(pass(word|phrase|code)|pin|secret|token|api.?key)\b.{0,30}[?？][\s*•●]*$";
     /// A user's name, or a login with a provider.
     LOGIN = r"(?i)^(?:prompt: )?(?:enter |your |please |the |a )*(?:[\w.-]+ )?(user ?name|user ?id|login( ?name| ?id)?|log ?in as|benutzer(name)?|nom d.utilisateur|identifiant|usuario|utente|gebruikersnaam|użytkownik|имя пользователя|ユーザー名|用户名|account)\b(?: ?[^\d?\s:：>][^?]{0,80})?[:：>]\s*$",
-        r"|^user\s?(\([^)]*\))?\s?[:：]\s*$|^Name \([\w.-]+:[^)]*\):$|\blogin:\s*$|(sign|log) ?in (with|to|using)|log into|enter (this|the) (one-time )?code|one-time code|device code|paste (the |your )?(authori[sz]ation )?(code|token)|authenticate (with|in|to) |how would you like to (authenticate|log ?in|sign ?in)|authentication method";
+        r"|^user\s?(\([^)]*\))?\s?[:：]\s*$|^Name \([\w.-]+:[^)]*\):$|\blogin:\s*$|(sign|log) ?in (with|to|using)|log into|enter (this |the |your )?((one-time|verification|authentication) )?code\b|one-time code|device code|paste (the |your )?(authori[sz]ation )?(code|token)|authenticate (with|in|to) |how would you like to (authenticate|log ?in|sign ?in)|authentication method";
     /// An address, which is a user's name where it stands below words of a login.
     ADDRESS = r"(?i)^(?:enter |your |please )*e-?mail( address)?\b[^?]{0,40}[:：>]\s*$";
     /// Words of a login.
@@ -62,13 +62,13 @@ words! {
     /// A line at the bottom of an editor that takes words.
     ENTERS = r"^\p{Lu}\pL+( \(?[\pL.]+\)?){0,5}( \[[^\]]*\])?: ?\S*$";
     /// Whether somebody or something is to be trusted.
-    TRUST = r"(?i)fingerprint|authenticity of|do you trust|trust (this|the) |trust[^.]{0,40}\?|\bcertificate\b.{0,60}(accept|trust|reject|continue)|(accept|trust) .{0,30}\bcertificate\b|\(R\)eject, accept|import .{0,30}\bkey\b|continue connecting|store key in cache|unknown (host|key)|use this key anyway|belongs to the person|self.signed";
+    TRUST = r"(?i)fingerprint|authenticity of|do you trust|trust (this|the) |trust[^.]{0,40}\?|\bcertificate\b.{0,60}(accept|trust|reject|continue)|(accept|trust) .{0,30}\bcertificate\b|\(R\)eject, accept|import .{0,30}\bkey\b|continue connecting|store key in cache|unknown (host|key)|no host key|use this key anyway|belongs to the person|self.signed";
     /// Something failed, and may be tried again.
     ERROR = r"(?i)\babort\b.{0,20}\b(retry|ignore|skip)\b|\b(retry|ignore|skip)\b.{0,20}\babort\b|\b(retry|try again)\b[^.]{0,30}[?\])]|\((r)\)etry|\[r\]etry|erneut versuchen|réessayer|reintentar|повторить|再試行|重试";
     /// Something failed.
     FAILED = r"(?i)\b(error|failed|failure|fatal|cannot|could not|unable to|conflict|fehler|erreur)\b";
     /// The provider says when it goes on.
-    LIMIT = r"(?i)rate.?limit|usage limit|quota (exceeded|reached)|too many requests|limit reached";
+    LIMIT = r"(?i)rate.?limit(ed|s)?\b|usage limit|quota (exceeded|reached)|too many requests|limit reached";
     /// What a program asks leave for.
     PERMITS = r"(?i)\b(proceed|continue|overwrite|replace|remove|delete|erase|wipe|unlink|destroy|drop|install|uninstall|upgrade|update|allow|approve|permit|accept|agree",
         r"|execute|run|apply|perform|commit|push|discard|reset|format|write|modify|kill|stop|restart|reboot|shut ?down|abort|quit|exit|leave|purge|prune|clean|download|fetch|send|submit|save|rename|empty|close|unmount|mount|eject|extract|unpack|reload|encrypt|decrypt|rebuild|repair|fix|recover|salvage|clone|upload|lock|unlock|reinstall|disable|switch|resume|detach|disconnect|log ?out|sign ?out|archive|trash|convert|flush|resize|initiali[sz]e|migrate|start|launch|open|copy|import|export|restore|stage|add this|register|subscribe|pay|buy",
@@ -78,9 +78,11 @@ words! {
     /// Leave for what is about to happen, however the sentence begins.
     LEAVE = r"(?i)\b(are you sure|is th(is|at) ok(ay)?|(want|like|wish) (me |us |it )?to (proceed|continue|install|overwrite|replace|remove|delete|erase|run|execute|upgrade|update|save|exit|quit|apply|download|restart|reboot|stop|abort|discard|publish|push|create the|go on)|is it (ok|okay|all ?right|fine|safe) to|do you really|use .{0,40} anyway)\b|\bok(ay)?\s?\?|\babout to be \w+ed\b|\boverwritten\b";
     /// How something is or shall be.
-    PREFERS = r"(?i)^(?:\W*\d+\s?(?:/|of)\s?\d+\W+)?\W*(would you like|do you (like|have|use|prefer|want to (use|add|enable|include|customi[sz]e|configure))|use |enable |include |add |is |are |does |did |have you|has |was |were |which |what |how |who |where |when |why |ist |sind |est-ce |les informations|¿es )|see what's new";
+    PREFERS = r"(?i)^(?:\W*\d+\s?(?:/|of)\s?\d+\W+)?\W*(would you like|do you (like|have|use|prefer|want to (use|add|enable|include|customi[sz]e|configure))|use |enable |include |add |is |are |does |did |have you|has |was |were |which |what |how |who |where |when |why |will (you|it|this|the) |should (this|the|it) |ist |sind |est-ce |les informations|¿es )|see what's new";
     /// Which one, and not whether.
     CHOICE = r"(?i)^\W*(what|which|where|how|who|when|select|choose|pick|enter)\b";
+    /// One of several is to be chosen.
+    SELECTS = r"(?i)^\W*(select|choose|pick|which) ";
     /// Yes in other languages, as the whole of a label.
     YES = r"(?i)^\W*(?:ja|oui|s[íi]|sim|tak|ano|áno|igen|evet|kyllä|da|да|так|ναι|はい|是|예|네)\W*$";
     /// No.
@@ -94,7 +96,7 @@ words! {
     /// The same by a letter.
     LETTER = r"(?i)\b(type|enter|answer) ['\x22“‘]?y['\x22”’]? (to|if|for|and)\b";
     /// A row with a number, as lists of choices have.
-    LISTED = r"^[\[(]?\d{1,2}[\])]?\s*[-.):]\s+\S";
+    LISTED = r"^(?:[\[(]\d{1,2}[\])]|\d{1,2}\s*[-.):]|[\[(]\d{1,2}[\])]\s*[-.):])\s+\S";
     /// A sentence that says what is to be typed below it.
     TELLS = r"(?i)^\W*(please |now )?(enter|type|write|describe|give|specify|provide|choose|select|pick|input|end your) +\pL";
     /// Such a sentence tells of a command, and is no question.
@@ -109,6 +111,8 @@ words! {
     ENDS_ASKING = r"[?？](\s*[(\[{][^()\[\]{}]+[)\]}]\s*:?)?$";
     /// A line that takes the answer to what the row above asks.
     TAKES = r"(?i)^(?:(?:your|enter|please|type|the|an?|make) )*(?:choice|answer|response|reply|selection|option|decision)?\s*(?:[\[(<{][^\[\](){}<>]+[\])>}])?\s*[:?>]*$";
+    /// A key does something that is named, or ends the program: leave for it.
+    GOES_AHEAD = r"(?i)\b(press|hit)\b.{0,30}\b(enter|return|any key|space)\b.{0,40}\bto (continue|proceed|install|apply|execute|run)\b.{0,30}\b(cancel|abort)\b|\b(press|hit)\b.{0,30}\b(enter|return|any key|space)\b.{0,10}\bto (install|apply|execute|run|delete|overwrite)\b";
     /// A key is to be pressed.
     ONWARD = r"(?i)\b(press|hit|strike|push)\b.{0,30}\b(any key|a key|enter|return|space)\b|taste drücken|appuyez sur|pulse |キーを押|按.{0,4}键|нажмите";
 }
