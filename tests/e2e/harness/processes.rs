@@ -1,8 +1,10 @@
 //! The processes of a test, found by a variable that all of them inherit.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+
+use super::wait::eventually;
 
 /// One that is alive (zombies are not).
 #[derive(Debug, Clone)]
@@ -72,9 +74,19 @@ pub fn is_alive(pid: u32) -> bool {
 
 /// State of a process, as `ps` shows it: `T` is stopped. None: it is gone.
 pub fn state_of(pid: u32) -> Option<char> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    state_in(&PathBuf::from(format!("/proc/{pid}")))
+}
+
+fn state_in(folder: &Path) -> Option<char> {
+    let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
     // The name, in parentheses, may hold anything; the state follows it (proc_pid_stat(5)).
     stat.rsplit(')').next()?.trim_start().chars().next()
+}
+
+/// Whether no thread of a process runs any more: each is stopped, or at its end.
+fn is_stopped(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    threads.filter_map(|thread| state_in(&thread.path())).all(|state| matches!(state, 'T' | 't' | 'Z' | 'X'))
 }
 
 /// SIGKILL; a process that is gone already is fine.
@@ -90,11 +102,16 @@ pub fn kill_9_at_once(pids: impl IntoIterator<Item = u32>) {
     }
 }
 
-/// Sends a signal; a process that is gone already is fine.
+/// Sends a signal; a process that is gone already is fine. After SIGSTOP, it waits until the process has stopped: its threads run until the
+/// kernel comes to each of them.
+#[track_caller]
 pub fn signal(pid: u32, signal: Signal) {
     match kill_process(pid_of(pid), signal) {
         Ok(()) | Err(rustix::io::Errno::SRCH) => {}
         Err(e) => panic!("cannot send {signal:?} to {pid}: {e}"),
+    }
+    if signal == Signal::STOP {
+        eventually("every thread of the process is stopped", || is_stopped(pid).then_some(()));
     }
 }
 

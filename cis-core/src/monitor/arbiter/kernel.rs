@@ -22,7 +22,7 @@ pub(super) struct Kernel {
     pub(super) at_ms: Option<TimestampMs>,
     /// When a reader of the session's own terminal was last seen.
     own_ms: Option<TimestampMs>,
-    /// Who polled it then, until something is typed.
+    /// The program that polled when it was last seen to wait, with the time; none after a key.
     polled: Option<(TimestampMs, Reader)>,
     /// What the screen showed at that look; none: it is not known, and who read then may have read
     /// something else.
@@ -80,9 +80,9 @@ impl Kernel {
         self.polled = None;
     }
 
-    /// It polled at the look before the last one, and will soon do so again.
-    pub(super) fn is_awake(&self, now: TimestampMs) -> bool {
-        self.polled.as_ref().is_some_and(|(seen, _)| self.at_ms != Some(*seen) && now - seen < LAPSE_MS)
+    /// It polled before the last look, and was awake at that: the next look tells whether it does so again.
+    pub(super) fn is_awake(&self) -> bool {
+        self.polled.as_ref().is_some_and(|(seen, _)| self.at_ms != Some(*seen))
     }
 
     /// The screen of that moment.

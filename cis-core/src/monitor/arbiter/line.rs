@@ -239,7 +239,7 @@ impl Asks {
 
 /// Maximum number of rows of an open frame.
 const FRAMED_ROWS: usize = 20;
-/// Its corner is in one of so many rows at its bottom.
+/// Maximum number of rows from its corner to its end.
 const CORNER_ROWS: usize = 3;
 
 /// Where it is not of interest who reads.
@@ -290,10 +290,16 @@ fn painted(page: &Page, text: String, readers: Readers<'_>) -> Line {
 fn framed(page: &Page) -> Option<String> {
     let rows = || (0..page.end()).rev().map(|row| page.row(row).trim());
     let mut above = rows().filter(|row| !row.is_empty());
-    // Words at its corner may be wrapped.
-    above.by_ref().take(CORNER_ROWS).find(|row| row.starts_with('└'))?;
+    // The words of a refusal stand at the corner, and may be wrapped.
+    let corner = above.by_ref().take(CORNER_ROWS).find(|row| row.starts_with('└'))?;
     let asked = above.take(FRAMED_ROWS).find(|row| row.starts_with(['◆', '◇', '▲', '■', '┌']))?;
-    (asked.starts_with(['◆', '▲']) && asked.chars().count() > 2).then(|| asked.to_owned())
+    let is_open = match corner.strip_prefix('└') {
+        Some("") => asked.starts_with(['◆', '▲']),
+        // After its last message a program ends the frame with words, too.
+        Some(words) => words.starts_with("  ") && asked.starts_with('▲'),
+        None => false,
+    };
+    (is_open && asked.chars().count() > 2).then(|| asked.to_owned())
 }
 
 /// The row of a terminal inside that looks like a prompt: the lowest one in a box; without boxes, the

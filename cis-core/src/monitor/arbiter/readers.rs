@@ -11,8 +11,8 @@ use crate::event::{Layer, PromptKind};
 use crate::ids::TimestampMs;
 use crate::monitor::evidence::{KernelEvidence, Reader, ReaderHow};
 use crate::monitor::screen::{
-    Asked, Keys, Page, Place, Shape, answers, asks, asks_for_enter, has_gauges, has_list_above, is_carrier,
-    is_clockwork, is_gauge, is_listener, kind_of, letters, menu_at_cursor, presses, shape_of, unboxed,
+    Asked, Keys, Page, Place, Shape, answers, asks, asks_for_enter, has_gauges, is_carrier, is_clockwork,
+    is_gauge, is_listener, kind_of, letters, list_asked_above, menu_at_cursor, presses, shape_of, unboxed,
 };
 
 /// Cells are still for so long before a process in a read counts, ms.
@@ -202,7 +202,7 @@ impl Arbiter {
         let raw = kernel::is_raw(look.readers.modes);
         let strong = shape_of(&page.asking()) == Shape::Strong;
         let rows = page.above(page.end(), LAST_ROWS);
-        let listens = is_listener(&rows) && !rows.iter().any(|row| asks_for_enter(row));
+        let listens = is_listener(&rows) && !asks_for_enter(&rows);
         if listens && shape_of(&page.lead) != Shape::Strong && !page.view.alternate {
             return None;
         }
@@ -367,7 +367,18 @@ impl Arbiter {
             return painted_line(page, look.readers)
                 .map(|line| (line, 85, POLL_MS, "at a prompt that it paints"));
         }
-        match shape_of(&page.lead) {
+        let shape = shape_of(&page.lead);
+        if shape == Shape::Empty
+            && page.at_end()
+            && kernel::is_raw(look.readers.modes)
+            && self.kernel.busy() != Some(true)
+            && let Some(question) = list_asked_above(page)
+        {
+            let is_sure = matches!(line.kind, PromptKind::Permission | PromptKind::Trust | PromptKind::Login);
+            let kind = if is_sure { line.kind } else { PromptKind::Question };
+            return Some((Line { kind, question, ..line }, 70, POLL_WEAK_MS, "below a list to choose from"));
+        }
+        match shape {
             Shape::Strong if clockwork && !page.at_end() => {
                 Some((line, 70, POLL_CLOCKWORK_MS, "behind a prompt"))
             }
@@ -386,10 +397,6 @@ impl Arbiter {
             // Below a question whose row is ended, and holds no answer yet.
             Shape::Empty if page.at_end() && line.options.len() >= 2 && ends_open(&line.question) => {
                 Some((line, 75, POLL_MS, "below a row that names its answers"))
-            }
-            Shape::Empty if page.at_end() && has_list_above(page) => {
-                let line = Line { kind: PromptKind::Question, ..line };
-                Some((line, 70, POLL_WEAK_MS, "below a list that asks"))
             }
             Shape::Empty if page.at_end() && presses(&line.question) => {
                 Some((line, 70, POLL_WEAK_MS, "below a row that names a key"))

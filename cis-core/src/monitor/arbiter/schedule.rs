@@ -140,7 +140,7 @@ impl Schedule {
             let after = steps.iter().map(|ms| typed + ms).find(|at| *at > seen);
             due = due.min(after.unwrap_or(i64::MAX));
         }
-        if kernel.is_awake(now) {
+        if kernel.is_awake() {
             due = due.min(seen + AGAIN_MS);
         }
         if let Some(Some(gone)) = standing

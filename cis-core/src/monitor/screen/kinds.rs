@@ -185,7 +185,8 @@ fn of_words(asked: &Asked<'_>, text: &str, raw: bool) -> PromptKind {
         return PromptKind::Permission;
     }
     // Of three and more things, none of them yes or no, one is chosen.
-    let chooses = !yes_no && (asked.options.len() >= 3 || SELECTS.is_match(text));
+    let chooses =
+        !yes_no && (asked.options.len() >= 3 || (asked.options.len() == 2 && SELECTS.is_match(text)));
     if VARIABLE.is_match(text) || (asked.options.is_empty() && NAMES.is_match(text)) {
         return PromptKind::Question;
     }
@@ -197,7 +198,7 @@ fn of_words(asked: &Asked<'_>, text: &str, raw: bool) -> PromptKind {
     if GOES_AHEAD.is_match(text) {
         return PromptKind::Permission;
     }
-    if yes_no || PERMITS.is_match(text) && is_question(text) && !chooses {
+    if yes_no || PERMITS.is_match(text) && has_question_mark(text) && !chooses {
         return if PREFERS.is_match(text) { PromptKind::Question } else { PromptKind::Permission };
     }
     if asked.options.is_empty() && asks_by_name(asked, text) {
@@ -253,6 +254,11 @@ pub(in crate::monitor) fn is_question(text: &str) -> bool {
         }
         depth == 0 && matches!(c, '?' | '？')
     })
+}
+
+/// A question mark stands behind the sign that some programs paint before their questions.
+fn has_question_mark(text: &str) -> bool {
+    text.trim_start_matches(['?', ' ']).contains(['?', '？'])
 }
 
 /// It says who asks, and what about: `rm: descend into directory 'd'?`.

@@ -228,14 +228,15 @@ pub(in crate::monitor) fn is_chat(row: &str) -> bool {
     row.trim_start().starts_with(['●', '⏺', '⎿', '•', '✦', '■'])
 }
 
-/// Whether numbered rows end right above the cursor, below a row that tells somebody to choose one.
-pub(in crate::monitor) fn has_list_above(page: &Page) -> bool {
+/// The row that tells somebody to choose one of the numbered rows right above the cursor.
+pub(in crate::monitor) fn list_asked_above(page: &Page) -> Option<String> {
     let end = page.cursor_row();
     let rows: Vec<&str> = (end.saturating_sub(MENU_ROWS)..end).map(|row| page.row(row)).collect();
-    let Some((options, first)) = numbered(&rows, Keys::Number) else { return false };
-    let ends = last_option(&rows, options.last().unwrap_or(&options[0]));
-    let is_last = ends.is_some_and(|last| rows[last + 1..].iter().all(|row| unboxed(row).is_empty()));
-    is_last && rows.len() - first < MENU_ROWS && CHOOSES.is_match(asking_row(&rows[..first]))
+    let (options, first) = numbered(&rows, Keys::Number)?;
+    let last = last_option(&rows, options.last()?)?;
+    let is_last = rows[last + 1..].iter().all(|row| unboxed(row).is_empty());
+    let asked = asking_row(&rows[..first]);
+    (is_last && SELECTS.is_match(asked)).then(|| asked.to_owned())
 }
 
 /// Whether a row begins with a number, as options do.
@@ -494,9 +495,16 @@ pub(in crate::monitor) fn asks(question: &str) -> bool {
 /// The nearest row that asks, with the rows in which it begins, and without the sign before it; without one, the nearest.
 fn question(above: &[&str]) -> String {
     let Some(at) = asking_at(above) else { return String::new() };
-    let is_whole = begins_question(above[at]);
-    let begun = above[..at].iter().rev().take(WRAPPED_ROWS).take_while(|row| is_cut(unboxed(row)));
-    let begun = if is_whole { 0 } else { begun.count() };
+    // A row of a log may stand above it. What is wrapped begins in the same box, or with the sign of a question.
+    let goes_on = unboxed(above[at]).starts_with(char::is_lowercase);
+    let rows = || above[..at].iter().rev().take(WRAPPED_ROWS).take_while(|row| is_cut(unboxed(row)));
+    let is_boxed = |row: &str| row.trim_start().starts_with(['│', '┃']);
+    let is_marked = |row: &&&str| unboxed(row).starts_with(['◆', '▲', '?']);
+    let begun = match rows().position(|row| is_marked(&row)) {
+        Some(at) if goes_on => at + 1,
+        None if goes_on && is_boxed(above[at]) => rows().take_while(|row| is_boxed(row)).count(),
+        _ => 0,
+    };
     let rows: Vec<&str> = above[at - begun..=at].iter().map(|row| unboxed(row)).collect();
     rows.join(" ").trim_start_matches("? ").to_owned()
 }

@@ -24,7 +24,7 @@ pub(super) use kinds::{Asked, is_question, kind_of, kind_of_dialog};
 pub(super) use letters::named_above;
 pub(crate) use meaning::{allows, goes_beyond_once, meaning_of, shows_other_numbers};
 pub(super) use menu::{
-    Menu, OpenMenu, asks, begins_question, button, has_list_above, has_number, is_chat, is_input,
+    Menu, OpenMenu, asks, begins_question, button, has_number, is_chat, is_input, list_asked_above,
     menu_at_cursor, menu_of, open_menu, pointed_at,
 };
 pub(super) use noise::{has_gauges, is_clockwork, is_gauge, steady, ticks, timeless};

@@ -131,7 +131,9 @@ impl Page {
         let takes = lead.contains(|c: char| c.is_alphanumeric()) && TAKES.is_match(lead);
         let names = || !lead.contains(['?', '？']) && letters(lead, true).len() == 2;
         let is_bare = matches!(lead, ">" | ":" | "?");
-        let asks = ends_asking(above) || (is_bare && letters(above, true).len() >= 2);
+        let agrees = || letters(above, true).iter().any(|option| option.meaning.is_some());
+        let is_pair = lead == ">" && !self.view.alternate && above.ends_with([')', ']']);
+        let asks = ends_asking(above) || (is_pair && agrees());
         (asks && (takes || is_bare || names())).then(|| above.to_owned())
     }
 

@@ -6,7 +6,6 @@ use regex::Regex;
 
 use super::pattern;
 use super::rows::unboxed;
-use super::words::ONWARD;
 
 /// How much the text before the cursor looks like a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +42,11 @@ static PRESS: LazyLock<Regex> = LazyLock::new(|| {
 static ENDS: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"(?:[?:>$#%\]»❯›➜λ＞：？]|--More--.*|\(END\)|[)}=*»|~])\s*$"));
 static ASKS: LazyLock<Regex> = LazyLock::new(|| pattern(r"[?？]\s|[?:：]\s[^:]{0,40}$|^\? "));
+static CONTINUES: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"(?i)\b(press|hit) [<\[]?(enter|return|any key|a key)[>\]]? to (continue|proceed|go on)\b")
+});
+static SERVES: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?i)https?://|\b(listening|serving|watching|running (at|on)|ready in)\b"));
 static LISTENS: LazyLock<Regex> = LazyLock::new(|| {
     pattern(concat!(
         r"(?i)\b(listening|serving|server (is )?(running|started|ready)|running (at|on)|ready in|watching for|waiting for (file )?changes",
@@ -74,9 +78,10 @@ pub(in crate::monitor) fn presses(text: &str) -> bool {
     PRESS.is_match(text)
 }
 
-/// A row asks for Enter or for any key. A server or a watcher names keys, too, and does not wait for them.
-pub(in crate::monitor) fn asks_for_enter(row: &str) -> bool {
-    ONWARD.is_match(row)
+/// A row asks for a key to continue. A server or a watcher names keys, too, and does not wait for them.
+pub(in crate::monitor) fn asks_for_enter(last_rows: &[String]) -> bool {
+    let matches = |pattern: &Regex| last_rows.iter().any(|row| pattern.is_match(row));
+    matches(&CONTINUES) && !matches(&SERVES)
 }
 
 /// A program of this name passes on what others show: its own reading tells nothing of theirs.

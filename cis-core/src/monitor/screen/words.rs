@@ -39,7 +39,7 @@ words! {
     SHELL = r"^(?:\S+ ){0,4}\S*[$#%❯➜»λ✗]$|^(?:\S+ ){0,4}\S*>$|^\([\w+-]+(?::\d+)?\)$|^\((?i:no|pas|keine?)(?: [\w+-]+){1,2}\)$|^\(%[io]\d+\)$|^\.\.\.:?$|^(?:In|Out) ?\[\d+\]:$",
         r"|^\S+@\S+ .*\s[^\s\w?:]$|^\w*\[\d+\]:?$|^\d+\]$|^sage:$|^[.;*&@!+%=-]$|^\?-$|^\|:?$";
     /// Prompts that say of themselves that they want a command.
-    COMMAND = r"(?i)^(?:[\w/-]+ ){0,2}commands? ?(?:\([^()]*\))?\s?[:>]$|\bfor help\)\s?[:>]?$|^\?-?$";
+    COMMAND = r"(?i)^(?:[\w/-]+ ){0,2}commands? ?(?:\([^()]*\))?\s?[:>]$|\bfor help\)\s?[:>]$|^\?-?$";
     /// Words of a prompt that wants something else than a command.
     WANTS = r"(?i)\b(enter|type|choose|choice|select(ion)?|pick|name|answer|input|which|what|who|how|please|value|number|options?|your|pass(word|phrase)|message|search|filter|goto|e-?mail|path|title|description|version|yes|y/n)\b";
     /// What a client asks for after a command without arguments.
@@ -52,7 +52,7 @@ words! {
     SECRET_ASKED = r"(?i)^\W*(what|enter|type|your|please|the)\b.{0,40}(pass(word|phrase|code)|\bpin\b|\bsecret\b|\btoken\b|api.?key)\s?[?？][\s*•●]*$|^\W*((?-i:\p{Lu}{2,5}) )?(pass(word|phrase|code)|pin|secret|token|api.?key)\b.{0,30}[?？][\s*•●]*$";
     /// A user's name, or a login with a provider.
     LOGIN = r"(?i)^(?:prompt: )?(?:enter |your |please |the |a )*(?:[\w.-]+ )?(user ?name|user ?id|login( ?name| ?id)?|log ?in as|benutzer(name)?|nom d.utilisateur|identifiant|usuario|utente|gebruikersnaam|użytkownik|имя пользователя|ユーザー名|用户名|account)\b(?: ?[^\d?\s:：>][^?]{0,80})?[:：>]\s*$",
-        r"|^user\s?(\([^)]*\))?\s?[:：]\s*$|^Name \([\w.-]+:[^)]*\):$|\blogin:\s*$|(sign|log) ?in (with|to|using)|log into|enter (this |the |your )?((one-time|verification|authentication) )?code\b|one-time code|device code|paste (the |your )?(authori[sz]ation )?(code|token)|authenticate (with|in|to) |how would you like to (authenticate|log ?in|sign ?in)|authentication method";
+        r"|^user\s?(\([^)]*\))?\s?[:：]\s*$|^Name \([\w.-]+:[^)]*\):$|\blogin:\s*$|(sign|log) ?in (with|to|using)|log into|enter (this|the) (one-time )?code|\benter code from\b|one-time code|device code|paste (the |your )?(authori[sz]ation )?(code|token)|authenticate (with|in|to) |how would you like to (authenticate|log ?in|sign ?in)|authentication method";
     /// An address, which is a user's name where it stands below words of a login.
     ADDRESS = r"(?i)^(?:enter |your |please )*e-?mail( address)?\b[^?]{0,40}[:：>]\s*$";
     /// Words of a login.
@@ -78,7 +78,7 @@ words! {
     /// Leave for what is about to happen, however the sentence begins.
     LEAVE = r"(?i)\b(are you sure|is th(is|at) ok(ay)?|(want|like|wish) (me |us |it )?to (proceed|continue|install|overwrite|replace|remove|delete|erase|run|execute|upgrade|update|save|exit|quit|apply|download|restart|reboot|stop|abort|discard|publish|push|create the|go on)|is it (ok|okay|all ?right|fine|safe) to|do you really|use .{0,40} anyway)\b|\bok(ay)?\s?\?|\babout to be \w+ed\b|\boverwritten\b";
     /// How something is or shall be.
-    PREFERS = r"(?i)^(?:\W*\d+\s?(?:/|of)\s?\d+\W+)?\W*(would you like|do you (like|have|use|prefer|want to (use|add|enable|include|customi[sz]e|configure))|use |enable |include |add |is |are |does |did |have you|has |was |were |which |what |how |who |where |when |why |will (you|it|this|the) |should (this|the|it) |ist |sind |est-ce |les informations|¿es )|see what's new";
+    PREFERS = r"(?i)^(?:\W*\d+\s?(?:/|of)\s?\d+\W+)?\W*(would you like|do you (like|have|use|prefer|want to (use|add|enable|include|customi[sz]e|configure))|use |enable |include |add |is |are |does |did |have you|has |was |were |which |what |how |who |where |when |why |will (you|it|this) (be using|use|have|support) |should (this|the|it)( \w+)? (connect|have|support|use) |ist |sind |est-ce |les informations|¿es )|see what's new";
     /// Which one, and not whether.
     CHOICE = r"(?i)^\W*(what|which|where|how|who|when|select|choose|pick|enter)\b";
     /// One of several is to be chosen.

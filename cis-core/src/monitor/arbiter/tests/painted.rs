@@ -34,6 +34,7 @@ fn a_question_in_an_open_frame_is_found_whatever_stands_in_the_frame() {
         let told = told(frame, 3000);
         assert!(told.contains("question by kernel") && told.contains(asked), "{told}\n{frame}");
     }
+    assert_eq!(told("▲ Next.js 15\n├── a\n└── b\n", 20_000), "");
     // What was answered has another mark, and no corner below it.
     assert_eq!(told("◇  Write a title\n│  done\n│\n", 20_000), "");
     assert_eq!(told("◇  Write a title\n│  done\n│\n└  Done in 3 s\n", 20_000), "");
@@ -68,7 +69,8 @@ fn a_full_screen_without_words_is_a_question_sooner_after_a_key() {
 fn a_list_that_tells_somebody_to_choose_is_a_question_without_a_prompt() {
     let list = "Select boot device:\n\n1. Floppy\n2. DVD\n\n";
     let polls = |screen: &str| Story::plain().reads("qemu", Poll, RAW).shows(screen).pass(6000).take();
-    assert!(polls(list).contains("question by kernel"));
+    assert!(polls(list).contains("question by kernel: Select boot device:\n"));
+    assert_eq!(polls("What to do next:\n\n1. cd app\n2. npm install\n\n"), "");
     assert_eq!(polls("Steps of the build:\n\n1. fetch\n2. link\n\n"), "");
 }
 
@@ -78,30 +80,83 @@ fn a_line_that_asks_for_enter_is_no_server() {
         "Place document no. 1 on the scanner.\nPress <RETURN> to continue.\nPress Ctrl + D to terminate.\n";
     let reads = |screen: &str| Story::plain().reads("scanimage", Read, LINES).shows(screen).pass(3000).take();
     assert!(reads(scan).contains("question by kernel"));
-    assert_eq!(reads("Serving on port 8000\nPress Ctrl + C to quit.\n"), "");
+    for server in
+        ["Serving on port 8000\nPress Ctrl + C to quit.\n", "Listening\npress h + enter to show help\n"]
+    {
+        assert_eq!(reads(server), "");
+    }
 }
 
 #[test]
-fn who_polls_and_is_awake_at_a_look_is_still_there() {
+fn a_program_that_polls_and_is_awake_at_a_look_still_waits() {
     let mut story = Story::plain();
-    story.reads("php", Poll, RAW).shows(" Lamp:\n  [0] oil\n  [1] gas\n > ").pass(1100);
+    story.reads("php", Poll, RAW).shows("Name: ").pass(1100);
     let readers = story.evidence.readers.clone();
     story.nobody_reads().pass(1500);
     assert!(story.take().contains("blocked 1 question"), "the look at 1.3 s found it awake");
-    // Nobody comes back: it does something else.
-    story.pass(10_000);
-    assert!(story.take().contains("over 1"));
     story.evidence.readers = readers;
+    story.pass(60_000);
+    assert_eq!(story.take(), "", "it polls again");
 }
 
 #[test]
-fn who_computes_or_got_a_key_does_not_poll_any_more() {
+fn a_program_that_does_not_come_back_to_its_poll_waits_no_longer() {
+    let mut story = Story::plain();
+    story.reads("php", Poll, RAW).shows("Name: ").pass(1100);
+    story.nobody_reads().pass(3400);
+    assert!(story.take().contains("over 1"), "4.5 s after it polled last");
+    assert_eq!(story.pass(60_000).take(), "");
+}
+
+#[test]
+fn a_program_that_computes_or_got_a_key_does_not_poll_any_more() {
     let mut story = Story::plain();
     story.reads("php", Poll, RAW).shows("Name: ").pass(1100).nobody_reads();
     story.evidence.cpu_ms += 900;
     story.pass(5000);
     assert_eq!(story.take(), "");
     let mut story = Story::plain();
-    story.reads("php", Poll, RAW).shows("Name: ").pass(1100).typed().nobody_reads().pass(5000);
+    story.reads("php", Poll, RAW).shows("Name: ").pass(2400).typed().nobody_reads().pass(5000);
     assert_eq!(story.take(), "");
+}
+
+#[test]
+fn a_list_in_the_row_above_a_pager_or_an_interpreter_is_no_choice() {
+    let pager = "    return max(a, b);\n:";
+    let mut story = Story::plain();
+    story.reads("less", Poll, RAW).view.alternate = true;
+    story.shows(pager).pass(3000);
+    assert!(story.take().contains("pager by kernel"));
+    let told = Story::plain().reads("R", Poll, RAW).shows("Levels: (0,1] (1,2] (2,3]\n> ").pass(3000).take();
+    assert!(told.contains("idle by kernel"), "{told}");
+    let told =
+        Story::plain().reads("sqlmap", Read, LINES).shows("test this form? [Y/n/q]\n> ").pass(3000).take();
+    assert!(told.contains("[yes allow_once"), "{told}");
+}
+
+#[test]
+fn a_row_of_a_log_above_a_menu_is_no_part_of_its_question() {
+    let menu = |row: &str| format!("{row}\nDo you want to continue?\n❯ Yes\n  No\n");
+    let told = told(&menu("When the migration runs, all existing data is erased"), 3000);
+    assert!(told.contains("permission by kernel: Do you want to continue?"), "{told}");
+    let mut story = painter(&menu("fetched 10001 of 23111 objects so far"));
+    story.pass(3000);
+    let first = story.take();
+    for turn in 2..6 {
+        story.shows(&menu(&format!("fetched 1000{turn} of 23111 objects so far"))).pass(1000);
+    }
+    assert!(first.contains("blocked 1 permission"), "{first}");
+    assert_eq!(story.take(), "");
+}
+
+#[test]
+fn leave_to_do_something_is_a_permission_however_it_is_asked() {
+    for asked in [
+        "Should the old database be deleted? [y/N] ",
+        "Will you allow it to run as root? [y/N] ",
+        "Overwrite the existing table? (? for help)",
+    ] {
+        let told = Story::plain().reads("tool", Read, LINES).shows(asked).pass(3000).take();
+        assert!(told.contains("permission by kernel"), "{told}");
+    }
 }

@@ -32,7 +32,7 @@ impl Hands {
 }
 
 /// Whether a person pressed something. Terminals also send sequences by themselves: that they came to the front or left it, and
-/// each movement of the mouse. A turned wheel and a released button answer nothing either.
+/// each movement of the mouse, and each button that is released.
 pub(super) fn is_pressed(bytes: &[u8]) -> bool {
     let mut rest = bytes;
     loop {
@@ -66,9 +66,9 @@ fn after_mouse(report: &[u8]) -> Option<&[u8]> {
     is_quiet.then_some(after)
 }
 
-/// A button that goes down: neither a movement (32), nor the wheel (64), nor a release (3).
+/// A button that goes down, or the wheel: neither a movement (32), nor a release (3).
 fn is_button(button: u8) -> bool {
-    button & (32 | 64) == 0 && button & 3 != 3
+    button & 32 == 0 && button & (64 | 128 | 3) != 3
 }
 
 #[cfg(test)]
@@ -115,13 +115,7 @@ mod tests {
 
     #[test]
     fn a_mouse_that_only_moves_presses_nothing() {
-        for quiet in [
-            "\x1b[<35;10;4M",
-            "\x1b[<0;10;4m",
-            "\x1b[<64;1;1M",
-            "\x1b[<35;1;1M\x1b[<39;2;1M\x1b[I",
-            "\x1b[MC!!",
-        ] {
+        for quiet in ["\x1b[<35;10;4M", "\x1b[<0;10;4m", "\x1b[<35;1;1M\x1b[<39;2;1M\x1b[I", "\x1b[MC!!"] {
             assert!(!is_pressed(quiet.as_bytes()), "{quiet:?}");
         }
         for pressed in
