@@ -22,8 +22,8 @@ pub(super) struct Kernel {
     pub(super) at_ms: Option<TimestampMs>,
     /// When a reader of the session's own terminal was last seen.
     own_ms: Option<TimestampMs>,
-    /// The program that polled when it was last seen to wait, with the time; none after a key.
-    polled: Option<(TimestampMs, Reader)>,
+    /// That reader, if it polled; none after a key.
+    polled: Option<Reader>,
     /// What the screen showed at that look; none: it is not known, and who read then may have read
     /// something else.
     on: Option<Arc<Page>>,
@@ -40,8 +40,7 @@ impl Kernel {
         if let (Some(old), Some(at)) = (&self.last, self.at_ms)
             && now - at >= BUSY_GAP_MS
         {
-            let wall = (now - at).unsigned_abs().max(1);
-            self.busy_percent = Some(evidence.cpu_ms.saturating_sub(old.cpu_ms) * 100 / wall);
+            self.busy_percent = Some(cpu_percent(old, evidence, now - at));
         }
         let sits = |reader: &&Reader| reader.how == ReaderHow::Read;
         let reads = evidence.readers.iter().filter(sits).map(|reader| {
@@ -50,28 +49,26 @@ impl Kernel {
         });
         self.reads = reads.collect();
         let lapsed = self.lapsed(evidence, now).cloned();
-        self.last = Some(evidence.clone());
+        let last = self.last.insert(evidence.clone());
+        last.readers.extend(lapsed.clone());
         self.at_ms = Some(now);
-        if let Some(own) = self.own() {
-            self.polled = Some(own).filter(|own| own.how == ReaderHow::Poll).map(|own| (now, own.clone()));
-            self.own_ms = Some(now);
-        }
-        match (&mut self.last, lapsed) {
-            (Some(last), Some(reader)) => last.readers.push(reader),
-            _ if self.own_ms != Some(now) => self.polled = None,
-            _ => {}
-        }
+        self.polled = match self.own().filter(|_| lapsed.is_none()).cloned() {
+            Some(own) => {
+                self.own_ms = Some(now);
+                (own.how == ReaderHow::Poll).then_some(own)
+            }
+            None => lapsed,
+        };
         (self.on, self.unplaced) = (None, true);
     }
 
     /// Who polled at the last look, and is awake for a moment in this one: it does not compute.
     fn lapsed(&self, evidence: &KernelEvidence, now: TimestampMs) -> Option<&Reader> {
-        let (seen, reader) = self.polled.as_ref().filter(|(seen, _)| now - seen < LAPSE_MS)?;
-        let last = self.last.as_ref()?;
+        let since = now - self.own_ms.filter(|seen| now - seen < LAPSE_MS)?;
+        let (reader, last) = (self.polled.as_ref()?, self.last.as_ref()?);
         let is_seen = evidence.opaque || evidence.readers.iter().any(|reader| !reader.nested);
         let is_same = evidence.foreground == last.foreground && evidence.modes == last.modes;
-        let computes = self.busy() == Some(true)
-            || evidence.cpu_ms.saturating_sub(last.cpu_ms) * 5 > (now - seen).unsigned_abs();
+        let computes = self.busy() == Some(true) || cpu_percent(last, evidence, since) >= BUSY_PERCENT;
         (!is_seen && is_same && !computes).then_some(reader)
     }
 
@@ -82,7 +79,7 @@ impl Kernel {
 
     /// It polled before the last look, and was awake at that: the next look tells whether it does so again.
     pub(super) fn is_awake(&self) -> bool {
-        self.polled.as_ref().is_some_and(|(seen, _)| self.at_ms != Some(*seen))
+        self.polled.is_some() && self.at_ms != self.own_ms
     }
 
     /// The screen of that moment.
@@ -225,6 +222,11 @@ impl Kernel {
     pub(super) fn anybody(&self) -> bool {
         self.last.as_ref().is_none_or(|last| last.opaque || !last.readers.is_empty())
     }
+}
+
+/// CPU use between two looks that are `wall_ms` apart, percent of a core.
+fn cpu_percent(from: &KernelEvidence, to: &KernelEvidence, wall_ms: i64) -> u64 {
+    to.cpu_ms.saturating_sub(from.cpu_ms) * 100 / wall_ms.unsigned_abs().max(1)
 }
 
 /// What this reader gets may be for another program: a peer, or one inside its own terminal that is at work. At a question of its own, a

@@ -46,6 +46,10 @@ impl<'a> Readers<'a> {
 
 /// So many rows above a prompt may tell what its keys do.
 const TOLD_ROWS: usize = 3;
+/// Maximum number of rows of an open frame.
+const FRAMED_ROWS: usize = 20;
+/// Maximum number of rows from its corner to its end.
+const CORNER_ROWS: usize = 3;
 
 /// The prompt at the cursor. `hidden`: what is typed is not shown.
 pub(super) fn read_line(page: &Page, readers: Readers<'_>, hidden: bool) -> Line {
@@ -237,11 +241,6 @@ impl Asks {
     }
 }
 
-/// Maximum number of rows of an open frame.
-const FRAMED_ROWS: usize = 20;
-/// Maximum number of rows from its corner to its end.
-const CORNER_ROWS: usize = 3;
-
 /// Where it is not of interest who reads.
 const NOBODY: Readers<'static> = Readers { names: &[], modes: None, nested: false, pid: 0, edits: false };
 
@@ -254,7 +253,8 @@ pub(super) fn menu_hash(page: &Page) -> Option<String> {
 /// ends as such prompts do.
 pub(super) fn painted_line(page: &Page, readers: Readers<'_>) -> Option<Line> {
     if let Some(text) = framed(page) {
-        return Some(painted(page, text, readers));
+        let options = letters(&text, takes_enter(&text, readers.modes));
+        return Some(painted(page, text, options, readers));
     }
     let mut rows = (0..page.end()).rev().map(|row| unboxed(page.row(row))).filter(|row| !row.is_empty());
     let (low, above) = (rows.next()?, rows.next().unwrap_or_default());
@@ -272,11 +272,10 @@ pub(super) fn painted_line(page: &Page, readers: Readers<'_>) -> Option<Line> {
     if !is_painted || shape_of(&text) == Shape::Progress {
         return None;
     }
-    Some(painted(page, text, readers))
+    Some(painted(page, text, options, readers))
 }
 
-fn painted(page: &Page, text: String, readers: Readers<'_>) -> Line {
-    let options = letters(&text, takes_enter(&text, readers.modes));
+fn painted(page: &Page, text: String, options: Vec<PromptOption>, readers: Readers<'_>) -> Line {
     let kind = match kind_of(&readers.asked(page, &text, &options)) {
         PromptKind::Idle | PromptKind::Unknown => PromptKind::Question,
         kind => kind,

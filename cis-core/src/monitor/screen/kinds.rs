@@ -10,8 +10,8 @@ use super::rows::{is_rule, unboxed};
 use super::words::{
     ADDRESS, ARGUMENT, CHOICE, COMMAND, EACH, EDITOR_SCREEN, EDITORS, EDITS, ENDS_ASKING, ENTERS, ENTRY,
     ERROR, EXISTS, FAILED, FIELD, FINDER, GOES_AHEAD, HEX, HEX_BYTES, LEAVE, LETTER, LIMIT, LINE_EDITORS,
-    LISTED, LOGIN, MODE_LINE, NAMES, NO, ONWARD, PAGER_LINE, PAGERS, PERMITS, POSITION, PREFERS, REPLACES,
-    SECRET, SECRET_ASKED, SELECTS, SHELL, SILENT, TELLS, TELLS_OF, TRUST, VARIABLE, WANTS, WORD, YES, asks,
+    LISTED, LOGIN, MODE_LINE, NAMES, NO, ONE_OF, ONWARD, PAGER_LINE, PAGERS, PERMITS, POSITION, PREFERS,
+    REPLACES, SECRET, SECRET_ASKED, SHELL, SILENT, TELLS, TELLS_OF, TRUST, VARIABLE, WANTS, WORD, YES, asks,
 };
 use crate::event::{Meaning, PromptKind, PromptOption};
 use crate::monitor::evidence::Modes;
@@ -186,7 +186,7 @@ fn of_words(asked: &Asked<'_>, text: &str, raw: bool) -> PromptKind {
     }
     // Of three and more things, none of them yes or no, one is chosen.
     let chooses =
-        !yes_no && (asked.options.len() >= 3 || (asked.options.len() == 2 && SELECTS.is_match(text)));
+        !yes_no && (asked.options.len() >= 3 || (asked.options.len() == 2 && ONE_OF.is_match(text)));
     if VARIABLE.is_match(text) || (asked.options.is_empty() && NAMES.is_match(text)) {
         return PromptKind::Question;
     }

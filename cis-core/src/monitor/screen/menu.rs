@@ -495,18 +495,24 @@ pub(in crate::monitor) fn asks(question: &str) -> bool {
 /// The nearest row that asks, with the rows in which it begins, and without the sign before it; without one, the nearest.
 fn question(above: &[&str]) -> String {
     let Some(at) = asking_at(above) else { return String::new() };
-    // A row of a log may stand above it. What is wrapped begins in the same box, or with the sign of a question.
-    let goes_on = unboxed(above[at]).starts_with(char::is_lowercase);
-    let rows = || above[..at].iter().rev().take(WRAPPED_ROWS).take_while(|row| is_cut(unboxed(row)));
-    let is_boxed = |row: &str| row.trim_start().starts_with(['│', '┃']);
-    let is_marked = |row: &&&str| unboxed(row).starts_with(['◆', '▲', '?']);
-    let begun = match rows().position(|row| is_marked(&row)) {
-        Some(at) if goes_on => at + 1,
-        None if goes_on && is_boxed(above[at]) => rows().take_while(|row| is_boxed(row)).count(),
-        _ => 0,
-    };
+    let begun = wrapped_above(&above[..at], above[at]);
     let rows: Vec<&str> = above[at - begun..=at].iter().map(|row| unboxed(row)).collect();
     rows.join(" ").trim_start_matches("? ").to_owned()
+}
+
+/// The number of rows above this one in which its sentence begins: with the sign of a question, or in the same box. Other rows may be of a
+/// log.
+fn wrapped_above(above: &[&str], row: &str) -> usize {
+    if !unboxed(row).starts_with(char::is_lowercase) {
+        return 0;
+    }
+    let is_boxed = |row: &str| row.trim_start().starts_with(['│', '┃']);
+    let cut = || above.iter().rev().take(WRAPPED_ROWS).take_while(|row| is_cut(unboxed(row)));
+    match cut().position(|row| unboxed(row).starts_with(['◆', '▲', '?'])) {
+        Some(marked) => marked + 1,
+        None if is_boxed(row) => cut().take_while(|row| is_boxed(row)).count(),
+        None => 0,
+    }
 }
 
 fn asking_row<'a>(above: &[&'a str]) -> &'a str {

@@ -82,7 +82,7 @@ words! {
     /// Which one, and not whether.
     CHOICE = r"(?i)^\W*(what|which|where|how|who|when|select|choose|pick|enter)\b";
     /// One of several is to be chosen.
-    SELECTS = r"(?i)^\W*(select|choose|pick|which) ";
+    ONE_OF = r"(?i)^\W*(select|choose|pick|which) ";
     /// Yes in other languages, as the whole of a label.
     YES = r"(?i)^\W*(?:ja|oui|s[íi]|sim|tak|ano|áno|igen|evet|kyllä|da|да|так|ναι|はい|是|예|네)\W*$";
     /// No.
@@ -96,7 +96,7 @@ words! {
     /// The same by a letter.
     LETTER = r"(?i)\b(type|enter|answer) ['\x22“‘]?y['\x22”’]? (to|if|for|and)\b";
     /// A row with a number, as lists of choices have.
-    LISTED = r"^(?:[\[(]\d{1,2}[\])]|\d{1,2}\s*[-.):]|[\[(]\d{1,2}[\])]\s*[-.):])\s+\S";
+    LISTED = r"^(?:[\[(]?\d{1,2}[\])]?\s*[-.):]|[\[(]\d{1,2}[\])])\s+\S";
     /// A sentence that says what is to be typed below it.
     TELLS = r"(?i)^\W*(please |now )?(enter|type|write|describe|give|specify|provide|choose|select|pick|input|end your) +\pL";
     /// Such a sentence tells of a command, and is no question.

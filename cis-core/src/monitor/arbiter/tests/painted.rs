@@ -104,7 +104,7 @@ fn a_program_that_does_not_come_back_to_its_poll_waits_no_longer() {
     let mut story = Story::plain();
     story.reads("php", Poll, RAW).shows("Name: ").pass(1100);
     story.nobody_reads().pass(3400);
-    assert!(story.take().contains("over 1"), "4.5 s after it polled last");
+    assert!(story.take().contains("over 1"), "3.5 s after it polled last");
     assert_eq!(story.pass(60_000).take(), "");
 }
 
