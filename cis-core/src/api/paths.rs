@@ -34,7 +34,7 @@ pub const TASK: &str = "/v1/runs/{run}/tasks/{task}";
 pub const TASK_ATTEMPTS: &str = "/v1/runs/{run}/tasks/{task}/attempts";
 /// `GET`: [`super::RunDetail`].
 pub const RUN: &str = "/v1/runs/{run}";
-/// `POST`: starts a created run, or answers with an open or ended one as it is.
+/// `POST`: starts a created run. One that was started before is a conflict.
 pub const RUN_START: &str = "/v1/runs/{run}/start";
 /// `POST` [`super::CancelRun`]: stops it.
 pub const RUN_CANCEL: &str = "/v1/runs/{run}/cancel";

@@ -44,6 +44,8 @@ const NESTED_SILENT_MS: i64 = 5000;
 const RECENT_MS: i64 = 1200;
 /// Rows at the bottom that a server's last words are looked for in.
 const LAST_ROWS: usize = 6;
+/// Rows from the question of an open frame to its corner.
+const FRAME_ROWS: usize = 3;
 
 /// A look at the session's own terminal.
 struct Look<'a> {
@@ -357,9 +359,11 @@ impl Arbiter {
             };
             return Some((line, 70, self.distrust.still_hold(ms), "and its screen is still"));
         }
+        let rows = || page.above(page.end(), LAST_ROWS);
         if !page.view.alternate
-            && is_listener(&page.above(page.end(), LAST_ROWS))
+            && is_listener(&rows())
             && !Self::asks_plainly(page)
+            && !asks_for_enter(&rows())
         {
             return None;
         }
@@ -429,7 +433,7 @@ impl Arbiter {
         if page.view.cursor_visible {
             return answers(&page.lead);
         }
-        page.above(page.end(), 2).iter().any(|row| row.starts_with("? ") || row.starts_with('◆'))
+        page.above(page.end(), FRAME_ROWS).iter().any(|row| row.starts_with("? ") || row.starts_with('◆'))
     }
 
     /// A terminal inside, also while the screen outside moves.

@@ -43,8 +43,14 @@ static ENDS: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"(?:[?:>$#%\]»❯›➜λ＞：？]|--More--.*|\(END\)|[)}=*»|~])\s*$"));
 static ASKS: LazyLock<Regex> = LazyLock::new(|| pattern(r"[?？]\s|[?:：]\s[^:]{0,40}$|^\? "));
 static CONTINUES: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"(?i)\b(press|hit) [<\[]?(enter|return|any key|a key)[>\]]? to (continue|proceed|go on)\b")
+    pattern(concat!(
+        r"(?i)\b(press|hit) [<\[]?(enter|return|any key|a key)[>\]]? to (continue|proceed|go on)\b",
+        r"|\b(any|another) (other )?key (to (continue|proceed|go on)|for (more|another))\b",
+    ))
 });
+/// A question with groups of answers or defaults behind it, to its end.
+static QUESTION: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"[?？](?:\s*[(\[{][^()\[\]{}]+[)\]}]){0,3}\s*:?\s*$"));
 static SERVES: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"(?i)https?://|\b(listening|serving|watching|running (at|on)|ready in)\b"));
 static LISTENS: LazyLock<Regex> = LazyLock::new(|| {
@@ -64,7 +70,7 @@ pub(in crate::monitor) fn shape_of(lead: &str) -> Shape {
     }
     if PRESS.is_match(text) || text.ends_with("?...") {
         Shape::Strong
-    } else if PROGRESS.is_match(text) || DOING.is_match(text) {
+    } else if !QUESTION.is_match(text) && (PROGRESS.is_match(text) || DOING.is_match(text)) {
         Shape::Progress
     } else if ENDS.is_match(text) || ASKS.is_match(text) {
         Shape::Strong
@@ -92,7 +98,7 @@ pub(in crate::monitor) fn is_carrier(name: &str) -> bool {
 /// The text before the cursor asks, and does not only say which keys there are.
 pub(in crate::monitor) fn answers(lead: &str) -> bool {
     let text = unboxed(lead);
-    shape_of(lead) == Shape::Strong && !LISTENS.is_match(text)
+    shape_of(lead) == Shape::Strong && (QUESTION.is_match(text) || !LISTENS.is_match(text))
 }
 
 /// The last rows are those of a server or a watcher that takes keys and does not wait for them.
@@ -128,6 +134,27 @@ mod tests {
         ] {
             assert_eq!(shape_of(strong), Shape::Strong, "{strong}");
         }
+    }
+
+    #[test]
+    fn a_question_may_name_an_address_a_key_or_a_fraction() {
+        for asked in [
+            "? Are your files at https://localhost:5173? (y/N) ",
+            "Ctrl-K to paste, Ctrl-C to abort?",
+            "  Which range? [? for help] (10.0.0.0/16) ",
+        ] {
+            assert!(answers(asked), "{asked}");
+        }
+        for told in ["Local: http://localhost:5173/ ", "Press q to quit: ", "Done? 12/80"] {
+            assert!(!answers(told), "{told}");
+        }
+    }
+
+    #[test]
+    fn any_other_key_is_waited_for_unless_a_server_runs() {
+        let row = "--- Press q to quit, or any other key to continue ---".to_owned();
+        assert!(is_listener(std::slice::from_ref(&row)) && asks_for_enter(std::slice::from_ref(&row)));
+        assert!(!asks_for_enter(&["Serving on port 80".to_owned(), row]));
     }
 
     #[test]
