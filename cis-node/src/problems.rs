@@ -57,6 +57,13 @@ pub(crate) fn unconnected(session: SessionId) -> Problem {
     )
 }
 
+/// A session that was asked for, and is not there yet.
+pub(crate) fn starting(session: SessionId) -> Problem {
+    let detail = format!("session {session} has not started yet");
+    Problem::new(ProblemKind::Conflict, detail)
+        .hint("try again in a moment; `cis dag why` says what a task waits for")
+}
+
 /// The prompt is another one than the answer is for.
 pub(crate) fn prompt_moved(item: &InboxId) -> Problem {
     let detail = format!("the prompt of {item} has changed: nothing was typed");

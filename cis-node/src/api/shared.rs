@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
+use tokio::sync::broadcast;
 
 use super::super::commands::{AskedOfRun, Command, stopping};
 use super::super::restore::{self, RestoreError};
@@ -16,7 +17,7 @@ use crate::declared::Declared;
 use crate::logs;
 use crate::machine::name_in;
 use crate::node::Node;
-use crate::problems::{blocking, hub_problem, no_task, run_name, store_problem, unconnected};
+use crate::problems::{blocking, hub_problem, no_task, run_name, starting, store_problem, unconnected};
 use crate::shared::Announced;
 use cis_core::api::log_pieces::LogPiece;
 use cis_core::api::{
@@ -317,12 +318,23 @@ impl Node {
         }
     }
 
-    /// Whether the hub was told of a session. Not: it ended, or its output is withheld.
+    /// Whether the hub was told of a session. Not: it ended, or its output is withheld. Waits for one that is about to start.
     async fn is_exposed(&self, session: SessionId) -> Answer<bool> {
-        match self.expose(session).await {
-            Ok(()) => Ok(true),
-            Err(problem) if problem == unconnected(session) || problem == stopping() => Err(problem),
-            Err(_) => Ok(false),
+        // From before the question on, so that no event is missed.
+        let mut events = self.events.subscribe();
+        loop {
+            match self.expose(session).await {
+                Ok(()) => return Ok(true),
+                Err(problem) if problem == unconnected(session) || problem == stopping() => {
+                    return Err(problem);
+                }
+                Err(problem) if problem == starting(session) => {}
+                Err(_) => return Ok(false),
+            }
+            // How it goes on is an event; of some that were missed, one may have been it.
+            if matches!(events.recv().await, Err(broadcast::error::RecvError::Closed)) {
+                return Err(stopping());
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use super::{COMMANDS_PER_TURN_MAX, Driver, HeldKill, Stopping, idempotency};
 use crate::again;
 use crate::bound_tasks::BoundTasks;
 use crate::commands::{AskedOfRun, Command, DriverStatus, NewRun, Reply, RunVerb};
-use crate::problems::{store_problem, unconnected};
+use crate::problems::{starting, store_problem, unconnected};
 use crate::restore;
 use crate::upkeep::cancels::UnrecordedCancel;
 use crate::victims::Victims;
@@ -443,6 +443,8 @@ impl Driver {
             Err(Problem::new(ProblemKind::Unavailable, detail))
         } else if known {
             Ok(())
+        } else if self.parts.worker.is_starting(session) {
+            Err(starting(session))
         } else {
             Err(self.not_live(session, format!("session {session} is not live")))
         };

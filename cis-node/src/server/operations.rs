@@ -62,7 +62,7 @@ fn runs<N: NodeApi>() -> Operations<Arc<N>> {
         export_run: GET paths::RUN_EXPORT, Runs, Action::ReadMatrix, [NotFound, Conflict] => tasks_routes::export::<N>;
         /// Starts a created run.
         ///
-        /// An open or ended one is answered as it is.
+        /// One that was started before is a conflict.
         start_run: POST paths::RUN_START, Runs, Action::ControlRun(None), [NotFound, Conflict] => start_run::<N>;
         /// Cancels a run: its sessions are ended.
         ///

@@ -126,6 +126,11 @@ impl Life {
         matches!(self, Self::Asked | Self::Running { .. })
     }
 
+    /// Nothing of its session is there yet.
+    pub(super) fn is_starting(&self) -> bool {
+        matches!(self, Self::Granted | Self::LookingUp { .. } | Self::Asked)
+    }
+
     /// The host has its session, or knew it: it is told when the result is recorded.
     pub(super) fn is_known_to_host(&self) -> bool {
         self.begun().is_some()

@@ -289,6 +289,11 @@ impl LocalWorker {
         }
     }
 
+    /// Whether a session of ours is still to come.
+    pub(super) fn is_starting(&self, session: SessionId) -> bool {
+        self.live.get(&session).is_some_and(|live| live.life.is_starting())
+    }
+
     /// Shows a session now. Answers whether it is (or was) one of ours that can be shown.
     pub(super) fn expose(&mut self, session: SessionId) -> bool {
         self.reveal(session);
