@@ -1,0 +1,276 @@
+//! Nodes of a room that go away, come back, take nothing new, or lose their rights while tasks run.
+
+use std::path::Path;
+
+use cis_client::Client;
+use cis_core::api::{CreateRun, ListInbox, ProblemKind, ReadLog, RoomNodeState};
+use cis_core::event::{RunState, TaskState};
+use cis_core::identity::Right;
+
+use crate::harness::{Node, Room, eventually, flags, on_a_runtime, shared, task};
+use crate::shared::{dag, is_idle, lines, node_of, problem, says_why, task_reaches, text, waiting_task};
+
+/// A node that left, in its home, with its role.
+async fn comes_back(room: &Room, dir: &Path, role: &str) -> Node {
+    let flags = flags(role);
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    Node::start(dir, &flags, Some(&room.rooms)).await
+}
+
+/// A run of a task that waits for the file `go` and one after it, once that works.
+async fn waiting_run(room: &Room, scratch: &Path) -> String {
+    let after = "[[tasks]]\nid = \"after\"\nneeds = [\"a\"]\nscript = \"true\"\n";
+    let tasks = waiting_task("a", scratch) + after;
+    let run = room.coordinator.submit_as(shared(&dag(&tasks))).await;
+    let pids = scratch.join("pids");
+    eventually("its session works", async || (lines(&pids).len() == 1).then_some(())).await;
+    task_reaches(&room.coordinator, &run, "a", TaskState::Running).await;
+    run
+}
+
+#[test]
+fn a_session_goes_on_while_the_node_of_its_worker_is_away() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut room = Room::of(scratch.path(), 1).await;
+        let run = waiting_run(&room, scratch.path()).await;
+        room.workers.remove(0).leave().await;
+        let worker = comes_back(&room, &scratch.path().join("w0"), "worker").await;
+        assert_eq!(worker.client.node().await.unwrap().live_sessions, 1);
+        std::fs::write(scratch.path().join("go"), "").unwrap();
+        let detail = room.coordinator.reaches(&run, RunState::Succeeded).await;
+        assert_eq!(task(&detail, "a").attempts, 1);
+        assert_eq!(node_of(&detail, "after").as_ref(), Some(&worker.did), "it gets tasks as before");
+        assert_eq!(lines(&scratch.path().join("pids")).len(), 1, "nothing ran twice");
+        is_idle(&worker).await;
+        room.workers.push(worker);
+        room.stop().await;
+    });
+}
+
+#[test]
+fn a_result_counts_that_came_while_worker_and_coordinator_were_away() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut room = Room::of(scratch.path(), 1).await;
+        let run = waiting_run(&room, scratch.path()).await;
+        room.workers.remove(0).leave().await;
+        std::fs::write(scratch.path().join("go"), "").unwrap();
+        let pid = lines(&scratch.path().join("pids")).remove(0);
+        eventually("the session ends meanwhile", async || {
+            (!Path::new("/proc").join(&pid).exists()).then_some(())
+        })
+        .await;
+        let Room { coordinator, rooms, .. } = room;
+        coordinator.leave().await;
+        let flags_of = |role: &str| flags(role);
+        let start = async |dir: &str, role: &str| {
+            let flags = flags_of(role);
+            let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+            Node::start(&scratch.path().join(dir), &flags, Some(&rooms)).await
+        };
+        let (coordinator, worker) = (start("c", "coordinator").await, start("w0", "worker").await);
+        let detail = coordinator.reaches(&run, RunState::Succeeded).await;
+        assert_eq!((task(&detail, "a").attempts, task(&detail, "after").attempts), (1, 1));
+        assert_eq!(lines(&scratch.path().join("pids")).len(), 1, "nothing ran twice");
+        is_idle(&worker).await;
+        worker.stop().await;
+        coordinator.stop().await;
+    });
+}
+
+#[test]
+fn a_coordinator_that_comes_back_goes_on_with_its_runs_and_their_questions() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut room = Room::of(scratch.path(), 2).await;
+        let dir = scratch.path().display();
+        let tasks = format!(
+            r#"
+[[tasks]]
+id = "asks"
+tty = true
+outputs = {{ turn = {{ type = "string" }} }}
+script = '''
+echo $$ >> {dir}/asks
+printf 'Whose turn? '; read turn; echo "turn=$turn" >> "$CIS_OUTPUT"
+'''
+[[tasks]]
+id = "short"
+script = "until [ -e {dir}/go ]; do sleep 0.02; done; echo done"
+[[tasks]]
+id = "last"
+needs = ["asks", "short"]
+approval = {{ prompt = "Go on?" }}
+script = "true"
+"#
+        );
+        let run = room.coordinator.submit_as(shared(&dag(&tasks))).await;
+        let item = room.coordinator.question(&run).await;
+        task_reaches(&room.coordinator, &run, "short", TaskState::Running).await;
+        let Room { coordinator, workers, rooms } = room;
+        coordinator.leave().await;
+        // This ends while nobody hears of it.
+        std::fs::write(scratch.path().join("go"), "").unwrap();
+        let flags = flags("coordinator");
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let coordinator = Node::start(&scratch.path().join("c"), &flags, Some(&rooms)).await;
+        room = Room { coordinator, workers, rooms };
+        let coordinator = &room.coordinator;
+        task_reaches(coordinator, &run, "short", TaskState::Succeeded).await;
+        let again = coordinator.question(&run).await;
+        assert_eq!((again.name(), &again.question), (item.name(), &item.question));
+        eventually("the answer is taken", async || {
+            coordinator.client.answer(&again.name(), &text("mine")).await.ok()
+        })
+        .await;
+        let approval = eventually("the approval", async || {
+            let items = coordinator.client.inbox(&ListInbox::default()).await.unwrap().items;
+            items.into_iter().find(|item| item.question.contains("Go on?"))
+        })
+        .await;
+        assert_eq!(approval.task.map(|task| task.to_string()).as_deref(), Some("last"));
+        let decide = cis_core::api::Decide { approve: true, reason: Some("fine".to_owned()) };
+        coordinator.client.decide(&run, "last", &decide).await.unwrap();
+        let detail = coordinator.reaches(&run, RunState::Succeeded).await;
+        assert_eq!(task(&detail, "asks").outputs["turn"], "mine");
+        assert_eq!(task(&detail, "asks").attempts, 1);
+        assert_eq!(lines(&scratch.path().join("asks")).len(), 1, "it asked once");
+        room.stop().await;
+    });
+}
+
+#[test]
+fn a_task_whose_session_ended_with_its_node_runs_again_when_that_is_back() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut room = Room::of(scratch.path(), 1).await;
+        let run = waiting_run(&room, scratch.path()).await;
+        room.workers.remove(0).stop().await;
+        let pids = scratch.path().join("pids");
+        assert!(!Path::new("/proc").join(&lines(&pids)[0]).exists());
+        let worker = comes_back(&room, &scratch.path().join("w0"), "worker").await;
+        eventually("it runs again", async || (lines(&pids).len() == 2).then_some(())).await;
+        std::fs::write(scratch.path().join("go"), "").unwrap();
+        let detail = room.coordinator.reaches(&run, RunState::Succeeded).await;
+        assert_eq!(task(&detail, "a").attempts, 2);
+        room.workers.push(worker);
+        room.stop().await;
+    });
+}
+
+#[test]
+fn a_worker_that_is_drained_ends_what_it_has_and_gets_nothing_new() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut room = Room::of(scratch.path(), 1).await;
+        let run = waiting_run(&room, scratch.path()).await;
+        room.workers[0].client.drain_node(true).await.unwrap();
+        std::fs::write(scratch.path().join("go"), "").unwrap();
+        task_reaches(&room.coordinator, &run, "a", TaskState::Succeeded).await;
+        says_why(&room.coordinator, &run, "after", "takes no new tasks (draining)").await;
+        // Also after a restart.
+        room.workers.remove(0).leave().await;
+        let worker = comes_back(&room, &scratch.path().join("w0"), "worker").await;
+        says_why(&room.coordinator, &run, "after", "takes no new tasks (draining)").await;
+        worker.client.pause_node(true).await.unwrap();
+        worker.client.drain_node(false).await.unwrap();
+        says_why(&room.coordinator, &run, "after", "starts no tasks (paused)").await;
+        assert_eq!(room.coordinator.client.task(&run, "after").await.unwrap().attempts, 0);
+        worker.client.pause_node(false).await.unwrap();
+        let detail = room.coordinator.reaches(&run, RunState::Succeeded).await;
+        assert_eq!(node_of(&detail, "after").as_ref(), Some(&worker.did));
+        room.workers.push(worker);
+        room.stop().await;
+    });
+}
+
+#[test]
+fn requests_to_a_worker_that_is_away_end_with_a_problem_and_change_nothing() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut room = Room::of(scratch.path(), 1).await;
+        let tasks = "[[tasks]]\nid = \"a\"\ntty = true\n\
+                     script = '''printf 'Whose turn? '; read turn; test $turn = mine'''\n";
+        let run = room.coordinator.submit_as(shared(&dag(tasks))).await;
+        let item = room.coordinator.question(&run).await;
+        let did = room.workers[0].did.clone();
+        room.workers.remove(0).leave().await;
+        let client = &room.coordinator.client;
+        let session = item.session.unwrap().to_string();
+        let (answer, log, words) = (text("mine"), ReadLog::default(), item.name());
+        // Calls of one client wait for each other.
+        let other = Client::new(room.coordinator.home.node_place(), None);
+        let (answer, log, explain) = tokio::join!(
+            client.answer(&words, &answer),
+            client.task_log(&run, "a", &log),
+            other.explain(&session),
+        );
+        for problem in [problem(answer), problem(log.map(drop)), problem(explain)] {
+            assert_eq!(problem.kind, ProblemKind::Conflict, "{problem:?}");
+            assert!(problem.detail.starts_with(&format!("no answer from {did}")), "{problem:?}");
+        }
+        // What it was asked for, it may still do.
+        let worker = comes_back(&room, &scratch.path().join("w0"), "worker").await;
+        let again = room.coordinator.question(&run).await;
+        assert_eq!(again.name(), item.name());
+        eventually("the answer is taken", async || {
+            room.coordinator.client.answer(&item.name(), &text("mine")).await.ok()
+        })
+        .await;
+        let detail = room.coordinator.reaches(&run, RunState::Succeeded).await;
+        assert_eq!(task(&detail, "a").attempts, 1);
+        room.workers.push(worker);
+        room.stop().await;
+    });
+}
+
+#[test]
+fn a_node_whose_key_is_revoked_gets_nothing_and_stays_revoked() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let room = Room::of(scratch.path(), 2).await;
+        let [first, second] = &room.workers[..] else { panic!() };
+        let coordinator = &room.coordinator;
+        coordinator.client.revoke(&first.did.0).await.unwrap();
+        let refused = problem(coordinator.client.trust(&first.did.0, None, None).await);
+        assert_eq!(refused.kind, ProblemKind::Conflict, "{refused:?}");
+        let nodes = coordinator.client.nodes(None).await.unwrap().items;
+        let state = |of: &Node| nodes.iter().find(|node| node.did == of.did).map(|node| node.state);
+        assert_eq!(
+            (state(first), state(second)),
+            (Some(RoomNodeState::Pending), Some(RoomNodeState::Online))
+        );
+        let tasks: String =
+            (0..8).map(|n| format!("[[tasks]]\nid = \"t{n}\"\nscript = \"sleep 0.1\"\n")).collect();
+        let run = coordinator.submit_as(shared(&dag(&tasks))).await;
+        let detail = coordinator.reaches(&run, RunState::Succeeded).await;
+        for task in &detail.tasks {
+            assert_eq!(node_of(&detail, &task.id.to_string()).as_ref(), Some(&second.did));
+        }
+        room.stop().await;
+    });
+}
+
+#[test]
+fn a_run_that_waits_for_its_only_worker_goes_on_when_another_one_comes() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut room = Room::of(scratch.path(), 0).await;
+        let text = dag("[[tasks]]\nid = \"a\"\ninputs = [\"in\"]\nscript = \"cat in\"\n");
+        std::fs::write(scratch.path().join("in"), "read\n").unwrap();
+        let workdir = scratch.path().to_str().unwrap().to_owned();
+        let run = room.coordinator.submit_as(CreateRun { workdir, ..shared(&text) }).await;
+        says_why(&room.coordinator, &run, "a", "No node of the room offers to execute tasks").await;
+        let mut with_name = flags("worker");
+        with_name.push("federation.name=late".to_owned());
+        let with_name: Vec<&str> = with_name.iter().map(String::as_str).collect();
+        let late = Node::start(&scratch.path().join("late"), &with_name, Some(&room.rooms)).await;
+        room.coordinator.client.trust(&late.did.0, None, Some(vec![Right::Execute])).await.unwrap();
+        late.client.trust(&room.coordinator.did.0, None, Some(vec![Right::Coordinate])).await.unwrap();
+        let detail = room.coordinator.reaches(&run, RunState::Succeeded).await;
+        assert_eq!(task(&detail, "a").node.as_ref().map(|node| node.label()), Some("late"));
+        room.workers.push(late);
+        room.stop().await;
+    });
+}
