@@ -43,6 +43,15 @@ pub(crate) const MACHETE: CargoTool = CargoTool {
     takes: "about half a minute",
 };
 
+/// Counts which lines the tests run; it needs no tools of LLVM, which a plain toolchain does not have.
+pub(crate) const TARPAULIN: CargoTool = CargoTool {
+    package: "cargo-tarpaulin",
+    version: "0.37.5",
+    probe: &["tarpaulin", "--version"],
+    without: &[],
+    takes: "about 5 minutes",
+};
+
 impl CargoTool {
     /// Installs it where it is missing. One that is there is taken, whatever its version.
     pub(crate) fn ensure(&self) -> Outcome {

@@ -2,6 +2,7 @@
 
 mod ci;
 mod corpus;
+mod coverage;
 mod deny;
 mod docs;
 mod fresh;
@@ -36,6 +37,8 @@ cargo xtask COMMAND
   corpus record [PROGRAM | PROGRAM/SCENARIO ...]
                plays the scenarios of the monitor's corpus and keeps their recordings
                (docs/guide/corpus.md)
+  coverage     the share of lines that unit, property and simulation tests run, by part of the code; fails if
+               a part is below its gate (installs cargo-tarpaulin where it is missing)
   fuzz [SECONDS]
                every fuzzer for so long (60 s)
   simulate [--seeds N]
@@ -60,6 +63,7 @@ pub(crate) fn dispatch(arguments: &[String]) -> Outcome {
         Some("docs") => docs::docs(),
         Some("reference") => crate::reference::reference(rest),
         Some("corpus") => corpus::corpus(rest),
+        Some("coverage") => coverage::coverage(rest),
         Some("fresh") => fresh::fresh(rest),
         // The helper process of `fresh`; people do not call it.
         Some("fresh-removal") => fresh::remove_when_left(rest),
