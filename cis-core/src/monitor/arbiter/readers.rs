@@ -11,8 +11,9 @@ use crate::event::{Layer, PromptKind};
 use crate::ids::TimestampMs;
 use crate::monitor::evidence::{KernelEvidence, Reader, ReaderHow};
 use crate::monitor::screen::{
-    Asked, Keys, Page, Place, Shape, answers, asks, asks_for_enter, has_gauges, is_carrier, is_clockwork,
-    is_gauge, is_listener, kind_of, letters, list_asked_above, menu_at_cursor, presses, shape_of, unboxed,
+    Asked, Keys, Page, Place, Shape, answers, asks, asks_for_enter, ends_with_key, has_gauges, is_carrier,
+    is_clockwork, is_gauge, is_listener, kind_of, letters, list_asked_above, menu_at_cursor, presses,
+    shape_of, unboxed,
 };
 
 /// Cells are still for so long before a process in a read counts, ms.
@@ -363,7 +364,7 @@ impl Arbiter {
         if !page.view.alternate
             && is_listener(&rows())
             && !Self::asks_plainly(page)
-            && !asks_for_enter(&rows())
+            && !ends_with_key(&rows())
         {
             return None;
         }
@@ -433,7 +434,9 @@ impl Arbiter {
         if page.view.cursor_visible {
             return answers(&page.lead);
         }
-        page.above(page.end(), FRAME_ROWS).iter().any(|row| row.starts_with("? ") || row.starts_with('◆'))
+        let rows = page.above(page.end(), FRAME_ROWS);
+        let (last, framed) = (rows.iter().rev().take(2), rows.iter().any(|row| row.starts_with('◆')));
+        framed || last.into_iter().any(|row| row.starts_with("? "))
     }
 
     /// A terminal inside, also while the screen outside moves.

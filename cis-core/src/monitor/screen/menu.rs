@@ -290,21 +290,20 @@ fn pointed_in(
     };
     let is_skipped = |row: &str| !aligned && SKIPPED.is_match(bare(row));
     let is_part = |row: &&&str| is_row(row) || is_skipped(row);
-    // Behind the edge of a box, a question is indented, too.
+    // Behind the edge of a box, a question is indented, too, but less than its options.
     let is_boxed = rows[at].trim_start().starts_with(EDGES);
-    let heads = |row: &str| {
-        let text = unboxed(row);
-        let asks = ends_asking(text) || CHOOSES.is_match(text) || text.contains("? ");
-        is_boxed
-            && asks
-            && !is_aligned(bare(row))
-            && !text.starts_with(['○', '◯'])
-            && !CHECKS.is_match(bare(row))
-    };
-    let count = |ends: &dyn Fn(&str) -> bool| {
-        rows[..at].iter().rev().take_while(|row| is_part(row) && !ends(row)).count()
-    };
+    let indent = |row: usize| bare(rows[row]).chars().take_while(|c| c.is_whitespace()).count();
     let below = rows[at + 1..].iter().take_while(is_part).count();
+    let heads = |row: usize| {
+        let text = unboxed(rows[row]);
+        let asks = ends_asking(text) || CHOOSES.is_match(text) || text.contains("? ");
+        let of_pointed = if below > 0 { column.min(indent(at + 1)) } else { column };
+        let of_next = if row + 1 == at { of_pointed } else { indent(row + 1) };
+        is_boxed && asks && indent(row) < of_next
+    };
+    let count = |ends: &dyn Fn(usize) -> bool| {
+        (0..at).rev().take_while(|row| is_part(&&rows[*row]) && !ends(*row)).count()
+    };
     let stands_alone = |above: usize| {
         let mut others = rows[at - above..at].iter().chain(&rows[at + 1..=at + below]);
         !others.any(|row| is_row(&row))
@@ -484,10 +483,12 @@ fn colored(page: &Page, rows: &[&str], from: usize) -> Option<(String, Vec<Promp
 fn across(rows: &[&str]) -> Option<(String, Vec<PromptOption>, usize)> {
     let at = rows.iter().rposition(|row| ACROSS.is_match(unboxed(row)))?;
     let asked = question(&rows[..at]);
-    if rows.len() > at + 3 || asked.is_empty() {
+    let row = unboxed(rows[at]);
+    // States have such marks, too: without a stroke between the choices, something must ask.
+    let asks = row.contains(" / ") || CHOOSES.is_match(&asked) || asked.contains(['?', '？']);
+    if rows.len() > at + 3 || asked.is_empty() || !asks {
         return None;
     }
-    let row = unboxed(rows[at]);
     let marks = row.match_indices(['●', '○']).map(|(at, _)| at);
     let ends = marks.clone().skip(1).chain([row.len()]);
     let labels: Vec<(bool, &str)> = marks

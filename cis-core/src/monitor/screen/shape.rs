@@ -51,6 +51,12 @@ static CONTINUES: LazyLock<Regex> = LazyLock::new(|| {
 /// A question with groups of answers or defaults behind it, to its end.
 static QUESTION: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"[?？](?:\s*[(\[{][^()\[\]{}]+[)\]}]){0,3}\s*:?\s*$"));
+/// A count, a bar or a percentage in brackets, to the end.
+static COUNTED: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"[(\[{](?:\s*\d+\s?/\s?\d+\s*|[=#>█▓▒░. -]{4,}|\s*\d+([.,]\d+)?\s?%\s*)[)\]}]\s*:?\s*$")
+});
+/// An address that ends with what looks like a question.
+static ADDRESS: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)https?://\S*\?\s*$"));
 static SERVES: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"(?i)https?://|\b(listening|serving|watching|running (at|on)|ready in)\b"));
 static LISTENS: LazyLock<Regex> = LazyLock::new(|| {
@@ -70,7 +76,7 @@ pub(in crate::monitor) fn shape_of(lead: &str) -> Shape {
     }
     if PRESS.is_match(text) || text.ends_with("?...") {
         Shape::Strong
-    } else if !QUESTION.is_match(text) && (PROGRESS.is_match(text) || DOING.is_match(text)) {
+    } else if !is_question(text) && (PROGRESS.is_match(text) || DOING.is_match(text)) {
         Shape::Progress
     } else if ENDS.is_match(text) || ASKS.is_match(text) {
         Shape::Strong
@@ -82,6 +88,12 @@ pub(in crate::monitor) fn shape_of(lead: &str) -> Shape {
 /// Whether the text names a key to press.
 pub(in crate::monitor) fn presses(text: &str) -> bool {
     PRESS.is_match(text)
+}
+
+/// The lowest row asks for a key to continue, and nothing above it says that a server runs.
+pub(in crate::monitor) fn ends_with_key(last_rows: &[String]) -> bool {
+    let is_last = last_rows.last().is_some_and(|row| CONTINUES.is_match(row));
+    is_last && !last_rows.iter().any(|row| SERVES.is_match(row))
 }
 
 /// A row asks for a key to continue. A server or a watcher names keys, too, and does not wait for them.
@@ -98,7 +110,12 @@ pub(in crate::monitor) fn is_carrier(name: &str) -> bool {
 /// The text before the cursor asks, and does not only say which keys there are.
 pub(in crate::monitor) fn answers(lead: &str) -> bool {
     let text = unboxed(lead);
-    shape_of(lead) == Shape::Strong && (QUESTION.is_match(text) || !LISTENS.is_match(text))
+    shape_of(lead) == Shape::Strong && (is_question(text) || !LISTENS.is_match(text))
+}
+
+/// The text ends as a question does, whatever it names.
+fn is_question(text: &str) -> bool {
+    QUESTION.is_match(text) && !COUNTED.is_match(text) && !ADDRESS.is_match(text)
 }
 
 /// The last rows are those of a server or a watcher that takes keys and does not wait for them.
@@ -145,7 +162,14 @@ mod tests {
         ] {
             assert!(answers(asked), "{asked}");
         }
-        for told in ["Local: http://localhost:5173/ ", "Press q to quit: ", "Done? 12/80"] {
+        for told in [
+            "Local: http://localhost:5173/ ",
+            "Press q to quit: ",
+            "Done? 12/80",
+            "Is the database up? (3/30)",
+            "Waiting, is it up? [####......]",
+            "GET http://localhost:3000/search?",
+        ] {
             assert!(!answers(told), "{told}");
         }
     }
@@ -154,7 +178,11 @@ mod tests {
     fn any_other_key_is_waited_for_unless_a_server_runs() {
         let row = "--- Press q to quit, or any other key to continue ---".to_owned();
         assert!(is_listener(std::slice::from_ref(&row)) && asks_for_enter(std::slice::from_ref(&row)));
-        assert!(!asks_for_enter(&["Serving on port 80".to_owned(), row]));
+        assert!(ends_with_key(std::slice::from_ref(&row)));
+        assert!(!ends_with_key(&["Serving on port 80".to_owned(), row.clone()]));
+        // It was pressed.
+        let after = ["Server started.".to_owned(), "Press Ctrl+C to stop".to_owned()];
+        assert!(!ends_with_key(&[vec![row], after.to_vec()].concat()));
     }
 
     #[test]

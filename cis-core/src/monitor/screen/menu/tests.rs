@@ -253,6 +253,10 @@ fn a_question_in_a_box_is_no_option_of_its_menu() {
     let found = menu("┃ Which model?\n┃ > small\n┃   medium\n┃   large").expect("a menu");
     let labels: Vec<&str> = found.options.iter().map(|option| option.label.as_str()).collect();
     assert_eq!((found.question.as_str(), &labels[..]), ("Which model?", &["small", "medium", "large"][..]));
+    // An option that reads as a question does is one, as it is indented as the others are.
+    let found = menu("│ Which files?\n│   Select all\n│ › src\n│   tests").expect("a menu");
+    let labels: Vec<&str> = found.options.iter().map(|option| option.label.as_str()).collect();
+    assert_eq!((found.question.as_str(), &labels[..]), ("Which files?", &["Select all", "src", "tests"][..]));
 }
 
 #[test]
@@ -264,4 +268,7 @@ fn choices_in_a_row_are_parted_by_strokes_or_blanks() {
         assert_eq!(options, [("Yes", "\r"), ("No", "\x1b[C\r")], "{row}");
     }
     assert!(menu("Install dependencies?\n● Yes ○").is_none());
+    for legend in ["Services:\n● web  ○ worker  ○ db", "3 of 4 are up\n● running  ○ stopped"] {
+        assert!(menu(legend).is_none(), "{legend}");
+    }
 }
