@@ -61,7 +61,7 @@ pub(crate) fn unconnected(session: SessionId) -> Problem {
 pub(crate) fn starting(session: SessionId) -> Problem {
     let detail = format!("session {session} has not started yet");
     Problem::new(ProblemKind::Conflict, detail)
-        .hint("try again in a moment; `cis dag why` says what a task waits for")
+        .hint("retry in a moment; `cis dag why` says what a task waits for")
 }
 
 /// The prompt is another one than the answer is for.

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
-use tokio::sync::broadcast;
 
 use super::super::commands::{AskedOfRun, Command, stopping};
 use super::super::restore::{self, RestoreError};
@@ -34,6 +33,9 @@ use cis_store::{Reader, StoreError};
 
 /// Files of a run's directory are looked for so long.
 const FILES_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Interval at which a follower looks whether a session has started.
+const STARTING_LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// A longer program name or argument list is a mistake.
 const ARGV_MAX: usize = 10_000;
@@ -318,10 +320,11 @@ impl Node {
         }
     }
 
-    /// Whether the hub was told of a session. Not: it ended, or its output is withheld. Waits for one that is about to start.
+    /// Whether the hub was told of a session. It was not if the session ended, or if its output is withheld. If the session is about
+    /// to start, waits for that.
     async fn is_exposed(&self, session: SessionId) -> Answer<bool> {
-        // From before the question on, so that no event is missed.
-        let mut events = self.events.subscribe();
+        // Subscribe before asking the driver, so that no event is missed.
+        let (mut events, mut ended) = (self.events.subscribe(), self.shared.ended.subscribe());
         loop {
             match self.expose(session).await {
                 Ok(()) => return Ok(true),
@@ -331,9 +334,11 @@ impl Node {
                 Err(problem) if problem == starting(session) => {}
                 Err(_) => return Ok(false),
             }
-            // How it goes on is an event; of some that were missed, one may have been it.
-            if matches!(events.recv().await, Err(broadcast::error::RecvError::Closed)) {
-                return Err(stopping());
+            tokio::select! {
+                _ = events.recv() => {}
+                // Sessions of other nodes' runs make no events here.
+                () = tokio::time::sleep(STARTING_LOOK_EVERY) => {}
+                _ = ended.wait_for(|ended| *ended) => return Err(stopping()),
             }
         }
     }

@@ -443,12 +443,17 @@ impl Driver {
             Err(Problem::new(ProblemKind::Unavailable, detail))
         } else if known {
             Ok(())
-        } else if self.parts.worker.is_starting(session) {
+        } else if self.host.fd().is_some() && self.is_starting(session) {
             Err(starting(session))
         } else {
             Err(self.not_live(session, format!("session {session} is not live")))
         };
         self.turn.confirm(reply, answer);
+    }
+
+    /// Whether a session is asked for, or its files are on their way.
+    fn is_starting(&self, session: SessionId) -> bool {
+        self.parts.worker.is_starting(session) || self.federation.awaits_files(session)
     }
 
     /// What is said of a session that neither the worker nor the standalone sessions have. The store is behind: one that

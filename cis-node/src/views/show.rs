@@ -17,7 +17,7 @@ use crate::commands::{Command, HeldFor};
 use crate::control::stale;
 use crate::node::Node;
 use crate::open_views::{Registered, TheirEnd, opens};
-use crate::problems::{hub_problem, internal};
+use crate::problems::{hub_problem, internal, starting};
 use crate::server::{AttachFrame, AttachInput, NodeApi as _};
 use crate::streams::{self, Viewer};
 use cis_core::api::{Attach, Problem, ProblemKind, ReadLog};
@@ -274,7 +274,10 @@ impl Node {
 
     async fn log_for(&self, open: &Open, read: &ReadLog) -> Result<Source, Problem> {
         let attempt = (open.run, open.task.clone(), open.attempt);
-        let is_live = self.expose(open.session).await.is_ok();
+        let is_live = match self.expose(open.session).await {
+            Ok(()) => true,
+            Err(problem) => problem == starting(open.session),
+        };
         let read = ReadLog { marks: true, ..read.clone() };
         let pieces = self.own_log(open.session, Some(attempt), is_live, &read).await?;
         let shown = pieces.flat_map(|piece| {

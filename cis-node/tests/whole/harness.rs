@@ -133,20 +133,19 @@ impl Node {
     }
 }
 
-/// A test that failed leaves no process behind.
+/// The nodes of a test that failed are ended, with what runs on them. What was left by [`Node::leave`] goes on.
 impl Drop for Node {
     fn drop(&mut self) {
-        if self.thread.take().is_none() {
-            return;
-        }
+        let Some(node) = self.thread.take() else { return };
         let place = self.home.node_place();
         // The runtime of the test is in use.
         let ended = thread::spawn(move || {
             on_a_runtime(async {
                 let client = Client::new(place, None);
                 let stopped = client.stop_node(&StopNode { kill_sessions: true }).await;
-                if let Err(error) = stopped {
-                    eprintln!("a node goes on: {error}");
+                match stopped {
+                    Ok(()) => drop(node.join()),
+                    Err(error) => eprintln!("a node goes on: {error}"),
                 }
             });
         });

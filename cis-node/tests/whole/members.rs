@@ -134,6 +134,7 @@ fn two_coordinators_share_a_worker_and_know_nothing_of_the_runs_of_each_other() 
             (first.submit_as(shared(&text("1"))).await, second.submit_as(shared(&text("2"))).await);
         first.reaches(&one, RunState::Succeeded).await;
         second.reaches(&other, RunState::Succeeded).await;
+        // Both give their tasks at the same moment, and know nothing of each other's yet: the slots count for each of them.
         for name in ["1", "2"] {
             let (mut now, mut begun) = (0, 0);
             for line in lines(&log).iter().filter(|line| line.ends_with(name)) {
@@ -167,15 +168,18 @@ fn packed_tasks_fill_a_node_before_the_next_one_gets_any() {
         }
         let first = coordinator.submit_as(shared(&dag(&waiting_task("a", scratch.path())))).await;
         task_reaches(&coordinator, &first, "a", TaskState::Running).await;
-        let tasks = waiting_task("b", scratch.path()) + waiting_task("c", scratch.path()).as_str();
-        let second = coordinator.submit_as(shared(&dag(&tasks))).await;
+        // By itself, so that the next one finds a full node.
+        let second = coordinator.submit_as(shared(&dag(&waiting_task("b", scratch.path())))).await;
+        task_reaches(&coordinator, &second, "b", TaskState::Running).await;
+        let third = coordinator.submit_as(shared(&dag(&waiting_task("c", scratch.path())))).await;
         let pids = scratch.path().join("pids");
         eventually("all of them work", async || (lines(&pids).len() == 3).then_some(())).await;
         std::fs::write(scratch.path().join("go"), "").unwrap();
         let first = coordinator.reaches(&first, RunState::Succeeded).await;
         let second = coordinator.reaches(&second, RunState::Succeeded).await;
-        let [a, b, c] = [node_of(&first, "a"), node_of(&second, "b"), node_of(&second, "c")];
-        assert!((a == b) != (a == c), "one of two fits beside the first: {a:?} {b:?} {c:?}");
+        let third = coordinator.reaches(&third, RunState::Succeeded).await;
+        let [a, b, c] = [node_of(&first, "a"), node_of(&second, "b"), node_of(&third, "c")];
+        assert!(a == b && b != c, "{a:?} {b:?} {c:?}");
         for worker in workers {
             worker.stop().await;
         }

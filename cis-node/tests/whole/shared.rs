@@ -644,6 +644,7 @@ fn a_worker_works_only_for_coordinators_that_it_trusts() {
         assert!(!second.exists());
         worker.client.trust(&coordinator.did.0, None, Some(vec![Right::Coordinate])).await.unwrap();
         coordinator.reaches(&run, RunState::Succeeded).await;
+        assert!(second.exists());
         room.stop().await;
     });
 }

@@ -171,6 +171,13 @@ impl Room {
 }
 
 impl Federation {
+    /// Whether a session of another node's run does not start before its files, or its grant in the room, have come.
+    pub(super) fn awaits_files(&self, session: SessionId) -> bool {
+        let comes =
+            |held: &Held| matches!(held.transfer, Some(Transfer::Download(_))) || held.awaits.is_some();
+        self.held.values().any(|held| held.session == session && comes(held))
+    }
+
     pub(super) fn new(parts: &Parts) -> Self {
         Self {
             rooms: BTreeMap::new(),
