@@ -12,7 +12,7 @@ pub(crate) fn docs() -> Outcome {
     command.env("RUSTDOCFLAGS", "-D warnings");
     run(command)?;
     // The binary's pages would overwrite those of a library with the same name: a pass of its own.
-    // Of the whole workspace, too: of one package, the libraries would have other features, and be checked a second time.
+    // With `-p`, the libraries would get other features than in the first pass, and be checked a second time.
     let mut command = cargo(&["doc", "--workspace", "--no-deps", "--locked", "--bin", "cis"]);
     command.arg("--document-private-items");
     command.env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links");
