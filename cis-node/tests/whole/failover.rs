@@ -232,6 +232,13 @@ fn a_node_whose_key_is_revoked_gets_nothing_and_stays_revoked() {
         let room = Room::of(scratch.path(), 2).await;
         let [first, second] = &room.workers[..] else { panic!() };
         let coordinator = &room.coordinator;
+        // The driver hears of a revocation a moment later, and this node gets no task in that moment.
+        first.client.drain_node(true).await.unwrap();
+        eventually("the coordinator knows", async || {
+            let nodes = coordinator.client.nodes(None).await.unwrap().items;
+            nodes.iter().any(|node| node.state == RoomNodeState::Draining).then_some(())
+        })
+        .await;
         coordinator.client.revoke(&first.did.0).await.unwrap();
         let refused = problem(coordinator.client.trust(&first.did.0, None, None).await);
         assert_eq!(refused.kind, ProblemKind::Conflict, "{refused:?}");
@@ -243,10 +250,14 @@ fn a_node_whose_key_is_revoked_gets_nothing_and_stays_revoked() {
         );
         let tasks: String =
             (0..8).map(|n| format!("[[tasks]]\nid = \"t{n}\"\nscript = \"sleep 0.1\"\n")).collect();
-        let run = coordinator.submit_as(shared(&dag(&tasks))).await;
-        let detail = coordinator.reaches(&run, RunState::Succeeded).await;
-        for task in &detail.tasks {
-            assert_eq!(node_of(&detail, &task.id.to_string()).as_ref(), Some(&second.did));
+        // The second run finds it ready for work again.
+        for _ in 0..2 {
+            let run = coordinator.submit_as(shared(&dag(&tasks))).await;
+            let detail = coordinator.reaches(&run, RunState::Succeeded).await;
+            for task in &detail.tasks {
+                assert_eq!(node_of(&detail, &task.id.to_string()).as_ref(), Some(&second.did));
+            }
+            first.client.drain_node(false).await.unwrap();
         }
         room.stop().await;
     });
