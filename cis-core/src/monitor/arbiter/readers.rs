@@ -360,12 +360,7 @@ impl Arbiter {
             };
             return Some((line, 70, self.distrust.still_hold(ms), "and its screen is still"));
         }
-        let rows = || page.above(page.end(), LAST_ROWS);
-        if !page.view.alternate
-            && is_listener(&rows())
-            && !Self::asks_plainly(page)
-            && !ends_with_key(&rows())
-        {
+        if !page.view.alternate && Self::only_listens(page) {
             return None;
         }
         if !page.view.cursor_visible {
@@ -429,14 +424,20 @@ impl Arbiter {
         if asks { has_gauges(lines) || self.cells.has_clock(now) } else { is_clockwork(lines) }
     }
 
+    /// The last rows are those of a server that takes keys, and nothing below them asks.
+    fn only_listens(page: &Page) -> bool {
+        let rows = page.above(page.end(), LAST_ROWS);
+        is_listener(&rows) && !Self::asks_plainly(page) && !ends_with_key(&rows)
+    }
+
     /// The prompt is no mere list of keys.
     fn asks_plainly(page: &Page) -> bool {
         if page.view.cursor_visible {
             return answers(&page.lead);
         }
         let rows = page.above(page.end(), FRAME_ROWS);
-        let (last, framed) = (rows.iter().rev().take(2), rows.iter().any(|row| row.starts_with('◆')));
-        framed || last.into_iter().any(|row| row.starts_with("? "))
+        rows.iter().any(|row| row.starts_with('◆'))
+            || rows.iter().rev().take(2).any(|row| row.starts_with("? "))
     }
 
     /// A terminal inside, also while the screen outside moves.

@@ -95,8 +95,12 @@ const EDGES: [char; 2] = ['│', '┃'];
 /// A row without the edges of its box, which may be indented.
 fn bare(row: &str) -> &str {
     let row = row.trim_end_matches(EDGES);
-    let boxed = row.trim_start();
-    if boxed.starts_with(EDGES) { boxed.trim_start_matches(EDGES) } else { row }
+    if is_boxed(row) { row.trim_start().trim_start_matches(EDGES) } else { row }
+}
+
+/// Whether a row begins with the edge of a box.
+fn is_boxed(row: &str) -> bool {
+    row.trim_start().starts_with(EDGES)
 }
 
 /// Whether a pointer stands before the number of an option.
@@ -279,7 +283,8 @@ fn pointed_in(
     let row = pointed.captures(bare(rows[at]))?;
     let text = row.name("label").map_or(0, |label| label.start());
     let column = bare(rows[at])[..text].chars().count();
-    let is_aligned = |row: &str| row.chars().take_while(|c| c.is_whitespace()).count() == column;
+    let indent = |row: &str| row.chars().take_while(|c| c.is_whitespace()).count();
+    let is_aligned = |row: &str| indent(row) == column;
     let is_row = |row: &&&str| {
         let row = bare(row);
         OTHER.is_match(row)
@@ -290,27 +295,27 @@ fn pointed_in(
     };
     let is_skipped = |row: &str| !aligned && SKIPPED.is_match(bare(row));
     let is_part = |row: &&&str| is_row(row) || is_skipped(row);
-    // Behind the edge of a box, a question is indented, too, but less than its options.
-    let is_boxed = rows[at].trim_start().starts_with(EDGES);
-    let indent = |row: usize| bare(rows[row]).chars().take_while(|c| c.is_whitespace()).count();
     let below = rows[at + 1..].iter().take_while(is_part).count();
-    let heads = |row: usize| {
-        let text = unboxed(rows[row]);
+    let parts = rows[..at].iter().rev().take_while(is_part).count();
+    // Behind the edge of a box, a question is indented, too, but less than its options.
+    let heads = |row: &usize| {
+        let text = unboxed(rows[*row]);
+        let of_pointed = if below > 0 { column.min(indent(bare(rows[at + 1]))) } else { column };
+        let of_next = if row + 1 == at { of_pointed } else { indent(bare(rows[row + 1])) };
         let asks = ends_asking(text) || CHOOSES.is_match(text) || text.contains("? ");
-        let of_pointed = if below > 0 { column.min(indent(at + 1)) } else { column };
-        let of_next = if row + 1 == at { of_pointed } else { indent(row + 1) };
-        is_boxed && asks && indent(row) < of_next
-    };
-    let count = |ends: &dyn Fn(usize) -> bool| {
-        (0..at).rev().take_while(|row| is_part(&&rows[*row]) && !ends(*row)).count()
+        asks && indent(bare(rows[*row])) < of_next
     };
     let stands_alone = |above: usize| {
         let mut others = rows[at - above..at].iter().chain(&rows[at + 1..=at + below]);
         !others.any(|row| is_row(&row))
     };
-    // Without another row, what it points at may be a line to type into, below its question.
-    let above =
-        Some(count(&heads)).filter(|above| !stands_alone(*above)).unwrap_or_else(|| count(&|_| false));
+    let above = if is_boxed(rows[at]) {
+        let options = (at - parts..at).rev().take_while(|row| !heads(row)).count();
+        // Without another row, what it points at may be a line to type into, below its question.
+        if stands_alone(options) { parts } else { options }
+    } else {
+        parts
+    };
     let (first, last) = (at - above, at + below);
     let question = question(&rows[..first]);
     let asked = asking_row(&rows[..first]);
@@ -532,7 +537,6 @@ fn wrapped_above(above: &[&str], row: &str) -> usize {
     if !unboxed(row).starts_with(char::is_lowercase) {
         return 0;
     }
-    let is_boxed = |row: &str| row.trim_start().starts_with(EDGES);
     let cut = || above.iter().rev().take(WRAPPED_ROWS).take_while(|row| is_cut(unboxed(row)));
     match cut().position(|row| unboxed(row).starts_with(['◆', '▲', '?'])) {
         Some(marked) => marked + 1,

@@ -92,14 +92,16 @@ pub(in crate::monitor) fn presses(text: &str) -> bool {
 
 /// The lowest row asks for a key to continue, and nothing above it says that a server runs.
 pub(in crate::monitor) fn ends_with_key(last_rows: &[String]) -> bool {
-    let is_last = last_rows.last().is_some_and(|row| CONTINUES.is_match(row));
-    is_last && !last_rows.iter().any(|row| SERVES.is_match(row))
+    last_rows.last().is_some_and(|row| CONTINUES.is_match(row)) && !serves(last_rows)
 }
 
 /// A row asks for a key to continue. A server or a watcher names keys, too, and does not wait for them.
 pub(in crate::monitor) fn asks_for_enter(last_rows: &[String]) -> bool {
-    let matches = |pattern: &Regex| last_rows.iter().any(|row| pattern.is_match(row));
-    matches(&CONTINUES) && !matches(&SERVES)
+    last_rows.iter().any(|row| CONTINUES.is_match(row)) && !serves(last_rows)
+}
+
+fn serves(last_rows: &[String]) -> bool {
+    last_rows.iter().any(|row| SERVES.is_match(row))
 }
 
 /// A program of this name passes on what others show: its own reading tells nothing of theirs.
