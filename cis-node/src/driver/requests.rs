@@ -451,9 +451,9 @@ impl Driver {
         self.turn.confirm(reply, answer);
     }
 
-    /// Whether a session is asked for, or its files are on their way.
+    /// Whether a session is asked for, or waits for what it needs from other nodes.
     fn is_starting(&self, session: SessionId) -> bool {
-        self.parts.worker.is_starting(session) || self.federation.awaits_files(session)
+        self.parts.worker.is_starting(session) || self.federation.is_to_start(session)
     }
 
     /// What is said of a session that neither the worker nor the standalone sessions have. The store is behind: one that

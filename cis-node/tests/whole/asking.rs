@@ -257,11 +257,9 @@ fn a_session_that_waits_leaves_its_slot_and_takes_typed_input_once() {
         give(client, &second, text("two")).await;
         node.reaches(&run, RunState::Succeeded).await;
         assert_eq!(read(dir, "got"), "one/two\n");
-        let piped = node
-            .submit_in(dir, &asks("echo x > began; until [ -e go ]; do sleep 0.01; done", "tty = false"))
-            .await;
+        let piped = node.submit_in(dir, &asks("until [ -e go ]; do sleep 0.01; done", "tty = false")).await;
         let session = node.task_is(&piped, "ask", TaskState::Running).await.session.unwrap().to_string();
-        eventually("it has begun", async || (!read(dir, "began").is_empty()).then_some(())).await;
+        node.has_begun(&session).await;
         let late = SendInput { data: b"x".to_vec(), input: InputId::NONE };
         let no_input = problem_of(client.send_input(&session, &late).await);
         assert!(no_input.detail.contains("takes no input"), "{no_input:?}");

@@ -5,17 +5,11 @@ use std::path::Path;
 use cis_client::Client;
 use cis_core::api::{CreateRun, ListInbox, ProblemKind, ReadLog, RoomNodeState};
 use cis_core::event::{RunState, TaskState};
-use cis_core::identity::Right;
 
-use crate::harness::{Node, Room, eventually, flags, on_a_runtime, shared, task};
-use crate::shared::{dag, is_idle, lines, node_of, problem, says_why, task_reaches, text, waiting_task};
-
-/// A node that left, in its home, with its role.
-async fn comes_back(room: &Room, dir: &Path, role: &str) -> Node {
-    let flags = flags(role);
-    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    Node::start(dir, &flags, Some(&room.rooms)).await
-}
+use crate::harness::{
+    Node, Room, eventually, let_work, lines, on_a_runtime, problem_of, shared, start, task,
+};
+use crate::shared::{dag, is_idle, node_of, says_why, text, waiting_task};
 
 /// A run of a task that waits for the file `go` and one after it, once that works.
 async fn waiting_run(room: &Room, scratch: &Path) -> String {
@@ -24,7 +18,7 @@ async fn waiting_run(room: &Room, scratch: &Path) -> String {
     let run = room.coordinator.submit_as(shared(&dag(&tasks))).await;
     let pids = scratch.join("pids");
     eventually("its session works", async || (lines(&pids).len() == 1).then_some(())).await;
-    task_reaches(&room.coordinator, &run, "a", TaskState::Running).await;
+    room.coordinator.task_is(&run, "a", TaskState::Running).await;
     run
 }
 
@@ -35,7 +29,7 @@ fn a_session_goes_on_while_the_node_of_its_worker_is_away() {
         let mut room = Room::of(scratch.path(), 1).await;
         let run = waiting_run(&room, scratch.path()).await;
         room.workers.remove(0).leave().await;
-        let worker = comes_back(&room, &scratch.path().join("w0"), "worker").await;
+        let worker = start(&scratch.path().join("w0"), "worker", &[], &room.rooms).await;
         assert_eq!(worker.client.node().await.unwrap().live_sessions, 1);
         std::fs::write(scratch.path().join("go"), "").unwrap();
         let detail = room.coordinator.reaches(&run, RunState::Succeeded).await;
@@ -63,13 +57,8 @@ fn a_result_counts_that_came_while_worker_and_coordinator_were_away() {
         .await;
         let Room { coordinator, rooms, .. } = room;
         coordinator.leave().await;
-        let flags_of = |role: &str| flags(role);
-        let start = async |dir: &str, role: &str| {
-            let flags = flags_of(role);
-            let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-            Node::start(&scratch.path().join(dir), &flags, Some(&rooms)).await
-        };
-        let (coordinator, worker) = (start("c", "coordinator").await, start("w0", "worker").await);
+        let coordinator = start(&scratch.path().join("c"), "coordinator", &[], &rooms).await;
+        let worker = start(&scratch.path().join("w0"), "worker", &[], &rooms).await;
         let detail = coordinator.reaches(&run, RunState::Succeeded).await;
         assert_eq!((task(&detail, "a").attempts, task(&detail, "after").attempts), (1, 1));
         assert_eq!(lines(&scratch.path().join("pids")).len(), 1, "nothing ran twice");
@@ -107,17 +96,15 @@ script = "true"
         );
         let run = room.coordinator.submit_as(shared(&dag(&tasks))).await;
         let item = room.coordinator.question(&run).await;
-        task_reaches(&room.coordinator, &run, "short", TaskState::Running).await;
+        room.coordinator.task_is(&run, "short", TaskState::Running).await;
         let Room { coordinator, workers, rooms } = room;
         coordinator.leave().await;
         // This ends while nobody hears of it.
         std::fs::write(scratch.path().join("go"), "").unwrap();
-        let flags = flags("coordinator");
-        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-        let coordinator = Node::start(&scratch.path().join("c"), &flags, Some(&rooms)).await;
+        let coordinator = start(&scratch.path().join("c"), "coordinator", &[], &rooms).await;
         room = Room { coordinator, workers, rooms };
         let coordinator = &room.coordinator;
-        task_reaches(coordinator, &run, "short", TaskState::Succeeded).await;
+        coordinator.task_is(&run, "short", TaskState::Succeeded).await;
         let again = coordinator.question(&run).await;
         assert_eq!((again.name(), &again.question), (item.name(), &item.question));
         eventually("the answer is taken", async || {
@@ -148,8 +135,9 @@ fn a_task_whose_session_ended_with_its_node_runs_again_when_that_is_back() {
         let run = waiting_run(&room, scratch.path()).await;
         room.workers.remove(0).stop().await;
         let pids = scratch.path().join("pids");
-        assert!(!Path::new("/proc").join(&lines(&pids)[0]).exists());
-        let worker = comes_back(&room, &scratch.path().join("w0"), "worker").await;
+        let process = Path::new("/proc").join(&lines(&pids)[0]);
+        eventually("its session is over", async || (!process.exists()).then_some(())).await;
+        let worker = start(&scratch.path().join("w0"), "worker", &[], &room.rooms).await;
         eventually("it runs again", async || (lines(&pids).len() == 2).then_some(())).await;
         std::fs::write(scratch.path().join("go"), "").unwrap();
         let detail = room.coordinator.reaches(&run, RunState::Succeeded).await;
@@ -167,11 +155,11 @@ fn a_worker_that_is_drained_ends_what_it_has_and_gets_nothing_new() {
         let run = waiting_run(&room, scratch.path()).await;
         room.workers[0].client.drain_node(true).await.unwrap();
         std::fs::write(scratch.path().join("go"), "").unwrap();
-        task_reaches(&room.coordinator, &run, "a", TaskState::Succeeded).await;
+        room.coordinator.task_is(&run, "a", TaskState::Succeeded).await;
         says_why(&room.coordinator, &run, "after", "takes no new tasks (draining)").await;
         // Also after a restart.
         room.workers.remove(0).leave().await;
-        let worker = comes_back(&room, &scratch.path().join("w0"), "worker").await;
+        let worker = start(&scratch.path().join("w0"), "worker", &[], &room.rooms).await;
         says_why(&room.coordinator, &run, "after", "takes no new tasks (draining)").await;
         worker.client.pause_node(true).await.unwrap();
         worker.client.drain_node(false).await.unwrap();
@@ -206,12 +194,12 @@ fn requests_to_a_worker_that_is_away_end_with_a_problem_and_change_nothing() {
             client.task_log(&run, "a", &log),
             other.explain(&session),
         );
-        for problem in [problem(answer), problem(log.map(drop)), problem(explain)] {
+        for problem in [problem_of(answer), problem_of(log.map(drop)), problem_of(explain)] {
             assert_eq!(problem.kind, ProblemKind::Conflict, "{problem:?}");
             assert!(problem.detail.starts_with(&format!("no answer from {did}")), "{problem:?}");
         }
         // What it was asked for, it may still do.
-        let worker = comes_back(&room, &scratch.path().join("w0"), "worker").await;
+        let worker = start(&scratch.path().join("w0"), "worker", &[], &room.rooms).await;
         let again = room.coordinator.question(&run).await;
         assert_eq!(again.name(), item.name());
         eventually("the answer is taken", async || {
@@ -240,7 +228,7 @@ fn a_node_whose_key_is_revoked_gets_nothing_and_stays_revoked() {
         })
         .await;
         coordinator.client.revoke(&first.did.0).await.unwrap();
-        let refused = problem(coordinator.client.trust(&first.did.0, None, None).await);
+        let refused = problem_of(coordinator.client.trust(&first.did.0, None, None).await);
         assert_eq!(refused.kind, ProblemKind::Conflict, "{refused:?}");
         let nodes = coordinator.client.nodes(None).await.unwrap().items;
         let state = |of: &Node| nodes.iter().find(|node| node.did == of.did).map(|node| node.state);
@@ -273,12 +261,9 @@ fn a_run_that_waits_for_its_only_worker_goes_on_when_another_one_comes() {
         let workdir = scratch.path().to_str().unwrap().to_owned();
         let run = room.coordinator.submit_as(CreateRun { workdir, ..shared(&text) }).await;
         says_why(&room.coordinator, &run, "a", "No node of the room offers to execute tasks").await;
-        let mut with_name = flags("worker");
-        with_name.push("federation.name=late".to_owned());
-        let with_name: Vec<&str> = with_name.iter().map(String::as_str).collect();
-        let late = Node::start(&scratch.path().join("late"), &with_name, Some(&room.rooms)).await;
-        room.coordinator.client.trust(&late.did.0, None, Some(vec![Right::Execute])).await.unwrap();
-        late.client.trust(&room.coordinator.did.0, None, Some(vec![Right::Coordinate])).await.unwrap();
+        let with_name = ["federation.name=late"];
+        let late = start(&scratch.path().join("late"), "worker", &with_name, &room.rooms).await;
+        let_work(&late, &room.coordinator).await;
         let detail = room.coordinator.reaches(&run, RunState::Succeeded).await;
         assert_eq!(task(&detail, "a").node.as_ref().map(|node| node.label()), Some("late"));
         room.workers.push(late);

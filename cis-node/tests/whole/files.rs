@@ -8,7 +8,7 @@ use cis_core::api::{Attach, CreateRun, ListSessions, ReadLog, RunDetail};
 use cis_core::event::{RunState, TaskState};
 use serde_json::{Value, json};
 
-use crate::harness::{Node, eventually, on_a_runtime, problem_of, read, request_in, task};
+use crate::harness::{Node, eventually, lines, on_a_runtime, problem_of, read, request_in, task};
 
 const SECRET: &str = "hunter2-correct-horse";
 
@@ -23,21 +23,8 @@ fn with_secret(dir: &Path, text: &str) -> CreateRun {
     CreateRun { env: Some(env), ..request_in(dir, text) }
 }
 
-fn lines(dir: &Path, name: &str) -> usize {
-    read(dir, name).lines().count()
-}
-
 fn reason(run: &RunDetail, id: &str) -> String {
     task(run, id).reason.clone().unwrap_or_default()
-}
-
-/// The bytes of a file that a task left.
-async fn artifact(node: &Node, run: &str, id: &str, path: &str) -> String {
-    let (mut stream, mut file) = (node.client.artifact(run, id, path).await.unwrap(), Vec::new());
-    while let Some(bytes) = stream.next().await.unwrap() {
-        file.extend_from_slice(&bytes);
-    }
-    String::from_utf8(file).unwrap()
 }
 
 #[test]
@@ -245,12 +232,12 @@ fn files_that_match_are_kept_as_they_were_and_what_cannot_be_kept_fails_its_task
             .collect();
         assert_eq!(kept, [("a.log", 4, false), ("out/b/z", 5, false), ("out/run", 10, true)]);
         assert_eq!(
-            artifact(&node, &run, "make", "out/b/z").await,
-            "text\n",
+            node.artifact_of(&run, "make", "out/b/z").await,
+            b"text\n",
             "as it was at the end of its task"
         );
         let blob = task(&ended, "make").artifacts[2].blob.to_string();
-        assert_eq!(artifact(&node, &run, "make", &blob).await, "#!/bin/sh\n");
+        assert_eq!(node.artifact_of(&run, "make", &blob).await, b"#!/bin/sh\n");
         let context: Value = serde_json::from_str(&read(dir, "context.json")).unwrap();
         assert_eq!(context["needs"]["make"]["artifacts"], json!(["a.log", "out/b/z", "out/run"]));
         for (id, said) in [
@@ -310,10 +297,14 @@ fn the_same_inputs_give_the_earlier_result_without_running_and_other_ones_do_not
         let of_file = |text: String| CreateRun { umask: Some(0o022), ..request_in(dir, &text) };
         let request = || of_file(dag(CACHED));
         let first = of(request()).await;
-        assert_eq!((first.state, lines(dir, "ran")), (TaskState::Succeeded, 1));
+        assert_eq!((first.state, lines(&dir.join("ran")).len()), (TaskState::Succeeded, 1));
         std::fs::remove_dir_all(dir.join("out")).unwrap();
         let second = of(request()).await;
-        assert_eq!((second.state, lines(dir, "ran")), (TaskState::Completed, 1), "it did not run");
+        assert_eq!(
+            (second.state, lines(&dir.join("ran")).len()),
+            (TaskState::Completed, 1),
+            "it did not run"
+        );
         assert!(second.reason.unwrap().contains("cached"));
         assert_eq!((&second.outputs, &second.artifacts), (&first.outputs, &first.artifacts));
         assert_eq!((read(dir, "used"), read(dir, "tail")), ("1 of one".to_owned(), "built it\n".to_owned()));
@@ -321,14 +312,18 @@ fn the_same_inputs_give_the_earlier_result_without_running_and_other_ones_do_not
         assert_eq!((mode("out/all"), mode("out/copy")), (0, 0o111));
         std::fs::write(dir.join("src/a"), "one\ntwo\n").unwrap();
         assert_eq!(of(request()).await.state, TaskState::Succeeded);
-        assert_eq!((lines(dir, "ran"), read(dir, "used").as_str()), (2, "2 of one\ntwo"));
+        assert_eq!((lines(&dir.join("ran")).len(), read(dir, "used").as_str()), (2, "2 of one\ntwo"));
         std::fs::write(dir.join("src/a"), "one\n").unwrap();
         assert_eq!(of(request()).await.state, TaskState::Completed, "what was once made is found again");
         assert_eq!(read(dir, "used"), "1 of one", "and its files are the old ones");
         let fresh = CreateRun { no_cache: true, ..request() };
-        assert_eq!((of(fresh).await.state, lines(dir, "ran")), (TaskState::Succeeded, 3));
+        assert_eq!((of(fresh).await.state, lines(&dir.join("ran")).len()), (TaskState::Succeeded, 3));
         let other = of_file(dag(CACHED).replace("built it", "built this"));
-        assert_eq!((of(other).await.state, lines(dir, "ran")), (TaskState::Succeeded, 4), "another script");
+        assert_eq!(
+            (of(other).await.state, lines(&dir.join("ran")).len()),
+            (TaskState::Succeeded, 4),
+            "another script"
+        );
         // A file that is no cause to run: it lies where the cache puts its own.
         std::fs::remove_dir_all(dir.join("out")).unwrap();
         std::fs::write(dir.join("out"), "in the way").unwrap();
@@ -336,7 +331,7 @@ fn the_same_inputs_give_the_earlier_result_without_running_and_other_ones_do_not
         std::fs::remove_file(dir.join("src/b")).unwrap();
         let blocked = node.submit_as(request()).await;
         node.reaches(&blocked, RunState::Failed).await;
-        assert_eq!(lines(dir, "ran"), 5, "where it cannot be put back, the task runs");
+        assert_eq!(lines(&dir.join("ran")).len(), 5, "where it cannot be put back, the task runs");
         std::fs::remove_file(dir.join("out")).unwrap();
         // A damaged entry is no result.
         for folder in std::fs::read_dir(dir.join("home/cache")).unwrap() {
@@ -344,7 +339,7 @@ fn the_same_inputs_give_the_earlier_result_without_running_and_other_ones_do_not
                 std::fs::write(entry.unwrap().path(), "damaged").unwrap();
             }
         }
-        assert_eq!((of(request()).await.state, lines(dir, "ran")), (TaskState::Succeeded, 6));
+        assert_eq!((of(request()).await.state, lines(&dir.join("ran")).len()), (TaskState::Succeeded, 6));
         assert_eq!(of(request()).await.state, TaskState::Completed, "it was kept anew");
         node.stop().await;
     });
@@ -391,7 +386,7 @@ fn a_key_of_words_serves_its_own_task_and_items_while_it_is_young_enough() {
         for times in 1..=2 {
             let run = node.submit_in(dir, &changes).await;
             node.reaches(&run, RunState::Succeeded).await;
-            assert_eq!(lines(dir, "changed"), times);
+            assert_eq!(lines(&dir.join("changed")).len(), times);
             let why = node.client.why(&run, "a").await.unwrap().because.join(" ");
             assert!(why.contains("in") && why.contains("not"), "{why}");
             std::fs::write(dir.join("in"), "").unwrap();
@@ -433,13 +428,7 @@ fn a_log_is_read_in_parts_and_by_attempt_without_secrets_that_were_written_in_pi
         std::fs::write(dir.join("go"), "").unwrap();
         node.reaches(&run, RunState::Succeeded).await;
         assert_eq!(node.log_of(&run, "slow").await, "first *** then hunter2-nothing\n");
-        let log = async |id: &str, how: ReadLog| {
-            let (mut stream, mut log) = (client.task_log(&run, id, &how).await.unwrap(), Vec::new());
-            while let Some(bytes) = stream.next().await.unwrap() {
-                log.extend_from_slice(&bytes);
-            }
-            String::from_utf8(log).unwrap()
-        };
+        let log = async |id: &str, how: ReadLog| node.log_as(&run, id, &how).await;
         let attempt = |number| ReadLog { attempt: Some(number), ..ReadLog::default() };
         assert_eq!(log("tries", attempt(1)).await, "attempt 1\n");
         assert_eq!(log("tries", attempt(2)).await, "attempt 2\n");

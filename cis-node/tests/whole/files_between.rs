@@ -8,27 +8,12 @@ use std::path::Path;
 use cis_core::api::{CreateRun, ProblemKind, ReadLog, RoomNodeState};
 use cis_core::event::{RunState, TaskState};
 
-use crate::harness::{Node, Room, eventually, on_a_runtime, shared, task};
-use crate::shared::{dag, is_idle, lines, node_of, problem};
-
-/// More than any text in these tests.
-const ALL: usize = 64 << 20;
+use crate::harness::{ALL, Node, Room, eventually, lines, on_a_runtime, problem_of, shared, task};
+use crate::shared::{dag, is_idle, node_of};
 
 /// A shared run of the files in this directory.
 fn in_dir(dir: &Path, tasks: &str) -> CreateRun {
     CreateRun { workdir: dir.to_str().unwrap().to_owned(), ..shared(&dag(tasks)) }
-}
-
-/// The log of a task.
-async fn log_of(node: &Node, run: &str, id: &str) -> String {
-    let bytes =
-        node.client.task_log(run, id, &ReadLog::default()).await.unwrap().read_to_end(ALL).await.unwrap();
-    String::from_utf8(bytes).unwrap()
-}
-
-/// The bytes of an artifact of a task.
-async fn artifact(node: &Node, run: &str, id: &str, path: &str) -> Vec<u8> {
-    node.client.artifact(run, id, path).await.unwrap().read_to_end(ALL).await.unwrap()
 }
 
 /// Whether a file below the directory holds this text.
@@ -113,9 +98,9 @@ script = 'cmp out/big src/big && cat report out/deep/made > end'
         for worker in workers {
             worker.stop().await;
         }
-        assert_eq!(artifact(&coordinator, &run, "build", "out/big").await, big);
-        assert_eq!(artifact(&coordinator, &run, "test", "report").await, b"from a\n");
-        let missing = problem(coordinator.client.artifact(&run, "build", "out/none").await.map(drop));
+        assert_eq!(coordinator.artifact_of(&run, "build", "out/big").await, big);
+        assert_eq!(coordinator.artifact_of(&run, "test", "report").await, b"from a\n");
+        let missing = problem_of(coordinator.client.artifact(&run, "build", "out/none").await.map(drop));
         assert_eq!(missing.kind, ProblemKind::NotFound, "{missing:?}");
         coordinator.stop().await;
     });
@@ -207,7 +192,7 @@ printf 'a \033[31mred\033[0m word\n'
         let mut end = coordinator.client.task_log(&run, "talks", &from).await.unwrap();
         assert_eq!(end.read_to_end(ALL).await.unwrap(), b"20000\n");
         let unknown = ReadLog { attempt: Some(3), ..ReadLog::default() };
-        let unknown = problem(coordinator.client.task_log(&run, "talks", &unknown).await.map(drop));
+        let unknown = problem_of(coordinator.client.task_log(&run, "talks", &unknown).await.map(drop));
         assert_eq!(unknown.kind, ProblemKind::NotFound, "{unknown:?}");
         let follow = ReadLog { follow: true, ..ReadLog::default() };
         let plain = ReadLog { plain: true, ..follow.clone() };
@@ -279,7 +264,7 @@ script = 'echo "${{#TOKEN}}" > {dir}/stays; pwd >> {dir}/stays; echo "here $TOKE
         .await;
         fs::write(scratch.path().join("go"), "").unwrap();
         let detail = coordinator.reaches(&run, RunState::Succeeded).await;
-        assert_eq!(log_of(coordinator, &run, "stays").await, "here ***\n");
+        assert_eq!(coordinator.log_as(&run, "stays", &ReadLog::default()).await, "here ***\n");
         assert_eq!(task(&detail, "make").outputs["mixed"], "before *** after");
         assert_eq!(lines(&scratch.path().join("stays")), ["15", "/"], "a task without names stays");
         for home in ["w0", "w1"] {
@@ -327,7 +312,7 @@ printf '%s %s' {{{{ tasks.build.outputs.lines }}}} "$(cat out/made)" > used
         let runs = async |node: &Node, no_cache: bool| {
             let run = node.submit_as(CreateRun { no_cache, ..in_dir(&work, &tasks) }).await;
             let detail = node.reaches(&run, RunState::Succeeded).await;
-            let used = String::from_utf8(artifact(node, &run, "use", "used").await).unwrap();
+            let used = String::from_utf8(node.artifact_of(&run, "use", "used").await).unwrap();
             (detail, lines(&ran).len(), used)
         };
         fs::write(work.join("src.txt"), "one\n").unwrap();
@@ -356,7 +341,7 @@ printf '%s %s' {{{{ tasks.build.outputs.lines }}}} "$(cat out/made)" > used
         assert_eq!(build.state, TaskState::Completed);
         let reason = build.reason.clone().unwrap();
         assert!(reason.contains(&format!("cached: the result of {}:build#1", first.run.id)), "{reason}");
-        assert_eq!(artifact(&coordinator, &second.run.id.to_string(), "build", "out/made").await, b"ONE\n");
+        assert_eq!(coordinator.artifact_of(&second.run.id.to_string(), "build", "out/made").await, b"ONE\n");
         // One byte is another.
         fs::write(work.join("src.txt"), "ond\n").unwrap();
         let (third, ran, used) = runs(&coordinator, false).await;

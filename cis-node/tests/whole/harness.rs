@@ -1,15 +1,18 @@
 //! Nodes in threads of this process, and clients of them.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use cis_client::Client;
-use cis_core::api::{CreateRun, InboxItem, ListInbox, RunDetail, StopNode, TaskView};
-use cis_core::event::{ExecutionMode, RunState};
+use cis_client::{Client, ClientError};
+use cis_core::api::{
+    CreateRun, InboxItem, ListInbox, Problem, ReadLog, RunDetail, SessionView, StopNode, TaskView,
+};
+use cis_core::event::{ExecutionMode, RunState, TaskState};
 use cis_core::identity::Right;
 use cis_core::ids::{InputId, NodeDid};
 use cis_local::Home;
@@ -21,6 +24,9 @@ pub(crate) const ROOM: &str = "!tests:memory";
 
 /// Longer than anything takes, also on a busy machine.
 const LONG: Duration = Duration::from_secs(60);
+
+/// More bytes than any log or file in these tests has.
+pub(crate) const ALL: usize = 64 << 20;
 
 /// Between two looks at what no event tells.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -42,6 +48,22 @@ pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Opt
     }
 }
 
+/// How a node in this directory is started. `flags`: of its configuration, `key=value`.
+pub(crate) fn options(dir: &Path, flags: &[&str], rooms: Option<&RoomsInMemory>) -> NodeOptions {
+    let home = Home::locate(Some(dir.into()), None, None).unwrap();
+    let host = [env!("CARGO_BIN_EXE_session-host-of-tests"), dir.to_str().unwrap()];
+    let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
+    NodeOptions {
+        config: config::load(&home, |_| None, &flags).unwrap(),
+        stays: true,
+        restart: host.map(str::to_owned).to_vec(),
+        host_command: host.map(Into::into).to_vec(),
+        environment: [("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into(),
+        rooms_in_memory: rooms.cloned(),
+        home,
+    }
+}
+
 /// A node in a thread of this process.
 pub(crate) struct Node {
     pub(crate) client: Client,
@@ -52,24 +74,14 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// A node without a room. `flags`: of its configuration, `key=value`.
+    /// A node without a room.
     pub(crate) async fn local(dir: &Path, flags: &[&str]) -> Self {
         Self::start(dir, flags, None).await
     }
 
     pub(crate) async fn start(dir: &Path, flags: &[&str], rooms: Option<&RoomsInMemory>) -> Self {
-        let home = Home::locate(Some(dir.into()), None, None).unwrap();
-        let host = [env!("CARGO_BIN_EXE_session-host-of-tests"), dir.to_str().unwrap()];
-        let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
-        let options = NodeOptions {
-            config: config::load(&home, |_| None, &flags).unwrap(),
-            stays: true,
-            restart: host.map(str::to_owned).to_vec(),
-            host_command: host.map(Into::into).to_vec(),
-            environment: [("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into(),
-            rooms_in_memory: rooms.cloned(),
-            home: home.clone(),
-        };
+        let options = options(dir, flags, rooms);
+        let home = options.home.clone();
         let (tell, ready) = mpsc::channel();
         let thread = thread::spawn(move || {
             let ready = tell.clone();
@@ -192,27 +204,28 @@ pub(crate) struct Room {
 /// Tasks that a worker executes at a time.
 pub(crate) const SLOTS: u32 = 2;
 
-/// The flags of a node of the room.
-pub(crate) fn flags(role: &str) -> Vec<String> {
+/// A node of the room, with more flags.
+pub(crate) async fn start(dir: &Path, role: &str, more: &[&str], rooms: &RoomsInMemory) -> Node {
     let set = |key: &str, value: &str| format!("federation.{key}={value}");
-    vec![set("room", ROOM), set("role", role), set("slots", &SLOTS.to_string())]
+    let own = [set("room", ROOM), set("role", role), set("slots", &SLOTS.to_string())];
+    let flags: Vec<&str> = own.iter().map(String::as_str).chain(more.iter().copied()).collect();
+    Node::start(dir, &flags, Some(rooms)).await
+}
+
+/// Lets a node work for this coordinator.
+pub(crate) async fn let_work(worker: &Node, coordinator: &Node) {
+    coordinator.client.trust(&worker.did.0, None, Some(vec![Right::Execute])).await.unwrap();
+    worker.client.trust(&coordinator.did.0, None, Some(vec![Right::Coordinate])).await.unwrap();
 }
 
 impl Room {
     pub(crate) async fn of(scratch: &Path, workers: usize) -> Self {
         let rooms = RoomsInMemory::default();
-        let of = |role: &str| flags(role);
-        let start = async |dir: PathBuf, role: &str| {
-            let flags = of(role);
-            let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-            Node::start(&dir, &flags, Some(&rooms)).await
-        };
-        let coordinator = start(scratch.join("c"), "coordinator").await;
+        let coordinator = start(&scratch.join("c"), "coordinator", &[], &rooms).await;
         let mut all = Vec::new();
         for n in 0..workers {
-            let worker = start(scratch.join(format!("w{n}")), "worker").await;
-            coordinator.client.trust(&worker.did.0, None, Some(vec![Right::Execute])).await.unwrap();
-            worker.client.trust(&coordinator.did.0, None, Some(vec![Right::Coordinate])).await.unwrap();
+            let worker = start(&scratch.join(format!("w{n}")), "worker", &[], &rooms).await;
+            let_work(&worker, &coordinator).await;
             all.push(worker);
         }
         eventually("all workers offer slots", async || {
@@ -241,13 +254,16 @@ pub(crate) fn read(dir: &Path, name: &str) -> String {
     std::fs::read_to_string(dir.join(name)).unwrap_or_default()
 }
 
+/// The lines of a file, none of one that does not exist.
+pub(crate) fn lines(file: &Path) -> Vec<String> {
+    std::fs::read_to_string(file).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
 /// The problem that a call was answered with.
 #[track_caller]
-pub(crate) fn problem_of<T: std::fmt::Debug>(
-    answer: Result<T, cis_client::ClientError>,
-) -> cis_core::api::Problem {
+pub(crate) fn problem_of<T: Debug>(answer: Result<T, ClientError>) -> Problem {
     match answer {
-        Err(cis_client::ClientError::Problem(problem)) => *problem,
+        Err(ClientError::Problem(problem)) => *problem,
         other => panic!("the node answered no problem: {other:?}"),
     }
 }
@@ -259,7 +275,7 @@ impl Node {
     }
 
     /// Waits until a task of a run is in this state.
-    pub(crate) async fn task_is(&self, run: &str, id: &str, state: cis_core::event::TaskState) -> TaskView {
+    pub(crate) async fn task_is(&self, run: &str, id: &str, state: TaskState) -> TaskView {
         eventually(&format!("task {id} is {}", state.as_str()), async || {
             let task = self.client.task(run, id).await.unwrap();
             assert!(task.state == state || !task.state.is_terminal(), "{task:?}");
@@ -268,13 +284,36 @@ impl Node {
         .await
     }
 
-    /// The log of a task as text.
+    /// Waits until the node knows that a session has begun: what its program does can be seen earlier.
+    pub(crate) async fn has_begun(&self, session: &str) {
+        eventually(&format!("session {session} has a process"), async || {
+            self.client.session(session).await.unwrap().pid
+        })
+        .await;
+    }
+
+    /// Waits for the end of a session.
+    pub(crate) async fn ended(&self, session: &str) -> SessionView {
+        eventually(&format!("session {session} ends"), async || {
+            let view = self.client.session(session).await.unwrap();
+            view.ended_ms.is_some().then_some(view)
+        })
+        .await
+    }
+
+    /// The log of a task as text, without what draws on a terminal.
     pub(crate) async fn log_of(&self, run: &str, id: &str) -> String {
-        let how = cis_core::api::ReadLog { plain: true, ..Default::default() };
-        let (mut stream, mut log) = (self.client.task_log(run, id, &how).await.unwrap(), Vec::new());
-        while let Some(bytes) = stream.next().await.unwrap() {
-            log.extend_from_slice(&bytes);
-        }
+        self.log_as(run, id, &ReadLog { plain: true, ..ReadLog::default() }).await
+    }
+
+    /// The log of a task as it is asked for.
+    pub(crate) async fn log_as(&self, run: &str, id: &str, how: &ReadLog) -> String {
+        let log = self.client.task_log(run, id, how).await.unwrap().read_to_end(ALL).await.unwrap();
         String::from_utf8(log).unwrap()
+    }
+
+    /// A file that a task left.
+    pub(crate) async fn artifact_of(&self, run: &str, id: &str, path: &str) -> Vec<u8> {
+        self.client.artifact(run, id, path).await.unwrap().read_to_end(ALL).await.unwrap()
     }
 }

@@ -1,7 +1,5 @@
 //! The nodes of a room: what each knows of the others, whom it trusts, and to which of them tasks go.
 
-use std::path::Path;
-
 use cis_core::api::{
     AdmitNode, CreateRun, GroupPlace, ListRuns, ProblemKind, RevokeNode, RoomNodeState, RoomNodeView,
 };
@@ -11,21 +9,11 @@ use cis_core::identity::Right;
 use cis_core::ids::NodeDid;
 use cis_node::RoomsInMemory;
 
-use crate::harness::{Node, ROOM, Room, SLOTS, eventually, flags, on_a_runtime, request, shared, task};
-use crate::shared::{dag, lines, node_of, problem, task_reaches, waiting_task};
-
-/// A node of the room with more in its configuration.
-async fn start(dir: &Path, role: &str, more: &[&str], rooms: &RoomsInMemory) -> Node {
-    let own = flags(role);
-    let all: Vec<&str> = own.iter().map(String::as_str).chain(more.iter().copied()).collect();
-    Node::start(dir, &all, Some(rooms)).await
-}
-
-/// Lets a node work for this coordinator.
-async fn let_work(worker: &Node, coordinator: &Node) {
-    coordinator.client.trust(&worker.did.0, None, Some(vec![Right::Execute])).await.unwrap();
-    worker.client.trust(&coordinator.did.0, None, Some(vec![Right::Coordinate])).await.unwrap();
-}
+use crate::harness::{
+    Node, ROOM, Room, SLOTS, eventually, let_work, lines, on_a_runtime, problem_of, request, shared, start,
+    task,
+};
+use crate::shared::{dag, node_of, waiting_task};
 
 /// What a node knows of another one, once that fits.
 async fn listed(at: &Node, of: &NodeDid, fits: impl Fn(&RoomNodeView) -> bool) -> RoomNodeView {
@@ -145,8 +133,8 @@ fn two_coordinators_share_a_worker_and_know_nothing_of_the_runs_of_each_other() 
             assert_eq!(begun, 6, "each of them once");
         }
         // Of the runs of the other one, neither knows anything.
-        assert_eq!(problem(first.client.run(&other).await).kind, ProblemKind::NotFound);
-        assert_eq!(problem(second.client.take_over_run(&one).await).kind, ProblemKind::NotFound);
+        assert_eq!(problem_of(first.client.run(&other).await).kind, ProblemKind::NotFound);
+        assert_eq!(problem_of(second.client.take_over_run(&one).await).kind, ProblemKind::NotFound);
         second.stop().await;
         room.stop().await;
     });
@@ -167,10 +155,10 @@ fn packed_tasks_fill_a_node_before_the_next_one_gets_any() {
             workers.push(worker);
         }
         let first = coordinator.submit_as(shared(&dag(&waiting_task("a", scratch.path())))).await;
-        task_reaches(&coordinator, &first, "a", TaskState::Running).await;
+        coordinator.task_is(&first, "a", TaskState::Running).await;
         // By itself, so that the next one finds a full node.
         let second = coordinator.submit_as(shared(&dag(&waiting_task("b", scratch.path())))).await;
-        task_reaches(&coordinator, &second, "b", TaskState::Running).await;
+        coordinator.task_is(&second, "b", TaskState::Running).await;
         let third = coordinator.submit_as(shared(&dag(&waiting_task("c", scratch.path())))).await;
         let pids = scratch.path().join("pids");
         eventually("all of them work", async || (lines(&pids).len() == 3).then_some(())).await;
@@ -202,17 +190,17 @@ fn the_list_of_trusted_nodes_says_what_was_set_and_survives_a_restart() {
         let [trusted] = &identity.trusted[..] else { panic!("{identity:?}") };
         assert_eq!((&trusted.did, trusted.name.as_deref()), (&other.did, Some("builder")));
         assert_eq!(trusted.may.len(), 2, "{trusted:?}");
-        let wrong = problem(node.client.trust("did:key:zNoKey", None, None).await);
+        let wrong = problem_of(node.client.trust("did:key:zNoKey", None, None).await);
         assert_eq!(wrong.kind, ProblemKind::BadInput, "{wrong:?}");
         node.leave().await;
         let node = start(&scratch.path().join("n"), "coordinator", &[], &rooms).await;
         assert_eq!(node.client.identity().await.unwrap(), identity);
         assert!(node.client.untrust(did).await.unwrap().trusted.is_empty());
-        let unknown = problem(node.client.untrust(did).await);
+        let unknown = problem_of(node.client.untrust(did).await);
         assert_eq!(unknown.kind, ProblemKind::NotFound, "{unknown:?}");
         let revoked = node.client.revoke(did).await.unwrap();
         assert_eq!(revoked.revoked.len(), 1, "{revoked:?}");
-        let own = problem(node.client.revoke(&node.did.0).await);
+        let own = problem_of(node.client.revoke(&node.did.0).await);
         assert!(matches!(own.kind, ProblemKind::Conflict | ProblemKind::BadInput), "{own:?}");
         other.stop().await;
         node.stop().await;
@@ -236,16 +224,16 @@ fn what_needs_a_homeserver_is_refused_without_one_and_changes_nothing() {
         let place = GroupPlace { room: Some(ROOM.to_owned()) };
         let group = Group { limit: 1, frees_when_blocked: false };
         let refused = [
-            problem(client.invite_nodes(ROOM).await),
-            problem(client.admit_node(&admit).await),
-            problem(client.revoke_node(&revoke).await),
-            problem(client.set_group("press", &group, &place).await),
-            problem(client.remove_group("press", &place).await),
+            problem_of(client.invite_nodes(ROOM).await),
+            problem_of(client.admit_node(&admit).await),
+            problem_of(client.revoke_node(&revoke).await),
+            problem_of(client.set_group("press", &group, &place).await),
+            problem_of(client.remove_group("press", &place).await),
         ];
         for problem in refused {
             assert!(matches!(problem.kind, ProblemKind::Conflict | ProblemKind::Denied), "{problem:?}");
         }
-        let damaged = problem(worker.client.join_nodes("cis1Zm9v").await);
+        let damaged = problem_of(worker.client.join_nodes("cis1Zm9v").await);
         assert_eq!(damaged.kind, ProblemKind::BadInput, "{damaged:?}");
         assert!(client.groups().await.unwrap().items.is_empty());
         assert_eq!(listed(&room.coordinator, &worker.did, |_| true).await.may, [Right::Execute].into());
@@ -267,7 +255,7 @@ fn a_run_whose_room_and_mode_do_not_fit_is_refused() {
         ];
         for (mode, room, words) in wrong {
             let run = CreateRun { mode, room: room.map(str::to_owned), ..request(&text) };
-            let problem = problem(node.client.create_run(&run).await);
+            let problem = problem_of(node.client.create_run(&run).await);
             assert_eq!(problem.kind, ProblemKind::BadInput, "{problem:?}");
             assert!(problem.detail.contains(words) && problem.hint.is_some(), "{problem:?}");
         }
@@ -285,7 +273,7 @@ fn a_shared_run_without_a_room_goes_to_the_configured_one_and_waits_for_nodes_th
         let text = dag("[[tasks]]\nid = \"a\"\nnodes = [\"nobody\"]\nscript = \"true\"\n");
         let run = node.submit_as(CreateRun { room: None, ..shared(&text) }).await;
         assert_eq!(node.client.run(&run).await.unwrap().run.room.as_deref(), Some(ROOM));
-        task_reaches(&node, &run, "a", TaskState::Queued).await;
+        node.task_is(&run, "a", TaskState::Queued).await;
         // A node that takes over what it coordinates changes nothing.
         assert_eq!(node.client.take_over_run(&run).await.unwrap().node, node.did);
         assert_eq!(node.client.task(&run, "a").await.unwrap().attempts, 0);

@@ -2,49 +2,24 @@
 
 use std::path::Path;
 
-use cis_client::Client;
 use cis_core::api::{
     Answer, AnswerWith, CreateSession, Decide, KillSession, ListInbox, ListRuns, ListSessions, ReadLog,
-    SendInput, SessionView, TermSize,
+    SendInput, TermSize,
 };
 use cis_core::event::{RunState, SessionState, TaskState};
 use cis_core::ids::InputId;
-use cis_local::Home;
-use cis_node::{NodeOptions, config};
 use serde_json::json;
 
-use crate::harness::{Node, eventually, on_a_runtime, problem_of, read, task};
+use crate::harness::{Node, eventually, lines, on_a_runtime, options, problem_of, read, task};
+use crate::sessions::{log, shell};
 
 fn dag(tasks: &str) -> String {
     format!("version = 1\n[dag]\nid = \"restarts\"\nmax_parallel = 4\n[dag.defaults]\ntty = false\n{tasks}")
 }
 
-fn lines(dir: &Path, name: &str) -> usize {
-    read(dir, name).lines().count()
-}
-
-/// A session without a run.
+/// A session without a run, of a shell's script in this directory.
 fn session(dir: &Path, script: &str, size: Option<TermSize>) -> CreateSession {
-    CreateSession {
-        argv: ["sh", "-c", script].map(str::to_owned).to_vec(),
-        agent: None,
-        name: None,
-        cwd: dir.to_str().unwrap().to_owned(),
-        env: None,
-        umask: None,
-        size,
-        idle_ms: None,
-        lifetime_ms: None,
-        input: InputId::NONE,
-    }
-}
-
-async fn ended(client: &Client, id: &str) -> SessionView {
-    eventually("the session ended", async || {
-        let session = client.session(id).await.unwrap();
-        (!session.state.is_live()).then_some(session)
-    })
-    .await
+    CreateSession { cwd: dir.to_str().unwrap().to_owned(), size, ..shell(script) }
 }
 
 #[test]
@@ -75,11 +50,15 @@ fn a_run_goes_on_while_no_node_is_there_and_nothing_of_it_runs_twice() {
             script = 'echo {{ tasks.done.outputs.value }} >> next'
         "#);
         let run = node.submit_in(dir, &text).await;
-        eventually("both run", async || (lines(dir, "away") + lines(dir, "stays") == 2).then_some(())).await;
+        eventually("both run", async || {
+            (lines(&dir.join("away")).len() + lines(&dir.join("stays")).len() == 2).then_some(())
+        })
+        .await;
         let before = node.client.run(&run).await.unwrap();
         node.leave().await;
         std::fs::write(dir.join("go"), "").unwrap();
-        eventually("a task ends meanwhile", async || (lines(dir, "over") == 1).then_some(())).await;
+        eventually("a task ends meanwhile", async || (lines(&dir.join("over")).len() == 1).then_some(()))
+            .await;
         let node = Node::local(&dir.join("home"), &[]).await;
         let away = node.task_is(&run, "away", TaskState::Succeeded).await;
         assert_eq!(away.session, task(&before, "away").session);
@@ -89,7 +68,7 @@ fn a_run_goes_on_while_no_node_is_there_and_nothing_of_it_runs_twice() {
         std::fs::write(dir.join("end"), "").unwrap();
         let ended = node.reaches(&run, RunState::Succeeded).await;
         assert!(ended.tasks.iter().all(|task| task.attempts == 1), "{ended:?}");
-        assert_eq!(["done", "away", "stays", "over"].map(|name| lines(dir, name)), [1; 4]);
+        assert_eq!(["done", "away", "stays", "over"].map(|name| lines(&dir.join(name)).len()), [1; 4]);
         assert_eq!(read(dir, "next"), "7\n");
         assert_eq!(task(&ended, "away").outputs["out"], json!("1"));
         assert_eq!(node.log_of(&run, "away").await, "said\n");
@@ -101,7 +80,7 @@ fn a_run_goes_on_while_no_node_is_there_and_nothing_of_it_runs_twice() {
         };
         node.client.retry_run(&run, &from).await.unwrap();
         node.reaches(&run, RunState::Succeeded).await;
-        assert_eq!((lines(dir, "next"), lines(dir, "done")), (2, 1));
+        assert_eq!((lines(&dir.join("next")).len(), lines(&dir.join("done")).len()), (2, 1));
         node.stop().await;
     });
 }
@@ -182,7 +161,7 @@ fn a_node_that_is_stopped_with_its_sessions_ends_them_and_the_next_one_repeats_o
             eventually("its process is gone", async || (!process.exists()).then_some(())).await;
         }
         let node = Node::local(&dir.join("home"), &[]).await;
-        eventually("it begins again", async || (lines(dir, "long") == 2).then_some(())).await;
+        eventually("it begins again", async || (lines(&dir.join("long")).len() == 2).then_some(())).await;
         std::fs::write(dir.join("go"), "").unwrap();
         let ended = node.reaches(&run, RunState::Error).await;
         let of = |id: &str| (task(&ended, id).state, task(&ended, id).attempts);
@@ -190,7 +169,7 @@ fn a_node_that_is_stopped_with_its_sessions_ends_them_and_the_next_one_repeats_o
             ["long", "once", "next"].map(of),
             [(TaskState::Succeeded, 2), (TaskState::Error, 1), (TaskState::Cancelled, 0)]
         );
-        assert_eq!(["long", "once", "alone", "next"].map(|name| lines(dir, name)), [2, 1, 1, 0]);
+        assert_eq!(["long", "once", "alone", "next"].map(|name| lines(&dir.join(name)).len()), [2, 1, 1, 0]);
         assert!(!node.client.session(&alone).await.unwrap().state.is_live());
         let live = node.client.sessions(&ListSessions::default()).await.unwrap().items;
         assert!(live.is_empty(), "{live:?}");
@@ -205,20 +184,8 @@ fn a_second_node_in_the_same_home_is_refused_and_the_first_one_goes_on() {
         let dir = scratch.path();
         let home = dir.join("home");
         let node = Node::local(&home, &[]).await;
-        let second = std::thread::spawn(move || {
-            let home = Home::locate(Some(home.into()), None, None).unwrap();
-            let host = env!("CARGO_BIN_EXE_session-host-of-tests");
-            let options = NodeOptions {
-                config: config::load(&home, |_| None, &[]).unwrap(),
-                stays: false,
-                restart: vec![host.to_owned()],
-                host_command: vec![host.into()],
-                environment: std::collections::BTreeMap::new(),
-                rooms_in_memory: None,
-                home,
-            };
-            cis_node::run(options, |_| ()).map(drop)
-        });
+        let options = options(&home, &[], None);
+        let second = std::thread::spawn(move || cis_node::run(options, |_| ()).map(drop));
         let refused = second.join().unwrap().unwrap_err().to_string();
         assert!(refused.contains("a node runs already in"), "{refused}");
         let run = node.submit_in(dir, &dag("[[tasks]]\nid = \"a\"\ncommand = [\"true\"]\n")).await;
@@ -251,7 +218,7 @@ fn sessions_without_a_run_outlive_the_node_and_end_as_their_programs_do() {
         let failing = node.client.create_session(&failing).await.unwrap().id.to_string();
         let brief = CreateSession { lifetime_ms: Some(200), ..session(dir, "exec sleep 300", None) };
         let brief = node.client.create_session(&brief).await.unwrap().id.to_string();
-        assert!(ended(&node.client, &brief).await.detail.is_some());
+        assert!(node.ended(&brief).await.detail.is_some());
         let missing = CreateSession { argv: vec!["/missing/program".to_owned()], ..session(dir, "", None) };
         let refused = problem_of(node.client.create_session(&missing).await);
         assert_eq!(refused.status, 400);
@@ -260,25 +227,18 @@ fn sessions_without_a_run_outlive_the_node_and_end_as_their_programs_do() {
         std::fs::write(dir.join("go"), "").unwrap();
         let node = Node::local(&dir.join("home"), &[]).await;
         let client = &node.client;
-        assert_eq!(ended(client, &failing).await.exit_code, Some(7));
+        assert_eq!(node.ended(&failing).await.exit_code, Some(7));
         assert_eq!(client.create_session(&reader).await.unwrap().id, made.id, "also after a restart");
         let typed = SendInput { data: b"one\r".to_vec(), input: InputId::NONE };
         client.send_input("reader", &typed).await.unwrap();
-        let log = async |id: &str| {
-            let how = ReadLog { plain: true, ..ReadLog::default() };
-            let (mut stream, mut log) = (client.session_log(id, &how).await.unwrap(), Vec::new());
-            while let Some(bytes) = stream.next().await.unwrap() {
-                log.extend_from_slice(&bytes);
-            }
-            String::from_utf8(log).unwrap()
-        };
+        let plain = ReadLog { plain: true, ..ReadLog::default() };
         let text = eventually("it got the line", async || {
-            Some(log(&id).await).filter(|log| log.contains("got one"))
+            Some(log(&node, &id, &plain).await).filter(|log| log.contains("got one"))
         })
         .await;
         assert!(text.starts_with("sh mine\n"), "{text}");
         client.kill_session(&id, &KillSession { grace_ms: Some(100) }).await.unwrap();
-        assert_eq!(ended(client, &id).await.state, SessionState::Terminated);
+        assert_eq!(node.ended(&id).await.state, SessionState::Terminated);
         let all = ListSessions { all: true, standalone: true, ..ListSessions::default() };
         let all = client.all_sessions(&all).await.unwrap().items;
         assert!(all.len() >= 3 && all.iter().all(|session| !session.state.is_live()), "{all:?}");
@@ -298,7 +258,7 @@ fn a_run_whose_file_is_lost_waits_until_it_is_back_and_its_session_is_left_alone
             dag("[[tasks]]\nid = \"a\"\nscript = 'echo x >> a; until [ -e go ]; do sleep 0.01; done'\n\
              [[tasks]]\nid = \"b\"\nneeds = [\"a\"]\nscript = 'echo x >> b'\n");
         let run = node.submit_in(dir, &text).await;
-        eventually("it runs", async || (lines(dir, "a") == 1).then_some(())).await;
+        eventually("it runs", async || (lines(&dir.join("a")).len() == 1).then_some(())).await;
         node.leave().await;
         // The blob whose content is the text of the run.
         let blobs = std::fs::read_dir(home.join("blobs"))
@@ -322,7 +282,10 @@ fn a_run_whose_file_is_lost_waits_until_it_is_back_and_its_session_is_left_alone
         node.client.resume_run(&run).await.unwrap();
         std::fs::write(dir.join("go"), "").unwrap();
         let ended = node.reaches(&run, RunState::Succeeded).await;
-        assert_eq!((lines(dir, "a"), lines(dir, "b"), task(&ended, "a").attempts), (1, 1, 1));
+        assert_eq!(
+            (lines(&dir.join("a")).len(), lines(&dir.join("b")).len(), task(&ended, "a").attempts),
+            (1, 1, 1)
+        );
         assert!(!node.client.node().await.unwrap().warnings.join(" ").contains(&run));
         node.stop().await;
     });

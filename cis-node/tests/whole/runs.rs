@@ -9,7 +9,7 @@ use cis_core::event::{RetryScope, RunState, TaskState};
 use cis_core::ids::{InputId, TaskId};
 use serde_json::json;
 
-use crate::harness::{Node, eventually, on_a_runtime, problem_of, read, request, request_in, task};
+use crate::harness::{Node, eventually, lines, on_a_runtime, problem_of, read, request, request_in, task};
 
 /// A file of these tasks.
 fn dag(tasks: &str) -> String {
@@ -25,10 +25,6 @@ fn waits(id: &str, file: &str) -> String {
 
 fn open(dir: &Path, file: &str) {
     std::fs::write(dir.join(file), "").unwrap();
-}
-
-fn lines(dir: &Path, name: &str) -> Vec<String> {
-    read(dir, name).lines().map(str::to_owned).collect()
 }
 
 /// States of all tasks of a run, as `id=state`.
@@ -133,7 +129,7 @@ fn a_retry_runs_what_did_not_succeed_or_all_from_a_task_and_nothing_else() {
         "#);
         let run = node.submit_in(dir, &text).await;
         node.reaches(&run, RunState::Failed).await;
-        let counts = || ["first", "second", "third"].map(|name| lines(dir, name).len());
+        let counts = || ["first", "second", "third"].map(|name| lines(&dir.join(name)).len());
         assert_eq!(counts(), [1, 1, 0]);
         open(dir, "good");
         let retry = async |scope: RetryScope| node.client.retry_run(&run, &RetryRun { scope }).await;
@@ -253,7 +249,7 @@ fn a_request_that_comes_again_counts_once_and_its_key_serves_nothing_else() {
         node.leave().await;
         let node = Node::local(&dir.join("home"), &[]).await;
         assert_eq!(node.client.create_run(&run).await.unwrap().id, first.id, "after a restart");
-        assert_eq!(lines(dir, "ran").len(), 1);
+        assert_eq!(lines(&dir.join("ran")).len(), 1);
         assert_eq!(node.client.runs(&ListRuns::default()).await.unwrap().items.len(), 1);
         node.stop().await;
     });
@@ -293,14 +289,14 @@ fn an_attempt_is_repeated_for_the_reasons_that_its_task_lists_and_after_the_dela
         ));
         let run = node.submit_in(dir, &text).await;
         let ended = node.reaches(&run, RunState::Failed).await;
-        let times: Vec<i64> = lines(dir, "flaky")
+        let times: Vec<i64> = lines(&dir.join("flaky"))
             .iter()
             .zip(1..)
             .map(|(line, n)| line.strip_prefix(&format!("{n} ")).unwrap().parse().unwrap())
             .collect();
         assert_eq!(times.len(), 3, "it ends with its success");
         assert!(times.windows(2).all(|two| two[1] - two[0] >= 300), "{times:?}");
-        let ran = ["listed", "unlisted", "slow"].map(|name| lines(dir, name).len());
+        let ran = ["listed", "unlisted", "slow"].map(|name| lines(&dir.join(name)).len());
         assert_eq!(ran, [2, 1, 2]);
         let of = |id: &str| {
             let task = task(&ended, id);
@@ -369,7 +365,7 @@ fn a_cancelled_run_ends_its_sessions_and_still_cleans_up_unless_it_is_to_end_now
         assert_eq!(node.client.run(&run).await.unwrap().run.state, RunState::Running);
         open(dir, "cleaned");
         node.reaches(&run, RunState::Cancelled).await;
-        assert_eq!(lines(dir, "seen"), ["term", "clean", "told"]);
+        assert_eq!(lines(&dir.join("seen")), ["term", "clean", "told"]);
         let late = problem_of(node.client.cancel_run(&run, CancelRun::default()).await);
         assert_eq!(late.status, 409);
         assert!(late.detail.contains("has ended (cancelled)"), "{late:?}");
@@ -397,10 +393,11 @@ fn a_killed_session_cancels_its_task_and_the_first_kill_is_in_the_history() {
         let run = node.submit_in(dir, &text).await;
         let session = node.task_is(&run, "long", TaskState::Running).await.session.unwrap().to_string();
         eventually("it runs", async || (!read(dir, "began").is_empty()).then_some(())).await;
+        node.has_begun(&session).await;
         node.client.kill_session(&session, &KillSession { grace_ms: Some(100) }).await.unwrap();
         node.reaches(&run, RunState::Cancelled).await;
         assert_eq!(states(&node, &run).await, "long=cancelled next=cancelled");
-        assert_eq!(lines(dir, "began").len(), 1, "what people ended is not retried");
+        assert_eq!(lines(&dir.join("began")).len(), 1, "what people ended is not retried");
         let late = problem_of(node.client.kill_session(&session, &KillSession::default()).await);
         assert_eq!(late.status, 409, "{late:?}");
         let history = node.client.run_history(&run, Some("long")).await.unwrap();
@@ -443,7 +440,7 @@ fn a_paused_run_and_a_paused_node_start_nothing_and_stop_nothing() {
         assert!(!node.client.pause_node(false).await.unwrap().paused);
         node.reaches(&run, RunState::Succeeded).await;
         node.reaches(&held, RunState::Succeeded).await;
-        let mut ran = lines(dir, "ran");
+        let mut ran = lines(&dir.join("ran"));
         ran.sort();
         assert_eq!(ran, ["next", "only"]);
         assert_eq!(problem_of(node.client.pause_run(&run).await).status, 409);
@@ -470,11 +467,11 @@ fn a_created_run_waits_until_it_is_started_and_starts_once() {
         node.client.start_run(&run).await.unwrap();
         node.reaches(&run, RunState::Succeeded).await;
         assert_eq!(problem_of(node.client.start_run(&run).await).status, 409);
-        assert_eq!(lines(dir, "ran").len(), 1);
+        assert_eq!(lines(&dir.join("ran")).len(), 1);
         let other = second.id.to_string();
         node.client.cancel_run(&other, CancelRun::default()).await.unwrap();
         node.reaches(&other, RunState::Cancelled).await;
-        assert_eq!(lines(dir, "ran").len(), 1, "it never began");
+        assert_eq!(lines(&dir.join("ran")).len(), 1, "it never began");
         node.stop().await;
     });
 }
@@ -527,7 +524,7 @@ fn conditions_and_lists_come_from_what_earlier_tasks_wrote() {
         open(dir, "good");
         node.client.retry_run(&run, &RetryRun { scope: RetryScope::Failed }).await.unwrap();
         let ended = node.reaches(&run, RunState::Succeeded).await;
-        let mut ran = lines(dir, "ran");
+        let mut ran = lines(&dir.join("ran"));
         ran.sort();
         assert_eq!(ran, ["eu", "us", "us"], "only the item that failed ran again");
         assert_eq!(task(&ended, "deploy").outputs["url"], json!(["https://eu", "https://us"]));
@@ -561,7 +558,7 @@ fn a_group_lets_so_many_tasks_of_all_runs_work_at_a_time() {
         for run in [&first, &second] {
             node.reaches(run, RunState::Succeeded).await;
         }
-        assert_eq!(lines(dir, "ran").len(), 6, "no two of them at once");
+        assert_eq!(lines(&dir.join("ran")).len(), 6, "no two of them at once");
         // Held by one, it is full, also after a restart; a higher limit lets the other one in.
         let holds = |id: &str| waits(id, "go").replace("id =", "concurrency = { group = \"lock\" }\nid =");
         let held = node.submit_in(dir, &dag(&[holds("x"), holds("y")].concat())).await;
@@ -598,7 +595,7 @@ fn urgent_tasks_start_first_and_the_time_of_a_run_is_that_of_its_critical_path()
             .replace("max_parallel = 4", "max_parallel = 1");
         let run = node.submit_in(dir, &text).await;
         node.reaches(&run, RunState::Succeeded).await;
-        assert_eq!(lines(dir, "order"), ["high", "usual", "next", "low"]);
+        assert_eq!(lines(&dir.join("order")), ["high", "usual", "next", "low"]);
         let time = node.client.run_time(&run, &ReadTime { totals: false }).await.unwrap();
         assert_eq!(time.state, RunState::Succeeded);
         let split = time.critical;

@@ -430,7 +430,7 @@ fn a_node_describes_every_operation_that_its_owner_may_use() {
             assert!(all.len() > 10);
             for to in all {
                 let pointer = to.strip_prefix('#').unwrap_or_else(|| panic!("{to} is elsewhere"));
-                assert!(document.pointer(pointer).is_some(), "{to} is nowhere");
+                assert!(document.pointer(pointer).is_some(), "{to} does not exist");
             }
         }
 

@@ -51,15 +51,8 @@ async fn shows(node: &Node, session: &str, words: &str) -> String {
     .await
 }
 
-async fn ended(node: &Node, session: &str) -> cis_core::api::SessionView {
-    eventually(&format!("session {session} ends"), async || {
-        let view = node.client.session(session).await.unwrap();
-        view.ended_ms.is_some().then_some(view)
-    })
-    .await
-}
-
-async fn log(node: &Node, session: &str, how: &ReadLog) -> String {
+/// The log of a session as it is asked for.
+pub(crate) async fn log(node: &Node, session: &str, how: &ReadLog) -> String {
     let bytes = node.client.session_log(session, how).await.unwrap().read_to_end(1 << 20).await.unwrap();
     String::from_utf8(bytes).unwrap()
 }
@@ -90,7 +83,7 @@ fn a_session_is_typed_into_read_and_killed_and_its_log_stays() {
         assert!(!after.contains("hello") && after.contains("<first words>"), "{after}");
 
         client.kill_session(&id, &KillSession { grace_ms: Some(0) }).await.unwrap();
-        let view = ended(&node, &id).await;
+        let view = node.ended(&id).await;
         assert!(view.ended_ms >= Some(view.created_ms) && view.detail.is_some(), "{view:?}");
         assert_eq!(kind(client.kill_session(&id, &KillSession::default()).await), ProblemKind::Conflict);
         assert_eq!(kind(client.send_input(&id, &input("late")).await), ProblemKind::Conflict);
@@ -147,7 +140,7 @@ fn sessions_are_listed_by_pages_and_found_by_what_is_not_ambiguous() {
             ProblemKind::NotFound
         );
         client.kill_session("a", &KillSession { grace_ms: Some(0) }).await.unwrap();
-        ended(&node, &ids[0]).await;
+        node.ended(&ids[0]).await;
         let alone = ListSessions { standalone: true, ..ListSessions::default() };
         assert_eq!(all(alone.clone()).await, newest[..2]);
         assert_eq!(all(ListSessions { all: true, ..alone }).await, newest);
@@ -179,7 +172,7 @@ fn a_session_gets_the_directory_environment_and_mask_that_it_was_made_with_or_is
             },
         )
         .await;
-        let view = ended(&node, &id).await;
+        let view = node.ended(&id).await;
         assert_eq!((view.exit_code, view.tty, view.size), (Some(7), false, None));
         let said = std::fs::read_to_string(work.path().join("said")).unwrap();
         assert_eq!(said, format!("{cwd}\nyes\n0027\npipes\n"));
@@ -213,7 +206,7 @@ fn a_session_ends_at_its_limits_and_says_which() {
         let (idle, short) = (start(&node, &idle).await, start(&node, &short).await);
         let busy = CreateSession { idle_ms: Some(60_000), lifetime_ms: Some(60_000), ..session(&["cat"]) };
         let busy = start(&node, &busy).await;
-        let said = async |id: &str| ended(&node, id).await.detail.unwrap();
+        let said = async |id: &str| node.ended(id).await.detail.unwrap();
         let (idle, short) = (said(&idle).await, said(&short).await);
         assert!(idle.contains("idle") || idle.contains("activity"), "{idle}");
         assert!(short.contains("lifetime") || short.contains("300 ms"), "{short}");
@@ -349,7 +342,7 @@ fn a_session_that_waits_is_explained_answered_and_reported_in_a_recording_of_its
         let closed = node.client.inbox_item(&item.id.to_string()).await.unwrap().closed.unwrap();
         assert!(closed.by.is_some(), "{closed:?}");
         node.client.kill_session(&id, &KillSession { grace_ms: Some(0) }).await.unwrap();
-        ended(&node, &id).await;
+        node.ended(&id).await;
         let report = node.client.report_session(&id, &ReportSession { waits_for: None }).await;
         assert_eq!(kind(report), ProblemKind::Conflict);
         node.stop().await;

@@ -2,16 +2,18 @@
 
 use std::path::Path;
 
-use cis_client::{AttachFrame, ClientError};
+use cis_client::AttachFrame;
 use cis_core::api::{
     Answer, AnswerWith, Attach, AttachNotice, BoundEffect, CancelRun, CreateRun, KillSession, ListInbox,
-    Problem, ProblemKind, RetryRun, RoomNodeState, RunDetail, SendInput, SetMode,
+    ProblemKind, RetryRun, RoomNodeState, RunDetail, SendInput, SetMode,
 };
 use cis_core::event::{ExecutionMode, NodeRule, RetryScope, RuleEffect, RunState, TaskState};
 use cis_core::identity::Right;
 use cis_core::ids::{InputId, NodeDid};
 
-use crate::harness::{Node, ROOM, Room, SLOTS, eventually, on_a_runtime, request, shared, task};
+use crate::harness::{
+    Node, ROOM, Room, SLOTS, eventually, lines, on_a_runtime, problem_of, request, shared, task,
+};
 
 /// A file with these tasks. They have no terminal.
 pub(crate) fn dag(tasks: &str) -> String {
@@ -26,22 +28,9 @@ pub(crate) fn waiting_task(id: &str, scratch: &Path) -> String {
     )
 }
 
-/// The lines of a file, none of one that does not exist.
-pub(crate) fn lines(file: &Path) -> Vec<String> {
-    std::fs::read_to_string(file).unwrap_or_default().lines().map(str::to_owned).collect()
-}
-
 /// The node that a task was given to.
 pub(crate) fn node_of(run: &RunDetail, id: &str) -> Option<NodeDid> {
     task(run, id).node.as_ref().map(|node| node.did.clone())
-}
-
-/// Waits until a task is in this state.
-pub(crate) async fn task_reaches(node: &Node, run: &str, id: &str, state: TaskState) {
-    eventually(&format!("{id} is {}", state.as_str()), async || {
-        (node.client.task(run, id).await.unwrap().state == state).then_some(())
-    })
-    .await;
 }
 
 /// Waits until the node says this of why a task is where it is.
@@ -59,15 +48,6 @@ pub(crate) async fn is_idle(node: &Node) {
         (node.client.node().await.unwrap().live_sessions == 0).then_some(())
     })
     .await;
-}
-
-/// The problem that a request ended with.
-#[track_caller]
-pub(crate) fn problem<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> Problem {
-    match answer {
-        Err(ClientError::Problem(problem)) => *problem,
-        other => panic!("it is no problem: {other:?}"),
-    }
 }
 
 /// An answer in words.
@@ -182,9 +162,9 @@ fn tasks_go_to_the_nodes_that_they_name_and_those_with_a_directory_stay_where_th
         let workdir = scratch.path().to_str().unwrap().to_owned();
         let run = room.coordinator.submit_as(CreateRun { workdir, ..shared(&dag(&tasks)) }).await;
         for id in ["first", "second", "here"] {
-            task_reaches(&room.coordinator, &run, id, TaskState::Succeeded).await;
+            room.coordinator.task_is(&run, id, TaskState::Succeeded).await;
         }
-        task_reaches(&room.coordinator, &run, "both", TaskState::Completed).await;
+        room.coordinator.task_is(&run, "both", TaskState::Completed).await;
         let detail = room.coordinator.client.run(&run).await.unwrap();
         assert_eq!(node_of(&detail, "first").as_ref(), Some(first));
         assert_eq!(node_of(&detail, "second").as_ref(), Some(second));
@@ -223,11 +203,11 @@ fn a_question_of_a_worker_is_answered_once_at_the_coordinator() {
         assert_eq!(waits.question, deploy.question);
         // An answer that was meant for something else is not typed.
         let other = Answer { hash: Some("0123456789abcdef".to_owned()), ..text("n") };
-        let stale = problem(coordinator.client.answer(&deploy.name(), &other).await);
+        let stale = problem_of(coordinator.client.answer(&deploy.name(), &other).await);
         assert_eq!(stale.kind, ProblemKind::Conflict, "{stale:?}");
         let receipt = coordinator.client.answer(&deploy.name(), &text("y")).await.unwrap();
         assert!(receipt.by.starts_with("uid:"), "{receipt:?}");
-        let late = problem(coordinator.client.answer(&deploy.name(), &text("n")).await);
+        let late = problem_of(coordinator.client.answer(&deploy.name(), &text("n")).await);
         assert_eq!(late.kind, ProblemKind::Conflict, "{late:?}");
         let region = eventually("the next question", async || {
             let items = coordinator.client.inbox(&ListInbox::default()).await.unwrap().items;
@@ -289,11 +269,11 @@ fn a_shared_run_that_is_paused_starts_nothing_until_it_is_resumed() {
             waiting_task("a", scratch.path()) + "[[tasks]]\nid = \"b\"\nneeds = [\"a\"]\nscript = \"true\"\n";
         let coordinator = &room.coordinator;
         let run = coordinator.submit_as(shared(&dag(&tasks))).await;
-        task_reaches(coordinator, &run, "a", TaskState::Running).await;
+        coordinator.task_is(&run, "a", TaskState::Running).await;
         coordinator.client.pause_run(&run).await.unwrap();
         std::fs::write(scratch.path().join("go"), "").unwrap();
         // What ran goes on, and its result counts.
-        task_reaches(coordinator, &run, "a", TaskState::Succeeded).await;
+        coordinator.task_is(&run, "a", TaskState::Succeeded).await;
         says_why(coordinator, &run, "b", "paused").await;
         assert_eq!(coordinator.client.run(&run).await.unwrap().run.state, RunState::Paused);
         assert_eq!(coordinator.client.task(&run, "b").await.unwrap().attempts, 0);
@@ -397,7 +377,7 @@ fn a_run_that_has_started_here_is_shared_from_then_on() {
         let coordinator = &room.coordinator;
         let local = CreateRun { workdir, ..request(&dag(&tasks)) };
         let run = coordinator.submit_as(local).await;
-        task_reaches(coordinator, &run, "a", TaskState::Running).await;
+        coordinator.task_is(&run, "a", TaskState::Running).await;
         let matrix = SetMode { mode: ExecutionMode::Matrix, room: Some(ROOM.to_owned()) };
         let said = coordinator.client.set_mode(&run, &matrix).await.unwrap();
         assert_eq!((said.run.mode, said.run.room.as_deref()), (ExecutionMode::Matrix, Some(ROOM)));
@@ -410,12 +390,12 @@ fn a_run_that_has_started_here_is_shared_from_then_on() {
         assert_eq!(bound("lacks").files, ["lint.sh"]);
         assert_eq!(said.bound.len(), 2, "{:?}", said.bound);
         std::fs::write(scratch.path().join("go"), "").unwrap();
-        task_reaches(coordinator, &run, "b", TaskState::Running).await;
+        coordinator.task_is(&run, "b", TaskState::Running).await;
         let detail = coordinator.client.run(&run).await.unwrap();
         assert_eq!(task(&detail, "a").state, TaskState::Succeeded, "what ran here ended here");
         assert_eq!(node_of(&detail, "b").as_ref(), Some(&room.workers[0].did));
         let back = SetMode { mode: ExecutionMode::Local, room: None };
-        let refused = problem(coordinator.client.set_mode(&run, &back).await);
+        let refused = problem_of(coordinator.client.set_mode(&run, &back).await);
         assert_eq!(refused.kind, ProblemKind::Conflict, "{refused:?}");
         std::fs::write(scratch.path().join("on"), "").unwrap();
         let detail = coordinator.reaches(&run, RunState::Succeeded).await;
@@ -451,8 +431,8 @@ fn a_task_that_a_worker_denies_runs_on_another_one_or_waits_until_the_rule_goes(
         );
         let coordinator = &room.coordinator;
         let run = coordinator.submit_as(shared(&dag(&tasks))).await;
-        task_reaches(coordinator, &run, "moves", TaskState::Succeeded).await;
-        task_reaches(coordinator, &run, "free", TaskState::Succeeded).await;
+        coordinator.task_is(&run, "moves", TaskState::Succeeded).await;
+        coordinator.task_is(&run, "free", TaskState::Succeeded).await;
         says_why(coordinator, &run, "stuck", "rule 1 of the node's policy denies it").await;
         let detail = coordinator.client.run(&run).await.unwrap();
         assert_eq!(node_of(&detail, "moves").as_ref(), Some(&second.did));
@@ -483,8 +463,8 @@ fn a_group_of_a_file_holds_over_all_workers() {
         let run = room.coordinator.submit_as(shared(&text)).await;
         room.coordinator.reaches(&run, RunState::Succeeded).await;
         assert_eq!(lines(&scratch.path().join("order")).len(), 6);
-        // A group that is nowhere is an error before anything runs.
-        let unknown = problem(room.coordinator.client.create_run(&shared(&dag(&tasks))).await);
+        // A group that does not exist is an error before anything runs.
+        let unknown = problem_of(room.coordinator.client.create_run(&shared(&dag(&tasks))).await);
         assert_eq!(unknown.kind, ProblemKind::BadInput);
         assert!(unknown.detail.contains("press"), "{unknown:?}");
         room.stop().await;

@@ -4,12 +4,12 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use cis_core::api::{CleanStore, CreateRun, Decide, ReadLog};
+use cis_core::api::{CleanStore, Decide, ReadLog};
 use cis_core::event::RunState;
 use cis_local::Home;
 use cis_node::upkeep;
 
-use crate::harness::{Node, eventually, on_a_runtime, request, task};
+use crate::harness::{Node, eventually, on_a_runtime, task};
 
 /// A run that leaves a log and an artifact.
 const OVER: &str = r#"
@@ -40,16 +40,9 @@ command = ["true"]
 "#;
 
 async fn over(node: &Node, work: &Path) -> String {
-    let workdir = work.to_str().unwrap().to_owned();
-    let run = node.submit_as(CreateRun { workdir, ..request(OVER) }).await;
+    let run = node.submit_in(work, OVER).await;
     node.reaches(&run, RunState::Succeeded).await;
     run
-}
-
-async fn log(node: &Node, run: &str, task: &str) -> String {
-    let how = ReadLog { plain: true, ..ReadLog::default() };
-    let bytes = node.client.task_log(run, task, &how).await.unwrap().read_to_end(1 << 20).await.unwrap();
-    String::from_utf8(bytes).unwrap()
 }
 
 fn files_below(folder: &Path) -> Vec<std::path::PathBuf> {
@@ -75,7 +68,7 @@ fn cleaning_takes_what_ended_runs_left_and_nothing_of_open_ones() {
         let all = CleanStore { max_age_ms: Some(0), ..CleanStore::default() };
         let dry = node.client.clean_store(&CleanStore { dry_run: true, ..all }).await.unwrap();
         assert!(dry.dry_run && dry.runs == 1 && dry.log_bytes > 0, "{dry:?}");
-        assert_eq!(log(&node, &over, "t").await, "said\n", "nothing was removed yet");
+        assert_eq!(node.log_of(&over, "t").await, "said\n", "nothing was removed yet");
         let report = node.client.clean_store(&all).await.unwrap();
         assert_eq!((report.runs, report.log_bytes, report.failed.len()), (1, dry.log_bytes, 0), "{report:?}");
         assert!(report.young_bytes > 0, "blobs that were put a moment ago may be in use: {report:?}");
@@ -91,7 +84,7 @@ fn cleaning_takes_what_ended_runs_left_and_nothing_of_open_ones() {
         let gone =
             node.client.task_log(&over, "t", &ReadLog::default()).await.map(drop).unwrap_err().to_string();
         assert!(gone.contains("was removed"), "{gone}");
-        assert_eq!(log(&node, &open, "a").await, "a is over\n");
+        assert_eq!(node.log_of(&open, "a").await, "a is over\n");
         node.client.decide(&open, "deploy", &Decide { approve: true, reason: None }).await.unwrap();
         node.reaches(&open, RunState::Succeeded).await;
         node.stop().await;
@@ -153,7 +146,7 @@ fn a_backup_of_a_node_at_work_is_a_home_in_which_its_runs_go_on() {
         node.stop().await;
         let node = Node::local(&two.dir, &[]).await;
         assert_eq!(node.did, did);
-        assert_eq!(log(&node, &over, "t").await, "said\n");
+        assert_eq!(node.log_of(&over, "t").await, "said\n");
         let artifact = node.client.artifact(&over, "t", "x").await.unwrap().read_to_end(100).await.unwrap();
         assert_eq!(artifact, b"content of x\n");
         eventually("it runs again", async || {

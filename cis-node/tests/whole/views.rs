@@ -17,12 +17,6 @@ fn one_task(dag: &str, command: &str) -> String {
     format!("version = 1\n[dag]\nid = {dag:?}\n[[tasks]]\nid = \"t\"\ntty = false\nscript = {command:?}\n")
 }
 
-async fn log(client: &Client, run: &str, task: &str, attempt: Option<u32>) -> String {
-    let how = ReadLog { attempt, plain: true, ..ReadLog::default() };
-    let bytes = client.task_log(run, task, &how).await.unwrap().read_to_end(1 << 20).await.unwrap();
-    String::from_utf8(bytes).unwrap()
-}
-
 #[test]
 fn runs_are_listed_by_pages_filtered_sorted_and_found_by_short_ids() {
     on_a_runtime(async {
@@ -120,15 +114,18 @@ fn each_attempt_of_a_task_has_its_outcome_and_its_log_also_after_a_retry_and_a_r
             of_t.iter().map(|one| (one.number, one.outcome.as_deref().unwrap(), one.exit_code)).collect();
         assert_eq!(outcomes, [(2, "succeeded", Some(0)), (1, "failed", Some(1))]);
         assert!(of_t[1].ended_ms <= of_t[0].started_ms && of_t[0].log_bytes > Some(0), "{of_t:?}");
-        assert_eq!(log(&node.client, &run, "t", None).await, "try 2\n");
-        assert_eq!(log(&node.client, &run, "t", Some(1)).await, "try 1\n");
+        assert_eq!(node.log_of(&run, "t").await, "try 2\n");
+        assert_eq!(
+            node.log_as(&run, "t", &ReadLog { attempt: Some(1), plain: true, ..ReadLog::default() }).await,
+            "try 1\n"
+        );
         let third = ReadLog { attempt: Some(3), ..ReadLog::default() };
         assert_eq!(kind(node.client.task_log(&run, "t", &third).await.map(drop)), ProblemKind::NotFound);
         assert_eq!(
             kind(node.client.task_log(&run, "v", &ReadLog::default()).await.map(drop)),
             ProblemKind::NotFound
         );
-        assert_eq!(log(&node.client, &run, "u", None).await, "got 7\n");
+        assert_eq!(node.log_of(&run, "u").await, "got 7\n");
 
         // Why, and what it would get now.
         let why = node.client.why(&run, "v").await.unwrap();
@@ -157,7 +154,10 @@ fn each_attempt_of_a_task_has_its_outcome_and_its_log_also_after_a_retry_and_a_r
         node.leave().await;
         node = Node::local(scratch.path(), &[]).await;
         assert_eq!(attempts(&node, "u").await.len(), 2);
-        assert_eq!(log(&node.client, &run, "u", Some(1)).await, "got 7\n");
+        assert_eq!(
+            node.log_as(&run, "u", &ReadLog { attempt: Some(1), plain: true, ..ReadLog::default() }).await,
+            "got 7\n"
+        );
         let after = node.client.run(&run).await.unwrap();
         assert_eq!(after.tasks, again.tasks, "a restart changes nothing");
         assert_eq!(

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 
-use crate::harness::Node;
+use crate::harness::{Node, problem_of};
 
 /// The whole answer to a request.
 #[derive(Debug)]
@@ -47,10 +47,7 @@ impl Reply {
 /// The kind of the problem that a call of the client came to.
 #[track_caller]
 pub(crate) fn kind<T: std::fmt::Debug>(outcome: Result<T, ClientError>) -> ProblemKind {
-    match outcome {
-        Err(ClientError::Problem(problem)) => problem.kind,
-        other => panic!("no problem: {other:?}"),
-    }
+    problem_of(outcome).kind
 }
 
 /// Sends a request over the node's Unix socket. `line`: method and path.

@@ -81,18 +81,18 @@ pub(crate) fn coverage(rest: &[String]) -> Outcome {
     // All tests of a package run in one process here, and those that watch its children must be alone.
     measure.args(["--", "--test-threads", "1"]);
     let file = folder.join("tarpaulin-report.json");
+    let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
     if let Err(error) = fs::remove_file(&file)
         && error.kind() != std::io::ErrorKind::NotFound
     {
-        return Err(format!("{}: {error}", file.display()));
+        return Err(wrong(&error));
     }
     let ran = run(measure);
     let text = match fs::read_to_string(&file) {
         Ok(text) => text,
-        Err(error) => return ran.and(Err(format!("{}: {error}", file.display()))),
+        Err(error) => return ran.and(Err(wrong(&error))),
     };
-    let report: Report =
-        serde_json::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))?;
+    let report: Report = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
     // The figures are worth seeing also if a test failed; a part may be below its gate for that reason.
     let shown = show(&report, &root());
     ran.and(shown)

@@ -37,8 +37,8 @@ cargo xtask COMMAND
   corpus record [PROGRAM | PROGRAM/SCENARIO ...]
                plays the scenarios of the monitor's corpus and keeps their recordings
                (docs/guide/corpus.md)
-  coverage     the share of lines that unit, property and simulation tests run, by part of the code; fails if
-               a part is below its gate (installs cargo-tarpaulin where it is missing)
+  coverage     the share of lines that the tests of the libraries run, by part of the code; fails if a part is
+               below its gate (installs cargo-tarpaulin where it is missing)
   fuzz [SECONDS]
                every fuzzer for so long (60 s)
   simulate [--seeds N]

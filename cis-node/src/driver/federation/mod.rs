@@ -171,11 +171,11 @@ impl Room {
 }
 
 impl Federation {
-    /// Whether a session of another node's run does not start before its files, or its grant in the room, have come.
-    pub(super) fn awaits_files(&self, session: SessionId) -> bool {
-        let comes =
+    /// Whether a session of another node's run starts when its files, or its grant in the room, have come.
+    pub(super) fn is_to_start(&self, session: SessionId) -> bool {
+        let waits =
             |held: &Held| matches!(held.transfer, Some(Transfer::Download(_))) || held.awaits.is_some();
-        self.held.values().any(|held| held.session == session && comes(held))
+        self.held.values().any(|held| held.session == session && waits(held))
     }
 
     pub(super) fn new(parts: &Parts) -> Self {
