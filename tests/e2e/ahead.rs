@@ -13,7 +13,7 @@ fn file(short: u32, long: u32) -> String {
     }
     for n in 0..long {
         text.push_str(&format!(
-            "[[tasks]]\nid = \"l{n}\"\nscript = \"{COUNT}; echo $CIS_ATTEMPT >> $E2E_WORK/begun; while [ ! -e $E2E_WORK/open ]; do sleep 0.02; done\"\n"
+            "[[tasks]]\nid = \"l{n}\"\nscript = \"{COUNT}; echo $CIS_ATTEMPT >> $E2E_WORK/begun; while [ ! -e $E2E_WORK/open ]; do sleep 0.05; done\"\n"
         ));
     }
     text

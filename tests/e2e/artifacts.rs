@@ -143,7 +143,7 @@ fn wait_keeping(cis: &Cis) {
 }
 
 fn waiting() -> String {
-    dag(&format!("while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.01; done; {LARGE}"), "[\"large\"]")
+    dag(&format!("while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.05; done; {LARGE}"), "[\"large\"]")
 }
 
 #[test]

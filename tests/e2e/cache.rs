@@ -253,7 +253,7 @@ fn inputs_that_are_not_there_fail_the_task() {
 #[test]
 fn a_result_is_kept_under_the_key_of_its_start_also_by_another_life_of_the_node() {
     let cis = project();
-    let text = DAG.replace("echo ran", "while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.02; done; echo ran");
+    let text = DAG.replace("echo ran", "while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.05; done; echo ran");
     let run = cis.start(&text);
     cis.session_of("build");
     kill_9(cis.node_pid().unwrap());
@@ -277,9 +277,9 @@ id = "build"
 tty = false
 cache = { key = "v1" }
 script = '''
-trap 'while [ ! -e "$E2E_WORK/let-go" ]; do sleep 0.02; done; echo half > out.txt; exit 0' TERM
+trap 'while [ ! -e "$E2E_WORK/let-go" ]; do sleep 0.05; done; echo half > out.txt; exit 0' TERM
 echo ran >> "$E2E_WORK/ran"
-while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done
+while [ ! -e "$E2E_WORK/open" ]; do sleep 0.05; done
 echo whole > out.txt
 '''
 "#;
@@ -318,7 +318,7 @@ fn a_task_that_was_told_to_end_leaves_nothing_also_after_a_restart_of_the_node()
 #[test]
 fn a_result_that_was_made_while_an_input_changed_is_not_kept() {
     let cis = project();
-    let text = DAG.replace("echo ran >>", "until [ -e \"$E2E_WORK/go\" ]; do sleep 0.02; done; echo ran >>");
+    let text = DAG.replace("echo ran >>", "until [ -e \"$E2E_WORK/go\" ]; do sleep 0.05; done; echo ran >>");
     let file = cis.write("dag.toml", &text);
     let run = cis.spawn(["dag", "run", file.to_str().unwrap()]);
     // A session is listed before its inputs are read; a pid comes after that.

@@ -123,7 +123,7 @@ fn a_node_keeps_what_it_was_started_with_and_says_what_changed() {
 #[test]
 fn max_sessions_and_the_idle_exit_come_from_the_configuration() {
     let cis = configured("[node]\nmax_sessions = 1\nidle_exit = \"300ms\"\n");
-    let text = "version = 1\n[dag]\nid = \"two\"\nmax_parallel = 2\n[[tasks]]\nid = \"a\"\nscript = 'while [ ! -e \"$E2E_WORK/go\" ]; do sleep 0.02; done'\n[[tasks]]\nid = \"b\"\nscript = 'true'\n";
+    let text = "version = 1\n[dag]\nid = \"two\"\nmax_parallel = 2\n[[tasks]]\nid = \"a\"\nscript = 'while [ ! -e \"$E2E_WORK/go\" ]; do sleep 0.05; done'\n[[tasks]]\nid = \"b\"\nscript = 'true'\n";
     let run = cis.start(text);
     cis.session_of("a");
     assert_eq!(cis.task(&run, "b")["state"], "queued", "there is one session at a time");
@@ -159,7 +159,7 @@ fn completions_know_the_commands_and_manual_pages_are_written() {
 #[test]
 fn groups_of_the_configuration_hold_for_every_run_of_the_node() {
     let cis = configured("[groups.account]\nlimit = 1\n");
-    let text = "version = 1\n[dag]\nid = \"g\"\n[dag.defaults]\nconcurrency = { group = \"account\" }\n[[tasks]]\nid = \"a\"\nscript = 'while [ ! -e \"$E2E_WORK/go\" ]; do sleep 0.02; done'\n";
+    let text = "version = 1\n[dag]\nid = \"g\"\n[dag.defaults]\nconcurrency = { group = \"account\" }\n[[tasks]]\nid = \"a\"\nscript = 'while [ ! -e \"$E2E_WORK/go\" ]; do sleep 0.05; done'\n";
     let first = cis.start(text);
     cis.session_of("a");
     let second = cis.start(text);

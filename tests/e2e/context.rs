@@ -190,7 +190,7 @@ command = ["echo", "a line"]
 [[tasks]]
 id = "b"
 needs = ["a"]
-script = 'while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done; cat "$CIS_CONTEXT" > "$E2E_WORK/context.json"'
+script = 'while [ ! -e "$E2E_WORK/open" ]; do sleep 0.05; done; cat "$CIS_CONTEXT" > "$E2E_WORK/context.json"'
 "#;
     let run = cis.start(text);
     cis.session_of("b");

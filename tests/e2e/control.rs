@@ -14,7 +14,7 @@ max_parallel = 1
 [[tasks]]
 id = "first"
 tty = false
-script = 'echo x >> "$E2E_WORK/first"; while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done'
+script = 'echo x >> "$E2E_WORK/first"; while [ ! -e "$E2E_WORK/open" ]; do sleep 0.05; done'
 [[tasks]]
 id = "second"
 needs = ["first"]
@@ -302,7 +302,7 @@ fn what_is_asked_of_an_ended_run_is_told_so() {
 #[test]
 fn what_is_typed_into_a_task_without_stdin_is_told_why_not() {
     let cis = Cis::new();
-    let run = cis.start("version = 1\n[dag]\nid = \"one\"\n[[tasks]]\nid = \"pipe\"\ntty = false\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.02; done'\n");
+    let run = cis.start("version = 1\n[dag]\nid = \"one\"\n[[tasks]]\nid = \"pipe\"\ntty = false\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.05; done'\n");
     cis.session_of("pipe");
     let out = cis.run(["dag", "unblock", "pipe", "--text", "x"]).expect(3);
     assert!(out.stderr.contains("takes no input (tty = false)"), "{out:?}");
@@ -313,7 +313,7 @@ fn what_is_typed_into_a_task_without_stdin_is_told_why_not() {
 #[test]
 fn a_paused_node_starts_no_task_and_ends_none() {
     let cis = Cis::new();
-    let text = "version = 1\n[dag]\nid = \"two\"\nmax_parallel = 2\n[[tasks]]\nid = \"runs\"\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.02; done'\n[[tasks]]\nid = \"next\"\nneeds = [\"runs\"]\nscript = 'true'\n";
+    let text = "version = 1\n[dag]\nid = \"two\"\nmax_parallel = 2\n[[tasks]]\nid = \"runs\"\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.05; done'\n[[tasks]]\nid = \"next\"\nneeds = [\"runs\"]\nscript = 'true'\n";
     let run = cis.start(text);
     cis.wait_task(&run, "runs", "running");
     let said = cis.ok(["node", "pause"]);

@@ -15,7 +15,7 @@ const LEFT: [(&str, &str); 5] = [
     ("double", "( (setsid sh -c 'echo $$ > left.TASK; exec sleep 303' &) & )"),
     (
         "ignores",
-        "sh -c 'trap \"\" HUP; trap \"touch told.TASK\" TERM; echo $$ > left.TASK; while :; do sleep 0.02; done' &",
+        "sh -c 'trap \"\" HUP; trap \"touch told.TASK\" TERM; echo $$ > left.TASK; while :; do sleep 0.05; done' &",
     ),
     ("nothing", "echo 999999999 > left.TASK"),
 ];
@@ -34,7 +34,7 @@ fn leaving(folder: &Path, rng: &mut Seeded) -> String {
             let tty = rng.below(2) == 0;
             let needs = if n == 0 { String::new() } else { format!("needs = [\"{chain}{}\"]\n", n - 1) };
             text.push_str(&format!(
-                "[[tasks]]\nid = \"{task}\"\ntty = {tty}\n{needs}outputs = {{ said = {{ type = \"string\" }} }}\nscript = '''\necho x >> ran.{task}\necho $CIS_ATTEMPT > label.{task}\nrm -f left.{task}\n{left}\nwhile [ ! -s left.{task} ]; do sleep 0.01; done\necho \"said={task}\" > \"$CIS_OUTPUT\"\necho $$ > ended.{task}\n'''\n"
+                "[[tasks]]\nid = \"{task}\"\ntty = {tty}\n{needs}outputs = {{ said = {{ type = \"string\" }} }}\nscript = '''\necho x >> ran.{task}\necho $CIS_ATTEMPT > label.{task}\nrm -f left.{task}\n{left}\nwhile [ ! -s left.{task} ]; do sleep 0.05; done\necho \"said={task}\" > \"$CIS_OUTPUT\"\necho $$ > ended.{task}\n'''\n"
             ));
         }
     }
@@ -116,7 +116,7 @@ fn ended_tasks_do_not_run_again_after_200_random_kills() {
 /// A script that leaves a process behind which ignores SIGTERM, and exits with this code.
 fn leaves(code: u8) -> String {
     format!(
-        "setsid sh -c 'trap \"\" HUP; trap \"touch $E2E_WORK/told\" TERM; echo x > $E2E_WORK/left; while :; do sleep 0.02; done' &\nwhile [ ! -s $E2E_WORK/left ]; do sleep 0.01; done\nexit {code}\n"
+        "setsid sh -c 'trap \"\" HUP; trap \"touch $E2E_WORK/told\" TERM; echo x > $E2E_WORK/left; while :; do sleep 0.05; done' &\nwhile [ ! -s $E2E_WORK/left ]; do sleep 0.05; done\nexit {code}\n"
     )
 }
 
@@ -180,7 +180,7 @@ fn kill_waits_for_the_next_node() {
     let cis = Cis::new();
     let run = cis.start(
         "version = 1\n[dag]\nid = \"k\"\n[[tasks]]\nid = \"a\"\n\
-         script = 'trap \"touch $E2E_WORK/told\" TERM; touch $E2E_WORK/ready; while :; do sleep 0.02; done'",
+         script = 'trap \"touch $E2E_WORK/told\" TERM; touch $E2E_WORK/ready; while :; do sleep 0.05; done'",
     );
     let is_there = |name: &str| eventually(name, || cis.work().join(name).exists().then_some(()));
     is_there("ready");
@@ -217,7 +217,7 @@ fn zombies_of(parent: u32) -> Vec<String> {
 fn a_command_starts_the_node_again_as_often_as_it_is_killed() {
     let cis = Cis::new();
     let text = "version = 1\n[dag]\nid = \"k\"\n[[tasks]]\nid = \"a\"\n\
-                script = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.02; done'";
+                script = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.05; done'";
     let file = cis.write("k.toml", text);
     let running = cis.spawn(["dag", "run", file.to_str().unwrap()]);
     cis.session_of("a");

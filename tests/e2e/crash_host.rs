@@ -12,12 +12,12 @@ script = 'echo x >> "$E2E_WORK/before"'
 [[tasks]]
 id = "pty"
 needs = ["before"]
-script = 'echo x >> "$E2E_WORK/pty"; while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done'
+script = 'echo x >> "$E2E_WORK/pty"; while [ ! -e "$E2E_WORK/open" ]; do sleep 0.05; done'
 [[tasks]]
 id = "pipes"
 needs = ["before"]
 tty = false
-script = 'echo x >> "$E2E_WORK/pipes"; while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done'
+script = 'echo x >> "$E2E_WORK/pipes"; while [ ! -e "$E2E_WORK/open" ]; do sleep 0.05; done'
 "#;
 
 #[test]

@@ -165,7 +165,7 @@ id = "kept"
 id = "a"
 secrets = { PASS = { env = "E2E_PASS" } }
 outputs = { said = { type = "string" } }
-script = 'while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done; echo "said=$PASS" > "$CIS_OUTPUT"'
+script = 'while [ ! -e "$E2E_WORK/open" ]; do sleep 0.05; done; echo "said=$PASS" > "$CIS_OUTPUT"'
 [[tasks]]
 id = "b"
 needs = ["a"]
@@ -247,7 +247,7 @@ script = 'echo "said=$PASS" > "$CIS_OUTPUT"'
 id = "b"
 needs = ["a"]
 outputs = { word = { type = "string" } }
-script = 'echo {{ tasks.a.outputs.said }}; while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done; echo "word={{ tasks.a.outputs.said }}" > "$CIS_OUTPUT"'
+script = 'echo {{ tasks.a.outputs.said }}; while [ ! -e "$E2E_WORK/open" ]; do sleep 0.05; done; echo "word={{ tasks.a.outputs.said }}" > "$CIS_OUTPUT"'
 "#;
     let run = cis.start(text);
     let before = cis.session_of("b");
@@ -269,7 +269,7 @@ script = 'echo {{ tasks.a.outputs.said }}; while [ ! -e "$E2E_WORK/open" ]; do s
 #[test]
 fn who_ends_a_session_learns_of_its_end_also_if_the_node_died_meanwhile() {
     let cis = Cis::new();
-    let slow = "trap 'touch told' TERM; touch ready; until [ -e gone ]; do sleep 0.02; done";
+    let slow = "trap 'touch told' TERM; touch ready; until [ -e gone ]; do sleep 0.05; done";
     let session = cis.ok(["session", "create", "--", "sh", "-c", slow]).trim().to_owned();
     eventually("its trap is set", || cis.work().join("ready").exists().then_some(()));
     let ending = cis.spawn(["session", "terminate", &session, "--grace", "1m"]);

@@ -175,7 +175,7 @@ fn tasks_that_ended_before_the_kill_keep_their_result() {
             .to_owned();
     for (name, code) in [("good", 0), ("bad", 7)] {
         text.push_str(&format!(
-            "[[tasks]]\nid = \"{name}\"\nscript = '''\nsetsid sh -c 'trap \"\" TERM HUP; echo x > \"$E2E_WORK/left-{name}\"; while :; do sleep 0.05; done' &\nwhile [ ! -e \"$E2E_WORK/left-{name}\" ]; do sleep 0.01; done\necho $$ > \"$E2E_WORK/ended-{name}\"\nexit {code}\n'''\n"
+            "[[tasks]]\nid = \"{name}\"\nscript = '''\nsetsid sh -c 'trap \"\" TERM HUP; echo x > \"$E2E_WORK/left-{name}\"; while :; do sleep 0.05; done' &\nwhile [ ! -e \"$E2E_WORK/left-{name}\" ]; do sleep 0.05; done\necho $$ > \"$E2E_WORK/ended-{name}\"\nexit {code}\n'''\n"
         ));
     }
     text.push_str("[[tasks]]\nid = \"after\"\nneeds = [\"good\"]\nscript = 'touch \"$E2E_WORK/after\"'\n");

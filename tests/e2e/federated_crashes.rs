@@ -247,8 +247,8 @@ tty = false
 grace = "10m"
 script = '''
 echo x >> PLACE/ran
-setsid sh -c 'trap "" HUP; trap "touch PLACE/told" TERM; echo x > PLACE/left; while :; do sleep 0.02; done' &
-while [ ! -s PLACE/left ]; do sleep 0.01; done
+setsid sh -c 'trap "" HUP; trap "touch PLACE/told" TERM; echo x > PLACE/left; while :; do sleep 0.05; done' &
+while [ ! -s PLACE/left ]; do sleep 0.05; done
 '''
 "#;
     let run = execute(&cis, &room, &text.replace("PLACE", &place));

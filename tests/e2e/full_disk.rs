@@ -160,7 +160,7 @@ fn a_node_that_was_killed_starts_on_a_full_disk_and_is_cleaned_through_it() {
     let cis = Cis::new();
     let Some((_mounted, _)) = full(&cis) else { return };
     let open = cis.start(
-        "version = 1\n[dag]\nid = \"gate\"\n[[tasks]]\nid = \"a\"\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.02; done'\n",
+        "version = 1\n[dag]\nid = \"gate\"\n[[tasks]]\nid = \"a\"\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.05; done'\n",
     );
     cis.session_of("a");
     // The host is killed first, because it would start a new node at once. The content of the write-ahead log
@@ -193,12 +193,12 @@ tty = false
 [[tasks]]
 id = "fills"
 script = '''
-while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done
+while [ ! -e "$E2E_WORK/open" ]; do sleep 0.05; done
 for n in $(seq 100000); do head -c 65536 /dev/zero >> "$CIS_HOME/ballast"; head -c 1 /dev/zero >> "$CIS_HOME/ballast"; done
 '''
 [[tasks]]
 id = "ends"
-script = 'while [ ! -e "$E2E_WORK/end" ]; do sleep 0.02; done'
+script = 'while [ ! -e "$E2E_WORK/end" ]; do sleep 0.05; done'
 [[tasks]]
 id = "after"
 needs = ["fills"]
@@ -271,12 +271,12 @@ fn a_standalone_session_that_fills_the_disk_can_be_ended() {
     let Some(_mounted) = Mounted::at(&cis.home(), "24m") else { return };
     let script = r#"
 echo $$ > "$E2E_WORK/new"; mv "$E2E_WORK/new" "$E2E_WORK/alone"
-while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done
+while [ ! -e "$E2E_WORK/open" ]; do sleep 0.05; done
 for n in $(seq 100000); do head -c 65536 /dev/zero >> "$CIS_HOME/ballast"; head -c 1 /dev/zero >> "$CIS_HOME/ballast"; done
 "#;
     let alone = ulid_in(&cis.ok(["session", "create", "--", "sh", "-c", script]));
     let pid = eventually("it runs", || cis.read("alone").trim().parse().ok());
-    let ends = "script = 'while [ ! -e \"$E2E_WORK/end\" ]; do sleep 0.02; done'";
+    let ends = "script = 'while [ ! -e \"$E2E_WORK/end\" ]; do sleep 0.05; done'";
     let run = cis.start(&format!("version = 1\n[dag]\nid = \"d\"\n[[tasks]]\nid = \"ends\"\n{ends}\n"));
     cis.session_of("ends");
     let follows = cis.spawn(["dag", "execute", "--run-id", &run]);

@@ -112,7 +112,7 @@ id = "locked"
 id = "only"
 tty = false
 concurrency = { group = "lock" }
-script = 'while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done'
+script = 'while [ ! -e "$E2E_WORK/open" ]; do sleep 0.05; done'
 "#;
     let file = cis.write("locked.toml", text);
     let refused = cis.run(["dag", "run", file.to_str().unwrap()]).expect(2).stderr;

@@ -32,7 +32,7 @@ fn trust_is_kept_and_what_makes_no_sense_is_refused() {
 #[test]
 fn a_run_goes_on_under_the_nodes_new_key() {
     let cis = Cis::new();
-    let script = "while [ ! -e \"$E2E_WORK/go\" ]; do sleep 0.02; done";
+    let script = "while [ ! -e \"$E2E_WORK/go\" ]; do sleep 0.05; done";
     let text = format!(
         "version = 1\n[dag]\nid = \"r\"\n[[tasks]]\nid = \"a\"\nscript = '''{script}'''\n[[tasks]]\nid = \"b\"\nneeds = [\"a\"]\ncommand = [\"true\"]\n"
     );

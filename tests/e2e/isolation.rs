@@ -240,14 +240,14 @@ id = "stopper"
 tty = false
 script = '''
 cd "$E2E_WORK"
-while [ ! -e node ]; do sleep 0.02; done
+while [ ! -e node ]; do sleep 0.05; done
 python3 stopper.py "$(cat node)"
 '''
 [[tasks]]
 id = "asks"
 env = {{ LD_PRELOAD = "{}" }}
 script = '''
-while [ ! -e "$E2E_WORK/ready" ]; do sleep 0.02; done
+while [ ! -e "$E2E_WORK/ready" ]; do sleep 0.05; done
 printf 'Proceed? [y/n] '; read -r x
 '''
 on_blocked = {{ action = "run", run = ["true"] }}
@@ -285,7 +285,7 @@ clean setsid -f prlimit --rttime=5000:5000 sh climber.sh $(for process in $KILLE
 
 const CLIMBER: &str = r#"
 kill -9 "$@"
-for pid in "$@"; do while [ -e /proc/$pid ]; do sleep 0.02; done; done
+for pid in "$@"; do while [ -e /proc/$pid ]; do sleep 0.05; done; done
 "$E2E_CIS" dag approve gate > said.new 2>&1
 echo "exit $?" >> said.new
 mv said.new said
@@ -361,7 +361,7 @@ fn a_process_of_a_session_that_lowered_its_limit_cannot_use_the_next_host() {
     let cis = unprivileged();
     cis.write("greets.py", GREETS);
     let run = cis.start(
-        "version = 1\n[dag]\nid = \"greets\"\n[[tasks]]\nid = \"waits\"\ntty = false\nscript = 'while [ ! -e \"$E2E_WORK/end\" ]; do sleep 0.02; done'\n\
+        "version = 1\n[dag]\nid = \"greets\"\n[[tasks]]\nid = \"waits\"\ntty = false\nscript = 'while [ ! -e \"$E2E_WORK/end\" ]; do sleep 0.05; done'\n\
          [[tasks]]\nid = \"agent\"\ntty = false\nretry_lost = false\nscript = 'python3 \"$E2E_WORK/greets.py\" orphan; sleep 600'\n",
     );
     let greeted =
@@ -381,7 +381,7 @@ fn a_process_of_a_session_that_lowered_its_limit_cannot_use_the_next_host() {
 /// Completes the task `review` with its token, which it reads from the environment of that task's process: as itself, as a
 /// process with a cleaned environment, and as an orphan in a session of its own.
 const FORGER: &str = r#"
-while [ ! -e "$E2E_WORK/review" ]; do sleep 0.02; done
+while [ ! -e "$E2E_WORK/review" ]; do sleep 0.05; done
 export T=$(tr '\0' '\n' < /proc/$(cat "$E2E_WORK/review")/environ | sed -n 's/^CIS_TOKEN=//p')
 [ -n "$T" ] || exit 9
 forge() { "$@" "$E2E_CIS" task complete --text "all is well" >> "$E2E_WORK/forged" 2>&1 && echo "done by $*" >> "$E2E_WORK/forged"; }
@@ -389,7 +389,7 @@ clean() { env -i PATH="$PATH" HOME="$HOME" CIS_HOME="$CIS_HOME" XDG_RUNTIME_DIR=
 forge env CIS_TOKEN="$T"
 forge clean
 clean setsid -f sh -c '"$1" task complete --text "all is well" > "$2/orphan.new" 2>&1; echo "exit $?" >> "$2/orphan.new"; mv "$2/orphan.new" "$2/orphan"' sh "$E2E_CIS" "$E2E_WORK"
-while [ ! -e "$E2E_WORK/orphan" ]; do sleep 0.02; done
+while [ ! -e "$E2E_WORK/orphan" ]; do sleep 0.05; done
 "#;
 
 #[test]
@@ -398,7 +398,7 @@ fn a_token_of_a_session_counts_in_that_session_alone() {
     cis.write("forger.sh", FORGER);
     let run = cis.start(
         "version = 1\n[dag]\nid = \"forged\"\n[[tasks]]\nid = \"review\"\nscript = 'echo $$ > \"$E2E_WORK/pid\"; mv \"$E2E_WORK/pid\" \"$E2E_WORK/review\"; \
-         while [ ! -e \"$E2E_WORK/end\" ]; do sleep 0.02; done; setsid -w \"$E2E_CIS\" task progress \"by a child\"; exit 1'\n\
+         while [ ! -e \"$E2E_WORK/end\" ]; do sleep 0.05; done; setsid -w \"$E2E_CIS\" task progress \"by a child\"; exit 1'\n\
          [[tasks]]\nid = \"agent\"\nscript = 'sh \"$E2E_WORK/forger.sh\"'\n",
     );
     cis.wait_task(&run, "agent", "succeeded");
@@ -449,7 +449,7 @@ while :; do sleep 0.05; done
 
 const ORPHAN: &str = r#"
 kill -9 $2
-while [ -e /proc/$2 ]; do sleep 0.02; done
+while [ -e /proc/$2 ]; do sleep 0.05; done
 "$E2E_CIS" --home "$1" identity trust did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK > "$E2E_WORK/said" 2>&1
 echo "$? $(tr '\n' ' ' < "$E2E_WORK/said")" > "$E2E_WORK/tried.new"
 mv "$E2E_WORK/tried.new" "$E2E_WORK/tried"
@@ -463,7 +463,7 @@ inner="$E2E_WORK/inner"
 clean "$E2E_CIS" --home "$inner" node start --detach || exit 1
 # The agent may kill the host before this is answered.
 clean "$E2E_CIS" --home "$inner" session create -- sh "$E2E_WORK/agent.sh" "$inner" || :
-while [ ! -e "$E2E_WORK/tried" ]; do sleep 0.02; done
+while [ ! -e "$E2E_WORK/tried" ]; do sleep 0.05; done
 clean "$E2E_CIS" --home "$inner" node stop --kill-sessions
 "#;
 
@@ -514,7 +514,7 @@ const STARTS_THE_NODE: &str = r#"
 pid_of() { sed -n 's/^pid //p' "$OTHER/$1.lock"; }
 for pid in "$(pid_of host)" "$(pid_of node)"; do
   kill -9 "$pid"
-  while [ -e "/proc/$pid" ]; do sleep 0.02; done
+  while [ -e "/proc/$pid" ]; do sleep 0.05; done
 done
 for words in 'node start --detach' 'dag approve gate'; do
   env -i PATH="$PATH" HOME="$HOME" XDG_RUNTIME_DIR="$XDG_RUNTIME_DIR" E2E_MARK="$E2E_MARK" "$E2E_CIS" --home "$OTHER" $words

@@ -8,7 +8,7 @@ version = 1
 id = "slow"
 [[tasks]]
 id = "say"
-script = 'printf "\033[31mred\033[0m one\n"; while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done; echo two'
+script = 'printf "\033[31mred\033[0m one\n"; while [ ! -e "$E2E_WORK/open" ]; do sleep 0.05; done; echo two'
 "#;
 
 #[test]

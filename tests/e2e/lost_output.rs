@@ -49,7 +49,7 @@ outputs = { said = { type = "string" } }
 script = '''
 echo before
 touch "$E2E_WORK/runs"
-while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done
+while [ ! -e "$E2E_WORK/open" ]; do sleep 0.05; done
 head -c 20000 /dev/zero | tr '\0' x
 echo "said=$(head -c 9000 /dev/zero | tr '\0' y)" > "$CIS_OUTPUT"
 echo $$ > "$E2E_WORK/pid"
@@ -116,12 +116,12 @@ id = "removed"
 tty = false
 [[tasks]]
 id = "quiet"
-script = 'echo lost; touch "$E2E_WORK/quiet"; while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done'
+script = 'echo lost; touch "$E2E_WORK/quiet"; while [ ! -e "$E2E_WORK/open" ]; do sleep 0.05; done'
 [[tasks]]
 id = "talks"
 script = '''
 echo lost; touch "$E2E_WORK/talks"
-while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done
+while [ ! -e "$E2E_WORK/open" ]; do sleep 0.05; done
 while [ ! -e "$E2E_WORK/../user/.cis/logs/$CIS_RUN_ID/talks.1.log.tail0" ]; do echo more; sleep 0.1; done
 echo kept
 '''

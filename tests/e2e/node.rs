@@ -49,7 +49,7 @@ fn a_node_in_the_foreground_ends_on_sigterm() {
 #[test]
 fn sessions_go_on_when_the_node_is_stopped_and_started() {
     let cis = Cis::new();
-    let text = "version = 1\n[dag]\nid = \"long\"\n[[tasks]]\nid = \"a\"\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.02; done'\n";
+    let text = "version = 1\n[dag]\nid = \"long\"\n[[tasks]]\nid = \"a\"\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.05; done'\n";
     let run = cis.start(text);
     let before = cis.session_of("a");
     cis.ok(["node", "stop"]);
@@ -64,7 +64,7 @@ fn sessions_go_on_when_the_node_is_stopped_and_started() {
 #[test]
 fn the_host_starts_a_node_that_died_with_an_open_run() {
     let cis = Cis::new();
-    let text = "version = 1\n[dag]\nid = \"two\"\n[[tasks]]\nid = \"a\"\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.02; done'\n[[tasks]]\nid = \"b\"\nneeds = [\"a\"]\nscript = 'touch \"$E2E_WORK/done\"'\n";
+    let text = "version = 1\n[dag]\nid = \"two\"\n[[tasks]]\nid = \"a\"\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.05; done'\n[[tasks]]\nid = \"b\"\nneeds = [\"a\"]\nscript = 'touch \"$E2E_WORK/done\"'\n";
     cis.start(text);
     cis.session_of("a");
     kill_9(cis.node_pid().unwrap());
@@ -76,7 +76,7 @@ fn the_host_starts_a_node_that_died_with_an_open_run() {
 #[test]
 fn a_node_that_came_back_and_was_stopped_stays_stopped() {
     let cis = Cis::new();
-    let text = "version = 1\n[dag]\nid = \"long\"\n[[tasks]]\nid = \"a\"\nscript = 'echo waits; while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.02; done'\n";
+    let text = "version = 1\n[dag]\nid = \"long\"\n[[tasks]]\nid = \"a\"\nscript = 'echo waits; while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.05; done'\n";
     let follower = follow(&cis, &["dag", "run", cis.write("long.toml", text).to_str().unwrap()]);
     cis.session_of("a");
     kill_9(cis.node_pid().unwrap());
@@ -108,7 +108,7 @@ fn follow(cis: &Cis, arguments: &[&str]) -> Running {
 #[test]
 fn ctrl_c_in_a_follower_of_a_stopped_node_leaves_and_says_that_the_run_is_not_cancelled() {
     let cis = Cis::new();
-    let text = "version = 1\n[dag]\nid = \"long\"\n[[tasks]]\nid = \"a\"\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.02; done'\n";
+    let text = "version = 1\n[dag]\nid = \"long\"\n[[tasks]]\nid = \"a\"\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.05; done'\n";
     let run = cis.start(text);
     let before = cis.session_of("a");
     let follower = follow(&cis, &["dag", "execute", "--run-id", &run]);
@@ -155,7 +155,7 @@ fn what_follows_events_of_a_stopped_node_does_not_start_it() {
 #[test]
 fn a_kill_that_waits_says_that_the_node_was_stopped_and_goes_on_with_the_next_one() {
     let cis = Cis::new();
-    let text = "version = 1\n[dag]\nid = \"long\"\n[[tasks]]\nid = \"a\"\nscript = 'trap \"touch $E2E_WORK/told\" TERM; while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.02; done'\n";
+    let text = "version = 1\n[dag]\nid = \"long\"\n[[tasks]]\nid = \"a\"\nscript = 'trap \"touch $E2E_WORK/told\" TERM; while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.05; done'\n";
     cis.start(text);
     cis.session_of("a");
     let kill = follow(&cis, &["dag", "kill", "a", "--grace", "60s"]);
@@ -170,7 +170,7 @@ fn a_kill_that_waits_says_that_the_node_was_stopped_and_goes_on_with_the_next_on
 #[test]
 fn a_node_that_is_stopped_before_the_host_starts_it_again_stays_stopped() {
     let cis = Cis::new();
-    let text = "version = 1\n[dag]\nid = \"long\"\n[[tasks]]\nid = \"a\"\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.02; done'\n";
+    let text = "version = 1\n[dag]\nid = \"long\"\n[[tasks]]\nid = \"a\"\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.05; done'\n";
     let run = cis.start(text);
     cis.session_of("a");
     kill_9(cis.node_pid().unwrap());
@@ -223,7 +223,7 @@ fn a_node_keeps_its_identity() {
 #[test]
 fn a_node_that_does_not_answer_is_said_and_stopped_and_its_sessions_go_on() {
     let cis = Cis::new();
-    let text = "version = 1\n[dag]\nid = \"long\"\n[[tasks]]\nid = \"a\"\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.02; done'\n";
+    let text = "version = 1\n[dag]\nid = \"long\"\n[[tasks]]\nid = \"a\"\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.05; done'\n";
     let run = cis.start(text);
     let before = cis.session_of("a");
     let node = cis.node_pid().unwrap();

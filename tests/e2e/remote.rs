@@ -8,7 +8,7 @@ const TWO: &str = "version = 1\n[dag]\nid = \"two\"\n[[tasks]]\nid = \"a\"\nscri
 [[tasks]]\nid = \"b\"\nneeds = [\"a\"]\nscript = \"env | sort\"\n";
 
 const LONG: &str = "version = 1\n[dag]\nid = \"long\"\n[[tasks]]\nid = \"a\"\n\
-script = '''echo begun; while [ ! -e \"$E2E_WORK/go\" ]; do sleep 0.02; done; echo done'''\n";
+script = '''echo begun; while [ ! -e \"$E2E_WORK/go\" ]; do sleep 0.05; done; echo done'''\n";
 
 /// A run of [`LONG`] that is started and followed from afar, and works.
 fn follows(remote: &Remote, token: &str) -> Running {

@@ -261,7 +261,7 @@ fn an_operator_does_not_move_a_run_whose_approval_depends_on_its_room() {
     let (root, _) = remote.token("admin", "root", &[]);
     let text = |allowed: &str| {
         format!(
-            "version = 1\n[dag]\nid = \"gate\"\n[[tasks]]\nid = \"slow\"\nscript = 'while [ ! -e go ]; do sleep 0.02; done'\n\
+            "version = 1\n[dag]\nid = \"gate\"\n[[tasks]]\nid = \"slow\"\nscript = 'while [ ! -e go ]; do sleep 0.05; done'\n\
              [[tasks]]\nid = \"deploy\"\nneeds = [\"slow\"]\ncommand = [\"true\"]\n\
              approval = {{ prompt = \"Deploy?\", allowed = [{allowed}] }}\n"
         )

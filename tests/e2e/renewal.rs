@@ -34,7 +34,7 @@ timeout = "12s"
 [[tasks]]
 id = "ends"
 tty = false
-script = 'until [ -e "$E2E_WORK/end" ]; do sleep 0.01; done; sleep 0.3; echo done; exit 7'
+script = 'until [ -e "$E2E_WORK/end" ]; do sleep 0.05; done; sleep 0.3; echo done; exit 7'
 "#;
 const TASKS: [&str; 5] = ["asks", "pipes", "terminal", "limited", "ends"];
 

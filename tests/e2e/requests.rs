@@ -199,7 +199,7 @@ fn a_session_that_is_too_large_to_be_started_is_refused_in_plain_words() {
 fn a_flood_of_refused_requests_fills_neither_store_nor_log() {
     const REQUESTS: usize = 4000;
     let cis = Cis::new();
-    let text = "version = 1\n[dag]\nid = \"sly\"\n[[tasks]]\nid = \"a\"\nscript = 'printf %s \"$CIS_TOKEN\" > \"$E2E_WORK/token.new\"; mv \"$E2E_WORK/token.new\" \"$E2E_WORK/token\"; while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.02; done'\n";
+    let text = "version = 1\n[dag]\nid = \"sly\"\n[[tasks]]\nid = \"a\"\nscript = 'printf %s \"$CIS_TOKEN\" > \"$E2E_WORK/token.new\"; mv \"$E2E_WORK/token.new\" \"$E2E_WORK/token\"; while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.05; done'\n";
     let run = cis.start(text);
     let token = eventually("it has a token", || Some(cis.read("token")).filter(|token| !token.is_empty()));
     let mut api = Api::of(&cis);

@@ -15,7 +15,7 @@ id = "sly"
 tty = false
 script = '''
 while ! "$E2E_CIS" node status > "$E2E_WORK/status" 2>&1; do sleep 0.05; done
-while [ ! -e "$E2E_WORK/go" ]; do sleep 0.02; done
+while [ ! -e "$E2E_WORK/go" ]; do sleep 0.05; done
 try() { "$@" > "$E2E_WORK/said" 2>&1; echo "$? $*" >> "$E2E_WORK/tries"; cat "$E2E_WORK/said" >> "$E2E_WORK/all-said"; }
 try "$E2E_CIS" dag cancel "$CIS_RUN_ID"
 try "$E2E_CIS" dag pause "$CIS_RUN_ID"
@@ -73,7 +73,7 @@ fn a_session_may_see_the_node() {
 #[test]
 fn inside_a_session_no_node_is_started() {
     let cis = Cis::new();
-    let script = "while [ ! -e \"$E2E_WORK/go\" ]; do sleep 0.02; done; timeout 2 \"$E2E_CIS\" dag list; echo $? > \"$E2E_WORK/code\"";
+    let script = "while [ ! -e \"$E2E_WORK/go\" ]; do sleep 0.05; done; timeout 2 \"$E2E_CIS\" dag list; echo $? > \"$E2E_WORK/code\"";
     let text = format!("version = 1\n[dag]\nid = \"in\"\n[[tasks]]\nid = \"a\"\nscript = '''{script}'''\n");
     let run = cis.start(&text);
     cis.session_of("a");

@@ -36,7 +36,7 @@ id = "a"
 tty = false
 script = '''
 for n in 1 2; do
-  while [ ! -e "$E2E_WORK/go$n" ]; do sleep 0.02; done
+  while [ ! -e "$E2E_WORK/go$n" ]; do sleep 0.05; done
   "$E2E_CIS" task notify "hello $n" > "$E2E_WORK/said$n" 2>&1
   echo $? >> "$E2E_WORK/said$n"
   mv "$E2E_WORK/said$n" "$E2E_WORK/spoke$n"
@@ -425,7 +425,7 @@ id = "moves"
 [[tasks]]
 id = "a"
 outputs = { x = { type = "string" } }
-script = 'echo "x=1" >> "$CIS_OUTPUT"; while [ ! -e "$E2E_WORK/go" ]; do sleep 0.02; done; echo "said later"'
+script = 'echo "x=1" >> "$CIS_OUTPUT"; while [ ! -e "$E2E_WORK/go" ]; do sleep 0.05; done; echo "said later"'
 [[tasks]]
 id = "b"
 needs = ["a"]

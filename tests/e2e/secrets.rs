@@ -373,7 +373,7 @@ id = "show"
 secrets = { TOKEN = { env = "MY_TOKEN" } }
 script = '''
 printf 'it is \033[1m%s\033[0m%s!\n' "${TOKEN%-correct-horse}" -correct-horse
-while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done
+while [ ! -e "$E2E_WORK/open" ]; do sleep 0.05; done
 exit 1
 '''
 "#;
@@ -508,16 +508,16 @@ script = 'echo "leak=made-of-$TOKEN" >> "$CIS_OUTPUT"'
 [[tasks]]
 id = "old"
 needs = ["first"]
-script = 'echo {{ tasks.first.outputs.leak }}; while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done; cat "$E2E_WORK/key"; while [ ! -e "$E2E_WORK/end" ]; do sleep 0.02; done'
+script = 'echo {{ tasks.first.outputs.leak }}; while [ ! -e "$E2E_WORK/open" ]; do sleep 0.05; done; cat "$E2E_WORK/key"; while [ ! -e "$E2E_WORK/end" ]; do sleep 0.05; done'
 [[tasks]]
 id = "piped"
 needs = ["first"]
 tty = false
-script = 'echo begun; while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done; cat "$E2E_WORK/key"; while [ ! -e "$E2E_WORK/end" ]; do sleep 0.02; done'
+script = 'echo begun; while [ ! -e "$E2E_WORK/open" ]; do sleep 0.05; done; cat "$E2E_WORK/key"; while [ ! -e "$E2E_WORK/end" ]; do sleep 0.05; done'
 [[tasks]]
 id = "make"
 needs = ["first"]
-script = 'while [ ! -e "$E2E_WORK/go" ]; do sleep 0.02; done; echo made-up-key > "$E2E_WORK/key"'
+script = 'while [ ! -e "$E2E_WORK/go" ]; do sleep 0.05; done; echo made-up-key > "$E2E_WORK/key"'
 [[tasks]]
 id = "use"
 needs = ["make"]
@@ -599,7 +599,7 @@ command = ["sh", "write.sh"]
 /// Writes a secret in parts when `open` is there.
 const WRITES: &str = r#"
 echo ready
-while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done
+while [ ! -e "$E2E_WORK/open" ]; do sleep 0.05; done
 for n in 1 2 3; do printf '%s' "$n: ${TOKEN%-correct-horse}"; sleep 0.3; echo '-correct-horse end'; done
 printf '4: '; for part in h u nte r2- correct-horse; do printf '%s' "$part"; sleep 0.1; done; echo ' end'
 printf '5: hunter2'; sleep 0.3; echo ' x'; echo "6: $TOKEN end"; sleep 0.1

@@ -119,7 +119,7 @@ fn files_that_a_full_disk_cannot_keep_are_not_the_fault_of_their_task() {
 fn what_a_full_disk_kept_from_being_recorded_is_not_confirmed_by_a_stop() {
     let cis = Cis::new();
     let Some(_mounted) = Mounted::at(&cis.home(), "24m") else { return };
-    let run = cis.start("version = 1\n[dag]\nid = \"stays\"\n[[tasks]]\nid = \"a\"\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.02; done'\n");
+    let run = cis.start("version = 1\n[dag]\nid = \"stays\"\n[[tasks]]\nid = \"a\"\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.05; done'\n");
     cis.session_of("a");
     fill(&cis.home().join("ballast"));
     let pause = cis.spawn(["dag", "pause", &run]);
@@ -150,7 +150,7 @@ retries = { count = 5, delay = "500ms" }
 script = 'exit $(cat "$E2E_WORK/code")'
 [[tasks]]
 id = "b"
-script = 'while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done'
+script = 'while [ ! -e "$E2E_WORK/open" ]; do sleep 0.05; done'
 "#;
     cis.write("code", "1");
     let run = cis.start(text);

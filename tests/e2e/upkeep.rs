@@ -12,7 +12,7 @@ use super::storage::{Mounted, files_below, fill};
 const GATE: &str = r#"
 [[tasks]]
 id = "gate"
-script = 'echo gate is live; while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done'
+script = 'echo gate is live; while [ ! -e "$E2E_WORK/open" ]; do sleep 0.05; done'
 "#;
 
 pub fn many(count: usize) -> String {

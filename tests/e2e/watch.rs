@@ -134,7 +134,7 @@ id = "long"
 [[tasks]]
 id = "count"
 tty = false
-script = 'seq 1 100; while [ ! -e "$E2E_WORK/more" ]; do sleep 0.02; done; echo more; printf "\033]0;title\007\033[2Jend\n"'
+script = 'seq 1 100; while [ ! -e "$E2E_WORK/more" ]; do sleep 0.05; done; echo more; printf "\033]0;title\007\033[2Jend\n"'
 "#,
     );
     let mut terminal = cis.terminal(&["dag", "watch"]);

@@ -16,7 +16,7 @@ fn exits_are_kept_until_acknowledged() {
     let host = Host::start();
     let mut control = host.control();
     assert_eq!(control.welcome(), []);
-    let (quick, slow) = (host.shell("exit 3"), host.shell("while [ ! -e go ]; do sleep 0.01; done; exit 9"));
+    let (quick, slow) = (host.shell("exit 3"), host.shell("while [ ! -e go ]; do sleep 0.05; done; exit 9"));
     let pids = [control.start(&quick), control.start(&slow)];
     control.exit(quick.session);
     drop(control);

@@ -30,7 +30,7 @@ fn is_killed_whole(script: &str, grace_ms: u64) -> ExitStatus {
 fn sigterm_is_enough_for_most() {
     assert_eq!(is_killed_whole("touch ready; sleep 1000", 60_000), ExitStatus::Signal(15));
     assert_eq!(
-        is_killed_whole("trap 'exit 3' TERM; touch ready; while :; do sleep 0.01; done", 60_000),
+        is_killed_whole("trap 'exit 3' TERM; touch ready; while :; do sleep 0.05; done", 60_000),
         ExitStatus::Code(3)
     );
 }
@@ -141,7 +141,7 @@ fn waiting_for_what_stayed_behind_costs_nothing() {
     // It has let go of the terminal, whose end is then to be seen for the whole grace.
     let daemon = "trap '' TERM HUP; touch ready; exec sleep 1000";
     let script = format!(
-        "(setsid sh -c \"{daemon}\" </dev/null >/dev/null 2>&1 &); while [ ! -e ready ]; do sleep 0.01; done"
+        "(setsid sh -c \"{daemon}\" </dev/null >/dev/null 2>&1 &); while [ ! -e ready ]; do sleep 0.05; done"
     );
     let start = Start { grace_ms: 2000, ..host.shell_on_pty(&script) };
     control.run(&start);
@@ -153,7 +153,7 @@ fn waiting_for_what_stayed_behind_costs_nothing() {
 fn last_words_of_what_stayed_behind_are_kept() {
     let host = Host::start();
     let mut control = host.control();
-    let script = "sh -c 'trap \"echo bye; exit\" TERM; touch ready; while :; do sleep 0.01; done' & while [ ! -e ready ]; do sleep 0.01; done; echo end";
+    let script = "sh -c 'trap \"echo bye; exit\" TERM; touch ready; while :; do sleep 0.05; done' & while [ ! -e ready ]; do sleep 0.05; done; echo end";
     let start = Start { grace_ms: 30_000, ..host.shell(script) };
     assert!(control.run(&start).status.is_success());
     let log = host.log(start.session);
@@ -189,7 +189,7 @@ fn a_limit_is_told_also_if_a_kill_comes_while_it_ends_the_session() {
             idle_ms: limit.filter(|_| is_idle),
             grace_ms: 600_000,
             ..host.shell(
-                "trap 'touch told; while [ ! -e go ]; do sleep 0.01; done; exit 0' TERM; sleep 1000 & wait",
+                "trap 'touch told; while [ ! -e go ]; do sleep 0.05; done; exit 0' TERM; sleep 1000 & wait",
             )
         };
         control.start(&start);
@@ -219,7 +219,7 @@ fn a_limit_is_told_also_if_a_kill_comes_while_it_ends_the_session() {
 fn a_deadline_can_be_moved_removed_and_kills() {
     let host = Host::start();
     let mut control = host.control();
-    let start = host.shell("while :; do sleep 0.02; done");
+    let start = host.shell("while :; do sleep 0.05; done");
     control.start(&start);
     let action = AtDeadline::Kill { grace_ms: 100 };
     let session = start.session;
@@ -242,7 +242,7 @@ fn a_signal_goes_to_the_foreground() {
     let host = Host::start();
     let mut control = host.control();
     let start =
-        host.shell_on_pty("trap 'echo interrupted; exit 5' INT; echo ready; while :; do sleep 0.01; done");
+        host.shell_on_pty("trap 'echo interrupted; exit 5' INT; echo ready; while :; do sleep 0.05; done");
     control.start(&start);
     control.send(&ToHost::Watch { session: start.session, from: 0 });
     control.wait_for_output(start.session, "ready");

@@ -12,7 +12,7 @@ use cis_host::protocol::{AtDeadline, Exit, FromHost, Known, Role, Start, StartFa
 use crate::support::{Host, PATIENCE, Peer, command, new_id, processes_with, until};
 
 /// Leaves a process behind that ignores SIGTERM during the session's long grace, and notes that it got it.
-const STAYS: &str = "(setsid sh -c 'trap \"touch asked\" TERM; trap \"\" HUP; touch stays; while :; do sleep 0.02; done' >/dev/null 2>&1 &); while [ ! -e stays ]; do sleep 0.01; done";
+const STAYS: &str = "(setsid sh -c 'trap \"touch asked\" TERM; trap \"\" HUP; touch stays; while :; do sleep 0.05; done' >/dev/null 2>&1 &); while [ ! -e stays ]; do sleep 0.05; done";
 
 fn long(host: &Host, end: &str) -> Start {
     Start { grace_ms: 600_000, ..host.shell(&format!("{STAYS}; {end}")) }
@@ -99,7 +99,7 @@ fn the_next_host_knows_who_ended_a_session() {
         let mut control = host.control();
         let timeout_ms = (why == "timeout").then_some(1000);
         // The leader ends on SIGTERM; its child does not.
-        let script = format!("trap 'exit 0' TERM; {STAYS}; touch ready; while :; do sleep 0.01; done");
+        let script = format!("trap 'exit 0' TERM; {STAYS}; touch ready; while :; do sleep 0.05; done");
         let start = Start { timeout_ms, grace_ms: 600_000, ..host.shell(&script) };
         let pid = control.start(&start);
         until("it runs", || host.path("ready").exists());
@@ -138,7 +138,7 @@ fn ends_by_a_host_shutdown_are_not_noted_but_earlier_ends_are() {
     let before = long(&host, "exit 4");
     control.start(&before);
     until("what was left is being ended", || host.path("asked").exists());
-    let lives = host.shell("trap 'exit 0' TERM; touch ready; while :; do sleep 0.01; done");
+    let lives = host.shell("trap 'exit 0' TERM; touch ready; while :; do sleep 0.05; done");
     control.start(&lives);
     until("it runs", || host.path("ready").exists());
     control.send(&ToHost::Shutdown {});

@@ -88,7 +88,7 @@ fn a_log_goes_on_when_the_disk_does() {
     let mut control = host.control();
     let folder = host.path("logs/of/a/run");
     let log = folder.join("log");
-    let script = "echo lost; while [ ! -e go ]; do sleep 0.01; done; sleep 0.7; echo kept; echo and more";
+    let script = "echo lost; while [ ! -e go ]; do sleep 0.05; done; sleep 0.7; echo kept; echo and more";
     let start = Start { log: log.to_str().unwrap().to_owned(), ..host.shell(script) };
     control.start(&start);
     control.expect("trouble", |message| match message {

@@ -39,7 +39,7 @@ fn ends_with_its_session(how: &str) {
     let host = Host::start();
     let mut control = host.control();
     let older = neighbour(&host, &mut control);
-    let start = host.shell(&format!("{}; while [ ! -e go ]; do sleep 0.01; done", daemon(how)));
+    let start = host.shell(&format!("{}; while [ ! -e go ]; do sleep 0.05; done", daemon(how)));
     control.start(&start);
     let younger = neighbour(&host, &mut control);
     let pid = orphan(&host);
@@ -83,7 +83,7 @@ fn a_timeout_ends_one_without_an_environment() {
 fn one_that_nobody_can_be_told_of_costs_no_session_its_grace_and_does_not_stay() {
     let host = Host::start();
     let mut control = host.control();
-    let script = format!("{}; while :; do sleep 0.02; done", daemon("setsid prlimit --rttime=7 env -i"));
+    let script = format!("{}; while :; do sleep 0.05; done", daemon("setsid prlimit --rttime=7 env -i"));
     let start = Start { grace_ms: 600_000, ..host.shell(&script) };
     control.start(&start);
     let pid = orphan(&host);
@@ -117,7 +117,7 @@ fn one_of_a_host_that_was_killed_cannot_speak_to_the_next() {
 fn the_next_host_ends_what_a_killed_one_left_without_an_environment() {
     let mut host = Host::start();
     let mut control = host.control();
-    let start = host.shell(&format!("{}; while :; do sleep 0.02; done", daemon("setsid env -i")));
+    let start = host.shell(&format!("{}; while :; do sleep 0.05; done", daemon("setsid env -i")));
     control.start(&start);
     let pid = orphan(&host);
     host.kill();

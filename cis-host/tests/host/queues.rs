@@ -50,7 +50,7 @@ fn never_more_than_the_queue_allows_run_at_once_and_all_of_them_do() {
 fn they_begin_in_the_order_in_which_they_came_and_each_once() {
     let host = Host::start();
     let mut control = host.control();
-    let gate = Start { line: queue(1, 9), ..host.shell("while [ ! -e open ]; do sleep 0.01; done") };
+    let gate = Start { line: queue(1, 9), ..host.shell("while [ ! -e open ]; do sleep 0.05; done") };
     assert!(control.start(&gate) > 0, "one that lives for a moment is told of");
     let rest: Vec<Start> =
         (0..5).map(|n| Start { line: queue(1, 9), ..host.shell(&format!("echo {n} >> order")) }).collect();
@@ -124,7 +124,7 @@ fn the_queue_goes_on_while_no_node_is_there() {
 fn what_waits_when_another_node_comes_begins_only_if_that_one_asks_for_it() {
     let host = Host::start();
     let mut control = host.control();
-    let gate = Start { line: queue(1, 9), ..host.shell("while [ ! -e open ]; do sleep 0.01; done") };
+    let gate = Start { line: queue(1, 9), ..host.shell("while [ ! -e open ]; do sleep 0.05; done") };
     control.start(&gate);
     let waiting = [0, 1].map(|n| Start { line: queue(1, 9), ..host.shell(&format!("echo {n} >> ran")) });
     waiting.iter().for_each(|start| ask(&mut control, start));

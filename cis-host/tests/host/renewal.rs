@@ -160,7 +160,7 @@ fn umask() -> String {
 fn a_program_that_cannot_take_over_changes_nothing() {
     let host = Host::start();
     let mut control = host.control();
-    let goes_on = host.shell("until [ -e go ]; do sleep 0.01; done; exit 6");
+    let goes_on = host.shell("until [ -e go ]; do sleep 0.05; done; exit 6");
     let pid = control.start(&goes_on);
     fs::write(host.path("plain"), "#!/bin/sh\n").unwrap();
     let at = |name: &str| host.path(name).display().to_string();

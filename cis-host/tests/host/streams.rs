@@ -150,7 +150,7 @@ fn input_that_nobody_reads_is_bounded_and_the_rest_refused() {
     let mut control = host.control();
     let start = Start { io: Io::Pipes { stdin: true }, ..host.shell("read -r line; cat | wc -c") };
     let start = Start {
-        argv: vec!["sh".into(), "-c".into(), "while [ ! -e go ]; do sleep 0.01; done; wc -c".into()],
+        argv: vec!["sh".into(), "-c".into(), "while [ ! -e go ]; do sleep 0.05; done; wc -c".into()],
         ..start
     };
     control.start(&start);
@@ -223,7 +223,7 @@ fn a_watcher_that_does_not_read_stalls_nobody_and_misses_nothing() {
     let mut control = host.control();
     let start = Start {
         log_limit_bytes: 64 << 20,
-        ..host.shell("echo first; while [ ! -e go ]; do sleep 0.01; done; seq 1 1000000")
+        ..host.shell("echo first; while [ ! -e go ]; do sleep 0.05; done; seq 1 1000000")
     };
     control.start(&start);
     let mut sleepy = host.connect(Role::Stream);

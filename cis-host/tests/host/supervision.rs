@@ -73,7 +73,7 @@ fn a_node_that_was_started_and_has_not_connected_yet_is_left_alone() {
     let host = Host::start();
     let mut control = host.control();
     control.welcome();
-    let script = "while [ ! -e done ]; do sleep 0.01; done";
+    let script = "while [ ! -e done ]; do sleep 0.05; done";
     control.send(&ToHost::Supervise { restart: Some(note(&host, script)), receives_environment: false });
     drop(control);
     until("it is started", || starts(&host) == 1);

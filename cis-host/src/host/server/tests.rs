@@ -263,7 +263,7 @@ fn a_session_is_watched_to_its_end_and_forgotten_when_that_is_recorded() {
     let mut bench = Bench::new();
     let mut control = bench.control();
     let (mut viewer, _) = bench.greet(Role::Stream);
-    control.start(bench.piped(1, "echo one; while [ ! -e go ]; do sleep 0.01; done; echo two; exit 3"));
+    control.start(bench.piped(1, "echo one; while [ ! -e go ]; do sleep 0.05; done; echo two; exit 3"));
     bench.hear(&mut control, |message| matches!(message, FromHost::Started { .. }).then_some(()));
     viewer.watch(id(1));
     bench.until_output(&mut viewer, id(1), "one\n");
@@ -290,7 +290,7 @@ fn the_end_of_a_leader_is_noted_when_it_is_waited_for() {
     let mut control = bench.control();
     for (n, script) in [(1, "exit 3"), (2, "kill -9 $$")] {
         let gate = bench.folder.path().join(format!("go{n}"));
-        control.start(bench.piped(n, &format!("until [ -e go{n} ]; do sleep 0.01; done; {script}")));
+        control.start(bench.piped(n, &format!("until [ -e go{n} ]; do sleep 0.05; done; {script}")));
         let pid = bench.hear(&mut control, |message| match message {
             FromHost::Started { pid, .. } => Some(*pid),
             _ => None,
@@ -378,7 +378,7 @@ fn a_terminal_has_a_reader_a_size_and_signals() {
 fn stdin_of_pipes_ends_when_it_is_closed_and_what_nobody_reads_waits() {
     let mut bench = Bench::new();
     let mut control = bench.control();
-    control.start(bench.start(1, Io::Pipes { stdin: true }, "while [ ! -e go ]; do sleep 0.01; done; wc -c"));
+    control.start(bench.start(1, Io::Pipes { stdin: true }, "while [ ! -e go ]; do sleep 0.05; done; wc -c"));
     control.watch(id(1));
     for _ in 0..20 {
         control.type_bytes(id(1), &[b'x'; 10_000]);
@@ -397,9 +397,9 @@ fn stdin_of_pipes_ends_when_it_is_closed_and_what_nobody_reads_waits() {
 fn whole_trees_end_with_their_grace_or_at_its_end() {
     let mut bench = Bench::new();
     let mut control = bench.control();
-    control.start(bench.piped(1, "trap 'exit 5' TERM; touch polite; while :; do sleep 0.01; done"));
+    control.start(bench.piped(1, "trap 'exit 5' TERM; touch polite; while :; do sleep 0.05; done"));
     control
-        .start(bench.piped(2, "trap '' TERM; setsid sleep 1000 & touch deaf; while :; do sleep 0.01; done"));
+        .start(bench.piped(2, "trap '' TERM; setsid sleep 1000 & touch deaf; while :; do sleep 0.05; done"));
     control.start(bench.piped(3, "sleep 1000 & touch left"));
     for name in ["polite", "deaf", "left"] {
         bench.until_file(name);
@@ -464,7 +464,7 @@ fn a_frozen_tree_stands_still_until_it_is_thawed_and_can_be_ended() {
     let mut bench = Bench::new();
     let mut control = bench.control();
     control
-        .start(bench.piped(1, "touch ready; sleep 0.01; (while [ ! -e go ]; do sleep 0.01; done); exit 6"));
+        .start(bench.piped(1, "touch ready; sleep 0.01; (while [ ! -e go ]; do sleep 0.05; done); exit 6"));
     bench.until_file("ready");
     let is_stopped = |bench: &Bench| {
         let forest = bench.server.host.processes.forest(&bench.server.host.sessions, [None; 2]);
@@ -521,7 +521,7 @@ fn what_waits_for_its_turn_starts_only_within_its_lease() {
         let lease = Some(Lease { until_ms: os::boot_ms() + 1, keep_ms: Some(1) });
         Start { line, lease, ..bench.piped(n, script) }
     };
-    let first = Start { lease: None, ..queued(1, "until [ -e go ]; do sleep 0.01; done") };
+    let first = Start { lease: None, ..queued(1, "until [ -e go ]; do sleep 0.05; done") };
     let (renewed, over) = (queued(2, "exit 3"), queued(3, "touch wrong"));
     for start in [first, renewed, over] {
         control.say(&ToHost::Start(Box::new(start)));
@@ -595,7 +595,7 @@ fn sessions_of_a_queue_take_turns_and_what_waits_can_be_taken_back() {
     let mut bench = Bench::new();
     let mut control = bench.control();
     let queue = Line { of: RunId::from_parts(1, 1), at_once: 1, lazy_above: 1 };
-    let script = |n| format!("while [ ! -e go{n} ]; do sleep 0.01; done; exit {n}");
+    let script = |n| format!("while [ ! -e go{n} ]; do sleep 0.05; done; exit {n}");
     for n in 1..=4 {
         control.start(Start { line: Some(queue), ..bench.piped(n, &script(n)) });
     }
@@ -692,7 +692,7 @@ fn a_host_that_is_told_to_end_ends_its_sessions_first() {
     for n in [2, 3] {
         control.start(Start {
             line: Some(queue),
-            ..bench.piped(n, "trap 'exit 0' TERM; touch ready; while :; do sleep 0.01; done")
+            ..bench.piped(n, "trap 'exit 0' TERM; touch ready; while :; do sleep 0.05; done")
         });
     }
     bench.until_file("ready");

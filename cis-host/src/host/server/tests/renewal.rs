@@ -30,7 +30,7 @@ fn sessions_go_on_with_their_output_input_and_exits() {
     control.start(bench.piped(1, "n=0; until [ -e go ]; do echo $n; n=$((n+1)); done; exit 5"));
     control.start(bench.on_terminal(2, "printf 'name? '; read name; echo \"hello $name\"; read rest"));
     control.start(bench.piped(3, "exit 4"));
-    control.start(bench.start(4, Io::Pipes { stdin: true }, "until [ -e go ]; do sleep 0.01; done; wc -c"));
+    control.start(bench.start(4, Io::Pipes { stdin: true }, "until [ -e go ]; do sleep 0.05; done; wc -c"));
     let pids = [1, 2, 4].map(|n| bench.pid(&mut control, id(n)));
     let ended = bench.exit(&mut control, id(3));
     control.watch(id(2));
@@ -88,7 +88,7 @@ fn sessions_go_on_with_their_output_input_and_exits() {
 fn a_child_that_ends_while_there_is_no_program_is_waited_for() {
     let mut bench = Bench::new();
     let mut control = bench.control();
-    control.start(bench.piped(1, "until [ -e go ]; do sleep 0.01; done; echo last; exit 7"));
+    control.start(bench.piped(1, "until [ -e go ]; do sleep 0.05; done; echo last; exit 7"));
     let pid = bench.pid(&mut control, id(1));
     let socket = bench.server.host.pass(true).unwrap();
     std::fs::write(bench.folder.path().join("go"), "").unwrap();
@@ -163,7 +163,7 @@ fn what_waits_in_a_queue_begins_after_a_renewal() {
     let mut bench = Bench::new();
     let mut control = bench.control();
     let line = Some(Line { of: RunId::from_parts(1, 1), at_once: 1, lazy_above: 0 });
-    control.start(Start { line, ..bench.piped(1, "until [ -e go ]; do sleep 0.01; done") });
+    control.start(Start { line, ..bench.piped(1, "until [ -e go ]; do sleep 0.05; done") });
     control.start(Start { line, ..bench.piped(2, "echo second > second") });
     bench.pid(&mut control, id(1));
     bench.renewed();
