@@ -47,6 +47,7 @@ impl Node {
             host_command: words.map(Into::into).to_vec(),
             environment: [("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into(),
             rooms_in_memory: rooms,
+            account: None,
             home: home.clone(),
         };
         let (tell, ready) = mpsc::channel();

@@ -77,6 +77,7 @@ mod wiring;
 mod worker;
 mod wrong;
 
+pub use account::{GivenAccount, Homeserver, TakeChunk};
 pub use federation::RoomsInMemory;
 pub use remote::RemoteError;
 pub use wiring::{Ended, NodeError, NodeOptions, Readiness, run};

@@ -28,7 +28,8 @@ impl VerificationApi for Node {
     async fn matrix_standing(&self, _: Permit<act::ReadMatrix>) -> Outcome<MatrixStandingView> {
         let _viewer = self.viewer();
         let opened = self.opened().await?;
-        opened.client.standing().await.map(standing_view).map_err(|error| matrix_problem(&error))
+        let login = opened.login().map_err(|error| matrix_problem(&error))?;
+        login.standing().await.map(standing_view).map_err(|error| matrix_problem(&error))
     }
 
     async fn recover_matrix(
@@ -43,19 +44,21 @@ impl VerificationApi for Node {
         let _viewer = self.viewer();
         let opened = self.opened().await?;
         // Keys of rooms are read for those that are known.
+        let login = opened.login().map_err(|error| matrix_problem(&error))?;
         opened.feed.refresh().await.map_err(|error| matrix_problem(&error))?;
-        opened.client.recover(key).await.map_err(|error| matrix_problem(&error))?;
-        opened.client.standing().await.map(standing_view).map_err(|error| matrix_problem(&error))
+        login.recover(key).await.map_err(|error| matrix_problem(&error))?;
+        login.standing().await.map(standing_view).map_err(|error| matrix_problem(&error))
     }
 
     async fn new_matrix_recovery(&self, _: Permit<act::ControlMatrix>) -> Outcome<NewRecoveryView> {
         let _viewer = self.viewer();
         let opened = self.opened().await?;
+        let login = opened.login().map_err(|error| matrix_problem(&error))?;
         opened.feed.refresh().await.map_err(|error| matrix_problem(&error))?;
         // What cannot be told afterwards is asked before the key is made.
-        let before = opened.client.standing().await.map_err(|error| matrix_problem(&error))?;
-        let key = opened.client.new_recovery().await.map_err(|error| matrix_problem(&error))?;
-        let after = opened.client.standing().await.unwrap_or(Standing { recovery: true, ..before });
+        let before = login.standing().await.map_err(|error| matrix_problem(&error))?;
+        let key = login.new_recovery().await.map_err(|error| matrix_problem(&error))?;
+        let after = login.standing().await.unwrap_or(Standing { recovery: true, ..before });
         Ok(NewRecoveryView { recovery_key: key.reveal().to_owned(), standing: standing_view(after) })
     }
 

@@ -25,7 +25,7 @@ use super::upkeep::{self, StoreGone, cancels, reserve};
 use super::worker::LocalWorker;
 use super::{federation, link, own_log, restore};
 use crate::RoomsInMemory;
-use crate::account::Account;
+use crate::account::{Account, GivenAccount};
 use crate::config::{Config, Identity, IdentityError, KeyError, Keys, Settings, Tokens};
 use crate::members::Members;
 use crate::node::Node;
@@ -74,6 +74,8 @@ pub struct NodeOptions {
     pub environment: BTreeMap<String, String>,
     /// Rooms that this process holds for several nodes in it, in place of those of a homeserver: for measurements.
     pub rooms_in_memory: Option<RoomsInMemory>,
+    /// Its Matrix account, in place of a login: for tests.
+    pub account: Option<GivenAccount>,
 }
 
 /// What became of a start.
@@ -248,7 +250,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         views: Arc::default(),
         uploads: Arc::default(),
         upkeep: upkeep.clone(),
-        matrix: Account::new(options.home.matrix()),
+        matrix: Account::new(options.home.matrix(), options.account),
         rooms_in_memory: options.rooms_in_memory,
         verifications: Arc::default(),
         rooms: rooms.clone(),

@@ -172,6 +172,23 @@ fn a_question_that_arrived_unknown_to_the_node_ends_in_its_room() {
 }
 
 #[test]
+fn a_question_that_arrived_unknown_to_the_node_is_answered_in_its_room() {
+    let synapse = Synapse::shared();
+    let ((proxy, cis, _), ann) = (behind(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    let lost = proxy.fault(&["PUT", "/send/", "cis.dag.question"], Fault::LosesAnswer, 1);
+    let cut = proxy.fault(&["PUT", "/send/", "Which colour?"], Fault::Refused, usize::MAX);
+    let run = hybrid(&cis, &room, ASKS);
+    let question = asked(&room, &run, "Which colour?");
+    ann.reply(&room.id, id(&question), "blue");
+    cis.wait_run(&run, "succeeded");
+    drop((lost, cut));
+    question_says(&room, &question, "answered by");
+    all_is_told(&cis);
+    assert_eq!(room.messages("cis.dag.question", &run).len(), 1);
+}
+
+#[test]
 fn a_card_that_arrived_unknown_to_the_node_says_how_the_run_ended() {
     let synapse = Synapse::shared();
     let ((proxy, cis, _), ann) = (behind(&synapse), synapse.register("ann"));

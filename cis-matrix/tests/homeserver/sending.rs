@@ -33,6 +33,22 @@ async fn a_transaction_is_one_event_also_of_the_next_process() {
 }
 
 #[tokio::test]
+async fn the_device_that_sent_an_event_finds_its_transaction_in_clear_and_encrypted() {
+    let synapse = Synapse::shared();
+    let user = synapse.register("ann");
+    let ann = Logged::new(&user, &synapse).await;
+    for encrypted in [false, true] {
+        let room =
+            ann.client.create_room(CreateRoom { encrypted, ..CreateRoom::default() }).await.unwrap().room_id;
+        ann.client.next(None, Duration::ZERO).await.unwrap();
+        let sent = ann.client.send(&room, MESSAGE, text("mine"), "t").await.unwrap();
+        let found = ann.client.event(&room, &sent).await.unwrap().unwrap();
+        assert_eq!(found.transaction.as_deref(), Some("t"), "encrypted: {encrypted}");
+        assert_eq!(texts(std::slice::from_ref(&found)), ["mine"]);
+    }
+}
+
+#[tokio::test]
 async fn a_rate_limit_is_an_error_at_once_that_says_how_long() {
     let synapse = Synapse::shared();
     let user = synapse.register("ann");

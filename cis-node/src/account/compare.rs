@@ -118,7 +118,8 @@ impl Opened {
     /// # Errors
     /// They cannot be verified, or the homeserver does not answer.
     pub async fn compare(&self, user: &str, patience: Duration) -> Result<Comparison, AccountError> {
-        self.client.check_verifiable(user).await?;
+        let client = self.login()?;
+        client.check_verifiable(user).await?;
         let news = self.feed.subscribe();
         self.feed.refresh().await?;
         let (to_lookers, progress) =
@@ -126,7 +127,7 @@ impl Opened {
         let (words, said) = mpsc::channel(4);
         let seen = Arc::new(Mutex::new(Instant::now()));
         let ends = Ends { news, said, progress: to_lookers, seen: Arc::clone(&seen) };
-        task::start(self.client.clone(), user.trim().to_owned(), ends, patience).await?;
+        task::start(client.clone(), user.trim().to_owned(), ends, patience).await?;
         Ok(Comparison { progress, words, seen })
     }
 }

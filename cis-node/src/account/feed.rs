@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use cis_matrix::{Batch, Client, MatrixError};
+use cis_matrix::{Batch, MatrixError};
 use tokio::sync::{broadcast, watch};
 
-use super::Backoff;
+use super::{Backoff, Homeserver};
 use cis_core::federation::protocol::BootMs;
 
 /// The homeserver answers after this time, if nothing happened.
@@ -41,7 +41,7 @@ pub fn boot_ms() -> BootMs {
 /// The loop of one client. Copies are the same one.
 #[derive(Clone)]
 pub struct Feed {
-    client: Client,
+    client: Arc<dyn Homeserver>,
     news: broadcast::Sender<News>,
     /// One request for news at a time.
     asking: Arc<tokio::sync::Mutex<()>>,
@@ -64,7 +64,7 @@ enum Stands {
 }
 
 impl Feed {
-    pub(super) fn new(client: Client) -> Self {
+    pub(super) fn new(client: Arc<dyn Homeserver>) -> Self {
         let (news, _) = broadcast::channel(NEWS_KEPT);
         let (stands, _) = watch::channel(Stands::Idle);
         Self { client, news, asking: Arc::default(), stands, is_urgent: Arc::default() }

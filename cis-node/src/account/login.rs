@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use cis_matrix::{Client, Login, Proof, Session};
+use cis_matrix::{Client, Login, MatrixError, Proof, Session};
 use tokio::sync::{mpsc, oneshot};
 
 use super::files::{Files, Kept};
-use super::{AccountError, Feed};
+use super::{AccountError, Feed, Homeserver};
 
 /// Commands that wait while another one is done.
 const COMMANDS_MAX: usize = 64;
@@ -16,6 +16,7 @@ const COMMANDS_MAX: usize = 64;
 #[derive(Clone)]
 pub struct Account {
     folder: Arc<PathBuf>,
+    given: Option<GivenAccount>,
     to_task: Arc<OnceLock<mpsc::Sender<Command>>>,
 }
 
@@ -36,11 +37,37 @@ pub struct NewLogin {
 #[derive(Clone)]
 pub struct Opened {
     /// What asks the homeserver.
-    pub client: Client,
+    pub client: Arc<dyn Homeserver>,
+    /// The login that this is; none: the account was given to the node.
+    login: Option<Client>,
     /// News of it.
     pub feed: Feed,
     /// Who, where, as what.
     pub session: Arc<Session>,
+}
+
+/// An account that a node has without a login, as tests give it one.
+#[derive(Debug, Clone)]
+pub struct GivenAccount {
+    /// The homeserver, as the account sees it.
+    pub homeserver: Arc<dyn Homeserver>,
+    /// Who, where, as what.
+    pub session: Session,
+}
+
+impl Opened {
+    fn new(client: Arc<dyn Homeserver>, login: Option<Client>, session: Session) -> Self {
+        let feed = Feed::new(Arc::clone(&client));
+        Self { client, login, feed, session: Arc::new(session) }
+    }
+
+    /// The login, which alone can verify others and be verified.
+    ///
+    /// # Errors
+    /// There is none: the account was given to the node.
+    pub fn login(&self) -> Result<&Client, MatrixError> {
+        self.login.as_ref().ok_or(MatrixError::Unsigned)
+    }
 }
 
 type Reply<T> = oneshot::Sender<Result<T, AccountError>>;
@@ -52,10 +79,10 @@ enum Command {
 }
 
 impl Account {
-    /// The account whose files are in this folder. Looks at nothing yet.
+    /// The account whose files are in this folder, or the one that is given until somebody logs out. Looks at nothing yet.
     #[must_use]
-    pub fn new(folder: PathBuf) -> Self {
-        Self { folder: Arc::new(folder), to_task: Arc::default() }
+    pub fn new(folder: PathBuf, given: Option<GivenAccount>) -> Self {
+        Self { folder: Arc::new(folder), given, to_task: Arc::default() }
     }
 
     /// Logs in. Goes on also where nobody waits for it any more.
@@ -84,7 +111,8 @@ impl Account {
 
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, AccountError> {
         let (reply, answer) = oneshot::channel();
-        let to_task = self.to_task.get_or_init(|| Task::start(Files::new(self.folder.as_ref().clone())));
+        let start = || Task::start(Files::new(self.folder.as_ref().clone()), self.given.clone());
+        let to_task = self.to_task.get_or_init(start);
         to_task.send(command(reply)).await.map_err(|_| AccountError::Stopping)?;
         answer.await.map_err(|_| AccountError::Stopping)?
     }
@@ -96,9 +124,10 @@ struct Task {
 }
 
 impl Task {
-    fn start(files: Files) -> mpsc::Sender<Command> {
+    fn start(files: Files, given: Option<GivenAccount>) -> mpsc::Sender<Command> {
         let (to_task, commands) = mpsc::channel(COMMANDS_MAX);
-        tokio::spawn(Self { files, open: None }.run(commands));
+        let open = given.map(|given| Opened::new(given.homeserver, None, given.session));
+        tokio::spawn(Self { files, open }.run(commands));
         to_task
     }
 
@@ -171,8 +200,8 @@ impl Task {
     }
 
     fn set(&mut self, client: Client, kept: Kept) -> Opened {
-        let feed = Feed::new(client.clone());
-        self.open.insert(Opened { client, feed, session: Arc::new(kept.session) }).clone()
+        let opened = Opened::new(Arc::new(client.clone()), Some(client), kept.session);
+        self.open.insert(opened).clone()
     }
 
     async fn load(&self) -> Result<Option<Kept>, AccountError> {

@@ -10,6 +10,7 @@ mod compare;
 mod error;
 mod feed;
 mod files;
+mod homeserver;
 mod login;
 mod read;
 
@@ -17,5 +18,6 @@ pub use backoff::Backoff;
 pub use compare::{Comparison, Progress, Stands, Word};
 pub use error::AccountError;
 pub use feed::{Feed, News, boot_ms};
-pub use login::{Account, NewLogin, Opened};
+pub use homeserver::{Homeserver, TakeChunk};
+pub use login::{Account, GivenAccount, NewLogin, Opened};
 pub use read::Said;

@@ -1,5 +1,7 @@
 //! Envelopes by Matrix: state of a room for all, messages to devices for one.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use tokio::sync::broadcast;
 
@@ -94,7 +96,7 @@ impl Carrier for Matrix {
     }
 
     fn send(&self, to: Device, kind: String, content: Value) -> Sending {
-        let client = self.opened.client.clone();
+        let client = Arc::clone(&self.opened.client);
         Box::pin(async move {
             let Device { user, device } = to;
             if let Err(error) = client.send_to_device(&user, &device, &kind, &content).await {

@@ -10,7 +10,7 @@ use super::tell::{message, what};
 use super::{Rooms, Stop, Trouble};
 use crate::account::Opened;
 use cis_core::api::{OutboxEntry, Priority, RoomMessage, RoomWrite};
-use cis_core::ids::{RunId, TimestampMs};
+use cis_core::ids::{NodeDid, RunId, TimestampMs};
 use cis_core::policy::redact::shapes;
 use cis_core::room::budget::Class;
 use cis_local::now_ms;
@@ -183,7 +183,7 @@ impl Rooms {
                 self.sync().await?;
             }
             // With the name that it has here the homeserver takes it once, however often it is sent.
-            let transaction = format!("{}-{}", self.node.did, entry.id);
+            let transaction = transaction_of(&self.node.did, entry);
             self.asked_ms = now_ms();
             let sent = opened.client.send(&entry.message.room, &kind, content, &transaction).await;
             match sent {
@@ -326,9 +326,14 @@ fn message_of(entry: &OutboxEntry, about: (&str, Priority), item: Option<String>
     message(&entry.message.room, about, entry.message.run, item)
 }
 
+/// The name by which the homeserver takes an entry once, and under which this device finds it again.
+pub(super) fn transaction_of(node: &NodeDid, entry: &OutboxEntry) -> String {
+    format!("{node}-{}", entry.id)
+}
+
 /// As what a message is found again: one that rings again is as good to answer as the first, and what a room says of a
 /// question that is not its own any more is the end of it there.
-fn remembered_as(what: &str) -> &str {
+pub(super) fn remembered_as(what: &str) -> &str {
     match what {
         what::ESCALATED => what::QUESTION,
         what::LEFT => what::CLOSED,

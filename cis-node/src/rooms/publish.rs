@@ -250,5 +250,5 @@ impl Rooms {
 
 /// Uploads a file for a room; what names it then.
 async fn upload(opened: &Opened, room: &str, bytes: Vec<u8>) -> Result<Value, Stop> {
-    Ok(to_json(opened.client.upload(room, bytes).await?))
+    Ok(to_json(opened.client.upload(room, bytes.into()).await?))
 }

@@ -114,7 +114,7 @@ impl MediaStore {
             }
             Found::Remote(opened, media) => {
                 let download =
-                    || opened.client.download_in_chunks(media.clone(), bytes_max, chunks.attempt());
+                    || opened.client.download_in_chunks(media.clone(), bytes_max, Box::new(chunks.attempt()));
                 until_answered(opened, stop, download).await
             }
         }

@@ -115,7 +115,7 @@ fn a_prompt_on_a_terminal_is_answered_once_and_only_as_the_one_that_was_shown() 
         let client = &node.client;
         let script = "printf 'Overwrite the file? [y/N] '; read -r a; echo \"$a\" >> answers\n\
                       printf 'Which name? '; read -r a; echo \"$a\" >> answers\n\
-                      until [ -e go ]; do sleep 0.01; done";
+                      until [ -e go ]; do sleep 0.05; done";
         let run = node.submit_in(dir, &asks(script, "")).await;
         let asked = node.question(&run).await;
         assert!(asked.question.contains("Overwrite the file?"), "{asked:?}");
@@ -257,7 +257,7 @@ fn a_session_that_waits_leaves_its_slot_and_takes_typed_input_once() {
         give(client, &second, text("two")).await;
         node.reaches(&run, RunState::Succeeded).await;
         assert_eq!(read(dir, "got"), "one/two\n");
-        let piped = node.submit_in(dir, &asks("until [ -e go ]; do sleep 0.01; done", "tty = false")).await;
+        let piped = node.submit_in(dir, &asks("until [ -e go ]; do sleep 0.05; done", "tty = false")).await;
         let session = node.task_is(&piped, "ask", TaskState::Running).await.session.unwrap().to_string();
         node.has_begun(&session).await;
         let late = SendInput { data: b"x".to_vec(), input: InputId::NONE };
@@ -428,7 +428,7 @@ fn a_program_in_a_session_asks_people_and_hears_who_answered_what() {
             python3 api.py POST "/v1/inbox/$first/answer" '{{"with":"option","option":"staging"}}' >> forbidden
             python3 api.py POST /v1/node/stop '{{}}' >> forbidden
             echo "made=1" >> "$CIS_OUTPUT"
-            until [ -e go ]; do sleep 0.01; done
+            until [ -e go ]; do sleep 0.05; done
             api POST hand-in '{{"text":"all is well"}}'
             sleep 300
             "#
@@ -494,7 +494,7 @@ fn a_question_ends_with_the_session_that_asked_it() {
         std::fs::write(dir.join("api.py"), API).unwrap();
         let node = Node::local(&dir.join("home"), &[]).await;
         let ask = r#"{"ask_type":"blocker","text":"Anybody?","options":[],"waits":false}"#;
-        let script = format!("{SHELL}\nask '{ask}'\nuntil [ -e go ]; do sleep 0.01; done");
+        let script = format!("{SHELL}\nask '{ask}'\nuntil [ -e go ]; do sleep 0.05; done");
         let run = node.submit_in(dir, &asks(&script, "tty = false")).await;
         let asked = node.question(&run).await;
         assert_eq!(asked.episode, None, "it does not wait");
@@ -508,7 +508,7 @@ fn a_question_ends_with_the_session_that_asked_it() {
         assert_eq!(refused(&node.client, &asked, &answer(text("late"))).await.status, 409);
         // A prompt goes away when its program does, without an answer.
         let prompts =
-            "printf 'Proceed? [y/n] '; (until [ -e stop ]; do sleep 0.01; done; kill $$) & read -r a";
+            "printf 'Proceed? [y/n] '; (until [ -e stop ]; do sleep 0.05; done; kill $$) & read -r a";
         let run = node.submit_in(dir, &asks(prompts, "allow_failure = true")).await;
         let asked = node.question(&run).await;
         std::fs::write(dir.join("stop"), "").unwrap();

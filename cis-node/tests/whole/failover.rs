@@ -86,7 +86,7 @@ printf 'Whose turn? '; read turn; echo "turn=$turn" >> "$CIS_OUTPUT"
 '''
 [[tasks]]
 id = "short"
-script = "until [ -e {dir}/go ]; do sleep 0.02; done; echo done"
+script = "until [ -e {dir}/go ]; do sleep 0.05; done; echo done"
 [[tasks]]
 id = "last"
 needs = ["asks", "short"]

@@ -412,7 +412,7 @@ fn a_log_is_read_in_parts_and_by_attempt_without_secrets_that_were_written_in_pi
             secrets = { TOKEN = { env = "MY_TOKEN" } }
             script = '''
             printf 'first hunter2-cor'; touch began
-            until [ -e go ]; do sleep 0.01; done
+            until [ -e go ]; do sleep 0.05; done
             printf 'rect-horse then hunter2-nothing\n'
             '''
             [[tasks]]

@@ -174,7 +174,7 @@ retries = {{ count = 1, delay = "10ms" }}
 script = '''
 [ -e {dir}/first ] || {{ touch {dir}/first; echo fails; exit 1; }}
 seq 1 20000
-until [ -e {dir}/go ]; do sleep 0.02; done
+until [ -e {dir}/go ]; do sleep 0.05; done
 printf 'a \033[31mred\033[0m word\n'
 '''
 "#
@@ -229,7 +229,7 @@ outputs = {{ mixed = {{ type = "string" }} }}
 script = '''
 test ${{#TOKEN}} = 15 || exit 3
 echo "said $TOKEN"
-until [ -e {dir}/go ]; do sleep 0.02; done
+until [ -e {dir}/go ]; do sleep 0.05; done
 echo "mixed=before $TOKEN after" >> "$CIS_OUTPUT"
 '''
 [[tasks]]

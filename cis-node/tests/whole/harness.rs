@@ -16,7 +16,7 @@ use cis_core::event::{ExecutionMode, RunState, TaskState};
 use cis_core::identity::Right;
 use cis_core::ids::{InputId, NodeDid};
 use cis_local::Home;
-use cis_node::{NodeOptions, RoomsInMemory, config};
+use cis_node::{GivenAccount, NodeOptions, RoomsInMemory, config};
 use tokio::time::Instant;
 
 /// The room of the nodes that share tasks.
@@ -60,6 +60,7 @@ pub(crate) fn options(dir: &Path, flags: &[&str], rooms: Option<&RoomsInMemory>)
         host_command: host.map(Into::into).to_vec(),
         environment: [("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into(),
         rooms_in_memory: rooms.cloned(),
+        account: None,
         home,
     }
 }
@@ -80,7 +81,15 @@ impl Node {
     }
 
     pub(crate) async fn start(dir: &Path, flags: &[&str], rooms: Option<&RoomsInMemory>) -> Self {
-        let options = options(dir, flags, rooms);
+        Self::start_as(options(dir, flags, rooms)).await
+    }
+
+    /// A node with this account at a homeserver.
+    pub(crate) async fn with_account(dir: &Path, flags: &[&str], account: GivenAccount) -> Self {
+        Self::start_as(NodeOptions { account: Some(account), ..options(dir, flags, None) }).await
+    }
+
+    async fn start_as(options: NodeOptions) -> Self {
         let home = options.home.clone();
         let (tell, ready) = mpsc::channel();
         let thread = thread::spawn(move || {

@@ -107,7 +107,7 @@ fn a_group_of_the_node_limits_what_runs_at_a_time_and_can_be_changed_meanwhile()
         let go = scratch.path().join("go");
         let mut text = "version = 1\n[dag]\nid = \"g\"\n[dag.defaults]\ntty = false\n".to_owned();
         for id in ["a", "b", "c"] {
-            let wait = format!("while [ ! -e '{}' ]; do sleep 0.02; done", go.display());
+            let wait = format!("while [ ! -e '{}' ]; do sleep 0.05; done", go.display());
             text.push_str(&format!(
                 "[[tasks]]\nid = \"{id}\"\nconcurrency = {{ group = \"gpu\" }}\nscript = {wait:?}\n"
             ));

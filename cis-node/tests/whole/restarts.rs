@@ -37,13 +37,13 @@ fn a_run_goes_on_while_no_node_is_there_and_nothing_of_it_runs_twice() {
             id = "away"
             needs = ["done"]
             script = '''
-            echo x >> away; until [ -e go ]; do sleep 0.01; done
+            echo x >> away; until [ -e go ]; do sleep 0.05; done
             echo said; echo out=1 >> "$CIS_OUTPUT"; echo x >> over
             '''
             [[tasks]]
             id = "stays"
             needs = ["done"]
-            script = 'echo x >> stays; until [ -e end ]; do sleep 0.01; done'
+            script = 'echo x >> stays; until [ -e end ]; do sleep 0.05; done'
             [[tasks]]
             id = "next"
             needs = ["away", "stays"]
@@ -95,7 +95,7 @@ fn what_waits_for_people_waits_on_over_a_restart() {
             "[[tasks]]\nid = \"ask\"\ntty = true\nscript = \"printf 'Name? '; read -r a; echo $a > name\"\n\
              [[tasks]]\nid = \"gate\"\napproval = { prompt = \"Go?\" }\nscript = 'echo x >> gate'\n\
              [[tasks]]\nid = \"late\"\ntty = true\non_blocked = { deadline = \"100ms\", default = \"nobody\" }\n\
-             script = \"until [ -e ask ]; do sleep 0.01; done; printf 'Who? '; read -r a; echo $a > late\"\n",
+             script = \"until [ -e ask ]; do sleep 0.05; done; printf 'Who? '; read -r a; echo $a > late\"\n",
         );
         let run = node.submit_in(dir, &text).await;
         let waiting = async |node: &Node| {
@@ -143,7 +143,7 @@ fn a_node_that_is_stopped_with_its_sessions_ends_them_and_the_next_one_repeats_o
         let dir = scratch.path();
         let node = Node::local(&dir.join("home"), &[]).await;
         let text = dag(
-            "[[tasks]]\nid = \"long\"\nscript = 'echo $$ >> long; until [ -e go ]; do sleep 0.01; done'\n\
+            "[[tasks]]\nid = \"long\"\nscript = 'echo $$ >> long; until [ -e go ]; do sleep 0.05; done'\n\
              [[tasks]]\nid = \"once\"\nretry_lost = false\nscript = 'echo $$ >> once; exec sleep 300'\n\
              [[tasks]]\nid = \"next\"\nneeds = [\"once\"]\nscript = 'echo x > next'\n",
         );
@@ -214,7 +214,7 @@ fn sessions_without_a_run_outlive_the_node_and_end_as_their_programs_do() {
         let made = node.client.create_session(&reader).await.unwrap();
         let id = made.id.to_string();
         assert_eq!(node.client.create_session(&reader).await.unwrap().id, made.id, "made once");
-        let failing = session(dir, "until [ -e go ]; do sleep 0.01; done; exit 7", None);
+        let failing = session(dir, "until [ -e go ]; do sleep 0.05; done; exit 7", None);
         let failing = node.client.create_session(&failing).await.unwrap().id.to_string();
         let brief = CreateSession { lifetime_ms: Some(200), ..session(dir, "exec sleep 300", None) };
         let brief = node.client.create_session(&brief).await.unwrap().id.to_string();
@@ -255,7 +255,7 @@ fn a_run_whose_file_is_lost_waits_until_it_is_back_and_its_session_is_left_alone
         let home = dir.join("home");
         let node = Node::local(&home, &[]).await;
         let text =
-            dag("[[tasks]]\nid = \"a\"\nscript = 'echo x >> a; until [ -e go ]; do sleep 0.01; done'\n\
+            dag("[[tasks]]\nid = \"a\"\nscript = 'echo x >> a; until [ -e go ]; do sleep 0.05; done'\n\
              [[tasks]]\nid = \"b\"\nneeds = [\"a\"]\nscript = 'echo x >> b'\n");
         let run = node.submit_in(dir, &text).await;
         eventually("it runs", async || (lines(&dir.join("a")).len() == 1).then_some(())).await;

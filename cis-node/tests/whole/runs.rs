@@ -19,7 +19,7 @@ fn dag(tasks: &str) -> String {
 /// A task that goes on until there is a file of this name.
 fn waits(id: &str, file: &str) -> String {
     format!(
-        "[[tasks]]\nid = \"{id}\"\nscript = 'echo {id} >> began; until [ -e {file} ]; do sleep 0.01; done'\n"
+        "[[tasks]]\nid = \"{id}\"\nscript = 'echo {id} >> began; until [ -e {file} ]; do sleep 0.05; done'\n"
     )
 }
 
@@ -344,9 +344,9 @@ fn a_cancelled_run_ends_its_sessions_and_still_cleans_up_unless_it_is_to_end_now
         let text = dag(&format!(
             "[dag.on]\ncancel = \"told\"\n{}{}{}",
             "[[tasks]]\nid = \"long\"\nscript = 'trap \"echo term >> seen; exit 0\" TERM; echo $$ > pid; \
-             while :; do sleep 0.01; done'\n",
+             while :; do sleep 0.05; done'\n",
             "[[tasks]]\nid = \"clean\"\nneeds = [\"long\"]\ntrigger = \"always\"\n\
-             script = 'echo clean >> seen; until [ -e cleaned ]; do sleep 0.01; done'\n",
+             script = 'echo clean >> seen; until [ -e cleaned ]; do sleep 0.05; done'\n",
             "[[tasks]]\nid = \"told\"\nscript = 'echo told >> seen'\n"
         ));
         let begin = async || {

@@ -23,7 +23,7 @@ secrets = { TOKEN = { env = "MY_TOKEN" }, KEY = { file = "key" } }
 script = '''
 echo "the token is $TOKEN and the key is $KEY"
 echo "leak=$TOKEN!" >> "$CIS_OUTPUT"
-while [ ! -e go ]; do sleep 0.02; done
+while [ ! -e go ]; do sleep 0.05; done
 '''
 outputs = { leak = { type = "string" } }
 [[tasks]]

@@ -24,7 +24,7 @@ pub(crate) fn dag(tasks: &str) -> String {
 pub(crate) fn waiting_task(id: &str, scratch: &Path) -> String {
     let dir = scratch.display();
     format!(
-        "[[tasks]]\nid = \"{id}\"\nscript = 'echo $$ >> {dir}/pids; until [ -e {dir}/go ]; do sleep 0.02; done'\n"
+        "[[tasks]]\nid = \"{id}\"\nscript = 'echo $$ >> {dir}/pids; until [ -e {dir}/go ]; do sleep 0.05; done'\n"
     )
 }
 
@@ -355,7 +355,7 @@ fn a_run_that_has_started_here_is_shared_from_then_on() {
                 [[tasks]]
                 id = "b"
                 needs = ["a"]
-                script = "until [ -e {dir}/on ]; do sleep 0.02; done"
+                script = "until [ -e {dir}/on ]; do sleep 0.05; done"
                 [[tasks]]
                 id = "c"
                 needs = ["b"]

@@ -101,7 +101,7 @@ fn a_backup_of_a_node_at_work_is_a_home_in_which_its_runs_go_on() {
         let open = node.submit(GATED).await;
         node.question(&open).await;
         let go = scratch.path().join("go");
-        let wait = format!("while [ ! -e '{}' ]; do sleep 0.02; done", go.display());
+        let wait = format!("while [ ! -e '{}' ]; do sleep 0.05; done", go.display());
         let text = format!(
             "version = 1\n[dag]\nid = \"w\"\n[[tasks]]\nid = \"w\"\ntty = false\nscript = {wait:?}\n"
         );

@@ -341,7 +341,7 @@ fn a_followed_log_goes_on_until_the_task_ends_also_over_a_restart_of_the_node() 
         let scratch = tempfile::tempdir().unwrap();
         let mut node = Node::local(scratch.path(), &[]).await;
         let go = scratch.path().join("go");
-        let script = format!("echo begun; while [ ! -e '{}' ]; do sleep 0.02; done; echo done", go.display());
+        let script = format!("echo begun; while [ ! -e '{}' ]; do sleep 0.05; done; echo done", go.display());
         let run = node.submit(&one_task("follow", &script)).await;
         let client = Client::new(node.home.node_place(), None);
         let how = ReadLog { follow: true, plain: true, ..ReadLog::default() };

@@ -55,6 +55,26 @@ impl Reader {
         })
     }
 
+    /// Messages for a room that people reply to: questions and cards that wait to be sent. Some may be in the room already, if the
+    /// homeserver's answer that says so has not come yet.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn outbox_of_room(&self, room: &str) -> Result<Vec<OutboxEntry>, StoreError> {
+        self.view("read the outbox", |conn| {
+            let mut read = conn.prepare_cached(
+                "SELECT id, room, priority, what, run, item, payload, due_ms, tries
+                 FROM outbox WHERE room = ?1 AND what IN ('question', 'escalated', 'card') ORDER BY id",
+            )?;
+            let mut rows = read.query([room])?;
+            let mut entries = Vec::new();
+            while let Some(row) = rows.next()? {
+                entries.push(entry(row)?);
+            }
+            Ok(entries)
+        })
+    }
+
     /// The runs of which entries of this kind wait to be sent.
     ///
     /// # Errors

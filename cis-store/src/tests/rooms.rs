@@ -69,6 +69,21 @@ fn the_outbox_gives_the_most_urgent_first() {
 }
 
 #[test]
+fn what_people_reply_to_is_found_while_it_waits_to_be_sent() {
+    let home = Home::new();
+    let mut writer = home.writer();
+    let queue = |what| RoomWrite::Queue(message(what, Priority::Human, "{}", i64::MAX));
+    write(
+        &mut writer,
+        &[queue("journal"), queue("question"), queue("escalated"), queue("reply"), queue("card")],
+    );
+    let reader = reader(&home);
+    let room = reader.outbox_due(i64::MAX, 1).unwrap().remove(0).message.room;
+    assert_eq!(whats(&reader.outbox_of_room(&room).unwrap()), ["question", "escalated", "card"]);
+    assert_eq!(reader.outbox_of_room("!other:x").unwrap(), []);
+}
+
+#[test]
 fn no_kind_of_message_hides_another_one() {
     let home = Home::new();
     let mut writer = home.writer();

@@ -90,6 +90,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect(),
         rooms_in_memory: None,
+        account: None,
     };
     let to_stdout = args.ready_stdout;
     let ready = move |_| {

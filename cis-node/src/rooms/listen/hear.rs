@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cis_matrix::{MatrixError, RoomEvent, Trust};
 use serde_json::Value;
 
+use super::super::carry::{remembered_as, transaction_of};
 use super::super::publish::Ready;
 use super::super::render::{MESSAGE, power};
 use super::super::tell::{self, what};
@@ -13,7 +14,7 @@ use super::act::{Done, Named};
 use super::who::Speaker;
 use super::{Listener, REPLIES, Stop};
 use crate::account::Opened;
-use cis_core::api::{Priority, RoomWrite};
+use cis_core::api::{Outgoing, Priority, RoomWrite};
 use cis_core::ids::RunId;
 use cis_core::people::Carried;
 use cis_core::policy::redact::shapes;
@@ -95,7 +96,7 @@ impl Listener {
         let (Ok(id), Ok(sender)) = (event.id.parse::<EventId>(), event.sender.parse::<UserId>()) else {
             return Ok(Heard::Nothing);
         };
-        let ours = self.ours(room, &said).await?;
+        let ours = self.ours(opened, room, &said).await?;
         let questions = &ours.questions;
         let meant = said.meant(|named| questions.contains_key(named));
         let wanted = Wanted::of(meant, questions).or(ours.card.map(Wanted::CardReply));
@@ -210,7 +211,7 @@ impl Listener {
     }
 
     /// Which of the events that it names are messages of ours in this room, and about what.
-    async fn ours(&self, room: &str, said: &Inbound) -> Result<Ours, Stop> {
+    async fn ours(&self, opened: &Opened, room: &str, said: &Inbound) -> Result<Ours, Stop> {
         let named: Vec<EventId> = match said {
             Inbound::Words { to, thread, .. } => to.iter().chain(thread).cloned().collect(),
             Inbound::Reaction { to, .. } => vec![to.clone()],
@@ -221,17 +222,49 @@ impl Listener {
         };
         let mut ours = Ours::default();
         for event in named {
-            let id = event.as_str().to_owned();
-            let message = self.node.read(move |reader| reader.room_message(&id)).await?;
-            let Some(message) = message.filter(|message| message.room == room) else { continue };
-            match message.what.as_str() {
-                what::QUESTION => drop(message.item.and_then(|item| ours.questions.insert(event, item))),
-                what::CARD if replies_to == Some(&event) => ours.card = message.run,
+            let Some(about) = self.about(opened, room, &event).await? else { continue };
+            match about.what.as_str() {
+                what::QUESTION => drop(about.item.and_then(|item| ours.questions.insert(event, item))),
+                what::CARD if replies_to == Some(&event) => ours.card = about.run,
                 _ => {}
             }
         }
         Ok(ours)
     }
+
+    /// What a message of ours in this room is about; none: it is nobody's, or another's.
+    async fn about(&self, opened: &Opened, room: &str, event: &EventId) -> Result<Option<About>, Stop> {
+        let (of, id) = (room.to_owned(), event.as_str().to_owned());
+        // In this order: what leaves the outbox in between is found as a message.
+        let (waits, message) = self
+            .node
+            .read(move |reader| Ok((reader.outbox_of_room(&of)?, reader.room_message(&id)?)))
+            .await?;
+        if let Some(message) = message.filter(|message| message.room == room) {
+            return Ok(Some(About { what: message.what, item: message.item, run: message.run }));
+        }
+        if waits.is_empty() {
+            return Ok(None);
+        }
+        // People can see a message, and answer it, before the homeserver's answer to its sending comes, or if that is lost.
+        let found = match opened.client.event(room, event.as_str()).await {
+            Err(MatrixError::NotFound { .. }) => return Ok(None),
+            found => found?.filter(|found| found.sender == opened.session.user),
+        };
+        let transaction = found.and_then(|found| found.transaction);
+        let sent = waits.into_iter().find(|entry| transaction == Some(transaction_of(&self.node.did, entry)));
+        Ok(sent.map(|entry| {
+            let Outgoing { what, item, run, .. } = entry.message;
+            About { what: remembered_as(&what).to_owned(), item, run }
+        }))
+    }
+}
+
+/// What a message of ours is about.
+struct About {
+    what: String,
+    item: Option<String>,
+    run: Option<RunId>,
 }
 
 /// Messages of ours that somebody's words are about.
