@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -14,7 +14,6 @@ use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::ClientError;
@@ -48,13 +47,14 @@ const TRIES_MAX: u32 = 3;
 /// Maximum length of a path with its names, bytes. No name is that long, and a node refuses longer heads.
 const NAMES_BYTES_MAX: usize = 8 << 10;
 
-/// A client of one node. Calls share one connection and wait for each other; streams (logs, events,
-/// attached terminals) have one each.
+/// A client of one node. Sequential calls share a connection. Concurrent calls and streams (logs, events, attached terminals)
+/// have one each.
 pub struct Client {
     endpoint: Endpoint,
     /// And the header that carries it.
     token: Option<(HeaderName, HeaderValue)>,
     revive: Option<Arc<Revive>>,
+    /// None before the first call, and while a call uses it.
     kept: Mutex<Option<Kept>>,
 }
 
@@ -235,11 +235,12 @@ impl Client {
     /// One call over the kept connection: the bytes of an answer that is no problem.
     pub(super) async fn call(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
         let answer = async {
-            let mut kept = self.kept.lock().await;
-            let response = self.send_kept(&mut kept, self.request(method, path, body)?).await?;
+            let request = self.request(method, path, body)?;
+            let kept = self.kept().take();
+            let (response, sender) = self.send_kept(kept, request).await?;
             let answer = self.whole(response).await;
-            if answer.as_ref().is_err_and(|error| !matches!(error, ClientError::Problem(_))) {
-                *kept = None;
+            if matches!(answer, Ok(_) | Err(ClientError::Problem(_))) {
+                *self.kept() = Some(Kept { sender, used: Instant::now() });
             }
             answer
         };
@@ -283,29 +284,28 @@ impl Client {
     /// not leave, over a new one; a request that may have arrived is never sent twice.
     async fn send_kept(
         &self,
-        kept: &mut Option<Kept>,
+        kept: Option<Kept>,
         mut request: Request<Body>,
-    ) -> Result<Response<Incoming>, ClientError> {
-        let is_fit = |kept: &&mut Kept| !kept.sender.is_closed() && kept.used.elapsed() < UNUSED_MAX;
-        if let Some(Kept { sender, used }) = kept.as_mut().filter(is_fit)
+    ) -> Result<(Response<Incoming>, SendRequest<Body>), ClientError> {
+        let is_fit = |kept: &Kept| !kept.sender.is_closed() && kept.used.elapsed() < UNUSED_MAX;
+        if let Some(Kept { mut sender, .. }) = kept.filter(is_fit)
             && sender.ready().await.is_ok()
         {
             match sender.try_send_request(request).await {
-                Ok(response) => {
-                    *used = Instant::now();
-                    return Ok(response);
-                }
+                Ok(response) => return Ok((response, sender)),
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
-                    None => {
-                        *kept = None;
-                        return Err(self.broken(error.into_error()));
-                    }
+                    None => return Err(self.broken(error.into_error())),
                 },
             }
         }
-        let Kept { sender, .. } = kept.insert(Kept { sender: self.connect().await?, used: Instant::now() });
-        sender.send_request(request).await.map_err(|error| self.broken(error))
+        let mut sender = self.connect().await?;
+        let response = sender.send_request(request).await.map_err(|error| self.broken(error))?;
+        Ok((response, sender))
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn connect(&self) -> Result<SendRequest<Body>, ClientError> {

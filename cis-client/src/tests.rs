@@ -101,6 +101,30 @@ async fn calls_share_a_connection_until_the_node_closes_it() {
 }
 
 #[tokio::test]
+async fn a_call_does_not_wait_for_another_one() {
+    let place = Place::new();
+    let listener = place.listen();
+    let client = Client::new(&place.path, None);
+    let server = async {
+        let (mut first, _) = listener.accept().await.unwrap();
+        // The first call is answered after the second one.
+        let (mut second, _) = listener.accept().await.unwrap();
+        answer(&mut second, "200 OK", "soon").await;
+        answer(&mut first, "200 OK", "late").await;
+        // The connection of the call that ended last is kept.
+        answer(&mut first, "200 OK", "next").await;
+    };
+    let calls = async {
+        let (one, other) = tokio::join!(client.screen("a"), client.screen("b"));
+        let mut both = [one.unwrap(), other.unwrap()];
+        both.sort();
+        assert_eq!(both, ["late", "soon"]);
+        assert_eq!(client.screen("c").await.unwrap(), "next");
+    };
+    tokio::join!(server, calls);
+}
+
+#[tokio::test]
 async fn a_stream_that_was_dropped_for_not_reading_goes_on_and_nobody_sees_it() {
     let place = Place::new();
     let listener = place.listen();
