@@ -365,11 +365,11 @@ pub(super) enum Command {
         result: HandIn,
         reply: Reply<()>,
     },
-    /// Somebody answers a session. The reply is where the outcome of typing the answer comes; none: nothing is typed.
+    /// Somebody answers a session. Reply: none if nothing is typed.
     Answer {
         given: Box<Given>,
         permit: Permit<act::ControlSession>,
-        reply: Reply<Option<oneshot::Receiver<TypingOutcome>>>,
+        reply: Reply<Option<AnswerTyped>>,
     },
     /// The coordinator of a run forwards an answer to a session that this node has for it.
     AnswerHeld(Box<AnswerHeld>),
@@ -389,6 +389,11 @@ pub(super) enum Command {
         body: Box<EventBody>,
         actor: Actor,
         reply: Reply<()>,
+    },
+    /// Takes an input that makes nothing in the store. Reply: nobody took it before.
+    TakeInput {
+        input: InputId,
+        reply: Reply<bool>,
     },
     /// Makes it durable that what these left is about to be removed. Answers without those that are open
     /// again: nothing of them may go.
@@ -636,6 +641,14 @@ pub(crate) fn stopping() -> Problem {
 
 /// What became of typing an answer.
 pub(super) type TypingOutcome = Result<InputReceipt, HubError>;
+
+/// An answer that is being typed.
+#[derive(Debug)]
+pub(super) struct AnswerTyped {
+    pub(super) outcome: oneshot::Receiver<TypingOutcome>,
+    /// The same request had been taken before.
+    pub(super) repeated: bool,
+}
 
 /// Whose answer is typed.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::commands::{AskedOfRun, Command, decided};
+use super::commands::{AnswerTyped, AskedOfRun, Command, decided};
 use crate::node::Node;
 use crate::problems::{internal, may_have_typed, prompt_moved, unconnected};
 use crate::server::{InboxApi, NodeApi as _};
@@ -94,7 +94,8 @@ impl InboxApi for Node {
         self.reach(given.session).await?;
         let mut receipt = given.receipt(permit.actor().name);
         let typed = self.driver.ask(|reply| Command::Answer { given, permit: session, reply }).await?;
-        if let Some(outcome) = typed {
+        if let Some(AnswerTyped { outcome, repeated }) = typed {
+            receipt.repeated = repeated;
             match outcome.await.unwrap_or(Err(HubError::Stopped)) {
                 Ok(written) => receipt.output_offset = Some(written.output_offset),
                 Err(error) => return Err(self.not_typed(item, error).await),

@@ -43,6 +43,7 @@ mod node;
 mod node_policy;
 mod notices;
 mod open_views;
+mod outbox_name;
 mod own_commands;
 mod own_log;
 mod own_room;

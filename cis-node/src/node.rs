@@ -60,6 +60,8 @@ pub(crate) struct Node {
     pub(crate) rooms_in_memory: Option<RoomsInMemory>,
     pub(crate) verifications: Arc<Verifications>,
     pub(crate) rooms: RoomWaker,
+    /// See [`crate::outbox_name`].
+    pub(crate) outbox_name: String,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) remote: Option<RemoteView>,
     pub(crate) own_commands: OwnCommands,

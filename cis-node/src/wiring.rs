@@ -23,7 +23,7 @@ use super::shared::Shared;
 use super::upkeep::auto::Upkeep;
 use super::upkeep::{self, StoreGone, cancels, reserve};
 use super::worker::LocalWorker;
-use super::{federation, link, own_log, restore};
+use super::{federation, link, outbox_name, own_log, restore};
 use crate::RoomsInMemory;
 use crate::account::{Account, GivenAccount};
 use crate::config::{Config, Identity, IdentityError, KeyError, Keys, Settings, Tokens};
@@ -176,7 +176,8 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     }
     let limit_outside = keep_realtime_limit_outside(&options.home.dir)
         .map_err(system("note the session that the home is made in"))?;
-    let writer = open_store(&options.home)?;
+    let mut writer = open_store(&options.home)?;
+    let outbox_name = outbox_name::load_or_make(&mut writer)?;
     if writer.excludes_processes() {
         tracing::warn!("the disk is full: this node only reads until there is space again");
     } else {
@@ -254,6 +255,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         rooms_in_memory: options.rooms_in_memory,
         verifications: Arc::default(),
         rooms: rooms.clone(),
+        outbox_name,
         tokens,
         remote,
         own_commands: own_commands.clone(),

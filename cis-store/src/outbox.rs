@@ -50,13 +50,16 @@ fn apply(conn: &Connection, write: &RoomWrite) -> rusqlite::Result<()> {
             conn.prepare_cached("DELETE FROM room_runs WHERE run = ?1")?.execute([run.0.to_bytes()])?;
         }
         RoomWrite::Queue(message) => queue(conn, message)?,
-        RoomWrite::Told { run, offset } => {
-            conn.prepare_cached("UPDATE room_runs SET told = ?2 WHERE run = ?1")?
-                .execute(params![run.0.to_bytes(), offset])?;
+        // If another room follows the run by now, this says nothing about that room.
+        RoomWrite::Told { run, room, offset } => {
+            conn.prepare_cached("UPDATE room_runs SET told = ?2 WHERE run = ?1 AND room = ?3")?
+                .execute(params![run.0.to_bytes(), offset, room])?;
         }
-        RoomWrite::Published { run, offset, journal } => {
-            conn.prepare_cached("UPDATE room_runs SET published = ?2, journal = ?3 WHERE run = ?1")?
-                .execute(params![run.0.to_bytes(), offset, journal])?;
+        RoomWrite::Published { run, room, offset, journal } => {
+            conn.prepare_cached(
+                "UPDATE room_runs SET published = ?2, journal = ?3 WHERE run = ?1 AND room = ?4",
+            )?
+            .execute(params![run.0.to_bytes(), offset, journal, room])?;
         }
         RoomWrite::Whole { run, journal } => {
             conn.prepare_cached(

@@ -116,6 +116,8 @@ pub enum RoomWrite {
     Told {
         /// The run.
         run: RunId,
+        /// The room that got it.
+        room: String,
         /// The newest event.
         offset: Offset,
     },
@@ -123,6 +125,8 @@ pub enum RoomWrite {
     Published {
         /// The run.
         run: RunId,
+        /// The room that got it.
+        room: String,
         /// The newest event.
         offset: Offset,
         /// Where the journal stands.

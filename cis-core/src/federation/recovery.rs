@@ -91,6 +91,8 @@ struct Journal {
     /// The entries that count, and how many facts there were behind each.
     placed: Vec<(Position, usize)>,
     lacks: Vec<Lack>,
+    /// Who signed the envelope that told of the first of these.
+    lacks_of: Option<NodeDid>,
     /// The first place that two entries have.
     fork: Option<Fork>,
     /// How far it went when that was given last.
@@ -169,7 +171,7 @@ pub struct Fresh {
 pub struct RecoveredRun {
     /// It.
     pub run: RunId,
-    /// Who coordinated it last.
+    /// Who coordinated it last. Of a run of which nothing can be read: who told of it, which may be somebody else.
     pub by: NodeDid,
     /// By which key that node was known when it began to write the journal.
     pub writer: NodeDid,
@@ -331,7 +333,7 @@ impl Recovery {
                 } else {
                     LackAt::Rest { epoch: envelope.epoch(), last: None }
                 };
-                self.lacks(run, place, bad.to_string());
+                self.lacks(run, place, envelope.did(), bad.to_string());
             } else {
                 self.refused += 1;
             }
@@ -377,7 +379,7 @@ impl Recovery {
 
     /// A file came, or (`Err`: why) did not.
     pub fn fetched(&mut self, file: File, bytes: Result<&[u8], String>) {
-        let (run, place) = (file.run(), file.place());
+        let (run, place, by) = (file.run(), file.place(), file.by().clone());
         let read = match (file, bytes) {
             (_, Err(why)) => Err(why),
             (File::Entries(file), Ok(bytes)) => {
@@ -388,7 +390,7 @@ impl Recovery {
             }
         };
         if let Err(why) = read {
-            self.lacks(run, place, why);
+            self.lacks(run, place, &by, why);
         }
     }
 
@@ -405,14 +407,16 @@ impl Recovery {
             told_by_snapshot: 0,
             placed: Vec::new(),
             lacks: Vec::new(),
+            lacks_of: None,
             fork: None,
             extent: Extent::Whole,
             is_touched: false,
         })
     }
 
-    fn lacks(&mut self, run: RunId, place: LackAt, why: String) {
+    fn lacks(&mut self, run: RunId, place: LackAt, by: &NodeDid, why: String) {
         let journal = self.journal(run);
+        journal.lacks_of.get_or_insert_with(|| by.clone());
         journal.lacks.push(Lack { place, why });
         journal.is_touched = true;
     }
@@ -604,6 +608,13 @@ impl File {
         }
     }
 
+    fn by(&self) -> &NodeDid {
+        match self {
+            Self::Entries(file) => file.by(),
+            Self::Snapshot(file) => file.by(),
+        }
+    }
+
     fn place(&self) -> LackAt {
         match self {
             Self::Entries(file) => {
@@ -684,7 +695,7 @@ impl Journal {
         self.is_touched
     }
 
-    /// None: nothing of it can be read.
+    /// None: nobody told of it.
     fn run(self, run: RunId, may: impl Fn(&NodeDid) -> bool) -> Option<RecoveredRun> {
         let mut lacks: Vec<String> = self.open_lacks().map(str::to_owned).collect();
         for missing in self.reader.missing() {
@@ -696,10 +707,11 @@ impl Journal {
         if let Some(epoch) = self.reader.unfounded(may) {
             lacks.push(format!("the takeover with which term {epoch} of its coordinators began is missing"));
         }
+        let by = self.by.or(self.lacks_of)?;
         Some(RecoveredRun {
             run,
-            writer: self.writer.or_else(|| self.by.clone())?,
-            by: self.by?,
+            writer: self.writer.unwrap_or_else(|| by.clone()),
+            by,
             text: self.text,
             facts: self.facts,
             told_by_snapshot: self.told_by_snapshot,

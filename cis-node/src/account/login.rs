@@ -66,7 +66,9 @@ impl Opened {
     /// # Errors
     /// There is none: the account was given to the node.
     pub fn login(&self) -> Result<&Client, MatrixError> {
-        self.login.as_ref().ok_or(MatrixError::Unsigned)
+        self.login.as_ref().ok_or_else(|| MatrixError::BadInput {
+            detail: "this account was given to the node: it has no login that could be verified".to_owned(),
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use super::Driver;
 use super::attention::Source;
 use super::turn::{Typing, answered};
-use crate::commands::{AnswerSource, Command, Given, NotTyped, Reply, TypingOutcome};
+use crate::commands::{AnswerSource, AnswerTyped, Command, Given, NotTyped, Reply};
 use cis_core::answers::{Decision, FirstAnswer, Incoming, Known};
 use cis_core::api::{Problem, ProblemKind};
 use cis_core::event::{Actor, ActorKind, AnswerRecord, EventBody, EventDraft, Via};
@@ -19,26 +19,27 @@ impl Driver {
         &mut self,
         given: &Given,
         actor: Actor,
-        reply: Reply<Option<oneshot::Receiver<TypingOutcome>>>,
+        reply: Reply<Option<AnswerTyped>>,
         now: TimestampMs,
     ) {
         let outcome = self.answer_and_type(given, actor, now);
         self.turn.confirm(reply, outcome);
     }
 
-    /// Records an answer, and has it typed. Gives where the outcome of that comes; none: nothing is typed.
+    /// Records an answer, and has it typed; none: nothing is typed.
     pub(super) fn answer_and_type(
         &mut self,
         given: &Given,
         actor: Actor,
         now: TimestampMs,
-    ) -> Result<Option<oneshot::Receiver<TypingOutcome>>, Problem> {
+    ) -> Result<Option<AnswerTyped>, Problem> {
         let typed = self.answer_once(given, actor, now)?;
         Ok(typed.map(|typed| {
             let (source, outcome) = oneshot::channel();
-            let (source, item) = (AnswerSource::Request(source), given.item.clone());
+            let (source, item, repeated) =
+                (AnswerSource::Request(source), given.item.clone(), typed.repeated);
             self.turn.type_then(Typing { source, item, typed });
-            outcome
+            AnswerTyped { outcome, repeated }
         }))
     }
 

@@ -57,6 +57,7 @@ impl Driver {
                 | Command::Expose { reply, .. }
                 | Command::Typing { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::ChangePolicy { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::TakeInput { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Cleaning { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Why { run, task, reply } => {
                     let mut view = self.why(run, &task, now_ms());

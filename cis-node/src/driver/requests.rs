@@ -26,6 +26,9 @@ use cis_core::scheduler::{Input, InputKind, LiveAttempt, Rejected, Run, TaskEntr
 use cis_host::protocol::ToHost;
 use cis_store::TaskSeed;
 
+/// Noted for an input that has no other result in the store.
+const TAKEN: &str = "taken";
+
 impl Driver {
     pub(super) fn take_commands(&mut self, now: TimestampMs) {
         for taken in 0..=COMMANDS_PER_TURN_MAX {
@@ -118,6 +121,13 @@ impl Driver {
                     EventDraft { run: None, at_ms: now, actor: Some(actor), cause: None, body: *body };
                 self.turn.draft(draft);
                 self.turn.confirm(reply, Ok(()));
+            }
+            Command::TakeInput { input, reply } => {
+                let known = self.made_by(input);
+                if matches!(known, Ok(None)) {
+                    self.turn.make(input, TAKEN.to_owned());
+                }
+                self.turn.confirm(reply, known.map(|known| known.is_none()));
             }
             Command::Cleaning { victims, actor, reply } => self.cleaning(victims, &actor, reply, now),
             Command::Recover { run, replaces, reply } => self.recover(*run, replaces, reply),

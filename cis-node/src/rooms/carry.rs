@@ -9,8 +9,9 @@ use super::refusing::{Matter, Reach, may_have_arrived, reach};
 use super::tell::{message, what};
 use super::{Rooms, Stop, Trouble};
 use crate::account::Opened;
+use crate::node::Node;
 use cis_core::api::{OutboxEntry, Priority, RoomMessage, RoomWrite};
-use cis_core::ids::{NodeDid, RunId, TimestampMs};
+use cis_core::ids::{RunId, TimestampMs};
 use cis_core::policy::redact::shapes;
 use cis_core::room::budget::Class;
 use cis_local::now_ms;
@@ -183,7 +184,7 @@ impl Rooms {
                 self.sync().await?;
             }
             // With the name that it has here the homeserver takes it once, however often it is sent.
-            let transaction = transaction_of(&self.node.did, entry);
+            let transaction = transaction_of(&self.node, entry);
             self.asked_ms = now_ms();
             let sent = opened.client.send(&entry.message.room, &kind, content, &transaction).await;
             match sent {
@@ -327,8 +328,11 @@ fn message_of(entry: &OutboxEntry, about: (&str, Priority), item: Option<String>
 }
 
 /// The name by which the homeserver takes an entry once, and under which this device finds it again.
-pub(super) fn transaction_of(node: &NodeDid, entry: &OutboxEntry) -> String {
-    format!("{node}-{}", entry.id)
+pub(super) fn transaction_of(node: &Node, entry: &OutboxEntry) -> String {
+    match node.outbox_name.as_str() {
+        "" => format!("{}-{}", node.did, entry.id),
+        name => format!("{}-{name}-{}", node.did, entry.id),
+    }
 }
 
 /// As what a message is found again: one that rings again is as good to answer as the first, and what a room says of a

@@ -339,6 +339,11 @@ impl Rooms {
     /// Does what is to be done now. Gives when something is due next; none: nothing is, until something happens.
     async fn step(&mut self) -> Result<Option<TimestampMs>, Trouble> {
         self.claim().await?;
+        // An event of a room (its power levels, an invitation) can end that it refuses messages: without an open account, none is received.
+        let is_away = self.away.is_some_and(|until| until > now_ms());
+        if self.account.is_none() && !is_away && self.refusing.next(now_ms()).is_some() {
+            self.opened().await;
+        }
         self.tell().await?;
         for run in self.waker.take_hurried() {
             if let Some(followed) = self.runs.get_mut(&run) {

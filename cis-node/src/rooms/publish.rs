@@ -112,7 +112,12 @@ impl Rooms {
             }
         }
         let journal = serde_json::to_string(&part.position).map_err(|error| internal(&error))?;
-        writes.push(RoomWrite::Published { run, offset: part.upto, journal: journal.clone() });
+        writes.push(RoomWrite::Published {
+            run,
+            room: outgoing.room.clone(),
+            offset: part.upto,
+            journal: journal.clone(),
+        });
         let (incarnation, seq) = (outgoing.numbering.incarnation(), outgoing.numbering.newest());
         writes.push(RoomWrite::Numbered { room: outgoing.room.clone(), incarnation, seq });
         self.keep(writes).await?;

@@ -149,7 +149,7 @@ impl Rooms {
             .collect();
         // Only what is queued has to be durable: looked at again, other events say the same again.
         if !writes.is_empty() {
-            writes.push(RoomWrite::Told { run, offset: newest });
+            writes.push(RoomWrite::Told { run, room: room.clone(), offset: newest });
             self.keep(writes).await?;
         }
         if let Some(followed) = self.runs.get_mut(&run) {

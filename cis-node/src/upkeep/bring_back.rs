@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use super::Progress;
 use super::archive::{DATABASE, FORMAT, HEAD, Hashed, Head, SUMS, is_allowed, read_sums};
 use super::error::UpkeepError;
+use crate::outbox_name;
 use cis_core::ids::TimestampMs;
 use cis_local::Home;
 use cis_store::Writer;
@@ -246,6 +247,7 @@ fn note_restore(dir: &Path, head: &Head) -> Result<(), UpkeepError> {
     let at_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let mut writer = Writer::open(&dir.join(DATABASE))?;
     writer.set_meta("restored", &format!("{{\"at_ms\":{at_ms},\"made_ms\":{}}}", head.made_ms))?;
+    outbox_name::make(&mut writer)?;
     if !head.all_logs {
         let left_out = LeftOut { offset: writer.last_offset(), made_ms: head.made_ms };
         writer.note_left_out(left_out)?;

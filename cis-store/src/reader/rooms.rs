@@ -60,7 +60,7 @@ impl Reader {
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn outbox_of_room(&self, room: &str) -> Result<Vec<OutboxEntry>, StoreError> {
+    pub fn outbox_replyable(&self, room: &str) -> Result<Vec<OutboxEntry>, StoreError> {
         self.view("read the outbox", |conn| {
             let mut read = conn.prepare_cached(
                 "SELECT id, room, priority, what, run, item, payload, due_ms, tries

@@ -79,8 +79,8 @@ fn what_people_reply_to_is_found_while_it_waits_to_be_sent() {
     );
     let reader = reader(&home);
     let room = reader.outbox_due(i64::MAX, 1).unwrap().remove(0).message.room;
-    assert_eq!(whats(&reader.outbox_of_room(&room).unwrap()), ["question", "escalated", "card"]);
-    assert_eq!(reader.outbox_of_room("!other:x").unwrap(), []);
+    assert_eq!(whats(&reader.outbox_replyable(&room).unwrap()), ["question", "escalated", "card"]);
+    assert_eq!(reader.outbox_replyable("!other:x").unwrap(), []);
 }
 
 #[test]
@@ -122,8 +122,17 @@ fn a_run_that_goes_to_another_room_begins_anew_there_and_tells_the_one_it_left()
     let mut writer = home.writer();
     let run = run_id(1);
     let follow = |room: &str, from| RoomWrite::Follow { run, room: room.to_owned(), from };
-    let published = RoomWrite::Published { run, offset: 7, journal: "{\"n\":3}".to_owned() };
-    write(&mut writer, &[follow(ROOM, 4), published, RoomWrite::Told { run, offset: 9 }, follow(ROOM, 8)]);
+    let published =
+        RoomWrite::Published { run, room: ROOM.to_owned(), offset: 7, journal: "{\"n\":3}".to_owned() };
+    write(
+        &mut writer,
+        &[
+            follow(ROOM, 4),
+            published,
+            RoomWrite::Told { run, room: ROOM.to_owned(), offset: 9 },
+            follow(ROOM, 8),
+        ],
+    );
     let reader = reader(&home);
     let known = |room: &str, published, journal: &str| FollowedRun {
         run,
@@ -135,6 +144,11 @@ fn a_run_that_goes_to_another_room_begins_anew_there_and_tells_the_one_it_left()
     assert_eq!(reader.followed_runs(0).unwrap(), [known(ROOM, 7, "{\"n\":3}")]);
     assert_eq!(reader.outbox_len().unwrap(), 0);
     write(&mut writer, &[follow("!other", 8)]);
+    assert_eq!(reader.followed_runs(0).unwrap(), [known("!other", 8, "")]);
+    // What was on its way for the room that it left says nothing of this one.
+    let late =
+        RoomWrite::Published { run, room: ROOM.to_owned(), offset: 8, journal: "{\"n\":4}".to_owned() };
+    write(&mut writer, &[late, RoomWrite::Told { run, room: ROOM.to_owned(), offset: 12 }]);
     assert_eq!(reader.followed_runs(0).unwrap(), [known("!other", 8, "")]);
     write(&mut writer, &[RoomWrite::Unfollow { run }, RoomWrite::Unfollow { run }]);
     assert_eq!(reader.followed_runs(0).unwrap(), []);

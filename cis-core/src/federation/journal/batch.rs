@@ -232,6 +232,12 @@ impl Batch {
 }
 
 impl FileRef {
+    /// Who signed it.
+    #[must_use]
+    pub fn by(&self) -> &NodeDid {
+        &self.by
+    }
+
     /// The run.
     #[must_use]
     pub fn run(&self) -> RunId {

@@ -169,6 +169,12 @@ impl SnapshotTold {
 }
 
 impl UnreadSnapshot {
+    /// Who signed it.
+    #[must_use]
+    pub fn by(&self) -> &NodeDid {
+        &self.by
+    }
+
     /// The run.
     #[must_use]
     pub fn run(&self) -> RunId {

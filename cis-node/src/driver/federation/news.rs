@@ -244,7 +244,8 @@ impl Driver {
                 given.again = given.again.and(beside).map(|first| first.at_ms);
                 let receipt = given.receipt(actor.name.clone());
                 let receipt = AnswerReceipt { repeated: repeated.is_some(), ..receipt };
-                Ok((receipt, self.answer_and_type(&given, actor, now)?))
+                let typed = self.answer_and_type(&given, actor, now)?;
+                Ok((receipt, typed.map(|typed| typed.outcome)))
             }),
         };
         self.turn.confirm(reply, outcome);

@@ -51,9 +51,10 @@ impl Driver {
     /// The journal of a run was written up to an event.
     pub(in crate::driver) fn journal_written(&mut self, writes: &[RoomWrite], now: TimestampMs) {
         for write in writes {
-            if let RoomWrite::Published { run, offset, journal } = write
+            if let RoomWrite::Published { run, room: written, offset, journal } = write
                 && let Some(position) = restore::position(journal)
                 && let Some((name, room)) = self.federation.room_of(*run)
+                && name == *written
                 && let Some(finality) = room.finality.get_mut(run)
             {
                 let finals = finality.written(*offset, position);

@@ -102,6 +102,13 @@ pub(super) fn not(problem: &Problem) -> Done {
 }
 
 impl Listener {
+    /// Whether these words are heard for the first time. A homeserver can give them again as another event. After a crash they may have been
+    /// taken without any effect.
+    async fn takes(&self, speaker: &Speaker) -> Result<bool, Stop> {
+        let input = speaker.input;
+        Ok(self.node.driver.ask(|reply| Command::TakeInput { input, reply }).await?)
+    }
+
     /// Does what a command asks for.
     pub(super) async fn act(&mut self, speaker: &Speaker, request: Request) -> Result<Done, Stop> {
         match request {
@@ -114,8 +121,6 @@ impl Listener {
             Request::Reject { item, reason } => {
                 self.answer(speaker, &Named::By(item), Said::Sign(Sign::No), reason).await
             }
-            // The nodes of owners answer: all nodes of the room may hear it.
-            Request::Nodes | Request::Trust { .. } if !self.owns(speaker) => Ok(Done::AsSeen),
             other => {
                 if let Err(refusal) = self.may(speaker, &other, Act::Words) {
                     return Ok(Done::Refused(refusal));
@@ -167,6 +172,9 @@ impl Listener {
             Request::Report { session: name, waits_for } => match self.named_session(speaker, name).await? {
                 Ok(session) => {
                     let permit = self.admit(speaker, request, act::ControlSession::on(session))?;
+                    if !self.takes(speaker).await? {
+                        return Ok(Done::AsSeen);
+                    }
                     let report = ReportSession { waits_for: *waits_for };
                     Ok(match self.node.report_session(permit, report).await {
                         Ok(_) => Done::Says(reply::words(
@@ -335,7 +343,7 @@ impl Listener {
         Ok(Done::Says(reply::runs(&runs, now_ms())))
     }
 
-    fn owns(&self, speaker: &Speaker) -> bool {
+    pub(super) fn owns(&self, speaker: &Speaker) -> bool {
         self.node.members.is_owner(speaker.room.as_str())
     }
 
@@ -388,6 +396,9 @@ impl Listener {
         let (name, tags) = member.map(|member| (member.name, member.tags)).unwrap_or_default();
         let threshold = self.node.members.of(&room).map_or(1, |membership| membership.owners().threshold);
         let request = AdmitNode { room, did: did.clone(), name, may: may.clone(), tags };
+        if !self.takes(speaker).await? {
+            return Ok(Done::AsSeen);
+        }
         match self.node.admit_node(permit, request).await {
             Ok(_) if threshold > 1 => {
                 let says = format!("Said. It counts when {threshold} owners of the room have said the same.");

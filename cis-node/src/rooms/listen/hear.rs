@@ -12,7 +12,7 @@ use super::super::render::{MESSAGE, power};
 use super::super::tell::{self, what};
 use super::act::{Done, Named};
 use super::who::Speaker;
-use super::{Listener, REPLIES, Stop};
+use super::{LOOKUPS, Listener, REPLIES, Stop};
 use crate::account::Opened;
 use cis_core::api::{Outgoing, Priority, RoomWrite};
 use cis_core::ids::RunId;
@@ -138,6 +138,7 @@ impl Listener {
             self.acknowledge(opened, room, &event.id);
         }
         let reply = match stale {
+            _ if self.is_for_others(&speaker, &wanted) => None,
             Some(stale) => {
                 // Of what was done before it is not said that it came too late.
                 let input = speaker.input;
@@ -162,6 +163,11 @@ impl Listener {
         let reply = reply.filter(|_| self.replies.take(REPLIES, now_ms()).is_ok());
         let said = reply.map(|reply| queued(room, &id, to, thread, reply)).transpose()?;
         Ok(Heard::Taken(said.map(Box::new)))
+    }
+
+    /// Whether this is a request that the nodes of the room's owners answer, and this node is none of them: all nodes of the room may hear it.
+    fn is_for_others(&self, speaker: &Speaker, wanted: &Wanted<'_>) -> bool {
+        matches!(wanted, Wanted::Do(Request::Nodes | Request::Trust { .. })) && !self.owns(speaker)
     }
 
     /// Shows that a command or an answer was read. The homeserver does not limit that, as it does replies.
@@ -211,7 +217,7 @@ impl Listener {
     }
 
     /// Which of the events that it names are messages of ours in this room, and about what.
-    async fn ours(&self, opened: &Opened, room: &str, said: &Inbound) -> Result<Ours, Stop> {
+    async fn ours(&mut self, opened: &Opened, room: &str, said: &Inbound) -> Result<Ours, Stop> {
         let named: Vec<EventId> = match said {
             Inbound::Words { to, thread, .. } => to.iter().chain(thread).cloned().collect(),
             Inbound::Reaction { to, .. } => vec![to.clone()],
@@ -232,27 +238,31 @@ impl Listener {
         Ok(ours)
     }
 
-    /// What a message of ours in this room is about; none: it is nobody's, or another's.
-    async fn about(&self, opened: &Opened, room: &str, event: &EventId) -> Result<Option<About>, Stop> {
+    /// What a message of ours in this room is about; none: it is no message of ours that people reply to.
+    async fn about(&mut self, opened: &Opened, room: &str, event: &EventId) -> Result<Option<About>, Stop> {
         let (of, id) = (room.to_owned(), event.as_str().to_owned());
         // In this order: what leaves the outbox in between is found as a message.
         let (waits, message) = self
             .node
-            .read(move |reader| Ok((reader.outbox_of_room(&of)?, reader.room_message(&id)?)))
+            .read(move |reader| Ok((reader.outbox_replyable(&of)?, reader.room_message(&id)?)))
             .await?;
         if let Some(message) = message.filter(|message| message.room == room) {
             return Ok(Some(About { what: message.what, item: message.item, run: message.run }));
         }
-        if waits.is_empty() {
+        if waits.is_empty() || self.lookups.take(LOOKUPS, now_ms()).is_err() {
             return Ok(None);
         }
         // People can see a message, and answer it, before the homeserver's answer to its sending comes, or if that is lost.
         let found = match opened.client.event(room, event.as_str()).await {
-            Err(MatrixError::NotFound { .. }) => return Ok(None),
-            found => found?.filter(|found| found.sender == opened.session.user),
+            Ok(found) => found.filter(|found| found.sender == opened.session.user),
+            Err(error) if error.is_passing() || matches!(error, MatrixError::Unauthorized { .. }) => {
+                return Err(error.into());
+            }
+            // People choose the id: whatever is wrong with it says nothing about the room.
+            Err(_) => None,
         };
         let transaction = found.and_then(|found| found.transaction);
-        let sent = waits.into_iter().find(|entry| transaction == Some(transaction_of(&self.node.did, entry)));
+        let sent = waits.into_iter().find(|entry| transaction == Some(transaction_of(&self.node, entry)));
         Ok(sent.map(|entry| {
             let Outgoing { what, item, run, .. } = entry.message;
             About { what: remembered_as(&what).to_owned(), item, run }

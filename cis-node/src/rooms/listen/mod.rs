@@ -39,8 +39,13 @@ use cis_core::rate::{Bucket, Rate};
 use cis_core::room::UserId;
 
 /// Replies that are sent, to whomever. Homeservers take a message each 5 s by default, and what waits for people comes
-/// first; more replies than this would wait for ever.
-const REPLIES: Rate = Rate::new(10, 5_000);
+/// first; more replies than this would wait for ever. At first there are more than one person can ask for, so that one person does not silence the
+/// others.
+const REPLIES: Rate = Rate::new(20, 5_000);
+
+/// Events that people reply to and that this node does not know: so many are looked up, as one may be a message whose sending is not known
+/// yet.
+const LOOKUPS: Rate = Rate::new(50, 1_000);
 
 /// Refusals that are written into the events: nobody may fill the store with them.
 const AUDITS: Rate = Rate::new(50, 60_000);
@@ -64,6 +69,7 @@ struct Listener {
     told: Told,
     patience: Patience,
     replies: Bucket,
+    lookups: Bucket,
     audits: Bucket,
     /// A reply was queued.
     queued: Arc<Notify>,
@@ -84,6 +90,7 @@ pub(super) fn start(node: Arc<Node>, wake: Arc<Notify>, queued: Arc<Notify>) {
         told: Told::new(),
         patience: Patience::default(),
         replies: Bucket::default(),
+        lookups: Bucket::default(),
         audits: Bucket::default(),
         queued,
         receipts: Arc::new(Semaphore::new(RECEIPTS_MAX)),
