@@ -352,7 +352,7 @@ pub struct SessionView {
     pub pid: Option<u32>,
     /// PTY, or pipes.
     pub tty: bool,
-    /// Size of its terminal.
+    /// Size of its terminal when it started.
     pub size: Option<TermSize>,
     /// What it runs, in one line.
     pub command: String,

@@ -360,6 +360,10 @@ pub(super) fn check_session(request: &CreateSession) -> Answer<()> {
             "a session needs a program and arguments without NUL bytes",
         ));
     }
+    if request.name.as_ref().is_some_and(|name| name.trim().is_empty()) {
+        return Err(Problem::new(ProblemKind::BadInput, "the name of the session is empty")
+            .hint("leave it out: the session gets one"));
+    }
     let limits = [request.idle_ms, request.lifetime_ms];
     if limits.into_iter().flatten().any(|limit| !(1..=LIMIT_MS_MAX).contains(&limit)) {
         let detail = "a limit of a session is longer than nothing and at most ten years";

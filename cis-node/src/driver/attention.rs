@@ -283,7 +283,14 @@ impl Driver {
             Change::Blocked(verdict) if self.agent_waits(session, &verdict, now) => {}
             // A standalone shell at its prompt asks nobody anything. In a run, a task would wait there.
             Change::Blocked(verdict) if verdict.at_shell && self.loners.contains(session) => {}
-            Change::Blocked(verdict) => self.attention.change(session).waits(*verdict, screen),
+            Change::Blocked(mut verdict) => {
+                let redactor = self.redactor_of(session);
+                verdict.question = redactor.redact(&verdict.question);
+                for option in &mut verdict.options {
+                    option.label = redactor.redact(&option.label);
+                }
+                self.attention.change(session).waits(*verdict, screen);
+            }
             Change::Over { episode } => self.attention.change(session).is_over(episode),
             Change::Marker { kind, text } => self.said_on_screen(session, kind, &text, now),
             // Somebody gave it other work first, and its own is to come.
@@ -349,7 +356,7 @@ impl Driver {
         }
         let said = SaidRecord {
             kind,
-            text: cut(text, QUESTION_CHARS_MAX),
+            text: cut(&self.redactor_of(session).redact(text), QUESTION_CHARS_MAX),
             urgency: Urgency::default(),
             percent: None,
             thread: None,

@@ -101,6 +101,9 @@ impl Driver {
         let restarts_in = self.parts.shared.restart.get();
         let (restarts, is_moved) =
             (restarts_in.is_some(), restarts_in.is_some_and(|home| *home != self.parts.home.dir));
+        if !restarts {
+            self.leave_rooms(now);
+        }
         let why_moved = is_moved.then(|| stopping.reason.clone());
         self.draft(EventBody::NodeStopped { reason: stopping.reason });
         if restarts && !is_moved && self.parts.writer.set_meta(RESTARTED, &now.to_string()).is_err() {

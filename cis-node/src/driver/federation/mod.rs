@@ -371,6 +371,13 @@ impl Driver {
         self.node_found(now);
     }
 
+    /// Tells the rooms that this node takes nothing more, before it ends. Its next life offers again what it has.
+    pub(in crate::driver) fn leave_rooms(&mut self, now: TimestampMs) {
+        self.federation.draining = true;
+        self.offer_changed();
+        self.federate(now);
+    }
+
     /// Starts no tasks from now on, also after a restart; or starts them again.
     pub(super) fn pause(&mut self, paused: bool, reply: Reply<()>, now: TimestampMs) {
         self.parts.machine.set_paused(paused);
