@@ -62,7 +62,7 @@ fn check_tells_every_mistake_with_its_place_and_nothing_starts_with_one() {
         assert!(out.stderr.contains("did you mean `max_sessions`?"), "{}", out.stderr);
         assert!(out.stderr.contains("config.toml:5:12"), "{}", out.stderr);
     }
-    assert!(cis.run(["doctor"]).expect(3).stdout.contains("config.toml has 2 mistakes"));
+    assert!(cis.run(["doctor"]).expect(3).stdout.contains("config.toml has 2 errors"));
     let json = cis.run(["config", "check", "--json"]).expect(2);
     assert!(json.stderr.contains("\"line\":5"), "{}", json.stderr);
     configure(&cis, "[node]\nmax_sessions = 3\n");

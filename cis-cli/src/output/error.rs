@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn a_problem_shows_its_findings_then_the_error_then_the_hint() {
         let mut problem =
-            Problem::new(ProblemKind::BadInput, "ship.toml has 1 mistake").hint("see the \x1b[2Jguide");
+            Problem::new(ProblemKind::BadInput, "ship.toml has 1 error").hint("see the \x1b[2Jguide");
         problem.diagnostics.push(Finding {
             file: "ship.toml".into(),
             line: 4,
@@ -84,7 +84,7 @@ mod tests {
         4 | comand = 1
           | ^^^^^^
 
-        error: ship.toml has 1 mistake
+        error: ship.toml has 1 error
         hint: see the ?[2Jguide
         ");
         let problem: serde_json::Value = serde_json::from_str(&json(&error)).unwrap();

@@ -39,13 +39,13 @@ impl Diagnostics {
     #[must_use]
     pub fn summary(&self, source: &str) -> String {
         let count = self.findings.len() + self.left_out;
-        format!("{source} has {count} mistake{}", if count == 1 { "" } else { "s" })
+        format!("{source} has {count} error{}", if count == 1 { "" } else { "s" })
     }
 
     fn joined<'a>(&self, parts: impl Iterator<Item = &'a str>) -> String {
         let mut text = parts.collect::<Vec<_>>().join("\n\n");
         if self.left_out > 0 {
-            let noun = if self.left_out == 1 { "mistake" } else { "mistakes" };
+            let noun = if self.left_out == 1 { "error" } else { "errors" };
             text.push_str(&format!("\n\nand {} more {noun}", self.left_out));
         }
         text

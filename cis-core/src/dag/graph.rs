@@ -28,7 +28,7 @@ pub enum GraphError {
         need: TaskId,
     },
     /// Tasks wait for each other. The first is not repeated at the end.
-    #[error("tasks need each other in a circle: {}", circle(.0))]
+    #[error("tasks form a dependency cycle: {}", cycle_text(.0))]
     Cycle(Vec<TaskId>),
 }
 
@@ -257,7 +257,7 @@ fn number(index: usize) -> u32 {
 }
 
 /// `a → b → a`, the middle left out where it is long.
-pub(super) fn circle<T: std::fmt::Display>(path: &[T]) -> String {
+pub(super) fn cycle_text<T: std::fmt::Display>(path: &[T]) -> String {
     const SHOWN: usize = 8;
     let mut names: Vec<String> = path.iter().take(SHOWN).map(T::to_string).collect();
     if path.len() > SHOWN {
@@ -311,7 +311,7 @@ mod tests {
             (vec![task("e", &["f"])], "task `e` needs `f`, which is no task"),
             (
                 vec![task("e", &["d", "f"]), task("f", &["g"]), task("g", &["e"])],
-                "tasks need each other in a circle: e → f → g → e",
+                "tasks form a dependency cycle: e → f → g → e",
             ),
         ];
         for (tasks, said) in wrong {
@@ -335,7 +335,7 @@ mod tests {
         let said = Graph::new(&tasks).unwrap_err().to_string();
         assert_eq!(
             said,
-            "tasks need each other in a circle: t0 → t99999 → t99998 → t99997 → t99996 → t99995 → t99994 → \
+            "tasks form a dependency cycle: t0 → t99999 → t99998 → t99997 → t99996 → t99995 → t99994 → \
              t99993 → … (99992 more) → t0"
         );
     }

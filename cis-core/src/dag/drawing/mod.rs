@@ -13,7 +13,7 @@ pub use lanes::{Line, lines};
 pub use layered::{TooLarge, layers};
 pub use svg::{Drawn, Look, svg};
 
-/// Who needs whom, by small numbers. What is no need of the list, or would close a circle, is left out.
+/// Who needs whom, by small numbers. What is no need of the list, or would close a cycle, is left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Net {
     needs: Vec<Vec<usize>>,
@@ -37,7 +37,7 @@ impl Net {
         });
         let mut net = Self { needs: needs.collect(), ..Self::default() };
         net.order = net.sorted();
-        net.drop_circles();
+        net.drop_cycles();
         net.dependents = vec![Vec::new(); net.needs.len()];
         for (task, needs) in net.needs.iter().enumerate() {
             for need in needs {
@@ -69,7 +69,7 @@ impl Net {
         self.dependents.get(task).map_or(&[], Vec::as_slice)
     }
 
-    /// Layer by layer; a checked file has no circles, and what is in one comes last.
+    /// Layer by layer; a checked file has no cycles, and what is in one comes last.
     fn sorted(&self) -> Vec<usize> {
         let mut dependents = vec![Vec::new(); self.needs.len()];
         let mut missing: Vec<usize> = self.needs.iter().map(Vec::len).collect();
@@ -93,7 +93,7 @@ impl Net {
         order
     }
 
-    fn drop_circles(&mut self) {
+    fn drop_cycles(&mut self) {
         let mut place = vec![0; self.needs.len()];
         for (at, task) in self.order.iter().enumerate() {
             place[*task] = at;
@@ -122,7 +122,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_no_need_or_closes_a_circle_is_left_out() {
+    fn what_is_no_need_or_closes_a_cycle_is_left_out() {
         let (net, _) = net("a<b,c,nobody b<a c c2<c,c,c2");
         assert_eq!((net.needs(0), net.needs(1), net.needs(3)), (&[2][..], &[0][..], &[2][..]));
         assert_eq!((net.len(), net.is_empty(), net.needs(99)), (4, false, &[][..]));

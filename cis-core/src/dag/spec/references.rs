@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use indexmap::map::Entry;
 
 use super::super::diagnose::{Mistake, listed, nearest, quoted};
-use super::super::graph::{Edges, circle};
+use super::super::graph::{Edges, cycle_text};
 use super::head::Head;
 use super::read::{Placed, Reader};
 use super::task::{Draft, is_id};
@@ -92,7 +92,7 @@ fn missing_need(reader: &mut Reader, need: &Placed<String>, numbers: &Numbers<'_
     reader.wrong(mistake);
 }
 
-/// Tasks after their needs; none where they go in circles.
+/// Tasks after their needs; none where they form a dependency cycle.
 fn order(reader: &mut Reader, drafts: &[Draft], edges: &Edges) -> Option<Vec<u32>> {
     let cycles = match edges.order_from(0) {
         Ok(order) => return Some(order),
@@ -110,7 +110,7 @@ fn order(reader: &mut Reader, drafts: &[Draft], edges: &Edges) -> Option<Vec<u32
         } else {
             Mistake::new(
                 span.unwrap_or_default(),
-                format!("tasks need each other in a circle: {}", circle(&names)),
+                format!("tasks form a dependency cycle: {}", cycle_text(&names)),
             )
             .label("none of them could ever start")
             .help("leave out one of these needs")

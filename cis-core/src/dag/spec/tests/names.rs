@@ -164,7 +164,7 @@ script = "true"
 }
 
 #[test]
-fn circles() {
+fn cycles() {
     insta::assert_snapshot!(file(&format!(r#"{HEAD}
 [[tasks]]
 id = "a"
@@ -183,7 +183,7 @@ id = "d"
 needs = ["d"]
 script = "true"
 "#)), @r#"
-        error: tasks need each other in a circle: a → c → b → a
+        error: tasks form a dependency cycle: a → c → b → a
          --> x.toml:7:10
           |
         7 | needs = ["c"]

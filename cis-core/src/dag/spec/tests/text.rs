@@ -120,7 +120,7 @@ fn many_mistakes_are_counted() {
     (0..30).for_each(|i| text.push_str(&format!("[[tasks]]\nid = \"t{i}\"\nscript = 'a'\nneeds = ['x']\n")));
     let wrong = parse(text.as_bytes(), "x.toml").unwrap_err();
     assert_eq!((wrong.findings.len(), wrong.left_out), (20, 10));
-    assert!(wrong.to_string().ends_with("\n\nand 10 more mistakes"));
+    assert!(wrong.to_string().ends_with("\n\nand 10 more errors"));
 }
 
 /// A chain in which every task also uses an output of a task far before it.
