@@ -55,6 +55,24 @@ async fn next_question(node: &Node, run: &str, before: &InboxItem) -> InboxItem 
 }
 
 #[test]
+fn an_answer_that_is_repeated_while_its_prompt_stands_is_typed_once_and_says_so() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let dir = scratch.path();
+        let node = Node::local(&dir.join("home"), &[]).await;
+        let run = node.submit_in(dir, &asks("printf 'Continue? [y/N] '; read a; echo $a >> got", "")).await;
+        let item = node.question(&run).await.id.to_string();
+        let yes = Answer { input: cis_client::input_id().unwrap(), ..answer(option("y")) };
+        let (one, other) = tokio::join!(node.client.answer(&item, &yes), node.client.answer(&item, &yes));
+        let (one, other) = (one.unwrap(), other.unwrap());
+        assert!(one.repeated != other.repeated && one.by == other.by, "{one:?} {other:?}");
+        node.reaches(&run, RunState::Succeeded).await;
+        assert_eq!(read(dir, "got"), "y\n");
+        node.stop().await;
+    });
+}
+
+#[test]
 fn a_task_waits_for_its_approval_and_the_first_decision_counts() {
     on_a_runtime(async {
         let scratch = tempfile::tempdir().unwrap();

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use cis_client::Client;
 use cis_core::api::{CreateRun, ListInbox, ProblemKind, ReadLog, RoomNodeState};
 use cis_core::event::{RunState, TaskState};
 
@@ -187,12 +186,10 @@ fn requests_to_a_worker_that_is_away_end_with_a_problem_and_change_nothing() {
         let client = &room.coordinator.client;
         let session = item.session.unwrap().to_string();
         let (answer, log, words) = (text("mine"), ReadLog::default(), item.name());
-        // Calls of one client wait for each other.
-        let other = Client::new(room.coordinator.home.node_place(), None);
         let (answer, log, explain) = tokio::join!(
             client.answer(&words, &answer),
             client.task_log(&run, "a", &log),
-            other.explain(&session),
+            client.explain(&session),
         );
         for problem in [problem_of(answer), problem_of(log.map(drop)), problem_of(explain)] {
             assert_eq!(problem.kind, ProblemKind::Conflict, "{problem:?}");

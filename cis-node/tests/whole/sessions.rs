@@ -11,7 +11,7 @@ use cis_core::event::{AskType, Layer, PromptKind, RunState, SaidKind, Urgency};
 use cis_core::ids::InputId;
 use cis_core::term_size::TermSize;
 
-use crate::harness::{Node, eventually, on_a_runtime, task};
+use crate::harness::{Node, eventually, on_a_runtime, problem_of, task};
 use crate::wire::kind;
 
 /// A session with a terminal.
@@ -108,6 +108,8 @@ fn sessions_are_listed_by_pages_and_found_by_what_is_not_ambiguous() {
         for name in ["a", "b", "b"] {
             ids.push(start(&node, &named(name)).await);
         }
+        let unnamed = problem_of(client.create_session(&named(" ")).await);
+        assert_eq!(unnamed.status, 400, "{unnamed:?}");
         let run = node
             .submit("version = 1\n[dag]\nid = \"r\"\n[[tasks]]\nid = \"t\"\ncommand = [\"sleep\", \"600\"]\n")
             .await;

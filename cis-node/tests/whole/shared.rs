@@ -559,6 +559,25 @@ fn a_session_of_a_worker_is_seen_and_typed_into_from_its_coordinator() {
 }
 
 #[test]
+fn a_worker_that_is_stopped_says_that_it_takes_nothing_more() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut room = Room::of(scratch.path(), 1).await;
+        let worker = room.workers.pop().unwrap();
+        let did = worker.did.clone();
+        worker.leave().await;
+        eventually("the coordinator knows", async || {
+            let nodes = room.coordinator.client.nodes(None).await.unwrap().items;
+            let worker = nodes.iter().find(|node| node.did == did).unwrap();
+            assert_ne!(worker.state, RoomNodeState::Silent, "it was only found out");
+            (worker.state == RoomNodeState::Draining).then_some(())
+        })
+        .await;
+        room.stop().await;
+    });
+}
+
+#[test]
 fn a_question_of_a_worker_that_nobody_answers_ends_as_the_file_says() {
     on_a_runtime(async {
         let scratch = tempfile::tempdir().unwrap();

@@ -1,23 +1,19 @@
-//! A homeserver in memory: rooms, who is in them, what is said, files, messages to devices.
-//!
-//! Nodes have it as the homeserver of their account; tests speak in its rooms as people, and let requests fail. Nothing is encrypted: of an
-//! encrypted room it only says so.
+//! The homeserver as one device of an account sees it: what nodes ask of it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cis_local::now_ms;
 use cis_matrix::{
     Answer, Batch, Beginning, Content, CreateRoom, DeviceMessage, Encryption, MatrixError, Media, Member,
-    Page, Power, RoomBatch, RoomEvent, RoomInfo, RoomKeys, RoomName, Seal, Secret, Session, StateEvent,
-    Trust,
+    Page, Power, RoomBatch, RoomEvent, RoomInfo, RoomKeys, RoomName, Seal, StateEvent, Trust,
 };
-use cis_node::{GivenAccount, Homeserver, TakeChunk};
+use cis_node::{Homeserver, TakeChunk};
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
+
+use super::Server;
+use super::state::{Event, Person, Room, State, session_of};
 
 /// Bytes of an event's content that are taken: a whole event may have 65,536.
 const CONTENT_BYTES_MAX: usize = 65_000;
@@ -25,451 +21,12 @@ const CONTENT_BYTES_MAX: usize = 65_000;
 /// Events of a room in the first batch of a device.
 const FIRST_EVENTS: usize = 10;
 
-/// Longer than anything takes, also on a busy machine.
-const LONG: Duration = Duration::from_secs(60);
-
-/// The homeserver. Copies are the same one.
-#[derive(Debug, Clone)]
-pub(crate) struct Server {
-    state: Arc<Mutex<State>>,
-    /// Counts what happened.
-    changed: Arc<watch::Sender<u64>>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    rooms: BTreeMap<String, Room>,
-    /// Of all rooms, in order. The place behind the n-th is `n`.
-    events: Vec<Event>,
-    /// By user and device.
-    devices: BTreeMap<(String, String), Device>,
-    files: BTreeMap<String, Vec<u8>>,
-    /// Events that a user has read.
-    receipts: BTreeSet<(String, String)>,
-    /// Requests that fail, by the name of their method.
-    failures: Vec<Failure>,
-    /// Nothing is answered.
-    is_away: bool,
-    file_bytes_max: u64,
-}
-
-#[derive(Debug)]
-struct Room {
-    name: String,
-    alias: Option<String>,
-    topic: Option<String>,
-    is_encrypted: bool,
-    people: BTreeMap<String, Person>,
-    /// Levels that types of events need; of state: 50, of others: none.
-    levels: BTreeMap<String, i64>,
-    /// State by type and key: its event.
-    state: BTreeMap<(String, String), usize>,
-    successor: Option<String>,
-    predecessor: Option<String>,
-}
-
-#[derive(Debug)]
-struct Person {
-    has_joined: bool,
-    since_ms: i64,
-    level: i64,
-}
-
-#[derive(Debug)]
-struct Event {
-    room: String,
-    /// With the transaction that its device gave.
-    event: RoomEvent,
-    device: String,
-    /// Nobody has its key yet.
-    is_sealed: bool,
-}
-
-#[derive(Debug, Default)]
-struct Device {
-    position: Option<usize>,
-    messages: Vec<DeviceMessage>,
-    keys: BTreeMap<String, BTreeSet<String>>,
-}
-
-#[derive(Debug)]
-struct Failure {
-    method: &'static str,
-    error: MatrixError,
-    /// It is done all the same.
-    is_done: bool,
-}
-
-/// Words to an event, as a reply.
-pub(crate) fn reply(to: &str, text: &str) -> Value {
-    json!({ "msgtype": "m.text", "body": text, "m.relates_to": { "m.in_reply_to": { "event_id": to } } })
-}
-
-/// A reaction to an event.
-pub(crate) fn reaction(to: &str, key: &str) -> (&'static str, Value) {
-    ("m.reaction", json!({ "m.relates_to": { "rel_type": "m.annotation", "event_id": to, "key": key } }))
-}
-
-impl Default for Server {
-    fn default() -> Self {
-        let state = State { file_bytes_max: 50 << 20, ..State::default() };
-        Self { state: Arc::new(Mutex::new(state)), changed: Arc::new(watch::channel(0).0) }
-    }
-}
-
-impl Server {
-    /// An account for a node.
-    pub(crate) fn account(&self, user: &str, device: &str) -> GivenAccount {
-        let session = Session {
-            homeserver: "memory:".to_owned(),
-            user: user.to_owned(),
-            device: device.to_owned(),
-            token: Secret::new("no token"),
-        };
-        let (user, device) = (user.to_owned(), device.to_owned());
-        self.change(|state| state.devices.entry((user.clone(), device.clone())).or_default().position = None);
-        GivenAccount { homeserver: Arc::new(Seen { server: self.clone(), user, device }), session }
-    }
-
-    /// A room in clear, whose maker has the level 100; the others are in it.
-    pub(crate) fn room(&self, name: &str, maker: &str, others: &[&str]) -> String {
-        self.change(|state| {
-            let room = CreateRoom { name: name.to_owned(), ..CreateRoom::default() };
-            let id = state.create_room(maker, room);
-            for user in others {
-                state.set_person(&id, user, Some(true));
-            }
-            id
-        })
-    }
-
-    /// Changes what a room is.
-    pub(crate) fn encrypt(&self, room: &str) {
-        self.change(|state| state.rooms.get_mut(room).unwrap().is_encrypted = true);
-    }
-
-    pub(crate) fn set_alias(&self, room: &str, alias: &str) {
-        self.change(|state| state.rooms.get_mut(room).unwrap().alias = Some(alias.to_owned()));
-    }
-
-    /// How much somebody may do in a room.
-    pub(crate) fn set_level(&self, room: &str, user: &str, level: i64) {
-        self.change(|state| state.rooms.get_mut(room).unwrap().people.get_mut(user).unwrap().level = level);
-    }
-
-    /// The level that a type of event needs in a room.
-    pub(crate) fn needs_level(&self, room: &str, kind: &str, level: i64) {
-        self.change(|state| state.rooms.get_mut(room).unwrap().levels.insert(kind.to_owned(), level));
-    }
-
-    pub(crate) fn join(&self, room: &str, user: &str) {
-        self.change(|state| state.set_person(room, user, Some(true)));
-    }
-
-    pub(crate) fn invite(&self, room: &str, user: &str) {
-        self.change(|state| state.set_person(room, user, Some(false)));
-    }
-
-    /// They leave it, or are removed.
-    pub(crate) fn leave(&self, room: &str, user: &str) {
-        self.change(|state| state.set_person(room, user, None));
-    }
-
-    /// Makes a room that takes the place of another one, with the same people.
-    pub(crate) fn replace(&self, old: &str, maker: &str) -> String {
-        let people: Vec<String> = self.state().rooms[old].people.keys().cloned().collect();
-        let people: Vec<&str> = people.iter().map(String::as_str).filter(|user| *user != maker).collect();
-        let new = self.room("the next one", maker, &people);
-        self.change(|state| {
-            state.rooms.get_mut(&new).unwrap().predecessor = Some(old.to_owned());
-            state.rooms.get_mut(old).unwrap().successor = Some(new.clone());
-            let content = json!({ "body": "gone on", "replacement_room": new });
-            state.push(old, maker, "", ("m.room.tombstone", Some("")), &content, None);
-        });
-        new
-    }
-
-    /// Somebody says something; gives its event.
-    pub(crate) fn says(&self, room: &str, user: &str, (kind, content): (&str, Value)) -> String {
-        self.change(|state| state.push(room, user, "PHONE", (kind, None), &content, None))
-    }
-
-    /// Somebody writes some words.
-    pub(crate) fn writes(&self, room: &str, user: &str, text: &str) -> String {
-        self.says(room, user, ("m.room.message", json!({ "msgtype": "m.text", "body": text })))
-    }
-
-    /// Somebody writes some words whose key does not come yet.
-    pub(crate) fn writes_sealed(&self, room: &str, user: &str, text: &str) -> String {
-        let content = json!({ "msgtype": "m.text", "body": text });
-        self.change(|state| {
-            let id = state.push(room, user, "PHONE", ("m.room.message", None), &content, None);
-            state.events.last_mut().unwrap().is_sealed = true;
-            id
-        })
-    }
-
-    /// The key of an event comes.
-    pub(crate) fn unseal(&self, event: &str) {
-        self.change(|state| {
-            let found = state.events.iter_mut().find(|one| one.event.id == event).unwrap();
-            found.is_sealed = false;
-            let (room, session) = (found.room.clone(), session_of(event));
-            for device in state.devices.values_mut() {
-                device.keys.entry(room.clone()).or_default().insert(session.clone());
-            }
-        });
-    }
-
-    /// The next request of this method fails.
-    pub(crate) fn fail(&self, method: &'static str, error: MatrixError) {
-        self.change(|state| state.failures.push(Failure { method, error, is_done: false }));
-    }
-
-    /// The next request of this method is done, and its answer is lost.
-    pub(crate) fn lose_answer(&self, method: &'static str) {
-        let error = away(true);
-        self.change(|state| state.failures.push(Failure { method, error, is_done: true }));
-    }
-
-    /// Whether failures that were asked for have not come yet.
-    pub(crate) fn has_failures(&self) -> bool {
-        !self.state().failures.is_empty()
-    }
-
-    /// Answers nothing from now on, or answers again.
-    pub(crate) fn set_away(&self, is_away: bool) {
-        self.change(|state| state.is_away = is_away);
-    }
-
-    /// The largest file that is taken, bytes.
-    pub(crate) fn set_file_bytes_max(&self, bytes: u64) {
-        self.change(|state| state.file_bytes_max = bytes);
-    }
-
-    /// All files are gone.
-    pub(crate) fn forget_files(&self) {
-        self.change(|state| state.files.clear());
-    }
-
-    pub(crate) fn files(&self) -> usize {
-        self.state().files.len()
-    }
-
-    /// Changes the content of an event, as a homeserver that lies does.
-    pub(crate) fn forge(&self, event: &str, content: &Value) {
-        self.change(|state| {
-            let found = state.events.iter_mut().find(|one| one.event.id == event).unwrap();
-            found.event.content = to_raw_value(content).unwrap();
-        });
-    }
-
-    /// Removes an event, as a homeserver that lies does.
-    pub(crate) fn remove(&self, event: &str) {
-        self.change(|state| {
-            let found = state.events.iter_mut().find(|one| one.event.id == event).unwrap();
-            "nobody".clone_into(&mut found.room);
-        });
-    }
-
-    /// All that was said in a room, in order.
-    pub(crate) fn events(&self, room: &str) -> Vec<RoomEvent> {
-        let state = self.state();
-        state.events.iter().filter(|one| one.room == room).map(|one| one.event.clone()).collect()
-    }
-
-    /// Whether this account has shown that it read an event.
-    pub(crate) fn has_read(&self, user: &str, event: &str) -> bool {
-        self.state().receipts.contains(&(user.to_owned(), event.to_owned()))
-    }
-
-    /// Waits until `look` finds something in the events of a room.
-    pub(crate) async fn until<T>(
-        &self,
-        room: &str,
-        what: &str,
-        mut look: impl FnMut(&[RoomEvent]) -> Option<T>,
-    ) -> T {
-        let deadline = Instant::now() + LONG;
-        let mut changed = self.changed.subscribe();
-        loop {
-            let events = self.events(room);
-            if let Some(found) = look(&events) {
-                return found;
-            }
-            let Ok(next) = timeout_at(deadline, changed.changed()).await else {
-                let said: Vec<_> =
-                    events.iter().map(|one| (&one.sender, &one.kind, one.content.get())).collect();
-                panic!("{what} does not come: {said:#?}");
-            };
-            next.unwrap();
-        }
-    }
-
-    /// Waits for an event of this type whose content fits; gives it with its content.
-    pub(crate) async fn event(
-        &self,
-        room: &str,
-        kind: &str,
-        fits: impl Fn(&Value) -> bool,
-    ) -> (RoomEvent, Value) {
-        self.until(room, kind, |events| {
-            events.iter().filter(|one| one.kind == kind).find_map(|one| {
-                let content: Value = serde_json::from_str(one.content.get()).unwrap();
-                fits(&content).then(|| (one.clone(), content))
-            })
-        })
-        .await
-    }
-
-    /// Waits for words that contain `text`; gives their event.
-    pub(crate) async fn words(&self, room: &str, text: &str) -> RoomEvent {
-        let contains = |content: &Value| content["body"].as_str().is_some_and(|body| body.contains(text));
-        self.until(room, text, |events| {
-            events
-                .iter()
-                .find(|one| {
-                    one.kind == "m.room.message"
-                        && contains(&serde_json::from_str(one.content.get()).unwrap())
-                })
-                .cloned()
-        })
-        .await
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap()
-    }
-
-    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        let done = change(&mut self.state());
-        self.changed.send_modify(|count| *count += 1);
-        done
-    }
-}
-
-impl State {
-    fn create_room(&mut self, maker: &str, room: CreateRoom) -> String {
-        let id = format!("!room{}:tests", self.rooms.len());
-        let made = Room {
-            name: room.name,
-            alias: None,
-            topic: room.topic,
-            is_encrypted: room.encrypted,
-            people: BTreeMap::new(),
-            levels: room.levels,
-            state: BTreeMap::new(),
-            successor: None,
-            predecessor: None,
-        };
-        self.rooms.insert(id.clone(), made);
-        self.push(&id, maker, "", ("m.room.create", Some("")), &json!({}), None);
-        self.set_person(&id, maker, Some(true));
-        self.rooms.get_mut(&id).unwrap().people.get_mut(maker).unwrap().level = 100;
-        for who in room.invite {
-            self.set_person(&id, &who.user, Some(false));
-            self.rooms.get_mut(&id).unwrap().people.get_mut(&who.user).unwrap().level = who.level;
-        }
-        id
-    }
-
-    /// Somebody joins (`Some(true)`), is invited, or leaves.
-    fn set_person(&mut self, room: &str, user: &str, joins: Option<bool>) {
-        let people = &mut self.rooms.get_mut(room).unwrap().people;
-        let level = people.remove(user).map_or(0, |person| person.level);
-        if let Some(has_joined) = joins {
-            people.insert(user.to_owned(), Person { has_joined, since_ms: now_ms(), level });
-        }
-        let membership = joins.map_or("leave", |joins| if joins { "join" } else { "invite" });
-        let content = json!({ "membership": membership });
-        self.push(room, user, "", ("m.room.member", Some(user)), &content, None);
-    }
-
-    fn push(
-        &mut self,
-        room: &str,
-        sender: &str,
-        device: &str,
-        (kind, state_key): (&str, Option<&str>),
-        content: &Value,
-        transaction: Option<&str>,
-    ) -> String {
-        let id = format!("$event{}", self.events.len());
-        let of = self.rooms.get_mut(room).unwrap();
-        let encryption = (of.is_encrypted && state_key.is_none())
-            .then(|| Encryption { device: Some(device.to_owned()), trust: Trust::Signed });
-        if let Some(key) = state_key {
-            of.state.insert((kind.to_owned(), key.to_owned()), self.events.len());
-        }
-        let event = RoomEvent {
-            id: id.clone(),
-            sender: sender.to_owned(),
-            kind: kind.to_owned(),
-            content: to_raw_value(content).unwrap(),
-            sent_ms: now_ms(),
-            state_key: state_key.map(str::to_owned),
-            transaction: transaction.map(str::to_owned),
-            encryption,
-        };
-        let (room, device) = (room.to_owned(), device.to_owned());
-        self.events.push(Event { room, event, device, is_sealed: false });
-        id
-    }
-
-    fn joined(&self, room: &str, user: &str) -> Result<&Room, MatrixError> {
-        let found = self.rooms.get(room);
-        found
-            .filter(|room| room.people.get(user).is_some_and(|person| person.has_joined))
-            .ok_or_else(|| MatrixError::NotJoined { room: room.to_owned() })
-    }
-
-    fn info(&self, id: &str, user: &str) -> RoomInfo {
-        let room = &self.rooms[id];
-        let joined = room.people.values().filter(|person| person.has_joined).count();
-        RoomInfo {
-            room_id: id.to_owned(),
-            name: room.name.clone(),
-            alias: room.alias.clone(),
-            topic: room.topic.clone(),
-            encrypted: Some(room.is_encrypted),
-            invited: room.people.get(user).is_some_and(|person| !person.has_joined),
-            members: joined as u64,
-        }
-    }
-
-    fn check_level(&self, room: &str, user: &str, kind: &str, usual: i64) -> Result<(), MatrixError> {
-        let of = self.joined(room, user)?;
-        if of.people[user].level >= of.levels.get(kind).copied().unwrap_or(usual) {
-            Ok(())
-        } else {
-            Err(MatrixError::Forbidden { detail: format!("{user} may not send {kind}") })
-        }
-    }
-
-    /// The next failure of this method that was asked for.
-    fn failure(&mut self, method: &str) -> Option<Failure> {
-        if self.is_away {
-            return Some(Failure { method: "", error: away(false), is_done: false });
-        }
-        let at = self.failures.iter().position(|failure| failure.method == method)?;
-        Some(self.failures.remove(at))
-    }
-}
-
-fn away(reached: bool) -> MatrixError {
-    MatrixError::Offline { detail: "the homeserver of the test is away".to_owned(), reached }
-}
-
-fn session_of(event: &str) -> String {
-    format!("session of {event}")
-}
-
 /// The homeserver as one device of an account sees it.
 #[derive(Debug, Clone)]
-struct Seen {
-    server: Server,
-    user: String,
-    device: String,
+pub(super) struct Seen {
+    pub(super) server: Server,
+    pub(super) user: String,
+    pub(super) device: String,
 }
 
 impl Seen {
@@ -522,7 +79,11 @@ impl Seen {
             state.joined(&room, &seen.user)?;
             let count = state.events.len();
             let from = from.map(|place| place_of(&place)).transpose()?;
-            let of_room = |(_, one): &(usize, &Event)| one.room == room;
+            if !is_forward {
+                state.missed.clear();
+            }
+            let of_room =
+                |(_, one): &(usize, &Event)| one.room == room && !state.missed.contains(&one.event.id);
             let all = state.events.iter().enumerate();
             let limit = usize::try_from(limit).unwrap();
             let found: Vec<_> = if is_forward {
@@ -702,6 +263,14 @@ impl Homeserver for Seen {
     }
 
     fn join(&self, name: RoomName) -> Answer<RoomInfo> {
+        // A room that the account is in is known without a request.
+        let known = {
+            let (state, id) = (self.server.state(), name.to_string());
+            state.joined(&id, &self.user).is_ok().then(|| state.info(&id, &self.user))
+        };
+        if let Some(info) = known {
+            return Box::pin(async move { Ok(info) });
+        }
         self.ask("join", move |state, seen| {
             let id = name.to_string();
             let room =
@@ -795,8 +364,12 @@ impl Homeserver for Seen {
     }
 
     fn seal(&self, room: &str, event: &RoomEvent) -> Answer<Option<Seal>> {
-        let event = event.id.clone();
-        self.ask_in("seal", room, move |_, _| Ok(Some(Seal { session: session_of(&event), index: 0 })))
+        let (room, event) = (room.to_owned(), event.id.clone());
+        self.ask("seal", move |state, seen| {
+            state.joined(&room, &seen.user)?;
+            let first = state.replayed.get(&event).unwrap_or(&event);
+            Ok(Some(Seal { session: session_of(first), index: 0 }))
+        })
     }
 
     fn send(&self, room: &str, kind: &str, content: Value, transaction: &str) -> Answer<String> {

@@ -1,0 +1,173 @@
+//! Tests of what people see of a run in its room: the card, its thread, and the message about its end.
+
+use std::fs;
+
+use cis_core::api::{CancelRun, CreateRun, RetryRun};
+use cis_core::event::{RetryScope, RunState, TaskState};
+use cis_matrix::RoomEvent;
+use serde_json::{Value, json};
+
+use super::told::{FAILS, FAST, Place, SLOW, all_is_told, chain, dag, gated};
+use super::{ANN, content, is_well, warns};
+use crate::harness::on_a_runtime;
+
+#[test]
+fn a_card_is_one_quiet_message_that_is_edited_up_to_each_end() {
+    on_a_runtime(async {
+        let place = Place::generous();
+        let node = place.node(&[FAST]).await;
+        let text = dag(&(gated("t0", "") + FAILS));
+        for end in [RunState::Succeeded, RunState::Failed, RunState::Cancelled] {
+            let run = node.submit_as(place.run(&text)).await;
+            let (card, now) = place.card(&run, "running").await;
+            assert_eq!((&now["msgtype"], &now["m.mentions"]), (&json!("m.notice"), &json!({})));
+            match end {
+                RunState::Cancelled => {
+                    node.client.cancel_run(&run, CancelRun::default()).await.unwrap();
+                }
+                RunState::Succeeded => ["fixed", "lint", "t0"].into_iter().for_each(|gate| place.open(gate)),
+                _ => ["lint", "t0"].into_iter().for_each(|gate| place.open(gate)),
+            }
+            node.reaches(&run, end).await;
+            let (same, now) = place.card(&run, end.as_str()).await;
+            assert_eq!(same, card);
+            let body = now["body"].as_str().unwrap();
+            assert!(body.contains("2/2 done"), "{body}");
+            assert_eq!(body.contains("lint: exit code 1"), end == RunState::Failed, "{body}");
+            place.whole(&node, &run).await;
+            for gate in ["fixed", "lint", "t0"] {
+                let _ = fs::remove_file(place.scratch.path().join(gate));
+            }
+        }
+        node.stop().await;
+    });
+}
+
+#[test]
+fn a_failure_stands_in_the_thread_with_the_end_of_its_log_and_the_end_of_the_run_rings_once() {
+    on_a_runtime(async {
+        let place = Place::generous();
+        let node = place.node(&[FAST]).await;
+        place.open("lint");
+        let run = node.submit_as(place.run(&dag(FAILS))).await;
+        let (card, _) = place.card(&run, "failed").await;
+        all_is_told(&node).await;
+        let failures = place.in_thread(&card, "✗ lint failed: exit code 1");
+        assert_eq!(failures.len(), 1, "{failures:?}");
+        assert!(failures[0]["body"].as_str().unwrap().contains("3 lint errors"), "{failures:?}");
+        assert_eq!(failures[0]["msgtype"], "m.notice");
+        let rings = place.said("cis.dag.summary", &run);
+        let (_, rang) = rings.first().unwrap();
+        assert_eq!((rings.len(), &rang["m.mentions"]["user_ids"]), (1, &json!([ANN])), "{rings:?}");
+        assert_eq!((&rang["msgtype"], &rang["m.relates_to"]), (&json!("m.text"), &Value::Null));
+        let body = rang["body"].as_str().unwrap();
+        assert!(body.starts_with("✗ ship failed") && body.contains("!cis retry"), "{body}");
+        // It is tried again: the same card goes on, and a good end rings for nobody.
+        place.open("fixed");
+        node.client.retry_run(&run, &RetryRun { scope: RetryScope::Failed }).await.unwrap();
+        assert_eq!(place.card(&run, "succeeded").await.0, card);
+        all_is_told(&node).await;
+        let quiet = place.in_thread(&card, "✓ ship succeeded");
+        assert_eq!((quiet.len(), &quiet[0]["m.mentions"]), (1, &json!({})));
+        assert_eq!(place.said("cis.dag.summary", &run).len(), 2);
+        place.whole(&node, &run).await;
+        node.stop().await;
+    });
+}
+
+#[test]
+fn a_run_that_failed_rings_for_nobody_where_nobody_is_to_be_called() {
+    on_a_runtime(async {
+        let place = Place::generous();
+        let node = place.node(&[FAST, "dag.matrix.failure_mentions=[]"]).await;
+        place.open("lint");
+        let run = node.submit_as(place.run(&dag(FAILS))).await;
+        let (card, _) = place.card(&run, "failed").await;
+        all_is_told(&node).await;
+        assert_eq!(place.in_thread(&card, "✗ ship failed").len(), 1);
+        let calls = |event: &RoomEvent| content(event)["m.mentions"]["user_ids"].is_array();
+        assert!(!place.server.events(&place.room).iter().any(calls));
+        node.stop().await;
+    });
+}
+
+#[test]
+fn failures_during_an_outage_are_one_message_without_the_one_that_is_fixed_meanwhile() {
+    on_a_runtime(async {
+        let place = Place::generous();
+        let node = place.node(&[FAST]).await;
+        let broken = |n: usize| {
+            format!(
+                "[[tasks]]\nid = \"b{n}\"\nscript = 'until [ -e go ]; do sleep 0.02; done; echo broken {n}; exit 4'\n"
+            )
+        };
+        let text = dag(&format!("{FAILS}{}", (0..5).map(broken).collect::<String>()));
+        let run = node.submit_as(place.run(&text)).await;
+        let (card, _) = place.card(&run, "running").await;
+        all_is_told(&node).await;
+        place.server.set_away(true);
+        ["go", "lint"].into_iter().for_each(|gate| place.open(gate));
+        node.reaches(&run, RunState::Failed).await;
+        warns(&node, &["does not answer"]).await;
+        assert_ne!(node.client.node().await.unwrap().outbox, 0);
+        place.open("fixed");
+        node.client.retry_run(&run, &RetryRun { scope: RetryScope::Failed }).await.unwrap();
+        node.task_is(&run, "lint", TaskState::Succeeded).await;
+        node.reaches(&run, RunState::Failed).await;
+        place.server.set_away(false);
+        place.card(&run, "failed").await;
+        all_is_told(&node).await;
+        let failures = place.in_thread(&card, "✗");
+        let body = failures[0]["body"].as_str().unwrap();
+        assert_eq!(failures.len(), 1, "{failures:?}");
+        assert!(body.starts_with("✗ 5 tasks did not end well") && body.contains("(try 2)"), "{body}");
+        assert!(!body.contains("lint"), "{body}");
+        assert_eq!(body.matches("broken").count(), 3, "of some there is the end of the log: {body}");
+        assert_eq!(place.said("cis.dag.summary", &run).len(), 1);
+        place.whole(&node, &run).await;
+        is_well(&node).await;
+        node.stop().await;
+    });
+}
+
+#[test]
+fn many_tasks_in_a_moment_cost_a_room_few_messages() {
+    on_a_runtime(async {
+        let place = Place::usual();
+        let node = place.node(&[SLOW]).await;
+        let tasks: String =
+            (0..24).map(|n| format!("[[tasks]]\nid = \"t{n}\"\ncommand = [\"true\"]\n")).collect();
+        let run = node.submit_as(place.run(&dag(&tasks))).await;
+        node.reaches(&run, RunState::Succeeded).await;
+        let (_, card) = place.card(&run, "succeeded").await;
+        assert!(card["body"].as_str().unwrap().contains("24/24 done"), "{card}");
+        // Within what an account may send at once.
+        let audited = place.whole(&node, &run).await;
+        assert!(audited.entries > 24, "{audited:?}");
+        let sent = place.server.events(&place.room).into_iter().filter(|event| event.transaction.is_some());
+        let sent: Vec<String> = sent.map(|event| event.kind).collect();
+        assert!(sent.len() <= 8, "{sent:?}");
+        node.stop().await;
+    });
+}
+
+#[test]
+fn a_card_says_that_a_run_waits_for_its_start_or_is_paused() {
+    on_a_runtime(async {
+        let place = Place::generous();
+        let node = place.node(&[FAST]).await;
+        let run = node.submit_as(CreateRun { start: false, ..place.run(&chain(2)) }).await;
+        let (card, _) = place.card(&run, "created").await;
+        node.client.start_run(&run).await.unwrap();
+        let (_, now) = place.card(&run, "running").await;
+        assert!(now["body"].as_str().unwrap().contains("Running:\n• t0"), "{now}");
+        node.client.pause_run(&run).await.unwrap();
+        place.open("t0");
+        place.card(&run, "paused").await;
+        node.client.resume_run(&run).await.unwrap();
+        place.open("t1");
+        assert_eq!(place.card(&run, "succeeded").await.0, card);
+        place.whole(&node, &run).await;
+        node.stop().await;
+    });
+}

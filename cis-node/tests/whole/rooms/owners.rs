@@ -1,0 +1,204 @@
+//! Tests of rooms with owners: who is let in, who is revoked, and who takes a run over.
+
+use std::fs;
+use std::time::Duration;
+
+use cis_core::api::{AdmitNode, ProblemKind, RevokeNode, RoomNodeState};
+use cis_core::event::{RunState, TaskState};
+use cis_core::federation::export;
+use cis_core::federation::membership::Owners;
+use cis_core::identity::Right;
+use cis_core::ids::NodeDid;
+use cis_matrix::MatrixError;
+
+use super::nodes::{CARL, is_told, listed, member, reads, shared_in};
+use super::{ANN, BOB, CIS};
+use crate::harness::{Node, SLOTS, eventually, lines, on_a_runtime, problem_of, task};
+use crate::homeserver::Server;
+
+/// Lets a node into a room that another one owns.
+async fn let_in(owner: &Node, node: &Node, room: &str, right: Right) {
+    let code = owner.client.invite_nodes(room).await.unwrap().code;
+    node.client.join_nodes(&code).await.unwrap();
+    let (room, did) = (room.to_owned(), node.did.clone());
+    let admit = AdmitNode { room, did, name: None, may: [right].into(), tags: [].into() };
+    owner.client.admit_node(&admit).await.unwrap();
+}
+
+#[test]
+fn an_owner_lets_nodes_into_its_room_and_revokes_them() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let server = Server::default();
+        let room = server.room("shared", CIS, &[ANN]);
+        server.invite(&room, BOB);
+        let owner = member(&scratch.path().join("c"), (&server, &room), CIS, "coordinator").await;
+        let unowned = problem_of(
+            owner
+                .client
+                .revoke_node(&RevokeNode {
+                    room: room.clone(),
+                    did: NodeDid("did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK".to_owned()),
+                })
+                .await,
+        );
+        assert_eq!(unowned.kind, ProblemKind::Conflict, "{unowned:?}");
+        // The homeserver limits the rate of the account meanwhile.
+        server.fail("send_state", MatrixError::RateLimited { retry_after: Duration::from_millis(20) });
+        let invitation = owner.client.invite_nodes(&room).await.unwrap();
+        assert_eq!(invitation.owners, std::slice::from_ref(&owner.did));
+        let worker = member(&scratch.path().join("w"), (&server, &room), BOB, "worker").await;
+        let bad = problem_of(worker.client.join_nodes("cis-nothing").await);
+        assert_eq!(bad.kind, ProblemKind::BadInput, "{bad:?}");
+        let joined = worker.client.join_nodes(&invitation.code).await.unwrap();
+        assert_eq!((&joined.room_id, &joined.did), (&room, &worker.did));
+        let pending = listed(&owner, &worker.did, |node| node.user_id.is_some()).await;
+        assert_eq!((pending.state, pending.user_id.as_deref()), (RoomNodeState::Pending, Some(BOB)));
+        let admit = AdmitNode {
+            room: room.clone(),
+            did: worker.did.clone(),
+            name: Some("builder".to_owned()),
+            may: [Right::Execute].into(),
+            tags: ["gpu".to_owned()].into(),
+        };
+        let denied = problem_of(worker.client.admit_node(&admit).await);
+        assert_eq!(denied.kind, ProblemKind::Denied, "{denied:?}");
+        let nodes = owner.client.admit_node(&admit).await.unwrap().items;
+        let view = nodes.iter().find(|node| node.did == worker.did).unwrap();
+        assert_eq!((view.name.as_str(), &view.may, &view.only_tags), ("builder", &admit.may, &admit.tags));
+        assert!(nodes.iter().any(|node| node.did == owner.did && node.owner));
+        listed(&owner, &worker.did, |node| node.slots == SLOTS).await;
+        let tasks = "[[tasks]]\nid = \"a\"\ntags = [\"gpu\"]\nscript = \"true\"\n";
+        let run = owner.submit_as(shared_in(&room, scratch.path(), tasks)).await;
+        let detail = owner.reaches(&run, RunState::Succeeded).await;
+        assert_eq!(task(&detail, "a").node.as_ref().map(|node| &node.did), Some(&worker.did));
+        // What owners said is in the proof, also where it was said before what can be read of the room.
+        is_told(&owner, &room, &run).await;
+        let owners = Owners::one(owner.did.clone());
+        for is_cut in [false, true] {
+            if is_cut {
+                for event in server
+                    .events(&room)
+                    .iter()
+                    .filter(|event| event.kind == "m.room.create" || event.kind == "cis.dag.trust")
+                {
+                    server.remove(&event.id);
+                }
+            }
+            let file = owner.client.run_export(&run).await.unwrap();
+            assert_eq!(file.contains("\"state 1\""), is_cut);
+            let verdict = export::verify(&file, &owners).unwrap();
+            assert!(verdict.holds(), "{:?}", verdict.wrong);
+            assert_eq!((verdict.statements, verdict.name_of(&worker.did)), (2, Some("builder")));
+        }
+        let own = RevokeNode { room: room.clone(), did: owner.did.clone() };
+        assert_eq!(problem_of(owner.client.revoke_node(&own).await).kind, ProblemKind::BadInput);
+        let revoke = RevokeNode { room: room.clone(), did: worker.did.clone() };
+        owner.client.revoke_node(&revoke).await.unwrap();
+        assert_eq!(listed(&owner, &worker.did, |_| true).await.state, RoomNodeState::Revoked);
+        worker.stop().await;
+        owner.stop().await;
+    });
+}
+
+#[test]
+fn a_node_obeys_the_owners_whose_join_code_it_took_and_refuses_others() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let server = Server::default();
+        let room = server.room("shared", ANN, &[CIS, BOB, CARL]);
+        // No node may set state there: statements of owners go into the timeline.
+        let owner = member(&scratch.path().join("c"), (&server, &room), CIS, "coordinator").await;
+        let code = owner.client.invite_nodes(&room).await.unwrap().code;
+        let (statement, _) = server.event(&room, "cis.dag.trust", |_| true).await;
+        assert_eq!(statement.state_key, None);
+        // The same again says nothing new.
+        assert_eq!(owner.client.invite_nodes(&room).await.unwrap().code, code);
+        let said = server.events(&room).iter().filter(|event| event.kind == "cis.dag.trust").count();
+        assert_eq!(said, 1);
+        let other = member(&scratch.path().join("o"), (&server, &room), CARL, "coordinator").await;
+        let others = other.client.invite_nodes(&room).await.unwrap().code;
+        let worker = member(&scratch.path().join("w"), (&server, &room), BOB, "worker").await;
+        worker.client.join_nodes(&code).await.unwrap();
+        let refused = problem_of(worker.client.join_nodes(&others).await);
+        assert_eq!(refused.kind, ProblemKind::Conflict, "{refused:?}");
+        assert!(refused.detail.contains(&owner.did.0), "{refused:?}");
+        let admit = AdmitNode {
+            room: room.clone(),
+            did: worker.did.clone(),
+            name: None,
+            may: [Right::Execute].into(),
+            tags: [].into(),
+        };
+        owner.client.admit_node(&admit).await.unwrap();
+        // It counts on the other side as well: the worker obeys the owner, and not who says to own the room.
+        listed(&worker, &owner.did, |node| node.may.contains(&Right::Coordinate)).await;
+        let stranger = listed(&worker, &other.did, |_| true).await;
+        assert!(stranger.may.is_empty() && !stranger.owner, "{stranger:?}");
+        // The homeserver refuses the next statement: rights stay as they are.
+        server.fail("send_state", MatrixError::Forbidden { detail: "no".to_owned() });
+        server.fail("send", MatrixError::Forbidden { detail: "no".to_owned() });
+        let revoke = RevokeNode { room: room.clone(), did: worker.did.clone() };
+        let denied = problem_of(owner.client.revoke_node(&revoke).await);
+        assert_eq!(denied.kind, ProblemKind::Denied, "{denied:?}");
+        let view = listed(&owner, &worker.did, |_| true).await;
+        assert_eq!(view.may, [Right::Execute].into());
+        for node in [worker, other, owner] {
+            node.stop().await;
+        }
+    });
+}
+
+#[test]
+fn a_run_that_another_coordinator_took_over_is_read_by_the_one_that_had_it() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let server = Server::default();
+        let room = server.room("shared", CIS, &[ANN, BOB, CARL]);
+        let home = |name: &str| scratch.path().join(name);
+        let owner = member(&home("c"), (&server, &room), CIS, "coordinator").await;
+        let worker = member(&home("w"), (&server, &room), BOB, "worker").await;
+        let second = member(&home("s"), (&server, &room), CARL, "coordinator").await;
+        let_in(&owner, &worker, &room, Right::Execute).await;
+        let_in(&owner, &second, &room, Right::Coordinate).await;
+        for node in [&owner, &second] {
+            listed(node, &worker.did, |it| it.slots == SLOTS).await;
+        }
+        let dir = scratch.path().display();
+        let tasks = format!(
+            "[[tasks]]\nid = \"a\"\nscript = 'echo $$ >> {dir}/pids; until [ -e {dir}/go ]; do sleep 0.05; done'\n"
+        );
+        let run = owner.submit_as(shared_in(&room, scratch.path(), &tasks)).await;
+        owner.task_is(&run, "a", TaskState::Running).await;
+        reads(&second, &run, RunState::Running).await;
+        second.client.take_over_run(&run).await.unwrap();
+        for node in [&second, &owner] {
+            eventually("the other one coordinates it", async || {
+                (node.client.run(&run).await.ok()?.run.node == second.did).then_some(())
+            })
+            .await;
+        }
+        fs::write(scratch.path().join("go"), "").unwrap();
+        let detail = second.reaches(&run, RunState::Succeeded).await;
+        assert_eq!(task(&detail, "a").attempts, 1);
+        reads(&owner, &run, RunState::Succeeded).await;
+        assert_eq!(lines(&home("pids")).len(), 1, "nothing ran twice");
+        // Also a coordinator that was away meanwhile finds out.
+        let log = owner.log_of(&run, "a").await;
+        owner.stop().await;
+        let owner = member(&home("c"), (&server, &room), CIS, "coordinator").await;
+        reads(&owner, &run, RunState::Succeeded).await;
+        assert_eq!(owner.client.run(&run).await.unwrap().run.node, second.did);
+        assert_eq!(owner.log_of(&run, "a").await, log);
+        is_told(&second, &room, &run).await;
+        let verdict =
+            export::verify(&owner.client.run_export(&run).await.unwrap(), &Owners::one(owner.did.clone()));
+        let verdict = verdict.unwrap();
+        assert!(verdict.holds(), "{:?}", verdict.wrong);
+        let coordinators: Vec<_> = verdict.coordinators.iter().map(|it| &it.did).collect();
+        assert_eq!(coordinators, [&owner.did, &second.did]);
+        for node in [worker, second, owner] {
+            node.stop().await;
+        }
+    });
+}

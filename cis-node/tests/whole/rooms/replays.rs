@@ -1,0 +1,62 @@
+//! Tests of words that a homeserver gives again as another event.
+
+use std::fs;
+
+use cis_core::api::RoomNodeState;
+
+use super::heard::{Place, WAITS};
+use super::{ANN, ASKS, BOB, CIS};
+use crate::harness::{Node, eventually, on_a_runtime};
+
+#[test]
+fn a_replayed_trust_gives_no_right_back() {
+    on_a_runtime(async {
+        let place = Place::encrypted();
+        place.server.set_level(&place.room, CIS, 100);
+        let room = format!("federation.room={}", place.room);
+        let flags = [room.as_str(), "federation.role=coordinator", "matrix.trust_in_rooms=true"];
+        let owner = place.node(&flags).await;
+        place.run(&owner, WAITS).await;
+        let invitation = owner.client.invite_nodes(&place.room).await.unwrap();
+        let worker = Node::with_account(
+            &place.scratch.path().join("worker"),
+            &[&room, "federation.role=worker"],
+            place.server.account(BOB, "CIS"),
+        )
+        .await;
+        worker.client.join_nodes(&invitation.code).await.unwrap();
+        let view = async || {
+            let nodes = owner.client.nodes(None).await.unwrap().items;
+            nodes.into_iter().find(|node| node.did == worker.did)
+        };
+        eventually("it is pending", async || {
+            view().await.filter(|node| node.state == RoomNodeState::Pending)
+        })
+        .await;
+        let first = place.writes(ANN, &format!("!cis trust {} execute submit", worker.did.0));
+        place.answer_to(&first).await;
+        place.told(ANN, &format!("!cis trust {} execute", worker.did.0)).await;
+        assert_eq!(view().await.unwrap().may.len(), 1);
+        place.server.replay(&first);
+        place.all_is_heard().await;
+        assert_eq!(view().await.unwrap().may.len(), 1, "the old words gave the right back");
+        worker.stop().await;
+        owner.stop().await;
+    });
+}
+
+#[test]
+fn a_report_that_comes_twice_is_kept_once() {
+    on_a_runtime(async {
+        let place = Place::encrypted();
+        let node = place.node(&[]).await;
+        let run = place.run(&node, ASKS).await;
+        place.asked(&run).await;
+        let event = place.writes(BOB, "!cis report t none");
+        place.answer_to(&event).await;
+        place.server.replay(&event);
+        place.all_is_heard().await;
+        assert_eq!(fs::read_dir(place.home().join("reports")).unwrap().count(), 1);
+        node.stop().await;
+    });
+}
