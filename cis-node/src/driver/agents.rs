@@ -67,8 +67,7 @@ impl Driver {
         }
         let said = verdict.question.to_lowercase();
         let retryable = !agent.login_final.iter().any(|text| said.contains(&text.to_lowercase()));
-        let account = agent.account.clone();
-        let detail = self.redactor_of(session).redact(&verdict.question);
+        let (account, detail) = (agent.account.clone(), verdict.question.clone());
         if self.held_by(session).is_some() {
             // The scheduler that counts the attempts is its coordinator's.
             self.offer_no_more(&account, now);
@@ -89,8 +88,7 @@ impl Driver {
 
     /// Its work is done, with this as its last words.
     pub(super) fn done(&mut self, session: SessionId, text: &str, now: TimestampMs) {
-        let text = self.redactor_of(session).redact(text);
-        self.said_on_screen(session, SaidKind::Response, &text, now);
+        self.said_on_screen(session, SaidKind::Response, text, now);
         let Some(attempt) = self.parts.worker.attempt_of(session).cloned() else { return };
         self.login_works(session, now);
         let text = text[..text.floor_char_boundary(HANDED_IN_BYTES_MAX)].to_owned();

@@ -6,6 +6,24 @@
 
 mod recall;
 mod records;
+
+/// The same, with secrets replaced in all that becomes an event.
+fn without_secrets(mut change: Change, redactor: &Redactor) -> Change {
+    match &mut change {
+        Change::Blocked(verdict) => {
+            verdict.question = redactor.redact(&verdict.question);
+            for option in &mut verdict.options {
+                option.label = redactor.redact(&option.label);
+            }
+        }
+        Change::Marker { text, .. } | Change::Complete { text } | Change::Done { text } => {
+            *text = redactor.redact(text);
+        }
+        Change::Over { .. } => {}
+    }
+    change
+}
+
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +40,7 @@ use cis_core::event::{
 use cis_core::federation::session_news::SessionNews;
 use cis_core::ids::{InputId, SessionId, TimestampMs};
 use cis_core::monitor::{Change, Profile, Seed, Verdict};
+use cis_core::policy::redact::Redactor;
 use cis_core::rate::{Bucket, Rate};
 use cis_core::scheduler::{Input, InputKind};
 use cis_host::hub::{Monitoring, Sighting};
@@ -279,18 +298,11 @@ impl Driver {
         if self.parts.worker.attempt_of(session).is_none() && !self.loners.contains(session) {
             return;
         }
-        match change {
+        match without_secrets(change, &self.redactor_of(session)) {
             Change::Blocked(verdict) if self.agent_waits(session, &verdict, now) => {}
             // A standalone shell at its prompt asks nobody anything. In a run, a task would wait there.
             Change::Blocked(verdict) if verdict.at_shell && self.loners.contains(session) => {}
-            Change::Blocked(mut verdict) => {
-                let redactor = self.redactor_of(session);
-                verdict.question = redactor.redact(&verdict.question);
-                for option in &mut verdict.options {
-                    option.label = redactor.redact(&option.label);
-                }
-                self.attention.change(session).waits(*verdict, screen);
-            }
+            Change::Blocked(verdict) => self.attention.change(session).waits(*verdict, screen),
             Change::Over { episode } => self.attention.change(session).is_over(episode),
             Change::Marker { kind, text } => self.said_on_screen(session, kind, &text, now),
             // Somebody gave it other work first, and its own is to come.
@@ -356,7 +368,7 @@ impl Driver {
         }
         let said = SaidRecord {
             kind,
-            text: cut(&self.redactor_of(session).redact(text), QUESTION_CHARS_MAX),
+            text: cut(text, QUESTION_CHARS_MAX),
             urgency: Urgency::default(),
             percent: None,
             thread: None,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::{OptionalExtension as _, Row, params};
+use rusqlite::{OptionalExtension as _, Row, Rows, params};
 
 use super::Reader;
 use crate::error::{RowError, StoreError};
@@ -35,12 +35,7 @@ impl Reader {
                  FROM placed JOIN outbox ON id = entry
                  WHERE place <= ?2 ORDER BY priority, kind, due_ms, id",
             )?;
-            let mut rows = read.query(params![now_ms, limit])?;
-            let mut entries = Vec::new();
-            while let Some(row) = rows.next()? {
-                entries.push(entry(row)?);
-            }
-            Ok(entries)
+            entries(read.query(params![now_ms, limit])?)
         })
     }
 
@@ -66,12 +61,7 @@ impl Reader {
                 "SELECT id, room, priority, what, run, item, payload, due_ms, tries
                  FROM outbox WHERE room = ?1 AND what IN ('question', 'escalated', 'card') ORDER BY id",
             )?;
-            let mut rows = read.query([room])?;
-            let mut entries = Vec::new();
-            while let Some(row) = rows.next()? {
-                entries.push(entry(row)?);
-            }
-            Ok(entries)
+            entries(read.query([room])?)
         })
     }
 
@@ -272,6 +262,14 @@ fn message(row: &Row<'_>) -> Result<RoomMessage, RowError> {
         item: row.get(4)?,
         at_ms: row.get(5)?,
     })
+}
+
+fn entries(mut rows: Rows<'_>) -> Result<Vec<OutboxEntry>, RowError> {
+    let mut entries = Vec::new();
+    while let Some(row) = rows.next()? {
+        entries.push(entry(row)?);
+    }
+    Ok(entries)
 }
 
 fn entry(row: &Row<'_>) -> Result<OutboxEntry, RowError> {
