@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use seen::Seen;
-use state::{Failure, State, away, session_of};
+use state::{Event, Failure, State, away, session_of};
 
 /// Longer than anything takes, also on a busy machine.
 const LONG: Duration = Duration::from_secs(60);
@@ -29,6 +29,11 @@ pub(crate) struct Server {
     state: Arc<Mutex<State>>,
     /// Counts what happened.
     changed: Arc<watch::Sender<u64>>,
+}
+
+/// Words of somebody.
+pub(crate) fn words(text: &str) -> (&'static str, Value) {
+    ("m.room.message", json!({ "msgtype": "m.text", "body": text }))
 }
 
 /// Words to an event, as a reply.
@@ -76,21 +81,21 @@ impl Server {
 
     /// Changes what a room is.
     pub(crate) fn encrypt(&self, room: &str) {
-        self.change(|state| state.rooms.get_mut(room).unwrap().is_encrypted = true);
+        self.change(|state| state.room_mut(room).is_encrypted = true);
     }
 
     pub(crate) fn set_alias(&self, room: &str, alias: &str) {
-        self.change(|state| state.rooms.get_mut(room).unwrap().alias = Some(alias.to_owned()));
+        self.change(|state| state.room_mut(room).alias = Some(alias.to_owned()));
     }
 
     /// How much somebody may do in a room.
     pub(crate) fn set_level(&self, room: &str, user: &str, level: i64) {
-        self.change(|state| state.rooms.get_mut(room).unwrap().people.get_mut(user).unwrap().level = level);
+        self.change(|state| state.person_mut(room, user).level = level);
     }
 
     /// The level that a type of event needs in a room.
     pub(crate) fn needs_level(&self, room: &str, kind: &str, level: i64) {
-        self.change(|state| state.rooms.get_mut(room).unwrap().levels.insert(kind.to_owned(), level));
+        self.change(|state| state.room_mut(room).levels.insert(kind.to_owned(), level));
     }
 
     /// The room says that levels in it are others now.
@@ -118,28 +123,24 @@ impl Server {
         let people: Vec<String> = self.state().rooms[old].people.keys().cloned().collect();
         let people: Vec<&str> = people.iter().map(String::as_str).filter(|user| *user != maker).collect();
         let new = self.room("the next one", maker, &people);
-        self.change(|state| {
-            state.rooms.get_mut(&new).unwrap().predecessor = Some(old.to_owned());
-            state.rooms.get_mut(old).unwrap().successor = Some(new.clone());
-            let content = json!({ "body": "gone on", "replacement_room": new });
-            state.push(old, maker, "", ("m.room.tombstone", Some("")), &content, None);
-        });
+        self.set_predecessor(&new, old);
+        self.points_to(old, maker, &new);
         new
     }
 
     /// Somebody says something; gives its event.
-    pub(crate) fn says(&self, room: &str, user: &str, (kind, content): (&str, Value)) -> String {
-        self.change(|state| state.push(room, user, "PHONE", (kind, None), &content, None))
+    pub(crate) fn says(&self, room: &str, user: &str, said: (&str, Value)) -> String {
+        self.says_as(room, user, said, |_| {})
     }
 
     /// Somebody writes some words.
     pub(crate) fn writes(&self, room: &str, user: &str, text: &str) -> String {
-        self.says(room, user, ("m.room.message", json!({ "msgtype": "m.text", "body": text })))
+        self.says(room, user, words(text))
     }
 
     /// Somebody says something at this time, Unix ms.
     pub(crate) fn says_at(&self, room: &str, user: &str, said: (&str, Value), sent_ms: i64) -> String {
-        self.says_as(room, user, said, |event| event.sent_ms = sent_ms)
+        self.says_as(room, user, said, |one| one.event.sent_ms = sent_ms)
     }
 
     /// Somebody says something from a device that is trusted so; none: it is not encrypted.
@@ -151,7 +152,7 @@ impl Server {
         trust: Option<Trust>,
     ) -> String {
         let encryption = trust.map(|trust| Encryption { device: Some("PHONE".to_owned()), trust });
-        self.says_as(room, user, said, |event| event.encryption = encryption)
+        self.says_as(room, user, said, |one| one.event.encryption = encryption)
     }
 
     fn says_as(
@@ -159,11 +160,11 @@ impl Server {
         room: &str,
         user: &str,
         (kind, content): (&str, Value),
-        set: impl FnOnce(&mut RoomEvent),
+        set: impl FnOnce(&mut Event),
     ) -> String {
         self.change(|state| {
             let id = state.push(room, user, "PHONE", (kind, None), &content, None);
-            set(&mut state.events.last_mut().unwrap().event);
+            set(state.events.last_mut().unwrap());
             id
         })
     }
@@ -187,19 +188,19 @@ impl Server {
     /// Somebody is in a room since this time, Unix ms.
     pub(crate) fn set_since(&self, room: &str, user: &str, since_ms: i64) {
         self.change(|state| {
-            state.rooms.get_mut(room).unwrap().people.get_mut(user).unwrap().since_ms = since_ms;
+            state.person_mut(room, user).since_ms = since_ms;
         });
     }
 
     /// A room says that it took the place of another one, which says nothing of that.
     pub(crate) fn set_predecessor(&self, room: &str, old: &str) {
-        self.change(|state| state.rooms.get_mut(room).unwrap().predecessor = Some(old.to_owned()));
+        self.change(|state| state.room_mut(room).predecessor = Some(old.to_owned()));
     }
 
     /// A room says that another one took its place, which says nothing of that.
     pub(crate) fn points_to(&self, room: &str, by: &str, new: &str) {
         self.change(|state| {
-            state.rooms.get_mut(room).unwrap().successor = Some(new.to_owned());
+            state.room_mut(room).successor = Some(new.to_owned());
             let content = json!({ "body": "gone on", "replacement_room": new });
             state.push(room, by, "", ("m.room.tombstone", Some("")), &content, None);
         });
@@ -207,18 +208,13 @@ impl Server {
 
     /// Somebody writes some words whose key does not come yet.
     pub(crate) fn writes_sealed(&self, room: &str, user: &str, text: &str) -> String {
-        let content = json!({ "msgtype": "m.text", "body": text });
-        self.change(|state| {
-            let id = state.push(room, user, "PHONE", ("m.room.message", None), &content, None);
-            state.events.last_mut().unwrap().is_sealed = true;
-            id
-        })
+        self.says_as(room, user, words(text), |one| one.is_sealed = true)
     }
 
     /// The key of an event comes.
     pub(crate) fn unseal(&self, event: &str) {
         self.change(|state| {
-            let found = state.events.iter_mut().find(|one| one.event.id == event).unwrap();
+            let found = state.event_mut(event);
             found.is_sealed = false;
             let (room, session) = (found.room.clone(), session_of(event));
             for device in state.devices.values_mut() {
@@ -230,7 +226,7 @@ impl Server {
     /// Nobody has the key of this event, until [`Self::unseal`].
     pub(crate) fn seal(&self, event: &str) {
         self.change(|state| {
-            state.events.iter_mut().find(|one| one.event.id == event).unwrap().is_sealed = true;
+            state.event_mut(event).is_sealed = true;
         });
     }
 
@@ -283,7 +279,7 @@ impl Server {
     /// Changes the content of an event, as a homeserver that lies does.
     pub(crate) fn forge(&self, event: &str, content: &Value) {
         self.change(|state| {
-            let found = state.events.iter_mut().find(|one| one.event.id == event).unwrap();
+            let found = state.event_mut(event);
             found.event.content = to_raw_value(content).unwrap();
         });
     }
@@ -291,7 +287,7 @@ impl Server {
     /// Removes an event, as a homeserver that lies does.
     pub(crate) fn remove(&self, event: &str) {
         self.change(|state| {
-            let found = state.events.iter_mut().find(|one| one.event.id == event).unwrap();
+            let found = state.event_mut(event);
             "nobody".clone_into(&mut found.room);
         });
     }

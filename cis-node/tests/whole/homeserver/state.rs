@@ -76,6 +76,18 @@ pub(super) struct Failure {
 }
 
 impl State {
+    pub(super) fn room_mut(&mut self, room: &str) -> &mut Room {
+        self.rooms.get_mut(room).unwrap()
+    }
+
+    pub(super) fn person_mut(&mut self, room: &str, user: &str) -> &mut Person {
+        self.room_mut(room).people.get_mut(user).unwrap()
+    }
+
+    pub(super) fn event_mut(&mut self, event: &str) -> &mut Event {
+        self.events.iter_mut().find(|one| one.event.id == event).unwrap()
+    }
+
     pub(super) fn create_room(&mut self, maker: &str, room: CreateRoom) -> String {
         let id = format!("!room{}:tests", self.rooms.len());
         let made = Room {
@@ -92,17 +104,17 @@ impl State {
         self.rooms.insert(id.clone(), made);
         self.push(&id, maker, "", ("m.room.create", Some("")), &json!({}), None);
         self.set_person(&id, maker, Some(true));
-        self.rooms.get_mut(&id).unwrap().people.get_mut(maker).unwrap().level = 100;
+        self.person_mut(&id, maker).level = 100;
         for who in room.invite {
             self.set_person(&id, &who.user, Some(false));
-            self.rooms.get_mut(&id).unwrap().people.get_mut(&who.user).unwrap().level = who.level;
+            self.person_mut(&id, &who.user).level = who.level;
         }
         id
     }
 
     /// Somebody joins (`Some(true)`), is invited, or leaves.
     pub(super) fn set_person(&mut self, room: &str, user: &str, joins: Option<bool>) {
-        let people = &mut self.rooms.get_mut(room).unwrap().people;
+        let people = &mut self.room_mut(room).people;
         let level = people.remove(user).map_or(0, |person| person.level);
         if let Some(has_joined) = joins {
             people.insert(user.to_owned(), Person { has_joined, since_ms: now_ms(), level });
@@ -121,12 +133,13 @@ impl State {
         content: &Value,
         transaction: Option<&str>,
     ) -> String {
-        let id = format!("$event{}", self.events.len());
-        let of = self.rooms.get_mut(room).unwrap();
+        let at = self.events.len();
+        let id = format!("$event{at}");
+        let of = self.room_mut(room);
         let encryption = (of.is_encrypted && state_key.is_none())
             .then(|| Encryption { device: Some(device.to_owned()), trust: Trust::Signed });
         if let Some(key) = state_key {
-            of.state.insert((kind.to_owned(), key.to_owned()), self.events.len());
+            of.state.insert((kind.to_owned(), key.to_owned()), at);
         }
         let event = RoomEvent {
             id: id.clone(),

@@ -6,9 +6,10 @@ use cis_core::federation::export;
 use cis_core::federation::membership::Owners;
 use serde_json::{Value, json};
 
-use super::nodes::{JOURNAL, SHORT, is_told, observer, reads, teller, text};
-use super::{ANN, ASKS, BOB, CIS, followed, room_of_ann};
+use super::nodes::{JOURNAL, SHORT, is_told, observer, reads, teller, told};
+use super::{ANN, ASKS, CIS, followed, room_of_ann};
 use crate::harness::{on_a_runtime, problem_of};
+use crate::shared::text;
 
 #[test]
 fn an_audit_names_what_was_forged_and_what_was_removed() {
@@ -62,9 +63,7 @@ fn an_audit_names_what_was_forged_and_what_was_removed() {
 fn the_export_of_a_run_proves_it_and_has_nothing_that_was_forged() {
     on_a_runtime(async {
         let dir = tempfile::tempdir().unwrap();
-        let (server, room) = room_of_ann();
-        server.join(&room, BOB);
-        let node = teller(&dir.path().join("n"), &server).await;
+        let (server, room, node) = told(dir.path()).await;
         let other_run = node.submit_as(followed(ASKS, &room)).await;
         let run = node.submit_as(followed(SHORT, &room)).await;
         node.reaches(&run, RunState::Succeeded).await;

@@ -52,11 +52,17 @@ fn a_failure_stands_in_the_thread_with_the_end_of_its_log_and_the_end_of_the_run
         let run = node.submit_as(place.run(&dag(FAILS))).await;
         let (card, _) = place.card(&run, "failed").await;
         all_is_told(&node).await;
-        let failures = place.in_thread(&card, "✗ lint failed: exit code 1");
+        let failures = place.in_thread(&card, "✗ lint failed: exit code 1").await;
         assert_eq!(failures.len(), 1, "{failures:?}");
         assert!(failures[0]["body"].as_str().unwrap().contains("3 lint errors"), "{failures:?}");
         assert_eq!(failures[0]["msgtype"], "m.notice");
-        let rings = place.said("cis.dag.summary", &run);
+        let rings = place
+            .server
+            .until(&place.room, "it rings", |_| {
+                let rings = place.said("cis.dag.summary", &run);
+                (!rings.is_empty()).then_some(rings)
+            })
+            .await;
         let (_, rang) = rings.first().unwrap();
         assert_eq!((rings.len(), &rang["m.mentions"]["user_ids"]), (1, &json!([ANN])), "{rings:?}");
         assert_eq!((&rang["msgtype"], &rang["m.relates_to"]), (&json!("m.text"), &Value::Null));
@@ -67,9 +73,14 @@ fn a_failure_stands_in_the_thread_with_the_end_of_its_log_and_the_end_of_the_run
         node.client.retry_run(&run, &RetryRun { scope: RetryScope::Failed }).await.unwrap();
         assert_eq!(place.card(&run, "succeeded").await.0, card);
         all_is_told(&node).await;
-        let quiet = place.in_thread(&card, "✓ ship succeeded");
+        let quiet = place.in_thread(&card, "✓ ship succeeded").await;
         assert_eq!((quiet.len(), &quiet[0]["m.mentions"]), (1, &json!({})));
-        assert_eq!(place.said("cis.dag.summary", &run).len(), 2);
+        place
+            .server
+            .until(&place.room, "the end is told", |_| {
+                (place.said("cis.dag.summary", &run).len() == 2).then_some(())
+            })
+            .await;
         place.whole(&node, &run).await;
         node.stop().await;
     });
@@ -84,7 +95,7 @@ fn a_run_that_failed_rings_for_nobody_where_nobody_is_to_be_called() {
         let run = node.submit_as(place.run(&dag(FAILS))).await;
         let (card, _) = place.card(&run, "failed").await;
         all_is_told(&node).await;
-        assert_eq!(place.in_thread(&card, "✗ ship failed").len(), 1);
+        assert_eq!(place.in_thread(&card, "✗ ship failed").await.len(), 1);
         let calls = |event: &RoomEvent| content(event)["m.mentions"]["user_ids"].is_array();
         assert!(!place.server.events(&place.room).iter().any(calls));
         node.stop().await;
@@ -98,7 +109,7 @@ fn failures_during_an_outage_are_one_message_without_the_one_that_is_fixed_meanw
         let node = place.node(&[FAST]).await;
         let broken = |n: usize| {
             format!(
-                "[[tasks]]\nid = \"b{n}\"\nscript = 'until [ -e go ]; do sleep 0.02; done; echo broken {n}; exit 4'\n"
+                "[[tasks]]\nid = \"b{n}\"\nscript = 'until [ -e go ]; do sleep 0.05; done; echo broken {n}; exit 4'\n"
             )
         };
         let text = dag(&format!("{FAILS}{}", (0..5).map(broken).collect::<String>()));
@@ -117,7 +128,7 @@ fn failures_during_an_outage_are_one_message_without_the_one_that_is_fixed_meanw
         place.server.set_away(false);
         place.card(&run, "failed").await;
         all_is_told(&node).await;
-        let failures = place.in_thread(&card, "✗");
+        let failures = place.in_thread(&card, "✗").await;
         let body = failures[0]["body"].as_str().unwrap();
         assert_eq!(failures.len(), 1, "{failures:?}");
         assert!(body.starts_with("✗ 5 tasks did not end well") && body.contains("(try 2)"), "{body}");

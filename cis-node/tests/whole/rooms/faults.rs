@@ -32,7 +32,7 @@ fn what_happens_without_a_homeserver_and_before_a_restart_is_told_after_both() {
         place.server.set_away(false);
         place.card(&run, "succeeded").await;
         place.whole(&node, &run).await;
-        assert_eq!(place.in_thread(&card, "✓ ship succeeded").len(), 1);
+        assert_eq!(place.in_thread(&card, "✓ ship succeeded").await.len(), 1);
         is_well(&node).await;
         node.stop().await;
     });
@@ -94,7 +94,7 @@ fn answers_that_are_lost_send_nothing_twice() {
         place.says(&question, "answered by").await;
         place.whole(&node, &run).await;
         assert_eq!(place.said("cis.dag.question", &run).len(), 1);
-        assert_eq!(place.in_thread(&card, "✓ ship succeeded").len(), 1);
+        assert_eq!(place.in_thread(&card, "✓ ship succeeded").await.len(), 1);
         let transactions = place.server.events(&place.room).into_iter().filter_map(|event| event.transaction);
         let mut transactions: Vec<String> = transactions.collect();
         let all = transactions.len();
@@ -154,7 +154,7 @@ fn a_room_that_lets_the_node_say_nothing_is_told_all_when_it_may_again() {
         let (card, _) = place.card(&run, "succeeded").await;
         place.says(&question, "answered by").await;
         place.whole(&node, &run).await;
-        assert_eq!(place.in_thread(&card, "✓ ship succeeded").len(), 1);
+        assert_eq!(place.in_thread(&card, "✓ ship succeeded").await.len(), 1);
         is_well(&node).await;
         node.stop().await;
     });
@@ -178,7 +178,7 @@ fn a_room_that_was_left_is_told_all_after_the_node_is_back_in_it() {
         place.server.join(&place.room, CIS);
         assert_eq!(place.card(&run, "succeeded").await.0, card);
         place.whole(&node, &run).await;
-        assert_eq!(place.in_thread(&card, "✓ ship succeeded").len(), 1);
+        assert_eq!(place.in_thread(&card, "✓ ship succeeded").await.len(), 1);
         is_well(&node).await;
         node.stop().await;
     });

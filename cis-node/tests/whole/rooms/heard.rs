@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::PathBuf;
 
-use cis_core::api::ListRuns;
+use cis_core::api::{ListRuns, RoomNodeState};
 use cis_core::event::RunState;
 use cis_matrix::RoomEvent;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::nodes::listed;
 use super::{ANN, BOB, CIS, content, followed, generous};
 use crate::harness::{Node, eventually};
 use crate::homeserver::{Server, reply};
@@ -120,15 +121,23 @@ impl Place {
             .await;
     }
 
+    /// A node of Bob that asked an owner of the room to let it in.
+    pub(super) async fn applicant(&self, owner: &Node) -> Node {
+        let invitation = owner.client.invite_nodes(&self.room).await.unwrap();
+        let room = format!("federation.room={}", self.room);
+        let dir = self.scratch.path().join("worker");
+        let account = self.server.account(BOB, "CIS");
+        let worker = Node::with_account(&dir, &[&room, "federation.role=worker"], account).await;
+        worker.client.join_nodes(&invitation.code).await.unwrap();
+        listed(owner, &worker.did, |node| node.state == RoomNodeState::Pending).await;
+        worker
+    }
+
     /// Waits until all that was written before was heard, and what is said to it has come.
     pub(super) async fn all_is_heard(&self) {
         let said = self.told(ANN, "!cis help").await;
         assert!(said.contains("What you can say here"), "{said}");
     }
-}
-
-pub(super) fn words(text: &str) -> (&'static str, Value) {
-    ("m.room.message", json!({ "msgtype": "m.text", "body": text }))
 }
 
 /// Words in the thread of an event.

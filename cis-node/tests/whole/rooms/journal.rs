@@ -1,4 +1,4 @@
-//! Tests of the journal of a run in its room: parts, files, other events beside it, and what is secret.
+//! Tests of the journal of a run in its room: parts, files, other events next to it, and what is secret.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -32,7 +32,7 @@ fn a_journal_goes_on_where_it_was_after_a_restart_of_its_node() {
         node.reaches(&run, RunState::Succeeded).await;
         assert_eq!(place.card(&run, "succeeded").await.0, card);
         place.whole(&node, &run).await;
-        assert_eq!(place.in_thread(&card, "✓ ship succeeded").len(), 1);
+        assert_eq!(place.in_thread(&card, "✓ ship succeeded").await.len(), 1);
         let all = place.server.events(&place.room);
         let journal = all.iter().filter(|event| event.kind == "cis.dag.run.journal");
         let references = |event: &RoomEvent| content(event)["m.relates_to"].clone();
@@ -143,7 +143,7 @@ printf "Send $TOKEN, {shaped} or $CIS_TOKEN? [y/n] "; read -r answer
         node.reaches(&run, RunState::Failed).await;
         let (card, _) = place.card(&run, "failed").await;
         place.whole(&node, &run).await;
-        let failures = place.in_thread(&card, "✗ fail");
+        let failures = place.in_thread(&card, "✗ fail").await;
         assert!(failures[0]["body"].as_str().unwrap().contains("declared ***, shaped "), "{failures:?}");
         let own = fs::read_to_string(place.scratch.path().join("own")).unwrap();
         assert!(!own.trim().is_empty());

@@ -6,10 +6,10 @@ use cis_core::event::RunState;
 use cis_local::now_ms;
 use serde_json::Value;
 
-use super::heard::{EVE, MINUTE_MS, Place, WAITS, runs, state_of, words};
+use super::heard::{EVE, MINUTE_MS, Place, WAITS, runs, state_of};
 use super::{ANN, ASKS, BOB, CIS};
 use crate::harness::{eventually, on_a_runtime};
-use crate::homeserver::reply;
+use crate::homeserver::{reply, words};
 
 #[test]
 fn a_command_that_comes_twice_acts_once_also_after_a_restart() {

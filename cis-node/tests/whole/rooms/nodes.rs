@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
-use cis_core::api::{Answer, AnswerWith, AuditedRun, CreateRun, HereAs, JoinMatrixRoom, RoomNodeView};
+use cis_core::api::{AuditedRun, CreateRun, HereAs, JoinMatrixRoom, RoomNodeView};
 use cis_core::event::{ExecutionMode, RunState};
-use cis_core::ids::{InputId, NodeDid};
+use cis_core::ids::NodeDid;
 use cis_matrix::MatrixError;
 
-use super::{BOB, CIS, generous};
-use crate::harness::{Node, SLOTS, eventually, request};
+use super::{BOB, CIS, generous, room_of_ann};
+use crate::harness::{Node, SLOTS, eventually, request_in};
 use crate::homeserver::Server;
+use crate::shared::dag;
 
 pub(super) const CARL: &str = "@carl:tests";
 
@@ -18,12 +19,6 @@ pub(super) const JOURNAL: &str = "cis.dag.run.journal";
 
 /// A run of two tasks that ends by itself.
 pub(super) const SHORT: &str = "version = 1\n[dag]\nid = \"short\"\n[dag.defaults]\ntty = false\n[[tasks]]\nid = \"a\"\nscript = \"echo made\"\n[[tasks]]\nid = \"b\"\nneeds = [\"a\"]\nscript = \"true\"\n";
-
-/// An answer in words.
-pub(super) fn text(words: &str) -> Answer {
-    let with = AnswerWith::Text { text: words.to_owned() };
-    Answer { with, reason: None, hash: None, again: None, input: InputId::default() }
-}
 
 pub(super) fn offline() -> MatrixError {
     MatrixError::Offline { detail: "the test lets it fail".to_owned(), reached: false }
@@ -47,6 +42,14 @@ pub(super) async fn is_told(node: &Node, room: &str, run: &str) {
 pub(super) async fn teller(dir: &Path, server: &Server) -> Node {
     generous(dir, CIS);
     Node::with_account(dir, &[], server.account(CIS, "CIS")).await
+}
+
+/// A room whose runs a node of `CIS` tells, and in which `BOB` is as well.
+pub(super) async fn told(dir: &Path) -> (Server, String, Node) {
+    let (server, room) = room_of_ann();
+    server.join(&room, BOB);
+    let node = teller(&dir.join("n"), &server).await;
+    (server, room, node)
 }
 
 /// Waits until a node knows a run that another one coordinates, in this state.
@@ -79,11 +82,8 @@ pub(super) async fn listed(at: &Node, of: &NodeDid, fits: impl Fn(&RoomNodeView)
 
 /// A run of these tasks in a directory that the nodes of a room share.
 pub(super) fn shared_in(room: &str, dir: &Path, tasks: &str) -> CreateRun {
-    let text = format!(
-        "version = 1\n[dag]\nid = \"shared\"\nmax_parallel = 8\n[dag.defaults]\ntty = false\n{tasks}"
-    );
-    let workdir = dir.to_str().unwrap().to_owned();
-    CreateRun { mode: ExecutionMode::Matrix, room: Some(room.to_owned()), workdir, ..request(&text) }
+    let run = request_in(dir, &dag(tasks));
+    CreateRun { mode: ExecutionMode::Matrix, room: Some(room.to_owned()), ..run }
 }
 
 /// A node that only reads a room.

@@ -4,17 +4,16 @@ use cis_core::api::{CancelRun, Decide, HereAs, ListInbox, ProblemKind, SetMode};
 use cis_core::event::{ExecutionMode, RunState, TaskState};
 use cis_matrix::MatrixError;
 
-use super::nodes::{APPROVED, JOURNAL, SHORT, is_told, join, observer, reads, teller, text};
+use super::nodes::{APPROVED, JOURNAL, SHORT, is_told, join, observer, reads, teller, told};
 use super::{ASKS, BOB, followed, room_of_ann, warns};
 use crate::harness::{eventually, on_a_runtime, problem_of, task};
+use crate::shared::text;
 
 #[test]
 fn an_observer_reads_the_runs_of_nodes_that_it_trusts_and_steers_none() {
     on_a_runtime(async {
         let dir = tempfile::tempdir().unwrap();
-        let (server, room) = room_of_ann();
-        server.join(&room, BOB);
-        let node = teller(&dir.path().join("n"), &server).await;
+        let (server, room, node) = told(dir.path()).await;
         let ended = node.submit_as(followed(SHORT, &room)).await;
         node.reaches(&ended, RunState::Succeeded).await;
         let open = node.submit_as(followed(ASKS, &room)).await;
@@ -85,9 +84,7 @@ fn a_journal_that_cannot_be_decrypted_is_read_when_its_key_comes() {
 fn a_part_of_a_journal_that_a_homeserver_missed_is_fetched_by_reading_backwards() {
     on_a_runtime(async {
         let dir = tempfile::tempdir().unwrap();
-        let (server, room) = room_of_ann();
-        server.join(&room, BOB);
-        let node = teller(&dir.path().join("n"), &server).await;
+        let (server, room, node) = told(dir.path()).await;
         let run = node.submit_as(followed(ASKS, &room)).await;
         let asked = node.question(&run).await;
         is_told(&node, &room, &run).await;
@@ -109,9 +106,7 @@ fn a_part_of_a_journal_that_a_homeserver_missed_is_fetched_by_reading_backwards(
 fn a_room_that_an_observer_cannot_read_is_named_and_read_once_it_can_be() {
     on_a_runtime(async {
         let dir = tempfile::tempdir().unwrap();
-        let (server, room) = room_of_ann();
-        server.join(&room, BOB);
-        let node = teller(&dir.path().join("n"), &server).await;
+        let (server, room, node) = told(dir.path()).await;
         let broken = MatrixError::Other { status: Some(500), detail: "broken".to_owned() };
         server.fail("beginning", broken);
         let reader = observer(&dir.path().join("o"), &server, &room).await;
@@ -151,9 +146,7 @@ fn a_room_that_an_observer_cannot_read_is_named_and_read_once_it_can_be() {
 fn a_room_that_begins_to_follow_a_run_later_tells_all_of_it() {
     on_a_runtime(async {
         let dir = tempfile::tempdir().unwrap();
-        let (server, room) = room_of_ann();
-        server.join(&room, BOB);
-        let node = teller(&dir.path().join("n"), &server).await;
+        let (server, room, node) = told(dir.path()).await;
         let reader = observer(&dir.path().join("o"), &server, &room).await;
         reader.client.trust(&node.did.0, None, None).await.unwrap();
         let run = node.submit(APPROVED).await;

@@ -5,9 +5,11 @@ use cis_local::now_ms;
 use cis_matrix::MatrixError;
 use serde_json::Value;
 
-use super::heard::{EVE, MINUTE_MS, Place, WAITS, hears, state_of, words};
+use super::heard::{EVE, MINUTE_MS, Place, WAITS, hears, state_of};
+use super::told::all_is_told;
 use super::{ANN, ASKS, BOB, CIS, followed, is_well, warns};
 use crate::harness::{eventually, on_a_runtime};
+use crate::homeserver::words;
 
 #[test]
 fn what_was_said_while_the_node_was_away_is_done_after_its_start() {
@@ -86,8 +88,7 @@ fn what_is_said_while_a_homeserver_is_away_or_fails_is_done_once() {
         is_well(&node).await;
         let has_ended = |content: &Value| content["m.new_content"]["cis.dag.card"]["state"] == "succeeded";
         place.server.event(&place.room, "m.room.message", has_ended).await;
-        eventually("all is told", async || (node.client.node().await.unwrap().outbox == 0).then_some(()))
-            .await;
+        all_is_told(&node).await;
         // The homeserver does not say who that is.
         let detail = || "the test says so".to_owned();
         place.server.fail("member", MatrixError::Offline { detail: detail(), reached: true });

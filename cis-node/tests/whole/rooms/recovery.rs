@@ -13,7 +13,7 @@ use cis_core::federation::membership::Owners;
 use cis_core::ids::NodeDid;
 use cis_matrix::MatrixError;
 
-use super::nodes::{APPROVED, JOURNAL, SHORT, is_told, offline, teller};
+use super::nodes::{APPROVED, JOURNAL, SHORT, is_told, offline, teller, told};
 use super::{BOB, CIS, followed, generous, room_of_ann};
 use crate::harness::{Node, on_a_runtime, problem_of, task};
 use crate::homeserver::Server;
@@ -56,9 +56,7 @@ outputs = {{ one = {{ type = "string" }}, two = {{ type = "string" }} }}
 fn an_empty_store_gets_the_runs_of_nodes_that_it_trusts_out_of_their_room() {
     on_a_runtime(async {
         let dir = tempfile::tempdir().unwrap();
-        let (server, room) = room_of_ann();
-        server.join(&room, BOB);
-        let node = teller(&dir.path().join("n"), &server).await;
+        let (server, room, node) = told(dir.path()).await;
         let ended = node.submit_as(followed(SHORT, &room)).await;
         node.reaches(&ended, RunState::Succeeded).await;
         let open = node.submit_as(followed(APPROVED, &room)).await;
@@ -131,9 +129,7 @@ fn a_node_that_lost_its_store_goes_on_with_its_run_out_of_the_room() {
 fn a_large_journal_is_read_out_of_files_and_what_is_gone_is_named() {
     on_a_runtime(async {
         let dir = tempfile::tempdir().unwrap();
-        let (server, room) = room_of_ann();
-        server.join(&room, BOB);
-        let node = teller(&dir.path().join("n"), &server).await;
+        let (server, room, node) = told(dir.path()).await;
         let run = node.submit_as(followed(&large(dir.path()), &room)).await;
         server.event(&room, JOURNAL, |content| content.to_string().contains("large")).await;
         fs::write(dir.path().join("go"), "").unwrap();
@@ -196,9 +192,7 @@ fn a_run_of_which_nothing_can_be_read_is_named() {
 fn a_journal_goes_on_under_the_new_key_of_its_node() {
     on_a_runtime(async {
         let dir = tempfile::tempdir().unwrap();
-        let (server, room) = room_of_ann();
-        server.join(&room, BOB);
-        let node = teller(&dir.path().join("n"), &server).await;
+        let (server, room, node) = told(dir.path()).await;
         let run = node.submit_as(followed(APPROVED, &room)).await;
         node.question(&run).await;
         is_told(&node, &room, &run).await;

@@ -48,7 +48,7 @@ fn runs_stay_where_a_room_is_replaced_by_one_that_says_or_keeps_less() {
             events.iter().any(|event| content(event)["cis.dag.card"]["run"] == run.as_str())
         };
         assert!(!about(&place.server.events(&plain)), "nothing is told there");
-        // Whoever operates the node may take it there.
+        // The people who operate the node may take it there.
         let there = SetMode { mode: ExecutionMode::Hybrid, room: Some(plain.clone()) };
         node.client.set_mode(&run, &there).await.unwrap();
         place.server.until(&plain, "its card", |events| about(events).then_some(())).await;

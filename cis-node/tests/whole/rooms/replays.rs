@@ -2,11 +2,10 @@
 
 use std::fs;
 
-use cis_core::api::RoomNodeState;
-
 use super::heard::{Place, WAITS};
+use super::nodes::listed;
 use super::{ANN, ASKS, BOB, CIS};
-use crate::harness::{Node, eventually, on_a_runtime};
+use crate::harness::on_a_runtime;
 
 #[test]
 fn a_replayed_trust_gives_no_right_back() {
@@ -17,29 +16,15 @@ fn a_replayed_trust_gives_no_right_back() {
         let flags = [room.as_str(), "federation.role=coordinator", "matrix.trust_in_rooms=true"];
         let owner = place.node(&flags).await;
         place.run(&owner, WAITS).await;
-        let invitation = owner.client.invite_nodes(&place.room).await.unwrap();
-        let worker = Node::with_account(
-            &place.scratch.path().join("worker"),
-            &[&room, "federation.role=worker"],
-            place.server.account(BOB, "CIS"),
-        )
-        .await;
-        worker.client.join_nodes(&invitation.code).await.unwrap();
-        let view = async || {
-            let nodes = owner.client.nodes(None).await.unwrap().items;
-            nodes.into_iter().find(|node| node.did == worker.did)
-        };
-        eventually("it is pending", async || {
-            view().await.filter(|node| node.state == RoomNodeState::Pending)
-        })
-        .await;
+        let worker = place.applicant(&owner).await;
+        let rights = async || listed(&owner, &worker.did, |_| true).await.may.len();
         let first = place.writes(ANN, &format!("!cis trust {} execute submit", worker.did.0));
         place.answer_to(&first).await;
         place.told(ANN, &format!("!cis trust {} execute", worker.did.0)).await;
-        assert_eq!(view().await.unwrap().may.len(), 1);
+        assert_eq!(rights().await, 1);
         place.server.replay(&first);
         place.all_is_heard().await;
-        assert_eq!(view().await.unwrap().may.len(), 1, "the old words gave the right back");
+        assert_eq!(rights().await, 1, "the old words gave the right back");
         worker.stop().await;
         owner.stop().await;
     });

@@ -5,9 +5,11 @@ use cis_core::event::RunState;
 use cis_matrix::Trust;
 use serde_json::Value;
 
-use super::heard::{EVE, Place, WAITS, hears, in_thread, state_of, words};
+use super::heard::{EVE, Place, WAITS, hears, in_thread, state_of};
+use super::nodes::listed;
 use super::{ANN, ASKS, BOB, CIS};
-use crate::harness::{Node, eventually, on_a_runtime};
+use crate::harness::{Node, on_a_runtime};
+use crate::homeserver::words;
 
 #[test]
 fn help_names_what_the_role_of_its_reader_allows_and_who_has_none_is_told_once() {
@@ -74,22 +76,10 @@ fn an_admin_lets_a_node_in_from_an_encrypted_room_where_that_is_configured() {
         let flags = [room.as_str(), "federation.role=coordinator"];
         let owner = place.node(&flags).await;
         let run = place.run(&owner, WAITS).await;
-        let invitation = owner.client.invite_nodes(&place.room).await.unwrap();
-        let worker = Node::with_account(
-            &place.scratch.path().join("worker"),
-            &[&room, "federation.role=worker"],
-            place.server.account(BOB, "CIS"),
-        )
-        .await;
-        worker.client.join_nodes(&invitation.code).await.unwrap();
+        let worker = place.applicant(&owner).await;
         let is_now = async |owner: &Node, state: RoomNodeState| {
-            eventually("the worker is listed", async || {
-                let nodes = owner.client.nodes(None).await.unwrap().items;
-                nodes.into_iter().find(|node| node.did == worker.did && node.state == state)
-            })
-            .await
+            listed(owner, &worker.did, |node| node.state == state).await
         };
-        is_now(&owner, RoomNodeState::Pending).await;
         let trust = format!("!cis trust {}", worker.did.0);
         let refused = place.told(ANN, &trust).await;
         assert!(refused.contains("`!cis trust` is off here"), "{refused}");
@@ -101,8 +91,8 @@ fn an_admin_lets_a_node_in_from_an_encrypted_room_where_that_is_configured() {
         // It is heard although it follows no run.
         hears(&owner, &place.room).await;
         is_now(&owner, RoomNodeState::Pending).await;
-        let listed = place.told(ANN, "!cis nodes").await;
-        assert!(listed.contains("is pending") && listed.contains(&worker.did.0), "{listed}");
+        let nodes = place.told(ANN, "!cis nodes").await;
+        assert!(nodes.contains("is pending") && nodes.contains(&worker.did.0), "{nodes}");
         let refused = place.told(BOB, &trust).await;
         assert!(refused.contains("`trust` is for admins here"), "{refused}");
         let event = place.server.says_from(&place.room, ANN, words(&trust), Some(Trust::Unsigned));
@@ -113,11 +103,7 @@ fn an_admin_lets_a_node_in_from_an_encrypted_room_where_that_is_configured() {
         is_now(&owner, RoomNodeState::Pending).await;
         let done = place.told(ANN, &format!("{trust} execute submit")).await;
         assert!(done.contains("may submit, execute here from now on"), "{done}");
-        let view = eventually("it may work", async || {
-            let nodes = owner.client.nodes(None).await.unwrap().items;
-            nodes.into_iter().find(|node| node.did == worker.did && node.may.len() == 2)
-        })
-        .await;
+        let view = listed(&owner, &worker.did, |node| node.may.len() == 2).await;
         assert_ne!(view.state, RoomNodeState::Pending);
         let said = place.told(ANN, &trust).await;
         assert!(said.contains("It may submit, execute already."), "{said}");

@@ -3,10 +3,10 @@
 use cis_core::event::{RunState, TaskState};
 use cis_matrix::{MatrixError, Trust};
 
-use super::heard::{GATE, Place, WAITS, hears, state_of, words};
+use super::heard::{GATE, Place, WAITS, hears, state_of};
 use super::{ANN, BOB};
 use crate::harness::on_a_runtime;
-use crate::homeserver::reaction;
+use crate::homeserver::{reaction, words};
 
 #[test]
 fn a_command_whose_key_comes_late_is_obeyed_then() {

@@ -22,6 +22,14 @@ async fn pair(scratch: &Path, server: &Server, room: &str) -> (Node, Node) {
     (coordinator, worker)
 }
 
+/// The same in a room of their own.
+async fn shared_room(scratch: &Path) -> (Server, String, Node, Node) {
+    let server = Server::default();
+    let room = server.room("shared", ANN, &[CIS, BOB]);
+    let (coordinator, worker) = pair(scratch, &server, &room).await;
+    (server, room, coordinator, worker)
+}
+
 #[test]
 fn nodes_with_accounts_share_a_run_and_its_files_also_in_an_encrypted_room() {
     on_a_runtime(async {
@@ -60,9 +68,7 @@ fn nodes_with_accounts_share_a_run_and_its_files_also_in_an_encrypted_room() {
 fn a_file_that_the_homeserver_takes_and_gives_only_later_gets_there() {
     on_a_runtime(async {
         let scratch = tempfile::tempdir().unwrap();
-        let server = Server::default();
-        let room = server.room("shared", ANN, &[CIS, BOB]);
-        let (coordinator, worker) = pair(scratch.path(), &server, &room).await;
+        let (server, room, coordinator, worker) = shared_room(scratch.path()).await;
         fs::write(scratch.path().join("in"), vec![7; 100_000]).unwrap();
         server.fail("upload", offline());
         server.fail("download", MatrixError::RateLimited { retry_after: Duration::from_millis(10) });
@@ -82,9 +88,7 @@ fn a_file_that_the_homeserver_takes_and_gives_only_later_gets_there() {
 fn a_message_to_a_node_that_is_lost_is_repeated() {
     on_a_runtime(async {
         let scratch = tempfile::tempdir().unwrap();
-        let server = Server::default();
-        let room = server.room("shared", ANN, &[CIS, BOB]);
-        let (coordinator, worker) = pair(scratch.path(), &server, &room).await;
+        let (server, room, coordinator, worker) = shared_room(scratch.path()).await;
         for _ in 0..2 {
             server.fail("send_to_device", offline());
         }
@@ -103,9 +107,7 @@ fn a_message_to_a_node_that_is_lost_is_repeated() {
 fn nodes_that_may_set_no_state_in_a_room_tell_it_in_its_timeline_who_they_are() {
     on_a_runtime(async {
         let scratch = tempfile::tempdir().unwrap();
-        let server = Server::default();
-        let room = server.room("shared", ANN, &[CIS, BOB]);
-        let (coordinator, worker) = pair(scratch.path(), &server, &room).await;
+        let (server, room, coordinator, worker) = shared_room(scratch.path()).await;
         let infos = |is_state: bool| {
             let events = server.events(&room);
             let senders = events
@@ -135,9 +137,7 @@ fn nodes_that_may_set_no_state_in_a_room_tell_it_in_its_timeline_who_they_are() 
 fn a_shared_run_goes_on_while_and_after_the_homeserver_is_away() {
     on_a_runtime(async {
         let scratch = tempfile::tempdir().unwrap();
-        let server = Server::default();
-        let room = server.room("shared", ANN, &[CIS, BOB]);
-        let (coordinator, worker) = pair(scratch.path(), &server, &room).await;
+        let (server, room, coordinator, worker) = shared_room(scratch.path()).await;
         let dir = scratch.path().display();
         let tasks = format!(
             "[[tasks]]\nid = \"a\"\nscript = 'echo $$ >> {dir}/pids; until [ -e {dir}/go ]; do sleep 0.05; done; echo $$ >> {dir}/ended'\n[[tasks]]\nid = \"b\"\nneeds = [\"a\"]\nscript = 'true'\n"

@@ -87,15 +87,20 @@ impl Place {
             .await;
     }
 
-    /// Messages in the thread of an event whose text begins so.
-    pub(super) fn in_thread(&self, root: &str, begins: &str) -> Vec<Value> {
-        let all = self.server.events(&self.room).into_iter().map(|event| content(&event));
-        all.filter(|content| {
+    /// Messages in the thread of an event whose text begins so, once there is one. That a node has nothing to send is no sign of it: the
+    /// journal may be sent before people's messages are queued.
+    pub(super) async fn in_thread(&self, root: &str, begins: &str) -> Vec<Value> {
+        let is_there = |content: &Value| {
             let relation = &content["m.relates_to"];
             (&relation["rel_type"], &relation["event_id"]) == (&json!("m.thread"), &json!(root))
                 && content["body"].as_str().unwrap().starts_with(begins)
-        })
-        .collect()
+        };
+        self.server
+            .until(&self.room, begins, |all| {
+                let found: Vec<Value> = all.iter().map(content).filter(is_there).collect();
+                (!found.is_empty()).then_some(found)
+            })
+            .await
     }
 
     /// What the room has of a run's journal, of which it has all.
@@ -191,7 +196,7 @@ pub(super) fn dag(tasks: &str) -> String {
 
 /// A task that ends when its gate opens.
 pub(super) fn gated(id: &str, needs: &str) -> String {
-    let script = format!("until [ -e {id} ]; do sleep 0.02; done");
+    let script = format!("until [ -e {id} ]; do sleep 0.05; done");
     format!("[[tasks]]\nid = \"{id}\"\nneeds = [{needs}]\nscript = '{script}'\n")
 }
 
@@ -203,7 +208,7 @@ pub(super) fn chain(count: usize) -> String {
 }
 
 /// A task that fails once it is let.
-pub(super) const FAILS: &str = "[[tasks]]\nid = \"lint\"\nscript = 'until [ -e lint ]; do sleep 0.02; done; echo 3 lint errors; test -e fixed'\n";
+pub(super) const FAILS: &str = "[[tasks]]\nid = \"lint\"\nscript = 'until [ -e lint ]; do sleep 0.05; done; echo 3 lint errors; test -e fixed'\n";
 
 /// A task that needs an approval.
 pub(super) const APPROVED: &str =
