@@ -35,19 +35,28 @@ fn apply(conn: &Connection, write: &RoomWrite) -> rusqlite::Result<()> {
     match write {
         RoomWrite::Follow { run, room, from } => {
             leave(conn, *run, Some(room))?;
-            // Where it goes on in the same room, so does its journal. Another one has nothing of it.
+            // In a room that followed it at any time, its journal goes on. Another one has nothing of it.
             conn.prepare_cached(
-                "INSERT INTO room_runs (run, room, told, published, journal) VALUES (?1, ?2, ?3, ?3, '')
+                "INSERT INTO room_runs (run, room, told, published, journal)
+                     SELECT ?1, ?2, ?3, coalesce(max(published), ?3), coalesce(max(journal), '')
+                     FROM left_journals WHERE run = ?1 AND room = ?2
                  ON CONFLICT (run) DO UPDATE SET
                      told = max(told, ?3),
-                     published = iif(room = ?2, published, ?3), journal = iif(room = ?2, journal, ''),
+                     published = iif(room = ?2, published, excluded.published),
+                     journal = iif(room = ?2, journal, excluded.journal),
                      room = ?2",
             )?
             .execute(params![run.0.to_bytes(), room, from])?;
+            conn.prepare_cached("DELETE FROM left_journals WHERE run = ?1 AND room = ?2")?
+                .execute(params![run.0.to_bytes(), room])?;
         }
         RoomWrite::Unfollow { run } => {
             leave(conn, *run, None)?;
             conn.prepare_cached("DELETE FROM room_runs WHERE run = ?1")?.execute([run.0.to_bytes()])?;
+        }
+        RoomWrite::Void { run } => {
+            apply(conn, &RoomWrite::Unfollow { run: *run })?;
+            conn.prepare_cached("DELETE FROM left_journals WHERE run = ?1")?.execute([run.0.to_bytes()])?;
         }
         RoomWrite::Queue(message) => queue(conn, message)?,
         // If another room follows the run by now, this says nothing about that room.
@@ -56,10 +65,13 @@ fn apply(conn: &Connection, write: &RoomWrite) -> rusqlite::Result<()> {
                 .execute(params![run.0.to_bytes(), offset, room])?;
         }
         RoomWrite::Published { run, room, offset, journal } => {
-            conn.prepare_cached(
-                "UPDATE room_runs SET published = ?2, journal = ?3 WHERE run = ?1 AND room = ?4",
-            )?
-            .execute(params![run.0.to_bytes(), offset, journal, room])?;
+            // A room that the run has left meanwhile gets the last part of its journal still.
+            for table in ["room_runs", "left_journals"] {
+                conn.prepare_cached(&format!(
+                    "UPDATE {table} SET published = ?2, journal = ?3 WHERE run = ?1 AND room = ?4"
+                ))?
+                .execute(params![run.0.to_bytes(), offset, journal, room])?;
+            }
         }
         RoomWrite::Whole { run, journal } => {
             conn.prepare_cached(
@@ -145,13 +157,19 @@ fn queue(conn: &Connection, message: &Outgoing) -> rusqlite::Result<()> {
 }
 
 /// The room that followed a run, if that is another one than `now`, is to be told that it does no more: once, and with
-/// what caused it.
+/// what caused it. Where its journal stands there is remembered.
 fn leave(conn: &Connection, run: RunId, now: Option<&str>) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "INSERT INTO outbox (room, priority, what, run, item, payload, due_ms)
          SELECT room, ?3, 'left', run, NULL, '', 0 FROM room_runs WHERE run = ?1 AND room IS NOT ?2",
     )?
     .execute(params![run.0.to_bytes(), now, rank(Priority::Terminal)])?;
+    conn.prepare_cached(
+        "INSERT INTO left_journals (run, room, published, journal)
+         SELECT run, room, published, journal FROM room_runs WHERE run = ?1 AND room IS NOT ?2
+         ON CONFLICT (run, room) DO UPDATE SET published = excluded.published, journal = excluded.journal",
+    )?
+    .execute(params![run.0.to_bytes(), now])?;
     Ok(())
 }
 

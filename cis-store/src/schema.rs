@@ -30,6 +30,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     // The gaps that an earlier version left are known.
     concat!(include_str!("migrations/0009.sql"), include_str!("migrations/gaps.sql")),
     include_str!("migrations/0010.sql"),
+    include_str!("migrations/0011.sql"),
 ];
 
 /// Programs that know this version, or a later one, work with a store of the newest. A migration that changes what they

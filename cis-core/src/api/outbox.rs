@@ -94,8 +94,8 @@ pub struct RoomState {
 /// A change of what is kept about rooms. Several that belong together are durable together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RoomWrite {
-    /// A room follows this run; events up to `from` are not told. Where that is another room than before, the journal
-    /// begins anew there, and the earlier room is told (`left`).
+    /// A room follows this run; events up to `from` are not told. In a room that followed it before, the journal goes on where
+    /// it stands. If another room follows it until now, that one is told (`left`).
     Follow {
         /// The run.
         run: RunId,
@@ -106,6 +106,11 @@ pub enum RoomWrite {
     },
     /// No room follows it any more. The one that did is told so (`left`); what its journal has to say is still sent.
     Unfollow {
+        /// The run.
+        run: RunId,
+    },
+    /// As [`Self::Unfollow`], and no journal of it goes on anywhere: what is stored of the run is void.
+    Void {
         /// The run.
         run: RunId,
     },

@@ -497,6 +497,7 @@ const KEPT: &[Kept] = &[
         key: "id",
     },
     Kept { name: "room_runs", columns: &["run", "room", "told", "published", "journal"], key: "run" },
+    Kept { name: "left_journals", columns: &["id", "run", "room", "published", "journal"], key: "id" },
     Kept { name: "room_messages", columns: &["event", "room", "what", "run", "item", "at_ms"], key: "event" },
     Kept { name: "rooms", columns: &["room", "incarnation", "seq", "token"], key: "room" },
     Kept { name: "held", columns: &["task", "what"], key: "task" },
@@ -516,6 +517,9 @@ pub fn lost_with(table: &str) -> &'static str {
         "inputs" => "which requests were already carried out: a repeated request counts as a new one",
         "outbox" => "messages that waited to be sent to rooms",
         "room_runs" => "which runs are published to which rooms",
+        "left_journals" => {
+            "how far rooms know runs that they followed once: verification fails for runs that come back there"
+        }
         "room_messages" => "which messages in rooms belong to which run: these messages are no longer edited",
         "rooms" => "how far rooms were read",
         "held" => "tasks that were executed for other nodes: they run again",

@@ -155,6 +155,16 @@ fn a_run_that_goes_to_another_room_begins_anew_there_and_tells_the_one_it_left()
     let left = reader.outbox_due(1, 10).unwrap();
     let rooms: Vec<&str> = left.iter().map(|entry| entry.message.room.as_str()).collect();
     assert_eq!((rooms, whats(&left)), (vec![ROOM, "!other"], vec!["left", "left"]));
+    // Its journal goes on where it stands, also where the last part was on its way when the run left.
+    let back =
+        |room: &str, told, published, journal: &str| FollowedRun { told, ..known(room, published, journal) };
+    write(&mut writer, &[follow(ROOM, 20)]);
+    assert_eq!(reader.followed_runs(0).unwrap(), [back(ROOM, 20, 8, "{\"n\":4}")]);
+    write(&mut writer, &[follow("!other", 21)]);
+    assert_eq!(reader.followed_runs(0).unwrap(), [back("!other", 21, 8, "")], "it had not begun there");
+    // What is void goes on nowhere.
+    write(&mut writer, &[RoomWrite::Void { run }, follow(ROOM, 30)]);
+    assert_eq!(reader.followed_runs(0).unwrap(), [back(ROOM, 30, 30, "")]);
 }
 
 #[test]

@@ -500,6 +500,6 @@ impl Driver {
         let at_ms = cis_local::now_ms();
         let body = EventBody::RunVoided {};
         self.turn.draft(EventDraft { run: Some(run), at_ms, actor: None, cause: None, body });
-        self.turn.keep([RoomWrite::Unfollow { run }]);
+        self.turn.keep([RoomWrite::Void { run }]);
     }
 }

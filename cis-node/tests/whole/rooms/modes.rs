@@ -38,6 +38,36 @@ fn a_run_that_becomes_hybrid_begins_in_its_room_with_a_snapshot() {
 }
 
 #[test]
+fn the_journal_of_a_run_that_comes_back_to_its_room_is_whole() {
+    on_a_runtime(async {
+        let place = Place::generous();
+        let node = place.node(&[FAST]).await;
+        let other = place.server.room("other", ANN, &[CIS]);
+        let run = node.submit_as(place.run(&chain(3))).await;
+        place.card(&run, "running").await;
+        all_is_told(&node).await;
+        node.client.set_mode(&run, &LOCAL).await.unwrap();
+        place.open("t0");
+        node.task_is(&run, "t0", TaskState::Succeeded).await;
+        node.client.set_mode(&run, &hybrid(&place.room)).await.unwrap();
+        node.client.set_mode(&run, &hybrid(&other)).await.unwrap();
+        place.open("t1");
+        node.task_is(&run, "t1", TaskState::Succeeded).await;
+        node.client.set_mode(&run, &hybrid(&place.room)).await.unwrap();
+        place.open("t2");
+        node.reaches(&run, RunState::Succeeded).await;
+        let audited = place.whole(&node, &run).await;
+        assert_eq!(audited.state, Some(RunState::Succeeded), "{audited:?}");
+        let snapshots = |room: &str| {
+            let events = place.server.events(room);
+            events.iter().filter(|event| event.kind == "cis.dag.run.snapshot").count()
+        };
+        assert_eq!((snapshots(&place.room), snapshots(&other)), (0, 1));
+        node.stop().await;
+    });
+}
+
+#[test]
 fn a_room_that_a_run_leaves_is_told_so_and_asked_anew_when_it_comes_back() {
     on_a_runtime(async {
         let place = Place::generous();
