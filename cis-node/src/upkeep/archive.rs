@@ -16,12 +16,13 @@ pub(super) const HEAD: &str = "cis-backup.json";
 /// The last entry: lines as `sha256sum` writes and checks them.
 pub(super) const SUMS: &str = "SHA256SUMS";
 /// Of what this version writes, and the newest that it reads.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// The database.
 pub(super) const DATABASE: &str = "cis.db";
 /// Files of the home that belong to a backup where they are there.
-pub(super) const FILES: &[&str] = &["identity.key", "token.key", "trust.toml", "config.toml"];
+pub(super) const FILES: &[&str] =
+    &["identity.key", "token.key", "trust.toml", "config.toml", "rooms.json", "own-room.json"];
 
 /// A longer name has no place in an archive.
 const NAME_BYTES_MAX: usize = 250;

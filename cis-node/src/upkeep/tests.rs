@@ -414,7 +414,7 @@ fn archives_that_are_made_to_do_harm_are_refused_and_change_nothing() {
     }
     let twice = archive(&[("identity.key", b"a"), ("identity.key", b"b")]);
     assert!(refused(&twice).contains("twice"));
-    let newer = String::from_utf8_lossy(&archive(&[])).replacen("{\"format\":1", "{\"format\":9", 1);
+    let newer = String::from_utf8_lossy(&archive(&[])).replacen("{\"format\":2", "{\"format\":9", 1);
     assert!(refused(newer.as_bytes()).contains("use a newer cis"));
 }
 
@@ -444,6 +444,9 @@ fn a_home_comes_back_as_it_was_and_the_old_one_is_kept() {
     let (open, spec) = from.run(1, None, "open");
     let (ended, _) = from.run(2, Some(1), "ended");
     fs::write(from.home.identity_key(), [1; 32]).unwrap();
+    fs::write(from.home.rooms_file(), "who owns rooms").unwrap();
+    fs::write(from.home.own_room(), "the own one").unwrap();
+    fs::write(from.home.tokens_file(), "they may be revoked meanwhile").unwrap();
     let secret = from.blobs.put_secret(b"nobody names it", Safety::Processes).unwrap();
     let (report, bytes) = backup(&from.home, &from.home.dir, Vec::new(), false, &mut |_| {}).unwrap();
     assert!(report.missing.is_empty());
@@ -470,6 +473,9 @@ fn a_home_comes_back_as_it_was_and_the_old_one_is_kept() {
     let mut key = Vec::new();
     File::open(to.home.identity_key()).unwrap().read_to_end(&mut key).unwrap();
     assert_eq!(key, [1; 32]);
+    assert_eq!(fs::read_to_string(to.home.rooms_file()).unwrap(), "who owns rooms");
+    assert_eq!(fs::read_to_string(to.home.own_room()).unwrap(), "the own one");
+    assert!(!to.home.tokens_file().exists());
     let reader = Readers::open(&to.home.database()).unwrap().get().unwrap();
     assert_eq!(reader.open_runs().unwrap().len(), 1);
     let writer = Writer::open(&to.home.database()).unwrap();
