@@ -19,7 +19,8 @@ use cis_core::api::{
     Problem, ProblemKind, ReadAsk, Say, ThreadMessage,
 };
 use cis_core::event::{Event, PromptKind};
-use cis_core::ids::{InboxId, InputId, NodeDid, SessionId};
+use cis_core::ids::{InboxId, InputId, NodeDid, RunId, SessionId};
+use cis_core::people::Allowed;
 use cis_core::policy::Permit;
 use cis_core::policy::act::{self, Targeted as _};
 use cis_host::hub::HubError;
@@ -206,6 +207,15 @@ impl Node {
                 _ => problem,
             }
         })
+    }
+
+    /// Who may decide an item, and its run, where it is an approval whose file says that.
+    pub(crate) async fn who_may_decide(&self, item: &InboxItem) -> Outcome<Option<(RunId, Allowed)>> {
+        let (Some(run), Some(task), PromptKind::Approval) = (item.run, item.task.clone(), item.kind) else {
+            return Ok(None);
+        };
+        let allowed = self.driver.ask(|reply| Command::Allowed { run, task, reply }).await?;
+        Ok(allowed.map(|allowed| (run, allowed)))
     }
 
     /// The receipt of an answer that came before under this id and needs nothing more.

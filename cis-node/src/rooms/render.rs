@@ -207,7 +207,13 @@ impl Rooms {
             Some(run) => Some(self.node.read(move |reader| reader.run(run)).await?),
             None => None,
         };
-        let people = self.people(room).await?;
+        let allowed = self.node.who_may_decide(item).await?.map(|(_, allowed)| allowed);
+        // The list of a gate takes precedence over roles.
+        let may = |person: Person<'_>, role: Option<Role>| match &allowed {
+            Some(allowed) => allowed.check(person).is_ok(),
+            None => is_operator(role),
+        };
+        let people = self.people(room, may).await?;
         let encrypted = match &self.account {
             Some((opened, _)) => opened.client.is_encrypted(room).await?,
             None => false,
@@ -283,7 +289,7 @@ impl Rooms {
         let first = self.node.read(move |reader| reader.events(0, Some(run), 1)).await?;
         let actor = first.first().and_then(|created| created.actor.as_ref());
         let submitter = actor.and_then(|actor| actor.name.parse::<UserId>().ok());
-        Ok(mentioned(entries, submitter.as_ref(), &self.people(room).await?))
+        Ok(mentioned(entries, submitter.as_ref(), &self.people(room, |_, role| is_operator(role)).await?))
     }
 
     /// Where a card lies, to be linked to.
@@ -323,16 +329,19 @@ impl Rooms {
         }
     }
 
-    /// Whom questions ring for: those in the room who may answer.
-    async fn people(&self, room: &str) -> Result<Vec<UserId>, Stop> {
+    /// Those in the room whom a message rings for, by who they are and their role.
+    async fn people(
+        &self,
+        room: &str,
+        may: impl Fn(Person<'_>, Option<Role>) -> bool,
+    ) -> Result<Vec<UserId>, Stop> {
         let Some((opened, _)) = &self.account else { return Ok(Vec::new()) };
         let roles = &self.node.config.settings.matrix.roles;
         let mut people = Vec::new();
-        for member in opened.client.members(room).await? {
+        for member in opened.client.members(room).await?.into_iter().filter(|member| member.joined) {
             let Ok(user) = member.user.parse::<UserId>() else { continue };
             let person = Person { id: &user, power: power(member.power) };
-            let may = roles.of(person).is_some_and(|role| role >= Role::Operator);
-            if may && member.user != opened.session.user {
+            if may(person, roles.of(person)) && member.user != opened.session.user {
                 people.push(user);
             }
         }
@@ -346,6 +355,10 @@ impl Rooms {
         let known = self.runs.get(&run).and_then(|followed| followed.essence.as_deref());
         Ok(known != Some(card.essence().as_str()))
     }
+}
+
+fn is_operator(role: Option<Role>) -> bool {
+    role.is_some_and(|role| role >= Role::Operator)
 }
 
 fn server_of(user: &str) -> String {

@@ -15,7 +15,7 @@ use cis_core::api::{
 use cis_core::event::{ExecutionMode, PromptKind, RetryScope};
 use cis_core::identity::Right;
 use cis_core::ids::{NodeDid, RunId};
-use cis_core::people::{Act, Allowed, Carried, Refusal};
+use cis_core::people::{Act, Carried, Refusal};
 use cis_core::policy::act::Targeted as _;
 use cis_core::policy::{Permit, act, admit, admit_decision};
 use cis_core::room::command::{DagName, ParamName, Request, Said, Sign, Target, choose};
@@ -282,7 +282,7 @@ impl Listener {
             (Named::Exactly(_), Said::Sign(_)) => Act::reaction_to(item.kind),
             (Named::Exactly(_), _) => Act::reply_to(item.kind),
         };
-        let Some((run, allowed)) = self.allowed(item).await? else {
+        let Some((run, allowed)) = self.node.who_may_decide(item).await? else {
             let may = self.may(speaker, &request, carried);
             return Ok(may.and_then(|()| self.admit(speaker, &request, act::Answer)));
         };
@@ -294,18 +294,6 @@ impl Listener {
                 .map_err(|denied| Refusal::Denied { reason: denied.reason })
         });
         Ok(permit.inspect_err(|refusal| self.audit(speaker, &request, refusal)))
-    }
-
-    /// Who may decide an item, and its run, where it is an approval whose file says that.
-    async fn allowed(&self, item: &InboxItem) -> Result<Option<(RunId, Allowed)>, Stop> {
-        match (item.run, &item.task, item.kind) {
-            (Some(run), Some(task), PromptKind::Approval) => {
-                let task = task.clone();
-                let allowed = self.node.driver.ask(|reply| Command::Allowed { run, task, reply }).await?;
-                Ok(allowed.map(|allowed| (run, allowed)))
-            }
-            _ => Ok(None),
-        }
     }
 
     /// What waits in a run of this room, or what is said where there is no such.

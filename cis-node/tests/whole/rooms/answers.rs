@@ -2,9 +2,10 @@
 
 use cis_core::api::SetMode;
 use cis_core::event::{ExecutionMode, RunState, TaskState};
+use serde_json::json;
 
 use super::heard::{EVE, GATE, Place, WAITS, asked_in, hears, in_thread, state_of};
-use super::{ANN, ASKS, BOB, CIS};
+use super::{ANN, ASKS, BOB, CIS, content};
 use crate::harness::on_a_runtime;
 use crate::homeserver::reaction;
 
@@ -28,6 +29,11 @@ fn a_gate_is_approved_and_rejected_by_a_command_and_only_by_those_whom_its_file_
         let named = GATE.replace("Ship it?\"", "Ship it?\", allowed = [\"@eve:tests\"]");
         let run = place.run(&node, &named).await;
         let (question, item) = place.asked(&run).await;
+        assert_eq!(
+            content(&question)["m.mentions"]["user_ids"],
+            json!([EVE]),
+            "only who may decide is called"
+        );
         let refused = place.told(ANN, &format!("!cis approve {item}")).await;
         assert!(refused.contains("this is decided by") && refused.contains("eve:tests"), "{refused}");
         assert!(!refused.contains("@eve:tests"), "it rings for nobody");
