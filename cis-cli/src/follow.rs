@@ -4,7 +4,6 @@
 //! that closes, or SIGTERM, detaches. A node that goes away is waited for, and started where nobody else does.
 
 use std::collections::BTreeSet;
-use std::io::IsTerminal as _;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use crate::error::{CliError, Exit};
 use crate::output;
 use crate::output::clean::clean;
 use crate::progress::model::{Change, Failure, Index, Model};
-use crate::progress::screen::Screen;
+use crate::progress::screen::{self, Screen};
 use crate::progress::{draw, lines};
 use crate::quiet_node::QuietNode;
 use crate::restart::FollowedNode;
@@ -265,7 +264,7 @@ struct Report {
 
 impl Report {
     fn new(context: &Context, run: &RunView, history: Offset, volume: Volume) -> Self {
-        let form = match (context.json, volume, std::io::stderr().is_terminal()) {
+        let form = match (context.json, volume, screen::can_draw()) {
             (true, ..) => Form::Json,
             (false, Volume::Quiet, _) => Form::Quiet,
             (false, Volume::Normal, true) => Form::Drawn,
@@ -280,7 +279,7 @@ impl Report {
             run: run.id,
             history,
             changes: Vec::new(),
-            screen: Screen::default(),
+            screen: Screen::new(),
             tick,
             mentioned: BTreeSet::new(),
             tails: 0,
@@ -357,25 +356,21 @@ impl Report {
     /// Says something above what is drawn.
     fn say(&mut self, text: &str) {
         match self.form {
-            Form::Drawn => {
-                let frame = self.frame();
-                self.screen.draw(text, &frame);
-            }
+            Form::Drawn => self.draw_below(text),
             Form::Lines | Form::Quiet | Form::Json => output::note(text),
         }
     }
 
-    fn frame(&self) -> Vec<String> {
+    /// Draws the progress anew, below this text.
+    fn draw_below(&mut self, above: &str) {
         let size = raw::size(rustix::stdio::stderr());
-        draw::frame(&self.model, now_ms(), size, self.node_away)
+        let frame = draw::frame(&self.model, now_ms(), size, self.node_away);
+        self.screen.draw(above, &frame, size);
     }
 
     fn draw(&mut self) {
         match self.form {
-            Form::Drawn => {
-                let frame = self.frame();
-                self.screen.draw("", &frame);
-            }
+            Form::Drawn => self.draw_below(""),
             Form::Lines => self.mention_long_ones(),
             Form::Quiet | Form::Json => {}
         }
@@ -409,7 +404,7 @@ impl Report {
 
     /// Erases what is drawn.
     fn clear(&mut self) {
-        self.screen.draw("", &[]);
+        self.screen.draw("", &[], raw::size(rustix::stdio::stderr()));
     }
 
     async fn end(&mut self, client: &Client) -> Exit {
@@ -422,7 +417,7 @@ impl Report {
             let mut summary = lines::summary(&self.model, self.run, now_ms());
             summary.push_str(&self.time_line(client).await);
             match self.form {
-                Form::Drawn => self.screen.draw(&summary, &[]),
+                Form::Drawn => self.screen.draw(&summary, &[], raw::size(rustix::stdio::stderr())),
                 Form::Lines | Form::Quiet | Form::Json => output::note(&summary),
             }
         }

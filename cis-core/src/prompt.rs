@@ -57,6 +57,13 @@ impl PromptKind {
     pub fn frees_slot(self) -> bool {
         !matches!(self, Self::Stalled | Self::RateLimit)
     }
+
+    /// Whether a prompt is answered at its terminal alone: a secret goes no other way, and words that are typed into an editor or
+    /// a pager are no answer.
+    #[must_use]
+    pub const fn needs_terminal(self) -> bool {
+        matches!(self, Self::Password | Self::Editor | Self::Pager)
+    }
 }
 
 /// Where the evidence of a prompt comes from; the lower, the more it is trusted.

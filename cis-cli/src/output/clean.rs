@@ -8,7 +8,12 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     replace(text, |c| !is_harmful(c))
 }
 
-/// Several lines: as [`clean`], but line breaks and tabs stay.
+/// Words that may have several lines, in one: as [`clean`], with spaces for line ends and tabs.
+pub(crate) fn in_one_line(text: &str) -> String {
+    clean(&text.trim().replace("\r\n", " ").replace(['\n', '\r', '\t'], " ")).into_owned()
+}
+
+/// Several lines: as [`clean`], but line ends and tabs stay.
 pub(crate) fn clean_lines(text: &str) -> Cow<'_, str> {
     replace(text, |c| matches!(c, '\n' | '\t') || !is_harmful(c))
 }
@@ -33,6 +38,7 @@ mod tests {
     #[test]
     fn what_a_terminal_would_obey_is_shown_instead() {
         assert_eq!(clean("a\x1b]0;x\x07\u{9b}2J\nb\u{202e}c"), "a?]0;x??2J?b?c");
+        assert_eq!(in_one_line("\na\tb\r\nc\rd\ne\u{7}\n"), "a b c d e?");
         assert_eq!(clean_lines("a\tb\r\nc"), "a\tb?\nc");
         assert!(matches!(clean("grüße ✓"), Cow::Borrowed(_)));
     }

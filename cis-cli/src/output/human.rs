@@ -23,7 +23,7 @@ use cis_core::event::{PromptKind, SessionState, TaskState};
 use cis_core::ids::TimestampMs;
 use cis_core::text;
 
-use super::clean::{clean, clean_lines};
+use super::clean::{clean, clean_lines, in_one_line};
 use super::style::{self, ATTENTION, BOLD, DIM};
 use super::table::{Table, cell, plain};
 
@@ -154,7 +154,7 @@ pub(crate) fn waits_for_human(kind: PromptKind, question: &str, item: &str, task
 fn task_note(run: &RunView, task: &TaskView) -> String {
     if let Some(approval) = &task.approval {
         let (run, id) = (run.id.short(), &task.id);
-        return format!("waits for approval: {} (cis dag approve {run} {id})", approval.prompt);
+        return format!("waits for approval: {} (cis dag approve {run} {id})", in_one_line(&approval.prompt));
     }
     if let Some(waits) = &task.waits {
         return waits_for_human(waits.kind, &waits.question, &waits.item.0, task.id.as_str());

@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 
 use anstyle::Style;
+use cis_core::text::cells;
 
 use super::clean::clean;
 use super::style::{DIM, PLAIN};
+pub(crate) use cis_core::text::cut;
 
 /// One cell.
 pub(crate) struct Cell {
@@ -37,7 +39,7 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// Characters of the longest line.
+    /// Cells of the longest line.
     pub(crate) fn width(&self) -> usize {
         let widths = self.widths();
         widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1)
@@ -61,12 +63,12 @@ impl Table {
         }
     }
 
-    /// Cuts the widest of these columns until lines have at most `width` characters, but never below their heads.
+    /// Cuts the widest of these columns until lines have at most `width` cells, but never below their heads.
     pub(crate) fn narrow(&mut self, heads: &[&str], width: usize) {
         while self.width() > width {
             let widths = self.widths();
             let columns = heads.iter().filter_map(|head| self.column(head).map(|column| (column, *head)));
-            let cuttable = columns.filter(|(column, head)| widths[*column] > head.chars().count());
+            let cuttable = columns.filter(|(column, head)| widths[*column] > cells(head));
             let Some((column, _)) = cuttable.max_by_key(|(column, _)| widths[*column]) else { return };
             for row in &mut self.rows {
                 if let Some(cell) = row.get_mut(column) {
@@ -83,8 +85,8 @@ impl Table {
     fn widths(&self) -> Vec<usize> {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
-            let cells = self.rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.text.chars().count()).max().unwrap_or(0)
+            let column = self.rows.iter().filter_map(|row| row.get(column));
+            column.map(|cell| cells(&cell.text)).max().unwrap_or(0)
         };
         (0..columns).map(width).collect()
     }
@@ -96,21 +98,13 @@ impl Table {
         for row in &self.rows {
             let last = row.iter().rposition(|cell| !cell.text.is_empty()).unwrap_or(0);
             for (column, Cell { text, style }) in row.iter().enumerate().take(last + 1) {
-                let fill = if column == last { 0 } else { widths[column] + 2 - text.chars().count() };
+                let fill = if column == last { 0 } else { widths[column] + 2 - cells(text) };
                 let _ = write!(out, "{style}{text}{style:#}{:fill$}", "");
             }
             out.push('\n');
         }
         out
     }
-}
-
-/// At most `width` characters, the last an ellipsis where some are missing.
-pub(crate) fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use cis_core::ids::{RunId, TimestampMs};
 use cis_core::text;
 
 use super::model::{Change, Failure, Model};
-use crate::output::clean::{clean, clean_lines};
+use crate::output::clean::{clean, clean_lines, in_one_line};
 use crate::output::human::{span, sum};
 use crate::output::style::{self, ATTENTION, BOLD, DIM};
 
@@ -35,7 +35,7 @@ pub(crate) fn change(model: &Model, change: &Change, quiet: bool) -> Option<Stri
         Change::Blocked { task } => {
             let line = model.task(*task);
             let prompt = line.blocked.as_deref().unwrap_or_default();
-            format!("{ATTENTION}{:>10}{ATTENTION:#} {} {}", "blocked", line.name, clean(prompt))
+            format!("{ATTENTION}{:>10}{ATTENTION:#} {} {}", "blocked", line.name, in_one_line(prompt))
         }
         Change::Asked { task } => {
             let line = model.task(*task);
@@ -44,7 +44,7 @@ pub(crate) fn change(model: &Model, change: &Change, quiet: bool) -> Option<Stri
                 "{ATTENTION}{:>10}{ATTENTION:#} {} waits for approval: {} {DIM}(cis dag approve {}){DIM:#}",
                 "approve?",
                 line.name,
-                clean(prompt),
+                in_one_line(prompt),
                 line.name
             )
         }
@@ -58,7 +58,7 @@ pub(crate) fn change(model: &Model, change: &Change, quiet: bool) -> Option<Stri
         }
         Change::Cancelling { reason } => {
             format!(
-                "{ATTENTION}{:>10}{ATTENTION:#} {}: sessions are being ended",
+                "{ATTENTION}{:>10}{ATTENTION:#} sessions are being ended: {}",
                 "cancelling",
                 clean(reason)
             )
@@ -119,7 +119,7 @@ pub(crate) fn log_tail(bytes: &[u8], cut: bool) -> String {
     let skipped = lines.len().saturating_sub(LOG_LINES);
     let mut out = String::new();
     for line in &lines[skipped..] {
-        let _ = writeln!(out, "           {DIM}│{DIM:#} {}", clean(line));
+        let _ = writeln!(out, "           {DIM}│{DIM:#} {}", clean_lines(line));
     }
     out
 }

@@ -1,33 +1,72 @@
 //! The lines at the bottom of a terminal that are drawn again and again, and text that scrolls away above them.
 
+use std::io::IsTerminal as _;
+use std::task::{Context, Poll, Waker};
+
+use cis_core::api::TermSize;
+use cis_core::text::cells;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
 use crate::output;
+
+/// Whether something can be drawn on standard error: a terminal, and one that moves its cursor.
+pub(crate) fn can_draw() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|name| name != "dumb")
+}
 
 /// What stands at the bottom of standard error's terminal now.
 #[derive(Debug, Default)]
 pub(crate) struct Screen {
-    drawn: usize,
+    /// The lines there.
+    drawn: Vec<String>,
+    /// The columns for which they were drawn.
+    cols: u16,
+    continued: Option<Signal>,
 }
 
 impl Screen {
-    /// Replaces the lines at the bottom, and puts `above` over them, in one write.
-    pub(crate) fn draw(&mut self, above: &str, lines: &[String]) {
-        if above.is_empty() && lines.is_empty() && self.drawn == 0 {
+    /// Needs a runtime of tokio.
+    pub(crate) fn new() -> Self {
+        let number = rustix::process::Signal::CONT.as_raw();
+        Self { continued: signal(SignalKind::from_raw(number)).ok(), ..Self::default() }
+    }
+
+    /// Replaces the lines at the bottom of a terminal of this size, and puts `above` over them, in one write.
+    pub(crate) fn draw(&mut self, above: &str, lines: &[String], size: TermSize) {
+        if self.was_stopped() {
+            // After Ctrl+Z and `fg`, what the shell said stands between our lines and the cursor.
+            self.drawn.clear();
+        }
+        if above.is_empty() && lines == self.drawn && (lines.is_empty() || size.cols == self.cols) {
             return;
         }
-        let (movement, text) = self.update(above, lines);
+        let (movement, text) = self.update(above, lines, size);
         output::draw(&movement, &text);
     }
 
+    /// Whether the process was stopped and continued since the last look.
+    fn was_stopped(&mut self) -> bool {
+        let mut now = Context::from_waker(Waker::noop());
+        let signal = self.continued.as_mut();
+        signal.is_some_and(|signal| matches!(signal.poll_recv(&mut now), Poll::Ready(Some(()))))
+    }
+
     /// The way back to the first of our lines, and what follows there.
-    fn update(&mut self, above: &str, lines: &[String]) -> (String, String) {
-        // Everything from our first line on is ours to erase (ECMA-48 CUU, ED).
-        let movement = if self.drawn > 0 { format!("\r\x1b[{}A\x1b[J", self.drawn) } else { String::new() };
+    fn update(&mut self, above: &str, lines: &[String], size: TermSize) -> (String, String) {
+        // A terminal that became narrower shows one line in several rows.
+        let cols = usize::from(size.cols).max(1);
+        let shown = |line: &String| cells(&anstream::adapter::strip_str(line).to_string());
+        let rows: usize = self.drawn.iter().map(|line| shown(line).div_ceil(cols).max(1)).sum();
+        // Everything from our first line on is ours to erase (ECMA-48 CUU, EL, CUD, ED). What is erased from the first row of a
+        // terminal on goes into the history of tmux, with each drawing: so that row is erased by itself.
+        let movement =
+            if rows > 0 { format!("\r\x1b[{rows}A\x1b[K\x1b[B\x1b[J\x1b[A") } else { String::new() };
         let mut text = above.to_owned();
         for line in lines {
             text.push_str(line);
             text.push('\n');
         }
-        self.drawn = lines.len();
+        (self.drawn, self.cols) = (lines.to_vec(), size.cols);
         (movement, text)
     }
 }
@@ -39,13 +78,17 @@ mod tests {
     #[test]
     fn a_drawing_replaces_the_last_one() {
         let mut screen = Screen::default();
-        let mut update = |above: &str, lines: &[&str]| {
+        let mut update = |above: &str, lines: &[&str], cols: u16| {
             let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
-            screen.update(above, &lines)
+            screen.update(above, &lines, TermSize { cols, rows: 24 })
         };
-        assert_eq!(update("", &["a", "b"]), (String::new(), "a\nb\n".into()));
-        assert_eq!(update("x\n", &["c"]), ("\r\x1b[2A\x1b[J".into(), "x\nc\n".into()));
-        assert_eq!(update("end\n", &[]), ("\r\x1b[1A\x1b[J".into(), "end\n".into()));
-        assert_eq!(update("", &[]), (String::new(), String::new()));
+        assert_eq!(update("", &["a", "b"], 80), (String::new(), "a\nb\n".into()));
+        assert_eq!(update("x\n", &["c"], 80), ("\r\x1b[2A\x1b[K\x1b[B\x1b[J\x1b[A".into(), "x\nc\n".into()));
+        assert_eq!(update("end\n", &[], 80), ("\r\x1b[1A\x1b[K\x1b[B\x1b[J\x1b[A".into(), "end\n".into()));
+        assert_eq!(update("", &[], 80), (String::new(), String::new()));
+        // What was drawn for 80 columns has more rows in a narrower terminal: `日` has two cells.
+        update("", &["", "\u{1b}[1m12345\u{1b}[0m", "日日日", "123456"], 80);
+        assert_eq!(update("", &["1"], 5).0, "\r\x1b[6A\x1b[K\x1b[B\x1b[J\x1b[A");
+        assert_eq!(update("", &[], 1).0, "\r\x1b[1A\x1b[K\x1b[B\x1b[J\x1b[A");
     }
 }

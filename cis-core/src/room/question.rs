@@ -9,7 +9,7 @@ use super::card::{name, span};
 use super::message::Message;
 use super::page::{Page, Span, bold, called, code, link, own, person, said};
 use crate::api::{ClosedItem, InboxItem, option_numbers};
-use crate::event::{Meaning, PromptKind, PromptOption, Urgency};
+use crate::event::{Meaning, PromptOption, Urgency};
 use crate::ids::{TaskId, TimestampMs};
 use crate::matrix::{Place, UserId};
 use crate::text;
@@ -144,7 +144,7 @@ impl Question<'_> {
     fn how(&self) -> Vec<Vec<Span>> {
         let item = self.item;
         let mut lines = Vec::new();
-        if needs_terminal(item.kind) {
+        if item.kind.needs_terminal() {
             lines.push(vec![
                 own("Nobody can answer this from a room. On its machine: "),
                 code(&command(item)),
@@ -212,19 +212,13 @@ fn actor(by: &str) -> Span {
 /// leads to an answer.
 pub(super) fn command(item: &InboxItem) -> String {
     match item.options.first() {
-        _ if needs_terminal(item.kind) => {
+        _ if item.kind.needs_terminal() => {
             let session = item.session.map(|session| session.short()).unwrap_or_default();
             format!("cis dag attach {session}")
         }
         Some(first) => format!("!cis answer {} {}", item.id, first.id),
         None => format!("!cis answer {} …", item.id),
     }
-}
-
-/// Whether a prompt is a terminal's alone: secrets never go through a room, and what is typed into an
-/// editor or a pager is no answer.
-pub(super) fn needs_terminal(kind: PromptKind) -> bool {
-    matches!(kind, PromptKind::Password | PromptKind::Editor | PromptKind::Pager)
 }
 
 #[cfg(test)]

@@ -109,6 +109,28 @@ pub fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// So many cells of a terminal show this line: a wide character has two of them, a mark on another one has none.
+#[must_use]
+pub fn cells(line: &str) -> usize {
+    line.chars().map(|c| c.width().unwrap_or(0)).sum()
+}
+
+/// A line in at most so many cells of a terminal, the last of them an ellipsis if some of the text is missing.
+#[must_use]
+pub fn cut(line: &str, cells_max: usize) -> String {
+    if cells(line) <= cells_max {
+        return line.to_owned();
+    }
+    let mut left = cells_max.saturating_sub(1);
+    let fits = |c: &char| {
+        let width = c.width().unwrap_or(0);
+        let fits = width <= left;
+        left = if fits { left - width } else { 0 };
+        fits
+    };
+    line.chars().take_while(fits).chain((cells_max > 0).then_some('…')).collect()
+}
+
 /// A line as the rows of a terminal with so many cells show it.
 #[must_use]
 pub fn pieces(line: &str, cells: usize) -> Vec<String> {
@@ -141,7 +163,25 @@ pub fn lowest_rows(text: &str, chars_max: usize) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::{lowest_rows, without_uids};
+    use super::{cells, cut, lowest_rows, without_uids};
+
+    #[test]
+    fn a_cut_line_has_at_most_so_many_cells() {
+        assert_eq!((cells("日本"), cells("e\u{301}"), cells("")), (4, 1, 0));
+        for (line, cells_max, shown) in [
+            ("日本語", 6, "日本語"),
+            ("日本語", 5, "日本…"),
+            ("日本語", 4, "日…"),
+            ("日本語", 2, "…"),
+            ("a日b", 3, "a…"),
+            ("e\u{301}e\u{301}e", 2, "e\u{301}…"),
+            ("abc", 1, "…"),
+            ("abc", 0, ""),
+        ] {
+            assert_eq!(cut(line, cells_max), shown, "{line} {cells_max}");
+            assert!(cells(shown) <= cells_max);
+        }
+    }
 
     #[test]
     fn the_lowest_rows_are_whole() {

@@ -9,6 +9,7 @@ use cis_core::api::TaskView;
 use cis_core::dag::drawing::{Drawn, Look, Net, layers, lines, svg};
 use cis_core::dag::{Action, Dag, Handlers};
 use cis_core::event::TaskState;
+use cis_core::text::cells;
 use serde_json::json;
 
 use super::run_or_newest;
@@ -190,7 +191,7 @@ impl Task {
 fn as_text(picture: &Picture, net: &Net) -> String {
     let mut text = format!("{}\n", clean(&picture.title));
     let states = picture.tasks.iter().any(|task| task.state.is_some());
-    let width = picture.tasks.iter().map(|task| task.name.chars().count()).max().unwrap_or(0);
+    let width = picture.tasks.iter().map(|task| cells(&clean(&task.name))).max().unwrap_or(0);
     let dim = style::DIM;
     for line in lines(net) {
         let task = &picture.tasks[line.task];
@@ -200,7 +201,8 @@ fn as_text(picture: &Picture, net: &Net) -> String {
             "{dim}{}{dim:#}{of_state}{mark}{of_state:#}{dim}{}{dim:#} ",
             line.before, line.after
         );
-        let mut rest = format!("{:width$}", clean(&task.name));
+        let name = clean(&task.name);
+        let mut rest = format!("{name}{:fill$}", "", fill = width - cells(&name));
         if states {
             let state = task.state.map(|state| state.to_string()).unwrap_or_default();
             let _ = write!(rest, "  {of_state}{state:10}{of_state:#}");

@@ -7,7 +7,7 @@ use cis_core::api::{ListRuns, Problem, ProblemKind, RunView, TaskView};
 use cis_core::event::TaskState;
 
 use crate::error::CliError;
-use crate::output::clean::clean;
+use crate::output::clean::{clean, in_one_line};
 use crate::output::human::span;
 use cis_local::now_ms;
 
@@ -19,6 +19,8 @@ pub(super) async fn explain(client: &Client, name: &str, missing: CliError) -> C
     }
     match find(client, name).await {
         Some((run, task)) => of_task(&run, &task).unwrap_or(missing),
+        None if missing.kind() == Some(ProblemKind::NotFound) => missing
+            .hint("live sessions: cis dag sessions; what an ended one wrote: cis dag logs TASK --run RUN"),
         None => missing,
     }
 }
@@ -47,7 +49,10 @@ fn of_task(run: &RunView, task: &TaskView) -> Option<CliError> {
     };
     if let Some(approval) = &task.approval {
         return said(
-            format!("task `{id}` waits for approval and has no session yet: {}", clean(&approval.prompt)),
+            format!(
+                "task `{id}` waits for approval and has no session yet: {}",
+                in_one_line(&approval.prompt)
+            ),
             format!("cis dag approve {short} {id}, or cis dag reject {short} {id} --reason \"…\""),
         );
     }

@@ -8,13 +8,14 @@ use std::time::Duration;
 use cis_client::{Client, EventFrame, Followed};
 use cis_core::api::{InboxItem, ListInbox};
 use cis_core::ids::{InboxId, SessionId};
+use cis_core::text::{self, cells};
 use serde::Serialize;
 use tokio::time::{Instant, interval, sleep_until};
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{self, human};
-use crate::progress::screen::Screen;
+use crate::progress::screen::{self, Screen};
 use crate::restart::FollowedNode;
 use crate::signals::AnyLeaving;
 use crate::term::raw;
@@ -95,8 +96,8 @@ struct View {
 
 impl View {
     fn new(context: &Context) -> Self {
-        let drawn = !context.json && std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
-        Self { json: context.json, drawn, known: Known::new(), screen: Screen::default() }
+        let drawn = !context.json && std::io::stdout().is_terminal() && screen::can_draw();
+        Self { json: context.json, drawn, known: Known::new(), screen: Screen::new() }
     }
 
     async fn update(&mut self, client: &Client, items: Vec<InboxItem>) -> Result<(), CliError> {
@@ -144,20 +145,17 @@ impl View {
             lines.truncate(room - 1);
             lines.push(format!("… {} items wait: cis inbox", items.len()));
         }
-        self.screen.draw(above, &lines);
+        self.screen.draw(above, &lines, size);
     }
 
     fn leave(&mut self, signal: i32) -> Exit {
-        self.screen.draw("", &[]);
+        self.screen.draw("", &[], raw::size(rustix::stdio::stderr()));
         Exit::signal(signal)
     }
 }
 
-/// The line, cut to the width; styles have none.
+/// The line, one cell shorter than the width at most; one that is cut has no styles.
 fn cut(line: &str, width: usize) -> String {
     let plain = anstream::adapter::strip_str(line).to_string();
-    if plain.chars().count() < width {
-        return line.to_owned();
-    }
-    plain.chars().take(width.saturating_sub(1)).collect()
+    if cells(&plain) < width { line.to_owned() } else { text::cut(&plain, width.saturating_sub(1)) }
 }

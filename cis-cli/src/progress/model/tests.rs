@@ -162,7 +162,7 @@ fn a_run_that_is_cancelled() {
     let mut story = Story::new(2);
     story.grant("a", 1);
     story.tell(&EventBody::RunCancelling { reason: EndReason::RunCancelled });
-    assert_eq!(story.said(true), "cancelling the run was cancelled: sessions are being ended\n");
+    assert_eq!(story.said(true), "cancelling sessions are being ended: the run was cancelled\n");
     story.result("a", TaskState::Cancelled, Some(EndReason::RunCancelled), None);
     story.status("b", TaskState::Cancelled, Some(EndReason::RunCancelled));
     assert_eq!(story.said(true), "", "what was never started needs no line where counts are drawn");

@@ -8,7 +8,6 @@ use super::parse::WORDS_BYTES_MAX;
 use super::sign::Sign;
 use crate::api::{AnswerWith, Closeness, InboxItem, NotChosen, option_numbers};
 use crate::event::PromptOption;
-use crate::room::question::needs_terminal;
 use crate::text::clean;
 
 /// What somebody says to an item.
@@ -30,7 +29,7 @@ const TEXT: &str = "text ";
 /// # Errors
 /// What the item takes instead, for the one who wrote it.
 pub fn choose(item: &InboxItem, said: Said<'_>) -> Result<AnswerWith, Hint> {
-    if needs_terminal(item.kind) {
+    if item.kind.needs_terminal() {
         let session = item.session.map(|session| session.short()).unwrap_or_default();
         let says = match item.kind {
             crate::event::PromptKind::Password => "A password is typed only in a terminal, never in a room.",

@@ -1,5 +1,6 @@
 use super::super::sample::{NOW, item, option};
 use super::*;
+use crate::event::PromptKind;
 
 fn people() -> Vec<UserId> {
     vec!["@ann:example.org".parse().unwrap()]
