@@ -178,6 +178,11 @@ fn width(text: &str) -> usize {
     ratatui::text::Span::raw(text).width()
 }
 
+/// The number of an option, before its words.
+fn numbered(number: Option<usize>) -> String {
+    number.map_or_else(|| "-  ".to_owned(), |number| format!("{number}. "))
+}
+
 /// A rule with a title in it.
 fn rule(buf: &mut Buffer, area: Rect, row: u16, title: &str) {
     let mut pen = Pen::new(buf, area, row);

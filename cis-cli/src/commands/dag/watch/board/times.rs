@@ -41,7 +41,8 @@ impl Times {
         if phase != self.phase {
             self.split = self.at(at_ms);
             self.phase = phase;
-            self.since_ms = at_ms;
+            // What the node has counted already, up to a later time, does not count again.
+            self.since_ms = at_ms.max(self.since_ms);
         }
     }
 
@@ -83,5 +84,9 @@ mod tests {
         assert_eq!(times.at(9100), TimeSplit { queue_ms: 100, ..TimeSplit::default() });
         times.set(split, 9500);
         assert_eq!(times.at(9600), TimeSplit { queue_ms: 600, ..split });
+        // What is heard of late does not count twice.
+        times.set(split, 9800);
+        times.turn(Phase::Human, 9700);
+        assert_eq!(times.at(9900), TimeSplit { human_ms: split.human_ms + 100, ..split });
     }
 }

@@ -1,6 +1,8 @@
-//! An answer while it is given: options by number, or words. It holds the prompt as the person saw it, so that
+//! An answer while it is given: options by number, by the beginning of their words, or by arrows; or words. Nothing is chosen before
+//! the person chooses. It holds the prompt as the person saw it, so that
 //! an answer names that one and no other. Pure.
 
+use cis_core::api::option_numbers;
 use cis_core::event::PromptKind;
 
 use super::super::board::Asked;
@@ -19,10 +21,12 @@ pub(crate) struct Form {
     pub(crate) asked: Asked,
     /// What can be chosen.
     pub(crate) choices: Vec<Choice>,
-    /// Which of them is.
-    pub(crate) at: usize,
-    /// The number so far, where it has several digits.
-    typed: usize,
+    /// The number of each, as people see it.
+    pub(crate) numbers: Vec<Option<usize>>,
+    /// Which of them is chosen.
+    pub(crate) at: Option<usize>,
+    /// The number, or the beginning of a choice's words, as far as it is typed.
+    typed: String,
     /// Words are being typed, after that was chosen.
     pub(crate) words: Option<String>,
 }
@@ -68,15 +72,33 @@ impl Form {
     /// # Errors
     /// It cannot be answered here; why, in words.
     pub(crate) fn new(task: Index, asked: &Asked) -> Result<Self, &'static str> {
+        let takes_words = asked.options.is_empty() || asked.episode.is_some();
         let choices = match asked.kind {
             PromptKind::Password => {
                 return Err("A password is typed into the session itself: Enter attaches.");
             }
+            kind if kind.needs_terminal() => {
+                return Err("It is answered in the session itself: Enter attaches.");
+            }
             PromptKind::Approval if asked.item.is_none() => vec![Choice::Approve, Choice::Reject],
-            _ => (0..asked.options.len()).map(Choice::Option).chain([Choice::Words]).collect(),
+            _ => {
+                let words = takes_words.then_some(Choice::Words);
+                (0..asked.options.len()).map(Choice::Option).chain(words).collect()
+            }
         };
+        let mut numbers = option_numbers(&asked.options);
+        // What is no option of the prompt comes after all that its rows show.
+        while numbers.len() < choices.len() {
+            numbers.push(Some(numbers.iter().copied().flatten().max().unwrap_or(0) + 1));
+        }
         let words = (choices == [Choice::Words]).then(String::new);
-        Ok(Self { task, asked: asked.clone(), choices, at: 0, typed: 0, words })
+        let at = words.is_some().then_some(0);
+        Ok(Self { task, asked: asked.clone(), choices, numbers, at, typed: String::new(), words })
+    }
+
+    /// Whether the words that are typed say why not.
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.at.is_some_and(|at| self.choices[at] == Choice::Reject)
     }
 
     /// How a choice reads.
@@ -100,33 +122,74 @@ impl Form {
     fn press_menu(&mut self, key: &Key) -> Pressed {
         let typed = std::mem::take(&mut self.typed);
         match key {
-            Key::Escape | Key::Char('q') | Key::Ctrl('c') => return Pressed::Left,
-            Key::Up | Key::Char('k') => self.at = self.at.saturating_sub(1),
-            Key::Down | Key::Char('j') => self.at = (self.at + 1).min(self.choices.len() - 1),
-            Key::Char(digit @ '0'..='9') => self.number(typed, *digit),
+            Key::Escape | Key::Ctrl('c') => return Pressed::Left,
+            Key::Up => self.up(),
+            Key::Down => self.down(),
             Key::Enter => return self.choose(),
+            Key::Char(digit @ '0'..='9') => self.number(&typed, *digit),
+            Key::Char(c) if self.word(&typed, *c) => {}
+            Key::Char('q') => return Pressed::Left,
+            Key::Char('k') => self.up(),
+            Key::Char('j') => self.down(),
+            Key::Char(c) => {
+                // What names no choice chooses none, and what follows at once belongs to the same word.
+                (self.at, self.typed) = (None, format!("{typed}{c}"));
+            }
+            Key::Pasted(_) => self.at = None,
             _ => {}
         }
         Pressed::Open
     }
 
+    fn up(&mut self) {
+        self.at = Some(self.at.map_or(self.choices.len() - 1, |at| at.saturating_sub(1)));
+    }
+
+    fn down(&mut self) {
+        self.at = Some(self.at.map_or(0, |at| (at + 1).min(self.choices.len() - 1)));
+    }
+
     /// Digits go on to a longer number where there is one.
-    fn number(&mut self, typed: usize, digit: char) {
-        let digit = digit.to_digit(10).unwrap_or(0) as usize;
-        let listed = |number: &usize| (1..=self.choices.len()).contains(number);
-        if let Some(number) = [typed * 10 + digit, digit].into_iter().find(listed) {
-            (self.at, self.typed) = (number - 1, number);
+    fn number(&mut self, typed: &str, digit: char) {
+        for number in [format!("{typed}{digit}"), digit.to_string()] {
+            let wanted = number.parse::<usize>().ok();
+            self.at = self.numbers.iter().position(|known| known.is_some() && *known == wanted);
+            if self.at.is_some() {
+                self.typed = number;
+                return;
+            }
         }
     }
 
+    /// Letters choose what begins with them, if that is one choice, or what they are as a whole. False: no choice begins with them.
+    fn word(&mut self, typed: &str, c: char) -> bool {
+        let word: String =
+            format!("{}{c}", typed.trim_start_matches(|c: char| c.is_ascii_digit())).to_lowercase();
+        let labels: Vec<String> =
+            self.choices.iter().map(|choice| self.label(choice).to_lowercase()).collect();
+        if !labels.iter().any(|label| label.starts_with(&word)) {
+            return false;
+        }
+        let only = |fits: &dyn Fn(&String) -> bool| {
+            let mut places = labels.iter().enumerate().filter(|(_, label)| fits(label)).map(|(at, _)| at);
+            places.next().filter(|_| places.next().is_none())
+        };
+        self.at = only(&|label| *label == word).or_else(|| only(&|label| label.starts_with(&word)));
+        self.typed = word;
+        true
+    }
+
     fn choose(&mut self) -> Pressed {
-        match self.choices[self.at] {
-            Choice::Option(place) => Pressed::Done(Given::Option(self.asked.options[place].id.clone())),
-            Choice::Approve => Pressed::Done(Given::Decision { approve: true, reason: None }),
-            Choice::Words | Choice::Reject => {
+        match self.at.map(|at| &self.choices[at]) {
+            Some(Choice::Option(place)) => {
+                Pressed::Done(Given::Option(self.asked.options[*place].id.clone()))
+            }
+            Some(Choice::Approve) => Pressed::Done(Given::Decision { approve: true, reason: None }),
+            Some(Choice::Words | Choice::Reject) => {
                 self.words = Some(String::new());
                 Pressed::Open
             }
+            None => Pressed::Open,
         }
     }
 
@@ -155,7 +218,7 @@ impl Form {
     }
 
     fn done(&mut self, words: String) -> Pressed {
-        if self.choices[self.at] != Choice::Reject {
+        if !self.is_refusal() {
             return Pressed::Done(Given::Words(words));
         }
         if words.trim().is_empty() {

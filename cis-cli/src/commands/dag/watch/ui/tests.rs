@@ -76,7 +76,7 @@ fn an_option_is_chosen_by_number_and_names_the_prompt_that_was_seen() {
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
     blocks(&mut board, 9, "b", 2, PromptKind::Permission, (1, "Run?"), &options);
     for (keys, option) in
-        [("a\r", "1"), ("a3\r", "3"), ("a12\r", "12"), ("a19\r", "9"), ("a2jk\r", "2"), ("a99\r", "9")]
+        [("aj\r", "1"), ("a3\r", "3"), ("a12\r", "12"), ("a19\r", "9"), ("a2jk\r", "2"), ("a99\r", "9")]
     {
         let mut ui = at(&board);
         let wishes = types(&mut ui, &board, keys);
@@ -92,6 +92,54 @@ fn an_option_is_chosen_by_number_and_names_the_prompt_that_was_seen() {
         matches!(wishes.as_slice(), [Wish::Answer { given: Given::Words(words), .. }] if words == "no thank!"),
         "{wishes:?}"
     );
+}
+
+#[test]
+fn enter_sends_only_what_was_chosen() {
+    let mut board = waiting();
+    blocks(
+        &mut board,
+        9,
+        "b",
+        2,
+        PromptKind::Permission,
+        (1, "Delete everything?"),
+        &["Yes", "No", "Now not"],
+    );
+    for keys in ["a\r", "ax\r", "ayesterday\r", "an\r", "a7\r", "aje\r"] {
+        assert_eq!(types(&mut at(&board), &board, keys), [], "{keys:?}");
+    }
+    for (keys, option) in [
+        ("ano\x1b", None),
+        ("anot\r", None),
+        ("ano\r", Some("2")),
+        ("anow\r", Some("3")),
+        ("aY\r", Some("1")),
+        ("ayes\r", Some("1")),
+        ("axkk\r", Some("3")),
+    ] {
+        let wishes = types(&mut at(&board), &board, keys);
+        let chosen = match wishes.as_slice() {
+            [Wish::Answer { given: Given::Option(id), .. }] => Some(id.as_str()),
+            [] => None,
+            other => panic!("{keys:?}: {other:?}"),
+        };
+        assert_eq!(chosen, option, "{keys:?}");
+    }
+}
+
+#[test]
+fn a_number_is_that_of_the_row_that_shows_it() {
+    let mut board = waiting();
+    blocks(&mut board, 9, "b", 2, PromptKind::Question, (1, "Which backup?"), &["monday", "tuesday"]);
+    for (asked, id) in board.more[1].asked.iter_mut().flat_map(|asked| &mut asked.options).zip(["2", "3"]) {
+        asked.id = id.to_owned();
+    }
+    let chosen = |keys: &str| types(&mut at(&board), &board, keys);
+    assert!(matches!(&chosen("a2\r")[..], [Wish::Answer { given: Given::Option(id), .. }] if id == "2"));
+    assert!(matches!(&chosen("a3\r")[..], [Wish::Answer { given: Given::Option(id), .. }] if id == "3"));
+    assert_eq!(chosen("a1\r"), [], "no row shows it");
+    assert!(matches!(&chosen("a4\rother\r")[..], [Wish::Answer { given: Given::Words(_), .. }]));
 }
 
 #[test]
@@ -146,7 +194,8 @@ fn an_approval_is_given_or_refused_with_a_reason() {
         [] => None,
         other => panic!("{other:?}"),
     };
-    assert_eq!(given("wa\r"), Some(Given::Decision { approve: true, reason: None }));
+    assert_eq!(given("wa\r"), None, "nothing is chosen");
+    assert_eq!(given("waa\r"), Some(Given::Decision { approve: true, reason: None }));
     let reason = Some("on Friday".to_owned());
     assert_eq!(given("wa2\r\r \ron Friday\r"), Some(Given::Decision { approve: false, reason }));
     assert_eq!(given("wa2\rx\x1b\x1b"), None, "Escape goes back to the menu, and out");

@@ -1,12 +1,12 @@
 //! The task that is chosen: how it stands, what it asks, what it printed.
 
-use cis_core::api::TimeSplit;
+use cis_core::api::{TimeSplit, option_numbers};
 use cis_core::text;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::{ATTENTION, BOLD, DIM, PLAIN, Pen, Scene, mark, rule};
+use super::{ATTENTION, BOLD, DIM, PLAIN, Pen, Scene, mark, numbered, rule};
 use crate::commands::dag::watch::board::tree::Key;
 use crate::output::clean::{clean, clean_lines};
 use crate::output::human::span;
@@ -114,8 +114,8 @@ fn asked(scene: &Scene<'_>, index: Index, width: usize) -> Vec<(String, Style)> 
         }
         lines.push((head, ATTENTION));
         lines.extend(question(&asked.question, width).into_iter().map(|line| (line, BOLD)));
-        for (number, option) in asked.options.iter().enumerate() {
-            lines.push((format!("  {}. {}", number + 1, clean(&option.label)), PLAIN));
+        for (option, number) in asked.options.iter().zip(option_numbers(&asked.options)) {
+            lines.push((format!("  {}{}", numbered(number), clean(&option.label)), PLAIN));
         }
     }
     lines

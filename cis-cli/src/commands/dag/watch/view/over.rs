@@ -5,9 +5,9 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::detail::question;
-use super::{ATTENTION, BAD, BOLD, CHOSEN, DIM, GOOD, PLAIN, Pen, Scene, rule, width};
+use super::{ATTENTION, BAD, BOLD, CHOSEN, DIM, GOOD, PLAIN, Pen, Scene, numbered, rule, width};
 use crate::commands::dag::watch::ui::Over;
-use crate::commands::dag::watch::ui::form::{Choice, Form};
+use crate::commands::dag::watch::ui::form::Form;
 use crate::output::clean::clean;
 
 /// What the keys do.
@@ -89,17 +89,23 @@ fn answer(form: &Form, room: usize) -> Vec<(String, Style)> {
         lines.push((format!("Answered by {}, and still there.", clean(by)), ATTENTION));
     }
     if let Some(words) = &form.words {
-        let what = if form.choices[form.at] == Choice::Reject { "Why not: " } else { "In words: " };
+        let what = if form.is_refusal() { "Why not: " } else { "In words: " };
         // The end is what is being typed.
         let shown: Vec<char> = words.chars().collect();
         let from = shown.len().saturating_sub(room.saturating_sub(what.len() + 2));
         lines.push((format!("{what}{}▏", clean(&shown[from..].iter().collect::<String>())), PLAIN));
         return lines;
     }
-    for (place, choice) in form.choices.iter().enumerate() {
-        let style = if place == form.at { CHOSEN } else { PLAIN };
-        lines.push((format!("{}. {}", place + 1, clean(form.label(choice))), style));
+    for (place, (choice, number)) in form.choices.iter().zip(&form.numbers).enumerate() {
+        let style = if Some(place) == form.at { CHOSEN } else { PLAIN };
+        lines.push((format!("{}{}", numbered(*number), clean(form.label(choice))), style));
     }
+    let keys = if form.at.is_some() {
+        "Enter sends it"
+    } else {
+        "Choose: a number, its first letters, or the arrows"
+    };
+    lines.push((keys.to_owned(), DIM));
     lines
 }
 

@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::{ACTIVE, ATTENTION, BAD, BOLD, DIM, GOOD, PLAIN, Pen, Scene, width};
-use crate::output::clean::clean;
+use crate::output::clean::{clean, in_one_line};
 use crate::output::human::span;
 
 /// Draws it; how many lines it has.
@@ -116,7 +116,7 @@ fn waiting(buf: &mut Buffer, area: Rect, scene: &Scene<'_>) -> u16 {
         pen.put_cut(&line.name, 30, BOLD)
             .put(&format!(" ({}, {}{by})", asked.kind, span(asked.since_ms, scene.now)), DIM);
         if !asked.question.is_empty() {
-            pen.put(" ", PLAIN).put_rest(&clean(&asked.question.replace('\n', " ")), PLAIN);
+            pen.put(" ", PLAIN).put_rest(&in_one_line(&asked.question), PLAIN);
         }
         row += 1;
     }
