@@ -69,6 +69,11 @@ impl Stage {
         self.steps();
     }
 
+    /// What stands in the field for an answer.
+    fn written(&self) -> String {
+        self.harness.get_by_label("Answer in words").value().unwrap_or_default()
+    }
+
     fn shows(&self, text: &str) -> bool {
         self.harness.query_all_by_label_contains(text).next().is_some()
     }
@@ -128,6 +133,15 @@ fn words_are_typed_and_a_password_is_not() {
         matches!(&sent[..], [Command::Answer { with: AnswerWith::Text { text }, .. }] if text == "green"),
         "{sent:?}"
     );
+    assert_eq!(stage.written(), "", "it is on its way");
+    stage.refused();
+    assert_eq!(stage.written(), "green", "nobody writes it again");
+    stage.click("Send");
+    assert_eq!(stage.sent().len(), 1);
+    stage.shared.apply(Update::Inbox(vec![question("editor", &json!([]))]));
+    stage.steps();
+    assert!(stage.shows("answered in its terminal"));
+    assert!(stage.harness.query_by_label("Send").is_none());
     stage.shared.apply(Update::Inbox(vec![question("password", &json!([]))]));
     stage.steps();
     assert!(stage.shows("typed into its terminal"));
@@ -466,6 +480,22 @@ fn what_is_typed_for_an_item_that_is_over_goes_nowhere() {
     assert!(stage.shows("What you were answering is over"));
     stage.click("Leave it");
     assert!(stage.shows("yes") && stage.sent().is_empty());
+}
+
+#[test]
+fn a_number_is_that_of_the_row_that_shows_it() {
+    let mut stage = stage();
+    let options = json!([{ "id": "2", "label": "monday" }, { "id": "3", "label": "tuesday" }]);
+    stage.shared.apply(Update::Inbox(vec![question("question", &options)]));
+    stage.steps();
+    stage.harness.key_press(Key::Num1);
+    stage.steps();
+    stage.harness.key_press(Key::Enter);
+    stage.steps();
+    assert!(stage.sent().is_empty(), "no row shows it");
+    stage.harness.key_press(Key::Num3);
+    stage.steps();
+    assert!(stage.harness.get_by_label("tuesday").is_focused());
 }
 
 #[test]

@@ -142,8 +142,6 @@ fn a_terminal_that_takes_no_keys_leaves_them_to_the_dashboard() {
     for standing in away {
         let mut stage = stage();
         let terminal = open(&mut stage, small(), b"some words");
-        stage.click("Terminal");
-        assert!(stage.harness.get_by_label("Terminal").is_focused());
         terminal.change(|shown| shown.standing = standing.clone());
         stage.steps();
         if standing != Standing::Opening {
@@ -157,6 +155,50 @@ fn a_terminal_that_takes_no_keys_leaves_them_to_the_dashboard() {
         stage.steps();
         assert!(stage.shows("Asking the node"), "{standing:?}");
     }
+}
+
+#[test]
+fn a_terminal_that_stops_reading_gives_the_keys_to_the_dashboard_only_when_told() {
+    let ways_out = [
+        (Standing::Away, Modifiers::SHIFT),
+        (Standing::Ended { detail: "exit code 0".into() }, Modifiers::NONE),
+        (Standing::Ended { detail: "exit code 0".into() }, Modifiers::SHIFT),
+    ];
+    for (standing, modifiers) in ways_out {
+        let mut stage = stage();
+        let terminal = open(&mut stage, small(), b"some words");
+        let mut from = terminal.outgoing().unwrap();
+        stage.click("Terminal");
+        terminal.change(|shown| shown.standing = standing.clone());
+        stage.steps();
+        if standing == Standing::Away {
+            stage.harness.key_press(Key::Escape);
+        }
+        stage.event(Event::Text("k".into()));
+        stage.harness.key_press(Key::Enter);
+        stage.harness.key_press_modifiers(Modifiers::CTRL, Key::Num2);
+        stage.steps();
+        assert!(stage.harness.get_by_label("Terminal").is_focused(), "{standing:?}");
+        assert!(typed(&mut from).is_empty(), "{standing:?}");
+        stage.harness.key_press_modifiers(modifiers, Key::Escape);
+        stage.steps();
+        assert!(!stage.harness.get_by_label("Terminal").is_focused(), "{standing:?}: it is shown still");
+        stage.harness.key_press_modifiers(Modifiers::CTRL, Key::Num2);
+        stage.steps();
+        assert!(stage.shows("Asking the node"), "{standing:?}");
+    }
+    // A node that comes back finds the terminal as it was.
+    let mut stage = stage();
+    let terminal = open(&mut stage, small(), b"some words");
+    let mut from = terminal.outgoing().unwrap();
+    stage.click("Terminal");
+    terminal.change(|shown| shown.standing = Standing::Away);
+    stage.steps();
+    stage.event(Event::Text("lost".into()));
+    terminal.change(|shown| shown.standing = Standing::Live { read_only: false });
+    stage.steps();
+    stage.event(Event::Text("typed".into()));
+    assert_eq!(typed(&mut from), b"typed");
 }
 
 #[test]

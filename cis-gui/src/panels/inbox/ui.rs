@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use cis_core::api::{AnswerWith, InboxItem};
+use cis_core::api::{AnswerWith, InboxItem, option_numbers};
 use cis_core::event::PromptKind;
 use eframe::egui::{self, Key, RichText, ScrollArea, Ui};
 
 use super::view::{self, Card};
 use crate::command::Command;
-use crate::model::Link;
+use crate::model::{Link, Model, Tone};
 use crate::panels::{Go, Scene, refusal, unknown};
 use crate::theme::{self, Mark};
 use crate::widgets::{empty, mark, one_line};
@@ -38,8 +38,8 @@ pub struct Inbox {
     text_of: Option<String>,
     /// What a key chose and the next frame gives the keys to.
     reach: Option<Reach>,
-    /// What was answered, and when (Unix ms): its outcome is waited for.
-    sent: Option<(String, i64)>,
+    /// The newest answer, whose outcome is waited for.
+    sent: Option<Sent>,
     /// The item that somebody wants to answer once more.
     again: Option<String>,
 }
@@ -54,15 +54,28 @@ impl Inbox {
     }
 }
 
+/// An answer that was sent.
+#[derive(Debug)]
+struct Sent {
+    /// Of this item.
+    name: String,
+    /// When, Unix ms.
+    at_ms: i64,
+    /// What somebody wrote for it.
+    words: String,
+}
+
 /// What can be reached with a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reach {
-    Option(usize),
+    /// The option of that number.
+    Number(usize),
     Words,
 }
 
 /// Draws the inbox.
 pub fn show(ui: &mut Ui, state: &mut Inbox, scene: &mut Scene<'_>) {
+    give_back(state, scene.model);
     let cards = view::cards(scene.model, scene.now);
     let there = |name: &String| cards.iter().any(|card| card.name == *name);
     if state.text_of.as_ref().is_some_and(|of| !there(of)) {
@@ -112,6 +125,19 @@ fn over(ui: &mut Ui, state: &mut Inbox) {
     }
 }
 
+/// What somebody wrote for an answer that was refused is in its field again.
+fn give_back(state: &mut Inbox, model: &Model) {
+    let (Some(sent), Some(note)) = (&mut state.sent, model.notes.last()) else { return };
+    if note.at_ms < sent.at_ms {
+        return;
+    }
+    let words = std::mem::take(&mut sent.words);
+    let shown = state.text_of.as_ref() == Some(&sent.name) || model.inbox.named(&sent.name).is_none();
+    if note.tone == Tone::Bad && state.text.is_empty() && shown {
+        (state.text, state.text_of) = (words, Some(sent.name.clone()));
+    }
+}
+
 fn words_id() -> egui::Id {
     egui::Id::unique("answer in words")
 }
@@ -125,7 +151,7 @@ fn keys(ui: &Ui, state: &mut Inbox, cards: &[Card]) {
     // A key only goes there: what is sent, Enter sends.
     let plain = |key: Key| ui.input(|input| input.modifiers.is_none() && input.key_pressed(key));
     if let Some(at) = DIGITS.into_iter().position(plain) {
-        state.reach = Some(Reach::Option(at));
+        state.reach = Some(Reach::Number(at + 1));
     } else if plain(Key::A) {
         state.reach = Some(Reach::Words);
         // The letter itself is none of them.
@@ -252,9 +278,12 @@ fn answers(ui: &mut Ui, state: &mut Inbox, item: &InboxItem, scene: &Scene<'_>) 
 }
 
 fn given(ui: &mut Ui, state: &mut Inbox, item: &InboxItem, scene: &Scene<'_>) {
-    if item.kind == PromptKind::Password {
+    if item.kind.needs_terminal() {
         (state.reach, state.since) = (None, None);
-        ui.label("A password is typed into its terminal, and goes no other way.");
+        ui.label(match item.kind {
+            PromptKind::Password => "A password is typed into its terminal, and goes no other way.",
+            _ => "It is answered in its terminal: words would become text of what is shown there.",
+        });
         return;
     }
     if let Some(by) = &item.answered_by {
@@ -278,11 +307,14 @@ fn given(ui: &mut Ui, state: &mut Inbox, item: &InboxItem, scene: &Scene<'_>) {
         reason_field(ui, state, words);
         let reason = chosen.is_some().then(|| std::mem::take(&mut state.text));
         (chosen, reason.filter(|reason| !reason.is_empty()))
-    } else {
+    } else if item.takes_text() {
         (chosen.or(words_field(ui, state, words)), None)
+    } else {
+        (chosen, None)
     };
     if let Some(with) = with {
-        (state.sent, state.again) = (Some((name, scene.now)), None);
+        let words = if let AnswerWith::Text { text } = &with { text.clone() } else { String::new() };
+        (state.sent, state.again) = (Some(Sent { name, at_ms: scene.now, words }), None);
         let (hash, again) = (item.hash.clone(), item.answered_ms);
         scene.to.send(Command::Answer { item: item.name(), with, hash, again, reason });
     }
@@ -291,11 +323,11 @@ fn given(ui: &mut Ui, state: &mut Inbox, item: &InboxItem, scene: &Scene<'_>) {
 /// Disables what follows while the outcome of an answer is unknown, and while nobody can have read the item.
 fn hold(ui: &mut Ui, state: &mut Inbox, name: &str, scene: &Scene<'_>) {
     let told = scene.model.notes.last().map(|note| note.at_ms);
-    let waits = |(of, at): &&(String, i64)| of == name && told.is_none_or(|told| told < *at);
-    if let Some((_, at)) = state.sent.as_ref().filter(waits)
-        && scene.now - at < SENT_MS
+    let waits = |sent: &&Sent| sent.name == name && told.is_none_or(|told| told < sent.at_ms);
+    if let Some(at_ms) = state.sent.as_ref().filter(waits).map(|sent| sent.at_ms)
+        && scene.now - at_ms < SENT_MS
     {
-        let left = (at + SENT_MS - scene.now).unsigned_abs();
+        let left = (at_ms + SENT_MS - scene.now).unsigned_abs();
         ui.ctx().request_repaint_after(Duration::from_millis(left));
         ui.disable();
     }
@@ -313,18 +345,23 @@ fn hold(ui: &mut Ui, state: &mut Inbox, name: &str, scene: &Scene<'_>) {
 /// Draws a button for each option. Returns the one that was clicked.
 fn option_buttons(ui: &mut Ui, item: &InboxItem, reach: Option<Reach>) -> Option<AnswerWith> {
     let mut chosen = None;
+    let numbers = option_numbers(&item.options);
     ui.horizontal_wrapped(|ui| {
-        for (at, option) in item.options.iter().take(OPTIONS_MAX).enumerate() {
+        for (option, number) in item.options.iter().take(OPTIONS_MAX).zip(numbers) {
             let whole = one_line(&option.label, 2_000);
-            let mut button = ui.button(one_line(&whole, 60));
+            let label = one_line(&whole, 60);
+            // Some labels begin with it already.
+            let number_before =
+                number.map(|number| format!("{number}. ")).filter(|before| !label.starts_with(before));
+            let mut button = ui.button(number_before.unwrap_or_default() + &label);
+            button.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, ui.is_enabled(), &whole));
             if whole.chars().count() > 60 {
-                button.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, ui.is_enabled(), &whole));
                 button = button.on_hover_text(&whole);
             }
-            if at < DIGITS.len() {
-                button = button.on_hover_text(format!("Key {}", at + 1));
+            if let Some(number @ 1..=9) = number {
+                button = button.on_hover_text(format!("Key {number}"));
             }
-            if reach == Some(Reach::Option(at)) {
+            if number.is_some() && reach == number.map(Reach::Number) {
                 button.request_focus();
             }
             if button.clicked() {

@@ -43,9 +43,12 @@ pub(super) fn show(
     let mut close = false;
     ui.horizontal(|ui| {
         mark(ui, mark_of(task), task.state.as_str());
-        ui.add(egui::Label::new(RichText::new(&name).heading()).truncate());
+        // From the right, so that a long name is cut before the button.
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             close = ui.button("Close").clicked();
+            ui.with_layout(egui::Layout::left_to_right(egui::Align::Center), |ui| {
+                ui.add(egui::Label::new(RichText::new(&name).heading()).truncate());
+            });
         });
     });
     ui.horizontal_wrapped(|ui| {

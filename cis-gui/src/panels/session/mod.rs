@@ -171,7 +171,7 @@ pub fn show(ui: &mut Ui, state: &mut Session, session: SessionId, scene: &mut Sc
     }
     let standing = terminal.shown().standing.clone();
     let types = matches!(standing, Standing::Live { read_only: false });
-    if !types {
+    if !types && !matches!(standing, Standing::Away | Standing::Ended { .. }) {
         // What is typed would go nowhere: the dashboard has the keys then.
         ui.memory_mut(|memory| memory.surrender_focus(Id::unique("terminal")));
     }
@@ -200,8 +200,15 @@ fn head(ui: &mut Ui, state: &mut Session, terminal: &Terminal, scene: &mut Scene
                 "live: it has the keys; Shift+Esc takes them again".to_owned()
             }
             Standing::Live { read_only: false } => "live: click into it to type".to_owned(),
+            Standing::Away if state.takes_keys(ui.ctx()) => {
+                "the node is away; what you type is dropped until it is back, or until Shift+Esc".to_owned()
+            }
             Standing::Away => "the node is away; tried again by itself".to_owned(),
-            Standing::Ended { detail } => format!("over: {}", one_line(detail, WORDS_MAX)),
+            Standing::Ended { detail } => {
+                let way_out =
+                    if state.takes_keys(ui.ctx()) { "; Esc gives the keys to the dashboard" } else { "" };
+                format!("over: {}{way_out}", one_line(detail, WORDS_MAX))
+            }
             Standing::Refused(_) => String::new(),
         };
         if !word.is_empty() {
@@ -260,7 +267,8 @@ fn screen(ui: &mut Ui, state: &mut Session, terminal: &Terminal, types: bool) {
     state.seek_in(ui.ctx(), screen, terminal.version());
     let (rect, _) = ui.allocate_exact_size(ui.available_size(), Sense::hover());
     let id = Id::unique("terminal");
-    let sense = if types { Sense::click_and_drag() } else { Sense::CLICK | Sense::DRAG };
+    let has_keys = ui.memory(|memory| memory.has_focus(id));
+    let sense = if types || has_keys { Sense::click_and_drag() } else { Sense::CLICK | Sense::DRAG };
     let response = ui.interact(rect, id, sense);
     let cell = |points: f32| {
         let font = FontId::monospace(points);
@@ -364,8 +372,10 @@ fn screen(ui: &mut Ui, state: &mut Session, terminal: &Terminal, types: bool) {
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Terminal, true, "Terminal"));
     let modes = screen.modes();
     drop(shown);
-    if focused {
+    if focused && types {
         typed(ui, state, terminal, modes, id);
+    } else if focused {
+        dropped(ui, state, terminal, id);
     } else if ui.memory(|memory| memory.focused().is_none())
         && ui.input(|input| input.events.iter().any(|event| matches!(event, Event::Copy)))
     {
@@ -431,6 +441,26 @@ fn copy(ui: &Ui, state: &mut Session, terminal: &Terminal) -> bool {
     true
 }
 
+/// Which keys a terminal that has them keeps from the dashboard: all.
+const ALL_KEYS: EventFilter =
+    EventFilter { tab: true, horizontal_arrows: true, vertical_arrows: true, escape: true };
+
+/// Somebody types, and the node goes away or the session ends. What is typed on was meant for the program: it does nothing, and so
+/// does not act on the dashboard either.
+fn dropped(ui: &Ui, state: &mut Session, terminal: &Terminal, id: Id) {
+    ui.memory_mut(|memory| memory.set_focus_lock_filter(id, ALL_KEYS));
+    let ended = matches!(terminal.shown().standing, Standing::Ended { .. });
+    for event in ui.input(|input| input.filtered_events(&ALL_KEYS)) {
+        match event {
+            Event::Key { key: Key::Escape, pressed: true, modifiers, .. } if ended || modifiers.shift => {
+                return ui.memory_mut(|memory| memory.surrender_focus(id));
+            }
+            Event::Copy => _ = copy(ui, state, terminal),
+            _ => {}
+        }
+    }
+}
+
 /// Keys and pasted text, to the session.
 fn typed(
     ui: &Ui,
@@ -439,9 +469,8 @@ fn typed(
     modes: cis_core::terminal::screen::Modes,
     id: Id,
 ) {
-    let filter = EventFilter { tab: true, horizontal_arrows: true, vertical_arrows: true, escape: true };
-    ui.memory_mut(|memory| memory.set_focus_lock_filter(id, filter));
-    let events = ui.input(|input| input.filtered_events(&filter));
+    ui.memory_mut(|memory| memory.set_focus_lock_filter(id, ALL_KEYS));
+    let events = ui.input(|input| input.filtered_events(&ALL_KEYS));
     for event in events {
         let bytes = match event {
             Event::Text(text) => text.into_bytes(),

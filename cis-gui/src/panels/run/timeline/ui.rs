@@ -2,6 +2,7 @@
 
 use cis_core::api::TimeView;
 use cis_core::ids::TimestampMs;
+use eframe::egui::text::{LayoutJob, TextWrapping};
 use eframe::egui::{
     self, Align2, Color32, FontId, Pos2, Rect, RichText, ScrollArea, Sense, Stroke, Ui, vec2,
 };
@@ -76,14 +77,12 @@ impl Timeline {
                 }
                 let weight =
                     if task.critical { ui.visuals().strong_text_color() } else { ui.visuals().text_color() };
-                let names = Rect::from_min_size(rect.min, vec2(NAMES - 8.0, LINE));
-                painter.with_clip_rect(names.intersect(ui.clip_rect())).text(
-                    names.left_center() + vec2(6.0, 0.0),
-                    Align2::LEFT_CENTER,
-                    one_line(name, 40),
-                    FontId::proportional(13.0),
-                    weight,
-                );
+                let font = FontId::proportional(13.0);
+                let mut words = LayoutJob::simple_singleline(one_line(name, 80), font, weight);
+                words.wrap = TextWrapping::truncate_at_width(NAMES - 14.0);
+                let words = ui.fonts_mut(|fonts| fonts.layout_job(words));
+                let top = rect.center().y - words.size().y / 2.0;
+                painter.galley(Pos2::new(rect.left() + 6.0, top), words, weight);
                 let waiting = entry.task(name).is_some_and(waits);
                 let room = bars(rect);
                 let x = |share: f32| room.left() + share * room.width();
