@@ -85,7 +85,10 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         let item = client.inbox_item(&args.item).await?;
         let with = match with {
             Some(with) => with,
-            None => ask(&item)?,
+            None => {
+                check_askable(&item, args.again)?;
+                ask(&item)?
+            }
         };
         let again = again(&item, args.again)?;
         let receipt = give(&client, &item, with, args.reason.clone(), again).await?;
@@ -122,6 +125,22 @@ fn answered(item: &InboxItem, receipt: &AnswerReceipt) -> String {
     format!("Answered {}: {typed}{text}{repeated}\n", item.id)
 }
 
+/// Refuses what no answer in words is taken for, before somebody types one: what is typed at the terminal is seen.
+fn check_askable(item: &InboxItem, again: bool) -> Result<(), CliError> {
+    if item.kind.needs_terminal() {
+        let session = item.session.map(|session| session.short()).unwrap_or_default();
+        let detail = format!("{} is answered in its terminal alone ({})", item.id, item.kind);
+        return Err(CliError::bad_input(detail).hint(format!("cis dag attach {session}")));
+    }
+    match (&item.closed, &item.answered_by) {
+        (None, Some(by)) if item.answered_ms.is_some() && !again => {
+            let detail = format!("{} was answered by {}: nothing was sent", item.id, clean(by));
+            Err(CliError::bad_input(detail).hint("to answer once more: --again"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Shows the item, and reads the answer from the terminal.
 fn ask(item: &InboxItem) -> Result<AnswerWith, CliError> {
     if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
@@ -135,6 +154,10 @@ fn ask(item: &InboxItem) -> Result<AnswerWith, CliError> {
         .lock()
         .read_line(&mut line)
         .map_err(|error| CliError::bad_input(format!("cannot read the answer: {error}")))?;
+    if !line.ends_with('\n') {
+        // Ctrl+D: what follows begins a line.
+        output::note("\n");
+    }
     let line = line.trim_end_matches(['\r', '\n']);
     if line.trim().is_empty() {
         return Err(CliError::bad_input("empty answer: nothing was sent"));

@@ -331,6 +331,9 @@ fn explain(error: SpawnError, name: &str, cwd: &str, file: &CString) -> StartFai
         (Step::Program, Errno::NOENT) => program(format!(
             "the interpreter that {file} names in its first line (or its loader) does not exist"
         )),
+        (Step::Program, Errno::ACCESS) if Path::new(cwd).join(&*file).is_dir() => {
+            program(format!("{file} is a directory, not a program"))
+        }
         (Step::Program, Errno::ACCESS) => {
             program(format!("{file} may not be executed: set its permission with chmod +x"))
         }

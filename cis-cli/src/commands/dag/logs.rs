@@ -73,21 +73,30 @@ async fn open<'a>(client: &'a Client, args: &Args) -> Result<LogStream<'a>, CliE
     if args.attempt.is_none() && args.task.parse::<SessionId>().is_ok() {
         return Ok(client.session_log(&args.task, &how).await?);
     }
-    let of_task = match newest(client).await {
-        Ok(run) => client.task_log(&run.id.to_string(), &args.task, &how).await.map_err(CliError::from),
-        Err(error) => Err(error),
-    };
-    match of_task {
-        Ok(log) => Ok(log),
-        Err(error) if is_about_the_name(&error) => match client.session_log(&args.task, &how).await {
-            Ok(log) => Ok(log),
-            // The word was more likely meant as a task.
-            Err(ClientError::Problem(problem)) if problem.kind == ProblemKind::NotFound => {
-                Err(error.hint("`cis dag show` lists tasks, `cis dag sessions --all` sessions"))
+    let error = match newest(client).await {
+        Ok(run) => {
+            let run = run.id.to_string();
+            match client.task_log(&run, &args.task, &how).await {
+                Ok(log) => return Ok(log),
+                // The run has the task: it is what is meant, and no session of another run.
+                Err(error) if args.attempt.is_some() || client.task(&run, &args.task).await.is_ok() => {
+                    return Err(error.into());
+                }
+                Err(error) => error.into(),
             }
-            Err(other) => Err(other.into()),
-        },
-        Err(error) => Err(error),
+        }
+        Err(error) => error,
+    };
+    if args.attempt.is_some() || !is_about_the_name(&error) {
+        return Err(error);
+    }
+    match client.session_log(&args.task, &how).await {
+        Ok(log) => Ok(log),
+        // The word was more likely meant as a task.
+        Err(ClientError::Problem(problem)) if problem.kind == ProblemKind::NotFound => {
+            Err(error.hint("`cis dag show` lists tasks, `cis dag sessions --all` sessions"))
+        }
+        Err(other) => Err(other.into()),
     }
 }
 

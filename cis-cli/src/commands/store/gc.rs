@@ -45,10 +45,13 @@ fn size(text: &str) -> Result<u64, String> {
     limit(Kind::SizeOrUnlimited, text)
 }
 
+/// The largest number of the API: a JSON number that every program reads exactly (RFC 8259, section 6).
+const UNLIMITED: u64 = (1 << 53) - 1;
+
 /// No limit is one that is never reached.
 fn limit(kind: Kind, text: &str) -> Result<u64, String> {
     match kind.read(text)? {
-        Value::Number(number) => Ok(number.unwrap_or(u64::MAX)),
+        Value::Number(number) => Ok(number.unwrap_or(UNLIMITED)),
         Value::Text(_) | Value::Flag(_) => Err(format!("must be {}", kind.form())),
     }
 }
@@ -120,7 +123,7 @@ mod tests {
     fn limits_are_read_with_their_units() {
         assert_eq!(time("7d"), Ok(7 * 86_400_000));
         assert_eq!(size("2GB"), Ok(2_000_000_000));
-        assert_eq!((time("unlimited"), size("unlimited")), (Ok(u64::MAX), Ok(u64::MAX)));
+        assert_eq!((time("unlimited"), size("unlimited")), (Ok(UNLIMITED), Ok(UNLIMITED)));
         assert!(time("7").unwrap_err().contains("unit"));
         assert!(size("much").is_err());
     }

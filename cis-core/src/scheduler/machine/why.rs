@@ -313,8 +313,8 @@ fn ended(run: &Run, index: u32, answer: &mut Answer) {
                 }
             }
         }
-        (Some(_), state) => answer.say(format!("It is {state} {attempts}: {}.", end_of(entry))),
-        (None, state) => answer.say(format!("It is {state} {attempts}.")),
+        (Some(_), state) => answer.say(format!("It {} {attempts}: {}.", became(state), end_of(entry))),
+        (None, state) => answer.say(format!("It {} {attempts}.", became(state))),
     }
     if let Some(lost) = entry.last.as_ref().and_then(|last| last.lost_output.as_ref()) {
         answer.say(format!("Its log is incomplete: {lost}."));
@@ -386,4 +386,14 @@ fn names(
         list.push(format!("{more} more"));
     }
     list.join(", ")
+}
+
+/// What became of a task in such a state, behind its subject.
+fn became(state: TaskState) -> String {
+    match state {
+        TaskState::Succeeded => "succeeded".to_owned(),
+        TaskState::Failed => "failed".to_owned(),
+        TaskState::Cancelled => "was cancelled".to_owned(),
+        state => format!("is {state}"),
+    }
 }

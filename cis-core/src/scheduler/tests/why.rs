@@ -156,10 +156,10 @@ fn of_tasks_that_ended() {
     );
     assert_eq!(why(&bench, "d")[0], "Attempt 1 has been running for 0.0s, as process 42.");
     bench.ends("d", exit(0));
-    assert_eq!(why(&bench, "d"), ["It is succeeded with attempt 1."]);
+    assert_eq!(why(&bench, "d"), ["It succeeded with attempt 1."]);
     assert_eq!(
         why(&bench, "a"),
-        ["It is failed with attempt 1: exit code 9.", "$ cis dag logs a", "$ cis dag retry RUN --failed"]
+        ["It failed with attempt 1: exit code 9.", "$ cis dag logs a", "$ cis dag retry RUN --failed"]
     );
     let nowhere = bench.machine.why(&run_id(1), &id("nowhere"), 0).unwrap_err();
     assert!(matches!(nowhere, Rejected::NoTask { .. }));
