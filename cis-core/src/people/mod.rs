@@ -62,6 +62,14 @@ impl Role {
         }
     }
 
+    /// Returns the indefinite article of its name.
+    fn article(self) -> &'static str {
+        match self {
+            Self::Viewer => "a",
+            Self::Operator | Self::Admin => "an",
+        }
+    }
+
     /// What a request of such a person may do at most.
     #[must_use]
     pub fn rights(self) -> Rights {
@@ -245,7 +253,7 @@ impl fmt::Display for Allowed {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Their role is not enough.
-    #[error("`{verb}` is for {needs}s here; you {}", has.map_or("have no role".to_owned(), |role| format!("are a {role}")))]
+    #[error("`{verb}` is for {needs}s here; you {}", has.map_or("have no role".to_owned(), |role| format!("are {} {role}", role.article())))]
     Role {
         /// What was asked for.
         verb: &'static str,

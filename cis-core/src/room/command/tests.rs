@@ -335,4 +335,6 @@ fn a_refusal_says_who_may() {
     assert_eq!(said, "`run` is for operators here; you are a viewer");
     let said = Request::Runs.check(&Roles::default(), bob).unwrap_err().to_string();
     assert_eq!(said, "`runs` is for viewers here; you have no role");
+    let operator = Refusal::Role { verb: "trust", needs: Role::Admin, has: Some(Role::Operator) };
+    assert_eq!(operator.to_string(), "`trust` is for admins here; you are an operator");
 }
