@@ -251,6 +251,43 @@ impl Server {
         !self.state().failures.is_empty()
     }
 
+    /// Holds requests back, by the name of their method or by the type of the event that is sent.
+    pub(crate) fn hold(&self, name: &str) {
+        self.change(|state| state.held.insert(name.to_owned(), false));
+    }
+
+    /// Waits until such a request is held back.
+    pub(crate) async fn holds(&self, name: &str) {
+        let mut changed = self.changed.subscribe();
+        let deadline = Instant::now() + LONG;
+        while !self.state().held.get(name).copied().unwrap_or_default() {
+            timeout_at(deadline, changed.changed()).await.expect("a request is held back").unwrap();
+        }
+    }
+
+    /// Lets such requests go on.
+    pub(crate) fn release(&self, name: &str) {
+        self.change(|state| state.held.remove(name));
+    }
+
+    /// Waits while such requests are held back.
+    async fn pass(&self, name: &str) {
+        let mut changed = self.changed.subscribe();
+        loop {
+            let waits = self.state().held.get(name).copied();
+            match waits {
+                None => return,
+                Some(true) => {}
+                Some(false) => {
+                    self.change(|state| state.held.get_mut(name).map(|waits| *waits = true));
+                }
+            }
+            if changed.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// Answers nothing from now on, or answers again.
     pub(crate) fn set_away(&self, is_away: bool) {
         self.change(|state| state.is_away = is_away);
@@ -301,6 +338,12 @@ impl Server {
     /// Whether this account has shown that it read an event.
     pub(crate) fn has_read(&self, user: &str, event: &str) -> bool {
         self.state().receipts.contains(&(user.to_owned(), event.to_owned()))
+    }
+
+    /// How many messages of this type one account sent to devices of another.
+    pub(crate) fn letters(&self, from: &str, to: &str, kind: &str) -> usize {
+        let is_it = |(by, user, of): &&(String, String, String)| by == from && user == to && of == kind;
+        self.state().letters.iter().filter(is_it).count()
     }
 
     /// Waits until `look` finds something in the events of a room.

@@ -38,6 +38,7 @@ impl Seen {
     ) -> Answer<T> {
         let seen = self.clone();
         Box::pin(async move {
+            seen.server.pass(method).await;
             let failure = seen.server.state().failure(method);
             match failure {
                 Some(failure) if !failure.is_done => Err(failure.error),
@@ -210,6 +211,7 @@ impl Homeserver for Seen {
             let found = state.devices.get_mut(&to);
             let found =
                 found.ok_or_else(|| MatrixError::NotFound { what: format!("the device {}", to.1) })?;
+            state.letters.push((seen.user.clone(), to.0, kind.clone()));
             found.messages.push(DeviceMessage { sender: seen.user.clone(), kind, content, encryption });
             Ok(())
         })
@@ -374,7 +376,8 @@ impl Homeserver for Seen {
 
     fn send(&self, room: &str, kind: &str, content: Value, transaction: &str) -> Answer<String> {
         let (room, kind, transaction) = (room.to_owned(), kind.to_owned(), transaction.to_owned());
-        self.ask("send", move |state, seen| {
+        let (server, sent) = (self.server.clone(), kind.clone());
+        let send = self.ask("send", move |state, seen| {
             state.check_level(&room, &seen.user, &kind, 0)?;
             let is_same = |one: &&Event| {
                 one.room == room
@@ -390,6 +393,10 @@ impl Homeserver for Seen {
                 return Err(MatrixError::TooLarge { detail: format!("it has {bytes} bytes") });
             }
             Ok(state.push(&room, &seen.user, &seen.device, (&kind, None), &content, Some(&transaction)))
+        });
+        Box::pin(async move {
+            server.pass(&sent).await;
+            send.await
         })
     }
 

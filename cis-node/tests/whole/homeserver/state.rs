@@ -15,10 +15,14 @@ pub(super) struct State {
     /// By user and device.
     pub(super) devices: BTreeMap<(String, String), Device>,
     pub(super) files: BTreeMap<String, Vec<u8>>,
+    /// Messages to devices, as they were sent: by whom, to whom, and their type.
+    pub(super) letters: Vec<(String, String, String)>,
     /// Events that a user has read.
     pub(super) receipts: BTreeSet<(String, String)>,
     /// Requests that fail, by the name of their method.
     pub(super) failures: Vec<Failure>,
+    /// Requests that are held back, by the name of their method or by the type of the event that is sent; whether one waits.
+    pub(super) held: BTreeMap<String, bool>,
     /// Nothing is answered.
     pub(super) is_away: bool,
     pub(super) file_bytes_max: u64,
