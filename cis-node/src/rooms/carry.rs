@@ -209,10 +209,13 @@ impl Rooms {
                 }
             }
             self.taken(entry);
-            if entry.message.what == what::CARD
-                && let Some(followed) = entry.message.run.and_then(|run| self.runs.get_mut(&run))
+            if let Some(followed) = entry.message.run.and_then(|run| self.runs.get_mut(&run))
+                && followed.kept.room == entry.message.room
             {
-                followed.has_card |= followed.kept.room == entry.message.room;
+                followed.has_card |= entry.message.what == what::CARD;
+                if matches!(entry.message.what.as_str(), what::CARD | what::LEFT) {
+                    followed.essence.clone_from(&rendered.essence);
+                }
             }
         } else {
             self.budget.spared(now_ms());

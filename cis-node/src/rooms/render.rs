@@ -38,6 +38,8 @@ pub(super) struct Rendered {
     pub(super) again: bool,
     /// What follows from it.
     pub(super) more: Vec<Outgoing>,
+    /// Of a card that the run's room follows: what it says.
+    pub(super) essence: Option<String>,
 }
 
 impl Rendered {
@@ -95,13 +97,13 @@ impl Rooms {
         let card = Card { run: &detail.run, tasks: &detail.tasks, node: None, now: now_ms() };
         let (message, essence) = (card.message(), card.essence());
         let sent = self.card_of(run, room).await?;
-        if let Some(followed) = self.runs.get_mut(&run) {
-            followed.essence = Some(essence);
-        }
-        Ok(match sent {
+        let rendered = match sent {
+            // An edit that was sent meanwhile said the same.
+            Some(_) if self.is_said(run, &essence) => return Ok(Rendered::default()),
             Some(event) => Rendered::message(message.edit_of(&event)),
             None => Rendered::message(message.content()).remembered(),
-        })
+        };
+        Ok(Rendered { essence: Some(essence), ..rendered })
     }
 
     async fn question(
@@ -352,8 +354,12 @@ impl Rooms {
     pub(super) async fn card_says_more(&mut self, run: RunId) -> Result<bool, Stop> {
         let detail = self.at_a_glance(run, card::NAMED_MAX).await?;
         let card = Card { run: &detail.run, tasks: &detail.tasks, node: None, now: now_ms() };
-        let known = self.runs.get(&run).and_then(|followed| followed.essence.as_deref());
-        Ok(known != Some(card.essence().as_str()))
+        Ok(!self.is_said(run, &card.essence()))
+    }
+
+    /// Whether the card of a run says this already.
+    fn is_said(&self, run: RunId, essence: &str) -> bool {
+        self.runs.get(&run).and_then(|followed| followed.essence.as_deref()) == Some(essence)
     }
 }
 

@@ -7,6 +7,8 @@ use cis_core::event::{RetryScope, RunState, TaskState};
 use cis_matrix::RoomEvent;
 use serde_json::{Value, json};
 
+use super::heard::hears;
+use super::nodes::JOURNAL;
 use super::told::{FAILS, FAST, Place, SLOW, all_is_told, chain, dag, gated};
 use super::{ANN, content, is_well, warns};
 use crate::harness::on_a_runtime;
@@ -179,6 +181,40 @@ fn a_card_says_that_a_run_waits_for_its_start_or_is_paused() {
         place.open("t1");
         assert_eq!(place.card(&run, "succeeded").await.0, card);
         place.whole(&node, &run).await;
+        node.stop().await;
+    });
+}
+
+#[test]
+fn an_end_that_the_card_says_already_is_not_said_again() {
+    on_a_runtime(async {
+        let place = Place::generous();
+        let node = place.node(&[]).await;
+        let run = node.submit_as(place.run(&chain(3))).await;
+        let (card, _) = place.card(&run, "running").await;
+        all_is_told(&node).await;
+        // While the journal is on its way and an edit is due, the run ends: the edit is made of what is true then.
+        place.server.hold(JOURNAL);
+        ["t0", "t1"].into_iter().for_each(|gate| place.open(gate));
+        place.server.holds(JOURNAL).await;
+        node.task_is(&run, "t1", TaskState::Succeeded).await;
+        place.open("t2");
+        node.reaches(&run, RunState::Succeeded).await;
+        place.server.release(JOURNAL);
+        place.card(&run, "succeeded").await;
+        place.whole(&node, &run).await;
+        let edits = || -> Vec<Value> {
+            let all = place.server.events(&place.room);
+            let edits =
+                all.iter().map(content).filter(|said| said["m.relates_to"]["event_id"] == card.as_str());
+            edits.filter(|edit| edit["m.new_content"]["cis.dag.card"]["state"] == "succeeded").collect()
+        };
+        assert_eq!(edits().len(), 1, "{:?}", edits());
+        node.leave().await;
+        let node = place.node(&[]).await;
+        hears(&node, &place.room).await;
+        all_is_told(&node).await;
+        assert_eq!(edits().len(), 1, "after a restart: {:?}", edits());
         node.stop().await;
     });
 }
