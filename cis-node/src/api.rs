@@ -110,7 +110,10 @@ impl NodeApi for Node {
         status.warnings.extend(host.map(|host| format!("{}; {}", host.why, host.remedy)));
         status.warnings.extend(self.config_changes().await);
         // A node with a damaged store can still be looked at and stopped.
-        let outbox = self.read(Reader::outbox_len).await;
+        // A card is counted until its edit is in the outbox.
+        let cards = || self.shared.cards_to_edit.load(Ordering::SeqCst) as u64;
+        let before = cards();
+        let outbox = self.read(Reader::outbox_len).await.map(|waiting| waiting + before.max(cards()));
         let hears = self.shared.hears.lock().unwrap_or_else(PoisonError::into_inner).clone();
         status.warnings.extend(hears.trouble);
         let observes = self.shared.observes.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -49,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) tokens: tokio::sync::watch::Sender<u64>,
     /// What rooms do not take of what they are to be told.
     pub(crate) tells: Mutex<Vec<String>>,
+    /// Cards of runs whose edits are not in the outbox yet.
+    pub(crate) cards_to_edit: AtomicUsize,
 }
 
 impl Shared {

@@ -81,7 +81,7 @@ pub struct NodeView {
     pub live_sessions: u32,
     /// At most so many.
     pub max_sessions: u32,
-    /// Messages that wait to be sent to rooms; runs of which something is not written yet count as one each.
+    /// Messages that wait to be sent to rooms. A run of which something is not written yet, or a card to edit, counts as one.
     #[serde(default)]
     pub outbox: u64,
     /// Rooms in which people are heard.

@@ -161,11 +161,11 @@ impl Rooms {
         let Some(followed) = self.runs.get_mut(&run) else { return Ok(()) };
         followed.card.cost(now_ms() - began);
         followed.card.told(now, short);
-        if !says_more {
-            return Ok(());
+        if says_more {
+            let card = message(&followed.kept.room, (what::CARD, Priority::Progress), Some(run), None);
+            self.keep(vec![RoomWrite::Queue(card)]).await?;
         }
-        let card = message(&followed.kept.room, (what::CARD, Priority::Progress), Some(run), None);
-        self.keep(vec![RoomWrite::Queue(card)]).await?;
+        self.count_cards();
         Ok(())
     }
 

@@ -27,6 +27,7 @@ mod timeline;
 mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -240,6 +241,7 @@ impl Rooms {
             };
             self.runs.insert(run.kept.run, run);
         }
+        self.count_cards();
         self.look_into_outbox().await?;
         // What is wrong with a room that follows nothing is nobody's trouble.
         let rooms: BTreeSet<&str> = self.runs.values().map(|run| run.kept.room.as_str()).collect();
@@ -392,6 +394,13 @@ impl Rooms {
 
     fn is_due(&self) -> Option<TimestampMs> {
         self.heads().first()
+    }
+
+    /// Counts the cards that may be edited, for the number of messages that wait.
+    fn count_cards(&self) {
+        let may_edit = |followed: &&Followed| followed.untold || followed.card.due(true).is_some();
+        let to_edit = self.runs.values().filter(may_edit).count();
+        self.node.shared.cards_to_edit.store(to_edit, Ordering::SeqCst);
     }
 
     /// Says what is not taken, to whom asks.

@@ -65,6 +65,8 @@ impl Rooms {
         let body_max = |kind| outgoing.body_max(kind, about, &sources.by);
         let (page_max, snapshot_max) = (body_max(JOURNAL), body_max(SNAPSHOT));
         let part = blocking(move || sources.part(&kept, page_max)).await??;
+        // Once the journal is sent, nobody else knows that people's messages of the same events are missing.
+        self.tell_up_to(run, part.upto).await?;
         let mut bodies: Vec<(EnvelopeType, Value)> = Vec::new();
         if let Some(snapshot) = part.snapshot {
             let body = match snapshot.body(snapshot_max) {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::{Followed, Rooms, Trouble};
 use cis_core::api::{Outgoing, Priority, RoomWrite};
 use cis_core::event::{Event, EventBody, QueueReason, TaskState};
-use cis_core::ids::{InboxId, RunId};
+use cis_core::ids::{InboxId, Offset, RunId};
 use cis_local::now_ms;
 use cis_store::InboxFilter;
 
@@ -83,6 +83,17 @@ impl Rooms {
                 return Err(trouble);
             }
         }
+        self.count_cards();
+        Ok(())
+    }
+
+    /// Queues what people are to be told of events up to `upto`, which the journal is about to say.
+    pub(super) async fn tell_up_to(&mut self, run: RunId, upto: Offset) -> Result<(), Trouble> {
+        if let Some(followed) = self.runs.get_mut(&run).filter(|followed| followed.kept.told < upto) {
+            followed.missed();
+            while self.tell_missed(run).await? {}
+            self.count_cards();
+        }
         Ok(())
     }
 
@@ -137,6 +148,10 @@ impl Rooms {
                 followed.card.ended(now);
             }
             queued.extend(found.queued);
+        }
+        // Little follows after its end: the card says that without a pause.
+        if followed.has_ended {
+            followed.card.ended(now);
         }
         if begins {
             queued.extend(waiting.into_iter().map(|item| (what::QUESTION, Priority::Human, Some(item))));

@@ -5,13 +5,14 @@ use std::fs;
 use cis_core::api::{CancelRun, CreateRun, RetryRun};
 use cis_core::event::{RetryScope, RunState, TaskState};
 use cis_matrix::RoomEvent;
+use cis_store::Readers;
 use serde_json::{Value, json};
 
 use super::heard::hears;
 use super::nodes::JOURNAL;
 use super::told::{FAILS, FAST, Place, SLOW, all_is_told, chain, dag, gated};
 use super::{ANN, content, is_well, warns};
-use crate::harness::on_a_runtime;
+use crate::harness::{eventually, on_a_runtime};
 
 #[test]
 fn a_card_is_one_quiet_message_that_is_edited_up_to_each_end() {
@@ -215,6 +216,62 @@ fn an_end_that_the_card_says_already_is_not_said_again() {
         hears(&node, &place.room).await;
         all_is_told(&node).await;
         assert_eq!(edits().len(), 1, "after a restart: {:?}", edits());
+        node.stop().await;
+    });
+}
+
+#[test]
+fn what_people_are_told_waits_to_be_sent_before_the_journal_says_it() {
+    on_a_runtime(async {
+        let place = Place::generous();
+        let node = place.node(&[FAST]).await;
+        let run = node.submit_as(place.run(&dag(&(gated("t0", "") + FAILS)))).await;
+        let (card, _) = place.card(&run, "running").await;
+        // No edit of its card is due any more.
+        let works = |now: &Value| {
+            let body = now["body"].as_str().unwrap();
+            body.contains("• t0") && body.contains("• lint")
+        };
+        let look =
+            |_: &[RoomEvent]| place.said("cis.dag.card", &run).iter().find(|(_, now)| works(now)).map(drop);
+        place.server.until(&place.room, "both work", look).await;
+        all_is_told(&node).await;
+        // While a message is on its way, a task fails; the journal that follows says so.
+        place.server.hold("m.room.message");
+        place.open("t0");
+        place.server.holds("m.room.message").await;
+        place.open("lint");
+        node.reaches(&run, RunState::Failed).await;
+        place.server.hold(JOURNAL);
+        place.server.release("m.room.message");
+        place.server.holds(JOURNAL).await;
+        let readers = Readers::open(&node.home.database()).unwrap();
+        let waits = readers.get().unwrap().outbox_runs("failure").unwrap();
+        let is_said = || !place.thread_now(&card, "✗ lint failed").is_empty();
+        assert!(!waits.is_empty() || is_said(), "the journal comes first, and nothing else waits");
+        place.server.release(JOURNAL);
+        all_is_told(&node).await;
+        assert!(is_said());
+        node.stop().await;
+    });
+}
+
+#[test]
+fn an_edit_of_a_card_that_is_due_later_is_counted_as_waiting() {
+    on_a_runtime(async {
+        // An account that may send little: its journal waits for 5 s, and the next edit of its card for 10 s.
+        let place = Place::usual();
+        let node = place.node(&[]).await;
+        let run = node.submit_as(place.run(&chain(2))).await;
+        place.card(&run, "running").await;
+        place.open("t0");
+        node.task_is(&run, "t0", TaskState::Succeeded).await;
+        let readers = Readers::open(&node.home.database()).unwrap();
+        eventually("the journal is sent, and nothing else is queued", async || {
+            (readers.get().unwrap().outbox_len().unwrap() == 0).then_some(())
+        })
+        .await;
+        assert_eq!(node.client.node().await.unwrap().outbox, 1);
         node.stop().await;
     });
 }

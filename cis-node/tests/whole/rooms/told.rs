@@ -87,20 +87,24 @@ impl Place {
             .await;
     }
 
-    /// Messages in the thread of an event whose text begins so, once there is one. That a node has nothing to send is no sign of it: the
-    /// journal may be sent before people's messages are queued.
+    /// Messages in the thread of an event whose text begins so, once there is one.
     pub(super) async fn in_thread(&self, root: &str, begins: &str) -> Vec<Value> {
+        self.server
+            .until(&self.room, begins, |_| {
+                let found = self.thread_now(root, begins);
+                (!found.is_empty()).then_some(found)
+            })
+            .await
+    }
+
+    /// Messages in the thread of an event whose text begins so.
+    pub(super) fn thread_now(&self, root: &str, begins: &str) -> Vec<Value> {
         let is_there = |content: &Value| {
             let relation = &content["m.relates_to"];
             (&relation["rel_type"], &relation["event_id"]) == (&json!("m.thread"), &json!(root))
                 && content["body"].as_str().unwrap().starts_with(begins)
         };
-        self.server
-            .until(&self.room, begins, |all| {
-                let found: Vec<Value> = all.iter().map(content).filter(is_there).collect();
-                (!found.is_empty()).then_some(found)
-            })
-            .await
+        self.server.events(&self.room).iter().map(content).filter(is_there).collect()
     }
 
     /// What the room has of a run's journal, of which it has all.
