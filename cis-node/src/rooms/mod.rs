@@ -242,10 +242,14 @@ impl Rooms {
             self.runs.insert(run.kept.run, run);
         }
         self.count_cards();
-        self.look_into_outbox().await?;
-        // What is wrong with a room that follows nothing is nobody's trouble.
+        // What is wrong with a room that follows nothing is nobody's trouble, and what is put off for it is not sent.
         let rooms: BTreeSet<&str> = self.runs.values().map(|run| run.kept.room.as_str()).collect();
-        self.refusing.keep(|room| rooms.contains(room));
+        let (left, due_ms) = (self.refusing.keep(|room| rooms.contains(room)), now_ms());
+        if !left.is_empty() {
+            let hasten = |room| RoomWrite::Hasten { room, due_ms };
+            self.keep(left.into_iter().map(hasten).collect()).await?;
+        }
+        self.look_into_outbox().await?;
         self.says_how_it_stands();
         Ok(())
     }

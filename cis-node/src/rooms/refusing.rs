@@ -4,7 +4,7 @@
 //! What is wrong with one of them is its own: all else goes on. Rights come back, people are invited again, limits are
 //! raised, so each is tried again, later each time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cis_matrix::MatrixError;
 
@@ -118,9 +118,12 @@ impl Refusing {
         }
     }
 
-    /// Only what is about these rooms stays.
-    pub(super) fn keep(&mut self, is_of: impl Fn(&str) -> bool) {
-        self.0.retain(|matter, _| is_of(matter.room()));
+    /// Only what is about these rooms stays. Gives the others.
+    pub(super) fn keep(&mut self, is_of: impl Fn(&str) -> bool) -> BTreeSet<String> {
+        let others = self.0.keys().map(Matter::room).filter(|room| !is_of(room));
+        let others: BTreeSet<String> = others.map(str::to_owned).collect();
+        self.0.retain(|matter, _| !others.contains(matter.room()));
+        others
     }
 
     /// As people are told.

@@ -1,7 +1,7 @@
 //! Tests of what a room is told after faults: outages, refusals, lost answers, rooms that the account has left.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cis_core::api::CreateRun;
 use cis_core::event::{ExecutionMode, RunState, TaskState};
@@ -227,6 +227,10 @@ fn a_login_that_was_refused_stops_no_run_and_is_tried_when_another_run_is_follow
         eventually("it was refused", async || (!place.server.has_failures()).then_some(())).await;
         assert_ne!(node.client.node().await.unwrap().outbox, 0);
         let second = node.submit_as(place.run(&chain(2))).await;
+        // What was put off for 5 s is given up at once.
+        let left = Instant::now();
+        all_is_told(&node).await;
+        assert!(left.elapsed() < Duration::from_secs(3), "{:?}", left.elapsed());
         for run in [run, second] {
             node.reaches(&run, RunState::Succeeded).await;
             place.card(&run, "succeeded").await;
