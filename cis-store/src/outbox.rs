@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 use super::error::StoreError;
 use super::values::rank;
 use super::writer::Writer;
-use cis_core::api::{Outgoing, Priority, RoomWrite};
+use cis_core::api::{Outgoing, Priority, RoomWrite, SealedEvent};
 use cis_core::ids::RunId;
 
 impl Writer {
@@ -119,6 +119,16 @@ fn apply(conn: &Connection, write: &RoomWrite) -> rusqlite::Result<()> {
                  ON CONFLICT (room) DO UPDATE SET token = ?2",
             )?
             .execute(params![room, token])?;
+        }
+        RoomWrite::Sealed { room, events, since_ms } => {
+            conn.prepare_cached("DELETE FROM room_sealed WHERE room = ?1 OR sent_ms < ?2")?
+                .execute(params![room, since_ms])?;
+            let mut insert = conn.prepare_cached(
+                "INSERT OR IGNORE INTO room_sealed (room, event, sender, session, sent_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?;
+            for SealedEvent { event, sender, session, sent_ms } in events {
+                insert.execute(params![room, event, sender, session, sent_ms])?;
+            }
         }
     }
     Ok(())

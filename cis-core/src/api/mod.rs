@@ -49,7 +49,9 @@ pub use nodes::{
     AdmitNode, DrainNode, InvitationView, InviteNodes, JoinNodes, JoinedView, ListNodes, RevokeNode,
     RoomNodeState, RoomNodeView, RoomTaskView,
 };
-pub use outbox::{FollowedRun, OutboxEntry, Outgoing, Priority, RoomMessage, RoomState, RoomWrite};
+pub use outbox::{
+    FollowedRun, OutboxEntry, Outgoing, Priority, RoomMessage, RoomState, RoomWrite, SealedEvent,
+};
 pub use policy::{CheckPolicy, PolicyCheckView, PolicyRuleView, PolicyTaskView, PolicyView};
 pub use problem::{PROBLEM_JSON, Problem, ProblemKind};
 pub use requests::{

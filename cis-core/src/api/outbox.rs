@@ -91,6 +91,19 @@ pub struct RoomState {
     pub token: Option<String>,
 }
 
+/// An event of a room that this node could not decrypt yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedEvent {
+    /// Its id.
+    pub event: String,
+    /// Who sent it.
+    pub sender: String,
+    /// The session (Megolm) whose key decrypts it.
+    pub session: String,
+    /// When it was sent, as the sender's homeserver says, Unix ms.
+    pub sent_ms: TimestampMs,
+}
+
 /// A change of what is kept about rooms. Several that belong together are durable together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RoomWrite {
@@ -180,5 +193,14 @@ pub enum RoomWrite {
         room: String,
         /// Where its server goes on.
         token: String,
+    },
+    /// The events of a room that cannot be decrypted yet, instead of those that were kept before.
+    Sealed {
+        /// The room.
+        room: String,
+        /// In their order.
+        events: Vec<SealedEvent>,
+        /// Older ones, of whatever room, are forgotten: they would do nothing. Unix ms.
+        since_ms: TimestampMs,
     },
 }

@@ -485,27 +485,51 @@ struct Kept {
     columns: &'static [&'static str],
     /// Its primary key.
     key: &'static str,
+    /// The version of the store that has it first.
+    since: u32,
 }
 
 /// All such tables, in the order in which they are copied.
 const KEPT: &[Kept] = &[
-    Kept { name: "meta", columns: &["key", "value"], key: "key" },
-    Kept { name: "inputs", columns: &["id", "what"], key: "id" },
+    Kept { name: "meta", columns: &["key", "value"], key: "key", since: 1 },
+    Kept { name: "inputs", columns: &["id", "what"], key: "id", since: 1 },
     Kept {
         name: "outbox",
         columns: &["id", "room", "priority", "what", "run", "item", "payload", "due_ms", "tries"],
         key: "id",
+        since: 5,
     },
-    Kept { name: "room_runs", columns: &["run", "room", "told", "published", "journal"], key: "run" },
-    Kept { name: "left_journals", columns: &["id", "run", "room", "published", "journal"], key: "id" },
-    Kept { name: "room_messages", columns: &["event", "room", "what", "run", "item", "at_ms"], key: "event" },
-    Kept { name: "rooms", columns: &["room", "incarnation", "seq", "token"], key: "room" },
-    Kept { name: "held", columns: &["task", "what"], key: "task" },
+    Kept {
+        name: "room_runs",
+        columns: &["run", "room", "told", "published", "journal"],
+        key: "run",
+        since: 5,
+    },
+    Kept {
+        name: "room_messages",
+        columns: &["event", "room", "what", "run", "item", "at_ms"],
+        key: "event",
+        since: 5,
+    },
+    Kept { name: "rooms", columns: &["room", "incarnation", "seq", "token"], key: "room", since: 5 },
+    Kept { name: "held", columns: &["task", "what"], key: "task", since: 7 },
+    Kept {
+        name: "room_sealed",
+        columns: &["room", "event", "sender", "session", "sent_ms"],
+        key: "rowid",
+        since: 11,
+    },
+    Kept {
+        name: "left_journals",
+        columns: &["id", "run", "room", "published", "journal"],
+        key: "id",
+        since: 11,
+    },
 ];
 
 /// Columns of sessions that cannot be restored from events.
 const SESSION_FACTS: Kept =
-    Kept { name: "sessions", columns: &["tty", "cols", "rows", "command", "log", "id"], key: "id" };
+    Kept { name: "sessions", columns: &["tty", "cols", "rows", "command", "log", "id"], key: "id", since: 1 };
 
 /// Describes what is lost with rows of such a table.
 #[must_use]
@@ -522,6 +546,9 @@ pub fn lost_with(table: &str) -> &'static str {
         }
         "room_messages" => "which messages in rooms belong to which run: these messages are no longer edited",
         "rooms" => "how far rooms were read",
+        "room_sealed" => {
+            "which messages in encrypted rooms could not be decrypted yet: they are not read later"
+        }
         "held" => "tasks that were executed for other nodes: they run again",
         "sessions" => "commands, sizes and log files of some sessions",
         _ => "everything except the events",
@@ -531,7 +558,9 @@ pub fn lost_with(table: &str) -> &'static str {
 /// Copies the tables and columns that cannot be restored from events. Returns the names of damaged tables.
 pub(super) fn rest(from: &Connection, to: &Connection) -> Result<Vec<String>, RowError> {
     let mut torn = Vec::new();
-    for table in KEPT {
+    let version: u32 = from.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    // An older store lacks newer tables, and loses nothing with them.
+    for table in KEPT.iter().filter(|table| table.since <= version) {
         let names = table.columns.join(", ");
         let marks = vec!["?"; table.columns.len()].join(", ");
         let insert = format!("INSERT OR IGNORE INTO {} ({names}) VALUES ({marks})", table.name);
@@ -574,7 +603,7 @@ fn copy(
     let mut write = to.map(|(to, into)| to.prepare(into)).transpose()?;
     let mut rows_whole = true;
     for order in ["ASC", "DESC"] {
-        let Kept { name, columns, key } = table;
+        let Kept { name, columns, key, .. } = table;
         let select = format!("SELECT {} FROM {schema}.{name} ORDER BY {key} {order}", columns.join(", "));
         let mut failed = None;
         let end = each_row(from, &select, |row| {

@@ -7,3 +7,13 @@ CREATE TABLE left_journals (
     journal   TEXT    NOT NULL,                   -- as in room_runs
     UNIQUE (run, room)
 ) STRICT;
+
+-- Events of rooms that this node could not decrypt yet, in their order. They stand before the place up to which their room was read.
+CREATE TABLE room_sealed (
+    room    TEXT    NOT NULL,
+    event   TEXT    NOT NULL,
+    sender  TEXT    NOT NULL,
+    session TEXT    NOT NULL,               -- Megolm: whose key decrypts it
+    sent_ms INTEGER NOT NULL,
+    PRIMARY KEY (room, event)
+) STRICT;

@@ -8,7 +8,7 @@ use super::Reader;
 use crate::error::{RowError, StoreError};
 use crate::values::priority;
 use crate::values::{maybe_ulid, ulid};
-use cis_core::api::{FollowedRun, OutboxEntry, Outgoing, RoomMessage, RoomState};
+use cis_core::api::{FollowedRun, OutboxEntry, Outgoing, RoomMessage, RoomState, SealedEvent};
 use cis_core::ids::{RunId, TimestampMs};
 
 /// Of a row of `room_runs AS followed`: something happened that is not in the journal yet.
@@ -232,6 +232,23 @@ impl Reader {
             )?;
             let mut rows = read.query([room, what])?;
             Ok(rows.next()?.map(|row| row.get(0)).transpose()?)
+        })
+    }
+
+    /// Events of a room that this node could not decrypt yet, in their order, without those that were sent before `since_ms`.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn sealed_events(&self, room: &str, since_ms: TimestampMs) -> Result<Vec<SealedEvent>, StoreError> {
+        self.view("read what could not be decrypted", |conn| {
+            let mut read = conn.prepare_cached(
+                "SELECT event, sender, session, sent_ms FROM room_sealed WHERE room = ?1 AND sent_ms >= ?2 ORDER BY rowid",
+            )?;
+            let events = read.query_map(params![room, since_ms], |row| {
+                let (event, sender) = (row.get(0)?, row.get(1)?);
+                Ok(SealedEvent { event, sender, session: row.get(2)?, sent_ms: row.get(3)? })
+            })?;
+            Ok(events.collect::<Result<_, _>>()?)
         })
     }
 

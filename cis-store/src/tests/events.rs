@@ -30,6 +30,7 @@ pub(super) fn tables(home: &Home) -> BTreeMap<&'static str, Vec<Vec<Value>>> {
         "room_messages",
         "rooms",
         "held",
+        "room_sealed",
     ]);
     for table in names {
         let mut read = conn.prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2")).unwrap();

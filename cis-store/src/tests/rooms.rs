@@ -2,7 +2,9 @@
 
 use super::support::{Home, run_id};
 use crate::{Reader, Writer};
-use cis_core::api::{FollowedRun, OutboxEntry, Outgoing, Priority, RoomMessage, RoomState, RoomWrite};
+use cis_core::api::{
+    FollowedRun, OutboxEntry, Outgoing, Priority, RoomMessage, RoomState, RoomWrite, SealedEvent,
+};
 
 const ROOM: &str = "!r:example.org";
 
@@ -201,4 +203,29 @@ fn numbering_and_reading_of_a_room_do_not_disturb_each_other() {
     let state = RoomState { incarnation: 2, seq: 9, token: Some("s2".to_owned()) };
     assert_eq!(reader(&home).room_state(ROOM).unwrap(), state);
     assert_eq!(reader(&home).room_state("!other").unwrap(), RoomState::default());
+}
+
+#[test]
+fn what_cannot_be_decrypted_is_kept_by_room_in_its_order_until_it_is_too_old() {
+    let home = Home::new();
+    let mut writer = home.writer();
+    let sealed = |event: &str, sent_ms| SealedEvent {
+        event: event.to_owned(),
+        sender: "@ann:x".to_owned(),
+        session: "s".to_owned(),
+        sent_ms,
+    };
+    let keep = |room: &str, events: &[SealedEvent], since_ms| RoomWrite::Sealed {
+        room: room.to_owned(),
+        events: events.to_vec(),
+        since_ms,
+    };
+    let (late, early) = (sealed("$b", 9), sealed("$a", 5));
+    write(&mut writer, &[keep(ROOM, &[late.clone(), early.clone()], 0), keep("!other", &[early.clone()], 0)]);
+    let reader = reader(&home);
+    assert_eq!(reader.sealed_events(ROOM, 0).unwrap(), [late.clone(), early]);
+    assert_eq!(reader.sealed_events(ROOM, 6).unwrap(), [late]);
+    write(&mut writer, &[keep(ROOM, &[], 6)]);
+    assert_eq!(reader.sealed_events(ROOM, 0).unwrap(), []);
+    assert_eq!(reader.sealed_events("!other", 0).unwrap(), []);
 }

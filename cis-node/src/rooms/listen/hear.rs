@@ -63,16 +63,19 @@ impl Listener {
         let unkept = self.rooms.get(room).map_or(0, |listened| listened.unkept + events.len());
         let place = behind.filter(|_| stop.is_none());
         let keeps = taken || unkept >= UNKEPT_MAX;
-        if let Some(token) = place.clone().filter(|_| keeps) {
-            writes.push(RoomWrite::Read { room: room.to_owned(), token });
-        }
+        let kept = place.as_ref().filter(|_| keeps);
+        writes.extend(kept.into_iter().flat_map(|place| self.read_up_to(room, place)));
+        let is_kept = kept.is_some();
         let replies = writes.iter().any(|write| matches!(write, RoomWrite::Queue(_)));
         if !writes.is_empty() {
             self.keep(writes).await?;
         }
         if let (Some(place), Some(listened)) = (place, self.rooms.get_mut(room)) {
             listened.place = place;
-            listened.unkept = if keeps { 0 } else { unkept };
+            listened.unkept = unkept;
+        }
+        if is_kept {
+            self.is_read(room);
         }
         if replies {
             self.queued.notify_one();

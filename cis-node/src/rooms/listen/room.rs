@@ -7,9 +7,11 @@ use cis_matrix::{MatrixError, RoomEvent, RoomKeys};
 use super::super::tell::what;
 use super::{Listener, Stop};
 use crate::account::Opened;
-use cis_core::api::RoomWrite;
+use crate::node::Node;
+use cis_core::api::{RoomWrite, SealedEvent};
 use cis_core::room::freshness::Gate;
 use cis_core::room::{RoomId, UserId};
+use cis_local::now_ms;
 
 /// Events that are asked for at a time.
 const PAGE: u32 = 100;
@@ -23,10 +25,7 @@ const SEALED_LOOKS: u32 = 10;
 
 /// An event that this device had no key for.
 pub(super) struct Sealed {
-    event: String,
-    sender: String,
-    /// The session (Megolm) whose key opens it.
-    session: String,
+    event: SealedEvent,
     /// How often it was looked at although its key is not known to have come.
     looks: u32,
 }
@@ -41,36 +40,77 @@ pub(super) struct Listened {
     pub(super) unkept: usize,
     /// Events that this device had no key for.
     pub(super) sealed: VecDeque<Sealed>,
+    /// The store has others of them.
+    is_sealed_unkept: bool,
 }
 
 impl Listened {
     /// An event cannot be decrypted yet. Nobody's push out those of others.
     pub(super) fn keep_sealed(&mut self, event: &RoomEvent) {
         let Some(session) = event.sealed_session() else { return };
-        if self.sealed.iter().any(|known| known.event == event.id) {
+        if self.sealed.iter().any(|known| known.event.event == event.id) {
             return;
         }
-        let (event, sender) = (event.id.clone(), event.sender.clone());
-        self.sealed.push_back(Sealed { event, sender, session, looks: 0 });
+        let (id, sender) = (event.id.clone(), event.sender.clone());
+        let event = SealedEvent { event: id, sender, session, sent_ms: event.sent_ms };
+        self.sealed.push_back(Sealed { event, looks: 0 });
+        self.is_sealed_unkept = true;
         if self.sealed.len() > SEALED_MAX {
-            let of = |sender: &str| self.sealed.iter().filter(|known| known.sender == sender).count();
-            let most = self.sealed.iter().map(|known| of(&known.sender)).max().unwrap_or(0);
-            let oldest = self.sealed.iter().position(|known| of(&known.sender) == most);
+            let of = |sender: &str| self.sealed.iter().filter(|known| known.event.sender == sender).count();
+            let most = self.sealed.iter().map(|known| of(&known.event.sender)).max().unwrap_or(0);
+            let oldest = self.sealed.iter().position(|known| of(&known.event.sender) == most);
             oldest.and_then(|at| self.sealed.remove(at));
         }
     }
+
+    /// Forgets an event that was decrypted, or that the homeserver does not have.
+    fn forget_sealed(&mut self, id: &str) {
+        let known = self.sealed.len();
+        self.sealed.retain(|sealed| sealed.event.event != id);
+        self.is_sealed_unkept |= self.sealed.len() < known;
+    }
+}
+
+/// How old, ms, an event may be that still does something.
+fn age_max_ms(node: &Node) -> i64 {
+    let settings = &node.config.settings.matrix;
+    i64::try_from(settings.command_age_ms.max(settings.answer_age_ms)).unwrap_or(i64::MAX)
 }
 
 impl Listener {
+    /// What makes it durable that a room was read up to a place: what cannot be decrypted yet is not read again from there on.
+    pub(super) fn read_up_to(&self, room: &str, place: &str) -> Vec<RoomWrite> {
+        let mut writes = vec![RoomWrite::Read { room: room.to_owned(), token: place.to_owned() }];
+        if let Some(listened) = self.rooms.get(room).filter(|listened| listened.is_sealed_unkept) {
+            writes.push(RoomWrite::Sealed {
+                room: room.to_owned(),
+                events: listened.sealed.iter().map(|sealed| sealed.event.clone()).collect(),
+                since_ms: now_ms().saturating_sub(age_max_ms(&self.node)),
+            });
+        }
+        writes
+    }
+
+    /// What [`Self::read_up_to`] gave is durable.
+    pub(super) fn is_read(&mut self, room: &str) {
+        if let Some(listened) = self.rooms.get_mut(room) {
+            (listened.unkept, listened.is_sealed_unkept) = (0, false);
+        }
+    }
+
     /// Begins to read a room: where that ended before, or behind the first that we said there, or now.
     pub(super) async fn enter(&mut self, opened: &Opened, room: &str) -> Result<(), Stop> {
         let (Ok(id), Ok(own)) = (room.parse::<RoomId>(), opened.session.user.parse::<UserId>()) else {
             return Ok(());
         };
         let name = room.to_owned();
-        let (state, first) = self
+        let since = now_ms().saturating_sub(age_max_ms(&self.node));
+        let (state, first, sealed) = self
             .node
-            .read(move |reader| Ok((reader.room_state(&name)?, reader.first_message(&name, what::CARD)?)))
+            .read(move |reader| {
+                let sealed = reader.sealed_events(&name, since)?;
+                Ok((reader.room_state(&name)?, reader.first_message(&name, what::CARD)?, sealed))
+            })
             .await?;
         let place = match (state.token, first) {
             (Some(place), _) => place,
@@ -87,8 +127,9 @@ impl Listener {
         let settings = &self.node.config.settings.matrix;
         let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
         let gate = Gate::new(own, joined_ms).ages(ms(settings.command_age_ms), ms(settings.answer_age_ms));
-        self.rooms
-            .insert(room.to_owned(), Listened { room: id, gate, place, unkept: 0, sealed: VecDeque::new() });
+        let sealed = sealed.into_iter().map(|event| Sealed { event, looks: 0 }).collect();
+        let listened = Listened { room: id, gate, place, unkept: 0, sealed, is_sealed_unkept: false };
+        self.rooms.insert(room.to_owned(), listened);
         Ok(())
     }
 
@@ -131,8 +172,8 @@ impl Listener {
         let mut due = Vec::new();
         for (room, listened) in &self.rooms {
             for sealed in &listened.sealed {
-                if is_any && sealed.looks < SEALED_LOOKS || keys.contains(room, &sealed.session) {
-                    due.push((room.clone(), sealed.event.clone()));
+                if is_any && sealed.looks < SEALED_LOOKS || keys.contains(room, &sealed.event.session) {
+                    due.push((room.clone(), sealed.event.event.clone()));
                 }
             }
         }
@@ -141,7 +182,7 @@ impl Listener {
                 self.passes_by(&room, stop)?;
             }
             if is_any && let Some(listened) = self.rooms.get_mut(&room) {
-                let known = listened.sealed.iter_mut().find(|sealed| sealed.event == event);
+                let known = listened.sealed.iter_mut().find(|sealed| sealed.event.event == event);
                 known.into_iter().for_each(|sealed| sealed.looks += 1);
             }
         }
@@ -160,16 +201,18 @@ impl Listener {
         if found.is_none_or(|event| !event.is_sealed())
             && let Some(listened) = self.rooms.get_mut(room)
         {
-            listened.sealed.retain(|sealed| sealed.event != id);
+            listened.forget_sealed(id);
         }
         Ok(())
     }
 
     async fn begin_now(&mut self, opened: &Opened, room: &str) -> Result<(), Stop> {
-        let token = opened.feed.place().await?;
+        let place = opened.feed.place().await?;
+        self.keep(self.read_up_to(room, &place)).await?;
+        self.is_read(room);
         if let Some(listened) = self.rooms.get_mut(room) {
-            listened.place.clone_from(&token);
+            listened.place = place;
         }
-        Ok(self.keep(vec![RoomWrite::Read { room: room.to_owned(), token }]).await?)
+        Ok(())
     }
 }

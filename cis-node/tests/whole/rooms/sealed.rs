@@ -4,7 +4,7 @@ use cis_core::event::{RunState, TaskState};
 use cis_matrix::{MatrixError, Trust};
 
 use super::heard::{GATE, Place, WAITS, hears, state_of};
-use super::{ANN, BOB};
+use super::{ANN, ASKS, BOB};
 use crate::harness::on_a_runtime;
 use crate::homeserver::{reaction, words};
 
@@ -26,6 +26,40 @@ fn a_command_whose_key_comes_late_is_obeyed_then() {
         place.all_is_heard().await;
         assert_eq!(place.answers_to(&sealed).len(), 1);
         assert!(place.answers_to(&never).is_empty() && place.answers_to(&talk).is_empty());
+        node.stop().await;
+    });
+}
+
+#[test]
+fn a_command_whose_key_comes_after_a_restart_is_obeyed_then_and_once() {
+    on_a_runtime(async {
+        let place = Place::encrypted();
+        let node = place.node(&[]).await;
+        let run = place.run(&node, WAITS).await;
+        let other = place.run(&node, ASKS).await;
+        let meanwhile = place.server.writes_sealed(&place.room, BOB, &format!("!cis cancel {other}"));
+        let after = place.server.writes_sealed(&place.room, BOB, "!cis cancel waits");
+        let never = place.server.writes_sealed(&place.room, BOB, "!cis retry waits");
+        // What is taken after them moves the place from which the room is read on.
+        place.all_is_heard().await;
+        node.leave().await;
+        place.server.unseal(&meanwhile);
+        let node = place.node(&[]).await;
+        node.reaches(&other, RunState::Cancelled).await;
+        hears(&node, &place.room).await;
+        assert_eq!(state_of(&node, &run).await, RunState::Running);
+        place.server.unseal(&after);
+        assert!(place.answer_to(&after).await.contains("waits is being cancelled"));
+        node.reaches(&run, RunState::Cancelled).await;
+        place.all_is_heard().await;
+        node.leave().await;
+        let node = place.node(&[]).await;
+        hears(&node, &place.room).await;
+        place.all_is_heard().await;
+        for event in [&meanwhile, &after] {
+            assert_eq!(place.answers_to(event).len(), 1);
+        }
+        assert!(place.answers_to(&never).is_empty());
         node.stop().await;
     });
 }
