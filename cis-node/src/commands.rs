@@ -216,6 +216,21 @@ pub(super) fn decided(run: RunId, task: &TaskId) -> String {
     format!("decided {task} of {run}")
 }
 
+/// What the store remembers of an input that came with this event of a room and has no other result in the store.
+pub(super) fn taken_with(event: &str) -> String {
+    format!("taken with {event}")
+}
+
+/// Whether an input that makes nothing in the store was taken before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    Now,
+    /// It came with the same event. If the node stopped then, what it asks for may not be done.
+    BySame,
+    /// It came with another event.
+    ByAnother,
+}
+
 /// What a session waits at.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
@@ -390,10 +405,12 @@ pub(super) enum Command {
         actor: Actor,
         reply: Reply<()>,
     },
-    /// Takes an input that makes nothing in the store. Reply: nobody took it before.
+    /// Takes an input that makes nothing in the store.
     TakeInput {
         input: InputId,
-        reply: Reply<bool>,
+        /// The event of a room with which it came.
+        event: String,
+        reply: Reply<Taken>,
     },
     /// Makes it durable that what these left is about to be removed. Answers without those that are open
     /// again: nothing of them may go.

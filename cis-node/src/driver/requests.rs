@@ -9,7 +9,7 @@ use super::turn::{Beside, typed_into};
 use super::{COMMANDS_PER_TURN_MAX, Driver, HeldKill, Stopping, idempotency};
 use crate::again;
 use crate::bound_tasks::BoundTasks;
-use crate::commands::{AskedOfRun, Command, DriverStatus, NewRun, Reply, RunVerb};
+use crate::commands::{AskedOfRun, Command, DriverStatus, NewRun, Reply, RunVerb, Taken, taken_with};
 use crate::problems::{starting, store_problem, unconnected};
 use crate::restore;
 use crate::upkeep::cancels::UnrecordedCancel;
@@ -25,9 +25,6 @@ use cis_core::policy::{Denied, Principal, authorize_decision, authorize_room_cha
 use cis_core::scheduler::{Input, InputKind, LiveAttempt, Rejected, Run, TaskEntry};
 use cis_host::protocol::ToHost;
 use cis_store::TaskSeed;
-
-/// Noted for an input that has no other result in the store.
-const TAKEN: &str = "taken";
 
 impl Driver {
     pub(super) fn take_commands(&mut self, now: TimestampMs) {
@@ -122,12 +119,17 @@ impl Driver {
                 self.turn.draft(draft);
                 self.turn.confirm(reply, Ok(()));
             }
-            Command::TakeInput { input, reply } => {
-                let known = self.made_by(input);
-                if matches!(known, Ok(None)) {
-                    self.turn.make(input, TAKEN.to_owned());
+            Command::TakeInput { input, event, reply } => {
+                let with = taken_with(&event);
+                let taken = self.made_by(input).map(|known| match known {
+                    None => Taken::Now,
+                    Some(known) if known == with => Taken::BySame,
+                    Some(_) => Taken::ByAnother,
+                });
+                if matches!(taken, Ok(Taken::Now)) {
+                    self.turn.make(input, with);
                 }
-                self.turn.confirm(reply, known.map(|known| known.is_none()));
+                self.turn.confirm(reply, taken);
             }
             Command::Cleaning { victims, actor, reply } => self.cleaning(victims, &actor, reply, now),
             Command::Recover { run, replaces, reply } => self.recover(*run, replaces, reply),

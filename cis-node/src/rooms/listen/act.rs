@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::files;
 use super::who::Speaker;
 use super::{AUDITS, Listener, Stop};
-use crate::commands::{AskedOfRun, Command, RunVerb};
+use crate::commands::{AskedOfRun, Command, RunVerb, Taken};
 use crate::problems::blocking;
 use crate::server::{InboxApi as _, NodeApi as _, NodesApi as _};
 use cis_core::api::{
@@ -101,12 +101,24 @@ pub(super) fn not(problem: &Problem) -> Done {
     })
 }
 
+/// What is said to words that were taken, but have no reply.
+pub(super) fn unfinished() -> Message {
+    let says = "The node stopped while it did this, so it is not known whether it is done. If it is not, say it again.";
+    reply::words(says, None)
+}
+
 impl Listener {
-    /// Whether these words are heard for the first time. A homeserver can give them again as another event. After a crash they may have been
-    /// taken without any effect.
-    async fn takes(&self, speaker: &Speaker) -> Result<bool, Stop> {
-        let input = speaker.input;
-        Ok(self.node.driver.ask(|reply| Command::TakeInput { input, reply }).await?)
+    /// Takes these words, once. Gives what becomes of them if they were taken before.
+    async fn take_once(&self, speaker: &Speaker) -> Result<Option<Done>, Stop> {
+        let (input, event) = (speaker.input, speaker.event.as_str().to_owned());
+        let taken = self.node.driver.ask(|reply| Command::TakeInput { input, event, reply }).await?;
+        Ok(match taken {
+            Taken::Now => None,
+            // If there is a reply to it, that stands.
+            Taken::BySame => Some(Done::Not(unfinished())),
+            // A homeserver gives the same words again.
+            Taken::ByAnother => Some(Done::AsSeen),
+        })
     }
 
     /// Does what a command asks for.
@@ -172,8 +184,8 @@ impl Listener {
             Request::Report { session: name, waits_for } => match self.named_session(speaker, name).await? {
                 Ok(session) => {
                     let permit = self.admit(speaker, request, act::ControlSession::on(session))?;
-                    if !self.takes(speaker).await? {
-                        return Ok(Done::AsSeen);
+                    if let Some(done) = self.take_once(speaker).await? {
+                        return Ok(done);
                     }
                     let report = ReportSession { waits_for: *waits_for };
                     Ok(match self.node.report_session(permit, report).await {
@@ -384,8 +396,8 @@ impl Listener {
         let (name, tags) = member.map(|member| (member.name, member.tags)).unwrap_or_default();
         let threshold = self.node.members.of(&room).map_or(1, |membership| membership.owners().threshold);
         let request = AdmitNode { room, did: did.clone(), name, may: may.clone(), tags };
-        if !self.takes(speaker).await? {
-            return Ok(Done::AsSeen);
+        if let Some(done) = self.take_once(speaker).await? {
+            return Ok(done);
         }
         match self.node.admit_node(permit, request).await {
             Ok(_) if threshold > 1 => {

@@ -10,10 +10,11 @@ use super::super::carry::{remembered_as, transaction_of};
 use super::super::publish::Ready;
 use super::super::render::{MESSAGE, power};
 use super::super::tell::{self, what};
-use super::act::{Done, Named};
+use super::act::{self, Done, Named};
 use super::who::Speaker;
 use super::{LOOKUPS, Listener, REPLIES, Stop};
 use crate::account::Opened;
+use crate::commands::taken_with;
 use cis_core::api::{Outgoing, Priority, RoomWrite};
 use cis_core::ids::RunId;
 use cis_core::people::Carried;
@@ -126,6 +127,7 @@ impl Listener {
                 device_signed: event.encryption.as_ref().is_some_and(|it| it.trust >= Trust::Signed),
             },
             input: input_of(&listened.room, &id, event.sent_ms),
+            event: id.clone(),
         };
         // Whoever may do nothing costs no request. An approval can name them all the same.
         let may_act = wanted.answers() || self.role(&speaker).is_some();
@@ -143,11 +145,16 @@ impl Listener {
         let reply = match stale {
             _ if self.is_for_others(&speaker, &wanted) => None,
             Some(stale) => {
-                // Of what was done before it is not said that it came too late.
                 let input = speaker.input;
-                let done = self.node.read(move |reader| reader.find_input(input)).await?.is_some();
-                let hears = !done && self.role(&speaker).is_some() && self.may_hear(&speaker);
-                hears.then(|| reply::not_done(&stale))
+                match self.node.read(move |reader| reader.find_input(input)).await? {
+                    None => {
+                        let hears = self.role(&speaker).is_some() && self.may_hear(&speaker);
+                        hears.then(|| reply::not_done(&stale))
+                    }
+                    Some(made) if made == taken_with(id.as_str()) => Some(act::unfinished()),
+                    // Of what was done before it is not said that it came too late.
+                    Some(_) => None,
+                }
             }
             None => self.done(&speaker, wanted).await?,
         };

@@ -5,7 +5,7 @@ use cis_core::event::Via;
 use cis_core::ids::InputId;
 use cis_core::people::{Carried, Person, Power, Role};
 use cis_core::policy::{Principal, Rights, Who};
-use cis_core::room::{RoomId, UserId};
+use cis_core::room::{EventId, RoomId, UserId};
 
 /// Somebody who says something.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub(super) struct Speaker {
     pub(super) carried: Carried,
     /// What they said, as an input: the same event is the same for ever.
     pub(super) input: InputId,
+    /// The event.
+    pub(super) event: EventId,
 }
 
 impl Speaker {
