@@ -64,6 +64,8 @@ struct Task {
     /// Their ids.
     rooms: BTreeSet<String>,
     devices: BTreeMap<NodeDid, Device>,
+    /// The newest process of each node that said of itself where it is.
+    lives: BTreeMap<NodeDid, Ulid>,
     /// What nodes said of themselves where the room keeps none of it, by room and account.
     heard: BTreeMap<(String, String), Announcement>,
     /// What this node says of itself in rooms that do not keep it.
@@ -93,6 +95,7 @@ pub(crate) fn start(node: Arc<Node>, end: LinkEnd) {
         named: BTreeSet::new(),
         rooms: BTreeSet::new(),
         devices: BTreeMap::new(),
+        lives: BTreeMap::new(),
         heard: BTreeMap::new(),
         unkept: BTreeMap::new(),
         to_greet: BTreeSet::new(),
@@ -204,7 +207,7 @@ impl Task {
         let carrier = Carrier { room, type_name: INFO, sender: Some(sender) };
         let Ok(content) = serde_json::from_str::<Value>(content.get()) else { return };
         let Ok(envelope) = verify(&content, carrier, |_| Standing::Trusted) else { return };
-        let life = envelope.body().get("life").and_then(Value::as_str).and_then(|life| life.parse().ok());
+        let life = life_of(&envelope);
         let is_later = envelope.id().timestamp_ms() > self.life.timestamp_ms();
         let is_own = *envelope.did() == self.node.did;
         if let Some(life) = life.filter(|life| is_own && is_later && *life != self.life)
@@ -321,11 +324,24 @@ impl Task {
         }
         let Some(envelope) = self.verified(&content, carrier) else { return };
         if let Some(device) = envelope.body().get("device").and_then(Value::as_str) {
-            let is_new = self.found(envelope.did(), sender, device);
-            if is_new && *envelope.did() != self.node.did {
+            let is_found = self.found(envelope.did(), sender, device);
+            // A process that began later has forgotten what an earlier one was told.
+            let has_begun = self.begins(&envelope);
+            if (is_found || has_begun) && *envelope.did() != self.node.did {
                 self.to_greet.insert((room.to_owned(), envelope.did().clone()));
             }
         }
+    }
+
+    /// Whether a node says that a process of it began after those that are known.
+    fn begins(&mut self, envelope: &Verified) -> bool {
+        let Some(life) = life_of(envelope) else { return false };
+        let known = self.lives.get(envelope.did());
+        let begins = known.is_none_or(|known| *known < life);
+        if begins {
+            self.lives.insert(envelope.did().clone(), life);
+        }
+        begins
     }
 
     /// Gives whether it was not known to be there.
@@ -534,6 +550,11 @@ impl Task {
             }
         }
     }
+}
+
+/// The process of a node that says something of itself.
+fn life_of(envelope: &Verified) -> Option<Ulid> {
+    envelope.body().get("life").and_then(Value::as_str).and_then(|life| life.parse().ok())
 }
 
 /// Waits until this time of the node's clock, without end where there is none.

@@ -16,6 +16,9 @@ use super::{ANN, BOB, CIS};
 use crate::harness::{Node, SLOTS, eventually, lines, on_a_runtime, problem_of, task};
 use crate::homeserver::Server;
 
+/// What a node says of itself.
+const INFO: &str = "cis.dag.node.info";
+
 /// Lets a node into a room that another one owns.
 async fn let_in(owner: &Node, node: &Node, room: &str, right: Right) {
     let code = owner.client.invite_nodes(room).await.unwrap().code;
@@ -186,7 +189,13 @@ fn a_run_that_another_coordinator_took_over_is_read_by_the_one_that_had_it() {
         // Also a coordinator that was away meanwhile finds out.
         let log = owner.log_of(&run, "a").await;
         owner.stop().await;
+        let greetings = server.letters(BOB, CIS, INFO);
         let owner = member(&home("c"), (&server, &room), CIS, "coordinator").await;
+        // The room keeps nothing of where the worker is, so the worker says it again.
+        eventually("the worker greets it", async || {
+            (server.letters(BOB, CIS, INFO) > greetings).then_some(())
+        })
+        .await;
         reads(&owner, &run, RunState::Succeeded).await;
         assert_eq!(owner.client.run(&run).await.unwrap().run.node, second.did);
         assert_eq!(owner.log_of(&run, "a").await, log);
