@@ -447,7 +447,7 @@ fn a_program_in_a_session_asks_people_and_hears_who_answered_what() {
             python3 api.py POST /v1/node/stop '{{}}' >> forbidden
             echo "made=1" >> "$CIS_OUTPUT"
             until [ -e go ]; do sleep 0.05; done
-            api POST hand-in '{{"text":"all is well"}}'
+            api POST hand-in "{{\"text\":\"all is well with $SECRET\"}}"
             sleep 300
             "#
         );
@@ -496,7 +496,7 @@ fn a_program_in_a_session_asks_people_and_hears_who_answered_what() {
         assert_eq!(whats, ["asked", "answered", "asked", "answered"], "{thread:?}");
         std::fs::write(dir.join("go"), "").unwrap();
         node.reaches(&run, RunState::Succeeded).await;
-        assert_eq!(node.log_of(&run, "next").await, "all is well 1\n");
+        assert_eq!(node.log_of(&run, "next").await, "all is well with *** 1\n");
         let history = client.run_history(&run, Some("ask")).await.unwrap();
         let count = |action: &str| history.iter().filter(|entry| entry.action.as_str() == action).count();
         assert_eq!(["asked", "answered", "withdrawn", "handed_in"].map(count), [3, 2, 1, 1], "{history:?}");

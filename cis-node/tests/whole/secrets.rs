@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
 
 use axum::body::Body;
 use cis_core::api::{Attach, CreateRun, ReadLog};
-use cis_core::event::RunState;
+use cis_core::event::{RunState, TaskState};
 use cis_node::upkeep;
+use cis_store::Readers;
 
 use crate::harness::{Node, eventually, on_a_runtime, request, task};
 use crate::wire::send;
@@ -113,6 +115,78 @@ fn a_task_whose_secret_is_missing_fails_and_says_which() {
         let reason = task(&run, "show").reason.clone().unwrap();
         assert!(reason.contains("MY_TOKEN"), "{reason}");
         assert_eq!(task(&run, "later").attempts, 0);
+        node.stop().await;
+    });
+}
+
+/// What agents say with a secret: at a login screen, and of the result.
+const AGENTS: &str = r#"
+[agents.out]
+command = ["sh", "out.sh"]
+login_final = ["please log in"]
+[[agents.out.screen.rules]]
+name = "out"
+is = "login"
+all = ["Please log in"]
+question = "Please log in"
+[agents.works]
+command = ["sh", "works.sh"]
+[agents.works.screen]
+markers = true
+"#;
+
+const WORK_OF_AGENTS: &str = r#"
+version = 1
+[dag]
+id = "agents"
+[[tasks]]
+id = "out"
+agent = "out"
+prompt = "x"
+secrets = { KEY = { file = "key" } }
+[[tasks]]
+id = "works"
+agent = "works"
+prompt = "x"
+secrets = { KEY = { file = "key" } }
+[[tasks]]
+id = "later"
+needs = ["works"]
+tty = false
+command = ["echo", "{{ tasks.works.output }}"]
+"#;
+
+#[test]
+fn a_secret_is_hidden_in_what_agents_say_of_their_login_and_their_result() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let work = tempfile::tempdir().unwrap();
+        let home = scratch.path().join("home");
+        fs::DirBuilder::new().mode(0o700).create(&home).unwrap();
+        fs::write(home.join("config.toml"), AGENTS).unwrap();
+        fs::write(work.path().join("key"), "key-of-a-file").unwrap();
+        fs::write(work.path().join("out.sh"), "printf \"Please log in: $KEY is old\\n> \"; read -r x")
+            .unwrap();
+        fs::write(
+            work.path().join("works.sh"),
+            "echo \"ERROR: $KEY is old\"; echo \"COMPLETE: made with $KEY\"; sleep 300",
+        )
+        .unwrap();
+        let node = Node::local(&home, &[]).await;
+        let run = node.submit_in(work.path(), WORK_OF_AGENTS).await;
+        let ended = node.reaches(&run, RunState::Failed).await;
+        let reason = task(&ended, "out").reason.clone().unwrap();
+        assert!(reason.contains("Please log in: ***"), "{reason}");
+        node.task_is(&run, "later", TaskState::Succeeded).await;
+        let log = node.log_of(&run, "later").await;
+        assert!(log.starts_with("made with ***"), "{log}");
+        let readers = Readers::open(&node.home.database()).unwrap();
+        let events = readers.get().unwrap().events(0, None, 10_000).unwrap();
+        let told = |text: &str| events.iter().filter(|event| format!("{event:?}").contains(text)).count();
+        // The login, the error, and the result.
+        assert!(told("Please log in: ***") > 0 && told("*** is old") > 1, "{events:#?}");
+        assert!(told("made with ***") > 0, "{events:#?}");
+        assert_eq!(told("key-of-a-file"), 0, "{events:#?}");
         node.stop().await;
     });
 }

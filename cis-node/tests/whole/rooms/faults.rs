@@ -161,6 +161,34 @@ fn a_room_that_lets_the_node_say_nothing_is_told_all_when_it_may_again() {
 }
 
 #[test]
+fn a_room_that_refused_messages_is_heard_again_after_another_run_begins_there() {
+    on_a_runtime(async {
+        let place = Place::generous();
+        let node = place.node(&[FAST]).await;
+        let run = node.submit_as(place.run(&chain(1))).await;
+        place.card(&run, "running").await;
+        all_is_told(&node).await;
+        place.server.needs_level(&place.room, "m.room.message", 50);
+        let refused = Instant::now();
+        place.open("t0");
+        node.reaches(&run, RunState::Succeeded).await;
+        warns(&node, &[&place.room, "accepts no messages"]).await;
+        // Nothing of it can be sent.
+        let next = node.submit_as(place.run(&chain(1))).await;
+        node.reaches(&next, RunState::Succeeded).await;
+        place.server.set_level(&place.room, CIS, 50);
+        place.server.says_levels(&place.room, ANN);
+        for run in [&run, &next] {
+            place.card(run, "succeeded").await;
+        }
+        // By itself it is tried again after 5 s.
+        assert!(refused.elapsed() < Duration::from_secs(5), "that the levels changed was not heard");
+        is_well(&node).await;
+        node.stop().await;
+    });
+}
+
+#[test]
 fn a_room_that_was_left_is_told_all_after_the_node_is_back_in_it() {
     on_a_runtime(async {
         let place = Place::generous();
@@ -199,6 +227,10 @@ fn a_room_that_refuses_all_and_follows_nothing_any_more_is_no_trouble() {
         let view = node.client.set_mode(&run, &LOCAL).await.unwrap();
         assert_eq!((view.run.mode, &view.run.room), (ExecutionMode::Local, &None));
         is_well(&node).await;
+        // What was put off for 5 s is given up at once.
+        let left = Instant::now();
+        all_is_told(&node).await;
+        assert!(left.elapsed() < Duration::from_secs(3), "{:?}", left.elapsed());
         place.open("t1");
         node.reaches(&run, RunState::Succeeded).await;
         // Also where it takes all again.
@@ -227,10 +259,6 @@ fn a_login_that_was_refused_stops_no_run_and_is_tried_when_another_run_is_follow
         eventually("it was refused", async || (!place.server.has_failures()).then_some(())).await;
         assert_ne!(node.client.node().await.unwrap().outbox, 0);
         let second = node.submit_as(place.run(&chain(2))).await;
-        // What was put off for 5 s is given up at once.
-        let left = Instant::now();
-        all_is_told(&node).await;
-        assert!(left.elapsed() < Duration::from_secs(3), "{:?}", left.elapsed());
         for run in [run, second] {
             node.reaches(&run, RunState::Succeeded).await;
             place.card(&run, "succeeded").await;
