@@ -148,7 +148,12 @@ pub enum Refusal {
         detail: String,
     },
     /// It waited at the worker for its turn, and was taken back: nothing was started.
-    Withdrawn {},
+    Withdrawn {
+        /// All slots of the worker are taken, by other coordinators too. Its next offer says when there is one. Earlier versions do not
+        /// say so.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        full: bool,
+    },
     /// Its own policy forbids it.
     Policy {
         /// Which rule.

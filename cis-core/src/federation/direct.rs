@@ -36,6 +36,10 @@ impl Payload for TaskPayload {
         NodeOffer { others: Some(others), ..status.clone() }
     }
 
+    fn slots(status: &NodeOffer) -> u32 {
+        status.slots
+    }
+
     fn weight(progress: &Progress) -> usize {
         match progress {
             Progress::Started { .. } | Progress::Collecting {} => 1,

@@ -37,6 +37,8 @@ const SENDER: &str = "@node:example.org";
 const DIRECT: &str = include_str!("golden/direct-v1.txt");
 /// Heartbeats and grants with `commit`.
 const DIRECT_COMMIT: &str = include_str!("golden/direct-v2.txt");
+/// A refusal for lack of a slot.
+const DIRECT_FULL: &str = include_str!("golden/direct-v3.txt");
 const VOTES: &str = include_str!("golden/votes-v1.txt");
 const CONTROL: &str = include_str!("golden/control-v1.txt");
 
@@ -202,7 +204,7 @@ fn messages() -> Vec<Message<TaskPayload>> {
         Message::Holding { run, epoch, held: held.to_vec() },
         Message::Claimed { granted: granted.clone() },
         refused(Refusal::Resources { detail: "no PTY is left".into() }),
-        refused(Refusal::Withdrawn {}),
+        refused(Refusal::Withdrawn { full: false }),
         refused(Refusal::Policy { detail: "rule 1".into() }),
         Message::Unknown { granted: granted.clone() },
         Message::Progress { granted: granted.clone(), first: 1, progress },
@@ -341,6 +343,18 @@ fn tasks_that_wait_for_the_room_are_told_as_they_were() {
         Some(message)
     });
     check(DIRECT_COMMIT, with_key.collect(), draft, |envelope| direct::read(envelope).unwrap().remove(0));
+}
+
+#[test]
+fn a_refusal_for_lack_of_a_slot_is_told_as_it_was() {
+    let draft = |message: &_| direct::draft(message, Ulid::from_parts(1, 1), ROOM, SENDER);
+    let refused = messages().into_iter().filter_map(|message| match message {
+        Message::Refused { granted, reason: Refusal::Withdrawn { .. } } => {
+            Some(Message::Refused { granted, reason: Refusal::Withdrawn { full: true } })
+        }
+        _ => None,
+    });
+    check(DIRECT_FULL, refused.collect(), draft, |envelope| direct::read(envelope).unwrap().remove(0));
 }
 
 #[test]

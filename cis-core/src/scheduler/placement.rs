@@ -40,8 +40,9 @@ pub struct NodeOffer {
     pub slots: u32,
     /// Sessions that it has now, of whatever run.
     pub sessions: u32,
-    /// Those of them that the coordinator who is told this does not count itself: others gave them, or they are void and end. Earlier
-    /// versions do not say.
+    /// Those of them that the coordinator that is told this does not count itself: others gave them, or they are void and end. More
+    /// where slots are kept for other coordinators, and fewer where this one may have slots of others, if it has tasks for them.
+    /// Earlier versions do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub others: Option<u32>,
     /// Sessions that it takes beyond its slots.

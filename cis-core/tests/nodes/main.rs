@@ -32,6 +32,7 @@ mod room;
 mod search;
 mod seeds;
 mod serving;
+mod slots;
 mod users;
 mod walk;
 mod working;

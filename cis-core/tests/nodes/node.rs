@@ -49,6 +49,10 @@ impl Payload for Work {
         TaskPayload::told(status, others)
     }
 
+    fn slots(status: &NodeOffer) -> u32 {
+        TaskPayload::slots(status)
+    }
+
     fn weight(progress: &Self::Progress) -> usize {
         TaskPayload::weight(progress)
     }
@@ -393,7 +397,7 @@ impl Node {
             self.handle(if live.host != Some(self.host.instance) || live.cancelling || live.started {
                 InputKind::AttemptLost { attempt, detail: "its session host ended".to_owned() }
             } else {
-                let reason = Refusal::Withdrawn {};
+                let reason = Refusal::Withdrawn { full: false };
                 InputKind::Worker(FromWorker::Refused { attempt, fence, reason })
             });
         }

@@ -17,6 +17,9 @@ use crate::node::{Node, Waiting, Work, Write};
 use crate::plan::run;
 use crate::room::folded;
 
+/// Sessions that a node runs at a time.
+pub(crate) const SLOTS: u32 = 4;
+
 impl Node {
     pub(super) fn work(&mut self, effects: Vec<Effect<Work>>) {
         for effect in effects {
@@ -30,6 +33,12 @@ impl Node {
                 Effect::Start { grant: Grant { granted, session, spec: failures }, lease_end } => {
                     let (attempt, fence) = (granted.attempt.clone(), granted.fence);
                     self.life().held.insert(attempt.clone(), (granted.clone(), session));
+                    let worker = self.life().worker.as_mut();
+                    if worker.is_some_and(|worker| worker.lacks_slot(&granted, SLOTS, boot)) {
+                        let reason = Refusal::Withdrawn { full: true };
+                        self.life().said.push(FromWorker::Refused { attempt, fence, reason });
+                        continue;
+                    }
                     if self.rng.percent(self.short_percent) {
                         let reason = Refusal::Resources { detail: "no PTY is left".to_owned() };
                         self.life().said.push(FromWorker::Refused { attempt, fence, reason });
@@ -47,7 +56,7 @@ impl Node {
                 }
                 Effect::Freeze(granted) if self.takes_back(&granted) => {
                     let Granted { attempt, fence } = granted;
-                    let reason = Refusal::Withdrawn {};
+                    let reason = Refusal::Withdrawn { full: false };
                     self.life().said.push(FromWorker::Refused { attempt, fence, reason });
                 }
                 Effect::Cancel { granted, .. } | Effect::Kill(granted) if self.takes_back(&granted) => {
@@ -294,7 +303,7 @@ impl Node {
         NodeOffer {
             name: format!("n{}", self.at),
             tags: self.plan.tags(self.at),
-            slots: 4,
+            slots: SLOTS,
             commits: true,
             files: true,
             sessions: u32::try_from(sessions).unwrap(),

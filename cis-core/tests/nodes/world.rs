@@ -15,6 +15,7 @@ use crate::rng::Rng;
 use crate::room::{Item, Members, Room};
 use crate::seeds::has_users;
 use crate::users::Users;
+use crate::working::SLOTS;
 
 /// More than so many messages are not under way at once.
 const PACKETS_MAX: usize = 400;
@@ -161,7 +162,12 @@ impl World {
                 ));
             }
         }
-        self.no_task_works_twice()
+        self.no_task_works_twice()?;
+        let sessions = self.nodes[at].host.trees.values().filter(|tree| tree.exit.is_none()).count();
+        if sessions > SLOTS as usize {
+            return Err(format!("node {at} has {sessions} sessions at a time"));
+        }
+        Ok(())
     }
 
     fn begins(&mut self, at: usize, granted: Granted) -> Step {

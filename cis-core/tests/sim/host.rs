@@ -46,7 +46,11 @@ struct Waiting {
 
 impl Waiting {
     fn withdrawn(self) -> FromWorker {
-        FromWorker::Refused { attempt: self.attempt, fence: self.fence, reason: Refusal::Withdrawn {} }
+        FromWorker::Refused {
+            attempt: self.attempt,
+            fence: self.fence,
+            reason: Refusal::Withdrawn { full: false },
+        }
     }
 }
 

@@ -407,7 +407,8 @@ impl World {
                     self.feed(InputKind::AttemptLost { attempt: live.attempt, detail })?;
                 }
                 None => {
-                    let (attempt, fence, reason) = (live.attempt, live.fence, Refusal::Withdrawn {});
+                    let (attempt, fence, reason) =
+                        (live.attempt, live.fence, Refusal::Withdrawn { full: false });
                     self.feed(InputKind::Worker(FromWorker::Refused { attempt, fence, reason }))?;
                 }
                 Some(session) => {

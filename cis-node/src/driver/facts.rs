@@ -183,7 +183,7 @@ impl Driver {
                 return self.lost(live.attempt, HOST_ENDED.to_owned(), now);
             }
             // It never began, and whether its turn is still to come is for the scheduler to say.
-            let (attempt, fence, reason) = (live.attempt, live.fence, Refusal::Withdrawn {});
+            let (attempt, fence, reason) = (live.attempt, live.fence, Refusal::Withdrawn { full: false });
             let refused = FromWorker::Refused { attempt, fence, reason };
             return self.handle(Input::internal(InputKind::Worker(refused)), now);
         };

@@ -49,7 +49,7 @@ impl LocalWorker {
             remove(&secret_file::path(&live.log));
         }
         self.forget(session);
-        self.said.push(FromWorker::Refused { attempt, fence, reason: Refusal::Withdrawn {} });
+        self.said.push(FromWorker::Refused { attempt, fence, reason: Refusal::Withdrawn { full: false } });
     }
 
     /// It ended. Answers whether it is one of ours: if so it was shown to the hub before or not.

@@ -72,7 +72,8 @@ impl Bench {
 
     fn assert_withdrawn(&mut self, fence: u64) {
         let said = std::mem::take(&mut self.worker.said);
-        let back = FromWorker::Refused { attempt: attempt(), fence, reason: Refusal::Withdrawn {} };
+        let back =
+            FromWorker::Refused { attempt: attempt(), fence, reason: Refusal::Withdrawn { full: false } };
         assert_eq!(said, [back]);
         assert_eq!(self.worker.live_count(), 0);
     }

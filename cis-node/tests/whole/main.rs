@@ -17,6 +17,7 @@ mod secrets;
 mod server;
 mod sessions;
 mod shared;
+mod slots;
 mod store;
 mod tokens;
 mod views;

@@ -413,9 +413,10 @@ impl<P: Payload> CoordinatorHalf<P> {
                 let known = self.find(&granted).filter(|given| given.worker == *from);
                 let effect = match known.map(|given| &given.phase) {
                     None | Some(Phase::Recorded) => return Ok(()),
-                    Some(Phase::Offered { .. }) => {
-                        Effect::Refused { granted: granted.clone(), reason: Refusal::Withdrawn {} }
-                    }
+                    Some(Phase::Offered { .. }) => Effect::Refused {
+                        granted: granted.clone(),
+                        reason: Refusal::Withdrawn { full: false },
+                    },
                     Some(Phase::Claimed) => Effect::Lost(granted.clone()),
                 };
                 self.given.remove(&granted.attempt);

@@ -24,6 +24,12 @@ pub trait Payload: Clone + std::fmt::Debug + PartialEq {
         status.clone()
     }
 
+    /// How many sessions a worker with this status runs at a time.
+    fn slots(status: &Self::Status) -> u32 {
+        let _ = status;
+        u32::MAX
+    }
+
     /// How much room it takes in a message: [`PROGRESS_WEIGHT_MAX`] fit into one.
     fn weight(progress: &Self::Progress) -> usize {
         let _ = progress;

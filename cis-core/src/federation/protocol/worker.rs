@@ -3,6 +3,8 @@
 //! Owns terms (whom it obeys in a run), leases on its own clock, and results until nobody needs them. Whether a task may
 //! run here at all is the worker's policy, which answers [`Effect::Start`]; how sessions are run is the session host's.
 
+mod slots;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -122,6 +124,7 @@ pub struct WorkerHalf<P: Payload> {
     beat_at: BootMs,
     /// What is to be remembered of these otherwise than before.
     changed: BTreeSet<(RunId, TaskId)>,
+    slots: slots::Slots,
 }
 
 /// What is to be remembered otherwise than before.
@@ -175,6 +178,7 @@ impl<P: Payload> WorkerHalf<P> {
             answered: nonce,
             beat_at: now,
             changed: BTreeSet::new(),
+            slots: slots::Slots::default(),
         }
     }
 
@@ -267,18 +271,6 @@ impl<P: Payload> WorkerHalf<P> {
     #[must_use]
     pub fn live_sessions(&self) -> usize {
         self.held.values().filter(|held| !matches!(held.phase, Phase::Ended { .. })).count()
-    }
-
-    /// How many of them this coordinator does not count itself: those of others, and those that are being killed, as their grants are void.
-    fn sessions_of_others(&self, coordinator: &NodeDid) -> u32 {
-        let is_other = |held: &&Held<_, _, _>| match held.phase {
-            Phase::Working | Phase::Frozen { .. } => {
-                self.coordinator_of(held.granted.attempt.run) != Some(coordinator)
-            }
-            Phase::Killed => true,
-            Phase::Ended { .. } => false,
-        };
-        u32::try_from(self.held.values().filter(is_other).count()).unwrap_or(u32::MAX)
     }
 
     /// How many sessions of a run work, or wait for their turn.
@@ -471,6 +463,7 @@ impl<P: Payload> WorkerHalf<P> {
         self.act(now, out);
         let oldest = now - self.settings.lease_ms;
         self.over.retain(|_, (_, since)| *since > oldest);
+        self.offer_slots(status.filter(|_| !coordinators.is_empty()).map(P::slots), now);
         if self.beat_at > now {
             return;
         }
@@ -551,7 +544,7 @@ impl<P: Payload> WorkerHalf<P> {
             };
             phase.into_iter().chain(held.tells::<P>().then_some(held.progress_at))
         });
-        of_held.chain([self.beat_at]).min()
+        of_held.chain([self.beat_at]).chain(self.next_offer()).min()
     }
 
     /// Whether `from` is obeyed in a run; a later term makes it so from now on.

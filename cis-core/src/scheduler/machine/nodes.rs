@@ -42,6 +42,15 @@ struct Offer {
     offer: NodeOffer,
     /// What it was short of, if its offer has not changed since.
     short: Option<String>,
+    /// It refused a session for lack of a slot since it made the offer.
+    is_full: bool,
+}
+
+impl Offer {
+    /// Whether it may be given something, as far as it has free slots.
+    fn is_open(&self) -> bool {
+        self.short.is_none() && !self.is_full
+    }
 }
 
 impl Default for Nodes {
@@ -72,7 +81,7 @@ impl Nodes {
                     }
                     self.refused.retain(|_, nodes| !nodes.is_empty());
                 }
-                offers.insert(node, Offer { offer, short });
+                offers.insert(node, Offer { offer, short, is_full: false });
             }
             None => {
                 offers.remove(&node);
@@ -154,6 +163,13 @@ impl Nodes {
         }
     }
 
+    /// A node has no slot until its next offer: coordinators do not know what others gave it meanwhile.
+    pub(super) fn is_full(&mut self, node: &NodeDid) {
+        for offer in self.offers.values_mut().filter_map(|offers| offers.get_mut(node)) {
+            offer.is_full = true;
+        }
+    }
+
     /// Whether some node of the run's room could be given a task.
     fn has_room(
         &self,
@@ -162,7 +178,7 @@ impl Nodes {
         open: &impl Fn(&NodeDid, Option<&Task>) -> bool,
         may_wait: bool,
     ) -> bool {
-        let mut nodes = self.offers_to(run).filter(|(_, of)| of.short.is_none() && !of.offer.draining);
+        let mut nodes = self.offers_to(run).filter(|(_, of)| of.is_open() && !of.offer.draining);
         nodes.any(|(node, of)| {
             Self::candidate(run, node, of, granted, may_wait).free() > 0 && open(node, None)
         })
@@ -247,8 +263,7 @@ impl Nodes {
         open: impl Fn(&NodeDid, Option<&Task>) -> bool,
         may_wait: bool,
     ) -> Vec<Candidate<'a>> {
-        let nodes =
-            self.offers_to(run).filter(|(node, offer)| open(node, Some(task)) && offer.short.is_none());
+        let nodes = self.offers_to(run).filter(|(node, offer)| open(node, Some(task)) && offer.is_open());
         nodes
             .map(|(node, of)| Self::candidate(run, node, of, granted, may_wait))
             .filter(|candidate| self.keeps_from(run.id(), (task, moves_files), candidate).is_none())
@@ -277,11 +292,12 @@ impl Machine {
     /// Each node of the room, with the reason why it does not get the task at `index` now; none: it could.
     pub(super) fn nodes_for(&self, run: &Run, index: u32) -> Vec<(String, Option<String>)> {
         let (task, granted) = ((run.spec(index), run.moves_files(index)), self.granted_by_node());
-        let reason = |(node, Offer { offer, short }): (&NodeDid, &Offer)| {
+        let reason = |(node, Offer { offer, short, is_full }): (&NodeDid, &Offer)| {
             let granted = granted.get(node).copied().unwrap_or(0);
             let ahead = if run.ahead > 0 { offer.ahead_of(run.id()) } else { 0 };
             let candidate = Candidate { node, offer, granted, ahead };
-            let why = self.nodes.keeps_from(run.id(), task, &candidate).map(|why| why.to_string());
+            let why = self.nodes.keeps_from(run.id(), task, &candidate);
+            let why = why.or_else(|| is_full.then_some(Ineligible::Full)).map(|why| why.to_string());
             let short = short.as_ref().map(|of| format!("was short of resources a moment ago: {of}"));
             let why = short.or(why);
             let name = if offer.name.is_empty() { node.0.clone() } else { offer.name.clone() };

@@ -159,13 +159,18 @@ impl Machine {
                 self.hold(turn.now);
                 change(TaskState::Queued, None, Some(QueueReason::Resources { at_ms, detail }))
             }
-            (None, Refusal::Withdrawn {}) if in_room => {
+            (None, Refusal::Withdrawn { full }) if in_room => {
                 // Its next offer may be late: what it gave back would go there again and again.
                 self.nodes.queues_nothing(&node);
+                if full {
+                    self.nodes.is_full(&node);
+                }
                 self.count_ahead();
                 change(TaskState::Queued, None, Some(QueueReason::Withdrawn))
             }
-            (None, Refusal::Withdrawn {}) => change(TaskState::Queued, None, Some(QueueReason::Withdrawn)),
+            (None, Refusal::Withdrawn { .. }) => {
+                change(TaskState::Queued, None, Some(QueueReason::Withdrawn))
+            }
             (None, Refusal::Policy { detail }) => {
                 // Asking the same worker again would not change its mind.
                 let detail = format!("refused by the worker's policy: {detail}");

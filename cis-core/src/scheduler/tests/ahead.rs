@@ -49,8 +49,8 @@ fn what_is_taken_back_is_queued_as_if_it_had_never_been_granted() {
     let mut bench = bench(4, 1);
     bench.does(wish(2));
     bench.does(wish(0));
-    assert_eq!(bench.refuses("t3", Refusal::Withdrawn {}), ["status t3=queued(withdrawn)"]);
-    bench.refuses("t2", Refusal::Withdrawn {});
+    assert_eq!(bench.refuses("t3", Refusal::Withdrawn { full: false }), ["status t3=queued(withdrawn)"]);
+    bench.refuses("t2", Refusal::Withdrawn { full: false });
     assert_eq!(bench.states(), "t1=running t2=queued t3=queued t4=queued");
     assert_eq!(granted(&bench.ends("t1", exit(0))), ["t2#1 f2"], "the same try, under a new fence");
     bench.does(InputKind::Cancel { run: run_id(1), now: false });
@@ -63,7 +63,7 @@ fn a_paused_run_gives_back_what_is_ahead_and_takes_no_more() {
     let said = bench.does(InputKind::Pause { run: run_id(1) });
     assert!(said.contains(&"> withdraw".to_owned()), "{said:?}");
     assert!(granted(&bench.does(wish(2))).is_empty());
-    bench.refuses("t2", Refusal::Withdrawn {});
+    bench.refuses("t2", Refusal::Withdrawn { full: false });
     // This one had begun already.
     bench.ends("t3", exit(0));
     bench.ends("t1", exit(0));
@@ -76,7 +76,7 @@ fn one_that_waits_can_be_cancelled() {
     bench.does(wish(1));
     let said = bench.does(InputKind::Cancel { run: run_id(1), now: false });
     assert!(said.iter().any(|line| line.starts_with("> cancel t2#1")), "{said:?}");
-    bench.refuses("t2", Refusal::Withdrawn {});
+    bench.refuses("t2", Refusal::Withdrawn { full: false });
     bench.ends("t1", crate::event::AttemptOutcome::Cancelled);
     assert_eq!(bench.states(), "t1=cancelled t2=cancelled t3=cancelled");
 }
@@ -100,8 +100,12 @@ fn nothing_waits_at_the_worker_while_a_session_waits_for_a_human() {
     bench.does(wish(2));
     let said = bench.blocks("t1", 1);
     assert!(takes_back(&said) && granted(&said).is_empty(), "{said:?}");
-    bench.refuses("t4", Refusal::Withdrawn {});
-    assert_eq!(granted(&bench.refuses("t3", Refusal::Withdrawn {})), ["t3#1 f2"], "in the slot that is free");
+    bench.refuses("t4", Refusal::Withdrawn { full: false });
+    assert_eq!(
+        granted(&bench.refuses("t3", Refusal::Withdrawn { full: false })),
+        ["t3#1 f2"],
+        "in the slot that is free"
+    );
     assert!(granted(&bench.does(wish(3))).is_empty(), "its slot is gone when it goes on or ends");
     assert_eq!(granted(&bench.unblocks("t1", 1)), ["t4#1 f2", "t5#1 f1"], "three of two slots are taken");
 }
@@ -119,6 +123,6 @@ fn a_limit_that_is_lowered_takes_back_what_waits() {
     assert_eq!(granted(&bench.does(wish(2))), ["t2#1 f1", "t3#1 f1"]);
     assert!(!takes_back(&bench.does(set(3))), "as many as there are");
     assert!(takes_back(&bench.does(set(1))));
-    bench.refuses("t3", Refusal::Withdrawn {});
-    assert!(granted(&bench.refuses("t2", Refusal::Withdrawn {})).is_empty());
+    bench.refuses("t3", Refusal::Withdrawn { full: false });
+    assert!(granted(&bench.refuses("t2", Refusal::Withdrawn { full: false })).is_empty());
 }

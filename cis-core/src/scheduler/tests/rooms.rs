@@ -425,13 +425,29 @@ fn what_a_node_gives_back_does_not_go_there_again_to_wait() {
     let mut bench = in_room(many(6));
     offers(&mut bench, with_queue("x", 1, 2));
     assert_eq!(ahead(&bench), ["t02", "t03"]);
-    bench.refuses("t03", Refusal::Withdrawn {});
-    bench.refuses("t02", Refusal::Withdrawn {});
+    bench.refuses("t03", Refusal::Withdrawn { full: false });
+    bench.refuses("t02", Refusal::Withdrawn { full: false });
     assert_eq!(grants(&bench).len(), 3);
     bench.ends("t01", exit(0));
     assert_eq!(grants(&bench)[3..], pairs(&[("t02", "x")]), "a free slot is no queue");
     offers(&mut bench, with_queue("x", 1, 2));
     assert_eq!(ahead(&bench).len(), 4);
+}
+
+/// What other coordinators gave it since its last offer is not known.
+#[test]
+fn a_node_that_refuses_for_lack_of_a_slot_gets_nothing_until_its_next_offer() {
+    let mut bench = in_room(many(3));
+    offers(&mut bench, offer("x", 2));
+    bench.refuses("t02", Refusal::Withdrawn { full: true });
+    assert_eq!(grants(&bench).len(), 2);
+    assert!(why(&bench, "t02").contains("has no free slot"), "{}", why(&bench, "t02"));
+    bench.ends("t01", exit(0));
+    assert_eq!(grants(&bench).len(), 2, "its slot may be kept for another coordinator");
+    offers(&mut bench, offer("y", 1));
+    assert_eq!(grants(&bench)[2..], pairs(&[("t02", "y")]));
+    offers(&mut bench, offer("x", 2));
+    assert_eq!(grants(&bench)[3..], pairs(&[("t03", "x")]));
 }
 
 fn in_order(text: &str) -> Task {
@@ -455,7 +471,7 @@ fn a_task_with_commit_room_is_granted_when_the_room_has_what_was_before_it() {
     bench.does(has(1));
     assert_eq!(grants(&bench)[2..], pairs(&[("b", "x")]));
     assert!(why(&bench, "b").contains("has read the grant of the task in the room"));
-    bench.refuses("b", Refusal::Withdrawn {});
+    bench.refuses("b", Refusal::Withdrawn { full: false });
     assert_eq!(grants(&bench)[3..], pairs(&[("b", "x")]), "it builds on the same results");
     let said = bench.ends("b", exit(0));
     assert!(said.contains(&"> await room 2".to_owned()), "{said:?}");

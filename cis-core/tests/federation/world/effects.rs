@@ -93,7 +93,7 @@ impl World {
                 | coordinator::Effect::Silent(_)
                 | coordinator::Effect::Ready(_) => {}
                 coordinator::Effect::Refused { granted, reason } => {
-                    debug_assert!(reason == Refusal::Withdrawn {});
+                    debug_assert!(reason == Refusal::Withdrawn { full: false });
                     self.write(at, Body::Over { granted })?;
                 }
                 coordinator::Effect::Lost(granted) => self.write(at, Body::Over { granted })?,

@@ -259,7 +259,11 @@ impl Driver {
             return false;
         }
         let Granted { attempt, fence } = granted.clone();
-        self.parts.worker.said.push(FromWorker::Refused { attempt, fence, reason: Refusal::Withdrawn {} });
+        self.parts.worker.said.push(FromWorker::Refused {
+            attempt,
+            fence,
+            reason: Refusal::Withdrawn { full: false },
+        });
         true
     }
 

@@ -4,10 +4,12 @@
 //! Owns what this node offers, and refuses what may not wait. The waiting itself is the worker's and the session host's.
 
 use cis_core::api::{Refusal, Report};
+use cis_core::federation::protocol::message::Granted;
 use cis_core::ids::RunId;
 use cis_core::scheduler::placement::Ahead;
 
 use super::{Federation, Held};
+use crate::account::boot_ms;
 use crate::driver::Driver;
 use crate::worker::pace::{Durations, is_news};
 
@@ -28,6 +30,8 @@ impl Federation {
             worker.is_some_and(|worker| worker.has_ended(&held.granted))
         };
         let is_alone = self.held.values().all(|held| held.granted.attempt.run == *run || is_over(held));
+        let mut workers = self.rooms.values().filter_map(|room| room.worker.as_ref());
+        let is_alone = is_alone && !workers.any(|worker| worker.is_short_of_slots());
         is_alone.then_some(Ahead { run: *run, count: *count })
     }
 
@@ -60,13 +64,24 @@ impl Federation {
 
 impl Driver {
     /// Refuses a session that would have to wait here for its turn when this node does not offer that any more: another node may have
-    /// a free slot.
-    pub(super) fn refusal_of_queue(&mut self, room: &str, run: RunId, slots: u32) -> Option<Refusal> {
-        if self.federation.worker(room)?.working_sessions_of(run) <= slots as usize {
+    /// a free slot. `at_once`: how many sessions of its run may run here at a time.
+    pub(super) fn refusal_of_queue(
+        &mut self,
+        room: &str,
+        granted: &Granted,
+        at_once: u32,
+    ) -> Option<Refusal> {
+        let run = granted.attempt.run;
+        let queues = self.federation.ahead().is_some_and(|ahead| ahead.run == run);
+        if queues {
             return None;
         }
-        let queues = self.federation.ahead().is_some_and(|ahead| ahead.run == run);
-        (!queues).then_some(Refusal::Withdrawn {})
+        let slots = self.parts.config.settings.federation.slots;
+        let worker = self.federation.worker(room)?;
+        if worker.working_sessions_of(run) > at_once as usize {
+            return Some(Refusal::Withdrawn { full: false });
+        }
+        worker.lacks_slot(granted, slots, boot_ms()).then_some(Refusal::Withdrawn { full: true })
     }
 
     /// Whether sessions of other nodes wait here for their turn, so that several results follow each other soon.

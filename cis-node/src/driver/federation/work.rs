@@ -167,13 +167,14 @@ impl Driver {
         let Granted { attempt, fence } = granted.clone();
         let dir = self.directory_of(&attempt);
         let (slots, files) = (self.slots_for(remote.slots), remote.files.clone());
+        let queued = self.federation.ahead().map(|ahead| ahead.run).filter(|run| *run != attempt.run);
         let refusal = match self.private_spec(&remote, &granted, session) {
             Ok(private) => {
                 let forbidden = self.forbidden(room, &granted, remote.tags.as_deref(), &private, now);
                 forbidden
                     .map(|detail| Refusal::Policy { detail })
                     .or_else(|| self.refusal(&attempt, &private.spec))
-                    .or_else(|| self.refusal_of_queue(room, attempt.run, slots))
+                    .or_else(|| self.refusal_of_queue(room, &granted, slots))
             }
             Err(refusal) => Some(refusal),
         };
@@ -188,7 +189,6 @@ impl Driver {
             awaits: None,
             recalled: true,
         };
-        let queued = self.federation.ahead().map(|ahead| ahead.run).filter(|run| *run != attempt.run);
         self.federation.held.insert(attempt.clone(), held);
         if let Some(run) = queued {
             // Both runs are to get the slots.
