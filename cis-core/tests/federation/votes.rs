@@ -355,6 +355,7 @@ impl World {
                             }
                         }
                     }
+                    Some(Heard::TooLong { runs }) => panic!("an answer names {runs} runs"),
                     None => {}
                 }
                 self.nodes[to].life = Some(life);

@@ -22,8 +22,11 @@ use crate::ids::{Epoch, NodeDid, RunId, TimestampMs};
 const ASKED_MAX: usize = 64;
 /// So many runs are asked about in one message. The others follow in the next ones.
 pub const RUNS_MAX: usize = 64;
-/// So many promises are remembered. A run of which more is asked gets no vote of this node.
-const PROMISES_MAX: usize = 10_000;
+/// So many promises are remembered. While they are, candidates for other runs get no vote of this node ([`Voters::is_full`]).
+pub const PROMISES_MAX: usize = 10_000;
+/// An answer names at most so many runs. It has those of all promises, with what the voter promised itself beyond [`PROMISES_MAX`], and
+/// those that were asked about.
+const EXCEPT_MAX: usize = 4 * PROMISES_MAX;
 /// Bits of a life's number: numbers of messages stay below 2^53, as JSON has them.
 const LIFE_BITS: u32 = 20;
 
@@ -244,6 +247,12 @@ impl Voters {
         &self.kept
     }
 
+    /// Whether this node remembers so many promises that candidates for other runs get no vote.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.kept.promises.len() >= PROMISES_MAX
+    }
+
     /// A run ended in a term: nobody takes it over. What was promised for a later term stays promised, as that one may have begun. Gives whether
     /// less is to be kept.
     pub fn forget(&mut self, run: RunId, epoch: Epoch) -> bool {
@@ -458,11 +467,15 @@ impl Voters {
         read: Vec<(RunId, Position)>,
     ) -> Option<Heard> {
         let asked_at = self.asked.iter().find(|(known, _)| *known == nonce)?.1;
+        if except.len() > EXCEPT_MAX {
+            // Which of these runs it follows nevertheless would be guessed.
+            return Some(Heard::TooLong { runs: except.len() });
+        }
         if self.followers.get(from).is_some_and(|known| known.asked_at >= asked_at) {
             return None;
         }
         let mut terms: BTreeMap<RunId, Epoch> = BTreeMap::new();
-        for (run, epoch) in except.into_iter().take(PROMISES_MAX) {
+        for (run, epoch) in except {
             let known = terms.entry(run).or_insert(epoch);
             *known = epoch.max(*known);
         }
@@ -507,7 +520,7 @@ impl Voters {
         out: &mut Vec<VoterEffect>,
     ) {
         let Candidacy { epoch, trial, .. } = *candidacy;
-        let has_space = self.kept.promises.len() < PROMISES_MAX || self.kept.promises.contains_key(&run);
+        let has_space = !self.is_full() || self.kept.promises.contains_key(&run);
         let own = knows.coordinator(run) == Some(&self.own);
         let gave_up = |epoch| self.is_lost(run, epoch) || self.said_lost.contains(&run);
         let is_open = || match knows.read(run) {
@@ -583,6 +596,11 @@ pub enum Heard {
     Followed {
         /// How far it reads journals of this node.
         read: Vec<(RunId, Position)>,
+    },
+    /// An answer names more runs than voters remember. It does not count.
+    TooLong {
+        /// How many.
+        runs: usize,
     },
 }
 

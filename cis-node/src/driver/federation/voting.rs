@@ -15,7 +15,9 @@ use cis_core::federation::finality::Finality;
 use cis_core::federation::journal::Position;
 use cis_core::federation::protocol::coordinator::CoordinatorHalf;
 use cis_core::federation::protocol::message::Message;
-use cis_core::federation::protocol::voters::{Heard, Kept, Knowledge, VoterEffect, VoterMessage, Voters};
+use cis_core::federation::protocol::voters::{
+    Heard, Kept, Knowledge, PROMISES_MAX, VoterEffect, VoterMessage, Voters,
+};
 use cis_core::federation::protocol::{BootMs, Settings};
 use cis_core::ids::{Epoch, NodeDid, RunId, TimestampMs};
 use cis_core::scheduler::Machine;
@@ -202,14 +204,24 @@ impl Driver {
         let Room { voters, coordinator, finality, terms, .. } = &mut *room;
         let (own, machine) = (&self.parts.did, &self.parts.machine);
         let known = Known { own, machine, coordinator, finality, terms, now: boot };
-        let mut out = Vec::new();
+        let (mut out, was_full) = (Vec::new(), voters.is_full());
         let heard = voters.handle(from, message, &known, now, &mut out);
+        if voters.is_full() && !was_full {
+            tracing::warn!(
+                room = name,
+                runs = PROMISES_MAX,
+                "this node remembers votes for as many runs as it can, and gives none for others"
+            );
+        }
         room.count_votes(boot);
         if std::mem::take(&mut room.has_news) {
             self.keep_votes();
         }
         self.vote(name, out, now);
         match heard {
+            Some(Heard::TooLong { runs }) => {
+                tracing::warn!(room = name, %from, runs, "the answer of a coordinator names too many runs: it does not count");
+            }
             Some(Heard::Asked { lost }) => self.federation.room(name).terms.gives_up(from, &lost),
             Some(Heard::Followed { read }) => {
                 for (run, at) in read {
@@ -294,6 +306,12 @@ impl Driver {
                      {majority}. Tasks of the runs that this node coordinates freeze when their leases are over, and go on when a majority is heard \
                      again. If the others are gone for good, an owner of the room takes their right to coordinate back: \
                      cis identity trust DID --room {name} --may execute"
+                ));
+            }
+            if room.voters.is_full() {
+                warnings.push(format!(
+                    "room {name}: this node remembers its votes for {PROMISES_MAX} runs that have not ended, and gives none for other runs. If their coordinators \
+                     are gone, only the other nodes let somebody take them over. End runs that nobody needs any more: cis dag cancel RUN"
                 ));
             }
             for (run, by) in room.terms.unheard(UNHEARD_MS, boot) {

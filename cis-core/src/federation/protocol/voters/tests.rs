@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Heard, Kept, Knowledge, Promise, VoterEffect, VoterMessage, Voters};
+use super::{EXCEPT_MAX, Heard, Kept, Knowledge, PROMISES_MAX, Promise, VoterEffect, VoterMessage, Voters};
 use crate::federation::link::Position;
 use crate::federation::protocol::Settings;
 use crate::ids::{Epoch, NodeDid, RunId};
@@ -230,4 +230,41 @@ fn a_coordinator_that_nobody_answers_says_that_it_cannot_go_on() {
     let (nonce, _) = ask(&mut a, 7200);
     follow(&mut a, "b", nonce, &[]);
     assert_eq!(ask(&mut a, 7300).1, []);
+}
+
+/// Promises to `c` of as many runs as are remembered.
+fn many_promises() -> BTreeMap<RunId, Promise> {
+    let of = |n| (RunId::from_parts(2, n), Promise { epoch: 1, to: did("c") });
+    (0..PROMISES_MAX as u128).map(of).collect()
+}
+
+#[test]
+fn a_voter_with_too_many_promises_says_so_and_votes_again_when_a_run_has_ended() {
+    let kept = Kept { promises: many_promises(), ..Kept::default() };
+    let mut b = Voters::new(did("b"), 1, kept, &Settings::default());
+    b.set_others(Some(["a", "c"].map(did).into()));
+    assert!(b.is_full());
+    assert!(!vote(&handle(&mut b, "c", candidate(1, false), &silent(1))));
+    assert!(b.forget(RunId::from_parts(2, 0), 1));
+    assert!(!b.is_full());
+    assert!(vote(&handle(&mut b, "c", candidate(1, false), &silent(1))));
+}
+
+#[test]
+fn an_answer_counts_as_a_whole_or_not_at_all() {
+    let promised: Vec<(RunId, Epoch)> =
+        many_promises().into_iter().map(|(run, promise)| (run, promise.epoch)).collect();
+    let answers = |except: Vec<(RunId, Epoch)>| {
+        let mut a = voter("a");
+        a.ask(&BTreeMap::from([(run(), (0, Some(entry(1))))]), 100, &mut Vec::new());
+        let follow = VoterMessage::Follow { nonce: a.nonce, except, read: Vec::new() };
+        let heard = a.handle(&did("b"), follow, &silent(1), 7, &mut Vec::new());
+        (heard, a.followed_at(run(), 0, 100))
+    };
+    assert_eq!(answers(promised.clone()), (Some(Heard::Followed { read: Vec::new() }), Some(100)));
+    // What it reads of the runs that were asked about comes last.
+    let except = promised.iter().copied().chain([(run(), 1)]).collect();
+    assert_eq!(answers(except), (Some(Heard::Followed { read: Vec::new() }), None));
+    let except: Vec<_> = (0..=EXCEPT_MAX as u128).map(|n| (RunId::from_parts(3, n), 1)).collect();
+    assert_eq!(answers(except), (Some(Heard::TooLong { runs: EXCEPT_MAX + 1 }), None));
 }
