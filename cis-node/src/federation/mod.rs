@@ -288,6 +288,8 @@ impl Task {
 
     /// Others are trusted than before: where they are was said already.
     async fn others_changed(&mut self, carrier: &impl Carries) -> Result<(), Trouble> {
+        // Rights change at once, whether the homeserver answers or not.
+        self.node.driver.tell(Command::NodeFound);
         for room in self.rooms.clone() {
             self.learn_all(carrier, &room).await?;
         }

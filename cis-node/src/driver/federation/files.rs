@@ -11,7 +11,6 @@ use super::super::spec::{IS_AWAY, artifacts_of};
 use super::Held;
 use super::cached::Keys;
 use super::logs::Ended;
-use crate::account::boot_ms;
 use crate::file_jobs::{Done, Gift, Inputs, Job, Lookup, Prepared, Undone};
 use crate::files::{STAGING, Stop};
 use crate::upload_ahead::UploadAhead;
@@ -556,7 +555,7 @@ impl Driver {
                 }
                 grant.spec.files = files;
                 self.coordinate(&room, granted.attempt.run);
-                self.federation.room(&room).coordinator.grant(node, *grant, boot_ms());
+                self.give_to(&room, node, *grant, now);
             }
         }
     }

@@ -5,7 +5,7 @@ use super::super::spec::{Moment, complete, slots};
 use super::secrets::seal;
 use crate::account::boot_ms;
 use crate::restore;
-use cis_core::api::{FromWorker, Report, TaskSpec};
+use cis_core::api::{FromWorker, Refusal, Report, TaskSpec};
 use cis_core::dag::Commit;
 use cis_core::event::{AttemptOutcome, FailureCause};
 use cis_core::federation::direct::{Progress, RemoteSpec, TaskPayload};
@@ -50,7 +50,7 @@ impl Driver {
                     // Its worker waits until the room has it.
                     self.parts.rooms.hurry(grant.granted.attempt.run);
                 }
-                self.federation.room(&room).coordinator.grant(node, grant, boot_ms());
+                self.give_to(&room, node, grant, now);
             }
             Err(detail) => {
                 let outcome = AttemptOutcome::Failed { cause: FailureCause::Input { detail } };
@@ -59,6 +59,21 @@ impl Driver {
                 self.parts.worker.said.push(FromWorker::Result { attempt, fence, report });
             }
         }
+    }
+
+    /// Grants an attempt to a node of a room. Queues the attempt again if the node may not execute tasks there any more: rights change
+    /// before the driver hears of it, and nobody takes the result of a node without the right.
+    pub(super) fn give_to(&mut self, room: &str, node: NodeDid, grant: Grant<RemoteSpec>, now: TimestampMs) {
+        let is_own = self.parts.identity.is_or_was(&node);
+        if is_own || self.parts.members.may(room, &node, Right::Execute) {
+            self.federation.room(room).coordinator.grant(node, grant, boot_ms());
+            return;
+        }
+        // Otherwise the scheduler would grant it there again.
+        self.offers_follow_rights(room, now);
+        let Granted { attempt, fence } = grant.granted;
+        let reason = Refusal::Withdrawn { full: false };
+        self.parts.worker.said.push(FromWorker::Refused { attempt, fence, reason });
     }
 
     /// Returns what a node of a room gets of a complete specification.

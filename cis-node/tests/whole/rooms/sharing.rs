@@ -223,3 +223,41 @@ script = 'cmp out out'
         }
     });
 }
+
+#[test]
+fn a_node_that_has_just_lost_its_rights_gets_no_task_although_the_homeserver_is_slow() {
+    on_a_runtime(async {
+        for is_revoked in [false, true] {
+            let scratch = tempfile::tempdir().unwrap();
+            let server = Server::default();
+            let room = server.room("shared", ANN, &[CIS, BOB, CARL]);
+            let (coordinator, worker) = pair(scratch.path(), &server, &room).await;
+            let other = member(&scratch.path().join("o"), (&server, &room), CARL, "worker").await;
+            let_work(&other, &coordinator).await;
+            listed(&coordinator, &other.did, |node| node.slots == SLOTS).await;
+            fs::write(scratch.path().join("in"), "in").unwrap();
+            let tasks: String = (0..4)
+                .map(|n| {
+                    let inputs = if n < 2 { "inputs = [\"in\"]\n" } else { "" };
+                    format!("[[tasks]]\nid = \"t{n}\"\n{inputs}script = 'true'\n")
+                })
+                .collect();
+            // The scheduler hears of changed rights only when the state of the room was read.
+            server.fail("state", offline());
+            if is_revoked {
+                coordinator.client.revoke(&worker.did.0).await.unwrap();
+            } else {
+                coordinator.client.untrust(&worker.did.0).await.unwrap();
+            }
+            let run = coordinator.submit_as(shared_in(&room, scratch.path(), &tasks)).await;
+            let detail = coordinator.reaches(&run, RunState::Succeeded).await;
+            for id in ["t0", "t1", "t2", "t3"] {
+                let (of, attempts) = (task(&detail, id).node.as_ref(), task(&detail, id).attempts);
+                assert_eq!((of.map(|node| &node.did), attempts), (Some(&other.did), 1), "{id}");
+            }
+            for node in [worker, other, coordinator] {
+                node.stop().await;
+            }
+        }
+    });
+}
