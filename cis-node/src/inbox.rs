@@ -79,6 +79,7 @@ impl InboxApi for Node {
         if answer.hash.as_ref().is_some_and(|hash| changes && *hash != item.hash) {
             return Err(moved(&item, Some(item.clone())));
         }
+        given::check_again(&item, &answer)?;
         let Some(session) = session else { return self.decide_item(&permit, item, answer).await };
         if let (Some(place), Some(run)) = (self.place_of(&item, session.target()).await?, item.run) {
             let Elsewhere { node, room, coordinates } = place;

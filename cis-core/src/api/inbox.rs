@@ -141,7 +141,8 @@ pub struct Answer {
     /// Hash of the prompt that the answer is meant for; none: whatever this item shows now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash: Option<String>,
-    /// The prompt was answered at this time (`answered_ms`) and stays: this is one more answer to it.
+    /// The prompt was answered at this time (`answered_ms`) and stays: this is one more answer to it. Where nobody has answered, or somebody
+    /// at another time, it is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub again: Option<TimestampMs>,
     /// Sent twice, it counts once.

@@ -32,6 +32,15 @@ pub(super) fn check_open(item: &InboxItem, now: TimestampMs) -> Outcome<()> {
     Err(Problem::new(ProblemKind::Conflict, detail).hint("`cis inbox` lists what waits now"))
 }
 
+/// Refuses one more answer to an item that nobody has answered: whoever sends it knows of an answer that is not there.
+pub(super) fn check_again(item: &InboxItem, answer: &Answer) -> Outcome<()> {
+    if answer.again.is_none() || item.answered_ms.is_some() {
+        return Ok(());
+    }
+    let detail = format!("nobody has answered {} yet, so this cannot be one more answer", item.id);
+    Err(Problem::new(ProblemKind::Conflict, detail).hint("look at the item, and answer it without `again`"))
+}
+
 /// Passwords are typed into an attached terminal only.
 pub(super) fn asks_password(item: &InboxId) -> Problem {
     let detail = format!("{item} asks for a password: nobody answers that but an attached terminal");

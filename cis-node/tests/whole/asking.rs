@@ -206,6 +206,36 @@ fn keys_reach_a_program_that_takes_no_lines_and_a_second_answer_needs_to_name_th
 }
 
 #[test]
+fn one_more_answer_is_refused_where_nobody_has_answered() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let dir = scratch.path();
+        let node = Node::local(&dir.join("home"), &[]).await;
+        let client = &node.client;
+        let own = "[[tasks]]\nid = \"ask\"\nscript = 'printf \"Proceed? [y/n] \"; read a; echo $a >> got'\n\
+                   [[tasks]]\nid = \"gate\"\napproval = { prompt = \"Go?\" }\nscript = 'echo x >> gate'\n";
+        let run = node.submit_in(dir, &dag(own)).await;
+        let items = eventually("both ask", async || {
+            let items = client.inbox(&ListInbox::default()).await.unwrap().items;
+            (items.len() == 2).then_some(items)
+        })
+        .await;
+        for item in &items {
+            let with = if item.kind == PromptKind::Approval { option("approve") } else { text("y") };
+            let again = Answer { again: Some(item.since), ..answer(with.clone()) };
+            let problem = refused(client, item, &again).await;
+            assert_eq!(problem.status, 409, "{problem:?}");
+            assert!(problem.detail.contains("nobody has answered"), "{problem:?}");
+            assert_eq!(client.inbox_item(&item.id.to_string()).await.unwrap().closed, None);
+            give(client, item, with).await;
+        }
+        node.reaches(&run, RunState::Succeeded).await;
+        assert_eq!((read(dir, "got").as_str(), read(dir, "gate").as_str()), ("y\n", "x\n"));
+        node.stop().await;
+    });
+}
+
+#[test]
 fn a_password_is_typed_into_the_terminal_alone_and_nobody_sees_it() {
     on_a_runtime(async {
         let scratch = tempfile::tempdir().unwrap();
