@@ -12,10 +12,10 @@ use cis_core::api::{
     CreateMatrixRoom, CreateRun, CreateSession, Decide, ExplainView, GroupPlace, GroupView, HandIn,
     HistoryEntry, InboxItem, InputReceipt, InviteToMatrixRoom, JoinMatrixRoom, KillSession, ListInbox,
     ListRuns, ListSessions, ListTasks, Listing, LoginMatrix, LogoutMatrix, MatrixAccountView,
-    MatrixRoomEvents, MatrixRoomView, ModeView, NodeView, Page, PauseNode, ReadAsk, ReadHistory, ReadLog,
-    ReadMatrixRoom, ReadTime, RecoverReport, RecoverRuns, ReportSession, Reported, RetryRun, RunDetail,
-    RunView, Say, SendInput, SessionView, SetMode, StopNode, TaskContext, TaskView, ThreadMessage, TimeView,
-    WhyView, paths,
+    MatrixRoomEvents, MatrixRoomView, ModeView, NodeView, Page, PauseNode, Problem, ProblemKind, ReadAsk,
+    ReadHistory, ReadLog, ReadMatrixRoom, ReadTime, RecoverReport, RecoverRuns, ReportSession, Reported,
+    RetryRun, RunDetail, RunView, Say, SendInput, SessionView, SetMode, StopNode, TaskContext, TaskView,
+    ThreadMessage, TimeView, WhyView, paths,
 };
 use cis_core::dag::Group;
 
@@ -50,9 +50,21 @@ impl Client {
         self.get(&which.on(paths::RUNS.to_owned())).await
     }
 
-    /// Makes a run. Sent twice with the same input id, it is made once.
+    /// Makes a run. Sent twice with the same input id, it is made once. A request with `validate_only` makes none, and is refused before
+    /// it is sent: that is [`Self::validate_run`].
     pub async fn create_run(&self, run: &CreateRun) -> Result<RunView, ClientError> {
+        if run.validate_only {
+            let detail = "a request with `validate_only` creates no run: nothing was sent";
+            let problem = Problem::new(ProblemKind::BadInput, detail).hint("call `validate_run`");
+            return Err(ClientError::Problem(Box::new(problem)));
+        }
         self.post_once(paths::RUNS, run).await
+    }
+
+    /// Checks a run without making one, whatever its `validate_only` says.
+    pub async fn validate_run(&self, run: &CreateRun) -> Result<(), ClientError> {
+        let run = CreateRun { validate_only: true, ..run.clone() };
+        self.post_raw(paths::RUNS, &run).await.map(drop)
     }
 
     /// The caller as the node sees it, and the operations that it may use.

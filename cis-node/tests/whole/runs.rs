@@ -224,8 +224,11 @@ fn a_file_with_errors_is_refused_with_the_lines_and_one_that_is_only_checked_mak
         let relative = CreateRun { workdir: "here".to_owned(), ..request(&dag(&waits("a", "/"))) };
         let refused = problem_of(node.client.create_run(&relative).await);
         assert!(refused.detail.contains("`here` is not absolute"), "{refused:?}");
-        let checks = |text: &str| CreateRun { validate_only: true, ..request(text) };
-        assert_eq!(problem_of(node.client.create_run(&checks(&cycle)).await).status, 400);
+        assert_eq!(problem_of(node.client.validate_run(&request(&cycle)).await).status, 400);
+        node.client.validate_run(&request(&dag(&waits("a", "/")))).await.unwrap();
+        let checks = CreateRun { validate_only: true, ..request(&dag(&waits("a", "/"))) };
+        let refused = problem_of(node.client.create_run(&checks).await);
+        assert!(refused.hint.unwrap().contains("validate_run"));
         assert!(node.client.runs(&ListRuns::default()).await.unwrap().items.is_empty());
         node.stop().await;
     });
