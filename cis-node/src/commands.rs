@@ -30,6 +30,7 @@ use cis_core::ids::{InboxId, InputId, NodeDid, RunId, SessionId, TaskId, Timesta
 use cis_core::people::Allowed;
 use cis_core::policy::node_rules::{KeptRule, NodeRules};
 use cis_core::policy::{Permit, Principal, act};
+use cis_core::term_size::TermSize;
 use cis_host::hub::{HubError, Sighting};
 use cis_store::{TaskSeed, Unsynced};
 
@@ -339,6 +340,11 @@ pub(super) enum Command {
     },
     /// The monitor saw something.
     Seen(Box<Sighting>),
+    /// The terminal of a session has another size.
+    Resized {
+        session: SessionId,
+        size: TermSize,
+    },
     /// An answer was not typed.
     NotTyped(Box<NotTyped>),
     /// What a session waits at, as people were told, or will be.

@@ -33,7 +33,7 @@ use crate::room_waker::RoomWaker;
 use crate::server::{self, Bound, TcpEndpoint};
 use cis_core::ids::RunId;
 use cis_core::scheduler::{Breaker, Machine};
-use cis_host::hub::Hub;
+use cis_host::hub::{Hub, HubNews};
 use cis_local::{
     Anchor, DirectoryError, Holder, LockFile, SocketFile, check_unused, is_held, keep_realtime_limit_outside,
     make_way,
@@ -210,7 +210,12 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     let (to_driver, commands) = mpsc::channel();
     let driver = DriverHandle::new(to_driver, Arc::clone(&wake));
     let seen = driver.clone();
-    let watcher = Arc::new(move |sighting| seen.tell(Command::Seen(Box::new(sighting))));
+    let watcher = Arc::new(move |news| {
+        seen.tell(match news {
+            HubNews::Seen(sighting) => Command::Seen(Box::new(sighting)),
+            HubNews::Resized { session, size } => Command::Resized { session, size },
+        });
+    });
     let host_place = options.home.host_place().with_limit(limit_outside);
     let hub = Hub::spawn(runtime.handle(), host_place.clone(), watcher);
     let (events, _) = broadcast::channel(EVENT_BATCHES_KEPT);

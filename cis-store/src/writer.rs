@@ -24,6 +24,7 @@ use super::pulse::Pulse;
 use super::schema::{self, Sharing};
 use cis_core::event::{Event, EventDraft};
 use cis_core::ids::{InputId, Offset, SessionId};
+use cis_core::term_size::TermSize;
 
 /// Where the present transaction stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,6 +247,18 @@ impl Writer {
                 one_line(&facts.command),
                 facts.log,
             ])?;
+            Ok(())
+        })
+    }
+
+    /// Sets the size of a session's terminal. A session without a row stays without one.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub fn session_resized(&mut self, session: SessionId, size: TermSize) -> Result<(), StoreError> {
+        self.change("set the size of a session", |conn| {
+            conn.prepare_cached("UPDATE sessions SET cols = ?2, rows = ?3 WHERE id = ?1 AND tty")?
+                .execute(params![session.0.to_bytes(), size.cols, size.rows])?;
             Ok(())
         })
     }

@@ -352,7 +352,7 @@ pub struct SessionView {
     pub pid: Option<u32>,
     /// PTY, or pipes.
     pub tty: bool,
-    /// Size of its terminal when it started.
+    /// Size of its terminal, also after a resize; of a session that has ended: the last one. None: it has pipes, or another node has it.
     pub size: Option<TermSize>,
     /// What it runs, in one line.
     pub command: String,

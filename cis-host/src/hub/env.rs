@@ -3,7 +3,7 @@
 use tokio::sync::mpsc;
 
 use super::clock::{Clock, Wakes};
-use super::sighting::Sighting;
+use super::sighting::HubNews;
 use super::{Command, Limits, wire};
 use crate::protocol::ToHost;
 use cis_core::ids::SessionId;
@@ -24,7 +24,7 @@ pub(super) struct Env {
     pub(super) judge: Vec<SessionId>,
     pub(super) wakes: Wakes,
     /// Found, and not told yet.
-    pub(super) sightings: Vec<Sighting>,
+    pub(super) news: Vec<HubNews>,
 }
 
 impl Env {

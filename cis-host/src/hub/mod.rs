@@ -57,7 +57,7 @@ pub use ended::Ended;
 pub use error::HubError;
 pub use follow::{FollowChunk, context_bytes};
 pub use session::{Answer, Monitoring};
-pub use sighting::{Sighting, Watcher};
+pub use sighting::{HubNews, Sighting, Watcher};
 
 /// The redactor of a session, now and after each change.
 pub type Redactors = watch::Receiver<Arc<Redactor>>;

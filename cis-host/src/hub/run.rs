@@ -82,7 +82,7 @@ impl Task {
             clock: Clock::new(),
             judge: Vec::new(),
             wakes: Wakes::new(),
-            sightings: Vec::new(),
+            news: Vec::new(),
         };
         Self {
             host,
@@ -209,7 +209,7 @@ impl Task {
                 }
             }
         }
-        self.env.sightings.drain(..).for_each(|sighting| (self.watcher)(sighting));
+        self.env.news.drain(..).for_each(|news| (self.watcher)(news));
     }
 
     fn write(&mut self) {

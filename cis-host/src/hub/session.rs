@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::env::Env;
 use super::follow::context_bytes;
 use super::saved;
+use super::sighting::HubNews;
 use super::typing::Typing;
 use super::viewer::{Missed, Viewer};
 use super::{AttachOutput, Ended, HubError, Reach, Redactors, SessionInfo, wire};
@@ -381,6 +382,7 @@ impl Session {
         }
         self.size = size;
         env.say(&ToHost::Resize { session: self.id, size });
+        env.news.push(HubNews::Resized { session: self.id, size });
         self.model(env).screen.resize(size);
         if let Some(monitored) = &mut self.monitored {
             monitored.resized(env.clock.now());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use cis_core::ids::SessionId;
 use cis_core::monitor::Change;
+use cis_core::term_size::TermSize;
 
 /// What the monitor found, sanitised and redacted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,5 +17,19 @@ pub struct Sighting {
     pub screen: String,
 }
 
-/// Whom the hub tells what it sees, from its own task: it must not wait.
-pub type Watcher = Arc<dyn Fn(Sighting) + Send + Sync>;
+/// What the hub finds out by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HubNews {
+    /// The monitor found something.
+    Seen(Sighting),
+    /// A session's terminal has another size.
+    Resized {
+        /// The session.
+        session: SessionId,
+        /// The size.
+        size: TermSize,
+    },
+}
+
+/// Subscriber of the hub's news. It is called from the hub's own task: it must not wait.
+pub type Watcher = Arc<dyn Fn(HubNews) + Send + Sync>;

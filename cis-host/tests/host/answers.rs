@@ -10,7 +10,7 @@ use cis_core::api::TermSize;
 use cis_core::ids::{InputId, SessionId};
 use cis_core::monitor::{Change, Profile, Seed, Verdict};
 use cis_core::policy::redact::Redactor;
-use cis_host::hub::{Answer, Hub, HubError, Monitoring, SessionInfo, Sighting};
+use cis_host::hub::{Answer, Hub, HubError, HubNews, Monitoring, SessionInfo, Sighting};
 use cis_host::protocol::Role;
 
 use crate::support::{Host, until};
@@ -109,7 +109,11 @@ fn alone_racing_answers_are_typed_once_and_into_their_prompt() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let fates = Fates::default();
     let (seen, sightings) = std::sync::mpsc::channel();
-    let watcher = Arc::new(move |sighting: Sighting| drop(seen.send(sighting)));
+    let watcher = Arc::new(move |news| {
+        if let HubNews::Seen(sighting) = news {
+            drop(seen.send(sighting));
+        }
+    });
     let hub = Hub::spawn(runtime.handle(), host.path("socket"), watcher);
     for start in &starts {
         control.start(start);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::ending::QUIET_MS;
 use super::turn::Written;
 use super::{Driver, STUCK_RETRY_MS};
+use crate::exposure::Exposure;
 use crate::upkeep::{cancels, reserve};
 use cis_core::event::Event;
 use cis_core::ids::TimestampMs;
@@ -56,7 +57,19 @@ impl Driver {
         }
     }
 
+    /// The terminal of a session that an earlier life of this node started has the size that was recorded last.
+    fn recall_sizes(&mut self) {
+        let adopted = |exposure: &&mut Exposure| exposure.adopted && exposure.tty;
+        for exposure in self.parts.worker.exposed.iter_mut().filter(adopted) {
+            let known = self.parts.readers.get().and_then(|reader| reader.session(exposure.session));
+            if let Some(size) = known.ok().and_then(|known| known.size) {
+                exposure.size = Some(size);
+            }
+        }
+    }
+
     fn write(&mut self) -> Result<Vec<Arc<Event>>, StoreError> {
+        self.recall_sizes();
         self.turn.write(&mut self.parts.writer, || self.ids.next(), &self.key_digests)?;
         for exposure in &self.parts.worker.exposed {
             let facts = SessionFacts {

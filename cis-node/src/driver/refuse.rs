@@ -94,6 +94,7 @@ impl Driver {
                 | Command::DefaultRefused { .. } => {}
                 // Made known when the database can be written again.
                 Command::Seen(sighting) => self.seen(*sighting, now_ms()),
+                Command::Resized { session, size } => self.turn.resize(session, size),
                 Command::NotTyped(lost) => self.not_typed(*lost, now_ms()),
                 // Counted, and told when the database can be written again.
                 Command::Denied { action, actor, .. } => self.denials.withhold(&actor, &action, now_ms()),

@@ -87,6 +87,7 @@ impl Driver {
                 self.typing(permit.target(), input, bytes, permit.actor(), reply, now);
             }
             Command::Seen(sighting) => self.seen(*sighting, now),
+            Command::Resized { session, size } => self.turn.resize(session, size),
             Command::NotTyped(lost) => self.not_typed(*lost, now),
             Command::Waiting { session, reply } => {
                 let waiting = self.attention.get(session).map(Attention::waiting).unwrap_or_default();

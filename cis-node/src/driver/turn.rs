@@ -13,6 +13,7 @@ use cis_core::api::{Problem, RoomWrite};
 use cis_core::event::{EventBody, EventDraft, ExecutionMode};
 use cis_core::federation::session_news;
 use cis_core::ids::{InboxId, InputId, Offset, RunId, SessionId, TaskId};
+use cis_core::term_size::TermSize;
 use cis_host::hub;
 use cis_store::{SessionFacts, StoreError, TaskSeed, Writer};
 
@@ -55,6 +56,8 @@ pub(super) struct Turn {
     held: Vec<(RunId, TaskId, Option<String>)>,
     /// What stands in the store under a name.
     notes: Vec<(&'static str, Cow<'static, str>)>,
+    /// Terminals of sessions that have another size.
+    sizes: BTreeMap<SessionId, TermSize>,
     /// A room follows another run with this turn, or one less.
     followed: bool,
     typings: Vec<Typing>,
@@ -99,6 +102,11 @@ impl Turn {
     /// Keeps a word under a name.
     pub(super) fn note(&mut self, name: &'static str, word: impl Into<Cow<'static, str>>) {
         self.notes.push((name, word.into()));
+    }
+
+    /// Keeps the size of a session's terminal.
+    pub(super) fn resize(&mut self, session: SessionId, size: TermSize) {
+        self.sizes.insert(session, size);
     }
 
     /// Types an answer once the turn is durable.
@@ -146,7 +154,7 @@ impl Turn {
     /// Whether there is something to write.
     pub(super) fn writes(&self) -> bool {
         let beside = !self.room_writes.is_empty() || !self.held.is_empty() || !self.notes.is_empty();
-        !self.drafts.is_empty() || !self.made.is_empty() || beside
+        !self.drafts.is_empty() || !self.made.is_empty() || !self.sizes.is_empty() || beside
     }
 
     /// Whether nothing waits for the end of the turn.
@@ -169,6 +177,7 @@ impl Turn {
         for (input, made) in &self.made {
             writer.remember_input(*input, &digests.noted(*input, made))?;
         }
+        self.sizes.iter().try_for_each(|(session, size)| writer.session_resized(*session, *size))?;
         self.notes.iter().try_for_each(|(name, word)| writer.set_meta(name, word))
     }
 
@@ -182,6 +191,7 @@ impl Turn {
         self.room_writes.clear();
         self.held.clear();
         self.notes.clear();
+        self.sizes.clear();
         digests.made(self.made.keys());
         self.made.clear();
         Written { told, followed: take(&mut self.followed) }
@@ -193,6 +203,7 @@ impl Turn {
         self.room_writes.clear();
         self.held.clear();
         self.notes.clear();
+        self.sizes.clear();
         self.typings.clear();
         self.made.clear();
     }

@@ -7,7 +7,7 @@ use cis_core::api::{
     Ask, Attach, AttachControl, AttachNotice, CreateSession, HandIn, KillSession, ListInbox, ListSessions,
     ProblemKind, ReadAsk, ReadLog, ReportSession, Say, SendInput, StopNode,
 };
-use cis_core::event::{AskType, Layer, PromptKind, RunState, SaidKind, Urgency};
+use cis_core::event::{AskType, Layer, PromptKind, RunState, SaidKind, TaskState, Urgency};
 use cis_core::ids::InputId;
 use cis_core::term_size::TermSize;
 
@@ -289,6 +289,53 @@ fn an_attached_terminal_gets_a_picture_types_resizes_and_goes_on_where_it_was() 
         assert_eq!(ended.0, Some(3));
         assert!(ended.1.contains("<three 20 90>"), "{ended:?}");
         assert_eq!(kind(node.client.attach(&id, &Attach::default()).await.map(drop)), ProblemKind::Conflict);
+        node.stop().await;
+    });
+}
+
+#[test]
+fn the_size_of_a_session_is_that_of_its_terminal_also_after_a_restart() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut node = Node::local(scratch.path(), &[]).await;
+        let script = "while read -r line; do echo \"<$line $(stty size)>\"; done";
+        let alone = start(&node, &shell(script)).await;
+        let text = format!(
+            "version = 1\n[dag]\nid = \"sized\"\n[[tasks]]\nid = \"a\"\ncommand = [\"sh\", \"-c\", '''{script}''']\n"
+        );
+        let run = node.submit(&text).await;
+        let of_task = node.task_is(&run, "a", TaskState::Running).await.session.unwrap().to_string();
+        let size = |cols, rows| TermSize { cols, rows };
+        let has = async |node: &Node, id: &str, wanted: TermSize| {
+            eventually(&format!("session {id} has the size {wanted:?}"), async || {
+                (node.client.session(id).await.unwrap().size == Some(wanted)).then_some(())
+            })
+            .await;
+        };
+        for id in [&alone, &of_task] {
+            has(&node, id, TermSize::default()).await;
+            let how = Attach { cols: Some(100), rows: Some(30), ..Attach::default() };
+            let mut typist = node.client.attach(id, &how).await.unwrap();
+            has(&node, id, size(100, 30)).await;
+            typist.control(AttachControl::Resize(size(90, 20))).unwrap();
+            typist.flush().await.unwrap();
+            has(&node, id, size(90, 20)).await;
+        }
+        node.leave().await;
+        node = Node::local(scratch.path(), &[]).await;
+        for id in [&alone, &of_task] {
+            eventually("the node knows it again", async || node.client.screen(id).await.ok()).await;
+            node.client.send_input(id, &input("back\r")).await.unwrap();
+            shows(&node, id, "<back 20 90>").await;
+            has(&node, id, size(90, 20)).await;
+            let reader = Attach { read_only: true, ..Attach::default() };
+            let mut reader = node.client.attach(id, &reader).await.unwrap();
+            let (_, notices) = reads(&mut reader, "<back 20 90>").await;
+            let AttachNotice::Attached { size: shown, .. } = &notices[0] else { panic!("{notices:?}") };
+            assert_eq!(*shown, size(90, 20));
+            node.client.send_input(id, &input("\x04")).await.unwrap();
+            assert_eq!(node.ended(id).await.size, Some(size(90, 20)));
+        }
         node.stop().await;
     });
 }

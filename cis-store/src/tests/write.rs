@@ -234,6 +234,11 @@ fn sessions_alone_have_names_and_facts() {
     writer.session_facts(session_id(1), &facts).unwrap();
     writer.commit().unwrap();
     assert_eq!(reader.session(session_id(1)).unwrap().size, facts.size);
+    let size = TermSize { cols: 90, rows: 20 };
+    writer.session_resized(session_id(1), size).unwrap();
+    writer.session_resized(session_id(9), size).unwrap();
+    writer.commit().unwrap();
+    assert_eq!(reader.session(session_id(1)).unwrap().size, Some(size));
     assert_eq!(reader.session_log(session_id(1)).unwrap(), facts.log);
     let body = EventBody::SessionEnded {
         session: session_id(1),

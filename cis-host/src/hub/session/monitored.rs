@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::{Session, Watch};
 use crate::hub::env::Env;
 use crate::hub::share::Share;
-use crate::hub::sighting::Sighting;
+use crate::hub::sighting::{HubNews, Sighting};
 use crate::hub::signals::Signals;
 use crate::os;
 use crate::protocol::ToHost;
@@ -272,10 +272,8 @@ impl Session {
             let changes = monitored.arbiter.changes(now);
             if !changes.is_empty() {
                 let screen = self.lowest_rows(|rows| monitored.arbiter.mask(rows), env);
-                env.sightings.extend(changes.into_iter().map(|change| Sighting {
-                    session: self.id,
-                    change,
-                    screen: screen.clone(),
+                env.news.extend(changes.into_iter().map(|change| {
+                    HubNews::Seen(Sighting { session: self.id, change, screen: screen.clone() })
                 }));
             }
             monitored.rearm(self.id, env);

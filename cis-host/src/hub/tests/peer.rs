@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::frames::{Decoder, Frame, put_bytes, put_json};
 use crate::hub::wire::Wire;
-use crate::hub::{AttachOutput, Attached, Hub, Limits, Reach, SessionInfo, Sighting};
+use crate::hub::{AttachOutput, Attached, Hub, HubNews, Limits, Reach, SessionInfo, Sighting};
 use crate::protocol::{Exit, FromHost, Role, ToHost, VERSION, frame};
 use cis_core::api::{Attach, AttachNotice, TermSize};
 use cis_core::ids::{HostInstance, SessionId};
@@ -65,6 +65,11 @@ impl Peer {
     /// A hub whose monitor tells what it sees.
     pub(super) fn watched(&self, watcher: impl Fn(Sighting) + Send + Sync + 'static) -> Hub {
         let socket = self.dir.path().join("host");
+        let watcher = move |news| {
+            if let HubNews::Seen(sighting) = news {
+                watcher(sighting);
+            }
+        };
         Hub::spawn_with(&Handle::current(), socket, Arc::new(watcher), Limits::default())
     }
 
