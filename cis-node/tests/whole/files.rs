@@ -1,8 +1,10 @@
 //! What tasks leave: outputs, files, logs, results for the cache; and secrets, which none of them shows.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use cis_core::api::{Attach, CreateRun, ListSessions, ReadLog, RunDetail};
 use cis_core::event::{RunState, TaskState};
@@ -341,6 +343,57 @@ fn the_same_inputs_give_the_earlier_result_without_running_and_other_ones_do_not
         }
         assert_eq!((of(request()).await.state, lines(&dir.join("ran")).len()), (TaskState::Succeeded, 6));
         assert_eq!(of(request()).await.state, TaskState::Completed, "it was kept anew");
+        node.stop().await;
+    });
+}
+
+#[test]
+fn contents_decide_whether_a_result_is_used_again_and_not_times_or_places() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let dir = scratch.path();
+        let node = Node::local(&dir.join("home"), &[]).await;
+        let text = dag("[[tasks]]\nid = \"build\"\ninputs = [\"src/**\"]\ncache = { key = \"auto\" }\n\
+                        script = 'cat src/a src/b/c >> ran; cp src/a out'\nartifacts = [\"out\"]\n");
+        let build = async || {
+            let run = node.submit_in(dir, &text).await;
+            task(&node.reaches(&run, RunState::Succeeded).await, "build").state
+        };
+        let (src, away) = (dir.join("src"), dir.join("away"));
+        let before = SystemTime::now() - Duration::from_secs(3600);
+        let write = |path: &Path, content: &str| {
+            std::fs::write(path, content).unwrap();
+            File::options().write(true).open(path).unwrap().set_modified(before).unwrap();
+        };
+        std::fs::create_dir_all(src.join("b")).unwrap();
+        write(&src.join("a"), "one\n");
+        write(&src.join("b/c"), "c\n");
+        assert_eq!(build().await, TaskState::Succeeded);
+        // Away and back: the same files.
+        std::fs::rename(&src, &away).unwrap();
+        std::fs::rename(&away, &src).unwrap();
+        assert_eq!(build().await, TaskState::Completed);
+        // A copy in its place: other inodes and times.
+        std::fs::rename(&src, &away).unwrap();
+        std::fs::create_dir_all(src.join("b")).unwrap();
+        for name in ["a", "b/c"] {
+            std::fs::copy(away.join(name), src.join(name)).unwrap();
+        }
+        assert_eq!(build().await, TaskState::Completed);
+        // The first one again, with another content of the same size and time.
+        std::fs::remove_dir_all(&src).unwrap();
+        std::fs::rename(&away, &src).unwrap();
+        write(&src.join("a"), "two\n");
+        assert_eq!(build().await, TaskState::Succeeded);
+        assert_eq!(read(dir, "out"), "two\n");
+        write(&src.join("a"), "one\n");
+        assert_eq!(build().await, TaskState::Completed);
+        assert_eq!(read(dir, "out"), "one\n");
+        // Another file of the same size and time takes the place of one further below.
+        write(&dir.join("d"), "d\n");
+        std::fs::rename(dir.join("d"), src.join("b/c")).unwrap();
+        assert_eq!(build().await, TaskState::Succeeded);
+        assert_eq!(lines(&dir.join("ran")), ["one", "c", "two", "c", "one", "d"]);
         node.stop().await;
     });
 }
