@@ -8,6 +8,7 @@
 mod apply_error;
 mod audit;
 mod begin;
+mod delays;
 mod ending;
 mod grow;
 mod handler;
