@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::future::Future;
+use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::sync::mpsc;
+use std::process::{Child, Command, Stdio};
+use std::sync::{LazyLock, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -91,6 +94,7 @@ impl Node {
 
     async fn start_as(options: NodeOptions) -> Self {
         let home = options.home.clone();
+        end_with_this_process(&home.dir);
         let (tell, ready) = mpsc::channel();
         let thread = thread::spawn(move || {
             let ready = tell.clone();
@@ -154,7 +158,25 @@ impl Node {
     }
 }
 
-/// The nodes of a test that failed are ended, with what runs on them. What was left by [`Node::leave`] goes on.
+/// Ends the session host of a home, with its sessions, when this process ends, however that comes about: what was left by
+/// [`Node::leave`] would go on.
+fn end_with_this_process(home: &Path) {
+    static WATCHER: LazyLock<Mutex<Child>> = LazyLock::new(|| {
+        let watcher = Command::new(env!("CARGO_BIN_EXE_session-host-of-tests"))
+            .arg("--end-what-is-left")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // Who ends a test that takes too long ends its group.
+            .process_group(0)
+            .spawn();
+        Mutex::new(watcher.unwrap())
+    });
+    let mut watcher = WATCHER.lock().unwrap();
+    writeln!(watcher.stdin.as_mut().unwrap(), "{}", home.display()).unwrap();
+}
+
+/// The nodes of a test that failed are ended, with what runs on them.
 impl Drop for Node {
     fn drop(&mut self) {
         let Some(node) = self.thread.take() else { return };

@@ -8,6 +8,7 @@ mod files;
 mod files_between;
 mod harness;
 mod homeserver;
+mod left;
 mod members;
 mod policy;
 mod restarts;
