@@ -42,6 +42,9 @@ pub struct Scenario {
     /// Shell commands that prepare its directory, before; what they leave running is not part of it.
     #[serde(default)]
     pub setup: Option<String>,
+    /// Shell commands that undo what `setup` did outside of its directory, afterwards, also if there is no recording.
+    #[serde(default)]
+    pub cleanup: Option<String>,
     /// Files in its directory, by name.
     #[serde(default)]
     pub files: BTreeMap<String, String>,

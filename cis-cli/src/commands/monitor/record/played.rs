@@ -12,14 +12,39 @@ use cis_host::recorder::{Recorder, Scenario, Scenarios, Start, adopt_orphans, pl
 
 use super::{create, failed};
 use crate::error::{CliError, Exit};
+use crate::output;
 use cis_local::now_ms;
 
-/// A directory that goes with what is in it.
-struct Scratch(PathBuf);
+/// The directory of a scenario. It goes with what is in it, after the scenario's cleanup.
+struct Scratch<'s> {
+    path: PathBuf,
+    scenario: &'s Scenario,
+}
 
-impl Drop for Scratch {
+impl Scratch<'_> {
+    /// Runs shell commands in it. `what` they are, for messages.
+    fn shell(&self, what: &str, commands: &str) -> Result<(), String> {
+        let run = Command::new("sh")
+            .args(["-ec", commands])
+            .current_dir(&self.path)
+            .env_clear()
+            .envs(environment(self.scenario, &self.path))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .status()
+            .map_err(|error| format!("its {what} cannot be run: {error}"))?;
+        if run.success() { Ok(()) } else { Err(format!("its {what} failed: {run}")) }
+    }
+}
+
+impl Drop for Scratch<'_> {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        if let Some(cleanup) = &self.scenario.cleanup
+            && let Err(why) = self.shell("cleanup", cleanup)
+        {
+            output::note(&format!("scenario `{}`: {why}\n", self.scenario.name));
+        }
+        let _ = fs::remove_dir_all(&self.path);
     }
 }
 
@@ -35,8 +60,8 @@ pub(super) async fn record(file: &Path, name: &str, output: Option<&Path>) -> Re
     let scratch = prepare(scenario).map_err(|why| wrong(format!("scenario `{name}`: {why}")))?;
     let start = Start {
         argv: scenario.argv.clone(),
-        env: environment(scenario, &scratch.0),
-        directory: scratch.0.clone(),
+        env: environment(scenario, &scratch.path),
+        directory: scratch.path.clone(),
         header: Header {
             size: TermSize { cols: scenario.cols, rows: scenario.rows },
             started_ms: now_ms(),
@@ -68,17 +93,17 @@ fn environment(scenario: &Scenario, directory: &Path) -> BTreeMap<String, String
 }
 
 /// Makes the scenario's directory with its files, and runs what prepares it.
-fn prepare(scenario: &Scenario) -> Result<Scratch, String> {
+fn prepare(scenario: &Scenario) -> Result<Scratch<'_>, String> {
     let directory = std::env::temp_dir().join(format!("cis-scenario-{}", std::process::id()));
     let failed = |what: &Path, error: std::io::Error| format!("{} cannot be made: {error}", what.display());
     fs::DirBuilder::new().mode(0o700).create(&directory).map_err(|error| failed(&directory, error))?;
-    let scratch = Scratch(directory);
+    let scratch = Scratch { path: directory, scenario };
     for (name, content) in &scenario.files {
         let inside = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
         if !inside {
             return Err(format!("the file `{name}` is not inside of its directory"));
         }
-        let path = scratch.0.join(name);
+        let path = scratch.path.join(name);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(|error| failed(parent, error))?;
         }
@@ -89,18 +114,7 @@ fn prepare(scenario: &Scenario) -> Result<Scratch, String> {
         }
     }
     if let Some(setup) = &scenario.setup {
-        let run = Command::new("sh")
-            .args(["-ec", setup])
-            .current_dir(&scratch.0)
-            .env_clear()
-            .envs(environment(scenario, &scratch.0))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .status()
-            .map_err(|error| format!("its setup cannot be run: {error}"))?;
-        if !run.success() {
-            return Err(format!("its setup failed: {run}"));
-        }
+        scratch.shell("setup", setup)?;
     }
     Ok(scratch)
 }
