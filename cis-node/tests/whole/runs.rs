@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use cis_core::api::{CancelRun, CreateRun, GroupPlace, KillSession, ListRuns, ListTasks, ReadTime, RetryRun};
+use cis_core::api::{
+    CancelRun, CreateRun, Decide, GroupPlace, KillSession, ListRuns, ListSessions, ListTasks, ReadTime,
+    RetryRun,
+};
 use cis_core::dag::Group;
 use cis_core::event::{RetryScope, RunState, TaskState};
 use cis_core::ids::{InputId, TaskId};
@@ -379,6 +382,94 @@ fn a_cancelled_run_ends_its_sessions_and_still_cleans_up_unless_it_is_to_end_now
         node.client.cancel_run(&run, CancelRun { now: true }).await.unwrap();
         node.reaches(&run, RunState::Cancelled).await;
         assert_eq!(states(&node, &run).await, "long=cancelled clean=cancelled told=cancelled");
+        node.stop().await;
+    });
+}
+
+#[test]
+fn what_waits_for_its_start_does_not_start_once_its_run_is_cancelled() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let dir = scratch.path();
+        let node = Node::local(&dir.join("home"), &["node.max_sessions=2"]).await;
+        let live = ListSessions::default();
+        let after = "[[tasks]]\nid = \"later\"\nneeds = [\"gate\"]\nscript = 'echo later >> began'\n";
+        let text = dag(&format!(
+            "{}{}{}[[tasks]]\nid = \"gate\"\napproval = {{ prompt = \"Go?\" }}\nscript = 'echo gate >> began'\n{after}",
+            waits("a", "never"),
+            waits("b", "never"),
+            waits("c", "never")
+        ));
+        for now in [false, true] {
+            let _ = std::fs::remove_file(dir.join("began"));
+            let run = node.submit_in(dir, &text).await;
+            let asked = node.question(&run).await;
+            eventually("two run", async || (lines(&dir.join("began")).len() == 2).then_some(())).await;
+            assert_eq!(node.client.task(&run, "c").await.unwrap().session, None);
+            node.client.cancel_run(&run, CancelRun { now }).await.unwrap();
+            node.reaches(&run, RunState::Cancelled).await;
+            let all = "a=cancelled b=cancelled c=cancelled gate=cancelled later=cancelled";
+            assert_eq!(states(&node, &run).await, all);
+            let approve = Decide { approve: true, reason: None };
+            let late = problem_of(node.client.decide(&run, "gate", &approve).await);
+            assert_eq!(late.status, 409, "{late:?}");
+            assert!(node.client.inbox_item(&asked.id.to_string()).await.unwrap().closed.is_some());
+            assert!(node.client.sessions(&live).await.unwrap().items.is_empty());
+            assert_eq!(lines(&dir.join("began")).len(), 2);
+        }
+        node.stop().await;
+    });
+}
+
+/// Short tasks: while one runs, the session host has the next ones.
+const MANY: usize = 300;
+
+#[test]
+fn what_waits_at_the_session_host_does_not_start_once_its_run_is_cancelled_or_paused() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let dir = scratch.path();
+        let node = Node::local(&dir.join("home"), &[]).await;
+        let each = format!(
+            "[[tasks]]\nid = \"each\"\nforeach = \"range({MANY})\"\ncommand = [\"mkdir\", \"ran/{{{{ item }}}}\"]\n"
+        );
+        let text = dag(&each).replace("max_parallel = 4", "max_parallel = 1");
+        let ran = || std::fs::read_dir(dir.join("ran")).unwrap().count();
+        let begin = async || {
+            let _ = std::fs::remove_dir_all(dir.join("ran"));
+            std::fs::create_dir(dir.join("ran")).unwrap();
+            let run = node.submit_in(dir, &text).await;
+            eventually("some have run", async || (ran() > 20).then_some(())).await;
+            run
+        };
+        let nothing_begins = async || {
+            let count = ran();
+            let other = node.submit_in(dir, &dag(&waits("x", "/"))).await;
+            node.reaches(&other, RunState::Succeeded).await;
+            assert_eq!(ran(), count);
+        };
+        // How many wait at the host depends on how long the others take: on a busy machine it may be none.
+        for _ in 0..3 {
+            let run = begin().await;
+            node.client.cancel_run(&run, CancelRun::default()).await.unwrap();
+            let ended = node.reaches(&run, RunState::Cancelled).await;
+            let succeeded = ended.tasks.iter().filter(|task| task.state == TaskState::Succeeded).count();
+            // One may have been ended after it had done its work.
+            assert!((succeeded..=succeeded + 1).contains(&ran()) && ran() < MANY, "{succeeded} of {}", ran());
+            nothing_begins().await;
+        }
+        let run = begin().await;
+        node.client.pause_run(&run).await.unwrap();
+        let live = ListSessions { run: Some(run.clone()), ..ListSessions::default() };
+        eventually("what ran has ended", async || {
+            node.client.sessions(&live).await.unwrap().items.is_empty().then_some(())
+        })
+        .await;
+        nothing_begins().await;
+        node.client.resume_run(&run).await.unwrap();
+        // None of them has run twice: it would have failed.
+        node.reaches(&run, RunState::Succeeded).await;
+        assert_eq!(ran(), MANY);
         node.stop().await;
     });
 }
