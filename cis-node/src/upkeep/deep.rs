@@ -60,6 +60,9 @@ pub fn deep_check(home: &Home, progress: &mut dyn FnMut(Progress)) -> Result<Dee
             continue;
         }
         if !has_log(home, &record) {
+            if record.is_elsewhere {
+                continue;
+            }
             if census.was_left_out(&record) {
                 logs_left_out += 1;
             } else {

@@ -70,8 +70,8 @@ enum Named {
     First,
     /// Since its last cleaning.
     Since,
-    /// Before that: it may be gone, and a run that was run again need not miss it.
-    Before,
+    /// Before that, or in a list of files that nodes of a room share: it may be gone or elsewhere, and the run need not miss it.
+    Optional,
 }
 
 /// What is needed, and by whom.
@@ -101,12 +101,14 @@ pub struct LogRecord {
     pub bytes: u64,
     /// When the session ended, Unix ms.
     pub ended_ms: Option<TimestampMs>,
+    /// Another node ran it, and has the log. A copy may be here.
+    pub is_elsewhere: bool,
 }
 
 impl RunUse {
     fn name(&mut self, name: Name, when: Named) {
         let named = self.names.entry(name).or_insert(when);
-        if *named == Named::Before {
+        if *named == Named::Optional {
             *named = when;
         }
     }
@@ -159,7 +161,7 @@ impl Census {
     #[must_use]
     pub fn is_blob(&self, id: &BlobId) -> bool {
         let should = |name: &Name| {
-            let by = |run: &RunUse| run.names.get(name).is_some_and(|named| *named != Named::Before);
+            let by = |run: &RunUse| run.names.get(name).is_some_and(|named| *named != Named::Optional);
             self.others.contains(name) || self.runs.values().any(|run| !run.cleaned && by(run))
         };
         name_of(&id.0).is_some_and(|name| self.sure.contains(&name) && should(&name))
@@ -228,7 +230,10 @@ impl Census {
                 }
             }
             let when = if kind == "cis.dag.run.created" { Named::First } else { Named::Since };
+            let shared =
+                if kind == "cis.dag.task.result" { shared_files(kind, body) } else { HashSet::new() };
             for (name, sure) in names_in(body) {
+                let when = if shared.contains(&name) { Named::Optional } else { when };
                 match &mut run {
                     Some(run) => run.name(name, when),
                     None => drop(self.others.insert(name)),
@@ -249,7 +254,7 @@ impl Census {
             if let Some(run) = self.runs.get_mut(&run) {
                 (run.cleaned, run.was_cleaned) = (true, true);
                 let since = run.names.values_mut().filter(|named| **named == Named::Since);
-                since.for_each(|named| *named = Named::Before);
+                since.for_each(|named| *named = Named::Optional);
             }
         }
         self.cleaned_sessions.extend(sessions);
@@ -320,8 +325,9 @@ pub fn logs(path: &Path) -> Result<Vec<LogRecord>, StoreError> {
     let conn = schema::open_reader(path)?;
     let read = || {
         let mut read = conn.prepare(
-            "SELECT s.id, r.id, t.id, s.attempt, s.log_bytes, s.ended_ms FROM sessions s
+            "SELECT s.id, r.id, t.id, s.attempt, s.log_bytes, s.ended_ms, s.run IS NOT NULL AND p.host IS NULL FROM sessions s
                 LEFT JOIN runs r ON r.key = s.run LEFT JOIN tasks t ON t.run = s.run AND t.idx = s.task
+                LEFT JOIN places p ON p.key = s.place
              WHERE s.log_bytes > 0 ORDER BY s.id",
         )?;
         let mut rows = read.query(())?;
@@ -333,7 +339,13 @@ pub fn logs(path: &Path) -> Result<Vec<LogRecord>, StoreError> {
                 _ => None,
             };
             let session = SessionId(ulid(row, 0)?);
-            found.push(LogRecord { attempt, session, bytes: row.get(4)?, ended_ms: row.get(5)? });
+            found.push(LogRecord {
+                attempt,
+                session,
+                bytes: row.get(4)?,
+                ended_ms: row.get(5)?,
+                is_elsewhere: row.get(6)?,
+            });
         }
         Ok(found)
     };
@@ -358,6 +370,19 @@ pub fn live_sessions(path: &Path, of: &[SessionId]) -> Result<BTreeSet<SessionId
         Ok(live)
     };
     read().map_err(|e: RowError| e.at(path, "look sessions up"))
+}
+
+/// The contents that a result names and the nodes of a room share: those of another node are here only once somebody has read them.
+fn shared_files(kind: &str, body: &str) -> HashSet<Name> {
+    if !body.contains("\"files\":") {
+        return HashSet::new();
+    }
+    match EventBody::from_parts(kind, body) {
+        Ok(EventBody::TaskResult(result)) if result.files.is_some() => {
+            result.artifacts.iter().filter_map(|file| name_of(&file.blob.0)).collect()
+        }
+        _ => HashSet::new(),
+    }
 }
 
 /// Keys whose values are blobs.

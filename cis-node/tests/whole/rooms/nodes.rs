@@ -88,8 +88,13 @@ pub(super) fn shared_in(room: &str, dir: &Path, tasks: &str) -> CreateRun {
 
 /// A node that only reads a room.
 pub(super) async fn observer(dir: &Path, server: &Server, room: &str) -> Node {
+    observes(dir, server, (room, BOB)).await
+}
+
+/// The same with the account of a user.
+pub(super) async fn observes(dir: &Path, server: &Server, (room, user): (&str, &str)) -> Node {
     let flag = format!("matrix.observe=[\"{room}\"]");
-    Node::with_account(dir, &[&flag], server.account(BOB, "CIS")).await
+    Node::with_account(dir, &[&flag], server.account(user, "CIS")).await
 }
 
 /// A run that waits for an approval.

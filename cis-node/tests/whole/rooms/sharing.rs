@@ -7,8 +7,9 @@ use std::time::Duration;
 use cis_core::api::RetryRun;
 use cis_core::event::{RetryScope, RunState, TaskState};
 use cis_matrix::MatrixError;
+use cis_node::upkeep;
 
-use super::nodes::{CARL, listed, member, offline, shared_in};
+use super::nodes::{CARL, is_told, listed, member, observes, offline, reads, shared_in};
 use super::{ANN, BOB, CIS, warns};
 use crate::harness::{Node, SLOTS, eventually, let_work, lines, on_a_runtime, task};
 use crate::homeserver::Server;
@@ -258,6 +259,37 @@ fn a_node_that_has_just_lost_its_rights_gets_no_task_although_the_homeserver_is_
             for node in [worker, other, coordinator] {
                 node.stop().await;
             }
+        }
+    });
+}
+
+#[test]
+fn logs_and_files_that_other_nodes_have_are_not_missing_in_a_deep_check_or_a_backup() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let server = Server::default();
+        let room = server.room("shared", ANN, &[CIS, BOB, CARL]);
+        let (coordinator, worker) = pair(scratch.path(), &server, &room).await;
+        let reader = observes(&scratch.path().join("o"), &server, (&room, CARL)).await;
+        reader.client.trust(&coordinator.did.0, None, None).await.unwrap();
+        let tasks = "[[tasks]]\nid = \"a\"\nartifacts = [\"out\"]\nscript = 'echo made > out; echo said'\n";
+        let run = coordinator.submit_as(shared_in(&room, scratch.path(), tasks)).await;
+        coordinator.reaches(&run, RunState::Succeeded).await;
+        is_told(&coordinator, &room, &run).await;
+        reads(&reader, &run, RunState::Succeeded).await;
+        for node in [&coordinator, &reader, &worker] {
+            let deep = upkeep::deep_check(&node.home, &mut |_| {}).unwrap();
+            assert_eq!((deep.findings, deep.logs_left_out), (Vec::<String>::new(), 0));
+            let backup = upkeep::backup(&node.home, scratch.path(), Vec::new(), true, &mut |_| {});
+            assert_eq!(backup.unwrap().0.missing, []);
+        }
+        // What came from there, and is lost, can be had again.
+        assert_eq!(coordinator.artifact_of(&run, "a", "out").await, b"made\n");
+        assert!(coordinator.log_of(&run, "a").await.contains("said"));
+        let deep = upkeep::deep_check(&coordinator.home, &mut |_| {}).unwrap();
+        assert_eq!(deep.findings, Vec::<String>::new());
+        for node in [worker, reader, coordinator] {
+            node.stop().await;
         }
     });
 }
