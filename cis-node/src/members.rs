@@ -20,6 +20,9 @@ use tokio::sync::watch;
 /// shorter, and clocks of machines differ.
 const LATELY_MS: TimestampMs = 10 * 60 * 1000;
 
+/// All rights.
+pub(crate) const RIGHTS: [Right; 3] = [Right::Submit, Right::Coordinate, Right::Execute];
+
 /// See the module.
 pub(crate) struct Members {
     path: PathBuf,
@@ -149,6 +152,16 @@ impl Members {
         }
     }
 
+    /// What a node may do in a room, for people. This node always acts for itself; of it, what the owners of the room gave it is told.
+    pub(crate) fn rights(&self, room: &str, did: &NodeDid) -> BTreeSet<Right> {
+        let is_given = self.is_own(did) && self.pinned(room).is_some();
+        let may = |right: &Right| match is_given {
+            true => self.state().rooms.get(room).is_some_and(|room| room.may(did, *right)),
+            false => self.may(room, did, *right),
+        };
+        RIGHTS.into_iter().filter(may).collect()
+    }
+
     /// What the owners of a room say of a node; none: they did not admit it.
     pub(crate) fn member(&self, room: &str, did: &NodeDid) -> Option<Member> {
         let state = self.state();
@@ -166,9 +179,8 @@ impl Members {
         match self.identity.standing(did) {
             Standing::Unknown => None,
             Standing::Own | Standing::Trusted => {
-                let all = [Right::Submit, Right::Coordinate, Right::Execute];
                 let rights: BTreeSet<Right> =
-                    all.into_iter().filter(|right| self.identity.may(did, *right)).collect();
+                    RIGHTS.into_iter().filter(|right| self.identity.may(did, *right)).collect();
                 // Who is only watched by the own list is what the room says.
                 (!rights.is_empty()).then_some(rights)
             }

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::commands::Command;
 use crate::matrix::matrix_problem;
+use crate::members::RIGHTS;
 use crate::node::Node;
 use crate::problems::internal;
 use crate::server::NodesApi;
@@ -30,8 +31,6 @@ const READ_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// So long an owner waits for a homeserver that limits the rate of the account.
 const RATE_TIME_MAX: Duration = Duration::from_secs(30);
-
-const RIGHTS: [Right; 3] = [Right::Submit, Right::Coordinate, Right::Execute];
 
 impl NodesApi for Node {
     async fn nodes(&self, _: Permit<act::See>, query: ListNodes) -> Outcome<Listing<RoomNodeView>> {
@@ -319,8 +318,7 @@ impl Node {
             items.extend(revoked.into_iter().map(|did| RoomNodeView::new(&room_id, did, state)));
         }
         for node in &mut items {
-            let may = |right: &Right| self.members.may(&node.room_id, &node.did, *right);
-            node.may = RIGHTS.into_iter().filter(may).collect();
+            node.may = self.members.rights(&node.room_id, &node.did);
             if let Some(member) = self.members.member(&node.room_id, &node.did) {
                 node.only_tags = member.tags;
                 node.given_name = member.name;

@@ -1,5 +1,6 @@
 //! Tests of rooms with owners: who is let in, who is revoked, and who takes a run over.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
@@ -209,5 +210,30 @@ fn a_run_that_another_coordinator_took_over_is_read_by_the_one_that_had_it() {
         for node in [worker, second, owner] {
             node.stop().await;
         }
+    });
+}
+
+#[test]
+fn a_node_lists_of_itself_what_the_owners_of_the_room_gave_it() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let server = Server::default();
+        let room = server.room("shared", CIS, &[ANN, BOB]);
+        let owner = member(&scratch.path().join("c"), (&server, &room), CIS, "coordinator").await;
+        let worker = member(&scratch.path().join("w"), (&server, &room), BOB, "worker").await;
+        let code = owner.client.invite_nodes(&room).await.unwrap().code;
+        worker.client.join_nodes(&code).await.unwrap();
+        listed(&worker, &worker.did, |node| node.may.is_empty()).await;
+        for may in [BTreeSet::from([Right::Execute]), BTreeSet::new()] {
+            let (room, did) = (room.clone(), worker.did.clone());
+            let admit = AdmitNode { room, did, name: None, may: may.clone(), tags: [].into() };
+            owner.client.admit_node(&admit).await.unwrap();
+            let own = listed(&worker, &worker.did, |node| node.may == may).await;
+            assert_eq!((own.state, own.owner), (RoomNodeState::Here, false));
+        }
+        let own = listed(&owner, &owner.did, |node| node.may.len() == 3).await;
+        assert!(own.owner, "{own:?}");
+        worker.stop().await;
+        owner.stop().await;
     });
 }
