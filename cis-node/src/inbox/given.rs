@@ -17,7 +17,7 @@ fn bad(detail: impl Into<String>) -> Problem {
 }
 
 /// That an item still waits; otherwise why not, and who was first.
-pub(super) fn check_open(item: &InboxItem, now: TimestampMs) -> Outcome<()> {
+pub(crate) fn check_open(item: &InboxItem, now: TimestampMs) -> Outcome<()> {
     let Some(closed) = &item.closed else { return Ok(()) };
     let ago = text::duration(u64::try_from(now - closed.at_ms).unwrap_or(0));
     let detail = match (closed.how.as_str(), &closed.by) {

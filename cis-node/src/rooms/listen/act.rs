@@ -7,6 +7,7 @@ use super::files;
 use super::who::Speaker;
 use super::{AUDITS, Listener, Stop};
 use crate::commands::{AskedOfRun, Command, RunVerb, Taken};
+use crate::inbox::given::check_open;
 use crate::problems::blocking;
 use crate::server::{InboxApi as _, NodeApi as _, NodesApi as _};
 use cis_core::api::{
@@ -271,7 +272,11 @@ impl Listener {
         };
         let with = match with {
             Ok(with) => with,
-            Err(hint) => return Ok(Done::Not(reply::hint(&hint))),
+            Err(hint) => {
+                // Nothing is an answer to what is over: who answered it, and how, is said instead.
+                let is_open = check_open(&item, now_ms());
+                return Ok(is_open.map_or_else(|over| not(&over), |()| Done::Not(reply::hint(&hint))));
+            }
         };
         let hash = Some(item.hash.clone());
         let answer = Answer { with, reason, hash, again: None, input: speaker.input };

@@ -104,6 +104,17 @@ fn what_is_no_answer_to_a_question_gets_a_hint_and_who_answers_late_hears_who_wa
         let late = place.replies(ANN, &question.id, "reject");
         let said = place.answer_to(&late).await;
         assert!(said.contains("Not done:") && said.contains("bob:tests"), "{said}");
+        let late = place.replies(ANN, &question.id, "maybe");
+        let said = place.answer_to(&late).await;
+        assert!(said.contains("Not done:") && said.contains("bob:tests"), "{said}");
+        place.server.says(&place.room, ANN, reaction(&question.id, "8\u{fe0f}\u{20e3}"));
+        let said = place
+            .server
+            .until(&place.room, "what is said to the reaction", |_| {
+                place.answers_to(&question.id).into_iter().nth(1)
+            })
+            .await;
+        assert!(said.contains("Not done:") && said.contains("bob:tests"), "{said}");
         node.stop().await;
     });
 }
