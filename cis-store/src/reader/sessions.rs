@@ -268,7 +268,8 @@ fn session_view(row: &Row<'_>) -> Result<SessionView, RowError> {
         attempt: row.get(3)?,
         name: row.get(4)?,
         state: named(row, 5, SessionState::parse)?,
-        pid: row.get(6)?,
+        // Of a process of another machine no pid is told.
+        pid: row.get::<_, Option<u32>>(6)?.filter(|pid| *pid != 0),
         tty: row.get(7)?,
         size: cols.zip(rows).map(|(cols, rows)| TermSize { cols, rows }),
         command: row.get::<_, Option<String>>(10)?.unwrap_or_default(),

@@ -28,6 +28,8 @@ fn an_observer_reads_the_runs_of_nodes_that_it_trusts_and_steers_none() {
         reads(&reader, &ended, RunState::Succeeded).await;
         let seen = reader.question(&open).await;
         assert_eq!(seen.question, asked.question);
+        let session = reader.client.session(&seen.session.unwrap().to_string()).await.unwrap();
+        assert_eq!(session.pid, None, "the room does not tell it");
         assert_eq!(reader.client.node().await.unwrap().observes, std::slice::from_ref(&room));
         let cancelled = problem_of(reader.client.cancel_run(&open, CancelRun::default()).await);
         let answered = problem_of(reader.client.answer(&seen.name(), &text("y")).await);
