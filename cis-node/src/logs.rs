@@ -98,12 +98,28 @@ pub(super) async fn of_try(
     number: u32,
     bytes: usize,
 ) -> String {
+    tail_of_try(home, of, run, task, number, bytes).await.0
+}
+
+/// The same, and whether the log has more.
+pub(super) async fn tail_of_try(
+    home: &Home,
+    of: Declared,
+    run: RunId,
+    task: &TaskId,
+    number: u32,
+    bytes: usize,
+) -> (String, bool) {
     if number == 0 {
-        return String::new();
+        return (String::new(), false);
     }
     let log = home.attempt_log(run, task, number);
-    let tail = tokio::task::spawn_blocking(move || tail(&log, None, bytes, || of.any())).await;
-    tail.ok().flatten().unwrap_or_default()
+    let read = tokio::task::spawn_blocking(move || {
+        let text = tail(&log, None, bytes, || of.any())?;
+        let total = LogReader::open(&log).and_then(|mut log| log.total()).unwrap_or(0);
+        Some((text, total > bytes as u64))
+    });
+    read.await.ok().flatten().unwrap_or_default()
 }
 
 /// The last `bytes` of what a session wrote, `total` bytes in all (none: not known), as plain text without

@@ -183,7 +183,7 @@ proptest! {
         let run = hostile_run(&text, &tasks);
         check_message(&Card { run: &run, tasks: &tasks, node: Some(&text), now: NOW }.message());
         check_message(&summary(&run, &tasks, NOW));
-        let told: Vec<Failure<'_>> = tasks.iter().map(|task| Failure { task, tail: &text }).collect();
+        let told: Vec<Failure<'_>> = tasks.iter().map(|task| Failure { task, tail: &text, has_more: true }).collect();
         if let Some(message) = failures(&told, &run) {
             check_message(&message);
         }

@@ -26,6 +26,8 @@ pub struct Failure<'a> {
     pub task: &'a TaskView,
     /// The end of its log as text, redacted; empty: nothing was printed, or it is not told here.
     pub tail: &'a str,
+    /// The log has more than that.
+    pub has_more: bool,
 }
 
 /// Tasks that failed since the last message of this kind. None: nothing is to be said.
@@ -54,8 +56,14 @@ pub fn failures(failures: &[Failure<'_>], run: &RunView) -> Option<Message> {
     if more > 0 {
         page.line([said(&format!("… and {more} more"))]);
     }
-    let first = format!("!cis logs {}:{}", run.id.short(), failures[0].task.id);
-    page.line([own("More of it: "), code(&first)]);
+    // A log that is not shown, or only in part.
+    let is_cut = |(at, failure): &(usize, &Failure<'_>)| {
+        failure.has_more || (*at >= TAILS_MAX && !failure.tail.is_empty())
+    };
+    if let Some((_, failure)) = failures.iter().enumerate().find(is_cut) {
+        let logs = format!("!cis logs {}:{}", run.id.short(), failure.task.id);
+        page.line([own("More of it: "), code(&logs)]);
+    }
     Some(Message::notice(page))
 }
 

@@ -255,10 +255,14 @@ impl Rooms {
         let mut tails = Vec::new();
         for task in &failed {
             let of = Declared::of(&self.node.readers, &self.node.blobs, run);
-            tails.push(logs::of_try(&self.node.home, of, run, &task.id, task.attempts, TAIL_BYTES).await);
+            tails
+                .push(logs::tail_of_try(&self.node.home, of, run, &task.id, task.attempts, TAIL_BYTES).await);
         }
-        let failures: Vec<Failure<'_>> =
-            failed.iter().zip(&tails).map(|(task, tail)| Failure { task, tail }).collect();
+        let failures: Vec<Failure<'_>> = failed
+            .iter()
+            .zip(&tails)
+            .map(|(task, (tail, has_more))| Failure { task, tail, has_more: *has_more })
+            .collect();
         let others = waiting.iter().map(|(id, _)| *id).collect();
         let rendered = match thread::failures(&failures, &detail.run) {
             Some(message) => self.in_thread(message, run, room).await?,

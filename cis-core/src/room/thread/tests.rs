@@ -12,7 +12,7 @@ fn one_failure_is_told_with_the_end_of_its_log() {
     let all = tasks();
     let run = run(RunState::Running, &all);
     let tail = "step 1\n```\n@room <b>boom</b>\u{202e}\n";
-    let message = failures(&[Failure { task: &all[4], tail }], &run).unwrap();
+    let message = failures(&[Failure { task: &all[4], tail, has_more: true }], &run).unwrap();
     let content = message.in_thread("$card".parse().unwrap()).content();
     insta::assert_snapshot!(content["body"].as_str().unwrap());
     insta::assert_snapshot!(content["formatted_body"].as_str().unwrap());
@@ -24,11 +24,16 @@ fn one_failure_is_told_with_the_end_of_its_log() {
 fn many_failures_are_one_message() {
     let all: Vec<TaskView> = (0..200).map(|n| task(&format!("t{n}"), TaskState::Failed)).collect();
     let run = run(RunState::Running, &all);
-    let told: Vec<Failure<'_>> = all.iter().map(|task| Failure { task, tail: "log" }).collect();
+    let told: Vec<Failure<'_>> =
+        all.iter().map(|task| Failure { task, tail: "log", has_more: false }).collect();
     let said = body(&failures(&told, &run).unwrap());
     assert!(said.starts_with("✗ 200 tasks did not end well"), "{said}");
     assert_eq!(said.matches("```\nlog").count(), 3);
     assert!(said.contains("… and 157 more"), "{said}");
+    let fourth = format!("More of it: !cis logs {}:t3", run.id.short());
+    assert!(said.ends_with(&fourth), "the first one whose log is not shown: {said}");
+    let whole = body(&failures(&told[..3], &run).unwrap());
+    assert!(!whole.contains("More of it"), "{whole}");
     assert!(failures(&[], &run).is_none());
 }
 

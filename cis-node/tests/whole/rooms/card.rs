@@ -57,7 +57,8 @@ fn a_failure_stands_in_the_thread_with_the_end_of_its_log_and_the_end_of_the_run
         all_is_told(&node).await;
         let failures = place.in_thread(&card, "✗ lint failed: exit code 1").await;
         assert_eq!(failures.len(), 1, "{failures:?}");
-        assert!(failures[0]["body"].as_str().unwrap().contains("3 lint errors"), "{failures:?}");
+        let body = failures[0]["body"].as_str().unwrap();
+        assert!(body.contains("3 lint errors") && !body.contains("!cis logs"), "that is all of it: {body}");
         assert_eq!(failures[0]["msgtype"], "m.notice");
         let rings = place
             .server
