@@ -630,6 +630,8 @@ fn a_worker_works_only_for_coordinators_that_it_trusts() {
         says_why(coordinator, &run, "a", "takes no new tasks (draining)").await;
         coordinator.client.untrust(&worker.did.0).await.unwrap();
         says_why(coordinator, &run, "a", "No node of the room offers to execute tasks").await;
+        let why = coordinator.client.why(&run, "a").await.unwrap();
+        assert!(why.try_this.contains(&"cis node list".to_owned()), "{why:?}");
         worker.client.drain_node(false).await.unwrap();
         assert!(!first.exists());
         coordinator.client.trust(&worker.did.0, None, Some(vec![Right::Execute])).await.unwrap();

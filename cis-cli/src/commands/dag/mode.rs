@@ -63,6 +63,15 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
             };
             super::said(run, &said) + human::bound_tasks(bound).as_str()
         })?;
+        // The mode has changed, whatever else cannot be asked.
+        if let (ExecutionMode::Matrix, Some(room)) = (changed.run.mode, &changed.run.room)
+            && let Ok(nodes) = client.nodes(Some(room)).await
+            && nodes.items.iter().all(|node| node.slots == 0)
+        {
+            output::note(
+                "No node of the room offers to execute tasks yet: `cis node list` shows the nodes.\n",
+            );
+        }
         Ok(Exit::OK)
     })
 }

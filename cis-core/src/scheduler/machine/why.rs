@@ -48,7 +48,10 @@ impl Machine {
         match entry.state {
             TaskState::Pending => pending(known, index, now, &mut answer),
             TaskState::Queued => self.queued(known, index, now, &mut answer),
-            TaskState::Running | TaskState::Processing => running(known, index, now, &mut answer),
+            TaskState::Running | TaskState::Processing => {
+                running(known, index, now, &mut answer);
+                self.unheard(known, index, &mut answer);
+            }
             _ => ended(known, index, &mut answer),
         }
         let Answer { because, try_this } = answer;
@@ -100,12 +103,26 @@ impl Machine {
         }
     }
 
+    /// That this node does not hear the node of a task, or does not listen to it any more.
+    fn unheard(&self, run: &Run, index: u32, answer: &mut Answer) {
+        let Some(live) = live_of(run, index).filter(|live| !self.is_self(&live.node)) else { return };
+        let node = &live.node;
+        let hears = run.facts().room.as_ref().is_some_and(|room| self.offer_of(room, node).is_some());
+        if self.is_ours(run) && !hears {
+            answer.say(format!(
+                "This node does not hear node {node}, or node {node} may not execute tasks in the room any more. If that stays so, the session of the attempt is frozen, and the attempt is lost."
+            ));
+            answer.try_command("cis node list".to_owned());
+        }
+    }
+
     /// Why no node of the room has a task.
     fn no_node(&self, run: &Run, index: u32, answer: &mut Answer) {
         let is_held = self.nodes.is_held(run.id());
         let nodes = self.nodes_for(run, index);
         if nodes.is_empty() {
             answer.say("No node of the room offers to execute tasks for this one.".to_owned());
+            answer.try_command("cis node list".to_owned());
         }
         // Before that, nobody is asked what the room has.
         if !is_held && !self.nodes.commits.lets(run, index) {

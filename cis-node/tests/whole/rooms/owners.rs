@@ -16,6 +16,7 @@ use super::nodes::{CARL, is_told, listed, member, reads, shared_in};
 use super::{ANN, BOB, CIS};
 use crate::harness::{Node, SLOTS, eventually, lines, on_a_runtime, problem_of, task};
 use crate::homeserver::Server;
+use crate::shared::{says_why, waiting_task};
 
 /// What a node says of itself.
 const INFO: &str = "cis.dag.node.info";
@@ -233,6 +234,30 @@ fn a_node_lists_of_itself_what_the_owners_of_the_room_gave_it() {
         }
         let own = listed(&owner, &owner.did, |node| node.may.len() == 3).await;
         assert!(own.owner, "{own:?}");
+        worker.stop().await;
+        owner.stop().await;
+    });
+}
+
+#[test]
+fn why_says_that_the_node_of_a_task_may_not_execute_any_more() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let server = Server::default();
+        let room = server.room("shared", CIS, &[ANN, BOB]);
+        let owner = member(&scratch.path().join("c"), (&server, &room), CIS, "coordinator").await;
+        let worker = member(&scratch.path().join("w"), (&server, &room), BOB, "worker").await;
+        let_in(&owner, &worker, &room, Right::Execute).await;
+        listed(&owner, &worker.did, |it| it.slots == SLOTS).await;
+        let tasks = waiting_task("a", scratch.path());
+        let run = owner.submit_as(shared_in(&room, scratch.path(), &tasks)).await;
+        owner.task_is(&run, "a", TaskState::Running).await;
+        let why = owner.client.why(&run, "a").await.unwrap();
+        assert!(!why.because.iter().any(|because| because.contains("may not execute")), "{why:?}");
+        let (did, may) = (worker.did.clone(), [].into());
+        let admit = AdmitNode { room: room.clone(), did, name: None, may, tags: [].into() };
+        owner.client.admit_node(&admit).await.unwrap();
+        says_why(&owner, &run, "a", &format!("node {} may not execute tasks", worker.did)).await;
         worker.stop().await;
         owner.stop().await;
     });
