@@ -24,6 +24,8 @@ pub enum HistoryAction {
     Retried,
     /// Changed the mode or the room of the run.
     Mode,
+    /// Took the run over: another node coordinates it from here on.
+    TakenOver,
     /// Approved a task.
     Approved,
     /// Rejected a task.
@@ -50,7 +52,7 @@ pub enum HistoryAction {
 
 impl HistoryAction {
     /// All actions.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Created,
         Self::Started,
         Self::Paused,
@@ -58,6 +60,7 @@ impl HistoryAction {
         Self::Cancelled,
         Self::Retried,
         Self::Mode,
+        Self::TakenOver,
         Self::Approved,
         Self::Rejected,
         Self::Expired,
@@ -82,6 +85,7 @@ impl HistoryAction {
             Self::Cancelled => "cancelled",
             Self::Retried => "retried",
             Self::Mode => "mode",
+            Self::TakenOver => "taken_over",
             Self::Approved => "approved",
             Self::Rejected => "rejected",
             Self::Expired => "expired",

@@ -93,6 +93,11 @@ impl History {
                 let room = room.as_ref().map(|room| format!(", room {room}")).unwrap_or_default();
                 self.push(event, HistoryAction::Mode).text = Some(format!("{mode}{room}"));
             }
+            EventBody::RunTakenOver { owner, epoch, voted, .. } => {
+                let how = if *voted { ", by vote" } else { "" };
+                self.push(event, HistoryAction::TakenOver).text =
+                    Some(format!("by {owner}{how}, term {epoch}"));
+            }
             EventBody::RunCompleted {} => self.run_ended("succeeded"),
             EventBody::RunFailed { .. } => self.run_ended("failed"),
             EventBody::RunErrored { .. } => self.run_ended("error"),

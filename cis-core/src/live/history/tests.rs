@@ -100,3 +100,16 @@ fn decisions_answers_and_control_have_results() {
     uid:1000 retried failed tasks: a, b, c, 1 more
     ");
 }
+
+#[test]
+fn a_takeover_names_the_new_coordinator() {
+    let taken = |epoch: u64, voted: bool| {
+        let body = json!({ "owner": "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK", "epoch": epoch, "cut": 3, "forced": true, "voted": voted });
+        (json!(null), "run.taken_over", body)
+    };
+    assert_eq!(
+        history(&[taken(1, false), taken(2, true)]),
+        "node taken_over by did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK, term 1\n\
+         node taken_over by did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK, by vote, term 2"
+    );
+}
