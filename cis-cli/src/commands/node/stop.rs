@@ -72,6 +72,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         found = context.block_on(probe(context))?;
     }
     let ends_sessions = args.kill_sessions && !context.in_session();
+    let unsent = if let Probe::Running(node) = &found { node.outbox } else { 0 };
     let stopped = match found {
         Probe::Running(node) => {
             context.block_on(stop_and_wait(context, &node, &how))?;
@@ -100,7 +101,22 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         };
         format!("{node}{host}\n")
     })?;
+    if let Some(note) = unsent_note(unsent) {
+        output::note(&note);
+    }
     Ok(Exit::OK)
+}
+
+/// What is said of messages to rooms that a node had not sent when it was stopped. None: there were none.
+fn unsent_note(outbox: u64) -> Option<String> {
+    let messages = match outbox {
+        0 => return None,
+        1 => "1 message to a room was not sent".to_owned(),
+        n => format!("{n} messages to rooms were not sent"),
+    };
+    Some(format!(
+        "{messages}: the other nodes of a room may not know all of this node's runs before it starts again.\n"
+    ))
 }
 
 /// Tells a node elsewhere to stop; that its process is gone cannot be seen from here.
@@ -152,4 +168,16 @@ pub(super) async fn stop_and_wait(
 
 fn unknown(error: &io::Error) -> CliError {
     CliError::unavailable(format!("cannot find out whether the node stopped: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_rooms_lack_is_said() {
+        assert_eq!(unsent_note(0), None);
+        assert!(unsent_note(1).unwrap().starts_with("1 message to a room was not sent: "));
+        assert!(unsent_note(2).unwrap().starts_with("2 messages to rooms were not sent: "));
+    }
 }
