@@ -152,6 +152,8 @@ pub struct Fresh {
     pub by: NodeDid,
     /// By which key that node was known when it began to write the journal.
     pub writer: NodeDid,
+    /// All keys of those two, as far as the room tells of them.
+    pub keys: BTreeSet<NodeDid>,
     /// Where its journal stands.
     pub at: Position,
     /// How far that is.
@@ -175,6 +177,8 @@ pub struct RecoveredRun {
     pub by: NodeDid,
     /// By which key that node was known when it began to write the journal.
     pub writer: NodeDid,
+    /// All keys of those two, as far as the room tells of them.
+    pub keys: BTreeSet<NodeDid>,
     /// The text of its file, in which secrets are hidden; none: the room does not have it.
     pub text: Option<String>,
     /// What happened, in order.
@@ -313,12 +317,7 @@ impl Recovery {
 
     /// The first key of a node.
     fn root(&self, did: &NodeDid) -> NodeDid {
-        let mut first = did;
-        // No key names two former ones, and none leads in a circle.
-        while let Some(former) = self.former.get(first) {
-            first = former;
-        }
-        first.clone()
+        root_of(did, &self.former).clone()
     }
 
     /// Takes an envelope that was checked. Gives the file that has to be fetched for it.
@@ -541,7 +540,8 @@ impl Recovery {
         journal.given += facts.len();
         let at = journal.reader.position();
         let writer = journal.writer.clone().unwrap_or_else(|| by.clone());
-        Some(Fresh { run, by, writer, at, extent, text: journal.text.clone(), from, facts, void })
+        let keys = keys_of([&by, &writer], &self.former);
+        Some(Fresh { run, by, writer, keys, at, extent, text: journal.text.clone(), from, facts, void })
     }
 
     /// What was read, run by run.
@@ -549,8 +549,21 @@ impl Recovery {
     pub fn runs(self) -> Vec<RecoveredRun> {
         let Self { runs, coordinators, former, .. } = self;
         let may = some_key_in(&coordinators, &former);
-        runs.into_iter().filter_map(|(run, journal)| journal.run(run, &may)).collect()
+        runs.into_iter().filter_map(|(run, journal)| journal.run(run, &may, &former)).collect()
     }
+}
+
+/// The first key of a node.
+fn root_of<'a>(did: &'a NodeDid, former: &'a BTreeMap<NodeDid, NodeDid>) -> &'a NodeDid {
+    // No key names two former ones, and none leads in a circle.
+    std::iter::successors(Some(did), |did| former.get(*did)).last().unwrap_or(did)
+}
+
+/// All keys of the nodes that these keys belong to.
+fn keys_of(dids: [&NodeDid; 2], former: &BTreeMap<NodeDid, NodeDid>) -> BTreeSet<NodeDid> {
+    let roots = dids.map(|did| root_of(did, former));
+    let all = former.keys().chain(roots).chain(dids);
+    all.filter(|did| roots.contains(&root_of(did, former))).cloned().collect()
 }
 
 /// Whether one of these coordinators is the node that this key, or the one after it, belongs to.
@@ -572,7 +585,7 @@ impl Fresh {
             EventBody::RunTakenOver { owner, .. } => owner == did,
             _ => false,
         };
-        self.by == *did || self.writer == *did || self.facts.iter().any(took_over)
+        self.keys.contains(did) || self.facts.iter().any(took_over)
     }
 }
 
@@ -696,7 +709,12 @@ impl Journal {
     }
 
     /// None: nobody told of it.
-    fn run(self, run: RunId, may: impl Fn(&NodeDid) -> bool) -> Option<RecoveredRun> {
+    fn run(
+        self,
+        run: RunId,
+        may: impl Fn(&NodeDid) -> bool,
+        former: &BTreeMap<NodeDid, NodeDid>,
+    ) -> Option<RecoveredRun> {
         let mut lacks: Vec<String> = self.open_lacks().map(str::to_owned).collect();
         for missing in self.reader.missing() {
             lacks.push(format!(
@@ -708,9 +726,11 @@ impl Journal {
             lacks.push(format!("the takeover with which term {epoch} of its coordinators began is missing"));
         }
         let by = self.by.or(self.lacks_of)?;
+        let writer = self.writer.unwrap_or_else(|| by.clone());
         Some(RecoveredRun {
             run,
-            writer: self.writer.unwrap_or_else(|| by.clone()),
+            keys: keys_of([&by, &writer], former),
+            writer,
             by,
             text: self.text,
             facts: self.facts,

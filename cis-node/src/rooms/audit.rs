@@ -93,7 +93,7 @@ impl Node {
         if let Some(EventBody::RunCreated(created)) = run.facts.first().map(|fact| &fact.body) {
             view.dag.clone_from(&created.dag);
         }
-        let begun = match self.begun(run.run, (&run.writer, run.at.epoch), run.text.as_deref(), &run.facts) {
+        let begun = match self.begun(run.run, (&run.keys, run.at.epoch), run.text.as_deref(), &run.facts) {
             Ok(begun) => begun.run,
             Err(why) => {
                 view.lacks.push(why);

@@ -3,6 +3,7 @@
 //! Reads the room from its beginning, fetches what envelopes name, and gives each run to the driver as one piece. What
 //! counts and what follows from what is `federation::recovery`'s matter.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::timeline::Timeline;
@@ -79,7 +80,7 @@ impl Node {
         if let Some(EventBody::RunCreated(created)) = run.facts.first().map(|fact| &fact.body) {
             view.dag.clone_from(&created.dag);
         }
-        let begun = self.begun(run.run, (&run.writer, run.at.epoch), run.text.as_deref(), &run.facts);
+        let begun = self.begun(run.run, (&run.keys, run.at.epoch), run.text.as_deref(), &run.facts);
         let Begun { run: begun, tasks, created } = match begun {
             Ok(begun) => begun,
             Err(why) => {
@@ -88,7 +89,7 @@ impl Node {
             }
         };
         let fold = run.fold(begun);
-        if let Err(why) = is_of(&fold, (&run.by, &run.writer)) {
+        if let Err(why) = is_of(&fold, &run.keys) {
             view.lacks.push(why);
             return Ok((view, None));
         }
@@ -106,11 +107,11 @@ impl Node {
         Ok((view, Some(kept)))
     }
 
-    /// A run at its beginning, as a room tells of it; why it cannot be made. `by`: who wrote its journal, and in which term.
+    /// A run at its beginning, as a room tells of it; why it cannot be made. `by`: the keys of who wrote its journal, and in which term.
     pub(super) fn begun(
         &self,
         run: RunId,
-        by: (&NodeDid, Epoch),
+        by: (&BTreeSet<NodeDid>, Epoch),
         text: Option<&str>,
         facts: &[Fact],
     ) -> Result<Begun, String> {
@@ -118,8 +119,8 @@ impl Node {
             return Err("how it began is not in the room".to_owned());
         };
         // Nobody makes a run for somebody else: it would be executed there.
-        let (by, epoch) = by;
-        if created.epoch == 0 && epoch == 0 && created.owner != *by {
+        let (keys, epoch) = by;
+        if created.epoch == 0 && epoch == 0 && !keys.contains(&created.owner) {
             return Err(format!("it says to be of {}, who did not write it", created.owner));
         }
         let text = text.ok_or("its file is not in the room")?;
@@ -132,10 +133,10 @@ impl Node {
 }
 
 /// A run is its writer's, by all that is told of it: whoever could make somebody else's of it could have it executed
-/// there. `by`: who wrote its newest entry, and by which key that node began.
-pub(super) fn is_of(fold: &Fold, by: (&NodeDid, &NodeDid)) -> Result<(), String> {
+/// there. `keys`: of who wrote its newest entry, and of who began.
+pub(super) fn is_of(fold: &Fold, keys: &BTreeSet<NodeDid>) -> Result<(), String> {
     let owner = &fold.run().facts().owner;
-    if owner == by.0 || owner == by.1 {
+    if keys.contains(owner) {
         return Ok(());
     }
     Err(format!("it says to be of {owner}, who did not write it"))

@@ -86,7 +86,7 @@ impl Node {
         let new: Vec<Fact> = fresh.facts.into_iter().skip(facts - fresh.from).collect();
         let (new, results, wrong) = follow(&mut fold, facts, new);
         if !new.is_empty()
-            && let Err(why) = is_of(&fold, (&fresh.by, &fresh.writer))
+            && let Err(why) = is_of(&fold, &fresh.keys)
         {
             return lost(why);
         }
@@ -208,8 +208,7 @@ impl Node {
         let (owner, epoch, mode, room) =
             (created.owner.clone(), created.epoch, created.mode, created.room.take());
         **created = RunCreated { owner, epoch, mode, room, read_back: Some(ReadBack::Whole), ..original };
-        let begun =
-            self.begun(fresh.run, (&fresh.writer, fresh.at.epoch), fresh.text.as_deref(), &fresh.facts);
+        let begun = self.begun(fresh.run, (&fresh.keys, fresh.at.epoch), fresh.text.as_deref(), &fresh.facts);
         is_cut_off |= begun.is_ok_and(|begun| {
             // One that was lost with its session, or is tried again, has not ended.
             let ended = own.values().filter(|result| result.state.is_terminal());
@@ -245,7 +244,7 @@ impl Node {
             }
         }
         let Begun { run: begun, tasks, .. } =
-            match self.begun(run, (&fresh.writer, fresh.at.epoch), fresh.text.as_deref(), &fresh.facts) {
+            match self.begun(run, (&fresh.keys, fresh.at.epoch), fresh.text.as_deref(), &fresh.facts) {
                 Ok(begun) => begun,
                 Err(why) => return Ok((Known::Lost, None, Some(why))),
             };
@@ -253,7 +252,7 @@ impl Node {
         let mut facts: Vec<Fact> = fresh.facts.drain(..1).collect();
         let (more, results, wrong) = follow(&mut fold, 1, fresh.facts);
         facts.extend(more);
-        if let Err(why) = is_of(&fold, (&fresh.by, &fresh.writer)) {
+        if let Err(why) = is_of(&fold, &fresh.keys) {
             return Ok((Known::Lost, None, Some(why)));
         }
         self.keep_told(room, &results);

@@ -13,7 +13,7 @@ use cis_core::federation::membership::Owners;
 use cis_core::ids::NodeDid;
 use cis_matrix::MatrixError;
 
-use super::nodes::{APPROVED, JOURNAL, SHORT, is_told, offline, teller, told};
+use super::nodes::{APPROVED, JOURNAL, SHORT, is_told, observer, offline, reads, teller, told};
 use super::{BOB, CIS, followed, generous, room_of_ann};
 use crate::harness::{Node, on_a_runtime, problem_of, task};
 use crate::homeserver::Server;
@@ -222,6 +222,40 @@ fn a_journal_goes_on_under_the_new_key_of_its_node() {
         let verdict = export::verify(&file, &Owners::one(old)).unwrap();
         assert!(verdict.holds(), "{:?}", verdict.wrong);
         other.stop().await;
+        node.stop().await;
+    });
+}
+
+#[test]
+fn a_run_that_a_node_began_with_a_later_key_is_its_own() {
+    on_a_runtime(async {
+        let dir = tempfile::tempdir().unwrap();
+        let (server, room, node) = told(dir.path()).await;
+        let first = node.submit_as(followed(SHORT, &room)).await;
+        node.reaches(&first, RunState::Succeeded).await;
+        is_told(&node, &room, &first).await;
+        let old = node.did.clone();
+        let (mut node, mut run) = (node, first);
+        for _ in 0..2 {
+            node.client.rotate_identity(node.did.clone()).await.unwrap();
+            node.stop().await;
+            node = teller(&dir.path().join("n"), &server).await;
+            run = node.submit_as(followed(SHORT, &room)).await;
+            node.reaches(&run, RunState::Succeeded).await;
+            is_told(&node, &room, &run).await;
+        }
+        let report = node.client.audit_matrix_room(&room).await.unwrap();
+        assert!(report.is_whole() && report.runs.len() == 3, "{report:?}");
+        let other = trusting(&dir.path().join("o"), &server, &old).await;
+        let report = recover(&other, &room, dir.path()).await.unwrap();
+        assert_eq!(report.runs.len(), 3);
+        assert!(report.runs.iter().all(|run| run.recovered && run.lacks.is_empty()), "{report:?}");
+        other.stop().await;
+        let reader = observer(&dir.path().join("r"), &server, &room).await;
+        reader.client.trust(&old.0, None, None).await.unwrap();
+        reads(&reader, &run, RunState::Succeeded).await;
+        assert_eq!(reader.client.run(&run).await.unwrap().run.node, node.did);
+        reader.stop().await;
         node.stop().await;
     });
 }
