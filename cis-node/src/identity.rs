@@ -37,6 +37,14 @@ impl IdentityApi for Node {
         _: Permit<act::ControlIdentity>,
         request: RotateIdentity,
     ) -> Outcome<IdentityView> {
+        if let Some(room) = self.members.rooms().into_iter().find(|room| self.members.is_owner(room)) {
+            let detail = format!(
+                "cannot rotate the key: this node owns room {room}, and that right belongs to the present key"
+            );
+            return Err(Problem::new(ProblemKind::Conflict, detail).hint(
+                "nobody would own the room any more; to rotate the key all the same, stop the node, and remove the room from rooms.json in its home",
+            ));
+        }
         self.with_identity(move |identity| {
             identity.rotate(&request.from, now_ms())?;
             tracing::info!(old = %request.from, new = %identity.view().did, "the node has another key");

@@ -240,6 +240,22 @@ fn a_node_lists_of_itself_what_the_owners_of_the_room_gave_it() {
 }
 
 #[test]
+fn an_owner_of_a_room_keeps_its_key() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let server = Server::default();
+        let room = server.room("shared", CIS, &[ANN]);
+        let node = member(scratch.path(), (&server, &room), CIS, "coordinator").await;
+        node.client.invite_nodes(&room).await.unwrap();
+        let refused = problem_of(node.client.rotate_identity(node.did.clone()).await);
+        assert_eq!(refused.kind, ProblemKind::Conflict, "{refused:?}");
+        assert!(refused.detail.contains(&format!("owns room {room}")), "{refused:?}");
+        assert_eq!(node.client.identity().await.unwrap().did, node.did);
+        node.stop().await;
+    });
+}
+
+#[test]
 fn why_says_that_the_node_of_a_task_may_not_execute_any_more() {
     on_a_runtime(async {
         let scratch = tempfile::tempdir().unwrap();
