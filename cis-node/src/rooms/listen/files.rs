@@ -76,8 +76,11 @@ pub(super) fn find(folders: &[PathBuf], name: &DagName) -> Result<Found, NoFile>
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
                 tracing::warn!(folder = %folder.display(), name = %within, %error, "a DAG asked for in a room is not read");
-                // Where a link leads out of the folder, that is nobody's business in a room.
-                let why = error.kind().to_string();
+                // Where a link leads is nobody's business in a room. For one that leads out of the folder, openat2(2) gives `EXDEV`.
+                let why = match error.kind() {
+                    io::ErrorKind::CrossesDevices => "it is a link that leads out of its folder".to_owned(),
+                    kind => kind.to_string(),
+                };
                 return Err(NoFile::Unreadable { name: name.to_string(), why });
             }
         }
@@ -173,6 +176,8 @@ mod tests {
             assert!(matches!(error, NoFile::Unreadable { .. }), "{refused}: {error}");
             assert!(!error.to_string().contains(dir.path().to_str().unwrap()), "{error}");
         }
+        let error = find(&folders, &name("out")).unwrap_err().to_string();
+        assert!(error.contains("it is a link that leads out of its folder"), "{error}");
         let error = find(&folders, &name("shop")).unwrap_err().to_string();
         assert!(error.contains("deploy/prod, late, out, pipe, same, ship"), "{error}");
         assert_eq!(find(&[], &name("ship")), Err(NoFile::NoFolders));
