@@ -13,6 +13,7 @@ use crate::server::{InboxApi as _, NodeApi as _, NodesApi as _};
 use cis_core::api::{
     AdmitNode, Answer, CreateRun, InboxItem, ListNodes, Problem, ProblemKind, ReportSession,
 };
+use cis_core::dag;
 use cis_core::event::{ExecutionMode, PromptKind, RetryScope};
 use cis_core::identity::Right;
 use cis_core::ids::{NodeDid, RunId};
@@ -459,9 +460,20 @@ impl Listener {
         params: &[(ParamName, String)],
     ) -> Result<Done, Stop> {
         let (node, wanted) = (self.node.clone(), name.clone());
-        let found = blocking(move || files::find(&node.config.settings.matrix.run_dirs, &wanted));
+        let given: Vec<String> = params.iter().map(|(name, _)| name.as_str().to_owned()).collect();
+        let found = blocking(move || {
+            let found = files::find(&node.config.settings.matrix.run_dirs, &wanted)?;
+            let dag = dag::parse(&found.text, "").ok();
+            let unknown = dag.and_then(|dag| given.into_iter().find(|name| !dag.params.contains_key(name)));
+            Ok::<_, files::NoFile>((found, unknown))
+        });
         let found = match found.await? {
-            Ok(found) => found,
+            // It quotes what the person wrote, and nothing of the file.
+            Ok((_, Some(unknown))) => {
+                let says = format!("“{name}” has no parameter “{unknown}”.");
+                return Ok(Done::Not(reply::words(&says, None)));
+            }
+            Ok((found, None)) => found,
             Err(error) => return Ok(Done::Not(reply::words(&error.to_string(), Some("!cis run NAME")))),
         };
         let request = CreateRun {

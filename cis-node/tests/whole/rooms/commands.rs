@@ -190,7 +190,7 @@ fn files_are_started_from_a_room_with_parameters_and_only_those_below_their_fold
         assert!(refused.contains("The DAG “out” cannot be read:"), "{refused}");
         assert!(!refused.contains(home.to_str().unwrap()), "{refused}");
         let refused = place.told(BOB, "!cis run deploy/prod colour=red").await;
-        assert!(refused.contains("“deploy/prod” cannot be started so"), "{refused}");
+        assert!(refused.contains("“deploy/prod” has no parameter “colour”."), "{refused}");
         fs::write(dags.join("wrong.toml"), "version = 1\nnonsense = \"hunter2\"\n").unwrap();
         let refused = place.told(BOB, "!cis run wrong").await;
         assert!(refused.contains("cis dag validate") && !refused.contains("hunter2"), "{refused}");
