@@ -4,6 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::timeout;
+
 use cis_matrix::{CreateRoom, Invitation, MatrixError, Proof, RoomEvent, RoomInfo, RoomName, Secret};
 
 use super::streams::Viewer;
@@ -28,6 +31,9 @@ const OPERATOR_LEVEL: i64 = 50;
 
 /// More invitations at once are refused by every homeserver's limits.
 const INVITES_MAX: usize = 100;
+
+/// A homeserver tells within this time of a room that was just made.
+const LISTED_WITHIN: Duration = Duration::from_secs(5);
 
 /// A longer name or topic is no name or topic.
 const TEXT_BYTES_MAX: usize = 1024;
@@ -181,7 +187,19 @@ impl Node {
             invite: invite.map(|user| Invitation { user, level: OPERATOR_LEVEL }).collect(),
             ..CreateRoom::default()
         };
-        opened.client.create_room(wanted).await.map(room_view).map_err(|error| matrix_problem(&error))
+        // What comes of rooms is read meanwhile.
+        let mut news = opened.feed.subscribe();
+        let made = opened.client.create_room(wanted).await.map_err(|error| matrix_problem(&error))?;
+        // Before its state came, the room has no name in lists.
+        let is_listed = async {
+            while opened.client.room(&made.room_id).await.is_ok_and(|room| room.name != made.name) {
+                if let Err(RecvError::Closed) = news.recv().await {
+                    return;
+                }
+            }
+        };
+        let _ = timeout(LISTED_WITHIN, is_listed).await;
+        Ok(room_view(made))
     }
 
     pub(super) async fn join_room(&self, room: &str) -> Outcome<MatrixRoomView> {

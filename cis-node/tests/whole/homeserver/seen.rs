@@ -97,6 +97,14 @@ impl Seen {
         })
     }
 
+    /// A room as the device knows it: before its state came, it has no name.
+    fn info(&self, state: &State, id: &str) -> RoomInfo {
+        let info = state.info(id, &self.user);
+        let since = state.devices[&(self.user.clone(), self.device.clone())].position.unwrap_or(0);
+        let is_known = info.invited || state.events.iter().take(since).any(|one| one.room == id);
+        if is_known { info } else { RoomInfo { name: "Empty Room".to_owned(), ..info } }
+    }
+
     /// What happened since the device looked before; none: nothing.
     fn batch(&self, state: &mut State, waits: bool) -> Option<Batch> {
         let key = (self.user.clone(), self.device.clone());
@@ -227,7 +235,7 @@ impl Homeserver for Seen {
     fn rooms(&self) -> Answer<Vec<RoomInfo>> {
         self.ask("rooms", |state, seen| {
             let own = state.rooms.iter().filter(|(_, room)| room.people.contains_key(&seen.user));
-            Ok(own.map(|(id, _)| state.info(id, &seen.user)).collect())
+            Ok(own.map(|(id, _)| seen.info(state, id)).collect())
         })
     }
 
@@ -247,7 +255,7 @@ impl Homeserver for Seen {
         let room = room.to_owned();
         self.ask("room", move |state, seen| {
             let known = state.rooms.get(&room).is_some_and(|room| room.people.contains_key(&seen.user));
-            known.then(|| state.info(&room, &seen.user)).ok_or(MatrixError::NotJoined { room })
+            known.then(|| seen.info(state, &room)).ok_or(MatrixError::NotJoined { room })
         })
     }
 

@@ -9,8 +9,9 @@ use cis_core::api::{
 use cis_core::event::ExecutionMode;
 use cis_matrix::MatrixError;
 
+use super::heard::hears;
 use super::nodes::{SHORT, join, offline};
-use super::{ANN, BOB, CIS, room_of_ann};
+use super::{ANN, ASKS, BOB, CIS, followed, room_of_ann};
 use crate::harness::{Node, eventually, on_a_runtime, problem_of, request};
 use crate::homeserver::Server;
 
@@ -289,6 +290,27 @@ fn a_run_without_a_usable_room_is_refused_with_what_to_do() {
         assert!(
             problem.kind == ProblemKind::Conflict && problem.hint.unwrap().contains("dag.matrix.enabled")
         );
+        node.stop().await;
+    });
+}
+
+#[test]
+fn a_room_that_was_just_made_is_listed_by_its_name() {
+    on_a_runtime(async {
+        let dir = tempfile::tempdir().unwrap();
+        let (server, room) = room_of_ann();
+        let node = Node::with_account(dir.path(), &[], server.account(CIS, "CIS")).await;
+        let run = node.submit_as(followed(ASKS, &room)).await;
+        node.question(&run).await;
+        hears(&node, &room).await;
+        for n in 0..5 {
+            let (name, topic, encrypted) = (format!("room {n}"), None, false);
+            let wanted = CreateMatrixRoom { name: name.clone(), topic, encrypted, invite: Vec::new() };
+            let made = node.client.create_matrix_room(&wanted).await.unwrap();
+            let rooms = node.client.matrix_rooms().await.unwrap().items;
+            let listed = rooms.into_iter().find(|room| room.room_id == made.room_id);
+            assert_eq!(listed.map(|room| room.name), Some(name));
+        }
         node.stop().await;
     });
 }
