@@ -52,36 +52,44 @@ enum Said {
 /// `stays`: it does not end by itself.
 pub(crate) fn ensure(home: &Home, overrides: &[String], stays: bool) -> Result<Found, CliError> {
     let place = home.node_place();
-    match place.connect() {
-        Ok(_) => return Ok(Found::Running),
-        // For any other reason, a node is started as well: its error says what is wrong.
-        Err(ConnectError::Absent { .. } | ConnectError::NotListening { .. } | ConnectError::Io { .. }) => {}
-        Err(error @ ConnectError::Lock { .. }) => return Err(ClientError::from(error).into()),
-        Err(
-            error @ (ConnectError::Unsafe { .. }
-            | ConnectError::Foreign { .. }
-            | ConnectError::Limited { .. }),
-        ) => {
-            return Err(match untrusted(home, &error) {
-                Some(running) => running.problem(home),
-                None => ClientError::from(error).into(),
-            });
+    let give_up = Instant::now() + OTHER_TIME_MAX;
+    loop {
+        match place.connect() {
+            Ok(_) => return Ok(Found::Running),
+            // For any other reason, a node is started as well: its error says what is wrong.
+            Err(
+                ConnectError::Absent { .. } | ConnectError::NotListening { .. } | ConnectError::Io { .. },
+            ) => {}
+            Err(error @ ConnectError::Lock { .. }) => return Err(ClientError::from(error).into()),
+            Err(
+                error @ (ConnectError::Unsafe { .. }
+                | ConnectError::Foreign { .. }
+                | ConnectError::Limited { .. }),
+            ) => {
+                return Err(match untrusted(home, &error) {
+                    Some(running) => running.problem(home),
+                    None => ClientError::from(error).into(),
+                });
+            }
         }
-    }
-    // Here its mistakes can be shown whole.
-    settings::load(home, overrides)?;
-    let mut line = spawn(home, overrides, stays)?;
-    match read_line(&mut line).map_err(|error| {
-        CliError::unavailable(format!("the node that was started does not answer: {error}"))
-            .hint(format!("its log is {}", home.node_log().display()))
-    })? {
-        Said::Ready => Ok(Found::Started),
-        Said::Running => wait_for_other(home, &place),
-        Said::Error(text) => {
-            let text = clean_lines(&text).into_owned();
-            Err(CliError::unavailable(format!("the node could not start: {text}")))
+        // Here its mistakes can be shown whole.
+        settings::load(home, overrides)?;
+        let mut line = spawn(home, overrides, stays)?;
+        let said = read_line(&mut line).map_err(|error| {
+            CliError::unavailable(format!("the node that was started does not answer: {error}"))
+                .hint(format!("its log is {}", home.node_log().display()))
+        })?;
+        match said {
+            Said::Ready => return Ok(Found::Started),
+            Said::Running if wait_for_other(home, &place, give_up)? => return Ok(Found::Running),
+            // That node was ending.
+            Said::Running => {}
+            Said::Error(text) => {
+                let text = clean_lines(&text).into_owned();
+                return Err(CliError::unavailable(format!("the node could not start: {text}")));
+            }
+            Said::Nothing => return Err(ended_early(home)),
         }
-        Said::Nothing => Err(ended_early(home)),
     }
 }
 
@@ -159,9 +167,8 @@ fn understand(line: &[u8]) -> Said {
     }
 }
 
-/// Another node has the lock: it listens at once, or is still recovering.
-fn wait_for_other(home: &Home, place: &Place) -> Result<Found, CliError> {
-    let give_up = Instant::now() + OTHER_TIME_MAX;
+/// Another node has the lock: it listens at once, is still recovering, or is ending. Returns whether it listens; if not, it has ended.
+fn wait_for_other(home: &Home, place: &Place, give_up: Instant) -> Result<bool, CliError> {
     let mut pause = Duration::from_millis(2);
     // It is no child of ours, and nothing tells when somebody begins to listen: polled.
     while let Err(error) = place.connect() {
@@ -171,10 +178,13 @@ fn wait_for_other(home: &Home, place: &Place) -> Result<Found, CliError> {
                 format!("`cis node stop` ends it, and its sessions continue; its log is {}", log.display()),
             ));
         }
+        if matches!(error, ConnectError::Absent { .. }) {
+            return Ok(false);
+        }
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(50));
     }
-    Ok(Found::Running)
+    Ok(true)
 }
 
 fn ended_early(home: &Home) -> CliError {

@@ -95,7 +95,7 @@ impl Client {
     /// Ends a run: live sessions are stopped, the rest is not started.
     pub async fn cancel_run(&self, run: &str, how: CancelRun) -> Result<RunView, ClientError> {
         let path = how.on(paths::fill(paths::RUN_CANCEL, &[run]));
-        let bytes = self.call(Method::POST, &path, Bytes::new()).await?;
+        let bytes = self.send(Method::POST, &path, Bytes::new()).await?;
         serde_json::from_slice(&bytes).map_err(ClientError::protocol)
     }
 
@@ -181,12 +181,12 @@ impl Client {
     /// Makes or changes a group of the node, or of a room. A room is read back, which can take a while.
     pub async fn set_group(&self, name: &str, group: &Group, place: &GroupPlace) -> Result<(), ClientError> {
         let body = serde_json::to_vec(group).map_err(ClientError::protocol)?;
-        self.call(Method::PUT, &place.on(paths::fill(paths::GROUP, &[name])), body.into()).await.map(drop)
+        self.send(Method::PUT, &place.on(paths::fill(paths::GROUP, &[name])), body.into()).await.map(drop)
     }
 
     /// Removes a group that [`Self::set_group`] made.
     pub async fn remove_group(&self, name: &str, place: &GroupPlace) -> Result<(), ClientError> {
-        self.call(Method::DELETE, &place.on(paths::fill(paths::GROUP, &[name])), Bytes::new()).await.map(drop)
+        self.send(Method::DELETE, &place.on(paths::fill(paths::GROUP, &[name])), Bytes::new()).await.map(drop)
     }
 
     /// What a task would get now of those that it needs, secrets replaced.
@@ -298,7 +298,7 @@ impl Client {
     /// Takes it back. Where it was answered meanwhile, it says so.
     pub async fn withdraw_ask(&self, item: &str) -> Result<AskView, ClientError> {
         let path = paths::fill(paths::SESSION_ASK, &[SELF, item]);
-        let bytes = self.call(Method::DELETE, &path, Bytes::new()).await?;
+        let bytes = self.send(Method::DELETE, &path, Bytes::new()).await?;
         serde_json::from_slice(&bytes).map_err(ClientError::protocol)
     }
 
@@ -334,7 +334,7 @@ impl Client {
     /// Logs it out.
     pub async fn logout_matrix(&self, how: &LogoutMatrix) -> Result<(), ClientError> {
         let path = how.on(paths::MATRIX_ACCOUNT.to_owned());
-        self.call(Method::DELETE, &path, Bytes::new()).await.map(drop)
+        self.send(Method::DELETE, &path, Bytes::new()).await.map(drop)
     }
 
     /// Who it is.
@@ -386,7 +386,7 @@ impl Client {
     }
 
     async fn act(&self, path: &str, run: &str) -> Result<RunView, ClientError> {
-        let bytes = self.call(Method::POST, &paths::fill(path, &[run]), Bytes::new()).await?;
+        let bytes = self.send(Method::POST, &paths::fill(path, &[run]), Bytes::new()).await?;
         serde_json::from_slice(&bytes).map_err(ClientError::protocol)
     }
 }

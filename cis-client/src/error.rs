@@ -138,6 +138,12 @@ impl ClientError {
         }
     }
 
+    /// The node is stopping and did not process the request.
+    #[must_use]
+    pub fn is_unprocessed(&self) -> bool {
+        matches!(self, Self::Problem(problem) if problem.unprocessed)
+    }
+
     pub(super) fn protocol(detail: impl std::fmt::Display) -> Self {
         Self::Protocol { detail: detail.to_string() }
     }

@@ -155,7 +155,7 @@ impl Client {
             away: None,
             quietly: false,
         };
-        follower.socket = Some(follower.open().await?);
+        follower.socket = Some(self.repeat(|| follower.open()).await?);
         Ok(follower)
     }
 }

@@ -44,6 +44,10 @@ const UNUSED_MAX: Duration = Duration::from_secs(20);
 
 /// A call that can be repeated is tried so often while the node goes away and comes back.
 const TRIES_MAX: u32 = 3;
+/// A node that is stopping has ended after this time.
+const STOPPING_TIME_MAX: Duration = Duration::from_secs(15);
+/// Time between two calls to a node that is stopping.
+const STOPPING_PAUSE: Duration = Duration::from_millis(20);
 /// Maximum length of a path with its names, bytes. No name is that long, and a node refuses longer heads.
 const NAMES_BYTES_MAX: usize = 8 << 10;
 
@@ -135,8 +139,8 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
-        let body = serde_json::to_vec(body).map_err(ClientError::protocol)?;
-        decode(&self.call(Method::PUT, path, body.into()).await?)
+        let body: Bytes = serde_json::to_vec(body).map_err(ClientError::protocol)?.into();
+        decode(&self.send(Method::PUT, path, body).await?)
     }
 
     /// A call with a JSON body that counts once, however often it is sent.
@@ -159,24 +163,52 @@ impl Client {
     }
 
     /// Does it again while the node goes away under it and can be brought back.
-    async fn repeat<T, F: Future<Output = Result<T, ClientError>>>(
+    pub(super) async fn repeat<T, F: Future<Output = Result<T, ClientError>>>(
         &self,
         attempt: impl Fn() -> F,
     ) -> Result<T, ClientError> {
-        let mut tries = 1;
+        self.repeat_if(attempt, |error| matches!(error, ClientError::Io { .. })).await
+    }
+
+    /// Sends a call again that no node has processed, if a node can be brought back. A call that may have arrived is not repeated.
+    async fn once<T, F: Future<Output = Result<T, ClientError>>>(
+        &self,
+        attempt: impl Fn() -> F,
+    ) -> Result<T, ClientError> {
+        self.repeat_if(attempt, |_| false).await
+    }
+
+    /// Repeats a call that no node has processed, and one that failed so, while a node can be brought back.
+    async fn repeat_if<T, F: Future<Output = Result<T, ClientError>>>(
+        &self,
+        attempt: impl Fn() -> F,
+        may_repeat: impl Fn(&ClientError) -> bool,
+    ) -> Result<T, ClientError> {
+        let (mut tries, mut stopping_since) = (1, None);
         loop {
             let error = match attempt().await {
-                Err(
-                    error @ (ClientError::Io { .. }
-                    | ClientError::NotRunning { .. }
-                    | ClientError::NotListening { .. }),
-                ) => error,
+                Err(error) if error.is_unprocessed() => {
+                    let since = *stopping_since.get_or_insert_with(Instant::now);
+                    if self.revive.is_none() || since.elapsed() >= STOPPING_TIME_MAX {
+                        return Err(error);
+                    }
+                    // Nothing tells when it has ended: asked again.
+                    tokio::time::sleep(STOPPING_PAUSE).await;
+                    error
+                }
+                Err(error @ (ClientError::NotRunning { .. } | ClientError::NotListening { .. })) => {
+                    tries += 1;
+                    error
+                }
+                Err(error) if may_repeat(&error) => {
+                    tries += 1;
+                    error
+                }
                 answer => return answer,
             };
-            if tries == TRIES_MAX || !self.bring_back().await {
+            if tries > TRIES_MAX || !self.bring_back().await {
                 return Err(error);
             }
-            tries += 1;
         }
     }
 
@@ -189,8 +221,13 @@ impl Client {
 
     /// A call with a JSON body whose answer says nothing beyond "done".
     pub(super) async fn post_raw(&self, path: &str, body: &impl Serialize) -> Result<Bytes, ClientError> {
-        let body = serde_json::to_vec(body).map_err(ClientError::protocol)?;
-        self.call(Method::POST, path, body.into()).await
+        let body: Bytes = serde_json::to_vec(body).map_err(ClientError::protocol)?.into();
+        self.send(Method::POST, path, body).await
+    }
+
+    /// A call that is never processed twice.
+    pub(super) async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
+        self.once(|| self.call(method.clone(), path, body.clone())).await
     }
 
     /// A call with a JSON body that takes as long as it takes, over a connection of its own.
@@ -210,10 +247,13 @@ impl Client {
         path: &str,
         body: Bytes,
     ) -> Result<Bytes, ClientError> {
-        let request = self.request(method, path, body)?;
-        let mut sender = self.connect().await?;
-        let response = sender.send_request(request).await.map_err(|error| self.broken(error))?;
-        self.whole(response).await
+        let call = || async {
+            let request = self.request(method.clone(), path, body.clone())?;
+            let mut sender = self.connect().await?;
+            let response = sender.send_request(request).await.map_err(|error| self.broken(error))?;
+            self.whole(response).await
+        };
+        self.once(call).await
     }
 
     /// A call without a body that takes as long as it takes, over a connection of its own.

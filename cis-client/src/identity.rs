@@ -88,7 +88,7 @@ impl Client {
             Some(body) => serde_json::to_vec(body).map_err(ClientError::protocol)?.into(),
             None => Bytes::new(),
         };
-        let answer = self.call(method, &paths::fill(path, &[did]), body).await?;
+        let answer = self.send(method, &paths::fill(path, &[did]), body).await?;
         serde_json::from_slice(&answer).map_err(ClientError::protocol)
     }
 }

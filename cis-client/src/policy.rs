@@ -23,7 +23,7 @@ impl Client {
     /// Removes a rule by its number.
     pub async fn remove_policy_rule(&self, number: u32) -> Result<PolicyRuleView, ClientError> {
         let path = paths::fill(paths::NODE_POLICY_RULE, &[&number.to_string()]);
-        let answer = self.call(Method::DELETE, &path, Bytes::new()).await?;
+        let answer = self.send(Method::DELETE, &path, Bytes::new()).await?;
         serde_json::from_slice(&answer).map_err(ClientError::protocol)
     }
 

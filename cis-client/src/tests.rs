@@ -402,3 +402,31 @@ async fn a_terminal_types_while_the_session_writes_more_than_fits() {
     assert_eq!((got, stream.queued_bytes()), (flood, 0));
     server.await.unwrap();
 }
+
+#[tokio::test]
+async fn a_call_that_a_node_did_not_process_goes_to_the_next_one() {
+    let place = Place::new();
+    let listener = place.listen();
+    let stopping = cis_core::api::Problem {
+        unprocessed: true,
+        ..cis_core::api::Problem::new(ProblemKind::Unavailable, "the node is stopping")
+    };
+    let stopping = serde_json::to_string(&stopping).unwrap();
+    let path = place.path.clone();
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        // More often than a node that is away is tried.
+        for _ in 0..5 {
+            answer(&mut stream, "503 Service Unavailable", &stopping).await;
+        }
+        drop(listener);
+        std::fs::remove_file(&path).unwrap();
+        let listener = UnixListener::bind(&path).unwrap();
+        answer(&mut stream, "503 Service Unavailable\r\nconnection: close", &stopping).await;
+        let (mut stream, _) = listener.accept().await.unwrap();
+        answer(&mut stream, "200 OK", "").await
+    });
+    let client = Client::new(&place.path, None).with_revive(std::sync::Arc::new(|| true));
+    client.kill_session("s", &cis_core::api::KillSession::default()).await.unwrap();
+    assert!(server.await.unwrap().starts_with("POST /v1/sessions/s/kill"));
+}

@@ -22,7 +22,7 @@ impl Client {
     /// Makes one void, by its id or name.
     pub async fn revoke_token(&self, id_or_name: &str) -> Result<TokenView, ClientError> {
         let path = paths::fill(paths::TOKEN, &[id_or_name]);
-        let answer = self.call(Method::DELETE, &path, Bytes::new()).await?;
+        let answer = self.send(Method::DELETE, &path, Bytes::new()).await?;
         serde_json::from_slice(&answer).map_err(ClientError::protocol)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 
 use tokio::sync::oneshot;
@@ -614,18 +615,42 @@ pub(super) struct DriverStatus {
 /// Asks the driver; may be cloned into any thread.
 #[derive(Clone)]
 pub(super) struct DriverHandle {
-    commands: Sender<Command>,
+    commands: Sender<Sent>,
     wake: Arc<OwnedFd>,
 }
 
+/// A command on its way to the driver.
+#[derive(Debug)]
+pub(super) struct Sent {
+    command: Command,
+    /// Whether the driver has taken it.
+    taken: Arc<AtomicBool>,
+}
+
+impl Sent {
+    fn new(command: Command) -> Self {
+        Self { command, taken: Arc::default() }
+    }
+
+    /// Returns the command, which the driver processes from now on.
+    pub(super) fn take(self) -> Command {
+        self.taken.store(true, Ordering::Relaxed);
+        self.command
+    }
+}
+
 impl DriverHandle {
-    pub(super) fn new(commands: Sender<Command>, wake: Arc<OwnedFd>) -> Self {
+    pub(super) fn new(commands: Sender<Sent>, wake: Arc<OwnedFd>) -> Self {
         Self { commands, wake }
     }
 
     /// Sends without waiting. A driver that is gone hears nothing, and its node is ending.
     pub(super) fn tell(&self, command: Command) {
-        if self.commands.send(command).is_ok() {
+        self.send(Sent::new(command));
+    }
+
+    fn send(&self, sent: Sent) {
+        if self.commands.send(sent).is_ok() {
             self.wake();
         }
     }
@@ -633,7 +658,7 @@ impl DriverHandle {
     /// Sends a command that the driver reads at its next turn, without waking it.
     pub(super) fn leave(&self, command: Command) {
         // A driver that is gone hears nothing.
-        let _ = self.commands.send(command);
+        let _ = self.commands.send(Sent::new(command));
     }
 
     /// Lets it look around.
@@ -645,21 +670,36 @@ impl DriverHandle {
     /// Sends and waits for the durable answer.
     pub(super) async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Problem> {
         let (reply, answer) = oneshot::channel();
-        self.tell(command(reply));
-        answer.await.unwrap_or_else(|_| Err(stopping()))
+        let sent = Sent::new(command(reply));
+        let taken = Arc::clone(&sent.taken);
+        self.send(sent);
+        answer.await.unwrap_or_else(|_| Err(unanswered(&taken)))
     }
 
     /// The same on a thread that may wait.
     pub(super) fn ask_blocking<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Problem> {
         let (reply, answer) = oneshot::channel();
-        self.tell(command(reply));
-        answer.blocking_recv().unwrap_or_else(|_| Err(stopping()))
+        let sent = Sent::new(command(reply));
+        let taken = Arc::clone(&sent.taken);
+        self.send(sent);
+        answer.blocking_recv().unwrap_or_else(|_| Err(unanswered(&taken)))
     }
+}
+
+/// Returns the problem of a command that the driver dropped: it is ending.
+fn unanswered(taken: &AtomicBool) -> Problem {
+    // The driver dropped the command, or its reply, after it took it.
+    Problem { unprocessed: !taken.load(Ordering::Relaxed), ..stopping() }
 }
 
 pub(crate) fn stopping() -> Problem {
     Problem::new(ProblemKind::Unavailable, "the node is stopping")
         .hint("try again: a new one starts by itself")
+}
+
+/// Whether a request was not answered because the node is stopping.
+pub(crate) fn is_stopping(problem: &Problem) -> bool {
+    Problem { unprocessed: false, ..problem.clone() } == stopping()
 }
 
 /// What became of typing an answer.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::held_asks::HeldAsks;
@@ -24,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) leaders: Leaders,
     /// The home in which the node restarts after its end, if it does.
     pub(crate) restart: OnceLock<PathBuf>,
+    /// Whether the node ends because there was nothing to do. The next command starts another one.
+    pub(crate) is_idle: AtomicBool,
     /// Open streams: somebody is looking.
     pub(crate) viewers: AtomicUsize,
     /// Whether the driver has ended. A stream keeps its receiver until it has ended too, and the link to other nodes until its last messages

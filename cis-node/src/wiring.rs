@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -30,7 +31,7 @@ use crate::config::{Config, Identity, IdentityError, KeyError, Keys, Settings, T
 use crate::members::Members;
 use crate::node::Node;
 use crate::room_waker::RoomWaker;
-use crate::server::{self, Bound, TcpEndpoint};
+use crate::server::{self, Bound, TcpEndpoint, UnderWay};
 use cis_core::ids::RunId;
 use cis_core::scheduler::{Breaker, Machine};
 use cis_host::hub::{Hub, HubNews};
@@ -312,14 +313,20 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     let over = drive(parts, ready)?;
     runtime.spawn(watch_home(anchor, driver.clone()));
     let daily = upkeep.daily();
-    runtime.block_on(serve((bound, bind), endpoint, node, driver, over)).map_err(system("serve the API"))?;
-    runtime.block_on(end_streams(&state.ended));
+    let under_way = UnderWay::default();
+    runtime
+        .block_on(serve((bound, bind), endpoint, node, driver, (over, &under_way)))
+        .map_err(system("serve the API"))?;
+    runtime.block_on(end_streams(&state.ended, &under_way));
     drop((daily, checkpointer));
     drop(entered);
     // What is durable is safe by now: nobody waits for a read, or for a homeserver's answer, that takes longer.
     runtime.shutdown_timeout(LAST_TIME_MAX);
-    // A failure does no harm: the content of a free lock is ignored.
-    let _ = lock.borrow_mut().clear();
+    // A cleared lock says that a person stopped the node. Commands that wait for a node start one after any other end.
+    if !state.is_idle.load(Ordering::Relaxed) {
+        // A failure does no harm: the content of a free lock is ignored.
+        let _ = lock.borrow_mut().clear();
+    }
     Ok(state.restart.get().map_or(Ended::Stopped, |home| Ended::Restart { home: home.clone() }))
 }
 
@@ -349,11 +356,12 @@ fn drive(
     Ok(ended)
 }
 
-/// Closes open streams, so that their clients know that nothing was cut off and start no other node. Waits until this is done, and until the last
-/// messages to other nodes are sent.
-async fn end_streams(ended: &watch::Sender<bool>) {
+/// Closes open streams, so that their clients know that nothing was cut off and start no other node. Waits until this is done, until requests that
+/// are under way are answered, and until the last messages to other nodes are sent.
+async fn end_streams(ended: &watch::Sender<bool>, under_way: &UnderWay) {
     ended.send_replace(true);
-    let _ = tokio::time::timeout(LAST_MESSAGES_WITHIN, ended.closed()).await;
+    let over = async { tokio::join!(ended.closed(), under_way.end()) };
+    let _ = tokio::time::timeout(LAST_MESSAGES_WITHIN, over).await;
 }
 
 async fn serve(
@@ -361,7 +369,7 @@ async fn serve(
     endpoint: Option<TcpEndpoint>,
     node: Arc<Node>,
     driver: DriverHandle,
-    ended: oneshot::Receiver<()>,
+    (ended, under_way): (oneshot::Receiver<()>, &UnderWay),
 ) -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
@@ -387,7 +395,7 @@ async fn serve(
         // With the runtime it ends, soon after the driver.
         tokio::spawn(server::serve_tcp(endpoint, Arc::clone(&node)));
     }
-    server::serve(bound, bind, node, async {
+    server::serve(bound, bind, node, under_way, async {
         let _ = ended.await;
     })
     .await

@@ -63,6 +63,7 @@ mod hostile;
 mod http;
 mod hybrid;
 mod identity;
+mod idle_exit;
 mod impostor;
 mod inbox;
 mod inbox_trust;

@@ -164,6 +164,9 @@ pub struct Problem {
     /// Of an answer that came too late: what the session waits at now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<Box<InboxItem>>,
+    /// The node is stopping and did not process the request, so it can be sent again to the next node.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unprocessed: bool,
 }
 
 impl Problem {
@@ -179,6 +182,7 @@ impl Problem {
             hint: None,
             diagnostics: Vec::new(),
             item: None,
+            unprocessed: false,
         }
     }
 

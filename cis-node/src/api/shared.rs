@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 
-use super::super::commands::{AskedOfRun, Command, stopping};
+use super::super::commands::{AskedOfRun, Command, is_stopping, stopping};
 use super::super::restore::{self, RestoreError};
 use super::Answer;
 use crate::control::coordinated_elsewhere;
@@ -328,7 +328,7 @@ impl Node {
         loop {
             match self.expose(session).await {
                 Ok(()) => return Ok(true),
-                Err(problem) if problem == unconnected(session) || problem == stopping() => {
+                Err(problem) if problem == unconnected(session) || is_stopping(&problem) => {
                     return Err(problem);
                 }
                 Err(problem) if problem == starting(session) => {}

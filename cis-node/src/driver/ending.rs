@@ -21,6 +21,9 @@ const SPACE_BYTES: usize = 4 << 20;
 /// Minimum time between two such restarts, and the time to the next check if the restart would not help, ms.
 const RESTART_PAUSE_MS: i64 = 60_000;
 
+/// Why a node without anything to do ends.
+const IDLE: &str = "nothing left to do";
+
 /// Key of the time of the last such restart, Unix ms.
 const RESTARTED: &str = "restarted_ms";
 
@@ -43,8 +46,7 @@ impl Driver {
             (true, _) => self.idle_since = None,
             (false, None) => self.idle_since = Some(now),
             (false, Some(since)) if now - since >= self.idle_exit_ms() => {
-                self.stopping =
-                    Some(Stopping { kill_sessions: false, reason: "nothing left to do".to_owned() });
+                self.stopping = Some(Stopping { kill_sessions: false, reason: IDLE.to_owned() });
             }
             (false, Some(_)) => {}
         }
@@ -97,6 +99,7 @@ impl Driver {
 
     pub(super) fn end(mut self) {
         let Some(stopping) = self.stopping.take() else { return };
+        self.parts.shared.is_idle.store(stopping.reason == IDLE, Ordering::Relaxed);
         let now = now_ms();
         let restarts_in = self.parts.shared.restart.get();
         let (restarts, is_moved) =

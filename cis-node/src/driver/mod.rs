@@ -48,7 +48,7 @@ use self::inbox::Inbox;
 use self::loners::Loners;
 use self::turn::Turn;
 use self::unread::Unread;
-use super::commands::{Command, DriverHandle, Reply};
+use super::commands::{DriverHandle, Reply, Sent};
 use super::notices::Notices;
 use super::own_commands::OwnCommands;
 use super::worker::LocalWorker;
@@ -105,7 +105,7 @@ pub(crate) struct Parts {
     pub(crate) anchor: Arc<Anchor>,
     pub(crate) worker: LocalWorker,
     pub(crate) hub: Hub,
-    pub(crate) commands: Receiver<Command>,
+    pub(crate) commands: Receiver<Sent>,
     /// For those who have something to tell later.
     pub(crate) handle: DriverHandle,
     pub(crate) wake: Arc<OwnedFd>,

@@ -11,7 +11,8 @@ impl Driver {
         let why = self.stuck.as_ref().map(|(why, _)| why.clone()).unwrap_or_default();
         // No host is looked for meanwhile.
         self.kill_held(now_ms());
-        while let Ok(command) = self.parts.commands.try_recv() {
+        while let Ok(sent) = self.parts.commands.try_recv() {
+            let command = sent.take();
             let problem = || {
                 Problem::new(ProblemKind::Unavailable, format!("cannot record anything: {why}"))
                     .hint("the node continues by itself once the database can be written again")

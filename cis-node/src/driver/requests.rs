@@ -35,7 +35,7 @@ impl Driver {
                 return;
             }
             match self.parts.commands.try_recv() {
-                Ok(command) => self.obey(command, now),
+                Ok(sent) => self.obey(sent.take(), now),
                 Err(_) => return,
             }
         }

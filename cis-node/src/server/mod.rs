@@ -61,7 +61,7 @@ pub use nodes_api::NodesApi;
 pub use operations::documents;
 pub use peer::Peer;
 pub use policy_api::PolicyApi;
-pub use serve::{Bound, serve};
+pub use serve::{Bound, UnderWay, serve};
 pub use tasks_api::TasksApi;
 pub use tcp::{TcpEndpoint, serve_tcp, tls};
 pub use tokens_api::{Bearer, TokensApi};

@@ -4,9 +4,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::{Request, State};
 use axum::http::{Method, Uri};
+use axum::middleware::Next;
+use axum::response::Response;
 use axum::{Router, middleware};
 use tokio::net::UnixListener;
+use tokio::sync::watch;
 
 use super::errors::Failure;
 use super::node_api::NodeApi;
@@ -22,7 +26,40 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// A listening socket and its file.
 pub type Bound = (UnixListener, SocketFile);
 
-/// Serves the API until `stop` completes; open streams are then cut. If the socket's file is removed, `bind` makes
+/// Number of requests that are being processed.
+#[derive(Debug, Clone)]
+pub struct UnderWay(Arc<watch::Sender<usize>>);
+
+impl Default for UnderWay {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(0)))
+    }
+}
+
+impl UnderWay {
+    /// Waits until none is.
+    pub async fn end(&self) {
+        // The channel cannot close while it is used here.
+        let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
+    }
+}
+
+/// A request that is being processed.
+struct Counted(UnderWay);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|count| *count -= 1);
+    }
+}
+
+async fn count(State(under_way): State<UnderWay>, request: Request, next: Next) -> Response {
+    under_way.0.send_modify(|count| *count += 1);
+    let _counted = Counted(under_way);
+    next.run(request).await
+}
+
+/// Serves the API until `stop` completes; open streams are then cut. Requests are counted in `under_way`. If the socket's file is removed, `bind` makes
 /// another one; open connections stay open.
 ///
 /// # Errors
@@ -31,9 +68,11 @@ pub async fn serve<N: NodeApi>(
     bound: Bound,
     bind: impl Fn() -> io::Result<Bound>,
     node: Arc<N>,
+    under_way: &UnderWay,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let service = router(Arc::clone(&node)).into_make_service_with_connect_info::<Peer>();
+    let counted = middleware::from_fn_with_state(under_way.clone(), count);
+    let service = router(Arc::clone(&node)).layer(counted).into_make_service_with_connect_info::<Peer>();
     let open = Connections::default();
     let (mut listener, mut file) = bound;
     tokio::pin!(stop);
