@@ -19,9 +19,10 @@ fn a_command_that_meets_a_node_at_its_idle_exit_is_done_by_the_next_one() {
     let file = cis.write("tiny.toml", TINY);
     let run = ["dag", "run", "-q", file.to_str().unwrap()];
     cis.ok(run);
-    let commands: [&[&str]; 4] = [
+    let commands: [&[&str]; 5] = [
         &run,
         &["dag", "logs", "a"],
+        &["store", "gc", "--older-than", "30d"],
         &["group", "set", "g", "--limit", "2"],
         &["dag", "events"],
     ];

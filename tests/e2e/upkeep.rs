@@ -5,7 +5,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use super::harness::{Cis, eventually, is_root};
+use rustix::process::Signal;
+
+use super::harness::{Cis, eventually, is_root, signal};
 use super::storage::{Mounted, files_below, fill};
 
 /// A task that waits, and says something before.
@@ -315,4 +317,18 @@ fn a_check_of_a_restored_home_knows_which_logs_were_not_in_the_backup() {
     cis.ok(["store", "restore", "--force", cis.work().join("all.tar").to_str().unwrap()]);
     let check = cis.run(["store", "check", "--deep"]).expect(3).stdout;
     assert!(check.contains("1 log is not here"), "{check}");
+}
+
+#[test]
+fn gc_does_not_wait_for_a_node_that_hangs() {
+    let cis = Cis::new();
+    cis.start(&many(1));
+    cis.session_of("gate");
+    let node = cis.node_pid().unwrap();
+    signal(node, Signal::STOP);
+    let out = cis.spawn(["store", "gc", "--dry-run"]).wait();
+    signal(node, Signal::CONT);
+    assert!(out.expect(3).stderr.contains(&format!("the node (pid {node}) does not answer")));
+    cis.ok(["store", "gc", "--dry-run"]);
+    cis.stop();
 }

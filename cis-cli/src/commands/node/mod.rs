@@ -7,7 +7,7 @@ mod join;
 mod list;
 mod pause;
 mod policy;
-mod probe;
+pub(super) mod probe;
 mod schema;
 mod serve;
 mod show;

@@ -1,6 +1,7 @@
 //! `cis store gc`.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use cis_core::api::{CleanReport, CleanStore};
 use cis_core::event::{Actor, ActorKind, Via};
@@ -9,8 +10,10 @@ use cis_local::ConnectError;
 use cis_node::config::{Kind, Value};
 use cis_node::upkeep;
 
+use crate::commands::node::probe::{Probe, probe};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
+use crate::lock_holders;
 use crate::output::{self, clean::clean};
 
 /// Remove logs, artifacts and other files of ended runs, by age and size
@@ -45,6 +48,9 @@ fn size(text: &str) -> Result<u64, String> {
     limit(Kind::SizeOrUnlimited, text)
 }
 
+/// Time after which a node that was ending is looked for again.
+const ENDING_PAUSE: Duration = Duration::from_millis(20);
+
 /// The largest number of the API: a JSON number that every program reads exactly (RFC 8259, section 6).
 const UNLIMITED: u64 = (1 << 53) - 1;
 
@@ -65,10 +71,17 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
 
 /// By the node, where one runs: it knows what it is about to use.
 fn clean_store(context: &Context, request: &CleanStore) -> Result<CleanReport, CliError> {
-    let absent = matches!(context.place().connect(), Err(ConnectError::Absent { .. }));
-    if !context.may_start_node() || !absent {
-        let client = context.client_of_running()?;
-        return context.block_on(async { Ok(client.clean_store(request).await?) });
+    loop {
+        let place = context.place();
+        if context.may_start_node() && matches!(place.connect(), Err(ConnectError::Absent { .. })) {
+            break;
+        }
+        let cleaned = context.block_on(clean_by_node(context, request))?;
+        if let Some(report) = cleaned {
+            return Ok(report);
+        }
+        // It was ending, and listens no more or soon: then there is none.
+        std::thread::sleep(ENDING_PAUSE);
     }
     super::not_in_session(context, "store gc")?;
     if !context.home.database().exists() {
@@ -78,6 +91,33 @@ fn clean_store(context: &Context, request: &CleanStore) -> Result<CleanReport, C
     let actor = Actor { kind: ActorKind::Human, name: format!("uid:{uid}"), via: Via::Internal };
     let retention = context.config()?.settings.retention;
     upkeep::clean_without_node(&context.home, &retention, request, &actor).map_err(super::upkeep_failed)
+}
+
+/// Lets the node clean, which may take minutes. `None`: the node ended by itself.
+async fn clean_by_node(context: &Context, request: &CleanStore) -> Result<Option<CleanReport>, CliError> {
+    // One that hangs must not make us hang.
+    match probe(context).await? {
+        Probe::Running(_) => {}
+        Probe::Absent if context.may_start_node() => return Ok(None),
+        Probe::Absent => {}
+        Probe::Unresponsive(_) if was_ending(context) => return Ok(None),
+        Probe::Unresponsive(node) => return Err(node.problem(&context.home)),
+    }
+    match context.client_of_running()?.clean_store(request).await {
+        Ok(report) => Ok(Some(report)),
+        Err(error) if (error.is_unprocessed() || error.is_disconnected()) && was_ending(context) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether the node of the home, which could not be reached, has ended. Waits for one that is ending.
+fn was_ending(context: &Context) -> bool {
+    if !context.may_start_node() {
+        return false;
+    }
+    // What is of interest is the end, not how it came.
+    let _ = lock_holders::was_node_stopped(&context.home);
+    lock_holders::is_absent(&context.home)
 }
 
 fn human(report: &CleanReport) -> String {
