@@ -97,13 +97,24 @@ pub(crate) fn store_problem(error: &StoreError) -> Problem {
         | StoreError::Io { .. } => ProblemKind::Unavailable,
         _ => ProblemKind::Internal,
     };
-    Problem::new(kind, error.to_string())
+    let problem = Problem::new(kind, error.to_string());
+    if matches!(error, StoreError::Full { .. }) {
+        return problem.hint("nothing was recorded: try again when there is space");
+    }
+    problem
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use futures_util::FutureExt as _;
+
+    #[test]
+    fn a_request_on_a_full_disk_does_not_continue_by_itself() {
+        let full = store_problem(&StoreError::Full { path: "cis.db".into() });
+        assert!(!full.detail.contains("continues"), "{full:?}");
+        assert!(full.hint.unwrap().contains("try again"));
+    }
 
     #[test]
     fn a_node_that_stops_says_so_to_those_who_still_ask() {

@@ -58,7 +58,7 @@ pub enum StoreError {
     /// The disk, or the quota, is full. Nothing of the transaction was kept.
     #[error(
         "no space left to write {path}; free some space (`cis store gc --older-than 7d` removes what ended runs \
-         left), then it continues by itself"
+         left)"
     )]
     Full {
         /// The file.
