@@ -105,3 +105,14 @@ fn a_task_that_is_not_there_is_told_from_one_that_has_not_run() {
     cis.write("open", "");
     cis.wait_run(&run, "succeeded");
 }
+
+#[test]
+fn an_empty_log_is_said_to_be_empty() {
+    let cis = Cis::new();
+    let text = SLOW.replace("id = \"say\"", "id = \"say\"\ncwd = \"missing\"");
+    let failed = cis.dag(&text, &[]).expect(3).stderr;
+    assert!(failed.contains("cis dag why say --run") && !failed.contains("cis dag logs"), "{failed}");
+    let out = cis.run(["dag", "logs", "say"]).expect(0);
+    assert_eq!((out.stdout.as_str(), out.stderr.contains("cis dag why say")), ("", true), "{out:?}");
+    cis.stop();
+}

@@ -150,9 +150,11 @@ pub(crate) fn summary(model: &Model, run: RunId, now: TimestampMs) -> String {
     }
     if model.state != RunState::Succeeded {
         for failure in model.failures.values() {
+            // The log of a task that could not start is empty.
+            let verb = if failure.log_bytes > 0 { "logs" } else { "why" };
             let _ = writeln!(
                 out,
-                "           {}: {} {DIM}(cis dag logs {} --run {}){DIM:#}",
+                "           {}: {} {DIM}(cis dag {verb} {} --run {}){DIM:#}",
                 clean(&failure.task),
                 clean(&failure.detail),
                 clean(&failure.task),

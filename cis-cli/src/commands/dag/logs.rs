@@ -10,7 +10,7 @@ use cis_core::terminal::filter::{Scope, ViewerFilter};
 use super::newest;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::output;
+use crate::output::{self, clean::clean};
 
 /// Show the output of a task or session
 ///
@@ -52,7 +52,13 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let client = context.follower(context.client()?);
     context.block_on(async {
         let log = open(&client, args).await?;
-        copy(context, log, args).await?;
+        if copy(context, log, args).await? == 0 && !context.json {
+            let run = args.run.as_ref().map(|run| format!(" --run {run}")).unwrap_or_default();
+            output::note(&format!(
+                "The log is empty. To see what happened: cis dag why {}{run}\n",
+                clean(&args.task)
+            ));
+        }
         Ok(Exit::OK)
     })
 }
@@ -104,21 +110,28 @@ fn is_about_the_name(error: &CliError) -> bool {
     matches!(error.kind(), Some(ProblemKind::NotFound | ProblemKind::BadInput))
 }
 
-async fn copy(context: &Context, mut log: LogStream<'_>, args: &Args) -> Result<(), CliError> {
+/// Copies the log to standard output. Returns its length, bytes.
+async fn copy(context: &Context, mut log: LogStream<'_>, args: &Args) -> Result<usize, CliError> {
+    let mut length = 0;
     let plain = args.plain;
     let lost = |error| context.lost(error, &args.again());
     if !std::io::stdout().is_terminal() {
         while let Some(bytes) = log.next().await.map_err(lost)? {
+            length += bytes.len();
             output::bytes(&bytes)?;
         }
-        return Ok(());
+        return Ok(length);
     }
     // The node has filtered it. If that is an older one, it has not.
     let mut filter = ViewerFilter::new(if plain { Scope::Text } else { Scope::Colors });
     while let Some(bytes) = log.next().await.map_err(lost)? {
+        length += bytes.len();
         let shown = filter.push(&bytes);
         // Styles are left out where they are not wanted.
         if plain { output::bytes(&shown)? } else { output::print(&String::from_utf8_lossy(&shown))? }
     }
-    if plain { Ok(()) } else { output::bytes(b"\x1b[0m") }
+    if !plain {
+        output::bytes(b"\x1b[0m")?;
+    }
+    Ok(length)
 }
