@@ -20,7 +20,7 @@ use super::commands::{AskedOfRun, Command, NewSession, RunVerb};
 use super::explain::explained;
 use super::node::Node;
 use super::principal::This;
-use super::problems::{blocking, hub_problem, no_task, run_name};
+use super::problems::{blocking, hub_problem, no_task, not_in, run_name};
 use super::restore::RestoreError;
 use super::streams::{self, Viewer};
 use super::submit::prepare;
@@ -284,6 +284,9 @@ impl NodeApi for Node {
             Err(RestoreError::Incomplete { anew, .. }) => return self.why_incomplete(run, id, anew).await,
             loaded => loaded.map_err(|error| error.problem())?,
         };
+        if folded.find(&id).is_none() {
+            return Err(not_in(&folded, &id));
+        }
         let mut machine = Machine::new(self.did.clone(), self.max_sessions);
         machine.restore(folded);
         machine.why(&run, &id, now_ms()).map_err(|e| Problem::new(ProblemKind::NotFound, e.to_string()))

@@ -3,6 +3,7 @@
 use cis_core::api::{Problem, ProblemKind, RunDetail};
 use cis_core::dag::diagnose::nearest;
 use cis_core::ids::{InboxId, RunId, SessionId, TaskId};
+use cis_core::scheduler::Run;
 use cis_host::hub::HubError;
 use cis_store::StoreError;
 
@@ -30,6 +31,12 @@ pub(crate) fn no_task<'a>(run: &str, task: &TaskId, known: impl Iterator<Item = 
         Some(near) => problem.hint(format!("did you mean `{near}`?")),
         None => problem,
     }
+}
+
+/// What the scheduler says of a run that has no such task, with the task that may be meant.
+pub(crate) fn not_in(run: &Run, task: &TaskId) -> Problem {
+    let known = run.tasks().map(|(task, _)| task.id.as_str());
+    no_task(&run_name(run.id(), &run.facts().dag), task, known)
 }
 
 pub(crate) fn internal(error: &impl std::fmt::Display) -> Problem {

@@ -212,3 +212,24 @@ fn a_session_keeps_its_profile_over_a_restart_of_the_node() {
     assert_eq!(eventually("it is explained again", profile), before);
     assert_ne!(before, "plain");
 }
+
+#[test]
+fn what_is_not_there_is_said_with_what_is() {
+    let cis = Cis::new();
+    cis.dag(ECHO, &["--param", "text=x"]).expect(0);
+    let list = cis.json(&["dag", "list"]);
+    let short = &list["items"][0]["id"].as_str().unwrap()[20..].to_lowercase();
+    let task = cis.json(&["dag", "show"])["tasks"][0]["id"].as_str().unwrap().to_owned();
+    let typo = format!("{task}x");
+    let why = cis.run(["dag", "why", &typo]).expect(2).stderr;
+    assert!(
+        why.contains(&format!("did you mean `{task}`?")) && why.contains(&format!("run {short} (")),
+        "{why}"
+    );
+    let explained = cis.run(["dag", "explain", &task]).expect(3).stderr;
+    assert!(explained.contains(&format!("task `{task}` has ended")), "{explained}");
+    let events = cis.run(["dag", "events", "--task", &typo]).expect(2).stderr;
+    assert!(events.contains(&format!("no task `{typo}`")), "{events}");
+    cis.ok(["dag", "events", "--task", &task]);
+    cis.stop();
+}

@@ -10,7 +10,7 @@ use super::{COMMANDS_PER_TURN_MAX, Driver, HeldKill, Stopping, idempotency};
 use crate::again;
 use crate::bound_tasks::BoundTasks;
 use crate::commands::{AskedOfRun, Command, DriverStatus, NewRun, Reply, RunVerb, Taken, taken_with};
-use crate::problems::{starting, store_problem, unconnected};
+use crate::problems::{not_in, starting, store_problem, unconnected};
 use crate::restore;
 use crate::upkeep::cancels::UnrecordedCancel;
 use crate::victims::Victims;
@@ -362,8 +362,13 @@ impl Driver {
         task: &TaskId,
         now: TimestampMs,
     ) -> Result<Option<WhyView>, Problem> {
-        let why = self.parts.machine.run(&run).map(|_| self.parts.machine.why(&run, task, now));
-        let mut why = why.transpose().map_err(|rejected| problem(&rejected))?;
+        let Some(known) = self.parts.machine.run(&run) else { return Ok(None) };
+        let why = self.parts.machine.why(&run, task, now);
+        let why = why.map_err(|rejected| match rejected {
+            Rejected::NoTask { .. } => not_in(known, task),
+            other => problem(&other),
+        })?;
+        let mut why = Some(why);
         if let (Some(view), Some(trouble)) = (&mut why, &self.host.trouble)
             && !view.state.is_terminal()
         {

@@ -3,7 +3,7 @@
 mod row;
 
 use cis_client::{Client, Followed};
-use cis_core::api::RunView;
+use cis_core::api::{Problem, ProblemKind, RunView};
 use cis_core::event::Event;
 use cis_core::ids::{Offset, TaskId};
 
@@ -55,7 +55,15 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
         let name = run_or_newest(&client, args.run.as_deref()).await?;
-        let run = client.run(&name).await?.run;
+        let detail = client.run(&name).await?;
+        if let Some(task) = &args.task
+            && !detail.tasks.iter().any(|known| known.id.is_or_is_item_of(task))
+        {
+            let what = format!("run {} has no task `{task}`", detail.run.id.short());
+            return Err(CliError::from(Problem::new(ProblemKind::NotFound, what))
+                .hint(format!("`cis dag show {}` lists its tasks", detail.run.id.short())));
+        }
+        let run = detail.run;
         if !context.json {
             output::print(&row::head())?;
         }

@@ -1,5 +1,6 @@
 //! `cis dag explain`.
 
+use super::no_session;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{self, human};
@@ -20,7 +21,10 @@ pub(crate) struct Args {
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
-        let view = client.explain(&args.session).await?;
+        let view = match client.explain(&args.session).await {
+            Ok(view) => view,
+            Err(error) => return Err(no_session::explain(&client, &args.session, error.into()).await),
+        };
         output::show(context.json, &view, |view| human::explain(view, now_ms()))?;
         Ok(Exit::OK)
     })
