@@ -42,6 +42,9 @@ pub enum HomeError {
     /// A directory for sockets belongs to somebody else, or others can enter it.
     #[error("cannot use a socket: {0}; set XDG_RUNTIME_DIR to a directory of your own (mode 0700)")]
     Runtime(#[source] DirectoryError),
+    /// The home is a file.
+    #[error("cannot use the home {}: it is not a directory; use another one with --home DIR or CIS_HOME", .0.display())]
+    NoDirectory(PathBuf),
     /// The home belongs to another user.
     #[error(
         "cannot use the home {}: it belongs to uid {owner}, not to uid {me}; run this as its owner, or use a home of your \
@@ -59,8 +62,9 @@ pub enum HomeError {
     /// Other users can change the content of the home.
     #[error(
         "cannot use the home {0}: others can write to it (mode {mode:o}); check that nobody changed anything in it, then run: \
-         chmod go-rwx {0}",
-        path.display()
+         chmod go-rwx {quoted}",
+        path.display(),
+        quoted = shell_word(path)
     )]
     Writable {
         /// The home.
@@ -74,6 +78,17 @@ pub enum HomeError {
         /// Which.
         path: PathBuf,
     },
+}
+
+/// Returns the path as one word of a shell command.
+fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+@%:,=".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 /// Where a node keeps its state (`CIS_HOME`, else `~/.cis`) and its sockets.
@@ -152,6 +167,9 @@ impl Home {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(source) => return Err(HomeError::Make { path: path(), source }),
         };
+        if !meta.is_dir() {
+            return Err(HomeError::NoDirectory(path()));
+        }
         let (owner, me) = (meta.uid(), rustix::process::geteuid().as_raw());
         if owner != me {
             return Err(HomeError::Foreign { path: path(), owner, me });
@@ -165,8 +183,12 @@ impl Home {
     pub fn warning(&self) -> Option<String> {
         let mode = fs::metadata(&self.dir).ok()?.permissions().mode() & 0o777;
         let shown = self.dir.display();
-        (mode & 0o077 != 0)
-            .then(|| format!("others can read the home {shown} (mode {mode:o}): run chmod 700 {shown}"))
+        (mode & 0o077 != 0).then(|| {
+            format!(
+                "others can read the home {shown} (mode {mode:o}): run chmod 700 {}",
+                shell_word(&self.dir)
+            )
+        })
     }
 
     /// The node of this home.

@@ -233,3 +233,23 @@ fn what_is_not_there_is_said_with_what_is() {
     cis.ok(["dag", "events", "--task", &task]);
     cis.stop();
 }
+
+#[test]
+fn a_home_that_cannot_be_one_is_named_and_its_repair_can_be_copied() {
+    let cis = Cis::new();
+    let file = cis.write("file", "");
+    for command in ["status", "init"] {
+        let said = cis.run(["--home", file.to_str().unwrap(), command]).expect(2).stderr;
+        assert!(said.contains("is not a directory"), "{command}: {said}");
+    }
+    let home = cis.work().join("h 3");
+    fs::create_dir(&home).unwrap();
+    fs::set_permissions(&home, Permissions::from_mode(0o777)).unwrap();
+    let said = cis.run(["--home", home.to_str().unwrap(), "status"]).expect(2).stderr;
+    assert!(said.contains(&format!("chmod go-rwx '{}'", home.display())), "{said}");
+    let set = cis.ok(["group", "set", "g", "--limit", "1"]);
+    assert_eq!(set, "Group g has 1 place.\n");
+    let refused = cis.run(["store", "backup", "missing/b.tar"]).expect(2).stderr;
+    assert!(refused.contains("missing/b.tar: No such file"), "{refused}");
+    cis.stop();
+}

@@ -43,7 +43,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     context.block_on(async {
         client.set_group(&args.name, &group, &GroupPlace { room: args.room.clone() }).await?;
         output::show(context.json, &group, |group| {
-            format!("Group {} has {} places.\n", args.name, group.limit)
+            let s = if group.limit == 1 { "" } else { "s" };
+            format!("Group {} has {} place{s}.\n", args.name, group.limit)
         })?;
         Ok(Exit::OK)
     })

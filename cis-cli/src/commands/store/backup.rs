@@ -121,7 +121,7 @@ impl Partial {
         let path = target.with_file_name(partial);
         let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
         let file =
-            opened.map_err(|e| CliError::bad_input(format!("cannot write {}: {e}", path.display())))?;
+            opened.map_err(|e| CliError::bad_input(format!("cannot write {}: {e}", target.display())))?;
         Ok(Self { file, path })
     }
 
