@@ -13,8 +13,9 @@ use clap::Args;
 
 use crate::error::CliError;
 use crate::home::{self, Home};
+use crate::node_start::Found;
 use crate::remote::{Elsewhere, Remote};
-use crate::{lock_holders, node_start, settings};
+use crate::{lock_holders, node_start, output, settings};
 
 /// How long a command inside of a session waits for its node to be back.
 const SESSION_PATIENCE: Duration = Duration::from_secs(30);
@@ -133,7 +134,11 @@ impl Context {
             let client = self.client_of_running()?;
             return Ok(client.with_revive(Arc::new(move || wait_for_node(&place).is_ok())));
         }
-        node_start::ensure(&self.home, &self.overrides, false)?;
+        if node_start::ensure(&self.home, &self.overrides, false)? == Found::Running {
+            for setting in self.overrides.iter().filter(|setting| setting.starts_with("node.")) {
+                output::note(&format!("warning: `-c {setting}` has no effect: the node runs already\n"));
+            }
+        }
         let client = self.client_of_running()?;
         let (home, overrides) = (self.home.clone(), self.overrides.clone());
         Ok(client.with_revive(Arc::new(move || node_start::ensure(&home, &overrides, false).is_ok())))

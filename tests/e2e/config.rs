@@ -177,3 +177,17 @@ fn groups_of_the_configuration_hold_for_every_run_of_the_node() {
     cis.wait_run(&first, "succeeded");
     cis.wait_run(&second, "succeeded");
 }
+
+#[test]
+fn a_setting_that_cannot_count_is_not_ignored_without_a_word() {
+    let cis = Cis::new();
+    cis.run(["-c", "node.max_sesions=7", "status"]).expect(2);
+    let text = "version = 1\n[dag]\nid = \"k\"\n[[tasks]]\nid = \"a\"\ncommand = [\"true\"]\n";
+    let file = cis.write("k.toml", text);
+    let run = |setting: &str| cis.run(["-c", setting, "dag", "run", file.to_str().unwrap()]).expect(0).stderr;
+    let first = run("node.max_sessions=7");
+    assert!(!first.contains("no effect"), "the node starts with it: {first}");
+    let second = run("node.max_sessions=8");
+    assert!(second.contains("`-c node.max_sessions=8` has no effect"), "{second}");
+    cis.stop();
+}

@@ -29,6 +29,10 @@ struct Status {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
+    if !context.overrides.is_empty() {
+        // They change nothing here, but a wrong one is a mistake as everywhere.
+        context.config()?;
+    }
     let status = context.block_on(async {
         let node = node::view(context).await?;
         if !node.running {
@@ -50,7 +54,11 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
                 runs => human::runs(runs, now),
             });
             text.push('\n');
-            text.push_str(&human::sessions(&status.sessions, now));
+            text.push_str(&match (status.sessions.as_slice(), status.node.live_sessions) {
+                ([], 1) => "1 session is starting.\n".to_owned(),
+                ([], starting @ 2..) => format!("{starting} sessions are starting.\n"),
+                (sessions, _) => human::sessions(sessions, now),
+            });
         }
         text
     })?;
