@@ -1,5 +1,7 @@
 //! The configuration as commands read it, and its mistakes as they report them.
 
+use std::time::Duration;
+
 use cis_core::api::{Problem, ProblemKind};
 use cis_node::config::{self, Config, ConfigError, FileError};
 
@@ -25,4 +27,24 @@ pub(crate) fn error(error: ConfigError) -> CliError {
     }
     problem.detail = sentences.join("\n");
     problem.hint("`cis config default` shows every setting with its default").into()
+}
+
+/// Reads a time that an option gives, such as `90s`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    if text != "0" && !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("has no unit: write `{text}s` for seconds"));
+    }
+    humantime::parse_duration(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_a_unit() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("7"), Err("has no unit: write `7s` for seconds".to_owned()));
+        assert!(duration("soon").is_err());
+    }
 }

@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{self, clean::clean};
 use crate::restart::FollowedNode;
+use crate::settings;
 
 /// End a session and all of its processes
 ///
@@ -26,7 +27,7 @@ pub(crate) struct Args {
     #[arg(value_name = "SESSION")]
     session: String,
     /// Grace period between SIGTERM and SIGKILL [default: the task's own, or 10s]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = settings::duration)]
     grace: Option<Duration>,
 }
 

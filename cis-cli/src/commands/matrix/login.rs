@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::clean::clean;
 use crate::output::{self, human};
+use crate::settings;
 use crate::term::secret;
 
 /// Log the node in to a Matrix account
@@ -48,7 +49,7 @@ pub(crate) struct Args {
     #[arg(long)]
     sso: bool,
     /// Time to wait for the browser
-    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration, requires = "sso")]
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = settings::duration, requires = "sso")]
     timeout: Duration,
     /// Name of this device in the account's list of devices [default: CIS on this machine]
     #[arg(long, value_name = "TEXT")]

@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::clean::clean;
 use crate::output::{self, human};
+use crate::settings;
 use crate::signals::AnyLeaving;
 use crate::term::secret;
 use crate::term::typed::{Line, Typed, line};
@@ -50,7 +51,7 @@ pub(crate) struct Args {
     #[arg(long)]
     new_recovery_key: bool,
     /// Give up after this time, at most 9m
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration, requires = "user")]
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = settings::duration, requires = "user")]
     timeout: Duration,
 }
 

@@ -10,6 +10,7 @@ use cis_node::config::Timeouts;
 use crate::context::{Context, absolute, current_dir, submitted_env, submitted_umask};
 use crate::error::{CliError, Exit};
 use crate::output;
+use crate::settings;
 use crate::term::raw;
 
 /// Start a command or an agent in a new session, and print the session's id
@@ -54,7 +55,7 @@ pub(crate) struct Args {
 
 /// A limit in which something can happen.
 fn limit(text: &str) -> Result<Duration, String> {
-    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let time = settings::duration(text)?;
     if time < Duration::from_millis(1) { Err("it must be longer than nothing".to_owned()) } else { Ok(time) }
 }
 

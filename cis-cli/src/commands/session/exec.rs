@@ -15,6 +15,7 @@ use self::echo::{Echo, after_echo};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{self, clean::clean_lines};
+use crate::settings;
 
 /// An echo that is not complete after so much time, with nothing more coming, is taken for output.
 const ECHO_TIME_MAX: Duration = Duration::from_secs(1);
@@ -44,10 +45,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "REGEX", value_parser = pattern)]
     wait_for: Option<Regex>,
     /// Without --wait-for: end after this time without output
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = settings::duration)]
     quiet: Duration,
     /// Maximum time to wait [default: timeouts.exec_default of the configuration, 5m; at most timeouts.exec_max, 30m]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = settings::duration)]
     timeout: Option<Duration>,
 }
 

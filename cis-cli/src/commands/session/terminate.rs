@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::commands::dag::kill::kill;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
+use crate::settings;
 
 /// End a session and all of its processes
 #[derive(Debug, clap::Args)]
@@ -17,7 +18,7 @@ pub(crate) struct Args {
     #[arg(value_name = "SESSION")]
     session: String,
     /// Grace period between SIGTERM and SIGKILL [default: the task's own, or 10s]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = settings::duration)]
     grace: Option<Duration>,
 }
 

@@ -13,6 +13,7 @@ use super::{ask_type, urgency};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{self, clean::clean};
+use crate::settings;
 use crate::signals::Leaving;
 
 /// A node that has been away for so long does not come back by itself.
@@ -56,7 +57,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ID", conflicts_with_all = ["text", "options", "thread", "no_wait"])]
     wait_for: Option<String>,
     /// Maximum time to wait
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = settings::duration)]
     timeout: Option<Duration>,
 }
 

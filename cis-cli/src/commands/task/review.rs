@@ -12,6 +12,7 @@ use super::urgency;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{self, clean::clean};
+use crate::settings;
 
 /// Ask for permission: exit code 0 if it is granted, 1 if not
 ///
@@ -51,7 +52,7 @@ struct How {
     #[arg(long, value_name = "ID")]
     thread: Option<String>,
     /// Maximum time to wait
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = settings::duration)]
     timeout: Option<Duration>,
 }
 

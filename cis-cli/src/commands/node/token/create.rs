@@ -8,6 +8,7 @@ use cis_core::people::Role;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output;
+use crate::settings;
 
 /// Create a token for using the node over TCP, and print it once
 ///
@@ -40,7 +41,7 @@ enum RoleName {
 }
 
 fn lifetime(text: &str) -> Result<Duration, String> {
-    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let time = settings::duration(text)?;
     if time < Duration::from_secs(1) { Err("it must be a second at least".to_owned()) } else { Ok(time) }
 }
 
