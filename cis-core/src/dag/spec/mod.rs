@@ -21,6 +21,8 @@ pub use head::groups;
 pub use schema::schema;
 pub use values::good_name;
 
+use std::borrow::Cow;
+
 use toml::de::{DeTable, DeValue};
 
 use self::layer::Layer;
@@ -55,6 +57,8 @@ pub fn parse(text: &[u8], source: &str) -> Result<Dag, Diagnostics> {
         Ok(text) => text,
         Err(error) => return Err(not_utf8(text, error.valid_up_to(), source)),
     };
+    // In strings of several lines, TOML leaves line ends as they are (1.0, String). Shells take a carriage return for a part of the word before it.
+    let text = &*unix_line_ends(text);
     let tree = toml_tree(text).map_err(|mistakes| mistakes.finish(text, source))?;
     let mut reader = Reader::default();
     let dag = file(&mut reader, text, tree);
@@ -62,6 +66,10 @@ pub fn parse(text: &[u8], source: &str) -> Result<Dag, Diagnostics> {
         Some(dag) if reader.mistakes.is_empty() => Ok(dag),
         _ => Err(reader.mistakes.finish(text, source)),
     }
+}
+
+fn unix_line_ends(text: &str) -> Cow<'_, str> {
+    if text.contains("\r\n") { text.replace("\r\n", "\n").into() } else { text.into() }
 }
 
 /// Says where a text is not UTF-8. `at`: so many bytes are.

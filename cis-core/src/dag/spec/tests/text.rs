@@ -157,3 +157,13 @@ fn a_hundred_thousand_tasks_are_read_and_as_many_mistakes_found() {
     assert_eq!(right(&chain(100_000)).tasks.len(), 100_000);
     assert!(parse(format!("{HEAD}{wrong}").as_bytes(), "x.toml").is_err());
 }
+
+#[test]
+fn line_ends_of_windows_are_those_of_unix() {
+    let text = "version = 1\n[dag]\nid = \"d\"\n[[tasks]]\nid = \"a\"\nscript = \"\"\"\nif true; then\n  echo \\r\\n\nfi\n\"\"\"\n";
+    let unix = right(text);
+    assert_eq!(right(&text.replace('\n', "\r\n")), unix);
+    assert!(format!("{unix:?}").contains("\\r"), "an escape stays what it is: {unix:?}");
+    let wrong = |text: &str| file(&text.replace("script", "scrip"));
+    assert_eq!(wrong(&text.replace('\n', "\r\n")), wrong(text));
+}
