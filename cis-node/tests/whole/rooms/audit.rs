@@ -7,6 +7,7 @@ use cis_core::federation::membership::Owners;
 use serde_json::{Value, json};
 
 use super::nodes::{JOURNAL, SHORT, is_told, observer, reads, teller, told};
+use super::told::all_is_told;
 use super::{ANN, ASKS, CIS, followed, room_of_ann};
 use crate::harness::{on_a_runtime, problem_of};
 use crate::shared::text;
@@ -25,6 +26,7 @@ fn an_audit_names_what_was_forged_and_what_was_removed() {
         node.client.answer(&asked.name(), &text("y")).await.unwrap();
         node.reaches(&run, RunState::Succeeded).await;
         is_told(&node, &room, &run).await;
+        all_is_told(&node).await;
         let whole = audit().await;
         assert!(whole.is_whole() && whole.refused_count == 0, "{whole:?}");
         let envelopes = whole.nodes[0].envelopes;
