@@ -81,6 +81,12 @@ fn apply(conn: &Connection, write: &RoomWrite) -> rusqlite::Result<()> {
             )?
             .execute(params![run.0.to_bytes(), journal])?;
         }
+        RoomWrite::Broken { run, room } => {
+            conn.prepare_cached("DELETE FROM left_journals WHERE run = ?1 AND room = ?2")?
+                .execute(params![run.0.to_bytes(), room])?;
+            conn.prepare_cached("UPDATE room_runs SET journal = '' WHERE run = ?1 AND room = ?2")?
+                .execute(params![run.0.to_bytes(), room])?;
+        }
         RoomWrite::Numbered { room, incarnation, seq } => {
             conn.prepare_cached(
                 "INSERT INTO rooms (room, incarnation, seq) VALUES (?1, ?2, ?3)

@@ -37,6 +37,9 @@ pub(super) const MIGRATIONS: &[&str] = &[
 /// read or write raises it.
 pub(super) const WORKS_FROM: u32 = 9;
 
+/// The first version that remembers where journals stand in rooms that runs have left.
+const LEFT_VERSION: usize = 11;
+
 /// Key of the version of the store and of [`WORKS_FROM`] as the program had it that made it so, as `10 from 9`.
 const SCHEMA_KEY: &str = "schema";
 
@@ -302,6 +305,10 @@ pub(super) fn forget_older(conn: &Connection) -> rusqlite::Result<()> {
 fn fill(conn: &Connection, from: usize, to: usize) -> Result<(), RowError> {
     if (1..INBOX_VERSION).contains(&from) && to >= INBOX_VERSION {
         fill_inbox(conn)?;
+    }
+    if (1..LEFT_VERSION).contains(&from) && to >= LEFT_VERSION {
+        // A program without them may have written more of these journals.
+        conn.execute("DELETE FROM left_journals", ())?;
     }
     Ok(())
 }

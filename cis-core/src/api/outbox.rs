@@ -157,6 +157,13 @@ pub enum RoomWrite {
         /// Where the journal stands.
         journal: String,
     },
+    /// A part of a run's journal never reaches this room: if the run is there, or comes back, its journal begins anew.
+    Broken {
+        /// The run.
+        run: RunId,
+        /// The room.
+        room: String,
+    },
     /// The numbering of a room.
     Numbered {
         /// The room.

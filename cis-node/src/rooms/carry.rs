@@ -78,7 +78,7 @@ impl Rooms {
         match (matter, head) {
             (Matter::Message(..), Head::Entry(entry)) => {
                 let later = self.later(entry, until);
-                self.keep(vec![later]).await?;
+                self.keep(later).await?;
             }
             (Matter::Room(_), _) => self.put_off().await?,
             _ => {}
@@ -90,8 +90,7 @@ impl Rooms {
     /// Nothing that waits for a room is sent.
     async fn give_up(&mut self, room: &str) -> Result<(), Trouble> {
         let of_room = |entry: &&OutboxEntry| entry.message.room == room;
-        let settle = |entry: &OutboxEntry| RoomWrite::Settle { id: entry.id, message: None };
-        let writes = self.outbox.iter().filter(of_room).map(settle).collect();
+        let writes = self.outbox.iter().filter(of_room).flat_map(unsent).collect();
         self.keep(writes).await
     }
 
@@ -103,7 +102,9 @@ impl Rooms {
             .outbox
             .iter()
             .filter(of_refusing)
-            .map(|entry| self.later(entry, self.refusing.room_waits(&entry.message.room, now).unwrap_or(now)))
+            .flat_map(|entry| {
+                self.later(entry, self.refusing.room_waits(&entry.message.room, now).unwrap_or(now))
+            })
             .collect();
         if !writes.is_empty() {
             let refusing = &self.refusing;
@@ -119,7 +120,7 @@ impl Rooms {
     }
 
     /// An entry that is not taken now.
-    fn later(&self, entry: &OutboxEntry, due_ms: TimestampMs) -> RoomWrite {
+    fn later(&self, entry: &OutboxEntry, due_ms: TimestampMs) -> Vec<RoomWrite> {
         let of = entry.message.run.and_then(|run| self.runs.get(&run));
         let mut is_followed = of.is_some_and(|followed| followed.kept.room == entry.message.room);
         // Without it, what comes after it is a stranger's.
@@ -128,9 +129,9 @@ impl Rooms {
         }
         // Whoever asked has gone on by then; and a room that follows a run no longer is told so if it listens.
         if entry.message.what == what::REPLY || !is_followed {
-            return RoomWrite::Settle { id: entry.id, message: None };
+            return unsent(entry);
         }
-        RoomWrite::Postpone { id: entry.id, due_ms }
+        vec![RoomWrite::Postpone { id: entry.id, due_ms }]
     }
 
     /// Rooms that took nothing are tried again where what happens there may be the reason.
@@ -323,6 +324,14 @@ impl Rooms {
         self.account = Some((opened.clone(), news));
         Some(opened)
     }
+}
+
+/// An entry that is never sent. Without a part of it, a journal does not go on in that room.
+fn unsent(entry: &OutboxEntry) -> Vec<RoomWrite> {
+    let settled = RoomWrite::Settle { id: entry.id, message: None };
+    let run = entry.message.run.filter(|_| entry.message.what == what::JOURNAL);
+    let broken = run.map(|run| RoomWrite::Broken { run, room: entry.message.room.clone() });
+    std::iter::once(settled).chain(broken).collect()
 }
 
 /// Another message about the same, in the same room.

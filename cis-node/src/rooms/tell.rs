@@ -114,7 +114,9 @@ impl Rooms {
         {
             followed.untold = false;
         }
-        Ok(events.len() == EVENTS_AT_ONCE)
+        // Nothing is told from where it goes elsewhere.
+        let is_told = self.runs.get(&run).is_some_and(|followed| followed.kept.told > after);
+        Ok(events.len() == EVENTS_AT_ONCE && is_told)
     }
 
     /// Tells of events that follow those which were told.

@@ -164,6 +164,13 @@ fn a_run_that_goes_to_another_room_begins_anew_there_and_tells_the_one_it_left()
     assert_eq!(reader.followed_runs(0).unwrap(), [back(ROOM, 20, 8, "{\"n\":4}")]);
     write(&mut writer, &[follow("!other", 21)]);
     assert_eq!(reader.followed_runs(0).unwrap(), [back("!other", 21, 8, "")], "it had not begun there");
+    // Where a part of it never arrived, it begins anew.
+    let broken = || RoomWrite::Broken { run, room: ROOM.to_owned() };
+    write(&mut writer, &[broken(), follow(ROOM, 22)]);
+    assert_eq!(reader.followed_runs(0).unwrap(), [back(ROOM, 22, 22, "")]);
+    let journal = "{\"n\":5}".to_owned();
+    write(&mut writer, &[RoomWrite::Published { run, room: ROOM.to_owned(), offset: 23, journal }, broken()]);
+    assert_eq!(reader.followed_runs(0).unwrap(), [back(ROOM, 22, 23, "")]);
     // What is void goes on nowhere.
     write(&mut writer, &[RoomWrite::Void { run }, follow(ROOM, 30)]);
     assert_eq!(reader.followed_runs(0).unwrap(), [back(ROOM, 30, 30, "")]);
