@@ -25,7 +25,11 @@ impl Run {
         for (due_ms, index) in self.index.timers.clone() {
             let entry = &mut self.tasks[index as usize];
             let since_ms = entry.since_ms;
-            let Some(QueueReason::RetryAt { at_ms, .. }) = &mut entry.queued else { continue };
+            let Some(QueueReason::RetryAt { at_ms, .. } | QueueReason::Resources { at_ms, .. }) =
+                &mut entry.queued
+            else {
+                continue;
+            };
             *at_ms = to(due_ms, since_ms);
             self.index.timers.remove(&(due_ms, index));
             self.index.timers.insert((*at_ms, index));

@@ -80,6 +80,7 @@ impl Driver {
             };
             self.parts.writer.session_facts(exposure.session, &facts)?;
         }
+        self.turn.write_sizes(&mut self.parts.writer)?;
         self.parts.writer.commit()
     }
 }

@@ -109,6 +109,11 @@ impl Turn {
         self.sizes.insert(session, size);
     }
 
+    /// Writes the sizes that terminals have now. After the facts of sessions that begin: these have the size at the start.
+    pub(super) fn write_sizes(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        self.sizes.iter().try_for_each(|(session, size)| writer.session_resized(*session, *size))
+    }
+
     /// Types an answer once the turn is durable.
     pub(super) fn type_then(&mut self, typing: Typing) {
         self.typings.push(typing);
@@ -177,7 +182,6 @@ impl Turn {
         for (input, made) in &self.made {
             writer.remember_input(*input, &digests.noted(*input, made))?;
         }
-        self.sizes.iter().try_for_each(|(session, size)| writer.session_resized(*session, *size))?;
         self.notes.iter().try_for_each(|(name, word)| writer.set_meta(name, word))
     }
 
