@@ -131,10 +131,11 @@ fn give_back(state: &mut Inbox, model: &Model) {
     if note.at_ms < sent.at_ms {
         return;
     }
-    let words = std::mem::take(&mut sent.words);
     let shown = state.text_of.as_ref() == Some(&sent.name) || model.inbox.named(&sent.name).is_none();
-    if note.tone == Tone::Bad && state.text.is_empty() && shown {
-        (state.text, state.text_of) = (words, Some(sent.name.clone()));
+    if note.tone == Tone::Good {
+        sent.words.clear();
+    } else if state.text.is_empty() && shown {
+        (state.text, state.text_of) = (std::mem::take(&mut sent.words), Some(sent.name.clone()));
     }
 }
 

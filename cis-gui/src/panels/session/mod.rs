@@ -171,7 +171,7 @@ pub fn show(ui: &mut Ui, state: &mut Session, session: SessionId, scene: &mut Sc
     }
     let standing = terminal.shown().standing.clone();
     let types = matches!(standing, Standing::Live { read_only: false });
-    if !types && !matches!(standing, Standing::Away | Standing::Ended { .. }) {
+    if matches!(standing, Standing::Opening | Standing::Refused(_)) {
         // What is typed would go nowhere: the dashboard has the keys then.
         ui.memory_mut(|memory| memory.surrender_focus(Id::unique("terminal")));
     }
@@ -205,8 +205,11 @@ fn head(ui: &mut Ui, state: &mut Session, terminal: &Terminal, scene: &mut Scene
             }
             Standing::Away => "the node is away; tried again by itself".to_owned(),
             Standing::Ended { detail } => {
-                let way_out =
-                    if state.takes_keys(ui.ctx()) { "; Esc gives the keys to the dashboard" } else { "" };
+                let way_out = if state.takes_keys(ui.ctx()) {
+                    "; Shift+Esc gives the keys to the dashboard"
+                } else {
+                    ""
+                };
                 format!("over: {}{way_out}", one_line(detail, WORDS_MAX))
             }
             Standing::Refused(_) => String::new(),
@@ -449,10 +452,9 @@ const ALL_KEYS: EventFilter =
 /// does not act on the dashboard either.
 fn dropped(ui: &Ui, state: &mut Session, terminal: &Terminal, id: Id) {
     ui.memory_mut(|memory| memory.set_focus_lock_filter(id, ALL_KEYS));
-    let ended = matches!(terminal.shown().standing, Standing::Ended { .. });
     for event in ui.input(|input| input.filtered_events(&ALL_KEYS)) {
         match event {
-            Event::Key { key: Key::Escape, pressed: true, modifiers, .. } if ended || modifiers.shift => {
+            Event::Key { key: Key::Escape, pressed: true, modifiers, .. } if modifiers.shift => {
                 return ui.memory_mut(|memory| memory.surrender_focus(id));
             }
             Event::Copy => _ = copy(ui, state, terminal),
