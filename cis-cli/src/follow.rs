@@ -179,6 +179,7 @@ async fn next_step(
                     report.say(&format!("Warning of the node: {}\n", clean(&warning)));
                 }
             }
+            () = report.screen.suspended() => {}
             _ = report.tick.tick() => report.draw(),
             said = &mut said => return Step::Said(said),
         }
@@ -279,7 +280,7 @@ impl Report {
             run: run.id,
             history,
             changes: Vec::new(),
-            screen: Screen::new(),
+            screen: if form == Form::Drawn { Screen::new() } else { Screen::default() },
             tick,
             mentioned: BTreeSet::new(),
             tails: 0,

@@ -147,9 +147,6 @@ impl<'a> FollowedNode<'a> {
 
     /// Notes that the node went away. Returns what to tell the user.
     pub(crate) fn lost(&mut self, stopped: bool) -> &'static str {
-        // A node that ends because it has nothing to do closes its streams in the same way.
-        let stopped =
-            stopped && (!self.context.may_start_node() || lock_holders::was_node_stopped(&self.context.home));
         self.stopped = stopped;
         self.restarts.begin(self.context, stopped);
         match (stopped, self.context.may_start_node()) {

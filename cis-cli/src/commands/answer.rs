@@ -125,15 +125,19 @@ fn answered(item: &InboxItem, receipt: &AnswerReceipt) -> String {
     format!("Answered {}: {typed}{text}{repeated}\n", item.id)
 }
 
-/// Refuses what no answer in words is taken for, before somebody types one: what is typed at the terminal is seen.
+/// Refuses items that take no typed answer, before it asks for one: the terminal would show a password.
 fn check_askable(item: &InboxItem, again: bool) -> Result<(), CliError> {
     if item.kind.needs_terminal() {
         let session = item.session.map(|session| session.short()).unwrap_or_default();
         let detail = format!("{} is answered in its terminal alone ({})", item.id, item.kind);
         return Err(CliError::bad_input(detail).hint(format!("cis dag attach {session}")));
     }
-    match (&item.closed, &item.answered_by) {
-        (None, Some(by)) if item.answered_ms.is_some() && !again => {
+    if item.closed.is_some() {
+        let detail = format!("{} is over: nothing was sent", item.id);
+        return Err(CliError::bad_input(detail).hint(format!("cis inbox show {}", item.id)));
+    }
+    match &item.answered_by {
+        Some(by) if item.answered_ms.is_some() && !again => {
             let detail = format!("{} was answered by {}: nothing was sent", item.id, clean(by));
             Err(CliError::bad_input(detail).hint("to answer once more: --again"))
         }

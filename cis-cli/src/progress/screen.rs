@@ -1,10 +1,10 @@
 //! The lines at the bottom of a terminal that are drawn again and again, and text that scrolls away above them.
 
 use std::io::IsTerminal as _;
-use std::task::{Context, Poll, Waker};
 
 use cis_core::api::TermSize;
 use cis_core::text::cells;
+use rustix::process::{getpid, kill_process};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::output;
@@ -21,34 +21,36 @@ pub(crate) struct Screen {
     drawn: Vec<String>,
     /// The columns for which they were drawn.
     cols: u16,
-    continued: Option<Signal>,
+    /// Ctrl+Z.
+    suspend: Option<Signal>,
 }
 
 impl Screen {
-    /// Needs a runtime of tokio.
+    /// Whoever draws on it has to wait for [`Self::suspended`]. Needs a runtime of tokio.
     pub(crate) fn new() -> Self {
-        let number = rustix::process::Signal::CONT.as_raw();
-        Self { continued: signal(SignalKind::from_raw(number)).ok(), ..Self::default() }
+        let number = rustix::process::Signal::TSTP.as_raw();
+        Self { suspend: signal(SignalKind::from_raw(number)).ok(), ..Self::default() }
+    }
+
+    /// Stops this process when Ctrl+Z comes, and returns when it is continued. What is drawn then stays where it is: what the shell
+    /// says comes to stand between it and the cursor.
+    pub(crate) async fn suspended(&mut self) {
+        let Some(signal) = &mut self.suspend else { return std::future::pending().await };
+        if signal.recv().await.is_none() {
+            return std::future::pending().await;
+        }
+        self.drawn.clear();
+        // Where that fails it goes on at once.
+        let _ = kill_process(getpid(), rustix::process::Signal::STOP);
     }
 
     /// Replaces the lines at the bottom of a terminal of this size, and puts `above` over them, in one write.
     pub(crate) fn draw(&mut self, above: &str, lines: &[String], size: TermSize) {
-        if self.was_stopped() {
-            // After Ctrl+Z and `fg`, what the shell said stands between our lines and the cursor.
-            self.drawn.clear();
-        }
         if above.is_empty() && lines == self.drawn && (lines.is_empty() || size.cols == self.cols) {
             return;
         }
         let (movement, text) = self.update(above, lines, size);
         output::draw(&movement, &text);
-    }
-
-    /// Whether the process was stopped and continued since the last look.
-    fn was_stopped(&mut self) -> bool {
-        let mut now = Context::from_waker(Waker::noop());
-        let signal = self.continued.as_mut();
-        signal.is_some_and(|signal| matches!(signal.poll_recv(&mut now), Poll::Ready(Some(()))))
     }
 
     /// The way back to the first of our lines, and what follows there.

@@ -155,7 +155,8 @@ impl InboxItem {
 }
 
 /// Whether an option is for longer than once, or for more than what is asked about.
-fn lasts(option: &PromptOption) -> bool {
+#[must_use]
+pub fn lasts(option: &PromptOption) -> bool {
     let meaning = matches!(option.meaning, Some(Meaning::AllowSession | Meaning::AllowAlways));
     meaning || goes_beyond_once(&option.label)
 }

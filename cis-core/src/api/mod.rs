@@ -32,7 +32,7 @@ mod fuzz;
 
 pub use audit::{AuditReport, AuditedNode, AuditedRun, HereAs, RefusedView};
 pub use caller::{CallerRole, CallerView};
-pub use choice::{Closeness, NotChosen, option_numbers};
+pub use choice::{Closeness, NotChosen, lasts, option_numbers};
 pub use context::{NeedContext, TaskContext};
 pub use history::{HistoryAction, HistoryEntry, ReadHistory};
 pub use identity::{IdentityView, RevokedView, RotateIdentity, RotatedView, TrustNode, TrustedView};

@@ -54,10 +54,9 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         let log = open(&client, args).await?;
         if copy(context, log, args).await? == 0 && !context.json {
             let run = args.run.as_ref().map(|run| format!(" --run {run}")).unwrap_or_default();
-            output::note(&format!(
-                "The log is empty. To see what happened: cis dag why {}{run}\n",
-                clean(&args.task)
-            ));
+            let is_session = args.task.parse::<SessionId>().is_ok();
+            let why = format!(" To see what happened: cis dag why {}{run}", clean(&args.task));
+            output::note(&format!("The log is empty.{}\n", if is_session { "" } else { &why }));
         }
         Ok(Exit::OK)
     })

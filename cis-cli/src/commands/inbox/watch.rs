@@ -60,6 +60,7 @@ pub(super) async fn watch(context: &Context, client: Client, which: &ListInbox) 
                         items => view.update(client, items?).await?,
                     }
                 }
+                () = view.screen.suspended() => view.draw(""),
                 _ = tick.tick() => view.draw(""),
                 said = &mut said => break said,
             }
@@ -97,7 +98,8 @@ struct View {
 impl View {
     fn new(context: &Context) -> Self {
         let drawn = !context.json && std::io::stdout().is_terminal() && screen::can_draw();
-        Self { json: context.json, drawn, known: Known::new(), screen: Screen::new() }
+        let screen = if drawn { Screen::new() } else { Screen::default() };
+        Self { json: context.json, drawn, known: Known::new(), screen }
     }
 
     async fn update(&mut self, client: &Client, items: Vec<InboxItem>) -> Result<(), CliError> {

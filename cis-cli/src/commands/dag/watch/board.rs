@@ -84,6 +84,8 @@ pub(super) struct Asked {
     pub(super) question: String,
     /// What can be answered, where that is known.
     pub(super) options: Vec<PromptOption>,
+    /// Whether words of one's own are an answer.
+    pub(super) takes_words: bool,
     /// Since when.
     pub(super) since_ms: TimestampMs,
     /// What happens then by itself.
@@ -106,6 +108,7 @@ impl Asked {
             kind: prompt.kind,
             question: prompt.question,
             options: prompt.options,
+            takes_words: true,
             since_ms,
             until_ms: None,
             answered_by: None,
@@ -119,6 +122,7 @@ impl Asked {
             hash: String::new(),
             kind: ask.ask_type.kind(),
             question: ask.text,
+            takes_words: ask.options.is_empty(),
             options: ask.options,
             since_ms,
             until_ms: None,
@@ -127,12 +131,14 @@ impl Asked {
     }
 
     fn of_item(item: InboxItem) -> Self {
+        let takes_words = item.takes_text();
         Self {
             item: Some(item.id),
             episode: item.episode,
             hash: item.hash,
             kind: item.kind,
             question: item.question,
+            takes_words,
             options: item.options,
             since_ms: item.since,
             until_ms: item.until_ms,
@@ -148,6 +154,7 @@ impl Asked {
             kind: PromptKind::Approval,
             question: question.to_owned(),
             options: Vec::new(),
+            takes_words: false,
             since_ms,
             until_ms,
             answered_by: None,

@@ -2,7 +2,7 @@
 //! the person chooses. It holds the prompt as the person saw it, so that
 //! an answer names that one and no other. Pure.
 
-use cis_core::api::option_numbers;
+use cis_core::api::{lasts, option_numbers};
 use cis_core::event::PromptKind;
 
 use super::super::board::Asked;
@@ -72,7 +72,6 @@ impl Form {
     /// # Errors
     /// It cannot be answered here; why, in words.
     pub(crate) fn new(task: Index, asked: &Asked) -> Result<Self, &'static str> {
-        let takes_words = asked.options.is_empty() || asked.episode.is_some();
         let choices = match asked.kind {
             PromptKind::Password => {
                 return Err("A password is typed into the session itself: Enter attaches.");
@@ -82,7 +81,7 @@ impl Form {
             }
             PromptKind::Approval if asked.item.is_none() => vec![Choice::Approve, Choice::Reject],
             _ => {
-                let words = takes_words.then_some(Choice::Words);
+                let words = asked.takes_words.then_some(Choice::Words);
                 (0..asked.options.len()).map(Choice::Option).chain(words).collect()
             }
         };
@@ -94,6 +93,16 @@ impl Form {
         let words = (choices == [Choice::Words]).then(String::new);
         let at = words.is_some().then_some(0);
         Ok(Self { task, asked: asked.clone(), choices, numbers, at, typed: String::new(), words })
+    }
+
+    /// What Enter does.
+    pub(crate) fn next(&self) -> &'static str {
+        match self.at.map(|at| &self.choices[at]) {
+            None => "Choose: a number, its first letters, or the arrows",
+            Some(Choice::Option(_) | Choice::Approve) => "Enter sends it",
+            Some(Choice::Words) => "Enter: write the answer",
+            Some(Choice::Reject) => "Enter: write the reason",
+        }
     }
 
     /// Whether the words that are typed say why not.
@@ -126,16 +135,19 @@ impl Form {
             Key::Up => self.up(),
             Key::Down => self.down(),
             Key::Enter => return self.choose(),
-            Key::Char(digit @ '0'..='9') => self.number(&typed, *digit),
+            Key::Char(digit @ '0'..='9') if typed.chars().all(|c| c.is_ascii_digit()) => {
+                self.number(&typed, *digit);
+            }
             Key::Char(c) if self.word(&typed, *c) => {}
-            Key::Char('q') => return Pressed::Left,
-            Key::Char('k') => self.up(),
-            Key::Char('j') => self.down(),
+            // In the middle of a word they are letters of it.
+            Key::Char('q') if typed.is_empty() => return Pressed::Left,
+            Key::Char('k') if typed.is_empty() => self.up(),
+            Key::Char('j') if typed.is_empty() => self.down(),
             Key::Char(c) => {
                 // What names no choice chooses none, and what follows at once belongs to the same word.
                 (self.at, self.typed) = (None, format!("{typed}{c}"));
             }
-            Key::Pasted(_) => self.at = None,
+            Key::Backspace | Key::Pasted(_) => self.at = None,
             _ => {}
         }
         Pressed::Open
@@ -174,7 +186,13 @@ impl Form {
             let mut places = labels.iter().enumerate().filter(|(_, label)| fits(label)).map(|(at, _)| at);
             places.next().filter(|_| places.next().is_none())
         };
-        self.at = only(&|label| *label == word).or_else(|| only(&|label| label.starts_with(&word)));
+        // What is for longer than once, or for more than what is asked about, is chosen by its whole name alone, or by its number.
+        let lasts = |at: &usize| match self.choices[*at] {
+            Choice::Option(place) => lasts(&self.asked.options[place]),
+            _ => false,
+        };
+        let begun = only(&|label| label.starts_with(&word)).filter(|at| !lasts(at));
+        self.at = only(&|label| *label == word).or(begun);
         self.typed = word;
         true
     }

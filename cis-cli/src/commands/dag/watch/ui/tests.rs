@@ -116,7 +116,34 @@ fn enter_sends_only_what_was_chosen() {
         ("anow\r", Some("3")),
         ("aY\r", Some("1")),
         ("ayes\r", Some("1")),
-        ("axkk\r", Some("3")),
+        ("axkk\r", None),
+        ("akk\r", Some("3")),
+        ("aok\r", None),
+        ("ajoke\r", None),
+        ("ayes\x7f\r", None),
+        ("ano2\r", None),
+    ] {
+        let wishes = types(&mut at(&board), &board, keys);
+        let chosen = match wishes.as_slice() {
+            [Wish::Answer { given: Given::Option(id), .. }] => Some(id.as_str()),
+            [] => None,
+            other => panic!("{keys:?}: {other:?}"),
+        };
+        assert_eq!(chosen, option, "{keys:?}");
+    }
+}
+
+#[test]
+fn letters_choose_labels_with_digits_and_nothing_that_lasts() {
+    let mut board = waiting();
+    let options = ["v2", "v3", "Yes, always", "Yes, once"];
+    blocks(&mut board, 9, "b", 2, PromptKind::Permission, (1, "Which?"), &options);
+    for (keys, option) in [
+        ("av2\r", Some("1")),
+        ("ay\r", None),
+        ("ayes, o\r", Some("4")),
+        ("ayes, a\r", None),
+        ("a3\r", Some("3")),
     ] {
         let wishes = types(&mut at(&board), &board, keys);
         let chosen = match wishes.as_slice() {

@@ -100,12 +100,7 @@ fn answer(form: &Form, room: usize) -> Vec<(String, Style)> {
         let style = if Some(place) == form.at { CHOSEN } else { PLAIN };
         lines.push((format!("{}{}", numbered(*number), clean(form.label(choice))), style));
     }
-    let keys = if form.at.is_some() {
-        "Enter sends it"
-    } else {
-        "Choose: a number, its first letters, or the arrows"
-    };
-    lines.push((keys.to_owned(), DIM));
+    lines.push((form.next().to_owned(), DIM));
     lines
 }
 
