@@ -228,7 +228,10 @@ fn what_cannot_be_decrypted_is_kept_by_room_in_its_order_until_it_is_too_old() {
         since_ms,
     };
     let (late, early) = (sealed("$b", 9), sealed("$a", 5));
-    write(&mut writer, &[keep(ROOM, &[late.clone(), early.clone()], 0), keep("!other", &[early.clone()], 0)]);
+    write(
+        &mut writer,
+        &[keep(ROOM, &[late.clone(), early.clone()], 0), keep("!other", std::slice::from_ref(&early), 0)],
+    );
     let reader = reader(&home);
     assert_eq!(reader.sealed_events(ROOM, 0).unwrap(), [late.clone(), early]);
     assert_eq!(reader.sealed_events(ROOM, 6).unwrap(), [late]);
