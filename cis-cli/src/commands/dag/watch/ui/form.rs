@@ -130,19 +130,20 @@ impl Form {
 
     fn press_menu(&mut self, key: &Key) -> Pressed {
         let typed = std::mem::take(&mut self.typed);
+        let is_number = typed.chars().all(|c| c.is_ascii_digit());
         match key {
             Key::Escape | Key::Ctrl('c') => return Pressed::Left,
             Key::Up => self.up(),
             Key::Down => self.down(),
             Key::Enter => return self.choose(),
-            Key::Char(digit @ '0'..='9') if typed.chars().all(|c| c.is_ascii_digit()) => {
+            Key::Char(digit @ '0'..='9') if is_number => {
                 self.number(&typed, *digit);
             }
             Key::Char(c) if self.word(&typed, *c) => {}
             // In the middle of a word they are letters of it.
-            Key::Char('q') if typed.is_empty() => return Pressed::Left,
-            Key::Char('k') if typed.is_empty() => self.up(),
-            Key::Char('j') if typed.is_empty() => self.down(),
+            Key::Char('q') if is_number => return Pressed::Left,
+            Key::Char('k') if is_number => self.up(),
+            Key::Char('j') if is_number => self.down(),
             Key::Char(c) => {
                 // What names no choice chooses none, and what follows at once belongs to the same word.
                 (self.at, self.typed) = (None, format!("{typed}{c}"));
