@@ -29,18 +29,11 @@ impl Clocks {
     /// Whether the machine stood still since the clocks were read last: now the wall's at `unix`, between two readings of
     /// `CLOCK_BOOTTIME`, ms.
     pub fn stood_still(&mut self, before: u64, unix: TimestampMs, after: u64) -> bool {
-        self.step(before, unix, after) > 0
-    }
-
-    /// How far the clock on the wall went forward while the other one did not, ms; below 0: it was set back. 0: by less than a second.
-    /// Arguments as of [`Self::stood_still`].
-    pub fn step(&mut self, before: u64, unix: TimestampMs, after: u64) -> i64 {
         if after.saturating_sub(before) > READ_MS {
-            return 0;
+            return false;
         }
         let ahead = unix.saturating_sub(i64::try_from(after).unwrap_or(i64::MAX));
-        let step = self.ahead.replace(ahead).map_or(0, |known| ahead.saturating_sub(known));
-        if step.abs() >= STEP_MS { step } else { 0 }
+        self.ahead.replace(ahead).is_some_and(|known| ahead.saturating_sub(known) >= STEP_MS)
     }
 }
 
@@ -63,8 +56,5 @@ mod tests {
             "this process stood still between the two"
         );
         assert!(!clocks.stood_still(3_700_000, 4_099_500, 3_700_000));
-        assert_eq!(clocks.step(3_700_000, 99_500, 3_700_000), -4_000_000);
-        assert_eq!(clocks.step(3_700_001, 99_999, 3_700_001), 0);
-        assert_eq!(clocks.step(3_700_001, 4_099_999, 3_700_001), 4_000_000);
     }
 }

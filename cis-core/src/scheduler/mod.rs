@@ -8,7 +8,6 @@
 mod apply_error;
 mod audit;
 mod begin;
-mod delays;
 mod ending;
 mod grow;
 mod handler;

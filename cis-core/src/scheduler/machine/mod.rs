@@ -157,16 +157,6 @@ impl Machine {
         self.former.extend(former);
     }
 
-    /// The clock on the wall was set forward by so much, ms, or back. Retries wait for as long as they would have.
-    pub fn clock_was_set(&mut self, by_ms: i64) {
-        for id in self.runs.keys().copied().collect::<Vec<_>>() {
-            if let Some(slot) = self.runs.get_mut(&id) {
-                slot.run.shift_retries(by_ms);
-            }
-            self.touch(id);
-        }
-    }
-
     /// Takes back a run that was folded from stored events, open or ended. The next input goes on with it.
     pub fn restore(&mut self, run: Run) {
         let id = run.id();
@@ -363,9 +353,7 @@ impl Machine {
         for id in std::mem::take(&mut self.restored) {
             if let Some(slot) = self.runs.get_mut(&id) {
                 slot.run.calm(now);
-                slot.run.bound_retries(now);
             }
-            self.touch(id);
             if let Some(run) = self.run(&id).filter(|run| self.is_ours(run)) {
                 let all = 0..run.len();
                 self.finish(id, all, &turn)?;

@@ -258,34 +258,3 @@ fn what_a_session_left_is_collected_before_it_ends() {
     assert_eq!(said, ["status a=processing(killed)", "> cancel a#1 f1 1"]);
     assert_eq!(bench.ends("a", AttemptOutcome::Cancelled)[0], "result a#1 cancelled: cancelled(killed)");
 }
-
-#[test]
-fn a_retry_waits_for_its_delay_whatever_the_clock_on_the_wall_says() {
-    const HOUR: i64 = 3_600_000;
-    for by_ms in [-3 * HOUR, 3 * HOUR] {
-        let mut bench = Bench::started(vec![retried(1, "a")]);
-        assert_eq!(bench.ends("a", exit(1))[0], "result a#1 failed: queued(again at +1000) counted");
-        bench.now += 400 + by_ms;
-        bench.machine.clock_was_set(by_ms);
-        assert_eq!(bench.machine.poll_timeout().map(|(at_ms, _)| at_ms), Some(bench.now + 600));
-        bench.now += 599;
-        assert!(bench.tries(InputKind::Tick).unwrap().is_empty());
-        bench.now += 1;
-        assert_eq!(bench.tries(InputKind::Tick).unwrap()[0], "assigned a#2 f2");
-        bench.check();
-    }
-}
-
-#[test]
-fn after_a_restart_a_retry_waits_for_its_delay_at_most() {
-    for by_ms in [-9_000_000, -100] {
-        let mut bench = Bench::started(vec![retried(1, "a")]);
-        bench.ends("a", exit(1));
-        bench.now += by_ms;
-        bench.restart();
-        assert!(bench.tries(InputKind::Tick).unwrap().is_empty());
-        assert_eq!(bench.machine.poll_timeout().map(|(at_ms, _)| at_ms), Some(bench.now + 1000));
-        bench.now += 1000;
-        assert_eq!(bench.tries(InputKind::Tick).unwrap()[0], "assigned a#2 f2");
-    }
-}

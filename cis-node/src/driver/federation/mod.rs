@@ -337,15 +337,10 @@ impl Driver {
         self.federate(now);
     }
 
-    /// After a pause of the machine all leases of this node may be over, those that it gave too. If the clock on the wall is set, retries
-    /// wait for as long as before.
+    /// After a pause of the machine all leases of this node may be over, those that it gave too.
     pub(super) fn look_at_clocks(&mut self, now: TimestampMs) {
         let (before, unix, after) = (cis_host::boot_ms(), cis_local::now_ms(), cis_host::boot_ms());
-        let step = self.federation.clocks.step(before, unix, after);
-        if step != 0 {
-            self.parts.machine.clock_was_set(step);
-        }
-        if step <= 0 {
+        if !self.federation.clocks.stood_still(before, unix, after) {
             return;
         }
         tracing::warn!(
