@@ -32,6 +32,9 @@ const OPERATOR_LEVEL: i64 = 50;
 /// More invitations at once are refused by every homeserver's limits.
 const INVITES_MAX: usize = 100;
 
+/// A room that is not known is looked for so often.
+const LOOKS_MAX: usize = 3;
+
 /// A homeserver tells within this time of a room that was just made.
 const LISTED_WITHIN: Duration = Duration::from_secs(5);
 
@@ -241,8 +244,11 @@ impl Node {
 pub(crate) async fn resolved(opened: &Opened, name: &str) -> Outcome<String> {
     let name = room_name(name)?;
     let id = opened.client.resolve(name).await.map_err(|error| matrix_problem(&error))?;
-    if opened.client.room(&id).await.is_err() {
-        // One that was entered by another device, just now.
+    // One that was entered by another device just now, or before this one logged in: what is read already may not have it yet.
+    for _ in 0..LOOKS_MAX {
+        if opened.client.room(&id).await.is_ok_and(|room| !room.invited) {
+            break;
+        }
         opened.feed.refresh().await.map_err(|error| matrix_problem(&error))?;
     }
     Ok(id)
