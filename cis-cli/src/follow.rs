@@ -366,7 +366,7 @@ impl Report {
     fn draw_below(&mut self, above: &str) {
         let size = raw::size(rustix::stdio::stderr());
         let frame = draw::frame(&self.model, now_ms(), size, self.node_away);
-        self.screen.draw(above, &frame, size);
+        self.screen.draw(above, &frame);
     }
 
     fn draw(&mut self) {
@@ -405,7 +405,7 @@ impl Report {
 
     /// Erases what is drawn.
     fn clear(&mut self) {
-        self.screen.draw("", &[], raw::size(rustix::stdio::stderr()));
+        self.screen.draw("", &[]);
     }
 
     async fn end(&mut self, client: &Client) -> Exit {
@@ -418,7 +418,7 @@ impl Report {
             let mut summary = lines::summary(&self.model, self.run, now_ms());
             summary.push_str(&self.time_line(client).await);
             match self.form {
-                Form::Drawn => self.screen.draw(&summary, &[], raw::size(rustix::stdio::stderr())),
+                Form::Drawn => self.screen.draw(&summary, &[]),
                 Form::Lines | Form::Quiet | Form::Json => output::note(&summary),
             }
         }

@@ -31,8 +31,8 @@ pub(crate) fn error(error: ConfigError) -> CliError {
 
 /// Reads a time that an option gives, such as `90s`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    if text != "0" && !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(format!("has no unit: write `{text}s` for seconds"));
+    if text != "0" {
+        config::check_unit(text)?;
     }
     humantime::parse_duration(text).map_err(|error| error.to_string())
 }

@@ -30,7 +30,7 @@ struct Status {
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     if !context.overrides.is_empty() {
-        // They change nothing here, but a wrong one is a mistake as everywhere.
+        // This command uses none of them, but refuses unknown settings as the others do.
         context.config()?;
     }
     let status = context.block_on(async {

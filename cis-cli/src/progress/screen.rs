@@ -8,6 +8,7 @@ use rustix::process::{getpid, kill_process};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::output;
+use crate::term::raw;
 
 /// Whether something can be drawn on standard error: a terminal, and one that moves its cursor.
 pub(crate) fn can_draw() -> bool {
@@ -26,14 +27,14 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    /// Whoever draws on it has to wait for [`Self::suspended`]. Needs a runtime of tokio.
+    /// A command that draws on it has to wait for [`Self::suspended`]. Needs a runtime of tokio.
     pub(crate) fn new() -> Self {
         let number = rustix::process::Signal::TSTP.as_raw();
         Self { suspend: signal(SignalKind::from_raw(number)).ok(), ..Self::default() }
     }
 
-    /// Stops this process when Ctrl+Z comes, and returns when it is continued. What is drawn then stays where it is: what the shell
-    /// says comes to stand between it and the cursor.
+    /// Stops this process when Ctrl+Z comes, and returns when it is continued. What is drawn then stays where it is, because the
+    /// shell writes below it.
     pub(crate) async fn suspended(&mut self) {
         let Some(signal) = &mut self.suspend else { return std::future::pending().await };
         if signal.recv().await.is_none() {
@@ -44,8 +45,9 @@ impl Screen {
         let _ = kill_process(getpid(), rustix::process::Signal::STOP);
     }
 
-    /// Replaces the lines at the bottom of a terminal of this size, and puts `above` over them, in one write.
-    pub(crate) fn draw(&mut self, above: &str, lines: &[String], size: TermSize) {
+    /// Replaces the lines at the bottom, and puts `above` over them, in one write.
+    pub(crate) fn draw(&mut self, above: &str, lines: &[String]) {
+        let size = raw::size(rustix::stdio::stderr());
         if above.is_empty() && lines == self.drawn && (lines.is_empty() || size.cols == self.cols) {
             return;
         }

@@ -555,7 +555,7 @@ impl Recovery {
 
 /// The first key of a node.
 fn root_of<'a>(did: &'a NodeDid, former: &'a BTreeMap<NodeDid, NodeDid>) -> &'a NodeDid {
-    // No key names two former ones, and none leads in a circle.
+    // No key names two former ones, and none leads back to itself.
     std::iter::successors(Some(did), |did| former.get(*did)).last().unwrap_or(did)
 }
 

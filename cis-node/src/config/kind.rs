@@ -215,9 +215,7 @@ impl Kind {
     }
 
     fn time(self, text: &str) -> Result<Value, String> {
-        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(format!("has no unit: write `{text}s` for seconds"));
-        }
+        check_unit(text)?;
         let time = humantime::parse_duration(text).map_err(|_| format!("must be {}", self.form()))?;
         match time.as_millis() {
             0 => Err("must be longer than nothing".to_owned()),
@@ -351,6 +349,17 @@ pub fn detach_keys(names: &str) -> Result<Vec<u8>, String> {
 /// A word that people and files can write without quotes.
 fn is_tag(word: &str) -> bool {
     (1..=64).contains(&word.len()) && word.chars().all(|c| c.is_alphanumeric() || "._:+-/".contains(c))
+}
+
+/// Refuses a time that is a number alone.
+///
+/// # Errors
+/// What to write instead.
+pub fn check_unit(text: &str) -> Result<(), String> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("has no unit: write `{text}s` for seconds"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

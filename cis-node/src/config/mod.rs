@@ -18,7 +18,7 @@ pub use certificate::{Certificate, CertificateError};
 pub use file::FileError;
 pub use identity::{Identity, IdentityError};
 pub use keys::{KeyError, Keys};
-pub use kind::{Item, Kind, Value, detach_keys};
+pub use kind::{Item, Kind, Value, check_unit, detach_keys};
 pub use load::{Config, ConfigError, Entry, Origin, load, unknown_variables};
 pub use pages::default_file;
 pub use programs::{find_program, inherited_path, missing_agents};

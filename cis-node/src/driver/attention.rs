@@ -6,24 +6,6 @@
 
 mod recall;
 mod records;
-
-/// The same, with secrets replaced in all that becomes an event.
-fn without_secrets(mut change: Change, redactor: &Redactor) -> Change {
-    match &mut change {
-        Change::Blocked(verdict) => {
-            verdict.question = redactor.redact(&verdict.question);
-            for option in &mut verdict.options {
-                option.label = redactor.redact(&option.label);
-            }
-        }
-        Change::Marker { text, .. } | Change::Complete { text } | Change::Done { text } => {
-            *text = redactor.redact(text);
-        }
-        Change::Over { .. } => {}
-    }
-    change
-}
-
 #[cfg(test)]
 mod tests;
 
@@ -382,4 +364,21 @@ impl Driver {
         let draft = EventDraft { run, at_ms: now, actor: None, cause: None, body };
         self.turn.draft(draft);
     }
+}
+
+/// What the monitor saw, with secrets replaced in all that becomes an event.
+fn without_secrets(mut change: Change, redactor: &Redactor) -> Change {
+    match &mut change {
+        Change::Blocked(verdict) => {
+            verdict.question = redactor.redact(&verdict.question);
+            for option in &mut verdict.options {
+                option.label = redactor.redact(&option.label);
+            }
+        }
+        Change::Marker { text, .. } | Change::Complete { text } | Change::Done { text } => {
+            *text = redactor.redact(text);
+        }
+        Change::Over { .. } => {}
+    }
+    change
 }

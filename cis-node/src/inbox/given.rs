@@ -32,7 +32,7 @@ pub(crate) fn check_open(item: &InboxItem, now: TimestampMs) -> Outcome<()> {
     Err(Problem::new(ProblemKind::Conflict, detail).hint("`cis inbox` lists what waits now"))
 }
 
-/// Refuses one more answer to an item that nobody has answered: whoever sends it knows of an answer that is not there.
+/// Refuses one more answer to an item that nobody has answered: its sender knows of an answer that is not there.
 pub(super) fn check_again(item: &InboxItem, answer: &Answer) -> Outcome<()> {
     if answer.again.is_none() || item.answered_ms.is_some() {
         return Ok(());

@@ -147,11 +147,11 @@ impl View {
             lines.truncate(room - 1);
             lines.push(format!("… {} items wait: cis inbox", items.len()));
         }
-        self.screen.draw(above, &lines, size);
+        self.screen.draw(above, &lines);
     }
 
     fn leave(&mut self, signal: i32) -> Exit {
-        self.screen.draw("", &[], raw::size(rustix::stdio::stderr()));
+        self.screen.draw("", &[]);
         Exit::signal(signal)
     }
 }

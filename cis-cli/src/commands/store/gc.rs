@@ -80,7 +80,7 @@ fn clean_store(context: &Context, request: &CleanStore) -> Result<CleanReport, C
         if let Some(report) = cleaned {
             return Ok(report);
         }
-        // It was ending, and listens no more or soon: then there is none.
+        // That node was ending: soon there is none.
         std::thread::sleep(ENDING_PAUSE);
     }
     super::not_in_session(context, "store gc")?;
@@ -95,7 +95,7 @@ fn clean_store(context: &Context, request: &CleanStore) -> Result<CleanReport, C
 
 /// Lets the node clean, which may take minutes. `None`: the node ended by itself.
 async fn clean_by_node(context: &Context, request: &CleanStore) -> Result<Option<CleanReport>, CliError> {
-    // One that hangs must not make us hang.
+    // A node that hangs must not hold this command.
     match probe(context).await? {
         Probe::Running(_) => {}
         Probe::Absent if context.may_start_node() => return Ok(None),

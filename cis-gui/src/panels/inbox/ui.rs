@@ -362,7 +362,7 @@ fn option_buttons(ui: &mut Ui, item: &InboxItem, reach: Option<Reach>) -> Option
             if let Some(number @ 1..=9) = number {
                 button = button.on_hover_text(format!("Key {number}"));
             }
-            if number.is_some() && reach == number.map(Reach::Number) {
+            if number.is_some_and(|number| reach == Some(Reach::Number(number))) {
                 button.request_focus();
             }
             if button.clicked() {

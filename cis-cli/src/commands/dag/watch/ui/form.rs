@@ -1,6 +1,5 @@
 //! An answer while it is given: options by number, by the beginning of their words, or by arrows; or words. Nothing is chosen before
-//! the person chooses. It holds the prompt as the person saw it, so that
-//! an answer names that one and no other. Pure.
+//! the person chooses. It holds the prompt as the person saw it, so that an answer names that one and no other. Pure.
 
 use cis_core::api::{lasts, option_numbers};
 use cis_core::event::PromptKind;
@@ -136,9 +135,7 @@ impl Form {
             Key::Up => self.up(),
             Key::Down => self.down(),
             Key::Enter => return self.choose(),
-            Key::Char(digit @ '0'..='9') if is_number => {
-                self.number(&typed, *digit);
-            }
+            Key::Char(digit @ '0'..='9') if is_number => self.number(&typed, *digit),
             Key::Char(c) if self.word(&typed, *c) => {}
             // In the middle of a word they are letters of it.
             Key::Char('q') if is_number => return Pressed::Left,
@@ -188,11 +185,11 @@ impl Form {
             places.next().filter(|_| places.next().is_none())
         };
         // What is for longer than once, or for more than what is asked about, is chosen by its whole name alone, or by its number.
-        let lasts = |at: &usize| match self.choices[*at] {
+        let goes_beyond = |at: &usize| match self.choices[*at] {
             Choice::Option(place) => lasts(&self.asked.options[place]),
             _ => false,
         };
-        let begun = only(&|label| label.starts_with(&word)).filter(|at| !lasts(at));
+        let begun = only(&|label| label.starts_with(&word)).filter(|at| !goes_beyond(at));
         self.at = only(&|label| *label == word).or(begun);
         self.typed = word;
         true

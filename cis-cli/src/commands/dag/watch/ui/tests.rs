@@ -94,6 +94,15 @@ fn an_option_is_chosen_by_number_and_names_the_prompt_that_was_seen() {
     );
 }
 
+/// The id of the option that these keys send. None: they send nothing.
+fn option_sent(board: &Board, keys: &str) -> Option<String> {
+    match types(&mut at(board), board, keys).as_slice() {
+        [Wish::Answer { given: Given::Option(id), .. }] => Some(id.clone()),
+        [] => None,
+        other => panic!("{keys:?}: {other:?}"),
+    }
+}
+
 #[test]
 fn enter_sends_only_what_was_chosen() {
     let mut board = waiting();
@@ -123,13 +132,7 @@ fn enter_sends_only_what_was_chosen() {
         ("ayes\x7f\r", None),
         ("ano2\r", None),
     ] {
-        let wishes = types(&mut at(&board), &board, keys);
-        let chosen = match wishes.as_slice() {
-            [Wish::Answer { given: Given::Option(id), .. }] => Some(id.as_str()),
-            [] => None,
-            other => panic!("{keys:?}: {other:?}"),
-        };
-        assert_eq!(chosen, option, "{keys:?}");
+        assert_eq!(option_sent(&board, keys).as_deref(), option, "{keys:?}");
     }
 }
 
@@ -145,13 +148,7 @@ fn letters_choose_labels_with_digits_and_nothing_that_lasts() {
         ("ayes, a\r", None),
         ("a3\r", Some("3")),
     ] {
-        let wishes = types(&mut at(&board), &board, keys);
-        let chosen = match wishes.as_slice() {
-            [Wish::Answer { given: Given::Option(id), .. }] => Some(id.as_str()),
-            [] => None,
-            other => panic!("{keys:?}: {other:?}"),
-        };
-        assert_eq!(chosen, option, "{keys:?}");
+        assert_eq!(option_sent(&board, keys).as_deref(), option, "{keys:?}");
     }
 }
 
@@ -162,11 +159,11 @@ fn a_number_is_that_of_the_row_that_shows_it() {
     for (asked, id) in board.more[1].asked.iter_mut().flat_map(|asked| &mut asked.options).zip(["2", "3"]) {
         asked.id = id.to_owned();
     }
-    let chosen = |keys: &str| types(&mut at(&board), &board, keys);
-    assert!(matches!(&chosen("a2\r")[..], [Wish::Answer { given: Given::Option(id), .. }] if id == "2"));
-    assert!(matches!(&chosen("a3\r")[..], [Wish::Answer { given: Given::Option(id), .. }] if id == "3"));
-    assert_eq!(chosen("a1\r"), [], "no row shows it");
-    assert!(matches!(&chosen("a4\rother\r")[..], [Wish::Answer { given: Given::Words(_), .. }]));
+    assert_eq!(option_sent(&board, "a2\r").as_deref(), Some("2"));
+    assert_eq!(option_sent(&board, "a3\r").as_deref(), Some("3"));
+    assert_eq!(option_sent(&board, "a1\r"), None, "no row shows it");
+    let words = types(&mut at(&board), &board, "a4\rother\r");
+    assert!(matches!(&words[..], [Wish::Answer { given: Given::Words(_), .. }]));
 }
 
 #[test]
