@@ -51,6 +51,7 @@ fn the_journal_of_a_run_that_comes_back_to_its_room_is_whole() {
         node.task_is(&run, "t0", TaskState::Succeeded).await;
         node.client.set_mode(&run, &hybrid(&place.room)).await.unwrap();
         node.client.set_mode(&run, &hybrid(&other)).await.unwrap();
+        place.server.event(&other, "cis.dag.run.snapshot", |_| true).await;
         place.open("t1");
         node.task_is(&run, "t1", TaskState::Succeeded).await;
         node.client.set_mode(&run, &hybrid(&place.room)).await.unwrap();
