@@ -118,3 +118,10 @@ pub(crate) fn works(mut command: Command) -> bool {
         .status()
         .is_ok_and(|s| s.success())
 }
+
+/// Builds the programs of the workspace, as its tests are built.
+pub(crate) fn build_programs() -> Outcome {
+    // Tests on the real binary start it by its path; a build that fails is said before any test. Without `--tests`, or with `--package`, other features of
+    // libraries are used: half of all crates are built once more, and the program of tests that run is replaced.
+    run(cargo(&["build", "--workspace", "--bins", "--tests", "--locked"]))
+}

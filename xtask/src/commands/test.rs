@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use crate::process::{cargo, run, run_keeping};
+use crate::process::{build_programs, cargo, run, run_keeping};
 use crate::tools::NEXTEST;
 use crate::{Outcome, agents};
 
@@ -47,12 +47,6 @@ fn prepare() -> Outcome {
         let built = NEXTEST.ensure().and_then(|()| build_programs());
         built.and(programs.join().expect("it does not panic"))
     })
-}
-
-fn build_programs() -> Outcome {
-    // Tests on the real binary start it by its path; a build that fails is said before any test. Without `--tests`, features of what only tests
-    // use are left out, and half of all crates are built twice.
-    run(cargo(&["build", "--workspace", "--bins", "--tests", "--locked"]))
 }
 
 /// How many tests nextest runs at a time.

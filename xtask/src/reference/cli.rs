@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::Outcome;
-use crate::process::{cargo, program, run, stdout_of};
+use crate::process::{build_programs, program, stdout_of};
 use crate::workspace::target_dir;
 
 const HEAD: &str = "\
@@ -21,7 +21,7 @@ program: `cargo xtask reference --update`.
 
 /// Builds `cis` and asks it.
 pub(super) fn page() -> Outcome<String> {
-    run(cargo(&["build", "--package", "cis-cli", "--bin", "cis", "--locked", "--quiet"]))?;
+    build_programs()?;
     let cis = target_dir()?.join("debug/cis");
     let mut page = HEAD.to_owned();
     add(&mut page, &cis, &mut Vec::new())?;
