@@ -126,6 +126,13 @@ impl Rooms {
         if let Some(followed) = self.runs.get_mut(&run) {
             (followed.kept.published, followed.kept.journal) = (part.upto, journal);
             followed.journal.told(now, self.budget.is_short());
+            // What happened while this was made may have been told to people with the rest: nobody hears of it again.
+            if followed.kept.told > part.upto {
+                followed.journal.changed(now);
+                if followed.has_ended {
+                    followed.journal.ended(now);
+                }
+            }
         }
         if self.refusing.taken(&Matter::Journal(run, outgoing.room.clone())) {
             self.says_how_it_stands();
