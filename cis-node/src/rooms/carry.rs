@@ -103,7 +103,15 @@ impl Rooms {
             .iter()
             .filter(of_refusing)
             .flat_map(|entry| {
-                self.later(entry, self.refusing.room_waits(&entry.message.room, now).unwrap_or(now))
+                let room = &entry.message.room;
+                let due_ms = self.refusing.room_waits(room, now).unwrap_or(now);
+                // The room takes messages again, perhaps: somebody asked there after it took none.
+                match self.refusing.refused(room) {
+                    Some(refused) if entry.message.what == what::REPLY && refused < entry.message.due_ms => {
+                        vec![RoomWrite::Postpone { id: entry.id, due_ms }]
+                    }
+                    _ => self.later(entry, due_ms),
+                }
             })
             .collect();
         if !writes.is_empty() {

@@ -68,6 +68,7 @@ pub(super) fn may_have_arrived(error: &MatrixError) -> bool {
 
 #[derive(Debug)]
 struct PutOff {
+    refused: TimestampMs,
     until: TimestampMs,
     pause: i64,
     why: String,
@@ -82,7 +83,7 @@ impl Refusing {
     pub(super) fn put_off(&mut self, matter: Matter, error: &MatrixError, now: TimestampMs) -> TimestampMs {
         let pause = self.0.get(&matter).map_or(FIRST_MS, |earlier| (earlier.pause * 2).min(MAX_MS));
         let until = now.saturating_add(pause);
-        self.0.insert(matter, PutOff { until, pause, why: error.to_string() });
+        self.0.insert(matter, PutOff { refused: now, until, pause, why: error.to_string() });
         until
     }
 
@@ -99,6 +100,11 @@ impl Refusing {
     /// The same of a room.
     pub(super) fn room_waits(&self, room: &str, now: TimestampMs) -> Option<TimestampMs> {
         self.waits(&Matter::Room(room.to_owned()), now)
+    }
+
+    /// When a room took nothing, the last time that it was tried; none: it takes what it is told.
+    pub(super) fn refused(&self, room: &str) -> Option<TimestampMs> {
+        self.0.get(&Matter::Room(room.to_owned())).map(|put_off| put_off.refused)
     }
 
     /// When the first of them is tried again.
@@ -165,6 +171,7 @@ mod tests {
         }
         assert_eq!((refusing.room_waits("!a", 0), refusing.room_waits("!b", 0)), (Some(MAX_MS), None));
         assert!(refusing.said()[0].contains("level 0"), "{:?}", refusing.said());
+        assert_eq!((refusing.refused("!a"), refusing.refused("!b")), (Some(0), None));
         refusing.hasten("!b", 7);
         assert_eq!(refusing.next(7), Some(MAX_MS));
         refusing.hasten("!a", 7);
