@@ -189,7 +189,8 @@ pub(crate) struct Life {
     pub(super) suspicion: Suspicion,
     pub(crate) head: Option<Head>,
     pub(super) others: Vec<NodeDid>,
-    pub(super) rank: Option<usize>,
+    /// The coordinators before it; none: it is not one of them.
+    pub(super) before: Option<Vec<NodeDid>>,
     pub(super) is_deaf: bool,
     pub(super) alive_at: BootMs,
     pub(crate) finality: Option<Finality>,
@@ -357,7 +358,7 @@ impl Node {
             suspicion: Suspicion::new(settings),
             head: None,
             others: Vec::new(),
-            rank: None,
+            before: None,
             is_deaf: true,
             alive_at: 0,
             finality: None,
