@@ -104,7 +104,7 @@ fn answer(form: &Form, room: usize) -> Vec<(String, Style)> {
     lines
 }
 
-/// In the middle, cut where there is no room.
+/// In the middle; of what has no room, the end or what is chosen.
 fn boxed(buf: &mut Buffer, body: Rect, title: &str, lines: &[(String, Style)]) {
     let widest = lines.iter().map(|(line, _)| width(line)).max().unwrap_or(0).max(width(title) + 2);
     let cols = u16::try_from(widest + 4).unwrap_or(u16::MAX).min(body.width);
@@ -125,9 +125,11 @@ fn boxed(buf: &mut Buffer, body: Rect, title: &str, lines: &[(String, Style)]) {
     Pen::new(buf, area, 0).put("┌", DIM).put(&bar, DIM).put("┐", DIM);
     Pen::new(buf, area, rows - 1).put("└", DIM).put(&bar, DIM).put("┘", DIM);
     Pen { buf, x: area.x + 2, y: area.y, end: area.right() - 2 }.put_rest(&format!(" {title} "), BOLD);
-    // The end of a long one is where the choices are.
-    let fits = usize::from(rows - 2);
-    for (row, (line, style)) in (1..rows - 1).zip(&lines[lines.len() - fits.min(lines.len())..]) {
+    // The end of a long one is where the choices are; what is chosen is always in sight.
+    let last_from = lines.len() - usize::from(rows - 2).min(lines.len());
+    let chosen = lines.iter().position(|(_, style)| *style == CHOSEN);
+    let from = chosen.map_or(last_from, |chosen| chosen.min(last_from));
+    for (row, (line, style)) in (1..rows - 1).zip(&lines[from..]) {
         Pen { buf, x: area.x, y: area.y + row, end: area.right() }.put("│", DIM);
         Pen { buf, x: area.x + 2, y: area.y + row, end: area.right() - 2 }.put_rest(line, *style);
         Pen { buf, x: area.right() - 1, y: area.y + row, end: area.right() }.put("│", DIM);

@@ -122,6 +122,26 @@ fn an_answer_is_chosen_in_a_box() {
 }
 
 #[test]
+fn what_is_chosen_of_many_options_is_in_sight() {
+    let mut board = board(&["agent"]);
+    starts(&mut board, 0, "agent", 1);
+    let options: Vec<String> = (1..=20).map(|n| format!("model {n}.")).collect();
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    blocks(&mut board, 1_000, "agent", 1, PromptKind::Question, (1, "Which model?"), &options);
+    let mut ui = Ui::default();
+    shown(60, 12, &board, &mut ui, &output(0));
+    press(&mut ui, &board, "a");
+    for chosen in [None, Some(2), Some(20), Some(9)] {
+        for c in chosen.iter().flat_map(|n: &usize| n.to_string().chars().collect::<Vec<_>>()) {
+            ui.press(&board, &Key::Char(c));
+        }
+        let screen = shown(60, 12, &board, &mut ui, &output(0));
+        let chosen = format!("model {}.", chosen.unwrap_or(20));
+        assert!(screen.contains(&chosen), "{chosen}:\n{screen}");
+    }
+}
+
+#[test]
 fn help_and_an_ended_run() {
     let mut board = middle();
     happens(&mut board, 60_000, "cis.dag.run.failed", &json!({ "detail": "task lint failed: exit code 3" }));
