@@ -118,15 +118,7 @@ fn forged_events_edits_quotes_and_commands_of_strangers_change_nothing() {
     ann.say(&room.id, &format!("!cis answer {} 1", item(&next)));
     cis.wait_run(&run, "succeeded");
     assert_eq!(cis.read("said"), "blue\nred\n");
-    let ended = cis.show(&run)["run"]["ended_ms"].as_i64();
-    eventually_within(SLOW, "the end of its journal", || {
-        let is_last = |event: &Value| {
-            event["sender"] == user.id.as_str()
-                && event["type"] == kind
-                && event["origin_server_ts"].as_i64() >= ended
-        };
-        room.events().iter().any(is_last).then_some(())
-    });
+    eventually_within(SLOW, "the room has its journal", || (cis.status()["outbox"] == 0).then_some(()));
     let own = own_state(&cis.home(), &run, &text);
     let did = cis.status()["did"].as_str().unwrap().to_owned();
 
