@@ -296,8 +296,10 @@ fn schema_of(value: &str) -> Option<(u32, u32)> {
     Some((version.parse().ok()?, from.parse().ok()?))
 }
 
-/// The store has all that this program keeps besides the events.
+/// The store has all that this program keeps besides the events, but for what an older program has made wrong.
 pub(super) fn forget_older(conn: &Connection) -> rusqlite::Result<()> {
+    let older = value(conn, OLDER_WROTE_KEY)?.and_then(|older| older.parse().ok());
+    older.map_or(Ok(()), |older| forget_left(conn, older))?;
     conn.execute("DELETE FROM meta WHERE key = ?1", [OLDER_WROTE_KEY]).map(drop)
 }
 
@@ -306,8 +308,15 @@ fn fill(conn: &Connection, from: usize, to: usize) -> Result<(), RowError> {
     if (1..INBOX_VERSION).contains(&from) && to >= INBOX_VERSION {
         fill_inbox(conn)?;
     }
-    if (1..LEFT_VERSION).contains(&from) && to >= LEFT_VERSION {
-        // A program without them may have written more of these journals.
+    if to >= LEFT_VERSION {
+        forget_left(conn, from)?;
+    }
+    Ok(())
+}
+
+/// A program of version `from` may have written more of the journals in rooms that runs have left.
+fn forget_left(conn: &Connection, from: usize) -> rusqlite::Result<()> {
+    if (1..LEFT_VERSION).contains(&from) {
         conn.execute("DELETE FROM left_journals", ())?;
     }
     Ok(())
