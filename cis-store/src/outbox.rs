@@ -41,7 +41,7 @@ fn apply(conn: &Connection, write: &RoomWrite) -> rusqlite::Result<()> {
                      SELECT ?1, ?2, ?3, coalesce(max(published), ?3), coalesce(max(journal), '')
                      FROM left_journals WHERE run = ?1 AND room = ?2
                  ON CONFLICT (run) DO UPDATE SET
-                     told = max(told, ?3),
+                     told = iif(room = ?2, told, max(told, ?3)),
                      published = iif(room = ?2, published, excluded.published),
                      journal = iif(room = ?2, journal, excluded.journal),
                      room = ?2",
@@ -61,7 +61,7 @@ fn apply(conn: &Connection, write: &RoomWrite) -> rusqlite::Result<()> {
         RoomWrite::Queue(message) => queue(conn, message)?,
         // If another room follows the run by now, this says nothing about that room.
         RoomWrite::Told { run, room, offset } => {
-            conn.prepare_cached("UPDATE room_runs SET told = ?2 WHERE run = ?1 AND room = ?3")?
+            conn.prepare_cached("UPDATE room_runs SET told = max(told, ?2) WHERE run = ?1 AND room = ?3")?
                 .execute(params![run.0.to_bytes(), offset, room])?;
         }
         RoomWrite::Published { run, room, offset, journal } => {

@@ -157,7 +157,7 @@ pub enum RoomWrite {
         /// Where the journal stands.
         journal: String,
     },
-    /// A part of a run's journal never reaches this room: if the run is there, or comes back, its journal begins anew.
+    /// The beginning of a run's journal never reaches this room: if the run is there, or comes back, its journal begins anew.
     Broken {
         /// The run.
         run: RunId,

@@ -5,16 +5,22 @@ use std::time::Duration;
 use cis_matrix::{Batch, MatrixError, RoomEvent};
 
 use super::heads::Head;
+use super::publish::Ready;
 use super::refusing::{Matter, Reach, may_have_arrived, reach};
 use super::tell::{message, what};
 use super::{Rooms, Stop, Trouble};
 use crate::account::Opened;
 use crate::node::Node;
 use cis_core::api::{OutboxEntry, Priority, RoomMessage, RoomWrite};
+use cis_core::federation::outgoing::SNAPSHOT;
 use cis_core::ids::{RunId, TimestampMs};
 use cis_core::policy::redact::shapes;
 use cis_core::room::budget::Class;
 use cis_local::now_ms;
+
+/// An entry for a room that follows nothing is tried so many times again, at first after so long, ms, and later each time.
+const LEFT_TRIES_MAX: u32 = 8;
+const LEFT_PAUSE_MS: i64 = 5_000;
 
 impl Rooms {
     /// Sends the first of a class. False: nothing can be sent for a while.
@@ -71,7 +77,7 @@ impl Rooms {
         };
         if !self.runs.values().any(|run| run.kept.room == matter.room()) {
             tracing::info!(%error, ?matter, "a room that follows nothing any more does not take what it is to be told");
-            return self.give_up(matter.room()).await.map(|()| true);
+            return self.give_up(&matter, error, now).await.map(|()| true);
         }
         tracing::warn!(%error, ?matter, "a room does not take what it is to be told; it is tried again");
         let until = self.refusing.put_off(matter.clone(), error, now);
@@ -87,11 +93,27 @@ impl Rooms {
         Ok(true)
     }
 
-    /// Nothing that waits for a room is sent.
-    async fn give_up(&mut self, room: &str) -> Result<(), Trouble> {
-        let of_room = |entry: &&OutboxEntry| entry.message.room == room;
-        let writes = self.outbox.iter().filter(of_room).flat_map(unsent).collect();
-        self.keep(writes).await
+    /// What waits for a room that follows nothing is not sent, or later if the homeserver may take it then.
+    async fn give_up(
+        &mut self,
+        matter: &Matter,
+        error: &MatrixError,
+        now: TimestampMs,
+    ) -> Result<(), Trouble> {
+        let is_about = |entry: &&OutboxEntry| match matter {
+            Matter::Message(id, _) => entry.id == *id,
+            _ => entry.message.room == matter.room(),
+        };
+        let writes = |entry: &OutboxEntry| match error {
+            MatrixError::Other { .. } if entry.tries < LEFT_TRIES_MAX => {
+                vec![RoomWrite::Postpone {
+                    id: entry.id,
+                    due_ms: now + LEFT_PAUSE_MS * i64::from(entry.tries + 1),
+                }]
+            }
+            _ => unsent(entry),
+        };
+        self.keep(self.outbox.iter().filter(is_about).flat_map(writes).collect()).await
     }
 
     /// What waits for rooms that take nothing is put off, and given up where no such room has a part in it any more.
@@ -117,14 +139,14 @@ impl Rooms {
         if !writes.is_empty() {
             let refusing = &self.refusing;
             self.outbox.retain(|entry| refusing.room_waits(&entry.message.room, now).is_none());
-            for write in &writes {
-                if let RoomWrite::Settle { id, .. } = write {
-                    self.unknown.remove(id);
-                }
-            }
             self.keep(writes).await?;
         }
         Ok(())
+    }
+
+    /// Whether an entry may have been sent by an earlier life of the node.
+    pub(super) fn is_earlier(&self, entry: &OutboxEntry) -> bool {
+        self.earlier.is_none_or(|newest| entry.id <= newest)
     }
 
     /// An entry that is not taken now.
@@ -169,10 +191,12 @@ impl Rooms {
         let says_more = self.card_says_more(run).await?;
         let Some(followed) = self.runs.get_mut(&run) else { return Ok(()) };
         followed.card.cost(now_ms() - began);
-        followed.card.told(now, short);
         if says_more {
             let card = message(&followed.kept.room, (what::CARD, Priority::Progress), Some(run), None);
             self.keep(vec![RoomWrite::Queue(card)]).await?;
+        }
+        if let Some(followed) = self.runs.get_mut(&run) {
+            followed.card.told(now, short);
         }
         self.count_cards();
         Ok(())
@@ -193,11 +217,13 @@ impl Rooms {
                 self.sync().await?;
             }
             // With the name that it has here the homeserver takes it once, however often it is sent.
-            let transaction = transaction_of(&self.node, entry);
+            let transaction = transaction_of(&self.node, rendered.named.unwrap_or(entry.id));
             self.asked_ms = now_ms();
             let sent = opened.client.send(&entry.message.room, &kind, content, &transaction).await;
             match sent {
                 Ok(event) => {
+                    // Until the store knows.
+                    self.unknown.insert(entry.id, rendered.clone());
                     self.budget.accepted(now_ms());
                     self.keep_allowance().await;
                     self.is_back();
@@ -218,12 +244,18 @@ impl Rooms {
                 }
             }
             self.taken(entry);
+            let is_earlier = self.is_earlier(entry);
             if let Some(followed) = entry.message.run.and_then(|run| self.runs.get_mut(&run))
                 && followed.kept.room == entry.message.room
             {
                 followed.has_card |= entry.message.what == what::CARD;
                 if matches!(entry.message.what.as_str(), what::CARD | what::LEFT) {
                     followed.essence.clone_from(&rendered.essence);
+                    // The room may have what an earlier life of the node sent under this name.
+                    if is_earlier {
+                        followed.essence = None;
+                        followed.card.changed(now_ms());
+                    }
                 }
             }
         } else {
@@ -241,7 +273,6 @@ impl Rooms {
                 followed.asked.insert(item);
             }
         }
-        self.unknown.remove(&entry.id);
         writes.push(RoomWrite::Settle { id: entry.id, message });
         // Behind what is settled: one that waits already is enough.
         if rendered.again {
@@ -334,12 +365,18 @@ impl Rooms {
     }
 }
 
-/// An entry that is never sent. Without a part of it, a journal does not go on in that room.
+/// An entry that is never sent. Without its beginning, a journal does not go on in that room. Without another part, it has a gap.
 fn unsent(entry: &OutboxEntry) -> Vec<RoomWrite> {
     let settled = RoomWrite::Settle { id: entry.id, message: None };
-    let run = entry.message.run.filter(|_| entry.message.what == what::JOURNAL);
+    let run = entry.message.run.filter(|_| entry.message.what == what::JOURNAL && begins(entry));
     let broken = run.map(|run| RoomWrite::Broken { run, room: entry.message.room.clone() });
     std::iter::once(settled).chain(broken).collect()
+}
+
+/// Whether a part of a journal is its beginning.
+fn begins(entry: &OutboxEntry) -> bool {
+    let Ok(ready) = serde_json::from_str::<Ready>(&entry.message.payload) else { return false };
+    ready.kind == SNAPSHOT.name || ready.content["body"]["first"] == 1
 }
 
 /// Another message about the same, in the same room.
@@ -348,10 +385,10 @@ fn message_of(entry: &OutboxEntry, about: (&str, Priority), item: Option<String>
 }
 
 /// The name by which the homeserver takes an entry once, and under which this device finds it again.
-pub(super) fn transaction_of(node: &Node, entry: &OutboxEntry) -> String {
+pub(super) fn transaction_of(node: &Node, entry: i64) -> String {
     match node.outbox_name.as_str() {
-        "" => format!("{}-{}", node.did, entry.id),
-        name => format!("{}-{name}-{}", node.did, entry.id),
+        "" => format!("{}-{entry}", node.did),
+        name => format!("{}-{name}-{entry}", node.did),
     }
 }
 

@@ -40,7 +40,9 @@ impl Rooms {
             (what::ANNOUNCED, Priority::Progress) => Class::Announcement,
             // The journal names the card that it belongs to.
             (what::CARD, _) if !self.has_card(message.run, &message.room) => self.journal(message.run),
-            (what::CARD, Priority::Terminal) => Class::End,
+            (what::CARD, priority) if priority == Priority::Terminal || self.has_ended(message.run) => {
+                Class::End
+            }
             (_, Priority::Human) => Class::Human,
             (_, Priority::Terminal) => Class::Terminal,
             (_, Priority::Progress) => Class::Progress,
@@ -49,8 +51,11 @@ impl Rooms {
 
     /// What a part of a run's journal is to the allowance.
     fn journal(&self, run: Option<RunId>) -> Class {
-        let has_ended = run.and_then(|run| self.runs.get(&run)).is_some_and(|followed| followed.has_ended);
-        if has_ended { Class::End } else { Class::Journal }
+        if self.has_ended(run) { Class::End } else { Class::Journal }
+    }
+
+    fn has_ended(&self, run: Option<RunId>) -> bool {
+        run.and_then(|run| self.runs.get(&run)).is_some_and(|followed| followed.has_ended)
     }
 
     /// Whether the card of a run stands in its room, as far as that is known here.
@@ -65,9 +70,12 @@ impl Rooms {
             let journal = Matter::Journal(run, room.to_owned());
             self.refusing.room_waits(room, now).is_some() || self.refusing.waits(&journal, now).is_some()
         };
+        let sends = |run: RunId, room: &str| self.unsent.contains(&(run, room.to_owned()));
         self.runs
             .iter()
-            .filter(move |(run, followed)| !self.unsent.contains(run) && !waits(**run, &followed.kept.room))
+            .filter(move |(run, followed)| {
+                !sends(**run, &followed.kept.room) && !waits(**run, &followed.kept.room)
+            })
             .filter_map(move |(run, followed)| Some((*run, followed.journal.due(short)?)))
     }
 

@@ -35,7 +35,7 @@ use cis_matrix::Batch;
 use tokio::sync::{Notify, broadcast};
 
 use self::allowance::Allowance;
-use self::refusing::Refusing;
+use self::refusing::{Matter, Refusing};
 use self::render::Rendered;
 use self::tell::what;
 use super::commands::Command;
@@ -103,8 +103,12 @@ struct Rooms {
     outbox: Vec<OutboxEntry>,
     /// When more of it is due; none: it holds nothing for later.
     outbox_next: Option<TimestampMs>,
-    /// Parts of these runs' journals wait in it.
-    unsent: BTreeSet<RunId>,
+    /// Parts of these runs' journals wait in it, for these rooms.
+    unsent: BTreeSet<(RunId, String)>,
+    /// The newest entry that is perhaps of an earlier life of the node, and may have been sent by then; none: it is not known yet.
+    earlier: Option<i64>,
+    /// Tasks wait for the journals of these runs, which are not known yet.
+    hurried: BTreeSet<RunId>,
     /// The outbox has to be read again.
     stale: bool,
     /// Somebody else queued something.
@@ -129,8 +133,6 @@ struct Rooms {
     interval_ms: i64,
     /// It is looked again so often whether runs have ended so long ago that no room follows them any more.
     look_every: Duration,
-    /// When this life of the node began, Unix ms.
-    began_ms: TimestampMs,
     /// While something is to be told.
     staying: Option<Viewer>,
 }
@@ -148,6 +150,8 @@ pub(super) fn start(node: Arc<Node>, wake: &RoomWaker) {
         outbox: Vec::new(),
         outbox_next: None,
         unsent: BTreeSet::new(),
+        earlier: None,
+        hurried: BTreeSet::new(),
         stale: true,
         waker: wake.clone(),
         account: None,
@@ -161,7 +165,6 @@ pub(super) fn start(node: Arc<Node>, wake: &RoomWaker) {
         is_unheard: false,
         interval_ms,
         look_every,
-        began_ms: now_ms(),
         staying: None,
     };
     tokio::spawn(rooms.run(Arc::clone(&wake.tells)));
@@ -231,6 +234,9 @@ impl Rooms {
 
     /// Reads from the store which runs are followed.
     async fn look(&mut self) -> Result<(), Trouble> {
+        if self.earlier.is_none() {
+            self.earlier = Some(self.node.read(cis_store::Reader::outbox_newest).await?);
+        }
         let since = ended_since(&self.node);
         let followed = self.node.read(move |reader| reader.followed_runs(since)).await?;
         let mut known = std::mem::take(&mut self.runs);
@@ -242,9 +248,16 @@ impl Rooms {
             self.runs.insert(run.kept.run, run);
         }
         self.count_cards();
+        self.hurried.retain(|run| self.runs.contains_key(run));
         // What is wrong with a room that follows nothing is nobody's trouble, and what is put off for it is not sent.
-        let rooms: BTreeSet<&str> = self.runs.values().map(|run| run.kept.room.as_str()).collect();
-        let (left, due_ms) = (self.refusing.keep(|room| rooms.contains(room)), now_ms());
+        let follows: BTreeSet<(RunId, &str)> =
+            self.runs.iter().map(|(run, followed)| (*run, followed.kept.room.as_str())).collect();
+        let rooms: BTreeSet<&str> = follows.iter().map(|(_, room)| *room).collect();
+        let is_of = |matter: &Matter| match matter {
+            Matter::Journal(run, room) => follows.contains(&(*run, room.as_str())),
+            Matter::Room(room) | Matter::Message(_, room) => rooms.contains(room.as_str()),
+        };
+        let (left, due_ms) = (self.refusing.keep(is_of), now_ms());
         if !left.is_empty() {
             let hasten = |room| RoomWrite::Hasten { room, due_ms };
             self.keep(left.into_iter().map(hasten).collect()).await?;
@@ -351,37 +364,32 @@ impl Rooms {
             self.opened().await;
         }
         self.tell().await?;
-        for run in self.waker.take_hurried() {
-            if let Some(followed) = self.runs.get_mut(&run) {
+        self.hurried.extend(self.waker.take_hurried());
+        for (run, followed) in &mut self.runs {
+            if self.hurried.remove(run) {
                 followed.journal.wanted(now_ms());
             }
         }
-        loop {
-            while self.stale || self.outbox_next.is_some_and(|due| due <= now_ms()) {
-                self.look_into_outbox().await?;
-            }
-            let now = now_ms();
-            self.stay(self.is_due().is_some());
-            if let Some(until) = self.away.filter(|until| *until > now) {
-                return Ok(self.is_due().map(|due| due.max(until)));
-            }
-            let heads = self.heads();
-            let later = [self.outbox_next, self.refusing.next(now)].into_iter().flatten().min();
-            match self.budget.next(now, &heads) {
-                Next::Idle => return Ok(later),
-                Next::Wait { until, .. } => {
-                    return Ok(Some(later.map_or(until, |due| due.min(until))));
-                }
-                Next::Send(class) => {
-                    if !self.send_first(class, now).await? {
-                        let trouble = i64::try_from(TROUBLE_PAUSE.as_millis()).unwrap_or(0);
-                        return Ok(Some(self.away.unwrap_or(now + trouble)));
-                    }
-                }
-            }
-            // What happened while that was under way may be more urgent.
-            self.tell().await?;
+        while self.stale || self.outbox_next.is_some_and(|due| due <= now_ms()) {
+            self.look_into_outbox().await?;
         }
+        let now = now_ms();
+        self.stay(self.is_due().is_some());
+        let later = [self.outbox_next, self.refusing.next(now)].into_iter().flatten().min();
+        if let Some(until) = self.away.filter(|until| *until > now) {
+            return Ok([self.is_due(), later].into_iter().flatten().min().map(|due| due.max(until)));
+        }
+        let heads = self.heads();
+        Ok(match self.budget.next(now, &heads) {
+            Next::Idle => later,
+            Next::Wait { until, .. } => Some(later.map_or(until, |due| due.min(until))),
+            // What happened while that was under way may be more urgent than what comes next.
+            Next::Send(class) if self.send_first(class, now).await? => Some(now_ms()),
+            Next::Send(_) => {
+                let trouble = i64::try_from(TROUBLE_PAUSE.as_millis()).unwrap_or(0);
+                Some(self.away.unwrap_or(now + trouble))
+            }
+        })
     }
 
     /// A node that owes a room something does not end by itself.
@@ -422,7 +430,21 @@ impl Rooms {
     /// Keeps what rooms were told, durable when this returns.
     async fn keep(&mut self, writes: Vec<RoomWrite>) -> Result<(), Trouble> {
         self.stale = true;
-        self.node.driver.ask(|reply| Command::Rooms { writes, reply }).await
+        let settles = |write: &RoomWrite| match write {
+            RoomWrite::Settle { id, .. } => Some(*id),
+            _ => None,
+        };
+        let settled: Vec<i64> = writes.iter().filter_map(settles).collect();
+        self.node.driver.ask(|reply| Command::Rooms { writes, reply }).await?;
+        let mut was_refused = false;
+        for id in settled {
+            self.unknown.remove(&id);
+            was_refused |= self.refusing.settled(id);
+        }
+        if was_refused {
+            self.says_how_it_stands();
+        }
+        Ok(())
     }
 }
 

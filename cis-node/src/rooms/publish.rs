@@ -64,7 +64,17 @@ impl Rooms {
         };
         let body_max = |kind| outgoing.body_max(kind, about, &sources.by);
         let (page_max, snapshot_max) = (body_max(JOURNAL), body_max(SNAPSHOT));
-        let part = blocking(move || sources.part(&kept, page_max)).await??;
+        let room = kept.room.clone();
+        let part = match blocking(move || sources.part(&kept, page_max)).await? {
+            Ok(part) => part,
+            // Nothing else waits for that.
+            Err(problem) => {
+                tracing::warn!(%run, detail = problem.detail, "the journal of a run cannot be made");
+                self.refusing.put_off_for(Matter::Journal(run, room), problem.detail, now_ms());
+                self.says_how_it_stands();
+                return Ok(());
+            }
+        };
         // Once the journal is sent, nobody else knows that people's messages of the same events are missing.
         self.tell_up_to(run, part.upto).await?;
         let mut bodies: Vec<(EnvelopeType, Value)> = Vec::new();

@@ -81,15 +81,27 @@ pub(super) struct Refusing(BTreeMap<Matter, PutOff>);
 impl Refusing {
     /// It is not taken; put off until the time that this gives.
     pub(super) fn put_off(&mut self, matter: Matter, error: &MatrixError, now: TimestampMs) -> TimestampMs {
+        self.put_off_for(matter, error.to_string(), now)
+    }
+
+    /// The same, for a reason of this node's own.
+    pub(super) fn put_off_for(&mut self, matter: Matter, why: String, now: TimestampMs) -> TimestampMs {
         let pause = self.0.get(&matter).map_or(FIRST_MS, |earlier| (earlier.pause * 2).min(MAX_MS));
         let until = now.saturating_add(pause);
-        self.0.insert(matter, PutOff { refused: now, until, pause, why: error.to_string() });
+        self.0.insert(matter, PutOff { refused: now, until, pause, why });
         until
     }
 
     /// It is taken, or not to be sent any more. True: it was refused before.
     pub(super) fn taken(&mut self, matter: &Matter) -> bool {
         self.0.remove(matter).is_some()
+    }
+
+    /// An entry of the outbox is there no more. True: it was refused before.
+    pub(super) fn settled(&mut self, id: i64) -> bool {
+        let known = self.0.len();
+        self.0.retain(|matter, _| !matches!(matter, Matter::Message(of, _) if *of == id));
+        self.0.len() < known
     }
 
     /// Until when it waits; none: it may be tried.
@@ -124,12 +136,12 @@ impl Refusing {
         }
     }
 
-    /// Only what is about these rooms stays. Gives the others.
-    pub(super) fn keep(&mut self, is_of: impl Fn(&str) -> bool) -> BTreeSet<String> {
-        let others = self.0.keys().map(Matter::room).filter(|room| !is_of(room));
-        let others: BTreeSet<String> = others.map(str::to_owned).collect();
-        self.0.retain(|matter, _| !others.contains(matter.room()));
-        others
+    /// Only these stay. Gives the rooms of the others.
+    pub(super) fn keep(&mut self, is_of: impl Fn(&Matter) -> bool) -> BTreeSet<String> {
+        let others = self.0.keys().filter(|matter| !is_of(matter));
+        let rooms: BTreeSet<String> = others.map(|matter| matter.room().to_owned()).collect();
+        self.0.retain(|matter, _| is_of(matter));
+        rooms
     }
 
     /// As people are told.
@@ -144,7 +156,7 @@ impl Refusing {
                     format!("room {room} does not accept a message: {why}; it is tried again")
                 }
                 Matter::Journal(run, _) => format!(
-                    "room {room} does not take the journal of run {}: {why}; it is tried again",
+                    "the journal of run {} cannot be told to room {room}: {why}; it is tried again",
                     run.short()
                 ),
             }

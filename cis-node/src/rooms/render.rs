@@ -32,6 +32,8 @@ pub(super) struct Rendered {
     pub(super) event: Option<(String, Value)>,
     /// Other entries that it says too.
     pub(super) others: Vec<i64>,
+    /// The entry by whose name the homeserver knows it; none: this one.
+    pub(super) named: Option<i64>,
     /// It is edited, replied to or answered later.
     pub(super) remembered: bool,
     /// There is more to be said of it: it is queued once more.
@@ -119,7 +121,7 @@ impl Rooms {
             return Ok(Rendered::default());
         }
         let is_over = item.closed.is_some();
-        if is_over && entry.message.due_ms >= self.began_ms {
+        if is_over && !self.is_earlier(entry) {
             return Ok(Rendered::default());
         }
         // One that was queued in an earlier life of the node may stand in the room: under its transaction the homeserver
@@ -263,12 +265,14 @@ impl Rooms {
             .zip(&tails)
             .map(|(task, (tail, has_more))| Failure { task, tail, has_more: *has_more })
             .collect();
-        let others = waiting.iter().map(|(id, _)| *id).collect();
+        let others: Vec<i64> = waiting.iter().map(|(id, _)| *id).collect();
+        // Under the name of an older one the room may have a message that says less.
+        let named = others.iter().copied().max();
         let rendered = match thread::failures(&failures, &detail.run) {
             Some(message) => self.in_thread(message, run, room).await?,
             None => Rendered::default(),
         };
-        Ok(Rendered { others, ..rendered })
+        Ok(Rendered { others, named, ..rendered })
     }
 
     /// The end of a run. Where it failed it rings, for whom the configuration names.

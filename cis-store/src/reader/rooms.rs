@@ -65,18 +65,29 @@ impl Reader {
         })
     }
 
-    /// The runs of which entries of this kind wait to be sent.
+    /// The newest entry that waits; 0: none does.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn outbox_runs(&self, what: &str) -> Result<BTreeSet<RunId>, StoreError> {
+    pub fn outbox_newest(&self) -> Result<i64, StoreError> {
         self.view("read the outbox", |conn| {
-            let mut read =
-                conn.prepare_cached("SELECT DISTINCT run FROM outbox WHERE what = ?1 AND run IS NOT NULL")?;
+            let newest = "SELECT coalesce(max(id), 0) FROM outbox";
+            Ok(conn.prepare_cached(newest)?.query_row((), |row| row.get(0))?)
+        })
+    }
+
+    /// The runs of which entries of this kind wait to be sent, and to which rooms.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn outbox_runs(&self, what: &str) -> Result<BTreeSet<(RunId, String)>, StoreError> {
+        self.view("read the outbox", |conn| {
+            let sql = "SELECT DISTINCT run, room FROM outbox WHERE what = ?1 AND run IS NOT NULL";
+            let mut read = conn.prepare_cached(sql)?;
             let mut rows = read.query([what])?;
             let mut runs = BTreeSet::new();
             while let Some(row) = rows.next()? {
-                runs.insert(RunId(ulid(row, 0)?));
+                runs.insert((RunId(ulid(row, 0)?), row.get(1)?));
             }
             Ok(runs)
         })
@@ -129,7 +140,8 @@ impl Reader {
     pub fn is_journal_told(&self, run: RunId) -> Result<bool, StoreError> {
         self.view("read what a room has of a run", |conn| {
             let sql = format!(
-                "SELECT {UNWRITTEN} OR EXISTS (SELECT 1 FROM outbox WHERE outbox.run = followed.run AND what = 'journal')
+                "SELECT {UNWRITTEN} OR EXISTS (
+                     SELECT 1 FROM outbox WHERE outbox.run = followed.run AND outbox.room = followed.room AND what = 'journal')
                  FROM room_runs AS followed WHERE run = ?1"
             );
             let lacks = conn.prepare_cached(&sql)?.query_row([run.0.to_bytes()], |row| row.get(0)).optional()?;

@@ -164,7 +164,10 @@ fn a_run_that_goes_to_another_room_begins_anew_there_and_tells_the_one_it_left()
     assert_eq!(reader.followed_runs(0).unwrap(), [back(ROOM, 20, 8, "{\"n\":4}")]);
     write(&mut writer, &[follow("!other", 21)]);
     assert_eq!(reader.followed_runs(0).unwrap(), [back("!other", 21, 8, "")], "it had not begun there");
-    // Where a part of it never arrived, it begins anew.
+    // What was told is not told again.
+    write(&mut writer, &[RoomWrite::Told { run, room: "!other".to_owned(), offset: 9 }]);
+    assert_eq!(reader.followed_runs(0).unwrap(), [back("!other", 21, 8, "")]);
+    // Where its beginning never arrived, it begins anew.
     let broken = || RoomWrite::Broken { run, room: ROOM.to_owned() };
     write(&mut writer, &[broken(), follow(ROOM, 22)]);
     assert_eq!(reader.followed_runs(0).unwrap(), [back(ROOM, 22, 22, "")]);

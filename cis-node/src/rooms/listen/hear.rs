@@ -272,7 +272,7 @@ impl Listener {
             Err(_) => None,
         };
         let transaction = found.and_then(|found| found.transaction);
-        let sent = waits.into_iter().find(|entry| transaction == Some(transaction_of(&self.node, entry)));
+        let sent = waits.into_iter().find(|entry| transaction == Some(transaction_of(&self.node, entry.id)));
         Ok(sent.map(|entry| {
             let Outgoing { what, item, run, .. } = entry.message;
             About { what: remembered_as(&what).to_owned(), item, run }

@@ -276,3 +276,71 @@ fn an_edit_of_a_card_that_is_due_later_is_counted_as_waiting() {
         node.stop().await;
     });
 }
+
+#[test]
+fn a_failure_that_arrived_unknown_to_the_node_before_a_restart_hides_no_later_one() {
+    on_a_runtime(async {
+        let place = Place::generous();
+        let node = place.node(&[SLOW]).await;
+        let second = FAILS.replace("lint", "unit");
+        let run = node.submit_as(place.run(&dag(&(gated("t0", "") + FAILS + second.as_str())))).await;
+        let (card, _) = place.card(&run, "running").await;
+        all_is_told(&node).await;
+        place.server.lose_answer("send");
+        place.open("lint");
+        place.in_thread(&card, "✗ lint failed").await;
+        assert!(!place.server.has_failures(), "that answer is lost");
+        place.server.set_away(true);
+        node.leave().await;
+        place.open("unit");
+        let node = place.node(&[SLOW]).await;
+        node.task_is(&run, "unit", TaskState::Failed).await;
+        place.open("t0");
+        node.reaches(&run, RunState::Failed).await;
+        place.server.set_away(false);
+        all_is_told(&node).await;
+        let thread = place.thread_now(&card, "✗");
+        assert!(thread.iter().any(|said| said["body"].as_str().unwrap().contains("unit")), "{thread:?}");
+        place.card(&run, "failed").await;
+        place.whole(&node, &run).await;
+        node.stop().await;
+    });
+}
+
+#[test]
+fn a_card_whose_edit_arrived_unknown_to_the_node_before_a_restart_says_how_its_run_ended() {
+    on_a_runtime(async {
+        let place = Place::generous();
+        let node = place.node(&[SLOW]).await;
+        let run = node.submit_as(place.run(&dag(&(gated("t0", "") + FAILS)))).await;
+        place.card(&run, "running").await;
+        place.open("lint");
+        node.task_is(&run, "lint", TaskState::Failed).await;
+        all_is_told(&node).await;
+        place.open("t0");
+        node.reaches(&run, RunState::Failed).await;
+        all_is_told(&node).await;
+        // The edit that says that it goes on arrives, and the node does not hear of that.
+        let fails = |said: &Value| said["cis.dag.card"]["state"] == "running";
+        place.server.hold("m.room.message");
+        let again = RetryRun { scope: RetryScope::Failed };
+        fs::remove_file(place.scratch.path().join("lint")).unwrap();
+        node.client.retry_run(&run, &again).await.unwrap();
+        place.server.holds("m.room.message").await;
+        place.server.lose_answer("send");
+        place.server.release("m.room.message");
+        let look =
+            |_: &[RoomEvent]| place.said("cis.dag.card", &run).iter().find(|(_, now)| fails(now)).map(drop);
+        place.server.until(&place.room, "it goes on", look).await;
+        place.server.set_away(true);
+        node.leave().await;
+        place.open("lint");
+        place.open("fixed");
+        let node = place.node(&[SLOW]).await;
+        node.reaches(&run, RunState::Succeeded).await;
+        place.server.set_away(false);
+        place.card(&run, "succeeded").await;
+        place.whole(&node, &run).await;
+        node.stop().await;
+    });
+}

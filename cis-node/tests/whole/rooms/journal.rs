@@ -93,8 +93,7 @@ fn a_journal_whose_file_is_not_taken_holds_up_no_card() {
         ["t0", "t1"].into_iter().for_each(|gate| place.open(gate));
         let run = node.submit_as(place.run(&long_text())).await;
         place.card(&run, "succeeded").await;
-        warns(&node, &[&place.room, "does not take the journal of run", "larger than the homeserver takes"])
-            .await;
+        warns(&node, &["the journal of run", &place.room, "larger than the homeserver takes"]).await;
         assert!(!place.server.events(&place.room).iter().any(|event| event.kind == "cis.dag.run.journal"));
         place.server.set_file_bytes_max(1 << 20);
         place.server.says_levels(&place.room, ANN);

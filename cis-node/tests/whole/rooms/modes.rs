@@ -2,7 +2,7 @@
 
 use cis_core::api::{CreateRun, RetryRun};
 use cis_core::event::{ExecutionMode, RetryScope, RunState, TaskState};
-use cis_matrix::RoomEvent;
+use cis_matrix::{MatrixError, RoomEvent};
 use serde_json::json;
 
 use super::told::{
@@ -76,6 +76,8 @@ fn a_room_that_a_run_leaves_is_told_so_and_asked_anew_when_it_comes_back() {
         let run = node.submit_as(place.run(&dag(&format!("{APPROVED}{}", gated("t0", ""))))).await;
         let first = place.asked(&run, "Deploy now?").await;
         all_is_told(&node).await;
+        let detail = "the test says so".to_owned();
+        place.server.fail("send", MatrixError::Other { status: Some(500), detail });
         node.client.set_mode(&run, &LOCAL).await.unwrap();
         place.says(&first, "no longer asked here").await;
         all_is_told(&node).await;
