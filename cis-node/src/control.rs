@@ -160,7 +160,7 @@ impl Node {
             self.link.control(&room, to.clone(), Control::Request(request.clone()));
             let again = until.min(Instant::now() + AGAIN);
             match timeout_at(again, &mut response).await {
-                Ok(Ok(outcome)) => return Ok(outcome),
+                Ok(Ok(outcome)) => return Ok(of_another_node(outcome)),
                 Ok(Err(_)) => break,
                 Err(_) => {}
             }
@@ -369,6 +369,16 @@ pub(crate) fn stale() -> Problem {
 }
 
 /// What is said to the node that forwarded an answer which was not typed.
+/// What another node answers. That its node ends says nothing of this one: clients would take it for an answer of this node.
+fn of_another_node(outcome: ControlOutcome) -> ControlOutcome {
+    match outcome {
+        ControlOutcome::Refused { why } => {
+            ControlOutcome::Refused { why: Box::new(Problem { unprocessed: false, ..*why }) }
+        }
+        other => other,
+    }
+}
+
 fn not_typed(item: &InboxId, error: &HubError) -> Problem {
     match error {
         error if error.may_have_typed() => may_have_typed(ProblemKind::Conflict, error),

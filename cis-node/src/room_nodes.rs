@@ -110,7 +110,7 @@ impl NodesApi for Node {
         request: DrainNode,
     ) -> Outcome<Listing<RoomNodeView>> {
         self.driver.ask(|reply| Command::Drain { draining: request.draining, reply }).await?;
-        self.room_nodes(None).await
+        self.nodes_after(None).await
     }
 
     async fn admit_node(
@@ -124,7 +124,7 @@ impl NodesApi for Node {
         let membership = self.membership(&room).await?;
         let admit = Statement::Admit { did, may, tags, name };
         self.say(&room, &membership, admit, Some(permit.actor())).await?;
-        self.room_nodes(Some(&room)).await
+        self.nodes_after(Some(&room)).await
     }
 
     async fn revoke_node(
@@ -143,7 +143,7 @@ impl NodesApi for Node {
         let room = self.served_room(&room).await?;
         let membership = self.membership(&room).await?;
         self.say(&room, &membership, Statement::Revoke { did }, Some(permit.actor())).await?;
-        self.room_nodes(Some(&room)).await
+        self.nodes_after(Some(&room)).await
     }
 }
 
@@ -279,6 +279,11 @@ impl Node {
         let voters = self.members.voters(room);
         let announced = self.shared.announced().remove(room).unwrap_or_default();
         voters.iter().filter_map(|did| Some(announced.get(did)?.user.clone())).collect()
+    }
+
+    /// The nodes after something was done: this node knows the request, also if it ends before it can say how they are.
+    async fn nodes_after(&self, room: Option<&str>) -> Outcome<Listing<RoomNodeView>> {
+        self.room_nodes(room).await.map_err(|problem| Problem { unprocessed: false, ..problem })
     }
 
     async fn room_nodes(&self, room: Option<&str>) -> Outcome<Listing<RoomNodeView>> {

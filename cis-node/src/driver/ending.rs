@@ -45,7 +45,8 @@ impl Driver {
         match (busy, self.idle_since) {
             (true, _) => self.idle_since = None,
             (false, None) => self.idle_since = Some(now),
-            (false, Some(since)) if now - since >= self.idle_exit_ms() => {
+            // Somebody who stops it in this turn is not contradicted.
+            (false, Some(since)) if now - since >= self.idle_exit_ms() && self.stopping.is_none() => {
                 self.stopping = Some(Stopping { kill_sessions: false, reason: IDLE.to_owned() });
             }
             (false, Some(_)) => {}

@@ -284,6 +284,7 @@ impl Driver {
         self.parts.worker.take_found();
         self.parts.worker.come_of_age();
         self.offer_less();
+        self.found_meanwhile(now);
         self.take_commands(now);
         self.worker_said(now);
         self.federate(now);

@@ -87,12 +87,11 @@ impl Driver {
                 Command::RoomServed { name, room } => self.room_served(&name, &room, now_ms()),
                 // Taken when the database can be written again.
                 Command::Files(done) => self.keep_done(*done),
+                // Done when the database can be written again.
+                Command::Twin { room } => self.federation.twin_later = Some(room),
+                Command::NodeFound => self.federation.found_later = true,
                 // Nothing could be recorded of it, and nodes repeat what matters.
-                Command::Twin { .. }
-                | Command::NodeFound
-                | Command::Disregarded { .. }
-                | Command::Federated { .. }
-                | Command::DefaultRefused { .. } => {}
+                Command::Disregarded { .. } | Command::Federated { .. } | Command::DefaultRefused { .. } => {}
                 // Made known when the database can be written again.
                 Command::Seen(sighting) => self.seen(*sighting, now_ms()),
                 Command::Resized { session, size } => self.turn.resize(session, size),

@@ -85,6 +85,10 @@ pub(super) struct Federation {
     /// A room in which another process has the key of this node, until this process ends. What the two give to others, and get from
     /// them, cannot be told apart: so nothing new is given or taken.
     twin_in: Option<String>,
+    /// The same, found while nothing could be recorded.
+    pub(super) twin_later: Option<String>,
+    /// Others were trusted or found meanwhile.
+    pub(super) found_later: bool,
     /// Leases that this node gives depend on what it has read.
     is_urgent: bool,
     /// Tells whether the machine stood still.
@@ -188,6 +192,8 @@ impl Federation {
             read_of_others: BTreeMap::new(),
             draining: false,
             twin_in: None,
+            twin_later: None,
+            found_later: false,
             is_urgent: false,
             clocks: Clocks::default(),
             read_after: BootMs::default(),
@@ -485,6 +491,16 @@ impl Driver {
     pub(in crate::driver) fn offer_again(&mut self, account: &str) {
         if self.federation.logged_out.remove(account).is_some() {
             self.offer_changed();
+        }
+    }
+
+    /// What was found while nothing could be recorded.
+    pub(super) fn found_meanwhile(&mut self, now: TimestampMs) {
+        if std::mem::take(&mut self.federation.found_later) {
+            self.node_found(now);
+        }
+        if let Some(room) = self.federation.twin_later.take() {
+            self.twin_found(&room, now);
         }
     }
 
