@@ -27,6 +27,19 @@ pub(super) fn text(text: &str, chars_max: usize) -> String {
     out
 }
 
+/// The same of rows, which stay rows, with the blanks in them. Empty rows at the end are left out.
+pub(super) fn lines<'a>(rows: impl Iterator<Item = &'a str>, chars_max: usize) -> String {
+    let mut out = String::new();
+    for (n, row) in rows.enumerate() {
+        out.extend((n > 0).then_some('\n'));
+        out.extend(row.chars().filter(|c| !c.is_control() && !hides(*c)));
+        out.truncate(out.trim_end_matches(' ').len());
+    }
+    let end = out.char_indices().nth(chars_max).map_or(out.len(), |(at, _)| at);
+    out.truncate(out[..end].trim_end().len());
+    out
+}
+
 /// Characters that change how others are shown, or that nobody sees.
 fn hides(c: char) -> bool {
     is_invisible(c) && !selects_variant(c)

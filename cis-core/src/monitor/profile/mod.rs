@@ -19,7 +19,7 @@ use super::screen::{Keys, Page, is_rule, open_menu};
 use crate::event::PromptKind;
 
 /// An answer is cut after so many characters.
-const ANSWER_CHARS_MAX: usize = 4000;
+const ANSWER_CHARS_MAX: usize = 16_000;
 
 /// What being at its prompt means for a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -152,24 +152,33 @@ impl Profile {
         self.titles.iter().find(|rule| rule.text.found(title)).map(|rule| rule.says)
     }
 
-    /// The last answer on the screen: from the lowest line that begins as answers do, to the next box or
-    /// two blank rows.
+    /// The last answer on the screen, with its lines: from the lowest row that begins as answers do, to the next box or two blank rows.
+    /// Marks in an answer, quotes and rules of Markdown are indented as its text is.
     pub(super) fn answer(&self, page: &Page) -> String {
         let rows = &page.view.lines;
         let begins =
             |row: &str| self.answers.iter().find(|start| row.trim_start().starts_with(start.as_str()));
-        let Some(at) = rows.iter().rposition(|row| begins(row).is_some()) else { return String::new() };
+        let Some(left) = rows.iter().filter(|row| begins(row).is_some()).map(|row| indentation(row)).min()
+        else {
+            return String::new();
+        };
+        let is_first = |row: &String| begins(row).is_some() && indentation(row) == left;
+        let Some(at) = rows.iter().rposition(is_first) else { return String::new() };
         let first = begins(&rows[at]).map_or("", |start| rows[at].trim_start().split_at(start.len()).1);
-        let mut text = vec![first.trim()];
+        let ends = |row: &str| (is_rule(row) || is_prompt(row)) && (indentation(row) <= left || is_wide(row));
+        let mut text = Vec::new();
         let mut blank = 0;
         for row in &rows[at + 1..] {
             blank = if row.trim().is_empty() { blank + 1 } else { 0 };
-            if blank == 2 || is_rule(row) || is_prompt(row) {
+            if blank == 2 || ends(row) {
                 break;
             }
-            text.push(row.trim());
+            text.push(row.as_str());
         }
-        clean::text(&text.join("\n"), ANSWER_CHARS_MAX)
+        let inner =
+            text.iter().filter(|row| !row.trim().is_empty()).map(|row| indentation(row)).min().unwrap_or(0);
+        let rest = text.iter().map(|row| row.get(inner..).unwrap_or_default());
+        clean::lines(std::iter::once(first.trim()).chain(rest), ANSWER_CHARS_MAX)
     }
 
     /// Every pattern of its rules and titles.
@@ -198,6 +207,16 @@ impl Profile {
             titles: vec![TitleRule::action_required()],
         }
     }
+}
+
+/// Bytes before the text of a row.
+fn indentation(row: &str) -> usize {
+    row.len() - row.trim_start().len()
+}
+
+/// Whether a row is as wide as the edge of a box: a rule in a text is short.
+fn is_wide(row: &str) -> bool {
+    row.trim().chars().count() >= 16
 }
 
 /// A row where something is typed, or that stands below an answer and says how long it took.

@@ -93,7 +93,7 @@ fn an_agent_with_a_task_is_done_at_its_prompt() {
     assert!(story.arbiter.at_rest());
     story.shows(" ⠙ Thinking... (esc to cancel, 2s)\n────────\n >   Type your message\n").pass(1000);
     story.shows(" > go\n\n✦ It is done.\n  All of it.\n\n────────\n >   Type your message\n").pass(30_000);
-    assert_eq!(story.take(), "  7560 done: It is done. All of it.\n");
+    assert_eq!(story.take(), "  7560 done: It is done.\nAll of it.\n");
     // Too quick to be seen at work: known by its staying there.
     let mut quick = Story::of(profile);
     quick.shows("✦ Yes.\n\n────────\n >   Type your message\n").pass(60_000);
