@@ -44,6 +44,11 @@ impl<'a> Readers<'a> {
     }
 }
 
+/// Rows from a question to the end of what is chosen below it, at most.
+const ASKED_ROWS: usize = 10;
+/// A longer row is a sentence of a text.
+const ASKED_CHARS: usize = 100;
+
 /// So many rows above a prompt may tell what its keys do.
 const TOLD_ROWS: usize = 3;
 /// Maximum number of rows of an open frame.
@@ -246,7 +251,8 @@ const NOBODY: Readers<'static> = Readers { names: &[], modes: None, nested: fals
 
 /// The hash of the menu on the screen.
 pub(super) fn menu_hash(page: &Page) -> Option<String> {
-    menu_line(page, NOBODY).map(|line| line.hash)
+    let asked = || asked_above(page, NOBODY).map(|(line, _)| line);
+    menu_line(page, NOBODY).or_else(asked).map(|line| line.hash)
 }
 
 /// A prompt of a program that hides the cursor and paints its own: the lowest row, where it begins or
@@ -273,6 +279,44 @@ pub(super) fn painted_line(page: &Page, readers: Readers<'_>) -> Option<Line> {
         return None;
     }
     Some(painted(page, text, options, readers))
+}
+
+/// Whether the lowest rows are a question in an open frame.
+pub(super) fn is_framed(page: &Page) -> bool {
+    framed(page).is_some()
+}
+
+/// A question of a program that takes keys, with what is typed or chosen in the rows below it: no cursor shows, or it stands before a
+/// text that is offered. Also whether the row has the sign of a question.
+pub(super) fn asked_above(page: &Page, readers: Readers<'_>) -> Option<(Line, bool)> {
+    let end = page.end();
+    let rows = || (end.saturating_sub(ASKED_ROWS)..end).rev();
+    let hidden = !page.view.cursor_visible;
+    let ends = |row: &str| row.ends_with(['?', '？']);
+    let signed = || rows().map(|row| unboxed(page.row(row))).find(|row| begins_question(row));
+    if let Some(row) = signed().filter(|row| hidden && (ends_asking(row) || row.ends_with([')', ']']))) {
+        return Some((above_input(page, row, readers), true));
+    }
+    let low = end.checked_sub(1)?;
+    let above = low.checked_sub(1).map_or("", |row| unboxed(page.row(row)));
+    let at_start = !hidden && page.lead.trim().is_empty();
+    let offered = at_start && page.cursor_row() == low && !page.row(low).trim().is_empty();
+    // A cursor that the program paints, in the row below.
+    let typed = at_start && page.view.cursor_painted && page.cursor_row() == end;
+    let text = match unboxed(page.row(low)) {
+        row if offered && begins_question(row) && ends_asking(row) => row,
+        _ if (hidden || offered) && ends(above) => above,
+        row if (hidden || typed) && (ends(row) || row.ends_with([':', '：'])) => row,
+        _ => return None,
+    };
+    let may_ask = shape_of(text) == Shape::Strong && text.chars().count() <= ASKED_CHARS;
+    may_ask.then(|| (above_input(page, text, readers), false))
+}
+
+/// It stays where it is when it is answered, so it is looked for again as menus are.
+fn above_input(page: &Page, text: &str, readers: Readers<'_>) -> Line {
+    let line = painted(page, text.to_owned(), Vec::new(), readers);
+    Line { hash: hash_of(&[&timeless(text)], &[]), place: Place::Rule, source: Source::Menu, ..line }
 }
 
 fn painted(page: &Page, text: String, options: Vec<PromptOption>, readers: Readers<'_>) -> Line {

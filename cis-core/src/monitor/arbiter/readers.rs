@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use super::candidates::{Candidate, Made, Source};
 use super::line::{
-    Asks, Line, Readers, has_dialog, hash_of, listed, menu_line, nested_row, painted_line, read_line,
+    Asks, Line, Readers, asked_above, has_dialog, hash_of, is_framed, listed, menu_line, nested_row,
+    painted_line, read_line,
 };
 use super::{Arbiter, kernel};
 use crate::event::{Layer, PromptKind};
 use crate::ids::TimestampMs;
 use crate::monitor::evidence::{KernelEvidence, Reader, ReaderHow};
 use crate::monitor::screen::{
-    Asked, Keys, Page, Place, Shape, answers, asks, asks_for_enter, ends_with_key, has_gauges, is_carrier,
-    is_clockwork, is_gauge, is_listener, kind_of, letters, list_asked_above, menu_at_cursor, presses,
-    shape_of, unboxed,
+    Asked, Keys, Page, Place, Shape, answers, asks, asks_for_enter, continues, ends_with_key, has_gauges,
+    is_carrier, is_clockwork, is_gauge, is_listener, kind_of, letters, list_asked_above, menu_at_cursor,
+    presses, shape_of, unboxed,
 };
 
 /// Cells are still for so long before a process in a read counts, ms.
@@ -363,9 +364,12 @@ impl Arbiter {
         if !page.view.alternate && Self::only_listens(page) {
             return None;
         }
-        if !page.view.cursor_visible {
-            return painted_line(page, look.readers)
-                .map(|line| (line, 85, POLL_MS, "at a prompt that it paints"));
+        // Some paint their cursor, too.
+        if !page.view.cursor_visible || is_framed(page) {
+            let painted = painted_line(page, look.readers);
+            return painted
+                .map(|line| (line, 85, POLL_MS, "at a prompt that it paints"))
+                .or_else(|| self.polled_below(look));
         }
         let shape = shape_of(&page.lead);
         if shape == Shape::Empty
@@ -389,6 +393,15 @@ impl Arbiter {
             Shape::Progress if look.readers.edits && line.kind == PromptKind::Idle => {
                 Some((line, 80, POLL_MS, "as line editors do"))
             }
+            Shape::Progress
+                if continues(&page.lead)
+                    && page.at_end()
+                    && kernel::is_raw(look.readers.modes)
+                    && self.kernel.busy() != Some(true) =>
+            {
+                let line = Line { kind: PromptKind::Idle, ..line };
+                Some((line, 75, self.distrust.still_hold(POLL_WEAK_MS), "behind the mark of what goes on"))
+            }
             Shape::Weak if !carries && self.kernel.busy() != Some(true) => {
                 let ms = self.distrust.still_hold(POLL_WEAK_MS);
                 Some((line, 70, ms, "behind text that stands before the cursor"))
@@ -401,8 +414,19 @@ impl Arbiter {
             Shape::Empty if page.at_end() && presses(&line.question) => {
                 Some((line, 70, POLL_WEAK_MS, "below a row that names a key"))
             }
-            Shape::Weak | Shape::Empty | Shape::Progress => None,
+            Shape::Empty => self.polled_below(look),
+            Shape::Weak | Shape::Progress => None,
         }
+    }
+
+    /// Below a question, where somebody types or chooses.
+    fn polled_below(&self, look: &Look<'_>) -> Option<(Line, u8, i64, &'static str)> {
+        if !kernel::is_raw(look.readers.modes) || self.kernel.busy() == Some(true) {
+            return None;
+        }
+        let (line, is_signed) = asked_above(look.page, look.readers)?;
+        let ms = if is_signed { POLL_MS } else { self.distrust.still_hold(POLL_WEAK_MS) };
+        Some((line, 75, ms, "below a question"))
     }
 
     /// It takes keys as they come, for a terminal inside where nobody waits for them, and shows what was written there: a text before

@@ -2,6 +2,7 @@
 
 mod above;
 mod agents;
+mod asked;
 mod before;
 mod endings;
 mod lines;

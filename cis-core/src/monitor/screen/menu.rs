@@ -331,6 +331,18 @@ fn pointed_in(
         (has_boxes() || (is_long && !is_bullet && others())) && ends_list(&rows[last + 1..])
     };
     let asks = (asks(asked) && (!aligned || asks_plainly())) || (open && !asked.is_empty() && is_list());
+    // Of some lists, only one row can be chosen: rows that name the keys say that it is a list.
+    let is_only = || {
+        let off = rows[at + 1..].iter().take_while(|row| row.trim_start().starts_with("- ")).count();
+        let rest = &rows[at + 1 + off..];
+        // The question may be wrapped.
+        let is_begun = rows[..first].iter().rev().take(1 + WRAPPED_ROWS).any(|row| begins_question(row));
+        open && is_begun && ends_list(rest) && rest.iter().any(|row| KEYS.is_match(row))
+    };
+    if stands_alone(above) && is_only() {
+        let label = row["label"].trim_end();
+        return Some((question, vec![option("1", label, meaning_of(label), ENTER.to_owned())], first));
+    }
     if stands_alone(above) || last - first >= OPTIONS_MAX || !asks {
         return None;
     }

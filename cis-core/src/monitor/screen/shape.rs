@@ -36,17 +36,23 @@ static CARRIERS: LazyLock<Regex> = LazyLock::new(|| {
 });
 static PRESS: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
-        r"(?i)\b(press|hit|type|strike|push)\b.{0,40}\b(any key|enter|return|key|space|yes|\[?q\]?)\b|\b(press|hit) \S{1,12}( to|$)|taste drücken|appuyez sur|pulse |キーを押",
+        r"(?i)\b(press|hit|type|strike|push)\b.{0,40}\b(any key|enter|return|key|space|yes|\[?q\]?)\b|\b(press|hit) \S{1,12}( to|$)|taste drücken|drücken? (sie )?.{0,24}taste|appuyez sur|pulse |キーを押",
     )
 });
 static ENDS: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"(?:[?:>$#%\]»❯›➜λ＞：？]|--More--.*|\(END\)|[)}=*»|~])\s*$"));
+    LazyLock::new(|| pattern(r"(?:[?:>$#%\]»❯›➜λ〉＞：？]|--More--.*|\(END\)|[)}=*»|~])\s*$"));
 static ASKS: LazyLock<Regex> = LazyLock::new(|| pattern(r"[?？]\s|[?:：]\s[^:]{0,40}$|^\? "));
 static CONTINUES: LazyLock<Regex> = LazyLock::new(|| {
     pattern(concat!(
         r"(?i)\b(press|hit) [<\[]?(enter|return|any key|a key)[>\]]? to (continue|proceed|go on)\b",
         r"|\b(any|another) (other )?key (to (continue|proceed|go on)|for (more|another))\b",
     ))
+});
+/// A key that nobody presses at a server ends it all.
+static ENDS_WITH_KEY: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"(?i)^\W*(press|hit|push|strike) (any key|enter|return|<enter>|\[enter\]) to (quit|exit|stop|close|end|finish|leave)\W*$",
+    )
 });
 /// A question with groups of answers or defaults behind it, to its end.
 static QUESTION: LazyLock<Regex> =
@@ -104,6 +110,11 @@ fn serves(last_rows: &[String]) -> bool {
     last_rows.iter().any(|row| SERVES.is_match(row))
 }
 
+/// Nothing but dots: an interpreter waits for the rest of what was begun.
+pub(in crate::monitor) fn continues(lead: &str) -> bool {
+    matches!(lead.trim(), ".." | "..." | "....")
+}
+
 /// A program of this name passes on what others show: its own reading tells nothing of theirs.
 pub(in crate::monitor) fn is_carrier(name: &str) -> bool {
     CARRIERS.is_match(name)
@@ -112,7 +123,9 @@ pub(in crate::monitor) fn is_carrier(name: &str) -> bool {
 /// The text before the cursor asks, and does not only say which keys there are.
 pub(in crate::monitor) fn answers(lead: &str) -> bool {
     let text = unboxed(lead);
-    shape_of(lead) == Shape::Strong && (is_question(text) || !LISTENS.is_match(text))
+    // Shells of protocols have an address as their prompt.
+    let asks = || is_question(text) || text.ends_with(['>', '❯']) || ENDS_WITH_KEY.is_match(text);
+    shape_of(lead) == Shape::Strong && (asks() || !LISTENS.is_match(text))
 }
 
 /// The text ends as a question does, whatever it names.

@@ -1,0 +1,87 @@
+//! Questions with what is typed or chosen in the rows below them, and marks that look like progress or servers.
+
+use crate::monitor::ReaderHow::Poll;
+use crate::monitor::arbiter::story::{RAW, Story};
+
+fn polls(screen: &str, hidden: bool) -> Story {
+    let mut story = Story::plain();
+    story.reads("node", Poll, RAW).view.cursor_visible = !hidden;
+    story.shows(screen);
+    story
+}
+
+fn told(screen: &str) -> String {
+    polls(screen, true).pass(6000).take()
+}
+
+#[test]
+fn a_question_above_its_input_is_found_without_a_cursor() {
+    for (screen, asked) in [
+        (
+            "? Which theme?\n  1) dark\n  2) light\n  Answer: 1\n",
+            "2500 blocked 1 question by kernel: ? Which theme?",
+        ),
+        ("? Save each night ?\nno / yes\n", "2500 blocked 1 permission by kernel: ? Save each night ?"),
+        ("Where does the server run?\n>\n", "5000 blocked 1 question by kernel: Where does the server run?"),
+        ("What is its name ?\nmy-project\n", "5000 blocked 1 question by kernel: What is its name ?"),
+        ("Enter the name:\n", "5000 blocked 1 question by kernel: Enter the name:"),
+    ] {
+        let told = told(screen);
+        assert!(told.contains(asked), "{told}\n{screen}");
+    }
+    for log in [
+        "? Which theme?  dark\nCreating files\n",
+        "Did you know?\n\nThere are 12 themes.\n",
+        "Done:\n- one\n- two\n",
+        "Serving at http://localhost:80\nAnything else?\nGET /\n",
+    ] {
+        assert_eq!(told(log), "", "{log}");
+    }
+}
+
+#[test]
+fn an_answered_question_that_stays_makes_room_for_the_next_one() {
+    let mut story = polls("? Save each night ?\nno / yes\n", true);
+    assert!(story.pass(3000).take().contains("? Save each night ?"));
+    story.typed();
+    story.shows("? Save each night ?\nno\n? Remove the lock now?\nno / yes\n").pass(4000);
+    let told = story.take();
+    assert!(told.contains("blocked 2") && told.contains("? Remove the lock now?"), "{told}");
+}
+
+#[test]
+fn the_only_row_that_can_be_chosen_is_a_menu_where_keys_are_named() {
+    let keys = "↑↓ navigate • ⏎ select\n";
+    for rows in ["❯ npm\n", "❯ npm\n- pnpm not installed\n- yarn not installed\n\n"] {
+        let told = told(&format!("? Which package manager do you want to\nuse?\n{rows}{keys}"));
+        assert!(told.contains("[npm"), "{told}\n{rows}");
+    }
+    assert_eq!(told("? Which one  npm\n❯ npm\n- pnpm not installed\n"), "");
+}
+
+#[test]
+fn an_interpreter_waits_for_the_rest_of_what_was_begun() {
+    let told = polls("=> (defn f [x]\n... ", false).pass(6000).take();
+    assert!(told.contains("idle by kernel"), "{told}");
+    for work in ["Fetching... ", "Fetching\n..."] {
+        let mut story = Story::plain();
+        story.reads("node", Poll, crate::monitor::arbiter::story::LINES).shows(work).pass(60_000);
+        assert_eq!(story.take(), "", "{work}");
+    }
+}
+
+#[test]
+fn a_prompt_may_be_an_address_and_a_key_may_end_it() {
+    for (prompt, kind) in [
+        ("http://127.0.0.1:18999> ", "idle"),
+        ("Press Enter to quit", "question"),
+        ("Press any key to exit...", "question"),
+        ("Drücken Sie eine beliebige Taste, um fortzufahren . . .", "question"),
+    ] {
+        let told = polls(prompt, false).pass(4000).take();
+        assert!(told.contains(kind), "{told}\n{prompt}");
+    }
+    for server in ["Serving at http://127.0.0.1:8000\nPress Ctrl+C to quit ", "Press q to quit"] {
+        assert_eq!(polls(server, false).pass(60_000).take(), "", "{server}");
+    }
+}
