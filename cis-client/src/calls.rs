@@ -5,6 +5,7 @@ use hyper::Method;
 use hyper::body::Bytes;
 use serde::de::DeserializeOwned;
 
+use super::http::TRIES_MAX;
 use super::query::ToQuery as _;
 use super::{Client, ClientError, LogStream};
 use cis_core::api::{
@@ -18,6 +19,7 @@ use cis_core::api::{
     ThreadMessage, TimeView, WhyView, paths,
 };
 use cis_core::dag::Group;
+use cis_core::event::RunState;
 
 /// By this name the session whose token is shown calls itself.
 const SELF: &str = "self";
@@ -95,18 +97,20 @@ impl Client {
     /// Ends a run: live sessions are stopped, the rest is not started.
     pub async fn cancel_run(&self, run: &str, how: CancelRun) -> Result<RunView, ClientError> {
         let path = how.on(paths::fill(paths::RUN_CANCEL, &[run]));
-        let bytes = self.send(Method::POST, &path, Bytes::new()).await?;
-        serde_json::from_slice(&bytes).map_err(ClientError::protocol)
+        let is_so = if how.now { |view: &RunView| view.state.is_terminal() } else { is_ending };
+        self.until_so(run, &path, is_so).await
     }
 
     /// Starts nothing new in it.
     pub async fn pause_run(&self, run: &str) -> Result<RunView, ClientError> {
-        self.act(paths::RUN_PAUSE, run).await
+        self.until_so(run, &paths::fill(paths::RUN_PAUSE, &[run]), |view| view.state == RunState::Paused)
+            .await
     }
 
     /// Goes on with it.
     pub async fn resume_run(&self, run: &str) -> Result<RunView, ClientError> {
-        self.act(paths::RUN_RESUME, run).await
+        self.until_so(run, &paths::fill(paths::RUN_RESUME, &[run]), |view| view.state != RunState::Paused)
+            .await
     }
 
     /// Has the node coordinate it, instead of another one.
@@ -385,8 +389,38 @@ impl Client {
         self.get_long(&how.on(paths::fill(paths::MATRIX_EVENTS, &[room]))).await
     }
 
+    /// Brings a run into a state. If the node dies meanwhile, the next one says whether it was done; if not, it is asked again.
+    async fn until_so(
+        &self,
+        run: &str,
+        path: &str,
+        is_so: fn(&RunView) -> bool,
+    ) -> Result<RunView, ClientError> {
+        for _ in 0..TRIES_MAX {
+            let error = match self.send(Method::POST, path, Bytes::new()).await {
+                Ok(bytes) => return serde_json::from_slice(&bytes).map_err(ClientError::protocol),
+                Err(error @ ClientError::Io { .. }) => error,
+                Err(error) => return Err(error),
+            };
+            if !self.bring_back().await {
+                return Err(error);
+            }
+            let view = self.run(run).await?.run;
+            if is_so(&view) {
+                return Ok(view);
+            }
+        }
+        serde_json::from_slice(&self.send(Method::POST, path, Bytes::new()).await?)
+            .map_err(ClientError::protocol)
+    }
+
     async fn act(&self, path: &str, run: &str) -> Result<RunView, ClientError> {
         let bytes = self.send(Method::POST, &paths::fill(path, &[run]), Bytes::new()).await?;
         serde_json::from_slice(&bytes).map_err(ClientError::protocol)
     }
+}
+
+/// Whether a run is being cancelled, or has ended.
+fn is_ending(view: &RunView) -> bool {
+    view.cancelling || view.state.is_terminal()
 }
