@@ -1,7 +1,7 @@
 //! `config.toml`: whether it can be trusted, what it says, and where.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::ops::Range;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -66,7 +66,16 @@ pub(super) fn read(path: &Path) -> Result<Layer, FileError> {
     let no_wait = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let file = match File::options().read(true).custom_flags(no_wait).open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Layer::default()),
+        // A link to what is not there, on a disk that is not mounted for instance, is a configuration that cannot be read.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::symlink_metadata(path) {
+            Ok(_) => {
+                return Err(io(io::Error::new(
+                    error.kind(),
+                    "it is a symbolic link to a file that is not there",
+                )));
+            }
+            Err(_) => return Ok(Layer::default()),
+        },
         Err(error) => return Err(io(error)),
     };
     check_trust(path, &file)?;
@@ -98,7 +107,7 @@ fn check_trust(path: &Path, file: &File) -> Result<(), FileError> {
         );
     }
     let dir = path.parent().unwrap_or(path);
-    let dir_meta = std::fs::metadata(dir).map_err(io)?;
+    let dir_meta = fs::metadata(dir).map_err(io)?;
     if !own(dir_meta.uid()) || dir_meta.mode() & 0o022 != 0 {
         let why = format!("others can replace it in {}", dir.display());
         return refuse(why, format!("chmod go-w {}", dir.display()));
@@ -415,11 +424,9 @@ mod tests {
     fn a_file_that_others_can_write_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config.toml");
-        let mode = |path: &Path, mode| {
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap()
-        };
+        let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         assert_eq!(read(&path).unwrap(), Layer::default());
-        std::fs::write(&path, "[node]\nmax_sessions = 7\n").unwrap();
+        fs::write(&path, "[node]\nmax_sessions = 7\n").unwrap();
         mode(&path, 0o644);
         assert_eq!(read(&path).unwrap().values.len(), 1);
         for writable in [0o664, 0o646] {
@@ -434,8 +441,8 @@ mod tests {
         assert!(matches!(read(&path), Err(FileError::Unsafe { .. })));
         mode(dir.path(), 0o700);
         assert_eq!(read(&path).unwrap().values.len(), 1);
-        std::fs::remove_file(&path).unwrap();
-        std::fs::create_dir(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
         assert!(matches!(read(&path), Err(FileError::Unsafe { .. } | FileError::Io { .. })));
     }
 }

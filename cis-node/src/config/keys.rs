@@ -31,6 +31,17 @@ pub enum KeyError {
         /// Its size.
         bytes: usize,
     },
+    /// There is a store, and no key of the node that it is of: with another one, its runs would be of another node.
+    #[error(
+        "the key file {} is missing, and the home has the runs of that node: restore it from a backup; without one, move the home away \
+         (`mv {} ELSEWHERE`) and begin with a new one", path.display(), home.display()
+    )]
+    Missing {
+        /// Which.
+        path: PathBuf,
+        /// The home.
+        home: PathBuf,
+    },
     /// The system gave no random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(String),
@@ -40,6 +51,8 @@ pub enum KeyError {
 const IDENTITY: &str = "identity.key";
 /// Seed of the key that takes its place: from the moment that the list of trust is signed by it.
 const NEXT: &str = "identity.key.next";
+/// What the node keeps.
+const STORE: &str = "cis.db";
 /// The list of trust.
 pub(super) const TRUST: &str = "trust.toml";
 
@@ -58,7 +71,12 @@ impl Keys {
     /// See [`KeyError`].
     pub fn load_or_make(home: &Path) -> Result<Self, KeyError> {
         finish_rotation(home)?;
-        let seed = load_or_make(&home.join(IDENTITY))?;
+        let path = home.join(IDENTITY);
+        let has_store = fs::metadata(home.join(STORE)).is_ok_and(|store| store.len() > 0);
+        if has_store && read_seed(&path)?.is_none() {
+            return Err(KeyError::Missing { path, home: home.to_owned() });
+        }
+        let seed = load_or_make(&path)?;
         let secret = load_or_make(&home.join("token.key"))?;
         // A key of any length is allowed, so this cannot fail.
         let empty_mac = Hmac::<Sha256>::new_from_slice(&secret).unwrap_or_else(|_| unreachable!());
@@ -187,6 +205,18 @@ pub(super) fn random_seed() -> Result<[u8; 32], KeyError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_store_gets_no_other_key() {
+        let tmp = tempfile::tempdir().unwrap();
+        fs::write(tmp.path().join(STORE), "").unwrap();
+        let did = Keys::load_or_make(tmp.path()).unwrap().node.did();
+        fs::write(tmp.path().join(STORE), "runs").unwrap();
+        assert_eq!(Keys::load_or_make(tmp.path()).unwrap().node.did(), did);
+        fs::remove_file(tmp.path().join(IDENTITY)).unwrap();
+        assert!(matches!(Keys::load_or_make(tmp.path()), Err(KeyError::Missing { .. })));
+        assert!(!tmp.path().join(IDENTITY).exists());
+    }
 
     #[test]
     fn keys_stay_and_tokens_belong_to_one_session() {

@@ -25,6 +25,8 @@ use cis_store::Blobs;
 const APART: Duration = Duration::from_secs(24 * 60 * 60);
 /// A node that has just started has better things to do.
 const AFTER_START: Duration = Duration::from_secs(5);
+/// So long after the last one, the clock may be wrong.
+const UNLIKELY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// After one that was not possible.
 const AGAIN: Duration = Duration::from_secs(60 * 60);
 
@@ -83,7 +85,7 @@ impl Upkeep {
                     Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
                 }
                 // It may have been done meanwhile, as somebody asked for it.
-                if self.until_due().is_zero() {
+                if self.until_due().is_zero() && !self.puts_off() {
                     pause = self.clean_by_rule();
                 }
             }
@@ -97,6 +99,26 @@ impl Upkeep {
     fn until_due(&self) -> Duration {
         let last = hold::last_cleaned(&self.home.dir).and_then(|last| last.elapsed().ok());
         last.map_or(Duration::ZERO, |since| APART.saturating_sub(since))
+    }
+
+    /// Whether nothing is cleaned now, as the last time is so long ago that the clock may be wrong: logs that are removed because of it are
+    /// lost. Only once: if the home was just not used, it is cleaned a day later.
+    fn puts_off(&self) -> bool {
+        let home = &self.home.dir;
+        let last = hold::last_cleaned(home).and_then(|last| last.elapsed().ok());
+        if last.is_none_or(|since| since < UNLIKELY) || hold::was_put_off(home) {
+            return false;
+        }
+        let noted = hold::Hold::alone(home).map(|held| held.put_off(SystemTime::now()));
+        match noted {
+            Ok(Ok(())) => tracing::info!(
+                "the last cleaning was long ago, or the clock is wrong: it is put off for a day"
+            ),
+            Ok(Err(error)) => tracing::warn!(%error, "it cannot be noted that the cleaning is put off"),
+            // Somebody else cleans.
+            Err(_) => {}
+        }
+        true
     }
 
     /// Gives the least time until it is tried again.

@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::Progress;
 use super::archive::{ArchiveWriter, DATABASE, FILES, FORMAT, Head, is_allowed};
 use super::error::UpkeepError;
-use super::hold::Hold;
+use super::hold::{self, Hold};
 use cis_core::ids::{BlobId, TimestampMs};
 use cis_local::{Home, open_no_link};
 use cis_store::Blobs;
@@ -53,7 +53,7 @@ pub fn backup<W: Write>(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(BackupReport, W), UpkeepError> {
     maintenance::refuse_missing(&home.database())?;
-    let _hold = Hold::shared(&home.dir)?;
+    let _hold = Hold::shared(&home.dir, hold::PATIENCE)?;
     let aside = Aside::make(aside)?;
     let copied = aside.0.join(DATABASE);
     maintenance::copy(&home.database(), &copied, &mut |_, _| {})?;

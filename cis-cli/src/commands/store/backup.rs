@@ -1,6 +1,7 @@
 //! `cis store backup`.
 
 use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -42,9 +43,20 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     if args.file.as_os_str() == "-" {
         return to_stdout(context, args);
     }
-    if !args.force && fs::symlink_metadata(&args.file).is_ok() {
-        return Err(CliError::bad_input(format!("{} already exists", args.file.display()))
-            .hint("give another name, or --force to replace it"));
+    if let Ok(there) = fs::symlink_metadata(&args.file) {
+        let refuse = |what: &str| Err(CliError::bad_input(format!("{} {what}", args.file.display())));
+        let folder = |of: &Path| fs::canonicalize(of).ok();
+        let home = folder(&context.home.dir);
+        if home.is_some_and(|home| folder(folder_of(&args.file)).is_some_and(|of| of.starts_with(home))) {
+            return refuse("is a file of the home");
+        }
+        if !there.is_file() && !there.is_symlink() {
+            return refuse("is not a regular file");
+        }
+        if !args.force {
+            return refuse("already exists")
+                .map_err(|error| error.hint("give another name, or --force to replace it"));
+        }
     }
     let partial = Partial::make(&args.file)?;
     // Nothing is written into the home, whose disk may be full.
@@ -117,9 +129,11 @@ impl Partial {
         };
         let mut partial = std::ffi::OsString::from(".");
         partial.push(name);
-        partial.push(format!(".partial-{}", std::process::id()));
+        // In a directory of others, nobody knows the name before, and what is there is not used.
+        let random = RandomState::new().hash_one(std::process::id());
+        partial.push(format!(".partial-{random:016x}"));
         let path = target.with_file_name(partial);
-        let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+        let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         let file =
             opened.map_err(|e| CliError::bad_input(format!("cannot write {}: {e}", target.display())))?;
         Ok(Self { file, path })
