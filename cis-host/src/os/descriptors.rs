@@ -50,6 +50,14 @@ pub(crate) fn close_all_above_stderr() {
     unsafe { libc::close_range(3, libc::c_uint::MAX, 0) };
 }
 
+/// Marks every descriptor above 2 close-on-exec: what this process got from its parents does not go to programs that it starts. A
+/// node that a command starts would otherwise keep their locks, pipes and mounts.
+#[allow(unsafe_code)]
+pub fn keep_descriptors_to_ourselves() {
+    // SAFETY: close_range takes plain integers, and with this flag it closes nothing.
+    unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC.cast_signed()) };
+}
+
 /// `/dev/null`, for reading and writing.
 pub(crate) fn null_device() -> io::Result<OwnedFd> {
     Ok(File::options().read(true).write(true).open("/dev/null")?.into())
