@@ -51,6 +51,10 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let host_alone = matches!(found, Probe::Absent)
         && !context.in_session()
         && lock_holders::host(&context.home)?.is_some();
+    // A node without its lock lives, perhaps, and has the only connection to the host.
+    if let (Probe::Absent, false, Some(other)) = (&found, context.in_session(), other_node(&context.home)) {
+        return Err(CliError::unavailable(other).hint("end that process to stop the node: `kill PID`"));
+    }
     if host_alone && args.kill_sessions {
         // A node records how sessions end; without one they are ended as well.
         match node_start::ensure(&context.home, &context.overrides, false) {
@@ -82,12 +86,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
             force::end(context, &node, how.kill_sessions)?;
             true
         }
-        Probe::Absent => {
-            if let (false, Some(other)) = (context.in_session(), other_node(&context.home)) {
-                return Err(CliError::unavailable(other));
-            }
-            false
-        }
+        Probe::Absent => false,
     };
     let host_stopped = ends_sessions && force::end_host(context)?;
     let leftovers_ended = ends_sessions && !host_stopped && force::end_leftovers(context)?;
