@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 use crate::Outcome;
-use crate::process::{cargo, run};
+use crate::process::build_programs;
 use crate::workspace::{files_below, root, target_dir};
 
 /// So many are played at a time, where nobody says it: they mostly wait.
@@ -46,7 +46,7 @@ pub(crate) fn corpus(rest: &[String]) -> Outcome {
     if jobs.is_empty() {
         return Err(format!("nothing to {verb}: no scenario is called {}", wanted.join(", ")));
     }
-    run(cargo(&["build", "--locked", "-p", "cis-cli", "--bin", "cis"]))?;
+    build_programs()?;
     // Where everybody may run it and write: an ordinary user cannot see a target directory of root's.
     let scratch = std::env::temp_dir().join(format!("cis-corpus-{}", std::process::id()));
     make_open(&scratch)?;
