@@ -275,7 +275,12 @@ impl Model {
             return Ok(());
         }
         let detail = match (&result.end, result.outcome.detail()) {
-            (Some(end @ (EndReason::AllowedFailure { .. } | EndReason::Killed)), _) => end.to_string(),
+            (
+                Some(
+                    end @ (EndReason::AllowedFailure { .. } | EndReason::Killed | EndReason::Skipped { .. }),
+                ),
+                _,
+            ) => end.to_string(),
             (Some(end), detail) if detail.is_empty() => end.to_string(),
             (_, detail) => detail,
         };

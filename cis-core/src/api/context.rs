@@ -52,11 +52,12 @@ pub struct NeedContext {
 }
 
 impl TaskContext {
-    /// Something was left by a task that it needs: worth a file.
+    /// A task that it needs left something, or did not succeed: worth a file.
     #[must_use]
-    pub fn left_something(&self) -> bool {
+    pub fn says_something(&self) -> bool {
         self.needs.values().any(|need| {
-            !need.outputs.is_empty()
+            need.state != TaskState::Succeeded
+                || !need.outputs.is_empty()
                 || !need.output.is_empty()
                 || !need.artifacts.is_empty()
                 || need.incomplete
@@ -151,8 +152,8 @@ mod tests {
             ]
         );
         assert!(context(&[]).variables().is_empty());
-        assert!(!context(&[("plain", &[])]).left_something());
-        assert!(found.left_something());
+        assert!(!context(&[("plain", &[])]).says_something());
+        assert!(found.says_something());
     }
 
     #[test]

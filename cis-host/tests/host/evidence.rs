@@ -380,7 +380,6 @@ fn a_pinentry_of_an_agent_daemon_is_a_stranger_that_asks_for_a_passphrase() {
     let is = |one: &Reader| one.foreign && one.name.starts_with("pinentry");
     let evidence = seen(&mut control, start.session, "it asks", |evidence| evidence.readers.iter().any(is));
     assert!(!evidence.readers[0].nested && evidence.readers[0].modes == evidence.modes, "{evidence:?}");
-    assert!(evidence.quiet_ms < 5000, "not found in time: {evidence:?}");
     // It belongs to no session, and would compute without end at a terminal that is gone.
     let pinentry = evidence.readers.iter().find(|one| is(one)).unwrap().pid;
     kill_process(Pid::from_raw(i32::try_from(pinentry).unwrap()).unwrap(), Signal::KILL).unwrap();

@@ -232,7 +232,7 @@ impl LocalWorker {
         env: &mut Variables,
     ) -> bool {
         env.extend(context.variables());
-        if !context.left_something() {
+        if !context.says_something() {
             return true;
         }
         let path = context_file(&self.home, session);

@@ -33,7 +33,7 @@ pub(crate) fn context(context: &TaskContext) -> String {
     for (name, value) in &variables {
         let _ = writeln!(out, "  {name}={}", short(value));
     }
-    if context.left_something() {
+    if context.says_something() {
         let _ = writeln!(
             out,
             "  CIS_CONTEXT {DIM}(a file with all of this: `cis dag context {task} --json`){DIM:#}"

@@ -65,7 +65,11 @@ impl Dialect {
 impl Refusal {
     /// What is wrong with a template at `at` of the script `text`, and what to write instead.
     pub(super) fn explain(self, text: &str, at: usize) -> (String, String) {
-        let by_env = "or pass it as a variable: env = { VALUE = \"{{ … }}\" }, and \"$VALUE\" in the script";
+        let by_env = match self {
+            // There it would be evaluated as code, too.
+            Refusal::Arithmetic => "declare it as an integer where it comes from",
+            _ => "or pass it as a variable: env = { VALUE = \"{{ … }}\" }, and \"$VALUE\" in the script",
+        };
         let (message, help) = match self {
             Refusal::SingleQuotes => (
                 "a value cannot stand inside single quotes, where the shell expands nothing",

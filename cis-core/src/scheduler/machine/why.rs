@@ -73,7 +73,7 @@ impl Machine {
                     entry.attempts + 1,
                     span(waits_ms)
                 ));
-                answer.try_command(format!("cis dag logs {}", run.spec(index).id));
+                answer.try_command(logs_of(run, index, ""));
             }
             Some(QueueReason::Resources { detail, .. }) if waits_ms > 0 => {
                 answer.say(format!(
@@ -309,11 +309,16 @@ fn running(run: &Run, index: u32, now: TimestampMs, answer: &mut Answer) {
         Some(pid) => format!("Attempt {attempt} has been running for {since}, as process {pid}."),
         None => format!("Attempt {attempt} was granted {since} ago; its process is being started."),
     });
-    answer.try_command(format!("cis dag logs -f {}", run.spec(index).id));
+    answer.try_command(logs_of(run, index, "-f "));
+}
+
+/// Shows the log of a task of this run, and of no newer one.
+fn logs_of(run: &Run, index: u32, options: &str) -> String {
+    format!("cis dag logs {options}{} --run {}", run.spec(index).id, run.id().short())
 }
 
 fn ended(run: &Run, index: u32, answer: &mut Answer) {
-    let (spec, entry) = (run.spec(index), run.entry(index));
+    let entry = run.entry(index);
     let attempts = match entry.attempts {
         0 => "without an attempt".to_owned(),
         n => format!("with attempt {n}"),
@@ -323,10 +328,10 @@ fn ended(run: &Run, index: u32, answer: &mut Answer) {
             let root = root_cause(run, index);
             answer.say(format!("It was not started: {}.", end_of(entry)));
             if let Some(root) = root {
-                let (root_spec, root) = (run.spec(root), run.entry(root));
+                let (at, root_spec, root) = (root, run.spec(root), run.entry(root));
                 answer.say(format!("`{}` is {}: {}.", root_spec.id, root.state, end_of(root)));
                 if root.attempts > 0 {
-                    answer.try_command(format!("cis dag logs {}", root_spec.id));
+                    answer.try_command(logs_of(run, at, ""));
                 }
             }
         }
@@ -341,7 +346,7 @@ fn ended(run: &Run, index: u32, answer: &mut Answer) {
         answer.say(format!("Its result is not in the cache: {why}."));
     }
     if entry.attempts > 0 && entry.state != TaskState::Succeeded {
-        answer.try_command(format!("cis dag logs {}", spec.id));
+        answer.try_command(logs_of(run, index, ""));
     }
     if !entry.state.counts_as_success() {
         if run.state().is_terminal() {

@@ -7,8 +7,11 @@ use crate::scheduler::{InputKind, Rejected};
 
 fn why(bench: &Bench, task: &str) -> Vec<String> {
     let view = bench.machine.why(&run_id(1), &id(task), bench.now).unwrap();
-    let run = run_id(1).to_string();
-    let tries = view.try_this.into_iter().map(|line| format!("$ {}", line.replace(&run, "RUN")));
+    let (run, short) = (run_id(1).to_string(), format!("--run {}", run_id(1).short()));
+    let tries = view
+        .try_this
+        .into_iter()
+        .map(|line| format!("$ {}", line.replace(&run, "RUN").replace(&short, "--run SHORT")));
     view.because.into_iter().chain(tries).collect()
 }
 
@@ -40,7 +43,7 @@ fn of_a_task_that_waits_for_its_needs() {
             "Attempt 1 was granted 15s ago; its process is being started.",
             &format!("$ cis answer {item} --text TEXT"),
             &format!("$ cis dag attach {}", session(1)),
-            "$ cis dag logs -f a"
+            "$ cis dag logs -f a --run SHORT"
         ]
     );
 }
@@ -124,7 +127,7 @@ fn of_a_task_that_waits_for_its_next_try() {
     bench.ends("a", exit(3));
     assert_eq!(
         why(&bench, "a"),
-        ["Attempt 1 ended with: exit code 3. Attempt 2 starts in 1.0s.", "$ cis dag logs a"]
+        ["Attempt 1 ended with: exit code 3. Attempt 2 starts in 1.0s.", "$ cis dag logs a --run SHORT"]
     );
     bench.short_of_ptys("b");
     bench.now += 500;
@@ -151,7 +154,7 @@ fn of_tasks_that_ended() {
             "It was not started: needs `b`, which did not succeed.",
             "`a` is failed: exit code 9.",
             "The run goes on; it can be retried once that has ended.",
-            "$ cis dag logs a"
+            "$ cis dag logs a --run SHORT"
         ]
     );
     assert_eq!(why(&bench, "d")[0], "Attempt 1 has been running for 0.0s, as process 42.");
@@ -159,7 +162,11 @@ fn of_tasks_that_ended() {
     assert_eq!(why(&bench, "d"), ["It succeeded with attempt 1."]);
     assert_eq!(
         why(&bench, "a"),
-        ["It failed with attempt 1: exit code 9.", "$ cis dag logs a", "$ cis dag retry RUN --failed"]
+        [
+            "It failed with attempt 1: exit code 9.",
+            "$ cis dag logs a --run SHORT",
+            "$ cis dag retry RUN --failed"
+        ]
     );
     let nowhere = bench.machine.why(&run_id(1), &id("nowhere"), 0).unwrap_err();
     assert!(matches!(nowhere, Rejected::NoTask { .. }));
