@@ -1,7 +1,7 @@
 //! The processes that hold the locks of a home: a node that does not answer, and the session host.
 
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use cis_local::{ConnectError, Lock, LockFile, check_unused, is_cleared, is_held, look};
@@ -37,14 +37,19 @@ pub(crate) fn is_absent(home: &Home) -> bool {
     matches!(look(&home.node_lock()), Ok(Lock::Free))
 }
 
-/// Says that a node or session host without the locks of this home listens where that of this home would; none if nobody does.
+/// Returns why a process that listens at the node's socket is not the node of this home; none if nobody listens without the lock.
 pub(crate) fn other_node(home: &Home) -> Option<String> {
-    let places = [(home.node_lock(), home.node_socket()), (home.host_lock(), home.host_socket())];
-    let other = |(lock, socket): &(PathBuf, PathBuf)| {
-        let is_free = matches!(is_held(lock), Ok(false));
-        is_free.then(|| check_unused(socket))?.err().map(|error| error.to_string())
-    };
-    places.iter().find_map(other)
+    other(&home.node_lock(), &home.node_socket())
+}
+
+/// The same of the session host.
+pub(crate) fn other_host(home: &Home) -> Option<String> {
+    other(&home.host_lock(), &home.host_socket())
+}
+
+fn other(lock: &Path, socket: &Path) -> Option<String> {
+    let is_free = matches!(is_held(lock), Ok(false));
+    is_free.then(|| check_unused(socket))?.err().map(|error| error.to_string())
 }
 
 /// Whether the node of the home was stopped. Waits for a node that is ending, so it blocks.

@@ -134,7 +134,7 @@ fn serve(home: &Home, overrides: &[String], stays: bool, log: File) -> io::Resul
         .stdout(Stdio::piped())
         .stderr(log);
     hand_environment_over(&mut command)?;
-    cis_host::keep_descriptors_to_ourselves();
+    cis_host::mark_descriptors_close_on_exec();
     let mut child = command.spawn()?;
     let stdout = child.stdout.take().ok_or_else(|| io::Error::other("its output is not connected"))?;
     // A command that follows a run outlives nodes, and would keep each one that died as a zombie.

@@ -18,7 +18,7 @@ pub mod recorder;
 
 pub use os::{
     START_MS, allocate, boot_ms, die_by_signal, fail_large_writes, give_memory_back, hand_environment_over,
-    keep_descriptors_to_ourselves, receive_environment, share_memory, stamp_at_start, unmap_code,
+    mark_descriptors_close_on_exec, receive_environment, share_memory, stamp_at_start, unmap_code,
 };
 
 #[cfg(test)]

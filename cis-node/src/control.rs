@@ -368,7 +368,6 @@ pub(crate) fn stale() -> Problem {
     Problem::new(ProblemKind::Conflict, detail).hint("compare the clocks, and try again")
 }
 
-/// What is said to the node that forwarded an answer which was not typed.
 /// What another node answers. That its node ends says nothing of this one: clients would take it for an answer of this node.
 fn of_another_node(outcome: ControlOutcome) -> ControlOutcome {
     match outcome {
@@ -379,6 +378,7 @@ fn of_another_node(outcome: ControlOutcome) -> ControlOutcome {
     }
 }
 
+/// What is said to the node that forwarded an answer which was not typed.
 fn not_typed(item: &InboxId, error: &HubError) -> Problem {
     match error {
         error if error.may_have_typed() => may_have_typed(ProblemKind::Conflict, error),

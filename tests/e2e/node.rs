@@ -278,3 +278,37 @@ fn sigterm_ends_a_node_whose_driver_hangs() {
     stopper.kill().unwrap();
     stopper.wait().unwrap();
 }
+
+#[test]
+fn a_node_keeps_no_open_file_of_the_command_that_starts_it() {
+    let cis = Cis::new();
+    let lock = cis.write("lock", "").canonicalize().unwrap();
+    let mut start = cis.program("sh");
+    start.args(["-c", "exec 9>lock; exec \"$0\" node start --detach"]).arg(cis.binary());
+    assert!(start.status().unwrap().success());
+    let pid = cis.node_pid().unwrap();
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let open: Vec<_> = open.filter_map(|fd| std::fs::read_link(fd.unwrap().path()).ok()).collect();
+    assert!(!open.is_empty() && !open.contains(&lock), "{open:?}");
+    cis.ok(["node", "stop"]);
+}
+
+#[test]
+fn a_node_whose_lock_file_was_deleted_keeps_its_sessions() {
+    let cis = Cis::new();
+    let script = "until [ -e \"$E2E_WORK/open\" ]; do sleep 0.05; done; echo ran >> \"$E2E_WORK/ran\"";
+    let run = cis
+        .start(&format!("version = 1\n[dag]\nid = \"long\"\n[[tasks]]\nid = \"a\"\nscript = '{script}'\n"));
+    let (node, session) = (cis.node_pid().unwrap(), cis.session_of("a"));
+    std::fs::remove_file(cis.home().join("node.lock")).unwrap();
+    for more in [&[][..], &["--kill-sessions"]] {
+        let said = cis.run([&["node", "stop"], more].concat()).expect(3);
+        assert!(said.stderr.contains(&node.to_string()), "{said:?}");
+    }
+    assert!(is_alive(node) && is_alive(u32::try_from(session["pid"].as_u64().unwrap()).unwrap()));
+    signal(node, Signal::TERM);
+    eventually("it ends", || (!is_alive(node)).then_some(()));
+    cis.write("open", "");
+    cis.wait_run(&run, "succeeded");
+    assert_eq!((cis.read("ran").as_str(), cis.task(&run, "a")["attempts"].as_u64()), ("ran\n", Some(1)));
+}

@@ -332,3 +332,59 @@ fn gc_does_not_wait_for_a_node_that_hangs() {
     cis.ok(["store", "gc", "--dry-run"]);
     cis.stop();
 }
+
+#[test]
+fn a_backup_replaces_neither_files_of_the_home_nor_what_is_no_file() {
+    let cis = Cis::new();
+    cis.ok(["dag", "list"]);
+    cis.stop();
+    let database = cis.home().join("cis.db");
+    let before = fs::read(&database).unwrap();
+    let said = cis.run(["store", "backup", "--force", database.to_str().unwrap()]).expect(2);
+    assert!(said.stderr.contains("it is in the home"), "{said:?}");
+    assert_eq!(fs::read(&database).unwrap(), before);
+    fs::create_dir(cis.work().join("folder")).unwrap();
+    let said = cis.run(["store", "backup", "--force", "folder"]).expect(2);
+    assert!(said.stderr.contains("is not a regular file"), "{said:?}");
+    cis.ok(["store", "backup", "x.tar"]);
+    cis.ok(["store", "backup", "--force", "x.tar"]);
+}
+
+#[test]
+fn a_home_without_its_key_is_refused_until_it_is_back() {
+    let cis = Cis::new();
+    cis.ok(["dag", "list"]);
+    cis.stop();
+    let (key, aside) = (cis.home().join("identity.key"), cis.work().join("key"));
+    fs::rename(&key, &aside).unwrap();
+    let said = cis.run(["dag", "list"]).expect(3);
+    assert!(said.stderr.contains("identity.key is missing") && !key.exists(), "{said:?}");
+    fs::rename(&aside, &key).unwrap();
+    cis.ok(["dag", "list"]);
+}
+
+#[test]
+fn a_cleaning_that_a_wrong_clock_may_have_called_is_put_off_once() {
+    let cis = Cis::new();
+    let text = "version = 1\n[dag]\nid = \"tiny\"\n[[tasks]]\nid = \"a\"\ncommand = [\"echo\", \"kept\"]\n";
+    let run = cis.start(text);
+    cis.wait_run(&run, "succeeded");
+    cis.stop();
+    let lock = cis.home().join("upkeep.lock");
+    fs::write(&lock, "cleaned\n").unwrap();
+    let long_ago = SystemTime::now() - Duration::from_secs(8 * 24 * 3600);
+    File::options().write(true).open(&lock).unwrap().set_modified(long_ago).unwrap();
+    let is_noted = || fs::read_to_string(&lock).is_ok_and(|said| said.starts_with("put off")).then_some(());
+    let start = ["-c", "retention.max_age=1ms", "node", "start", "--detach"];
+    cis.ok(start);
+    eventually("it is put off", is_noted);
+    cis.stop();
+    assert!(cis.ok(["dag", "logs", "a"]).contains("kept"));
+    cis.stop();
+    // A day later it is done.
+    File::options().write(true).open(&lock).unwrap().set_modified(long_ago).unwrap();
+    cis.ok(start);
+    let is_cleaned = || fs::read_to_string(&lock).is_ok_and(|said| said == "cleaned\n").then_some(());
+    eventually("it is cleaned", is_cleaned);
+    assert!(!cis.run(["dag", "logs", "a"]).stdout.contains("kept"));
+}

@@ -27,7 +27,7 @@ pub(super) fn text(text: &str, chars_max: usize) -> String {
     out
 }
 
-/// The same of rows, which stay rows, with the blanks in them. Empty rows at the end are left out.
+/// Cleans rows in the same way. Line ends and blanks stay. Empty rows at the end are left out.
 pub(super) fn lines<'a>(rows: impl Iterator<Item = &'a str>, chars_max: usize) -> String {
     let mut out = String::new();
     for (n, row) in rows.enumerate() {

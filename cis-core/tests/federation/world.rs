@@ -367,8 +367,7 @@ impl World {
                 self.send(at, to, Message::Alive {});
             }
         }
-        let before: Vec<NodeDid> = (0..at).map(did).collect();
-        for (_, epoch) in self.nodes[at].suspicion.due(Some(&before), now) {
+        for (_, epoch) in self.nodes[at].suspicion.due(Some(at), now) {
             self.take_over(at, epoch);
         }
     }
@@ -391,8 +390,7 @@ impl World {
             let mut times: Vec<BootMs> = Vec::new();
             times.extend(node.worker.as_ref().and_then(WorkerHalf::poll_timeout));
             times.extend(node.coordinator.as_ref().and_then(CoordinatorHalf::poll_timeout));
-            let before: Vec<NodeDid> = (0..at).map(did).collect();
-            times.extend(node.suspicion.poll_timeout(Some(&before)));
+            times.extend(node.suspicion.poll_timeout(Some(at)));
             for time in times {
                 due = due.min(self.now + (time - self.local(at)).max(1));
             }

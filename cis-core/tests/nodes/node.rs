@@ -189,8 +189,7 @@ pub(crate) struct Life {
     pub(super) suspicion: Suspicion,
     pub(crate) head: Option<Head>,
     pub(super) others: Vec<NodeDid>,
-    /// The coordinators before it; none: it is not one of them.
-    pub(super) before: Option<Vec<NodeDid>>,
+    pub(super) rank: Option<usize>,
     pub(super) is_deaf: bool,
     pub(super) alive_at: BootMs,
     pub(crate) finality: Option<Finality>,
@@ -358,7 +357,7 @@ impl Node {
             suspicion: Suspicion::new(settings),
             head: None,
             others: Vec::new(),
-            before: None,
+            rank: None,
             is_deaf: true,
             alive_at: 0,
             finality: None,

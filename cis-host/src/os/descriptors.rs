@@ -53,7 +53,7 @@ pub(crate) fn close_all_above_stderr() {
 /// Marks every descriptor above 2 close-on-exec: what this process got from its parents does not go to programs that it starts. A
 /// node that a command starts would otherwise keep their locks, pipes and mounts.
 #[allow(unsafe_code)]
-pub fn keep_descriptors_to_ourselves() {
+pub fn mark_descriptors_close_on_exec() {
     // SAFETY: close_range takes plain integers, and with this flag it closes nothing.
     unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC.cast_signed()) };
 }

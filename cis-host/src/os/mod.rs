@@ -33,7 +33,7 @@ pub(crate) use budget::Budget;
 pub(crate) use children::{ended_child, reap};
 pub use clock::boot_ms;
 pub(crate) use clock::cpu_us;
-pub use descriptors::keep_descriptors_to_ourselves;
+pub use descriptors::mark_descriptors_close_on_exec;
 pub(crate) use descriptors::{
     Nofile, close_all_above_stderr, null_device, onto_null, raise_nofile, stderr_to,
 };

@@ -33,8 +33,10 @@ pub enum KeyError {
     },
     /// There is a store, and no key of the node that it is of: with another one, its runs would be of another node.
     #[error(
-        "the key file {} is missing, and the home has the runs of that node: restore it from a backup; without one, move the home away \
-         (`mv {} ELSEWHERE`) and begin with a new one", path.display(), home.display()
+        "the key file {} is missing, and the runs in this home belong to that key: take `identity.key` out of a backup (`tar -xOf BACKUP \
+         identity.key`). If there is none, end the sessions (`cis node stop --kill-sessions`) and move the home {} away",
+        path.display(),
+        home.display()
     )]
     Missing {
         /// Which.

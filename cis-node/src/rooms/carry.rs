@@ -18,8 +18,9 @@ use cis_core::policy::redact::shapes;
 use cis_core::room::budget::Class;
 use cis_local::now_ms;
 
-/// An entry for a room that follows nothing is tried so many times again, at first after so long, ms, and later each time.
+/// If a homeserver fails, an entry of a run that its room follows no longer is tried at most this many times again.
 const LEFT_TRIES_MAX: u32 = 8;
+/// The pause before the first of these tries, ms. Each of the following ones is longer by this time.
 const LEFT_PAUSE_MS: i64 = 5_000;
 
 impl Rooms {
@@ -127,12 +128,16 @@ impl Rooms {
             .flat_map(|entry| {
                 let room = &entry.message.room;
                 let due_ms = self.refusing.room_waits(room, now).unwrap_or(now);
-                // The room takes messages again, perhaps: somebody asked there after it took none.
-                match self.refusing.refused(room) {
-                    Some(refused) if entry.message.what == what::REPLY && refused < entry.message.due_ms => {
-                        vec![RoomWrite::Postpone { id: entry.id, due_ms }]
-                    }
-                    _ => self.later(entry, due_ms),
+                let waits = if entry.message.what == what::REPLY {
+                    // The room takes messages again, perhaps: somebody asked there after it took none.
+                    self.refusing.refused(room).is_some_and(|refused| refused < entry.message.due_ms)
+                } else {
+                    self.refusing.has_failed(room) && entry.tries < LEFT_TRIES_MAX
+                };
+                if waits {
+                    vec![RoomWrite::Postpone { id: entry.id, due_ms }]
+                } else {
+                    self.later(entry, due_ms)
                 }
             })
             .collect();
@@ -258,6 +263,7 @@ impl Rooms {
                     }
                 }
             }
+            self.count_cards();
         } else {
             self.budget.spared(now_ms());
         }

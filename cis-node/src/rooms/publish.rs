@@ -70,7 +70,7 @@ impl Rooms {
             // Nothing else waits for that.
             Err(problem) => {
                 tracing::warn!(%run, detail = problem.detail, "the journal of a run cannot be made");
-                self.refusing.put_off_for(Matter::Journal(run, room), problem.detail, now_ms());
+                self.refusing.put_off_for(Matter::Journal(run, room), (problem.detail, false), now_ms());
                 self.says_how_it_stands();
                 return Ok(());
             }

@@ -72,6 +72,8 @@ struct PutOff {
     until: TimestampMs,
     pause: i64,
     why: String,
+    /// The homeserver failed: it did not refuse.
+    failed: bool,
 }
 
 /// All of them.
@@ -81,14 +83,20 @@ pub(super) struct Refusing(BTreeMap<Matter, PutOff>);
 impl Refusing {
     /// It is not taken; put off until the time that this gives.
     pub(super) fn put_off(&mut self, matter: Matter, error: &MatrixError, now: TimestampMs) -> TimestampMs {
-        self.put_off_for(matter, error.to_string(), now)
+        let failed = matches!(error, MatrixError::Other { .. });
+        self.put_off_for(matter, (error.to_string(), failed), now)
     }
 
-    /// The same, for a reason of this node's own.
-    pub(super) fn put_off_for(&mut self, matter: Matter, why: String, now: TimestampMs) -> TimestampMs {
+    /// The same for a reason in words, and whether that is a failure of the homeserver.
+    pub(super) fn put_off_for(
+        &mut self,
+        matter: Matter,
+        (why, failed): (String, bool),
+        now: TimestampMs,
+    ) -> TimestampMs {
         let pause = self.0.get(&matter).map_or(FIRST_MS, |earlier| (earlier.pause * 2).min(MAX_MS));
         let until = now.saturating_add(pause);
-        self.0.insert(matter, PutOff { refused: now, until, pause, why });
+        self.0.insert(matter, PutOff { refused: now, until, pause, why, failed });
         until
     }
 
@@ -117,6 +125,11 @@ impl Refusing {
     /// When a room took nothing, the last time that it was tried; none: it takes what it is told.
     pub(super) fn refused(&self, room: &str) -> Option<TimestampMs> {
         self.0.get(&Matter::Room(room.to_owned())).map(|put_off| put_off.refused)
+    }
+
+    /// Whether a room took nothing because its homeserver failed.
+    pub(super) fn has_failed(&self, room: &str) -> bool {
+        self.0.get(&Matter::Room(room.to_owned())).is_some_and(|put_off| put_off.failed)
     }
 
     /// When the first of them is tried again.

@@ -25,7 +25,7 @@ use cis_store::Blobs;
 const APART: Duration = Duration::from_secs(24 * 60 * 60);
 /// A node that has just started has better things to do.
 const AFTER_START: Duration = Duration::from_secs(5);
-/// So long after the last one, the clock may be wrong.
+/// If the last cleaning seems to be longer ago than this, the clock may be wrong.
 const UNLIKELY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// After one that was not possible.
 const AGAIN: Duration = Duration::from_secs(60 * 60);
@@ -109,16 +109,12 @@ impl Upkeep {
         if last.is_none_or(|since| since < UNLIKELY) || hold::was_put_off(home) {
             return false;
         }
-        let noted = hold::Hold::alone(home).map(|held| held.put_off(SystemTime::now()));
-        match noted {
-            Ok(Ok(())) => tracing::info!(
-                "the last cleaning was long ago, or the clock is wrong: it is put off for a day"
-            ),
-            Ok(Err(error)) => tracing::warn!(%error, "it cannot be noted that the cleaning is put off"),
-            // Somebody else cleans.
-            Err(_) => {}
+        // If that cannot be noted, the cleaning says why, or makes the space that is missing.
+        let noted = hold::Hold::alone(home).is_ok_and(|held| held.put_off(SystemTime::now()).is_ok());
+        if noted {
+            tracing::info!("the last cleaning was long ago, or the clock is wrong: the next one is in a day");
         }
-        true
+        noted
     }
 
     /// Gives the least time until it is tried again.

@@ -5,7 +5,7 @@ use cis_core::api::NodeView;
 use super::probe::{Probe, probe};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::lock_holders::other_node;
+use crate::lock_holders::{other_host, other_node};
 use crate::output::{self, human};
 use cis_local::now_ms;
 
@@ -45,7 +45,7 @@ pub(crate) async fn view(context: &Context) -> Result<NodeView, CliError> {
             outbox: 0,
             rooms: Vec::new(),
             observes: Vec::new(),
-            warnings: other_node(&context.home).into_iter().collect(),
+            warnings: other_node(&context.home).into_iter().chain(other_host(&context.home)).collect(),
             remote: None,
         }),
     }

@@ -12,7 +12,7 @@ use super::force;
 use super::probe::{self, Probe, probe};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::lock_holders::{self, other_node, unresponsive_node};
+use crate::lock_holders::{self, other_host, other_node, unresponsive_node};
 use crate::output::clean::clean_lines;
 use crate::{node_start, output, wait};
 
@@ -51,9 +51,14 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let host_alone = matches!(found, Probe::Absent)
         && !context.in_session()
         && lock_holders::host(&context.home)?.is_some();
-    // A node without its lock lives, perhaps, and has the only connection to the host.
-    if let (Probe::Absent, false, Some(other)) = (&found, context.in_session(), other_node(&context.home)) {
-        return Err(CliError::unavailable(other).hint("end that process to stop the node: `kill PID`"));
+    if matches!(found, Probe::Absent) && !context.in_session() {
+        // A node whose lock file was deleted has the only connection to the session host.
+        if let Some(other) = other_node(&context.home) {
+            return Err(CliError::unavailable(other));
+        }
+        if let Some(other) = other_host(&context.home) {
+            return Err(CliError::unavailable(other).hint("if you end that process, it ends its sessions"));
+        }
     }
     if host_alone && args.kill_sessions {
         // A node records how sessions end; without one they are ended as well.

@@ -43,19 +43,20 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     if args.file.as_os_str() == "-" {
         return to_stdout(context, args);
     }
+    let folder = |of: &Path| fs::canonicalize(of).ok();
+    let home = folder(&context.home.dir);
+    if home.is_some_and(|home| folder(folder_of(&args.file)).is_some_and(|of| of.starts_with(home))) {
+        let why = format!("cannot write the backup to {}: it is in the home", args.file.display());
+        return Err(CliError::bad_input(why).hint("give a file in another directory"));
+    }
     if let Ok(there) = fs::symlink_metadata(&args.file) {
-        let refuse = |what: &str| Err(CliError::bad_input(format!("{} {what}", args.file.display())));
-        let folder = |of: &Path| fs::canonicalize(of).ok();
-        let home = folder(&context.home.dir);
-        if home.is_some_and(|home| folder(folder_of(&args.file)).is_some_and(|of| of.starts_with(home))) {
-            return refuse("is a file of the home");
-        }
+        let name = args.file.display();
         if !there.is_file() && !there.is_symlink() {
-            return refuse("is not a regular file");
+            return Err(CliError::bad_input(format!("{name} is not a regular file")));
         }
         if !args.force {
-            return refuse("already exists")
-                .map_err(|error| error.hint("give another name, or --force to replace it"));
+            return Err(CliError::bad_input(format!("{name} already exists"))
+                .hint("give another name, or --force to replace it"));
         }
     }
     let partial = Partial::make(&args.file)?;

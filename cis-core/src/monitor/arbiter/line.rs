@@ -1,6 +1,9 @@
 //! The prompt at the cursor, as the general rules read it.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use regex::Regex;
 
 use crate::event::{LABEL_CHARS_MAX, PromptKind, PromptOption};
 use crate::monitor::evidence::Modes;
@@ -251,7 +254,7 @@ const NOBODY: Readers<'static> = Readers { names: &[], modes: None, nested: fals
 
 /// The hash of the menu on the screen.
 pub(super) fn menu_hash(page: &Page) -> Option<String> {
-    let asked = || asked_above(page, NOBODY).map(|(line, _)| line);
+    let asked = || asked_above(page, NOBODY, true).map(|(line, _)| line);
     menu_line(page, NOBODY).or_else(asked).map(|line| line.hash)
 }
 
@@ -286,27 +289,35 @@ pub(super) fn is_framed(page: &Page) -> bool {
     framed(page).is_some()
 }
 
+/// A row below a question that is a choice of it, or takes the answer.
+static CHOICE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^\s*(?:\(?\d{1,2}[.)]\s|>>|[❯›>]|\S+ / \S+|\pL+:\s?\S*$)").expect("a constant pattern")
+});
+
 /// A question of a program that takes keys, with what is typed or chosen in the rows below it: no cursor shows, or it stands before a
-/// text that is offered. Also whether the row has the sign of a question.
-pub(super) fn asked_above(page: &Page, readers: Readers<'_>) -> Option<(Line, bool)> {
+/// text that is offered. Also whether the row has the sign of a question. `typed`: something may have been typed there.
+pub(super) fn asked_above(page: &Page, readers: Readers<'_>, typed: bool) -> Option<(Line, bool)> {
     let end = page.end();
-    let rows = || (end.saturating_sub(ASKED_ROWS)..end).rev();
     let hidden = !page.view.cursor_visible;
     let ends = |row: &str| row.ends_with(['?', '？']);
-    let signed = || rows().map(|row| unboxed(page.row(row))).find(|row| begins_question(row));
-    if let Some(row) = signed().filter(|row| hidden && (ends_asking(row) || row.ends_with([')', ']']))) {
-        return Some((above_input(page, row, readers), true));
+    let begun = (end.saturating_sub(ASKED_ROWS)..end).rev().find(|row| begins_question(page.row(*row)));
+    if let Some(at) = begun.filter(|_| hidden) {
+        let row = unboxed(page.row(at));
+        let mut below = (at + 1..end).map(|row| page.row(row)).filter(|row| !unboxed(row).is_empty());
+        // A question that was answered with nothing stays as it is.
+        if (ends_asking(row) || row.ends_with([')', ']'])) && below.all(|row| CHOICE.is_match(row)) {
+            return Some((above_input(page, row, readers), true));
+        }
     }
     let low = end.checked_sub(1)?;
     let above = low.checked_sub(1).map_or("", |row| unboxed(page.row(row)));
-    let at_start = !hidden && page.lead.trim().is_empty();
+    let at_start = !hidden && (typed || page.lead.trim().is_empty());
     let offered = at_start && page.cursor_row() == low && !page.row(low).trim().is_empty();
-    // A cursor that the program paints, in the row below.
-    let typed = at_start && page.view.cursor_painted && page.cursor_row() == end;
+    let painted_below = at_start && page.view.cursor_painted && page.cursor_row() == end;
     let text = match unboxed(page.row(low)) {
         row if offered && begins_question(row) && ends_asking(row) => row,
         _ if (hidden || offered) && ends(above) => above,
-        row if (hidden || typed) && (ends(row) || row.ends_with([':', '：'])) => row,
+        row if (hidden || painted_below) && (ends(row) || row.ends_with([':', '：'])) => row,
         _ => return None,
     };
     let may_ask = shape_of(text) == Shape::Strong && text.chars().count() <= ASKED_CHARS;

@@ -12,9 +12,9 @@ use crate::event::{Layer, PromptKind};
 use crate::ids::TimestampMs;
 use crate::monitor::evidence::{KernelEvidence, Reader, ReaderHow};
 use crate::monitor::screen::{
-    Asked, Keys, Page, Place, Shape, answers, asks, asks_for_enter, continues, ends_with_key, has_gauges,
-    is_carrier, is_clockwork, is_gauge, is_listener, kind_of, letters, list_asked_above, menu_at_cursor,
-    presses, shape_of, unboxed,
+    Asked, Keys, Page, Place, Shape, answers, asks, asks_for_enter, continues, ends_program, ends_with_key,
+    has_gauges, is_carrier, is_clockwork, is_gauge, is_listener, kind_of, letters, list_asked_above,
+    menu_at_cursor, presses, shape_of, unboxed,
 };
 
 /// Cells are still for so long before a process in a read counts, ms.
@@ -400,7 +400,7 @@ impl Arbiter {
                     && self.kernel.busy() != Some(true) =>
             {
                 let line = Line { kind: PromptKind::Idle, ..line };
-                Some((line, 75, self.distrust.still_hold(POLL_WEAK_MS), "behind the mark of what goes on"))
+                Some((line, 75, self.distrust.still_hold(POLL_WEAK_MS), "after the `...` of an interpreter"))
             }
             Shape::Weak if !carries && self.kernel.busy() != Some(true) => {
                 let ms = self.distrust.still_hold(POLL_WEAK_MS);
@@ -424,7 +424,7 @@ impl Arbiter {
         if !kernel::is_raw(look.readers.modes) || self.kernel.busy() == Some(true) {
             return None;
         }
-        let (line, is_signed) = asked_above(look.page, look.readers)?;
+        let (line, is_signed) = asked_above(look.page, look.readers, false)?;
         let ms = if is_signed { POLL_MS } else { self.distrust.still_hold(POLL_WEAK_MS) };
         Some((line, 75, ms, "below a question"))
     }
@@ -451,7 +451,8 @@ impl Arbiter {
     /// The last rows are those of a server that takes keys, and nothing below them asks.
     fn only_listens(page: &Page) -> bool {
         let rows = page.above(page.end(), LAST_ROWS);
-        is_listener(&rows) && !Self::asks_plainly(page) && !ends_with_key(&rows)
+        let asks_for_key = || ends_with_key(&rows) || (page.at_end() && ends_program(&page.lead, &rows));
+        is_listener(&rows) && !Self::asks_plainly(page) && !asks_for_key()
     }
 
     /// The prompt is no mere list of keys.

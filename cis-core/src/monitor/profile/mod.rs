@@ -165,19 +165,27 @@ impl Profile {
         let is_first = |row: &String| begins(row).is_some() && indentation(row) == left;
         let Some(at) = rows.iter().rposition(is_first) else { return String::new() };
         let first = begins(&rows[at]).map_or("", |start| rows[at].trim_start().split_at(start.len()).1);
-        let ends = |row: &str| (is_rule(row) || is_prompt(row)) && (indentation(row) <= left || is_wide(row));
+        let is_edge = |at: Option<usize>| {
+            at.and_then(|at| rows.get(at)).is_some_and(|row| is_rule(row) && is_wide(row))
+        };
+        let ends = |at: usize| {
+            let row = rows[at].as_str();
+            let is_outside = indentation(row) <= left;
+            (is_rule(row) && (is_outside || is_wide(row)))
+                || (is_prompt(row) && (is_outside || is_edge(at.checked_sub(1)) || is_edge(Some(at + 1))))
+        };
         let mut text = Vec::new();
         let mut blank = 0;
-        for row in &rows[at + 1..] {
+        for (below, row) in rows.iter().enumerate().skip(at + 1) {
             blank = if row.trim().is_empty() { blank + 1 } else { 0 };
-            if blank == 2 || ends(row) {
+            if blank == 2 || ends(below) {
                 break;
             }
             text.push(row.as_str());
         }
         let inner =
             text.iter().filter(|row| !row.trim().is_empty()).map(|row| indentation(row)).min().unwrap_or(0);
-        let rest = text.iter().map(|row| row.get(inner..).unwrap_or_default());
+        let rest = text.iter().map(|row| row.get(inner..).unwrap_or(row.trim_start()));
         clean::lines(std::iter::once(first.trim()).chain(rest), ANSWER_CHARS_MAX)
     }
 

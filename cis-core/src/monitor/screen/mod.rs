@@ -34,7 +34,8 @@ pub(super) use options::{
 pub(super) use page::{Page, Place, fingerprint, line_hash};
 pub(super) use rows::{ends_asking, is_rule, unboxed, unpointed};
 pub(super) use shape::{
-    Shape, answers, asks_for_enter, continues, ends_with_key, is_carrier, is_listener, presses, shape_of,
+    Shape, answers, asks_for_enter, continues, ends_program, ends_with_key, is_carrier, is_listener, presses,
+    shape_of,
 };
 pub(super) use shell::is_shell_prompt;
 pub(super) use shown::{At, Shown};

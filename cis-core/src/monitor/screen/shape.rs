@@ -48,7 +48,7 @@ static CONTINUES: LazyLock<Regex> = LazyLock::new(|| {
         r"|\b(any|another) (other )?key (to (continue|proceed|go on)|for (more|another))\b",
     ))
 });
-/// A key that nobody presses at a server ends it all.
+/// A key ends the program. Servers say that, too.
 static ENDS_WITH_KEY: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
         r"(?i)^\W*(press|hit|push|strike) (any key|enter|return|<enter>|\[enter\]) to (quit|exit|stop|close|end|finish|leave)\W*$",
@@ -101,6 +101,11 @@ pub(in crate::monitor) fn ends_with_key(last_rows: &[String]) -> bool {
     last_rows.last().is_some_and(|row| CONTINUES.is_match(row)) && !serves(last_rows)
 }
 
+/// The text before the cursor asks for a key that ends the program, and no server runs.
+pub(in crate::monitor) fn ends_program(lead: &str, last_rows: &[String]) -> bool {
+    ENDS_WITH_KEY.is_match(unboxed(lead)) && !serves(last_rows)
+}
+
 /// A row asks for a key to continue. A server or a watcher names keys, too, and does not wait for them.
 pub(in crate::monitor) fn asks_for_enter(last_rows: &[String]) -> bool {
     last_rows.iter().any(|row| CONTINUES.is_match(row)) && !serves(last_rows)
@@ -124,7 +129,7 @@ pub(in crate::monitor) fn is_carrier(name: &str) -> bool {
 pub(in crate::monitor) fn answers(lead: &str) -> bool {
     let text = unboxed(lead);
     // Shells of protocols have an address as their prompt.
-    let asks = || is_question(text) || text.ends_with(['>', '❯']) || ENDS_WITH_KEY.is_match(text);
+    let asks = || is_question(text) || text.ends_with(['>', '❯']);
     shape_of(lead) == Shape::Strong && (asks() || !LISTENS.is_match(text))
 }
 

@@ -85,7 +85,7 @@ pub(super) struct Federation {
     /// A room in which another process has the key of this node, until this process ends. What the two give to others, and get from
     /// them, cannot be told apart: so nothing new is given or taken.
     twin_in: Option<String>,
-    /// The same, found while nothing could be recorded.
+    /// A room with such a process, which was found while nothing could be recorded.
     pub(super) twin_later: Option<String>,
     /// Others were trusted or found meanwhile.
     pub(super) found_later: bool,

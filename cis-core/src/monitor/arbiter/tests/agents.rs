@@ -94,6 +94,14 @@ fn an_agent_with_a_task_is_done_at_its_prompt() {
     story.shows(" ⠙ Thinking... (esc to cancel, 2s)\n────────\n >   Type your message\n").pass(1000);
     story.shows(" > go\n\n✦ It is done.\n  All of it.\n\n────────\n >   Type your message\n").pass(30_000);
     assert_eq!(story.take(), "  7560 done: It is done.\nAll of it.\n");
+    let mut long = Story::of(profile.clone());
+    long.shows(" ⠙ Thinking... (esc to cancel, 2s)\n────────\n >   Type your message\n").pass(1000);
+    let answer = "✦ Plan:\n  - one\n      code()\n  ---\n  > it is a long sentence that is quoted\n  ✦ a mark\n\n  end";
+    long.shows(&format!(" > go\n\n{answer}\n\n────────\n >   Type your message\n")).pass(30_000);
+    let told = long.take();
+    let lines =
+        "done: Plan:\n- one\n    code()\n---\n> it is a long sentence that is quoted\n✦ a mark\n\nend\n";
+    assert!(told.ends_with(lines), "{told}");
     // Too quick to be seen at work: known by its staying there.
     let mut quick = Story::of(profile);
     quick.shows("✦ Yes.\n\n────────\n >   Type your message\n").pass(60_000);

@@ -31,6 +31,7 @@ fn a_question_above_its_input_is_found_without_a_cursor() {
     }
     for log in [
         "? Which theme?  dark\nCreating files\n",
+        "? Description:\nCreating files\n",
         "Did you know?\n\nThere are 12 themes.\n",
         "Done:\n- one\n- two\n",
         "Serving at http://localhost:80\nAnything else?\nGET /\n",
@@ -47,6 +48,19 @@ fn an_answered_question_that_stays_makes_room_for_the_next_one() {
     story.shows("? Save each night ?\nno\n? Remove the lock now?\nno / yes\n").pass(4000);
     let told = story.take();
     assert!(told.contains("blocked 2") && told.contains("? Remove the lock now?"), "{told}");
+}
+
+#[test]
+fn what_is_typed_over_an_offered_text_does_not_end_the_question() {
+    let mut story = Story::plain();
+    story.reads("node", Poll, RAW).puts("Where shall it go?\n./my-app");
+    story.view.cursor_col = 0;
+    story.bytes(30);
+    let told = story.pass(6000).take();
+    assert!(told.contains("blocked 1 question by kernel: Where shall it go?"), "{told}");
+    story.typed();
+    story.shows("Where shall it go?\n./b").pass(20_000);
+    assert_eq!(story.take(), "");
 }
 
 #[test]
@@ -81,7 +95,11 @@ fn a_prompt_may_be_an_address_and_a_key_may_end_it() {
         let told = polls(prompt, false).pass(4000).take();
         assert!(told.contains(kind), "{told}\n{prompt}");
     }
-    for server in ["Serving at http://127.0.0.1:8000\nPress Ctrl+C to quit ", "Press q to quit"] {
+    for server in [
+        "Now listening on http://localhost:5000\nPress Enter to stop",
+        "Serving at http://127.0.0.1:8000\nPress Ctrl+C to quit ",
+        "Press q to quit",
+    ] {
         assert_eq!(polls(server, false).pass(60_000).take(), "", "{server}");
     }
 }

@@ -104,7 +104,7 @@ fn answer(form: &Form, room: usize) -> Vec<(String, Style)> {
     lines
 }
 
-/// In the middle; of what has no room, the end or what is chosen.
+/// Draws a box in the middle. If not all of its lines have room, it shows the last ones, or those from the chosen one on.
 fn boxed(buf: &mut Buffer, body: Rect, title: &str, lines: &[(String, Style)]) {
     let widest = lines.iter().map(|(line, _)| width(line)).max().unwrap_or(0).max(width(title) + 2);
     let cols = u16::try_from(widest + 4).unwrap_or(u16::MAX).min(body.width);
