@@ -1,11 +1,13 @@
 //! Every call of the API, typed. Names of runs, tasks and sessions go as they were typed: the node
 //! resolves short ones.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use hyper::Method;
 use hyper::body::Bytes;
 use serde::de::DeserializeOwned;
 
-use super::http::TRIES_MAX;
+use super::http::decode;
 use super::query::ToQuery as _;
 use super::{Client, ClientError, LogStream};
 use cis_core::api::{
@@ -396,27 +398,22 @@ impl Client {
         path: &str,
         is_so: fn(&RunView) -> bool,
     ) -> Result<RunView, ClientError> {
-        for _ in 0..TRIES_MAX {
-            let error = match self.send(Method::POST, path, Bytes::new()).await {
-                Ok(bytes) => return serde_json::from_slice(&bytes).map_err(ClientError::protocol),
-                Err(error @ ClientError::Io { .. }) => error,
-                Err(error) => return Err(error),
-            };
-            if !self.bring_back().await {
-                return Err(error);
+        let was_asked = AtomicBool::new(false);
+        let was_asked = &was_asked;
+        self.repeat(|| async move {
+            if was_asked.swap(true, Ordering::Relaxed) {
+                let view = self.run(run).await?.run;
+                if is_so(&view) {
+                    return Ok(view);
+                }
             }
-            let view = self.run(run).await?.run;
-            if is_so(&view) {
-                return Ok(view);
-            }
-        }
-        serde_json::from_slice(&self.send(Method::POST, path, Bytes::new()).await?)
-            .map_err(ClientError::protocol)
+            decode(&self.send(Method::POST, path, Bytes::new()).await?)
+        })
+        .await
     }
 
     async fn act(&self, path: &str, run: &str) -> Result<RunView, ClientError> {
-        let bytes = self.send(Method::POST, &paths::fill(path, &[run]), Bytes::new()).await?;
-        serde_json::from_slice(&bytes).map_err(ClientError::protocol)
+        decode(&self.send(Method::POST, &paths::fill(path, &[run]), Bytes::new()).await?)
     }
 }
 

@@ -43,7 +43,7 @@ pub type Revive = dyn Fn() -> bool + Send + Sync;
 const UNUSED_MAX: Duration = Duration::from_secs(20);
 
 /// A call that can be repeated is tried so often while the node goes away and comes back.
-pub(super) const TRIES_MAX: u32 = 3;
+const TRIES_MAX: u32 = 3;
 /// A node that is stopping has ended after this time.
 const STOPPING_TIME_MAX: Duration = Duration::from_secs(15);
 /// Time between two calls to a node that is stopping.
@@ -399,7 +399,7 @@ pub(super) fn problem_of(status: u16, body: &[u8]) -> Problem {
     })
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ClientError> {
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ClientError> {
     serde_json::from_slice(bytes).map_err(ClientError::protocol)
 }
 

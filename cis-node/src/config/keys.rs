@@ -74,11 +74,12 @@ impl Keys {
     pub fn load_or_make(home: &Path) -> Result<Self, KeyError> {
         finish_rotation(home)?;
         let path = home.join(IDENTITY);
-        let has_store = fs::metadata(home.join(STORE)).is_ok_and(|store| store.len() > 0);
-        if has_store && read_seed(&path)?.is_none() {
-            return Err(KeyError::Missing { path, home: home.to_owned() });
-        }
-        let seed = load_or_make(&path)?;
+        let has_store = || fs::metadata(home.join(STORE)).is_ok_and(|store| store.len() > 0);
+        let seed = match read_seed(&path)? {
+            Some(seed) => seed,
+            None if has_store() => return Err(KeyError::Missing { path, home: home.to_owned() }),
+            None => make(&path)?,
+        };
         let secret = load_or_make(&home.join("token.key"))?;
         // A key of any length is allowed, so this cannot fail.
         let empty_mac = Hmac::<Sha256>::new_from_slice(&secret).unwrap_or_else(|_| unreachable!());
@@ -188,9 +189,10 @@ fn read_seed(path: &Path) -> Result<Option<[u8; 32]>, KeyError> {
 }
 
 fn load_or_make(path: &Path) -> Result<[u8; 32], KeyError> {
-    if let Some(seed) = read_seed(path)? {
-        return Ok(seed);
-    }
+    read_seed(path)?.map_or_else(|| make(path), Ok)
+}
+
+fn make(path: &Path) -> Result<[u8; 32], KeyError> {
     let seed = random_seed()?;
     // A crash in between leaves no half key under the real name. Nothing depends on it yet, so that the first start of
     // a node need not wait for the disk.

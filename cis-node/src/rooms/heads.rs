@@ -70,12 +70,9 @@ impl Rooms {
             let journal = Matter::Journal(run, room.to_owned());
             self.refusing.room_waits(room, now).is_some() || self.refusing.waits(&journal, now).is_some()
         };
-        let sends = |run: RunId, room: &str| self.unsent.contains(&(run, room.to_owned()));
         self.runs
             .iter()
-            .filter(move |(run, followed)| {
-                !sends(**run, &followed.kept.room) && !waits(**run, &followed.kept.room)
-            })
+            .filter(move |(run, followed)| !self.unsent.contains(run) && !waits(**run, &followed.kept.room))
             .filter_map(move |(run, followed)| Some((*run, followed.journal.due(short)?)))
     }
 

@@ -103,8 +103,8 @@ struct Rooms {
     outbox: Vec<OutboxEntry>,
     /// When more of it is due; none: it holds nothing for later.
     outbox_next: Option<TimestampMs>,
-    /// Parts of these runs' journals wait in it, for these rooms.
-    unsent: BTreeSet<(RunId, String)>,
+    /// Parts of these runs' journals wait in it, for the rooms that follow them.
+    unsent: BTreeSet<RunId>,
     /// The newest entry that is perhaps of an earlier life of the node, and may have been sent by then; none: it is not known yet.
     earlier: Option<i64>,
     /// Tasks wait for the journals of these runs, which are not known yet.
@@ -299,7 +299,12 @@ impl Rooms {
                 reader.outbox_runs(what::JOURNAL)?,
             ))
         });
-        (self.outbox, self.outbox_next, self.unsent) = read.await?;
+        let unsent: BTreeSet<(RunId, String)>;
+        (self.outbox, self.outbox_next, unsent) = read.await?;
+        let follows = |(run, room): (RunId, String)| {
+            self.runs.get(&run).filter(|followed| followed.kept.room == room).map(|_| run)
+        };
+        self.unsent = unsent.into_iter().filter_map(follows).collect();
         self.stale = false;
         self.put_off().await
     }

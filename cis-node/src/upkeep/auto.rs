@@ -97,16 +97,19 @@ impl Upkeep {
     }
 
     fn until_due(&self) -> Duration {
-        let last = hold::last_cleaned(&self.home.dir).and_then(|last| last.elapsed().ok());
-        last.map_or(Duration::ZERO, |since| APART.saturating_sub(since))
+        self.since_last().map_or(Duration::ZERO, |since| APART.saturating_sub(since))
+    }
+
+    /// None: it was never cleaned, or later than now.
+    fn since_last(&self) -> Option<Duration> {
+        hold::last_cleaned(&self.home.dir)?.elapsed().ok()
     }
 
     /// Whether nothing is cleaned now, as the last time is so long ago that the clock may be wrong: logs that are removed because of it are
     /// lost. Only once: if the home was just not used, it is cleaned a day later.
     fn puts_off(&self) -> bool {
         let home = &self.home.dir;
-        let last = hold::last_cleaned(home).and_then(|last| last.elapsed().ok());
-        if last.is_none_or(|since| since < UNLIKELY) || hold::was_put_off(home) {
+        if self.since_last().is_none_or(|since| since < UNLIKELY) || hold::was_put_off(home) {
             return false;
         }
         // If that cannot be noted, the cleaning says why, or makes the space that is missing.

@@ -48,10 +48,9 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         // A process of a session has no right to end it.
         return Err(node.problem(&context.home));
     }
-    let host_alone = matches!(found, Probe::Absent)
-        && !context.in_session()
-        && lock_holders::host(&context.home)?.is_some();
-    if matches!(found, Probe::Absent) && !context.in_session() {
+    let is_absent = matches!(found, Probe::Absent) && !context.in_session();
+    let host_alone = is_absent && lock_holders::host(&context.home)?.is_some();
+    if is_absent {
         // A node whose lock file was deleted has the only connection to the session host.
         if let Some(other) = other_node(&context.home) {
             return Err(CliError::unavailable(other));

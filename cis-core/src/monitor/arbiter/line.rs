@@ -10,7 +10,7 @@ use crate::monitor::evidence::Modes;
 use crate::monitor::screen::{
     Asked, Keys, Menu, Page, Place, Shape, begins_question, button, ends_asking, fingerprint, is_against,
     is_question, is_spelled_out, kind_of, kind_of_dialog, letters, line_hash, meaning_of, menu_at_cursor,
-    menu_of, named_above, numbered, shape_of, timeless, turn, turns, unboxed,
+    menu_of, named_above, numbered, pattern, shape_of, timeless, turn, turns, unboxed,
 };
 
 use super::candidates::Source;
@@ -254,8 +254,8 @@ const NOBODY: Readers<'static> = Readers { names: &[], modes: None, nested: fals
 
 /// The hash of the menu on the screen.
 pub(super) fn menu_hash(page: &Page) -> Option<String> {
-    let asked = || asked_above(page, NOBODY, true).map(|(line, _)| line);
-    menu_line(page, NOBODY).or_else(asked).map(|line| line.hash)
+    let asked = || asked_above(page, true).map(|(text, _)| hash_of_asked(text));
+    menu_line(page, NOBODY).map(|line| line.hash).or_else(asked)
 }
 
 /// A prompt of a program that hides the cursor and paints its own: the lowest row, where it begins or
@@ -290,13 +290,12 @@ pub(super) fn is_framed(page: &Page) -> bool {
 }
 
 /// A row below a question that is a choice of it, or takes the answer.
-static CHOICE: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^\s*(?:\(?\d{1,2}[.)]\s|>>|[❯›>]|\S+ / \S+|\pL+:\s?\S*$)").expect("a constant pattern")
-});
+static CHOICE: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"^\s*(?:\(?\d{1,2}[.)]\s|>>|[❯›>]|\S+ / \S+|\pL+:\s?\S*$)"));
 
-/// A question of a program that takes keys, with what is typed or chosen in the rows below it: no cursor shows, or it stands before a
-/// text that is offered. Also whether the row has the sign of a question. `typed`: something may have been typed there.
-pub(super) fn asked_above(page: &Page, readers: Readers<'_>, typed: bool) -> Option<(Line, bool)> {
+/// The row of a question with what is typed or chosen in the rows below it: no cursor shows, or it stands before a text that is offered.
+/// Also whether the row has the sign of a question. `typed`: something may have been typed there.
+pub(super) fn asked_above(page: &Page, typed: bool) -> Option<(&str, bool)> {
     let end = page.end();
     let hidden = !page.view.cursor_visible;
     let ends = |row: &str| row.ends_with(['?', '？']);
@@ -306,7 +305,7 @@ pub(super) fn asked_above(page: &Page, readers: Readers<'_>, typed: bool) -> Opt
         let mut below = (at + 1..end).map(|row| page.row(row)).filter(|row| !unboxed(row).is_empty());
         // A question that was answered with nothing stays as it is.
         if (ends_asking(row) || row.ends_with([')', ']'])) && below.all(|row| CHOICE.is_match(row)) {
-            return Some((above_input(page, row, readers), true));
+            return Some((row, true));
         }
     }
     let low = end.checked_sub(1)?;
@@ -321,13 +320,17 @@ pub(super) fn asked_above(page: &Page, readers: Readers<'_>, typed: bool) -> Opt
         _ => return None,
     };
     let may_ask = shape_of(text) == Shape::Strong && text.chars().count() <= ASKED_CHARS;
-    may_ask.then(|| (above_input(page, text, readers), false))
+    may_ask.then_some((text, false))
 }
 
-/// It stays where it is when it is answered, so it is looked for again as menus are.
-fn above_input(page: &Page, text: &str, readers: Readers<'_>) -> Line {
+/// The prompt in the row that [`asked_above`] gives. The row stays where it is when it is answered, so it is looked for again as menus are.
+pub(super) fn asked_line(page: &Page, text: &str, readers: Readers<'_>) -> Line {
     let line = painted(page, text.to_owned(), Vec::new(), readers);
-    Line { hash: hash_of(&[&timeless(text)], &[]), place: Place::Rule, source: Source::Menu, ..line }
+    Line { hash: hash_of_asked(text), place: Place::Rule, source: Source::Menu, ..line }
+}
+
+fn hash_of_asked(text: &str) -> String {
+    hash_of(&[&timeless(text)], &[])
 }
 
 fn painted(page: &Page, text: String, options: Vec<PromptOption>, readers: Readers<'_>) -> Line {

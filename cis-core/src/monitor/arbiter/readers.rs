@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::candidates::{Candidate, Made, Source};
 use super::line::{
-    Asks, Line, Readers, asked_above, has_dialog, hash_of, is_framed, listed, menu_line, nested_row,
-    painted_line, read_line,
+    Asks, Line, Readers, asked_above, asked_line, has_dialog, hash_of, is_framed, listed, menu_line,
+    nested_row, painted_line, read_line,
 };
 use super::{Arbiter, kernel};
 use crate::event::{Layer, PromptKind};
@@ -374,8 +374,7 @@ impl Arbiter {
         let shape = shape_of(&page.lead);
         if shape == Shape::Empty
             && page.at_end()
-            && kernel::is_raw(look.readers.modes)
-            && self.kernel.busy() != Some(true)
+            && self.listens_for_keys(look)
             && let Some(question) = list_asked_above(page)
         {
             let is_sure = matches!(line.kind, PromptKind::Permission | PromptKind::Trust | PromptKind::Login);
@@ -393,12 +392,7 @@ impl Arbiter {
             Shape::Progress if look.readers.edits && line.kind == PromptKind::Idle => {
                 Some((line, 80, POLL_MS, "as line editors do"))
             }
-            Shape::Progress
-                if continues(&page.lead)
-                    && page.at_end()
-                    && kernel::is_raw(look.readers.modes)
-                    && self.kernel.busy() != Some(true) =>
-            {
+            Shape::Progress if continues(&page.lead) && page.at_end() && self.listens_for_keys(look) => {
                 let line = Line { kind: PromptKind::Idle, ..line };
                 Some((line, 75, self.distrust.still_hold(POLL_WEAK_MS), "after the `...` of an interpreter"))
             }
@@ -421,12 +415,14 @@ impl Arbiter {
 
     /// Below a question, where somebody types or chooses.
     fn polled_below(&self, look: &Look<'_>) -> Option<(Line, u8, i64, &'static str)> {
-        if !kernel::is_raw(look.readers.modes) || self.kernel.busy() == Some(true) {
-            return None;
-        }
-        let (line, is_signed) = asked_above(look.page, look.readers, false)?;
+        let (text, is_signed) = asked_above(look.page, false).filter(|_| self.listens_for_keys(look))?;
         let ms = if is_signed { POLL_MS } else { self.distrust.still_hold(POLL_WEAK_MS) };
-        Some((line, 75, ms, "below a question"))
+        Some((asked_line(look.page, text, look.readers), 75, ms, "below a question"))
+    }
+
+    /// It takes keys as they come, and computes nothing.
+    fn listens_for_keys(&self, look: &Look<'_>) -> bool {
+        kernel::is_raw(look.readers.modes) && self.kernel.busy() != Some(true)
     }
 
     /// It takes keys as they come, for a terminal inside where nobody waits for them, and shows what was written there: a text before

@@ -339,11 +339,12 @@ fn pointed_in(
         let is_begun = rows[..first].iter().rev().take(1 + WRAPPED_ROWS).any(|row| begins_question(row));
         open && is_begun && ends_list(rest) && rest.iter().any(|row| KEYS.is_match(row))
     };
-    if stands_alone(above) && is_only() {
+    let is_alone = stands_alone(above);
+    if is_alone && is_only() {
         let label = row["label"].trim_end();
         return Some((question, vec![option("1", label, meaning_of(label), ENTER.to_owned())], first));
     }
-    if stands_alone(above) || last - first >= OPTIONS_MAX || !asks {
+    if is_alone || last - first >= OPTIONS_MAX || !asks {
         return None;
     }
     if rows[first..=last].iter().any(|row| is_skipped(row)) {

@@ -44,6 +44,6 @@ pub use typed::{Around, Choice};
 use regex::Regex;
 
 /// A pattern that stands in the code.
-fn pattern(text: &str) -> Regex {
+pub(super) fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("a constant pattern")
 }
