@@ -6,7 +6,7 @@ use super::direct::Progress;
 use super::finality::Finality;
 use super::protocol::BootMs;
 use super::protocol::coordinator::{CoordinatorHalf, Effect, KnownGrant};
-use super::protocol::message::{Granted, HeldRecord, Message, Payload};
+use super::protocol::message::{Granted, HeldRecord, HeldState, Message, Payload};
 use crate::api::{FromWorker, Report};
 use crate::event::{GrantRecord, SessionState};
 use crate::ids::NodeDid;
@@ -34,7 +34,7 @@ where
             let detail = "its node stopped answering, or does not have it any more".to_owned();
             vec![InputKind::AttemptLost { attempt: attempt.clone(), detail }]
         }
-        Effect::Found { worker, record: HeldRecord { granted, session, .. } } => {
+        Effect::Found { worker, record: HeldRecord { granted, session, .. }, .. } => {
             let grant = GrantRecord {
                 task: granted.attempt.task.clone(),
                 attempt: granted.attempt.number,
@@ -65,22 +65,26 @@ pub fn of_progress(granted: &Granted, progress: &Progress) -> Option<InputKind> 
     Some(InputKind::Worker(FromWorker::Session { attempt, fence, state, pid }))
 }
 
-/// Settles what a worker has and the journal does not tell, once the scheduler has counted it (`adopted`) or not.
+/// Settles what a worker has and the journal does not tell, once the scheduler has counted it (`adopted`) or not. `instead_of`: as
+/// [`Effect::Found`] has it.
 pub fn found<P: Payload>(
     half: &mut CoordinatorHalf<P>,
     finality: Option<&mut Finality>,
-    (granted, worker): (Granted, &NodeDid),
-    adopted: bool,
+    (record, worker): (&HeldRecord, &NodeDid),
+    (instead_of, adopted): (Option<Granted>, bool),
     now: BootMs,
     out: &mut Vec<Effect<P>>,
 ) {
+    out.extend(instead_of.filter(|_| !adopted).map(Effect::Lost));
+    let granted = &record.granted;
+    let has_ended = record.state == HeldState::Ended;
     if adopted {
-        half.adopt(&granted, worker, now);
-    } else if let Some(finality) = finality.filter(|finality| !finality.is_caught_up()) {
+        half.adopt(granted, worker, now);
+    } else if let Some(finality) = finality.filter(|finality| has_ended && !finality.is_caught_up()) {
         // It may be a result that the room does not have yet.
-        finality.recorded_before(granted, worker.clone());
+        finality.recorded_before(granted.clone(), worker.clone());
     } else {
-        half.release(&granted, worker, out);
+        half.release(granted, worker, out);
     }
 }
 

@@ -61,6 +61,17 @@ pub(super) fn judge(run: &Run, index: u32, report: &Report, now: TimestampMs) ->
     }
 }
 
+/// Judges an attempt that the coordinator of an earlier term knew to be over, as it granted a newer one, and of whose end nothing is known.
+pub(super) fn superseded(run: &Run, index: u32, report: &Report, now: TimestampMs) -> Verdict {
+    match judge(run, index, report, now) {
+        Verdict { outcome: outcome @ AttemptOutcome::Lost { .. }, state: TaskState::Error, .. } => {
+            let queued = QueueReason::Lost { detail: outcome.detail() };
+            Verdict::again(outcome, queued, false)
+        }
+        verdict => verdict,
+    }
+}
+
 fn stopped_or_not(run: &Run, index: u32, report: &Report, now: TimestampMs) -> Verdict {
     let stopping = run.entry(index).live.as_ref().and_then(|live| live.stopping.clone());
     match stopping {

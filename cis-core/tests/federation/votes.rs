@@ -391,8 +391,8 @@ impl World {
             }
         }
         let mut out = Vec::new();
-        let rank = Some(at);
-        for _ in life.suspicion.due(rank, now) {
+        let before: Vec<NodeDid> = (0..at).map(did).collect();
+        for _ in life.suspicion.due(Some(&before), now) {
             let (tip, by) = *life.line.last().unwrap();
             life.voters.stand(run(), tip, &did(by), &mut out);
         }

@@ -367,7 +367,8 @@ impl World {
                 self.send(at, to, Message::Alive {});
             }
         }
-        for (_, epoch) in self.nodes[at].suspicion.due(Some(at), now) {
+        let before: Vec<NodeDid> = (0..at).map(did).collect();
+        for (_, epoch) in self.nodes[at].suspicion.due(Some(&before), now) {
             self.take_over(at, epoch);
         }
     }
@@ -390,7 +391,8 @@ impl World {
             let mut times: Vec<BootMs> = Vec::new();
             times.extend(node.worker.as_ref().and_then(WorkerHalf::poll_timeout));
             times.extend(node.coordinator.as_ref().and_then(CoordinatorHalf::poll_timeout));
-            times.extend(node.suspicion.poll_timeout(Some(at)));
+            let before: Vec<NodeDid> = (0..at).map(did).collect();
+            times.extend(node.suspicion.poll_timeout(Some(&before)));
             for time in times {
                 due = due.min(self.now + (time - self.local(at)).max(1));
             }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cis_core::dag::Dag;
 use cis_core::event::{EndReason, EventBody, QueueReason, RetryScope, RunState, TaskChange, TaskState};
 use cis_core::federation::control::{ControlOutcome, Verb};
+use cis_core::federation::journal::Fact;
 use cis_core::ids::{Epoch, Fence, InboxId, InputId, SessionId, TaskId};
 
 /// Each request is one person's.
@@ -145,8 +146,25 @@ pub(crate) fn gates(dag: &Dag) -> BTreeSet<TaskId> {
     dag.tasks.iter().filter(|task| task.approval.is_some()).map(|task| task.id.clone()).collect()
 }
 
+/// What people see of each of these events, which follow each other. A session at work that is adopted in a paused run stands between
+/// two events of nobody, which change nothing about the pause.
+pub(crate) fn seen_in_all(gates: &BTreeSet<TaskId>, facts: &[&Fact]) -> Vec<Vec<Seen>> {
+    let mut seen: Vec<Vec<Seen>> = facts.iter().map(|fact| seen_in(gates, &fact.body)).collect();
+    for (at, [first, grant, last]) in facts.array_windows().enumerate() {
+        let adopts = matches!(
+            (&first.body, &grant.body, &last.body),
+            (EventBody::RunResumed {}, EventBody::TaskAssigned(_), EventBody::RunPaused {})
+        );
+        if adopts && first.actor.is_none() && last.actor.is_none() {
+            seen[at].clear();
+            seen[at + 2].clear();
+        }
+    }
+    seen
+}
+
 /// What people see of an event.
-pub(crate) fn seen_in(gates: &BTreeSet<TaskId>, body: &EventBody) -> Vec<Seen> {
+fn seen_in(gates: &BTreeSet<TaskId>, body: &EventBody) -> Vec<Seen> {
     match body {
         EventBody::RunPaused {} => vec![Seen::Paused],
         EventBody::RunResumed {} => vec![Seen::Resumed],

@@ -121,17 +121,16 @@ impl Node {
                     self.offers(worker, Some(status));
                 }
                 Effect::Silent(worker) => self.offers(worker, None),
-                Effect::Found { ref worker, ref record } => {
+                Effect::Found { ref worker, ref record, ref instead_of } => {
                     let inputs = lead::inputs(&effect);
                     let adopted = inputs.into_iter().all(|kind| self.handle(kind));
-                    let found = (record.granted.clone(), worker);
-                    self.note(format!("finds {found:?}: {adopted}"));
+                    self.note(format!("finds {:?} at {worker}: {adopted}", record.granted));
                     let life = self.life();
                     lead::found(
                         &mut life.coordinator,
                         life.finality.as_mut(),
-                        found,
-                        adopted,
+                        (record, worker),
+                        (instead_of.clone(), adopted),
                         boot,
                         &mut out,
                     );

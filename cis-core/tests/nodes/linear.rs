@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cis_core::event::EventBody;
 use cis_core::federation::control::{ControlOutcome, Verb};
+use cis_core::federation::journal::Fact;
 use cis_core::ids::{Epoch, Fence, TaskId};
 
 use crate::answered;
-use crate::history::{History, Op, Seen, gates, seen_in};
+use crate::history::{History, Op, Seen, gates, seen_in_all};
 use crate::model::Stand;
 use crate::plan::did;
 use crate::search::{Search, Step, What};
@@ -49,10 +50,16 @@ fn count(world: &mut World, history: &History) {
     let of = |seen: &Seen| !matches!(seen, Seen::Begun(..));
     let shown = history.terms.values().flat_map(|term| &term.seen).filter(|(_, seen)| of(seen)).count();
     let gates = gates(&world.plan.dag);
-    let kept = world.room.facts.iter().flat_map(|fact| seen_in(&gates, &fact.body)).filter(of).count();
+    let kept = seen_in_room(world, &gates).into_iter().flat_map(|(_, seen)| seen).filter(of).count();
     if kept < shown {
         world.reached.insert("void");
     }
+}
+
+fn seen_in_room<'a>(world: &'a World, gates: &BTreeSet<TaskId>) -> Vec<(&'a EventBody, Vec<Seen>)> {
+    let facts: Vec<&Fact> = world.room.facts.iter().collect();
+    let seen = seen_in_all(gates, &facts);
+    facts.into_iter().map(|fact| &fact.body).zip(seen).collect()
 }
 
 fn all_terms(world: &World, history: &History) -> Result<(), String> {
@@ -61,12 +68,12 @@ fn all_terms(world: &World, history: &History) -> Result<(), String> {
     // A journal tells of a try at its end, so these stand in another order there.
     let mut begun: BTreeSet<(Epoch, TaskId, Fence)> = BTreeSet::new();
     let mut epoch = 0;
-    for fact in &world.room.facts {
-        if let EventBody::RunTakenOver { epoch: next, .. } = fact.body {
-            epoch = next;
+    for (body, seen) in seen_in_room(world, &gates) {
+        if let EventBody::RunTakenOver { epoch: next, .. } = body {
+            epoch = *next;
         }
         let kept = kept.entry(epoch).or_default();
-        for seen in seen_in(&gates, &fact.body) {
+        for seen in seen {
             match seen {
                 Seen::Begun(task, fence) => drop(begun.insert((epoch, task, fence))),
                 seen => kept.push(seen),

@@ -27,7 +27,7 @@ use cis_core::scheduler::{Effect, IdSource, Input, InputKind, LiveAttempt, Machi
 
 use crate::answering::Answering;
 use crate::dags;
-use crate::history::{OfPrompt, Told, gates, seen_in};
+use crate::history::{OfPrompt, Told, gates, seen_in_all};
 use crate::host::{Host, ToHost};
 use crate::plan::{Plan, ROOM, did, number, run};
 use crate::reading::{Head, Known, Sync};
@@ -189,7 +189,8 @@ pub(crate) struct Life {
     pub(super) suspicion: Suspicion,
     pub(crate) head: Option<Head>,
     pub(super) others: Vec<NodeDid>,
-    pub(super) rank: Option<usize>,
+    /// The coordinators before it; none: it is not one of them.
+    pub(super) before: Option<Vec<NodeDid>>,
     pub(super) is_deaf: bool,
     pub(super) alive_at: BootMs,
     pub(crate) finality: Option<Finality>,
@@ -357,7 +358,7 @@ impl Node {
             suspicion: Suspicion::new(settings),
             head: None,
             others: Vec::new(),
-            rank: None,
+            before: None,
             is_deaf: true,
             alive_at: 0,
             finality: None,
@@ -647,10 +648,18 @@ impl Node {
             self.life().is_stuck = true;
             return false;
         }
-        let gates = gates(&self.plan.dag);
-        for write in std::mem::take(&mut self.life().turn) {
-            if let (Write::Event(fact), Some((_, epoch))) = (&write, self.disk.term()) {
-                let seen = seen_in(&gates, &fact.body);
+        let turn = std::mem::take(&mut self.life().turn);
+        let events = turn.iter().filter_map(|write| match write {
+            Write::Event(fact) => Some(fact),
+            _ => None,
+        });
+        let seen = seen_in_all(&gates(&self.plan.dag), &events.collect::<Vec<_>>());
+        let mut seen = seen.into_iter();
+        for write in turn {
+            if let Write::Event(_) = &write
+                && let Some(seen) = seen.next()
+                && let Some((_, epoch)) = self.disk.term()
+            {
                 self.out.told.extend(seen.into_iter().map(|seen| Told::Seen(epoch, seen)));
             }
             if let Write::Story(shown) = &write {

@@ -377,7 +377,11 @@ impl Node {
         let own = self.did.clone();
         let life = self.life();
         let members = life.members.as_ref();
-        life.rank = members.and_then(|members| members.coordinate.iter().position(|did| *did == own));
+        life.before = members.and_then(|members| {
+            let all = &members.coordinate;
+            let at = all.iter().position(|did| *did == own)?;
+            Some(all[..at].to_vec())
+        });
         life.coordinator.set_sole(members.is_some() && others.is_empty());
         life.others = others;
     }
@@ -416,8 +420,8 @@ impl Node {
             }
         }
         let life = self.life();
-        let Some(rank) = life.active_rank() else { return };
-        for (_, epoch) in life.suspicion.due(Some(rank), boot) {
+        let Some(before) = life.active_before().map(<[_]>::to_vec) else { return };
+        for (_, epoch) in life.suspicion.due(Some(&before), boot) {
             self.life().suspicion.claims(run(), boot);
             self.claim(epoch);
         }
@@ -446,7 +450,8 @@ impl Node {
         let life = self.life();
         let can = |head: &&Head| head.extent != Extent::Unknown && head.at.epoch + 1 == epoch;
         let head = life.head.as_ref().filter(can);
-        if let Some((cut, extent)) = head.filter(|_| life.rank.is_some()).map(|head| (head.at, head.extent)) {
+        if let Some((cut, extent)) = head.filter(|_| life.before.is_some()).map(|head| (head.at, head.extent))
+        {
             let lost = extent == Extent::Part;
             let without = if lost { ", without what followed" } else { "" };
             self.note(format!("claims the run in term {epoch}, after entry {}{without}", cut.n));
@@ -473,12 +478,12 @@ pub(crate) fn takeover(at: usize, (cut, lost): (Position, bool), at_ms: i64, ids
 }
 
 impl Life {
-    fn active_rank(&self) -> Option<usize> {
-        self.rank.filter(|_| !self.is_deaf)
+    fn active_before(&self) -> Option<&[NodeDid]> {
+        self.before.as_deref().filter(|_| !self.is_deaf)
     }
 
     pub(super) fn next_of_terms(&self) -> Option<BootMs> {
-        let suspects = self.active_rank().and_then(|rank| self.suspicion.poll_timeout(Some(rank)));
+        let suspects = self.active_before().and_then(|before| self.suspicion.poll_timeout(Some(before)));
         let tells = (!self.others.is_empty() && self.alive_at > 0).then_some(self.alive_at);
         [suspects, tells].into_iter().flatten().min()
     }

@@ -63,6 +63,8 @@ pub enum Effect<P: Payload> {
         worker: NodeDid,
         /// Which, and its session.
         record: HeldRecord,
+        /// The attempt that the journal has as the one under way, which is over.
+        instead_of: Option<Granted>,
     },
     /// After a takeover: what workers have of the run is known. Its tasks may be granted.
     Ready(RunId),
@@ -96,6 +98,13 @@ enum RunPhase {
         resend_at: BootMs,
         /// What those that answered have.
         held: Vec<(NodeDid, HeldRecord)>,
+    },
+    /// What workers have is known.
+    Settling {
+        /// Sessions at work of which the caller was told, and that it did not adopt.
+        found: BTreeSet<Granted>,
+        /// Their leases are over then.
+        until: BootMs,
     },
 }
 
@@ -381,6 +390,11 @@ impl<P: Payload> CoordinatorHalf<P> {
     pub fn adopt(&mut self, granted: &Granted, worker: &NodeDid, now: BootMs) {
         let frozen_by = now + self.settings.lease_bound_ms();
         self.give(granted.clone(), worker.clone(), Phase::Claimed, frozen_by);
+        if let Some(RunPhase::Settling { found, .. }) =
+            self.runs.get_mut(&granted.attempt.run).map(|run| &mut run.phase)
+        {
+            found.remove(granted);
+        }
     }
 
     /// Takes a message of `from`, which may work on tasks of this room.
@@ -494,6 +508,7 @@ impl<P: Payload> CoordinatorHalf<P> {
         let runs = self.runs.values().filter_map(|run| match &run.phase {
             RunPhase::Active => None,
             RunPhase::Recovering { until, resend_at, .. } => Some(*until.min(resend_at)),
+            RunPhase::Settling { found, until } => Some(if found.is_empty() { BootMs::MIN } else { *until }),
         });
         let given = self.given.iter().flat_map(|(attempt, given)| self.due(attempt, given));
         workers.chain(runs).chain(given).min()
@@ -598,7 +613,7 @@ impl<P: Payload> CoordinatorHalf<P> {
         let mut grants: BTreeMap<RunId, Vec<Granted>> = BTreeMap::new();
         for (attempt, given) in self.given.iter_mut().filter(|(_, given)| given.worker == *worker) {
             let certain = match self.runs.get(&attempt.run).map(|run| &run.phase) {
-                Some(RunPhase::Active) => true,
+                Some(RunPhase::Active | RunPhase::Settling { .. }) => true,
                 Some(RunPhase::Recovering { held, .. }) => held.iter().any(|(by, record)| {
                     let same = by == worker
                         && record.granted.attempt == *attempt
@@ -655,15 +670,17 @@ impl<P: Payload> CoordinatorHalf<P> {
         }
     }
 
-    /// Asks workers what they have of runs that were taken over, until all of them answered or their leases are over.
+    /// Asks workers what they have of runs that were taken over, until all of them answered or their leases are over. A task of which
+    /// some session is at work that the caller does not adopt is not granted before that session cannot work any more.
     fn recover(&mut self, now: BootMs, out: &mut Vec<Effect<P>>) {
         let resend_ms = self.settings.resend_ms;
-        let mut ready = Vec::new();
+        let mut known = Vec::new();
         for (run, Coordinated { epoch, phase }) in &mut self.runs {
             let RunPhase::Recovering { silent, until, resend_at, held } = phase else { continue };
             if silent.is_empty() || *until <= now {
-                ready.push((*run, std::mem::take(held)));
-                *phase = RunPhase::Active;
+                known.push((*run, std::mem::take(held)));
+                let (found, until) = (BTreeSet::new(), *until);
+                *phase = RunPhase::Settling { found, until };
             } else if *resend_at <= now {
                 *resend_at = now + resend_ms;
                 for worker in silent.iter() {
@@ -671,9 +688,15 @@ impl<P: Payload> CoordinatorHalf<P> {
                 }
             }
         }
-        for (run, held) in ready {
+        for (run, held) in known {
             self.recovered(run, held, out);
-            out.push(Effect::Ready(run));
+        }
+        for (run, Coordinated { phase, .. }) in &mut self.runs {
+            let RunPhase::Settling { found, until } = phase else { continue };
+            if found.is_empty() || *until <= now {
+                *phase = RunPhase::Active;
+                out.push(Effect::Ready(*run));
+            }
         }
     }
 
@@ -700,16 +723,30 @@ impl<P: Payload> CoordinatorHalf<P> {
             .filter(|(attempt, given)| !counts(attempt, given))
             .map(|(attempt, given)| given.granted(attempt))
             .collect();
-        for granted in lost {
-            self.given.remove(&granted.attempt);
-            out.push(Effect::Lost(granted));
-        }
+        lost.iter().for_each(|granted| drop(self.given.remove(&granted.attempt)));
+        let mut lost: BTreeMap<TaskId, Granted> =
+            lost.into_iter().map(|granted| (granted.attempt.task.clone(), granted)).collect();
+        let mut all_found = Vec::new();
         for (worker, record) in newest.into_values() {
             let known = self.given.get(&record.granted.attempt);
             if known.is_none_or(|given| given.fence != record.granted.fence) {
-                out.push(Effect::Found { worker, record });
+                let is_older = |granted: &Granted| granted.fence < record.granted.fence;
+                let task = &record.granted.attempt.task;
+                let instead_of = lost.get(task).is_some_and(is_older).then(|| lost.remove(task)).flatten();
+                all_found.push(Effect::Found { worker, record, instead_of });
             }
         }
+        let at_work = all_found.iter().filter_map(|effect| match effect {
+            Effect::Found { record, .. } if record.state == HeldState::Working => {
+                Some(record.granted.clone())
+            }
+            _ => None,
+        });
+        if let Some(RunPhase::Settling { found, .. }) = self.runs.get_mut(&run).map(|run| &mut run.phase) {
+            found.extend(at_work);
+        }
+        out.extend(lost.into_values().map(Effect::Lost));
+        out.extend(all_found);
     }
 
     fn holding(

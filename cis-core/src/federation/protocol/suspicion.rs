@@ -180,28 +180,32 @@ impl Suspicion {
         self.far.contains(coordinator)
     }
 
-    /// Runs whose coordinators would be replaced now if they were not at other homeservers.
-    pub fn stranded(&self, rank: usize, now: BootMs) -> impl Iterator<Item = (RunId, &NodeDid)> {
-        let unheard = self.unheard(self.patience(rank), now);
-        unheard.filter(|(_, coordinator)| self.far.contains(*coordinator))
+    /// Runs whose coordinators would be replaced now if they were not at other homeservers. `before`: as for [`Self::due`].
+    pub fn stranded(&self, before: &[NodeDid], now: BootMs) -> impl Iterator<Item = (RunId, &NodeDid)> {
+        let unheard = move |watched: &Watched| {
+            let patience = patience(&self.settings, before, &watched.coordinator);
+            now.saturating_sub(watched.heard(&self.heard)) >= patience
+        };
+        let far = self.runs.iter().filter(|(_, watched)| self.far.contains(&watched.coordinator));
+        far.filter(move |(_, watched)| unheard(watched)).map(|(run, watched)| (*run, &watched.coordinator))
     }
 
-    /// Runs that this node should take over now, with the epoch that would begin. `rank`: its place among the voters,
-    /// from 0; none: it takes over only what was submitted here and cannot go on without it. A run is named again after as long a time,
+    /// Runs that this node should take over now, with the epoch that would begin. `before`: the voters that come before this node;
+    /// none: it takes over only what was submitted here and cannot go on without it. A run is named again after as long a time,
     /// as long as nothing came of it.
-    pub fn due(&mut self, rank: Option<usize>, now: BootMs) -> Vec<(RunId, Epoch)> {
-        let (patience, settings) = (rank.map(|rank| self.patience(rank)), self.settings);
-        let again = patience.unwrap_or(settings.suspect_ms);
+    pub fn due(&mut self, before: Option<&[NodeDid]>, now: BootMs) -> Vec<(RunId, Epoch)> {
+        let settings = self.settings;
         let mut due = Vec::new();
         let near = self.runs.iter().filter(|(_, watched)| !self.far.contains(&watched.coordinator));
         let near: Vec<RunId> = near.map(|(run, _)| *run).collect();
         for run in near {
             let back_at = self.back_at(run);
             let Some(watched) = self.runs.get_mut(&run) else { continue };
+            let patience = before.map(|before| patience(&settings, before, &watched.coordinator));
             if watched.due_at(&self.heard, patience, back_at, &settings).is_none_or(|at| at > now) {
                 continue;
             }
-            watched.retry_at = now + again;
+            watched.retry_at = now + patience.unwrap_or(settings.suspect_ms);
             due.push((run, watched.epoch + 1));
         }
         due
@@ -219,15 +223,17 @@ impl Suspicion {
 
     /// When [`Self::due`] may name something.
     #[must_use]
-    pub fn poll_timeout(&self, rank: Option<usize>) -> Option<BootMs> {
-        let patience = rank.map(|rank| self.patience(rank));
+    pub fn poll_timeout(&self, before: Option<&[NodeDid]>) -> Option<BootMs> {
         let at = |(run, watched): (&RunId, &Watched)| {
+            let patience = before.map(|before| patience(&self.settings, before, &watched.coordinator));
             watched.due_at(&self.heard, patience, self.back_at(*run), &self.settings)
         };
         self.runs.iter().filter(|(_, watched)| !self.far.contains(&watched.coordinator)).filter_map(at).min()
     }
+}
 
-    fn patience(&self, rank: usize) -> i64 {
-        self.settings.suspect_ms.saturating_mul(i64::try_from(rank).unwrap_or(i64::MAX).saturating_add(1))
-    }
+/// How long a node with these voters before it waits until it replaces a silent coordinator, ms. Nobody waits for the one that is silent.
+fn patience(settings: &Settings, before: &[NodeDid], coordinator: &NodeDid) -> i64 {
+    let waits_for = before.iter().filter(|voter| *voter != coordinator).count();
+    settings.suspect_ms.saturating_mul(i64::try_from(waits_for).unwrap_or(i64::MAX).saturating_add(1))
 }

@@ -157,13 +157,13 @@ fn a_coordinator_at_another_homeserver_is_not_replaced() {
     let mut half = Suspicion::new(Settings::default());
     half.watch(run(), 3, &did("c"), 0);
     half.set_far([did("c")].into());
-    assert_eq!((half.due(Some(0), 100_000), half.poll_timeout(Some(0))), (vec![], None));
-    assert_eq!(half.stranded(0, 1_000).next(), None, "it may just be slow");
-    assert_eq!(half.stranded(0, 100_000).collect::<Vec<_>>(), [(run(), &did("c"))]);
+    assert_eq!((half.due(Some(&[]), 100_000), half.poll_timeout(Some(&[]))), (vec![], None));
+    assert_eq!(half.stranded(&[], 1_000).next(), None, "it may just be slow");
+    assert_eq!(half.stranded(&[], 100_000).collect::<Vec<_>>(), [(run(), &did("c"))]);
     half.heard(&did("c"), 99_999);
-    assert_eq!(half.stranded(0, 100_000).next(), None);
+    assert_eq!(half.stranded(&[], 100_000).next(), None);
     half.set_far([did("d")].into());
-    assert_eq!(half.due(Some(0), 200_000), [(run(), 4)]);
+    assert_eq!(half.due(Some(&[]), 200_000), [(run(), 4)]);
 }
 
 /// Another node may read more of its journal: that one takes it over earlier.
@@ -173,12 +173,29 @@ fn a_run_of_which_something_is_missing_is_taken_over_later() {
     half.watch(run(), 3, &did("c"), 0);
     half.reads(run(), Extent::Part, 0);
     half.heard(&did("c"), 50_000);
-    assert_eq!((half.due(Some(0), 649_999), half.poll_timeout(Some(0))), (vec![], Some(650_000)));
-    assert_eq!(half.due(Some(0), 650_000), [(run(), 4)]);
+    assert_eq!((half.due(Some(&[]), 649_999), half.poll_timeout(Some(&[]))), (vec![], Some(650_000)));
+    assert_eq!(half.due(Some(&[]), 650_000), [(run(), 4)]);
     half.reads(run(), Extent::Unknown, 660_000);
-    assert_eq!((half.due(Some(0), 9_000_000), half.poll_timeout(Some(0))), (vec![], None));
+    assert_eq!((half.due(Some(&[]), 9_000_000), half.poll_timeout(Some(&[]))), (vec![], None));
     half.reads(run(), Extent::Whole, 9_000_000);
-    assert_eq!(half.due(Some(0), 9_000_000), [(run(), 4)]);
+    assert_eq!(half.due(Some(&[]), 9_000_000), [(run(), 4)]);
+}
+
+#[test]
+fn nobody_waits_for_the_coordinator_that_is_silent() {
+    let mut half = Suspicion::new(Settings::default());
+    half.watch(run(), 3, &did("c"), 0);
+    let once = Settings::default().suspect_ms;
+    for (before, waits) in [("", 1), ("c", 1), ("d", 2), ("cd", 2), ("dce", 3)] {
+        let before: Vec<NodeDid> = before.chars().map(|name| did(&name.to_string())).collect();
+        assert_eq!(half.clone().poll_timeout(Some(&before)), Some(once * waits), "{before:?}");
+        assert_eq!(half.clone().due(Some(&before), once * waits - 1), []);
+        assert_eq!(half.clone().due(Some(&before), once * waits), [(run(), 4)]);
+        half.set_far([did("c")].into());
+        assert_eq!(half.stranded(&before, once * waits - 1).next(), None);
+        assert_eq!(half.stranded(&before, once * waits).next(), Some((run(), &did("c"))));
+        half.set_far([].into());
+    }
 }
 
 #[test]
@@ -461,17 +478,47 @@ fn of_several_attempts_the_newest_grant_counts() {
     let new = Message::Holding { run: run(), epoch: 1, held: vec![holds(2, 2, HeldState::Working)] };
     half.receive(&did("x"), old, 1, &mut out).unwrap();
     half.receive(&did("y"), new, 2, &mut out).unwrap();
-    let decided: Vec<_> =
-        out.iter().filter(|effect| !matches!(effect, coordinator::Effect::Send { .. })).cloned().collect();
+    let without_sent = |out: &[coordinator::Effect<Text>]| {
+        let is_sent = |effect: &coordinator::Effect<Text>| matches!(effect, coordinator::Effect::Send { .. });
+        out.iter().filter(|effect| !is_sent(effect)).cloned().collect::<Vec<_>>()
+    };
     let record = holds(2, 2, HeldState::Working);
-    assert_eq!(
-        decided,
-        [
-            coordinator::Effect::Lost(granted(1, 1)),
-            coordinator::Effect::Found { worker: did("y"), record },
-            coordinator::Effect::Ready(run()),
-        ]
-    );
+    let found = coordinator::Effect::Found { worker: did("y"), record, instead_of: Some(granted(1, 1)) };
+    assert_eq!(without_sent(&out), [found], "the first one is not lost: it is over");
+    out.clear();
+    half.tick(3, &mut out);
+    assert_eq!((without_sent(&out), half.is_active(run())), (vec![], false), "nobody counts it yet");
+    half.adopt(&granted(2, 2), &did("y"), 4);
+    assert_eq!(half.poll_timeout(), Some(BootMs::MIN));
+    half.tick(4, &mut out);
+    assert_eq!(without_sent(&out), [coordinator::Effect::Ready(run())]);
+}
+
+/// The scheduler does not count it, as its task ended, say. Somebody may retry the task at once.
+#[test]
+fn what_is_at_work_and_does_not_count_keeps_its_lease() {
+    let mut half = recovering(0);
+    let bound = Settings::default().lease_bound_ms();
+    let mut out = Vec::new();
+    let works = Message::Holding { run: run(), epoch: 1, held: vec![holds(2, 2, HeldState::Working)] };
+    let none = Message::Holding { run: run(), epoch: 1, held: vec![] };
+    half.receive(&did("x"), none, 1, &mut out).unwrap();
+    half.receive(&did("y"), works, 2, &mut out).unwrap();
+    half.release(&granted(2, 2), &did("y"), &mut out);
+    half.tick(bound - 1, &mut out);
+    assert!(!half.is_active(run()));
+    assert_eq!(half.poll_timeout(), Some(bound));
+    half.tick(bound, &mut out);
+    assert!(half.is_active(run()));
+    // What is frozen or over works no more.
+    for state in [HeldState::Frozen, HeldState::Ended] {
+        let mut half = recovering(0);
+        let held = vec![holds(2, 2, state)];
+        half.receive(&did("x"), Message::Holding { run: run(), epoch: 1, held }, 1, &mut out).unwrap();
+        let held = vec![];
+        half.receive(&did("y"), Message::Holding { run: run(), epoch: 1, held }, 2, &mut out).unwrap();
+        assert!(half.is_active(run()));
+    }
 }
 
 #[test]

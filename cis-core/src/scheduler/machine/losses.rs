@@ -3,10 +3,11 @@
 use super::{Machine, Turn, attempt_id};
 use crate::api::Report;
 use crate::event::{AttemptOutcome, EventBody, LostBy};
-use crate::ids::{AttemptId, Epoch, HostInstance, NodeDid, RunId, SessionId};
+use crate::ids::{AttemptId, Epoch, HostInstance, NodeDid, RunId, SessionId, TimestampMs};
+use crate::scheduler::Run;
 use crate::scheduler::input::Rejected;
 use crate::scheduler::live::Live;
-use crate::scheduler::outcome::judge;
+use crate::scheduler::outcome::{Verdict, judge, superseded};
 
 impl Machine {
     pub(super) fn attempt_lost(
@@ -16,7 +17,7 @@ impl Machine {
         turn: &Turn,
     ) -> Result<(), Rejected> {
         let index = self.live_index(attempt, None)?;
-        self.lose(attempt.run, index, detail, turn)?;
+        self.lose(attempt.run, index, detail, judge, turn)?;
         self.finish(attempt.run, self.affected(attempt.run, index), turn)
     }
 
@@ -51,7 +52,7 @@ impl Machine {
                 .collect();
             let mut seeds = Vec::new();
             for index in gone {
-                self.lose(id, index, detail.to_owned(), turn)?;
+                self.lose(id, index, detail.to_owned(), judge, turn)?;
                 seeds.extend(self.affected(id, index));
             }
             self.finish(id, seeds, turn)?;
@@ -80,8 +81,22 @@ impl Machine {
         Ok(())
     }
 
+    /// Records that the attempt under way is gone, as the coordinator of an earlier term knew when it granted a newer one: the task is
+    /// queued for that one, also if it is not to run again when it is lost.
+    pub(super) fn supersede(&mut self, id: RunId, index: u32, turn: &Turn) -> Result<(), Rejected> {
+        let detail = "the coordinator before this one started a newer attempt".to_owned();
+        self.lose(id, index, detail, superseded, turn)
+    }
+
     /// Records that the attempt under way is gone. The caller draws the consequences.
-    fn lose(&mut self, id: RunId, index: u32, detail: String, turn: &Turn) -> Result<(), Rejected> {
+    fn lose(
+        &mut self,
+        id: RunId,
+        index: u32,
+        detail: String,
+        judge: impl FnOnce(&Run, u32, &Report, TimestampMs) -> Verdict,
+        turn: &Turn,
+    ) -> Result<(), Rejected> {
         let run = self.known(id)?;
         let started_ms = run.entry(index).live.as_ref().and_then(|live| live.started_ms);
         let report = Report::bare(AttemptOutcome::Lost { detail }, started_ms, turn.now);

@@ -3,7 +3,7 @@
 use super::bench::*;
 use crate::api::{FromWorker, Refusal};
 use crate::dag::{Action, Commit, Placement, Prompt, Task, Trigger};
-use crate::event::{AttemptOutcome, EventBody, ExecutionMode, GrantRecord, RetryScope};
+use crate::event::{AttemptOutcome, EventBody, ExecutionMode, GrantRecord, RetryScope, RunState};
 use crate::fence;
 use crate::ids::NodeDid;
 use crate::scheduler::InputKind;
@@ -218,6 +218,54 @@ fn nothing_is_granted_while_it_is_not_known_what_workers_have() {
     assert_eq!(grants(&bench), pairs(&[("b", "x")]), "its slot is taken");
     bench.ends("b", exit(0));
     assert_eq!(grants(&bench)[1..], pairs(&[("a", "x")]));
+}
+
+fn found(task: &str, (attempt, fence): (u32, u64)) -> InputKind {
+    let grant = GrantRecord {
+        task: id(task),
+        attempt,
+        fence,
+        session: session(77),
+        node: did("y"),
+        host: None,
+        lease_ms: None,
+        ahead: false,
+    };
+    InputKind::Adopt { run: run_id(1), grant: Box::new(grant) }
+}
+
+/// Its session is at work, whatever people do meanwhile: it would be started once more when they resume the run.
+#[test]
+fn what_a_worker_has_is_adopted_in_a_paused_run() {
+    let mut bench = in_room(vec![task("a"), task("b")]);
+    bench.does(InputKind::HoldGrants { run: run_id(1), held: true });
+    bench.does(InputKind::Pause { run: run_id(1) });
+    let said = bench.does(found("a", (2, fence::next(0, 2))));
+    assert_eq!(said[0], "run resumed");
+    assert!(said[1].starts_with("assigned a#2") && said[2] == "run paused", "{said:?}");
+    let refused = bench.tries(found("a", (2, fence::next(0, 2))));
+    assert!(refused.is_err(), "nothing is resumed for it");
+    bench.does(InputKind::HoldGrants { run: run_id(1), held: false });
+    offers(&mut bench, offer("x", 4));
+    assert_eq!(grants(&bench), pairs(&[("a", "y")]), "it is paused");
+    bench.does(InputKind::Resume { run: run_id(1) });
+    assert_eq!(grants(&bench)[1..], pairs(&[("b", "x")]));
+}
+
+/// The journal tells of the first attempt only. How it ended is not known, but that it did: so nothing of it was lost.
+#[test]
+fn a_newer_attempt_takes_the_place_of_one_that_is_not_retried_when_lost() {
+    let mut bench = in_room(vec![Task { retry_lost: false, ..task("a") }]);
+    offers(&mut bench, offer("x", 1));
+    assert_eq!(grants(&bench), pairs(&[("a", "x")]));
+    bench.does(InputKind::HoldGrants { run: run_id(1), held: true });
+    let older = bench.tries(found("a", (2, 1)));
+    assert!(older.is_err() && grants(&bench).len() == 1, "its fence is not newer: {older:?}");
+    bench.does(found("a", (2, fence::next(1, 2))));
+    assert_eq!(grants(&bench)[1..], pairs(&[("a", "y")]));
+    bench.does(InputKind::HoldGrants { run: run_id(1), held: false });
+    bench.ends("a", exit(0));
+    assert_eq!(bench.run().state(), RunState::Succeeded);
 }
 
 /// A grant of a later term has a fence above all that an earlier one may have issued.

@@ -109,7 +109,10 @@ impl World {
                         half.recorded(&granted, &mut out);
                     }
                 }
-                coordinator::Effect::Found { worker, record } => {
+                coordinator::Effect::Found { worker, record, instead_of } => {
+                    if let Some(granted) = instead_of {
+                        self.write(at, Body::Over { granted })?;
+                    }
                     let task = &self.nodes[at].view.tasks[index_of(&record.granted.attempt.task)];
                     if task.state == State::Queued && record.granted.fence > task.fence {
                         let body = Body::Granted { granted: record.granted.clone(), worker: number(&worker) };

@@ -12,7 +12,7 @@ use cis_core::federation::direct::{Progress, RemoteSpec, TaskPayload};
 use cis_core::federation::finality::Finality;
 use cis_core::federation::lead;
 use cis_core::federation::protocol::coordinator::Effect;
-use cis_core::federation::protocol::message::{Grant, Granted, HeldRecord};
+use cis_core::federation::protocol::message::{Grant, Granted};
 use cis_core::identity::Right;
 use cis_core::ids::{AttemptId, Fence, NodeDid, RunId, SessionId, TimestampMs};
 use cis_core::scheduler::placement::NodeOffer;
@@ -161,7 +161,7 @@ impl Driver {
                     let gone = InputKind::NodeOffer { room: room.to_owned(), node: worker, offer: None };
                     self.handle(Input::internal(gone), now);
                 }
-                Effect::Found { worker, record } => self.adopt(room, &worker, record, now),
+                found @ Effect::Found { .. } => self.adopt(room, found, now),
                 Effect::Progress { granted, first, progress } => {
                     let next = first.saturating_add(u32::try_from(progress.len()).unwrap_or(u32::MAX));
                     for progress in progress {
@@ -233,18 +233,18 @@ impl Driver {
     }
 
     /// Counts what a worker has and the store does not tell, where it can.
-    fn adopt(&mut self, room: &str, worker: &NodeDid, record: HeldRecord, now: TimestampMs) {
-        let granted = record.granted.clone();
-        let found = Effect::<TaskPayload>::Found { worker: worker.clone(), record };
+    fn adopt(&mut self, room: &str, found: Effect<TaskPayload>, now: TimestampMs) {
         let mut adopted = false;
         for kind in lead::inputs(&found) {
             adopted = self.parts.machine.handle(Input::internal(kind), now, &mut self.ids).is_ok();
         }
         self.collect();
+        let Effect::Found { worker, record, instead_of } = found else { return };
         let known = self.federation.room(room);
-        let finality = known.finality.get_mut(&granted.attempt.run);
+        let finality = known.finality.get_mut(&record.granted.attempt.run);
         let mut out = Vec::new();
-        lead::found(&mut known.coordinator, finality, (granted, worker), adopted, boot_ms(), &mut out);
+        let (of, counts) = ((&record, &worker), (instead_of, adopted));
+        lead::found(&mut known.coordinator, finality, of, counts, boot_ms(), &mut out);
         // It may be in a group of the room: it goes on when it has a place there.
         self.share_groups_of(room, now);
         self.lead(room, out, now);

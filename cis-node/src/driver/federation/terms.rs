@@ -47,6 +47,11 @@ pub(super) struct Terms {
     put_off: Vec<Head>,
 }
 
+/// The other coordinators that come before a node with this place among all.
+fn before(others: &[NodeDid], rank: Option<usize>) -> Option<&[NodeDid]> {
+    rank.map(|rank| others.get(..rank).unwrap_or(others))
+}
+
 impl Terms {
     pub(super) fn new(settings: Settings) -> Self {
         Self {
@@ -76,8 +81,8 @@ impl Terms {
 
     /// Runs that wait for a person, as no node takes them over by itself.
     pub(super) fn stranded(&self, now: BootMs) -> Vec<(RunId, NodeDid)> {
-        let Some(rank) = self.active_rank() else { return Vec::new() };
-        self.suspicion.stranded(rank, now).map(|(run, by)| (run, by.clone())).collect()
+        let Some(before) = before(&self.others, self.active_rank()) else { return Vec::new() };
+        self.suspicion.stranded(before, now).map(|(run, by)| (run, by.clone())).collect()
     }
 
     /// Runs whose coordinators were not heard for so long, ms, although this node can hear others.
@@ -170,8 +175,8 @@ impl Terms {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<BootMs> {
-        let suspects =
-            self.may_take_over().then(|| self.suspicion.poll_timeout(self.active_rank())).flatten();
+        let before = before(&self.others, self.active_rank());
+        let suspects = self.may_take_over().then(|| self.suspicion.poll_timeout(before)).flatten();
         let tells = (!self.others.is_empty() && self.alive_at > 0).then_some(self.alive_at);
         [suspects, tells].into_iter().flatten().min()
     }
@@ -217,7 +222,8 @@ impl Driver {
             return;
         }
         terms.suspicion.set_takes_back(takes_back);
-        for (run, epoch) in terms.suspicion.due(terms.active_rank(), boot) {
+        let before = before(&terms.others, terms.active_rank());
+        for (run, epoch) in terms.suspicion.due(before, boot) {
             // What ran here as a task of this node is ended first: it would count as one that was cancelled.
             if self.has_own_sessions(run) && self.is_wanted(name, run) {
                 continue;
