@@ -15,6 +15,40 @@ pub(super) struct Key {
 /// The keys of one table. In parts, as tables share some.
 pub(super) type Keys = &'static [&'static [Key]];
 
+/// Names that other tools (GitHub Actions, Airflow, dagu, make-like runners) have for what a key here does, with that key.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("after", "needs"),
+    ("cmd", "command"),
+    ("condition", "if"),
+    ("continue-on-error", "allow_failure"),
+    ("continue_on_error", "allow_failure"),
+    ("dependencies", "needs"),
+    ("depends", "needs"),
+    ("depends_on", "needs"),
+    ("dir", "cwd"),
+    ("environment", "env"),
+    ("for_each", "foreach"),
+    ("matrix", "foreach"),
+    ("max_concurrency", "max_parallel"),
+    ("name", "id"),
+    ("requires", "needs"),
+    ("run", "script"),
+    ("timeout-minutes", "timeout"),
+    ("timeout_minutes", "timeout"),
+    ("timeout_seconds", "timeout"),
+    ("when", "if"),
+    ("workdir", "cwd"),
+    ("working-directory", "cwd"),
+    ("working_directory", "cwd"),
+    ("workingDir", "cwd"),
+];
+
+/// The key of this table that does what this name does in another tool.
+pub(super) fn same_elsewhere(keys: Keys, name: &str) -> Option<&'static str> {
+    let (_, here) = ELSEWHERE.iter().find(|(there, _)| *there == name)?;
+    has(keys, here).then_some(*here)
+}
+
 /// Which values a key takes.
 #[derive(Debug)]
 pub(super) enum Shape {

@@ -224,7 +224,8 @@ impl Reader {
                 continue;
             }
             let mut mistake = Mistake::new(key.span(), format!("unknown key {} in {place}", quoted(name)));
-            if let Some(near) = nearest(name, keys::names(keys)) {
+            let meant = keys::same_elsewhere(keys, name).or_else(|| nearest(name, keys::names(keys)));
+            if let Some(near) = meant {
                 mistake = mistake.label(format!("did you mean `{near}`?"));
             } else if let Some((other, _)) = others.iter().find(|(_, keys)| keys::has(keys, name)) {
                 mistake = mistake.label(format!("it belongs in {other}"));

@@ -72,6 +72,67 @@ retries = { counts = 1 }
 }
 
 #[test]
+fn keys_of_other_tools() {
+    insta::assert_snapshot!(file(r#"
+version = 1
+[dag]
+name = "d"
+[[tasks]]
+name = "a"
+run = "make"
+depends_on = ["b"]
+"#), @r#"
+        error: [dag] has no id
+         --> x.toml:3:1
+          |
+        3 | [dag]
+          | ^^^^^
+          |
+          = help: add id = "name-of-this-dag"
+
+        error: unknown key `name` in [dag]
+         --> x.toml:4:1
+          |
+        4 | name = "d"
+          | ^^^^ did you mean `id`?
+
+        error: this task has no id
+         --> x.toml:5:1
+          |
+        5 | [[tasks]]
+          | ^^^^^^^^^
+          |
+          = help: add id = "name"
+
+        error: this task does nothing
+         --> x.toml:5:1
+          |
+        5 | [[tasks]]
+          | ^^^^^^^^^
+          |
+          = help: add command = ["program", "argument"], script = "…", or agent = "NAME" with a prompt
+
+        error: unknown key `name` in a task
+         --> x.toml:6:1
+          |
+        6 | name = "a"
+          | ^^^^ did you mean `id`?
+
+        error: unknown key `run` in a task
+         --> x.toml:7:1
+          |
+        7 | run = "make"
+          | ^^^ did you mean `script`?
+
+        error: unknown key `depends_on` in a task
+         --> x.toml:8:1
+          |
+        8 | depends_on = ["b"]
+          | ^^^^^^^^^^ did you mean `needs`?
+        "#);
+}
+
+#[test]
 fn wrong_types() {
     insta::assert_snapshot!(task(r#"
 command = "cargo test --all"
