@@ -10,7 +10,7 @@ use crate::monitor::evidence::{Reader, ReaderHow, ScreenView};
 use crate::monitor::profile::Found;
 use crate::monitor::screen::{
     ABOVE_ROWS_MAX, Above, At, Compared, Page, Place, Reach, Shape, Shown, asks, asks_on, ends_asking,
-    menu_of, shape_of, steady, timeless, unboxed,
+    lists_the_same, menu_of, shape_of, steady, timeless, unboxed,
 };
 use crate::monitor::verdict::Verdict;
 
@@ -107,6 +107,17 @@ impl Standing {
         // A pane on the right may go on in the same row.
         let rest = text.strip_prefix(unboxed(&page.lead).trim_end()).map(str::trim_start);
         !view.cursor_visible || !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['│', '┃', '|']))
+    }
+
+    /// Somebody typed, and the same rows stand there, of which others may be marked: that person moves through a list, and answers nothing.
+    /// Where nothing at all changed, the prompt may be a new one that asks the same, unless it takes no words.
+    fn is_moved_in(&self, page: &Page) -> bool {
+        let Place::Line { lead, .. } = &self.place else { return false };
+        let rows = || steady(&page.view.lines);
+        let takes_words = || page.view.cursor_visible && shape_of(lead) == Shape::Strong;
+        self.typed_ms.is_some()
+            && lists_the_same(&self.rows, &rows())
+            && (!takes_words() || rows() != self.rows)
     }
 
     /// The same for an answer: nothing stands in its place that could be another question.
@@ -409,7 +420,8 @@ impl Arbiter {
         if standing.is_outdated {
             return Held::Outdated;
         }
-        let replaced = next.is_some_and(|next| replaces(standing, next) || asks_below(standing, next, page));
+        let replaced = next.is_some_and(|next| replaces(standing, next) || asks_below(standing, next, page))
+            && !standing.is_moved_in(page);
         let gone = replaced || self.is_gone(standing, page);
         let Some(standing) = &mut self.standing else { return Held::No };
         if !gone && !differs {
@@ -459,7 +471,9 @@ impl Arbiter {
             Source::Menu => !reads || line::menu_hash(page).as_ref() != Some(&standing.hash),
             Source::Program => !reads || !self.is_still(standing.verdict.kind, page),
             Source::Line => {
-                !reads || !standing.is_at(page) || self.asked_anew(standing) || self.asks_on(standing, page)
+                let is_other =
+                    !standing.is_at(page) || self.asked_anew(standing) || self.asks_on(standing, page);
+                !reads || (is_other && !standing.is_moved_in(page))
             }
             Source::Nested { pid } => self.kernel.sits_since(pid).is_none() || !standing.is_at(page),
             Source::Report => {
@@ -485,6 +499,6 @@ impl Arbiter {
     fn asked_anew(&self, standing: &Standing) -> bool {
         let (Some(_), Place::Line { lead, .. }) = (standing.typed_ms, &standing.place) else { return false };
         let again = standing.answered_bytes > lead.len().max(2) as u64;
-        again && self.cells.present().is_some_and(|page| page.asks() == *lead)
+        again && self.cells.present().is_some_and(|page| page.asks() == *lead && !standing.is_moved_in(page))
     }
 }

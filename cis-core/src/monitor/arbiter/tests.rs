@@ -7,6 +7,7 @@ mod before;
 mod endings;
 mod lines;
 mod listeners;
+mod lists;
 mod logins;
 mod menus;
 mod moments;

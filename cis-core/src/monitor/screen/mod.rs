@@ -27,7 +27,7 @@ pub(super) use menu::{
     Menu, OpenMenu, asks, begins_question, button, has_number, is_chat, is_input, list_asked_above,
     menu_at_cursor, menu_of, open_menu, pointed_at,
 };
-pub(super) use noise::{has_gauges, is_clockwork, is_gauge, steady, ticks, timeless};
+pub(super) use noise::{has_gauges, is_clockwork, is_gauge, lists_the_same, steady, ticks, timeless};
 pub(super) use options::{
     Keys, asks_on, buttons, is_against, is_spelled_out, letters, numbered, turn, turns,
 };

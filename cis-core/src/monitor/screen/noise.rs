@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::pattern;
+use super::rows::unpointed;
 
 static CLOCKS: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
@@ -128,6 +129,19 @@ pub(super) fn counted(line: &str) -> String {
 /// The screen without what moves by itself, blank rows left out.
 pub(in crate::monitor) fn steady(lines: &[String]) -> Vec<String> {
     lines.iter().map(|line| still(line)).filter(|line| !line.is_empty()).collect()
+}
+
+/// Boxes and circles that show what is chosen.
+static CHOSEN: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"\[[ xX*✓✔]\]|\([ xX*•●]\)|[○◯◉◌◍●☐☑☒⬡⬢✔✓◻◼▢▣□■]"));
+
+/// Whether two steady screens show the same rows, whatever is marked in them: somebody moves through a list, or chooses in it.
+pub(in crate::monitor) fn lists_the_same(was: &[String], is: &[String]) -> bool {
+    let unmarked = |row: &str| {
+        let row = CHOSEN.replace_all(unpointed(row), " ");
+        unpointed(&row).split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    was.len() == is.len() && was.iter().zip(is).all(|(was, is)| was == is || unmarked(was) == unmarked(is))
 }
 
 /// A gauge: a percentage alone in its row, or in its bar.
