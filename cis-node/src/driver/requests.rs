@@ -369,6 +369,12 @@ impl Driver {
             other => problem(&other),
         })?;
         let mut why = Some(why);
+        if let Some(view) = &mut why
+            && let Some(frozen) = self.why_frozen(run, task)
+        {
+            view.because.insert(0, frozen);
+            view.try_this.insert(0, "cis node status".to_owned());
+        }
         if let (Some(view), Some(trouble)) = (&mut why, &self.host.trouble)
             && !view.state.is_terminal()
         {
@@ -587,6 +593,7 @@ impl Driver {
         warnings.extend(self.twin_warning());
         warnings.extend(self.stranded_warnings());
         warnings.extend(self.vote_warnings());
+        warnings.extend(self.frozen_warnings());
         warnings.extend(self.submitter_warnings());
         warnings.extend(self.host.trouble.clone());
         warnings.extend(self.log_trouble.clone());

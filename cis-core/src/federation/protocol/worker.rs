@@ -280,6 +280,14 @@ impl<P: Payload> WorkerHalf<P> {
         of_run.filter(|held| held.phase == Phase::Working).count()
     }
 
+    /// The sessions that are frozen, and since when.
+    pub fn frozen(&self) -> impl Iterator<Item = (&Granted, BootMs)> {
+        self.held.values().filter_map(|held| match held.phase {
+            Phase::Frozen { since, .. } => Some((&held.granted, since)),
+            _ => None,
+        })
+    }
+
     /// Says that something of its status changed: a heartbeat is due.
     pub fn status_changed(&mut self, now: BootMs) {
         self.beat_at = self.beat_at.min(now);

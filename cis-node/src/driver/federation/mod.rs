@@ -8,6 +8,7 @@ mod cached;
 mod commit;
 mod directories;
 mod files;
+mod frozen;
 mod groups;
 mod leading;
 mod list;
