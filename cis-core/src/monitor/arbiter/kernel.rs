@@ -12,7 +12,8 @@ use crate::monitor::screen::{Page, is_carrier};
 const BUSY_PERCENT: u64 = 20;
 /// Between two looks for that to be told, ms.
 const BUSY_GAP_MS: i64 = 200;
-/// Who polls writes now and then: a look finds it at that, and the next one or the one after it does not.
+/// Who polls writes now and then: a look finds it at that, and the next one or the one after it does not. For so long after it was seen
+/// to poll; at least at one look.
 const LAPSE_MS: i64 = 2500;
 
 /// The last look and what the ones before it tell.
@@ -64,11 +65,14 @@ impl Kernel {
 
     /// Who polled at the last look, and is awake for a moment in this one: it does not compute.
     fn lapsed(&self, evidence: &KernelEvidence, now: TimestampMs) -> Option<&Reader> {
-        let since = now - self.own_ms.filter(|seen| now - seen < LAPSE_MS)?;
+        // At rest, the last look may be some seconds old.
+        let is_first = self.own_ms == self.at_ms;
+        let since = now - self.own_ms.filter(|seen| is_first || now - seen < LAPSE_MS)?;
         let (reader, last) = (self.polled.as_ref()?, self.last.as_ref()?);
         let is_seen = evidence.opaque || evidence.readers.iter().any(|reader| !reader.nested);
         let is_same = evidence.foreground == last.foreground && evidence.modes == last.modes;
-        let computes = self.busy() == Some(true) || cpu_percent(last, evidence, since) >= BUSY_PERCENT;
+        let computes =
+            self.busy() == Some(true) || cpu_percent(last, evidence, since.min(LAPSE_MS)) >= BUSY_PERCENT;
         (!is_seen && is_same && !computes).then_some(reader)
     }
 

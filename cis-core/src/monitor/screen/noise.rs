@@ -38,9 +38,17 @@ pub(super) fn unechoed(line: String) -> String {
 static COUNTED: LazyLock<Regex> =
     LazyLock::new(|| pattern(&format!(r"{}|\b\d{{1,3}}:\d{{2}}\b|\(\d{{1,4}}\)", TIMES.as_str())));
 
-/// A question without what is counted in it, and without spinners of braille dots: `⠙ Go on? (9s)` is the same one a second later. By
-/// that it is found again, and no more: an answer is for what people were shown.
+/// A question without what is counted in it, and without spinners of braille dots or a turning bar: `⠙ Go on? (9s)` is the same one a
+/// second later. By that it is found again, and no more: an answer is for what people were shown.
 pub(in crate::monitor) fn timeless(text: &str) -> Cow<'_, str> {
+    let turning = text.trim_start().strip_prefix(['|', '/', '\\', '-']);
+    if let Some(rest) = turning.filter(|rest| rest.starts_with(' ')) {
+        return Cow::Owned(format!("· {}", without_counts(rest.trim_start())));
+    }
+    without_counts(text)
+}
+
+fn without_counts(text: &str) -> Cow<'_, str> {
     if text.contains(is_braille) {
         let rest: String = text.chars().filter(|c| !is_braille(*c)).collect();
         Cow::Owned(COUNTED.replace_all(rest.trim(), "·").into_owned())

@@ -99,6 +99,24 @@ fn a_program_that_polls_and_is_awake_at_a_look_still_waits() {
     assert_eq!(story.take(), "", "it polls again");
 }
 
+/// While nothing happens it is looked at every few seconds.
+#[test]
+fn a_program_that_polls_for_long_and_is_awake_at_one_look_still_waits() {
+    let mut story = Story::plain();
+    story.reads("textual", Poll, RAW).shows("Name: ").pass(60_000);
+    assert!(story.take().contains("blocked 1 question"));
+    let (readers, kernels) = (story.evidence.readers.clone(), story.kernels);
+    story.nobody_reads();
+    while story.kernels == kernels {
+        story.pass(50);
+    }
+    story.evidence.readers = readers;
+    story.pass(60_000);
+    assert_eq!(story.take(), "");
+    story.nobody_reads().pass(10_000);
+    assert!(story.take().contains("over 1"));
+}
+
 #[test]
 fn a_program_that_does_not_come_back_to_its_poll_waits_no_longer() {
     let mut story = Story::plain();
