@@ -110,14 +110,19 @@ impl Standing {
     }
 
     /// Somebody typed, and the same rows stand there, of which others may be marked: that person moves through a list, and answers nothing.
-    /// Where nothing at all changed, the prompt may be a new one that asks the same, unless it takes no words.
+    /// Where nothing at all changed, the prompt may be a new one that asks the same, unless it takes no words. Options that are chosen by
+    /// keys are told anew: from another row, other keys lead to them.
     fn is_moved_in(&self, page: &Page) -> bool {
-        let Place::Line { lead, .. } = &self.place else { return false };
+        let takes_words = match (&self.place, self.source) {
+            (_, Source::Menu) => false,
+            (Place::Line { lead, .. }, _) => page.view.cursor_visible && shape_of(lead) == Shape::Strong,
+            _ => return false,
+        };
         let rows = || steady(&page.view.lines);
-        let takes_words = || page.view.cursor_visible && shape_of(lead) == Shape::Strong;
         self.typed_ms.is_some()
+            && self.verdict.options.is_empty()
             && lists_the_same(&self.rows, &rows())
-            && (!takes_words() || rows() != self.rows)
+            && (!takes_words || rows() != self.rows)
     }
 
     /// The same for an answer: nothing stands in its place that could be another question.
@@ -468,7 +473,10 @@ impl Arbiter {
                 let found = self.found.as_ref().map(|(found, _)| found);
                 found.is_none_or(|found| found.hash != standing.hash)
             }
-            Source::Menu => !reads || line::menu_hash(page).as_ref() != Some(&standing.hash),
+            Source::Menu => {
+                let is_other = line::menu_hash(page).as_ref() != Some(&standing.hash);
+                !reads || (is_other && !standing.is_moved_in(page))
+            }
             Source::Program => !reads || !self.is_still(standing.verdict.kind, page),
             Source::Line => {
                 let is_other =

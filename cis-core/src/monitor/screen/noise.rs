@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::pattern;
-use super::rows::unpointed;
+use super::rows::{ends_asking, unpointed};
 
 static CLOCKS: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
@@ -41,11 +41,10 @@ static COUNTED: LazyLock<Regex> =
 /// A question without what is counted in it, and without spinners of braille dots or a turning bar: `⠙ Go on? (9s)` is the same one a
 /// second later. By that it is found again, and no more: an answer is for what people were shown.
 pub(in crate::monitor) fn timeless(text: &str) -> Cow<'_, str> {
+    // A bar that turns may be the frame of a box, which is left out elsewhere. Rows that begin so and ask nothing are lists or changes.
     let turning = text.trim_start().strip_prefix(['|', '/', '\\', '-']);
-    if let Some(rest) = turning.filter(|rest| rest.starts_with(' ')) {
-        return Cow::Owned(format!("· {}", without_counts(rest.trim_start())));
-    }
-    without_counts(text)
+    let asks = |rest: &&str| rest.starts_with(' ') && ends_asking(rest.trim_end());
+    without_counts(turning.filter(asks).map_or(text, str::trim_start))
 }
 
 fn without_counts(text: &str) -> Cow<'_, str> {

@@ -1,7 +1,7 @@
 //! Lists through which somebody moves at the terminal: the same prompt, whatever is marked.
 
 use crate::monitor::ReaderHow::{Poll, Read};
-use crate::monitor::arbiter::story::{RAW, Story};
+use crate::monitor::arbiter::story::{LINES, RAW, Story};
 
 /// The cursor stands in this row and column.
 fn shows(story: &mut Story, screen: &str, (row, col): (u16, u16)) {
@@ -84,4 +84,32 @@ fn the_same_question_after_an_answer_is_another_prompt() {
     story.typed().shows("1) start\n2) stop\nYour choice? ").pass(3000);
     let told = story.take();
     assert!(told.contains("over 1") && told.contains("blocked 2"), "{told}");
+}
+
+/// The row that the cursor is in asks nothing, and the choices above and below it do not tell which one is marked.
+#[test]
+fn a_menu_in_a_box_whose_mark_is_a_color_stays_the_same_prompt() {
+    const BOX: &str = "┌──── Station ────┐\n│ What should be done now?\n│\n│   Import\n│   Export\n│   Calibrate\n│\n│  ┌────┐  ┌────────┐\n│  │ Ok │  │ Cancel │\n│  └────┘  └────────┘\n└─────────────────┘\n";
+    let mut story = Story::plain();
+    story.reads("newt", Poll, RAW).view.cursor_visible = false;
+    story.view.alternate = true;
+    shows(&mut story, BOX, (3, 4));
+    story.pass(6000);
+    assert!(story.take().contains("blocked 1"));
+    story.typed();
+    shows(&mut story, BOX, (4, 4));
+    story.pass(9000);
+    assert_eq!(story.take(), "");
+}
+
+#[test]
+fn a_turning_bar_in_front_of_a_question_makes_no_second_prompt() {
+    let mut story = Story::plain();
+    story.reads("python3", Poll, LINES);
+    for turn in 0..40 {
+        let bar = ["|", "/", "-", "\\"][turn % 4];
+        story.shows(&format!("{bar} Uploading is paused. Resume (y/n)? ")).pass(300);
+    }
+    let told = story.take();
+    assert!(told.contains("blocked 1 permission") && !told.contains("over"), "{told}");
 }
