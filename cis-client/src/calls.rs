@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use hyper::Method;
 use hyper::body::Bytes;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::http::decode;
@@ -13,8 +14,8 @@ use super::{Client, ClientError, LogStream};
 use cis_core::api::{
     Answer, AnswerReceipt, Ask, AskView, AuditReport, CallerView, CancelRun, CleanReport, CleanStore,
     CreateMatrixRoom, CreateRun, CreateSession, Decide, ExplainView, GroupPlace, GroupView, HandIn,
-    HistoryEntry, InboxItem, InputReceipt, InviteToMatrixRoom, JoinMatrixRoom, KillSession, ListInbox,
-    ListRuns, ListSessions, ListTasks, Listing, LoginMatrix, LogoutMatrix, MatrixAccountView,
+    HistoryAction, HistoryEntry, InboxItem, InputReceipt, InviteToMatrixRoom, JoinMatrixRoom, KillSession,
+    ListInbox, ListRuns, ListSessions, ListTasks, Listing, LoginMatrix, LogoutMatrix, MatrixAccountView,
     MatrixRoomEvents, MatrixRoomView, ModeView, NodeView, Page, PauseNode, Problem, ProblemKind, ReadAsk,
     ReadHistory, ReadLog, ReadMatrixRoom, ReadTime, RecoverReport, RecoverRuns, ReportSession, Reported,
     RetryRun, RunDetail, RunView, Say, SendInput, SessionView, SetMode, StopNode, TaskContext, TaskView,
@@ -93,7 +94,8 @@ impl Client {
 
     /// Starts a created run. One that was started before is a problem that says so.
     pub async fn start_run(&self, run: &str) -> Result<RunView, ClientError> {
-        self.act(paths::RUN_START, run).await
+        self.until_so(run, &paths::fill(paths::RUN_START, &[run]), |view| view.state != RunState::Created)
+            .await
     }
 
     /// Ends a run: live sessions are stopped, the rest is not started.
@@ -120,14 +122,15 @@ impl Client {
         self.act(paths::RUN_TAKEOVER, run).await
     }
 
-    /// Runs tasks of an ended run again.
+    /// Runs tasks of an ended run again. If the node dies meanwhile, they run again once.
     pub async fn retry_run(&self, run: &str, how: &RetryRun) -> Result<RunView, ClientError> {
-        self.post(&paths::fill(paths::RUN_RETRY, &[run]), how).await
+        self.act_once(run, None, HistoryAction::Retried, &paths::fill(paths::RUN_RETRY, &[run]), how).await
     }
 
     /// Switches how an open run is executed.
     pub async fn set_mode(&self, run: &str, how: &SetMode) -> Result<ModeView, ClientError> {
-        self.post(&paths::fill(paths::RUN_MODE, &[run]), how).await
+        // A run that is in this mode already stays as it is.
+        self.post_once(&paths::fill(paths::RUN_MODE, &[run]), how).await
     }
 
     /// Why a task is where it is.
@@ -135,9 +138,11 @@ impl Client {
         self.get(&paths::fill(paths::WHY, &[run, task])).await
     }
 
-    /// Approves or rejects a task that waits for it. The first decision counts.
+    /// Approves or rejects a task that waits for it. The first decision counts. If the node dies meanwhile, the same decision of
+    /// somebody else counts as this one.
     pub async fn decide(&self, run: &str, task: &str, what: &Decide) -> Result<RunView, ClientError> {
-        self.post(&paths::fill(paths::TASK_APPROVAL, &[run, task]), what).await
+        let action = if what.approve { HistoryAction::Approved } else { HistoryAction::Rejected };
+        self.act_once(run, Some(task), action, &paths::fill(paths::TASK_APPROVAL, &[run, task]), what).await
     }
 
     /// Where the time of a run went.
@@ -243,9 +248,13 @@ impl Client {
         self.post_once(&paths::fill(paths::SESSION_INPUT, &[session]), input).await
     }
 
-    /// Ends its whole tree.
+    /// Ends its whole tree. If the node dies meanwhile, a session that has ended by then counts as killed.
     pub async fn kill_session(&self, session: &str, how: &KillSession) -> Result<(), ClientError> {
-        self.post_raw(&paths::fill(paths::SESSION_KILL, &[session]), how).await.map(drop)
+        let path = &paths::fill(paths::SESSION_KILL, &[session]);
+        // Its processes get SIGTERM once, however often this is sent.
+        let kill = || async move { self.post_raw(path, how).await.map(drop) };
+        let has_ended = || async move { Ok(self.session(session).await?.ended_ms.map(drop)) };
+        self.unless_done(has_ended, kill).await
     }
 
     /// What it wrote.
@@ -398,16 +407,48 @@ impl Client {
         path: &str,
         is_so: fn(&RunView) -> bool,
     ) -> Result<RunView, ClientError> {
-        let was_asked = AtomicBool::new(false);
-        let was_asked = &was_asked;
-        self.repeat(|| async move {
-            if was_asked.swap(true, Ordering::Relaxed) {
-                let view = self.run(run).await?.run;
-                if is_so(&view) {
-                    return Ok(view);
-                }
+        let done = || async move { Ok(Some(self.run(run).await?.run).filter(is_so)) };
+        let act = || async move { decode(&self.send(Method::POST, path, Bytes::new()).await?) };
+        self.unless_done(done, act).await
+    }
+
+    /// Sends a request that must not count twice. If the node dies meanwhile, the run's history says whether it was carried out since
+    /// then; if not, it is sent again.
+    async fn act_once(
+        &self,
+        run: &str,
+        task: Option<&str>,
+        action: HistoryAction,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<RunView, ClientError> {
+        let before = self.run(run).await?.run.last_offset;
+        let done = || async move {
+            let history = self.run_history(run, task).await?;
+            if history.iter().any(|entry| entry.action == action && entry.offset > before) {
+                return Ok(Some(self.run(run).await?.run));
             }
-            decode(&self.send(Method::POST, path, Bytes::new()).await?)
+            Ok(None)
+        };
+        let act = || self.post(path, body);
+        self.unless_done(done, act).await
+    }
+
+    /// Sends a request. If the node dies meanwhile, `done` asks the next one whether it was carried out; if not, it is sent again.
+    async fn unless_done<T, D, S>(&self, done: impl Fn() -> D, send: impl Fn() -> S) -> Result<T, ClientError>
+    where
+        D: Future<Output = Result<Option<T>, ClientError>>,
+        S: Future<Output = Result<T, ClientError>>,
+    {
+        let was_sent = AtomicBool::new(false);
+        let (was_sent, done, send) = (&was_sent, &done, &send);
+        self.repeat(|| async move {
+            if was_sent.swap(true, Ordering::Relaxed)
+                && let Some(result) = done().await?
+            {
+                return Ok(result);
+            }
+            send().await
         })
         .await
     }

@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::{AttachFrame, Client, ClientError, Followed};
 use cis_core::api::log_pieces::LogPiece;
-use cis_core::api::{Attach, AttachControl, AttachNotice, BEHIND, ProblemKind, ReadLog, TermSize};
+use cis_core::api::{Attach, AttachControl, AttachNotice, BEHIND, Decide, ProblemKind, ReadLog, TermSize};
 
 struct Place {
     _dir: tempfile::TempDir,
@@ -429,4 +429,94 @@ async fn a_call_that_a_node_did_not_process_goes_to_the_next_one() {
     let client = Client::new(&place.path, None).with_revive(std::sync::Arc::new(|| true));
     client.kill_session("s", &cis_core::api::KillSession::default()).await.unwrap();
     assert!(server.await.unwrap().starts_with("POST /v1/sessions/s/kill"));
+}
+
+const RUN: &str = "01JD0V3Z8K6T9W2B5N7Q4R1XEC";
+
+/// A run as a node shows it, whose newest event has this offset.
+fn run_view(offset: u64) -> String {
+    format!(
+        r#"{{"id":"{RUN}","dag":"d","state":"running","mode":"local","node":"did:key:z","source":"d.toml","created_ms":1,
+        "started_ms":1,"ended_ms":null,"counts":{{}},"last_offset":{offset}}}"#
+    )
+}
+
+/// A run's history with this entry.
+fn history(offset: u64, action: &str) -> String {
+    format!(r#"{{"items":[{{"offset":{offset},"at_ms":1,"action":"{action}","task":"t"}}]}}"#)
+}
+
+/// Does what `call` does against a node that answers `before`, dies when it is asked to act, and comes back to answer
+/// `after`. Returns the requests: method and path.
+async fn across_a_death<T>(
+    before: &[String],
+    after: &[String],
+    call: impl AsyncFnOnce(&Client) -> Result<T, ClientError>,
+) -> (T, Vec<String>) {
+    let place = Place::new();
+    let listener = place.listen();
+    let (before, after) = (before.to_vec(), after.to_vec());
+    let server = tokio::spawn(async move {
+        let mut asked = Vec::new();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        for body in &before {
+            asked.push(answer_whole(&mut stream, body).await);
+        }
+        // It reads what it is asked, and dies without an answer.
+        asked.push(read_request(&mut stream).await);
+        drop(stream);
+        let mut left = after.iter();
+        while left.len() > 0 {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            for body in left.by_ref() {
+                asked.push(answer_whole(&mut stream, body).await);
+                if asked.last().unwrap().contains("/history") {
+                    break;
+                }
+            }
+        }
+        asked
+    });
+    let client = Client::new(&place.path, None).with_revive(std::sync::Arc::new(|| true));
+    let result = call(&client).await.unwrap();
+    (result, server.await.unwrap())
+}
+
+/// Reads a request with its body; gives back its method and path.
+async fn read_request(stream: &mut UnixStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap_or("0");
+    stream.read_exact(&mut vec![0; length.parse().unwrap()]).await.unwrap();
+    head.split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
+/// Answers a request with a body; gives back its method and path.
+async fn answer_whole(stream: &mut UnixStream, body: &str) -> String {
+    let asked = read_request(stream).await;
+    let text = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    stream.write_all(text.as_bytes()).await.unwrap();
+    asked
+}
+
+#[tokio::test]
+async fn a_decision_counts_once_although_the_node_died() {
+    let yes = Decide { approve: true, reason: None };
+    let decide = async |client: &Client| client.decide(RUN, "t", &yes).await;
+    let detail = |offset| format!(r#"{{"run":{},"params":{{}},"tasks":[]}}"#, run_view(offset));
+    let (run, ask) = (format!("GET /v1/runs/{RUN}"), format!("POST /v1/runs/{RUN}/tasks/t/approval"));
+    let look = format!("GET /v1/runs/{RUN}/history?task=t");
+    // The node that died had recorded it.
+    let after = [history(6, "approved"), detail(6)];
+    let (view, asked) = across_a_death(&[detail(5)], &after, decide).await;
+    assert_eq!(view.last_offset, 6);
+    assert_eq!(asked, [&*run, &ask, &look, &run]);
+    // It had not: what was decided before, or otherwise, is not this decision.
+    for earlier in [history(5, "approved"), history(6, "rejected")] {
+        let (_, asked) = across_a_death(&[detail(5)], &[earlier, run_view(7)], decide).await;
+        assert_eq!(asked, [&*run, &ask, &look, &ask]);
+    }
 }
