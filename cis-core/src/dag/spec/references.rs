@@ -26,7 +26,8 @@ pub(super) fn resolve(reader: &mut Reader, text: &str, head: &mut Head, drafts: 
     let handlers = handlers::numbers(reader, head, &drafts, &numbers);
     let uses = names::uses(reader, text, head, &drafts);
     let graph = edges.and_then(|edges| order(reader, &drafts, &edges).map(|order| (edges, order)));
-    let known = names::Known { drafts: &drafts, numbers: &numbers, handlers: &handlers };
+    let known =
+        names::Known { drafts: &drafts, numbers: &numbers, params: &head.dag.params, handlers: &handlers };
     names::check(reader, &known, &uses, graph.as_ref());
     if !reader.mistakes.is_empty() {
         return None;

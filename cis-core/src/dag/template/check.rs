@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use super::compare::{self, Operand};
 use super::expr::{Expr, ExprError, Kind, Name};
 use super::scan::{Scan, Site, scan};
 use super::{MAX_ITEMS, MAX_ITEMS_BYTES, decide, eval, parser};
@@ -36,6 +37,37 @@ pub(in crate::dag) struct Used {
     pub(in crate::dag) whole: bool,
 }
 
+/// One side of a comparison whose type the file says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::dag) enum Side {
+    /// A name.
+    Name(Name),
+    /// A value of this type.
+    Type(ValueType),
+}
+
+/// Two values that are compared, in a text.
+#[derive(Debug)]
+pub(in crate::dag) struct Compared {
+    /// Bytes of the text.
+    pub(in crate::dag) range: Range<usize>,
+    /// `<`, `==` …
+    pub(in crate::dag) operator: String,
+    /// What stands before and behind it.
+    pub(in crate::dag) sides: [Side; 2],
+}
+
+/// What a text says.
+#[derive(Debug, Default)]
+pub(in crate::dag) struct Checked {
+    /// All names in it.
+    pub(in crate::dag) used: Vec<Used>,
+    /// Comparisons of values whose types can be looked up.
+    pub(in crate::dag) compared: Vec<Compared>,
+    /// What is wrong with it.
+    pub(in crate::dag) errors: Vec<ExprError>,
+}
+
 /// Code that the engine takes, names left out: many tasks of a file have the same few.
 #[derive(Debug, Default)]
 pub(in crate::dag) struct Compiled(BTreeSet<String>);
@@ -58,12 +90,8 @@ impl Compiled {
 /// More kinds of code than a file of people has.
 const MAX_COMPILED: usize = 10_000;
 
-/// All names in a text, and what is wrong with it.
-pub(in crate::dag) fn check(
-    text: &str,
-    place: Place<'_>,
-    compiled: &mut Compiled,
-) -> (Vec<Used>, Vec<ExprError>) {
+/// All names in a text, what it compares, and what is wrong with it.
+pub(in crate::dag) fn check(text: &str, place: Place<'_>, compiled: &mut Compiled) -> Checked {
     let (exprs, mut errors) = match place {
         Place::Start(site) => texts(text, site),
         Place::Question | Place::Prompt => texts(text, Site::Plain),
@@ -72,7 +100,7 @@ pub(in crate::dag) fn check(
             Err(error) => (Vec::new(), vec![error]),
         },
     };
-    let mut used = Vec::new();
+    let (mut used, mut compared) = (Vec::new(), Vec::new());
     for expr in exprs {
         if let Err(message) = compiled.check(&expr).and_then(|()| constant(&expr, place)) {
             errors.push(ExprError { range: expr.range.clone(), message, help: None, resume: None });
@@ -82,12 +110,31 @@ pub(in crate::dag) fn check(
         } else if !matches!(place, Place::Start(_)) {
             errors.extend(expr.references.iter().filter_map(decide::too_early));
         }
+        compared.extend(compared_in(text, &expr));
         let whole = matches!(expr.kind, Kind::Name(_));
         let guarded = expr.guarded;
         let names = expr.references.into_iter();
         used.extend(names.map(|it| Used { range: it.range, name: it.name, guarded, whole }));
     }
-    (used, errors)
+    Checked { used, compared, errors }
+}
+
+/// Each two neighbors of the comparisons whose types can be looked up.
+fn compared_in<'a>(text: &'a str, expr: &'a Expr) -> impl Iterator<Item = Compared> + 'a {
+    let side = |range: &Range<usize>| match compare::operand(text, range, &expr.references) {
+        Operand::Name(index) => expr.references.get(index).map(|it| Side::Name(it.name.clone())),
+        Operand::Literal(ty) => Some(Side::Type(ty)),
+        Operand::Unknown => None,
+    };
+    expr.comparisons.iter().flat_map(move |comparison| {
+        let pairs = comparison.operands.windows(2).zip(&comparison.operators);
+        pairs.filter_map(move |(pair, operator)| {
+            let [left, right] = pair else { return None };
+            let sides = [side(left)?, side(right)?];
+            let (range, operator) = (left.start..right.end, text[operator.clone()].to_owned());
+            Some(Compared { range, operator, sides })
+        })
+    })
 }
 
 fn texts(text: &str, site: Site<'_>) -> (Vec<Expr>, Vec<ExprError>) {

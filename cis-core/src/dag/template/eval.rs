@@ -7,6 +7,7 @@ use minijinja::value::{Serde, ValueKind};
 use minijinja::{Environment, UndefinedBehavior};
 use serde_json::Value;
 
+use super::compare::{self, Incomparable};
 use super::expr::{Expr, Kind, Name};
 use super::words::UNBOUNDED;
 use super::{MAX_SCRIPT_BYTES, Values};
@@ -22,8 +23,23 @@ static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     }
     engine.add_filter("replace", replace);
     engine.add_filter("join", join);
+    engine.add_function(compare::FUNCTION, compare::compare);
+    // Tests of equality remain the engine's: they choose items of lists, which can be of several types.
+    for (names, operator) in ORDERS {
+        for name in *names {
+            engine.add_test(*name, compare::test(operator));
+        }
+    }
     engine
 });
+
+/// The tests of the engine that put values in order, and the operators for which they stand.
+const ORDERS: &[(&[&str], &str)] = &[
+    (&["lt", "lessthan", "<"], "<"),
+    (&["le", "<="], "<="),
+    (&["gt", "greaterthan", ">"], ">"),
+    (&["ge", ">="], ">="),
+];
 
 fn too_long() -> minijinja::Error {
     let said = format!("this makes a text of more than {MAX_SCRIPT_BYTES} bytes");
@@ -242,7 +258,7 @@ pub(super) fn kind_of(value: &Value) -> &'static str {
     }
 }
 
-fn kind_made(kind: ValueKind) -> &'static str {
+pub(super) fn kind_made(kind: ValueKind) -> &'static str {
     match kind {
         ValueKind::None | ValueKind::Undefined => "none",
         ValueKind::Bool => "true or false",
@@ -284,6 +300,10 @@ pub(super) fn lookup<'a>(name: &Name, task: &Task, values: &Values<'a>) -> Optio
 
 /// The engine's message, without its variables, which the author never wrote.
 fn describe(error: &minijinja::Error) -> String {
+    let source = std::error::Error::source(error);
+    if let Some(incomparable) = source.and_then(|source| source.downcast_ref::<Incomparable>()) {
+        return incomparable.to_string();
+    }
     match error.detail() {
         Some(detail) => format!("{} ({})", error.kind(), detail),
         None => error.kind().to_string(),

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::compare::Comparison;
+
 /// What an expression can refer to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::dag) enum Name {
@@ -44,6 +46,8 @@ pub(in crate::dag) struct Expr {
     pub(in crate::dag) range: Range<usize>,
     /// The names in it, in order.
     pub(in crate::dag) references: Vec<Reference>,
+    /// The comparisons in it.
+    pub(super) comparisons: Vec<Comparison>,
     /// It ends in `| raw`.
     pub(in crate::dag) raw: bool,
     /// It says what holds where a name has no value: `default`, `is defined`.

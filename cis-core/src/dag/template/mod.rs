@@ -8,6 +8,7 @@
 
 mod arguments;
 mod check;
+mod compare;
 mod decide;
 mod eval;
 mod expr;
@@ -30,7 +31,8 @@ use crate::dag::Program;
 use crate::ids::TaskId;
 
 pub use arguments::{ProgramOf, SecretArgument, SecretValues, check_arguments};
-pub(super) use check::{Compiled, Place, Used, check, has_block, mismatch};
+pub(super) use check::{Checked, Compared, Compiled, Place, Side, Used, check, has_block, mismatch};
+pub(super) use compare::mismatch as incomparable;
 pub(super) use decide::MAX_ITEMS_BYTES;
 pub use decide::{MAX_ITEMS, condition, decision_outputs, items, spoken_outputs};
 pub(super) use expr::{ExprError, Name};

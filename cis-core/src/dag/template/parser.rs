@@ -7,6 +7,7 @@
 
 use std::ops::Range;
 
+use super::compare::{self, Comparison, Mark, MarkKind};
 use super::expr::{Expr, ExprError, Kind, Name, Reference};
 use super::words::{FILTERS, FUNCTIONS, KEYWORDS, ROOTS, TESTS};
 use crate::dag::diagnose::{nearest, quoted};
@@ -70,6 +71,8 @@ struct Parser<'a> {
     tokens: usize,
     operations: usize,
     literal: Option<Range<usize>>,
+    /// What says where comparisons begin and end.
+    marks: Vec<Mark>,
 }
 
 impl<'a> Parser<'a> {
@@ -88,6 +91,7 @@ impl<'a> Parser<'a> {
             tokens: 0,
             operations: 0,
             literal: None,
+            marks: Vec::new(),
         }
     }
 
@@ -142,7 +146,7 @@ impl<'a> Parser<'a> {
             b'(' | b'[' | b'{' => {
                 self.operation()?;
                 self.open.push(byte);
-                self.at += 1;
+                self.mark(MarkKind::Open, 1);
                 self.before = Before::Other;
             }
             b')' | b']' | b'}' => {
@@ -155,7 +159,7 @@ impl<'a> Parser<'a> {
                     let said = format!("unexpected `{}`", byte as char);
                     return Err(self.error(self.at..self.at + 1, said, LITERAL_HELP));
                 }
-                self.at += 1;
+                self.mark(MarkKind::Close, 1);
                 self.before = Before::Operand;
             }
             b'|' => {
@@ -176,10 +180,19 @@ impl<'a> Parser<'a> {
                 return Err(self.error(self.at..self.at + 1, "expressions do not multiply", help));
             }
             b',' | b':' => {
-                self.at += 1;
+                self.mark(MarkKind::Split, 1);
                 self.before = Before::Other;
             }
-            b'+' | b'-' | b'/' | b'%' | b'~' | b'=' | b'!' | b'<' | b'>' => {
+            b'=' | b'!' | b'<' | b'>' => {
+                self.operation()?;
+                let kind = match (byte, self.byte(1)) {
+                    (b'=', Some(b'=')) | (b'!', _) | (b'<' | b'>', _) => MarkKind::Operator,
+                    _ => MarkKind::Split,
+                };
+                self.mark(kind, if self.byte(1) == Some(b'=') { 2 } else { 1 });
+                self.before = Before::Other;
+            }
+            b'+' | b'-' | b'/' | b'%' | b'~' => {
                 self.operation()?;
                 self.at += 1;
                 self.before = Before::Other;
@@ -192,6 +205,13 @@ impl<'a> Parser<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Goes on behind the token of so many bytes.
+    fn mark(&mut self, kind: MarkKind, length: usize) {
+        let range = self.at..self.at + length;
+        self.at = range.end;
+        self.marks.push(Mark { range, kind });
     }
 
     fn operation(&mut self) -> Result<(), ExprError> {
@@ -236,6 +256,13 @@ impl<'a> Parser<'a> {
             _ if KEYWORDS.contains(&word) => {
                 self.operation()?;
                 self.before = if word == "is" { Before::Is } else { Before::Other };
+                let kind = match word {
+                    "in" => Some(MarkKind::In),
+                    "not" if self.is_next_word("in") => Some(MarkKind::In),
+                    "and" | "or" | "not" | "if" | "else" => Some(MarkKind::Split),
+                    _ => None,
+                };
+                self.marks.extend(kind.map(|kind| Mark { range, kind }));
                 Ok(())
             }
             _ if ROOTS.contains(&word) => self.path(range),
@@ -244,6 +271,11 @@ impl<'a> Parser<'a> {
             }
             _ => Err(self.unknown_word(range)),
         }
+    }
+
+    fn is_next_word(&self, word: &str) -> bool {
+        let rest = self.text[self.at..].trim_start();
+        &rest[..identifier(rest.as_bytes())] == word
     }
 
     /// `name=` inside a call; not `==`.
@@ -407,20 +439,39 @@ impl<'a> Parser<'a> {
             ([], Some(text)) if plain_tokens == 1 && !self.text[text.clone()].contains('\\') => {
                 Kind::Literal(self.text[text.clone()].to_owned())
             }
-            _ => Kind::Code(self.rewritten(inner_start..inner_end)),
+            _ => Kind::Code(String::new()),
+        };
+        let mut comparisons = Vec::new();
+        let kind = match kind {
+            Kind::Code(_) => {
+                comparisons = compare::find(self.text, inner_start..inner_end, &self.marks);
+                Kind::Code(self.rewritten(inner_start..inner_end, &comparisons))
+            }
+            plain => plain,
         };
         let references = std::mem::take(&mut self.references);
-        Ok(Expr { range, references, raw: self.raw.is_some(), guarded: self.guarded, kind })
+        Ok(Expr { range, references, comparisons, raw: self.raw.is_some(), guarded: self.guarded, kind })
     }
 
-    /// The source with each name replaced by a variable that minijinja can read.
-    fn rewritten(&self, range: Range<usize>) -> String {
+    /// The source with each name replaced by a variable that minijinja can read, and each comparison by a call.
+    fn rewritten(&self, range: Range<usize>, comparisons: &[Comparison]) -> String {
+        let names = self.references.iter().enumerate();
+        let mut edits: Vec<(Range<usize>, String)> =
+            names.map(|(index, reference)| (reference.range.clone(), format!("v{index}"))).collect();
+        for comparison in comparisons {
+            let Range { start, end } = comparison.range();
+            edits.push((start..start, format!("{}(", compare::FUNCTION)));
+            let operators = comparison.operators.iter();
+            edits.extend(operators.map(|it| (it.clone(), format!(", \"{}\", ", &self.text[it.clone()]))));
+            edits.push((end..end, ")".to_owned()));
+        }
+        edits.sort_by_key(|(range, _)| (range.start, range.end));
         let mut code = String::with_capacity(range.len());
         let mut at = range.start;
-        for (index, reference) in self.references.iter().enumerate() {
-            code.push_str(&self.text[at..reference.range.start]);
-            code.push_str(&format!("v{index}"));
-            at = reference.range.end;
+        for (range, new) in edits {
+            code.push_str(&self.text[at..range.start]);
+            code.push_str(&new);
+            at = range.end;
         }
         code.push_str(&self.text[at..range.end]);
         code.trim().to_owned()

@@ -3,10 +3,12 @@
 
 use std::ops::Range;
 
+use indexmap::IndexMap;
+
 use super::super::super::diagnose::{Mistake, listed, nearest, quoted};
 use super::super::super::graph::Edges;
-use super::super::super::model::ValueType;
-use super::super::super::template::{self, ExprError, Name, Place, Site};
+use super::super::super::model::{Param, ValueType};
+use super::super::super::template::{self, Checked, Compared, ExprError, Name, Place, Side, Site};
 use super::super::action::{DraftAction, DraftPrompt};
 use super::super::extras::Items;
 use super::super::head::Head;
@@ -27,17 +29,26 @@ pub(super) struct Use<'a> {
     whole: bool,
 }
 
+/// What the texts of all tasks say of other tasks.
+#[derive(Default)]
+pub(super) struct Uses<'a> {
+    names: Vec<Use<'a>>,
+    /// Where each is in the file.
+    compared: Vec<(Range<usize>, Compared)>,
+}
+
 /// The tasks.
 pub(super) struct Known<'a> {
     pub(super) drafts: &'a [Draft],
     pub(super) numbers: &'a Numbers<'a>,
+    pub(super) params: &'a IndexMap<String, Param>,
     /// Sorted.
     pub(super) handlers: &'a [u32],
 }
 
 /// Checks all texts for what can be said without looking at other tasks; the rest is returned.
-pub(super) fn uses<'d>(reader: &mut Reader, text: &str, head: &Head, drafts: &'d [Draft]) -> Vec<Use<'d>> {
-    let mut uses = Vec::new();
+pub(super) fn uses<'d>(reader: &mut Reader, text: &str, head: &Head, drafts: &'d [Draft]) -> Uses<'d> {
+    let mut uses = Uses::default();
     let mut compiled = template::Compiled::default();
     for (draft, user) in drafts.iter().zip(0u32..) {
         each_text(draft, |placed, place| {
@@ -45,7 +56,7 @@ pub(super) fn uses<'d>(reader: &mut Reader, text: &str, head: &Head, drafts: &'d
             if braces && !template::has_template(&placed.value) && !template::has_block(&placed.value) {
                 return;
             }
-            let (used, errors) = template::check(&placed.value, place, &mut compiled);
+            let Checked { used, compared, errors } = template::check(&placed.value, place, &mut compiled);
             let at = |range: &Range<usize>| offsets::in_file(text, &placed.span, &placed.value, range);
             for ExprError { range, message, help, .. } in errors {
                 let mut mistake = Mistake::new(at(&range), message);
@@ -64,7 +75,10 @@ pub(super) fn uses<'d>(reader: &mut Reader, text: &str, head: &Head, drafts: &'d
                         continue;
                     }
                 };
-                uses.push(Use { user, task, output, span, place, guarded, whole });
+                uses.names.push(Use { user, task, output, span, place, guarded, whole });
+            }
+            for compared in compared {
+                uses.compared.push((at(&compared.range), compared));
             }
         });
     }
@@ -158,12 +172,15 @@ fn unknown_param(name: &str, span: Range<usize>, head: &Head) -> Mistake {
 pub(super) fn check(
     reader: &mut Reader,
     known: &Known<'_>,
-    uses: &[Use<'_>],
+    uses: &Uses<'_>,
     graph: Option<&(Edges, Vec<u32>)>,
 ) {
     let mut pairs = Vec::new();
     let mut ordinary = Vec::new();
-    for used in uses {
+    for (span, compared) in &uses.compared {
+        comparable(reader, known, span, compared);
+    }
+    for used in &uses.names {
         let Some(source) = known.numbers.get(used.task.as_str()).copied() else {
             reader.wrong(unknown_task(used, known, reader.mistakes.is_full()));
             continue;
@@ -194,6 +211,28 @@ fn unknown_task(used: &Use<'_>, known: &Known<'_>, is_full: bool) -> Mistake {
     match nearest(&used.task, known.numbers.keys().copied().filter(|_| !is_full)) {
         Some(near) => mistake.label(format!("did you mean `tasks.{near}`?")),
         None => mistake,
+    }
+}
+
+/// That two values can be compared, as far as the file says their types.
+fn comparable(reader: &mut Reader, known: &Known<'_>, span: &Range<usize>, compared: &Compared) {
+    let type_of = |side: &Side| match side {
+        Side::Type(ty) => Some(*ty),
+        Side::Name(Name::Param(name)) => known.params.get(name).map(|param| param.ty),
+        Side::Name(Name::Output { task, output }) => {
+            let source = &known.drafts[known.numbers.get(task.as_str()).copied()? as usize];
+            let ty = source.outputs.get(output).copied()?;
+            Some(if has_items(source) { ValueType::List } else { ty })
+        }
+        Side::Name(Name::RunId | Name::DagId | Name::TaskId) => Some(ValueType::String),
+        Side::Name(Name::Attempt) => Some(ValueType::Integer),
+        Side::Name(Name::Item | Name::Tail(_)) => None,
+    };
+    let [left, right] = &compared.sides;
+    if let (Some(left), Some(right)) = (type_of(left), type_of(right))
+        && let Some((message, help)) = template::incomparable(&compared.operator, left, right)
+    {
+        reader.wrong(Mistake::new(span.clone(), message).help(help));
     }
 }
 

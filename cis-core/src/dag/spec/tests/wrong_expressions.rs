@@ -1,6 +1,6 @@
 //! Expressions in conditions, items, approvals and caches that are wrong, and what is said of them.
 
-use super::file;
+use super::{file, right};
 
 #[test]
 fn wrong_expressions() {
@@ -229,5 +229,47 @@ fn wrong_expressions() {
           |
         9 | cache = { key = "{{ tasks.gone.outputs.n }}" }
           |                     ^^^^^^^^^^^^^^^^^^^^
+        "#);
+}
+
+#[test]
+fn values_of_different_declared_types_are_not_compared() {
+    let text = |condition: &str| {
+        format!(
+            "version = 1\n[dag]\nid = \"d\"\nparams = {{ s = {{ type = \"string\" }}, b = {{ type = \"boolean\" }} }}\n\
+             [[tasks]]\nid = \"t\"\nneeds = [\"a\", \"each\"]\nscript = \"true\"\nif = {condition:?}\n\
+             [[tasks]]\nid = \"a\"\nscript = \"true\"\noutputs = {{ n = {{ type = \"integer\" }}, s = {{ type = \"string\" }}, \
+             j = {{ type = \"json\" }} }}\n\
+             [[tasks]]\nid = \"each\"\nscript = \"true\"\nforeach = [1]\noutputs = {{ n = {{ type = \"integer\" }} }}\n"
+        )
+    };
+    for condition in [
+        "tasks.a.outputs.s > 0",
+        "0 < tasks.a.outputs.s",
+        "tasks.a.outputs.n == params.s",
+        "params.b == 'true' or true",
+        "not (tasks.each.outputs.n > 0)",
+        "1 < tasks.a.outputs.n < run.id",
+    ] {
+        let said = file(&text(condition));
+        assert!(said.contains("cannot compare "), "{condition}: {said}");
+    }
+    for condition in [
+        "tasks.a.outputs.n > 0.5",
+        "tasks.a.outputs.s | int > 0",
+        "tasks.a.outputs.j > 0 and tasks.a.outputs.j == 'x'",
+        "params.b == true and params.s != none",
+        "(tasks.each.outputs.n | length) > 0 and tasks.each.outputs.n[0] == 1",
+    ] {
+        right(&text(condition));
+    }
+    insta::assert_snapshot!(file(&text("params.s > 3")), @r#"
+        error: cannot compare a text with a number (`>`)
+         --> x.toml:9:7
+          |
+        9 | if = "params.s > 3"
+          |       ^^^^^^^^^^^^
+          |
+          = help: convert the text with `| int` or `| float`, or declare the output with type = "integer"
         "#);
 }

@@ -84,6 +84,86 @@ fn what_is_neither_true_nor_false_is_refused() {
 }
 
 #[test]
+fn values_of_one_type_are_compared() {
+    for (text, value) in [
+        ("params.n == 3.0 and params.n < 3.5 and 3 <= params.n", true),
+        ("1 < params.n < 3", false),
+        ("1 < params.n <= 3 != 4", true),
+        ("not params.n == 3 or (params.n > 2) == true", true),
+        ("(params.v == 'eu,us') if params.n != 3 else params.n in [1, 3]", true),
+        ("params.n not in [1] and 'a' in params.list", true),
+        (
+            "params.list | select('>', 1) | list | length == 0 if false else params.n > (params.list | length)",
+            true,
+        ),
+        ("[params.n > 2, params.n == 2] == [true, false] and {'a': 1 < 2}.a", true),
+        ("dict(a=params.n == 3).a and params.list[params.n - 2] != none", true),
+        ("none == params.n or none != none or params.list == 'a'", false),
+        ("'a' < 'b' <= 'b' and [1] < [2] and false < true", true),
+        ("'<' ~ \"==\" == '<=='", true),
+        ("params.n is lessthan 4 and params.n is eq '3'", false),
+        ("[1, 'a', none] | reject('equalto', 'a') | list | length == 2", true),
+    ] {
+        assert_eq!(decided(text), Ok(value), "{text}");
+    }
+}
+
+#[test]
+fn values_of_different_types_are_not_compared() {
+    let said: Vec<String> = [
+        "params.v > 3",
+        "3 < params.v",
+        "params.list > 0",
+        "params.yes > 0",
+        "params.yes == 'true'",
+        "1 == params.yes",
+        "params.v == 5",
+        "params.v != 5",
+        "none > 1",
+        "{'a': 1} < {'a': 2}",
+        "1 < 2 < 'a'",
+        "(params.n == '3') or true",
+        "params.n is lessthan 'a'",
+        "[1, 'a'] | select('>', 0) | list | length == 1",
+        "tasks.a-1.outputs.gone > 'x'",
+        "params.n == > 1",
+    ]
+    .map(|text| decided(text).unwrap_err().to_string())
+    .into();
+    insta::assert_snapshot!(said.join("\n"), @r#"
+        if: params.v > 3: cannot compare a text with a number (`>`); convert the text with `| int` or `| float`, or declare the output with type = "integer"
+        if: 3 < params.v: cannot compare a number with a text (`<`); convert the text with `| int` or `| float`, or declare the output with type = "integer"
+        if: params.list > 0: cannot compare a list with a number (`>`); compare its length: `(… | length) > 0`
+        if: params.yes > 0: cannot compare a boolean with a number (`>`); a boolean is compared with true or false
+        if: params.yes == 'true': cannot compare a boolean with a text (`==`); a boolean is compared with true or false
+        if: 1 == params.yes: cannot compare a number with a boolean (`==`); a boolean is compared with true or false
+        if: params.v == 5: cannot compare a text with a number (`==`); convert the text with `| int` or `| float`, or declare the output with type = "integer"
+        if: params.v != 5: cannot compare a text with a number (`!=`); convert the text with `| int` or `| float`, or declare the output with type = "integer"
+        if: none > 1: cannot compare none with a number (`>`); add `| default(…)` for where it is none
+        if: {'a': 1} < {'a': 2}: cannot compare an object with an object (`<`); compare its length: `(… | length) > 0`
+        if: 1 < 2 < 'a': cannot compare a number with a text (`<`); convert the text with `| int` or `| float`, or declare the output with type = "integer"
+        if: (params.n == '3') or true: cannot compare a number with a text (`==`); convert the text with `| int` or `| float`, or declare the output with type = "integer"
+        if: params.n is lessthan 'a': cannot compare a number with a text (`<`); convert the text with `| int` or `| float`, or declare the output with type = "integer"
+        if: [1, 'a'] | select('>', 0) | list | length == 1: cannot compare a text with a number (`>`); convert the text with `| int` or `| float`, or declare the output with type = "integer"
+        if: tasks.a-1.outputs.gone > 'x': task `a-1` left no output `gone`; add `| default(…)` if that can be
+        if: params.n == > 1: syntax error (unexpected `>`)
+        "#);
+}
+
+#[test]
+fn of_a_secret_only_its_being_there_is_compared() {
+    let decided = |text: &str| {
+        let hidden: BTreeMap<String, Value> = BTreeMap::from([("pin".to_owned(), json!("***"))]);
+        with(&hidden, |values| condition(text, &command(&["true"]), values))
+            .map_err(|error| error.to_string())
+    };
+    for text in ["params.pin > 100000", "params.pin == '1234'", "'1234' != params.pin", "'' < params.pin"] {
+        assert!(decided(text).unwrap_err().contains("is a secret"), "{text}");
+    }
+    assert_eq!(decided("params.pin != '' and params.pin != none and not '' == params.pin"), Ok(true));
+}
+
+#[test]
 fn lists() {
     assert_eq!(listed("params.list").unwrap(), [json!("a"), json!({ "b": 1 })]);
     assert_eq!(listed("params.v | split(',')").unwrap(), [json!("eu"), json!("us")]);

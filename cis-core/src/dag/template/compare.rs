@@ -1,0 +1,238 @@
+//! Comparisons in an expression: where they are, and which values can be compared. The template engine orders values of different
+//! types by their type, so that a text is greater than each number. Here that is an error.
+
+use std::ops::Range;
+
+use minijinja::value::ValueKind;
+use minijinja::{Error, ErrorKind, Value};
+
+use super::eval::kind_made;
+use super::expr::Reference;
+use crate::dag::model::ValueType;
+
+/// The function that stands for comparisons in the source for the engine. Its arguments are operands with an operator
+/// between each two. No expression of a file can call it.
+pub(super) const FUNCTION: &str = "cis_compare";
+
+/// What an output contains in place of a secret.
+const SECRET: &str = "***";
+
+/// A token that says how far an operand of a comparison goes.
+#[derive(Debug, Clone)]
+pub(super) struct Mark {
+    /// Bytes of the whole text.
+    pub(super) range: Range<usize>,
+    pub(super) kind: MarkKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MarkKind {
+    Open,
+    Close,
+    /// Binds less than a comparison: `and`, `if`, a comma …
+    Split,
+    /// `<`, `==` …
+    Operator,
+    /// `in` binds as a comparison does, and compares values of different types.
+    In,
+}
+
+/// A comparison; more than two operands: `1 < x < 5`.
+#[derive(Debug, Clone)]
+pub(super) struct Comparison {
+    /// Bytes of the whole text, without the blanks around them.
+    pub(super) operands: Vec<Range<usize>>,
+    /// Those between them.
+    pub(super) operators: Vec<Range<usize>>,
+}
+
+impl Comparison {
+    pub(super) fn range(&self) -> Range<usize> {
+        let first = self.operands.first().map_or(0, |range| range.start);
+        first..self.operands.last().map_or(first, |range| range.end)
+    }
+}
+
+/// What stands on one side of a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operand {
+    /// A name alone, by its number in the expression.
+    Name(usize),
+    /// A text, a number, true or false.
+    Literal(ValueType),
+    /// The result of more than that.
+    Unknown,
+}
+
+/// Finds the comparisons of an expression. One that is no complete expression is left out: the engine says what is wrong.
+pub(super) fn find(text: &str, expression: Range<usize>, marks: &[Mark]) -> Vec<Comparison> {
+    struct Part {
+        start: usize,
+        operators: Vec<Range<usize>>,
+        mixed: bool,
+    }
+    let part = |start| Part { start, operators: Vec::new(), mixed: false };
+    let mut found = Vec::new();
+    let mut finish = |part: Part, end: usize| {
+        if part.operators.is_empty() || part.mixed {
+            return;
+        }
+        let starts = std::iter::once(part.start).chain(part.operators.iter().map(|range| range.end));
+        let ends = part.operators.iter().map(|range| range.start).chain(std::iter::once(end));
+        let operands: Vec<_> = starts.zip(ends).map(|(start, end)| trimmed(text, start..end)).collect();
+        if operands.iter().all(|operand| !operand.is_empty()) {
+            found.push(Comparison { operands, operators: part.operators });
+        }
+    };
+    let mut outer = Vec::new();
+    let mut now = part(expression.start);
+    for Mark { range, kind } in marks.iter().filter(|mark| mark.range.end <= expression.end) {
+        match kind {
+            MarkKind::Open => outer.push(std::mem::replace(&mut now, part(range.end))),
+            MarkKind::Close => {
+                let Some(before) = outer.pop() else { break };
+                finish(std::mem::replace(&mut now, before), range.start);
+            }
+            MarkKind::Split => finish(std::mem::replace(&mut now, part(range.end)), range.start),
+            MarkKind::Operator => now.operators.push(range.clone()),
+            MarkKind::In => now.mixed = true,
+        }
+    }
+    finish(now, expression.end);
+    found
+}
+
+fn trimmed(text: &str, range: Range<usize>) -> Range<usize> {
+    let inner = &text[range.clone()];
+    let start = range.start + (inner.len() - inner.trim_start().len());
+    start..start + inner.trim().len()
+}
+
+/// Tells what an operand is, if that is known without its value.
+pub(super) fn operand(text: &str, range: &Range<usize>, references: &[Reference]) -> Operand {
+    if let Some(index) = references.iter().position(|reference| reference.range == *range) {
+        return Operand::Name(index);
+    }
+    let word = &text[range.clone()];
+    let is_text = |quote: char| {
+        let inner = word.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+        inner.is_some_and(|inner| !inner.contains([quote, '\\']))
+    };
+    if is_text('"') || is_text('\'') {
+        Operand::Literal(ValueType::String)
+    } else if matches!(word, "true" | "True" | "false" | "False") {
+        Operand::Literal(ValueType::Boolean)
+    } else if word.starts_with(|c: char| c.is_ascii_digit() || c == '-') && word.parse::<f64>().is_ok() {
+        Operand::Literal(ValueType::Number)
+    } else {
+        Operand::Unknown
+    }
+}
+
+/// What is wrong with comparing values of these types, and what to do; none where it is possible or not known.
+pub(in crate::dag) fn mismatch(
+    operator: &str,
+    left: ValueType,
+    right: ValueType,
+) -> Option<(String, &'static str)> {
+    let kind = |ty| match ty {
+        ValueType::String => Some(ValueKind::String),
+        ValueType::Integer | ValueType::Number => Some(ValueKind::Number),
+        ValueType::Boolean => Some(ValueKind::Bool),
+        ValueType::List => Some(ValueKind::Seq),
+        ValueType::Json => None,
+    };
+    refused(operator, kind(left)?, kind(right)?)
+}
+
+/// Why values of these kinds cannot be compared. Whether they are equal can be asked of more of them: none is a value of each
+/// type, and a list or an object of JSON often stands where there could be something else.
+fn refused(operator: &str, left: ValueKind, right: ValueKind) -> Option<(String, &'static str)> {
+    let (left, right) = (general(left), general(right));
+    let is_order = !matches!(operator, "==" | "!=");
+    let is_scalar = |kind| matches!(kind, ValueKind::String | ValueKind::Number | ValueKind::Bool);
+    let has_order = left == right && (is_scalar(left) || left == ValueKind::Seq);
+    let can = if is_order { has_order } else { left == right || !is_scalar(left) || !is_scalar(right) };
+    if can {
+        return None;
+    }
+    let said = format!("cannot compare {} with {} (`{operator}`)", named(left), named(right));
+    let help = match (left, right) {
+        (ValueKind::String, ValueKind::Number) | (ValueKind::Number, ValueKind::String) => {
+            "convert the text with `| int` or `| float`, or declare the output with type = \"integer\""
+        }
+        (ValueKind::Bool, _) | (_, ValueKind::Bool) => "a boolean is compared with true or false",
+        (ValueKind::Seq | ValueKind::Map, _) | (_, ValueKind::Seq | ValueKind::Map) => {
+            "compare its length: `(… | length) > 0`"
+        }
+        _ => "add `| default(…)` for where it is none",
+    };
+    Some((said, help))
+}
+
+fn general(kind: ValueKind) -> ValueKind {
+    match kind {
+        ValueKind::Iterable => ValueKind::Seq,
+        ValueKind::Bytes => ValueKind::String,
+        other => other,
+    }
+}
+
+fn named(kind: ValueKind) -> &'static str {
+    if kind == ValueKind::Bool { "a boolean" } else { kind_made(kind) }
+}
+
+/// The engine's function [`FUNCTION`].
+pub(super) fn compare(arguments: &[Value]) -> Result<bool, Error> {
+    let mut values = arguments.iter().step_by(2);
+    let operators = arguments.iter().skip(1).step_by(2);
+    let Some(mut left) = values.next() else { return Ok(true) };
+    for (right, operator) in values.zip(operators) {
+        if !pair(left, operator.as_str().unwrap_or_default(), right)? {
+            return Ok(false);
+        }
+        left = right;
+    }
+    Ok(true)
+}
+
+/// A test of the engine, such as `is lessthan`, which `select` uses too.
+pub(super) fn test(operator: &'static str) -> impl Fn(&Value, &Value) -> Result<bool, Error> {
+    move |left, right| pair(left, operator, right)
+}
+
+fn pair(left: &Value, operator: &str, right: &Value) -> Result<bool, Error> {
+    if left.is_undefined() || right.is_undefined() {
+        return Err(ErrorKind::UndefinedError.into());
+    }
+    let is_secret = |value: &Value| value.as_str() == Some(SECRET);
+    // A secret is never empty, nor none: this much is known of it.
+    let is_nothing = |value: &Value| value.is_none() || value.as_str() == Some("");
+    let hidden = (is_secret(left) && !is_nothing(right)) || (is_secret(right) && !is_nothing(left));
+    let is_order = !matches!(operator, "==" | "!=");
+    if hidden || (is_order && (is_secret(left) || is_secret(right))) {
+        let said = "cannot compare a value that is a secret: here it is only `***`; compare it in that task, and write the \
+                    result to an output of its own";
+        return Err(incomparable(said.to_owned()));
+    }
+    if let Some((said, help)) = refused(operator, left.kind(), right.kind()) {
+        return Err(incomparable(format!("{said}; {help}")));
+    }
+    Ok(match operator {
+        "==" => left == right,
+        "!=" => left != right,
+        "<" => left < right,
+        "<=" => left <= right,
+        ">" => left > right,
+        _ => left >= right,
+    })
+}
+
+/// Two values that cannot be compared, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Incomparable(String);
+
+fn incomparable(said: String) -> Error {
+    Error::new(ErrorKind::InvalidOperation, said.clone()).with_source(Incomparable(said))
+}
