@@ -20,6 +20,7 @@ use crate::log::{Chunk, LogReader};
 use crate::protocol::ToHost;
 use cis_core::api::{Attach, AttachControl, AttachNotice, TermSize};
 use cis_core::ids::SessionId;
+use cis_core::monitor::Idle;
 use cis_core::policy::redact::Redactor;
 use cis_core::terminal::sanitizer::Form;
 use cis_core::terminal::screen::{self, Screen};
@@ -31,6 +32,9 @@ pub use monitored::{Answer, Monitoring};
 /// With so much on its way to the host, answers of models are dropped, bytes: a program that asks and
 /// does not read cannot fill memory.
 const REPLIES_OUT_MAX: usize = 1 << 20;
+
+/// Maximum number of lines that scrolled out of the screen of an agent with a task, and are kept for its answer.
+const ANSWER_LINES_MAX: usize = 2_000;
 
 /// How far it is with the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +83,8 @@ pub(super) struct Session {
     /// It was closed, and stays for its last output.
     pub(super) closing: Option<Ended>,
     monitored: Option<Box<Monitored>>,
+    /// Lines that its model keeps of what scrolls out of the screen.
+    history_lines: usize,
     pub(super) typing: Typing,
 }
 
@@ -88,6 +94,7 @@ impl Session {
         // One that this node starts has no screen of earlier.
         let earlier = if tty && live_from != Some(0) { saved::read(&log) } else { None };
         let on_disk = earlier.map(|saved| saved.offset);
+        let answers = monitor.as_ref().is_some_and(|how| how.profile.idle == Idle::Done);
         Self {
             id,
             tty,
@@ -106,6 +113,7 @@ impl Session {
             ended: None,
             closing: None,
             monitored: monitor.filter(|_| tty).map(|how| Monitored::new(id, how, env)),
+            history_lines: if answers { ANSWER_LINES_MAX } else { 0 },
             typing: Typing::default(),
         }
     }
@@ -235,19 +243,24 @@ impl Session {
         if let Some(model) = self.model.take() {
             return Some(model);
         }
-        let mut screen = Screen::new(self.size);
+        let mut screen = self.screen_of(self.size);
         if self.next > 0 {
             let saved = if self.on_disk == Some(self.next) { saved::read(&self.log) } else { None };
             let Some(saved) = saved.filter(|saved| saved.offset == self.next) else {
                 self.start_over(env);
                 return None;
             };
-            screen = Screen::new(saved.size);
+            screen = self.screen_of(saved.size);
             screen.replay(&saved.paint);
             screen.resize(self.size);
         }
         let (touched, saved) = (Instant::now(), self.next);
         Some(Box::new(Model { screen, touched, saved, saving: false }))
+    }
+
+    /// An empty screen.
+    fn screen_of(&self, size: TermSize) -> Screen {
+        Screen::with_history(size, self.history_lines)
     }
 
     /// The file is gone or damaged: everything is read again, silently, since its queries were answered.
@@ -264,7 +277,7 @@ impl Session {
             Some(model) => model,
             // From the beginning: now it is empty.
             None => Box::new(Model {
-                screen: Screen::new(self.size),
+                screen: self.screen_of(self.size),
                 touched: Instant::now(),
                 saved: 0,
                 saving: false,

@@ -505,6 +505,12 @@ impl Arbiter {
                 || modes.is_some_and(|modes| is_shell_prompt(&reader.name, modes, &page.lead)))
     }
 
+    /// Reads the last answer of an agent from these lines. Those before `screen` have scrolled out of its screen.
+    #[must_use]
+    pub fn answer(&self, lines: &[String], screen: usize) -> String {
+        self.profile.answer(lines, screen)
+    }
+
     /// At its prompt, with its work done: told once.
     fn finish(&mut self, now: TimestampMs) {
         let rests = self.found.as_ref().map_or(now, |(_, since)| *since);
@@ -513,7 +519,8 @@ impl Arbiter {
         }
         self.done = true;
         self.worked = false;
-        let text = self.cells.page.as_ref().map_or_else(String::new, |page| self.profile.answer(page));
+        let page = self.cells.page.as_ref();
+        let text = page.map_or_else(String::new, |page| self.answer(&page.view.lines, 0));
         self.changes.push(Change::Done { text });
     }
 

@@ -21,6 +21,10 @@ use crate::event::PromptKind;
 /// An answer is cut after so many characters.
 const ANSWER_CHARS_MAX: usize = 16_000;
 
+/// The first line of an answer whose beginning is not known.
+const BEGINNING_MISSING: &str =
+    "(The beginning of this answer is missing: it is no longer on the agent's screen.)";
+
 /// What being at its prompt means for a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -152,41 +156,51 @@ impl Profile {
         self.titles.iter().find(|rule| rule.text.found(title)).map(|rule| rule.says)
     }
 
-    /// The last answer on the screen, with its lines: from the lowest row that begins as answers do, to the next box or two blank rows.
-    /// Marks in an answer, quotes and rules of Markdown are indented as its text is.
-    pub(super) fn answer(&self, page: &Page) -> String {
-        let rows = &page.view.lines;
+    /// The last answer among these lines, with its lines: from the lowest line that begins as answers do, to the next box or two blank
+    /// lines. Lines before `screen` have scrolled out of the screen. Marks in an answer, quotes and rules of Markdown are indented as its
+    /// text is. If its beginning is not there, the answer is what the screen shows above the input line, and says so.
+    pub(super) fn answer(&self, lines: &[String], screen: usize) -> String {
+        if let Some((answer, end)) = self.marked(lines, screen)
+            && end >= screen
+        {
+            return answer;
+        }
+        let shown = above_input(&lines[screen.min(lines.len())..]);
+        let text = clean::lines(dedented(shown), ANSWER_CHARS_MAX);
+        if text.is_empty() || (self.answers.is_empty() && screen == 0) {
+            return text;
+        }
+        format!("{BEGINNING_MISSING}\n{}", text.trim_start_matches('\n'))
+    }
+
+    /// The last answer whose beginning is among these lines, and the line that ends it.
+    fn marked(&self, lines: &[String], screen: usize) -> Option<(String, usize)> {
         let begins =
             |row: &str| self.answers.iter().find(|start| row.trim_start().starts_with(start.as_str()));
-        let Some(left) = rows.iter().filter(|row| begins(row).is_some()).map(|row| indentation(row)).min()
-        else {
-            return String::new();
-        };
+        let left = lines.iter().filter(|row| begins(row).is_some()).map(|row| indentation(row)).min()?;
         let is_first = |row: &String| begins(row).is_some() && indentation(row) == left;
-        let Some(at) = rows.iter().rposition(is_first) else { return String::new() };
-        let first = begins(&rows[at]).map_or("", |start| rows[at].trim_start().split_at(start.len()).1);
+        let at = lines.iter().rposition(is_first)?;
+        let first = begins(&lines[at]).map_or("", |start| lines[at].trim_start().split_at(start.len()).1);
         let is_edge = |at: Option<usize>| {
-            at.and_then(|at| rows.get(at)).is_some_and(|row| is_rule(row) && is_wide(row))
+            at.and_then(|at| lines.get(at)).is_some_and(|row| is_rule(row) && is_wide(row))
         };
         let ends = |at: usize| {
-            let row = rows[at].as_str();
+            let row = lines[at].as_str();
             let is_outside = indentation(row) <= left;
             (is_rule(row) && (is_outside || is_wide(row)))
                 || (is_prompt(row) && (is_outside || is_edge(at.checked_sub(1)) || is_edge(Some(at + 1))))
         };
-        let mut text = Vec::new();
-        let mut blank = 0;
-        for (below, row) in rows.iter().enumerate().skip(at + 1) {
+        let (mut blank, mut end) = (0, lines.len());
+        for (below, row) in lines.iter().enumerate().skip(at + 1) {
             blank = if row.trim().is_empty() { blank + 1 } else { 0 };
-            if blank == 2 || ends(below) {
+            // What stands below an answer is on the screen.
+            if (blank >= 2 && below >= screen) || ends(below) {
+                end = below;
                 break;
             }
-            text.push(row.as_str());
         }
-        let inner =
-            text.iter().filter(|row| !row.trim().is_empty()).map(|row| indentation(row)).min().unwrap_or(0);
-        let rest = text.iter().map(|row| row.get(inner..).unwrap_or(row.trim_start()));
-        clean::lines(std::iter::once(first.trim()).chain(rest), ANSWER_CHARS_MAX)
+        let rest = dedented(&lines[at + 1..end]);
+        Some((clean::lines(std::iter::once(first.trim()).chain(rest), ANSWER_CHARS_MAX), end))
     }
 
     /// Every pattern of its rules and titles.
@@ -215,6 +229,23 @@ impl Profile {
             titles: vec![TitleRule::action_required()],
         }
     }
+}
+
+/// Rows without the blanks that all of them begin with.
+fn dedented(rows: &[String]) -> impl Iterator<Item = &str> {
+    let filled = rows.iter().filter(|row| !row.trim().is_empty());
+    let inner = filled.map(|row| indentation(row)).min().unwrap_or(0);
+    rows.iter().map(move |row| row.get(inner..).unwrap_or(row.trim_start()))
+}
+
+/// The rows of a screen above the lowest row where something is typed, and above its box; all where there is none.
+fn above_input(rows: &[String]) -> &[String] {
+    let Some(mut end) = rows.iter().rposition(|row| is_prompt(row)) else { return rows };
+    let is_frame = |row: &str| row.trim().is_empty() || is_prompt(row) || (is_rule(row) && is_wide(row));
+    while end > 0 && is_frame(&rows[end - 1]) {
+        end -= 1;
+    }
+    &rows[..end]
 }
 
 /// Bytes before the text of a row.

@@ -17,7 +17,7 @@ use alacritty_terminal::vte::ansi::{
 };
 
 use super::handler::keyboard_flags;
-use super::text::{Glyph, Mask, Masked, glyph, mask};
+use super::text::{Glyph, Mask, Masked, Rows, glyph, mask};
 use super::{Screen, clamp};
 use crate::policy::redact::Redactor;
 use crate::term_size::TermSize;
@@ -82,7 +82,8 @@ impl Screen {
         }
         if self.is_alternate() && !look.again {
             let primary = self.primary();
-            let hidden = look.redactor.map_or_else(Mask::default, |redactor| mask(&primary, redactor));
+            let hidden =
+                look.redactor.map_or_else(Mask::default, |redactor| mask(Rows::shown(&primary), redactor));
             let view = view(&primary, look);
             painter.grid(&primary, &hidden, view, false);
             painter.cursor(&primary.cursor, &primary, &hidden, view, 0);
@@ -91,7 +92,7 @@ impl Screen {
             painter.out.push_str("\x1b[H\x1b[2J");
         }
         let grid = self.term.grid();
-        let hidden = look.redactor.map_or_else(Mask::default, |redactor| mask(grid, redactor));
+        let hidden = look.redactor.map_or_else(Mask::default, |redactor| mask(Rows::shown(grid), redactor));
         let view = view(grid, look);
         painter.grid(grid, &hidden, view, look.again);
         self.paint_state(&mut painter, &hidden, view);

@@ -27,6 +27,42 @@ impl Glyph<'_> {
     }
 }
 
+/// Rows of a terminal: those of its screen, and above them some of what scrolled out of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rows<'g> {
+    grid: &'g Grid<Cell>,
+    above: usize,
+}
+
+impl<'g> Rows<'g> {
+    /// The screen alone.
+    pub(super) fn shown(grid: &'g Grid<Cell>) -> Self {
+        Self { grid, above: 0 }
+    }
+
+    /// All rows that are kept.
+    fn kept(grid: &'g Grid<Cell>) -> Self {
+        Self { grid, above: grid.history_size() }
+    }
+
+    fn count(self) -> usize {
+        self.above + self.grid.screen_lines()
+    }
+
+    fn cols(self) -> usize {
+        self.grid.columns()
+    }
+
+    fn row(self, index: usize) -> &'g Row<Cell> {
+        &self.grid[Line(index as i32 - self.above as i32)]
+    }
+
+    /// The row of the cursor.
+    fn cursor_row(self) -> usize {
+        self.above + self.grid.cursor.point.line.0 as usize
+    }
+}
+
 /// What the cell shows, in a row that is cut to `cols` cells. Halves of wide characters, which erasing
 /// leaves behind, and tabs are blanks.
 pub(super) fn glyph(row: &Row<Cell>, col: usize, cols: usize) -> Glyph<'_> {
@@ -124,18 +160,18 @@ impl Joined {
 /// written there stands over it, and a wide character goes as a whole.
 const EDGE_CELLS: usize = 3;
 
-fn join(grid: &Grid<Cell>) -> Joined {
-    let (rows, cols) = (grid.screen_lines(), grid.columns());
+fn join(rows: Rows<'_>) -> Joined {
+    let cols = rows.cols();
     let (text, cells) = (String::new(), Vec::new());
     let mut joined = Joined { text, cells, to_cursor: 0, starts: Vec::new(), ends: Vec::new() };
-    let cursor = &grid.cursor;
-    for line in 0..rows {
+    let cursor = &rows.grid.cursor;
+    for line in 0..rows.count() {
         joined.starts.push(joined.text.len());
-        let row = &grid[Line(line as i32)];
+        let row = rows.row(line);
         let has = |col, flag| row[Column(col)].flags.contains(flag);
         // On the alternate screen, rows that were wrapped stay so when the terminal gets wider.
         let wrapped_at = (0..cols).rev().find(|col| has(*col, Flags::WRAPLINE));
-        let is_row_of_cursor = cursor.point.line.0 as usize == line;
+        let is_row_of_cursor = rows.cursor_row() == line;
         // What is kept of the row, bytes and cells, and the last glyph's cell.
         let (mut kept, mut last) = ((joined.text.len(), joined.cells.len()), None);
         let mut col = 0;
@@ -178,18 +214,18 @@ fn join(grid: &Grid<Cell>) -> Joined {
     joined
 }
 
-pub(super) fn mask(grid: &Grid<Cell>, redactor: &Redactor) -> Mask {
+pub(super) fn mask(rows: Rows<'_>, redactor: &Redactor) -> Mask {
     if redactor.is_empty() {
         return Mask::default();
     }
-    let joined = join(grid);
-    let mut mask = Mask { cols: grid.columns(), cells: Vec::new() };
-    hide(&mut mask, &joined, find(&joined, redactor), grid);
+    let joined = join(rows);
+    let mut mask = Mask { cols: rows.cols(), cells: Vec::new() };
+    hide(&mut mask, &joined, find(&joined, redactor), rows);
     let drawn = joined.drawn();
     if let Some(redactor) = redactor.drawn() {
-        hide(&mut mask, &drawn, find(&drawn, redactor), grid);
+        hide(&mut mask, &drawn, find(&drawn, redactor), rows);
     }
-    hide(&mut mask, &drawn, pieces(&drawn, redactor, grid.columns()), grid);
+    hide(&mut mask, &drawn, pieces(&drawn, redactor, rows.cols()), rows);
     mask
 }
 
@@ -234,10 +270,10 @@ fn cut_at(piece: &Range<usize>, drawn: &Joined, cols: usize) -> Option<usize> {
     cut.next_back()
 }
 
-fn hide(mask: &mut Mask, joined: &Joined, spans: Vec<Range<usize>>, grid: &Grid<Cell>) {
+fn hide(mask: &mut Mask, joined: &Joined, spans: Vec<Range<usize>>, rows: Rows<'_>) {
     for span in spans {
-        mask.cells.resize(mask.cols * grid.screen_lines(), Masked::No);
-        cover(mask, joined, &span, grid);
+        mask.cells.resize(mask.cols * rows.count(), Masked::No);
+        cover(mask, joined, &span, rows);
     }
 }
 
@@ -263,14 +299,14 @@ fn cut(joined: &Joined, redactor: &Redactor) -> Vec<Range<usize>> {
     spans
 }
 
-fn cover(mask: &mut Mask, joined: &Joined, span: &Range<usize>, grid: &Grid<Cell>) {
+fn cover(mask: &mut Mask, joined: &Joined, span: &Range<usize>, rows: Rows<'_>) {
     let first = joined.cells.partition_point(|(byte, ..)| *byte < span.start);
     let mut kind = Masked::Start;
     for (byte, row, col) in &joined.cells[first..] {
         if *byte >= span.end {
             break;
         }
-        let width = glyph(&grid[Line(*row as i32)], *col, mask.cols).width();
+        let width = glyph(rows.row(*row), *col, mask.cols).width();
         for cell in &mut mask.cells[row * mask.cols + col..][..width] {
             if *cell == Masked::No {
                 *cell = kind;
@@ -293,13 +329,13 @@ impl Screen {
     /// that a program itself breaks into several rows is found where each row is full to its end.
     #[must_use]
     pub fn text_redacted(&self, redactor: &Redactor) -> String {
-        self.lines(&mask(self.term.grid(), redactor))
+        self.lines(&mask(self.shown(), redactor))
     }
 
     /// What stands before the cursor, as far as it belongs together: the end of what was written last.
     #[must_use]
     pub fn before_cursor(&self) -> String {
-        let mut joined = join(self.term.grid());
+        let mut joined = join(self.shown());
         joined.text.truncate(joined.to_cursor);
         joined.text
     }
@@ -310,7 +346,8 @@ impl Screen {
     #[must_use]
     pub fn view(&self, redactor: &Redactor) -> ScreenView {
         let cursor = self.shown_cursor();
-        let (lines, first_rows) = self.unwrapped(&mask(self.term.grid(), redactor), ["*", "*"]);
+        let rows = self.shown();
+        let (lines, first_rows) = self.unwrapped(rows, &mask(rows, redactor), ["*", "*"]);
         let row = usize::from(cursor.row);
         let line_of = |row: usize| first_rows.partition_point(|first| *first <= row).saturating_sub(1);
         let line = line_of(row);
@@ -333,17 +370,28 @@ impl Screen {
     /// The lines of [`Self::view`]; secrets as in [`Self::text_redacted`].
     #[must_use]
     pub fn lines_redacted(&self, redactor: &Redactor) -> Vec<String> {
-        self.unwrapped(&mask(self.term.grid(), redactor), ["***", ""]).0
+        let rows = self.shown();
+        self.unwrapped(rows, &mask(rows, redactor), ["***", ""]).0
     }
 
-    /// Lines, as many as the screen has rows, and the first row of each.
-    fn unwrapped(&self, mask: &Mask, stars: [&str; 2]) -> (Vec<String>, Vec<usize>) {
-        let grid = self.term.grid();
-        let (rows, last) = (grid.screen_lines(), Column(grid.columns() - 1));
+    /// The same with the lines above it that scrolled out and are kept, and the number of the first line of the screen. A line that
+    /// begins above the screen counts as above it.
+    #[must_use]
+    pub fn kept_lines_redacted(&self, redactor: &Redactor) -> (Vec<String>, usize) {
+        let rows = Rows::kept(self.term.grid());
+        let (lines, first_rows) = self.unwrapped(rows, &mask(rows, redactor), ["***", ""]);
+        (lines, first_rows.partition_point(|row| *row < rows.above))
+    }
+
+    fn shown(&self) -> Rows<'_> {
+        Rows::shown(self.term.grid())
+    }
+
+    /// Lines, as many as there are rows, and the first row of each.
+    fn unwrapped(&self, all: Rows<'_>, mask: &Mask, stars: [&str; 2]) -> (Vec<String>, Vec<usize>) {
+        let (rows, last) = (all.count(), Column(all.cols() - 1));
         let wraps = |row: usize| {
-            !self.is_alternate()
-                && row + 1 < rows
-                && grid[Line(row as i32)][last].flags.contains(Flags::WRAPLINE)
+            !self.is_alternate() && row + 1 < rows && all.row(row)[last].flags.contains(Flags::WRAPLINE)
         };
         let (mut lines, mut first_rows): (Vec<String>, Vec<usize>) = (Vec::new(), Vec::new());
         for row in 0..rows {
@@ -352,8 +400,8 @@ impl Screen {
                 first_rows.push(row);
             }
             let Some(line) = lines.last_mut() else { continue };
-            self.whole_row(row, mask, stars, line);
-            if wraps(row) && grid[Line(row as i32)][last].flags.contains(Flags::LEADING_WIDE_CHAR_SPACER) {
+            whole_row(all, row, mask, stars, line);
+            if wraps(row) && all.row(row)[last].flags.contains(Flags::LEADING_WIDE_CHAR_SPACER) {
                 // A wide character that did not fit begins the next row.
                 line.pop();
             }
@@ -379,30 +427,29 @@ impl Screen {
     /// each of the others.
     fn row(&self, line: usize, mask: &Mask, stars: [&str; 2], text: &mut String) {
         let start = text.len();
-        self.whole_row(line, mask, stars, text);
+        whole_row(self.shown(), line, mask, stars, text);
         text.truncate(start + text[start..].trim_end_matches(' ').len());
     }
+}
 
-    /// The same with them.
-    fn whole_row(&self, line: usize, mask: &Mask, stars: [&str; 2], text: &mut String) {
-        let grid = self.term.grid();
-        let row = &grid[Line(line as i32)];
-        let mut col = 0;
-        while col < grid.columns() {
-            let glyph = glyph(row, col, grid.columns());
-            match mask.at(line, col) {
-                Masked::No if row[Column(col)].flags.contains(Flags::HIDDEN) => text.push(' '),
-                Masked::No => {
-                    let marks = glyph.marks.iter().copied();
-                    text.extend(std::iter::once(glyph.c).chain(marks).filter(|c| is_plain(*c)));
-                }
-                Masked::Start => text.push_str(stars[0]),
-                Masked::Rest => text.push_str(stars[1]),
+/// Appends a row with the blanks at its end.
+fn whole_row(rows: Rows<'_>, index: usize, mask: &Mask, stars: [&str; 2], text: &mut String) {
+    let (row, cols) = (rows.row(index), rows.cols());
+    let mut col = 0;
+    while col < cols {
+        let glyph = glyph(row, col, cols);
+        match mask.at(index, col) {
+            Masked::No if row[Column(col)].flags.contains(Flags::HIDDEN) => text.push(' '),
+            Masked::No => {
+                let marks = glyph.marks.iter().copied();
+                text.extend(std::iter::once(glyph.c).chain(marks).filter(|c| is_plain(*c)));
             }
-            if mask.at(line, col) != Masked::No && glyph.wide {
-                text.push_str(stars[1]);
-            }
-            col += glyph.width();
+            Masked::Start => text.push_str(stars[0]),
+            Masked::Rest => text.push_str(stars[1]),
         }
+        if mask.at(index, col) != Masked::No && glyph.wide {
+            text.push_str(stars[1]);
+        }
+        col += glyph.width();
     }
 }

@@ -21,7 +21,7 @@ use cis_core::event::SCREEN_CHARS_MAX;
 use cis_core::ids::{SessionId, TimestampMs};
 use cis_core::monitor::recording::Still;
 use cis_core::monitor::{
-    Arbiter, Explanation, KernelEvidence, Profile, ScreenView, Seed, Signal, Tap, Verdict,
+    Arbiter, Change, Explanation, KernelEvidence, Profile, ScreenView, Seed, Signal, Tap, Verdict,
 };
 use cis_core::policy::redact::Redactor;
 use cis_core::terminal::screen::Look;
@@ -254,6 +254,17 @@ impl Session {
         Some(view)
     }
 
+    /// The last answer of an agent, also what has scrolled out of its screen; none while that is not known.
+    fn agents_answer(&mut self, arbiter: &Arbiter, env: &mut Env) -> Option<String> {
+        if !self.is_current() {
+            return None;
+        }
+        let model = self.ready(env)?;
+        let (lines, screen) = model.screen.kept_lines_redacted(&self.redactor);
+        self.model = Some(model);
+        Some(arbiter.answer(&lines, screen))
+    }
+
     /// Gives the monitor what it wants, and notes what changed.
     pub(in crate::hub) fn judge(&mut self, env: &mut Env) {
         let Some(mut monitored) = self.monitored.take() else { return };
@@ -269,7 +280,12 @@ impl Session {
                 monitored.share.use_up(os::cpu_us() - began, now);
             }
             self.advance_answers(&mut monitored, now, env);
-            let changes = monitored.arbiter.changes(now);
+            let mut changes = monitored.arbiter.changes(now);
+            for change in &mut changes {
+                if let Change::Done { text } = change {
+                    *text = self.agents_answer(&monitored.arbiter, env).unwrap_or(std::mem::take(text));
+                }
+            }
             if !changes.is_empty() {
                 let screen = self.lowest_rows(|rows| monitored.arbiter.mask(rows), env);
                 env.news.extend(changes.into_iter().map(|change| {
