@@ -150,6 +150,52 @@ pub fn typed_at(name: &str, ready: &str) -> String {
     )
 }
 
+/// What Claude Code shows: at work for a second, and then these words with its input line. The program goes on where a key is typed.
+const LIKE_CLAUDE: &str = r#"
+import os, sys, time, tty
+tty.setraw(0)
+box = "\r\n".join(["─" * 80, "❯ ", "─" * 80])
+def show(text):
+    sys.stdout.write("\x1b[2J\x1b[3J\x1b[H" + text.replace("\n", "\r\n"))
+    sys.stdout.flush()
+def works():
+    for turn in range(10):
+        show(f"{'✶✢'[turn % 2]} Shimmying…\n\n" + box + "\r\n  ⏸ manual mode on · esc to interrupt")
+        time.sleep(0.1)
+def rests(answer):
+    show(answer + "\n\n✻ Worked for 14s\n\n" + box + "\r\n  ? for shortcuts")
+works()
+"#;
+
+#[test]
+fn agents_answers_are_whole_also_if_they_are_longer_than_the_screen_and_the_agent_sleeps_before_them() {
+    let cis = Cis::new();
+    let mut config = String::new();
+    for (name, more) in [
+        ("long", r"rests('● Plan:\n' + '\n'.join(f'  - {n}' for n in range(1, 41))); os.read(0, 1)"),
+        // Its input line is there, and it does not look at its terminal.
+        ("sleeps", r"rests('● So far.'); time.sleep(4); works(); rests('● It is done.'); os.read(0, 1)"),
+    ] {
+        let program = cis.write(&format!("{name}.py"), format!("{LIKE_CLAUDE}{more}\n"));
+        config.push_str(&format!(
+            "[agents.{name}]\nextends = \"claude\"\ncommand = [\"python3\", {:?}]\n",
+            program.display().to_string()
+        ));
+    }
+    cis.configure(&config);
+    let task = |id: &str| {
+        format!(
+            "[[tasks]]\nid = \"{id}\"\nagent = \"{id}\"\nprompt = \"go\"\n\
+             [[tasks]]\nid = \"{id}-reader\"\nneeds = [\"{id}\"]\nscript = \"printf %s {{{{ tasks.{id}.output }}}} > {id}.got\"\n"
+        )
+    };
+    let run = cis.start(&format!("version = 1\n[dag]\nid = \"answers\"\n{}{}", task("long"), task("sleeps")));
+    wait_end(&cis, &run, "succeeded");
+    let plan: String = (1..=40).map(|n| format!("\n- {n}")).collect();
+    assert_eq!(cis.read("long.got"), format!("Plan:{plan}"));
+    assert_eq!(cis.read("sleeps.got"), "It is done.");
+}
+
 #[test]
 fn agents_get_their_prompts_as_the_profile_says_and_no_shell_sees_them() {
     let cis = Cis::new();

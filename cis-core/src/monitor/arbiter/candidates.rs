@@ -1,7 +1,7 @@
 //! What each layer would conclude by itself, and from when on it counts.
 
 use super::terminal::Reported;
-use super::{Arbiter, DONE_UNSEEN_MS};
+use super::{Arbiter, DONE_UNREAD_MS, DONE_UNSEEN_MS};
 use crate::event::{Layer, PromptKind, PromptOption, QUESTION_CHARS_MAX};
 use crate::ids::TimestampMs;
 use crate::monitor::clean;
@@ -227,8 +227,14 @@ impl Arbiter {
             hold = 0;
         }
         let mut ready = since + hold;
-        if idle && self.idle_means() == Idle::Done && !self.worked && !self.done {
-            ready = since + DONE_UNSEEN_MS;
+        if idle && self.idle_means() == Idle::Done {
+            if !self.worked && !self.done {
+                ready = since + DONE_UNSEEN_MS;
+            }
+            // Its input line may be there while it sleeps, or waits for something else, and goes on by itself.
+            if !self.kernel.waited_since(since.max(self.cells.steady_ms)) {
+                ready = ready.max(since + DONE_UNREAD_MS);
+            }
         }
         let why = format!("rule {:?} of profile {} finds it on the screen", found.rule, self.profile.name);
         Some(Self::of_found(found, kind, Layer::Screen, ready, why))

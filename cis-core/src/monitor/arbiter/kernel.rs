@@ -16,6 +16,10 @@ const BUSY_GAP_MS: i64 = 200;
 /// to poll; at least at one look.
 const LAPSE_MS: i64 = 2500;
 
+/// A program that is found asleep between looks at its terminal for longer than this does look at it again and again, ms: the host does
+/// not tell it from one in the last second of a longer sleep.
+const NAPS_MS: i64 = 1000;
+
 /// The last look and what the ones before it tell.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Kernel {
@@ -30,6 +34,10 @@ pub(super) struct Kernel {
     on: Option<Arc<Page>>,
     /// The next look at the screen is of that moment: nothing came since.
     unplaced: bool,
+    /// When a process was last seen to wait for a terminal, or could not be looked into.
+    waited_ms: Option<TimestampMs>,
+    /// When a process was first seen asleep between its looks at a terminal, since the last output.
+    napped_ms: Option<TimestampMs>,
     /// Readers that sat in a read at every look since.
     reads: BTreeMap<u32, TimestampMs>,
     /// CPU use between the last two looks, percent of a core; none: they were too near.
@@ -49,6 +57,12 @@ impl Kernel {
             (reader.pid, since)
         });
         self.reads = reads.collect();
+        let napped_ms = evidence.readers.iter().any(|reader| reader.sleeps).then_some(now);
+        self.napped_ms = self.napped_ms.or(napped_ms);
+        let naps = napped_ms.is_some() && self.napped_ms.is_some_and(|first| now - first > NAPS_MS);
+        if naps || evidence.opaque || evidence.readers.iter().any(|reader| !reader.sleeps) {
+            self.waited_ms = Some(now);
+        }
         let lapsed = self.lapsed(evidence, now).cloned();
         let last = self.last.insert(evidence.clone());
         last.readers.extend(lapsed.clone());
@@ -95,6 +109,7 @@ impl Kernel {
 
     /// Output came: the screen of that moment cannot be had any more.
     pub(super) fn passed(&mut self) {
+        self.napped_ms = None;
         self.unplaced = false;
     }
 
@@ -111,7 +126,7 @@ impl Kernel {
     /// As if nobody waited for a terminal.
     pub(super) fn without_readers(&mut self) {
         self.reads.clear();
-        (self.own_ms, self.polled) = (None, None);
+        (self.own_ms, self.polled, self.waited_ms) = (None, None, None);
         if let Some(last) = &mut self.last {
             last.readers.clear();
             last.opaque = false;
@@ -120,7 +135,7 @@ impl Kernel {
 
     /// As if this one waited as well.
     pub(super) fn with_reader(&mut self, reader: &Reader) {
-        self.own_ms = self.at_ms;
+        (self.own_ms, self.waited_ms) = (self.at_ms, self.at_ms);
         if reader.how == ReaderHow::Read {
             self.reads.insert(reader.pid, self.at_ms.unwrap_or_default());
         }
@@ -130,6 +145,11 @@ impl Kernel {
     /// As if the tree computed, or did not.
     pub(super) fn set_busy(&mut self, is_busy: bool) {
         self.busy_percent = Some(if is_busy { 100 } else { 0 });
+    }
+
+    /// A look of that time or later found a process that waits for a terminal, or that cannot be looked into.
+    pub(super) fn waited_since(&self, since: TimestampMs) -> bool {
+        self.waited_ms.is_some_and(|waited| waited >= since)
     }
 
     pub(super) fn seen_since(&self, since: TimestampMs) -> Option<&KernelEvidence> {

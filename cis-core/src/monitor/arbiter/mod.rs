@@ -49,6 +49,9 @@ use crate::ids::TimestampMs;
 const SEED_MS: i64 = 8000;
 /// An agent that was never seen at work counts as done when it has been at its prompt for so long, ms.
 const DONE_UNSEEN_MS: i64 = 20_000;
+/// An agent that is not seen to wait for its terminal counts as done when it has been at its prompt for so long, ms: not every kernel
+/// shows who waits.
+const DONE_UNREAD_MS: i64 = 60_000;
 
 /// What an earlier life of the node knew of the session.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

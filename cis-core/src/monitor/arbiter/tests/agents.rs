@@ -1,6 +1,8 @@
 //! Full-screen agents: their rules, titles and reports.
 
-use crate::monitor::arbiter::story::{LINES, Story};
+use std::sync::Arc;
+
+use crate::monitor::arbiter::story::{LINES, RAW, Story};
 use crate::monitor::{Idle, Profile, ReaderHow, Seed, Signal};
 
 const CLAUDE: &str = "● Hello.\n\n❯ go\n\n────────────\n Bash command\n touch ws/a\n Do you want to proceed?\n ❯ 1. Yes\n   2. Yes, and always allow access to ws from this project\n   3. No\n\n Esc to cancel · Tab to amend\n";
@@ -87,14 +89,14 @@ fn work_is_no_prompt_and_a_prompt_is_one_after_a_while() {
 #[test]
 fn an_agent_with_a_task_is_done_at_its_prompt() {
     let profile = Profile::builtin("gemini").expect("built in").with_idle(Idle::Done);
-    let mut story = Story::of(profile.clone());
+    let mut story = at_terminal(&profile);
     story.shows("────────\n >   Type your message\n").pass(5000);
     assert_eq!(story.take(), "");
     assert!(story.arbiter.at_rest());
     story.shows(" ⠙ Thinking... (esc to cancel, 2s)\n────────\n >   Type your message\n").pass(1000);
     story.shows(" > go\n\n✦ It is done.\n  All of it.\n\n────────\n >   Type your message\n").pass(30_000);
     assert_eq!(story.take(), "  7560 done: It is done.\nAll of it.\n");
-    let mut long = Story::of(profile.clone());
+    let mut long = at_terminal(&profile);
     long.shows(" ⠙ Thinking... (esc to cancel, 2s)\n────────\n >   Type your message\n").pass(1000);
     let answer = "✦ Plan:\n  - one\n      code()\n  ---\n  > it is a long sentence that is quoted\n  ✦ a mark\n\n  end";
     long.shows(&format!(" > go\n\n{answer}\n\n────────\n >   Type your message\n")).pass(30_000);
@@ -103,9 +105,58 @@ fn an_agent_with_a_task_is_done_at_its_prompt() {
         "done: Plan:\n- one\n    code()\n---\n> it is a long sentence that is quoted\n✦ a mark\n\nend\n";
     assert!(told.ends_with(lines), "{told}");
     // Too quick to be seen at work: known by its staying there.
-    let mut quick = Story::of(profile);
+    let mut quick = at_terminal(&profile);
     quick.shows("✦ Yes.\n\n────────\n >   Type your message\n").pass(60_000);
     assert!(quick.take().ends_with("done: Yes.\n"));
+}
+
+/// An agent that waits for its terminal, as real ones do in every state.
+fn at_terminal(profile: &Arc<Profile>) -> Story {
+    let mut story = Story::of(Arc::clone(profile));
+    story.reads("node", ReaderHow::Poll, RAW);
+    story
+}
+
+#[test]
+fn an_agent_that_sleeps_at_its_prompt_is_not_done() {
+    let profile = Profile::builtin("gemini").expect("built in").with_idle(Idle::Done);
+    let working = " ⠙ Thinking... (esc to cancel, 2s)\n────────\n >   Type your message\n";
+    let rests = "✦ So far.\n\n────────\n >   Type your message\n";
+    // It sleeps for a tenth of a second again and again, and then for long: its last second looks as if it slept so again.
+    let mut story = Story::of(profile.clone());
+    story.reads("python3", ReaderHow::Poll, RAW).evidence.readers[0].sleeps = true;
+    story.shows(working).pass(1000);
+    story.shows(rests).nobody_reads().pass(9000).reads("python3", ReaderHow::Poll, RAW).evidence.readers[0]
+        .sleeps = true;
+    story.pass(900).shows(working);
+    assert_eq!(story.take(), "");
+    // Here it looks at its terminal between its naps.
+    story.shows(&rests.replace("So far", "All")).pass(5000);
+    let told = story.take();
+    assert!(told.ends_with("done: All.\n"), "{told}");
+    // Where the kernel shows nobody, time decides.
+    let mut blind = Story::of(profile);
+    blind.shows(working).pass(1000).shows(rests).pass(59_000);
+    assert_eq!(blind.take(), "");
+    blind.pass(2000);
+    assert!(blind.take().ends_with("done: So far.\n"));
+}
+
+#[test]
+fn an_answer_begins_where_it_scrolled_out() {
+    let profile = Profile::builtin("claude").expect("built in");
+    let rows: Vec<String> = (1..=40).map(|n| format!("  - {n}")).collect();
+    let input =
+        ["", "✻ Worked for 14s", "", "────────────────", "❯ ", "────────────────", "  ? for shortcuts"];
+    let input: Vec<String> = input.map(str::to_owned).into();
+    let all = [&["● Before.".to_owned(), String::new(), "● Plan:".to_owned()], &rows[..], &input].concat();
+    let text = |rows: &[String]| rows.iter().map(|row| row.trim()).collect::<Vec<_>>().join("\n");
+    assert_eq!(profile.answer(&all, 20), format!("Plan:\n{}", text(&rows)));
+    let missing = "(The beginning of this answer is missing: it is no longer on the agent's screen.)\n";
+    assert_eq!(profile.answer(&all[20..], 0), format!("{missing}{}", text(&rows[17..])));
+    // An earlier answer is not this one.
+    let other = [&["● Before.".to_owned(), "❯ next".to_owned()], &rows[..], &input].concat();
+    assert_eq!(profile.answer(&other, 20), format!("{missing}{}", text(&rows[18..])));
 }
 
 #[test]
@@ -134,7 +185,7 @@ fn a_title_raises_what_the_rules_then_read() {
 fn a_title_that_says_nothing_any_more_keeps_nobody_from_being_done() {
     let done = "✦ It is done.\n\n────────\n >   Type your message\n";
     for last in ["✦  Working… (x)", "✋  Action Required (x)"] {
-        let mut story = Story::of(Profile::builtin("gemini").expect("built in").with_idle(Idle::Done));
+        let mut story = at_terminal(&Profile::builtin("gemini").expect("built in").with_idle(Idle::Done));
         story
             .title("✦  Working… (x)")
             .shows(" ⠙ Thinking... (esc to cancel, 2s)\n >   Type your message\n")
@@ -212,6 +263,7 @@ fn leave_for_a_tool_is_not_answered_by_the_options_of_another_dialog() {
 fn an_agent_that_is_to_be_given_its_work_waits_for_it_at_its_prompt() {
     let profile = Profile::builtin("gemini").expect("built in").with_idle(Idle::Done);
     let mut story = Story::seeded(profile, Seed { work_due: true, ..Seed::default() });
+    story.reads("node", ReaderHow::Poll, RAW);
     let at_prompt = "────────\n >   Type your message\n";
     story.shows(at_prompt).pass(5000);
     let told = story.take();
