@@ -160,14 +160,16 @@ fn a_node_that_dies_while_files_are_kept_keeps_them_in_its_next_life() {
 }
 
 #[test]
-fn cancelling_ends_the_keeping_of_files() {
+fn a_task_whose_files_are_being_kept_has_succeeded_whoever_cancels() {
     let cis = Cis::new();
-    let run = cis.start(&waiting());
+    let text = waiting();
+    let run = cis.start(&format!("{text}[[tasks]]\nid = \"b\"\nneeds = [\"a\"]\nscript = \"true\"\n"));
     wait_keeping(&cis);
     cis.ok(["dag", "cancel", &run]);
     let detail = cis.wait_run(&run, "cancelled");
-    assert_eq!(detail["tasks"][0]["state"], "cancelled");
-    assert_eq!(files_of_size(&cis, 60_000_000), 0, "no blob is left of it");
+    assert_eq!([&detail["tasks"][0]["state"], &detail["tasks"][1]["state"]], ["succeeded", "cancelled"]);
+    assert_eq!(detail["tasks"][0]["artifacts"][0]["path"], "large", "{detail}");
+    assert_eq!(files_of_size(&cis, 60_000_000), 1, "the file is a blob");
 }
 
 /// How many blobs have this size.

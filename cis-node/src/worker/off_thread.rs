@@ -126,8 +126,10 @@ impl LocalWorker {
         exit: &Exit,
         outputs: BTreeMap<String, OutputRecord>,
     ) -> Option<BTreeMap<String, OutputRecord>> {
-        let Some(live) = self.live.get(&session) else { return Some(outputs) };
-        let Some(job) = &live.job else { return Some(outputs) };
+        let Some(live) = self.live.get_mut(&session) else { return Some(outputs) };
+        let Some(job) = &mut live.job else { return Some(outputs) };
+        // Whoever stops it from now on comes too late.
+        job.stop = Stop::default();
         let (cwd, globs, stop) = (job.cwd.clone(), job.artifacts.clone(), job.stop.clone());
         let ahead = job.ahead.clone();
         let hidden = match &live.withheld {
@@ -289,9 +291,11 @@ impl LocalWorker {
         self.say(attempt, fence, report);
     }
 
-    /// Ends the off-thread job of a session. The end of the attempt is said once that has ended.
+    /// Ends the search for a cached result. The end of the attempt is said once that has ended. What a session left that has
+    /// ended well is kept all the same: its task has succeeded.
     pub(super) fn stop_job(&mut self, session: SessionId) {
-        if let Some(job) = self.live.get(&session).and_then(|live| live.job.as_ref()) {
+        let live = self.live.get(&session).filter(|live| !live.life.is_keeping());
+        if let Some(job) = live.and_then(|live| live.job.as_ref()) {
             job.stop.set();
         }
     }
