@@ -203,7 +203,7 @@ impl Model {
                 self.started_ms = Some(event.at_ms);
             }
             "cis.dag.run.retried" => {
-                self.reopen();
+                self.reopen(event.at_ms);
                 self.statuses(body, changes)?;
             }
             other if other.starts_with("cis.dag.run.") => self.run(other, event, changes)?,
@@ -251,8 +251,10 @@ impl Model {
         Ok(())
     }
 
-    fn reopen(&mut self) {
+    /// A retry: the time before it, in which the run had ended, does not count.
+    fn reopen(&mut self, now: TimestampMs) {
         self.state = RunState::Running;
+        self.started_ms = Some(now);
         self.cancelling = false;
         self.ended_ms = None;
         self.detail.clear();
@@ -277,7 +279,11 @@ impl Model {
         let detail = match (&result.end, result.outcome.detail()) {
             (
                 Some(
-                    end @ (EndReason::AllowedFailure { .. } | EndReason::Killed | EndReason::Skipped { .. }),
+                    end @ (EndReason::AllowedFailure { .. }
+                    | EndReason::Killed
+                    | EndReason::Skipped { .. }
+                    | EndReason::RunCancelled
+                    | EndReason::RunTimeout),
                 ),
                 _,
             ) => end.to_string(),

@@ -234,6 +234,8 @@ impl Board {
     /// Where time went, as the node counts it; goes on from there.
     pub(super) fn take_times(&mut self, view: &TimeView, now: TimestampMs) {
         self.critical = Some(view.critical);
+        // A retry counts from its own beginning.
+        self.model.started_ms = view.from_ms.or(self.model.started_ms);
         for task in &view.tasks {
             let Some(index) = self.model.place(task.task.as_str()) else { continue };
             let more = &mut self.more[index];
