@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use crate::api::{HistoryAction, HistoryEntry};
 use crate::event::{AnswerRecord, EndReason, Event, EventBody, QueueReason, RetryScope, TaskChange};
 use crate::ids::{InboxId, InputId, SessionId, TaskId};
+use crate::policy;
 
 /// Maximum number of tasks that one entry names.
 const NAMED_MAX: usize = 3;
@@ -119,7 +120,8 @@ impl History {
                 let session = event.actor.as_ref().and_then(|actor| actor.name.parse().ok());
                 let entry = self.push(event, HistoryAction::Denied);
                 entry.session = session;
-                (entry.text, entry.result) = (Some(action.clone()), Some(format!("refused: {detail}")));
+                let action = policy::words_of(action).unwrap_or(action);
+                (entry.text, entry.result) = (Some(action.to_owned()), Some(format!("refused: {detail}")));
             }
             _ => {}
         }

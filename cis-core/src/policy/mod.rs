@@ -286,8 +286,13 @@ pub fn authorize(principal: &Principal, action: Action) -> Result<(), Denied> {
                 reason: "tokens are made, listed and revoked on the node's own machine only".to_owned(),
             });
         }
-        action => needed(action)
-            .ok_or_else(|| Denied { reason: format!("only the session itself may {}", verb(action)) })?,
+        // The token of a session that is being ended counts no more.
+        action => needed(action).ok_or_else(|| Denied {
+            reason: format!(
+                "only the session itself may {}, and only while its first process runs",
+                verb(action)
+            ),
+        })?,
     };
     if principal.rights >= needed {
         return Ok(());
@@ -324,17 +329,48 @@ fn is_own(principal: &Principal, session: SessionId) -> bool {
     matches!(&principal.who, Who::Session { session: own, .. } if *own == session)
 }
 
+/// The words for an action, by the name that a recorded refusal has.
+#[must_use]
+pub fn words_of(name: &str) -> Option<&'static str> {
+    const ALL: [Action; 19] = [
+        Action::SeeNode,
+        Action::See,
+        Action::SeeSession(None),
+        Action::ReadSession(None),
+        Action::ReadArtifacts,
+        Action::ControlRun(None),
+        Action::ControlGroups,
+        Action::CreateSession,
+        Action::ControlSession(None),
+        Action::SpeakAs(None),
+        Action::ControlIdentity,
+        Action::ControlPolicy,
+        Action::ReadMatrix,
+        Action::UseMatrix,
+        Action::ControlMatrix,
+        Action::RecoverRuns,
+        Action::CleanStore,
+        Action::StopNode,
+        Action::ControlTokens,
+    ];
+    let kind = |name: &str| name.split('(').next().unwrap_or_default().to_owned();
+    ALL.into_iter().find(|action| kind(&format!("{action:?}")) == kind(name)).map(verb)
+}
+
 fn verb(action: Action) -> &'static str {
     match action {
         Action::SeeNode => "see the node",
         Action::See => "see runs and sessions",
-        Action::SeeSession(_) => "see that session",
-        Action::ReadSession(_) => "read that session",
+        Action::SeeSession(None) => "see sessions",
+        Action::SeeSession(Some(_)) => "see that session",
+        Action::ReadSession(None) => "read sessions",
+        Action::ReadSession(Some(_)) => "read that session",
         Action::ReadArtifacts => "read artifacts",
         Action::ControlRun(_) => "control runs",
         Action::ControlGroups => "change groups",
         Action::CreateSession => "create sessions",
-        Action::ControlSession(_) => "control that session",
+        Action::ControlSession(None) => "control sessions",
+        Action::ControlSession(Some(_)) => "control that session",
         Action::SpeakAs(_) => "ask, tell and hand in as that session",
         Action::ControlIdentity => "change whom this node trusts",
         Action::ControlPolicy => "change what this node executes for other nodes",
@@ -354,6 +390,16 @@ mod tests {
 
     fn session(n: u128) -> SessionId {
         SessionId::from_parts(1, n)
+    }
+
+    #[test]
+    fn a_refusal_is_told_in_words() {
+        assert_eq!(words_of("ReadSession(None)"), Some("read sessions"));
+        assert_eq!(words_of("ControlRun(Some(RunId(1)))"), Some("control runs"));
+        assert_eq!(
+            (words_of("See"), words_of("pause"), words_of("")),
+            (Some("see runs and sessions"), None, None)
+        );
     }
 
     #[test]
