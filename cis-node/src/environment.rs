@@ -18,7 +18,8 @@ const SECRET_FILE_BYTES_MAX: usize = cis_core::policy::redact::SECRETS_BYTES_MAX
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum SecretError {
     #[error(
-        "the secret `{name}` comes from the variable {variable}, which is not set; set it where `cis dag run` is called"
+        "the secret `{name}` comes from the variable {variable}, which is not set; set it and call `cis dag run` again: \
+         `cis dag retry` has the environment of the first call"
     )]
     NotSet { name: String, variable: String },
     #[error("the secret `{name}` comes from the file {path}, which cannot be read: {why}")]
