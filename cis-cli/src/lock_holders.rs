@@ -1,10 +1,11 @@
 //! The processes that hold the locks of a home: a node that does not answer, and the session host.
 
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use cis_local::{ConnectError, Lock, LockFile, check_unused, is_cleared, is_held, look};
+use cis_local::{ConnectError, DirectoryError, Lock, LockFile, check_unused, is_cleared, is_held, look};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::error::{CliError, readable, remedy};
@@ -42,14 +43,34 @@ pub(crate) fn other_node(home: &Home) -> Option<String> {
     other(&home.node_lock(), &home.node_socket())
 }
 
-/// The same of the session host.
+/// The same of the session host, unless it is that of this home: see [`host_without_lock`].
 pub(crate) fn other_host(home: &Home) -> Option<String> {
     other(&home.host_lock(), &home.host_socket())
 }
 
 fn other(lock: &Path, socket: &Path) -> Option<String> {
+    listener_without_lock(lock, socket).map(|error| error.to_string())
+}
+
+fn listener_without_lock(lock: &Path, socket: &Path) -> Option<DirectoryError> {
     let is_free = matches!(is_held(lock), Ok(false));
-    is_free.then(|| check_unused(socket))?.err().map(|error| error.to_string())
+    is_free.then(|| check_unused(socket))?.err()
+}
+
+/// Returns the session host of the home if it lives, but its lock file was deleted, with the file or with the whole home: the
+/// process that listens at the socket of the home's host, and was started for this home.
+pub(crate) fn host_without_lock(home: &Home) -> Option<(Pid, OwnedFd)> {
+    let found = || match listener_without_lock(&home.host_lock(), &home.host_socket())? {
+        DirectoryError::InUse { pid, .. } => Pid::from_raw(i32::try_from(pid?).ok()?),
+        _ => None,
+    };
+    let pid = found()?;
+    let process = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+    // Looked at twice, because the process may have ended meanwhile and another process may have its pid.
+    let is_host = found() == Some(pid)
+        && has_argument(pid, b"session-host")
+        && has_argument(pid, home.dir.as_os_str().as_bytes());
+    is_host.then_some((pid, process))
 }
 
 /// Whether the node of the home was stopped. Waits for a node that is ending, so it blocks.

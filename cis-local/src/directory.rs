@@ -24,8 +24,9 @@ pub enum DirectoryError {
     },
     /// Another process listens at the socket.
     #[error(
-        "another process{} listens at the socket {}: probably the node of a home that was moved, or taken away, while it ran. \
-         Stop that node (`cis --home DIR node stop`, with the place that the home has now), or end the process",
+        "another process{} listens at the socket {}: probably a node, or a session host, whose home was moved or whose lock file was deleted \
+         while it ran. Stop it (`cis --home DIR node stop --kill-sessions`, with the place that the home has now), or end the \
+         process",
         pid.map(|pid| format!(", pid {pid},")).unwrap_or_default(),
         path.display()
     )]

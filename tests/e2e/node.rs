@@ -312,3 +312,33 @@ fn a_node_whose_lock_file_was_deleted_keeps_its_sessions() {
     cis.wait_run(&run, "succeeded");
     assert_eq!((cis.read("ran").as_str(), cis.task(&run, "a")["attempts"].as_u64()), ("ran\n", Some(1)));
 }
+
+#[test]
+fn a_session_host_whose_lock_file_was_deleted_is_ended_with_its_sessions() {
+    let cis = Cis::new();
+    cis.ok(["session", "create", "--", "sleep", "3000"]);
+    cis.ok(["store", "backup", "backup.tar"]);
+    let lock = cis.home().join("host.lock");
+    let pid =
+        |process: &str| cis.processes().into_iter().find(|p| p.command.contains(process)).map(|p| p.pid);
+    let (host, sleep) = (pid("session-host").unwrap(), pid("sleep 3000").unwrap());
+    cis.ok(["node", "stop"]);
+    std::fs::remove_file(&lock).unwrap();
+    let said = cis.run(["node", "stop"]).expect(3);
+    assert!(said.stderr.contains(&host.to_string()) && said.stderr.contains("--kill-sessions"), "{said:?}");
+    let said = cis.run(["store", "restore", "--force", "backup.tar"]).expect(3);
+    assert!(said.stderr.contains(&host.to_string()) && said.stderr.contains("--kill-sessions"), "{said:?}");
+    assert!(is_alive(host) && is_alive(sleep));
+    // A restore that was refused may have made the file again; a home that was removed has none.
+    for home_is_gone in [false, true] {
+        if home_is_gone {
+            cis.ok(["session", "create", "--", "sleep", "3000"]);
+            cis.ok(["node", "stop"]);
+            std::fs::remove_dir_all(cis.home()).unwrap();
+        }
+        let host = pid("session-host").unwrap();
+        let said = cis.run(["node", "stop", "--kill-sessions"]).expect(0);
+        assert!(said.stdout.contains("session host has stopped"), "{said:?}");
+        assert!(!is_alive(host) && cis.processes().is_empty(), "{:?}", cis.processes());
+    }
+}

@@ -16,7 +16,7 @@ use super::archive::{DATABASE, FORMAT, HEAD, Hashed, Head, SUMS, is_allowed, rea
 use super::error::UpkeepError;
 use crate::outbox_name;
 use cis_core::ids::TimestampMs;
-use cis_local::Home;
+use cis_local::{Home, check_unused};
 use cis_store::Writer;
 use cis_store::maintenance::LeftOut;
 
@@ -64,6 +64,9 @@ pub fn restore(
         lock(&home.node_lock(), "a node", &home.dir)?,
         lock(&home.host_lock(), "a session host", &home.dir)?,
     );
+    // Processes whose lock files were deleted have the home all the same.
+    check_unused(&home.node_socket())?;
+    check_unused(&home.host_socket())?;
     // The name of a killed node in the lock file does not apply to this process.
     nobody_else.0.set_len(0).map_err(UpkeepError::file("write", &home.node_lock()))?;
     let occupied = is_occupied(&home.dir)?;

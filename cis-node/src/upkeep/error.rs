@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use cis_core::api::{Problem, ProblemKind};
+use cis_local::DirectoryError;
 use cis_store::StoreError;
 
 /// See the module.
@@ -58,6 +59,9 @@ pub enum UpkeepError {
         /// The home.
         home: PathBuf,
     },
+    /// A process listens at a socket of the home, without its lock.
+    #[error(transparent)]
+    Socket(#[from] DirectoryError),
     /// The old home cannot be put aside.
     #[error(
         "{home} cannot be put aside ({source}): it may be a mount; move what is in it away, then restore into the empty directory"
@@ -84,9 +88,10 @@ impl From<&UpkeepError> for Problem {
         let kind = match error {
             UpkeepError::Store(error) => return error.into(),
             UpkeepError::NotRecorded(problem) => return problem.clone(),
-            UpkeepError::Busy { .. } | UpkeepError::Occupied { .. } | UpkeepError::InUse { .. } => {
-                ProblemKind::Conflict
-            }
+            UpkeepError::Busy { .. }
+            | UpkeepError::Occupied { .. }
+            | UpkeepError::InUse { .. }
+            | UpkeepError::Socket(_) => ProblemKind::Conflict,
             UpkeepError::NotABackup(_) | UpkeepError::Damaged(_) | UpkeepError::Read(_) => {
                 ProblemKind::BadInput
             }

@@ -94,7 +94,10 @@ pub(super) fn end_host(context: &Context) -> Result<bool, CliError> {
     let looked_until = Instant::now() + TOLD_TIME_MAX;
     let (pid, process) = loop {
         match lock_holders::host(&context.home)? {
-            None => return Ok(false),
+            None => match lock_holders::host_without_lock(&context.home) {
+                None => return Ok(false),
+                Some((pid, process)) => break (Some(pid), Some(process)),
+            },
             // A host that starts or ends in this moment has the lock, but no process by its name yet or any more.
             Some((_, None)) if Instant::now() < looked_until => std::thread::sleep(Duration::from_millis(20)),
             Some(host) => break host,

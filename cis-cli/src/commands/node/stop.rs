@@ -12,7 +12,7 @@ use super::force;
 use super::probe::{self, Probe, probe};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::lock_holders::{self, other_host, other_node, unresponsive_node};
+use crate::lock_holders::{self, host_without_lock, other_host, other_node, unresponsive_node};
 use crate::output::clean::clean_lines;
 use crate::{node_start, output, wait};
 
@@ -55,8 +55,15 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         if let Some(other) = other_node(&context.home) {
             return Err(CliError::unavailable(other));
         }
-        if let Some(other) = other_host(&context.home) {
-            return Err(CliError::unavailable(other).hint("if you end that process, it ends its sessions"));
+        match host_without_lock(&context.home) {
+            Some(_) if args.kill_sessions => {}
+            Some((pid, _)) => return Err(without_lock(context, pid)),
+            None => {
+                if let Some(other) = other_host(&context.home) {
+                    let hint = "if you end that process, it ends its sessions";
+                    return Err(CliError::unavailable(other).hint(hint));
+                }
+            }
         }
     }
     if host_alone && args.kill_sessions {
@@ -108,6 +115,17 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         output::note(&note);
     }
     Ok(Exit::OK)
+}
+
+/// No other session host can be started, and no node, until the one without a lock has ended.
+fn without_lock(context: &Context, pid: Pid) -> CliError {
+    let lock = context.home.host_lock();
+    CliError::unavailable(format!(
+        "the session host of this home (pid {}) runs, but its lock file {} was deleted, so no node can start",
+        pid.as_raw_nonzero(),
+        lock.display()
+    ))
+    .hint("`cis node stop --kill-sessions` ends it and its sessions")
 }
 
 /// What is said of messages to rooms that a node had not sent when it was stopped. None: there were none.
