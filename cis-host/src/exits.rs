@@ -7,6 +7,8 @@
 //! The space for the notes of a session is reserved before the session starts. A full disk therefore prevents starts,
 //! and never a note.
 //!
+//! A line ends with a checksum of the rest of it. An earlier version wrote none, and ignores it.
+//!
 //! Owns the format of the file. Does not know which sessions a node has recorded.
 
 mod passed;
@@ -14,7 +16,7 @@ mod passed;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Read as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -292,6 +294,10 @@ fn notes(path: &Path) -> Vec<Note> {
     let boot = boot();
     let mut newest: BTreeMap<SessionId, Note> = BTreeMap::new();
     for line in bytes.split(|byte| *byte == b'\n') {
+        if !is_whole(line) {
+            tracing::warn!(path = %path.display(), "a noted end of a session is damaged, and does not count");
+            continue;
+        }
         let Ok(Dated { boot: since, note }) = serde_json::from_slice::<Dated<'_>>(line) else {
             continue;
         };
@@ -372,10 +378,34 @@ fn put(out: &mut Vec<u8>, boot: &str, line: &Line<'_>) {
     let line = DatedLine { boot, session, label, pid, started_ms, exit, log, unread };
     // Writing plain values into memory fails only if the log's path is not UTF-8.
     if serde_json::to_writer(&mut *out, &line).is_ok() {
+        let sum = sum(&out[before..]);
+        // In place of the bracket that ends the object.
+        out.pop();
+        let _ = write!(out, "{SUM}{sum:08x}{SUM_END}");
         out.push(b'\n');
     } else {
         out.truncate(before);
     }
+}
+
+/// What stands before and behind the checksum of a line.
+const SUM: &str = ",\"sum\":\"";
+const SUM_END: &str = "\"}";
+/// Hexadecimal digits of a checksum.
+const SUM_DIGITS: usize = 8;
+
+/// Returns the checksum of a line as it was before the checksum was put in.
+fn sum(line: &[u8]) -> u32 {
+    crc32fast::hash(line)
+}
+
+/// Whether the line is what was written. A line without a checksum is of an earlier version.
+fn is_whole(line: &[u8]) -> bool {
+    let Some(rest) = line.strip_suffix(SUM_END.as_bytes()) else { return true };
+    let Some((rest, digits)) = rest.split_last_chunk::<SUM_DIGITS>() else { return true };
+    let Some(rest) = rest.strip_suffix(SUM.as_bytes()) else { return true };
+    let stated = str::from_utf8(digits).ok().and_then(|digits| u32::from_str_radix(digits, 16).ok());
+    stated == Some(sum(&[rest, b"}"].concat()))
 }
 
 fn make(path: &Path) -> io::Result<File> {
@@ -543,6 +573,27 @@ mod tests {
             std::fs::symlink_metadata(&path).unwrap().is_file(),
             "the link is replaced, and not followed"
         );
+    }
+
+    #[test]
+    fn a_changed_note_does_not_count_and_one_without_a_checksum_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let (mut file, _) = ExitFile::open(path.clone());
+        file.take(&note(1, 0, false), &[]);
+        let text = std::fs::read_to_string(&path).unwrap();
+        for at in 0..text.trim_end().len() {
+            let mut changed = text.clone().into_bytes();
+            changed[at] ^= 1;
+            std::fs::write(&path, changed).unwrap();
+            let read = read(&path);
+            // Only the name of the checksum is not protected by it.
+            assert!(read.is_empty() || read[0].exit.as_ref().unwrap().status == ExitStatus::Code(3), "{at}");
+            assert!(read.is_empty() || read[0].session == SessionId::from_parts(1, 1), "{at}");
+        }
+        let before = text.split(SUM).next().unwrap().to_owned() + "}\n";
+        std::fs::write(&path, before).unwrap();
+        assert_eq!(sessions(&path).len(), 1, "of an earlier version");
     }
 
     #[test]
