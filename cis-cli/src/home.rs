@@ -16,6 +16,9 @@ use crate::error::CliError;
 pub(crate) const NOT_WRITABLE_HINT: &str =
     "make the home directory writable for this user, or use another one with --home DIR or CIS_HOME";
 
+/// Hint for a home on a file system that was made read-only, as after an error of the disk.
+pub(crate) const READ_ONLY_HINT: &str = "`cis store check` and `cis store backup FILE` work on a read-only disk; `dmesg` shows why it is read-only";
+
 /// Finds it; see [`Home::locate`].
 pub(crate) fn locate(
     cis_home: Option<OsString>,

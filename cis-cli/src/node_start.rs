@@ -120,7 +120,11 @@ fn spawn(home: &Home, overrides: &[String], stays: bool) -> Result<ChildStdout, 
     let mut options = OpenOptions::new();
     options.append(true).create(true).mode(0o600);
     let log = open_regular(&mut options, &log).map_err(|error| {
-        cannot(&format!("cannot write {}: {error}", log.display())).hint(home::NOT_WRITABLE_HINT)
+        let hint = match error.kind() {
+            io::ErrorKind::ReadOnlyFilesystem => home::READ_ONLY_HINT,
+            _ => home::NOT_WRITABLE_HINT,
+        };
+        cannot(&format!("cannot write {}: {error}", log.display())).hint(hint)
     })?;
     serve(home, overrides, stays, log).map_err(|error| cannot(&error))
 }

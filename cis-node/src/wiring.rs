@@ -108,6 +108,16 @@ pub enum NodeError {
         /// The home.
         home: PathBuf,
     },
+    /// Its file system cannot be written.
+    #[error(
+        "cannot start a node in {}: its file system is read-only; `cis store check` and `cis store backup FILE` work there. `dmesg` shows why \
+         it is read-only",
+        home.display()
+    )]
+    ReadOnly {
+        /// The home.
+        home: PathBuf,
+    },
     /// The home is not usable.
     #[error(transparent)]
     Home(#[from] HomeError),
@@ -439,7 +449,10 @@ fn restored(
 
 /// At most one node per home.
 fn lock(home: &Home) -> Result<LockFile, NodeError> {
-    let taken = LockFile::take(&home.node_lock()).map_err(system("lock the home"))?;
+    let taken = LockFile::take(&home.node_lock()).map_err(|source| match source.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => NodeError::ReadOnly { home: home.dir.clone() },
+        _ => system("lock the home")(source),
+    })?;
     let mut lock = taken.ok_or_else(|| NodeError::AlreadyRunning { home: home.dir.clone() })?;
     // Leftovers of sessions are known by the path of their home, so none are ended while another home was here, and its processes live.
     check_unused(&home.node_socket())?;

@@ -53,7 +53,7 @@ impl Mounted {
         Some(Self(path.to_owned()))
     }
 
-    fn read_only(&self, yes: bool) {
+    pub fn read_only(&self, yes: bool) {
         let options = if yes { "remount,ro" } else { "remount,rw" };
         assert!(Command::new("mount").args(["-o", options]).arg(&self.0).status().unwrap().success());
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::process::Signal;
 
-use super::harness::{Cis, eventually, is_root, signal};
+use super::harness::{Cis, eventually, is_root, kill_9_at_once, signal};
 use super::storage::{Mounted, files_below, fill};
 
 /// A task that waits, and says something before.
@@ -387,4 +387,53 @@ fn a_cleaning_that_a_wrong_clock_may_have_called_is_put_off_once() {
     let is_cleaned = || fs::read_to_string(&lock).is_ok_and(|said| said == "cleaned\n").then_some(());
     eventually("it is cleaned", is_cleaned);
     assert!(!cis.run(["dag", "logs", "a"]).stdout.contains("kept"));
+}
+
+#[test]
+fn a_command_says_that_it_waits_for_a_backup_or_a_cleaning() {
+    let cis = Cis::new();
+    cis.ok(["dag", "list"]);
+    cis.stop();
+    cis.ok(["store", "gc"]);
+    let lock = File::open(cis.home().join("upkeep.lock")).unwrap();
+    lock.lock_shared().unwrap();
+    cis.ok(["store", "gc", "--dry-run"]);
+    let cleaning = cis.spawn(["store", "gc"]);
+    cleaning.wait_for_note("waiting until it has ended");
+    lock.unlock().unwrap();
+    cleaning.wait().expect(0);
+    lock.lock().unwrap();
+    let saving = cis.spawn(["store", "backup", "x.tar"]);
+    saving.wait_for_note("waiting until it has ended");
+    lock.unlock().unwrap();
+    saving.wait().expect(0);
+}
+
+#[test]
+fn a_home_on_a_read_only_disk_can_be_saved() {
+    let cis = Cis::new();
+    let Some(mounted) = Mounted::at(&cis.home(), "64m") else { return };
+    let run = cis.start(&many(3));
+    cis.session_of("gate");
+    kill_9_at_once([cis.node_pid().unwrap(), cis.host_pid().unwrap()]);
+    eventually("both are gone", || cis.node_pid().is_none().then_some(()));
+    mounted.read_only(true);
+    let said = cis.run(["node", "start", "--detach"]).expect(3).stderr;
+    assert!(said.contains("cis store backup FILE") && said.contains(cis.home().to_str().unwrap()), "{said}");
+    let said = cis.run(["node", "start"]).expect(3).stderr;
+    assert!(said.contains("is read-only") && said.contains(cis.home().to_str().unwrap()), "{said}");
+    for name in ["one.tar", "two.tar"] {
+        backup(&cis, name);
+        mounted.read_only(false);
+        let _ = fs::remove_file(cis.home().join("upkeep.lock"));
+        mounted.read_only(true);
+    }
+    let other = Cis::new();
+    for name in ["one.tar", "two.tar"] {
+        other.ok(["store", "restore", "--force", cis.work().join(name).to_str().unwrap()]);
+        other.run(["store", "check", "--deep"]).expect(0);
+    }
+    cis.write("open", "");
+    other.write("open", "");
+    other.wait_run(&run, "succeeded");
 }

@@ -51,13 +51,18 @@ impl Upkeep {
         let (done, report) = oneshot::channel();
         let spawned = thread::Builder::new().name("cis-upkeep".to_owned()).spawn(move || {
             // Whoever asked may have gone meanwhile.
-            let _ = done.send(self.clean_now(request, &actor));
+            let _ = done.send(self.clean_now(request, &actor, hold::PATIENCE));
         });
         spawned.map_err(|e| Problem::new(ProblemKind::Unavailable, format!("no thread for it: {e}")))?;
         report.await.unwrap_or_else(|_| Err(Problem::new(ProblemKind::Internal, "the cleaning failed")))
     }
 
-    fn clean_now(&self, request: CleanStore, actor: &Actor) -> Result<CleanReport, Problem> {
+    fn clean_now(
+        &self,
+        request: CleanStore,
+        actor: &Actor,
+        patience: Duration,
+    ) -> Result<CleanReport, Problem> {
         // A node that is cleaning does not end for want of work.
         let _busy = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
         let cleaner = Cleaner {
@@ -70,7 +75,9 @@ impl Upkeep {
             let actor = actor.clone();
             self.driver.ask_blocking(|reply| Command::Cleaning { victims, actor, reply })
         };
-        cleaner.clean(request.dry_run, &mut record).map_err(|error| Problem::from(&error))
+        let hold = Cleaner::hold(&self.home, request.dry_run, patience);
+        let cleaned = hold.and_then(|hold| cleaner.clean(request.dry_run, &hold, &mut record));
+        cleaned.map_err(|error| Problem::from(&error))
     }
 
     /// Cleans once a day, counted from the last time, whichever node did it then.
@@ -113,7 +120,8 @@ impl Upkeep {
             return false;
         }
         // If that cannot be noted, the cleaning says why, or makes the space that is missing.
-        let noted = hold::Hold::alone(home).is_ok_and(|held| held.put_off(SystemTime::now()).is_ok());
+        let noted =
+            hold::Hold::alone(home, Duration::ZERO).is_ok_and(|held| held.put_off(SystemTime::now()).is_ok());
         if noted {
             tracing::info!("the last cleaning was long ago, or the clock is wrong: the next one is in a day");
         }
@@ -123,7 +131,7 @@ impl Upkeep {
     /// Gives the least time until it is tried again.
     fn clean_by_rule(&self) -> Duration {
         let actor = Actor { kind: ActorKind::Policy, name: "retention".to_owned(), via: Via::Internal };
-        match self.clean_now(CleanStore::default(), &actor) {
+        match self.clean_now(CleanStore::default(), &actor, Duration::ZERO) {
             Ok(report) => {
                 for failed in &report.failed {
                     tracing::warn!(failed, "something could not be removed");

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use self::choice::Choice;
 use super::error::UpkeepError;
-use super::hold::Hold;
+use super::hold::{self, Hold};
 use super::reserve;
 use super::rules::with_request;
 use super::stock::Logs;
@@ -57,13 +57,25 @@ pub(super) struct Cleaner<'a> {
 }
 
 impl Cleaner<'_> {
+    /// Takes the lock that [`Self::clean`] needs, for which it waits at most this long.
+    ///
+    /// # Errors
+    /// A backup or a cleaning is under way.
+    pub(super) fn hold(home: &Home, dry_run: bool, patience: Duration) -> Result<Hold, UpkeepError> {
+        if dry_run { Hold::shared(&home.dir, patience) } else { Hold::alone(&home.dir, patience) }
+    }
+
     /// Cleans, or with `dry_run` only says what it would do. The caller knows that no other process writes
     /// this home, other than through `record`.
     ///
     /// # Errors
     /// Something cannot be read or recorded. What cannot be removed is in the report.
-    pub(super) fn clean(&self, dry_run: bool, record: &mut Record<'_>) -> Result<CleanReport, UpkeepError> {
-        let hold = Hold::alone(&self.home.dir)?;
+    pub(super) fn clean(
+        &self,
+        dry_run: bool,
+        hold: &Hold,
+        record: &mut Record<'_>,
+    ) -> Result<CleanReport, UpkeepError> {
         let census = Census::take(&self.home.database())?;
         let logs = Logs::take(&self.home.logs())?;
         let choice = Choice::make(self, &census, &logs)?;
@@ -234,8 +246,10 @@ pub fn clean_without_node(
     let blobs = Blobs::new(&home.dir);
     let cleaner = Cleaner { home, blobs: &blobs, rules: with_request(configured, request), now };
     let at_ms = cleaner.now_ms();
+    // Before the store is taken: a node must not have to wait for a backup.
+    let hold = Cleaner::hold(home, request.dry_run, hold::PATIENCE)?;
     let mut writer = Writer::open(&home.database())?;
-    cleaner.clean(request.dry_run, &mut |all| {
+    cleaner.clean(request.dry_run, &hold, &mut |all| {
         let mut keep = || {
             for body in all.iter().flat_map(Victims::events) {
                 let draft = EventDraft { run: None, at_ms, actor: Some(actor.clone()), cause: None, body };

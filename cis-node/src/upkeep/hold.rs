@@ -10,8 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 use super::error::UpkeepError;
 use cis_local::open_regular;
 
-/// How long a backup waits for a cleaning.
-pub(super) const PATIENCE: Duration = Duration::from_secs(300);
+/// How long a backup or a cleaning that somebody asked for waits for the other.
+pub(super) const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What the file says; the lengths differ.
 const CLEANED: &str = "cleaned\n";
@@ -19,9 +19,9 @@ const PUT_OFF: &str = "put off once\n";
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Held until it is dropped.
+/// Held until it is dropped. None: the file system is read-only and has no lock file, so nobody can hold the lock.
 #[derive(Debug)]
-pub(super) struct Hold(File);
+pub(super) struct Hold(Option<File>);
 
 fn path(home: &Path) -> PathBuf {
     home.join("upkeep.lock")
@@ -39,32 +39,27 @@ pub(super) fn was_put_off(home: &Path) -> bool {
     std::fs::symlink_metadata(path(home)).is_ok_and(|meta| meta.len() == PUT_OFF.len() as u64)
 }
 
+/// Whether a backup or a cleaning would wait now: `alone` for a lock that excludes both, otherwise for a shared one.
+#[must_use]
+pub fn is_busy(home: &Path, alone: bool) -> bool {
+    let Ok(file) = open_regular(OpenOptions::new().read(true), &path(home)) else { return false };
+    let taken = if alone { file.try_lock() } else { file.try_lock_shared() };
+    matches!(taken, Err(TryLockError::WouldBlock))
+}
+
 impl Hold {
-    /// To remove files. Does not wait.
-    pub(super) fn alone(home: &Path) -> Result<Self, UpkeepError> {
+    /// To remove files. Waits a while for backups, and for another cleaning.
+    pub(super) fn alone(home: &Path, patience: Duration) -> Result<Self, UpkeepError> {
         let file = open(home)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self(file)),
-            Err(TryLockError::WouldBlock) => Err(busy(home, "a backup, or a cleaning,")),
-            Err(TryLockError::Error(source)) => Err(UpkeepError::file("lock", &path(home))(source)),
-        }
+        wait(home, patience, "a backup, or a cleaning,", || file.try_lock())?;
+        Ok(Self(Some(file)))
     }
 
     /// To read files that must not go away meanwhile. Waits a while for a cleaning.
     pub(super) fn shared(home: &Path, patience: Duration) -> Result<Self, UpkeepError> {
-        let file = open(home)?;
-        let give_up = Instant::now() + patience;
-        loop {
-            match file.try_lock_shared() {
-                Ok(()) => return Ok(Self(file)),
-                // Nothing tells when somebody else's lock is released: polled.
-                Err(TryLockError::WouldBlock) if Instant::now() < give_up => std::thread::sleep(LOOK_EVERY),
-                Err(TryLockError::WouldBlock) => return Err(busy(home, "a cleaning")),
-                Err(TryLockError::Error(source)) => {
-                    return Err(UpkeepError::file("lock", &path(home))(source));
-                }
-            }
-        }
+        let Some(file) = open_to_read(home)? else { return Ok(Self(None)) };
+        wait(home, patience, "a cleaning", || file.try_lock_shared())?;
+        Ok(Self(Some(file)))
     }
 
     /// Notes that it was cleaned now.
@@ -79,14 +74,44 @@ impl Hold {
 
     fn note(&self, what: &str, now: SystemTime) -> io::Result<()> {
         use std::os::unix::fs::FileExt as _;
-        self.0.write_all_at(what.as_bytes(), 0)?;
-        self.0.set_len(what.len() as u64)?;
-        self.0.set_modified(now)
+        let Some(file) = &self.0 else { return Ok(()) };
+        file.write_all_at(what.as_bytes(), 0)?;
+        file.set_len(what.len() as u64)?;
+        file.set_modified(now)
     }
 }
 
-fn busy(home: &Path, what: &'static str) -> UpkeepError {
-    UpkeepError::Busy { what, home: home.to_owned() }
+/// Takes the lock with `take`, for which it waits at most this long. `what`: what else may hold it.
+fn wait(
+    home: &Path,
+    patience: Duration,
+    what: &'static str,
+    take: impl Fn() -> Result<(), TryLockError>,
+) -> Result<(), UpkeepError> {
+    let give_up = Instant::now() + patience;
+    loop {
+        match take() {
+            Ok(()) => return Ok(()),
+            // Nothing tells when somebody else's lock is released: polled.
+            Err(TryLockError::WouldBlock) if Instant::now() < give_up => std::thread::sleep(LOOK_EVERY),
+            Err(TryLockError::WouldBlock) => return Err(UpkeepError::Busy { what, home: home.to_owned() }),
+            Err(TryLockError::Error(source)) => return Err(UpkeepError::file("lock", &path(home))(source)),
+        }
+    }
+}
+
+/// Opens the file, on a read-only file system only for reading. None: there it does not exist.
+fn open_to_read(home: &Path) -> Result<Option<File>, UpkeepError> {
+    match open(home) {
+        Err(UpkeepError::File { source, .. }) if source.kind() == io::ErrorKind::ReadOnlyFilesystem => {}
+        opened => return opened.map(Some),
+    }
+    let path = path(home);
+    match open_regular(OpenOptions::new().read(true), &path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(UpkeepError::file("open the lock", &path)(error)),
+    }
 }
 
 fn open(home: &Path) -> Result<File, UpkeepError> {
@@ -101,15 +126,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_cleaner_waits_for_readers_and_they_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let reader = Hold::shared(dir.path(), Duration::ZERO).unwrap();
+        std::thread::scope(|scope| {
+            let cleaner = scope.spawn(|| Hold::alone(dir.path(), PATIENCE).unwrap());
+            drop(reader);
+            let cleaner = cleaner.join().unwrap();
+            let reader = scope.spawn(|| Hold::shared(dir.path(), PATIENCE).unwrap());
+            drop(cleaner);
+            reader.join().unwrap();
+        });
+    }
+
+    #[test]
     fn readers_share_and_keep_a_cleaner_out() {
         let dir = tempfile::tempdir().unwrap();
         let (one, two) = (
             Hold::shared(dir.path(), Duration::ZERO).unwrap(),
             Hold::shared(dir.path(), Duration::ZERO).unwrap(),
         );
-        assert!(matches!(Hold::alone(dir.path()), Err(UpkeepError::Busy { .. })));
+        assert!(matches!(Hold::alone(dir.path(), Duration::ZERO), Err(UpkeepError::Busy { .. })));
+        assert!(is_busy(dir.path(), true) && !is_busy(dir.path(), false));
         drop((one, two));
-        let cleaner = Hold::alone(dir.path()).unwrap();
+        assert!(!is_busy(dir.path(), true));
+        let cleaner = Hold::alone(dir.path(), Duration::ZERO).unwrap();
+        assert!(is_busy(dir.path(), true) && is_busy(dir.path(), false));
         assert!(matches!(Hold::shared(dir.path(), Duration::ZERO), Err(UpkeepError::Busy { .. })));
         assert_eq!(last_cleaned(dir.path()), None);
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);

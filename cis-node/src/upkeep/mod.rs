@@ -26,6 +26,7 @@ pub use clean::clean_without_node;
 pub use deep::{DeepReport, deep_check};
 pub use error::UpkeepError;
 pub use gone::{StoreGone, refuse_gone};
+pub use hold::is_busy;
 
 /// How far something is, bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -159,7 +159,8 @@ impl Place {
             recorded();
             Ok(victims)
         };
-        cleaner.clean(dry_run, &mut record)
+        let hold = Cleaner::hold(&self.home, dry_run, Duration::ZERO)?;
+        cleaner.clean(dry_run, &hold, &mut record)
     }
 
     fn has_log(&self, run: RunId) -> bool {

@@ -98,6 +98,7 @@ fn write<W: Write>(
     aside: &Path,
     out: W,
 ) -> Result<(BackupReport, W), CliError> {
+    super::note_waiting(context, false);
     let mut meter = Meter::new(context, "backup");
     upkeep::backup(&context.home, aside, out, args.logs, &mut |at| meter.show(at))
         .map_err(super::upkeep_failed)

@@ -64,6 +64,9 @@ fn limit(kind: Kind, text: &str) -> Result<u64, String> {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let request = CleanStore { dry_run: args.dry_run, max_age_ms: args.older_than, max_bytes: args.max_size };
+    if !context.is_remote() {
+        super::note_waiting(context, !args.dry_run);
+    }
     let report = clean_store(context, &request)?;
     output::show(context.json, &report, human)?;
     Ok(if report.failed.is_empty() { Exit::OK } else { Exit::ERROR })

@@ -13,6 +13,7 @@ use clap::Subcommand;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::home::refuse_in_session;
+use crate::output;
 
 /// What can be done with the store.
 #[derive(Debug, Subcommand)]
@@ -42,6 +43,14 @@ fn not_in_session(context: &Context, verb: &str) -> Result<(), CliError> {
             .hint("a session only has the rights of its own task: run the command outside of sessions"));
     }
     Ok(())
+}
+
+/// Says on stderr that a command waits until a backup or a cleaning has ended, if it will. `alone`: also for a backup.
+fn note_waiting(context: &Context, alone: bool) {
+    if cis_node::upkeep::is_busy(&context.home.dir, alone) {
+        let what = if alone { "a backup or a cleaning" } else { "a cleaning" };
+        output::note(&format!("{what} of this home is under way: waiting until it has ended\n"));
+    }
 }
 
 /// An error of the store as a command reports it.
