@@ -14,6 +14,9 @@ use cis_core::ids::{RunId, SessionId, TaskId};
 /// Length of `sun_path` less the final NUL (unix(7)).
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 
+/// SQLite opens files whose path has at most 512 bytes, with the suffix of an auxiliary file.
+const HOME_BYTES_MAX: usize = 490;
+
 /// Name of the file that says where the sockets are.
 const RUNTIME_PIN: &str = "runtime-dir";
 
@@ -39,6 +42,23 @@ pub enum HomeError {
         /// Why.
         source: io::Error,
     },
+    /// The home, or a directory above it, is a symbolic link whose target does not exist.
+    #[error(
+        "cannot make the directory {}: {} is a symbolic link to {}, which does not exist; mount its disk, or set CIS_HOME to \
+         another directory",
+        path.display(), link.display(), target.display()
+    )]
+    DanglingLink {
+        /// The directory.
+        path: PathBuf,
+        /// The link.
+        link: PathBuf,
+        /// Where it leads.
+        target: PathBuf,
+    },
+    /// The path of the home is longer than paths of databases can be.
+    #[error("cannot use the home {}: its path is longer than {HOME_BYTES_MAX} bytes; set CIS_HOME to a shorter one", .0.display())]
+    TooLong(PathBuf),
     /// A directory for sockets belongs to somebody else, or others can enter it.
     #[error("cannot use a socket: {0}; set XDG_RUNTIME_DIR to a directory of your own (mode 0700)")]
     Runtime(#[source] DirectoryError),
@@ -138,6 +158,9 @@ impl Home {
     /// # Errors
     /// A directory cannot be made, or is not safe.
     pub fn make(&self) -> Result<(), HomeError> {
+        if self.dir.as_os_str().len() > HOME_BYTES_MAX {
+            return Err(HomeError::TooLong(self.dir.clone()));
+        }
         self.check()?;
         make_private(&self.dir)?;
         // If it was missing, another user may have made it since the first check.
@@ -439,11 +462,15 @@ fn pinned_runtime(home: &Path) -> Option<PathBuf> {
 }
 
 fn make_private(path: &Path) -> Result<(), HomeError> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|source| HomeError::Make { path: path.to_owned(), source })
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| not_made(path, source))
+}
+
+fn not_made(path: &Path, source: io::Error) -> HomeError {
+    let target = |link: &Path| fs::read_link(link).ok().filter(|_| !link.exists());
+    match path.ancestors().find_map(|link| Some((link.to_owned(), target(link)?))) {
+        Some((link, target)) => HomeError::DanglingLink { path: path.to_owned(), link, target },
+        None => HomeError::Make { path: path.to_owned(), source },
+    }
 }
 
 #[cfg(test)]
@@ -462,6 +489,20 @@ mod tests {
         a.make().unwrap();
         assert_eq!(fs::metadata(&a.runtime).unwrap().permissions().mode() & 0o777, 0o700);
         assert_eq!(at("a"), a, "the same before and after it is made");
+    }
+
+    #[test]
+    fn a_home_that_cannot_be_made_says_why() {
+        let tmp = tempfile::tempdir().unwrap();
+        let link = tmp.path().join("link");
+        std::os::unix::fs::symlink("/no/such/disk", &link).unwrap();
+        let home = |dir: PathBuf| Home { dir, runtime: tmp.path().join("run") };
+        for dir in [link.clone(), link.join("cis")] {
+            let said = home(dir).make().unwrap_err().to_string();
+            assert!(said.contains("is a symbolic link to /no/such/disk"), "{said}");
+        }
+        let long = home(tmp.path().join("x".repeat(200)).join("y".repeat(200)).join("z".repeat(200)));
+        assert!(matches!(long.make(), Err(HomeError::TooLong(_))));
     }
 
     #[test]

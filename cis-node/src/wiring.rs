@@ -22,7 +22,7 @@ use super::own_commands::OwnCommands;
 use super::remote::{self, RemoteError};
 use super::shared::Shared;
 use super::upkeep::auto::Upkeep;
-use super::upkeep::{self, StoreGone, cancels, reserve};
+use super::upkeep::{self, HalfRestored, StoreGone, cancels, reserve};
 use super::worker::LocalWorker;
 use super::{federation, link, outbox_name, own_log, restore};
 use crate::RoomsInMemory;
@@ -136,6 +136,9 @@ pub enum NodeError {
     /// The home holds logs of sessions, but no store.
     #[error(transparent)]
     StoreGone(#[from] StoreGone),
+    /// A restore of the home was interrupted.
+    #[error(transparent)]
+    HalfRestored(#[from] HalfRestored),
     /// It cannot listen over TCP as it was told to.
     #[error(transparent)]
     Remote(#[from] RemoteError),
@@ -155,6 +158,7 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> NodeError {
 
 /// Opens the store, or makes one in a home that never had any.
 fn open_store(home: &Home) -> Result<Writer, NodeError> {
+    upkeep::refuse_half_restored(home)?;
     upkeep::refuse_gone(home)?;
     Ok(Writer::open(&home.database())?)
 }

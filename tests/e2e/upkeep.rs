@@ -437,3 +437,55 @@ fn a_home_on_a_read_only_disk_can_be_saved() {
     other.write("open", "");
     other.wait_run(&run, "succeeded");
 }
+
+#[test]
+fn a_refused_or_interrupted_restore_says_so_and_leaves_nothing_new() {
+    let cis = Cis::new();
+    cis.write("no.tar", "password = hunter2\n".repeat(200));
+    let new = cis.work().join("new");
+    let said = cis.run(["--home", new.to_str().unwrap(), "store", "restore", "no.tar"]).expect(2);
+    assert!(said.stderr.contains("not a tar archive") && !said.stderr.contains("hunter2"), "{said:?}");
+    assert!(!new.exists());
+    fs::create_dir_all(cis.home().join(".restoring-01JD0V3Z8K6T9W2B5N7Q4R1XEC/logs")).unwrap();
+    for words in [&["store", "check"][..], &["node", "start", "--detach"]] {
+        let said = cis.run(words).expect(3);
+        assert!(said.stderr.contains("a restore was interrupted"), "{said:?}");
+    }
+    assert!(!cis.home().join("cis.db").exists());
+}
+
+#[test]
+fn a_backup_that_has_no_place_says_where() {
+    let cis = Cis::new();
+    cis.ok(["dag", "list"]);
+    cis.stop();
+    let mut closed = cis.program("sh");
+    closed.args(["-c", "exec \"$0\" store backup - >&-"]).arg(cis.binary());
+    let said = closed.output().unwrap();
+    let stderr = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.status.code() == Some(2) && stderr.contains("standard output is closed"), "{stderr}");
+    let small = cis.work().join("small");
+    let Some(_mounted) = Mounted::at(&small, "64k") else { return };
+    let said = cis.run(["store", "backup", "small/x.tar"]).expect(3);
+    assert!(said.stderr.contains("small") && !said.stderr.contains("store gc"), "{said:?}");
+}
+
+#[test]
+fn a_check_counts_what_a_rebuild_saves_and_names_a_missing_dag_file() {
+    let cis = Cis::new();
+    let run = cis.start(&ended("kept"));
+    cis.wait_run(&run, "succeeded");
+    cis.stop();
+    for file in files_below(&cis.home().join("blobs")) {
+        fs::remove_file(file).unwrap();
+    }
+    let said = cis.run(["store", "check", "--deep"]).expect(3).stdout;
+    assert!(said.contains("its DAG file") && !said.contains("secrets of the run is missing"), "{said}");
+    let database = File::options().write(true).open(cis.home().join("cis.db")).unwrap();
+    let length = database.metadata().unwrap().len();
+    database.set_len(length / 4096 * 9 / 10 * 4096).unwrap();
+    let checked = cis.run(["store", "check", "--json"]).expect(3).json();
+    let rebuilt = cis.json(&["store", "rebuild"]);
+    assert!(checked["events"].as_u64().unwrap() > 0, "{checked}");
+    assert_eq!(checked["events"], rebuilt["events"], "{checked} {rebuilt}");
+}

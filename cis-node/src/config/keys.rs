@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use hmac::{Hmac, Mac as _};
@@ -53,6 +53,8 @@ pub enum KeyError {
 const IDENTITY: &str = "identity.key";
 /// Seed of the key that takes its place: from the moment that the list of trust is signed by it.
 const NEXT: &str = "identity.key.next";
+/// Secret under which session tokens are made.
+const TOKEN: &str = "token.key";
 /// What the node keeps.
 const STORE: &str = "cis.db";
 /// The list of trust.
@@ -80,7 +82,7 @@ impl Keys {
             None if has_store() => return Err(KeyError::Missing { path, home: home.to_owned() }),
             None => make(&path)?,
         };
-        let secret = load_or_make(&home.join("token.key"))?;
+        let secret = load_or_make(&home.join(TOKEN))?;
         // A key of any length is allowed, so this cannot fail.
         let empty_mac = Hmac::<Sha256>::new_from_slice(&secret).unwrap_or_else(|_| unreachable!());
         Ok(Self { node: NodeKey::from_seed(&seed), empty_mac })
@@ -180,11 +182,22 @@ fn sync_directory(dir: &Path) -> io::Result<()> {
 
 fn read_seed(path: &Path) -> Result<Option<[u8; 32]>, KeyError> {
     match read_regular(path) {
-        Ok(bytes) => <[u8; 32]>::try_from(bytes.as_slice())
-            .map(Some)
-            .map_err(|_| KeyError::Damaged { path: path.to_owned(), bytes: bytes.len() }),
+        Ok(bytes) => {
+            close_to_others(path);
+            let bytes = bytes.as_slice();
+            let damaged = |_| KeyError::Damaged { path: path.to_owned(), bytes: bytes.len() };
+            <[u8; 32]>::try_from(bytes).map(Some).map_err(damaged)
+        }
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(KeyError::Io { path: path.to_owned(), source }),
+    }
+}
+
+/// Makes a key file readable by its owner alone, if it is not. A read-only file system does not change that.
+fn close_to_others(path: &Path) {
+    let mode = fs::symlink_metadata(path).map_or(0, |meta| meta.permissions().mode() & 0o777);
+    if mode & 0o077 != 0 && fs::set_permissions(path, fs::Permissions::from_mode(0o600)).is_ok() {
+        tracing::warn!(path = %path.display(), mode = format!("{mode:o}"), "others could read a key file: its mode is 600 now");
     }
 }
 
@@ -220,6 +233,16 @@ mod tests {
         fs::remove_file(tmp.path().join(IDENTITY)).unwrap();
         assert!(matches!(Keys::load_or_make(tmp.path()), Err(KeyError::Missing { .. })));
         assert!(!tmp.path().join(IDENTITY).exists());
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_closed_to_them() {
+        let tmp = tempfile::tempdir().unwrap();
+        Keys::load_or_make(tmp.path()).unwrap();
+        let path = tmp.path().join(TOKEN);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        Keys::load_or_make(tmp.path()).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -14,8 +14,8 @@ use super::error::UpkeepError;
 use super::hold::{self, Hold};
 use cis_core::ids::{BlobId, TimestampMs};
 use cis_local::{Home, open_no_link};
-use cis_store::Blobs;
 use cis_store::maintenance::{self, Census};
+use cis_store::{Blobs, StoreError};
 
 /// Name, but for its end, of the directory that has the copy of the store meanwhile.
 pub(super) const ASIDE: &str = ".backup-";
@@ -56,7 +56,11 @@ pub fn backup<W: Write>(
     let _hold = Hold::shared(&home.dir, hold::PATIENCE)?;
     let aside = Aside::make(aside)?;
     let copied = aside.0.join(DATABASE);
-    maintenance::copy(&home.database(), &copied, &mut |_, _| {})?;
+    maintenance::copy(&home.database(), &copied, &mut |_, _| {}).map_err(|error| match error {
+        // The hint of the store is about the disk of the home.
+        StoreError::Full { path } if path == copied => no_space(&aside.0),
+        error => error.into(),
+    })?;
     let census = Census::take(&copied)?;
     let blobs = Blobs::new(&home.dir);
     let (mut items, missing) = items(home, &copied, &census, &blobs, all_logs)?;
@@ -82,6 +86,11 @@ pub fn backup<W: Write>(
         report.bytes += bytes;
     }
     Ok((report, archive.finish()?))
+}
+
+fn no_space(aside: &Path) -> UpkeepError {
+    let dir = aside.parent().unwrap_or(aside);
+    UpkeepError::file("write the backup into", dir)(io::ErrorKind::StorageFull.into())
 }
 
 /// Every file that belongs to it, and the blobs that should and are not there.

@@ -55,11 +55,29 @@ pub fn restore(
     force: bool,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<RestoreReport, UpkeepError> {
+    let is_new = !home.dir.exists();
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(&home.dir)
         .map_err(UpkeepError::file("make", &home.dir))?;
+    let restored = restore_into(home, from, force, progress);
+    if is_new && restored.is_err() {
+        // What a refused restore made. A home that is not empty stays.
+        for lock in [home.node_lock(), home.host_lock()] {
+            let _ = fs::remove_file(lock);
+        }
+        let _ = fs::remove_dir(&home.dir);
+    }
+    restored
+}
+
+fn restore_into(
+    home: &Home,
+    from: impl Read,
+    force: bool,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<RestoreReport, UpkeepError> {
     let nobody_else = (
         lock(&home.node_lock(), "a node", &home.dir)?,
         lock(&home.host_lock(), "a session host", &home.dir)?,
@@ -191,8 +209,12 @@ fn compare(found: &BTreeMap<String, String>, sums: &BTreeMap<String, String>) ->
     }
 }
 
+/// The error of the library quotes the content, which may be secret.
 fn not_tar(error: &io::Error) -> UpkeepError {
-    UpkeepError::NotABackup(error.to_string())
+    match error.raw_os_error() {
+        Some(_) => UpkeepError::NotABackup(error.to_string()),
+        None => UpkeepError::NotABackup("it is not a tar archive".to_owned()),
+    }
 }
 
 /// The name of a plain file; anything else has no place in a backup.

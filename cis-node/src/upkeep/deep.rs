@@ -99,8 +99,17 @@ fn is_sound(path: &Path, id: &BlobId, contents: &Path) -> io::Result<(bool, u64)
 fn no_secrets_of_run(home: &Home, readers: &Readers, blobs: &Blobs, run: RunId) -> Option<String> {
     match secret_file::load_run(&home.run_logs(run)) {
         Ok(Some(_)) => None,
-        Ok(None) => declares_secrets(readers, blobs, run)
-            .then(|| "the file with the secrets of the run is missing".to_owned()),
+        Ok(None) => {
+            declares_secrets(readers, blobs, run).then(|| match readers.get().and_then(|r| r.run_spec(run)) {
+                Ok(spec) if !matches!(blobs.get(&spec), Ok(Some(_))) => {
+                    format!(
+                        "its DAG file, the blob {}, cannot be read, so it is unknown whether it has secrets",
+                        spec.0
+                    )
+                }
+                _ => "the file with the secrets of the run is missing".to_owned(),
+            })
+        }
         Err(error) => Some(format!("the secrets kept beside them cannot be read: {error}")),
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::bring_back::ASIDE;
 use cis_local::Home;
 
 /// The home holds logs of sessions, but no store.
@@ -16,6 +17,35 @@ use cis_local::Home;
 pub struct StoreGone {
     database: PathBuf,
     logs: PathBuf,
+}
+
+/// A home without a store has the directory of a restore that did not end.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "there is no store at {}: a restore was interrupted, which left {}; run `cis store restore FILE` again, or \
+     remove that directory to start with an empty store",
+    database.display(), left.display()
+)]
+pub struct HalfRestored {
+    database: PathBuf,
+    left: PathBuf,
+}
+
+/// Refuses a home without a store in which a restore was interrupted.
+///
+/// # Errors
+/// The store is not there, because the restore has not put it in place.
+pub fn refuse_half_restored(home: &Home) -> Result<(), HalfRestored> {
+    let database = home.database();
+    if fs::symlink_metadata(&database).is_ok() {
+        return Ok(());
+    }
+    let entries = fs::read_dir(&home.dir).into_iter().flatten().flatten();
+    let mut left = entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(ASIDE.as_bytes()));
+    match left.next() {
+        Some(left) => Err(HalfRestored { database, left: left.path() }),
+        None => Ok(()),
+    }
 }
 
 /// Refuses a home with logs whose store is missing or empty.

@@ -25,7 +25,7 @@ pub use bring_back::{RestoreReport, restore};
 pub use clean::clean_without_node;
 pub use deep::{DeepReport, deep_check};
 pub use error::UpkeepError;
-pub use gone::{StoreGone, refuse_gone};
+pub use gone::{HalfRestored, StoreGone, refuse_gone, refuse_half_restored};
 pub use hold::is_busy;
 
 /// How far something is, bytes.

@@ -135,6 +135,7 @@ pub fn check(path: &Path, quick: bool) -> Result<CheckReport, StoreError> {
         None => None,
     };
     let index = lock.as_ref().map(|_| schema::private_index(&path));
+    let mut is_counted = true;
     match look(&path, quick, &mut report) {
         Ok(()) => {}
         Err(error) if is_damage(&error) => {
@@ -145,6 +146,7 @@ pub fn check(path: &Path, quick: bool) -> Result<CheckReport, StoreError> {
                 error => error.to_string(),
             };
             report.findings.push(format!("cannot read the store to its end: {detail}"));
+            is_counted = report.events > 0;
         }
         Err(error) => return Err(error),
     }
@@ -155,7 +157,12 @@ pub fn check(path: &Path, quick: bool) -> Result<CheckReport, StoreError> {
     let node = log_damage.map_or_else(|| starts(&path), Err);
     drop(index);
     let lost = lock.as_ref().and_then(|lock| match losses(&path, lock) {
-        Ok(lost) => Some(lost),
+        Ok((lost, saved)) => {
+            if !is_counted {
+                report.events = saved;
+            }
+            Some(lost)
+        }
         Err(error) => {
             report.findings.push(format!(
                 "cannot say what a rebuild would lose, because it cannot be tried in a temporary file: {error}; set \
@@ -188,11 +195,12 @@ fn starts(path: &Path) -> Result<(), String> {
     })
 }
 
-/// Returns what a rebuild would lose, by doing one in a database that is thrown away. This process must have no connection to the
-/// store, but its lock.
-fn losses(path: &Path, _lock: &File) -> Result<Losses, StoreError> {
-    let RebuildReport { lost, end_lost, torn_tables, ended, incomplete, .. } = rebuild::try_out(path)?;
-    Ok(Losses { events: lost, end: end_lost, tables: torn_tables, ended, incomplete })
+/// Returns what a rebuild would lose and how many events it would save, by doing one in a database that is thrown away. This process must
+/// have no connection to the store, but its lock.
+fn losses(path: &Path, _lock: &File) -> Result<(Losses, u64), StoreError> {
+    let RebuildReport { events, lost, end_lost, torn_tables, ended, incomplete, .. } =
+        rebuild::try_out(path)?;
+    Ok((Losses { events: lost, end: end_lost, tables: torn_tables, ended, incomplete }, events))
 }
 
 /// Returns what a rebuild from the write-ahead log alone would lose at most.

@@ -39,7 +39,7 @@ pub(crate) struct Args {
     #[arg(value_name = "SESSION")]
     session: String,
     /// Text to type, followed by Enter
-    #[arg(value_name = "TEXT", allow_hyphen_values = true)]
+    #[arg(value_name = "TEXT", allow_hyphen_values = true, value_parser = one_line)]
     text: String,
     /// Wait until the output matches this regular expression (^ and $ match at lines)
     #[arg(long, value_name = "REGEX", value_parser = pattern)]
@@ -50,6 +50,13 @@ pub(crate) struct Args {
     /// Maximum time to wait [default: timeouts.exec_default of the configuration, 5m; at most timeouts.exec_max, 30m]
     #[arg(long, value_name = "TIME", value_parser = settings::duration)]
     timeout: Option<Duration>,
+}
+
+fn one_line(text: &str) -> Result<String, String> {
+    match text.contains(['\n', '\r']) {
+        true => Err("must be one line; `cis session send` types several".to_owned()),
+        false => Ok(text.to_owned()),
+    }
 }
 
 fn pattern(text: &str) -> Result<Regex, String> {

@@ -3,11 +3,13 @@
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, BufWriter, IsTerminal as _, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use cis_core::text;
 use cis_node::upkeep::{self, BackupReport};
+use rustix::fs::{OFlags, fcntl_getfl, fstat};
 use serde_json::json;
 
 use super::meter::Meter;
@@ -86,10 +88,23 @@ fn to_stdout(context: &Context, args: &Args) -> Result<Exit, CliError> {
         return Err(CliError::bad_input("cannot write a backup to a terminal")
             .hint("redirect it: `cis store backup - > FILE`"));
     }
+    if is_closed(&stdout) {
+        return Err(CliError::bad_input("cannot write the backup: standard output is closed")
+            .hint("redirect it: `cis store backup - > FILE`"));
+    }
     let out = BufWriter::with_capacity(1 << 20, stdout.lock());
     let (report, _) = write(context, args, &context.home.dir, out)?;
     warn(&report);
     Ok(Exit::OK)
+}
+
+/// Whether a descriptor was closed when the program started: then the standard library opened /dev/null for reading and writing.
+/// A shell opens it for writing only.
+fn is_closed(fd: impl AsFd) -> bool {
+    let flags = fcntl_getfl(&fd);
+    let null = fs::metadata("/dev/null").map(|null| null.rdev());
+    let is_null = fstat(&fd).is_ok_and(|of| null.is_ok_and(|null| of.st_rdev == null));
+    is_null && flags.is_ok_and(|flags| flags.contains(OFlags::RDWR))
 }
 
 fn write<W: Write>(

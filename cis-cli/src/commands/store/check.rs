@@ -36,6 +36,7 @@ pub(crate) struct Args {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let path = context.home.database();
+    upkeep::refuse_half_restored(&context.home).map_err(|half| CliError::unavailable(half.to_string()))?;
     let gone = upkeep::refuse_gone(&context.home).err();
     let mut report = match &gone {
         Some(gone) => CheckReport::of_nothing(&gone.to_string()),
