@@ -3,7 +3,8 @@
 //! Which blob holds which environment is known in memory alone: a hash of it in a file or event would
 //! let others try out what is in it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest as _, Sha256};
@@ -13,6 +14,30 @@ use cis_store::{Blobs, Safety, StoreError};
 
 /// So many different ones are remembered; then it begins anew, at the cost of copies.
 const REMEMBERED_MAX: usize = 256;
+
+/// Why the environment of a run cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum EnvironmentError {
+    #[error("cannot read the environment of the run: {0}")]
+    Store(#[from] StoreError),
+    #[error("cannot read the environment of the run: the file {} is missing; restore it from a backup", .0.display())]
+    Missing(PathBuf),
+    #[error(
+        "cannot read the environment of the run: the file {} is damaged ({source}); restore it from a backup",
+        path.display()
+    )]
+    Damaged { path: PathBuf, source: serde_json::Error },
+}
+
+/// Reads an environment.
+///
+/// # Errors
+/// See [`EnvironmentError`].
+pub(super) fn load(blobs: &Blobs, id: &BlobId) -> Result<BTreeMap<String, String>, EnvironmentError> {
+    let path = || blobs.secret_path(id).unwrap_or_else(|| PathBuf::from(&id.0));
+    let bytes = blobs.get(id)?.ok_or_else(|| EnvironmentError::Missing(path()))?;
+    serde_json::from_slice(&bytes).map_err(|source| EnvironmentError::Damaged { path: path(), source })
+}
 
 /// See the module.
 #[derive(Default)]

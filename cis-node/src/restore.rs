@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use crate::environments::{self, EnvironmentError};
 use cis_core::agent::Agents;
 use cis_core::api::{Problem, ProblemKind};
 use cis_core::dag::{self, Dag, Task};
@@ -26,6 +27,8 @@ pub(super) enum RestoreError {
     Spec { run: RunId, source: StoreError },
     #[error("the file of run {run} is gone from the blobs: restore {blob} from a backup")]
     NoSpec { run: RunId, blob: BlobId },
+    #[error("run {run}: {source}")]
+    Environment { run: RunId, source: EnvironmentError },
     #[error("{}", .0.detail)]
     Removed(Problem),
     #[error("the file of run {run} is not understood any more: {detail}")]
@@ -57,10 +60,11 @@ impl RestoreError {
         let problem = |kind| Problem::new(kind, self.to_string());
         match self {
             Self::Removed(problem) => problem.clone(),
-            Self::Store { .. } | Self::Spec { .. } | Self::NoSpec { .. } => problem(ProblemKind::Unavailable)
-                .hint(
+            Self::Store { .. } | Self::Spec { .. } | Self::NoSpec { .. } | Self::Environment { .. } => {
+                problem(ProblemKind::Unavailable).hint(
                     "once it can be read the run goes on by itself; its sessions are left alone until then",
-                ),
+                )
+            }
             Self::Incomplete { run, anew } => problem(ProblemKind::Conflict)
                 .hint(format!("look at it with `cis dag show {run}`, then start it anew: `{anew}`")),
             _ => problem(ProblemKind::Internal),
@@ -68,11 +72,30 @@ impl RestoreError {
     }
 }
 
-/// Folds the events of a run that goes on. Nothing may be written meanwhile.
+/// Folds the events of a run that goes on, and checks that its tasks can be started. Nothing may be written meanwhile.
+///
+/// # Errors
+/// Those of [`load_open_run`], and [`RestoreError::Environment`].
+pub(super) fn load_whole_run(
+    readers: &Readers,
+    blobs: &Blobs,
+    agents: &Agents,
+    run: RunId,
+) -> Result<Run, RestoreError> {
+    let folded = load_open_run(readers, blobs, agents, run)?;
+    // What runs already has its environment.
+    let starts_more = folded.tasks().any(|(_, entry)| !entry.state.is_terminal() && !entry.state.is_active());
+    if let (Some(base), true) = (&folded.facts().base_env, starts_more) {
+        environments::load(blobs, base).map_err(|source| RestoreError::Environment { run, source })?;
+    }
+    Ok(folded)
+}
+
+/// Folds the events of a run that is open. Nothing may be written meanwhile.
 ///
 /// # Errors
 /// Also if the table of tasks says more than the events, which are damaged then: a finished task would run again.
-pub(super) fn load_whole_run(
+pub(super) fn load_open_run(
     readers: &Readers,
     blobs: &Blobs,
     agents: &Agents,

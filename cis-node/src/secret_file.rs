@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use cis_core::ids::RunId;
 use cis_local::read_regular;
@@ -34,6 +35,21 @@ impl Secrets {
     }
 }
 
+/// The secrets of an attempt as they are written. An earlier version wrote no checksum, and ignores it.
+#[derive(Serialize, Deserialize)]
+struct Kept<S> {
+    #[serde(flatten)]
+    secrets: S,
+    #[serde(default)]
+    sum: Option<String>,
+}
+
+/// Returns the checksum of the values. The file has the values themselves, so it needs no key.
+fn sum(secrets: &Secrets) -> io::Result<String> {
+    let json = serde_json::to_vec(secrets).map_err(io::Error::other)?;
+    Ok(hex::encode(&Sha256::digest(json)[..8]))
+}
+
 /// Where they are kept.
 pub(super) fn path(log: &Path) -> PathBuf {
     let mut name = log.as_os_str().to_owned();
@@ -50,7 +66,7 @@ const OF_RUN: &str = "secrets";
 
 /// Keeps the values.
 pub(super) fn keep(log: &Path, secrets: &Secrets) -> io::Result<()> {
-    write(&path(log), secrets)
+    write(&path(log), &Kept { secrets, sum: Some(sum(secrets)?) })
 }
 
 /// Keeps the values of all tasks of a run in its log directory.
@@ -115,7 +131,11 @@ pub(super) fn remove(log: &Path) -> io::Result<()> {
 
 /// The kept values; none where there are none.
 pub(super) fn try_load(log: &Path) -> io::Result<Option<Secrets>> {
-    read(&path(log))
+    let Some(Kept { secrets, sum: stated }) = read::<Kept<Secrets>>(&path(log))? else { return Ok(None) };
+    if stated.is_some_and(|stated| sum(&secrets).is_ok_and(|sum| sum != stated)) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "its content does not match its checksum"));
+    }
+    Ok(Some(secrets))
 }
 
 /// Loads the values of all tasks of a run from its log directory.
@@ -128,5 +148,26 @@ fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
         Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(io::Error::other),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_value_is_noticed_and_an_earlier_version_reads_what_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("a.1.log");
+        let named = BTreeMap::from([("PASS".to_owned(), "horse".to_owned())]);
+        let secrets = Secrets { named, sensitive: vec!["house".to_owned()] };
+        keep(&log, &secrets).unwrap();
+        assert_eq!(try_load(&log).unwrap(), Some(secrets.clone()));
+        let text = fs::read_to_string(path(&log)).unwrap();
+        assert_eq!(serde_json::from_str::<Secrets>(&text).unwrap(), secrets);
+        fs::write(path(&log), text.replace("horse", "house")).unwrap();
+        assert!(try_load(&log).unwrap_err().to_string().contains("checksum"));
+        fs::write(path(&log), serde_json::to_vec(&secrets).unwrap()).unwrap();
+        assert_eq!(try_load(&log).unwrap(), Some(secrets), "of an earlier version");
     }
 }

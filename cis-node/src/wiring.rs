@@ -200,7 +200,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         cancels::keep(&options.home.dir);
     }
     let readers = Readers::open(&options.home.database())?;
-    let blobs = Arc::new(Blobs::new(&options.home.dir));
+    let blobs = Arc::new(Blobs::new(&options.home.dir).with_key(keys.secret_names()));
     let checkpointer = Checkpointer::start(&writer)?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -1,9 +1,10 @@
 //! Big things as files: named by the SHA-256 of their content, or, where that name would tell the
-//! content (secret values), by a random one.
+//! content (secret values), by a random one, with a checksum that only the home can make.
 //!
 //! Owns `HOME/blobs/xx/…` and `HOME/secrets/xx/…` (0700, files 0600). Knows nothing of what is in them.
 
 mod keeping;
+mod secret_name;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -19,6 +20,7 @@ use cis_core::ids::BlobId;
 use cis_local::{open_regular, read_regular_at_most, reserve};
 
 pub use keeping::{Stored, Swept};
+pub use secret_name::SecretNameKey;
 
 /// Maximum length of a blob that is kept and read as a whole, bytes: a DAG file, or a program of `on_blocked.run`.
 const WHOLE_BYTES_MAX: usize = MAX_FILE_BYTES;
@@ -36,6 +38,7 @@ pub enum Safety {
 #[derive(Debug, Clone)]
 pub struct Blobs {
     home: PathBuf,
+    key: Option<SecretNameKey>,
     /// See [`keeping`].
     sweeping: Arc<RwLock<()>>,
 }
@@ -60,7 +63,13 @@ impl Blobs {
     /// The blobs below `home`. Directories are made with the first blob.
     #[must_use]
     pub fn new(home: &Path) -> Self {
-        Self { home: home.to_owned(), sweeping: Arc::default() }
+        Self { home: home.to_owned(), key: None, sweeping: Arc::default() }
+    }
+
+    /// The same, whose secrets get names with a checksum, and are checked by it.
+    #[must_use]
+    pub fn with_key(self, key: SecretNameKey) -> Self {
+        Self { key: Some(key), ..self }
     }
 
     /// Keeps `bytes`, once, however often they come. Readers see all of them or no file.
@@ -83,7 +92,11 @@ impl Blobs {
     /// # Errors
     /// As [`Self::put`]; or the system has no randomness.
     pub fn put_secret(&self, bytes: &[u8], safety: Safety) -> Result<BlobId, StoreError> {
-        let id = BlobId(random().map_err(|e| StoreError::io(&self.home, &e))?);
+        let id = match &self.key {
+            Some(key) => key.name(bytes),
+            None => random().map(BlobId),
+        };
+        let id = id.map_err(|e| StoreError::io(&self.home, &e))?;
         self.write(Kind::Secret, &id, bytes, safety)?;
         Ok(id)
     }
@@ -99,7 +112,18 @@ impl Blobs {
             }
             return Ok(Some(bytes));
         }
-        self.read(Kind::Secret, id)
+        let Some(bytes) = self.read(Kind::Secret, id)? else { return Ok(None) };
+        let is_whole = self.key.as_ref().and_then(|key| key.is_of(id, &bytes)).unwrap_or(true);
+        match self.secret_path(id) {
+            Some(path) if !is_whole => Err(StoreError::SecretDamaged { path }),
+            _ => Ok(Some(bytes)),
+        }
+    }
+
+    /// The path of a secret with this name, whether or not it is there; none: no secret has such a name.
+    #[must_use]
+    pub fn secret_path(&self, id: &BlobId) -> Option<PathBuf> {
+        self.path(Kind::Secret, id)
     }
 
     /// A blob that is written piece by piece, for what may be larger than the memory. Sets space aside for `size` bytes, if so many are expected.
@@ -335,6 +359,28 @@ mod tests {
         assert!(blobs.remove_secret(&a).unwrap());
         assert!(!blobs.remove_secret(&a).unwrap());
         assert_eq!(blobs.get(&a).unwrap(), None);
+    }
+
+    #[test]
+    fn a_changed_secret_is_noticed_by_the_checksum_in_its_name() {
+        let (dir, plain) = blobs();
+        let keyed = |key: u8| plain.clone().with_key(SecretNameKey::new(&[key; 32]));
+        let blobs = keyed(1);
+        let put = |blobs: &Blobs| blobs.put_secret(b"pw", Safety::Processes).unwrap();
+        let (a, b, old) = (put(&blobs), put(&blobs), put(&plain));
+        assert_ne!(a, b, "it tells nothing of its content");
+        for blobs in [&blobs, &plain, &keyed(2)] {
+            assert_eq!(blobs.get(&a).unwrap().unwrap(), b"pw");
+        }
+        for id in [&a, &old] {
+            fs::write(blobs.secret_path(id).unwrap(), b"px").unwrap();
+        }
+        let said = blobs.get(&a).unwrap_err().to_string();
+        assert!(said.contains(dir.path().join("secrets").to_str().unwrap()), "{said}");
+        // An earlier version, another key and a name without a checksum: nobody can tell.
+        for (blobs, id) in [(&plain, &a), (&keyed(2), &a), (&blobs, &old)] {
+            assert_eq!(blobs.get(id).unwrap().unwrap(), b"px");
+        }
     }
 
     #[test]

@@ -129,6 +129,14 @@ pub enum StoreError {
         /// Some of what it fits, each with a name that is unambiguous.
         candidates: Vec<String>,
     },
+    /// A file with secrets is not what was written.
+    #[error(
+        "the file {path} is damaged: it does not match the checksum in its name; restore it from a backup"
+    )]
+    SecretDamaged {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file does not hold what its name says.
     #[error("the blob {id} is damaged: its content has another hash")]
     BlobDamaged {

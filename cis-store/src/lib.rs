@@ -25,7 +25,7 @@ mod sum;
 mod values;
 mod writer;
 
-pub use blobs::{BlobWriter, Blobs, Safety, Stored, Swept};
+pub use blobs::{BlobWriter, Blobs, Safety, SecretNameKey, Stored, Swept};
 pub use checkpoint::Checkpointer;
 pub use error::StoreError;
 pub use facts::{SessionFacts, TaskSeed};

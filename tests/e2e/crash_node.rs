@@ -207,6 +207,47 @@ fn a_run_whose_file_cannot_be_read_for_a_while_loses_nothing() {
 }
 
 #[test]
+fn a_run_whose_environment_is_missing_or_changed_waits_for_it() {
+    let cis = Cis::new().env("E2E_PASS", "correct horse battery");
+    let run = cis.start(KEPT);
+    let pid = u32::try_from(cis.session_of("a")["pid"].as_u64().unwrap()).unwrap();
+    let path = super::storage::files_below(&cis.home().join("secrets")).remove(0);
+    let whole = std::fs::read_to_string(&path).unwrap();
+    for changed in [None, Some(whole.replace("horse", "house"))] {
+        cis.ok(["node", "stop"]);
+        match &changed {
+            Some(changed) => std::fs::write(&path, changed).unwrap(),
+            None => std::fs::remove_file(&path).unwrap(),
+        }
+        let checked = cis.run(["store", "check", "--deep"]).expect(3).stdout;
+        assert!(checked.contains(path.file_name().unwrap().to_str().unwrap()), "{checked}");
+        cis.ok(["node", "start", "--detach"]);
+        let warnings = cis.status()["warnings"].to_string();
+        assert!(
+            warnings.contains("cannot continue") && warnings.contains(path.to_str().unwrap()),
+            "{warnings}"
+        );
+        assert_eq!(cis.show(&run)["run"]["state"], "running");
+        assert!(super::harness::is_alive(pid), "its session was killed");
+        std::fs::write(&path, &whole).unwrap();
+    }
+    cis.write("open", "");
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.task(&run, "a")["attempts"], 1);
+    assert!(cis.status()["warnings"].is_null(), "{}", cis.status());
+    // Without a backup it can still be cancelled.
+    std::fs::remove_file(cis.work().join("open")).unwrap();
+    let run = cis.start(KEPT);
+    cis.session_of("a");
+    cis.ok(["node", "stop"]);
+    std::fs::remove_dir_all(cis.home().join("secrets")).unwrap();
+    let out = cis.run(["dag", "retry", run.as_str()]).expect(3);
+    assert!(out.stderr.contains("is missing"), "{}", out.stderr);
+    cis.ok(["dag", "cancel", &run]);
+    cis.wait_run(&run, "cancelled");
+}
+
+#[test]
 fn a_session_whose_secrets_cannot_be_read_goes_on_and_shows_nothing() {
     let cis = Cis::new().env("E2E_PASS", "correct horse battery");
     let run = cis.start(KEPT);

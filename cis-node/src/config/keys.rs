@@ -11,6 +11,7 @@ use sha2::Sha256;
 use cis_core::identity::{NodeKey, TrustList};
 use cis_core::ids::SessionId;
 use cis_local::{read_regular, read_regular_text};
+use cis_store::SecretNameKey;
 
 /// Why the keys cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -83,9 +84,22 @@ impl Keys {
             None => make(&path)?,
         };
         let secret = load_or_make(&home.join(TOKEN))?;
+        Ok(Self::of(&seed, &secret))
+    }
+
+    /// Reads the keys of a home, and makes none. None: a key is missing.
+    ///
+    /// # Errors
+    /// [`KeyError::Io`], [`KeyError::Damaged`].
+    pub fn load(home: &Path) -> Result<Option<Self>, KeyError> {
+        let keys = read_seed(&home.join(IDENTITY))?.zip(read_seed(&home.join(TOKEN))?);
+        Ok(keys.map(|(seed, secret)| Self::of(&seed, &secret)))
+    }
+
+    fn of(seed: &[u8; 32], secret: &[u8; 32]) -> Self {
         // A key of any length is allowed, so this cannot fail.
-        let empty_mac = Hmac::<Sha256>::new_from_slice(&secret).unwrap_or_else(|_| unreachable!());
-        Ok(Self { node: NodeKey::from_seed(&seed), empty_mac })
+        let empty_mac = Hmac::<Sha256>::new_from_slice(secret).unwrap_or_else(|_| unreachable!());
+        Self { node: NodeKey::from_seed(seed), empty_mac }
     }
 
     /// `CIS_TOKEN` of a session: `SESSION.MAC`. Made again at will, so it is kept nowhere.
@@ -113,6 +127,15 @@ impl Keys {
         let mut digest = [0; 16];
         digest.copy_from_slice(&mac.finalize().into_bytes()[..16]);
         digest
+    }
+
+    /// Returns the key of the checksums in the names of secret files.
+    #[must_use]
+    pub fn secret_names(&self) -> SecretNameKey {
+        let mut mac = self.empty_mac.clone();
+        // Longer than the id of a session, so that no token of a session is this key.
+        mac.update(b"key of the names of secret files");
+        SecretNameKey::new(&mac.finalize().into_bytes().into())
     }
 
     fn mac(&self, session: SessionId) -> Hmac<Sha256> {

@@ -237,7 +237,7 @@ impl Driver {
         // The machine has let go of runs that ended: only with its state it can say so, or retry it.
         if self.parts.machine.run(&run).is_none() {
             let loaded = if self.unread.has_run(run) {
-                self.read_again(run, now)
+                self.read_again(run, matches!(verb, RunVerb::Cancel { .. }), now)
             } else {
                 let agents = &self.parts.config.settings.agents;
                 restore::load_run(&self.parts.readers, &self.parts.blobs, agents, run)

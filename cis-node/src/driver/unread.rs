@@ -74,13 +74,19 @@ impl Unread {
 }
 
 impl Driver {
-    /// Reads a run again that could not be read, and takes its sessions over.
+    /// Reads a run again that could not be read, and takes its sessions over. `to_cancel`: nothing of it will be started.
     ///
     /// # Errors
     /// It still cannot be read.
-    pub(super) fn read_again(&mut self, run: RunId, now: TimestampMs) -> Result<(), RestoreError> {
+    pub(super) fn read_again(
+        &mut self,
+        run: RunId,
+        to_cancel: bool,
+        now: TimestampMs,
+    ) -> Result<(), RestoreError> {
+        let load = if to_cancel { restore::load_open_run } else { restore::load_whole_run };
         let agents = &self.parts.config.settings.agents;
-        let folded = match restore::load_whole_run(&self.parts.readers, &self.parts.blobs, agents, run) {
+        let folded = match load(&self.parts.readers, &self.parts.blobs, agents, run) {
             Ok(folded) => folded,
             Err(error) => {
                 if matches!(error, RestoreError::Lacking { .. }) {
@@ -101,8 +107,10 @@ impl Driver {
         }
         self.let_go_of_nobodys();
         self.serve_room_of(run);
-        self.handle(Input::internal(InputKind::Tick), now);
-        self.worker_said(now);
+        if !to_cancel {
+            self.handle(Input::internal(InputKind::Tick), now);
+            self.worker_said(now);
+        }
         Ok(())
     }
 
@@ -114,7 +122,7 @@ impl Driver {
         let can_change = |run: &RunId| !self.unread.lacking.contains(run);
         for run in self.unread.runs.keys().copied().filter(can_change).collect::<Vec<_>>() {
             // Why not is kept for `node status`.
-            let _ = self.read_again(run, now);
+            let _ = self.read_again(run, false, now);
         }
         if self.unread.loners.is_some() && self.host.fd().is_some() {
             self.reconcile_loners(now);

@@ -5,16 +5,18 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
+use serde::de::IgnoredAny;
 use sha2::{Digest as _, Sha256};
 
 use super::Progress;
 use super::error::UpkeepError;
+use crate::config::Keys;
 use crate::declared::declares_secrets;
 use crate::secret_file;
 use cis_core::ids::{BlobId, RunId};
 use cis_local::{Home, open_no_link};
 use cis_store::maintenance::{Census, LogRecord, logs};
-use cis_store::{Blobs, Readers};
+use cis_store::{Blobs, Readers, StoreError};
 
 /// So many findings of a kind are told one by one.
 const FINDINGS_MAX: usize = 20;
@@ -36,6 +38,11 @@ pub struct DeepReport {
 pub fn deep_check(home: &Home, progress: &mut dyn FnMut(Progress)) -> Result<DeepReport, UpkeepError> {
     let census = Census::take(&home.database())?;
     let blobs = Blobs::new(&home.dir);
+    // Without the key, changed secrets are only noticed if they cannot be parsed.
+    let blobs = match Keys::load(&home.dir) {
+        Ok(Some(keys)) => blobs.with_key(keys.secret_names()),
+        Ok(None) | Err(_) => blobs,
+    };
     let mut findings = Findings::default();
     let (mut done, total) = (0, blobs.list()?.iter().map(|stored| stored.bytes).sum());
     for id in census.needs().iter() {
@@ -45,9 +52,15 @@ pub fn deep_check(home: &Home, progress: &mut dyn FnMut(Progress)) -> Result<Dee
             }
             continue;
         };
-        match is_sound(&path, &id, &home.blobs()) {
+        let is_content = path.starts_with(home.blobs());
+        match if is_content { is_sound(&path, &id) } else { is_secret_sound(&blobs, &id) } {
             Ok((true, bytes)) => done += bytes,
-            Ok((false, _)) => findings.add("blobs", format!("the blob {} is damaged", id.0)),
+            Ok((false, _)) if is_content => {
+                findings.add("blobs", format!("the blob {} is damaged", id.0));
+            }
+            Ok((false, _)) => {
+                findings.add("blobs", format!("the file with secrets {} is damaged", path.display()));
+            }
             Err(error) => findings.add("blobs", format!("the blob {} cannot be read: {error}", id.0)),
         }
         progress(Progress { done, total: Some(total) });
@@ -84,12 +97,22 @@ pub fn deep_check(home: &Home, progress: &mut dyn FnMut(Progress)) -> Result<Dee
     Ok(DeepReport { findings: findings.told(), logs_left_out })
 }
 
-/// Content is named by its hash; of a secret nobody knows what it was.
-fn is_sound(path: &Path, id: &BlobId, contents: &Path) -> io::Result<(bool, u64)> {
-    let mut file = open_no_link(File::options().read(true), path)?;
-    if !path.starts_with(contents) {
-        return Ok((true, file.metadata()?.len()));
+/// Whether a secret is what was written: JSON with the checksum in its name, which those of an earlier version do not have.
+fn is_secret_sound(blobs: &Blobs, id: &BlobId) -> io::Result<(bool, u64)> {
+    match blobs.get(id) {
+        Ok(Some(bytes)) => {
+            let is_json = serde_json::from_slice::<IgnoredAny>(&bytes).is_ok();
+            Ok((is_json, bytes.len() as u64))
+        }
+        Ok(None) => Err(io::ErrorKind::NotFound.into()),
+        Err(StoreError::SecretDamaged { .. }) => Ok((false, 0)),
+        Err(error) => Err(io::Error::other(error)),
     }
+}
+
+/// Content is named by its hash.
+fn is_sound(path: &Path, id: &BlobId) -> io::Result<(bool, u64)> {
+    let mut file = open_no_link(File::options().read(true), path)?;
     let mut hash = Sha256::new();
     let bytes = io::copy(&mut file, &mut hash)?;
     Ok((hex::encode(hash.finalize()) == id.0, bytes))

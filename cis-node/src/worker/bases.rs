@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use super::{LocalWorker, NODE_ENVIRONMENT, Variables};
-use crate::environment;
+use crate::{environment, environments};
 use cis_core::api::TaskSpec;
 use cis_core::dag::SecretSource;
 use cis_core::ids::BlobId;
@@ -69,14 +69,7 @@ impl LocalWorker {
         if let Some(known) = self.environments.get(base) {
             return Ok(Arc::clone(known));
         }
-        let bytes = self
-            .blobs
-            .get(base)
-            .map_err(|e| format!("the run's environment cannot be read: {e}"))?
-            .ok_or_else(|| "the run's environment is gone from the blobs".to_owned())?;
-        let vars: Variables =
-            serde_json::from_slice(&bytes).map_err(|e| format!("the run's environment is damaged: {e}"))?;
-        let vars = Arc::new(vars);
+        let vars = Arc::new(environments::load(&self.blobs, base).map_err(|error| error.to_string())?);
         self.environments.insert(base.clone(), Arc::clone(&vars));
         Ok(vars)
     }
