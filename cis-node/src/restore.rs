@@ -38,8 +38,9 @@ pub(super) enum RestoreError {
     #[error("event {offset} of run {run} does not follow from those before it: {detail}")]
     Impossible { run: RunId, offset: u64, detail: String },
     #[error(
-        "events of run {run} are missing: its task `{task}` is {} after {} attempts, but the events do not show it. \
-         `cis store check` shows what is lost. To end the run with an error, stop the node and run `cis store rebuild`",
+        "events of run {run} cannot be found: its task `{task}` is {} after {} attempts, but the events do not show it. \
+         `cis store check` shows whether they are lost, or only the index of events is damaged. Then stop the node and run \
+         `cis store rebuild`: it repairs an index, and the run continues; if events are lost, it ends the run with an error",
         .told.state.as_str(), .told.attempts
     )]
     Lacking { run: RunId, task: TaskId, told: Progress },
