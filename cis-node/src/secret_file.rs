@@ -82,6 +82,11 @@ pub(super) fn has_values(dir: &Path) -> bool {
     fs::metadata(dir.join(OF_RUN)).is_ok_and(|file| file.len() > 2)
 }
 
+/// Whether a run's log directory says that its tasks have no secrets here: so it is for runs of other nodes, and if all secrets of a run are missing.
+pub(super) fn has_no_value(dir: &Path) -> bool {
+    fs::metadata(dir.join(OF_RUN)).is_ok_and(|file| file.len() <= 2)
+}
+
 /// Whether values of its own are kept next to the log of an attempt.
 pub(super) fn has_own_values(log: &Path) -> bool {
     fs::symlink_metadata(path(log)).is_ok()

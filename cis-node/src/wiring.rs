@@ -22,7 +22,7 @@ use super::own_commands::OwnCommands;
 use super::remote::{self, RemoteError};
 use super::shared::Shared;
 use super::upkeep::auto::Upkeep;
-use super::upkeep::{self, HalfRestored, StoreGone, cancels, reserve};
+use super::upkeep::{self, HalfRestored, StoreGone, UnknownOwners, cancels, reserve};
 use super::worker::LocalWorker;
 use super::{federation, link, outbox_name, own_log, restore};
 use crate::RoomsInMemory;
@@ -291,6 +291,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         Arc::new(config.settings.clone()),
     );
     let (machine, unreadable) = restored(&keys, &identity, &config.settings, &readers, &blobs)?;
+    let warnings = warnings(&options.home);
     let rules = readers.get()?.node_rules()?;
     let parts = Parts {
         own_commands,
@@ -305,6 +306,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         machine,
         rules,
         unreadable,
+        warnings,
         anchor: Arc::clone(&anchor),
         writer,
         readers,
@@ -449,6 +451,25 @@ fn restored(
         }
     }
     Ok((machine, unreadable))
+}
+
+/// What is wrong with the home, for `node status`.
+fn warnings(home: &Home) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let forgotten = UnknownOwners::at_start(home).map(|unknown| unknown.findings()).unwrap_or_else(|error| {
+        tracing::warn!(%error, "cannot find out whether the store knows all runs with logs");
+        Vec::new()
+    });
+    if let [first, more @ ..] = forgotten.as_slice() {
+        let more = match more.len() {
+            0 => String::new(),
+            count => format!(" (and {count} more: `cis store check` names them)"),
+        };
+        warnings.push(format!(
+            "the database has lost its newest events: {first}{more}. Restore a newer backup, or start the missing runs again"
+        ));
+    }
+    warnings
 }
 
 /// At most one node per home.

@@ -390,6 +390,30 @@ fn a_cleaning_that_a_wrong_clock_may_have_called_is_put_off_once() {
 }
 
 #[test]
+fn runs_that_the_store_has_lost_are_named() {
+    let cis = Cis::new();
+    let run = cis.start(&ended("kept"));
+    cis.wait_run(&run, "succeeded");
+    cis.stop();
+    let run = cis
+        .start("version = 1\n[dag]\nid = \"lost\"\n[[tasks]]\nid = \"a\"\ncommand = [\"sleep\", \"3000\"]\n");
+    cis.session_of("a");
+    kill_9_at_once([cis.node_pid().unwrap(), cis.host_pid().unwrap()]);
+    for name in ["cis.db-wal", "cis.db-shm"] {
+        fs::remove_file(cis.home().join(name)).unwrap();
+    }
+    let said = cis.run(["store", "check"]).expect(3).stdout;
+    assert!(said.contains(&run) && said.contains("has lost its newest events"), "{said}");
+    assert!(said.contains("store restore"), "{said}");
+    cis.ok(["dag", "list"]);
+    // The warning stays.
+    cis.ok(["node", "stop"]);
+    cis.ok(["node", "start", "--detach"]);
+    let warnings = cis.status()["warnings"].to_string();
+    assert!(warnings.contains(&run) && !warnings.contains("store check"), "{warnings}");
+}
+
+#[test]
 fn a_command_says_that_it_waits_for_a_backup_or_a_cleaning() {
     let cis = Cis::new();
     cis.ok(["dag", "list"]);

@@ -99,6 +99,8 @@ pub(crate) struct Parts {
     pub(crate) rules: NodeRules,
     /// Open runs that could not be read, and why.
     pub(crate) unreadable: BTreeMap<RunId, String>,
+    /// What is wrong with the home, in words.
+    pub(crate) warnings: Vec<String>,
     pub(crate) writer: Writer,
     pub(crate) readers: Readers,
     pub(crate) blobs: Arc<Blobs>,
@@ -191,6 +193,7 @@ impl SessionIds {
 impl Driver {
     pub(crate) fn new(mut parts: Parts) -> Self {
         let unreadable = std::mem::take(&mut parts.unreadable);
+        let warnings = std::mem::take(&mut parts.warnings);
         let notify = parts.config.settings.notify.clone();
         let timeout = std::time::Duration::from_millis(notify.timeout_ms);
         let (home, readers, blobs) = (parts.home.clone(), parts.readers.clone(), Arc::clone(&parts.blobs));
@@ -204,7 +207,7 @@ impl Driver {
             attention: Attentions::default(),
             inbox: Inbox::default(),
             notices,
-            unread: Unread::new(unreadable),
+            unread: Unread::new(unreadable, warnings),
             ids: SessionIds::default(),
             turn: Turn::default(),
             key_digests: KeyDigests::default(),

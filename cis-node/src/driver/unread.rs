@@ -29,11 +29,13 @@ pub(super) struct Unread {
     /// Number of sessions of the host that the store did not know. Each is recorded before it starts, so the store has
     /// lost its newest events.
     unknown: usize,
+    /// What was wrong with the home when the node started, in words.
+    at_start: Vec<String>,
 }
 
 impl Unread {
-    pub(super) fn new(runs: BTreeMap<RunId, String>) -> Self {
-        Self { runs, ..Self::default() }
+    pub(super) fn new(runs: BTreeMap<RunId, String>, at_start: Vec<String>) -> Self {
+        Self { runs, at_start, ..Self::default() }
     }
 
     pub(super) fn has_run(&self, run: RunId) -> bool {
@@ -65,11 +67,12 @@ impl Unread {
         let unknown = (self.unknown > 0).then(|| {
             format!(
                 "{} sessions of the session host were unknown to the database, which has lost its newest events: tasks \
-                 that have finished may run again; `cis store check` shows what can be saved",
+                 that have finished may run again, and runs may be missing. Restore a newer backup, or start the missing runs \
+                 again",
                 self.unknown
             )
         });
-        runs.chain(loners).chain(unknown)
+        runs.chain(loners).chain(unknown).chain(self.at_start.iter().cloned())
     }
 }
 

@@ -16,6 +16,7 @@ mod hold;
 pub(crate) mod reserve;
 mod rules;
 mod stock;
+mod unknown;
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ pub use deep::{DeepReport, deep_check};
 pub use error::UpkeepError;
 pub use gone::{HalfRestored, StoreGone, refuse_gone, refuse_half_restored};
 pub use hold::is_busy;
+pub use unknown::UnknownOwners;
 
 /// How far something is, bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

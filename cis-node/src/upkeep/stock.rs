@@ -90,7 +90,8 @@ pub(super) fn beside_sessions(dir: &Path) -> Result<Vec<(SessionId, Found)>, Upk
     Ok(all.filter_map(|(name, found)| Some((session_of(&name)?, found))).collect())
 }
 
-fn session_of(name: &str) -> Option<SessionId> {
+/// Returns the session whose id a name begins with.
+pub(super) fn session_of(name: &str) -> Option<SessionId> {
     name.get(..ID_CHARS)?.parse().ok()
 }
 

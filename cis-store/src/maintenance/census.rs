@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, absolute};
 
 use rusqlite::{Connection, OptionalExtension as _};
+use ulid::Ulid;
 
 use super::refuse;
 use crate::error::{RowError, StoreError};
@@ -370,6 +371,55 @@ pub fn live_sessions(path: &Path, of: &[SessionId]) -> Result<BTreeSet<SessionId
         Ok(live)
     };
     read().map_err(|e: RowError| e.at(path, "look sessions up"))
+}
+
+/// Key of the note in the table `meta` of when a person learned which runs and sessions the store has lost, Unix ms.
+pub const LOST_BEFORE: &str = "lost_before_ms";
+
+/// Returns those of `runs` and `sessions` of which the store has no row and no event. `only_news`: without those that are older than
+/// the note [`LOST_BEFORE`]. None of a store that has another version: its tables may have another shape.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn unknown(
+    path: &Path,
+    runs: &BTreeSet<RunId>,
+    sessions: &BTreeSet<SessionId>,
+    only_news: bool,
+) -> Result<(Vec<RunId>, Vec<SessionId>), StoreError> {
+    if runs.is_empty() && sessions.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    refuse::refuse_damaged_unless_in_use(path)?;
+    let conn = schema::open_reader(path)?;
+    if schema::version(path, &conn)? != schema::newest() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let read = || {
+        // The key of a task that this node has for another one begins with the run and a slash, and `0` follows the slash.
+        let mut of_run = conn.prepare(
+            "SELECT 1 WHERE EXISTS (SELECT 1 FROM runs WHERE id = ?1) OR EXISTS (SELECT 1 FROM events WHERE run = ?1)
+             OR EXISTS (SELECT 1 FROM held WHERE task > ?2 || '/' AND task < ?2 || '0')",
+        )?;
+        let mut of_session = conn.prepare("SELECT 1 FROM sessions WHERE id = ?1")?;
+        let known = conn.query_row("SELECT value FROM meta WHERE key = ?1", [LOST_BEFORE], |row| row.get(0));
+        let known: Option<String> = known.optional()?.filter(|_| only_news);
+        let known_ms = known.and_then(|value| value.parse().ok()).unwrap_or(0);
+        let counts = |id: &Ulid| id.timestamp_ms() > known_ms;
+        let mut unknown = (Vec::new(), Vec::new());
+        for run in runs.iter().filter(|run| counts(&run.0)) {
+            if !of_run.exists((run.0.to_bytes(), run.to_string()))? {
+                unknown.0.push(*run);
+            }
+        }
+        for session in sessions.iter().filter(|session| counts(&session.0)) {
+            if !of_session.exists([session.0.to_bytes()])? {
+                unknown.1.push(*session);
+            }
+        }
+        Ok(unknown)
+    };
+    read().map_err(|e: RowError| e.at(path, "look runs and sessions up"))
 }
 
 /// The contents that a result names and the nodes of a room share: those of another node are here only once somebody has read them.

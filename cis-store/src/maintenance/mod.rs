@@ -24,7 +24,7 @@ use super::values::{self, EVENT_COLUMNS, SUM, event};
 use cis_core::event::{Event, EventBody, RunCreated};
 use cis_core::ids::Offset;
 
-pub use census::{Census, LeftOut, LogRecord, Needs, RunUse, live_sessions, logs};
+pub use census::{Census, LOST_BEFORE, LeftOut, LogRecord, Needs, RunUse, live_sessions, logs, unknown};
 #[cfg(test)]
 pub(super) use check::PROJECTED;
 pub use check::{CheckReport, Losses, Verdict, check};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use cis_node::upkeep;
+use cis_node::upkeep::{self, UnknownOwners};
 use cis_store::maintenance::{self, CheckReport, Losses, Verdict};
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ use crate::output::{
     clean::{clean, clean_lines},
 };
 
-/// Check the store: the file, every event, and that the tables match the events
+/// Check the store: the file, every event, that the tables match the events, and that all runs with logs are known
 ///
 /// Only reads, and can run while a node is running. The exit code is 0 if the store is intact, and 3 if it is
 /// damaged.
@@ -43,6 +43,11 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         None => maintenance::check(&path, args.quick).map_err(|error| super::failed(&error))?,
     };
     let of_store = report.findings.len();
+    let unknown = match of_store {
+        0 if !args.quick => UnknownOwners::find(&context.home).map_err(super::upkeep_failed)?,
+        _ => UnknownOwners::default(),
+    };
+    report.findings.extend(unknown.findings());
     let mut logs_left_out = 0;
     // The files that a store refers to are unknown without it.
     if args.deep && gone.is_none() {
@@ -70,6 +75,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         }
         let verdict = match (sound, of_store) {
             (true, _) => "sound",
+            (false, 0) if !unknown.is_empty() => "intact, but it has lost its newest events",
             (false, 0) => "sound, but files are missing or damaged: restore them from a backup",
             (false, _) => "damaged",
         };
@@ -85,6 +91,9 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
                 "{logs} not here, of runs and sessions that had ended when the backup was made that this home was \
                  restored from: it was made without `--logs`."
             );
+        }
+        if !unknown.is_empty() {
+            text.push_str(&lost::newest(&context.home.logs()));
         }
         if gone.is_some() {
             text.push_str("No node can start, and there is nothing that `cis store rebuild` could save.\n");

@@ -1,6 +1,7 @@
 //! Losses of a damaged store, in words and as JSON.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use cis_store::maintenance::{LostEvents, LostOf, NamedRun, lost_with};
 use serde_json::{Value, json};
@@ -48,6 +49,15 @@ pub(super) fn incomplete(runs: &[NamedRun]) -> String {
         )
     };
     runs.iter().map(line).collect()
+}
+
+/// Returns what to do about runs or sessions that are unknown to the store.
+pub(super) fn newest(logs: &Path) -> String {
+    format!(
+        "`cis store rebuild` cannot restore events that are not in the store. Restore a newer backup (`cis store restore --force \
+         FILE`), or start the runs again. Their logs stay in {} for 7 days.\n",
+        clean(&logs.display().to_string())
+    )
 }
 
 /// Returns the ids of runs.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use cis_core::dag;
 use cis_core::event::RunCreated;
-use cis_node::upkeep;
+use cis_node::upkeep::{self, UnknownOwners};
 use cis_store::maintenance::{self, RebuildReport};
 use cis_store::{Blobs, TaskSeed};
 use serde_json::json;
@@ -45,7 +45,18 @@ pub(super) fn run(context: &Context, _args: &Args) -> Result<Exit, CliError> {
         "hidden_runs": report.hidden.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "kept": report.kept.display().to_string(),
     });
-    output::show(context.json, &answer, |_| human(&report))?;
+    // The new store is in place: that this cannot be found out is no failure.
+    let unknown = UnknownOwners::after_rebuild(&context.home).unwrap_or_default();
+    output::show(context.json, &answer, |_| {
+        let mut text = human(&report);
+        for finding in unknown.findings() {
+            let _ = writeln!(text, "Lost: {finding}");
+        }
+        if !unknown.is_empty() {
+            text.push_str(&lost::newest(&context.home.logs()));
+        }
+        text
+    })?;
     Ok(Exit::OK)
 }
 
