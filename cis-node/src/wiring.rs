@@ -20,11 +20,12 @@ use super::driver::{Driver, Parts};
 use super::host_health::HostHealth;
 use super::own_commands::OwnCommands;
 use super::remote::{self, RemoteError};
+use super::restore::{self, RestoreError};
 use super::shared::Shared;
 use super::upkeep::auto::Upkeep;
 use super::upkeep::{self, HalfRestored, StoreGone, UnknownOwners, cancels, reserve};
 use super::worker::LocalWorker;
-use super::{federation, link, outbox_name, own_log, restore};
+use super::{federation, link, outbox_name, own_log};
 use crate::RoomsInMemory;
 use crate::account::{Account, GivenAccount};
 use crate::config::{Config, Identity, IdentityError, KeyError, Keys, Settings, Tokens};
@@ -32,7 +33,7 @@ use crate::members::Members;
 use crate::node::Node;
 use crate::room_waker::RoomWaker;
 use crate::server::{self, Bound, TcpEndpoint, UnderWay};
-use cis_core::ids::RunId;
+use cis_core::ids::{NodeDid, RunId};
 use cis_core::scheduler::{Breaker, Machine};
 use cis_host::hub::{Hub, HubNews};
 use cis_local::{
@@ -290,8 +291,9 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         Arc::clone(&wake),
         Arc::new(config.settings.clone()),
     );
+    let unknown_keys = identity.own_by_store(readers.get()?.owners_of_local_runs()?);
     let (machine, unreadable) = restored(&keys, &identity, &config.settings, &readers, &blobs)?;
-    let warnings = warnings(&options.home);
+    let warnings = warnings(&options.home, &unknown_keys);
     let rules = readers.get()?.node_rules()?;
     let parts = Parts {
         own_commands,
@@ -436,11 +438,17 @@ fn restored(
     });
     machine.restore_groups(readers.get()?.node_groups()?);
     for open in readers.get()?.open_runs()? {
-        // Of another node's run the store has what a room told.
+        let run = open.run;
         if !identity.is_or_was(&open.owner) {
+            // Of another node's run the store has what a room told. The sessions of one that was submitted here must not be
+            // ended because the list of trust was moved away.
+            if open.is_of_this_store {
+                let error = RestoreError::Owner { run, owner: open.owner };
+                tracing::error!(%run, %error, "a run cannot go on");
+                unreadable.insert(run, error.to_string());
+            }
             continue;
         }
-        let run = open.run;
         match restore::load_whole_run(readers, blobs, &settings.agents, run) {
             Ok(run) => machine.restore(run),
             // One run that cannot be read must not keep the others from going on.
@@ -453,9 +461,18 @@ fn restored(
     Ok((machine, unreadable))
 }
 
-/// What is wrong with the home, for `node status`.
-fn warnings(home: &Home) -> Vec<String> {
+/// What is wrong with the home, for `node status`. `unknown_keys`: owners of its local runs that are no earlier keys of this node.
+fn warnings(home: &Home, unknown_keys: &[NodeDid]) -> Vec<String> {
     let mut warnings = Vec::new();
+    if !unknown_keys.is_empty() {
+        let keys: Vec<_> = unknown_keys.iter().map(ToString::to_string).collect();
+        warnings.push(format!(
+            "local runs in this home belong to {}, which is no earlier key of this node by the list of trust {}: they continue, \
+             but runs in rooms do not. Restore the list from a backup",
+            keys.join(" and "),
+            home.trust_file().display()
+        ));
+    }
     let forgotten = UnknownOwners::at_start(home).map(|unknown| unknown.findings()).unwrap_or_else(|error| {
         tracing::warn!(%error, "cannot find out whether the store knows all runs with logs");
         Vec::new()

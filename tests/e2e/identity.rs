@@ -53,6 +53,39 @@ fn a_run_goes_on_under_the_nodes_new_key() {
 }
 
 #[test]
+fn a_local_run_goes_on_without_the_list_that_names_the_earlier_key() {
+    let cis = Cis::new();
+    let text = "version = 1\n[dag]\nid = \"r\"\n[[tasks]]\nid = \"a\"\nscript = 'while [ ! -e \"$E2E_WORK/go\" ]; do sleep 0.05; done'\n";
+    let run = cis.start(text);
+    cis.session_of("a");
+    let old = show(&cis)["did"].as_str().unwrap().to_owned();
+    cis.ok(["identity", "trust", OTHER]);
+    cis.ok(["identity", "rotate"]);
+    cis.ok(["node", "stop"]);
+    let (list, away) = (cis.home().join("trust.toml"), cis.work().join("trust.toml"));
+    std::fs::rename(&list, &away).unwrap();
+    let is_own = |why: &str| {
+        let status = cis.status();
+        assert!(status["warnings"].to_string().contains(&old), "{why}: {status}");
+        assert_eq!(status["open_runs"], 1, "{why}: {status}");
+        assert_eq!(cis.task(&run, "a")["state"], "running", "{why}");
+    };
+    cis.ok(["node", "start", "--detach"]);
+    is_own("the list is gone");
+    cis.ok(["node", "stop"]);
+    let damaged = std::fs::read_to_string(&away).unwrap().replacen("did:key:z", "did:key:y", 1);
+    std::fs::write(&list, damaged).unwrap();
+    cis.ok(["node", "start", "--detach"]);
+    is_own("the list is damaged");
+    cis.write("go", "");
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.task(&run, "a")["attempts"], 1);
+    cis.ok(["dag", "retry", &run]);
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.task(&run, "a")["attempts"], 2);
+}
+
+#[test]
 fn a_list_that_was_changed_by_hand_trusts_nobody() {
     let cis = Cis::new();
     cis.ok(["identity", "trust", OTHER]);

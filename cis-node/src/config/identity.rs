@@ -5,7 +5,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::keys::{self, KeyError, Keys};
 use cis_core::api::{IdentityView, RevokedView, RotatedView, TrustedView};
@@ -53,6 +53,8 @@ pub struct Identity {
     home: Home,
     /// The key that the running node began with.
     running: NodeDid,
+    /// What this node was before, by the runs in its store.
+    by_store: OnceLock<Vec<NodeDid>>,
     state: Mutex<State>,
 }
 
@@ -75,14 +77,23 @@ impl Identity {
             Err(e) if e.kind() == io::ErrorKind::InvalidData => Err(BadTrustFile::Shape(e.to_string())),
             Err(source) => return Err(IdentityError::Io { path, source }),
         };
-        Ok(Self { home: home.clone(), running: key.did(), state: Mutex::new(State { key, list }) })
+        let (running, state) = (key.did(), Mutex::new(State { key, list }));
+        Ok(Self { home: home.clone(), running, by_store: OnceLock::new(), state })
     }
 
-    /// What this node was before, by the list.
+    /// Takes the owners of local runs for this node, because such a run belongs to its store. Returns those that this node was not
+    /// by its list, which may have been moved away. A second call changes nothing.
+    pub fn own_by_store(&self, owners: Vec<NodeDid>) -> Vec<NodeDid> {
+        let unknown: Vec<_> = owners.into_iter().filter(|did| !self.is_or_was(did)).collect();
+        self.by_store.get_or_init(|| unknown).clone()
+    }
+
+    /// What this node was before, by the list and by its store.
     #[must_use]
     pub fn former(&self) -> Vec<NodeDid> {
         let state = self.state();
-        state.list.as_ref().map(|list| list.former(&state.key.did())).unwrap_or_default()
+        let by_list = state.list.as_ref().map(|list| list.former(&state.key.did())).unwrap_or_default();
+        by_list.into_iter().chain(self.by_store.get().into_iter().flatten().cloned()).collect()
     }
 
     /// Whether that is this node, by the key that it has or by one that it had. A key that it takes when it starts
