@@ -128,7 +128,7 @@ impl LocalWorker {
     ) -> Option<BTreeMap<String, OutputRecord>> {
         let Some(live) = self.live.get_mut(&session) else { return Some(outputs) };
         let Some(job) = &mut live.job else { return Some(outputs) };
-        // Whoever stops it from now on comes too late.
+        // A stop from now on comes too late: the process has ended with code 0.
         job.stop = Stop::default();
         let (cwd, globs, stop) = (job.cwd.clone(), job.artifacts.clone(), job.stop.clone());
         let ahead = job.ahead.clone();
