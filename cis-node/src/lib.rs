@@ -61,6 +61,7 @@ mod secret_file;
 pub mod server;
 mod shared;
 mod small_file;
+mod start_checks;
 mod streams;
 mod submit;
 #[cfg(test)]

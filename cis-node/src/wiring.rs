@@ -22,8 +22,9 @@ use super::own_commands::OwnCommands;
 use super::remote::{self, RemoteError};
 use super::restore::{self, RestoreError};
 use super::shared::Shared;
+use super::start_checks::StartChecks;
 use super::upkeep::auto::Upkeep;
-use super::upkeep::{self, HalfRestored, StoreGone, UnknownOwners, cancels, reserve};
+use super::upkeep::{self, HalfRestored, StoreGone, cancels, reserve};
 use super::worker::LocalWorker;
 use super::{federation, link, outbox_name, own_log};
 use crate::RoomsInMemory;
@@ -33,7 +34,7 @@ use crate::members::Members;
 use crate::node::Node;
 use crate::room_waker::RoomWaker;
 use crate::server::{self, Bound, TcpEndpoint, UnderWay};
-use cis_core::ids::{NodeDid, RunId};
+use cis_core::ids::RunId;
 use cis_core::scheduler::{Breaker, Machine};
 use cis_host::hub::{Hub, HubNews};
 use cis_local::{
@@ -291,9 +292,9 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         Arc::clone(&wake),
         Arc::new(config.settings.clone()),
     );
-    let unknown_keys = identity.own_by_store(readers.get()?.owners_of_local_runs()?);
+    identity.own_by_store(readers.get()?.owners_of_open_local_runs()?);
     let (machine, unreadable) = restored(&keys, &identity, &config.settings, &readers, &blobs)?;
-    let warnings = warnings(&options.home, &unknown_keys);
+    let start_checks = StartChecks::begin(&options.home, &identity, &readers);
     let rules = readers.get()?.node_rules()?;
     let parts = Parts {
         own_commands,
@@ -308,7 +309,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         machine,
         rules,
         unreadable,
-        warnings,
+        start_checks,
         anchor: Arc::clone(&anchor),
         writer,
         readers,
@@ -459,34 +460,6 @@ fn restored(
         }
     }
     Ok((machine, unreadable))
-}
-
-/// What is wrong with the home, for `node status`. `unknown_keys`: owners of its local runs that are no earlier keys of this node.
-fn warnings(home: &Home, unknown_keys: &[NodeDid]) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if !unknown_keys.is_empty() {
-        let keys: Vec<_> = unknown_keys.iter().map(ToString::to_string).collect();
-        warnings.push(format!(
-            "local runs in this home belong to {}, which is no earlier key of this node by the list of trust {}: they continue, \
-             but runs in rooms do not. Restore the list from a backup",
-            keys.join(" and "),
-            home.trust_file().display()
-        ));
-    }
-    let forgotten = UnknownOwners::at_start(home).map(|unknown| unknown.findings()).unwrap_or_else(|error| {
-        tracing::warn!(%error, "cannot find out whether the store knows all runs with logs");
-        Vec::new()
-    });
-    if let [first, more @ ..] = forgotten.as_slice() {
-        let more = match more.len() {
-            0 => String::new(),
-            count => format!(" (and {count} more: `cis store check` names them)"),
-        };
-        warnings.push(format!(
-            "the database has lost its newest events: {first}{more}. Restore a newer backup, or start the missing runs again"
-        ));
-    }
-    warnings
 }
 
 /// At most one node per home.

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::keys::{self, KeyError, Keys};
 use cis_core::api::{IdentityView, RevokedView, RotatedView, TrustedView};
@@ -54,7 +54,7 @@ pub struct Identity {
     /// The key that the running node began with.
     running: NodeDid,
     /// What this node was before, by the runs in its store.
-    by_store: OnceLock<Vec<NodeDid>>,
+    by_store: Mutex<Vec<NodeDid>>,
     state: Mutex<State>,
 }
 
@@ -78,14 +78,20 @@ impl Identity {
             Err(source) => return Err(IdentityError::Io { path, source }),
         };
         let (running, state) = (key.did(), Mutex::new(State { key, list }));
-        Ok(Self { home: home.clone(), running, by_store: OnceLock::new(), state })
+        Ok(Self { home: home.clone(), running, by_store: Mutex::default(), state })
     }
 
     /// Takes the owners of local runs for this node, because such a run belongs to its store. Returns those that this node was not
-    /// by its list, which may have been moved away. A second call changes nothing.
+    /// by its list, which may have been moved away.
     pub fn own_by_store(&self, owners: Vec<NodeDid>) -> Vec<NodeDid> {
         let unknown: Vec<_> = owners.into_iter().filter(|did| !self.is_or_was(did)).collect();
-        self.by_store.get_or_init(|| unknown).clone()
+        let mut by_store = self.by_store();
+        by_store.extend(unknown);
+        by_store.clone()
+    }
+
+    fn by_store(&self) -> MutexGuard<'_, Vec<NodeDid>> {
+        self.by_store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What this node was before, by the list and by its store.
@@ -93,7 +99,7 @@ impl Identity {
     pub fn former(&self) -> Vec<NodeDid> {
         let state = self.state();
         let by_list = state.list.as_ref().map(|list| list.former(&state.key.did())).unwrap_or_default();
-        by_list.into_iter().chain(self.by_store.get().into_iter().flatten().cloned()).collect()
+        by_list.into_iter().chain(self.by_store().iter().cloned()).collect()
     }
 
     /// Whether that is this node, by the key that it has or by one that it had. A key that it takes when it starts

@@ -59,6 +59,7 @@ use crate::members::Members;
 use crate::room_waker::RoomWaker;
 use crate::server::EventBatch;
 use crate::shared::Shared;
+use crate::start_checks::StartChecks;
 use cis_core::api::TimeView;
 use cis_core::event::{Actor, Event, EventBody, EventDraft};
 use cis_core::ids::{NodeDid, RunId, SessionId, TimestampMs};
@@ -99,8 +100,7 @@ pub(crate) struct Parts {
     pub(crate) rules: NodeRules,
     /// Open runs that could not be read, and why.
     pub(crate) unreadable: BTreeMap<RunId, String>,
-    /// What is wrong with the home, in words.
-    pub(crate) warnings: Vec<String>,
+    pub(crate) start_checks: StartChecks,
     pub(crate) writer: Writer,
     pub(crate) readers: Readers,
     pub(crate) blobs: Arc<Blobs>,
@@ -193,7 +193,6 @@ impl SessionIds {
 impl Driver {
     pub(crate) fn new(mut parts: Parts) -> Self {
         let unreadable = std::mem::take(&mut parts.unreadable);
-        let warnings = std::mem::take(&mut parts.warnings);
         let notify = parts.config.settings.notify.clone();
         let timeout = std::time::Duration::from_millis(notify.timeout_ms);
         let (home, readers, blobs) = (parts.home.clone(), parts.readers.clone(), Arc::clone(&parts.blobs));
@@ -207,7 +206,7 @@ impl Driver {
             attention: Attentions::default(),
             inbox: Inbox::default(),
             notices,
-            unread: Unread::new(unreadable, warnings),
+            unread: Unread::new(unreadable),
             ids: SessionIds::default(),
             turn: Turn::default(),
             key_digests: KeyDigests::default(),

@@ -29,13 +29,11 @@ pub(super) struct Unread {
     /// Number of sessions of the host that the store did not know. Each is recorded before it starts, so the store has
     /// lost its newest events.
     unknown: usize,
-    /// What was wrong with the home when the node started, in words.
-    at_start: Vec<String>,
 }
 
 impl Unread {
-    pub(super) fn new(runs: BTreeMap<RunId, String>, at_start: Vec<String>) -> Self {
-        Self { runs, at_start, ..Self::default() }
+    pub(super) fn new(runs: BTreeMap<RunId, String>) -> Self {
+        Self { runs, ..Self::default() }
     }
 
     pub(super) fn has_run(&self, run: RunId) -> bool {
@@ -72,7 +70,7 @@ impl Unread {
                 self.unknown
             )
         });
-        runs.chain(loners).chain(unknown).chain(self.at_start.iter().cloned())
+        runs.chain(loners).chain(unknown)
     }
 }
 

@@ -260,16 +260,27 @@ impl Reader {
         })
     }
 
-    /// The owners of local runs that were submitted to the node of this store: that node, under each key that it had.
+    /// The owners of local runs that were submitted to the node of this store: that node, under each key that it had. Reads all runs.
     ///
     /// # Errors
     /// The store cannot be read.
     pub fn owners_of_local_runs(&self) -> Result<Vec<NodeDid>, StoreError> {
+        self.owners_of("mode = 'local' AND epoch = 0 AND workdir <> ''")
+    }
+
+    /// The same of open runs alone.
+    ///
+    /// # Errors
+    /// Those of [`Self::owners_of_local_runs`].
+    pub fn owners_of_open_local_runs(&self) -> Result<Vec<NodeDid>, StoreError> {
+        self.owners_of("ended_ms IS NULL AND mode = 'local' AND epoch = 0 AND workdir <> ''")
+    }
+
+    fn owners_of(&self, condition: &'static str) -> Result<Vec<NodeDid>, StoreError> {
         self.view("find owners of local runs", |conn| {
-            let mut read = conn.prepare(
-                "SELECT DISTINCT owner FROM runs JOIN run_facts ON run_facts.run = runs.key
-                 WHERE mode = 'local' AND epoch = 0 AND workdir <> ''",
-            )?;
+            let mut read = conn.prepare(&format!(
+                "SELECT DISTINCT owner FROM runs JOIN run_facts ON run_facts.run = runs.key WHERE {condition}"
+            ))?;
             let owners = read.query_map((), |row| row.get(0).map(NodeDid))?;
             Ok(owners.collect::<Result<_, _>>()?)
         })
