@@ -10,7 +10,7 @@ use cis_core::api::{Problem, ProblemKind};
 use cis_core::dag::{self, Dag, Task};
 use cis_core::event::{EventBody, RunCreated};
 use cis_core::federation::journal::Position;
-use cis_core::ids::{BlobId, NodeDid, Offset, RunId, TaskId, TimestampMs};
+use cis_core::ids::{BlobId, Offset, RunId, TaskId, TimestampMs};
 use cis_core::scheduler::{Run, TaskEntry};
 use cis_store::maintenance::INCOMPLETE;
 use cis_store::{Blobs, Cleaned, Progress, Reader, Readers, StoreError, first_ahead};
@@ -27,10 +27,6 @@ pub(super) enum RestoreError {
     Spec { run: RunId, source: StoreError },
     #[error("the file of run {run} is gone from the blobs: restore {blob} from a backup")]
     NoSpec { run: RunId, blob: BlobId },
-    #[error(
-        "run {run} belongs to {owner}, which is no earlier key of this node by the list of trust: restore `trust.toml` from a backup"
-    )]
-    Owner { run: RunId, owner: NodeDid },
     #[error("run {run}: {source}")]
     Environment { run: RunId, source: EnvironmentError },
     #[error("{}", .0.detail)]
@@ -65,13 +61,11 @@ impl RestoreError {
         let problem = |kind| Problem::new(kind, self.to_string());
         match self {
             Self::Removed(problem) => problem.clone(),
-            Self::Store { .. }
-            | Self::Spec { .. }
-            | Self::NoSpec { .. }
-            | Self::Environment { .. }
-            | Self::Owner { .. } => problem(ProblemKind::Unavailable).hint(
-                "once it can be read the run goes on by itself; its sessions are left alone until then",
-            ),
+            Self::Store { .. } | Self::Spec { .. } | Self::NoSpec { .. } | Self::Environment { .. } => {
+                problem(ProblemKind::Unavailable).hint(
+                    "once it can be read the run goes on by itself; its sessions are left alone until then",
+                )
+            }
             Self::Incomplete { run, anew } => problem(ProblemKind::Conflict)
                 .hint(format!("look at it with `cis dag show {run}`, then start it anew: `{anew}`")),
             _ => problem(ProblemKind::Internal),

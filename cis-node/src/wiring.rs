@@ -20,13 +20,12 @@ use super::driver::{Driver, Parts};
 use super::host_health::HostHealth;
 use super::own_commands::OwnCommands;
 use super::remote::{self, RemoteError};
-use super::restore::{self, RestoreError};
 use super::shared::Shared;
 use super::start_checks::StartChecks;
 use super::upkeep::auto::Upkeep;
 use super::upkeep::{self, HalfRestored, StoreGone, cancels, reserve};
 use super::worker::LocalWorker;
-use super::{federation, link, outbox_name, own_log};
+use super::{federation, link, outbox_name, own_log, restore};
 use crate::RoomsInMemory;
 use crate::account::{Account, GivenAccount};
 use crate::config::{Config, Identity, IdentityError, KeyError, Keys, Settings, Tokens};
@@ -292,9 +291,8 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         Arc::clone(&wake),
         Arc::new(config.settings.clone()),
     );
-    identity.own_by_store(readers.get()?.owners_of_open_local_runs()?);
     let (machine, unreadable) = restored(&keys, &identity, &config.settings, &readers, &blobs)?;
-    let start_checks = StartChecks::begin(&options.home, &identity, &readers);
+    let start_checks = StartChecks::begin(&options.home);
     let rules = readers.get()?.node_rules()?;
     let parts = Parts {
         own_commands,
@@ -439,17 +437,11 @@ fn restored(
     });
     machine.restore_groups(readers.get()?.node_groups()?);
     for open in readers.get()?.open_runs()? {
-        let run = open.run;
+        // Of another node's run the store has what a room told.
         if !identity.is_or_was(&open.owner) {
-            // Of another node's run the store has what a room told. The sessions of one that was submitted here must not be
-            // ended because the list of trust was moved away.
-            if open.is_of_this_store {
-                let error = RestoreError::Owner { run, owner: open.owner };
-                tracing::error!(%run, %error, "a run cannot go on");
-                unreadable.insert(run, error.to_string());
-            }
             continue;
         }
+        let run = open.run;
         match restore::load_whole_run(readers, blobs, &settings.agents, run) {
             Ok(run) => machine.restore(run),
             // One run that cannot be read must not keep the others from going on.

@@ -53,8 +53,6 @@ pub struct Identity {
     home: Home,
     /// The key that the running node began with.
     running: NodeDid,
-    /// What this node was before, by the runs in its store.
-    by_store: Mutex<Vec<NodeDid>>,
     state: Mutex<State>,
 }
 
@@ -77,29 +75,14 @@ impl Identity {
             Err(e) if e.kind() == io::ErrorKind::InvalidData => Err(BadTrustFile::Shape(e.to_string())),
             Err(source) => return Err(IdentityError::Io { path, source }),
         };
-        let (running, state) = (key.did(), Mutex::new(State { key, list }));
-        Ok(Self { home: home.clone(), running, by_store: Mutex::default(), state })
+        Ok(Self { home: home.clone(), running: key.did(), state: Mutex::new(State { key, list }) })
     }
 
-    /// Takes the owners of local runs for this node, because such a run belongs to its store. Returns those that this node was not
-    /// by its list, which may have been moved away.
-    pub fn own_by_store(&self, owners: Vec<NodeDid>) -> Vec<NodeDid> {
-        let unknown: Vec<_> = owners.into_iter().filter(|did| !self.is_or_was(did)).collect();
-        let mut by_store = self.by_store();
-        by_store.extend(unknown);
-        by_store.clone()
-    }
-
-    fn by_store(&self) -> MutexGuard<'_, Vec<NodeDid>> {
-        self.by_store.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What this node was before, by the list and by its store.
+    /// What this node was before, by the list.
     #[must_use]
     pub fn former(&self) -> Vec<NodeDid> {
         let state = self.state();
-        let by_list = state.list.as_ref().map(|list| list.former(&state.key.did())).unwrap_or_default();
-        by_list.into_iter().chain(self.by_store().iter().cloned()).collect()
+        state.list.as_ref().map(|list| list.former(&state.key.did())).unwrap_or_default()
     }
 
     /// Whether that is this node, by the key that it has or by one that it had. A key that it takes when it starts

@@ -87,12 +87,7 @@ impl Driver {
     ) -> Result<(), RestoreError> {
         let load = if to_cancel { restore::load_open_run } else { restore::load_whole_run };
         let agents = &self.parts.config.settings.agents;
-        let folded = load(&self.parts.readers, &self.parts.blobs, agents, run).and_then(|folded| {
-            let owner = folded.facts().owner.clone();
-            let is_own = self.parts.identity.is_or_was(&owner);
-            if is_own { Ok(folded) } else { Err(RestoreError::Owner { run, owner }) }
-        });
-        let folded = match folded {
+        let folded = match load(&self.parts.readers, &self.parts.blobs, agents, run) {
             Ok(folded) => folded,
             Err(error) => {
                 if matches!(error, RestoreError::Lacking { .. }) {

@@ -64,8 +64,6 @@ pub struct OpenRun {
     pub workdir: String,
     /// Offset of the event that made it: its events are this one and later ones.
     pub created: Offset,
-    /// It was submitted to the node of this store, and no other node has coordinated it.
-    pub is_of_this_store: bool,
 }
 
 impl Reader {
@@ -236,53 +234,24 @@ impl Reader {
     pub fn open_runs(&self) -> Result<Vec<OpenRun>, StoreError> {
         self.view("find open runs", |conn| {
             let mut read = conn.prepare_cached(
-                "SELECT id, state, spec, base_env, workdir, key, owner, epoch
+                "SELECT id, state, spec, base_env, workdir, key, owner
                  FROM runs JOIN run_facts ON run_facts.run = runs.key
                  WHERE ended_ms IS NULL ORDER BY key",
             )?;
             let mut rows = read.query(())?;
             let mut open = Vec::new();
             while let Some(row) = rows.next()? {
-                let workdir: String = row.get(4)?;
                 open.push(OpenRun {
                     run: RunId(ulid(row, 0)?),
                     state: named(row, 1, RunState::parse)?,
                     spec: BlobId(row.get(2)?),
                     base_env: row.get::<_, Option<String>>(3)?.map(BlobId),
+                    workdir: row.get(4)?,
                     created: row.get(5)?,
                     owner: NodeDid(row.get(6)?),
-                    // What a room says of a run has no directory.
-                    is_of_this_store: row.get::<_, i64>(7)? == 0 && !workdir.is_empty(),
-                    workdir,
                 });
             }
             Ok(open)
-        })
-    }
-
-    /// The owners of local runs that were submitted to the node of this store: that node, under each key that it had. Reads all runs.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn owners_of_local_runs(&self) -> Result<Vec<NodeDid>, StoreError> {
-        self.owners_of("mode = 'local' AND epoch = 0 AND workdir <> ''")
-    }
-
-    /// The same of open runs alone.
-    ///
-    /// # Errors
-    /// Those of [`Self::owners_of_local_runs`].
-    pub fn owners_of_open_local_runs(&self) -> Result<Vec<NodeDid>, StoreError> {
-        self.owners_of("ended_ms IS NULL AND mode = 'local' AND epoch = 0 AND workdir <> ''")
-    }
-
-    fn owners_of(&self, condition: &'static str) -> Result<Vec<NodeDid>, StoreError> {
-        self.view("find owners of local runs", |conn| {
-            let mut read = conn.prepare(&format!(
-                "SELECT DISTINCT owner FROM runs JOIN run_facts ON run_facts.run = runs.key WHERE {condition}"
-            ))?;
-            let owners = read.query_map((), |row| row.get(0).map(NodeDid))?;
-            Ok(owners.collect::<Result<_, _>>()?)
         })
     }
 }
