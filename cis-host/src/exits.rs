@@ -295,6 +295,11 @@ fn notes(path: &Path) -> Vec<Note> {
     let mut newest: BTreeMap<SessionId, Note> = BTreeMap::new();
     for line in bytes.split(|byte| *byte == b'\n') {
         if !is_whole(line) {
+            // The rest of a longer line, which was overwritten, says nothing.
+            let is_note = serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok();
+            if !is_note {
+                continue;
+            }
             tracing::warn!(path = %path.display(), "a noted end of a session is damaged, and does not count");
             continue;
         }

@@ -73,7 +73,7 @@ fn names(text: &[u8], used: Option<&UseAgent>) -> Names {
     if profile.is_none() && !text.windows(AGENT_KEY.len()).any(|part| part == AGENT_KEY) {
         return Names::new();
     }
-    let Ok(mut dag) = dag::parse(text, "") else { return Names::new() };
+    let Ok(mut dag) = dag::parse_accepted(text, "") else { return Names::new() };
     if profile.is_some() {
         dag::with_agent(&mut dag, profile);
     }

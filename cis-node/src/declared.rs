@@ -39,5 +39,5 @@ pub(super) fn declares_secrets(readers: &Readers, blobs: &Blobs, run: RunId) -> 
     if !has(b"secrets") && !has(b"\\u") && !has(b"\\U") && !has(b"\\x") {
         return false;
     }
-    dag::parse(&text, "").map_or(true, |dag| dag.tasks.iter().any(|task| !task.secrets.is_empty()))
+    dag::parse_accepted(&text, "").map_or(true, |dag| dag.tasks.iter().any(|task| !task.secrets.is_empty()))
 }

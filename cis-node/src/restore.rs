@@ -230,7 +230,7 @@ pub(super) fn dag_of(
     run: RunId,
     facts: &RunCreated,
 ) -> Result<Dag, RestoreError> {
-    let mut dag = dag::parse(text, &facts.source)
+    let mut dag = dag::parse_accepted(text, &facts.source)
         .map_err(|diagnostics| RestoreError::NotUnderstood { run, detail: diagnostics.to_string() })?;
     if let Some(used) = &facts.use_agent {
         dag::with_agent(&mut dag, used.profile.as_deref());

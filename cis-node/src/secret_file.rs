@@ -82,7 +82,8 @@ pub(super) fn has_values(dir: &Path) -> bool {
     fs::metadata(dir.join(OF_RUN)).is_ok_and(|file| file.len() > 2)
 }
 
-/// Whether a run's log directory says that its tasks have no secrets here: so it is for runs of other nodes, and if all secrets of a run are missing.
+/// Whether the log directory of a run says that its tasks have no secrets here. So it is for runs of other nodes, and for a run whose
+/// secrets all lack a value.
 pub(super) fn has_no_value(dir: &Path) -> bool {
     fs::metadata(dir.join(OF_RUN)).is_ok_and(|file| file.len() <= 2)
 }

@@ -248,6 +248,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         rules: config.settings.retention.clone(),
         driver: driver.clone(),
         shared: Arc::clone(&shared),
+        asked: Arc::default(),
     };
     let node = Arc::new(Node {
         home: options.home.clone(),

@@ -160,7 +160,7 @@ fn a_node_that_dies_while_files_are_kept_keeps_them_in_its_next_life() {
 }
 
 #[test]
-fn a_task_whose_files_are_being_kept_has_succeeded_whoever_cancels() {
+fn a_cancel_does_not_end_a_task_whose_artifacts_are_being_stored() {
     let cis = Cis::new();
     let text = waiting();
     let run = cis.start(&format!("{text}[[tasks]]\nid = \"b\"\nneeds = [\"a\"]\nscript = \"true\"\n"));

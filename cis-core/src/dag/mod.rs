@@ -27,7 +27,7 @@ pub use model::{
 };
 pub use params::resolve_params;
 pub use program::Program;
-pub use spec::{MAX_FILE_BYTES, MAX_TASKS, parse, schema};
+pub use spec::{MAX_FILE_BYTES, MAX_TASKS, parse, parse_accepted, schema};
 pub use with_agent::with_agent;
 
 /// The longest prompt of an agent that goes through a file, bytes. One that is an argument is held to

@@ -75,7 +75,7 @@ impl Unread {
 }
 
 impl Driver {
-    /// Reads a run again that could not be read, and takes its sessions over. `to_cancel`: nothing of it will be started.
+    /// Reads a run again that could not be read, and takes its sessions over. `to_cancel`: the caller cancels it, which needs no environment.
     ///
     /// # Errors
     /// It still cannot be read.

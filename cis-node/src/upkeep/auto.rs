@@ -1,15 +1,16 @@
 //! Cleaning as a part of the node: when somebody asks, and once a day by itself. Never on the driver's
 //! thread, which only records what is about to go.
 
-use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::oneshot;
 
 use super::clean::Cleaner;
-use super::hold;
+use super::error::UpkeepError;
+use super::hold::{self, Hold};
 use super::rules::with_request;
 use crate::commands::{Command, DriverHandle};
 use crate::config::Retention;
@@ -30,6 +31,9 @@ const UNLIKELY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// After one that was not possible.
 const AGAIN: Duration = Duration::from_secs(60 * 60);
 
+/// The daily cleaning waits so long for others: a command may just look whether it would have to wait.
+const MOMENT: Duration = Duration::from_secs(2);
+
 /// See the module. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Upkeep {
@@ -38,6 +42,8 @@ pub(crate) struct Upkeep {
     pub(crate) rules: Retention,
     pub(crate) driver: DriverHandle,
     pub(crate) shared: Arc<Shared>,
+    /// Held by the cleaning that somebody has asked for.
+    pub(crate) asked: Arc<Mutex<()>>,
 }
 
 /// The daily cleaning goes on as long as this lives.
@@ -50,8 +56,20 @@ impl Upkeep {
     pub(crate) async fn clean(self, request: CleanStore, actor: Actor) -> Result<CleanReport, Problem> {
         let (done, report) = oneshot::channel();
         let spawned = thread::Builder::new().name("cis-upkeep".to_owned()).spawn(move || {
-            // Whoever asked may have gone meanwhile.
-            let _ = done.send(self.clean_now(request, &actor, hold::PATIENCE));
+            // One waits at a time: the thread of each client that has gone would wait as long.
+            let Ok(_alone) = self.asked.try_lock() else {
+                let busy = UpkeepError::Busy { what: "a cleaning", home: self.home.dir.clone() };
+                let _ = done.send(Err(Problem::from(&busy)));
+                return;
+            };
+            // A node whose cleaning waits does not end for want of work.
+            let _busy = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
+            let hold = Cleaner::hold(&self.home, request.dry_run, hold::PATIENCE, || !done.is_closed());
+            // Nobody waits for it any more.
+            if done.is_closed() {
+                return;
+            }
+            let _ = done.send(self.clean_now(request, &actor, hold));
         });
         spawned.map_err(|e| Problem::new(ProblemKind::Unavailable, format!("no thread for it: {e}")))?;
         report.await.unwrap_or_else(|_| Err(Problem::new(ProblemKind::Internal, "the cleaning failed")))
@@ -61,7 +79,7 @@ impl Upkeep {
         &self,
         request: CleanStore,
         actor: &Actor,
-        patience: Duration,
+        hold: Result<Hold, UpkeepError>,
     ) -> Result<CleanReport, Problem> {
         // A node that is cleaning does not end for want of work.
         let _busy = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
@@ -75,7 +93,6 @@ impl Upkeep {
             let actor = actor.clone();
             self.driver.ask_blocking(|reply| Command::Cleaning { victims, actor, reply })
         };
-        let hold = Cleaner::hold(&self.home, request.dry_run, patience);
         let cleaned = hold.and_then(|hold| cleaner.clean(request.dry_run, &hold, &mut record));
         cleaned.map_err(|error| Problem::from(&error))
     }
@@ -121,7 +138,7 @@ impl Upkeep {
         }
         // If that cannot be noted, the cleaning says why, or makes the space that is missing.
         let noted =
-            hold::Hold::alone(home, Duration::ZERO).is_ok_and(|held| held.put_off(SystemTime::now()).is_ok());
+            Hold::alone(home, MOMENT, || true).is_ok_and(|held| held.put_off(SystemTime::now()).is_ok());
         if noted {
             tracing::info!("the last cleaning was long ago, or the clock is wrong: the next one is in a day");
         }
@@ -131,7 +148,8 @@ impl Upkeep {
     /// Gives the least time until it is tried again.
     fn clean_by_rule(&self) -> Duration {
         let actor = Actor { kind: ActorKind::Policy, name: "retention".to_owned(), via: Via::Internal };
-        match self.clean_now(CleanStore::default(), &actor, Duration::ZERO) {
+        let hold = Cleaner::hold(&self.home, false, MOMENT, || true);
+        match self.clean_now(CleanStore::default(), &actor, hold) {
             Ok(report) => {
                 for failed in &report.failed {
                     tracing::warn!(failed, "something could not be removed");

@@ -53,7 +53,7 @@ pub fn backup<W: Write>(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(BackupReport, W), UpkeepError> {
     maintenance::refuse_missing(&home.database())?;
-    let _hold = Hold::shared(&home.dir, hold::PATIENCE)?;
+    let _hold = Hold::shared(&home.dir, hold::PATIENCE, || true)?;
     let aside = Aside::make(aside)?;
     let copied = aside.0.join(DATABASE);
     maintenance::copy(&home.database(), &copied, &mut |_, _| {}).map_err(|error| match error {

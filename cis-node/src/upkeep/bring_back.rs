@@ -61,9 +61,13 @@ pub fn restore(
         .mode(0o700)
         .create(&home.dir)
         .map_err(UpkeepError::file("make", &home.dir))?;
-    let restored = restore_into(home, from, force, progress);
+    let nobody_else = (
+        lock(&home.node_lock(), "a node", &home.dir)?,
+        lock(&home.host_lock(), "a session host", &home.dir)?,
+    );
+    let restored = restore_into(home, &nobody_else.0, from, force, progress);
     if is_new && restored.is_err() {
-        // What a refused restore made. A home that is not empty stays.
+        // What a refused restore made, while nobody else can have the locks. A home that is not empty stays.
         for lock in [home.node_lock(), home.host_lock()] {
             let _ = fs::remove_file(lock);
         }
@@ -72,21 +76,19 @@ pub fn restore(
     restored
 }
 
+/// `node_lock`: that of the home, which the caller holds, as that of the session host.
 fn restore_into(
     home: &Home,
+    node_lock: &File,
     from: impl Read,
     force: bool,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<RestoreReport, UpkeepError> {
-    let nobody_else = (
-        lock(&home.node_lock(), "a node", &home.dir)?,
-        lock(&home.host_lock(), "a session host", &home.dir)?,
-    );
     // Processes whose lock files were deleted have the home all the same.
     check_unused(&home.node_socket())?;
     check_unused(&home.host_socket())?;
     // The name of a killed node in the lock file does not apply to this process.
-    nobody_else.0.set_len(0).map_err(UpkeepError::file("write", &home.node_lock()))?;
+    node_lock.set_len(0).map_err(UpkeepError::file("write", &home.node_lock()))?;
     let occupied = is_occupied(&home.dir)?;
     if occupied && !force {
         return Err(UpkeepError::Occupied { home: home.dir.clone() });

@@ -61,8 +61,17 @@ impl Cleaner<'_> {
     ///
     /// # Errors
     /// A backup or a cleaning is under way.
-    pub(super) fn hold(home: &Home, dry_run: bool, patience: Duration) -> Result<Hold, UpkeepError> {
-        if dry_run { Hold::shared(&home.dir, patience) } else { Hold::alone(&home.dir, patience) }
+    pub(super) fn hold(
+        home: &Home,
+        dry_run: bool,
+        patience: Duration,
+        wants: impl Fn() -> bool,
+    ) -> Result<Hold, UpkeepError> {
+        if dry_run {
+            Hold::shared(&home.dir, patience, wants)
+        } else {
+            Hold::alone(&home.dir, patience, wants)
+        }
     }
 
     /// Cleans, or with `dry_run` only says what it would do. The caller knows that no other process writes
@@ -247,7 +256,7 @@ pub fn clean_without_node(
     let cleaner = Cleaner { home, blobs: &blobs, rules: with_request(configured, request), now };
     let at_ms = cleaner.now_ms();
     // Before the store is taken: a node must not have to wait for a backup.
-    let hold = Cleaner::hold(home, request.dry_run, hold::PATIENCE)?;
+    let hold = Cleaner::hold(home, request.dry_run, hold::PATIENCE, || true)?;
     let mut writer = Writer::open(&home.database())?;
     cleaner.clean(request.dry_run, &hold, &mut |all| {
         let mut keep = || {

@@ -22,8 +22,8 @@ pub struct StoreGone {
 /// A home without a store has the directory of a restore that did not end.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "there is no store at {}: a restore was interrupted, which left {}; run `cis store restore FILE` again, or \
-     remove that directory to start with an empty store",
+    "there is no store at {}: a restore was interrupted, which left {}; run `cis store restore FILE --force`, or move that \
+     directory away to start with an empty store: it has files of the backup",
     database.display(), left.display()
 )]
 pub struct HalfRestored {

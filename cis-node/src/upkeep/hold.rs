@@ -48,17 +48,25 @@ pub fn is_busy(home: &Path, alone: bool) -> bool {
 }
 
 impl Hold {
-    /// To remove files. Waits a while for backups, and for another cleaning.
-    pub(super) fn alone(home: &Path, patience: Duration) -> Result<Self, UpkeepError> {
+    /// To remove files. Waits a while for backups, and for another cleaning, as long as somebody `wants` it.
+    pub(super) fn alone(
+        home: &Path,
+        patience: Duration,
+        wants: impl Fn() -> bool,
+    ) -> Result<Self, UpkeepError> {
         let file = open(home)?;
-        wait(home, patience, "a backup, or a cleaning,", || file.try_lock())?;
+        wait(home, patience, wants, "a backup, or a cleaning,", || file.try_lock())?;
         Ok(Self(Some(file)))
     }
 
-    /// To read files that must not go away meanwhile. Waits a while for a cleaning.
-    pub(super) fn shared(home: &Path, patience: Duration) -> Result<Self, UpkeepError> {
+    /// To read files that must not go away meanwhile. Waits a while for a cleaning, as long as somebody `wants` it.
+    pub(super) fn shared(
+        home: &Path,
+        patience: Duration,
+        wants: impl Fn() -> bool,
+    ) -> Result<Self, UpkeepError> {
         let Some(file) = open_to_read(home)? else { return Ok(Self(None)) };
-        wait(home, patience, "a cleaning", || file.try_lock_shared())?;
+        wait(home, patience, wants, "a cleaning", || file.try_lock_shared())?;
         Ok(Self(Some(file)))
     }
 
@@ -85,6 +93,7 @@ impl Hold {
 fn wait(
     home: &Path,
     patience: Duration,
+    wants: impl Fn() -> bool,
     what: &'static str,
     take: impl Fn() -> Result<(), TryLockError>,
 ) -> Result<(), UpkeepError> {
@@ -93,7 +102,9 @@ fn wait(
         match take() {
             Ok(()) => return Ok(()),
             // Nothing tells when somebody else's lock is released: polled.
-            Err(TryLockError::WouldBlock) if Instant::now() < give_up => std::thread::sleep(LOOK_EVERY),
+            Err(TryLockError::WouldBlock) if Instant::now() < give_up && wants() => {
+                std::thread::sleep(LOOK_EVERY);
+            }
             Err(TryLockError::WouldBlock) => return Err(UpkeepError::Busy { what, home: home.to_owned() }),
             Err(TryLockError::Error(source)) => return Err(UpkeepError::file("lock", &path(home))(source)),
         }
@@ -128,12 +139,12 @@ mod tests {
     #[test]
     fn a_cleaner_waits_for_readers_and_they_for_it() {
         let dir = tempfile::tempdir().unwrap();
-        let reader = Hold::shared(dir.path(), Duration::ZERO).unwrap();
+        let reader = Hold::shared(dir.path(), Duration::ZERO, || true).unwrap();
         std::thread::scope(|scope| {
-            let cleaner = scope.spawn(|| Hold::alone(dir.path(), PATIENCE).unwrap());
+            let cleaner = scope.spawn(|| Hold::alone(dir.path(), PATIENCE, || true).unwrap());
             drop(reader);
             let cleaner = cleaner.join().unwrap();
-            let reader = scope.spawn(|| Hold::shared(dir.path(), PATIENCE).unwrap());
+            let reader = scope.spawn(|| Hold::shared(dir.path(), PATIENCE, || true).unwrap());
             drop(cleaner);
             reader.join().unwrap();
         });
@@ -143,16 +154,16 @@ mod tests {
     fn readers_share_and_keep_a_cleaner_out() {
         let dir = tempfile::tempdir().unwrap();
         let (one, two) = (
-            Hold::shared(dir.path(), Duration::ZERO).unwrap(),
-            Hold::shared(dir.path(), Duration::ZERO).unwrap(),
+            Hold::shared(dir.path(), Duration::ZERO, || true).unwrap(),
+            Hold::shared(dir.path(), Duration::ZERO, || true).unwrap(),
         );
-        assert!(matches!(Hold::alone(dir.path(), Duration::ZERO), Err(UpkeepError::Busy { .. })));
+        assert!(matches!(Hold::alone(dir.path(), Duration::ZERO, || true), Err(UpkeepError::Busy { .. })));
         assert!(is_busy(dir.path(), true) && !is_busy(dir.path(), false));
         drop((one, two));
         assert!(!is_busy(dir.path(), true));
-        let cleaner = Hold::alone(dir.path(), Duration::ZERO).unwrap();
+        let cleaner = Hold::alone(dir.path(), Duration::ZERO, || true).unwrap();
         assert!(is_busy(dir.path(), true) && is_busy(dir.path(), false));
-        assert!(matches!(Hold::shared(dir.path(), Duration::ZERO), Err(UpkeepError::Busy { .. })));
+        assert!(matches!(Hold::shared(dir.path(), Duration::ZERO, || true), Err(UpkeepError::Busy { .. })));
         assert_eq!(last_cleaned(dir.path()), None);
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         cleaner.cleaned(now).unwrap();

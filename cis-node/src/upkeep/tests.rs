@@ -159,7 +159,7 @@ impl Place {
             recorded();
             Ok(victims)
         };
-        let hold = Cleaner::hold(&self.home, dry_run, Duration::ZERO)?;
+        let hold = Cleaner::hold(&self.home, dry_run, Duration::ZERO, || true)?;
         cleaner.clean(dry_run, &hold, &mut record)
     }
 

@@ -15,7 +15,7 @@ use cis_host::protocol::Exit;
 use cis_local::{Home, is_held};
 use cis_store::{StoreError, Writer, maintenance};
 
-/// What a node is about to start or has just ended is not looked at for so long.
+/// While a node runs, files that are younger than this are left out: it may be about to record what they are of.
 const YOUNG: Duration = Duration::from_secs(60);
 /// Number of runs, and of sessions, that are named.
 const NAMED_MAX: usize = 20;

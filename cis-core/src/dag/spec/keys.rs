@@ -15,7 +15,7 @@ pub(super) struct Key {
 /// The keys of one table. In parts, as tables share some.
 pub(super) type Keys = &'static [&'static [Key]];
 
-/// Names that other tools (GitHub Actions, Airflow, dagu, make-like runners) have for what a key here does, with that key.
+/// Keys of other tools (GitHub Actions, Airflow, dagu and others), each with the key that does the same here.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("after", "needs"),
     ("cmd", "command"),

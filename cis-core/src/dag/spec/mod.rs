@@ -45,6 +45,19 @@ const MAX_RECOVERED_BYTES: usize = 1024 * 1024;
 /// # Errors
 /// At most 20 mistakes, each with its place, and how many more there are.
 pub fn parse(text: &[u8], source: &str) -> Result<Dag, Diagnostics> {
+    read(text, source, Reader::default())
+}
+
+/// Reads a file that a node, perhaps of an earlier version, has accepted: that of a run. Types that cannot be compared are no
+/// mistake here, because earlier versions did not look for them, and the run must go on.
+///
+/// # Errors
+/// Those of [`parse`].
+pub fn parse_accepted(text: &[u8], source: &str) -> Result<Dag, Diagnostics> {
+    read(text, source, Reader { is_accepted: true, ..Reader::default() })
+}
+
+fn read(text: &[u8], source: &str, mut reader: Reader) -> Result<Dag, Diagnostics> {
     let mut mistakes = Mistakes::default();
     if text.len() > MAX_FILE_BYTES {
         mistakes.add(
@@ -60,7 +73,6 @@ pub fn parse(text: &[u8], source: &str) -> Result<Dag, Diagnostics> {
     // In strings of several lines, TOML leaves line ends as they are (1.0, String). Shells take a carriage return for a part of the word before it.
     let text = &*unix_line_ends(text);
     let tree = toml_tree(text).map_err(|mistakes| mistakes.finish(text, source))?;
-    let mut reader = Reader::default();
     let dag = file(&mut reader, text, tree);
     match dag {
         Some(dag) if reader.mistakes.is_empty() => Ok(dag),

@@ -32,6 +32,8 @@ const LONGEST_MS: u128 = 10 * 365 * 24 * 3600 * 1000;
 pub struct Reader {
     /// Those so far.
     pub mistakes: Mistakes,
+    /// The file is that of a run. See [`super::parse_accepted`].
+    pub is_accepted: bool,
     good_globs: BTreeSet<String>,
 }
 

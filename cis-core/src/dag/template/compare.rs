@@ -224,7 +224,8 @@ fn pair(left: &Value, operator: &str, right: &Value) -> Result<bool, Error> {
         "<" => left < right,
         "<=" => left <= right,
         ">" => left > right,
-        _ => left >= right,
+        ">=" => left >= right,
+        _ => return Err(ErrorKind::InvalidOperation.into()),
     })
 }
 

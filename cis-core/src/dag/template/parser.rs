@@ -186,7 +186,8 @@ impl<'a> Parser<'a> {
             b'=' | b'!' | b'<' | b'>' => {
                 self.operation()?;
                 let kind = match (byte, self.byte(1)) {
-                    (b'=', Some(b'=')) | (b'!', _) | (b'<' | b'>', _) => MarkKind::Operator,
+                    (b'=' | b'!', Some(b'=')) | (b'<' | b'>', _) => MarkKind::Operator,
+                    // The engine says that this is no operator.
                     _ => MarkKind::Split,
                 };
                 self.mark(kind, if self.byte(1) == Some(b'=') { 2 } else { 1 });
@@ -207,7 +208,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// Goes on behind the token of so many bytes.
+    /// Records a token of this many bytes, and moves behind it.
     fn mark(&mut self, kind: MarkKind, length: usize) {
         let range = self.at..self.at + length;
         self.at = range.end;

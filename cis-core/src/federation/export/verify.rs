@@ -313,7 +313,7 @@ fn judge(verdict: &mut Verdict, mut found: RecoveredRun, membership: &Membership
 }
 
 fn begun(run: RunId, created: &RunCreated, text: &str, at_ms: i64) -> Result<Run, String> {
-    let mut dag = dag::parse(text.as_bytes(), &created.source)
+    let mut dag = dag::parse_accepted(text.as_bytes(), &created.source)
         .map_err(|found| format!("the run's file cannot be read: {found}"))?;
     if let Some(used) = &created.use_agent {
         dag::with_agent(&mut dag, used.profile.as_deref());

@@ -177,8 +177,10 @@ pub(super) fn check(
 ) {
     let mut pairs = Vec::new();
     let mut ordinary = Vec::new();
-    for (span, compared) in &uses.compared {
-        comparable(reader, known, span, compared);
+    if !reader.is_accepted {
+        for (span, compared) in &uses.compared {
+            comparable(reader, known, span, compared);
+        }
     }
     for used in &uses.names {
         let Some(source) = known.numbers.get(used.task.as_str()).copied() else {
@@ -224,9 +226,9 @@ fn comparable(reader: &mut Reader, known: &Known<'_>, span: &Range<usize>, compa
             let ty = source.outputs.get(output).copied()?;
             Some(if has_items(source) { ValueType::List } else { ty })
         }
-        Side::Name(Name::RunId | Name::DagId | Name::TaskId) => Some(ValueType::String),
+        Side::Name(Name::RunId | Name::DagId | Name::TaskId | Name::Tail(_)) => Some(ValueType::String),
         Side::Name(Name::Attempt) => Some(ValueType::Integer),
-        Side::Name(Name::Item | Name::Tail(_)) => None,
+        Side::Name(Name::Item) => None,
     };
     let [left, right] = &compared.sides;
     if let (Some(left), Some(right)) = (type_of(left), type_of(right))
