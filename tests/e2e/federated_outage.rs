@@ -33,7 +33,8 @@ fn a_session_is_frozen_while_the_homeserver_is_away_and_goes_on_after_it() {
     let frozen = || (state_of(pid) == Some('T')).then(|| ticker.lines("a").len());
     let count = eventually_within(SLOW, "its lease is over", frozen);
     assert_eq!(cis.task(&run, "a")["state"], "running", "nobody else could do it");
-    let warns = || worker.status()["warnings"].to_string().contains("1 session here is frozen (SIGSTOP)");
+    let warns =
+        || worker.status()["warnings"].to_string().contains("1 session here has been frozen (SIGSTOP)");
     eventually_within(SLOW, "its node says so", || warns().then_some(()));
     synapse.start();
     // The session was still frozen when the homeserver was back, or went on after that.

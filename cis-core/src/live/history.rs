@@ -47,6 +47,14 @@ impl History {
         })
     }
 
+    /// Whether the last entry is that nobody resumed the run in the moment in which nobody pauses it.
+    fn is_still_paused(&self, event: &Event) -> bool {
+        self.entries.last().is_some_and(|last| {
+            let is_nobodys = last.actor.is_none() && event.actor.is_none();
+            last.action == HistoryAction::Resumed && last.at_ms == event.at_ms && is_nobodys
+        })
+    }
+
     fn push(&mut self, event: &Event, action: HistoryAction) -> &mut HistoryEntry {
         let at = self.entries.len();
         self.entries.push(HistoryEntry {
@@ -71,6 +79,8 @@ impl History {
                 self.push(event, HistoryAction::Created).text = Some(facts.source.clone());
             }
             EventBody::RunStarted {} => drop(self.push(event, HistoryAction::Started).text.take()),
+            // A session that is adopted in a paused run stands between two events of nobody.
+            EventBody::RunPaused {} if self.is_still_paused(event) => drop(self.entries.pop()),
             EventBody::RunPaused {} => drop(self.push(event, HistoryAction::Paused).text.take()),
             // A cancel resumes a paused run by itself.
             EventBody::RunResumed {} => drop(self.push(event, HistoryAction::Resumed).text.take()),

@@ -7,6 +7,7 @@
 mod arbiter;
 mod clean;
 mod evidence;
+mod keys;
 pub mod measure;
 mod profile;
 pub mod recording;
@@ -16,6 +17,7 @@ mod verdict;
 
 pub use arbiter::{Arbiter, Seed};
 pub use evidence::{KernelEvidence, Lines, Modes, Pointed, PointedBy, Reader, ReaderHow, ScreenView, Signal};
+pub use keys::Keys;
 pub use profile::{Idle, Profile, ProfileError};
 pub use screen::{Around, Choice};
 pub(crate) use screen::{allows, goes_beyond_once, meaning_of, shows_other_numbers};

@@ -34,7 +34,9 @@ pub use monitored::{Answer, Monitoring};
 const REPLIES_OUT_MAX: usize = 1 << 20;
 
 /// Maximum number of lines that scrolled out of the screen of an agent with a task, and are kept for its answer.
-const ANSWER_LINES_MAX: usize = 2_000;
+const ANSWER_LINES_MAX: usize = 500;
+/// The same of their cells: a wide terminal keeps fewer lines. About 1 MB.
+const ANSWER_CELLS_MAX: usize = 40_000;
 
 /// How far it is with the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,8 +85,8 @@ pub(super) struct Session {
     /// It was closed, and stays for its last output.
     pub(super) closing: Option<Ended>,
     monitored: Option<Box<Monitored>>,
-    /// Lines that its model keeps of what scrolls out of the screen.
-    history_lines: usize,
+    /// Its program is an agent with a task, whose answer may be longer than the screen.
+    keeps_answers: bool,
     pub(super) typing: Typing,
 }
 
@@ -113,7 +115,7 @@ impl Session {
             ended: None,
             closing: None,
             monitored: monitor.filter(|_| tty).map(|how| Monitored::new(id, how, env)),
-            history_lines: if answers { ANSWER_LINES_MAX } else { 0 },
+            keeps_answers: answers,
             typing: Typing::default(),
         }
     }
@@ -260,7 +262,8 @@ impl Session {
 
     /// An empty screen.
     fn screen_of(&self, size: TermSize) -> Screen {
-        Screen::with_history(size, self.history_lines)
+        let lines = (ANSWER_CELLS_MAX / usize::from(size.cols).max(1)).min(ANSWER_LINES_MAX);
+        Screen::with_history(size, if self.keeps_answers { lines } else { 0 })
     }
 
     /// The file is gone or damaged: everything is read again, silently, since its queries were answered.

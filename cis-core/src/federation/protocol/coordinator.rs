@@ -670,8 +670,8 @@ impl<P: Payload> CoordinatorHalf<P> {
         }
     }
 
-    /// Asks workers what they have of runs that were taken over, until all of them answered or their leases are over. A task of which
-    /// some session is at work that the caller does not adopt is not granted before that session cannot work any more.
+    /// Asks workers what they have of runs that were taken over, until all of them answered or their leases are over. If a
+    /// session is at work that the caller does not adopt, no task of the run is granted before its lease is over.
     fn recover(&mut self, now: BootMs, out: &mut Vec<Effect<P>>) {
         let resend_ms = self.settings.resend_ms;
         let mut known = Vec::new();

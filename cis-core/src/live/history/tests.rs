@@ -113,3 +113,32 @@ fn a_takeover_names_the_new_coordinator() {
          node taken_over by did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK, by vote, term 2"
     );
 }
+
+/// After a takeover, a session at work is adopted in a paused run: nobody resumed or paused anything.
+#[test]
+fn an_adopted_session_leaves_no_pause_in_the_history() {
+    let me = json!({ "kind": "human", "name": "uid:1000", "via": "socket" });
+    let grant = json!({ "task": "a", "attempt": 2, "fence": 2, "session": SessionId::from_parts(0, 7).to_string(), "node": "did:key:z" });
+    let node = json!(null);
+    let events = [
+        (1, &me, "run.paused", json!({})),
+        (5, &node, "run.resumed", json!({})),
+        (5, &node, "task.assigned", grant),
+        (5, &node, "run.paused", json!({})),
+        (7, &me, "run.resumed", json!({})),
+        (7, &me, "run.paused", json!({})),
+    ];
+    let mut history = History::default();
+    for (offset, (at_ms, actor, type_name, body)) in (1u64..).zip(events) {
+        let mut event = json!({
+            "offset": offset, "id": "01JD0V3Z8K6T9W2B5N7Q4R1XEC", "v": 1, "type": format!("cis.dag.{type_name}"),
+            "at_ms": at_ms, "body": body,
+        });
+        if !actor.is_null() {
+            event["actor"] = actor.clone();
+        }
+        history.apply(&serde_json::from_value(event).unwrap());
+    }
+    let actions = history.into_entries().into_iter().map(|entry| (entry.at_ms, entry.action.as_str()));
+    assert_eq!(actions.collect::<Vec<_>>(), [(1, "paused"), (7, "resumed"), (7, "paused")]);
+}

@@ -12,12 +12,12 @@ use crate::monitor::screen::{Page, is_carrier};
 const BUSY_PERCENT: u64 = 20;
 /// Between two looks for that to be told, ms.
 const BUSY_GAP_MS: i64 = 200;
-/// Who polls writes now and then: a look finds it at that, and the next one or the one after it does not. For so long after it was seen
-/// to poll; at least at one look.
+/// A program that polls may be awake at one look, as it writes something. It still counts as polling for this long, and for one look at
+/// least.
 const LAPSE_MS: i64 = 2500;
 
-/// A program that is found asleep between looks at its terminal for longer than this does look at it again and again, ms: the host does
-/// not tell it from one in the last second of a longer sleep.
+/// A program that sleeps between its looks at its terminal counts as waiting only if it was seen to do so for longer than this, ms. The
+/// host cannot tell its sleep from the last second of a longer one.
 const NAPS_MS: i64 = 1000;
 
 /// The last look and what the ones before it tell.

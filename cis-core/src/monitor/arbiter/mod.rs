@@ -39,6 +39,7 @@ use terminal::Terminal;
 
 use super::clean;
 use super::evidence::{KernelEvidence, Reader, ReaderHow, ScreenView, Signal};
+use super::keys::Keys;
 use super::profile::{Found, Idle, Profile, Says};
 use super::screen::{Above, Shown, is_carrier, is_shell_prompt};
 use super::verdict::{Change, Verdict, Want};
@@ -156,8 +157,13 @@ impl Arbiter {
         self.schedule.look_now();
     }
 
-    /// Somebody typed, by whatever way.
+    /// Something was typed, by whatever way, that may be an answer.
     pub fn typed(&mut self, now: TimestampMs) {
+        self.typed_keys(Keys::Answer, now);
+    }
+
+    /// Somebody typed such keys.
+    pub fn typed_keys(&mut self, keys: Keys, now: TimestampMs) {
         self.stale = true;
         self.schedule.typed(now);
         self.terminal.typed();
@@ -173,6 +179,7 @@ impl Arbiter {
         }
         if let Some(standing) = &mut self.standing {
             standing.typed_ms = Some(now);
+            standing.keys = standing.keys.max(keys);
             standing.answered_bytes = 0;
         }
     }
@@ -489,6 +496,7 @@ impl Arbiter {
             why,
             raised_ms: now,
             typed_ms: None,
+            keys: Keys::Move,
             answered_bytes: 0,
             gone_ms: None,
             is_outdated: false,

@@ -7,6 +7,7 @@ use super::{Arbiter, line};
 use crate::event::PromptKind;
 use crate::ids::TimestampMs;
 use crate::monitor::evidence::{Reader, ReaderHow, ScreenView};
+use crate::monitor::keys::Keys;
 use crate::monitor::profile::Found;
 use crate::monitor::screen::{
     ABOVE_ROWS_MAX, Above, At, Compared, Page, Place, Reach, Shape, Shown, asks, asks_on, ends_asking,
@@ -36,6 +37,8 @@ pub(super) struct Standing {
     pub(super) why: String,
     pub(super) raised_ms: TimestampMs,
     pub(super) typed_ms: Option<TimestampMs>,
+    /// What was typed at it could do that much.
+    pub(super) keys: Keys,
     /// Bytes that came after something was typed.
     pub(super) answered_bytes: u64,
     pub(super) gone_ms: Option<TimestampMs>,
@@ -109,20 +112,20 @@ impl Standing {
         !view.cursor_visible || !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['│', '┃', '|']))
     }
 
-    /// Somebody typed, and the same rows stand there, of which others may be marked: that person moves through a list, and answers nothing.
-    /// Where nothing at all changed, the prompt may be a new one that asks the same, unless it takes no words. Options that are chosen by
-    /// keys are told anew: from another row, other keys lead to them.
+    /// Somebody typed nothing but keys that move through a list, or mark something in it, and the same list stands there. Options that are
+    /// chosen by keys are told anew: from another row, other keys lead to them.
     fn is_moved_in(&self, page: &Page) -> bool {
-        let takes_words = match (&self.place, self.source) {
-            (_, Source::Menu) => false,
-            (Place::Line { lead, .. }, _) => page.view.cursor_visible && shape_of(lead) == Shape::Strong,
-            _ => return false,
-        };
-        let rows = || steady(&page.view.lines);
-        self.typed_ms.is_some()
-            && self.verdict.options.is_empty()
-            && lists_the_same(&self.rows, &rows())
-            && (!takes_words || rows() != self.rows)
+        let is_list = matches!((&self.place, self.source), (Place::Line { .. }, _) | (_, Source::Menu));
+        if !is_list || self.typed_ms.is_none() || !self.verdict.options.is_empty() {
+            return false;
+        }
+        let rows = steady(&page.view.lines);
+        match self.keys {
+            Keys::Move => lists_the_same(&self.rows, &rows),
+            // At `Press any key` a blank is an answer, and the same may be asked again.
+            Keys::Mark => rows != self.rows && lists_the_same(&self.rows, &rows),
+            Keys::Answer => false,
+        }
     }
 
     /// The same for an answer: nothing stands in its place that could be another question.

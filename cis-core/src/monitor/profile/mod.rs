@@ -158,8 +158,12 @@ impl Profile {
 
     /// The last answer among these lines, with its lines: from the lowest line that begins as answers do, to the next box or two blank
     /// lines. Lines before `screen` have scrolled out of the screen. Marks in an answer, quotes and rules of Markdown are indented as its
-    /// text is. If its beginning is not there, the answer is what the screen shows above the input line, and says so.
+    /// text is. If its beginning is not there, the answer is what the screen shows above the input line, and says so. Empty if the
+    /// profile does not say how answers begin.
     pub(super) fn answer(&self, lines: &[String], screen: usize) -> String {
+        if self.answers.is_empty() {
+            return String::new();
+        }
         if let Some((answer, end)) = self.marked(lines, screen)
             && end >= screen
         {
@@ -167,7 +171,7 @@ impl Profile {
         }
         let shown = above_input(&lines[screen.min(lines.len())..]);
         let text = clean::lines(dedented(shown), ANSWER_CHARS_MAX);
-        if text.is_empty() || (self.answers.is_empty() && screen == 0) {
+        if text.is_empty() {
             return text;
         }
         format!("{BEGINNING_MISSING}\n{}", text.trim_start_matches('\n'))
@@ -177,7 +181,11 @@ impl Profile {
     fn marked(&self, lines: &[String], screen: usize) -> Option<(String, usize)> {
         let begins =
             |row: &str| self.answers.iter().find(|start| row.trim_start().starts_with(start.as_str()));
-        let left = lines.iter().filter(|row| begins(row).is_some()).map(|row| indentation(row)).min()?;
+        // Those on the screen are of the last answers.
+        let left_of = |lines: &[String]| {
+            lines.iter().filter(|row| begins(row).is_some()).map(|row| indentation(row)).min()
+        };
+        let left = left_of(&lines[screen.min(lines.len())..]).or_else(|| left_of(lines))?;
         let is_first = |row: &String| begins(row).is_some() && indentation(row) == left;
         let at = lines.iter().rposition(is_first)?;
         let first = begins(&lines[at]).map_or("", |start| lines[at].trim_start().split_at(start.len()).1);

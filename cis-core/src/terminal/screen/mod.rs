@@ -92,7 +92,7 @@ fn cells(size: TermSize) -> Cells {
     Cells { cols: usize::from(size.cols), rows: usize::from(size.rows) }
 }
 
-/// A terminal's model. About 100 KB at 80 × 24.
+/// A terminal's model. About 100 KB at 80 × 24, and 24 bytes more for each cell of the lines that it keeps.
 pub struct Screen {
     term: Term<VoidListener>,
     parser: Processor<NoSync>,
@@ -125,6 +125,12 @@ impl Screen {
             guard: Guard::default(),
             history_lines,
         }
+    }
+
+    /// Whether it keeps lines that have scrolled out.
+    #[must_use]
+    pub fn has_scrolled_out(&self) -> bool {
+        self.term.grid().history_size() > 0
     }
 
     /// Its size.

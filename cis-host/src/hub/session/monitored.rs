@@ -166,10 +166,10 @@ impl Monitored {
     }
 
     /// Something was typed: what the program said before that is not said after it.
-    fn typed(&mut self, redactor: &Redactor, now: TimestampMs) {
+    fn typed(&mut self, keys: Keys, redactor: &Redactor, now: TimestampMs) {
         let before = self.signals.take_all();
         self.hear(before, redactor, now);
-        self.arbiter.typed(now);
+        self.arbiter.typed_keys(keys, now);
     }
 
     /// Somebody typed this, and no answer.
@@ -177,7 +177,7 @@ impl Monitored {
         if is_pressed(bytes) {
             let prompt = self.verdict().map(|verdict| verdict.episode);
             self.hands.typed(prompt, now);
-            self.typed(redactor, now);
+            self.typed(Keys::of(bytes), redactor, now);
         }
     }
 

@@ -5,12 +5,16 @@ use std::time::{Duration, Instant};
 use super::super::Command;
 use super::super::env::Env;
 use super::super::saved::{self, Saved};
-use super::Session;
+use super::{Model, Session};
 
 impl Session {
-    /// When its model is to be dropped, if nothing happens until then.
+    /// When its model is to be dropped, if nothing happens until then. None also while it has lines that scrolled out: its file has only the
+    /// screen.
     pub(in crate::hub) fn idle_at(&self, patience: Duration) -> Option<Instant> {
-        let model = self.model.as_ref().filter(|model| !model.saving && self.viewers.is_empty())?;
+        let is_free = |model: &&Box<Model>| {
+            !model.saving && self.viewers.is_empty() && !model.screen.has_scrolled_out()
+        };
+        let model = self.model.as_ref().filter(is_free)?;
         Some(model.touched + patience)
     }
 

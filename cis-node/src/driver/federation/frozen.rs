@@ -18,14 +18,16 @@ impl Driver {
             let frozen: Vec<BootMs> =
                 room.worker.iter().flat_map(|worker| worker.frozen()).map(since).collect();
             let first = frozen.iter().min()?;
-            let (sessions, they) = match frozen.len() {
-                1 => ("1 session here is".to_owned(), "It continues when its lease is"),
-                count => (format!("{count} sessions here are"), "They continue when their leases are"),
-            };
-            Some(format!(
-                "room {name}: {sessions} frozen (SIGSTOP), since {} ago: {WHY}. {they} renewed",
-                ago(*first)
-            ))
+            let ago = ago(*first);
+            Some(match frozen.len() {
+                1 => format!(
+                    "room {name}: 1 session here has been frozen (SIGSTOP) for {ago}: {WHY}. It continues when its lease is renewed"
+                ),
+                count => format!(
+                    "room {name}: {count} sessions here are frozen (SIGSTOP), the first one for {ago}: {WHY}. They continue when \
+                     their leases are renewed"
+                ),
+            })
         })
     }
 
@@ -36,7 +38,7 @@ impl Driver {
         let is_it = |attempt: &AttemptId| attempt.run == run && attempt.task == *task;
         let since = frozen.find(|(granted, _)| is_it(&granted.attempt)).map(since)?;
         Some(format!(
-            "Its session is frozen (SIGSTOP), since {} ago: {WHY}. It continues when its lease is renewed.",
+            "Its session has been frozen (SIGSTOP) for {}: {WHY}. It continues when its lease is renewed.",
             ago(since)
         ))
     }

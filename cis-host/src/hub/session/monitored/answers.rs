@@ -559,7 +559,7 @@ impl Session {
         for mut pending in all {
             let outcome = match outcome {
                 Ok(receipt) => {
-                    monitored.typed(&self.redactor, now);
+                    monitored.typed(Keys::Answer, &self.redactor, now);
                     if let Some(rest) = pending.rest.as_mut().filter(|rest| !rest.is_due()) {
                         pending.stage = Stage::InPart(rest.first_typed(receipt.clone(), now));
                         monitored.answers.push(pending);
