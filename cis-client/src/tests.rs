@@ -13,7 +13,11 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::{AttachFrame, Client, ClientError, Followed};
 use cis_core::api::log_pieces::LogPiece;
-use cis_core::api::{Attach, AttachControl, AttachNotice, BEHIND, Decide, ProblemKind, ReadLog, TermSize};
+use cis_core::api::{
+    Attach, AttachControl, AttachNotice, BEHIND, Decide, KillSession, ProblemKind, ReadLog, RetryRun,
+    TermSize,
+};
+use cis_core::event::RetryScope;
 
 struct Place {
     _dir: tempfile::TempDir,
@@ -427,7 +431,7 @@ async fn a_call_that_a_node_did_not_process_goes_to_the_next_one() {
         answer(&mut stream, "200 OK", "").await
     });
     let client = Client::new(&place.path, None).with_revive(std::sync::Arc::new(|| true));
-    client.kill_session("s", &cis_core::api::KillSession::default()).await.unwrap();
+    client.kill_session("s", &KillSession::default()).await.unwrap();
     assert!(server.await.unwrap().starts_with("POST /v1/sessions/s/kill"));
 }
 
@@ -519,4 +523,28 @@ async fn a_decision_counts_once_although_the_node_died() {
         let (_, asked) = across_a_death(&[detail(5)], &[earlier, run_view(7)], decide).await;
         assert_eq!(asked, [&*run, &ask, &look, &ask]);
     }
+}
+
+#[tokio::test]
+async fn a_retry_and_a_kill_are_done_once_although_the_node_died() {
+    let detail = |offset| format!(r#"{{"run":{},"params":{{}},"tasks":[]}}"#, run_view(offset));
+    let all = RetryRun { scope: RetryScope::All };
+    let retry = async |client: &Client| client.retry_run(RUN, &all).await;
+    let after = [history(6, "retried"), detail(9)];
+    let (view, asked) = across_a_death(&[detail(5)], &after, retry).await;
+    assert_eq!(view.last_offset, 9);
+    assert_eq!(asked.iter().filter(|asked| asked.starts_with("POST")).count(), 1, "{asked:?}");
+
+    let session = |ended: &str| {
+        format!(
+            r#"{{"id":"{RUN}","run":null,"task":null,"attempt":null,"name":null,"state":"exited","pid":null,"tty":true,
+            "size":null,"command":"sh","created_ms":1,"ended_ms":{ended},"exit_code":null}}"#
+        )
+    };
+    let kill = async |client: &Client| client.kill_session("s", &KillSession::default()).await;
+    let (ask, look) = ("POST /v1/sessions/s/kill", "GET /v1/sessions/s");
+    let ((), asked) = across_a_death(&[], &[session("7")], kill).await;
+    assert_eq!(asked, [ask, look]);
+    let ((), asked) = across_a_death(&[], &[session("null"), String::new()], kill).await;
+    assert_eq!(asked, [ask, look, ask], "its processes get one signal, however often it is asked");
 }

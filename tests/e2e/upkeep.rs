@@ -414,6 +414,10 @@ fn runs_that_the_store_has_lost_are_named() {
         warnings.contains(&run).then_some(warnings)
     });
     assert!(!warnings.contains("store check"), "{warnings}");
+    cis.ok(["node", "stop", "--kill-sessions"]);
+    let said = cis.ok(["store", "rebuild"]);
+    assert!(said.contains(&run) && !said.contains("Nothing is lost"), "{said}");
+    cis.ok(["store", "check"]);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::output::{
     clean::{clean, clean_lines},
 };
 
-/// Check the store: the file, every event, that the tables match the events, and that no run with logs is unknown
+/// Check the store: the file, every event, that the tables match the events, and that all runs with logs are known
 ///
 /// Only reads, and can run while a node is running. The exit code is 0 if the store is intact, and 3 if it is
 /// damaged.

@@ -48,10 +48,7 @@ pub(super) fn run(context: &Context, _args: &Args) -> Result<Exit, CliError> {
     // The new store is in place: that this cannot be found out is no failure.
     let unknown = UnknownOwners::after_rebuild(&context.home).unwrap_or_default();
     output::show(context.json, &answer, |_| {
-        let mut text = human(&report);
-        for finding in unknown.findings() {
-            let _ = writeln!(text, "Lost: {finding}");
-        }
+        let mut text = human(&report, &unknown.findings());
         if !unknown.is_empty() {
             text.push_str(&lost::newest(&context.home.logs()));
         }
@@ -60,13 +57,18 @@ pub(super) fn run(context: &Context, _args: &Args) -> Result<Exit, CliError> {
     Ok(Exit::OK)
 }
 
-fn human(report: &RebuildReport) -> String {
+/// `unknown`: runs and sessions that the old store did not know either, in words.
+fn human(report: &RebuildReport, unknown: &[String]) -> String {
     let mut text = format!("The new store has {} events.\n", report.events);
     let lost = lost::human(&report.lost, report.end_lost, &report.torn_tables);
-    if lost.is_empty() {
-        text.push_str("Nothing is lost.\n");
-    } else {
-        let _ = write!(text, "Lost:\n{}", clean_lines(&lost));
+    match (lost.is_empty(), unknown.is_empty()) {
+        (true, true) => text.push_str("Nothing is lost.\n"),
+        (true, false) => text.push_str("Every event of the old store is saved. Lost before:\n"),
+        (false, _) => text.push_str("Lost:\n"),
+    }
+    text.push_str(&clean_lines(&lost));
+    for what in unknown {
+        let _ = writeln!(text, "- {what}");
     }
     for run in &report.ended {
         let (id, dag) = (run.id, clean(&run.dag));

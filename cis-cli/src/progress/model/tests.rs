@@ -1,7 +1,8 @@
 //! The fold against events as the node writes them.
 
 use cis_core::event::{
-    AttemptOutcome, EventBody, ExitStatus, FailureCause, GrantRecord, PromptKind, PromptRecord, TaskChange,
+    AttemptOutcome, EventBody, ExitStatus, FailureCause, GrantRecord, PromptKind, PromptRecord, RetryScope,
+    TaskChange,
 };
 use cis_core::ids::{NodeDid, RunId, SessionId, TaskId};
 use serde_json::value::RawValue;
@@ -179,13 +180,13 @@ fn a_retried_run_forgets_its_failures() {
     story.tell(&EventBody::RunFailed { detail: "x".into() });
     assert_eq!(story.model.failures.len(), 1);
     let change = TaskChange { task: task("a"), state: TaskState::Queued, end: None, queued: None };
-    let scope = cis_core::event::RetryScope::Failed;
+    let scope = RetryScope::Failed;
     story.tell(&EventBody::RunRetried { scope, changes: vec![change] });
     assert_eq!((story.model.state, story.model.failures.len()), (RunState::Running, 0));
     story.grant("a", 2);
     story.result("a", TaskState::Succeeded, None, None);
     story.tell(&EventBody::RunCompleted {});
-    insta::assert_snapshot!(story.summary(), @" succeeded ship in 7.0s: 1 task, 1 succeeded (run 00002d)");
+    insta::assert_snapshot!(story.summary(), @" succeeded ship in 3.0s: 1 task, 1 succeeded (run 00002d)");
 }
 
 #[test]
@@ -247,4 +248,20 @@ fn a_question_stands_until_it_is_decided_and_items_are_counted_once() {
     story.status("deploy.2", TaskState::Pending, None);
     story.tell(&expanded(1));
     assert_eq!(story.counts(), "1 pending, 2 queued, 1 completed");
+}
+
+#[test]
+fn a_retried_run_counts_from_its_retry() {
+    let mut story = Story::new(1);
+    story.grant("a", 1);
+    story.result("a", TaskState::Cancelled, Some(EndReason::RunCancelled), None);
+    assert_eq!(story.said(false), " cancelled a (0.4s): the run was cancelled\n");
+    story.tell(&EventBody::RunCancelled {});
+    story.at_ms += 86_400_000;
+    let change = TaskChange { task: task("a"), state: TaskState::Pending, end: None, queued: None };
+    story.tell(&EventBody::RunRetried { scope: RetryScope::All, changes: vec![change] });
+    story.grant("a", 2);
+    story.result("a", TaskState::Succeeded, None, None);
+    story.tell(&EventBody::RunCompleted {});
+    assert_eq!(story.summary(), " succeeded ship in 3.0s: 1 task, 1 succeeded (run 00002d)\n");
 }

@@ -6,8 +6,7 @@ use std::ops::Range;
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, Value};
 
-use super::eval::kind_made;
-use super::expr::Reference;
+use super::expr::{Comparison, Reference};
 use crate::dag::model::ValueType;
 
 /// The function that stands for comparisons in the source for the engine. Its arguments are operands with an operator
@@ -35,22 +34,6 @@ pub(super) enum MarkKind {
     Operator,
     /// `in` binds as a comparison does, and compares values of different types.
     In,
-}
-
-/// A comparison; more than two operands: `1 < x < 5`.
-#[derive(Debug, Clone)]
-pub(super) struct Comparison {
-    /// Bytes of the whole text, without the blanks around them.
-    pub(super) operands: Vec<Range<usize>>,
-    /// Those between them.
-    pub(super) operators: Vec<Range<usize>>,
-}
-
-impl Comparison {
-    pub(super) fn range(&self) -> Range<usize> {
-        let first = self.operands.first().map_or(0, |range| range.start);
-        first..self.operands.last().map_or(first, |range| range.end)
-    }
 }
 
 /// What stands on one side of a comparison.
@@ -179,7 +162,19 @@ fn general(kind: ValueKind) -> ValueKind {
 }
 
 fn named(kind: ValueKind) -> &'static str {
-    if kind == ValueKind::Bool { "a boolean" } else { kind_made(kind) }
+    if kind == ValueKind::Bool { "a boolean" } else { kind_of(kind) }
+}
+
+/// A kind of values in a sentence.
+pub(super) fn kind_of(kind: ValueKind) -> &'static str {
+    match kind {
+        ValueKind::None | ValueKind::Undefined => "none",
+        ValueKind::Bool => "true or false",
+        ValueKind::Number => "a number",
+        ValueKind::String | ValueKind::Bytes => "a text",
+        ValueKind::Seq | ValueKind::Iterable => "a list",
+        _ => "an object",
+    }
 }
 
 /// The engine's function [`FUNCTION`].

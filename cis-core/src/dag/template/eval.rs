@@ -106,7 +106,7 @@ pub(super) fn boolean(expr: &Expr, known: &Known<'_, '_>) -> Result<bool, String
         },
         Evaluated::Made(value) => match value.kind() {
             ValueKind::Bool => return Ok(value.is_true()),
-            kind => kind_made(kind),
+            kind => compare::kind_of(kind),
         },
     };
     Err(not_boolean(found))
@@ -146,7 +146,7 @@ pub(super) fn list(
         Evaluated::Made(value) => value,
     };
     if !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
-        return Err(not_list(kind_made(value.kind())));
+        return Err(not_list(compare::kind_of(value.kind())));
     }
     let mut items = Vec::new();
     let mut left = most_bytes;
@@ -255,17 +255,6 @@ pub(super) fn kind_of(value: &Value) -> &'static str {
         Value::String(_) => "a text",
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
-    }
-}
-
-pub(super) fn kind_made(kind: ValueKind) -> &'static str {
-    match kind {
-        ValueKind::None | ValueKind::Undefined => "none",
-        ValueKind::Bool => "true or false",
-        ValueKind::Number => "a number",
-        ValueKind::String | ValueKind::Bytes => "a text",
-        ValueKind::Seq | ValueKind::Iterable => "a list",
-        _ => "an object",
     }
 }
 

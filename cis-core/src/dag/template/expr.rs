@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use super::compare::Comparison;
-
 /// What an expression can refer to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::dag) enum Name {
@@ -37,6 +35,22 @@ pub(in crate::dag) struct Reference {
     pub(in crate::dag) range: Range<usize>,
     /// What it means.
     pub(in crate::dag) name: Name,
+}
+
+/// A comparison; more than two operands: `1 < x < 5`.
+#[derive(Debug, Clone)]
+pub(super) struct Comparison {
+    /// Bytes of the whole text, without the blanks around them.
+    pub(super) operands: Vec<Range<usize>>,
+    /// Those between them.
+    pub(super) operators: Vec<Range<usize>>,
+}
+
+impl Comparison {
+    pub(super) fn range(&self) -> Range<usize> {
+        let first = self.operands.first().map_or(0, |range| range.start);
+        first..self.operands.last().map_or(first, |range| range.end)
+    }
 }
 
 /// An expression.

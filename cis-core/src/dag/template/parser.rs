@@ -7,8 +7,8 @@
 
 use std::ops::Range;
 
-use super::compare::{self, Comparison, Mark, MarkKind};
-use super::expr::{Expr, ExprError, Kind, Name, Reference};
+use super::compare::{self, Mark, MarkKind};
+use super::expr::{Comparison, Expr, ExprError, Kind, Name, Reference};
 use super::words::{FILTERS, FUNCTIONS, KEYWORDS, ROOTS, TESTS};
 use crate::dag::diagnose::{nearest, quoted};
 

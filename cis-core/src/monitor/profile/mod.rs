@@ -164,12 +164,12 @@ impl Profile {
         if self.answers.is_empty() {
             return String::new();
         }
-        if let Some((answer, end)) = self.marked(lines, screen)
-            && end >= screen
-        {
+        let shown = &lines[screen.min(lines.len())..];
+        let reaches_it = self.marked(lines, screen).filter(|(_, end)| *end >= screen);
+        if let Some((answer, _)) = reaches_it.or_else(|| self.marked(shown, 0)) {
             return answer;
         }
-        let shown = above_input(&lines[screen.min(lines.len())..]);
+        let shown = above_input(shown);
         let text = clean::lines(dedented(shown), ANSWER_CHARS_MAX);
         if text.is_empty() {
             return text;
@@ -181,11 +181,7 @@ impl Profile {
     fn marked(&self, lines: &[String], screen: usize) -> Option<(String, usize)> {
         let begins =
             |row: &str| self.answers.iter().find(|start| row.trim_start().starts_with(start.as_str()));
-        // Those on the screen are of the last answers.
-        let left_of = |lines: &[String]| {
-            lines.iter().filter(|row| begins(row).is_some()).map(|row| indentation(row)).min()
-        };
-        let left = left_of(&lines[screen.min(lines.len())..]).or_else(|| left_of(lines))?;
+        let left = lines.iter().filter(|row| begins(row).is_some()).map(|row| indentation(row)).min()?;
         let is_first = |row: &String| begins(row).is_some() && indentation(row) == left;
         let at = lines.iter().rposition(is_first)?;
         let first = begins(&lines[at]).map_or("", |start| lines[at].trim_start().split_at(start.len()).1);

@@ -72,3 +72,11 @@ fn limits_are_kept() {
     assert_eq!(time_limit(None, &timeouts).unwrap(), minutes(1));
     assert!(pattern("(").is_err());
 }
+
+#[test]
+fn a_text_of_several_lines_is_refused() {
+    assert_eq!(one_line("make test"), Ok("make test".to_owned()));
+    for text in ["a\nb", "a\r", "\n"] {
+        assert!(one_line(text).unwrap_err().contains("one line"));
+    }
+}

@@ -155,6 +155,9 @@ fn an_answer_begins_where_it_scrolled_out() {
     let missing = "(The beginning of this answer is missing: it is no longer on the agent's screen.)\n";
     assert_eq!(profile.answer(&all[20..], 0), format!("{missing}{}", text(&rows[17..])));
     // An earlier answer is not this one.
+    let first = ["● Welcome.", "❯ go", " ● Hi."].map(str::to_owned);
+    let indented = [&first, &rows[..3], &input].concat();
+    assert_eq!(profile.answer(&indented, 2), format!("Hi.\n{}", text(&rows[..3])));
     let other = [&["● Before.".to_owned(), "❯ next".to_owned()], &rows[..], &input].concat();
     assert_eq!(profile.answer(&other, 20), format!("{missing}{}", text(&rows[18..])));
 }
