@@ -54,7 +54,7 @@ pub fn parse(text: &[u8], source: &str) -> Result<Dag, Diagnostics> {
 /// # Errors
 /// Those of [`parse`].
 pub fn parse_accepted(text: &[u8], source: &str) -> Result<Dag, Diagnostics> {
-    read(text, source, Reader { is_accepted: true, ..Reader::default() })
+    read(text, source, Reader::of_accepted())
 }
 
 fn read(text: &[u8], source: &str, mut reader: Reader) -> Result<Dag, Diagnostics> {

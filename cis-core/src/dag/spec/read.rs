@@ -38,6 +38,11 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// Of the file of a run.
+    pub fn of_accepted() -> Self {
+        Self { is_accepted: true, ..Self::default() }
+    }
+
     /// Adds a mistake.
     pub fn wrong(&mut self, mistake: Mistake) {
         self.mistakes.add(mistake);

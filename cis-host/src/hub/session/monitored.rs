@@ -21,7 +21,7 @@ use cis_core::event::SCREEN_CHARS_MAX;
 use cis_core::ids::{SessionId, TimestampMs};
 use cis_core::monitor::recording::Still;
 use cis_core::monitor::{
-    Arbiter, Change, Explanation, KernelEvidence, Profile, ScreenView, Seed, Signal, Tap, Verdict,
+    Arbiter, Change, Explanation, KernelEvidence, Keys, Profile, ScreenView, Seed, Signal, Tap, Verdict,
 };
 use cis_core::policy::redact::Redactor;
 use cis_core::terminal::screen::Look;

@@ -16,7 +16,7 @@ use crate::protocol::{ToHost, frame};
 use cis_core::api::InputReceipt;
 use cis_core::event::PromptKind;
 use cis_core::ids::{InputId, SessionId, TimestampMs};
-use cis_core::monitor::{Reader, ReaderHow, ScreenView};
+use cis_core::monitor::{Keys, Reader, ReaderHow, ScreenView};
 
 /// A screen that changes all the time for so long cannot be answered, ms.
 const RESTLESS_MS: i64 = 2_000;
