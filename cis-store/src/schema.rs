@@ -6,7 +6,8 @@ use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
@@ -62,6 +63,10 @@ const VERSION_PLAUSIBLE: u32 = 10_000;
 /// checkpoint hold one, both for milliseconds.
 const BUSY: Duration = Duration::from_secs(10);
 
+/// A command that looks at a store without a node holds its lock for less than this.
+const LOOKS: Duration = Duration::from_secs(3);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
 /// WAL bytes that stay on disk after a checkpoint, to be written over again without growing the file.
 const WAL_KEPT_BYTES: u32 = 64 << 20;
 
@@ -87,6 +92,18 @@ pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: path.to_owned() }),
         Err(TryLockError::Error(e)) => Err(StoreError::io(&name, &e)),
+    }
+}
+
+/// Takes the store as [`lock`] does, and waits a moment for a command that only looks at it.
+pub(super) fn lock_soon(path: &Path) -> Result<File, StoreError> {
+    let give_up = Instant::now() + LOOKS;
+    loop {
+        match lock(path) {
+            // Nothing tells when somebody else's lock is released: polled.
+            Err(StoreError::InUse { .. }) if Instant::now() < give_up => thread::sleep(LOOK_EVERY),
+            taken => return taken,
+        }
     }
 }
 

@@ -110,7 +110,7 @@ impl Writer {
         path: &Path,
         open: impl Fn(&Path, Sharing) -> Result<Connection, StoreError>,
     ) -> Result<Self, StoreError> {
-        let lock = schema::lock(path)?;
+        let lock = schema::lock_soon(path)?;
         refuse_damaged(path)?;
         let (conn, sharing) = match open(path, Sharing::Processes).map_err(StoreError::or_full) {
             Ok(conn) => (conn, Sharing::Processes),

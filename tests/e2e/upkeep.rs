@@ -398,6 +398,8 @@ fn runs_that_the_store_has_lost_are_named() {
     let run = cis
         .start("version = 1\n[dag]\nid = \"lost\"\n[[tasks]]\nid = \"a\"\ncommand = [\"sleep\", \"3000\"]\n");
     cis.session_of("a");
+    let log = cis.home().join("logs").join(&run);
+    eventually("it has a log", || log.exists().then_some(()));
     kill_9_at_once([cis.node_pid().unwrap(), cis.host_pid().unwrap()]);
     for name in ["cis.db-wal", "cis.db-shm"] {
         fs::remove_file(cis.home().join(name)).unwrap();

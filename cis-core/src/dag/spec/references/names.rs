@@ -226,9 +226,9 @@ fn comparable(reader: &mut Reader, known: &Known<'_>, span: &Range<usize>, compa
             let ty = source.outputs.get(output).copied()?;
             Some(if has_items(source) { ValueType::List } else { ty })
         }
-        Side::Name(Name::RunId | Name::DagId | Name::TaskId | Name::Tail(_)) => Some(ValueType::String),
+        Side::Name(Name::RunId | Name::DagId | Name::TaskId) => Some(ValueType::String),
         Side::Name(Name::Attempt) => Some(ValueType::Integer),
-        Side::Name(Name::Item) => None,
+        Side::Name(Name::Item | Name::Tail(_)) => None,
     };
     let [left, right] = &compared.sides;
     if let (Some(left), Some(right)) = (type_of(left), type_of(right))
