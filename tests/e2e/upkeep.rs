@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::process::Signal;
 
-use super::harness::{Cis, eventually, is_root, kill_9_at_once, signal};
+use super::harness::{Cis, eventually, is_alive, is_root, kill_9_at_once, signal};
 use super::storage::{Mounted, files_below, fill};
 
 /// A task that waits, and says something before.
@@ -400,7 +400,10 @@ fn runs_that_the_store_has_lost_are_named() {
     cis.session_of("a");
     let log = cis.home().join("logs").join(&run);
     eventually("it has a log", || log.exists().then_some(()));
-    kill_9_at_once([cis.node_pid().unwrap(), cis.host_pid().unwrap()]);
+    let both = [cis.node_pid().unwrap(), cis.host_pid().unwrap()];
+    kill_9_at_once(both);
+    // While a node lives, files that are younger than a minute are not looked at.
+    eventually("they are gone", || both.iter().all(|pid| !is_alive(*pid)).then_some(()));
     for name in ["cis.db-wal", "cis.db-shm"] {
         fs::remove_file(cis.home().join(name)).unwrap();
     }
