@@ -5,17 +5,15 @@ use std::time::{Duration, Instant};
 use super::super::Command;
 use super::super::env::Env;
 use super::super::saved::{self, Saved};
-use super::{Model, Session};
+use super::Session;
 
 impl Session {
     /// When its model is to be dropped, if nothing happens until then. None also while it has lines that scrolled out: its file has only the
     /// screen.
     pub(in crate::hub) fn idle_at(&self, patience: Duration) -> Option<Instant> {
-        let is_free = |model: &&Box<Model>| {
-            !model.saving && self.viewers.is_empty() && !model.screen.has_scrolled_out()
-        };
-        let model = self.model.as_ref().filter(is_free)?;
-        Some(model.touched + patience)
+        let model = self.model.as_deref()?;
+        let is_free = !model.saving && self.viewers.is_empty() && !model.screen.has_scrolled_out();
+        is_free.then(|| model.touched + patience)
     }
 
     /// Whether a file of it is being written.
