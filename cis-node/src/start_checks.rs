@@ -19,18 +19,19 @@ impl StartChecks {
     pub(crate) fn begin(home: &Home) -> Self {
         let checks = Self::default();
         let (of_thread, home) = (checks.clone(), home.clone());
+        let not_known = |error: &dyn std::fmt::Display| {
+            tracing::warn!(%error, "cannot find out whether the store knows all runs with logs");
+        };
         let check = move || match UnknownOwners::at_start(&home) {
             Ok(unknown) => {
                 if let Some(warning) = of_lost_events(&unknown.findings()) {
                     let _ = of_thread.warning.set(warning);
                 }
             }
-            Err(error) => {
-                tracing::warn!(%error, "cannot find out whether the store knows all runs with logs")
-            }
+            Err(error) => not_known(&error),
         };
         if let Err(error) = thread::Builder::new().name("start-checks".to_owned()).spawn(check) {
-            tracing::warn!(%error, "cannot find out whether the store knows all runs with logs");
+            not_known(&error);
         }
         checks
     }

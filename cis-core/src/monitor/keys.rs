@@ -2,7 +2,7 @@
 
 /// From the keys that do least to those that may answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Keys {
+pub enum TypedKeys {
     /// Cursor keys and Tab alone: they move through a list.
     Move,
     /// Space, too: it marks what is chosen of a list.
@@ -17,7 +17,7 @@ const MOVES: [&[u8]; 18] = [
     b"\x1bOD", b"\x1bOH", b"\x1bOF", b"\x1b[1~", b"\x1b[4~", b"\x1b[5~", b"\x1b[6~", b"\x1b[Z", b"\t",
 ];
 
-impl Keys {
+impl TypedKeys {
     /// Judges what was typed at once.
     #[must_use]
     pub fn of(mut bytes: &[u8]) -> Self {
@@ -42,10 +42,10 @@ mod tests {
 
     #[test]
     fn keys_that_move_and_mark_answer_nothing() {
-        assert_eq!(Keys::of(b"\x1b[B\x1bOA\t\x1b[6~"), Keys::Move);
-        assert_eq!(Keys::of(b"\x1b[B "), Keys::Mark);
+        assert_eq!(TypedKeys::of(b"\x1b[B\x1bOA\t\x1b[6~"), TypedKeys::Move);
+        assert_eq!(TypedKeys::of(b"\x1b[B "), TypedKeys::Mark);
         for answer in [&b"\r"[..], b"y", b"\x1b[B\r", b"\x1b", b"\x1b[", b"\x1b[200~ \x1b[201~", b" x"] {
-            assert_eq!(Keys::of(answer), Keys::Answer, "{answer:?}");
+            assert_eq!(TypedKeys::of(answer), TypedKeys::Answer, "{answer:?}");
         }
     }
 }

@@ -17,7 +17,7 @@ mod verdict;
 
 pub use arbiter::{Arbiter, Seed};
 pub use evidence::{KernelEvidence, Lines, Modes, Pointed, PointedBy, Reader, ReaderHow, ScreenView, Signal};
-pub use keys::Keys;
+pub use keys::TypedKeys;
 pub use profile::{Idle, Profile, ProfileError};
 pub use screen::{Around, Choice};
 pub(crate) use screen::{allows, goes_beyond_once, meaning_of, shows_other_numbers};

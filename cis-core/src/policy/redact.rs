@@ -64,7 +64,7 @@ const SHORT_BYTES: usize = 1 << 10;
 const CARRIED_BYTES_MAX: usize = 4 << 10;
 
 /// What stands for a secret.
-const STARS: &str = "***";
+pub(crate) use crate::text::clean::MASK as STARS;
 
 /// Why a value cannot be a secret. No message shows the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -56,7 +56,7 @@ pub(crate) fn block(text: &str) -> String {
 }
 
 /// What stands for a secret.
-const MASK: &str = "***";
+pub(crate) const MASK: &str = "***";
 
 /// Longer rows of asterisks as three: on a terminal's screen a secret is masked in its own width.
 pub(crate) fn without_widths(text: &str) -> String {

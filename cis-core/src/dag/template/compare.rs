@@ -8,13 +8,11 @@ use minijinja::{Error, ErrorKind, Value};
 
 use super::expr::{Comparison, Reference};
 use crate::dag::model::ValueType;
+use crate::text::clean::MASK;
 
 /// The function that stands for comparisons in the source for the engine. Its arguments are operands with an operator
 /// between each two. No expression of a file can call it.
 pub(super) const FUNCTION: &str = "cis_compare";
-
-/// What an output contains in place of a secret.
-const SECRET: &str = "***";
 
 /// A token that says how far an operand of a comparison goes.
 #[derive(Debug, Clone)]
@@ -200,7 +198,7 @@ fn pair(left: &Value, operator: &str, right: &Value) -> Result<bool, Error> {
     if left.is_undefined() || right.is_undefined() {
         return Err(ErrorKind::UndefinedError.into());
     }
-    let is_secret = |value: &Value| value.as_str() == Some(SECRET);
+    let is_secret = |value: &Value| value.as_str() == Some(MASK);
     // A secret is never empty, nor none: this much is known of it.
     let is_nothing = |value: &Value| value.is_none() || value.as_str() == Some("");
     let hidden = (is_secret(left) && !is_nothing(right)) || (is_secret(right) && !is_nothing(left));

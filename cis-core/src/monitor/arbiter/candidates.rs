@@ -231,7 +231,7 @@ impl Arbiter {
             if !self.worked && !self.done {
                 ready = since + DONE_UNSEEN_MS;
             }
-            // Its input line may be there while it sleeps, or waits for something else, and goes on by itself.
+            // Its input line may be there while it sleeps or waits for something else, and then resumes on its own.
             if !self.kernel.waited_since(since.max(self.cells.steady_ms)) {
                 ready = ready.max(since + DONE_UNREAD_MS);
             }

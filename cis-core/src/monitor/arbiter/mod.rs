@@ -39,7 +39,7 @@ use terminal::Terminal;
 
 use super::clean;
 use super::evidence::{KernelEvidence, Reader, ReaderHow, ScreenView, Signal};
-use super::keys::Keys;
+use super::keys::TypedKeys;
 use super::profile::{Found, Idle, Profile, Says};
 use super::screen::{Above, Shown, is_carrier, is_shell_prompt};
 use super::verdict::{Change, Verdict, Want};
@@ -159,11 +159,11 @@ impl Arbiter {
 
     /// Something was typed, by whatever way, that may be an answer.
     pub fn typed(&mut self, now: TimestampMs) {
-        self.typed_keys(Keys::Answer, now);
+        self.typed_keys(TypedKeys::Answer, now);
     }
 
     /// Somebody typed such keys.
-    pub fn typed_keys(&mut self, keys: Keys, now: TimestampMs) {
+    pub fn typed_keys(&mut self, keys: TypedKeys, now: TimestampMs) {
         self.stale = true;
         self.schedule.typed(now);
         self.terminal.typed();
@@ -496,7 +496,7 @@ impl Arbiter {
             why,
             raised_ms: now,
             typed_ms: None,
-            keys: Keys::Move,
+            keys: TypedKeys::Move,
             answered_bytes: 0,
             gone_ms: None,
             is_outdated: false,

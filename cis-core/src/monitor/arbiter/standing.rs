@@ -7,7 +7,7 @@ use super::{Arbiter, line};
 use crate::event::PromptKind;
 use crate::ids::TimestampMs;
 use crate::monitor::evidence::{Reader, ReaderHow, ScreenView};
-use crate::monitor::keys::Keys;
+use crate::monitor::keys::TypedKeys;
 use crate::monitor::profile::Found;
 use crate::monitor::screen::{
     ABOVE_ROWS_MAX, Above, At, Compared, Page, Place, Reach, Shape, Shown, asks, asks_on, ends_asking,
@@ -38,7 +38,7 @@ pub(super) struct Standing {
     pub(super) raised_ms: TimestampMs,
     pub(super) typed_ms: Option<TimestampMs>,
     /// What was typed at it could do that much.
-    pub(super) keys: Keys,
+    pub(super) keys: TypedKeys,
     /// Bytes that came after something was typed.
     pub(super) answered_bytes: u64,
     pub(super) gone_ms: Option<TimestampMs>,
@@ -121,10 +121,10 @@ impl Standing {
         }
         let rows = steady(&page.view.lines);
         match self.keys {
-            Keys::Move => lists_the_same(&self.rows, &rows),
+            TypedKeys::Move => lists_the_same(&self.rows, &rows),
             // At `Press any key` a blank is an answer, and the same may be asked again.
-            Keys::Mark => rows != self.rows && lists_the_same(&self.rows, &rows),
-            Keys::Answer => false,
+            TypedKeys::Mark => rows != self.rows && lists_the_same(&self.rows, &rows),
+            TypedKeys::Answer => false,
         }
     }
 

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use super::{Arbiter, Seed};
 use crate::event::{Meaning, PromptOption};
 use crate::ids::TimestampMs;
-use crate::monitor::{Change, KernelEvidence, Keys, Modes, Profile, Reader, ReaderHow, ScreenView, Signal};
+use crate::monitor::{
+    Change, KernelEvidence, Modes, Profile, Reader, ReaderHow, ScreenView, Signal, TypedKeys,
+};
 
 pub(super) const LINES: Modes = Modes { canonical: true, echo: true };
 pub(super) const HIDDEN: Modes = Modes { canonical: true, echo: false };
@@ -170,10 +172,10 @@ impl Story {
     }
 
     pub(super) fn typed(&mut self) -> &mut Self {
-        self.typed_keys(Keys::Answer)
+        self.typed_keys(TypedKeys::Answer)
     }
 
-    pub(super) fn typed_keys(&mut self, keys: Keys) -> &mut Self {
+    pub(super) fn typed_keys(&mut self, keys: TypedKeys) -> &mut Self {
         self.arbiter.typed_keys(keys, self.now);
         self.serve();
         self

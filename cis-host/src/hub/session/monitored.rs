@@ -21,7 +21,7 @@ use cis_core::event::SCREEN_CHARS_MAX;
 use cis_core::ids::{SessionId, TimestampMs};
 use cis_core::monitor::recording::Still;
 use cis_core::monitor::{
-    Arbiter, Change, Explanation, KernelEvidence, Keys, Profile, ScreenView, Seed, Signal, Tap, Verdict,
+    Arbiter, Change, Explanation, KernelEvidence, Profile, ScreenView, Seed, Signal, Tap, TypedKeys, Verdict,
 };
 use cis_core::policy::redact::Redactor;
 use cis_core::terminal::screen::Look;
@@ -166,7 +166,7 @@ impl Monitored {
     }
 
     /// Something was typed: what the program said before that is not said after it.
-    fn typed(&mut self, keys: Keys, redactor: &Redactor, now: TimestampMs) {
+    fn typed(&mut self, keys: TypedKeys, redactor: &Redactor, now: TimestampMs) {
         let before = self.signals.take_all();
         self.hear(before, redactor, now);
         self.arbiter.typed_keys(keys, now);
@@ -177,7 +177,7 @@ impl Monitored {
         if is_pressed(bytes) {
             let prompt = self.verdict().map(|verdict| verdict.episode);
             self.hands.typed(prompt, now);
-            self.typed(Keys::of(bytes), redactor, now);
+            self.typed(TypedKeys::of(bytes), redactor, now);
         }
     }
 

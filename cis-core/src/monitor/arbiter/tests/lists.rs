@@ -1,7 +1,7 @@
 //! Lists through which somebody moves at the terminal: the same prompt, whatever is marked.
 
-use crate::monitor::Keys;
 use crate::monitor::ReaderHow::{Poll, Read};
+use crate::monitor::TypedKeys;
 use crate::monitor::arbiter::story::{LINES, RAW, Story};
 
 /// The cursor stands in this row and column.
@@ -30,7 +30,7 @@ fn a_mark_that_somebody_moves_makes_no_second_prompt() {
         "  2500 blocked 1 question by kernel: ? Which region should host the station?\n"
     );
     for marked in [1, 2, 1] {
-        story.typed_keys(Keys::Move);
+        story.typed_keys(TypedKeys::Move);
         shows(&mut story, &list(marked), (0, 40));
         story.pass(9000);
     }
@@ -45,7 +45,7 @@ fn a_mark_that_somebody_moves_makes_no_second_prompt() {
     story.pass(4000);
     let told = story.take();
     assert!(told.contains("over 1\n") && told.contains("blocked 2 question"), "{told}");
-    story.typed_keys(Keys::Mark);
+    story.typed_keys(TypedKeys::Mark);
     shows(
         &mut story,
         "? Which region should host the station? us-east\n? Features:\n  [ ] mail\n> [x] web\n[space to select]\n",
@@ -65,7 +65,7 @@ fn a_list_whose_mark_is_a_color_stays_the_same_prompt() {
     shows(&mut story, LIST, (5, 0));
     story.pass(6000);
     assert!(story.take().contains("blocked 1"));
-    story.typed_keys(Keys::Move);
+    story.typed_keys(TypedKeys::Move);
     shows(&mut story, LIST, (5, 0));
     story.pass(9000);
     assert_eq!(story.take(), "");
@@ -75,7 +75,7 @@ fn a_list_whose_mark_is_a_color_stays_the_same_prompt() {
     story.pass(9000);
     let told = story.take();
     assert!(told.contains("over 1") && told.contains("blocked 2"), "{told}");
-    story.typed_keys(Keys::Move);
+    story.typed_keys(TypedKeys::Move);
     shows(&mut story, &LIST.replace("Import", "Delete"), (5, 0));
     story.pass(9000);
     assert!(story.take().contains("over 2"), "it is another list");
@@ -84,7 +84,7 @@ fn a_list_whose_mark_is_a_color_stays_the_same_prompt() {
 #[test]
 fn a_key_at_a_prompt_for_any_key_is_an_answer() {
     const PROMPT: &str = "The tape is full.\nPress any key to continue";
-    for key in [Keys::Mark, Keys::Answer] {
+    for key in [TypedKeys::Mark, TypedKeys::Answer] {
         let mut story = Story::plain();
         story.reads("bash", Read, RAW).view.cursor_visible = false;
         story.shows(PROMPT).pass(6000);
@@ -117,7 +117,7 @@ fn a_menu_in_a_box_whose_mark_is_a_color_stays_the_same_prompt() {
     shows(&mut story, BOX, (3, 4));
     story.pass(6000);
     assert!(story.take().contains("blocked 1"));
-    story.typed_keys(Keys::Move);
+    story.typed_keys(TypedKeys::Move);
     shows(&mut story, BOX, (4, 4));
     story.pass(9000);
     assert_eq!(story.take(), "");

@@ -16,7 +16,7 @@ use crate::protocol::{ToHost, frame};
 use cis_core::api::InputReceipt;
 use cis_core::event::PromptKind;
 use cis_core::ids::{InputId, SessionId, TimestampMs};
-use cis_core::monitor::{Keys, Reader, ReaderHow, ScreenView};
+use cis_core::monitor::{Reader, ReaderHow, ScreenView, TypedKeys};
 
 /// A screen that changes all the time for so long cannot be answered, ms.
 const RESTLESS_MS: i64 = 2_000;
@@ -559,7 +559,7 @@ impl Session {
         for mut pending in all {
             let outcome = match outcome {
                 Ok(receipt) => {
-                    monitored.typed(Keys::Answer, &self.redactor, now);
+                    monitored.typed(TypedKeys::Answer, &self.redactor, now);
                     if let Some(rest) = pending.rest.as_mut().filter(|rest| !rest.is_due()) {
                         pending.stage = Stage::InPart(rest.first_typed(receipt.clone(), now));
                         monitored.answers.push(pending);
