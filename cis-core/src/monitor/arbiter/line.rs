@@ -8,9 +8,10 @@ use regex::Regex;
 use crate::event::{LABEL_CHARS_MAX, PromptKind, PromptOption};
 use crate::monitor::evidence::Modes;
 use crate::monitor::screen::{
-    Asked, Keys, Menu, Page, Place, Shape, begins_question, button, ends_asking, fingerprint, is_against,
-    is_question, is_spelled_out, kind_of, kind_of_dialog, letters, line_hash, meaning_of, menu_at_cursor,
-    menu_of, named_above, numbered, pattern, shape_of, timeless, turn, turns, unboxed,
+    Asked, Keys, Menu, Page, Place, Shape, asks_below_text, begins_question, button, ends_asking,
+    fingerprint, is_against, is_question, is_spelled_out, kind_of, kind_of_dialog, letters, line_hash,
+    meaning_of, menu_at_cursor, menu_of, named_above, numbered, pattern, shape_of, timeless, turn, turns,
+    unboxed,
 };
 
 use super::candidates::Source;
@@ -89,33 +90,33 @@ pub(super) fn read_line(page: &Page, readers: Readers<'_>, hidden: bool) -> Line
     Line { kind, question: text, options, hash: hash_at(page, hidden), place, source: Source::Line }
 }
 
-/// The question in the lowest row of a full screen that names its keys, while no cursor shows, or it rests elsewhere.
+/// The question in the lowest row of a full screen, while no cursor shows, or it rests elsewhere: one that names its keys, or what an
+/// editor asks below its text.
 fn bottom_line(page: &Page, readers: Readers<'_>) -> Option<Line> {
     let row = page.end().checked_sub(1)?;
     let is_elsewhere = !page.view.cursor_visible || page.cursor_row() != row;
     let is_bottom = row + 2 >= page.view.lines.len();
-    let text = unboxed(page.row(row)).trim();
-    let ends = text.ends_with(['?', '？', ':', ')', ']']);
     let takes_keys = readers.modes.is_some_and(|modes| !modes.canonical);
-    if !(takes_keys && page.view.alternate && is_elsewhere && is_bottom && ends && is_question(text)) {
+    if !(takes_keys && is_elsewhere && is_bottom) {
         return None;
     }
+    let text = unboxed(page.row(row)).trim();
     // One key is all that such a screen takes: Enter would be the next one.
     let options = letters(text, false);
-    if options.len() < 2 {
+    let names_keys = options.len() >= 2 && is_question(text);
+    if !names_keys && !asks_below_text(text) {
         return None;
     }
-    let kind = kind_of(&readers.asked(page, text, &options));
+    let asked = readers.asked(page, text, &options);
+    let kind = match kind_of(&asked) {
+        // What stands there is no part of the text above it.
+        PromptKind::Editor | PromptKind::Pager => kind_of_dialog(&asked),
+        _ if names_keys && !page.view.alternate => return None,
+        kind => kind,
+    };
     let place = Place::Row { text: text.to_owned() };
     let (question, hash) = (text.to_owned(), line_hash(&place));
-    (kind != PromptKind::Editor).then_some(Line {
-        kind,
-        question,
-        options,
-        place,
-        hash,
-        source: Source::Line,
-    })
+    Some(Line { kind, question, options, place, hash, source: Source::Line })
 }
 
 /// Finds a menu above the cursor that is answered by typing a number. In raw mode, [`menu_line`] finds menus.

@@ -85,6 +85,8 @@ pub struct Arbiter {
     distrust: Distrust,
     /// When somebody last typed.
     typed_ms: Option<TimestampMs>,
+    /// The process whose last prompt was answered; 0: none.
+    answered: u32,
     standing: Option<Standing>,
     /// It was seen at work since it was last done.
     worked: bool,
@@ -115,6 +117,7 @@ impl Arbiter {
             schedule: Schedule::from(now),
             distrust: Distrust::default(),
             typed_ms: None,
+            answered: 0,
             standing: None,
             worked: false,
             done: false,
@@ -555,6 +558,9 @@ impl Arbiter {
             self.terminal.forget();
         }
         let looked_so = matches!(standing.source, Source::Line | Source::Menu);
+        if looked_so && standing.typed_ms.is_some() {
+            self.answered = standing.reader.as_ref().map_or(0, |reader| reader.pid);
+        }
         if unanswered
             && looked_so
             && standing.typed_ms.is_none()

@@ -36,6 +36,8 @@ const POLL_WEAK_MS: i64 = 5000;
 const FOLLOWS_MS: i64 = 3000;
 /// Of one whose screen paints itself anew.
 const POLL_CLOCKWORK_MS: i64 = 30_000;
+/// What is written so long after the last change is a clock or a counter, ms.
+const TICKS_MS: i64 = 1000;
 /// A notification came with it.
 const NOTICED_MS: i64 = 300;
 /// A reader inside, while the screen outside moves: seen in its read for so long.
@@ -207,14 +209,15 @@ impl Arbiter {
         let strong = shape_of(&page.asking()) == Shape::Strong;
         let rows = page.above(page.end(), LAST_ROWS);
         let listens = is_listener(&rows) && !asks_for_enter(&rows);
-        if listens && shape_of(&page.lead) != Shape::Strong && !page.view.alternate {
+        let line = Self::read_at(look, false);
+        let asks_below = matches!(line.place, Place::Row { .. });
+        if listens && !asks_below && shape_of(&page.lead) != Shape::Strong && !page.view.alternate {
             return None;
         }
         let busy = self.kernel.busy();
         if !strong && busy == Some(true) {
             return None;
         }
-        let line = Self::read_at(look, false);
         // A thread of a program that paints its screen by itself may sit in a read all the while.
         let by_look = raw && !strong && (page.view.alternate || !page.view.cursor_visible);
         if by_look && is_gauge(&page.view.lines) {
@@ -302,7 +305,7 @@ impl Arbiter {
         if self.at_work(now) {
             return None;
         }
-        let (line, confidence, ms, what) = self.polled(look)?;
+        let (line, confidence, ms, what) = self.polled(look).or_else(|| self.polls_again(look))?;
         // A listener's last line may end like a prompt: it is one if the listener is at rest for longer than ever.
         let listens = self.distrust.listens(look.readers.pid);
         if listens && self.kernel.busy() == Some(true) {
@@ -337,6 +340,9 @@ impl Arbiter {
             return Some((line, 92, POLL_MS, "as editors and pagers do"));
         }
         let carries = look.readers.names.iter().any(|name| is_carrier(name));
+        if matches!(line.place, Place::Row { .. }) {
+            return Some((line, 85, POLL_MS, "at a question in the lowest row"));
+        }
         if page.view.alternate && !asks {
             if carries || self.kernel.busy() == Some(true) || is_gauge(&page.view.lines) {
                 return None;
@@ -350,7 +356,9 @@ impl Arbiter {
                 return Some((line, 75, POLL_WEAK_MS, "at a prompt that it paints"));
             }
             // Where nothing tells what it would wait for, that it is still tells little.
-            let weakest = clockwork || line.kind == PromptKind::Unknown;
+            // Of a program that nobody can look into, the screen has to tell: a view with a clock or a counter asks nothing.
+            let ticks = look.reader.is_none() && self.cells.last_output_ms - look.still >= TICKS_MS;
+            let weakest = clockwork || ticks || line.kind == PromptKind::Unknown;
             // A screen without words that changed by itself may be a view that will do so again.
             let asks = !line.question.is_empty() || self.follows_a_key(look.still);
             // What asks in a terminal inside is told apart first.
@@ -411,6 +419,31 @@ impl Arbiter {
             Shape::Empty => self.polled_below(look),
             Shape::Weak | Shape::Progress => None,
         }
+    }
+
+    /// It was answered before, polls again, and does nothing else.
+    fn polls_again(&self, look: &Look<'_>) -> Option<(Line, u8, i64, &'static str)> {
+        let page = look.page;
+        let own = look.reader.filter(|own| own.pid == self.answered && !own.sleeps)?;
+        let low = page.end().checked_sub(1).map_or("", |row| page.row(row));
+        let works = [page.lead.as_str(), unboxed(low)].iter().any(|text| shape_of(text) == Shape::Progress);
+        if works
+            || is_carrier(&own.name)
+            || !self.listens_for_keys(look)
+            || self.only_passes_on(look)
+            || Self::only_listens(page)
+            || is_gauge(&page.view.lines)
+            || self.paints_itself(page, false, look.still)
+        {
+            return None;
+        }
+        let line = read_line(page, look.readers, false);
+        let kind = match line.kind {
+            PromptKind::Idle | PromptKind::Unknown => PromptKind::Question,
+            kind => kind,
+        };
+        let ms = self.distrust.still_hold(POLL_WEAK_MS);
+        Some((Line { kind, ..line }, 65, ms, "as it did before, and was answered"))
     }
 
     /// Below a question, where somebody types or chooses.

@@ -8,10 +8,11 @@ use super::noise::is_gauge;
 use super::page::Page;
 use super::rows::{is_rule, unboxed};
 use super::words::{
-    ADDRESS, ARGUMENT, CHOICE, COMMAND, EACH, EDITOR_SCREEN, EDITORS, EDITS, ENDS_ASKING, ENTERS, ENTRY,
-    ERROR, EXISTS, FAILED, FIELD, FINDER, GOES_AHEAD, HEX, HEX_BYTES, LEAVE, LETTER, LIMIT, LINE_EDITORS,
-    LISTED, LOGIN, MODE_LINE, NAMES, NO, ONE_OF, ONWARD, PAGER_LINE, PAGERS, PERMITS, POSITION, PREFERS,
-    REPLACES, SECRET, SECRET_ASKED, SHELL, SILENT, TELLS, TELLS_OF, TRUST, VARIABLE, WANTS, WORD, YES, asks,
+    ADDRESS, AGAIN, ARGUMENT, CHOICE, COMMAND, EACH, EDITOR_SCREEN, EDITORS, EDITS, ENDS_ASKING, ENTERS,
+    ENTRY, ERROR, EXISTS, FAILED, FIELD, FINDER, GIVEN_UP, GOES_AHEAD, HEX, HEX_BYTES, LEAVE, LETTER, LIMIT,
+    LINE_EDITORS, LISTED, LOGIN, MODE_LINE, NAMES, NO, ONE_OF, ONWARD, PAGER_LINE, PAGERS, PERMITS, POSITION,
+    PREFERS, REPLACES, SECRET, SECRET_ASKED, SHELL, SILENT, TELLS, TELLS_OF, TRUST, VARIABLE, WANTS, WORD,
+    YES, asks,
 };
 use crate::event::{Meaning, PromptKind, PromptOption};
 use crate::monitor::evidence::Modes;
@@ -195,7 +196,7 @@ fn of_words(asked: &Asked<'_>, text: &str, raw: bool) -> PromptKind {
     if yes_no && !questions && !PERMITS.is_match(text) && !head.trim().is_empty() {
         return PromptKind::Question;
     }
-    if GOES_AHEAD.is_match(text) {
+    if GOES_AHEAD.is_match(text) || AGAIN.is_match(text) {
         return PromptKind::Permission;
     }
     if yes_no || PERMITS.is_match(text) && has_question_mark(text) && !chooses {
@@ -254,6 +255,11 @@ pub(in crate::monitor) fn is_question(text: &str) -> bool {
         }
         depth == 0 && matches!(c, '?' | '？')
     })
+}
+
+/// Whether an editor asks this in the row below its text: for the same key again, or for words that can be given up.
+pub(in crate::monitor) fn asks_below_text(text: &str) -> bool {
+    AGAIN.is_match(text) || GIVEN_UP.is_match(text)
 }
 
 /// A question mark stands behind the sign that some programs paint before their questions.

@@ -13,7 +13,9 @@ static BEHIND: LazyLock<Regex> =
 static BEFORE: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"[(\[](?P<key>\pL{1,2})[)\]]\s(?P<label>\pL[\pL'’-]*(?: \pL[\pL'’-]*){0,3})"));
 static KEYED: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"[(\[]((?:C-)?\pL\s?[:=]\s?\pL[\pL'’]*(?:[ ,/|]+(?:C-)?\pL\s?[:=]\s?\pL[\pL'’]*)+)[)\]]")
+    pattern(
+        r"[(\[]((?:C-)?\pL\s?[:=]\s?\pL[\pL'’]*(?:[ ,/|]+(?:C-)?\pL\s?[:=]\s?\pL[\pL'’]*)+)(?:[)\]]|[ ,/|]+[^\[\]()]{0,8}$)",
+    )
 });
 static PAIR: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"(?:^|[ ,/|])(?P<key>\pL)\s?[:=]\s?(?P<label>\pL[\pL'’]*)"));
@@ -37,7 +39,7 @@ pub(super) fn beside(line: &str) -> Vec<(String, String)> {
     keyed(line).or_else(|| key_first(line)).or_else(|| run_together(line)).unwrap_or_default()
 }
 
-/// `(y:Yes n:No)`, `(y=yes, n=no)`.
+/// `(y:Yes n:No)`, `(y=yes, n=no)`, also where the terminal is too narrow for the last one.
 fn keyed(line: &str) -> Option<Vec<(String, String)>> {
     let list = KEYED.captures(line)?.get(1)?.as_str();
     pairs(&PAIR, list, |_, _| true)

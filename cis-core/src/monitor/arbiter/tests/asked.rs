@@ -1,6 +1,6 @@
 //! Questions with what is typed or chosen in the rows below them, and marks that look like progress or servers.
 
-use crate::monitor::ReaderHow::Poll;
+use crate::monitor::ReaderHow::{Poll, Read};
 use crate::monitor::arbiter::story::{RAW, Story};
 
 fn polls(screen: &str, hidden: bool) -> Story {
@@ -102,4 +102,81 @@ fn a_prompt_may_be_an_address_and_a_key_may_end_it() {
     ] {
         assert_eq!(polls(server, false).pass(60_000).take(), "", "{server}");
     }
+}
+
+/// An editor with this in its last row, and the cursor in its text.
+fn edits(low: &str) -> Story {
+    let mut story = Story::plain();
+    story.reads("scribble", Read, RAW).puts(&editor(low));
+    story.view.cursor_row = 1;
+    story.view.cursor_col = 0;
+    story.bytes(900);
+    story
+}
+
+fn editor(low: &str) -> String {
+    format!("Dear all,\n\n{}notes.txt   Ln 2, Col 1\n{low}", "~\n".repeat(12))
+}
+
+#[test]
+fn what_an_editor_asks_below_its_text_is_a_prompt_of_its_own() {
+    for (low, asked) in [
+        ("Save modified buffer? (y/n)", "permission by kernel: Save modified buffer? (y/n)"),
+        // The terminal is too narrow for its end.
+        ("close: Save modified? (y=yes, n=no, C-c=", "permission by kernel: close: Save modified?"),
+        ("Unsaved changes. Press Ctrl-Q 2 more times to quit.", "permission by kernel: Unsaved changes."),
+        ("Press ^C again to exit without saving", "permission by kernel: Press ^C again"),
+        ("Save as: draft (ESC to cancel)", "question by kernel: Save as: draft"),
+    ] {
+        let mut story = edits("saved");
+        let told = story.pass(3000).take();
+        assert!(told.contains("blocked 1 editor"), "{told}");
+        story.typed();
+        story.puts(&editor(low));
+        (story.view.cursor_row, story.view.cursor_col) = (1, 0);
+        let told = story.bytes(40).pass(3000).take();
+        assert!(told.contains("blocked 2") && told.contains(asked), "{low}: {told}");
+    }
+    for message in ["3 lines written", "Press F1 for help", "Modified: 3 (F2 saves)", "Search: foo"] {
+        let mut story = edits("saved");
+        story.pass(3000).take();
+        story.typed();
+        story.puts(&editor(message));
+        (story.view.cursor_row, story.view.cursor_col) = (1, 0);
+        assert_eq!(story.bytes(40).pass(6000).take(), "", "{message}");
+    }
+}
+
+#[test]
+fn who_was_answered_and_polls_again_waits_again() {
+    let answered = || {
+        let mut story = polls("? Which theme?\n❯ dark\n  light\n", true);
+        let told = story.pass(3000).take();
+        assert!(told.contains("blocked 1 question"), "{told}");
+        story.typed();
+        story
+    };
+    let mut story = answered();
+    let told = story.shows("Layout\n\n  wide   narrow\n").pass(7000).take();
+    assert!(told.contains("blocked 2 question"), "{told}");
+    // It works, or its words say so.
+    let mut story = answered();
+    assert!(!story.shows("Installing packages...\n").pass(20_000).take().contains("blocked 2"));
+    let mut story = answered();
+    story.nobody_reads();
+    assert!(!story.shows("Layout\n\n  wide   narrow\n").pass(20_000).take().contains("blocked 2"));
+    // Nobody has asked anything before.
+    assert_eq!(polls("Layout\n\n  wide   narrow\n", true).pass(20_000).take(), "");
+}
+
+#[test]
+fn a_view_with_a_counter_of_a_program_that_nobody_can_look_into_asks_nothing() {
+    let mut story = Story::plain();
+    story.evidence.modes = Some(RAW);
+    story.evidence.opaque = true;
+    (story.view.alternate, story.view.cursor_visible) = (true, false);
+    for second in 0..20 {
+        story.shows(&format!("Interface eth0\n\n\nPackets: 12{second:02}\n")).pass(1000);
+    }
+    assert_eq!(story.take(), "");
 }
