@@ -688,3 +688,79 @@ fn a_worker_follows_the_coordinator_that_the_journal_names_in_a_term() {
     half.enters(run(), 0, &did("c"));
     assert!(asks(&mut half, "e"));
 }
+
+fn ticked(half: &mut WorkerHalf<Text>, now: BootMs) -> Vec<worker::Effect<Text>> {
+    let mut out = Vec::new();
+    half.tick(now, Some(&0), &[did("c")], &mut out);
+    out
+}
+
+#[test]
+fn that_a_session_is_ended_for_what_it_leaves_outlives_the_node() {
+    let (mut half, mut out) = worker();
+    let one = granted(1, 1);
+    half.receive(&did("c"), given(0, &one, 1), 1, &mut out).unwrap();
+    let cancel = |keep| Message::Cancel { epoch: 0, granted: one.clone(), grace_ms: 700, keep };
+    half.receive(&did("c"), cancel(false), 2, &mut out).unwrap();
+    assert_eq!(half.hand_in_grace_ms(&one), None);
+    half.receive(&did("c"), cancel(true), 3, &mut out).unwrap();
+    let changes = half.take_changes();
+    let Some(worker::Change::Keep(kept)) = changes.last() else { panic!("{changes:?}") };
+    let mut next = WorkerHalf::<Text>::new(Settings::default(), 100, 50);
+    next.restore((**kept).clone());
+    assert_eq!(next.hand_in_grace_ms(&one), Some(700));
+}
+
+#[test]
+fn what_an_ended_session_left_is_shared_for_as_long_as_it_takes() {
+    let Settings { lost_keep_ms, lease_ms, .. } = Settings::default();
+    let killed = |shares: bool| {
+        let (mut half, mut out) = worker();
+        let one = granted(1, 1);
+        half.receive(&did("c"), given(0, &one, 1), 1, &mut out).unwrap();
+        if shares {
+            half.shares(&one);
+        }
+        ticked(&mut half, lease_ms + 1);
+        let late = lease_ms + 10 * lost_keep_ms;
+        let killed = ticked(&mut half, late).contains(&worker::Effect::Kill(one.clone()));
+        let due = half.poll_timeout();
+        assert!(due.is_some_and(|due| due > late), "{due:?}");
+        let mut out = Vec::new();
+        half.ended(&one, "done", late, &mut out);
+        let told = out
+            .iter()
+            .any(|effect| matches!(effect, worker::Effect::Send { message: Message::Result { .. }, .. }));
+        (killed, told)
+    };
+    assert_eq!((killed(true), killed(false)), ((false, true), (true, false)));
+}
+
+#[test]
+fn a_result_is_repeated_ever_more_rarely_while_its_coordinator_is_away() {
+    let (mut half, mut out) = worker();
+    let one = granted(1, 1);
+    half.receive(&did("c"), given(0, &one, 1), 1, &mut out).unwrap();
+    out.clear();
+    half.ended(&one, "done", 2, &mut out);
+    let results = |out: &[worker::Effect<Text>]| {
+        let is_result = |effect: &&worker::Effect<Text>| {
+            matches!(effect, worker::Effect::Send { message: Message::Result { .. }, .. })
+        };
+        out.iter().filter(is_result).count()
+    };
+    let (mut sent, mut in_first_minute, mut now) = (results(&out), 0, 2);
+    while let Some(due) = half.poll_timeout().filter(|due| *due < 12 * 3_600_000) {
+        now = due;
+        sent += results(&ticked(&mut half, now));
+        if now < 60_000 {
+            in_first_minute = sent;
+        }
+    }
+    assert!(in_first_minute >= 20, "{in_first_minute}");
+    assert!(sent - in_first_minute < 12 * 60, "{sent}");
+    // It is back.
+    let renew = Message::Renew { run: run(), epoch: 0, nonce: 1, lease_ms: 60_000, grants: Vec::new() };
+    half.receive(&did("c"), renew, now, &mut out).unwrap();
+    assert_eq!(results(&ticked(&mut half, now)), 1);
+}

@@ -3,11 +3,10 @@
 //! Owns terms (whom it obeys in a run), leases on its own clock, and results until nobody needs them. Whether a task may
 //! run here at all is the worker's policy, which answers [`Effect::Start`]; how sessions are run is the session host's.
 
+mod remembered;
 mod slots;
 
 use std::collections::{BTreeMap, BTreeSet};
-
-use serde::{Deserialize, Serialize};
 
 use super::message::{Grant, Granted, HeldRecord, HeldState, Message, Nonce, PROGRESS_WEIGHT_MAX, Payload};
 use super::settings::{BootMs, Settings};
@@ -15,10 +14,17 @@ use crate::api::Refusal;
 use crate::fence;
 use crate::ids::{Epoch, Fence, NodeDid, RunId, SessionId, TaskId};
 
+pub use remembered::{Change, Remembered};
+
 /// Progress of one attempt that is kept while its coordinator does not take it; what comes after it is not reported.
 const PROGRESS_MAX: usize = 4096;
 /// From so many pieces on that the coordinator has, those are left out that nobody needs any more.
 const PROGRESS_LONG: usize = 64;
+
+/// What was not answered is repeated after this part of the time since the lease ended.
+const SILENCE_PARTS: i64 = 4;
+/// That time is no longer than this, ms.
+const RESEND_MS_MAX: i64 = 300_000;
 
 /// What the machine of the node is asked to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -103,6 +109,10 @@ struct Held<S, R, G> {
     /// Number of the first piece that was never sent to it.
     unsent: u32,
     progress_at: BootMs,
+    /// Its coordinator has its session ended, and wants what it leaves: ms between SIGTERM and SIGKILL.
+    hand_in_grace_ms: Option<u64>,
+    /// Its session has ended, and what it left is on its way to the room: no lease is needed for that.
+    is_sharing: bool,
     /// A newer grant of the same task, which starts when this one has ended.
     next: Option<Box<(Grant<S>, BootMs)>>,
 }
@@ -127,43 +137,6 @@ pub struct WorkerHalf<P: Payload> {
     slots: slots::Slots,
 }
 
-/// What is to be remembered otherwise than before.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Change<P: Payload> {
-    /// This, of its task.
-    Keep(Box<Remembered<P>>),
-    /// Nothing of this task.
-    Forget(RunId, TaskId),
-}
-
-/// What a worker remembers of a grant across a restart of its node.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(bound(
-    serialize = "P::Report: Serialize, P::Progress: Serialize",
-    deserialize = "P::Report: Deserialize<'de>, P::Progress: Deserialize<'de>"
-))]
-pub struct Remembered<P: Payload> {
-    /// The coordinator's term in which it was granted or adopted.
-    pub epoch: Epoch,
-    /// Of that term.
-    pub coordinator: NodeDid,
-    /// Which.
-    pub granted: Granted,
-    /// Its session.
-    pub session: SessionId,
-    /// Where it ended: how.
-    pub report: Option<P::Report>,
-    /// Its grant is void: it was being killed.
-    pub void: bool,
-    /// Its session is frozen then, ms.
-    pub lease_end: BootMs,
-    /// What its session went through, without what nobody needs any more.
-    pub progress: Vec<P::Progress>,
-    /// The numbers of these pieces. An earlier version left nothing out, and wrote none.
-    #[serde(default)]
-    pub numbers: Vec<u32>,
-}
-
 impl<P: Payload> WorkerHalf<P> {
     /// A worker that holds nothing. `nonce` is one that it never used before, in an earlier life neither.
     #[must_use]
@@ -182,65 +155,6 @@ impl<P: Payload> WorkerHalf<P> {
         }
     }
 
-    /// Takes back what it held before its node was restarted.
-    pub fn restore(&mut self, remembered: Remembered<P>) {
-        let Remembered { epoch, coordinator, granted, session, report, void, lease_end, progress, numbers } =
-            remembered;
-        let numbers =
-            if numbers.len() == progress.len() { numbers } else { (0..).take(progress.len()).collect() };
-        let end = numbers.last().map_or(0, |last| last.saturating_add(1));
-        let progress = numbers.into_iter().zip(progress).collect();
-        self.hears_of_term(granted.attempt.run, epoch, &coordinator);
-        let phase = match report {
-            Some(report) => Phase::Ended { report, recorded: false, resend_at: 0 },
-            None if void => Phase::Killed,
-            None => Phase::Working,
-        };
-        let held = Held {
-            granted,
-            session,
-            lease_end,
-            phase,
-            progress,
-            end,
-            noted: 0,
-            unsent: 0,
-            progress_at: 0,
-            next: None,
-        };
-        self.held.insert(key(&held.granted), held);
-    }
-
-    /// What is to be remembered otherwise than at the last call: durable before anything that follows from it.
-    pub fn take_changes(&mut self) -> Vec<Change<P>> {
-        let changed = std::mem::take(&mut self.changed);
-        let change = |key: (RunId, TaskId)| match self.remember(&key) {
-            Some(kept) => Change::Keep(Box::new(kept)),
-            None => Change::Forget(key.0, key.1),
-        };
-        changed.into_iter().map(change).collect()
-    }
-
-    fn remember(&self, key: &(RunId, TaskId)) -> Option<Remembered<P>> {
-        let held = self.held.get(key)?;
-        let Term { epoch, coordinator, .. } = self.terms.get(&key.0)?.clone();
-        let report = match &held.phase {
-            Phase::Ended { report, .. } => Some(report.clone()),
-            Phase::Working | Phase::Frozen { .. } | Phase::Killed => None,
-        };
-        Some(Remembered {
-            epoch,
-            coordinator,
-            granted: held.granted.clone(),
-            session: held.session,
-            report,
-            void: held.phase == Phase::Killed,
-            lease_end: held.lease_end,
-            progress: held.progress.iter().map(|(_, piece)| piece.clone()).collect(),
-            numbers: held.progress.iter().map(|(number, _)| *number).collect(),
-        })
-    }
-
     /// Whether it has the result of a grant, and nothing else of it any more.
     #[must_use]
     pub fn has_ended(&self, granted: &Granted) -> bool {
@@ -253,6 +167,13 @@ impl<P: Payload> WorkerHalf<P> {
     pub fn is_void(&self, granted: &Granted) -> bool {
         let held = self.held.get(&key(granted)).filter(|held| held.granted == *granted);
         held.is_some_and(|held| held.phase == Phase::Killed)
+    }
+
+    /// If the coordinator has the session of a grant ended, and wants what it leaves: ms between SIGTERM and SIGKILL.
+    #[must_use]
+    pub fn hand_in_grace_ms(&self, granted: &Granted) -> Option<u64> {
+        let held = self.held.get(&key(granted)).filter(|held| held.granted == *granted);
+        held.and_then(|held| held.hand_in_grace_ms)
     }
 
     /// Whom it obeys in a run.
@@ -304,6 +225,7 @@ impl<P: Payload> WorkerHalf<P> {
         now: BootMs,
         out: &mut Vec<Effect<P>>,
     ) -> Result<(), String> {
+        self.hears_of(from, now);
         match message {
             Message::Grant { epoch, nonce, lease_ms, grant } => {
                 self.obeys(grant.granted.attempt.run, epoch, from)?;
@@ -326,14 +248,22 @@ impl<P: Payload> WorkerHalf<P> {
             }
             Message::Cancel { epoch, granted, grace_ms, keep } => {
                 self.obeys(granted.attempt.run, epoch, from)?;
-                match self.holds(&granted).map(|held| &held.phase) {
-                    Some(Phase::Working) => out.push(Effect::Cancel { granted, grace_ms, keep }),
-                    // Its lease is over, so another worker may have the task: it must not run to end itself.
-                    Some(Phase::Frozen { .. }) => {
-                        out.push(Effect::Cancel { granted, grace_ms: 0, keep: false })
+                let Some(held) = self.holds(&granted) else {
+                    self.unknown(from, granted, now, out);
+                    return Ok(());
+                };
+                match held.phase {
+                    Phase::Working => {
+                        let hand_in_grace_ms = keep.then_some(grace_ms);
+                        if std::mem::replace(&mut held.hand_in_grace_ms, hand_in_grace_ms) != hand_in_grace_ms
+                        {
+                            self.changed.insert(key(&granted));
+                        }
+                        out.push(Effect::Cancel { granted, grace_ms, keep });
                     }
-                    Some(Phase::Killed | Phase::Ended { .. }) => {}
-                    None => self.unknown(from, granted, now, out),
+                    // Its lease is over, so another worker may have the task: it must not run to end itself.
+                    Phase::Frozen { .. } => out.push(Effect::Cancel { granted, grace_ms: 0, keep: false }),
+                    Phase::Killed | Phase::Ended { .. } => {}
                 }
             }
             Message::Noted { epoch, granted, next } => {
@@ -373,6 +303,21 @@ impl<P: Payload> WorkerHalf<P> {
         Ok(())
     }
 
+    /// This coordinator is there: what waits for its answer is repeated now, where the next time would be later than usual.
+    fn hears_of(&mut self, from: &NodeDid, now: BootMs) {
+        let usual = now + self.settings.resend_ms;
+        for held in self.held.values_mut() {
+            if self.terms.get(&held.granted.attempt.run).is_none_or(|term| term.coordinator != *from) {
+                continue;
+            }
+            if let Phase::Ended { recorded: false, resend_at, .. } = &mut held.phase {
+                for due in [resend_at, &mut held.progress_at] {
+                    *due = if *due > usual { now } else { *due };
+                }
+            }
+        }
+    }
+
     /// The session of an attempt went through something.
     pub fn progress(
         &mut self,
@@ -389,6 +334,13 @@ impl<P: Payload> WorkerHalf<P> {
             self.changed.insert(key(granted));
         }
         self.act(now, out);
+    }
+
+    /// The session of an attempt has ended, and what it left is on its way to the room: its end is told after that, however long it takes.
+    pub fn shares(&mut self, granted: &Granted) {
+        if let Some(held) = self.holds(granted) {
+            held.is_sharing = true;
+        }
     }
 
     /// Policy, or a lack of resources, does not let an attempt start; or it never started and was taken back.
@@ -501,7 +453,9 @@ impl<P: Payload> WorkerHalf<P> {
                     held.phase = Phase::Frozen { since: now, resend_at: now + self.settings.heartbeat_ms };
                     out.push(Effect::Freeze(held.granted.clone()));
                 }
-                Phase::Frozen { since, .. } if now.saturating_sub(*since) >= lost_keep_ms => {
+                Phase::Frozen { since, .. }
+                    if now.saturating_sub(*since) >= lost_keep_ms && !held.is_sharing =>
+                {
                     held.phase = Phase::Killed;
                     self.changed.insert(key(&held.granted));
                     out.push(Effect::Kill(held.granted.clone()));
@@ -516,6 +470,9 @@ impl<P: Payload> WorkerHalf<P> {
                 *resend_at = now + self.settings.heartbeat_ms;
                 send(out, &term.coordinator, Message::Claimed { granted: held.granted.clone() });
             }
+            // Its lease is not renewed any more. The longer ago its end is, the longer the coordinator may stay away.
+            let silence_ms = (now - held.lease_end) / SILENCE_PARTS;
+            let resend_ms = resend_ms.max(silence_ms.min(RESEND_MS_MAX));
             let waits = held.waits_for_note::<P>();
             if held.tells::<P>() && held.progress_at <= now {
                 held.progress_at = now + if waits { resend_ms } else { self.settings.heartbeat_ms };
@@ -529,7 +486,8 @@ impl<P: Payload> WorkerHalf<P> {
                 && *resend_at <= now
             {
                 // What is recorded already is asked for rarely: it waits for the journal.
-                *resend_at = now + if *recorded { self.settings.heartbeat_ms } else { resend_ms };
+                *resend_at =
+                    now + if *recorded { self.settings.heartbeat_ms.max(resend_ms) } else { resend_ms };
                 let (granted, report) = (held.granted.clone(), report.clone());
                 send(out, &term.coordinator, Message::Result { granted, report });
             }
@@ -543,6 +501,7 @@ impl<P: Payload> WorkerHalf<P> {
             let waits = held.waits_for_note::<P>();
             let phase = match &held.phase {
                 Phase::Working => Some(held.lease_end),
+                Phase::Frozen { resend_at, .. } if held.is_sharing => Some(*resend_at),
                 Phase::Frozen { since, resend_at } => {
                     Some((since + self.settings.lost_keep_ms).min(*resend_at))
                 }
@@ -640,6 +599,8 @@ impl<P: Payload> WorkerHalf<P> {
             noted: 0,
             unsent: 0,
             progress_at: now,
+            hand_in_grace_ms: None,
+            is_sharing: false,
             next: None,
         };
         self.held.insert(key(&granted), held);

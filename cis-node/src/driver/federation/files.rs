@@ -338,6 +338,9 @@ impl Driver {
         let of_log = if log.is_some() { LogUpload::Underway } else { LogUpload::Over };
         let upload = Upload { report, files: has_files.then(|| stop.clone()), log: of_log };
         held.transfer = Some(Transfer::Upload(upload));
+        if let Some(worker) = self.federation.worker(&room) {
+            worker.shares(&granted);
+        }
         if has_files {
             let job = Job::Share { granted: granted.clone(), room: room.clone(), files, stop };
             if !self.parts.link.carry(job) {

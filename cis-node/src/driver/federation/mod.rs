@@ -57,7 +57,7 @@ use cis_core::federation::protocol::{BootMs, Settings};
 use cis_core::federation::transfer::FileList;
 use cis_core::fence::epoch_of;
 use cis_core::identity::Right;
-use cis_core::ids::{AttemptId, Epoch, Fence, NodeDid, Offset, RunId, SessionId, TimestampMs};
+use cis_core::ids::{AttemptId, Epoch, Fence, HostInstance, NodeDid, Offset, RunId, SessionId, TimestampMs};
 use cis_core::rate::Bucket;
 use cis_core::scheduler::placement::NodeOffer;
 use cis_core::scheduler::{Input, InputKind, LiveAttempt, Run};
@@ -139,6 +139,8 @@ struct Held {
     granted: Granted,
     session: SessionId,
     spec: Box<RemoteSpec>,
+    /// The session host that is to start its session; none: an earlier version did not keep it.
+    host: Option<HostInstance>,
     /// When its lease is over: its session may not have begun by then.
     lease_end: BootMs,
     /// Its files, while they come or go.

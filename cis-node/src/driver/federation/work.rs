@@ -15,7 +15,7 @@ use cis_core::federation::private::PrivateSpec;
 use cis_core::federation::protocol::message::{Grant, Granted, Message};
 use cis_core::federation::protocol::worker::{Change, Effect, Remembered, WorkerHalf};
 use cis_core::federation::protocol::{BootMs, Settings};
-use cis_core::ids::{AttemptId, SessionId, TimestampMs};
+use cis_core::ids::{AttemptId, HostInstance, SessionId, TimestampMs};
 use cis_host::protocol::{AtDeadline, Lease, ToHost};
 
 impl Driver {
@@ -81,8 +81,8 @@ impl Driver {
                 Change::Keep(remembered) => {
                     let Some(held) = self.federation.held.get(&remembered.granted.attempt) else { continue };
                     let AttemptId { run, task, .. } = remembered.granted.attempt.clone();
-                    let kept =
-                        Kept { room: room.to_owned(), remembered: *remembered, spec: held.spec.clone() };
+                    let (spec, host) = (held.spec.clone(), held.host);
+                    let kept = Kept { room: room.to_owned(), remembered: *remembered, spec, host };
                     match serde_json::to_string(&kept) {
                         Ok(text) => self.turn.hold(run, task, Some(text)),
                         Err(error) => tracing::error!(%run, %task, %error, "a task is not kept"),
@@ -100,7 +100,7 @@ impl Driver {
             Err(error) => return tracing::error!(%error, "tasks of other nodes are lost"),
         };
         for text in held {
-            let Ok(Kept { room, remembered, spec }) = serde_json::from_str(&text) else {
+            let Ok(Kept { room, remembered, spec, host }) = serde_json::from_str(&text) else {
                 tracing::error!("a task of another node is lost: a later version kept it");
                 continue;
             };
@@ -111,7 +111,7 @@ impl Driver {
             }
             let (lease_end, transfer, awaits) = (boot_ms(), None, None);
             let recalled = false;
-            let held = Held { room, granted, session, spec, lease_end, transfer, awaits, recalled };
+            let held = Held { room, granted, session, spec, host, lease_end, transfer, awaits, recalled };
             self.federation.held.insert(held.granted.attempt.clone(), held);
         }
     }
@@ -147,18 +147,43 @@ impl Driver {
                     self.parts.worker.adopt(attempt, session, *fence, slots, spec, &there);
                     self.upload_ahead(session, room.clone());
                     self.recall_news(&room, &granted, session, now);
-                    if self.federation.worker(&room).is_some_and(|worker| worker.is_void(&granted)) {
+                    if let Some((grace_ms, keep)) = self.end_of_held(&room, &granted) {
                         let (attempt, fence) = (attempt.clone(), *fence);
-                        self.parts.worker.tell(ToWorker::Cancel { attempt, fence, grace_ms: 0, keep: false });
+                        self.parts.worker.tell(ToWorker::Cancel { attempt, fence, grace_ms, keep });
                     }
                     if let Some(exit) = there.exit {
                         self.session_exited(session, &exit);
                     }
                 }
                 None if is_over => {}
+                None if self.never_began(&room, &granted) => {
+                    let (Granted { attempt, fence }, reason) = (granted, Refusal::Withdrawn { full: false });
+                    self.parts.worker.said.push(FromWorker::Refused { attempt, fence, reason });
+                }
                 None => self.held_lost(&room, &granted, now),
             }
         }
+    }
+
+    /// How the session of a grant was being ended in an earlier life of this node: ms between SIGTERM and SIGKILL, and whether what it leaves
+    /// is wanted.
+    fn end_of_held(&mut self, room: &str, granted: &Granted) -> Option<(u64, bool)> {
+        let worker = self.federation.worker(room)?;
+        if worker.is_void(granted) {
+            return Some((0, false));
+        }
+        worker.hand_in_grace_ms(granted).map(|grace_ms| (grace_ms, true))
+    }
+
+    /// The host that was to start the session of a grant has been there ever since, and has no such session: its files were on their way, or
+    /// it waited for the room.
+    fn never_began(&mut self, room: &str, granted: &Granted) -> bool {
+        let host = self.federation.held.get(&granted.attempt).and_then(|held| held.host);
+        let Some(worker) = self.federation.worker(room) else { return false };
+        host.is_some()
+            && host == self.host.instance()
+            && !worker.is_void(granted)
+            && worker.progress_of(granted).next().is_none()
     }
 
     /// Starts a task of another coordinator in an empty directory.
@@ -184,6 +209,7 @@ impl Driver {
             granted: granted.clone(),
             session,
             spec: Box::new(remote),
+            host: self.host.instance(),
             lease_end,
             transfer: None,
             awaits: None,
@@ -396,6 +422,9 @@ struct Kept {
     room: String,
     remembered: Remembered<TaskPayload>,
     spec: Box<RemoteSpec>,
+    /// The session host that was there when it was granted. Earlier versions wrote none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    host: Option<HostInstance>,
 }
 
 /// The session host freezes a session whose lease is over by itself: this node may be dead then.
