@@ -8,7 +8,7 @@ use eframe::egui::{self, Key, KeyboardShortcut, Modifiers, RichText, Ui};
 
 use crate::command::{Command, Sender};
 use crate::feed::{Pace, Shared};
-use crate::model::{Link, Model, Tone};
+use crate::model::{Link, Model, Tone, Update};
 use crate::panels::{Go, Scene, events, inbox, node, run, runs, session, settings, start};
 use crate::settings::{KEY, Settings};
 use crate::theme::{self, Mark};
@@ -80,9 +80,6 @@ impl Dashboard {
         if self.at == Go::Node && to != Go::Node {
             self.node.leave();
         }
-        if self.at == Go::Start && to != Go::Start {
-            self.start.leave();
-        }
         match to {
             Go::Session(_) if !matches!(self.at, Go::Session(_)) => self.from = self.at,
             Go::Session(_) => {}
@@ -97,8 +94,13 @@ impl Dashboard {
         shared.look();
         self.settings.follow(ui.ctx());
         shared.stands(ui.input(|input| input.focused), self.settings.notify);
-        let model = shared.model();
         let now = now_ms();
+        if self.at != Go::Start
+            && let Some(note) = self.start.outcome(now)
+        {
+            shared.apply(Update::Note(note));
+        }
+        let model = shared.model();
         self.keys(ui);
         egui::Panel::top("bar").show(ui, |ui| self.bar(ui, &model, now));
         status(ui, &model);

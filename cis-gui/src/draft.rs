@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use cis_core::dag::Dag;
+use cis_core::ids::InputId;
 
 /// A folder, as somebody looks into it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,4 +45,6 @@ pub struct NewRun {
     pub start: bool,
     /// No result of an earlier run is taken from the cache.
     pub no_cache: bool,
+    /// Sent twice with the same file, it is one run.
+    pub input: InputId,
 }

@@ -7,6 +7,7 @@ mod graph;
 mod rights;
 mod room_nodes;
 mod sessions;
+mod starts;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -20,8 +21,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::*;
 use crate::command::Verb;
 use crate::feed::files;
+use crate::model::Note;
 use crate::model::tests::detail;
-use crate::model::{Note, Update};
 
 struct Stage {
     shared: Arc<Shared>,

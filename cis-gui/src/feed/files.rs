@@ -8,6 +8,8 @@ use cis_client::Client;
 use cis_core::api::{CreateRun, Problem, ProblemKind, RunView, submitted_env};
 use cis_core::dag::MAX_FILE_BYTES;
 use cis_core::event::ExecutionMode;
+use cis_core::ids::InputId;
+use sha2::{Digest as _, Sha256};
 
 use super::problem;
 use crate::draft::{Draft, Folder, NewRun};
@@ -60,12 +62,13 @@ pub(crate) fn read(path: &Path) -> Result<Draft, Problem> {
 
 /// Makes a run of a file.
 pub(super) async fn submit(client: &Client, new: NewRun) -> Result<RunView, Problem> {
-    let NewRun { path, workdir, params, room, start, no_cache } = new;
+    let NewRun { path, workdir, params, room, start, no_cache, input } = new;
     let source = path.display().to_string();
     let text = tokio::task::spawn_blocking(move || bytes(&path)).await.map_err(|error| {
         Problem::new(ProblemKind::Internal, format!("reading {source} came to no end: {error}"))
     })??;
     let mode = if room.is_some() { ExecutionMode::Hybrid } else { ExecutionMode::Local };
+    let input = input_of(input, &text);
     let request = CreateRun {
         text,
         source,
@@ -79,9 +82,14 @@ pub(super) async fn submit(client: &Client, new: NewRun) -> Result<RunView, Prob
         start,
         no_cache,
         validate_only: false,
-        input: cis_client::input_id()?,
+        input,
     };
     client.create_run(&request).await.map_err(problem)
+}
+
+/// Returns the id that the node gets for a request with this text. A file that was edited after a lost answer is another run.
+fn input_of(input: InputId, text: &[u8]) -> InputId {
+    InputId::hashed(&format!("{input} {}", hex::encode(Sha256::digest(text))))
 }
 
 /// A file, whole. What is no file (a pipe, a device) is not waited for.
@@ -140,6 +148,14 @@ mod tests {
         assert!(problem.diagnostics.iter().any(|finding| finding.line == 6), "{problem:?}");
         // What is no file is not waited for.
         assert!(read(dir.path()).unwrap_err().detail.contains("no file"));
+    }
+
+    #[test]
+    fn a_form_makes_another_run_of_a_file_that_was_edited() {
+        let (one, other) = (InputId::hashed("one"), InputId::hashed("other"));
+        assert_eq!(input_of(one, b"a"), input_of(one, b"a"));
+        assert_ne!(input_of(one, b"a"), input_of(one, b"b"));
+        assert_ne!(input_of(one, b"a"), input_of(other, b"a"));
     }
 
     #[test]

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use cis_core::api::{Problem, RunView};
+use cis_core::api::{Problem, ProblemKind, RunView};
+use cis_core::ids::{InputId, TimestampMs};
 use eframe::egui::{self, Key, RichText, ScrollArea, Ui};
 
 use super::view::{self, Field, Kind};
 use crate::command::{Command, Slot};
 use crate::draft::{Draft, Folder, NewRun};
+use crate::model::{Note, Tone};
 use crate::panels::{Go, Scene, refusal};
 use crate::theme;
 use crate::widgets::{empty, one_line};
@@ -34,6 +36,8 @@ pub struct Start {
     no_cache: bool,
     /// The run that was asked for.
     sent: Option<Slot<RunView>>,
+    /// The newest request, until the node has said what became of it.
+    asked: Option<NewRun>,
     refused: Option<Problem>,
 }
 
@@ -53,45 +57,76 @@ impl Start {
         (self.of, self.refused) = (None, None);
     }
 
-    /// Somebody goes elsewhere: a run that is being made is told of, and not gone to later.
-    pub fn leave(&mut self) {
-        self.sent = None;
+    /// Takes the answer to what was sent, once it is there.
+    fn answer(&mut self) -> Option<Result<RunView, Problem>> {
+        let answer = self.sent.as_ref().and_then(Slot::take)?;
+        match &answer {
+            Ok(_) => {
+                // The next one begins with the folder of this one.
+                *self = Self {
+                    path: std::mem::take(&mut self.path),
+                    folder: self.folder.take(),
+                    ..Self::default()
+                };
+            }
+            Err(problem) => {
+                self.sent = None;
+                if !may_be_made(problem) {
+                    self.asked = None;
+                }
+                self.refused = Some(problem.clone());
+            }
+        }
+        Some(answer)
+    }
+
+    /// Returns what became of a run that was asked for, for a person who looks at another view.
+    pub fn outcome(&mut self, now: TimestampMs) -> Option<Note> {
+        Some(match self.answer()? {
+            Ok(run) => {
+                let text = format!("Run created: {} {}", run.dag, run.id.short());
+                Note { at_ms: now, tone: Tone::Good, text, hint: None }
+            }
+            Err(problem) => Note { at_ms: now, tone: Tone::Bad, text: problem.detail, hint: problem.hint },
+        })
     }
 
     fn submit(&mut self, draft: &Draft, start: bool, scene: &Scene<'_>) {
-        let slot = Slot::default();
-        let new = NewRun {
+        let mut new = NewRun {
             path: draft.path.clone(),
             workdir: self.workdir.trim().to_owned(),
             params: view::given(&draft.dag, &self.typed),
             room: self.room.as_ref().map(|room| room.trim().to_owned()),
             start,
             no_cache: self.no_cache,
+            input: InputId::NONE,
         };
-        scene.to.send(Command::Submit(Box::new(new), slot.clone()));
-        self.sent = Some(slot);
-        self.refused = None;
+        // The run of an earlier request may have been made although its answer was lost. With the same id, it is made once.
+        let is_same = |asked: &&NewRun| **asked == NewRun { input: asked.input, ..new.clone() };
+        let input = self.asked.as_ref().filter(is_same).map(|asked| asked.input);
+        new.input = match input.map_or_else(cis_client::input_id, Ok) {
+            Ok(input) => input,
+            Err(problem) => {
+                self.refused = Some(problem);
+                return;
+            }
+        };
+        let slot = Slot::default();
+        scene.to.send(Command::Submit(Box::new(new.clone()), slot.clone()));
+        (self.sent, self.asked, self.refused) = (Some(slot), Some(new), None);
     }
+}
+
+/// Whether the run may have been made: the node was not reached, or did not say that it refuses the request.
+fn may_be_made(problem: &Problem) -> bool {
+    matches!(problem.kind, ProblemKind::Unavailable | ProblemKind::Internal)
 }
 
 /// Draws it.
 pub fn show(ui: &mut Ui, state: &mut Start, scene: &mut Scene<'_>) {
-    match state.sent.as_ref().and_then(Slot::take) {
-        Some(Ok(run)) => {
-            // The next one begins with the folder of this one.
-            *state = Start {
-                path: std::mem::take(&mut state.path),
-                folder: state.folder.take(),
-                ..Start::default()
-            };
-            scene.go = Some(Go::Run(run.id));
-            return;
-        }
-        Some(Err(problem)) => {
-            state.sent = None;
-            state.refused = Some(problem);
-        }
-        None => {}
+    if let Some(Ok(run)) = state.answer() {
+        scene.go = Some(Go::Run(run.id));
+        return;
     }
     if state.folder.is_none() {
         state.browse(PathBuf::new(), scene);
