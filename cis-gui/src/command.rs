@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cis_core::api::{
-    AdmitNode, AnswerWith, ExplainView, MatrixAccountView, Problem, RoomNodeView, RunView, TimeView, WhyView,
+    AdmitNode, AnswerReceipt, AnswerWith, ExplainView, MatrixAccountView, Problem, RoomNodeView, RunView,
+    TimeView, WhyView,
 };
 use cis_core::event::{ArtifactRecord, PromptKind, RetryScope};
 use cis_core::ids::{RunId, SessionId, TimestampMs};
@@ -66,6 +67,8 @@ pub enum Command {
         again: Option<TimestampMs>,
         /// Beside a rejection.
         reason: Option<String>,
+        /// What becomes of it.
+        slot: Slot<AnswerReceipt>,
     },
     /// Steers a run.
     Steer(RunId, Verb),

@@ -63,8 +63,18 @@ impl Stage {
         self.steps();
     }
 
-    /// The node refused what was sent.
-    fn refused(&mut self) {
+    /// The node refused the answers among what was sent.
+    fn refused(&mut self, sent: &[Command]) {
+        for command in sent {
+            if let Command::Answer { slot, .. } = command {
+                slot.fill(Err(Problem::new(ProblemKind::Unavailable, "refused")));
+            }
+        }
+        self.steps();
+    }
+
+    /// A note says that another command failed.
+    fn failed_note(&mut self) {
         let note = Note { at_ms: now_ms(), tone: Tone::Bad, text: "refused".into(), hint: None };
         self.shared.apply(Update::Note(note));
         self.steps();
@@ -72,7 +82,12 @@ impl Stage {
 
     /// What stands in the field for an answer.
     fn written(&self) -> String {
-        self.harness.get_by_label("Answer in words").value().unwrap_or_default()
+        self.value("Answer in words")
+    }
+
+    /// What stands in a field.
+    fn value(&self, label: &str) -> String {
+        self.harness.get_by_label(label).value().unwrap_or_default()
     }
 
     fn shows(&self, text: &str) -> bool {
@@ -135,7 +150,7 @@ fn words_are_typed_and_a_password_is_not() {
         "{sent:?}"
     );
     assert_eq!(stage.written(), "", "it is on its way");
-    stage.refused();
+    stage.refused(&sent);
     assert_eq!(stage.written(), "green", "nobody writes it again");
     stage.click("Send");
     assert_eq!(stage.sent().len(), 1);
@@ -171,7 +186,7 @@ fn an_option_and_words_are_reached_by_keys_and_sent_by_enter() {
     stage.harness.key_press(Key::Enter);
     stage.steps();
     assert!(stage.sent().is_empty(), "what became of the first is not known yet");
-    stage.refused();
+    stage.refused(&sent);
     // A key and its letter come together.
     let key = Key::A;
     let modifiers = Modifiers::NONE;
@@ -242,8 +257,7 @@ fn foreign_names_of_any_size_are_drawn() {
         run.run.dag = name;
         stage.shared.apply(Update::Run(Box::new(run)));
     }
-    let note = Note { at_ms: now_ms(), tone: Tone::Bad, text: "refused".into(), hint: None };
-    stage.shared.apply(Update::Note(note));
+    stage.failed_note();
     stage.click("Runs");
     assert!(stage.shows("שלום"));
 }

@@ -19,23 +19,21 @@ const LOG_BYTES: usize = 256 * 1024;
 /// Carries one out and says what became of it.
 pub(super) async fn act(client: Arc<Client>, shared: Arc<Shared>, command: Command) {
     let outcome = match command {
-        Command::Answer { item, with, hash, again, reason } => {
+        Command::Answer { item, with, hash, again, reason, slot } => {
             let hash = Some(hash).filter(|hash| !hash.is_empty());
-            answer(
-                &client,
-                &item,
-                Answer {
-                    with,
-                    reason,
-                    hash,
-                    again,
-                    input: match cis_client::input_id() {
-                        Ok(input) => input,
-                        Err(failed) => return shared.note(Tone::Bad, failed.detail, failed.hint),
-                    },
-                },
-            )
-            .await
+            let receipt = match cis_client::input_id() {
+                Ok(input) => {
+                    let answer = Answer { with, reason, hash, again, input };
+                    client.answer(&item, &answer).await.map_err(problem)
+                }
+                Err(failed) => Err(failed),
+            };
+            let told = match &receipt {
+                Ok(receipt) => Ok(format!("Answered: {}", receipt.text)),
+                Err(failed) => Err(failed.clone()),
+            };
+            fill(&shared, &slot, receipt);
+            told
         }
         Command::Steer(run, verb) => {
             let id = run.to_string();
@@ -134,11 +132,6 @@ fn admitted(admit: &AdmitNode, nodes: &[RoomNodeView]) -> String {
         may if may.is_empty() => format!("{name} has no rights in the room"),
         may => format!("{name} may {may}"),
     }
-}
-
-async fn answer(client: &Client, item: &str, answer: Answer) -> Result<String, Problem> {
-    let receipt = client.answer(item, &answer).await.map_err(problem)?;
-    Ok(format!("Answered: {}", receipt.text))
 }
 
 /// Files may be slow.

@@ -1,5 +1,6 @@
 //! Decisions in the inbox, actions that need a second click, the status line, and the list of sessions.
 
+use cis_core::api::AnswerReceipt;
 use cis_core::event::RunState;
 use cis_core::ids::RunId;
 
@@ -30,6 +31,14 @@ fn two(stage: &mut Stage, until_ms: Option<i64>) {
     stage.steps();
 }
 
+/// Writes the reason of a decision.
+fn write_reason(stage: &mut Stage, reason: &str) {
+    stage.harness.get_by_label("Reason").focus();
+    stage.steps();
+    stage.harness.get_by_label("Reason").type_text(reason);
+    stage.steps();
+}
+
 #[test]
 fn inbox_cards_name_the_run_and_its_parameters() {
     let mut stage = stage();
@@ -46,10 +55,14 @@ fn an_approval_has_a_reason_and_shows_its_deadline() {
     let mut stage = stage();
     two(&mut stage, Some(now_ms() + 20 * 60_000));
     assert!(stage.shows("expires in 20 min: the task fails then"));
-    stage.harness.get_by_label("Reason").focus();
-    stage.steps();
-    stage.harness.get_by_label("Reason").type_text("not on a Friday");
-    stage.steps();
+    stage.click("Approve");
+    let sent = stage.sent();
+    assert!(
+        matches!(&sent[..], [Command::Answer { reason: None, .. }]),
+        "an empty reason is not sent: {sent:?}"
+    );
+    stage.refused(&sent);
+    write_reason(&mut stage, "not on a Friday");
     stage.harness.key_press(Key::Enter);
     stage.steps();
     assert!(stage.sent().is_empty(), "Enter in the field decides nothing");
@@ -59,13 +72,67 @@ fn an_approval_has_a_reason_and_shows_its_deadline() {
         panic!("{sent:?}")
     };
     assert_eq!((option.as_str(), reason.as_deref()), ("id:reject", Some("not on a Friday")));
-    stage.refused();
-    stage.click("Approve");
+}
+
+#[test]
+fn the_reason_of_a_decision_that_failed_is_in_its_field_again() {
+    let mut stage = stage();
+    two(&mut stage, None);
+    write_reason(&mut stage, "not on a Friday");
+    stage.click("Reject");
     let sent = stage.sent();
-    assert!(
-        matches!(&sent[..], [Command::Answer { reason: None, .. }]),
-        "an empty reason is not sent: {sent:?}"
-    );
+    assert_eq!(stage.value("Reason"), "", "it is on its way");
+    stage.refused(&sent);
+    assert_eq!(stage.value("Reason"), "not on a Friday", "nobody writes it again");
+    stage.click("Reject");
+    let sent = stage.sent();
+    let [Command::Answer { reason, .. }] = sent.as_slice() else { panic!("{sent:?}") };
+    assert_eq!(reason.as_deref(), Some("not on a Friday"));
+    // Its item is over by then: the reason is not lost either.
+    stage.shared.apply(Update::Inbox(vec![approval(2, None)]));
+    stage.refused(&sent);
+    assert!(stage.shows("What you were answering is over"));
+}
+
+#[test]
+fn an_answer_waits_for_its_own_outcome() {
+    let mut stage = stage();
+    two(&mut stage, None);
+    write_reason(&mut stage, "not on a Friday");
+    stage.click("Reject");
+    let sent = stage.sent();
+    assert_eq!(sent.len(), 1);
+    stage.failed_note();
+    assert_eq!(stage.value("Reason"), "", "another command failed");
+    stage.click("Reject");
+    assert!(stage.sent().is_empty(), "the first answer is still on its way");
+    stage.refused(&sent);
+    stage.click("Reject");
+    assert_eq!(stage.sent().len(), 1);
+}
+
+#[test]
+fn answers_of_two_items_are_told_apart() {
+    let mut stage = stage();
+    two(&mut stage, None);
+    write_reason(&mut stage, "too late");
+    stage.click("Reject");
+    let first = stage.sent();
+    stage.harness.state_mut().inbox.pick(approval(2, None).name());
+    stage.steps();
+    write_reason(&mut stage, "too early");
+    stage.click("Reject");
+    let second = stage.sent();
+    let [Command::Answer { item, slot, .. }] = second.as_slice() else { panic!("{second:?}") };
+    assert_eq!(*item, approval(2, None).name());
+    stage.refused(&first);
+    assert_eq!(stage.value("Reason"), "", "this is the field of the other item");
+    slot.fill(Ok(AnswerReceipt::new(approval(2, None).id, "ann".into(), "Reject".into())));
+    stage.steps();
+    assert_eq!(stage.value("Reason"), "");
+    stage.harness.state_mut().inbox.pick(approval(1, None).name());
+    stage.steps();
+    assert_eq!(stage.value("Reason"), "too late");
 }
 
 #[test]

@@ -1,14 +1,15 @@
 //! The inbox, drawn.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cis_core::api::{AnswerWith, InboxItem, option_numbers};
+use cis_core::api::{AnswerReceipt, AnswerWith, InboxItem, option_numbers};
 use cis_core::event::PromptKind;
 use eframe::egui::{self, Key, RichText, ScrollArea, Ui};
 
 use super::view::{self, Card};
-use crate::command::Command;
-use crate::model::{Link, Model, Tone};
+use crate::command::{Command, Slot};
+use crate::model::{Link, Model};
 use crate::panels::{Go, Scene, refusal, unknown};
 use crate::theme::{self, Mark};
 use crate::widgets::{empty, mark, one_line};
@@ -22,8 +23,6 @@ const SCREEN_CHARS: usize = 16_000;
 const REASON_CHARS: usize = 500;
 /// So many options are buttons; another one is an answer in words.
 const OPTIONS_MAX: usize = 50;
-/// An answer's outcome is waited for so long, ms.
-const SENT_MS: i64 = 5_000;
 /// What comes to stand where another item stood takes no clicks for so long, s: nobody has read it.
 const UNREAD_S: f64 = 0.7;
 
@@ -38,8 +37,8 @@ pub struct Inbox {
     text_of: Option<String>,
     /// What a key chose and the next frame gives the keys to.
     reach: Option<Reach>,
-    /// The newest answer, whose outcome is waited for.
-    sent: Option<Sent>,
+    /// Answers by their items, until they are accepted, or their words are in the field again.
+    sent: BTreeMap<String, Sent>,
     /// The item that somebody wants to answer once more.
     again: Option<String>,
 }
@@ -57,12 +56,17 @@ impl Inbox {
 /// An answer that was sent.
 #[derive(Debug)]
 struct Sent {
-    /// Of this item.
-    name: String,
-    /// When, Unix ms.
-    at_ms: i64,
-    /// What somebody wrote for it.
+    /// What becomes of it.
+    slot: Slot<AnswerReceipt>,
+    /// What somebody wrote for it: the answer itself, or the reason of a decision.
     words: String,
+}
+
+impl Sent {
+    /// Whether it was accepted; none: that is not known yet.
+    fn accepted(&self) -> Option<bool> {
+        self.slot.look(|answer| answer.map(Result::is_ok))
+    }
 }
 
 /// What can be reached with a key.
@@ -125,17 +129,23 @@ fn over(ui: &mut Ui, state: &mut Inbox) {
     }
 }
 
-/// What somebody wrote for an answer that was refused is in its field again.
+/// What somebody wrote for an answer that was refused is in its field again, once its item is shown or is over.
 fn give_back(state: &mut Inbox, model: &Model) {
-    let (Some(sent), Some(note)) = (&mut state.sent, model.notes.last()) else { return };
-    if note.at_ms < sent.at_ms {
+    let Inbox { sent, text, text_of, .. } = state;
+    sent.retain(|_, sent| match sent.accepted() {
+        None => true,
+        Some(accepted) => !accepted && !sent.words.is_empty(),
+    });
+    if !text.is_empty() {
         return;
     }
-    let shown = state.text_of.as_ref() == Some(&sent.name) || model.inbox.named(&sent.name).is_none();
-    if note.tone == Tone::Good {
-        sent.words.clear();
-    } else if state.text.is_empty() && shown {
-        (state.text, state.text_of) = (std::mem::take(&mut sent.words), Some(sent.name.clone()));
+    let is_due = |name: &String, sent: &mut Sent| {
+        let shown = text_of.as_ref() == Some(name) || model.inbox.named(name).is_none();
+        shown && sent.accepted() == Some(false)
+    };
+    let due = sent.extract_if(.., is_due).next();
+    if let Some((name, sent)) = due {
+        (*text, *text_of) = (sent.words, Some(name));
     }
 }
 
@@ -299,7 +309,7 @@ fn given(ui: &mut Ui, state: &mut Inbox, item: &InboxItem, scene: &Scene<'_>) {
         }
         return;
     }
-    hold(ui, state, &name, scene);
+    hold(ui, state, &name);
     let reach = if ui.is_enabled() { state.reach.take() } else { None };
     let chosen = option_buttons(ui, item, reach);
     let words = reach == Some(Reach::Words);
@@ -314,22 +324,18 @@ fn given(ui: &mut Ui, state: &mut Inbox, item: &InboxItem, scene: &Scene<'_>) {
         (chosen, None)
     };
     if let Some(with) = with {
-        let words = if let AnswerWith::Text { text } = &with { text.clone() } else { String::new() };
-        (state.sent, state.again) = (Some(Sent { name, at_ms: scene.now, words }), None);
+        let words = if let AnswerWith::Text { text } = &with { Some(text) } else { reason.as_ref() };
+        let (slot, words) = (Slot::default(), words.cloned().unwrap_or_default());
+        state.sent.insert(name.clone(), Sent { slot: slot.clone(), words });
+        state.again = None;
         let (hash, again) = (item.hash.clone(), item.answered_ms);
-        scene.to.send(Command::Answer { item: item.name(), with, hash, again, reason });
+        scene.to.send(Command::Answer { item: name, with, hash, again, reason, slot });
     }
 }
 
 /// Disables what follows while the outcome of an answer is unknown, and while nobody can have read the item.
-fn hold(ui: &mut Ui, state: &mut Inbox, name: &str, scene: &Scene<'_>) {
-    let told = scene.model.notes.last().map(|note| note.at_ms);
-    let waits = |sent: &&Sent| sent.name == name && told.is_none_or(|told| told < sent.at_ms);
-    if let Some(at_ms) = state.sent.as_ref().filter(waits).map(|sent| sent.at_ms)
-        && scene.now - at_ms < SENT_MS
-    {
-        let left = (at_ms + SENT_MS - scene.now).unsigned_abs();
-        ui.ctx().request_repaint_after(Duration::from_millis(left));
+fn hold(ui: &mut Ui, state: &mut Inbox, name: &str) {
+    if state.sent.get(name).is_some_and(|sent| sent.accepted().is_none()) {
         ui.disable();
     }
     if let Some(since) = state.since {
