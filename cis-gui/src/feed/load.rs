@@ -231,6 +231,8 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use cis_core::api::Problem;
+    use cis_core::ids::SessionId;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -326,11 +328,11 @@ mod tests {
         assert_eq!(fate(&ClientError::NotRunning { socket: "/s".into() }), Fate::Away);
     }
 
-    /// Answers each request at a socket; gives the paths that were asked for.
-    async fn node(listener: tokio::net::UnixListener, status: &str, times: usize) -> Vec<String> {
+    /// Answers a request at a socket with each of these bodies; gives the paths that were asked for.
+    async fn node(listener: tokio::net::UnixListener, status: &str, bodies: Vec<String>) -> Vec<String> {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let mut paths = Vec::new();
-        while paths.len() < times {
+        for body in bodies {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
@@ -338,7 +340,9 @@ mod tests {
             }
             let head = String::from_utf8(head).unwrap();
             paths.push(head.split(' ').nth(1).unwrap_or_default().to_owned());
-            let text = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}");
+            let length = body.len();
+            let text =
+                format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
             stream.write_all(text.as_bytes()).await.unwrap();
         }
         paths
@@ -353,9 +357,34 @@ mod tests {
         shared.want([run(1)].into());
         let client = Arc::new(Client::new(&path, None));
         let loader = tokio::spawn(serve(client, Arc::clone(&shared)));
-        let asked = tokio::time::timeout(Duration::from_secs(20), node(listener, "500 Broken", 2)).await;
+        let answers = node(listener, "500 Broken", vec!["{}".to_owned(); 2]);
+        let asked = tokio::time::timeout(Duration::from_secs(20), answers).await;
         loader.abort();
         let asked = asked.expect("it is wanted still");
         assert!(asked[0].starts_with("/v1/runs/") && asked[0] == asked[1], "{asked:?}");
+    }
+
+    #[tokio::test]
+    async fn all_pages_of_live_sessions_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        let page = |n: u128, state: &str, next: Value| {
+            let session = json!({ "id": SessionId::from_parts(7, n), "run": null, "task": null, "attempt": null,
+                "name": null, "state": state, "pid": null, "tty": true, "size": null, "command": "bash",
+                "created_ms": 1, "ended_ms": null, "exit_code": null });
+            json!({ "items": [session], "next": next }).to_string()
+        };
+        let pages = vec![
+            page(3, "ready", "more".into()),
+            page(2, "ready", Value::Null),
+            page(1, "exited", "older".into()),
+        ];
+        let node = tokio::spawn(node(listener, "200 OK", pages));
+        let listed = crate::feed::sessions(&Client::new(&path, None)).await.unwrap();
+        let ids: Vec<SessionId> = listed.iter().map(|session| session.id).collect();
+        assert_eq!(ids, [3, 2, 1].map(|n| SessionId::from_parts(7, n)));
+        let asked = node.await.unwrap();
+        assert!(asked[1].contains("after=more"), "{asked:?}");
     }
 }

@@ -239,7 +239,7 @@ pub fn start(client: Client, shared: &Arc<Shared>) -> std::io::Result<Sender> {
 
 /// Lists the live sessions, and the newest ended sessions without a run: no other view leads to these.
 async fn sessions(client: &Client) -> Result<Vec<SessionView>, ClientError> {
-    let mut all = client.sessions(&ListSessions::default()).await?.items;
+    let mut all = client.all_sessions(&ListSessions::default()).await?.items;
     let newest =
         ListSessions { all: true, standalone: true, limit: Some(ENDED_SESSIONS), ..ListSessions::default() };
     let ended = client.sessions(&newest).await?.items.into_iter();

@@ -139,5 +139,9 @@ fn sessions(ui: &mut Ui, scene: &mut Scene<'_>) {
             ui.end_row();
         }
     });
+    let more = scene.model.sessions.all().count().saturating_sub(SESSIONS_MAX);
+    if more > 0 {
+        ui.label(RichText::new(format!("and {more} more")).weak());
+    }
     scene.go = scene.go.or(go);
 }

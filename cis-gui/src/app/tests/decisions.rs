@@ -185,22 +185,35 @@ fn a_lost_connection_moves_nothing() {
     assert_eq!(stage.harness.get_by_label("Pause").rect(), before);
 }
 
-#[test]
-fn the_listed_sessions_are_counted_and_have_logs() {
-    let mut stage = stage();
+/// Opens the view of a node with so many live sessions, and one that has ended.
+fn show_sessions(stage: &mut Stage, live: u128) {
     let session = |n: u128, state: &str| {
         json!({ "id": cis_core::ids::SessionId::from_parts(7, n), "run": null, "task": null, "attempt": null,
             "name": format!("shell-{n}"), "state": state, "pid": null, "tty": true, "size": null, "command": "bash",
             "created_ms": 1, "ended_ms": null, "exit_code": null })
     };
-    let views: Vec<_> = (0..7).map(|n| session(n, "ready")).chain([session(7, "exited")]).collect();
+    let views: Vec<_> = (0..live).map(|n| session(n, "ready")).chain([session(live, "exited")]).collect();
     let node = json!({ "running": true, "pid": 1, "version": "1", "socket": "/s", "home": "/h", "did": null,
         "host_pid": null, "stays": true, "started_ms": 1, "open_runs": 0, "live_sessions": 0, "max_sessions": 1000 });
     stage.shared.apply(Update::Node(Box::new(serde_json::from_value(node).unwrap())));
     stage.shared.apply(Update::Sessions(serde_json::from_value(json!(views)).unwrap()));
     stage.harness.key_press_modifiers(Modifiers::CTRL, Key::Num4);
     stage.steps();
+}
+
+#[test]
+fn a_long_list_of_sessions_says_how_many_it_leaves_out() {
+    let mut stage = stage();
+    show_sessions(&mut stage, 401);
+    assert!(stage.shows("401 live of at most 1000") && stage.shows("and 2 more"));
+}
+
+#[test]
+fn the_listed_sessions_are_counted_and_have_logs() {
+    let mut stage = stage();
+    show_sessions(&mut stage, 7);
     assert!(stage.shows("7 live of at most 1000") && stage.shows("shell-7"));
+    assert!(!stage.shows(" more"), "all are listed");
     let ended = cis_core::ids::SessionId::from_parts(7, 7);
     stage.click(&ended.short());
     stage.sent();
