@@ -3,6 +3,7 @@
 //! Owns both ends. Nobody waits here: what does not fit is lost, as messages are.
 
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 use crate::commands::DefaultAnswer;
 use crate::file_jobs::Job;
@@ -97,7 +98,16 @@ impl Link {
 
     /// Does something about files of tasks; the driver is told. Says whether it will be done.
     pub(crate) fn carry(&self, job: Job) -> bool {
-        self.0.try_send(Wish::Files(Box::new(job))).is_ok()
+        self.try_carry(job).is_ok()
+    }
+
+    /// The same, and gives back the job where too many wait.
+    pub(crate) fn try_carry(&self, job: Job) -> Result<(), Box<Job>> {
+        match self.0.try_send(Wish::Files(Box::new(job))) {
+            Err(TrySendError::Full(Wish::Files(job))) => Err(job),
+            // The federation task has ended with the node.
+            _ => Ok(()),
+        }
     }
 
     /// Forwards the answer of a task's file to the node of its session. It may be lost: then the scheduler fails the attempt.

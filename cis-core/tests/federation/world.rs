@@ -660,6 +660,7 @@ impl From<Kept> for Remembered<Nothing> {
             lease_end: kept.lease_end,
             progress: Vec::new(),
             numbers: Vec::new(),
+            hand_in_grace_ms: None,
         }
     }
 }

@@ -7,7 +7,8 @@ mod carrier;
 mod matrix;
 mod memory;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use self::matrix::Matrix;
 use self::memory::Memory;
 pub use self::memory::Rooms as RoomsInMemory;
 use crate::account::{Backoff, boot_ms};
-use crate::commands::Command;
+use crate::commands::{Command, DefaultAnswer};
 use crate::file_jobs::Job;
 use crate::link::{LinkEnd, Wish};
 use crate::node::Node;
@@ -50,6 +51,9 @@ const UNTRUSTED_MAX: usize = 50;
 /// So many of them are known.
 const TWINS_MAX: usize = 100;
 
+/// So many wishes wait for the homeserver here; what comes after them is dropped, and repeated by the protocol.
+const LATE_MAX: usize = 4096;
+
 /// Characters of a name or a version.
 const WORD_MAX: usize = 64;
 
@@ -59,6 +63,8 @@ type Sent = (To, u64);
 struct Task {
     node: Arc<Node>,
     wishes: mpsc::Receiver<Wish>,
+    /// Those that came while no homeserver was there for them.
+    late: VecDeque<Wish>,
     /// As they were named.
     named: BTreeSet<String>,
     /// Their ids.
@@ -92,6 +98,7 @@ pub(crate) fn start(node: Arc<Node>, end: LinkEnd) {
     let task = Task {
         node,
         wishes: end.0,
+        late: VecDeque::new(),
         named: BTreeSet::new(),
         rooms: BTreeSet::new(),
         devices: BTreeMap::new(),
@@ -132,8 +139,34 @@ impl Task {
                 Ok(()) => return,
                 Err(trouble) => {
                     tracing::warn!(%trouble, "other nodes are not heard");
-                    tokio::time::sleep(backoff.after_own_failure()).await;
+                    let pause = match &trouble {
+                        Trouble::Matrix(error) => backoff.after(error),
+                        _ => backoff.after_own_failure(),
+                    };
+                    if self.wait(pause).await.is_err() {
+                        return;
+                    }
                 }
+            }
+        }
+    }
+
+    /// Lets the time pass until the homeserver is asked again. What needs no homeserver is done meanwhile.
+    ///
+    /// # Errors
+    /// The driver has ended.
+    async fn wait(&mut self, pause: Duration) -> Result<(), ()> {
+        let mut over = pin!(tokio::time::sleep(pause));
+        loop {
+            let wish = tokio::select! {
+                () = &mut over => return Ok(()),
+                wish = self.wishes.recv() => wish.ok_or(())?,
+            };
+            match wish {
+                Wish::Files(job) => self.carry(*job),
+                Wish::Answer(default) => self.answer(*default),
+                wish if self.late.len() < LATE_MAX => self.late.push_back(wish),
+                _ => {}
             }
         }
     }
@@ -149,6 +182,9 @@ impl Task {
         self.rooms.clear();
         for name in self.named.clone() {
             self.try_to_enter(&carrier, &name).await?;
+        }
+        while let Some(wish) = self.late.pop_front() {
+            self.obey(&carrier, wish).await?;
         }
         loop {
             self.greet(&carrier);
@@ -459,12 +495,14 @@ impl Task {
                 tokio::spawn(self.sending(carrier, &to, &draft));
             }
             Wish::Files(job) => self.carry(*job),
-            Wish::Answer(default) => {
-                let node = Arc::clone(&self.node);
-                tokio::spawn(async move { node.answer_by_default(*default).await });
-            }
+            Wish::Answer(default) => self.answer(*default),
         }
         Ok(())
+    }
+
+    fn answer(&self, default: DefaultAnswer) {
+        let node = Arc::clone(&self.node);
+        tokio::spawn(async move { node.answer_by_default(default).await });
     }
 
     fn carry(&self, job: Job) {

@@ -1,17 +1,21 @@
 //! Putting files in place below a directory, all or none: written beside their places first, renamed
 //! when every one is there and whole.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::io::Write as _;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, accessat, fchmod, fstat, mkdirat, openat};
-use rustix::fs::{renameat, unlinkat};
+use rustix::fs::{
+    Access, AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, accessat, fchmod, flock, fstat,
+};
+use rustix::fs::{mkdirat, openat, renameat, unlinkat};
 use rustix::io::Errno;
 
 use super::tree::split;
-use super::{FilesError, Tree, is_own_group};
+use super::{FilesError, STAGING, Tree, is_own_group};
 
 /// What stands at a path where a regular file is to be put: one, or nothing.
 ///
@@ -54,6 +58,9 @@ pub(crate) fn fits(tree: &mut Tree, rel: &Path) -> Result<Option<File>, FilesErr
     }
 }
 
+/// A directory in which nothing was written for so long, and which nobody has locked, was left, s.
+const LEFT_SECS: u64 = 3600;
+
 /// Files that wait next to their places. Dropped, what is left of them is removed.
 pub(crate) struct Staging {
     tree: Tree,
@@ -87,8 +94,38 @@ impl Staged {
     }
 }
 
+/// Removes the files in a directory.
+fn empty(dir: &OwnedFd) {
+    let entries = Dir::read_from(dir).into_iter().flatten().flatten();
+    let is_dots = |name: &CStr| name == c"." || name == c"..";
+    entries.filter(|entry| !is_dots(entry.file_name())).for_each(|entry| {
+        let _ = unlinkat(dir, entry.file_name(), AtFlags::empty());
+    });
+}
+
+/// Removes what was left by a node that was killed while it put files in place.
+fn remove_left(root: BorrowedFd<'_>) {
+    let Ok(entries) = Dir::read_from(root) else { return };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        if !name.to_bytes().starts_with(STAGING.as_bytes()) {
+            continue;
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let Ok(dir) = openat(root, name, flags, Mode::empty()) else { continue };
+        let age =
+            fstat(&dir).map_or(0, |stat| now.saturating_sub(u64::try_from(stat.st_mtime).unwrap_or(now)));
+        // Earlier versions lock none.
+        if age > LEFT_SECS && flock(&dir, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            empty(&dir);
+            let _ = unlinkat(root, name, AtFlags::REMOVEDIR);
+        }
+    }
+}
+
 impl Staging {
-    /// A directory of this name below `tree`, empty: one that an earlier try left is emptied.
+    /// A directory of this name below `tree`, empty: one that an earlier try left is emptied. Others that were left are removed.
     pub(crate) fn new(tree: Tree, name: String) -> Result<Self, FilesError> {
         let full = tree.path().join(&name);
         let refuse = |error: Errno| FilesError::Write { path: full.clone(), source: error.into() };
@@ -98,10 +135,10 @@ impl Staging {
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let dir = openat(tree.root(), &*name, flags, Mode::empty()).map_err(refuse)?;
-        let mut old = 0;
-        while unlinkat(&dir, old.to_string(), AtFlags::empty()).is_ok() {
-            old += 1;
-        }
+        empty(&dir);
+        // For as long as it is locked, nobody takes it for one that was left.
+        let _ = flock(&dir, FlockOperation::NonBlockingLockExclusive);
+        remove_left(tree.root());
         Ok(Self { tree, name, dir, count: 0 })
     }
 
@@ -145,5 +182,34 @@ impl Drop for Staging {
             let _ = unlinkat(&self.dir, number.to_string(), AtFlags::empty());
         }
         let _ = unlinkat(self.tree.root(), &*self.name, AtFlags::REMOVEDIR);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{Timespec, Timestamps, futimens};
+
+    #[test]
+    fn what_was_left_by_a_killed_node_is_removed() {
+        let home = tempfile::tempdir().unwrap();
+        let left = |name: &str, age: i64| {
+            let path = home.path().join(format!("{STAGING}{name}"));
+            std::fs::create_dir(&path).unwrap();
+            // Those before it are in their places.
+            std::fs::write(path.join("7"), "text").unwrap();
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+            let time = Timespec { tv_sec: i64::try_from(now).unwrap() - age, tv_nsec: 0 };
+            let dir = File::open(&path).unwrap();
+            futimens(&dir, &Timestamps { last_access: time, last_modification: time }).unwrap();
+            (path, dir)
+        };
+        let ((old, _), (new, _)) = (left("old", 7200), left("new", 60));
+        let (used, lock) = left("used", 7200);
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).unwrap();
+        let staging = Staging::new(Tree::open(home.path()).unwrap(), format!("{STAGING}own")).unwrap();
+        assert_eq!((old.exists(), new.exists(), used.exists()), (false, true, true));
+        drop(staging);
+        assert!(!home.path().join(format!("{STAGING}own")).exists());
     }
 }

@@ -60,7 +60,8 @@ impl Node {
             Job::Give { granted, room, gifts, inputs, lookup, stays, stop } => {
                 let given = async {
                     let _permit = self.job_permit(&stop).await?;
-                    self.give(&room, (gifts, inputs), lookup.as_deref(), stays, &stop).await
+                    let again = granted.attempt.number > 1;
+                    self.give(&room, (gifts, inputs), lookup.as_deref(), (stays, again), &stop).await
                 };
                 Done::Given(granted, given.await.map_err(Undone::from))
             }
@@ -195,7 +196,7 @@ impl Node {
         room: &str,
         (gifts, inputs): (Vec<Gift>, Option<Inputs>),
         lookup: Option<&Lookup>,
-        stays: bool,
+        (stays, again): (bool, bool),
         stop: &Stop,
     ) -> Result<Prepared, TransferError> {
         let mut lists = Vec::new();
@@ -211,7 +212,7 @@ impl Node {
         }
         let uploaded = gifts.iter().find_map(|gift| gift.uploaded.clone());
         // What a task made is newer than what the submitter has.
-        lists.push(self.merged(room, gifts, stop).await?);
+        lists.push(self.merged(room, gifts, again, stop).await?);
         let all = FileList::merged(lists)?;
         let key = lookup.map(|lookup| lookup.recipe.finish(&all.files));
         if let (Some(lookup), Some(key)) = (lookup.filter(|lookup| lookup.wants == Wants::Result), &key) {
@@ -248,11 +249,25 @@ impl Node {
         self.announce(room, list, stop).await
     }
 
-    /// What tasks left as one list. Later ones count.
-    async fn merged(&self, room: &str, gifts: Vec<Gift>, stop: &Stop) -> Result<FileList, TransferError> {
+    /// What tasks left as one list. Later ones count. `again`: the homeserver may not have all of it any more.
+    async fn merged(
+        &self,
+        room: &str,
+        gifts: Vec<Gift>,
+        again: bool,
+        stop: &Stop,
+    ) -> Result<FileList, TransferError> {
         let mut lists = Vec::new();
         for gift in gifts {
             let is_named = gift.files.iter().all(|file| !file.blob.0.is_empty());
+            if again && is_named && all_here(&self.blobs, &gift.files)? {
+                let list = FileList { files: gift.files, parts: Vec::new() };
+                if let Some(globs) = gift.globs {
+                    self.check_declared(Arc::new(list.clone()), globs).await?;
+                }
+                lists.push(list);
+                continue;
+            }
             match &gift.uploaded {
                 Some(uploaded) => {
                     let list = self.list_of(room, uploaded, stop).await?;

@@ -764,3 +764,21 @@ fn a_result_is_repeated_ever_more_rarely_while_its_coordinator_is_away() {
     half.receive(&did("c"), renew, now, &mut out).unwrap();
     assert_eq!(results(&ticked(&mut half, now)), 1);
 }
+
+#[test]
+fn results_for_a_revoked_coordinator_are_given_up_unless_another_one_takes_the_run_over() {
+    let Settings { lease_ms, lost_keep_ms, .. } = Settings::default();
+    let (mut half, mut out) = worker();
+    let one = granted(1, 1);
+    half.receive(&did("c"), given(0, &one, 1), 1, &mut out).unwrap();
+    half.ended(&one, "done", 2, &mut out);
+    let late = lease_ms + lost_keep_ms + 1;
+    let forsaken = |half: &WorkerHalf<Text>, is_revoked: bool, now: BootMs| {
+        let (mut half, mut out) = (half.clone(), Vec::new());
+        half.forsake(|of| is_revoked && *of == did("c"), now, &mut out);
+        out == [worker::Effect::Drop(one.clone())]
+    };
+    assert!(forsaken(&half, true, late) && !forsaken(&half, true, late - 2) && !forsaken(&half, false, late));
+    half.enters(run(), 1, &did("d"));
+    assert!(!forsaken(&half, true, late));
+}

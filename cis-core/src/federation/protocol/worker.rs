@@ -369,6 +369,25 @@ impl<P: Payload> WorkerHalf<P> {
         self.act(now, out);
     }
 
+    /// Gives up the results of runs whose coordinator's key is revoked, if no other one has taken the run over in the time for which sessions
+    /// without a lease are kept.
+    pub fn forsake(&mut self, is_revoked: impl Fn(&NodeDid) -> bool, now: BootMs, out: &mut Vec<Effect<P>>) {
+        let keep_ms = self.settings.lost_keep_ms;
+        let is_revoked = |held: &Held<_, _, _>| {
+            self.terms.get(&held.granted.attempt.run).is_some_and(|term| is_revoked(&term.coordinator))
+        };
+        let ended = self.held.values().filter(|held| matches!(held.phase, Phase::Ended { .. }));
+        let forsaken: Vec<_> = ended
+            .filter(|held| now - held.lease_end >= keep_ms && is_revoked(held))
+            .map(|held| held.granted.clone())
+            .collect();
+        for granted in forsaken {
+            let held = self.remove(&granted, now);
+            out.push(Effect::Drop(granted));
+            self.starts_next(held, now, out);
+        }
+    }
+
     /// The machine stood still, and this clock with it: all leases may be over, also those that answers to heartbeats from before would
     /// give.
     pub fn stood_still(&mut self, now: BootMs, out: &mut Vec<Effect<P>>) {

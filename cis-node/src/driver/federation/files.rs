@@ -2,7 +2,7 @@
 //!
 //! Owns which attempts wait for that, and what follows when it is done or stopped. Moves no file: that is `transfers`' matter.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -53,12 +53,16 @@ pub(super) struct Underway {
     checked: HashSet<(AttemptId, BlobId)>,
     /// What was done while the database could not be written.
     kept: Vec<Done>,
+    /// What tasks left, and cannot go up before something else is done.
+    waiting: VecDeque<Box<Job>>,
 }
 
 struct Listing {
     of: NodeDid,
     is_underway: bool,
     failures: u32,
+    /// It waits until fewer lists of its worker are looked up.
+    next: Option<Box<Job>>,
 }
 
 struct Given {
@@ -343,8 +347,9 @@ impl Driver {
         }
         if has_files {
             let job = Job::Share { granted: granted.clone(), room: room.clone(), files, stop };
-            if !self.parts.link.carry(job) {
-                self.shared(&granted, Err(Undone::Resources(NOT_NOW.to_owned())), now);
+            // The task has done its work: what it left waits for as long as others go first.
+            if let Err(job) = self.parts.link.try_carry(job) {
+                self.federation.files.waiting.push_back(job);
             }
         }
         if let Some(log) = log {
@@ -465,14 +470,41 @@ impl Driver {
         let listing = &mut self.federation.files.listing;
         let of_it = listing.values().filter(|listing| listing.is_underway && listing.of == *from).count();
         let known = listing.entry(granted.clone());
-        let known = known.or_insert_with(|| Listing { of: from.clone(), is_underway: false, failures: 0 });
-        if !known.is_underway && of_it < LISTS_OF_ONE_MAX {
+        let known = known.or_insert_with(|| Listing {
+            of: from.clone(),
+            is_underway: false,
+            failures: 0,
+            next: None,
+        });
+        if !known.is_underway && known.next.is_none() {
             let globs = artifacts_of(run, &granted.attempt, &self.parts.home, &self.parts.blobs);
             let message = Box::new(Message::Result { granted: granted.clone(), report });
             let job = Job::List { room: room.to_owned(), from: from.clone(), message, uploaded, globs };
-            known.is_underway = self.parts.link.carry(job);
+            if of_it < LISTS_OF_ONE_MAX {
+                known.is_underway = self.parts.link.carry(job);
+            } else {
+                known.next = Some(Box::new(job));
+            }
         }
         None
+    }
+
+    /// Looks up the next list of a worker.
+    fn list_next(&mut self, of: &NodeDid) {
+        let waits = |listing: &&mut Listing| listing.of == *of && listing.next.is_some();
+        let Some(listing) = self.federation.files.listing.values_mut().find(waits) else { return };
+        if let Some(job) = listing.next.take() {
+            listing.is_underway = self.parts.link.carry(*job);
+        }
+    }
+
+    /// Uploads what waits for that.
+    pub(super) fn carry_waiting(&mut self) {
+        while let Some(job) = self.federation.files.waiting.pop_front() {
+            if let Err(job) = self.parts.link.try_carry(*job) {
+                return self.federation.files.waiting.push_front(job);
+            }
+        }
     }
 
     /// Something about files was done.
@@ -501,8 +533,12 @@ impl Driver {
         let Message::Result { granted, mut report } = message else { return };
         self.let_go_of_ended();
         let files = &mut self.federation.files;
+        if let Some(listing) = files.listing.get_mut(&granted) {
+            listing.is_underway = false;
+        }
+        self.list_next(from);
+        let files = &mut self.federation.files;
         let Some(listing) = files.listing.get_mut(&granted) else { return };
-        listing.is_underway = false;
         let list = match list {
             Ok(list) => {
                 if files.checked.len() >= CHECKED_MAX {

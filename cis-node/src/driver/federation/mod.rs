@@ -56,7 +56,7 @@ use cis_core::federation::protocol::worker::WorkerHalf;
 use cis_core::federation::protocol::{BootMs, Settings};
 use cis_core::federation::transfer::FileList;
 use cis_core::fence::epoch_of;
-use cis_core::identity::Right;
+use cis_core::identity::{Right, Standing};
 use cis_core::ids::{AttemptId, Epoch, Fence, HostInstance, NodeDid, Offset, RunId, SessionId, TimestampMs};
 use cis_core::rate::Bucket;
 use cis_core::scheduler::placement::NodeOffer;
@@ -597,6 +597,7 @@ impl Driver {
     /// coordinates is done with what follows from the turn.
     pub(super) fn federate(&mut self, now: TimestampMs) {
         self.take_kept_done(now);
+        self.carry_waiting();
         let mut worked = false;
         for room in self.federation.rooms.keys().cloned().collect::<Vec<_>>() {
             let boot = boot_ms();
@@ -606,8 +607,11 @@ impl Driver {
                 let mut coordinators = self.parts.members.others_who_may(&room, Right::Coordinate);
                 coordinators.push(self.parts.did.clone());
                 let mut work = Vec::new();
+                let members = Arc::clone(&self.parts.members);
                 if let Some(worker) = self.federation.worker(&room) {
                     worker.tick(boot, Some(&offer), &coordinators, &mut work);
+                    let is_revoked = |did: &NodeDid| members.standing(&room, did) == Standing::Revoked;
+                    worker.forsake(is_revoked, boot, &mut work);
                 }
                 self.work(&room, work, now);
                 worked = true;

@@ -15,6 +15,7 @@ use cis_core::federation::private::PrivateSpec;
 use cis_core::federation::protocol::message::{Grant, Granted, Message};
 use cis_core::federation::protocol::worker::{Change, Effect, Remembered, WorkerHalf};
 use cis_core::federation::protocol::{BootMs, Settings};
+use cis_core::identity::Standing;
 use cis_core::ids::{AttemptId, HostInstance, SessionId, TimestampMs};
 use cis_host::protocol::{AtDeadline, Lease, ToHost};
 
@@ -23,6 +24,8 @@ impl Driver {
     pub(super) fn work(&mut self, room: &str, effects: Vec<Effect<TaskPayload>>, now: TimestampMs) {
         for effect in effects {
             match effect {
+                // Whoever has a revoked key learns nothing of what was done for it.
+                Effect::Send { to, .. } if self.parts.members.standing(room, &to) == Standing::Revoked => {}
                 // Sessions wait for their turn, so that more will have ended in a moment.
                 Effect::Send {
                     to,
