@@ -192,12 +192,27 @@ impl Client {
     /// Makes or changes a group of the node, or of a room. A room is read back, which can take a while.
     pub async fn set_group(&self, name: &str, group: &Group, place: &GroupPlace) -> Result<(), ClientError> {
         let body = serde_json::to_vec(group).map_err(ClientError::protocol)?;
-        self.send(Method::PUT, &place.on(paths::fill(paths::GROUP, &[name])), body.into()).await.map(drop)
+        self.call_group(Method::PUT, name, body.into(), place).await
     }
 
     /// Removes a group that [`Self::set_group`] made.
     pub async fn remove_group(&self, name: &str, place: &GroupPlace) -> Result<(), ClientError> {
-        self.send(Method::DELETE, &place.on(paths::fill(paths::GROUP, &[name])), Bytes::new()).await.map(drop)
+        self.call_group(Method::DELETE, name, Bytes::new(), place).await
+    }
+
+    async fn call_group(
+        &self,
+        method: Method,
+        name: &str,
+        body: Bytes,
+        place: &GroupPlace,
+    ) -> Result<(), ClientError> {
+        let path = place.on(paths::fill(paths::GROUP, &[name]));
+        let answer = match place.room {
+            Some(_) => self.call_long(method, &path, body).await,
+            None => self.send(method, &path, body).await,
+        };
+        answer.map(drop)
     }
 
     /// What a task would get now of those that it needs, secrets replaced.

@@ -54,22 +54,22 @@ impl Client {
 
     /// It makes a join code for a room.
     pub async fn invite_nodes(&self, room: &str) -> Result<InvitationView, ClientError> {
-        self.post(paths::NODES_INVITE, &InviteNodes { room: room.to_owned() }).await
+        self.post_long(paths::NODES_INVITE, &InviteNodes { room: room.to_owned() }).await
     }
 
     /// It joins a room with such a code.
     pub async fn join_nodes(&self, code: &str) -> Result<JoinedView, ClientError> {
-        self.post(paths::NODES_JOIN, &JoinNodes { code: code.to_owned() }).await
+        self.post_long(paths::NODES_JOIN, &JoinNodes { code: code.to_owned() }).await
     }
 
     /// It says, as an owner of a room, what a node may do there.
     pub async fn admit_node(&self, admit: &AdmitNode) -> Result<Listing<RoomNodeView>, ClientError> {
-        self.post(paths::NODES_ADMIT, admit).await
+        self.post_long(paths::NODES_ADMIT, admit).await
     }
 
     /// It revokes, as an owner of a room, the key of a node there.
     pub async fn revoke_node(&self, revoke: &RevokeNode) -> Result<Listing<RoomNodeView>, ClientError> {
-        self.post(paths::NODES_REVOKE, revoke).await
+        self.post_long(paths::NODES_REVOKE, revoke).await
     }
 
     /// It takes no new tasks of other nodes, or does again.

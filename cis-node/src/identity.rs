@@ -20,10 +20,13 @@ impl Node {
         &self,
         act: impl FnOnce(&Identity) -> Result<(), IdentityError> + Send + 'static,
     ) -> Outcome<IdentityView> {
-        let identity = Arc::clone(&self.identity);
-        let done = blocking(move || act(&identity).map(|()| identity.view())).await?;
-        self.shared.trust.send_modify(|changes| *changes += 1);
-        done.map_err(|error| problem(&error))
+        let (identity, shared) = (Arc::clone(&self.identity), Arc::clone(&self.shared));
+        let done = blocking(move || {
+            let done = act(&identity).map(|()| identity.view());
+            shared.trust.send_modify(|changes| *changes += 1);
+            done
+        });
+        done.await?.map_err(|error| problem(&error))
     }
 }
 

@@ -80,8 +80,13 @@ impl TokensApi for Node {
         permit: Permit<act::ControlTokens>,
         id_or_name: String,
     ) -> Outcome<TokenView> {
-        let kept = self.with_tokens(move |tokens| tokens.revoke(&id_or_name)).await?;
-        self.shared.tokens.send_modify(|changes| *changes += 1);
+        let shared = Arc::clone(&self.shared);
+        let revoked = self.with_tokens(move |tokens| {
+            let kept = tokens.revoke(&id_or_name)?;
+            shared.tokens.send_modify(|changes| *changes += 1);
+            Ok(kept)
+        });
+        let kept = revoked.await?;
         tracing::info!(name = kept.name, "a token is void");
         // It is void already: that this cannot be recorded keeps nobody from it.
         if let Err(why) = self.record_token(&kept, None, permit.actor()).await {

@@ -411,7 +411,7 @@ async fn serve(
     });
     if let Some(endpoint) = endpoint {
         // With the runtime it ends, soon after the driver.
-        tokio::spawn(server::serve_tcp(endpoint, Arc::clone(&node)));
+        tokio::spawn(server::serve_tcp(endpoint, Arc::clone(&node), under_way.clone()));
     }
     server::serve(bound, bind, node, under_way, async {
         let _ = ended.await;

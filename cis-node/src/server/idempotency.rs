@@ -104,8 +104,7 @@ impl<T: HasKey> Keyed<T> {
         Ok(Self { request, key, fingerprint: fingerprint(about, bytes) })
     }
 
-    /// Carries the request out once. It goes on if its client goes away. `act` receives `true` if the request was carried out
-    /// before.
+    /// Carries the request out once. `act` receives `true` if the request was carried out before.
     ///
     /// # Errors
     /// The key was used for another request, or the node refuses this one.
@@ -113,28 +112,24 @@ impl<T: HasKey> Keyed<T> {
         mut self,
         node: Arc<N>,
         permit: Permit<A>,
-        act: impl FnOnce(Arc<N>, Permit<A>, T, bool) -> F + Send + 'static,
+        act: impl FnOnce(Arc<N>, Permit<A>, T, bool) -> F + Send,
     ) -> Result<KeyedAnswer<R>, Failure>
     where
         N: NodeApi,
         A: Act + Clone,
-        T: Send + 'static,
-        R: Send + 'static,
+        T: Send,
+        R: Send,
         F: Future<Output = Result<R, Problem>> + Send,
     {
-        let acting = tokio::spawn(async move {
-            if let Some(HeaderKey(key)) = &self.key {
-                *self.request.input_mut() = node.input_of(key);
-            }
-            let input = *self.request.input_mut();
-            let repeated = node.begin_keyed(&permit, input, self.fingerprint).await?;
-            let answer = act(Arc::clone(&node), permit.clone(), self.request, repeated).await;
-            // The key of a request that made nothing may be used again.
-            node.end_keyed(&permit, input);
-            Ok(KeyedAnswer { answer: answer?, repeated })
-        });
-        let failed = |error| Problem::new(ProblemKind::Internal, format!("the request failed: {error}"));
-        acting.await.map_err(failed)?
+        if let Some(HeaderKey(key)) = &self.key {
+            *self.request.input_mut() = node.input_of(key);
+        }
+        let input = *self.request.input_mut();
+        let repeated = node.begin_keyed(&permit, input, self.fingerprint).await?;
+        let answer = act(Arc::clone(&node), permit.clone(), self.request, repeated).await;
+        // The key of a request that made nothing may be used again.
+        node.end_keyed(&permit, input);
+        Ok(KeyedAnswer { answer: answer?, repeated })
     }
 }
 

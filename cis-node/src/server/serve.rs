@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::extract::{Request, State};
 use axum::http::{Method, Uri};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::{Router, middleware};
 use tokio::net::UnixListener;
 use tokio::sync::watch;
@@ -59,6 +59,21 @@ async fn count(State(under_way): State<UnderWay>, request: Request, next: Next) 
     next.run(request).await
 }
 
+/// Carries out a request that changes something to its end, also if its client goes away. The request would otherwise stop between two of
+/// its steps.
+async fn finish_changes(request: Request, next: Next) -> Response {
+    if request.method().is_safe() {
+        return next.run(request).await;
+    }
+    match tokio::spawn(next.run(request)).await {
+        Ok(response) => response,
+        Err(error) => {
+            let detail = format!("the request failed: {error}");
+            Failure(Problem::new(ProblemKind::Internal, detail)).into_response()
+        }
+    }
+}
+
 /// Serves the API until `stop` completes; open streams are then cut. Requests are counted in `under_way`. If the socket's file is removed, `bind` makes
 /// another one; open connections stay open.
 ///
@@ -71,8 +86,7 @@ pub async fn serve<N: NodeApi>(
     under_way: &UnderWay,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let counted = middleware::from_fn_with_state(under_way.clone(), count);
-    let service = router(Arc::clone(&node)).layer(counted).into_make_service_with_connect_info::<Peer>();
+    let service = router(Arc::clone(&node), under_way.clone()).into_make_service_with_connect_info::<Peer>();
     let open = Connections::default();
     let (mut listener, mut file) = bound;
     tokio::pin!(stop);
@@ -113,14 +127,16 @@ async fn rebind_when_removed(file: &SocketFile, bind: impl Fn() -> io::Result<Bo
     }
 }
 
-/// Every route, whichever way a request comes.
-pub(super) fn router<N: NodeApi>(node: Arc<N>) -> Router {
+/// Every route, whichever way a request comes. Requests are counted in `under_way`.
+pub(super) fn router<N: NodeApi>(node: Arc<N>, under_way: UnderWay) -> Router {
     operations::operations::<N>()
         .into_router()
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(middleware::from_fn(answers::finish))
         .layer(middleware::from_fn(unread::read_to_its_end))
+        .layer(middleware::from_fn_with_state(under_way, count))
+        .layer(middleware::from_fn(finish_changes))
         .with_state(node)
 }
 
@@ -134,4 +150,49 @@ async fn no_such_path(uri: Uri) -> Failure {
 
 async fn no_such_method(method: Method, uri: Uri) -> Failure {
     Failure::method(&method, uri.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::Request;
+    use axum::routing::any;
+    use hyper::service::Service as _;
+    use hyper_util::service::TowerToHyperService;
+    use tokio::sync::{Notify, mpsc};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_is_finished_although_its_client_went_away_and_a_look_is_not() {
+        let (begun, mut has_begun) = mpsc::unbounded_channel();
+        let (ended, mut has_ended) = mpsc::unbounded_channel();
+        let go_on = Arc::new(Notify::new());
+        let waits = Arc::clone(&go_on);
+        let handler = move |method: Method| {
+            let (begun, ended, waits) = (begun.clone(), ended.clone(), Arc::clone(&waits));
+            async move {
+                begun.send(()).unwrap();
+                waits.notified().await;
+                ended.send(method).unwrap();
+            }
+        };
+        let under_way = UnderWay::default();
+        let routes: Router = Router::new()
+            .route("/", any(handler))
+            .layer(middleware::from_fn_with_state(under_way.clone(), count))
+            .layer(middleware::from_fn(finish_changes));
+        for method in [Method::GET, Method::DELETE] {
+            let request = Request::builder().method(method).uri("/").body(Body::empty()).unwrap();
+            let answer = TowerToHyperService::new(routes.clone()).call(request);
+            tokio::select! {
+                _ = answer => panic!("the handler waits"),
+                Some(()) = has_begun.recv() => {}
+            }
+        }
+        go_on.notify_waiters();
+        under_way.end().await;
+        assert_eq!(has_ended.try_recv(), Ok(Method::DELETE));
+        assert!(has_ended.try_recv().is_err());
+    }
 }

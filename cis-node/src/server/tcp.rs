@@ -29,6 +29,7 @@ use super::errors::Failure;
 use super::gate::{self, Checked};
 use super::node_api::NodeApi;
 use super::places::{Count, Place};
+use super::serve::UnderWay;
 use super::token_guard::{NewestToken, TokenGuard, token_ended};
 use super::unauthenticated::{Pending, Stage, Unauthenticated};
 use super::{cors, serve, unread};
@@ -83,12 +84,12 @@ pub fn tls(
     Ok(Arc::new(config))
 }
 
-/// Serves the API over TCP until the future is dropped. Open connections end with the runtime.
-pub async fn serve_tcp<N: NodeApi>(endpoint: TcpEndpoint, node: Arc<N>) {
+/// Serves the API over TCP until the future is dropped. Open connections end with the runtime. Requests are counted in `under_way`.
+pub async fn serve_tcp<N: NodeApi>(endpoint: TcpEndpoint, node: Arc<N>, under_way: UnderWay) {
     let shared = Arc::new(Shared {
         tls: TlsAcceptor::from(endpoint.tls),
         callers: endpoint.callers,
-        routes: serve::router(Arc::clone(&node)),
+        routes: serve::router(Arc::clone(&node), under_way),
         node,
         open: Count::default(),
         unauthenticated: Unauthenticated::default(),

@@ -13,7 +13,7 @@ use cis_core::event::{RunState, Via};
 use cis_core::people::Role;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
@@ -205,6 +205,39 @@ fn a_revoked_token_ends_at_once_what_is_open_by_it_and_nothing_of_others() {
         assert!(String::from_utf8_lossy(&rest).contains("got on"), "{rest:?}");
         let ended = bob.kill_session(&session, &KillSession::default()).await;
         assert_eq!(kind(ended), ProblemKind::Conflict, "it has ended by itself");
+        node.stop().await;
+    });
+}
+
+#[test]
+fn a_token_is_revoked_to_the_end_although_the_client_went_away() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let node = Node::local(scratch.path(), &[LISTENS]).await;
+        let ann = remote(&node, &token(&node, Role::Operator, "ann").await).await;
+        let session = ann.create_session(&crate::sessions::shell("echo begun; read -r line")).await.unwrap();
+        let follow = ReadLog { follow: true, ..ReadLog::default() };
+        let mut log = ann.session_log(&session.id.to_string(), &follow).await.unwrap();
+        assert!(log.next().await.unwrap().unwrap().starts_with(b"begun"));
+        let mut events = node.client.events(None, None).await.unwrap();
+        eventually("the token is not listed any more", async || {
+            let mut stream = UnixStream::connect(node.home.node_place().socket()).await.unwrap();
+            stream.write_all(b"DELETE /v1/tokens/ann HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+            drop(stream);
+            node.client.tokens().await.unwrap().items.is_empty().then_some(())
+        })
+        .await;
+        assert_eq!(kind(log.next().await), ProblemKind::Unauthenticated);
+        loop {
+            match events.next().await.unwrap() {
+                Followed::Frame(frame) => {
+                    if frame.views().unwrap().iter().any(|event| event.type_name == "cis.dag.node.token") {
+                        break;
+                    }
+                }
+                other => panic!("{other:?}"),
+            }
+        }
         node.stop().await;
     });
 }
