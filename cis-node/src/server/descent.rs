@@ -17,9 +17,10 @@ use cis_local::{realtime_limit_of, stat_of};
 
 /// Parents looked at before we give up: deeper trees are refused, not trusted.
 const DEPTH_MAX: usize = 4096;
-/// An environment beyond this is not read further, bytes.
-const ENVIRONMENT_BYTES_MAX: u64 = 4 << 20;
-/// An empty environment is looked at so often, and so long after each other.
+/// Total bytes of the environments of a line. Nothing is known of a line with more: anybody can start processes in a long line, each with a
+/// large environment, and connect from the last one.
+const ENVIRONMENT_BYTES_MAX: usize = 8 << 20;
+/// The empty environments of a line are looked at so often, and so long after each other.
 const EMPTY_LOOKS: usize = 5;
 const EMPTY_PAUSE: Duration = Duration::from_millis(1);
 /// A line that breaks because a parent ends meanwhile is followed again so often.
@@ -50,12 +51,12 @@ struct Mark {
 }
 
 impl Descent {
-    /// None where the process is gone, or a line of parents cannot be followed to its end.
+    /// None where the process is gone, a line of parents cannot be followed to its end, or their environments are too large. May block.
     #[must_use]
     pub fn of(pid: u32) -> Option<Self> {
         let (pids, sids) = (0..TRIES).find_map(|_| line(pid))?.into_iter().unzip();
         let pids: Vec<u32> = pids;
-        let marks = pids.iter().filter_map(|pid| mark_of(*pid)).collect();
+        let marks = marks_of(&pids, environment_of, || std::thread::sleep(EMPTY_PAUSE))?;
         let realtime_limit = realtime_limit_of(pid).unwrap_or(0);
         Some(Self(Arc::new(Found { pids, sids, marks, realtime_limit })))
     }
@@ -139,9 +140,45 @@ fn line(pid: u32) -> Option<Vec<(u32, u32)>> {
     None
 }
 
-/// What of a session stands in the environment that it was started with.
-fn mark_of(pid: u32) -> Option<Mark> {
-    let environment = environment_of(pid)?;
+/// The marks of sessions on these processes, in their order. None: their environments are too large. `read` gives the environment of a
+/// process, and of one with more than that many bytes at least one more.
+///
+/// While a process executes another program, Linux shows an empty environment for a moment (fs/proc/base.c, `environ_read`), so those are
+/// looked at again. They share the pauses: a long line of processes without an environment takes no longer than one of them.
+fn marks_of(
+    pids: &[u32],
+    read: impl Fn(u32, usize) -> Option<Vec<u8>>,
+    pause: impl Fn(),
+) -> Option<Vec<Mark>> {
+    let mut marks = Vec::new();
+    let mut left = ENVIRONMENT_BYTES_MAX;
+    let mut unread: Vec<(usize, u32)> = pids.iter().copied().enumerate().collect();
+    for look in 0..EMPTY_LOOKS {
+        if look > 0 {
+            pause();
+        }
+        let mut empty = Vec::new();
+        for (at, pid) in unread {
+            // One that cannot be read is of another user, or of a process that has ended.
+            let Some(environment) = read(pid, left) else { continue };
+            left = left.checked_sub(environment.len())?;
+            if environment.is_empty() {
+                empty.push((at, pid));
+            } else if let Some(mark) = mark_in(&environment) {
+                marks.push((at, mark));
+            }
+        }
+        if empty.is_empty() {
+            break;
+        }
+        unread = empty;
+    }
+    marks.sort_by_key(|(at, _)| *at);
+    Some(marks.into_iter().map(|(_, mark)| mark).collect())
+}
+
+/// What of a session stands in the environment that a process was started with.
+fn mark_in(environment: &[u8]) -> Option<Mark> {
     let value = |name: &[u8]| environment.split(|byte| *byte == 0).find_map(|one| one.strip_prefix(name));
     let token = value(b"CIS_TOKEN=").map(|token| String::from_utf8_lossy(token).into_owned());
     value(b"CIS_ATTEMPT=").or(token.as_ref().map(|_| b"".as_slice()))?;
@@ -149,23 +186,18 @@ fn mark_of(pid: u32) -> Option<Mark> {
     Some(Mark { socket, token })
 }
 
-/// The environment that a process was started with. While it executes another program, Linux shows an empty one for a moment (fs/proc/base.c,
-/// `environ_read`), so that is looked at again.
-fn environment_of(pid: u32) -> Option<Vec<u8>> {
+/// The environment that a process was started with, at most one byte more than this.
+fn environment_of(pid: u32, bytes: usize) -> Option<Vec<u8>> {
     let mut environment = Vec::new();
-    for _ in 0..EMPTY_LOOKS {
-        let file = File::open(format!("/proc/{pid}/environ")).ok()?;
-        file.take(ENVIRONMENT_BYTES_MAX).read_to_end(&mut environment).ok()?;
-        if !environment.is_empty() {
-            break;
-        }
-        std::thread::sleep(EMPTY_PAUSE);
-    }
+    let file = File::open(format!("/proc/{pid}/environ")).ok()?;
+    file.take(bytes as u64 + 1).read_to_end(&mut environment).ok()?;
     Some(environment)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     #[test]
@@ -179,5 +211,35 @@ mod tests {
         assert!(mine.passes_without(me, up), "what is above is not on the way");
         assert_eq!((mine.child_of(up), mine.child_of(me)), (Some(me), None));
         assert!(Descent::of(u32::MAX - 1).is_none(), "gone means not trusted");
+    }
+
+    /// The tokens on a line of as many processes, and how often it was waited. `read` gives the environment of a process at a look.
+    fn tokens(processes: u32, read: impl Fn(u32, usize) -> Vec<u8>) -> (Option<Vec<String>>, usize) {
+        let pids: Vec<u32> = (0..processes).collect();
+        let pauses = Cell::new(0);
+        let pause = || pauses.set(pauses.get() + 1);
+        let marks = marks_of(&pids, |pid, _| Some(read(pid, pauses.get())), pause);
+        let found = marks.map(|marks| marks.into_iter().filter_map(|mark| mark.token).collect());
+        (found, pauses.get())
+    }
+
+    #[test]
+    fn a_long_line_without_environments_is_waited_for_as_long_as_one_process() {
+        let one = tokens(1, |_, _| Vec::new());
+        assert_eq!(one, (Some(Vec::new()), EMPTY_LOOKS - 1));
+        assert_eq!(tokens(u32::try_from(DEPTH_MAX).unwrap(), |_, _| Vec::new()), one);
+        // What is seen late is seen, in its place.
+        let mark = |pid: u32| format!("CIS_SOCKET=/s\0CIS_TOKEN={pid}\0").into_bytes();
+        let late = |pid: u32, look: usize| if pid == 1 && look < 2 { Vec::new() } else { mark(pid) };
+        let three = ["0", "1", "2"].map(str::to_owned).to_vec();
+        assert_eq!(tokens(3, late), (Some(three), 2));
+    }
+
+    #[test]
+    fn nothing_is_known_of_a_line_whose_environments_are_too_large() {
+        let of = |bytes| move |_: u32, _: usize| vec![b'x'; bytes];
+        assert_eq!(tokens(4, of(ENVIRONMENT_BYTES_MAX / 4)).0, Some(Vec::new()));
+        assert_eq!(tokens(4, of(ENVIRONMENT_BYTES_MAX / 4 + 1)).0, None);
+        assert_eq!(environment_of(std::process::id(), 0).map(|read| read.len()), Some(1));
     }
 }

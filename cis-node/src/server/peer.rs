@@ -18,6 +18,7 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// May block.
     pub(super) fn of(socket: impl AsFd) -> Self {
         // No user: uid 4294967295 is never assigned (chown(2)).
         let Ok(peer) = PeerProcess::of(socket.as_fd()) else {

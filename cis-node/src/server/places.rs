@@ -14,6 +14,7 @@ use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinSet;
 
 use super::node_api::NodeApi;
 use super::peer::Peer;
@@ -29,6 +30,8 @@ const INSIDE_MAX: usize = 768;
 const SESSION_MAX: usize = 64;
 /// Maximum number of connections from all processes whose session is unknown, together.
 const UNKNOWN_SESSION_MAX: usize = 64;
+/// Maximum number of accepted connections whose peers are being looked at; each has a thread. Others wait in the queue of the socket.
+const LOOKS_MAX: usize = 8;
 
 /// Owner of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -122,13 +125,15 @@ pub(super) struct Places<N> {
     listener: UnixListener,
     node: Arc<N>,
     open: Connections,
+    /// Accepted connections whose peers are being looked at. One with a long line of parents does not keep others waiting.
+    looks: JoinSet<(UnixStream, Peer)>,
     /// The last connection was closed because of a limit. Logged once until there is room again.
     is_full: bool,
 }
 
 impl<N: NodeApi> Places<N> {
     pub(super) fn new(listener: UnixListener, node: Arc<N>, open: Connections) -> Self {
-        Self { listener, node, open, is_full: false }
+        Self { listener, node, open, looks: JoinSet::new(), is_full: false }
     }
 
     fn owner(&self, peer: &Peer) -> Owner {
@@ -149,9 +154,18 @@ impl<N: NodeApi> Listener for Places<N> {
 
     async fn accept(&mut self) -> (Connection, ()) {
         loop {
-            // `accept` waits while descriptors are short.
-            let (stream, _) = Listener::accept(&mut self.listener).await;
-            let peer = Peer::of(&stream);
+            let looked = tokio::select! {
+                // `accept` waits while descriptors are short.
+                (stream, _) = Listener::accept(&mut self.listener), if self.looks.len() < LOOKS_MAX => {
+                    self.looks.spawn_blocking(move || {
+                        let peer = Peer::of(&stream);
+                        (stream, peer)
+                    });
+                    continue;
+                }
+                Some(looked) = self.looks.join_next() => looked,
+            };
+            let Ok((stream, peer)) = looked else { continue };
             let owner = self.owner(&peer);
             if let Some(place) = self.open.take(&limits(owner)) {
                 self.is_full = false;
