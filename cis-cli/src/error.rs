@@ -153,7 +153,7 @@ impl From<ClientError> for CliError {
     fn from(error: ClientError) -> Self {
         let kind = match &error {
             ClientError::Problem(problem) => return Self::Problem(problem.clone()),
-            ClientError::Protocol { .. } => ProblemKind::Internal,
+            ClientError::Protocol { .. } | ClientError::TooLarge { .. } => ProblemKind::Internal,
             ClientError::Url { .. } | ClientError::Trust { .. } => ProblemKind::BadInput,
             ClientError::Certificate { .. } | ClientError::Untrusted(_) => ProblemKind::Denied,
             _ => ProblemKind::Unavailable,
@@ -172,6 +172,9 @@ impl From<ClientError> for CliError {
             ClientError::Io { .. } => Some("`cis node status` tells whether a node runs"),
             ClientError::Unreachable { .. } | ClientError::NoTls { .. } => Some(
                 "`cis node status` on that machine tells whether its node runs, and at which URL it listens",
+            ),
+            ClientError::TooLarge { .. } => Some(
+                "ask for less: `cis api get '/v1/runs/RUN/tasks?limit=10'` lists ten tasks, `cis api get /v1/runs/RUN/tasks/TASK` shows one",
             ),
             ClientError::Trust { .. } => Some("give the fingerprint of its certificate by --fingerprint"),
             _ => None,

@@ -98,6 +98,12 @@ pub enum ClientError {
         /// How long was waited, s.
         seconds: u64,
     },
+    /// The answer is larger than a client reads.
+    #[error("the node's answer is larger than {mib} MiB, and `cis` reads no larger one")]
+    TooLarge {
+        /// The limit, MiB.
+        mib: usize,
+    },
     /// The answer is not what this version understands.
     #[error(
         "the node's answer is not understood ({detail}); do `cis --version` and `cis node status` agree?"
@@ -130,6 +136,7 @@ impl ClientError {
             | Self::Lock { .. }
             | Self::Untrusted(_)
             | Self::Timeout { .. }
+            | Self::TooLarge { .. }
             | Self::Protocol { .. }
             | Self::NoTls { .. }
             | Self::Certificate { .. }

@@ -1,12 +1,13 @@
 //! The connection: one HTTP/1 connection, made at the first call, kept for the next ones, and
 //! made again when the node closed it.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
@@ -362,7 +363,11 @@ impl Client {
     async fn whole(&self, response: Response<Incoming>) -> Result<Bytes, ClientError> {
         let status = response.status().as_u16();
         let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
-        let bytes = body.collect().await.map_err(|error| self.io(io::Error::other(error)))?.to_bytes();
+        let unread = |error: Box<dyn Error + Send + Sync>| match error.is::<LengthLimitError>() {
+            true => ClientError::TooLarge { mib: ANSWER_BYTES_MAX >> 20 },
+            false => self.io(io::Error::other(error)),
+        };
+        let bytes = body.collect().await.map_err(unread)?.to_bytes();
         if (200..300).contains(&status) { Ok(bytes) } else { Err(problem_of(status, &bytes).into()) }
     }
 

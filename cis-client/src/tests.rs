@@ -1,6 +1,7 @@
 //! The client against a socket that behaves as a node does: answers, closes, comes back.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -181,6 +182,31 @@ async fn problems_and_answers_that_are_none_are_told_apart() {
         other => panic!("{other:?}"),
     }
     assert!(matches!(client.run("x").await, Err(ClientError::Protocol { .. })));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_large_is_asked_for_once_and_says_so() {
+    let place = Place::new();
+    let listener = place.listen();
+    let asked = std::sync::Arc::new(AtomicUsize::new(0));
+    let counted = std::sync::Arc::clone(&asked);
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            counted.fetch_add(1, Ordering::Relaxed);
+            read_request(&mut stream).await;
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", 65 << 20);
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let part = vec![b' '; 1 << 20];
+            // The client goes before the end.
+            while stream.write_all(&part).await.is_ok() {}
+        }
+    });
+    let client = Client::new(&place.path, None).with_revive(std::sync::Arc::new(|| true));
+    let error = client.run("x").await.unwrap_err();
+    assert!(error.to_string().contains("larger than 64 MiB"), "{error}");
+    assert!(!error.is_away());
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]

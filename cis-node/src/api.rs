@@ -13,8 +13,8 @@ use axum::body::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::broadcast::error::RecvError;
 
-use self::pages::history_page;
 pub(super) use self::pages::page_of;
+use self::pages::{OUTPUTS_BYTES_MAX, bound_outputs, history_page};
 use self::shared::check_session;
 use super::commands::{AskedOfRun, Command, NewSession, RunVerb};
 use super::explain::explained;
@@ -190,7 +190,9 @@ impl NodeApi for Node {
     }
 
     async fn run(&self, permit: Permit<act::SeeRun>) -> Answer<RunDetail> {
-        self.run_detail(permit.target()).await
+        let mut detail = self.run_detail(permit.target()).await?;
+        bound_outputs(&mut detail.tasks, OUTPUTS_BYTES_MAX);
+        Ok(detail)
     }
 
     async fn start_run(&self, permit: Permit<act::ControlRun>) -> Answer<RunView> {

@@ -181,6 +181,9 @@ fn task_note(run: &RunView, task: &TaskView) -> String {
 
 /// The outputs of a task, as much of them as a row of a table holds.
 fn outputs(task: &TaskView) -> String {
+    if task.outputs_omitted {
+        return "outputs are too large for this list".to_owned();
+    }
     let one = |(name, value): (&String, &serde_json::Value)| {
         format!("{name}={}", cut(&value.to_string(), VALUE_CHARS_MAX))
     };

@@ -240,6 +240,9 @@ pub struct TaskView {
     /// Outputs of its last success, secrets replaced.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, Value>,
+    /// It has outputs, and `outputs` is empty: those of all tasks of this answer are too large. An answer about this task alone has them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub outputs_omitted: bool,
     /// Files of its last success.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifacts: Vec<ArtifactRecord>,

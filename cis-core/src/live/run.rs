@@ -231,6 +231,7 @@ impl LiveRun {
                 let outputs =
                     result.outputs.iter().map(|(name, record)| (name.clone(), record.value.clone()));
                 task.outputs = outputs.collect();
+                task.outputs_omitted = false;
                 task.artifacts.clone_from(&result.artifacts);
             }
         })

@@ -23,6 +23,7 @@ pub(super) fn task(id: &str, state: TaskState) -> TaskView {
         exit_code: None,
         reason: None,
         outputs: [].into(),
+        outputs_omitted: false,
         artifacts: vec![],
         approval: None,
         said: None,

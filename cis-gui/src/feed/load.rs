@@ -115,7 +115,7 @@ fn fate(error: &ClientError) -> Fate {
             ProblemKind::Unavailable | ProblemKind::Internal => Fate::Later,
             _ => Fate::Refused,
         },
-        ClientError::Protocol { .. } => Fate::Refused,
+        ClientError::Protocol { .. } | ClientError::TooLarge { .. } => Fate::Refused,
         // That it is slow with one thing says nothing of others.
         ClientError::Timeout { .. } => Fate::Later,
         _ => Fate::Away,

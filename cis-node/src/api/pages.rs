@@ -1,10 +1,13 @@
 //! Pages of listings that are held in memory.
 
-use cis_core::api::{HistoryEntry, Listing, Page, Problem, ProblemKind, ReadHistory};
+use cis_core::api::{HistoryEntry, Listing, Page, Problem, ProblemKind, ReadHistory, TaskView};
 use cis_core::ids::Offset;
 
 /// A page holds at most so many.
 const PAGE_MAX: u32 = 1000;
+
+/// Maximum size of the outputs of all tasks of an answer as JSON, bytes. Clients read answers of at most 64 MiB.
+pub(super) const OUTPUTS_BYTES_MAX: usize = 16 << 20;
 
 /// The page that is asked for. `name` is what no other item of the listing has; the page behind one begins after it.
 pub(crate) fn page_of<T>(
@@ -48,9 +51,44 @@ pub(super) fn history_page(
     Ok(Listing { items: entries, next: more.then(|| last.to_string()) })
 }
 
+/// Leaves out the outputs of tasks that do not fit into an answer about several tasks.
+pub(super) fn bound_outputs(tasks: &mut [TaskView], bytes_max: usize) {
+    let mut left = bytes_max;
+    for task in tasks.iter_mut().filter(|task| !task.outputs.is_empty()) {
+        let bytes = serde_json::to_string(&task.outputs).map_or(0, |json| json.len());
+        match left.checked_sub(bytes) {
+            Some(rest) => left = rest,
+            None => {
+                task.outputs.clear();
+                task.outputs_omitted = true;
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+
+    #[test]
+    fn outputs_that_do_not_fit_are_left_out_and_marked() {
+        let task = |id: &str, outputs: Value| -> TaskView {
+            let task = json!({ "id": id, "state": "succeeded", "needs": [], "attempts": 1, "session": null,
+                "started_ms": null, "ended_ms": null, "exit_code": null, "outputs": outputs });
+            serde_json::from_value(task).unwrap()
+        };
+        let large = json!({ "o": "x".repeat(100) });
+        let all =
+            [task("a", large.clone()), task("b", json!({})), task("c", large), task("d", json!({ "o": 1 }))];
+        let mut bound = all.clone();
+        bound_outputs(&mut bound, 1000);
+        assert_eq!(bound, all);
+        bound_outputs(&mut bound, 150);
+        let left_out = TaskView { outputs: [].into(), outputs_omitted: true, ..all[2].clone() };
+        assert_eq!(bound, [all[0].clone(), all[1].clone(), left_out, all[3].clone()]);
+    }
 
     #[test]
     fn pages_hold_every_item_once() {

@@ -8,6 +8,7 @@ use axum::body::Bytes;
 use futures_util::Stream;
 use tokio::time::timeout;
 
+use super::pages::{OUTPUTS_BYTES_MAX, bound_outputs};
 use super::{Answer, page_of};
 use crate::artifacts;
 use crate::files::Stop;
@@ -72,7 +73,9 @@ impl TasksApi for Node {
         tasks.drain(..after.map_or(0, |last| last + 1));
         tasks.retain(|task| query.state.is_none_or(|state| task.state == state));
         let page = Page { limit: query.limit, after: None };
-        page_of(tasks, &page, |task| task.id.to_string())
+        let mut listing = page_of(tasks, &page, |task| task.id.to_string())?;
+        bound_outputs(&mut listing.items, OUTPUTS_BYTES_MAX);
+        Ok(listing)
     }
 
     async fn task(&self, permit: Permit<act::SeeRun>, task: String) -> Answer<TaskView> {

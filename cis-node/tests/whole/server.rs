@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::io::Read as _;
 
 use axum::body::Body;
+use cis_core::api::{ListRuns, ListTasks, TaskView};
 use cis_core::event::RunState;
 use serde_json::{Value, json};
 
-use crate::harness::{Node, on_a_runtime, request};
+use crate::harness::{Node, eventually, on_a_runtime, request};
 use crate::wire::{Reply, get, get_json, post, send};
 
 const TOML: (&str, &str) = ("content-type", "application/toml");
@@ -441,6 +442,33 @@ fn a_node_describes_every_operation_that_its_owner_may_use() {
         for path in openapi["paths"].as_object().unwrap().keys() {
             assert!(page.contains(path.as_str()), "{path} is not on the page");
         }
+        node.stop().await;
+    });
+}
+
+#[test]
+fn outputs_that_are_too_large_for_a_list_are_in_the_answer_about_their_task() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let node = Node::local(scratch.path(), &[]).await;
+        // Almost as much as a task may write.
+        let script = r#"v=$(head -c 60000 /dev/zero | tr '\0' x); for i in $(seq 16); do echo "o$i=$v"; done > "$CIS_OUTPUT""#;
+        let task = |n: u32| format!("[[tasks]]\nid = \"t{n}\"\ntty = false\nscript = '''{script}'''\n");
+        let tasks: String = (1..=18).map(task).collect();
+        let run = node.submit(&format!("version = 1\n[dag]\nid = \"large\"\n{tasks}")).await;
+        // The listing is small.
+        eventually("the run has succeeded", async || {
+            let runs = node.client.runs(&ListRuns::default()).await.unwrap().items;
+            (runs[0].state == RunState::Succeeded).then_some(())
+        })
+        .await;
+        let all = node.client.run(&run).await.unwrap().tasks;
+        let whole = |task: &TaskView| task.outputs.len() == 16 && !task.outputs_omitted;
+        assert!(all[..17].iter().all(whole), "16 MiB of them");
+        assert!(all[17].outputs.is_empty() && all[17].outputs_omitted);
+        let last = ListTasks { state: None, limit: Some(1), after: Some("t17".to_owned()) };
+        assert!(whole(&node.client.tasks(&run, &last).await.unwrap().items[0]));
+        assert!(whole(&node.client.task(&run, "t18").await.unwrap()));
         node.stop().await;
     });
 }

@@ -325,6 +325,7 @@ fn task_view(row: &Row<'_>) -> Result<TaskView, RowError> {
         exit_code: row.get(7)?,
         reason: reason.or_else(|| (state == TaskState::Queued).then(|| TURN.to_owned())),
         outputs: json(row, 8)?,
+        outputs_omitted: false,
         artifacts: json(row, 10)?,
         approval: row
             .get::<_, Option<String>>(12)?

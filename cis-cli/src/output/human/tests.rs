@@ -49,6 +49,7 @@ fn a_task(name: &str, state: TaskState) -> TaskView {
         exit_code: None,
         reason: None,
         outputs: BTreeMap::new(),
+        outputs_omitted: false,
         artifacts: vec![],
         approval: None,
         said: None,

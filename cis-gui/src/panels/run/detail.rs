@@ -108,6 +108,9 @@ fn facts(ui: &mut Ui, task: &TaskView, scene: &Scene<'_>) {
             let percent = said.percent.map(|percent| format!("{percent} %: ")).unwrap_or_default();
             fact("Says", format!("{percent}{}", one_line(&said.text, 500)));
         }
+        if task.outputs_omitted {
+            fact("Outputs", "too large to be listed".to_owned());
+        }
         for (name, value) in task.outputs.iter().take(50) {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             fact(&one_line(name, 60), one_line(&text, 500));
