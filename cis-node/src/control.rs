@@ -10,11 +10,11 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use crate::commands::{AnswerHeld, AskedOfRun, Command, DefaultAnswer, RunVerb};
-use crate::control_requests::Next;
+use crate::control_requests::{Next, digest_of};
 use crate::driver::idempotency;
 use crate::inbox::{Elsewhere, chosen, default_answer};
 use crate::node::Node;
-use crate::problems::{internal, may_have_typed, prompt_moved, store_problem};
+use crate::problems::{internal, key_reused, may_have_typed, prompt_moved, store_problem};
 use crate::server::{InboxApi as _, NodeApi as _};
 use crate::streams::Viewer;
 use crate::wrong::Wrong;
@@ -53,8 +53,16 @@ impl Node {
         let Some(verb) = verb_of(verb) else {
             return Err(elsewhere.hint("change its mode at that node"));
         };
-        let id = input.unwrap_or_else(|| InputId(ulid::Ulid::new()));
-        match self.ask_node((to, room), ControlRequest { id, run, verb, by: who.actor().name }).await? {
+        let id = match input {
+            Some(input) => self.control.request_of(input, run, &verb, now_ms()).ok_or_else(key_reused)?,
+            None => InputId(ulid::Ulid::new()),
+        };
+        let request = ControlRequest { id, run, verb, by: who.actor().name };
+        let outcome = self.ask_node((to, room), request).await?;
+        if let Some(input) = input {
+            self.control.has_ended(input, matches!(outcome, ControlOutcome::Done { .. }));
+        }
+        match outcome {
             ControlOutcome::Done { run } => Ok(*run),
             ControlOutcome::Refused { why } => Err(*why),
             ControlOutcome::Answered { .. } => Err(internal(&"the other node responded to something else")),
@@ -185,9 +193,13 @@ impl Node {
             return self.link.control(room, from, Control::Response(ControlResponse { id, outcome }));
         }
         let of = (from.clone(), id);
-        let next = self.control.heard().begin(&of);
+        let next = self.control.heard().begin(&of, digest_of(&request));
         match next {
             Next::Nothing => {}
+            Next::Reused => {
+                let outcome = ControlOutcome::Refused { why: Box::new(key_reused()) };
+                self.link.control(room, from, Control::Response(ControlResponse { id, outcome }));
+            }
             Next::Tell(outcome) => {
                 self.link.control(room, from, Control::Response(ControlResponse { id, outcome }));
             }

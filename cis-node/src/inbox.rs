@@ -223,7 +223,8 @@ impl Node {
     async fn answered_before(&self, item: &InboxItem, input: InputId) -> Outcome<Option<AnswerReceipt>> {
         let Some(closed) = &item.closed else { return Ok(None) };
         if let (Some(run), Some(task), None) = (item.run, &item.task, item.session) {
-            let same = self.made::<String>(input).await?.is_some_and(|made| made == decided(run, task));
+            let same = self.control.has_decided(input, run, task)
+                || self.made::<String>(input).await?.is_some_and(|made| made == decided(run, task));
             let (by, text) = (closed.by.clone().unwrap_or_default(), closed.text.clone().unwrap_or_default());
             let receipt = AnswerReceipt::new(item.id.clone(), by, text);
             return Ok(same.then_some(AnswerReceipt { repeated: true, ..receipt }));

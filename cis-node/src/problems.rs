@@ -43,6 +43,12 @@ pub(crate) fn internal(error: &impl std::fmt::Display) -> Problem {
     Problem::new(ProblemKind::Internal, error.to_string())
 }
 
+/// A key that is given to a second request.
+pub(crate) fn key_reused() -> Problem {
+    Problem::new(ProblemKind::KeyReused, "the idempotency key was used for another request")
+        .hint("give each request a key of its own")
+}
+
 /// Does what may wait for the disk on a thread of its own.
 ///
 /// # Errors

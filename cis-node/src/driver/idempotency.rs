@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::Driver;
-use crate::problems::store_problem;
-use cis_core::api::{Problem, ProblemKind};
+use crate::problems::{key_reused, store_problem};
+use cis_core::api::Problem;
 use cis_core::ids::InputId;
 
 /// Separates what a request made from its digest.
@@ -90,10 +90,7 @@ impl Driver {
             false => self.parts.writer.find_input(input).map_err(|error| store_problem(&error))?,
         };
         if !self.key_digests.is_same(input, noted.as_deref(), &digest) {
-            let detail = "the idempotency key was used for another request";
-            return Err(
-                Problem::new(ProblemKind::KeyReused, detail).hint("give each request a key of its own")
-            );
+            return Err(key_reused());
         }
         let repeated = in_this_turn || noted.is_some();
         if !repeated {

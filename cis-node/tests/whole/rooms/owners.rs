@@ -4,19 +4,21 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
-use cis_core::api::{AdmitNode, ProblemKind, RevokeNode, RoomNodeState};
+use cis_core::api::{AdmitNode, InboxItem, ListInbox, ProblemKind, RevokeNode, RoomNodeState, paths};
 use cis_core::event::{RunState, TaskState};
 use cis_core::federation::export;
 use cis_core::federation::membership::Owners;
 use cis_core::identity::Right;
 use cis_core::ids::NodeDid;
 use cis_matrix::MatrixError;
+use serde_json::json;
 
 use super::nodes::{CARL, is_told, listed, member, reads, shared_in};
 use super::{ANN, BOB, CIS};
 use crate::harness::{Node, SLOTS, eventually, lines, on_a_runtime, problem_of, task};
 use crate::homeserver::Server;
 use crate::shared::{says_why, waiting_task};
+use crate::wire::post;
 
 /// What a node says of itself.
 const INFO: &str = "cis.dag.node.info";
@@ -276,5 +278,54 @@ fn why_says_that_the_node_of_a_task_may_not_execute_any_more() {
         says_why(&owner, &run, "a", &format!("node {} may not execute tasks", worker.did)).await;
         worker.stop().await;
         owner.stop().await;
+    });
+}
+
+#[test]
+fn an_approval_of_another_nodes_run_with_a_key_counts_once_and_for_one_item() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let server = Server::default();
+        let room = server.room("shared", CIS, &[ANN, BOB]);
+        let owner = member(&scratch.path().join("c"), (&server, &room), CIS, "coordinator").await;
+        let guest = member(&scratch.path().join("g"), (&server, &room), BOB, "observer").await;
+        let_in(&owner, &guest, &room, Right::Submit).await;
+        let gate = |id: &str| {
+            format!(
+                "[[tasks]]\nid = \"{id}\"\nscript = \"true\"\napproval = {{ prompt = \"Deploy {id}?\" }}\n"
+            )
+        };
+        let run = owner.submit_as(shared_in(&room, scratch.path(), &(gate("a") + &gate("b")))).await;
+        let items = eventually("the guest reads both questions", async || {
+            let mut items = guest.client.inbox(&ListInbox::default()).await.unwrap().items;
+            items.sort_by(|one, other| one.question.cmp(&other.question));
+            (items.len() == 2).then_some(items)
+        })
+        .await;
+        let approve = async |item: &InboxItem| {
+            let path = paths::fill(paths::INBOX_ANSWER, &[&item.name()]);
+            let body = json!({ "with": "option", "option": "approve" });
+            post(&guest, &path, &[("idempotency-key", "deploy")], &body).await
+        };
+        let wait = async || {
+            let run = owner.client.run(&run).await.unwrap().run;
+            run.approvals.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let first = approve(&items[0]).await;
+        assert_eq!(first.status, 200, "{first:?}");
+        assert_eq!(wait().await, ["b"]);
+        let again = approve(&items[0]).await;
+        assert_eq!(again.status, 200, "{again:?}");
+        // Also when the guest knows that it is decided.
+        eventually("the guest reads the decision", async || {
+            guest.client.inbox_item(&items[0].name()).await.unwrap().closed
+        })
+        .await;
+        assert_eq!(approve(&items[0]).await.json()["repeated"], true);
+        assert_eq!(approve(&items[1]).await.problem(), (409, "key-reused".to_owned()));
+        assert_eq!(wait().await, ["b"], "nobody has decided it");
+        for node in [guest, owner] {
+            node.stop().await;
+        }
     });
 }
