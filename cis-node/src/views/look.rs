@@ -55,6 +55,8 @@ struct Looking {
     frames: mpsc::Receiver<Frame>,
     input: mpsc::Sender<AttachInput>,
     viewer: Viewer,
+    /// It asks the other node to type something.
+    is_input: bool,
 }
 
 impl Node {
@@ -89,7 +91,7 @@ impl Node {
     ) -> Result<AttachStreams, Problem> {
         let mut looking = self.look(&place, What::Terminal { attach }, by)?;
         let first = self.first(&place, &mut looking).await?;
-        let Looking { frames, input, viewer } = looking;
+        let Looking { frames, input, viewer, .. } = looking;
         let output = Sanitizer::new(Form::Screen, Arc::new(Redactor::default()), Mask::SameWidth);
         let state = (Some(first), frames, output, viewer);
         let output = stream::unfold(state, |(mut first, mut frames, mut filter, viewer)| async move {
@@ -127,7 +129,7 @@ impl Node {
         let (form, is_marked) = (crate::logs::form_of(&read), read.marks);
         let mut looking = self.look(&place, What::Log { read }, by)?;
         let first = self.first(&place, &mut looking).await?;
-        let Looking { frames, input, viewer } = looking;
+        let Looking { frames, input, viewer, .. } = looking;
         let filter = Sanitizer::new(form, Arc::new(Redactor::default()), Mask::Stars);
         let state = Some((Some(first), frames, filter, (input, viewer)));
         let pieces = stream::unfold(state, move |state| async move {
@@ -175,7 +177,7 @@ impl Node {
                 }
                 Some(Frame::End { problem: None }) => break,
                 Some(Frame::End { problem: Some(problem) }) => return Err(cleaned(*problem)),
-                _ => return Err(self.no_answer(&place)),
+                _ => return Err(self.no_answer(&place, &looking)),
             }
             next = timeout(FIRST_TIME_MAX, looking.frames.recv()).await.ok().flatten();
         }
@@ -189,6 +191,7 @@ impl Node {
         let (Some(run), Some(task), Some(attempt)) = (view.run, view.task.clone(), view.attempt) else {
             return Err(Problem::new(ProblemKind::NotFound, format!("session {} has no task", view.id)));
         };
+        let is_input = matches!(what, What::Input { .. });
         let open = Open { run, task, attempt, session: view.id, by: by.name, what };
         let id = InputId(ulid::Ulid::new());
         let registered = self.views.register(id, end.clone(), false);
@@ -196,9 +199,11 @@ impl Node {
         let (input, typed) = mpsc::channel(INPUTS_AHEAD);
         let mut pipe = Pipe::new(id, Role::Viewer { life: None }, boot_ms());
         pipe.push(Frame::Open(Box::new(open)));
-        let end = OwnEnd { node: self.clone(), end: end.clone(), view: registered, pipe, to_viewer, typed };
+        let end = end.clone();
+        let end = OwnEnd { node: self.clone(), end, view: registered, pipe, to_viewer, typed, is_input };
         tokio::spawn(end.run());
-        Ok(Looking { frames, input, viewer: Viewer::new(Arc::clone(&self.shared), self.driver.clone()) })
+        let viewer = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
+        Ok(Looking { frames, input, viewer, is_input })
     }
 
     /// What a view shows first.
@@ -207,7 +212,7 @@ impl Node {
         match timeout(patience, looking.frames.recv()).await {
             Ok(Some(Frame::End { problem: Some(problem) })) => Err(cleaned(*problem)),
             Ok(Some(frame)) => Ok(frame),
-            Ok(None) | Err(_) => Err(self.no_answer(place)),
+            Ok(None) | Err(_) => Err(self.no_answer(place, looking)),
         }
     }
 
@@ -218,10 +223,17 @@ impl Node {
         silent.any(|silent| silent.room_id == *room && silent.did == *node)
     }
 
-    fn no_answer(&self, Elsewhere { end: TheirEnd { room, node }, view }: &Elsewhere) -> Problem {
+    fn no_answer(&self, place: &Elsewhere, looking: &Looking) -> Problem {
+        let Elsewhere { end: TheirEnd { room, node }, view } = place;
         let name = self.members.name_of(room, node).unwrap_or_else(|| node.to_string());
         let detail = format!("no answer from {name}, which has session {}", view.id);
         // Not `Unavailable`: clients take that for this node, and wait for it.
+        if looking.is_input {
+            let detail = format!("{detail}: the text may have been typed, or may still be typed");
+            let hint =
+                format!("`cis session screen {}` shows it when that node is there again", view.id.short());
+            return Problem::new(ProblemKind::Conflict, detail).hint(hint);
+        }
         Problem::new(ProblemKind::Conflict, detail)
             .hint("look at `cis node list`; what it shows is on that machine, and can be seen when its node is there again")
     }
@@ -254,6 +266,8 @@ struct OwnEnd {
     pipe: Pipe,
     to_viewer: mpsc::Sender<Frame>,
     typed: mpsc::Receiver<AttachInput>,
+    /// It asks the other node to type something.
+    is_input: bool,
 }
 
 impl OwnEnd {
@@ -264,6 +278,9 @@ impl OwnEnd {
         let mut hears_since = boot_ms();
         loop {
             let now = boot_ms();
+            if leaves_at.is_some_and(|at| at <= now) {
+                return;
+            }
             if !frames.is_empty() {
                 hears_since = now;
             }
@@ -271,9 +288,8 @@ impl OwnEnd {
                 let TheirEnd { room, node } = &self.end;
                 self.node.link.view(room, node.clone(), ViewMessage::Segment(segment));
             }
-            let is_late = leaves_at.is_some_and(|at| at <= now);
             let is_gone = self.pipe.is_gone(now) && now.saturating_sub(hears_since) >= DEAF_MS;
-            if self.pipe.is_done() || is_gone || is_late {
+            if self.pipe.is_done() || is_gone {
                 return;
             }
             let timeout =
@@ -314,6 +330,10 @@ impl OwnEnd {
 
     /// Says that nobody looks any more; gives when that is given up.
     fn leave(&mut self) -> i64 {
+        // What is to be typed is not sent again: the person was told that there is no answer, and may do something else now.
+        if self.is_input && !self.pipe.is_heard() {
+            return boot_ms();
+        }
         self.pipe.push(Frame::Bye {});
         boot_ms().saturating_add(LAST_TIME_MAX_MS)
     }

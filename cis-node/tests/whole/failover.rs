@@ -211,6 +211,26 @@ fn requests_to_a_worker_that_is_away_end_with_a_problem_and_change_nothing() {
 }
 
 #[test]
+fn text_for_a_session_of_a_worker_that_is_away_may_still_be_typed_and_the_problem_says_so() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut room = Room::of(scratch.path(), 1).await;
+        let run = waiting_run(&room, scratch.path()).await;
+        let did = room.workers[0].did.clone();
+        room.workers.remove(0).leave().await;
+        let client = &room.coordinator.client;
+        let session = client.task(&run, "a").await.unwrap().session.unwrap();
+        let problem = problem_of(client.send_input(&session.to_string(), &crate::sessions::input("x")).await);
+        assert!(problem.detail.starts_with(&format!("no answer from {did}")), "{problem:?}");
+        assert!(problem.detail.contains("may still be typed"), "{problem:?}");
+        let look = format!("cis session screen {}", session.short());
+        assert!(problem.hint.as_ref().unwrap().contains(&look), "{problem:?}");
+        std::fs::write(scratch.path().join("go"), "").unwrap();
+        room.stop().await;
+    });
+}
+
+#[test]
 fn a_node_whose_key_is_revoked_gets_nothing_and_stays_revoked() {
     on_a_runtime(async {
         let scratch = tempfile::tempdir().unwrap();

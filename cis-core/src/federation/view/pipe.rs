@@ -187,6 +187,12 @@ impl Pipe {
         self.is_closed && self.waiting.is_empty() && self.under_way.is_empty()
     }
 
+    /// Whether this viewer's end knows that the other end has its first segment.
+    #[must_use]
+    pub fn is_heard(&self) -> bool {
+        self.role.life().is_some()
+    }
+
     /// Whether the other end is gone.
     #[must_use]
     pub fn is_gone(&self, now: BootMs) -> bool {

@@ -99,7 +99,9 @@ fn a_key_and_its_echo_go_at_once() {
     let back = ends[1].pipe.poll_transmit(10).unwrap();
     assert_eq!(back.next, 1, "it acknowledges the key");
     assert_eq!(ends[1].pipe.poll_transmit(10), None);
+    assert!(!ends[0].pipe.is_heard());
     assert_eq!(ends[0].pipe.handle(back, 20), [output(1, 1)]);
+    assert!(ends[0].pipe.is_heard());
     assert_eq!(ends[0].pipe.poll_timeout(20), 20 + ACKNOWLEDGE_MS, "keys that follow may acknowledge it");
 }
 
