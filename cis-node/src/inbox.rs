@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::commands::{AnswerTyped, AskedOfRun, Command, decided};
 use crate::node::Node;
-use crate::problems::{internal, may_have_typed, prompt_moved, unconnected};
+use crate::problems::{hub_problem, internal, may_have_typed, prompt_moved, unconnected};
 use crate::server::{InboxApi, NodeApi as _};
 use cis_core::api::{
     Answer, AnswerReceipt, AnswerWith, Ask, AskView, Decide, HandIn, InboxItem, ListInbox, Listing, Page,
@@ -307,11 +307,16 @@ impl Node {
         moved(&item, Some(next))
     }
 
-    /// Refuses what is to be typed where a password is asked for. Sent again, it was typed before that.
+    /// Refuses what is to be typed where a password is asked for. What was typed before that and is sent again is not typed again.
     pub(super) async fn asks_no_password(&self, session: SessionId, input: InputId) -> Outcome<()> {
         let verdict = self.hub.explain(session).await.ok().and_then(|known| known.verdict);
         let asks = verdict.is_some_and(|verdict| verdict.kind == PromptKind::Password);
-        if !asks || self.read(move |reader| reader.find_input(input)).await?.is_some() {
+        if !asks {
+            return Ok(());
+        }
+        // Only the host knows whether it was typed: an earlier life of this node may have recorded it, and ended before it sent it.
+        let is_recorded = self.read(move |reader| reader.find_input(input)).await?.is_some();
+        if is_recorded && self.hub.has_typed(session, input).await.map_err(|error| hub_problem(&error))? {
             return Ok(());
         }
         let refused = HubError::Password { id: session };

@@ -168,6 +168,11 @@ enum Command {
         bytes: Vec<u8>,
         reply: oneshot::Sender<Result<InputReceipt, HubError>>,
     },
+    HasTyped {
+        id: SessionId,
+        input: InputId,
+        reply: oneshot::Sender<Result<bool, HubError>>,
+    },
     Answer {
         answer: Answer,
         tell: Tell,
@@ -319,6 +324,14 @@ impl Hub {
         bytes: Vec<u8>,
     ) -> Result<InputReceipt, HubError> {
         self.ask(|reply| Command::Input { id, input, bytes, reply }).await
+    }
+
+    /// Whether the host has taken an input with this id. Types nothing.
+    ///
+    /// # Errors
+    /// [`HubError::NoSuchSession`], [`HubError::HostLost`], [`HubError::Stopped`].
+    pub async fn has_typed(&self, id: SessionId, input: InputId) -> Result<bool, HubError> {
+        self.ask(|reply| Command::HasTyped { id, input, reply }).await
     }
 
     /// Types without waiting for the outcome; callable from any thread. A session that has ended gets nothing.

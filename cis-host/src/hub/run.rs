@@ -44,6 +44,8 @@ pub(super) struct Task {
     lost: HubError,
     sessions: BTreeMap<SessionId, Session>,
     inputs: BTreeMap<(SessionId, InputId), Vec<Reply<InputReceipt>>>,
+    /// Who asked whether the host has taken an input.
+    asked: BTreeMap<(SessionId, InputId), Vec<Reply<bool>>>,
     reconnects: Vec<Reply<()>>,
     /// Number of the newest viewer.
     viewers: u64,
@@ -94,6 +96,7 @@ impl Task {
             lost,
             sessions: BTreeMap::new(),
             inputs: BTreeMap::new(),
+            asked: BTreeMap::new(),
             reconnects: Vec::new(),
             viewers: 0,
             rest_at: None,
@@ -170,6 +173,9 @@ impl Task {
         self.sessions.values_mut().for_each(|session| session.lost(&why));
         for (_, replies) in std::mem::take(&mut self.inputs) {
             replies.into_iter().for_each(|reply| drop(reply.send(Err(why.clone()))));
+        }
+        for reply in std::mem::take(&mut self.asked).into_values().flatten() {
+            let _ = reply.send(Err(why.clone()));
         }
         self.lost = why;
     }

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use cis_client::{AttachFrame, Client};
 use cis_core::api::{
-    Answer, AnswerReceipt, AnswerWith, Attach, CreateSession, Decide, InboxItem, ListInbox, Problem,
-    SendInput, StartAgent, TermSize,
+    Answer, AnswerReceipt, AnswerWith, Attach, CancelRun, CreateSession, Decide, InboxItem, ListInbox,
+    Problem, SendInput, StartAgent, TermSize,
 };
 use cis_core::event::{PromptKind, RunState, SessionState, TaskState};
 use cis_core::ids::InputId;
@@ -272,6 +272,38 @@ fn a_password_is_typed_into_the_terminal_alone_and_nobody_sees_it() {
         assert_eq!(read(dir, "got"), "hunter2-hunter2\n");
         let history = serde_json::to_string(&client.run_history(&run, None).await.unwrap()).unwrap();
         assert!(!history.contains("hunter2"), "{history}");
+        node.stop().await;
+    });
+}
+
+#[test]
+fn what_was_recorded_and_not_typed_is_not_typed_into_a_password_prompt_when_it_comes_again() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let dir = scratch.path();
+        let node = Node::local(&dir.join("home"), &[]).await;
+        let client = &node.client;
+        let script =
+            "printf 'First? '; read -r a; stty -echo; printf 'Password: '; read -r x; echo \"$x\" > got";
+        let run = node.submit_in(dir, &asks(script, "")).await;
+        let session = node.question(&run).await.session.unwrap().to_string();
+        let input = |text: Vec<u8>| SendInput { data: text, input: cis_client::input_id().unwrap() };
+        // Too long for the host: it is recorded, and not typed, as if the node had been killed between the two.
+        let lost = input(vec![b'x'; (1 << 20) + 1]);
+        problem_of(client.send_input(&session, &lost).await);
+        let typed = input(b"one\r".to_vec());
+        let receipt = client.send_input(&session, &typed).await.unwrap();
+        eventually("it asks for the password", async || {
+            let items = client.inbox(&ListInbox::default()).await.unwrap().items;
+            items.iter().any(|item| item.kind == PromptKind::Password).then_some(())
+        })
+        .await;
+        let refused = problem_of(client.send_input(&session, &lost).await);
+        assert!(refused.detail.contains("asks for a password"), "{refused:?}");
+        assert_eq!(client.send_input(&session, &typed).await.unwrap(), receipt, "it was typed before that");
+        assert_eq!(read(dir, "got"), "");
+        client.cancel_run(&run, CancelRun::default()).await.unwrap();
+        node.reaches(&run, RunState::Cancelled).await;
         node.stop().await;
     });
 }

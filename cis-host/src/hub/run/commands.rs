@@ -61,6 +61,7 @@ impl Task {
             }
             Command::Ask { id } => env.dirty.push(id),
             Command::Input { id, input, bytes, reply } => self.input(id, input, &bytes, reply),
+            Command::HasTyped { id, input, reply } => self.has_typed(id, input, reply),
             Command::Answer { answer, tell } => self.answer(answer, tell),
             Command::Explain { id, reply } => {
                 let now = env.clock.now();
@@ -149,6 +150,17 @@ impl Task {
         // One frame: the id is of the next frame alone.
         frames::put_bytes(&mut self.env.out, frame::INPUT, id, 0, bytes);
         self.inputs.entry((id, input)).or_default().push(reply);
+    }
+
+    fn has_typed(&mut self, id: SessionId, input: InputId, reply: Reply<bool>) {
+        if let Some(error) = self.refusal(id, &[]) {
+            let _ = reply.send(Err(error));
+            return;
+        }
+        // Each host that knows `InputAt` answers this: no session has so much output, so an id that it does not know gives `InputMoved`.
+        self.env.say(&ToHost::InputAt { session: id, input, output_bytes: u64::MAX, input_bytes: None });
+        frames::put_bytes(&mut self.env.out, frame::INPUT, id, 0, &[]);
+        self.asked.entry((id, input)).or_default().push(reply);
     }
 
     fn close(&mut self, id: SessionId, ended: Ended) {

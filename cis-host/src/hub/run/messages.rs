@@ -16,6 +16,7 @@ impl Task {
         match message {
             FromHost::Written { session, input, output_bytes } => {
                 let receipt = InputReceipt { output_offset: output_bytes };
+                self.tell_asked(session, input, true);
                 if let Some(known) = self.sessions.get_mut(&session)
                     && known.answer_taken(input, &Ok(receipt.clone()), &mut self.env)
                 {
@@ -46,6 +47,7 @@ impl Task {
                 }
             }
             FromHost::InputMoved { session, input, output_bytes, input_bytes } => {
+                self.tell_asked(session, input, false);
                 if let Some(session) = self.sessions.get_mut(&session) {
                     session.answer_moved(input, output_bytes, input_bytes.is_some(), &mut self.env);
                 }
@@ -92,6 +94,13 @@ impl Task {
         }
     }
 
+    /// The host has taken an input, or not.
+    fn tell_asked(&mut self, id: SessionId, input: InputId, has_typed: bool) {
+        for reply in self.asked.remove(&(id, input)).into_iter().flatten() {
+            let _ = reply.send(Ok(has_typed));
+        }
+    }
+
     /// Whether somebody waits for what became of an input.
     pub(super) fn has_inputs(&self, id: SessionId) -> bool {
         self.inputs.range(inputs_of(id)).next().is_some()
@@ -100,6 +109,10 @@ impl Task {
     pub(super) fn fail_inputs(&mut self, id: SessionId) {
         let keys: Vec<_> = self.inputs.range(inputs_of(id)).map(|(key, _)| *key).collect();
         for reply in keys.iter().filter_map(|key| self.inputs.remove(key)).flatten() {
+            let _ = reply.send(Err(HubError::NoSuchSession { id }));
+        }
+        let keys: Vec<_> = self.asked.range(inputs_of(id)).map(|(key, _)| *key).collect();
+        for reply in keys.iter().filter_map(|key| self.asked.remove(key)).flatten() {
             let _ = reply.send(Err(HubError::NoSuchSession { id }));
         }
         if let Some(session) = self.sessions.get_mut(&id) {
