@@ -127,7 +127,7 @@ impl Turn {
 }
 
 impl ControlRequests {
-    pub(crate) fn heard(&self) -> std::sync::MutexGuard<'_, Heard> {
+    pub(crate) fn heard(&self) -> MutexGuard<'_, Heard> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

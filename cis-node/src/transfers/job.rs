@@ -58,9 +58,9 @@ impl Node {
     pub(crate) async fn carry(self: Arc<Self>, job: Job) {
         let done = match job {
             Job::Give { granted, room, gifts, inputs, lookup, stays, stop } => {
+                let again = granted.attempt.number > 1;
                 let given = async {
                     let _permit = self.job_permit(&stop).await?;
-                    let again = granted.attempt.number > 1;
                     self.give(&room, (gifts, inputs), lookup.as_deref(), (stays, again), &stop).await
                 };
                 Done::Given(granted, given.await.map_err(Undone::from))
@@ -78,9 +78,10 @@ impl Node {
                 Done::Taken(granted, taken.await.map_err(Undone::from))
             }
             Job::Place { granted, room, gifts, dir, staging, stop } => {
+                let again = granted.attempt.number > 1;
                 let placed = async {
                     let _permit = self.job_permit(&stop).await?;
-                    let list = Arc::new(self.merged(&room, gifts, &stop).await?);
+                    let list = Arc::new(self.merged(&room, gifts, again, &stop).await?);
                     self.place(&room, &list, dir, staging, &stop).await
                 };
                 Done::Placed(granted, placed.await.map_err(Undone::from))

@@ -466,7 +466,7 @@ fn people_are_notified_by_the_commands_of_the_node_and_of_the_task() {
 }
 
 /// Calls the API as the session that runs it: method, path, body.
-const API: &str = r#"
+pub(crate) const API: &str = r#"
 import http.client, os, socket, sys
 class Node(http.client.HTTPConnection):
     def connect(self):

@@ -135,17 +135,16 @@ impl Node {
 
     /// Waits until the run is in this state.
     pub(crate) async fn reaches(&self, run: &str, state: RunState) -> RunDetail {
-        eventually(&format!("run {run} is {}", state.as_str()), async || {
+        let deadline = Instant::now() + LONG;
+        loop {
             let detail = self.client.run(run).await.unwrap();
-            assert!(
-                detail.run.state == state || !detail.run.state.is_terminal(),
-                "{:?} {:?}",
-                detail.run,
-                detail.tasks
-            );
-            (detail.run.state == state).then_some(detail)
-        })
-        .await
+            if detail.run.state == state {
+                return detail;
+            }
+            let may_come = !detail.run.state.is_terminal() && Instant::now() < deadline;
+            assert!(may_come, "it is not {}: {:?} {:?}", state.as_str(), detail.run, detail.tasks);
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     /// Waits for the question of a run.

@@ -336,6 +336,20 @@ impl<P: Payload> WorkerHalf<P> {
         self.act(now, out);
     }
 
+    /// The lease of a grant, if it had one in an earlier life of its node, is over: that of another boot says nothing.
+    pub fn needs_lease(&mut self, granted: &Granted, now: BootMs) {
+        if let Some(held) = self.holds(granted) {
+            held.lease_end = held.lease_end.min(now);
+        }
+    }
+
+    /// Something else is to be kept with what is remembered of a grant.
+    pub fn keeps_otherwise(&mut self, granted: &Granted) {
+        if self.holds(granted).is_some() {
+            self.changed.insert(key(granted));
+        }
+    }
+
     /// The session of an attempt has ended, and what it left is on its way to the room: its end is told after that, however long it takes.
     pub fn shares(&mut self, granted: &Granted) {
         if let Some(held) = self.holds(granted) {

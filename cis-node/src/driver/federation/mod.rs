@@ -25,6 +25,7 @@ mod voting;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use self::commit::{AwaitsGrant, HomeGrant};
 use self::directories::Directories;
@@ -57,7 +58,7 @@ use cis_core::federation::protocol::{BootMs, Settings};
 use cis_core::federation::transfer::FileList;
 use cis_core::fence::epoch_of;
 use cis_core::identity::{Right, Standing};
-use cis_core::ids::{AttemptId, Epoch, Fence, HostInstance, NodeDid, Offset, RunId, SessionId, TimestampMs};
+use cis_core::ids::{AttemptId, Epoch, Fence, NodeDid, Offset, RunId, SessionId, TimestampMs};
 use cis_core::rate::Bucket;
 use cis_core::scheduler::placement::NodeOffer;
 use cis_core::scheduler::{Input, InputKind, LiveAttempt, Run};
@@ -139,8 +140,8 @@ struct Held {
     granted: Granted,
     session: SessionId,
     spec: Box<RemoteSpec>,
-    /// The session host that is to start its session; none: an earlier version did not keep it.
-    host: Option<HostInstance>,
+    /// Whether its session was begun; none: an earlier version did not keep that.
+    begun: Option<bool>,
     /// When its lease is over: its session may not have begun by then.
     lease_end: BootMs,
     /// Its files, while they come or go.
@@ -149,6 +150,13 @@ struct Held {
     awaits: Option<AwaitsGrant>,
     /// What its session waits at is known in this life of the node.
     recalled: bool,
+}
+
+impl Held {
+    /// Its files were on their way, or it waited for the room.
+    fn never_began(&self) -> bool {
+        self.begun == Some(false)
+    }
 }
 
 impl Room {

@@ -16,7 +16,7 @@ use cis_core::federation::protocol::message::{Grant, Granted, Message};
 use cis_core::federation::protocol::worker::{Change, Effect, Remembered, WorkerHalf};
 use cis_core::federation::protocol::{BootMs, Settings};
 use cis_core::identity::Standing;
-use cis_core::ids::{AttemptId, HostInstance, SessionId, TimestampMs};
+use cis_core::ids::{AttemptId, SessionId, TimestampMs};
 use cis_host::protocol::{AtDeadline, Lease, ToHost};
 
 impl Driver {
@@ -84,8 +84,8 @@ impl Driver {
                 Change::Keep(remembered) => {
                     let Some(held) = self.federation.held.get(&remembered.granted.attempt) else { continue };
                     let AttemptId { run, task, .. } = remembered.granted.attempt.clone();
-                    let (spec, host) = (held.spec.clone(), held.host);
-                    let kept = Kept { room: room.to_owned(), remembered: *remembered, spec, host };
+                    let (spec, begun) = (held.spec.clone(), held.begun);
+                    let kept = Kept { room: room.to_owned(), remembered: *remembered, spec, begun };
                     match serde_json::to_string(&kept) {
                         Ok(text) => self.turn.hold(run, task, Some(text)),
                         Err(error) => tracing::error!(%run, %task, %error, "a task is not kept"),
@@ -103,7 +103,7 @@ impl Driver {
             Err(error) => return tracing::error!(%error, "tasks of other nodes are lost"),
         };
         for text in held {
-            let Ok(Kept { room, remembered, spec, host }) = serde_json::from_str(&text) else {
+            let Ok(Kept { room, remembered, spec, begun }) = serde_json::from_str(&text) else {
                 tracing::error!("a task of another node is lost: a later version kept it");
                 continue;
             };
@@ -114,7 +114,7 @@ impl Driver {
             }
             let (lease_end, transfer, awaits) = (boot_ms(), None, None);
             let recalled = false;
-            let held = Held { room, granted, session, spec, host, lease_end, transfer, awaits, recalled };
+            let held = Held { room, granted, session, spec, begun, lease_end, transfer, awaits, recalled };
             self.federation.held.insert(held.granted.attempt.clone(), held);
         }
     }
@@ -159,12 +159,30 @@ impl Driver {
                     }
                 }
                 None if is_over => {}
-                None if self.never_began(&room, &granted) => {
-                    let (Granted { attempt, fence }, reason) = (granted, Refusal::Withdrawn { full: false });
-                    self.parts.worker.said.push(FromWorker::Refused { attempt, fence, reason });
+                None if self.federation.held.get(&granted.attempt).is_some_and(Held::never_began) => {
+                    self.resume_held(&room, &granted);
                 }
                 None => self.held_lost(&room, &granted, now),
             }
+        }
+    }
+
+    /// Begins anew with a task of which an earlier life of this node began no session.
+    fn resume_held(&mut self, room: &str, granted: &Granted) {
+        let Granted { attempt, fence } = granted.clone();
+        if let Some(worker) = self.federation.worker(room) {
+            worker.needs_lease(granted, boot_ms());
+        }
+        let dir = self.directory_of(&attempt);
+        self.federation.directories.give_back(&self.parts.home.remote(), &dir);
+        if let Err(error) = self.federation.directories.make(&dir) {
+            let detail = format!("cannot make the directory {}: {error}", dir.display());
+            let reason = Refusal::Resources { detail };
+            return self.parts.worker.said.push(FromWorker::Refused { attempt, fence, reason });
+        }
+        match self.federation.held.get(&attempt).and_then(|held| held.spec.files.clone()) {
+            Some(uploaded) => self.take_files(granted, uploaded, dir),
+            None => self.begin_held(&attempt),
         }
     }
 
@@ -176,17 +194,6 @@ impl Driver {
             return Some((0, false));
         }
         worker.hand_in_grace_ms(granted).map(|grace_ms| (grace_ms, true))
-    }
-
-    /// The host that was to start the session of a grant has been there ever since, and has no such session: its files were on their way, or
-    /// it waited for the room.
-    fn never_began(&mut self, room: &str, granted: &Granted) -> bool {
-        let host = self.federation.held.get(&granted.attempt).and_then(|held| held.host);
-        let Some(worker) = self.federation.worker(room) else { return false };
-        host.is_some()
-            && host == self.host.instance()
-            && !worker.is_void(granted)
-            && worker.progress_of(granted).next().is_none()
     }
 
     /// Starts a task of another coordinator in an empty directory.
@@ -212,7 +219,7 @@ impl Driver {
             granted: granted.clone(),
             session,
             spec: Box::new(remote),
-            host: self.host.instance(),
+            begun: Some(false),
             lease_end,
             transfer: None,
             awaits: None,
@@ -261,7 +268,8 @@ impl Driver {
             return self.parts.worker.said.push(FromWorker::Refused { attempt, fence, reason });
         }
         let (session, fence, lease_end) = (held.session, held.granted.fence, held.lease_end);
-        let (slots, room) = (self.slots_for(held.spec.slots), held.room.clone());
+        let (slots, room, granted) =
+            (self.slots_for(held.spec.slots), held.room.clone(), held.granted.clone());
         let PrivateSpec { spec, secrets } = match self.private_spec(&held.spec, &held.granted, session) {
             Ok(private) => private,
             Err(reason) => {
@@ -271,6 +279,13 @@ impl Driver {
         };
         let spec = self.own_of(attempt, spec);
         let secrets = self.own_variables(&spec, secrets);
+        if let Some(held) = self.federation.held.get_mut(attempt) {
+            held.begun = Some(true);
+        }
+        if let Some(worker) = self.federation.worker(&room) {
+            worker.keeps_otherwise(&granted);
+        }
+        self.remember(&room);
         self.learn_secrets_of(attempt.run);
         self.parts.worker.grant_for_room((attempt, fence), session, slots, spec, secrets, lease(lease_end));
         self.upload_ahead(session, room);
@@ -425,9 +440,9 @@ struct Kept {
     room: String,
     remembered: Remembered<TaskPayload>,
     spec: Box<RemoteSpec>,
-    /// The session host that was there when it was granted. Earlier versions wrote none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    host: Option<HostInstance>,
+    /// Whether its session was begun. Earlier versions did not write it.
+    #[serde(default)]
+    begun: Option<bool>,
 }
 
 /// The session host freezes a session whose lease is over by itself: this node may be dead then.

@@ -13,7 +13,7 @@ use cis_core::ids::NodeDid;
 use cis_matrix::MatrixError;
 use serde_json::json;
 
-use super::nodes::{CARL, is_told, listed, member, reads, shared_in};
+use super::nodes::{CARL, is_told, listed, member, observer, reads, shared_in};
 use super::{ANN, BOB, CIS};
 use crate::harness::{Node, SLOTS, eventually, lines, on_a_runtime, problem_of, task};
 use crate::homeserver::Server;
@@ -288,14 +288,15 @@ fn an_approval_of_another_nodes_run_with_a_key_counts_once_and_for_one_item() {
         let server = Server::default();
         let room = server.room("shared", CIS, &[ANN, BOB]);
         let owner = member(&scratch.path().join("c"), (&server, &room), CIS, "coordinator").await;
-        let guest = member(&scratch.path().join("g"), (&server, &room), BOB, "observer").await;
+        let guest = observer(&scratch.path().join("g"), &server, &room).await;
         let_in(&owner, &guest, &room, Right::Submit).await;
         let gate = |id: &str| {
             format!(
                 "[[tasks]]\nid = \"{id}\"\nscript = \"true\"\napproval = {{ prompt = \"Deploy {id}?\" }}\n"
             )
         };
-        let run = owner.submit_as(shared_in(&room, scratch.path(), &(gate("a") + &gate("b")))).await;
+        let run =
+            owner.submit_as(shared_in(&room, scratch.path(), &format!("{}{}", gate("a"), gate("b")))).await;
         let items = eventually("the guest reads both questions", async || {
             let mut items = guest.client.inbox(&ListInbox::default()).await.unwrap().items;
             items.sort_by(|one, other| one.question.cmp(&other.question));

@@ -11,6 +11,7 @@ use cis_node::upkeep;
 
 use super::nodes::{CARL, is_told, listed, member, observes, offline, reads, shared_in};
 use super::{ANN, BOB, CIS, warns};
+use crate::asking::API;
 use crate::harness::{Node, SLOTS, eventually, let_work, lines, on_a_runtime, task};
 use crate::homeserver::Server;
 
@@ -291,5 +292,63 @@ fn logs_and_files_that_other_nodes_have_are_not_missing_in_a_deep_check_or_a_bac
         for node in [worker, reader, coordinator] {
             node.stop().await;
         }
+    });
+}
+
+#[test]
+fn what_a_task_handed_in_arrives_although_the_node_of_its_worker_was_restarted_meanwhile() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let (server, room, coordinator, worker) = shared_room(scratch.path()).await;
+        let api = scratch.path().join("api.py");
+        fs::write(&api, API).unwrap();
+        let tasks = format!(
+            r#"
+[[tasks]]
+id = "a"
+tty = false
+artifacts = ["out"]
+script = '''
+head -c 100000 /dev/urandom > out
+python3 {} POST /v1/sessions/self/hand-in '{{"text": "done"}}'
+sleep 600
+'''
+[[tasks]]
+id = "b"
+needs = ["a"]
+script = 'test $(wc -c < out) = 100000'
+"#,
+            api.display()
+        );
+        server.hold("upload");
+        let run = coordinator.submit_as(shared_in(&room, scratch.path(), &tasks)).await;
+        server.holds("upload").await;
+        worker.leave().await;
+        server.release("upload");
+        let worker = member(&scratch.path().join("w"), (&server, &room), BOB, "worker").await;
+        let detail = coordinator.reaches(&run, RunState::Succeeded).await;
+        assert_eq!(task(&detail, "a").attempts, 1);
+        assert_eq!(coordinator.artifact_of(&run, "a", "out").await.len(), 100_000);
+        worker.stop().await;
+        coordinator.stop().await;
+    });
+}
+
+#[test]
+fn a_task_whose_files_were_on_their_way_when_its_worker_was_restarted_runs_there() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let (server, room, coordinator, worker) = shared_room(scratch.path()).await;
+        fs::write(scratch.path().join("in"), vec![7; 100_000]).unwrap();
+        let tasks = "[[tasks]]\nid = \"a\"\nretry_lost = false\ninputs = [\"in\"]\nscript = 'test $(wc -c < in) = 100000'\n";
+        server.hold("download");
+        let run = coordinator.submit_as(shared_in(&room, scratch.path(), tasks)).await;
+        server.holds("download").await;
+        worker.leave().await;
+        server.release("download");
+        let worker = member(&scratch.path().join("w"), (&server, &room), BOB, "worker").await;
+        coordinator.reaches(&run, RunState::Succeeded).await;
+        worker.stop().await;
+        coordinator.stop().await;
     });
 }
