@@ -10,8 +10,8 @@ use crate::monitor::evidence::Modes;
 use crate::monitor::screen::{
     Asked, Keys, Menu, Page, Place, Shape, asks_below_text, begins_question, button, ends_asking,
     fingerprint, is_against, is_question, is_spelled_out, kind_of, kind_of_dialog, letters, line_hash,
-    meaning_of, menu_at_cursor, menu_of, named_above, numbered, pattern, shape_of, timeless, turn, turns,
-    unboxed,
+    meaning_of, menu_at_cursor, menu_of, named_above, numbered, pattern, shape_of, tells_of_editor, timeless,
+    turn, turns, unboxed,
 };
 
 use super::candidates::Source;
@@ -39,6 +39,8 @@ pub(super) struct Readers<'a> {
     pub(super) pid: u32,
     /// A line editor is at rest.
     pub(super) edits: bool,
+    /// Rows of the screen of an editor when it was first seen, without what moves by itself; none: no editor stands there.
+    pub(super) before: Option<&'a [String]>,
 }
 
 impl<'a> Readers<'a> {
@@ -109,14 +111,27 @@ fn bottom_line(page: &Page, readers: Readers<'_>) -> Option<Line> {
     }
     let asked = readers.asked(page, text, &options);
     let kind = match kind_of(&asked) {
-        // What stands there is no part of the text above it.
-        PromptKind::Editor | PromptKind::Pager => kind_of_dialog(&asked),
-        _ if names_keys && !page.view.alternate => return None,
-        kind => kind,
+        PromptKind::Editor | PromptKind::Pager if is_below_text(page, row, readers.before) => {
+            kind_of_dialog(&asked)
+        }
+        PromptKind::Editor | PromptKind::Pager => return None,
+        kind if names_keys && page.view.alternate => kind,
+        _ => return None,
     };
     let place = Place::Row { text: text.to_owned() };
     let (question, hash) = (text.to_owned(), line_hash(&place));
     Some(Line { kind, question, options, place, hash, source: Source::Line })
+}
+
+/// The last row of the screen is none of the text that an editor shows: its text ends before that row, or what it tells of itself stands right
+/// above, or the row was empty or told such things when the editor was first seen.
+fn is_below_text(page: &Page, row: usize, before: Option<&[String]>) -> bool {
+    if row + 1 != page.view.lines.len() {
+        return false;
+    }
+    let ends_text = |row: &str| matches!(row.trim(), "" | "~") || tells_of_editor(row);
+    let above = row.checked_sub(1).map_or("", |row| page.row(row));
+    ends_text(above) || before.is_some_and(|before| before.get(row).is_none_or(|was| ends_text(was)))
 }
 
 /// Finds a menu above the cursor that is answered by typing a number. In raw mode, [`menu_line`] finds menus.
@@ -251,7 +266,8 @@ impl Asks {
 }
 
 /// Where it is not of interest who reads.
-const NOBODY: Readers<'static> = Readers { names: &[], modes: None, nested: false, pid: 0, edits: false };
+const NOBODY: Readers<'static> =
+    Readers { names: &[], modes: None, nested: false, pid: 0, edits: false, before: None };
 
 /// The hash of the menu on the screen.
 pub(super) fn menu_hash(page: &Page) -> Option<String> {

@@ -135,8 +135,14 @@ impl Arbiter {
         let modes = reader.and_then(|reader| reader.modes).or(evidence.modes);
         let edits = self.terminal.edits;
         let pid = reader.map_or(0, |reader| reader.pid);
-        let readers = Readers { names, modes, nested: false, pid, edits };
+        let readers = Readers { names, modes, nested: false, pid, edits, before: self.before() };
         Some(Look { page, reader, readers, still })
+    }
+
+    /// What the screen of an editor showed when that was told.
+    fn before(&self) -> Option<&[String]> {
+        let standing = self.standing.as_ref().filter(|standing| standing.source == Source::Program)?;
+        Some(&standing.rows)
     }
 
     /// Nothing on the screen moves.
@@ -340,7 +346,7 @@ impl Arbiter {
             return Some((line, 92, POLL_MS, "as editors and pagers do"));
         }
         let carries = look.readers.names.iter().any(|name| is_carrier(name));
-        if matches!(line.place, Place::Row { .. }) {
+        if matches!(line.place, Place::Row { .. }) && !page.view.alternate {
             return Some((line, 85, POLL_MS, "at a question in the lowest row"));
         }
         if page.view.alternate && !asks {
@@ -421,13 +427,14 @@ impl Arbiter {
         }
     }
 
-    /// It was answered before, polls again, and does nothing else.
+    /// It was answered before, polls again soon after what was typed, and does nothing else.
     fn polls_again(&self, look: &Look<'_>) -> Option<(Line, u8, i64, &'static str)> {
         let page = look.page;
         let own = look.reader.filter(|own| own.pid == self.answered && !own.sleeps)?;
         let low = page.end().checked_sub(1).map_or("", |row| page.row(row));
         let works = [page.lead.as_str(), unboxed(low)].iter().any(|text| shape_of(text) == Shape::Progress);
         if works
+            || !self.follows_a_key(look.still)
             || is_carrier(&own.name)
             || !self.listens_for_keys(look)
             || self.only_passes_on(look)
@@ -515,7 +522,7 @@ impl Arbiter {
             && !page.view.alternate
         {
             let Reader { modes, pid, .. } = *reader;
-            let readers = Readers { names: &names, modes, nested: true, pid, edits: false };
+            let readers = Readers { names: &names, modes, nested: true, pid, edits: false, before: None };
             let line = read_line(page, readers, password);
             let ready = still.max(since) + if password { PASSWORD_MS } else { READ_MS };
             return Some(self.of_line(line, 95, still, ready, why));
@@ -590,7 +597,8 @@ impl Arbiter {
         let names = names(last);
         let modes = reader.modes.or(last.modes);
         let edits = self.terminal.edits;
-        let readers = Readers { names: &names, modes, nested: false, pid: reader.pid, edits };
+        let readers =
+            Readers { names: &names, modes, nested: false, pid: reader.pid, edits, before: self.before() };
         read_line(page, readers, false).kind == kind
     }
 }

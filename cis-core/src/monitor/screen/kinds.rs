@@ -9,10 +9,10 @@ use super::page::Page;
 use super::rows::{is_rule, unboxed};
 use super::words::{
     ADDRESS, AGAIN, ARGUMENT, CHOICE, COMMAND, EACH, EDITOR_SCREEN, EDITORS, EDITS, ENDS_ASKING, ENTERS,
-    ENTRY, ERROR, EXISTS, FAILED, FIELD, FINDER, GIVEN_UP, GOES_AHEAD, HEX, HEX_BYTES, LEAVE, LETTER, LIMIT,
-    LINE_EDITORS, LISTED, LOGIN, MODE_LINE, NAMES, NO, ONE_OF, ONWARD, PAGER_LINE, PAGERS, PERMITS, POSITION,
-    PREFERS, REPLACES, SECRET, SECRET_ASKED, SHELL, SILENT, TELLS, TELLS_OF, TRUST, VARIABLE, WANTS, WORD,
-    YES, asks,
+    ENTRY, ERROR, EXISTS, FAILED, FIELD, FINDER, GIVEN_UP, GOES_AHEAD, HEX, HEX_BYTES, LEAVE, LEAVES, LETTER,
+    LIMIT, LINE_EDITORS, LISTED, LOGIN, MODE_LINE, NAMES, NO, ONE_OF, ONWARD, PAGER_LINE, PAGERS, PERMITS,
+    POSITION, PREFERS, REPLACES, SECRET, SECRET_ASKED, SHELL, SILENT, TELLS, TELLS_OF, TRUST, VARIABLE,
+    WANTS, WORD, YES, asks,
 };
 use crate::event::{Meaning, PromptKind, PromptOption};
 use crate::monitor::evidence::Modes;
@@ -196,7 +196,7 @@ fn of_words(asked: &Asked<'_>, text: &str, raw: bool) -> PromptKind {
     if yes_no && !questions && !PERMITS.is_match(text) && !head.trim().is_empty() {
         return PromptKind::Question;
     }
-    if GOES_AHEAD.is_match(text) || AGAIN.is_match(text) {
+    if GOES_AHEAD.is_match(text) || wants_again(text) {
         return PromptKind::Permission;
     }
     if yes_no || PERMITS.is_match(text) && has_question_mark(text) && !chooses {
@@ -257,9 +257,19 @@ pub(in crate::monitor) fn is_question(text: &str) -> bool {
     })
 }
 
-/// Whether an editor asks this in the row below its text: for the same key again, or for words that can be given up.
+/// A row in which an editor tells where its cursor is, or which keys it has.
+pub(in crate::monitor) fn tells_of_editor(row: &str) -> bool {
+    let row = row.trim();
+    POSITION.is_match(row) || MODE_LINE.is_match(row) || EDITS.is_match(row) || EDITOR_SCREEN.is_match(row)
+}
+
+/// The text wants the same key again before a program ends, or takes words that can be given up. In the row below a text, an editor asks so.
 pub(in crate::monitor) fn asks_below_text(text: &str) -> bool {
-    AGAIN.is_match(text) || GIVEN_UP.is_match(text)
+    wants_again(text) || GIVEN_UP.is_match(text)
+}
+
+fn wants_again(text: &str) -> bool {
+    AGAIN.is_match(text) && LEAVES.is_match(text)
 }
 
 /// A question mark stands behind the sign that some programs paint before their questions.

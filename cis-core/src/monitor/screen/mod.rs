@@ -20,7 +20,7 @@ mod typed;
 mod words;
 
 pub(super) use above::{ABOVE_ROWS_MAX, Above, Compared, Reach};
-pub(super) use kinds::{Asked, asks_below_text, is_question, kind_of, kind_of_dialog};
+pub(super) use kinds::{Asked, asks_below_text, is_question, kind_of, kind_of_dialog, tells_of_editor};
 pub(super) use letters::named_above;
 pub(crate) use meaning::{allows, goes_beyond_once, meaning_of, shows_other_numbers};
 pub(super) use menu::{

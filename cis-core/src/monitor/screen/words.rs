@@ -113,8 +113,10 @@ words! {
     TAKES = r"(?i)^(?:(?:your|enter|please|type|the|an?|make) )*(?:choice|answer|response|reply|selection|option|decision)?\s*(?:[\[(<{][^\[\](){}<>]+[\])>}])?\s*[:?>]*$";
     /// A key does something that is named, or ends the program: leave for it.
     GOES_AHEAD = r"(?i)\b(press|hit)\b.{0,30}\b(enter|return|any key|space)\b.{0,40}\bto (continue|proceed|install|apply|execute|run)\b.{0,30}\b(cancel|abort)\b|\b(press|hit)\b.{0,30}\b(enter|return|any key|space)\b.{0,10}\bto (install|apply|execute|run|delete|overwrite)\b";
-    /// The same key again ends the program, or loses what was not saved.
-    AGAIN = r"(?i)\b(unsaved|saved?|modified|changes|quit|exit|close|leave|discard)\b.*\b(press|hit|type)\b.{0,40}\b(again|more times?|once more)\b|\b(press|hit|type)\b.{0,40}\b(again|more times?|once more)\b.*\b(quit|exit|close|leave|discard)\b";
+    /// The same key again ends a program, or loses what was not saved.
+    AGAIN = r"(?i)\b(press|hit|type) \S+( \w+)? (again|more times?|once more)\b";
+    /// What it is about then.
+    LEAVES = r"(?i)\b(unsaved|saved?|modified|changes|quit|exit|close|leave|discard)\b";
     /// What is typed behind the colon can be given up.
     GIVEN_UP = r"(?i)^[^:]{2,40}:\s.*[(\[<][^()]{0,30}\b(esc(ape)?|ctrl[-+ ]?[cg]|\^[cg]|c-[cg])\b\s*[:=]?\s*(to )?(cancel|abort|quit)\b";
     /// A key is to be pressed.

@@ -148,7 +148,30 @@ fn what_an_editor_asks_below_its_text_is_a_prompt_of_its_own() {
 }
 
 #[test]
-fn who_was_answered_and_polls_again_waits_again() {
+fn what_stands_in_the_text_of_an_editor_asks_nothing() {
+    for words in ["read -p \"Overwrite the file? (y/n)\"", "Unsaved changes: press Ctrl-C again to quit."] {
+        let mut story = Story::plain();
+        let text = format!("#!/bin/sh\n{}{words}\n", "true\n".repeat(20));
+        story.reads("vim", Read, RAW).puts(&text);
+        (story.view.alternate, story.view.cursor_row, story.view.cursor_col) = (true, 1, 0);
+        let told = story.bytes(900).pass(3000).take();
+        assert!(told.contains("blocked 1 editor"), "{told}");
+        // Without a row for messages, the text goes on to the last one.
+        story.typed();
+        story.puts(&text[10..text.len() - 1]);
+        (story.view.cursor_row, story.view.cursor_col) = (1, 0);
+        assert!(!story.bytes(900).pass(6000).take().contains("permission"), "{words}");
+    }
+}
+
+#[test]
+fn a_watcher_that_names_its_keys_asks_nothing() {
+    let told = polls("Ran 12 tests, all passed\nPress q to quit, press Enter to run the tests again", true);
+    assert_eq!({ told }.pass(20_000).take(), "");
+}
+
+#[test]
+fn a_program_that_was_answered_and_polls_again_waits_again() {
     let answered = || {
         let mut story = polls("? Which theme?\n❯ dark\n  light\n", true);
         let told = story.pass(3000).take();
@@ -165,6 +188,12 @@ fn who_was_answered_and_polls_again_waits_again() {
     let mut story = answered();
     story.nobody_reads();
     assert!(!story.shows("Layout\n\n  wide   narrow\n").pass(20_000).take().contains("blocked 2"));
+    // A server writes when it is asked for something.
+    let mut story = answered();
+    story.nobody_reads().shows("Starting\n").pass(4000);
+    story.reads("node", Poll, RAW);
+    story.shows("GET /page/7 200 in 9ms\nGET /page/8 200 in 8ms\n");
+    assert!(!story.pass(20_000).take().contains("blocked 2"));
     // Nobody has asked anything before.
     assert_eq!(polls("Layout\n\n  wide   narrow\n", true).pass(20_000).take(), "");
 }
