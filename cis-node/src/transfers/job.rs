@@ -19,9 +19,6 @@ use crate::files::{FilesError, Stop};
 use crate::logs;
 use crate::node::Node;
 
-/// Results wait no longer for their logs.
-const LOGS_TIME_MAX: Duration = Duration::from_secs(10);
-
 /// A list is looked up no longer: its worker repeats its result.
 const LIST_TIME_MAX: Duration = Duration::from_secs(60);
 
@@ -136,10 +133,8 @@ impl Node {
             Job::Logs { room, run, ended } => {
                 let without = ended.iter().map(|(granted, _)| (granted.clone(), None)).collect();
                 let (node, to) = (Arc::clone(&self), room.clone());
-                let mut sharing = tokio::spawn(async move { node.share_logs(&to, ended).await });
-                let shared = timeout(LOGS_TIME_MAX, &mut sharing).await;
-                sharing.abort();
-                let logs = shared.ok().and_then(Result::ok).unwrap_or(without);
+                let shared = tokio::spawn(async move { node.share_logs(&to, ended).await }).await;
+                let logs = shared.unwrap_or(without);
                 Done::Logged { room, run, logs }
             }
             Job::Hide { run, logs } => {

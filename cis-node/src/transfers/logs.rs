@@ -3,6 +3,7 @@
 //! Owns what of a log goes up, and how several share a file. Secrets are replaced before anything leaves this node.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cis_core::api::ReadLog;
 use cis_core::event::UploadedLog;
@@ -11,6 +12,7 @@ use cis_core::ids::{AttemptId, BlobId, SessionId};
 use cis_core::text;
 use cis_store::Safety;
 use futures_util::StreamExt as _;
+use tokio::time::timeout;
 
 use super::TransferError;
 use super::media::MediaStore;
@@ -18,13 +20,19 @@ use crate::files::Stop;
 use crate::logs::kept_copy;
 use crate::node::Node;
 
+/// Results wait no longer for a log to be read, or for the homeserver to begin,
+const TIME_MAX: Duration = Duration::from_secs(10);
+/// and not for uploads that are slower than this, bytes per second.
+const RATE_MIN: usize = 64 << 10;
+
 /// Of a longer log the beginning and the end go up, bytes.
 const HEAD_BYTES_MAX: usize = 1 << 20;
 /// The end.
 const TAIL_BYTES_MAX: usize = 3 << 20;
 
 impl Node {
-    /// Uploads the logs of attempts of a run that have ended here; none: that log cannot be uploaded.
+    /// Uploads the logs of attempts of a run that have ended here; none: that log cannot be uploaded. What comes after the first one that takes
+    /// too long is not tried.
     pub(super) async fn share_logs(
         &self,
         room: &str,
@@ -36,22 +44,31 @@ impl Node {
             let bytes_max = store.bytes_max(&Stop::default()).await?.min(UploadedLog::FILE_BYTES_MAX);
             Ok::<_, TransferError>((store, usize::try_from(bytes_max).unwrap_or(usize::MAX)))
         };
-        let (store, bytes_max) = match opened.await {
+        let (store, bytes_max) = match in_time(0, opened).await {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::warn!(%error, logs = ended.len(), "logs for other nodes cannot be uploaded");
                 return ended.into_iter().map(|(granted, _)| (granted, None)).collect();
             }
         };
+        let mut is_late = false;
         for (granted, session) in ended {
-            let log = self.log_to_share(&granted.attempt, session).await;
+            let log = if is_late {
+                None
+            } else {
+                let read = timeout(TIME_MAX, self.log_to_share(&granted.attempt, session)).await;
+                is_late = read.is_err();
+                read.ok().flatten()
+            };
             let Some(log) = log.filter(|log| log.len() <= bytes_max) else {
                 shared.push((granted, None));
                 continue;
             };
             if file.len() + log.len() > bytes_max {
                 let full = (std::mem::take(&mut file), std::mem::take(&mut logs));
-                shared.extend(share_file_of_logs(&store, room, full).await);
+                let told = share_file_of_logs(&store, room, full).await;
+                is_late = told.iter().any(|(_, log)| log.is_none());
+                shared.extend(told);
             }
             logs.push((granted, BlobId::of(&log), log.len() as u64));
             file.extend_from_slice(&log);
@@ -104,6 +121,15 @@ impl Node {
     }
 }
 
+/// Does not wait for more than so many bytes need.
+async fn in_time<T>(
+    bytes: usize,
+    work: impl Future<Output = Result<T, TransferError>>,
+) -> Result<T, TransferError> {
+    let limit = TIME_MAX + Duration::from_secs((bytes / RATE_MIN) as u64);
+    timeout(limit, work).await.unwrap_or(Err(TransferError::Late))
+}
+
 async fn share_file_of_logs(
     store: &MediaStore,
     room: &str,
@@ -113,7 +139,8 @@ async fn share_file_of_logs(
         return Vec::new();
     }
     let of = file.len() as u64;
-    let media = store.upload(room, file, &Stop::default()).await;
+    let (bytes, stop) = (file.len(), Stop::default());
+    let media = in_time(bytes, store.upload(room, file, &stop)).await;
     if let Err(error) = &media {
         tracing::warn!(%error, logs = logs.len(), "logs for other nodes cannot be uploaded");
     }
