@@ -128,9 +128,10 @@ fn labels(folder: &Path, what: &str, task: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// Compares what really ran with what a node says about the run.
+/// Compares what really ran with what a node says about the run. With each takeover, a result may be void that the room did not have yet: the
+/// next coordinator gives an attempt of the same number.
 #[track_caller]
-fn compare(cis: &Cis, run: &str, folder: &Path, story: &str) -> u32 {
+fn compare(cis: &Cis, run: &str, (folder, takeovers): (&Path, usize), story: &str) -> u32 {
     let mut again = 0;
     for task in (0..TASKS).map(task).chain(["gate".to_owned()]) {
         let (known, started) = (attempts(cis, run, &task), labels(folder, "started", &task));
@@ -147,11 +148,9 @@ fn compare(cis: &Cis, run: &str, folder: &Path, story: &str) -> u32 {
             outcome == "error" || (outcome.is_empty() && !started.contains(&label))
         };
         assert!(before.iter().all(is_lost), "{}", all());
-        let mut different = started.clone();
-        different.sort();
-        different.dedup();
-        assert_eq!(different.len(), started.len(), "an attempt ran twice: {}", all());
-        assert!(started.len() <= known.len(), "it ran without a record: {}", all());
+        let times = |label| started.iter().filter(|one| *one == label).count();
+        assert!(started.iter().all(|label| times(label) <= 1 + takeovers), "an attempt ran twice: {}", all());
+        assert!(started.len() <= known.len() + takeovers, "it ran without a record: {}", all());
         again += u32::from(started.len() > 1);
     }
     again
@@ -198,10 +197,12 @@ fn survive(runs: u32, kills: u32) {
         }
         let overlaps = fs::read_to_string(folder.join("overlaps")).unwrap_or_default();
         assert_eq!(overlaps, "", "two sessions of one task were at work\n{story}");
-        let again = nodes.iter().map(|Node { cis, .. }| compare(cis, &run, folder, &story)).max();
-        eprintln!("{again:?} tasks ran again after these crashes:\n{story}");
         let proof = folder.join("proof.jsonl").display().to_string();
         cis.ok(["dag", "export", &run, "--output", &proof]);
+        let takeovers = fs::read_to_string(&proof).unwrap().matches("cis.dag.run.taken_over").count();
+        let again =
+            nodes.iter().map(|Node { cis, .. }| compare(cis, &run, (folder, takeovers), &story)).max();
+        eprintln!("{again:?} tasks ran again after these crashes and {takeovers} takeovers:\n{story}");
         let verdict =
             Cis::new().run(["dag", "verify", &proof, "--owner", &did(cis), "--json"]).expect(0).json();
         assert_eq!(
