@@ -594,7 +594,7 @@ impl World {
         let node = &mut self.nodes[at];
         for kept in node.remembered.values().cloned() {
             if let Some(half) = &mut node.worker {
-                half.restore(kept.into());
+                half.restore(kept.into(), now);
             }
         }
         node.sent = 0;

@@ -228,12 +228,12 @@ impl Node {
 
     /// Takes back what an earlier life of this node had of tasks of the room.
     pub(super) fn recall_held(&mut self) {
-        let all: Vec<_> = self.disk.held.values().cloned().collect();
+        let (all, boot): (Vec<_>, _) = (self.disk.held.values().cloned().collect(), self.boot_ms());
         for kept in all {
             let (granted, session) = (kept.granted.clone(), kept.session);
             let life = self.life();
             if let Some(worker) = &mut life.worker {
-                worker.restore(kept);
+                worker.restore(kept, boot);
                 life.held.insert(granted.attempt.clone(), (granted.clone(), session));
                 self.recall_news(&granted, session);
             }

@@ -418,7 +418,7 @@ fn a_session_may_go_through_much_and_what_is_needed_is_kept_for_another_coordina
     // What another life of the node remembers is told to a new coordinator, under the same numbers.
     let worker::Change::Keep(remembered) = half.take_changes().remove(0) else { panic!("nothing is kept") };
     let (mut again, mut out) = worker();
-    again.restore(*remembered);
+    again.restore(*remembered, 0);
     again.enters(run(), 1, &did("d"));
     again.progress(&it, 1000, 2000, &mut out);
     let mut heard = Vec::new();
@@ -702,13 +702,13 @@ fn that_a_session_is_ended_for_what_it_leaves_outlives_the_node() {
     half.receive(&did("c"), given(0, &one, 1), 1, &mut out).unwrap();
     let cancel = |keep| Message::Cancel { epoch: 0, granted: one.clone(), grace_ms: 700, keep };
     half.receive(&did("c"), cancel(false), 2, &mut out).unwrap();
-    assert_eq!(half.hand_in_grace_ms(&one), None);
+    assert_eq!(half.hand_in_grace_ms(&one, 3), None);
     half.receive(&did("c"), cancel(true), 3, &mut out).unwrap();
     let changes = half.take_changes();
     let Some(worker::Change::Keep(kept)) = changes.last() else { panic!("{changes:?}") };
     let mut next = WorkerHalf::<Text>::new(Settings::default(), 100, 50);
-    next.restore((**kept).clone());
-    assert_eq!(next.hand_in_grace_ms(&one), Some(700));
+    next.restore((**kept).clone(), 50);
+    assert_eq!((next.hand_in_grace_ms(&one, 50), next.hand_in_grace_ms(&one, 70_000)), (Some(700), Some(0)));
 }
 
 #[test]
@@ -722,6 +722,11 @@ fn what_an_ended_session_left_is_shared_for_as_long_as_it_takes() {
             half.shares(&one);
         }
         ticked(&mut half, lease_ms + 1);
+        // One that waited in the room for as long as its homeserver was away.
+        let cancel = Message::Cancel { epoch: 0, granted: one.clone(), grace_ms: 700, keep: true };
+        let mut out = Vec::new();
+        half.receive(&did("c"), cancel, lease_ms + 2, &mut out).unwrap();
+        assert_eq!(out, [worker::Effect::Cancel { granted: one.clone(), grace_ms: 0, keep: true }]);
         let late = lease_ms + 10 * lost_keep_ms;
         let killed = ticked(&mut half, late).contains(&worker::Effect::Kill(one.clone()));
         let due = half.poll_timeout();
@@ -762,7 +767,7 @@ fn a_result_is_repeated_ever_more_rarely_while_its_coordinator_is_away() {
     // It is back.
     let renew = Message::Renew { run: run(), epoch: 0, nonce: 1, lease_ms: 60_000, grants: Vec::new() };
     half.receive(&did("c"), renew, now, &mut out).unwrap();
-    assert_eq!(results(&ticked(&mut half, now)), 1);
+    assert_eq!(results(&ticked(&mut half, now + Settings::default().resend_ms)), 1);
 }
 
 #[test]
@@ -775,7 +780,7 @@ fn results_for_a_revoked_coordinator_are_given_up_unless_another_one_takes_the_r
     let late = lease_ms + lost_keep_ms + 1;
     let forsaken = |half: &WorkerHalf<Text>, is_revoked: bool, now: BootMs| {
         let (mut half, mut out) = (half.clone(), Vec::new());
-        half.forsake(|of| is_revoked && *of == did("c"), now, &mut out);
+        half.drop_results_for_revoked(|of| is_revoked && *of == did("c"), now, &mut out);
         out == [worker::Effect::Drop(one.clone())]
     };
     assert!(forsaken(&half, true, late) && !forsaken(&half, true, late - 2) && !forsaken(&half, false, late));

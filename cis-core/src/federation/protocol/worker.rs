@@ -169,11 +169,11 @@ impl<P: Payload> WorkerHalf<P> {
         held.is_some_and(|held| held.phase == Phase::Killed)
     }
 
-    /// If the coordinator has the session of a grant ended, and wants what it leaves: ms between SIGTERM and SIGKILL.
+    /// If the coordinator has the session of a grant ended, and wants what it leaves: ms between SIGTERM and SIGKILL. Without a lease, no time.
     #[must_use]
-    pub fn hand_in_grace_ms(&self, granted: &Granted) -> Option<u64> {
-        let held = self.held.get(&key(granted)).filter(|held| held.granted == *granted);
-        held.and_then(|held| held.hand_in_grace_ms)
+    pub fn hand_in_grace_ms(&self, granted: &Granted, now: BootMs) -> Option<u64> {
+        let held = self.held.get(&key(granted)).filter(|held| held.granted == *granted)?;
+        held.hand_in_grace_ms.map(|grace_ms| if held.lease_end > now { grace_ms } else { 0 })
     }
 
     /// Whom it obeys in a run.
@@ -262,7 +262,7 @@ impl<P: Payload> WorkerHalf<P> {
                         out.push(Effect::Cancel { granted, grace_ms, keep });
                     }
                     // Its lease is over, so another worker may have the task: it must not run to end itself.
-                    Phase::Frozen { .. } => out.push(Effect::Cancel { granted, grace_ms: 0, keep: false }),
+                    Phase::Frozen { .. } => out.push(Effect::Cancel { granted, grace_ms: 0, keep }),
                     Phase::Killed | Phase::Ended { .. } => {}
                 }
             }
@@ -303,7 +303,7 @@ impl<P: Payload> WorkerHalf<P> {
         Ok(())
     }
 
-    /// This coordinator is there: what waits for its answer is repeated now, where the next time would be later than usual.
+    /// Repeats as soon as usual what waits for an answer of this coordinator, which is there.
     fn hears_of(&mut self, from: &NodeDid, now: BootMs) {
         let usual = now + self.settings.resend_ms;
         for held in self.held.values_mut() {
@@ -311,9 +311,8 @@ impl<P: Payload> WorkerHalf<P> {
                 continue;
             }
             if let Phase::Ended { recorded: false, resend_at, .. } = &mut held.phase {
-                for due in [resend_at, &mut held.progress_at] {
-                    *due = if *due > usual { now } else { *due };
-                }
+                *resend_at = usual.min(*resend_at);
+                held.progress_at = usual.min(held.progress_at);
             }
         }
     }
@@ -336,15 +335,15 @@ impl<P: Payload> WorkerHalf<P> {
         self.act(now, out);
     }
 
-    /// The lease of a grant, if it had one in an earlier life of its node, is over: that of another boot says nothing.
+    /// Counts the lease of a grant as over. That of an earlier life of the node may be of another boot, whose clock says nothing.
     pub fn needs_lease(&mut self, granted: &Granted, now: BootMs) {
         if let Some(held) = self.holds(granted) {
             held.lease_end = held.lease_end.min(now);
         }
     }
 
-    /// Something else is to be kept with what is remembered of a grant.
-    pub fn keeps_otherwise(&mut self, granted: &Granted) {
+    /// Has what is remembered of a grant written again: its owner changed what stands with it.
+    pub fn remember_again(&mut self, granted: &Granted) {
         if self.holds(granted).is_some() {
             self.changed.insert(key(granted));
         }
@@ -383,22 +382,36 @@ impl<P: Payload> WorkerHalf<P> {
         self.act(now, out);
     }
 
-    /// Gives up the results of runs whose coordinator's key is revoked, if no other one has taken the run over in the time for which sessions
-    /// without a lease are kept.
-    pub fn forsake(&mut self, is_revoked: impl Fn(&NodeDid) -> bool, now: BootMs, out: &mut Vec<Effect<P>>) {
+    /// Drops the results of runs whose coordinator's key is revoked, and stops what is on its way to it, if no other one has taken the run over
+    /// in the time for which sessions without a lease are kept.
+    pub fn drop_results_for_revoked(
+        &mut self,
+        is_revoked: impl Fn(&NodeDid) -> bool,
+        now: BootMs,
+        out: &mut Vec<Effect<P>>,
+    ) {
         let keep_ms = self.settings.lost_keep_ms;
         let is_revoked = |held: &Held<_, _, _>| {
             self.terms.get(&held.granted.attempt.run).is_some_and(|term| is_revoked(&term.coordinator))
         };
-        let ended = self.held.values().filter(|held| matches!(held.phase, Phase::Ended { .. }));
-        let forsaken: Vec<_> = ended
-            .filter(|held| now - held.lease_end >= keep_ms && is_revoked(held))
-            .map(|held| held.granted.clone())
-            .collect();
-        for granted in forsaken {
+        let over = self.held.values().filter(|held| now - held.lease_end >= keep_ms && is_revoked(held));
+        let is_ended = |held: &Held<_, _, _>| matches!(held.phase, Phase::Ended { .. });
+        let is_sharing = |held: &Held<_, _, _>| matches!(held.phase, Phase::Frozen { .. }) && held.is_sharing;
+        let (ended, rest): (Vec<_>, Vec<_>) = over.partition(|held| is_ended(held));
+        let ended: Vec<_> = ended.into_iter().map(|held| held.granted.clone()).collect();
+        let sharing: Vec<_> =
+            rest.into_iter().filter(|held| is_sharing(held)).map(|held| held.granted.clone()).collect();
+        for granted in ended {
             let held = self.remove(&granted, now);
             out.push(Effect::Drop(granted));
             self.starts_next(held, now, out);
+        }
+        for granted in sharing {
+            if let Some(held) = self.holds(&granted) {
+                held.phase = Phase::Killed;
+            }
+            self.changed.insert(key(&granted));
+            out.push(Effect::Kill(granted));
         }
     }
 

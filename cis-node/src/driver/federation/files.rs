@@ -53,7 +53,7 @@ pub(super) struct Underway {
     checked: HashSet<(AttemptId, BlobId)>,
     /// What was done while the database could not be written.
     kept: Vec<Done>,
-    /// What tasks left, and cannot go up before something else is done.
+    /// Uploads for which the queue of jobs had no place.
     waiting: VecDeque<Box<Job>>,
 }
 
@@ -468,7 +468,6 @@ impl Driver {
         };
         // It is repeated until it is recorded.
         let listing = &mut self.federation.files.listing;
-        let of_it = listing.values().filter(|listing| listing.is_underway && listing.of == *from).count();
         let known = listing.entry(granted.clone());
         let known = known.or_insert_with(|| Listing {
             of: from.clone(),
@@ -476,25 +475,27 @@ impl Driver {
             failures: 0,
             next: None,
         });
-        if !known.is_underway && known.next.is_none() {
+        if !known.is_underway {
             let globs = artifacts_of(run, &granted.attempt, &self.parts.home, &self.parts.blobs);
             let message = Box::new(Message::Result { granted: granted.clone(), report });
             let job = Job::List { room: room.to_owned(), from: from.clone(), message, uploaded, globs };
-            if of_it < LISTS_OF_ONE_MAX {
-                known.is_underway = self.parts.link.carry(job);
-            } else {
-                known.next = Some(Box::new(job));
-            }
+            known.next = Some(Box::new(job));
         }
+        self.list_next(from);
         None
     }
 
-    /// Looks up the next list of a worker.
+    /// Looks up the next lists of a worker. One that has no place is looked up later, or when its result is repeated.
     fn list_next(&mut self, of: &NodeDid) {
-        let waits = |listing: &&mut Listing| listing.of == *of && listing.next.is_some();
-        let Some(listing) = self.federation.files.listing.values_mut().find(waits) else { return };
-        if let Some(job) = listing.next.take() {
-            listing.is_underway = self.parts.link.carry(*job);
+        let listing = &mut self.federation.files.listing;
+        let mut free = LISTS_OF_ONE_MAX
+            - listing.values().filter(|one| one.is_underway && one.of == *of).count().min(LISTS_OF_ONE_MAX);
+        for one in listing.values_mut().filter(|one| one.of == *of && !one.is_underway) {
+            let Some(job) = one.next.take_if(|_| free > 0) else { continue };
+            match self.parts.link.try_carry(*job) {
+                Ok(()) => (one.is_underway, free) = (true, free - 1),
+                Err(job) => return one.next = Some(job),
+            }
         }
     }
 

@@ -142,6 +142,8 @@ struct Held {
     spec: Box<RemoteSpec>,
     /// Whether its session was begun; none: an earlier version did not keep that.
     begun: Option<bool>,
+    /// An earlier life of this node had it, and its session was not begun: that is done when it has a lease again.
+    resumes: bool,
     /// When its lease is over: its session may not have begun by then.
     lease_end: BootMs,
     /// Its files, while they come or go.
@@ -150,13 +152,6 @@ struct Held {
     awaits: Option<AwaitsGrant>,
     /// What its session waits at is known in this life of the node.
     recalled: bool,
-}
-
-impl Held {
-    /// Its files were on their way, or it waited for the room.
-    fn never_began(&self) -> bool {
-        self.begun == Some(false)
-    }
 }
 
 impl Room {
@@ -619,7 +614,7 @@ impl Driver {
                 if let Some(worker) = self.federation.worker(&room) {
                     worker.tick(boot, Some(&offer), &coordinators, &mut work);
                     let is_revoked = |did: &NodeDid| members.standing(&room, did) == Standing::Revoked;
-                    worker.forsake(is_revoked, boot, &mut work);
+                    worker.drop_results_for_revoked(is_revoked, boot, &mut work);
                 }
                 self.work(&room, work, now);
                 worked = true;

@@ -1,7 +1,7 @@
 //! What follows for the own worker: the worker's half, and sessions that run for other nodes.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,7 @@ impl Driver {
     pub(super) fn work(&mut self, room: &str, effects: Vec<Effect<TaskPayload>>, now: TimestampMs) {
         for effect in effects {
             match effect {
-                // Whoever has a revoked key learns nothing of what was done for it.
+                // A coordinator with a revoked key gets no messages.
                 Effect::Send { to, .. } if self.parts.members.standing(room, &to) == Standing::Revoked => {}
                 // Sessions wait for their turn, so that more will have ended in a moment.
                 Effect::Send {
@@ -47,10 +47,15 @@ impl Driver {
                 }
                 Effect::Extend { granted, lease_end } => {
                     self.extend_held(&granted, lease_end);
-                    if let Some(session) = self.session_held(&granted) {
+                    if self.resumes(&granted) {
+                        self.resume_held(&granted);
+                    } else if let Some(session) = self.session_held(&granted) {
                         self.parts.worker.to_host.push(freeze_at(session, lease_end, lost_keep_ms()));
                         self.parts.worker.to_host.push(ToHost::Thaw { session });
                     }
+                }
+                Effect::Cancel { granted, .. } | Effect::Kill(granted) if self.resumes(&granted) => {
+                    self.cancelled_before_start(granted, now);
                 }
                 Effect::Cancel { granted, .. } | Effect::Kill(granted)
                     if self.stop_awaiting(&granted, now) => {}
@@ -108,13 +113,14 @@ impl Driver {
                 continue;
             };
             let (granted, session) = (remembered.granted.clone(), remembered.session);
-            self.federation.room(&room).work(now).restore(remembered);
+            self.federation.room(&room).work(now).restore(remembered, boot_ms());
             if self.federation.worker(&room).is_some_and(|worker| !worker.has_ended(&granted)) {
                 self.recall_asks(&room, &granted, session, now);
             }
             let (lease_end, transfer, awaits) = (boot_ms(), None, None);
-            let recalled = false;
-            let held = Held { room, granted, session, spec, begun, lease_end, transfer, awaits, recalled };
+            let (resumes, recalled) = (false, false);
+            let held =
+                Held { room, granted, session, spec, begun, resumes, lease_end, transfer, awaits, recalled };
             self.federation.held.insert(held.granted.attempt.clone(), held);
         }
     }
@@ -159,28 +165,50 @@ impl Driver {
                     }
                 }
                 None if is_over => {}
-                None if self.federation.held.get(&granted.attempt).is_some_and(Held::never_began) => {
-                    self.resume_held(&room, &granted);
-                }
+                None if self.never_began(&granted) => self.resume_with_lease(&room, &granted, now),
                 None => self.held_lost(&room, &granted, now),
             }
         }
     }
 
-    /// Begins anew with a task of which an earlier life of this node began no session.
-    fn resume_held(&mut self, room: &str, granted: &Granted) {
-        let Granted { attempt, fence } = granted.clone();
-        if let Some(worker) = self.federation.worker(room) {
-            worker.needs_lease(granted, boot_ms());
+    /// An earlier life of this node began no session of it: its files were on their way, or it waited for the room.
+    fn never_began(&self, granted: &Granted) -> bool {
+        let held = self.federation.held.get(&granted.attempt);
+        held.is_some_and(|held| held.begun == Some(false) && held.transfer.is_none() && held.awaits.is_none())
+    }
+
+    /// Begins anew with such a task as soon as its coordinator gives it a lease.
+    fn resume_with_lease(&mut self, room: &str, granted: &Granted, now: TimestampMs) {
+        let Some(worker) = self.federation.worker(room) else { return };
+        if worker.is_void(granted) {
+            return self.cancelled_before_start(granted.clone(), now);
         }
+        worker.needs_lease(granted, boot_ms());
+        if let Some(held) = self.federation.held.get_mut(&granted.attempt) {
+            held.resumes = true;
+        }
+    }
+
+    fn resumes(&self, granted: &Granted) -> bool {
+        let held = self.federation.held.get(&granted.attempt);
+        held.is_some_and(|held| held.resumes && held.granted == *granted)
+    }
+
+    /// Begins anew with a task that has a lease again, if the policy and the state of this node still allow that.
+    fn resume_held(&mut self, granted: &Granted) {
+        let Granted { attempt, fence } = granted.clone();
+        let Some(held) = self.federation.held.get_mut(&attempt) else { return };
+        held.resumes = false;
+        let (files, spec) = (held.spec.files.clone(), held.spec.spec.clone());
         let dir = self.directory_of(&attempt);
         self.federation.directories.give_back(&self.parts.home.remote(), &dir);
-        if let Err(error) = self.federation.directories.make(&dir) {
-            let detail = format!("cannot make the directory {}: {error}", dir.display());
-            let reason = Refusal::Resources { detail };
+        let forbidden = self.forbidden_held(&attempt).map(|detail| Refusal::Policy { detail });
+        let refusal = forbidden.or_else(|| self.refusal(&attempt, &spec));
+        let made = if refusal.is_none() { self.federation.directories.make(&dir) } else { Ok(()) };
+        if let Some(reason) = refusal.or_else(|| made.err().map(|error| unmade(&dir, &error))) {
             return self.parts.worker.said.push(FromWorker::Refused { attempt, fence, reason });
         }
-        match self.federation.held.get(&attempt).and_then(|held| held.spec.files.clone()) {
+        match files {
             Some(uploaded) => self.take_files(granted, uploaded, dir),
             None => self.begin_held(&attempt),
         }
@@ -193,7 +221,7 @@ impl Driver {
         if worker.is_void(granted) {
             return Some((0, false));
         }
-        worker.hand_in_grace_ms(granted).map(|grace_ms| (grace_ms, true))
+        worker.hand_in_grace_ms(granted, boot_ms()).map(|grace_ms| (grace_ms, true))
     }
 
     /// Starts a task of another coordinator in an empty directory.
@@ -220,6 +248,7 @@ impl Driver {
             session,
             spec: Box::new(remote),
             begun: Some(false),
+            resumes: false,
             lease_end,
             transfer: None,
             awaits: None,
@@ -231,10 +260,7 @@ impl Driver {
             self.parts.worker.withdraw(run);
             self.offer_changed();
         }
-        let unmade = |error| Refusal::Resources {
-            detail: format!("cannot make the directory {}: {error}", dir.display()),
-        };
-        if let Some(reason) = refusal.or_else(|| made.err().map(unmade)) {
+        if let Some(reason) = refusal.or_else(|| made.err().map(|error| unmade(&dir, &error))) {
             self.parts.worker.said.push(FromWorker::Refused { attempt, fence, reason });
             return;
         }
@@ -283,7 +309,7 @@ impl Driver {
             held.begun = Some(true);
         }
         if let Some(worker) = self.federation.worker(&room) {
-            worker.keeps_otherwise(&granted);
+            worker.remember_again(&granted);
         }
         self.remember(&room);
         self.learn_secrets_of(attempt.run);
@@ -432,6 +458,10 @@ impl Driver {
         }
         self.work(room, out, now);
     }
+}
+
+fn unmade(dir: &Path, error: &std::io::Error) -> Refusal {
+    Refusal::Resources { detail: format!("cannot make the directory {}: {error}", dir.display()) }
 }
 
 /// What the store keeps of a task that this node has for a coordinator of a room.

@@ -49,7 +49,7 @@ pub struct Remembered<P: Payload> {
 
 impl<P: Payload> WorkerHalf<P> {
     /// Takes back what it held before its node was restarted.
-    pub fn restore(&mut self, remembered: Remembered<P>) {
+    pub fn restore(&mut self, remembered: Remembered<P>, now: BootMs) {
         let Remembered {
             epoch,
             coordinator,
@@ -67,6 +67,8 @@ impl<P: Payload> WorkerHalf<P> {
         let end = numbers.last().map_or(0, |last| last.saturating_add(1));
         let progress = numbers.into_iter().zip(progress).collect();
         self.hears_of_term(granted.attempt.run, epoch, &coordinator);
+        // The clock of an earlier boot may have been anywhere.
+        let lease_end = if report.is_some() { lease_end.min(now) } else { lease_end };
         let phase = match report {
             Some(report) => Phase::Ended { report, recorded: false, resend_at: 0 },
             None if void => Phase::Killed,
