@@ -101,17 +101,26 @@ impl Endpoint {
     }
 }
 
-/// Connects to a node of this machine. Waits a moment if the node runs but does not listen: it is starting,
-/// or its socket was removed.
+/// Connects to a node of this machine. Waits a moment if the node runs but does not listen (it is starting, or its socket was removed), or
+/// if it is busy.
 async fn connect_local(place: &Place) -> Result<UnixStream, ClientError> {
     let give_up = Instant::now() + REBIND_TIME_MAX;
     loop {
         match place.connect_async().await {
-            Err(ConnectError::NotListening { .. }) if Instant::now() < give_up => {
+            Err(error) if Instant::now() < give_up && is_passing(&error) => {
                 tokio::time::sleep(REBIND_PAUSE).await;
             }
             connected => return connected.map_err(ClientError::from),
         }
+    }
+}
+
+/// It starts, or more connections wait at its socket than the system lets (unix(7), EAGAIN).
+fn is_passing(error: &ConnectError) -> bool {
+    match error {
+        ConnectError::NotListening { .. } => true,
+        ConnectError::Io { source, .. } => source.kind() == io::ErrorKind::WouldBlock,
+        _ => false,
     }
 }
 

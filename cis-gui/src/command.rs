@@ -65,9 +65,9 @@ pub enum Command {
         hash: String,
         /// It was answered at that time, and stays: one more answer.
         again: Option<TimestampMs>,
-        /// Beside a rejection.
+        /// Of a decision; none: it is given none.
         reason: Option<String>,
-        /// What becomes of it.
+        /// Gets the outcome.
         slot: Slot<AnswerReceipt>,
     },
     /// Steers a run.

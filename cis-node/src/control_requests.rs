@@ -145,19 +145,15 @@ impl ControlRequests {
         verb: &Verb,
         now: TimestampMs,
     ) -> Option<InputId> {
-        let fresh = |id| if is_stale(id, now) { InputId(ulid::Ulid::new()) } else { id };
         let mut asked = self.asked();
-        if let Some(known) = asked.iter_mut().find(|known| known.input == input) {
-            if (known.run, &known.verb) != (run, verb) {
-                return None;
-            }
-            known.id = fresh(known.id);
-            return Some(known.id);
+        if let Some(known) = asked.iter().find(|known| known.input == input) {
+            // Never under another id: it may have been carried out.
+            return ((known.run, &known.verb) == (run, verb)).then_some(known.id);
         }
         if asked.len() == ASKED_MAX {
             asked.pop_front();
         }
-        let id = fresh(input);
+        let id = if is_stale(input, now) { InputId(ulid::Ulid::new()) } else { input };
         asked.push_back(Asked { input, id, run, verb: verb.clone(), is_done: false });
         Some(id)
     }
@@ -250,6 +246,8 @@ mod tests {
         let (a, b) = ("a".parse().unwrap(), "b".parse().unwrap());
         assert!(!requests.has_decided(input, run, &a));
         requests.has_ended(input, true);
+        let later = now + 3_600_000;
+        assert_eq!(requests.request_of(input, run, &decide("a", true), later), Some(request));
         assert!(requests.has_decided(input, run, &a) && !requests.has_decided(input, run, &b));
         // Fresh ones are kept, and one that was refused may ask for something else.
         let fresh = InputId(ulid::Ulid::new());

@@ -155,7 +155,7 @@ mod tests {
         ) -> Rights {
             let pid = self.until_cat_runs();
             let uid = rustix::process::geteuid().as_raw();
-            let peer = Peer { uid, pid: Some(pid), descent: Descent::of(pid) };
+            let peer = Peer::new(uid, Some(pid), Descent::of(pid));
             let keys = Keys::load_or_make(&home.dir).unwrap();
             let (commands, tokens) = (OwnCommands::default(), Tokens::open(home));
             // No process descends from a node with this pid.
@@ -201,8 +201,7 @@ mod tests {
 
     /// The same for a node with this host.
     fn asked_below(host: Option<u32>, pid: u32, home: &Home, commands: &OwnCommands) -> Principal {
-        let peer =
-            Peer { uid: rustix::process::geteuid().as_raw(), pid: Some(pid), descent: Descent::of(pid) };
+        let peer = Peer::new(rustix::process::geteuid().as_raw(), Some(pid), Descent::of(pid));
         let (keys, tokens) = (Keys::load_or_make(&home.dir).unwrap(), Tokens::open(home));
         let (pid, limit_outside) = (std::process::id(), realtime_limit_outside(&home.dir));
         let leaders = &Leaders::default();

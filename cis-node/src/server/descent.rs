@@ -17,10 +17,10 @@ use cis_local::{realtime_limit_of, stat_of};
 
 /// Parents looked at before we give up: deeper trees are refused, not trusted.
 const DEPTH_MAX: usize = 4096;
-/// Total bytes of the environments of a line. Nothing is known of a line with more: anybody can start processes in a long line, each with a
-/// large environment, and connect from the last one.
+/// Total bytes of the environments of a process and its ancestors. Nothing is known of a process with more: anybody can make a long chain of
+/// processes with large environments, and connect from the last one.
 const ENVIRONMENT_BYTES_MAX: usize = 8 << 20;
-/// The empty environments of a line are looked at so often, and so long after each other.
+/// Empty environments are looked at so often, and so long after each other.
 const EMPTY_LOOKS: usize = 5;
 const EMPTY_PAUSE: Duration = Duration::from_millis(1);
 /// A line that breaks because a parent ends meanwhile is followed again so often.
@@ -141,10 +141,10 @@ fn line(pid: u32) -> Option<Vec<(u32, u32)>> {
 }
 
 /// The marks of sessions on these processes, in their order. None: their environments are too large. `read` gives the environment of a
-/// process, and of one with more than that many bytes at least one more.
+/// process: at most one byte more than it is asked for, by which a longer one is known.
 ///
 /// While a process executes another program, Linux shows an empty environment for a moment (fs/proc/base.c, `environ_read`), so those are
-/// looked at again. They share the pauses: a long line of processes without an environment takes no longer than one of them.
+/// looked at again. They share the pauses: many processes without an environment take no longer than one of them.
 fn marks_of(
     pids: &[u32],
     read: impl Fn(u32, usize) -> Option<Vec<u8>>,

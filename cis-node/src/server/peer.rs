@@ -1,11 +1,13 @@
 //! Who is at the other end of a connection.
 
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use super::descent::Descent;
+use super::places::{Limit, Place};
 use cis_local::PeerProcess;
 
-/// The process that connected, according to the kernel, and its ancestors. Read once, when the connection is
+/// The process that connected, according to the kernel, and its ancestors. Read once, soon after the connection is
 /// accepted: neither what the process does afterwards nor another process that gets its pid changes this.
 #[derive(Debug, Clone)]
 pub struct Peer {
@@ -15,6 +17,8 @@ pub struct Peer {
     pub pid: Option<u32>,
     /// None if the process had already ended or its parents could not be followed: it may belong to anybody.
     pub descent: Option<Descent>,
+    /// The place of its connection. It is free when the connection is closed and its last request has ended.
+    pub(super) place: Option<Arc<Place<Limit>>>,
 }
 
 impl Peer {
@@ -22,10 +26,15 @@ impl Peer {
     pub(super) fn of(socket: impl AsFd) -> Self {
         // No user: uid 4294967295 is never assigned (chown(2)).
         let Ok(peer) = PeerProcess::of(socket.as_fd()) else {
-            return Self { uid: u32::MAX, pid: None, descent: None };
+            return Self::new(u32::MAX, None, None);
         };
         let descent = peer.pid.and_then(Descent::of).filter(|_| peer.is_same());
-        Self { uid: peer.uid, pid: peer.pid, descent }
+        Self::new(peer.uid, peer.pid, descent)
+    }
+
+    /// One without a connection to the socket.
+    pub(crate) fn new(uid: u32, pid: Option<u32>, descent: Option<Descent>) -> Self {
+        Self { uid, pid, descent, place: None }
     }
 }
 

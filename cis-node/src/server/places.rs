@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
+use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
@@ -125,8 +126,8 @@ pub(super) struct Places<N> {
     listener: UnixListener,
     node: Arc<N>,
     open: Connections,
-    /// Accepted connections whose peers are being looked at. One with a long line of parents does not keep others waiting.
-    looks: JoinSet<(UnixStream, Peer)>,
+    /// Accepted connections whose peers are being looked at. A peer with many ancestors does not keep others waiting.
+    looks: JoinSet<Option<(UnixStream, Peer)>>,
     /// The last connection was closed because of a limit. Logged once until there is room again.
     is_full: bool,
 }
@@ -158,18 +159,20 @@ impl<N: NodeApi> Listener for Places<N> {
                 // `accept` waits while descriptors are short.
                 (stream, _) = Listener::accept(&mut self.listener), if self.looks.len() < LOOKS_MAX => {
                     self.looks.spawn_blocking(move || {
-                        let peer = Peer::of(&stream);
-                        (stream, peer)
+                        // A flood of connections that are closed at once costs no looks.
+                        let peer = is_open(&stream).then(|| Peer::of(&stream))?;
+                        Some((stream, peer))
                     });
                     continue;
                 }
                 Some(looked) = self.looks.join_next() => looked,
             };
-            let Ok((stream, peer)) = looked else { continue };
+            let Ok(Some((stream, mut peer))) = looked else { continue };
             let owner = self.owner(&peer);
             if let Some(place) = self.open.take(&limits(owner)) {
                 self.is_full = false;
-                return (Connection { stream, peer, _place: place }, ());
+                peer.place = Some(Arc::new(place));
+                return (Connection { stream, peer }, ());
             }
             if !self.is_full {
                 self.is_full = true;
@@ -187,7 +190,13 @@ impl<N: NodeApi> Listener for Places<N> {
 pub(super) struct Connection {
     stream: UnixStream,
     peer: Peer,
-    _place: Place<Limit>,
+}
+
+/// Whether the other end of a new connection is open.
+fn is_open(stream: &UnixStream) -> bool {
+    let mut byte = [0];
+    let looked = recv(stream, &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+    !matches!(looked, Ok((0, _)))
 }
 
 impl<N: NodeApi> Connected<IncomingStream<'_, Places<N>>> for Peer {

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::connect_info::ConnectInfo;
 use axum::extract::{Request, State};
 use axum::http::{Method, Uri};
 use axum::middleware::Next;
@@ -65,7 +66,14 @@ async fn finish_changes(request: Request, next: Next) -> Response {
     if request.method().is_safe() {
         return next.run(request).await;
     }
-    match tokio::spawn(next.run(request)).await {
+    // A client that goes away keeps its place until then.
+    let place = request.extensions().get::<ConnectInfo<Peer>>().cloned();
+    let change = async move {
+        let response = next.run(request).await;
+        drop(place);
+        response
+    };
+    match tokio::spawn(change).await {
         Ok(response) => response,
         Err(error) => {
             let detail = format!("the request failed: {error}");
@@ -74,7 +82,7 @@ async fn finish_changes(request: Request, next: Next) -> Response {
     }
 }
 
-/// Serves the API until `stop` completes; open streams are then cut. Requests are counted in `under_way`. If the socket's file is removed, `bind` makes
+/// Serves the API until `stop` completes. The caller then waits for requests that change something, and cuts open streams. Requests are counted in `under_way`. If the socket's file is removed, `bind` makes
 /// another one; open connections stay open.
 ///
 /// # Errors
