@@ -21,6 +21,7 @@ mod identity_api;
 mod identity_routes;
 mod inbox_api;
 mod inbox_routes;
+mod limits;
 mod matrix_api;
 mod matrix_routes;
 mod me_routes;

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use super::descent::Descent;
-use super::places::{Limit, Place};
+use super::limits::{Limit, Place};
 use cis_local::PeerProcess;
 
 /// The process that connected, according to the kernel, and its ancestors. Read once, soon after the connection is

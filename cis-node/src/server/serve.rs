@@ -14,9 +14,10 @@ use tokio::net::UnixListener;
 use tokio::sync::watch;
 
 use super::errors::Failure;
+use super::limits::Connections;
 use super::node_api::NodeApi;
 use super::peer::Peer;
-use super::places::{Connections, Places};
+use super::places::Places;
 use super::{answers, operations, unread};
 use cis_core::api::{Problem, ProblemKind};
 use cis_local::SocketFile;

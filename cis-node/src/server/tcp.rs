@@ -27,8 +27,8 @@ use tokio_rustls::rustls::{self, ServerConfig};
 
 use super::errors::Failure;
 use super::gate::{self, Checked};
+use super::limits::{Count, Place};
 use super::node_api::NodeApi;
-use super::places::{Count, Place};
 use super::serve::UnderWay;
 use super::token_guard::{NewestToken, TokenGuard, token_ended};
 use super::unauthenticated::{Pending, Stage, Unauthenticated};
