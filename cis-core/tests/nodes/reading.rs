@@ -399,6 +399,12 @@ impl Node {
                 worker.tick(boot, Some(&offer), &coordinators, &mut out);
             }
             self.work(out);
+            let life = self.life();
+            let is_open = life.coordinator.epoch(run()).is_some() || life.head.is_some();
+            let is_deaf = life.is_deaf;
+            if let Some(worker) = life.worker.as_mut().filter(|_| !is_deaf) {
+                worker.forget_terms(|_| is_open);
+            }
         }
         self.watch_terms();
     }

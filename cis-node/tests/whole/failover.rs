@@ -42,6 +42,30 @@ fn a_session_goes_on_while_the_node_of_its_worker_is_away() {
 }
 
 #[test]
+fn files_that_came_for_a_task_which_was_taken_back_go_when_the_node_starts_again() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut room = Room::of(scratch.path(), 1).await;
+        let run = waiting_run(&room, scratch.path()).await;
+        let worker = room.workers.remove(0);
+        let of_run = worker.home.remote().join(&run);
+        worker.leave().await;
+        // It was killed while they came.
+        let taken_back = of_run.join("gone-1");
+        std::fs::create_dir(&taken_back).unwrap();
+        std::fs::write(taken_back.join("part"), "of a file").unwrap();
+        let worker = start(&scratch.path().join("w0"), "worker", &[], &room.rooms).await;
+        eventually("they are removed", async || (!taken_back.exists()).then_some(())).await;
+        assert!(of_run.join("a-1").is_dir(), "a session is at work there");
+        std::fs::write(scratch.path().join("go"), "").unwrap();
+        let detail = room.coordinator.reaches(&run, RunState::Succeeded).await;
+        assert_eq!(task(&detail, "a").attempts, 1);
+        room.workers.push(worker);
+        room.stop().await;
+    });
+}
+
+#[test]
 fn a_result_counts_that_came_while_worker_and_coordinator_were_away() {
     on_a_runtime(async {
         let scratch = tempfile::tempdir().unwrap();

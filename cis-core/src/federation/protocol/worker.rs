@@ -5,6 +5,7 @@
 
 mod remembered;
 mod slots;
+mod terms;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +14,7 @@ use super::settings::{BootMs, Settings};
 use crate::api::Refusal;
 use crate::fence;
 use crate::ids::{Epoch, Fence, NodeDid, RunId, SessionId, TaskId};
+use terms::Term;
 
 pub use remembered::{Change, Remembered};
 
@@ -65,15 +67,6 @@ pub enum Effect<P: Payload> {
     Kill(Granted),
     /// What was kept of it may be deleted.
     Drop(Granted),
-}
-
-/// Whom a worker obeys in a run.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Term {
-    epoch: Epoch,
-    coordinator: NodeDid,
-    /// Grants that echo an older heartbeat are not taken: they were sent before the coordinator asked what is held.
-    floor: Nonce,
 }
 
 /// What became of a grant.
@@ -424,38 +417,6 @@ impl<P: Payload> WorkerHalf<P> {
             held.lease_end = held.lease_end.min(now);
         }
         self.act(now, out);
-    }
-
-    /// A node coordinates the run from now on, as the room's journal says.
-    pub fn enters(&mut self, run: RunId, epoch: Epoch, coordinator: &NodeDid) {
-        let term = self.terms.get(&run);
-        // Two nodes may have begun the same term at homeservers that were cut off from each other: the journal says which one counts.
-        let is_another = |term: &Term| epoch > 0 && term.epoch == epoch && term.coordinator != *coordinator;
-        if term.is_none_or(|term| term.epoch < epoch || is_another(term)) {
-            self.begin_term(run, epoch, coordinator);
-        }
-    }
-
-    /// The same as a message says it: of two nodes that claim one term, the first one.
-    fn hears_of_term(&mut self, run: RunId, epoch: Epoch, coordinator: &NodeDid) {
-        if self.terms.get(&run).is_none_or(|term| term.epoch < epoch) {
-            self.begin_term(run, epoch, coordinator);
-        }
-    }
-
-    fn begin_term(&mut self, run: RunId, epoch: Epoch, coordinator: &NodeDid) {
-        let floor = self.terms.get(&run).filter(|term| term.epoch == epoch).map_or(0, |term| term.floor);
-        let coordinator = coordinator.clone();
-        self.terms.insert(run, Term { epoch, coordinator, floor });
-        // The new coordinator may have nothing of what the old one had.
-        for held in self.held.values_mut().filter(|held| held.granted.attempt.run == run) {
-            self.changed.insert(key(&held.granted));
-            (held.noted, held.unsent) = (0, 0);
-            held.progress_at = 0;
-            if let Phase::Ended { recorded, resend_at, .. } = &mut held.phase {
-                (*recorded, *resend_at) = (false, 0);
-            }
-        }
     }
 
     /// Does what is due. `status` is what heartbeats say; none: this node takes no work, and is silent unless it holds some.

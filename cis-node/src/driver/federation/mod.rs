@@ -270,7 +270,7 @@ impl Driver {
     /// Goes on with the runs of rooms that this node coordinates, and says where it works.
     pub(super) fn begin_federation(&mut self, now: TimestampMs) {
         self.federation.draining = self.is_noted(DRAINING);
-        self.federation.directories.tidy(&self.parts.home.remote());
+        self.tidy_directories();
         self.remove_old_secrets();
         if let Some(room) = &self.parts.config.settings.federation.room {
             self.parts.link.serve(room);
@@ -617,6 +617,7 @@ impl Driver {
                     worker.drop_results_for_revoked(is_revoked, boot, &mut work);
                 }
                 self.work(&room, work, now);
+                self.forget_over(&room);
                 worked = true;
             }
             self.watch_terms(&room, boot, now);

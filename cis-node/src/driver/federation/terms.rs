@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::Driver;
+use super::Room;
+use super::directories::remove_if_empty;
 use crate::account::boot_ms;
 use crate::commands::{Head, Reply};
 use crate::restore;
@@ -317,6 +319,22 @@ impl Driver {
                 "it has to be an open run with --matrix; `cis node list` shows what this node may do, and an owner changes that: `cis identity trust DID --room ROOM --may coordinate`",
             ))
         });
+    }
+
+    /// Forgets what the own worker knew of runs of a room that are over, and removes the directories of their tasks, which are empty by then.
+    pub(super) fn forget_over(&mut self, name: &str) {
+        let Some(Room { coordinator, terms, worker: Some(worker), .. }) = self.federation.rooms.get_mut(name)
+        else {
+            return;
+        };
+        // What is not read may say that a run goes on.
+        if terms.is_deaf {
+            return;
+        }
+        let is_open = |run: RunId| coordinator.epoch(run).is_some() || terms.heads.contains_key(&run);
+        for run in worker.forget_terms(is_open) {
+            remove_if_empty(&self.parts.home.remote().join(run.to_string()));
+        }
     }
 
     /// The homeserver does not answer.

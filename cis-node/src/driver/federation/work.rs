@@ -105,11 +105,15 @@ impl Driver {
     pub(in crate::driver) fn recall_held(&mut self, now: TimestampMs) {
         let held = match self.parts.readers.get().and_then(|reader| reader.held()) {
             Ok(held) => held,
-            Err(error) => return tracing::error!(%error, "tasks of other nodes are lost"),
+            Err(error) => {
+                self.federation.directories.keep_all();
+                return tracing::error!(%error, "tasks of other nodes are lost");
+            }
         };
         for text in held {
             let Ok(Kept { room, remembered, spec, begun }) = serde_json::from_str(&text) else {
                 tracing::error!("a task of another node is lost: a later version kept it");
+                self.federation.directories.keep_all();
                 continue;
             };
             let (granted, session) = (remembered.granted.clone(), remembered.session);
@@ -123,6 +127,12 @@ impl Driver {
                 Held { room, granted, session, spec, begun, resumes, lease_end, transfer, awaits, recalled };
             self.federation.held.insert(held.granted.attempt.clone(), held);
         }
+    }
+
+    /// Removes directories of tasks that an earlier life of this node had, and this one does not.
+    pub(super) fn tidy_directories(&mut self) {
+        let kept = self.federation.held.keys().map(|attempt| self.directory_of(attempt)).collect();
+        self.federation.directories.tidy(&self.parts.home.remote(), &kept);
     }
 
     /// Settles what became of sessions of other nodes' tasks while this node did not run.
