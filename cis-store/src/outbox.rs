@@ -180,6 +180,12 @@ fn leave(conn: &Connection, run: RunId, now: Option<&str>) -> rusqlite::Result<(
          SELECT room, ?3, 'left', run, NULL, '', 0 FROM room_runs WHERE run = ?1 AND room IS NOT ?2",
     )?
     .execute(params![run.0.to_bytes(), now, rank(Priority::Terminal)])?;
+    // What the room that it leaves has not been told is tried again some times, however often it was put off before.
+    conn.prepare_cached(
+        "UPDATE outbox SET tries = 0
+         WHERE run = ?1 AND room IN (SELECT room FROM room_runs WHERE run = ?1 AND room IS NOT ?2)",
+    )?
+    .execute(params![run.0.to_bytes(), now])?;
     conn.prepare_cached(
         "INSERT INTO left_journals (run, room, published, journal)
          SELECT run, room, published, journal FROM room_runs WHERE run = ?1 AND room IS NOT ?2

@@ -44,7 +44,7 @@ pub struct OutboxEntry {
     pub id: i64,
     /// What is to be sent.
     pub message: Outgoing,
-    /// How often it was tried.
+    /// How often it was put off, since its run left the room where it did.
     pub tries: u32,
 }
 

@@ -180,6 +180,26 @@ fn a_run_that_goes_to_another_room_begins_anew_there_and_tells_the_one_it_left()
 }
 
 #[test]
+fn what_a_room_was_not_told_is_tried_anew_when_the_run_leaves_it() {
+    let home = Home::new();
+    let mut writer = home.writer();
+    let run = run_id(1);
+    let follow = |room: &str| RoomWrite::Follow { run, room: room.to_owned(), from: 1 };
+    let journal = RoomWrite::Queue(message("journal", Priority::Terminal, "{}", 1));
+    write(&mut writer, &[follow(ROOM), journal]);
+    let reader = reader(&home);
+    let entry = || reader.outbox_due(9, 10).unwrap().into_iter().find(|one| one.message.what == "journal");
+    let id = entry().unwrap().id;
+    let put_off = |due_ms| RoomWrite::Postpone { id, due_ms };
+    write(&mut writer, &[put_off(2), put_off(3), follow(ROOM)]);
+    assert_eq!(entry().unwrap().tries, 2, "the run is there as before");
+    write(&mut writer, &[follow("!other")]);
+    assert_eq!((entry().unwrap().tries, entry().unwrap().message.due_ms), (0, 3));
+    write(&mut writer, &[put_off(4), RoomWrite::Unfollow { run }]);
+    assert_eq!(entry().unwrap().tries, 1, "it left another room");
+}
+
+#[test]
 fn what_was_sent_is_found_by_its_event_and_by_what_it_is_of() {
     let home = Home::new();
     let mut writer = home.writer();
