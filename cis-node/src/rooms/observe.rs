@@ -7,6 +7,7 @@
 //! which journal was read, and when.
 
 mod kept;
+mod recorded;
 mod sealed;
 mod search;
 

@@ -46,15 +46,15 @@ impl Reader {
         }))
     }
 
-    /// Returns the results of a run's attempts that the store ever heard of, and that it was paused, cancelled or ended, also what is void
-    /// since, in order.
+    /// Returns the results of a run's attempts that the store ever heard of, and that it was paused, cancelled, ended or taken over, also
+    /// what is void since, in order.
     ///
     /// # Errors
     /// The store cannot be read.
     pub fn outcomes_ever(&self, run: RunId) -> Result<Vec<Event>, StoreError> {
         self.rows(
             "WHERE run = ?1 AND type IN ('cis.dag.task.result', 'cis.dag.run.paused', 'cis.dag.run.cancelling', 'cis.dag.run.completed',
-                'cis.dag.run.failed', 'cis.dag.run.error', 'cis.dag.run.cancelled')
+                'cis.dag.run.failed', 'cis.dag.run.error', 'cis.dag.run.cancelled', 'cis.dag.run.taken_over')
              ORDER BY offset",
             &[&run.0.to_bytes()],
         )

@@ -2,10 +2,9 @@
 //!
 //! Owns how that follows what the store has. Reads the store; the driver writes.
 
-use std::collections::BTreeMap;
-
 use super::super::recover::{Begun, drafts, is_of, source_of};
 use super::super::results;
+use super::recorded::Recorded;
 use crate::cache::Entry;
 use crate::commands::RunToKeep;
 use crate::node::Node;
@@ -178,27 +177,11 @@ impl Node {
     /// what a person should know of.
     fn give_back(&self, fresh: &mut Fresh, (original, text): (RunCreated, String)) -> Result<(), Problem> {
         let reader = self.readers.get().map_err(|e| store_problem(&e))?;
-        let mut own: BTreeMap<_, _> = BTreeMap::new();
-        let mut is_cut_off = false;
-        for event in reader.outcomes_ever(fresh.run).map_err(|e| store_problem(&e))? {
-            let Ok(EventBody::TaskResult(result)) = event.decode() else {
-                let is_it =
-                    |fact: &Fact| fact.at_ms == event.at_ms && fact.body.type_name() == event.type_name;
-                is_cut_off |= !fresh.facts.iter().any(is_it);
-                continue;
-            };
-            let has_files =
-                !result.artifacts.is_empty() || result.outputs.values().any(|output| output.blob.is_some());
-            let key = (result.task.clone(), result.attempt, result.fence);
-            // What was read from the room since has no files.
-            if has_files || !own.contains_key(&key) {
-                own.insert(key, result);
-            }
-        }
+        let ever = reader.outcomes_ever(fresh.run).map_err(|e| store_problem(&e))?;
+        let mut recorded = Recorded::new(&ever, &fresh.facts, |did| self.identity.is_or_was(did));
         for fact in &mut fresh.facts {
-            let EventBody::TaskResult(told) = &mut fact.body else { continue };
-            if let Some(result) = own.remove(&(told.task.clone(), told.attempt, told.fence)) {
-                (told.artifacts, told.outputs) = (result.artifacts, result.outputs);
+            if let EventBody::TaskResult(told) = &mut fact.body {
+                recorded.complete(told);
             }
         }
         fresh.text = Some(text);
@@ -209,12 +192,11 @@ impl Node {
             (created.owner.clone(), created.epoch, created.mode, created.room.take());
         **created = RunCreated { owner, epoch, mode, room, read_back: Some(ReadBack::Whole), ..original };
         let begun = self.begun(fresh.run, (&fresh.keys, fresh.at.epoch), fresh.text.as_deref(), &fresh.facts);
-        is_cut_off |= begun.is_ok_and(|begun| {
-            // One that was lost with its session, or is tried again, has not ended.
-            let ended = own.values().filter(|result| result.state.is_terminal());
-            let mut tasks = ended.filter_map(|result| begun.run.find(&result.task));
-            tasks.any(|index| begun.run.needs_submitter(index))
-        });
+        let is_cut_off = recorded.lacks_decision
+            || begun.is_ok_and(|begun| {
+                let mut tasks = recorded.ended_unknown().filter_map(|task| begun.run.find(task));
+                tasks.any(|index| begun.run.needs_submitter(index))
+            });
         if let (true, Some(Fact { body: EventBody::RunCreated(created), .. })) =
             (is_cut_off, fresh.facts.first_mut())
         {
