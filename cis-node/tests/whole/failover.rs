@@ -197,6 +197,30 @@ fn a_worker_that_is_drained_ends_what_it_has_and_gets_nothing_new() {
 }
 
 #[test]
+fn a_worker_that_starts_again_for_another_room_ends_what_it_has_and_gets_nothing_new() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut room = Room::of(scratch.path(), 1).await;
+        let run = waiting_run(&room, scratch.path()).await;
+        room.workers.remove(0).leave().await;
+        let dir = scratch.path().join("w0");
+        let flags = ["federation.room=!other:memory", "federation.role=worker", "federation.slots=2"];
+        let worker = Node::start(&dir, &flags, Some(&room.rooms)).await;
+        std::fs::write(scratch.path().join("go"), "").unwrap();
+        let ended = room.coordinator.task_is(&run, "a", TaskState::Succeeded).await;
+        assert_eq!(ended.attempts, 1);
+        assert_eq!(lines(&scratch.path().join("pids")).len(), 1, "nothing ran twice");
+        says_why(&room.coordinator, &run, "after", "takes no new tasks (draining)").await;
+        worker.leave().await;
+        let worker = start(&dir, "worker", &[], &room.rooms).await;
+        let detail = room.coordinator.reaches(&run, RunState::Succeeded).await;
+        assert_eq!(node_of(&detail, "after").as_ref(), Some(&worker.did));
+        room.workers.push(worker);
+        room.stop().await;
+    });
+}
+
+#[test]
 fn requests_to_a_worker_that_is_away_end_with_a_problem_and_change_nothing() {
     on_a_runtime(async {
         let scratch = tempfile::tempdir().unwrap();

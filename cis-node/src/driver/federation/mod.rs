@@ -122,6 +122,8 @@ struct Room {
     votes_since: BootMs,
     /// Where this node works on tasks of the room.
     worker: Option<WorkerHalf<TaskPayload>>,
+    /// It takes new ones: an earlier life may have had another room.
+    takes_tasks: bool,
     terms: Terms,
     /// Where it is known who owns the room.
     groups: Option<Groups>,
@@ -163,6 +165,7 @@ impl Room {
             has_news: false,
             votes_since: BootMs::default(),
             worker: None,
+            takes_tasks: false,
             terms: Terms::new(Settings::default()),
             groups: None,
             takes_over: false,
@@ -342,7 +345,9 @@ impl Driver {
         let served = self.federation.room(room);
         served.takes_over |= is_own_room && coordinates;
         if is_own_room && works {
-            served.work(now);
+            served.takes_tasks = true;
+            // What it said before this was known took nothing.
+            served.work(now).status_changed(boot_ms());
         }
         self.count_voters(room, now);
         self.recover_runs(room, now);
@@ -547,18 +552,6 @@ impl Driver {
         nodes.iter().filter(is_far).cloned().collect()
     }
 
-    /// What `cis node status` says of runs that only a person can continue.
-    pub(super) fn stranded_warnings(&self) -> impl Iterator<Item = String> {
-        let rooms = self.federation.rooms.iter();
-        rooms.flat_map(|(room, of)| of.terms.stranded(boot_ms()).into_iter().map(move |at| (room, at))).map(
-            |(room, (run, by))| {
-                format!(
-                    "run {run} of room {room} is coordinated by {by}, which is not heard. That node uses another homeserver, which may only be cut off from this one: so no node takes the run over by itself. If it is gone for good: cis dag takeover {run} --force"
-                )
-            },
-        )
-    }
-
     /// What `cis node status` says of runs that wait for the nodes where they were submitted.
     pub(super) fn submitter_warnings(&self) -> impl Iterator<Item = String> {
         let open = self.parts.machine.open_runs();
@@ -639,6 +632,7 @@ impl Driver {
     /// What this node offers to a room.
     fn offer(&mut self, room: &str, now: TimestampMs) -> NodeOffer {
         let sessions = self.federation.worker(room).map_or(0, |worker| worker.live_sessions());
+        let takes_tasks = self.federation.rooms.get(room).is_some_and(|room| room.takes_tasks);
         let settings = &self.parts.config.settings.federation;
         NodeOffer {
             name: self.own_name(),
@@ -656,6 +650,7 @@ impl Driver {
             load_permille: crate::machine::load_permille(),
             // Earlier versions know that alone.
             draining: self.federation.draining
+                || !takes_tasks
                 || self.federation.twin_in.is_some()
                 || self.host.pid().is_none()
                 || self.parts.machine.is_paused(),

@@ -297,6 +297,18 @@ impl Driver {
         true
     }
 
+    /// What `cis node status` says of runs that only a person can continue.
+    pub(in crate::driver) fn stranded_warnings(&self) -> impl Iterator<Item = String> {
+        let rooms = self.federation.rooms.iter();
+        rooms.flat_map(|(room, of)| of.terms.stranded(boot_ms()).into_iter().map(move |at| (room, at))).map(
+            |(room, (run, by))| {
+                format!(
+                    "run {run} of room {room} is coordinated by {by}, which is not heard. That node uses another homeserver, which may only be cut off from this one: so no node takes the run over by itself. If it is gone for good: cis dag takeover {run} --force"
+                )
+            },
+        )
+    }
+
     /// Takes a run over because a person says so.
     pub(in crate::driver) fn take_over(&mut self, run: RunId, reply: Reply<()>, now: TimestampMs) {
         let known = self.federation.rooms.iter().find_map(|(name, room)| {

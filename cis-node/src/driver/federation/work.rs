@@ -117,6 +117,8 @@ impl Driver {
                 continue;
             };
             let (granted, session) = (remembered.granted.clone(), remembered.session);
+            // Its coordinator may be in another room than the one for which this life of the node works.
+            self.serve_room(&room);
             self.federation.room(&room).work(now).restore(remembered, boot_ms());
             if self.federation.worker(&room).is_some_and(|worker| !worker.has_ended(&granted)) {
                 self.recall_asks(&room, &granted, session, now);
