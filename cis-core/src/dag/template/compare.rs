@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use minijinja::value::ValueKind;
-use minijinja::{Error, ErrorKind, Value};
+use minijinja::{Error, ErrorKind, State, Value};
 
 use super::expr::{Comparison, Reference};
 use crate::dag::model::ValueType;
@@ -30,7 +30,7 @@ pub(super) enum MarkKind {
     Split,
     /// `<`, `==` …
     Operator,
-    /// `in` binds as a comparison does, and compares values of different types.
+    /// `in`, or the `not` before it: binds as a comparison does, so that both can be in one chain.
     In,
 }
 
@@ -50,12 +50,12 @@ pub(super) fn find(text: &str, expression: Range<usize>, marks: &[Mark]) -> Vec<
     struct Part {
         start: usize,
         operators: Vec<Range<usize>>,
-        mixed: bool,
     }
-    let part = |start| Part { start, operators: Vec::new(), mixed: false };
+    let part = |start| Part { start, operators: Vec::new() };
     let mut found = Vec::new();
     let mut finish = |part: Part, end: usize| {
-        if part.operators.is_empty() || part.mixed {
+        // `in` alone compares values of different types on purpose: it remains the engine's.
+        if part.operators.iter().all(|range| is_containment(&text[range.clone()])) {
             return;
         }
         let starts = std::iter::once(part.start).chain(part.operators.iter().map(|range| range.end));
@@ -76,11 +76,25 @@ pub(super) fn find(text: &str, expression: Range<usize>, marks: &[Mark]) -> Vec<
             }
             MarkKind::Split => finish(std::mem::replace(&mut now, part(range.end)), range.start),
             MarkKind::Operator => now.operators.push(range.clone()),
-            MarkKind::In => now.mixed = true,
+            MarkKind::In => match now.operators.last_mut() {
+                // `not in` is one operator of two words.
+                Some(last) if text[last.clone()] == *"not" => last.end = range.end,
+                _ => now.operators.push(range.clone()),
+            },
         }
     }
     finish(now, expression.end);
     found
+}
+
+/// The operator of these words, for [`compare`]. There can be blanks in what is written.
+pub(super) fn operator(written: &str) -> &str {
+    if written.starts_with("not") { "not in" } else { written }
+}
+
+/// Whether an operator asks if a value is in another one.
+pub(super) fn is_containment(operator: &str) -> bool {
+    operator == "in" || operator.starts_with("not")
 }
 
 fn trimmed(text: &str, range: Range<usize>) -> Range<usize> {
@@ -176,12 +190,17 @@ pub(super) fn kind_of(kind: ValueKind) -> &'static str {
 }
 
 /// The engine's function [`FUNCTION`].
-pub(super) fn compare(arguments: &[Value]) -> Result<bool, Error> {
+pub(super) fn compare(state: &State<'_, '_>, arguments: &[Value]) -> Result<bool, Error> {
     let mut values = arguments.iter().step_by(2);
     let operators = arguments.iter().skip(1).step_by(2);
     let Some(mut left) = values.next() else { return Ok(true) };
     for (right, operator) in values.zip(operators) {
-        if !pair(left, operator.as_str().unwrap_or_default(), right)? {
+        let holds = match operator.as_str().unwrap_or_default() {
+            "in" => contains(state, right, left)?,
+            "not in" => !contains(state, right, left)?,
+            operator => pair(left, operator, right)?,
+        };
+        if !holds {
             return Ok(false);
         }
         left = right;
@@ -189,9 +208,27 @@ pub(super) fn compare(arguments: &[Value]) -> Result<bool, Error> {
     Ok(true)
 }
 
+/// Whether the engine finds the value in the container. It offers this only as an operator.
+fn contains(state: &State<'_, '_>, container: &Value, value: &Value) -> Result<bool, Error> {
+    if container.is_undefined() || value.is_undefined() {
+        return Err(ErrorKind::UndefinedError.into());
+    }
+    let names = [("container", container.clone()), ("value", value.clone())];
+    let found = state.env().compile_expression("value in container")?.eval(Value::from_pairs(names))?;
+    Ok(found.is_true())
+}
+
 /// A test of the engine, such as `is lessthan`, which `select` uses too.
 pub(super) fn test(operator: &'static str) -> impl Fn(&Value, &Value) -> Result<bool, Error> {
-    move |left, right| pair(left, operator, right)
+    move |left, right| {
+        // `selectattr` asks for equality also where an item does not have the attribute.
+        let is_absent = left.is_undefined() || right.is_undefined();
+        match operator {
+            "==" if is_absent => Ok(left == right),
+            "!=" if is_absent => Ok(left != right),
+            _ => pair(left, operator, right),
+        }
+    }
 }
 
 fn pair(left: &Value, operator: &str, right: &Value) -> Result<bool, Error> {

@@ -24,8 +24,8 @@ static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     engine.add_filter("replace", replace);
     engine.add_filter("join", join);
     engine.add_function(compare::FUNCTION, compare::compare);
-    // Tests of equality remain the engine's: they choose items of lists, which can be of several types.
-    for (names, operator) in ORDERS {
+    // `select`, `reject` and their likes call these tests as well.
+    for (names, operator) in COMPARISONS {
         for name in *names {
             engine.add_test(*name, compare::test(operator));
         }
@@ -33,8 +33,10 @@ static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     engine
 });
 
-/// The tests of the engine that put values in order, and the operators for which they stand.
-const ORDERS: &[(&[&str], &str)] = &[
+/// The tests of the engine that compare two values, and the operators for which they stand.
+const COMPARISONS: &[(&[&str], &str)] = &[
+    (&["eq", "equalto", "=="], "=="),
+    (&["ne", "!="], "!="),
     (&["lt", "lessthan", "<"], "<"),
     (&["le", "<="], "<="),
     (&["gt", "greaterthan", ">"], ">"),

@@ -463,7 +463,10 @@ impl<'a> Parser<'a> {
             let Range { start, end } = comparison.range();
             edits.push((start..start, format!("{}(", compare::FUNCTION)));
             let operators = comparison.operators.iter();
-            edits.extend(operators.map(|it| (it.clone(), format!(", \"{}\", ", &self.text[it.clone()]))));
+            edits.extend(operators.map(|it| {
+                let operator = compare::operator(&self.text[it.clone()]);
+                (it.clone(), format!(", \"{operator}\", "))
+            }));
             edits.push((end..end, ")".to_owned()));
         }
         edits.sort_by_key(|(range, _)| (range.start, range.end));

@@ -244,7 +244,7 @@ fn no_expression_makes_much_of_little() {
 #[test]
 fn no_expression_is_deeper_than_the_engine_stands() {
     let values_are_not_asked =
-        |text: String| check(&text, Place::Start(Site::Plain), &mut Compiled::default()).errors;
+        |text: String| check(&text, Place::Start(Site::Plain), &mut Compiled::default(), false).errors;
     for (head, again, tail) in [
         ("", "not ", "true"),
         ("1", "+1", ""),

@@ -56,7 +56,8 @@ pub(super) fn uses<'d>(reader: &mut Reader, text: &str, head: &Head, drafts: &'d
             if braces && !template::has_template(&placed.value) && !template::has_block(&placed.value) {
                 return;
             }
-            let Checked { used, compared, errors } = template::check(&placed.value, place, &mut compiled);
+            let Checked { used, compared, errors } =
+                template::check(&placed.value, place, &mut compiled, reader.is_accepted);
             let at = |range: &Range<usize>| offsets::in_file(text, &placed.span, &placed.value, range);
             for ExprError { range, message, help, .. } in errors {
                 let mut mistake = Mistake::new(at(&range), message);

@@ -250,6 +250,9 @@ fn values_of_different_declared_types_are_not_compared() {
         "params.b == 'true' or true",
         "not (tasks.each.outputs.n > 0)",
         "1 < tasks.a.outputs.n < run.id",
+        "tasks.a.outputs.s > 0 in [0]",
+        "'a' > 0 in [true]",
+        "[1, 'a'] | select('==', 1) | list | length == 1",
     ] {
         let said = file(&text(condition));
         assert!(said.contains("cannot compare "), "{condition}: {said}");

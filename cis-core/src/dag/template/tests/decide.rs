@@ -101,8 +101,13 @@ fn values_of_one_type_are_compared() {
         ("none == params.n or none != none or params.list == 'a'", false),
         ("'a' < 'b' <= 'b' and [1] < [2] and false < true", true),
         ("'<' ~ \"==\" == '<=='", true),
-        ("params.n is lessthan 4 and params.n is eq '3'", false),
-        ("[1, 'a', none] | reject('equalto', 'a') | list | length == 2", true),
+        ("params.n is lessthan 4 and params.n is eq 3 and params.n is not ne 3", true),
+        ("['a', none, [1], 'b'] | reject('equalto', 'a') | list | length == 3", true),
+        ("[{'a': 1}, {'b': 1}] | selectattr('a', '==', 1) | list | length == 1", true),
+        ("[{'a': 1}, {'b': 1}] | rejectattr('a', 'ne', 1) | list | length == 1", true),
+        ("[1, 'a', none] | reject('sameas', 'a') | list | length == 2", true),
+        ("1 < 2 in [2] and 1 < 2 not  in [3] != none", true),
+        ("1 > params.n in [3] or 1 < params.n not in [3]", false),
     ] {
         assert_eq!(decided(text), Ok(value), "{text}");
     }
@@ -125,6 +130,13 @@ fn values_of_different_types_are_not_compared() {
         "(params.n == '3') or true",
         "params.n is lessthan 'a'",
         "[1, 'a'] | select('>', 0) | list | length == 1",
+        "[1, 'a'] | select('==', 1) | list | length == 1",
+        "[1, 'a'] | reject('equalto', 'a') | list | length == 1",
+        "[{'a': '1'}] | selectattr('a', 'eq', 1) | list | length == 1",
+        "[{'a': '1'}] | rejectattr('a', '!=', 1) | list | length == 1",
+        "params.n is eq '3'",
+        "'a' > 0 in [true]",
+        "params.n not in params.list and 3 in [3] and 1 < 'a' not in ['a']",
         "tasks.a-1.outputs.gone > 'x'",
         "params.n == > 1",
     ]
@@ -145,6 +157,13 @@ fn values_of_different_types_are_not_compared() {
         if: (params.n == '3') or true: cannot compare a number with a text (`==`); convert the text with `| int` or `| float`, or declare the output with type = "integer"
         if: params.n is lessthan 'a': cannot compare a number with a text (`<`); convert the text with `| int` or `| float`, or declare the output with type = "integer"
         if: [1, 'a'] | select('>', 0) | list | length == 1: cannot compare a text with a number (`>`); convert the text with `| int` or `| float`, or declare the output with type = "integer"
+        if: [1, 'a'] | select('==', 1) | list | length == 1: cannot compare a text with a number (`==`); convert the text with `| int` or `| float`, or declare the output with type = "integer"
+        if: [1, 'a'] | reject('equalto', 'a') | list | length == 1: cannot compare a number with a text (`==`); convert the text with `| int` or `| float`, or declare the output with type = "integer"
+        if: [{'a': '1'}] | selectattr('a', 'eq', 1) | list | length == 1: cannot compare a text with a number (`==`); convert the text with `| int` or `| float`, or declare the output with type = "integer"
+        if: [{'a': '1'}] | rejectattr('a', '!=', 1) | list | length == 1: cannot compare a text with a number (`!=`); convert the text with `| int` or `| float`, or declare the output with type = "integer"
+        if: params.n is eq '3': cannot compare a number with a text (`==`); convert the text with `| int` or `| float`, or declare the output with type = "integer"
+        if: 'a' > 0 in [true]: cannot compare a text with a number (`>`); convert the text with `| int` or `| float`, or declare the output with type = "integer"
+        if: params.n not in params.list and 3 in [3] and 1 < 'a' not in ['a']: cannot compare a number with a text (`<`); convert the text with `| int` or `| float`, or declare the output with type = "integer"
         if: tasks.a-1.outputs.gone > 'x': task `a-1` left no output `gone`; add `| default(…)` if that can be
         if: params.n == > 1: syntax error (unexpected `>`)
         "#);
