@@ -404,7 +404,8 @@ impl NodeApi for Node {
         check_session(&request)?;
         let session = SessionId(ulid::Ulid::new());
         let new = Box::new(NewSession { request, launch });
-        let session = self.driver.ask(|reply| Command::CreateSession { session, new, permit, reply }).await?;
+        let start = self.driver.ask(|reply| Command::CreateSession { session, new, permit, reply });
+        let session = self.started(start).await?;
         self.session_view(session).await
     }
 

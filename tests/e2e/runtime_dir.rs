@@ -358,7 +358,12 @@ fn a_stopped_session_host_is_reported_with_what_helps() {
         let said = cis.run(command).stdout;
         assert!(said.contains(&pid) && said.contains(&remedy), "{command:?}: {said}");
     }
-    for command in [&["dag", "kill", "a"][..], &["node", "stop", "--kill-sessions"]] {
+    let refusing = [
+        &["dag", "kill", "a"][..],
+        &["session", "create", "--", "true"],
+        &["node", "stop", "--kill-sessions"],
+    ];
+    for command in refusing {
         let refused = cis.run(command).expect(3).stderr;
         assert!(refused.contains(&pid) && refused.contains(&remedy), "{command:?}: {refused}");
         assert!(is_alive(host));

@@ -37,6 +37,9 @@ const FILES_TIME_MAX: Duration = Duration::from_secs(5);
 /// Interval at which a follower looks whether a session has started.
 const STARTING_LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// Interval at which the session host is looked at while a caller waits for it to start a session.
+const HOST_LOOK_EVERY: Duration = Duration::from_secs(3);
+
 /// A longer program name or argument list is a mistake.
 const ARGV_MAX: usize = 10_000;
 
@@ -339,6 +342,32 @@ impl Node {
                 // Sessions of other nodes' runs make no events here.
                 () = tokio::time::sleep(STARTING_LOOK_EVERY) => {}
                 _ = ended.wait_for(|ended| *ended) => return Err(stopping()),
+            }
+        }
+    }
+
+    /// Waits until the session host has started a session that is recorded already. Only the wait ends if the session host
+    /// does not answer: it reads the request when it can.
+    pub(super) async fn started(&self, start: impl Future<Output = Answer<SessionId>>) -> Answer<SessionId> {
+        let mut start = std::pin::pin!(start);
+        loop {
+            let look = async {
+                tokio::time::sleep(HOST_LOOK_EVERY).await;
+                self.unresponsive_host().await
+            };
+            tokio::select! {
+                // A session that has started meanwhile counts more than what a look found.
+                biased;
+                answer = &mut start => return answer,
+                found = look => {
+                    if let Some(host) = found {
+                        let detail = format!(
+                            "cannot start the session yet: {}. It starts when the session host answers",
+                            host.why
+                        );
+                        return Err(Problem::new(ProblemKind::Unavailable, detail).hint(host.remedy));
+                    }
+                }
             }
         }
     }

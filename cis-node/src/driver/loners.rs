@@ -75,8 +75,9 @@ impl Driver {
         reply: Reply<SessionId>,
     ) {
         let (Some(host), true) = (self.host.instance(), self.host.fd().is_some()) else {
-            let why = self.host.trouble.clone().unwrap_or_else(|| "no session host".to_owned());
-            let _ = reply.send(Err(Problem::new(ProblemKind::Unavailable, why)));
+            let why = self.host.trouble.as_deref().unwrap_or("no session host");
+            let problem = Problem::new(ProblemKind::Unavailable, format!("cannot start a session: {why}"));
+            let _ = reply.send(Err(problem.hint("`cis node status` shows more; then try again")));
             return;
         };
         let NewSession { request, launch } = *new;
