@@ -326,13 +326,23 @@ fn a_database_that_lost_its_newest_events_is_reported() {
     cis.stop();
     let [path, _] = files(&cis);
     let old = fs::read(&path).unwrap();
-    cis.start("version = 1\n[dag]\nid = \"x\"\n[[tasks]]\nid = \"a\"\ncommand = [\"sleep\", \"1000\"]\n");
+    let run =
+        cis.start("version = 1\n[dag]\nid = \"x\"\n[[tasks]]\nid = \"a\"\ncommand = [\"sleep\", \"1000\"]\n");
     cis.session_of("a");
+    let log = cis.home().join("logs").join(&run);
+    eventually("it has a log", || log.exists().then_some(()));
     cis.ok(["node", "stop"]);
     fs::write(&path, &old).unwrap();
     cis.ok(["node", "start", "--detach"]);
     let warning = cis.status()["warnings"][0].as_str().unwrap_or_default().to_owned();
     assert!(warning.contains("has lost its newest events"), "{warning}");
+    // The run was found by its log, and its session at the session host: it is one warning.
+    let warnings = eventually("the run and the session are reported", || {
+        let warnings = cis.status()["warnings"].clone();
+        let said = warnings.to_string();
+        (said.contains(&run) && said.contains("1 session of the session host")).then_some(warnings)
+    });
+    assert_eq!(warnings.to_string().matches("has lost its newest events").count(), 1, "{warnings}");
     cis.stop();
 }
 

@@ -598,7 +598,7 @@ impl Driver {
         warnings.extend(self.host.trouble.clone());
         warnings.extend(self.log_trouble.clone());
         warnings.extend(self.unread.warnings());
-        warnings.extend(self.parts.start_checks.warning());
+        warnings.extend(self.parts.start_checks.warning(self.unread.unknown()));
         warnings.extend(self.notices.trouble());
         DriverStatus {
             paused: self.parts.machine.is_paused(),

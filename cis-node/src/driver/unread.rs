@@ -62,15 +62,12 @@ impl Unread {
             .loners
             .iter()
             .map(|why| format!("sessions without a run cannot be read, and it is tried again: {why}"));
-        let unknown = (self.unknown > 0).then(|| {
-            format!(
-                "{} sessions of the session host were unknown to the database, which has lost its newest events: tasks \
-                 that have finished may run again, and runs may be missing. Restore a newer backup, or start the missing runs \
-                 again",
-                self.unknown
-            )
-        });
-        runs.chain(loners).chain(unknown)
+        runs.chain(loners)
+    }
+
+    /// Returns the number of sessions of the host that the store did not know.
+    pub(super) fn unknown(&self) -> usize {
+        self.unknown
     }
 }
 
