@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
@@ -85,6 +86,39 @@ pub(crate) enum Command {
 /// Whether `--json` stands among arguments that are not those of any command. What follows `--` belongs to a program.
 pub(crate) fn asks_for_json(args: impl Iterator<Item = OsString>) -> bool {
     args.take_while(|arg| arg != "--").any(|arg| arg == "--json")
+}
+
+/// Maximum number of commands that are named for an unknown subcommand.
+const SUGGESTED_MAX: usize = 6;
+
+/// Adds to the error of an unknown subcommand where a command of that name is: `cis session attach` is `cis dag attach`.
+pub(crate) fn suggest(error: &mut clap::Error) {
+    let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand) else { return };
+    let mut found = Vec::new();
+    commands_named(name, &Cli::command(), "cis", &mut found);
+    let tip = match &found[..] {
+        [] => return,
+        [one] => format!("a command with this name exists: {one}"),
+        _ if found.len() > SUGGESTED_MAX => return,
+        several => format!("commands with this name exist: {}", several.join(", ")),
+    };
+    let mut tips = match error.remove(ContextKind::Suggested) {
+        Some(ContextValue::StyledStrs(tips)) => tips,
+        _ => Vec::new(),
+    };
+    tips.push(tip.into());
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+}
+
+/// Finds all commands of this name below `command`, which is called by `path`.
+fn commands_named(name: &str, command: &clap::Command, path: &str, found: &mut Vec<String>) {
+    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+        let path = format!("{path} {}", sub.get_name());
+        commands_named(name, sub, &path, found);
+        if sub.get_name() == name {
+            found.push(format!("'{path}'"));
+        }
+    }
 }
 
 impl Cli {

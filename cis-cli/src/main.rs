@@ -39,12 +39,15 @@ fn main() -> ExitCode {
     // Version, help and usage errors end here: nothing is read or started before.
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => match error::CliError::usage(&error) {
-            Some(usage) if cli::asks_for_json(std::env::args_os()) => {
-                return output::report(&usage, true).into();
+        Err(mut error) => {
+            cli::suggest(&mut error);
+            match error::CliError::usage(&error) {
+                Some(usage) if cli::asks_for_json(std::env::args_os()) => {
+                    return output::report(&usage, true).into();
+                }
+                _ => error.exit(),
             }
-            _ => error.exit(),
-        },
+        }
     };
     let json = cli.globals.json;
     match cli.run() {

@@ -150,6 +150,24 @@ fn arguments_are_read() {
 }
 
 #[test]
+fn a_subcommand_of_another_command_is_suggested() {
+    let said = |line: &str| {
+        let mut error = Cli::try_parse_from(line.split_whitespace()).unwrap_err();
+        suggest(&mut error);
+        error.to_string()
+    };
+    for line in ["cis session attach build", "cis attach", "cis task attach --read-only"] {
+        let text = said(line);
+        assert!(text.contains("tip: a command with this name exists: 'cis dag attach'\n"), "{line}: {text}");
+    }
+    let several = said("cis task status");
+    assert!(several.contains("exist: 'cis node status', 'cis status'"), "{several}");
+    for line in ["cis session lst", "cis dag run", "cis dag run f --attach", "cis session session-host"] {
+        assert!(!said(line).contains("with this name"), "{line}");
+    }
+}
+
+#[test]
 fn a_usage_error_is_a_problem_where_json_is_asked_for() {
     let usage = |line: &str| {
         let error = Cli::try_parse_from(line.split_whitespace()).unwrap_err();
