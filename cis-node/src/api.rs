@@ -76,7 +76,7 @@ impl NodeApi for Node {
     }
 
     fn session_of(&self, peer: &Peer) -> Option<SessionId> {
-        let mut tokens = peer.descent.as_ref()?.tokens_for(|socket| self.home.is_node_socket(socket));
+        let mut tokens = peer.descent.as_ref().ok()?.tokens_for(|socket| self.home.is_node_socket(socket));
         tokens.find_map(|token| self.keys.session_of(token))
     }
 

@@ -23,7 +23,7 @@
 use super::leaders::Leaders;
 use super::own_commands::OwnCommands;
 use crate::config::{Keys, Tokens};
-use crate::server::{Descent, Peer};
+use crate::server::{Descent, NoDescent, Peer};
 use cis_core::event::{Submitter, Via};
 use cis_core::ids::SessionId;
 use cis_core::policy::{NodeCommand, Principal, Rights, Who};
@@ -48,20 +48,24 @@ impl This<'_> {
     /// Classifies the peer of the main socket.
     pub(super) fn principal(&self, peer: &Peer, token: Option<&str>) -> Principal {
         let via = Via::Socket;
+        let environment_max = match peer.descent {
+            Err(NoDescent::LargeEnvironments { max }) => Some(max),
+            Ok(_) | Err(NoDescent::Unknown) => None,
+        };
         let unknown = |limit| Principal {
-            who: Who::UnknownSession { pid: peer.pid.unwrap_or(0), limit },
+            who: Who::UnknownSession { pid: peer.pid.unwrap_or(0), limit, environment_max },
             via,
             rights: Rights::None,
         };
         if let Some(session) = token.and_then(|token| self.keys.session_of(token)) {
-            let is_own = peer.descent.as_ref().is_some_and(|descent| self.is_of(descent, session));
+            let is_own = peer.descent.as_ref().is_ok_and(|descent| self.is_of(descent, session));
             // A process outside of all sessions (a container that was given the token) may do more without it.
             if !is_own && self.principal(peer, None).rights < Rights::Admin {
                 return unknown(None);
             }
             return Principal { who: Who::Session { session, of: None }, via, rights: Rights::OwnSession };
         }
-        let Some(descent) = &peer.descent else { return unknown(None) };
+        let Ok(descent) = &peer.descent else { return unknown(None) };
         if self.is_below_host(descent) {
             return unknown(None);
         }
@@ -237,6 +241,32 @@ mod tests {
         assert_eq!(asked_by(std::process::id(), &home, &commands).rights, Rights::Admin, "the node itself");
         // The process counts as one that left its parents, because no process descends from such a node.
         assert_eq!(child.rights(&home, None), Rights::None, "it is stamped");
+    }
+
+    #[test]
+    fn a_process_with_large_environments_has_no_rights_and_is_told_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = home(&folder);
+        let uid = rustix::process::geteuid().as_raw();
+        let (keys, tokens) = (Keys::load_or_make(&home.dir).unwrap(), Tokens::open(&home));
+        let (commands, leaders) = (OwnCommands::default(), Leaders::default());
+        let this = This {
+            pid: std::process::id(),
+            host: None,
+            home: &home,
+            keys: &keys,
+            commands: &commands,
+            tokens: &tokens,
+            leaders: &leaders,
+            limit_outside: realtime_limit_outside(&home.dir),
+        };
+        for (descent, environment_max) in
+            [(NoDescent::LargeEnvironments { max: 9 }, Some(9)), (NoDescent::Unknown, None)]
+        {
+            let who = this.principal(&Peer::new(uid, Some(7), Err(descent)), None);
+            assert_eq!(who.who, Who::UnknownSession { pid: 7, limit: None, environment_max });
+            assert_eq!(who.rights, Rights::None);
+        }
     }
 
     #[test]

@@ -43,6 +43,10 @@ pub enum Who {
         /// Its hard limit of realtime CPU time, µs, if nothing else shows that it is of a session.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         limit: Option<u64>,
+        /// Limit of the total size of its environment and those of its ancestors, bytes, if they are larger: then nothing shows
+        /// whether it is of a session.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        environment_max: Option<u64>,
     },
     /// Somebody in a room.
     Member {
@@ -302,13 +306,19 @@ pub fn authorize(principal: &Principal, action: Action) -> Result<(), Denied> {
             "session {session} may not {}: a process in a session cannot answer, read or control sessions and runs",
             verb(action)
         ),
-        Who::UnknownSession { pid, limit: Some(limit) } => format!(
+        Who::UnknownSession { pid, environment_max: Some(max), .. } => format!(
+            "process {pid} may not {}: its environment and those of the processes that started it have more than {} MiB together, \
+             so the node cannot tell whether the process is part of a session; run `cis` with a smaller environment",
+            verb(action),
+            max >> 20
+        ),
+        Who::UnknownSession { pid, limit: Some(limit), .. } => format!(
             "process {pid} has a hard limit of realtime CPU time (RLIMIT_RTTIME, {limit} µs), as processes of sessions \
              have, and shows no valid CIS_TOKEN, so it may not {}; if it is not of a session, use a shell in which \
              `prlimit --rttime` says `unlimited`",
             verb(action)
         ),
-        Who::UnknownSession { pid, limit: None } => format!(
+        Who::UnknownSession { pid, .. } => format!(
             "process {pid} runs in a session but shows no valid CIS_TOKEN, so it may not {}",
             verb(action)
         ),
@@ -531,10 +541,23 @@ mod tests {
     #[test]
     fn a_stray_process_has_no_rights() {
         let unknown = Principal {
-            who: Who::UnknownSession { pid: 7, limit: None },
+            who: Who::UnknownSession { pid: 7, limit: None, environment_max: None },
             via: Via::Socket,
             rights: Rights::None,
         };
-        assert!(authorize(&unknown, Action::SeeNode).is_err());
+        let denied = authorize(&unknown, Action::SeeNode).unwrap_err();
+        assert!(denied.reason.contains("process 7 runs in a session"), "{denied}");
+    }
+
+    #[test]
+    fn a_process_with_a_large_environment_hears_that_it_is_too_large() {
+        let large = Principal {
+            who: Who::UnknownSession { pid: 7, limit: None, environment_max: Some(8 << 20) },
+            via: Via::Socket,
+            rights: Rights::None,
+        };
+        let denied = authorize(&large, Action::SeeNode).unwrap_err();
+        assert!(denied.reason.contains("more than 8 MiB together"), "{denied}");
+        assert!(!denied.reason.contains("runs in a session"), "{denied}");
     }
 }

@@ -20,6 +20,19 @@ const DEPTH_MAX: usize = 4096;
 /// Total bytes of the environments of a process and its ancestors. Nothing is known of a process with more: anybody can make a long chain of
 /// processes with large environments, and connect from the last one.
 const ENVIRONMENT_BYTES_MAX: usize = 8 << 20;
+
+/// Why nothing is known of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoDescent {
+    /// It is gone, or its line of parents cannot be followed to its end.
+    Unknown,
+    /// Its environment and those of its ancestors are larger than this together, bytes.
+    LargeEnvironments {
+        /// The limit.
+        max: u64,
+    },
+}
+
 /// Empty environments are looked at so often, and so long after each other.
 const EMPTY_LOOKS: usize = 5;
 const EMPTY_PAUSE: Duration = Duration::from_millis(1);
@@ -51,14 +64,18 @@ struct Mark {
 }
 
 impl Descent {
-    /// None where the process is gone, a line of parents cannot be followed to its end, or their environments are too large. May block.
-    #[must_use]
-    pub fn of(pid: u32) -> Option<Self> {
-        let (pids, sids) = (0..TRIES).find_map(|_| line(pid))?.into_iter().unzip();
+    /// Reads it. May block.
+    ///
+    /// # Errors
+    /// [`NoDescent`].
+    pub fn of(pid: u32) -> Result<Self, NoDescent> {
+        let line = (0..TRIES).find_map(|_| line(pid)).ok_or(NoDescent::Unknown)?;
+        let (pids, sids) = line.into_iter().unzip();
         let pids: Vec<u32> = pids;
-        let marks = marks_of(&pids, environment_of, || std::thread::sleep(EMPTY_PAUSE))?;
+        let marks = marks_of(&pids, environment_of, || std::thread::sleep(EMPTY_PAUSE))
+            .ok_or(NoDescent::LargeEnvironments { max: ENVIRONMENT_BYTES_MAX as u64 })?;
         let realtime_limit = realtime_limit_of(pid).unwrap_or(0);
-        Some(Self(Arc::new(Found { pids, sids, marks, realtime_limit })))
+        Ok(Self(Arc::new(Found { pids, sids, marks, realtime_limit })))
     }
 
     /// Whether the process is this one, or descends from it.
@@ -210,7 +227,7 @@ mod tests {
         assert!(mine.passes_without(up, u32::MAX) && !mine.passes_without(up, me));
         assert!(mine.passes_without(me, up), "what is above is not on the way");
         assert_eq!((mine.child_of(up), mine.child_of(me)), (Some(me), None));
-        assert!(Descent::of(u32::MAX - 1).is_none(), "gone means not trusted");
+        assert_eq!(Descent::of(u32::MAX - 1).err(), Some(NoDescent::Unknown), "gone means not trusted");
     }
 
     /// The tokens on a line of as many processes, and how often it was waited. `read` gives the environment of a process at a look.

@@ -51,7 +51,7 @@ mod unread;
 mod verification_api;
 mod verification_routes;
 
-pub use descent::Descent;
+pub use descent::{Descent, NoDescent};
 pub use describe::Documents;
 pub use idempotency_api::{Fingerprint, IdempotencyApi};
 pub use identity_api::IdentityApi;

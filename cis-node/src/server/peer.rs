@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use super::descent::Descent;
+use super::descent::{Descent, NoDescent};
 use super::limits::{Limit, Place};
 use cis_local::PeerProcess;
 
@@ -15,8 +15,8 @@ pub struct Peer {
     pub uid: u32,
     /// Its pid; none where the kernel does not say.
     pub pid: Option<u32>,
-    /// None if the process had already ended or its parents could not be followed: it may belong to anybody.
-    pub descent: Option<Descent>,
+    /// An error if the process had already ended, or its parents or their environments could not be read: it may belong to anybody.
+    pub descent: Result<Descent, NoDescent>,
     /// The place of its connection. It is free when the connection is closed and its last request has ended.
     pub(super) place: Option<Arc<Place<Limit>>>,
 }
@@ -26,14 +26,14 @@ impl Peer {
     pub(super) fn of(socket: impl AsFd) -> Self {
         // No user: uid 4294967295 is never assigned (chown(2)).
         let Ok(peer) = PeerProcess::of(socket.as_fd()) else {
-            return Self::new(u32::MAX, None, None);
+            return Self::new(u32::MAX, None, Err(NoDescent::Unknown));
         };
-        let descent = peer.pid.and_then(Descent::of).filter(|_| peer.is_same());
+        let descent = peer.pid.map(Descent::of).filter(|_| peer.is_same()).unwrap_or(Err(NoDescent::Unknown));
         Self::new(peer.uid, peer.pid, descent)
     }
 
     /// One without a connection to the socket.
-    pub(crate) fn new(uid: u32, pid: Option<u32>, descent: Option<Descent>) -> Self {
+    pub(crate) fn new(uid: u32, pid: Option<u32>, descent: Result<Descent, NoDescent>) -> Self {
         Self { uid, pid, descent, place: None }
     }
 }
