@@ -90,7 +90,7 @@ fn a_restore_needs_a_quiet_home_and_a_sound_backup() {
 
     cis.write("open", "");
     let said = restore(&file).expect(0).stdout;
-    let kept = said.split_once("What was there before is ").expect(&said).1.lines().next().unwrap();
+    let kept = said.split_once("The previous files are in ").expect(&said).1.lines().next().unwrap();
     assert!(PathBuf::from(kept).join("cis.db").exists(), "{said}");
     cis.wait_run(&run, "succeeded");
     cis.stop();

@@ -182,7 +182,7 @@ fn of_several_open_runs_one_is_chosen_and_without_any_it_says_so() {
     assert!(none.contains("needs a terminal"), "{none}");
     let mut terminal = cis.terminal(&["dag", "watch"]);
     terminal.wait_exit();
-    eventually("why is said", || terminal.screen().contains("there is no run yet").then_some(()));
+    eventually("why is said", || terminal.screen().contains("no runs yet").then_some(()));
     cis.start(RUN);
     cis.start(&RUN.replace("\"ship\"", "\"other\""));
     let mut terminal = cis.terminal(&["dag", "watch"]);

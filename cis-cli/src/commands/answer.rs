@@ -129,11 +129,12 @@ fn answered(item: &InboxItem, receipt: &AnswerReceipt) -> String {
 fn check_askable(item: &InboxItem, again: bool) -> Result<(), CliError> {
     if item.kind.needs_terminal() {
         let session = item.session.map(|session| session.short()).unwrap_or_default();
-        let detail = format!("{} is answered in its terminal alone ({})", item.id, item.kind);
+        let detail =
+            format!("cannot answer {} here: a prompt of kind `{}` needs its terminal", item.id, item.kind);
         return Err(CliError::bad_input(detail).hint(format!("cis dag attach {session}")));
     }
     if item.closed.is_some() {
-        let detail = format!("{} is over: nothing was sent", item.id);
+        let detail = format!("cannot answer {}: it is closed; nothing was sent", item.id);
         return Err(CliError::bad_input(detail).hint(format!("cis inbox show {}", item.id)));
     }
     match &item.answered_by {

@@ -289,7 +289,8 @@ impl Cis {
     pub fn unblock(&self, arguments: &[&str]) {
         eventually(&format!("{arguments:?} waits"), || {
             let out = self.run(["dag", "unblock"].iter().chain(arguments));
-            let is_early = ["waits for nobody", "no session"].iter().any(|early| out.stderr.contains(early));
+            let is_early =
+                ["does not wait for input", "no session"].iter().any(|early| out.stderr.contains(early));
             assert!(out.code == Some(0) || is_early, "{out:?}");
             (out.code == Some(0)).then_some(())
         });

@@ -26,9 +26,9 @@ pub(super) fn run(context: &Context) -> Result<Exit, CliError> {
     output::show(context.json, &answer, |_| {
         let path = clean(&path).into_owned();
         if exists {
-            format!("{path} has no mistake.\n")
+            format!("{path} is valid.\n")
         } else {
-            format!("{path} is not there; the defaults hold.\n")
+            format!("{path} does not exist: the defaults apply.\n")
         }
     })?;
     Ok(Exit::OK)

@@ -93,7 +93,7 @@ async fn choose(client: &Client) -> Result<(String, String), CliError> {
     let mut live = client.all_sessions(&ListSessions::default()).await?.items;
     live.retain(|session| session.tty);
     match live.as_slice() {
-        [] => Err(CliError::bad_input("there is no live session with a terminal")
+        [] => Err(CliError::bad_input("no live session with a terminal")
             .hint("`cis dag sessions --all` lists ended ones too")),
         [only] => Ok(id_and_name(only)),
         several => pick(several),

@@ -126,7 +126,7 @@ async fn run_or_newest(client: &Client, named: Option<&str>) -> Result<String, C
 async fn newest(client: &Client) -> Result<RunView, CliError> {
     let which = ListRuns { limit: Some(1), ..ListRuns::default() };
     let first = client.runs(&which).await?.items.into_iter().next();
-    first.ok_or_else(|| CliError::bad_input("there is no run yet").hint("`cis dag run FILE` starts one"))
+    first.ok_or_else(|| CliError::bad_input("no runs yet").hint("`cis dag run FILE` starts one"))
 }
 
 /// One sentence about a run that something was done with; an ended one is said to be that.

@@ -88,8 +88,10 @@ async fn waiting(client: &Client, session: &str) -> Result<InboxItem, CliError> 
         let detail = format!("session {} takes no input (tty = false)", known.id);
         return Err(Problem::new(ProblemKind::Conflict, detail).into());
     }
-    let detail =
-        format!("session {} waits for nobody, as far as is known: nothing was typed", known.id.short());
+    let detail = format!(
+        "cannot answer session {}: it does not wait for input, as far as CIS can tell; nothing was typed",
+        known.id.short()
+    );
     Err(Problem::new(ProblemKind::Conflict, detail)
         .hint(format!("`cis dag attach {}` types into it in any case", known.id.short()))
         .into())

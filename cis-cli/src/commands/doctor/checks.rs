@@ -27,23 +27,27 @@ pub(super) fn home(dir: &Path) -> Check {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let parent = existing(dir);
             return match try_file(parent) {
-                Ok(()) => Check::ok(NAME, format!("{shown} (made when it is needed)")),
+                Ok(()) => Check::ok(NAME, format!("{shown} (created when it is needed)")),
                 Err(error) => Check::failed(
                     NAME,
-                    format!("{shown} cannot be made: {error}"),
-                    "--home DIR takes another one",
+                    format!("cannot create {shown}: {error}"),
+                    "use another directory with --home DIR",
                 ),
             };
         }
         Err(error) => {
-            return Check::failed(NAME, format!("{shown}: {error}"), "--home DIR takes another one");
+            return Check::failed(
+                NAME,
+                format!("cannot read {shown}: {error}"),
+                "use another directory with --home DIR",
+            );
         }
     };
     if let Err(error) = try_file(dir) {
         return Check::failed(
             NAME,
-            format!("{shown} cannot be written: {error}"),
-            "make it writable, or take another one with --home DIR",
+            format!("cannot write to {shown}: {error}"),
+            "make it writable, or use another directory with --home DIR",
         );
     }
     if metadata.uid() != rustix::process::geteuid().as_raw() {
@@ -75,11 +79,11 @@ pub(super) fn configuration(config: Result<Config, CliError>) -> Check {
     const NAME: &str = "config";
     match config {
         Ok(config) if config.path.exists() => Check::ok(NAME, config.path.display().to_string()),
-        Ok(_) => Check::ok(NAME, "no file; the defaults hold"),
+        Ok(_) => Check::ok(NAME, "no file: the defaults apply"),
         Err(CliError::Problem(problem)) => {
-            Check::failed(NAME, problem.detail, "`cis config check` shows every mistake with its place")
+            Check::failed(NAME, problem.detail, "`cis config check` shows every error with its line")
         }
-        Err(_) => Check::failed(NAME, "it cannot be read", "`cis config check` tells why"),
+        Err(_) => Check::failed(NAME, "cannot read the configuration", "`cis config check` says why"),
     }
 }
 

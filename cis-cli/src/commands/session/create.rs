@@ -56,7 +56,7 @@ pub(crate) struct Args {
 /// A limit in which something can happen.
 fn limit(text: &str) -> Result<Duration, String> {
     let time = settings::duration(text)?;
-    if time < Duration::from_millis(1) { Err("it must be longer than nothing".to_owned()) } else { Ok(time) }
+    if time < Duration::from_millis(1) { Err("it must be at least 1ms".to_owned()) } else { Ok(time) }
 }
 
 /// The limit that was given, or the configured one where only the option was; ms.

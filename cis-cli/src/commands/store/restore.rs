@@ -61,7 +61,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     output::show(context.json, &answer, |_| {
         let mut text = format!("{}: {} files, {}\n", clean(&home), report.files, text::bytes(report.bytes));
         if let Some(kept) = &kept {
-            text += format!("What was there before is {}\n", clean(kept)).as_str();
+            text += format!("The previous files are in {}\n", clean(kept)).as_str();
         }
         text += "`cis node start` (or any command) continues its runs.\n";
         text

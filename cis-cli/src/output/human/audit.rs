@@ -59,20 +59,20 @@ fn verdict(report: &AuditReport) -> String {
     let nobody = !report.nodes.iter().any(|node| node.counts);
     let refused = match report.refused_count {
         0 => String::new(),
-        1 => " 1 event is forged, copied or not signed: it changes nothing, and whoever sent it can write here.".to_owned(),
+        1 => " 1 event is forged, copied or not signed: it changes nothing, but its sender can write to this room.".to_owned(),
         count => format!(
-            " {count} events are forged, copied or not signed: they change nothing, and whoever sent them can write here."
+            " {count} events are forged, copied or not signed: they change nothing, but their senders can write to this room."
         ),
     };
     let found = match (nobody, report.is_whole()) {
         (_, false) => "Not all of it is there: see the notes.",
         (true, true) if !report.nodes.is_empty() => {
-            "Nobody who wrote there is trusted here: `cis identity trust DID`, then again."
+            "No node that wrote to this room is trusted: run `cis identity trust DID`, then repeat the audit."
         }
         (true, true) if report.refused_count == 0 => "There is nothing to check.",
         (true, true) => "No node wrote there.",
         (false, true) if report.refused_count == 0 => "Every signature is right, and nothing is missing.",
-        (false, true) => "Of what trusted nodes wrote nothing is missing, and its signatures are right.",
+        (false, true) => "Every signature of trusted nodes is right, and nothing of these nodes is missing.",
     };
     format!("{found}{refused}\n")
 }

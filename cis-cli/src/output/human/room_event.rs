@@ -68,7 +68,7 @@ fn member(event: &MatrixEventView, content: &Value) -> String {
     match content.get("membership").and_then(Value::as_str) {
         Some("join") => "is in the room".to_owned(),
         Some("invite") => format!("invites {who}"),
-        Some("knock") => "asks to be let in".to_owned(),
+        Some("knock") => "requests access".to_owned(),
         Some("leave") if own => "leaves".to_owned(),
         Some("leave") => format!("removes {who}"),
         Some("ban") => format!("bans {who}"),
