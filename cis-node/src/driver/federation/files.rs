@@ -346,7 +346,7 @@ impl Driver {
             worker.shares(&granted);
         }
         if has_files {
-            let job = Job::Share { granted: granted.clone(), room: room.clone(), files, stop };
+            let job = Job::Share { granted, room: room.clone(), files, stop };
             // The task has done its work: what it left waits for as long as others go first.
             if let Err(job) = self.parts.link.try_carry(job) {
                 self.federation.files.waiting.push_back(job);
