@@ -332,4 +332,22 @@ mod tests {
         assert_eq!((again.rooms(), again.rank(ROOM)), (vec![ROOM.to_owned()], None));
         assert!(!again.is_settled(ROOM) && again.is_settled("!other:x") && members.is_settled(ROOM));
     }
+
+    #[test]
+    fn a_node_with_a_new_key_acts_with_the_old_one_until_it_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home { dir: dir.path().to_owned(), runtime: dir.path().join("run") };
+        let identity = Arc::new(Identity::open(&home).unwrap());
+        let members = Members::open(dir.path().join("rooms.json"), Arc::clone(&identity)).unwrap();
+        members.pin(ROOM, Owners::one(key(1).did())).unwrap();
+        let (own, other) = (identity.view().did, key(3).did());
+        let mut room = Membership::new(ROOM, Owners::one(key(1).did()));
+        admit(&mut room, 1, &own, &[Right::Coordinate, Right::Execute]);
+        admit(&mut room, 1, &other, &[Right::Coordinate]);
+        members.read(ROOM, &room);
+        identity.rotate(&own, 9).unwrap();
+        assert_eq!(members.standing(ROOM, &own), Standing::Own);
+        assert!(RIGHTS.into_iter().all(|right| members.may(ROOM, &own, right)));
+        assert_eq!((members.rank(ROOM), members.other_voters(ROOM)), (Some(0), vec![other]));
+    }
 }

@@ -107,7 +107,7 @@ impl Identity {
     #[must_use]
     pub fn standing(&self, did: &NodeDid) -> Standing {
         let state = self.state();
-        let own = state.key.did();
+        let own = self.own_key_for(&state, did);
         match &state.list {
             Ok(list) => list.standing(did, &own),
             Err(_) if *did == own => Standing::Own,
@@ -119,7 +119,7 @@ impl Identity {
     #[must_use]
     pub fn may(&self, did: &NodeDid, right: Right) -> bool {
         let state = self.state();
-        let own = state.key.did();
+        let own = self.own_key_for(&state, did);
         match &state.list {
             Ok(list) => list.may(did, &own, right),
             Err(_) => *did == own,
@@ -205,6 +205,14 @@ impl Identity {
         Ok(())
     }
 
+    /// The own key that `did` is compared with. A node signs with the key that it began with until it ends, so that
+    /// key is its own until then, too, unless somebody revoked it meanwhile.
+    fn own_key_for(&self, state: &State, did: &NodeDid) -> NodeDid {
+        let is_revoked =
+            || state.list.as_ref().is_ok_and(|list| list.revoked().any(|(revoked, _)| revoked == did));
+        if *did == self.running && !is_revoked() { self.running.clone() } else { state.key.did() }
+    }
+
     fn write(&self, list: &TrustList, key: &NodeKey) -> Result<(), IdentityError> {
         let text = list.to_text(key).map_err(|why| self.not_ours(why))?;
         let path = self.home.trust_file();
@@ -268,6 +276,29 @@ mod tests {
         assert_eq!(again.view().trusted.len(), 2);
         assert_eq!(again.former(), [old]);
         assert!(!tmp.path().join("identity.key.next").exists());
+    }
+
+    /// A node acts with its old key until it ends: its own messages count until then.
+    #[test]
+    fn the_running_key_stays_own_until_the_node_ends() {
+        let tmp = tempfile::tempdir().unwrap();
+        let identity = Identity::open(&home(&tmp)).unwrap();
+        let old = identity.view().did;
+        identity.rotate(&old, 9).unwrap();
+        let new = identity.view().did;
+        for did in [&old, &new] {
+            assert_eq!(identity.standing(did), Standing::Own);
+            for right in [Right::Submit, Right::Coordinate, Right::Execute] {
+                assert!(identity.may(did, right), "{did} {right:?}");
+            }
+        }
+        let again = Identity::open(&home(&tmp)).unwrap();
+        assert_eq!(again.standing(&old), Standing::Replaced(new.clone()));
+        assert!(!again.may(&old, Right::Execute) && again.may(&new, Right::Execute));
+        // A stolen key counts no longer, also before the restart.
+        identity.change(|list, own| list.revoke(&old, own, 10)).unwrap();
+        assert_eq!(identity.standing(&old), Standing::Revoked);
+        assert!(!identity.may(&old, Right::Execute));
     }
 
     /// The change of keys is one step, wherever a crash comes.
