@@ -6,19 +6,28 @@ use std::collections::BTreeMap;
 
 use cis_core::event::Actor;
 use cis_core::ids::TimestampMs;
+use cis_core::rate::{Bucket, Rate};
 
-/// Refusals of one actor that are recorded one by one in each [`WINDOW_MS`].
-const RECORDED_MAX: u32 = 20;
+/// Refusals of one actor that are recorded one by one.
+const RECORDED: Rate = Rate::new(20, 10_000);
 
 /// What is over is counted for so long, ms, and becomes one event then.
-const WINDOW_MS: i64 = 1000;
+const SUMMARY_MS: i64 = 60_000;
 
-struct Window {
+/// The refusals of one actor.
+#[derive(Default)]
+struct Refusals {
+    recorded: Bucket,
+    /// Those that were not recorded since the last summary.
+    withheld: Option<Pending>,
+}
+
+struct Pending {
     until_ms: TimestampMs,
-    recorded: u32,
-    withheld: u64,
-    /// The newest of those that were withheld.
-    last: Option<(Actor, String)>,
+    count: u64,
+    /// The newest of them.
+    actor: Actor,
+    action: String,
 }
 
 /// Refusals that were not recorded one by one.
@@ -32,14 +41,12 @@ pub(super) struct Withheld {
 
 /// See the module.
 #[derive(Default)]
-pub(super) struct Denials(BTreeMap<String, Window>);
+pub(super) struct Denials(BTreeMap<String, Refusals>);
 
 impl Denials {
     /// Whether this refusal is recorded by itself; where not, it is counted.
     pub(super) fn admit(&mut self, actor: &Actor, action: &str, now: TimestampMs) -> bool {
-        let window = self.window(actor, now);
-        if window.recorded < RECORDED_MAX {
-            window.recorded += 1;
+        if self.refusals(actor).recorded.take(RECORDED, now).is_ok() {
             return true;
         }
         self.withhold(actor, action, now);
@@ -48,40 +55,43 @@ impl Denials {
 
     /// Counts one without recording it.
     pub(super) fn withhold(&mut self, actor: &Actor, action: &str, now: TimestampMs) {
-        let window = self.window(actor, now);
-        window.withheld += 1;
-        window.last = Some((actor.clone(), action.to_owned()));
+        let refusals = self.refusals(actor);
+        let (until_ms, count) =
+            refusals.withheld.as_ref().map_or((now + SUMMARY_MS, 0), |known| (known.until_ms, known.count));
+        let (actor, action) = (actor.clone(), action.to_owned());
+        refusals.withheld = Some(Pending { until_ms, count: count + 1, actor, action });
     }
 
-    fn window(&mut self, actor: &Actor, now: TimestampMs) -> &mut Window {
+    fn refusals(&mut self, actor: &Actor) -> &mut Refusals {
         // Each process without a session's token is somebody else by its pid: together they are one.
         let key = if actor.name.starts_with("pid:") { "pid:" } else { &actor.name };
-        let fresh = Window { until_ms: now + WINDOW_MS, recorded: 0, withheld: 0, last: None };
-        self.0.entry(key.to_owned()).or_insert(fresh)
+        self.0.entry(key.to_owned()).or_default()
     }
 
     /// When [`Self::close`] has something to say.
     pub(super) fn poll_timeout(&self) -> Option<TimestampMs> {
-        self.0.values().filter(|window| window.withheld > 0).map(|window| window.until_ms).min()
+        self.0.values().filter_map(|refusals| Some(refusals.withheld.as_ref()?.until_ms)).min()
     }
 
-    /// Ends the windows whose time is over, and gives what was counted in them.
+    /// Gives what was counted until its time was over, and forgets actors that nothing is counted of.
     pub(super) fn close(&mut self, now: TimestampMs) -> Vec<Withheld> {
-        // A clock that was set back ends them, too.
-        let over =
-            self.0.extract_if(.., |_, window| !(window.until_ms - WINDOW_MS..window.until_ms).contains(&now));
-        over.filter_map(|(_, window)| {
-            let (actor, action) = window.last?;
-            Some(Withheld { actor, action, count: window.withheld })
-        })
-        .collect()
+        let mut told = Vec::new();
+        self.0.retain(|_, refusals| {
+            // A clock that was set back ends it, too.
+            let is_over = |of: &mut Pending| !(of.until_ms - SUMMARY_MS..of.until_ms).contains(&now);
+            if let Some(Pending { actor, action, count, .. }) = refusals.withheld.take_if(is_over) {
+                told.push(Withheld { actor, action, count });
+            }
+            refusals.withheld.is_some() || !refusals.recorded.is_full(RECORDED, now)
+        });
+        told
     }
 }
 
 impl Withheld {
     /// As the event says it.
     pub(super) fn detail(&self) -> String {
-        format!("… and {} more requests refused within a second, the last of them this", self.count)
+        format!("… and {} more requests refused within a minute, the last of them this", self.count)
     }
 }
 
@@ -100,13 +110,32 @@ mod tests {
         let sly = actor("01SLY");
         let recorded = (0..5000).filter(|n| denials.admit(&sly, "See", 10_000 + n / 10)).count();
         assert_eq!(recorded, 20);
-        assert_eq!(denials.poll_timeout(), Some(11_000));
-        assert_eq!(denials.close(10_999), []);
-        let told = denials.close(11_000);
+        assert_eq!(denials.poll_timeout(), Some(70_002));
+        assert_eq!(denials.close(70_001), []);
+        let told = denials.close(70_002);
         assert_eq!(told, [Withheld { actor: sly.clone(), action: "See".to_owned(), count: 4980 }]);
         assert!(told[0].detail().contains("4980 more"));
         assert_eq!(denials.poll_timeout(), None);
-        assert!(denials.admit(&sly, "See", 11_001), "a new second");
+        assert!(denials.admit(&sly, "See", 70_003), "later, some are recorded again");
+    }
+
+    #[test]
+    fn who_goes_on_for_hours_fills_no_store() {
+        let mut denials = Denials::default();
+        let sly = actor("01SLY");
+        let (mut recorded, mut told, mut withheld) = (0_u64, 0_u64, 0_u64);
+        // Twenty in each second of an hour.
+        for n in 0..72_000_i64 {
+            recorded += u64::from(denials.admit(&sly, "See", n * 50));
+            for of in denials.close(n * 50) {
+                told += 1;
+                withheld += of.count;
+            }
+        }
+        assert!((370..=390).contains(&recorded) && told <= 60, "{recorded} {told}");
+        withheld += denials.close(4_000_000).iter().map(|of| of.count).sum::<u64>();
+        assert_eq!(recorded + withheld, 72_000, "each is counted");
+        assert!(denials.0.is_empty(), "an actor that is quiet is forgotten");
     }
 
     #[test]
