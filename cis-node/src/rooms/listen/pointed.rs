@@ -11,8 +11,13 @@ use cis_store::InboxFilter;
 const POINTED_MAX: usize = 1000;
 
 impl Listener {
-    /// Says once to somebody, for each run, how its questions are answered.
+    /// Says once to somebody, for each run of their room, how its questions are answered.
     pub(super) async fn point_to_questions(&mut self, speaker: &Speaker, run: RunId) -> Result<Done, Stop> {
+        // The card stays when the run moves to another room, where other people may see what waits.
+        let follows = self.node.read(move |reader| reader.room_of_run(run)).await?;
+        if follows.as_deref() != Some(speaker.room.as_str()) {
+            return Ok(Done::AsSeen);
+        }
         let told = (speaker.user.clone(), run);
         if self.pointed.contains(&told) {
             return Ok(Done::AsSeen);

@@ -46,6 +46,26 @@ fn a_gate_is_approved_and_rejected_by_a_command_and_only_by_those_whom_its_file_
 }
 
 #[test]
+fn words_to_the_card_of_a_run_that_moved_show_nothing_of_it() {
+    on_a_runtime(async {
+        let place = Place::new();
+        let node = place.node(&[]).await;
+        let other = place.server.room("other", ANN, &[CIS]);
+        // The node goes on hearing the room.
+        place.run(&node, WAITS).await;
+        let run = place.run(&node, GATE).await;
+        let card = place.card(&run).await;
+        let there = SetMode { mode: ExecutionMode::Hybrid, room: Some(other.clone()) };
+        node.client.set_mode(&run, &there).await.unwrap();
+        asked_in(&place.server, &other, &run).await;
+        let event = place.replies(BOB, &card, "what waits there?");
+        place.all_is_heard().await;
+        assert!(place.answers_to(&event).is_empty(), "{:?}", place.answers_to(&event));
+        node.stop().await;
+    });
+}
+
+#[test]
 fn words_to_a_card_point_once_to_the_questions_of_its_run() {
     on_a_runtime(async {
         let place = Place::new();
