@@ -21,6 +21,7 @@ use cis_core::event::{Actor, EventBody};
 use cis_core::federation::envelope::{Draft, SIZE_MAX};
 use cis_core::federation::membership::{self, BadJoinCode, JoinCode, Membership, Owners, Statement};
 use cis_core::identity::Right;
+use cis_core::ids::NodeDid;
 use cis_core::policy::{Permit, act};
 use cis_matrix::MatrixError;
 
@@ -50,8 +51,8 @@ impl NodesApi for Node {
         request: InviteNodes,
     ) -> Outcome<InvitationView> {
         let _viewer = self.viewer();
+        let own = self.signing_did()?;
         let room = self.join_room(&request.room).await?.room_id;
-        let own = self.identity.view().did;
         let owners = match self.members.pinned(&room) {
             Some(owners) => owners,
             None => {
@@ -206,6 +207,20 @@ impl Node {
         }
     }
 
+    /// The key that this node signs statements about a room with, and that it still has after a restart.
+    ///
+    /// # Errors
+    /// The node has a new key that it takes at its next start: until then it signs with the old one, which would own nothing after that.
+    fn signing_did(&self) -> Outcome<NodeDid> {
+        let identity = self.identity.view();
+        if identity.running.is_some() {
+            let detail = "cannot sign statements about a room: the key was rotated, and the node still runs with the old one";
+            return Err(Problem::new(ProblemKind::Conflict, detail)
+                .hint("restart the node first: `cis node stop && cis node start`"));
+        }
+        Ok(identity.did)
+    }
+
     /// Says something as an owner of a room. Where one owner is enough, it counts when this returns. `by`: whose request it is, for the
     /// record of rights.
     async fn say(
@@ -215,7 +230,7 @@ impl Node {
         statement: Statement,
         by: Option<Actor>,
     ) -> Outcome<()> {
-        let own = self.identity.view().did;
+        let own = self.signing_did()?;
         let owners = membership.owners();
         if !owners.owners.contains(&own) {
             let owners: Vec<String> = owners.owners.iter().map(ToString::to_string).collect();

@@ -258,6 +258,25 @@ fn an_owner_of_a_room_keeps_its_key() {
 }
 
 #[test]
+fn a_node_with_a_new_key_owns_no_room_before_its_restart() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let server = Server::default();
+        let room = server.room("shared", CIS, &[ANN]);
+        let node = member(scratch.path(), (&server, &room), CIS, "coordinator").await;
+        node.client.rotate_identity(node.did.clone()).await.unwrap();
+        let refused = problem_of(node.client.invite_nodes(&room).await);
+        assert_eq!(refused.kind, ProblemKind::Conflict, "{refused:?}");
+        assert!(refused.detail.contains("the key was rotated"), "{refused:?}");
+        node.stop().await;
+        let node = member(scratch.path(), (&server, &room), CIS, "coordinator").await;
+        let invitation = node.client.invite_nodes(&room).await.unwrap();
+        assert_eq!(invitation.owners, std::slice::from_ref(&node.did));
+        node.stop().await;
+    });
+}
+
+#[test]
 fn why_says_that_the_node_of_a_task_may_not_execute_any_more() {
     on_a_runtime(async {
         let scratch = tempfile::tempdir().unwrap();
