@@ -59,7 +59,8 @@ pub(crate) fn block(text: &str) -> String {
 pub(crate) const MASK: &str = "***";
 
 /// Longer rows of asterisks as three: on a terminal's screen a secret is masked in its own width.
-pub(crate) fn without_widths(text: &str) -> String {
+#[must_use]
+pub fn without_widths(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut row = 0;
     for c in text.chars() {

@@ -5,7 +5,7 @@ pub(crate) mod clean;
 
 use unicode_width::UnicodeWidthChar as _;
 
-pub use clean::visible_text;
+pub use clean::{visible_text, without_widths};
 
 /// What stands in HTML and XML for a character that means something there, in text and between double quotes.
 pub(crate) fn entity(c: char) -> Option<&'static str> {

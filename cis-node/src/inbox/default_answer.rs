@@ -10,6 +10,7 @@ use super::given;
 use cis_core::api::{Answer, AnswerWith, InboxItem, Problem, ProblemKind};
 use cis_core::event::{Actor, ActorKind, Meaning, PromptOption, Via};
 use cis_core::ids::{InboxId, InputId, SessionId};
+use cis_core::text::without_widths;
 
 /// Enter, or whatever is not named, does something: `no` and Enter would do that.
 static OTHER_KEYS: LazyLock<Regex> = LazyLock::new(|| {
@@ -83,9 +84,11 @@ fn shows(item: &InboxItem, option: &PromptOption, number: &str) -> bool {
         let rest = row.trim_start_matches(is_mark).strip_prefix(number)?;
         rest.starts_with(is_mark).then(|| rest.trim_matches(is_mark).to_owned())
     };
-    let label = option.label.trim_matches(is_mark);
+    // The screen shows a secret in its own width, the label does not.
+    let (label, screen) = (without_widths(&option.label), without_widths(&item.screen));
+    let label = label.trim_matches(is_mark);
     let is_its_row = |rest: String| !rest.is_empty() && (label.starts_with(&rest) || rest.starts_with(label));
-    behind(label).is_some() || (option.id == number && item.screen.lines().filter_map(behind).any(is_its_row))
+    behind(label).is_some() || (option.id == number && screen.lines().filter_map(behind).any(is_its_row))
 }
 
 /// Whether it is a number, and right above the question stands a list of which no row shows it.

@@ -7,6 +7,7 @@ use cis_core::event::{
 };
 use cis_core::ids::{InboxId, SessionId};
 use cis_core::monitor::Verdict;
+use cis_core::text::without_widths;
 
 pub(super) fn of_ask(session: SessionId, episode: u32, ask: &AskRecord) -> PromptRecord {
     PromptRecord {
@@ -39,11 +40,12 @@ pub(super) fn verdict_of(episode: u32, prompt: &PromptRecord) -> Verdict {
     }
 }
 
+/// What the monitor saw. The words are of a screen, where a secret is masked in its own width; rooms are told them.
 pub(super) fn of_verdict(session: SessionId, episode: u32, verdict: &Verdict, screen: &str) -> PromptRecord {
     let mut options = verdict.options.clone();
     options.truncate(OPTIONS_MAX);
     for option in &mut options {
-        option.label = cut(&option.label, LABEL_CHARS_MAX);
+        option.label = cut(&without_widths(&option.label), LABEL_CHARS_MAX);
     }
     PromptRecord {
         item: InboxId::of_prompt(session, episode),
@@ -52,7 +54,7 @@ pub(super) fn of_verdict(session: SessionId, episode: u32, verdict: &Verdict, sc
         hash: verdict.hash.clone(),
         layer: verdict.layer,
         confidence: verdict.confidence,
-        question: cut(&verdict.question, QUESTION_CHARS_MAX),
+        question: cut(&without_widths(&verdict.question), QUESTION_CHARS_MAX),
         options,
         screen: cut(screen, SCREEN_CHARS_MAX),
         ask: None,

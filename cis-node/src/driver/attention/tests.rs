@@ -147,6 +147,27 @@ fn what_is_told_is_bounded() {
     assert!((20..=60).contains(&heard), "{heard}");
 }
 
+#[test]
+fn a_question_does_not_tell_how_long_a_secret_is() {
+    let mut attention = Attention::default();
+    let shown = Verdict {
+        question: "Use the key ************?".to_owned(),
+        options: vec![cis_core::event::PromptOption {
+            id: "1".to_owned(),
+            label: "Yes, ************".to_owned(),
+            meaning: None,
+            keys: "1".to_owned(),
+        }],
+        ..verdict(1, "a")
+    };
+    attention.waits(shown, String::new());
+    attention.settle(session(), NOW);
+    let prompt = &attention.told().unwrap().prompt;
+    assert_eq!(prompt.question, "Use the key ***?");
+    assert_eq!((&*prompt.options[0].label, &*prompt.options[0].keys), ("Yes, ***", "1"));
+    assert_eq!(prompt.hash, "a", "what is compared with the screen stays");
+}
+
 /// What a noisy session comes to in so many ms: another prompt every 100 ms, each gone after 50.
 fn noise(attention: &mut Attention, from: TimestampMs, ms: i64) -> usize {
     let mut told = 0;
