@@ -175,6 +175,12 @@ pub fn by_name(why: &Refusal, item: &InboxItem) -> Message {
     words(&format!("Not done: {why}. This decides it:"), Some(&question::command(item)))
 }
 
+/// Why words that name a question, but not by its letters, answer nothing: it was asked after they were written.
+#[must_use]
+pub fn asked_later(item: &InboxItem) -> Message {
+    words("Not done: this was asked after you wrote that. To answer it:", Some(&question::command(item)))
+}
+
 /// What is said to a reply to a run's card; `open` is what waits in the run.
 #[must_use]
 pub fn to_card(run: RunId, open: &[InboxItem]) -> Message {

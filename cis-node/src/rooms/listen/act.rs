@@ -16,7 +16,7 @@ use cis_core::api::{
 use cis_core::dag;
 use cis_core::event::{ExecutionMode, PromptKind, RetryScope};
 use cis_core::identity::Right;
-use cis_core::ids::{NodeDid, RunId};
+use cis_core::ids::{NodeDid, RunId, TimestampMs};
 use cis_core::people::{Act, Carried, Refusal};
 use cis_core::policy::act::Targeted as _;
 use cis_core::policy::{Permit, act, admit, admit_decision};
@@ -26,6 +26,9 @@ use cis_core::room::reply;
 use cis_core::text;
 use cis_local::now_ms;
 use cis_store::InRoom;
+
+/// The clock of a homeserver may be so far behind the node's, ms, and a question counts as asked before words.
+const CLOCKS_APART_MS: TimestampMs = 10_000;
 
 /// Runs that are listed.
 const RUNS_MAX: u32 = 50;
@@ -335,7 +338,16 @@ impl Listener {
             Named::By(target) => {
                 let name = target.as_str().to_owned();
                 Ok(match self.node.read(move |reader| reader.item_in_room(&room, &name)).await? {
-                    InRoom::One(known) => Ok(known.item),
+                    InRoom::One(known) => {
+                        let item = known.item;
+                        // A task, a run or a session may ask something else by now: only letters name one question.
+                        let is_exact = item.id.0.eq_ignore_ascii_case(target.as_str());
+                        if is_exact || item.since <= speaker.sent_ms.saturating_add(CLOCKS_APART_MS) {
+                            Ok(item)
+                        } else {
+                            Err(Done::Not(reply::asked_later(&item)))
+                        }
+                    }
                     InRoom::Several(names) => Err(several("of them", &names)),
                     InRoom::Nothing => Err(nothing("question", target.as_str())),
                 })

@@ -128,6 +128,7 @@ impl Listener {
             },
             input: input_of(&listened.room, &id, event.sent_ms),
             event: id.clone(),
+            sent_ms: event.sent_ms,
         };
         // Whoever may do nothing costs no request. An approval can name them all the same.
         let may_act = wanted.answers() || self.role(&speaker).is_some();

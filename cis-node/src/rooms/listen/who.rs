@@ -2,7 +2,7 @@
 
 use super::Listener;
 use cis_core::event::Via;
-use cis_core::ids::InputId;
+use cis_core::ids::{InputId, TimestampMs};
 use cis_core::people::{Carried, Person, Power, Role};
 use cis_core::policy::{Principal, Rights, Who};
 use cis_core::room::{EventId, RoomId, UserId};
@@ -19,6 +19,8 @@ pub(super) struct Speaker {
     pub(super) input: InputId,
     /// The event.
     pub(super) event: EventId,
+    /// When they said it, Unix ms, by the homeserver's clock.
+    pub(super) sent_ms: TimestampMs,
 }
 
 impl Speaker {

@@ -2,12 +2,13 @@
 
 use cis_core::api::SetMode;
 use cis_core::event::{ExecutionMode, RunState, TaskState};
+use cis_local::now_ms;
 use serde_json::json;
 
-use super::heard::{EVE, GATE, Place, WAITS, asked_in, hears, in_thread, state_of};
+use super::heard::{EVE, GATE, MINUTE_MS, Place, WAITS, asked_in, hears, in_thread, state_of};
 use super::{ANN, ASKS, BOB, CIS, content};
 use crate::harness::on_a_runtime;
-use crate::homeserver::reaction;
+use crate::homeserver::{reaction, words};
 
 #[test]
 fn a_gate_is_approved_and_rejected_by_a_command_and_only_by_those_whom_its_file_names() {
@@ -167,6 +168,28 @@ fn a_question_is_named_by_its_task_its_run_or_its_session_and_some_need_a_termin
         assert!(said.contains("A password is typed only in a terminal, never in a room."), "{said}");
         assert!(said.contains("cis dag attach"), "{said}");
         assert_eq!(state_of(&node, &run).await, RunState::Running);
+        node.stop().await;
+    });
+}
+
+#[test]
+fn words_that_are_older_than_a_question_answer_it_only_by_its_letters() {
+    on_a_runtime(async {
+        let place = Place::new();
+        let before = now_ms() - MINUTE_MS;
+        place.server.set_since(&place.room, CIS, before - MINUTE_MS);
+        let node = place.node(&[]).await;
+        let run = place.run(&node, GATE).await;
+        let (_, item) = place.asked(&run).await;
+        let says = |text: &str| place.server.says_at(&place.room, BOB, words(text), before);
+        for name in ["g".to_owned(), format!("{run}:g")] {
+            let said = place.answer_to(&says(&format!("!cis approve {name}"))).await;
+            assert!(said.contains("this was asked after you wrote that"), "{said}");
+            assert!(said.contains(&format!("!cis answer {item} approve")), "{said}");
+        }
+        assert_eq!(node.client.task(&run, "g").await.unwrap().state, TaskState::Queued);
+        says(&format!("!cis approve {item}"));
+        node.reaches(&run, RunState::Succeeded).await;
         node.stop().await;
     });
 }
