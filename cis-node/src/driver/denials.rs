@@ -12,6 +12,9 @@ use cis_core::rate::{Bucket, Rate};
 const RECORDED: Rate = Rate::new(20, 10_000);
 
 /// What is over is counted for so long, ms, and becomes one event then.
+const SOON_MS: i64 = 1000;
+
+/// Such events of one actor are so far apart, ms.
 const SUMMARY_MS: i64 = 60_000;
 
 /// The refusals of one actor.
@@ -20,9 +23,12 @@ struct Refusals {
     recorded: Bucket,
     /// Those that were not recorded since the last summary.
     withheld: Option<Pending>,
+    /// When that was; none: never.
+    summary_ms: Option<TimestampMs>,
 }
 
 struct Pending {
+    since_ms: TimestampMs,
     until_ms: TimestampMs,
     count: u64,
     /// The newest of them.
@@ -56,10 +62,18 @@ impl Denials {
     /// Counts one without recording it.
     pub(super) fn withhold(&mut self, actor: &Actor, action: &str, now: TimestampMs) {
         let refusals = self.refusals(actor);
-        let (until_ms, count) =
-            refusals.withheld.as_ref().map_or((now + SUMMARY_MS, 0), |known| (known.until_ms, known.count));
-        let (actor, action) = (actor.clone(), action.to_owned());
-        refusals.withheld = Some(Pending { until_ms, count: count + 1, actor, action });
+        // A clock that was set back must not delay it for long.
+        let apart = refusals.summary_ms.map_or(now, |last| last.min(now) + SUMMARY_MS);
+        let pending = refusals.withheld.get_or_insert_with(|| Pending {
+            since_ms: now,
+            until_ms: apart.max(now + SOON_MS),
+            count: 0,
+            actor: actor.clone(),
+            action: String::new(),
+        });
+        pending.count += 1;
+        pending.actor = actor.clone();
+        pending.action = action.to_owned();
     }
 
     fn refusals(&mut self, actor: &Actor) -> &mut Refusals {
@@ -78,9 +92,10 @@ impl Denials {
         let mut told = Vec::new();
         self.0.retain(|_, refusals| {
             // A clock that was set back ends it, too.
-            let is_over = |of: &mut Pending| !(of.until_ms - SUMMARY_MS..of.until_ms).contains(&now);
+            let is_over = |of: &mut Pending| !(of.since_ms..of.until_ms).contains(&now);
             if let Some(Pending { actor, action, count, .. }) = refusals.withheld.take_if(is_over) {
                 told.push(Withheld { actor, action, count });
+                refusals.summary_ms = Some(now);
             }
             refusals.withheld.is_some() || !refusals.recorded.is_full(RECORDED, now)
         });
@@ -110,13 +125,15 @@ mod tests {
         let sly = actor("01SLY");
         let recorded = (0..5000).filter(|n| denials.admit(&sly, "See", 10_000 + n / 10)).count();
         assert_eq!(recorded, 20);
-        assert_eq!(denials.poll_timeout(), Some(70_002));
-        assert_eq!(denials.close(70_001), []);
-        let told = denials.close(70_002);
+        assert_eq!(denials.poll_timeout(), Some(11_002));
+        assert_eq!(denials.close(11_001), []);
+        let told = denials.close(11_002);
         assert_eq!(told, [Withheld { actor: sly.clone(), action: "See".to_owned(), count: 4980 }]);
         assert!(told[0].detail().contains("4980 more"));
         assert_eq!(denials.poll_timeout(), None);
-        assert!(denials.admit(&sly, "See", 70_003), "later, some are recorded again");
+        assert!(!denials.admit(&sly, "See", 11_003));
+        assert_eq!(denials.poll_timeout(), Some(71_002), "the next number comes a minute later");
+        assert!(denials.admit(&sly, "See", 20_000), "later, some are recorded again");
     }
 
     #[test]
@@ -132,7 +149,7 @@ mod tests {
                 withheld += of.count;
             }
         }
-        assert!((370..=390).contains(&recorded) && told <= 60, "{recorded} {told}");
+        assert!((370..=390).contains(&recorded) && told <= 61, "{recorded} {told}");
         withheld += denials.close(4_000_000).iter().map(|of| of.count).sum::<u64>();
         assert_eq!(recorded + withheld, 72_000, "each is counted");
         assert!(denials.0.is_empty(), "an actor that is quiet is forgotten");
