@@ -183,10 +183,12 @@ impl Run {
             let entry = &mut self.tasks[index as usize];
             (entry.failures, entry.lost, entry.refusals) = (0, 0, 0);
             entry.outputs.clear();
-            if !matches!(change.queued, Some(QueueReason::Items { .. }))
-                && let Some(more) = &mut entry.more
-            {
-                more.begin_anew();
+            if !matches!(change.queued, Some(QueueReason::Items { .. })) {
+                // What it said then is void, as its outputs are.
+                entry.last = None;
+                if let Some(more) = &mut entry.more {
+                    more.begin_anew();
+                }
             }
             self.move_task(index, change.state, None, change.queued.clone(), at_ms);
         }

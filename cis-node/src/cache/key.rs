@@ -55,10 +55,17 @@ impl Parts {
 /// what it needs, which reach it as `CIS_NEED_…`. With a text: that text, and which task of which file it is.
 /// In both: what it declares, and the names of its secrets. Their values are left out: a key that changed
 /// with a token would never be found, and could tell the token.
-pub(crate) fn recipe(spec: &TaskSpec, cache: &CacheUse) -> Recipe {
+///
+/// `prompt`: what an agent gets as its standard input, or typed, and not as an argument.
+pub(crate) fn recipe(spec: &TaskSpec, cache: &CacheUse, prompt: Option<&str>) -> Recipe {
     let mut parts = Parts::of(FORM);
     match &cache.key {
-        CacheKey::Auto => own(spec, Some(&cache.cwd), &mut parts),
+        CacheKey::Auto => {
+            own(spec, Some(&cache.cwd), &mut parts);
+            if let Some(prompt) = prompt {
+                parts.add("prompt", prompt.as_bytes());
+            }
+        }
         CacheKey::Text(text) => named(text, cache, &mut parts),
     }
     // Programs are searched and results made in the submitter's environment and directory, which are not part of

@@ -177,7 +177,7 @@ mod tests {
     fn noted(cwd: &Path, artifacts: &[&str]) -> NotedKey {
         let globs: Vec<String> = artifacts.iter().map(|&glob| glob.to_owned()).collect();
         let (globs, inputs) = (Globs::new(&globs).unwrap(), ["src/**".to_owned()]);
-        recipe(&spec(&["x"]), &auto()).finish(cwd, &inputs, &globs, &Stop::default()).unwrap()
+        recipe(&spec(&["x"]), &auto(), None).finish(cwd, &inputs, &globs, &Stop::default()).unwrap()
     }
 
     fn place() -> (tempfile::TempDir, PathBuf) {

@@ -78,10 +78,12 @@ impl Drop for OffThreadJob {
 impl LocalWorker {
     /// Looks for a cached result. Answers what the start needs, where there is none to look for.
     pub(super) fn look_up(&mut self, session: SessionId, held: Held) -> Option<Held> {
-        let search = self.live.get(&session).and_then(|live| live.job.as_ref()).and_then(|job| {
+        let search = self.live.get(&session).and_then(|live| {
+            let job = live.job.as_ref()?;
             let cache = job.cache.as_ref()?;
+            let prompt = held.stdin.as_deref().or(live.typed.as_deref());
             let search = Search {
-                recipe: cache::recipe(&held.spec, cache),
+                recipe: cache::recipe(&held.spec, cache, prompt),
                 cwd: job.cwd.clone(),
                 inputs: cache.inputs.clone(),
                 artifacts: job.artifacts.clone(),

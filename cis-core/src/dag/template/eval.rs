@@ -60,7 +60,14 @@ fn replace(text: &str, from: &str, to: &str) -> Result<String, minijinja::Error>
 /// The engine's own has no bound.
 fn join(list: &minijinja::Value, between: Option<&str>) -> Result<String, minijinja::Error> {
     let mut out = String::new();
+    // The engine takes what has no value for an empty list, and such an item for an empty text.
+    if list.is_undefined() {
+        return Err(minijinja::ErrorKind::UndefinedError.into());
+    }
     for (index, item) in list.try_iter()?.enumerate() {
+        if item.is_undefined() {
+            return Err(minijinja::ErrorKind::UndefinedError.into());
+        }
         if index > 0 {
             out.push_str(between.unwrap_or_default());
         }

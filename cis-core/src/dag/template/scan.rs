@@ -201,6 +201,13 @@ mod tests {
             "declare -ia a=(\n  1\n  {{ attempt }}\n)",
             "declare \"{{ attempt }}\"",
             "if true; then X=1 local -i n={{ attempt }}; fi",
+            "case full in\n  full) trap \"rm {{ attempt }}\" EXIT;;\nesac",
+            "case full in (full) trap \"rm {{ attempt }}\" EXIT;; esac",
+            "f() { trap \"rm {{ attempt }}\" EXIT; }",
+            "f() { local -i n={{ attempt }}; }",
+            "function f { trap \"rm {{ attempt }}\" EXIT; }",
+            "echo \"$(trap \"rm {{ attempt }}\" EXIT; make)\"",
+            "echo $(make) && (trap \"rm {{ attempt }}\" EXIT)",
         ] {
             assert!(forms("bash", script).contains("which run them as code"), "{script}");
         }
@@ -208,6 +215,7 @@ mod tests {
             "trap - EXIT\ndeclare -i n; echo {{ attempt }}",
             "make trap {{ attempt }}",
             "docker run -v local -i {{ attempt }}",
+            "docker run $(cat options) local -i {{ attempt }}",
             "echo $(declare -i n) {{ attempt }}",
             "declare -ia a=(1\n2)\necho {{ attempt }}",
         ] {

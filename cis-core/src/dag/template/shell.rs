@@ -15,6 +15,8 @@ enum Frame {
     Paren {
         word: Word,
         within: Within,
+        /// None: behind it stands a command, as behind the `)` of a pattern and of a function's name.
+        words: Option<u32>,
     },
     Double,
     Single,
@@ -251,7 +253,9 @@ impl<'a> Lexer<'a> {
         let Word { start: Some(start), .. } = std::mem::take(&mut self.word) else { return };
         let word = &self.bytes[start..self.at];
         let is_command = self.within == Within::Command && self.words == 0;
-        if !is_before_command(word) {
+        if word == b"{" {
+            self.words = 0;
+        } else if !is_before_command(word) {
             self.words += 1;
         }
         match word {
@@ -431,9 +435,12 @@ impl<'a> Lexer<'a> {
     }
 
     fn open_command(&mut self, length: usize, within: Within) {
-        self.push(Frame::Paren { word: self.word, within: self.within }, length);
+        // Behind `$(…)` the command goes on.
+        let words = (length > 1).then_some(self.words);
+        self.push(Frame::Paren { word: self.word, within: self.within, words }, length);
         self.word = Word::default();
         self.within = within;
+        self.words = 0;
     }
 
     fn close_command(&mut self) {
@@ -441,10 +448,12 @@ impl<'a> Lexer<'a> {
             return self.lose();
         }
         self.at += 1;
-        if let Some(Frame::Paren { word, within }) = self.stack.last().copied() {
+        self.words = 0;
+        if let Some(Frame::Paren { word, within, words }) = self.stack.last().copied() {
             self.stack.pop();
             self.word = word;
             self.within = within;
+            self.words = words.unwrap_or_default();
         }
     }
 

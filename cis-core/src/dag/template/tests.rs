@@ -105,6 +105,19 @@ fn expressions_are_those_of_the_engine() {
 }
 
 #[test]
+fn nothing_is_joined_that_has_no_value() {
+    for text in [
+        "{{ tasks.a-1.outputs.missing | join(',') }}",
+        "{{ [params.v, tasks.a-1.outputs.missing] | join(',') }}",
+    ] {
+        let said = rendered(&command(&[text]), "V").unwrap_err().to_string();
+        assert!(said.contains("left no output `missing`"), "{text}: {said}");
+    }
+    let given = "{{ tasks.a-1.outputs.missing | default([]) | join(',') }}";
+    assert!(rendered(&command(&[given]), "V").is_ok());
+}
+
+#[test]
 fn what_has_no_value_is_an_error() {
     let said: Vec<String> = [
         "{{ tasks.a-1.outputs.missing }}",

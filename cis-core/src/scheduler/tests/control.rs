@@ -224,6 +224,12 @@ fn retrying_from_a_task_takes_it_and_what_needs_it() {
     assert_eq!(bench.does(from("b"))[..2], ["retried b=pending c=pending", "status b=queued"]);
     let outputs = |bench: &Bench, name: &str| bench.run().task(&id(name)).unwrap().1.outputs.len();
     assert_eq!((outputs(&bench, "a"), outputs(&bench, "b")), (1, 0), "old outputs are void");
+    let has_ended = |name: &str| bench.run().task(&id(name)).unwrap().1.last.is_some();
+    assert_eq!(
+        (has_ended("a"), has_ended("b"), has_ended("c")),
+        (true, false, false),
+        "so is what was printed"
+    );
     assert!(matches!(bench.refused(from("nowhere")).0, Rejected::State(_)), "it runs again");
 }
 

@@ -46,7 +46,7 @@ pub(crate) fn auto() -> CacheUse {
 }
 
 fn key(spec: &TaskSpec, cache: &CacheUse, cwd: &Path) -> Result<String, FilesError> {
-    let made = recipe(spec, cache).finish(cwd, &cache.inputs, &Globs::new(&[])?, &Stop::default());
+    let made = recipe(spec, cache, None).finish(cwd, &cache.inputs, &Globs::new(&[])?, &Stop::default());
     made.map(|noted| noted.key)
 }
 
@@ -187,4 +187,16 @@ proptest! {
         };
         prop_assert_eq!(of(&words) == of(&other), words == other);
     }
+}
+
+#[test]
+fn a_prompt_that_is_no_argument_changes_the_key() {
+    let made = |cache: &CacheUse, prompt: Option<&str>| {
+        let recipe = recipe(&spec(&["model"]), cache, prompt);
+        recipe.finish(Path::new("/"), &[], &Globs::new(&[]).unwrap(), &Stop::default()).unwrap().key
+    };
+    let keys = [None, Some("about a"), Some("about b")].map(|prompt| made(&auto(), prompt));
+    assert!(keys[0] != keys[1] && keys[1] != keys[2], "{keys:?}");
+    let text = CacheUse { key: CacheKey::Text("v1".to_owned()), ..auto() };
+    assert_eq!(made(&text, Some("about a")), made(&text, Some("about b")), "its author decides");
 }

@@ -141,7 +141,8 @@ fn whatever_a_coordinator_tells_names_no_entry_of_local_tasks_other_rooms_or_tex
     assert_eq!(told, key);
     let dir = tempfile::tempdir().unwrap();
     let none = Globs::new(&[]).unwrap();
-    let local = recipe(&spec(&["make", "all"]), &auto()).finish(dir.path(), &[], &none, &Stop::default());
+    let local =
+        recipe(&spec(&["make", "all"]), &auto(), None).finish(dir.path(), &[], &none, &Stop::default());
     let local = local.unwrap().key;
     assert_ne!(RoomKey::of_told(ROOM, &local).unwrap().entry(), local);
     let elsewhere = RoomKey::of_told("!s:x", key.told().unwrap()).unwrap();
