@@ -80,7 +80,7 @@ impl Node {
         }
         if entries == 0 {
             let detail = format!("room {room} has nothing of run {run} that this account can read");
-            let hint = "`cis matrix audit ROOM` shows what the room has; in an encrypted room, `cis matrix status` says whether its keys are there";
+            let hint = "`cis matrix audit ROOM` shows what the room has; in an encrypted room, `cis matrix verify` says whether its keys are there";
             return Err(Problem::new(ProblemKind::NotFound, detail).hint(hint));
         }
         let end = Line::end(&text, events).encode();

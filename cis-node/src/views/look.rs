@@ -230,8 +230,7 @@ impl Node {
         // Not `Unavailable`: clients take that for this node, and wait for it.
         if looking.is_input {
             let detail = format!("{detail}: the text may have been typed, or may still be typed");
-            let hint =
-                format!("`cis session screen {}` shows it when that node is there again", view.id.short());
+            let hint = format!("`cis dag attach {}` shows it when that node is there again", view.id.short());
             return Problem::new(ProblemKind::Conflict, detail).hint(hint);
         }
         Problem::new(ProblemKind::Conflict, detail)

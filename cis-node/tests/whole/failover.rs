@@ -271,7 +271,7 @@ fn text_for_a_session_of_a_worker_that_is_away_may_still_be_typed_and_the_proble
         let problem = problem_of(client.send_input(&session.to_string(), &crate::sessions::input("x")).await);
         assert!(problem.detail.starts_with(&format!("no answer from {did}")), "{problem:?}");
         assert!(problem.detail.contains("may still be typed"), "{problem:?}");
-        let look = format!("cis session screen {}", session.short());
+        let look = format!("cis dag attach {}", session.short());
         assert!(problem.hint.as_ref().unwrap().contains(&look), "{problem:?}");
         std::fs::write(scratch.path().join("go"), "").unwrap();
         room.stop().await;

@@ -40,7 +40,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         Ok::<_, CliError>((view.id, client.run_export(&run).await?))
     })?;
     if args.output.as_deref() == Some(Path::new("-")) {
-        output::print(&lines)?;
+        // As it is: its last line has a digest of all.
+        output::bytes(lines.as_bytes())?;
         return Ok(Exit::OK);
     }
     let path = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{run}.jsonl")));

@@ -54,7 +54,7 @@ pub(crate) struct Args {
 
 fn one_line(text: &str) -> Result<String, String> {
     match text.contains(['\n', '\r']) {
-        true => Err("must be one line; `cis session send` types several".to_owned()),
+        true => Err("must be one line; `cis dag attach` lets you type several".to_owned()),
         false => Ok(text.to_owned()),
     }
 }
