@@ -201,8 +201,8 @@ fn ended(context: &Context, view: &VerificationView, timeout: Duration) -> Resul
             Ok(Exit::OK)
         }
         VerificationState::TimedOut => failed(
-            format!("the verification of {user} timed out after {}", humantime::format_duration(timeout)),
-            "check that the request was accepted in their client; then repeat the command, with a longer --timeout if needed",
+            format!("{user} and you did not come to an end within {}", humantime::format_duration(timeout)),
+            "was it accepted in their client? Begin again, or take a longer --timeout",
         ),
         VerificationState::Cancelled if view.code.as_deref() == Some("m.mismatched_sas") => failed(
             if view.by_us == Some(true) {
@@ -210,13 +210,13 @@ fn ended(context: &Context, view: &VerificationView, timeout: Duration) -> Resul
             } else {
                 format!("{user} said that the emoji differ: they are not verified")
             },
-            "somebody may be intercepting your messages: do not trust that account until you know why the emoji differ",
+            "somebody may stand between the two of you: do not trust what comes from there before it was cleared up",
         ),
         VerificationState::Cancelled if view.by_us == Some(true) => {
             failed(format!("the comparison with {user} was cancelled on this side: {why}"), again)
         }
         VerificationState::Cancelled => failed(format!("{user} cancelled the comparison: {why}"), again),
-        _ => failed(format!("the comparison with {user} failed: {why}"), again),
+        _ => failed(format!("the comparison with {user} came to nothing: {why}"), again),
     }
 }
 
