@@ -11,7 +11,7 @@ use cis_core::rate::{Bucket, Rate};
 /// Refusals of one actor that are recorded one by one.
 const RECORDED: Rate = Rate::new(20, 10_000);
 
-/// What is over is counted for so long, ms, and becomes one event then.
+/// What is not recorded is counted for so long, ms, and becomes one event then.
 const SOON_MS: i64 = 1000;
 
 /// Such events of one actor are so far apart, ms.
@@ -64,16 +64,12 @@ impl Denials {
         let refusals = self.refusals(actor);
         // A clock that was set back must not delay it for long.
         let apart = refusals.summary_ms.map_or(now, |last| last.min(now) + SUMMARY_MS);
-        let pending = refusals.withheld.get_or_insert_with(|| Pending {
-            since_ms: now,
-            until_ms: apart.max(now + SOON_MS),
-            count: 0,
-            actor: actor.clone(),
-            action: String::new(),
-        });
-        pending.count += 1;
-        pending.actor = actor.clone();
-        pending.action = action.to_owned();
+        let (since_ms, until_ms, count) = match &refusals.withheld {
+            Some(known) => (known.since_ms, known.until_ms, known.count),
+            None => (now, apart.max(now + SOON_MS), 0),
+        };
+        let (actor, action) = (actor.clone(), action.to_owned());
+        refusals.withheld = Some(Pending { since_ms, until_ms, count: count + 1, actor, action });
     }
 
     fn refusals(&mut self, actor: &Actor) -> &mut Refusals {

@@ -93,8 +93,8 @@ pub(super) fn operator(written: &str) -> &str {
 }
 
 /// Whether an operator asks if a value is in another one.
-pub(super) fn is_containment(operator: &str) -> bool {
-    operator == "in" || operator.starts_with("not")
+pub(super) fn is_containment(written: &str) -> bool {
+    matches!(operator(written), "in" | "not in")
 }
 
 fn trimmed(text: &str, range: Range<usize>) -> Range<usize> {
