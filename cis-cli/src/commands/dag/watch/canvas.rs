@@ -6,11 +6,11 @@ use std::convert::Infallible;
 use std::fmt::Write as _;
 
 use cis_core::api::TermSize;
-use ratatui::Terminal;
-use ratatui::backend::{Backend, ClearType, WindowSize};
-use ratatui::buffer::{Buffer, Cell};
-use ratatui::layout::{Position, Size};
-use ratatui::style::{Color, Modifier};
+use ratatui_core::terminal::Terminal;
+use ratatui_core::backend::{Backend, ClearType, WindowSize};
+use ratatui_core::buffer::{Buffer, Cell};
+use ratatui_core::layout::{Position, Size};
+use ratatui_core::style::{Color, Modifier};
 
 /// Begins and ends an update that is shown at once (mode 2026; others ignore it).
 const BEGIN: &str = "\x1b[?2026h";
@@ -164,7 +164,7 @@ mod tests {
     use alacritty_terminal::term::Config;
     use alacritty_terminal::term::test::TermSize as Cells;
     use alacritty_terminal::vte::ansi::Processor;
-    use ratatui::style::Style;
+    use ratatui_core::style::Style;
 
     use super::*;
 

@@ -11,9 +11,9 @@ use std::collections::VecDeque;
 
 use cis_core::event::TaskState;
 use cis_core::ids::TimestampMs;
-use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
-use ratatui::style::{Color, Modifier, Style};
+use ratatui_core::buffer::Buffer;
+use ratatui_core::layout::Rect;
+use ratatui_core::style::{Color, Modifier, Style};
 
 use super::board::Board;
 use super::ui::Ui;
@@ -175,7 +175,7 @@ fn cut(text: &str, cells: usize) -> std::borrow::Cow<'_, str> {
 }
 
 fn width(text: &str) -> usize {
-    ratatui::text::Span::raw(text).width()
+    ratatui_core::text::Span::raw(text).width()
 }
 
 /// The number of an option, before its words.

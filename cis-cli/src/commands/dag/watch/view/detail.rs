@@ -2,9 +2,9 @@
 
 use cis_core::api::{TimeSplit, option_numbers};
 use cis_core::text;
-use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
-use ratatui::style::Style;
+use ratatui_core::buffer::Buffer;
+use ratatui_core::layout::Rect;
+use ratatui_core::style::Style;
 
 use super::{ATTENTION, BOLD, DIM, PLAIN, Pen, Scene, mark, numbered, rule};
 use crate::commands::dag::watch::board::tree::Key;

@@ -1,8 +1,8 @@
 //! The tree of tasks.
 
 use cis_core::event::TaskState;
-use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui_core::buffer::Buffer;
+use ratatui_core::layout::Rect;
 
 use super::{ATTENTION, BOLD, CHOSEN, DIM, PLAIN, Pen, Scene, mark, rule, width};
 use crate::commands::dag::watch::board::Board;

@@ -1,8 +1,8 @@
 //! What stands over the list: help, questions, answers, logs; and the line at the bottom.
 
-use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
-use ratatui::style::Style;
+use ratatui_core::buffer::Buffer;
+use ratatui_core::layout::Rect;
+use ratatui_core::style::Style;
 
 use super::detail::question;
 use super::{ATTENTION, BAD, BOLD, CHOSEN, DIM, GOOD, PLAIN, Pen, Scene, numbered, rule, width};

@@ -1,9 +1,9 @@
 //! The head: the run in a line, and who waits for a human.
 
 use cis_core::event::{RunState, TaskState};
-use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
-use ratatui::style::Style;
+use ratatui_core::buffer::Buffer;
+use ratatui_core::layout::Rect;
+use ratatui_core::style::Style;
 
 use super::{ACTIVE, ATTENTION, BAD, BOLD, DIM, GOOD, PLAIN, Pen, Scene, width};
 use crate::output::clean::{clean, in_one_line};
