@@ -69,10 +69,12 @@ impl Host {
         self.wish(slot);
     }
 
-    /// Begins to end a tree; where that has begun, the shorter grace counts.
+    /// Begins to end a tree; where that has begun, the shorter grace counts. A frozen tree gets no grace: it cannot handle
+    /// SIGTERM, and if it went on to do so, it would run beside the next attempt of its task.
     fn end_tree(&mut self, slot: usize, grace_ms: u64) {
         let Some(session) = self.sessions.get_mut(slot) else { return };
         let begins = session.life.kill().is_none();
+        let grace_ms = if session.life.is_frozen() { 0 } else { grace_ms };
         if !session.life.end_tree(self.now, grace_ms) {
             return;
         }
@@ -179,13 +181,19 @@ impl Host {
         let again = herd[0].restless.then_some(self.now + AGAIN_MS);
         if let Some(session) = self.sessions.get_mut(slot) {
             session.life.freeze(again);
+            if let Some(patience) = &mut session.patience {
+                patience.freeze(self.now, true);
+            }
         }
     }
 
     /// Lets the whole tree go on.
     pub(super) fn thaw(&mut self, slot: usize) {
         if let Some(session) = self.sessions.get_mut(slot) {
-            session.life.freeze(None);
+            session.life.thaw();
+            if let Some(patience) = &mut session.patience {
+                patience.freeze(self.now, false);
+            }
         }
         let live = self.look(slot).live;
         for process in live {

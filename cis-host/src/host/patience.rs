@@ -3,7 +3,7 @@
 //! Idle is who has no activity: no byte in either direction, no CPU time of its tree. Bytes are seen as
 //! they pass. CPU time is looked at only while bytes are missing, a few times in each idle limit; looks
 //! lie on a grid of the clock, so that the sessions of one limit share one reading of `/proc`. A session
-//! without an idle limit is never looked at. One that waits for a human is not idle however long that
+//! without an idle limit is never looked at. One that waits for a human or is frozen is not idle however long that
 //! takes; its time begins when it goes on.
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,9 @@ pub(super) struct Patience {
     warned_timeout: bool,
     /// It waits for a human.
     waits: bool,
+    /// Its processes are stopped.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    frozen: bool,
     /// A warning that no node was there for: limit and time of the end.
     pub(super) unsaid: Option<(SessionLimit, u64)>,
 }
@@ -71,6 +74,7 @@ impl Patience {
                 warned_idle: None,
                 warned_timeout,
                 waits: false,
+                frozen: false,
                 unsaid: None,
             })
         })
@@ -84,7 +88,8 @@ impl Patience {
     /// When it would have been idle for too long, if nothing has happened since `bytes_at` and the last look;
     /// none: never, as it is.
     fn idle_at(&self, bytes_at: u64) -> Option<u64> {
-        self.idle_ms.filter(|_| !self.waits).map(|idle| bytes_at.max(self.busy_at).saturating_add(idle))
+        let counts = !self.waits && !self.frozen;
+        self.idle_ms.filter(|_| counts).map(|idle| bytes_at.max(self.busy_at).saturating_add(idle))
     }
 
     /// So long before an end by idleness is warned of it.
@@ -163,14 +168,25 @@ impl Patience {
         self.looked = Some((now, seen));
     }
 
-    /// It waits for a human from now on, or does so no more. An end by idleness that was warned of is taken
-    /// back, as by any activity.
+    /// It waits for a human from now on, or does so no more.
     pub(super) fn wait(&mut self, now: u64, waits: bool) {
         if std::mem::replace(&mut self.waits, waits) || waits {
-            self.busy_at = now;
-            self.warned_idle = None;
-            self.unsaid.take_if(|(limit, _)| *limit == SessionLimit::Idle);
+            self.begin_anew(now);
         }
+    }
+
+    /// Its processes are stopped from now on, or go on.
+    pub(super) fn freeze(&mut self, now: u64, frozen: bool) {
+        if std::mem::replace(&mut self.frozen, frozen) || frozen {
+            self.begin_anew(now);
+        }
+    }
+
+    /// An end by idleness that was warned of is taken back, as by any activity.
+    fn begin_anew(&mut self, now: u64) {
+        self.busy_at = now;
+        self.warned_idle = None;
+        self.unsaid.take_if(|(limit, _)| *limit == SessionLimit::Idle);
     }
 
     pub(super) fn warned(&mut self, limit: SessionLimit, bytes_at: u64, ends_at: u64) {

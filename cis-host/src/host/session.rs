@@ -115,12 +115,16 @@ pub(super) struct LeaderEnd {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum TreeAction {
     None,
-    /// They are being stopped; the next look for what is not stopped yet.
+    /// They are stopped or being stopped; the next look for what is not stopped yet, or [`ALL_STOPPED`].
     Freeze {
         next: u64,
     },
     End(Kill),
 }
+
+/// All processes of a frozen tree are stopped: it is not looked at again. This is a number because earlier programs of the
+/// same format read it too.
+const ALL_STOPPED: u64 = u64::MAX;
 
 /// How far the life of a session is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -264,11 +268,18 @@ impl Life {
         true
     }
 
-    /// Some of the tree is to be stopped at this time, or all of it is stopped or goes on. A tree that is being ended
-    /// must be able to end.
+    /// The tree is frozen; some of it is still to be stopped at the time `next`. A tree that is being ended must be able
+    /// to end.
     pub(super) fn freeze(&mut self, next: Option<u64>) {
         if let Some(tree) = self.tree_mut().filter(|tree| !matches!(tree, TreeAction::End(_))) {
-            *tree = next.map_or(TreeAction::None, |next| TreeAction::Freeze { next });
+            *tree = TreeAction::Freeze { next: next.unwrap_or(ALL_STOPPED) };
+        }
+    }
+
+    /// The tree goes on.
+    pub(super) fn thaw(&mut self) {
+        if let Some(tree) = self.tree_mut().filter(|tree| matches!(tree, TreeAction::Freeze { .. })) {
+            *tree = TreeAction::None;
         }
     }
 
@@ -304,9 +315,17 @@ impl Life {
         if let Some(TreeAction::End(kill)) = self.tree_mut() { Some(kill) } else { None }
     }
 
+    /// Its tree is frozen, and is not being ended.
+    pub(super) fn is_frozen(&self) -> bool {
+        matches!(self.tree(), Some(TreeAction::Freeze { .. }))
+    }
+
     /// When a tree that is being stopped is looked at again.
     pub(super) fn freeze_next(&self) -> Option<u64> {
-        if let Some(TreeAction::Freeze { next }) = self.tree() { Some(*next) } else { None }
+        match self.tree() {
+            Some(TreeAction::Freeze { next }) if *next != ALL_STOPPED => Some(*next),
+            _ => None,
+        }
     }
 
     pub(super) fn leader_lives(&self) -> bool {
@@ -523,6 +542,25 @@ mod tests {
         assert!(life.kill().is_some() && life.has_tree());
         life.tree_ended();
         assert!(life.kill().is_none() && !life.has_tree());
+    }
+
+    #[test]
+    fn a_tree_is_frozen_from_the_first_stop_until_it_goes_on_or_is_ended() {
+        let mut life = Life::begin();
+        life.thaw();
+        assert!(!life.is_frozen());
+        life.freeze(Some(10));
+        assert_eq!((life.is_frozen(), life.freeze_next()), (true, Some(10)));
+        life.freeze(None);
+        assert_eq!((life.is_frozen(), life.freeze_next()), (true, None));
+        life.thaw();
+        assert!(!life.is_frozen());
+        life.freeze(None);
+        life.leader_ended(STATUS, 20);
+        assert!(life.is_frozen(), "what it left behind is stopped");
+        assert!(life.end_tree(30, 0) && !life.is_frozen());
+        life.thaw();
+        assert!(life.kill().is_some());
     }
 
     #[test]

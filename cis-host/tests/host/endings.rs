@@ -5,7 +5,7 @@ use std::fs;
 use cis_core::event::ExitStatus;
 use cis_host::protocol::{AtDeadline, FromHost, Start, ToHost};
 
-use crate::support::{Host, processes_with, until};
+use crate::support::{Host, Peer, processes_with, until};
 
 /// Starts it, waits until it says ready, kills it; nothing may be left.
 #[track_caller]
@@ -235,6 +235,41 @@ fn a_deadline_can_be_moved_removed_and_kills() {
     control.expect("evidence", |message| matches!(message, FromHost::Probed { .. }).then_some(()));
     control.send(&ToHost::Deadline { session, after_ms: Some(50), action, keep_ms: None, until_ms: None });
     assert!(control.exit(session).timed_out);
+}
+
+/// A program that was frozen because of its lease may have another attempt elsewhere.
+#[test]
+fn what_is_frozen_is_killed_without_going_on_first() {
+    let mut host = Host::start();
+    let mut control = host.control();
+    let script = "trap 'touch \"went-on-$0\"; exit 3' TERM; touch \"ready-$0\"; while :; do sleep 0.05; done";
+    let frozen = |control: &mut Peer, name: &str| {
+        let start = Start { grace_ms: 600_000, ..host.command(&["sh", "-c", script, name]) };
+        control.start(&start);
+        until("it is ready", || host.path(&format!("ready-{name}")).exists());
+        control.send(&ToHost::Freeze { session: start.session });
+        start.session
+    };
+    let action = AtDeadline::Kill { grace_ms: 600_000 };
+    let [late, asked, last] = ["late", "asked", "last"].map(|name| frozen(&mut control, name));
+    control.send(&ToHost::Deadline {
+        session: late,
+        after_ms: Some(0),
+        action,
+        keep_ms: None,
+        until_ms: None,
+    });
+    control.send(&ToHost::Kill { session: asked, grace_ms: None });
+    let (late, asked) = (control.exit(late), control.exit(asked));
+    assert!(late.timed_out && asked.killed, "{late:?} {asked:?}");
+    control.send(&ToHost::Shutdown {});
+    let last = control.exit(last);
+    assert!(last.shut_down, "{last:?}");
+    assert_eq!([late.status, asked.status, last.status], [ExitStatus::Signal(9); 3]);
+    for name in ["late", "asked", "last"] {
+        assert!(!host.path(&format!("went-on-{name}")).exists(), "{name} went on");
+    }
+    host.wait_for_end();
 }
 
 #[test]

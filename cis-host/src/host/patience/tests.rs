@@ -121,6 +121,24 @@ fn who_waits_for_a_human_is_not_idle_and_has_its_whole_time_afterwards() {
 }
 
 #[test]
+fn what_is_frozen_is_not_idle_and_has_its_whole_time_once_it_goes_on() {
+    let mut idle = patience(Some(8000), None, Some(2000)).unwrap();
+    let (warnings, _, _) = live(&mut idle, &[], |_| false, 7500);
+    assert_eq!(warnings, [(7000, 9000)]);
+    idle.unsaid = Some((SessionLimit::Idle, 9000));
+    idle.freeze(7600, true);
+    assert_eq!((idle.idle_wake(0), idle.warned_idle, idle.unsaid), (None, None, None));
+    assert_eq!(idle.due(9000, 0, None), Due::Nothing);
+    idle.wait(50_000, true);
+    idle.wait(55_000, false);
+    assert_eq!(idle.idle_wake(0), None, "it is still frozen");
+    idle.freeze(60_000, false);
+    let (warnings, end, _) = live(&mut idle, &[], |_| false, 1_000_000);
+    assert!(warnings.iter().all(|(at, _)| *at >= 66_000) && !warnings.is_empty(), "{warnings:?}");
+    assert!(end.is_some_and(|end| (68_000..=69_000).contains(&end)), "{end:?}");
+}
+
+#[test]
 fn who_sleeps_with_the_machine_is_still_warned_in_time() {
     let mut idle = patience(Some(8000), None, Some(2000)).unwrap();
     idle.saw(1000, NOTHING);

@@ -19,6 +19,7 @@ enum Step {
     LeaderEnds(i32),
     TreeEnds,
     Freeze(Option<u64>),
+    Thaw,
     Round(u32),
     Input(Vec<u8>),
     Patience(u64, bool),
@@ -31,6 +32,7 @@ fn step() -> impl Strategy<Value = Step> {
         any::<i32>().prop_map(Step::LeaderEnds),
         Just(Step::TreeEnds),
         any::<Option<u64>>().prop_map(Step::Freeze),
+        Just(Step::Thaw),
         (1u32..9).prop_map(Step::Round),
         prop::collection::vec(any::<u8>(), 0..50).prop_map(Step::Input),
         (0u64..1 << 40, any::<bool>()).prop_map(|(now, waits)| Step::Patience(now, waits)),
@@ -70,7 +72,13 @@ fn session(n: u128, steps: Vec<Step>) -> PassedSession {
             Step::End(grace) => drop(life.end_tree(at, grace)),
             Step::LeaderEnds(code) => life.leader_ended(ExitStatus::Code(code), i64::from(code)),
             Step::TreeEnds => life.tree_ended(),
-            Step::Freeze(next) => life.freeze(next),
+            Step::Freeze(next) => {
+                life.freeze(next);
+                if let Some(patience) = &mut patience {
+                    patience.freeze(at, life.is_frozen());
+                }
+            }
+            Step::Thaw => life.thaw(),
             Step::Round(pid) => {
                 if let Some(kill) = life.kill_mut() {
                     let key = ProcessKey { pid, started: at };
