@@ -373,6 +373,10 @@ pub fn spawn_host(argv: &[OsString], timeout: Duration) -> Result<Child, HostCli
     loop {
         let ready = text.split(|byte| *byte == b'\n').any(|line| line == READY.as_bytes());
         if ready && text.ends_with(b"\n") {
+            let said = String::from_utf8_lossy(&text);
+            for warning in said.lines().filter(|line| *line != READY) {
+                tracing::warn!(warning, "the session host started with a warning");
+            }
             return Ok(child);
         }
         let left = until.saturating_duration_since(Instant::now());

@@ -43,7 +43,9 @@ pub use memory::{START_MS, give_memory_back, share_memory, unmap_code};
 pub(crate) use passing::{Incoming, Outgoing, PassedNumber, execute, inherited, pass, receive};
 #[cfg(test)]
 pub(crate) use processes::Waits;
-pub(crate) use processes::{Process, ProcessKey, Processes, TerminalWait, descend, signal_exactly};
+pub(crate) use processes::{
+    Process, ProcessKey, Processes, TerminalWait, descend, signal_exactly, wait_for_end,
+};
 pub(crate) use procfs::{ProcFs, lives};
 pub(crate) use pty::{open_pty, resize};
 pub(crate) use signals::{SignalFd, watch_signals};

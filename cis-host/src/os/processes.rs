@@ -1,5 +1,8 @@
 //! What is asked of a platform about its processes, and signals that hit the right one.
 
+use std::os::fd::OwnedFd;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
@@ -129,8 +132,7 @@ pub(crate) fn descend(
     Some(found)
 }
 
-/// Sends a signal to the process that was seen, not to one that got its pid since: the descriptor is
-/// opened first, then the start is compared, so that both mean the same process.
+/// Sends a signal to the process that was seen, not to one that got its pid since.
 ///
 /// # Errors
 /// `SRCH` where it is gone, `PERM` where it is another user's.
@@ -139,10 +141,26 @@ pub(crate) fn signal_exactly(
     target: ProcessKey,
     signals: &[Signal],
 ) -> Result<(), Errno> {
+    let handle = open_exactly(processes, target)?;
+    signals.iter().try_for_each(|signal| pidfd_send_signal(&handle, *signal))
+}
+
+/// Waits until the process that was seen has ended, at most for this time, ms. Can return sooner.
+pub(crate) fn wait_for_end(processes: &impl Processes, target: ProcessKey, timeout_ms: u64) {
+    let Ok(handle) = open_exactly(processes, target) else { return };
+    let timeout = Timespec {
+        tv_sec: i64::try_from(timeout_ms / 1000).unwrap_or(i64::MAX),
+        tv_nsec: i64::try_from(timeout_ms % 1000 * 1_000_000).unwrap_or(0),
+    };
+    let _ = poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&timeout));
+}
+
+/// The descriptor is opened first, then the start is compared, so that both mean the same process.
+fn open_exactly(processes: &impl Processes, target: ProcessKey) -> Result<OwnedFd, Errno> {
     let pid = i32::try_from(target.pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
     let handle = pidfd_open(pid, PidfdFlags::empty())?;
     if processes.one(target.pid).map(|now| now.started) != Some(target.started) {
         return Err(Errno::SRCH);
     }
-    signals.iter().try_for_each(|signal| pidfd_send_signal(&handle, *signal))
+    Ok(handle)
 }

@@ -1,6 +1,7 @@
 //! Orphans: whose they are, when they hide it.
 
 use std::fs;
+use std::process::Command;
 
 use cis_host::control::spawn_host;
 use cis_host::protocol::{Start, ToHost};
@@ -24,6 +25,13 @@ fn orphan(host: &Host) -> u32 {
         parent == Some(&host.pid().to_string())
     });
     pid
+}
+
+/// Its hard limit, which is the stamp of its session.
+fn realtime_limit(pid: u32) -> String {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max realtime timeout")).unwrap();
+    line.split_whitespace().nth(1).unwrap().to_owned()
 }
 
 /// A session that lives on, to be left alone.
@@ -99,13 +107,11 @@ fn one_of_a_host_that_was_killed_cannot_speak_to_the_next() {
     let host = Host::start();
     let mut control = host.control();
     let pid = control.start(&host.shell("while :; do sleep 0.05; done"));
-    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max realtime timeout")).unwrap();
-    let stamp = format!("--rttime={}", line.split_whitespace().nth(1).unwrap());
+    let stamp = format!("--rttime={}", realtime_limit(pid));
     let script = "import socket,sys\ns=socket.socket(socket.AF_UNIX)\ns.connect(sys.argv[1])\ns.settimeout(1)\ntry: print(s.recv(9))\nexcept TimeoutError: print('served')";
     let socket = host.path("socket");
     let ask = |limit: &str| {
-        let mut prlimit = std::process::Command::new("prlimit");
+        let mut prlimit = Command::new("prlimit");
         let arguments = [limit, "env", "-i", "python3", "-c", script, socket.to_str().unwrap()];
         String::from_utf8(prlimit.args(arguments).output().unwrap().stdout).unwrap()
     };
@@ -126,4 +132,32 @@ fn the_next_host_ends_what_a_killed_one_left_without_an_environment() {
     let mut second = spawn_host(&command(host.folder.path(), &[], "1"), PATIENCE).unwrap();
     assert!(!processes_with(&folder).contains(&pid), "it was left");
     until("it ends by itself, with nothing to do", || second.try_wait().unwrap().is_some());
+}
+
+#[test]
+fn the_next_host_starts_although_it_may_not_end_a_process_and_names_it() {
+    // Only root can start a process that the user of the host may not end.
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let mut host = Host::start_as(65534);
+    let mut control = host.control();
+    let leader = control.start(&host.shell("while :; do sleep 0.05; done"));
+    let stamp = realtime_limit(leader);
+    let mut privileged = Command::new("prlimit");
+    let mut privileged = privileged.args([&format!("--rttime={stamp}"), "sleep", "600"]).spawn().unwrap();
+    let pid = privileged.id();
+    until("it is stamped", || realtime_limit(pid) == stamp);
+    host.kill();
+    let mut next = Command::new("setpriv");
+    next.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(host.path("host"));
+    // It has nothing to do and ends.
+    let said = next.args(["socket", "lock", "."].map(|name| host.path(name))).arg("1").output().unwrap();
+    let lives = privileged.try_wait().unwrap().is_none();
+    privileged.kill().unwrap();
+    privileged.wait().unwrap();
+    assert!(said.status.success() && lives, "{said:?}");
+    assert_eq!(said.stdout, b"ready\n");
+    let warning = String::from_utf8(said.stderr).unwrap();
+    assert!(warning.contains(&format!("pid {pid};")), "{warning}");
 }
