@@ -105,6 +105,8 @@ pub(super) struct Programs {
 #[derive(Debug)]
 struct Found {
     path: String,
+    /// The directory that relative entries of the `PATH` start from; none: there are none.
+    directory: Option<String>,
     program: CString,
     until_ms: u64,
 }
@@ -136,16 +138,24 @@ impl Programs {
         if name.contains('/') {
             return plain(Path::new(name));
         }
-        if let Some(found) =
-            self.found.get(name).filter(|found| found.path == path && now_ms < found.until_ms)
-        {
+        let is_relative = path.split(':').any(|folder| !folder.starts_with('/'));
+        let from = is_relative.then_some(directory);
+        let holds = |found: &&Found| {
+            found.path == path && found.directory.as_deref() == from && now_ms < found.until_ms
+        };
+        if let Some(found) = self.found.get(name).filter(holds) {
             return Ok(found.program.clone());
         }
         let program = plain(&search(name, path, directory)?)?;
         if self.found.len() >= FOUND_MAX {
             self.found.clear();
         }
-        let found = Found { path: path.to_owned(), program: program.clone(), until_ms: now_ms + FOUND_MS };
+        let found = Found {
+            path: path.to_owned(),
+            directory: from.map(str::to_owned),
+            program: program.clone(),
+            until_ms: now_ms + FOUND_MS,
+        };
         self.found.insert(name.to_owned(), found);
         Ok(program)
     }
@@ -228,5 +238,24 @@ mod tests {
         let later = programs.find("tool", &path, directory, FOUND_MS).unwrap();
         assert_eq!(later.to_str().unwrap(), at("c/tool").to_str().unwrap());
         assert_eq!(programs.find("./x", &path, directory, 0).unwrap().as_c_str(), c"./x");
+    }
+
+    #[test]
+    fn a_relative_entry_of_the_path_starts_from_the_directory_of_each_session() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for file in ["one/tool", "two/tool"] {
+            fs::create_dir_all(at(file).parent().unwrap()).unwrap();
+            fs::write(at(file), "").unwrap();
+            fs::set_permissions(at(file), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let mut programs = Programs::default();
+        for path in [".:/bin", ":/bin", "/bin:"] {
+            for directory in ["one", "two", "one"].map(at) {
+                let found = programs.find("tool", path, directory.to_str().unwrap(), 0).unwrap();
+                let found = fs::canonicalize(found.to_str().unwrap()).unwrap();
+                assert_eq!(found, fs::canonicalize(directory.join("tool")).unwrap(), "{path}");
+            }
+        }
     }
 }
