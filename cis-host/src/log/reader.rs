@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::layout::{self, TAIL_HEADER, TAILS};
+use cis_local::open_regular;
 
 /// More is not read at once, bytes.
 const READ_BYTES_MAX: usize = 64 << 20;
@@ -57,7 +58,7 @@ impl LogReader {
     /// # Errors
     /// Of opening the head, other than that it is not there.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.to_owned(), head: if_there(File::open(path))?, tails: Vec::new() })
+        Ok(Self { path: path.to_owned(), head: open_if_there(path)?, tails: Vec::new() })
     }
 
     /// The offset after the last byte in the files. A cut at the very end is not seen here: the exit
@@ -93,7 +94,7 @@ impl LogReader {
 
     fn head_end(&mut self) -> io::Result<u64> {
         if self.head.is_none() {
-            self.head = if_there(File::open(&self.path))?;
+            self.head = open_if_there(&self.path)?;
         }
         self.head.as_ref().map_or(Ok(0), |head| Ok(head.metadata()?.len()))
     }
@@ -101,7 +102,7 @@ impl LogReader {
     /// Bytes of the files that are open; none where they do not have this offset.
     fn read_present(&mut self, offset: u64, max: usize) -> io::Result<Option<Chunk>> {
         if self.head.is_none() {
-            self.head = if_there(File::open(&self.path))?;
+            self.head = open_if_there(&self.path)?;
         }
         if let Some(head) = &self.head
             && let Some(chunk) = read_at(head, offset, offset, max)?
@@ -117,7 +118,7 @@ impl LogReader {
     fn look_for_tails(&mut self) -> io::Result<()> {
         self.tails.clear();
         for slot in 0..TAILS {
-            let Some(file) = if_there(File::open(layout::tail(&self.path, slot)))? else { continue };
+            let Some(file) = open_if_there(&layout::tail(&self.path, slot))? else { continue };
             let mut start = [0; TAIL_HEADER as usize];
             // Opened between its making and its first bytes: it holds nothing yet.
             if file.read_exact_at(&mut start, 0).is_ok() {
@@ -128,9 +129,15 @@ impl LogReader {
     }
 }
 
-fn if_there(opened: io::Result<File>) -> io::Result<Option<File>> {
-    match opened {
+/// Opens a file of a log to read it. Returns `None` if it is not there. Who reads logs must never wait for a pipe or a device in
+/// its place.
+pub(super) fn open_if_there(path: &Path) -> io::Result<Option<File>> {
+    match open_regular(File::options().read(true), path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == ErrorKind::InvalidInput => {
+            let why = format!("cannot open log {}: not a regular file", path.display());
+            Err(io::Error::new(ErrorKind::InvalidInput, why))
+        }
         opened => opened.map(Some),
     }
 }

@@ -1,8 +1,9 @@
 //! Writer and reader together, against a model in memory.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
+use rustix::fs::Mode;
 use tempfile::TempDir;
 
 use super::*;
@@ -124,18 +125,13 @@ fn ten_gigabytes_stay_within_the_limit() {
 }
 
 #[test]
-fn a_full_disk_is_told_once_counted_and_tried_again() {
-    let mut writer = LogWriter::new(PathBuf::from("/dev/full"), 1 << 20);
-    let trouble = writer.append(b"lost", 1000).unwrap().to_string();
-    assert!(trouble.contains("/dev/full") && trouble.contains("No space left"), "{trouble}");
-    assert!(writer.append(b"lost", 1001).is_none());
-    assert_eq!((writer.total(), writer.cut()), (8, 8));
-
+fn a_log_that_cannot_be_written_is_told_once_counted_and_tried_again() {
     let (folder, _) = folder();
     let inner = folder.path().join("outer/inner");
     let path = inner.join("log");
-    let mut writer = LogWriter::new(path, 1 << 20);
-    assert!(writer.append(b"lost", 0).is_some());
+    let mut writer = LogWriter::new(path.clone(), 1 << 20);
+    let trouble = writer.append(b"lost", 0).unwrap().to_string();
+    assert!(trouble.contains(path.to_str().unwrap()) && trouble.contains("No such file"), "{trouble}");
     assert!(writer.append(b"lost", 1000).is_none(), "tried again, in vain, and not told again");
     std::fs::create_dir_all(&inner).unwrap();
     assert!(writer.append(b"lost", 1001).is_none());
@@ -192,6 +188,30 @@ fn times_are_sparse_and_only_for_more_than_one_burst() {
     }
     let expected = [(0, 0), (3, 100), (5, 250)].map(|(offset, at_ms)| Mark { offset, at_ms });
     assert_eq!(read_times(&path).unwrap(), expected);
+}
+
+#[test]
+fn pipes_and_devices_in_place_of_a_log_are_refused_and_nobody_waits_for_them() {
+    let fifo = |path: &Path| rustix::fs::mkfifoat(rustix::fs::CWD, path, Mode::RUSR | Mode::WUSR).unwrap();
+    let (folder, path) = folder();
+    fifo(&path);
+    for log in [path, PathBuf::from("/dev/full")] {
+        let mut writer = LogWriter::new(log.clone(), 1 << 20);
+        let trouble = writer.append(b"lost", 1000).unwrap().to_string();
+        assert!(trouble.contains("not a regular file"), "{trouble}");
+        assert!(writer.append(b"lost", 1001).is_none());
+        assert_eq!((writer.total(), writer.cut()), (8, 8));
+        let error = LogReader::open(&log).unwrap_err().to_string();
+        assert_eq!(error, format!("cannot open log {}: not a regular file", log.display()));
+    }
+    let log = folder.path().join("other");
+    [layout::times(&log), layout::tail(&log, 0)].iter().for_each(|path| fifo(path));
+    let mut writer = LogWriter::new(log.clone(), 1 << 20);
+    for at in [0, 200] {
+        assert!(writer.append(b"x", at).is_none(), "times are an extra");
+    }
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), "xx");
+    assert!(read_times(&log).is_err() && LogReader::open(&log).unwrap().total().is_err());
 }
 
 #[test]

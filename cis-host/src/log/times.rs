@@ -4,15 +4,16 @@
 //! where all output came in one burst.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::layout;
+use super::reader::open_if_there;
 use cis_core::ids::TimestampMs;
+use cis_local::open_no_link;
 
 /// Output closer together than this is one burst, ms.
 const BURST_MS: i64 = 100;
@@ -94,8 +95,7 @@ impl TimesWriter {
 }
 
 fn create(path: &Path) -> io::Result<File> {
-    let no_link = OFlags::NOFOLLOW.bits().cast_signed();
-    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).custom_flags(no_link).open(path)
+    open_no_link(OpenOptions::new().write(true).create(true).truncate(true).mode(0o600), path)
 }
 
 /// The marks of the log at `log`, in order; none where all its output was one burst. A half-written
@@ -104,10 +104,7 @@ fn create(path: &Path) -> io::Result<File> {
 /// # Errors
 /// Of opening and reading the file.
 pub fn read_times(log: &Path) -> io::Result<Vec<Mark>> {
-    let file = match File::open(layout::times(log)) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        opened => opened?,
-    };
+    let Some(file) = open_if_there(&layout::times(log))? else { return Ok(Vec::new()) };
     let mut bytes = Vec::new();
     io::Read::read_to_end(&mut io::Read::take(file, READ_BYTES_MAX), &mut bytes)?;
     let mut marks: Vec<Mark> = Vec::with_capacity(bytes.len() / 16);

@@ -6,15 +6,14 @@ use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-
-use rustix::fs::OFlags;
 
 use super::layout::{self, Shares, TAILS};
 use super::times::TimesWriter;
 use cis_core::event::LostOutput;
 use cis_core::ids::TimestampMs;
+use cis_local::open_no_link;
 pub(crate) use passed::PassedLog;
 
 /// After an error the disk is tried again so much later, ms.
@@ -296,16 +295,15 @@ impl LogWriter {
     }
 }
 
-/// Makes a file of a log: private, and no link is followed out of its directory. Restores the directory if it was
-/// removed.
+/// Makes a file of a log: private, and no link is followed out of its directory. A pipe or a device in its place is refused,
+/// because the host must never wait for it. Restores the directory if it was removed.
 fn create(path: &Path) -> Result<File, Trouble> {
     let mut options = OpenOptions::new();
-    let no_link = OFlags::NOFOLLOW.bits().cast_signed();
-    options.write(true).create(true).truncate(true).mode(0o600).custom_flags(no_link);
-    let opened = match options.open(path) {
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let opened = match open_no_link(&mut options, path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let made = path.parent().map(|folder| DirBuilder::new().mode(0o700).create(folder));
-            if matches!(made, Some(Ok(()))) { options.open(path) } else { Err(error) }
+            if matches!(made, Some(Ok(()))) { open_no_link(&mut options, path) } else { Err(error) }
         }
         opened => opened,
     };
