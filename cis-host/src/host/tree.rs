@@ -4,7 +4,8 @@
 //! An orphan is known by the session id it kept, by an earlier look, by the stamp that it cannot take
 //! off, by the label in its environment. One that has none of them went to some length (it changed its
 //! own limits, too): an unmarked orphan. It costs no session its grace, and ends with the one that most probably
-//! made it, the youngest that is older.
+//! made it, the youngest that is older. What a command of the node left behind has a limit above all stamps and is of no
+//! session.
 //!
 //! Owns the decision, over a list of processes. Sends nothing, reads nothing but through
 //! [`Marks`].
@@ -156,7 +157,13 @@ fn owner(orphan: &Process, claims: &[Claim<'_>], marks: &impl Marks) -> Option<O
     if let Some(claim) = label.and_then(|label| older().find(|claim| claim.label.as_bytes() == label)) {
         return Some(Owner::Known(claim.slot));
     }
-    older().max_by_key(|claim| (claim.started, claim.leader)).map(|claim| Owner::Guessed(claim.slot))
+    // A limit can only be lowered, so a process with a limit above the stamp of a session is not of it. One without a limit
+    // may be: root can remove it, and `su` does so on some systems.
+    let is_possible = |claim: &&Claim<'_>| {
+        claim.stamp.zip(limit).is_none_or(|(stamp, limit)| limit <= stamp.top || limit == u64::MAX)
+    };
+    let youngest = older().filter(is_possible).max_by_key(|claim| (claim.started, claim.leader));
+    youngest.map(|claim| Owner::Guessed(claim.slot))
 }
 
 #[cfg(test)]
@@ -271,6 +278,18 @@ mod tests {
         let marks = Carried { labels: &[(130, "b")], limits: &limits };
         let live = |of| grown(&all, [None; 2], &claims, of, &marks).0;
         assert_eq!((live(0), live(1)), (vec![110, 130], vec![120]));
+    }
+
+    #[test]
+    fn what_a_command_of_the_node_left_behind_is_of_no_session() {
+        let all = [110, 130, 131, 132].map(|pid| process(pid, HOST, pid));
+        let mut stamps = Stamps::new("/home/a".as_ref(), [b"/run/a"]);
+        let mut claims = [claim(0, 110, "a")];
+        claims[0].stamp = stamps.give();
+        // Of a command, of one that lowered it, of one that root removed.
+        let limits = [(130, 1 << 63), (131, 7), (132, u64::MAX)];
+        let marks = Carried { limits: &limits, ..Carried::default() };
+        assert_eq!(grown(&all, [None; 2], &claims, 0, &marks), (vec![110], vec![131, 132]));
     }
 
     #[test]
