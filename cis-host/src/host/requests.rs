@@ -164,6 +164,8 @@ impl Host {
             // What waits is not among the sessions that this node is told, so it must not begin behind its back: the node has
             // it granted anew, or not.
             drop(self.queues.clear());
+            // Each node sends the environments that it uses over each connection. Those of a node that was killed would stay.
+            self.launcher.bases.clear();
             self.supervise.connected(self.now);
             // The paths of a node that comes later may be those after a move.
             self.home = self.present_home();

@@ -119,7 +119,7 @@ pub enum ToHost {
         /// What the connection is for.
         role: Role,
     },
-    /// An environment for later starts. Kept until the host ends or it is dropped.
+    /// An environment for later starts. Kept until it is dropped, or another control connection begins.
     Env {
         /// Its name.
         name: String,

@@ -591,6 +591,18 @@ fn what_cannot_start_says_why_and_costs_nothing() {
 }
 
 #[test]
+fn the_environments_of_a_node_end_with_its_connection_to_the_next_one() {
+    let mut bench = Bench::new();
+    let mut control = bench.control();
+    control.say(&ToHost::Env { name: "base".to_owned(), vars: BTreeMap::new() });
+    bench.until("it is there", |bench| !bench.server.host.launcher.bases.is_empty());
+    let _reader = bench.greet(Role::Stream);
+    assert!(!bench.server.host.launcher.bases.is_empty(), "only a node replaces a node");
+    let _next = bench.control();
+    assert!(bench.server.host.launcher.bases.is_empty());
+}
+
+#[test]
 fn sessions_of_a_queue_take_turns_and_what_waits_can_be_taken_back() {
     let mut bench = Bench::new();
     let mut control = bench.control();

@@ -177,13 +177,15 @@ fn environments_and_notes_of_ends_are_kept() {
     let mut control = bench.control();
     let vars = [("A".to_owned(), "with = and \n".to_owned()), ("B".to_owned(), String::new())];
     control.say(&ToHost::Env { name: "base".to_owned(), vars: vars.into() });
-    control.start(bench.piped(1, "exit 3"));
-    bench.exit(&mut control, id(1));
+    let line = Some(Line { of: RunId::from_parts(1, 1), at_once: 1, lazy_above: 0 });
+    control.start(Start { line, ..bench.piped(1, "until [ -e go ]; do sleep 0.05; done; exit 3") });
+    let env_base = Some("base".to_owned());
+    control.start(Start { line, env_base, ..bench.piped(2, "printf '%s|%s|' \"$A\" \"$B\"") });
+    bench.pid(&mut control, id(1));
     bench.renewed();
-    let mut control = bench.control();
-    let base = Some("base".to_owned());
-    control.start(Start { env_base: base, ..bench.piped(2, "printf '%s|%s|' \"$A\" \"$B\"") });
-    bench.exit(&mut control, id(2));
+    // The second one begins before there is another node, which would bring its own environments.
+    std::fs::write(bench.folder.path().join("go"), "").unwrap();
+    bench.until("both ended", |bench| bench.server.host.sessions.living().next().is_none());
     let log = std::fs::read_to_string(bench.folder.path().join("2.log")).unwrap();
     assert_eq!(log, "with = and \n||");
     // Nobody has recorded them.
