@@ -1,6 +1,7 @@
 //! kill -9 of the session host: its sessions are lost, are said to be, and are started again.
 
 use super::harness::{Cis, eventually, is_alive, kill_9, ulid_in};
+use super::requests::events;
 
 const LOST: &str = r#"
 version = 1
@@ -54,6 +55,20 @@ fn without_retry_a_lost_session_is_an_error_of_ours() {
     let task = cis.task(&run, "pty");
     assert_eq!(task["state"], "error", "{task}");
     assert!(task["reason"].as_str().is_some_and(|reason| reason.contains("lost")), "{task}");
+}
+
+#[test]
+fn the_end_of_a_lost_session_without_a_run_is_recorded_once() {
+    let cis = Cis::new();
+    cis.ok(["session", "create", "--no-tty", "--", "sleep", "300"]);
+    let host = cis.host_pid().unwrap();
+    kill_9(host);
+    eventually("the next session host", || cis.host_pid().filter(|pid| *pid != host));
+    let ends = eventually("the end is recorded", || {
+        let ends = events(&cis, "cis.dag.session.ended", "its session host ended");
+        (ends > 0).then_some(ends)
+    });
+    assert_eq!(ends, 1);
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn session(cis: &Cis, argv: &[&str], input: &str) -> Value {
 }
 
 /// How many events of a kind have this text in their body.
-fn events(cis: &Cis, kind: &str, part: &str) -> i64 {
+pub(super) fn events(cis: &Cis, kind: &str, part: &str) -> i64 {
     let path = super::storage::database(cis);
     let database =
         rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();

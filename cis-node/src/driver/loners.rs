@@ -264,6 +264,10 @@ impl Driver {
                 self.unread.sessions.remove(&row.id);
                 continue;
             }
+            // It was lost with its host in this turn, which the store does not know yet.
+            if self.turn.ends(row.id) {
+                continue;
+            }
             let Some(there) = self.unread.sessions.remove(&row.id) else {
                 let detail = "its session host ended, or the node did before it was started".to_owned();
                 self.loner_gone(row.id, detail, now);

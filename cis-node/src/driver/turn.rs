@@ -151,6 +151,14 @@ impl Turn {
         })
     }
 
+    /// Whether a session without a run ends in this turn.
+    pub(super) fn ends(&self, session: SessionId) -> bool {
+        self.drafts.iter().any(|(draft, _)| match &draft.body {
+            EventBody::SessionEnded { session: ended, .. } => *ended == session,
+            _ => false,
+        })
+    }
+
     /// Whether something of a run happens in this turn.
     pub(super) fn tells_of(&self, run: RunId) -> bool {
         self.drafts.iter().any(|(draft, _)| draft.run == Some(run))
@@ -380,6 +388,19 @@ mod tests {
         assert!(!turn.asks(one, &item));
         turn.draft(draft(EventBody::SessionAsked { session: one, task: None, ask: Box::new(ask) }, None));
         assert!(turn.asks(one, &item) && !turn.asks(other, &item));
+    }
+
+    #[test]
+    fn a_session_that_ends_in_a_turn_is_known_to_before_it_is_written() {
+        let (one, other) = (SessionId::from_parts(1, 1), SessionId::from_parts(1, 2));
+        let mut turn = Turn::default();
+        assert!(!turn.ends(one));
+        let ended =
+            EventBody::SessionEnded { session: one, exit: None, detail: None, ended_ms: 1, log_bytes: 0 };
+        turn.draft(draft(ended, None));
+        assert!(turn.ends(one) && !turn.ends(other));
+        turn.written(&mut KeyDigests::default());
+        assert!(!turn.ends(one), "the store knows it now");
     }
 
     #[test]
