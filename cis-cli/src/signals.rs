@@ -52,6 +52,15 @@ impl AnyLeaving {
             number = self.leaving.recv() => number,
         }
     }
+
+    /// Does `work`, such as asking the node. `Err`: this signal came first.
+    pub(crate) async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, i32> {
+        tokio::select! {
+            biased;
+            number = self.recv() => Err(number),
+            done = work => Ok(done),
+        }
+    }
 }
 
 /// Listens for each signal that ends a process by default and that people and programs send. For commands with a terminal in raw mode:

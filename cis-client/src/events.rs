@@ -231,7 +231,9 @@ impl EventFollower<'_> {
         };
         let Some(away) = &mut self.away else { return Err(error) };
         let now = Instant::now();
-        if !error.is_away() || now >= away.give_up {
+        // A node that takes the connection and does not answer may be back as well.
+        let may_be_back = error.is_away() || matches!(error, ClientError::Timeout { .. });
+        if !may_be_back || now >= away.give_up {
             return Err(error);
         }
         away.next_try = (now + away.delay).min(away.give_up);

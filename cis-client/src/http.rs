@@ -26,7 +26,7 @@ use cis_local::Place;
 /// An answer that is no stream may have so many bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// A call that is no stream is answered within this time.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+pub(super) const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 /// Carries the token of the session that asks.
 const TOKEN_HEADER: HeaderName = HeaderName::from_static("x-cis-token");
 

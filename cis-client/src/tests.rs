@@ -391,6 +391,20 @@ async fn a_refused_stream_is_a_problem() {
 }
 
 #[tokio::test]
+async fn a_node_that_takes_the_connection_and_does_not_answer_is_not_waited_for_without_end() {
+    let place = Place::new();
+    // Its queue takes connections; nobody reads them.
+    let _listener = place.listen();
+    let client = Client::new(&place.path, None);
+    match client.upgrade_within(Duration::from_millis(10), "/v1/events").await {
+        Err(error @ ClientError::Timeout { .. }) => {
+            assert!(error.to_string().contains("cis node status"), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
 async fn a_terminal_types_while_the_session_writes_more_than_fits() {
     let place = Place::new();
     let listener = place.listen();

@@ -1,12 +1,14 @@
 //! WebSockets to a node.
 
+use std::time::Duration;
+
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::ClientRequestBuilder;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, http::Uri};
 
 use super::endpoint::Wire;
-use super::http::{check_names, problem_of};
+use super::http::{ANSWER_TIME_MAX, check_names, problem_of};
 use super::{Client, ClientError};
 
 pub(super) type Socket = WebSocketStream<Wire>;
@@ -17,6 +19,11 @@ const MESSAGE_BYTES_MAX: usize = 64 << 20;
 impl Client {
     /// A WebSocket to `path`, which may have a query.
     pub(super) async fn upgrade(&self, path: &str) -> Result<Socket, ClientError> {
+        self.upgrade_within(ANSWER_TIME_MAX, path).await
+    }
+
+    /// The same, if the node answers the handshake within `limit`.
+    pub(super) async fn upgrade_within(&self, limit: Duration, path: &str) -> Result<Socket, ClientError> {
         check_names(path)?;
         let uri: Uri =
             format!("ws://{}{path}", self.endpoint().authority()).parse().map_err(ClientError::protocol)?;
@@ -30,10 +37,12 @@ impl Client {
             .max_message_size(Some(MESSAGE_BYTES_MAX))
             .max_frame_size(Some(MESSAGE_BYTES_MAX));
         let stream = self.endpoint().connect().await?;
-        tokio_tungstenite::client_async_with_config(request, stream, Some(config))
-            .await
-            .map(|(socket, _)| socket)
-            .map_err(|error| self.ws_error(error))
+        let handshake = tokio_tungstenite::client_async_with_config(request, stream, Some(config));
+        match tokio::time::timeout(limit, handshake).await {
+            Ok(answer) => answer.map(|(socket, _)| socket).map_err(|error| self.ws_error(error)),
+            // The kernel takes connections also for a process that is stopped.
+            Err(_) => Err(ClientError::Timeout { seconds: limit.as_secs() }),
+        }
     }
 
     pub(super) fn ws_error(&self, error: Error) -> ClientError {

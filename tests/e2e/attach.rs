@@ -1,7 +1,7 @@
 //! `cis dag attach`, at a real terminal.
 
 use super::asking::found;
-use super::harness::{Cis, eventually, kill_9};
+use super::harness::{Cis, eventually, kill_9, signal, wait_until_handled};
 
 /// Shows a banner, then echoes lines in angle brackets.
 const ECHO: &str = r#"
@@ -99,6 +99,30 @@ fn every_signal_that_ends_attach_or_watch_restores_the_terminal_first() {
             assert!(terminal.odd_modes().is_empty(), "{words:?} {name}: {:?}", terminal.odd_modes());
         }
     }
+}
+
+/// The kernel takes connections also for a node that is stopped.
+#[test]
+fn ctrl_c_leaves_a_command_whose_node_takes_connections_and_does_not_answer() {
+    use rustix::process::Signal;
+    let cis = Cis::new();
+    cis.start(ECHO);
+    cis.session_of("echo");
+    let node = cis.node_pid().unwrap();
+    signal(node, Signal::STOP);
+    for number in [Signal::INT, Signal::TERM] {
+        for words in [&["inbox", "--watch"][..], &["matrix", "verify", "@ann:example.org"]] {
+            let mut terminal = cis.terminal(words);
+            wait_until_handled(terminal.pid(), number);
+            signal(terminal.pid(), number);
+            assert_eq!(terminal.wait_exit(), 128 + number.as_raw().unsigned_abs(), "{words:?}");
+        }
+    }
+    let mut terminal = cis.terminal(&["dag", "attach", "echo"]);
+    wait_until_handled(terminal.pid(), Signal::INT);
+    terminal.type_keys("\x03");
+    assert_eq!(terminal.wait_signal().as_deref(), Some("Interrupt"));
+    signal(node, Signal::CONT);
 }
 
 /// Returns the process whose command line has these words.

@@ -197,11 +197,7 @@ fn a_run_that_is_being_made_is_cancelled() {
     let node = cis.node_pid().unwrap();
     signal(node, Signal::STOP);
     let running = cis.spawn(["dag", "run", file.to_str().unwrap()]);
-    eventually("it listens", || {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).unwrap();
-        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim().to_owned();
-        (u64::from_str_radix(&caught, 16).unwrap() & 0b10 != 0).then_some(())
-    });
+    wait_until_handled(running.pid(), Signal::INT);
     signal(running.pid(), Signal::INT);
     running.wait_for_note("when the node has taken it");
     signal(node, Signal::CONT);

@@ -180,6 +180,16 @@ fn a_login_that_does_not_come_is_left_without_a_trace() {
     assert_eq!(get(&format!("{}?loginToken=made-up", waiting.redirect), None).0, 200);
     terminal.wait_for("does not take this login token");
     assert_eq!(terminal.wait_exit(), 2);
+    // The node does not answer any more.
+    let mut terminal = cis.terminal(&login);
+    terminal.resize(400, 24);
+    let waiting = Waiting::of(|| terminal.screen());
+    let node = cis.node_pid().unwrap();
+    signal(node, Signal::STOP);
+    assert_eq!(get(&format!("{}?loginToken=made-up", waiting.redirect), None).0, 200);
+    signal(terminal.pid(), Signal::TERM);
+    assert_eq!(terminal.wait_exit(), 143);
+    signal(node, Signal::CONT);
     drop(user);
 }
 

@@ -1,12 +1,13 @@
 //! The caller's terminal at a session, until one of the two is gone or the keys that detach are typed.
 
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use cis_client::{AttachFrame, AttachStream, Client};
 use cis_core::api::{Attach, AttachControl, AttachNotice, TermSize};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::detach::Detach;
 use super::raw::{self, RawTerminal};
@@ -69,8 +70,12 @@ pub(crate) async fn attach(
 ) -> Result<Left, CliError> {
     let mut signals = Signals::new().map_err(terminal_error)?;
     // Refusals come before the screen is touched.
-    let size = raw::size(rustix::stdio::stdout());
-    let mut stream = client.attach(session, &query(size, how.read_only)).await?;
+    let query = query(raw::size(rustix::stdio::stdout()), how.read_only);
+    let mut stream = tokio::select! {
+        biased;
+        number = signals.ending.recv() => return Ok(Left::Signal(number)),
+        stream = client.attach(session, &query) => stream?,
+    };
     let terminal = RawTerminal::enter().map_err(terminal_error)?;
     let mut at = AtSession { terminal, how, switches: ScreenSwitches::default(), output: Vec::new() };
     let mut restarts = Restarts::default();
@@ -215,18 +220,23 @@ impl AtSession {
         self.switches = ScreenSwitches::default();
         self.output.clear();
         self.output.extend_from_slice(away(stopped).as_bytes());
-        let lost = Instant::now();
+        let give_up = Instant::now() + PATIENCE;
         let mut pause = Duration::from_millis(20);
-        while lost.elapsed() < PATIENCE {
-            match client.attach(session, &query(self.terminal.size(), self.how.read_only)).await {
-                Ok(stream) => {
+        while Instant::now() < give_up {
+            let query = query(self.terminal.size(), self.how.read_only);
+            let attempt = Box::pin(timeout_at(give_up, client.attach(session, &query)));
+            match self.during(attempt, signals).await {
+                Ok(Ok(Ok(stream))) => {
                     self.output.extend_from_slice(FRESH);
                     return Ok(Ok(stream));
                 }
-                Err(error) if error.is_away() => {}
-                Err(error) => return Err(error.into()),
+                Ok(Ok(Err(error))) if error.is_away() => {}
+                Ok(Ok(Err(error))) => return Err(error.into()),
+                // It takes the connection and does not answer.
+                Ok(Err(_)) => break,
+                Err(left) => return Ok(Err(left)),
             }
-            if let Some(left) = self.wait(pause, signals).await {
+            if let Err(left) = self.during(sleep(pause), signals).await {
                 return Ok(Err(left));
             }
             pause = (pause * 2).min(Duration::from_millis(500));
@@ -234,25 +244,25 @@ impl AtSession {
         Ok(Err(Left::NodeAway { stopped }))
     }
 
-    /// Lets `time` pass, unless the person leaves.
-    async fn wait(&mut self, time: Duration, signals: &mut Signals) -> Option<Left> {
+    /// Does `work` while the node is away. `Err`: the person left first.
+    async fn during<T>(&mut self, work: impl Future<Output = T>, signals: &mut Signals) -> Result<T, Left> {
+        let mut work = pin!(work);
         let mut typed = [0; 4096];
-        let over = Instant::now() + time;
         loop {
             tokio::select! {
-                number = signals.ending.recv() => return Some(Left::Signal(number)),
-                () = sleep_until(over) => return None,
+                number = signals.ending.recv() => return Err(Left::Signal(number)),
+                done = &mut work => return Ok(done),
                 read = self.terminal.read(&mut typed) => {
                     let count = read.unwrap_or(0);
                     // Without a node nothing typed can arrive: only the keys count.
                     if count == 0 || self.typed(&typed[..count], None) || typed[..count].contains(&3) {
-                        return Some(Left::Detached);
+                        return Err(Left::Detached);
                     }
                 }
                 written = self.terminal.write(&self.output), if !self.output.is_empty() => {
                     match written {
                         Ok(count) => drop(self.output.drain(..count)),
-                        Err(_) => return Some(Left::Detached),
+                        Err(_) => return Err(Left::Detached),
                     }
                 }
             }

@@ -27,7 +27,9 @@ pub use cis::{Cis, ulid_in};
 pub use desk::{Desk, Window};
 pub use model::{Model, Reply};
 pub use output::{Output, Running};
-pub use processes::{is_alive, kill_9, kill_9_at_once, peak_kb, resident_kb, signal, state_of};
+pub use processes::{
+    is_alive, kill_9, kill_9_at_once, peak_kb, resident_kb, signal, state_of, wait_until_handled,
+};
 pub use remote::{Remote, audit_of};
 pub use session_http::SESSION_HTTP;
 pub use terminal::Terminal;

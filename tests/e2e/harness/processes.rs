@@ -115,6 +115,16 @@ pub fn signal(pid: u32, signal: Signal) {
     }
 }
 
+/// Waits until a process handles a signal itself (proc_pid_status(5), `SigCgt`).
+#[track_caller]
+pub fn wait_until_handled(pid: u32, signal: Signal) {
+    eventually(&format!("process {pid} handles {signal:?}"), || {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let handled = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim().to_owned();
+        (u64::from_str_radix(&handled, 16).unwrap() & 1 << (signal.as_raw() - 1) != 0).then_some(())
+    });
+}
+
 fn pid_of(pid: u32) -> Pid {
     Pid::from_raw(i32::try_from(pid).unwrap()).expect("pid 0 is no process")
 }

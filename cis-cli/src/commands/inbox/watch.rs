@@ -42,7 +42,10 @@ pub(super) async fn watch(context: &Context, client: Client, which: &ListInbox) 
     let client = &context.follower(client);
     let mut node = FollowedNode::new(context, "cis inbox --watch");
     let mut leaving = AnyLeaving::new()?;
-    let mut follower = client.events(None, None).await?;
+    let mut follower = match leaving.during(Box::pin(client.events(None, None))).await {
+        Ok(follower) => follower?,
+        Err(number) => return Ok(Exit::signal(number)),
+    };
     let mut view = View::new(context);
     let mut tick = interval(REDRAW);
     let mut due = Some(Instant::now());
@@ -54,10 +57,16 @@ pub(super) async fn watch(context: &Context, client: Client, which: &ListInbox) 
                 number = leaving.recv() => return Ok(view.leave(number)),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     due = None;
-                    match client.whole_inbox(which.clone()).await {
-                        // The stream ends as well, and says whether the node was stopped.
-                        Err(error) if error.is_disconnected() => {}
-                        items => view.update(client, items?).await?,
+                    let updated = Box::pin(async {
+                        match client.whole_inbox(which.clone()).await {
+                            // The stream ends as well, and says whether the node was stopped.
+                            Err(error) if error.is_disconnected() => Ok(()),
+                            items => view.update(client, items?).await,
+                        }
+                    });
+                    match leaving.during(updated).await {
+                        Ok(done) => done?,
+                        Err(number) => return Ok(view.leave(number)),
                     }
                 }
                 () = view.screen.suspended() => view.draw(""),

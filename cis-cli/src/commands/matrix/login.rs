@@ -11,6 +11,7 @@ use crate::error::{CliError, Exit};
 use crate::output::clean::clean;
 use crate::output::{self, human};
 use crate::settings;
+use crate::signals::AnyLeaving;
 use crate::term::secret;
 
 /// Log the node in to a Matrix account
@@ -69,8 +70,12 @@ pub(super) fn run(context: &Context, args: Args) -> Result<Exit, CliError> {
         let wanted = sso::Wanted { homeserver, user, device_name, timeout: args.timeout };
         let client = context.client()?;
         return context.block_on(async {
-            match sso::login(&client, wanted).await? {
-                sso::Came::Account(account) => tell(context, &client, &account).await,
+            let mut leaving = AnyLeaving::new()?;
+            match sso::login(&client, wanted, &mut leaving).await? {
+                sso::Came::Account(account) => {
+                    let told = leaving.during(Box::pin(tell(context, &client, &account))).await;
+                    told.unwrap_or_else(|number| Ok(Exit::signal(number)))
+                }
                 sso::Came::Left(exit) => Ok(exit),
             }
         });

@@ -35,15 +35,22 @@ pub(super) struct Wanted {
     pub(super) timeout: Duration,
 }
 
-pub(super) async fn login(client: &Client, wanted: Wanted) -> Result<Came, CliError> {
+pub(super) async fn login(
+    client: &Client,
+    wanted: Wanted,
+    leaving: &mut AnyLeaving,
+) -> Result<Came, CliError> {
     let failed = |error| CliError::unavailable(format!("cannot listen on 127.0.0.1: {error}"));
     let mut callback = Callback::listen().await.map_err(failed)?;
     let begin =
         BeginMatrixSso { homeserver: wanted.homeserver.clone(), redirect: callback.place().redirect() };
-    let address = client.begin_matrix_sso(&begin).await?.address;
+    let address = match leaving.during(Box::pin(client.begin_matrix_sso(&begin))).await {
+        Ok(begun) => begun?.address,
+        Err(number) => return Ok(Came::Left(Exit::signal(number))),
+    };
     output::note(&format!("Open this address in a browser, and log in there:\n\n  {}\n\n", clean(&address)));
     open(&callback.leading_to(&address));
-    let token = match token(callback, wanted.timeout).await? {
+    let token = match token(callback, wanted.timeout, leaving).await? {
         Ok(token) => token,
         Err(exit) => return Ok(Came::Left(exit)),
     };
@@ -53,12 +60,21 @@ pub(super) async fn login(client: &Client, wanted: Wanted) -> Result<Came, CliEr
         proof: MatrixProof::LoginToken(token),
         device_name: wanted.device_name,
     };
-    Ok(Came::Account(Box::new(client.login_matrix(&login).await?)))
+    match leaving.during(Box::pin(client.login_matrix(&login))).await {
+        Ok(account) => Ok(Came::Account(Box::new(account?))),
+        Err(number) => {
+            output::note("The node has not answered and may still log in: `cis matrix whoami` tells.\n");
+            Ok(Came::Left(Exit::signal(number)))
+        }
+    }
 }
 
 /// The token, or how to leave.
-async fn token(callback: Callback, timeout: Duration) -> Result<Result<String, Exit>, CliError> {
-    let mut leaving = AnyLeaving::new()?;
+async fn token(
+    callback: Callback,
+    timeout: Duration,
+    leaving: &mut AnyLeaving,
+) -> Result<Result<String, Exit>, CliError> {
     let until = Instant::now() + timeout;
     let known = callback.place();
     let mut typed = paste();

@@ -3,10 +3,11 @@
 use std::io;
 use std::time::Duration;
 
-use cis_client::Client;
+use cis_client::{Client, ClientError};
 use cis_core::api::{
     BeginVerification, ReadVerification, RecoverMatrix, VerificationState, VerificationView, VerificationWord,
 };
+use tokio::time::timeout;
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
@@ -22,6 +23,9 @@ const WAIT_MS: u64 = 20_000;
 
 /// The protocol gives up after ten minutes.
 const TIMEOUT_MAX: Duration = Duration::from_secs(540);
+
+/// How long somebody who leaves waits until the node has cancelled the comparison.
+const CANCEL_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Show whether the node's device is verified, or verify other people and devices
 ///
@@ -102,13 +106,13 @@ async fn compare(
     let wanted = BeginVerification { user, timeout_ms };
     let mut view = {
         let mut begun = std::pin::pin!(client.begin_verification(&wanted));
-        tokio::select! {
-            begun = &mut begun => begun?,
-            number = leave.recv() => {
+        match leave.during(&mut begun).await {
+            Ok(begun) => begun?,
+            Err(number) => {
                 // What was begun meanwhile is ended.
-                let begun = begun.await?;
-                client.say_verification(&begun.id, VerificationWord::Cancel).await?;
-                return Ok(Exit::signal(number));
+                let cancel =
+                    async { client.say_verification(&begun.await?.id, VerificationWord::Cancel).await };
+                return cancelled(&mut leave, number, cancel).await;
             }
         }
     };
@@ -120,14 +124,19 @@ async fn compare(
             biased;
             number = leave.recv() => {
                 drop(typed);
-                client.say_verification(&view.id, VerificationWord::Cancel).await?;
-                output::note("\nCancelled.\n");
-                return Ok(Exit::signal(number));
+                output::note("\n");
+                let cancel = client.say_verification(&view.id, VerificationWord::Cancel);
+                return cancelled(&mut leave, number, cancel).await;
             }
             line = line(&mut typed) => {
                 typed = None;
-                let word = word(&line);
-                client.say_verification(&view.id, word).await?;
+                match leave.during(Box::pin(client.say_verification(&view.id, word(&line)))).await {
+                    Ok(said) => drop(said?),
+                    Err(number) => {
+                        let cancel = client.say_verification(&view.id, VerificationWord::Cancel);
+                        return cancelled(&mut leave, number, cancel).await;
+                    }
+                }
             }
             next = client.read_verification(&view.id, &query) => {
                 let next = next.map_err(|error| context.lost(error, &format!("cis matrix verify {}", wanted.user)))?;
@@ -147,6 +156,25 @@ async fn compare(
             }
         }
     }
+}
+
+/// Waits a moment for the node to cancel the comparison, unless another signal comes.
+async fn cancelled(
+    leave: &mut AnyLeaving,
+    number: i32,
+    cancel: impl Future<Output = Result<VerificationView, ClientError>>,
+) -> Result<Exit, CliError> {
+    match leave.during(timeout(CANCEL_TIME_MAX, Box::pin(cancel))).await {
+        Ok(Ok(view)) => {
+            view?;
+            output::note("Cancelled.\n");
+        }
+        Ok(Err(_)) | Err(_) => output::note(
+            "The node has not answered: the comparison may go on until its timeout. `cis node status` tells whether the node \
+             is well.\n",
+        ),
+    }
+    Ok(Exit::signal(number))
 }
 
 /// Only a clear yes is one.
