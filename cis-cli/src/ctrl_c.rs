@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cis_client::ClientError;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::error::CliError;
 use crate::output;
@@ -72,6 +72,12 @@ impl CtrlC {
         self.cancel.interrupted(Instant::now())
     }
 
+    /// Whether Ctrl+C ended the program that read this command's output. The terminal sends it to both, and that program may
+    /// end before this command has seen it. Waits a moment for it.
+    pub(crate) async fn ended_the_reader(&mut self) -> bool {
+        self.cancel != Cancel::No || timeout(SAME, self.next()).await.is_ok()
+    }
+
     pub(crate) fn cancel(&self) -> Cancel {
         self.cancel
     }
@@ -119,6 +125,15 @@ impl CtrlC {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_reader_ended_by_itself_unless_ctrl_c_came_about_then() {
+        let mut ctrl_c = CtrlC::listen().unwrap();
+        assert!(!ctrl_c.ended_the_reader().await);
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::INT).unwrap();
+        assert!(ctrl_c.ended_the_reader().await);
+        assert!(matches!(ctrl_c.cancel(), Cancel::Wanted(_)));
+    }
 
     #[test]
     fn only_a_second_ctrl_c_leaves() {

@@ -69,7 +69,7 @@ pub(crate) async fn follow(
     let id = run.id.to_string();
     let listening = |error| CliError::unavailable(format!("cannot listen for signals: {error}"));
     let mut leaving = Leaving::new().map_err(listening)?;
-    let mut follower = client.events(Some(&id), Some(0)).await?;
+    let mut follower = ctrl_c.during(Box::pin(client.events(Some(&id), Some(0)))).await?;
     let mut report = Report::new(context, run, history, volume);
     let mut steering = Steering::new(context, client, &id);
     steering.ask_to_cancel(ctrl_c.cancel());
@@ -80,6 +80,14 @@ pub(crate) async fn follow(
         match step {
             Step::Said(Ok(Followed::Frame(frame))) => {
                 quiet.told();
+                if let Err(error) = report.print(&frame) {
+                    if !matches!(error, CliError::OutputClosed) || !ctrl_c.ended_the_reader().await {
+                        return Err(error);
+                    }
+                    // As on a terminal, the run is cancelled and its end waited for.
+                    report.form = Form::Closed;
+                    steering.cancel(&mut report, ctrl_c.cancel());
+                }
                 if report.take(&frame, client).await? {
                     return Ok(report.end(client).await);
                 }
@@ -154,10 +162,7 @@ async fn next_step(
                 }
                 match next {
                     Next::Nothing => {}
-                    Next::Cancel => {
-                        steering.ask_to_cancel(ctrl_c.cancel());
-                        report.say("Cancelling the run; Ctrl+C again leaves at once.\n");
-                    }
+                    Next::Cancel => steering.cancel(report, ctrl_c.cancel()),
                     Next::Leave => return leave(steering, ctrl_c).await,
                 }
             }
@@ -209,6 +214,14 @@ impl<'a> Steering<'a> {
         }
     }
 
+    /// Does what follows from Ctrl+C, unless that is under way.
+    fn cancel(&mut self, report: &mut Report, cancel: Cancel) {
+        if self.cancelling.is_none() && matches!(cancel, Cancel::Wanted(_)) {
+            self.ask_to_cancel(cancel);
+            report.say("Cancelling the run; Ctrl+C again leaves at once.\n");
+        }
+    }
+
     fn back(&mut self, cancel: Cancel) {
         self.node.back();
         self.ask_to_cancel(cancel);
@@ -247,9 +260,11 @@ enum Form {
     /// Prints only lines about failures and what needs attention.
     Quiet,
     Json,
+    /// JSON that nobody reads any more: the command only waits for the end of the run.
+    Closed,
 }
 
-/// Tells what happens, in one of three forms.
+/// Tells what happens, in one of these forms.
 struct Report {
     form: Form,
     model: Model,
@@ -288,9 +303,21 @@ impl Report {
         }
     }
 
+    /// Prints events as JSON, in that form.
+    fn print(&self, frame: &EventFrame) -> Result<(), CliError> {
+        if self.form != Form::Json {
+            return Ok(());
+        }
+        let mut lines_out = String::new();
+        for line in frame.raw_after(self.history)? {
+            lines_out.push_str(line);
+            lines_out.push('\n');
+        }
+        output::json_lines(lines_out)
+    }
+
     /// Takes events in; whether the run ended.
     async fn take(&mut self, frame: &EventFrame, client: &Client) -> Result<bool, CliError> {
-        let mut lines_out = String::new();
         for event in frame.views()? {
             let told = self.changes.len();
             self.model
@@ -300,16 +327,9 @@ impl Report {
                 self.changes.truncate(told);
             }
         }
-        if self.form == Form::Json {
-            for line in frame.raw_after(self.history)? {
-                lines_out.push_str(line);
-                lines_out.push('\n');
-            }
-            output::json_lines(lines_out)?;
-        }
         let changes = std::mem::take(&mut self.changes);
         let ended = changes.contains(&Change::RunEnded);
-        if self.form != Form::Json {
+        if !matches!(self.form, Form::Json | Form::Closed) {
             self.tell(&changes, client).await;
         }
         self.changes = changes;
@@ -358,7 +378,7 @@ impl Report {
     fn say(&mut self, text: &str) {
         match self.form {
             Form::Drawn => self.draw_below(text),
-            Form::Lines | Form::Quiet | Form::Json => output::note(text),
+            Form::Lines | Form::Quiet | Form::Json | Form::Closed => output::note(text),
         }
     }
 
@@ -373,7 +393,7 @@ impl Report {
         match self.form {
             Form::Drawn => self.draw_below(""),
             Form::Lines => self.mention_long_ones(),
-            Form::Quiet | Form::Json => {}
+            Form::Quiet | Form::Json | Form::Closed => {}
         }
     }
 
@@ -412,14 +432,14 @@ impl Report {
         let is_told = match self.form {
             Form::Drawn | Form::Lines => true,
             Form::Quiet => self.model.state != RunState::Succeeded,
-            Form::Json => false,
+            Form::Json | Form::Closed => false,
         };
         if is_told {
             let mut summary = lines::summary(&self.model, self.run, now_ms());
             summary.push_str(&self.time_line(client).await);
             match self.form {
                 Form::Drawn => self.screen.draw(&summary, &[]),
-                Form::Lines | Form::Quiet | Form::Json => output::note(&summary),
+                Form::Lines | Form::Quiet | Form::Json | Form::Closed => output::note(&summary),
             }
         }
         self.model.state.exit_code().map_or(Exit::ERROR, Exit)

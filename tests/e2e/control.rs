@@ -1,5 +1,6 @@
 //! What is done to runs from outside: create, start, look, cancel, pause, resume, retry, why.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -164,6 +165,31 @@ fn a_cancel_is_not_lost_when_the_terminal_closes() {
         let run = cis.json(&["dag", "list"])["items"][0]["id"].as_str().unwrap().to_owned();
         cis.wait_run(&run, "cancelled");
     }
+}
+
+/// The terminal sends Ctrl+C to both sides of a pipe, and the reader may end first.
+#[test]
+fn ctrl_c_cancels_a_run_whose_json_nobody_reads_any_more() {
+    let cis = Cis::new();
+    let file = cis.write("mine.toml", LONG);
+    let mut command = cis.command(["dag", "run", "--json", file.to_str().unwrap()]);
+    let mut running = command.stdout(Stdio::piped()).spawn().unwrap();
+    cis.session_of("long");
+    drop(running.stdout.take());
+    signal(running.id(), Signal::INT);
+    let status = eventually("the command ends", || running.try_wait().unwrap());
+    assert_eq!(status.code(), Some(4));
+    assert_eq!(cis.json(&["dag", "list"])["items"][0]["state"], "cancelled");
+    // Without Ctrl+C it ends with its reader, and the run continues.
+    let mut command = cis.command(["dag", "run", "--json", file.to_str().unwrap()]);
+    let mut running = command.stdout(Stdio::piped()).spawn().unwrap();
+    drop(running.stdout.take());
+    let status = eventually("the command ends", || running.try_wait().unwrap());
+    assert_eq!(status.code(), Some(141));
+    let run = cis.json(&["dag", "list"])["items"][0]["id"].as_str().unwrap().to_owned();
+    cis.wait_run(&run, "running");
+    cis.ok(["dag", "cancel", &run]);
+    cis.wait_run(&run, "cancelled");
 }
 
 /// Who leaves is not told that the run is cancelled where the node did not take that.
