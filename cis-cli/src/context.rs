@@ -126,22 +126,33 @@ impl Context {
     /// a node that a session started would be a process of that session.
     pub(crate) fn client(&self) -> Result<Client, CliError> {
         if let Some(remote) = &self.remote {
+            self.warn_without_effect();
             return remote.client();
         }
         if self.session.is_some() {
+            self.warn_without_effect();
             let place = self.place();
             wait_for_node(&place)?;
             let client = self.client_of_running()?;
             return Ok(client.with_revive(Arc::new(move || wait_for_node(&place).is_ok())));
         }
         if node_start::ensure(&self.home, &self.overrides, false)? == Found::Running {
-            for setting in self.overrides.iter().filter(|setting| setting.starts_with("node.")) {
-                output::note(&format!("warning: `-c {setting}` has no effect: the node runs already\n"));
+            if !self.overrides.is_empty() {
+                // A node that starts does this. It says which settings do not exist.
+                self.config()?;
             }
+            self.warn_without_effect();
         }
         let client = self.client_of_running()?;
         let (home, overrides) = (self.home.clone(), self.overrides.clone());
         Ok(client.with_revive(Arc::new(move || node_start::ensure(&home, &overrides, false).is_ok())))
+    }
+
+    /// Warns of settings of this call that the running node does not read any more.
+    pub(crate) fn warn_without_effect(&self) {
+        if let Some(text) = settings::without_effect(&self.overrides, self.may_start_node()) {
+            output::note(&output::human::warning(&text));
+        }
     }
 
     /// The client of a command that follows, after its first call: it restarts a node that died, but not one that was stopped.

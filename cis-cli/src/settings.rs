@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cis_core::api::{Problem, ProblemKind};
-use cis_node::config::{self, Config, ConfigError, FileError};
+use cis_node::config::{self, Config, ConfigError, FileError, SETTINGS, Scope};
 
 use crate::error::CliError;
 use crate::home::Home;
@@ -11,6 +11,23 @@ use crate::home::Home;
 /// Reads it. `overrides` are `KEY=VALUE`.
 pub(crate) fn load(home: &Home, overrides: &[String]) -> Result<Config, CliError> {
     config::load(home, |name| std::env::var_os(name), overrides).map_err(error)
+}
+
+/// Returns a warning if some of these `KEY=VALUE` only count when a node starts. `restart`: this command can start it again.
+pub(crate) fn without_effect(overrides: &[String], restart: bool) -> Option<String> {
+    let is_of_node =
+        |key: &&str| SETTINGS.iter().any(|known| known.key == *key && known.scope == Scope::Node);
+    let keys = overrides.iter().filter_map(|setting| setting.split('=').next().map(str::trim));
+    let keys: Vec<String> = keys.filter(is_of_node).map(|key| format!("`-c {key}`")).collect();
+    let (has, them) = match keys.len() {
+        0 => return None,
+        1 => ("has", "this setting"),
+        _ => ("have", "these settings"),
+    };
+    let how =
+        if restart { "; to restart the node, run `cis node stop`, then this command again" } else { "" };
+    let keys = keys.join(", ");
+    Some(format!("{keys} {has} no effect: the node runs already and reads {them} only when it starts{how}"))
 }
 
 /// All that is wrong, each mistake of the file with its place.
@@ -40,6 +57,18 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_that_a_running_node_does_not_read_any_more_are_named() {
+        let overrides = |all: &[&str]| all.iter().map(|&one| one.to_owned()).collect::<Vec<_>>();
+        for read_by_the_command in [&[][..], &["attach.detach_keys=C-b d", "dag.room_id=!r:a"]] {
+            assert_eq!(without_effect(&overrides(read_by_the_command), true), None);
+        }
+        let both = overrides(&["retention.max_age=1d", "timeouts.exec_max=1h", "node.max_sessions = 8"]);
+        insta::assert_snapshot!(without_effect(&both, true).unwrap(), @"`-c retention.max_age`, `-c node.max_sessions` have no effect: the node runs already and reads these settings only when it starts; to restart the node, run `cis node stop`, then this command again");
+        let elsewhere = without_effect(&both[..1], false).unwrap();
+        assert!(elsewhere.ends_with("reads this setting only when it starts"), "{elsewhere}");
+    }
 
     #[test]
     fn a_time_has_a_unit() {

@@ -187,7 +187,16 @@ fn a_setting_that_cannot_count_is_not_ignored_without_a_word() {
     let run = |setting: &str| cis.run(["-c", setting, "dag", "run", file.to_str().unwrap()]).expect(0).stderr;
     let first = run("node.max_sessions=7");
     assert!(!first.contains("no effect"), "the node starts with it: {first}");
-    let second = run("node.max_sessions=8");
-    assert!(second.contains("`-c node.max_sessions=8` has no effect"), "{second}");
+    for key in ["node.max_sessions", "retention.max_bytes"] {
+        let second = run(&format!("{key}=8"));
+        assert!(second.contains(&format!("`-c {key}` has no effect")), "{second}");
+        assert!(second.contains("cis node stop"), "{second}");
+    }
+    assert!(!run("timeouts.exec_max=1h").contains("no effect"), "the command reads it");
+    let unknown = cis.run(["-c", "node.max_sesions=7", "dag", "list"]).expect(2);
+    assert!(unknown.stderr.contains("did you mean `node.max_sessions`"), "{unknown:?}");
+    let start = |setting: &str| cis.run(["-c", setting, "node", "start", "--detach"]).expect(0).stderr;
+    assert!(!start("node.max_sessions=9").contains("no effect"), "it replaces a node that ends by itself");
+    assert!(start("node.max_sessions=10").contains("`-c node.max_sessions` has no effect"));
     cis.stop();
 }

@@ -162,6 +162,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let overrides = args.overrides(context);
     match running(context)? {
         Some(node) if node.stays && args.detach && args.room.is_empty() => {
+            context.warn_without_effect();
             output::show(context.json, &node, |node| human::node(node, now_ms()))?;
             return Ok(Exit::OK);
         }
@@ -182,6 +183,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
             output::note(
                 "Another command started a node at the same time; that node may end when it has nothing to do.\n",
             );
+            context.warn_without_effect();
         }
         return status::run(context);
     }
