@@ -1,9 +1,10 @@
 //! `cis monitor record` and `cis monitor test` with real programs: a person at a terminal, and a scenario.
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::asking::item;
-use super::harness::{Cis, Output, eventually};
+use super::harness::{Cis, Output, eventually, signal};
 
 const SCENARIOS: &str = r#"
 program = "asks"
@@ -98,6 +99,20 @@ fn a_person_is_recorded_at_a_terminal_which_is_as_before_afterwards() {
     let text = cis.read("person.cast");
     assert!(text.contains("bye pat") && text.contains("\"i\", \"pat") && !text.contains("8317"), "{text}");
     cis.ok(["monitor", "test", "person.cast"]);
+}
+
+#[test]
+fn a_signal_ends_a_recording_which_is_kept_and_the_caller_sees_the_signal() {
+    let cis = Cis::new();
+    let words = ["monitor", "record", "-o", "person.cast", "--", "sh", "-c", "printf 'Name: '; read -r a"];
+    let mut terminal = cis.terminal(&words);
+    terminal.wait_for("Name:");
+    signal(terminal.pid(), Signal::TERM);
+    assert_eq!(terminal.wait_signal().as_deref(), Some("Terminated"));
+    assert_eq!(terminal.settings(), terminal.settings_before());
+    assert!(cis.read("person.cast").contains("Name:"));
+    cis.ok(["monitor", "test", "person.cast"]);
+    nothing_left(&cis);
 }
 
 #[test]

@@ -11,10 +11,12 @@ use std::path::{Path, PathBuf};
 
 use cis_core::monitor::recording::Header;
 use cis_host::recorder::{RecordError, Start};
+use person::End;
 
 use crate::context::{Context, submitted_env};
 use crate::error::{CliError, Exit};
 use crate::output;
+use crate::signals::die_by;
 use crate::term::raw;
 
 /// Record a command in this terminal, with evidence from the kernel
@@ -73,9 +75,16 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
             profile: args.profile.clone(),
         },
     };
-    let code = context.block_on(person::record(&start, create(&path)?))?;
-    output::note(&format!("Recorded {} (exit code {code})\n", path.display()));
-    Ok(Exit::OK)
+    match context.block_on(person::record(&start, create(&path)?))? {
+        End::Exited(code) => {
+            output::note(&format!("Recorded {} (exit code {code})\n", path.display()));
+            Ok(Exit::OK)
+        }
+        End::Signal(number) => {
+            output::note(&format!("Recorded {} (ended by signal {number})\n", path.display()));
+            Ok(die_by(number))
+        }
+    }
 }
 
 fn person_env() -> BTreeMap<String, String> {

@@ -10,8 +10,16 @@ use crate::error::CliError;
 use crate::signals::Ending;
 use crate::term::raw::RawTerminal;
 
-/// Records until the command ends; its exit code.
-pub(super) async fn record(start: &Start, out: impl Write) -> Result<i32, CliError> {
+/// How a recording ended.
+pub(super) enum End {
+    /// The command ended with this exit code.
+    Exited(i32),
+    /// This signal ended the recording, and the command with it.
+    Signal(i32),
+}
+
+/// Records until the command ends, or a signal ends the recording.
+pub(super) async fn record(start: &Start, out: impl Write) -> Result<End, CliError> {
     // Before anything here handles signals.
     let mut recorder = Recorder::start(start, out).map_err(failed)?;
     let left = at_terminal(&mut recorder).await;
@@ -20,7 +28,7 @@ pub(super) async fn record(start: &Start, out: impl Write) -> Result<i32, CliErr
     left
 }
 
-async fn at_terminal(recorder: &mut Recorder<impl Write>) -> Result<i32, CliError> {
+async fn at_terminal(recorder: &mut Recorder<impl Write>) -> Result<End, CliError> {
     let unusable = |error: std::io::Error| CliError::unavailable(format!("cannot use the terminal: {error}"));
     let mut resized = signal(SignalKind::window_change()).map_err(unusable)?;
     let mut ending = Ending::new().map_err(unusable)?;
@@ -30,15 +38,15 @@ async fn at_terminal(recorder: &mut Recorder<impl Write>) -> Result<i32, CliErro
     let mut code = None;
     loop {
         if let (Some(code), true) = (code, shown.is_empty()) {
-            return Ok(code);
+            return Ok(End::Exited(code));
         }
         tokio::select! {
             biased;
-            number = ending.recv() => return Ok(128 + number),
+            number = ending.recv() => return Ok(End::Signal(number)),
             _ = resized.recv() => recorder.resize(terminal.size()).map_err(failed)?,
             read = terminal.read(&mut typed), if code.is_none() => match read {
                 Ok(count @ 1..) => recorder.type_in(&typed[..count]).await.map_err(failed)?,
-                _ => return Ok(128 + SignalKind::hangup().as_raw_value()),
+                _ => return Ok(End::Signal(SignalKind::hangup().as_raw_value())),
             },
             written = terminal.write(&shown), if !shown.is_empty() => {
                 let count = written.map_err(unusable)?;
