@@ -9,7 +9,7 @@ use cis_core::api::{Attach, AttachControl, AttachNotice, TermSize};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::detach::Detach;
+use super::detach::{Detach, has_ctrl_c};
 use super::raw::{self, RawTerminal};
 use super::switch::ScreenSwitches;
 use crate::context::Context;
@@ -196,10 +196,9 @@ impl AtSession {
 
     /// Takes what was typed; whether it was the keys that detach.
     fn typed(&mut self, bytes: &[u8], stream: Option<&mut AttachStream<'_>>) -> bool {
-        const CTRL_C: u8 = 3;
         let typed = self.how.detach.take(bytes);
         // Nothing else that is typed has a meaning there.
-        let given_up = self.how.read_only && typed.forward.contains(&CTRL_C);
+        let given_up = self.how.read_only && has_ctrl_c(&typed.forward);
         if let Some(stream) = stream
             && !self.how.read_only
             && !typed.forward.is_empty()
@@ -255,7 +254,7 @@ impl AtSession {
                 read = self.terminal.read(&mut typed) => {
                     let count = read.unwrap_or(0);
                     // Without a node nothing typed can arrive: only the keys count.
-                    if count == 0 || self.typed(&typed[..count], None) || typed[..count].contains(&3) {
+                    if count == 0 || self.typed(&typed[..count], None) || has_ctrl_c(&typed[..count]) {
                         return Err(Left::Detached);
                     }
                 }

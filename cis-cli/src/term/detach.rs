@@ -76,6 +76,18 @@ impl Detach {
     }
 }
 
+/// Whether Ctrl-C was typed, in whichever keyboard protocol the terminal is.
+pub(crate) fn has_ctrl_c(mut input: &[u8]) -> bool {
+    const CTRL_C: u8 = 3;
+    while let Some(key) = next_key(input) {
+        if key.byte == Some(CTRL_C) && !key.released {
+            return true;
+        }
+        input = &input[key.raw.len()..];
+    }
+    false
+}
+
 fn next_key(input: &[u8]) -> Option<Key<'_>> {
     let first = *input.first()?;
     let plain = Key { byte: first.is_ascii().then_some(first), raw: &input[..1], released: false };
@@ -131,6 +143,17 @@ mod tests {
         assert_eq!(type_all(&[b"\x1b[92;5u", b"\x1b[92;5:3u", b"d"]), (vec![], true));
         assert_eq!(type_all(&[b"\x1b[92;69u\x1b[100u"]), (vec![], true), "with Caps Lock");
         assert_eq!(type_all(&[b"\x1b[27;5;92~d"]), (vec![], true));
+    }
+
+    #[test]
+    fn ctrl_c_is_found_whatever_the_keyboard_protocol() {
+        for typed in [&b"ls\x03"[..], b"\x1b[99;5u", b"\x1b[A\x1b[99;69u", b"\x1b[27;5;99~", b"\x1b[99;5:1u"]
+        {
+            assert!(has_ctrl_c(typed), "{typed:?}");
+        }
+        for typed in [&b"c"[..], b"\x1b[99;5:3u", b"\x1b[99;1u", b"\x1b[27;5;92~", b"\x1b[3~", b"\x1b[99;5"] {
+            assert!(!has_ctrl_c(typed), "{typed:?}");
+        }
     }
 
     #[test]
