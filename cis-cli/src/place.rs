@@ -8,7 +8,8 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, linkat, mkdirat, open, openat, renameat, statat, unlinkat,
+    AtFlags, FileType, Mode, OFlags, RenameFlags, linkat, mkdirat, open, openat, renameat, renameat_with,
+    statat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -131,9 +132,33 @@ impl NewFile {
             renameat(&self.dir, &*self.temporary, &self.dir, &self.name)
         } else {
             // Unlike a rename, a link is never put over something.
-            linkat(&self.dir, &*self.temporary, &self.dir, &self.name, AtFlags::empty())
+            match linkat(&self.dir, &*self.temporary, &self.dir, &self.name, AtFlags::empty()) {
+                Err(error) if has_no_links(error) => self.rename_to_free_name(),
+                linked => linked,
+            }
         };
         placed.map_err(|error| refused(self.full.clone(), error))
+    }
+
+    /// Renames it without putting it over something, for file systems without hard links.
+    fn rename_to_free_name(&self) -> Result<(), Errno> {
+        let flags = RenameFlags::NOREPLACE;
+        match renameat_with(&self.dir, &*self.temporary, &self.dir, &self.name, flags) {
+            // Not every file system can do that (renameat2(2)).
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => self.rename_to_claimed_name(),
+            renamed => renamed,
+        }
+    }
+
+    /// The same without help of the kernel: an empty file claims the name, and only that one is replaced.
+    fn rename_to_claimed_name(&self) -> Result<(), Errno> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        drop(openat(&self.dir, &self.name, flags, Mode::RUSR | Mode::WUSR)?);
+        let renamed = renameat(&self.dir, &*self.temporary, &self.dir, &self.name);
+        if renamed.is_err() {
+            let _ = unlinkat(&self.dir, &self.name, AtFlags::empty());
+        }
+        renamed
     }
 }
 
@@ -141,6 +166,12 @@ impl Drop for NewFile {
     fn drop(&mut self) {
         let _ = unlinkat(&self.dir, &*self.temporary, AtFlags::empty());
     }
+}
+
+/// Whether a link failed because of the file system (FAT, many network file systems and those in user space), or because of
+/// its limits, and not because of the name (link(2)).
+fn has_no_links(error: Errno) -> bool {
+    matches!(error, Errno::PERM | Errno::NOSYS | Errno::OPNOTSUPP | Errno::XDEV | Errno::MLINK)
 }
 
 fn name_of(rel: &Path) -> &OsStr {
@@ -152,5 +183,35 @@ fn refused(path: PathBuf, error: Errno) -> PlaceError {
         Errno::LOOP | Errno::NOTDIR => PlaceError::Outside { path },
         Errno::EXIST => PlaceError::There { path },
         error => PlaceError::Io { path, source: error.into() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_gets_a_free_name_and_no_other_one_also_without_hard_links() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut folder = Folder::make(dir.path()).unwrap();
+        let ways: [(&str, fn(&NewFile) -> Result<(), Errno>); 2] =
+            [("renamed", NewFile::rename_to_free_name), ("claimed", NewFile::rename_to_claimed_name)];
+        for (name, put) in ways {
+            let mut create = |text: &[u8]| {
+                let mut file = folder.create(Path::new(name), 0o600).unwrap();
+                file.write(text).unwrap();
+                file
+            };
+            put(&create(b"first")).unwrap();
+            assert_eq!(put(&create(b"second")), Err(Errno::EXIST), "{name}");
+            assert_eq!(std::fs::read(dir.path().join(name)).unwrap(), b"first", "{name}");
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "no temporary file is left");
+    }
+
+    #[test]
+    fn only_what_the_file_system_cannot_do_is_done_otherwise() {
+        assert!([Errno::PERM, Errno::OPNOTSUPP, Errno::XDEV, Errno::MLINK].into_iter().all(has_no_links));
+        assert!(![Errno::EXIST, Errno::ACCESS, Errno::NOSPC, Errno::ROFS].into_iter().any(has_no_links));
     }
 }
