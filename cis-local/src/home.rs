@@ -56,6 +56,9 @@ pub enum HomeError {
         /// Where it leads.
         target: PathBuf,
     },
+    /// The path of the home cannot stand in JSON, or in the variables of a session that are text.
+    #[error("cannot use the home {}: its path is not UTF-8; use another one with --home DIR or CIS_HOME", .0.display())]
+    NotUtf8(PathBuf),
     /// The path of the home is longer than paths of databases can be.
     #[error("cannot use the home {}: its path is longer than {HOME_BYTES_MAX} bytes; set CIS_HOME to a shorter one", .0.display())]
     TooLong(PathBuf),
@@ -124,7 +127,7 @@ impl Home {
     /// Finds it from the values of `CIS_HOME`, `HOME` and `XDG_RUNTIME_DIR`. Makes nothing.
     ///
     /// # Errors
-    /// [`HomeError::Nowhere`], or a path that is too long for sockets.
+    /// [`HomeError::Nowhere`], [`HomeError::NotUtf8`], or a path that is too long for sockets.
     pub fn locate(
         cis_home: Option<OsString>,
         home: Option<OsString>,
@@ -139,6 +142,9 @@ impl Home {
         let dir = std::path::absolute(&dir).map_err(|source| HomeError::Make { path: dir, source })?;
         // Two homes must never share a socket, and a path given in two ways is one home.
         let real = canonical(&dir);
+        if real.to_str().is_none() {
+            return Err(HomeError::NotUtf8(real));
+        }
         if let Some(runtime) = pinned_runtime(&real) {
             return Ok(Self { dir: real, runtime });
         }
@@ -503,6 +509,15 @@ mod tests {
         }
         let long = home(tmp.path().join("x".repeat(200)).join("y".repeat(200)).join("z".repeat(200)));
         assert!(matches!(long.make(), Err(HomeError::TooLong(_))));
+    }
+
+    #[test]
+    fn a_home_whose_path_is_not_utf_8_is_refused_at_once() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let named = || Some(OsString::from_vec(b"/nowhere/h\xff".to_vec()));
+        for (cis_home, home) in [(named(), None), (None, named())] {
+            assert!(matches!(Home::locate(cis_home, home, None), Err(HomeError::NotUtf8(_))));
+        }
     }
 
     #[test]

@@ -179,6 +179,21 @@ fn groups_of_the_configuration_hold_for_every_run_of_the_node() {
 }
 
 #[test]
+fn a_home_whose_path_is_not_utf_8_is_refused_by_every_command() {
+    use std::os::unix::ffi::OsStringExt as _;
+    let cis = Cis::new();
+    let path = [cis.work().as_os_str().as_encoded_bytes(), b"/h\xff"].concat();
+    let home = std::ffi::OsString::from_vec(path);
+    for words in [&["status"][..], &["dag", "list"], &["config", "show"]] {
+        let refused = cis.command(words).env("CIS_HOME", &home).output().unwrap();
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{said}");
+        assert!(said.contains("its path is not UTF-8") && said.contains("CIS_HOME"), "{said}");
+    }
+    assert!(!std::path::Path::new(&home).exists());
+}
+
+#[test]
 fn a_setting_that_cannot_count_is_not_ignored_without_a_word() {
     let cis = Cis::new();
     cis.run(["-c", "node.max_sesions=7", "status"]).expect(2);
