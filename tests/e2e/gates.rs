@@ -135,7 +135,8 @@ script = 'while [ ! -e "$E2E_WORK/open" ]; do sleep 0.05; done'
     cis.write("open", "");
     cis.wait_run(&first, "succeeded");
     cis.wait_run(&second, "succeeded");
-    cis.ok(["group", "remove", "lock"]);
+    let removed = cis.json(&["group", "remove", "lock"]);
+    assert_eq!(removed, serde_json::json!({ "name": "lock", "room": null, "removed": true }));
     assert!(cis.ok(["group", "list"]).starts_with("No groups."));
 }
 

@@ -87,7 +87,7 @@ fn an_account_is_logged_in_kept_over_a_crash_and_logged_out() {
     user.end_login(token);
     let over = cis.run(["matrix", "whoami"]).expect(3);
     assert!(over.stderr.contains("does not know this login"), "{over:?}");
-    cis.ok(["matrix", "logout"]);
+    assert_eq!(cis.json(&["matrix", "logout"]), json!({ "logged_out": true }));
     assert_eq!(fs::read_dir(cis.home().join("matrix")).unwrap().count(), 0);
     cis.run(["matrix", "logout"]).expect(3);
 }
@@ -120,7 +120,8 @@ fn rooms_are_made_listed_joined_and_people_invited() {
     // Operators may set state.
     let path = format!("/rooms/{}/state/m.room.topic/", room.replace('!', "%21"));
     ann.ok("PUT", &path, Some(json!({ "topic": "what is built" })));
-    cis.ok(["matrix", "invite", room, &ann.id, &bob.id]);
+    let invited = cis.json(&["matrix", "invite", room, &ann.id, &bob.id]);
+    assert_eq!(invited, json!({ "room": room, "users": [ann.id, bob.id], "invited": true }));
     bob.join(room);
     let listed = eventually("the topic is known", || {
         let rooms = cis.json(&["matrix", "list-rooms"]);

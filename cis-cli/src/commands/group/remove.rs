@@ -30,9 +30,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
         client.remove_group(&args.name, &GroupPlace { room: args.room.clone() }).await?;
-        if !context.json {
-            output::print(&format!("Removed the group {}.\n", args.name))?;
-        }
+        let answer = serde_json::json!({ "name": args.name, "room": args.room, "removed": true });
+        output::show(context.json, &answer, |_| format!("Removed the group {}.\n", args.name))?;
         Ok(Exit::OK)
     })
 }

@@ -30,9 +30,8 @@ pub(super) fn run(context: &Context, args: Args) -> Result<Exit, CliError> {
     context.block_on(async {
         let who = InviteToMatrixRoom { users: args.users };
         client.invite_to_matrix_room(&args.room, &who).await?;
-        if !context.json {
-            output::print("Invited.\n")?;
-        }
+        let answer = serde_json::json!({ "room": args.room, "users": who.users, "invited": true });
+        output::show(context.json, &answer, |_| "Invited.\n".to_owned())?;
         Ok(Exit::OK)
     })
 }

@@ -26,9 +26,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
         client.logout_matrix(&LogoutMatrix { forget: args.forget }).await?;
-        if !context.json {
-            output::print("Logged out.\n")?;
-        }
+        let answer = serde_json::json!({ "logged_out": true });
+        output::show(context.json, &answer, |_| "Logged out.\n".to_owned())?;
         Ok(Exit::OK)
     })
 }
