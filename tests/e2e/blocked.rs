@@ -178,6 +178,10 @@ fn a_pager_waits() {
     let run = cis.start(&asking("seq 1000 | less"));
     let pager = item(&cis, "23");
     assert_eq!(pager["kind"], "pager", "{pager}");
+    let how = format!("cis answer {} --keys q", id(&pager));
+    for words in [&["dag", "show"][..], &["dag", "why", "ask"]] {
+        assert!(cis.ok(words).contains(&how), "{words:?}");
+    }
     cis.ok(["answer", id(&pager), "--keys", "q"]);
     cis.wait_run(&run, "succeeded");
 }

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, IsTerminal as _};
 
 use cis_client::{Client, input_id};
 use cis_core::api::{Answer, AnswerReceipt, AnswerWith, InboxItem};
+use cis_core::event::PromptKind;
 use cis_core::ids::TimestampMs;
 
 use crate::context::Context;
@@ -131,7 +132,11 @@ fn check_askable(item: &InboxItem, again: bool) -> Result<(), CliError> {
         let session = item.session.map(|session| session.short()).unwrap_or_default();
         let detail =
             format!("cannot answer {} here: a prompt of kind `{}` needs its terminal", item.id, item.kind);
-        return Err(CliError::bad_input(detail).hint(format!("cis dag attach {session}")));
+        let keys = match item.kind {
+            PromptKind::Pager => format!("cis answer {} --keys q, or ", item.id),
+            _ => String::new(),
+        };
+        return Err(CliError::bad_input(detail).hint(format!("{keys}cis dag attach {session}")));
     }
     if item.closed.is_some() {
         let detail = format!("cannot answer {}: it is closed; nothing was sent", item.id);

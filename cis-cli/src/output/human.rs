@@ -146,6 +146,8 @@ pub(crate) fn waits_for_human(kind: PromptKind, question: &str, item: &str, task
     };
     let answer = match kind {
         PromptKind::Password | PromptKind::Editor => format!("cis dag attach {task}"),
+        // A pager takes keys alone: `cis answer` asks for no words there.
+        PromptKind::Pager => format!("cis answer {item} --keys q"),
         _ => format!("cis answer {item}"),
     };
     format!("waits for a human ({kind}){question} ({answer})")

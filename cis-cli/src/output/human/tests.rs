@@ -58,6 +58,18 @@ fn a_task(name: &str, state: TaskState) -> TaskView {
 }
 
 #[test]
+fn a_session_that_waits_is_shown_with_a_command_that_its_prompt_takes() {
+    for (kind, command) in [
+        (PromptKind::Permission, "(cis answer kqzvra)"),
+        (PromptKind::Pager, "(cis answer kqzvra --keys q)"),
+        (PromptKind::Password, "(cis dag attach build)"),
+    ] {
+        let said = waits_for_human(kind, "", "kqzvra", "build");
+        assert!(said.ends_with(command), "{said}");
+    }
+}
+
+#[test]
 fn listing_of_runs() {
     let mut cancelling = a_run(2, RunState::Running);
     cancelling.cancelling = true;

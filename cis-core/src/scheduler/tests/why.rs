@@ -2,6 +2,7 @@
 
 use super::bench::*;
 use crate::dag::{Dag, Task, Trigger};
+use crate::event::PromptKind;
 use crate::ids::InboxId;
 use crate::scheduler::{InputKind, Rejected};
 
@@ -46,6 +47,16 @@ fn of_a_task_that_waits_for_its_needs() {
             "$ cis dag logs -f a --run SHORT"
         ]
     );
+}
+
+#[test]
+fn of_a_task_at_a_pager_which_takes_keys_alone() {
+    let mut bench = Bench::new(100);
+    bench.submit(1, dag(vec![task("a")]), 1);
+    bench.blocks_as("a", 1, PromptKind::Pager);
+    let item = InboxId::of_prompt(session(1), 1);
+    let said = why(&bench, "a");
+    assert!(said.contains(&format!("$ cis answer {item} --keys q")), "{said:?}");
 }
 
 #[test]

@@ -21,6 +21,7 @@ pub(super) fn commands(live: &Live, prompt: &Prompt, answer: &mut Answer) {
         PromptKind::Question | PromptKind::Idle | PromptKind::Unknown => {
             answer.try_command(format!("cis answer {} --text TEXT", prompt.item));
         }
+        PromptKind::Pager => answer.try_command(format!("cis answer {} --keys q", prompt.item)),
         _ => answer.try_command(format!("cis answer {} OPTION", prompt.item)),
     }
     answer.try_command(format!("cis dag attach {}", live.session));
