@@ -12,6 +12,10 @@ use cis_core::rate::{Bucket, Rate};
 /// Whoever waits for the answer to an ask says so again within this time, ms; after it the ask is withdrawn.
 pub(super) const LEASE_MS: i64 = 30_000;
 
+/// A lease that is found to be over for longer than this, ms, is given once more: the machine slept or its clock was set
+/// forward, so nobody could renew it in time.
+const LATE_MS: i64 = 5_000;
+
 /// Whoever waited for an ask that was made without waiting, and left, may come back within this time, ms.
 const LEAVES_MS: i64 = 1000;
 
@@ -125,8 +129,15 @@ impl Inbox {
         Some(talk.open.remove(at).ask)
     }
 
-    /// Those for which nobody waits any more. Those that were made with waiting are taken out; others stay.
+    /// Those for which nobody waits any more. Those that were made with waiting are taken out; others stay. A lease that
+    /// is looked at too late is renewed instead (see [`LATE_MS`]).
     pub(super) fn expired(&mut self, now: TimestampMs) -> Vec<(SessionId, AskRecord)> {
+        let open = self.of.values_mut().flat_map(|talk| &mut talk.open);
+        for until_ms in open.filter_map(|open| open.until_ms.as_mut()) {
+            if now.saturating_sub(*until_ms) > LATE_MS {
+                *until_ms = now.saturating_add(LEASE_MS);
+            }
+        }
         let is_over = |open: &Open| open.until_ms.is_some_and(|until| until <= now);
         let mut gone = Vec::new();
         for (session, talk) in &mut self.of {
@@ -228,6 +239,21 @@ mod tests {
         inbox.ask(session(), with.clone(), 0);
         inbox.leave(session(), &with.item, 0);
         assert_eq!(inbox.poll_timeout(), Some(LEASE_MS), "that one is withdrawn");
+    }
+
+    #[test]
+    fn a_lease_that_ended_while_the_machine_slept_is_given_once_more() {
+        let mut inbox = Inbox::default();
+        let (left, kept) = (ask(1, true), ask(2, true));
+        for ask in [&left, &kept] {
+            inbox.ask(session(), ask.clone(), 0);
+        }
+        let awake = LEASE_MS + 3_600_000;
+        assert!(inbox.expired(awake).is_empty(), "nobody could renew it");
+        assert_eq!(inbox.poll_timeout(), Some(awake + LEASE_MS));
+        inbox.renew(session(), &kept.item, awake + 1000);
+        assert_eq!(inbox.expired(awake + LEASE_MS), [(session(), left)], "nobody did in the time after it");
+        assert_eq!(inbox.waiting(session()), [kept]);
     }
 
     #[test]
