@@ -99,7 +99,7 @@ fn restore_into(
     let (head, files, bytes) = unpack(&staging.0, from, progress)?;
     note_restore(&staging.0, &head)?;
     flush(&staging.0)?;
-    let kept = if occupied { Some(exchange(&staging.0, &home.dir)?) } else { fill(&staging.0, &home.dir)? };
+    let kept = if occupied { Some(exchange(staging, &home.dir)?) } else { fill(&staging.0, &home.dir)? };
     Ok(RestoreReport { files, bytes, made_ms: head.made_ms, kept })
 }
 
@@ -290,15 +290,18 @@ fn flush(dir: &Path) -> Result<(), UpkeepError> {
     rustix::fs::syncfs(&opened).map_err(|e| UpkeepError::file("write", dir)(e.into()))
 }
 
-/// The two change places in one step; the old one gets a name that says what it is.
-fn exchange(staging: &Path, home: &Path) -> Result<PathBuf, UpkeepError> {
-    renameat_with(CWD, staging, CWD, home, RenameFlags::EXCHANGE)
+/// The two change places in one step; the old one gets a name that says what it is. Returns where it is: if it cannot
+/// be renamed, it stays where the backup was unpacked.
+fn exchange(staging: Staging, home: &Path) -> Result<PathBuf, UpkeepError> {
+    renameat_with(CWD, staging.0.as_path(), CWD, home, RenameFlags::EXCHANGE)
         .map_err(|e| UpkeepError::NotAside { home: home.to_owned(), source: e.into() })?;
+    // What is there now is the old home, whatever follows.
+    let old = staging.keep();
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    let mut kept = home.as_os_str().to_owned();
-    kept.push(format!(".before-restore-{now_ms}"));
-    let kept = PathBuf::from(kept);
-    fs::rename(staging, &kept).map_err(UpkeepError::file("rename", staging))?;
+    let mut named = home.as_os_str().to_owned();
+    named.push(format!(".before-restore-{now_ms}"));
+    let named = PathBuf::from(named);
+    let kept = if fs::rename(&old, &named).is_ok() { named } else { old };
     flush(home)?;
     Ok(kept)
 }
@@ -320,7 +323,7 @@ fn fill(staging: &Path, home: &Path) -> Result<Option<PathBuf>, UpkeepError> {
     Ok(None)
 }
 
-/// Removed at the end, whatever is in it by then.
+/// Where a backup is unpacked. Removed at the end, unless it is kept.
 struct Staging(PathBuf);
 
 impl Staging {
@@ -329,10 +332,17 @@ impl Staging {
         DirBuilder::new().mode(0o700).create(&path).map_err(UpkeepError::file("make", &path))?;
         Ok(Self(path))
     }
+
+    /// Leaves what is in it where it is.
+    fn keep(mut self) -> PathBuf {
+        std::mem::take(&mut self.0)
+    }
 }
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        if !self.0.as_os_str().is_empty() {
+            let _ = fs::remove_dir_all(&self.0);
+        }
     }
 }

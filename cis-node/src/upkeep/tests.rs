@@ -489,6 +489,21 @@ fn a_home_comes_back_as_it_was_and_the_old_one_is_kept() {
 }
 
 #[test]
+fn an_old_home_that_cannot_be_renamed_stays_where_the_report_says() {
+    let (from, mut to) = (place(), place());
+    from.run(1, None, "x");
+    let (_, bytes) = backup(&from.home, &from.home.dir, Vec::new(), false, &mut |_| {}).unwrap();
+    // With the end of the new name, this one is too long for a file.
+    let long = to.dir.path().join("h".repeat(240));
+    fs::rename(&to.home.dir, &long).unwrap();
+    to.home.dir = long;
+    fs::write(to.home.dir.join("mine"), "mine").unwrap();
+    let restored = restore(&to.home, bytes.as_slice(), true, &mut |_| {}).unwrap();
+    assert_eq!(fs::read_to_string(restored.kept.unwrap().join("mine")).unwrap(), "mine");
+    assert!(to.home.database().exists() && !to.home.dir.join("mine").exists());
+}
+
+#[test]
 fn a_home_that_is_in_use_is_not_replaced() {
     let (from, to) = (place(), place());
     from.run(1, None, "x");
