@@ -10,7 +10,7 @@ use crate::commands::{NewSession, Reply};
 use crate::environment;
 use crate::exposure::Exposure;
 use crate::worker::{prompt_file, remove};
-use cis_core::api::{CreateSession, ListSessions, Problem, ProblemKind, SessionView, TermSize};
+use cis_core::api::{CreateSession, Problem, ProblemKind, TermSize};
 use cis_core::event::{Actor, EventBody, EventDraft};
 use cis_core::ids::{SessionId, TimestampMs};
 use cis_core::policy::redact::Redactor;
@@ -18,7 +18,7 @@ use cis_core::scheduler::{Input, InputKind};
 use cis_host::hub::Ended;
 use cis_host::protocol::{Exit, Io, Start, StartFailure, ToHost};
 use cis_local::now_ms;
-use cis_store::{SessionFacts, StoreError};
+use cis_store::SessionFacts;
 
 /// Between SIGTERM and SIGKILL, ms.
 const GRACE_MS: u64 = 10_000;
@@ -250,7 +250,7 @@ impl Driver {
 
     /// After a start of the node: what became of those that an earlier life of it had.
     pub(super) fn reconcile_loners(&mut self, now: TimestampMs) {
-        let recorded = match self.live_loners() {
+        let recorded = match self.parts.readers.get().and_then(|reader| reader.live_standalone()) {
             Ok(recorded) => recorded,
             Err(error) => {
                 tracing::error!(%error, "sessions without a run cannot be read: they are left alone");
@@ -310,11 +310,6 @@ impl Driver {
             None
         })
         .unwrap_or_default()
-    }
-
-    fn live_loners(&self) -> Result<Vec<SessionView>, StoreError> {
-        let query = ListSessions { standalone: true, ..ListSessions::default() };
-        Ok(self.parts.readers.get()?.list_sessions(&query, None)?.items)
     }
 
     /// They share `max_sessions` with the sessions of runs.

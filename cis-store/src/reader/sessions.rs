@@ -112,6 +112,15 @@ impl Reader {
         Ok(Listing { items, next })
     }
 
+    /// All live sessions without a run, newest first, however many there are.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn live_standalone(&self) -> Result<Vec<SessionView>, StoreError> {
+        let live = "s.id IN (SELECT id FROM sessions WHERE run IS NULL AND ended_ms IS NULL)";
+        self.view("list sessions", |conn| page(conn, live, &[], u32::MAX))
+    }
+
     /// One session.
     ///
     /// # Errors

@@ -208,6 +208,29 @@ fn a_grant_that_is_not_taken_leaves_no_live_session() {
 }
 
 #[test]
+fn live_sessions_without_a_run_are_all_read_also_beyond_a_page() {
+    let home = Home::new();
+    let mut writer = home.writer();
+    for n in 1..=1002 {
+        let body = EventBody::SessionCreated {
+            session: session_id(n),
+            argv: vec!["true".to_owned()],
+            name: None,
+            host: HostInstance(ulid(5)),
+        };
+        writer.append(&draft(None, 1, body), ulid(n)).unwrap();
+    }
+    let session = session_id(2);
+    let body = EventBody::SessionEnded { session, exit: None, detail: None, ended_ms: 2, log_bytes: 0 };
+    writer.append(&draft(None, 2, body), ulid(1 << 15)).unwrap();
+    writer.commit().unwrap();
+    let live = home.readers().get().unwrap().live_standalone().unwrap();
+    assert_eq!(live.len(), 1001);
+    assert!(live.iter().any(|view| view.id == session_id(1)), "the oldest one too");
+    assert!(live.iter().all(|view| view.id != session), "it has ended");
+}
+
+#[test]
 fn sessions_alone_have_names_and_facts() {
     let home = Home::new();
     let mut writer = home.writer();
