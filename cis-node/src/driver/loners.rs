@@ -82,7 +82,18 @@ impl Driver {
         };
         let NewSession { request, launch } = *new;
         match self.made_by(request.input) {
-            Ok(None) => {}
+            Ok(None) if self.parts.machine.has_free_session() => {}
+            Ok(None) => {
+                let most = self.parts.config.settings.node.max_sessions;
+                let detail = format!(
+                    "cannot create a session: this node has all the {most} sessions that it may have"
+                );
+                let problem = Problem::new(ProblemKind::Conflict, detail);
+                let _ = reply.send(Err(problem.hint(
+                    "`cis session list` shows them: end one, or set `node.max_sessions` and restart the node",
+                )));
+                return;
+            }
             Ok(Some(made)) => return self.created_before(&made, reply),
             Err(problem) => {
                 let _ = reply.send(Err(problem));

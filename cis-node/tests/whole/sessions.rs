@@ -98,6 +98,24 @@ fn a_session_is_typed_into_read_and_killed_and_its_log_stays() {
 }
 
 #[test]
+fn no_session_is_created_above_the_limit_of_the_node() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let node = Node::local(scratch.path(), &["node.max_sessions=1"]).await;
+        let request = session(&["sleep", "600"]);
+        let id = start(&node, &request).await;
+        let refused = problem_of(node.client.create_session(&session(&["true"])).await);
+        assert_eq!((refused.status, refused.kind), (409, ProblemKind::Conflict), "{refused:?}");
+        assert!(refused.detail.contains("all the 1 sessions"), "{refused:?}");
+        assert_eq!(start(&node, &request).await, id, "sent twice, it is made once");
+        node.client.kill_session(&id, &KillSession { grace_ms: Some(0) }).await.unwrap();
+        node.ended(&id).await;
+        start(&node, &session(&["sleep", "600"])).await;
+        node.stop().await;
+    });
+}
+
+#[test]
 fn sessions_are_listed_by_pages_and_found_by_what_is_not_ambiguous() {
     on_a_runtime(async {
         let scratch = tempfile::tempdir().unwrap();

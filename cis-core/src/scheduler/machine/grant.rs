@@ -109,9 +109,15 @@ impl Machine {
         self.paused
     }
 
-    /// Live and blocked sessions of all runs and those outside of runs share `max_sessions`.
+    /// Whether `max_sessions` lets one more session start: live and blocked ones of all runs and those outside of runs
+    /// share it.
+    #[must_use]
+    pub fn has_free_session(&self) -> bool {
+        self.live.saturating_add(self.foreign) < self.max_sessions
+    }
+
     pub(super) fn has_room(&self) -> bool {
-        !self.paused && self.live.saturating_add(self.foreign) < self.max_sessions
+        !self.paused && self.has_free_session()
     }
 
     pub(super) fn hold(&mut self, now: TimestampMs) {

@@ -63,6 +63,7 @@ fn live_blocked_and_foreign_sessions_share_max_sessions() {
     bench.does(InputKind::ForeignSessions { count: 1 });
     assert_eq!(granted(&bench.submit(1, dag(numbered(9)), 9)), ["t1", "t2"]);
     assert!(granted(&bench.blocks("t1", 1)).is_empty(), "blocked ones count");
+    assert!(!bench.machine.has_free_session());
     assert_eq!(granted(&bench.does(InputKind::ForeignSessions { count: 0 })), ["t3"]);
     assert!(granted(&bench.does(InputKind::ForeignSessions { count: u32::MAX })).is_empty());
     assert!(granted(&bench.ends("t2", exit(0))).is_empty());
