@@ -44,8 +44,13 @@ pub struct Live {
 pub enum Stop {
     /// For this reason.
     For(EndReason),
-    /// Its result was handed in, in these words, and counts as a success unless a limit had ended its session before.
-    HandedIn(Option<String>),
+    /// Its result was handed in. It counts as a success unless a limit had ended its session before.
+    HandedIn {
+        /// In these words.
+        text: Option<String>,
+        /// When, Unix ms.
+        at_ms: TimestampMs,
+    },
 }
 
 impl Live {
@@ -58,7 +63,15 @@ impl Live {
     /// Its result was handed in.
     #[must_use]
     pub fn is_handed_in(&self) -> bool {
-        matches!(self.stopping, Some(Stop::HandedIn(_)))
+        self.handed_in_ms().is_some()
+    }
+
+    /// When its result was handed in.
+    pub(super) fn handed_in_ms(&self) -> Option<TimestampMs> {
+        match self.stopping {
+            Some(Stop::HandedIn { at_ms, .. }) => Some(at_ms),
+            _ => None,
+        }
     }
 
     /// How long it has waited for this ask before, ms; none where it never did.
@@ -98,7 +111,7 @@ impl Live {
         match &self.stopping {
             None => true,
             Some(Stop::For(known)) => is_of_the_file(known) && !is_of_the_file(reason),
-            Some(Stop::HandedIn(_)) => false,
+            Some(Stop::HandedIn { .. }) => false,
         }
     }
 

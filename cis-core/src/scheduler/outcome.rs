@@ -76,7 +76,7 @@ fn stopped_or_not(run: &Run, index: u32, report: &Report, now: TimestampMs) -> V
     let stopping = run.entry(index).live.as_ref().and_then(|live| live.stopping.clone());
     match stopping {
         None => own_end(run, index, report.outcome.clone(), report, now),
-        Some(Stop::HandedIn(_)) => {
+        Some(Stop::HandedIn { .. }) => {
             let outcome = handed_in(run.spec(index), report);
             own_end(run, index, outcome, report, now)
         }

@@ -86,10 +86,13 @@ impl Run {
         task: &TaskId,
         session: SessionId,
         text: Option<&String>,
+        at_ms: TimestampMs,
     ) -> Result<(), ApplyError> {
         let index = self.live_session(task, session)?;
         match &mut self.tasks[index as usize].live {
-            Some(live) if live.stopping.is_none() => live.stopping = Some(Stop::HandedIn(text.cloned())),
+            Some(live) if live.stopping.is_none() => {
+                live.stopping = Some(Stop::HandedIn { text: text.cloned(), at_ms });
+            }
             _ => {
                 let detail = format!("session {session} is being stopped, it cannot hand in a result");
                 return Err(self.attempt_error(task, detail));

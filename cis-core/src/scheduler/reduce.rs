@@ -85,7 +85,7 @@ impl Run {
                 self.session_escalated(task, *session, item)?;
             }
             EventBody::TaskHandedIn { task, session, text } => {
-                self.handed_in(task, *session, text.as_ref())?;
+                self.handed_in(task, *session, text.as_ref(), at_ms)?;
             }
             EventBody::TaskExpanded { task, items } => self.expand(body, task, items, at_ms)?,
             EventBody::TaskApproved { task, by, .. } => self.approve(body, task, by, at_ms)?,
@@ -311,7 +311,7 @@ impl Run {
         );
         let entry = &mut self.tasks[index as usize];
         let handed_in = match entry.live.as_mut().and_then(|live| live.stopping.take()) {
-            Some(Stop::HandedIn(text)) => text,
+            Some(Stop::HandedIn { text, .. }) => text,
             _ => None,
         };
         let ahead_ms = result.started_ms.map_or(0, |started_ms| started_ms.saturating_sub(granted_ms));

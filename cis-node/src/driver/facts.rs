@@ -204,7 +204,11 @@ impl Driver {
         let worker = &mut self.parts.worker;
         worker.adopt(&live.attempt, live.session, live.fence, slots, spec, &there);
         if live.cancelling {
-            let LiveAttempt { attempt, fence, grace_ms, handed_in: keep, .. } = live;
+            let LiveAttempt { attempt, fence, grace_ms, handed_in_ms, .. } = live;
+            if let Some(at_ms) = handed_in_ms {
+                worker.was_handed_in(live.session, at_ms);
+            }
+            let keep = handed_in_ms.is_some();
             worker.tell(ToWorker::Cancel { attempt, fence, grace_ms, keep });
         }
         if let Some(exit) = there.exit {

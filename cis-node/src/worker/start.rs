@@ -17,7 +17,7 @@ use crate::secret_file::Secrets;
 use crate::{context, environment};
 use cis_core::api::{FromWorker, Program, Refusal, TaskContext, TaskSpec, TermSize};
 use cis_core::event::{AttemptOutcome, FailureCause};
-use cis_core::ids::{AttemptId, Fence, RunId, SessionId};
+use cis_core::ids::{AttemptId, Fence, RunId, SessionId, TimestampMs};
 use cis_host::protocol::{Io, Known, Lease, Start, ToHost};
 use cis_local::Home;
 
@@ -286,6 +286,14 @@ impl LocalWorker {
         }
         if known.exit.is_none() {
             self.started(session, known.pid);
+        }
+    }
+
+    /// The result of an adopted session was handed in at this time, to an earlier node: a limit that ended the session
+    /// after it, perhaps while there was no node, does not decide.
+    pub(crate) fn was_handed_in(&mut self, session: SessionId, at_ms: TimestampMs) {
+        if let Some(live) = self.live.get_mut(&session) {
+            live.handed_in_ms = Some(at_ms);
         }
     }
 }

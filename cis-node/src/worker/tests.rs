@@ -8,7 +8,7 @@ use crate::secret_file;
 use cis_core::api::{CacheUse, Program, Refusal};
 use cis_core::dag::{CacheKey, SecretSource};
 use cis_core::event::{AttemptOutcome, FailureCause};
-use cis_host::protocol::{Exit, Lease, Start, StartFailure};
+use cis_host::protocol::{Exit, Known, Lease, Start, StartFailure};
 
 const TOKEN: &str = "the-token-of-now";
 
@@ -284,6 +284,29 @@ fn a_limit_before_the_hand_in_decides_and_one_after_it_does_not() {
         }
     }
     assert_eq!(ends_after_hand_in(&Exit { killed: true, ..exit() }), AttemptOutcome::Succeeded);
+}
+
+#[test]
+fn a_limit_after_a_hand_in_to_an_earlier_node_does_not_decide() {
+    let exit = Exit { timed_out: true, killed: true, limit_ms: Some(2000), ..exit() };
+    for (handed_in_ms, succeeds) in [(1000, true), (3000, false)] {
+        let mut bench = bench(&[]);
+        let (session, spec) = (SessionId::from_parts(1, 1), bench.spec("true"));
+        let known = Known {
+            session,
+            label: "task".to_owned(),
+            pid: 1,
+            started_ms: 1,
+            born_ms: None,
+            exit: Some(exit.clone()),
+        };
+        bench.worker.adopt(&attempt(), session, 1, 1, spec, &known);
+        bench.worker.was_handed_in(session, handed_in_ms);
+        bench.worker.tell(ToWorker::Cancel { attempt: attempt(), fence: 1, grace_ms: 1000, keep: true });
+        bench.worker.exited(session, &exit);
+        let FromWorker::Result { report, .. } = bench.worker.said.pop().unwrap() else { panic!("no result") };
+        assert_eq!(report.outcome == AttemptOutcome::Succeeded, succeeds, "{:?}", report.outcome);
+    }
 }
 
 /// Returns the outcome of a task that hands in its result and whose session then ends in this way.

@@ -103,8 +103,8 @@ pub struct LiveAttempt {
     pub cancelling: bool,
     /// Between SIGTERM and SIGKILL, ms.
     pub grace_ms: u64,
-    /// Where it is being stopped: its result was handed in.
-    pub handed_in: bool,
+    /// Where it is being stopped because its result was handed in: when that was, Unix ms.
+    pub handed_in_ms: Option<TimestampMs>,
     /// Its process was reported. Where not, [`Effect::Grant`] may not have been performed.
     pub started: bool,
     /// It waits for a human, at this prompt.
@@ -254,7 +254,7 @@ impl Machine {
                     host: live.host,
                     cancelling: live.stopping.is_some(),
                     grace_ms: run.spec(index).grace_ms,
-                    handed_in: live.is_handed_in(),
+                    handed_in_ms: live.handed_in_ms(),
                     started: live.pid.is_some(),
                     blocked_episode: live.blocked.as_ref().map(|_| live.episode),
                 })

@@ -219,7 +219,7 @@ impl Machine {
             None => {
                 return Err(Rejected::State(format!("the session of attempt {attempt} has ended already")));
             }
-            Some(Stop::HandedIn(_)) => {
+            Some(Stop::HandedIn { .. }) => {
                 return Err(Rejected::State(format!("attempt {attempt} has handed in its result already")));
             }
             Some(Stop::For(reason)) => {

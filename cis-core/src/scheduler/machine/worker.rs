@@ -136,7 +136,7 @@ impl Machine {
         let stopping = match stopping {
             None => None,
             Some(Stop::For(reason)) => Some(reason),
-            Some(Stop::HandedIn(_)) => {
+            Some(Stop::HandedIn { .. }) => {
                 return self.attempt_lost(attempt, "its worker does not know its session".to_owned(), turn);
             }
         };

@@ -22,8 +22,11 @@ fn it_is_ended_and_has_succeeded_however_it_ends() {
         let mut bench = Bench::started(vec![retried(2, "a"), task("b: a")]);
         let said = bench.does(hand_in(&bench, "a"));
         assert_eq!(said, ["handed in a: Some(\"all is done\")", "> finish a#1 f1 5000"]);
-        assert!(bench.machine.live_attempts().all(|live| live.cancelling && live.handed_in));
+        let at_ms = bench.stored.last().unwrap().at_ms;
+        bench.ticks_after(1000);
         bench.restart();
+        let live = bench.machine.live_attempts().next().unwrap();
+        assert_eq!((live.cancelling, live.handed_in_ms), (true, Some(at_ms)), "the next node knows when");
         let said = bench.ends("a", outcome);
         assert_eq!(said[..2], ["result a#1 succeeded: succeeded", "status b=queued"]);
         let last = bench.run().task(&id("a")).unwrap().1.last.clone().unwrap();

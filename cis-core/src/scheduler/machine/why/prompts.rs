@@ -65,7 +65,7 @@ pub(super) fn waits(run: &Run, index: u32, live: &Live, now: TimestampMs, answer
 pub(super) fn stopping(live: &Live, answer: &mut Answer) {
     match &live.stopping {
         Some(Stop::For(reason)) => answer.say(format!("It is being stopped: {reason}.")),
-        Some(Stop::HandedIn(_)) => {
+        Some(Stop::HandedIn { .. }) => {
             answer
                 .say("It has handed in its result: its session is being ended, and it succeeds.".to_owned());
         }
