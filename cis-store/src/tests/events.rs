@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use rusqlite::types::Value;
 
 use super::support::{
-    Home, assigned, created, draft, facts, run_id, seeds_of_dag, session_id, succeeded, task, ulid,
+    Home, assert_sound, assigned, created, draft, facts, run_id, seeds_of_dag, session_id, succeeded, task,
+    ulid,
 };
 use crate::Writer;
 use crate::maintenance::{PROJECTED, check, rebuild};
@@ -253,6 +254,28 @@ fn a_check_finds_tables_that_are_not_what_the_events_say_and_a_rebuild_mends_the
     assert_eq!(sessions.len(), 1);
     assert_eq!(after, before);
     assert_eq!(check(&home.path(), true).unwrap().findings, Vec::<String>::new());
+}
+
+#[test]
+fn a_run_that_another_node_has_told_anew_is_no_damage() {
+    let home = Home::new();
+    let mut writer = home.writer();
+    let run = Some(run_id(1));
+    let created = || draft(run, 1, created("ship", 3));
+    writer.append_run(&created(), ulid(1), &seeds_of_dag()).unwrap();
+    // The events alone give `b` the first place.
+    writer.append(&draft(run, 2, assigned("b", 1, session_id(1))), ulid(2)).unwrap();
+    writer.append(&draft(run, 3, EventBody::RunVoided {}), ulid(3)).unwrap();
+    writer.append_run(&created(), ulid(4), &seeds_of_dag()).unwrap();
+    writer.append(&draft(run, 4, assigned("b", 1, session_id(2))), ulid(5)).unwrap();
+    writer.commit().unwrap();
+    drop(writer);
+    assert_sound(&home.path());
+    let conn = rusqlite::Connection::open(home.path()).unwrap();
+    conn.execute("UPDATE sessions SET attempt = 7", ()).unwrap();
+    drop(conn);
+    let findings = check(&home.path(), true).unwrap().findings;
+    assert_eq!(findings, ["1 rows of table sessions are not what the events say"], "that of the new story");
 }
 
 #[test]
