@@ -373,10 +373,3 @@ pub(super) fn migrate(
     }
     step.commit().map_err(sql)
 }
-
-/// For maintenance: everything into the database file, the log cut.
-pub(super) fn flush(path: &Path, conn: &Connection) -> Result<bool, StoreError> {
-    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get::<_, i64>(0))
-        .map(|busy| busy == 0)
-        .map_err(|e| StoreError::sql(path, "checkpoint", &e))
-}

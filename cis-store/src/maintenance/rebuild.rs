@@ -19,7 +19,7 @@ use crate::error::{RowError, StoreError};
 use crate::facts::TaskSeed;
 use crate::progress::{first_ahead, progress};
 use crate::projector::{Beside, Place, Projector};
-use crate::schema::{self, Sharing, beside, flush};
+use crate::schema::{self, Sharing, beside};
 use crate::values::ulid;
 use cis_core::event::{EventBody, EventDraft, RunCreated};
 use cis_core::ids::RunId;
@@ -58,7 +58,7 @@ pub const INCOMPLETE: &str =
 ///
 /// An open run that misses events ends with an error, because one of its tasks might run a second time.
 ///
-/// Interrupted at any point, either file is in place, and it can be done again.
+/// Interrupted at any point, either store is in place with its log (see `STEPS`), and it can be done again.
 ///
 /// # Errors
 /// [`StoreError::InUse`]: a node runs. [`StoreError::Newer`], [`StoreError::Foreign`]: it is not a store that this
@@ -78,20 +78,27 @@ pub fn rebuild(
     }
     let fresh = beside(&path, ".rebuilding");
     remove(&fresh)?;
-    let made = schema::open_writer(&fresh, Sharing::Processes).and_then(|new| {
-        let made = fill(&path, &new, &mut tasks)?;
-        flush(&fresh, &new)?;
-        Ok(made)
-    });
-    let made = match made {
+    let made = match make(&path, &fresh, &mut tasks) {
         Ok(made) => made,
         Err(error) => {
             let _ = remove(&fresh);
             return Err(error);
         }
     };
-    let kept = swap(&path, &fresh)?;
+    let kept = Swap::new(&path, &fresh).run()?;
     Ok(RebuildReport { kept, ..made })
+}
+
+/// Makes the new store, as [`STEPS`] need it.
+fn make(
+    path: &Path,
+    fresh: &Path,
+    tasks: &mut impl FnMut(&RunCreated) -> Option<Vec<TaskSeed>>,
+) -> Result<RebuildReport, StoreError> {
+    let new = schema::open_writer(fresh, Sharing::Processes)?;
+    let made = fill(path, &new, tasks)?;
+    settle(fresh, &new)?;
+    Ok(made)
 }
 
 /// Does everything that a rebuild does, in a database that is thrown away. The caller has the lock of the store.
@@ -239,25 +246,93 @@ fn hidden(new: &Connection) -> Result<Vec<RunId>, RowError> {
     Ok(hidden)
 }
 
-/// Puts `fresh` into the place of `path`. The old file gets a second name first, so that at every moment
-/// there is a store at `path`.
-fn swap(path: &Path, fresh: &Path) -> Result<PathBuf, StoreError> {
-    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    let kept = beside(path, &format!(".before-rebuild-{now_ms}"));
-    let io = |e: io::Error| StoreError::io(path, &e);
-    if fs::hard_link(path, &kept).is_err() {
-        fs::copy(path, &kept).map_err(io)?;
+/// Copies the log of the new store into its file and leaves the log in place: [`STEPS`] need both, on the disk.
+fn settle(fresh: &Path, new: &Connection) -> Result<(), StoreError> {
+    let sql = |e: rusqlite::Error| StoreError::sql(fresh, "checkpoint", &e);
+    let is_busy: bool = new.query_row("PRAGMA wal_checkpoint(FULL)", (), |row| row.get(0)).map_err(sql)?;
+    if is_busy {
+        return Err(StoreError::InUse { path: fresh.to_owned() });
     }
-    // The log of the old file (there is one only if it could not be copied into it) must not be taken for
-    // that of the new one.
-    move_if_there(&beside(path, "-wal"), &beside(&kept, "-wal")).map_err(io)?;
-    remove_if_there(&beside(path, "-shm")).map_err(io)?;
-    fs::rename(fresh, path).map_err(io)?;
-    remove(fresh)?;
-    if let Some(dir) = path.parent() {
-        File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)?;
+    new.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map(drop).map_err(sql)
+}
+
+/// Names of the files of a rebuild that ends.
+struct Swap {
+    path: PathBuf,
+    fresh: PathBuf,
+    kept: PathBuf,
+}
+
+/// Puts the new store into the place of the old one. After each step, the files at `path` are either the whole old
+/// store or the whole new one, because the log of the new store has all its pages, and so has its file:
+///
+/// | after | file | log | what SQLite reads |
+/// |---|---|---|---|
+/// | `keep` | old | old | the old store: both files only have second names |
+/// | `replace_log` | old | new | the new store, from the log alone: this rename decides |
+/// | `replace_file` | new | new | the new store |
+/// | `remove_index` | new | new | the same. The index shows what the old log has lost: it stays while that log does |
+/// | `remove_log` | new | – | the new store, from its file alone |
+///
+/// If the rebuild is killed after `replace_log`, the next checkpoint writes to the old file, which has its second name
+/// too: then `kept` is not what it was, but nothing that was saved is lost.
+const STEPS: [fn(&Swap) -> io::Result<()>; 5] =
+    [Swap::keep, Swap::replace_log, Swap::replace_file, Swap::remove_index, Swap::remove_log];
+
+impl Swap {
+    fn new(path: &Path, fresh: &Path) -> Self {
+        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let kept = beside(path, &format!(".before-rebuild-{now_ms}"));
+        Self { path: path.to_owned(), fresh: fresh.to_owned(), kept }
     }
-    Ok(kept)
+
+    fn run(self) -> Result<PathBuf, StoreError> {
+        let io = |e: io::Error| StoreError::io(&self.path, &e);
+        for step in STEPS {
+            step(&self).map_err(io)?;
+        }
+        remove(&self.fresh)?;
+        sync_names(&self.path).map_err(io)?;
+        Ok(self.kept)
+    }
+
+    fn keep(&self) -> io::Result<()> {
+        second_name(&self.path, &self.kept)?;
+        ignore_missing(second_name(&beside(&self.path, "-wal"), &beside(&self.kept, "-wal")))?;
+        // The names of the new files are on the disk before one of them is needed.
+        sync_names(&self.path)
+    }
+
+    fn replace_log(&self) -> io::Result<()> {
+        fs::rename(beside(&self.fresh, "-wal"), beside(&self.path, "-wal"))?;
+        sync_names(&self.path)
+    }
+
+    fn replace_file(&self) -> io::Result<()> {
+        fs::rename(&self.fresh, &self.path)?;
+        sync_names(&self.path)
+    }
+
+    fn remove_index(&self) -> io::Result<()> {
+        remove_if_there(&beside(&self.path, "-shm"))
+    }
+
+    fn remove_log(&self) -> io::Result<()> {
+        remove_if_there(&beside(&self.path, "-wal"))
+    }
+}
+
+/// Gives a file a second name, or copies it where a file has only one.
+fn second_name(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::hard_link(from, to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => fs::copy(from, to).map(drop),
+        linked => linked,
+    }
+}
+
+/// The names of files next to `path` are on the disk.
+fn sync_names(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 
 /// Removes a database with its log, where it is there.
@@ -272,13 +347,49 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     ignore_missing(fs::remove_file(path))
 }
 
-fn move_if_there(from: &Path, to: &Path) -> io::Result<()> {
-    ignore_missing(fs::rename(from, to))
-}
-
 fn ignore_missing(done: io::Result<()>) -> io::Result<()> {
     match done {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         done => done,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Writer;
+    use crate::maintenance::check;
+
+    /// A store whose newest events are in its log alone, as a killed node leaves it.
+    fn killed(dir: &Path) -> PathBuf {
+        let (live, path) = (dir.join("live.db"), dir.join("cis.db"));
+        let mut writer = Writer::open(&live).unwrap();
+        for n in 1..=3 {
+            let body = EventBody::NodeStopped { reason: "test".to_owned() };
+            let draft = EventDraft { run: None, at_ms: 1, actor: None, cause: None, body };
+            writer.append(&draft, Ulid(n)).unwrap();
+        }
+        writer.commit().unwrap();
+        for suffix in ["", "-wal"] {
+            fs::copy(beside(&live, suffix), beside(&path, suffix)).unwrap();
+        }
+        path
+    }
+
+    #[test]
+    fn a_swap_that_is_killed_after_any_step_leaves_a_whole_store() {
+        for steps in 0..=STEPS.len() {
+            let dir = tempfile::tempdir().unwrap();
+            let path = killed(dir.path());
+            let fresh = beside(&path, ".rebuilding");
+            make(&path, &fresh, &mut |_| None).unwrap();
+            let swap = Swap::new(&path, &fresh);
+            STEPS[..steps].iter().for_each(|step| step(&swap).unwrap());
+            let report = check(&path, false).unwrap();
+            assert_eq!((report.events, report.findings), (3, Vec::new()), "after {steps} steps");
+            assert_eq!(Writer::open(&path).unwrap().last_offset(), 3, "after {steps} steps");
+            rebuild(&path, |_| None).unwrap();
+            assert_eq!(Writer::open(&path).unwrap().last_offset(), 3, "again after {steps} steps");
+        }
     }
 }
