@@ -205,8 +205,8 @@ impl Node {
 
     /// Fetches the content of an artifact that is not here, where it was uploaded.
     async fn bring_here(&self, run: RunId, task: String, file: &ArtifactRecord) -> Answer<()> {
-        let (blobs, blob) = (Arc::clone(&self.blobs), file.blob.clone());
-        if blocking(move || blobs.has(&blob)).await? {
+        let (blobs, blob, size) = (Arc::clone(&self.blobs), file.blob.clone(), file.size);
+        if blocking(move || blobs.has_whole(&blob, size)).await? {
             return Ok(());
         }
         let Some((room, list)) = self.uploaded_list(run, task).await? else { return Ok(()) };

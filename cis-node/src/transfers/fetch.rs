@@ -175,7 +175,7 @@ fn missing(blobs: &Blobs, list: &FileList) -> Result<Missing, StoreError> {
         list.files.iter().map(|file| (&file.blob, file)).collect();
     let mut missing = Missing::new();
     for (blob, file) in paths.into_iter().filter(|(_, file)| file.size > 0) {
-        if !blobs.refresh(blob)? {
+        if !blobs.refresh_whole(blob, file.size)? {
             missing.insert(blob.clone(), (file.size, file.path.clone()));
         }
     }

@@ -111,7 +111,7 @@ impl Node {
 pub(super) fn all_here(blobs: &Blobs, files: &[ArtifactRecord]) -> Result<bool, StoreError> {
     let mut seen = HashSet::new();
     for file in files.iter().filter(|file| file.size > 0) {
-        if seen.insert(&file.blob) && !blobs.refresh(&file.blob)? {
+        if seen.insert(&file.blob) && !blobs.refresh_whole(&file.blob, file.size)? {
             return Ok(false);
         }
     }

@@ -92,6 +92,22 @@ impl Blobs {
         }
     }
 
+    /// Whether it is here with so many bytes. A power cut can cut a file short, or leave it empty: that is missing, for
+    /// whoever can get it again.
+    #[must_use]
+    pub fn has_whole(&self, id: &BlobId, size: u64) -> bool {
+        let meta = self.file(id).and_then(|path| fs::symlink_metadata(path).ok());
+        meta.is_some_and(|meta| meta.len() == size)
+    }
+
+    /// As [`Self::refresh`], of one that has so many bytes (see [`Self::has_whole`]).
+    ///
+    /// # Errors
+    /// As [`Self::refresh`].
+    pub fn refresh_whole(&self, id: &BlobId, size: u64) -> Result<bool, StoreError> {
+        Ok(self.has_whole(id, size) && self.refresh(id)?)
+    }
+
     /// Where a blob that is here lies.
     #[must_use]
     pub fn file(&self, id: &BlobId) -> Option<PathBuf> {
@@ -166,6 +182,17 @@ mod tests {
         }
         assert!(!blobs.has(&content) && blobs.has(&secret));
         assert!(!blobs.refresh(&content).unwrap());
+    }
+
+    #[test]
+    fn a_blob_that_was_cut_short_is_not_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = Blobs::new(dir.path());
+        let id = blobs.put(b"text", Safety::Processes).unwrap();
+        assert!(blobs.has_whole(&id, 4) && blobs.refresh_whole(&id, 4).unwrap());
+        fs::write(blobs.file(&id).unwrap(), "te").unwrap();
+        assert!(!blobs.has_whole(&id, 4) && !blobs.refresh_whole(&id, 4).unwrap());
+        assert!(blobs.has(&id), "its file is there");
     }
 
     #[test]

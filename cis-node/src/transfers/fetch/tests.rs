@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::*;
 use crate::files::FilesError;
+use crate::transfers::share::all_here;
 use cis_core::federation::transfer::{PART_BYTES_MIN, PartMedia, cut};
 
 /// Where files come to: a directory, and blobs.
@@ -115,6 +116,20 @@ fn files_are_restored_while_their_parts_come() {
     assert_eq!((mode("bin/tool"), mode("large"), mode("small.copy")), (0o755, 0o644, 0o644));
     assert_eq!(fs::read_dir(place.dir()).unwrap().count(), 6, "nothing else is left");
     assert!(missing(&place.blobs, &list).unwrap().is_empty());
+}
+
+#[test]
+fn a_content_that_a_power_cut_cut_short_is_fetched_again() {
+    let place = Place::new();
+    let large = bytes(300_000, 1);
+    let (list, came) = listed(&[("large", &large)]);
+    place.blobs.put(&large, Safety::Processes).unwrap();
+    let file = place.blobs.file(&BlobId::of(&large)).unwrap();
+    fs::File::options().write(true).open(file).unwrap().set_len(7).unwrap();
+    assert!(!all_here(&place.blobs, &list.files).unwrap());
+    place.arrive(&list, &came, &Stop::default()).unwrap();
+    assert!(place.read("large") == large);
+    assert!(all_here(&place.blobs, &list.files).unwrap());
 }
 
 #[test]
