@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use super::retry::RetryAt;
 use super::{Driver, Stopping};
 use cis_core::api::{Problem, ProblemKind};
 use cis_core::event::EventBody;
@@ -69,10 +70,10 @@ impl Driver {
     /// Restarts a node that was started on a full disk once there is free space. Until then the node keeps other
     /// processes from its database.
     pub(super) fn watch_space(&mut self, now: TimestampMs) {
-        if !self.parts.writer.excludes_processes() || self.look_for_space_at.is_some_and(|at| at > now) {
+        if !self.parts.writer.excludes_processes() || self.look_for_space_at.is_some_and(|at| !at.is_due()) {
             return;
         }
-        self.look_for_space_at = Some(now + SPACE_LOOK_MS);
+        self.look_for_space_at = Some(RetryAt::after(SPACE_LOOK_MS));
         let last = self.parts.writer.get_meta(RESTARTED).ok().flatten();
         let last: TimestampMs = last.and_then(|at| at.parse().ok()).unwrap_or_default();
         let too_soon = (0..RESTART_PAUSE_MS).contains(&now.saturating_sub(last));
@@ -81,7 +82,7 @@ impl Driver {
         }
         if !self.parts.writer.could_be_shared() {
             // The restarted node would open its database in the same way as this one.
-            self.look_for_space_at = Some(now + RESTART_PAUSE_MS);
+            self.look_for_space_at = Some(RetryAt::after(RESTART_PAUSE_MS));
             return;
         }
         let _ = self.parts.shared.restart.set(self.parts.home.dir.clone());

@@ -25,6 +25,7 @@ mod persist;
 mod recover;
 mod refuse;
 mod requests;
+mod retry;
 mod spec;
 mod turn;
 mod unread;
@@ -46,6 +47,7 @@ use self::host_link::HostLink;
 use self::idempotency::KeyDigests;
 use self::inbox::Inbox;
 use self::loners::Loners;
+use self::retry::RetryAt;
 use self::turn::Turn;
 use self::unread::Unread;
 use super::commands::{DriverHandle, Reply, Sent};
@@ -144,7 +146,7 @@ pub(crate) struct Driver {
     unpublished: Vec<Arc<Event>>,
     published_ms: TimestampMs,
     /// Why nothing can be written, and when it is tried again.
-    stuck: Option<(String, TimestampMs)>,
+    stuck: Option<(String, RetryAt)>,
     ends: Ends,
     /// Troubles of logs, for `node status`.
     log_trouble: Option<String>,
@@ -155,7 +157,7 @@ pub(crate) struct Driver {
     start_over_at: Option<TimestampMs>,
     supervised: Option<bool>,
     /// When a node that was started on a full disk next checks for free space.
-    look_for_space_at: Option<TimestampMs>,
+    look_for_space_at: Option<RetryAt>,
     stopping: Option<Stopping>,
     federation: Federation,
 }
@@ -274,7 +276,7 @@ impl Driver {
         self.look_at_clocks(now);
         if let Some((_, retry_at)) = self.stuck {
             self.refuse_commands();
-            if now >= retry_at {
+            if retry_at.is_due() {
                 self.free_space_for_ends();
                 self.finish_turn(now);
             }
@@ -354,7 +356,7 @@ impl Driver {
         let now = now_ms();
         // While nothing can be written, whatever else is due stays due: it must not keep us awake.
         let deadline = match &self.stuck {
-            Some((_, retry_at)) => Some(*retry_at),
+            Some((_, retry_at)) => Some(retry_at.on_wall(now)),
             None => self.next_deadline(),
         };
         let timeout = deadline.map(|at| {
@@ -384,20 +386,21 @@ impl Driver {
 
     /// When the next turn is due by itself.
     fn next_deadline(&mut self) -> Option<TimestampMs> {
+        let now = now_ms();
         [
             self.parts.machine.poll_timeout().map(|(at, _)| at),
             self.parts.worker.poll_timeout(),
             self.idle_since.map(|since| since.saturating_add(self.idle_exit_ms())),
             self.give_back_at,
             self.start_over_at,
-            self.look_for_space_at,
+            self.look_for_space_at.map(|at| at.on_wall(now)),
             self.host.retry_at(),
             self.host.has_more().then_some(0),
             self.denials.poll_timeout(),
             self.inbox.poll_timeout(),
             self.attention.poll_timeout(),
-            self.unread.retry_at(),
-            self.federation.poll_timeout(now_ms()),
+            self.unread.retry_at(now),
+            self.federation.poll_timeout(now),
             (!self.unpublished.is_empty()).then_some(self.published_ms + PUBLISH_APART_MS),
         ]
         .into_iter()

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::ending::QUIET_MS;
+use super::retry::RetryAt;
 use super::turn::Written;
 use super::{Driver, STUCK_RETRY_MS};
 use crate::exposure::Exposure;
@@ -51,7 +52,7 @@ impl Driver {
                     self.end_wanted();
                 }
                 self.turn.refuse_cleanings(&error);
-                self.stuck = Some((error.to_string(), now + STUCK_RETRY_MS));
+                self.stuck = Some((error.to_string(), RetryAt::after(STUCK_RETRY_MS)));
                 false
             }
         }

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Driver;
+use super::retry::RetryAt;
 use crate::restore::{self, RestoreError};
 use cis_core::ids::{RunId, SessionId, TimestampMs};
 use cis_core::scheduler::{Input, InputKind};
@@ -25,7 +26,7 @@ pub(super) struct Unread {
     pub(super) loners: Option<String>,
     /// Sessions of the host that nobody has claimed.
     pub(super) sessions: BTreeMap<SessionId, Known>,
-    retry_at: Option<TimestampMs>,
+    retry_at: Option<RetryAt>,
     /// Number of sessions of the host that the store did not know. Each is recorded before it starts, so the store has
     /// lost its newest events.
     unknown: usize,
@@ -44,9 +45,9 @@ impl Unread {
         self.runs.len()
     }
 
-    pub(super) fn retry_at(&self) -> Option<TimestampMs> {
+    pub(super) fn retry_at(&self, now: TimestampMs) -> Option<TimestampMs> {
         // The first try is at once.
-        (!self.is_settled()).then(|| self.retry_at.unwrap_or_default())
+        (!self.is_settled()).then(|| self.retry_at.map_or(now, |at| at.on_wall(now)))
     }
 
     fn is_settled(&self) -> bool {
@@ -114,7 +115,7 @@ impl Driver {
 
     /// Tries again what could not be read, where it is time.
     pub(super) fn retry_unread(&mut self, now: TimestampMs) {
-        if self.unread.retry_at.is_some_and(|at| at > now) {
+        if self.unread.retry_at.is_some_and(|at| !at.is_due()) {
             return;
         }
         let can_change = |run: &RunId| !self.unread.lacking.contains(run);
@@ -126,7 +127,7 @@ impl Driver {
             self.reconcile_loners(now);
             self.let_go_of_nobodys();
         }
-        self.unread.retry_at = (!self.unread.is_settled()).then_some(now + RETRY_MS);
+        self.unread.retry_at = (!self.unread.is_settled()).then(|| RetryAt::after(RETRY_MS));
     }
 
     /// Once everything could be read, what is left is nobody's: its result is recorded, or it was
