@@ -22,6 +22,7 @@ mod identity_routes;
 mod inbox_api;
 mod inbox_routes;
 mod limits;
+mod looks;
 mod matrix_api;
 mod matrix_routes;
 mod me_routes;

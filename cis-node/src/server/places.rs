@@ -2,7 +2,9 @@
 //!
 //! A connection beyond a limit is closed before a byte of it is read. Rights are checked elsewhere, for each request.
 
+use std::fmt::Debug;
 use std::io;
+use std::os::fd::AsFd as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,27 +17,48 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
 use super::limits::{Connections, Owner, limits};
+use super::looks::{Client, Looks};
 use super::node_api::NodeApi;
 use super::peer::Peer;
 use cis_core::policy::{Rights, Who};
-
-/// Maximum number of accepted connections whose peers are being looked at; each has a thread. Others wait in the queue of the socket.
-const LOOKS_MAX: usize = 8;
+use cis_local::{PeerProcess, realtime_limit_of};
 
 /// The listener at the Unix socket, with its open connections.
 pub(super) struct Places<N> {
     listener: UnixListener,
     node: Arc<N>,
     open: Connections,
-    /// Accepted connections whose peers are being looked at. A peer with many ancestors does not keep others waiting.
-    looks: JoinSet<Option<(UnixStream, Peer)>>,
+    /// Accepted connections whose peers are still to be looked at.
+    looks: Looks<UnixStream>,
+    /// Those whose peers are being looked at.
+    looked: JoinSet<Option<(UnixStream, Peer)>>,
     /// The last connection was closed because of a limit. Logged once until there is room again.
     is_full: bool,
 }
 
 impl<N: NodeApi> Places<N> {
     pub(super) fn new(listener: UnixListener, node: Arc<N>, open: Connections) -> Self {
-        Self { listener, node, open, looks: JoinSet::new(), is_full: false }
+        Self { listener, node, open, looks: Looks::default(), looked: JoinSet::new(), is_full: false }
+    }
+
+    /// Starts the looks that may begin.
+    fn look(&mut self) {
+        while let Some((stream, place)) = self.looks.begin() {
+            self.looked.spawn_blocking(move || {
+                // A flood of connections that are closed at once costs no looks.
+                let peer = is_open(&stream).then(|| Peer::of(&stream));
+                drop(place);
+                Some((stream, peer?))
+            });
+        }
+    }
+
+    /// Logs that a connection is closed because of a limit, once until there is room again.
+    fn warn_full(&mut self, owner: &dyn Debug) {
+        if !self.is_full {
+            self.is_full = true;
+            tracing::warn!(?owner, "too many connections to the socket: closing further ones");
+        }
     }
 
     fn owner(&self, peer: &Peer) -> Owner {
@@ -56,17 +79,17 @@ impl<N: NodeApi> Listener for Places<N> {
 
     async fn accept(&mut self) -> (Connection, ()) {
         loop {
+            self.look();
             let looked = tokio::select! {
                 // `accept` waits while descriptors are short.
-                (stream, _) = Listener::accept(&mut self.listener), if self.looks.len() < LOOKS_MAX => {
-                    self.looks.spawn_blocking(move || {
-                        // A flood of connections that are closed at once costs no looks.
-                        let peer = is_open(&stream).then(|| Peer::of(&stream))?;
-                        Some((stream, peer))
-                    });
+                (stream, _) = Listener::accept(&mut self.listener), if self.looks.has_room() => {
+                    let client = client(&stream);
+                    if !self.looks.add(client, stream) {
+                        self.warn_full(&client);
+                    }
                     continue;
                 }
-                Some(looked) = self.looks.join_next() => looked,
+                Some(looked) = self.looked.join_next() => looked,
             };
             let Ok(Some((stream, mut peer))) = looked else { continue };
             let owner = self.owner(&peer);
@@ -75,10 +98,7 @@ impl<N: NodeApi> Listener for Places<N> {
                 peer.place = Some(Arc::new(place));
                 return (Connection { stream, peer }, ());
             }
-            if !self.is_full {
-                self.is_full = true;
-                tracing::warn!(?owner, "too many connections to the socket: closing further ones");
-            }
+            self.warn_full(&owner);
         }
     }
 
@@ -91,6 +111,18 @@ impl<N: NodeApi> Listener for Places<N> {
 pub(super) struct Connection {
     stream: UnixStream,
     peer: Peer,
+}
+
+/// Returns the client of a new connection. Reads nothing for which the process could make the reader wait.
+fn client(stream: &UnixStream) -> Client {
+    let Some(pid) = PeerProcess::of(stream.as_fd()).ok().and_then(|peer| peer.pid) else {
+        return Client::Unknown;
+    };
+    match realtime_limit_of(pid) {
+        Some(u64::MAX) => Client::Process(pid),
+        Some(limit) => Client::Session(limit),
+        None => Client::Unknown,
+    }
 }
 
 /// Whether the other end of a new connection is open.
