@@ -69,15 +69,35 @@ impl<K: Eq + Hash + Copy> Count<K> {
     }
 }
 
+impl<K: Eq + Hash + Copy> Place<K> {
+    /// Counts the connection for these keys instead, if its owner has changed. Returns `false`, and changes nothing, if one of them is at
+    /// its limit.
+    pub(super) fn change(&mut self, limits: &[(K, usize)]) -> bool {
+        let mut open = self.of.lock();
+        let others = |key: &K| open.get(key).copied().unwrap_or(0) - usize::from(self.keys.contains(key));
+        if limits.iter().any(|(key, most)| others(key) >= *most) {
+            return false;
+        }
+        free(&mut open, &self.keys);
+        self.keys = limits.iter().map(|(key, _)| *key).collect();
+        self.keys.iter().for_each(|key| *open.entry(*key).or_default() += 1);
+        true
+    }
+}
+
 impl<K: Eq + Hash + Copy> Drop for Place<K> {
     fn drop(&mut self) {
-        let mut open = self.of.lock();
-        for key in &self.keys {
-            if let Some(count) = open.get_mut(key) {
-                *count -= 1;
-                if *count == 0 {
-                    open.remove(key);
-                }
+        free(&mut self.of.lock(), &self.keys);
+    }
+}
+
+/// Counts one connection less for each key.
+fn free<K: Eq + Hash>(open: &mut HashMap<K, usize>, keys: &[K]) {
+    for key in keys {
+        if let Some(count) = open.get_mut(key) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(key);
             }
         }
     }

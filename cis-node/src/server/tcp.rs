@@ -111,7 +111,7 @@ struct Shared<N> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Limit {
     All,
-    /// Connections whose first token was this one.
+    /// Connections whose newest token is this one.
     Token(TokenId),
 }
 
@@ -119,7 +119,7 @@ enum Limit {
 /// take the places of others.
 enum Admission {
     Unauthenticated { pending: Pending },
-    Authenticated { _place: Place<Limit> },
+    Authenticated { token: TokenId, place: Place<Limit> },
 }
 
 /// The admission of one connection.
@@ -138,15 +138,26 @@ impl Admitted {
         Arc::new(Self { open: open.clone(), now, closed })
     }
 
-    /// Counts the connection as one with this token. Returns `false` if a limit is reached.
+    /// Counts the connection as one with this token, also if it has shown another one before: a proxy sends requests of several
+    /// clients over one connection. Returns `false` if a limit is reached.
     fn authenticate(&self, token: TokenId) -> bool {
+        let limits = [(Limit::All, CONNECTIONS_MAX), (Limit::Token(token), CONNECTIONS_OF_TOKEN_MAX)];
         let mut now = self.lock();
-        if let Admission::Unauthenticated { pending } = &*now {
-            let limits = [(Limit::All, CONNECTIONS_MAX), (Limit::Token(token), CONNECTIONS_OF_TOKEN_MAX)];
-            let Some(place) = self.open.take(&limits).filter(|_| pending.leave()) else { return false };
-            *now = Admission::Authenticated { _place: place };
+        match &mut *now {
+            Admission::Authenticated { token: counted, .. } if *counted == token => true,
+            Admission::Authenticated { token: counted, place } => {
+                let is_changed = place.change(&limits);
+                if is_changed {
+                    *counted = token;
+                }
+                is_changed
+            }
+            Admission::Unauthenticated { pending } => {
+                let Some(place) = self.open.take(&limits).filter(|_| pending.leave()) else { return false };
+                *now = Admission::Authenticated { token, place };
+                true
+            }
         }
-        true
     }
 
     /// Notes how far a connection without a token has come.
@@ -335,5 +346,26 @@ mod tests {
         assert_eq!(one.len() + others.len(), CONNECTIONS_MAX);
         drop(others);
         assert!(admit(2).is_some());
+    }
+
+    #[test]
+    fn a_connection_that_shows_another_token_gives_its_place_back_to_the_first_one() {
+        let (open, unauthenticated) = (Count::default(), Unauthenticated::default());
+        let from = IpAddr::from([192, 0, 2, 1]);
+        let token = |n: u128| TokenId::from_parts(1, n);
+        let admit = |n: u128| {
+            let admitted = Admitted::unauthenticated(&open, unauthenticated.add(from));
+            admitted.authenticate(token(n)).then_some(admitted)
+        };
+        let one: Vec<_> = std::iter::from_fn(|| admit(1)).collect();
+        let other = admit(2).unwrap();
+        assert!(!other.authenticate(token(1)), "the token is at its limit");
+        assert!(other.authenticate(token(2)), "the connection keeps its place");
+        assert!(one[0].authenticate(token(2)));
+        assert!(other.authenticate(token(1)), "there is room again");
+        assert!(admit(1).is_none());
+        drop((one, other));
+        let all = std::iter::from_fn(|| admit(1)).collect::<Vec<_>>();
+        assert_eq!(all.len(), CONNECTIONS_OF_TOKEN_MAX, "each place was given back once");
     }
 }
