@@ -22,7 +22,7 @@ use cis_core::api::{
     ThreadMessage, TimeView, WhyView, paths,
 };
 use cis_core::dag::Group;
-use cis_core::event::RunState;
+use cis_core::event::{Actor, RunState};
 
 /// By this name the session whose token is shown calls itself.
 const SELF: &str = "self";
@@ -138,8 +138,8 @@ impl Client {
         self.get(&paths::fill(paths::WHY, &[run, task])).await
     }
 
-    /// Approves or rejects a task that waits for it. The first decision counts. If the node dies meanwhile, the same decision of
-    /// somebody else counts as this one.
+    /// Approves or rejects a task that waits for it. The first decision counts. If the node dies meanwhile, only a decision of the same
+    /// user counts as this one.
     pub async fn decide(&self, run: &str, task: &str, what: &Decide) -> Result<RunView, ClientError> {
         let action = if what.approve { HistoryAction::Approved } else { HistoryAction::Rejected };
         self.act_once(run, Some(task), action, &paths::fill(paths::TASK_APPROVAL, &[run, task]), what).await
@@ -427,8 +427,8 @@ impl Client {
         self.unless_done(done, act).await
     }
 
-    /// Sends a request that must not count twice. If the node dies meanwhile, the run's history says whether it was carried out since
-    /// then; if not, it is sent again.
+    /// Sends a request that must not count twice. If the node dies meanwhile, the run's history says whether the same user did it since
+    /// then; if not, it is sent again, and refused if somebody else did it.
     async fn act_once(
         &self,
         run: &str,
@@ -439,8 +439,14 @@ impl Client {
     ) -> Result<RunView, ClientError> {
         let before = self.run(run).await?.run.last_offset;
         let done = || async move {
-            let history = self.run_history(run, task).await?;
-            if history.iter().any(|entry| entry.action == action && entry.offset > before) {
+            let mut history = self.run_history(run, task).await?;
+            history.retain(|entry| entry.action == action && entry.offset > before);
+            if history.is_empty() {
+                return Ok(None);
+            }
+            let me = self.me().await?;
+            let mut actors = history.iter().filter_map(|entry| entry.actor.as_ref());
+            if actors.any(|actor| is_actor(&me.name, actor)) {
                 return Ok(Some(self.run(run).await?.run));
             }
             Ok(None)
@@ -471,6 +477,11 @@ impl Client {
     async fn act(&self, path: &str, run: &str) -> Result<RunView, ClientError> {
         decode(&self.send(Method::POST, &paths::fill(path, &[run]), Bytes::new()).await?)
     }
+}
+
+/// Whether an actor is the caller with this name. A node that coordinates a run for another one adds the name of that node.
+fn is_actor(caller: &str, actor: &Actor) -> bool {
+    actor.name.strip_prefix(caller).is_some_and(|rest| rest.is_empty() || rest.starts_with(" at did:"))
 }
 
 /// Whether a run is being cancelled, or has ended.

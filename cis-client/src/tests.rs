@@ -485,9 +485,15 @@ fn run_view(offset: u64) -> String {
     )
 }
 
-/// A run's history with this entry.
-fn history(offset: u64, action: &str) -> String {
-    format!(r#"{{"items":[{{"offset":{offset},"at_ms":1,"action":"{action}","task":"t"}}]}}"#)
+/// A run's history with this entry of `who`.
+fn history(offset: u64, action: &str, who: &str) -> String {
+    let actor = format!(r#"{{"kind":"human","name":"{who}","via":"socket"}}"#);
+    format!(r#"{{"items":[{{"offset":{offset},"at_ms":1,"actor":{actor},"action":"{action}","task":"t"}}]}}"#)
+}
+
+/// The caller, as the node sees it.
+fn caller() -> String {
+    r#"{"name":"uid:1","via":"socket","role":"operator","operations":[]}"#.to_owned()
 }
 
 /// Does what `call` does against a node that answers `before`, dies when it is asked to act, and comes back to answer
@@ -553,15 +559,24 @@ async fn a_decision_counts_once_although_the_node_died() {
     let detail = |offset| format!(r#"{{"run":{},"params":{{}},"tasks":[]}}"#, run_view(offset));
     let (run, ask) = (format!("GET /v1/runs/{RUN}"), format!("POST /v1/runs/{RUN}/tasks/t/approval"));
     let look = format!("GET /v1/runs/{RUN}/history?task=t");
-    // The node that died had recorded it.
-    let after = [history(6, "approved"), detail(6)];
-    let (view, asked) = across_a_death(&[detail(5)], &after, decide).await;
-    assert_eq!(view.last_offset, 6);
-    assert_eq!(asked, [&*run, &ask, &look, &run]);
+    let me = "GET /v1/me".to_owned();
+    // The node that died had recorded it, or the node that coordinates the run.
+    for who in ["uid:1", "uid:1 at did:key:z"] {
+        let after = [history(6, "approved", who), caller(), detail(6)];
+        let (view, asked) = across_a_death(&[detail(5)], &after, decide).await;
+        assert_eq!(view.last_offset, 6);
+        assert_eq!(asked, [&*run, &ask, &look, &me, &run]);
+    }
     // It had not: what was decided before, or otherwise, is not this decision.
-    for earlier in [history(5, "approved"), history(6, "rejected")] {
+    for earlier in [history(5, "approved", "uid:1"), history(6, "rejected", "uid:1")] {
         let (_, asked) = across_a_death(&[detail(5)], &[earlier, run_view(7)], decide).await;
         assert_eq!(asked, [&*run, &ask, &look, &ask]);
+    }
+    // Nor is what somebody else decided: the node says so when it is asked again.
+    for other in ["uid:2", "uid:10"] {
+        let after = [history(6, "approved", other), caller(), run_view(7)];
+        let (_, asked) = across_a_death(&[detail(5)], &after, decide).await;
+        assert_eq!(asked, [&*run, &ask, &look, &me, &ask]);
     }
 }
 
@@ -570,7 +585,7 @@ async fn a_retry_and_a_kill_are_done_once_although_the_node_died() {
     let detail = |offset| format!(r#"{{"run":{},"params":{{}},"tasks":[]}}"#, run_view(offset));
     let all = RetryRun { scope: RetryScope::All };
     let retry = async |client: &Client| client.retry_run(RUN, &all).await;
-    let after = [history(6, "retried"), detail(9)];
+    let after = [history(6, "retried", "uid:1"), caller(), detail(9)];
     let (view, asked) = across_a_death(&[detail(5)], &after, retry).await;
     assert_eq!(view.last_offset, 9);
     assert_eq!(asked.iter().filter(|asked| asked.starts_with("POST")).count(), 1, "{asked:?}");
