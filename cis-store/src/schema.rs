@@ -32,6 +32,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     concat!(include_str!("migrations/0009.sql"), include_str!("migrations/gaps.sql")),
     include_str!("migrations/0010.sql"),
     include_str!("migrations/0011.sql"),
+    include_str!("migrations/0012.sql"),
 ];
 
 /// Programs that know this version, or a later one, work with a store of the newest. A migration that changes what they
@@ -40,6 +41,9 @@ pub(super) const WORKS_FROM: u32 = 9;
 
 /// The first version that remembers where journals stand in rooms that runs have left.
 const LEFT_VERSION: usize = 11;
+
+/// The first version that remembers when runs were retried.
+const RETRIED_VERSION: usize = 12;
 
 /// Key of the version of the store and of [`WORKS_FROM`] as the program had it that made it so, as `10 from 9`.
 const SCHEMA_KEY: &str = "schema";
@@ -328,6 +332,20 @@ fn fill(conn: &Connection, from: usize, to: usize) -> Result<(), RowError> {
     if to >= LEFT_VERSION {
         forget_left(conn, from)?;
     }
+    if (1..RETRIED_VERSION).contains(&from) && to >= RETRIED_VERSION {
+        fill_retried(conn)?;
+    }
+    Ok(())
+}
+
+/// Finds out when runs were retried, of the events after the one that made the run.
+fn fill_retried(conn: &Connection) -> rusqlite::Result<()> {
+    conn.execute(
+        "UPDATE runs SET retried_ms = (SELECT at_ms FROM events
+            WHERE events.run = runs.id AND type = 'cis.dag.run.retried' AND offset > runs.key
+            ORDER BY offset DESC LIMIT 1)",
+        (),
+    )?;
     Ok(())
 }
 

@@ -73,7 +73,7 @@ pub(crate) fn runs(runs: &[RunView], now: TimestampMs) -> String {
             plain(&run.dag),
             cell(run.state.as_str(), style::run(run.state)),
             plain(done_of(&run.counts)),
-            plain(took(run.started_ms, run.ended_ms, now)),
+            plain(took(run.runs_since_ms(), run.ended_ms, now)),
             plain(span(run.created_ms, now) + " ago"),
             plain(run_note(run)),
         ]);
@@ -97,7 +97,7 @@ pub(crate) fn run(detail: &RunDetail, now: TimestampMs) -> String {
     let RunDetail { run, params, tasks } = detail;
     let (state, mut out) = (style::run(run.state), String::new());
     let _ = write!(out, "{BOLD}{}{BOLD:#} {state}{}{state:#}", clean(&run.dag), run.state);
-    let took = took(run.started_ms, run.ended_ms, now);
+    let took = took(run.runs_since_ms(), run.ended_ms, now);
     if !took.is_empty() {
         let _ = write!(out, " ({took})");
     }

@@ -128,8 +128,11 @@ pub struct RunView {
     pub source: String,
     /// When it was created, Unix ms.
     pub created_ms: TimestampMs,
-    /// When it was started.
+    /// When it was started first.
     pub started_ms: Option<TimestampMs>,
+    /// When it was retried last: its time since then is that of the retry. Absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retried_ms: Option<TimestampMs>,
     /// When it ended.
     pub ended_ms: Option<TimestampMs>,
     /// Its tasks by state.
@@ -149,6 +152,12 @@ pub struct RunView {
 }
 
 impl RunView {
+    /// When its last start or retry was: what it takes is counted from there.
+    #[must_use]
+    pub fn runs_since_ms(&self) -> Option<TimestampMs> {
+        self.retried_ms.or(self.started_ms)
+    }
+
     /// Whether the nodes of a room share its tasks.
     #[must_use]
     pub fn is_shared_in(&self, room: &str) -> bool {

@@ -258,6 +258,7 @@ fn control() -> Vec<Control> {
         source: "sample.toml".into(),
         created_ms: 1,
         started_ms: Some(2),
+        retried_ms: None,
         ended_ms: None,
         counts: BTreeMap::new(),
         detail: None,

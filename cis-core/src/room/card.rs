@@ -233,7 +233,7 @@ pub(super) fn counted(counts: &TaskCounts) -> String {
 
 /// How long a run took so far.
 pub(super) fn took(run: &RunView, now: TimestampMs) -> Option<String> {
-    run.started_ms.map(|started| span(started, run.ended_ms.unwrap_or(now)))
+    run.runs_since_ms().map(|from| span(from, run.ended_ms.unwrap_or(now)))
 }
 
 /// Between two times, in words; never negative, as clocks are set.

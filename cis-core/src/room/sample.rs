@@ -46,6 +46,7 @@ pub(super) fn run(state: RunState, tasks: &[TaskView]) -> RunView {
         source: "ship.toml".to_owned(),
         created_ms: NOW - 61_000,
         started_ms: Some(NOW - 60_000),
+        retried_ms: None,
         ended_ms: state.is_terminal().then_some(NOW),
         counts,
         detail: None,

@@ -334,6 +334,7 @@ fn view(run: &Run) -> RunView {
         source: facts.source.clone(),
         created_ms: 0,
         started_ms: None,
+        retried_ms: None,
         ended_ms: None,
         counts: BTreeMap::new(),
         detail: None,

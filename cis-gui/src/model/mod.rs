@@ -180,7 +180,7 @@ impl Model {
     /// When runs that are open began: their clocks go on.
     pub fn open_runs(&self) -> impl Iterator<Item = TimestampMs> + '_ {
         let open = self.runs.all().map(Entry::view).filter(|run| !run.state.is_terminal());
-        open.map(|run| run.started_ms.unwrap_or(run.created_ms))
+        open.map(|run| run.runs_since_ms().unwrap_or(run.created_ms))
     }
 
     /// A run.

@@ -26,7 +26,7 @@ pub(crate) const PROJECTED: &[(&str, &str)] = &[
     (
         "runs",
         "key, id, dag, source, state, mode, owner, room, parent, epoch, created_ms, started_ms, ended_ms,
-         detail, cancelling, counts",
+         detail, cancelling, counts, retried_ms",
     ),
     ("run_facts", "run, spec, params, workdir, base_env, max_parallel, seeded"),
     ("tasks", "run, idx, id, state, attempts, session, reason"),

@@ -129,8 +129,8 @@ pub(super) fn changed(
         EventBody::RunCancelled {} => return end(conn, key, at, RunState::Cancelled, None),
         EventBody::RunRetried { changes, .. } => {
             conn.prepare_cached(
-                "UPDATE runs SET state = ?2, started_ms = coalesce(started_ms, ?3), ended_ms = NULL,
-                    detail = NULL, cancelling = 0, counts = NULL
+                "UPDATE runs SET state = ?2, started_ms = coalesce(started_ms, ?3), retried_ms = ?3,
+                    ended_ms = NULL, detail = NULL, cancelling = 0, counts = NULL
                  WHERE key = ?1",
             )?
             .execute(params![key, RunState::Running.as_str(), at.at_ms])?;

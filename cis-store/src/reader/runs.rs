@@ -28,7 +28,7 @@ const RUN: &str =
                 (SELECT state, count(*) AS n FROM tasks WHERE tasks.run = runs.key GROUP BY state)) END,
         (SELECT max(offset) FROM events WHERE events.run = runs.id),
         (SELECT json_group_array(t.id) FROM approvals a JOIN tasks t ON t.run = a.run AND t.idx = a.idx
-            WHERE a.run = runs.key AND runs.ended_ms IS NULL), room, owner
+            WHERE a.run = runs.key AND runs.ended_ms IS NULL), room, owner, retried_ms
     FROM runs";
 
 /// What a view of a task is read from.
@@ -276,6 +276,7 @@ fn run_view(row: &Row<'_>) -> Result<RunView, RowError> {
         source: row.get(5)?,
         created_ms: row.get(6)?,
         started_ms: row.get(7)?,
+        retried_ms: row.get(16)?,
         ended_ms: row.get(8)?,
         detail: row.get(9)?,
         cancelling: row.get(10)?,

@@ -293,7 +293,7 @@ fn gaps_that_an_earlier_version_left_are_known() {
     tamper(
         &home,
         &format!(
-            "DELETE FROM events WHERE offset IN (1, 2, {}); DROP TABLE lost_events; DROP TABLE policy_rules; DROP TABLE room_sealed; DROP TABLE left_journals; PRAGMA user_version = 8",
+            "DELETE FROM events WHERE offset IN (1, 2, {}); DROP TABLE lost_events; DROP TABLE policy_rules; DROP TABLE room_sealed; DROP TABLE left_journals; ALTER TABLE runs DROP COLUMN retried_ms; PRAGMA user_version = 8",
             result + 1
         ),
     );

@@ -263,7 +263,7 @@ fn threads_of_two_sessions_are_two_also_where_their_letters_are_the_same() {
          CREATE INDEX thread_messages_thread ON thread_messages (thread);
          ALTER TABLE inbox DROP COLUMN waited;
          DROP TABLE room_runs; DROP TABLE room_messages; DROP TABLE rooms; DROP TABLE held; DROP TABLE lost_events; DROP TABLE policy_rules;
-         DROP TABLE room_sealed; DROP TABLE left_journals;
+         DROP TABLE room_sealed; DROP TABLE left_journals; ALTER TABLE runs DROP COLUMN retried_ms;
          DROP INDEX sessions_standalone;
          ALTER TABLE events DROP COLUMN sum; PRAGMA user_version=3",
     )
@@ -370,7 +370,7 @@ fn an_older_store_gets_the_approvals_that_wait_in_it() {
     conn.execute_batch(
         "DROP TABLE inbox; DROP TABLE thread_messages; DROP TABLE session_said;
          DROP TABLE room_runs; DROP TABLE room_messages; DROP TABLE rooms; DROP TABLE held; DROP TABLE lost_events; DROP TABLE policy_rules;
-         DROP TABLE room_sealed; DROP TABLE left_journals;
+         DROP TABLE room_sealed; DROP TABLE left_journals; ALTER TABLE runs DROP COLUMN retried_ms;
          DROP INDEX sessions_standalone;
          ALTER TABLE events DROP COLUMN sum; PRAGMA user_version=2",
     )

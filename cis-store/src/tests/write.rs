@@ -170,6 +170,8 @@ fn attempts_of_a_task_are_kept_one_by_one() {
     writer.commit().unwrap();
     let detail = reader.run_detail(run_id(1)).unwrap();
     assert_eq!((detail.run.state, detail.run.ended_ms), (RunState::Running, None));
+    assert_eq!((detail.run.started_ms, detail.run.retried_ms), (Some(11), Some(2000)));
+    assert_eq!(detail.run.runs_since_ms(), Some(2000), "the time before the retry does not count");
     assert_eq!(detail.run.counts, BTreeMap::from([(TaskState::Running, 1), (TaskState::Pending, 1)]));
     assert_eq!(reader.open_runs().unwrap()[0].run, run_id(1));
     assert_eq!(detail.tasks[0].outputs["failed"], 3, "of its last success");
@@ -177,6 +179,29 @@ fn attempts_of_a_task_are_kept_one_by_one() {
     writer.commit().unwrap();
     assert!(reader.run_detail(run_id(1)).unwrap().tasks[0].outputs.is_empty());
     assert_eq!(reader.attempts(run_id(1), &task("build")).unwrap().len(), 3);
+}
+
+#[test]
+fn an_older_store_learns_when_its_runs_were_retried() {
+    let home = Home::new();
+    let mut writer = home.writer();
+    started(&mut writer);
+    let run = Some(run_id(1));
+    for (at_ms, id) in [(20, 10), (40, 12)] {
+        let end = EventBody::RunErrored { detail: "no disk".to_owned() };
+        writer.append(&draft(run, at_ms, end), ulid(id)).unwrap();
+        let again = EventBody::RunRetried { scope: RetryScope::All, changes: vec![] };
+        writer.append(&draft(run, at_ms + 5, again), ulid(id + 1)).unwrap();
+    }
+    writer.commit().unwrap();
+    drop(writer);
+    // As version 11 had it.
+    let conn = rusqlite::Connection::open(home.path()).unwrap();
+    conn.execute_batch("ALTER TABLE runs DROP COLUMN retried_ms; PRAGMA user_version = 11").unwrap();
+    drop(conn);
+    drop(home.writer());
+    let view = home.readers().get().unwrap().run(run_id(1)).unwrap();
+    assert_eq!((view.started_ms, view.retried_ms), (Some(11), Some(45)));
 }
 
 #[test]

@@ -26,6 +26,7 @@ fn a_run(n: u128, state: RunState) -> RunView {
         source: "dags/ship.toml".into(),
         created_ms: NOW - 100_000,
         started_ms: (state != RunState::Created).then_some(NOW - 90_000),
+        retried_ms: None,
         ended_ms: state.is_terminal().then_some(NOW - 30_500),
         counts: [(TaskState::Succeeded, 3), (TaskState::Failed, 1), (TaskState::Pending, 2)].into(),
         detail: (state == RunState::Failed).then(|| "`test` failed: exit code 1".into()),

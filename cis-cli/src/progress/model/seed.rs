@@ -14,7 +14,7 @@ impl Model {
         let mut model = Self::new(&run.dag);
         model.state = run.state;
         model.cancelling = run.cancelling && !run.state.is_terminal();
-        model.started_ms = run.started_ms;
+        model.started_ms = run.runs_since_ms();
         model.ended_ms = run.ended_ms;
         model.detail = run.detail.clone().unwrap_or_default();
         model.counts[TaskState::Pending as usize] = u32::try_from(detail.tasks.len()).unwrap_or(u32::MAX);

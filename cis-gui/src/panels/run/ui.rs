@@ -149,7 +149,7 @@ fn head(ui: &mut Ui, entry: &Entry, state: &mut Run, scene: &mut Scene<'_>) {
         progress(ui, &runs::counts(run), 140.0);
         let (ended, all) = entry.progress();
         ui.label(format!("{ended} of {all} tasks"));
-        ui.label(since(ui, run.started_ms.unwrap_or(run.created_ms), run.ended_ms, scene.now));
+        ui.label(since(ui, run.runs_since_ms().unwrap_or(run.created_ms), run.ended_ms, scene.now));
     });
     ui.horizontal(|ui| {
         ui.selectable_value(&mut state.tab, Tab::Graph, "Graph");

@@ -100,7 +100,7 @@ pub(in crate::panels) fn counts(run: &RunView) -> Vec<(TaskState, u32)> {
 
 fn row(entry: &Entry, waits: usize, now: TimestampMs) -> Row {
     let view = entry.view();
-    let from = view.started_ms.unwrap_or(view.created_ms);
+    let from = view.runs_since_ms().unwrap_or(view.created_ms);
     let place = match (view.mode, &view.room) {
         (ExecutionMode::Local, _) => "local".to_owned(),
         (mode, Some(room)) => format!("{mode} in {}", one_line(room, 80)),
