@@ -3,7 +3,7 @@
 //! Its six letters, or the first of them where no other open item begins so; one that is closed only by all of
 //! them. Letters with `@` and a whole id behind them: the one of that session, or of that run where it is an
 //! approval; so programs name it, as two items may have the same letters. Where there is no such item: what a session
-//! waits at, by any name of it, or what a task waits at, by `RUN:TASK`.
+//! waits at, by any name of it, or what a task waits at, by `RUN:TASK`; if it waits at nothing, what it waited at last.
 
 use rusqlite::ToSql;
 use ulid::Ulid;
@@ -68,18 +68,22 @@ impl Reader {
         found.into_iter().next().ok_or_else(|| missing(asked))
     }
 
-    /// What a session or a task waits at.
+    /// What a session or a task waits at, or waited at last: that says why there is nothing to answer.
     fn by_owner(&self, name: &str) -> Result<KnownItem, StoreError> {
-        let open = |which: &str, of: &[&dyn ToSql]| {
-            let which = format!("closed_ms IS NULL AND {which} ORDER BY since_ms, key");
-            self.view("look an item up", |conn| select(conn, &which, of))
+        let look = |which: &str, of: &[&dyn ToSql]| {
+            let open = format!("closed_ms IS NULL AND {which} ORDER BY since_ms, key");
+            let last = format!("closed_ms IS NOT NULL AND {which} ORDER BY closed_ms DESC, key DESC LIMIT 1");
+            self.view("look an item up", |conn| {
+                let found = select(conn, &open, of)?;
+                if found.is_empty() { select(conn, &last, of) } else { Ok(found) }
+            })
         };
         let found = if let Some((run, task)) = name.split_once(':') {
             let run = self.find_run(run)?.id.0.to_bytes();
-            open("run = ?1 AND task = ?2", &[&run, &task])?
+            look("run = ?1 AND task = ?2", &[&run, &task])?
         } else {
             match self.find_session(name) {
-                Ok(session) => open("session = ?1", &[&session.id.0.to_bytes()])?,
+                Ok(session) => look("session = ?1", &[&session.id.0.to_bytes()])?,
                 Err(StoreError::NotFound { .. }) => Vec::new(),
                 Err(other) => return Err(other),
             }

@@ -359,6 +359,27 @@ fn an_item_is_found_by_the_first_of_its_letters() {
 }
 
 #[test]
+fn a_task_that_waits_no_more_names_what_it_waited_at_last() {
+    let mut story = Story::new();
+    let (first, second) = (ask(1, None), ask(2, None));
+    let name = format!("{}:a", run_id(1).short());
+    let find = |story: &Story, name: &str| story.home.readers().get().unwrap().item(name);
+    assert!(matches!(find(&story, &name), Err(StoreError::NotFound { .. })), "it never waited");
+    for ask in [&first, &second] {
+        story.add(asked(ask));
+        story.add(answered(&ask.item, 9));
+    }
+    let session = session_id(1).to_string();
+    for name in [&name, &session] {
+        let last = find(&story, name).unwrap().item;
+        assert_eq!((&last.id, last.closed.unwrap().how.as_str()), (&second.item, "answered"), "{name}");
+    }
+    let third = ask(3, None);
+    story.add(asked(&third));
+    assert_eq!(find(&story, &name).unwrap().item.id, third.item, "it waits again");
+}
+
+#[test]
 fn an_older_store_gets_the_approvals_that_wait_in_it() {
     let mut story = Story::new();
     story.add(approval("Deploy?"));

@@ -160,6 +160,14 @@ fn a_password_is_for_a_terminal_and_what_is_closed_for_nobody() {
     closed.closed = how("answered", Some("uid:7"));
     let said = check_open(&closed, 60_000).unwrap_err().detail;
     assert_eq!(said, "abcdef was answered by uid:7 1m 00s ago");
+    closed.closed.as_mut().unwrap().text = Some("the\nsecond one".into());
+    let said = check_open(&closed, 60_000).unwrap_err().detail;
+    assert_eq!(said, "abcdef was answered by uid:7 1m 00s ago: the second one");
+    closed.closed = how("withdrawn", None);
+    assert_eq!(check_open(&closed, 60_000).unwrap_err().detail, "abcdef was withdrawn 1m 00s ago");
+    closed.closed.as_mut().unwrap().text = Some("its command has ended".into());
+    let said = check_open(&closed, 60_000).unwrap_err().detail;
+    assert_eq!(said, "abcdef was withdrawn 1m 00s ago: its command has ended");
     closed.closed = how("answered", None);
     let said = check_open(&closed, 60_000).unwrap_err().detail;
     assert_eq!(said, "abcdef was over 1m 00s ago, and its answer chose nothing", "its session goes on");
