@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::asking::found;
 use super::harness::{Cis, eventually, kill_9, ulid_in};
 
 const SECRET: &str = "hunter2-correct-horse";
@@ -654,4 +655,50 @@ fn a_log_that_is_followed_is_the_log_that_is_read_later() {
             assert_eq!(followed, format!("ready\n{wanted}"), "{task}");
         }
     }
+}
+
+#[test]
+fn an_answer_is_recorded_as_it_was_typed_but_for_secrets() {
+    let cis = Cis::new().env("MY_TOKEN", SECRET);
+    let run = cis.start(
+        r#"version = 1
+[dag]
+id = "typed"
+[[tasks]]
+id = "ask"
+secrets = { TOKEN = { env = "MY_TOKEN" } }
+script = '''
+for name in one two three; do
+    printf '%s, proceed? [y/n] ' "$name"; IFS= read -r x; printf '%s' "$x" > "$E2E_WORK/$name"
+done
+'''
+"#,
+    );
+    let plain = r#"  it's "Grüße" \n %s $HOME `x`  "#;
+    let secret = format!("the token is {SECRET}!");
+    let keys = SECRET.chars().map(|key| format!("{key} ")).collect::<String>() + "Enter";
+    let (secret, keys) = (secret.as_str(), keys.as_str());
+    let answers = [
+        ("one", "--text", plain, plain),
+        ("two", "--text", secret, secret),
+        ("three", "--keys", keys, SECRET),
+    ];
+    for (name, how, given, typed) in answers {
+        let asked = eventually("the prompt waits", || {
+            let question = format!("{name}, proceed?");
+            found(&cis, |item| item["question"].as_str().is_some_and(|text| text.contains(&question)))
+        });
+        cis.ok(["answer", asked["id"].as_str().unwrap(), how, given]);
+        eventually("it was read", || (cis.read(name) == typed).then_some(()));
+    }
+    cis.wait_run(&run, "succeeded");
+    let events = cis.run(["dag", "events", &run, "--type", "session.answered", "--json"]).expect(0);
+    let events = events.json_lines();
+    let recorded: Vec<&str> = events.iter().filter_map(|event| event["body"]["text"].as_str()).collect();
+    assert_eq!(recorded, [plain, "the token is ***!", "***"]);
+    let bytes: Vec<_> = events.iter().map(|event| event["body"]["bytes"].as_u64().unwrap()).collect();
+    assert_eq!(bytes, [plain, secret, SECRET].map(|text| text.len() as u64 + 1), "with Enter");
+    cis.stop();
+    let shown = files_with(&cis.home(), SECRET);
+    assert!(shown.iter().all(|(name, _)| !name.contains(".db")), "the database has the secret: {shown:?}");
 }
