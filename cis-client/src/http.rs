@@ -39,6 +39,9 @@ pub(super) type Opened = (Response<Incoming>, SendRequest<Body>);
 /// Brings a node back that went away: true once one listens again. May wait.
 pub type Revive = dyn Fn() -> bool + Send + Sync;
 
+/// Learns that the answer to a call did not come, and that its outcome is going to be found out.
+type Broke = dyn Fn(&ClientError) + Send + Sync;
+
 /// A connection that was not used for so long is not used again: over TCP the node closes it soon (after 30 s), and
 /// what is sent at that moment is lost.
 const UNUSED_MAX: Duration = Duration::from_secs(20);
@@ -49,6 +52,9 @@ const TRIES_MAX: u32 = 3;
 const STOPPING_TIME_MAX: Duration = Duration::from_secs(15);
 /// Time between two calls to a node that is stopping.
 const STOPPING_PAUSE: Duration = Duration::from_millis(20);
+/// A patient client tries again after so long at first, and twice as long after each try, up to the maximum.
+const WAIT_FIRST: Duration = Duration::from_millis(10);
+const WAIT_MAX: Duration = Duration::from_secs(1);
 /// Maximum length of a path with its names, bytes. No name is that long, and a node refuses longer heads.
 const NAMES_BYTES_MAX: usize = 8 << 10;
 
@@ -58,9 +64,19 @@ pub struct Client {
     endpoint: Endpoint,
     /// And the header that carries it.
     token: Option<(HeaderName, HeaderValue)>,
-    revive: Option<Arc<Revive>>,
+    recovery: Recovery,
     /// None before the first call, and while a call uses it.
     kept: Mutex<Option<Kept>>,
+}
+
+/// What becomes of a call that may be repeated if the node goes away under it.
+enum Recovery {
+    /// It fails.
+    Fail,
+    /// The node is brought back.
+    Revive(Arc<Revive>),
+    /// The node is waited for.
+    Wait { patience: Duration, broke: Arc<Broke> },
 }
 
 /// A connection for the next call.
@@ -82,7 +98,8 @@ impl Client {
     #[must_use]
     pub fn new(node: impl Into<Place>, token: Option<&str>) -> Self {
         let token = token.and_then(secret).map(|token| (TOKEN_HEADER, token));
-        Self { endpoint: Endpoint::Unix(node.into()), token, revive: None, kept: Mutex::new(None) }
+        let endpoint = Endpoint::Unix(node.into());
+        Self { endpoint, token, recovery: Recovery::Fail, kept: Mutex::new(None) }
     }
 
     /// A client of the node at `https://HOST:PORT`, with a token of `cis node token create`. Connects with its first
@@ -93,15 +110,24 @@ impl Client {
     pub fn remote(url: &str, token: &str, trust: ServerTrust) -> Result<Self, ClientError> {
         let endpoint = Endpoint::remote(url, trust)?;
         let token = secret(&format!("Bearer {token}")).map(|token| (AUTHORIZATION, token));
-        Ok(Self { endpoint, token, revive: None, kept: Mutex::new(None) })
+        Ok(Self { endpoint, token, recovery: Recovery::Fail, kept: Mutex::new(None) })
     }
 
     /// The same, with a way to bring the node back: calls that may be repeated (those that only look,
     /// and those that count once by their input id) survive a node that dies under them.
     #[must_use]
     pub fn with_revive(mut self, revive: Arc<Revive>) -> Self {
-        self.revive = Some(revive);
+        self.recovery = Recovery::Revive(revive);
         self
+    }
+
+    /// A client of the same node for one command of a person. If the connection breaks under a call that may be repeated, or no answer
+    /// comes in time, it calls `broke` and finds the outcome out as soon as the node can be reached, for at most `patience`. A call that
+    /// was certainly not sent fails at once.
+    #[must_use]
+    pub fn patient(&self, patience: Duration, broke: impl Fn(&ClientError) + Send + Sync + 'static) -> Self {
+        let recovery = Recovery::Wait { patience, broke: Arc::new(broke) };
+        Self { endpoint: self.endpoint.clone(), token: self.token.clone(), recovery, kept: Mutex::new(None) }
     }
 
     /// Where the node is, for people: its socket's path, or its URL.
@@ -168,7 +194,42 @@ impl Client {
         &self,
         attempt: impl Fn() -> F,
     ) -> Result<T, ClientError> {
+        if let Recovery::Wait { patience, broke } = &self.recovery {
+            return self.repeat_patiently(*patience, &**broke, attempt).await;
+        }
         self.repeat_if(attempt, |error| matches!(error, ClientError::Io { .. })).await
+    }
+
+    /// Repeats a call whose answer did not come, until it comes or the patience is over.
+    async fn repeat_patiently<T, F: Future<Output = Result<T, ClientError>>>(
+        &self,
+        patience: Duration,
+        broke: &Broke,
+        attempt: impl Fn() -> F,
+    ) -> Result<T, ClientError> {
+        let (mut lost, mut give_up, mut pause) = (0, None, WAIT_FIRST);
+        loop {
+            let error = match attempt().await {
+                Err(error @ (ClientError::Io { .. } | ClientError::Timeout { .. })) => {
+                    lost += 1;
+                    error
+                }
+                // If nothing was sent yet, a person decides whether it is still wanted when the node is back.
+                Err(error) if lost > 0 && (error.is_disconnected() || error.is_unprocessed()) => error,
+                answer => return answer,
+            };
+            let now = Instant::now();
+            let give_up = *give_up.get_or_insert_with(|| {
+                broke(&error);
+                now + patience
+            });
+            if lost >= TRIES_MAX || now >= give_up {
+                return Err(error);
+            }
+            // Nothing tells when a node can be reached again.
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(WAIT_MAX);
+        }
     }
 
     /// Sends a call again that no node has processed, if a node can be brought back. A call that may have arrived is not repeated.
@@ -190,7 +251,7 @@ impl Client {
             let error = match attempt().await {
                 Err(error) if error.is_unprocessed() => {
                     let since = *stopping_since.get_or_insert_with(Instant::now);
-                    if self.revive.is_none() || since.elapsed() >= STOPPING_TIME_MAX {
+                    if !matches!(self.recovery, Recovery::Revive(_)) || since.elapsed() >= STOPPING_TIME_MAX {
                         return Err(error);
                     }
                     // Nothing tells when it has ended: asked again.
@@ -216,7 +277,8 @@ impl Client {
     /// Brings the node back, if there is a way to do so. Returns whether the node is back. If the caller stops waiting, the attempt
     /// continues.
     pub(super) async fn bring_back(&self) -> bool {
-        let Some(revive) = self.revive.clone() else { return false };
+        let Recovery::Revive(revive) = &self.recovery else { return false };
+        let revive = Arc::clone(revive);
         tokio::task::spawn_blocking(move || revive()).await.unwrap_or(false)
     }
 

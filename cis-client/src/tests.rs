@@ -496,6 +496,14 @@ fn caller() -> String {
     r#"{"name":"uid:1","via":"socket","role":"operator","operations":[]}"#.to_owned()
 }
 
+/// A session as a node shows it.
+fn session_view(ended: &str) -> String {
+    format!(
+        r#"{{"id":"{RUN}","run":null,"task":null,"attempt":null,"name":null,"state":"exited","pid":null,"tty":true,
+        "size":null,"command":"sh","created_ms":1,"ended_ms":{ended},"exit_code":null}}"#
+    )
+}
+
 /// Does what `call` does against a node that answers `before`, dies when it is asked to act, and comes back to answer
 /// `after`. Returns the requests: method and path.
 async fn across_a_death<T>(
@@ -590,16 +598,41 @@ async fn a_retry_and_a_kill_are_done_once_although_the_node_died() {
     assert_eq!(view.last_offset, 9);
     assert_eq!(asked.iter().filter(|asked| asked.starts_with("POST")).count(), 1, "{asked:?}");
 
-    let session = |ended: &str| {
-        format!(
-            r#"{{"id":"{RUN}","run":null,"task":null,"attempt":null,"name":null,"state":"exited","pid":null,"tty":true,
-            "size":null,"command":"sh","created_ms":1,"ended_ms":{ended},"exit_code":null}}"#
-        )
-    };
     let kill = async |client: &Client| client.kill_session("s", &KillSession::default()).await;
     let (ask, look) = ("POST /v1/sessions/s/kill", "GET /v1/sessions/s");
-    let ((), asked) = across_a_death(&[], &[session("7")], kill).await;
+    let ((), asked) = across_a_death(&[], &[session_view("7")], kill).await;
     assert_eq!(asked, [ask, look]);
-    let ((), asked) = across_a_death(&[], &[session("null"), String::new()], kill).await;
+    let ((), asked) = across_a_death(&[], &[session_view("null"), String::new()], kill).await;
     assert_eq!(asked, [ask, look, ask], "its processes get one signal, however often it is asked");
+}
+
+#[tokio::test]
+async fn a_patient_client_finds_out_what_became_of_a_call_whose_answer_did_not_come() {
+    let place = Place::new();
+    let broke = std::sync::Arc::new(AtomicUsize::new(0));
+    let counted = std::sync::Arc::clone(&broke);
+    let count = move |_: &ClientError| {
+        counted.fetch_add(1, Ordering::Relaxed);
+    };
+    let client = Client::new(&place.path, None).patient(Duration::from_secs(60), count);
+    let unsent = client.kill_session("s", &KillSession::default()).await.unwrap_err();
+    assert!(matches!(unsent, ClientError::NotRunning { .. }), "{unsent}");
+    assert_eq!(broke.load(Ordering::Relaxed), 0, "it is certain that nothing was done");
+
+    let listener = place.listen();
+    let path = place.path.clone();
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let kill = read_request(&mut stream).await;
+        // The node is away; a client that tries now finds nobody.
+        drop((stream, listener));
+        std::fs::remove_file(&path).unwrap();
+        tokio::time::sleep(Duration::from_millis(40)).await;
+        let listener = UnixListener::bind(&path).unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        [kill, answer_whole(&mut stream, &session_view("7")).await]
+    });
+    client.kill_session("s", &KillSession::default()).await.unwrap();
+    assert_eq!(server.await.unwrap(), ["POST /v1/sessions/s/kill", "GET /v1/sessions/s"]);
+    assert_eq!(broke.load(Ordering::Relaxed), 1);
 }

@@ -19,6 +19,8 @@ use cis_local::now_ms;
 const FRAME: Duration = Duration::from_micros(16_600);
 /// Notes are shown for so long, ms.
 const NOTE_MS: i64 = 8_000;
+/// Number of commands without an outcome that are shown at a time; the others follow when these are dismissed or known.
+const UNCONFIRMED_SHOWN: usize = 3;
 /// Of what a node says of its state, or of a command, so many characters are shown.
 const WORDS_MAX: usize = 400;
 /// Height of the status line.
@@ -104,8 +106,8 @@ impl Dashboard {
         self.keys(ui);
         egui::Panel::top("bar").show(ui, |ui| self.bar(ui, &model, now));
         status(ui, &model);
-        notes(ui, &model, now);
         let to = self.to.clone();
+        notes(ui, &model, &to, now);
         let refusal = model.refusal();
         let mut scene = Scene { model: &model, to: &to, now, go: None, pick: None, refusal };
         egui::CentralPanel::default().show(ui, |ui| match self.at {
@@ -302,13 +304,22 @@ fn standing(model: &Model) -> String {
     one_line(&parts.join(" · "), WORDS_MAX)
 }
 
-/// What became of commands, for a while.
-fn notes(ui: &mut Ui, model: &Model, now: i64) {
+/// Commands whose outcome is unknown, and for a while what became of others.
+fn notes(ui: &mut Ui, model: &Model, to: &Sender, now: i64) {
     let fresh: Vec<_> = model.notes.iter().rev().filter(|note| now - note.at_ms < NOTE_MS).take(3).collect();
-    if fresh.is_empty() {
+    if fresh.is_empty() && model.unconfirmed.is_empty() {
         return;
     }
     egui::Panel::bottom("notes").show(ui, |ui| {
+        for (command, text) in model.unconfirmed.iter().rev().take(UNCONFIRMED_SHOWN) {
+            ui.horizontal_wrapped(|ui| {
+                mark(ui, Mark::Broken, "not confirmed");
+                ui.label(one_line(&format!("Not confirmed: {text}"), WORDS_MAX));
+                if ui.button("Dismiss").clicked() {
+                    to.send(Command::Dismiss(*command));
+                }
+            });
+        }
         for note in fresh {
             ui.horizontal_wrapped(|ui| {
                 let (state, word) = match note.tone {

@@ -110,6 +110,8 @@ pub enum Command {
     Ring,
     /// Tries to reach the node at once.
     Reconnect,
+    /// A person has read that nobody knows what became of the command with this number.
+    Dismiss(u64),
 }
 
 /// A place for one answer: whoever asked looks into it.

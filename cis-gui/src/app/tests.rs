@@ -546,3 +546,18 @@ fn a_question_about_one_thing_is_no_answer_about_another() {
     stage.click("test");
     assert!(stage.shows("End session") && !stage.shows("Really end it"));
 }
+
+#[test]
+fn a_command_that_was_not_confirmed_is_shown_until_its_outcome_is_known_or_it_is_dismissed() {
+    let mut stage = stage();
+    stage.shared.apply(Update::Unconfirmed(3, "Cancel: the connection broke".into()));
+    stage.steps();
+    assert!(stage.shows("Not confirmed: Cancel: the connection broke"));
+    stage.click("Dismiss");
+    assert!(stage.sent().iter().any(|command| matches!(command, Command::Dismiss(3))));
+    stage.shared.apply(Update::Confirmed(3));
+    stage.steps();
+    assert!(!stage.shows("Not confirmed"));
+    (0..200).for_each(|n| stage.shared.apply(Update::Unconfirmed(n, String::new())));
+    assert_eq!(stage.shared.model().unconfirmed.len(), 50, "they are bounded");
+}

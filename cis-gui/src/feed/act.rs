@@ -9,6 +9,7 @@ use cis_core::api::{
 };
 use cis_core::identity::Right;
 
+use super::unconfirmed::Line;
 use super::{Shared, files, problem, save};
 use crate::command::{Command, Slot, Verb};
 use crate::model::{Tone, Want};
@@ -18,6 +19,22 @@ const LOG_BYTES: usize = 256 * 1024;
 
 /// Carries one out and says what became of it.
 pub(super) async fn act(client: Arc<Client>, shared: Arc<Shared>, command: Command) {
+    let Some((line, patient)) = Line::of(&command, &client, &shared) else {
+        return look(&client, &shared, command).await;
+    };
+    let outcome = change(&patient, &shared, command).await;
+    let is_unknown = line.end(outcome.as_ref().and_then(|outcome| outcome.as_ref().err()));
+    shared.want([Want::Inbox].into());
+    match outcome {
+        Some(Ok(text)) => shared.note(Tone::Good, text, None),
+        Some(Err(failed)) if !is_unknown => shared.note(Tone::Bad, failed.detail, failed.hint),
+        // The line says it, or the panel.
+        Some(Err(_)) | None => {}
+    }
+}
+
+/// Changes something. Returns what a note says of it, if a note does.
+async fn change(client: &Client, shared: &Shared, command: Command) -> Option<Result<String, Problem>> {
     let outcome = match command {
         Command::Answer { item, with, hash, again, reason, slot } => {
             let hash = Some(hash).filter(|hash| !hash.is_empty());
@@ -32,7 +49,7 @@ pub(super) async fn act(client: Arc<Client>, shared: Arc<Shared>, command: Comma
                 Ok(receipt) => Ok(format!("Answered: {}", receipt.text)),
                 Err(failed) => Err(failed.clone()),
             };
-            fill(&shared, &slot, receipt);
+            fill(shared, &slot, receipt);
             told
         }
         Command::Steer(run, verb) => {
@@ -60,45 +77,54 @@ pub(super) async fn act(client: Arc<Client>, shared: Arc<Shared>, command: Comma
             .await
             .map(|kept| format!("Kept in {}; nothing was sent", kept.path))
             .map_err(problem),
+        Command::Submit(new, slot) => {
+            fill(shared, &slot, files::submit(client, *new).await);
+            return None;
+        }
+        _ => return None,
+    };
+    Some(outcome)
+}
+
+/// Looks at something; the answer goes into a slot.
+async fn look(client: &Client, shared: &Shared, command: Command) {
+    match command {
         Command::Why(run, task, slot) => {
-            return fill(&shared, &slot, client.why(&run.to_string(), &task).await.map_err(problem));
+            fill(shared, &slot, client.why(&run.to_string(), &task).await.map_err(problem));
         }
         Command::Explain(session, slot) => {
-            return fill(&shared, &slot, client.explain(&session.to_string()).await.map_err(problem));
+            fill(shared, &slot, client.explain(&session.to_string()).await.map_err(problem));
         }
         Command::Times(run, slot) => {
             let times = client.run_time(&run.to_string(), &ReadTime::default()).await;
-            return fill(&shared, &slot, times.map_err(problem));
+            fill(shared, &slot, times.map_err(problem));
         }
         Command::Inspect(slot) => {
             shared.want([Want::Node, Want::Groups, Want::Sessions].into());
-            return fill(&shared, &slot, client.matrix_account().await.map_err(problem));
+            fill(shared, &slot, client.matrix_account().await.map_err(problem));
         }
         Command::ListNodes(slot) => {
             let nodes = client.nodes(None).await.map(|nodes| nodes.items);
-            return fill(&shared, &slot, nodes.map_err(problem));
+            fill(shared, &slot, nodes.map_err(problem));
         }
         Command::Admit(admit, slot) => {
             let nodes = client.admit_node(&admit).await.map(|nodes| nodes.items).map_err(problem);
             if let Ok(nodes) = &nodes {
                 shared.note(Tone::Good, admitted(&admit, nodes), None);
             }
-            return fill(&shared, &slot, nodes);
+            fill(shared, &slot, nodes);
         }
         Command::Browse(path, slot) => {
-            return fill(&shared, &slot, blocking(move || files::browse(&path)).await);
+            fill(shared, &slot, blocking(move || files::browse(&path)).await);
         }
         Command::Read(path, slot) => {
-            return fill(&shared, &slot, blocking(move || files::read(&path)).await);
-        }
-        Command::Submit(new, slot) => {
-            return fill(&shared, &slot, files::submit(&client, *new).await);
+            fill(shared, &slot, blocking(move || files::read(&path)).await);
         }
         Command::Save(run, task, file, slot) => {
-            return fill(&shared, &slot, save::save(&client, &run.to_string(), &task, &file).await);
+            fill(shared, &slot, save::save(client, &run.to_string(), &task, &file).await);
         }
         Command::Log(run, task, attempt, slot) => {
-            return fill(&shared, &slot, log(&client, &run.to_string(), &task, attempt).await);
+            fill(shared, &slot, log(client, &run.to_string(), &task, attempt).await);
         }
         Command::SessionLog(session, slot) => {
             let how = ReadLog { plain: true, ..ReadLog::default() };
@@ -106,15 +132,20 @@ pub(super) async fn act(client: Arc<Client>, shared: Arc<Shared>, command: Comma
                 Ok(log) => end(log).await,
                 Err(error) => Err(problem(error)),
             };
-            return fill(&shared, &slot, log);
+            fill(shared, &slot, log);
         }
-        // Those that the feed itself takes.
-        Command::Look(_) | Command::Open(_) | Command::Reconnect | Command::Ring => return,
-    };
-    shared.want([Want::Inbox].into());
-    match outcome {
-        Ok(text) => shared.note(Tone::Good, text, None),
-        Err(failed) => shared.note(Tone::Bad, failed.detail, failed.hint),
+        // Those that change something, and those that the feed itself takes.
+        Command::Answer { .. }
+        | Command::Steer(..)
+        | Command::Retry(..)
+        | Command::Kill(_)
+        | Command::Report(..)
+        | Command::Submit(..)
+        | Command::Look(_)
+        | Command::Open(_)
+        | Command::Reconnect
+        | Command::Dismiss(_)
+        | Command::Ring => {}
     }
 }
 

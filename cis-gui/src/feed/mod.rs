@@ -11,9 +11,10 @@ mod line;
 mod load;
 mod save;
 mod shows;
+mod unconfirmed;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -69,6 +70,8 @@ pub struct Shared {
     rings: AtomicBool,
     /// The window has the keys.
     focused: AtomicBool,
+    /// Number of the newest command that changes something.
+    newest: AtomicU64,
 }
 
 impl std::fmt::Debug for Shared {
@@ -94,6 +97,7 @@ impl Shared {
             rung: Notify::new(),
             rings: AtomicBool::new(true),
             focused: AtomicBool::new(false),
+            newest: AtomicU64::new(0),
         })
     }
 
@@ -220,6 +224,7 @@ pub fn start(client: Client, shared: &Arc<Shared>) -> std::io::Result<Sender> {
             while let Some(command) = commands.recv().await {
                 match command {
                     Command::Reconnect => shared.at_once.notify_one(),
+                    Command::Dismiss(number) => shared.apply(Update::Confirmed(number)),
                     Command::Ring => {
                         tokio::spawn(bell::try_one(Arc::clone(&shared)));
                     }

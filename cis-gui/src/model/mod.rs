@@ -13,7 +13,7 @@ mod update;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cis_core::api::{GroupView, InboxItem, NodeView};
 use cis_core::event::{Event, EventBody};
@@ -55,6 +55,8 @@ pub struct Model {
     pub events: EventLog,
     /// What became of commands, oldest first.
     pub notes: Vec<Note>,
+    /// Commands whose answers did not come, by their numbers: what is said of them until their outcome is known.
+    pub unconfirmed: BTreeMap<u64, String>,
     rings: Vec<Ring>,
     version: u64,
 }
@@ -96,6 +98,13 @@ impl Model {
                 }
                 self.notes.push(note);
             }
+            Update::Unconfirmed(command, text) => {
+                self.unconfirmed.insert(command, text);
+                if self.unconfirmed.len() > NOTES_MAX {
+                    self.unconfirmed.pop_first();
+                }
+            }
+            Update::Confirmed(command) => drop(self.unconfirmed.remove(&command)),
         }
     }
 

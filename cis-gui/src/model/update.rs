@@ -79,6 +79,10 @@ pub enum Update {
     Events(Vec<Event>),
     /// What became of a command.
     Note(Note),
+    /// The answer to the command with this number did not come; the text says what is done about it.
+    Unconfirmed(u64, String),
+    /// What became of that command is known, or a person has read that it is not.
+    Confirmed(u64),
 }
 
 /// What the model lacks.
