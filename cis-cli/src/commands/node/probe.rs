@@ -12,6 +12,9 @@ use crate::lock_holders::{UnresponsiveNode, unresponsive_node, untrusted};
 /// A node that works answers within this time, also when it is busy.
 const ANSWER_TIME_MAX: Duration = Duration::from_millis(4500);
 
+/// Time after which a node that was ending is asked again.
+pub(crate) const ENDING_PAUSE: Duration = Duration::from_millis(20);
+
 /// What there is.
 pub(crate) enum Probe {
     /// It answers.
@@ -26,10 +29,17 @@ pub(crate) enum Probe {
 pub(crate) async fn probe(context: &Context) -> Result<Probe, CliError> {
     let client = context.client_of_running()?;
     let asked = async {
-        match client.node().await {
-            // It died while it was asked: what is true now?
-            Err(ClientError::Io { .. }) => client.node().await,
-            answer => answer,
+        let mut died = false;
+        loop {
+            match client.node().await {
+                // It died while it was asked: what is true now?
+                Err(ClientError::Io { .. }) if !died => died = true,
+                // It is ending. Nothing tells when it has ended: asked again.
+                Err(error) if error.is_unprocessed() && !context.is_remote() => {
+                    tokio::time::sleep(ENDING_PAUSE).await;
+                }
+                answer => return answer,
+            }
         }
     };
     match tokio::time::timeout(ANSWER_TIME_MAX, asked).await {

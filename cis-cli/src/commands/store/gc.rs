@@ -1,7 +1,6 @@
 //! `cis store gc`.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use cis_core::api::{CleanReport, CleanStore};
 use cis_core::event::{Actor, ActorKind, Via};
@@ -10,7 +9,7 @@ use cis_local::ConnectError;
 use cis_node::config::{Kind, Value};
 use cis_node::upkeep;
 
-use crate::commands::node::probe::{Probe, probe};
+use crate::commands::node::probe::{ENDING_PAUSE, Probe, probe};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::lock_holders;
@@ -47,9 +46,6 @@ fn time(text: &str) -> Result<u64, String> {
 fn size(text: &str) -> Result<u64, String> {
     limit(Kind::SizeOrUnlimited, text)
 }
-
-/// Time after which a node that was ending is looked for again.
-const ENDING_PAUSE: Duration = Duration::from_millis(20);
 
 /// The largest number of the API: a JSON number that every program reads exactly (RFC 8259, section 6).
 const UNLIMITED: u64 = (1 << 53) - 1;
@@ -108,7 +104,8 @@ async fn clean_by_node(context: &Context, request: &CleanStore) -> Result<Option
     }
     match context.client_of_running()?.clean_store(request).await {
         Ok(report) => Ok(Some(report)),
-        Err(error) if (error.is_unprocessed() || error.is_disconnected()) && was_ending(context) => Ok(None),
+        Err(error) if error.is_unprocessed() && context.may_start_node() => Ok(None),
+        Err(error) if error.is_disconnected() && was_ending(context) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
