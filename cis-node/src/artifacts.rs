@@ -21,7 +21,9 @@ use rustix::fs::{Mode, fchmod};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
-use super::files::{FilesError, Globs, KnownFiles, Limits, STAGING, Stop, Tree, find, pieces};
+use super::files::{
+    FilesError, Found, Globs, KnownFiles, Limits, STAGING, Stop, Tree, check_still_matched, find, pieces,
+};
 use super::upload_ahead::UploadAhead;
 use cis_core::event::{ArtifactRecord, FileReaders};
 use cis_core::ids::BlobId;
@@ -86,22 +88,34 @@ fn collect_with(
     how: &Collecting<'_>,
     stop: &Stop,
 ) -> Result<Vec<ArtifactRecord>, FilesError> {
-    let Collecting { blobs, known, ahead, redactor, bytes_max } = *how;
-    let mut tree = Tree::open(cwd).map_err(|source| FilesError::Read { path: cwd.to_owned(), source })?;
+    let tree = Tree::open(cwd).map_err(|source| FilesError::Read { path: cwd.to_owned(), source })?;
     let globs = Globs::new(globs)?;
     let limits = Limits { found_max: FILES_MAX, seen_max: SEEN_MAX };
-    let mut total = 0;
-    let mut kept = Vec::new();
     let found = find(&tree, &globs, false, limits, stop)?;
-    check_names(found.iter().filter_map(|found| found.path.to_str()), redactor)?;
-    let mut dirs = HashMap::new();
-    for found in found {
-        let full = cwd.join(&found.path);
+    check_names(found.iter().filter_map(|found| found.path.to_str()), how.redactor)?;
+    keep_found(tree, &globs, &found, how, stop)
+}
+
+/// Keeps the files of a search. One that vanished since is left out, as if the search had come later.
+fn keep_found(
+    mut tree: Tree,
+    globs: &Globs,
+    all: &[Found],
+    how: &Collecting<'_>,
+    stop: &Stop,
+) -> Result<Vec<ArtifactRecord>, FilesError> {
+    let Collecting { blobs, known, ahead, bytes_max, .. } = *how;
+    let (mut total, mut kept, mut dirs) = (0, Vec::new(), HashMap::new());
+    for found in all {
+        let full = tree.path().join(&found.path);
         let path = match found.path.to_str() {
             Some(path) => path.to_owned(),
             None => return Err(FilesError::NotUtf8 { path: full }),
         };
-        let file = tree.file(&found.path)?;
+        let file = match tree.file(&found.path) {
+            Err(error) if error.is_gone() => continue,
+            file => file?,
+        };
         let metadata = file.metadata().map_err(|source| FilesError::Read { path: full.clone(), source })?;
         // Its size may change while it is read.
         if total + metadata.len() > bytes_max {
@@ -142,6 +156,9 @@ fn collect_with(
             known.note(&metadata, &after, &blob);
         }
         kept.push(ArtifactRecord { path, blob, size: read, executable, readers });
+    }
+    if kept.len() < all.len() {
+        check_still_matched(globs, kept.iter().map(|record| Path::new(&record.path)), tree.path())?;
     }
     Ok(kept)
 }

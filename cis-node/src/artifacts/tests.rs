@@ -54,6 +54,26 @@ impl Place {
 }
 
 #[test]
+fn a_file_that_vanishes_after_the_search_is_left_out_unless_its_glob_has_no_other() {
+    let place = Place::new();
+    let (gone, redactor, stop) = (place.write("out/a", "1"), Redactor::default(), Stop::default());
+    place.write("out/b", "2");
+    let how = Collecting { blobs: &place.blobs, known: None, ahead: None, redactor: &redactor, bytes_max: 9 };
+    let search = |glob: &str| {
+        let (tree, globs) = (Tree::open(&place.cwd()).unwrap(), Globs::new(&[glob.to_owned()]).unwrap());
+        let limits = Limits { found_max: FILES_MAX, seen_max: SEEN_MAX };
+        let found = find(&tree, &globs, false, limits, &stop).unwrap();
+        (tree, globs, found)
+    };
+    let (all, one) = (search("out/*"), search("out/a"));
+    fs::remove_file(gone).unwrap();
+    let kept = keep_found(all.0, &all.1, &all.2, &how, &stop).unwrap();
+    assert_eq!(kept.iter().map(|file| &*file.path).collect::<Vec<_>>(), ["out/b"]);
+    let refused = keep_found(one.0, &one.1, &one.2, &how, &stop).unwrap_err();
+    assert!(matches!(refused, FilesError::Nothing { .. }), "{refused}");
+}
+
+#[test]
 fn what_was_kept_comes_back_as_it_was() {
     let place = Place::new();
     place.write("out/b/tool", "#!/bin/sh\n");

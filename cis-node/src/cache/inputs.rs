@@ -12,7 +12,7 @@ use std::path::Path;
 use rustix::fs::{OFlags, readlinkat};
 use rustix::io::Errno;
 
-use crate::files::{FilesError, Found, Globs, Kind, Limits, Stop, Tree, find, split};
+use crate::files::{FilesError, Found, Globs, Kind, Limits, Stop, Tree, check_still_matched, find, split};
 
 const LIMITS: Limits = Limits { found_max: 500_000, seen_max: 2_000_000 };
 
@@ -31,30 +31,36 @@ pub(super) enum Input<'a> {
     Link(&'a [u8]),
 }
 
-/// Gets the name below the directory, and the full path.
+/// Gets the name below the directory, and the full path. If a link vanished meanwhile, it must fail before it has taken anything.
 type Take<'a> = dyn FnMut(&Path, &Path, Input<'_>) -> Result<(), FilesError> + 'a;
 
-/// How many files and links the globs match, and then each of them.
+/// The files and links that the globs match.
 pub(super) struct Inputs {
     tree: Tree,
+    globs: Globs,
     found: Vec<Found>,
 }
 
 impl Inputs {
     pub(super) fn find(cwd: &Path, globs: &[String], stop: &Stop) -> Result<Self, FilesError> {
         let tree = Tree::open(cwd).map_err(|source| FilesError::Read { path: cwd.to_owned(), source })?;
-        let found = find(&tree, &Globs::new(globs)?, true, LIMITS, stop)?;
-        Ok(Self { tree, found })
+        let globs = Globs::new(globs)?;
+        let found = find(&tree, &globs, true, LIMITS, stop)?;
+        Ok(Self { tree, globs, found })
     }
 
-    /// Links that the globs match count once, whatever they lead to.
-    pub(super) fn len(&self) -> usize {
-        self.found.len()
-    }
-
-    pub(super) fn visit(self, stop: &Stop, take: &mut Take<'_>) -> Result<(), FilesError> {
-        let Self { tree, found } = self;
-        Visit { seen: HashSet::new(), depth: 0, stop, take }.all(tree, &found, Path::new(""))
+    /// Gives each of them to `take`, and returns how many the globs match. A link counts once, whatever it leads to. What vanished since the
+    /// search is not among them, as if the search had come later.
+    pub(super) fn visit(self, stop: &Stop, take: &mut Take<'_>) -> Result<usize, FilesError> {
+        let Self { tree, globs, found } = self;
+        let dir = tree.path().to_owned();
+        let gone = Visit { seen: HashSet::new(), depth: 0, stop, take }.all(tree, &found, Path::new(""))?;
+        if !gone.is_empty() {
+            // Both are in the order of their paths.
+            let left = found.iter().filter(|one| gone.binary_search(one).is_err());
+            check_still_matched(&globs, left.map(|one| one.path.as_path()), &dir)?;
+        }
+        Ok(found.len() - gone.len())
     }
 }
 
@@ -68,23 +74,39 @@ struct Visit<'a, 'b> {
 }
 
 impl Visit<'_, '_> {
-    /// What was found below a directory that has this name.
-    fn all(&mut self, mut tree: Tree, found: &[Found], name: &Path) -> Result<(), FilesError> {
-        for Found { path, kind } in found {
+    /// What was found below a directory that has this name. Returns which of it vanished meanwhile.
+    fn all<'f>(
+        &mut self,
+        mut tree: Tree,
+        found: &'f [Found],
+        name: &Path,
+    ) -> Result<Vec<&'f Found>, FilesError> {
+        let mut gone = Vec::new();
+        for one in found {
+            let Found { path, kind } = one;
             self.stop.check()?;
             let (full, name) = (tree.path().join(path), name.join(path));
             match kind {
-                Kind::File => (self.take)(&name, &full, Input::File(&tree.file(path)?))?,
+                Kind::File => match tree.file(path) {
+                    Ok(file) => (self.take)(&name, &full, Input::File(&file))?,
+                    Err(error) if error.is_gone() => gone.push(one),
+                    Err(error) => return Err(error),
+                },
                 Kind::Link => {
                     let (parent, last) = split(path);
                     let target = tree.dir(parent).and_then(|dir| Ok(readlinkat(dir, last, Vec::new())?));
-                    let target = target.map_err(|source| FilesError::Read { path: full.clone(), source })?;
-                    (self.take)(&name, &full, Input::Link(target.to_bytes()))?;
-                    self.follow(&name, &full)?;
+                    let taken = target
+                        .map_err(|source| FilesError::Read { path: full.clone(), source })
+                        .and_then(|target| (self.take)(&name, &full, Input::Link(target.to_bytes())));
+                    match taken {
+                        Ok(()) => self.follow(&name, &full)?,
+                        Err(error) if error.is_gone() => gone.push(one),
+                        Err(error) => return Err(error),
+                    }
                 }
             }
         }
-        Ok(())
+        Ok(gone)
     }
 
     /// What a link leads to. The task runs as the same user: what cannot be read here, it cannot read either.
@@ -110,7 +132,7 @@ impl Visit<'_, '_> {
             found => found,
         };
         self.depth += 1;
-        let visited = found.and_then(|found| self.all(tree, &found, name)).map_err(behind_link);
+        let visited = found.and_then(|found| self.all(tree, &found, name).map(drop)).map_err(behind_link);
         self.depth -= 1;
         visited
     }

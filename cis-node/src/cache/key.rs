@@ -33,10 +33,7 @@ impl Parts {
     }
 
     pub(super) fn add(&mut self, name: &str, bytes: &[u8]) {
-        self.0.update((name.len() as u64).to_le_bytes());
-        self.0.update(name.as_bytes());
-        self.0.update((bytes.len() as u64).to_le_bytes());
-        self.0.update(bytes);
+        write_part(name, bytes, &mut |piece| self.0.update(piece));
     }
 
     pub(super) fn count(&mut self, name: &str, count: usize) {
@@ -46,6 +43,14 @@ impl Parts {
     /// The key, as hexadecimal digits.
     pub(super) fn hash(self) -> String {
         hex::encode(self.0.finalize())
+    }
+}
+
+/// Writes a part: its name and its bytes, each after its length.
+fn write_part(name: &str, bytes: &[u8], write: &mut dyn FnMut(&[u8])) {
+    for field in [name.as_bytes(), bytes] {
+        write(&(field.len() as u64).to_le_bytes());
+        write(field);
     }
 }
 
@@ -154,28 +159,50 @@ impl Recipe {
         artifacts: &Globs,
         stop: &Stop,
     ) -> Result<NotedKey, FilesError> {
-        let (mut parts, mut stamps) = (self.0.clone(), Stamps::default());
+        let mut parts = self.0.clone();
         parts.count("inputs", inputs.len());
-        if !inputs.is_empty() {
-            let inputs = Inputs::find(cwd, inputs, stop)?;
-            parts.count("files", inputs.len());
-            inputs.visit(stop, &mut |name, full, input| {
-                parts.add("path", bytes_of(name));
-                if artifacts.matching(name).is_empty() {
-                    stamps.add(name, full, &input)?;
-                }
-                match input {
-                    Input::Link(target) => parts.add("link", target),
-                    Input::File(file) => content(file, full, &mut parts, stop)?,
-                }
-                Ok(())
-            })?;
-        }
+        let stamps = if inputs.is_empty() {
+            Stamps::default()
+        } else {
+            add_inputs(Inputs::find(cwd, inputs, stop)?, artifacts, &mut parts, stop)?
+        };
         Ok(NotedKey::new(parts.hash(), stamps))
     }
 }
 
-fn content(file: &File, full: &Path, parts: &mut Parts, stop: &Stop) -> Result<(), FilesError> {
+/// Adds how many input files there are, and each of them. Returns their stamps.
+fn add_inputs(
+    inputs: Inputs,
+    artifacts: &Globs,
+    parts: &mut Parts,
+    stop: &Stop,
+) -> Result<Stamps, FilesError> {
+    // Their number comes first in the key, and is known when all of them were opened.
+    let (mut stamps, mut files) = (Stamps::default(), Vec::new());
+    let count = inputs.visit(stop, &mut |name, full, input| {
+        if artifacts.matching(name).is_empty() {
+            stamps.add(name, full, &input)?;
+        }
+        let mut add = |part: &str, bytes: &[u8]| {
+            write_part(part, bytes, &mut |piece| files.extend_from_slice(piece));
+        };
+        add("path", bytes_of(name));
+        match input {
+            Input::Link(target) => add("link", target),
+            Input::File(file) => {
+                let (kind, hash) = content(file, full, stop)?;
+                add(kind, &hash);
+            }
+        }
+        Ok(())
+    })?;
+    parts.count("files", count);
+    parts.0.update(&files);
+    Ok(stamps)
+}
+
+/// What kind of file it is, and the hash of its content.
+fn content(file: &File, full: &Path, stop: &Stop) -> Result<(&'static str, [u8; 32]), FilesError> {
     let unreadable = |source| FilesError::Read { path: full.to_owned(), source };
     let meta = file.metadata().map_err(unreadable)?;
     let mut content = Sha256::new();
@@ -184,8 +211,7 @@ fn content(file: &File, full: &Path, parts: &mut Parts, stop: &Stop) -> Result<(
         Ok(())
     })?;
     let name = if meta.permissions().mode() & 0o111 != 0 { "program" } else { "file" };
-    parts.add(name, &content.finalize());
-    Ok(())
+    Ok((name, content.finalize().into()))
 }
 
 #[cfg(test)]

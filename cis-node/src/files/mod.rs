@@ -21,7 +21,7 @@ pub(super) use glob::Globs;
 pub(super) use known::{KnownFiles, stamp_of};
 pub(super) use place::{Staged, Staging, fits};
 pub(super) use tree::{Tree, split};
-pub(super) use walk::{Found, Kind, Limits, find};
+pub(super) use walk::{Found, Kind, Limits, check_still_matched, find};
 
 /// Directories in which files wait for their places begin so; no search looks into them.
 pub(super) const STAGING: &str = ".cis-restore-";
@@ -98,6 +98,11 @@ pub(super) enum FilesError {
 }
 
 impl FilesError {
+    /// Whether a file that was found is not there any more.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self, Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     /// Whether the machine is short of something, or broken: it is no matter of the files.
     pub(super) fn is_shortage(&self) -> bool {
         match self {

@@ -73,6 +73,27 @@ pub(crate) fn find(
     Ok(walk.found)
 }
 
+/// Checks that each glob still has a match in `left`: what remains of the files of [`find`] if some of them vanished.
+///
+/// # Errors
+/// A glob that matches nothing of it.
+pub(crate) fn check_still_matched<'a>(
+    globs: &Globs,
+    left: impl Iterator<Item = &'a Path>,
+    dir: &Path,
+) -> Result<(), FilesError> {
+    let mut has_match = vec![false; globs.all.len()];
+    for path in left {
+        for index in globs.matching(path) {
+            has_match[index] = true;
+        }
+    }
+    match globs.all.iter().zip(has_match).find(|(_, has_match)| !has_match) {
+        Some((one, _)) => Err(nothing(&one.text, Tally::default(), dir)),
+        None => Ok(()),
+    }
+}
+
 fn nothing(glob: &str, tally: Tally, dir: &Path) -> FilesError {
     let hint = if tally.dirs > 0 {
         format!(" (it matches a directory: `{}/**` is what is in it)", glob.trim_end_matches('/'))
