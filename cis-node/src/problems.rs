@@ -107,6 +107,7 @@ pub(crate) fn store_problem(error: &StoreError) -> Problem {
         StoreError::Missing { .. }
         | StoreError::Full { .. }
         | StoreError::ReadOnly { .. }
+        | StoreError::Descriptors { .. }
         | StoreError::Io { .. } => ProblemKind::Unavailable,
         _ => ProblemKind::Internal,
     };

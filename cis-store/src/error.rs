@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
+use rustix::io::Errno;
 
 use super::room::try_room;
 use cis_core::api::{Problem, ProblemKind};
@@ -81,6 +82,14 @@ pub enum StoreError {
         path: PathBuf,
         /// What the system says.
         detail: String,
+    },
+    /// This process, or the machine, has as many open files as it may have.
+    #[error(
+        "cannot open {path}: too many open files; raise the limit (`ulimit -n`), or wait until other work has ended"
+    )]
+    Descriptors {
+        /// The file.
+        path: PathBuf,
     },
     /// An earlier step of this transaction failed, and all of it was undone.
     #[error("this transaction was undone after an error; roll back, then repeat all of it")]
@@ -170,6 +179,9 @@ impl StoreError {
     /// Sorts an error of the file system at work on `path`.
     pub(super) fn io(path: &Path, error: &io::Error) -> Self {
         let path = path.to_owned();
+        if matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE)) {
+            return Self::Descriptors { path };
+        }
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path },
             io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
@@ -194,10 +206,23 @@ impl StoreError {
         matches!(self, Self::Full { .. } | Self::Io { .. })
     }
 
-    /// Whether the same request may work later, after the disk has free space again or is repaired.
+    /// Whether the same request may work later, after the disk has free space again or is repaired, or other files are closed.
     #[must_use]
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Full { .. } | Self::Io { .. } | Self::ReadOnly { .. } | Self::InUse { .. })
+        matches!(
+            self,
+            Self::Full { .. }
+                | Self::Io { .. }
+                | Self::Descriptors { .. }
+                | Self::ReadOnly { .. }
+                | Self::InUse { .. }
+        )
+    }
+
+    /// Whether a file is proven to be another one than was written, as opposed to one that cannot be read now.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::BlobDamaged { .. } | Self::SecretDamaged { .. })
     }
 }
 

@@ -60,6 +60,17 @@ impl Entry {
     }
 }
 
+/// Why an entry cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EntryError {
+    /// It is not what was written.
+    #[error("{0}")]
+    Damaged(String),
+    /// It cannot be read now, and may be sound.
+    #[error(transparent)]
+    Unreadable(#[from] io::Error),
+}
+
 #[derive(Serialize, Deserialize)]
 struct Sealed<'a> {
     /// SHA-256 of the text of `entry`, hex.
@@ -88,10 +99,10 @@ impl Cache {
     /// The entry of a key; none: there is none.
     ///
     /// # Errors
-    /// It is damaged; how.
-    pub(crate) fn read(&self, key: &str) -> Result<Option<Entry>, String> {
+    /// [`EntryError`].
+    pub(crate) fn read(&self, key: &str) -> Result<Option<Entry>, EntryError> {
         match read_file(&self.path(key))? {
-            Some(entry) if entry.key != key => Err("it is another key's".to_owned()),
+            Some(entry) if entry.key != key => Err(EntryError::Damaged("it is another key's".to_owned())),
             found => Ok(found),
         }
     }
@@ -145,15 +156,17 @@ impl Cache {
 }
 
 /// The entry in a file; none: the file is not there.
-pub(super) fn read_file(path: &Path) -> Result<Option<Entry>, String> {
+pub(super) fn read_file(path: &Path) -> Result<Option<Entry>, EntryError> {
+    let damaged = |error: serde_json::Error| EntryError::Damaged(error.to_string());
     let bytes = match small_file::read(path, ENTRY_BYTES_MAX, Links::Refuse) {
         Ok(bytes) => bytes,
         Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.to_string()),
+        Err(ReadError::Io(error)) => return Err(error.into()),
+        Err(error @ ReadError::NotRegular) => return Err(EntryError::Damaged(error.to_string())),
     };
-    let sealed: Sealed<'_> = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+    let sealed: Sealed<'_> = serde_json::from_slice(&bytes).map_err(damaged)?;
     if hex::encode(Sha256::digest(sealed.entry.get().as_bytes())) != sealed.sha256 {
-        return Err("its checksum is another".to_owned());
+        return Err(EntryError::Damaged("its checksum is another".to_owned()));
     }
-    serde_json::from_str(sealed.entry.get()).map(Some).map_err(|error| error.to_string())
+    serde_json::from_str(sealed.entry.get()).map(Some).map_err(damaged)
 }

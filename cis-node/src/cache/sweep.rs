@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::entry::{Entry, read_file};
+use super::entry::{Entry, EntryError, read_file};
 use cis_core::ids::BlobId;
 
 /// A file without an entry's name that is older was left by a node that died while it wrote.
@@ -25,21 +25,32 @@ pub struct Swept {
 /// damaged refers to nothing.
 ///
 /// # Errors
-/// The directory cannot be read: then nothing may be removed.
+/// The directory or an entry cannot be read: then nothing may be removed.
 pub fn living_blobs(home: &Path) -> io::Result<BTreeSet<BlobId>> {
+    blobs_of(files(home)?)
+}
+
+fn blobs_of(files: Files) -> io::Result<BTreeSet<BlobId>> {
     let mut blobs = BTreeSet::new();
-    for (path, _) in files(home)? {
-        if let Ok(Some(entry)) = read_file(&path) {
-            blobs.extend(entry.outputs.into_values().filter_map(|record| record.blob));
-            blobs.extend(entry.artifacts.into_iter().map(|record| record.blob));
+    for (path, _) in files {
+        match read_file(&path) {
+            Ok(Some(entry)) => {
+                blobs.extend(entry.outputs.into_values().filter_map(|record| record.blob));
+                blobs.extend(entry.artifacts.into_iter().map(|record| record.blob));
+            }
+            Ok(None) | Err(EntryError::Damaged(_)) => {}
+            Err(EntryError::Unreadable(error)) => {
+                return Err(io::Error::new(error.kind(), format!("{}: {error}", path.display())));
+            }
         }
     }
     Ok(blobs)
 }
 
 /// Removes damaged entries, those that were not used for `max_age_ms`, and then those that were used
-/// longest ago until the rest, artifacts included, has at most `max_bytes`. Blobs stay: whoever calls
-/// this removes those that nobody refers to any more. `dry_run` removes nothing.
+/// longest ago until the rest, artifacts included, has at most `max_bytes`. Entries that cannot be read now
+/// stay until they are too old. Blobs stay: whoever calls this removes those that nobody refers to any more.
+/// `dry_run` removes nothing.
 ///
 /// # Errors
 /// The directory cannot be read. What cannot be removed is left out of the count.
@@ -50,6 +61,16 @@ pub fn sweep(
     max_bytes: Option<u64>,
     dry_run: bool,
 ) -> io::Result<Swept> {
+    Ok(sweep_files(files(home)?, now, max_age_ms, max_bytes, dry_run))
+}
+
+fn sweep_files(
+    files: Files,
+    now: SystemTime,
+    max_age_ms: Option<u64>,
+    max_bytes: Option<u64>,
+    dry_run: bool,
+) -> Swept {
     let mut swept = Swept::default();
     let mut remove = |path: &Path, bytes: u64| {
         if dry_run || fs::remove_file(path).is_ok() {
@@ -58,13 +79,17 @@ pub fn sweep(
         }
     };
     let mut living = Vec::new();
-    for (path, metadata) in files(home)? {
+    for (path, metadata) in files {
         let used = metadata.modified().unwrap_or(now);
         let age = now.duration_since(used).unwrap_or_default();
         let is_entry = path.extension().is_some_and(|is| is == "json");
-        let entry = if is_entry { read_file(&path).ok().flatten() } else { None };
-        let bytes = metadata.len() + entry.as_ref().map_or(0, size_of_files);
         let too_old = max_age_ms.is_some_and(|max| age > Duration::from_millis(max));
+        let read = if is_entry { read_file(&path) } else { Ok(None) };
+        let entry = match read {
+            Err(EntryError::Unreadable(_)) if !too_old => continue,
+            read => read.ok().flatten(),
+        };
+        let bytes = metadata.len() + entry.as_ref().map_or(0, size_of_files);
         match entry {
             Some(_) if !too_old => living.push((used, bytes, path)),
             None if !is_entry && age < LEFT_OVER => {}
@@ -80,15 +105,17 @@ pub fn sweep(
         total -= bytes;
         remove(&path, bytes);
     }
-    Ok(swept)
+    swept
 }
 
 fn size_of_files(entry: &Entry) -> u64 {
     entry.artifacts.iter().map(|record| record.size).sum()
 }
 
+type Files = Vec<(PathBuf, fs::Metadata)>;
+
 /// The files of a home's cache; none where there is no cache.
-fn files(home: &Path) -> io::Result<Vec<(PathBuf, fs::Metadata)>> {
+fn files(home: &Path) -> io::Result<Files> {
     let mut found = Vec::new();
     for dir in list(&super::directory(home))? {
         // Of another name it is not ours: the `lost+found` of a mount, perhaps, which cannot be read.
@@ -121,6 +148,7 @@ mod tests {
 
     use super::*;
     use crate::cache::Cache;
+    use crate::cache::tests::without_descriptors;
     use cis_core::event::{ArtifactRecord, FileReaders, OutputRecord};
 
     fn entry(n: u8, size: u64) -> Entry {
@@ -187,7 +215,7 @@ mod tests {
         let damaged = age(home.path(), 1, 0);
         let text = fs::read_to_string(&damaged).unwrap();
         fs::write(&damaged, text.replace("\"from\":\"x\"", "\"from\":\"y\"")).unwrap();
-        assert!(cache.read(&entry(1, 5).key).unwrap_err().contains("checksum"));
+        assert!(cache.read(&entry(1, 5).key).unwrap_err().to_string().contains("checksum"));
         fs::write(damaged.with_file_name(".young"), "half").unwrap();
         let old = damaged.with_file_name(".old");
         fs::write(&old, "half").unwrap();
@@ -196,5 +224,22 @@ mod tests {
         assert_eq!(sweep(home.path(), SystemTime::now(), None, None, false).unwrap().entries, 2);
         assert!(!damaged.exists() && !old.exists() && damaged.with_file_name(".young").exists());
         assert_eq!(cache.read(&entry(2, 5).key).unwrap(), Some(entry(2, 5)));
+    }
+
+    #[test]
+    fn what_cannot_be_read_now_stays_with_its_blobs_until_it_is_too_old() {
+        let home = tempfile::tempdir().unwrap();
+        Cache::new(home.path()).keep(&entry(1, 5)).unwrap();
+        let path = age(home.path(), 1, 100);
+        let swept = |max_age_ms: u64| {
+            let found = files(home.path()).unwrap();
+            without_descriptors(|| sweep_files(found, SystemTime::now(), Some(max_age_ms), Some(0), false))
+        };
+        assert_eq!(swept(200_000), Swept::default());
+        let found = files(home.path()).unwrap();
+        let refused = without_descriptors(|| blobs_of(found)).unwrap_err().to_string();
+        assert!(refused.contains(&path.display().to_string()), "{refused}");
+        assert_eq!(living_blobs(home.path()).unwrap().len(), 2);
+        assert_eq!(swept(50_000).entries, 1);
     }
 }

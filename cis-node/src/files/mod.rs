@@ -17,6 +17,8 @@ use rustix::io::Errno;
 use rustix::process::getegid;
 use tokio_util::sync::CancellationToken;
 
+use cis_store::StoreError;
+
 pub(super) use glob::Globs;
 pub(super) use known::{KnownFiles, stamp_of};
 pub(super) use place::{Staged, Staging, fits};
@@ -94,7 +96,7 @@ pub(super) enum FilesError {
     #[error("{} cannot be put in place: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error(transparent)]
-    Store(#[from] cis_store::StoreError),
+    Store(#[from] StoreError),
 }
 
 impl FilesError {
@@ -110,6 +112,17 @@ impl FilesError {
             Self::Read { source, .. } | Self::Write { source, .. } => {
                 let short = [Errno::NOSPC, Errno::DQUOT, Errno::IO, Errno::MFILE, Errno::NFILE, Errno::NOMEM];
                 Errno::from_io_error(source).is_some_and(|error| short.contains(&error))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether this process, or the machine, has as many open files as it may have.
+    pub(super) fn is_short_of_descriptors(&self) -> bool {
+        match self {
+            Self::Store(error) => matches!(error, StoreError::Descriptors { .. }),
+            Self::Read { source, .. } | Self::Write { source, .. } | Self::BehindLink { source, .. } => {
+                matches!(Errno::from_io_error(source), Some(Errno::MFILE | Errno::NFILE))
             }
             _ => false,
         }

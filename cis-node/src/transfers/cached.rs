@@ -34,8 +34,8 @@ impl Node {
         let entry = match read.await.map_err(|_| TransferError::Panicked)? {
             Ok(Some(entry)) if entry.is_fresh(lookup.ttl_ms, now_ms()) => entry,
             Ok(_) => return Ok(None),
-            Err(why) => {
-                cache::discard(&cache, &key, &why);
+            Err(error) => {
+                cache::unusable(&cache, &key, &error);
                 return Ok(None);
             }
         };

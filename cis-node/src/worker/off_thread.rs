@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use super::disk::Trouble;
 use super::life::{Held, JobEnd};
@@ -23,6 +25,14 @@ use cis_host::protocol::Exit;
 
 /// Where the host's own umask is not known, files are put back as with this one.
 const USUAL_UMASK: u32 = 0o022;
+
+/// Pauses between attempts to store artifacts while no descriptor is free.
+const PAUSES: [Duration; 4] = [
+    Duration::from_millis(100),
+    Duration::from_millis(300),
+    Duration::from_millis(900),
+    Duration::from_millis(2700),
+];
 
 /// File work of one attempt that runs off the driver's thread: cache lookup before its session, artifact capture after it.
 pub(super) struct OffThreadJob {
@@ -151,11 +161,11 @@ impl LocalWorker {
         });
         let blobs = Arc::clone(&self.blobs);
         self.submit(session, move || {
-            let collect = || {
-                let redactor = hidden.map_err(|why| FilesError::Withheld { why })?;
-                artifacts::collect(&cwd, &globs, &blobs, &redactor, ahead.as_ref(), &stop)
+            let collect = || match &hidden {
+                Ok(redactor) => artifacts::collect(&cwd, &globs, &blobs, redactor, ahead.as_ref(), &stop),
+                Err(why) => Err(FilesError::Withheld { why: why.clone() }),
             };
-            let artifacts = if globs.is_empty() { Ok(Vec::new()) } else { collect() };
+            let artifacts = if globs.is_empty() { Ok(Vec::new()) } else { patiently(&PAUSES, collect) };
             let not_cached = match (&artifacts, to_cache) {
                 (Ok(artifacts), Some(result)) => result.keep(artifacts, &stop).err(),
                 _ => None,
@@ -282,10 +292,11 @@ impl LocalWorker {
             Err(FilesError::Stopped) => self.report(AttemptOutcome::Cancelled, Some(exit), BTreeMap::new()),
             Err(error) => {
                 let detail = format!("its artifacts cannot be kept: {error}");
-                let outcome = match error {
-                    // A full disk, say: that is not the task's fault.
-                    FilesError::Store(_) => AttemptOutcome::SpawnError { detail },
-                    _ => AttemptOutcome::Failed { cause: FailureCause::Outputs { detail } },
+                // A full disk, say, or too many open files: that is not the task's fault.
+                let outcome = if matches!(error, FilesError::Store(_)) || error.is_shortage() {
+                    AttemptOutcome::SpawnError { detail }
+                } else {
+                    AttemptOutcome::Failed { cause: FailureCause::Outputs { detail } }
                 };
                 self.report(outcome, Some(exit), BTreeMap::new())
             }
@@ -369,6 +380,45 @@ impl ToCache {
     }
 }
 
+/// Does `work` again after each pause, for as long as no descriptor is free.
+fn patiently<T>(
+    pauses: &[Duration],
+    mut work: impl FnMut() -> Result<T, FilesError>,
+) -> Result<T, FilesError> {
+    for pause in pauses {
+        match work() {
+            // Nothing tells when another file is closed.
+            Err(error) if error.is_short_of_descriptors() => thread::sleep(*pause),
+            done => return done,
+        }
+    }
+    work()
+}
+
 fn key_file(output: &Path) -> PathBuf {
     output.with_extension("key")
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn files_are_captured_again_only_while_no_descriptor_is_free() {
+        let tries_until_success = |errors: &[Errno]| {
+            let (mut tries, mut errors) = (0, errors.iter());
+            let done = patiently(&[Duration::ZERO; 3], || {
+                tries += 1;
+                let error = errors.next().map(|&error| std::io::Error::from(error));
+                error.map_or(Ok(()), |source| Err(FilesError::Read { path: "out".into(), source }))
+            });
+            (tries, done.is_ok())
+        };
+        assert_eq!(tries_until_success(&[]), (1, true));
+        assert_eq!(tries_until_success(&[Errno::MFILE, Errno::NFILE]), (3, true));
+        assert_eq!(tries_until_success(&[Errno::MFILE; 4]), (4, false));
+        assert_eq!(tries_until_success(&[Errno::IO]), (1, false));
+    }
 }

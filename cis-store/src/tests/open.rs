@@ -264,6 +264,7 @@ fn only_a_full_or_failing_disk_is_one() {
         (StoreError::Full { path: path.clone() }, true),
         (StoreError::Io { path: path.clone(), detail: detail() }, true),
         (StoreError::InUse { path: path.clone() }, false),
+        (StoreError::Descriptors { path: path.clone() }, false),
         (StoreError::ReadOnly { path, detail: detail() }, false),
     ] {
         assert_eq!(error.is_of_disk(), of_disk, "{error}");
