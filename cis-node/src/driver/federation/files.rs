@@ -45,8 +45,8 @@ pub(super) struct Underway {
     given: BTreeMap<AttemptId, Given>,
     /// Of attempts that are with nodes of a room: under which keys their results are kept.
     pub(super) keys: Keys,
-    /// Attempts that this node worked on, and whose directories are still being filled.
-    leaving: BTreeSet<AttemptId>,
+    /// Grants that this node works on no more, and whose downloads still fill the directories of their attempts.
+    leaving: BTreeSet<Granted>,
     /// Results of workers that wait for the list of their files, and how often it could not be had.
     listing: BTreeMap<Granted, Listing>,
     /// Lists of which this node knows that their files are those that the attempt was to leave.
@@ -93,6 +93,33 @@ impl Underway {
             earlier.stop.set();
         }
     }
+
+    /// Whether the directory of an attempt is filled by the download of a grant that this node works on no more.
+    fn is_filling(&self, attempt: &AttemptId) -> bool {
+        self.leaving.iter().any(|granted| granted.attempt == *attempt)
+    }
+
+    /// The download of a grant has ended. `holder`: the grant of its attempt that this node has now.
+    fn download_ended(&mut self, granted: &Granted, holder: Option<&Granted>) -> Downloaded {
+        if !self.leaving.remove(granted) {
+            Downloaded::Files
+        } else if holder.is_some_and(|holder| holder != granted) || self.is_filling(&granted.attempt) {
+            Downloaded::Shared
+        } else {
+            Downloaded::Unneeded
+        }
+    }
+}
+
+/// What a download that has ended means for the directory of its attempt. Grants of one attempt have the same directory.
+#[derive(Debug, PartialEq, Eq)]
+enum Downloaded {
+    /// It has the files of a grant that is still wanted, or they cannot be had.
+    Files,
+    /// The grant is over, and another one of the attempt has the directory.
+    Shared,
+    /// The directory is no longer needed.
+    Unneeded,
 }
 
 /// Files of a task that this node has for a coordinator.
@@ -246,9 +273,15 @@ impl Driver {
     }
 
     fn taken(&mut self, granted: Granted, taken: Result<(), Undone>) {
-        if self.federation.files.leaving.remove(&granted.attempt) {
-            let dir = self.directory_of(&granted.attempt);
-            return self.federation.directories.give_back(&self.parts.home.remote(), &dir);
+        let holder = self.federation.held.get(&granted.attempt).map(|held| &held.granted);
+        match self.federation.files.download_ended(&granted, holder) {
+            Downloaded::Files => {}
+            // The other grant gives it back.
+            Downloaded::Shared => return,
+            Downloaded::Unneeded => {
+                let dir = self.directory_of(&granted.attempt);
+                return self.federation.directories.give_back(&self.parts.home.remote(), &dir);
+            }
         }
         let Some(held) = self.federation.held.get_mut(&granted.attempt) else { return };
         if held.granted != granted || !matches!(held.transfer, Some(Transfer::Download(_))) {
@@ -307,7 +340,7 @@ impl Driver {
             Some(Transfer::Download(stop)) => {
                 stop.set();
                 // What is being fetched may be written into the directory for another moment.
-                self.federation.files.leaving.insert(granted.attempt.clone());
+                self.federation.files.leaving.insert(granted.clone());
                 held.transfer = None;
                 self.cancelled_before_start(granted.clone(), now);
                 true
@@ -317,15 +350,15 @@ impl Driver {
 
     /// Whether the directory of an attempt that is forgotten is still being filled. It is removed later then.
     pub(super) fn is_being_filled(&mut self, attempt: &AttemptId, held: Option<Held>) -> bool {
-        match held.and_then(|held| held.transfer) {
-            Some(Transfer::Download(stop)) => {
-                self.federation.files.leaving.insert(attempt.clone());
+        match held.map(|held| (held.transfer, held.granted)) {
+            Some((Some(Transfer::Download(stop)), granted)) => {
+                self.federation.files.leaving.insert(granted);
                 stop.set();
             }
-            Some(Transfer::Upload(Upload { files: Some(stop), .. })) => stop.set(),
+            Some((Some(Transfer::Upload(Upload { files: Some(stop), .. })), _)) => stop.set(),
             _ => {}
         }
-        self.federation.files.leaving.contains(attempt)
+        self.federation.files.is_filling(attempt)
     }
 
     /// Uploads what an attempt for a coordinator of a room left, and at the same time its log. Gives back a message that need not wait for that.
@@ -664,5 +697,33 @@ fn outcome(why: Undone) -> AttemptOutcome {
         Undone::Resources(detail) | Undone::Passing(detail) | Undone::Other(detail) => {
             AttemptOutcome::SpawnError { detail }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cis_core::ids::RunId;
+
+    #[test]
+    fn the_end_of_an_older_download_leaves_the_directory_to_the_newer_grant() {
+        let granted = |fence| {
+            let (run, task) = (RunId::from_parts(1, 1), TaskId::new("a").unwrap());
+            Granted { attempt: AttemptId { run, task, number: 1 }, fence }
+        };
+        let (old, new) = (granted(1), granted(2));
+        let mut underway = Underway::default();
+        underway.leaving.insert(old.clone());
+        assert!(underway.is_filling(&new.attempt));
+        assert_eq!(underway.download_ended(&new, Some(&new)), Downloaded::Files, "the new grant is wanted");
+        assert_eq!(underway.download_ended(&old, Some(&new)), Downloaded::Shared);
+        assert!(!underway.is_filling(&new.attempt));
+        // The download that ends last gives the directory back.
+        underway.leaving.extend([old.clone(), new.clone()]);
+        assert_eq!(underway.download_ended(&new, None), Downloaded::Shared);
+        assert_eq!(underway.download_ended(&old, None), Downloaded::Unneeded);
+        // It was cancelled, and its end is not acknowledged yet.
+        underway.leaving.insert(new.clone());
+        assert_eq!(underway.download_ended(&new, Some(&new)), Downloaded::Unneeded);
     }
 }
