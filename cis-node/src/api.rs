@@ -364,7 +364,7 @@ impl NodeApi for Node {
         let run = permit.target();
         let id = TaskId::new(&task).map_err(|e| Problem::new(ProblemKind::BadInput, e.to_string()))?;
         let (readers, blobs, home) = (self.readers.clone(), Arc::clone(&self.blobs), self.home.clone());
-        let config = Arc::clone(&self.config);
+        let (config, identity) = (Arc::clone(&self.config), Arc::clone(&self.identity));
         let found = blocking(move || {
             // As the events of the store have it: an open run is read as well as one that ended.
             let run = restore::load_run(&readers, &blobs, &config.settings.agents, run)
@@ -373,7 +373,8 @@ impl NodeApi for Node {
                 let known = run.tasks().map(|(task, _)| task.id.as_str());
                 return Err(no_task(&run_name(run.id(), &run.facts().dag), &id, known));
             };
-            Ok(context::shown(&run, task, (&home, &blobs)))
+            let is_own = identity.is_or_was(&run.facts().owner);
+            Ok(context::shown(&run, task, (&home, &blobs), is_own))
         });
         found.await?
     }

@@ -322,6 +322,7 @@ impl Run {
         entry.last = Some(Box::new(Ended {
             attempt: result.attempt,
             fence: result.fence,
+            recorded_in: self.facts.epoch,
             session: result.session,
             outcome: result.outcome.clone(),
             exit: result.exit,

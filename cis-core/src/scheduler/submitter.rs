@@ -4,6 +4,7 @@
 //! has to look at first. Who takes a run back for them is `federation::protocol::suspicion`'s matter.
 
 use super::state::Run;
+use super::task::TaskEntry;
 use crate::dag::{Action, Prompt, Task, Trigger};
 use crate::event::{EventBody, ReadBack, RunCreated, TaskChange, TaskState};
 use crate::ids::TaskId;
@@ -77,6 +78,15 @@ impl Run {
     #[must_use]
     pub fn submitted_by(&self) -> Option<&crate::ids::NodeDid> {
         self.submitted_by.as_ref()
+    }
+
+    /// Whether the node that coordinates the run now recorded the end of a task's newest attempt, in this term or in the first one.
+    #[must_use]
+    pub fn is_recorded_by_owner(&self, entry: &TaskEntry) -> bool {
+        let is_by_owner = |epoch| {
+            epoch == self.facts.epoch || (epoch == 0 && self.submitted_by.as_ref() == Some(&self.facts.owner))
+        };
+        entry.last.as_ref().is_some_and(|last| is_by_owner(last.recorded_in))
     }
 
     /// The same for people: ` (did:key:…)`.

@@ -7,7 +7,7 @@ use crate::event::{
     ArtifactRecord, AttemptOutcome, EndReason, ExitStatus, LostOutput, OutputRecord, QueueReason, TaskState,
 };
 use crate::event::{Uploaded, UploadedLog};
-use crate::ids::{Fence, SessionId, TimestampMs};
+use crate::ids::{Epoch, Fence, SessionId, TimestampMs};
 
 /// A task's state in a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -313,6 +313,8 @@ pub struct Ended {
     pub attempt: u32,
     /// Of its grant.
     pub fence: Fence,
+    /// The term of the coordinator that recorded its end.
+    pub recorded_in: Epoch,
     /// Its session.
     pub session: SessionId,
     /// How.

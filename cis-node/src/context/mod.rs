@@ -56,6 +56,15 @@ pub(super) struct Given {
     pub(super) secret: SecretValues,
 }
 
+/// Where values and logs are read, and for whom.
+#[derive(Clone, Copy)]
+struct Places<'a> {
+    home: &'a Home,
+    blobs: &'a Blobs,
+    /// This node coordinates the run.
+    is_own: bool,
+}
+
 /// What the texts of `task` refer to, as far as it exists.
 ///
 /// # Errors
@@ -79,7 +88,8 @@ pub(super) fn given(run: &Run, task: &Task, home: &Home, blobs: &Blobs) -> Resul
         }
     }
     for need in template::referenced_tails(task) {
-        if let Some(tail) = tail_of(run, &need, (home, blobs), TAIL_BYTES).flatten() {
+        let places = Places { home, blobs, is_own: true };
+        if let Some(tail) = tail_of(run, &need, places, TAIL_BYTES).flatten() {
             given.tails.insert(need, tail);
         }
     }
@@ -100,13 +110,17 @@ pub(super) enum Values<'a> {
     Shown,
 }
 
-/// The context of `task` as it is now; none: it needs nothing.
+/// The context of `task`, of a run that this node coordinates, as it is now; none: it needs nothing.
 pub(super) fn context(
     run: &Run,
     task: &Task,
-    places: (&Home, &Blobs),
-    mut values: Values<'_>,
+    (home, blobs): (&Home, &Blobs),
+    values: Values<'_>,
 ) -> Option<TaskContext> {
+    context_of(run, task, Places { home, blobs, is_own: true }, values)
+}
+
+fn context_of(run: &Run, task: &Task, places: Places<'_>, mut values: Values<'_>) -> Option<TaskContext> {
     let needs = needs(run, task);
     if needs.is_empty() {
         return None;
@@ -125,7 +139,7 @@ pub(super) fn context(
         };
         for name in run.output_names(need) {
             if let Some(output) = run.output(need, name) {
-                add_output(&mut of, name, &output, places.1, &mut values, &mut left);
+                add_output(&mut of, name, &output, places.blobs, &mut values, &mut left);
             }
         }
         let items = run.items(need).unwrap_or_default();
@@ -144,9 +158,10 @@ pub(super) fn context(
     Some(TaskContext { run: run_id, dag, task: task.id.clone(), needs: all })
 }
 
-/// The context of `task` for whoever looks: secrets replaced.
-pub(super) fn shown(run: &Run, task: &Task, places: (&Home, &Blobs)) -> TaskContext {
-    context(run, task, places, Values::Shown).unwrap_or_else(|| TaskContext {
+/// The context of `task` for whoever looks: secrets replaced. `is_own`: this node coordinates the run.
+pub(super) fn shown(run: &Run, task: &Task, (home, blobs): (&Home, &Blobs), is_own: bool) -> TaskContext {
+    let places = Places { home, blobs, is_own };
+    context_of(run, task, places, Values::Shown).unwrap_or_else(|| TaskContext {
         run: run.id().to_string(),
         dag: run.facts().dag.clone(),
         task: task.id.clone(),
@@ -218,9 +233,9 @@ fn hide(real: &Value, shown: &Value, sensitive: &mut Vec<String>, left: &mut Lef
     true
 }
 
-fn add_tail(of: &mut NeedContext, run: &Run, need: &TaskId, places: (&Home, &Blobs), left: &mut Left) {
+fn add_tail(of: &mut NeedContext, run: &Run, need: &TaskId, places: Places<'_>, left: &mut Left) {
     let Some((_, entry)) = run.task(need) else { return };
-    let logs = log_count(run, need, entry);
+    let logs = log_count(run, need, entry, places.is_own);
     if logs == 0 {
         return;
     }
@@ -240,10 +255,10 @@ fn add_tail(of: &mut NeedContext, run: &Run, need: &TaskId, places: (&Home, &Blo
 }
 
 /// How many logs the end of a task's output is read from.
-fn log_count(run: &Run, task: &TaskId, entry: &TaskEntry) -> usize {
+fn log_count(run: &Run, task: &TaskId, entry: &TaskEntry, is_own: bool) -> usize {
     match run.items(task) {
         Some(items) => items.len().min(ITEMS_MAX),
-        None => usize::from(has_words(entry) || log_of(run, task, entry).is_some()),
+        None => usize::from(has_words(entry) || log_of(run, task, entry, is_own).is_some()),
     }
 }
 
@@ -253,7 +268,7 @@ fn has_words(entry: &TaskEntry) -> bool {
 }
 
 /// The end of what a task wrote, as text. Outer none: it did not run; inner none: it must not be shown.
-fn tail_of(run: &Run, task: &TaskId, places: (&Home, &Blobs), bytes: usize) -> Option<Option<String>> {
+fn tail_of(run: &Run, task: &TaskId, places: Places<'_>, bytes: usize) -> Option<Option<String>> {
     let (spec, entry) = run.task(task)?;
     let Some(items) = run.items(task) else {
         return own_tail(run, spec, entry, places, bytes);
@@ -277,14 +292,16 @@ fn own_tail(
     run: &Run,
     spec: &Task,
     entry: &TaskEntry,
-    (home, blobs): (&Home, &Blobs),
+    Places { home, blobs, is_own }: Places<'_>,
     bytes: usize,
 ) -> Option<Option<String>> {
     let last = entry.last.as_ref()?;
     if let Some(text) = &last.handed_in {
         return Some(Some(logs::end_of(text, bytes).to_owned()));
     }
-    let Some((attempt, total)) = log_of(run, &spec.id, entry) else { return Some(Some(String::new())) };
+    let Some((attempt, total)) = log_of(run, &spec.id, entry, is_own) else {
+        return Some(Some(String::new()));
+    };
     let log = home.attempt_log(attempt.run, &attempt.task, attempt.number);
     if let Some(copy) = copy_of(last, &log) {
         let kept = logs::kept_copy(blobs, copy).ok().flatten();
@@ -301,7 +318,7 @@ fn copy_of<'a>(last: &'a Ended, log: &Path) -> Option<&'a UploadedLog> {
     last.log.as_deref().filter(|_| fs::symlink_metadata(log).is_err())
 }
 
-/// Logs on other nodes to whose ends the texts of a task refer, as far as they are not here.
+/// Logs on other nodes to whose ends the texts of a task refer, as far as they are not here. This node coordinates the run.
 ///
 /// # Errors
 /// The node of a log did not upload it.
@@ -314,7 +331,7 @@ pub(super) fn logs_elsewhere(
     for need in template::referenced_tails(task) {
         let Some((spec, entry)) = run.task(&need) else { continue };
         let Some(last) = entry.last.as_ref().filter(|last| last.handed_in.is_none()) else { continue };
-        let Some((attempt, _)) = log_of(run, &spec.id, entry) else { continue };
+        let Some((attempt, _)) = log_of(run, &spec.id, entry, true) else { continue };
         let log = home.attempt_log(attempt.run, &attempt.task, attempt.number);
         match copy_of(last, &log) {
             Some(copy) if matches!(logs::kept_copy(blobs, copy), Ok(Some(_))) => {}
@@ -334,14 +351,20 @@ pub(super) fn logs_elsewhere(
 }
 
 /// The attempt whose log it is, and how much it wrote where that is known: of a cached result, the
-/// attempt that made it. None: it wrote nothing.
-fn log_of(run: &Run, task: &TaskId, entry: &TaskEntry) -> Option<(AttemptId, Option<u64>)> {
-    if let Some(EndReason::CacheHit { from }) = &entry.end {
-        return Some((from.parse().ok()?, None));
+/// attempt that made it. None: it wrote nothing. `is_own`: this node coordinates the run.
+fn log_of(run: &Run, task: &TaskId, entry: &TaskEntry, is_own: bool) -> Option<(AttemptId, Option<u64>)> {
+    let last = entry.last.as_deref();
+    let of_this_run = |last: &Ended| AttemptId { run: run.id(), task: task.clone(), number: last.attempt };
+    match &entry.end {
+        Some(EndReason::CacheHit { from }) if is_own && run.is_recorded_by_owner(entry) => {
+            Some((from.parse().ok()?, None))
+        }
+        // Another node may name an attempt of any run that has logs here. Only what it uploaded counts.
+        Some(EndReason::CacheHit { .. }) => {
+            last.filter(|last| last.log.is_some()).map(|last| (of_this_run(last), None))
+        }
+        _ => last.filter(|last| last.log_bytes > 0).map(|last| (of_this_run(last), Some(last.log_bytes))),
     }
-    let last = entry.last.as_ref().filter(|last| last.log_bytes > 0)?;
-    let attempt = AttemptId { run: run.id(), task: task.clone(), number: last.attempt };
-    Some((attempt, Some(last.log_bytes)))
 }
 
 /// Writes the file behind `CIS_CONTEXT`: new, and ours alone.
@@ -357,4 +380,134 @@ pub(super) fn write_file(path: &Path, context: &TaskContext) -> io::Result<()> {
         opened => opened?,
     };
     file.write_all(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use cis_core::dag::{Action, Dag};
+    use cis_core::event::{
+        AttemptOutcome, AttemptResult, EventBody, ExecutionMode, GrantRecord, QueueReason, RunCreated,
+        TaskChange, TaskState,
+    };
+    use cis_core::ids::{BlobId, NodeDid, RunId, SessionId};
+
+    fn did(name: &str) -> NodeDid {
+        NodeDid(format!("did:key:{name}"))
+    }
+
+    fn taken_over(owner: &str, epoch: u32) -> EventBody {
+        EventBody::RunTakenOver { owner: did(owner), epoch, cut: 1, forced: false, voted: false, lost: false }
+    }
+
+    /// A run of node `a` with one task, which ended with a cached result of another run.
+    fn cached(log: Option<UploadedLog>) -> (Run, TaskId, AttemptId) {
+        let (id, task) = (RunId::from_parts(1, 1), TaskId::new("t").unwrap());
+        let from = AttemptId { run: RunId::from_parts(1, 2), task: task.clone(), number: 3 };
+        let dag = Dag {
+            id: "d".to_owned(),
+            tasks: vec![Task::new(task.clone(), Action::Command(vec!["true".to_owned()]))],
+            ..Dag::default()
+        };
+        let facts = RunCreated {
+            dag: "d".to_owned(),
+            source: String::new(),
+            spec: BlobId("00".to_owned()),
+            tasks: 1,
+            params: BTreeMap::new(),
+            max_parallel: 1,
+            workdir: String::new(),
+            base_env: None,
+            umask: None,
+            mode: ExecutionMode::Matrix,
+            owner: did("a"),
+            room: Some("!r:x".to_owned()),
+            parent: None,
+            epoch: 0,
+            no_cache: false,
+            kept: Vec::new(),
+            use_agent: None,
+            named: Vec::new(),
+            submitter: None,
+            read_back: None,
+        };
+        let session = SessionId::from_parts(1, 1);
+        let queued = TaskChange {
+            task: task.clone(),
+            state: TaskState::Queued,
+            end: None,
+            queued: Some(QueueReason::Slot),
+        };
+        let grant = GrantRecord {
+            task: task.clone(),
+            attempt: 1,
+            fence: 1,
+            session,
+            node: did("a"),
+            host: None,
+            lease_ms: None,
+            ahead: false,
+        };
+        let result = AttemptResult {
+            task: task.clone(),
+            attempt: 1,
+            fence: 1,
+            session,
+            outcome: AttemptOutcome::Succeeded,
+            exit: None,
+            started_ms: None,
+            ended_ms: 1,
+            outputs: BTreeMap::new(),
+            artifacts: Vec::new(),
+            files: None,
+            cached: Some(from.to_string()),
+            not_cached: None,
+            cache_key: None,
+            log_bytes: 0,
+            lost_output: None,
+            log,
+            counts: false,
+            state: TaskState::Completed,
+            end: Some(EndReason::CacheHit { from: from.to_string() }),
+            queued: None,
+        };
+        let mut run = Run::new(id, &facts, Arc::new(dag), 0).unwrap();
+        for body in [
+            EventBody::RunStarted {},
+            EventBody::TaskStatus { changes: vec![queued] },
+            EventBody::TaskAssigned(grant),
+            EventBody::TaskResult(Box::new(result)),
+        ] {
+            run.apply(&body, 1).unwrap();
+        }
+        (run, task, from)
+    }
+
+    fn log_in(run: &Run, task: &TaskId, is_own: bool) -> Option<AttemptId> {
+        let (_, entry) = run.task(task).unwrap();
+        log_of(run, task, entry, is_own).map(|(attempt, _)| attempt)
+    }
+
+    #[test]
+    fn a_cached_result_names_a_log_of_this_node_only_if_this_node_recorded_it() {
+        let (mut run, task, from) = cached(None);
+        assert_eq!(log_in(&run, &task, true), Some(from.clone()));
+        assert_eq!(log_in(&run, &task, false), None, "another node coordinates the run");
+        run.apply(&taken_over("b", 1), 2).unwrap();
+        assert_eq!(log_in(&run, &task, true), None, "another node recorded the result");
+        run.apply(&taken_over("a", 2), 3).unwrap();
+        assert_eq!(log_in(&run, &task, true), Some(from), "it is back where it was recorded");
+    }
+
+    #[test]
+    fn of_a_result_that_another_node_recorded_the_uploaded_log_counts() {
+        let (sha256, media) = (BlobId("00".repeat(32)), Value::Null);
+        let uploaded = UploadedLog { sha256, size: 1, start: 0, of: 1, media };
+        let (mut run, task, _) = cached(Some(uploaded));
+        run.apply(&taken_over("b", 1), 2).unwrap();
+        let own = AttemptId { run: run.id(), task: task.clone(), number: 1 };
+        assert_eq!(log_in(&run, &task, true), Some(own));
+    }
 }
