@@ -183,11 +183,15 @@ proptest! {
         let run = hostile_run(&text, &tasks);
         check_message(&Card { run: &run, tasks: &tasks, node: Some(&text), now: NOW }.message());
         check_message(&summary(&run, &tasks, NOW));
-        let told: Vec<Failure<'_>> = tasks.iter().map(|task| Failure { task, tail: &text, has_more: true }).collect();
+        let told: Vec<Failure<'_>> = tasks
+            .iter()
+            .map(|task| Failure { task, tail: &text, has_more: true, log_on: Some(&text) })
+            .collect();
         if let Some(message) = failures(&told, &run) {
             check_message(&message);
         }
         check_message(&reply::log(&text, &text));
+        check_message(&reply::log_on_node(&text, &text));
         check_message(&reply::words(&text, Some(&text)));
         check_message(&reply::runs(&vec![run; count], NOW));
     }

@@ -163,6 +163,20 @@ pub fn log(of: &str, tail: &str) -> Message {
     shown("Log of", of, tail, "nothing was printed")
 }
 
+/// The same of a task that ran on another node, if its log is only there.
+#[must_use]
+pub fn log_on_node(of: &str, node: &str) -> Message {
+    let mut page = Page::default();
+    page.line([
+        own("The log of "),
+        bold(&name(of)),
+        own(" is on node "),
+        bold(&name(node)),
+        own(", which runs or ran the task."),
+    ]);
+    Message::notice(page)
+}
+
 /// `!cis screen`: what a terminal shows.
 #[must_use]
 pub fn screen(of: &str, rows: &str) -> Message {

@@ -28,6 +28,8 @@ pub struct Failure<'a> {
     pub tail: &'a str,
     /// The log has more than that.
     pub has_more: bool,
+    /// The node that has the log, if it is another one.
+    pub log_on: Option<&'a str>,
 }
 
 /// Tasks that failed since the last message of this kind. None: nothing is to be said.
@@ -49,6 +51,9 @@ pub fn failures(failures: &[Failure<'_>], run: &RunView) -> Option<Message> {
         }
         page.line(line);
         page.code(failure.tail);
+        if let Some(node) = failure.log_on {
+            page.line([own("Its log is on node "), bold(node), own(".")]);
+        }
     }
     let others = failures.iter().skip(TAILS_MAX).take(FAILURES_MAX);
     page.lines(others.map(|failure| one_line(failure.task)).collect());

@@ -210,7 +210,7 @@ impl Node {
     }
 
     /// The name of a node in a room; empty: it has none.
-    fn node_name(&self, room: &str, did: &NodeDid, announced: Option<&Announced>) -> String {
+    pub(crate) fn node_name(&self, room: &str, did: &NodeDid, announced: Option<&Announced>) -> String {
         let by_owner = self.members.name_of(room, did);
         let own = || self.identity.is_or_was(did).then(|| name_in(&self.config.settings.federation));
         by_owner.or_else(own).or_else(|| announced.map(|node| node.name.clone())).unwrap_or_default()

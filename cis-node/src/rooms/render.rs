@@ -256,14 +256,28 @@ impl Rooms {
             .collect();
         let mut tails = Vec::new();
         for task in &failed {
-            let of = Declared::of(&self.node.readers, &self.node.blobs, run);
-            tails
-                .push(logs::tail_of_try(&self.node.home, of, run, &task.id, task.attempts, TAIL_BYTES).await);
+            let holder = match task.session {
+                Some(session) => self.node.log_holder(session).await?,
+                None => None,
+            };
+            // A message does not wait for a copy of the log.
+            let (tail, has_more) = if holder.is_some() {
+                (String::new(), true)
+            } else {
+                let of = Declared::of(&self.node.readers, &self.node.blobs, run);
+                logs::tail_of_try(&self.node.home, of, run, &task.id, task.attempts, TAIL_BYTES).await
+            };
+            tails.push((tail, has_more, holder));
         }
         let failures: Vec<Failure<'_>> = failed
             .iter()
             .zip(&tails)
-            .map(|(task, (tail, has_more))| Failure { task, tail, has_more: *has_more })
+            .map(|(task, (tail, has_more, holder))| Failure {
+                task,
+                tail,
+                has_more: *has_more,
+                log_on: holder.as_deref(),
+            })
             .collect();
         let others: Vec<i64> = waiting.iter().map(|(id, _)| *id).collect();
         // Under the name of an older one the room may have a message that says less.

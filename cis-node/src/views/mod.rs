@@ -8,6 +8,8 @@ mod look;
 mod show;
 mod uploaded;
 
+pub(crate) use uploaded::TailElsewhere;
+
 use std::sync::Arc;
 use std::time::Duration;
 

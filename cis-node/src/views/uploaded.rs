@@ -12,7 +12,7 @@ use crate::files::Stop;
 use crate::node::Node;
 use crate::transfers::TransferError;
 use cis_core::api::log_pieces::LogPiece;
-use cis_core::api::{Problem, ProblemKind, ReadLog};
+use cis_core::api::{Problem, ProblemKind, ReadLog, TaskNodeView};
 use cis_core::event::{Actor, UploadedLog};
 use cis_core::ids::SessionId;
 use cis_core::policy::redact::{Mask, Redactor};
@@ -20,6 +20,8 @@ use cis_core::terminal::sanitizer::Sanitizer;
 
 /// A copy comes within this time.
 const TIME_MAX: Duration = Duration::from_secs(30);
+/// The same where other people wait as well.
+const TAIL_TIME_MAX: Duration = Duration::from_secs(5);
 /// Filtered at a time, bytes.
 const PIECE_BYTES: usize = 64 << 10;
 
@@ -43,7 +45,49 @@ impl LogCopy {
     }
 }
 
+/// The end of the log of a session of another node.
+pub(crate) enum TailElsewhere {
+    /// As plain text, of the copy that the node uploaded.
+    Copy(String),
+    /// What people call the node: there is no copy, or it cannot be had now.
+    OnNode(String),
+}
+
 impl Node {
+    /// What people call the node that has the log of a session; none: it is this node, or nothing was printed.
+    pub(crate) async fn log_holder(&self, session: SessionId) -> Result<Option<String>, Problem> {
+        let Some(did) = self.read(move |reader| reader.node_of(session)).await? else { return Ok(None) };
+        let total = self.read(move |reader| reader.session_output(session)).await?;
+        if self.identity.is_or_was(&did) || total == Some(0) {
+            return Ok(None);
+        }
+        let room = match self.session_view(session).await?.run {
+            Some(run) => self.read(move |reader| reader.run(run)).await?.room,
+            None => None,
+        };
+        let room = room.unwrap_or_default();
+        let announced = self.shared.announced().remove(&room).unwrap_or_default();
+        let name = self.node_name(&room, &did, announced.get(&did));
+        Ok(Some(TaskNodeView { did, name }.label().to_owned()))
+    }
+
+    /// The last `bytes` of the log of a session that another node has or had; none as for [`Self::log_holder`].
+    pub(crate) async fn tail_elsewhere(
+        &self,
+        session: SessionId,
+        bytes: usize,
+    ) -> Result<Option<TailElsewhere>, Problem> {
+        let Some(holder) = self.log_holder(session).await? else { return Ok(None) };
+        let stop = Stop::default();
+        let fetched = match self.log_copy(session).await? {
+            Some(copy) => timeout(TAIL_TIME_MAX, self.fetch_log(&copy.log, &stop)).await.ok(),
+            None => None,
+        };
+        let Some(Ok(copy)) = fetched else { return Ok(Some(TailElsewhere::OnNode(holder))) };
+        let tail = tokio::task::spawn_blocking(move || crate::logs::tail_of_copy(&copy, bytes)).await;
+        Ok(Some(tail.map_or(TailElsewhere::OnNode(holder), TailElsewhere::Copy)))
+    }
+
     /// The copy of the log of a session of another node; none: there is none, or it has not ended.
     pub(crate) async fn log_copy(&self, session: SessionId) -> Result<Option<LogCopy>, Problem> {
         let Some(node) = self.read(move |reader| reader.node_of(session)).await? else { return Ok(None) };

@@ -12,7 +12,7 @@ fn one_failure_is_told_with_the_end_of_its_log() {
     let all = tasks();
     let run = run(RunState::Running, &all);
     let tail = "step 1\n```\n@room <b>boom</b>\u{202e}\n";
-    let message = failures(&[Failure { task: &all[4], tail, has_more: true }], &run).unwrap();
+    let message = failures(&[Failure { task: &all[4], tail, has_more: true, log_on: None }], &run).unwrap();
     let content = message.in_thread("$card".parse().unwrap()).content();
     insta::assert_snapshot!(content["body"].as_str().unwrap());
     insta::assert_snapshot!(content["formatted_body"].as_str().unwrap());
@@ -21,11 +21,21 @@ fn one_failure_is_told_with_the_end_of_its_log() {
 }
 
 #[test]
+fn of_a_failure_on_another_node_the_node_is_named() {
+    let all = tasks();
+    let run = run(RunState::Running, &all);
+    let failure = Failure { task: &all[4], tail: "", has_more: true, log_on: Some("builder") };
+    let said = body(&failures(&[failure], &run).unwrap());
+    assert!(said.contains("Its log is on node builder."), "{said}");
+    assert!(said.contains(&format!("!cis logs {}:{}", run.id.short(), all[4].id)), "{said}");
+}
+
+#[test]
 fn many_failures_are_one_message() {
     let all: Vec<TaskView> = (0..200).map(|n| task(&format!("t{n}"), TaskState::Failed)).collect();
     let run = run(RunState::Running, &all);
     let told: Vec<Failure<'_>> =
-        all.iter().map(|task| Failure { task, tail: "log", has_more: false }).collect();
+        all.iter().map(|task| Failure { task, tail: "log", has_more: false, log_on: None }).collect();
     let said = body(&failures(&told, &run).unwrap());
     assert!(said.starts_with("✗ 200 tasks did not end well"), "{said}");
     assert_eq!(said.matches("```\nlog").count(), 3);

@@ -6,6 +6,7 @@ use super::{Listener, Stop};
 use crate::declared::Declared;
 use crate::logs;
 use crate::server::NodeApi as _;
+use crate::views::TailElsewhere;
 use cis_core::ids::SessionId;
 use cis_core::policy::{Permit, act};
 use cis_core::room::command::Target;
@@ -39,9 +40,21 @@ impl Listener {
         let Some(newest) = self.newest_try(speaker, target).await? else {
             return Ok(nothing("task", target.as_str()));
         };
-        let NewestTry { run, task, number, .. } = newest;
-        let of = Declared::of(&self.node.readers, &self.node.blobs, run);
-        let tail = logs::of_try(&self.node.home, of, run, &task, number, LOG_BYTES).await;
+        let NewestTry { run, task, number, session } = newest;
+        let elsewhere = match session {
+            Some(session) => self.node.tail_elsewhere(session, LOG_BYTES).await?,
+            None => None,
+        };
+        let tail = match elsewhere {
+            Some(TailElsewhere::Copy(tail)) => tail,
+            Some(TailElsewhere::OnNode(node)) => {
+                return Ok(Done::Says(reply::log_on_node(task.as_str(), &node)));
+            }
+            None => {
+                let of = Declared::of(&self.node.readers, &self.node.blobs, run);
+                logs::of_try(&self.node.home, of, run, &task, number, LOG_BYTES).await
+            }
+        };
         Ok(Done::Says(reply::log(task.as_str(), &tail)))
     }
 

@@ -9,6 +9,7 @@ use cis_core::event::{RetryScope, RunState, TaskState};
 use cis_matrix::MatrixError;
 use cis_node::upkeep;
 
+use super::heard::{answer_in, hears};
 use super::nodes::{CARL, is_told, listed, member, observes, offline, reads, shared_in};
 use super::{ANN, BOB, CIS, warns};
 use crate::asking::API;
@@ -63,6 +64,25 @@ fn nodes_with_accounts_share_a_run_and_its_files_also_in_an_encrypted_room() {
             worker.stop().await;
             coordinator.stop().await;
         }
+    });
+}
+
+#[test]
+fn the_room_sees_the_log_of_a_task_on_another_node_or_which_node_has_it() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let (server, room, coordinator, worker) = shared_room(scratch.path()).await;
+        let tasks = "[[tasks]]\nid = \"a\"\nscript = 'echo from afar'\n[[tasks]]\nid = \"b\"\nlogs = \"keep\"\nscript = 'echo kept'\n[[tasks]]\nid = \"c\"\nscript = 'true'\n";
+        let run = coordinator.submit_as(shared_in(&room, scratch.path(), tasks)).await;
+        coordinator.reaches(&run, RunState::Succeeded).await;
+        hears(&coordinator, &room).await;
+        for (id, words) in [("a", "from afar"), ("b", "is on node"), ("c", "nothing was printed")] {
+            let asked = server.writes(&room, ANN, &format!("!cis logs {id}"));
+            let said = answer_in(&server, &room, &asked).await;
+            assert!(said.contains(words), "{said}");
+        }
+        worker.stop().await;
+        coordinator.stop().await;
     });
 }
 
