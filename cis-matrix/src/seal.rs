@@ -1,17 +1,23 @@
-//! Which message of its sender's device an encrypted event is.
+//! Which message of its sender's device an encrypted event is, and how far that device is known to be its sender's.
 //!
 //! A homeserver gives events their ids and times: it can give an encrypted message again as another event. What its
 //! sender's device signed with it is its session and its place in that session (Megolm: each place is used once).
+//!
+//! A homeserver also says which keys are whose. Those of somebody whom nobody compared by emoji are trusted when they are seen first, and
+//! other ones are not.
 
-use matrix_sdk::deserialized_responses::TimelineEvent;
+use matrix_sdk::Room;
+use matrix_sdk::deserialized_responses::{AlgorithmInfo, EncryptionInfo, TimelineEvent};
 use matrix_sdk::ruma::api::client::room::get_room_event;
 use matrix_sdk::ruma::events::room::encrypted::OriginalSyncRoomEncryptedEvent;
 use matrix_sdk::ruma::serde::Raw;
+use matrix_sdk_crypto::{IdentityState, RoomIdentityProvider as _};
 use serde::Deserialize;
 use vodozemac::megolm::MegolmMessage;
 
+use crate::name::user_id;
 use crate::send::event_id;
-use crate::{Answer, Client, MatrixError, RoomEvent, answer};
+use crate::{Answer, Client, Encryption, MatrixError, RoomEvent, Trust, answer};
 
 /// Which message of a device it is: the same for every copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +26,8 @@ pub struct Seal {
     pub session: String,
     /// Its place in that session.
     pub index: u32,
+    /// How far its device is known to be its sender's now. [`RoomEvent::encryption`] has what was known when the keys of the session came.
+    pub trust: Trust,
 }
 
 /// An encrypted event as the homeserver has it.
@@ -53,20 +61,78 @@ impl Client {
                     && opened.kind == event.kind
                     && opened.content.get() == event.content.get()
             });
-            Ok(same.and_then(|_| read(raw.json().get())))
+            let info = opened.encryption_info().filter(|_| same.is_some());
+            let (Some(info), Some((session, index))) = (info, read(raw.json().get())) else {
+                return Ok(None);
+            };
+            let trust = client.trust_now(&room, &event.sender, info).await?;
+            Ok(Some(Seal { session, index, trust }))
         })
+    }
+
+    /// How far the device of an event is known to be its sender's now.
+    async fn trust_now(
+        &self,
+        room: &Room,
+        sender: &str,
+        info: &EncryptionInfo,
+    ) -> Result<Trust, MatrixError> {
+        let trust = Encryption::of(info).trust;
+        if trust != Trust::Signed {
+            return Ok(trust);
+        }
+        let user = user_id(sender)?;
+        let identity = room.user_identity(&user).await.map(|identity| room.state_of(&identity));
+        let AlgorithmInfo::MegolmV1AesSha2 { curve25519_key, .. } = &info.algorithm_info else {
+            return Ok(Trust::Unknown);
+        };
+        let device = match &info.sender_device {
+            Some(id) => self.sdk.encryption().get_device(&user, id).await,
+            None => Ok(None),
+        };
+        let device = device.map_err(|error| MatrixError::Store { detail: error.to_string() })?;
+        let is_signed = device.is_some_and(|device| {
+            let key = device.curve25519_key().map(|key| key.to_base64());
+            key.as_ref() == Some(curve25519_key) && device.is_cross_signed_by_owner()
+        });
+        Ok(of_signed(identity, is_signed))
     }
 }
 
-fn read(json: &str) -> Option<Seal> {
+/// How far a device is known to be its user's that had been signed when the keys of its session came. `is_signed`: by the identity that the user
+/// has now. A homeserver may have shown another identity for a while only.
+fn of_signed(identity: Option<IdentityState>, is_signed: bool) -> Trust {
+    match identity {
+        Some(IdentityState::PinViolation | IdentityState::VerificationViolation) => Trust::IdentityChanged,
+        Some(IdentityState::Pinned | IdentityState::Verified) if is_signed => Trust::Signed,
+        Some(IdentityState::Pinned | IdentityState::Verified) | None => Trust::Unsigned,
+    }
+}
+
+/// Its session, and its place in that.
+fn read(json: &str) -> Option<(String, u32)> {
     let wire: Wire = serde_json::from_str(json).ok()?;
     let message = MegolmMessage::from_base64(&wire.content.ciphertext).ok()?;
-    Some(Seal { session: wire.content.session_id, index: message.message_index() })
+    Some((wire.content.session_id, message.message_index()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_signed_device_counts_only_with_the_identity_that_was_seen_first_or_verified() {
+        use IdentityState::{PinViolation, Pinned, VerificationViolation, Verified};
+        for state in [Pinned, Verified] {
+            assert_eq!(of_signed(Some(state.clone()), true), Trust::Signed);
+            assert_eq!(of_signed(Some(state), false), Trust::Unsigned, "another identity signed it");
+        }
+        for (state, is_signed) in [(PinViolation, true), (PinViolation, false), (VerificationViolation, true)]
+        {
+            assert_eq!(of_signed(Some(state), is_signed), Trust::IdentityChanged);
+        }
+        assert_eq!(of_signed(None, true), Trust::Unsigned);
+    }
 
     #[test]
     fn what_is_no_sealed_message_has_no_seal() {

@@ -10,8 +10,33 @@ pub struct Carried {
     pub room_encrypted: bool,
     /// It was encrypted itself. Reactions never are.
     pub encrypted: bool,
-    /// Its device is signed by its owner (cross-signing).
-    pub device_signed: bool,
+    /// How far its device is known to be its sender's.
+    pub device: DeviceTrust,
+}
+
+/// How far a device is known to be its owner's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceTrust {
+    /// Its owner has not signed it (cross-signing), or nobody can tell.
+    Unsigned,
+    /// It may be signed by its owner, whose identity is not the one that this node knew: the homeserver could have made it.
+    IdentityChanged,
+    /// Its owner has signed it.
+    Signed,
+}
+
+impl DeviceTrust {
+    /// Whether its owner has signed it.
+    ///
+    /// # Errors
+    /// [`Refusal`], with what to do about it.
+    pub fn check(self) -> Result<(), Refusal> {
+        match self {
+            Self::Signed => Ok(()),
+            Self::IdentityChanged => Err(Refusal::IdentityChanged),
+            Self::Unsigned => Err(Refusal::Unverified),
+        }
+    }
 }
 
 /// What an event would do.
@@ -76,8 +101,8 @@ impl Carriers {
             Act::ReplyToQuestion | Act::ReplyToDecide | Act::Words if !carried.encrypted => {
                 Err(Refusal::MessageInClear)
             }
-            _ if carried.device_signed || self.unsigned_devices => Ok(()),
-            _ => Err(Refusal::Unverified),
+            _ if self.unsigned_devices => Ok(()),
+            _ => carried.device.check(),
         }
     }
 }

@@ -9,7 +9,7 @@ mod limits;
 mod matcher;
 mod mention;
 
-pub use carried::{Act, Carried, Carriers};
+pub use carried::{Act, Carried, Carriers, DeviceTrust};
 pub use limits::{Patience, Told, TooOften};
 pub use matcher::{Matcher, MatcherError};
 pub use mention::{Mention, mentioned};
@@ -173,6 +173,20 @@ impl Roles {
             .find(|(_, list)| list.iter().any(|matcher| matcher.fits(person)))
             .map(|(role, _)| role)
     }
+
+    /// Whether an admin may let nodes in from a room. If the configuration names admins by user id, only those: power levels, and accounts of a
+    /// server, are the homeserver's word.
+    ///
+    /// # Errors
+    /// [`Refusal::TrustNotNamed`].
+    pub fn check_trust(&self, person: Person<'_>) -> Result<(), Refusal> {
+        let mut named = self.admin.iter().filter(|matcher| matches!(matcher, Matcher::User(_))).peekable();
+        if named.peek().is_none() || named.any(|matcher| matcher.fits(person)) {
+            Ok(())
+        } else {
+            Err(Refusal::TrustNotNamed)
+        }
+    }
 }
 
 /// `approval.allowed`: who may decide. Those whom it names need no role; others may not, whatever theirs is.
@@ -297,6 +311,15 @@ pub enum Refusal {
         "this came from a device that you have not verified: verify it in your client's settings, then say it again"
     )]
     Unverified,
+    /// From an identity that the homeserver could have made.
+    #[error(
+        "your cross-signing keys are not those that this node knew of you: if you have reset them, compare emoji with the node \
+         (`cis matrix verify` with your user id, on its machine), then say it again"
+    )]
+    IdentityChanged,
+    /// The configuration names those who let nodes in.
+    #[error("`!cis trust` is for the people whom `admin` in `[matrix.roles]` names by user id")]
+    TrustNotNamed,
 }
 
 #[cfg(test)]

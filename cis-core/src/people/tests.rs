@@ -80,12 +80,26 @@ fn what_is_no_entry_says_what_is() {
 }
 
 #[test]
+fn whoever_is_named_as_admin_lets_nodes_in_and_otherwise_each_admin() {
+    let check = |roles: &Roles, id: &str, power| {
+        roles.check_trust(Person { id: &user(id), power: Power::Level(power) })
+    };
+    let of = |admin: &[&str]| Roles::parse(None, None, Some(&list(admin))).unwrap();
+    let named = of(&["@ann:x", "*:x", "pl>=100"]);
+    assert_eq!(check(&named, "@ann:x", 0), Ok(()));
+    assert_eq!(check(&named, "@bob:x", 100), Err(Refusal::TrustNotNamed));
+    assert_eq!(check(&of(&["*:x", "pl>=100"]), "@bob:x", 0), Ok(()));
+    assert_eq!(check(&Roles::default(), "@bob:x", 100), Ok(()));
+}
+
+#[test]
 fn in_an_encrypted_room_only_what_nobody_between_could_have_made_decides() {
     let strict = Carriers::default();
-    let plain = Carried { room_encrypted: false, encrypted: false, device_signed: false };
+    let plain = Carried { room_encrypted: false, encrypted: false, device: DeviceTrust::Unsigned };
     let clear = Carried { room_encrypted: true, ..plain };
     let unsigned = Carried { encrypted: true, ..clear };
-    let signed = Carried { device_signed: true, ..unsigned };
+    let signed = Carried { device: DeviceTrust::Signed, ..unsigned };
+    let changed = Carried { device: DeviceTrust::IdentityChanged, ..unsigned };
     for act in [Act::ReactToQuestion, Act::ReactToDecide, Act::Words] {
         assert_eq!(strict.check(plain, act), Ok(()));
     }
@@ -94,6 +108,8 @@ fn in_an_encrypted_room_only_what_nobody_between_could_have_made_decides() {
     assert_eq!(strict.check(clear, Act::Words), Err(Refusal::MessageInClear));
     assert_eq!(strict.check(unsigned, Act::Words), Err(Refusal::Unverified));
     assert_eq!(strict.check(signed, Act::Words), Ok(()));
+    assert_eq!(strict.check(changed, Act::Words), Err(Refusal::IdentityChanged));
+    assert_eq!(strict.check(changed, Act::ReplyToQuestion), Err(Refusal::IdentityChanged));
     assert_eq!(strict.check(signed, Act::ReplyToQuestion), Ok(()));
     assert_eq!(strict.check(clear, Act::ReplyToQuestion), Err(Refusal::MessageInClear));
     assert_eq!(strict.check(signed, Act::ReplyToDecide), Err(Refusal::ReplyInClear));

@@ -374,15 +374,16 @@ impl Listener {
 
     /// Whether a node may be let in by what came so.
     fn may_trust(&self, speaker: &Speaker) -> Result<(), Refusal> {
-        if !self.node.config.settings.matrix.trust_in_rooms {
+        let settings = &self.node.config.settings.matrix;
+        if !settings.trust_in_rooms {
             return Err(Refusal::TrustOff);
         }
+        settings.roles.check_trust(speaker.person())?;
         // Whatever counts for other words: a homeserver can add a device to an account.
         match speaker.carried {
             Carried { room_encrypted: false, .. } => Err(Refusal::TrustInClear),
-            Carried { encrypted: true, device_signed: true, .. } => Ok(()),
             Carried { encrypted: false, .. } => Err(Refusal::MessageInClear),
-            Carried { .. } => Err(Refusal::Unverified),
+            Carried { device, .. } => device.check(),
         }
     }
 

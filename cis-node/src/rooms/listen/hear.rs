@@ -17,7 +17,7 @@ use crate::account::Opened;
 use crate::commands::taken_with;
 use cis_core::api::{Outgoing, Priority, RoomWrite};
 use cis_core::ids::RunId;
-use cis_core::people::Carried;
+use cis_core::people::{Carried, DeviceTrust};
 use cis_core::policy::redact::shapes;
 use cis_core::room::command::{Hint, Inbound, Meant, Read, Request, Said, inbound};
 use cis_core::room::freshness::{Arrival, Stale, input_of, input_of_sealed};
@@ -124,7 +124,7 @@ impl Listener {
             carried: Carried {
                 room_encrypted: opened.client.is_encrypted(room).await?,
                 encrypted: event.encryption.is_some(),
-                device_signed: event.encryption.as_ref().is_some_and(|it| it.trust >= Trust::Signed),
+                device: event.encryption.as_ref().map_or(DeviceTrust::Unsigned, |it| device_trust(it.trust)),
             },
             input: input_of(&listened.room, &id, event.sent_ms),
             event: id.clone(),
@@ -134,7 +134,10 @@ impl Listener {
         let may_act = wanted.answers() || self.role(&speaker).is_some();
         if event.encryption.is_some() && may_act {
             match opened.client.seal(room, event).await {
-                Ok(Some(seal)) => speaker.input = input_of_sealed(&speaker.room, &seal.session, seal.index),
+                Ok(Some(seal)) => {
+                    speaker.input = input_of_sealed(&speaker.room, &seal.session, seal.index);
+                    speaker.carried.device = device_trust(seal.trust);
+                }
                 // The homeserver has something else there by now, or nothing.
                 Ok(None) | Err(MatrixError::NotFound { .. }) => return Ok(Heard::Nothing),
                 Err(error) => return Err(error.into()),
@@ -340,6 +343,14 @@ impl<'a> Wanted<'a> {
             Self::Answer { is_told, .. } => *is_told,
             Self::CardReply(_) => false,
         }
+    }
+}
+
+fn device_trust(trust: Trust) -> DeviceTrust {
+    match trust {
+        Trust::Unknown | Trust::Unsigned => DeviceTrust::Unsigned,
+        Trust::IdentityChanged => DeviceTrust::IdentityChanged,
+        Trust::Signed | Trust::Verified => DeviceTrust::Signed,
     }
 }
 

@@ -223,6 +223,11 @@ impl Server {
         });
     }
 
+    /// Shows other keys of somebody from now on.
+    pub(crate) fn change_identity(&self, user: &str) {
+        self.change(|state| state.changed_identities.insert(user.to_owned()));
+    }
+
     /// Nobody has the key of this event, until [`Self::unseal`].
     pub(crate) fn seal(&self, event: &str) {
         self.change(|state| {

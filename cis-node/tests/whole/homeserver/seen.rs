@@ -378,7 +378,14 @@ impl Homeserver for Seen {
         self.ask("seal", move |state, seen| {
             state.joined(&room, &seen.user)?;
             let first = state.replayed.get(&event).unwrap_or(&event);
-            Ok(Some(Seal { session: session_of(first), index: 0 }))
+            let found = state.events.iter().find(|one| one.room == room && one.event.id == event);
+            let found = found.ok_or(MatrixError::NotFound { what: format!("the event {event}") })?;
+            let known = found.event.encryption.as_ref().map_or(Trust::Unknown, |encryption| encryption.trust);
+            let trust = match state.changed_identities.contains(&found.event.sender) {
+                true => known.min(Trust::IdentityChanged),
+                false => known,
+            };
+            Ok(Some(Seal { session: session_of(first), index: 0, trust }))
         })
     }
 

@@ -28,6 +28,8 @@ pub(super) struct State {
     pub(super) file_bytes_max: u64,
     /// Events that are messages that were sent before, by their id: the first event of that message.
     pub(super) replayed: BTreeMap<String, String>,
+    /// People whose identity is not the one that was seen first.
+    pub(super) changed_identities: BTreeSet<String>,
     /// Events that this homeserver does not have until it reads their room backwards.
     pub(super) missed: BTreeSet<String>,
 }

@@ -98,10 +98,12 @@ fn in_an_encrypted_room_words_count_from_devices_that_their_owner_has_signed() {
         let node = place.node(&[]).await;
         let run = place.run(&node, WAITS).await;
         let cancels = |trust| place.server.says_from(&place.room, BOB, words("!cis cancel waits"), trust);
-        for trust in [Trust::Unknown, Trust::Unsigned, Trust::IdentityChanged] {
+        for trust in [Trust::Unknown, Trust::Unsigned] {
             let said = place.answer_to(&cancels(Some(trust))).await;
             assert!(said.contains("from a device that you have not verified"), "{trust:?}: {said}");
         }
+        let said = place.answer_to(&cancels(Some(Trust::IdentityChanged))).await;
+        assert!(said.contains("not those that this node knew of you"), "{said}");
         let said = place.answer_to(&cancels(None)).await;
         assert!(said.contains("this came unencrypted into an encrypted room"), "{said}");
         // The homeserver has nothing under that name any more.
@@ -117,6 +119,26 @@ fn in_an_encrypted_room_words_count_from_devices_that_their_owner_has_signed() {
         assert!(said.contains("this came unencrypted"), "{said}");
         place.answer_to(&cancels(Some(Trust::Unsigned))).await;
         node.reaches(&run, RunState::Cancelled).await;
+        node.stop().await;
+    });
+}
+
+#[test]
+fn in_an_encrypted_room_nobody_gives_orders_with_another_identity_than_before() {
+    on_a_runtime(async {
+        let place = Place::encrypted();
+        let node = place.node(&[]).await;
+        let run = place.run(&node, GATE).await;
+        let (_, item) = place.asked(&run).await;
+        // The device is signed, by keys that the homeserver made.
+        place.server.change_identity(BOB);
+        for order in [format!("!cis approve {item}"), "!cis cancel gate".to_owned()] {
+            let said = place.told(BOB, &order).await;
+            assert!(said.contains("not those that this node knew of you"), "{order}: {said}");
+        }
+        assert_eq!(node.client.task(&run, "g").await.unwrap().state, TaskState::Queued);
+        place.writes(ANN, &format!("!cis approve {item}"));
+        node.reaches(&run, RunState::Succeeded).await;
         node.stop().await;
     });
 }
