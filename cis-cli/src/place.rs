@@ -194,9 +194,11 @@ mod tests {
     fn a_file_gets_a_free_name_and_no_other_one_also_without_hard_links() {
         let dir = tempfile::tempdir().unwrap();
         let mut folder = Folder::make(dir.path()).unwrap();
-        let ways: [(&str, fn(&NewFile) -> Result<(), Errno>); 2] =
-            [("renamed", NewFile::rename_to_free_name), ("claimed", NewFile::rename_to_claimed_name)];
-        for (name, put) in ways {
+        for name in ["renamed", "claimed"] {
+            let put = |file: &NewFile| match name {
+                "renamed" => file.rename_to_free_name(),
+                _ => file.rename_to_claimed_name(),
+            };
             let mut create = |text: &[u8]| {
                 let mut file = folder.create(Path::new(name), 0o600).unwrap();
                 file.write(text).unwrap();

@@ -95,13 +95,13 @@ impl Client {
             let key = device.curve25519_key().map(|key| key.to_base64());
             key.as_ref() == Some(curve25519_key) && device.is_cross_signed_by_owner()
         });
-        Ok(of_signed(identity, is_signed))
+        Ok(of_signed(identity.as_ref(), is_signed))
     }
 }
 
 /// How far a device is known to be its user's that had been signed when the keys of its session came. `is_signed`: by the identity that the user
 /// has now. A homeserver may have shown another identity for a while only.
-fn of_signed(identity: Option<IdentityState>, is_signed: bool) -> Trust {
+fn of_signed(identity: Option<&IdentityState>, is_signed: bool) -> Trust {
     match identity {
         Some(IdentityState::PinViolation | IdentityState::VerificationViolation) => Trust::IdentityChanged,
         Some(IdentityState::Pinned | IdentityState::Verified) if is_signed => Trust::Signed,
@@ -124,12 +124,12 @@ mod tests {
     fn a_signed_device_counts_only_with_the_identity_that_was_seen_first_or_verified() {
         use IdentityState::{PinViolation, Pinned, VerificationViolation, Verified};
         for state in [Pinned, Verified] {
-            assert_eq!(of_signed(Some(state.clone()), true), Trust::Signed);
-            assert_eq!(of_signed(Some(state), false), Trust::Unsigned, "another identity signed it");
+            assert_eq!(of_signed(Some(&state), true), Trust::Signed);
+            assert_eq!(of_signed(Some(&state), false), Trust::Unsigned, "another identity signed it");
         }
         for (state, is_signed) in [(PinViolation, true), (PinViolation, false), (VerificationViolation, true)]
         {
-            assert_eq!(of_signed(Some(state), is_signed), Trust::IdentityChanged);
+            assert_eq!(of_signed(Some(&state), is_signed), Trust::IdentityChanged);
         }
         assert_eq!(of_signed(None, true), Trust::Unsigned);
     }

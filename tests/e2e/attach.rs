@@ -63,7 +63,7 @@ fn the_terminal_is_as_before_when_the_session_ends_or_attach_is_terminated() {
     let before = first.settings_before().to_owned();
     first.wait_for("banner");
     second.wait_for("banner");
-    super::harness::signal(second.pid(), rustix::process::Signal::TERM);
+    signal(second.pid(), rustix::process::Signal::TERM);
     second.wait_exit();
     assert_eq!(second.settings(), before);
     first.type_keys("\x04");

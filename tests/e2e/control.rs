@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::harness::{Cis, eventually, kill_9, pause, signal, ulid_in};
+use super::harness::{Cis, eventually, kill_9, pause, signal, ulid_in, wait_until_handled};
 
 const GATE: &str = r#"
 version = 1

@@ -6,11 +6,11 @@ use std::convert::Infallible;
 use std::fmt::Write as _;
 
 use cis_core::api::TermSize;
-use ratatui_core::terminal::Terminal;
 use ratatui_core::backend::{Backend, ClearType, WindowSize};
 use ratatui_core::buffer::{Buffer, Cell};
 use ratatui_core::layout::{Position, Size};
 use ratatui_core::style::{Color, Modifier};
+use ratatui_core::terminal::Terminal;
 
 /// Begins and ends an update that is shown at once (mode 2026; others ignore it).
 const BEGIN: &str = "\x1b[?2026h";

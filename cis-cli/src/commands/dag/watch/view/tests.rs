@@ -1,8 +1,8 @@
 //! What is drawn, at the sizes that people have.
 
 use cis_core::event::PromptKind;
-use ratatui_core::terminal::Terminal;
 use ratatui_core::backend::TestBackend;
+use ratatui_core::terminal::Terminal;
 use serde_json::json;
 
 use super::super::board::tests::{blocks, board, ends, happens, session, starts, statuses};
