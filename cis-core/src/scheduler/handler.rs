@@ -41,6 +41,11 @@ impl Handler {
     pub(super) fn survives(&self, reason: &EndReason) -> bool {
         self.is_last() || self.when == When::End(cancelled_for(reason))
     }
+
+    /// Why it is skipped.
+    pub(super) fn does_not_apply(&self, why: &dyn std::fmt::Display) -> EndReason {
+        EndReason::skipped(format!("{} does not apply: {why}", self.when.name()))
+    }
 }
 
 impl When {

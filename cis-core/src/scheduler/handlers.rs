@@ -1,14 +1,15 @@
 //! `[dag.on]`: the tasks that run at one kind of end each, when all others have ended, or as soon as a
 //! session waits for a human.
 //!
-//! Of the ends first those of success, failure and cancel, of which one kind is meant; then `always`.
+//! Of the ends first those of success, failure and cancel, of which one kind is meant; then `always`. The others of these three
+//! are skipped only when the one that is meant has ended: until then the run may be cancelled, or take too long.
 
 use super::begin::Begin;
 use super::handler::{Handler, Outcome, When, cancelled_for};
 use super::narrow::narrow;
 use super::settle::Settled;
 use super::state::Run;
-use crate::event::{EndReason, RunState, TaskChange, TaskState};
+use crate::event::{RunState, TaskChange, TaskState};
 use crate::ids::TimestampMs;
 
 impl Run {
@@ -43,12 +44,15 @@ pub(super) fn turn(run: &Run, now: TimestampMs) -> Settled {
     let over = run.index.open() == narrow(open);
     let outcome = run.outcome();
     let waiting = |handler: &&Handler| state(handler) == TaskState::Pending;
+    let of_ends = || run.handlers.iter().filter(|handler| matches!(handler.when, When::End(_)));
+    let decides = over && of_ends().all(|handler| waiting(&handler) || state(handler).is_terminal());
+    let comes = of_ends().filter(waiting).any(|handler| handler.when == When::End(outcome));
     for handler in run.handlers.iter().filter(waiting) {
         match handler.when {
             When::Blocked if run.phase.asked => settled.begin_task(run, handler.index, now),
-            When::End(end) if over && end == outcome => settled.begin_task(run, handler.index, now),
+            When::End(end) if decides && end == outcome => settled.begin_task(run, handler.index, now),
             When::Blocked if over => settled.skip(run, handler, "no session of the run waited for a human"),
-            When::End(_) if over => settled.skip(run, handler, "the run went otherwise"),
+            When::End(_) if decides && !comes => settled.skip(run, handler, "the run went otherwise"),
             _ => {}
         }
     }
@@ -70,11 +74,10 @@ impl Settled {
     }
 
     fn skip(&mut self, run: &Run, handler: &Handler, why: &str) {
-        let detail = format!("{} does not apply: {why}", handler.when.name());
         self.changes.push(TaskChange {
             task: run.spec(handler.index).id.clone(),
             state: TaskState::Completed,
-            end: Some(EndReason::skipped(detail)),
+            end: Some(handler.does_not_apply(&why)),
             queued: None,
         });
     }

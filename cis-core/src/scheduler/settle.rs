@@ -162,7 +162,11 @@ impl<'a> Preview<'a> {
             return self.items_ended(index);
         }
         if let Some(reason) = run.swept(index) {
-            return Some(Begin::End(TaskState::Cancelled, reason.clone()));
+            let unmeant = run.handler(index).filter(|handler| !handler.survives(reason));
+            return Some(match unmeant.filter(|_| entry.state == TaskState::Pending) {
+                Some(handler) => Begin::End(TaskState::Completed, handler.does_not_apply(reason)),
+                None => Begin::End(TaskState::Cancelled, reason.clone()),
+            });
         }
         if run.state() == RunState::Created {
             return None;

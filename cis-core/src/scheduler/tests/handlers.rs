@@ -29,16 +29,13 @@ const NOT: &str = "does not apply: the run went otherwise";
 fn a_good_end() {
     let mut bench = started(vec![task("a"), task("b: a")]);
     assert_eq!(bench.ends("a", exit(0))[1], "status b=queued", "no handler before all others have ended");
+    assert_eq!(bench.ends("b", exit(0))[1..3], ["status good=queued", "assigned good#1 f1"]);
     assert_eq!(
-        bench.ends("b", exit(0))[1..3],
-        [
-            format!(
-                "status good=queued bad=completed(skipped: on.failure {NOT}) stop=completed(skipped: on.cancel {NOT})"
-            ),
-            "assigned good#1 f1".to_owned()
-        ]
+        bench.ends("good", exit(0))[1],
+        format!(
+            "status bad=completed(skipped: on.failure {NOT}) stop=completed(skipped: on.cancel {NOT}) last=queued"
+        )
     );
-    assert_eq!(bench.ends("good", exit(0))[1], "status last=queued");
     assert_eq!(bench.ends("last", exit(0))[1], "run completed");
 }
 
@@ -74,7 +71,11 @@ fn a_bad_end() {
 fn a_cancelled_run() {
     let mut bench = started(vec![task("a")]);
     let said = bench.does(InputKind::Cancel { run: run_id(1), now: false });
-    assert_eq!(said[1], "status good=cancelled(the run was cancelled) bad=cancelled(the run was cancelled)");
+    let not = "does not apply: the run was cancelled";
+    assert_eq!(
+        said[1],
+        format!("status good=completed(skipped: on.success {not}) bad=completed(skipped: on.failure {not})")
+    );
     assert_eq!(bench.ends("a", AttemptOutcome::Cancelled)[1], "status stop=queued");
     assert_eq!(bench.ends("stop", exit(0))[1], "status last=queued");
     assert_eq!(bench.ends("last", exit(0))[1], "run cancelled");
@@ -99,6 +100,39 @@ fn a_run_that_takes_too_long() {
     bench.ends("bad", exit(0));
     bench.ends("last", exit(0));
     assert_eq!(bench.run().state(), RunState::Failed);
+}
+
+#[test]
+fn a_run_that_takes_too_long_or_is_cancelled_during_its_handler_runs_that_of_the_new_end() {
+    let mut bench = Bench::new(100);
+    bench.submit(1, Dag { timeout_ms: Some(1000), ..file(vec![task("a")]) }, 10);
+    bench.ends("a", exit(0));
+    assert_eq!(
+        bench.ticks_after(1000)[..2],
+        [
+            "cancelling: the run took longer than its timeout",
+            "status stop=completed(skipped: on.cancel does not apply: the run took longer than its timeout)"
+        ]
+    );
+    bench.restart();
+    assert_eq!(bench.ends("good", AttemptOutcome::Cancelled)[1], "status bad=queued", "one after the other");
+    assert_eq!(bench.ends("bad", exit(0))[1], "status last=queued");
+    assert_eq!(
+        bench.ends("last", exit(0))[1],
+        "run failed: took longer than its timeout of 1.0s; 1 task stopped or not started: `good`"
+    );
+
+    let mut bench = started(vec![task("a")]);
+    bench.ends("a", exit(1));
+    bench.does(InputKind::Cancel { run: run_id(1), now: false });
+    assert_eq!(bench.ends("bad", AttemptOutcome::Cancelled)[1], "status stop=queued");
+    bench.ends("stop", exit(0));
+    assert_eq!(bench.ends("last", exit(0))[1], "run cancelled");
+
+    let mut bench = started(vec![task("a")]);
+    bench.ends("a", exit(0));
+    bench.does(InputKind::Cancel { run: run_id(1), now: true });
+    assert_eq!(bench.ends("good", AttemptOutcome::Cancelled)[1], "run cancelled", "no handler at all");
 }
 
 #[test]

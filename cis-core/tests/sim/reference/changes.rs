@@ -147,6 +147,11 @@ fn fits(
                 && !need.state.counts_as_success()
                 && task.spec.needs.contains(&need.spec.id)
         }
+        (Some(EndReason::Skipped { lists, .. }), _, TaskState::Completed)
+            if run.is_unmeant(&task.spec.id) =>
+        {
+            lists.is_empty()
+        }
         (Some(EndReason::Skipped { lists, .. }), _, TaskState::Completed) => {
             let due = if task.approved.is_some() { run.list(task) } else { run.due(task) };
             let is_empty = run.list(task) == Due::Skip && lists.iter().eq(task.spec.outputs.keys());

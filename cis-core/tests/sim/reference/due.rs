@@ -138,15 +138,42 @@ impl RefRun {
             None if any(TaskState::Cancelled) => &self.on.cancel,
             None => &self.on.success,
         };
-        Some(is(&self.on.always) || is(wanted))
+        if is(&self.on.always) {
+            return Some(true);
+        }
+        let of_ends = || self.tasks.iter().filter(|task| self.is_of_end(&task.spec.id));
+        let works = |task: &RefTask| open(&task) && task.state != TaskState::Pending;
+        if of_ends().any(|task| task.spec.id != *id && works(task)) {
+            return None;
+        }
+        let comes = of_ends().any(|task| wanted.as_ref() == Some(&task.spec.id) && open(&task));
+        if comes && !is(wanted) {
+            return None;
+        }
+        Some(is(wanted))
+    }
+
+    /// A handler of one kind of end.
+    fn is_of_end(&self, id: &TaskId) -> bool {
+        let Handlers { success, failure, cancel, .. } = &self.on;
+        [success, failure, cancel].contains(&&Some(id.clone()))
+    }
+
+    /// A handler of another end than the one that the run is cancelled to.
+    pub(super) fn is_unmeant(&self, id: &TaskId) -> bool {
+        let Some((reason, _)) = &self.cancelling else { return false };
+        self.is_handler(id) && !self.survives(id, reason)
+    }
+
+    fn survives(&self, id: &TaskId, reason: &EndReason) -> bool {
+        let kind = if *reason == EndReason::RunTimeout { &self.on.failure } else { &self.on.cancel };
+        [&self.on.always, kind].into_iter().any(|handler| handler.as_ref() == Some(id))
     }
 
     pub(super) fn swept(&self, task: &RefTask) -> bool {
         let Some((reason, twice)) = &self.cancelling else { return false };
-        let id = Some(task.spec.id.clone());
         let meant = if self.is_handler(&task.spec.id) {
-            let kind = if *reason == EndReason::RunTimeout { &self.on.failure } else { &self.on.cancel };
-            self.on.always == id || *kind == id
+            self.survives(&task.spec.id, reason)
         } else {
             task.spec.trigger == Trigger::Always
         };

@@ -53,9 +53,14 @@ pub(super) fn before_its_time(run: &Run, index: u32, answer: &mut Answer) {
         let last = if handler.is_last() { ", however they end, and after the other handlers" } else { "" };
         let others = (0..run.len()).filter(|i| run.handler(*i).is_none());
         let open = others.filter(|i| !run.entry(*i).state.is_terminal()).count();
-        answer.say(format!(
-            "It stands in [dag.on]: it is decided on when all other tasks have ended{last}. {open} have not."
-        ));
+        answer.say(if open == 0 && !handler.is_last() {
+            "It stands in [dag.on]: the handler of another end is due. It comes after that one if the run is cancelled or takes too long by then; otherwise it is skipped."
+                .to_owned()
+        } else {
+            format!(
+                "It stands in [dag.on]: it is decided on when all other tasks have ended{last}. {open} have not."
+            )
+        });
     }
     if let Some((_, item)) = run.item_of(index) {
         answer.say(format!("It is an item of `{}`, whose turn comes first.", item.of));
