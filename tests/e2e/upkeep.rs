@@ -239,8 +239,17 @@ secrets = { TOKEN = { env = "MY_TOKEN" } }
 outputs = { token = { type = "string" } }
 script = 'echo "token=$TOKEN" >> "$CIS_OUTPUT"'
 [[tasks]]
+id = "other"
+secrets = { TOKEN = { env = "MY_TOKEN" } }
+outputs = { key = { type = "string" } }
+script = 'echo "key=$TOKEN" >> "$CIS_OUTPUT"'
+[[tasks]]
+id = "build"
+needs = ["login", "other"]
+command = ["true"]
+[[tasks]]
 id = "deploy"
-needs = ["login"]
+needs = ["build"]
 script = 'test -n "{{ tasks.login.outputs.token }}" && test -e "$E2E_WORK/ready"'
 "#;
     let cleaned = cis.start(&text);
@@ -253,13 +262,16 @@ script = 'test -n "{{ tasks.login.outputs.token }}" && test -e "$E2E_WORK/ready"
     cis.wait_task(&open, "deploy", "failed");
     age(&cis);
     let report = cis.json(&["store", "gc", "--older-than", "1ms"]);
-    assert_eq!((&report["runs"], &report["blobs"]), (&1.into(), &1.into()), "{report}");
+    assert_eq!((&report["runs"], &report["blobs"]), (&1.into(), &2.into()), "{report}");
     cis.write("ready", "");
     cis.write("open", "");
     let said = cis.run(["dag", "retry", &cleaned, "--failed"]).expect(3).stderr;
     assert!(said.contains("the secret output `token` of task `login` was removed at"), "{said}");
-    assert!(said.contains(&format!("`cis dag retry {cleaned}` runs `login` again")), "{said}");
+    assert!(said.contains(&format!("`cis dag retry {cleaned} --from login` runs `login` again")), "{said}");
+    assert!(!said.contains("other"), "nothing that runs again reads its output: {said}");
     assert_eq!(cis.show(&cleaned)["run"]["state"], "failed");
+    let said = cis.run(["dag", "retry", &cleaned, "--from", "build"]).expect(3).stderr;
+    assert!(said.contains("`token` of task `login`") && said.contains("`key` of task `other`"), "{said}");
     cis.run(["dag", "retry", &cleaned]).expect(0);
     cis.wait_run(&cleaned, "succeeded");
     cis.wait_run(&open, "failed");
