@@ -20,6 +20,15 @@ const FORM: &str = "cis cache key 1";
 /// A key without its files.
 pub(crate) struct Recipe(Parts);
 
+/// The prompt of an agent that is no argument, by the way it gets it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum GivenPrompt<'a> {
+    /// Its standard input.
+    Stdin(&'a str),
+    /// Typed when it waits for input.
+    Typed(&'a str),
+}
+
 /// The parts of a key, hashed one after the other.
 #[derive(Debug, Clone)]
 pub(super) struct Parts(Sha256);
@@ -61,14 +70,17 @@ fn write_part(name: &str, bytes: &[u8], write: &mut dyn FnMut(&[u8])) {
 /// In both: what it declares, and the names of its secrets. Their values are left out: a key that changed
 /// with a token would never be found, and could tell the token.
 ///
-/// `prompt`: what an agent gets as its standard input, or typed, and not as an argument.
-pub(crate) fn recipe(spec: &TaskSpec, cache: &CacheUse, prompt: Option<&str>) -> Recipe {
+/// With [`CacheKey::Auto`], `prompt` and the way it is given count as well: a program may do one thing with its standard input,
+/// and another with what is typed.
+pub(crate) fn recipe(spec: &TaskSpec, cache: &CacheUse, prompt: Option<GivenPrompt<'_>>) -> Recipe {
     let mut parts = Parts::of(FORM);
     match &cache.key {
         CacheKey::Auto => {
             own(spec, Some(&cache.cwd), &mut parts);
-            if let Some(prompt) = prompt {
-                parts.add("prompt", prompt.as_bytes());
+            match prompt {
+                Some(GivenPrompt::Stdin(text)) => parts.add("prompt in stdin", text.as_bytes()),
+                Some(GivenPrompt::Typed(text)) => parts.add("typed prompt", text.as_bytes()),
+                None => {}
             }
         }
         CacheKey::Text(text) => named(text, cache, &mut parts),

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 pub(super) use entry::{Cache, Entry, EntryError, Vouched};
 #[cfg(test)]
 pub(super) use key::tests::spec as plain_spec;
-pub(super) use key::{Recipe, recipe};
+pub(super) use key::{GivenPrompt, Recipe, recipe};
 pub(super) use noted::NotedKey;
 pub(super) use room::{Placed, RoomKey, RoomRecipe, Success};
 pub use sweep::{Swept, living_blobs, sweep};

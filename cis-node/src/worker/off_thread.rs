@@ -14,7 +14,7 @@ use super::life::{Held, JobEnd};
 use super::look_up::{Looked, Search, look_up};
 use super::{Live, LocalWorker, YOUNG_MS};
 use crate::artifacts;
-use crate::cache::{self, Cache, Entry, NotedKey};
+use crate::cache::{self, Cache, Entry, GivenPrompt, NotedKey};
 use crate::chores::Undone;
 use crate::files::{FilesError, STAGING, Stop};
 use crate::upload_ahead::UploadAhead;
@@ -91,7 +91,8 @@ impl LocalWorker {
         let search = self.live.get(&session).and_then(|live| {
             let job = live.job.as_ref()?;
             let cache = job.cache.as_ref()?;
-            let prompt = held.stdin.as_deref().or(live.typed.as_deref());
+            let stdin = held.stdin.as_deref().map(GivenPrompt::Stdin);
+            let prompt = stdin.or(live.typed.as_deref().map(GivenPrompt::Typed));
             let search = Search {
                 recipe: cache::recipe(&held.spec, cache, prompt),
                 cwd: job.cwd.clone(),

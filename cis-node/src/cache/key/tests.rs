@@ -214,13 +214,25 @@ proptest! {
 }
 
 #[test]
-fn a_prompt_that_is_no_argument_changes_the_key() {
-    let made = |cache: &CacheUse, prompt: Option<&str>| {
-        let recipe = recipe(&spec(&["model"]), cache, prompt);
+fn a_prompt_that_is_no_argument_and_its_way_change_the_key() {
+    use GivenPrompt::{Stdin, Typed};
+    let made = |spec: &TaskSpec, cache: &CacheUse, prompt: Option<GivenPrompt<'_>>| {
+        let recipe = recipe(spec, cache, prompt);
         recipe.finish(Path::new("/"), &[], &Globs::new(&[]).unwrap(), &Stop::default()).unwrap().key
     };
-    let keys = [None, Some("about a"), Some("about b")].map(|prompt| made(&auto(), prompt));
-    assert!(keys[0] != keys[1] && keys[1] != keys[2], "{keys:?}");
+    let model = spec(&["model"]);
+    let prompts = [None, Some(Stdin("about a")), Some(Stdin("about b")), Some(Typed("about a"))];
+    let mut keys = prompts.map(|prompt| made(&model, &auto(), prompt)).to_vec();
+    // Programs with the same words.
+    let script = Program::Script { shell: "model".to_owned(), text: "about a".to_owned() };
+    let agent = Program::Agent { agent: "model".to_owned(), prompt: "about a".to_owned() };
+    for program in [script, agent] {
+        keys.push(made(&TaskSpec { program, ..model.clone() }, &auto(), None));
+    }
+    keys.push(made(&spec(&["model", "about a"]), &auto(), None));
+    let different: std::collections::BTreeSet<&String> = keys.iter().collect();
+    assert_eq!(different.len(), keys.len(), "{keys:?}");
     let text = CacheUse { key: CacheKey::Text("v1".to_owned()), ..auto() };
-    assert_eq!(made(&text, Some("about a")), made(&text, Some("about b")), "its author decides");
+    let named = prompts.map(|prompt| made(&model, &text, prompt));
+    assert!(named.iter().all(|key| *key == named[0]), "its author decides");
 }
