@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::compare::{self, Incomparable};
 use super::expr::{Expr, Kind, Name};
+use super::strict::{self, is_complete};
 use super::words::UNBOUNDED;
 use super::{MAX_SCRIPT_BYTES, Values};
 use crate::dag::model::Task;
@@ -23,6 +24,7 @@ static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     }
     engine.add_filter("replace", replace);
     engine.add_filter("join", join);
+    strict::add(&mut engine);
     engine.add_function(compare::FUNCTION, compare::compare);
     // `select`, `reject` and their likes call these tests as well.
     for (names, operator) in COMPARISONS {
@@ -65,7 +67,7 @@ fn join(list: &minijinja::Value, between: Option<&str>) -> Result<String, miniji
         return Err(minijinja::ErrorKind::UndefinedError.into());
     }
     for (index, item) in list.try_iter()?.enumerate() {
-        if item.is_undefined() {
+        if !is_complete(&item) {
             return Err(minijinja::ErrorKind::UndefinedError.into());
         }
         if index > 0 {
@@ -103,7 +105,7 @@ pub(super) fn text(expr: &Expr, known: &Known<'_, '_>) -> Result<String, String>
         return Ok(text.to_owned());
     }
     let too_long = || format!("its value is longer than {MAX_SCRIPT_BYTES} bytes: pass a file");
-    Ok(to_text(&json(&value, MAX_SCRIPT_BYTES, too_long)?))
+    Ok(to_text(&json(&value, MAX_SCRIPT_BYTES, too_long, || absent(expr, known))?))
 }
 
 /// The value of an expression that is true or false.
@@ -165,7 +167,7 @@ pub(super) fn list(
         }
         let too_long =
             || format!("the items are longer than {most_bytes} bytes in all: have each name a file");
-        let item = json(&item, left, too_long)?;
+        let item = json(&item, left, too_long, || absent(expr, known))?;
         left = left.saturating_sub(to_text(&item).len());
         items.push(item);
     }
@@ -217,8 +219,16 @@ fn made(code: &str, expr: &Expr, known: &Known<'_, '_>) -> Result<minijinja::Val
     Ok(value)
 }
 
-/// The JSON form, which is refused where its text would be longer than `most` bytes.
-fn json(value: &minijinja::Value, most: usize, too_long: impl Fn() -> String) -> Result<Value, String> {
+/// The JSON form, which is refused where its text would be longer than `most` bytes, or have null for a part that has no value.
+fn json(
+    value: &minijinja::Value,
+    most: usize,
+    too_long: impl Fn() -> String,
+    absent: impl Fn() -> String,
+) -> Result<Value, String> {
+    if value.is_undefined() {
+        return Err(absent());
+    }
     let mut text = Bounded { text: Vec::new(), left: most, full: false };
     let written = serde_json::to_writer(&mut text, value);
     if text.full {
@@ -230,7 +240,8 @@ fn json(value: &minijinja::Value, most: usize, too_long: impl Fn() -> String) ->
     if json.is_null() && !value.is_none() {
         return Err(format!("its value is {value}, which is not a number of JSON"));
     }
-    Ok(json)
+    // What is too long was not looked through.
+    if is_complete(value) { Ok(json) } else { Err(absent()) }
 }
 
 struct Bounded {
@@ -265,6 +276,13 @@ pub(super) fn kind_of(value: &Value) -> &'static str {
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
     }
+}
+
+/// What to say where a part of a value has none.
+fn absent(expr: &Expr, known: &Known<'_, '_>) -> String {
+    let absent = expr.references.iter().find(|reference| known(&reference.name).is_none());
+    let unnamed = || "a part of it has no value; add `| default(…)` if that can be".to_owned();
+    absent.map_or_else(unnamed, |reference| missing(&reference.name))
 }
 
 fn missing(name: &Name) -> String {

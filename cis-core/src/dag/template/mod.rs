@@ -17,6 +17,7 @@ mod parser;
 mod position;
 mod scan;
 mod shell;
+mod strict;
 mod words;
 
 use std::borrow::Cow;

@@ -118,6 +118,52 @@ fn nothing_is_joined_that_has_no_value() {
 }
 
 #[test]
+fn what_has_no_value_is_an_error_inside_of_values_and_in_filters() {
+    let gone = "tasks.a-1.outputs.missing";
+    for text in [
+        "[params.v, GONE]",
+        "{'a': [GONE]}",
+        "dict(a=GONE)",
+        "[[GONE]] | join(',')",
+        "GONE | chain([1]) | list",
+        "[1] | chain(GONE) | join(',')",
+        "[1] | chain([GONE]) | list",
+        "GONE | zip([1]) | list",
+        "[1] | zip(GONE) | list",
+        "[1] | zip([GONE]) | list",
+        "GONE | groupby('a') | list",
+        "[{'a': GONE}] | groupby('a') | list",
+        "[1, GONE] | sum",
+        "GONE | sum",
+        "[1, GONE] | min",
+        "[1, GONE] | max",
+        "[1, GONE] | unique | list",
+        "[1, GONE] | reverse | list",
+    ] {
+        let text = text.replace("GONE", gone);
+        let said = rendered(&command(&[&format!("{{{{ {text} }}}}")]), "V").unwrap_err().to_string();
+        assert!(said.contains("left no output `missing`"), "{text}: {said}");
+        let said = with(&params("V"), |values| items(&format!("[{text}]"), &command(&["true"]), values));
+        assert!(said.unwrap_err().to_string().contains("left no output `missing`"), "[{text}]");
+    }
+    let inside = rendered(&command(&["{{ [params.j.gone] }}"]), "V").unwrap_err().to_string();
+    assert!(inside.contains("a part of it has no value"), "{inside}");
+    for (text, value) in [
+        ("[1, GONE] | select('defined') | list", "[1]"),
+        ("[1, GONE | default(2)] | sum", "3"),
+        ("[GONE] | map('default', 'x') | join", "x"),
+        ("[3, 1] | chain([2]) | max", "3"),
+        ("['b', 'A'] | min(case_sensitive=true)", "A"),
+        ("[{'a': 1}, {'a': 2}] | sum(attribute='a')", "3"),
+        ("[{'a': 1}] | groupby('a') | list", r#"[[1,[{"a":1}]]]"#),
+        ("[1] | zip([none]) | list", "[[1,null]]"),
+    ] {
+        let text = text.replace("GONE", gone);
+        assert_eq!(argv(&command(&[&format!("{{{{ {text} }}}}")]), "V"), [value], "{text}");
+    }
+}
+
+#[test]
 fn what_has_no_value_is_an_error() {
     let said: Vec<String> = [
         "{{ tasks.a-1.outputs.missing }}",
