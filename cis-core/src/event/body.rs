@@ -206,6 +206,9 @@ pub enum EventBody {
         item: InboxId,
         /// For so long it has waited, ms.
         after_ms: u64,
+        /// Why CIS does not give the default answer of the file at the deadline.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        withheld: Option<String>,
     },
     /// It asks people something by itself.
     #[serde(rename = "cis.dag.session.asked")]

@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::state::Run;
-use crate::dag::template::{self, MAX_ITEMS, RenderError, Values};
+use crate::dag::template::{self, MAX_ITEMS, RenderError, SecretValues, Values};
 use crate::dag::{Approval, Foreach, Task};
-use crate::event::{EndReason, QueueReason, TaskState};
+use crate::event::{EndReason, OutputRecord, QueueReason, TaskState};
 use crate::ids::{TaskId, TimestampMs};
+use crate::text::clean::MASK;
 
 /// A run takes at most so many tasks beyond those of its file: items, and those that sessions ask for.
 pub(super) const ADDED_TASKS_MAX: usize = 100_000;
@@ -68,6 +69,21 @@ pub(super) fn words(run: &Run, index: u32, text: &str, place: &str) -> Result<St
     let known = Known::of(run, spec, template::spoken_outputs(spec));
     let attempt = run.entry(index).attempts;
     template::text(text, spec, &Values { attempt, ..known.values(run) }, place)
+}
+
+/// The template of such a text that uses a value with a secret: it would have `***` for it, or what it makes of that.
+pub(super) fn secret_in(run: &Run, index: u32, text: &str) -> Option<String> {
+    if !template::has_template(text) {
+        return None;
+    }
+    let spec = run.spec(index);
+    let is_secret = |(task, name): &(TaskId, String)| {
+        let is_hidden = |record: &OutputRecord| record.blob.is_some() || record.hidden;
+        run.output(task, name).is_some_and(|output| output.records().any(is_hidden))
+    };
+    let outputs = template::spoken_outputs(spec).into_iter().filter(is_secret).collect();
+    let item = spec.item.as_ref().is_some_and(|item| item.value.to_string().contains(MASK));
+    SecretValues { outputs, item }.used_in(text)
 }
 
 fn failed(detail: String) -> Begin {

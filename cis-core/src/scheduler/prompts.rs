@@ -4,6 +4,7 @@
 //! nothing beyond them: what is done when one has come is the machine's matter.
 
 use super::apply_error::ApplyError;
+use super::begin;
 use super::live::Stop;
 use super::state::Run;
 use crate::event::{EndReason, PromptKind, PromptRecord, QueueReason, TaskChange, TaskState};
@@ -143,7 +144,18 @@ impl Run {
         since_ms: TimestampMs,
     ) -> Option<TimestampMs> {
         let rule = self.spec(index).on_blocked.as_deref().filter(|rule| rule.speaks_of(kind))?;
+        if self.withheld_default(index, kind).is_some() {
+            return None;
+        }
         rule.deadline_ms.map(|ms| since_ms.saturating_add(i64::try_from(ms).unwrap_or(i64::MAX)))
+    }
+
+    /// Why the file's answer to a prompt of this kind is not given, if so: it holds a secret, of which events have only `***`.
+    pub(super) fn withheld_default(&self, index: u32, kind: PromptKind) -> Option<String> {
+        let rule = self.spec(index).on_blocked.as_deref().filter(|rule| rule.speaks_of(kind))?;
+        let default = rule.default.as_deref().filter(|_| kind != PromptKind::Password)?;
+        let template = begin::secret_in(self, index, default)?;
+        Some(format!("its default uses a value that holds a secret ({template})"))
     }
 
     /// When something is due of the prompt that a task waits at, and what.
@@ -152,10 +164,13 @@ impl Run {
         let prompt = live.blocked.as_ref()?;
         let rule = self.spec(index).on_blocked.as_deref().filter(|rule| rule.speaks_of(prompt.kind))?;
         let after = |ms: u64| prompt.counts_from().saturating_add(i64::try_from(ms).unwrap_or(i64::MAX));
-        let tell = rule.tells_after_ms().filter(|_| !prompt.escalated);
+        let withheld = self.withheld_default(index, prompt.kind).is_some();
+        // Nothing but a person helps then, who is told at the deadline at the latest.
+        let tell = [rule.tells_after_ms(), rule.deadline_ms.filter(|_| withheld)];
+        let tell = tell.into_iter().flatten().min().filter(|_| !prompt.escalated);
         let tell = tell.map(|ms| (after(ms), PromptDue::Tell));
         let given = self.index.defaults.get(&index);
-        let end = rule.deadline_ms.map(|ms| match (&rule.default, given) {
+        let end = rule.deadline_ms.filter(|_| !withheld).map(|ms| match (&rule.default, given) {
             // Nobody types a secret but a person at the terminal.
             (Some(_), None) if prompt.kind != PromptKind::Password => (after(ms), PromptDue::Answer),
             (Some(_), Some(at_ms)) => (at_ms.saturating_add(ANSWERED_HOLD_MS), PromptDue::Fail),

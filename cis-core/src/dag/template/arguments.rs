@@ -17,6 +17,29 @@ pub struct SecretValues {
     pub item: bool,
 }
 
+impl SecretValues {
+    fn has(&self, name: &Name) -> bool {
+        match name {
+            Name::Output { task, output } => {
+                TaskId::new(task).is_ok_and(|task| self.outputs.contains(&(task, output.clone())))
+            }
+            Name::Item => self.item,
+            Name::Param(_) | Name::Tail(_) | Name::RunId | Name::DagId | Name::TaskId | Name::Attempt => {
+                false
+            }
+        }
+    }
+
+    /// The first template of a text that refers to one of these values.
+    #[must_use]
+    pub fn used_in(&self, text: &str) -> Option<String> {
+        let found = if has_template(text) { scan(text, Site::Plain).found } else { Vec::new() };
+        let secret =
+            found.into_iter().find(|found| found.expr.references.iter().any(|of| self.has(&of.name)));
+        secret.map(|found| text[found.expr.range].to_owned())
+    }
+}
+
 /// Where the file has the program that a task's action is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProgramOf {
@@ -43,18 +66,11 @@ pub struct SecretArgument {
 /// # Errors
 /// The first argument that does.
 pub fn check_arguments(task: &Task, of: ProgramOf, secrets: &SecretValues) -> Result<(), SecretArgument> {
-    let is_secret = |name: &Name| match name {
-        Name::Output { task, output } => {
-            TaskId::new(task).is_ok_and(|task| secrets.outputs.contains(&(task, output.clone())))
-        }
-        Name::Item => secrets.item,
-        Name::Param(_) | Name::Tail(_) | Name::RunId | Name::DagId | Name::TaskId | Name::Attempt => false,
-    };
     // The variables of a script are no arguments.
     let secret_in = |text: &str, site: Site<'_>| {
         let found = if has_template(text) { scan(text, site).found } else { Vec::new() };
         let secret = found.into_iter().find(|found| {
-            found.form == Form::Text && found.expr.references.iter().any(|of| is_secret(&of.name))
+            found.form == Form::Text && found.expr.references.iter().any(|of| secrets.has(&of.name))
         });
         secret.map(|found| text[found.expr.range].to_owned())
     };

@@ -138,7 +138,8 @@ impl Machine {
         let attempt = attempt_id(run, index, live.attempt);
         let after_ms = u64::try_from(prompt.waited_ms(turn.now)).unwrap_or(0);
         let task = Some(attempt.task.clone());
-        let body = EventBody::SessionEscalated { session, task, item: item.clone(), after_ms };
+        let withheld = run.withheld_default(index, prompt.kind);
+        let body = EventBody::SessionEscalated { session, task, item: item.clone(), after_ms, withheld };
         self.emit(id, body, turn)?;
         self.effects.push(Effect::Escalate { attempt, session, item, notify });
         Ok(())

@@ -1,9 +1,10 @@
 //! What a file says of sessions that wait for a human.
 
 use super::bench::*;
+use crate::api::FromWorker;
 use crate::dag::{Action, BlockedAction, Dag, Group, OnBlocked, RetryOn, RetryPolicy, Task};
-use crate::event::{AttemptOutcome, PromptKind};
-use crate::ids::InboxId;
+use crate::event::{AttemptOutcome, EventBody, OutputRecord, PromptKind};
+use crate::ids::{BlobId, InboxId};
 use crate::scheduler::{InputKind, Rejected, WakeReason};
 
 fn on(action: BlockedAction) -> OnBlocked {
@@ -243,6 +244,37 @@ fn a_default_has_its_values_in_place() {
     bench.ends_with_value("b", "n", 7.into());
     bench.blocks("a", 1);
     assert_eq!(bench.ticks_after(1000), ["> answer a: 7!"]);
+}
+
+#[test]
+fn a_default_with_a_secret_is_not_given_and_waits_for_a_person() {
+    let rule = OnBlocked {
+        default: Some("{{ tasks.b.outputs.n | lower }}!".into()),
+        notify: vec!["@ann:test".into()],
+        escalate_after_ms: Some(5000),
+        ..with_default(1000)
+    };
+    let mut bench = Bench::started(vec![task("b"), Task { needs: vec![id("b")], ..asks(rule) }]);
+    let mut result = bench.result("b", exit(0));
+    if let InputKind::Worker(FromWorker::Result { report, .. }) = &mut result {
+        let blob = Some(BlobId("01".into()));
+        let output = OutputRecord { value: "***".into(), hash: "00".into(), blob, hidden: true };
+        report.outputs.insert("n".to_owned(), output);
+    }
+    bench.does(result);
+    bench.blocks("a", 1);
+    let blocked = bench.stored.last().map(|event| event.body.clone());
+    assert!(matches!(blocked, Some(EventBody::SessionBlocked { prompt, .. }) if prompt.until_ms.is_none()));
+    assert_eq!(bench.ticks_after(1000), ["escalated a after 1000", "> escalate a to [@ann:test]"]);
+    let why = "its default uses a value that holds a secret ({{ tasks.b.outputs.n | lower }})";
+    let told = bench.stored.last().map(|event| event.body.clone());
+    let Some(EventBody::SessionEscalated { withheld, .. }) = &told else { panic!("{told:?}") };
+    assert_eq!(withheld.as_deref(), Some(why));
+    bench.restart();
+    assert_eq!(bench.ticks_after(90_000), Vec::<String>::new(), "neither typed nor failed");
+    let said = bench.machine.why(&run_id(1), &id("a"), bench.now).unwrap().because.join("\n");
+    assert!(said.contains("waits until a person answers") && said.contains(why), "{said}");
+    assert_eq!(bench.unblocks("a", 1), ["recovered a 1"]);
 }
 
 #[test]

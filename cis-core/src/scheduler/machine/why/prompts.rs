@@ -41,6 +41,9 @@ pub(super) fn waits(run: &Run, index: u32, live: &Live, now: TimestampMs, answer
         prompt.item
     ));
     commands(live, prompt, answer);
+    if let Some(why) = run.withheld_default(index, prompt.kind) {
+        answer.say(format!("CIS gives no default answer, and it waits until a person answers: {why}."));
+    }
     let rule = run.spec(index).on_blocked.as_deref().filter(|rule| rule.speaks_of(prompt.kind));
     let Some((at_ms, due)) = run.prompt_due(index) else { return };
     let left = span(at_ms - now);
