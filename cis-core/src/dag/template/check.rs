@@ -90,8 +90,8 @@ impl Compiled {
 /// More kinds of code than a file of people has.
 const MAX_COMPILED: usize = 10_000;
 
-/// All names in a text, what it compares, and what is wrong with it. Nothing is evaluated if the file is that of a run: an
-/// expression that an earlier version accepted can be one that fails now, and then only its task fails.
+/// All names in a text, what it compares, and what is wrong with it. If the file is that of a run, nothing is evaluated, and
+/// places in scripts are not judged: what an earlier version accepted can fail now, and then only its task fails.
 pub(in crate::dag) fn check(
     text: &str,
     place: Place<'_>,
@@ -99,8 +99,8 @@ pub(in crate::dag) fn check(
     is_accepted: bool,
 ) -> Checked {
     let (exprs, mut errors) = match place {
-        Place::Start(site) => texts(text, site),
-        Place::Question | Place::Prompt => texts(text, Site::Plain),
+        Place::Start(site) => texts(text, site, is_accepted),
+        Place::Question | Place::Prompt => texts(text, Site::Plain, is_accepted),
         Place::Condition | Place::List => match parser::parse_bare(text) {
             Ok(expr) => (vec![expr], Vec::new()),
             Err(error) => (Vec::new(), vec![error]),
@@ -147,8 +147,9 @@ fn compared_in<'a>(text: &'a str, expr: &'a Expr) -> impl Iterator<Item = Compar
     })
 }
 
-fn texts(text: &str, site: Site<'_>) -> (Vec<Expr>, Vec<ExprError>) {
-    let Scan { found, mut errors } = scan(text, site);
+fn texts(text: &str, site: Site<'_>, is_accepted: bool) -> (Vec<Expr>, Vec<ExprError>) {
+    let Scan { found, mut errors, misplaced } = scan(text, site);
+    errors.extend(misplaced.into_iter().filter(|_| !is_accepted));
     errors.extend(block(text).map(|range| ExprError {
         message: "only {{ … }} can stand here, no blocks and no comments".to_owned(),
         help: Some(format!("to have this text itself, write {{{{ \"{}\" }}}}", &text[range.clone()])),

@@ -12,6 +12,8 @@ pub(super) struct Heredoc {
     strip_tabs: bool,
     /// The word is not quoted, so the body is expanded.
     expands: bool,
+    /// A shell runs the body.
+    pub(super) is_script: bool,
 }
 
 /// Where a body ends, and why a template may not stand in it.
@@ -42,7 +44,8 @@ pub(super) fn operator(bytes: &[u8], at: usize) -> Option<(Heredoc, usize)> {
         bytes.get(at),
         None | Some(b' ' | b'\t' | b'\n' | b';' | b'&' | b'|' | b'<' | b'>' | b'(' | b')')
     );
-    (ends && !word.is_empty()).then_some((Heredoc { word, strip_tabs, expands: quote.is_none() }, at))
+    let heredoc = Heredoc { word, strip_tabs, expands: quote.is_none(), is_script: false };
+    (ends && !heredoc.word.is_empty()).then_some((heredoc, at))
 }
 
 impl Heredoc {
@@ -64,7 +67,11 @@ impl Heredoc {
                 if self.expands && memchr::memmem::find(body, b"\\\n").is_some() {
                     return None;
                 }
-                let refusal = if self.expands { refusal(body) } else { Some(Refusal::LiteralHeredoc) };
+                let refusal = match (self.is_script, self.expands) {
+                    (true, _) => Some(Refusal::Program),
+                    (false, true) => refusal(body),
+                    (false, false) => Some(Refusal::LiteralHeredoc),
+                };
                 return Some(Body { end: (end + 1).min(bytes.len()), refusal });
             }
             at = end + 1;

@@ -8,6 +8,7 @@
 
 mod arguments;
 mod check;
+mod command;
 mod compare;
 mod decide;
 mod eval;
@@ -270,7 +271,7 @@ pub(super) fn with_placeholders<'t>(text: &'t str, placeholder: &str) -> Option<
     if !has_template(text) {
         return Some(Cow::Borrowed(text));
     }
-    let Scan { found, errors } = scan(text, Site::Plain);
+    let Scan { found, errors, .. } = scan(text, Site::Plain);
     if !errors.is_empty() {
         return None;
     }
@@ -306,7 +307,7 @@ fn filled(
     if !has_template(text) {
         return bounded(text.to_owned(), limit, place);
     }
-    let Scan { found, errors } = scan(text, Site::Plain);
+    let Scan { found, errors, .. } = scan(text, Site::Plain);
     refuse(text, &errors, &place)?;
     let mut out = String::with_capacity(text.len());
     let mut at = 0;
@@ -331,8 +332,9 @@ fn script(
     if !has_template(text) {
         return bounded(text.to_owned(), MAX_SCRIPT_BYTES, place);
     }
-    let Scan { found, errors } = scan(text, Site::Script(shell));
+    let Scan { found, errors, misplaced } = scan(text, Site::Script(shell));
     refuse(text, &errors, &place)?;
+    refuse(text, &misplaced, &place)?;
     let mut out = String::with_capacity(text.len());
     let mut at = 0;
     // The same expression travels once.

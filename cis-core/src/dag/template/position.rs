@@ -26,8 +26,12 @@ pub(super) enum Refusal {
     Parameter,
     /// In `[[ ]]`.
     Condition,
-    /// In the arguments of `eval`, `let`, `trap` or `declare -i`.
+    /// In the arguments of `eval`, `let`, `trap`, `alias` or `declare -i`.
     Evaluated,
+    /// In the name of a variable, as of `read`, `unset`, `printf -v` and `[ -v`.
+    Name,
+    /// In a script that another shell runs: `sh -c`, `ssh`, a here-document for a shell.
+    Program,
     /// After an open `[` of the same word: an array's subscript.
     Subscript,
     /// After `\`.
@@ -68,6 +72,10 @@ impl Refusal {
         let by_env = match self {
             // There it would be evaluated as code, too.
             Refusal::Arithmetic => "declare it as an integer where it comes from",
+            Refusal::Name => "for one of several variables, use `case`",
+            Refusal::Program => {
+                "or pass it as a variable: env = { VALUE = \"{{ … }}\" }, and \"$VALUE\" between single quotes"
+            }
             _ => "or pass it as a variable: env = { VALUE = \"{{ … }}\" }, and \"$VALUE\" in the script",
         };
         let (message, help) = match self {
@@ -92,6 +100,14 @@ impl Refusal {
             Refusal::Evaluated => (
                 "a value cannot stand in the arguments of eval, let, trap or declare -i, which run them as code",
                 "give the value to the task in `env`, and use the variable where nothing runs it",
+            ),
+            Refusal::Name => (
+                "a value cannot be a part of the name of a variable: shells evaluate a subscript in it",
+                "write the name itself",
+            ),
+            Refusal::Program => (
+                "a value cannot stand in a script for another shell, which runs it as code",
+                "pass it as an argument of its own: sh -c 'echo \"$1\"' sh {{ … }}",
             ),
             Refusal::Subscript => (
                 "a value cannot stand after an open [ of the same word: shells evaluate subscripts",

@@ -38,6 +38,8 @@ pub(super) enum Form {
 pub(super) struct Scan {
     pub(super) found: Vec<Found>,
     pub(super) errors: Vec<ExprError>,
+    /// Templates that can be read, in places where no value can stand.
+    pub(super) misplaced: Vec<ExprError>,
 }
 
 /// Whether there is anything to scan.
@@ -98,7 +100,7 @@ fn walk(
                 walker.resume(expr.range.end);
                 match place(expr, position) {
                     Ok(found) => scan.found.push(found),
-                    Err(error) => scan.errors.push(error),
+                    Err(error) => scan.misplaced.push(error),
                 }
             }
             Err(error) => {
@@ -152,7 +154,7 @@ mod tests {
         let scan = scan(script, Site::Script(shell));
         let mut all: Vec<(usize, String)> =
             scan.found.iter().map(|f| (f.expr.range.start, format!("{:?}", f.form))).collect();
-        all.extend(scan.errors.iter().map(|e| (e.range.start, e.message.clone())));
+        all.extend(scan.errors.iter().chain(&scan.misplaced).map(|e| (e.range.start, e.message.clone())));
         all.sort();
         all.into_iter().map(|(_, said)| said).collect::<Vec<_>>().join("\n")
     }
@@ -220,6 +222,97 @@ mod tests {
             "declare -ia a=(1\n2)\necho {{ attempt }}",
         ] {
             assert_eq!(forms("bash", script), "Bare", "{script}");
+        }
+    }
+
+    #[test]
+    fn no_value_stands_in_a_script_for_another_shell() {
+        for script in [
+            "sh -c \"echo {{ attempt }}\"",
+            "bash -euo pipefail -c 'echo '{{ attempt }}",
+            "bash -ceuo pipefail \"{{ attempt }}\"",
+            "/bin/bash -lc {{ attempt }}",
+            "xargs -0 sh -c \"echo {{ attempt }}\" < list",
+            "env -i A=1 sh -c \"{{ attempt }}\"",
+            "find . -name x -exec sh -c \"echo {{ attempt }}\" \\;",
+            "f() { sudo -u x bash -c \"{{ attempt }}\"; }",
+            "case x in\na) exec sh -c \"{{ attempt }}\";;\nesac",
+            "echo \"$(sh -c \"{{ attempt }}\")\"",
+            "2>/dev/null sh -c \"{{ attempt }}\"",
+            "su - x -c \"echo {{ attempt }}\"",
+            "sudo su -s /bin/sh -c \"{{ attempt }}\" x",
+            "ssh -p 22 u@host \"echo {{ attempt }}\"",
+            "ssh host -T cd /x \\&\\& make {{ attempt }}",
+            "watch -n 5 \"ls {{ attempt }}\"",
+            "sh <<E\necho {{ attempt }}\nE",
+            "sudo bash -s <<'E'\necho {{ attempt }}\nE",
+            "ssh host <<E\necho {{ attempt }}\nE",
+            "ssh host 'bash -s' <<E\necho {{ attempt }}\nE",
+            "bash <<< \"echo {{ attempt }}\"",
+        ] {
+            assert!(forms("bash", script).contains("in a script for another shell"), "{script}");
+        }
+        for (script, form) in [
+            ("sh -c 'echo \"$1\"' sh {{ attempt }}", "Bare"),
+            ("bash build.sh -c {{ attempt }} <<E\n{{ attempt }}\nE", "Bare\nQuoted"),
+            ("bash -c 'cat' <<E\n{{ attempt }}\nE\necho {{ attempt }}", "Quoted\nBare"),
+            ("useradd -s /bin/bash -c \"{{ attempt }}\" x", "Quoted"),
+            ("useradd --shell=/bin/bash -c \"{{ attempt }}\" x", "Quoted"),
+            ("curl -s \"{{ attempt }}\" -o {{ attempt }}", "Quoted\nBare"),
+            ("ssh -p {{ attempt }} u@{{ attempt }} uptime; echo {{ attempt }}", "Bare\nBare\nBare"),
+            ("ssh host 'cat > x' <<E\n{{ attempt }}\nE", "Quoted"),
+            ("rsync -e ssh -a {{ attempt }} host:{{ attempt }}", "Bare\nBare"),
+            (
+                "case x in\nssh|sh) echo -c \"{{ attempt }}\";;\n(su) echo -c {{ attempt }};;\nesac",
+                "Quoted\nBare",
+            ),
+            ("for s in bash zsh; do echo -c {{ attempt }}; done", "Bare"),
+            ("echo \"{{ attempt }}\" > \"{{ attempt }}\" 2>&1 < {{ attempt }}", "Quoted\nQuoted\nBare"),
+            ("sh -c 'cat' < {{ attempt }}", "Bare"),
+        ] {
+            assert_eq!(forms("bash", script), form, "{script}");
+        }
+    }
+
+    #[test]
+    fn no_value_is_a_name_of_a_variable() {
+        for script in [
+            "read {{ attempt }}",
+            "read -r x \"y_{{ attempt }}\"",
+            "unset \"a[{{ attempt }}]\"",
+            "unset -v {{ attempt }}",
+            "printf -v \"{{ attempt }}\" x",
+            "printf -v\"{{ attempt }}\" x",
+            "[ -v {{ attempt }} ]",
+            "if ! test -v \"x{{ attempt }}\"; then :; fi",
+            "while read -r {{ attempt }}; do :; done",
+        ] {
+            assert!(forms("bash", script).contains("of the name of a variable"), "{script}");
+        }
+        for script in [
+            "declare \"x_{{ attempt }}=1\"",
+            "declare a=1 \"{{ attempt }}=1\"",
+            "\\eval {{ attempt }}",
+            "'trap' \"{{ attempt }}\" EXIT",
+            "alias x=\"ls {{ attempt }}\"",
+            "> log trap \"{{ attempt }}\" EXIT",
+            "integer n={{ attempt }}",
+        ] {
+            assert!(forms("bash", script).contains("which run them as code"), "{script}");
+        }
+        for (script, form) in [
+            ("read -r x <<< \"{{ attempt }}\"", "Quoted"),
+            ("read -rp \"{{ attempt }}: \" x", "Quoted"),
+            ("read -t {{ attempt }} x", "Bare"),
+            ("printf '%s' -v {{ attempt }}", "Bare"),
+            ("[ \"{{ attempt }}\" = x ] && test -n {{ attempt }}", "Quoted\nBare"),
+            ("declare -a x=({{ attempt }} \"{{ attempt }}\") y={{ attempt }}", "Bare\nQuoted\nBare"),
+            ("args=(test -v {{ attempt }})", "Bare"),
+            ("test() { make {{ attempt }}; }", "Bare"),
+            ("case x in\ntest) make {{ attempt }};;\nesac", "Bare"),
+            ("export X={{ attempt }} Y=\"{{ attempt }}\"", "Bare\nQuoted"),
+        ] {
+            assert_eq!(forms("bash", script), form, "{script}");
         }
     }
 

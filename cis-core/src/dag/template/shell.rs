@@ -6,6 +6,7 @@
 //! arrive as it is or not at all. The value itself is never in the script, so a wrong answer here
 //! could split a value into words, never run it. Knows nothing of expressions.
 
+use super::command::{Within, is_before_command};
 use super::heredoc;
 use super::position::{Dialect, Position, Refusal};
 
@@ -15,6 +16,8 @@ enum Frame {
     Paren {
         word: Word,
         within: Within,
+        /// What commands in it begin with.
+        inner: Within,
         /// None: behind it stands a command, as behind the `)` of a pattern and of a function's name.
         words: Option<u32>,
     },
@@ -36,22 +39,22 @@ enum Frame {
     },
 }
 
-/// What the words of a command are taken for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Within {
-    Command,
-    /// `[[ … ]]`.
-    Condition,
-    /// After `eval`, `let`, `trap`, or `declare -i`.
-    Evaluated,
-    /// After `declare`, `typeset` or `local`: its flags come.
-    Declaring,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Word {
     start: Option<usize>,
     brackets: u32,
+    redirection: Redirection,
+}
+
+/// Whether a word belongs to the redirection before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Redirection {
+    #[default]
+    None,
+    /// `<`, `>`, `<<<`.
+    Of,
+    /// `<<<` of a shell, which runs it.
+    OfScript,
 }
 
 /// Reads a script from template to template.
@@ -114,13 +117,17 @@ impl<'a> Lexer<'a> {
     }
 
     fn position(&self) -> Position {
-        match self.within {
-            Within::Command => {}
-            // A name that is a value: `a[$(…)]=1`.
-            Within::Declaring if self.begins_word() => return Position::Refused(Refusal::Evaluated),
-            Within::Declaring => {}
-            Within::Condition => return Position::Refused(Refusal::Condition),
-            Within::Evaluated => return Position::Refused(Refusal::Evaluated),
+        // A here-document is no word of the command that comes after it.
+        let in_body = matches!(self.stack.last(), Some(Frame::Heredoc { .. }));
+        let part = self.word.start.map_or(&b""[..], |start| &self.bytes[start..self.at]);
+        let refusal = match self.word.redirection {
+            Redirection::None if in_body => None,
+            Redirection::None => self.within.refuses(part),
+            Redirection::Of => None,
+            Redirection::OfScript => Some(Refusal::Program),
+        };
+        if let Some(refusal) = refusal {
+            return Position::Refused(refusal);
         }
         if self.word.brackets > 0 {
             return Position::Refused(Refusal::Subscript);
@@ -177,7 +184,7 @@ impl<'a> Lexer<'a> {
                 self.end_command();
                 self.at += 1;
             }
-            b'>' => self.separator(),
+            b'>' => self.greater(),
             b'<' => {
                 self.end_word();
                 self.less();
@@ -192,7 +199,10 @@ impl<'a> Lexer<'a> {
             },
             b'(' => {
                 self.end_word();
-                self.open_command(1, self.within);
+                let is_list = self.bytes[..self.at].ends_with(b"=");
+                self.open_command(1, self.within.in_parentheses());
+                // The first word of `names=(…)` is no command.
+                self.words = u32::from(is_list);
             }
             b')' => {
                 self.end_word();
@@ -226,11 +236,6 @@ impl<'a> Lexer<'a> {
         None
     }
 
-    /// Whether nothing of a word stands before this place but an open quote.
-    fn begins_word(&self) -> bool {
-        self.word.start.is_none_or(|start| matches!(&self.bytes[start..self.at], b"" | b"\""))
-    }
-
     fn separator(&mut self) {
         self.end_word();
         self.at += 1;
@@ -238,51 +243,71 @@ impl<'a> Lexer<'a> {
 
     fn end_command(&mut self) {
         self.end_word();
-        if matches!(self.within, Within::Evaluated | Within::Declaring) {
+        self.word = Word::default();
+        if self.within != Within::Condition {
             // The values of an array go over lines: `declare -ia a=(`.
-            let outer = match self.stack.last() {
-                Some(Frame::Paren { within, .. }) => *within,
+            self.within = match self.stack.last() {
+                Some(Frame::Paren { inner: Within::Evaluated, .. }) => Within::Evaluated,
                 _ => Within::Command,
             };
-            self.within = if outer == Within::Evaluated { outer } else { Within::Command };
         }
         self.words = 0;
     }
 
     fn end_word(&mut self) {
-        let Word { start: Some(start), .. } = std::mem::take(&mut self.word) else { return };
-        let word = &self.bytes[start..self.at];
-        let is_command = self.within == Within::Command && self.words == 0;
+        // The word of a redirection may come after blanks.
+        let Some(start) = self.word.start else { return };
+        let Word { redirection, .. } = std::mem::take(&mut self.word);
+        let (word, rest) = (&self.bytes[start..self.at], &self.bytes[self.at..]);
+        let is_descriptor = matches!(rest, [b'<' | b'>', ..]) && word.iter().all(u8::is_ascii_digit);
+        if redirection != Redirection::None || is_descriptor {
+            return;
+        }
+        let is_first = self.words == 0;
         if word == b"{" {
             self.words = 0;
         } else if !is_before_command(word) {
             self.words += 1;
         }
-        match word {
-            b"[[" => self.within = Within::Condition,
-            b"]]" => self.within = Within::Command,
-            b"eval" | b"let" if self.within == Within::Command => self.within = Within::Evaluated,
-            b"trap" if is_command => self.within = Within::Evaluated,
-            b"declare" | b"typeset" | b"local" if is_command => self.within = Within::Declaring,
-            // Integers are calculated, and references are followed.
-            [b'-' | b'+', flags @ ..] if self.within == Within::Declaring => {
-                let evaluates = flags.iter().any(|flag| matches!(flag, b'i' | b'n'));
-                self.within = if evaluates { Within::Evaluated } else { Within::Declaring };
-            }
-            _ if self.within == Within::Declaring => self.within = Within::Command,
-            // Its patterns may end in a `)` that nothing opened.
-            b"case" if !self.stack.is_empty() => self.lose(),
-            _ => {}
+        // The name of a function is no command.
+        if is_first && rest.starts_with(b"()") {
+            return;
+        }
+        // Its patterns may end in a `)` that nothing opened.
+        if word == b"case" && self.within != Within::Declaring && !self.stack.is_empty() {
+            return self.lose();
+        }
+        self.within = self.within.after(word, is_first, self.dialect);
+    }
+
+    /// `>`, `>>`, `>|`, `>&`.
+    fn greater(&mut self) {
+        self.end_word();
+        self.at += 1;
+        if matches!(self.byte(0), Some(b'>' | b'|' | b'&')) {
+            self.at += 1;
+        }
+        self.redirects(Redirection::Of);
+    }
+
+    /// The next word belongs to a redirection. In `[[ … ]]` there are comparisons, and `<(…)` is a word of its own.
+    fn redirects(&mut self, redirection: Redirection) {
+        if self.within != Within::Condition && self.byte(0) != Some(b'(') {
+            self.word.redirection = redirection;
         }
     }
 
     /// `<`, `<<`, `<<<`, `<<-`.
     fn less(&mut self) {
         if self.byte(1) != Some(b'<') {
-            self.at += 1;
+            self.at += if matches!(self.byte(1), Some(b'&' | b'>')) { 2 } else { 1 };
+            self.redirects(Redirection::Of);
         } else if self.byte(2) == Some(b'<') {
             self.at += 3;
-        } else if let Some((found, end)) = heredoc::operator(self.bytes, self.at) {
+            let is_script = self.within.reads_script();
+            self.redirects(if is_script { Redirection::OfScript } else { Redirection::Of });
+        } else if let Some((mut found, end)) = heredoc::operator(self.bytes, self.at) {
+            found.is_script = self.within.reads_script();
             if self.pending.is_empty() {
                 self.pending_depth = self.stack.len();
             }
@@ -437,7 +462,7 @@ impl<'a> Lexer<'a> {
     fn open_command(&mut self, length: usize, within: Within) {
         // Behind `$(…)` the command goes on.
         let words = (length > 1).then_some(self.words);
-        self.push(Frame::Paren { word: self.word, within: self.within, words }, length);
+        self.push(Frame::Paren { word: self.word, within: self.within, inner: within, words }, length);
         self.word = Word::default();
         self.within = within;
         self.words = 0;
@@ -449,11 +474,14 @@ impl<'a> Lexer<'a> {
         }
         self.at += 1;
         self.words = 0;
-        if let Some(Frame::Paren { word, within, words }) = self.stack.last().copied() {
+        if let Some(Frame::Paren { word, within, words, .. }) = self.stack.last().copied() {
             self.stack.pop();
             self.word = word;
             self.within = within;
             self.words = words.unwrap_or_default();
+        } else if self.within != Within::Condition {
+            // Behind the pattern of a `case`, which is no command whatever its words are.
+            self.within = Within::Command;
         }
     }
 
@@ -478,14 +506,4 @@ impl<'a> Lexer<'a> {
     fn is_template(&self, ahead: usize) -> bool {
         self.bytes[self.at + ahead..].starts_with(b"{{")
     }
-}
-
-/// Whether a command follows this word: keywords, assignments, and builtins that run another one.
-fn is_before_command(word: &[u8]) -> bool {
-    const WORDS: [&[u8]; 12] = [
-        b"then", b"do", b"else", b"elif", b"if", b"while", b"until", b"!", b"{", b"time", b"command",
-        b"builtin",
-    ];
-    let name = word.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
-    WORDS.contains(&word) || (name > 0 && matches!(word[name..], [b'=', ..] | [b'+', b'=', ..]))
 }

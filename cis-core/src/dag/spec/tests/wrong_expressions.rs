@@ -284,3 +284,14 @@ fn values_of_different_declared_types_are_not_compared() {
           = help: convert the text with `| int` or `| float`, or declare the output with type = "integer"
         "#);
 }
+
+#[test]
+fn places_in_scripts_are_not_judged_in_the_file_of_a_run() {
+    let text =
+        "version = 1\n[dag]\nid = \"d\"\n[[tasks]]\nid = \"t\"\nscript = 'sh -c \"echo {{ attempt }}\"'\n";
+    assert!(file(text).contains("a script for another shell"));
+    let accepted = crate::dag::parse_accepted(text.as_bytes(), "x.toml");
+    assert!(accepted.is_ok(), "an earlier version may have started it: {accepted:?}");
+    let unreadable = text.replace("attempt", "foo");
+    assert!(crate::dag::parse_accepted(unreadable.as_bytes(), "x.toml").is_err());
+}
