@@ -29,7 +29,7 @@ pub(super) enum Begin {
 }
 
 impl Begin {
-    /// Decides on a pending task. `coming` items of other tasks are added before its own.
+    /// Decides on a pending task. `coming` tasks, items of others, are added before its own.
     pub(super) fn of(run: &Run, index: u32, now: TimestampMs, coming: usize) -> Self {
         let spec = run.spec(index);
         if spec.condition.is_none() && spec.approval.is_none() && spec.foreach.is_none() {
@@ -109,14 +109,19 @@ fn expand(run: &Run, spec: &Task, known: &Known, coming: usize) -> Result<Begin,
             "foreach: the item `{longest}` would have a name of more than 64 characters"
         )));
     }
-    // Items that are there from an earlier list are counted once more: a bound need not be exact.
-    if run.added.len() + coming + items.len() > ADDED_TASKS_MAX {
+    if run.added.len() + coming + tasks_added(run, &spec.id, items.len()) > ADDED_TASKS_MAX {
         return Ok(failed(format!(
             "foreach: with its {} items the run would have more than {ADDED_TASKS_MAX} tasks that are not in the file",
             items.len()
         )));
     }
     Ok(Begin::Expand(items))
+}
+
+/// How many tasks a run gets when a task of it becomes so many items: those of an earlier list are there already.
+pub(super) fn tasks_added(run: &Run, task: &TaskId, items: usize) -> usize {
+    let known = run.task(task).and_then(|(_, entry)| entry.expansion());
+    items.saturating_sub(known.map_or(0, |known| known.items.len()))
 }
 
 /// Values that decisions are made by.

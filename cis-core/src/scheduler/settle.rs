@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::begin::Begin;
+use super::begin::{Begin, tasks_added};
 use super::state::Run;
 use super::task::{Stand, Tally};
 use super::trigger::{Says, says};
@@ -53,7 +53,7 @@ pub(super) fn settle(run: &Run, seeds: impl IntoIterator<Item = u32>, now: Times
     while let Some(index) = preview.work.pop() {
         match preview.look_at(index) {
             Some(Begin::Expand(items)) => {
-                preview.coming += items.len();
+                preview.coming += tasks_added(run, &run.spec(index).id, items.len());
                 preview.expansions.insert(index, items);
             }
             Some(Begin::Queue(reason)) => {
@@ -88,7 +88,7 @@ struct Preview<'a> {
     work: Vec<u32>,
     changes: BTreeMap<u32, TaskChange>,
     expansions: BTreeMap<u32, Vec<Value>>,
-    /// Items that those have.
+    /// Tasks that those add.
     coming: usize,
     needs: BTreeMap<u32, Tally>,
     stands: BTreeMap<u32, Stand>,

@@ -97,6 +97,11 @@ fn a_run_takes_only_so_many_items() {
     let (spec, entry) = bench.run().task(&id("t10")).unwrap();
     assert!(spec.foreach.is_some() && entry.end.as_ref().unwrap().to_string().contains("100000 tasks"));
     assert_eq!(bench.run().len(), 12 + 10 * 9999);
+    bench.does(InputKind::Cancel { run: run_id(1), now: false });
+    bench.ends("slow", AttemptOutcome::Cancelled);
+    bench.does(retry(RetryScope::All));
+    let items = |name: &str| bench.run().task(&id(name)).unwrap().1.items();
+    assert_eq!((items("t0"), items("t9"), items("t10")), (Some(9999), Some(9999), None), "they count once");
 }
 
 #[test]
