@@ -90,6 +90,7 @@ fn parse_stat(line: &[u8]) -> Option<Process> {
     let number = |n: usize| field(n)?.parse::<u64>().ok();
     let small = |n: usize| field(n)?.parse::<u32>().ok();
     let state = field(3)?;
+    let threads = small(20)?;
     let children_cpu = field(16)?.parse::<i64>().ok()?.max(0) + field(17)?.parse::<i64>().ok()?.max(0);
     Some(Process {
         pid,
@@ -98,10 +99,11 @@ fn parse_stat(line: &[u8]) -> Option<Process> {
         session: small(6)?,
         terminal: Terminal::of_number(small(7)?),
         terminal_group: small(8).filter(|group| *group > 0),
-        threads: small(20)?,
+        threads,
         started: number(22)?,
         cpu: number(14)? + number(15)? + children_cpu.unsigned_abs(),
-        zombie: matches!(state, "Z" | "X"),
+        // The state is that of the first thread, which can end before the others.
+        zombie: matches!(state, "Z" | "X") && threads <= 1,
         stopped: state == "T",
         name,
     })
@@ -121,6 +123,23 @@ mod tests {
         assert_eq!(process.terminal, Terminal::of_number(34816));
         assert_eq!(parse_stat(b"42 (x"), None);
         assert_eq!(parse_stat(b"42 (x) S 1"), None);
+    }
+
+    #[test]
+    fn a_process_lives_as_long_as_one_of_its_threads() {
+        let script = "import ctypes, threading, time\nthreading.Thread(target=time.sleep, args=(600,)).start()\nctypes.CDLL(None).pthread_exit(None)";
+        let mut child = std::process::Command::new("python3").args(["-c", script]).spawn().unwrap();
+        let stat = || std::fs::read(format!("/proc/{}/stat", child.id())).unwrap();
+        while stat_fields(&stat()).unwrap().next() != Some("Z") {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let one = parse_stat(&stat()).unwrap();
+        child.kill().unwrap();
+        assert!(!one.zombie && one.threads == 2, "{one:?}");
+        while !parse_stat(&std::fs::read(format!("/proc/{}/stat", child.id())).unwrap()).unwrap().zombie {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        child.wait().unwrap();
     }
 
     #[test]

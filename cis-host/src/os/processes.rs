@@ -28,7 +28,7 @@ pub(crate) struct Process {
     pub(crate) started: u64,
     /// Clock ticks of CPU, of it and of its children that were waited for.
     pub(crate) cpu: u64,
-    /// It ended and is not waited for yet.
+    /// It ended with all its threads and is not waited for yet.
     pub(crate) zombie: bool,
     /// It is stopped by a signal.
     pub(crate) stopped: bool,

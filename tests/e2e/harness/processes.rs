@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::wait::eventually;
 
@@ -67,9 +67,9 @@ fn command_of(folder: &Path) -> String {
     String::from_utf8_lossy(&line).replace('\0', " ").trim_end().to_owned()
 }
 
-/// Whether a process of that pid is there and no zombie.
+/// Whether a process of that pid is there, and one of its threads has not ended. Until then it keeps its locks.
 pub fn is_alive(pid: u32) -> bool {
-    test_kill_process(pid_of(pid)).is_ok() && state_of(pid) != Some('Z')
+    threads_of(pid).any(|state| !matches!(state, 'Z' | 'X'))
 }
 
 /// State of a process, as `ps` shows it: `T` is stopped. None: it is gone.
@@ -85,8 +85,13 @@ fn state_in(folder: &Path) -> Option<char> {
 
 /// Whether no thread of a process runs any more: each is stopped, or at its end.
 fn is_stopped(pid: u32) -> bool {
+    threads_of(pid).all(|state| matches!(state, 'T' | 't' | 'Z' | 'X'))
+}
+
+/// States of the threads of a process.
+fn threads_of(pid: u32) -> impl Iterator<Item = char> {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    threads.filter_map(|thread| state_in(&thread.path())).all(|state| matches!(state, 'T' | 't' | 'Z' | 'X'))
+    threads.filter_map(|thread| state_in(&thread.path()))
 }
 
 /// SIGKILL; a process that is gone already is fine.
