@@ -142,7 +142,13 @@ impl Node {
                 return detail;
             }
             let may_come = !detail.run.state.is_terminal() && Instant::now() < deadline;
-            assert!(may_come, "it is not {}: {:?} {:?}", state.as_str(), detail.run, detail.tasks);
+            if !may_come {
+                let mut why = Vec::new();
+                for task in detail.tasks.iter().filter(|task| !task.state.is_terminal()) {
+                    why.push((task.id.to_string(), self.client.why(run, task.id.as_str()).await));
+                }
+                panic!("it is not {}: {:?} {:?} {why:?}", state.as_str(), detail.run, detail.tasks);
+            }
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
