@@ -78,7 +78,7 @@ impl Client {
         info: &EncryptionInfo,
     ) -> Result<Trust, MatrixError> {
         let trust = Encryption::of(info).trust;
-        if trust != Trust::Signed {
+        if trust < Trust::Signed {
             return Ok(trust);
         }
         let user = user_id(sender)?;
@@ -95,16 +95,18 @@ impl Client {
             let key = device.curve25519_key().map(|key| key.to_base64());
             key.as_ref() == Some(curve25519_key) && device.is_cross_signed_by_owner()
         });
-        Ok(of_signed(identity.as_ref(), is_signed))
+        Ok(of_signed(trust, identity.as_ref(), is_signed))
     }
 }
 
-/// How far a device is known to be its user's that had been signed when the keys of its session came. `is_signed`: by the identity that the user
-/// has now. A homeserver may have shown another identity for a while only.
-fn of_signed(identity: Option<&IdentityState>, is_signed: bool) -> Trust {
+/// How far a device is known to be its user's now. `trust`: what was known of it, signed or more, when the keys of its session
+/// came: the SDK keeps that. `is_signed`: by the identity that the user has now. A homeserver may have shown another identity for a
+/// while only.
+fn of_signed(trust: Trust, identity: Option<&IdentityState>, is_signed: bool) -> Trust {
     match identity {
         Some(IdentityState::PinViolation | IdentityState::VerificationViolation) => Trust::IdentityChanged,
-        Some(IdentityState::Pinned | IdentityState::Verified) if is_signed => Trust::Signed,
+        Some(IdentityState::Verified) if is_signed => trust,
+        Some(IdentityState::Pinned) if is_signed => Trust::Signed,
         Some(IdentityState::Pinned | IdentityState::Verified) | None => Trust::Unsigned,
     }
 }
@@ -123,15 +125,22 @@ mod tests {
     #[test]
     fn a_signed_device_counts_only_with_the_identity_that_was_seen_first_or_verified() {
         use IdentityState::{PinViolation, Pinned, VerificationViolation, Verified};
-        for state in [Pinned, Verified] {
-            assert_eq!(of_signed(Some(&state), true), Trust::Signed);
-            assert_eq!(of_signed(Some(&state), false), Trust::Unsigned, "another identity signed it");
+        for trust in [Trust::Signed, Trust::Verified] {
+            assert_eq!(of_signed(trust, Some(&Pinned), true), Trust::Signed);
+            assert_eq!(of_signed(trust, Some(&Verified), true), trust);
+            for state in [Pinned, Verified] {
+                assert_eq!(
+                    of_signed(trust, Some(&state), false),
+                    Trust::Unsigned,
+                    "another identity signed it"
+                );
+            }
+            for state in [PinViolation, VerificationViolation] {
+                assert_eq!(of_signed(trust, Some(&state), true), Trust::IdentityChanged);
+                assert_eq!(of_signed(trust, Some(&state), false), Trust::IdentityChanged);
+            }
+            assert_eq!(of_signed(trust, None, true), Trust::Unsigned);
         }
-        for (state, is_signed) in [(PinViolation, true), (PinViolation, false), (VerificationViolation, true)]
-        {
-            assert_eq!(of_signed(Some(&state), is_signed), Trust::IdentityChanged);
-        }
-        assert_eq!(of_signed(None, true), Trust::Unsigned);
     }
 
     #[test]
