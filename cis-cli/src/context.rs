@@ -137,15 +137,20 @@ impl Context {
             return Ok(client.with_revive(Arc::new(move || wait_for_node(&place).is_ok())));
         }
         if node_start::ensure(&self.home, &self.overrides, false)? == Found::Running {
-            if !self.overrides.is_empty() {
-                // A node that starts does this. It says which settings do not exist.
-                self.config()?;
-            }
-            self.warn_without_effect();
+            self.check_overrides()?;
         }
         let client = self.client_of_running()?;
         let (home, overrides) = (self.home.clone(), self.overrides.clone());
         Ok(client.with_revive(Arc::new(move || node_start::ensure(&home, &overrides, false).is_ok())))
+    }
+
+    /// Checks the settings of this call, as a node that starts does, and warns of those that the running node does not read any more.
+    pub(crate) fn check_overrides(&self) -> Result<(), CliError> {
+        if !self.overrides.is_empty() {
+            self.config()?;
+        }
+        self.warn_without_effect();
+        Ok(())
     }
 
     /// Warns of settings of this call that the running node does not read any more.

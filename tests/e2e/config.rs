@@ -210,6 +210,8 @@ fn a_setting_that_cannot_count_is_not_ignored_without_a_word() {
     assert!(!run("timeouts.exec_max=1h").contains("no effect"), "the command reads it");
     let unknown = cis.run(["-c", "node.max_sesions=7", "dag", "list"]).expect(2);
     assert!(unknown.stderr.contains("did you mean `node.max_sessions`"), "{unknown:?}");
+    let gc = cis.run(["-c", "retention.max_age=365d", "store", "gc", "--dry-run"]).expect(0).stderr;
+    assert!(gc.contains("`-c retention.max_age` has no effect"), "the node cleans: {gc}");
     let start = |setting: &str| cis.run(["-c", setting, "node", "start", "--detach"]).expect(0).stderr;
     assert!(!start("node.max_sessions=9").contains("no effect"), "it replaces a node that ends by itself");
     assert!(start("node.max_sessions=10").contains("`-c node.max_sessions` has no effect"));

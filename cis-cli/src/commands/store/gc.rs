@@ -96,7 +96,7 @@ fn clean_store(context: &Context, request: &CleanStore) -> Result<CleanReport, C
 async fn clean_by_node(context: &Context, request: &CleanStore) -> Result<Option<CleanReport>, CliError> {
     // A node that hangs must not hold this command.
     match probe(context).await? {
-        Probe::Running(_) => {}
+        Probe::Running(_) => context.check_overrides()?,
         Probe::Absent if context.may_start_node() => return Ok(None),
         Probe::Absent => {}
         Probe::Unresponsive(_) if was_ending(context) => return Ok(None),
