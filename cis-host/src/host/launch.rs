@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, OsString};
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -17,6 +16,7 @@ use super::environment::{Base, Environment, NotFound, Programs};
 use super::session::Descriptors;
 use crate::os::{self, Limits, Nofile, Spawn, SpawnError, Spawner, Stamp, Stamps, Step, Streams, Terminal};
 use crate::protocol::{Io, Start, StartFailure};
+use cis_local::open_no_link;
 
 /// So many descriptors are kept for connections and logs.
 const DESCRIPTORS_KEPT: u64 = 24;
@@ -220,9 +220,8 @@ fn check(start: &Start) -> Result<(), StartFailure> {
 fn place_file(path: &Path, content: &str) -> Result<(), StartFailure> {
     let write = || {
         let mut options = OpenOptions::new();
-        let no_link = OFlags::NOFOLLOW.bits().cast_signed();
-        options.write(true).create(true).truncate(true).mode(0o600).custom_flags(no_link);
-        options.open(path).and_then(|mut file: File| file.write_all(content.as_bytes()))
+        options.write(true).create(true).truncate(true).mode(0o600);
+        open_no_link(&mut options, path).and_then(|mut file| file.write_all(content.as_bytes()))
     };
     let written = match write() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -240,8 +239,12 @@ fn place_file(path: &Path, content: &str) -> Result<(), StartFailure> {
 
 /// A file as standard input.
 fn open_stdin(path: &str) -> Result<OwnedFd, StartFailure> {
-    let open = OpenOptions::new().read(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path);
-    open.map(OwnedFd::from).map_err(|error| {
+    let opened = open_no_link(OpenOptions::new().read(true), Path::new(path)).and_then(|file| {
+        // The flag of the check is not for the program, which shares the open file.
+        rustix::io::ioctl_fionbio(&file, false)?;
+        Ok(OwnedFd::from(file))
+    });
+    opened.map_err(|error| {
         let detail = format!("its standard input {path} cannot be opened: {error}");
         let errno = Errno::from_io_error(&error);
         if errno.is_some_and(is_shortage) { resources(&detail) } else { program(detail) }

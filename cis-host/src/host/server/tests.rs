@@ -551,6 +551,8 @@ fn what_cannot_start_says_why_and_costs_nothing() {
     let mut bench = Bench::new();
     let mut control = bench.control();
     std::fs::write(bench.folder.path().join("script"), "no program").unwrap();
+    let pipe = bench.folder.path().join("pipe").display().to_string();
+    rustix::fs::mkfifoat(rustix::fs::CWD, pipe.as_str(), rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
     let base = bench.piped(1, "true");
     let program = |argv: &[&str]| argv.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
     let cases = [
@@ -566,6 +568,8 @@ fn what_cannot_start_says_why_and_costs_nothing() {
         (Start { cwd: "here".to_owned(), ..base.clone() }, "not an absolute path"),
         (Start { env_base: Some("none".to_owned()), ..base.clone() }, "was not sent"),
         (Start { stdin: Some("/no/file".to_owned()), ..base.clone() }, "cannot be opened"),
+        (Start { stdin: Some(pipe.clone()), ..base.clone() }, "not a regular file"),
+        (Start { files: [(pipe, String::new())].into(), ..base.clone() }, "not a regular file"),
         (Start { files: [("/proc/no".to_owned(), String::new())].into(), ..base }, "cannot be made"),
     ];
     for (start, why) in cases {
