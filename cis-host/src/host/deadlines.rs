@@ -13,15 +13,8 @@ impl Host {
         let now = self.now;
         let there = |session: &&mut Session| session.life.has_tree();
         let Some(session) = self.sessions.get_mut(slot).filter(there) else { return };
-        if let Some(kill) = session.life.kill() {
-            if kill.next <= now {
-                // Not wished for again before that.
-                self.sessions.ending.push(slot);
-                return;
-            }
-        } else if session.timeout_at.is_some_and(|at| at <= now) {
-            self.end_session(slot, EndedBy::Timeout, None);
-        } else if let Some(deadline) = session.deadline.take_if(|deadline| deadline.at_ms <= now) {
+        // Before all else: a session whose lease is over may have another attempt elsewhere, and gets no grace.
+        if let Some(deadline) = session.deadline.take_if(|deadline| deadline.at_ms <= now) {
             match deadline.action {
                 AtDeadline::Kill { grace_ms } => {
                     self.end_session(slot, EndedBy::Timeout, Some(grace_ms));
@@ -38,6 +31,14 @@ impl Host {
                     self.freeze(slot);
                 }
             }
+        } else if let Some(kill) = session.life.kill() {
+            if kill.next <= now {
+                // Not wished for again before that.
+                self.sessions.ending.push(slot);
+                return;
+            }
+        } else if session.timeout_at.is_some_and(|at| at <= now) {
+            self.end_session(slot, EndedBy::Timeout, None);
         } else if session.life.freeze_next().is_some_and(|at| at <= now) {
             self.freeze(slot);
         } else {

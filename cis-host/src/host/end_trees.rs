@@ -166,13 +166,15 @@ impl Host {
         }
     }
 
-    /// Stops the whole tree, until it is thawed.
+    /// Stops the whole tree, until it is thawed. One that is being ended has no more grace instead: it must be able to end, and
+    /// another attempt of its task may begin now.
     pub(super) fn freeze(&mut self, slot: usize) {
         /// A tree that grew faster than it could be stopped is looked at again so soon, ms.
         const AGAIN_MS: u64 = 10;
-        // What is being ended must be able to end.
-        if self.sessions.get(slot).is_none_or(|session| session.life.kill().is_some()) {
-            return;
+        match self.sessions.get(slot).map(|session| session.life.kill().is_some()) {
+            None => return,
+            Some(true) => return self.end_tree(slot, 0),
+            Some(false) => {}
         }
         let live = self.look(slot).live;
         let (stopped, beyond) = (BTreeSet::new(), BTreeSet::new());

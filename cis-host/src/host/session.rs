@@ -449,13 +449,13 @@ impl Session {
         if !self.life.has_tree() {
             return None;
         }
-        // A session that is being ended needs no second reason.
+        let deadline = self.deadline.map(|deadline| deadline.at_ms);
+        // A session that is being ended needs no second reason, but the end of its lease is the end of its grace.
         if let Some(kill) = self.life.kill() {
-            return Some(kill.next);
+            return Some(deadline.map_or(kill.next, |at_ms| at_ms.min(kill.next)));
         }
         let patience = self.patience.as_ref();
         let patience = patience.and_then(|patience| patience.wake(self.bytes_at(), self.timeout_at));
-        let deadline = self.deadline.map(|deadline| deadline.at_ms);
         [self.timeout_at, deadline, patience, self.life.freeze_next()].into_iter().flatten().min()
     }
 }

@@ -273,6 +273,34 @@ fn what_is_frozen_is_killed_without_going_on_first() {
 }
 
 #[test]
+fn a_grace_ends_when_the_lease_does() {
+    let host = Host::start();
+    let mut control = host.control();
+    let script = "trap ': >\"told-$0\"' TERM; touch \"ready-$0\"; while :; do sleep 0.05; done";
+    let in_grace = |control: &mut Peer, name: &str| {
+        let start = Start { grace_ms: 600_000, ..host.command(&["sh", "-c", script, name]) };
+        control.start(&start);
+        until("it is ready", || host.path(&format!("ready-{name}")).exists());
+        control.send(&ToHost::Kill { session: start.session, grace_ms: None });
+        until("it has its grace", || host.path(&format!("told-{name}")).exists());
+        start.session
+    };
+    let [over, frozen] = ["over", "frozen"].map(|name| in_grace(&mut control, name));
+    control.send(&ToHost::Deadline {
+        session: over,
+        after_ms: Some(0),
+        action: AtDeadline::Freeze,
+        keep_ms: Some(600_000),
+        until_ms: None,
+    });
+    control.send(&ToHost::Freeze { session: frozen });
+    for exit in [control.exit(over), control.exit(frozen)] {
+        assert!(exit.killed && !exit.shut_down, "{exit:?}");
+        assert_eq!(exit.status, ExitStatus::Signal(9));
+    }
+}
+
+#[test]
 fn a_signal_goes_to_the_foreground() {
     let host = Host::start();
     let mut control = host.control();
