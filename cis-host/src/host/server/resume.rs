@@ -78,8 +78,22 @@ impl Host {
     /// Does what became due while there was no program: children that ended meanwhile, the node, timers.
     fn catch_up(&mut self) {
         self.reap();
+        self.find_frozen();
         if let Some(at_ms) = self.supervise.renewed(self.now) {
             self.timers.wish(at_ms, Wake::Host);
+        }
+    }
+
+    /// Finds the sessions that an earlier program of this format froze: it did not pass that all of their processes are stopped, but
+    /// that their lease had ended.
+    fn find_frozen(&mut self) {
+        let is_unknown = |session: &Session| {
+            session.deadline.is_some_and(|deadline| deadline.ends_lease) && !session.life.is_frozen()
+        };
+        let slots = self.sessions.living().filter(|(_, session)| is_unknown(session)).map(|(slot, _)| slot);
+        for slot in slots.collect::<Vec<_>>() {
+            self.freeze(slot);
+            self.wish(slot);
         }
     }
 }

@@ -159,6 +159,40 @@ fn timeouts_graces_deadlines_and_idleness_come_when_they_were_due() {
 }
 
 #[test]
+fn what_an_earlier_program_froze_is_known_as_frozen() {
+    let mut bench = Bench::new();
+    let mut control = bench.control();
+    let script = "trap 'exit 3' TERM; : >ready; while :; do sleep 0.05; done";
+    control.start(Start { idle_ms: Some(600_000), ..bench.piped(1, script) });
+    bench.until_file("ready");
+    control.say(&ToHost::Deadline {
+        session: id(1),
+        after_ms: Some(0),
+        action: AtDeadline::Freeze,
+        keep_ms: Some(600_000),
+        until_ms: None,
+    });
+    bench.until("all of it is stopped", |bench| {
+        let slot = bench.server.host.sessions.slot_of(id(1)).unwrap();
+        let session = bench.server.host.sessions.get(slot).unwrap();
+        session.life.is_frozen() && session.life.freeze_next().is_none()
+    });
+    // Earlier programs did not note it.
+    let host = &mut bench.server.host;
+    let session = host.sessions.get_mut(host.sessions.slot_of(id(1)).unwrap()).unwrap();
+    session.life.thaw();
+    session.patience.as_mut().unwrap().freeze(host.now, false);
+    bench.renewed();
+    let slot = bench.server.host.sessions.slot_of(id(1)).unwrap();
+    let session = bench.server.host.sessions.get(slot).unwrap();
+    assert!(session.life.is_frozen());
+    assert_eq!(session.patience.as_ref().unwrap().wake(0, None), None, "it is not idle");
+    let mut control = bench.control();
+    control.say(&ToHost::Kill { session: id(1), grace_ms: None });
+    assert_eq!(bench.exit(&mut control, id(1)).status, ExitStatus::Signal(9), "it has no grace");
+}
+
+#[test]
 fn what_waits_in_a_queue_begins_after_a_renewal() {
     let mut bench = Bench::new();
     let mut control = bench.control();
