@@ -661,6 +661,7 @@ impl From<Kept> for Remembered<Nothing> {
             progress: Vec::new(),
             numbers: Vec::new(),
             hand_in_grace_ms: None,
+            handed_in_ms: None,
         }
     }
 }

@@ -704,11 +704,16 @@ fn that_a_session_is_ended_for_what_it_leaves_outlives_the_node() {
     half.receive(&did("c"), cancel(false), 2, &mut out).unwrap();
     assert_eq!(half.hand_in_grace_ms(&one, 3), None);
     half.receive(&did("c"), cancel(true), 3, &mut out).unwrap();
+    half.take_changes();
+    for at_ms in [1000, 2000] {
+        half.handed_in(&one, at_ms);
+    }
     let changes = half.take_changes();
     let Some(worker::Change::Keep(kept)) = changes.last() else { panic!("{changes:?}") };
     let mut next = WorkerHalf::<Text>::new(Settings::default(), 100, 50);
     next.restore((**kept).clone(), 50);
     assert_eq!((next.hand_in_grace_ms(&one, 50), next.hand_in_grace_ms(&one, 70_000)), (Some(700), Some(0)));
+    assert_eq!(next.handed_in_ms(&one), Some(1000), "the first time counts");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::message::{Grant, Granted, HeldRecord, HeldState, Message, Nonce, PROG
 use super::settings::{BootMs, Settings};
 use crate::api::Refusal;
 use crate::fence;
-use crate::ids::{Epoch, Fence, NodeDid, RunId, SessionId, TaskId};
+use crate::ids::{Epoch, Fence, NodeDid, RunId, SessionId, TaskId, TimestampMs};
 use terms::Term;
 
 pub use remembered::{Change, Remembered};
@@ -104,6 +104,8 @@ struct Held<S, R, G> {
     progress_at: BootMs,
     /// Its coordinator has its session ended, and wants what it leaves: ms between SIGTERM and SIGKILL.
     hand_in_grace_ms: Option<u64>,
+    /// When this node heard that its result was handed in, Unix ms.
+    handed_in_ms: Option<TimestampMs>,
     /// Its session has ended, and what it left is on its way to the room: no lease is needed for that.
     is_sharing: bool,
     /// A newer grant of the same task, which starts when this one has ended.
@@ -167,6 +169,20 @@ impl<P: Payload> WorkerHalf<P> {
     pub fn hand_in_grace_ms(&self, granted: &Granted, now: BootMs) -> Option<u64> {
         let held = self.held.get(&key(granted)).filter(|held| held.granted == *granted)?;
         held.hand_in_grace_ms.map(|grace_ms| if held.lease_end > now { grace_ms } else { 0 })
+    }
+
+    /// When this node heard that the result of a grant was handed in, Unix ms.
+    #[must_use]
+    pub fn handed_in_ms(&self, granted: &Granted) -> Option<TimestampMs> {
+        self.held.get(&key(granted)).filter(|held| held.granted == *granted)?.handed_in_ms
+    }
+
+    /// The session of a grant is being ended because its result was handed in. The first time counts, also after a restart of the node.
+    pub fn handed_in(&mut self, granted: &Granted, at_ms: TimestampMs) {
+        if let Some(held) = self.holds(granted).filter(|held| held.handed_in_ms.is_none()) {
+            held.handed_in_ms = Some(at_ms);
+            self.changed.insert(key(granted));
+        }
     }
 
     /// Whom it obeys in a run.
@@ -607,6 +623,7 @@ impl<P: Payload> WorkerHalf<P> {
             unsent: 0,
             progress_at: now,
             hand_in_grace_ms: None,
+            handed_in_ms: None,
             is_sharing: false,
             next: None,
         };

@@ -61,7 +61,11 @@ impl Driver {
                     if self.stop_awaiting(&granted, now) => {}
                 Effect::Cancel { granted, keep, .. } if self.stop_files(&granted, keep, now) => {}
                 Effect::Kill(granted) if self.stop_files(&granted, false, now) => {}
-                Effect::Cancel { granted: Granted { attempt, fence }, grace_ms, keep } => {
+                Effect::Cancel { granted, grace_ms, keep } => {
+                    if keep && let Some(worker) = self.federation.worker(room) {
+                        worker.handed_in(&granted, cis_local::now_ms());
+                    }
+                    let Granted { attempt, fence } = granted;
                     self.parts.worker.tell(ToWorker::Cancel { attempt, fence, grace_ms, keep });
                 }
                 Effect::Kill(Granted { attempt, fence }) => {
@@ -170,6 +174,10 @@ impl Driver {
                     self.recall_news(&room, &granted, session, now);
                     if let Some((grace_ms, keep)) = self.end_of_held(&room, &granted) {
                         let (attempt, fence) = (attempt.clone(), *fence);
+                        let worker = self.federation.worker(&room).filter(|_| keep);
+                        if let Some(at_ms) = worker.and_then(|worker| worker.handed_in_ms(&granted)) {
+                            self.parts.worker.was_handed_in(session, at_ms);
+                        }
                         self.parts.worker.tell(ToWorker::Cancel { attempt, fence, grace_ms, keep });
                     }
                     if let Some(exit) = there.exit {

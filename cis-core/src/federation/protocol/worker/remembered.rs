@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::super::message::{Granted, Payload};
 use super::super::settings::BootMs;
 use super::{Held, Phase, Term, WorkerHalf, key};
-use crate::ids::{Epoch, NodeDid, RunId, SessionId, TaskId};
+use crate::ids::{Epoch, NodeDid, RunId, SessionId, TaskId, TimestampMs};
 
 /// What is to be remembered otherwise than before.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +45,9 @@ pub struct Remembered<P: Payload> {
     /// Where its session is being ended, and what it leaves is wanted: ms between SIGTERM and SIGKILL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hand_in_grace_ms: Option<u64>,
+    /// When this node heard that its result was handed in, Unix ms. Earlier versions did not write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handed_in_ms: Option<TimestampMs>,
 }
 
 impl<P: Payload> WorkerHalf<P> {
@@ -61,6 +64,7 @@ impl<P: Payload> WorkerHalf<P> {
             progress,
             numbers,
             hand_in_grace_ms,
+            handed_in_ms,
         } = remembered;
         let numbers =
             if numbers.len() == progress.len() { numbers } else { (0..).take(progress.len()).collect() };
@@ -85,6 +89,7 @@ impl<P: Payload> WorkerHalf<P> {
             unsent: 0,
             progress_at: 0,
             hand_in_grace_ms,
+            handed_in_ms,
             is_sharing: false,
             next: None,
         };
@@ -119,6 +124,7 @@ impl<P: Payload> WorkerHalf<P> {
             progress: held.progress.iter().map(|(_, piece)| piece.clone()).collect(),
             numbers: held.progress.iter().map(|(number, _)| *number).collect(),
             hand_in_grace_ms: held.hand_in_grace_ms,
+            handed_in_ms: held.handed_in_ms,
         })
     }
 }
