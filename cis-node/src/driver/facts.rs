@@ -19,7 +19,7 @@ pub(super) const HOST_ENDED: &str = "its session host ended";
 impl Driver {
     /// Takes what the host has said; notices that it is gone.
     pub(super) fn host_turn(&mut self, now: TimestampMs) {
-        if self.host.is_retry_due(now) {
+        if self.host.is_retry_due() {
             self.connect_host(now);
         }
         match self.host.receive() {

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use super::retry::RetryAt;
 use cis_core::ids::{HostInstance, TimestampMs};
 use cis_host::build;
 use cis_host::control::{HostClient, HostClientError, Renewed, renew, spawn_host};
@@ -49,7 +50,7 @@ pub(super) struct HostLink {
     client: Option<HostClient>,
     instance: Option<HostInstance>,
     pid: Option<u32>,
-    retry_at: Option<TimestampMs>,
+    retry_at: Option<RetryAt>,
     retry_ms: i64,
     /// Since when there is none.
     absent_since: Option<TimestampMs>,
@@ -90,13 +91,13 @@ impl HostLink {
         self.pid
     }
 
-    pub(super) fn retry_at(&self) -> Option<TimestampMs> {
-        self.retry_at
+    /// When the next try is due, if the clock shows `now`.
+    pub(super) fn retry_at(&self, now: TimestampMs) -> Option<TimestampMs> {
+        self.retry_at.map(|at| at.on_wall(now))
     }
 
-    /// Whether the next try is due. It is, too, after the clock was set back.
-    pub(super) fn is_retry_due(&self, now: TimestampMs) -> bool {
-        self.retry_at.is_some_and(|at| at <= now || at > now + RETRY_LAST_MS)
+    pub(super) fn is_retry_due(&self) -> bool {
+        self.retry_at.is_some_and(RetryAt::is_due)
     }
 
     /// Whether there is no host only since a moment ago. The next tries end that, or this time.
@@ -139,7 +140,7 @@ impl HostLink {
                 self.trouble = Some(format!("no session host: {error}"));
                 self.pid = None;
                 self.absent_since.get_or_insert(now);
-                self.retry_at = Some(now + self.retry_ms);
+                self.retry_at = Some(RetryAt::after(self.retry_ms));
                 self.retry_ms = (self.retry_ms * 2).min(RETRY_LAST_MS);
                 None
             }
@@ -379,6 +380,19 @@ mod tests {
         assert!(asked.contains(r#"{"type":"renew","command":["/cis","session-host"]}"#), "{asked}");
         // What the new welcome tells is not told twice.
         assert_eq!(link.receive().unwrap(), [expiring]);
+    }
+
+    #[test]
+    fn the_next_try_does_not_wait_for_a_clock_that_was_set_back() {
+        let dir = crate::testing::private_directory();
+        let home = Home { dir: dir.path().to_owned(), runtime: dir.path().to_owned() };
+        let mut link = HostLink::new(home.clone(), home.host_place(), vec!["/no/such/program".into()]);
+        let noon = 1_700_000_000_000;
+        assert!(link.connect(noon).is_none());
+        for now in [noon, noon - 3_600_000] {
+            let wait_ms = link.retry_at(now).unwrap() - now;
+            assert!((0..=RETRY_FIRST_MS).contains(&wait_ms), "{wait_ms}");
+        }
     }
 
     #[test]

@@ -394,7 +394,7 @@ impl Driver {
             self.give_back_at,
             self.start_over_at,
             self.look_for_space_at.map(|at| at.on_wall(now)),
-            self.host.retry_at(),
+            self.host.retry_at(now),
             self.host.has_more().then_some(0),
             self.denials.poll_timeout(),
             self.inbox.poll_timeout(),
