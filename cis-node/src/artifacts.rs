@@ -127,7 +127,7 @@ fn keep_found(
             above.map(|dir| *dirs.entry(dir.to_owned()).or_insert_with(|| passed_by(&mut tree, dir)));
         let readers = readers.fold(readers::of_file(&file), FileReaders::max);
         if let Some(blob) = known.and_then(|known| known.get(&metadata))
-            && blobs.refresh(&blob)?
+            && blobs.refresh_whole(&blob, metadata.len())?
         {
             total += metadata.len();
             kept.push(ArtifactRecord { path, blob, size: metadata.len(), executable, readers });

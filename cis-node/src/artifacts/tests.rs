@@ -74,6 +74,21 @@ fn a_file_that_vanishes_after_the_search_is_left_out_unless_its_glob_has_no_othe
 }
 
 #[test]
+fn a_kept_content_that_was_cut_short_is_kept_anew_although_its_file_did_not_change() {
+    let (place, known) = (Place::new(), KnownFiles::default());
+    // Nobody can set the time of an inode, and only a file that did not change lately is not read again.
+    let collect = || {
+        let (dir, globs) = (Path::new(env!("CARGO_MANIFEST_DIR")), ["Cargo.toml".to_owned()]);
+        collect_inputs(dir, &globs, &place.blobs, &known, &Stop::default()).unwrap()
+    };
+    let kept = collect();
+    let path = place.blobs.file(&kept[0].blob).unwrap();
+    File::options().write(true).open(path).unwrap().set_len(3).unwrap();
+    assert_eq!(collect(), kept);
+    assert!(place.blobs.has_whole(&kept[0].blob, kept[0].size));
+}
+
+#[test]
 fn what_was_kept_comes_back_as_it_was() {
     let place = Place::new();
     place.write("out/b/tool", "#!/bin/sh\n");
