@@ -99,6 +99,13 @@ impl Underway {
         self.leaving.iter().any(|granted| granted.attempt == *attempt)
     }
 
+    /// Why this node does not begin with a grant of an attempt now. What an earlier download puts into the directory would be in the way.
+    pub(super) fn refusal(&self, attempt: &AttemptId) -> Option<Refusal> {
+        self.is_filling(attempt).then(|| Refusal::Resources {
+            detail: "the download of its files for an earlier grant has not stopped yet".to_owned(),
+        })
+    }
+
     /// The download of a grant has ended. `holder`: the grant of its attempt that this node has now.
     fn download_ended(&mut self, granted: &Granted, holder: Option<&Granted>) -> Downloaded {
         if !self.leaving.remove(granted) {
@@ -714,10 +721,10 @@ mod tests {
         let (old, new) = (granted(1), granted(2));
         let mut underway = Underway::default();
         underway.leaving.insert(old.clone());
-        assert!(underway.is_filling(&new.attempt));
+        assert!(matches!(underway.refusal(&new.attempt), Some(Refusal::Resources { .. })));
         assert_eq!(underway.download_ended(&new, Some(&new)), Downloaded::Files, "the new grant is wanted");
         assert_eq!(underway.download_ended(&old, Some(&new)), Downloaded::Shared);
-        assert!(!underway.is_filling(&new.attempt));
+        assert_eq!(underway.refusal(&new.attempt), None);
         // The download that ends last gives the directory back.
         underway.leaving.extend([old.clone(), new.clone()]);
         assert_eq!(underway.download_ended(&new, None), Downloaded::Shared);

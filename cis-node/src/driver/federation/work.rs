@@ -258,6 +258,7 @@ impl Driver {
                     .map(|detail| Refusal::Policy { detail })
                     .or_else(|| self.refusal(&attempt, &private.spec))
                     .or_else(|| self.refusal_of_queue(room, &granted, slots))
+                    .or_else(|| self.federation.files.refusal(&attempt))
             }
             Err(refusal) => Some(refusal),
         };
