@@ -266,7 +266,7 @@ pub static SETTINGS: &[Setting] = &[
         node.max_sessions,
         count,
         of_count,
-        "Maximum number of live sessions: those of tasks, and those without a run."
+        "Maximum number of live sessions: those of tasks of this node's runs, and those without a run. Tasks of other nodes' runs do not count: see `federation.slots`."
     ),
     setting!(
         "node.idle_exit",
