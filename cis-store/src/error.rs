@@ -15,6 +15,19 @@ const SHORT_READ: i32 = 522;
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// A rebuild has ended, but an error came after the new store was in place.
+    #[error(
+        "the rebuilt store {path} is in place, and the old one is {kept}, but its files could not be put in order ({detail}); \
+         run `cis store rebuild` again"
+    )]
+    NotInOrder {
+        /// The store.
+        path: PathBuf,
+        /// The old store.
+        kept: PathBuf,
+        /// What failed.
+        detail: String,
+    },
     /// The file is not a sound database.
     #[error(
         "the store {path} is damaged ({detail}); `cis store check` shows what is wrong and what can be saved, \

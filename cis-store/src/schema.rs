@@ -311,6 +311,14 @@ fn value(conn: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
     conn.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional()
 }
 
+/// Whether an earlier version wrote to the store, and no node of this version has opened it since to fill in what is missing.
+pub(crate) fn has_gaps_of_older(path: &Path, conn: &Connection) -> Result<bool, StoreError> {
+    let older = value(conn, OLDER_WROTE_KEY);
+    older
+        .map(|older| older.is_some())
+        .map_err(|e| StoreError::sql(path, "find out which version wrote it", &e))
+}
+
 /// The two versions of a value of [`SCHEMA_KEY`].
 fn schema_of(value: &str) -> Option<(u32, u32)> {
     let (version, from) = value.split_once(" from ")?;

@@ -98,7 +98,7 @@ fn restore_into(
     let staging = Staging::make(beside)?;
     let (head, files, bytes) = unpack(&staging.0, from, progress)?;
     note_restore(&staging.0, &head)?;
-    flush(&staging.0)?;
+    flush(&staging.0).map_err(UpkeepError::file("write", &staging.0))?;
     let kept = if occupied { Some(exchange(staging, &home.dir)?) } else { fill(&staging.0, &home.dir)? };
     Ok(RestoreReport { files, bytes, made_ms: head.made_ms, kept })
 }
@@ -285,9 +285,8 @@ fn note_restore(dir: &Path, head: &Head) -> Result<(), UpkeepError> {
 }
 
 /// Everything on the file system of `dir` is on the disk.
-fn flush(dir: &Path) -> Result<(), UpkeepError> {
-    let opened = File::open(dir).map_err(UpkeepError::file("open", dir))?;
-    rustix::fs::syncfs(&opened).map_err(|e| UpkeepError::file("write", dir)(e.into()))
+fn flush(dir: &Path) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(File::open(dir)?)?)
 }
 
 /// The two change places in one step; the old one gets a name that says what it is. Returns where it is: if it cannot
@@ -302,8 +301,10 @@ fn exchange(staging: Staging, home: &Path) -> Result<PathBuf, UpkeepError> {
     named.push(format!(".before-restore-{now_ms}"));
     let named = PathBuf::from(named);
     let kept = if fs::rename(&old, &named).is_ok() { named } else { old };
-    flush(home)?;
-    Ok(kept)
+    match flush(home) {
+        Ok(()) => Ok(kept),
+        Err(source) => Err(UpkeepError::NotFlushed { home: home.to_owned(), kept, source }),
+    }
 }
 
 /// Moves everything into a home in which there is nothing. The database comes last: before, no node would
@@ -319,7 +320,7 @@ fn fill(staging: &Path, home: &Path) -> Result<Option<PathBuf>, UpkeepError> {
         }
         fs::rename(&from, &to).map_err(UpkeepError::file("move into place", &to))?;
     }
-    flush(home)?;
+    flush(home).map_err(UpkeepError::file("write", home))?;
     Ok(None)
 }
 

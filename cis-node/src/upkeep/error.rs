@@ -72,6 +72,19 @@ pub enum UpkeepError {
         /// Why.
         source: io::Error,
     },
+    /// The backup is in place, but may not be on the disk.
+    #[error(
+        "the backup is restored into {home}, and the old home is {kept}, but the disk did not confirm it ({source}): check the disk, and \
+         keep the old home until then"
+    )]
+    NotFlushed {
+        /// The home.
+        home: PathBuf,
+        /// The old home.
+        kept: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The node did not record what is to be removed.
     #[error("{}", .0.detail)]
     NotRecorded(Problem),

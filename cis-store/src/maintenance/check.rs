@@ -218,11 +218,12 @@ fn look(path: &Path, quick: bool, report: &mut CheckReport) -> Result<(), StoreE
     let reader = schema::open_reader(path)?;
     let version = schema::version(path, &reader)?;
     pages(path, &reader, quick, report)?;
-    drop(reader);
-    if version != schema::newest() {
-        // Its tables have another shape until a node opens it, or what a later version projected; its pages were checked.
+    if version != schema::newest() || schema::has_gaps_of_older(path, &reader)? {
+        // Its tables have another shape until a node opens it, lack what an earlier version did not project, or have what a later
+        // version projected; its pages were checked.
         return Ok(());
     }
+    drop(reader);
     let (conn, folded) = refold(path)?;
     report.events = folded.events;
     report.unknown_events = folded.unknown;

@@ -62,7 +62,8 @@ pub const INCOMPLETE: &str =
 ///
 /// # Errors
 /// [`StoreError::InUse`]: a node runs. [`StoreError::Newer`], [`StoreError::Foreign`]: it is not a store that this
-/// version can rebuild. Otherwise the new file could not be written; the old one is unchanged.
+/// version can rebuild. [`StoreError::NotInOrder`]: the new store is in place. Otherwise the new file could not be written; the
+/// old one is unchanged.
 pub fn rebuild(
     path: &Path,
     mut tasks: impl FnMut(&RunCreated) -> Option<Vec<TaskSeed>>,
@@ -279,6 +280,9 @@ struct Swap {
 const STEPS: [fn(&Swap) -> io::Result<()>; 5] =
     [Swap::keep, Swap::replace_log, Swap::replace_file, Swap::remove_index, Swap::remove_log];
 
+/// The first so many of [`STEPS`] end with the one that decides.
+const DECIDES: usize = 2;
+
 impl Swap {
     fn new(path: &Path, fresh: &Path) -> Self {
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
@@ -287,12 +291,19 @@ impl Swap {
     }
 
     fn run(self) -> Result<PathBuf, StoreError> {
-        let io = |e: io::Error| StoreError::io(&self.path, &e);
-        for step in STEPS {
-            step(&self).map_err(io)?;
+        let (before, after) = STEPS.split_at(DECIDES);
+        for step in before {
+            step(&self).map_err(|e| StoreError::io(&self.path, &e))?;
+        }
+        let order = || {
+            after.iter().try_for_each(|step| step(&self))?;
+            sync_names(&self.path)
+        };
+        if let Err(error) = order() {
+            let Self { path, kept, .. } = self;
+            return Err(StoreError::NotInOrder { path, kept, detail: error.to_string() });
         }
         remove(&self.fresh)?;
-        sync_names(&self.path).map_err(io)?;
         Ok(self.kept)
     }
 
@@ -304,11 +315,12 @@ impl Swap {
     }
 
     fn replace_log(&self) -> io::Result<()> {
-        fs::rename(beside(&self.fresh, "-wal"), beside(&self.path, "-wal"))?;
-        sync_names(&self.path)
+        fs::rename(beside(&self.fresh, "-wal"), beside(&self.path, "-wal"))
     }
 
     fn replace_file(&self) -> io::Result<()> {
+        // The new log is on the disk before its file is needed.
+        sync_names(&self.path)?;
         fs::rename(&self.fresh, &self.path)?;
         sync_names(&self.path)
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::support::{
     Home, assigned, created, draft, facts, run_id, seeds, session_id, succeeded, task, ulid,
 };
+use crate::maintenance::check;
 use crate::{SessionFacts, StoreError, Writer};
 use cis_core::api::{ListRuns, ListSessions, TermSize};
 use cis_core::event::{
@@ -200,8 +201,17 @@ fn an_older_store_learns_when_its_runs_were_retried() {
     conn.execute_batch("ALTER TABLE runs DROP COLUMN retried_ms; PRAGMA user_version = 11").unwrap();
     drop(conn);
     drop(home.writer());
-    let view = home.readers().get().unwrap().run(run_id(1)).unwrap();
-    assert_eq!((view.started_ms, view.retried_ms), (Some(11), Some(45)));
+    let view = || home.readers().get().unwrap().run(run_id(1)).unwrap();
+    assert_eq!((view().started_ms, view().retried_ms), (Some(11), Some(45)));
+    // As version 11 leaves it after an update that was taken back.
+    let conn = rusqlite::Connection::open(home.path()).unwrap();
+    conn.execute_batch("UPDATE runs SET retried_ms = NULL; INSERT INTO meta VALUES ('older_wrote', '11')")
+        .unwrap();
+    drop(conn);
+    let report = check(&home.path(), false).unwrap();
+    assert!(report.findings.is_empty(), "{:?}", report.findings);
+    drop(home.writer());
+    assert_eq!(view().retried_ms, Some(45));
 }
 
 #[test]

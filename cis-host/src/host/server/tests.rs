@@ -490,8 +490,12 @@ fn a_frozen_tree_stands_still_until_it_is_thawed_and_can_be_ended() {
         keep_ms: None,
         until_ms: None,
     });
+    bench.until("it is frozen", |bench| {
+        let sessions = &bench.server.host.sessions;
+        sessions.slot_of(id(2)).and_then(|slot| sessions.get(slot)).is_some_and(|one| one.life.is_frozen())
+    });
     control.say(&ToHost::Kill { session: id(2), grace_ms: None });
-    assert_eq!(bench.exit(&mut control, id(2)).status, ExitStatus::Signal(15));
+    assert_eq!(bench.exit(&mut control, id(2)).status, ExitStatus::Signal(9), "it has no grace");
 }
 
 /// Nobody tells the host anything: the node of these sessions is dead.
