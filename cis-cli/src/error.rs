@@ -156,6 +156,7 @@ impl From<ClientError> for CliError {
             ClientError::Protocol { .. } | ClientError::TooLarge { .. } => ProblemKind::Internal,
             ClientError::Url { .. } | ClientError::Trust { .. } => ProblemKind::BadInput,
             ClientError::Certificate { .. } | ClientError::Untrusted(_) => ProblemKind::Denied,
+            ClientError::NotConfirmed { .. } => ProblemKind::Conflict,
             _ => ProblemKind::Unavailable,
         };
         if let ClientError::Untrusted(refused) = &error {
@@ -173,6 +174,7 @@ impl From<ClientError> for CliError {
             ClientError::Unreachable { .. } | ClientError::NoTls { .. } => Some(
                 "`cis node status` on that machine tells whether its node runs, and at which URL it listens",
             ),
+            ClientError::NotConfirmed { .. } => Some("`cis dag history` shows who did what"),
             ClientError::TooLarge { .. } => Some(
                 "ask for less: `cis api get '/v1/runs/RUN/tasks?limit=10'` lists ten tasks, `cis api get /v1/runs/RUN/tasks/TASK` shows one",
             ),

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use hyper::Method;
 use hyper::body::Bytes;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::http::decode;
@@ -22,7 +21,8 @@ use cis_core::api::{
     ThreadMessage, TimeView, WhyView, paths,
 };
 use cis_core::dag::Group;
-use cis_core::event::{Actor, RunState};
+use cis_core::event::Actor;
+use cis_core::ids::TaskId;
 
 /// By this name the session whose token is shown calls itself.
 const SELF: &str = "self";
@@ -94,27 +94,23 @@ impl Client {
 
     /// Starts a created run. One that was started before is a problem that says so.
     pub async fn start_run(&self, run: &str) -> Result<RunView, ClientError> {
-        self.until_so(run, &paths::fill(paths::RUN_START, &[run]), |view| view.state != RunState::Created)
-            .await
+        self.steer(run, HistoryAction::Started, &paths::fill(paths::RUN_START, &[run])).await
     }
 
     /// Ends a run: live sessions are stopped, the rest is not started.
     pub async fn cancel_run(&self, run: &str, how: CancelRun) -> Result<RunView, ClientError> {
         let path = how.on(paths::fill(paths::RUN_CANCEL, &[run]));
-        let is_so = if how.now { |view: &RunView| view.state.is_terminal() } else { is_ending };
-        self.until_so(run, &path, is_so).await
+        self.steer(run, HistoryAction::Cancelled, &path).await
     }
 
     /// Starts nothing new in it.
     pub async fn pause_run(&self, run: &str) -> Result<RunView, ClientError> {
-        self.until_so(run, &paths::fill(paths::RUN_PAUSE, &[run]), |view| view.state == RunState::Paused)
-            .await
+        self.steer(run, HistoryAction::Paused, &paths::fill(paths::RUN_PAUSE, &[run])).await
     }
 
     /// Goes on with it.
     pub async fn resume_run(&self, run: &str) -> Result<RunView, ClientError> {
-        self.until_so(run, &paths::fill(paths::RUN_RESUME, &[run]), |view| view.state != RunState::Paused)
-            .await
+        self.steer(run, HistoryAction::Resumed, &paths::fill(paths::RUN_RESUME, &[run])).await
     }
 
     /// Has the node coordinate it, instead of another one.
@@ -124,7 +120,8 @@ impl Client {
 
     /// Runs tasks of an ended run again. If the node dies meanwhile, they run again once.
     pub async fn retry_run(&self, run: &str, how: &RetryRun) -> Result<RunView, ClientError> {
-        self.act_once(run, None, HistoryAction::Retried, &paths::fill(paths::RUN_RETRY, &[run]), how).await
+        let path = &paths::fill(paths::RUN_RETRY, &[run]);
+        self.act_once(run, None, HistoryAction::Retried, || self.post(path, how)).await
     }
 
     /// Switches how an open run is executed.
@@ -142,7 +139,8 @@ impl Client {
     /// user counts as this one.
     pub async fn decide(&self, run: &str, task: &str, what: &Decide) -> Result<RunView, ClientError> {
         let action = if what.approve { HistoryAction::Approved } else { HistoryAction::Rejected };
-        self.act_once(run, Some(task), action, &paths::fill(paths::TASK_APPROVAL, &[run, task]), what).await
+        let path = &paths::fill(paths::TASK_APPROVAL, &[run, task]);
+        self.act_once(run, Some(task), action, || self.post(path, what)).await
     }
 
     /// Where the time of a run went.
@@ -415,43 +413,46 @@ impl Client {
         self.get_long(&how.on(paths::fill(paths::MATRIX_EVENTS, &[room]))).await
     }
 
-    /// Brings a run into a state. If the node dies meanwhile, the next one says whether it was done; if not, it is asked again.
-    async fn until_so(
-        &self,
-        run: &str,
-        path: &str,
-        is_so: fn(&RunView) -> bool,
-    ) -> Result<RunView, ClientError> {
-        let done = || async move { Ok(Some(self.run(run).await?.run).filter(is_so)) };
+    /// Starts, pauses, resumes or cancels a run. If the node dies meanwhile, the same holds as for [`Self::act_once`].
+    async fn steer(&self, run: &str, action: HistoryAction, path: &str) -> Result<RunView, ClientError> {
         let act = || async move { decode(&self.send(Method::POST, path, Bytes::new()).await?) };
-        self.unless_done(done, act).await
+        self.act_once(run, None, action, act).await
     }
 
     /// Sends a request that must not count twice. If the node dies meanwhile, the run's history says whether the same user did it since
-    /// then; if not, it is sent again, and refused if somebody else did it.
-    async fn act_once(
+    /// then. If not, it is sent again, but only if nobody has decided anything else about the run or the task since then: the request
+    /// was made without knowing that.
+    async fn act_once<S>(
         &self,
         run: &str,
         task: Option<&str>,
         action: HistoryAction,
-        path: &str,
-        body: &impl Serialize,
-    ) -> Result<RunView, ClientError> {
-        let before = self.run(run).await?.run.last_offset;
+        act: impl Fn() -> S,
+    ) -> Result<RunView, ClientError>
+    where
+        S: Future<Output = Result<RunView, ClientError>>,
+    {
+        let before = match self.run(run).await {
+            Ok(detail) => detail.run.last_offset,
+            // The caller may not see the run, or the run is too large: the node answers the request itself, which is not repeated then.
+            Err(ClientError::Problem(_) | ClientError::TooLarge { .. }) => return act().await,
+            Err(error) => return Err(error),
+        };
+        let task = task.and_then(|task| TaskId::new(task).ok());
+        let task = task.as_ref();
         let done = || async move {
-            let mut history = self.run_history(run, task).await?;
-            history.retain(|entry| entry.action == action && entry.offset > before);
-            if history.is_empty() {
-                return Ok(None);
-            }
+            let mut newer = self.run_history(run, None).await?;
+            newer.retain(|entry| entry.offset > before && is_decision(entry, task));
+            let Some(newest) = newer.last() else { return Ok(None) };
             let me = self.me().await?;
-            let mut actors = history.iter().filter_map(|entry| entry.actor.as_ref());
-            if actors.any(|actor| is_actor(&me.name, actor)) {
+            let is_own = |entry: &HistoryEntry| {
+                entry.action == action && entry.actor.as_ref().is_some_and(|actor| is_actor(&me.name, actor))
+            };
+            if newer.iter().any(is_own) {
                 return Ok(Some(self.run(run).await?.run));
             }
-            Ok(None)
+            Err(ClientError::NotConfirmed { meanwhile: in_words(newest) })
         };
-        let act = || self.post(path, body);
         self.unless_done(done, act).await
     }
 
@@ -484,7 +485,27 @@ fn is_actor(caller: &str, actor: &Actor) -> bool {
     actor.name.strip_prefix(caller).is_some_and(|rest| rest.is_empty() || rest.starts_with(" at did:"))
 }
 
-/// Whether a run is being cancelled, or has ended.
-fn is_ending(view: &RunView) -> bool {
-    view.cancelling || view.state.is_terminal()
+/// Whether an entry decides what becomes of a run, or of this task of it.
+fn is_decision(entry: &HistoryEntry, task: Option<&TaskId>) -> bool {
+    match entry.action {
+        HistoryAction::Started
+        | HistoryAction::Paused
+        | HistoryAction::Resumed
+        | HistoryAction::Cancelled
+        | HistoryAction::Retried => true,
+        HistoryAction::Approved | HistoryAction::Rejected | HistoryAction::Expired => {
+            task.is_some() && entry.task.as_ref() == task
+        }
+        _ => false,
+    }
+}
+
+/// Returns an entry as a clause: who did what.
+fn in_words(entry: &HistoryEntry) -> String {
+    let what = entry.task.as_ref().map_or_else(|| "the run".to_owned(), |task| format!("task `{task}`"));
+    if entry.action == HistoryAction::Expired {
+        return format!("the approval of {what} expired");
+    }
+    let who = entry.actor.as_ref().map_or("the node", |actor| actor.name.as_str());
+    format!("{who} {} {what}", entry.action.as_str())
 }

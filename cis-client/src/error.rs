@@ -98,6 +98,14 @@ pub enum ClientError {
         /// How long was waited, s.
         seconds: u64,
     },
+    /// The answer did not come, and the run's history does not have the request, but a newer decision.
+    #[error(
+        "cannot confirm the request: its answer did not come. It was not sent again, because {meanwhile} meanwhile"
+    )]
+    NotConfirmed {
+        /// Who did what.
+        meanwhile: String,
+    },
     /// The answer is larger than a client reads.
     #[error("the node's answer is larger than {mib} MiB, and `cis` reads no larger one")]
     TooLarge {
@@ -136,6 +144,7 @@ impl ClientError {
             | Self::Lock { .. }
             | Self::Untrusted(_)
             | Self::Timeout { .. }
+            | Self::NotConfirmed { .. }
             | Self::TooLarge { .. }
             | Self::Protocol { .. }
             | Self::NoTls { .. }

@@ -15,8 +15,8 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use super::{AttachFrame, Client, ClientError, Followed};
 use cis_core::api::log_pieces::LogPiece;
 use cis_core::api::{
-    Attach, AttachControl, AttachNotice, BEHIND, Decide, KillSession, ProblemKind, ReadLog, RetryRun,
-    TermSize,
+    Attach, AttachControl, AttachNotice, BEHIND, CancelRun, Decide, KillSession, ProblemKind, ReadLog,
+    RetryRun, TermSize,
 };
 use cis_core::event::RetryScope;
 
@@ -485,10 +485,19 @@ fn run_view(offset: u64) -> String {
     )
 }
 
-/// A run's history with this entry of `who`.
-fn history(offset: u64, action: &str, who: &str) -> String {
-    let actor = format!(r#"{{"kind":"human","name":"{who}","via":"socket"}}"#);
-    format!(r#"{{"items":[{{"offset":{offset},"at_ms":1,"actor":{actor},"action":"{action}","task":"t"}}]}}"#)
+/// A run as a node shows it with its tasks.
+fn detail(offset: u64) -> String {
+    format!(r#"{{"run":{},"params":{{}},"tasks":[]}}"#, run_view(offset))
+}
+
+/// A run's history with these entries: offset, action, and who did it. Decisions are about the task `t`.
+fn history(entries: &[(u64, &str, &str)]) -> String {
+    let entry = |(offset, action, who): &(u64, &str, &str)| {
+        let actor = format!(r#"{{"kind":"human","name":"{who}","via":"socket"}}"#);
+        let task = if matches!(*action, "approved" | "rejected") { r#","task":"t""# } else { "" };
+        format!(r#"{{"offset":{offset},"at_ms":1,"actor":{actor},"action":"{action}"{task}}}"#)
+    };
+    format!(r#"{{"items":[{}]}}"#, entries.iter().map(entry).collect::<Vec<_>>().join(","))
 }
 
 /// The caller, as the node sees it.
@@ -510,7 +519,7 @@ async fn across_a_death<T>(
     before: &[String],
     after: &[String],
     call: impl AsyncFnOnce(&Client) -> Result<T, ClientError>,
-) -> (T, Vec<String>) {
+) -> (Result<T, ClientError>, Vec<String>) {
     let place = Place::new();
     let listener = place.listen();
     let (before, after) = (before.to_vec(), after.to_vec());
@@ -536,7 +545,7 @@ async fn across_a_death<T>(
         asked
     });
     let client = Client::new(&place.path, None).with_revive(std::sync::Arc::new(|| true));
-    let result = call(&client).await.unwrap();
+    let result = call(&client).await;
     (result, server.await.unwrap())
 }
 
@@ -564,45 +573,100 @@ async fn answer_whole(stream: &mut UnixStream, body: &str) -> String {
 async fn a_decision_counts_once_although_the_node_died() {
     let yes = Decide { approve: true, reason: None };
     let decide = async |client: &Client| client.decide(RUN, "t", &yes).await;
-    let detail = |offset| format!(r#"{{"run":{},"params":{{}},"tasks":[]}}"#, run_view(offset));
     let (run, ask) = (format!("GET /v1/runs/{RUN}"), format!("POST /v1/runs/{RUN}/tasks/t/approval"));
-    let look = format!("GET /v1/runs/{RUN}/history?task=t");
+    let look = format!("GET /v1/runs/{RUN}/history");
     let me = "GET /v1/me".to_owned();
     // The node that died had recorded it, or the node that coordinates the run.
     for who in ["uid:1", "uid:1 at did:key:z"] {
-        let after = [history(6, "approved", who), caller(), detail(6)];
+        let after = [history(&[(6, "approved", who)]), caller(), detail(6)];
         let (view, asked) = across_a_death(&[detail(5)], &after, decide).await;
-        assert_eq!(view.last_offset, 6);
+        assert_eq!(view.unwrap().last_offset, 6);
         assert_eq!(asked, [&*run, &ask, &look, &me, &run]);
     }
-    // It had not: what was decided before, or otherwise, is not this decision.
-    for earlier in [history(5, "approved", "uid:1"), history(6, "rejected", "uid:1")] {
-        let (_, asked) = across_a_death(&[detail(5)], &[earlier, run_view(7)], decide).await;
-        assert_eq!(asked, [&*run, &ask, &look, &ask]);
-    }
-    // Nor is what somebody else decided: the node says so when it is asked again.
-    for other in ["uid:2", "uid:10"] {
-        let after = [history(6, "approved", other), caller(), run_view(7)];
-        let (_, asked) = across_a_death(&[detail(5)], &after, decide).await;
-        assert_eq!(asked, [&*run, &ask, &look, &me, &ask]);
+    // It had not: what was decided before, or about something else, is not this decision.
+    let earlier = history(&[(5, "approved", "uid:1"), (6, "mode", "uid:2")]);
+    let (view, asked) = across_a_death(&[detail(5)], &[earlier, run_view(7)], decide).await;
+    assert_eq!(view.unwrap().last_offset, 7);
+    assert_eq!(asked, [&*run, &ask, &look, &ask]);
+    // Nor is what somebody else decided, or this user otherwise: it is not sent again.
+    for (action, who) in [("approved", "uid:2"), ("approved", "uid:10"), ("rejected", "uid:1")] {
+        let after = [history(&[(6, action, who)]), caller()];
+        let (view, asked) = across_a_death(&[detail(5)], &after, decide).await;
+        let said = view.unwrap_err().to_string();
+        assert!(said.contains(&format!("because {who} {action} task `t` meanwhile")), "{said}");
+        assert_eq!(asked, [&*run, &ask, &look, &me]);
     }
 }
 
 #[tokio::test]
-async fn a_retry_and_a_kill_are_done_once_although_the_node_died() {
-    let detail = |offset| format!(r#"{{"run":{},"params":{{}},"tasks":[]}}"#, run_view(offset));
-    let all = RetryRun { scope: RetryScope::All };
-    let retry = async |client: &Client| client.retry_run(RUN, &all).await;
-    let after = [history(6, "retried", "uid:1"), caller(), detail(9)];
-    let (view, asked) = across_a_death(&[detail(5)], &after, retry).await;
-    assert_eq!(view.last_offset, 9);
-    assert_eq!(asked.iter().filter(|asked| asked.starts_with("POST")).count(), 1, "{asked:?}");
+async fn a_run_is_not_steered_again_after_somebody_else_has_undone_it() {
+    let (run, look) = (format!("GET /v1/runs/{RUN}"), format!("GET /v1/runs/{RUN}/history"));
+    let me = "GET /v1/me".to_owned();
+    let verbs = [
+        ("start", "started", "cancelled"),
+        ("pause", "paused", "resumed"),
+        ("resume", "resumed", "paused"),
+        ("cancel", "cancelled", "retried"),
+        ("retry", "retried", "cancelled"),
+    ];
+    for (verb, own, undone) in verbs {
+        let steer = async |client: &Client| match verb {
+            "start" => client.start_run(RUN).await,
+            "pause" => client.pause_run(RUN).await,
+            "resume" => client.resume_run(RUN).await,
+            "cancel" => client.cancel_run(RUN, CancelRun::default()).await,
+            _ => client.retry_run(RUN, &RetryRun { scope: RetryScope::All }).await,
+        };
+        let ask = format!("POST /v1/runs/{RUN}/{verb}");
+        // The node that died had recorded it.
+        let after = [history(&[(6, own, "uid:1"), (7, undone, "uid:2")]), caller(), detail(7)];
+        let (view, asked) = across_a_death(&[detail(5)], &after, steer).await;
+        assert_eq!(view.unwrap().last_offset, 7);
+        assert_eq!(asked, [&*run, &ask, &look, &me, &run]);
+        // It had not, and the run is not as it was when the person asked for that.
+        let after = [history(&[(5, own, "uid:1"), (6, own, "uid:2"), (7, undone, "uid:2")]), caller()];
+        let (view, asked) = across_a_death(&[detail(5)], &after, steer).await;
+        let error = view.unwrap_err();
+        assert!(matches!(error, ClientError::NotConfirmed { .. }) && !error.is_away(), "{error}");
+        assert!(error.to_string().contains(&format!("because uid:2 {undone} the run meanwhile")), "{error}");
+        assert_eq!(asked, [&*run, &ask, &look, &me]);
+        // It had not, and nobody did anything else.
+        let after = [history(&[(5, own, "uid:1")]), run_view(6)];
+        let (view, asked) = across_a_death(&[detail(5)], &after, steer).await;
+        assert_eq!(view.unwrap().last_offset, 6);
+        assert_eq!(asked, [&*run, &ask, &look, &ask]);
+    }
+}
 
+#[tokio::test]
+async fn a_run_that_is_not_shown_is_steered_and_the_node_says_why_not() {
+    let place = Place::new();
+    let listener = place.listen();
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut asked = Vec::new();
+        for detail in ["may not see runs", "may not control runs"] {
+            let problem = cis_core::api::Problem::new(ProblemKind::Denied, detail);
+            let body = serde_json::to_string(&problem).unwrap();
+            asked.push(answer(&mut stream, "403 Forbidden", &body).await);
+        }
+        asked
+    });
+    let refused = Client::new(&place.path, None).pause_run(RUN).await.unwrap_err();
+    assert!(refused.to_string().contains("may not control runs"), "{refused}");
+    let asked = server.await.unwrap();
+    assert!(asked[1].starts_with(&format!("POST /v1/runs/{RUN}/pause ")), "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_kill_is_done_once_although_the_node_died() {
     let kill = async |client: &Client| client.kill_session("s", &KillSession::default()).await;
     let (ask, look) = ("POST /v1/sessions/s/kill", "GET /v1/sessions/s");
-    let ((), asked) = across_a_death(&[], &[session_view("7")], kill).await;
+    let (killed, asked) = across_a_death(&[], &[session_view("7")], kill).await;
+    killed.unwrap();
     assert_eq!(asked, [ask, look]);
-    let ((), asked) = across_a_death(&[], &[session_view("null"), String::new()], kill).await;
+    let (killed, asked) = across_a_death(&[], &[session_view("null"), String::new()], kill).await;
+    killed.unwrap();
     assert_eq!(asked, [ask, look, ask], "its processes get one signal, however often it is asked");
 }
 
