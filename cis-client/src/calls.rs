@@ -464,7 +464,7 @@ impl Client {
     {
         let was_sent = AtomicBool::new(false);
         let (was_sent, done, send) = (&was_sent, &done, &send);
-        self.repeat(|| async move {
+        self.repeat_command(|| async move {
             if was_sent.swap(true, Ordering::Relaxed)
                 && let Some(result) = done().await?
             {

@@ -121,9 +121,9 @@ impl Client {
         self
     }
 
-    /// A client of the same node for one command of a person. If the connection breaks under a call that may be repeated, or no answer
-    /// comes in time, it calls `broke` and finds the outcome out as soon as the node can be reached, for at most `patience`. A call that
-    /// was certainly not sent fails at once.
+    /// A client of the same node for one command of a person. If the connection breaks under a call that changes something and may be
+    /// repeated, or no answer comes in time, it calls `broke` and finds the outcome out as soon as the node can be reached, for at most
+    /// `patience` and three lost answers. A call that only looks, or was certainly not sent, fails at once.
     #[must_use]
     pub fn patient(&self, patience: Duration, broke: impl Fn(&ClientError) + Send + Sync + 'static) -> Self {
         let recovery = Recovery::Wait { patience, broke: Arc::new(broke) };
@@ -186,7 +186,7 @@ impl Client {
         body: &impl Serialize,
     ) -> Result<Bytes, ClientError> {
         let body: Bytes = serde_json::to_vec(body).map_err(ClientError::protocol)?.into();
-        self.repeat(|| self.call(Method::POST, path, body.clone())).await
+        self.repeat_command(|| self.call(Method::POST, path, body.clone())).await
     }
 
     /// Does it again while the node goes away under it and can be brought back.
@@ -194,10 +194,19 @@ impl Client {
         &self,
         attempt: impl Fn() -> F,
     ) -> Result<T, ClientError> {
-        if let Recovery::Wait { patience, broke } = &self.recovery {
-            return self.repeat_patiently(*patience, &**broke, attempt).await;
-        }
         self.repeat_if(attempt, |error| matches!(error, ClientError::Io { .. })).await
+    }
+
+    /// The same for what changes something: a patient client waits for the node. It never does so for what only looks: before a
+    /// command, nothing has been sent yet, and after it, the command itself is waited for.
+    pub(super) async fn repeat_command<T, F: Future<Output = Result<T, ClientError>>>(
+        &self,
+        attempt: impl Fn() -> F,
+    ) -> Result<T, ClientError> {
+        match &self.recovery {
+            Recovery::Wait { patience, broke } => self.repeat_patiently(*patience, &**broke, attempt).await,
+            Recovery::Fail | Recovery::Revive(_) => self.repeat(attempt).await,
+        }
     }
 
     /// Repeats a call whose answer did not come, until it comes or the patience is over.

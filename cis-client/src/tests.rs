@@ -700,3 +700,46 @@ async fn a_patient_client_finds_out_what_became_of_a_call_whose_answer_did_not_c
     assert_eq!(server.await.unwrap(), ["POST /v1/sessions/s/kill", "GET /v1/sessions/s"]);
     assert_eq!(broke.load(Ordering::Relaxed), 1);
 }
+
+/// Does what `call` does against a node that reads `lost` requests and answers none of them. Returns why it failed, the requests, and
+/// how often a patient client said that an answer did not come.
+async fn without_answers<T: std::fmt::Debug>(
+    lost: usize,
+    call: impl AsyncFnOnce(&Client) -> Result<T, ClientError>,
+) -> (ClientError, Vec<String>, usize) {
+    let place = Place::new();
+    let listener = place.listen();
+    let broke = std::sync::Arc::new(AtomicUsize::new(0));
+    let counted = std::sync::Arc::clone(&broke);
+    let count = move |_: &ClientError| {
+        counted.fetch_add(1, Ordering::Relaxed);
+    };
+    let server = tokio::spawn(async move {
+        let mut asked = Vec::new();
+        for _ in 0..lost {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            asked.push(read_request(&mut stream).await);
+        }
+        asked
+    });
+    let client = Client::new(&place.path, None).patient(Duration::from_secs(60), count);
+    let error = call(&client).await.unwrap_err();
+    (error, server.await.unwrap(), broke.load(Ordering::Relaxed))
+}
+
+#[tokio::test]
+async fn a_patient_client_fails_at_once_if_the_command_was_not_sent() {
+    let retry = async |client: &Client| client.retry_run(RUN, &RetryRun { scope: RetryScope::All }).await;
+    let (error, asked, broke) = without_answers(1, retry).await;
+    assert!(matches!(error, ClientError::Io { .. }), "{error}");
+    assert_eq!((asked, broke), (vec![format!("GET /v1/runs/{RUN}")], 0));
+}
+
+#[tokio::test]
+async fn a_patient_client_gives_up_after_three_lost_answers_also_of_lookups() {
+    let kill = async |client: &Client| client.kill_session("s", &KillSession::default()).await;
+    let (error, asked, broke) = without_answers(3, kill).await;
+    assert!(matches!(error, ClientError::Io { .. }), "{error}");
+    assert_eq!(asked, ["POST /v1/sessions/s/kill", "GET /v1/sessions/s", "GET /v1/sessions/s"]);
+    assert_eq!(broke, 1, "a lookup is no command of its own");
+}
