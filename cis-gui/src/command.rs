@@ -110,7 +110,7 @@ pub enum Command {
     Ring,
     /// Tries to reach the node at once.
     Reconnect,
-    /// A person has read that nobody knows what became of the command with this number.
+    /// A person gives the command with this number up, whose answer did not come: it is neither looked up nor sent again.
     Dismiss(u64),
 }
 

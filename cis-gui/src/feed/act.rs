@@ -22,9 +22,36 @@ pub(super) async fn act(client: Arc<Client>, shared: Arc<Shared>, command: Comma
     let Some((line, patient)) = Line::of(&command, &client, &shared) else {
         return look(&client, &shared, command).await;
     };
-    let outcome = change(&patient, &shared, command).await;
-    let is_unknown = line.end(outcome.as_ref().and_then(|outcome| outcome.as_ref().err()));
+    let dismissed = dismissal(&command);
+    tokio::select! {
+        biased;
+        () = line.dismissed() => {
+            dismissed(Problem::new(ProblemKind::Unavailable, "dismissed: it is unknown whether it was done"));
+            shared.wake();
+        }
+        outcome = change(&patient, &shared, command) => tell(&shared, &line, outcome),
+    }
     shared.want([Want::Inbox].into());
+}
+
+/// Returns what tells the panel that waits for a command that a person has dismissed it.
+fn dismissal(command: &Command) -> Box<dyn FnOnce(Problem) + Send> {
+    match command {
+        Command::Answer { slot, .. } => {
+            let slot = slot.clone();
+            Box::new(move |why: Problem| slot.fill(Err(why)))
+        }
+        Command::Submit(_, slot) => {
+            let slot = slot.clone();
+            Box::new(move |why: Problem| slot.fill(Err(why)))
+        }
+        _ => Box::new(|_: Problem| {}),
+    }
+}
+
+/// Says what became of a command that has ended.
+fn tell(shared: &Shared, line: &Line, outcome: Option<Result<String, Problem>>) {
+    let is_unknown = line.end(outcome.as_ref().and_then(|outcome| outcome.as_ref().err()));
     match outcome {
         Some(Ok(text)) => shared.note(Tone::Good, text, None),
         Some(Err(failed)) if !is_unknown => shared.note(Tone::Bad, failed.detail, failed.hint),

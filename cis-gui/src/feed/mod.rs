@@ -13,7 +13,7 @@ mod save;
 mod shows;
 mod unconfirmed;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -72,6 +72,8 @@ pub struct Shared {
     focused: AtomicBool,
     /// Number of the newest command that changes something.
     newest: AtomicU64,
+    /// Those of them that have not ended, by their numbers: notified when a person dismisses one.
+    dismissals: Mutex<BTreeMap<u64, Arc<Notify>>>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -98,6 +100,7 @@ impl Shared {
             rings: AtomicBool::new(true),
             focused: AtomicBool::new(false),
             newest: AtomicU64::new(0),
+            dismissals: Mutex::default(),
         })
     }
 
@@ -224,7 +227,7 @@ pub fn start(client: Client, shared: &Arc<Shared>) -> std::io::Result<Sender> {
             while let Some(command) = commands.recv().await {
                 match command {
                     Command::Reconnect => shared.at_once.notify_one(),
-                    Command::Dismiss(number) => shared.apply(Update::Confirmed(number)),
+                    Command::Dismiss(number) => shared.dismiss(number),
                     Command::Ring => {
                         tokio::spawn(bell::try_one(Arc::clone(&shared)));
                     }

@@ -1,11 +1,13 @@
 //! Commands whose answers did not come: what is said of them until their outcome is known.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cis_client::Client;
 use cis_core::api::{Problem, ProblemKind};
+use tokio::sync::Notify;
 
 use super::Shared;
 use crate::command::Command;
@@ -27,12 +29,28 @@ fn name(command: &Command) -> Option<String> {
     }
 }
 
+impl Shared {
+    /// A person gives a command up: it ends if it has not, and its line goes.
+    pub(super) fn dismiss(&self, number: u64) {
+        let dismissed = self.dismissals().remove(&number);
+        if let Some(dismissed) = dismissed {
+            dismissed.notify_one();
+        }
+        self.apply(Update::Confirmed(number));
+    }
+
+    fn dismissals(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Notify>>> {
+        self.dismissals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The line about one command.
 pub(super) struct Line {
     shared: Arc<Shared>,
     number: u64,
     name: String,
     is_shown: AtomicBool,
+    dismissed: Arc<Notify>,
 }
 
 impl Line {
@@ -44,7 +62,9 @@ impl Line {
     ) -> Option<(Arc<Self>, Client)> {
         let number = shared.newest.fetch_add(1, Ordering::Relaxed);
         let (shared, name) = (Arc::clone(shared), name(command)?);
-        let line = Arc::new(Self { shared, number, name, is_shown: AtomicBool::new(false) });
+        let dismissed = Arc::new(Notify::new());
+        shared.dismissals().insert(number, Arc::clone(&dismissed));
+        let line = Arc::new(Self { shared, number, name, is_shown: AtomicBool::new(false), dismissed });
         let told = Arc::clone(&line);
         let client = client.patient(PATIENCE, move |why| told.broke(&why.to_string()));
         Some((line, client))
@@ -53,12 +73,21 @@ impl Line {
     /// The answer did not come.
     fn broke(&self, why: &str) {
         self.is_shown.store(true, Ordering::Relaxed);
-        let text = format!("{}: {why}. The outcome is looked up when the node can be reached", self.name);
+        let text = format!(
+            "{}: {why}. When the node can be reached, the command is looked up, and sent again if it was not done. Dismiss stops that",
+            self.name
+        );
         self.shared.apply(Update::Unconfirmed(self.number, text));
+    }
+
+    /// Returns when a person has dismissed the line. Nothing is to be said of the command after that.
+    pub(super) async fn dismissed(&self) {
+        self.dismissed.notified().await;
     }
 
     /// The command has ended. The line stays if its outcome is still unknown; `false`: there was none, or it is gone.
     pub(super) fn end(&self, failed: Option<&Problem>) -> bool {
+        self.shared.dismissals().remove(&self.number);
         if !self.is_shown.load(Ordering::Relaxed) {
             return false;
         }
@@ -77,9 +106,14 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
+    use cis_core::api::AnswerWith;
+    use cis_core::ids::{RunId, SessionId};
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::{UnixListener, UnixStream};
+
+    use super::super::act::act;
     use super::*;
-    use crate::command::Verb;
-    use cis_core::ids::RunId;
+    use crate::command::{Slot, Verb};
 
     fn said(shared: &Shared) -> Vec<String> {
         shared.model().unconfirmed.values().cloned().collect()
@@ -108,5 +142,50 @@ mod tests {
         assert!(!refused.end(Some(&Problem::new(ProblemKind::Conflict, "it has ended"))), "a note says so");
         assert_eq!(said(&shared).len(), 1);
         assert!(Line::of(&Command::Ring, &client, &shared).is_none());
+        assert!(shared.dismissals().is_empty(), "none of them is at work");
+    }
+
+    /// Accepts a connection and reads the head of its request, which begins so.
+    async fn asked(node: &UnixListener, method: &str) -> UnixStream {
+        let (mut stream, _) = node.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        let head = String::from_utf8(head).unwrap();
+        assert!(head.starts_with(method), "{head}");
+        stream
+    }
+
+    #[tokio::test]
+    async fn a_command_that_is_dismissed_is_not_sent_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let node = UnixListener::bind(&path).unwrap();
+        let client = Arc::new(Client::new(&path, None));
+        let shared = Shared::new(Arc::new(|| {}));
+        let slot = Slot::default();
+        let answer = Command::Answer {
+            item: "abcdef".to_owned(),
+            with: AnswerWith::Text { text: "green".to_owned() },
+            hash: String::new(),
+            again: None,
+            reason: None,
+            slot: slot.clone(),
+        };
+        // A kill is looked up first. An answer is sent again at once, as it counts once.
+        let commands = [(Command::Kill(SessionId::from_parts(1, 1)), "GET /"), (answer, "POST /")];
+        for (number, (command, next)) in commands.into_iter().enumerate() {
+            let acts = tokio::spawn(act(Arc::clone(&client), Arc::clone(&shared), command));
+            drop(asked(&node, "POST /").await);
+            let unanswered = asked(&node, next).await;
+            assert!(said(&shared)[0].contains("sent again if it was not done"));
+            shared.dismiss(number.try_into().unwrap());
+            acts.await.unwrap();
+            assert!(said(&shared).is_empty(), "it does not come back");
+            drop(unanswered);
+        }
+        slot.look(|told| assert!(told.unwrap().is_err(), "the panel does not wait for ever"));
+        assert!(shared.dismissals().is_empty());
     }
 }
