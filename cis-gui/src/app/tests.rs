@@ -555,7 +555,7 @@ fn a_command_that_was_not_confirmed_is_shown_until_its_outcome_is_known_or_it_is
     assert!(stage.shows("Not confirmed: Cancel: the connection broke"));
     stage.click("Dismiss");
     assert!(stage.sent().iter().any(|command| matches!(command, Command::Dismiss(3))));
-    stage.shared.apply(Update::Confirmed(3));
+    stage.shared.apply(Update::LineGone(3));
     stage.steps();
     assert!(!stage.shows("Not confirmed"));
     (0..200).for_each(|n| stage.shared.apply(Update::Unconfirmed(n, String::new())));

@@ -13,7 +13,8 @@ use super::Shared;
 use crate::command::Command;
 use crate::model::Update;
 
-/// The outcome of a command is looked up until the node was away for so long: later, a person may not want it any more.
+/// The outcome of a command is looked up for so long after its answer was lost: later, a person may not want it any more. It is given up
+/// earlier if three answers were lost.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Returns the name of a command that changes something. `None`: it only looks, or says itself what became of it.
@@ -36,7 +37,7 @@ impl Shared {
         if let Some(dismissed) = dismissed {
             dismissed.notify_one();
         }
-        self.apply(Update::Confirmed(number));
+        self.apply(Update::LineGone(number));
     }
 
     fn dismissals(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Notify>>> {
@@ -97,7 +98,7 @@ impl Line {
                 let text = format!("{}: {}. Look whether it was done", self.name, problem.detail);
                 Update::Unconfirmed(self.number, text)
             }
-            None => Update::Confirmed(self.number),
+            None => Update::LineGone(self.number),
         };
         self.shared.apply(update);
         unknown.is_some()

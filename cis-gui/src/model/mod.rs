@@ -104,7 +104,7 @@ impl Model {
                     self.unconfirmed.pop_first();
                 }
             }
-            Update::Confirmed(command) => drop(self.unconfirmed.remove(&command)),
+            Update::LineGone(command) => drop(self.unconfirmed.remove(&command)),
         }
     }
 

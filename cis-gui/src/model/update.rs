@@ -81,8 +81,8 @@ pub enum Update {
     Note(Note),
     /// The answer to the command with this number did not come; the text says what is done about it.
     Unconfirmed(u64, String),
-    /// What became of that command is known, or a person has read that it is not.
-    Confirmed(u64),
+    /// Nothing is to be said of that command any more: what became of it is known, or a person has given it up.
+    LineGone(u64),
 }
 
 /// What the model lacks.
