@@ -60,7 +60,7 @@ fn tell(shared: &Shared, line: &Line, outcome: Option<Result<String, Problem>>) 
     }
 }
 
-/// Changes something. Returns what a note says of it, if a note does.
+/// Does what is looked up if its answer is lost. Returns what a note says of it, if a note does.
 async fn change(client: &Client, shared: &Shared, command: Command) -> Option<Result<String, Problem>> {
     let outcome = match command {
         Command::Answer { item, with, hash, again, reason, slot } => {
@@ -99,11 +99,6 @@ async fn change(client: &Client, shared: &Shared, command: Command) -> Option<Re
             .await
             .map(|()| format!("Ending session {}", session.short()))
             .map_err(problem),
-        Command::Report(session, waits_for) => client
-            .report_session(&session.to_string(), &ReportSession { waits_for })
-            .await
-            .map(|kept| format!("Kept in {}; nothing was sent", kept.path))
-            .map_err(problem),
         Command::Submit(new, slot) => {
             fill(shared, &slot, files::submit(client, *new).await);
             return None;
@@ -113,7 +108,7 @@ async fn change(client: &Client, shared: &Shared, command: Command) -> Option<Re
     Some(outcome)
 }
 
-/// Looks at something; the answer goes into a slot.
+/// Does everything else; the answer goes into a slot or a note.
 async fn look(client: &Client, shared: &Shared, command: Command) {
     match command {
         Command::Why(run, task, slot) => {
@@ -141,6 +136,15 @@ async fn look(client: &Client, shared: &Shared, command: Command) {
             }
             fill(shared, &slot, nodes);
         }
+        Command::Report(session, waits_for) => {
+            let kept = client.report_session(&session.to_string(), &ReportSession { waits_for }).await;
+            match kept.map_err(problem) {
+                Ok(kept) => {
+                    shared.note(Tone::Good, format!("Kept in {}; nothing was sent", kept.path), None);
+                }
+                Err(failed) => shared.note(Tone::Bad, failed.detail, failed.hint),
+            }
+        }
         Command::Browse(path, slot) => {
             fill(shared, &slot, blocking(move || files::browse(&path)).await);
         }
@@ -161,12 +165,11 @@ async fn look(client: &Client, shared: &Shared, command: Command) {
             };
             fill(shared, &slot, log);
         }
-        // Those that change something, and those that the feed itself takes.
+        // Those that have a line, and those that the feed itself takes.
         Command::Answer { .. }
         | Command::Steer(..)
         | Command::Retry(..)
         | Command::Kill(_)
-        | Command::Report(..)
         | Command::Submit(..)
         | Command::Look(_)
         | Command::Open(_)

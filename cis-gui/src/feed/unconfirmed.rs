@@ -17,14 +17,13 @@ use crate::model::Update;
 /// earlier if three answers were lost.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Returns the name of a command that changes something. `None`: it only looks, or says itself what became of it.
+/// Returns the name of a command whose outcome can be looked up. `None`: it only looks, or is not repeated if its answer is lost.
 fn name(command: &Command) -> Option<String> {
     match command {
         Command::Answer { .. } => Some("Answer".to_owned()),
         Command::Steer(_, verb) => Some(verb.word().to_owned()),
         Command::Retry(..) => Some("Retry".to_owned()),
         Command::Kill(session) => Some(format!("End session {}", session.short())),
-        Command::Report(..) => Some("Report".to_owned()),
         Command::Submit(..) => Some("New run".to_owned()),
         _ => None,
     }
@@ -55,7 +54,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Returns the line of a command that changes something, and the client that looks its outcome up.
+    /// Returns the line of a command whose outcome can be looked up, and the client that does so.
     pub(super) fn of(
         command: &Command,
         client: &Client,
@@ -143,6 +142,8 @@ mod tests {
         assert!(!refused.end(Some(&Problem::new(ProblemKind::Conflict, "it has ended"))), "a note says so");
         assert_eq!(said(&shared).len(), 1);
         assert!(Line::of(&Command::Ring, &client, &shared).is_none());
+        let report = Command::Report(SessionId::from_parts(1, 1), None);
+        assert!(Line::of(&report, &client, &shared).is_none(), "a report is not repeated");
         assert!(shared.dismissals().is_empty(), "none of them is at work");
     }
 
