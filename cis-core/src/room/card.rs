@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::message::Message;
 use super::page::{Page, Span, bold, code, own, said};
+use super::question::command_on_machine;
 use crate::api::{RunView, TaskCounts, TaskView};
 use crate::event::{RunState, TaskState};
 use crate::ids::TimestampMs;
@@ -123,7 +124,10 @@ impl Card<'_> {
                     line.extend([own(", "), said(&span(waits.since_ms, self.now))]);
                 }
                 line.extend([own(") "), said(&brief(&waits.question))]);
-                line.extend([own(" "), code(&format!("!cis answer {}", waits.item))]);
+                line.extend(match command_on_machine(waits.kind, &waits.item, task.session) {
+                    Some(command) => [own(" On its machine: "), code(&command)],
+                    None => [own(" "), code(&format!("!cis answer {}", waits.item))],
+                });
             } else if let Some(approval) = &task.approval {
                 line.extend([own(" (approval) "), said(&brief(&approval.prompt))]);
                 line.extend([own(" "), code(&format!("!cis approve {}:{}", self.run.id.short(), task.id))]);

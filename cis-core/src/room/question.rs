@@ -9,8 +9,8 @@ use super::card::{name, span};
 use super::message::Message;
 use super::page::{Page, Span, bold, called, code, link, own, person, said};
 use crate::api::{ClosedItem, InboxItem, option_numbers};
-use crate::event::{Meaning, PromptOption, Urgency};
-use crate::ids::{TaskId, TimestampMs};
+use crate::event::{Meaning, PromptKind, PromptOption, Urgency};
+use crate::ids::{InboxId, SessionId, TaskId, TimestampMs};
 use crate::matrix::{Place, UserId};
 use crate::text;
 
@@ -144,11 +144,8 @@ impl Question<'_> {
     fn how(&self) -> Vec<Vec<Span>> {
         let item = self.item;
         let mut lines = Vec::new();
-        if item.kind.needs_terminal() {
-            lines.push(vec![
-                own("Nobody can answer this from a room. On its machine: "),
-                code(&command(item)),
-            ]);
+        if let Some(command) = command_on_machine(item.kind, &item.id, item.session) {
+            lines.push(vec![own("Nobody can answer this from a room. On its machine: "), code(&command)]);
         } else if item.options.is_empty() {
             lines.push(vec![own("Reply with your answer, or "), code(&command(item))]);
         } else {
@@ -208,16 +205,31 @@ fn actor(by: &str) -> Span {
     by.parse().map_or_else(|_| said(&name(&text::without_uids(by))), |user| person(&user))
 }
 
-/// The command that answers an item with its first option, or in words; or the one that opens its terminal, where no other way
-/// leads to an answer.
+/// The command that answers an item with its first option, or in words; or the one for its machine, where nothing that is
+/// said in a room leads to an answer.
 pub(super) fn command(item: &InboxItem) -> String {
+    if let Some(command) = command_on_machine(item.kind, &item.id, item.session) {
+        return command;
+    }
     match item.options.first() {
-        _ if item.kind.needs_terminal() => {
-            let session = item.session.map(|session| session.short()).unwrap_or_default();
-            format!("cis dag attach {session}")
-        }
         Some(first) => format!("!cis answer {} {}", item.id, first.id),
         None => format!("!cis answer {} …", item.id),
+    }
+}
+
+/// The command that answers a prompt which takes nothing from a room. `None`: a room can answer it.
+pub(super) fn command_on_machine(
+    kind: PromptKind,
+    item: &InboxId,
+    session: Option<SessionId>,
+) -> Option<String> {
+    match kind {
+        PromptKind::Pager => Some(format!("cis answer {item} --keys q")),
+        kind if kind.needs_terminal() => {
+            let session = session.map(|session| session.short()).unwrap_or_default();
+            Some(format!("cis dag attach {session}"))
+        }
+        _ => None,
     }
 }
 

@@ -1,5 +1,6 @@
 use super::super::sample::{NOW, run, task, tasks};
 use super::*;
+use crate::event::PromptKind;
 
 fn card<'a>(run: &'a RunView, tasks: &'a [TaskView], now: TimestampMs) -> Card<'a> {
     Card { run, tasks, node: Some("forge"), now }
@@ -14,6 +15,23 @@ fn a_run_under_way() {
     insta::assert_snapshot!(content["formatted_body"].as_str().unwrap());
     assert_eq!(content["m.mentions"], serde_json::json!({}));
     insta::assert_json_snapshot!(content["cis.dag.card"]);
+}
+
+/// What `!cis answer` refuses, the card does not offer.
+#[test]
+fn what_waits_names_a_command_that_answers_it() {
+    for (kind, command) in [
+        (PromptKind::Password, "On its machine: cis dag attach 000007"),
+        (PromptKind::Editor, "On its machine: cis dag attach 000007"),
+        (PromptKind::Pager, "On its machine: cis answer kqzvra --keys q"),
+        (PromptKind::Question, "!cis answer kqzvra"),
+    ] {
+        let mut tasks = tasks();
+        tasks[2].waits.as_mut().unwrap().kind = kind;
+        let run = run(RunState::Running, &tasks);
+        let body = card(&run, &tasks, NOW).essence();
+        assert!(body.contains(&format!("• fix ({kind}) Run `make <deploy>`? {command}\n")), "{body}");
+    }
 }
 
 #[test]

@@ -7,7 +7,8 @@ use super::Hint;
 use super::parse::WORDS_BYTES_MAX;
 use super::sign::Sign;
 use crate::api::{AnswerWith, Closeness, InboxItem, NotChosen, option_numbers};
-use crate::event::PromptOption;
+use crate::event::{PromptKind, PromptOption};
+use crate::room::question::command_on_machine;
 use crate::text::clean;
 
 /// What somebody says to an item.
@@ -29,13 +30,13 @@ const TEXT: &str = "text ";
 /// # Errors
 /// What the item takes instead, for the one who wrote it.
 pub fn choose(item: &InboxItem, said: Said<'_>) -> Result<AnswerWith, Hint> {
-    if item.kind.needs_terminal() {
-        let session = item.session.map(|session| session.short()).unwrap_or_default();
+    if let Some(command) = command_on_machine(item.kind, &item.id, item.session) {
         let says = match item.kind {
-            crate::event::PromptKind::Password => "A password is typed only in a terminal, never in a room.",
+            PromptKind::Password => "A password is typed only in a terminal, never in a room.",
+            PromptKind::Pager => "A pager takes keys, which nobody can press from a room.",
             _ => "This needs a terminal: words would become text of what is shown there.",
         };
-        return Err(Hint::new(says).usage(format!("cis dag attach {session}")));
+        return Err(Hint::new(says).usage(command));
     }
     let chosen =
         |option: Option<&PromptOption>, said: &str| option.map(chosen).ok_or_else(|| options_are(item, said));

@@ -92,9 +92,12 @@ fn a_reply_to_a_card_leads_to_what_waits() {
     let id = RunId::from_parts(1_700_000_000_000, 42);
     let said = body(&to_card(id, &[item()]));
     assert!(said.contains("asks nothing") && said.contains("• fix: !cis answer kqzvra 1"), "{said}");
-    let password = InboxItem { kind: PromptKind::Password, ..item() };
-    let said = body(&to_card(id, &[password]));
-    assert!(said.contains("• fix: cis dag attach ") && !said.contains("!cis answer"), "{said}");
+    for (kind, command) in
+        [(PromptKind::Password, "cis dag attach "), (PromptKind::Pager, "cis answer kqzvra")]
+    {
+        let said = body(&to_card(id, &[InboxItem { kind, ..item() }]));
+        assert!(said.contains(&format!("• fix: {command}")) && !said.contains("!cis answer"), "{said}");
+    }
     assert!(body(&to_card(id, &[])).contains("Nothing in this run waits"));
 }
 
