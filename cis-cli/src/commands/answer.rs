@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, IsTerminal as _};
 
 use cis_client::{Client, input_id};
-use cis_core::api::{Answer, AnswerReceipt, AnswerWith, InboxItem};
+use cis_core::api::{Answer, AnswerReceipt, AnswerWith, InboxItem, Problem, ProblemKind};
 use cis_core::event::PromptKind;
 use cis_core::ids::TimestampMs;
 
@@ -87,7 +87,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         let with = match with {
             Some(with) => with,
             None => {
-                check_askable(&item, args.again)?;
+                check_askable(&item, args.again, now_ms())?;
                 ask(&item)?
             }
         };
@@ -127,7 +127,11 @@ fn answered(item: &InboxItem, receipt: &AnswerReceipt) -> String {
 }
 
 /// Refuses items that take no typed answer, before it asks for one: the terminal would show a password.
-fn check_askable(item: &InboxItem, again: bool) -> Result<(), CliError> {
+fn check_askable(item: &InboxItem, again: bool, now: TimestampMs) -> Result<(), CliError> {
+    if let Some(ending) = item.ending(now) {
+        let problem = Problem::new(ProblemKind::Conflict, format!("{}; nothing was sent", clean(&ending)));
+        return Err(CliError::from(problem).hint(format!("cis inbox show {}", item.id)));
+    }
     if item.kind.needs_terminal() {
         let session = item.session.map(|session| session.short()).unwrap_or_default();
         let detail =
@@ -137,10 +141,6 @@ fn check_askable(item: &InboxItem, again: bool) -> Result<(), CliError> {
             _ => String::new(),
         };
         return Err(CliError::bad_input(detail).hint(format!("{keys}cis dag attach {session}")));
-    }
-    if item.closed.is_some() {
-        let detail = format!("cannot answer {}: it is closed; nothing was sent", item.id);
-        return Err(CliError::bad_input(detail).hint(format!("cis inbox show {}", item.id)));
     }
     match &item.answered_by {
         Some(by) if item.answered_ms.is_some() && !again => {
@@ -179,4 +179,40 @@ fn ask(item: &InboxItem) -> Result<AnswerWith, CliError> {
     } else {
         AnswerWith::Option { option: word }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(changes: serde_json::Value) -> String {
+        let mut item = serde_json::json!({
+            "id": "kqzvra", "run": null, "task": null, "session": null, "kind": "question", "question": "Which?",
+            "options": [], "since_ms": 0, "confidence": 100, "layer": null, "episode": null, "hash": "",
+            "screen": "", "urgency": "medium",
+        });
+        let serde_json::Value::Object(changes) = changes else { panic!("no object") };
+        item.as_object_mut().unwrap().extend(changes);
+        let item: InboxItem = serde_json::from_value(item).unwrap();
+        check_askable(&item, false, 60_000).map_or_else(|error| error.detail().to_owned(), |()| "asks".into())
+    }
+
+    #[test]
+    fn an_item_that_is_over_says_what_happened_before_it_asks() {
+        let closed = |how: &str, by: Option<&str>, text: Option<&str>| {
+            refused(serde_json::json!({
+                "kind": "password", "closed": { "at_ms": 0, "how": how, "by": by, "text": text },
+            }))
+        };
+        assert_eq!(refused(serde_json::json!({})), "asks");
+        assert!(refused(serde_json::json!({ "kind": "password" })).contains("needs its terminal"));
+        assert_eq!(
+            closed("answered", Some("uid:7"), Some("staging")),
+            "kqzvra was answered by uid:7 1m 00s ago: staging; nothing was sent"
+        );
+        assert_eq!(
+            closed("withdrawn", None, Some("its command has ended")),
+            "kqzvra was withdrawn 1m 00s ago: its command has ended; nothing was sent"
+        );
+    }
 }

@@ -8,6 +8,10 @@ use super::text_or_hex;
 use crate::event::{AskType, Layer, PromptKind, PromptOption, SaidKind, Urgency};
 use crate::ids::{InboxId, InputId, RunId, SessionId, TaskId, TimestampMs};
 use crate::monitor::Explanation;
+use crate::text;
+
+/// Maximum width of the answer or the reason in the message about an item that is over, cells.
+const ENDING_CELLS_MAX: usize = 120;
 
 /// Something that waits for a human. The field names are a contract with scripts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -70,6 +74,27 @@ impl InboxItem {
             (None, Some(run)) => self.id.name(run),
             (None, None) => self.id.to_string(),
         }
+    }
+
+    /// How it ended, in words: who answered and what, or why nobody did. `None`: it waits.
+    #[must_use]
+    pub fn ending(&self, now: TimestampMs) -> Option<String> {
+        let closed = self.closed.as_ref()?;
+        let id = &self.id;
+        let ago = text::duration(u64::try_from(now - closed.at_ms).unwrap_or(0));
+        let words =
+            closed.text.as_deref().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
+        let words =
+            if words.is_empty() { words } else { format!(": {}", text::cut(&words, ENDING_CELLS_MAX)) };
+        Some(match (closed.how.as_str(), &closed.by) {
+            ("answered", Some(by)) => format!("{id} was answered by {by} {ago} ago{words}"),
+            // The answer did not reach its prompt, which was over by then.
+            ("answered", None) => format!("{id} was over {ago} ago, and its answer chose nothing"),
+            ("withdrawn", _) => format!("{id} was withdrawn {ago} ago{words}"),
+            ("recovered", _) => format!("the prompt of {id} went away by itself {ago} ago"),
+            ("expired", _) => format!("nobody answered {id} in time: that was {ago} ago"),
+            _ => format!("{id} is over since {ago}: its session or run has ended"),
+        })
     }
 }
 

@@ -5,10 +5,6 @@ use cis_core::api::{Answer, AnswerWith, Ask, Closeness, InboxItem, NotChosen, Pr
 use cis_core::dag::outputs::MAX_VALUE_BYTES;
 use cis_core::event::{AskType, LABEL_CHARS_MAX, OPTIONS_MAX, PromptKind, PromptOption};
 use cis_core::ids::{InboxId, SessionId, TimestampMs};
-use cis_core::text;
-
-/// Maximum width of the answer or the reason in the message about an item that is over, cells.
-const CLOSED_CELLS_MAX: usize = 120;
 
 /// Longer texts belong into files, bytes.
 const TEXT_BYTES_MAX: usize = 4096;
@@ -21,19 +17,7 @@ fn bad(detail: impl Into<String>) -> Problem {
 
 /// That an item still waits; otherwise why not, who was first, and with what.
 pub(crate) fn check_open(item: &InboxItem, now: TimestampMs) -> Outcome<()> {
-    let Some(closed) = &item.closed else { return Ok(()) };
-    let ago = text::duration(u64::try_from(now - closed.at_ms).unwrap_or(0));
-    let words = closed.text.as_deref().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
-    let words = if words.is_empty() { words } else { format!(": {}", text::cut(&words, CLOSED_CELLS_MAX)) };
-    let detail = match (closed.how.as_str(), &closed.by) {
-        ("answered", Some(by)) => format!("{} was answered by {by} {ago} ago{words}", item.id),
-        // The answer did not reach its prompt, which was over by then.
-        ("answered", None) => format!("{} was over {ago} ago, and its answer chose nothing", item.id),
-        ("withdrawn", _) => format!("{} was withdrawn {ago} ago{words}", item.id),
-        ("recovered", _) => format!("the prompt of {} went away by itself {ago} ago", item.id),
-        ("expired", _) => format!("nobody answered {} in time: that was {ago} ago", item.id),
-        _ => format!("{} is over since {ago}: its session or run has ended", item.id),
-    };
+    let Some(detail) = item.ending(now) else { return Ok(()) };
     Err(Problem::new(ProblemKind::Conflict, detail).hint("`cis inbox` lists what waits now"))
 }
 
