@@ -16,6 +16,9 @@ use cis_store::{Blobs, Cleaned, Readers, StoreError};
 /// So many outputs are named in one message.
 const NAMED_MAX: usize = 3;
 
+/// A retry begins at so many tasks before all of them are the simpler choice.
+const MAKERS_MAX: usize = 8;
+
 /// Makes every blob new that `run` needs to run again: a cleaning that counted before the retry was durable
 /// takes no new one.
 ///
@@ -96,12 +99,16 @@ fn all_of(missing: &[(&TaskId, &str, &BlobId)]) -> String {
 /// Which retry makes them anew.
 fn how_to_make(run: &Run, missing: &[(&TaskId, &str, &BlobId)]) -> String {
     let id = run.id();
-    match missing {
-        [(task, ..), rest @ ..] if rest.iter().all(|(other, ..)| other == task) => {
-            format!("`cis dag retry {id} --from {task}` runs `{task}` again, and what needs it")
-        }
-        _ => format!("`cis dag retry {id}` runs all tasks again"),
+    // They come in the order of their tasks.
+    let mut makers: Vec<&TaskId> = missing.iter().map(|(task, ..)| *task).collect();
+    makers.dedup();
+    if makers.len() > MAKERS_MAX {
+        return format!("`cis dag retry {id}` runs all tasks again");
     }
+    let from: String = makers.iter().map(|task| format!(" --from {task}")).collect();
+    let named = makers.iter().map(|task| format!("`{task}`")).collect::<Vec<_>>().join(", ");
+    let them = if makers.len() == 1 { "it" } else { "them" };
+    format!("`cis dag retry {id}{from}` runs {named} again, and what needs {them}")
 }
 
 fn gone(what: &str, blob: &BlobId, cleaned: Option<&Cleaned>) -> Problem {

@@ -116,7 +116,7 @@ fn arguments_are_read() {
         "cis dag run f.toml --param a=1 --param b=x=y",
         "cis dag run - --create-only --json",
         "cis dag execute --run-id x --local --detach",
-        "cis dag retry x --from build",
+        "cis dag retry x --from build --from test",
         "cis dag logs build -f --plain --attempt 2 --run r",
         "cis dag unblock s --keys C-c",
         "cis dag attach --read-only",

@@ -451,6 +451,9 @@ pub enum RetryScope {
     From {
         /// The task.
         task: TaskId,
+        /// More tasks that run again with what needs them. A node of an earlier version does not know this, and begins at `task` alone.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        also: Vec<TaskId>,
     },
 }
 

@@ -235,7 +235,7 @@ mod tests {
             wanted(Verb::Resume {}),
             wanted(Verb::Cancel { now: false }),
             wanted(Verb::Kill { session: session(1), grace_ms: Some(5) }),
-            wanted(Verb::Retry { of: RetryScope::From { task: task(1) } }),
+            wanted(Verb::Retry { of: RetryScope::From { task: task(1), also: vec![] } }),
             wanted(Verb::Decide { task: task(1), decision }),
             wanted(Verb::Answer {
                 session: session(1),

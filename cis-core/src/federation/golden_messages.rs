@@ -280,7 +280,7 @@ fn control() -> Vec<Control> {
         request(Verb::Cancel { now: true }),
         request(Verb::Retry { of: RetryScope::Failed }),
         request(Verb::Retry { of: RetryScope::All }),
-        request(Verb::Retry { of: RetryScope::From { task: task(1) } }),
+        request(Verb::Retry { of: RetryScope::From { task: task(1), also: vec![] } }),
         request(Verb::Decide {
             task: task(1),
             decision: Decide { approve: false, reason: Some("not today".into()) },

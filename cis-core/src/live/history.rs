@@ -95,7 +95,10 @@ impl History {
                 let text = match scope {
                     RetryScope::All => "all tasks".to_owned(),
                     RetryScope::Failed => format!("failed tasks: {}", names(changes)),
-                    RetryScope::From { task } => format!("from {task}: {}", names(changes)),
+                    RetryScope::From { task, also } => {
+                        let from: Vec<&str> = std::iter::once(task).chain(also).map(TaskId::as_str).collect();
+                        format!("from {}: {}", listed(&from), names(changes))
+                    }
                 };
                 self.push(event, HistoryAction::Retried).text = Some(text);
                 self.cancel = None;

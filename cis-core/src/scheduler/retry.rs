@@ -13,6 +13,7 @@ use super::input::Rejected;
 use super::state::Run;
 use super::trigger::{Says, says};
 use crate::event::{QueueReason, RetryScope, TaskChange, TaskState};
+use crate::ids::TaskId;
 
 /// How a task runs again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,17 +55,7 @@ fn chosen<'a>(run: &'a Run, scope: &RetryScope) -> Result<Chosen<'a>, Rejected> 
                 chosen.choose(index, again);
             }
         }
-        RetryScope::From { task } => {
-            let missing = || Rejected::NoTask { run: run.id(), task: task.clone() };
-            let index = run.find(task).ok_or_else(missing)?;
-            if says(run.spec(index).trigger, run.entry(index).needs) == Says::GiveUp {
-                return Err(Rejected::State(format!(
-                    "task `{task}` needs one that did not succeed, so it could not start: `cis dag retry {} --failed`",
-                    run.id()
-                )));
-            }
-            chosen.choose(index, Again::Whole);
-        }
+        RetryScope::From { task, also } => chosen.choose_from(std::iter::once(task).chain(also))?,
     }
     chosen.handlers();
     Ok(chosen)
@@ -76,6 +67,29 @@ struct Chosen<'a> {
 }
 
 impl Chosen<'_> {
+    /// Chooses these tasks and all that came after them. One whose needs did not succeed could not start, unless another of these
+    /// makes it run again.
+    fn choose_from<'t>(&mut self, tasks: impl Iterator<Item = &'t TaskId>) -> Result<(), Rejected> {
+        let run = self.run;
+        let mut without_needs = Vec::new();
+        for task in tasks {
+            let missing = || Rejected::NoTask { run: run.id(), task: task.clone() };
+            let index = run.find(task).ok_or_else(missing)?;
+            if says(run.spec(index).trigger, run.entry(index).needs) == Says::GiveUp {
+                without_needs.push((index, task));
+            } else {
+                self.choose(index, Again::Whole);
+            }
+        }
+        match without_needs.into_iter().find(|(index, _)| !self.is_chosen(*index)) {
+            None => Ok(()),
+            Some((_, task)) => Err(Rejected::State(format!(
+                "task `{task}` needs one that did not succeed, so it could not start: `cis dag retry {} --failed`",
+                run.id()
+            ))),
+        }
+    }
+
     /// Chooses a task and all that came after it.
     fn choose(&mut self, index: u32, again: Again) {
         let run = self.run;

@@ -66,7 +66,7 @@ fn person(world: &mut World) -> Step {
             let scope = match world.rng.below(3) {
                 0 => RetryScope::All,
                 1 => RetryScope::Failed,
-                _ => RetryScope::From { task: some_task(world, run) },
+                _ => RetryScope::From { task: some_task(world, run), also: vec![] },
             };
             InputKind::Retry { run, scope }
         }

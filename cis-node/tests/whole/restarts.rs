@@ -76,7 +76,7 @@ fn a_run_goes_on_while_no_node_is_there_and_nothing_of_it_runs_twice() {
         node.leave().await;
         let node = Node::local(&dir.join("home"), &[]).await;
         let from = cis_core::api::RetryRun {
-            scope: cis_core::event::RetryScope::From { task: task(&ended, "next").id.clone() },
+            scope: cis_core::event::RetryScope::From { task: task(&ended, "next").id.clone(), also: vec![] },
         };
         node.client.retry_run(&run, &from).await.unwrap();
         node.reaches(&run, RunState::Succeeded).await;

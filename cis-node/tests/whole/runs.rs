@@ -138,7 +138,7 @@ fn a_retry_runs_what_did_not_succeed_or_all_from_a_task_and_nothing_else() {
         let retry = async |scope: RetryScope| node.client.retry_run(&run, &RetryRun { scope }).await;
         let expected = [
             (RetryScope::Failed, [1, 2, 1]),
-            (RetryScope::From { task: TaskId::new("second").unwrap() }, [1, 3, 2]),
+            (RetryScope::From { task: TaskId::new("second").unwrap(), also: vec![] }, [1, 3, 2]),
             (RetryScope::All, [2, 4, 3]),
         ];
         for (scope, expected) in expected {
@@ -147,7 +147,8 @@ fn a_retry_runs_what_did_not_succeed_or_all_from_a_task_and_nothing_else() {
             assert_eq!(counts(), expected);
             assert_eq!(task(&ended, "second").attempts, u32::try_from(expected[1]).unwrap());
         }
-        let unknown = problem_of(retry(RetryScope::From { task: TaskId::new("secnod").unwrap() }).await);
+        let unknown =
+            problem_of(retry(RetryScope::From { task: TaskId::new("secnod").unwrap(), also: vec![] }).await);
         assert!(unknown.detail.contains("secnod"), "{unknown:?}");
         let nothing = problem_of(retry(RetryScope::Failed).await);
         assert_eq!(nothing.status, 409, "all of it succeeded: {nothing:?}");

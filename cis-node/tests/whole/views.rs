@@ -140,7 +140,7 @@ fn each_attempt_of_a_task_has_its_outcome_and_its_log_also_after_a_retry_and_a_r
         assert_eq!(kind(node.client.task_context(&run, "none").await), ProblemKind::NotFound);
 
         // Again from there on.
-        let scope = RetryScope::From { task: TaskId::new("none").unwrap() };
+        let scope = RetryScope::From { task: TaskId::new("none").unwrap(), also: vec![] };
         let nowhere = node.client.retry_run(&run, &RetryRun { scope }).await;
         assert_eq!(kind(nowhere), ProblemKind::NotFound);
         node.client.retry_run(&run, &RetryRun { scope: RetryScope::Failed }).await.unwrap();

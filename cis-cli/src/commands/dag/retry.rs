@@ -18,7 +18,8 @@ use crate::{follow, output};
 #[command(after_help = "\
 Examples:
   cis dag retry 4r1xec --failed --follow
-  cis dag retry 4r1xec --from build")]
+  cis dag retry 4r1xec --from build
+  cis dag retry 4r1xec --from compile --from fetch")]
 pub(crate) struct Args {
     /// The run: its id, the beginning or the last characters of it
     #[arg(value_name = "RUN")]
@@ -26,9 +27,9 @@ pub(crate) struct Args {
     /// Only tasks that did not succeed, and those that need them
     #[arg(long, conflicts_with = "from")]
     failed: bool,
-    /// Only this task and the tasks that need it
+    /// Only this task and the tasks that need it; may be given several times
     #[arg(long, value_name = "TASK")]
-    from: Option<TaskId>,
+    from: Vec<TaskId>,
     /// Follow the run to its end
     #[arg(long)]
     follow: bool,
@@ -37,8 +38,8 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
-    let scope = match &args.from {
-        Some(task) => RetryScope::From { task: task.clone() },
+    let scope = match args.from.split_first() {
+        Some((task, also)) => RetryScope::From { task: task.clone(), also: also.to_vec() },
         None if args.failed => RetryScope::Failed,
         None => RetryScope::All,
     };

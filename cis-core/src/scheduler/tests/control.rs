@@ -18,7 +18,7 @@ fn retry(scope: RetryScope) -> InputKind {
 }
 
 fn from(task: &str) -> InputKind {
-    retry(RetryScope::From { task: id(task) })
+    retry(RetryScope::From { task: id(task), also: vec![] })
 }
 
 fn create(tasks: Vec<crate::dag::Task>) -> InputKind {
@@ -231,6 +231,22 @@ fn retrying_from_a_task_takes_it_and_what_needs_it() {
         "so is what was printed"
     );
     assert!(matches!(bench.refused(from("nowhere")).0, Rejected::State(_)), "it runs again");
+}
+
+#[test]
+fn a_retry_begins_at_several_tasks() {
+    let from = |task: &str, also: &[&str]| {
+        retry(RetryScope::From { task: id(task), also: also.iter().map(|task| id(task)).collect() })
+    };
+    let mut bench = Bench::started(vec![task("a"), task("b: a"), task("c"), task("d")]);
+    for (name, code) in [("c", 0), ("d", 0), ("a", 1)] {
+        bench.ends(name, exit(code));
+    }
+    let (rejected, _) = bench.refused(from("c", &["b"]));
+    assert!(rejected.to_string().ends_with("--failed`"), "what `b` needs does not run again: {rejected}");
+    assert!(matches!(bench.refused(from("a", &["c", "x"])).0, Rejected::NoTask { .. }));
+    // `b` starts after `a`, in whichever order they are named.
+    assert_eq!(bench.does(from("b", &["c", "a", "c"]))[0], "retried a=pending b=pending c=pending");
 }
 
 #[test]

@@ -133,7 +133,7 @@ fn only_the_items_that_failed_are_retried() {
     assert_eq!(bench.ends("each.2", exit(0))[1], "status each=succeeded end=queued");
     assert_eq!(bench.run().output(&id("each"), "out").unwrap().redacted(), json!(["out", null]));
     bench.ends("end", exit(0));
-    let one = RetryScope::From { task: id("each.1") };
+    let one = RetryScope::From { task: id("each.1"), also: vec![] };
     assert_eq!(bench.does(retry(one))[0], "retried each=queued(2 items) end=pending each.1=pending");
 }
 

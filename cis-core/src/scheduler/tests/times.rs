@@ -74,7 +74,10 @@ fn approvals_items_retries_and_handlers() {
     bench.ends("tell", exit(0));
     assert_eq!(path(bench.run(), 0), "a q0 m3 h0, each q0 m0 h1000, each.2 q1000 m25 h0, tell q0 m2 h0");
     bench.now += 77;
-    bench.does(InputKind::Retry { run: run_id(1), scope: RetryScope::From { task: id("each.1") } });
+    bench.does(InputKind::Retry {
+        run: run_id(1),
+        scope: RetryScope::From { task: id("each.1"), also: vec![] },
+    });
     bench.now += 9;
     bench.ends("each.1", exit(0));
     bench.now += 2;

@@ -274,7 +274,7 @@ fn chosen(run: &RefRun, scope: &RetryScope) -> (BTreeSet<TaskId>, BTreeSet<TaskI
         let begins = match scope {
             RetryScope::All => true,
             RetryScope::Failed => !task.state.counts_as_success(),
-            RetryScope::From { task: from } => task.spec.id == *from,
+            RetryScope::From { task: from, also } => task.spec.id == *from || also.contains(&task.spec.id),
         };
         if begins && *scope == RetryScope::Failed && task.items.is_some() {
             waiting.insert(task.spec.id.clone());

@@ -65,7 +65,7 @@ pub(super) fn show(
         if task.state.is_terminal() && scene.model.run(run).is_some_and(|run| run.view().state.is_terminal())
         {
             if sure(ui, (run, &task.id), "Retry from here", "Really retry", scene.refused()) {
-                scene.to.send(Command::Retry(run, RetryScope::From { task: task.id.clone() }));
+                scene.to.send(Command::Retry(run, RetryScope::From { task: task.id.clone(), also: vec![] }));
             }
         } else if let Some(session) = task.session.filter(|_| task.state.is_active())
             && sure(ui, session, "End session", "Really end it", scene.refused())

@@ -230,7 +230,10 @@ script = 'cmp out out'
         // The task that made them is run again, as it says: they are in the room then.
         coordinator
             .client
-            .retry_run(&run, &RetryRun { scope: RetryScope::From { task: "a".parse().unwrap() } })
+            .retry_run(
+                &run,
+                &RetryRun { scope: RetryScope::From { task: "a".parse().unwrap(), also: vec![] } },
+            )
             .await
             .unwrap();
         coordinator.reaches(&run, RunState::Succeeded).await;

@@ -205,7 +205,7 @@ impl Ui {
                 Key::Char('a') => Some(Wish::Retry(RetryScope::All)),
                 Key::Char('t') => {
                     let name = &board.model.task(self.task()?).name;
-                    Some(Wish::Retry(RetryScope::From { task: name.parse().ok()? }))
+                    Some(Wish::Retry(RetryScope::From { task: name.parse().ok()?, also: vec![] }))
                 }
                 _ => None,
             },

@@ -236,7 +236,7 @@ fn pause_and_retry_know_how_the_run_stands() {
     assert_eq!(types(&mut at(&board), &board, "p"), [Wish::Resume]);
     happens(&mut board, 11, "cis.dag.run.failed", &json!({ "detail": "x" }));
     assert_eq!(types(&mut at(&board), &board, "rf"), [Wish::Retry(RetryScope::Failed)]);
-    let from = RetryScope::From { task: "b".parse().unwrap() };
+    let from = RetryScope::From { task: "b".parse().unwrap(), also: vec![] };
     assert_eq!(types(&mut at(&board), &board, "jrt"), [Wish::Retry(from)]);
     assert_eq!(types(&mut at(&board), &board, "rx"), []);
     let mut ui = at(&board);
