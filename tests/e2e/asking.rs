@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::harness::{Cis, Running, eventually, kill_9, pause, signal};
+use super::harness::{Cis, Running, eventually, kill_9, pause, signal, wait_until_handled};
 use super::rights::denials;
 
 /// A run of one task whose session does this. `$E2E_WORK` is the directory of the test's files.
@@ -304,6 +304,34 @@ while [ ! -e "$E2E_WORK/end" ]; do sleep 0.05; done
         (cis.json(&["dag", "sessions"])["items"][0]["state"] == "working").then_some(())
     });
     cis.write("end", "");
+    cis.wait_run(&run, "succeeded");
+}
+
+/// The kernel takes connections also for a node that is stopped.
+#[test]
+fn a_second_signal_ends_an_asker_whose_node_does_not_answer() {
+    let cis = Cis::new();
+    let run = cis.start(&task(
+        r#"
+"$E2E_CIS" task ask "Anybody?" 2> "$E2E_WORK/left" & echo $! > "$E2E_WORK/asker"
+wait $!; echo $? > "$E2E_WORK/left.code"
+"#,
+    ));
+    item(&cis);
+    let asker: u32 = cis.read("asker").trim().parse().unwrap();
+    for number in [Signal::TERM, Signal::HUP] {
+        wait_until_handled(asker, number);
+    }
+    let node = cis.node_pid().unwrap();
+    signal(node, Signal::STOP);
+    // The first one withdraws the question, which takes as long as the node is stopped.
+    signal(asker, Signal::TERM);
+    signal(asker, Signal::HUP);
+    eventually("the asker leaves", || {
+        ["143\n", "129\n"].contains(&cis.read("left.code").as_str()).then_some(())
+    });
+    assert!(cis.read("left").contains("did not confirm"), "{}", cis.read("left"));
+    signal(node, Signal::CONT);
     cis.wait_run(&run, "succeeded");
 }
 

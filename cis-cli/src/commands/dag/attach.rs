@@ -7,7 +7,7 @@ use super::{no_session, picker};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{self, human};
-use crate::signals::die_by;
+use crate::signals::{AnyLeaving, die_by};
 use crate::term::attach::{How, Left, attach};
 use crate::term::detach::Detach;
 use crate::term::raw;
@@ -54,7 +54,14 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         };
         let left = match Box::pin(attach(context, &client, &id, how)).await {
             Ok(left) => left,
-            Err(error) => return Err(no_session::explain(&client, &id, error).await),
+            Err(error) => {
+                // Attaching has taken the signals over: without this, none would end the command any more.
+                let explained = Box::pin(no_session::explain(&client, &id, error));
+                return match AnyLeaving::new()?.during(explained).await {
+                    Ok(error) => Err(error),
+                    Err(number) => Ok(die_by(number)),
+                };
+            }
         };
         Ok(say_goodbye(&name, &left))
     })

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use cis_client::{Client, input_id};
+use cis_client::{Client, ClientError, input_id};
 use cis_core::api::{Ask, AskView, ReadAsk};
 use cis_core::event::{AskType, Urgency};
 use cis_core::ids::InboxId;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use super::{ask_type, urgency};
@@ -14,10 +13,13 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{self, clean::clean};
 use crate::settings;
-use crate::signals::Leaving;
+use crate::signals::AnyLeaving;
 
 /// A node that has been away for so long does not come back by itself.
 const AWAY_MAX: Duration = Duration::from_secs(30);
+
+/// How long the node may take to learn that nobody waits any more.
+const GIVE_UP_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// One look waits so long for the answer.
 const LOOK: Duration = Duration::from_secs(20);
@@ -105,16 +107,14 @@ pub(super) enum Answered {
 }
 
 /// Waits until the ask is answered, over restarts of the node. When the time is over or a signal comes, the ask is
-/// withdrawn, unless it `stays` for others.
+/// withdrawn, unless it `stays` for others. Another signal leaves at once.
 pub(super) async fn answer(
     client: &Client,
     asked: AskView,
     timeout: Option<Duration>,
     stays: bool,
 ) -> Result<Answered, CliError> {
-    let no_signals = |error| CliError::unavailable(format!("cannot listen for signals: {error}"));
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
-    let mut leaving = Leaving::new().map_err(no_signals)?;
+    let mut leaving = AnyLeaving::new()?;
     let until = timeout.map(|time| Instant::now() + time);
     let id = asked.id.clone();
     let waiting = wait(client, asked, until);
@@ -125,19 +125,22 @@ pub(super) async fn answer(
             Some(view) => return Ok(Answered::Yes(Box::new(view))),
             None => None,
         },
-        _ = interrupt.recv() => Some(SignalKind::interrupt().as_raw_value()),
         number = leaving.recv() => Some(number),
     };
-    let (view, hint) = if stays {
-        let leaves = ReadAsk { leaves: true, ..ReadAsk::default() };
-        (client.read_ask(&id.0, &leaves).await?, "it stays in the inbox")
-    } else {
-        (client.withdraw_ask(&id.0).await?, "it is withdrawn")
+    let given_up = tokio::time::timeout(GIVE_UP_TIME_MAX, give_up(client, &id, stays));
+    let (view, number) = match leaving.during(Box::pin(given_up)).await {
+        Ok(Ok(view)) => (Some(view?), number),
+        Ok(Err(_)) => (None, number),
+        Err(again) => (None, Some(again)),
     };
-    if view.answer.is_some() {
+    let hint = match view {
         // In the last moment.
-        return Ok(Answered::Yes(Box::new(view)));
-    }
+        Some(view) if view.answer.is_some() => return Ok(Answered::Yes(Box::new(view))),
+        _ if stays => "it stays in the inbox",
+        Some(_) => "it is withdrawn",
+        // The node withdraws it when it misses the command.
+        None => "the node did not confirm that it is withdrawn",
+    };
     match number {
         Some(number) => {
             output::note(&format!("Nobody has answered {id}: {hint}.\n"));
@@ -147,6 +150,15 @@ pub(super) async fn answer(
             let detail = format!("nobody answered {id} in time");
             Err(CliError::Failed { detail, hint: hint.to_owned() })
         }
+    }
+}
+
+/// Tells the node that this command waits no more. Returns how the ask stands.
+async fn give_up(client: &Client, id: &InboxId, stays: bool) -> Result<AskView, ClientError> {
+    if stays {
+        client.read_ask(&id.0, &ReadAsk { leaves: true, ..ReadAsk::default() }).await
+    } else {
+        client.withdraw_ask(&id.0).await
     }
 }
 
