@@ -32,6 +32,10 @@ pub(super) enum MarkKind {
     Operator,
     /// `in`, or the `not` before it: binds as a comparison does, so that both can be in one chain.
     In,
+    /// `+` or `-` between two values: binds less than `~`.
+    Sum,
+    /// `~`.
+    Concat,
 }
 
 /// What stands on one side of a comparison.
@@ -81,6 +85,7 @@ pub(super) fn find(text: &str, expression: Range<usize>, marks: &[Mark]) -> Vec<
                 Some(last) if text[last.clone()] == *"not" => last.end = range.end,
                 _ => now.operators.push(range.clone()),
             },
+            MarkKind::Sum | MarkKind::Concat => {}
         }
     }
     finish(now, expression.end);

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use super::compare::{self, Mark, MarkKind};
 use super::expr::{Comparison, Expr, ExprError, Kind, Name, Reference};
+use super::strict;
 use super::words::{FILTERS, FUNCTIONS, KEYWORDS, ROOTS, TESTS};
 use crate::dag::diagnose::{nearest, quoted};
 
@@ -195,7 +196,12 @@ impl<'a> Parser<'a> {
             }
             b'+' | b'-' | b'/' | b'%' | b'~' => {
                 self.operation()?;
-                self.at += 1;
+                match byte {
+                    b'~' => self.mark(MarkKind::Concat, 1),
+                    // Otherwise it is the sign of a number.
+                    b'+' | b'-' if self.before == Before::Operand => self.mark(MarkKind::Sum, 1),
+                    _ => self.at += 1,
+                }
                 self.before = Before::Other;
             }
             _ => {
@@ -454,11 +460,15 @@ impl<'a> Parser<'a> {
         Ok(Expr { range, references, comparisons, raw: self.raw.is_some(), guarded: self.guarded, kind })
     }
 
-    /// The source with each name replaced by a variable that minijinja can read, and each comparison by a call.
+    /// The source with each name replaced by a variable that minijinja can read, each comparison by a call, and a filter that
+    /// checks each operand of `~`.
     fn rewritten(&self, range: Range<usize>, comparisons: &[Comparison]) -> String {
         let names = self.references.iter().enumerate();
         let mut edits: Vec<(Range<usize>, String)> =
             names.map(|(index, reference)| (reference.range.clone(), format!("v{index}"))).collect();
+        // Before the comparisons: an operand that ends where one ends stands inside of it.
+        let concatenated = strict::concatenated(self.text, range.clone(), &self.marks);
+        edits.extend(concatenated.into_iter().map(|end| (end..end, format!("|{}", strict::COMPLETE))));
         for comparison in comparisons {
             let Range { start, end } = comparison.range();
             edits.push((start..start, format!("{}(", compare::FUNCTION)));

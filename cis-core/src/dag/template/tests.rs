@@ -139,6 +139,18 @@ fn what_has_no_value_is_an_error_inside_of_values_and_in_filters() {
         "[1, GONE] | max",
         "[1, GONE] | unique | list",
         "[1, GONE] | reverse | list",
+        "[1, GONE] | string",
+        "[{'a': GONE}] | upper",
+        "[GONE] | trim",
+        "[[GONE]] | map('string') | list",
+        "'a' ~ [GONE]",
+        "[GONE] ~ 'a' ~ 'b'",
+        "('a' ~ [1, GONE]) | length",
+        "1 + 2 ~ [GONE] - 1",
+        "'a' ~ [GONE] if true else 'b'",
+        "[GONE] ~ 'a' == 'b'",
+        "'b' != 'a' ~ [GONE] ",
+        "'b' in 'a' ~ [GONE]",
     ] {
         let text = text.replace("GONE", gone);
         let said = rendered(&command(&[&format!("{{{{ {text} }}}}")]), "V").unwrap_err().to_string();
@@ -157,6 +169,11 @@ fn what_has_no_value_is_an_error_inside_of_values_and_in_filters() {
         ("[{'a': 1}, {'a': 2}] | sum(attribute='a')", "3"),
         ("[{'a': 1}] | groupby('a') | list", r#"[[1,[{"a":1}]]]"#),
         ("[1] | zip([none]) | list", "[[1,null]]"),
+        ("[1, GONE | default(2)] | string", "[1, 2]"),
+        ("'a' ~ [1, 2] ~ -1", "a[1, 2]-1"),
+        ("'a' ~ -1 ~ 'b' == 'a-1b'", "true"),
+        ("'a' ~ (1 if 'a' ~ 'b' is string else 2) ~ 'c'", "a1c"),
+        ("[3, [GONE] | length] | join('~')", "3~1"),
     ] {
         let text = text.replace("GONE", gone);
         assert_eq!(argv(&command(&[&format!("{{{{ {text} }}}}")]), "V"), [value], "{text}");
