@@ -5,7 +5,7 @@ mod waiting;
 
 use super::Machine;
 use crate::api::WhyView;
-use crate::dag::{Commit, Trigger};
+use crate::dag::{Commit, Trigger, template};
 use crate::event::{EndReason, ExecutionMode, QueueReason, RunState, TaskState};
 use crate::ids::{RunId, TaskId, TimestampMs};
 use crate::scheduler::input::Rejected;
@@ -338,6 +338,9 @@ fn ended(run: &Run, index: u32, answer: &mut Answer) {
         (Some(_), state) => answer.say(format!("It {} {attempts}: {}.", became(state), end_of(entry))),
         (None, state) => answer.say(format!("It {} {attempts}.", became(state))),
     }
+    if let Some(EndReason::Expression { .. }) = entry.end {
+        skipped_sources(run, index, answer);
+    }
     if let Some(lost) = entry.last.as_ref().and_then(|last| last.lost_output.as_ref()) {
         answer.say(format!("Its log is incomplete: {lost}."));
         answer.try_command("cis doctor".to_owned());
@@ -353,6 +356,22 @@ fn ended(run: &Run, index: u32, answer: &mut Answer) {
             answer.try_command(format!("cis dag retry {} --failed", run.id()));
         } else {
             answer.say("The run goes on; it can be retried once that has ended.".to_owned());
+        }
+    }
+}
+
+/// Names the skipped tasks with whose outputs something about this one was to be decided.
+fn skipped_sources(run: &Run, index: u32, answer: &mut Answer) {
+    let mut sources: Vec<TaskId> =
+        template::decision_outputs(run.spec(index)).into_iter().map(|(task, _)| task).collect();
+    sources.dedup();
+    for source in sources.iter().filter_map(|task| run.find(task)) {
+        let entry = run.entry(source);
+        // One with an empty `foreach` list has lists as outputs.
+        if let Some(EndReason::Skipped { lists, .. }) = &entry.end
+            && lists.is_empty()
+        {
+            answer.say(format!("`{}` left no outputs, as it was {}.", run.spec(source).id, end_of(entry)));
         }
     }
 }

@@ -50,6 +50,26 @@ fn of_a_task_that_waits_for_its_needs() {
 }
 
 #[test]
+fn of_a_condition_that_uses_an_output_of_a_skipped_task() {
+    let only_if = |condition: &str, text: &str| Task { condition: Some(condition.into()), ..task(text) };
+    let tasks = vec![
+        only_if("1 > 2", "fix"),
+        only_if("tasks.fix.outputs.left > 0 and tasks.fix.outputs.all > 0", "tell: fix"),
+        task("other"),
+    ];
+    let bench = Bench::started(tasks);
+    assert_eq!(
+        why(&bench, "tell"),
+        [
+            "It failed without an attempt: if: tasks.fix.outputs.left > 0 and tasks.fix.outputs.all > 0: \
+             task `fix` left no output `left`; add `| default(…)` if that can be.",
+            "`fix` left no outputs, as it was skipped: `if` is false: 1 > 2.",
+            "The run goes on; it can be retried once that has ended."
+        ]
+    );
+}
+
+#[test]
 fn of_a_task_at_a_pager_which_takes_keys_alone() {
     let mut bench = Bench::new(100);
     bench.submit(1, dag(vec![task("a")]), 1);
