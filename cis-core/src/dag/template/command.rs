@@ -1,16 +1,34 @@
 //! What the words of a shell command are taken for: code, names of variables, which shells evaluate as well, or anything else.
 //!
-//! Knows builtins, and the commands that give a script to another shell. Sees one word after the other, as it is written.
+//! Knows builtins, and the commands that give a script to another shell or interpreter. Sees one word after the other, as it is
+//! written. Of which programs that are, [`super::programs`] knows more.
 
 use std::borrow::Cow;
 
 use super::position::{Dialect, Refusal};
+use super::programs::{Argument, Interpreter, Prefix};
 
 /// What the next word of a command is taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Within {
+pub(in crate::dag) enum Within {
     /// A word.
     Command,
+    /// Words of a command that runs none of them, whatever they are.
+    Inert,
+    /// After `echo`, and the format of `printf`: the same, and it prints them.
+    Echo,
+    /// After `sudo`, `timeout` …: its options and operands, before the command that it runs.
+    Prefix(Prefix),
+    /// The value of an option of that.
+    PrefixValue(Prefix),
+    /// After `python`, `perl` …: its options.
+    Interpreter(Interpreter),
+    /// The value of an option of that.
+    InterpreterValue(Interpreter),
+    /// After `.` or `source`: the file.
+    Sourcing,
+    /// Arguments of a script that a shell or an interpreter reads from standard input, as after `sh -s`.
+    ScriptInStdin,
     /// `[[ … ]]`.
     Condition,
     /// After `eval`, `let`, `trap`, `alias` or `declare -i`.
@@ -35,11 +53,11 @@ pub(super) enum Within {
     ShellValue,
     /// The same, after which its script comes.
     ShellValueScript,
-    /// After `sh -c` or `su -c`: a script.
+    /// After `sh -c`, `su -c` or `python -c`: a script.
     Script,
     /// After `-s` or `--shell`, as of `useradd`: the name of a shell that is not run.
     LoginShell,
-    /// After `su`.
+    /// After `su` or `script`.
     Su,
     /// After `ssh`: its options and a host.
     Ssh,
@@ -62,15 +80,35 @@ impl Within {
     pub(super) fn after(self, word: &[u8], is_first: bool, dialect: Dialect) -> Self {
         let is_option = word.len() > 1 && word.starts_with(b"-");
         match (self, word) {
+            (Self::Inert | Self::Echo | Self::ScriptInStdin, _) => self,
             (_, b"[[") => Self::Condition,
             (_, b"]]") => Self::Command,
             (Self::Command, _) => Self::after_word(word, is_first, dialect),
+            (Self::Prefix(prefix), _) => Self::after_prefix(prefix, word, dialect),
+            (Self::PrefixValue(prefix), _) => Self::Prefix(prefix),
+            (Self::Interpreter(interpreter), _) => match interpreter.argument(word) {
+                Argument::Option => self,
+                Argument::OptionWithValue => Self::InterpreterValue(interpreter),
+                Argument::BeforeCode => Self::Script,
+                Argument::Stdin => Self::ScriptInStdin,
+                Argument::File => Self::Command,
+            },
+            (Self::InterpreterValue(interpreter), _) => Self::Interpreter(interpreter),
+            (Self::Sourcing, _) => {
+                if is_stdin(word) {
+                    Self::ScriptInStdin
+                } else {
+                    Self::Command
+                }
+            }
             // Integers are calculated, and references are followed.
             (Self::Declaring, [b'-' | b'+', flags @ ..])
                 if flags.iter().any(|b| matches!(b, b'i' | b'n')) =>
             {
                 Self::Evaluated
             }
+            // Names of functions: `read` has no such option.
+            (Self::Naming, b"-f") => Self::Inert,
             (Self::Naming, [b'-', .., b'd' | b'i' | b'n' | b'N' | b'p' | b't' | b'u']) => Self::NamingValue,
             (Self::NamingValue, _) => Self::Naming,
             (Self::Printing, b"-v") => Self::PrintingName,
@@ -96,8 +134,40 @@ impl Within {
             (Self::WatchValue, _) => Self::Watch,
             (Self::Watch, _) if !is_option => Self::RemoteCommand,
             (Self::Script, _) if is_option => Self::Script,
-            (Self::Printing | Self::PrintingName | Self::Script | Self::LoginShell, _) => Self::Command,
+            (Self::Printing, _) => Self::Echo,
+            (Self::PrintingName, _) => Self::Inert,
+            (Self::Script | Self::LoginShell, _) => Self::Command,
             (same, _) => same,
+        }
+    }
+
+    /// The same for the arguments of a program that no shell reads, and for which builtins mean nothing.
+    fn after_argument(self, word: &[u8]) -> Self {
+        match self.after(word, false, Dialect::Posix) {
+            Self::Condition
+            | Self::Evaluated
+            | Self::Declaring
+            | Self::Naming
+            | Self::NamingValue
+            | Self::Printing
+            | Self::PrintingName
+            | Self::Testing
+            | Self::TestingName
+            | Self::Sourcing => Self::Inert,
+            program => program,
+        }
+    }
+
+    fn after_prefix(prefix: Prefix, word: &[u8], dialect: Dialect) -> Self {
+        match word {
+            b"-c" | b"--command" if prefix.takes_script && prefix.operands == 0 => Self::Script,
+            [b'-', letter] if prefix.values.contains(letter) => Self::PrefixValue(prefix),
+            [b'-', _, ..] => Self::Prefix(prefix),
+            _ if is_assignment(word) => Self::Prefix(prefix),
+            _ => match prefix.operands.checked_sub(1) {
+                Some(operands) => Self::Prefix(Prefix { operands, ..prefix }),
+                None => Self::after_word(word, true, dialect),
+            },
         }
     }
 
@@ -113,12 +183,31 @@ impl Within {
             b"read" | b"unset" if is_first => Self::Naming,
             b"printf" if is_first => Self::Printing,
             b"[" | b"test" if is_first => Self::Testing,
-            b"su" | b"runuser" if is_first => Self::Su,
-            b"ssh" if is_first => Self::Ssh,
-            b"watch" if is_first => Self::Watch,
+            b"." | b"source" if is_first => Self::Sourcing,
+            b"echo" if is_first => Self::Echo,
+            b":" | b"true" | b"false" | b"cat" | b"cp" | b"mv" | b"rm" | b"ls" | b"mkdir" | b"touch"
+            | b"grep" | b"cd" | b"export" | b"readonly" | b"return" | b"exit" | b"for" | b"select"
+            | b"type" | b"which" | b"logger"
+                if is_first =>
+            {
+                Self::Inert
+            }
             b"-s" | b"--shell" => Self::LoginShell,
             name if is_shell(name) => Self::Shell,
+            name if is_first => Self::after_program(base_name(name)),
             _ => Self::Command,
+        }
+    }
+
+    fn after_program(name: &[u8]) -> Self {
+        match name {
+            b"su" | b"runuser" | b"script" => Self::Su,
+            b"ssh" => Self::Ssh,
+            b"watch" => Self::Watch,
+            name => Prefix::of(name)
+                .map(Self::Prefix)
+                .or_else(|| Interpreter::of(name).map(Self::Interpreter))
+                .unwrap_or(Self::Command),
         }
     }
 
@@ -129,7 +218,9 @@ impl Within {
             [b'-' | b'+', .., b'o' | b'O'] if is_script => Self::ShellValueScript,
             _ if is_script => Self::Script,
             b"--rcfile" | b"--init-file" | [b'-' | b'+', .., b'o' | b'O'] => Self::ShellValue,
+            [b'-', flags @ ..] if !flags.starts_with(b"-") && flags.contains(&b's') => Self::ScriptInStdin,
             [b'-' | b'+', ..] => Self::Shell,
+            _ if is_stdin(word) => Self::ScriptInStdin,
             _ => Self::Command,
         }
     }
@@ -141,7 +232,20 @@ impl Within {
 
     /// Whether what is given to its standard input is a script.
     pub(super) fn reads_script(self) -> bool {
-        matches!(self, Self::Shell | Self::Su | Self::RemoteShell)
+        matches!(
+            self,
+            Self::Shell | Self::Su | Self::RemoteShell | Self::Interpreter(_) | Self::ScriptInStdin
+        )
+    }
+
+    /// Whether the next word is a file that is run, as `<(…)` is one.
+    pub(super) fn runs_file(self) -> bool {
+        matches!(self, Self::Shell | Self::Interpreter(_) | Self::Sourcing)
+    }
+
+    /// Whether its words are printed.
+    pub(super) fn prints(self) -> bool {
+        matches!(self, Self::Echo | Self::Printing)
     }
 
     /// Why no value can stand after `part`, which is the beginning of a word.
@@ -161,7 +265,15 @@ impl Within {
                 (part.starts_with(b"-c") || part.starts_with(b"--command=")).then_some(Refusal::Program)
             }
             Self::Watch => (!is_option).then_some(Refusal::Program),
+            Self::Interpreter(interpreter) => interpreter.begins_code(part).then_some(Refusal::Program),
             Self::Command
+            | Self::Inert
+            | Self::Echo
+            | Self::Prefix(_)
+            | Self::PrefixValue(_)
+            | Self::InterpreterValue(_)
+            | Self::Sourcing
+            | Self::ScriptInStdin
             | Self::NamingValue
             | Self::Testing
             | Self::Shell
@@ -176,14 +288,46 @@ impl Within {
     }
 }
 
-/// Whether a command follows this word: keywords, assignments, and commands that run another one.
+/// What each argument of a command is taken for.
+pub(super) fn arguments<'a>(argv: impl Iterator<Item = &'a str>) -> Vec<Within> {
+    let mut within = Within::Prefix(Prefix::NONE);
+    let each = |word: &str| {
+        let next = within.after_argument(word.as_bytes());
+        std::mem::replace(&mut within, next)
+    };
+    argv.map(each).collect()
+}
+
+/// Whether a command follows this word: keywords, assignments, and builtins that run a command.
 pub(super) fn is_before_command(word: &[u8]) -> bool {
-    const WORDS: [&[u8]; 15] = [
+    const WORDS: [&[u8]; 13] = [
         b"then", b"do", b"else", b"elif", b"if", b"while", b"until", b"!", b"{", b"time", b"command",
-        b"builtin", b"exec", b"nohup", b"sudo",
+        b"builtin", b"exec",
     ];
+    WORDS.contains(&word) || is_assignment(word)
+}
+
+/// Whether this word begins a compound command.
+pub(super) fn begins_compound(word: &[u8]) -> bool {
+    matches!(word, b"{" | b"if" | b"while" | b"until" | b"for" | b"select" | b"case")
+}
+
+/// Whether this word ends a compound command.
+pub(super) fn ends_compound(word: &[u8]) -> bool {
+    matches!(word, b"}" | b"done" | b"fi" | b"esac")
+}
+
+fn is_assignment(word: &[u8]) -> bool {
     let name = word.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
-    WORDS.contains(&word) || (name > 0 && matches!(word[name..], [b'=', ..] | [b'+', b'=', ..]))
+    name > 0 && matches!(word[name..], [b'=', ..] | [b'+', b'=', ..])
+}
+
+fn is_stdin(word: &[u8]) -> bool {
+    matches!(word, b"/dev/stdin" | b"/dev/fd/0" | b"/proc/self/fd/0")
+}
+
+fn base_name(word: &[u8]) -> &[u8] {
+    word.rsplit(|byte| *byte == b'/').next().unwrap_or(word)
 }
 
 /// A word as the shell takes it, if its quotes hold nothing that is replaced: `\eval` is `eval`.
@@ -196,9 +340,9 @@ fn unquoted(word: &[u8]) -> Cow<'_, [u8]> {
 }
 
 fn is_shell(word: &[u8]) -> bool {
-    let name = word.rsplit(|byte| *byte == b'/').next().unwrap_or(word);
     // Not in `--shell=/bin/sh`.
-    !word.contains(&b'=') && matches!(name, b"sh" | b"bash" | b"dash" | b"ash" | b"zsh" | b"ksh")
+    !word.contains(&b'=')
+        && matches!(base_name(word), b"sh" | b"bash" | b"dash" | b"ash" | b"zsh" | b"ksh" | b"mksh" | b"fish")
 }
 
 /// Whether a word is a shell without a script, as `'bash -s'` is.

@@ -3,8 +3,8 @@
 //!
 //! Owns the promise that **a value never becomes code**. In a script each expression becomes a
 //! reference to a variable `CIS_V1`, `CIS_V2` …, quoted for where it stands; in a command each element
-//! stays one argument. What a command then does with its arguments (`eval`, `sh -c "…"`, `ssh`) is the
-//! author's. Knows nothing of files and their places: [`super::parse`] adds those.
+//! stays one argument. Where a known program takes that for code (`sh -c "…"`, `ssh`), no value can stand; what others do with
+//! their arguments is the author's. Knows nothing of files and their places: [`super::parse`] adds those.
 
 mod arguments;
 mod check;
@@ -16,6 +16,7 @@ mod expr;
 mod heredoc;
 mod parser;
 mod position;
+mod programs;
 mod scan;
 mod shell;
 mod strict;
@@ -38,9 +39,9 @@ pub(super) use compare::mismatch as incomparable;
 pub(super) use decide::MAX_ITEMS_BYTES;
 pub use decide::{MAX_ITEMS, condition, decision_outputs, items, spoken_outputs};
 pub(super) use expr::{ExprError, Name};
-pub(super) use scan::Site;
 pub use scan::has_template;
 use scan::{Form, Scan, scan};
+pub(super) use scan::{Site, argument_sites};
 
 /// The longest script, bytes.
 pub const MAX_SCRIPT_BYTES: usize = 1024 * 1024;
@@ -163,10 +164,15 @@ fn rendered(
     let program = match action {
         Action::Command(argv) => {
             let place = place.unwrap_or("command");
-            let argument = |(index, text): (usize, &String)| {
-                plain(text, task, values, MAX_ARGUMENT_BYTES, || format!("{place}[{index}]"))
+            let sites = argument_sites(argv.iter().map(String::as_str));
+            let argument = |((index, text), site): ((usize, &String), Site<'_>)| {
+                let place = || format!("{place}[{index}]");
+                if has_template(text) {
+                    refuse(text, &scan(text, site).misplaced, &place)?;
+                }
+                plain(text, task, values, MAX_ARGUMENT_BYTES, place)
             };
-            Program::Argv(argv.iter().enumerate().map(argument).collect::<Result<_, _>>()?)
+            Program::Argv(argv.iter().enumerate().zip(sites).map(argument).collect::<Result<_, _>>()?)
         }
         Action::Script { text, shell } => {
             let mut text = script(text, shell, place.unwrap_or("script"), task, values, &mut env)?;

@@ -30,7 +30,7 @@ pub(super) enum Refusal {
     Evaluated,
     /// In the name of a variable, as of `read`, `unset`, `printf -v` and `[ -v`.
     Name,
-    /// In a script that another shell runs: `sh -c`, `ssh`, a here-document for a shell.
+    /// In a script that another shell or interpreter runs: `sh -c`, `ssh`, `python -c`, a here-document for a shell, `echo … | sh`.
     Program,
     /// After an open `[` of the same word: an array's subscript.
     Subscript,
@@ -106,8 +106,9 @@ impl Refusal {
                 "write the name itself",
             ),
             Refusal::Program => (
-                "a value cannot stand in a script for another shell, which runs it as code",
-                "pass it as an argument of its own: sh -c 'echo \"$1\"' sh {{ … }}",
+                "a value cannot stand in a script for another shell or interpreter, which runs it as code (shell injection)",
+                "pass it as an argument of its own: sh -c 'ls -- \"$1\"' sh {{ … }}; through ssh, on standard input: \
+                 printf '%s\\n' {{ … }} | ssh host 'read -r v; ls -- \"$v\"'",
             ),
             Refusal::Subscript => (
                 "a value cannot stand after an open [ of the same word: shells evaluate subscripts",

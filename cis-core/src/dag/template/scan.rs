@@ -1,9 +1,12 @@
 //! All templates of one text, each with what its place allows. The same reading serves checking a
 //! file, finding out what a task refers to, and rendering it.
 
+use std::ops::Range;
+
+use super::command::{self, Within};
 use super::expr::{Expr, ExprError};
 use super::parser;
-use super::position::{Dialect, Position};
+use super::position::{Dialect, Position, Refusal};
 use super::shell::Lexer;
 
 /// What a text is for.
@@ -11,6 +14,8 @@ use super::shell::Lexer;
 pub(in crate::dag) enum Site<'a> {
     /// A script for this shell.
     Script(&'a str),
+    /// An argument of a command, and what its program takes it for.
+    Argument(Within),
     /// Anything else: the value becomes part of the text.
     Plain,
 }
@@ -52,46 +57,72 @@ pub fn has_template(text: &str) -> bool {
 pub(super) fn scan(text: &str, site: Site<'_>) -> Scan {
     let mut scan = Scan::default();
     match site {
-        Site::Plain => walk(&mut scan, text, Walker::Anywhere(0), |expr, _| Ok(plain(expr))),
+        Site::Plain => walk(&mut scan, text, &mut Anywhere(0), |expr, _| Ok(plain(expr))),
+        Site::Argument(within) => {
+            walk(&mut scan, text, &mut Anywhere(0), |expr, _| in_argument(text, expr, within));
+        }
         Site::Script(shell) => match Dialect::of(shell) {
             Some(dialect) => {
-                let walker = Walker::Shell(Lexer::new(text, dialect));
-                walk(&mut scan, text, walker, |expr, position| in_shell(text, expr, position));
+                let mut lexer = Lexer::new(text, dialect);
+                walk(&mut scan, text, &mut lexer, |expr, position| in_shell(text, expr, position));
+                scan.refuse_later(text, lexer.run_later());
             }
-            None => walk(&mut scan, text, Walker::Anywhere(0), |expr, _| in_other_language(shell, expr)),
+            None => walk(&mut scan, text, &mut Anywhere(0), |expr, _| in_other_language(shell, expr)),
         },
     }
     scan
 }
 
-enum Walker<'a> {
-    Shell(Lexer<'a>),
-    Anywhere(usize),
+/// For each argument of a command, what can stand in it.
+pub(in crate::dag) fn argument_sites<'a>(argv: impl Iterator<Item = &'a str>) -> Vec<Site<'static>> {
+    command::arguments(argv).into_iter().map(Site::Argument).collect()
 }
 
-impl Walker<'_> {
-    fn next(&mut self, text: &str) -> Option<(usize, Position)> {
-        match self {
-            Self::Shell(lexer) => lexer.next_template(),
-            Self::Anywhere(at) => {
-                let found = memchr::memmem::find(&text.as_bytes()[*at..], b"{{")?;
-                Some((*at + found, Position::Bare))
-            }
-        }
+impl Scan {
+    /// Refuses templates of whose values only what came after them made code.
+    fn refuse_later(&mut self, text: &str, starts: &[usize]) {
+        let is_later =
+            |found: &mut Found| found.form != Form::Text && starts.contains(&found.expr.range.start);
+        let refused = self.found.extract_if(.., is_later);
+        self.misplaced.extend(refused.map(|found| refused_at(text, found.expr.range, Refusal::Program)));
+    }
+}
+
+/// Finds one template after the other.
+trait Walker {
+    fn next(&mut self, text: &str) -> Option<(usize, Position)>;
+
+    fn resume(&mut self, end: usize);
+}
+
+impl Walker for Lexer<'_> {
+    fn next(&mut self, _: &str) -> Option<(usize, Position)> {
+        self.next_template()
     }
 
     fn resume(&mut self, end: usize) {
-        match self {
-            Self::Shell(lexer) => lexer.resume(end),
-            Self::Anywhere(at) => *at = end,
-        }
+        Lexer::resume(self, end);
+    }
+}
+
+/// Wherever they stand, from this byte on.
+struct Anywhere(usize);
+
+impl Walker for Anywhere {
+    fn next(&mut self, text: &str) -> Option<(usize, Position)> {
+        let found = memchr::memmem::find(&text.as_bytes()[self.0..], b"{{")?;
+        Some((self.0 + found, Position::Bare))
+    }
+
+    fn resume(&mut self, end: usize) {
+        self.0 = end;
     }
 }
 
 fn walk(
     scan: &mut Scan,
     text: &str,
-    mut walker: Walker<'_>,
+    walker: &mut impl Walker,
     place: impl Fn(Expr, Position) -> Result<Found, ExprError>,
 ) {
     while let Some((start, position)) = walker.next(text) {
@@ -132,8 +163,20 @@ fn in_shell(text: &str, expr: Expr, position: Position) -> Result<Found, ExprErr
     if expr.literal().is_some_and(|literal| !literal.contains(['\'', '"', '`', '\\', '$', '\n'])) {
         return Ok(plain(expr));
     }
-    let (message, help) = refusal.explain(text, expr.range.start);
-    Err(ExprError { range: expr.range, message, help: Some(help), resume: None })
+    Err(refused_at(text, expr.range, refusal))
+}
+
+fn in_argument(text: &str, expr: Expr, within: Within) -> Result<Found, ExprError> {
+    let part = &text.as_bytes()[..expr.range.start];
+    match within.refuses(part) {
+        Some(refusal) if !expr.raw && expr.literal().is_none() => Err(refused_at(text, expr.range, refusal)),
+        _ => Ok(plain(expr)),
+    }
+}
+
+fn refused_at(text: &str, range: Range<usize>, refusal: Refusal) -> ExprError {
+    let (message, help) = refusal.explain(text, range.start);
+    ExprError { range, message, help: Some(help), resume: None }
 }
 
 fn in_other_language(shell: &str, expr: Expr) -> Result<Found, ExprError> {
@@ -249,6 +292,48 @@ mod tests {
             "ssh host <<E\necho {{ attempt }}\nE",
             "ssh host 'bash -s' <<E\necho {{ attempt }}\nE",
             "bash <<< \"echo {{ attempt }}\"",
+            // Behind programs that run a command.
+            "timeout -k 5 60 ssh host \"ls {{ attempt }}\"",
+            "nice -n 5 su x -c \"ls {{ attempt }}\"",
+            "env -u A B=1 ssh host ls {{ attempt }}",
+            "xargs -n 1 ssh host ls {{ attempt }}",
+            "setsid ssh host \"ls {{ attempt }}\"",
+            "stdbuf -oL ssh host \"ls {{ attempt }}\"",
+            "ionice -c 3 nice ssh host \"ls {{ attempt }}\"",
+            "chroot /x su y -c \"{{ attempt }}\"",
+            "doas -u x ssh host \"ls {{ attempt }}\"",
+            "sudo -u x timeout 5 su -c \"{{ attempt }}\"",
+            "flock -w 5 /x -c \"ls {{ attempt }}\"",
+            "flock /x ssh host \"ls {{ attempt }}\"",
+            "script -qc \"ls {{ attempt }}\" /dev/null",
+            // Interpreters.
+            "python3.12 -Bc \"print({{ attempt }})\"",
+            "env perl -lne \"print {{ attempt }}\"",
+            "node --eval=\"{{ attempt }}\"",
+            "python3 - x <<E\nprint({{ attempt }})\nE",
+            // Scripts in standard input, and in files that are printed.
+            "bash -s -- x <<E\necho {{ attempt }}\nE",
+            "bash /dev/stdin x <<E\necho {{ attempt }}\nE",
+            ". /dev/stdin <<E\necho {{ attempt }}\nE",
+            "source /dev/stdin <<< \"echo {{ attempt }}\"",
+            ". <(echo \"{{ attempt }}\")",
+            "source <(make; cat <<E\n{{ attempt }}\nE\n)",
+            "bash <(printf 'x=%s' {{ attempt }})",
+            "bash < <(echo {{ attempt }})",
+            // Pipelines.
+            "echo \"{{ attempt }}\" | sh",
+            "printf '%s' {{ attempt }} 2>&1 | sed s/x/y/ |\n  sudo bash -eu",
+            "sudo echo {{ attempt }} |& ssh host",
+            "echo $(echo {{ attempt }}) | sh",
+            "echo {{ attempt }} | (sh)",
+            "(make; echo {{ attempt }}) | sh",
+            "{ make; echo {{ attempt }}; make; } | sh",
+            "for i in 1 2; do echo {{ attempt }}; done | sh",
+            "cat <<E | sh\necho {{ attempt }}\nE",
+            "cat <<'E' | sed s/x/y/ | python3\n{{ attempt }}\nE",
+            "cat <<E |\necho {{ attempt }}\nE\nsh",
+            "cat <<< {{ attempt }} | sh",
+            "make && echo {{ attempt }} | docker exec -i x sh; make",
         ] {
             assert!(forms("bash", script).contains("in a script for another shell"), "{script}");
         }
@@ -269,6 +354,24 @@ mod tests {
             ("for s in bash zsh; do echo -c {{ attempt }}; done", "Bare"),
             ("echo \"{{ attempt }}\" > \"{{ attempt }}\" 2>&1 < {{ attempt }}", "Quoted\nQuoted\nBare"),
             ("sh -c 'cat' < {{ attempt }}", "Bare"),
+            ("echo bash -c \"{{ attempt }}\"", "Quoted"),
+            ("printf '%s %s' sh -c {{ attempt }}; grep sh -c {{ attempt }}", "Bare\nBare"),
+            ("timeout {{ attempt }} make -c {{ attempt }}", "Bare\nBare"),
+            ("flock {{ attempt }} cc -c {{ attempt }}", "Bare\nBare"),
+            ("timeout 5 sh -c 'ls -- \"$1\"' sh {{ attempt }}", "Bare"),
+            ("python3 -c 'import sys' {{ attempt }} && perl -e 'x' {{ attempt }}", "Bare\nBare"),
+            ("python3 -m pytest -c {{ attempt }}; node app.js -e {{ attempt }}", "Bare\nBare"),
+            ("python3 - {{ attempt }} <<'E'\nE", "Bare"),
+            ("curl \"{{ attempt }}\" | bash -s -- -c {{ attempt }}", "Quoted\nBare"),
+            ("echo {{ attempt }} | ssh host 'read -r v; ls -- \"$v\"'", "Bare"),
+            ("echo {{ attempt }} | xargs sh deploy.sh || sh", "Bare"),
+            ("echo {{ attempt }} | tee x; sh x", "Bare"),
+            ("echo {{ attempt }}; { make; } | sh", "Bare"),
+            ("if [ -e x ]; then echo {{ attempt }}; fi; for i in 1; do make; done | sh", "Bare"),
+            ("cat <<E > x; make | sh\n{{ attempt }}\nE", "Quoted"),
+            ("cat <<E | grep x\n{{ attempt }}\nE\nmake | sh", "Quoted"),
+            ("diff <(echo {{ attempt }}) x", "Bare"),
+            (". ./{{ attempt }}.sh", "Bare"),
         ] {
             assert_eq!(forms("bash", script), form, "{script}");
         }
@@ -301,6 +404,7 @@ mod tests {
             assert!(forms("bash", script).contains("which run them as code"), "{script}");
         }
         for (script, form) in [
+            ("unset -f {{ attempt }}", "Bare"),
             ("read -r x <<< \"{{ attempt }}\"", "Quoted"),
             ("read -rp \"{{ attempt }}: \" x", "Quoted"),
             ("read -t {{ attempt }} x", "Bare"),

@@ -6,7 +6,7 @@
 //! arrive as it is or not at all. The value itself is never in the script, so a wrong answer here
 //! could split a value into words, never run it. Knows nothing of expressions.
 
-use super::command::{Within, is_before_command};
+use super::command::{Within, begins_compound, ends_compound, is_before_command};
 use super::heredoc;
 use super::position::{Dialect, Position, Refusal};
 
@@ -51,10 +51,29 @@ struct Word {
 enum Redirection {
     #[default]
     None,
-    /// `<`, `>`, `<<<`.
+    /// `<`, `>`.
     Of,
+    /// `<<<`.
+    OfText,
     /// `<<<` of a shell, which runs it.
     OfScript,
+}
+
+/// The present pipeline up to here: a shell that comes in it runs what was given to it.
+#[derive(Debug, Default)]
+struct Pipeline {
+    /// Templates whose values it gets.
+    printed: Vec<usize>,
+    /// The same of all pipelines between these parentheses.
+    all: Vec<usize>,
+    /// How many of those stand before each compound command that is open.
+    compounds: Vec<usize>,
+    /// Its `|` was read, and no word behind it.
+    goes_on: bool,
+    /// How many of the pending here-documents belong to earlier ones.
+    heredocs: usize,
+    /// A shell runs what it prints: `sh <(…)`.
+    is_script: bool,
 }
 
 /// Reads a script from template to template.
@@ -72,6 +91,11 @@ pub(super) struct Lexer<'a> {
     lost: Option<usize>,
     /// Words of the present command so far.
     words: u32,
+    pipeline: Pipeline,
+    /// Those around it, outside of parentheses.
+    around: Vec<Pipeline>,
+    /// Templates whose values a shell runs that came after them.
+    run_later: Vec<usize>,
 }
 
 impl<'a> Lexer<'a> {
@@ -87,7 +111,15 @@ impl<'a> Lexer<'a> {
             pending_depth: 0,
             lost: None,
             words: 0,
+            pipeline: Pipeline::default(),
+            around: Vec::new(),
+            run_later: Vec::new(),
         }
+    }
+
+    /// Where templates stand whose values are printed for a shell that came after them. All are known at the end of the script.
+    pub(super) fn run_later(&self) -> &[usize] {
+        &self.run_later
     }
 
     /// The next `{{` outside of comments.
@@ -99,13 +131,34 @@ impl<'a> Lexer<'a> {
                 return Some((self.at, Position::Refused(Refusal::Lost(since))));
             }
             if self.is_template(0) {
+                self.note_printed();
                 return Some((self.at, self.position()));
             }
             if let Some(refusal) = self.step() {
                 return Some((self.at, Position::Refused(refusal)));
             }
         }
+        if self.lost.is_none() {
+            self.end_word();
+            self.end_stage(false);
+        }
         None
+    }
+
+    /// Remembers a template whose value the present command gives to the next one of its pipeline.
+    fn note_printed(&mut self) {
+        let in_body = matches!(self.stack.last(), Some(Frame::Heredoc { .. }));
+        let is_printed = match self.word.redirection {
+            // Of other bodies it is known before they are read.
+            _ if in_body => self.pipeline.goes_on,
+            Redirection::None => self.within.prints(),
+            Redirection::OfText => true,
+            Redirection::Of | Redirection::OfScript => false,
+        };
+        if is_printed {
+            self.pipeline.printed.push(self.at);
+            self.pipeline.all.push(self.at);
+        }
     }
 
     /// Goes on after the template, which ends at `end`.
@@ -123,7 +176,7 @@ impl<'a> Lexer<'a> {
         let refusal = match self.word.redirection {
             Redirection::None if in_body => None,
             Redirection::None => self.within.refuses(part),
-            Redirection::Of => None,
+            Redirection::Of | Redirection::OfText => None,
             Redirection::OfScript => Some(Refusal::Program),
         };
         if let Some(refusal) = refusal {
@@ -177,11 +230,18 @@ impl<'a> Lexer<'a> {
             // A line goes on: neither part of a word nor the end of one.
             b'\\' if self.byte(1) == Some(b'\n') => self.at += 2,
             b'\n' => {
-                self.end_command();
+                self.end_word();
+                self.end_command(self.pipeline.goes_on);
                 self.newline();
             }
-            b';' | b'&' | b'|' => {
-                self.end_command();
+            b'|' => {
+                let is_pipe = self.byte(1) != Some(b'|');
+                self.end_command(is_pipe);
+                // `||`, or `|&`, which is a pipe.
+                self.at += if matches!(self.byte(1), Some(b'|' | b'&')) { 2 } else { 1 };
+            }
+            b';' | b'&' => {
+                self.end_command(false);
                 self.at += 1;
             }
             b'>' => self.greater(),
@@ -199,8 +259,13 @@ impl<'a> Lexer<'a> {
             },
             b'(' => {
                 self.end_word();
-                let is_list = self.bytes[..self.at].ends_with(b"=");
+                let before = &self.bytes[..self.at];
+                let (is_list, is_file) = (before.ends_with(b"="), before.ends_with(b"<"));
+                let is_script = is_file && (self.within.runs_file() || self.within.reads_script());
+                // The first command of a subshell reads what is piped to it.
+                let printed = if self.pipeline.goes_on { self.pipeline.printed.clone() } else { Vec::new() };
                 self.open_command(1, self.within.in_parentheses());
+                (self.pipeline.is_script, self.pipeline.printed) = (is_script, printed);
                 // The first word of `names=(…)` is no command.
                 self.words = u32::from(is_list);
             }
@@ -241,8 +306,9 @@ impl<'a> Lexer<'a> {
         self.at += 1;
     }
 
-    fn end_command(&mut self) {
+    fn end_command(&mut self, is_pipe: bool) {
         self.end_word();
+        self.end_stage(is_pipe);
         self.word = Word::default();
         if self.within != Within::Condition {
             // The values of an array go over lines: `declare -ia a=(`.
@@ -252,6 +318,21 @@ impl<'a> Lexer<'a> {
             };
         }
         self.words = 0;
+    }
+
+    /// Ends a command of the pipeline; with it the pipeline, unless there `is_pipe` behind it.
+    fn end_stage(&mut self, is_pipe: bool) {
+        if self.within.reads_script() || (self.pipeline.is_script && !is_pipe) {
+            self.run_later.append(&mut self.pipeline.printed);
+            for heredoc in self.pending.iter_mut().skip(self.pipeline.heredocs) {
+                heredoc.is_script = true;
+            }
+        }
+        self.pipeline.goes_on = is_pipe;
+        if !is_pipe {
+            self.pipeline.printed.clear();
+            self.pipeline.heredocs = self.pending.len();
+        }
     }
 
     fn end_word(&mut self) {
@@ -264,6 +345,15 @@ impl<'a> Lexer<'a> {
             return;
         }
         let is_first = self.words == 0;
+        self.pipeline.goes_on = false;
+        // The brace of `function f {` is not the first word.
+        if word == b"{" || (is_first && begins_compound(word)) {
+            self.pipeline.compounds.push(self.pipeline.all.len());
+        } else if is_first && ends_compound(word) {
+            // What was printed in it goes to the next command of the pipeline.
+            let begin = self.pipeline.compounds.pop().unwrap_or_default();
+            self.pipeline.printed = self.pipeline.all[begin..].to_vec();
+        }
         if word == b"{" {
             self.words = 0;
         } else if !is_before_command(word) {
@@ -305,7 +395,7 @@ impl<'a> Lexer<'a> {
         } else if self.byte(2) == Some(b'<') {
             self.at += 3;
             let is_script = self.within.reads_script();
-            self.redirects(if is_script { Redirection::OfScript } else { Redirection::Of });
+            self.redirects(if is_script { Redirection::OfScript } else { Redirection::OfText });
         } else if let Some((mut found, end)) = heredoc::operator(self.bytes, self.at) {
             found.is_script = self.within.reads_script();
             if self.pending.is_empty() {
@@ -338,6 +428,7 @@ impl<'a> Lexer<'a> {
             bodies.push(Frame::Heredoc { end: body.end, refusal: body.refusal });
             from = body.end;
         }
+        self.pipeline.heredocs = 0;
         // The first body is read first.
         self.stack.extend(bodies.into_iter().rev());
         self.at += 1;
@@ -463,6 +554,8 @@ impl<'a> Lexer<'a> {
         // Behind `$(…)` the command goes on.
         let words = (length > 1).then_some(self.words);
         self.push(Frame::Paren { word: self.word, within: self.within, inner: within, words }, length);
+        let inner = Pipeline { heredocs: self.pending.len(), ..Pipeline::default() };
+        self.around.push(std::mem::replace(&mut self.pipeline, inner));
         self.word = Word::default();
         self.within = within;
         self.words = 0;
@@ -474,11 +567,19 @@ impl<'a> Lexer<'a> {
         }
         self.at += 1;
         self.words = 0;
+        self.end_stage(false);
         if let Some(Frame::Paren { word, within, words, .. }) = self.stack.last().copied() {
             self.stack.pop();
             self.word = word;
             self.within = within;
             self.words = words.unwrap_or_default();
+            let inner = std::mem::replace(&mut self.pipeline, self.around.pop().unwrap_or_default());
+            self.pipeline.goes_on = false;
+            // Of a subshell, and of `echo $(…)`.
+            if words.is_none() || within.prints() {
+                self.pipeline.printed.extend_from_slice(&inner.all);
+                self.pipeline.all.extend(inner.all);
+            }
         } else if self.within != Within::Condition {
             // Behind the pattern of a `case`, which is no command whatever its words are.
             self.within = Within::Command;

@@ -52,6 +52,47 @@ fn argv(task: &Task, v: &str) -> Vec<String> {
 }
 
 #[test]
+fn no_value_stands_in_an_argument_that_is_a_script() {
+    for argv in [
+        &["sh", "-c", "echo {{ params.v }}"][..],
+        &["/bin/bash", "-euo", "pipefail", "-c", "{{ params.v }}", "x"],
+        &["dash", "-c", "echo '{{ params.v }}'"],
+        &["zsh", "-ec", "{{ params.v }}"],
+        &["ksh", "-c", "{{ params.v }}"],
+        &["env", "-i", "A=1", "sh", "-c", "{{ params.v }}"],
+        &["sudo", "-u", "x", "timeout", "5", "bash", "-lc", "{{ params.v }}"],
+        &["docker", "run", "x", "sh", "-c", "{{ params.v }}"],
+        &["python3", "-c", "print('{{ params.v }}')"],
+        &["perl", "-e{{ params.v }}"],
+        &["node", "-e", "{{ params.v }}"],
+        &["ssh", "host", "ls", "{{ params.v }}"],
+        &["su", "-", "x", "--command={{ params.v }}"],
+        &["flock", "/x", "-c", "{{ params.v }}"],
+        &["watch", "ls {{ params.v }}"],
+    ] {
+        let said = rendered(&command(argv), "V").unwrap_err().to_string();
+        assert!(said.contains("(shell injection)"), "{argv:?}: {said}");
+        assert!(said.contains("argument of its own") && said.contains("env = {"), "{argv:?}: {said}");
+    }
+    for argv_ in [
+        &["sh", "-c", "ls -- \"$1\"", "sh", "{{ params.v }}"][..],
+        &["sh", "{{ params.v }}", "-c", "{{ params.v }}"],
+        &["python3", "-c", "import sys", "{{ params.v }}"],
+        &["env", "X={{ params.v }}", "sh", "-c", "echo \"$X\""],
+        &["echo", "bash", "-c", "{{ params.v }}"],
+        &["printf", "-v", "{{ params.v }}"],
+        &["test", "-v", "{{ params.v }}"],
+        &["trap", "{{ params.v }}"],
+        &["make", "eval", "{{ params.v }}"],
+        &["ssh", "-p", "{{ params.v }}", "{{ params.v }}", "uptime"],
+        &["sh", "-c", "echo {{ params.v | raw }}"],
+    ] {
+        let filled = argv(&command(argv_), "V");
+        assert!(filled.iter().any(|argument| argument.contains('V')), "{filled:?}");
+    }
+}
+
+#[test]
 fn each_element_stays_one_argument() {
     let task = command(&[
         "echo",

@@ -90,7 +90,10 @@ fn each_text<'d>(draft: &'d Draft, mut use_it: impl FnMut(&'d Placed<String>, Pl
     let plain = Place::Start(Site::Plain);
     let texts_of = |action: &'d Option<DraftAction>,
                     use_it: &mut dyn FnMut(&'d Placed<String>, Place<'d>)| match action {
-        Some(DraftAction::Command(argv)) => argv.iter().for_each(|argument| use_it(argument, plain)),
+        Some(DraftAction::Command(argv)) => {
+            let sites = template::argument_sites(argv.iter().map(|argument| argument.value.as_str()));
+            argv.iter().zip(sites).for_each(|(argument, site)| use_it(argument, Place::Start(site)));
+        }
         Some(DraftAction::Script(script)) => use_it(script, Place::Start(Site::Script(draft.shell()))),
         Some(DraftAction::Agent { prompt: DraftPrompt::Text(text) | DraftPrompt::File(text), .. }) => {
             use_it(text, plain);

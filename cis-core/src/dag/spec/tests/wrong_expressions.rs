@@ -287,11 +287,17 @@ fn values_of_different_declared_types_are_not_compared() {
 
 #[test]
 fn places_in_scripts_are_not_judged_in_the_file_of_a_run() {
-    let text =
-        "version = 1\n[dag]\nid = \"d\"\n[[tasks]]\nid = \"t\"\nscript = 'sh -c \"echo {{ attempt }}\"'\n";
-    assert!(file(text).contains("a script for another shell"));
-    let accepted = crate::dag::parse_accepted(text.as_bytes(), "x.toml");
-    assert!(accepted.is_ok(), "an earlier version may have started it: {accepted:?}");
-    let unreadable = text.replace("attempt", "foo");
-    assert!(crate::dag::parse_accepted(unreadable.as_bytes(), "x.toml").is_err());
+    for runs in [
+        "script = 'sh -c \"echo {{ attempt }}\"'",
+        "script = 'echo {{ attempt }} | sh'",
+        "command = ['sh', '-c', 'echo {{ attempt }}']",
+        "script = 'true'\non_blocked = { action = 'run', run = ['sh', '-c', 'echo {{ attempt }}'] }",
+    ] {
+        let text = format!("version = 1\n[dag]\nid = \"d\"\n[[tasks]]\nid = \"t\"\n{runs}\n");
+        assert!(file(&text).contains("a script for another shell"), "{runs}");
+        let accepted = crate::dag::parse_accepted(text.as_bytes(), "x.toml");
+        assert!(accepted.is_ok(), "an earlier version may have started it: {accepted:?}");
+        let unreadable = text.replace("attempt", "foo");
+        assert!(crate::dag::parse_accepted(unreadable.as_bytes(), "x.toml").is_err());
+    }
 }
