@@ -21,7 +21,7 @@ use cis_core::api::{
     ThreadMessage, TimeView, WhyView, paths,
 };
 use cis_core::dag::Group;
-use cis_core::event::Actor;
+use cis_core::event::{Actor, RunState};
 use cis_core::ids::TaskId;
 
 /// By this name the session whose token is shown calls itself.
@@ -94,23 +94,27 @@ impl Client {
 
     /// Starts a created run. One that was started before is a problem that says so.
     pub async fn start_run(&self, run: &str) -> Result<RunView, ClientError> {
-        self.steer(run, HistoryAction::Started, &paths::fill(paths::RUN_START, &[run])).await
+        let is_so = |view: &RunView| view.state != RunState::Created;
+        self.steer(run, HistoryAction::Started, &paths::fill(paths::RUN_START, &[run]), is_so).await
     }
 
     /// Ends a run: live sessions are stopped, the rest is not started.
     pub async fn cancel_run(&self, run: &str, how: CancelRun) -> Result<RunView, ClientError> {
         let path = how.on(paths::fill(paths::RUN_CANCEL, &[run]));
-        self.steer(run, HistoryAction::Cancelled, &path).await
+        let is_so = if how.now { |view: &RunView| view.state.is_terminal() } else { is_ending };
+        self.steer(run, HistoryAction::Cancelled, &path, is_so).await
     }
 
     /// Starts nothing new in it.
     pub async fn pause_run(&self, run: &str) -> Result<RunView, ClientError> {
-        self.steer(run, HistoryAction::Paused, &paths::fill(paths::RUN_PAUSE, &[run])).await
+        let is_so = |view: &RunView| view.state == RunState::Paused;
+        self.steer(run, HistoryAction::Paused, &paths::fill(paths::RUN_PAUSE, &[run]), is_so).await
     }
 
     /// Goes on with it.
     pub async fn resume_run(&self, run: &str) -> Result<RunView, ClientError> {
-        self.steer(run, HistoryAction::Resumed, &paths::fill(paths::RUN_RESUME, &[run])).await
+        let is_so = |view: &RunView| view.state != RunState::Paused;
+        self.steer(run, HistoryAction::Resumed, &paths::fill(paths::RUN_RESUME, &[run]), is_so).await
     }
 
     /// Has the node coordinate it, instead of another one.
@@ -413,10 +417,22 @@ impl Client {
         self.get_long(&how.on(paths::fill(paths::MATRIX_EVENTS, &[room]))).await
     }
 
-    /// Starts, pauses, resumes or cancels a run. If the node dies meanwhile, the same holds as for [`Self::act_once`].
-    async fn steer(&self, run: &str, action: HistoryAction, path: &str) -> Result<RunView, ClientError> {
+    /// Starts, pauses, resumes or cancels a run. A patient client may send this again after minutes, so the same holds for it as for
+    /// [`Self::act_once`]. Any other client sends it again to the node that was just restarted, unless the run is in this state by then,
+    /// and need not read a large run first.
+    async fn steer(
+        &self,
+        run: &str,
+        action: HistoryAction,
+        path: &str,
+        is_so: fn(&RunView) -> bool,
+    ) -> Result<RunView, ClientError> {
         let act = || async move { decode(&self.send(Method::POST, path, Bytes::new()).await?) };
-        self.act_once(run, None, action, act).await
+        if self.is_patient() {
+            return self.act_once(run, None, action, act).await;
+        }
+        let done = || async move { Ok(Some(self.run(run).await?.run).filter(is_so)) };
+        self.unless_done(done, act).await
     }
 
     /// Sends a request that must not count twice. If the node dies meanwhile, the run's history says whether the same user did it since
@@ -483,6 +499,11 @@ impl Client {
 /// Whether an actor is the caller with this name. A node that coordinates a run for another one adds the name of that node.
 fn is_actor(caller: &str, actor: &Actor) -> bool {
     actor.name.strip_prefix(caller).is_some_and(|rest| rest.is_empty() || rest.starts_with(" at did:"))
+}
+
+/// Whether a run is being cancelled, or has ended.
+fn is_ending(view: &RunView) -> bool {
+    view.cancelling || view.state.is_terminal()
 }
 
 /// Whether an entry decides what becomes of a run, or of this task of it.

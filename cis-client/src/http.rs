@@ -197,6 +197,10 @@ impl Client {
         self.repeat_if(attempt, |error| matches!(error, ClientError::Io { .. })).await
     }
 
+    pub(super) fn is_patient(&self) -> bool {
+        matches!(self.recovery, Recovery::Wait { .. })
+    }
+
     /// The same for what changes something: a patient client waits for the node. It never does so for what only looks: before a
     /// command, nothing has been sent yet, and after it, the command itself is waited for.
     pub(super) async fn repeat_command<T, F: Future<Output = Result<T, ClientError>>>(

@@ -610,12 +610,15 @@ async fn a_run_is_not_steered_again_after_somebody_else_has_undone_it() {
         ("retry", "retried", "cancelled"),
     ];
     for (verb, own, undone) in verbs {
-        let steer = async |client: &Client| match verb {
-            "start" => client.start_run(RUN).await,
-            "pause" => client.pause_run(RUN).await,
-            "resume" => client.resume_run(RUN).await,
-            "cancel" => client.cancel_run(RUN, CancelRun::default()).await,
-            _ => client.retry_run(RUN, &RetryRun { scope: RetryScope::All }).await,
+        let steer = async |client: &Client| {
+            let client = client.patient(Duration::from_secs(60), |_| {});
+            match verb {
+                "start" => client.start_run(RUN).await,
+                "pause" => client.pause_run(RUN).await,
+                "resume" => client.resume_run(RUN).await,
+                "cancel" => client.cancel_run(RUN, CancelRun::default()).await,
+                _ => client.retry_run(RUN, &RetryRun { scope: RetryScope::All }).await,
+            }
         };
         let ask = format!("POST /v1/runs/{RUN}/{verb}");
         // The node that died had recorded it.
@@ -639,6 +642,19 @@ async fn a_run_is_not_steered_again_after_somebody_else_has_undone_it() {
 }
 
 #[tokio::test]
+async fn a_command_brings_a_run_into_a_state_once_although_the_node_died() {
+    let (run, ask) = (format!("GET /v1/runs/{RUN}"), format!("POST /v1/runs/{RUN}/resume"));
+    let resume = async |client: &Client| client.resume_run(RUN).await;
+    let (view, asked) = across_a_death(&[], &[detail(6)], resume).await;
+    assert_eq!(view.unwrap().last_offset, 6);
+    assert_eq!(asked, [&*ask, &run]);
+    let paused = detail(6).replace("\"state\":\"running\"", "\"state\":\"paused\"");
+    let (view, asked) = across_a_death(&[], &[paused, run_view(7)], resume).await;
+    assert_eq!(view.unwrap().last_offset, 7);
+    assert_eq!(asked, [&*ask, &run, &ask]);
+}
+
+#[tokio::test]
 async fn a_run_that_is_not_shown_is_steered_and_the_node_says_why_not() {
     let place = Place::new();
     let listener = place.listen();
@@ -652,7 +668,8 @@ async fn a_run_that_is_not_shown_is_steered_and_the_node_says_why_not() {
         }
         asked
     });
-    let refused = Client::new(&place.path, None).pause_run(RUN).await.unwrap_err();
+    let client = Client::new(&place.path, None).patient(Duration::from_secs(60), |_| {});
+    let refused = client.pause_run(RUN).await.unwrap_err();
     assert!(refused.to_string().contains("may not control runs"), "{refused}");
     let asked = server.await.unwrap();
     assert!(asked[1].starts_with(&format!("POST /v1/runs/{RUN}/pause ")), "{asked:?}");
