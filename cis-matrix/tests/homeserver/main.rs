@@ -1,4 +1,4 @@
-//! The crate against a real homeserver: Synapse with its default rate limits.
+//! The crate against a real homeserver: Synapse.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
