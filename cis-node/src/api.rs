@@ -7,7 +7,6 @@ mod tasks;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use axum::body::Bytes;
 use futures_util::{Stream, StreamExt as _};
@@ -16,7 +15,7 @@ use tokio::sync::broadcast::error::RecvError;
 pub(super) use self::pages::page_of;
 use self::pages::{OUTPUTS_BYTES_MAX, bound_outputs, history_page};
 use self::shared::check_session;
-use super::commands::{AskedOfRun, Command, NewSession, RunVerb};
+use super::commands::{AskedOfRun, Command, NewSession, RunVerb, TAKEOVER_TIME_MAX};
 use super::explain::explained;
 use super::node::Node;
 use super::principal::This;
@@ -44,9 +43,6 @@ use cis_core::scheduler::Machine;
 use cis_host::hub::Reach;
 use cis_local::now_ms;
 use cis_store::Reader;
-
-/// A takeover that was not read back from its room after so long may come later, or not.
-const TAKEOVER_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// A decision's reason stands in an event for ever.
 const REASON_BYTES_MAX: usize = 16 * 1024;

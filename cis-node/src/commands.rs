@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -34,6 +35,9 @@ use cis_core::policy::{Permit, Principal, act};
 use cis_core::term_size::TermSize;
 use cis_host::hub::{HubError, Sighting};
 use cis_store::{TaskSeed, Unsynced};
+
+/// A takeover that was not read back from its room after so long may come later, or not.
+pub(super) const TAKEOVER_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// Where an answer goes once what it says is durable.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Problem>>;

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::harness::Cis;
 use crate::harness::pair::pair;
-use crate::harness::proxy::Proxy;
+use crate::harness::proxy::{Fault, Proxy};
 use crate::harness::room::Room;
 use crate::harness::synapse::{Synapse, User};
 use crate::harness::{
@@ -177,6 +177,42 @@ pub fn takes_over(heir: &Cis, run: &str) {
         (shown.code == Some(0) && heir.show(run)["run"]["node"] == did(heir)).then_some(())
     };
     eventually_or(SLOW, taken, || format!("it does not take the run over: {}", heir.status()));
+}
+
+/// The coordinator writes more while the takeover is on its way. The takeover names an entry that is not the newest one by then, and does not count.
+#[test]
+fn a_person_moves_a_run_whose_coordinator_writes_at_the_same_moment() {
+    let synapse = Synapse::shared();
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    let _worker = member(&synapse, &room, &ann, &cis, ("builder", "worker", "execute"));
+    let (proxy, what) = (Proxy::before(synapse.url()), ("second", "coordinator", "coordinate"));
+    let (second, _) = member_behind(&proxy, &synapse, &room, &ann, &cis, what);
+    let work = cis.work();
+    let waits =
+        |file: &str| format!("script = 'until [ -e {}/{file} ]; do sleep 0.05; done'", work.display());
+    let run = execute(
+        &cis,
+        &room,
+        &format!(
+            "version = 1\n[dag]\nid = \"two\"\n[[tasks]]\nid = \"a\"\ntty = false\n{}\n\
+             [[tasks]]\nid = \"b\"\nneeds = [\"a\"]\ntty = false\n{}\n",
+            waits("go-a"),
+            waits("go-b")
+        ),
+    );
+    reads_that_it_runs(&second, &run, "a");
+    let writes = ["PUT", "/send/cis.dag.run.journal"];
+    let held = proxy.fault(&writes, Fault::Held, usize::MAX);
+    let takeover = second.spawn(["dag", "takeover", &run, "--force"]);
+    proxy.wait(&writes, 1);
+    std::fs::write(work.join("go-a"), "").unwrap();
+    reads_that_it_runs(&second, &run, "b");
+    drop(held);
+    takeover.wait().expect(0);
+    assert_eq!(second.show(&run)["run"]["node"], did(&second));
+    std::fs::write(work.join("go-b"), "").unwrap();
+    second.wait_run(&run, "succeeded");
 }
 
 /// Waits until a node has read that a run of another one succeeded.

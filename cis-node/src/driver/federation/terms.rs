@@ -9,7 +9,7 @@ use super::super::Driver;
 use super::Room;
 use super::directories::remove_if_empty;
 use crate::account::boot_ms;
-use crate::commands::{Head, Reply};
+use crate::commands::{Head, Reply, TAKEOVER_TIME_MAX};
 use crate::restore;
 use crate::room_waker::{ChosenBy, Claim};
 use crate::wrong::Wrong;
@@ -45,6 +45,8 @@ pub(super) struct Terms {
     alive_at: BootMs,
     /// Takeovers that this node wrote: after which entry, and when. Written again, such an entry is the same one.
     claimed: BTreeMap<RunId, (Position, ChosenBy, TimestampMs)>,
+    /// Takeovers that a person waits for, by the order of the timeline: which term they begin, and until when.
+    asked_for: BTreeMap<RunId, (Epoch, BootMs)>,
     /// What was read while nothing could be written here.
     put_off: Vec<Head>,
 }
@@ -67,6 +69,7 @@ impl Terms {
             is_deaf: true,
             alive_at: 0,
             claimed: BTreeMap::new(),
+            asked_for: BTreeMap::new(),
             put_off: Vec::new(),
         }
     }
@@ -163,7 +166,16 @@ impl Terms {
     fn forget(&mut self, run: RunId) {
         self.suspicion.forget(run);
         self.claimed.remove(&run);
+        self.asked_for.remove(&run);
         self.heads.remove(&run);
+    }
+
+    /// The term of a takeover that a person waits for, if the coordinator wrote more after the entry that the takeover names: it does not
+    /// count then.
+    fn outrun(&self, run: RunId, now: BootMs) -> Option<Epoch> {
+        let (head, (claimed, ..)) = (self.heads.get(&run)?, self.claimed.get(&run)?);
+        let (epoch, _) = self.asked_for.get(&run).filter(|(_, until)| *until > now)?;
+        (head.at.epoch + 1 == *epoch && head.at != *claimed).then_some(*epoch)
     }
 
     /// When another coordinator gave its newest sign of life.
@@ -319,6 +331,10 @@ impl Driver {
             let of = self.federation.room(&room);
             let has_timelines = of.voters.decide() || of.terms.is_far(run);
             let chosen_by = if has_timelines { ChosenBy::Person } else { ChosenBy::Timeline };
+            if !has_timelines {
+                let patience = BootMs::try_from(TAKEOVER_TIME_MAX.as_millis()).unwrap_or(BootMs::MAX);
+                of.terms.asked_for.insert(run, (epoch, boot_ms().saturating_add(patience)));
+            }
             self.claim(&room, run, (epoch, chosen_by), now)
         });
         let _ = reply.send(if claimed {
@@ -436,6 +452,9 @@ impl Driver {
                 room.terms.suspicion.reads(run, head.extent, boot);
                 room.terms.suspicion.wants(run, head.is_wanted);
                 room.terms.heads.insert(run, head);
+                if let Some(epoch) = room.terms.outrun(run, boot) {
+                    self.claim(name, run, (epoch, ChosenBy::Timeline), now);
+                }
             } else {
                 room.terms.forget(run);
                 if room.voters.decide() {
