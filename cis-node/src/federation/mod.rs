@@ -51,6 +51,9 @@ const UNTRUSTED_MAX: usize = 50;
 /// So many of them are known.
 const TWINS_MAX: usize = 100;
 
+/// So many messages wait until it is known who may say them; what comes after them is dropped, and repeated by the protocol.
+const EARLY_MAX: usize = 1024;
+
 /// So many wishes wait for the homeserver here; what comes after them is dropped, and repeated by the protocol.
 const LATE_MAX: usize = 4096;
 
@@ -65,6 +68,8 @@ struct Task {
     wishes: mpsc::Receiver<Wish>,
     /// Those that came while no homeserver was there for them.
     late: VecDeque<Wish>,
+    /// Messages of nodes that are perhaps members of a room: what its owners said was not read yet.
+    early: Vec<Letter>,
     /// As they were named.
     named: BTreeSet<String>,
     /// Their ids.
@@ -99,6 +104,7 @@ pub(crate) fn start(node: Arc<Node>, end: LinkEnd) {
         node,
         wishes: end.0,
         late: VecDeque::new(),
+        early: Vec::new(),
         named: BTreeSet::new(),
         rooms: BTreeSet::new(),
         devices: BTreeMap::new(),
@@ -210,7 +216,10 @@ impl Task {
                     return Ok(());
                 }
                 Ok(()) = trust.changed() => self.others_changed(&carrier).await?,
-                Ok(()) = members.changed() => self.others_changed(&carrier).await?,
+                Ok(()) = members.changed() => {
+                    self.others_changed(&carrier).await?;
+                    std::mem::take(&mut self.early).into_iter().for_each(|letter| self.hear(letter));
+                }
                 heard = carrier.hear() => {
                     let heard = heard?;
                     backoff.reset();
@@ -368,6 +377,10 @@ impl Task {
             if (is_found || has_begun) && *envelope.did() != self.node.did {
                 self.to_greet.insert((room.to_owned(), envelope.did().clone()));
             }
+            if has_begun && !is_found {
+                // Nor does it know what this node offers.
+                self.node.driver.tell(Command::NodeFound);
+            }
         }
     }
 
@@ -414,6 +427,12 @@ impl Task {
         let carrier = Carrier { room, type_name: &message.kind, sender: Some(&message.sender) };
         let envelope = match verify(&content, carrier, |did| self.node.members.standing(room, did)) {
             Ok(envelope) if envelope.standing().is_obeyed() => envelope,
+            Ok(_) | Err(Refused::UnknownKey(_)) if !self.node.members.is_settled(room) => {
+                if self.early.len() < EARLY_MAX {
+                    self.early.push(message);
+                }
+                return;
+            }
             Ok(envelope) => return self.disregard(envelope.did().clone(), &content, carrier),
             Err(Refused::UnknownKey(did) | Refused::Revoked(did)) => {
                 return self.disregard(did, &content, carrier);

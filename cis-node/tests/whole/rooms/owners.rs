@@ -108,6 +108,35 @@ fn an_owner_lets_nodes_into_its_room_and_revokes_them() {
     });
 }
 
+/// It forgets that whenever it ends, and knows nobody before it has read what the owners said.
+#[test]
+fn a_coordinator_that_starts_again_is_told_at_once_what_the_members_of_its_room_offer() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let server = Server::default();
+        let room = server.room("shared", CIS, &[ANN]);
+        server.invite(&room, BOB);
+        let home = scratch.path().join("c");
+        let owner = member(&home, (&server, &room), CIS, "coordinator").await;
+        let worker = member(&scratch.path().join("w"), (&server, &room), BOB, "worker").await;
+        let_in(&owner, &worker, &room, Right::Execute).await;
+        listed(&owner, &worker.did, |node| node.slots == SLOTS).await;
+        let starts = Box::pin(async {
+            let mut owner = owner;
+            for _ in 0..5 {
+                owner.stop().await;
+                owner = member(&home, (&server, &room), CIS, "coordinator").await;
+                listed(&owner, &worker.did, |node| node.slots == SLOTS).await;
+            }
+            owner
+        });
+        // By itself, the worker says it every 20 s.
+        let owner = tokio::time::timeout(Duration::from_secs(60), starts).await.expect("it is told at once");
+        worker.stop().await;
+        owner.stop().await;
+    });
+}
+
 #[test]
 fn a_node_obeys_the_owners_whose_join_code_it_took_and_refuses_others() {
     on_a_runtime(async {
