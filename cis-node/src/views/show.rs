@@ -58,6 +58,8 @@ pub(super) async fn show(node: Arc<Node>, end: TheirEnd, mut view: Registered, f
     };
     let mut pipe = Pipe::new(view.id, Role::Session { life, pace }, boot_ms());
     pipe.handle(first, boot_ms());
+    let (mut members, mut trust) = (node.members.subscribe(), node.shared.trust.subscribe());
+    trust.mark_unchanged();
     // A node that ends by itself does not while somebody looks.
     let _looks = Viewer::new(Arc::clone(&node.shared), node.driver.clone());
     let mut source = node.source(&end, view.id, &open).await.unwrap_or_else(refused);
@@ -124,6 +126,9 @@ pub(super) async fn show(node: Arc<Node>, end: TheirEnd, mut view: Registered, f
                     }
                 }
             }
+            // Also a view in which nothing happens ends with the right to it.
+            Ok(()) = members.changed() => looked_at = looked_at.saturating_sub(LOOK_MS),
+            Ok(()) = trust.changed() => looked_at = looked_at.saturating_sub(LOOK_MS),
             () = until(timeout) => {}
         }
     }
