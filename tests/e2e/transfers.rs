@@ -266,15 +266,18 @@ fn logs_are_read_after_their_node_has_gone_unless_they_are_to_stay_there() {
     let there = guest.ok(["dag", "logs", "kept", "--run", &run]);
     assert!(there.contains("stays"), "{there}");
     builder.ok(["node", "stop"]);
-    for node in [&cis, &guest] {
+    // The node that has gone is asked for these, and waited for: by all of them at the same time.
+    let asked = [&cis, &guest]
+        .map(|node| ["long", "kept"].map(|task| node.spawn(["dag", "logs", task, "--run", &run])));
+    for (node, [long, kept]) in [&cis, &guest].into_iter().zip(asked) {
         let log = |task: &str| node.run(["dag", "logs", task, "--run", &run]);
         assert_eq!(log("short").expect(0).stdout, "in \x1b[1mbold\x1b[0m\r\n");
         assert_eq!(node.ok(["dag", "logs", "short", "--run", &run, "--plain"]), "in bold\n");
         assert_eq!(log("failed").expect(0).stdout, "why\n");
-        let long = log("long").expect(0).stdout;
+        let long = long.wait().expect(0).stdout;
         assert!(long.starts_with("1000000\n1000001\n") && long.ends_with("1899999\n1900000\n"));
         assert!(long.contains("only the node that ran the task has them"));
-        let kept = log("kept");
+        let kept = kept.wait();
         assert!(kept.code != Some(0) && kept.stderr.contains("no answer from builder"), "{kept:?}");
     }
     let file = cis.work().join("run.jsonl").display().to_string();
