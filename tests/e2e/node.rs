@@ -229,8 +229,9 @@ fn a_node_that_does_not_answer_is_said_and_stopped_and_its_sessions_go_on() {
     let node = cis.node_pid().unwrap();
     // Whoever connects is queued by the kernel; nobody answers.
     signal(node, Signal::STOP);
-    for verb in [&["node", "status"][..], &["status"]] {
-        let out = cis.run(verb).expect(3);
+    // Both wait for it at the same time.
+    let asked = [&["node", "status"][..], &["status"]].map(|verb| cis.spawn(verb));
+    for out in asked.map(|verb| verb.wait().expect(3)) {
         assert!(out.stderr.contains("does not answer within 5 s"), "{}", out.stderr);
         assert!(out.stderr.contains("cis node stop"), "{}", out.stderr);
     }

@@ -223,11 +223,12 @@ fn a_node_that_does_not_listen_is_reported_and_can_be_stopped() {
     signal(node, Signal::STOP);
     fs::remove_dir_all(runtime_dir(&cis)).unwrap();
     let pid = format!("pid {node}");
-    let status = cis.run(["node", "status"]).expect(3).stderr;
+    // All wait for it at the same time.
+    let asked = [&["node", "status"][..], &["doctor"], &["dag", "list"]].map(|verb| cis.spawn(verb));
+    let [status, doctor, refused] = asked.map(|verb| verb.wait().expect(3));
+    let (status, doctor, refused) = (status.stderr, doctor.stdout, refused.stderr);
     assert!(status.contains(&pid) && status.contains("cis node stop"), "{status}");
-    let doctor = cis.run(["doctor"]).expect(3).stdout;
     assert!(doctor.contains(&pid), "{doctor}");
-    let refused = cis.run(["dag", "list"]).expect(3).stderr;
     assert!(refused.contains(&pid), "{refused}");
     cis.ok(["node", "stop"]);
     assert!(!is_alive(node));
