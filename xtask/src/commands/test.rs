@@ -57,7 +57,7 @@ fn nextest(extra: &[String]) -> std::process::Command {
     // Tests wait a good part of their time: for programs, timers and a homeserver.
     if std::env::var_os(TEST_THREADS).is_none() {
         let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        command.env(TEST_THREADS, (2 * processors).to_string());
+        command.env(TEST_THREADS, (3 * processors).to_string());
     }
     command.args(extra);
     command
