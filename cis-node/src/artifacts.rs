@@ -22,7 +22,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use super::files::{
-    FilesError, Found, Globs, KnownFiles, Limits, STAGING, Stop, Tree, check_still_matched, find, pieces,
+    FilesError, Found, Globs, KnownFiles, Limits, STAGING, Stop, Tree, find, pieces, search_until_stable,
 };
 use super::upload_ahead::UploadAhead;
 use cis_core::event::{ArtifactRecord, FileReaders};
@@ -88,18 +88,27 @@ fn collect_with(
     how: &Collecting<'_>,
     stop: &Stop,
 ) -> Result<Vec<ArtifactRecord>, FilesError> {
-    let tree = Tree::open(cwd).map_err(|source| FilesError::Read { path: cwd.to_owned(), source })?;
     let globs = Globs::new(globs)?;
     let limits = Limits { found_max: FILES_MAX, seen_max: SEEN_MAX };
-    let found = find(&tree, &globs, false, limits, stop)?;
-    check_names(found.iter().filter_map(|found| found.path.to_str()), how.redactor)?;
-    keep_found(tree, &globs, &found, how, stop)
+    collect_found(cwd, how, stop, |tree| find(tree, &globs, false, limits, stop))
 }
 
-/// Keeps the files of a search. One that vanished since is left out, as if the search had come later.
-fn keep_found(
+/// Keeps the files that `search` finds. It is called again if one of them vanished before it was read.
+fn collect_found(
+    cwd: &Path,
+    how: &Collecting<'_>,
+    stop: &Stop,
+    mut search: impl FnMut(&Tree) -> Result<Vec<Found>, FilesError>,
+) -> Result<Vec<ArtifactRecord>, FilesError> {
+    search_until_stable(cwd, |tree| {
+        let found = search(&tree)?;
+        check_names(found.iter().filter_map(|found| found.path.to_str()), how.redactor)?;
+        keep(tree, &found, how, stop)
+    })
+}
+
+fn keep(
     mut tree: Tree,
-    globs: &Globs,
     all: &[Found],
     how: &Collecting<'_>,
     stop: &Stop,
@@ -112,10 +121,7 @@ fn keep_found(
             Some(path) => path.to_owned(),
             None => return Err(FilesError::NotUtf8 { path: full }),
         };
-        let file = match tree.file(&found.path) {
-            Err(error) if error.is_gone() => continue,
-            file => file?,
-        };
+        let file = tree.file(&found.path)?;
         let metadata = file.metadata().map_err(|source| FilesError::Read { path: full.clone(), source })?;
         // Its size may change while it is read.
         if total + metadata.len() > bytes_max {
@@ -156,9 +162,6 @@ fn keep_found(
             known.note(&metadata, &after, &blob);
         }
         kept.push(ArtifactRecord { path, blob, size: read, executable, readers });
-    }
-    if kept.len() < all.len() {
-        check_still_matched(globs, kept.iter().map(|record| Path::new(&record.path)), tree.path())?;
     }
     Ok(kept)
 }

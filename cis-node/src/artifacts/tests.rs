@@ -53,24 +53,58 @@ impl Place {
     }
 }
 
-#[test]
-fn a_file_that_vanishes_after_the_search_is_left_out_unless_its_glob_has_no_other() {
-    let place = Place::new();
-    let (gone, redactor, stop) = (place.write("out/a", "1"), Redactor::default(), Stop::default());
-    place.write("out/b", "2");
+/// The names of the files that are kept if `meanwhile` happens after each search.
+fn kept_if(place: &Place, glob: &str, mut meanwhile: impl FnMut()) -> Result<Vec<String>, FilesError> {
+    let (redactor, stop) = (Redactor::default(), Stop::default());
     let how = Collecting { blobs: &place.blobs, known: None, ahead: None, redactor: &redactor, bytes_max: 9 };
-    let search = |glob: &str| {
-        let (tree, globs) = (Tree::open(&place.cwd()).unwrap(), Globs::new(&[glob.to_owned()]).unwrap());
-        let limits = Limits { found_max: FILES_MAX, seen_max: SEEN_MAX };
-        let found = find(&tree, &globs, false, limits, &stop).unwrap();
-        (tree, globs, found)
+    let globs = Globs::new(&[glob.to_owned()]).unwrap();
+    let limits = Limits { found_max: FILES_MAX, seen_max: SEEN_MAX };
+    let kept = collect_found(&place.cwd(), &how, &stop, |tree| {
+        let found = find(tree, &globs, false, limits, &stop);
+        meanwhile();
+        found
+    });
+    Ok(kept?.into_iter().map(|file| file.path).collect())
+}
+
+#[test]
+fn a_file_that_is_renamed_after_the_search_is_kept_under_its_new_name() {
+    let place = Place::new();
+    place.write("out/a", "1");
+    let part = place.write("out/z.part", "2");
+    let kept = kept_if(&place, "out/*", || {
+        let _ = fs::rename(&part, place.cwd().join("out/b"));
+    });
+    assert_eq!(kept.unwrap(), ["out/a", "out/b"]);
+}
+
+#[test]
+fn a_file_that_is_removed_after_the_search_is_left_out_unless_its_glob_has_no_other() {
+    let place = Place::new();
+    let files = ["out/a", "out/b"].map(|name| place.write(name, "1"));
+    let kept_without = |glob: &str, gone: &Path| {
+        kept_if(&place, glob, || {
+            let _ = fs::remove_file(gone);
+        })
     };
-    let (all, one) = (search("out/*"), search("out/a"));
-    fs::remove_file(gone).unwrap();
-    let kept = keep_found(all.0, &all.1, &all.2, &how, &stop).unwrap();
-    assert_eq!(kept.iter().map(|file| &*file.path).collect::<Vec<_>>(), ["out/b"]);
-    let refused = keep_found(one.0, &one.1, &one.2, &how, &stop).unwrap_err();
+    assert_eq!(kept_without("out/*", &files[0]).unwrap(), ["out/b"]);
+    let refused = kept_without("out/b", &files[1]).unwrap_err();
     assert!(matches!(refused, FilesError::Nothing { .. }), "{refused}");
+}
+
+#[test]
+fn files_that_keep_changing_are_not_kept() {
+    let place = Place::new();
+    place.write("out/b0", "1");
+    let mut searches = 0;
+    let refused = kept_if(&place, "out/*", || {
+        let [from, to] = [searches, searches + 1].map(|n| place.cwd().join(format!("out/b{n}")));
+        fs::rename(from, to).unwrap();
+        searches += 1;
+    });
+    let refused = refused.unwrap_err();
+    assert!(refused.to_string().contains("keep changing"), "{refused}");
+    assert_eq!(searches, 3);
 }
 
 #[test]

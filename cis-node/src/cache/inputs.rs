@@ -12,7 +12,7 @@ use std::path::Path;
 use rustix::fs::{OFlags, readlinkat};
 use rustix::io::Errno;
 
-use crate::files::{FilesError, Found, Globs, Kind, Limits, Stop, Tree, check_still_matched, find, split};
+use crate::files::{FilesError, Found, Globs, Kind, Limits, Stop, Tree, find, search_until_stable, split};
 
 const LIMITS: Limits = Limits { found_max: 500_000, seen_max: 2_000_000 };
 
@@ -31,37 +31,26 @@ pub(super) enum Input<'a> {
     Link(&'a [u8]),
 }
 
-/// Gets the name below the directory, and the full path. If a link vanished meanwhile, it must fail before it has taken anything.
+/// Gets the name below the directory, and the full path.
 type Take<'a> = dyn FnMut(&Path, &Path, Input<'_>) -> Result<(), FilesError> + 'a;
 
-/// The files and links that the globs match.
-pub(super) struct Inputs {
-    tree: Tree,
-    globs: Globs,
-    found: Vec<Found>,
-}
-
-impl Inputs {
-    pub(super) fn find(cwd: &Path, globs: &[String], stop: &Stop) -> Result<Self, FilesError> {
-        let tree = Tree::open(cwd).map_err(|source| FilesError::Read { path: cwd.to_owned(), source })?;
-        let globs = Globs::new(globs)?;
+/// Reads the files and links below `cwd` that the globs match. `begin` gets how many there are; a link counts once, whatever it leads to. What it
+/// returns is given to `take` with each of them. If one vanishes meanwhile, both begin anew ([`search_until_stable`]).
+pub(super) fn read_inputs<T>(
+    cwd: &Path,
+    globs: &[String],
+    stop: &Stop,
+    begin: impl Fn(usize) -> T,
+    mut take: impl FnMut(&mut T, &Path, &Path, Input<'_>) -> Result<(), FilesError>,
+) -> Result<T, FilesError> {
+    let globs = Globs::new(globs)?;
+    search_until_stable(cwd, |tree| {
         let found = find(&tree, &globs, true, LIMITS, stop)?;
-        Ok(Self { tree, globs, found })
-    }
-
-    /// Gives each of them to `take`, and returns how many the globs match. A link counts once, whatever it leads to. What vanished since the
-    /// search is not among them, as if the search had come later.
-    pub(super) fn visit(self, stop: &Stop, take: &mut Take<'_>) -> Result<usize, FilesError> {
-        let Self { tree, globs, found } = self;
-        let dir = tree.path().to_owned();
-        let gone = Visit { seen: HashSet::new(), depth: 0, stop, take }.all(tree, &found, Path::new(""))?;
-        if !gone.is_empty() {
-            // Both are in the order of their paths.
-            let left = found.iter().filter(|one| gone.binary_search(one).is_err());
-            check_still_matched(&globs, left.map(|one| one.path.as_path()), &dir)?;
-        }
-        Ok(found.len() - gone.len())
-    }
+        let mut made = begin(found.len());
+        let mut take = |name: &Path, full: &Path, input: Input<'_>| take(&mut made, name, full, input);
+        Visit { seen: HashSet::new(), depth: 0, stop, take: &mut take }.all(tree, &found, Path::new(""))?;
+        Ok(made)
+    })
 }
 
 struct Visit<'a, 'b> {
@@ -74,39 +63,23 @@ struct Visit<'a, 'b> {
 }
 
 impl Visit<'_, '_> {
-    /// What was found below a directory that has this name. Returns which of it vanished meanwhile.
-    fn all<'f>(
-        &mut self,
-        mut tree: Tree,
-        found: &'f [Found],
-        name: &Path,
-    ) -> Result<Vec<&'f Found>, FilesError> {
-        let mut gone = Vec::new();
-        for one in found {
-            let Found { path, kind } = one;
+    /// What was found below a directory that has this name.
+    fn all(&mut self, mut tree: Tree, found: &[Found], name: &Path) -> Result<(), FilesError> {
+        for Found { path, kind } in found {
             self.stop.check()?;
             let (full, name) = (tree.path().join(path), name.join(path));
             match kind {
-                Kind::File => match tree.file(path) {
-                    Ok(file) => (self.take)(&name, &full, Input::File(&file))?,
-                    Err(error) if error.is_gone() => gone.push(one),
-                    Err(error) => return Err(error),
-                },
+                Kind::File => (self.take)(&name, &full, Input::File(&tree.file(path)?))?,
                 Kind::Link => {
                     let (parent, last) = split(path);
                     let target = tree.dir(parent).and_then(|dir| Ok(readlinkat(dir, last, Vec::new())?));
-                    let taken = target
-                        .map_err(|source| FilesError::Read { path: full.clone(), source })
-                        .and_then(|target| (self.take)(&name, &full, Input::Link(target.to_bytes())));
-                    match taken {
-                        Ok(()) => self.follow(&name, &full)?,
-                        Err(error) if error.is_gone() => gone.push(one),
-                        Err(error) => return Err(error),
-                    }
+                    let target = target.map_err(|source| FilesError::Read { path: full.clone(), source })?;
+                    (self.take)(&name, &full, Input::Link(target.to_bytes()))?;
+                    self.follow(&name, &full)?;
                 }
             }
         }
-        Ok(gone)
+        Ok(())
     }
 
     /// What a link leads to. The task runs as the same user: what cannot be read here, it cannot read either.
@@ -132,7 +105,7 @@ impl Visit<'_, '_> {
             found => found,
         };
         self.depth += 1;
-        let visited = found.and_then(|found| self.all(tree, &found, name).map(drop)).map_err(behind_link);
+        let visited = found.and_then(|found| self.all(tree, &found, name)).map_err(behind_link);
         self.depth -= 1;
         visited
     }
@@ -177,4 +150,85 @@ fn behind_link(error: FilesError) -> FilesError {
 /// The bytes of a name.
 pub(super) fn bytes_of(name: &Path) -> &[u8] {
     name.as_os_str().as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// How many inputs there are below a directory, and what is read, if `meanwhile` happens after each of them.
+    fn read(
+        dir: &Path,
+        glob: &str,
+        mut meanwhile: impl FnMut(&Path),
+    ) -> Result<(usize, Vec<PathBuf>), FilesError> {
+        let begin = |count: usize| (count, Vec::new());
+        read_inputs(dir, &[glob.to_owned()], &Stop::default(), begin, |(_, names), name, _, _| {
+            names.push(name.to_owned());
+            meanwhile(name);
+            Ok(())
+        })
+    }
+
+    fn place(names: &[&str]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("in")).unwrap();
+        names.iter().for_each(|name| fs::write(dir.path().join(name), "1").unwrap());
+        dir
+    }
+
+    fn paths(names: &[&str]) -> Vec<PathBuf> {
+        names.iter().map(PathBuf::from).collect()
+    }
+
+    #[test]
+    fn what_is_renamed_while_inputs_are_read_is_read_under_its_new_name() {
+        let (dir, outside) = (place(&["in/a", "in/z.part"]), place(&["in/a", "in/z.part"]));
+        let finish = |place: &Path, after: &Path| {
+            if after.ends_with("a") {
+                let _ = fs::rename(place.join("in/z.part"), place.join("in/b"));
+            }
+        };
+        let seen = read(dir.path(), "in/**", |name| finish(dir.path(), name)).unwrap();
+        assert_eq!(seen, (2, paths(&["in/a", "in/b"])));
+        symlink(outside.path().join("in"), dir.path().join("in/link")).unwrap();
+        let seen = read(dir.path(), "in/link", |name| finish(outside.path(), name)).unwrap();
+        assert_eq!(seen, (1, paths(&["in/link", "in/link/a", "in/link/b"])), "behind a link");
+    }
+
+    #[test]
+    fn what_is_removed_while_inputs_are_read_is_none() {
+        let dir = place(&["in/a", "in/b", "in/c"]);
+        fs::create_dir(dir.path().join("in/dir")).unwrap();
+        fs::write(dir.path().join("in/dir/d"), "1").unwrap();
+        symlink("nowhere", dir.path().join("in/link")).unwrap();
+        let seen = read(dir.path(), "in/**", |_| {
+            let _ = fs::remove_file(dir.path().join("in/b"));
+            let _ = fs::remove_file(dir.path().join("in/link"));
+            let _ = fs::remove_dir_all(dir.path().join("in/dir"));
+        });
+        assert_eq!(seen.unwrap(), (2, paths(&["in/a", "in/c"])));
+        let refused = read(dir.path(), "in/*", |_| {
+            let _ = fs::remove_dir_all(dir.path().join("in"));
+        });
+        assert!(matches!(refused, Err(FilesError::Nothing { .. })), "{refused:?}");
+    }
+
+    #[test]
+    fn inputs_that_keep_changing_are_an_error() {
+        let dir = place(&["in/a", "in/b0"]);
+        let mut renames = 0;
+        let refused = read(dir.path(), "in/**", |_| {
+            let [from, to] = [renames, renames + 1].map(|n| dir.path().join(format!("in/b{n}")));
+            fs::rename(from, to).unwrap();
+            renames += 1;
+        });
+        let refused = refused.unwrap_err();
+        assert!(refused.to_string().contains("keep changing"), "{refused}");
+        assert!(matches!(&refused, FilesError::Changing { path } if path.ends_with("in/b2")), "{refused}");
+        assert_eq!(renames, 3);
+    }
 }

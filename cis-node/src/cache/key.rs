@@ -7,7 +7,7 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use super::inputs::{Input, Inputs, bytes_of};
+use super::inputs::{Input, bytes_of, read_inputs};
 use super::noted::{NotedKey, Stamps};
 use crate::files::{FilesError, Globs, Stop, pieces};
 use cis_core::api::{CacheUse, Program, TaskSpec};
@@ -42,7 +42,10 @@ impl Parts {
     }
 
     pub(super) fn add(&mut self, name: &str, bytes: &[u8]) {
-        write_part(name, bytes, &mut |piece| self.0.update(piece));
+        self.0.update((name.len() as u64).to_le_bytes());
+        self.0.update(name.as_bytes());
+        self.0.update((bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
     }
 
     pub(super) fn count(&mut self, name: &str, count: usize) {
@@ -52,14 +55,6 @@ impl Parts {
     /// The key, as hexadecimal digits.
     pub(super) fn hash(self) -> String {
         hex::encode(self.0.finalize())
-    }
-}
-
-/// Writes a part: its name and its bytes, each after its length.
-fn write_part(name: &str, bytes: &[u8], write: &mut dyn FnMut(&[u8])) {
-    for field in [name.as_bytes(), bytes] {
-        write(&(field.len() as u64).to_le_bytes());
-        write(field);
     }
 }
 
@@ -173,48 +168,30 @@ impl Recipe {
     ) -> Result<NotedKey, FilesError> {
         let mut parts = self.0.clone();
         parts.count("inputs", inputs.len());
-        let stamps = if inputs.is_empty() {
-            Stamps::default()
-        } else {
-            add_inputs(Inputs::find(cwd, inputs, stop)?, artifacts, &mut parts, stop)?
+        if inputs.is_empty() {
+            return Ok(NotedKey::new(parts.hash(), Stamps::default()));
+        }
+        let begin = |count: usize| {
+            let mut parts = parts.clone();
+            parts.count("files", count);
+            (parts, Stamps::default())
         };
+        let (parts, stamps) = read_inputs(cwd, inputs, stop, begin, |(parts, stamps), name, full, input| {
+            parts.add("path", bytes_of(name));
+            if artifacts.matching(name).is_empty() {
+                stamps.add(name, full, &input)?;
+            }
+            match input {
+                Input::Link(target) => parts.add("link", target),
+                Input::File(file) => content(file, full, parts, stop)?,
+            }
+            Ok(())
+        })?;
         Ok(NotedKey::new(parts.hash(), stamps))
     }
 }
 
-/// Adds how many input files there are, and each of them. Returns their stamps.
-fn add_inputs(
-    inputs: Inputs,
-    artifacts: &Globs,
-    parts: &mut Parts,
-    stop: &Stop,
-) -> Result<Stamps, FilesError> {
-    // Their number comes first in the key, and is known when all of them were opened.
-    let (mut stamps, mut files) = (Stamps::default(), Vec::new());
-    let count = inputs.visit(stop, &mut |name, full, input| {
-        if artifacts.matching(name).is_empty() {
-            stamps.add(name, full, &input)?;
-        }
-        let mut add = |part: &str, bytes: &[u8]| {
-            write_part(part, bytes, &mut |piece| files.extend_from_slice(piece));
-        };
-        add("path", bytes_of(name));
-        match input {
-            Input::Link(target) => add("link", target),
-            Input::File(file) => {
-                let (kind, hash) = content(file, full, stop)?;
-                add(kind, &hash);
-            }
-        }
-        Ok(())
-    })?;
-    parts.count("files", count);
-    parts.0.update(&files);
-    Ok(stamps)
-}
-
-/// What kind of file it is, and the hash of its content.
-fn content(file: &File, full: &Path, stop: &Stop) -> Result<(&'static str, [u8; 32]), FilesError> {
+fn content(file: &File, full: &Path, parts: &mut Parts, stop: &Stop) -> Result<(), FilesError> {
     let unreadable = |source| FilesError::Read { path: full.to_owned(), source };
     let meta = file.metadata().map_err(unreadable)?;
     let mut content = Sha256::new();
@@ -223,7 +200,8 @@ fn content(file: &File, full: &Path, stop: &Stop) -> Result<(&'static str, [u8; 
         Ok(())
     })?;
     let name = if meta.permissions().mode() & 0o111 != 0 { "program" } else { "file" };
-    Ok((name, content.finalize().into()))
+    parts.add(name, &content.finalize());
+    Ok(())
 }
 
 #[cfg(test)]

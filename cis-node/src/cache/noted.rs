@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::inputs::{Input, Inputs, bytes_of};
+use super::inputs::{Input, bytes_of, read_inputs};
 use crate::files::{FilesError, Stop, stamp_of};
 use crate::small_file::{self, Links};
 
@@ -136,8 +136,8 @@ impl NotedKey {
         if self.files.0.is_empty() {
             return Ok(None);
         }
-        let (mut left, mut written) = (self.files.0.clone(), None);
-        Inputs::find(cwd, inputs, stop)?.visit(stop, &mut |name, full, input| {
+        let begin = |_: usize| (self.files.0.clone(), None::<Change>);
+        let (left, written) = read_inputs(cwd, inputs, stop, begin, |(left, written), name, full, input| {
             let (short, stamp) = stamped(name, full, &input)?;
             if left.remove(&short).is_some_and(|before| before != stamp) {
                 written.get_or_insert_with(|| Change::Written(name.to_owned()));

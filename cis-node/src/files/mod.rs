@@ -23,13 +23,16 @@ pub(super) use glob::Globs;
 pub(super) use known::{KnownFiles, stamp_of};
 pub(super) use place::{Staged, Staging, fits};
 pub(super) use tree::{Tree, split};
-pub(super) use walk::{Found, Kind, Limits, check_still_matched, find};
+pub(super) use walk::{Found, Kind, Limits, find};
 
 /// Directories in which files wait for their places begin so; no search looks into them.
 pub(super) const STAGING: &str = ".cis-restore-";
 
 /// Read at a time, bytes.
 pub(super) const PIECE_BYTES: usize = 256 << 10;
+
+/// Maximum number of searches for files that are renamed or removed before they are read.
+const SEARCHES_MAX: usize = 3;
 
 /// Tells work on another thread, or what waits, to end early.
 #[derive(Debug, Clone, Default)]
@@ -83,6 +86,11 @@ pub(super) enum FilesError {
     Read { path: PathBuf, source: io::Error },
     #[error("what {} links to cannot be read: {source}", path.display())]
     BehindLink { path: PathBuf, source: io::Error },
+    #[error(
+        "files keep changing while they are read: in each of {} searches one was renamed or removed after it was found, at last {}",
+        SEARCHES_MAX, path.display()
+    )]
+    Changing { path: PathBuf },
     #[error("{} is not a regular file any more", path.display())]
     NotRegular { path: PathBuf },
     #[error("the name {} is not UTF-8: rename the file", path.display())]
@@ -100,11 +108,6 @@ pub(super) enum FilesError {
 }
 
 impl FilesError {
-    /// Whether a file that was found is not there any more.
-    pub(super) fn is_gone(&self) -> bool {
-        matches!(self, Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound)
-    }
-
     /// Whether the machine is short of something, or broken: it is no matter of the files.
     pub(super) fn is_shortage(&self) -> bool {
         match self {
@@ -125,6 +128,30 @@ impl FilesError {
                 matches!(Errno::from_io_error(source), Some(Errno::MFILE | Errno::NFILE))
             }
             _ => false,
+        }
+    }
+}
+
+/// Calls `work`, which searches files below a directory and reads them, until no file vanishes in between. A file that is renamed then has a new
+/// name that the search did not find.
+///
+/// # Errors
+/// Those of `work`; the directory cannot be opened; a file vanished in each of [`SEARCHES_MAX`] searches.
+pub(super) fn search_until_stable<T>(
+    dir: &Path,
+    mut work: impl FnMut(Tree) -> Result<T, FilesError>,
+) -> Result<T, FilesError> {
+    let mut searches = 1;
+    loop {
+        let tree = Tree::open(dir).map_err(|source| FilesError::Read { path: dir.to_owned(), source })?;
+        match work(tree) {
+            Err(FilesError::Read { path, source }) if source.kind() == io::ErrorKind::NotFound => {
+                if searches == SEARCHES_MAX {
+                    return Err(FilesError::Changing { path });
+                }
+                searches += 1;
+            }
+            done => return done,
         }
     }
 }

@@ -50,7 +50,8 @@ struct Tally {
 /// Files and links below `tree` that a glob matches, each once, sorted by path.
 ///
 /// # Errors
-/// A glob that matches no file (links count where `links` is set); limits; a directory that cannot be read.
+/// A glob that matches no file (links count where `links` is set); limits; a directory that cannot be read. With `links`, which keys
+/// need, also a directory that vanishes before it is searched, because it may have another name now. Without, it counts as empty.
 pub(crate) fn find(
     tree: &Tree,
     globs: &Globs,
@@ -71,27 +72,6 @@ pub(crate) fn find(
     }
     walk.found.sort();
     Ok(walk.found)
-}
-
-/// Checks that each glob still has a match in `left`: what remains of the files of [`find`] if some of them vanished.
-///
-/// # Errors
-/// A glob that matches nothing of it.
-pub(crate) fn check_still_matched<'a>(
-    globs: &Globs,
-    left: impl Iterator<Item = &'a Path>,
-    dir: &Path,
-) -> Result<(), FilesError> {
-    let mut has_match = vec![false; globs.all.len()];
-    for path in left {
-        for index in globs.matching(path) {
-            has_match[index] = true;
-        }
-    }
-    match globs.all.iter().zip(has_match).find(|(_, has_match)| !has_match) {
-        Some((one, _)) => Err(nothing(&one.text, Tally::default(), dir)),
-        None => Ok(()),
-    }
 }
 
 fn nothing(glob: &str, tally: Tally, dir: &Path) -> FilesError {
@@ -173,7 +153,10 @@ impl Walk<'_> {
         match openat(parent, name, flags, Mode::empty()) {
             Ok(fd) => self.enter(fd, path, depth + 1),
             // It went away, or something else stands there now.
-            Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => Ok(()),
+            Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) if !self.links => Ok(()),
+            Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => {
+                Err(FilesError::Read { path: self.tree.path().join(path), source: Errno::NOENT.into() })
+            }
             Err(error) => Err(FilesError::Read { path: self.tree.path().join(path), source: error.into() }),
         }
     }

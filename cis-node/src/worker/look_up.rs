@@ -49,7 +49,10 @@ pub(super) fn look_up(search: &Search, cache: &Cache, blobs: &Blobs, stop: &Stop
     let noted = match made {
         Ok(noted) => noted,
         Err(FilesError::Stopped) => return Looked::Stopped,
-        Err(error) if matches!(error, FilesError::BehindLink { .. }) || error.is_shortage() => {
+        Err(error)
+            if matches!(error, FilesError::BehindLink { .. } | FilesError::Changing { .. })
+                || error.is_shortage() =>
+        {
             return Looked::Miss { key: Err(error.to_string()) };
         }
         Err(error) => return Looked::Failed(format!("the inputs of its cache cannot be read: {error}")),

@@ -145,30 +145,6 @@ fn content_names_modes_and_links_of_inputs_count() {
     assert!(matches!(refused, FilesError::Nothing { .. }), "{refused}");
 }
 
-#[test]
-fn what_vanishes_after_the_search_is_no_input() {
-    let dir = tempfile::tempdir().unwrap();
-    let (path, stop) = (|name: &str| dir.path().join(name), Stop::default());
-    fs::create_dir_all(path("src/gone")).unwrap();
-    for name in ["src/a", "src/b", "src/gone/c"] {
-        fs::write(path(name), "1").unwrap();
-    }
-    symlink("nowhere", path("src/link")).unwrap();
-    let search = |glob: &str| Inputs::find(dir.path(), &[glob.to_owned()], &stop).unwrap();
-    let listed = |inputs: Inputs| {
-        let mut parts = Parts::of("test");
-        let stamps = add_inputs(inputs, &Globs::new(&[]).unwrap(), &mut parts, &stop)?;
-        Ok::<_, FilesError>((parts.hash(), stamps))
-    };
-    let (all, one) = (search("src/**"), search("src/b"));
-    fs::remove_file(path("src/b")).unwrap();
-    fs::remove_file(path("src/link")).unwrap();
-    fs::remove_dir_all(path("src/gone")).unwrap();
-    assert_eq!(listed(all).unwrap(), listed(search("src/**")).unwrap());
-    let refused = listed(one).unwrap_err();
-    assert!(matches!(refused, FilesError::Nothing { .. }), "{refused}");
-}
-
 /// A task reads the file behind a link, and so does the key.
 #[test]
 fn what_links_lead_to_counts() {
