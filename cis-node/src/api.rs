@@ -18,13 +18,14 @@ use self::shared::check_session;
 use super::commands::{AskedOfRun, Command, NewSession, RunVerb, TAKEOVER_TIME_MAX};
 use super::explain::explained;
 use super::node::Node;
+use super::own_commands;
 use super::principal::This;
 use super::problems::{blocking, hub_problem, no_task, not_in, run_name};
 use super::restore::RestoreError;
 use super::streams::{self, Viewer};
 use super::submit::prepare;
 use super::{agents, context, restore};
-use crate::server::{AttachPermit, AttachStreams, EventBatch, NodeApi, Peer};
+use crate::server::{AttachPermit, AttachStreams, Client, EventBatch, NodeApi, Peer};
 use cis_core::api::{
     Attach, CancelRun, CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView, FollowEvents,
     GroupPlace, GroupView, HistoryEntry, InputReceipt, KillSession, ListRuns, ListSessions, Listing,
@@ -41,7 +42,7 @@ use cis_core::policy::act::{Act, Targeted};
 use cis_core::policy::{self, Permit, Principal, act, authorize_room_change};
 use cis_core::scheduler::Machine;
 use cis_host::hub::Reach;
-use cis_local::now_ms;
+use cis_local::{now_ms, realtime_limit_of};
 use cis_store::Reader;
 
 /// A decision's reason stands in an event for ever.
@@ -74,6 +75,16 @@ impl NodeApi for Node {
     fn session_of(&self, peer: &Peer) -> Option<SessionId> {
         let mut tokens = peer.descent.as_ref().ok()?.tokens_for(|socket| self.home.is_node_socket(socket));
         tokens.find_map(|token| self.keys.session_of(token))
+    }
+
+    fn client(&self, pid: u32) -> Client {
+        let outside = self.limit_outside;
+        match realtime_limit_of(pid) {
+            Some(limit) if limit == outside || limit == u64::MAX => Client::Process(pid),
+            Some(limit) if limit >= own_commands::limit_below(outside) => Client::Command,
+            Some(_) => self.shared.leaders.session_of(pid).map_or(Client::Unknown, Client::Session),
+            None => Client::Unknown,
+        }
     }
 
     fn admit<A: Act>(&self, principal: &Principal, act: A) -> Answer<Permit<A>> {

@@ -14,6 +14,9 @@ use cis_local::stat_of;
 /// Maximum time from the start of a session until its first process is known, if the host works.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// Maximum number of processes, a process and those above it, that are looked at to find its session.
+const LINE_MAX: usize = 32;
+
 /// The first process of a session.
 #[derive(Debug, Clone, Copy)]
 struct Leader {
@@ -37,6 +40,24 @@ impl Leaders {
         let stat = stat_of(leader.pid)?;
         let started_ms = stat.started * 1000 / clock_ticks_per_second();
         (stat.state != 'Z' && started_ms <= leader.born_ms).then_some(leader.pid)
+    }
+
+    /// Returns the session in which a process is: itself, or one of the processes above it, is in the kernel session (setsid(2)) of the first
+    /// process. A process can leave that, but not join another one. `None`: it has left, or it is far below. Reads nothing for which a process
+    /// could make the reader wait.
+    pub(super) fn session_of(&self, pid: u32) -> Option<SessionId> {
+        let mut at = pid;
+        for _ in 0..LINE_MAX {
+            let stat = stat_of(at)?;
+            let led = |leaders: &mut HashMap<SessionId, Leader>| {
+                leaders.iter().find(|(_, leader)| leader.pid == stat.sid).map(|(session, _)| *session)
+            };
+            if let Some(session) = self.with(led).filter(|session| self.of(*session).is_some()) {
+                return Some(session);
+            }
+            at = stat.parent;
+        }
+        None
     }
 
     /// Waits until the first process of a session is known. Returns without it if the session has ended, or if the host
@@ -106,6 +127,30 @@ mod tests {
         leaders.replace([(session, me, None)].into_iter());
         waiting.await.unwrap();
         assert_eq!(leaders.of(session), Some(me));
+    }
+
+    #[test]
+    fn a_process_is_of_the_session_that_it_or_a_parent_is_in() {
+        use std::io::{BufRead as _, BufReader};
+        use std::process::{Command, Stdio};
+        let (leaders, session) = (Leaders::default(), SessionId::from_parts(1, 1));
+        let script = "echo $$; setsid -w sh -c 'echo $$; exec cat'; :";
+        let mut shell = Command::new("setsid");
+        shell.args(["sh", "-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = shell.spawn().unwrap();
+        let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut next_pid = || said.next().unwrap().unwrap().parse::<u32>().unwrap();
+        let [leader, below] = [next_pid(), next_pid()];
+        assert_eq!(leader, child.id());
+        leaders.add(SessionId::from_parts(1, 2), u32::MAX, None);
+        assert_eq!(leaders.session_of(below), None, "nothing is known of it");
+        leaders.add(session, leader, None);
+        assert_eq!([leader, below].map(|pid| leaders.session_of(pid)), [Some(session); 2]);
+        assert_eq!(leaders.session_of(u32::MAX), None, "no process");
+        leaders.add(session, leader, Some(boot_ms() - 10_000));
+        assert_eq!(leaders.session_of(below), None, "the pid is another process's");
+        drop(child.stdin.take());
+        child.wait().unwrap();
     }
 
     #[test]

@@ -76,7 +76,12 @@ impl Drop for Running<'_> {
 
 /// Returns the hard limit of a command: lower than that of this process.
 fn stamp() -> u64 {
-    getrlimit(Resource::Rttime).maximum.map_or(STAMP, |own| own.saturating_sub(1))
+    limit_below(getrlimit(Resource::Rttime).maximum.unwrap_or(u64::MAX))
+}
+
+/// Returns the hard limit of commands of a node with this limit, µs. The node's sessions have lower ones.
+pub(super) fn limit_below(own: u64) -> u64 {
+    if own == u64::MAX { STAMP } else { own.saturating_sub(1) }
 }
 
 #[cfg(test)]

@@ -122,6 +122,22 @@ print("answered", answered)
     eventually("people are answered", || (cis.run(["dag", "list"]).code == Some(0)).then_some(()));
 }
 
+/// As `ssh -L` and `socat` do, for many clients.
+#[test]
+fn all_of_many_connections_of_one_process_are_answered() {
+    let cis = Cis::new();
+    cis.ok(["node", "start", "--detach"]);
+    let path = socket(&cis);
+    let all: Vec<UnixStream> = (0..400).map(|_| UnixStream::connect(&path).unwrap()).collect();
+    for mut stream in all {
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream.write_all(b"GET /v1/node HTTP/1.1\r\nhost: cis\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+}
+
 /// Keeps as many connections open as it can, from another address of this machine, until its standard input ends.
 const STRANGERS: &str = r#"
 import select, socket, sys

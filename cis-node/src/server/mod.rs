@@ -57,6 +57,7 @@ pub use describe::Documents;
 pub use idempotency_api::{Fingerprint, IdempotencyApi};
 pub use identity_api::IdentityApi;
 pub use inbox_api::InboxApi;
+pub use looks::Client;
 pub use matrix_api::MatrixApi;
 pub use node_api::{AttachFrame, AttachInput, AttachPermit, AttachStreams, EventBatch, EventFrame, NodeApi};
 pub use nodes_api::NodesApi;

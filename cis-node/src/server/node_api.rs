@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::idempotency_api::IdempotencyApi;
 use super::identity_api::IdentityApi;
 use super::inbox_api::InboxApi;
+use super::looks::Client;
 use super::matrix_api::MatrixApi;
 use super::nodes_api::NodesApi;
 use super::peer::Peer;
@@ -142,6 +143,8 @@ pub trait NodeApi:
     fn principal(&self, peer: Peer, token: Option<&str>) -> Principal;
     /// The session that a peer was started in, according to its environment; none for people, too.
     fn session_of(&self, peer: &Peer) -> Option<SessionId>;
+    /// The client that a process belongs to. Reads nothing for which the process could make the reader wait.
+    fn client(&self, pid: u32) -> Client;
 
     /// Admits a principal that may do `act`; a refusal is recorded.
     fn admit<A: Act>(&self, principal: &Principal, act: A) -> Answer<Permit<A>>;

@@ -21,7 +21,7 @@ use super::looks::{Client, Looks};
 use super::node_api::NodeApi;
 use super::peer::Peer;
 use cis_core::policy::{Rights, Who};
-use cis_local::{PeerProcess, realtime_limit_of};
+use cis_local::PeerProcess;
 
 /// The listener at the Unix socket, with its open connections.
 pub(super) struct Places<N> {
@@ -51,6 +51,13 @@ impl<N: NodeApi> Places<N> {
                 Some((stream, peer?))
             });
         }
+    }
+
+    /// Returns the client of a new connection. Reads nothing for which the process could make the reader wait.
+    fn client(&self, stream: &UnixStream) -> Client {
+        let Ok(peer) = PeerProcess::of(stream.as_fd()) else { return Client::Unknown };
+        // Otherwise another process may have the pid by now.
+        peer.pid.map(|pid| self.node.client(pid)).filter(|_| peer.is_same()).unwrap_or(Client::Unknown)
     }
 
     /// Logs that a connection is closed because of a limit, once until there is room again.
@@ -83,9 +90,9 @@ impl<N: NodeApi> Listener for Places<N> {
             let looked = tokio::select! {
                 // `accept` waits while descriptors are short.
                 (stream, _) = Listener::accept(&mut self.listener), if self.looks.has_room() => {
-                    let client = client(&stream);
-                    if !self.looks.add(client, stream) {
-                        self.warn_full(&client);
+                    let client = self.client(&stream);
+                    if let Some(largest) = self.looks.add(client, stream) {
+                        self.warn_full(&largest);
                     }
                     continue;
                 }
@@ -111,18 +118,6 @@ impl<N: NodeApi> Listener for Places<N> {
 pub(super) struct Connection {
     stream: UnixStream,
     peer: Peer,
-}
-
-/// Returns the client of a new connection. Reads nothing for which the process could make the reader wait.
-fn client(stream: &UnixStream) -> Client {
-    let Some(pid) = PeerProcess::of(stream.as_fd()).ok().and_then(|peer| peer.pid) else {
-        return Client::Unknown;
-    };
-    match realtime_limit_of(pid) {
-        Some(u64::MAX) => Client::Process(pid),
-        Some(limit) => Client::Session(limit),
-        None => Client::Unknown,
-    }
 }
 
 /// Whether the other end of a new connection is open.
