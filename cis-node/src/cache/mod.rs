@@ -20,7 +20,7 @@ pub(super) use key::tests::spec as plain_spec;
 pub(super) use key::{GivenPrompt, Recipe, recipe};
 pub(super) use noted::NotedKey;
 pub(super) use room::{Placed, RoomKey, RoomRecipe, Success};
-pub use sweep::{Swept, living_blobs, sweep};
+pub use sweep::{Living, Swept, living_blobs, sweep};
 
 /// Removes an entry that is damaged.
 pub(super) fn discard(cache: &Cache, key: &str, why: &str) {

@@ -6,6 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use rustix::io::Errno;
+
 use super::entry::{Entry, EntryError, read_file};
 use cis_core::ids::BlobId;
 
@@ -21,30 +23,48 @@ pub struct Swept {
     pub bytes: u64,
 }
 
-/// Blobs that the entries of a home refer to: artifacts, and real values of outputs. An entry that is
-/// damaged refers to nothing.
-///
-/// # Errors
-/// The directory or an entry cannot be read: then nothing may be removed.
-pub fn living_blobs(home: &Path) -> io::Result<BTreeSet<BlobId>> {
-    blobs_of(files(home)?)
+/// What the entries of a home refer to.
+#[derive(Debug, Default)]
+pub struct Living {
+    /// Artifacts, and real values of outputs.
+    pub blobs: BTreeSet<BlobId>,
+    /// Entries and directories that cannot be read, and why.
+    pub unreadable: Vec<String>,
 }
 
-fn blobs_of(files: Files) -> io::Result<BTreeSet<BlobId>> {
-    let mut blobs = BTreeSet::new();
-    for (path, _) in files {
-        match read_file(&path) {
+/// Returns what the entries of a home refer to. An entry that is damaged or cannot be read refers to nothing: its result is never used.
+///
+/// # Errors
+/// The process or the machine is short of something, so that an entry cannot be read now: then nothing may be removed.
+pub fn living_blobs(home: &Path) -> io::Result<Living> {
+    living_in(files(home)?, read_file)
+}
+
+fn living_in(files: Files, read: impl Fn(&Path) -> Result<Option<Entry>, EntryError>) -> io::Result<Living> {
+    let Files { found, unreadable } = files;
+    let mut living = Living { blobs: BTreeSet::new(), unreadable };
+    for (path, _) in found {
+        match read(&path) {
             Ok(Some(entry)) => {
-                blobs.extend(entry.outputs.into_values().filter_map(|record| record.blob));
-                blobs.extend(entry.artifacts.into_iter().map(|record| record.blob));
+                living.blobs.extend(entry.outputs.into_values().filter_map(|record| record.blob));
+                living.blobs.extend(entry.artifacts.into_iter().map(|record| record.blob));
             }
             Ok(None) | Err(EntryError::Damaged(_)) => {}
-            Err(EntryError::Unreadable(error)) => {
-                return Err(io::Error::new(error.kind(), format!("{}: {error}", path.display())));
-            }
+            Err(EntryError::Unreadable(error)) => living.unreadable.push(unreadable_text(&path, &error)?),
         }
     }
-    Ok(blobs)
+    Ok(living)
+}
+
+/// Returns what is said of something in the cache that cannot be read.
+///
+/// # Errors
+/// The process or the machine is short of descriptors or memory: it can be read later.
+fn unreadable_text(path: &Path, error: &io::Error) -> io::Result<String> {
+    let text = format!("cannot read {}: {error}", path.display());
+    let is_short = error.kind() == io::ErrorKind::OutOfMemory
+        || matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE));
+    if is_short { Err(io::Error::new(error.kind(), text)) } else { Ok(text) }
 }
 
 /// Removes damaged entries, those that were not used for `max_age_ms`, and then those that were used
@@ -53,7 +73,7 @@ fn blobs_of(files: Files) -> io::Result<BTreeSet<BlobId>> {
 /// `dry_run` removes nothing.
 ///
 /// # Errors
-/// The directory cannot be read. What cannot be removed is left out of the count.
+/// As [`living_blobs`]. What cannot be removed is left out of the count.
 pub fn sweep(
     home: &Path,
     now: SystemTime,
@@ -79,7 +99,7 @@ fn sweep_files(
         }
     };
     let mut living = Vec::new();
-    for (path, metadata) in files {
+    for (path, metadata) in files.found {
         let used = metadata.modified().unwrap_or(now);
         let age = now.duration_since(used).unwrap_or_default();
         let is_entry = path.extension().is_some_and(|is| is == "json");
@@ -112,34 +132,48 @@ fn size_of_files(entry: &Entry) -> u64 {
     entry.artifacts.iter().map(|record| record.size).sum()
 }
 
-type Files = Vec<(PathBuf, fs::Metadata)>;
+/// The files of a home's cache.
+#[derive(Debug, Default)]
+struct Files {
+    found: Vec<(PathBuf, fs::Metadata)>,
+    /// Directories and files that cannot be looked at, and why.
+    unreadable: Vec<String>,
+}
 
-/// The files of a home's cache; none where there is no cache.
+impl Files {
+    /// What is in a directory; nothing if it is missing or cannot be read.
+    fn list(&mut self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+        let listed: io::Result<Vec<PathBuf>> = fs::read_dir(dir)
+            .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect());
+        match listed {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => {
+                self.unreadable.push(unreadable_text(dir, &error)?);
+                Ok(Vec::new())
+            }
+            listed => listed,
+        }
+    }
+}
+
+/// Lists the files of a home's cache; none where there is no cache.
 fn files(home: &Path) -> io::Result<Files> {
-    let mut found = Vec::new();
-    for dir in list(&super::directory(home))? {
+    let mut files = Files::default();
+    for dir in files.list(&super::directory(home))? {
         // Of another name it is not ours: the `lost+found` of a mount, perhaps, which cannot be read.
         if dir.file_name().is_some_and(|name| name.len() == 2) && dir.is_dir() {
-            for path in list(&dir)? {
+            for path in files.list(&dir)? {
                 match fs::symlink_metadata(&path) {
-                    Ok(metadata) if metadata.is_file() => found.push((path, metadata)),
+                    Ok(metadata) if metadata.is_file() => files.found.push((path, metadata)),
                     Ok(_) => {}
                     // A node removed it just now.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(error),
+                    Err(error) => files.unreadable.push(unreadable_text(&path, &error)?),
                 }
             }
         }
     }
-    Ok(found)
-}
-
-fn list(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    match fs::read_dir(dir) {
-        Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
+    Ok(files)
 }
 
 #[cfg(test)]
@@ -190,7 +224,7 @@ mod tests {
         }
         let names =
             |kind: &str, all: &[u8]| all.iter().map(|n| BlobId(format!("{kind}{n}"))).collect::<Vec<_>>();
-        let living = living_blobs(home.path()).unwrap();
+        let living = living_blobs(home.path()).unwrap().blobs;
         assert_eq!(
             living.into_iter().collect::<Vec<_>>(),
             [names("file", &[1, 2, 3, 4]), names("secret", &[1, 2, 3, 4])].concat()
@@ -199,7 +233,7 @@ mod tests {
         let real = sweep(home.path(), now, Some(350_000), Some(2000), false).unwrap();
         assert_eq!(dry, real);
         assert_eq!(real.entries, 3, "4 is too old, and of the rest only one fits into 2000 bytes");
-        let living = living_blobs(home.path()).unwrap();
+        let living = living_blobs(home.path()).unwrap().blobs;
         assert_eq!(
             living.into_iter().collect::<Vec<_>>(),
             [names("file", &[1]), names("secret", &[1])].concat()
@@ -237,9 +271,34 @@ mod tests {
         };
         assert_eq!(swept(200_000), Swept::default());
         let found = files(home.path()).unwrap();
-        let refused = without_descriptors(|| blobs_of(found)).unwrap_err().to_string();
+        let refused = without_descriptors(|| living_in(found, read_file)).unwrap_err().to_string();
         assert!(refused.contains(&path.display().to_string()), "{refused}");
-        assert_eq!(living_blobs(home.path()).unwrap().len(), 2);
+        assert_eq!(living_blobs(home.path()).unwrap().blobs.len(), 2);
         assert_eq!(swept(50_000).entries, 1);
+    }
+
+    #[test]
+    fn what_can_never_be_read_refers_to_nothing_and_is_named() {
+        let home = tempfile::tempdir().unwrap();
+        let cache = Cache::new(home.path());
+        (1..=2).for_each(|n| cache.keep(&entry(n, 5)).unwrap());
+        let path = age(home.path(), 1, 100);
+        let living = |error: Errno| {
+            living_in(files(home.path()).unwrap(), |one| {
+                if one == path { Err(EntryError::Unreadable(error.into())) } else { read_file(one) }
+            })
+        };
+        for error in [Errno::ACCESS, Errno::IO] {
+            let Living { blobs, unreadable } = living(error).unwrap();
+            let others = ["file2", "secret2"].map(|blob| BlobId(blob.to_owned()));
+            assert_eq!(blobs, BTreeSet::from(others), "{error}");
+            assert!(
+                unreadable.len() == 1 && unreadable[0].contains(&*path.to_string_lossy()),
+                "{unreadable:?}"
+            );
+        }
+        for error in [Errno::MFILE, Errno::NFILE, Errno::NOMEM] {
+            assert!(living(error).is_err(), "{error}");
+        }
     }
 }

@@ -102,6 +102,7 @@ impl Cleaner<'_> {
         };
         if dry_run {
             report.cache_entries = cache(true)?.entries;
+            report.failed = choice.failed;
             report.log_bytes = choice.log_bytes;
             (report.blobs, report.blob_bytes) = (choice.blobs, choice.blob_bytes);
             report.kept_bytes = choice.left_bytes;
@@ -180,7 +181,7 @@ impl Cleaner<'_> {
     /// Removes blobs that nobody needs as the store stands now, and what crashes left.
     fn sweep(&self, report: &mut CleanReport) -> Result<(), UpkeepError> {
         let census = Census::take(&self.home.database())?;
-        let needs = needs(&census, self.home)?;
+        let needs = needs(&census, self.home, &mut report.failed)?;
         for stored in self.blobs.list()? {
             let patience = match &stored.id {
                 Some(id) if needs.has(id) => {
@@ -218,11 +219,12 @@ impl Cleaner<'_> {
     }
 }
 
-/// Runs, and entries of the cache.
-fn needs(census: &Census, home: &Home) -> Result<Needs, UpkeepError> {
+/// Runs, and entries of the cache. Those that cannot be read are added to `failed`.
+fn needs(census: &Census, home: &Home, failed: &mut Vec<String>) -> Result<Needs, UpkeepError> {
     let mut needs = census.needs();
     let cached = cache::living_blobs(&home.dir).map_err(UpkeepError::file("read the cache in", &home.dir))?;
-    cached.iter().for_each(|id| needs.add(id));
+    cached.blobs.iter().for_each(|id| needs.add(id));
+    failed.extend(cached.unreadable);
     Ok(needs)
 }
 

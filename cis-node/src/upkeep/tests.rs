@@ -276,6 +276,19 @@ fn what_was_put_just_now_stays() {
 }
 
 #[test]
+fn a_cache_that_cannot_be_read_is_named_and_does_not_stop_the_cleaning() {
+    let place = place();
+    place.run(1, Some(40), "old");
+    // Root may read what has no rights, but not this.
+    std::os::unix::fs::symlink("cache", place.home.dir.join("cache")).unwrap();
+    let dry = place.clean(Some(30), None, true);
+    let report = place.clean(Some(30), None, false);
+    assert_eq!((report.runs, report.blobs), (1, 1));
+    assert!(report.failed.len() == 1 && report.failed[0].starts_with("cannot read"), "{:?}", report.failed);
+    assert_eq!(dry.failed, report.failed);
+}
+
+#[test]
 fn leftovers_go_once_they_are_old_and_their_session_is_gone() {
     let place = place();
     place.run(1, None, "x");

@@ -24,6 +24,8 @@ pub(super) struct Choice {
     pub(super) blob_bytes: u64,
     /// Bytes that are left, then.
     pub(super) left_bytes: u64,
+    /// What cannot be read, and why.
+    pub(super) failed: Vec<String>,
 }
 
 /// Who might have to go.
@@ -35,9 +37,9 @@ enum Candidate {
 
 impl Choice {
     pub(super) fn make(cleaner: &Cleaner<'_>, census: &Census, logs: &Logs) -> Result<Self, UpkeepError> {
-        let mut needs = super::needs(census, cleaner.home)?;
-        let sizes = sizes(cleaner)?;
         let mut choice = Self { left_bytes: logs.bytes(), ..Self::default() };
+        let mut needs = super::needs(census, cleaner.home, &mut choice.failed)?;
+        let sizes = sizes(cleaner)?;
         for (id, bytes) in &sizes {
             if needs.has(id) {
                 choice.left_bytes = choice.left_bytes.saturating_add(*bytes);
