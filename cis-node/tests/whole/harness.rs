@@ -26,7 +26,7 @@ use tokio::time::Instant;
 pub(crate) const ROOM: &str = "!tests:memory";
 
 /// Longer than anything takes, also on a busy machine.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(100);
 
 /// More bytes than any log or file in these tests has.
 pub(crate) const ALL: usize = 64 << 20;

@@ -271,7 +271,12 @@ impl Cis {
     pub fn wait_run(&self, run: &str, state: &str) -> Value {
         let look = || Some(self.show(run)).filter(|detail| detail["run"]["state"] == state);
         eventually_or(LONG, look, || {
-            format!("run {run} is {state}: {}\nalive: {:#?}", self.show(run), self.processes())
+            let shown = self.show(run);
+            let tasks = shown["tasks"].as_array().into_iter().flatten();
+            let open = tasks.filter(|task| task["ended_ms"].is_null() || task["state"] == "queued");
+            let ids = open.filter_map(|task| task["id"].as_str()).take(3);
+            let why: Vec<String> = ids.map(|id| self.run(["dag", "why", run, id]).stdout).collect();
+            format!("run {run} is {state}: {shown}\n{}\nalive: {:#?}", why.concat(), self.processes())
         })
     }
 
