@@ -2,6 +2,8 @@
 //!
 //! Knows nothing of how they are found.
 
+use std::fmt;
+
 /// What the position asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Position {
@@ -27,8 +29,8 @@ pub(super) enum Refusal {
     /// In `[[ ]]`.
     Condition,
     /// In the arguments of `eval`, `let`, `trap`, `alias` or `declare -i`.
-    Evaluated,
-    /// In the name of a variable, as of `read`, `unset`, `printf -v` and `[ -v`.
+    Evaluated(Evaluator),
+    /// In the name of a variable, as of `read`, `unset`, `declare`, `printf -v` and `[ -v`.
     Name,
     /// In a script that another shell or interpreter runs: `sh -c`, `ssh`, `python -c`, a here-document for a shell, `echo … | sh`.
     Program,
@@ -44,6 +46,20 @@ pub(super) enum Refusal {
     Heredoc,
     /// The quoting of what comes before is not followed; where that began, bytes.
     Lost(usize),
+}
+
+/// A builtin that runs its arguments as code; `declare` and the like do it only with some flags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Evaluator {
+    pub(super) name: &'static str,
+    pub(super) flag: Option<u8>,
+}
+
+impl fmt::Display for Evaluator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)?;
+        self.flag.map_or(Ok(()), |flag| write!(f, " -{}", char::from(flag)))
+    }
 }
 
 /// Which rules.
@@ -97,10 +113,12 @@ impl Refusal {
                 "a value cannot stand inside [[ … ]], where shells may evaluate it as arithmetic",
                 "use [ … ] or case",
             ),
-            Refusal::Evaluated => (
-                "a value cannot stand in the arguments of eval, let, trap or declare -i, which run them as code",
-                "give the value to the task in `env`, and use the variable where nothing runs it",
-            ),
+            Refusal::Evaluated(by) => {
+                let message =
+                    format!("a value cannot stand in the arguments of `{by}`, which runs them as code");
+                let help = "give the value to the task in `env`, and use the variable where nothing runs it";
+                return (message, format!("{help}; {by_env}"));
+            }
             Refusal::Name => (
                 "a value cannot be a part of the name of a variable: shells evaluate a subscript in it",
                 "write the name itself",

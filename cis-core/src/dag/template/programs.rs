@@ -1,108 +1,333 @@
 //! Programs that run a command, or code, that they get in their arguments: which of their words are options, and where the command
 //! or the code stands.
+//!
+//! One table. A program that is not in it is taken for one that runs nothing of its arguments. Knows nothing of shells, whose options
+//! have another form.
 
-/// A program in front of a command that it runs, as `sudo` and `timeout` are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::dag) struct Prefix {
-    /// Options whose value is the next word, letters.
-    pub(super) values: &'static [u8],
-    /// How many words stand between the options and the command.
-    pub(super) operands: u8,
-    /// In the place of the command, a script can stand after `-c`.
-    pub(super) takes_script: bool,
+/// How a program reads its arguments. Lists of names are texts, with blanks between the names.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Program {
+    names: &'static str,
+    /// Letters of options with a value: the rest of the word, or the next word if nothing is left.
+    values: &'static str,
+    /// Letters of options whose value is nothing but the rest of the word.
+    attached: &'static str,
+    /// Long options with a value, which can be the next word.
+    long_values: &'static str,
+    /// Letters of options whose value is code.
+    code: &'static str,
+    /// Long options whose value is code.
+    long_code: &'static str,
+    /// How many words stand between the options and what comes then.
+    operands: u8,
+    /// What comes behind options and operands.
+    then: Then,
+    /// Options with which something else comes then.
+    modes: &'static [Mode],
 }
 
-impl Prefix {
-    /// Nothing: the next word is the command.
-    pub(super) const NONE: Self = Self::new(b"", 0);
-
-    const fn new(values: &'static [u8], operands: u8) -> Self {
-        Self { values, operands, takes_script: false }
-    }
-
-    /// The one of that name.
-    pub(super) fn of(name: &[u8]) -> Option<Self> {
-        Some(match name {
-            b"sudo" => Self::new(b"ughpCDRrtTU", 0),
-            b"doas" => Self::new(b"uC", 0),
-            b"env" => Self::new(b"uCS", 0),
-            b"timeout" => Self::new(b"ks", 1),
-            b"nice" => Self::new(b"n", 0),
-            b"ionice" => Self::new(b"cnp", 0),
-            b"stdbuf" => Self::new(b"ioe", 0),
-            b"xargs" => Self::new(b"IndPLaEs", 0),
-            b"nohup" | b"setsid" | b"busybox" => Self::NONE,
-            b"chroot" | b"taskset" | b"chrt" | b"gosu" | b"su-exec" => Self::new(b"", 1),
-            b"flock" => Self { takes_script: true, ..Self::new(b"wE", 1) },
-            _ => return None,
-        })
-    }
+#[derive(Debug, PartialEq, Eq)]
+struct Mode {
+    letter: u8,
+    long: &'static str,
+    then: Then,
 }
 
-/// An interpreter of a language that is no shell's.
+/// What comes behind options and operands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::dag) struct Interpreter {
-    /// Options before code, letters. They can stand at the end of a word with several.
-    code: &'static [u8],
-    /// Options whose value is the next word, letters.
-    values: &'static [u8],
-    /// Options whose value is the rest of their word, letters.
-    attached: &'static [u8],
+enum Then {
+    /// A command.
+    Command,
+    /// The same. Without it the program runs a shell.
+    CommandOrShell,
+    /// Words that are joined to a script for a shell. Without them it runs a shell.
+    Remote,
+    /// A file with code, and arguments for it. Without a file, the code is read from standard input.
+    File,
+    /// More options and operands. Without code, the program runs a shell.
+    Operands,
 }
 
-/// What a word of an interpreter is.
+const PLAIN: Program = Program {
+    names: "",
+    values: "",
+    attached: "",
+    long_values: "",
+    code: "",
+    long_code: "",
+    operands: 0,
+    then: Then::Command,
+    modes: &[],
+};
+
+const PROGRAMS: &[Program] = &[
+    // Builtins and keywords, the last two of zsh.
+    Program { names: "command builtin coproc noglob nocorrect", ..PLAIN },
+    Program { names: "exec", values: "a", ..PLAIN },
+    Program { names: "time", values: "fo", long_values: "format output", ..PLAIN },
+    // Programs in front of a command.
+    Program { names: "nohup setsid busybox", ..PLAIN },
+    Program {
+        names: "sudo",
+        values: "ughpCDRrtTU",
+        long_values: "user group host prompt close-from chdir chroot role type command-timeout other-user",
+        modes: &[
+            Mode { letter: b'i', long: "login", then: Then::CommandOrShell },
+            Mode { letter: b's', long: "shell", then: Then::CommandOrShell },
+        ],
+        ..PLAIN
+    },
+    Program {
+        names: "doas",
+        values: "uC",
+        modes: &[Mode { letter: b's', long: "", then: Then::CommandOrShell }],
+        ..PLAIN
+    },
+    Program { names: "env", values: "uCS", long_values: "unset chdir split-string", ..PLAIN },
+    Program { names: "timeout", values: "ks", long_values: "kill-after signal", operands: 1, ..PLAIN },
+    Program { names: "nice", values: "n", long_values: "adjustment", ..PLAIN },
+    Program { names: "ionice", values: "cnp", long_values: "class classdata", ..PLAIN },
+    Program { names: "stdbuf", values: "ioe", long_values: "input output error", ..PLAIN },
+    Program {
+        names: "xargs",
+        values: "IndPLaEs",
+        long_values: "max-args delimiter max-procs arg-file max-chars process-slot-var",
+        ..PLAIN
+    },
+    Program { names: "sshpass", values: "pfdP", ..PLAIN },
+    Program { names: "taskset chrt gosu su-exec", operands: 1, ..PLAIN },
+    Program { names: "chroot", operands: 1, then: Then::CommandOrShell, ..PLAIN },
+    Program {
+        names: "flock",
+        values: "wE",
+        long_values: "timeout conflict-exit-code",
+        code: "c",
+        long_code: "command",
+        operands: 1,
+        ..PLAIN
+    },
+    // Programs that give a script to a shell.
+    Program {
+        names: "su",
+        values: "gGsw",
+        long_values: "group supp-group shell whitelist-environment",
+        code: "c",
+        long_code: "command session-command",
+        then: Then::Operands,
+        ..PLAIN
+    },
+    Program {
+        names: "runuser",
+        values: "gGswu",
+        long_values: "group supp-group shell whitelist-environment user",
+        code: "c",
+        long_code: "command session-command",
+        then: Then::Operands,
+        modes: &[Mode { letter: b'u', long: "user", then: Then::Command }],
+        ..PLAIN
+    },
+    Program {
+        names: "script",
+        values: "OIBTmEo",
+        long_values: "log-out log-in log-io log-timing logging-format echo output-limit",
+        code: "c",
+        long_code: "command",
+        then: Then::Operands,
+        ..PLAIN
+    },
+    Program { names: "ssh", values: "BbcDEeFIiJLlmOoPpQRSWw", operands: 1, then: Then::Remote, ..PLAIN },
+    Program { names: "autossh", values: "BbcDEeFIiJLlMmOoPpQRSWw", operands: 1, then: Then::Remote, ..PLAIN },
+    Program {
+        names: "watch",
+        values: "nqs",
+        long_values: "interval equexit shotsdir",
+        then: Then::Remote,
+        modes: &[Mode { letter: b'x', long: "exec", then: Then::Command }],
+        ..PLAIN
+    },
+    // Interpreters.
+    Program { names: "python pypy", values: "WX", attached: "m", code: "c", then: Then::File, ..PLAIN },
+    Program { names: "perl", values: "I", attached: "iMmFxDCVd", code: "eE", then: Then::File, ..PLAIN },
+    Program { names: "ruby", values: "IrCE", attached: "ixFKTW", code: "e", then: Then::File, ..PLAIN },
+    Program {
+        names: "node nodejs bun",
+        values: "rC",
+        long_values: "require import input-type loader",
+        code: "ep",
+        long_code: "eval print",
+        then: Then::File,
+        ..PLAIN
+    },
+    Program { names: "php", values: "cdfFtSz", code: "rBRE", then: Then::File, ..PLAIN },
+    Program { names: "lua luajit", values: "l", code: "e", then: Then::File, ..PLAIN },
+];
+
+/// A program in a command, up to one of its words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Argument {
-    /// An option.
-    Option,
+pub(super) struct Call {
+    program: &'static Program,
+    /// How many operands are still to come.
+    operands: u8,
+    then: Then,
+    /// It has code, so that its standard input is data.
+    has_code: bool,
+}
+
+/// What the next word of a program is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// An option or an operand.
+    Next(Call),
     /// An option, and the next word is its value.
-    OptionWithValue,
-    /// Code is the next word.
-    BeforeCode,
-    /// The code is read from standard input.
+    BeforeValue(Call),
+    /// An option, and the next word is code.
+    BeforeCode(Call),
+    /// It says that the code is read from standard input.
     Stdin,
-    /// The file with the code, or a module: what follows is for the program in it.
+    /// The name of a command.
+    Command,
+    /// The first word of a script for a shell.
+    Remote,
+    /// A file with the code: what follows is for it.
     File,
 }
 
-impl Interpreter {
+impl Call {
+    /// Nothing yet: the next word is the name of a command, or an assignment.
+    pub(super) const NOTHING: Self =
+        Self { program: &PLAIN, operands: 0, then: Then::Command, has_code: false };
+
     /// The one of that name, whatever its version is.
     pub(super) fn of(name: &[u8]) -> Option<Self> {
         let length =
             name.iter().rposition(|byte| !byte.is_ascii_digit() && *byte != b'.').map_or(0, |at| at + 1);
-        Some(match &name[..length] {
-            b"python" | b"pypy" => Self::new(b"c", b"WX", b"mWX"),
-            b"perl" => Self::new(b"eE", b"I", b"iIMmFxDCVd"),
-            b"ruby" => Self::new(b"e", b"IrCE", b"iIrxFKTCEWS"),
-            b"node" | b"nodejs" | b"bun" => Self::new(b"ep", b"rC", b""),
-            b"php" => Self::new(b"rBRE", b"cdfFtSz", b"d"),
-            b"lua" | b"luajit" => Self::new(b"e", b"l", b""),
-            _ => return None,
-        })
+        let program = find(name).or_else(|| find(&name[..length]))?;
+        Some(Self { program, operands: program.operands, then: program.then, has_code: false })
     }
 
-    const fn new(code: &'static [u8], values: &'static [u8], attached: &'static [u8]) -> Self {
-        Self { code, values, attached }
-    }
-
-    /// What this word is, if it comes before the code.
-    pub(super) fn argument(self, word: &[u8]) -> Argument {
+    /// What this word is.
+    pub(super) fn step(self, word: &[u8]) -> Step {
         match word {
-            b"-" | b"/dev/stdin" => Argument::Stdin,
-            b"--eval" | b"--print" => Argument::BeforeCode,
-            [b'-', b'-', ..] => Argument::Option,
-            [b'-', letter] if self.values.contains(letter) => Argument::OptionWithValue,
-            [b'-', first, ..] if self.attached.contains(first) => Argument::Option,
-            [b'-', .., last] if self.code.contains(last) => Argument::BeforeCode,
-            [b'-', ..] => Argument::Option,
-            _ => Argument::File,
+            b"-" if self.then == Then::File => Step::Stdin,
+            _ if self.then == Then::File && is_stdin(word) => Step::Stdin,
+            [b'-', b'-', option @ ..] => self.after_long(option),
+            [b'-', letters @ ..] => self.after_letters(letters),
+            _ => match (self.operands.checked_sub(1), self.then) {
+                (Some(operands), _) => Step::Next(Self { operands, ..self }),
+                (None, Then::Command | Then::CommandOrShell) => Step::Command,
+                (None, Then::Remote) => Step::Remote,
+                (None, Then::File) => Step::File,
+                (None, Then::Operands) => Step::Next(self),
+            },
         }
     }
 
-    /// Whether this is the beginning of a word that is an option with its code.
-    pub(super) fn begins_code(self, part: &[u8]) -> bool {
-        matches!(part, [b'-', first, ..] if self.code.contains(first))
-            || part.starts_with(b"--eval=")
-            || part.starts_with(b"--print=")
+    /// The same program, behind its code.
+    pub(super) fn with_code(self) -> Self {
+        Self { has_code: true, ..self }
     }
+
+    /// Whether its code is a script for a shell.
+    pub(super) fn runs_shell(self) -> bool {
+        self.then != Then::File
+    }
+
+    /// Whether its first operand is a file with code.
+    pub(super) fn runs_file(self) -> bool {
+        self.then == Then::File && !self.has_code
+    }
+
+    /// Whether it runs what it is given on standard input, if no more words come.
+    pub(super) fn reads_script(self) -> bool {
+        !self.has_code && self.operands == 0 && self.then != Then::Command
+    }
+
+    /// Whether it runs what comes after this part of a word.
+    pub(super) fn runs_rest(self, part: &[u8]) -> bool {
+        match part {
+            [b'-', b'-', option @ ..] => {
+                let length = option.iter().position(|byte| *byte == b'=');
+                length.is_some_and(|length| is_abbreviated(self.program.long_code, &option[..length]))
+            }
+            [b'-', letters @ ..] => {
+                let Program { values, attached, code, .. } = self.program;
+                let takes_value = |letter: &u8| [code, values, attached].iter().any(|set| has(set, *letter));
+                letters.iter().position(takes_value).is_some_and(|at| {
+                    has(code, letters[at])
+                        || (has(values, letters[at]) && self.runs_value(&letters[at + 1..]))
+                })
+            }
+            _ => self.operands == 0 && self.then == Then::Remote,
+        }
+    }
+
+    /// Whether it runs what comes after this part of an option's value: `ssh -o ProxyCommand=`.
+    pub(super) fn runs_value(self, part: &[u8]) -> bool {
+        let length = part.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+        self.then == Then::Remote
+            && length < part.len()
+            && part[..length].to_ascii_lowercase().ends_with(b"command")
+    }
+
+    fn after_long(self, option: &[u8]) -> Step {
+        let length = option.iter().position(|byte| *byte == b'=').unwrap_or(option.len());
+        let name = &option[..length];
+        let mode = self.program.modes.iter().find(|mode| is_abbreviated(mode.long, name));
+        let next = self.in_mode(mode);
+        if length < option.len() {
+            Step::Next(next)
+        } else if is_abbreviated(self.program.long_code, name) {
+            Step::BeforeCode(next)
+        } else if is_abbreviated(self.program.long_values, name) {
+            Step::BeforeValue(next)
+        } else {
+            Step::Next(next)
+        }
+    }
+
+    /// After options of a letter each, of which the first one with a value has the rest.
+    fn after_letters(self, letters: &[u8]) -> Step {
+        let Program { values, attached, code, modes, .. } = self.program;
+        let mut next = self;
+        for (at, letter) in letters.iter().enumerate() {
+            let rest = &letters[at + 1..];
+            next = next.in_mode(modes.iter().find(|mode| mode.letter == *letter));
+            // `node -pe` is one option.
+            if has(code, *letter) && rest.iter().all(|letter| has(code, *letter)) {
+                return Step::BeforeCode(next);
+            }
+            if has(code, *letter) {
+                return Step::Next(next.with_code());
+            }
+            if has(values, *letter) && rest.is_empty() {
+                return Step::BeforeValue(next);
+            }
+            if has(values, *letter) || has(attached, *letter) {
+                break;
+            }
+        }
+        Step::Next(next)
+    }
+
+    fn in_mode(self, mode: Option<&Mode>) -> Self {
+        Self { then: mode.map_or(self.then, |mode| mode.then), ..self }
+    }
+}
+
+/// Whether this is the name of standard input.
+pub(super) fn is_stdin(word: &[u8]) -> bool {
+    matches!(word, b"/dev/stdin" | b"/dev/fd/0" | b"/proc/self/fd/0")
+}
+
+fn find(name: &[u8]) -> Option<&'static Program> {
+    PROGRAMS.iter().find(|program| program.names.split_ascii_whitespace().any(|each| each.as_bytes() == name))
+}
+
+fn has(letters: &str, letter: u8) -> bool {
+    letters.as_bytes().contains(&letter)
+}
+
+/// Whether a long option is one of these names, or the beginning of one, which GNU programs accept.
+fn is_abbreviated(names: &str, option: &[u8]) -> bool {
+    !option.is_empty() && names.split_ascii_whitespace().any(|name| name.as_bytes().starts_with(option))
 }

@@ -244,9 +244,12 @@ mod tests {
             "typeset -n n={{ attempt }}",
             "declare +x -i n={{ attempt }}",
             "declare -ia a=(\n  1\n  {{ attempt }}\n)",
-            "declare \"{{ attempt }}\"",
             "if true; then X=1 local -i n={{ attempt }}; fi",
             "case full in\n  full) trap \"rm {{ attempt }}\" EXIT;;\nesac",
+            "declare \"-i\" n={{ attempt }}",
+            "time -p trap \"{{ attempt }}\" EXIT",
+            "\\command -p eval {{ attempt }}",
+            "$EMPTY eval {{ attempt }}",
             "case full in (full) trap \"rm {{ attempt }}\" EXIT;; esac",
             "f() { trap \"rm {{ attempt }}\" EXIT; }",
             "f() { local -i n={{ attempt }}; }",
@@ -254,17 +257,36 @@ mod tests {
             "echo \"$(trap \"rm {{ attempt }}\" EXIT; make)\"",
             "echo $(make) && (trap \"rm {{ attempt }}\" EXIT)",
         ] {
-            assert!(forms("bash", script).contains("which run them as code"), "{script}");
+            assert!(forms("bash", script).contains("which runs them as code"), "{script}");
         }
         for script in [
             "trap - EXIT\ndeclare -i n; echo {{ attempt }}",
             "make trap {{ attempt }}",
+            "./run.sh eval {{ attempt }}",
+            "git commit -m let {{ attempt }}",
             "docker run -v local -i {{ attempt }}",
             "docker run $(cat options) local -i {{ attempt }}",
             "echo $(declare -i n) {{ attempt }}",
             "declare -ia a=(1\n2)\necho {{ attempt }}",
         ] {
             assert_eq!(forms("bash", script), "Bare", "{script}");
+        }
+    }
+
+    #[test]
+    fn the_builtin_that_runs_a_value_is_named() {
+        for (script, by) in [
+            ("eval {{ attempt }}", "eval"),
+            ("let x={{ attempt }}", "let"),
+            ("alias x=\"ls {{ attempt }}\"", "alias"),
+            ("compgen -W \"{{ attempt }}\"", "compgen"),
+            ("integer n={{ attempt }}", "integer"),
+            ("local -ri n={{ attempt }}", "local -i"),
+            ("declare -n n={{ attempt }}", "declare -n"),
+            ("typeset -F n={{ attempt }}", "typeset -F"),
+        ] {
+            let said = forms("ksh", script);
+            assert!(said.contains(&format!("in the arguments of `{by}`, which")), "{script}: {said}");
         }
     }
 
@@ -306,14 +328,46 @@ mod tests {
             "flock -w 5 /x -c \"ls {{ attempt }}\"",
             "flock /x ssh host \"ls {{ attempt }}\"",
             "script -qc \"ls {{ attempt }}\" /dev/null",
+            "sshpass -e ssh host \"ls {{ attempt }}\"",
+            "sudo -nu x ssh host {{ attempt }}",
+            "timeout --signal KILL 5 /usr/bin/ssh host \"ls {{ attempt }}\"",
+            "runuser -u x ssh host \"ls {{ attempt }}\"",
+            "exec -a x ssh host ls {{ attempt }}",
+            "$SUDO ssh host \"ls {{ attempt }}\"",
+            "/bin/su -c \"{{ attempt }}\"",
+            "su -lc\"{{ attempt }}\" x",
+            "sudo -n su --session-command=\"{{ attempt }}\"",
+            "docker run --entrypoint sh x -c \"{{ attempt }}\"",
+            "docker run -it --entrypoint=/bin/bash -v a:b x -ec \"{{ attempt }}\"",
+            "ssh -o \"ProxyCommand nc {{ attempt }} %p\" host",
+            "ssh -oProxyCommand=\"nc {{ attempt }}\" host",
+            "mksh -c \"{{ attempt }}\"",
+            "fish --command=\"{{ attempt }}\"",
+            "bash \"-c\" \"{{ attempt }}\"",
+            "ba\\\nsh -c \"{{ attempt }}\"",
             // Interpreters.
             "python3.12 -Bc \"print({{ attempt }})\"",
             "env perl -lne \"print {{ attempt }}\"",
             "node --eval=\"{{ attempt }}\"",
+            "node -pe \"{{ attempt }}\"",
+            "perl -e 'use x;' -e \"{{ attempt }}\"",
             "python3 - x <<E\nprint({{ attempt }})\nE",
             // Scripts in standard input, and in files that are printed.
             "bash -s -- x <<E\necho {{ attempt }}\nE",
+            "bash -s \"$A\" <<E\necho {{ attempt }}\nE",
             "bash /dev/stdin x <<E\necho {{ attempt }}\nE",
+            "ssh host bash -s x <<E\necho {{ attempt }}\nE",
+            "ssh host \"sudo bash\" <<E\necho {{ attempt }}\nE",
+            "ssh host 'cd /x && bash' <<E\necho {{ attempt }}\nE",
+            "ssh host /bin/sh -l <<E\necho {{ attempt }}\nE",
+            "ssh host 'bash -l 2>&1 | tee log' <<E\necho {{ attempt }}\nE",
+            "ssh host sudo su - x <<E\necho {{ attempt }}\nE",
+            "ssh host ssh other bash <<E\necho {{ attempt }}\nE",
+            "ssh host sh -c bash <<E\necho {{ attempt }}\nE",
+            "su x -c bash <<E\necho {{ attempt }}\nE",
+            "sudo -iu x <<E\necho {{ attempt }}\nE",
+            "chroot /x <<E\necho {{ attempt }}\nE",
+            "docker run -i --entrypoint sh x <<E\necho {{ attempt }}\nE",
             ". /dev/stdin <<E\necho {{ attempt }}\nE",
             "source /dev/stdin <<< \"echo {{ attempt }}\"",
             ". <(echo \"{{ attempt }}\")",
@@ -346,6 +400,20 @@ mod tests {
             ("curl -s \"{{ attempt }}\" -o {{ attempt }}", "Quoted\nBare"),
             ("ssh -p {{ attempt }} u@{{ attempt }} uptime; echo {{ attempt }}", "Bare\nBare\nBare"),
             ("ssh host 'cat > x' <<E\n{{ attempt }}\nE", "Quoted"),
+            ("ssh -fNL 80:a:80 {{ attempt }}", "Bare"),
+            ("ssh -tp 22 {{ attempt }}", "Bare"),
+            ("ssh -qi key {{ attempt }} uptime", "Bare"),
+            ("ssh -Ao BatchMode=yes {{ attempt }}", "Bare"),
+            ("ssh -p{{ attempt }} -o User={{ attempt }} host uptime", "Bare\nBare"),
+            ("ssh {{ attempt }}>log uptime", "Bare"),
+            ("ssh host bash -c cat <<E\n{{ attempt }}\nE", "Quoted"),
+            ("ssh host bash deploy.sh <<E\n{{ attempt }}\nE", "Quoted"),
+            ("ssh host 'grep bash - > x; cat x' <<E\n{{ attempt }}\nE", "Quoted"),
+            ("X=/usr/bin/ssh make x {{ attempt }}", "Bare"),
+            ("tee sh <<E\n{{ attempt }}\nE", "Quoted"),
+            ("sudo useradd -ms /bin/bash -c \"{{ attempt }}\" x", "Quoted"),
+            ("docker run --entrypoint sh x -c 'ls -- \"$1\"' sh {{ attempt }}", "Bare"),
+            ("perl -ne 'print' <<E\n{{ attempt }}\nE", "Quoted"),
             ("rsync -e ssh -a {{ attempt }} host:{{ attempt }}", "Bare\nBare"),
             (
                 "case x in\nssh|sh) echo -c \"{{ attempt }}\";;\n(su) echo -c {{ attempt }};;\nesac",
@@ -389,22 +457,26 @@ mod tests {
             "[ -v {{ attempt }} ]",
             "if ! test -v \"x{{ attempt }}\"; then :; fi",
             "while read -r {{ attempt }}; do :; done",
+            "[ \"-v\" {{ attempt }} ]",
+            "printf \"-v\" {{ attempt }} x",
+            "declare \"{{ attempt }}\"",
+            "declare \"x_{{ attempt }}=1\"",
+            "declare a=1 \"{{ attempt }}=1\"",
         ] {
             assert!(forms("bash", script).contains("of the name of a variable"), "{script}");
         }
         for script in [
-            "declare \"x_{{ attempt }}=1\"",
-            "declare a=1 \"{{ attempt }}=1\"",
             "\\eval {{ attempt }}",
             "'trap' \"{{ attempt }}\" EXIT",
             "alias x=\"ls {{ attempt }}\"",
             "> log trap \"{{ attempt }}\" EXIT",
             "integer n={{ attempt }}",
         ] {
-            assert!(forms("bash", script).contains("which run them as code"), "{script}");
+            assert!(forms("bash", script).contains("which runs them as code"), "{script}");
         }
         for (script, form) in [
             ("unset -f {{ attempt }}", "Bare"),
+            ("typeset -f {{ attempt }}", "Bare"),
             ("read -r x <<< \"{{ attempt }}\"", "Quoted"),
             ("read -rp \"{{ attempt }}: \" x", "Quoted"),
             ("read -t {{ attempt }} x", "Bare"),
@@ -470,13 +542,13 @@ mod tests {
         "[[ \"{{ attempt }}\" -gt 1 ]]"
             a value cannot stand inside [[ … ]], where shells may evaluate it as arithmetic
         "eval {{ attempt }}; echo {{ attempt }}"
-            a value cannot stand in the arguments of eval, let, trap or declare -i, which run them as code
+            a value cannot stand in the arguments of `eval`, which runs them as code
         Bare
         "eval \"echo $(echo {{ attempt }}) {{ attempt }}\""
             Bare
-        a value cannot stand in the arguments of eval, let, trap or declare -i, which run them as code
+        a value cannot stand in the arguments of `eval`, which runs them as code
         "let x=1 y={{ attempt }}"
-            a value cannot stand in the arguments of eval, let, trap or declare -i, which run them as code
+            a value cannot stand in the arguments of `let`, which runs them as code
         "a[{{ attempt }}]=1"
             a value cannot stand after an open [ of the same word: shells evaluate subscripts
         "a[\"{{ attempt }}\"]=1"

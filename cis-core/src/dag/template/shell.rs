@@ -3,8 +3,10 @@
 //!
 //! Follows the quoting of POSIX shells (POSIX.1-2024, XCU 2.2 to 2.7) and of bash, zsh and ksh. Where
 //! shells disagree, or the text is past what is followed here, the position is refused: a value must
-//! arrive as it is or not at all. The value itself is never in the script, so a wrong answer here
-//! could split a value into words, never run it. Knows nothing of expressions.
+//! arrive as it is or not at all. The value itself is never in the script: its reference cannot end the
+//! quotes around it. But a shell runs a value that is given to it, or to `eval`, as code, so that a wrong
+//! answer here can run the value. What commands do with their words, [`super::command`] knows. Knows
+//! nothing of expressions.
 
 use super::command::{Within, begins_compound, ends_compound, is_before_command};
 use super::heredoc;
@@ -106,7 +108,7 @@ impl<'a> Lexer<'a> {
             at: 0,
             stack: Vec::new(),
             word: Word::default(),
-            within: Within::Command,
+            within: Within::COMMAND,
             pending: Vec::new(),
             pending_depth: 0,
             lost: None,
@@ -310,11 +312,11 @@ impl<'a> Lexer<'a> {
         self.end_word();
         self.end_stage(is_pipe);
         self.word = Word::default();
-        if self.within != Within::Condition {
+        if !self.within.is_condition() {
             // The values of an array go over lines: `declare -ia a=(`.
             self.within = match self.stack.last() {
-                Some(Frame::Paren { inner: Within::Evaluated, .. }) => Within::Evaluated,
-                _ => Within::Command,
+                Some(Frame::Paren { inner, .. }) if inner.is_evaluated() => *inner,
+                _ => Within::COMMAND,
             };
         }
         self.words = 0;
@@ -364,7 +366,7 @@ impl<'a> Lexer<'a> {
             return;
         }
         // Its patterns may end in a `)` that nothing opened.
-        if word == b"case" && self.within != Within::Declaring && !self.stack.is_empty() {
+        if word == b"case" && !self.within.is_declaring() && !self.stack.is_empty() {
             return self.lose();
         }
         self.within = self.within.after(word, is_first, self.dialect);
@@ -382,7 +384,7 @@ impl<'a> Lexer<'a> {
 
     /// The next word belongs to a redirection. In `[[ … ]]` there are comparisons, and `<(…)` is a word of its own.
     fn redirects(&mut self, redirection: Redirection) {
-        if self.within != Within::Condition && self.byte(0) != Some(b'(') {
+        if !self.within.is_condition() && self.byte(0) != Some(b'(') {
             self.word.redirection = redirection;
         }
     }
@@ -526,7 +528,7 @@ impl<'a> Lexer<'a> {
         }
         match self.byte(1) {
             Some(b'(') if self.byte(2) == Some(b'(') => self.push(Frame::Arithmetic { depth: 2 }, 3),
-            Some(b'(') => self.open_command(2, Within::Command),
+            Some(b'(') => self.open_command(2, Within::COMMAND),
             Some(b'{') => self.push(Frame::Param { quoted: in_quotes }, 2),
             // Arithmetic in bash, text in others.
             Some(b'[') => self.lose(),
@@ -580,9 +582,9 @@ impl<'a> Lexer<'a> {
                 self.pipeline.printed.extend_from_slice(&inner.all);
                 self.pipeline.all.extend(inner.all);
             }
-        } else if self.within != Within::Condition {
+        } else if !self.within.is_condition() {
             // Behind the pattern of a `case`, which is no command whatever its words are.
-            self.within = Within::Command;
+            self.within = Within::COMMAND;
         }
     }
 

@@ -69,6 +69,8 @@ fn no_value_stands_in_an_argument_that_is_a_script() {
         &["su", "-", "x", "--command={{ params.v }}"],
         &["flock", "/x", "-c", "{{ params.v }}"],
         &["watch", "ls {{ params.v }}"],
+        &["sshpass", "-e", "/usr/bin/ssh", "host", "ls {{ params.v }}"],
+        &["docker", "run", "--entrypoint", "sh", "x", "-c", "{{ params.v }}"],
     ] {
         let said = rendered(&command(argv), "V").unwrap_err().to_string();
         assert!(said.contains("(shell injection)"), "{argv:?}: {said}");
@@ -84,6 +86,7 @@ fn no_value_stands_in_an_argument_that_is_a_script() {
         &["test", "-v", "{{ params.v }}"],
         &["trap", "{{ params.v }}"],
         &["make", "eval", "{{ params.v }}"],
+        &["ssh", "-fNL", "80:a:80", "{{ params.v }}"],
         &["ssh", "-p", "{{ params.v }}", "{{ params.v }}", "uptime"],
         &["sh", "-c", "echo {{ params.v | raw }}"],
     ] {
