@@ -242,6 +242,12 @@ impl<'a> Lexer<'a> {
                 // `||`, or `|&`, which is a pipe.
                 self.at += if matches!(self.byte(1), Some(b'|' | b'&')) { 2 } else { 1 };
             }
+            // `&>`: an output of bash. In other shells the command ends before the `>`.
+            b'&' if self.byte(1) == Some(b'>') => {
+                self.end_word();
+                self.at += 1;
+                self.greater();
+            }
             b';' | b'&' => {
                 self.end_command(false);
                 self.at += 1;
@@ -342,7 +348,7 @@ impl<'a> Lexer<'a> {
         let Some(start) = self.word.start else { return };
         let Word { redirection, .. } = std::mem::take(&mut self.word);
         let (word, rest) = (&self.bytes[start..self.at], &self.bytes[self.at..]);
-        let is_descriptor = matches!(rest, [b'<' | b'>', ..]) && word.iter().all(u8::is_ascii_digit);
+        let is_descriptor = matches!(rest, [b'<' | b'>', ..]) && is_descriptor(word);
         if redirection != Redirection::None || is_descriptor {
             return;
         }
@@ -608,5 +614,13 @@ impl<'a> Lexer<'a> {
 
     fn is_template(&self, ahead: usize) -> bool {
         self.bytes[self.at + ahead..].starts_with(b"{{")
+    }
+}
+
+/// Whether this word is part of a redirection behind it: `2>`, and `{name}>` of bash.
+fn is_descriptor(word: &[u8]) -> bool {
+    match word {
+        [b'{', name @ .., b'}'] => name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_'),
+        _ => word.iter().all(u8::is_ascii_digit),
     }
 }
