@@ -102,4 +102,10 @@ impl Expr {
             Kind::Name(_) | Kind::Code(_) => None,
         }
     }
+
+    /// Whether it is an id or the number of the attempt, and nothing else. Such a value has only letters, digits, `_`, `-` and `.`, so it
+    /// is no code, wherever it stands.
+    pub(super) fn is_id(&self) -> bool {
+        matches!(self.kind, Kind::Name(Name::RunId | Name::DagId | Name::TaskId | Name::Attempt))
+    }
 }

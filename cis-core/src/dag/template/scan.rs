@@ -169,7 +169,9 @@ fn in_shell(text: &str, expr: Expr, position: Position) -> Result<Found, ExprErr
 fn in_argument(text: &str, expr: Expr, within: Within) -> Result<Found, ExprError> {
     let part = &text.as_bytes()[..expr.range.start];
     match within.refuses(part) {
-        Some(refusal) if !expr.raw && expr.literal().is_none() => Err(refused_at(text, expr.range, refusal)),
+        Some(refusal) if !expr.raw && expr.literal().is_none() && !expr.is_id() => {
+            Err(refused_at(text, expr.range, refusal))
+        }
         _ => Ok(plain(expr)),
     }
 }

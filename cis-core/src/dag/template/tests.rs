@@ -89,6 +89,13 @@ fn no_value_stands_in_an_argument_that_is_a_script() {
         &["ssh", "-fNL", "80:a:80", "{{ params.v }}"],
         &["ssh", "-p", "{{ params.v }}", "{{ params.v }}", "uptime"],
         &["sh", "-c", "echo {{ params.v | raw }}"],
+        &[
+            "sh",
+            "-c",
+            "echo {{ run.id }} {{ dag.id }} {{ task.id }} {{ attempt }} \"$1\"",
+            "sh",
+            "{{ params.v }}",
+        ],
     ] {
         let filled = argv(&command(argv_), "V");
         assert!(filled.iter().any(|argument| argument.contains('V')), "{filled:?}");

@@ -288,16 +288,18 @@ fn values_of_different_declared_types_are_not_compared() {
 #[test]
 fn places_in_scripts_are_not_judged_in_the_file_of_a_run() {
     for runs in [
-        "script = 'sh -c \"echo {{ attempt }}\"'",
-        "script = 'echo {{ attempt }} | sh'",
-        "command = ['sh', '-c', 'echo {{ attempt }}']",
-        "script = 'true'\non_blocked = { action = 'run', run = ['sh', '-c', 'echo {{ attempt }}'] }",
+        "script = 'sh -c \"echo {{ params.v }}\"'",
+        "script = 'echo {{ params.v }} | sh'",
+        "command = ['sh', '-c', 'echo {{ params.v }}']",
+        "script = 'true'\non_blocked = { action = 'run', run = ['sh', '-c', 'echo {{ params.v }}'] }",
     ] {
-        let text = format!("version = 1\n[dag]\nid = \"d\"\n[[tasks]]\nid = \"t\"\n{runs}\n");
+        let text = format!(
+            "version = 1\n[dag]\nid = \"d\"\n[dag.params.v]\ntype = \"string\"\n[[tasks]]\nid = \"t\"\n{runs}\n"
+        );
         assert!(file(&text).contains("a script for another shell"), "{runs}");
         let accepted = crate::dag::parse_accepted(text.as_bytes(), "x.toml");
         assert!(accepted.is_ok(), "an earlier version may have started it: {accepted:?}");
-        let unreadable = text.replace("attempt", "foo");
+        let unreadable = text.replace("params.v }", "foo }");
         assert!(crate::dag::parse_accepted(unreadable.as_bytes(), "x.toml").is_err());
     }
 }
