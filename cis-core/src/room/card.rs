@@ -6,8 +6,8 @@
 use serde_json::json;
 
 use super::message::Message;
+use super::on_machine::command_on_machine;
 use super::page::{Page, Span, bold, code, own, said};
-use super::question::command_on_machine;
 use crate::api::{RunView, TaskCounts, TaskView};
 use crate::event::{RunState, TaskState};
 use crate::ids::TimestampMs;

@@ -14,6 +14,7 @@ pub mod card;
 pub mod command;
 pub mod freshness;
 pub mod message;
+mod on_machine;
 pub mod pace;
 mod page;
 pub mod question;

@@ -7,10 +7,11 @@ use serde_json::json;
 
 use super::card::{name, span};
 use super::message::Message;
+use super::on_machine::command_on_machine;
 use super::page::{Page, Span, bold, called, code, link, own, person, said};
 use crate::api::{ClosedItem, InboxItem, option_numbers};
-use crate::event::{Meaning, PromptKind, PromptOption, Urgency};
-use crate::ids::{InboxId, SessionId, TaskId, TimestampMs};
+use crate::event::{Meaning, PromptOption, Urgency};
+use crate::ids::{TaskId, TimestampMs};
 use crate::matrix::{Place, UserId};
 use crate::text;
 
@@ -214,22 +215,6 @@ pub(super) fn command(item: &InboxItem) -> String {
     match item.options.first() {
         Some(first) => format!("!cis answer {} {}", item.id, first.id),
         None => format!("!cis answer {} …", item.id),
-    }
-}
-
-/// The command that answers a prompt which takes nothing from a room. `None`: a room can answer it.
-pub(super) fn command_on_machine(
-    kind: PromptKind,
-    item: &InboxId,
-    session: Option<SessionId>,
-) -> Option<String> {
-    match kind {
-        PromptKind::Pager => Some(format!("cis answer {item} --keys q")),
-        kind if kind.needs_terminal() => {
-            let session = session.map(|session| session.short()).unwrap_or_default();
-            Some(format!("cis dag attach {session}"))
-        }
-        _ => None,
     }
 }
 

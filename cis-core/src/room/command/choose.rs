@@ -8,7 +8,7 @@ use super::parse::WORDS_BYTES_MAX;
 use super::sign::Sign;
 use crate::api::{AnswerWith, Closeness, InboxItem, NotChosen, option_numbers};
 use crate::event::{PromptKind, PromptOption};
-use crate::room::question::command_on_machine;
+use crate::room::on_machine::command_on_machine;
 use crate::text::clean;
 
 /// What somebody says to an item.
