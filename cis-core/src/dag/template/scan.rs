@@ -1,6 +1,7 @@
 //! All templates of one text, each with what its place allows. The same reading serves checking a
 //! file, finding out what a task refers to, and rendering it.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use super::command::{self, Within};
@@ -81,6 +82,7 @@ pub(in crate::dag) fn argument_sites<'a>(argv: impl Iterator<Item = &'a str>) ->
 impl Scan {
     /// Refuses templates of whose values only what came after them made code.
     fn refuse_later(&mut self, text: &str, starts: &[usize]) {
+        let starts: HashSet<usize> = starts.iter().copied().collect();
         let is_later =
             |found: &mut Found| found.form != Form::Text && starts.contains(&found.expr.range.start);
         let refused = self.found.extract_if(.., is_later);
@@ -290,6 +292,22 @@ mod tests {
         ] {
             let said = forms("ksh", script);
             assert!(said.contains(&format!("in the arguments of `{by}`, which")), "{script}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_hostile_script_takes_bounded_memory() {
+        let printed = "echo {{ attempt }}\n".repeat(4000);
+        let in_braces = format!("{{\n{printed}{}", "{ :\n}|sh\n".repeat(20_000));
+        let in_parentheses = format!("{{\n{printed}}}{}", "|(:".repeat(20_000));
+        let closed = format!("{{\n{printed}}}{}", "|(:)".repeat(20_000));
+        let unopened = format!("{printed}{}", "fi|sh\n".repeat(20_000));
+        for script in [in_braces, in_parentheses, closed, unopened] {
+            let mut lexer = Lexer::new(&script, Dialect::Posix);
+            while let Some((start, _)) = lexer.next_template() {
+                lexer.resume(start + "{{ attempt }}".len());
+            }
+            assert!(lexer.run_later().len() <= 2 * (1 << 20), "{}", lexer.run_later().len());
         }
     }
 

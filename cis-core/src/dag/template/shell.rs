@@ -98,7 +98,13 @@ pub(super) struct Lexer<'a> {
     around: Vec<Pipeline>,
     /// Templates whose values a shell runs that came after them.
     run_later: Vec<usize>,
+    /// How often templates were given to another command of a pipeline.
+    given: usize,
 }
+
+/// A script in which templates are given to other commands more often than this is not followed further: hostile ones would take
+/// quadratic time and memory.
+const GIVEN_MAX: usize = 1 << 20;
 
 impl<'a> Lexer<'a> {
     pub(super) fn new(script: &'a str, dialect: Dialect) -> Self {
@@ -116,6 +122,7 @@ impl<'a> Lexer<'a> {
             pipeline: Pipeline::default(),
             around: Vec::new(),
             run_later: Vec::new(),
+            given: 0,
         }
     }
 
@@ -271,7 +278,8 @@ impl<'a> Lexer<'a> {
                 let (is_list, is_file) = (before.ends_with(b"="), before.ends_with(b"<"));
                 let is_script = is_file && (self.within.runs_file() || self.within.reads_script());
                 // The first command of a subshell reads what is piped to it.
-                let printed = if self.pipeline.goes_on { self.pipeline.printed.clone() } else { Vec::new() };
+                let goes_on = self.pipeline.goes_on && self.may_give(self.pipeline.printed.len());
+                let printed = if goes_on { self.pipeline.printed.clone() } else { Vec::new() };
                 self.open_command(1, self.within.in_parentheses());
                 (self.pipeline.is_script, self.pipeline.printed) = (is_script, printed);
                 // The first word of `names=(…)` is no command.
@@ -357,9 +365,12 @@ impl<'a> Lexer<'a> {
         // The brace of `function f {` is not the first word.
         if word == b"{" || (is_first && begins_compound(word)) {
             self.pipeline.compounds.push(self.pipeline.all.len());
-        } else if is_first && ends_compound(word) {
+        } else if is_first
+            && ends_compound(word)
+            && let Some(begin) = self.pipeline.compounds.pop()
+            && self.may_give(self.pipeline.all.len().saturating_sub(begin))
+        {
             // What was printed in it goes to the next command of the pipeline.
-            let begin = self.pipeline.compounds.pop().unwrap_or_default();
             self.pipeline.printed = self.pipeline.all[begin..].to_vec();
         }
         if word == b"{" {
@@ -584,7 +595,7 @@ impl<'a> Lexer<'a> {
             let inner = std::mem::replace(&mut self.pipeline, self.around.pop().unwrap_or_default());
             self.pipeline.goes_on = false;
             // Of a subshell, and of `echo $(…)`.
-            if words.is_none() || within.prints() {
+            if (words.is_none() || within.prints()) && self.may_give(inner.all.len()) {
                 self.pipeline.printed.extend_from_slice(&inner.all);
                 self.pipeline.all.extend(inner.all);
             }
@@ -602,6 +613,16 @@ impl<'a> Lexer<'a> {
     fn pop(&mut self, length: usize) {
         self.stack.pop();
         self.at += length;
+    }
+
+    /// Whether so many templates may be given to another command. If not, a shell may run each of them.
+    fn may_give(&mut self, count: usize) -> bool {
+        self.given = self.given.saturating_add(count);
+        if self.given > GIVEN_MAX {
+            self.run_later.extend_from_slice(&self.pipeline.all);
+            self.lose();
+        }
+        self.given <= GIVEN_MAX
     }
 
     fn lose(&mut self) {
