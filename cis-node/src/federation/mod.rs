@@ -51,8 +51,10 @@ const UNTRUSTED_MAX: usize = 50;
 /// So many of them are known.
 const TWINS_MAX: usize = 100;
 
-/// So many messages wait until it is known who may say them; what comes after them is dropped, and repeated by the protocol.
-const EARLY_MAX: usize = 1024;
+/// Messages that wait until it is known who may say them have at most so many bytes together, and a sender has so many of them. What
+/// comes after them is dropped, and repeated by the protocol.
+const EARLY_BYTES_MAX: usize = 4 << 20;
+const EARLY_OF_SENDER_MAX: usize = 64;
 
 /// So many wishes wait for the homeserver here; what comes after them is dropped, and repeated by the protocol.
 const LATE_MAX: usize = 4096;
@@ -69,7 +71,7 @@ struct Task {
     /// Those that came while no homeserver was there for them.
     late: VecDeque<Wish>,
     /// Messages of nodes that are perhaps members of a room: what its owners said was not read yet.
-    early: Vec<Letter>,
+    early: Vec<(String, Letter)>,
     /// As they were named.
     named: BTreeSet<String>,
     /// Their ids.
@@ -193,6 +195,7 @@ impl Task {
             self.obey(&carrier, wish).await?;
         }
         loop {
+            self.hear_early();
             self.greet(&carrier);
             tokio::select! {
                 wish = self.wishes.recv() => match wish {
@@ -216,10 +219,7 @@ impl Task {
                     return Ok(());
                 }
                 Ok(()) = trust.changed() => self.others_changed(&carrier).await?,
-                Ok(()) = members.changed() => {
-                    self.others_changed(&carrier).await?;
-                    std::mem::take(&mut self.early).into_iter().for_each(|letter| self.hear(letter));
-                }
+                Ok(()) = members.changed() => self.others_changed(&carrier).await?,
                 heard = carrier.hear() => {
                     let heard = heard?;
                     backoff.reset();
@@ -243,7 +243,7 @@ impl Task {
                 self.learn_of(room, announcement);
             }
             Heard::Announced(..) => {}
-            Heard::Letter(letter) => self.hear(letter),
+            Heard::Letter(letter) => self.hear(letter, false),
         }
     }
 
@@ -416,7 +416,23 @@ impl Task {
         }
     }
 
-    fn hear(&mut self, message: Letter) {
+    /// Keeps a message in a room until it is known who may say it.
+    fn keep_early(&mut self, room: String, message: Letter) {
+        let of_sender = self.early.iter().filter(|(_, one)| one.sender == message.sender).count();
+        let bytes: usize = self.early.iter().map(|(_, one)| one.content.get().len()).sum();
+        if of_sender < EARLY_OF_SENDER_MAX && bytes + message.content.get().len() <= EARLY_BYTES_MAX {
+            self.early.push((room, message));
+        }
+    }
+
+    /// Hears the messages that waited for the owners of their rooms to be known.
+    fn hear_early(&mut self) {
+        let members = &self.node.members;
+        let known: Vec<_> = self.early.extract_if(.., |(room, _)| members.is_settled(room)).collect();
+        known.into_iter().for_each(|(_, letter)| self.hear(letter, true));
+    }
+
+    fn hear(&mut self, message: Letter, is_early: bool) {
         let Ok(content) = serde_json::from_str::<Value>(message.content.get()) else { return };
         let room = content.get("room").and_then(Value::as_str);
         let Some(room) = room.filter(|room| self.rooms.contains(*room)) else { return };
@@ -428,9 +444,8 @@ impl Task {
         let envelope = match verify(&content, carrier, |did| self.node.members.standing(room, did)) {
             Ok(envelope) if envelope.standing().is_obeyed() => envelope,
             Ok(_) | Err(Refused::UnknownKey(_)) if !self.node.members.is_settled(room) => {
-                if self.early.len() < EARLY_MAX {
-                    self.early.push(message);
-                }
+                let room = room.to_owned();
+                self.keep_early(room, message);
                 return;
             }
             Ok(envelope) => return self.disregard(envelope.did().clone(), &content, carrier),
@@ -440,7 +455,10 @@ impl Task {
             Err(refused) => return tracing::debug!(%refused, "a message of a node is left out"),
         };
         let from = envelope.did().clone();
-        if let Some(device) = &message.device {
+        // A node that wrote early may have another device by now.
+        if let Some(device) =
+            message.device.as_ref().filter(|_| !is_early || !self.devices.contains_key(&from))
+        {
             self.found(&from, &message.sender, device);
         }
         match Control::read(&envelope) {

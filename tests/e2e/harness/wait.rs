@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// Nothing that works takes so long, also on a loaded machine.
-pub const LONG: Duration = Duration::from_secs(40);
+pub const LONG: Duration = Duration::from_secs(100);
 
 /// Between two looks at the beginning.
 const PAUSE_MIN: Duration = Duration::from_millis(10);

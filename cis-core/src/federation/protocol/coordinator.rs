@@ -293,17 +293,6 @@ impl<P: Payload> CoordinatorHalf<P> {
         self.runs.insert(run, Coordinated { epoch, phase });
     }
 
-    /// These workers say that they have nothing. They are not waited for, unless they are known to have something of a run.
-    pub fn have_nothing(&mut self, workers: &BTreeSet<NodeDid>, now: BootMs, out: &mut Vec<Effect<P>>) {
-        for (run, Coordinated { phase, .. }) in &mut self.runs {
-            let RunPhase::Recovering { silent, .. } = phase else { continue };
-            let given = self.given.iter().filter(|(attempt, _)| attempt.run == *run);
-            let known: BTreeSet<&NodeDid> = given.map(|(_, given)| &given.worker).collect();
-            silent.retain(|worker| !workers.contains(worker) || known.contains(worker));
-        }
-        self.recover(now, out);
-    }
-
     /// Another node coordinates the run, or it needs no more of this: whatever workers have of it is not this node's.
     pub fn leave(&mut self, run: RunId) {
         self.runs.remove(&run);

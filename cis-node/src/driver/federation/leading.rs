@@ -1,7 +1,5 @@
 //! What follows for the runs that this node coordinates: the coordinator's half and the scheduler.
 
-use std::collections::BTreeSet;
-
 use super::super::Driver;
 use super::super::spec::{Moment, complete, slots};
 use super::secrets::seal;
@@ -24,20 +22,6 @@ use cis_core::scheduler::{Input, InputKind};
 const SPEC_BYTES_MAX: usize = 1 << 20;
 
 impl Driver {
-    /// Returns the nodes of a room that say of themselves that they execute nothing there. They have no tasks, be they there or not.
-    pub(super) fn idle_nodes(&self, room: &str) -> BTreeSet<NodeDid> {
-        let announced = self.parts.shared.announced().remove(room).unwrap_or_default();
-        announced.into_iter().filter(|(_, announced)| announced.is_idle).map(|(did, _)| did).collect()
-    }
-
-    /// Stops asking idle nodes what they have: what they say of themselves can be read after the question was sent, and such a node
-    /// may be off.
-    pub(super) fn wait_for_no_idle_node(&mut self, room: &str, now: TimestampMs) {
-        let (idle, mut out) = (self.idle_nodes(room), Vec::new());
-        self.federation.room(room).coordinator.have_nothing(&idle, boot_ms(), &mut out);
-        self.lead(room, out, now);
-    }
-
     /// Gives an attempt to a node of the run's room.
     pub(in crate::driver) fn grant_in_room(
         &mut self,

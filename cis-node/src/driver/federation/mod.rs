@@ -308,8 +308,9 @@ impl Driver {
         };
         let live: Vec<LiveAttempt> = live.filter(is_asked_for).collect();
         let mut workers = self.parts.members.others_who_may_have_tasks(room);
-        let idle = self.idle_nodes(room);
-        workers.retain(|did| !idle.contains(did));
+        // A node that says of itself that it executes nothing here has nothing, be it there or not.
+        let announced = self.parts.shared.announced().remove(room).unwrap_or_default();
+        workers.retain(|did| announced.get(did).is_none_or(|announced| !announced.is_idle));
         // It gives itself nothing to do where it does not work for the room.
         if self.works_in(room) {
             workers.push(self.parts.did.clone());
@@ -520,7 +521,6 @@ impl Driver {
             self.count_voters(&name, now);
             self.offers_follow_rights(&name, now);
             self.recover_runs(&name, now);
-            self.wait_for_no_idle_node(&name, now);
         }
         self.begin_waiting(None, now);
         self.offer_changed();

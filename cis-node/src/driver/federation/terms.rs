@@ -331,11 +331,13 @@ impl Driver {
             let of = self.federation.room(&room);
             let has_timelines = of.voters.decide() || of.terms.is_far(run);
             let chosen_by = if has_timelines { ChosenBy::Person } else { ChosenBy::Timeline };
-            if !has_timelines {
+            let is_claimed = self.claim(&room, run, (epoch, chosen_by), now);
+            if is_claimed && !has_timelines {
                 let patience = BootMs::try_from(TAKEOVER_TIME_MAX.as_millis()).unwrap_or(BootMs::MAX);
-                of.terms.asked_for.insert(run, (epoch, boot_ms().saturating_add(patience)));
+                let until = boot_ms().saturating_add(patience);
+                self.federation.room(&room).terms.asked_for.insert(run, (epoch, until));
             }
-            self.claim(&room, run, (epoch, chosen_by), now)
+            is_claimed
         });
         let _ = reply.send(if claimed {
             Ok(())
