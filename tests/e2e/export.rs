@@ -3,11 +3,11 @@
 use serde_json::Value;
 use sha2::Digest as _;
 
-use crate::federation::{did, execute, member, waiting_for};
+use crate::federation::{did, execute, member, reads_that_it_runs, waiting_for};
 use crate::harness::synapse::Synapse;
-use crate::harness::{Cis, Installed, Output, Running, Seeded, eventually_within};
+use crate::harness::{Cis, Installed, Output, Running, Seeded};
 use crate::matrix::logged_in;
-use crate::rooms::{SLOW, hybrid, room_of, waits};
+use crate::rooms::{hybrid, room_of, waits};
 use crate::witness::script_of;
 
 const TEXT: &str = r#"
@@ -159,9 +159,7 @@ fn a_takeover_is_proved_by_what_the_owners_said_before_it() {
     let go = cis.work().join("go");
     let run = execute(&cis, &room, &waiting_for(&go));
     cis.wait_task(&run, "b", "running");
-    eventually_within(SLOW, "the other coordinator reads of it", || {
-        (second.run(["dag", "show", &run]).code == Some(0)).then_some(())
-    });
+    reads_that_it_runs(&second, &run, "b");
     second.ok(["dag", "takeover", &run, "--force"]);
     std::fs::write(&go, "").unwrap();
     second.wait_run(&run, "succeeded");

@@ -360,9 +360,7 @@ fn a_person_moves_a_run_to_another_coordinator() {
     let go = cis.work().join("go");
     let run = execute(&cis, &room, &waiting_for(&go));
     cis.wait_task(&run, "b", "running");
-    eventually_within(SLOW, "the other coordinator reads of it", || {
-        (second.run(["dag", "show", &run]).code == Some(0)).then_some(())
-    });
+    reads_that_it_runs(&second, &run, "b");
     let said = second.run(["dag", "takeover", &run]).expect(2).stderr;
     assert!(said.contains("--force"), "{said}");
     // On a busy machine the homeserver may take longer than the command waits.
