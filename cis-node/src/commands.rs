@@ -395,7 +395,7 @@ pub(super) enum Command {
     Answer {
         given: Box<Given>,
         permit: Permit<act::ControlSession>,
-        reply: Reply<Option<AnswerTyped>>,
+        reply: Reply<AnswerTyped>,
     },
     /// The coordinator of a run forwards an answer to a session that this node has for it.
     AnswerHeld(Box<AnswerHeld>),
@@ -709,10 +709,11 @@ pub(crate) fn is_stopping(problem: &Problem) -> bool {
 /// What became of typing an answer.
 pub(super) type TypingOutcome = Result<InputReceipt, HubError>;
 
-/// An answer that is being typed.
+/// An answer that is recorded.
 #[derive(Debug)]
 pub(super) struct AnswerTyped {
-    pub(super) outcome: oneshot::Receiver<TypingOutcome>,
+    /// None: nothing of it is typed, or no more.
+    pub(super) outcome: Option<oneshot::Receiver<TypingOutcome>>,
     /// The same request had been taken before.
     pub(super) repeated: bool,
 }

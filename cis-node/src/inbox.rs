@@ -95,9 +95,10 @@ impl InboxApi for Node {
         let given = Box::new(given::given(&item, &answer)?);
         self.reach(given.session).await?;
         let mut receipt = given.receipt(permit.actor().name);
-        let typed = self.driver.ask(|reply| Command::Answer { given, permit: session, reply }).await?;
-        if let Some(AnswerTyped { outcome, repeated }) = typed {
-            receipt.repeated = repeated;
+        let answered = self.driver.ask(|reply| Command::Answer { given, permit: session, reply }).await?;
+        let AnswerTyped { outcome, repeated } = answered;
+        receipt.repeated = repeated;
+        if let Some(outcome) = outcome {
             match outcome.await.unwrap_or(Err(HubError::Stopped)) {
                 Ok(written) => receipt.output_offset = Some(written.output_offset),
                 Err(error) => return Err(self.not_typed(item, error).await),

@@ -19,28 +19,28 @@ impl Driver {
         &mut self,
         given: &Given,
         actor: Actor,
-        reply: Reply<Option<AnswerTyped>>,
+        reply: Reply<AnswerTyped>,
         now: TimestampMs,
     ) {
         let outcome = self.answer_and_type(given, actor, now);
         self.turn.confirm(reply, outcome);
     }
 
-    /// Records an answer, and has it typed; none: nothing is typed.
+    /// Records an answer, and has it typed.
     pub(super) fn answer_and_type(
         &mut self,
         given: &Given,
         actor: Actor,
         now: TimestampMs,
-    ) -> Result<Option<AnswerTyped>, Problem> {
-        let typed = self.answer_once(given, actor, now)?;
-        Ok(typed.map(|typed| {
+    ) -> Result<AnswerTyped, Problem> {
+        let (typed, repeated) = self.answer_once(given, actor, now)?;
+        let outcome = typed.map(|typed| {
             let (source, outcome) = oneshot::channel();
-            let (source, item, repeated) =
-                (AnswerSource::Request(source), given.item.clone(), typed.repeated);
+            let (source, item) = (AnswerSource::Request(source), given.item.clone());
             self.turn.type_then(Typing { source, item, typed });
-            AnswerTyped { outcome, repeated }
-        }))
+            outcome
+        });
+        Ok(AnswerTyped { outcome, repeated })
     }
 
     /// Types what is durable.
@@ -87,13 +87,13 @@ impl Driver {
         }
     }
 
-    /// Records an answer, once; gives what is to be typed for it.
+    /// Records an answer, once; gives what is to be typed for it, and whether the same request had been taken before.
     pub(super) fn answer_once(
         &mut self,
         given: &Given,
         actor: Actor,
         now: TimestampMs,
-    ) -> Result<Option<hub::Answer>, Problem> {
+    ) -> Result<(Option<hub::Answer>, bool), Problem> {
         let made = answered(given.session, &given.item);
         let known = match self.made_by(given.answer.input)? {
             None => Known::New,
@@ -109,8 +109,8 @@ impl Driver {
             is_ask: given.is_ask,
         };
         match self.inbox.answers.decide(given.session, &given.item, &incoming, now) {
-            Decision::First => self.answer_first(given, typed, actor, now),
-            Decision::Repeated => Ok(typed.map(|typed| hub::Answer { repeated: true, ..typed })),
+            Decision::First => Ok((self.answer_first(given, typed, actor, now)?, false)),
+            Decision::Repeated => Ok((typed.map(|typed| hub::Answer { repeated: true, ..typed }), true)),
             Decision::Void => {
                 let detail = format!("this answer to {} was not typed, and is void", given.item);
                 Err(Problem::new(ProblemKind::Conflict, detail).hint("look at the item, and answer anew"))

@@ -39,7 +39,7 @@ impl Driver {
             return self.refuse_default(attempt, item, detail, now);
         }
         // Somebody else was first, or it is over: that is no failure of the default.
-        if let Ok(Some(typed)) = self.answer_once(&made, default_answer::actor(), now) {
+        if let Ok((Some(typed), _)) = self.answer_once(&made, default_answer::actor(), now) {
             self.attention.change(session).answered_by_default(question);
             self.turn.type_then(Typing { source: AnswerSource::Default(attempt), item, typed });
         }

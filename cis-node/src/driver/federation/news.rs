@@ -245,7 +245,7 @@ impl Driver {
                 let receipt = given.receipt(actor.name.clone());
                 let receipt = AnswerReceipt { repeated: repeated.is_some(), ..receipt };
                 let typed = self.answer_and_type(&given, actor, now)?;
-                Ok((receipt, typed.map(|typed| typed.outcome)))
+                Ok((receipt, typed.outcome))
             }),
         };
         self.turn.confirm(reply, outcome);
