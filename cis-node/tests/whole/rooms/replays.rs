@@ -40,6 +40,8 @@ fn who_trusted_a_node_while_this_one_stopped_is_told_that_it_may_not_be_done() {
         let owner = place.node(&flags).await;
         place.run(&owner, WAITS).await;
         let worker = place.applicant(&owner).await;
+        // Nothing else is being written.
+        place.all_is_heard().await;
         place.server.hold("send_state");
         let event = place.writes(ANN, &format!("!cis trust {} execute", worker.did.0));
         place.server.holds("send_state").await;
