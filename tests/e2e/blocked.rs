@@ -274,12 +274,12 @@ fn hostile_screens_change_nothing_outside() {
     let cis = Cis::new();
     cis.start(&asking(
         r#"
-stty raw -echo
 printf '\033]0;evil\a\033]2;y\nrm -rf /\a\033]9;note\033[31m\a\033]777;notify;a;b\033\\'
 printf '\033[c\033[>c\033[21t\033[6n\033]10;?\a\033]7501;?\a\033]7501;state=blocked:kind=permission:msg=\377\a'
 printf '\033P+q544e\033\\\033[?1049h\377\376 \302\233 broken \033]52;c;?\a'
 head -c 1000000 /dev/zero | tr '\0' x
 printf '\033[5n'
+stty raw -echo
 while :; do
   replies="$replies$(dd bs=1 count=1 2>/dev/null)"
   case $replies in *'[0n') break ;; esac
@@ -304,11 +304,7 @@ read -r a; echo "$a" >> "$E2E_WORK/answers"; sleep 300
     assert!(!replies.contains("evil") && !replies.contains("rm -rf"), "it answered itself: {replies:?}");
     let (status, identity) = (replies.find("\x1b]7501;?\x1b\\"), replies.find("\x1b[?62"));
     assert!(status.is_some() && identity.is_some(), "{replies:?}");
-    // On a busy machine the prompt can come again while its screen is drawn: nothing is typed then.
-    eventually("the answer is taken", || {
-        let asked = item(&cis, "Continue?");
-        (cis.run(["answer", id(&asked), "--text", "ok"]).code == Some(0)).then_some(())
-    });
+    cis.ok(["answer", id(&hostile), "--text", "ok"]);
     eventually("it was typed", || (cis.read("answers") == "ok\n").then_some(()));
     let log = cis.ok(["dag", "logs", "--plain", other.trim()]);
     assert_eq!(log.trim(), "calm");
