@@ -33,6 +33,8 @@ fn session(ticker: &Ticker, task: &str, count: usize) -> u32 {
 fn tasks_of_a_worker_that_nobody_reaches_run_elsewhere_and_never_twice_at_a_time() {
     let synapse = Synapse::shared();
     let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    // It stays when the run has ended: only its coordinator ends what is frozen.
+    cis.ok(["node", "start", "--detach"]);
     let room = room_of(&cis, &ann);
     let (proxy, what) = (Proxy::before(synapse.url()), ("builder", "worker", "execute"));
     let (builder, _) = member_behind(&proxy, &synapse, &room, &ann, &cis, what);
