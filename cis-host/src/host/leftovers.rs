@@ -36,7 +36,7 @@ pub(super) fn take_over(
     if lock.was_left()? {
         let left = end_all(directories, stamps, processes, boot_ms().saturating_add(WAIT_MS));
         if !left.is_empty() {
-            // To whoever started this host, which logs it; nobody may be there.
+            // The process that started this host logs it. It may be gone.
             let _ = rustix::io::write(rustix::stdio::stderr(), warning(&left).as_bytes());
         }
     }

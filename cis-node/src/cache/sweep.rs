@@ -6,9 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rustix::io::Errno;
-
 use super::entry::{Entry, EntryError, read_file};
+use crate::files::is_short_of_descriptors;
 use cis_core::ids::BlobId;
 
 /// A file without an entry's name that is older was left by a node that died while it wrote.
@@ -62,14 +61,13 @@ fn living_in(files: Files, read: impl Fn(&Path) -> Result<Option<Entry>, EntryEr
 /// The process or the machine is short of descriptors or memory: it can be read later.
 fn unreadable_text(path: &Path, error: &io::Error) -> io::Result<String> {
     let text = format!("cannot read {}: {error}", path.display());
-    let is_short = error.kind() == io::ErrorKind::OutOfMemory
-        || matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE));
+    let is_short = error.kind() == io::ErrorKind::OutOfMemory || is_short_of_descriptors(error);
     if is_short { Err(io::Error::new(error.kind(), text)) } else { Ok(text) }
 }
 
 /// Removes damaged entries, those that were not used for `max_age_ms`, and then those that were used
 /// longest ago until the rest, artifacts included, has at most `max_bytes`. Entries that cannot be read now
-/// stay until they are too old. Blobs stay: whoever calls this removes those that nobody refers to any more.
+/// stay until they are too old. Blobs stay: the caller removes those that nothing refers to any more.
 /// `dry_run` removes nothing.
 ///
 /// # Errors
@@ -179,6 +177,8 @@ fn files(home: &Path) -> io::Result<Files> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+
+    use rustix::io::Errno;
 
     use super::*;
     use crate::cache::Cache;

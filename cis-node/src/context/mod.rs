@@ -158,7 +158,7 @@ fn context_of(run: &Run, task: &Task, places: Places<'_>, mut values: Values<'_>
     Some(TaskContext { run: run_id, dag, task: task.id.clone(), needs: all })
 }
 
-/// The context of `task` for whoever looks: secrets replaced. `is_own`: this node coordinates the run.
+/// The context of `task` as people and programs see it: secrets replaced. `is_own`: this node coordinates the run.
 pub(super) fn shown(run: &Run, task: &Task, (home, blobs): (&Home, &Blobs), is_own: bool) -> TaskContext {
     let places = Places { home, blobs, is_own };
     context_of(run, task, places, Values::Shown).unwrap_or_else(|| TaskContext {

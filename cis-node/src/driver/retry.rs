@@ -1,7 +1,7 @@
 //! When the driver tries again what failed.
 //!
 //! Owns the clock of these delays: one that nobody sets. The clock on the wall may be set back by hours meanwhile, and
-//! the next try would wait for as long.
+//! the next try would wait for as long. Also shows times of that clock on the one by which the driver sleeps.
 
 use crate::account::boot_ms;
 use cis_core::federation::protocol::BootMs;
@@ -24,6 +24,10 @@ impl RetryAt {
     /// What the clock on the wall shows then, if it shows `now` and nobody sets it.
     pub(super) fn on_wall(self, now: TimestampMs) -> TimestampMs {
         self.on_wall_at(now, boot_ms())
+    }
+
+    pub(super) fn at(boot: BootMs) -> Self {
+        Self(boot)
     }
 
     fn is_due_at(self, boot: BootMs) -> bool {

@@ -120,16 +120,21 @@ impl FilesError {
         }
     }
 
-    /// Whether this process, or the machine, has as many open files as it may have.
+    /// Whether it is [`is_short_of_descriptors`].
     pub(super) fn is_short_of_descriptors(&self) -> bool {
         match self {
             Self::Store(error) => matches!(error, StoreError::Descriptors { .. }),
             Self::Read { source, .. } | Self::Write { source, .. } | Self::BehindLink { source, .. } => {
-                matches!(Errno::from_io_error(source), Some(Errno::MFILE | Errno::NFILE))
+                is_short_of_descriptors(source)
             }
             _ => false,
         }
     }
+}
+
+/// Whether this process, or the machine, has as many open files as it may have.
+pub(super) fn is_short_of_descriptors(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 /// Calls `work`, which searches files below a directory and reads them, until no file vanishes in between. A file that is renamed then has a new

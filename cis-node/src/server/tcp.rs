@@ -330,15 +330,29 @@ impl<N: NodeApi> Service<Request<Incoming>> for ConnectionService<N> {
 mod tests {
     use super::*;
 
+    #[derive(Default)]
+    struct Door {
+        open: Count<Limit>,
+        unauthenticated: Unauthenticated,
+    }
+
+    impl Door {
+        /// A connection that shows a token.
+        fn admit(&self, n: u128) -> Option<Arc<Admitted>> {
+            let from = IpAddr::from([192, 0, 2, 1]);
+            let admitted = Admitted::unauthenticated(&self.open, self.unauthenticated.add(from));
+            admitted.authenticate(token(n)).then_some(admitted)
+        }
+    }
+
+    fn token(n: u128) -> TokenId {
+        TokenId::from_parts(1, n)
+    }
+
     #[test]
     fn a_token_leaves_connections_to_others() {
-        let (open, unauthenticated) = (Count::default(), Unauthenticated::default());
-        let from = IpAddr::from([192, 0, 2, 1]);
-        let token = |n: u128| TokenId::from_parts(1, n);
-        let admit = |n: u128| {
-            let admitted = Admitted::unauthenticated(&open, unauthenticated.add(from));
-            admitted.authenticate(token(n)).then_some(admitted)
-        };
+        let door = Door::default();
+        let admit = |n: u128| door.admit(n);
         let one: Vec<_> = std::iter::from_fn(|| admit(1)).collect();
         assert_eq!(one.len(), CONNECTIONS_OF_TOKEN_MAX);
         assert!(one.iter().all(|one| one.authenticate(token(1))), "a connection is counted once");
@@ -350,13 +364,8 @@ mod tests {
 
     #[test]
     fn a_connection_that_shows_another_token_gives_its_place_back_to_the_first_one() {
-        let (open, unauthenticated) = (Count::default(), Unauthenticated::default());
-        let from = IpAddr::from([192, 0, 2, 1]);
-        let token = |n: u128| TokenId::from_parts(1, n);
-        let admit = |n: u128| {
-            let admitted = Admitted::unauthenticated(&open, unauthenticated.add(from));
-            admitted.authenticate(token(n)).then_some(admitted)
-        };
+        let door = Door::default();
+        let admit = |n: u128| door.admit(n);
         let one: Vec<_> = std::iter::from_fn(|| admit(1)).collect();
         let other = admit(2).unwrap();
         assert!(!other.authenticate(token(1)), "the token is at its limit");

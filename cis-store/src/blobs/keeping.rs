@@ -92,8 +92,8 @@ impl Blobs {
         }
     }
 
-    /// Whether it is here with so many bytes. A power cut can cut a file short, or leave it empty: that is missing, for
-    /// whoever can get it again.
+    /// Whether it is here with so many bytes. A power failure can truncate a file: a caller that can get the content again treats
+    /// it as missing.
     #[must_use]
     pub fn has_whole(&self, id: &BlobId, size: u64) -> bool {
         let meta = self.file(id).and_then(|path| fs::symlink_metadata(path).ok());

@@ -3,7 +3,8 @@
 
 use std::ops::Range;
 
-use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
+use minijinja::functions::Function;
+use minijinja::value::{FunctionArgs, FunctionResult, Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, Value, filters};
 
 use super::compare::{Mark, MarkKind};
@@ -12,33 +13,44 @@ use super::compare::{Mark, MarkKind};
 /// of a file can write it.
 pub(super) const COMPLETE: &str = "cis_complete";
 
-/// Puts strict filters in the place of the engine's, which have other names then. No expression of a file can write those.
+/// Whether a filter may be called with these arguments.
+type Check = fn(&[Value]) -> bool;
+
+/// Puts strict filters in the place of the engine's.
 pub(super) fn add(engine: &mut Environment<'static>) {
-    engine.add_filter("cis_chain", filters::chain);
-    engine.add_filter("cis_groupby", filters::groupby);
-    engine.add_filter("cis_max", filters::max);
-    engine.add_filter("cis_min", filters::min);
-    engine.add_filter("cis_sum", filters::sum);
-    engine.add_filter("cis_zip", filters::zip);
-    engine.add_filter("chain", chain);
-    engine.add_filter("groupby", groupby);
-    engine.add_filter("max", max);
-    engine.add_filter("min", min);
-    engine.add_filter("sum", sum);
-    engine.add_filter("zip", zip);
-    engine.add_filter("cis_capitalize", filters::capitalize);
-    engine.add_filter("cis_lower", filters::lower);
-    engine.add_filter("cis_string", filters::string);
-    engine.add_filter("cis_title", filters::title);
-    engine.add_filter("cis_trim", filters::trim);
-    engine.add_filter("cis_upper", filters::upper);
-    engine.add_filter("capitalize", capitalize);
-    engine.add_filter("lower", lower);
-    engine.add_filter("string", string);
-    engine.add_filter("title", title);
-    engine.add_filter("trim", trim);
-    engine.add_filter("upper", upper);
+    replace(engine, "chain", filters::chain, are_values);
+    replace(engine, "groupby", filters::groupby, are_values);
+    replace(engine, "zip", filters::zip, are_values);
+    replace(engine, "max", filters::max, have_items);
+    replace(engine, "min", filters::min, have_items);
+    replace(engine, "sum", filters::sum, have_items);
+    replace(engine, "capitalize", filters::capitalize, are_complete);
+    replace(engine, "lower", filters::lower, are_complete);
+    replace(engine, "string", filters::string, are_complete);
+    replace(engine, "title", filters::title, are_complete);
+    replace(engine, "trim", filters::trim, are_complete);
+    replace(engine, "upper", filters::upper, are_complete);
     engine.add_filter(COMPLETE, complete);
+}
+
+/// Puts a filter that checks its arguments in the place of the engine's, which has another name then. No expression of a file can
+/// write that.
+fn replace<F, R, A>(engine: &mut Environment<'static>, name: &'static str, filter: F, check: Check)
+where
+    F: Function<R, A>,
+    R: FunctionResult,
+    A: for<'a> FunctionArgs<'a>,
+{
+    let plain = format!("cis_{name}");
+    engine.add_filter(plain.clone(), filter);
+    engine.add_filter(name, move |state: &mut State<'_, '_>, arguments: Rest<ValueOrKwargs>| {
+        let arguments = arguments.into_values();
+        if check(&arguments) { state.apply_filter(&plain, &arguments) } else { Err(undefined()) }
+    });
+}
+
+fn undefined() -> Error {
+    ErrorKind::UndefinedError.into()
 }
 
 /// Where operands of `~` end. The operator makes a text of each, also of a list.
@@ -73,81 +85,26 @@ pub(super) fn concatenated(text: &str, expression: Range<usize>, marks: &[Mark])
     ends.iter().map(|end| start + text[start..*end].trim_end().len()).collect()
 }
 
-fn chain(state: &mut State<'_, '_>, arguments: Rest<ValueOrKwargs>) -> Result<Value, Error> {
-    call(state, "cis_chain", &arguments.into_values())
-}
-
-fn groupby(state: &mut State<'_, '_>, arguments: Rest<ValueOrKwargs>) -> Result<Value, Error> {
-    call(state, "cis_groupby", &arguments.into_values())
-}
-
-fn zip(state: &mut State<'_, '_>, arguments: Rest<ValueOrKwargs>) -> Result<Value, Error> {
-    call(state, "cis_zip", &arguments.into_values())
-}
-
-fn max(state: &mut State<'_, '_>, arguments: Rest<ValueOrKwargs>) -> Result<Value, Error> {
-    call_with_items(state, "cis_max", &arguments.into_values())
-}
-
-fn min(state: &mut State<'_, '_>, arguments: Rest<ValueOrKwargs>) -> Result<Value, Error> {
-    call_with_items(state, "cis_min", &arguments.into_values())
-}
-
-fn sum(state: &mut State<'_, '_>, arguments: Rest<ValueOrKwargs>) -> Result<Value, Error> {
-    call_with_items(state, "cis_sum", &arguments.into_values())
-}
-
-fn capitalize(state: &mut State<'_, '_>, arguments: Rest<ValueOrKwargs>) -> Result<Value, Error> {
-    call_complete(state, "cis_capitalize", &arguments.into_values())
-}
-
-fn lower(state: &mut State<'_, '_>, arguments: Rest<ValueOrKwargs>) -> Result<Value, Error> {
-    call_complete(state, "cis_lower", &arguments.into_values())
-}
-
-fn string(state: &mut State<'_, '_>, arguments: Rest<ValueOrKwargs>) -> Result<Value, Error> {
-    call_complete(state, "cis_string", &arguments.into_values())
-}
-
-fn title(state: &mut State<'_, '_>, arguments: Rest<ValueOrKwargs>) -> Result<Value, Error> {
-    call_complete(state, "cis_title", &arguments.into_values())
-}
-
-fn trim(state: &mut State<'_, '_>, arguments: Rest<ValueOrKwargs>) -> Result<Value, Error> {
-    call_complete(state, "cis_trim", &arguments.into_values())
-}
-
-fn upper(state: &mut State<'_, '_>, arguments: Rest<ValueOrKwargs>) -> Result<Value, Error> {
-    call_complete(state, "cis_upper", &arguments.into_values())
-}
-
 /// The engine's filter [`COMPLETE`].
 fn complete(value: &Value) -> Result<Value, Error> {
-    if is_complete(value) { Ok(value.clone()) } else { Err(ErrorKind::UndefinedError.into()) }
+    if is_complete(value) { Ok(value.clone()) } else { Err(undefined()) }
 }
 
-/// Of filters that make a text of each value, also of a list.
-fn call_complete(state: &mut State<'_, '_>, filter: &str, arguments: &[Value]) -> Result<Value, Error> {
-    if !arguments.iter().all(is_complete) {
-        return Err(ErrorKind::UndefinedError.into());
-    }
-    state.apply_filter(filter, arguments)
-}
-
-fn call(state: &mut State<'_, '_>, filter: &str, arguments: &[Value]) -> Result<Value, Error> {
-    if arguments.iter().any(Value::is_undefined) {
-        return Err(ErrorKind::UndefinedError.into());
-    }
-    state.apply_filter(filter, arguments)
+fn are_values(arguments: &[Value]) -> bool {
+    !arguments.iter().any(Value::is_undefined)
 }
 
 /// Of filters whose result does not have each item of the list.
-fn call_with_items(state: &mut State<'_, '_>, filter: &str, arguments: &[Value]) -> Result<Value, Error> {
+fn have_items(arguments: &[Value]) -> bool {
     let items = arguments.first().map(Value::try_iter);
-    if items.is_some_and(|items| items.is_ok_and(|mut items| items.any(|item| item.is_undefined()))) {
-        return Err(ErrorKind::UndefinedError.into());
-    }
-    call(state, filter, arguments)
+    let lacks_one =
+        items.is_some_and(|items| items.is_ok_and(|mut items| items.any(|item| item.is_undefined())));
+    !lacks_one && are_values(arguments)
+}
+
+/// Of filters that make a text of each value, also of a list.
+fn are_complete(arguments: &[Value]) -> bool {
+    arguments.iter().all(is_complete)
 }
 
 /// Whether each part of a value has one.

@@ -38,6 +38,7 @@ use self::secrets::Hiding;
 use self::terms::Terms;
 use self::voting::Votes;
 use self::work::freeze_at;
+use super::retry::RetryAt;
 use super::{Driver, Parts};
 use crate::account::boot_ms;
 use crate::commands::Reply;
@@ -224,7 +225,7 @@ impl Federation {
             let groups = room.groups.as_ref().and_then(Groups::poll_timeout);
             [worker, room.coordinator.poll_timeout(), room.terms.poll_timeout(), groups].into_iter().flatten()
         });
-        due.min().map(|at| now.saturating_add((at.saturating_sub(boot_ms())).max(0)))
+        due.min().map(|at| RetryAt::at(at).on_wall(now))
     }
 
     /// Whether it has tasks of others.
