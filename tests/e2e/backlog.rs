@@ -29,6 +29,7 @@ command = ["true"]
 fn nothing_is_missed_of_a_room_whose_homeserver_was_away() {
     let [here, mut there] = pair();
     let ((cis, _), ann) = (logged_in(&here), here.register("ann"));
+    here.lift_limits(&ann);
     let room = room_of(&cis, &ann);
     let reader = member(&there, &room, &ann, &cis, ("reader", "observer", "execute"));
     let known = hybrid(&cis, &room, TEXT);

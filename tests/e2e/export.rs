@@ -150,8 +150,7 @@ fn a_run_of_several_nodes_is_proved_to_somebody_who_knows_the_owner_alone() {
 
 #[test]
 fn a_takeover_is_proved_by_what_the_owners_said_before_it() {
-    // Pages of the journal come one after the other: the takeover is in one of its own.
-    let synapse = Synapse::limited();
+    let synapse = Synapse::shared();
     let ann = synapse.register("ann");
     let (cis, _) = logged_in(&synapse);
     let room = room_of(&cis, &ann);

@@ -126,7 +126,7 @@ fn one_refusal_after_the_other_loses_nothing_and_doubles_nothing() {
 
 #[test]
 fn a_refusal_that_says_when_is_waited_for_and_remembered() {
-    let synapse = Synapse::limited();
+    let synapse = Synapse::shared();
     let ((proxy, cis, user), ann) = (behind(&synapse), synapse.register("ann"));
     let room = room_of(&cis, &ann);
     let send = ["PUT", "/send/"];
@@ -295,6 +295,7 @@ fn a_room_that_lets_the_node_say_nothing_is_told_all_when_it_may_again() {
 fn a_node_that_was_removed_from_one_room_tells_the_others_and_comes_back() {
     let synapse = Synapse::shared();
     let ((cis, user), ann) = (logged_in(&synapse), synapse.register("ann"));
+    synapse.lift_limits(&user);
     let (left, other) = (guest_room(&cis, &user, &ann), guest_room(&cis, &user, &ann));
     let text = gated(3);
     let run = hybrid(&cis, &left, &text);
@@ -386,7 +387,8 @@ fn a_room_that_leads_elsewhere_than_it_may_is_not_followed() {
 #[test]
 fn a_room_that_a_run_leaves_is_told_so_and_asked_anew_when_it_comes_back() {
     let synapse = Synapse::shared();
-    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let ((cis, user), ann) = (logged_in(&synapse), synapse.register("ann"));
+    synapse.lift_limits(&user);
     let room = room_of(&cis, &ann);
     let run = hybrid(&cis, &room, &asking(2));
     let first = asked(&room, &run, "Colour 0?");
@@ -431,6 +433,7 @@ fn a_room_that_a_run_leaves_is_told_so_and_asked_anew_when_it_comes_back() {
 fn more_than_a_sync_holds_is_heard_in_full_and_a_command_among_it_once() {
     let synapse = Synapse::shared();
     let ((proxy, cis, _), ann) = (behind(&synapse), synapse.register("ann"));
+    synapse.lift_limits(&ann);
     let room = room_of(&cis, &ann);
     let run = hybrid(&cis, &room, &asking(2));
     let first = asked(&room, &run, "Colour 0?");
@@ -465,7 +468,7 @@ const STARVED: Duration = Duration::from_secs(400);
 
 #[test]
 fn another_program_that_uses_up_the_account_keeps_no_question_back() {
-    let synapse = Synapse::limited();
+    let synapse = Synapse::shared();
     let ((cis, user), ann) = (logged_in(&synapse), synapse.register("ann"));
     let room = room_of(&cis, &ann);
     let noise = user.create_room("noise", &[]);

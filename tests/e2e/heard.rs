@@ -111,7 +111,7 @@ fn the_end_of_a_journal_comes_before_replies_to_commands() {
     const COMMANDS: usize = 10;
     const TEXT: &str =
         "version = 1\n[dag]\nid = \"short\"\n[[tasks]]\nid = \"a\"\ntty = false\ncommand = [\"true\"]\n";
-    let synapse = Synapse::limited();
+    let synapse = Synapse::shared();
     let ((cis, account), ann) = (logged_in(&synapse), synapse.register("ann"));
     synapse.lift_limits(&ann);
     let room = room_of(&cis, &ann);

@@ -10,10 +10,17 @@ use crate::harness::{Cis, eventually_within};
 use crate::matrix::logged_in;
 use crate::rooms::SLOW;
 
+/// Of Synapse's configuration: a person may send many messages at once.
+const MANY_MESSAGES: &str = "
+rc_message:
+  per_second: 1000
+  burst_count: 1000
+";
+
 /// The coordinator is switched off before the other one reaches the homeserver again. What it said is in no batch: it is paged.
 #[test]
 fn a_run_is_taken_over_by_a_node_whose_keys_come_after_it_read_the_room() {
-    let synapse = Synapse::own();
+    let synapse = Synapse::own_with(MANY_MESSAGES);
     let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
     let made = cis.json(&["matrix", "create-room", "vault", "--encrypted", "--invite", &ann.id]);
     let room = Room::joined(&ann, made["room_id"].as_str().unwrap());

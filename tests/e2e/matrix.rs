@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::synapse::{Messages, Synapse, User};
+use crate::harness::synapse::{Synapse, User};
 use crate::harness::{Cis, Output, Running, eventually, kill_9, signal};
 
 /// Runs `cis matrix login` with this on standard input.
@@ -25,16 +25,7 @@ pub(super) fn login_at(cis: &Cis, url: &str, user: &User, how: &str, secret: &st
     command.stdin(File::open(file).unwrap());
     let out = Running::start(command).wait();
     fs::remove_file(cis.work().join("secret")).unwrap();
-    if out.code == Some(0) && user.messages == Messages::Unlimited {
-        knows_no_limit(cis, user);
-    }
     out
-}
-
-/// What a node has learned when it has used an account without limits for long. Others send one message in five seconds.
-fn knows_no_limit(cis: &Cis, user: &User) {
-    let learned = json!({ "user": user.id, "per_1000_s": 200_000, "try_again_ms": 0 });
-    fs::write(cis.home().join("allowance.json"), learned.to_string()).unwrap();
 }
 
 /// A node with the account of a user.

@@ -1,5 +1,5 @@
-//! What a room is told of a run, with a real homeserver: what people see, what nodes read, and that nothing is lost or said twice. Tests
-//! with `Synapse::limited` do that at its default limits.
+//! What a room is told of a run, with a real homeserver and its default limits: what people see, what nodes read, and
+//! that nothing is lost or said twice.
 
 use std::fs;
 use std::time::Duration;
@@ -113,7 +113,7 @@ id = "paint"
 tty = false
 script = '"$E2E_CIS" task ask "Which colour?" --option red --option blue > "$E2E_WORK/said"'
 "#;
-    let synapse = Synapse::limited();
+    let synapse = Synapse::shared();
     let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
     let room = room_of(&cis, &ann);
     let run = hybrid(&cis, &room, TEXT);
@@ -249,7 +249,7 @@ fn a_homeserver_that_is_away_delays_no_run_and_hears_all_of_it() {
 
 #[test]
 fn a_node_that_is_killed_again_and_again_says_nothing_twice() {
-    let synapse = Synapse::limited();
+    let synapse = Synapse::shared();
     let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
     let room = room_of(&cis, &ann);
     let text = gated(6);

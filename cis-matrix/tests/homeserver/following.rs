@@ -23,7 +23,8 @@ async fn missed(client: &Client, room: &str, from: &str, before: Option<&str>) -
     }
 }
 
-fn joined(owner: &User, user: &User) -> String {
+fn joined(synapse: &Synapse, owner: &User, user: &User) -> String {
+    synapse.lift_limits(owner);
     let room = owner.create_room("followed", &[&user.id]);
     user.join(&room);
     room
@@ -33,7 +34,7 @@ fn joined(owner: &User, user: &User) -> String {
 async fn batches_come_in_order_and_what_is_limited_is_paged() {
     let synapse = Synapse::shared();
     let (owner, user) = (synapse.register("owner"), synapse.register("ann"));
-    let room = joined(&owner, &user);
+    let room = joined(&synapse, &owner, &user);
     let ann = Logged::new(&user, &synapse).await;
     let since = ann.client.next(None, WAIT).await.unwrap().next_batch;
     let empty = ann.client.next(Some(&since), Duration::ZERO).await.unwrap();
@@ -70,7 +71,7 @@ async fn batches_come_in_order_and_what_is_limited_is_paged() {
 async fn what_was_seen_and_not_done_before_a_crash_is_read_again() {
     let synapse = Synapse::shared();
     let (owner, user) = (synapse.register("owner"), synapse.register("ann"));
-    let room = joined(&owner, &user);
+    let room = joined(&synapse, &owner, &user);
     let ann = Logged::new(&user, &synapse).await;
     let committed = ann.client.next(None, WAIT).await.unwrap().next_batch;
     owner.say(&room, "a");
@@ -93,7 +94,7 @@ async fn what_was_seen_and_not_done_before_a_crash_is_read_again() {
 async fn a_homeserver_that_was_away_is_followed_from_where_it_was() {
     let mut synapse = Synapse::own();
     let (owner, user) = (synapse.register("owner"), synapse.register("ann"));
-    let room = joined(&owner, &user);
+    let room = joined(&synapse, &owner, &user);
     let ann = Logged::new(&user, &synapse).await;
     let since = ann.client.next(None, WAIT).await.unwrap().next_batch;
     synapse.stop();

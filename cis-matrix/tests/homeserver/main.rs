@@ -1,4 +1,4 @@
-//! The crate against a real homeserver: Synapse.
+//! The crate against a real homeserver: Synapse with its default rate limits.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,

@@ -50,7 +50,7 @@ async fn the_device_that_sent_an_event_finds_its_transaction_in_clear_and_encryp
 
 #[tokio::test]
 async fn a_rate_limit_is_an_error_at_once_that_says_how_long() {
-    let synapse = Synapse::limited();
+    let synapse = Synapse::shared();
     let user = synapse.register("ann");
     let ann = Logged::new(&user, &synapse).await;
     let room = ann.client.create_room(CreateRoom::default()).await.unwrap().room_id;

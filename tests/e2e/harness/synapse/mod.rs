@@ -1,10 +1,7 @@
-//! A real homeserver: Synapse, as `cargo xtask test` installs it.
+//! A real homeserver: Synapse, as `cargo xtask test` installs it, with its default rate limits.
 //!
 //! [`Synapse::shared`] is one for all tests that run now, of whatever binary: users are everybody's own. A keeper
 //! beside it ends it when the last of them has ended, however that was. [`Synapse::own`] is for those that stop it.
-//!
-//! Accounts may send as many messages as they like, so that a test waits for what it is about. [`Synapse::limited`] has
-//! the default limits of Synapse, for tests of what these change.
 
 mod http;
 mod user;
@@ -29,18 +26,9 @@ const LINGER: &str = "5";
 
 const KEEPER: &str = include_str!("keeper.py");
 
-/// How many messages an account may send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Messages {
-    Unlimited,
-    /// 10 at once, then one in 5 seconds: the default of Synapse.
-    Limited,
-}
-
 /// A homeserver that answers.
 pub struct Synapse {
     url: String,
-    messages: Messages,
     runs: Runs,
     /// What it reads whenever it starts.
     _reads: Option<Arc<tempfile::TempDir>>,
@@ -59,39 +47,29 @@ enum Runs {
 impl Synapse {
     /// The one of all tests. Who registers a user of its own is disturbed by nobody.
     pub fn shared() -> Self {
-        Self::of_all("shared", Messages::Unlimited)
-    }
-
-    /// The one of all tests in which accounts have the default limits.
-    pub fn limited() -> Self {
-        Self::of_all("limited", Messages::Limited)
-    }
-
-    fn of_all(name: &str, messages: Messages) -> Self {
         let base = target().join("synapse");
         fs::create_dir_all(&base).unwrap();
-        let (folder, start_lock) = (base.join(name), base.join(format!("{name}.lock")));
-        let start = opened(&start_lock);
+        let start = opened(&base.join("start.lock"));
         start.lock().unwrap();
-        let made = |url, users| Self { url, messages, runs: Runs::Shared(users), _reads: None };
+        let folder = base.join("shared");
         if let Some((url, users)) = running(&folder) {
-            return made(url, users);
+            return Self { url, runs: Runs::Shared(users), _reads: None };
         }
         let until = Instant::now() + START_TIME_MAX;
         loop {
             let _ = fs::remove_dir_all(&folder);
             fs::create_dir_all(&folder).unwrap();
-            let url = format!("http://127.0.0.1:{}", configure(&folder, messages));
+            let url = format!("http://127.0.0.1:{}", configure(&folder));
             let users = opened(&folder.join("users"));
             users.lock_shared().unwrap();
             let mut keeper = Command::new("setsid");
-            keeper.arg("--fork").arg(python()).args(["-c", KEEPER]).arg(&folder).arg(&start_lock);
+            keeper.arg("--fork").arg(python()).args(["-c", KEEPER]).arg(&folder).arg(base.join("start.lock"));
             let started = quiet(keeper.arg(LINGER)).status().unwrap();
             assert!(started.success(), "the keeper of Synapse does not start");
             // Without an answer its port was taken meanwhile: the keeper ends with the lock.
             if answers(&url, until, &folder, || false) {
                 fs::write(folder.join("ready"), &url).unwrap();
-                return made(url, users);
+                return Self { url, runs: Runs::Shared(users), _reads: None };
             }
         }
     }
@@ -103,23 +81,14 @@ impl Synapse {
 
     /// The same, with more lines in its configuration; `{url}` there is where it answers, `{port}` its port.
     pub fn own_with(more: &str) -> Self {
-        Self::alone(more, Messages::Unlimited)
-    }
-
-    /// The same, with the default limits of messages.
-    pub fn own_limited(more: &str) -> Self {
-        Self::alone(more, Messages::Limited)
-    }
-
-    fn alone(more: &str, messages: Messages) -> Self {
         let folder = tempfile::Builder::new().prefix("cis-synapse-").tempdir().unwrap();
-        let port = configure(folder.path(), messages);
+        let port = configure(folder.path());
         let mut config = File::options().append(true).open(folder.path().join("homeserver.yaml")).unwrap();
         let more = more.replace("{url}", &format!("http://127.0.0.1:{port}"));
         let more = more.replace("{port}", &port.to_string());
         config.write_all(more.as_bytes()).unwrap();
         let runs = Runs::Own { folder, port, child: None };
-        let mut made = Self { url: format!("http://127.0.0.1:{port}"), messages, runs, _reads: None };
+        let mut made = Self { url: format!("http://127.0.0.1:{port}"), runs, _reads: None };
         made.start();
         made
     }
@@ -149,7 +118,7 @@ impl Synapse {
 
     /// A new user. Registering gives a token: no login, and none of the limits of logins.
     pub fn register(&self, name: &str) -> User {
-        User::register(&self.url, name, self.messages)
+        User::register(&self.url, name)
     }
 
     /// Everything that it has written down so far, its database and its files; of one of the test's own.
@@ -293,7 +262,7 @@ fn opened(path: &Path) -> File {
 }
 
 /// Writes the configuration of a Synapse with nothing in it; gives its port.
-fn configure(folder: &Path, messages: Messages) -> u16 {
+fn configure(folder: &Path) -> u16 {
     // Another process may take it before Synapse does: then it is tried with another one.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let at = |name: &str| folder.join(name).display().to_string();
@@ -306,10 +275,6 @@ fn configure(folder: &Path, messages: Messages) -> u16 {
     fs::write(folder.join("log.yaml"), log).unwrap();
     // Made up: nobody else is to believe it.
     fs::write(folder.join("signing.key"), format!("ed25519 a_test {}\n", "A".repeat(43))).unwrap();
-    let messages = match messages {
-        Messages::Unlimited => "rc_message: {per_second: 1000, burst_count: 1000}\n",
-        Messages::Limited => "",
-    };
     let config = format!(
         "server_name: cis.test\npid_file: '{}'\n\
          listeners: [{{port: {port}, bind_addresses: [127.0.0.1], type: http, resources: [{{names: [client]}}]}}]\n\
@@ -318,8 +283,8 @@ fn configure(folder: &Path, messages: Messages) -> u16 {
          registration_shared_secret: {}\nmacaroon_secret_key: x\nform_secret: x\n\
          trusted_key_servers: []\nsuppress_key_server_warning: true\nreport_stats: false\n\
          # A password costs 12 ms in place of 230.\nbcrypt_rounds: 4\n\
-         # All tests come from one address.\n\
-         rc_login: {{address: {{per_second: 100, burst_count: 100}}}}\n{messages}",
+         # All tests come from one address; the limits of each account are as they are.\n\
+         rc_login: {{address: {{per_second: 100, burst_count: 100}}}}\n",
         at("pid"),
         at("homeserver.db"),
         at("log.yaml"),

@@ -6,7 +6,7 @@ use hmac::{Hmac, Mac as _};
 use serde_json::{Value, json};
 use sha1::Sha1;
 
-use super::{Messages, http};
+use super::http;
 
 /// By this the tests' users are registered.
 pub const SHARED_SECRET: &str = "made-up-for-tests";
@@ -24,20 +24,18 @@ pub struct User {
     pub password: String,
     pub token: String,
     pub device: String,
-    /// How many messages the homeserver takes from it.
-    pub messages: Messages,
 }
 
 impl User {
-    pub(super) fn register(url: &str, name: &str, messages: Messages) -> Self {
-        Self::make(url, name, false, messages)
+    pub(super) fn register(url: &str, name: &str) -> Self {
+        Self::make(url, name, false)
     }
 
     pub(super) fn register_admin(url: &str) -> Self {
-        Self::make(url, "admin", true, Messages::Limited)
+        Self::make(url, "admin", true)
     }
 
-    fn make(url: &str, name: &str, admin: bool, messages: Messages) -> Self {
+    fn make(url: &str, name: &str, admin: bool) -> Self {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         let name = format!("{name}-{}-{count}-{}", std::process::id(), now.as_millis());
@@ -55,7 +53,7 @@ impl User {
         assert_eq!(status, 200, "{said}");
         let text = |key: &str| said[key].as_str().unwrap().to_owned();
         let (id, token, device) = (text("user_id"), text("access_token"), text("device_id"));
-        Self { url: url.to_owned(), id, name, password, token, device, messages }
+        Self { url: url.to_owned(), id, name, password, token, device }
     }
 
     /// Where its homeserver answers.
@@ -101,7 +99,7 @@ impl User {
         self.ok("POST", &format!("/join/{}", encoded(room)), Some(json!({})));
     }
 
-    /// Says something; gives the event's id.
+    /// Says something; gives the event's id. A sender has 10 events, then one in 5 s.
     #[track_caller]
     pub fn say(&self, room: &str, text: &str) -> String {
         self.send(room, "m.room.message", json!({ "msgtype": "m.text", "body": text }))

@@ -48,7 +48,7 @@ script = 'echo "at=$(date +%s%3N)" >> "$CIS_OUTPUT"; test "$(stat -c %s file)" =
 "#;
 
 pub(super) fn measure(binary: &Path, folder: &Path, report: &mut Report) -> Outcome {
-    let synapse = Synapse::own_limited(SYNAPSE);
+    let synapse = Synapse::own_with(SYNAPSE);
     let place = Place::new(binary, &folder.join("coordinator"), &synapse)?;
     let other = |name: &str| Other::new(binary, &folder.join(name), &synapse, &place, "worker");
     let workers = WORKERS.map(other).into_iter().collect::<Outcome<Vec<_>>>()?;

@@ -12,7 +12,7 @@ mod place;
 mod recovery;
 mod talk;
 mod views;
-// The tests' own Synapse: the same program, and the same configuration but for the limits.
+// The tests' own Synapse: the same program, the same configuration.
 #[allow(
     unreachable_pub,
     dead_code,
@@ -37,7 +37,7 @@ pub(super) fn measure(
     report: &mut Report,
 ) -> Outcome {
     crate::agents::ensure()?;
-    let mut synapse = Synapse::own_limited("");
+    let mut synapse = Synapse::own();
     let home = |name: &str| scratch.join(format!("rooms-{name}"));
     let place = |name: &str| Place::new(binary, &home(name), &synapse);
     if wanted("rooms-answers") {

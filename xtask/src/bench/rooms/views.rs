@@ -49,7 +49,7 @@ while time.monotonic() - start < 150:
 "#;
 
 pub(super) fn measure(binary: &Path, folder: &Path, report: &mut Report) -> Outcome {
-    let synapse = Synapse::own_limited(SYNAPSE);
+    let synapse = Synapse::own_with(SYNAPSE);
     let place = Place::new(binary, &folder.join("coordinator"), &synapse)?;
     let worker = Other::new(binary, &folder.join("worker"), &synapse, &place, "worker")?;
     let run = start(&place, &place.write("shown.toml", TEXT)?)?;
