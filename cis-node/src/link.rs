@@ -21,6 +21,8 @@ const WAITING_MAX: usize = 4096;
 pub(crate) enum Wish {
     /// This room, by its id or a name, is served from now on.
     Serve(String),
+    /// This node has tasks of this room, by its id, whatever its role is now: it announces there that it executes tasks.
+    HasTasks(String),
     /// Leases depend on what is known of a room, or do not any more.
     Urgent(bool),
     Send {
@@ -64,6 +66,12 @@ impl Link {
     pub(crate) fn serve(&self, room: &str) {
         // Full: nothing is sent for long, and the driver asks again with its next start.
         let _ = self.0.try_send(Wish::Serve(room.to_owned()));
+    }
+
+    /// Announces in a room, once it is served, that this node executes tasks there. It has some of an earlier life, which may have had
+    /// another role or room.
+    pub(crate) fn has_tasks(&self, room: &str) {
+        let _ = self.0.try_send(Wish::HasTasks(room.to_owned()));
     }
 
     /// Says whether leases depend on what is known of a room.

@@ -106,7 +106,7 @@ pub(crate) struct Announced {
     pub(crate) user: String,
     pub(crate) name: String,
     pub(crate) version: String,
-    /// It executes nothing in the room.
+    /// It executes nothing in the room, and has no tasks of it.
     pub(crate) is_idle: bool,
     /// It votes where coordinators use several homeservers. Earlier versions do not.
     pub(crate) votes: bool,

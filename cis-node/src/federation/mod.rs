@@ -96,7 +96,7 @@ struct Task {
     /// Says which lane is free again.
     sent: (mpsc::UnboundedSender<Sent>, mpsc::UnboundedReceiver<Sent>),
     is_urgent: bool,
-    /// Rooms, by their ids, for which this node executes tasks.
+    /// Rooms, by their ids, for which this node executes tasks, or has some of an earlier life.
     works_in: BTreeSet<String>,
 }
 
@@ -137,6 +137,7 @@ impl Task {
             while self.named.is_empty() {
                 match self.wishes.recv().await {
                     Some(Wish::Serve(room)) => drop(self.named.insert(room)),
+                    Some(Wish::HasTasks(room)) => drop(self.works_in.insert(room)),
                     Some(Wish::Urgent(is_urgent)) => self.is_urgent = is_urgent,
                     Some(Wish::Files(job)) => self.carry(*job),
                     Some(Wish::Send { .. } | Wish::Control { .. } | Wish::View { .. } | Wish::Answer(_)) => {}
@@ -515,6 +516,7 @@ impl Task {
                     self.try_to_enter(carrier, &name).await?;
                 }
             }
+            Wish::HasTasks(room) => drop(self.works_in.insert(room)),
             Wish::Urgent(is_urgent) => {
                 self.is_urgent = is_urgent;
                 carrier.be_urgent(is_urgent);
@@ -596,7 +598,7 @@ impl Task {
                 Wish::View { room, to, message } => {
                     others.push(self.sending(carrier, &to, &message.draft(&room, user)));
                 }
-                Wish::Serve(_) | Wish::Urgent(_) | Wish::Files(_) | Wish::Answer(_) => {}
+                Wish::Serve(_) | Wish::HasTasks(_) | Wish::Urgent(_) | Wish::Files(_) | Wish::Answer(_) => {}
             }
         }
         let others = tokio::spawn(join_all(others));

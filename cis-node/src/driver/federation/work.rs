@@ -121,7 +121,11 @@ impl Driver {
                 continue;
             };
             let (granted, session) = (remembered.granted.clone(), remembered.session);
-            // Its coordinator may be in another room than the one for which this life of the node works.
+            // Its coordinator may be in another room than the one for which this life of the node works, or the node has another role now.
+            // Who takes the run over asks it nevertheless, as long as it may have something.
+            if self.federation.worker(&room).is_none() {
+                self.parts.link.has_tasks(&room);
+            }
             self.serve_room(&room);
             self.federation.room(&room).work(now).restore(remembered, boot_ms());
             if self.federation.worker(&room).is_some_and(|worker| !worker.has_ended(&granted)) {

@@ -13,11 +13,12 @@ use cis_core::ids::NodeDid;
 use cis_matrix::MatrixError;
 use serde_json::json;
 
-use super::nodes::{CARL, is_told, listed, member, observer, reads, shared_in};
+use super::heard::EVE;
+use super::nodes::{CARL, JOURNAL, is_told, listed, member, observer, reads, shared_in};
 use super::{ANN, BOB, CIS};
 use crate::harness::{Node, SLOTS, eventually, lines, on_a_runtime, problem_of, task};
 use crate::homeserver::Server;
-use crate::shared::{says_why, waiting_task};
+use crate::shared::{node_of, says_why, waiting_task};
 use crate::wire::post;
 
 /// What a node says of itself.
@@ -240,6 +241,57 @@ fn a_run_that_another_coordinator_took_over_is_read_by_the_one_that_had_it() {
         let coordinators: Vec<_> = verdict.coordinators.iter().map(|it| &it.did).collect();
         assert_eq!(coordinators, [&owner.did, &second.did]);
         for node in [worker, second, owner] {
+            node.stop().await;
+        }
+    });
+}
+
+/// The grant is in no journal: its coordinator ended before the room had it.
+#[test]
+fn a_node_that_executes_no_tasks_any_more_is_asked_for_the_one_that_it_still_has() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let server = Server::default();
+        let room = server.room("shared", CIS, &[ANN, BOB, CARL, EVE]);
+        let home = |name: &str| scratch.path().join(name);
+        let owner = member(&home("c"), (&server, &room), CIS, "coordinator").await;
+        let worker = member(&home("w"), (&server, &room), BOB, "worker").await;
+        let other = member(&home("o"), (&server, &room), EVE, "worker").await;
+        let second = member(&home("s"), (&server, &room), CARL, "coordinator").await;
+        let_in(&owner, &second, &room, Right::Coordinate).await;
+        for node in [&worker, &other] {
+            let_in(&owner, node, &room, Right::Execute).await;
+            node.client.drain_node(true).await.unwrap();
+            listed(&owner, &node.did, |it| it.state == RoomNodeState::Draining).await;
+        }
+        let tasks = waiting_task("a", scratch.path());
+        let run = owner.submit_as(shared_in(&room, scratch.path(), &tasks)).await;
+        reads(&second, &run, RunState::Running).await;
+        second.task_is(&run, "a", TaskState::Queued).await;
+        server.hold(JOURNAL);
+        worker.client.drain_node(false).await.unwrap();
+        let pids = home("pids");
+        eventually("its session works", async || (lines(&pids).len() == 1).then_some(())).await;
+        worker.leave().await;
+        let set = |key: &str, value: &str| format!("federation.{key}={value}");
+        let flags = [set("room", &room), set("role", "coordinator"), set("name", "later")];
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let worker = Node::with_account(&home("w"), &flags, server.account(BOB, "CIS")).await;
+        listed(&second, &worker.did, |it| it.name == "later").await;
+        other.client.drain_node(false).await.unwrap();
+        listed(&second, &other.did, |it| it.state == RoomNodeState::Online && it.slots == SLOTS).await;
+        owner.leave().await;
+        server.release(JOURNAL);
+        let given = eventually("the task of the run that was taken over is at a node", async || {
+            node_of(&second.client.run(&run).await.ok()?, "a")
+        })
+        .await;
+        assert_eq!(given, worker.did, "another node got a task that is at work");
+        fs::write(home("go"), "").unwrap();
+        let detail = second.reaches(&run, RunState::Succeeded).await;
+        assert_eq!(task(&detail, "a").attempts, 1);
+        assert_eq!(lines(&pids).len(), 1, "nothing ran twice");
+        for node in [worker, other, second] {
             node.stop().await;
         }
     });
