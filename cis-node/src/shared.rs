@@ -8,7 +8,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use crate::held_asks::HeldAsks;
 use crate::leaders::Leaders;
 use cis_core::event::Actor;
-use cis_core::ids::{InputId, NodeDid};
+use cis_core::ids::{InputId, NodeDid, TimestampMs};
 
 /// Nodes of one room that are known by what they say of themselves.
 const ANNOUNCED_MAX: usize = 1000;
@@ -61,11 +61,28 @@ impl Shared {
         self.announced.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A node says something of itself: the newest of each account counts. Accounts of a room can be many: so many are kept. Gives
-    /// whether it uses another account than before, or votes and did not, or the other way round.
-    pub(crate) fn announce(&self, room: &str, did: NodeDid, announced: Announced) -> bool {
+    /// A node says something of itself: the newest of each account counts, in whatever order they come. Accounts of a room can be many: so
+    /// many are kept. Gives whether it uses another account than before, or votes and did not, or the other way round.
+    pub(crate) fn announce(
+        &self,
+        room: &str,
+        did: NodeDid,
+        mut announced: Announced,
+        now: TimestampMs,
+    ) -> bool {
         let mut all = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
         let nodes = all.entry(room.to_owned()).or_default();
+        let of_same = nodes.iter().filter(|(known, of)| **known == did || of.user == announced.user);
+        let newest = of_same.map(|(_, of)| of).max_by_key(|of| of.at_ms);
+        if let Some(newest) = newest.filter(|newest| newest.at_ms > announced.at_ms) {
+            if newest.at_ms <= now {
+                return false;
+            }
+            // The clock of the node is, or was, ahead of this one: which of both is the newer one is not certain. A node that may have
+            // tasks is asked for them.
+            announced.is_idle &= newest.is_idle;
+            announced.at_ms = newest.at_ms;
+        }
         nodes.retain(|known, of| of.user != announced.user || *known == did);
         let known = nodes.get(&did);
         if nodes.len() >= ANNOUNCED_MAX && known.is_none() {
@@ -110,6 +127,8 @@ pub(crate) struct Announced {
     pub(crate) is_idle: bool,
     /// It votes where coordinators use several homeservers. Earlier versions do not.
     pub(crate) votes: bool,
+    /// When it said so, by its own clock: the time in the id of its envelope, Unix ms.
+    pub(crate) at_ms: TimestampMs,
 }
 
 impl Announced {
@@ -138,4 +157,55 @@ pub(crate) struct Hears {
     pub(crate) rooms: Vec<String>,
     /// Why some, or all, cannot be.
     pub(crate) trouble: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOM: &str = "!r:x";
+
+    fn node(name: &str) -> NodeDid {
+        NodeDid(format!("did:key:{name}"))
+    }
+
+    fn said(at_ms: TimestampMs, is_idle: bool) -> Announced {
+        Announced { user: "@w:x".to_owned(), is_idle, at_ms, ..Announced::default() }
+    }
+
+    fn known(shared: &Shared) -> Vec<(NodeDid, Announced)> {
+        shared.announced().remove(ROOM).unwrap_or_default().into_iter().collect()
+    }
+
+    #[test]
+    fn an_announcement_that_comes_after_a_newer_one_changes_nothing() {
+        let shared = Shared::default();
+        assert!(shared.announce(ROOM, node("w"), said(20, false), 30));
+        assert!(!shared.announce(ROOM, node("w"), said(10, true), 30));
+        // Nor does one of an earlier key of its account.
+        assert!(!shared.announce(ROOM, node("before"), said(15, true), 30));
+        assert_eq!(known(&shared), [(node("w"), said(20, false))]);
+        // The same one again, and a newer one.
+        assert!(!shared.announce(ROOM, node("w"), said(20, false), 30));
+        assert!(!shared.announce(ROOM, node("w"), said(25, true), 30));
+        assert_eq!(known(&shared), [(node("w"), said(25, true))]);
+        assert!(shared.announce(ROOM, node("next"), said(26, true), 30));
+        assert_eq!(known(&shared), [(node("next"), said(26, true))]);
+    }
+
+    #[test]
+    fn an_announcement_of_a_clock_that_was_ahead_hides_none_and_no_tasks_are_forgotten() {
+        let shared = Shared::default();
+        shared.announce(ROOM, node("w"), said(1_000, false), 10);
+        // Its clock was set, or this one is the older one.
+        let moved = Announced { user: "@v:x".to_owned(), ..said(11, true) };
+        assert!(shared.announce(ROOM, node("w"), moved.clone(), 12));
+        let not_idle = Announced { is_idle: false, at_ms: 1_000, ..moved.clone() };
+        assert_eq!(known(&shared), [(node("w"), not_idle.clone())]);
+        shared.announce(ROOM, node("w"), moved.clone(), 13);
+        assert_eq!(known(&shared), [(node("w"), not_idle)]);
+        let later = Announced { at_ms: 1_001, ..moved };
+        shared.announce(ROOM, node("w"), later.clone(), 1_002);
+        assert_eq!(known(&shared), [(node("w"), later)]);
+    }
 }

@@ -38,6 +38,7 @@ use cis_core::federation::protocol::message::Message;
 use cis_core::federation::view::ViewMessage;
 use cis_core::identity::Standing;
 use cis_core::ids::NodeDid;
+use cis_local::now_ms;
 
 /// Type of the state by which a node says at which device it is.
 const INFO: &str = "cis.dag.node.info";
@@ -364,9 +365,10 @@ impl Task {
                 version: word("version"),
                 is_idle: envelope.body().get("works") == Some(&Value::Bool(false)),
                 votes: envelope.body().get("votes") == Some(&Value::Bool(true)),
+                at_ms: i64::try_from(envelope.id().timestamp_ms()).unwrap_or(i64::MAX),
             };
             // Who votes, and where, follows from that.
-            if self.node.shared.announce(room, envelope.did().clone(), announced) {
+            if self.node.shared.announce(room, envelope.did().clone(), announced, now_ms()) {
                 self.node.driver.tell(Command::NodeFound);
             }
         }
