@@ -51,7 +51,7 @@ pub enum Frame<'a> {
         kind: u8,
         /// Whose.
         session: SessionId,
-        /// Of the first byte in the session's output; 0 for input.
+        /// Of the first byte in the session's output; for input 0, or [`frame::REPORT`].
         offset: u64,
         /// The bytes.
         data: &'a [u8],

@@ -2,7 +2,7 @@
 //!
 //! A frame is `length: u32 LE` (of what follows), `kind: u8`, payload. Kind 0: a JSON message.
 //! Kind 1 (host → node) and 2 (node → host): bytes of a session: `session: 16 bytes` (the ULID, big
-//! endian), `offset: u64 LE`, data. For kind 2 the offset field holds 0.
+//! endian), `offset: u64 LE`, data. For kind 2 the offset field holds 0, or 1 ([`frame::REPORT`]).
 //! Requests are idempotent: a start by its session, an input by its id. Unknown fields and kinds of
 //! frames are ignored, so that a host and a node of neighbouring versions understand each other; a
 //! message of an unknown type is answered with `Refused` and the connection is closed.
@@ -42,6 +42,9 @@ pub mod frame {
     pub const OUTPUT: u8 = 1;
     /// Input for a session, node to host.
     pub const INPUT: u8 = 2;
+    /// In the offset field of input: the terminal sends it by itself (a reply to a query, a movement of the mouse), and nobody typed
+    /// it. Hosts of earlier versions ignore that field.
+    pub const REPORT: u64 = 1;
     /// Bytes before the data in frames of bytes: session and offset.
     pub const BYTES_HEADER: usize = 24;
 }

@@ -35,9 +35,12 @@ pub(super) struct Inputs {
     order: VecDeque<InputId>,
     /// Bytes that came for the session, whatever became of them.
     pub(super) came: u64,
-    /// Characters that the terminal keeps, as their line is not ended.
+    /// Characters that somebody typed and the terminal keeps, as their line is not ended.
     #[serde(default)]
     kept: usize,
+    /// The terminal may keep some that it sent by itself.
+    #[serde(default)]
+    reported: bool,
     /// End of file after what waits.
     pub(super) close: bool,
     /// epoll tells when more can be written.
@@ -72,13 +75,43 @@ impl Inputs {
 
     /// These are to be written. `lines`: the terminal collects lines.
     pub(super) fn push(&mut self, data: &[u8], lines: bool) {
-        self.kept = if lines { data.iter().fold(self.kept, kept) } else { 0 };
+        if lines {
+            self.reported &= !data.iter().any(ends_line);
+            self.kept = data.iter().fold(self.kept, kept);
+        }
         self.waiting.extend(data);
     }
 
-    /// The terminal keeps the beginning of a line.
+    /// These are to be written. Nobody typed them.
+    pub(super) fn push_report(&mut self, data: &[u8], lines: bool) {
+        self.reported |= lines;
+        self.waiting.extend(data);
+    }
+
+    /// The terminal keeps the beginning of a line that somebody typed.
     pub(super) fn has_begun_line(&self) -> bool {
         self.kept > 0
+    }
+
+    /// The terminal may keep the beginning of a line, typed or not, and nothing waits here.
+    pub(super) fn is_in_line(&self) -> bool {
+        (self.kept > 0 || self.reported) && self.waiting.is_empty()
+    }
+
+    /// A program has read all of that, and not as a line.
+    pub(super) fn were_read(&mut self) {
+        (self.kept, self.reported) = (0, false);
+    }
+
+    /// Makes what is written next a line of its own: it comes behind the key that removes a line (`kill`) if nobody typed what may stand
+    /// there. In an empty line that key does nothing, and programs do not see it. False where the terminal has no such key.
+    pub(super) fn remove_reports(&mut self, kill: Option<u8>) -> bool {
+        if !self.reported || self.kept > 0 {
+            return true;
+        }
+        self.reported = kill.is_none();
+        self.waiting.extend(kill);
+        kill.is_some()
     }
 
     /// What is to be written next.
@@ -99,11 +132,15 @@ impl Inputs {
     }
 }
 
+/// Enter, Ctrl+C, Ctrl+D, Ctrl+Z, Ctrl+\; Ctrl+U empties the line.
+fn ends_line(byte: &u8) -> bool {
+    matches!(byte, b'\r' | b'\n' | 0x03 | 0x04 | 0x15 | 0x1a | 0x1c)
+}
+
 /// So much of a line is kept after one more byte.
 fn kept(before: usize, byte: &u8) -> usize {
     match byte {
-        // The line's end: Enter, Ctrl+C, Ctrl+D, Ctrl+Z, Ctrl+\; Ctrl+U empties it.
-        b'\r' | b'\n' | 0x03 | 0x04 | 0x15 | 0x1a | 0x1c => 0,
+        byte if ends_line(byte) => 0,
         0x08 | 0x7f => before.saturating_sub(1),
         // A character counts with its first byte.
         byte => before + usize::from(byte & 0xc0 != 0x80),
@@ -129,6 +166,45 @@ mod tests {
             inputs.push(typed.as_bytes(), lines);
             assert_eq!(inputs.has_begun_line(), begun, "{typed:?}");
         }
+    }
+
+    #[test]
+    fn a_begun_line_stays_one_until_it_was_read_key_by_key() {
+        let mut inputs = Inputs::default();
+        inputs.push(b"no", true);
+        inputs.push(b"q", false);
+        assert!(inputs.has_begun_line() && !inputs.is_in_line(), "it waits to be written");
+        inputs.written(3);
+        assert!(inputs.is_in_line());
+        inputs.were_read();
+        assert!(!inputs.has_begun_line() && !inputs.is_in_line());
+    }
+
+    /// What is written for an answer `y` after this; none: it may not be.
+    fn answered(mut inputs: Inputs, kill: Option<u8>) -> Option<Vec<u8>> {
+        inputs.written(inputs.waiting());
+        let is_alone = inputs.remove_reports(kill);
+        inputs.push(b"y\r", true);
+        assert!(inputs.remove_reports(None), "the line is ended");
+        is_alone.then(|| inputs.waiting.into())
+    }
+
+    #[test]
+    fn only_what_nobody_typed_is_removed_before_an_answer() {
+        let mut inputs = Inputs::default();
+        assert_eq!(answered(inputs.clone(), None).unwrap(), b"y\r");
+        inputs.push_report(b"\x1b[I", false);
+        assert_eq!(answered(inputs.clone(), None).unwrap(), b"y\r", "that program takes keys");
+        inputs.push_report(b"\x1b[0n", true);
+        assert!(!inputs.has_begun_line());
+        assert_eq!(answered(inputs.clone(), Some(0x15)).unwrap(), b"\x15y\r");
+        assert_eq!(answered(inputs.clone(), None), None);
+        inputs.push(b"no", true);
+        assert!(inputs.has_begun_line());
+        assert_eq!(answered(inputs.clone(), Some(0x15)).unwrap(), b"y\r");
+        inputs.push(b"\r", true);
+        assert!(!inputs.has_begun_line());
+        assert_eq!(answered(inputs, None).unwrap(), b"y\r");
     }
 
     #[test]

@@ -69,6 +69,7 @@ impl Host {
             let (id, offset) = (session.id, session.log.total());
             let trouble = session.log.append(&buffer[..length], self.now_unix);
             session.last_output = self.now;
+            session.forget_read_line();
             if !session.watchers.is_empty() {
                 self.show(slot, offset, &buffer[..length]);
             }

@@ -48,6 +48,7 @@ impl Host {
             }
         }
         let Some(session) = self.sessions.get_mut(slot) else { return };
+        session.forget_read_line();
         session.impatience = impatience;
         session.passes_on = found.passes_on();
         let drained = Drained {

@@ -33,8 +33,8 @@ impl Host {
                     Ok(message) => self.request(at, message),
                     Err(error) => Err(format!("a message cannot be understood: {error}")),
                 },
-                Ok(Some(Frame::Bytes { kind: frame::INPUT, session, data, .. })) => {
-                    self.input_frame(at, session, data)
+                Ok(Some(Frame::Bytes { kind: frame::INPUT, session, offset, data })) => {
+                    self.input_frame(at, session, offset == frame::REPORT, data)
                 }
                 Ok(Some(Frame::Bytes { .. } | Frame::Unknown { .. })) => Ok(()),
                 Err(error) => Err(error.to_string()),
@@ -61,12 +61,18 @@ impl Host {
         }
     }
 
-    fn input_frame(&mut self, at: usize, session: SessionId, data: &[u8]) -> Result<(), String> {
+    fn input_frame(
+        &mut self,
+        at: usize,
+        session: SessionId,
+        is_report: bool,
+        data: &[u8],
+    ) -> Result<(), String> {
         let Some(connection) = self.peers.get_mut(at).filter(|peer| peer.role.is_some()) else {
             return Err("input came before a hello".to_owned());
         };
         let named = connection.named_input.take_if(|(of, _)| *of == session);
-        self.take_input(at, session, named.map(|(_, named)| named), data);
+        self.take_input(at, session, named.map(|(_, named)| named), is_report, data);
         Ok(())
     }
 

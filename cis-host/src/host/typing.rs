@@ -5,7 +5,7 @@ use rustix::io::Errno;
 
 use super::inputs::Named;
 use super::poll::Source;
-use super::session::Descriptors;
+use super::session::{Descriptors, Flow, Session};
 use super::state::Host;
 use crate::os;
 use crate::protocol::FromHost;
@@ -25,8 +25,15 @@ impl Host {
         }
     }
 
-    /// Bytes that a peer wants typed. With an id that was taken before, nothing is typed.
-    pub(super) fn take_input(&mut self, at: usize, id: SessionId, named: Option<Named>, data: &[u8]) {
+    /// Bytes that a peer wants typed. With an id that was taken before, nothing is typed. `is_report`: the terminal sends them by itself.
+    pub(super) fn take_input(
+        &mut self,
+        at: usize,
+        id: SessionId,
+        named: Option<Named>,
+        is_report: bool,
+        data: &[u8],
+    ) {
         let input = named.map(|named| named.input);
         let slot = self.sessions.slot_of(id);
         let came = slot.and_then(|slot| self.count_input(slot, data));
@@ -61,9 +68,22 @@ impl Host {
             let waiting_bytes = session.inputs.waiting() as u64;
             return self.peers.say(at, &FromHost::InputRefused { session: id, input, waiting_bytes });
         }
-        session.last_input = self.now;
+        session.forget_read_line();
         let lines = session.descriptors.terminal().and_then(os::modes).is_some_and(|modes| modes.canonical);
-        session.inputs.push(data, lines);
+        if let Some(named) = named.filter(|named| lines && named.only_at.is_some()) {
+            let kill = session.descriptors.terminal().and_then(os::line_kill);
+            if !session.inputs.remove_reports(kill) {
+                let (input, output_bytes) = (named.input, session.log.total());
+                let moved = FromHost::InputMoved { session: id, input, output_bytes, input_bytes: came };
+                return self.peers.say(at, &moved);
+            }
+        }
+        session.last_input = self.now;
+        if is_report {
+            session.inputs.push_report(data, lines);
+        } else {
+            session.inputs.push(data, lines);
+        }
         if let Some(input) = input {
             let output_bytes = session.log.total();
             session.inputs.remember(input, output_bytes);
@@ -124,6 +144,20 @@ impl Host {
                 self.poll.remove(&*stdin);
             }
             _ => {}
+        }
+    }
+}
+
+impl Session {
+    /// Forgets a begun line that a program took key by key. What is unread stays: it begins a line again when the terminal collects
+    /// lines again. The kernel tells nobody of a change of modes, so this is looked at whenever something comes or goes.
+    pub(super) fn forget_read_line(&mut self) {
+        if self.inputs.is_in_line()
+            && self.flow == Flow::Open
+            && let Some(master) = self.descriptors.terminal()
+            && os::is_read_up(master)
+        {
+            self.inputs.were_read();
         }
     }
 }

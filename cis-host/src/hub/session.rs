@@ -25,9 +25,9 @@ use cis_core::policy::redact::Redactor;
 use cis_core::terminal::sanitizer::Form;
 use cis_core::terminal::screen::{self, Screen};
 
-use monitored::Monitored;
 pub(super) use monitored::Tell;
 pub use monitored::{Answer, Monitoring};
+use monitored::{Monitored, is_pressed};
 
 /// With so much on its way to the host, answers of models are dropped, bytes: a program that asks and
 /// does not read cannot fill memory.
@@ -197,7 +197,7 @@ impl Session {
         if !now.is_empty() {
             let replies = model.screen.feed(now);
             if !replies.is_empty() && env.out.len() < REPLIES_OUT_MAX {
-                wire::put_typed(&mut env.out, self.id, &replies);
+                wire::put_report(&mut env.out, self.id, &replies);
                 self.typing.sent(&replies);
             }
             for viewer in &mut self.viewers {
@@ -432,7 +432,8 @@ impl Session {
         let viewer = self.viewers.iter_mut().find(|viewer| viewer.number == number && !viewer.read_only);
         if let Some(viewer) = viewer.filter(|_| self.ended.is_none()) {
             let typed = viewer.type_bytes(bytes);
-            wire::put_typed(&mut env.out, self.id, &typed);
+            let put = if is_pressed(&typed) { wire::put_typed } else { wire::put_report };
+            put(&mut env.out, self.id, &typed);
             self.typing.sent(&typed);
             self.note_typed(&typed, env);
         }

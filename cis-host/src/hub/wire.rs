@@ -38,8 +38,17 @@ pub(super) fn put_message(out: &mut Vec<u8>, message: &ToHost) {
 
 /// Appends what is typed.
 pub(super) fn put_typed(out: &mut Vec<u8>, session: SessionId, data: &[u8]) {
+    put_input(out, session, 0, data);
+}
+
+/// Appends what a terminal sends by itself.
+pub(super) fn put_report(out: &mut Vec<u8>, session: SessionId, data: &[u8]) {
+    put_input(out, session, frame::REPORT, data);
+}
+
+fn put_input(out: &mut Vec<u8>, session: SessionId, origin: u64, data: &[u8]) {
     for piece in data.chunks(INPUT_BYTES) {
-        put_bytes(out, frame::INPUT, session, 0, piece);
+        put_bytes(out, frame::INPUT, session, origin, piece);
     }
 }
 

@@ -54,4 +54,4 @@ pub use space::allocate;
 pub(crate) use spawn::{Limits, Spawn, SpawnError, Spawner, Step, Streams};
 pub use stamp::stamp_at_start;
 pub(crate) use stamp::{Stamp, Stamps};
-pub(crate) use terminal::{Terminal, modes};
+pub(crate) use terminal::{Terminal, is_read_up, line_kill, modes};

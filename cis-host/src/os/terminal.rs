@@ -3,9 +3,11 @@
 use std::io;
 use std::os::fd::AsFd;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Stat, fstat, major, minor};
+use rustix::io::ioctl_fionread;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer};
-use rustix::termios::{LocalModes, tcgetattr};
+use rustix::termios::{LocalModes, SpecialCodeIndex, tcgetattr};
 use serde::{Deserialize, Serialize};
 
 use cis_core::monitor::Modes;
@@ -76,6 +78,30 @@ pub(crate) fn modes(end: impl AsFd) -> Option<Modes> {
     Some(Modes { canonical: has(LocalModes::ICANON), echo: has(LocalModes::ECHO) })
 }
 
+/// The key that removes what stands in the line of a terminal that collects lines; none: it has no such key. Of either end.
+pub(crate) fn line_kill(end: impl AsFd) -> Option<u8> {
+    let modes = tcgetattr(end).ok()?;
+    let key = modes.special_codes[SpecialCodeIndex::VKILL];
+    // 0 is no key (_POSIX_VDISABLE). With EXTPROC another program edits the lines.
+    (key != 0 && !modes.local_modes.contains(LocalModes::EXTPROC)).then_some(key)
+}
+
+/// Whether programs have read all that was typed into a terminal, and take each key as it comes. False where that is not known. Of our
+/// end.
+pub(crate) fn is_read_up(master: impl AsFd) -> bool {
+    let takes_keys = || modes(&master).is_some_and(|modes| !modes.canonical);
+    // While it collects lines, a line that is not ended counts as nothing to read: so the modes are looked at before and after.
+    takes_keys() && unread(&master).is_ok_and(|bytes| bytes == 0) && takes_keys()
+}
+
+/// How many bytes a program can read now. Of our end; opens the other one for a moment.
+fn unread(master: impl AsFd) -> io::Result<u64> {
+    let end = ioctl_tiocgptpeer(master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+    // The kernel moves what was written to the other end later; with nothing to read there, poll(2) waits for that.
+    poll(&mut [PollFd::new(&end, PollFlags::IN)], Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+    Ok(ioctl_fionread(&end)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,5 +140,26 @@ mod tests {
         rustix::termios::tcsetattr(&pty.slave, rustix::termios::OptionalActions::Now, &secret).unwrap();
         assert_eq!(modes(&pty.master), Some(Modes { canonical: true, echo: false }));
         assert_eq!(modes(std::fs::File::open("/dev/null").unwrap()), None);
+    }
+
+    #[test]
+    fn a_terminal_is_read_up_where_keys_are_taken_and_none_is_left() {
+        use rustix::termios::{OptionalActions, tcsetattr};
+        let pty = open_pty(80, 24).unwrap();
+        assert!(!is_read_up(&pty.master), "it collects lines");
+        assert_eq!(line_kill(&pty.master), Some(0x15));
+        let mut modes = tcgetattr(&pty.slave).unwrap();
+        modes.local_modes -= LocalModes::ICANON;
+        modes.special_codes[SpecialCodeIndex::VKILL] = 0;
+        tcsetattr(&pty.slave, OptionalActions::Now, &modes).unwrap();
+        assert_eq!(line_kill(&pty.master), None);
+        assert!(is_read_up(&pty.master));
+        for _ in 0..100 {
+            rustix::io::write(&pty.master, b"no").unwrap();
+            assert!(!is_read_up(&pty.master), "nobody has read it");
+            assert_eq!(rustix::io::read(&pty.slave, &mut [0u8; 8]).unwrap(), 2);
+            assert!(is_read_up(&pty.master));
+        }
+        assert!(!is_read_up(std::fs::File::open("/dev/null").unwrap()));
     }
 }

@@ -4,6 +4,7 @@
 
 mod adoption;
 mod answers;
+mod begun_lines;
 mod endings;
 mod evidence;
 mod exits;

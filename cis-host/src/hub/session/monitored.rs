@@ -30,7 +30,8 @@ use cis_core::text::{lowest_rows, pieces};
 pub use answers::Answer;
 use answers::Pending;
 pub(in crate::hub) use answers::Tell;
-use hands::{Hands, is_pressed};
+use hands::Hands;
+pub(super) use hands::is_pressed;
 
 /// A session that ends within this time is not judged, ms: most tasks do, and nobody could answer them.
 const YOUNG_MS: i64 = 250;

@@ -33,7 +33,7 @@ impl Hands {
 
 /// Whether a person pressed something. Terminals also send sequences by themselves: that they came to the front or left it, and
 /// each movement of the mouse, and each button that is released.
-pub(super) fn is_pressed(bytes: &[u8]) -> bool {
+pub(in crate::hub::session) fn is_pressed(bytes: &[u8]) -> bool {
     let mut rest = bytes;
     loop {
         rest = match rest {
