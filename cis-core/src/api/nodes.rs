@@ -139,6 +139,9 @@ pub struct RoomNodeView {
     pub name: String,
     /// How it is.
     pub state: RoomNodeState,
+    /// It said that it stops, and was not heard since. After a minute it is silent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopped: bool,
     /// What it may do.
     pub may: BTreeSet<Right>,
     /// Version of its program; empty: it does not say.
@@ -187,6 +190,7 @@ impl RoomNodeView {
             did,
             name: String::new(),
             state,
+            stopped: false,
             may: BTreeSet::new(),
             version: String::new(),
             user_id: None,

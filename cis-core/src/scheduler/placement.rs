@@ -65,6 +65,10 @@ pub struct NodeOffer {
     /// It starts nothing at all; it is `draining` then as well.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
+    /// Its process is about to end, and answers nothing until the node is heard again; it is `draining` then as well. Earlier versions
+    /// do not say.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopping: bool,
     /// How often the rules of its own policy were changed. Tasks that it refused before are granted to it again.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub policy: u64,

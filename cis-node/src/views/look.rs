@@ -21,7 +21,7 @@ use crate::problems::internal;
 use crate::server::{AttachFrame, AttachInput, AttachStreams};
 use crate::streams::Viewer;
 use cis_core::api::log_pieces::LogPiece;
-use cis_core::api::{Attach, Problem, ProblemKind, ReadLog, RoomNodeState, SessionView};
+use cis_core::api::{Attach, Problem, ProblemKind, ReadLog, RoomNodeState, RoomNodeView, SessionView};
 use cis_core::event::Actor;
 use cis_core::federation::view::{Frame, Open, Pipe, Role, ViewMessage, What};
 use cis_core::ids::{InputId, SessionId};
@@ -31,7 +31,7 @@ use cis_core::text::visible_text;
 
 /// How long somebody waits for the other node.
 const FIRST_TIME_MAX: Duration = Duration::from_secs(15);
-/// The same where this node does not hear the other one any more: it may be back without having said so.
+/// The same where this node does not hear the other one any more, or was told that it stops: it may be back without having said so.
 const SILENT_TIME_MAX: Duration = Duration::from_secs(3);
 /// The same for the end of a view, which the other node is told for so long.
 const LAST_TIME_MAX_MS: i64 = 10_000;
@@ -208,19 +208,18 @@ impl Node {
 
     /// What a view shows first.
     async fn first(&self, place: &Elsewhere, looking: &mut Looking) -> Result<Frame, Problem> {
-        let patience = if self.is_silent(&place.end).await { SILENT_TIME_MAX } else { FIRST_TIME_MAX };
-        match timeout(patience, looking.frames.recv()).await {
+        match timeout(self.patience(&place.end).await, looking.frames.recv()).await {
             Ok(Some(Frame::End { problem: Some(problem) })) => Err(cleaned(*problem)),
             Ok(Some(frame)) => Ok(frame),
             Ok(None) | Err(_) => Err(self.no_answer(place, looking)),
         }
     }
 
-    /// Whether a node was heard by this one, and is not any more.
-    async fn is_silent(&self, TheirEnd { room, node }: &TheirEnd) -> bool {
+    /// How long somebody waits for a node.
+    async fn patience(&self, TheirEnd { room, node }: &TheirEnd) -> Duration {
         let nodes = self.driver.ask(|reply| Command::Nodes { reply }).await.unwrap_or_default();
-        let mut silent = nodes.iter().filter(|other| other.state == RoomNodeState::Silent);
-        silent.any(|silent| silent.room_id == *room && silent.did == *node)
+        let known = nodes.iter().find(|other| other.room_id == *room && other.did == *node);
+        if known.is_some_and(is_gone) { SILENT_TIME_MAX } else { FIRST_TIME_MAX }
     }
 
     fn no_answer(&self, place: &Elsewhere, looking: &Looking) -> Problem {
@@ -236,6 +235,11 @@ impl Node {
         Problem::new(ProblemKind::Conflict, detail)
             .hint("look at `cis node list`; what it shows is on that machine, and can be seen when its node is there again")
     }
+}
+
+/// Whether a node said that it stops, or was heard and is not any more.
+fn is_gone(node: &RoomNodeView) -> bool {
+    node.stopped || node.state == RoomNodeState::Silent
 }
 
 /// What another node says went wrong, without what is not seen.
@@ -335,5 +339,19 @@ impl OwnEnd {
         }
         self.pipe.push(Frame::Bye {});
         boot_ms().saturating_add(LAST_TIME_MAX_MS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cis_core::ids::NodeDid;
+
+    #[test]
+    fn a_node_that_said_that_it_stops_is_gone_before_it_is_silent() {
+        let node = |state| RoomNodeView::new("!r:x", NodeDid("did:key:z".to_owned()), state);
+        assert!(is_gone(&node(RoomNodeState::Silent)));
+        assert!(!is_gone(&node(RoomNodeState::Online)) && !is_gone(&node(RoomNodeState::Draining)));
+        assert!(is_gone(&RoomNodeView { stopped: true, ..node(RoomNodeState::Draining) }));
     }
 }

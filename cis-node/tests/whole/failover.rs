@@ -41,6 +41,32 @@ fn a_session_goes_on_while_the_node_of_its_worker_is_away() {
     });
 }
 
+/// Those who look at its sessions do not wait for it as for a node that is only slow.
+#[test]
+fn a_worker_that_is_stopped_counts_as_such_until_it_is_back() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let Room { coordinator, mut workers, rooms } = Room::of(scratch.path(), 1).await;
+        let worker = workers.remove(0);
+        let did = worker.did.clone();
+        let is_known = async |stopped: bool| {
+            eventually(&format!("the coordinator knows whether it has stopped: {stopped}"), async || {
+                let nodes = coordinator.client.nodes(None).await.unwrap().items;
+                let worker = nodes.iter().find(|node| node.did == did).unwrap();
+                assert_ne!(worker.state, RoomNodeState::Silent, "it was only found out");
+                (worker.stopped == stopped).then_some(())
+            })
+            .await;
+        };
+        is_known(false).await;
+        worker.leave().await;
+        is_known(true).await;
+        let worker = start(&scratch.path().join("w0"), "worker", &[], &rooms).await;
+        is_known(false).await;
+        Room { coordinator, workers: vec![worker], rooms }.stop().await;
+    });
+}
+
 #[test]
 fn files_that_came_for_a_task_which_was_taken_back_go_when_the_node_starts_again() {
     on_a_runtime(async {

@@ -90,7 +90,8 @@ impl Driver {
         };
         let tasks = tasks.get(&(room.to_owned(), did.clone())).cloned().unwrap_or_default();
         let heard_ms_ago = heard.map(|at| u64::try_from(boot_ms() - at).unwrap_or(0));
-        let view = RoomNodeView { tasks, heard_ms_ago, ..RoomNodeView::new(room, did, state) };
+        let stopped = offer.as_ref().is_some_and(|offer| offer.stopping);
+        let view = RoomNodeView { tasks, heard_ms_ago, stopped, ..RoomNodeView::new(room, did, state) };
         match offer {
             Some(offer) => with_offer(view, offer),
             None => view,

@@ -83,6 +83,8 @@ pub(super) struct Federation {
     read_of_others: BTreeMap<RunId, (Offset, Run)>,
     /// It takes nothing new.
     draining: bool,
+    /// It is about to end.
+    stopping: bool,
     /// A room in which another process has the key of this node, until this process ends. What the two give to others, and get from
     /// them, cannot be told apart: so nothing new is given or taken.
     twin_in: Option<String>,
@@ -199,6 +201,7 @@ impl Federation {
             at_home: Vec::new(),
             read_of_others: BTreeMap::new(),
             draining: false,
+            stopping: false,
             twin_in: None,
             twin_later: None,
             found_later: false,
@@ -387,9 +390,9 @@ impl Driver {
         self.node_found(now);
     }
 
-    /// Tells the rooms that this node takes nothing more, before it ends. Its next life offers again what it has.
+    /// Tells the rooms that this node takes and answers nothing more, before it ends. Its next life offers again what it has.
     pub(in crate::driver) fn leave_rooms(&mut self, now: TimestampMs) {
-        self.federation.draining = true;
+        (self.federation.draining, self.federation.stopping) = (true, true);
         self.offer_changed();
         self.federate(now);
     }

@@ -59,6 +59,7 @@ impl Driver {
                 || self.host.pid().is_none()
                 || self.parts.machine.is_paused(),
             paused: self.parts.machine.is_paused(),
+            stopping: self.federation.stopping,
             policy: self.parts.rules.revision(),
             only: Default::default(),
             is_named: false,
