@@ -72,6 +72,10 @@ pub struct NodeOffer {
     /// How often the rules of its own policy were changed. Tasks that it refused before are granted to it again.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub policy: u64,
+    /// Rises when it may have again what it was short of, and when it starts: tasks that it refused for that are granted to it again.
+    /// Earlier versions do not say.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub recovered: u64,
     /// It gets only tasks that ask for some of these tags; empty: all. The owners of the room say so, not the node.
     #[serde(skip)]
     pub only: BTreeSet<String>,

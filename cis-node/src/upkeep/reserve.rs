@@ -25,7 +25,7 @@ fn path(home: &Path) -> PathBuf {
 }
 
 /// Returns the bytes that this user can still write. `None`: unknown.
-fn free_bytes(home: &Path) -> Option<u64> {
+pub(crate) fn free_bytes(home: &Path) -> Option<u64> {
     let disk = rustix::fs::statvfs(home).ok()?;
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }

@@ -374,6 +374,7 @@ impl<P: Payload> WorkerHalf<P> {
                 send(out, &term.coordinator, Message::Refused { granted: granted.clone(), reason });
             }
             self.starts_next(held, now, out);
+            self.slot_freed(now);
         }
     }
 
@@ -388,6 +389,7 @@ impl<P: Payload> WorkerHalf<P> {
             held.phase = Phase::Ended { report, recorded: false, resend_at: now };
             self.changed.insert(key(granted));
         }
+        self.slot_freed(now);
         self.act(now, out);
     }
 
@@ -447,6 +449,7 @@ impl<P: Payload> WorkerHalf<P> {
         let oldest = now - self.settings.lease_ms;
         self.over.retain(|_, (_, since)| *since > oldest);
         self.offer_slots(status.filter(|_| !coordinators.is_empty()).map(P::slots), now);
+        self.tell_free_slot(now);
         if self.beat_at > now {
             return;
         }
@@ -463,6 +466,7 @@ impl<P: Payload> WorkerHalf<P> {
             let status = P::told(status, self.sessions_of_others(to));
             send(out, to, Message::Heartbeat { nonce: self.nonce, status });
         }
+        self.slots_told(now);
         let Settings { heartbeat_ms, resend_ms, .. } = self.settings;
         self.beat_at = now + if unanswered { resend_ms } else { heartbeat_ms };
     }
@@ -534,7 +538,7 @@ impl<P: Payload> WorkerHalf<P> {
             };
             phase.into_iter().chain(held.tells::<P>().then_some(held.progress_at))
         });
-        of_held.chain([self.beat_at]).chain(self.next_offer()).min()
+        of_held.chain([self.beat_at]).chain(self.next_offer()).chain(self.free_slot_told_at()).min()
     }
 
     /// Whether `from` is obeyed in a run; a later term makes it so from now on.

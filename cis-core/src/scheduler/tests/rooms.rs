@@ -145,6 +145,18 @@ fn a_node_that_is_short_of_something_waits_until_its_offer_changes() {
     assert_eq!(grants(&bench).len(), 2);
 }
 
+#[test]
+fn a_node_that_may_have_again_what_it_was_short_of_gets_the_task() {
+    let mut bench = in_room(vec![task("a")]);
+    let recovered = |recovered| NodeOffer { recovered, ..offer("x", 2) };
+    offers(&mut bench, recovered(1));
+    bench.refuses("a", Refusal::Resources { detail: "no space left".to_owned() });
+    offers(&mut bench, recovered(1));
+    assert_eq!(grants(&bench).len(), 1);
+    offers(&mut bench, recovered(2));
+    assert_eq!(grants(&bench), pairs(&[("a", "x"), ("a", "x")]));
+}
+
 /// Whatever one task asks for, nodes are not asked for it again and again.
 #[test]
 fn a_task_that_all_nodes_refuse_waits_longer_each_time() {

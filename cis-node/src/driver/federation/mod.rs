@@ -20,6 +20,7 @@ mod queue;
 mod refused;
 mod results;
 mod secrets;
+mod shortages;
 mod tails;
 mod terms;
 mod voting;
@@ -36,6 +37,7 @@ use self::logs::LogUploads;
 use self::queue::QueueOffer;
 use self::refused::Refused;
 use self::secrets::Hiding;
+use self::shortages::Shortages;
 use self::terms::Terms;
 use self::voting::Votes;
 use self::work::freeze_at;
@@ -108,6 +110,7 @@ pub(super) struct Federation {
     logged_out: BTreeMap<String, TimestampMs>,
     /// How many sessions of a run of another node are worth having here before their turn.
     queue: Option<QueueOffer>,
+    shortages: Shortages,
     /// What sessions of other nodes may tell in a time.
     told: BTreeMap<SessionId, Bucket>,
 }
@@ -215,6 +218,7 @@ impl Federation {
             hiding: BTreeMap::new(),
             logged_out: BTreeMap::new(),
             queue: None,
+            shortages: Shortages::new(),
             told: BTreeMap::new(),
         }
     }
@@ -226,7 +230,7 @@ impl Federation {
             let groups = room.groups.as_ref().and_then(Groups::poll_timeout);
             [worker, room.coordinator.poll_timeout(), room.terms.poll_timeout(), groups].into_iter().flatten()
         });
-        due.min().map(|at| RetryAt::at(at).on_wall(now))
+        due.map(RetryAt::at).chain(self.shortages.look_at()).map(|at| at.on_wall(now)).min()
     }
 
     /// Whether it has tasks of others.
@@ -575,6 +579,7 @@ impl Driver {
     pub(super) fn federate(&mut self, now: TimestampMs) {
         self.take_kept_done(now);
         self.carry_waiting();
+        self.look_for_space();
         let mut worked = false;
         for room in self.federation.rooms.keys().cloned().collect::<Vec<_>>() {
             let boot = boot_ms();

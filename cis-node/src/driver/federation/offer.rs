@@ -61,6 +61,7 @@ impl Driver {
             paused: self.parts.machine.is_paused(),
             stopping: self.federation.stopping,
             policy: self.parts.rules.revision(),
+            recovered: self.federation.shortages.ended(),
             only: Default::default(),
             is_named: false,
         }

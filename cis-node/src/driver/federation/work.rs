@@ -412,6 +412,9 @@ impl Driver {
 
     /// Tells the coordinator of another's attempt what the own worker says of it, after all uploads. Gives back what is about the own runs.
     pub(super) fn tell_held(&mut self, mut message: FromWorker, now: TimestampMs) -> Option<FromWorker> {
+        if matches!(message, FromWorker::Result { .. }) {
+            self.shortage_may_end();
+        }
         let attempt = match &message {
             FromWorker::Claimed { attempt, .. }
             | FromWorker::Refused { attempt, .. }
@@ -442,12 +445,17 @@ impl Driver {
             }
             FromWorker::Result { report, .. } => worker.ended(&granted, *report, boot, &mut out),
             FromWorker::Refused { reason, .. } => {
+                let is_short = matches!(reason, Refusal::Resources { .. });
                 worker.refused(&granted, reason, boot, &mut out);
                 let held = self.federation.held.remove(&granted.attempt);
                 self.remove_unused_secrets_of(&granted.attempt);
                 if !self.is_being_filled(&granted.attempt, held) {
                     let dir = self.directory_of(&granted.attempt);
                     self.federation.directories.give_back(&self.parts.home.remote(), &dir);
+                }
+                // After what came of its files is gone.
+                if is_short {
+                    self.shortage_begins();
                 }
             }
             FromWorker::Claimed { .. }

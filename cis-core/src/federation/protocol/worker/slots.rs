@@ -4,7 +4,7 @@
 //! next. Each coordinator with sessions or refused grants has a share: the same part of all slots, and one slot at least. A free slot
 //! is kept for the first refused coordinator that has less than its share; others get it only if that one does not take it. A
 //! coordinator with less than its share that was not refused is told that its share is free: whether it grants then tells
-//! whether it has tasks (`docs/decisions/0058-slots-of-a-worker.md`).
+//! whether it has tasks. A slot that stays free is told to all (`docs/decisions/0058-slots-of-a-worker.md`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,8 @@ use crate::federation::protocol::message::{Granted, Payload};
 use crate::federation::protocol::settings::BootMs;
 use crate::ids::NodeDid;
 
-/// A free slot that is kept for a coordinator is offered to it this many times.
+/// A free slot that is kept for a coordinator is offered to it this many times, and one that stays free is told to all as often: a
+/// message may be lost.
 const OFFERS_MAX: u8 = 2;
 
 /// What the worker remembers about its slots.
@@ -23,6 +24,12 @@ pub(super) struct Slots {
     all: u32,
     /// Coordinators with refused grants. The one that was refused first comes first.
     wishes: Vec<Wish>,
+    /// All slots were taken when coordinators were told how many are, or later: they may believe that this still holds.
+    was_full: bool,
+    /// Since when a slot is free nevertheless, or when that was told.
+    free_since: Option<BootMs>,
+    /// It was told this many times.
+    free_told: u8,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -51,6 +58,9 @@ impl<P: Payload> WorkerHalf<P> {
         let kept = self.slots.kept_before(&coordinator, share, &held);
         if self.occupied().saturating_add(kept) <= slots {
             self.slots.accepted(&coordinator, own.saturating_add(1) >= share, now);
+            if self.occupied() >= slots {
+                self.slots.fill();
+            }
             return false;
         }
         if own < share {
@@ -104,7 +114,11 @@ impl<P: Payload> WorkerHalf<P> {
     /// Offers free slots to those that were refused. One that does not take its slot is forgotten. A heartbeat is due with each of
     /// these. `slots`: none where this node takes no work.
     pub(super) fn offer_slots(&mut self, slots: Option<u32>, now: BootMs) {
-        let Some(all) = slots else { return self.slots.wishes.clear() };
+        let Some(all) = slots else {
+            self.slots.wishes.clear();
+            self.slots.free_since = None;
+            return;
+        };
         self.slots.all = all;
         if self.slots.wishes.is_empty() {
             return;
@@ -132,6 +146,39 @@ impl<P: Payload> WorkerHalf<P> {
         }
     }
 
+    /// A session ended, or did not begin.
+    pub(super) fn slot_freed(&mut self, now: BootMs) {
+        if self.slots.was_full && self.occupied() < self.slots.all {
+            self.slots.free_since.get_or_insert(now);
+        }
+    }
+
+    /// Tells coordinators of a slot that is free for so long that the one that had it does not need it. They would only hear with the
+    /// next heartbeat.
+    pub(super) fn tell_free_slot(&mut self, now: BootMs) {
+        if self.occupied() >= self.slots.all {
+            self.slots.free_since = None;
+        } else if self.free_slot_told_at().is_some_and(|at| at <= now) {
+            self.status_changed(now);
+        }
+    }
+
+    /// When that is to be told.
+    pub(super) fn free_slot_told_at(&self) -> Option<BootMs> {
+        self.slots.free_since.map(|since| since.saturating_add(self.settings.resend_ms))
+    }
+
+    /// Coordinators are told how many slots are taken.
+    pub(super) fn slots_told(&mut self, now: BootMs) {
+        if self.occupied() >= self.slots.all {
+            self.slots.fill();
+        } else if self.slots.was_full {
+            self.slots.free_told += 1;
+            self.slots.was_full = self.slots.free_told < OFFERS_MAX;
+            self.slots.free_since = self.slots.was_full.then_some(now);
+        }
+    }
+
     /// When a free slot is to be offered.
     pub(super) fn next_offer(&self) -> Option<BootMs> {
         let mut free = self.slots.all.saturating_sub(self.occupied());
@@ -153,6 +200,11 @@ impl<P: Payload> WorkerHalf<P> {
 }
 
 impl Slots {
+    /// All slots are taken.
+    fn fill(&mut self) {
+        (self.was_full, self.free_since, self.free_told) = (true, None, 0);
+    }
+
     /// The part of all slots that each coordinator with sessions or refused grants may have, and this one.
     fn share(&self, coordinator: Option<&NodeDid>, held: &BTreeMap<NodeDid, u32>) -> u32 {
         let wishes = self.wishes.iter().map(|wish| &wish.coordinator);
@@ -191,5 +243,93 @@ impl Wish {
     fn kept(&self, share: u32, held: &BTreeMap<NodeDid, u32>) -> u32 {
         let own = held.get(&self.coordinator).copied().unwrap_or(0);
         self.count.min(share.saturating_sub(own))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Effect;
+    use super::*;
+    use crate::api::Refusal;
+    use crate::federation::protocol::message::{Grant, Message};
+    use crate::federation::protocol::settings::Settings;
+    use crate::ids::{AttemptId, RunId, SessionId, TaskId};
+
+    #[derive(Debug, Clone, PartialEq)]
+    struct Numbers;
+
+    impl Payload for Numbers {
+        type Spec = &'static str;
+        type Report = &'static str;
+        /// Slots, and the sessions of other coordinators.
+        type Status = (u32, u32);
+        type Progress = u32;
+
+        fn told((slots, _): &(u32, u32), others: u32) -> (u32, u32) {
+            (*slots, others)
+        }
+
+        fn slots((slots, _): &(u32, u32)) -> u32 {
+            *slots
+        }
+    }
+
+    const SLOTS: u32 = 2;
+
+    fn did(name: &str) -> NodeDid {
+        NodeDid(name.to_owned())
+    }
+
+    fn granted(run: u128, task: &str) -> Granted {
+        let (run, task) = (RunId::from_parts(1, run), TaskId::new(task).unwrap());
+        Granted { attempt: AttemptId { run, task, number: 1 }, fence: 1 }
+    }
+
+    /// Gives a task to the worker; says whether it lacks a slot for it.
+    fn give(half: &mut WorkerHalf<Numbers>, by: &str, granted: &Granted, nonce: u64, now: BootMs) -> bool {
+        let grant = Grant { granted: granted.clone(), session: SessionId::from_parts(1, 1), spec: "true" };
+        let message = Message::Grant { epoch: 0, nonce, lease_ms: 60_000, grant };
+        half.receive(&did(by), message, now, &mut Vec::new()).unwrap();
+        half.lacks_slot(granted, SLOTS, now)
+    }
+
+    #[test]
+    fn a_slot_that_stays_free_is_told_twice_and_one_that_is_taken_again_is_not() {
+        let mut half = WorkerHalf::<Numbers>::new(Settings::default(), 0, 0);
+        let (of_c, of_d, more) = (granted(1, "a"), granted(2, "a"), granted(2, "b"));
+        // Of a heartbeat at that time: the sessions of others that `d` is told, which answers it.
+        let beat = |half: &mut WorkerHalf<Numbers>, now: BootMs| -> Option<u32> {
+            let mut out = Vec::new();
+            half.tick(now, Some(&(SLOTS, 0)), &[did("c"), did("d")], &mut out);
+            let (nonce, others) = out.iter().find_map(|effect| match effect {
+                Effect::Send { to, message: Message::Heartbeat { nonce, status: (_, others) } }
+                    if *to == did("d") =>
+                {
+                    Some((*nonce, *others))
+                }
+                _ => None,
+            })?;
+            let (run, grants) = (of_d.attempt.run, vec![of_d.clone()]);
+            let renewal = Message::Renew { run, epoch: 0, nonce, lease_ms: 60_000, grants };
+            half.receive(&did("d"), renewal, now, &mut out).unwrap();
+            Some(others)
+        };
+        half.tick(0, Some(&(SLOTS, 0)), &[did("c"), did("d")], &mut Vec::new());
+        assert!(!give(&mut half, "c", &of_c, 1, 1) && !give(&mut half, "d", &of_d, 1, 1));
+        assert!(give(&mut half, "d", &more, 1, 2), "it has its share, and wants more");
+        half.refused(&more, Refusal::Withdrawn { full: true }, 2, &mut Vec::new());
+        assert_eq!((beat(&mut half, 2), beat(&mut half, 2_002)), (Some(1), Some(1)));
+
+        half.ended(&of_c, "done", 3_000, &mut Vec::new());
+        let forget = Message::Forget { epoch: 0, granted: of_c };
+        half.receive(&did("c"), forget, 3_001, &mut Vec::new()).unwrap();
+        assert_eq!((half.poll_timeout(), beat(&mut half, 4_999)), (Some(5_000), None), "`c` may need it");
+        assert_eq!((beat(&mut half, 5_000), half.poll_timeout()), (Some(0), Some(7_000)));
+        assert_eq!((beat(&mut half, 7_000), half.poll_timeout()), (Some(0), Some(27_000)));
+
+        assert!(!give(&mut half, "c", &granted(1, "b"), 5, 7_001));
+        half.ended(&granted(1, "b"), "done", 8_000, &mut Vec::new());
+        assert!(!give(&mut half, "c", &granted(1, "c"), 5, 8_001), "as soon as it hears of the end");
+        assert_eq!((beat(&mut half, 10_001), beat(&mut half, 26_999)), (None, None));
     }
 }
