@@ -33,8 +33,6 @@ fn session(ticker: &Ticker, task: &str, count: usize) -> u32 {
 fn tasks_of_a_worker_that_nobody_reaches_run_elsewhere_and_never_twice_at_a_time() {
     let synapse = Synapse::shared();
     let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
-    // It stays when the run has ended: only its coordinator ends what is frozen.
-    cis.ok(["node", "start", "--detach"]);
     let room = room_of(&cis, &ann);
     let (proxy, what) = (Proxy::before(synapse.url()), ("builder", "worker", "execute"));
     let (builder, _) = member_behind(&proxy, &synapse, &room, &ann, &cis, what);
@@ -60,6 +58,7 @@ fn tasks_of_a_worker_that_nobody_reaches_run_elsewhere_and_never_twice_at_a_time
     cis.wait_run(&run, "succeeded");
     assert_ne!(listed(&cis, &builder)["state"], "online", "nobody reached it all the time");
 
+    // The run has ended, and nobody started its coordinator to stay. It does so by itself, as only it ends what is frozen.
     drop(cut);
     for pid in frozen {
         eventually_within(SLOW, "what was frozen is ended", || (!is_alive(pid)).then_some(()));

@@ -41,6 +41,7 @@ impl Driver {
             || self.parts.worker.live_count() > 0
             || self.loners.live_count() > 0
             || !self.unread.sessions.is_empty()
+            || self.federation.awaits_workers()
             || self.parts.shared.viewers.load(Ordering::Relaxed) > 0
             || self.parts.writer.outbox_waits().unwrap_or(false);
         match (busy, self.idle_since) {

@@ -145,6 +145,7 @@ impl Driver {
             match effect {
                 Effect::Send { to, message } => self.send(room, to, message, now),
                 Effect::Status { worker, mut status } => {
+                    self.federation.room(room).absent.heard(&worker, boot_ms());
                     if self.parts.identity.is_or_was(&worker) {
                         // Its own runs use any of its agents.
                         status.agents = self.agents_at_hand(now);
@@ -174,6 +175,9 @@ impl Driver {
                     self.note_progress(room, &granted, next, now);
                 }
                 other => {
+                    if let Effect::Lost(granted) = &other {
+                        self.lost_with_worker(room, granted);
+                    }
                     for mut kind in lead::inputs(&other) {
                         let mut kept = None;
                         if let InputKind::Worker(FromWorker::Result { attempt, fence, report }) = &mut kind {

@@ -4,6 +4,7 @@
 //! for the scheduler in `leading` and `results`, for the own worker in `work`; who coordinates what, as journals tell it, is
 //! followed in `terms`, places in groups of the room in `groups`; what this node offers is in `offer`; results of the cache are used in `cached`; tasks that wait for the room do so in `commit`; whether this node executes a task is decided in `policy`; what sessions of others wait for is told in `news`. Messages of a node to itself take no way around.
 
+mod absent;
 mod cached;
 mod commit;
 mod directories;
@@ -29,6 +30,7 @@ mod work;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use self::absent::Absent;
 use self::commit::{AwaitsGrant, HomeGrant};
 use self::directories::Directories;
 use self::files::{Transfer, Underway};
@@ -139,6 +141,7 @@ struct Room {
     finality: BTreeMap<RunId, Finality>,
     /// The newest entries of this node's own journals that were read.
     read_own: BTreeMap<RunId, Position>,
+    absent: Absent,
 }
 
 struct Held {
@@ -176,6 +179,7 @@ impl Room {
             to_recover: Vec::new(),
             finality: BTreeMap::new(),
             read_own: BTreeMap::new(),
+            absent: Absent::default(),
         }
     }
 
@@ -228,7 +232,8 @@ impl Federation {
         let due = self.rooms.values().flat_map(|room| {
             let worker = room.worker.as_ref().and_then(WorkerHalf::poll_timeout);
             let groups = room.groups.as_ref().and_then(Groups::poll_timeout);
-            [worker, room.coordinator.poll_timeout(), room.terms.poll_timeout(), groups].into_iter().flatten()
+            let leads = [room.coordinator.poll_timeout(), room.terms.poll_timeout()];
+            [worker, groups, room.absent.poll_timeout()].into_iter().chain(leads).flatten()
         });
         due.map(RetryAt::at).chain(self.shortages.look_at()).map(|at| at.on_wall(now)).min()
     }
@@ -236,6 +241,11 @@ impl Federation {
     /// Whether it has tasks of others.
     pub(super) fn works(&self) -> bool {
         !self.held.is_empty()
+    }
+
+    /// Whether workers may still ask for sessions of runs of this node.
+    pub(super) fn awaits_workers(&self) -> bool {
+        self.rooms.values().any(|room| !room.absent.is_empty())
     }
 
     fn room(&mut self, room: &str) -> &mut Room {
@@ -583,6 +593,7 @@ impl Driver {
         let mut worked = false;
         for room in self.federation.rooms.keys().cloned().collect::<Vec<_>>() {
             let boot = boot_ms();
+            self.federation.room(&room).absent.forget_until(boot);
             let due = self.federation.worker(&room).and_then(|worker| worker.poll_timeout());
             if due.is_some_and(|due| due <= boot) {
                 let offer = self.offer(&room, now);

@@ -537,6 +537,7 @@ impl Driver {
             }
             room.coordinator.leave(run);
             room.finality.remove(&run);
+            room.absent.leave(run);
             room.to_recover.retain(|(of, _)| *of != run);
         }
         self.forget_own_journal(run);
