@@ -17,7 +17,7 @@ use crate::victims::Victims;
 use cis_core::api::{Decide, Problem, ProblemKind, TimeView, WhyView};
 use cis_core::dag::{SecretSource, Task};
 use cis_core::event::ExecutionMode;
-use cis_core::event::{Actor, EventBody, EventDraft};
+use cis_core::event::{Actor, EventBody, EventDraft, TaskState};
 use cis_core::ids::{BlobId, InputId, RunId, SessionId, TaskId, TimestampMs};
 use cis_core::people::Allowed;
 use cis_core::policy::redact::Redactor;
@@ -374,6 +374,12 @@ impl Driver {
         {
             view.because.insert(0, frozen);
             view.try_this.insert(0, "cis node status".to_owned());
+        }
+        if let Some(view) = &mut why
+            && view.state == TaskState::Queued
+            && let Some(held) = self.why_held(run)
+        {
+            view.because.push(held);
         }
         if let (Some(view), Some(trouble)) = (&mut why, &self.host.trouble)
             && !view.state.is_terminal()

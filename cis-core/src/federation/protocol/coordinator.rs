@@ -3,13 +3,17 @@
 //! Owns the runs that this node coordinates, what was granted to whom, and what is not certain after a takeover. Which
 //! task goes to which worker is the scheduler's decision; whether a takeover counts is the journal's.
 
+mod recovering;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::groups::holder::Gate;
 use super::message::{Grant, Granted, HeldRecord, HeldState, Message, Nonce, PROGRESS_WEIGHT_MAX, Payload};
 use super::settings::{BootMs, Settings};
 use crate::api::Refusal;
-use crate::ids::{AttemptId, Epoch, Fence, NodeDid, RunId, TaskId};
+use crate::ids::{AttemptId, Epoch, Fence, NodeDid, RunId};
+
+pub use recovering::Awaits;
 
 /// What the machine of the node is asked to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -101,10 +105,13 @@ enum RunPhase {
     },
     /// What workers have is known.
     Settling {
-        /// Sessions at work of which the caller was told, and that it did not adopt.
+        /// Sessions at work of which the caller was told, until it adopts or releases them.
         found: BTreeSet<Granted>,
-        /// Their leases are over then.
+        /// Those that it released, until their workers say that nothing of them is left.
+        void: BTreeMap<Granted, NodeDid>,
+        /// The leases of all of them are over then.
         until: BootMs,
+        ask_at: BootMs,
     },
 }
 
@@ -381,6 +388,7 @@ impl<P: Payload> CoordinatorHalf<P> {
         if self.find(granted).is_some_and(|given| given.worker == *worker) {
             self.given.remove(&granted.attempt);
         }
+        self.voids(granted, worker);
         if let Some(epoch) = self.epoch(granted.attempt.run) {
             send(out, worker, Message::Forget { epoch, granted: granted.clone() });
         }
@@ -424,6 +432,7 @@ impl<P: Payload> CoordinatorHalf<P> {
                 }
             }
             Message::Unknown { granted } => {
+                self.is_gone(from, &granted, now, out);
                 let known = self.find(&granted).filter(|given| given.worker == *from);
                 let effect = match known.map(|given| &given.phase) {
                     None | Some(Phase::Recorded) => return Ok(()),
@@ -508,7 +517,10 @@ impl<P: Payload> CoordinatorHalf<P> {
         let runs = self.runs.values().filter_map(|run| match &run.phase {
             RunPhase::Active => None,
             RunPhase::Recovering { until, resend_at, .. } => Some(*until.min(resend_at)),
-            RunPhase::Settling { found, until } => Some(if found.is_empty() { BootMs::MIN } else { *until }),
+            RunPhase::Settling { found, void, .. } if found.is_empty() && void.is_empty() => {
+                Some(BootMs::MIN)
+            }
+            RunPhase::Settling { until, ask_at, .. } => Some(*until.min(ask_at)),
         });
         let given = self.given.iter().flat_map(|(attempt, given)| self.due(attempt, given));
         workers.chain(runs).chain(given).min()
@@ -668,108 +680,6 @@ impl<P: Payload> CoordinatorHalf<P> {
             let (nonce, grant) = (worker.nonce, (**grant).clone());
             send(out, &given.worker, Message::Grant { epoch, nonce, lease_ms, grant });
         }
-    }
-
-    /// Asks workers what they have of runs that were taken over, until all of them answered or their leases are over. If a
-    /// session is at work that the caller does not adopt, no task of the run is granted before its lease is over.
-    fn recover(&mut self, now: BootMs, out: &mut Vec<Effect<P>>) {
-        let resend_ms = self.settings.resend_ms;
-        let mut known = Vec::new();
-        for (run, Coordinated { epoch, phase }) in &mut self.runs {
-            let RunPhase::Recovering { silent, until, resend_at, held } = phase else { continue };
-            if silent.is_empty() || *until <= now {
-                known.push((*run, std::mem::take(held)));
-                let (found, until) = (BTreeSet::new(), *until);
-                *phase = RunPhase::Settling { found, until };
-            } else if *resend_at <= now {
-                *resend_at = now + resend_ms;
-                for worker in silent.iter() {
-                    send(out, worker, Message::Recover { run: *run, epoch: *epoch });
-                }
-            }
-        }
-        for (run, held) in known {
-            self.recovered(run, held, out);
-        }
-        for (run, Coordinated { phase, .. }) in &mut self.runs {
-            let RunPhase::Settling { found, until } = phase else { continue };
-            if found.is_empty() || *until <= now {
-                *phase = RunPhase::Active;
-                out.push(Effect::Ready(*run));
-            }
-        }
-    }
-
-    /// Of each task the newest grant counts: it was made when those before it were known to be over.
-    fn recovered(&mut self, run: RunId, held: Vec<(NodeDid, HeldRecord)>, out: &mut Vec<Effect<P>>) {
-        let mut newest: BTreeMap<TaskId, (NodeDid, HeldRecord)> = BTreeMap::new();
-        for (worker, record) in held {
-            let known = newest.get(&record.granted.attempt.task);
-            if known.is_none_or(|(_, known)| known.granted.fence < record.granted.fence) {
-                newest.insert(record.granted.attempt.task.clone(), (worker, record));
-            }
-        }
-        // What the journal tells and no worker has, or a worker has a newer one of.
-        let counts = |attempt: &AttemptId, given: &Given<P::Spec>| {
-            newest.get(&attempt.task).is_some_and(|(worker, record)| {
-                record.granted.attempt == *attempt
-                    && record.granted.fence == given.fence
-                    && *worker == given.worker
-            })
-        };
-        let of_run =
-            self.given.iter().filter(|(attempt, given)| attempt.run == run && given.phase != Phase::Recorded);
-        let lost: Vec<Granted> = of_run
-            .filter(|(attempt, given)| !counts(attempt, given))
-            .map(|(attempt, given)| given.granted(attempt))
-            .collect();
-        lost.iter().for_each(|granted| drop(self.given.remove(&granted.attempt)));
-        let mut lost: BTreeMap<TaskId, Granted> =
-            lost.into_iter().map(|granted| (granted.attempt.task.clone(), granted)).collect();
-        let mut all_found = Vec::new();
-        for (worker, record) in newest.into_values() {
-            let known = self.given.get(&record.granted.attempt);
-            if known.is_none_or(|given| given.fence != record.granted.fence) {
-                let is_older = |granted: &Granted| granted.fence < record.granted.fence;
-                let task = &record.granted.attempt.task;
-                let instead_of = lost.get(task).is_some_and(is_older).then(|| lost.remove(task)).flatten();
-                all_found.push(Effect::Found { worker, record, instead_of });
-            }
-        }
-        let at_work = all_found.iter().filter_map(|effect| match effect {
-            Effect::Found { record, .. } if record.state == HeldState::Working => {
-                Some(record.granted.clone())
-            }
-            _ => None,
-        });
-        if let Some(RunPhase::Settling { found, .. }) = self.runs.get_mut(&run).map(|run| &mut run.phase) {
-            found.extend(at_work);
-        }
-        out.extend(lost.into_values().map(Effect::Lost));
-        out.extend(all_found);
-    }
-
-    fn holding(
-        &mut self,
-        from: &NodeDid,
-        run: RunId,
-        epoch: Epoch,
-        records: Vec<HeldRecord>,
-        now: BootMs,
-        out: &mut Vec<Effect<P>>,
-    ) -> Result<(), String> {
-        if records.iter().any(|record| record.granted.attempt.run != run) {
-            return Err("attempts of another run".to_owned());
-        }
-        if let Some(Coordinated { epoch: own, phase: RunPhase::Recovering { silent, held, .. } }) =
-            self.runs.get_mut(&run)
-            && *own == epoch
-            && silent.remove(from)
-        {
-            held.extend(records.into_iter().map(|record| (from.clone(), record)));
-            self.recover(now, out);
-        }
-        Ok(())
     }
 }
 

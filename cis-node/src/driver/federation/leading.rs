@@ -11,15 +11,19 @@ use cis_core::event::{AttemptOutcome, FailureCause};
 use cis_core::federation::direct::{Progress, RemoteSpec, TaskPayload};
 use cis_core::federation::finality::Finality;
 use cis_core::federation::lead;
-use cis_core::federation::protocol::coordinator::Effect;
+use cis_core::federation::protocol::coordinator::{Awaits, Effect};
 use cis_core::federation::protocol::message::{Grant, Granted};
 use cis_core::identity::Right;
 use cis_core::ids::{AttemptId, Fence, NodeDid, RunId, SessionId, TimestampMs};
 use cis_core::scheduler::placement::NodeOffer;
 use cis_core::scheduler::{Input, InputKind};
+use cis_core::text::duration;
 
 /// A specification that is larger does not go to another node, bytes of JSON.
 const SPEC_BYTES_MAX: usize = 1 << 20;
+
+/// So many nodes, or sessions, are named in one sentence.
+const NAMED_MAX: usize = 3;
 
 impl Driver {
     /// Gives an attempt to a node of the run's room.
@@ -195,6 +199,28 @@ impl Driver {
         }
     }
 
+    /// What the tasks of a run wait for before this node knows what workers have of it, and for how long at most. None: for nothing of that.
+    pub(in crate::driver) fn why_held(&self, run: RunId) -> Option<String> {
+        let mut rooms = self.federation.rooms.iter();
+        let (name, awaits) = rooms.find_map(|(name, room)| Some((name, room.coordinator.awaits(run)?)))?;
+        let Awaits { silent, void, until } = awaits;
+        let label = |did: &NodeDid| self.parts.members.name_of(name, did).unwrap_or_else(|| did.to_string());
+        let first = if !silent.is_empty() {
+            format!("it knows what these nodes have of the run: {}", some_of(silent.iter().map(label)))
+        } else if !void.is_empty() {
+            let sessions = void
+                .iter()
+                .map(|(granted, worker)| format!("`{}` on node {}", granted.attempt.task, label(worker)));
+            format!("sessions have ended that do not count after the takeover: {}", some_of(sessions))
+        } else {
+            return None;
+        };
+        let left = duration(u64::try_from(until.saturating_sub(boot_ms())).unwrap_or(0));
+        Some(format!(
+            "This node grants no task of the run before {first}. It waits for that for {left} at most: all leases that were given before are over then."
+        ))
+    }
+
     /// Adds to an offer what the owners of the room say of the node.
     fn apply_membership(&self, room: &str, worker: &NodeDid, offer: &mut NodeOffer) {
         offer.only = self.parts.members.tags_of(room, worker);
@@ -253,4 +279,14 @@ impl Driver {
         self.share_groups_of(room, now);
         self.lead(room, out, now);
     }
+}
+
+/// The first ones of a list, and how many more there are.
+fn some_of(names: impl ExactSizeIterator<Item = String>) -> String {
+    let more = names.len().saturating_sub(NAMED_MAX);
+    let mut named: Vec<String> = names.take(NAMED_MAX).collect();
+    if more > 0 {
+        named.push(format!("{more} more"));
+    }
+    named.join(", ")
 }

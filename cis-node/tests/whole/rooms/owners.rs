@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
-use cis_core::api::{AdmitNode, InboxItem, ListInbox, ProblemKind, RevokeNode, RoomNodeState, paths};
+use cis_core::api::{
+    AdmitNode, CancelRun, InboxItem, ListInbox, ProblemKind, RevokeNode, RoomNodeState, paths,
+};
 use cis_core::event::{RunState, TaskState};
 use cis_core::federation::export;
 use cis_core::federation::membership::Owners;
@@ -292,6 +294,56 @@ fn a_node_that_executes_no_tasks_any_more_is_asked_for_the_one_that_it_still_has
         assert_eq!(task(&detail, "a").attempts, 1);
         assert_eq!(lines(&pids).len(), 1, "nothing ran twice");
         for node in [worker, other, second] {
+            node.stop().await;
+        }
+    });
+}
+
+#[test]
+fn why_names_the_worker_that_a_run_waits_for_after_a_takeover() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let server = Server::default();
+        let room = server.room("shared", CIS, &[ANN, BOB, CARL]);
+        let home = |name: &str| scratch.path().join(name);
+        let owner = member(&home("c"), (&server, &room), CIS, "coordinator").await;
+        let worker = member(&home("w"), (&server, &room), BOB, "worker").await;
+        let second = member(&home("s"), (&server, &room), CARL, "coordinator").await;
+        let_in(&owner, &worker, &room, Right::Execute).await;
+        let_in(&owner, &second, &room, Right::Coordinate).await;
+        for node in [&owner, &second] {
+            listed(node, &worker.did, |it| it.slots == SLOTS).await;
+        }
+        let never = "[[tasks]]\nid = \"never\"\ntags = [\"no-such-tag\"]\nscript = 'true'\n";
+        let tasks = waiting_task("a", scratch.path()) + never;
+        let run = owner.submit_as(shared_in(&room, scratch.path(), &tasks)).await;
+        owner.task_is(&run, "a", TaskState::Running).await;
+        reads(&second, &run, RunState::Running).await;
+        let did = worker.did.clone();
+        worker.leave().await;
+        eventually("the second one coordinates it", async || second.client.take_over_run(&run).await.ok())
+            .await;
+        let waits = "grants no task of the run before it knows what these nodes have of the run";
+        eventually("why names the worker", async || {
+            let why = second.client.why(&run, "never").await.unwrap();
+            why.because
+                .iter()
+                .any(|because| because.contains(waits) && because.contains(&did.0))
+                .then_some(())
+        })
+        .await;
+        let worker = member(&home("w"), (&server, &room), BOB, "worker").await;
+        eventually("it knows what the worker has", async || {
+            let why = second.client.why(&run, "never").await.unwrap();
+            (!why.because.iter().any(|because| because.contains(waits))).then_some(())
+        })
+        .await;
+        fs::write(scratch.path().join("go"), "").unwrap();
+        second.task_is(&run, "a", TaskState::Succeeded).await;
+        assert_eq!(lines(&home("pids")).len(), 1, "nothing ran twice");
+        second.client.cancel_run(&run, CancelRun::default()).await.unwrap();
+        second.reaches(&run, RunState::Cancelled).await;
+        for node in [worker, second, owner] {
             node.stop().await;
         }
     });

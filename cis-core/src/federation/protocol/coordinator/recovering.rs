@@ -1,0 +1,286 @@
+//! What a coordinator finds out after a takeover: what workers have of a run, and when nothing is left of what does not count.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Coordinated, CoordinatorHalf, Effect, Given, Phase, RunPhase, send};
+use crate::federation::protocol::message::{Granted, HeldRecord, HeldState, Message, Payload};
+use crate::federation::protocol::settings::BootMs;
+use crate::ids::{AttemptId, Epoch, NodeDid, RunId, TaskId};
+
+/// What the grants of a run wait for after a takeover.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Awaits {
+    /// Workers that did not say yet what they have of the run.
+    pub silent: BTreeSet<NodeDid>,
+    /// Sessions at work that do not count, with the workers that have to end them.
+    pub void: BTreeMap<Granted, NodeDid>,
+    /// All leases that an earlier coordinator gave are over then, and nothing is waited for any longer.
+    pub until: BootMs,
+}
+
+impl<P: Payload> CoordinatorHalf<P> {
+    /// What the grants of a run wait for. None: for nothing, or for nothing that this half knows.
+    #[must_use]
+    pub fn awaits(&self, run: RunId) -> Option<Awaits> {
+        match &self.runs.get(&run)?.phase {
+            RunPhase::Active => None,
+            RunPhase::Recovering { silent, until, .. } => {
+                Some(Awaits { silent: silent.clone(), void: BTreeMap::new(), until: *until })
+            }
+            RunPhase::Settling { void, until, .. } => {
+                Some(Awaits { silent: BTreeSet::new(), void: void.clone(), until: *until })
+            }
+        }
+    }
+
+    /// The caller does not adopt what a worker has: the session is to end.
+    pub(super) fn voids(&mut self, granted: &Granted, worker: &NodeDid) {
+        let phase = self.runs.get_mut(&granted.attempt.run).map(|run| &mut run.phase);
+        if let Some(RunPhase::Settling { found, void, .. }) = phase
+            && found.remove(granted)
+        {
+            void.insert(granted.clone(), worker.clone());
+        }
+    }
+
+    /// A worker has nothing of a grant: its session is over, and it will not start it.
+    pub(super) fn is_gone(
+        &mut self,
+        worker: &NodeDid,
+        granted: &Granted,
+        now: BootMs,
+        out: &mut Vec<Effect<P>>,
+    ) {
+        let phase = self.runs.get_mut(&granted.attempt.run).map(|run| &mut run.phase);
+        if let Some(RunPhase::Settling { void, .. }) = phase
+            && void.get(granted) == Some(worker)
+        {
+            void.remove(granted);
+            self.recover(now, out);
+        }
+    }
+
+    /// Asks workers what they have of runs that were taken over, until all of them answered or their leases are over. If a
+    /// session is at work that the caller does not adopt, no task of the run is granted before its worker says that nothing of it is
+    /// left, or its lease is over.
+    pub(super) fn recover(&mut self, now: BootMs, out: &mut Vec<Effect<P>>) {
+        let resend_ms = self.settings.resend_ms;
+        let mut known = Vec::new();
+        for (run, Coordinated { epoch, phase }) in &mut self.runs {
+            let RunPhase::Recovering { silent, until, resend_at, held } = phase else { continue };
+            if silent.is_empty() || *until <= now {
+                known.push((*run, std::mem::take(held)));
+                let (found, void, until) = (BTreeSet::new(), BTreeMap::new(), *until);
+                *phase = RunPhase::Settling { found, void, until, ask_at: now + resend_ms };
+            } else if *resend_at <= now {
+                *resend_at = now + resend_ms;
+                for worker in silent.iter() {
+                    send(out, worker, Message::Recover { run: *run, epoch: *epoch });
+                }
+            }
+        }
+        for (run, held) in known {
+            self.recovered(run, held, out);
+        }
+        for (run, Coordinated { epoch, phase }) in &mut self.runs {
+            let RunPhase::Settling { found, void, until, ask_at } = phase else { continue };
+            if (found.is_empty() && void.is_empty()) || *until <= now {
+                *phase = RunPhase::Active;
+                out.push(Effect::Ready(*run));
+            } else if *ask_at <= now {
+                *ask_at = now + resend_ms;
+                for (granted, worker) in void.iter() {
+                    // The first `Forget` may be lost.
+                    send(out, worker, Message::Forget { epoch: *epoch, granted: granted.clone() });
+                    // A worker answers a renewal of what it does not have any more; this one gives no lease to what it has.
+                    let (nonce, lease_ms, grants) = (0, 0, vec![granted.clone()]);
+                    send(out, worker, Message::Renew { run: *run, epoch: *epoch, nonce, lease_ms, grants });
+                }
+            }
+        }
+    }
+
+    /// Of each task the newest grant counts: it was made when those before it were known to be over.
+    fn recovered(&mut self, run: RunId, held: Vec<(NodeDid, HeldRecord)>, out: &mut Vec<Effect<P>>) {
+        let mut newest: BTreeMap<TaskId, (NodeDid, HeldRecord)> = BTreeMap::new();
+        for (worker, record) in held {
+            let known = newest.get(&record.granted.attempt.task);
+            if known.is_none_or(|(_, known)| known.granted.fence < record.granted.fence) {
+                newest.insert(record.granted.attempt.task.clone(), (worker, record));
+            }
+        }
+        // What the journal tells and no worker has, or a worker has a newer one of.
+        let counts = |attempt: &AttemptId, given: &Given<P::Spec>| {
+            newest.get(&attempt.task).is_some_and(|(worker, record)| {
+                record.granted.attempt == *attempt
+                    && record.granted.fence == given.fence
+                    && *worker == given.worker
+            })
+        };
+        let of_run =
+            self.given.iter().filter(|(attempt, given)| attempt.run == run && given.phase != Phase::Recorded);
+        let lost: Vec<Granted> = of_run
+            .filter(|(attempt, given)| !counts(attempt, given))
+            .map(|(attempt, given)| given.granted(attempt))
+            .collect();
+        lost.iter().for_each(|granted| drop(self.given.remove(&granted.attempt)));
+        let mut lost: BTreeMap<TaskId, Granted> =
+            lost.into_iter().map(|granted| (granted.attempt.task.clone(), granted)).collect();
+        let mut all_found = Vec::new();
+        for (worker, record) in newest.into_values() {
+            let known = self.given.get(&record.granted.attempt);
+            if known.is_none_or(|given| given.fence != record.granted.fence) {
+                let is_older = |granted: &Granted| granted.fence < record.granted.fence;
+                let task = &record.granted.attempt.task;
+                let instead_of = lost.get(task).is_some_and(is_older).then(|| lost.remove(task)).flatten();
+                all_found.push(Effect::Found { worker, record, instead_of });
+            }
+        }
+        let at_work = all_found.iter().filter_map(|effect| match effect {
+            Effect::Found { record, .. } if record.state == HeldState::Working => {
+                Some(record.granted.clone())
+            }
+            _ => None,
+        });
+        if let Some(RunPhase::Settling { found, .. }) = self.runs.get_mut(&run).map(|run| &mut run.phase) {
+            found.extend(at_work);
+        }
+        out.extend(lost.into_values().map(Effect::Lost));
+        out.extend(all_found);
+    }
+
+    pub(super) fn holding(
+        &mut self,
+        from: &NodeDid,
+        run: RunId,
+        epoch: Epoch,
+        records: Vec<HeldRecord>,
+        now: BootMs,
+        out: &mut Vec<Effect<P>>,
+    ) -> Result<(), String> {
+        if records.iter().any(|record| record.granted.attempt.run != run) {
+            return Err("attempts of another run".to_owned());
+        }
+        if let Some(Coordinated { epoch: own, phase: RunPhase::Recovering { silent, held, .. } }) =
+            self.runs.get_mut(&run)
+            && *own == epoch
+            && silent.remove(from)
+        {
+            held.extend(records.into_iter().map(|record| (from.clone(), record)));
+            self.recover(now, out);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::federation::protocol::Settings;
+    use crate::federation::protocol::message::Grant;
+    use crate::federation::protocol::worker::{self, WorkerHalf};
+    use crate::fence;
+    use crate::ids::SessionId;
+
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    struct Text;
+
+    impl Payload for Text {
+        type Spec = &'static str;
+        type Report = &'static str;
+        type Status = u32;
+        type Progress = u32;
+    }
+
+    fn did(name: &str) -> NodeDid {
+        NodeDid(name.to_owned())
+    }
+
+    fn run() -> RunId {
+        RunId::from_parts(1, 1)
+    }
+
+    fn granted() -> Granted {
+        let attempt = AttemptId { run: run(), task: TaskId::new("t").unwrap(), number: 1 };
+        Granted { attempt, fence: fence::next(0, 0) }
+    }
+
+    /// Gives what one half sends to the other one, and what that answers back, until nothing is said any more. Returns what else the
+    /// halves want.
+    fn talk(
+        half: &mut CoordinatorHalf<Text>,
+        worker: &mut WorkerHalf<Text>,
+        mut out: Vec<Effect<Text>>,
+        now: BootMs,
+    ) -> (Vec<Effect<Text>>, Vec<worker::Effect<Text>>) {
+        let (mut of_half, mut of_worker) = (Vec::new(), Vec::new());
+        while !out.is_empty() {
+            let mut said = Vec::new();
+            for effect in std::mem::take(&mut out) {
+                match effect {
+                    Effect::Send { message, .. } => {
+                        worker.receive(&did("c"), message, now, &mut said).unwrap()
+                    }
+                    other => of_half.push(other),
+                }
+            }
+            for effect in said {
+                match effect {
+                    worker::Effect::Send { message, .. } => {
+                        half.receive(&did("w"), message, now, &mut out).unwrap();
+                    }
+                    other => of_worker.push(other),
+                }
+            }
+        }
+        (of_half, of_worker)
+    }
+
+    /// The scheduler does not count it: the journal lost its grant, and a result that it builds on.
+    #[test]
+    fn a_run_goes_on_once_the_worker_has_ended_what_does_not_count() {
+        let Settings { resend_ms, .. } = Settings::default();
+        let (it, mut said) = (granted(), Vec::new());
+        let mut worker = WorkerHalf::<Text>::new(Settings::default(), 1, 0);
+        worker.tick(0, Some(&0), &[did("old")], &mut said);
+        let grant = Grant { granted: it.clone(), session: SessionId::from_parts(1, 1), spec: "true" };
+        let grant = Message::Grant { epoch: 0, nonce: 2, lease_ms: 60_000, grant };
+        worker.receive(&did("old"), grant, 0, &mut said).unwrap();
+        assert_eq!(worker.live_sessions(), 1);
+        let mut half = CoordinatorHalf::<Text>::new(Settings::default(), true);
+        half.take_over(run(), 1, [], [did("w")], 0);
+        let until = Settings::default().lease_bound_ms();
+        let silent = [did("w")].into();
+        assert_eq!(half.awaits(run()), Some(Awaits { silent, void: BTreeMap::new(), until }));
+        let tick = |half: &mut CoordinatorHalf<Text>, now| {
+            let mut out = Vec::new();
+            half.tick(now, &mut out);
+            out
+        };
+        let out = tick(&mut half, 0);
+        let (found, _) = talk(&mut half, &mut worker, out, 1);
+        assert!(matches!(&found[..], [Effect::Found { .. }]), "{found:?}");
+        // The message that ends it is lost.
+        half.release(&it, &did("w"), &mut Vec::new());
+        let void = BTreeMap::from([(it.clone(), did("w"))]);
+        assert_eq!(half.awaits(run()), Some(Awaits { silent: BTreeSet::new(), void, until }));
+        let ask_at = 1 + resend_ms;
+        assert_eq!(half.poll_timeout(), Some(ask_at));
+        let out = tick(&mut half, ask_at);
+        let (_, killed) = talk(&mut half, &mut worker, out, ask_at);
+        assert_eq!(killed, [worker::Effect::Kill(it.clone())], "it gets no lease");
+        let out = tick(&mut half, ask_at + resend_ms);
+        talk(&mut half, &mut worker, out, ask_at + resend_ms);
+        assert!(!half.is_active(run()), "it is still being killed");
+        let now = ask_at + 2 * resend_ms;
+        worker.ended(&it, "killed", now, &mut Vec::new());
+        // Another node cannot say that of it.
+        let gone = Message::Unknown { granted: it.clone() };
+        half.receive(&did("x"), gone, now, &mut Vec::new()).unwrap();
+        assert!(half.awaits(run()).is_some_and(|awaits| awaits.void.contains_key(&it)));
+        let out = tick(&mut half, now);
+        let (ready, _) = talk(&mut half, &mut worker, out, now);
+        assert_eq!(ready, [Effect::Ready(run())]);
+        assert_eq!((half.is_active(run()), half.awaits(run())), (true, None));
+    }
+}
