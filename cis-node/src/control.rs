@@ -16,10 +16,11 @@ use crate::inbox::{Elsewhere, chosen, default_answer};
 use crate::node::Node;
 use crate::problems::{internal, key_reused, may_have_typed, prompt_moved, store_problem};
 use crate::server::{InboxApi as _, NodeApi as _};
+use crate::shared::Announced;
 use crate::streams::Viewer;
 use crate::wrong::Wrong;
 use cis_core::api::{Answer, AnswerReceipt, InboxItem, KillSession, Problem, ProblemKind, RunView};
-use cis_core::event::{Actor, ActorKind, Via};
+use cis_core::event::{Actor, ActorKind, RetryScope, Via};
 use cis_core::federation::control::{Control, ControlOutcome, ControlRequest, ControlResponse, Verb};
 use cis_core::federation::refusal;
 use cis_core::identity::Right;
@@ -160,6 +161,11 @@ impl Node {
             let elsewhere = coordinated_elsewhere(run, &to);
             return Err(elsewhere.hint("this node does not share tasks in its room: do it at that node"));
         };
+        let name = || self.members.name_of(&room, &to).unwrap_or_else(|| to.to_string());
+        let announced = self.shared.announced().remove(&room).and_then(|mut all| all.remove(&to));
+        if let Some(why) = done_in_part(&request, announced.as_ref(), name) {
+            return Err(why);
+        }
         let mut response = self.control.wait_for(id, to.clone());
         // A node that ends by itself does not while somebody waits here.
         let _waits = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
@@ -173,8 +179,7 @@ impl Node {
                 Err(_) => {}
             }
         }
-        let name = self.members.name_of(&room, &to).unwrap_or_else(|| to.to_string());
-        let detail = format!("no answer from {name}: it may still do this within 2 minutes");
+        let detail = format!("no answer from {}: it may still do this within 2 minutes", name());
         // Not `Unavailable`: clients take that for this node, and wait for it.
         Err(Problem::new(ProblemKind::Conflict, detail).hint(format!(
             "look at `cis node list`; if it coordinates run {run} and is gone for good: cis dag takeover {run} --force"
@@ -390,6 +395,27 @@ fn of_another_node(outcome: ControlOutcome) -> ControlOutcome {
     }
 }
 
+/// Why a request is not sent: a node of an earlier version leaves out what it does not know of it, and does the rest.
+fn done_in_part(
+    request: &ControlRequest,
+    to: Option<&Announced>,
+    name: impl Fn() -> String,
+) -> Option<Problem> {
+    let Verb::Retry { of: RetryScope::From { task, also } } = &request.verb else { return None };
+    if also.is_empty() || to.is_some_and(|to| to.retries_several) {
+        return None;
+    }
+    let run = request.run;
+    let detail = format!(
+        "cannot retry run {run} from several tasks: node {} coordinates it, and its version of CIS may begin at `{task}` alone",
+        name()
+    );
+    let hint = format!(
+        "nothing has changed: update CIS on that node, or run all tasks again: `cis dag retry {run}`"
+    );
+    Some(Problem::new(ProblemKind::Conflict, detail).hint(hint))
+}
+
 /// What is said to the node that forwarded an answer which was not typed.
 fn not_typed(item: &InboxId, error: &HubError) -> Problem {
     match error {
@@ -434,4 +460,35 @@ fn verb_of(verb: RunVerb) -> Option<Verb> {
         // It names rooms of the account of this node.
         RunVerb::Mode(..) => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cis_core::ids::TaskId;
+
+    #[test]
+    fn a_retry_from_several_tasks_goes_to_nodes_alone_that_say_that_they_can_do_that() {
+        let task = |name: &str| TaskId::new(name).unwrap();
+        let retry = |also: Vec<TaskId>| ControlRequest {
+            id: InputId::from_parts(1, 1),
+            run: RunId::from_parts(1, 1),
+            verb: Verb::Retry { of: RetryScope::From { task: task("a"), also } },
+            by: "uid:1000".to_owned(),
+        };
+        let (several, one) = (retry(vec![task("b")]), retry(Vec::new()));
+        let earlier = Announced { votes: true, ..Announced::default() };
+        let newer = Announced { retries_several: true, ..earlier.clone() };
+        let why = |request: &ControlRequest, to| done_in_part(request, to, || "builder".to_owned());
+        for to in [None, Some(&earlier)] {
+            let problem = why(&several, to).unwrap();
+            assert_eq!(problem.kind, ProblemKind::Conflict);
+            assert!(
+                problem.detail.contains("node builder") && problem.detail.contains("`a` alone"),
+                "{problem:?}"
+            );
+            assert_eq!(why(&one, to), None);
+        }
+        assert_eq!(why(&several, Some(&newer)), None);
+    }
 }

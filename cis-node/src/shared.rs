@@ -127,6 +127,8 @@ pub(crate) struct Announced {
     pub(crate) is_idle: bool,
     /// It votes where coordinators use several homeservers. Earlier versions do not.
     pub(crate) votes: bool,
+    /// It can begin a retry at several tasks. Earlier versions begin at the first one alone, and do not say so.
+    pub(crate) retries_several: bool,
     /// When it said so, by its own clock: the time in the id of its envelope, Unix ms.
     pub(crate) at_ms: TimestampMs,
 }

@@ -320,6 +320,7 @@ impl Task {
             "works": self.works_in.contains(room),
             "life": self.life.to_string(),
             "votes": true,
+            "retries_several": true,
         });
         let draft = Draft::of_room(INFO, body, Ulid::new(), room, user);
         if let Ok(signed) = draft.sign(&self.node.keys.node, SIZE_MAX) {
@@ -359,12 +360,14 @@ impl Task {
         let Ok(content) = serde_json::from_str::<Value>(content) else { return };
         if let Ok(envelope) = verify(&content, carrier, |_| Standing::Trusted) {
             let word = |key| envelope.body().get(key).and_then(Value::as_str).map(short).unwrap_or_default();
+            let is_set = |key| envelope.body().get(key) == Some(&Value::Bool(true));
             let announced = Announced {
                 user: sender.clone(),
                 name: word("name"),
                 version: word("version"),
                 is_idle: envelope.body().get("works") == Some(&Value::Bool(false)),
-                votes: envelope.body().get("votes") == Some(&Value::Bool(true)),
+                votes: is_set("votes"),
+                retries_several: is_set("retries_several"),
                 at_ms: i64::try_from(envelope.id().timestamp_ms()).unwrap_or(i64::MAX),
             };
             // Who votes, and where, follows from that.

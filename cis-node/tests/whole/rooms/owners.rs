@@ -5,15 +5,17 @@ use std::fs;
 use std::time::Duration;
 
 use cis_core::api::{
-    AdmitNode, CancelRun, InboxItem, ListInbox, ProblemKind, RevokeNode, RoomNodeState, paths,
+    AdmitNode, CancelRun, InboxItem, ListInbox, ProblemKind, RetryRun, RevokeNode, RoomNodeState, paths,
 };
-use cis_core::event::{RunState, TaskState};
+use cis_core::event::{RetryScope, RunState, TaskState};
+use cis_core::federation::envelope::{Draft, SIZE_MAX};
 use cis_core::federation::export;
 use cis_core::federation::membership::Owners;
-use cis_core::identity::Right;
+use cis_core::identity::{NodeKey, Right};
 use cis_core::ids::NodeDid;
-use cis_matrix::MatrixError;
-use serde_json::json;
+use cis_matrix::{MatrixError, RoomEvent};
+use serde_json::{Value, json};
+use ulid::Ulid;
 
 use super::heard::EVE;
 use super::nodes::{CARL, JOURNAL, is_told, listed, member, observer, reads, shared_in};
@@ -344,6 +346,57 @@ fn why_names_the_worker_that_a_run_waits_for_after_a_takeover() {
         second.client.cancel_run(&run, CancelRun::default()).await.unwrap();
         second.reaches(&run, RunState::Cancelled).await;
         for node in [worker, second, owner] {
+            node.stop().await;
+        }
+    });
+}
+
+/// It would begin at the first of them, and say nothing.
+#[test]
+fn a_retry_from_several_tasks_is_not_sent_to_a_coordinator_of_an_earlier_version() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let server = Server::default();
+        let room = server.room("shared", CIS, &[ANN, BOB]);
+        let home = |name: &str| scratch.path().join(name);
+        let owner = member(&home("c"), (&server, &room), CIS, "both").await;
+        let guest = observer(&home("g"), &server, &room).await;
+        let_in(&owner, &guest, &room, Right::Submit).await;
+        let task_of = |id: &str| format!("[[tasks]]\nid = \"{id}\"\nscript = 'true'\n");
+        let tasks: String = ["a", "b", "c"].map(task_of).concat();
+        let run = owner.submit_as(shared_in(&room, scratch.path(), &tasks)).await;
+        owner.reaches(&run, RunState::Succeeded).await;
+        reads(&guest, &run, RunState::Succeeded).await;
+        guest.stop().await;
+        // What the coordinator says of itself is what an earlier version says.
+        let key = <[u8; 32]>::try_from(fs::read(owner.home.identity_key()).unwrap()).unwrap();
+        let of_owner = |event: &RoomEvent| event.kind == INFO && event.sender == CIS;
+        let info = server.events(&room).into_iter().rfind(of_owner).unwrap();
+        let mut content: Value = serde_json::from_str(info.content.get()).unwrap();
+        let mut body = content["body"].take();
+        assert_eq!(body.as_object_mut().unwrap().remove("retries_several"), Some(json!(true)));
+        let draft = Draft::of_room(INFO, body, Ulid::new(), &room, CIS);
+        let signed = draft.sign(&NodeKey::from_seed(&key), SIZE_MAX).unwrap();
+        server.forge(&info.id, &signed.into_content());
+        let guest = observer(&home("g"), &server, &room).await;
+        let scope = RetryScope::From { task: "a".parse().unwrap(), also: vec!["b".parse().unwrap()] };
+        let retry = RetryRun { scope };
+        let why = eventually("it is refused for that", async || {
+            let problem = problem_of(guest.client.retry_run(&run, &retry).await);
+            problem.detail.contains("may begin at `a` alone").then_some(problem)
+        })
+        .await;
+        assert_eq!(why.kind, ProblemKind::Conflict, "{why:?}");
+        let detail = owner.client.run(&run).await.unwrap();
+        assert!(detail.tasks.iter().all(|task| task.attempts == 1), "{detail:?}");
+        // It is updated.
+        owner.stop().await;
+        let owner = member(&home("c"), (&server, &room), CIS, "both").await;
+        eventually("the guest knows that", async || guest.client.retry_run(&run, &retry).await.ok()).await;
+        let detail = owner.reaches(&run, RunState::Succeeded).await;
+        let attempts = |id: &str| task(&detail, id).attempts;
+        assert_eq!((attempts("a"), attempts("b"), attempts("c")), (2, 2, 1));
+        for node in [guest, owner] {
             node.stop().await;
         }
     });
