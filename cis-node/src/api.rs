@@ -224,7 +224,10 @@ impl NodeApi for Node {
         if self.coordinates(Some(run)).await.is_ok() {
             return self.run_view(run).await;
         }
-        self.driver.ask(|reply| Command::TakeOver { permit, reply }).await?;
+        let view = self.run_view(run).await?;
+        let is_shared = view.mode == ExecutionMode::Matrix && !view.state.is_terminal();
+        let room = view.room.filter(|_| is_shared);
+        self.driver.ask(|reply| Command::TakeOver { permit, room, reply }).await?;
         let until = tokio::time::Instant::now() + TAKEOVER_TIME_MAX;
         // It does once it has read back from the room what it wrote there.
         while let Ok(Ok(_) | Err(RecvError::Lagged(_))) = tokio::time::timeout_at(until, events.recv()).await
@@ -235,7 +238,8 @@ impl NodeApi for Node {
         }
         let detail =
             format!("run {run} is not this node's yet: its room did not take that, or somebody was faster");
-        Err(Problem::new(ProblemKind::Unavailable, detail)
+        // Not `Unavailable`: the command asks again then, and would take the run from the one that was faster.
+        Err(Problem::new(ProblemKind::Conflict, detail)
             .hint("see what the room says: `cis dag show`, `cis node status`"))
     }
 

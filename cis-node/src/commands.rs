@@ -506,6 +506,8 @@ pub(super) enum Command {
     /// This node is to coordinate a run of another one.
     TakeOver {
         permit: Permit<act::ControlRun>,
+        /// The room whose nodes share its tasks, if the store has it as an open run of such a room.
+        room: Option<String>,
         reply: Reply<()>,
     },
     /// The other nodes of a room, by its id, are to be heard.

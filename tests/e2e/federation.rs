@@ -1,5 +1,6 @@
 //! Runs whose tasks go to the nodes of a room: real nodes, each with a home of its own, on a real homeserver.
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::harness::Cis;
@@ -8,7 +9,7 @@ use crate::harness::proxy::{Fault, Proxy};
 use crate::harness::room::Room;
 use crate::harness::synapse::{Synapse, User};
 use crate::harness::{
-    eventually, eventually_or, eventually_within, is_alive, kill_9, kill_9_at_once, ulid_in,
+    eventually, eventually_or, eventually_within, is_alive, kill_9, kill_9_at_once, signal, ulid_in,
 };
 use crate::matrix::{log_in_at, logged_in};
 use crate::rooms::{SLOW, hybrid, room_of};
@@ -380,6 +381,36 @@ fn a_person_moves_a_run_to_another_coordinator() {
     for node in [&second, &cis] {
         node.wait_run(&run, "succeeded");
     }
+    assert_eq!(lines_in(&go.with_extension("pids")), 1, "nothing ran twice");
+}
+
+/// A node that was just started knows the run of its store, and has to read first where the run's journal stands.
+#[test]
+fn a_takeover_waits_until_the_node_has_read_the_room() {
+    let synapse = Synapse::shared();
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    let _worker = member(&synapse, &room, &ann, &cis, ("builder", "worker", "execute"));
+    let (proxy, what) = (Proxy::before(synapse.url()), ("second", "coordinator", "coordinate"));
+    let (second, _) = member_behind(&proxy, &synapse, &room, &ann, &cis, what);
+    let go = cis.work().join("go");
+    let run = execute(&cis, &room, &waiting_for(&go));
+    reads_that_it_runs(&second, &run, "b");
+    second.ok(["node", "stop"]);
+    let held = proxy.fault(&["GET", "/messages"], Fault::Held, usize::MAX);
+    second.ok(["node", "start", "--detach", "--room", &room.id, "--role", "coordinator"]);
+    let [waits, left] = [(), ()].map(|()| second.spawn(["dag", "takeover", &run, "--force"]));
+    for command in [&waits, &left] {
+        command.wait_for_note("still reads room");
+    }
+    signal(left.pid(), Signal::INT);
+    assert_eq!(left.wait().code, None, "Ctrl+C ends it");
+    assert_eq!(second.show(&run)["run"]["node"], did(&cis));
+    drop(held);
+    waits.wait().expect(0);
+    assert_eq!(second.show(&run)["run"]["node"], did(&second));
+    std::fs::write(&go, "").unwrap();
+    second.wait_run(&run, "succeeded");
     assert_eq!(lines_in(&go.with_extension("pids")), 1, "nothing ran twice");
 }
 

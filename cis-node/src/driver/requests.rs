@@ -155,7 +155,9 @@ impl Driver {
             Command::RoomsAway => self.rooms_away(),
             Command::Forked { room, run, fork, lost } => self.forked(&room, run, &fork, lost, now),
             Command::Overtaken { run, reply } => self.overtaken(run, reply),
-            Command::TakeOver { permit, reply } => self.take_over(permit.target(), reply, now),
+            Command::TakeOver { permit, room, reply } => {
+                self.take_over(permit.target(), room.as_deref(), reply, now);
+            }
             Command::ServeRoom { room } => self.serve_room(&room),
             Command::Drain { draining, reply } => self.drain(draining, reply, now),
             Command::Pause { paused, reply } => self.pause(paused, reply, now),

@@ -1,9 +1,18 @@
 //! `cis dag takeover`.
 
+use std::time::Duration;
+
+use cis_client::ClientError;
+use cis_core::api::ProblemKind;
+use tokio::time::sleep;
+
 use super::said;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::output;
+use crate::output::{self, clean::clean};
+
+/// Between two requests while the node still reads what it needs. Nothing tells when it has.
+const ASK_EVERY: Duration = Duration::from_millis(500);
 
 /// Take over a run of another node: this node coordinates it from now on
 ///
@@ -26,7 +35,26 @@ pub(crate) struct Args {
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
-        let run = client.take_over_run(&args.run).await?;
+        let mut answer = client.take_over_run(&args.run).await;
+        // From now on, a node that somebody stops is not started again.
+        let client = context.follower(client);
+        let mut told = String::new();
+        // Ctrl+C ends the command: nothing was begun before the node answers otherwise.
+        while let Err(ClientError::Problem(problem)) = &answer
+            && problem.kind == ProblemKind::Unavailable
+        {
+            if told != problem.detail {
+                told.clone_from(&problem.detail);
+                output::note(&format!(
+                    "Waiting: {}. `cis node status` says if something is wrong; Ctrl+C stops waiting.\n",
+                    clean(&told)
+                ));
+            }
+            sleep(ASK_EVERY).await;
+            answer = client.take_over_run(&args.run).await;
+        }
+        let again = format!("cis dag takeover {} --force", args.run);
+        let run = answer.map_err(|error| context.lost(error, &again))?;
         output::show(context.json, &run, |run| said(run, "is coordinated by this node now"))?;
         Ok(Exit::OK)
     })

@@ -49,6 +49,10 @@ pub(super) struct Terms {
     asked_for: BTreeMap<RunId, (Epoch, BootMs)>,
     /// What was read while nothing could be written here.
     put_off: Vec<Head>,
+    /// How often the room was read to its end.
+    readings: u64,
+    /// Runs without a head that a person wanted to take over, and how often the room had been read then.
+    wanted: BTreeMap<RunId, u64>,
 }
 
 /// The other coordinators that come before a node with this place among all.
@@ -71,6 +75,8 @@ impl Terms {
             claimed: BTreeMap::new(),
             asked_for: BTreeMap::new(),
             put_off: Vec::new(),
+            readings: 0,
+            wanted: BTreeMap::new(),
         }
     }
 
@@ -167,7 +173,24 @@ impl Terms {
         self.suspicion.forget(run);
         self.claimed.remove(&run);
         self.asked_for.remove(&run);
+        self.wanted.remove(&run);
         self.heads.remove(&run);
+    }
+
+    /// Whether a run that the store has, and that a person wants to take over, may still come to be known here. What is read of a room is
+    /// in the store first, and is told here with the whole reading.
+    fn is_unread(&mut self, run: RunId) -> bool {
+        if self.is_deaf || self.rank.is_none() {
+            return true;
+        }
+        if self.heads.contains_key(&run) {
+            return false;
+        }
+        let wanted_at = *self.wanted.entry(run).or_insert(self.readings);
+        if wanted_at < self.readings {
+            self.wanted.remove(&run);
+        }
+        wanted_at == self.readings
     }
 
     /// The term of a takeover that a person waits for, if the coordinator wrote more after the entry that the takeover names: it does not
@@ -321,13 +344,47 @@ impl Driver {
         )
     }
 
-    /// Takes a run over because a person says so.
-    pub(in crate::driver) fn take_over(&mut self, run: RunId, reply: Reply<()>, now: TimestampMs) {
+    /// Takes a run over because a person says so. `room`: whose nodes share its tasks, if the store has it as an open run.
+    pub(in crate::driver) fn take_over(
+        &mut self,
+        run: RunId,
+        room: Option<&str>,
+        reply: Reply<()>,
+        now: TimestampMs,
+    ) {
+        let answer = if self.claim_for_person(run, now) {
+            Ok(())
+        } else if let Some(room) = room.filter(|room| self.still_reads(room, run)) {
+            let detail = format!("run {run} cannot be taken over yet: this node still reads room {room}");
+            Err(Problem::new(ProblemKind::Unavailable, detail).hint(
+                "send the request again in a moment; `cis node status` says if the room cannot be read",
+            ))
+        } else {
+            let detail = format!(
+                "run {run} cannot be taken over: this node does not read all of it in a room whose owners let it coordinate"
+            );
+            Err(Problem::new(ProblemKind::Conflict, detail).hint(
+                "it has to be an open run with --matrix; `cis node list` shows what this node may do, and an owner changes that: `cis identity trust DID --room ROOM --may coordinate`",
+            ))
+        };
+        let _ = reply.send(answer);
+    }
+
+    /// Whether a run of a room is not known here only because the room was not read to its end.
+    fn still_reads(&mut self, name: &str, run: RunId) -> bool {
+        let members = &self.parts.members;
+        let (is_settled, may_coordinate) = (members.is_settled(name), members.rank(name).is_some());
+        let Some(room) = self.federation.rooms.get_mut(name) else { return false };
+        !is_settled || (may_coordinate && room.terms.is_unread(run))
+    }
+
+    /// Writes a takeover, if the run is known.
+    fn claim_for_person(&mut self, run: RunId, now: TimestampMs) -> bool {
         let known = self.federation.rooms.iter().find_map(|(name, room)| {
             let head = room.terms.heads.get(&run)?;
             Some((name.clone(), head.at.epoch + 1))
         });
-        let claimed = known.is_some_and(|(room, epoch)| {
+        known.is_some_and(|(room, epoch)| {
             let of = self.federation.room(&room);
             let has_timelines = of.voters.decide() || of.terms.is_far(run);
             let chosen_by = if has_timelines { ChosenBy::Person } else { ChosenBy::Timeline };
@@ -338,17 +395,7 @@ impl Driver {
                 self.federation.room(&room).terms.asked_for.insert(run, (epoch, until));
             }
             is_claimed
-        });
-        let _ = reply.send(if claimed {
-            Ok(())
-        } else {
-            let detail = format!(
-                "run {run} cannot be taken over: this node does not read all of it in a room whose owners let it coordinate"
-            );
-            Err(Problem::new(ProblemKind::Conflict, detail).hint(
-                "it has to be an open run with --matrix; `cis node list` shows what this node may do, and an owner changes that: `cis identity trust DID --room ROOM --may coordinate`",
-            ))
-        });
+        })
     }
 
     /// Forgets what the own worker knew of runs of a room that are over, and removes the directories of their tasks, which are empty by then.
@@ -393,6 +440,7 @@ impl Driver {
         for head in put_off.into_iter().chain(heads) {
             self.head_read(name, head, now);
         }
+        self.federation.room(name).terms.readings += 1;
         let read_after = self.federation.read_after;
         let room = self.federation.room(name);
         if std::mem::take(&mut room.terms.is_deaf) {
@@ -559,5 +607,27 @@ impl Driver {
         let body = EventBody::RunVoided {};
         self.turn.draft(EventDraft { run: Some(run), at_ms, actor: None, cause: None, body });
         self.turn.keep([RoomWrite::Void { run }]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_is_not_known_after_a_reading_is_not_waited_for() {
+        let (mut terms, run) = (Terms::new(Settings::default()), RunId::from_parts(1, 1));
+        assert!(terms.is_unread(run), "nothing was read");
+        terms.is_deaf = false;
+        assert!(terms.is_unread(run), "it is not known who may coordinate");
+        terms.vote(Vec::new(), Some(0), true);
+        terms.readings = 1;
+        assert!(
+            terms.is_unread(run) && terms.is_unread(run),
+            "the store may have it from a reading under way"
+        );
+        terms.readings = 2;
+        assert!(!terms.is_unread(run));
+        assert!(terms.wanted.is_empty());
     }
 }

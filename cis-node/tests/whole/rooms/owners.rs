@@ -212,7 +212,7 @@ fn a_run_that_another_coordinator_took_over_is_read_by_the_one_that_had_it() {
         let run = owner.submit_as(shared_in(&room, scratch.path(), &tasks)).await;
         owner.task_is(&run, "a", TaskState::Running).await;
         reads(&second, &run, RunState::Running).await;
-        second.client.take_over_run(&run).await.unwrap();
+        eventually("the room is read", async || second.client.take_over_run(&run).await.ok()).await;
         for node in [&second, &owner] {
             eventually("the other one coordinates it", async || {
                 (node.client.run(&run).await.ok()?.run.node == second.did).then_some(())
@@ -296,6 +296,37 @@ fn a_node_that_executes_no_tasks_any_more_is_asked_for_the_one_that_it_still_has
         assert_eq!(task(&detail, "a").attempts, 1);
         assert_eq!(lines(&pids).len(), 1, "nothing ran twice");
         for node in [worker, other, second] {
+            node.stop().await;
+        }
+    });
+}
+
+/// The coordinator was just started, so it knows the run of its store, and not yet where the journal of the run stands.
+#[test]
+fn a_takeover_is_possible_once_the_room_was_read() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let server = Server::default();
+        let room = server.room("shared", CIS, &[ANN, CARL]);
+        let home = |name: &str| scratch.path().join(name);
+        let owner = member(&home("c"), (&server, &room), CIS, "coordinator").await;
+        let second = member(&home("s"), (&server, &room), CARL, "coordinator").await;
+        let_in(&owner, &second, &room, Right::Coordinate).await;
+        let tasks = "[[tasks]]\nid = \"a\"\nscript = 'true'\napproval = { prompt = \"Deploy?\" }\n";
+        let run = owner.submit_as(shared_in(&room, scratch.path(), tasks)).await;
+        reads(&second, &run, RunState::Running).await;
+        second.stop().await;
+        server.hold("forward");
+        let second = member(&home("s"), (&server, &room), CARL, "coordinator").await;
+        let early = problem_of(second.client.take_over_run(&run).await);
+        assert_eq!(early.kind, ProblemKind::Unavailable, "{early:?}");
+        assert!(early.detail.contains("still reads room"), "{early:?}");
+        server.release("forward");
+        eventually("it is taken over", async || second.client.take_over_run(&run).await.ok()).await;
+        assert_eq!(second.client.run(&run).await.unwrap().run.node, second.did);
+        second.client.cancel_run(&run, CancelRun::default()).await.unwrap();
+        second.reaches(&run, RunState::Cancelled).await;
+        for node in [second, owner] {
             node.stop().await;
         }
     });
