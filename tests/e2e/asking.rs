@@ -153,6 +153,28 @@ say task review "And now?"
 }
 
 #[test]
+fn a_decision_without_a_run_needs_one_if_the_task_waits_in_several() {
+    let cis = Cis::new();
+    let gated = cis.start(
+        "version = 1\n[dag]\nid = \"gate\"\n[[tasks]]\nid = \"a\"\napproval = { prompt = \"Go?\" }\ncommand = [\"true\"]\n",
+    );
+    let reviewed = cis.start(&task("cis task review \"And this?\""));
+    eventually("both wait", || (cis.json(&["inbox"])["items"].as_array().unwrap().len() == 2).then_some(()));
+    for decision in [&["dag", "approve", "a"][..], &["dag", "reject", "a", "--reason", "no"]] {
+        let refused = cis.run(decision).expect(2).stderr;
+        assert!(refused.contains("task `a` waits in 2 runs"), "{decision:?}: {refused}");
+        for run in [&gated, &reviewed] {
+            assert!(refused.contains(&run[20..].to_ascii_lowercase()), "{run}: {refused}");
+        }
+    }
+    cis.ok(["dag", "approve", &gated, "a"]);
+    cis.wait_run(&gated, "succeeded");
+    let said = cis.ok(["dag", "approve", "a"]);
+    assert!(said.starts_with("The work of task a of run ") && said.ends_with("is approved.\n"), "{said}");
+    cis.wait_run(&reviewed, "succeeded");
+}
+
+#[test]
 fn results_are_handed_in_and_outputs_written() {
     let cis = Cis::new();
     let text = r#"

@@ -1,8 +1,11 @@
 //! `cis dag approve`, and what it shares with `cis dag reject`.
 
+use std::collections::BTreeSet;
+
 use cis_client::Client;
 use cis_core::api::{AnswerWith, Decide, InboxItem, ListInbox, ListRuns, RunView};
 use cis_core::event::AskType;
+use cis_core::ids::RunId;
 
 use super::newest;
 use crate::commands::answer::give;
@@ -48,16 +51,19 @@ pub(super) fn decide(
 ) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
-        let held = review(&client, run, task).await?;
-        let run = match &held {
-            Some(held) => answer(&client, held, decision).await?,
+        let mut held = reviews(&client, run, task).await?;
+        let run = match run {
+            Some(run) => run.to_owned(),
             None => {
-                let run = match run {
-                    Some(run) => run.to_owned(),
-                    None => waiting(&client, task).await?,
-                };
-                client.decide(&run, task, decision).await?
+                let waiting = waiting(&client, &held, task).await?;
+                held.retain(|item| item.run == Some(waiting));
+                waiting.to_string()
             }
+        };
+        let held = held.first();
+        let run = match held {
+            Some(held) => answer(&client, held, decision).await?,
+            None => client.decide(&run, task, decision).await?,
         };
         output::show(context.json, &run, |run| {
             let dag = clean(&run.dag);
@@ -69,19 +75,13 @@ pub(super) fn decide(
 }
 
 /// The work of that task that is held for a look at it (`cis task review`), oldest first.
-async fn review(client: &Client, run: Option<&str>, task: &str) -> Result<Option<InboxItem>, CliError> {
+async fn reviews(client: &Client, run: Option<&str>, task: &str) -> Result<Vec<InboxItem>, CliError> {
     let which = ListInbox { run: run.map(str::to_owned), ..ListInbox::default() };
     let mut held = client.whole_inbox(which).await?;
     held.retain(|item| {
         item.ask_type == Some(AskType::Review) && item.task.as_ref().is_some_and(|id| id.as_str() == task)
     });
-    let mut runs: Vec<String> = held.iter().filter_map(|item| item.run).map(|run| run.short()).collect();
-    runs.dedup();
-    if runs.len() > 1 {
-        return Err(CliError::bad_input(format!("work of task `{task}` waits in {} runs", runs.len()))
-            .hint(format!("name the run: {}", runs.join(", "))));
-    }
-    Ok(held.into_iter().next())
+    Ok(held)
 }
 
 async fn answer(client: &Client, held: &InboxItem, decision: &Decide) -> Result<RunView, CliError> {
@@ -91,19 +91,22 @@ async fn answer(client: &Client, held: &InboxItem, decision: &Decide) -> Result<
     Ok(client.run(&run).await?.run)
 }
 
-/// The open run in which the task waits for approval; where it waits in none, the newest run, which says
-/// how it stands with it.
-async fn waiting(client: &Client, task: &str) -> Result<String, CliError> {
+/// The open run in which the task waits for approval, or in which its work is held; where there is none, the newest
+/// run, which says how it stands with it.
+async fn waiting(client: &Client, held: &[InboxItem], task: &str) -> Result<RunId, CliError> {
     let open = ListRuns { open: true, limit: Some(1000), ..ListRuns::default() };
-    let runs = client.runs(&open).await?.items;
-    let waiting: Vec<_> =
-        runs.iter().filter(|run| run.approvals.iter().any(|asked| asked.as_str() == task)).collect();
-    match waiting.as_slice() {
-        [] => newest(client).await.map(|run| run.id.to_string()),
-        [run] => Ok(run.id.to_string()),
-        several => {
-            let names: Vec<String> = several.iter().map(|run| run.id.short()).collect();
-            Err(CliError::bad_input(format!("task `{task}` waits in {} runs", several.len()))
+    let open = client.runs(&open).await?.items;
+    let asks = |run: &&RunView| run.approvals.iter().any(|asked| asked.as_str() == task);
+    let approvals = open.iter().filter(asks).map(|run| run.id);
+    // A set: a run in which several sessions of the task ask counts once.
+    let runs: BTreeSet<RunId> = held.iter().filter_map(|item| item.run).chain(approvals).collect();
+    let mut several = runs.iter().copied();
+    match (several.next(), several.next()) {
+        (None, _) => newest(client).await.map(|run| run.id),
+        (Some(run), None) => Ok(run),
+        (Some(_), Some(_)) => {
+            let names: Vec<String> = runs.iter().map(RunId::short).collect();
+            Err(CliError::bad_input(format!("task `{task}` waits in {} runs", runs.len()))
                 .hint(format!("name the run: {}", names.join(", "))))
         }
     }
