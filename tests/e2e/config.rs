@@ -47,6 +47,16 @@ fn show_says_where_every_value_comes_from_and_starts_no_node() {
     let table = cis.ok(["config", "show", "timeouts"]);
     assert!(table.contains("config.toml:2") && !table.contains("max_sessions"), "{table}");
     cis.run(["config", "show", "timeout"]).expect(2);
+    cis.run(["config", "show", "agents.claude"]).expect(2);
+    assert!(cis.ok(["config", "show", "groups"]).contains("groups.account.limit"));
+    let file = cis.home().join("config.toml").display().to_string();
+    assert_eq!(
+        cis.ok(["config", "show", "agents"]),
+        format!("No agents in {file}.\n"),
+        "a table without entries"
+    );
+    let empty = cis.json(&["config", "show", "agents"]);
+    assert_eq!(empty, serde_json::json!({ "path": file, "items": [] }));
     assert_eq!(cis.ok(["config", "path"]).trim(), cis.home().join("config.toml").display().to_string());
     assert!(cis.processes().is_empty(), "{:?}", cis.processes());
 }

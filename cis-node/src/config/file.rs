@@ -20,6 +20,9 @@ use cis_core::dag::spec::{not_utf8, toml_tree};
 
 /// A longer file is a mistake, bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+/// Tables with an entry for each name that the file gives; they may have none.
+pub const NAMED_TABLES: [&str; 2] = ["groups", "agents"];
+
 /// Why a file is not read at all.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
@@ -145,7 +148,7 @@ impl Parser<'_> {
         let mut tables: Vec<&str> =
             SETTINGS.iter().filter_map(|setting| setting.key.split('.').next()).collect();
         tables.dedup();
-        tables.extend(["groups", "agents"]);
+        tables.extend(NAMED_TABLES);
         self.known_keys(tree, "the configuration", &tables);
         for (key, node) in tree {
             let name: &str = key.get_ref();

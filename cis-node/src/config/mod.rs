@@ -15,7 +15,7 @@ pub(crate) mod settings;
 mod tokens;
 
 pub use certificate::{Certificate, CertificateError};
-pub use file::FileError;
+pub use file::{FileError, NAMED_TABLES};
 pub use identity::{Identity, IdentityError};
 pub use keys::{KeyError, Keys};
 pub use kind::{Item, Kind, Value, check_unit, detach_keys};

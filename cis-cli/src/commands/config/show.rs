@@ -1,11 +1,12 @@
 //! `cis config show`.
 
-use cis_node::config::{Config, Entry, Origin};
+use cis_node::config::{Config, Entry, NAMED_TABLES, Origin};
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output;
+use crate::output::clean::clean;
 use crate::output::style::{BOLD, DIM};
 use crate::output::table::{Table, cell, plain};
 
@@ -53,7 +54,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         })
     };
     let entries: Vec<&Entry> = config.entries.iter().filter(wanted).collect();
-    if let (Some(key), []) = (&args.key, entries.as_slice()) {
+    let without = args.key.as_deref().filter(|_| entries.is_empty());
+    if let Some(key) = without.filter(|key| !NAMED_TABLES.contains(key)) {
         return Err(CliError::bad_input(format!("unknown setting `{key}`"))
             .hint("`cis config show` lists all of them"));
     }
@@ -61,7 +63,10 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         path: config.path.display().to_string(),
         items: entries.iter().map(|entry| item(entry)).collect(),
     };
-    output::show(context.json, &listing, |_| human(&config, &entries))?;
+    output::show(context.json, &listing, |listing| match without {
+        Some(table) => format!("No {table} in {}.\n", clean(&listing.path)),
+        None => human(&config, &entries),
+    })?;
     Ok(Exit::OK)
 }
 
