@@ -72,6 +72,7 @@ fn it_refuses_what_the_reader_refuses() {
         ("script = \"true\"", "script = \"true\"\noutputs = { n = { type = \"text\" } }"),
         ("script = \"true\"", "script = \"true\"\nenv = { CIS_X = \"1\" }"),
         ("script = \"true\"", "script = \"true\"\nsecrets = { A = { env = \"A\", file = \"a\" } }"),
+        ("script = \"true\"", "script = \"true\"\nsecrets = { A = { env = \"CIS_A\" } }"),
         ("script = \"true\"", "script = \"true\"\ncache = \"auto\""),
         ("script = \"true\"", "script = \"true\"\nagent = \"claude\""),
     ];

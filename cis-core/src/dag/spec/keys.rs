@@ -142,6 +142,7 @@ const DAG_ID: &str = "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$";
 const TASK_ID: &str = "^[a-z0-9_-]{1,64}$";
 const NAME: &str = "^[A-Za-z_][A-Za-z0-9_]{0,63}$";
 const VARIABLE: &str = "^(?!CIS_)[^=]+$";
+const SOURCE: &str = "^(?!CIS_)[^=]*[^=\\s][^=]*$";
 
 /// The whole file.
 pub(super) const TOP: Keys = &[&[
@@ -440,6 +441,10 @@ pub(super) const OUTPUT: Keys = &[&[key(
 
 /// A secret.
 pub(super) const SECRET: Keys = &[&[
-    key("env", Shape::Text, "A variable in the environment of the command that started the run."),
+    key(
+        "env",
+        Shape::Pattern(SOURCE),
+        "A variable in the environment of the command that started the run; none that starts with CIS_.",
+    ),
     key("file", Shape::Text, "A file, relative to the directory in which the run was started."),
 ]];

@@ -327,6 +327,17 @@ fn secret(reader: &mut Reader, name: &str, node: &Node<'_>) -> Option<SecretSour
                 reader.wrong(Mistake::new(node.span(), title).label("it holds `=`"));
                 return None;
             }
+            // A run of an earlier version goes on: only the task without its secret fails.
+            if text.value.starts_with("CIS_") && !reader.is_accepted {
+                let title =
+                    format!("`{key}` comes from {}, a variable that no run gets", quoted(&text.value));
+                reader.wrong(
+                    Mistake::new(node.span(), title)
+                        .label("variables that start with CIS_ stay with the command")
+                        .help("use a variable with another name, or file = \"path\""),
+                );
+                return None;
+            }
             Some(SecretSource::Env(text.value))
         }
         (None, Some(node)) => {

@@ -48,8 +48,9 @@ pub fn parse(text: &[u8], source: &str) -> Result<Dag, Diagnostics> {
     read(text, source, Reader::default())
 }
 
-/// Reads a file that a node, perhaps of an earlier version, has accepted: that of a run. Types that cannot be compared are no
-/// mistake here, because earlier versions did not look for them, and the run must go on. No expression is evaluated either.
+/// Reads a file that a node, perhaps of an earlier version, has accepted: that of a run. Types that cannot be compared, and
+/// secrets from variables that no run gets, are no mistake here, because earlier versions did not look for them, and the run
+/// must go on. No expression is evaluated either.
 ///
 /// # Errors
 /// Those of [`parse`].

@@ -1,6 +1,6 @@
 //! Keys, types and values.
 
-use super::{file, task};
+use super::{HEAD, file, task};
 
 #[test]
 fn unknown_keys() {
@@ -434,4 +434,21 @@ D = { vault = "x" }
            |
            = help: a secret has env and file
         "#);
+}
+
+#[test]
+fn a_secret_comes_from_a_variable_that_runs_get() {
+    let keys = "script = 'true'\nsecrets = { TOKEN = { env = \"CIS_API_TOKEN\" } }";
+    insta::assert_snapshot!(task(keys), @r#"
+        error: `secrets.TOKEN` comes from `CIS_API_TOKEN`, a variable that no run gets
+         --> x.toml:7:29
+          |
+        7 | secrets = { TOKEN = { env = "CIS_API_TOKEN" } }
+          |                             ^^^^^^^^^^^^^^^ variables that start with CIS_ stay with the command
+          |
+          = help: use a variable with another name, or file = "path"
+        "#);
+    let text = format!("{HEAD}[[tasks]]\nid = \"t\"\n{keys}\n");
+    let accepted = crate::dag::parse_accepted(text.as_bytes(), "x.toml");
+    assert!(accepted.is_ok(), "an earlier version may have started it: {accepted:?}");
 }
