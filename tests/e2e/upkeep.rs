@@ -89,9 +89,12 @@ fn a_restore_needs_a_quiet_home_and_a_sound_backup() {
     cis.run(["store", "check"]).expect(0);
 
     cis.write("open", "");
+    fs::write(cis.home().join("api-cert.pem"), "of this machine").unwrap();
     let said = restore(&file).expect(0).stdout;
     let kept = said.split_once("The previous files are in ").expect(&said).1.lines().next().unwrap();
     assert!(PathBuf::from(kept).join("cis.db").exists(), "{said}");
+    assert!(said.contains("the certificate of the API") && said.contains("cis node status"), "{said}");
+    assert!(!said.contains("Matrix"), "it has no account: {said}");
     cis.wait_run(&run, "succeeded");
     cis.stop();
 }

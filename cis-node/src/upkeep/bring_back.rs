@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Progress;
@@ -43,6 +44,21 @@ pub struct RestoreReport {
     pub made_ms: TimestampMs,
     /// Where what was in the home before is now.
     pub kept: Option<PathBuf>,
+    /// What is there and not in the home, because no backup has it.
+    pub not_in_backup: Vec<NotInBackup>,
+}
+
+/// What belongs to this machine, and is in no backup: a second login with the same keys would damage both, and who could
+/// reach the node before does not reach every copy of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotInBackup {
+    /// The login of the Matrix account, with the keys of encrypted rooms.
+    MatrixLogin,
+    /// Tokens of the API.
+    ApiTokens,
+    /// The certificate of the API that the node made for itself.
+    ApiCertificate,
 }
 
 /// Makes `home` what it was when the backup in `from` was made. `force`: also where something is there.
@@ -100,7 +116,20 @@ fn restore_into(
     note_restore(&staging.0, &head)?;
     flush(&staging.0).map_err(UpkeepError::file("write", &staging.0))?;
     let kept = if occupied { Some(exchange(staging, &home.dir)?) } else { fill(&staging.0, &home.dir)? };
-    Ok(RestoreReport { files, bytes, made_ms: head.made_ms, kept })
+    let not_in_backup = kept.as_deref().map(|kept| only_in(kept, home)).unwrap_or_default();
+    Ok(RestoreReport { files, bytes, made_ms: head.made_ms, kept, not_in_backup })
+}
+
+/// What only the old home `kept` has.
+fn only_in(kept: &Path, home: &Home) -> Vec<NotInBackup> {
+    let old = Home { dir: kept.to_owned(), runtime: home.runtime.clone() };
+    let has_login = fs::read_dir(old.matrix()).is_ok_and(|mut entries| entries.next().is_some());
+    let all = [
+        (NotInBackup::MatrixLogin, has_login),
+        (NotInBackup::ApiTokens, old.tokens_file().exists()),
+        (NotInBackup::ApiCertificate, old.own_certificate().exists()),
+    ];
+    all.into_iter().filter(|(_, is_there)| *is_there).map(|(what, _)| what).collect()
 }
 
 /// Taken for as long as the file is open: neither can start meanwhile.

@@ -22,7 +22,7 @@ mod unknown;
 mod tests;
 
 pub use backup::{BackupReport, backup};
-pub use bring_back::{RestoreReport, restore};
+pub use bring_back::{NotInBackup, RestoreReport, restore};
 pub use clean::clean_without_node;
 pub use deep::{DeepReport, deep_check};
 pub use error::UpkeepError;

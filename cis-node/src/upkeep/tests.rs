@@ -477,7 +477,13 @@ fn a_home_comes_back_as_it_was_and_the_old_one_is_kept() {
     fs::write(to.home.dir.join("mine"), "mine").unwrap();
     let error = restore(&to.home, bytes.as_slice(), false, &mut |_| {}).unwrap_err();
     assert!(matches!(error, UpkeepError::Occupied { .. }), "{error}");
+    fs::create_dir(to.home.matrix()).unwrap();
+    for path in [to.home.matrix().join("session.json"), to.home.tokens_file(), to.home.own_certificate()] {
+        fs::write(path, "of this machine").unwrap();
+    }
     let restored = restore(&to.home, bytes.as_slice(), true, &mut |_| {}).unwrap();
+    let all = [NotInBackup::MatrixLogin, NotInBackup::ApiTokens, NotInBackup::ApiCertificate];
+    assert_eq!(restored.not_in_backup, all);
     assert_eq!((restored.files, restored.bytes), (report.files, report.bytes));
     assert_eq!(fs::read_to_string(restored.kept.unwrap().join("mine")).unwrap(), "mine");
     assert_eq!(to.blobs.get(&spec).unwrap().unwrap(), b"open");
@@ -511,7 +517,10 @@ fn an_old_home_that_cannot_be_renamed_stays_where_the_report_says() {
     fs::rename(&to.home.dir, &long).unwrap();
     to.home.dir = long;
     fs::write(to.home.dir.join("mine"), "mine").unwrap();
+    // A login that was ended leaves an empty directory.
+    fs::create_dir(to.home.matrix()).unwrap();
     let restored = restore(&to.home, bytes.as_slice(), true, &mut |_| {}).unwrap();
+    assert!(restored.not_in_backup.is_empty());
     assert_eq!(fs::read_to_string(restored.kept.unwrap().join("mine")).unwrap(), "mine");
     assert!(to.home.database().exists() && !to.home.dir.join("mine").exists());
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Read};
 use std::path::PathBuf;
 
 use cis_core::text;
-use cis_node::upkeep;
+use cis_node::upkeep::{self, NotInBackup};
 use serde_json::json;
 
 use super::meter::Meter;
@@ -57,14 +57,36 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         "bytes": report.bytes,
         "made_ms": report.made_ms,
         "kept": kept,
+        "not_in_backup": report.not_in_backup,
     });
     output::show(context.json, &answer, |_| {
         let mut text = format!("{}: {} files, {}\n", clean(&home), report.files, text::bytes(report.bytes));
         if let Some(kept) = &kept {
             text += format!("The previous files are in {}\n", clean(kept)).as_str();
         }
+        text.push_str(&only_there(&report.not_in_backup));
         text += "`cis node start` (or any command) continues its runs.\n";
         text
     })?;
     Ok(Exit::OK)
+}
+
+/// What to do about what was not in the backup, before the previous files are removed.
+fn only_there(not_in_backup: &[NotInBackup]) -> String {
+    if not_in_backup.is_empty() {
+        return String::new();
+    }
+    let mut text = "They have what no backup has. Keep them until you have replaced it:\n".to_owned();
+    for what in not_in_backup {
+        text += match what {
+            NotInBackup::MatrixLogin => {
+                "  the Matrix login and its room keys: `cis matrix login`, then `cis matrix verify`\n"
+            }
+            NotInBackup::ApiTokens => "  tokens of the API: `cis node token create`\n",
+            NotInBackup::ApiCertificate => {
+                "  the certificate of the API: `cis node status` shows the fingerprint of the new one\n"
+            }
+        };
+    }
+    text
 }
