@@ -181,3 +181,23 @@ fn a_usage_error_is_a_problem_where_json_is_asked_for() {
     assert!(asks("cis dag lst --json") && asks("cis --json dag lst -- x"));
     assert!(!asks("cis dag lst") && !asks("cis session create -- x --json"));
 }
+
+#[test]
+fn every_command_is_in_the_page_about_json() {
+    fn visit(command: &clap::Command, path: &str, page: &str) {
+        let below: Vec<_> =
+            command.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help").collect();
+        for sub in &below {
+            visit(sub, &format!("{path} {}", sub.get_name()), page);
+        }
+        let short = path.trim_start_matches("cis ");
+        let forms = [format!("`{short}`"), format!("`{short} "), format!("`{path}`"), format!("`{path} ")];
+        let is_named = forms.iter().any(|form| page.contains(form));
+        assert!(!below.is_empty() || is_named, "docs/reference/json.md does not say what `{path}` prints");
+    }
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/json.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let mut root = Cli::command();
+    root.build();
+    visit(&root, "cis", &page);
+}
