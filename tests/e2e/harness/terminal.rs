@@ -1,7 +1,11 @@
 //! A person's terminal: a real PTY, an emulator that shows what is on the screen, and keys.
 
-use std::io::{Read as _, Write};
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
+use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -11,9 +15,16 @@ use alacritty_terminal::grid::Dimensions;
 use alacritty_terminal::index::{Column, Line};
 use alacritty_terminal::term::{Config, TermMode};
 use alacritty_terminal::vte::ansi::Processor;
-use portable_pty::{Child, CommandBuilder, ExitStatus, MasterPty, PtySize, SlavePty, native_pty_system};
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+use rustix::termios::{Winsize, tcgetattr, tcsetwinsize};
 
-use super::wait::{LONG, eventually};
+use super::wait::{LONG, eventually, pause};
+
+/// Whoever runs the tests may ignore these (`nohup`); a program on a terminal does not.
+const DEFAULT_SIGNALS: &str = "--default-signal=HUP,INT,QUIT,ALRM,TERM,CHLD";
+/// How often, at 10 ms, it is looked whether a program ended as its terminal went away, before it is killed.
+const LOOKS_MAX: u32 = 25;
 
 /// Width and height of the emulator.
 #[derive(Clone, Copy)]
@@ -53,13 +64,12 @@ struct Shown {
 
 /// The terminal, with a program on it. Dropping it kills the program.
 pub struct Terminal {
-    master: Box<dyn MasterPty + Send>,
+    master: File,
     /// Held open until the program's end, so that the settings that it leaves can be read.
-    slave: Option<Box<dyn SlavePty + Send>>,
+    slave: Option<OwnedFd>,
     /// The settings that the program left.
     left: Option<String>,
-    writer: Box<dyn Write + Send>,
-    child: Box<dyn Child + Send + Sync>,
+    child: Child,
     shown: Arc<(Mutex<Shown>, Condvar)>,
     replies: Replies,
     line: String,
@@ -70,26 +80,27 @@ impl Terminal {
     /// Starts `words` with exactly this environment.
     pub fn start(words: &[String], cwd: &Path, environment: Vec<(String, String)>) -> Self {
         let size = Size { columns: 80, rows: 24 };
-        let pty = native_pty_system().openpty(pty_size(size)).unwrap();
-        let mut command = CommandBuilder::new(&words[0]);
-        command.args(&words[1..]);
-        command.cwd(cwd);
-        command.env_clear();
-        for (name, value) in environment {
-            command.env(name, value);
-        }
-        command.env("TERM", "xterm-256color");
-        let before = settings_of(&*pty.master);
-        let child = pty.slave.spawn_command(command).unwrap();
+        let (master, slave) = open_pty(size);
+        // Both become the next program: the process that is started is the one that runs `words`.
+        let mut command = Command::new("setsid");
+        command.args(["--ctty", "env", DEFAULT_SIGNALS]).args(words).current_dir(cwd);
+        command.env_clear().envs(environment).env("TERM", "xterm-256color");
+        let end = || slave.try_clone().unwrap();
+        command.stdin(end()).stdout(end()).stderr(end());
+        let before = settings_of(&master);
+        let child = command.spawn().unwrap();
+        // Holds the other end as well.
+        drop(command);
         let replies = Replies::default();
         let term = Term::new(Config::default(), &size, replies.clone());
         let shown = Arc::new((Mutex::new(Shown { term, closed: false }), Condvar::new()));
-        let mut reader = pty.master.try_clone_reader().unwrap();
+        let mut reader = master.try_clone().unwrap();
         let into = Arc::clone(&shown);
         std::thread::spawn(move || {
             let mut parser: Processor = Processor::new();
             let mut buffer = [0; 65536];
             loop {
+                // EIO once nobody holds the other end.
                 let count = reader.read(&mut buffer).unwrap_or(0);
                 let mut shown = into.0.lock().unwrap();
                 if count == 0 {
@@ -102,19 +113,8 @@ impl Terminal {
                 }
             }
         });
-        let writer = pty.master.take_writer().unwrap();
         let line = words.join(" ");
-        Self {
-            master: pty.master,
-            slave: Some(pty.slave),
-            left: None,
-            writer,
-            child,
-            shown,
-            replies,
-            line,
-            before,
-        }
+        Self { master, slave: Some(slave), left: None, child, shown, replies, line, before }
     }
 
     fn lock(&self) -> MutexGuard<'_, Shown> {
@@ -165,7 +165,7 @@ impl Terminal {
 
     /// The line discipline's settings.
     pub fn settings(&self) -> String {
-        self.left.clone().unwrap_or_else(|| settings_of(&*self.master))
+        self.left.clone().unwrap_or_else(|| settings_of(&self.master))
     }
 
     /// Its settings before the program was started.
@@ -175,31 +175,30 @@ impl Terminal {
 
     /// Types.
     pub fn type_keys(&mut self, keys: &str) {
-        self.writer.write_all(keys.as_bytes()).unwrap();
-        self.writer.flush().unwrap();
+        self.master.write_all(keys.as_bytes()).unwrap();
     }
 
     /// Another size of the window.
     pub fn resize(&mut self, columns: u16, rows: u16) {
         let size = Size { columns, rows };
         self.lock().term.resize(size);
-        self.master.resize(pty_size(size)).unwrap();
+        tcsetwinsize(&self.master, pty_size(size)).unwrap();
     }
 
     pub fn pid(&self) -> u32 {
-        self.child.process_id().expect("it was started")
+        self.child.id()
     }
 
-    /// Waits for the program's end and all that it wrote, and gives its exit code.
+    /// Waits for the program's end and all that it wrote, and gives its exit code; 1 where a signal ended it.
     #[track_caller]
     pub fn wait_exit(&mut self) -> u32 {
-        self.wait_end().exit_code()
+        self.wait_end().code().map_or(1, i32::unsigned_abs)
     }
 
-    /// The same, and gives the name of the signal that ended it; none: it exited.
+    /// The same, and gives the signal that ended it; none: it exited.
     #[track_caller]
-    pub fn wait_signal(&mut self) -> Option<String> {
-        self.wait_end().signal().map(str::to_owned)
+    pub fn wait_signal(&mut self) -> Option<Signal> {
+        self.wait_end().signal().and_then(Signal::from_named_raw)
     }
 
     #[track_caller]
@@ -208,7 +207,7 @@ impl Terminal {
         let line = &self.line;
         let status = eventually(&format!("`{line}` ends"), || child.try_wait().unwrap());
         if let Some(slave) = self.slave.take() {
-            self.left = Some(settings_of(&*self.master));
+            self.left = Some(settings_of(&self.master));
             drop(slave);
         }
         eventually(&format!("what `{line}` wrote"), || self.lock().closed.then_some(()));
@@ -218,18 +217,38 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // Both fail only where it ended before.
+        // As if its window was closed. All of it fails only where it ended before.
+        if let Ok(None) = self.child.try_wait() {
+            let _ = kill_process(Pid::from_child(&self.child), Signal::HUP);
+        }
+        for _ in 0..LOOKS_MAX {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            pause(Duration::from_millis(10));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-fn settings_of(master: &dyn MasterPty) -> String {
-    format!("{:?}", master.get_termios().expect("a PTY has settings"))
+/// Both ends of a terminal.
+fn open_pty(size: Size) -> (File, OwnedFd) {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let master = openpt(flags).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    tcsetwinsize(&master, pty_size(size)).unwrap();
+    let slave = ioctl_tiocgptpeer(&master, flags).unwrap();
+    (File::from(master), slave)
 }
 
-fn pty_size(size: Size) -> PtySize {
-    PtySize { rows: size.rows, cols: size.columns, pixel_width: 0, pixel_height: 0 }
+fn settings_of(master: &File) -> String {
+    format!("{:?}", tcgetattr(master).expect("a PTY has settings"))
+}
+
+fn pty_size(size: Size) -> Winsize {
+    Winsize { ws_row: size.rows, ws_col: size.columns, ws_xpixel: 0, ws_ypixel: 0 }
 }
 
 fn text_of(term: &Term<Replies>) -> String {
