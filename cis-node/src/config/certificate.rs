@@ -1,10 +1,13 @@
 //! The certificate by which the node is known over TCP: one that was configured, or its own, made once in the home
 //! (`api-cert.pem`, `api-key.pem`, both 0600) and known by its fingerprint.
 
+mod signer;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rcgen::{CertificateParams, DnType, KeyPair};
+use aws_lc_rs::error::Unspecified;
+use rcgen::{CertificateParams, DnType};
 use sha2::{Digest as _, Sha256};
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -12,6 +15,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use super::keys;
 use super::settings::ApiSettings;
 use cis_local::{Home, read_regular};
+use signer::{Signer, pem};
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +114,7 @@ fn bytes_of(path: &Path) -> Result<Vec<u8>, CertificateError> {
 /// whoever pins its fingerprint looks at nothing else.
 fn make(cert: &Path, key: &Path, settings: &ApiSettings) -> Result<(), CertificateError> {
     let wrong = |error: rcgen::Error| CertificateError::Make(error.to_string());
+    let no_key = |_: Unspecified| CertificateError::Make("no key can be made".to_owned());
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
     names.extend(settings.listen.map(|at| at.ip().to_canonical().to_string()));
     names.extend(settings.hosts.iter().cloned());
@@ -117,10 +122,12 @@ fn make(cert: &Path, key: &Path, settings: &ApiSettings) -> Result<(), Certifica
     names.dedup();
     let mut params = CertificateParams::new(names).map_err(wrong)?;
     params.distinguished_name.push(DnType::CommonName, "CIS node");
-    let pair = KeyPair::generate().map_err(wrong)?;
-    let made = params.self_signed(&pair).map_err(wrong)?;
+    let signer = Signer::generate().map_err(no_key)?;
+    signer.name(&mut params);
+    let made = params.self_signed(&signer).map_err(wrong)?;
+    let text = signer.pem().map_err(no_key)?;
     // The key first: without its certificate it is made anew.
-    for (path, text) in [(key, pair.serialize_pem()), (cert, made.pem())] {
+    for (path, text) in [(key, text), (cert, pem("CERTIFICATE", made.der()))] {
         keys::write_whole(path, text.as_bytes())
             .map_err(|source| CertificateError::Keep { path: path.to_owned(), source })?;
     }

@@ -1,15 +1,19 @@
 //! Two homeservers that federate: each answers the other over TLS, with certificates of an authority made for them.
 
+#[path = "../../../cis-node/src/config/certificate/signer.rs"]
+mod signer;
+
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer};
 
 use super::strait::Strait;
 use super::synapse::Synapse;
+use signer::{Signer, pem};
 
 /// What both need; `certificates` is the folder of [`certify`]. Requests of one that the other does not answer are repeated
 /// soon: with the defaults a test of an outage takes minutes.
@@ -43,17 +47,19 @@ fn quiet_port() -> u16 {
 /// Makes an authority, and a certificate for this machine.
 fn certify(folder: &Path) {
     let write = |name: &str, text: String| fs::write(folder.join(name), text).unwrap();
-    let key = KeyPair::generate().unwrap();
+    let key = Signer::generate().unwrap();
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    key.name(&mut authority);
     // Under the same name as its certificate's it would be taken for that.
     authority.distinguished_name.push(DnType::CommonName, "authority of the tests");
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    write("authority.crt", authority.self_signed(&key).unwrap().pem());
+    write("authority.crt", pem("CERTIFICATE", authority.self_signed(&key).unwrap().der()));
     let issuer = Issuer::new(authority, key);
-    let key = KeyPair::generate().unwrap();
-    let server = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-    write("server.crt", server.signed_by(&key, &issuer).unwrap().pem());
-    write("server.key", key.serialize_pem());
+    let key = Signer::generate().unwrap();
+    let mut server = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    key.name(&mut server);
+    write("server.crt", pem("CERTIFICATE", server.signed_by(&key, &issuer).unwrap().der()));
+    write("server.key", key.pem().unwrap());
 }
 
 /// Two that federate.
