@@ -4,10 +4,10 @@
 //! A message that is never delivered is a lost one, and a partition is several of them; what the homeserver does not give out is a
 //! timeline that is not read. So none of these needs an action of its own.
 
-use std::borrow::Cow;
+use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use cis_core::federation::protocol::Settings;
-use stateright::{Checker, Model, Property};
 
 use crate::world::{Packet, Shape, World};
 
@@ -44,24 +44,22 @@ enum Action {
     TakeOver(usize),
 }
 
-impl Model for Bounds {
-    type State = State;
-    type Action = Action;
-
-    fn init_states(&self) -> Vec<State> {
+impl Bounds {
+    fn first(&self) -> State {
         let mut world = World::new(self.shape.clone());
         world.merge_equal_messages();
         let mut wrong = None;
         for at in 0..self.shape.nodes {
             wrong = wrong.or(world.sync(at).and_then(|()| world.tick(at)).err());
         }
-        vec![State { world, takeovers: 0, crashes: 0, repeats: 0, wrong }]
+        State { world, takeovers: 0, crashes: 0, repeats: 0, wrong }
     }
 
-    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+    fn actions(&self, state: &State) -> Vec<Action> {
         let world = &state.world;
+        let mut actions = Vec::new();
         if state.wrong.is_some() {
-            return;
+            return actions;
         }
         for packet in world.net.keys() {
             actions.push(Action::Deliver(packet.clone()));
@@ -97,6 +95,7 @@ impl Model for Bounds {
                 actions.push(Action::Finish(number));
             }
         }
+        actions
     }
 
     fn next_state(&self, state: &State, action: Action) -> Option<State> {
@@ -146,24 +145,41 @@ impl Model for Bounds {
         (next != *state).then_some(next)
     }
 
-    fn properties(&self) -> Vec<Property<Self>> {
-        fn done(state: &State) -> bool {
-            state.world.truth().is_ok_and(|fold| fold.is_done())
+    /// What is wrong after these steps, and what they are.
+    fn told(&self, steps: &[u16]) -> String {
+        let mut state = self.first();
+        let mut lines = Vec::new();
+        for step in steps {
+            let action = self.actions(&state).swap_remove(usize::from(*step));
+            lines.push(format!("{action:?}"));
+            state = self.next_state(&state, action).expect("the search went there");
         }
-        vec![
-            Property::always("no rule is broken", |_, state: &State| state.wrong.is_none()),
-            Property::sometimes("a run ends", |_, state: &State| done(state)),
-            Property::sometimes("a session is frozen", |_, state: &State| {
-                state.world.trees.values().any(|tree| tree.frozen)
-            }),
-            Property::sometimes("another node coordinates", |_, state: &State| {
-                state.world.truth().is_ok_and(|fold| fold.epoch() > 0)
-            }),
-        ]
+        format!("{:?}\n{}", state.wrong, lines.join("\n"))
+    }
+}
+
+impl State {
+    fn is_done(&self) -> bool {
+        self.world.truth().is_ok_and(|fold| fold.is_done())
     }
 
-    fn format_action(&self, action: &Action) -> String {
-        format!("{action:?}")
+    /// What a search may have to come to, as far as it is so here.
+    fn shows(&self) -> impl Iterator<Item = &'static str> {
+        let frozen = self.world.trees.values().any(|tree| tree.frozen);
+        let another = self.world.truth().is_ok_and(|fold| fold.epoch() > 0);
+        let all = [
+            ("a run ends", self.is_done()),
+            ("a session is frozen", frozen),
+            ("another node coordinates", another),
+        ];
+        all.into_iter().filter_map(|(name, is_so)| is_so.then_some(name))
+    }
+
+    /// Stands for it among those that were seen: 30 million states themselves would not go into memory.
+    fn print(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.hash(&mut hasher);
+        hasher.finish()
     }
 }
 
@@ -188,38 +204,58 @@ struct Reached {
     states: usize,
     /// Everything that the bounds allow was looked at.
     is_whole: bool,
+    steps: usize,
+    shown: BTreeSet<&'static str>,
 }
 
-/// Looks at everything that the bounds allow, but at no more than `states_max` states (counted each time that one is come to). A search
-/// that does not reach what it is for would find nothing: each of `reached` has to happen. `whole`: the whole space fits, so the search goes
-/// into the depth, which takes little memory; else it looks at what takes few steps first.
-fn check(bounds: Bounds, states_max: usize, whole: bool, reached: &[&'static str]) -> Reached {
-    let checker = bounds.checker().threads(1).target_state_count(states_max);
-    if whole {
-        judge(&checker.spawn_dfs().join(), states_max, reached)
-    } else {
-        judge(&checker.spawn_bfs().join(), states_max, reached)
+/// Looks at everything that the bounds allow, but at no more than about `states_max` states (counted each time that one is come to).
+/// `deep`: what was found last is looked at first, which takes little memory; else what was found first. The error: the steps to a state
+/// that is wrong.
+fn search(
+    bounds: &Bounds,
+    states_max: usize,
+    deep: bool,
+    is_wrong: impl Fn(&State) -> bool,
+) -> Result<Reached, Vec<u16>> {
+    let first = bounds.first();
+    let mut seen = HashSet::from([first.print()]);
+    let mut open = VecDeque::from([(first, Vec::new())]);
+    let mut reached = Reached { states: 0, is_whole: false, steps: 0, shown: BTreeSet::new() };
+    let mut found = 1;
+    while found < states_max {
+        let next = if deep { open.pop_back() } else { open.pop_front() };
+        let Some((state, steps)) = next else { break };
+        if is_wrong(&state) {
+            return Err(steps);
+        }
+        reached.steps = reached.steps.max(steps.len());
+        reached.shown.extend(state.shows());
+        for (index, action) in bounds.actions(&state).into_iter().enumerate() {
+            let Some(next) = bounds.next_state(&state, action) else { continue };
+            found += 1;
+            if seen.insert(next.print()) {
+                let mut steps = steps.clone();
+                steps.push(u16::try_from(index).unwrap());
+                open.push_back((next, steps));
+            }
+        }
     }
+    Ok(Reached { states: seen.len(), is_whole: open.is_empty(), ..reached })
 }
 
-fn judge(checker: &impl Checker<Bounds>, states_max: usize, reached: &[&'static str]) -> Reached {
-    let states = checker.unique_state_count();
-    let is_whole = checker.state_count() < states_max;
-    let all = if is_whole { "all that there are" } else { "of more" };
-    eprintln!("{states} states, {all}, up to {} steps deep", checker.max_depth());
-    let wrong = checker.discovery("no rule is broken").map(|path| {
-        let last = path.last_state().clone();
-        let steps: Vec<Cow<'_, str>> =
-            path.into_actions().iter().map(|action| Cow::Owned(format!("{action:?}"))).collect();
-        format!("{:?}\n{}", last.wrong, steps.join("\n"))
-    });
-    if let Some(wrong) = wrong {
-        panic!("{wrong}");
-    }
+/// Searches for a rule that is broken. A search that does not reach what it is for would find nothing: each of `reached` has to happen.
+/// `whole`: the whole space fits, so the search goes into the depth; else it looks at what takes few steps first.
+fn check(bounds: &Bounds, states_max: usize, whole: bool, reached: &[&'static str]) -> Reached {
+    let found = match search(bounds, states_max, whole, |state| state.wrong.is_some()) {
+        Ok(found) => found,
+        Err(steps) => panic!("{}", bounds.told(&steps)),
+    };
+    let all = if found.is_whole { "all that there are" } else { "of more" };
+    eprintln!("{} states, {all}, up to {} steps deep", found.states, found.steps);
     for reached in reached {
-        assert!(checker.discovery(reached).is_some(), "never: {reached}");
+        assert!(found.shown.contains(reached), "never: {reached}");
     }
-    Reached { states, is_whole }
+    found
 }
 
 /// States that a search looks at which does not come to an end.
@@ -233,28 +269,40 @@ fn shape(voters: usize, workers: usize, tasks: usize) -> Shape {
 
 /// Looks at everything that the bounds allow: so many states, no more and no less. A change of the protocol changes the number; that a
 /// rule holds in all of them is what counts.
-fn check_whole(bounds: Bounds, states: usize, reached: &[&'static str]) {
+fn check_whole(bounds: &Bounds, states: usize, reached: &[&'static str]) {
     let found = check(bounds, usize::MAX, true, reached);
     assert!(found.is_whole, "the search did not come to its end");
     assert_eq!(found.states, states, "other worlds are possible than before: write the new number here");
 }
 
+/// A search that finds nothing proves something only if it would find it.
+#[test]
+fn what_is_wrong_is_found_and_told_with_the_steps_to_it() {
+    let bounds = Bounds { shape: shape(1, 2, 1), until: 2, takeovers: 0, crashes: 0, repeats: 0 };
+    for deep in [false, true] {
+        let steps = search(&bounds, usize::MAX, deep, State::is_done).unwrap_err();
+        let told = bounds.told(&steps);
+        assert!(told.starts_with("None\n") && told.contains("\nFinish("), "{told}");
+        assert_eq!(told.lines().count(), 1 + steps.len());
+    }
+}
+
 #[test]
 fn all_of_two_coordinators_and_a_worker() {
     let bounds = Bounds { shape: shape(2, 1, 1), until: 2, takeovers: 0, crashes: 0, repeats: 0 };
-    check_whole(bounds, 50_366, &["a run ends", "a session is frozen"]);
+    check_whole(&bounds, 50_366, &["a run ends", "a session is frozen"]);
 }
 
 #[test]
 fn all_of_a_coordinator_and_two_workers() {
     let bounds = Bounds { shape: shape(1, 2, 1), until: 2, takeovers: 0, crashes: 0, repeats: 0 };
-    check_whole(bounds, 12_939, &["a run ends", "a session is frozen"]);
+    check_whole(&bounds, 12_939, &["a run ends", "a session is frozen"]);
 }
 
 #[test]
 fn all_of_a_coordinator_two_workers_and_two_tasks() {
     let bounds = Bounds { shape: shape(1, 2, 2), until: 1, takeovers: 0, crashes: 0, repeats: 0 };
-    check_whole(bounds, 19_714, &["a run ends"]);
+    check_whole(&bounds, 19_714, &["a run ends"]);
 }
 
 /// Long enough for a lease that is over, and for a task that is granted again.
@@ -262,32 +310,32 @@ fn all_of_a_coordinator_two_workers_and_two_tasks() {
 #[ignore = "takes half a minute: cargo xtask test-all"]
 fn all_of_a_coordinator_and_two_workers_for_longer_than_a_lease() {
     let bounds = Bounds { shape: shape(1, 2, 1), until: 3, takeovers: 0, crashes: 0, repeats: 0 };
-    check_whole(bounds, 77_271, &["a run ends", "a session is frozen"]);
+    check_whole(&bounds, 77_271, &["a run ends", "a session is frozen"]);
 }
 
 #[test]
 #[ignore = "takes minutes: cargo xtask test-all"]
 fn all_of_two_coordinators_a_worker_and_a_takeover() {
     let bounds = Bounds { shape: shape(2, 1, 1), until: 1, takeovers: 1, crashes: 0, repeats: 0 };
-    check_whole(bounds, 1_075_311, &["a run ends", "another node coordinates"]);
+    check_whole(&bounds, 1_075_311, &["a run ends", "another node coordinates"]);
 }
 
 #[test]
 fn two_coordinators_a_worker_and_a_takeover() {
     let bounds = Bounds { shape: shape(2, 1, 1), until: 2, takeovers: 1, crashes: 0, repeats: 0 };
-    check(bounds, states(60_000), false, &["another node coordinates"]);
+    check(&bounds, states(60_000), false, &["another node coordinates"]);
 }
 
 #[test]
 fn a_coordinator_two_workers_and_a_crash() {
     let bounds = Bounds { shape: shape(1, 2, 1), until: 4, takeovers: 0, crashes: 1, repeats: 0 };
-    check(bounds, states(60_000), false, &["a run ends"]);
+    check(&bounds, states(60_000), false, &["a run ends"]);
 }
 
 #[test]
 fn a_coordinator_two_workers_and_a_repeated_message() {
     let bounds = Bounds { shape: shape(1, 2, 1), until: 4, takeovers: 0, crashes: 0, repeats: 1 };
-    check(bounds, states(60_000), false, &["a run ends"]);
+    check(&bounds, states(60_000), false, &["a run ends"]);
 }
 
 /// States that these two look at: as many as go into memory a few steps deep would never come to a frozen session.
@@ -297,12 +345,12 @@ const DEEP: usize = 30_000_000;
 #[ignore = "takes an hour: cargo xtask test-all"]
 fn deep_into_two_coordinators_a_takeover_a_crash_and_a_repeated_message() {
     let bounds = Bounds { shape: shape(2, 1, 1), until: 4, takeovers: 1, crashes: 1, repeats: 1 };
-    check(bounds, states(DEEP), true, &["a run ends", "a session is frozen"]);
+    check(&bounds, states(DEEP), true, &["a run ends", "a session is frozen"]);
 }
 
 #[test]
 #[ignore = "takes an hour: cargo xtask test-all"]
 fn deep_into_two_workers_two_tasks_a_crash_and_a_repeated_message() {
     let bounds = Bounds { shape: shape(1, 2, 2), until: 4, takeovers: 0, crashes: 1, repeats: 1 };
-    check(bounds, states(DEEP), true, &["a run ends", "a session is frozen"]);
+    check(&bounds, states(DEEP), true, &["a run ends", "a session is frozen"]);
 }
