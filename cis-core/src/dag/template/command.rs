@@ -237,6 +237,7 @@ impl Words {
             },
             (Self::ProgramValue(call), _) => Self::Program(call),
             (Self::ProgramCode(call), _) if call.runs_shell() && reads_script(word) => Self::ScriptInStdin,
+            (Self::ProgramCode(call), _) if call.ends_with_code() => Self::Command,
             (Self::ProgramCode(call), _) => Self::Program(call.with_code()),
             (Self::Sourcing, _) if is_stdin(word) => Self::ScriptInStdin,
             (Self::Declaring(name), [b'-' | b'+', flags @ ..]) => Self::after_flags(name, flags),

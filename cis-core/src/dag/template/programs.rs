@@ -12,6 +12,8 @@ pub(super) struct Program {
     values: &'static str,
     /// Letters of options whose value is nothing but the rest of the word.
     attached: &'static str,
+    /// Letters of options that say what is run: what comes behind their value is for that.
+    last: &'static str,
     /// Long options with a value, which can be the next word.
     long_values: &'static str,
     /// Letters of options whose value is code.
@@ -52,6 +54,7 @@ const PLAIN: Program = Program {
     names: "",
     values: "",
     attached: "",
+    last: "",
     long_values: "",
     code: "",
     long_code: "",
@@ -146,7 +149,15 @@ const PROGRAMS: &[Program] = &[
         ..PLAIN
     },
     // Interpreters.
-    Program { names: "python pypy", values: "WX", attached: "m", code: "c", then: Then::File, ..PLAIN },
+    Program {
+        names: "python pypy",
+        values: "WX",
+        attached: "m",
+        last: "mc",
+        code: "c",
+        then: Then::File,
+        ..PLAIN
+    },
     Program { names: "perl", values: "I", attached: "iMmFxDCVd", code: "eE", then: Then::File, ..PLAIN },
     Program { names: "ruby", values: "IrCE", attached: "ixFKTW", code: "e", then: Then::File, ..PLAIN },
     Program {
@@ -227,6 +238,11 @@ impl Call {
         Self { has_code: true, ..self }
     }
 
+    /// Whether what comes behind its code is for the code.
+    pub(super) fn ends_with_code(self) -> bool {
+        !self.program.last.is_empty()
+    }
+
     /// Whether its code is a script for a shell.
     pub(super) fn runs_shell(self) -> bool {
         self.then != Then::File
@@ -292,6 +308,9 @@ impl Call {
         for (at, letter) in letters.iter().enumerate() {
             let rest = &letters[at + 1..];
             next = next.in_mode(modes.iter().find(|mode| mode.letter == *letter));
+            if has(self.program.last, *letter) && !rest.is_empty() {
+                return Step::File;
+            }
             // `node -pe` is one option.
             if has(code, *letter) && rest.iter().all(|letter| has(code, *letter)) {
                 return Step::BeforeCode(next);

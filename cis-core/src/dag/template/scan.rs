@@ -373,6 +373,8 @@ mod tests {
             "node -pe \"{{ attempt }}\"",
             "perl -e 'use x;' -e \"{{ attempt }}\"",
             "python3 - x <<E\nprint({{ attempt }})\nE",
+            "python3 -Ic{{ attempt }}",
+            "echo {{ attempt }} | python3 -I",
             // Scripts in standard input, and in files that are printed.
             "bash -s -- x <<E\necho {{ attempt }}\nE",
             "bash -s \"$A\" <<E\necho {{ attempt }}\nE",
@@ -455,6 +457,14 @@ mod tests {
             ("python3 -c 'import sys' {{ attempt }} && perl -e 'x' {{ attempt }}", "Bare\nBare"),
             ("python3 -m pytest -c {{ attempt }}; node app.js -e {{ attempt }}", "Bare\nBare"),
             ("python3 - {{ attempt }} <<'E'\nE", "Bare"),
+            ("python3 -mpytest -c {{ attempt }}; python3 -c 'import sys' -c {{ attempt }}", "Bare\nBare"),
+            (
+                "python3 -c 'x' --x={{ attempt }} -c{{ attempt }}; python3 -cx {{ attempt }}",
+                "Bare\nBare\nBare",
+            ),
+            ("echo '{\"v\": \"'{{ attempt }}'\"}' | python3 -mjson.tool", "Bare"),
+            ("echo {{ attempt }} | python3 -m json.tool; echo {{ attempt }} | python3 -c x -", "Bare\nBare"),
+            ("cat <<E | python3 -Imjson.tool --indent 2\n{{ attempt }}\nE", "Quoted"),
             ("curl \"{{ attempt }}\" | bash -s -- -c {{ attempt }}", "Quoted\nBare"),
             ("echo {{ attempt }} | ssh host 'read -r v; ls -- \"$v\"'", "Bare"),
             ("echo {{ attempt }} | xargs sh deploy.sh || sh", "Bare"),

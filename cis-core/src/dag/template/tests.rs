@@ -80,6 +80,8 @@ fn no_value_stands_in_an_argument_that_is_a_script() {
         &["sh", "-c", "ls -- \"$1\"", "sh", "{{ params.v }}"][..],
         &["sh", "{{ params.v }}", "-c", "{{ params.v }}"],
         &["python3", "-c", "import sys", "{{ params.v }}"],
+        &["python3", "-c", "import sys", "-c", "{{ params.v }}"],
+        &["python3", "-mpytest", "-c", "{{ params.v }}"],
         &["env", "X={{ params.v }}", "sh", "-c", "echo \"$X\""],
         &["echo", "bash", "-c", "{{ params.v }}"],
         &["printf", "-v", "{{ params.v }}"],
