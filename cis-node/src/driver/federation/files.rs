@@ -95,23 +95,18 @@ impl Underway {
     }
 
     /// Whether the directory of an attempt is filled by the download of a grant that this node works on no more.
-    fn is_filling(&self, attempt: &AttemptId) -> bool {
+    pub(super) fn is_filling(&self, attempt: &AttemptId) -> bool {
         self.leaving.iter().any(|granted| granted.attempt == *attempt)
-    }
-
-    /// Why this node does not begin with a grant of an attempt now. What an earlier download puts into the directory would be in the way.
-    pub(super) fn refusal(&self, attempt: &AttemptId) -> Option<Refusal> {
-        self.is_filling(attempt).then(|| Refusal::Resources {
-            detail: "the download of its files for an earlier grant has not stopped yet".to_owned(),
-        })
     }
 
     /// The download of a grant has ended. `holder`: the grant of its attempt that this node has now.
     fn download_ended(&mut self, granted: &Granted, holder: Option<&Granted>) -> Downloaded {
         if !self.leaving.remove(granted) {
             Downloaded::Files
-        } else if holder.is_some_and(|holder| holder != granted) || self.is_filling(&granted.attempt) {
+        } else if self.is_filling(&granted.attempt) {
             Downloaded::Shared
+        } else if holder.is_some_and(|holder| holder != granted) {
+            Downloaded::HandedOver
         } else {
             Downloaded::Unneeded
         }
@@ -123,14 +118,18 @@ impl Underway {
 enum Downloaded {
     /// It has the files of a grant that is still wanted, or they cannot be had.
     Files,
-    /// The grant is over, and another one of the attempt has the directory.
+    /// The grant is over, and the download of another one still fills the directory.
     Shared,
+    /// The grant is over, and a newer one has the directory for itself now.
+    HandedOver,
     /// The directory is no longer needed.
     Unneeded,
 }
 
 /// Files of a task that this node has for a coordinator.
 pub(super) enum Transfer {
+    /// An earlier download still fills the directory: it begins when that has stopped.
+    Waiting,
     /// They come: its session begins then.
     Download(Stop),
     /// They go, or its log: its result is told then.
@@ -283,8 +282,9 @@ impl Driver {
         let holder = self.federation.held.get(&granted.attempt).map(|held| &held.granted);
         match self.federation.files.download_ended(&granted, holder) {
             Downloaded::Files => {}
-            // The other grant gives it back.
+            // The download that ends last hands it over, or gives it back.
             Downloaded::Shared => return,
+            Downloaded::HandedOver => return self.begin_in_free_directory(&granted.attempt),
             Downloaded::Unneeded => {
                 let dir = self.directory_of(&granted.attempt);
                 return self.federation.directories.give_back(&self.parts.home.remote(), &dir);
@@ -320,6 +320,16 @@ impl Driver {
         }
     }
 
+    /// Begins with a grant that waited until no earlier download put anything into its directory.
+    fn begin_in_free_directory(&mut self, attempt: &AttemptId) {
+        let held = self.federation.held.get_mut(attempt);
+        if let Some(held) = held.filter(|held| matches!(held.transfer, Some(Transfer::Waiting))) {
+            held.transfer = None;
+            let granted = held.granted.clone();
+            self.resume_held(&granted);
+        }
+    }
+
     /// The lease of an attempt goes on.
     pub(super) fn extend_held(&mut self, granted: &Granted, lease_end: BootMs) {
         let held = self.federation.held.get_mut(&granted.attempt);
@@ -335,6 +345,11 @@ impl Driver {
         let Some(held) = held.filter(|held| held.granted == *granted) else { return false };
         match &mut held.transfer {
             None => false,
+            Some(Transfer::Waiting) => {
+                held.transfer = None;
+                self.cancelled_before_start(granted.clone(), now);
+                true
+            }
             Some(Transfer::Upload(upload)) => {
                 match &upload.files {
                     Some(stop) if !keep => stop.set(),
@@ -718,13 +733,17 @@ mod tests {
             let (run, task) = (RunId::from_parts(1, 1), TaskId::new("a").unwrap());
             Granted { attempt: AttemptId { run, task, number: 1 }, fence }
         };
-        let (old, new) = (granted(1), granted(2));
+        let (old, new, newest) = (granted(1), granted(2), granted(3));
         let mut underway = Underway::default();
         underway.leaving.insert(old.clone());
-        assert!(matches!(underway.refusal(&new.attempt), Some(Refusal::Resources { .. })));
+        assert!(underway.is_filling(&new.attempt), "the new grant waits");
         assert_eq!(underway.download_ended(&new, Some(&new)), Downloaded::Files, "the new grant is wanted");
-        assert_eq!(underway.download_ended(&old, Some(&new)), Downloaded::Shared);
-        assert_eq!(underway.refusal(&new.attempt), None);
+        assert_eq!(underway.download_ended(&old, Some(&new)), Downloaded::HandedOver, "it begins");
+        assert!(!underway.is_filling(&new.attempt));
+        // It waits for all of them.
+        underway.leaving.extend([old.clone(), new.clone()]);
+        assert_eq!(underway.download_ended(&new, Some(&newest)), Downloaded::Shared);
+        assert_eq!(underway.download_ended(&old, Some(&newest)), Downloaded::HandedOver);
         // The download that ends last gives the directory back.
         underway.leaving.extend([old.clone(), new.clone()]);
         assert_eq!(underway.download_ended(&new, None), Downloaded::Shared);

@@ -194,8 +194,10 @@ impl Room {
 impl Federation {
     /// Whether a session of another node's run starts when its files, or its grant in the room, have come.
     pub(super) fn is_to_start(&self, session: SessionId) -> bool {
-        let waits =
-            |held: &Held| matches!(held.transfer, Some(Transfer::Download(_))) || held.awaits.is_some();
+        let waits = |held: &Held| {
+            let comes = matches!(held.transfer, Some(Transfer::Waiting | Transfer::Download(_)));
+            comes || held.awaits.is_some()
+        };
         self.held.values().any(|held| held.session == session && waits(held))
     }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{Driver, facts};
 use super::Held;
+use super::files::Transfer;
 use crate::account::boot_ms;
 use cis_core::api::{FromWorker, Program, Refusal, Report, TaskSpec, ToWorker, Worker as _};
 use cis_core::event::{AttemptOutcome, SessionState};
@@ -218,8 +219,8 @@ impl Driver {
         held.is_some_and(|held| held.resumes && held.granted == *granted)
     }
 
-    /// Begins anew with a task that has a lease again, if the policy and the state of this node still allow that.
-    fn resume_held(&mut self, granted: &Granted) {
+    /// Begins anew, in an empty directory, with a task that has waited, if the policy and the state of this node still allow that.
+    pub(super) fn resume_held(&mut self, granted: &Granted) {
         let Granted { attempt, fence } = granted.clone();
         let Some(held) = self.federation.held.get_mut(&attempt) else { return };
         held.resumes = false;
@@ -262,11 +263,12 @@ impl Driver {
                     .map(|detail| Refusal::Policy { detail })
                     .or_else(|| self.refusal(&attempt, &private.spec))
                     .or_else(|| self.refusal_of_queue(room, &granted, slots))
-                    .or_else(|| self.federation.files.refusal(&attempt))
             }
             Err(refusal) => Some(refusal),
         };
-        let made = if refusal.is_none() { self.federation.directories.make(&dir) } else { Ok(()) };
+        let waits = refusal.is_none() && self.federation.files.is_filling(&attempt);
+        let makes = refusal.is_none() && !waits;
+        let made = if makes { self.federation.directories.make(&dir) } else { Ok(()) };
         let held = Held {
             room: room.to_owned(),
             granted: granted.clone(),
@@ -275,7 +277,7 @@ impl Driver {
             begun: Some(false),
             resumes: false,
             lease_end,
-            transfer: None,
+            transfer: waits.then_some(Transfer::Waiting),
             awaits: None,
             recalled: true,
         };
@@ -290,6 +292,8 @@ impl Driver {
             return;
         }
         match files {
+            // A refusal would keep all tasks of its coordinator from this node.
+            _ if waits => {}
             Some(uploaded) => self.take_files(&granted, uploaded, dir),
             None => self.begin_held(&attempt),
         }
