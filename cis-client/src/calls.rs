@@ -21,7 +21,7 @@ use cis_core::api::{
     ThreadMessage, TimeView, WhyView, paths,
 };
 use cis_core::dag::Group;
-use cis_core::event::{Actor, RunState};
+use cis_core::event::RunState;
 use cis_core::ids::TaskId;
 
 /// By this name the session whose token is shown calls itself.
@@ -460,16 +460,31 @@ impl Client {
             let mut newer = self.run_history(run, None).await?;
             newer.retain(|entry| entry.offset > before && is_decision(entry, task));
             let Some(newest) = newer.last() else { return Ok(None) };
-            let me = self.me().await?;
-            let is_own = |entry: &HistoryEntry| {
-                entry.action == action && entry.actor.as_ref().is_some_and(|actor| is_actor(&me.name, actor))
-            };
-            if newer.iter().any(is_own) {
+            let same = newer.iter().filter(|entry| entry.action == action);
+            let actors: Vec<&str> =
+                same.filter_map(|entry| entry.actor.as_ref()).map(|actor| actor.name.as_str()).collect();
+            if self.is_among(&actors).await? {
                 return Ok(Some(self.run(run).await?.run));
             }
             Err(ClientError::NotConfirmed { meanwhile: in_words(newest) })
         };
         self.unless_done(done, act).await
+    }
+
+    /// Whether one of these actors is the caller. A node that coordinates a run for the node of this client adds the name of that node.
+    async fn is_among(&self, actors: &[&str]) -> Result<bool, ClientError> {
+        let me = self.me().await?.name;
+        if actors.contains(&me.as_str()) {
+            return Ok(true);
+        }
+        let elsewhere = format!("{me} at ");
+        if !actors.iter().any(|name| name.starts_with(&elsewhere)) {
+            return Ok(false);
+        }
+        // People of other nodes have the same names.
+        let node = self.identity().await?;
+        let did = node.running.unwrap_or(node.did);
+        Ok(actors.contains(&format!("{me} at {did}").as_str()))
     }
 
     /// Sends a request. If the node dies meanwhile, `done` asks the next one whether it was carried out; if not, it is sent again.
@@ -494,11 +509,6 @@ impl Client {
     async fn act(&self, path: &str, run: &str) -> Result<RunView, ClientError> {
         decode(&self.send(Method::POST, &paths::fill(path, &[run]), Bytes::new()).await?)
     }
-}
-
-/// Whether an actor is the caller with this name. A node that coordinates a run for another one adds the name of that node.
-fn is_actor(caller: &str, actor: &Actor) -> bool {
-    actor.name.strip_prefix(caller).is_some_and(|rest| rest.is_empty() || rest.starts_with(" at did:"))
 }
 
 /// Whether a run is being cancelled, or has ended.

@@ -505,6 +505,12 @@ fn caller() -> String {
     r#"{"name":"uid:1","via":"socket","role":"operator","operations":[]}"#.to_owned()
 }
 
+/// Who the node is. It has another key on its disk already.
+fn identity() -> String {
+    r#"{"did":"did:key:next","running":"did:key:z","revision":1,"trusted":[],"revoked":[],"rotated":[]}"#
+        .to_owned()
+}
+
 /// A session as a node shows it.
 fn session_view(ended: &str) -> String {
     format!(
@@ -575,13 +581,24 @@ async fn a_decision_counts_once_although_the_node_died() {
     let decide = async |client: &Client| client.decide(RUN, "t", &yes).await;
     let (run, ask) = (format!("GET /v1/runs/{RUN}"), format!("POST /v1/runs/{RUN}/tasks/t/approval"));
     let look = format!("GET /v1/runs/{RUN}/history");
-    let me = "GET /v1/me".to_owned();
-    // The node that died had recorded it, or the node that coordinates the run.
-    for who in ["uid:1", "uid:1 at did:key:z"] {
-        let after = [history(&[(6, "approved", who)]), caller(), detail(6)];
+    let (me, node) = ("GET /v1/me".to_owned(), "GET /v1/identity".to_owned());
+    // The node that died had recorded it.
+    let after = [history(&[(6, "approved", "uid:1")]), caller(), detail(6)];
+    let (view, asked) = across_a_death(&[detail(5)], &after, decide).await;
+    assert_eq!(view.unwrap().last_offset, 6);
+    assert_eq!(asked, [&*run, &ask, &look, &me, &run]);
+    // Or the node that coordinates the run.
+    let after = [history(&[(6, "approved", "uid:1 at did:key:z")]), caller(), identity(), detail(6)];
+    let (view, asked) = across_a_death(&[detail(5)], &after, decide).await;
+    assert_eq!(view.unwrap().last_offset, 6);
+    assert_eq!(asked, [&*run, &ask, &look, &me, &node, &run]);
+    // That was a user of the same name at another node.
+    for other in ["uid:1 at did:key:other", "uid:1 at did:key:zz", "uid:1 at did:key:z at did:key:other"] {
+        let after = [history(&[(6, "approved", other)]), caller(), identity()];
         let (view, asked) = across_a_death(&[detail(5)], &after, decide).await;
-        assert_eq!(view.unwrap().last_offset, 6);
-        assert_eq!(asked, [&*run, &ask, &look, &me, &run]);
+        let said = view.unwrap_err().to_string();
+        assert!(said.contains(&format!("because {other} approved task `t` meanwhile")), "{said}");
+        assert_eq!(asked, [&*run, &ask, &look, &me, &node]);
     }
     // It had not: what was decided before, or about something else, is not this decision.
     let earlier = history(&[(5, "approved", "uid:1"), (6, "mode", "uid:2")]);
