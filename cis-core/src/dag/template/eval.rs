@@ -205,12 +205,12 @@ fn made(code: &str, expr: &Expr, known: &Known<'_, '_>) -> Result<minijinja::Val
     let context = minijinja::Value::from_pairs(names.enumerate().filter_map(variable));
     let compiled = ENGINE.compile_expression(code).map_err(|error| describe(&error))?;
     let value = compiled.eval(context).map_err(|error| {
-        let absent = expr.references.iter().find(|r| known(&r.name).is_none());
-        match absent {
-            Some(reference) if error.kind() == minijinja::ErrorKind::UndefinedError => {
-                missing(&reference.name)
-            }
-            _ => describe(&error),
+        let is_undefined = error.kind() == minijinja::ErrorKind::UndefinedError;
+        match absent_names(expr, known).next().filter(|_| is_undefined) {
+            // The engine stops at the first one.
+            Some(name) if !expr.guarded => missing(name),
+            Some(_) => PART_MISSING.to_owned(),
+            None => describe(&error),
         }
     })?;
     if value.is_undefined() {
@@ -278,11 +278,19 @@ pub(super) fn kind_of(value: &Value) -> &'static str {
     }
 }
 
-/// What to say where a part of a value has none.
+const PART_MISSING: &str = "a part of it has no value; add `| default(…)` if that can be";
+
+/// What to say where a part of a value has none. A name is to blame if it is the only one without a value, and cannot have a default.
 fn absent(expr: &Expr, known: &Known<'_, '_>) -> String {
-    let absent = expr.references.iter().find(|reference| known(&reference.name).is_none());
-    let unnamed = || "a part of it has no value; add `| default(…)` if that can be".to_owned();
-    absent.map_or_else(unnamed, |reference| missing(&reference.name))
+    let mut names = absent_names(expr, known);
+    match names.next() {
+        Some(name) if !expr.guarded && names.all(|other| other == name) => missing(name),
+        _ => PART_MISSING.to_owned(),
+    }
+}
+
+fn absent_names<'e>(expr: &'e Expr, known: &Known<'_, '_>) -> impl Iterator<Item = &'e Name> {
+    expr.references.iter().map(|reference| &reference.name).filter(move |name| known(name).is_none())
 }
 
 fn missing(name: &Name) -> String {

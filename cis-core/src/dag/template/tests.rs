@@ -213,6 +213,17 @@ fn what_has_no_value_is_an_error_inside_of_values_and_in_filters() {
     }
     let inside = rendered(&command(&["{{ [params.j.gone] }}"]), "V").unwrap_err().to_string();
     assert!(inside.contains("a part of it has no value"), "{inside}");
+    // Whether a name that may have a default is to blame, or which one of several, is not known.
+    for text in [
+        "[GONE | default(0), params.j.gone]",
+        "[GONE | default(0), params.j.gone] | join(',')",
+        "'a' ~ [GONE | default(0), params.j.gone]",
+        "[params.gone, GONE]",
+    ] {
+        let text = text.replace("GONE", gone);
+        let said = rendered(&command(&[&format!("{{{{ {text} }}}}")]), "V").unwrap_err().to_string();
+        assert!(said.contains("a part of it has no value"), "{text}: {said}");
+    }
     for (text, value) in [
         ("[1, GONE] | select('defined') | list", "[1]"),
         ("[1, GONE | default(2)] | sum", "3"),
