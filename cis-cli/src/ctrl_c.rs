@@ -102,20 +102,26 @@ impl CtrlC {
         &mut self,
         request: impl Future<Output = Result<T, ClientError>>,
     ) -> Result<T, CliError> {
+        let note = "Cancelling the run when the node has taken it; Ctrl+C again leaves at once.\n";
+        let Some(answer) = self.unless_left(request, note).await else {
+            let detail = "the node has not answered yet: it may still make or start the run";
+            return Err(CliError::unavailable(detail)
+                .hint("`cis dag list` shows it, and `cis dag cancel RUN` cancels it"));
+        };
+        Ok(answer?)
+    }
+
+    /// Waits for the answer to a request. Ctrl+C meanwhile prints `note`, and cancels the run later. None: somebody did not want to wait any
+    /// longer.
+    pub(crate) async fn unless_left<T>(&mut self, request: impl Future<Output = T>, note: &str) -> Option<T> {
         let mut request = pin!(request);
         loop {
             tokio::select! {
-                answer = &mut request => return Ok(answer?),
+                answer = &mut request => return Some(answer),
                 next = self.next() => match next {
                     Next::Nothing => {}
-                    Next::Cancel => {
-                        output::note("Cancelling the run when the node has taken it; Ctrl+C again leaves at once.\n");
-                    }
-                    Next::Leave => {
-                        let detail = "the node has not answered yet: it may still make or start the run";
-                        return Err(CliError::unavailable(detail)
-                            .hint("`cis dag list` shows it, and `cis dag cancel RUN` cancels it"));
-                    }
+                    Next::Cancel => output::note(note),
+                    Next::Leave => return None,
                 },
             }
         }
@@ -133,6 +139,10 @@ mod tests {
         rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::INT).unwrap();
         assert!(ctrl_c.ended_the_reader().await);
         assert!(matches!(ctrl_c.cancel(), Cancel::Wanted(_)));
+        // Somebody leaves before an answer comes.
+        ctrl_c.refused();
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::INT).unwrap();
+        assert_eq!(ctrl_c.unless_left(std::future::pending::<()>(), "").await, None);
     }
 
     #[test]

@@ -69,7 +69,12 @@ pub(crate) async fn follow(
     let id = run.id.to_string();
     let listening = |error| CliError::unavailable(format!("cannot listen for signals: {error}"));
     let mut leaving = Leaving::new().map_err(listening)?;
-    let mut follower = ctrl_c.during(Box::pin(client.events(Some(&id), Some(0)))).await?;
+    let opened = Box::pin(client.events(Some(&id), Some(0)));
+    let note = "Cancelling the run when the node answers; Ctrl+C again leaves at once.\n";
+    let Some(opened) = ctrl_c.unless_left(opened, note).await else {
+        return Err(not_taken(ctrl_c.cancel(), &id));
+    };
+    let mut follower = opened?;
     let mut report = Report::new(context, run, history, volume);
     let mut steering = Steering::new(context, client, &id);
     steering.ask_to_cancel(ctrl_c.cancel());
@@ -112,12 +117,7 @@ pub(crate) async fn follow(
             }
             Step::NotTaken => {
                 report.clear();
-                let detail = match ctrl_c.cancel() {
-                    Cancel::Refused => format!("run {id} is not cancelled: the node refused"),
-                    _ => format!("it is not known whether run {id} is cancelled: the node has not answered"),
-                };
-                let hint = format!("look at it: cis dag show {id}; cancel it: cis dag cancel {id}");
-                return Err(CliError::unavailable(detail).hint(hint));
+                return Err(not_taken(ctrl_c.cancel(), &id));
             }
             Step::Leave(exit) => {
                 report.leave(ctrl_c.cancel(), &id);
@@ -134,6 +134,16 @@ enum Step {
     NotCancelled,
     /// Somebody leaves who wanted it cancelled, and the node did not say that it is.
     NotTaken,
+}
+
+/// What is told to somebody who leaves and wanted the run cancelled, where the node did not say that it is.
+fn not_taken(cancel: Cancel, run: &str) -> CliError {
+    let detail = match cancel {
+        Cancel::Refused => format!("run {run} is not cancelled: the node refused"),
+        _ => format!("it is not known whether run {run} is cancelled: the node has not answered"),
+    };
+    let hint = format!("look at it: cis dag show {run}; cancel it: cis dag cancel {run}");
+    CliError::unavailable(detail).hint(hint)
 }
 
 /// The command that follows the run.
@@ -471,5 +481,24 @@ impl Report {
             }
         };
         output::note(&format!("Detached; {text}\n"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_leaves_before_the_node_answers_is_told_of_which_run() {
+        for (cancel, said) in [
+            (
+                Cancel::Wanted(Instant::now()),
+                "it is not known whether run ID is cancelled: the node has not answered",
+            ),
+            (Cancel::Refused, "run ID is not cancelled: the node refused"),
+        ] {
+            let error = not_taken(cancel, "ID");
+            assert_eq!((error.detail(), error.exit()), (said, Exit::ERROR));
+        }
     }
 }
