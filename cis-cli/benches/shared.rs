@@ -48,6 +48,7 @@ impl Node {
             environment: [("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into(),
             rooms_in_memory: rooms,
             account: None,
+            heartbeat_ms: None,
             home: home.clone(),
         };
         let (tell, ready) = mpsc::channel();

@@ -78,6 +78,8 @@ pub struct NodeOptions {
     pub rooms_in_memory: Option<RoomsInMemory>,
     /// Its Matrix account, in place of a login: for tests.
     pub account: Option<GivenAccount>,
+    /// Its worker says so often to coordinators what it offers, ms, also if nothing changed. In place of the usual time: for tests.
+    pub heartbeat_ms: Option<i64>,
 }
 
 /// What became of a start.
@@ -305,6 +307,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         restart: options.restart,
         host_place,
         host_command: options.host_command,
+        heartbeat_ms: options.heartbeat_ms,
         machine,
         rules,
         unreadable,

@@ -97,6 +97,8 @@ pub(crate) struct Parts {
     pub(crate) restart: Vec<String>,
     pub(crate) host_place: Place,
     pub(crate) host_command: Vec<OsString>,
+    /// Between two heartbeats of the worker, in place of the usual time.
+    pub(crate) heartbeat_ms: Option<i64>,
     pub(crate) machine: Machine,
     /// The node's own policy.
     pub(crate) rules: NodeRules,

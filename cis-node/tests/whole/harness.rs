@@ -64,6 +64,7 @@ pub(crate) fn options(dir: &Path, flags: &[&str], rooms: Option<&RoomsInMemory>)
         environment: [("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into(),
         rooms_in_memory: rooms.cloned(),
         account: None,
+        heartbeat_ms: None,
         home,
     }
 }
@@ -92,7 +93,7 @@ impl Node {
         Self::start_as(NodeOptions { account: Some(account), ..options(dir, flags, None) }).await
     }
 
-    async fn start_as(options: NodeOptions) -> Self {
+    pub(crate) async fn start_as(options: NodeOptions) -> Self {
         let home = options.home.clone();
         end_with_this_process(&home.dir);
         let (tell, ready) = mpsc::channel();

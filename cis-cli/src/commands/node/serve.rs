@@ -91,6 +91,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
             .collect(),
         rooms_in_memory: None,
         account: None,
+        heartbeat_ms: None,
     };
     let to_stdout = args.ready_stdout;
     let ready = move |_| {

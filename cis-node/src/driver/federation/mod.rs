@@ -184,10 +184,12 @@ impl Room {
     }
 
     /// This node works on tasks of the room.
-    fn work(&mut self, now: TimestampMs) -> &mut WorkerHalf<TaskPayload> {
+    fn work(&mut self, heartbeat_ms: Option<i64>, now: TimestampMs) -> &mut WorkerHalf<TaskPayload> {
         // Heartbeats of an earlier life have smaller numbers.
         let nonce = u64::try_from(now).unwrap_or_default() << 10;
-        self.worker.get_or_insert_with(|| WorkerHalf::new(Settings::default(), nonce, boot_ms()))
+        let usual = Settings::default();
+        let settings = Settings { heartbeat_ms: heartbeat_ms.unwrap_or(usual.heartbeat_ms), ..usual };
+        self.worker.get_or_insert_with(|| WorkerHalf::new(settings, nonce, boot_ms()))
     }
 }
 
@@ -365,7 +367,7 @@ impl Driver {
         if is_own_room && works {
             served.takes_tasks = true;
             // What it said before this was known took nothing.
-            served.work(now).status_changed(boot_ms());
+            served.work(self.parts.heartbeat_ms, now).status_changed(boot_ms());
         }
         self.count_voters(room, now);
         self.recover_runs(room, now);

@@ -128,7 +128,8 @@ impl Driver {
                 self.parts.link.has_tasks(&room);
             }
             self.serve_room(&room);
-            self.federation.room(&room).work(now).restore(remembered, boot_ms());
+            let heartbeat_ms = self.parts.heartbeat_ms;
+            self.federation.room(&room).work(heartbeat_ms, now).restore(remembered, boot_ms());
             if self.federation.worker(&room).is_some_and(|worker| !worker.has_ended(&granted)) {
                 self.recall_asks(&room, &granted, session, now);
             }

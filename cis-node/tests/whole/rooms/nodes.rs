@@ -6,9 +6,10 @@ use cis_core::api::{AuditedRun, CreateRun, HereAs, JoinMatrixRoom, RoomNodeView}
 use cis_core::event::{ExecutionMode, RunState};
 use cis_core::ids::NodeDid;
 use cis_matrix::MatrixError;
+use cis_node::NodeOptions;
 
 use super::{BOB, CIS, generous, room_of_ann};
-use crate::harness::{Node, SLOTS, eventually, request_in};
+use crate::harness::{Node, SLOTS, eventually, options, request_in};
 use crate::homeserver::Server;
 use crate::shared::dag;
 
@@ -62,13 +63,23 @@ pub(super) async fn reads(node: &Node, run: &str, state: RunState) {
 }
 
 /// A node that takes part in a room with this role.
-pub(super) async fn member(dir: &Path, (server, room): (&Server, &str), user: &str, role: &str) -> Node {
+pub(super) async fn member(dir: &Path, at: (&Server, &str), user: &str, role: &str) -> Node {
+    Node::start_as(member_options(dir, at, user, role)).await
+}
+
+/// The same, for a worker that says what it offers only when there is a reason for that.
+pub(super) async fn quiet_worker(dir: &Path, at: (&Server, &str), user: &str) -> Node {
+    let of_member = member_options(dir, at, user, "worker");
+    Node::start_as(NodeOptions { heartbeat_ms: Some(24 * 60 * 60 * 1000), ..of_member }).await
+}
+
+fn member_options(dir: &Path, (server, room): (&Server, &str), user: &str, role: &str) -> NodeOptions {
     generous(dir, user);
     let set = |key: &str, value: &str| format!("federation.{key}={value}");
     let tags = set("tags", r#"["gpu"]"#);
     let flags = [set("room", room), set("role", role), set("slots", &SLOTS.to_string()), tags];
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    Node::with_account(dir, &flags, server.account(user, "CIS")).await
+    NodeOptions { account: Some(server.account(user, "CIS")), ..options(dir, &flags, None) }
 }
 
 /// What a node knows of another one in any room, once that fits.
