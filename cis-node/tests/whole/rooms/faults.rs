@@ -169,20 +169,26 @@ fn a_room_that_refused_messages_is_heard_again_after_another_run_begins_there() 
         place.card(&run, "running").await;
         all_is_told(&node).await;
         place.server.needs_level(&place.room, "m.room.message", 50);
-        let refused = Instant::now();
         place.open("t0");
         node.reaches(&run, RunState::Succeeded).await;
         warns(&node, &[&place.room, "accepts no messages"]).await;
         // Nothing of it can be sent.
         let next = node.submit_as(place.run(&chain(1))).await;
         node.reaches(&next, RunState::Succeeded).await;
+        // By itself it is tried again after 5 s, and later each time: for the last of these it would take minutes.
+        for _ in 0..6 {
+            place.server.fail("send", MatrixError::Forbidden { detail: "of the test".to_owned() });
+            place.server.says_levels(&place.room, ANN);
+            eventually("it is heard that the levels changed", async || {
+                (!place.server.has_failures()).then_some(())
+            })
+            .await;
+        }
         place.server.set_level(&place.room, CIS, 50);
         place.server.says_levels(&place.room, ANN);
         for run in [&run, &next] {
             place.card(run, "succeeded").await;
         }
-        // By itself it is tried again after 5 s.
-        assert!(refused.elapsed() < Duration::from_secs(5), "that the levels changed was not heard");
         is_well(&node).await;
         node.stop().await;
     });
@@ -227,17 +233,20 @@ fn a_room_that_refuses_all_and_follows_nothing_any_more_is_no_trouble() {
         let view = node.client.set_mode(&run, &LOCAL).await.unwrap();
         assert_eq!((view.run.mode, &view.run.room), (ExecutionMode::Local, &None));
         is_well(&node).await;
-        // What was put off for 5 s is given up at once.
         let left = Instant::now();
         all_is_told(&node).await;
-        assert!(left.elapsed() < Duration::from_secs(3), "{:?}", left.elapsed());
+        let given_up_after = left.elapsed();
         place.open("t1");
         node.reaches(&run, RunState::Succeeded).await;
         // Also where it takes all again.
         place.server.set_level(&place.room, CIS, 50);
         place.server.says_levels(&place.room, ANN);
+        let begun = Instant::now();
         let next = node.submit_as(place.run(&dag(APPROVED))).await;
         place.asked(&next, "Deploy now?").await;
+        // What was put off for 5 s was given up at once, whatever the speed of this machine is.
+        let at_once = Duration::from_secs(3).max(10 * begun.elapsed());
+        assert!(given_up_after < at_once, "{given_up_after:?}, and at once is {at_once:?}");
         let (_, card) = place.said("cis.dag.card", &run).pop().unwrap();
         assert_eq!(card["cis.dag.card"]["state"], "running", "nobody waits for what was given up");
         assert!(place.said("cis.dag.summary", &run).is_empty());
