@@ -59,6 +59,8 @@ enum Words {
     ProgramValue(Call),
     /// The same, which is code.
     ProgramCode(Call),
+    /// The same, which is a file with code.
+    ProgramFile(Call),
     /// The word before this one was the first one of a script for another shell.
     Remote,
     /// After `.` or `source`: the file.
@@ -189,7 +191,7 @@ impl Within {
     /// Whether the next word is a file that is run, as `<(…)` is one.
     pub(super) fn runs_file(self) -> bool {
         match self.words {
-            Words::Shell | Words::Sourcing => true,
+            Words::Shell | Words::Sourcing | Words::ProgramFile(_) => true,
             Words::Program(call) => call.runs_file(),
             _ => false,
         }
@@ -225,16 +227,9 @@ impl Words {
         let word = &*plain;
         match (self, word) {
             (Self::Command, _) => Self::after_word(word, is_first, dialect),
-            (Self::Program(_), _) if is_assignment(word) => self,
-            (Self::Program(call), _) => match call.step(word) {
-                Step::Next(call) => Self::Program(call),
-                Step::BeforeValue(call) => Self::ProgramValue(call),
-                Step::BeforeCode(call) => Self::ProgramCode(call),
-                Step::Stdin => Self::ScriptInStdin,
-                Step::Command => Self::after_word(word, true, dialect),
-                Step::Remote => Self::Remote,
-                Step::File => Self::Command,
-            },
+            (Self::Program(call), _) if is_assignment(word) && !call.takes_code() => self,
+            (Self::Program(call), _) => Self::after_step(call.step(word), word, dialect),
+            (Self::ProgramFile(call), _) => Self::after_step(call.after_file(word), word, dialect),
             (Self::ProgramValue(call), _) => Self::Program(call),
             (Self::ProgramCode(call), _) if call.runs_shell() && reads_script(word) => Self::ScriptInStdin,
             (Self::ProgramCode(call), _) if call.ends_with_code() => Self::Command,
@@ -261,6 +256,19 @@ impl Words {
             }
             (Self::Sourcing | Self::Script | Self::Entrypoint, _) => Self::Command,
             (same, _) => same,
+        }
+    }
+
+    fn after_step(step: Step, word: &[u8], dialect: Dialect) -> Self {
+        match step {
+            Step::Next(call) => Self::Program(call),
+            Step::BeforeValue(call) => Self::ProgramValue(call),
+            Step::BeforeCode(call) => Self::ProgramCode(call),
+            Step::BeforeFile(call) => Self::ProgramFile(call),
+            Step::Stdin => Self::ScriptInStdin,
+            Step::Command => Self::after_word(word, true, dialect),
+            Step::Remote => Self::Remote,
+            Step::File => Self::Command,
         }
     }
 
@@ -323,6 +331,8 @@ impl Words {
 
     fn reads_script(self) -> bool {
         match self {
+            // After `xargs sh -c`, the script comes from standard input.
+            Self::Script | Self::ProgramCode(_) => true,
             Self::Shell | Self::EntrypointShell | Self::ScriptInStdin => true,
             Self::Program(call) => call.reads_script(),
             _ => false,
@@ -346,6 +356,7 @@ impl Words {
             Self::Command
             | Self::Inert
             | Self::Echo
+            | Self::ProgramFile(_)
             | Self::Sourcing
             | Self::ScriptInStdin
             | Self::NamingValue

@@ -32,7 +32,7 @@ pub(super) enum Refusal {
     Evaluated(Evaluator),
     /// In the name of a variable, as of `read`, `unset`, `declare`, `printf -v` and `[ -v`.
     Name,
-    /// In a script that another shell or interpreter runs: `sh -c`, `ssh`, `python -c`, a here-document for a shell, `echo … | sh`.
+    /// In a script that another shell or interpreter runs: `sh -c`, `ssh`, `python -c`, `awk`, a here-document for a shell, `echo … | sh`.
     Program,
     /// After an open `[` of the same word: an array's subscript.
     Subscript,
@@ -90,7 +90,8 @@ impl Refusal {
             Refusal::Arithmetic => "declare it as an integer where it comes from",
             Refusal::Name => "for one of several variables, use `case`",
             Refusal::Program => {
-                "or pass it as a variable: env = { VALUE = \"{{ … }}\" }, and \"$VALUE\" between single quotes"
+                "or pass it as a variable: env = { VALUE = \"{{ … }}\" }, and \"$VALUE\" between single quotes \
+                 (ENVIRON[\"VALUE\"] in awk, \"$$VALUE\" in a makefile)"
             }
             _ => "or pass it as a variable: env = { VALUE = \"{{ … }}\" }, and \"$VALUE\" in the script",
         };

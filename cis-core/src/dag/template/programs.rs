@@ -20,6 +20,10 @@ pub(super) struct Program {
     code: &'static str,
     /// Long options whose value is code.
     long_code: &'static str,
+    /// Letters of options whose value is a file with code.
+    files: &'static str,
+    /// Long options whose value is a file with code.
+    long_files: &'static str,
     /// How many words stand between the options and what comes then.
     operands: u8,
     /// What comes behind options and operands.
@@ -46,8 +50,12 @@ enum Then {
     Remote,
     /// A file with code, and arguments for it. Without a file, the code is read from standard input.
     File,
+    /// Code, unless an option gave it, and arguments for it.
+    Code,
     /// More options and operands. Without code, the program runs a shell.
     Operands,
+    /// More options and operands, which it does not run. The value of a variable in them (`NAME=…`) is code.
+    Variables,
 }
 
 const PLAIN: Program = Program {
@@ -58,6 +66,8 @@ const PLAIN: Program = Program {
     long_values: "",
     code: "",
     long_code: "",
+    files: "",
+    long_files: "",
     operands: 0,
     then: Then::Command,
     modes: &[],
@@ -69,7 +79,7 @@ const PROGRAMS: &[Program] = &[
     Program { names: "exec", values: "a", ..PLAIN },
     Program { names: "time", values: "fo", long_values: "format output", ..PLAIN },
     // Programs in front of a command.
-    Program { names: "nohup setsid busybox", ..PLAIN },
+    Program { names: "nohup setsid busybox toybox", ..PLAIN },
     Program {
         names: "sudo",
         values: "ughpCDRrtTU",
@@ -86,7 +96,14 @@ const PROGRAMS: &[Program] = &[
         modes: &[Mode { letter: b's', long: "", then: Then::CommandOrShell }],
         ..PLAIN
     },
-    Program { names: "env", values: "uCS", long_values: "unset chdir split-string", ..PLAIN },
+    Program {
+        names: "env",
+        values: "auC",
+        long_values: "argv0 unset chdir",
+        code: "S",
+        long_code: "split-string",
+        ..PLAIN
+    },
     Program { names: "timeout", values: "ks", long_values: "kill-after signal", operands: 1, ..PLAIN },
     Program { names: "nice", values: "n", long_values: "adjustment", ..PLAIN },
     Program { names: "ionice", values: "cnp", long_values: "class classdata", ..PLAIN },
@@ -94,12 +111,64 @@ const PROGRAMS: &[Program] = &[
     Program {
         names: "xargs",
         values: "IndPLaEs",
+        attached: "eil",
         long_values: "max-args delimiter max-procs arg-file max-chars process-slot-var",
         ..PLAIN
     },
     Program { names: "sshpass", values: "pfdP", ..PLAIN },
     Program { names: "taskset chrt gosu su-exec", operands: 1, ..PLAIN },
     Program { names: "chroot", operands: 1, then: Then::CommandOrShell, ..PLAIN },
+    Program {
+        names: "fakeroot",
+        values: "lsib",
+        long_values: "lib faked",
+        then: Then::CommandOrShell,
+        ..PLAIN
+    },
+    Program { names: "pkexec", long_values: "user", then: Then::CommandOrShell, ..PLAIN },
+    Program {
+        names: "unshare",
+        values: "RwSG",
+        long_values: "map-user map-group map-users map-groups propagation setgroups root wd setuid setgid \
+                      monotonic boottime",
+        then: Then::CommandOrShell,
+        ..PLAIN
+    },
+    Program {
+        names: "nsenter",
+        values: "tSGW",
+        attached: "muinpCUTrw",
+        long_values: "target setuid setgid wdns",
+        then: Then::CommandOrShell,
+        ..PLAIN
+    },
+    Program {
+        names: "setpriv",
+        long_values: "ambient-caps inh-caps bounding-set ruid euid rgid egid reuid regid groups securebits \
+                      pdeathsig selinux-label apparmor-profile",
+        ..PLAIN
+    },
+    Program {
+        names: "systemd-run",
+        values: "puEMHC",
+        long_values: "property unit setenv machine host slice description service-type uid gid nice \
+                      working-directory on-active on-boot on-startup on-unit-active on-unit-inactive \
+                      on-calendar timer-property path-property socket-property",
+        modes: &[Mode { letter: b'S', long: "shell", then: Then::CommandOrShell }],
+        ..PLAIN
+    },
+    Program {
+        names: "strace",
+        values: "abeEIoOpPsSuUX",
+        long_values: "output attach env user string-limit trace trace-path columns",
+        ..PLAIN
+    },
+    Program {
+        names: "xvfb-run",
+        values: "efnpsw",
+        long_values: "error-file auth-file server-num xauth-protocol server-args wait",
+        ..PLAIN
+    },
     Program {
         names: "flock",
         values: "wE",
@@ -148,6 +217,47 @@ const PROGRAMS: &[Program] = &[
         modes: &[Mode { letter: b'x', long: "exec", then: Then::Command }],
         ..PLAIN
     },
+    // Programs that run lines of their standard input in a shell.
+    Program { names: "at", values: "qt", files: "f", then: Then::Operands, ..PLAIN },
+    Program { names: "ed", values: "p", long_values: "prompt", then: Then::Operands, ..PLAIN },
+    // Programs whose first operand is code, which can start programs and write files.
+    Program {
+        names: "awk gawk mawk nawk",
+        values: "FvilW",
+        attached: "dDopL",
+        long_values: "field-separator assign include load",
+        code: "e",
+        long_code: "source",
+        files: "fE",
+        long_files: "file exec",
+        then: Then::Code,
+        ..PLAIN
+    },
+    Program {
+        names: "sed gsed",
+        values: "l",
+        attached: "i",
+        long_values: "line-length",
+        code: "e",
+        long_code: "expression",
+        files: "f",
+        long_files: "file",
+        then: Then::Code,
+        ..PLAIN
+    },
+    // It runs `$(shell …)` in the value of a variable that is an argument, also if no rule uses the variable.
+    Program {
+        names: "make gmake",
+        values: "CIoW",
+        attached: "jlO",
+        long_values: "directory include-dir old-file assume-old new-file assume-new what-if",
+        code: "E",
+        long_code: "eval",
+        files: "f",
+        long_files: "file makefile",
+        then: Then::Variables,
+        ..PLAIN
+    },
     // Interpreters.
     Program {
         names: "python pypy",
@@ -169,8 +279,31 @@ const PROGRAMS: &[Program] = &[
         then: Then::File,
         ..PLAIN
     },
-    Program { names: "php", values: "cdfFtSz", code: "rBRE", then: Then::File, ..PLAIN },
+    Program { names: "php", values: "cdtSz", code: "rBRE", files: "fF", then: Then::File, ..PLAIN },
     Program { names: "lua luajit", values: "l", code: "e", then: Then::File, ..PLAIN },
+    Program { names: "tclsh", then: Then::File, ..PLAIN },
+    Program { names: "expect", values: "D", code: "c", files: "f", then: Then::File, ..PLAIN },
+    Program { names: "Rscript gnuplot", code: "e", then: Then::File, ..PLAIN },
+    Program { names: "osascript", values: "ls", code: "e", then: Then::File, ..PLAIN },
+    Program {
+        names: "julia",
+        values: "CHJLpt",
+        attached: "Og",
+        long_values: "cpu-target home sysimage load procs threads machine-file",
+        code: "eE",
+        long_code: "eval print",
+        then: Then::File,
+        ..PLAIN
+    },
+    Program {
+        names: "dc",
+        code: "e",
+        long_code: "expression",
+        files: "f",
+        long_files: "file",
+        then: Then::File,
+        ..PLAIN
+    },
 ];
 
 /// A program in a command, up to one of its words.
@@ -193,13 +326,15 @@ pub(super) enum Step {
     BeforeValue(Call),
     /// An option, and the next word is code.
     BeforeCode(Call),
+    /// An option, and the next word is a file with code.
+    BeforeFile(Call),
     /// It says that the code is read from standard input.
     Stdin,
     /// The name of a command.
     Command,
     /// The first word of a script for a shell.
     Remote,
-    /// A file with the code: what follows is for it.
+    /// The code, or a file with it: what follows is for it.
     File,
 }
 
@@ -227,10 +362,15 @@ impl Call {
                 (Some(operands), _) => Step::Next(Self { operands, ..self }),
                 (None, Then::Command | Then::CommandOrShell) => Step::Command,
                 (None, Then::Remote) => Step::Remote,
-                (None, Then::File) => Step::File,
-                (None, Then::Operands) => Step::Next(self),
+                (None, Then::File | Then::Code) => Step::File,
+                (None, Then::Operands | Then::Variables) => Step::Next(self),
             },
         }
+    }
+
+    /// What comes after the name of a file with code.
+    pub(super) fn after_file(self, name: &[u8]) -> Step {
+        if name == b"-" || is_stdin(name) { Step::Stdin } else { Step::Next(self.with_code()) }
     }
 
     /// The same program, behind its code.
@@ -245,7 +385,12 @@ impl Call {
 
     /// Whether its code is a script for a shell.
     pub(super) fn runs_shell(self) -> bool {
-        self.then != Then::File
+        !matches!(self.then, Then::File | Then::Code | Then::Variables)
+    }
+
+    /// Whether its next operand is code.
+    pub(super) fn takes_code(self) -> bool {
+        self.then == Then::Code && self.operands == 0 && !self.has_code
     }
 
     /// Whether its first operand is a file with code.
@@ -255,7 +400,8 @@ impl Call {
 
     /// Whether it runs what it is given on standard input, if no more words come.
     pub(super) fn reads_script(self) -> bool {
-        !self.has_code && self.operands == 0 && self.then != Then::Command
+        let reads_none = matches!(self.then, Then::Command | Then::Code | Then::Variables);
+        !self.has_code && self.operands == 0 && !reads_none
     }
 
     /// Whether it runs what comes after this part of a word.
@@ -266,14 +412,16 @@ impl Call {
                 length.is_some_and(|length| is_abbreviated(self.program.long_code, &option[..length]))
             }
             [b'-', letters @ ..] => {
-                let Program { values, attached, code, .. } = self.program;
-                let takes_value = |letter: &u8| [code, values, attached].iter().any(|set| has(set, *letter));
+                let Program { values, attached, code, files, .. } = self.program;
+                let takes_value =
+                    |letter: &u8| [code, values, attached, files].iter().any(|set| has(set, *letter));
                 letters.iter().position(takes_value).is_some_and(|at| {
                     has(code, letters[at])
                         || (has(values, letters[at]) && self.runs_value(&letters[at + 1..]))
                 })
             }
-            _ => self.operands == 0 && self.then == Then::Remote,
+            _ if self.then == Then::Variables => part.contains(&b'='),
+            _ => self.takes_code() || (self.operands == 0 && self.then == Then::Remote),
         }
     }
 
@@ -287,14 +435,21 @@ impl Call {
 
     fn after_long(self, option: &[u8]) -> Step {
         let length = option.iter().position(|byte| *byte == b'=').unwrap_or(option.len());
-        let name = &option[..length];
-        let mode = self.program.modes.iter().find(|mode| is_abbreviated(mode.long, name));
-        let next = self.in_mode(mode);
-        if length < option.len() {
-            Step::Next(next)
-        } else if is_abbreviated(self.program.long_code, name) {
-            Step::BeforeCode(next)
-        } else if is_abbreviated(self.program.long_values, name) {
+        let (name, value) = (&option[..length], option.get(length + 1..));
+        let Program { long_values, long_code, long_files, modes, .. } = self.program;
+        let next = self.in_mode(modes.iter().find(|mode| is_abbreviated(mode.long, name)));
+        if is_abbreviated(long_code, name) {
+            return match value {
+                None => Step::BeforeCode(next),
+                // It may be a shell that reads its script from standard input.
+                Some(_) if self.runs_shell() => Step::Next(next),
+                Some(_) => Step::Next(next.with_code()),
+            };
+        }
+        if is_abbreviated(long_files, name) {
+            return value.map_or(Step::BeforeFile(next), |file| next.after_file(file));
+        }
+        if value.is_none() && is_abbreviated(long_values, name) {
             Step::BeforeValue(next)
         } else {
             Step::Next(next)
@@ -303,7 +458,7 @@ impl Call {
 
     /// After options of a letter each, of which the first one with a value has the rest.
     fn after_letters(self, letters: &[u8]) -> Step {
-        let Program { values, attached, code, modes, .. } = self.program;
+        let Program { values, attached, code, files, modes, .. } = self.program;
         let mut next = self;
         for (at, letter) in letters.iter().enumerate() {
             let rest = &letters[at + 1..];
@@ -317,6 +472,9 @@ impl Call {
             }
             if has(code, *letter) {
                 return Step::Next(next.with_code());
+            }
+            if has(files, *letter) {
+                return if rest.is_empty() { Step::BeforeFile(next) } else { next.after_file(rest) };
             }
             if has(values, *letter) && rest.is_empty() {
                 return Step::BeforeValue(next);

@@ -71,6 +71,10 @@ fn no_value_stands_in_an_argument_that_is_a_script() {
         &["watch", "ls {{ params.v }}"],
         &["sshpass", "-e", "/usr/bin/ssh", "host", "ls {{ params.v }}"],
         &["docker", "run", "--entrypoint", "sh", "x", "-c", "{{ params.v }}"],
+        &["awk", "{ print \"{{ params.v }}\" }", "x"],
+        &["xargs", "sed", "-i", "s/x/{{ params.v }}/"],
+        &["make", "-C", "x", "VERSION={{ params.v }}"],
+        &["env", "-S", "sh {{ params.v }}"],
     ] {
         let said = rendered(&command(argv), "V").unwrap_err().to_string();
         assert!(said.contains("(shell injection)"), "{argv:?}: {said}");
@@ -88,6 +92,9 @@ fn no_value_stands_in_an_argument_that_is_a_script() {
         &["test", "-v", "{{ params.v }}"],
         &["trap", "{{ params.v }}"],
         &["make", "eval", "{{ params.v }}"],
+        &["make", "-C", "{{ params.v }}", "RUN={{ run.id }}"],
+        &["awk", "-v", "v={{ params.v }}", "{ print v }", "{{ params.v }}"],
+        &["sed", "-n", "{{ attempt }}p", "{{ params.v }}"],
         &["ssh", "-fNL", "80:a:80", "{{ params.v }}"],
         &["ssh", "-p", "{{ params.v }}", "{{ params.v }}", "uptime"],
         &["sh", "-c", "echo {{ params.v | raw }}"],
