@@ -93,6 +93,8 @@ enum Words {
     ShellValueScript,
     /// After `sh -c`: a script.
     Script,
+    /// After the script of `sh -c`: its `$0`, which is often the name of a shell.
+    ScriptName,
     /// After `docker run --entrypoint`.
     Entrypoint,
     /// After `docker run --entrypoint sh`: other options, an image, and the options of the shell.
@@ -250,11 +252,12 @@ impl Words {
             (Self::ShellValueScript, _) => Self::Script,
             (Self::Script, [b'-', _, ..]) => Self::Script,
             (Self::Script, _) if reads_script(word) => Self::ScriptInStdin,
+            (Self::Script, _) => Self::ScriptName,
             (Self::Entrypoint, _) if is_shell(word) => Self::EntrypointShell,
             (Self::EntrypointShell, [b'-', flags @ .., b'c']) if flags.iter().all(u8::is_ascii_lowercase) => {
                 Self::Script
             }
-            (Self::Sourcing | Self::Script | Self::Entrypoint, _) => Self::Command,
+            (Self::Sourcing | Self::ScriptName | Self::Entrypoint, _) => Self::Command,
             (same, _) => same,
         }
     }
@@ -357,6 +360,7 @@ impl Words {
             | Self::Inert
             | Self::Echo
             | Self::ProgramFile(_)
+            | Self::ScriptName
             | Self::Sourcing
             | Self::ScriptInStdin
             | Self::NamingValue

@@ -530,7 +530,8 @@ mod tests {
             ("tclsh x.tcl {{ attempt }}; expect -f x.exp {{ attempt }}", "Bare\nBare"),
             ("php -f x.php <<E\n{{ attempt }}\nE\nnode --eval='x' <<E\n{{ attempt }}\nE", "Quoted\nQuoted"),
             ("strace -o {{ attempt }} make {{ attempt }}; at -f x {{ attempt }}", "Bare\nBare\nBare"),
-            ("echo {{ attempt }} | xargs sh -c 'ls -- \"$@\"' x", "Bare"),
+            ("echo {{ attempt }} | xargs sh -c 'ls -- \"$@\"' sh", "Bare"),
+            ("bash -c 'cat' bash -c {{ attempt }} <<E\n{{ attempt }}\nE", "Bare\nQuoted"),
         ] {
             assert_eq!(forms("bash", script), form, "{script}");
         }
