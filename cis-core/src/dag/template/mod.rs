@@ -167,10 +167,7 @@ fn rendered(
             let sites = argument_sites(argv.iter().map(String::as_str));
             let argument = |((index, text), site): ((usize, &String), Site<'_>)| {
                 let place = || format!("{place}[{index}]");
-                if has_template(text) {
-                    refuse(text, &scan(text, site).misplaced, &place)?;
-                }
-                plain(text, task, values, MAX_ARGUMENT_BYTES, place)
+                filled(text, site, task, values, MAX_ARGUMENT_BYTES, place, |value| value)
             };
             Program::Argv(argv.iter().enumerate().zip(sites).map(argument).collect::<Result<_, _>>()?)
         }
@@ -261,7 +258,8 @@ fn glob(index: usize, text: &str, task: &Task, values: &Values<'_>) -> Result<St
     if !has_template(text) {
         return Ok(text.to_owned());
     }
-    let glob = filled(text, task, values, MAX_ARGUMENT_BYTES, place, |value| globs::escaped(&value))?;
+    let glob =
+        filled(text, Site::Plain, task, values, MAX_ARGUMENT_BYTES, place, |value| globs::escaped(&value))?;
     match globs::check(&glob) {
         Ok(()) => Ok(glob),
         Err((why, help)) => Err(RenderError::Expression {
@@ -298,12 +296,13 @@ fn plain(
     limit: usize,
     place: impl Fn() -> String,
 ) -> Result<String, RenderError> {
-    filled(text, task, values, limit, place, |value| value)
+    filled(text, Site::Plain, task, values, limit, place, |value| value)
 }
 
-/// Fills in the templates of `text`. `quote` is applied to each value.
+/// Fills in the templates of `text`, which is for `site`: no script. `quote` is applied to each value.
 fn filled(
     text: &str,
+    site: Site<'_>,
     task: &Task,
     values: &Values<'_>,
     limit: usize,
@@ -313,8 +312,9 @@ fn filled(
     if !has_template(text) {
         return bounded(text.to_owned(), limit, place);
     }
-    let Scan { found, errors, .. } = scan(text, Site::Plain);
+    let Scan { found, errors, misplaced } = scan(text, site);
     refuse(text, &errors, &place)?;
+    refuse(text, &misplaced, &place)?;
     let mut out = String::with_capacity(text.len());
     let mut at = 0;
     for found in found {
