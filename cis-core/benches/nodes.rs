@@ -18,7 +18,7 @@ use cis_core::federation::protocol::coordinator::{self, CoordinatorHalf};
 use cis_core::federation::protocol::message::{Addressee, Grant, Granted, Message};
 use cis_core::federation::protocol::worker::{self, WorkerHalf};
 use cis_core::federation::protocol::{BootMs, Settings};
-use cis_core::ids::{BlobId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
+use cis_core::ids::{NodeDid, RunId, SessionId, TaskId, TimestampMs};
 use cis_core::scheduler::placement::NodeOffer;
 use cis_core::scheduler::{Effect, IdSource, Input, InputKind, Machine};
 
@@ -121,26 +121,10 @@ fn spec() -> RemoteSpec {
 
 fn facts(owner: NodeDid) -> RunCreated {
     RunCreated {
-        dag: "many".to_owned(),
-        source: "many.toml".to_owned(),
-        spec: BlobId("00".to_owned()),
-        tasks: TASKS as u32,
-        params: BTreeMap::new(),
         max_parallel: SLOTS * NODES as u32,
-        workdir: "/w".to_owned(),
-        base_env: None,
-        umask: None,
         mode: ExecutionMode::Matrix,
-        owner,
         room: Some(ROOM.to_owned()),
-        parent: None,
-        epoch: 0,
-        no_cache: false,
-        kept: Vec::new(),
-        use_agent: None,
-        named: Vec::new(),
-        submitter: None,
-        read_back: None,
+        ..RunCreated::sample("many", TASKS, owner)
     }
 }
 

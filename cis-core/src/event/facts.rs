@@ -80,6 +80,35 @@ pub struct RunCreated {
     pub read_back: Option<ReadBack>,
 }
 
+impl RunCreated {
+    /// Makes the facts of a run for tests: in mode `local`, in `/`, one session at a time, and nothing that is optional.
+    #[must_use]
+    pub fn sample(dag: &str, tasks: usize, owner: NodeDid) -> Self {
+        Self {
+            dag: dag.to_owned(),
+            source: String::new(),
+            spec: BlobId("00".to_owned()),
+            tasks: u32::try_from(tasks).unwrap_or(u32::MAX),
+            params: BTreeMap::new(),
+            max_parallel: 1,
+            workdir: "/".to_owned(),
+            base_env: None,
+            umask: None,
+            mode: ExecutionMode::Local,
+            owner,
+            room: None,
+            parent: None,
+            epoch: 0,
+            no_cache: false,
+            kept: Vec::new(),
+            use_agent: None,
+            named: Vec::new(),
+            submitter: None,
+            read_back: None,
+        }
+    }
+}
+
 /// How a run was read back by the node where it was submitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -9,10 +9,9 @@ use super::canonical::Fold;
 use super::fact::Fact;
 use crate::dag::{Action, Dag, Task};
 use crate::event::{
-    AnswerRecord, ArtifactRecord, AttemptOutcome, AttemptResult, EventBody, ExecutionMode, ExitStatus,
-    FileReaders, GrantRecord, KeptFile, LostOutput, NamedPrograms, OutputRecord, PromptKind, PromptOption,
-    PromptRecord, QueueReason, ReadBack, RunCreated, SaidKind, SaidRecord, Submitter, TaskChange, TaskState,
-    Urgency,
+    AnswerRecord, ArtifactRecord, AttemptOutcome, AttemptResult, EventBody, ExitStatus, FileReaders,
+    GrantRecord, KeptFile, LostOutput, NamedPrograms, OutputRecord, PromptKind, PromptOption, PromptRecord,
+    QueueReason, ReadBack, RunCreated, SaidKind, SaidRecord, Submitter, TaskChange, TaskState, Urgency,
 };
 use crate::identity::NodeKey;
 use crate::ids::{BlobId, HostInstance, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs, TokenId};
@@ -44,26 +43,17 @@ fn dag(tasks: usize) -> Dag {
 
 pub(super) fn created(tasks: usize, owner: &NodeDid) -> RunCreated {
     RunCreated {
-        dag: "sample".into(),
         source: "/home/ann/secret-project/sample.toml".into(),
         spec: BlobId("ab".repeat(32)),
-        tasks: u32::try_from(tasks).unwrap(),
         params: BTreeMap::from([("ratio".into(), json!(0.5)), ("big".into(), json!(u64::MAX))]),
         max_parallel: 2,
         workdir: "/home/ann/secret-project".into(),
         base_env: Some(BlobId("cd".repeat(32))),
         umask: Some(0o22),
-        mode: ExecutionMode::Local,
-        owner: owner.clone(),
-        room: None,
-        parent: None,
-        epoch: 0,
-        no_cache: false,
         kept: vec![KeptFile {
             path: "/home/ann/secret-project/answer.sh".into(),
             blob: BlobId("ef".repeat(32)),
         }],
-        use_agent: None,
         named: vec![NamedPrograms {
             task: task(0),
             workdir: "/home/ann/secret-project".into(),
@@ -74,6 +64,7 @@ pub(super) fn created(tasks: usize, owner: &NodeDid) -> RunCreated {
         }],
         submitter: Some(Submitter::Token { id: TokenId::from_parts(1, 7) }),
         read_back: Some(ReadBack::Whole),
+        ..RunCreated::sample("sample", tasks, owner.clone())
     }
 }
 

@@ -115,26 +115,10 @@ impl Plan {
 
     pub(crate) fn facts(&self, mode: ExecutionMode, owner: NodeDid) -> RunCreated {
         RunCreated {
-            dag: self.dag.id.clone(),
-            source: "random".into(),
-            spec: BlobId("00".into()),
-            tasks: u32::try_from(self.dag.tasks.len()).unwrap(),
-            params: BTreeMap::new(),
             max_parallel: self.max_parallel,
-            workdir: "/".into(),
-            base_env: None,
-            umask: None,
             mode,
-            owner,
             room: (mode == ExecutionMode::Matrix).then(|| ROOM.to_owned()),
-            parent: None,
-            epoch: 0,
-            no_cache: false,
-            kept: Vec::new(),
-            use_agent: None,
-            named: Vec::new(),
-            submitter: None,
-            read_back: None,
+            ..RunCreated::sample(&self.dag.id, self.dag.tasks.len(), owner)
         }
     }
 

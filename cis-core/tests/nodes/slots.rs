@@ -14,7 +14,7 @@ use cis_core::federation::protocol::Settings;
 use cis_core::federation::protocol::coordinator::{self, CoordinatorHalf};
 use cis_core::federation::protocol::message::{Addressee, Grant, Granted, Message};
 use cis_core::federation::protocol::worker::{self, WorkerHalf};
-use cis_core::ids::{BlobId, HostInstance, NodeDid, RunId, SessionId, TaskId, TimestampMs};
+use cis_core::ids::{HostInstance, NodeDid, RunId, SessionId, TaskId, TimestampMs};
 use cis_core::scheduler::placement::NodeOffer;
 use cis_core::scheduler::{Effect, IdSource, Input, InputKind, Machine};
 
@@ -85,26 +85,10 @@ fn file(tasks: u64) -> Dag {
 
 fn facts(dag: &Dag, owner: NodeDid) -> RunCreated {
     RunCreated {
-        dag: dag.id.clone(),
-        source: "slots".into(),
-        spec: BlobId("00".into()),
-        tasks: u32::try_from(dag.tasks.len()).unwrap(),
-        params: BTreeMap::new(),
         max_parallel: 8,
-        workdir: "/".into(),
-        base_env: None,
-        umask: None,
         mode: ExecutionMode::Matrix,
-        owner,
         room: Some(ROOM.to_owned()),
-        parent: None,
-        epoch: 0,
-        no_cache: false,
-        kept: Vec::new(),
-        use_agent: None,
-        named: Vec::new(),
-        submitter: None,
-        read_back: None,
+        ..RunCreated::sample(&dag.id, dag.tasks.len(), owner)
     }
 }
 

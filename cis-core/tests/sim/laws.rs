@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cis_core::event::{
-    AttemptOutcome, AttemptResult, EndReason, EventBody, ExecutionMode, GrantRecord, PromptKind,
-    PromptRecord, QueueReason, RetryScope, RunCreated, TaskChange, TaskState,
+    AttemptOutcome, AttemptResult, EndReason, EventBody, GrantRecord, PromptKind, PromptRecord, QueueReason,
+    RetryScope, RunCreated, TaskChange, TaskState,
 };
-use cis_core::ids::{BlobId, NodeDid, RunId, SessionId, TaskId};
+use cis_core::ids::{NodeDid, RunId, SessionId, TaskId};
 use cis_core::scheduler::Run;
 use proptest::prelude::*;
 
@@ -16,28 +16,7 @@ use crate::rng::Rng;
 
 fn fresh(seed: u64) -> Run {
     let dag = dags::random(&mut Rng::new(seed));
-    let facts = RunCreated {
-        dag: dag.id.clone(),
-        source: String::new(),
-        spec: BlobId(String::new()),
-        tasks: u32::try_from(dag.tasks.len()).unwrap(),
-        params: BTreeMap::new(),
-        max_parallel: 1,
-        workdir: "/".into(),
-        base_env: None,
-        umask: None,
-        mode: ExecutionMode::Local,
-        owner: NodeDid(String::new()),
-        room: None,
-        parent: None,
-        epoch: 0,
-        no_cache: false,
-        kept: Vec::new(),
-        use_agent: None,
-        named: Vec::new(),
-        submitter: None,
-        read_back: None,
-    };
+    let facts = RunCreated::sample(&dag.id, dag.tasks.len(), NodeDid(String::new()));
     Run::new(RunId::from_parts(1, 1), &facts, Arc::new(dag), 0).unwrap()
 }
 

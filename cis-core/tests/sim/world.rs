@@ -6,10 +6,10 @@ use std::sync::Arc;
 use cis_core::api::{FromWorker, Refusal};
 use cis_core::dag::Dag;
 use cis_core::event::{
-    AttemptOutcome, EventBody, EventDraft, ExecutionMode, FailureCause, LostBy, PromptRecord, RunCreated,
+    AttemptOutcome, EventBody, EventDraft, FailureCause, LostBy, PromptRecord, RunCreated,
 };
 use cis_core::federation::journal::Fact;
-use cis_core::ids::{AttemptId, BlobId, InboxId, NodeDid, RunId, SessionId, TimestampMs};
+use cis_core::ids::{AttemptId, InboxId, NodeDid, RunId, SessionId, TimestampMs};
 use cis_core::scheduler::{Breaker, Effect, IdSource, Input, InputKind, Machine, Rejected, Run};
 
 use crate::dags;
@@ -116,26 +116,8 @@ impl World {
         let dag = dags::random(&mut self.rng);
         let run = RunId::from_parts(u64::try_from(self.now).unwrap(), self.dags.len() as u128);
         let facts = RunCreated {
-            dag: dag.id.clone(),
-            source: "random".into(),
-            spec: BlobId("00".into()),
-            tasks: u32::try_from(dag.tasks.len()).unwrap(),
-            params: BTreeMap::new(),
             max_parallel: u32::try_from(self.rng.between(1, 4)).unwrap(),
-            workdir: "/".into(),
-            base_env: None,
-            umask: None,
-            mode: ExecutionMode::Local,
-            owner: node(),
-            room: None,
-            parent: None,
-            epoch: 0,
-            no_cache: false,
-            kept: Vec::new(),
-            use_agent: None,
-            named: Vec::new(),
-            submitter: None,
-            read_back: None,
+            ..RunCreated::sample(&dag.id, dag.tasks.len(), node())
         };
         let dag = Arc::new(dag);
         self.dags.insert(run, Arc::clone(&dag));

@@ -411,28 +411,8 @@ mod tests {
             tasks: vec![Task::new(task.clone(), Action::Command(vec!["true".to_owned()]))],
             ..Dag::default()
         };
-        let facts = RunCreated {
-            dag: "d".to_owned(),
-            source: String::new(),
-            spec: BlobId("00".to_owned()),
-            tasks: 1,
-            params: BTreeMap::new(),
-            max_parallel: 1,
-            workdir: String::new(),
-            base_env: None,
-            umask: None,
-            mode: ExecutionMode::Matrix,
-            owner: did("a"),
-            room: Some("!r:x".to_owned()),
-            parent: None,
-            epoch: 0,
-            no_cache: false,
-            kept: Vec::new(),
-            use_agent: None,
-            named: Vec::new(),
-            submitter: None,
-            read_back: None,
-        };
+        let (mode, room) = (ExecutionMode::Matrix, Some("!r:x".to_owned()));
+        let facts = RunCreated { mode, room, ..RunCreated::sample("d", 1, did("a")) };
         let session = SessionId::from_parts(1, 1);
         let queued = TaskChange {
             task: task.clone(),

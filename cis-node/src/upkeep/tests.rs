@@ -1,6 +1,5 @@
 //! Backups that are damaged, or made to do harm; cleaning with a store of its own.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -18,9 +17,7 @@ use crate::restore::load_run;
 use crate::victims::Victims;
 use cis_core::agent::Agents;
 use cis_core::api::{CleanReport, Problem};
-use cis_core::event::{
-    EndReason, EventBody, EventDraft, ExecutionMode, RetryScope, RunCreated, TaskChange, TaskState,
-};
+use cis_core::event::{EndReason, EventBody, EventDraft, RetryScope, RunCreated, TaskChange, TaskState};
 use cis_core::ids::{BlobId, NodeDid, RunId, TaskId};
 use cis_local::Home;
 use cis_store::{Blobs, Readers, Safety, StoreError, TaskSeed, Writer};
@@ -45,30 +42,10 @@ impl Place {
     /// A run with a log, made now, that ended so many days ago, or has not.
     fn run(&self, n: u128, ended: Option<u32>, spec: &str) -> (RunId, BlobId) {
         let run = RunId::from_parts(1, n);
-        let tasks = spec.matches("[[tasks]]").count() as u32;
+        let tasks = spec.matches("[[tasks]]").count();
         let spec = self.blobs.put(spec.as_bytes(), Safety::Processes).unwrap();
-        let facts = RunCreated {
-            dag: "x".into(),
-            source: "x.toml".into(),
-            spec: spec.clone(),
-            tasks,
-            params: BTreeMap::new(),
-            max_parallel: 1,
-            workdir: "/".into(),
-            base_env: None,
-            umask: None,
-            mode: ExecutionMode::Local,
-            owner: NodeDid("did:key:z".into()),
-            room: None,
-            parent: None,
-            epoch: 0,
-            no_cache: false,
-            kept: Vec::new(),
-            use_agent: None,
-            named: Vec::new(),
-            submitter: None,
-            read_back: None,
-        };
+        let facts =
+            RunCreated { spec: spec.clone(), ..RunCreated::sample("x", tasks, NodeDid("did:key:z".into())) };
         let mut writer = Writer::open(&self.home.database()).unwrap();
         let draft = |at_ms, body| EventDraft { run: Some(run), at_ms, actor: None, cause: None, body };
         let a = || TaskId::new("a").unwrap();

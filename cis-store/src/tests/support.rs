@@ -9,8 +9,7 @@ use ulid::Ulid;
 use crate::maintenance::check;
 use crate::{Checkpointer, Readers, SessionFacts, StoreError, TaskSeed, Writer};
 use cis_core::event::{
-    AttemptOutcome, AttemptResult, EventBody, EventDraft, ExecutionMode, ExitStatus, GrantRecord, RunCreated,
-    TaskState,
+    AttemptOutcome, AttemptResult, EventBody, EventDraft, ExitStatus, GrantRecord, RunCreated, TaskState,
 };
 use cis_core::ids::{BlobId, HostInstance, NodeDid, RunId, SessionId, TaskId};
 
@@ -76,27 +75,14 @@ pub(super) fn draft(run: Option<RunId>, at_ms: i64, body: EventBody) -> EventDra
 }
 
 pub(super) fn created(dag: &str, tasks: usize) -> EventBody {
+    let owner = NodeDid("did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK".to_owned());
     EventBody::RunCreated(Box::new(RunCreated {
-        dag: dag.to_owned(),
         source: format!("{dag}.toml"),
         spec: BlobId("ab".repeat(32)),
-        tasks: u32::try_from(tasks).unwrap(),
         params: BTreeMap::from([("branch".to_owned(), "main".into())]),
         max_parallel: 2,
         workdir: "/somewhere".to_owned(),
-        base_env: None,
-        umask: None,
-        mode: ExecutionMode::Local,
-        owner: NodeDid("did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK".to_owned()),
-        room: None,
-        parent: None,
-        epoch: 0,
-        no_cache: false,
-        kept: Vec::new(),
-        use_agent: None,
-        named: Vec::new(),
-        submitter: None,
-        read_back: None,
+        ..RunCreated::sample(dag, tasks, owner)
     }))
 }
 

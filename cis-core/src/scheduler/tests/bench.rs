@@ -6,10 +6,10 @@ use std::sync::Arc;
 use crate::api::{FromWorker, Refusal, Report};
 use crate::dag::{Action, Dag, RetryPolicy, Task, Trigger};
 use crate::event::{
-    AttemptOutcome, EndReason, EventBody, EventDraft, ExecutionMode, ExitStatus, FailureCause, OutputRecord,
-    PromptKind, PromptRecord, QueueReason, RunCreated, SessionState, TaskChange,
+    AttemptOutcome, EndReason, EventBody, EventDraft, ExitStatus, FailureCause, OutputRecord, PromptKind,
+    PromptRecord, QueueReason, RunCreated, SessionState, TaskChange,
 };
-use crate::ids::{AttemptId, BlobId, HostInstance, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
+use crate::ids::{AttemptId, HostInstance, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
 use crate::scheduler::{Effect, IdSource, Input, InputKind, Machine, Rejected, Run};
 
 /// When every test begins.
@@ -55,28 +55,7 @@ pub(super) fn node() -> NodeDid {
 }
 
 pub(super) fn facts(dag: &Dag, max_parallel: u32) -> RunCreated {
-    RunCreated {
-        dag: dag.id.clone(),
-        source: "test.toml".into(),
-        spec: BlobId("00".into()),
-        tasks: u32::try_from(dag.tasks.len()).unwrap(),
-        params: BTreeMap::new(),
-        max_parallel,
-        workdir: "/w".into(),
-        base_env: None,
-        umask: None,
-        mode: ExecutionMode::Local,
-        owner: node(),
-        room: None,
-        parent: None,
-        epoch: 0,
-        no_cache: false,
-        kept: Vec::new(),
-        use_agent: None,
-        named: Vec::new(),
-        submitter: None,
-        read_back: None,
-    }
+    RunCreated { max_parallel, ..RunCreated::sample(&dag.id, dag.tasks.len(), node()) }
 }
 
 struct Count(u128);
