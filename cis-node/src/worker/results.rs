@@ -191,21 +191,15 @@ impl LocalWorker {
         exit: Option<&Exit>,
         outputs: BTreeMap<String, OutputRecord>,
     ) -> Report {
+        let Some(exit) = exit else {
+            return Report { outputs, ..Report::bare(outcome, None, self.now_ms) };
+        };
         Report {
-            outcome,
-            exit: exit.map(|exit| exit.status),
-            started_ms: exit.map(|exit| exit.started_ms),
-            ended_ms: exit.map_or(self.now_ms, |exit| exit.ended_ms),
+            exit: Some(exit.status),
             outputs,
-            sealed: BTreeMap::new(),
-            artifacts: Vec::new(),
-            files: None,
-            cached: None,
-            not_cached: None,
-            cache_key: None,
-            log_bytes: exit.map_or(0, |exit| exit.output_bytes),
-            lost_output: exit.and_then(|exit| exit.lost_output.clone()),
-            log: None,
+            log_bytes: exit.output_bytes,
+            lost_output: exit.lost_output.clone(),
+            ..Report::bare(outcome, Some(exit.started_ms), exit.ended_ms)
         }
     }
 
