@@ -98,6 +98,26 @@ impl Ending {
     }
 }
 
+/// Listens for what a command with a terminal in raw mode has to know.
+pub(crate) struct TerminalSignals {
+    /// The terminal has another size.
+    pub(crate) resized: Signal,
+    /// The command was stopped, and goes on.
+    pub(crate) continued: Signal,
+    pub(crate) ending: Ending,
+}
+
+impl TerminalSignals {
+    pub(crate) fn new() -> io::Result<Self> {
+        let continued = SignalKind::from_raw(rustix::process::Signal::CONT.as_raw());
+        Ok(Self {
+            resized: signal(SignalKind::window_change())?,
+            continued: signal(continued)?,
+            ending: Ending::new()?,
+        })
+    }
+}
+
 /// Ends this command by a signal that came, so that a shell sees it. The terminal is restored already.
 pub(crate) fn die_by(number: i32) -> Exit {
     cis_host::die_by_signal(number);

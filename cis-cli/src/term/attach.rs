@@ -1,21 +1,19 @@
 //! The caller's terminal at a session, until one of the two is gone or the keys that detach are typed.
 
-use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
 use cis_client::{AttachFrame, AttachStream, Client};
 use cis_core::api::{Attach, AttachControl, AttachNotice, TermSize};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::detach::{Detach, has_ctrl_c};
-use super::raw::{self, RawTerminal};
+use super::raw::{self, RawTerminal, unusable};
 use super::switch::ScreenSwitches;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::restart::Restarts;
-use crate::signals::Ending;
+use crate::signals::TerminalSignals;
 
 /// Output that waits for a slow terminal: beyond this nothing more is read from the node.
 const OUTPUT_HELD_MAX: usize = 256 << 10;
@@ -68,7 +66,7 @@ pub(crate) async fn attach(
     session: &str,
     how: How,
 ) -> Result<Left, CliError> {
-    let mut signals = Signals::new().map_err(terminal_error)?;
+    let mut signals = TerminalSignals::new().map_err(unusable)?;
     // Refusals come before the screen is touched.
     let query = query(raw::size(rustix::stdio::stdout()), how.read_only);
     let mut stream = tokio::select! {
@@ -76,7 +74,7 @@ pub(crate) async fn attach(
         number = signals.ending.recv() => return Ok(Left::Signal(number)),
         stream = client.attach(session, &query) => stream?,
     };
-    let terminal = RawTerminal::enter().map_err(terminal_error)?;
+    let terminal = RawTerminal::enter().map_err(unusable)?;
     let mut at = AtSession { terminal, how, switches: ScreenSwitches::default(), output: Vec::new() };
     let mut restarts = Restarts::default();
     loop {
@@ -97,28 +95,6 @@ pub(crate) async fn attach(
 
 fn query(size: TermSize, read_only: bool) -> Attach {
     Attach { cols: Some(size.cols), rows: Some(size.rows), read_only, ..Attach::default() }
-}
-
-#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
-fn terminal_error(error: io::Error) -> CliError {
-    CliError::unavailable(format!("cannot use the terminal: {error}"))
-}
-
-struct Signals {
-    resized: Signal,
-    continued: Signal,
-    ending: Ending,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        let continued = SignalKind::from_raw(rustix::process::Signal::CONT.as_raw());
-        Ok(Self {
-            resized: signal(SignalKind::window_change())?,
-            continued: signal(continued)?,
-            ending: Ending::new()?,
-        })
-    }
 }
 
 /// How serving a terminal ended.
@@ -142,7 +118,7 @@ impl AtSession {
     async fn serve(
         &mut self,
         stream: &mut AttachStream<'_>,
-        signals: &mut Signals,
+        signals: &mut TerminalSignals,
     ) -> Result<Served, CliError> {
         let mut typed = [0; 4096];
         loop {
@@ -153,7 +129,7 @@ impl AtSession {
                     stream.control(AttachControl::Resize(self.terminal.size()))?;
                 }
                 _ = signals.continued.recv() => {
-                    self.terminal.reenter().map_err(terminal_error)?;
+                    self.terminal.reenter().map_err(unusable)?;
                     stream.control(AttachControl::Resize(self.terminal.size()))?;
                     stream.control(AttachControl::Repaint)?;
                 }
@@ -213,7 +189,7 @@ impl AtSession {
         &mut self,
         client: &'a Client,
         session: &str,
-        signals: &mut Signals,
+        signals: &mut TerminalSignals,
         stopped: bool,
     ) -> Result<Result<AttachStream<'a>, Left>, CliError> {
         self.switches = ScreenSwitches::default();
@@ -244,7 +220,11 @@ impl AtSession {
     }
 
     /// Does `work` while the node is away. `Err`: the person left first.
-    async fn during<T>(&mut self, work: impl Future<Output = T>, signals: &mut Signals) -> Result<T, Left> {
+    async fn during<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+        signals: &mut TerminalSignals,
+    ) -> Result<T, Left> {
         let mut work = pin!(work);
         let mut typed = [0; 4096];
         loop {

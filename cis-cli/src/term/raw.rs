@@ -19,6 +19,7 @@ use tokio::net::unix::pipe::{Receiver, Sender};
 
 use super::leave::leave;
 use super::record;
+use crate::error::CliError;
 
 /// The caller's title is kept aside (XTWINOPS 22), then a screen of our own beside the caller's (xterm's
 /// 1049), empty, with the cursor at home.
@@ -139,6 +140,12 @@ impl Drop for RawTerminal {
     fn drop(&mut self) {
         restore();
     }
+}
+
+/// The error of a command whose terminal failed.
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
+pub(crate) fn unusable(error: io::Error) -> CliError {
+    CliError::unavailable(format!("cannot use the terminal: {error}"))
 }
 
 /// Size of a terminal; 80 × 24 where it does not say.

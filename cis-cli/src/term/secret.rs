@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _, Read as _, Write as _};
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
+use super::raw::unusable;
 use crate::error::CliError;
 
 /// A longer one is none.
@@ -50,8 +51,7 @@ pub(crate) fn ask(prompt: &str) -> Result<String, CliError> {
         CliError::bad_input("cannot ask without a terminal")
             .hint("give it on standard input: --password-stdin, --token-stdin, --recovery-key-stdin")
     })?;
-    let failed = |error: io::Error| CliError::unavailable(format!("cannot use the terminal: {error}"));
-    read(tty, prompt).map_err(failed)?.ok_or_else(|| CliError::bad_input("empty input: nothing was sent"))
+    read(tty, prompt).map_err(unusable)?.ok_or_else(|| CliError::bad_input("empty input: nothing was sent"))
 }
 
 /// The first line of standard input; where that is a terminal, it is asked for.

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use cis_client::Client;
 use cis_core::ids::SessionId;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::{Instant, sleep_until};
 
@@ -23,9 +22,9 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::progress::model::Index;
 use crate::restart::Restarts;
-use crate::signals::Ending;
+use crate::signals::TerminalSignals;
 use crate::term::keys::Keys;
-use crate::term::raw::RawTerminal;
+use crate::term::raw::{RawTerminal, unusable};
 use cis_local::now_ms;
 
 /// Between two frames.
@@ -59,7 +58,7 @@ pub(super) async fn watch(
     let detail = client.run(run).await?;
     let board = Board::of(&detail, now_ms());
     drop(detail);
-    let mut signals = Signals::new().map_err(terminal_error)?;
+    let mut signals = TerminalSignals::new().map_err(unusable)?;
     let (to, mut said) = channel(SAID_HELD_MAX);
     let line = Line { client: Arc::clone(client), to, run: board.run.to_string().into() };
     let mut view = View::new(context, line, board);
@@ -72,28 +71,6 @@ pub(super) async fn watch(
                 }
             }
         }
-    }
-}
-
-#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
-fn terminal_error(error: std::io::Error) -> CliError {
-    CliError::unavailable(format!("cannot use the terminal: {error}"))
-}
-
-struct Signals {
-    resized: Signal,
-    continued: Signal,
-    ending: Ending,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        let continued = SignalKind::from_raw(rustix::process::Signal::CONT.as_raw());
-        Ok(Self {
-            resized: signal(SignalKind::window_change())?,
-            continued: signal(continued)?,
-            ending: Ending::new()?,
-        })
     }
 }
 
@@ -155,8 +132,12 @@ impl<'a> View<'a> {
     }
 
     /// Shows it until the person leaves or goes to a session.
-    async fn serve(&mut self, said: &mut Receiver<Said>, signals: &mut Signals) -> Result<Step, CliError> {
-        let terminal = RawTerminal::enter().map_err(terminal_error)?;
+    async fn serve(
+        &mut self,
+        said: &mut Receiver<Said>,
+        signals: &mut TerminalSignals,
+    ) -> Result<Step, CliError> {
+        let terminal = RawTerminal::enter().map_err(unusable)?;
         let colours = anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never;
         let mut canvas = Canvas::new(terminal.size(), colours);
         canvas.afresh();
@@ -178,7 +159,7 @@ impl<'a> View<'a> {
                     self.stale = true;
                 }
                 _ = signals.continued.recv() => {
-                    terminal.reenter().map_err(terminal_error)?;
+                    terminal.reenter().map_err(unusable)?;
                     out.clear();
                     canvas.resize(terminal.size());
                     self.stale = true;

@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::failed;
 use crate::error::CliError;
 use crate::signals::Ending;
-use crate::term::raw::RawTerminal;
+use crate::term::raw::{RawTerminal, unusable};
 
 /// How a recording ended.
 pub(super) enum End {
@@ -29,7 +29,6 @@ pub(super) async fn record(start: &Start, out: impl Write) -> Result<End, CliErr
 }
 
 async fn at_terminal(recorder: &mut Recorder<impl Write>) -> Result<End, CliError> {
-    let unusable = |error: std::io::Error| CliError::unavailable(format!("cannot use the terminal: {error}"));
     let mut resized = signal(SignalKind::window_change()).map_err(unusable)?;
     let mut ending = Ending::new().map_err(unusable)?;
     let terminal = RawTerminal::enter().map_err(unusable)?;
