@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Row, ToSql};
 use ulid::Ulid;
 
-use super::{PAGE_MAX, Reader};
+use super::{PAGE_MAX, Reader, behind, page_of};
 use crate::error::{RowError, StoreError};
 use crate::values::{json, maybe_ulid, named, task};
 use cis_core::api::{AskAnswer, AskView, ClosedItem, InboxItem, Listing, Page, ThreadMessage};
@@ -62,23 +62,14 @@ impl Reader {
         after: Option<&str>,
     ) -> Result<Listing<InboxItem>, StoreError> {
         let limit = limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
-        let after = behind(after)?;
+        let after = behind(after, i64::MIN)?;
         let (run, session) = filter.bytes();
         self.view("read the inbox", |conn| {
             let mut read = conn.prepare_cached(&format!(
                 "SELECT {COLUMNS}, key FROM inbox WHERE {OPEN} AND key > ?3 ORDER BY key LIMIT ?4"
             ))?;
-            let mut rows = read.query(rusqlite::params![run, session, after, i64::from(limit) + 1])?;
-            let (mut items, mut last, mut more) = (Vec::new(), 0, false);
-            while let Some(row) = rows.next()? {
-                if items.len() >= limit as usize {
-                    more = true;
-                    break;
-                }
-                last = row.get::<_, i64>("key")?;
-                items.push(known_item(row)?.item);
-            }
-            Ok(Listing { items, next: more.then(|| last.to_string()) })
+            let rows = read.query(rusqlite::params![run, session, after, i64::from(limit) + 1])?;
+            page_of(rows, limit, |row| Ok(known_item(row)?.item))
         })
     }
 
@@ -122,24 +113,15 @@ impl Reader {
         page: &Page,
     ) -> Result<Listing<ThreadMessage>, StoreError> {
         let limit = page.limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
-        let after = behind(page.after.as_deref())?;
+        let after = behind(page.after.as_deref(), i64::MIN)?;
         self.view("read a thread", |conn| {
             let mut read = conn.prepare_cached(
                 "SELECT at_ms, by, what, text, item, key FROM thread_messages
                  WHERE session = ?1 AND thread = ?2 AND key > ?3 ORDER BY key LIMIT ?4",
             )?;
-            let mut rows =
+            let rows =
                 read.query(rusqlite::params![session.to_string(), thread.0, after, i64::from(limit) + 1])?;
-            let (mut items, mut last, mut more) = (Vec::new(), 0, false);
-            while let Some(row) = rows.next()? {
-                if items.len() >= limit as usize {
-                    more = true;
-                    break;
-                }
-                last = row.get::<_, i64>(5)?;
-                items.push(message(row)?);
-            }
-            Ok(Listing { items, next: more.then(|| last.to_string()) })
+            page_of(rows, limit, |row| Ok(message(row)?))
         })
     }
 
@@ -158,12 +140,6 @@ impl Reader {
             Ok(rows.collect::<Result<_, _>>()?)
         })
     }
-}
-
-/// The key behind which a page begins.
-fn behind(after: Option<&str>) -> Result<i64, StoreError> {
-    let wrong = |after: &str| StoreError::NoSuchPage { after: after.to_owned() };
-    after.map_or(Ok(i64::MIN), |after| after.parse().map_err(|_| wrong(after)))
 }
 
 fn message(row: &Row<'_>) -> rusqlite::Result<ThreadMessage> {

@@ -20,10 +20,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Row, Rows};
 
 use super::error::{RowError, StoreError};
 use super::schema;
+use cis_core::api::Listing;
 
 pub use cleaned::Cleaned;
 pub use in_room::{InRoom, NewestTry};
@@ -135,6 +136,29 @@ impl Reader {
             error
         })
     }
+}
+
+/// The key that a page begins behind; without one, that is `first`.
+fn behind(after: Option<&str>, first: i64) -> Result<i64, StoreError> {
+    let wrong = |after: &str| StoreError::NoSuchPage { after: after.to_owned() };
+    after.map_or(Ok(first), |after| after.parse().map_err(|_| wrong(after)))
+}
+
+/// Reads a page of at most `limit` items. If there is one more row, the next page begins behind the `key` of the last item.
+fn page_of<T>(
+    mut rows: Rows<'_>,
+    limit: u32,
+    item: impl Fn(&Row<'_>) -> Result<T, RowError>,
+) -> Result<Listing<T>, RowError> {
+    let (mut items, mut last) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        if items.len() >= limit as usize {
+            return Ok(Listing { items, next: Some(last.to_string()) });
+        }
+        last = row.get::<_, i64>("key")?;
+        items.push(item(row)?);
+    }
+    Ok(Listing { items, next: None })
 }
 
 impl Drop for Reader {

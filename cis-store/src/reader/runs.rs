@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql};
 use serde_json::Value;
 
-use super::{PAGE_MAX, Reader, gates};
+use super::{PAGE_MAX, Reader, behind, gates, page_of};
 use crate::error::{RowError, StoreError};
 use crate::progress::{Progress, progress};
 use crate::values::{json, maybe_ulid, named, task, text, ulid};
@@ -87,34 +87,20 @@ impl Reader {
     /// The store cannot be read; or `after` is not one that a listing gave.
     pub fn list_runs(&self, query: &ListRuns) -> Result<Listing<RunView>, StoreError> {
         let limit = query.limit.unwrap_or(PAGE_RUNS).clamp(1, PAGE_MAX);
-        let (behind, order, first) = match query.sort.unwrap_or_default() {
+        let (than, order, first) = match query.sort.unwrap_or_default() {
             CreatedOrder::NewestFirst => ("<", "DESC", i64::MAX),
             CreatedOrder::OldestFirst => (">", "ASC", i64::MIN),
         };
-        let last = match &query.after {
-            Some(after) => {
-                after.parse::<i64>().map_err(|_| StoreError::NoSuchPage { after: after.clone() })?
-            }
-            None => first,
-        };
+        let last = behind(query.after.as_deref(), first)?;
         let open = if query.open { "AND ended_ms IS NULL" } else { "" };
         let state = query.state.map(RunState::as_str);
         self.view("list runs", |conn| {
             let mut read = conn.prepare_cached(&format!(
-                "{RUN} WHERE key {behind} ?1 {open} AND (?3 IS NULL OR state = ?3) AND (?4 IS NULL OR dag = ?4)
+                "{RUN} WHERE key {than} ?1 {open} AND (?3 IS NULL OR state = ?3) AND (?4 IS NULL OR dag = ?4)
                  ORDER BY key {order} LIMIT ?2"
             ))?;
-            let mut rows = read.query(rusqlite::params![last, i64::from(limit) + 1, state, query.dag])?;
-            let (mut items, mut last, mut more) = (Vec::new(), 0, false);
-            while let Some(row) = rows.next()? {
-                if items.len() >= limit as usize {
-                    more = true;
-                    break;
-                }
-                last = row.get::<_, i64>(0)?;
-                items.push(run_view(row)?);
-            }
-            Ok(Listing { items, next: more.then(|| last.to_string()) })
+            let rows = read.query(rusqlite::params![last, i64::from(limit) + 1, state, query.dag])?;
+            page_of(rows, limit, run_view)
         })
     }
 
