@@ -4,8 +4,7 @@ use cis_client::ClientError;
 use cis_core::api::{ProblemKind, SetMode};
 use cis_core::event::RunState;
 
-use super::place::{Agent, Place};
-use super::run::{How, NoCache, Params, Quiet, follow_from_here, follow_new, print_id, request};
+use super::run::{How, Quiet, follow_from_here, follow_new, print_id, request};
 use crate::context::Context;
 use crate::ctrl_c::CtrlC;
 use crate::error::{CliError, Exit};
@@ -32,13 +31,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "RUN")]
     run_id: Option<String>,
     #[command(flatten)]
-    params: Params,
-    #[command(flatten)]
-    cache: NoCache,
-    #[command(flatten)]
-    place: Place,
-    #[command(flatten)]
-    agent: Agent,
+    how: How,
     /// Do not follow the run
     #[arg(long)]
     detach: bool,
@@ -51,8 +44,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         return existing(context, name, args);
     }
     let file = dag_file::read(args.file.as_deref().unwrap_or("-"))?;
-    let how = How { params: &args.params, cache: args.cache, place: &args.place, agent: &args.agent };
-    let request = request(context, file, &how, true)?;
+    let request = request(context, file, &args.how, true)?;
     let client = context.client()?;
     context.block_on(async {
         if args.detach {
@@ -63,11 +55,11 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
 }
 
 fn existing(context: &Context, name: &str, args: &Args) -> Result<Exit, CliError> {
-    if !args.params.by_name()?.is_empty() {
+    if !args.how.params.by_name()?.is_empty() {
         return Err(CliError::bad_input("cannot change the parameters of an existing run")
             .hint("omit --param, or give a FILE to create a new run"));
     }
-    if args.agent.used().is_some() {
+    if args.how.agent.used().is_some() {
         return Err(CliError::bad_input("cannot change the agent of an existing run")
             .hint("omit --use-agent, or give a FILE to create a new run"));
     }
@@ -75,8 +67,8 @@ fn existing(context: &Context, name: &str, args: &Args) -> Result<Exit, CliError
     context.block_on(async {
         let mut before = client.run(name).await?.run;
         let id = before.id.to_string();
-        if let Some(mode) = args.place.asked().filter(|_| !before.state.is_terminal()) {
-            let how = SetMode { mode, room: args.place.room() };
+        if let Some(mode) = args.how.place.asked().filter(|_| !before.state.is_terminal()) {
+            let how = SetMode { mode, room: args.how.place.room() };
             before = client.set_mode(&id, &how).await?.run;
         }
         let run = match before.state {

@@ -36,13 +36,7 @@ pub(crate) struct Args {
     #[arg(value_name = "FILE")]
     file: String,
     #[command(flatten)]
-    params: Params,
-    #[command(flatten)]
-    cache: NoCache,
-    #[command(flatten)]
-    place: Place,
-    #[command(flatten)]
-    agent: Agent,
+    how: How,
     /// Create the run without starting it, and print its id alone
     #[arg(long, conflicts_with = "detach")]
     create_only: bool,
@@ -75,14 +69,6 @@ pub(crate) struct Params {
     /// most 1 MiB), NAME=@@TEXT the text @TEXT
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = name_and_value)]
     params: Vec<(String, String)>,
-}
-
-/// `--no-cache`, wherever a file is taken.
-#[derive(Debug, Clone, Copy, clap::Args)]
-pub(crate) struct NoCache {
-    /// Do not use cached results of earlier runs
-    #[arg(long)]
-    no_cache: bool,
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {
@@ -132,8 +118,7 @@ impl Params {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let file = dag_file::read(&args.file)?;
-    let how = How { params: &args.params, cache: args.cache, place: &args.place, agent: &args.agent };
-    let request = request(context, file, &how, !args.create_only)?;
+    let request = request(context, file, &args.how, !args.create_only)?;
     let client = context.client()?;
     context.block_on(async {
         if args.create_only || args.detach {
@@ -156,18 +141,24 @@ pub(super) async fn follow_new(
 }
 
 /// What the flags say of a new run.
-pub(super) struct How<'a> {
-    pub(super) params: &'a Params,
-    pub(super) cache: NoCache,
-    pub(super) place: &'a Place,
-    pub(super) agent: &'a Agent,
+#[derive(Debug, clap::Args)]
+pub(super) struct How {
+    #[command(flatten)]
+    pub(super) params: Params,
+    /// Do not use cached results of earlier runs
+    #[arg(long)]
+    no_cache: bool,
+    #[command(flatten)]
+    pub(super) place: Place,
+    #[command(flatten)]
+    pub(super) agent: Agent,
 }
 
 /// The request that makes a run of the file here.
 pub(super) fn request(
     context: &Context,
     file: DagFile,
-    how: &How<'_>,
+    how: &How,
     start: bool,
 ) -> Result<CreateRun, CliError> {
     let (mode, room) = how.place.of_new(context)?;
@@ -182,7 +173,7 @@ pub(super) fn request(
         room,
         use_agent: how.agent.used(),
         start,
-        no_cache: how.cache.no_cache,
+        no_cache: how.no_cache,
         validate_only: false,
         input: input_id()?,
     })
