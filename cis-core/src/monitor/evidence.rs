@@ -52,6 +52,25 @@ pub struct Reader {
     pub modes: Option<Modes>,
 }
 
+impl Reader {
+    /// A process that waits at the session's own terminal, and for nothing else.
+    #[must_use]
+    pub fn new(pid: u32, name: impl Into<String>, how: ReaderHow, modes: Option<Modes>) -> Self {
+        Self {
+            pid,
+            name: name.into(),
+            how,
+            nested: false,
+            outer: false,
+            inside: 0,
+            sleeps: false,
+            peer: false,
+            foreign: false,
+            modes,
+        }
+    }
+}
+
 /// What the kernel shows of a session's terminal at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelEvidence {

@@ -239,18 +239,7 @@ impl Scene<'_> {
             if nested { processes.terminal_modes(process, wait.descriptor, budget) } else { self.modes };
         let (pid, how, sleeps) = (process.pid, wait.how, wait.sleeps);
         let inside = if nested { wait.terminal.number() } else { 0 };
-        Some(Reader {
-            pid,
-            name: name(process),
-            how,
-            nested,
-            outer: false,
-            inside,
-            sleeps,
-            peer: false,
-            foreign: false,
-            modes,
-        })
+        Some(Reader { nested, inside, sleeps, ..Reader::new(pid, name(process), how, modes) })
     }
 }
 

@@ -98,18 +98,7 @@ fn from_host() -> Vec<FromHost> {
         exit: Some(exit()),
     };
     let modes = Some(Modes { canonical: true, echo: false });
-    let reader = Reader {
-        pid: 7,
-        name: "sh".to_owned(),
-        how: ReaderHow::Read,
-        nested: true,
-        outer: false,
-        inside: 0,
-        sleeps: false,
-        peer: false,
-        foreign: false,
-        modes,
-    };
+    let reader = Reader { nested: true, ..Reader::new(7, "sh", ReaderHow::Read, modes) };
     let evidence = KernelEvidence {
         at_ms: 1,
         output_bytes: 2,

@@ -129,18 +129,7 @@ impl Story {
     pub(super) fn reads(&mut self, name: &str, how: ReaderHow, modes: Modes) -> &mut Self {
         self.evidence.modes = Some(modes);
         self.evidence.foreground = vec![name.to_owned()];
-        let reader = Reader {
-            pid: 7,
-            name: name.to_owned(),
-            how,
-            nested: false,
-            outer: false,
-            inside: 0,
-            sleeps: false,
-            peer: false,
-            foreign: false,
-            modes: Some(modes),
-        };
+        let reader = Reader::new(7, name, how, Some(modes));
         self.evidence.readers = vec![reader];
         self
     }

@@ -47,19 +47,7 @@ impl Arbiter {
     fn joined_by(&mut self, how: ReaderHow) {
         let modes = self.kernel.last.as_ref().and_then(|last| last.modes);
         if self.kernel.own().is_none_or(|own| own.how > how) {
-            let name = "a process".to_owned();
-            self.kernel.with_reader(&Reader {
-                pid: NOBODY,
-                name,
-                how,
-                nested: false,
-                outer: false,
-                inside: 0,
-                sleeps: false,
-                peer: false,
-                foreign: false,
-                modes,
-            });
+            self.kernel.with_reader(&Reader::new(NOBODY, "a process", how, modes));
         }
     }
 

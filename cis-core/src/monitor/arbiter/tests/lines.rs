@@ -110,18 +110,7 @@ fn a_busy_tree_behind_a_silent_reader_works() {
 }
 
 fn nested(how: ReaderHow) -> Reader {
-    Reader {
-        pid: 9,
-        name: "bash".to_owned(),
-        how,
-        nested: true,
-        outer: false,
-        inside: 0,
-        sleeps: false,
-        peer: false,
-        foreign: false,
-        modes: Some(LINES),
-    }
+    Reader { nested: true, ..Reader::new(9, "bash", how, Some(LINES)) }
 }
 
 #[test]

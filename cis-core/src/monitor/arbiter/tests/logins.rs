@@ -1,7 +1,7 @@
 //! Logins of agents: their own screens end an attempt, what they quote does not.
 
 use crate::monitor::arbiter::story::{LINES, Story};
-use crate::monitor::{Profile, ReaderHow};
+use crate::monitor::{Profile, Reader, ReaderHow};
 
 const CLAUDE_AT_REST: &str = "────────────\n❯ \n────────────\n  ⏸ manual mode on · ? for shortcuts";
 const CLAUDE_AT_WORK: &str =
@@ -91,18 +91,7 @@ fn a_whole_login_screen_that_is_quoted() {
 fn a_name_that_a_tool_asks_for_is_no_login_of_its_agent() {
     let mut story = Story::agent("claude");
     story.shows(&format!("● Bash(git push)\n  ⎿  Username for 'https://a.invalid':\n\n{CLAUDE_AT_WORK}"));
-    let inside = crate::monitor::Reader {
-        pid: 9,
-        name: "git".to_owned(),
-        how: ReaderHow::Read,
-        nested: true,
-        outer: false,
-        inside: 0,
-        sleeps: false,
-        peer: false,
-        foreign: false,
-        modes: Some(LINES),
-    };
+    let inside = Reader { nested: true, ..Reader::new(9, "git", ReaderHow::Read, Some(LINES)) };
     story.evidence.readers.push(inside);
     story.bytes(1).pass(10_000);
     let told = story.take();

@@ -134,18 +134,7 @@ fn a_marker_with_other_words_is_another_prompt() {
 #[test]
 fn a_terminal_inside_that_asks_something_else_is_another_prompt() {
     let mut story = Story::agent("gemini");
-    let inside = Reader {
-        pid: 9,
-        name: "bash".into(),
-        how: Read,
-        nested: true,
-        outer: false,
-        inside: 0,
-        sleeps: false,
-        peer: false,
-        foreign: false,
-        modes: Some(LINES),
-    };
+    let inside = Reader { nested: true, ..Reader::new(9, "bash", Read, Some(LINES)) };
     story.evidence.readers.push(inside);
     let asks = |row: &str, turn: i64| {
         format!("╭────────╮\n│ Shell x │\n│ {row} │\n╰────────╯\n Thinking... (esc to cancel, {turn}s)\n > ")
