@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use cis_client::ClientError;
+use cis_client::{ClientError, EventFollower, EventFrame, Followed};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -12,6 +12,7 @@ use crate::error::CliError;
 use crate::home::Home;
 use crate::lock_holders;
 use crate::node_start::{self, Found};
+use crate::output;
 
 /// Time within which a session host starts a node again that died. After it, a command that waits for the node does.
 const HOST_RESTARTS_WITHIN: Duration = Duration::from_millis(1500);
@@ -143,6 +144,23 @@ pub(crate) struct FollowedNode<'a> {
 impl<'a> FollowedNode<'a> {
     pub(crate) fn new(context: &'a Context, again: impl Into<String>) -> Self {
         Self { context, again: again.into(), stopped: false, restarts: Restarts::default() }
+    }
+
+    /// The next events; none: the node went away, which the user was told, and is back.
+    pub(crate) async fn next(
+        &mut self,
+        events: &mut EventFollower<'_>,
+    ) -> Result<Option<EventFrame>, CliError> {
+        loop {
+            match events.next().await.map_err(|error| self.error(error))? {
+                Followed::Frame(frame) => return Ok(Some(frame)),
+                Followed::Lost { stopped } => output::note(self.lost(stopped)),
+                Followed::Back => {
+                    self.back();
+                    return Ok(None);
+                }
+            }
+        }
     }
 
     /// Notes that the node went away. Returns what to tell the user.

@@ -2,7 +2,7 @@
 
 mod row;
 
-use cis_client::{Client, Followed};
+use cis_client::Client;
 use cis_core::api::{Problem, ProblemKind, RunView};
 use cis_core::event::Event;
 use cis_core::ids::{Offset, TaskId};
@@ -83,17 +83,7 @@ async fn list(context: &Context, client: Client, run: &RunView, args: &Args) -> 
     let mut node = FollowedNode::new(context, format!("cis dag events --follow {id}"));
     let mut follower = client.events(Some(&id), Some(args.after)).await?;
     loop {
-        let frame = match follower.next().await.map_err(|error| node.error(error))? {
-            Followed::Frame(frame) => frame,
-            Followed::Lost { stopped } => {
-                output::note(node.lost(stopped));
-                continue;
-            }
-            Followed::Back => {
-                node.back();
-                continue;
-            }
-        };
+        let Some(frame) = node.next(&mut follower).await? else { continue };
         let mut out = String::new();
         let mut over = false;
         for raw in frame.raw_after(args.after)? {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cis_client::{Client, EventFollower, Followed};
+use cis_client::{Client, EventFollower};
 use cis_core::api::KillSession;
 use cis_core::ids::SessionId;
 
@@ -65,20 +65,12 @@ async fn until_ended(
 ) -> Result<(), CliError> {
     let id = session.to_string();
     loop {
-        let frame = match events.next().await.map_err(|error| node.error(error))? {
-            Followed::Frame(frame) => frame,
-            Followed::Lost { stopped } => {
-                output::note(node.lost(stopped));
-                continue;
+        let Some(frame) = node.next(events).await? else {
+            // Its end may have been recorded before the events are followed again.
+            if client.session(&id).await?.ended_ms.is_some() {
+                return Ok(());
             }
-            Followed::Back => {
-                node.back();
-                // Its end may have been recorded before the events are followed again.
-                if client.session(&id).await?.ended_ms.is_some() {
-                    return Ok(());
-                }
-                continue;
-            }
+            continue;
         };
         let ended = frame.views()?.iter().any(|event| {
             let ends = matches!(&*event.type_name, "cis.dag.task.result" | "cis.dag.session.ended");
