@@ -475,19 +475,7 @@ mod tests {
     }
 
     fn exit() -> Exit {
-        Exit {
-            status: STATUS,
-            started_ms: 1,
-            ended_ms: 2,
-            timed_out: false,
-            idle: false,
-            limit_ms: None,
-            killed: false,
-            shut_down: false,
-            output_bytes: 0,
-            cut_bytes: 0,
-            lost_output: None,
-        }
+        Exit::with_code(0)
     }
 
     #[test]
