@@ -25,6 +25,8 @@ const UNCONFIRMED_SHOWN: usize = 3;
 const WORDS_MAX: usize = 400;
 /// Height of the status line.
 const STATUS: f32 = 22.0;
+/// Closes the window, as Ctrl+Q does in other programs.
+const QUIT: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::Q);
 /// Keys of the views, in the order of the bar.
 const VIEWS: [(Go, &str, Key); 5] = [
     (Go::Inbox, "Inbox", Key::Num1),
@@ -162,7 +164,13 @@ impl Dashboard {
 
     fn keys(&mut self, ui: &Ui) {
         let ctx = ui.ctx();
-        if self.session.takes_keys(ctx) {
+        let typing = self.session.takes_keys(ctx);
+        // At the end of the frame egui looks for these keys among all, also those that the terminal has sent.
+        ctx.options_mut(|options| {
+            options.zoom_with_keyboard = !typing;
+            options.quit_shortcuts = if typing { Vec::new() } else { vec![QUIT] };
+        });
+        if typing {
             return;
         }
         for (go, _, key) in VIEWS {

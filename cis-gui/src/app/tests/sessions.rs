@@ -2,12 +2,14 @@
 
 use cis_core::api::TermSize;
 use cis_core::ids::SessionId;
-use egui::{Event, MouseWheelUnit, PointerButton, Pos2, vec2};
+use egui::{Event, MouseWheelUnit, PointerButton, Pos2, ViewportCommand, vec2};
 
 use super::*;
 use crate::terminal::{Standing, Terminal, ToSession};
 
 const SESSION: &str = "01JD0V3Z8K6T9W2B5N7Q4R1XED";
+/// Ctrl, as a window on Linux reports it.
+const CTRL: Modifiers = Modifiers { command: true, ..Modifiers::CTRL };
 
 /// A live terminal of this size that shows this.
 pub(super) fn open(stage: &mut Stage, size: TermSize, bytes: &[u8]) -> Arc<Terminal> {
@@ -40,6 +42,12 @@ impl Stage {
     fn event(&mut self, event: Event) {
         self.harness.event(event);
         self.harness.step();
+    }
+
+    /// Presses a key and returns what the window is told to do then.
+    fn press_key(&mut self, modifiers: Modifiers, key: Key) -> Vec<ViewportCommand> {
+        self.event(Event::Key { key, physical_key: None, pressed: true, repeat: false, modifiers });
+        self.harness.output().viewport_output[&egui::ViewportId::ROOT].commands.clone()
     }
 
     fn middle(&self) -> Pos2 {
@@ -129,6 +137,26 @@ fn a_clicked_terminal_gets_every_key_until_it_is_left() {
     stage.harness.key_press_modifiers(Modifiers::CTRL, Key::Num2);
     stage.steps();
     assert!(stage.shows("Asking the node") && typed(&mut from).is_empty());
+}
+
+#[test]
+fn keys_that_zoom_and_quit_are_the_programs_while_its_terminal_has_the_keys() {
+    let mut stage = stage();
+    let terminal = open(&mut stage, small(), b"$ ");
+    let mut from = terminal.outgoing().unwrap();
+    stage.click("Terminal");
+    assert!(!stage.press_key(CTRL, Key::Q).contains(&ViewportCommand::Close));
+    stage.press_key(CTRL, Key::Minus);
+    stage.steps();
+    assert_eq!(typed(&mut from), b"\x11\x1f");
+    assert!((stage.harness.ctx.zoom_factor() - 1.0).abs() < 0.01);
+    stage.harness.key_press_modifiers(Modifiers::SHIFT, Key::Escape);
+    stage.steps();
+    stage.press_key(CTRL, Key::Minus);
+    stage.steps();
+    assert!((stage.harness.ctx.zoom_factor() - 0.9).abs() < 0.01);
+    assert!(stage.press_key(CTRL, Key::Q).contains(&ViewportCommand::Close));
+    assert!(typed(&mut from).is_empty());
 }
 
 #[test]
