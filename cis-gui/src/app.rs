@@ -264,6 +264,7 @@ impl Dashboard {
                 ("G, T, C", "Graph, tasks, critical path of a run"),
                 ("Esc", "Back"),
                 ("click, then type", "Into a terminal; Tab, Esc and Ctrl keys go to it as well"),
+                ("Ctrl+Shift+C, V", "Copy from a terminal, paste into it"),
                 ("Shift+Esc", "Takes the keys from a terminal again"),
                 ("?", "This"),
             ];

@@ -94,8 +94,12 @@ impl Stage {
     }
 
     fn copied(&mut self) -> Option<String> {
-        self.harness.event(Event::Copy);
-        self.harness.step();
+        self.event(Event::Copy);
+        self.clipboard()
+    }
+
+    /// What the last frame copied.
+    fn clipboard(&self) -> Option<String> {
         self.harness.output().platform_output.commands.iter().find_map(|command| match command {
             egui::OutputCommand::CopyText(text) => Some(text.clone()),
             _ => None,
@@ -157,6 +161,41 @@ fn keys_that_zoom_and_quit_are_the_programs_while_its_terminal_has_the_keys() {
     assert!((stage.harness.ctx.zoom_factor() - 0.9).abs() < 0.01);
     assert!(stage.press_key(CTRL, Key::Q).contains(&ViewportCommand::Close));
     assert!(typed(&mut from).is_empty());
+}
+
+#[test]
+fn a_terminal_copies_and_pastes_with_the_keys_of_other_terminals() {
+    let mut stage = stage();
+    let both = CTRL | Modifiers::SHIFT;
+    let terminal = open(&mut stage, small(), b"some words");
+    let mut from = terminal.outgoing().unwrap();
+    let select = |stage: &mut Stage| {
+        let line = stage.line_at("some words");
+        stage.drag(line, line + vec2(500.0, 0.0));
+    };
+    select(&mut stage);
+    stage.press_key(both, Key::C);
+    assert_eq!(stage.clipboard().as_deref(), Some("some words"));
+    stage.press_key(both, Key::C);
+    assert_eq!(stage.clipboard(), None, "nothing is selected");
+    for (modifiers, key) in [(both, Key::V), (Modifiers::SHIFT, Key::Insert)] {
+        let told = stage.press_key(modifiers, key);
+        assert!(told.contains(&ViewportCommand::RequestPaste), "{key:?}: {told:?}");
+    }
+    stage.steps();
+    assert!(typed(&mut from).is_empty(), "no program gets these keys");
+    // It can be copied from also while nothing can be typed, with the keys and without.
+    terminal.change(|shown| shown.standing = Standing::Away);
+    stage.steps();
+    for has_keys in [true, false] {
+        assert_eq!(stage.harness.get_by_label("Terminal").is_focused(), has_keys);
+        assert!(!stage.press_key(both, Key::V).contains(&ViewportCommand::RequestPaste));
+        select(&mut stage);
+        stage.press_key(both, Key::C);
+        assert_eq!(stage.clipboard().as_deref(), Some("some words"));
+        stage.harness.key_press_modifiers(Modifiers::SHIFT, Key::Escape);
+        stage.steps();
+    }
 }
 
 #[test]

@@ -9,7 +9,8 @@ use cis_core::api::TermSize;
 use cis_core::ids::SessionId;
 use cis_core::terminal::screen::Screen;
 use eframe::egui::{
-    self, Event, EventFilter, FontId, Id, Key, Pos2, Rect, RichText, Sense, Stroke, Ui, vec2,
+    self, Event, EventFilter, FontId, Id, Key, Modifiers, Pos2, Rect, RichText, Sense, Stroke, Ui,
+    ViewportCommand, vec2,
 };
 
 use self::cells::{Palette, line_runs};
@@ -380,7 +381,7 @@ fn screen(ui: &mut Ui, state: &mut Session, terminal: &Terminal, types: bool) {
     } else if focused {
         dropped(ui, state, terminal, id);
     } else if ui.memory(|memory| memory.focused().is_none())
-        && ui.input(|input| input.events.iter().any(|event| matches!(event, Event::Copy)))
+        && ui.input(|input| input.events.iter().any(|event| matches!(event, Event::Copy) || copies(event)))
     {
         copy(ui, state, terminal);
     }
@@ -435,6 +436,22 @@ fn scrolled(
     state.left = state.left.min(usize::from(screen.size().cols) - part.cols);
 }
 
+/// Ctrl+Shift+C, as in other terminals: it never reaches a program.
+fn copies(event: &Event) -> bool {
+    let Event::Key { key: Key::C, pressed: true, modifiers, .. } = event else { return false };
+    modifiers.matches_exact(Modifiers::CTRL | Modifiers::SHIFT)
+}
+
+/// Ctrl+Shift+V or Shift+Insert.
+fn pastes(event: &Event) -> bool {
+    let Event::Key { key, pressed: true, modifiers, .. } = event else { return false };
+    match key {
+        Key::V => modifiers.matches_exact(Modifiers::CTRL | Modifiers::SHIFT),
+        Key::Insert => modifiers.matches_exact(Modifiers::SHIFT),
+        _ => false,
+    }
+}
+
 /// Copies what is selected, where there is any text in it.
 fn copy(ui: &Ui, state: &mut Session, terminal: &Terminal) -> bool {
     let text = state.selection.map(|selection| text_between(&terminal.shown().screen, selection));
@@ -457,7 +474,7 @@ fn dropped(ui: &Ui, state: &mut Session, terminal: &Terminal, id: Id) {
             Event::Key { key: Key::Escape, pressed: true, modifiers, .. } if modifiers.shift => {
                 return ui.memory_mut(|memory| memory.surrender_focus(id));
             }
-            Event::Copy => _ = copy(ui, state, terminal),
+            event if matches!(event, Event::Copy) || copies(&event) => _ = copy(ui, state, terminal),
             _ => {}
         }
     }
@@ -481,6 +498,15 @@ fn typed(
             Event::Copy if copy(ui, state, terminal) => continue,
             Event::Copy => vec![3],
             Event::Cut => vec![0x18],
+            event if copies(&event) => {
+                copy(ui, state, terminal);
+                continue;
+            }
+            // The window has the clipboard: the text comes with one of the next frames.
+            event if pastes(&event) => {
+                ui.ctx().send_viewport_cmd(ViewportCommand::RequestPaste);
+                continue;
+            }
             // The way out for those without a mouse: no program can tell it from Esc.
             Event::Key { key: Key::Escape, pressed, modifiers, .. } if modifiers.shift => {
                 if pressed {
