@@ -13,13 +13,6 @@ pub fn key_bytes(key: Key, modifiers: Modifiers, modes: Modes) -> Option<Vec<u8>
     {
         return Some(vec![byte]);
     }
-    if modifiers.alt
-        && !modifiers.ctrl
-        && let Some(text) = letter(key)
-    {
-        let text = if modifiers.shift { text.to_ascii_uppercase() } else { text };
-        return Some(vec![0x1b, text]);
-    }
     let number = 1 + u8::from(modifiers.shift) + 2 * u8::from(modifiers.alt) + 4 * u8::from(modifiers.ctrl);
     let cursor = |last: char| match (number, modes.app_cursor) {
         (1, true) => format!("\x1bO{last}"),
@@ -33,6 +26,7 @@ pub fn key_bytes(key: Key, modifiers: Modifiers, modes: Modes) -> Option<Vec<u8>
         if number == 1 { format!("\x1bO{last}") } else { format!("\x1b[1;{number}{last}") }
     };
     let text = match key {
+        Key::Enter if modifiers.alt => "\x1b\r".to_owned(),
         Key::Enter => "\r".to_owned(),
         Key::Tab if modifiers.shift => "\x1b[Z".to_owned(),
         Key::Tab => "\t".to_owned(),
@@ -64,6 +58,15 @@ pub fn key_bytes(key: Key, modifiers: Modifiers, modes: Modes) -> Option<Vec<u8>
         _ => return None,
     };
     Some(text.into_bytes())
+}
+
+/// What typed text sends: with Alt an Esc before it, as xterm's Meta. AltGr chooses a character of the keyboard, as Option does
+/// on a Mac: that is sent as it is. Linux has AltGr as none of the modifiers here, other systems as Ctrl and Alt.
+#[must_use]
+pub fn text_bytes(text: &str, held: Modifiers) -> Vec<u8> {
+    let meta = held.alt && !held.ctrl && !cfg!(target_os = "macos");
+    let esc: &[u8] = if meta { b"\x1b" } else { b"" };
+    [esc, text.as_bytes()].concat()
 }
 
 /// What is pasted, in brackets where the program asked for them. An end of the brackets inside is taken out, so
@@ -126,10 +129,22 @@ mod tests {
         ] {
             assert_eq!(key_bytes(key, Modifiers::CTRL, plain), Some(vec![byte]), "{key:?}");
         }
-        assert_eq!(sent(Key::B, Modifiers::ALT, plain), "\x1bb");
+        assert_eq!(sent(Key::Enter, Modifiers::ALT, plain), "\x1b\r");
         assert_eq!(sent(Key::Tab, Modifiers::SHIFT, plain), "\x1b[Z");
         assert_eq!(sent(Key::F5, Modifiers::NONE, plain), "\x1b[15~");
-        assert_eq!(key_bytes(Key::A, Modifiers::NONE, plain), None, "it comes as text");
+        for modifiers in [Modifiers::NONE, Modifiers::SHIFT, Modifiers::ALT] {
+            assert_eq!(key_bytes(Key::A, modifiers, plain), None, "it comes as text");
+        }
+    }
+
+    #[test]
+    fn alt_sends_an_escape_before_text_and_altgr_does_not() {
+        assert_eq!(text_bytes("b", Modifiers::ALT), b"\x1bb");
+        assert_eq!(text_bytes("B", Modifiers::ALT | Modifiers::SHIFT), b"\x1bB");
+        assert_eq!(text_bytes("é", Modifiers::ALT), "\u{1b}é".as_bytes());
+        for plain in [Modifiers::NONE, Modifiers::SHIFT, Modifiers::CTRL | Modifiers::ALT] {
+            assert_eq!(text_bytes("@", plain), b"@");
+        }
     }
 
     #[test]

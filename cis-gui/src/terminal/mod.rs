@@ -13,7 +13,7 @@ use cis_core::ids::SessionId;
 use cis_core::terminal::screen::Screen;
 use tokio::sync::mpsc;
 
-pub use keys::{key_bytes, paste_bytes};
+pub use keys::{key_bytes, paste_bytes, text_bytes};
 pub use select::{Finder, Place, Selection, text_between};
 
 /// Lines that scrolled out and are kept.

@@ -50,6 +50,14 @@ impl Stage {
         self.harness.output().viewport_output[&egui::ViewportId::ROOT].commands.clone()
     }
 
+    /// A key with its text, and all of it let go of, in one frame.
+    fn type_key(&mut self, modifiers: Modifiers, key: Key, text: &str) {
+        let event = |pressed| Event::Key { key, physical_key: None, pressed, repeat: false, modifiers };
+        let (text, free) = (Event::Text(text.into()), Event::ModifiersChanged(Modifiers::NONE));
+        self.harness.input_mut().events.extend([event(true), text, event(false), free]);
+        self.harness.step();
+    }
+
     fn middle(&self) -> Pos2 {
         self.harness.get_by_label("Terminal").rect().center()
     }
@@ -161,6 +169,27 @@ fn keys_that_zoom_and_quit_are_the_programs_while_its_terminal_has_the_keys() {
     assert!((stage.harness.ctx.zoom_factor() - 0.9).abs() < 0.01);
     assert!(stage.press_key(CTRL, Key::Q).contains(&ViewportCommand::Close));
     assert!(typed(&mut from).is_empty());
+}
+
+#[test]
+fn a_letter_with_alt_is_sent_once_behind_an_escape() {
+    let mut stage = stage();
+    let terminal = open(&mut stage, small(), b"$ ");
+    let mut from = terminal.outgoing().unwrap();
+    stage.click("Terminal");
+    stage.type_key(Modifiers::ALT, Key::B, "b");
+    assert_eq!(typed(&mut from), b"\x1bb");
+    stage.type_key(Modifiers::NONE, Key::B, "b");
+    stage.type_key(CTRL | Modifiers::ALT, Key::Q, "@");
+    assert_eq!(typed(&mut from), b"b@", "AltGr is no Alt");
+    // A character of a key that egui has no name for.
+    stage.event(Event::ModifiersChanged(Modifiers::ALT));
+    stage.event(Event::Text("§".into()));
+    stage.event(Event::ModifiersChanged(Modifiers::NONE));
+    stage.event(Event::Text("§".into()));
+    assert_eq!(String::from_utf8(typed(&mut from)).unwrap(), "\u{1b}§§");
+    stage.press_key(Modifiers::ALT, Key::Enter);
+    assert_eq!(typed(&mut from), b"\x1b\r");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use super::log::Log;
 use super::{Go, Scene};
 use crate::command::{Command, Slot};
 use crate::terminal::{
-    Finder, Place, Selection, Standing, Terminal, ToSession, key_bytes, paste_bytes, text_between,
+    Finder, Place, Selection, Standing, Terminal, ToSession, key_bytes, paste_bytes, text_between, text_bytes,
 };
 use crate::widgets::{empty, one_line};
 
@@ -489,10 +489,14 @@ fn typed(
     id: Id,
 ) {
     ui.memory_mut(|memory| memory.set_focus_lock_filter(id, ALL_KEYS));
-    let events = ui.input(|input| input.filtered_events(&ALL_KEYS));
+    let (events, mut held) = ui.input(|input| (input.filtered_events(&ALL_KEYS), input.modifiers));
     for event in events {
+        // Those of the frame are the last ones: a key that was let go of in the same frame counts for what came before.
+        if let Event::Key { modifiers, .. } | Event::ModifiersChanged(modifiers) = &event {
+            held = *modifiers;
+        }
         let bytes = match event {
-            Event::Text(text) => text.into_bytes(),
+            Event::Text(text) => text_bytes(&text, held),
             Event::Paste(text) => paste_bytes(&text, modes),
             // With a selection this copies; without one it is the program's, as at every terminal.
             Event::Copy if copy(ui, state, terminal) => continue,
