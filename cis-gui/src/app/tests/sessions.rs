@@ -2,7 +2,7 @@
 
 use cis_core::api::TermSize;
 use cis_core::ids::SessionId;
-use egui::{Event, MouseWheelUnit, PointerButton, Pos2, ViewportCommand, vec2};
+use egui::{Event, ImeEvent, MouseWheelUnit, PointerButton, Pos2, ViewportCommand, vec2};
 
 use super::*;
 use crate::terminal::{Standing, Terminal, ToSession};
@@ -190,6 +190,35 @@ fn a_letter_with_alt_is_sent_once_behind_an_escape() {
     assert_eq!(String::from_utf8(typed(&mut from)).unwrap(), "\u{1b}§§");
     stage.press_key(Modifiers::ALT, Key::Enter);
     assert_eq!(typed(&mut from), b"\x1b\r");
+}
+
+#[test]
+fn text_of_an_input_method_is_shown_at_the_cursor_and_sent_when_it_is_committed() {
+    let mut stage = stage();
+    let terminal = open(&mut stage, small(), b"words\r\n$ ");
+    let mut from = terminal.outgoing().unwrap();
+    let ime = |stage: &Stage| stage.harness.output().platform_output.ime;
+    let composed = |text: &str| Event::Ime(ImeEvent::Preedit { text: text.into(), active_range_chars: None });
+    assert_eq!(ime(&stage), None, "nothing is typed yet");
+    stage.click("Terminal");
+    let told = ime(&stage).expect("where the cursor is");
+    assert_eq!(told.purpose, egui::IMEPurpose::Terminal);
+    let (line, cursor) = (stage.harness.get_by_label("words").rect(), told.cursor_rect);
+    assert!(told.rect.contains_rect(cursor), "{told:?}");
+    assert!((cursor.top() - line.bottom()).abs() < 1.0 && cursor.left() > line.left(), "{cursor} {line}");
+    stage.event(composed("zhong"));
+    assert!(stage.shows("zhong") && typed(&mut from).is_empty());
+    stage.event(composed(""));
+    stage.event(Event::Ime(ImeEvent::Commit("中文".into())));
+    assert!(!stage.shows("zhong"));
+    assert_eq!(String::from_utf8(typed(&mut from)).unwrap(), "中文");
+    // What is not committed is gone with the keys.
+    stage.event(composed("zhong"));
+    stage.harness.key_press_modifiers(Modifiers::SHIFT, Key::Escape);
+    stage.steps();
+    assert!(!stage.shows("zhong") && ime(&stage).is_none());
+    stage.event(Event::Ime(ImeEvent::Commit("中文".into())));
+    assert!(typed(&mut from).is_empty());
 }
 
 #[test]

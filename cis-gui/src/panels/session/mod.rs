@@ -9,7 +9,7 @@ use cis_core::api::TermSize;
 use cis_core::ids::SessionId;
 use cis_core::terminal::screen::Screen;
 use eframe::egui::{
-    self, Event, EventFilter, FontId, Id, Key, Modifiers, Pos2, Rect, RichText, Sense, Stroke, Ui,
+    self, Event, EventFilter, FontId, Id, ImeEvent, Key, Modifiers, Pos2, Rect, RichText, Sense, Stroke, Ui,
     ViewportCommand, vec2,
 };
 
@@ -72,6 +72,8 @@ pub struct Session {
     found_for: String,
     /// Not searched again before, in egui's time.
     found_next: f64,
+    /// Text that an input method has not committed.
+    composed: String,
     /// The newest of what was typed was more than waits for a session.
     refused: bool,
     /// The end of the log, shown instead of the screen.
@@ -376,8 +378,16 @@ fn screen(ui: &mut Ui, state: &mut Session, terminal: &Terminal, types: bool) {
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Terminal, true, "Terminal"));
     let modes = screen.modes();
     drop(shown);
+    if !focused || !types {
+        state.composed.clear();
+    }
     if focused && types {
         typed(ui, state, terminal, modes, id);
+        // Also if the program hides its cursor, or it has been scrolled out of sight.
+        let (row, col) = (i32::from(cursor.row) - top, usize::from(cursor.col).saturating_sub(state.left));
+        #[allow(clippy::cast_precision_loss, reason = "cells of a screen")]
+        let at = vec2(col.min(part.cols - 1) as f32, row.clamp(0, part.rows - 1) as f32) * step;
+        compose(ui, &state.composed, Rect::from_min_size(origin + at, step), rect, points, &palette);
     } else if focused {
         dropped(ui, state, terminal, id);
     } else if ui.memory(|memory| memory.focused().is_none())
@@ -480,6 +490,30 @@ fn dropped(ui: &Ui, state: &mut Session, terminal: &Terminal, id: Id) {
     }
 }
 
+/// Tells the input method where the cursor is, and shows there what it has not committed.
+fn compose(ui: &Ui, text: &str, cursor: Rect, terminal: Rect, points: f32, palette: &Palette) {
+    let ime = egui::output::IMEOutput {
+        purpose: egui::IMEPurpose::Terminal,
+        rect: terminal,
+        cursor_rect: cursor,
+        should_interrupt_composition: false,
+    };
+    ui.output_mut(|output| output.ime = Some(ime));
+    if text.is_empty() {
+        return;
+    }
+    let painter = ui.painter().with_clip_rect(terminal);
+    let galley = painter.layout_no_wrap(text.to_owned(), FontId::monospace(points), palette.text);
+    // At the end of a line it begins further left, so that its end is seen.
+    let left = cursor.left().min(terminal.right() - galley.size().x).max(terminal.left());
+    let place = Rect::from_min_size(egui::pos2(left, cursor.top()), galley.size());
+    painter.rect_filled(place, 0.0, palette.ground);
+    painter.galley(place.min, galley, palette.text);
+    painter.hline(place.x_range(), place.bottom(), Stroke::new(1.0, palette.text));
+    let words = ui.interact(place, Id::unique("composed"), Sense::hover());
+    words.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, text));
+}
+
 /// Keys and pasted text, to the session.
 fn typed(
     ui: &Ui,
@@ -497,6 +531,17 @@ fn typed(
         }
         let bytes = match event {
             Event::Text(text) => text_bytes(&text, held),
+            Event::Ime(ImeEvent::Preedit { text, .. }) => {
+                state.composed = text;
+                continue;
+            }
+            Event::Ime(ImeEvent::Commit(text)) => {
+                state.composed.clear();
+                if text.is_empty() {
+                    continue;
+                }
+                text.into_bytes()
+            }
             Event::Paste(text) => paste_bytes(&text, modes),
             // With a selection this copies; without one it is the program's, as at every terminal.
             Event::Copy if copy(ui, state, terminal) => continue,
