@@ -66,7 +66,11 @@ pub(super) async fn show(client: Arc<Client>, shared: Arc<Shared>, terminal: Arc
         if !is_away(&error) {
             return set(&shared, &terminal, Standing::Refused(Box::new(problem(error))));
         }
-        set(&shared, &terminal, Standing::Away);
+        let why = match error {
+            ClientError::Problem(problem) => Some(problem.detail),
+            _ => None,
+        };
+        set(&shared, &terminal, Standing::Away { why });
         tokio::time::sleep(RETRY).await;
         if is_left(&terminal) {
             return;
@@ -159,7 +163,7 @@ async fn attached(
                 set(shared, terminal, Standing::Ended { detail });
                 return Ok(Left::Over);
             }
-            AttachFrame::Closed => set(shared, terminal, Standing::Away),
+            AttachFrame::Closed => set(shared, terminal, Standing::Away { why: None }),
         }
         shared.wake();
     }
@@ -334,6 +338,11 @@ mod tests {
         stream.write_all(text.as_bytes()).await.unwrap();
     }
 
+    /// The body of an answer that refuses.
+    fn refusal(kind: &str, detail: &str) -> String {
+        format!(r#"{{"type":"about:blank","title":"x","status":400,"detail":"{detail}","kind":"{kind}"}}"#)
+    }
+
     /// A short frame of RFC 6455, as servers send them.
     async fn frame(stream: &mut UnixStream, kind: u8, bytes: &[u8]) {
         let mut all = vec![kind];
@@ -450,7 +459,7 @@ mod tests {
         frame(&mut stream, 0x82, &mark_frame(b"one\r\n", Some(5))).await;
         until(|| lines(&terminal)[0] == "one").await;
         drop(stream);
-        until(|| terminal.shown().standing == Standing::Away).await;
+        until(|| terminal.shown().standing == Standing::Away { why: None }).await;
         let (mut stream, asked) = node.terminal(true).await;
         assert!(asked.contains("from=5"), "{asked}");
         frame(&mut stream, 0x82, &mark_frame(b"two\r\nthree\r\nfour", Some(21))).await;
@@ -514,14 +523,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_node_that_cannot_show_a_session_now_says_why() {
+        let node = Node::new();
+        let (terminal, task) = node.show();
+        let (mut stream, _) = node.accept().await;
+        answer(&mut stream, "503 Service Unavailable", &refusal("unavailable", "it is withheld")).await;
+        let why = Some("it is withheld".to_owned());
+        until(|| terminal.shown().standing == Standing::Away { why: why.clone() }).await;
+        let (_stream, _) = node.terminal(false).await;
+        until_it_is(|| matches!(terminal.shown().standing, Standing::Live { .. }), || lines(&terminal)).await;
+        drop(terminal);
+        task.await.unwrap();
+    }
+
+    #[tokio::test]
     async fn a_viewer_attaches_read_only() {
         let node = Node::new();
         let (terminal, task) = node.show();
         let (mut stream, asked) = node.accept().await;
         assert!(!asked.contains("read_only=true"), "{asked}");
-        let denied =
-            r#"{"type":"about:blank","title":"not allowed","status":403,"detail":"no","kind":"denied"}"#;
-        answer(&mut stream, "403 Forbidden", denied).await;
+        answer(&mut stream, "403 Forbidden", &refusal("denied", "no")).await;
         let (_stream, asked) = node.terminal(false).await;
         assert!(asked.contains("read_only=true"), "{asked}");
         until_it_is(|| matches!(terminal.shown().standing, Standing::Live { .. }), || lines(&terminal)).await;

@@ -35,8 +35,11 @@ pub enum Standing {
         /// What is typed does not count.
         read_only: bool,
     },
-    /// The line is gone; it is tried again by itself.
-    Away,
+    /// The line is gone, or the node cannot show the session now; it is tried again by itself.
+    Away {
+        /// What the node says; none: it does not answer.
+        why: Option<String>,
+    },
     /// The session is over: what it wrote is shown.
     Ended {
         /// How, in words.

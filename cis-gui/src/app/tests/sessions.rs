@@ -243,7 +243,7 @@ fn a_terminal_copies_and_pastes_with_the_keys_of_other_terminals() {
     stage.steps();
     assert!(typed(&mut from).is_empty(), "no program gets these keys");
     // It can be copied from also while nothing can be typed, with the keys and without.
-    terminal.change(|shown| shown.standing = Standing::Away);
+    terminal.change(|shown| shown.standing = Standing::Away { why: None });
     stage.steps();
     for has_keys in [true, false] {
         assert_eq!(stage.harness.get_by_label("Terminal").is_focused(), has_keys);
@@ -259,7 +259,7 @@ fn a_terminal_copies_and_pastes_with_the_keys_of_other_terminals() {
 #[test]
 fn a_terminal_that_takes_no_keys_leaves_them_to_the_dashboard() {
     let away = [
-        Standing::Away,
+        Standing::Away { why: None },
         Standing::Ended { detail: "exit code 0".into() },
         Standing::Live { read_only: true },
         Standing::Opening,
@@ -285,7 +285,7 @@ fn a_terminal_that_takes_no_keys_leaves_them_to_the_dashboard() {
 #[test]
 fn a_terminal_that_stops_reading_gives_the_keys_to_the_dashboard_only_when_told() {
     let ends = [
-        Standing::Away,
+        Standing::Away { why: None },
         Standing::Ended { detail: "exit code 0".into() },
         Standing::Live { read_only: true },
     ];
@@ -316,13 +316,26 @@ fn a_terminal_that_stops_reading_gives_the_keys_to_the_dashboard_only_when_told(
     let terminal = open(&mut stage, small(), b"some words");
     let mut from = terminal.outgoing().unwrap();
     stage.click("Terminal");
-    terminal.change(|shown| shown.standing = Standing::Away);
+    terminal.change(|shown| shown.standing = Standing::Away { why: None });
     stage.steps();
     stage.event(Event::Text("lost".into()));
     terminal.change(|shown| shown.standing = Standing::Live { read_only: false });
     stage.steps();
     stage.event(Event::Text("typed".into()));
     assert_eq!(typed(&mut from), b"typed");
+}
+
+#[test]
+fn a_terminal_that_cannot_be_shown_now_says_why() {
+    let mut stage = stage();
+    let terminal = open(&mut stage, small(), b"some words");
+    let why = "what session 01JD shows is withheld: its secrets cannot be read".to_owned();
+    terminal.change(|shown| shown.standing = Standing::Away { why: Some(why.clone()) });
+    stage.steps();
+    assert!(stage.shows(&why) && !stage.shows("the node is away"));
+    terminal.change(|shown| shown.standing = Standing::Away { why: None });
+    stage.steps();
+    assert!(stage.shows("the node is away; tried again by itself"));
 }
 
 #[test]

@@ -184,7 +184,7 @@ pub fn show(ui: &mut Ui, state: &mut Session, session: SessionId, scene: &mut Sc
             let hint = problem.hint.clone().unwrap_or_else(|| "Its run may be gone.".to_owned());
             return empty(ui, &one_line(&problem.detail, WORDS_MAX), &one_line(&hint, WORDS_MAX));
         }
-        Standing::Live { .. } | Standing::Away | Standing::Ended { .. } => {}
+        Standing::Live { .. } | Standing::Away { .. } | Standing::Ended { .. } => {}
     }
     screen(ui, state, &terminal, types);
 }
@@ -203,10 +203,15 @@ fn head(ui: &mut Ui, state: &mut Session, terminal: &Terminal, scene: &mut Scene
                 "live: it has the keys; Shift+Esc takes them again".to_owned()
             }
             Standing::Live { read_only: false } => "live: click into it to type".to_owned(),
-            Standing::Away if state.takes_keys(ui.ctx()) => {
-                "the node is away; what you type is dropped until it is back, or until Shift+Esc".to_owned()
+            Standing::Away { why } => {
+                let why = why.as_deref().unwrap_or("the node is away");
+                let then = if state.takes_keys(ui.ctx()) {
+                    "what you type is dropped until the terminal is live again, or until Shift+Esc"
+                } else {
+                    "tried again by itself"
+                };
+                format!("{}; {then}", one_line(why, WORDS_MAX))
             }
-            Standing::Away => "the node is away; tried again by itself".to_owned(),
             Standing::Ended { detail } => {
                 let way_out = if state.takes_keys(ui.ctx()) {
                     "; Shift+Esc gives the keys to the dashboard"
