@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use cis_client::{AttachFrame, Client, ClientError};
 use cis_core::api::{Attach, AttachNotice, ProblemKind, ReadLog, TermSize};
+use cis_core::event::SessionState;
 use tokio::sync::mpsc;
 
 use super::{Shared, problem};
@@ -54,23 +55,26 @@ pub(super) async fn show(client: Arc<Client>, shared: Arc<Shared>, terminal: Arc
                 progress.read_only = true;
                 continue;
             }
-            // It has ended, or has no terminal: what it wrote is there.
+            // It has ended, so what it wrote is there, or it has not started yet.
             Err(ClientError::Problem(refused)) if refused.kind == ProblemKind::Conflict => {
                 match replayed(&client, &shared, &terminal, refused.detail).await {
-                    Ok(()) => return,
-                    Err(error) => error,
+                    Ok(Left::Over) => return,
+                    Ok(Left::Again) => None,
+                    Err(error) => Some(error),
                 }
             }
-            Err(error) => error,
+            Err(error) => Some(error),
         };
-        if !is_away(&error) {
-            return set(&shared, &terminal, Standing::Refused(Box::new(problem(error))));
+        match error {
+            None => {}
+            Some(error) if !is_away(&error) => {
+                return set(&shared, &terminal, Standing::Refused(Box::new(problem(error))));
+            }
+            Some(ClientError::Problem(problem)) => {
+                set(&shared, &terminal, Standing::Away { why: Some(problem.detail) });
+            }
+            Some(_) => set(&shared, &terminal, Standing::Away { why: None }),
         }
-        let why = match error {
-            ClientError::Problem(problem) => Some(problem.detail),
-            _ => None,
-        };
-        set(&shared, &terminal, Standing::Away { why });
         tokio::time::sleep(RETRY).await;
         if is_left(&terminal) {
             return;
@@ -206,16 +210,24 @@ async fn earlier(
 }
 
 /// What an ended session wrote, from its beginning and on an empty screen: what stands there already would stand there
-/// twice. It is shown while it comes.
+/// twice. It is shown while it comes. A session that has not ended cannot be attached to yet, as `detail` says.
 async fn replayed(
     client: &Client,
     shared: &Shared,
     terminal: &Arc<Terminal>,
     detail: String,
-) -> Result<(), ClientError> {
+) -> Result<Left, ClientError> {
     let session = terminal.session.to_string();
     let view = client.session(&session).await?;
+    if view.state == SessionState::Starting {
+        return Ok(not_yet(shared, terminal, detail));
+    }
+    // Refused for a session of another machine whose output cannot be had here.
     let mut log = client.session_log(&session, &ReadLog::default()).await?;
+    if view.state.is_live() {
+        // It started after the attach, or its end is not recorded yet.
+        return Ok(not_yet(shared, terminal, detail));
+    }
     terminal.change(|shown| {
         let size = view.size.unwrap_or_else(|| shown.screen.size());
         shown.empty(size);
@@ -224,12 +236,25 @@ async fn replayed(
     shared.wake();
     while let Some(bytes) = log.next().await? {
         if is_left(terminal) {
-            return Ok(());
+            break;
         }
         terminal.feed(&bytes);
         shared.wake();
     }
-    Ok(())
+    Ok(Left::Over)
+}
+
+/// Says why a session cannot be attached to yet. What stands on its screen already stays there.
+fn not_yet(shared: &Shared, terminal: &Terminal, detail: String) -> Left {
+    let why = Some(detail);
+    terminal.change(|shown| {
+        shown.standing = match shown.standing {
+            Standing::Opening { .. } => Standing::Opening { why },
+            _ => Standing::Away { why },
+        };
+    });
+    shared.wake();
+    Left::Again
 }
 
 #[cfg(test)]
@@ -315,9 +340,14 @@ mod tests {
 
         /// Answers the request for the session; returns the connection and the request.
         async fn described(&self, tty: bool) -> (UnixStream, String) {
+            self.described_as("exited", tty).await
+        }
+
+        /// The same, with the session in that state.
+        async fn described_as(&self, state: &str, tty: bool) -> (UnixStream, String) {
             let (mut stream, asked) = self.accept().await;
             let view = format!(
-                r#"{{"id":"{SESSION}","run":null,"task":null,"attempt":null,"name":null,"state":"exited","pid":null,"tty":{tty},
+                r#"{{"id":"{SESSION}","run":null,"task":null,"attempt":null,"name":null,"state":"{state}","pid":null,"tty":{tty},
                 "size":{{"cols":20,"rows":3}},"command":"x","created_ms":1,"ended_ms":2,"exit_code":0}}"#
             );
             answer(&mut stream, "200 OK", &view).await;
@@ -532,6 +562,25 @@ mod tests {
         until(|| terminal.shown().standing == Standing::Away { why: why.clone() }).await;
         let (_stream, _) = node.terminal(false).await;
         until_it_is(|| matches!(terminal.shown().standing, Standing::Live { .. }), || lines(&terminal)).await;
+        drop(terminal);
+        task.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_session_that_has_not_started_is_attached_to_when_it_has() {
+        let node = Node::new();
+        let (terminal, task) = node.show();
+        let (mut stream, _) = node.accept().await;
+        answer(&mut stream, "409 Conflict", &refusal("conflict", "it has not started yet")).await;
+        let (_kept, asked) = node.described_as("starting", true).await;
+        assert!(asked.starts_with(&format!("GET /v1/sessions/{SESSION} ")), "{asked}");
+        let why = Some("it has not started yet".to_owned());
+        until(|| terminal.shown().standing == Standing::Opening { why: why.clone() }).await;
+        let (mut stream, asked) = node.terminal(false).await;
+        assert!(asked.contains("/attach"), "{asked}");
+        frame(&mut stream, 0x82, &mark_frame(b"one", Some(3))).await;
+        until_it_is(|| lines(&terminal)[0] == "one", || lines(&terminal)).await;
+        assert!(matches!(terminal.shown().standing, Standing::Live { .. }));
         drop(terminal);
         task.await.unwrap();
     }

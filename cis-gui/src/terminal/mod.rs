@@ -29,7 +29,10 @@ pub const INPUT_MAX: usize = 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
     /// Nothing has come yet.
-    Opening,
+    Opening {
+        /// Why the node cannot show it yet, where it says so; it is tried again by itself.
+        why: Option<String>,
+    },
     /// What the session writes is shown as it comes.
     Live {
         /// What is typed does not count.
@@ -110,7 +113,7 @@ impl Terminal {
         let screen = Screen::with_history(TermSize::default(), HISTORY_LINES);
         Self {
             session,
-            shown: Mutex::new(Shown { screen, standing: Standing::Opening, emptied: 0 }),
+            shown: Mutex::new(Shown { screen, standing: Standing::Opening { why: None }, emptied: 0 }),
             version: AtomicU64::new(0),
             looking: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),

@@ -262,14 +262,14 @@ fn a_terminal_that_takes_no_keys_leaves_them_to_the_dashboard() {
         Standing::Away { why: None },
         Standing::Ended { detail: "exit code 0".into() },
         Standing::Live { read_only: true },
-        Standing::Opening,
+        Standing::Opening { why: None },
     ];
     for standing in away {
         let mut stage = stage();
         let terminal = open(&mut stage, small(), b"some words");
         terminal.change(|shown| shown.standing = standing.clone());
         stage.steps();
-        if standing != Standing::Opening {
+        if standing != (Standing::Opening { why: None }) {
             // It can be selected and copied, and takes no keys by that.
             let from = stage.line_at("some words");
             stage.drag(from, from + vec2(500.0, 0.0));
@@ -336,6 +336,10 @@ fn a_terminal_that_cannot_be_shown_now_says_why() {
     terminal.change(|shown| shown.standing = Standing::Away { why: None });
     stage.steps();
     assert!(stage.shows("the node is away; tried again by itself"));
+    let why = "session 01JD has not started yet".to_owned();
+    terminal.change(|shown| shown.standing = Standing::Opening { why: Some(why.clone()) });
+    stage.steps();
+    assert!(stage.shows("Opening…") && stage.shows(&why) && !stage.shows("over: "));
 }
 
 #[test]

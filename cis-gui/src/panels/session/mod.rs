@@ -174,12 +174,15 @@ pub fn show(ui: &mut Ui, state: &mut Session, session: SessionId, scene: &mut Sc
     }
     let standing = terminal.shown().standing.clone();
     let types = matches!(standing, Standing::Live { read_only: false });
-    if matches!(standing, Standing::Opening | Standing::Refused(_)) {
+    if matches!(standing, Standing::Opening { .. } | Standing::Refused(_)) {
         // What is typed would go nowhere: the dashboard has the keys then.
         ui.memory_mut(|memory| memory.surrender_focus(Id::unique("terminal")));
     }
     match standing {
-        Standing::Opening => return empty(ui, "Opening…", "The session's terminal is on its way."),
+        Standing::Opening { why } => {
+            let why = why.map(|why| format!("{}; tried again by itself", one_line(&why, WORDS_MAX)));
+            return empty(ui, "Opening…", why.as_deref().unwrap_or("The session's terminal is on its way."));
+        }
         Standing::Refused(problem) => {
             let hint = problem.hint.clone().unwrap_or_else(|| "Its run may be gone.".to_owned());
             return empty(ui, &one_line(&problem.detail, WORDS_MAX), &one_line(&hint, WORDS_MAX));
@@ -197,7 +200,7 @@ fn head(ui: &mut Ui, state: &mut Session, terminal: &Terminal, scene: &mut Scene
         }
         ui.label(RichText::new(format!("Session {}", terminal.session.short())).heading());
         let word = match &terminal.shown().standing {
-            Standing::Opening => "opening".to_owned(),
+            Standing::Opening { .. } => "opening".to_owned(),
             Standing::Live { read_only: true } => "live, only to look at".to_owned(),
             Standing::Live { read_only: false } if state.takes_keys(ui.ctx()) => {
                 "live: it has the keys; Shift+Esc takes them again".to_owned()
