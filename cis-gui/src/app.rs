@@ -104,9 +104,11 @@ impl Dashboard {
         {
             shared.apply(Update::Note(note));
         }
-        let model = shared.model();
+        let mut model = shared.model();
         self.keys(ui);
         egui::Panel::top("bar").show(ui, |ui| self.bar(ui, &model, now));
+        // Back in the view of a run, its tasks are still there.
+        model.look_at(if let Go::Run(run) = self.at { Some(run) } else { self.run.run() });
         status(ui, &model);
         let to = self.to.clone();
         notes(ui, &model, &to, now);

@@ -225,6 +225,39 @@ fn a_run_is_opened_steered_and_its_task_shown() {
 }
 
 #[test]
+fn a_run_that_ends_while_it_is_shown_keeps_its_tasks_until_another_one_is_shown() {
+    let mut stage = stage();
+    let run = detail(1, &["compile"]);
+    let id = run.run.id;
+    let mut other = detail(1, &["test"]);
+    other.run.id = cis_core::ids::RunId::from_parts(9, 9);
+    let over = json!({ "offset": 9, "id": "01JD0V3Z8K6T9W2B5N7Q4R1XEC", "run": id, "v": 1,
+        "type": "cis.dag.run.completed", "at_ms": 9, "body": {} });
+    let is_whole = |stage: &Stage| stage.shared.model().run(id).unwrap().live().is_some();
+    stage.shared.apply(Update::Run(Box::new(run)));
+    stage.harness.state_mut().go(Go::Run(id));
+    stage.steps();
+    stage.shared.apply(Update::Events(vec![serde_json::from_value(over).unwrap()]));
+    stage.click("Tasks");
+    assert!(stage.shows("compile"));
+    stage.harness.state_mut().go(Go::Runs);
+    stage.steps();
+    stage.sent();
+    stage.harness.state_mut().go(Go::Run(id));
+    stage.steps();
+    assert!(stage.shows("compile") && stage.sent().is_empty(), "it was not loaded again");
+    let at = other.run.id;
+    stage.shared.apply(Update::Run(Box::new(other)));
+    stage.harness.state_mut().go(Go::Run(at));
+    stage.steps();
+    assert!(!is_whole(&stage));
+    stage.sent();
+    stage.harness.state_mut().go(Go::Run(id));
+    stage.steps();
+    assert!(matches!(&stage.sent()[..], [Command::Look(run)] if *run == id), "its tasks are loaded");
+}
+
+#[test]
 fn every_state_of_the_line_says_what_to_do() {
     let mut stage = stage();
     stage.steps();

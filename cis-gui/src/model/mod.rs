@@ -131,6 +131,11 @@ impl Model {
         self.runs.show(loaded, wants)
     }
 
+    /// Somebody looks at this run. Of the others that have ended, the tasks are not kept.
+    pub fn look_at(&mut self, run: Option<RunId>) {
+        self.runs.look_at(run);
+    }
+
     /// How many have begun to wait and were not told of.
     #[must_use]
     pub fn rings(&self) -> usize {

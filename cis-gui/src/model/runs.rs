@@ -19,6 +19,8 @@ const EVENT_BYTES: usize = 256;
 const OLDER_MAX: u8 = 3;
 /// Runs of which it is known that they are not to be had.
 const GONE_MAX: usize = 1_000;
+/// Runs that have ended and are listed: the newest.
+const ENDED_MAX: usize = 1_000;
 
 /// How a task stands, in a byte or two: what is drawn of thousands is made of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +119,16 @@ impl Entry {
         }
     }
 
+    /// Lets go of the tasks: what is listed of the run stays.
+    fn unload(&mut self) {
+        if let Shown::Live(live) = &self.shown {
+            let view = live.run().clone();
+            self.shown = Shown::Listed(Box::new(view));
+            (self.shape, self.stands) = (Arc::default(), Vec::new());
+            self.version += 1;
+        }
+    }
+
     /// Takes in an event: of the run that it has only what is touched is looked at.
     fn fold(&mut self, event: &Event) -> Applied {
         match &mut self.shown {
@@ -206,6 +218,8 @@ pub struct Runs {
     asking: BTreeMap<RunId, Asking>,
     /// Why they are not to be had, where the node said more than that there are none.
     gone: BTreeMap<RunId, Option<Box<Problem>>>,
+    /// The run that somebody looks at.
+    looked_at: Option<RunId>,
     listed: bool,
 }
 
@@ -282,6 +296,44 @@ impl Runs {
                 wants.insert(Want::Run(id));
             }
         }
+        self.forget_oldest();
+    }
+
+    /// Somebody looks at this run: its tasks are kept also when it has ended.
+    pub(super) fn look_at(&mut self, run: Option<RunId>) {
+        let before = std::mem::replace(&mut self.looked_at, run);
+        if before != run
+            && let Some(before) = before
+        {
+            self.settle(before);
+        }
+    }
+
+    /// Nobody looks at it, and nothing of it is on the way.
+    fn is_idle(&self, id: RunId) -> bool {
+        self.looked_at != Some(id) && !self.asking.contains_key(&id)
+    }
+
+    /// Lets go of the tasks of a run that has ended, if it is idle: they are loaded again when somebody looks at it.
+    fn settle(&mut self, id: RunId) {
+        let is_idle = self.is_idle(id);
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        if is_idle && entry.view().state.is_terminal() {
+            entry.unload();
+            self.forget_oldest();
+        }
+    }
+
+    /// Forgets the oldest runs that have ended, above the number that is kept.
+    fn forget_oldest(&mut self) {
+        if self.entries.len() <= ENDED_MAX {
+            return;
+        }
+        let ended = self.entries.iter().filter(|(_, entry)| entry.view().state.is_terminal());
+        let ended: Vec<RunId> = ended.map(|(id, _)| *id).filter(|id| self.is_idle(*id)).collect();
+        for id in &ended[..ended.len().saturating_sub(ENDED_MAX)] {
+            self.entries.remove(id);
+        }
     }
 
     /// The node is asked for it from now on.
@@ -347,6 +399,7 @@ impl Runs {
         if again {
             self.ask(id, 0, wants);
         }
+        self.settle(id);
         before
     }
 
@@ -363,6 +416,7 @@ impl Runs {
         if why.is_none() {
             self.entries.remove(&run);
         }
+        self.settle(run);
         self.gone.insert(run, why);
         if self.gone.len() > GONE_MAX {
             self.gone.pop_first();
@@ -375,8 +429,10 @@ impl Runs {
             asking.keep(event);
             asking.out
         });
-        if self.entries.get_mut(&id).map_or(Applied::Ask, |entry| entry.fold(event)) != Applied::Ask {
-            return;
+        match self.entries.get_mut(&id).map_or(Applied::Ask, |entry| entry.fold(event)) {
+            Applied::Known => return,
+            Applied::Folded => return self.settle(id),
+            Applied::Ask => {}
         }
         match asking {
             // What comes has it, or it is asked for again then.

@@ -455,6 +455,70 @@ fn open_runs_that_are_too_old_to_be_listed_are_asked_for() {
 }
 
 #[test]
+fn of_a_run_that_has_ended_tasks_are_kept_while_somebody_looks() {
+    let over = |offset| event(offset, &json!({ "type": "cis.dag.run.completed", "body": {} }));
+    let mut model = Model::default();
+    apply(&mut model, Update::Run(Box::new(detail(1, &["a"]))));
+    model.look_at(Some(run_id()));
+    apply(&mut model, Update::Events(vec![over(2)]));
+    assert!(model.run(run_id()).unwrap().task("a").is_some());
+    model.look_at(None);
+    let entry = model.run(run_id()).unwrap();
+    assert!(entry.live().is_none() && entry.stands().is_empty());
+    assert_eq!(
+        (entry.view().state, entry.view().last_offset, entry.progress()),
+        (RunState::Succeeded, 2, (0, 1))
+    );
+    // It is retried.
+    assert_eq!(
+        beside_the_node(apply(&mut model, Update::Events(vec![started(3, "a")]))),
+        [Want::Run(run_id())]
+    );
+    model.taken(Want::Run(run_id()));
+    apply(&mut model, Update::Run(Box::new(detail(3, &["a"]))));
+    assert!(model.run(run_id()).unwrap().task("a").is_some(), "it is open");
+    // It ends while it is asked for: an answer from before that does not take the place of what is known.
+    model.taken(Want::Run(run_id()));
+    apply(&mut model, Update::Events(vec![over(4)]));
+    apply(&mut model, Update::Run(Box::new(detail(3, &["a"]))));
+    let entry = model.run(run_id()).unwrap();
+    assert_eq!((entry.view().state, entry.live().is_none()), (RunState::Succeeded, true));
+    // Somebody looks at it: the answer is kept.
+    model.look_at(Some(run_id()));
+    model.taken(Want::Run(run_id()));
+    let mut shown = detail(4, &["a"]);
+    shown.run.state = RunState::Succeeded;
+    apply(&mut model, Update::Run(Box::new(shown)));
+    assert!(model.run(run_id()).unwrap().task("a").is_some());
+}
+
+#[test]
+fn of_runs_that_have_ended_the_newest_are_kept() {
+    let mut model = Model::default();
+    apply(&mut model, Update::Run(Box::new(detail(1, &["a"]))));
+    let ended = |n: u64| RunId::from_parts(1 + n, 1);
+    let view = |n: u64| {
+        let mut over = detail(1, &["a"]);
+        (over.run.id, over.run.state) = (ended(n), RunState::Succeeded);
+        over
+    };
+    model.look_at(Some(ended(1)));
+    for n in 1..=1_100 {
+        apply(&mut model, Update::Run(Box::new(view(n))));
+    }
+    assert_eq!(
+        model.runs.len(),
+        1_002,
+        "an open one, and the one that somebody looks at, are no part of them"
+    );
+    assert!(model.run(run_id()).is_some() && model.run(ended(1)).is_some());
+    assert!(model.run(ended(100)).is_none() && model.run(ended(101)).is_some());
+    let runs = (1..=500).map(|n| view(n).run).collect();
+    apply(&mut model, Update::Listing { runs, whole: false });
+    assert_eq!(model.runs.len(), 1_002);
+}
+
+#[test]
 fn the_node_is_asked_how_it_stands_when_work_begins_and_ends() {
     let mut model = Model::default();
     apply(&mut model, Update::Run(Box::new(detail(1, &["a"]))));

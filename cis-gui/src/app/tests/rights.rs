@@ -54,9 +54,10 @@ fn a_viewer_cannot_retry() {
     run.run.state = RunState::Failed;
     run.tasks[0].state = cis_core::event::TaskState::Failed;
     let id = run.run.id;
-    stage.shared.apply(Update::Run(Box::new(run)));
     stage.shared.apply(caller("viewer"));
     stage.harness.state_mut().go(Go::Run(id));
+    stage.steps();
+    stage.shared.apply(Update::Run(Box::new(run)));
     stage.steps();
     assert!(!stage.is_enabled("Retry failed"));
     stage.click("Tasks");

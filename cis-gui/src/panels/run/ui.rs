@@ -49,6 +49,12 @@ impl Run {
         (self.tab, self.seek) = (Tab::Tasks, true);
     }
 
+    /// Returns the run that is shown, or was shown last.
+    #[must_use]
+    pub fn run(&self) -> Option<RunId> {
+        self.of
+    }
+
     /// Returns zoom and offset of the graph.
     #[cfg(test)]
     pub(crate) fn graph_looks(&self) -> (f32, egui::Vec2) {

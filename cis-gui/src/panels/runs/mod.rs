@@ -6,4 +6,4 @@ mod view;
 pub(in crate::panels) use ui::actions;
 pub use ui::{Runs, show};
 pub(in crate::panels) use view::counts;
-pub use view::{Filter, Row, rows};
+pub use view::{Filter, Row, entries, row};

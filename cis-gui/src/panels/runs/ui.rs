@@ -5,8 +5,9 @@ use cis_core::ids::RunId;
 use eframe::egui::{self, RichText, Ui};
 use egui_extras::{Column, TableBuilder};
 
-use super::view::{self, Filter, Row};
+use super::view::{self, Filter};
 use crate::command::{Command, Verb};
+use crate::model::Entry;
 use crate::panels::{Go, Scene, unknown};
 use crate::theme::Mark;
 use crate::widgets::{act, empty, mark, one_line, opens, progress, sure};
@@ -40,8 +41,8 @@ pub fn show(ui: &mut Ui, state: &mut Runs, scene: &mut Scene<'_>) {
         }
     });
     ui.separator();
-    let rows = view::rows(scene.model, state.filter, &state.search, scene.now);
-    if rows.is_empty() {
+    let entries = view::entries(scene.model, state.filter, &state.search);
+    if entries.is_empty() {
         let (title, advice) = if !scene.model.runs.listed() {
             return unknown(ui, scene.model, "Its runs are loaded.");
         } else if scene.model.runs.is_empty() {
@@ -51,10 +52,10 @@ pub fn show(ui: &mut Ui, state: &mut Runs, scene: &mut Scene<'_>) {
         };
         return empty(ui, title, advice);
     }
-    table(ui, &rows, scene);
+    table(ui, &entries, scene);
 }
 
-fn table(ui: &mut Ui, rows: &[Row], scene: &mut Scene<'_>) {
+fn table(ui: &mut Ui, entries: &[&Entry], scene: &mut Scene<'_>) {
     let narrow = ui.available_width() < 900.0;
     let builder = TableBuilder::new(ui)
         .striped(true)
@@ -77,8 +78,8 @@ fn table(ui: &mut Ui, rows: &[Row], scene: &mut Scene<'_>) {
             }
         })
         .body(|body| {
-            body.rows(34.0, rows.len(), |mut line| {
-                let row = &rows[line.index()];
+            body.rows(34.0, entries.len(), |mut line| {
+                let row = view::row(scene.model, entries[line.index()], scene.now);
                 line.col(|ui| {
                     mark(ui, Mark::of_run(row.state, row.waits > 0), row.state.as_str());
                     let name = RichText::new(one_line(&row.dag, 60)).strong();

@@ -60,25 +60,20 @@ pub struct Row {
     pub place: String,
 }
 
-/// The rows, newest first.
+/// The runs that are shown, newest first.
 #[must_use]
-pub fn rows(model: &Model, filter: Filter, search: &str, now: TimestampMs) -> Vec<Row> {
+pub fn entries<'m>(model: &'m Model, filter: Filter, search: &str) -> Vec<&'m Entry> {
     let needle = search.trim().to_lowercase();
-    model
-        .runs
-        .all()
-        .map(|entry| (entry, model.inbox.of_run(entry.view().id).count()))
-        .filter(|(entry, waits)| passes(entry, *waits, filter) && matches(entry, &needle))
-        .map(|(entry, waits)| row(entry, waits, now))
-        .collect()
+    let shown = |entry: &&Entry| passes(model, entry, filter) && matches(entry, &needle);
+    model.runs.all().filter(shown).collect()
 }
 
-fn passes(entry: &Entry, waits: usize, filter: Filter) -> bool {
+fn passes(model: &Model, entry: &Entry, filter: Filter) -> bool {
     let state = entry.view().state;
     match filter {
         Filter::All => true,
         Filter::Open => !state.is_terminal(),
-        Filter::Waiting => waits > 0,
+        Filter::Waiting => model.inbox.of_run(entry.view().id).next().is_some(),
         Filter::Failed => matches!(state, RunState::Failed | RunState::Error),
     }
 }
@@ -98,7 +93,9 @@ pub(in crate::panels) fn counts(run: &RunView) -> Vec<(TaskState, u32)> {
     counts
 }
 
-fn row(entry: &Entry, waits: usize, now: TimestampMs) -> Row {
+/// A run as a row of the list.
+#[must_use]
+pub fn row(model: &Model, entry: &Entry, now: TimestampMs) -> Row {
     let view = entry.view();
     let from = view.runs_since_ms().unwrap_or(view.created_ms);
     let place = match (view.mode, &view.room) {
@@ -114,7 +111,7 @@ fn row(entry: &Entry, waits: usize, now: TimestampMs) -> Row {
         counts: counts(view),
         progress: entry.progress(),
         lasted: view.ended_ms.map_or_else(|| clock(from, now).0, |ended| lasted(from, ended)),
-        waits,
+        waits: model.inbox.of_run(view.id).count(),
         place,
     }
 }
