@@ -531,6 +531,64 @@ fn what_is_typed_for_an_item_that_is_over_goes_nowhere() {
 }
 
 #[test]
+fn what_was_written_for_an_item_is_there_again_when_it_is_shown_again() {
+    let mut stage = stage();
+    let first = |kind: &str| question(kind, &json!([]));
+    let mut second = first("question");
+    second.id = cis_core::ids::InboxId("ghijkl".into());
+    second.question = "Which size?".into();
+    let write = |stage: &mut Stage, text: &str| {
+        stage.harness.get_by_label("Answer in words").focus();
+        stage.steps();
+        stage.harness.get_by_label("Answer in words").type_text(text);
+        stage.steps();
+    };
+    let choose = |stage: &mut Stage, card: &str| {
+        stage.harness.get_by_label_contains(card).click_accesskit();
+        stage.steps();
+    };
+    stage.shared.apply(Update::Inbox(vec![first("question"), second.clone()]));
+    stage.steps();
+    write(&mut stage, "green");
+    choose(&mut stage, "Question: Which size?");
+    assert_eq!(stage.written(), "", "this is the field of the other item");
+    write(&mut stage, "small");
+    stage.harness.state_mut().inbox.pick(first("question").name());
+    stage.steps();
+    assert_eq!(stage.written(), "green");
+    stage.click("Send");
+    let sent = stage.sent();
+    assert!(
+        matches!(&sent[..], [Command::Answer { with: AnswerWith::Text { text }, .. }] if text == "green"),
+        "{sent:?}"
+    );
+    stage.refused(&sent);
+    choose(&mut stage, "Question: Which size?");
+    assert_eq!(stage.written(), "small");
+    choose(&mut stage, "Question: Which colour?");
+    // The other one is over.
+    stage.shared.apply(Update::Inbox(vec![first("question")]));
+    stage.steps();
+    stage.shared.apply(Update::Inbox(vec![first("question"), second.clone()]));
+    stage.steps();
+    choose(&mut stage, "Question: Which size?");
+    assert_eq!(stage.written(), "");
+    choose(&mut stage, "Question: Which colour?");
+    assert_eq!(stage.written(), "green");
+    // What may be a secret is not kept.
+    for (kind, card) in [("login", "Login: Which colour?"), ("password", "Password: Which colour?")] {
+        stage.shared.apply(Update::Inbox(vec![first(kind), second.clone()]));
+        stage.steps();
+        choose(&mut stage, "Question: Which size?");
+        choose(&mut stage, card);
+        stage.shared.apply(Update::Inbox(vec![first("question"), second.clone()]));
+        stage.steps();
+        assert_eq!(stage.written(), "", "{kind}");
+        write(&mut stage, "hunter2");
+    }
+}
+
+#[test]
 fn a_number_is_that_of_the_row_that_shows_it() {
     let mut stage = stage();
     let options = json!([{ "id": "2", "label": "monday" }, { "id": "3", "label": "tuesday" }]);

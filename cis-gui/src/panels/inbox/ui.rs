@@ -23,6 +23,8 @@ const SCREEN_CHARS: usize = 16_000;
 const REASON_CHARS: usize = 500;
 /// So many options are buttons; another one is an answer in words.
 const OPTIONS_MAX: usize = 50;
+/// Items of which what was written is kept while another one is shown, at most.
+const DRAFTS_MAX: usize = 20;
 /// What comes to stand where another item stood takes no clicks for so long, s: nobody has read it.
 const UNREAD_S: f64 = 0.7;
 
@@ -35,6 +37,8 @@ pub struct Inbox {
     text: String,
     /// The item that the text is for: one that moves on takes no text of another.
     text_of: Option<String>,
+    /// What was written for other items and not sent, by their names; the newest last.
+    drafts: Vec<(String, String)>,
     /// What a key chose and the next frame gives the keys to.
     reach: Option<Reach>,
     /// Answers by their items, until they are accepted, or their words are in the field again.
@@ -48,7 +52,6 @@ impl Inbox {
     pub fn pick(&mut self, name: String) {
         if self.chosen.as_ref() != Some(&name) {
             (self.chosen, self.since) = (Some(name), None);
-            self.text.clear();
         }
     }
 }
@@ -80,6 +83,7 @@ enum Reach {
 /// Draws the inbox.
 pub fn show(ui: &mut Ui, state: &mut Inbox, scene: &mut Scene<'_>) {
     give_back(state, scene.model);
+    state.drafts.retain(|(of, _)| is_kept(scene.model, of));
     let cards = view::cards(scene.model, scene.now);
     let there = |name: &String| cards.iter().any(|card| card.name == *name);
     if state.text_of.as_ref().is_some_and(|of| !there(of)) {
@@ -147,6 +151,30 @@ fn give_back(state: &mut Inbox, model: &Model) {
     if let Some((name, sent)) = due {
         (*text, *text_of) = (sent.words, Some(name));
     }
+}
+
+/// The field is for this item now. What was written for the one before waits until that is shown again.
+fn turn_to(state: &mut Inbox, model: &Model, name: String) {
+    let text = std::mem::take(&mut state.text);
+    if let Some(before) = state.text_of.take()
+        && !text.is_empty()
+        && is_kept(model, &before)
+    {
+        state.drafts.push((before, text));
+        if state.drafts.len() > DRAFTS_MAX {
+            state.drafts.remove(0);
+        }
+    }
+    if let Some(at) = state.drafts.iter().position(|(of, _)| *of == name) {
+        state.text = state.drafts.remove(at).1;
+    }
+    state.text_of = Some(name);
+}
+
+/// Whether what is written for an item is kept while another one is shown: not what may be a secret.
+fn is_kept(model: &Model, name: &str) -> bool {
+    let item = model.inbox.named(name);
+    item.is_some_and(|item| !item.kind.needs_terminal() && item.kind != PromptKind::Login)
 }
 
 fn words_id() -> egui::Id {
@@ -235,8 +263,7 @@ fn list(ui: &mut Ui, state: &mut Inbox, cards: &[Card]) {
 fn detail(ui: &mut Ui, state: &mut Inbox, item: &InboxItem, scene: &mut Scene<'_>) {
     let name = item.name();
     if state.text_of.as_ref() != Some(&name) {
-        state.text.clear();
-        state.text_of = Some(name);
+        turn_to(state, scene.model, name);
     }
     ui.horizontal(|ui| {
         ui.label(RichText::new(view::kind(item.kind)).heading());
