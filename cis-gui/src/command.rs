@@ -136,6 +136,11 @@ impl<T> Slot<T> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
     }
 
+    /// Nobody else waits for the answer.
+    pub(crate) fn is_left(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+
     /// Takes the answer out, once it is there.
     #[must_use]
     pub fn take(&self) -> Option<Result<T, Problem>> {

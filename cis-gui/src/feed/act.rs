@@ -2,20 +2,17 @@
 
 use std::sync::Arc;
 
-use cis_client::{Client, LogStream};
+use cis_client::Client;
 use cis_core::api::{
-    AdmitNode, Answer, CancelRun, KillSession, Problem, ProblemKind, ReadLog, ReadTime, ReportSession,
-    RetryRun, RoomNodeView,
+    AdmitNode, Answer, CancelRun, KillSession, Problem, ProblemKind, ReadTime, ReportSession, RetryRun,
+    RoomNodeView,
 };
 use cis_core::identity::Right;
 
 use super::unconfirmed::Line;
-use super::{Shared, files, problem, save};
+use super::{Shared, files, problem, save, tail};
 use crate::command::{Command, Slot, Verb};
 use crate::model::{Tone, Want};
-
-/// Of a log its end is shown, bytes.
-const LOG_BYTES: usize = 256 * 1024;
 
 /// Carries one out and says what became of it.
 pub(super) async fn act(client: Arc<Client>, shared: Arc<Shared>, command: Command) {
@@ -155,15 +152,10 @@ async fn look(client: &Client, shared: &Shared, command: Command) {
             fill(shared, &slot, save::save(client, &run.to_string(), &task, &file).await);
         }
         Command::Log(run, task, attempt, slot) => {
-            fill(shared, &slot, log(client, &run.to_string(), &task, attempt).await);
+            tail::fill(client, shared, &tail::Of::Attempt(run.to_string(), task, attempt), &slot).await;
         }
         Command::SessionLog(session, slot) => {
-            let how = ReadLog { plain: true, ..ReadLog::default() };
-            let log = match client.session_log(&session.to_string(), &how).await {
-                Ok(log) => end(log).await,
-                Err(error) => Err(problem(error)),
-            };
-            fill(shared, &slot, log);
+            tail::fill(client, shared, &tail::Of::Session(session.to_string()), &slot).await;
         }
         // Those that have a line, and those that the feed itself takes.
         Command::Answer { .. }
@@ -206,23 +198,4 @@ async fn blocking<T: Send + 'static>(
 fn fill<T>(shared: &Shared, slot: &Slot<T>, answer: Result<T, Problem>) {
     slot.fill(answer);
     shared.wake();
-}
-
-/// Reads the end of the log of an attempt.
-async fn log(client: &Client, run: &str, task: &str, attempt: u32) -> Result<String, Problem> {
-    let how = ReadLog { plain: true, attempt: Some(attempt), ..ReadLog::default() };
-    end(client.task_log(run, task, &how).await.map_err(problem)?).await
-}
-
-/// Reads a log to its end and returns the last part as text.
-async fn end(mut stream: LogStream<'_>) -> Result<String, Problem> {
-    let mut all: Vec<u8> = Vec::new();
-    while let Some(bytes) = stream.next().await.map_err(problem)? {
-        all.extend_from_slice(&bytes);
-        if all.len() > 2 * LOG_BYTES {
-            all.drain(..all.len() - LOG_BYTES);
-        }
-    }
-    let from = all.len().saturating_sub(LOG_BYTES);
-    Ok(String::from_utf8_lossy(&all[from..]).into_owned())
 }

@@ -11,6 +11,7 @@ mod line;
 mod load;
 mod save;
 mod shows;
+mod tail;
 mod unconfirmed;
 
 use std::collections::{BTreeMap, BTreeSet};
