@@ -585,7 +585,9 @@ fn what_a_node_said_before_its_key_was_revoked_counts() {
         eventually_within(SLOW, "what was said before is read", || reads(node, &before).then_some(()));
         node.wait_run(&before, "succeeded");
         assert!(!reads(node, &after), "{}", node.ok(["dag", "show", &after]));
-        assert_eq!(listed(node, &second)["state"], "revoked");
+        eventually_within(SLOW, "it is listed as revoked", || {
+            (listed(node, &second)["state"] == "revoked").then_some(())
+        });
     }
     let again = cis.run(["identity", "trust", &did(&second), "--room", &room.id]).expect(2).stderr;
     assert!(again.contains("needs another key"), "{again}");
