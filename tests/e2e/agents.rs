@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{Cis, Model, Reply, eventually_within};
+use crate::harness::{Cis, Model, Reply, eventually, eventually_within, kill_9};
 
 /// A full-screen agent takes seconds to start on a quiet machine.
 const AGENTS_TAKE: Duration = Duration::from_secs(120);
@@ -248,6 +248,27 @@ fn agents_get_a_typed_prompt_at_their_own_prompt_and_no_other() {
     cis.ok(["answer", item["id"].as_str().unwrap(), "--text", "small"]);
     wait_end(&cis, &run, "succeeded");
     assert_eq!(cis.read("chosen.got"), "small|remove it");
+}
+
+#[test]
+fn agents_without_a_run_keep_their_typed_prompt_and_their_profile_over_a_restart() {
+    let cis = Cis::new();
+    let script = "printf 'Which model? '; read -r m; printf 'your turn> '; read -r p; printf '%s|%s' \"$m\" \"$p\" > chosen.got";
+    let asked = scripted(&cis, "choosy", &typed_at("choosy", "your turn>"), script);
+    // The command alone does not tell which of the two was asked for.
+    let program = cis.work().join("choosy").display().to_string();
+    cis.configure(&format!("{asked}[agents.zeta]\ncommand = [{program:?}]\n"));
+    cis.ok(["session", "create", "--agent", "choosy", "remove it"]);
+    let item = eventually("it asks", || cis.json(&["inbox"])["items"].get(0).cloned());
+    assert_eq!(item["question"], "Which model?", "{item}");
+    kill_9(cis.node_pid().unwrap());
+    eventually("the next node answers", || {
+        (cis.run(["answer", item["id"].as_str().unwrap(), "--text", "small"]).code == Some(0)).then_some(())
+    });
+    eventually("the prompt is typed", || (cis.read("chosen.got") == "small|remove it").then_some(()));
+    eventually("nothing of it is kept", || {
+        std::fs::read_dir(cis.home().join("outputs")).unwrap().next().is_none().then_some(())
+    });
 }
 
 #[test]

@@ -5,7 +5,9 @@
 
 use super::Driver;
 use super::attention::HANDED_IN_BYTES_MAX;
+use super::loners::typed_file;
 use super::turn::typed_into;
+use crate::worker::remove;
 use cis_core::agent::Login;
 use cis_core::event::{EventBody, EventDraft, PromptKind, SaidKind};
 use cis_core::federation::session_news::SessionNews;
@@ -37,7 +39,7 @@ impl Driver {
     /// Types the prompt of an agent that takes it so: once, over all lives of the node. That it is typed is durable
     /// before it is; where the node dies between the two, people see that the agent waits.
     pub(super) fn type_prompt(&mut self, session: SessionId, now: TimestampMs) -> bool {
-        let prompt = self.parts.worker.take_typed(session).or_else(|| self.loners.take_typed(session));
+        let prompt = self.parts.worker.take_typed(session).or_else(|| self.prompt_of_loner(session));
         let Some(prompt) = prompt else { return false };
         let (input, keys) = (input_of(session), keys_of(&prompt));
         if !matches!(self.made_by(input), Ok(None)) {
@@ -49,10 +51,12 @@ impl Driver {
         let draft = EventDraft { run, at_ms: now, actor: None, cause: Some(input), body };
         self.turn.draft(draft);
         self.turn.make(input, typed_into(session));
-        let hub = self.parts.hub.clone();
+        let (hub, file) = (self.parts.hub.clone(), typed_file(&self.parts.home, session));
         self.turn.confirm_by(Box::new(move |durable| {
             if durable.is_ok() {
                 hub.type_soon(session, input, keys);
+                // Only a session without a run has one.
+                remove(&file);
             }
         }));
         true

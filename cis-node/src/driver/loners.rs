@@ -1,6 +1,8 @@
 //! Sessions without a run (`cis session create`): their life from request to end.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Driver;
@@ -17,7 +19,7 @@ use cis_core::policy::redact::Redactor;
 use cis_core::scheduler::{Input, InputKind};
 use cis_host::hub::Ended;
 use cis_host::protocol::{Exit, Io, Start, StartFailure, ToHost};
-use cis_local::now_ms;
+use cis_local::{Home, now_ms, read_regular_text};
 use cis_store::SessionFacts;
 
 /// Between SIGTERM and SIGKILL, ms.
@@ -25,8 +27,6 @@ const GRACE_MS: u64 = 10_000;
 
 struct Loner {
     request: Option<CreateSession>,
-    /// What is typed once it waits for input: the prompt of an agent that takes it so.
-    typed: Option<String>,
     /// Who waits for its first process: the same input may have come more than once.
     replies: Vec<Reply<SessionId>>,
     started: bool,
@@ -48,11 +48,6 @@ impl Loners {
 
     pub(super) fn contains(&self, session: SessionId) -> bool {
         self.live.contains_key(&session)
-    }
-
-    /// The prompt of an agent that is to be typed, once.
-    pub(super) fn take_typed(&mut self, session: SessionId) -> Option<String> {
-        self.live.get_mut(&session)?.typed.take()
     }
 
     pub(super) fn queue(&mut self, message: ToHost) {
@@ -126,8 +121,10 @@ impl Driver {
         let agent = request.agent.as_ref().and_then(|asked| settings.agents.get(&asked.profile));
         env.extend(agent.into_iter().flat_map(|agent| agent.env.clone()));
         environment::session_variables(&mut env, home, keys, session, &label, request.size.is_some());
-        let stdin = launch.stdin.map(|content| (prompt_file(home, session), content));
-        let files = stdin.iter().map(|(path, content)| (path.display().to_string(), content.clone()));
+        let stdin = launch.stdin.is_some().then(|| prompt_file(home, session).display().to_string());
+        let profile = request.agent.as_ref().map(|asked| asked.profile.clone());
+        let given = files_of(home, session).into_iter().zip([launch.stdin, launch.typed, profile]);
+        let files = given.filter_map(|(path, content)| Some((path.display().to_string(), content?)));
         self.loners.queue(ToHost::Start(Box::new(Start {
             session,
             label,
@@ -146,18 +143,13 @@ impl Driver {
             warn_ms: settings.timeouts.warning(request.lifetime_ms, request.idle_ms),
             grace_ms: GRACE_MS,
             files: files.collect(),
-            stdin: stdin.as_ref().map(|(path, _)| path.display().to_string()),
+            stdin,
         })));
         if request.env.is_some() {
             self.loners.queue(ToHost::DropEnv { name: session.to_string() });
         }
-        let loner = Loner {
-            request: Some(request),
-            replies: vec![reply],
-            typed: launch.typed,
-            started: false,
-            exit_recorded: false,
-        };
+        let loner =
+            Loner { request: Some(request), replies: vec![reply], started: false, exit_recorded: false };
         self.loners.live.insert(session, loner);
         self.count_loners();
     }
@@ -224,6 +216,7 @@ impl Driver {
     }
 
     fn loner_gone(&mut self, session: SessionId, detail: String, now: TimestampMs) {
+        self.remove_files(session);
         let detail = Some(detail);
         self.draft(EventBody::SessionEnded { session, exit: None, detail, ended_ms: now, log_bytes: 0 });
         self.count_loners();
@@ -235,7 +228,7 @@ impl Driver {
         if !loner.exit_recorded {
             loner.exit_recorded = true;
             self.loners.live.remove(&session);
-            remove(&prompt_file(&self.parts.home, session));
+            self.remove_files(session);
             self.draft(loner_ended(session, exit));
             self.loners.queue(ToHost::AckExit { session });
             self.count_loners();
@@ -284,13 +277,7 @@ impl Driver {
                 self.loner_gone(row.id, detail, now);
                 continue;
             };
-            let loner = Loner {
-                request: None,
-                replies: Vec::new(),
-                typed: None,
-                started: true,
-                exit_recorded: false,
-            };
+            let loner = Loner { request: None, replies: Vec::new(), started: true, exit_recorded: false };
             self.loners.live.insert(row.id, loner);
             if row.pid.is_none() {
                 self.draft(EventBody::SessionStarted { session: row.id, task: None, pid: there.pid });
@@ -301,10 +288,11 @@ impl Driver {
                     self.parts.hub.close(row.id, ended(&exit));
                 }
                 None => {
-                    // Which profile was asked for is not known any more, but what runs is.
-                    let argv = self.argv_of(row.id);
                     let agents = &self.parts.config.settings.agents;
-                    let profile = agents.of_command(&argv).map(|agent| agent.name.clone());
+                    let asked = read_kept(&profile_file(&self.parts.home, row.id));
+                    let agent = asked.and_then(|name| agents.get(&name));
+                    let agent = agent.or_else(|| agents.of_command(&self.argv_of(row.id)));
+                    let profile = agent.map(|agent| agent.name.clone());
                     self.show_loner(row.id, row.size, row.command, profile, true);
                 }
             }
@@ -323,6 +311,16 @@ impl Driver {
         .unwrap_or_default()
     }
 
+    /// The prompt of an agent that is to be typed.
+    pub(super) fn prompt_of_loner(&self, session: SessionId) -> Option<String> {
+        let is_loner = self.loners.contains(session);
+        is_loner.then(|| read_kept(&typed_file(&self.parts.home, session))).flatten()
+    }
+
+    fn remove_files(&self, session: SessionId) {
+        files_of(&self.parts.home, session).iter().for_each(|file| remove(file));
+    }
+
     /// They share `max_sessions` with the sessions of runs.
     fn count_loners(&mut self) {
         let unread = self.unread.sessions.values().filter(|known| known.exit.is_none()).count();
@@ -330,4 +328,31 @@ impl Driver {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         self.handle(Input::internal(InputKind::ForeignSessions { count }), now_ms());
     }
+}
+
+/// What the host writes for a session before it starts, so that a later life of the node has it, too: its standard input,
+/// what is typed into it, and the name of its profile.
+fn files_of(home: &Home, session: SessionId) -> [PathBuf; 3] {
+    [prompt_file(home, session), typed_file(home, session), profile_file(home, session)]
+}
+
+/// The prompt of an agent that is typed once it waits for input. It is removed then.
+pub(super) fn typed_file(home: &Home, session: SessionId) -> PathBuf {
+    home.output_file(session).with_extension("typed")
+}
+
+/// The name of the profile that was asked for.
+fn profile_file(home: &Home, session: SessionId) -> PathBuf {
+    home.output_file(session).with_extension("profile")
+}
+
+/// What is kept in a file of a session. None: there is no such file, or it cannot be read.
+fn read_kept(path: &Path) -> Option<String> {
+    let read = read_regular_text(path);
+    if let Err(error) = &read
+        && error.kind() != ErrorKind::NotFound
+    {
+        tracing::warn!(path = %path.display(), %error, "a session's file cannot be read");
+    }
+    read.ok()
 }
