@@ -195,17 +195,6 @@ pub enum CreatedOrder {
     OldestFirst,
 }
 
-impl CreatedOrder {
-    /// Its name, as in JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NewestFirst => "-created_ms",
-            Self::OldestFirst => "created_ms",
-        }
-    }
-}
-
 /// Query of the tasks of a run, in the order of the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
