@@ -63,6 +63,35 @@ impl Stage {
         self.steps();
     }
 
+    /// The node says this.
+    fn gets(&mut self, update: Update) {
+        self.shared.apply(update);
+        self.steps();
+    }
+
+    fn go(&mut self, to: Go) {
+        self.harness.state_mut().go(to);
+        self.steps();
+    }
+
+    fn press(&mut self, key: Key) {
+        self.harness.key_press(key);
+        self.steps();
+    }
+
+    fn press_with(&mut self, modifiers: Modifiers, key: Key) {
+        self.harness.key_press_modifiers(modifiers, key);
+        self.steps();
+    }
+
+    /// Writes into a field.
+    fn write(&mut self, label: &str, text: &str) {
+        self.harness.get_by_label(label).focus();
+        self.steps();
+        self.harness.get_by_label(label).type_text(text);
+        self.steps();
+    }
+
     /// The node refused the answers among what was sent.
     fn refused(&mut self, sent: &[Command]) {
         for command in sent {
@@ -76,8 +105,7 @@ impl Stage {
     /// A note says that another command failed.
     fn failed_note(&mut self) {
         let note = Note { at_ms: now_ms(), tone: Tone::Bad, text: "refused".into(), hint: None };
-        self.shared.apply(Update::Note(note));
-        self.steps();
+        self.gets(Update::Note(note));
     }
 
     /// What stands in the field for an answer.
@@ -116,8 +144,7 @@ fn question(kind: &str, options: &serde_json::Value) -> InboxItem {
 fn an_option_is_answered_by_a_click_with_the_prompt_that_was_looked_at() {
     let mut stage = stage();
     let options = json!([{ "id": "1", "label": "red" }, { "id": "2", "label": "blue" }]);
-    stage.shared.apply(Update::Inbox(vec![question("question", &options)]));
-    stage.steps();
+    stage.gets(Update::Inbox(vec![question("question", &options)]));
     assert!(stage.shows("Inbox (1)"));
     stage.click("blue");
     let sent = stage.sent();
@@ -129,20 +156,15 @@ fn an_option_is_answered_by_a_click_with_the_prompt_that_was_looked_at() {
     assert_eq!((option.as_str(), hash.as_str()), ("id:2", "h1"));
     assert_eq!(*item, question("question", &json!([])).name());
     // Answered elsewhere it disappears.
-    stage.shared.apply(Update::Inbox(Vec::new()));
-    stage.steps();
+    stage.gets(Update::Inbox(Vec::new()));
     assert!(stage.shows("Nothing waits for you"));
 }
 
 #[test]
 fn words_are_typed_and_a_password_is_not() {
     let mut stage = stage();
-    stage.shared.apply(Update::Inbox(vec![question("question", &json!([]))]));
-    stage.steps();
-    stage.harness.get_by_label("Answer in words").focus();
-    stage.steps();
-    stage.harness.get_by_label("Answer in words").type_text("green");
-    stage.steps();
+    stage.gets(Update::Inbox(vec![question("question", &json!([]))]));
+    stage.write("Answer in words", "green");
     stage.click("Send");
     let sent = stage.sent();
     assert!(
@@ -154,12 +176,10 @@ fn words_are_typed_and_a_password_is_not() {
     assert_eq!(stage.written(), "green", "nobody writes it again");
     stage.click("Send");
     assert_eq!(stage.sent().len(), 1);
-    stage.shared.apply(Update::Inbox(vec![question("editor", &json!([]))]));
-    stage.steps();
+    stage.gets(Update::Inbox(vec![question("editor", &json!([]))]));
     assert!(stage.shows("answered in its terminal"));
     assert!(stage.harness.query_by_label("Send").is_none());
-    stage.shared.apply(Update::Inbox(vec![question("password", &json!([]))]));
-    stage.steps();
+    stage.gets(Update::Inbox(vec![question("password", &json!([]))]));
     assert!(stage.shows("typed into its terminal"));
     assert!(stage.harness.query_by_label("Send").is_none());
 }
@@ -168,23 +188,18 @@ fn words_are_typed_and_a_password_is_not() {
 fn an_option_and_words_are_reached_by_keys_and_sent_by_enter() {
     let mut stage = stage();
     let options = json!([{ "id": "1", "label": "red" }, { "id": "2", "label": "blue" }]);
-    stage.shared.apply(Update::Inbox(vec![question("question", &options)]));
-    stage.steps();
-    stage.harness.key_press(Key::Num2);
-    stage.steps();
+    stage.gets(Update::Inbox(vec![question("question", &options)]));
+    stage.press(Key::Num2);
     assert!(stage.sent().is_empty() && stage.harness.get_by_label("blue").is_focused());
-    stage.harness.key_press(Key::Num1);
-    stage.steps();
+    stage.press(Key::Num1);
     assert!(stage.harness.get_by_label("red").is_focused());
-    stage.harness.key_press(Key::Enter);
-    stage.steps();
+    stage.press(Key::Enter);
     let sent = stage.sent();
     let [Command::Answer { with: AnswerWith::Option { option }, .. }] = sent.as_slice() else {
         panic!("{sent:?}")
     };
     assert_eq!(option, "id:1");
-    stage.harness.key_press(Key::Enter);
-    stage.steps();
+    stage.press(Key::Enter);
     assert!(stage.sent().is_empty(), "what became of the first is not known yet");
     stage.refused(&sent);
     // A key and its letter come together.
@@ -198,8 +213,7 @@ fn an_option_and_words_are_reached_by_keys_and_sent_by_enter() {
     stage.steps();
     stage.harness.event(egui::Event::Text("a1".into()));
     stage.steps();
-    stage.harness.key_press(Key::Enter);
-    stage.steps();
+    stage.press(Key::Enter);
     let sent = stage.sent();
     assert!(
         matches!(&sent[..], [Command::Answer { with: AnswerWith::Text { text }, .. }] if text == "a1"),
@@ -215,8 +229,7 @@ fn a_run_is_opened_steered_and_its_task_shown() {
     stage.click("Pause");
     assert!(matches!(stage.sent()[..], [Command::Steer(_, Verb::Pause)]));
     let run = stage.shared.model().runs.all().next().unwrap().view().id;
-    stage.harness.state_mut().go(Go::Run(run));
-    stage.steps();
+    stage.go(Go::Run(run));
     assert!(matches!(stage.sent()[..], [Command::Look(_)]));
     stage.click("Tasks");
     stage.click("compile");
@@ -263,17 +276,14 @@ fn every_state_of_the_line_says_what_to_do() {
     stage.steps();
     assert!(stage.shows("connecting"));
     let why = "no node is running. `cis node start` starts one".to_owned();
-    stage.shared.apply(Update::Link(Link::Lost { since_ms: 0, why }));
-    stage.steps();
+    stage.gets(Update::Link(Link::Lost { since_ms: 0, why }));
     assert!(stage.shows("disconnected") && stage.shows("cis node start"));
     stage.click("Try now");
     assert!(matches!(stage.sent()[..], [Command::Reconnect]));
     let refused = Problem::new(ProblemKind::Denied, "this token is revoked").hint("make another one");
-    stage.shared.apply(Update::Link(Link::Refused(Box::new(refused))));
-    stage.steps();
+    stage.gets(Update::Link(Link::Refused(Box::new(refused))));
     assert!(stage.shows("make another one"));
-    stage.shared.apply(Update::Link(Link::Up));
-    stage.steps();
+    stage.gets(Update::Link(Link::Up));
     assert!(stage.shows("connected") && !stage.shows("Try now"));
 }
 
@@ -367,8 +377,7 @@ fn a_file_becomes_a_run_with_its_parameters_and_one_that_is_wrong_says_where() {
     std::fs::write(dir.path().join("good.toml"), good).unwrap();
     std::fs::write(dir.path().join("wrong.toml"), good.replace("command", "comand")).unwrap();
     let mut stage = stage();
-    stage.harness.key_press_modifiers(Modifiers::CTRL, Key::N);
-    stage.steps();
+    stage.press_with(Modifiers::CTRL, Key::N);
     let served = |stage: &mut Stage| {
         let mut submitted = None;
         for command in stage.sent() {
@@ -393,10 +402,7 @@ fn a_file_becomes_a_run_with_its_parameters_and_one_that_is_wrong_says_where() {
     assert!(stage.shows("`branch` is missing"));
     stage.click("Start");
     assert!(stage.sent().is_empty());
-    stage.harness.get_by_label("Value of branch").focus();
-    stage.steps();
-    stage.harness.get_by_label("Value of branch").type_text("main");
-    stage.steps();
+    stage.write("Value of branch", "main");
     stage.click("fast true");
     stage.click("Start");
     let (new, slot) = served(&mut stage).expect("it is sent");
@@ -421,8 +427,7 @@ fn the_timeline_asks_once_and_shows_where_time_went() {
     let mut stage = stage();
     let run = detail(1, &["compile", "test"]);
     let id = run.run.id;
-    stage.shared.apply(Update::Run(Box::new(run)));
-    stage.steps();
+    stage.gets(Update::Run(Box::new(run)));
     stage.click("Runs");
     stage.click("build");
     stage.sent();
@@ -451,16 +456,14 @@ fn the_timeline_asks_once_and_shows_where_time_went() {
 #[test]
 fn settings_count_at_once() {
     let mut stage = stage();
-    stage.harness.key_press_modifiers(Modifiers::CTRL, Key::Num5);
-    stage.steps();
+    stage.press_with(Modifiers::CTRL, Key::Num5);
     stage.click("Dark");
     assert!(stage.harness.ctx.global_style().visuals.dark_mode);
     stage.click("Light");
     assert!(!stage.harness.ctx.global_style().visuals.dark_mode);
     stage.click("Larger");
     assert!((stage.harness.ctx.zoom_factor() - 1.1).abs() < 0.01);
-    stage.harness.key_press_modifiers(Modifiers::COMMAND, Key::Num0);
-    stage.steps();
+    stage.press_with(Modifiers::COMMAND, Key::Num0);
     assert!(stage.shows("100 %"), "keys count as well");
     stage.click("Show one");
     assert!(matches!(stage.sent()[..], [Command::Ring]));
@@ -475,8 +478,7 @@ fn logs_of_all_tries_are_read_and_files_saved() {
     task.session = Some("01JD0V3Z8K6T9W2B5N7Q4R1XED".parse().unwrap());
     task.artifacts =
         serde_json::from_value(json!([{ "path": "out/a.html", "blob": "ab", "size": 12 }])).unwrap();
-    stage.shared.apply(Update::Run(Box::new(run)));
-    stage.steps();
+    stage.gets(Update::Run(Box::new(run)));
     stage.click("Runs");
     stage.click("build");
     stage.click("Tasks");
@@ -509,21 +511,18 @@ fn what_is_typed_for_an_item_that_is_over_goes_nowhere() {
     let mut stage = stage();
     let mut second = question("question", &json!([{ "id": "1", "label": "yes" }]));
     second.id = cis_core::ids::InboxId("ghijkl".into());
-    stage.shared.apply(Update::Inbox(vec![question("question", &json!([])), second.clone()]));
-    stage.steps();
+    stage.gets(Update::Inbox(vec![question("question", &json!([])), second.clone()]));
     stage.harness.get_by_label("Answer in words").focus();
     stage.steps();
     stage.harness.event(egui::Event::Text("on branch ".into()));
     stage.steps();
     // Somebody else answers, in the middle of a word.
-    stage.shared.apply(Update::Inbox(vec![second]));
-    stage.steps();
+    stage.gets(Update::Inbox(vec![second]));
     for text in ["1", "a"] {
         stage.harness.event(egui::Event::Text(text.into()));
         stage.steps();
     }
-    stage.harness.key_press(Key::Enter);
-    stage.steps();
+    stage.press(Key::Enter);
     assert!(stage.sent().is_empty(), "it was for another question");
     assert!(stage.shows("What you were answering is over"));
     stage.click("Leave it");
@@ -592,15 +591,11 @@ fn what_was_written_for_an_item_is_there_again_when_it_is_shown_again() {
 fn a_number_is_that_of_the_row_that_shows_it() {
     let mut stage = stage();
     let options = json!([{ "id": "2", "label": "monday" }, { "id": "3", "label": "tuesday" }]);
-    stage.shared.apply(Update::Inbox(vec![question("question", &options)]));
-    stage.steps();
-    stage.harness.key_press(Key::Num1);
-    stage.steps();
-    stage.harness.key_press(Key::Enter);
-    stage.steps();
+    stage.gets(Update::Inbox(vec![question("question", &options)]));
+    stage.press(Key::Num1);
+    stage.press(Key::Enter);
     assert!(stage.sent().is_empty(), "no row shows it");
-    stage.harness.key_press(Key::Num3);
-    stage.steps();
+    stage.press(Key::Num3);
     assert!(stage.harness.get_by_label("tuesday").is_focused());
 }
 
@@ -609,8 +604,7 @@ fn an_answer_once_more_is_asked_for() {
     let mut stage = stage();
     let mut item = question("question", &json!([{ "id": "1", "label": "yes" }]));
     (item.answered_ms, item.answered_by) = (Some(7), Some("ann".to_owned()));
-    stage.shared.apply(Update::Inbox(vec![item]));
-    stage.steps();
+    stage.gets(Update::Inbox(vec![item]));
     assert!(stage.shows("ann has answered") && stage.harness.query_by_label("yes").is_none());
     stage.click("Answer once more");
     stage.click("yes");
@@ -627,8 +621,7 @@ fn a_question_about_one_thing_is_no_answer_about_another() {
         task.session = Some(session.parse().unwrap());
         task.state = cis_core::event::TaskState::Running;
     }
-    stage.shared.apply(Update::Run(Box::new(run)));
-    stage.steps();
+    stage.gets(Update::Run(Box::new(run)));
     stage.click("Runs");
     stage.click("build");
     stage.click("Tasks");
@@ -641,13 +634,11 @@ fn a_question_about_one_thing_is_no_answer_about_another() {
 #[test]
 fn a_command_that_was_not_confirmed_is_shown_until_its_outcome_is_known_or_it_is_dismissed() {
     let mut stage = stage();
-    stage.shared.apply(Update::Unconfirmed(3, "Cancel: the connection broke".into()));
-    stage.steps();
+    stage.gets(Update::Unconfirmed(3, "Cancel: the connection broke".into()));
     assert!(stage.shows("Not confirmed: Cancel: the connection broke"));
     stage.click("Dismiss");
     assert!(stage.sent().iter().any(|command| matches!(command, Command::Dismiss(3))));
-    stage.shared.apply(Update::LineGone(3));
-    stage.steps();
+    stage.gets(Update::LineGone(3));
     assert!(!stage.shows("Not confirmed"));
     (0..200).for_each(|n| stage.shared.apply(Update::Unconfirmed(n, String::new())));
     assert_eq!(stage.shared.model().unconfirmed.len(), 50, "they are bounded");

@@ -18,12 +18,10 @@ fn a_run_that_is_gone_says_so_where_it_is_looked_at() {
     let mut stage = stage();
     stage.shared.apply(Update::Run(Box::new(detail(1, &["compile"]))));
     let run = stage.shared.model().runs.all().next().unwrap().view().id;
-    stage.harness.state_mut().go(Go::Run(run));
-    stage.steps();
+    stage.go(Go::Run(run));
     stage.click("Tasks");
     stage.click("compile");
-    stage.shared.apply(Update::Listing { runs: Vec::new(), whole: true });
-    stage.steps();
+    stage.gets(Update::Listing { runs: Vec::new(), whole: true });
     assert!(stage.shows("There is no such run any more"));
     stage.click("Runs");
     assert!(stage.shows("No runs yet"));
@@ -64,8 +62,7 @@ fn texts_of_a_megabyte_are_cut_before_they_are_drawn() {
     let refused = Problem::new(ProblemKind::Denied, huge()).hint(huge());
     stage.shared.apply(Update::Link(Link::Refused(Box::new(refused))));
     for to in [Go::Inbox, Go::Runs, Go::Run(id), Go::Events, Go::Node] {
-        stage.harness.state_mut().go(to);
-        stage.steps();
+        stage.go(to);
         let longest = |nodes: &Stage| {
             let all = nodes.harness.query_all_by(|_| true);
             all.map(|node| said(&node).len()).max()
@@ -73,8 +70,7 @@ fn texts_of_a_megabyte_are_cut_before_they_are_drawn() {
         let longest = longest(&stage).unwrap_or(0);
         assert!(longest <= 100_000, "{to:?} lays out {longest} bytes of one text");
     }
-    stage.harness.state_mut().go(Go::Run(id));
-    stage.steps();
+    stage.go(Go::Run(id));
     stage.click("Tasks");
     stage.click("compile");
     assert!(stage.shows("Close"));
@@ -99,13 +95,11 @@ fn a_second_click_is_no_answer_to_what_came_in_between() {
     let mut second = question("question", &options);
     second.id = cis_core::ids::InboxId("ghijkl".into());
     second.question = "Delete all of it?".into();
-    stage.shared.apply(Update::Inbox(vec![question("question", &options), second.clone()]));
-    stage.steps();
+    stage.gets(Update::Inbox(vec![question("question", &options), second.clone()]));
     stage.click("yes");
     assert_eq!(stage.sent().len(), 1);
     // The first one is over, the next one moves to its place under the pointer.
-    stage.shared.apply(Update::Inbox(vec![second]));
-    stage.steps();
+    stage.gets(Update::Inbox(vec![second]));
     assert!(stage.shows("Delete all of it?"));
     stage.click("yes");
     assert!(stage.sent().is_empty(), "nobody has read it yet");
@@ -114,8 +108,7 @@ fn a_second_click_is_no_answer_to_what_came_in_between() {
         stage.harness.step();
     }
     assert!(!stage.harness.get_by_label("yes").is_focused(), "a key that was meant for another item");
-    stage.harness.key_press(Key::Num1);
-    stage.steps();
+    stage.press(Key::Num1);
     assert!(stage.harness.get_by_label("yes").is_focused());
     stage.click("yes");
     assert_eq!(stage.sent().len(), 1);
@@ -149,8 +142,7 @@ fn each_state_of_a_run_offers_what_can_be_done() {
         let mut run = detail(1, &["compile"]);
         run.run.state = state;
         stage.shared.apply(Update::Run(Box::new(run)));
-        stage.harness.state_mut().go(Go::Runs);
-        stage.steps();
+        stage.go(Go::Runs);
         for word in ["Start", "Pause", "Resume", "Cancel", "Retry failed"] {
             let there = stage.harness.query_by_label(word).is_some();
             assert_eq!(there, offered.contains(&word), "{word} of a run that is {state}");
@@ -162,16 +154,13 @@ fn each_state_of_a_run_offers_what_can_be_done() {
 fn a_line_that_is_down_says_why_and_only_what_helps() {
     let mut stage = stage();
     let why = "no node is running. `cis node start` starts one".to_owned();
-    stage.shared.apply(Update::Link(Link::Lost { since_ms: now_ms() - 3_000, why }));
-    stage.steps();
+    stage.gets(Update::Link(Link::Lost { since_ms: now_ms() - 3_000, why }));
     assert!(stage.shows("disconnected for") && stage.shows("`cis node start` starts one"));
     assert!(stage.shows("The node is not there"), "nobody is being asked");
     let why = "no node can be reached at https://far:7443: timed out".to_owned();
-    stage.shared.apply(Update::Link(Link::Lost { since_ms: now_ms(), why }));
-    stage.steps();
+    stage.gets(Update::Link(Link::Lost { since_ms: now_ms(), why }));
     assert!(stage.shows("no node can be reached") && !stage.shows("starts one"), "it is not here");
     let problem = Problem::new(ProblemKind::Unavailable, "the node's answer is not understood");
-    stage.shared.apply(Update::Link(Link::Refused(Box::new(problem))));
-    stage.steps();
+    stage.gets(Update::Link(Link::Refused(Box::new(problem))));
     assert!(stage.shows("not understood") && !stage.shows("starts one"));
 }

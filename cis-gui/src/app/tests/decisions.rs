@@ -27,16 +27,7 @@ fn two(stage: &mut Stage, until_ms: Option<i64>) {
         run.params = [("region".to_owned(), json!(region)), ("canary".to_owned(), json!(true))].into();
         stage.shared.apply(Update::Run(Box::new(run)));
     }
-    stage.shared.apply(Update::Inbox(vec![approval(1, until_ms), approval(2, until_ms)]));
-    stage.steps();
-}
-
-/// Writes the reason of a decision.
-fn write_reason(stage: &mut Stage, reason: &str) {
-    stage.harness.get_by_label("Reason").focus();
-    stage.steps();
-    stage.harness.get_by_label("Reason").type_text(reason);
-    stage.steps();
+    stage.gets(Update::Inbox(vec![approval(1, until_ms), approval(2, until_ms)]));
 }
 
 #[test]
@@ -62,9 +53,8 @@ fn an_approval_has_a_reason_and_shows_its_deadline() {
         "an empty reason is not sent: {sent:?}"
     );
     stage.refused(&sent);
-    write_reason(&mut stage, "not on a Friday");
-    stage.harness.key_press(Key::Enter);
-    stage.steps();
+    stage.write("Reason", "not on a Friday");
+    stage.press(Key::Enter);
     assert!(stage.sent().is_empty(), "Enter in the field decides nothing");
     stage.click("Reject");
     let sent = stage.sent();
@@ -78,7 +68,7 @@ fn an_approval_has_a_reason_and_shows_its_deadline() {
 fn the_reason_of_a_decision_that_failed_is_in_its_field_again() {
     let mut stage = stage();
     two(&mut stage, None);
-    write_reason(&mut stage, "not on a Friday");
+    stage.write("Reason", "not on a Friday");
     stage.click("Reject");
     let sent = stage.sent();
     assert_eq!(stage.value("Reason"), "", "it is on its way");
@@ -98,7 +88,7 @@ fn the_reason_of_a_decision_that_failed_is_in_its_field_again() {
 fn an_answer_waits_for_its_own_outcome() {
     let mut stage = stage();
     two(&mut stage, None);
-    write_reason(&mut stage, "not on a Friday");
+    stage.write("Reason", "not on a Friday");
     stage.click("Reject");
     let sent = stage.sent();
     assert_eq!(sent.len(), 1);
@@ -115,12 +105,12 @@ fn an_answer_waits_for_its_own_outcome() {
 fn answers_of_two_items_are_told_apart() {
     let mut stage = stage();
     two(&mut stage, None);
-    write_reason(&mut stage, "too late");
+    stage.write("Reason", "too late");
     stage.click("Reject");
     let first = stage.sent();
     stage.harness.state_mut().inbox.pick(approval(2, None).name());
     stage.steps();
-    write_reason(&mut stage, "too early");
+    stage.write("Reason", "too early");
     stage.click("Reject");
     let second = stage.sent();
     let [Command::Answer { item, slot, .. }] = second.as_slice() else { panic!("{second:?}") };
@@ -179,8 +169,7 @@ fn a_lost_connection_moves_nothing() {
     stage.click("Runs");
     let before = stage.harness.get_by_label("Pause").rect();
     let why = "the node went away; it is tried again by itself".to_owned();
-    stage.shared.apply(Update::Link(Link::Lost { since_ms: now_ms(), why }));
-    stage.steps();
+    stage.gets(Update::Link(Link::Lost { since_ms: now_ms(), why }));
     assert!(stage.shows("the node went away"));
     assert_eq!(stage.harness.get_by_label("Pause").rect(), before);
 }
@@ -197,8 +186,7 @@ fn show_sessions(stage: &mut Stage, live: u128) {
         "host_pid": null, "stays": true, "started_ms": 1, "open_runs": 0, "live_sessions": 0, "max_sessions": 1000 });
     stage.shared.apply(Update::Node(Box::new(serde_json::from_value(node).unwrap())));
     stage.shared.apply(Update::Sessions(serde_json::from_value(json!(views)).unwrap()));
-    stage.harness.key_press_modifiers(Modifiers::CTRL, Key::Num4);
-    stage.steps();
+    stage.press_with(Modifiers::CTRL, Key::Num4);
 }
 
 #[test]
@@ -236,7 +224,6 @@ fn symbols_of_agents_hangul_and_emoji_are_drawn() {
     let mut item = question("question", &json!([{ "id": "1", "label": "예 👍" }]));
     item.question = "⎿ 배포할까요? 🚀".to_owned();
     item.screen = "⏺ Update(a.rs)\n  ⎿  ✻ 漢字 👩\u{200d}💻 ☒ ⠋".to_owned();
-    stage.shared.apply(Update::Inbox(vec![item]));
-    stage.steps();
+    stage.gets(Update::Inbox(vec![item]));
     assert!(stage.shows("배포할까요") && stage.shows("⎿  ✻"));
 }

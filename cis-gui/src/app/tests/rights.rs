@@ -23,15 +23,13 @@ fn a_viewer_sees_disabled_actions_with_the_reason() {
     let options = json!([{ "id": "1", "label": "red" }]);
     stage.shared.apply(Update::Inbox(vec![question("question", &options)]));
     stage.shared.apply(Update::Run(Box::new(detail(1, &["compile"]))));
-    stage.shared.apply(caller("viewer"));
-    stage.steps();
+    stage.gets(caller("viewer"));
     assert!(stage.shows("token:ann is a viewer on this node"));
     for label in ["red", "Send"] {
         assert!(!stage.is_enabled(label), "{label}");
     }
     stage.click("red");
-    stage.harness.key_press_modifiers(Modifiers::CTRL, Key::Num2);
-    stage.steps();
+    stage.press_with(Modifiers::CTRL, Key::Num2);
     for label in ["Start a run", "Pause", "Cancel"] {
         assert!(!stage.is_enabled(label), "{label}");
         stage.click(label);
@@ -40,8 +38,7 @@ fn a_viewer_sees_disabled_actions_with_the_reason() {
     // A click beside an enabled button opens the run.
     assert!(sent.iter().all(|command| matches!(command, Command::Look(_))), "{sent:?}");
     // The rights may change with the token.
-    stage.shared.apply(caller("operator"));
-    stage.steps();
+    stage.gets(caller("operator"));
     assert!(!stage.shows("is a viewer") && stage.is_enabled("Pause"));
     stage.click("Pause");
     assert!(matches!(stage.sent()[..], [Command::Steer(_, Verb::Pause)]));
@@ -55,10 +52,8 @@ fn a_viewer_cannot_retry() {
     run.tasks[0].state = cis_core::event::TaskState::Failed;
     let id = run.run.id;
     stage.shared.apply(caller("viewer"));
-    stage.harness.state_mut().go(Go::Run(id));
-    stage.steps();
-    stage.shared.apply(Update::Run(Box::new(run)));
-    stage.steps();
+    stage.go(Go::Run(id));
+    stage.gets(Update::Run(Box::new(run)));
     assert!(!stage.is_enabled("Retry failed"));
     stage.click("Tasks");
     stage.click("compile");

@@ -68,8 +68,7 @@ fn at_the_node() -> Stage {
         "rooms": ["!r:x"],
     });
     stage.shared.apply(Update::Node(Box::new(serde_json::from_value(node).unwrap())));
-    stage.harness.state_mut().go(Go::Node);
-    stage.steps();
+    stage.go(Go::Node);
     stage
 }
 
@@ -133,8 +132,7 @@ fn rights_are_changed_by_admins_at_an_owner_alone() {
     stage.click("Ask again");
     owned(&mut stage, true, &json!([]));
     let (name, role) = ("token:ann".to_owned(), "operator".to_owned());
-    stage.shared.apply(Update::Caller(Some(crate::model::Caller { name, role, acts: true })));
-    stage.steps();
+    stage.gets(Update::Caller(Some(crate::model::Caller { name, role, acts: true })));
     stage.click("Trust…");
     assert!(!stage.shows("Trust this key"));
 }

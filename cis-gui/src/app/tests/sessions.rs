@@ -14,8 +14,7 @@ const CTRL: Modifiers = Modifiers { command: true, ..Modifiers::CTRL };
 /// A live terminal of this size that shows this.
 pub(super) fn open(stage: &mut Stage, size: TermSize, bytes: &[u8]) -> Arc<Terminal> {
     let session: SessionId = SESSION.parse().unwrap();
-    stage.harness.state_mut().go(Go::Session(session));
-    stage.steps();
+    stage.go(Go::Session(session));
     let opened = stage.sent().into_iter().find_map(|command| match command {
         Command::Open(terminal) => Some(terminal),
         _ => None,
@@ -82,7 +81,7 @@ impl Stage {
         self.event(Event::MouseWheel { unit, phase, source, delta, modifiers });
     }
 
-    fn press(&mut self, pos: Pos2, pressed: bool) {
+    fn button(&mut self, pos: Pos2, pressed: bool) {
         self.event(Event::PointerMoved(pos));
         let (button, modifiers) = (PointerButton::Primary, Modifiers::NONE);
         self.event(Event::PointerButton { pos, button, pressed, modifiers });
@@ -90,9 +89,9 @@ impl Stage {
 
     /// Selects from the place of a line to that of another one.
     fn drag(&mut self, from: Pos2, to: Pos2) {
-        self.press(from, true);
+        self.button(from, true);
         self.event(Event::PointerMoved(to));
-        self.press(to, false);
+        self.button(to, false);
     }
 
     /// Where a line begins.
@@ -128,8 +127,7 @@ fn a_clicked_terminal_gets_every_key_until_it_is_left() {
     let mut stage = stage();
     let terminal = open(&mut stage, small(), b"$ ");
     let mut from = terminal.outgoing().unwrap();
-    stage.harness.key_press(Key::A);
-    stage.steps();
+    stage.press(Key::A);
     assert!(typed(&mut from).is_empty(), "nobody has clicked it");
     stage.click("Terminal");
     stage.event(Event::Text("ls".into()));
@@ -143,11 +141,9 @@ fn a_clicked_terminal_gets_every_key_until_it_is_left() {
     assert_eq!(String::from_utf8_lossy(&bytes), "ls\r\t\x1ba\rb");
     assert!(stage.shows("Terminal"), "its keys go nowhere else");
     // The way out for those without a mouse.
-    stage.harness.key_press_modifiers(Modifiers::SHIFT, Key::Escape);
-    stage.steps();
+    stage.press_with(Modifiers::SHIFT, Key::Escape);
     assert!(!stage.harness.get_by_label("Terminal").is_focused());
-    stage.harness.key_press_modifiers(Modifiers::CTRL, Key::Num2);
-    stage.steps();
+    stage.press_with(Modifiers::CTRL, Key::Num2);
     assert!(stage.shows("Asking the node") && typed(&mut from).is_empty());
 }
 
@@ -276,8 +272,7 @@ fn a_terminal_that_takes_no_keys_leaves_them_to_the_dashboard() {
             assert_eq!(stage.copied().as_deref(), Some("some words"), "{standing:?}");
             stage.click("Terminal");
         }
-        stage.harness.key_press_modifiers(Modifiers::CTRL, Key::Num2);
-        stage.steps();
+        stage.press_with(Modifiers::CTRL, Key::Num2);
         assert!(stage.shows("Asking the node"), "{standing:?}");
     }
 }
@@ -300,15 +295,12 @@ fn a_terminal_that_stops_reading_gives_the_keys_to_the_dashboard_only_when_told(
         stage.harness.key_press(Key::Escape);
         stage.event(Event::Text("k".into()));
         stage.harness.key_press(Key::Enter);
-        stage.harness.key_press_modifiers(Modifiers::CTRL, Key::Num2);
-        stage.steps();
+        stage.press_with(Modifiers::CTRL, Key::Num2);
         assert!(stage.harness.get_by_label("Terminal").is_focused(), "{standing:?}");
         assert!(typed(&mut from).is_empty(), "{standing:?}");
-        stage.harness.key_press_modifiers(Modifiers::SHIFT, Key::Escape);
-        stage.steps();
+        stage.press_with(Modifiers::SHIFT, Key::Escape);
         assert!(!stage.harness.get_by_label("Terminal").is_focused(), "{standing:?}: it is shown still");
-        stage.harness.key_press_modifiers(Modifiers::CTRL, Key::Num2);
-        stage.steps();
+        stage.press_with(Modifiers::CTRL, Key::Num2);
         assert!(stage.shows("Asking the node"), "{standing:?}");
     }
     // A node that comes back finds the terminal as it was.
@@ -374,8 +366,7 @@ fn letters_with_accents_of_their_own_are_said_and_copied_whole() {
 fn a_long_history_is_searched_in_parts_and_then_nothing_is_asked_for() {
     let mut stage = stage();
     open(&mut stage, small(), &lines(0, 9_000));
-    stage.harness.key_press_modifiers(Modifiers::CTRL, Key::F);
-    stage.steps();
+    stage.press_with(Modifiers::CTRL, Key::F);
     stage.harness.get_by_label("Search the terminal").type_text("line 42");
     stage.harness.step();
     stage.harness.step();
@@ -438,8 +429,7 @@ fn what_is_selected_and_found_stays_the_same_text_when_more_scrolls_out_than_is_
     for _ in 0..10 {
         stage.wheel(40.0);
     }
-    stage.harness.key_press_modifiers(Modifiers::CTRL, Key::F);
-    stage.steps();
+    stage.press_with(Modifiers::CTRL, Key::F);
     stage.harness.get_by_label("Search the terminal").type_text("line 104");
     stage.steps();
     stage.steps();
@@ -466,19 +456,15 @@ fn what_is_selected_and_found_stays_the_same_text_when_more_scrolls_out_than_is_
 fn a_search_finds_marks_and_is_left_without_leaving_the_terminal() {
     let mut stage = stage();
     open(&mut stage, small(), &lines(0, 200));
-    stage.harness.key_press_modifiers(Modifiers::CTRL, Key::F);
-    stage.steps();
+    stage.press_with(Modifiers::CTRL, Key::F);
     stage.harness.get_by_label("Search the terminal").type_text("line 42");
     stage.steps();
     assert!(stage.shows("1 found"));
-    stage.harness.key_press(Key::Enter);
-    stage.steps();
+    stage.press(Key::Enter);
     assert_eq!(stage.first_line(), "line 42");
-    stage.harness.key_press(Key::Escape);
-    stage.steps();
+    stage.press(Key::Escape);
     assert!(stage.shows("Terminal"), "Esc leaves the field, not the view");
-    stage.harness.key_press(Key::Escape);
-    stage.steps();
+    stage.press(Key::Escape);
     assert!(!stage.shows("Search the terminal"));
 }
 
@@ -487,11 +473,9 @@ fn esc_leads_back_to_where_one_came_from() {
     let mut stage = stage();
     stage.shared.apply(Update::Run(Box::new(detail(1, &["compile"]))));
     let run = stage.shared.model().runs.all().next().unwrap().view().id;
-    stage.harness.state_mut().go(Go::Run(run));
-    stage.steps();
+    stage.go(Go::Run(run));
     open(&mut stage, small(), b"x");
-    stage.harness.key_press(Key::Escape);
-    stage.steps();
+    stage.press(Key::Escape);
     assert!(stage.shows("of 1 tasks"));
 }
 

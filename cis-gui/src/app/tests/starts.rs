@@ -30,15 +30,10 @@ fn served(stage: &mut Stage, dir: &Path) -> Vec<(Box<NewRun>, Slot<RunView>)> {
 /// Opens the form of a file.
 fn form(stage: &mut Stage, dir: &Path) {
     std::fs::write(dir.join("ship.toml"), SHIP).unwrap();
-    go(stage, Go::Start);
+    stage.go(Go::Start);
     served(stage, dir);
     stage.click("ship.toml");
     served(stage, dir);
-}
-
-fn go(stage: &mut Stage, to: Go) {
-    stage.harness.state_mut().go(to);
-    stage.steps();
 }
 
 /// Clicks Start. Returns the id of the request, and the place for its answer.
@@ -66,10 +61,7 @@ fn a_form_that_is_sent_again_after_a_lost_answer_has_the_same_id() {
     let (again, slot) = start(&mut stage, dir.path());
     assert_eq!(again, first, "its run may have been made");
     fail(&mut stage, &slot, ProblemKind::Unavailable);
-    stage.harness.get_by_label("Value of branch").focus();
-    stage.steps();
-    stage.harness.get_by_label("Value of branch").type_text("next");
-    stage.steps();
+    stage.write("Value of branch", "next");
     let (changed, slot) = start(&mut stage, dir.path());
     assert_ne!(changed, first, "another form is another run");
     fail(&mut stage, &slot, ProblemKind::Denied);
@@ -87,19 +79,19 @@ fn a_run_that_is_asked_for_stays_so_in_other_views_and_its_outcome_is_noted_ther
     let mut stage = stage();
     form(&mut stage, dir.path());
     let (_, slot) = start(&mut stage, dir.path());
-    go(&mut stage, Go::Runs);
-    go(&mut stage, Go::Start);
+    stage.go(Go::Runs);
+    stage.go(Go::Start);
     assert!(stage.shows("Starting…"), "the request is still on its way");
-    go(&mut stage, Go::Runs);
+    stage.go(Go::Runs);
     fail(&mut stage, &slot, ProblemKind::Denied);
     assert!(stage.shows("it did not work") && stage.shows("look at the node"));
-    go(&mut stage, Go::Start);
+    stage.go(Go::Start);
     let (_, slot) = start(&mut stage, dir.path());
-    go(&mut stage, Go::Runs);
+    stage.go(Go::Runs);
     slot.fill(Ok(detail(1, &["a"]).run));
     stage.steps();
     assert!(stage.shows("Run created: build"));
     assert!(stage.sent().is_empty(), "nobody is taken to another view");
-    go(&mut stage, Go::Start);
+    stage.go(Go::Start);
     assert!(stage.shows("Choose a DAG file"), "the form is for the next run");
 }
