@@ -137,9 +137,7 @@ fn agents_gemini_whose_own_shell_asks_is_found_while_its_screen_spins() {
 
 /// A profile whose program is a script of ours.
 pub fn scripted(cis: &Cis, name: &str, keys: &str, script: &str) -> String {
-    use std::os::unix::fs::PermissionsExt as _;
-    let program = cis.write(name, format!("#!/bin/sh\n{script}\n"));
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let program = cis.write_program(name, format!("#!/bin/sh\n{script}\n"));
     format!("[agents.{name}]\ncommand = [{:?}]\n{keys}\n", program.display().to_string())
 }
 

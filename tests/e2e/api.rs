@@ -2,7 +2,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -86,9 +85,7 @@ fn a_key_is_of_one_request_also_after_a_restart() {
 #[test]
 fn a_repeated_request_is_answered_although_what_it_needed_has_gone() {
     let cis = node();
-    cis.write("decide", "#!/bin/sh\n");
-    let program = cis.work().join("decide");
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let program = cis.write_program("decide", "#!/bin/sh\n");
     let text = DAG.replace(
         "[[tasks]]\nid = \"b\"",
         "[[tasks]]\non_blocked = { action = \"run\", run = [\"./decide\"] }\nid = \"b\"",

@@ -1,6 +1,5 @@
 //! Commands that a DAG file makes the node run have at most the rights of the run's submitter.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use super::harness::{Cis, Remote, Running, eventually, ulid_in};
@@ -179,9 +178,7 @@ fn cached_results_are_not_shared_among_submitters() {
     let run = |cis: &Cis, words: Vec<&str>, says: &str| {
         let bin = cis.work().join(format!("{says}.bin"));
         std::fs::create_dir(&bin).unwrap();
-        let program = bin.join("greet");
-        std::fs::write(&program, format!("#!/bin/sh\necho {says} > out\n")).unwrap();
-        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        cis.write_program(&format!("{says}.bin/greet"), format!("#!/bin/sh\necho {says} > out\n"));
         let file = cis.write("shared.toml", text);
         let mut command = cis.command(words.iter().copied().chain([file.to_str().unwrap()]));
         command.env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap()));

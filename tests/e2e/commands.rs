@@ -147,8 +147,7 @@ fn a_skipped_session_is_reported_as_skipped() {
     let cis = Cis::new();
     let file = cis.write("tell.sh", r#"echo "$CIS_EVENT $CIS_TASK" >> "$E2E_WORK/told""#);
     let command = serde_json::json!(["sh", file.to_str().unwrap()]);
-    fs::create_dir_all(cis.home()).unwrap();
-    fs::write(cis.home().join("config.toml"), format!("[notify]\ncommand = {command}\n")).unwrap();
+    cis.configure(&format!("[notify]\ncommand = {command}\n"));
     let task = |action: &str| {
         format!(
             "[[tasks]]\nid = \"{action}\"\nscript = \"printf 'Proceed? [y/n] '; read -r x\"\non_blocked = \"{action}\"\n"
@@ -195,12 +194,9 @@ fn doctor_names_the_directory_of_the_sockets() {
 fn a_session_keeps_its_profile_over_a_restart_of_the_node() {
     let cis = Cis::new();
     fs::create_dir_all(cis.work().join("my tools")).unwrap();
-    let program = cis.write("my tools/agent", "#!/bin/sh\nprintf 'Proceed? [y/n] '\nread -r x\n");
-    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    let program = cis.write_program("my tools/agent", "#!/bin/sh\nprintf 'Proceed? [y/n] '\nread -r x\n");
     let command = serde_json::json!([program.to_str().unwrap(), "--now"]);
-    fs::create_dir_all(cis.home()).unwrap();
-    let config = format!("[agents.mine]\nextends = \"claude\"\ncommand = {command}\n");
-    fs::write(cis.home().join("config.toml"), config).unwrap();
+    cis.configure(&format!("[agents.mine]\nextends = \"claude\"\ncommand = {command}\n"));
     let create = ["session", "create", "--name", "s", "--", program.to_str().unwrap(), "--now"];
     let session = ulid_in(&cis.ok(create));
     let profile = || {

@@ -2,23 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
 
 use super::harness::{Cis, eventually, kill_9};
 
 /// A home with this configuration.
 fn configured(text: &str) -> Cis {
     let cis = Cis::new();
-    configure(&cis, text);
+    cis.configure(text);
     cis
-}
-
-fn configure(cis: &Cis, text: &str) -> PathBuf {
-    fs::create_dir_all(cis.home()).unwrap();
-    fs::set_permissions(cis.home(), fs::Permissions::from_mode(0o700)).unwrap();
-    let path = cis.home().join("config.toml");
-    fs::write(&path, text).unwrap();
-    path
 }
 
 #[test]
@@ -75,7 +66,7 @@ fn check_tells_every_mistake_with_its_place_and_nothing_starts_with_one() {
     assert!(cis.run(["doctor"]).expect(3).stdout.contains("config.toml has 2 errors"));
     let json = cis.run(["config", "check", "--json"]).expect(2);
     assert!(json.stderr.contains("\"line\":5"), "{}", json.stderr);
-    configure(&cis, "[node]\nmax_sessions = 3\n");
+    cis.configure("[node]\nmax_sessions = 3\n");
     cis.ok(["config", "check"]);
     let out = cis.run(["-c", "node.max_sesions=4", "config", "check"]).expect(2);
     assert!(out.stderr.contains("did you mean `node.max_sessions`?"), "{}", out.stderr);
@@ -86,7 +77,7 @@ fn check_tells_every_mistake_with_its_place_and_nothing_starts_with_one() {
 #[test]
 fn a_file_that_others_can_write_is_refused() {
     let cis = Cis::new();
-    let path = configure(&cis, "[node]\nmax_sessions = 3\n");
+    let path = cis.configure("[node]\nmax_sessions = 3\n");
     fs::set_permissions(cis.home(), fs::Permissions::from_mode(0o755)).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
     let out = cis.run(["dag", "list"]).expect(2);
@@ -99,7 +90,7 @@ fn a_file_that_others_can_write_is_refused() {
 fn the_default_file_is_a_configuration() {
     let cis = Cis::new();
     let text = cis.ok(["config", "default"]);
-    configure(&cis, &text);
+    cis.configure(&text);
     cis.ok(["config", "check"]);
     let shown = cis.json(&["config", "show"]);
     assert!(shown["items"].as_array().unwrap().iter().all(|item| item["origin"] == "default"), "{shown}");
@@ -113,7 +104,7 @@ fn a_node_keeps_what_it_was_started_with_and_says_what_changed() {
     cis.ok(["-c", "node.max_sessions=7", "dag", "run", "--detach", file.to_str().unwrap()]);
     let status = cis.status();
     assert_eq!((&status["max_sessions"], &status["warnings"]), (&7.into(), &serde_json::Value::Null));
-    configure(&cis, "[node]\nmax_sessions = 6\nidle_exit = \"11s\"\n");
+    cis.configure("[node]\nmax_sessions = 6\nidle_exit = \"11s\"\n");
     let warning = cis.status()["warnings"][0].as_str().unwrap().to_owned();
     assert!(warning.contains("node.idle_exit is 10s here and 11s"), "{warning}");
     assert!(!warning.contains("max_sessions"), "the flag still decides: {warning}");

@@ -80,8 +80,7 @@ fn every_configuration_in_the_guide_is_right() {
     assert!(!blocks.is_empty());
     for block in blocks {
         let cis = Cis::new();
-        std::fs::create_dir_all(cis.home()).unwrap();
-        std::fs::write(cis.home().join("config.toml"), block).unwrap();
+        cis.configure(block);
         cis.run(["config", "check"]).expect(0);
     }
 }

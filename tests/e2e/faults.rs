@@ -510,7 +510,7 @@ fn a_run_that_ended_long_ago_is_followed_no_longer_but_when_it_is_tried_again() 
     let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
     let room = room_of(&cis, &ann);
     cis.ok(["node", "stop"]);
-    std::fs::write(cis.home().join("config.toml"), "[matrix]\nended_age = \"2s\"\n").unwrap();
+    cis.configure("[matrix]\nended_age = \"2s\"\n");
     let _node = cis.spawn(["node", "start"]);
     let text = ASKS.replace("> \"$E2E_WORK/said\"", "> \"$E2E_WORK/said\"; test -e \"$E2E_WORK/ok\"");
     let run = hybrid(&cis, &room, &text);

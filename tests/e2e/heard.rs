@@ -183,8 +183,7 @@ fn commands_show_start_and_end_runs_and_no_name_leads_out_of_their_folders() {
     fs::write(dags.join("deploy/prod.toml"), text).unwrap();
     cis.ok(["node", "stop"]);
     let config = fs::read_to_string(cis.home().join("config.toml")).unwrap_or_default();
-    let config = format!("{config}\n[dag]\nroom_id = {:?}\n[matrix]\nrun_dirs = [{dags:?}]\n", room.id);
-    fs::write(cis.home().join("config.toml"), config).unwrap();
+    cis.configure(&format!("{config}\n[dag]\nroom_id = {:?}\n[matrix]\nrun_dirs = [{dags:?}]\n", room.id));
     let _node = cis.spawn(["node", "start"]);
     eventually("the room is heard", || (cis.status()["rooms"] == json!([room.id])).then_some(()));
 

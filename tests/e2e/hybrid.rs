@@ -22,13 +22,6 @@ command = ["true"]
 approval = { prompt = "Deploy?", allowed = ["pl>=50", "@ann:example.org"] }
 "#;
 
-fn configure(cis: &Cis, text: &str) {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::create_dir_all(cis.home()).unwrap();
-    std::fs::set_permissions(cis.home(), std::fs::Permissions::from_mode(0o700)).unwrap();
-    std::fs::write(cis.home().join("config.toml"), text).unwrap();
-}
-
 #[test]
 fn without_an_account_a_hybrid_run_says_how_to_get_one() {
     let cis = Cis::new();
@@ -51,7 +44,7 @@ fn without_an_account_a_hybrid_run_says_how_to_get_one() {
 #[test]
 fn the_configuration_says_what_holds_without_a_flag() {
     let cis = Cis::new();
-    configure(&cis, "[dag]\ndefault_mode = \"hybrid\"\n");
+    cis.configure("[dag]\ndefault_mode = \"hybrid\"\n");
     let file = cis.write("ship.toml", FILE);
     let file = file.to_str().unwrap();
     let said = cis.run(["dag", "run", file]).expect(2).stderr;
@@ -59,7 +52,7 @@ fn the_configuration_says_what_holds_without_a_flag() {
     let run = cis.run(["dag", "run", "--local", "--create-only", "--json", file]).expect(0).json();
     assert_eq!((&run["mode"], &run["room"]), (&"local".into(), &Value::Null));
     let off = Cis::new();
-    configure(&off, "[dag]\nroom_id = \"!r:example.org\"\n[dag.matrix]\nenabled = false\n");
+    off.configure("[dag]\nroom_id = \"!r:example.org\"\n[dag.matrix]\nenabled = false\n");
     let said = off.run(["dag", "run", "--hybrid", file]).expect(3).stderr;
     assert!(said.contains("dag.matrix.enabled"), "{said}");
 }
@@ -151,7 +144,7 @@ fn a_room_is_made_once_for_runs_without_one() {
     let (cis, user, ann) = (Cis::new(), synapse.register("cis"), synapse.register("ann"));
     let config =
         "[dag]\ndefault_mode = \"hybrid\"\n[dag.matrix]\nauto_create_room = true\nroom_name = \"Builds\"";
-    configure(&cis, &format!("{config}\ninvite = [\"{}\"]\n", ann.id));
+    cis.configure(&format!("{config}\ninvite = [\"{}\"]\n", ann.id));
     login(&cis, &synapse, &user, "--token-stdin", &user.token).expect(0);
     let file = cis.write("ship.toml", FILE);
     let file = file.to_str().unwrap();

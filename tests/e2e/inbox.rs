@@ -110,8 +110,7 @@ fn people_are_told_by_their_command() {
     let cis = Cis::new();
     let file = cis.write("tell.sh", format!("{TELL}\ntest \"$CIS_EVENT\" != said\n"));
     let command = serde_json::json!(["sh", file.to_str().unwrap()]);
-    std::fs::create_dir_all(cis.home()).unwrap();
-    std::fs::write(cis.home().join("config.toml"), format!("[notify]\ncommand = {command}\n")).unwrap();
+    cis.configure(&format!("[notify]\ncommand = {command}\n"));
     let run = cis.start(
         r#"version = 1
 [dag]

@@ -8,14 +8,9 @@ use super::harness::{Cis, eventually, kill_9, signal};
 #[test]
 fn an_agent_that_changes_the_program_of_on_blocked_cannot_answer_itself() {
     let cis = Cis::new();
-    cis.write("list.sh", "#!/bin/sh\necho \"list $CIS_ITEM\" >> \"$E2E_WORK/told\"\n");
-    cis.write("text.sh", "#!/bin/sh\necho \"text $CIS_ITEM $1\" >> \"$E2E_WORK/told\"\n");
+    cis.write_program("list.sh", "#!/bin/sh\necho \"list $CIS_ITEM\" >> \"$E2E_WORK/told\"\n");
+    cis.write_program("text.sh", "#!/bin/sh\necho \"text $CIS_ITEM $1\" >> \"$E2E_WORK/told\"\n");
     cis.write("script.sh", "echo \"script $CIS_ITEM\" >> \"$E2E_WORK/told\"\n");
-    for name in ["list.sh", "text.sh"] {
-        use std::os::unix::fs::PermissionsExt as _;
-        let path = cis.work().join(name);
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    }
     let task = |id: &str, run: &str| {
         format!(
             r#"
@@ -137,13 +132,10 @@ printf 'Proceed? [y/n] '; read -r x; echo "$x" >> "$E2E_WORK/got"
 
 #[test]
 fn neither_by_env_nor_by_another_directory_an_agent_answers_itself() {
-    use std::os::unix::fs::PermissionsExt as _;
     let cis = Cis::new();
+    std::fs::create_dir(cis.work().join("place")).unwrap();
     for name in ["by-env.sh", "place/by-link.sh"] {
-        let path = cis.work().join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, "#!/bin/sh\necho \"$0\" >> \"$E2E_WORK/told\"\n").unwrap();
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        cis.write_program(name, "#!/bin/sh\necho \"$0\" >> \"$E2E_WORK/told\"\n");
     }
     let text = r#"
 version = 1

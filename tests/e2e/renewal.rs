@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -210,15 +210,12 @@ fn a_host_that_cannot_become_the_program_of_its_node_goes_on() {
     cis.ok(["node", "stop"]);
     // A node finds its own program by its path, which leads to another one by then.
     let other = other_program(&cis, "other");
-    let starts = cis.write(
+    let starts = cis.write_program(
         "starts",
         "#!/bin/sh\nexec 9< \"$E2E_WORK/other\"; mv \"$E2E_WORK/refuses\" \"$E2E_WORK/other\"\n\
          exec /proc/self/fd/9 \"$@\"\n",
     );
-    let refuses = cis.write("refuses", "#!/bin/sh\nexit 1\n");
-    for script in [&starts, &refuses] {
-        fs::set_permissions(script, PermissionsExt::from_mode(0o755)).unwrap();
-    }
+    cis.write_program("refuses", "#!/bin/sh\nexit 1\n");
     let mut command = cis.program(&starts);
     command.args(["node", "serve", "--stays"]);
     let node = Running::start(command);

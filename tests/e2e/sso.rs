@@ -77,9 +77,8 @@ fn a_browser_logs_the_node_in_once_and_only_at_the_right_address() {
     let cis = Cis::new();
     // A browser that keeps what it is to open.
     let opened = cis.work().join("opened");
-    let browser =
-        cis.write("browser", format!("#!/bin/sh\nprintf '%s\\n' \"$1\" > '{}'\n", opened.display()));
-    std::fs::set_permissions(&browser, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let script = format!("#!/bin/sh\nprintf '%s\\n' \"$1\" > '{}'\n", opened.display());
+    let browser = cis.write_program("browser", script);
     let cis = cis.env("BROWSER", browser.to_str().unwrap());
     let mut terminal = cis.terminal(&["matrix", "login", "--sso", "--homeserver", synapse.url()]);
     terminal.resize(400, 24);

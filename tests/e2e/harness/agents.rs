@@ -45,12 +45,6 @@ pub fn installed(agent: Installed) -> PathBuf {
 }
 
 impl Cis {
-    /// What stands in `config.toml`.
-    pub fn configure(&self, text: &str) {
-        fs::create_dir_all(self.home()).unwrap();
-        fs::write(self.home().join("config.toml"), text).unwrap();
-    }
-
     /// `agent = "llm"`, with a tool `run` that it asks for before it runs a command.
     pub fn set_up_llm(&self, model: &Model) {
         let program = installed(Installed::Llm);

@@ -133,6 +133,22 @@ impl Cis {
         path
     }
 
+    /// Writes a program into [`Self::work`].
+    pub fn write_program(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.write(name, text);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    /// Writes `config.toml`. The home may not be there yet.
+    pub fn configure(&self, text: &str) -> PathBuf {
+        fs::create_dir_all(self.home()).unwrap();
+        fs::set_permissions(self.home(), fs::Permissions::from_mode(0o700)).unwrap();
+        let path = self.home().join("config.toml");
+        fs::write(&path, text).unwrap();
+        path
+    }
+
     /// A file of [`Self::work`]; empty where it is not there.
     pub fn read(&self, name: &str) -> String {
         fs::read_to_string(self.work().join(name)).unwrap_or_default()
