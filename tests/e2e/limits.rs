@@ -14,9 +14,7 @@ fn create(cis: &Cis, arguments: &[&str]) -> String {
 
 /// Limits that a session was warned of, as the database tells.
 fn warnings(cis: &Cis, id: &str) -> Vec<String> {
-    let path = super::storage::database(cis);
-    let database =
-        rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let database = super::storage::read_database(cis);
     let sql = "select body ->> 'limit' from events
         where type = 'cis.dag.session.expiring' and body ->> 'session' = ?1 order by offset";
     let mut statement = database.prepare(sql).unwrap();

@@ -62,11 +62,8 @@ fn session(cis: &Cis, argv: &[&str], input: &str) -> Value {
 
 /// How many events of a kind have this text in their body.
 pub(super) fn events(cis: &Cis, kind: &str, part: &str) -> i64 {
-    let path = super::storage::database(cis);
-    let database =
-        rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     let sql = "select count(*) from events where type = ?1 and instr(cast(body as text), ?2)";
-    database.query_row(sql, (kind, part), |row| row.get(0)).unwrap()
+    super::storage::read_database(cis).query_row(sql, (kind, part), |row| row.get(0)).unwrap()
 }
 
 #[test]

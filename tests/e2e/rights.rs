@@ -87,10 +87,7 @@ fn inside_a_session_no_node_is_started() {
 
 /// How many refusals the database of this home tells of.
 pub fn denials(cis: &Cis) -> usize {
-    let path = super::storage::database(cis);
-    let database =
-        rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     let sql = "select count(*) from events where type = 'cis.dag.node.denied'";
-    let count: i64 = database.query_row(sql, [], |row| row.get(0)).unwrap();
+    let count: i64 = super::storage::read_database(cis).query_row(sql, [], |row| row.get(0)).unwrap();
     usize::try_from(count).unwrap()
 }

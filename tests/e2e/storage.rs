@@ -33,6 +33,11 @@ pub fn database(cis: &Cis) -> PathBuf {
     files_below(&cis.home()).into_iter().find(is_database).expect("a home has a database")
 }
 
+/// The database of a home, to be read only.
+pub fn read_database(cis: &Cis) -> rusqlite::Connection {
+    rusqlite::Connection::open_with_flags(database(cis), rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()
+}
+
 /// A small file system, mounted at `CIS_HOME`; unmounted at the end.
 pub struct Mounted(PathBuf);
 

@@ -14,9 +14,7 @@ const TASKS: u32 = 1_000;
 const GROWTH_KB_MAX: u64 = 80_000;
 
 fn newest(cis: &Cis) -> u64 {
-    let database = super::storage::database(cis);
-    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
-    let database = rusqlite::Connection::open_with_flags(database, flags).unwrap();
+    let database = super::storage::read_database(cis);
     database.query_row("select max(offset) from events", (), |row| row.get(0)).unwrap()
 }
 

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
 use super::agents::{scripted, typed_at};
@@ -136,11 +135,8 @@ echo "COMPLETE: painted $2 $colour"; sleep 300"#;
     cis.ok(["answer", "paint:work.1", "--text", "red"]);
     cis.ok(["answer", "paint:work.2", "--text", "blue"]);
     cis.wait_run(&run, "succeeded");
-    let database =
-        Connection::open_with_flags(super::storage::database(&cis), OpenFlags::SQLITE_OPEN_READ_ONLY)
-            .unwrap();
     let sql = "select group_concat(type || ' ' || body, char(10)) from events";
-    let events: String = database.query_row(sql, [], |row| row.get(0)).unwrap();
+    let events: String = super::storage::read_database(&cis).query_row(sql, [], |row| row.get(0)).unwrap();
     let count = |text: &str| events.lines().filter(|line| line.contains(text)).count();
     assert_eq!(count("\"kind\":\"error\""), 4, "twice on each screen:\n{events}");
     assert!(count("painted door red") >= 1 && count("painted wall blue") >= 1, "{events}");
