@@ -43,9 +43,7 @@ fn agents_llm_asks_is_allowed_by_meaning_and_its_answer_reaches_the_next_task() 
     });
     let cis = Cis::new();
     cis.set_up_llm(&model);
-    let run = cis.start(&format!(
-        "version = 1\n[dag]\nid = \"agents\"\n[[tasks]]\nid = \"work\"\nagent = \"llm\"\nprompt = \"--make; it $(id)\"\n{READER}"
-    ));
+    let run = cis.start_task("work", &format!("agent = \"llm\"\nprompt = \"--make; it $(id)\"\n{READER}"));
     let item = waiting(&cis, "work");
     assert_eq!(item["kind"], "permission", "{item}");
     assert!(item["question"].as_str().unwrap().contains("Approve tool call?"), "{item}");
@@ -72,9 +70,7 @@ fn agents_llm_runs_the_example_and_is_refused_where_it_is_denied() {
     let said = cis.read("look.txt");
     assert!(said.contains("You said: Say in a sentence what tests are about."), "{said}");
 
-    let run = cis.start(
-        "version = 1\n[dag]\nid = \"no\"\n[[tasks]]\nid = \"work\"\nagent = \"llm\"\nprompt = \"denied\"\n",
-    );
+    let run = cis.start_task("work", "agent = \"llm\"\nprompt = \"denied\"");
     let item = waiting(&cis, "work");
     cis.ok(["answer", item["id"].as_str().unwrap(), "deny"]);
     wait_end(&cis, &run, "succeeded");
@@ -89,9 +85,7 @@ fn agents_gemini_is_allowed_by_meaning_hands_in_and_leaves_no_process() {
     });
     let cis = Cis::new();
     cis.set_up_gemini(&model);
-    let run = cis.start(&format!(
-        "version = 1\n[dag]\nid = \"agents\"\n[[tasks]]\nid = \"work\"\nagent = \"gemini\"\nprompt = \"Make it.\"\n{READER}"
-    ));
+    let run = cis.start_task("work", &format!("agent = \"gemini\"\nprompt = \"Make it.\"\n{READER}"));
     let item = waiting(&cis, "work");
     assert_eq!(item["kind"], "permission", "{item}");
     assert!(item["question"].as_str().unwrap().contains("Allow execution"), "{item}");
@@ -116,9 +110,7 @@ fn agents_gemini_whose_own_shell_asks_is_found_while_its_screen_spins() {
     });
     let cis = Cis::new();
     cis.set_up_gemini(&model);
-    let run = cis.start(
-        "version = 1\n[dag]\nid = \"agents\"\n[[tasks]]\nid = \"work\"\nagent = \"gemini\"\nprompt = \"Ask.\"\n",
-    );
+    let run = cis.start_task("work", "agent = \"gemini\"\nprompt = \"Ask.\"");
     let item = waiting(&cis, "work");
     cis.ok(["answer", item["id"].as_str().unwrap(), "allow_once"]);
     let nested = eventually_within(AGENTS_TAKE, "the shell in it is found", || {
@@ -238,9 +230,7 @@ fn agents_get_a_typed_prompt_at_their_own_prompt_and_no_other() {
     let cis = Cis::new();
     let script = "printf 'Which model? '; read -r m; printf 'your turn> '; read -r p; printf '%s|%s' \"$m\" \"$p\" > chosen.got";
     cis.configure(&scripted(&cis, "choosy", &typed_at("choosy", "your turn>"), script));
-    let run = cis.start(
-        "version = 1\n[dag]\nid = \"prompts\"\n[[tasks]]\nid = \"work\"\nagent = \"choosy\"\nprompt = \"remove it\"\n",
-    );
+    let run = cis.start_task("work", "agent = \"choosy\"\nprompt = \"remove it\"");
     let item = waiting(&cis, "work");
     assert_eq!((&item["kind"], &item["question"]), (&"question".into(), &"Which model?".into()), "{item}");
     cis.ok(["answer", item["id"].as_str().unwrap(), "--text", "small"]);

@@ -279,16 +279,8 @@ fn attach_needs_a_terminal_and_a_session() {
 #[test]
 fn an_answer_does_not_follow_a_line_that_was_begun_before_the_node_started() {
     let cis = Cis::new();
-    let run = cis.start(
-        r#"
-version = 1
-[dag]
-id = "begun"
-[[tasks]]
-id = "ask"
-script = 'printf "Keep it? [y/N] "; read -r x; echo "$x" > "$E2E_WORK/got"'
-"#,
-    );
+    let script = r#"script = 'printf "Keep it? [y/N] "; read -r x; echo "$x" > "$E2E_WORK/got"'"#;
+    let run = cis.start_task("ask", script);
     let waits = |question: &str| {
         let item = eventually(question, || found(&cis, |item| item["question"] == question));
         item["id"].as_str().unwrap().to_owned()

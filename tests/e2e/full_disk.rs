@@ -159,9 +159,7 @@ fn a_node_does_not_restart_where_space_is_of_no_use_to_it() {
 fn a_node_that_was_killed_starts_on_a_full_disk_and_is_cleaned_through_it() {
     let cis = Cis::new();
     let Some((_mounted, _)) = full(&cis) else { return };
-    let open = cis.start(
-        "version = 1\n[dag]\nid = \"gate\"\n[[tasks]]\nid = \"a\"\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.05; done'\n",
-    );
+    let open = cis.start_task("a", "script = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.05; done'");
     cis.session_of("a");
     // The host is killed first, because it would start a new node at once. The content of the write-ahead log
     // stays there.

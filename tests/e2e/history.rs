@@ -141,9 +141,7 @@ fn events_of_an_ended_run_are_listed_and_filtered() {
 #[test]
 fn events_of_an_open_run_are_followed_to_its_end() {
     let cis = Cis::new();
-    let run = cis.start(
-        "version = 1\n[dag]\nid = \"t\"\n[[tasks]]\nid = \"gate\"\ntty = false\napproval = { prompt = \"?\" }\ncommand = [\"true\"]\n",
-    );
+    let run = cis.start_task("gate", "tty = false\napproval = { prompt = \"?\" }\ncommand = [\"true\"]");
     eventually("the approval", || (cis.show(&run)["run"]["approvals"][0] == "gate").then_some(()));
     let so_far = cis.run(["dag", "events", &run, "--json"]).expect(0).json_lines();
     assert!(so_far.iter().all(|event| event["type"] != "cis.dag.run.completed"), "{so_far:?}");

@@ -82,9 +82,7 @@ fn what_changes_is_told_line_by_line() {
     let cis = Cis::new();
     cis.ok(["node", "status"]);
     let watching = cis.spawn(["inbox", "--watch", "--json"]);
-    let run = cis.start(
-        "version = 1\n[dag]\nid = \"g\"\n[[tasks]]\nid = \"deploy\"\napproval = { prompt = \"?\" }\ncommand = [\"true\"]\n",
-    );
+    let run = cis.start_task("deploy", "approval = { prompt = \"?\" }\ncommand = [\"true\"]");
     let line = |number: usize| -> Value {
         eventually("a line", || serde_json::from_str(watching.stdout().lines().nth(number)?).ok())
     };
@@ -209,12 +207,9 @@ env -u CIS_TOKEN -u CIS_SOCKET -u CIS_ATTEMPT setsid "$E2E_CIS" inbox > "$E2E_WO
 fn a_prompt_that_stays_is_answered_again_only_on_purpose() {
     let cis = Cis::new();
     // It takes the line without a sound, and goes on reading.
-    let run = cis.start(
-        r#"version = 1
-[dag]
-id = "stubborn"
-[[tasks]]
-id = "ask"
+    let run = cis.start_task(
+        "ask",
+        r#"
 script = """
 printf 'Proceed? [y/n] '; stty -icanon -echo
 until [ -e "$E2E_WORK/end" ]; do dd bs=1 count=1 2> /dev/null >> "$E2E_WORK/got"; done
@@ -249,12 +244,9 @@ until [ -e "$E2E_WORK/end" ]; do dd bs=1 count=1 2> /dev/null >> "$E2E_WORK/got"
 #[test]
 fn words_are_not_added_to_a_line_that_a_program_has_filled_in() {
     let cis = Cis::new();
-    let run = cis.start(
-        r#"version = 1
-[dag]
-id = "filled"
-[[tasks]]
-id = "ask"
+    let run = cis.start_task(
+        "ask",
+        r#"
 shell = "bash"
 script = """
 read -e -i y -p 'Delete all? [y/N] ' x; echo "$x" > "$E2E_WORK/got"
@@ -291,15 +283,7 @@ read -p 'B: keep the backup? [Y/n] ' b; echo "$b" > "$E2E_WORK/kept"; wait
 fn neither_job_is_answered(command: &str) {
     let cis = Cis::new();
     cis.write("jobs.sh", JOBS);
-    let run = cis.start(&format!(
-        r#"version = 1
-[dag]
-id = "rivals"
-[[tasks]]
-id = "ask"
-command = {command}
-"#
-    ));
+    let run = cis.start_task("ask", &format!("command = {command}"));
     let asked = eventually("the second one waits", || {
         found(&cis, |item| item["question"].as_str().unwrap_or_default().contains("backup"))
     });
@@ -334,15 +318,7 @@ with open(os.environ["E2E_WORK"] + "/got", "w") as got:
 fn nothing_is_typed_where_a_program_reads_for_itself_what_one_inside_asks() {
     let cis = Cis::new();
     cis.write("supervisor.py", SUPERVISOR);
-    let run = cis.start(
-        r#"version = 1
-[dag]
-id = "supervisor"
-[[tasks]]
-id = "ask"
-command = ["python3", "supervisor.py"]
-"#,
-    );
+    let run = cis.start_task("ask", r#"command = ["python3", "supervisor.py"]"#);
     let asked = item(&cis);
     let refused = cis.run(["answer", asked["id"].as_str().unwrap(), "yes"]).expect(2).stderr;
     assert!(refused.contains("several processes") && refused.contains("python3"), "{refused}");
@@ -375,15 +351,7 @@ fn a_question_in_a_pane_that_is_not_active_gets_no_answer() {
     for place in ["below", "beside"] {
         let cis = Cis::new();
         cis.write("panes.py", PANES);
-        let run = cis.start(&format!(
-            r#"version = 1
-[dag]
-id = "panes"
-[[tasks]]
-id = "ask"
-command = ["python3", "panes.py", "{place}"]
-"#
-        ));
+        let run = cis.start_task("ask", &format!(r#"command = ["python3", "panes.py", "{place}"]"#));
         let asked = item(&cis);
         assert!(asked["question"].as_str().unwrap().starts_with("Delete prod? [y/N]"), "{place}: {asked}");
         let id = asked["id"].as_str().unwrap();
@@ -451,15 +419,7 @@ fn a_program_at_work_beside_a_hidden_terminal_gets_no_answer() {
     cis.write("works.sh", WORKS);
     let beside = "import os, pty\nif pty.fork()[0] == 0:\n    os.execvp('sh', ['sh'])\npty.spawn(['sh', 'works.sh'])\n";
     cis.write("beside.py", beside);
-    let run = cis.start(
-        r#"version = 1
-[dag]
-id = "beside"
-[[tasks]]
-id = "ask"
-command = ["python3", "beside.py"]
-"#,
-    );
+    let run = cis.start_task("ask", r#"command = ["python3", "beside.py"]"#);
     let asked = item(&cis);
     let refused = cis.run(["answer", asked["id"].as_str().unwrap(), "--text", "y"]).expect(2).stderr;
     assert!(refused.contains("several terminals"), "{refused}");
@@ -496,16 +456,7 @@ with open(work + "/erased", "w") as file:
 /// A run of it that has given up, and the item of its question.
 fn given_up(cis: &Cis, command: &str, policy: &str) -> (String, Value) {
     cis.write("gives-up.py", GIVES_UP);
-    let run = cis.start(&format!(
-        r#"version = 1
-[dag]
-id = "gives-up"
-[[tasks]]
-id = "ask"
-command = {command}
-{policy}
-"#
-    ));
+    let run = cis.start_task("ask", &format!("command = {command}\n{policy}"));
     let asked = item(cis);
     assert_eq!(asked["question"], "Keep A? [y/n]");
     signal(cis.read("pid").parse().unwrap(), Signal::USR1);
@@ -597,18 +548,8 @@ fn a_default_is_not_typed_where_the_program_that_asks_is_out_of_sight() {
 fn out_of_sight(relay: &str) {
     let cis = Cis::new();
     cis.write("relay.py", format!("{FAR_END}{relay}"));
-    let far = |policy: &str| {
-        cis.start(&format!(
-            r#"version = 1
-[dag]
-id = "far"
-[[tasks]]
-id = "ask"
-command = ["python3", "relay.py"]
-{policy}
-"#
-        ))
-    };
+    let far =
+        |policy: &str| cis.start_task("ask", &format!("command = [\"python3\", \"relay.py\"]\n{policy}"));
     let run = far(r#"on_blocked = { deadline = "1s", default = "y" }"#);
     cis.wait_run(&run, "failed");
     // It may have read the end of its input.

@@ -94,12 +94,9 @@ fn record_answer(cis: &Cis, asked: &serde_json::Value) {
 #[test]
 fn an_answer_that_a_killed_node_did_not_type_is_shown_as_such() {
     let cis = Cis::new();
-    let run = cis.start(
-        r#"version = 1
-[dag]
-id = "killed"
-[[tasks]]
-id = "ask"
+    let run = cis.start_task(
+        "ask",
+        r#"
 script = '''
 printf 'Proceed? [y/n] '; read -r x; echo "$x" >> "$E2E_WORK/got"
 '''
@@ -185,13 +182,9 @@ on_blocked = { action = "run", run = ["./by-link.sh"] }
 #[test]
 fn an_answer_waits_for_a_new_node_to_know_its_session() {
     let cis = Cis::new();
-    let run = cis.start(
+    let run = cis.start_task(
+        "a",
         r#"
-version = 1
-[dag]
-id = "wait"
-[[tasks]]
-id = "a"
 script = '''
 for i in 1 2 3 4 5; do
     printf 'Go on %s? [y/N] ' $i; read -r x; echo "$i $x" >> "$E2E_WORK/got"

@@ -15,12 +15,9 @@ fn answers_to_questions_that_come_and_go_reach_no_other_question() {
     // The node has much to read meanwhile.
     let flood = cis.ok(["session", "create", "--", "sh", "-c", "exec timeout 60 yes flood"]);
     // What comes too late is thrown away before the next question, which stands where nothing stood.
-    let run = cis.start(
-        r#"version = 1
-[dag]
-id = "quick"
-[[tasks]]
-id = "ask"
+    let run = cis.start_task(
+        "ask",
+        r#"
 command = ["bash", "-c", '''
 ask() {
   while read -t 0; do read -r -t 0.01 late; done

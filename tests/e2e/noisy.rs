@@ -52,12 +52,9 @@ script = "while [ ! -e \"$E2E_WORK/ask\" ]; do sleep 0.1; done; printf 'Proceed?
 #[test]
 fn a_session_that_asks_in_a_loop_hears_when_it_may_ask_again() {
     let cis = Cis::new();
-    let run = cis.start(
-        r#"version = 1
-[dag]
-id = "asks"
-[[tasks]]
-id = "asks"
+    let run = cis.start_task(
+        "asks",
+        r#"
 tty = false
 script = '''
 n=0

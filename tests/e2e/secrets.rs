@@ -660,12 +660,9 @@ fn a_log_that_is_followed_is_the_log_that_is_read_later() {
 #[test]
 fn an_answer_is_recorded_as_it_was_typed_but_for_secrets() {
     let cis = Cis::new().env("MY_TOKEN", SECRET);
-    let run = cis.start(
-        r#"version = 1
-[dag]
-id = "typed"
-[[tasks]]
-id = "ask"
+    let run = cis.start_task(
+        "ask",
+        r#"
 secrets = { TOKEN = { env = "MY_TOKEN" } }
 script = '''
 for name in one two three; do

@@ -69,15 +69,9 @@ fn a_run_is_seen_attached_to_and_answered() {
 #[test]
 fn a_prompt_of_a_session_is_answered_once_and_for_that_prompt() {
     let cis = Cis::new();
-    cis.start(
-        r#"
-version = 1
-[dag]
-id = "asks"
-[[tasks]]
-id = "ask"
-script = 'printf "Your name: "; read -r x; echo "$x" >> "$E2E_WORK/got"; echo "got:$x"; read -r _'
-"#,
+    cis.start_task(
+        "ask",
+        r#"script = 'printf "Your name: "; read -r x; echo "$x" >> "$E2E_WORK/got"; echo "got:$x"; read -r _'"#,
     );
     let mut terminal = cis.terminal(&["dag", "watch"]);
     terminal.wait_for("1 waits for you: ask (");
@@ -126,13 +120,9 @@ fn a_run_is_paused_cancelled_and_tried_again_and_its_end_stays_in_sight() {
 #[test]
 fn a_log_is_read_and_goes_on() {
     let cis = Cis::new();
-    cis.start(
+    cis.start_task(
+        "count",
         r#"
-version = 1
-[dag]
-id = "long"
-[[tasks]]
-id = "count"
 tty = false
 script = 'seq 1 100; while [ ! -e "$E2E_WORK/more" ]; do sleep 0.05; done; echo more; printf "\033]0;title\007\033[2Jend\n"'
 "#,

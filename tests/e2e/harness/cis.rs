@@ -252,6 +252,12 @@ impl Cis {
         ulid_in(&self.ok([OsStr::new("dag"), "run".as_ref(), "--detach".as_ref(), file.as_os_str()]))
     }
 
+    /// Starts a run of one task of this name, with these other keys, and gives its id.
+    #[track_caller]
+    pub fn start_task(&self, name: &str, keys: &str) -> String {
+        self.start(&format!("version = 1\n[dag]\nid = \"{name}\"\n[[tasks]]\nid = \"{name}\"\n{keys}\n"))
+    }
+
     /// Runs this text to its end.
     #[track_caller]
     pub fn dag(&self, text: &str, more: &[&str]) -> Output {
