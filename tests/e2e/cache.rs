@@ -319,8 +319,7 @@ fn a_task_that_was_told_to_end_leaves_nothing_also_after_a_restart_of_the_node()
 fn a_result_that_was_made_while_an_input_changed_is_not_kept() {
     let cis = project();
     let text = DAG.replace("echo ran >>", "until [ -e \"$E2E_WORK/go\" ]; do sleep 0.05; done; echo ran >>");
-    let file = cis.write("dag.toml", &text);
-    let run = cis.spawn(["dag", "run", file.to_str().unwrap()]);
+    let run = cis.spawn_dag(&text, &[]);
     // A session is listed before its inputs are read; a pid comes after that.
     cis.session_of("build");
     cis.write("src/a", "broken\n");

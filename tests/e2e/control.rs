@@ -105,10 +105,7 @@ fn ctrl_c_cancels_that_run_and_nothing_else() {
     let cis = Cis::new();
     let other = cis.start(GATE);
     cis.wait_task(&other, "first", "running");
-    let file = cis.write(
-        "mine.toml",
-        "version = 1\n[dag]\nid = \"mine\"\n[[tasks]]\nid = \"long\"\ncommand = [\"sleep\", \"300\"]\n",
-    );
+    let file = cis.write("mine.toml", LONG);
     let mut terminal = cis.terminal(&["dag", "run", file.to_str().unwrap()]);
     terminal.wait_for("long");
     cis.session_of("long");
@@ -124,11 +121,7 @@ fn ctrl_c_cancels_that_run_and_nothing_else() {
 #[test]
 fn sigint_without_a_terminal_cancels_too() {
     let cis = Cis::new();
-    let file = cis.write(
-        "mine.toml",
-        "version = 1\n[dag]\nid = \"mine\"\n[[tasks]]\nid = \"long\"\ncommand = [\"sleep\", \"300\"]\n",
-    );
-    let running = cis.spawn(["dag", "run", file.to_str().unwrap()]);
+    let running = cis.spawn_dag(LONG, &[]);
     cis.session_of("long");
     signal(running.pid(), Signal::INT);
     running.wait().expect(4);
@@ -141,8 +134,7 @@ const LONG: &str =
 #[test]
 fn one_ctrl_c_that_comes_twice_cancels() {
     let cis = Cis::new();
-    let file = cis.write("mine.toml", LONG);
-    let running = cis.spawn(["dag", "run", file.to_str().unwrap()]);
+    let running = cis.spawn_dag(LONG, &[]);
     cis.session_of("long");
     signal(running.pid(), Signal::INT);
     signal(running.pid(), Signal::INT);
@@ -154,9 +146,8 @@ fn one_ctrl_c_that_comes_twice_cancels() {
 #[test]
 fn a_cancel_is_not_lost_when_the_terminal_closes() {
     let cis = Cis::new();
-    let file = cis.write("mine.toml", LONG);
     for number in [Signal::HUP, Signal::TERM] {
-        let running = cis.spawn(["dag", "run", file.to_str().unwrap()]);
+        let running = cis.spawn_dag(LONG, &[]);
         cis.session_of("long");
         signal(running.pid(), Signal::INT);
         signal(running.pid(), number);
@@ -196,8 +187,7 @@ fn ctrl_c_cancels_a_run_whose_json_nobody_reads_any_more() {
 #[test]
 fn a_cancel_that_the_node_did_not_take_is_not_said_to_be_one() {
     let cis = Cis::new();
-    let file = cis.write("mine.toml", LONG);
-    let running = cis.spawn(["dag", "run", file.to_str().unwrap()]);
+    let running = cis.spawn_dag(LONG, &[]);
     cis.session_of("long");
     let node = cis.node_pid().unwrap();
     signal(node, Signal::STOP);
@@ -218,11 +208,10 @@ fn a_cancel_that_the_node_did_not_take_is_not_said_to_be_one() {
 #[test]
 fn a_run_that_is_being_made_is_cancelled() {
     let cis = Cis::new();
-    let file = cis.write("mine.toml", LONG);
     cis.ok(["node", "start", "--detach"]);
     let node = cis.node_pid().unwrap();
     signal(node, Signal::STOP);
-    let running = cis.spawn(["dag", "run", file.to_str().unwrap()]);
+    let running = cis.spawn_dag(LONG, &[]);
     wait_until_handled(running.pid(), Signal::INT);
     signal(running.pid(), Signal::INT);
     running.wait_for_note("when the node has taken it");

@@ -218,8 +218,7 @@ fn a_command_starts_the_node_again_as_often_as_it_is_killed() {
     let cis = Cis::new();
     let text = "version = 1\n[dag]\nid = \"k\"\n[[tasks]]\nid = \"a\"\n\
                 script = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.05; done'";
-    let file = cis.write("k.toml", text);
-    let running = cis.spawn(["dag", "run", file.to_str().unwrap()]);
+    let running = cis.spawn_dag(text, &[]);
     cis.session_of("a");
     let mut killed = 0;
     for _ in 0..3 {

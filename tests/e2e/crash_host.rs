@@ -44,8 +44,7 @@ fn lost_sessions_are_recorded_and_run_again() {
 fn without_retry_a_lost_session_is_an_error_of_ours() {
     let cis = Cis::new();
     let text = LOST.replace("needs = [\"before\"]", "needs = [\"before\"]\nretry_lost = false");
-    let file = cis.write("lost.toml", text);
-    let running = cis.spawn(["dag", "run", file.to_str().unwrap()]);
+    let running = cis.spawn_dag(&text, &[]);
     cis.session_of("pty");
     cis.session_of("pipes");
     let run = ulid_in(&cis.ok(["dag", "list", "--json"]));

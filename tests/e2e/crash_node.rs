@@ -52,8 +52,7 @@ fn survive(victim: Victim, kills: u32) {
     const SHORT_TASKS: u32 = 60;
     let cis = Cis::new();
     let mut random = Seeded::new();
-    let file = cis.write("counting.toml", counting(SHORT_TASKS));
-    let mut client = cis.spawn(["dag", "run", file.to_str().unwrap()]);
+    let mut client = cis.spawn_dag(&counting(SHORT_TASKS), &[]);
     let pid = cis.session_of("counter")["pid"].clone();
     let run = ulid_in(&cis.ok(["dag", "list", "--json"]));
     for _ in 0..kills {

@@ -158,8 +158,7 @@ tty = false
 approval = { prompt = "Go?" }
 script = "sleep 0.5"
 "#;
-    let file = cis.write("timed.toml", text);
-    let running = cis.spawn(["dag", "run", file.to_str().unwrap()]);
+    let running = cis.spawn_dag(text, &[]);
     eventually("the approval", || (cis.run(["dag", "approve", "gate"]).code == Some(0)).then_some(()));
     let ended = running.wait().expect(0).stderr;
     assert!(ended.contains("gate waits for approval: Go? (cis dag approve gate)"), "{ended}");

@@ -341,8 +341,7 @@ script = 'rm -f "$CIS_OUTPUT"; mkfifo "$CIS_OUTPUT"'
 id = "link"
 script = 'echo stolen=1 > "$E2E_WORK/elsewhere"; ln -sf "$E2E_WORK/elsewhere" "$CIS_OUTPUT"'
 "#;
-    let file = cis.write("odd.toml", text);
-    let run = cis.spawn(["dag", "run", file.to_str().unwrap()]);
+    let run = cis.spawn_dag(text, &[]);
     let out = run.wait_within(std::time::Duration::from_secs(20)).expect(1);
     for task in ["pipe", "link"] {
         let wanted = format!("failed {task} (");

@@ -354,8 +354,7 @@ fn a_secret_file_that_is_none_fails_its_task_alone() {
         let text = format!(
             "version = 1\n[dag]\nid = \"s\"\n[[tasks]]\nid = \"a\"\nsecrets = {{ T = {{ file = \"{file}\" }} }}\ncommand = [\"true\"]\n"
         );
-        let file = cis.write("s.toml", text);
-        let run = cis.spawn(["dag", "run", file.to_str().unwrap()]);
+        let run = cis.spawn_dag(&text, &[]);
         let out = run.wait_within(std::time::Duration::from_secs(20)).expect(1);
         assert!(out.stderr.contains(wanted), "{out:?}");
     }
@@ -378,8 +377,7 @@ while [ ! -e "$E2E_WORK/open" ]; do sleep 0.05; done
 exit 1
 '''
 "#;
-    let file = cis.write("parts.toml", text);
-    let run = cis.spawn(["dag", "run", file.to_str().unwrap()]);
+    let run = cis.spawn_dag(text, &[]);
     cis.session_of("show");
     let follower = cis.spawn(["dag", "logs", "-f", "--plain", "show"]);
     follower.wait_for("it is ");

@@ -297,8 +297,7 @@ fn writes_without_end(megabytes: u32) {
     let text = format!(
         "version = 1\n[dag]\nid = \"loud\"\n[[tasks]]\nid = \"a\"\ntty = false\nscript = 'echo first; yes 0123456789abcdef | head -c {megabytes}000000; echo; echo last'\n"
     );
-    let file = cis.write("loud.toml", text);
-    let running = cis.spawn(["dag", "run", file.to_str().unwrap()]);
+    let running = cis.spawn_dag(&text, &[]);
     cis.session_of("a");
     let pids = [cis.node_pid().unwrap(), cis.host_pid().unwrap()];
     running.wait_within(std::time::Duration::from_secs(600)).expect(0);

@@ -261,10 +261,13 @@ impl Cis {
     /// Runs this text to its end.
     #[track_caller]
     pub fn dag(&self, text: &str, more: &[&str]) -> Output {
+        self.spawn_dag(text, more).wait()
+    }
+
+    /// Starts a command that runs this text to its end.
+    pub fn spawn_dag(&self, text: &str, more: &[&str]) -> Running {
         let file = self.write("dag.toml", text);
-        let mut arguments = vec!["dag", "run", file.to_str().unwrap()];
-        arguments.extend(more);
-        self.run(arguments)
+        self.spawn(["dag", "run", file.to_str().unwrap()].iter().chain(more))
     }
 
     /// What `dag show` says of a run.
