@@ -19,7 +19,7 @@ pub(super) fn ending(run: &Run) -> Option<EventBody> {
     let errors = named(run, TaskState::Error, "could not be run");
     let failures = named(run, TaskState::Failed, "failed");
     let both = || [&errors, &failures].map(String::as_str).into_iter().filter(|s| !s.is_empty());
-    Some(match run.cancelling() {
+    Some(match run.ends_early() {
         Some(EndReason::RunTimeout) => {
             let limit = text::duration(run.dag().timeout_ms.unwrap_or_default());
             let stopped = named(run, TaskState::Cancelled, "stopped or not started");

@@ -9,7 +9,7 @@ use super::handler::{Handler, Outcome, When, cancelled_for};
 use super::narrow::narrow;
 use super::settle::Settled;
 use super::state::Run;
-use crate::event::{RunState, TaskChange, TaskState};
+use crate::event::{EndReason, RunState, TaskChange, TaskState};
 use crate::ids::TimestampMs;
 
 impl Run {
@@ -23,13 +23,43 @@ impl Run {
         self.count(state) - narrow(handlers.count())
     }
 
+    /// Whether all tasks but handlers have ended.
+    pub(super) fn others_ended(&self) -> bool {
+        let open = self.handlers.iter().filter(|handler| !self.entry(handler.index).state.is_terminal());
+        self.index.open() == narrow(open.count())
+    }
+
+    /// Why the run ends before its time, or did before a retry of handlers alone.
+    pub(super) fn ends_early(&self) -> Option<&EndReason> {
+        self.cancelling().or(self.phase.former.as_ref().map(|former| &former.reason))
+    }
+
     fn outcome(&self) -> Outcome {
-        match self.cancelling() {
-            Some(reason) => cancelled_for(reason),
-            None if self.others(TaskState::Error) + self.others(TaskState::Failed) > 0 => Outcome::Failure,
-            None if self.others(TaskState::Cancelled) > 0 => Outcome::Cancel,
-            None => Outcome::Success,
+        self.ends_early().map_or_else(|| self.outcome_of_others(), cancelled_for)
+    }
+
+    /// What the other tasks alone say.
+    fn outcome_of_others(&self) -> Outcome {
+        if self.others(TaskState::Error) + self.others(TaskState::Failed) > 0 {
+            Outcome::Failure
+        } else if self.others(TaskState::Cancelled) > 0 {
+            Outcome::Cancel
+        } else {
+            Outcome::Success
         }
+    }
+
+    /// Whether a retry of these handlers lets the run end as its other tasks say. It does where the run was cancelled, or took too
+    /// long, only when those had ended, and the handler that they had called runs again.
+    pub(super) fn voids_former_end(&self, changes: &[TaskChange]) -> bool {
+        let meant = self.outcome_of_others();
+        let runs_again = |change: &TaskChange| {
+            let handler = self.find(&change.task).and_then(|index| self.handler(index));
+            handler.is_some_and(|handler| handler.when == When::End(meant))
+        };
+        let former = self.phase.former.as_ref();
+        former.is_some_and(|former| former.late && cancelled_for(&former.reason) != meant)
+            && changes.iter().any(runs_again)
     }
 }
 
@@ -40,8 +70,7 @@ pub(super) fn turn(run: &Run, now: TimestampMs) -> Settled {
         return settled;
     }
     let state = |handler: &Handler| run.entry(handler.index).state;
-    let open = run.handlers.iter().filter(|handler| !state(handler).is_terminal()).count();
-    let over = run.index.open() == narrow(open);
+    let over = run.others_ended();
     let outcome = run.outcome();
     let waiting = |handler: &&Handler| state(handler) == TaskState::Pending;
     let of_ends = || run.handlers.iter().filter(|handler| matches!(handler.when, When::End(_)));

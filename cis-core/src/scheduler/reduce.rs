@@ -120,7 +120,7 @@ impl Run {
         self.require(body, matches!(self.phase.state, RunState::Created | RunState::Running))?;
         self.phase.cancelling = Some(match self.phase.cancelling.take() {
             Some(first) => Cancelling { at_once: true, ..first },
-            None => Cancelling { reason: reason.clone(), at_once: false },
+            None => Cancelling { reason: reason.clone(), at_once: false, late: self.others_ended() },
         });
         let swept: Vec<(u32, EndReason)> =
             self.live().filter_map(|i| self.swept(i).map(|reason| (i, reason.clone()))).collect();
@@ -141,7 +141,9 @@ impl Run {
         self.phase.state = state;
         self.phase.detail = detail.cloned();
         self.phase.ended_ms = Some(at_ms);
-        self.phase.cancelling = None;
+        let cancelled = self.phase.cancelling.take();
+        // The first one stays: handlers alone that run again do not change how the others ended.
+        self.phase.former = self.phase.former.take().or(cancelled);
         Ok(())
     }
 
@@ -193,8 +195,12 @@ impl Run {
             self.move_task(index, change.state, None, change.queued.clone(), at_ms);
         }
         let others = changes.iter().any(|c| self.find(&c.task).is_some_and(|i| self.handler(i).is_none()));
+        let anew = others || self.voids_former_end(changes);
         let phase = &mut self.phase;
         phase.asked &= !others;
+        if anew {
+            phase.former = None;
+        }
         phase.state = RunState::Running;
         phase.started_ms.get_or_insert(at_ms);
         phase.clock_from_ms = Some(at_ms);

@@ -55,6 +55,8 @@ pub(super) struct Phase {
     pub(super) clock_from_ms: Option<TimestampMs>,
     pub(super) ended_ms: Option<TimestampMs>,
     pub(super) cancelling: Option<Cancelling>,
+    /// Why it ended before its time. A retry of handlers alone keeps it: how the other tasks ended does not change.
+    pub(super) former: Option<Cancelling>,
     pub(super) detail: Option<String>,
     /// A session of it has waited for a human.
     pub(super) asked: bool,
@@ -67,6 +69,8 @@ pub(super) struct Cancelling {
     pub(super) reason: EndReason,
     /// Cancelled with `now`: `always` tasks do not run either.
     pub(super) at_once: bool,
+    /// All tasks but handlers had ended by then.
+    pub(super) late: bool,
 }
 
 /// Two runs are equal when the same was said of them. Indexes are left out: they follow from the tasks,
@@ -127,6 +131,7 @@ impl Run {
             clock_from_ms: None,
             ended_ms: None,
             cancelling: None,
+            former: None,
             detail: None,
             asked: false,
         };

@@ -30,6 +30,8 @@ pub(crate) struct Stand {
     void: BTreeSet<TaskId>,
     /// A cancel was: sessions may have been ended by then.
     void_cancel: bool,
+    /// A person ended it before its time. A retry of handlers alone keeps that end, and which tasks failed is not in this model.
+    was_cancelled: bool,
     /// What the request that was carried out last has yet to show: nothing comes between.
     due: VecDeque<Seen>,
 }
@@ -45,7 +47,8 @@ impl Stand {
     pub(crate) fn new(gates: BTreeSet<TaskId>) -> Self {
         let gates = gates.into_iter().map(|task| (task, Gate::Closed)).collect();
         let (void, due) = (BTreeSet::new(), VecDeque::new());
-        Self { state: RunState::Running, cancelling: None, gates, void, void_cancel: false, due }
+        let (void_cancel, was_cancelled) = (false, false);
+        Self { state: RunState::Running, cancelling: None, gates, void, void_cancel, was_cancelled, due }
     }
 
     /// Something that a coordinator showed does not count any more. What it did to sessions is not undone by that.
@@ -162,7 +165,8 @@ impl Stand {
                 });
                 self.state == RunState::Running
             }
-            Seen::Retried(_, closed) => {
+            Seen::Retried(scope, closed) => {
+                self.was_cancelled &= *scope != RetryScope::All;
                 closed.iter().for_each(|task| drop(gates.insert(task.clone(), Gate::Closed)));
                 (self.state, self.cancelling) = (RunState::Running, None);
                 !is_open
@@ -183,11 +187,13 @@ impl Stand {
                 _ => false,
             },
             Seen::Ended(state) => {
-                let meant = match self.cancelling.take() {
+                let cancelling = self.cancelling.take();
+                let meant = match cancelling {
                     Some(Cancelling { by_time: false, .. }) => *state == RunState::Cancelled,
                     Some(_) => *state == RunState::Failed,
-                    None => *state != RunState::Cancelled || self.void_cancel,
+                    None => *state != RunState::Cancelled || self.void_cancel || self.was_cancelled,
                 };
+                self.was_cancelled |= cancelling.is_some_and(|known| !known.by_time);
                 self.state = *state;
                 meant && is_open && !asks
             }

@@ -1,7 +1,7 @@
 //! `[dag.on]`: which handler runs at which end, and what its own end means.
 
 use super::bench::*;
-use crate::dag::{Dag, Handlers, Task};
+use crate::dag::{Dag, Handlers, Task, Trigger};
 use crate::event::{AttemptOutcome, PromptKind, RetryScope, RunState};
 use crate::scheduler::InputKind;
 
@@ -133,6 +133,71 @@ fn a_run_that_takes_too_long_or_is_cancelled_during_its_handler_runs_that_of_the
     bench.ends("a", exit(0));
     bench.does(InputKind::Cancel { run: run_id(1), now: true });
     assert_eq!(bench.ends("good", AttemptOutcome::Cancelled)[1], "run cancelled", "no handler at all");
+}
+
+fn retry_from(task: &str) -> InputKind {
+    InputKind::Retry { run: run_id(1), scope: RetryScope::From { task: id(task), also: vec![] } }
+}
+
+#[test]
+fn a_retry_of_handlers_alone_keeps_the_end_of_the_run() {
+    let mut bench = Bench::new(100);
+    bench.submit(1, Dag { timeout_ms: Some(1000), ..file(vec![task("a")]) }, 10);
+    bench.ticks_after(1000);
+    bench.ends("a", AttemptOutcome::Cancelled);
+    bench.ends("bad", exit(0));
+    let end = "run failed: took longer than its timeout of 1.0s; 1 task stopped or not started: `a`";
+    assert_eq!(bench.ends("last", exit(0))[1], end);
+    for code in [1, 0] {
+        assert_eq!(
+            bench.does(retry_from("bad"))[..2],
+            ["retried bad=pending last=pending", "status bad=queued"]
+        );
+        bench.restart();
+        assert_eq!(bench.ends("bad", exit(code))[1], "status last=queued");
+        let said = bench.ends("last", exit(0))[1].clone();
+        assert!(said.starts_with("run failed: took longer than its timeout of 1.0s; "), "{said}");
+        assert_eq!(said == end, code == 0, "{said}");
+    }
+    bench.does(retry_from("bad"));
+    bench.does(InputKind::Cancel { run: run_id(1), now: false });
+    bench.ends("bad", AttemptOutcome::Cancelled);
+    assert_eq!(bench.ends("last", exit(0))[1], "run cancelled", "what comes later comes first");
+    assert_eq!(bench.does(retry_from("bad"))[1], "status bad=queued", "the others took too long as before");
+
+    let mut bench = started(vec![task("a"), when(Trigger::Always, "clean: a")]);
+    bench.ends("a", exit(0));
+    bench.does(InputKind::Cancel { run: run_id(1), now: false });
+    bench.ends("clean", exit(0));
+    bench.ends("stop", exit(0));
+    assert_eq!(bench.ends("last", exit(0))[1], "run cancelled", "although no task was stopped");
+    assert_eq!(bench.does(retry_from("stop"))[1], "status stop=queued");
+    bench.ends("stop", exit(0));
+    assert_eq!(bench.ends("last", exit(0))[1], "run cancelled");
+    bench.does(InputKind::Retry { run: run_id(1), scope: RetryScope::All });
+    bench.ends("a", exit(0));
+    assert_eq!(bench.ends("clean", exit(0))[1], "status good=queued", "all of it is decided anew");
+}
+
+#[test]
+fn a_handler_that_a_late_timeout_stopped_can_be_retried() {
+    let mut bench = Bench::new(100);
+    bench.submit(1, Dag { timeout_ms: Some(1000), ..file(vec![task("a")]) }, 10);
+    bench.ends("a", exit(0));
+    bench.ticks_after(1000);
+    bench.ends("good", AttemptOutcome::Cancelled);
+    bench.ends("bad", exit(0));
+    let end = "run failed: took longer than its timeout of 1.0s; 1 task stopped or not started: `good`";
+    assert_eq!(bench.ends("last", exit(0))[1], end);
+    assert_eq!(bench.does(retry_from("bad"))[1], "status bad=queued");
+    bench.ends("bad", exit(0));
+    assert_eq!(bench.ends("last", exit(0))[1], end);
+    assert_eq!(
+        bench.does(InputKind::Retry { run: run_id(1), scope: RetryScope::Failed })[..2],
+        ["retried good=pending last=pending", "status good=queued"]
+    );
+    bench.ends("good", exit(0));
+    assert_eq!(bench.ends("last", exit(0))[1], "run completed");
 }
 
 #[test]

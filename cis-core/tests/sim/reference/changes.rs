@@ -262,7 +262,16 @@ pub(super) fn retried(
             (task.items, task.approved) = (None, None);
         }
     }
-    run.asked &= changes.iter().all(|change| run.is_handler(&change.task));
+    let only_handlers = changes.iter().all(|change| run.is_handler(&change.task));
+    run.asked &= only_handlers;
+    // What the other tasks called for before it was cancelled runs again, so that the run ends as if it had not been.
+    let called = run.meant_by_tasks();
+    let goes_back = |(reason, late): &(EndReason, bool)| {
+        *late && called != run.meant_by(reason) && called.as_ref().is_some_and(|id| said.contains(id))
+    };
+    if !only_handlers || run.former.as_ref().is_some_and(goes_back) {
+        run.former = None;
+    }
     (run.state, run.cancelling, run.started, run.clock_from_ms) = (RunState::Running, None, true, now);
     Ok(())
 }

@@ -130,13 +130,9 @@ impl RefRun {
         if is(&self.on.blocked) {
             return Some(self.asked);
         }
-        let any = |state| others().any(|task| task.state == state);
-        let wanted = match &self.cancelling {
-            Some((EndReason::RunTimeout, _)) => &self.on.failure,
-            Some(_) => &self.on.cancel,
-            None if any(TaskState::Failed) || any(TaskState::Error) => &self.on.failure,
-            None if any(TaskState::Cancelled) => &self.on.cancel,
-            None => &self.on.success,
+        let wanted = match self.ends_early() {
+            Some(reason) => self.meant_by(reason),
+            None => self.meant_by_tasks(),
         };
         if is(&self.on.always) {
             return Some(true);
@@ -153,6 +149,29 @@ impl RefRun {
         Some(is(wanted))
     }
 
+    /// Why it ends before its time, or did before handlers alone ran again.
+    pub(super) fn ends_early(&self) -> Option<&EndReason> {
+        self.cancelling.as_ref().or(self.former.as_ref()).map(|(reason, _)| reason)
+    }
+
+    /// The handler of a run that ends for this reason.
+    pub(super) fn meant_by(&self, reason: &EndReason) -> &Option<TaskId> {
+        if *reason == EndReason::RunTimeout { &self.on.failure } else { &self.on.cancel }
+    }
+
+    /// The handler of the end that all tasks but handlers make.
+    pub(super) fn meant_by_tasks(&self) -> &Option<TaskId> {
+        let others = || self.tasks.iter().filter(|task| !self.is_handler(&task.spec.id));
+        let any = |state| others().any(|task| task.state == state);
+        if any(TaskState::Failed) || any(TaskState::Error) {
+            &self.on.failure
+        } else if any(TaskState::Cancelled) {
+            &self.on.cancel
+        } else {
+            &self.on.success
+        }
+    }
+
     /// A handler of one kind of end.
     fn is_of_end(&self, id: &TaskId) -> bool {
         let Handlers { success, failure, cancel, .. } = &self.on;
@@ -166,8 +185,7 @@ impl RefRun {
     }
 
     fn survives(&self, id: &TaskId, reason: &EndReason) -> bool {
-        let kind = if *reason == EndReason::RunTimeout { &self.on.failure } else { &self.on.cancel };
-        [&self.on.always, kind].into_iter().any(|handler| handler.as_ref() == Some(id))
+        [&self.on.always, self.meant_by(reason)].into_iter().any(|handler| handler.as_ref() == Some(id))
     }
 
     pub(super) fn swept(&self, task: &RefTask) -> bool {

@@ -54,6 +54,10 @@ pub(crate) struct RefRun {
     groups: BTreeMap<String, Group>,
     /// The reason, and whether it was asked for twice.
     pub(crate) cancelling: Option<(EndReason, bool)>,
+    /// All tasks but handlers had ended when it was asked for first.
+    late: bool,
+    /// The reason for which it ended before its time, and whether that was late; until other tasks than handlers run again.
+    former: Option<(EndReason, bool)>,
     started: bool,
     timeout_ms: Option<i64>,
     clock_from_ms: TimestampMs,
@@ -228,6 +232,8 @@ impl Reference {
                     on: dag.on.clone(),
                     groups: dag.groups.clone(),
                     cancelling: None,
+                    late: false,
+                    former: None,
                     started: false,
                     timeout_ms: dag.timeout_ms.map(|ms| i64::try_from(ms).unwrap()),
                     clock_from_ms: 0,
@@ -523,6 +529,9 @@ fn cancelling(run: &mut RefRun, reason: &EndReason, now: TimestampMs) -> Check {
         let due = run.timeout_ms.is_some_and(|ms| now >= run.clock_from_ms + ms);
         ensure(due && run.cancelling.is_none(), || "timed out too early".to_owned())?;
     }
+    if run.cancelling.is_none() {
+        run.late = run.tasks.iter().all(|task| run.is_handler(&task.spec.id) || task.state.is_terminal());
+    }
     run.cancelling = Some(match run.cancelling.take() {
         Some((first, _)) => (first, true),
         None => (reason.clone(), false),
@@ -540,8 +549,8 @@ fn ended(run: &mut RefRun, state: RunState) -> Check {
     ensure(run.live() == 0, || "a session is live".to_owned())?;
     let open = run.tasks.iter().find(|t| !t.state.is_terminal());
     ensure(open.is_none(), || format!("{} is open", open.unwrap().spec.id))?;
-    let expected = match &run.cancelling {
-        Some((EndReason::RunTimeout, _)) => RunState::Failed,
+    let expected = match run.ends_early() {
+        Some(EndReason::RunTimeout) => RunState::Failed,
         Some(_) => RunState::Cancelled,
         None if run.count(TaskState::Error) > 0 => RunState::Error,
         None if run.count(TaskState::Failed) > 0 => RunState::Failed,
@@ -549,7 +558,8 @@ fn ended(run: &mut RefRun, state: RunState) -> Check {
         None => RunState::Succeeded,
     };
     ensure(state == expected, || format!("ended as {state}, should be {expected}"))?;
-    (run.state, run.cancelling) = (state, None);
+    let cancelled = run.cancelling.take().map(|(reason, _)| (reason, run.late));
+    (run.state, run.former) = (state, run.former.take().or(cancelled));
     Ok(())
 }
 
