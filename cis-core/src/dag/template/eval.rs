@@ -133,13 +133,14 @@ pub(super) fn not_boolean(found: &str) -> String {
     format!("this is {found}, and only true or false decides: compare it, as in {example}")
 }
 
-/// The elements of a list. What is longer than `most` is not built.
+/// The elements of a list of at most so many items and bytes. A longer one is not built.
 pub(super) fn list(
     expr: &Expr,
     known: &Known<'_, '_>,
     (most, most_bytes): (usize, usize),
 ) -> Result<Vec<Value>, String> {
     let too_many = || format!("there are more than {most} items: split the work, or have one item do more");
+    let too_long = || format!("the items are longer than {most_bytes} bytes in all: have each name a file");
     let evaluated = evaluate(expr, known).map_err(|message| {
         // The engine's own limit, of `range` and of repeated lists.
         if message.contains("too many elements") || message.contains("too large") {
@@ -151,7 +152,10 @@ pub(super) fn list(
     let value = match evaluated {
         Evaluated::Known(value) => match &*value {
             Value::Array(items) if items.len() > most => return Err(too_many()),
-            Value::Array(items) => return Ok(items.clone()),
+            Value::Array(items) => {
+                let bytes: usize = items.iter().map(|item| to_text(item).len()).sum();
+                return if bytes > most_bytes { Err(too_long()) } else { Ok(items.clone()) };
+            }
             other => return Err(not_list(kind_of(other))),
         },
         Evaluated::Made(value) => value,
@@ -165,8 +169,6 @@ pub(super) fn list(
         if items.len() == most {
             return Err(too_many());
         }
-        let too_long =
-            || format!("the items are longer than {most_bytes} bytes in all: have each name a file");
         let item = json(&item, left, too_long, || absent(expr, known))?;
         left = left.saturating_sub(to_text(&item).len());
         items.push(item);

@@ -220,6 +220,21 @@ fn lists() {
 }
 
 #[test]
+fn a_list_that_a_name_alone_gives_is_bounded_too() {
+    let text = "x".repeat(MAX_ITEMS_BYTES - 2);
+    let params =
+        BTreeMap::from([("full".to_owned(), json!([&text, 10])), ("long".to_owned(), json!([text, 100]))]);
+    let listed = |text: &str| with(&params, |values| items(text, &command(&["true"]), values));
+    assert_eq!(listed("params.full").unwrap().len(), 2);
+    for text in ["params.long", "params.long | list"] {
+        let said = listed(text).unwrap_err().to_string();
+        let wanted =
+            format!("the items are longer than {MAX_ITEMS_BYTES} bytes in all: have each name a file");
+        assert_eq!(said, format!("foreach: {text}: {wanted}"));
+    }
+}
+
+#[test]
 fn items_and_logs_stand_in_texts() {
     let task = command(&["{{ item }} {{ item.name }} {{ item.sizes[0] + 1 }} {{ tasks.a-1.output | trim }}"]);
     let item = json!({ "name": "eu", "sizes": [2] });
