@@ -99,6 +99,8 @@ fn every_command_gets_a_terminal_and_agents_get_the_rest() {
     assert!(tasks.as_array().unwrap().iter().all(|task| task["agent"] == "shell"), "{tasks}");
     let said = cis.run(["dag", "execute", "--run-id", run, "--use-agent"]).expect(2).stderr;
     assert!(said.contains("cannot change the agent"), "{said}");
+    let said = cis.run(["dag", "execute", "--run-id", run, "--no-cache"]).expect(2).stderr;
+    assert!(said.contains("omit --no-cache"), "{said}");
 }
 
 /// A run that was made and not started.

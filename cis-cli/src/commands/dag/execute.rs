@@ -63,6 +63,10 @@ fn existing(context: &Context, name: &str, args: &Args) -> Result<Exit, CliError
         return Err(CliError::bad_input("cannot change the agent of an existing run")
             .hint("omit --use-agent, or give a FILE to create a new run"));
     }
+    if args.how.no_cache {
+        return Err(CliError::bad_input("cannot change whether an existing run uses cached results")
+            .hint("omit --no-cache, or give a FILE to create a new run"));
+    }
     let client = context.client()?;
     context.block_on(async {
         let mut before = client.run(name).await?.run;

@@ -147,7 +147,7 @@ pub(super) struct How {
     pub(super) params: Params,
     /// Do not use cached results of earlier runs
     #[arg(long)]
-    no_cache: bool,
+    pub(super) no_cache: bool,
     #[command(flatten)]
     pub(super) place: Place,
     #[command(flatten)]
