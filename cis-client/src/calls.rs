@@ -21,7 +21,7 @@ use cis_core::api::{
     ThreadMessage, TimeView, WhyView, paths,
 };
 use cis_core::dag::Group;
-use cis_core::event::RunState;
+use cis_core::event::{ArtifactRecord, RunState};
 use cis_core::ids::TaskId;
 
 /// By this name the session whose token is shown calls itself.
@@ -220,6 +220,29 @@ impl Client {
     /// What a task would get now of those that it needs, secrets replaced.
     pub async fn task_context(&self, run: &str, task: &str) -> Result<TaskContext, ClientError> {
         self.get(&paths::fill(paths::TASK_CONTEXT, &[run, task])).await
+    }
+
+    /// Files of the last success of a task, sorted by path, a page of them.
+    pub async fn artifacts(
+        &self,
+        run: &str,
+        task: &str,
+        page: &Page,
+    ) -> Result<Listing<ArtifactRecord>, ClientError> {
+        self.get(&page.on(paths::fill(paths::TASK_ARTIFACTS, &[run, task]))).await
+    }
+
+    /// The same, all pages.
+    pub async fn all_artifacts(&self, run: &str, task: &str) -> Result<Vec<ArtifactRecord>, ClientError> {
+        let (mut page, mut all) = (Page::default(), Vec::new());
+        loop {
+            let listing = self.artifacts(run, task, &page).await?;
+            all.extend(listing.items);
+            match listing.next {
+                Some(next) => page.after = Some(next),
+                None => return Ok(all),
+            }
+        }
     }
 
     /// The bytes of a file that a task left, by its blob or its path. The caller compares their hash with it.

@@ -210,6 +210,23 @@ async fn an_answer_that_is_too_large_is_asked_for_once_and_says_so() {
 }
 
 #[tokio::test]
+async fn artifacts_are_read_page_by_page() {
+    let place = Place::new();
+    let listener = place.listen();
+    let server = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let first = r#"{"items":[{"path":"a","blob":"00","size":1}],"next":"a"}"#;
+        let asked = answer_whole(&mut stream, first).await;
+        [asked, answer_whole(&mut stream, r#"{"items":[{"path":"b","blob":"00","size":1}]}"#).await]
+    };
+    let client = Client::new(&place.path, None);
+    let (asked, files) = tokio::join!(server, client.all_artifacts("x", "t"));
+    assert_eq!(files.unwrap().iter().map(|file| &*file.path).collect::<Vec<_>>(), ["a", "b"]);
+    let path = "GET /v1/runs/x/tasks/t/artifacts";
+    assert_eq!(asked, [path.to_owned(), format!("{path}?after=a")]);
+}
+
+#[tokio::test]
 async fn a_log_that_breaks_off_is_no_complete_log() {
     let place = Place::new();
     let listener = place.listen();

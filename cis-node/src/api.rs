@@ -13,7 +13,7 @@ use futures_util::{Stream, StreamExt as _};
 use tokio::sync::broadcast::error::RecvError;
 
 pub(super) use self::pages::page_of;
-use self::pages::{OUTPUTS_BYTES_MAX, bound_outputs, history_page};
+use self::pages::{RESULTS_BYTES_MAX, bound_results, history_page};
 use self::shared::check_session;
 use super::commands::{AskedOfRun, Command, NewSession, RunVerb, TAKEOVER_TIME_MAX};
 use super::explain::explained;
@@ -198,7 +198,7 @@ impl NodeApi for Node {
 
     async fn run(&self, permit: Permit<act::SeeRun>) -> Answer<RunDetail> {
         let mut detail = self.run_detail(permit.target()).await?;
-        bound_outputs(&mut detail.tasks, OUTPUTS_BYTES_MAX);
+        bound_results(&mut detail.tasks, RESULTS_BYTES_MAX);
         Ok(detail)
     }
 

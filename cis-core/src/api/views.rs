@@ -255,6 +255,9 @@ pub struct TaskView {
     /// Files of its last success.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifacts: Vec<ArtifactRecord>,
+    /// It has artifacts, and `artifacts` is empty: the lists of all tasks of this answer are too large. The listing of its artifacts has them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub artifacts_omitted: bool,
     /// What a human is asked, while it waits for approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<ApprovalView>,

@@ -233,6 +233,7 @@ impl LiveRun {
                 task.outputs = outputs.collect();
                 task.outputs_omitted = false;
                 task.artifacts.clone_from(&result.artifacts);
+                task.artifacts_omitted = false;
             }
         })
     }

@@ -25,6 +25,7 @@ pub(super) fn task(id: &str, state: TaskState) -> TaskView {
         outputs: [].into(),
         outputs_omitted: false,
         artifacts: vec![],
+        artifacts_omitted: false,
         approval: None,
         said: None,
         waits: None,

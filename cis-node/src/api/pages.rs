@@ -1,13 +1,16 @@
 //! Pages of listings that are held in memory.
 
+use serde::Serialize;
+
 use cis_core::api::{HistoryEntry, Listing, Page, Problem, ProblemKind, ReadHistory, TaskView};
 use cis_core::ids::Offset;
 
 /// A page holds at most so many.
 const PAGE_MAX: u32 = 1000;
 
-/// Maximum size of the outputs of all tasks of an answer as JSON, bytes. Clients read answers of at most 64 MiB.
-pub(super) const OUTPUTS_BYTES_MAX: usize = 16 << 20;
+/// Maximum size as JSON of the outputs of all tasks of an answer, and of their lists of artifacts, bytes each. Clients
+/// read answers of at most 64 MiB.
+pub(super) const RESULTS_BYTES_MAX: usize = 16 << 20;
 
 /// The page that is asked for. `name` is what no other item of the listing has; the page behind one begins after it.
 pub(crate) fn page_of<T>(
@@ -51,19 +54,28 @@ pub(super) fn history_page(
     Ok(Listing { items: entries, next: more.then(|| last.to_string()) })
 }
 
-/// Leaves out the outputs of tasks that do not fit into an answer about several tasks.
-pub(super) fn bound_outputs(tasks: &mut [TaskView], bytes_max: usize) {
-    let mut left = bytes_max;
-    for task in tasks.iter_mut().filter(|task| !task.outputs.is_empty()) {
-        let bytes = serde_json::to_string(&task.outputs).map_or(0, |json| json.len());
-        match left.checked_sub(bytes) {
-            Some(rest) => left = rest,
-            None => {
-                task.outputs.clear();
-                task.outputs_omitted = true;
-            }
+/// Leaves out the outputs, and the lists of artifacts, that do not fit into an answer about several tasks: at most
+/// `bytes_max` of each.
+pub(super) fn bound_results(tasks: &mut [TaskView], bytes_max: usize) {
+    let (mut outputs_left, mut artifacts_left) = (bytes_max, bytes_max);
+    for task in tasks {
+        if !task.outputs.is_empty() && !takes(&mut outputs_left, &task.outputs) {
+            task.outputs.clear();
+            task.outputs_omitted = true;
+        }
+        if !task.artifacts.is_empty() && !takes(&mut artifacts_left, &task.artifacts) {
+            task.artifacts.clear();
+            task.artifacts_omitted = true;
         }
     }
+}
+
+/// Takes the size of `part` from the bytes that are left, if it fits.
+fn takes(left: &mut usize, part: &impl Serialize) -> bool {
+    let bytes = serde_json::to_string(part).map_or(0, |json| json.len());
+    let rest = left.checked_sub(bytes);
+    *left = rest.unwrap_or(*left);
+    rest.is_some()
 }
 
 #[cfg(test)]
@@ -73,20 +85,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn outputs_that_do_not_fit_are_left_out_and_marked() {
-        let task = |id: &str, outputs: Value| -> TaskView {
+    fn outputs_and_artifacts_that_do_not_fit_are_left_out_and_marked() {
+        let task = |id: &str, outputs: Value, files: usize| -> TaskView {
+            let artifacts = vec![json!({ "path": "x", "blob": "00", "size": 1 }); files];
             let task = json!({ "id": id, "state": "succeeded", "needs": [], "attempts": 1, "session": null,
-                "started_ms": null, "ended_ms": null, "exit_code": null, "outputs": outputs });
+                "started_ms": null, "ended_ms": null, "exit_code": null, "outputs": outputs, "artifacts": artifacts });
             serde_json::from_value(task).unwrap()
         };
         let large = json!({ "o": "x".repeat(100) });
-        let all =
-            [task("a", large.clone()), task("b", json!({})), task("c", large), task("d", json!({ "o": 1 }))];
+        let all = [
+            task("a", large.clone(), 0),
+            task("b", json!({}), 3),
+            task("c", large, 2),
+            task("d", json!({ "o": 1 }), 1),
+        ];
         let mut bound = all.clone();
-        bound_outputs(&mut bound, 1000);
+        bound_results(&mut bound, 1000);
         assert_eq!(bound, all);
-        bound_outputs(&mut bound, 150);
-        let left_out = TaskView { outputs: [].into(), outputs_omitted: true, ..all[2].clone() };
+        bound_results(&mut bound, 150);
+        let left_out = TaskView {
+            outputs: [].into(),
+            outputs_omitted: true,
+            artifacts: Vec::new(),
+            artifacts_omitted: true,
+            ..all[2].clone()
+        };
         assert_eq!(bound, [all[0].clone(), all[1].clone(), left_out, all[3].clone()]);
     }
 

@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use futures_util::Stream;
 use tokio::time::timeout;
 
-use super::pages::{OUTPUTS_BYTES_MAX, bound_outputs};
+use super::pages::{RESULTS_BYTES_MAX, bound_results};
 use super::{Answer, page_of};
 use crate::artifacts;
 use crate::files::Stop;
@@ -74,7 +74,7 @@ impl TasksApi for Node {
         tasks.retain(|task| query.state.is_none_or(|state| task.state == state));
         let page = Page { limit: query.limit, after: None };
         let mut listing = page_of(tasks, &page, |task| task.id.to_string())?;
-        bound_outputs(&mut listing.items, OUTPUTS_BYTES_MAX);
+        bound_results(&mut listing.items, RESULTS_BYTES_MAX);
         Ok(listing)
     }
 

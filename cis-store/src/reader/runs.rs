@@ -314,6 +314,7 @@ fn task_view(row: &Row<'_>) -> Result<TaskView, RowError> {
         outputs: json(row, 8)?,
         outputs_omitted: false,
         artifacts: json(row, 10)?,
+        artifacts_omitted: false,
         approval: row
             .get::<_, Option<String>>(12)?
             .map(|prompt| Ok::<_, RowError>(ApprovalView { prompt, until_ms: row.get(13)?, allowed: None }))

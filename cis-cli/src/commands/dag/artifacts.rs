@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use cis_client::Client;
-use cis_core::api::{Problem, ProblemKind, RunDetail};
+use cis_core::api::{Problem, ProblemKind, RunDetail, TaskView};
 use cis_core::event::{ArtifactRecord, TaskState};
 use cis_core::ids::TaskId;
 use cis_core::text;
@@ -63,7 +63,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         let run = run_or_newest(&client, args.run.as_deref()).await?;
         let detail = client.run(&run).await?;
         let unfinished = args.task.as_deref().and_then(|name| unfinished(&detail, name));
-        let all = chosen(detail, args.task.as_deref())?;
+        let all = files_of(&client, &run, chosen(detail, args.task.as_deref())?).await?;
         if let Some(to) = &args.to {
             if let Some(error) = unfinished.filter(|_| all.is_empty()) {
                 return Err(error);
@@ -108,8 +108,8 @@ fn table(all: &[Artifact]) -> String {
     rows.render()
 }
 
-/// The files of the task that was named, or of all.
-fn chosen(detail: RunDetail, task: Option<&str>) -> Result<Vec<Artifact>, CliError> {
+/// The task that was named with its items, or all.
+fn chosen(detail: RunDetail, task: Option<&str>) -> Result<Vec<TaskView>, CliError> {
     if let Some(name) = task
         && !detail.tasks.iter().any(|known| known.id.as_str() == name)
     {
@@ -122,13 +122,20 @@ fn chosen(detail: RunDetail, task: Option<&str>) -> Result<Vec<Artifact>, CliErr
         task.is_none_or(|name| id == name)
             || items.as_ref().is_some_and(|start| id.strip_prefix(start).is_some_and(is_number))
     };
-    let tasks = detail.tasks.into_iter().filter(|known| wanted(known.id.as_str()));
-    Ok(tasks
-        .flat_map(|known| {
-            let task = known.id;
-            known.artifacts.into_iter().map(move |file| Artifact { task: task.clone(), file })
-        })
-        .collect())
+    Ok(detail.tasks.into_iter().filter(|known| wanted(known.id.as_str())).collect())
+}
+
+/// The files of tasks. Lists that did not fit into the answer about the run are read by themselves.
+async fn files_of(client: &Client, run: &str, tasks: Vec<TaskView>) -> Result<Vec<Artifact>, CliError> {
+    let mut all = Vec::new();
+    for task in tasks {
+        let files = match task.artifacts_omitted {
+            true => client.all_artifacts(run, task.id.as_str()).await?,
+            false => task.artifacts,
+        };
+        all.extend(files.into_iter().map(|file| Artifact { task: task.id.clone(), file }));
+    }
+    Ok(all)
 }
 
 fn is_number(text: &str) -> bool {

@@ -52,6 +52,7 @@ fn a_task(name: &str, state: TaskState) -> TaskView {
         outputs: BTreeMap::new(),
         outputs_omitted: false,
         artifacts: vec![],
+        artifacts_omitted: false,
         approval: None,
         said: None,
         waits: None,

@@ -85,11 +85,14 @@ impl Asked {
     }
 
     fn files(&mut self, ui: &mut Ui, run: RunId, task: &TaskView, scene: &Scene<'_>) {
-        if task.artifacts.is_empty() {
+        if task.artifacts.is_empty() && !task.artifacts_omitted {
             return;
         }
         ui.add_space(8.0);
         ui.label(RichText::new("Files that it left").small().weak());
+        if task.artifacts_omitted {
+            ui.label("too many to be listed");
+        }
         for file in task.artifacts.iter().take(50) {
             ui.horizontal_wrapped(|ui| {
                 ui.label(format!("{} ({})", one_line(&file.path, 200), text::bytes(file.size)));
