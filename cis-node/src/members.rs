@@ -228,6 +228,11 @@ impl Members {
         self.state().rooms.get(room).map(Membership::voters).unwrap_or_default()
     }
 
+    /// Whether this node follows what another one says of itself: it has rights, or others let it vote.
+    pub(crate) fn counts(&self, room: &str, did: &NodeDid) -> bool {
+        self.standing(room, did).is_obeyed() || self.voters(room).contains(did)
+    }
+
     /// Whether it is known who may do what in a room: its owners are not known here, or what they said was read.
     pub(crate) fn is_settled(&self, room: &str) -> bool {
         let state = self.state();
@@ -290,6 +295,7 @@ mod tests {
         members.pin(ROOM, Owners::one(key(1).did())).unwrap();
         let (worker, other, own) = (key(2).did(), key(3).did(), identity.view().did);
         assert_eq!(members.standing(ROOM, &worker), Standing::Unknown);
+        assert!(!members.counts(ROOM, &worker));
         let mut room = Membership::new(ROOM, Owners::one(key(1).did()));
         admit(&mut room, 1, &own, &[Right::Coordinate]);
         admit(&mut room, 1, &worker, &[Right::Execute]);
@@ -301,6 +307,7 @@ mod tests {
         members.read(ROOM, &room);
         assert!(!changes.has_changed().unwrap(), "nothing is new");
         assert_eq!(members.standing(ROOM, &worker), Standing::Trusted);
+        assert!(members.counts(ROOM, &worker) && !members.counts(ROOM, &key(4).did()));
         assert_eq!(members.standing("!elsewhere:x", &worker), Standing::Unknown);
         assert_eq!(members.others_who_may(ROOM, Right::Execute), [worker.clone(), other.clone()]);
         assert_eq!(

@@ -58,6 +58,9 @@ pub(super) enum Heard {
 /// Something that is under way.
 pub(super) type Sending = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// Whether something is so, once that is known.
+pub(super) type Asking = Pin<Box<dyn Future<Output = bool> + Send>>;
+
 /// See the module. Futures without an error are those of things that may be lost.
 pub(super) trait Carrier: Sized + Send + Sync {
     /// Hears from now on.
@@ -83,6 +86,9 @@ pub(super) trait Carrier: Sized + Send + Sync {
 
     /// What nodes said of themselves to a room.
     fn announced(&self, room: &str) -> impl Future<Output = Result<Vec<Announcement>, Trouble>> + Send;
+
+    /// Whether an account has joined a room.
+    fn is_member(&self, room: &str, user: &str) -> Asking;
 
     /// What comes next, in all rooms. Loses nothing where it is dropped before it is ready.
     fn hear(&mut self) -> impl Future<Output = Result<Vec<Heard>, Trouble>> + Send;

@@ -8,8 +8,8 @@ use tokio::sync::broadcast;
 use cis_matrix::{MatrixError, RoomName};
 
 use super::INFO;
-use super::carrier::{Announcement, Carrier, Device, Heard, Letter, Sending, Trouble};
-use crate::account::{News, Opened};
+use super::carrier::{Announcement, Asking, Carrier, Device, Heard, Letter, Sending, Trouble};
+use crate::account::{Backoff, News, Opened};
 use crate::node::Node;
 
 /// The node's account.
@@ -61,6 +61,24 @@ impl Carrier for Matrix {
     async fn announced(&self, room: &str) -> Result<Vec<Announcement>, Trouble> {
         let state = self.opened.client.state(room, INFO).await?;
         Ok(state.into_iter().map(|one| Announcement { sender: one.sender, content: one.content }).collect())
+    }
+
+    fn is_member(&self, room: &str, user: &str) -> Asking {
+        let client = Arc::clone(&self.opened.client);
+        let (room, user) = (room.to_owned(), user.to_owned());
+        Box::pin(async move {
+            let mut backoff = Backoff::default();
+            loop {
+                match client.member(&room, &user).await {
+                    Ok(member) => return member.is_some(),
+                    Err(error) if error.is_passing() => tokio::time::sleep(backoff.after(&error)).await,
+                    Err(error) => {
+                        tracing::debug!(user, room, %error, "it is not known whether an account is in a room");
+                        return false;
+                    }
+                }
+            }
+        })
     }
 
     async fn hear(&mut self) -> Result<Vec<Heard>, Trouble> {

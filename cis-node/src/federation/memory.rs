@@ -9,7 +9,7 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::mpsc;
 
-use super::carrier::{Announcement, Carrier, Device, Heard, Letter, Sending, Trouble};
+use super::carrier::{Announcement, Asking, Carrier, Device, Heard, Letter, Sending, Trouble};
 use crate::node::Node;
 
 /// The rooms of a process. Copies are the same ones.
@@ -90,6 +90,11 @@ impl Carrier for Memory {
         Ok(of_room
             .map(|(sender, content)| Announcement { sender: sender.clone(), content: content.clone() })
             .collect())
+    }
+
+    fn is_member(&self, room: &str, user: &str) -> Asking {
+        let is_member = self.rooms.state().announced.get(room).is_some_and(|of| of.contains_key(user));
+        Box::pin(std::future::ready(is_member))
     }
 
     async fn hear(&mut self) -> Result<Vec<Heard>, Trouble> {

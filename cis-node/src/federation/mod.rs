@@ -52,6 +52,9 @@ const UNTRUSTED_MAX: usize = 50;
 /// So many of them are known.
 const TWINS_MAX: usize = 100;
 
+/// Accounts without rights that said in letters where their nodes are, and of which it is not known yet whether they are in the room.
+const UNSURE_MAX: usize = 100;
+
 /// Messages that wait until it is known who may say them have at most so many bytes together, and a sender has so many of them. What
 /// comes after them is dropped, and repeated by the protocol.
 const EARLY_BYTES_MAX: usize = 4 << 20;
@@ -65,6 +68,12 @@ const WORD_MAX: usize = 64;
 
 /// An envelope that is not under way any more.
 type Sent = (To, u64);
+
+/// A room and an account.
+type Place = (String, String);
+
+/// Whether this account is in this room.
+type Asked = (Place, bool);
 
 struct Task {
     node: Arc<Node>,
@@ -81,7 +90,11 @@ struct Task {
     /// The newest process of each node that said of itself where it is.
     lives: BTreeMap<NodeDid, Ulid>,
     /// What nodes said of themselves where the room keeps none of it, by room and account.
-    heard: BTreeMap<(String, String), Announcement>,
+    heard: BTreeMap<Place, Announcement>,
+    /// What nodes without rights said of themselves in letters, until it is known whether their accounts are in the room.
+    unsure: BTreeMap<Place, Announcement>,
+    /// Says whether they are.
+    asked: (mpsc::UnboundedSender<Asked>, mpsc::UnboundedReceiver<Asked>),
     /// What this node says of itself in rooms that do not keep it.
     unkept: BTreeMap<String, Draft>,
     /// Nodes that may not know that, with their rooms.
@@ -113,6 +126,8 @@ pub(crate) fn start(node: Arc<Node>, end: LinkEnd) {
         devices: BTreeMap::new(),
         lives: BTreeMap::new(),
         heard: BTreeMap::new(),
+        unsure: BTreeMap::new(),
+        asked: mpsc::unbounded_channel(),
         unkept: BTreeMap::new(),
         to_greet: BTreeSet::new(),
         life: Ulid::new(),
@@ -197,7 +212,7 @@ impl Task {
             self.obey(&carrier, wish).await?;
         }
         loop {
-            self.hear_early();
+            self.hear_early(&carrier);
             self.greet(&carrier);
             tokio::select! {
                 wish = self.wishes.recv() => match wish {
@@ -216,6 +231,7 @@ impl Task {
                     self.lanes.sent(&to, number);
                     self.send_ready(&carrier);
                 }
+                Some((of, is_member)) = self.asked.1.recv() => self.answered(of, is_member),
                 true = async { ended.wait_for(|has_ended| *has_ended).await.is_ok() } => {
                     self.flush(&carrier).await;
                     return Ok(());
@@ -226,7 +242,7 @@ impl Task {
                     let heard = heard?;
                     backoff.reset();
                     let twins = self.twins.len();
-                    heard.into_iter().for_each(|one| self.take(one));
+                    heard.into_iter().for_each(|one| self.take(&carrier, one));
                     if self.twins.len() > twins {
                         // The other process is to know, too.
                         for room in self.rooms.clone() {
@@ -238,14 +254,14 @@ impl Task {
         }
     }
 
-    fn take(&mut self, heard: Heard) {
+    fn take(&mut self, through: &impl Carries, heard: Heard) {
         match heard {
             Heard::Announced(room, announcement) if self.rooms.contains(&room) => {
                 self.look_for_twin(&room, &announcement);
                 self.learn_of(room, announcement);
             }
             Heard::Announced(..) => {}
-            Heard::Letter(letter) => self.hear(letter, false),
+            Heard::Letter(letter) => self.hear(through, letter, false),
         }
     }
 
@@ -370,8 +386,9 @@ impl Task {
                 retries_several: is_set("retries_several"),
                 at_ms: i64::try_from(envelope.id().timestamp_ms()).unwrap_or(i64::MAX),
             };
-            // Who votes, and where, follows from that.
-            if self.node.shared.announce(room, envelope.did().clone(), announced, now_ms()) {
+            // Who votes, and where, follows from that. A node without rights changes nothing by what it says.
+            let is_news = self.node.shared.announce(room, envelope.did().clone(), announced, now_ms());
+            if is_news && self.node.members.counts(room, envelope.did()) {
                 self.node.driver.tell(Command::NodeFound);
             }
         }
@@ -432,19 +449,19 @@ impl Task {
     }
 
     /// Hears the messages that waited for the owners of their rooms to be known.
-    fn hear_early(&mut self) {
+    fn hear_early(&mut self, through: &impl Carries) {
         let members = &self.node.members;
         let known: Vec<_> = self.early.extract_if(.., |(room, _)| members.is_settled(room)).collect();
-        known.into_iter().for_each(|(_, letter)| self.hear(letter, true));
+        known.into_iter().for_each(|(_, letter)| self.hear(through, letter, true));
     }
 
-    fn hear(&mut self, message: Letter, is_early: bool) {
+    fn hear(&mut self, through: &impl Carries, message: Letter, is_early: bool) {
         let Ok(content) = serde_json::from_str::<Value>(message.content.get()) else { return };
         let room = content.get("room").and_then(Value::as_str);
         let Some(room) = room.filter(|room| self.rooms.contains(*room)) else { return };
         if message.kind == INFO {
-            let Letter { sender, content, .. } = message;
-            return self.learn_of(room.to_owned(), Announcement { sender, content });
+            let said = Announcement { sender: message.sender, content: message.content };
+            return self.hear_info(through, room, &content, said);
         }
         let carrier = Carrier { room, type_name: &message.kind, sender: Some(&message.sender) };
         let envelope = match verify(&content, carrier, |did| self.node.members.standing(room, did)) {
@@ -493,6 +510,38 @@ impl Task {
                 }
             }
             Err(why) => tracing::debug!(%from, why, "a message of a node cannot be read"),
+        }
+    }
+
+    /// A node says of itself where it is, to this one alone. Any account can write that, also one that is not in the room: of a node
+    /// without rights it counts once it is known that its account is there.
+    fn hear_info(&mut self, through: &impl Carries, room: &str, content: &Value, said: Announcement) {
+        let carrier = Carrier { room, type_name: INFO, sender: Some(&said.sender) };
+        let has_rights = match verify(content, carrier, |did| self.node.members.standing(room, did)) {
+            Ok(envelope) => envelope.standing().is_obeyed(),
+            Err(Refused::UnknownKey(_) | Refused::Revoked(_)) => false,
+            Err(refused) => return tracing::debug!(%refused, "a message of a node is left out"),
+        };
+        if has_rights {
+            return self.learn_of(room.to_owned(), said);
+        }
+        let of = (room.to_owned(), said.sender.clone());
+        if self.unsure.len() >= UNSURE_MAX && !self.unsure.contains_key(&of) {
+            return;
+        }
+        if self.unsure.insert(of.clone(), said).is_none() {
+            let (is_member, asked) = (through.is_member(&of.0, &of.1), self.asked.0.clone());
+            tokio::spawn(async move {
+                let is_member = is_member.await;
+                let _ = asked.send((of, is_member));
+            });
+        }
+    }
+
+    /// It is known whether an account is in a room.
+    fn answered(&mut self, of: Place, is_member: bool) {
+        if let Some(said) = self.unsure.remove(&of).filter(|_| is_member) {
+            self.learn_of(of.0, said);
         }
     }
 

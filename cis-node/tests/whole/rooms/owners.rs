@@ -137,6 +137,37 @@ fn a_coordinator_that_starts_again_is_told_at_once_what_the_members_of_its_room_
     });
 }
 
+/// Somebody writes to a node at which device another node is, and gives its key.
+async fn introduces(server: &Server, room: &str, user: &str, seed: u8) -> NodeDid {
+    let key = NodeKey::from_seed(&[seed; 32]);
+    let body = json!({ "device": "CIS", "name": "builder", "version": "1.0.0", "works": true });
+    let draft = Draft::of_room(INFO, body, Ulid::new(), room, user);
+    let content = draft.sign(&key, SIZE_MAX).unwrap().into_content();
+    let account = server.account(user, "CIS");
+    account.homeserver.send_to_device(CIS, "CIS", INFO, &content).await.unwrap();
+    key.did()
+}
+
+#[test]
+fn a_node_without_rights_is_listed_only_if_its_account_is_in_the_room() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let server = Server::default();
+        let room = server.room("shared", CIS, &[ANN, BOB]);
+        server.invite(&room, CARL);
+        let owner = member(&scratch.path().join("c"), (&server, &room), CIS, "coordinator").await;
+        server.event(&room, INFO, |_| true).await;
+        let stranger = introduces(&server, &room, EVE, 7).await;
+        let invited = introduces(&server, &room, CARL, 8).await;
+        let there = introduces(&server, &room, BOB, 9).await;
+        let pending = listed(&owner, &there, |_| true).await;
+        assert_eq!((pending.state, pending.name.as_str()), (RoomNodeState::Pending, "builder"));
+        let nodes = owner.client.nodes(None).await.unwrap().items;
+        assert!(!nodes.iter().any(|node| [&stranger, &invited].contains(&&node.did)), "{nodes:?}");
+        owner.stop().await;
+    });
+}
+
 #[test]
 fn a_node_obeys_the_owners_whose_join_code_it_took_and_refuses_others() {
     on_a_runtime(async {
