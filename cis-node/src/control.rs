@@ -201,6 +201,8 @@ impl Node {
         let next = self.control.heard().begin(&of, digest_of(&request));
         match next {
             Next::Nothing => {}
+            // An answer would end the repetition.
+            Next::Full => tracing::debug!(%from, %id, "a control request waits: too many are under way"),
             Next::Reused => {
                 let outcome = ControlOutcome::Refused { why: Box::new(key_reused()) };
                 self.link.control(room, from, Control::Response(ControlResponse { id, outcome }));

@@ -18,8 +18,10 @@ const ANSWERED_MAX: usize = 1000;
 /// Own requests that are kept for inputs that come again.
 const ASKED_MAX: usize = 1000;
 
-/// ControlRequests of other nodes that are carried out at a time.
-const UNDER_WAY_MAX: usize = 64;
+/// Control requests of other nodes that are carried out at a time, and those of one node: an answer can take 15 s if the node of its
+/// session does not respond. A coordinator forwards the answers of many people.
+const UNDER_WAY_MAX: usize = 256;
+const UNDER_WAY_OF_ONE_MAX: usize = 32;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -70,6 +72,8 @@ pub(crate) enum Next {
     Tell(ControlOutcome),
     /// Refuse it: its id is that of another request.
     Reused,
+    /// Leave it out: there is no place for it. It comes again until it is answered.
+    Full,
     Nothing,
 }
 
@@ -81,9 +85,9 @@ impl Heard {
         if let Some((_, of)) = self.under_way.iter().find(|(known, _)| known == id) {
             return if *of == digest { Next::Nothing } else { Next::Reused };
         }
-        // What there is no place for comes again.
-        if self.under_way.len() >= UNDER_WAY_MAX {
-            return Next::Nothing;
+        let of_node = self.under_way.iter().filter(|((node, _), _)| *node == id.0).count();
+        if of_node >= UNDER_WAY_OF_ONE_MAX || self.under_way.len() >= UNDER_WAY_MAX {
+            return Next::Full;
         }
         self.under_way.push((id.clone(), digest));
         Next::CarryOut
@@ -264,8 +268,19 @@ mod tests {
             heard.end(id(n), refused(ProblemKind::Conflict));
         }
         assert_eq!(heard.answered.len(), ANSWERED_MAX);
-        let begun = (0..200).filter(|n| heard.begin(&id(1 << 40 | n), ONE) == Next::CarryOut).count();
-        assert_eq!(begun, UNDER_WAY_MAX);
+        let mut begun = |node: &str| {
+            let id = |n: u128| (NodeDid(node.to_owned()), InputId::from_parts(2, n));
+            (0..200).filter(|n| heard.begin(&id(*n), ONE) == Next::CarryOut).count()
+        };
+        assert_eq!(begun("did:key:z6Mk"), UNDER_WAY_OF_ONE_MAX);
+        // It takes no place of other nodes.
+        assert_eq!(begun("did:key:other"), UNDER_WAY_OF_ONE_MAX);
+        let more: usize = (0..20).map(|n| begun(&format!("did:key:{n}"))).sum();
+        assert_eq!(more + 2 * UNDER_WAY_OF_ONE_MAX, UNDER_WAY_MAX);
+        assert_eq!(
+            heard.begin(&(NodeDid("did:key:20".to_owned()), InputId::from_parts(2, 1)), ONE),
+            Next::Full
+        );
     }
 
     #[test]
