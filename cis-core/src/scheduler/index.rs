@@ -211,6 +211,11 @@ impl Index {
         self.prompts.extend(at_ms.map(|at_ms| (at_ms, task)));
     }
 
+    /// Tasks that wait at a prompt of which something is due.
+    pub(super) fn armed(&self) -> impl Iterator<Item = u32> + '_ {
+        self.armed.keys().copied()
+    }
+
     /// Takes a task off the timers whose time has come.
     pub(super) fn due(&mut self, now: TimestampMs) -> Option<u32> {
         let (at_ms, task) = self.timers.first().copied()?;

@@ -7,6 +7,7 @@ use super::apply_error::ApplyError;
 use super::begin;
 use super::live::Stop;
 use super::state::Run;
+use crate::dag::template::has_template;
 use crate::event::{EndReason, PromptKind, PromptRecord, QueueReason, TaskChange, TaskState};
 use crate::ids::{InboxId, SessionId, TaskId, TimestampMs};
 
@@ -194,7 +195,18 @@ impl Run {
         }
     }
 
-    fn arm(&mut self, index: u32) {
+    /// A task has left outputs. A file's answer that uses one with a secret is not given: of its prompt something else is due then.
+    pub(super) fn outputs_came(&mut self) {
+        let uses_values = |index: &u32| {
+            let rule = self.spec(*index).on_blocked.as_deref();
+            rule.and_then(|rule| rule.default.as_deref()).is_some_and(has_template)
+        };
+        let changed: Vec<u32> = self.index.armed().filter(uses_values).collect();
+        changed.into_iter().for_each(|index| self.arm(index));
+    }
+
+    /// Notes when something is due of the prompt that a task waits at.
+    pub(super) fn arm(&mut self, index: u32) {
         let due = self.prompt_due(index);
         self.index.arm(index, due.map(|(at_ms, _)| at_ms));
     }

@@ -415,5 +415,8 @@ impl Run {
             }
         }
         self.item_moved(index, from, to);
+        if to.counts_as_success() {
+            self.outputs_came();
+        }
     }
 }

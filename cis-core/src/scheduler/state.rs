@@ -364,14 +364,16 @@ impl Run {
         (!spared).then_some(&cancelling.reason)
     }
 
+    /// What time alone changes first, of each kind: when, and to which task.
+    pub(super) fn next_due(&self) -> [Option<(TimestampMs, u32)>; 3] {
+        let index = &self.index;
+        [&index.timers, &index.expiries, &index.prompts].map(|times| times.first().copied())
+    }
+
     /// When time alone changes something.
     pub(super) fn next_wake(&self) -> Option<TimestampMs> {
-        let first = |times: &BTreeSet<(TimestampMs, u32)>| times.first().map(|(at, _)| *at);
-        let index = &self.index;
-        [first(&index.timers), first(&index.expiries), first(&index.prompts), self.deadline_ms()]
-            .into_iter()
-            .flatten()
-            .min()
+        let of_tasks = self.next_due().into_iter().flatten().map(|(at_ms, _)| at_ms);
+        of_tasks.chain(self.deadline_ms()).min()
     }
 
     /// Tasks whose time has come are free to start.

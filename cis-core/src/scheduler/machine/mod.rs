@@ -359,8 +359,12 @@ impl Machine {
                 self.finish(id, all, &turn)?;
             }
         }
-        while let Some((_, id)) = self.wakes.first().copied().filter(|(at_ms, _)| *at_ms <= now) {
-            let Some(slot) = self.runs.get_mut(&id) else { break };
+        while let Some((at_ms, id)) = self.wakes.first().copied().filter(|(at_ms, _)| *at_ms <= now) {
+            let Some(slot) = self.runs.get_mut(&id) else {
+                self.wakes.pop_first();
+                continue;
+            };
+            let before = (slot.run.next_due(), slot.run.deadline_ms());
             slot.run.wake(now);
             if slot.run.deadline_ms().is_some_and(|at_ms| at_ms <= now) {
                 self.cancel_for(id, &EndReason::RunTimeout, false, &turn)?;
@@ -368,6 +372,14 @@ impl Machine {
             self.expire(id, &turn)?;
             self.prompts_due(id, &turn)?;
             self.touch(id);
+            let Some(slot) = self.runs.get_mut(&id).filter(|slot| slot.wake == Some(at_ms)) else { continue };
+            let is_stuck = before == (slot.run.next_due(), slot.run.deadline_ms());
+            debug_assert!(!is_stuck, "what is due at {at_ms} in run {id} stays due: {before:?}");
+            if is_stuck {
+                // The run is looked at again when something happens to it; until then the others go on.
+                slot.wake = None;
+                self.wakes.remove(&(at_ms, id));
+            }
         }
         Ok(())
     }

@@ -111,7 +111,14 @@ impl Machine {
         // Each does away with what was due: it is told, given, or the session is being stopped.
         while let Some((_, index)) = self.first_prompt(id, turn.now) {
             let run = self.known(id)?;
-            let Some((_, due)) = run.prompt_due(index) else { break };
+            let due = run.prompt_due(index).filter(|(at_ms, _)| *at_ms <= turn.now);
+            let Some((_, due)) = due else {
+                // Nothing is due of it any more, or later: what stays noted as due would be looked at for ever.
+                if let Some(slot) = self.runs.get_mut(&id) {
+                    slot.run.arm(index);
+                }
+                continue;
+            };
             match due {
                 PromptDue::Tell => self.escalate(id, index, turn)?,
                 PromptDue::Answer => self.give_default(id, index, turn)?,

@@ -9,7 +9,7 @@ use crate::event::{
     AttemptOutcome, EndReason, EventBody, EventDraft, ExitStatus, FailureCause, OutputRecord, PromptKind,
     PromptRecord, QueueReason, RunCreated, SessionState, TaskChange,
 };
-use crate::ids::{AttemptId, HostInstance, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
+use crate::ids::{AttemptId, BlobId, HostInstance, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
 use crate::scheduler::{Effect, IdSource, Input, InputKind, Machine, Rejected, Run};
 
 /// When every test begins.
@@ -80,6 +80,10 @@ pub(super) fn exit(code: i32) -> AttemptOutcome {
 
 pub(super) fn report(outcome: AttemptOutcome) -> Report {
     Report::bare(outcome, None, 0)
+}
+
+fn plain(value: serde_json::Value) -> OutputRecord {
+    OutputRecord { value, hash: "00".into(), blob: None, hidden: false }
 }
 
 /// A machine, a clock that the test moves, and all events so far.
@@ -223,11 +227,17 @@ impl Bench {
     }
 
     pub(super) fn ends_with(&mut self, task: &str, outcome: AttemptOutcome, key: &str) -> Vec<String> {
-        self.ends_leaving(task, outcome, key, key.into())
+        self.ends_leaving(task, outcome, key, plain(key.into()))
     }
 
     pub(super) fn ends_with_value(&mut self, task: &str, key: &str, value: serde_json::Value) -> Vec<String> {
-        self.ends_leaving(task, exit(0), key, value)
+        self.ends_leaving(task, exit(0), key, plain(value))
+    }
+
+    pub(super) fn ends_with_secret(&mut self, task: &str, key: &str) -> Vec<String> {
+        let blob = Some(BlobId("01".into()));
+        let output = OutputRecord { value: "***".into(), hash: "00".into(), blob, hidden: true };
+        self.ends_leaving(task, exit(0), key, output)
     }
 
     fn ends_leaving(
@@ -235,9 +245,8 @@ impl Bench {
         task: &str,
         outcome: AttemptOutcome,
         key: &str,
-        value: serde_json::Value,
+        output: OutputRecord,
     ) -> Vec<String> {
-        let output = OutputRecord { value, hash: "00".into(), blob: None, hidden: false };
         let outputs = BTreeMap::from([(key.to_owned(), output)]);
         let attempt = self.attempt(task);
         let (fence, report) = (self.fence(&attempt), Report { outputs, ..report(outcome) });

@@ -1,10 +1,9 @@
 //! What a file says of sessions that wait for a human.
 
 use super::bench::*;
-use crate::api::FromWorker;
-use crate::dag::{Action, BlockedAction, Dag, Group, OnBlocked, RetryOn, RetryPolicy, Task};
-use crate::event::{AttemptOutcome, EventBody, OutputRecord, PromptKind};
-use crate::ids::{BlobId, InboxId};
+use crate::dag::{Action, BlockedAction, Dag, Group, OnBlocked, RetryOn, RetryPolicy, Task, Trigger};
+use crate::event::{AttemptOutcome, EventBody, PromptKind};
+use crate::ids::InboxId;
 use crate::scheduler::{InputKind, Rejected, WakeReason};
 
 fn on(action: BlockedAction) -> OnBlocked {
@@ -255,13 +254,7 @@ fn a_default_with_a_secret_is_not_given_and_waits_for_a_person() {
         ..with_default(1000)
     };
     let mut bench = Bench::started(vec![task("b"), Task { needs: vec![id("b")], ..asks(rule) }]);
-    let mut result = bench.result("b", exit(0));
-    if let InputKind::Worker(FromWorker::Result { report, .. }) = &mut result {
-        let blob = Some(BlobId("01".into()));
-        let output = OutputRecord { value: "***".into(), hash: "00".into(), blob, hidden: true };
-        report.outputs.insert("n".to_owned(), output);
-    }
-    bench.does(result);
+    bench.ends_with_secret("b", "n");
     bench.blocks("a", 1);
     let blocked = bench.stored.last().map(|event| event.body.clone());
     assert!(matches!(blocked, Some(EventBody::SessionBlocked { prompt, .. }) if prompt.until_ms.is_none()));
@@ -275,6 +268,32 @@ fn a_default_with_a_secret_is_not_given_and_waits_for_a_person() {
     let said = bench.machine.why(&run_id(1), &id("a"), bench.now).unwrap().because.join("\n");
     assert!(said.contains("waits until a person answers") && said.contains(why), "{said}");
     assert_eq!(bench.unblocks("a", 1), ["recovered a 1"]);
+}
+
+/// Its value comes from a task that still ran when the session began to wait.
+#[test]
+fn a_default_that_gets_a_secret_after_people_were_told_waits_for_a_person() {
+    for is_given in [false, true] {
+        let rule = OnBlocked {
+            default: Some("{{ tasks.c.outputs.n | default(\"no\") }}".into()),
+            notify: vec!["@ann:test".into()],
+            escalate_after_ms: Some(1000),
+            ..with_default(60_000)
+        };
+        let (trigger, needs) = (Trigger::OneFailed, vec![id("b"), id("c")]);
+        let tasks = vec![task("b"), task("c"), Task { trigger, needs, ..asks(rule) }];
+        let mut bench = Bench::started(tasks);
+        bench.ends("b", exit(1));
+        bench.blocks("a", 1);
+        assert_eq!(bench.ticks_after(1000), ["escalated a after 1000", "> escalate a to [@ann:test]"]);
+        if is_given {
+            assert_eq!(bench.ticks_after(59_000), ["> answer a: no"]);
+        }
+        assert_eq!(bench.ends_with_secret("c", "n")[0], "result c#1 succeeded: succeeded");
+        assert_eq!(bench.machine.poll_timeout(), None);
+        assert_eq!(bench.ticks_after(90_000), Vec::<String>::new(), "neither typed nor failed");
+        assert_eq!(bench.unblocks("a", 1), ["recovered a 1"]);
+    }
 }
 
 #[test]
