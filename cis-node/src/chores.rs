@@ -61,6 +61,13 @@ impl<T: Send + 'static> Chores<T> {
         self.tickets
     }
 
+    /// Lets no thread be started from now on, or lets threads be started again.
+    #[cfg(test)]
+    pub(super) fn refuse_threads(&mut self, refused: bool) {
+        // No address space has room for it, so that pthread_create(3) fails.
+        self.stack_bytes = refused.then_some(1 << 47);
+    }
+
     /// A result that is there, and its ticket.
     pub(super) fn next_done(&mut self) -> Option<(u64, Result<T, Undone>)> {
         if let Some(ticket) = self.undone.pop_front() {
@@ -136,15 +143,14 @@ mod tests {
     fn work_without_a_thread_is_given_back_and_threads_are_tried_again() {
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).unwrap());
         let mut chores = Chores::new(Arc::clone(&wake));
-        // No address space has room for it, so that pthread_create(3) fails.
-        chores.stack_bytes = Some(1 << 47);
+        chores.refuse_threads(true);
         let ticket = chores.submit(|| 7);
         let mut fds = [PollFd::new(&*wake, PollFlags::IN)];
         let limit = Timespec { tv_sec: 10, tv_nsec: 0 };
         assert_eq!(poll(&mut fds, Some(&limit)).unwrap(), 1, "nobody wakes the driver");
         let _ = rustix::io::read(&wake, &mut [0; 8]);
         assert_eq!(chores.next_done(), Some((ticket, Err(Undone::NoThread))));
-        chores.stack_bytes = None;
+        chores.refuse_threads(false);
         let ticket = chores.submit(|| 8);
         assert_eq!(poll(&mut fds, Some(&limit)).unwrap(), 1, "it is done now");
         assert_eq!(chores.next_done(), Some((ticket, Ok(8))));

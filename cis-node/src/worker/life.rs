@@ -136,6 +136,14 @@ impl Life {
         self.begun().is_some()
     }
 
+    /// How its session ended, and its outputs, while its files are being kept.
+    pub(super) fn kept(&self) -> Option<(&Exit, &BTreeMap<String, OutputRecord>)> {
+        match self {
+            Self::Keeping { exit, outputs, .. } => Some((exit, outputs)),
+            _ => None,
+        }
+    }
+
     pub(super) fn is_keeping(&self) -> bool {
         matches!(self, Self::Keeping { .. })
     }
@@ -235,6 +243,7 @@ mod tests {
         life.keep(Exit::with_code(3), BTreeMap::new());
         life.started(8);
         assert_eq!(life.pid(), Some(8));
+        assert_eq!(life.kept(), Some((&Exit::with_code(3), &BTreeMap::new())));
         let Some(JobEnd::Kept { exit, .. }) = life.job_done() else { panic!("nothing was kept") };
         assert_eq!(exit, Exit::with_code(3));
         assert!(life.is_reported() && life.job_done().is_none());

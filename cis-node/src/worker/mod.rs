@@ -22,7 +22,7 @@ mod written;
 pub(crate) use results::remove;
 pub(crate) use start::prompt_file;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -120,6 +120,8 @@ pub(super) struct LocalWorker {
     pub(super) slowed: Vec<RunId>,
     /// Ended sessions whose files are being kept, and when that is shown.
     slow: VecDeque<(TimestampMs, SessionId)>,
+    /// Ended sessions for whose files no thread could be started, and when that is tried again.
+    unkept: BTreeSet<(TimestampMs, SessionId)>,
     chores: Chores<Found>,
     tickets: Tickets,
     paces: HashMap<RunId, Pace>,
@@ -167,6 +169,7 @@ impl LocalWorker {
             long_at: VecDeque::new(),
             slowed: Vec::new(),
             slow: VecDeque::new(),
+            unkept: BTreeSet::new(),
             chores: Chores::new(wake),
             tickets: Tickets::new(),
             paces: HashMap::new(),
@@ -199,6 +202,7 @@ impl LocalWorker {
         self.long_at.clear();
         self.slowed.clear();
         self.slow.clear();
+        self.unkept.clear();
         self.tickets.clear();
         self.paces.clear();
         self.partings.clear();
@@ -258,7 +262,8 @@ impl LocalWorker {
     /// When the next young session comes of age.
     pub(super) fn poll_timeout(&mut self) -> Option<TimestampMs> {
         let shown = self.next_shown();
-        shown.into_iter().chain(self.next_parting()).chain(self.next_long()).min()
+        let unkept = self.unkept.first().map(|(due, _)| *due);
+        shown.into_iter().chain(self.next_parting()).chain(self.next_long()).chain(unkept).min()
     }
 
     fn next_shown(&mut self) -> Option<TimestampMs> {
@@ -275,6 +280,7 @@ impl LocalWorker {
     /// Shows the sessions that have lived long enough, and goes on ending those that are asked to end.
     pub(super) fn come_of_age(&mut self) {
         self.go_on_parting();
+        self.keep_again();
         self.show_slow();
         self.slow_long();
         while let Some((due, session)) = self.young.front().copied() {

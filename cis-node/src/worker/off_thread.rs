@@ -26,7 +26,7 @@ use cis_host::protocol::Exit;
 /// Where the host's own umask is not known, files are put back as with this one.
 const USUAL_UMASK: u32 = 0o022;
 
-/// Pauses between attempts to store artifacts while no descriptor is free.
+/// Pauses between attempts to store artifacts while no descriptor is free, or no thread can be started for them.
 const PAUSES: [Duration; 4] = [
     Duration::from_millis(100),
     Duration::from_millis(300),
@@ -42,6 +42,8 @@ pub(super) struct OffThreadJob {
     umask: u32,
     /// Where its files are uploaded to while they are read.
     ahead: Option<UploadAhead>,
+    /// So often no thread could be started to keep its files.
+    without_thread: usize,
     stop: Stop,
 }
 
@@ -73,6 +75,7 @@ impl OffThreadJob {
             cache: spec.cache.clone(),
             umask: spec.umask.unwrap_or(USUAL_UMASK),
             ahead: None,
+            without_thread: 0,
             stop: Stop::default(),
         }))
     }
@@ -143,6 +146,23 @@ impl LocalWorker {
         let Some(job) = &mut live.job else { return Some(outputs) };
         // A stop from now on comes too late: the process has ended with code 0.
         job.stop = Stop::default();
+        self.submit_keeping(session, exit.ended_ms, &outputs);
+        if let Some(live) = self.live.get_mut(&session) {
+            live.life.keep(exit.clone(), outputs);
+        }
+        self.slow.push_back((self.now_ms + YOUNG_MS, session));
+        None
+    }
+
+    /// Lets a thread keep what a session left that ended then, with these outputs.
+    fn submit_keeping(
+        &mut self,
+        session: SessionId,
+        ended_ms: TimestampMs,
+        outputs: &BTreeMap<String, OutputRecord>,
+    ) {
+        let Some(live) = self.live.get(&session) else { return };
+        let Some(job) = &live.job else { return };
         let (cwd, globs, stop) = (job.cwd.clone(), job.artifacts.clone(), job.stop.clone());
         let ahead = job.ahead.clone();
         let hidden = match &live.withheld {
@@ -157,7 +177,7 @@ impl LocalWorker {
             cwd: cwd.clone(),
             inputs: cache.inputs.clone(),
             from: live.attempt.to_string(),
-            made_ms: exit.ended_ms,
+            made_ms: ended_ms,
             outputs: outputs.clone(),
         });
         let blobs = Arc::clone(&self.blobs);
@@ -173,11 +193,28 @@ impl LocalWorker {
             };
             Found::Kept(Kept { artifacts, not_cached })
         });
-        if let Some(live) = self.live.get_mut(&session) {
-            live.life.keep(exit.clone(), outputs);
+    }
+
+    /// No thread could be started to keep what a session left: notes when that is tried again. Gives whether it is.
+    fn keeps_later(&mut self, session: SessionId) -> bool {
+        let live = self.live.get_mut(&session).filter(|live| live.life.is_keeping());
+        let Some(job) = live.and_then(|live| live.job.as_mut()) else { return false };
+        let Some(pause) = PAUSES.get(job.without_thread).copied() else { return false };
+        job.without_thread += 1;
+        let pause_ms = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
+        self.unkept.insert((self.now_ms.saturating_add(pause_ms), session));
+        true
+    }
+
+    /// Tries again to keep what sessions left for whose files no thread could be started.
+    pub(super) fn keep_again(&mut self) {
+        while let Some((due, session)) = self.unkept.first().copied().filter(|(due, _)| *due <= self.now_ms) {
+            self.unkept.remove(&(due, session));
+            let kept = self.live.get(&session).and_then(|live| live.life.kept());
+            if let Some((ended_ms, outputs)) = kept.map(|(exit, outputs)| (exit.ended_ms, outputs.clone())) {
+                self.submit_keeping(session, ended_ms, &outputs);
+            }
         }
-        self.slow.push_back((self.now_ms + YOUNG_MS, session));
-        None
     }
 
     fn submit(&mut self, session: SessionId, work: impl FnOnce() -> Found + Send + 'static) {
@@ -191,6 +228,9 @@ impl LocalWorker {
         while let Some((ticket, found)) = self.chores.next_done() {
             // Of an attempt that was let go meanwhile, or begun again.
             let Some(session) = self.tickets.remove(&ticket) else { continue };
+            if matches!(found, Err(Undone::NoThread)) && self.keeps_later(session) {
+                continue;
+            }
             let Some(live) = self.live.get_mut(&session) else { continue };
             let (attempt, fence) = (live.attempt.clone(), live.fence);
             match (live.life.job_done(), found) {
@@ -212,15 +252,15 @@ impl LocalWorker {
                     let reason = Refusal::Resources { detail };
                     self.said.push(FromWorker::Refused { attempt, fence, reason });
                 }
-                _ => {
+                (end, _) => {
                     let detail = "its files could not be worked on: the node's log says more".to_owned();
-                    self.say_result(
-                        attempt,
-                        fence,
-                        AttemptOutcome::SpawnError { detail },
-                        None,
-                        BTreeMap::new(),
-                    );
+                    // Its process has succeeded, which the scheduler knows by its exit.
+                    let exit = match &end {
+                        Some(JobEnd::Kept { exit, .. }) => Some(exit),
+                        _ => None,
+                    };
+                    let outcome = AttemptOutcome::SpawnError { detail };
+                    self.say_result(attempt, fence, outcome, exit, BTreeMap::new());
                 }
             }
         }

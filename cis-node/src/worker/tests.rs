@@ -140,6 +140,38 @@ fn what_is_looked_up_in_the_cache_is_taken_back_too() {
     assert_eq!((bench.starts().len(), bench.worker.said.len()), (1, 0), "its next grant starts it");
 }
 
+#[test]
+fn what_a_session_left_is_kept_as_soon_as_a_thread_can_be_started() {
+    for comes in [true, false] {
+        let mut bench = bench(&[]);
+        std::fs::write(bench.dir.path().join("out"), "made").unwrap();
+        let artifacts = vec!["out".to_owned()];
+        let session = bench.grant(1, TaskSpec { artifacts, ..bench.spec("true") });
+        bench.worker.started(session, 1);
+        bench.worker.chores.refuse_threads(true);
+        bench.worker.exited(session, &exit());
+        bench.wait_found();
+        assert_eq!(bench.worker.said, [], "it has succeeded");
+        bench.worker.chores.refuse_threads(!comes);
+        let report = loop {
+            let next = bench.worker.poll_timeout().expect("it is tried again");
+            bench.worker.set_now(next);
+            bench.worker.come_of_age();
+            bench.wait_found();
+            let result = |said| match said {
+                FromWorker::Result { report, .. } => Some(report),
+                _ => None,
+            };
+            if let Some(report) = bench.worker.said.drain(..).find_map(result) {
+                break report;
+            }
+        };
+        assert_eq!(report.exit, Some(exit().status), "the process has ended well");
+        assert_eq!(report.outcome == AttemptOutcome::Succeeded, comes, "{:?}", report.outcome);
+        assert_eq!(report.artifacts.len(), usize::from(comes));
+    }
+}
+
 /// Two sessions where there is one slot: the second one waits at the host. When it is taken back, in ms of the first one's life.
 fn taken_back_at(of_room: bool, shown_at_once: bool) -> (TimestampMs, Vec<RunId>) {
     let mut bench = bench(&[]);
