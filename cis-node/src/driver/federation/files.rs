@@ -301,14 +301,7 @@ impl Driver {
         }
         let Granted { attempt, fence } = granted;
         match taken {
-            // The policy may have changed while they came.
-            Ok(()) => match self.forbidden_held(&attempt) {
-                Some(detail) => {
-                    let reason = Refusal::Policy { detail };
-                    self.parts.worker.said.push(FromWorker::Refused { attempt, fence, reason });
-                }
-                None => self.begin_held(&attempt),
-            },
+            Ok(()) => self.begin_held(&attempt),
             Err(Undone::Resources(detail)) => {
                 let reason = Refusal::Resources { detail };
                 self.parts.worker.said.push(FromWorker::Refused { attempt, fence, reason });

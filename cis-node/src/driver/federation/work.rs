@@ -314,19 +314,25 @@ impl Driver {
         }
     }
 
-    /// Starts the session of a task that waits for nothing any more.
+    /// Starts the session of a task that waits for nothing any more, if the policy of this node still allows that.
     pub(super) fn begin_session(&mut self, attempt: &AttemptId) {
         let Some(held) = self.federation.held.get(attempt) else { return };
-        if self.host.pid().is_none() {
-            let reason =
-                Refusal::Resources { detail: "the session host of the node does not run".to_owned() };
-            let (attempt, fence) = (attempt.clone(), held.granted.fence);
-            return self.parts.worker.said.push(FromWorker::Refused { attempt, fence, reason });
-        }
-        let (session, fence, lease_end) = (held.session, held.granted.fence, held.lease_end);
-        let (slots, room, granted) =
-            (self.slots_for(held.spec.slots), held.room.clone(), held.granted.clone());
-        let PrivateSpec { spec, secrets } = match self.private_spec(&held.spec, &held.granted, session) {
+        let (session, granted, lease_end) = (held.session, held.granted.clone(), held.lease_end);
+        let (slots, room, tags) =
+            (self.slots_for(held.spec.slots), held.room.clone(), held.spec.tags.clone());
+        let fence = granted.fence;
+        let opened = if self.host.pid().is_some() {
+            self.private_spec(&held.spec, &granted, session)
+        } else {
+            let detail = "the session host of the node does not run".to_owned();
+            Err(Refusal::Resources { detail })
+        };
+        // The policy may have changed while it waited.
+        let checked = opened.and_then(|private| {
+            let forbidden = self.forbidden(&room, &granted, tags.as_deref(), &private, cis_local::now_ms());
+            forbidden.map_or(Ok(private), |detail| Err(Refusal::Policy { detail }))
+        });
+        let PrivateSpec { spec, secrets } = match checked {
             Ok(private) => private,
             Err(reason) => {
                 let attempt = attempt.clone();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use cis_core::api::{
     AdmitNode, CancelRun, InboxItem, ListInbox, ProblemKind, RetryRun, RevokeNode, RoomNodeState, paths,
 };
-use cis_core::event::{RetryScope, RunState, TaskState};
+use cis_core::event::{NodeRule, RetryScope, RuleEffect, RunState, TaskState};
 use cis_core::federation::envelope::{Draft, SIZE_MAX};
 use cis_core::federation::export;
 use cis_core::federation::membership::Owners;
@@ -322,6 +322,46 @@ fn a_node_that_executes_no_tasks_any_more_is_asked_for_the_one_that_it_still_has
         assert_eq!(task(&detail, "a").attempts, 1);
         assert_eq!(lines(&pids).len(), 1, "nothing ran twice");
         for node in [worker, other, second] {
+            node.stop().await;
+        }
+    });
+}
+
+/// Its worker waits until it has read the grant in the room.
+#[test]
+fn a_rule_that_comes_while_a_task_waits_for_the_room_holds_for_that_task() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let server = Server::default();
+        let room = server.room("shared", CIS, &[ANN, BOB, CARL]);
+        let home = |name: &str| scratch.path().join(name);
+        let owner = member(&home("c"), (&server, &room), CIS, "coordinator").await;
+        let second = member(&home("s"), (&server, &room), CARL, "coordinator").await;
+        let_in(&owner, &second, &room, Right::Coordinate).await;
+        let worker = member(&home("w"), (&server, &room), BOB, "worker").await;
+        let_in(&owner, &worker, &room, Right::Execute).await;
+        // Without another coordinator nothing waits for the room.
+        listed(&worker, &second.did, |it| it.may.contains(&Right::Coordinate)).await;
+        worker.client.drain_node(true).await.unwrap();
+        listed(&owner, &worker.did, |it| it.state == RoomNodeState::Draining).await;
+        let ran = home("ran");
+        let tasks =
+            format!("[[tasks]]\nid = \"a\"\ncommit = \"room\"\nscript = 'echo ran >> {}'\n", ran.display());
+        let run = owner.submit_as(shared_in(&room, scratch.path(), &tasks)).await;
+        // The room has all that comes before the grant, and does not get the grant.
+        says_why(&owner, &run, "a", "takes no new tasks (draining)").await;
+        server.hold(JOURNAL);
+        worker.client.drain_node(false).await.unwrap();
+        listed(&worker, &worker.did, |it| !it.tasks.is_empty()).await;
+        let rule = NodeRule { command: Some("echo *".to_owned()), ..NodeRule::new(RuleEffect::Deny) };
+        let added = worker.client.add_policy_rule(&rule).await.unwrap();
+        server.release(JOURNAL);
+        says_why(&owner, &run, "a", "rule 1 of the node's policy denies it").await;
+        assert!(lines(&ran).is_empty());
+        worker.client.remove_policy_rule(added.number).await.unwrap();
+        owner.reaches(&run, RunState::Succeeded).await;
+        assert_eq!(lines(&ran), ["ran"]);
+        for node in [worker, second, owner] {
             node.stop().await;
         }
     });
