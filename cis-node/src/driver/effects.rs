@@ -6,7 +6,7 @@ use super::notices::told;
 use super::spec::{Moment, complete, slots};
 use super::{Driver, ENDED_TIMES_MAX};
 use crate::commands::DefaultAnswer;
-use cis_core::api::{FromWorker, Report, ToWorker, Worker as _};
+use cis_core::api::{FromWorker, Refusal, Report, ToWorker, Worker as _};
 use cis_core::event::{AttemptOutcome, FailureCause};
 use cis_core::ids::{AttemptId, Fence, InputId, SessionId, TimestampMs};
 use cis_core::monitor::{Idle, Profile};
@@ -123,6 +123,11 @@ impl Driver {
     }
 
     pub(super) fn grant(&mut self, attempt: AttemptId, session: SessionId, fence: Fence, now: TimestampMs) {
+        // The node was paused while it waited for files or for the room: it is granted again after the pause.
+        if self.parts.machine.is_paused() {
+            let reason = Refusal::Withdrawn { full: false };
+            return self.parts.worker.said.push(FromWorker::Refused { attempt, fence, reason });
+        }
         let Some(run) = self.parts.machine.run(&attempt.run) else { return };
         match complete(run, &attempt, &self.parts.home, &self.parts.blobs, Moment::Start) {
             Ok(spec) => {

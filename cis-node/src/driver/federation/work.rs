@@ -258,13 +258,9 @@ impl Driver {
         let (slots, files) = (self.slots_for(remote.slots), remote.files.clone());
         let queued = self.federation.ahead().map(|ahead| ahead.run).filter(|run| *run != attempt.run);
         let refusal = match self.private_spec(&remote, &granted, session) {
-            Ok(private) => {
-                let forbidden = self.forbidden(room, &granted, remote.tags.as_deref(), &private, now);
-                forbidden
-                    .map(|detail| Refusal::Policy { detail })
-                    .or_else(|| self.refusal(&attempt, &private.spec))
-                    .or_else(|| self.refusal_of_queue(room, &granted, slots))
-            }
+            Ok(private) => self
+                .refusal_of_room(room, &granted, remote.tags.as_deref(), &private, now)
+                .or_else(|| self.refusal_of_queue(room, &granted, slots)),
             Err(refusal) => Some(refusal),
         };
         let waits = refusal.is_none() && self.federation.files.is_filling(&attempt);
@@ -314,7 +310,7 @@ impl Driver {
         }
     }
 
-    /// Starts the session of a task that waits for nothing any more, if the policy of this node still allows that.
+    /// Starts the session of a task that waits for nothing any more, if the policy and the state of this node still allow that.
     pub(super) fn begin_session(&mut self, attempt: &AttemptId) {
         let Some(held) = self.federation.held.get(attempt) else { return };
         let (session, granted, lease_end) = (held.session, held.granted.clone(), held.lease_end);
@@ -327,10 +323,11 @@ impl Driver {
             let detail = "the session host of the node does not run".to_owned();
             Err(Refusal::Resources { detail })
         };
-        // The policy may have changed while it waited.
+        // Both may have changed while it waited.
         let checked = opened.and_then(|private| {
-            let forbidden = self.forbidden(&room, &granted, tags.as_deref(), &private, cis_local::now_ms());
-            forbidden.map_or(Ok(private), |detail| Err(Refusal::Policy { detail }))
+            let now = cis_local::now_ms();
+            let refusal = self.refusal_of_room(&room, &granted, tags.as_deref(), &private, now);
+            refusal.map_or(Ok(private), Err)
         });
         let PrivateSpec { spec, secrets } = match checked {
             Ok(private) => private,
@@ -358,6 +355,20 @@ impl Driver {
     /// How many sessions of a run that may have `slots` run here at a time.
     fn slots_for(&self, slots: u32) -> u32 {
         slots.min(self.parts.config.settings.federation.slots).max(1)
+    }
+
+    /// Why this node does not start a task of a room, by its policy or by its state.
+    fn refusal_of_room(
+        &mut self,
+        room: &str,
+        granted: &Granted,
+        tags: Option<&[String]>,
+        private: &PrivateSpec,
+        now: TimestampMs,
+    ) -> Option<Refusal> {
+        let forbidden = self.forbidden(room, granted, tags, private, now);
+        let forbidden = forbidden.map(|detail| Refusal::Policy { detail });
+        forbidden.or_else(|| self.refusal(&granted.attempt, &private.spec))
     }
 
     /// Why this node does not start a task, whatever it offered.

@@ -15,6 +15,7 @@ use super::{ANN, BOB, CIS, warns};
 use crate::asking::API;
 use crate::harness::{Node, SLOTS, eventually, let_work, lines, on_a_runtime, task};
 use crate::homeserver::Server;
+use crate::shared::says_why;
 
 /// A coordinator (`CIS`) and a worker (`BOB`) in a room, once it knows what the worker offers.
 async fn pair(scratch: &Path, server: &Server, room: &str) -> (Node, Node) {
@@ -371,6 +372,67 @@ fn a_task_whose_files_were_on_their_way_when_its_worker_was_restarted_runs_there
         server.release("download");
         let worker = member(&scratch.path().join("w"), (&server, &room), BOB, "worker").await;
         coordinator.reaches(&run, RunState::Succeeded).await;
+        worker.stop().await;
+        coordinator.stop().await;
+    });
+}
+
+#[test]
+fn a_task_whose_files_are_on_their_way_when_its_worker_is_paused_starts_after_the_pause() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let (server, room, coordinator, worker) = shared_room(scratch.path()).await;
+        fs::write(scratch.path().join("in"), vec![7; 100_000]).unwrap();
+        let ran = scratch.path().join("ran");
+        let tasks =
+            format!("[[tasks]]\nid = \"a\"\ninputs = [\"in\"]\nscript = 'wc -c < in >> {}'\n", ran.display());
+        server.hold("download");
+        let run = coordinator.submit_as(shared_in(&room, scratch.path(), &tasks)).await;
+        server.holds("download").await;
+        worker.client.pause_node(true).await.unwrap();
+        server.release("download");
+        coordinator.task_is(&run, "a", TaskState::Queued).await;
+        says_why(&coordinator, &run, "a", "paused").await;
+        assert!(lines(&ran).is_empty());
+        worker.client.pause_node(false).await.unwrap();
+        coordinator.reaches(&run, RunState::Succeeded).await;
+        assert_eq!(lines(&ran), ["100000"]);
+        worker.stop().await;
+        coordinator.stop().await;
+    });
+}
+
+#[test]
+fn a_task_of_an_own_run_whose_files_are_on_their_way_when_its_node_is_paused_starts_after_the_pause() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let (server, room, coordinator, worker) = shared_room(scratch.path()).await;
+        let work = scratch.path().join("work");
+        fs::create_dir(&work).unwrap();
+        let tasks = r#"
+[[tasks]]
+id = "build"
+artifacts = ["made"]
+script = 'echo made > made'
+[[tasks]]
+id = "here"
+needs = ["build"]
+cwd = "."
+script = 'cat made >> ran'
+"#;
+        server.hold("download");
+        let run = coordinator.submit_as(shared_in(&room, &work, tasks)).await;
+        server.holds("download").await;
+        coordinator.task_is(&run, "here", TaskState::Running).await;
+        coordinator.client.pause_node(true).await.unwrap();
+        server.release("download");
+        coordinator.task_is(&run, "here", TaskState::Queued).await;
+        says_why(&coordinator, &run, "here", "This node is paused").await;
+        assert!(lines(&work.join("ran")).is_empty());
+        coordinator.client.pause_node(false).await.unwrap();
+        let detail = coordinator.reaches(&run, RunState::Succeeded).await;
+        assert_eq!(task(&detail, "here").attempts, 1);
+        assert_eq!(lines(&work.join("ran")), ["made"]);
         worker.stop().await;
         coordinator.stop().await;
     });
