@@ -1,7 +1,7 @@
 //! Several coordinators that give the tasks of their runs to the same workers, which may be coordinators themselves: the real scheduler and
 //! the real halves of the protocol, with a network that loses and reorders messages.
 //!
-//! No worker ever runs more sessions than it has slots, and no coordinator waits until another one has nothing to do.
+//! No worker ever runs more sessions than it has slots, no coordinator waits until another one has nothing to do, and no attempt is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -178,6 +178,7 @@ impl World {
                     let (room, offer) = (ROOM.to_owned(), Some(status));
                     self.handle(at, InputKind::NodeOffer { room, node, offer });
                 }
+                coordinator::Effect::Lost(granted) => panic!("{granted:?} is lost, and its worker is there"),
                 other => lead::inputs(&other).into_iter().for_each(|kind| self.handle(at, kind)),
             }
         }

@@ -3,6 +3,7 @@
 //! Owns terms (whom it obeys in a run), leases on its own clock, and results until nobody needs them. Whether a task may
 //! run here at all is the worker's policy, which answers [`Effect::Start`]; how sessions are run is the session host's.
 
+mod refusals;
 mod remembered;
 mod slots;
 mod terms;
@@ -121,6 +122,7 @@ pub struct WorkerHalf<P: Payload> {
     held: BTreeMap<(RunId, TaskId), Held<P::Spec, P::Report, P::Progress>>,
     /// Newest fences of tasks that are over here, and since when. A repeated grant of one starts nothing.
     over: BTreeMap<(RunId, TaskId), (Fence, BootMs)>,
+    refusals: refusals::Refusals,
     /// When heartbeats were sent whose leases may still last.
     beats: BTreeMap<Nonce, BootMs>,
     nonce: Nonce,
@@ -141,6 +143,7 @@ impl<P: Payload> WorkerHalf<P> {
             terms: BTreeMap::new(),
             held: BTreeMap::new(),
             over: BTreeMap::new(),
+            refusals: refusals::Refusals::default(),
             beats: BTreeMap::new(),
             nonce,
             answered: nonce,
@@ -370,6 +373,7 @@ impl<P: Payload> WorkerHalf<P> {
         let run = granted.attempt.run;
         if self.holds(granted).is_some() {
             let held = self.remove(granted, now);
+            self.refusals.add(granted.clone(), reason.clone(), now);
             if let Some(term) = self.terms.get(&run) {
                 send(out, &term.coordinator, Message::Refused { granted: granted.clone(), reason });
             }
@@ -448,6 +452,7 @@ impl<P: Payload> WorkerHalf<P> {
         self.act(now, out);
         let oldest = now - self.settings.lease_ms;
         self.over.retain(|_, (_, since)| *since > oldest);
+        self.refusals.forget_until(now - self.settings.lost_keep_ms);
         self.offer_slots(status.filter(|_| !coordinators.is_empty()).map(P::slots), now);
         self.tell_free_slot(now);
         if self.beat_at > now {
@@ -610,8 +615,9 @@ impl<P: Payload> WorkerHalf<P> {
         out: &mut Vec<Effect<P>>,
     ) {
         let granted = grant.granted.clone();
-        if self.over.get(&key(&granted)).is_some_and(|(over, _)| granted.fence <= *over) {
-            return send(out, from, Message::Unknown { granted });
+        let is_over = self.over.get(&key(&granted)).is_some_and(|(over, _)| granted.fence <= *over);
+        if is_over || self.refusals.has(&granted) {
+            return self.has_nothing(from, granted, now, out);
         }
         if lease_end <= now {
             return; // It is granted again, with a newer heartbeat.
@@ -658,10 +664,10 @@ impl<P: Payload> WorkerHalf<P> {
         self.held.remove(&key(granted))
     }
 
-    /// Says that it has nothing of an attempt, which holds for grants that are under way too.
+    /// Says what became of an attempt that is not here, which holds for grants that are under way too.
     fn unknown(&mut self, from: &NodeDid, granted: Granted, now: BootMs, out: &mut Vec<Effect<P>>) {
         self.is_over(&granted, now);
-        send(out, from, Message::Unknown { granted });
+        self.has_nothing(from, granted, now, out);
     }
 
     fn is_over(&mut self, granted: &Granted, now: BootMs) {
@@ -691,7 +697,7 @@ impl<P: Payload> WorkerHalf<P> {
     }
 
     fn forgets(&mut self, granted: &Granted, now: BootMs, out: &mut Vec<Effect<P>>) {
-        let Some(held) = self.holds(granted) else { return };
+        let Some(held) = self.holds(granted) else { return self.refusals.forget(granted) };
         match held.phase {
             Phase::Working | Phase::Frozen { .. } => {
                 held.phase = Phase::Killed;
