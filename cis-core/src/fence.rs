@@ -19,9 +19,10 @@ pub fn epoch_of(fence: Fence) -> Epoch {
 }
 
 /// The fence of a task's next grant, made in the term `epoch`, where `last` is the task's newest one (0: it has none).
+/// It is above `last` unless that is the largest number.
 #[must_use]
 pub fn next(last: Fence, epoch: Epoch) -> Fence {
-    last.max(Fence::from(epoch.min(EPOCH_MAX)) << COUNT_BITS) + 1
+    last.max(Fence::from(epoch.min(EPOCH_MAX)) << COUNT_BITS).saturating_add(1)
 }
 
 #[cfg(test)]

@@ -45,7 +45,11 @@ where
                 lease_ms: None,
                 ahead: false,
             };
-            vec![InputKind::Adopt { run: granted.attempt.run, grant: Box::new(grant) }]
+            vec![InputKind::Adopt {
+                run: granted.attempt.run,
+                grant: Box::new(grant),
+                member: Box::default(),
+            }]
         }
         Effect::Ready(run) => vec![InputKind::HoldGrants { run: *run, held: false }],
         Effect::Send { .. } | Effect::Status { .. } | Effect::Silent(_) => Vec::new(),
@@ -65,22 +69,27 @@ pub fn of_progress(granted: &Granted, progress: &Progress) -> Option<InputKind> 
     Some(InputKind::Worker(FromWorker::Session { attempt, fence, state, pid }))
 }
 
-/// Settles what a worker has and the journal does not tell, once the scheduler has counted it (`adopted`) or not. `instead_of`: as
-/// [`Effect::Found`] has it.
+/// Settles what a worker has and the journal does not tell, once the scheduler has counted it (`adopted`) or not.
 pub fn found<P: Payload>(
     half: &mut CoordinatorHalf<P>,
     finality: Option<&mut Finality>,
     (record, worker): (&HeldRecord, &NodeDid),
-    (instead_of, adopted): (Option<Granted>, bool),
+    adopted: bool,
     now: BootMs,
     out: &mut Vec<Effect<P>>,
 ) {
-    out.extend(instead_of.filter(|_| !adopted).map(Effect::Lost));
     let granted = &record.granted;
     let has_ended = record.state == HeldState::Ended;
     if adopted {
         half.adopt(granted, worker, now);
-    } else if let Some(finality) = finality.filter(|finality| has_ended && !finality.is_caught_up()) {
+        return;
+    }
+    half.refuse(granted, worker, out);
+    if has_ended && half.gives(granted.attempt.run, &granted.attempt.task) {
+        // An older one, as a rule. Its worker is answered when it tells its result.
+        return;
+    }
+    if let Some(finality) = finality.filter(|finality| has_ended && !finality.is_caught_up()) {
         // It may be a result that the room does not have yet.
         finality.recorded_before(granted.clone(), worker.clone());
     } else {

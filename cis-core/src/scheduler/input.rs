@@ -224,6 +224,8 @@ pub enum InputKind {
         run: RunId,
         /// The grant, as its worker knows it.
         grant: Box<GrantRecord>,
+        /// What the owners of the room say of that worker. It counts until the worker says itself what it offers.
+        member: Box<NodeOffer>,
     },
     /// What workers have of a run is not known yet, or is known now: nothing of it is granted in between.
     HoldGrants {

@@ -16,7 +16,7 @@ const REFUSED_DELAY_MAX_MS: i64 = 30_000;
 /// So many tries in a row a program may find itself logged out.
 pub(super) const LOGIN_TRIES_MAX: u32 = 3;
 /// The same where nodes of a room try, each at most once in `logins.pause`.
-const REMOTE_LOGIN_TRIES_MAX: u32 = 10;
+pub(super) const REMOTE_LOGIN_TRIES_MAX: u32 = 10;
 
 /// Before the second of those, ms; doubled before the third, and at most so long.
 const LOGIN_DELAY_MS: i64 = 1000;

@@ -234,6 +234,27 @@ pub fn ineligible(task: &Task, moves_files: bool, node: &NodeDid, offer: &NodeOf
     }
 }
 
+/// Why a node cannot have got a task earlier; none: it can. `is_heard`: the offer is what it says of itself, and otherwise only what the
+/// owners of the room say of it. That it takes nothing new now, or was logged out since, says nothing about the time before.
+#[must_use]
+pub fn had_no_right_to(
+    task: &Task,
+    moves_files: bool,
+    node: &NodeDid,
+    (offer, is_heard): (&NodeOffer, bool),
+) -> Option<Ineligible> {
+    let mut then = NodeOffer { draining: false, paused: false, ..offer.clone() };
+    if let Action::Agent { agent, .. } = &task.action {
+        then.agents.insert(agent.clone());
+    }
+    if !is_heard {
+        // It could say all of this of itself.
+        (then.files, then.secrets, then.commits) = (true, true, true);
+        then.tags.extend(task.placement.iter().flat_map(|placement| placement.tags.iter().cloned()));
+    }
+    ineligible(task, moves_files, node, &then)
+}
+
 /// Whether a task names a node by what its owners say of it, or by its key. What a node says of itself gets it no secrets.
 #[must_use]
 pub fn may_have_secrets(task: &Task, node: &NodeDid, offer: &NodeOffer) -> bool {

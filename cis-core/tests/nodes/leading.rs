@@ -121,7 +121,7 @@ impl Node {
                     self.offers(worker, Some(status));
                 }
                 Effect::Silent(worker) => self.offers(worker, None),
-                Effect::Found { ref worker, ref record, ref instead_of } => {
+                Effect::Found { ref worker, ref record, .. } => {
                     let inputs = lead::inputs(&effect);
                     let adopted = inputs.into_iter().all(|kind| self.handle(kind));
                     self.note(format!("finds {:?} at {worker}: {adopted}", record.granted));
@@ -130,7 +130,7 @@ impl Node {
                         &mut life.coordinator,
                         life.finality.as_mut(),
                         (record, worker),
-                        (instead_of.clone(), adopted),
+                        adopted,
                         boot,
                         &mut out,
                     );

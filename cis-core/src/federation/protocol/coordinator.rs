@@ -11,9 +11,10 @@ use super::groups::holder::Gate;
 use super::message::{Grant, Granted, HeldRecord, HeldState, Message, Nonce, PROGRESS_WEIGHT_MAX, Payload};
 use super::settings::{BootMs, Settings};
 use crate::api::Refusal;
-use crate::ids::{AttemptId, Epoch, Fence, NodeDid, RunId};
+use crate::ids::{AttemptId, Epoch, Fence, NodeDid, RunId, TaskId};
 
 pub use recovering::Awaits;
+use recovering::Contested;
 
 /// What the machine of the node is asked to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,14 +61,15 @@ pub enum Effect<P: Payload> {
     },
     /// No worker works on this any more, nor will one: it is lost.
     Lost(Granted),
-    /// A worker has an attempt that a coordinator before this one granted, and the journal does not tell. Answer with
-    /// [`CoordinatorHalf::adopt`] or [`CoordinatorHalf::release`].
+    /// A worker says that it has an attempt that a coordinator before this one granted, and the journal does not tell. Several may say so
+    /// of one task, the newest grant first: one of them counts at most. Answer with [`CoordinatorHalf::adopt`], or with
+    /// [`CoordinatorHalf::refuse`] and [`CoordinatorHalf::release`].
     Found {
         /// Who.
         worker: NodeDid,
         /// Which, and its session.
         record: HeldRecord,
-        /// The attempt that the journal has as the one under way, which is over.
+        /// The attempt that the journal has as the one under way. It is over if this one counts.
         instead_of: Option<Granted>,
     },
     /// After a takeover: what workers have of the run is known. Its tasks may be granted.
@@ -202,6 +204,8 @@ pub struct CoordinatorHalf<P: Payload> {
     settings: Settings,
     runs: BTreeMap<RunId, Coordinated>,
     given: BTreeMap<AttemptId, Given<P::Spec>>,
+    /// What the journal tells of tasks of which workers say that they have newer attempts, until the caller decided about those.
+    contested: BTreeMap<(RunId, TaskId), Contested<P::Spec>>,
     workers: BTreeMap<NodeDid, Worker>,
     witness: Witness,
     /// Nobody is heard, as the carrier does not work. What workers have is not given to others meanwhile: it could not be sent, and they
@@ -219,6 +223,7 @@ impl<P: Payload> CoordinatorHalf<P> {
             settings,
             runs: BTreeMap::new(),
             given: BTreeMap::new(),
+            contested: BTreeMap::new(),
             workers: BTreeMap::new(),
             witness: Witness { read_at: (!sole).then_some(BootMs::MIN), followed_at: None },
             is_deaf: false,
@@ -291,6 +296,7 @@ impl<P: Payload> CoordinatorHalf<P> {
         now: BootMs,
     ) {
         let until = now + self.settings.lease_bound_ms();
+        self.contested.retain(|(of, _), _| *of != run);
         for KnownGrant { granted, worker, recorded } in known {
             let phase = if recorded { Phase::Recorded } else { Phase::Claimed };
             self.give(granted, worker, phase, until);
@@ -304,6 +310,7 @@ impl<P: Payload> CoordinatorHalf<P> {
     pub fn leave(&mut self, run: RunId) {
         self.runs.remove(&run);
         self.given.retain(|attempt, _| attempt.run != run);
+        self.contested.retain(|(of, _), _| *of != run);
     }
 
     /// The term in which this node coordinates a run.
@@ -397,6 +404,7 @@ impl<P: Payload> CoordinatorHalf<P> {
     /// The scheduler counts what a coordinator before this one granted.
     pub fn adopt(&mut self, granted: &Granted, worker: &NodeDid, now: BootMs) {
         let frozen_by = now + self.settings.lease_bound_ms();
+        self.contested.remove(&(granted.attempt.run, granted.attempt.task.clone()));
         self.give(granted.clone(), worker.clone(), Phase::Claimed, frozen_by);
         if let Some(RunPhase::Settling { found, .. }) =
             self.runs.get_mut(&granted.attempt.run).map(|run| &mut run.phase)

@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use super::{Machine, Turn, attempt_id};
 use crate::dag::Task;
-use crate::event::{EventBody, ExecutionMode, GrantRecord};
+use crate::event::{EndReason, EventBody, ExecutionMode, GrantRecord, TaskChange, TaskState};
 use crate::fence;
 use crate::ids::{NodeDid, RunId, TimestampMs};
 use crate::scheduler::input::{Effect, IdSource, Rejected};
@@ -20,6 +20,8 @@ impl Machine {
         if self.is_held(now) || self.host.is_none() {
             return self.grant_in_rooms(now, ids);
         }
+        // What is wrong with one run holds up no other one.
+        let mut granted = Ok(());
         while self.has_room() {
             let Some(id) = self.next_turn() else { break };
             let Some(index) = self.known(id)?.index.next() else {
@@ -27,9 +29,12 @@ impl Machine {
                 continue;
             };
             let (node, waits) = (self.node.clone(), self.known(id)?.free_slots() == 0);
-            self.grant_one(id, index, (node, waits), now, ids)?;
+            if let Err(rejected) = self.grant_one(id, index, (node, waits), now, ids) {
+                self.hungry.remove(&id);
+                granted = granted.and(Err(rejected));
+            }
         }
-        self.grant_in_rooms(now, ids)
+        granted.and(self.grant_in_rooms(now, ids))
     }
 
     /// Whether this node was short of something a moment ago.
@@ -56,7 +61,7 @@ impl Machine {
             }
             self.ask_room(*id);
         }
-        let mut last = None;
+        let (mut last, mut all_granted) = (None, Ok(()));
         while let Some(id) = next_after(&waiting, last) {
             last = Some(id);
             let room_here = here && self.has_room();
@@ -73,12 +78,13 @@ impl Machine {
                 continue;
             };
             *granted.entry(node.clone()).or_default() += 1;
-            self.grant_one(id, index, (node, waits), now, ids)?;
-            if !self.roaming.contains(&id) {
+            let is_granted = self.grant_one(id, index, (node, waits), now, ids);
+            if is_granted.is_err() || !self.roaming.contains(&id) {
                 waiting.remove(&id);
             }
+            all_granted = all_granted.and(is_granted);
         }
-        Ok(())
+        all_granted
     }
 
     /// Attempts under way of runs in Matrix mode, and all of this node.
@@ -147,10 +153,14 @@ impl Machine {
         if let Some(until_ms) = self.account_holds(account.as_ref(), now) {
             return self.wait_for_account(id, account.as_deref().unwrap_or_default(), until_ms, &turn);
         }
+        let (number, fence) = (entry.attempts.saturating_add(1), fence::next(entry.fence, run.facts().epoch));
+        if number <= entry.attempts || fence <= entry.fence {
+            return self.cannot_number(id, index, &turn);
+        }
         let grant = GrantRecord {
             task: spec.id.clone(),
-            attempt: entry.attempts + 1,
-            fence: fence::next(entry.fence, run.facts().epoch),
+            attempt: number,
+            fence,
             session: ids.session_id(now),
             host: self.host.filter(|_| node == self.node),
             node,
@@ -165,6 +175,19 @@ impl Machine {
         self.effects.push(effect);
         self.touch(id);
         Ok(())
+    }
+
+    /// Ends a task whose newest grant has the largest number that there is: it would wait for its next one for ever.
+    fn cannot_number(&mut self, id: RunId, index: u32, turn: &Turn) -> Result<(), Rejected> {
+        let detail = "its attempts have no numbers left".to_owned();
+        let change = TaskChange {
+            task: self.known(id)?.spec(index).id.clone(),
+            state: TaskState::Error,
+            end: Some(EndReason::Attempt { detail }),
+            queued: None,
+        };
+        self.emit(id, EventBody::TaskStatus { changes: vec![change] }, turn)?;
+        self.finish(id, self.affected(id, index), turn)
     }
 }
 

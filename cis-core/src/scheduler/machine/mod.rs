@@ -10,6 +10,7 @@
 //! nobody.
 
 mod accounts;
+mod adopt;
 mod book;
 mod commit;
 mod control;
@@ -304,7 +305,7 @@ impl Machine {
                 self.count_ahead();
                 Ok(())
             }
-            InputKind::Adopt { run, grant } => self.adopt(run, *grant, turn),
+            InputKind::Adopt { run, grant, member } => self.adopt(run, *grant, &member, turn),
             InputKind::HoldGrants { run, held } => {
                 self.nodes.hold(run, held);
                 self.nodes.commits.ask_anew(run);

@@ -3,12 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::Machine;
 use super::commit::Commits;
-use super::{Machine, Turn};
 use crate::dag::{Action, Task};
-use crate::event::{EventBody, GrantRecord, RunState, TaskState};
 use crate::ids::{NodeDid, RunId, TaskId};
-use crate::scheduler::input::Rejected;
 use crate::scheduler::placement::{
     Candidate, Ineligible, LoadBalancingScheduler, NodeOffer, Strategy, TaskScheduler, ineligible,
 };
@@ -339,38 +337,5 @@ impl Machine {
     /// Chooses nodes by this strategy from now on.
     pub fn set_placement(&mut self, strategy: Strategy) {
         self.nodes.scheduler = Arc::new(LoadBalancingScheduler { strategy });
-    }
-
-    /// Counts a grant that was made in an earlier term and that the journal does not tell. Its session is at work already, so the run
-    /// may be paused meanwhile, and the journal may have an older attempt of the task as the one under way.
-    pub(super) fn adopt(&mut self, id: RunId, grant: GrantRecord, turn: &Turn) -> Result<(), Rejected> {
-        let run = self.own(id)?;
-        let index =
-            run.find(&grant.task).ok_or_else(|| Rejected::NoTask { run: id, task: grant.task.clone() })?;
-        let (state, entry) = (run.state(), run.entry(index));
-        let is_newer = grant.attempt > entry.attempts && grant.fence > entry.fence;
-        let is_superseded = entry.live.as_ref().is_some_and(|live| live.stopping.is_none());
-        let is_open = matches!(state, RunState::Running | RunState::Paused);
-        if !is_open || !is_newer || !(is_superseded || entry.state == TaskState::Queued) {
-            let GrantRecord { task, attempt, fence, .. } = &grant;
-            return Err(Rejected::State(format!(
-                "run {id} is {state}, task `{task}` is {} after #{} with fence {}: #{attempt} with fence {fence} comes too late",
-                entry.state, entry.attempts, entry.fence
-            )));
-        }
-        if is_superseded {
-            self.supersede(id, index, turn)?;
-        }
-        let is_paused = state == RunState::Paused;
-        // No run is assigned anything while it is paused, also by the rules of readers of earlier versions.
-        if is_paused {
-            self.emit(id, EventBody::RunResumed {}, turn)?;
-        }
-        self.emit(id, EventBody::TaskAssigned(grant), turn)?;
-        if is_paused {
-            self.emit(id, EventBody::RunPaused {}, turn)?;
-        }
-        self.touch(id);
-        Ok(())
     }
 }

@@ -70,7 +70,7 @@ impl Machine {
                 answer.say(format!(
                     "Attempt {} ended with: {after}. Attempt {} starts in {}.",
                     entry.attempts,
-                    entry.attempts + 1,
+                    entry.attempts.saturating_add(1),
                     span(waits_ms)
                 ));
                 answer.try_command(logs_of(run, index, ""));

@@ -2,8 +2,8 @@
 
 use super::bench::*;
 use crate::api::{FromWorker, Refusal};
-use crate::dag::{Action, Commit, Placement, Prompt, Task, Trigger};
-use crate::event::{AttemptOutcome, EventBody, ExecutionMode, GrantRecord, RetryScope, RunState};
+use crate::dag::{Action, Approval, Commit, Foreach, Placement, Prompt, Task, Trigger};
+use crate::event::{AttemptOutcome, EventBody, EventDraft, ExecutionMode, GrantRecord, RetryScope, RunState};
 use crate::fence;
 use crate::ids::NodeDid;
 use crate::scheduler::InputKind;
@@ -211,6 +211,7 @@ fn what_its_coordinator_cannot_give_waits_and_its_node_is_not_short() {
 fn nothing_is_granted_while_it_is_not_known_what_workers_have() {
     let mut bench = in_room(vec![task("a"), task("b")]);
     bench.does(InputKind::HoldGrants { run: run_id(1), held: true });
+    taken_over(&mut bench);
     offers(&mut bench, offer("x", 1));
     assert!(grants(&bench).is_empty());
     let grant = GrantRecord {
@@ -223,8 +224,9 @@ fn nothing_is_granted_while_it_is_not_known_what_workers_have() {
         lease_ms: None,
         ahead: false,
     };
-    bench.does(InputKind::Adopt { run: run_id(1), grant: Box::new(grant.clone()) });
-    let again = InputKind::Adopt { run: run_id(1), grant: Box::new(grant) };
+    let adopted = InputKind::Adopt { run: run_id(1), grant: Box::new(grant), member: Box::default() };
+    bench.does(adopted.clone());
+    let again = adopted;
     assert!(bench.tries(again).is_err(), "a task has one attempt at a time");
     bench.does(InputKind::HoldGrants { run: run_id(1), held: false });
     assert_eq!(grants(&bench), pairs(&[("b", "x")]), "its slot is taken");
@@ -243,7 +245,77 @@ fn found(task: &str, (attempt, fence): (u32, u64)) -> InputKind {
         lease_ms: None,
         ahead: false,
     };
-    InputKind::Adopt { run: run_id(1), grant: Box::new(grant) }
+    InputKind::Adopt { run: run_id(1), grant: Box::new(grant), member: Box::default() }
+}
+
+/// This node coordinates run 1 in term 3 from now on.
+fn taken_over(bench: &mut Bench) {
+    bench.does(InputKind::TakenOver { run: run_id(1), owner: node(), epoch: 3, cut: 0 });
+}
+
+/// It only has to say so: nobody else knows what the coordinator before this one granted.
+#[test]
+fn a_worker_cannot_claim_what_no_coordinator_can_have_given_it() {
+    let approval = Approval { prompt: "Go on?".into(), timeout_ms: None, allowed: None };
+    let named = Placement { tags: Vec::new(), nodes: vec!["did:key:x".to_owned()] };
+    let tasks = vec![
+        task("open"),
+        Task { approval: Some(approval), ..task("gated") },
+        Task { placement: Some(Box::new(named)), ..task("named") },
+        Task { commit: Commit::Room, ..task("bound") },
+        Task { foreach: Some(Foreach::Items(vec![1.into()])), ..task("list") },
+        Task { cwd: Some("sub".to_owned()), ..task("home") },
+        task("later: open"),
+    ];
+    let mut bench = Bench::new(100);
+    let InputKind::Submit { run, mut facts, dag, .. } = bench.submission(1, dag(tasks)) else { panic!() };
+    facts.mode = ExecutionMode::Matrix;
+    facts.room = Some("!r:s".to_owned());
+    bench.does(InputKind::Submit { run, facts, dag, start: false });
+    bench.does(InputKind::HoldGrants { run, held: true });
+    bench.does(InputKind::Start { run });
+    let earlier = fence::next(0, 2);
+    let is_refused = |bench: &mut Bench, kind| bench.tries(kind).is_err();
+    assert!(is_refused(&mut bench, found("open", (1, fence::next(0, 0)))), "of its own term it knows all");
+    taken_over(&mut bench);
+    for task in ["gated", "named", "bound", "list", "home", "later"] {
+        assert!(is_refused(&mut bench, found(task, (1, earlier))), "{task}");
+    }
+    for grant in [(1, fence::next(0, 3)), (1, fence::next(0, 7)), (1, u64::MAX), (u32::MAX, earlier)] {
+        assert!(is_refused(&mut bench, found("open", grant)), "{grant:?}");
+    }
+    let InputKind::Adopt { run, grant, mut member } = found("open", (1, earlier)) else { panic!() };
+    member.only = ["gpu".to_owned()].into();
+    let limited = InputKind::Adopt { run, grant, member };
+    assert!(is_refused(&mut bench, limited), "the owners of the room give it other tasks only");
+    let draining = NodeOffer { draining: true, only: ["gpu".to_owned()].into(), ..offer("y", 1) };
+    offers(&mut bench, draining.clone());
+    assert!(is_refused(&mut bench, found("open", (1, earlier))));
+    offers(&mut bench, NodeOffer { only: [].into(), ..draining });
+    assert!(grants(&bench).is_empty());
+    bench.does(found("open", (2, earlier)));
+    assert_eq!(grants(&bench), pairs(&[("open", "y")]), "it drains, and has this from before");
+}
+
+/// A store of an earlier version may have such a number, which a worker made up.
+#[test]
+fn a_task_whose_attempts_have_no_numbers_left_ends_and_holds_up_no_other_run() {
+    let mut bench = in_room(vec![task("a")]);
+    let InputKind::Adopt { grant, .. } = found("a", (u32::MAX, 1)) else { panic!() };
+    let (run, body) = (Some(run_id(1)), EventBody::TaskAssigned(*grant));
+    bench.stored.push(EventDraft { run, at_ms: bench.now, actor: None, cause: None, body });
+    bench.restart();
+    let InputKind::Submit { run, mut facts, dag, start } = bench.submission(2, dag(vec![task("z")])) else {
+        panic!()
+    };
+    facts.mode = ExecutionMode::Matrix;
+    facts.room = Some("!r:s".to_owned());
+    bench.does(InputKind::Submit { run, facts, dag, start });
+    let (attempt, detail) = (bench.attempt("a"), "it has nothing of it".to_owned());
+    bench.does(InputKind::AttemptLost { attempt, detail });
+    offers(&mut bench, offer("x", 2));
+    assert_eq!(bench.run().state(), RunState::Error);
+    assert_eq!(grants(&bench)[1..], pairs(&[("z", "x")]));
 }
 
 /// Its session is at work, whatever people do meanwhile: it would be started once more when they resume the run.
@@ -252,6 +324,7 @@ fn what_a_worker_has_is_adopted_in_a_paused_run() {
     let mut bench = in_room(vec![task("a"), task("b")]);
     bench.does(InputKind::HoldGrants { run: run_id(1), held: true });
     bench.does(InputKind::Pause { run: run_id(1) });
+    taken_over(&mut bench);
     let said = bench.does(found("a", (2, fence::next(0, 2))));
     assert_eq!(said[0], "run resumed");
     assert!(said[1].starts_with("assigned a#2") && said[2] == "run paused", "{said:?}");
@@ -271,6 +344,7 @@ fn a_newer_attempt_takes_the_place_of_one_that_is_not_retried_when_lost() {
     offers(&mut bench, offer("x", 1));
     assert_eq!(grants(&bench), pairs(&[("a", "x")]));
     bench.does(InputKind::HoldGrants { run: run_id(1), held: true });
+    taken_over(&mut bench);
     let older = bench.tries(found("a", (2, 1)));
     assert!(older.is_err() && grants(&bench).len() == 1, "its fence is not newer: {older:?}");
     bench.does(found("a", (2, fence::next(1, 2))));

@@ -110,17 +110,21 @@ impl World {
                     }
                 }
                 coordinator::Effect::Found { worker, record, instead_of } => {
-                    if let Some(granted) = instead_of {
-                        self.write(at, Body::Over { granted })?;
-                    }
                     let task = &self.nodes[at].view.tasks[index_of(&record.granted.attempt.task)];
-                    if task.state == State::Queued && record.granted.fence > task.fence {
+                    let over = instead_of
+                        .filter(|it| matches!(&task.state, State::Live { granted, .. } if granted == it));
+                    let is_free = over.is_some() || task.state == State::Queued;
+                    if is_free && record.granted.fence > task.fence {
+                        if let Some(granted) = over {
+                            self.write(at, Body::Over { granted })?;
+                        }
                         let body = Body::Granted { granted: record.granted.clone(), worker: number(&worker) };
                         self.write(at, body)?;
                         if let Some(half) = self.coordinator(at) {
                             half.adopt(&record.granted, &worker, now);
                         }
                     } else if let Some(half) = self.coordinator(at) {
+                        half.refuse(&record.granted, &worker, &mut out);
                         half.release(&record.granted, &worker, &mut out);
                     }
                 }

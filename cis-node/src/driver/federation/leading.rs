@@ -265,16 +265,21 @@ impl Driver {
     /// Counts what a worker has and the store does not tell, where it can.
     fn adopt(&mut self, room: &str, found: Effect<TaskPayload>, now: TimestampMs) {
         let mut adopted = false;
-        for kind in lead::inputs(&found) {
+        for mut kind in lead::inputs(&found) {
+            if let InputKind::Adopt { grant, member, .. } = &mut kind {
+                let announced = self.parts.shared.announced().remove(room).unwrap_or_default();
+                let known = announced.get(&grant.node).map(|announced| announced.name.clone());
+                member.name = known.unwrap_or_default();
+                self.apply_membership(room, &grant.node, member);
+            }
             adopted = self.parts.machine.handle(Input::internal(kind), now, &mut self.ids).is_ok();
         }
         self.collect();
-        let Effect::Found { worker, record, instead_of } = found else { return };
+        let Effect::Found { worker, record, .. } = found else { return };
         let known = self.federation.room(room);
         let finality = known.finality.get_mut(&record.granted.attempt.run);
         let mut out = Vec::new();
-        let (of, counts) = ((&record, &worker), (instead_of, adopted));
-        lead::found(&mut known.coordinator, finality, of, counts, boot_ms(), &mut out);
+        lead::found(&mut known.coordinator, finality, (&record, &worker), adopted, boot_ms(), &mut out);
         // It may be in a group of the room: it goes on when it has a place there.
         self.share_groups_of(room, now);
         self.lead(room, out, now);

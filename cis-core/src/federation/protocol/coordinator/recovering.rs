@@ -18,6 +18,25 @@ pub struct Awaits {
     pub until: BootMs,
 }
 
+/// An attempt that the journal has as the one under way, while workers say that they have newer ones.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Contested<S> {
+    attempt: AttemptId,
+    given: Given<S>,
+    /// Its worker has it.
+    is_kept: bool,
+    /// Those newer ones, with who says that.
+    rivals: BTreeSet<(Granted, NodeDid)>,
+}
+
+/// What the workers of a run say that they have.
+struct Held {
+    /// The newest attempts of tasks that the journal tells, each of the worker that it names.
+    kept: BTreeMap<TaskId, HeldRecord>,
+    /// What only its worker tells, if it is newer than that. By task, the newest grant first.
+    claimed: Vec<(NodeDid, HeldRecord)>,
+}
+
 impl<P: Payload> CoordinatorHalf<P> {
     /// What the grants of a run wait for. None: for nothing, or for nothing that this half knows.
     #[must_use]
@@ -100,53 +119,117 @@ impl<P: Payload> CoordinatorHalf<P> {
         }
     }
 
-    /// Of each task the newest grant counts: it was made when those before it were known to be over.
+    /// Of each task the newest grant counts that the caller believes: it was made when those before it were known to be over. What the
+    /// journal tells stands until then, as a worker can say of any attempt that it has it.
     fn recovered(&mut self, run: RunId, held: Vec<(NodeDid, HeldRecord)>, out: &mut Vec<Effect<P>>) {
-        let mut newest: BTreeMap<TaskId, (NodeDid, HeldRecord)> = BTreeMap::new();
-        for (worker, record) in held {
-            let known = newest.get(&record.granted.attempt.task);
-            if known.is_none_or(|(_, known)| known.granted.fence < record.granted.fence) {
-                newest.insert(record.granted.attempt.task.clone(), (worker, record));
-            }
-        }
-        // What the journal tells and no worker has, or a worker has a newer one of.
-        let counts = |attempt: &AttemptId, given: &Given<P::Spec>| {
-            newest.get(&attempt.task).is_some_and(|(worker, record)| {
-                record.granted.attempt == *attempt
-                    && record.granted.fence == given.fence
-                    && *worker == given.worker
-            })
-        };
+        let Held { kept, claimed } = self.sort_held(held);
+        // Nobody else was given a task whose session has a lease.
+        let is_at_work =
+            |task: &TaskId| kept.get(task).is_some_and(|record| record.state == HeldState::Working);
+        let (void, claimed): (Vec<_>, Vec<_>) =
+            claimed.into_iter().partition(|(_, record)| is_at_work(&record.granted.attempt.task));
+        let mut lost = Vec::new();
         let of_run =
             self.given.iter().filter(|(attempt, given)| attempt.run == run && given.phase != Phase::Recorded);
-        let lost: Vec<Granted> = of_run
-            .filter(|(attempt, given)| !counts(attempt, given))
-            .map(|(attempt, given)| given.granted(attempt))
-            .collect();
-        lost.iter().for_each(|granted| drop(self.given.remove(&granted.attempt)));
-        let mut lost: BTreeMap<TaskId, Granted> =
-            lost.into_iter().map(|granted| (granted.attempt.task.clone(), granted)).collect();
-        let mut all_found = Vec::new();
-        for (worker, record) in newest.into_values() {
+        let of_run: Vec<Granted> = of_run.map(|(attempt, given)| given.granted(attempt)).collect();
+        for granted in of_run {
+            let task = granted.attempt.task.clone();
+            let is_kept = kept.get(&task).is_some_and(|record| record.granted == granted);
+            let is_rival = |record: &HeldRecord| {
+                record.granted.attempt.task == task && record.granted.fence > granted.fence
+            };
+            let rivals: BTreeSet<(Granted, NodeDid)> = claimed
+                .iter()
+                .filter(|(_, record)| is_rival(record))
+                .map(|(worker, record)| (record.granted.clone(), worker.clone()))
+                .collect();
+            if is_kept && rivals.is_empty() {
+                continue;
+            }
+            let Some(given) = self.given.remove(&granted.attempt) else { continue };
+            if rivals.is_empty() {
+                lost.push(Effect::Lost(granted));
+            } else {
+                let contested = Contested { attempt: granted.attempt, given, is_kept, rivals };
+                self.contested.insert((run, task), contested);
+            }
+        }
+        if let Some(Coordinated { epoch, phase: RunPhase::Settling { found, void: ends, .. } }) =
+            self.runs.get_mut(&run)
+        {
+            let works = |record: &HeldRecord| record.state == HeldState::Working;
+            let at_work = claimed.iter().filter(|(_, record)| works(record));
+            found.extend(at_work.map(|(_, record)| record.granted.clone()));
+            for (worker, HeldRecord { granted, .. }) in void.into_iter().filter(|(_, record)| works(record)) {
+                send(out, &worker, Message::Forget { epoch: *epoch, granted: granted.clone() });
+                ends.insert(granted, worker);
+            }
+        }
+        out.extend(lost);
+        for (worker, record) in claimed {
+            let contested = self.contested.get(&(run, record.granted.attempt.task.clone()));
+            let contested = contested.filter(|it| it.given.fence < record.granted.fence);
+            let instead_of = contested.map(|it| it.given.granted(&it.attempt));
+            out.push(Effect::Found { worker, record, instead_of });
+        }
+    }
+
+    /// Sorts what workers say that they have into what the journal tells, and what only they tell.
+    fn sort_held(&self, held: Vec<(NodeDid, HeldRecord)>) -> Held {
+        let mut kept: BTreeMap<TaskId, HeldRecord> = BTreeMap::new();
+        let mut others: BTreeMap<(TaskId, NodeDid), HeldRecord> = BTreeMap::new();
+        for (worker, record) in held {
+            let task = record.granted.attempt.task.clone();
             let known = self.given.get(&record.granted.attempt);
-            if known.is_none_or(|given| given.fence != record.granted.fence) {
-                let is_older = |granted: &Granted| granted.fence < record.granted.fence;
-                let task = &record.granted.attempt.task;
-                let instead_of = lost.get(task).is_some_and(is_older).then(|| lost.remove(task)).flatten();
-                all_found.push(Effect::Found { worker, record, instead_of });
+            match known.filter(|given| given.fence == record.granted.fence) {
+                Some(given) if given.worker == worker => {
+                    if kept.get(&task).is_none_or(|known| known.granted.fence < record.granted.fence) {
+                        kept.insert(task, record);
+                    }
+                }
+                // Its result is here already.
+                Some(given) if given.phase == Phase::Recorded => {}
+                _ => {
+                    let key = (task, worker);
+                    if others.get(&key).is_none_or(|known| known.granted.fence < record.granted.fence) {
+                        others.insert(key, record);
+                    }
+                }
             }
         }
-        let at_work = all_found.iter().filter_map(|effect| match effect {
-            Effect::Found { record, .. } if record.state == HeldState::Working => {
-                Some(record.granted.clone())
-            }
-            _ => None,
+        let is_newer = |record: &HeldRecord| {
+            let known = kept.get(&record.granted.attempt.task);
+            known.is_none_or(|known| known.granted.fence < record.granted.fence)
+        };
+        let others = others.into_iter().map(|((_, worker), record)| (worker, record));
+        let mut claimed: Vec<(NodeDid, HeldRecord)> = others.filter(|(_, record)| is_newer(record)).collect();
+        claimed.sort_by(|(_, a), (_, b)| {
+            let by_task = a.granted.attempt.task.cmp(&b.granted.attempt.task);
+            by_task.then(b.granted.fence.cmp(&a.granted.fence))
         });
-        if let Some(RunPhase::Settling { found, .. }) = self.runs.get_mut(&run).map(|run| &mut run.phase) {
-            found.extend(at_work);
+        Held { kept, claimed }
+    }
+
+    /// The caller does not count what a worker says that it has. If nobody else says that of the task, what the journal tells of it
+    /// stands: its worker goes on, or has nothing of it any more.
+    pub fn refuse(&mut self, granted: &Granted, worker: &NodeDid, out: &mut Vec<Effect<P>>) {
+        let key = (granted.attempt.run, granted.attempt.task.clone());
+        let Some(contested) = self.contested.get_mut(&key) else { return };
+        if !contested.rivals.remove(&(granted.clone(), worker.clone())) || !contested.rivals.is_empty() {
+            return;
         }
-        out.extend(lost.into_values().map(Effect::Lost));
-        out.extend(all_found);
+        let Some(Contested { attempt, given, is_kept, .. }) = self.contested.remove(&key) else { return };
+        if is_kept {
+            self.given.insert(attempt, given);
+        } else {
+            out.push(Effect::Lost(given.granted(&attempt)));
+        }
+    }
+
+    /// Whether some worker has an attempt of a task that counts.
+    #[must_use]
+    pub fn gives(&self, run: RunId, task: &TaskId) -> bool {
+        self.given.keys().any(|attempt| attempt.run == run && attempt.task == *task)
     }
 
     pub(super) fn holding(
@@ -177,6 +260,7 @@ impl<P: Payload> CoordinatorHalf<P> {
 mod tests {
     use super::*;
     use crate::federation::protocol::Settings;
+    use crate::federation::protocol::coordinator::KnownGrant;
     use crate::federation::protocol::message::Grant;
     use crate::federation::protocol::worker::{self, WorkerHalf};
     use crate::fence;
@@ -234,6 +318,57 @@ mod tests {
             }
         }
         (of_half, of_worker)
+    }
+
+    /// A worker that may execute can say of any task that it has a newer attempt.
+    #[test]
+    fn what_the_journal_tells_stands_against_claims_that_do_not_count() {
+        let claim = |number| {
+            let attempt = AttemptId { number, ..granted().attempt };
+            let granted = Granted { attempt, fence: granted().fence + u64::from(number) };
+            HeldRecord { granted, session: SessionId::from_parts(1, 2), state: HeldState::Working }
+        };
+        let recovered = |state| {
+            let mut half = CoordinatorHalf::<Text>::new(Settings::default(), true);
+            let known = KnownGrant { granted: granted(), worker: did("w"), recorded: false };
+            half.take_over(run(), 1, [known], [did("w"), did("x"), did("y")], 0);
+            let own = HeldRecord { granted: granted(), session: SessionId::from_parts(1, 1), state };
+            let mut out = Vec::new();
+            for (worker, record) in [("x", claim(9)), ("y", claim(2)), ("w", own)] {
+                let said = Message::Holding { run: run(), epoch: 1, held: vec![record] };
+                half.receive(&did(worker), said, 1, &mut out).unwrap();
+            }
+            let found: Vec<(NodeDid, Option<Granted>)> = out
+                .into_iter()
+                .filter_map(|effect| match effect {
+                    Effect::Found { worker, instead_of, .. } => Some((worker, instead_of)),
+                    Effect::Lost(lost) => panic!("{lost:?} is lost"),
+                    _ => None,
+                })
+                .collect();
+            (half, found)
+        };
+        // Its session has a lease: nobody was given another attempt.
+        let (half, found) = recovered(HeldState::Working);
+        assert_eq!((found, half.worker_of(&granted())), (vec![], Some(&did("w"))));
+        let void = half.awaits(run()).map(|awaits| awaits.void);
+        let claims = [(claim(2).granted, did("y")), (claim(9).granted, did("x"))];
+        assert_eq!(void, Some(claims.into()), "they are waited for");
+        for state in [HeldState::Frozen, HeldState::Ended] {
+            let (mut half, found) = recovered(state);
+            let both = [did("x"), did("y")].map(|worker| (worker, Some(granted())));
+            assert_eq!(found, both, "the newest one first");
+            let mut out = Vec::new();
+            half.refuse(&claim(9).granted, &did("x"), &mut out);
+            assert_eq!(half.worker_of(&granted()), None, "the other one is not decided on");
+            half.refuse(&claim(2).granted, &did("y"), &mut out);
+            assert_eq!((out, half.worker_of(&granted())), (vec![], Some(&did("w"))));
+            let (mut half, _) = recovered(state);
+            half.refuse(&claim(9).granted, &did("x"), &mut Vec::new());
+            half.adopt(&claim(2).granted, &did("y"), 2);
+            assert_eq!(half.worker_of(&granted()), None);
+            assert_eq!(half.worker_of(&claim(2).granted), Some(&did("y")));
+        }
     }
 
     /// The scheduler does not count it: the journal lost its grant, and a result that it builds on.
