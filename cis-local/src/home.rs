@@ -379,6 +379,12 @@ impl Home {
         self.dir.join("rooms.json")
     }
 
+    /// What the owners of those rooms said.
+    #[must_use]
+    pub fn room_statements(&self) -> PathBuf {
+        self.dir.join("room-statements.json")
+    }
+
     /// Directories of tasks that are executed for other nodes.
     #[must_use]
     pub fn remote(&self) -> PathBuf {

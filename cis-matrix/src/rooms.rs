@@ -26,6 +26,9 @@ const LEVELS: [(&str, i64); 8] = [
     ("m.room.tombstone", 100),
 ];
 
+/// Who may redact what others said: the room is the record of its nodes.
+const REDACT_LEVEL: i64 = 100;
+
 /// From this version of rooms on, creators stand above all levels and may not have one.
 const CREATORS_STAND_ABOVE: u32 = 12;
 
@@ -294,7 +297,7 @@ fn power_levels(room: &CreateRoom, version: &str, me: &str) -> serde_json::Value
         events.insert("m.room.tombstone", TOMBSTONE_OF_THESE);
     }
     events.extend(room.levels.iter().map(|(kind, level)| (kind.as_str(), *level)));
-    json!({ "users": users, "events": events })
+    json!({ "users": users, "events": events, "redact": REDACT_LEVEL })
 }
 
 #[cfg(test)]
@@ -329,5 +332,6 @@ mod tests {
         assert_eq!(levels["events"]["m.room.power_levels"], 100);
         assert_eq!(levels["events"]["m.room.encryption"], 100);
         assert_eq!(levels["events"]["cis.x"], 0);
+        assert_eq!(levels["redact"], 100, "who is invited takes nothing away");
     }
 }

@@ -15,7 +15,12 @@ const FILE_BYTES_MAX: u64 = 256 << 10;
 
 /// What is kept; none where nothing is.
 pub(super) fn load<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
-    match small_file::read(path, FILE_BYTES_MAX, Links::Refuse) {
+    load_up_to(FILE_BYTES_MAX, path)
+}
+
+/// The same, of a file with at most so many bytes.
+pub(super) fn load_up_to<T: DeserializeOwned>(bytes_max: u64, path: &Path) -> io::Result<Option<T>> {
+    match small_file::read(path, bytes_max, Links::Refuse) {
         Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(io::Error::other),
         Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(ReadError::Io(error)) => Err(error),
@@ -24,8 +29,19 @@ pub(super) fn load<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
 }
 
 /// Keeps it.
+///
+/// # Errors
+/// It cannot be written, or could not be read again.
 pub(super) fn keep<T: Serialize>(path: &Path, what: &T) -> io::Result<()> {
+    keep_up_to(FILE_BYTES_MAX, path, what)
+}
+
+/// The same, if it has at most so many bytes.
+pub(super) fn keep_up_to<T: Serialize>(bytes_max: u64, path: &Path, what: &T) -> io::Result<()> {
     let text = serde_json::to_vec(what).map_err(io::Error::other)?;
+    if text.len() as u64 > bytes_max {
+        return Err(io::Error::other(format!("it has {} bytes; {bytes_max} are kept at most", text.len())));
+    }
     let tmp = path.with_extension("new");
     match fs::remove_file(&tmp) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -52,6 +68,8 @@ mod tests {
             keep(&path, &own).unwrap();
             assert_eq!(load(&path).unwrap(), Some(own));
         }
+        assert!(keep_up_to(10, &path, &"longer than that").is_err(), "it could not be read again");
+        assert_eq!(load::<OwnRoom>(&path).unwrap().unwrap().room, "!b", "what was there before");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left");
         fs::write(&path, "{}").unwrap();
         assert!(load::<OwnRoom>(&path).is_err());

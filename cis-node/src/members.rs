@@ -1,31 +1,34 @@
 //! Who may do what in which room: this node's own list, and what the owners of a room say.
 //!
-//! Owns the file of rooms whose owners this node pinned (`rooms.json`), and the newest members of each, as the room was read.
+//! Owns the file of rooms whose owners this node pinned (`rooms.json`), that of what these owners said (`room-statements.json`: a room
+//! may lose it), and the newest members of each, as the room was read.
 //! The own list has the last word: what it says of a node holds in every room.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::Identity;
 use crate::json_file;
-use cis_core::federation::membership::{Member, Membership, Owners};
+use cis_core::federation::membership::{Member, Membership, Owners, SignedStatement};
 use cis_core::identity::{Right, Standing};
 use cis_core::ids::{NodeDid, TimestampMs};
-use cis_local::now_ms;
+use cis_local::{Home, now_ms};
 use tokio::sync::watch;
 
 /// So long a node that may not execute any more is asked, and waited for, by a coordinator that takes a run over, ms: leases are much
 /// shorter, and clocks of machines differ.
 const LATELY_MS: TimestampMs = 10 * 60 * 1000;
 
+/// What owners of all rooms said is kept up to so many bytes.
+const STATEMENTS_BYTES_MAX: u64 = 16 << 20;
+
 /// All rights.
 pub(crate) const RIGHTS: [Right; 3] = [Right::Submit, Right::Coordinate, Right::Execute];
 
 /// See the module.
 pub(crate) struct Members {
-    path: PathBuf,
+    home: Home,
     identity: Arc<Identity>,
     state: Mutex<State>,
     /// Counts changes of who may do what.
@@ -36,17 +39,21 @@ pub(crate) struct Members {
 struct State {
     pinned: BTreeMap<String, Owners>,
     rooms: BTreeMap<String, Membership>,
+    /// What owners said that counts, in order.
+    statements: BTreeMap<String, Vec<SignedStatement>>,
 }
 
 impl Members {
-    /// As the file says.
+    /// As the files say.
     ///
     /// # Errors
-    /// The file cannot be read, or is none of ours.
-    pub(crate) fn open(path: PathBuf, identity: Arc<Identity>) -> io::Result<Self> {
-        let pinned = json_file::load(&path)?.unwrap_or_default();
-        let state = Mutex::new(State { pinned, rooms: BTreeMap::new() });
-        Ok(Self { path, identity, state, changes: watch::Sender::default() })
+    /// One of them cannot be read, or is none of ours.
+    pub(crate) fn open(home: &Home, identity: Arc<Identity>) -> io::Result<Self> {
+        let pinned = json_file::load(&home.rooms_file())?.unwrap_or_default();
+        let statements = json_file::load_up_to(STATEMENTS_BYTES_MAX, &home.room_statements())?;
+        let statements = statements.unwrap_or_default();
+        let state = Mutex::new(State { pinned, rooms: BTreeMap::new(), statements });
+        Ok(Self { home: home.clone(), identity, state, changes: watch::Sender::default() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -78,7 +85,7 @@ impl Members {
         let mut state = self.state();
         let mut pinned = state.pinned.clone();
         pinned.insert(room.to_owned(), owners);
-        json_file::keep(&self.path, &pinned)?;
+        json_file::keep(&self.home.rooms_file(), &pinned)?;
         state.pinned = pinned;
         state.rooms.remove(room);
         drop(state);
@@ -102,14 +109,37 @@ impl Members {
         self.state().rooms.get(room).cloned()
     }
 
-    /// The statements of a room were read.
-    pub(crate) fn read(&self, room: &str, membership: &Membership) {
+    /// What the owners of a room said that counted when it was read last, in order.
+    pub(crate) fn statements(&self, room: &str) -> Vec<SignedStatement> {
+        self.state().statements.get(room).cloned().unwrap_or_default()
+    }
+
+    /// The statements of a room were read: what they come to, and those that count. They are written before they count.
+    ///
+    /// # Errors
+    /// They cannot be written. They count nevertheless, because a revocation may be among them; the room may lose them.
+    pub(crate) fn read(
+        &self,
+        room: &str,
+        membership: &Membership,
+        counted: &[SignedStatement],
+    ) -> io::Result<()> {
         let mut state = self.state();
+        let mut kept = Ok(());
+        if state.statements.get(room).map_or(!counted.is_empty(), |known| known != counted) {
+            let mut statements = state.statements.clone();
+            statements.insert(room.to_owned(), counted.to_vec());
+            kept = json_file::keep_up_to(STATEMENTS_BYTES_MAX, &self.home.room_statements(), &statements);
+            if kept.is_ok() {
+                state.statements = statements;
+            }
+        }
         if state.rooms.get(room) != Some(membership) {
             state.rooms.insert(room.to_owned(), membership.clone());
             drop(state);
             self.changes.send_modify(|changes| *changes += 1);
         }
+        kept
     }
 
     /// What is known of a node in a room.
@@ -258,7 +288,6 @@ mod tests {
     use cis_core::federation::envelope::{Carrier, Draft, verify};
     use cis_core::federation::membership::{Statement, TYPE};
     use cis_core::identity::NodeKey;
-    use cis_local::Home;
 
     const ROOM: &str = "!r:x";
 
@@ -290,8 +319,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let home = Home { dir: dir.path().to_owned(), runtime: dir.path().join("run") };
         let identity = Arc::new(Identity::open(&home).unwrap());
-        let path = dir.path().join("rooms.json");
-        let members = Members::open(path.clone(), Arc::clone(&identity)).unwrap();
+        let members = Members::open(&home, Arc::clone(&identity)).unwrap();
         members.pin(ROOM, Owners::one(key(1).did())).unwrap();
         let (worker, other, own) = (key(2).did(), key(3).did(), identity.view().did);
         assert_eq!(members.standing(ROOM, &worker), Standing::Unknown);
@@ -301,10 +329,10 @@ mod tests {
         admit(&mut room, 1, &worker, &[Right::Execute]);
         admit(&mut room, 1, &other, &[Right::Coordinate, Right::Execute]);
         let mut changes = members.subscribe();
-        members.read(ROOM, &room);
+        members.read(ROOM, &room, &[]).unwrap();
         assert!(changes.has_changed().unwrap());
         changes.mark_unchanged();
-        members.read(ROOM, &room);
+        members.read(ROOM, &room, &[]).unwrap();
         assert!(!changes.has_changed().unwrap(), "nothing is new");
         assert_eq!(members.standing(ROOM, &worker), Standing::Trusted);
         assert!(members.counts(ROOM, &worker) && !members.counts(ROOM, &key(4).did()));
@@ -330,14 +358,51 @@ mod tests {
         for did in [&other, &own] {
             says(&mut room, 1, Statement::Revoke { did: did.clone() });
         }
-        members.read(ROOM, &room);
+        members.read(ROOM, &room, &[]).unwrap();
         assert_eq!(members.standing(ROOM, &other), Standing::Revoked);
         assert!(!members.may(ROOM, &other, Right::Execute));
         assert_eq!(members.standing_if(ROOM, &other, false), Standing::Trusted, "before that");
         assert_eq!(members.standing(ROOM, &own), Standing::Own);
-        let again = Members::open(path, identity).unwrap();
+        let again = Members::open(&home, identity).unwrap();
         assert_eq!((again.rooms(), again.rank(ROOM)), (vec![ROOM.to_owned()], None));
         assert!(!again.is_settled(ROOM) && again.is_settled("!other:x") && members.is_settled(ROOM));
+    }
+
+    #[test]
+    fn what_owners_said_is_kept_and_counts_also_if_it_cannot_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home { dir: dir.path().to_owned(), runtime: dir.path().join("run") };
+        let identity = Arc::new(Identity::open(&home).unwrap());
+        let members = Members::open(&home, Arc::clone(&identity)).unwrap();
+        members.pin(ROOM, Owners::one(key(1).did())).unwrap();
+        let mut room = Membership::new(ROOM, Owners::one(key(1).did()));
+        let said = |n: u64| SignedStatement {
+            event: Some(format!("${n}")),
+            sender: "@owner:x".to_owned(),
+            content: serde_json::json!({ "body": { "n": n } }),
+        };
+        admit(&mut room, 1, &key(2).did(), &[Right::Execute]);
+        members.read(ROOM, &room, &[said(1)]).unwrap();
+        // Its owners are pinned once more.
+        members.pin(ROOM, Owners::one(key(1).did())).unwrap();
+        assert_eq!(members.statements(ROOM), [said(1)]);
+        let again = Members::open(&home, Arc::clone(&identity)).unwrap();
+        assert_eq!((again.statements(ROOM), again.statements("!other:x")), (vec![said(1)], vec![]));
+        // A directory is in the place of the file that is written first.
+        let in_the_way = home.room_statements().with_extension("new");
+        std::fs::create_dir(&in_the_way).unwrap();
+        says(&mut room, 1, Statement::Revoke { did: key(2).did() });
+        assert!(again.read(ROOM, &room, &[said(1), said(2)]).is_err());
+        assert_eq!(again.standing(ROOM, &key(2).did()), Standing::Revoked);
+        assert_eq!(again.statements(ROOM), [said(1)]);
+        std::fs::remove_dir(&in_the_way).unwrap();
+        again.read(ROOM, &room, &[said(1), said(2)]).unwrap();
+        let last = Members::open(&home, identity).unwrap();
+        assert_eq!(last.statements(ROOM), [said(1), said(2)]);
+        let mode = std::os::unix::fs::PermissionsExt::mode(
+            &std::fs::metadata(home.room_statements()).unwrap().permissions(),
+        );
+        assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]
@@ -345,13 +410,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let home = Home { dir: dir.path().to_owned(), runtime: dir.path().join("run") };
         let identity = Arc::new(Identity::open(&home).unwrap());
-        let members = Members::open(dir.path().join("rooms.json"), Arc::clone(&identity)).unwrap();
+        let members = Members::open(&home, Arc::clone(&identity)).unwrap();
         members.pin(ROOM, Owners::one(key(1).did())).unwrap();
         let (own, other) = (identity.view().did, key(3).did());
         let mut room = Membership::new(ROOM, Owners::one(key(1).did()));
         admit(&mut room, 1, &own, &[Right::Coordinate, Right::Execute]);
         admit(&mut room, 1, &other, &[Right::Coordinate]);
-        members.read(ROOM, &room);
+        members.read(ROOM, &room, &[]).unwrap();
         identity.rotate(&own, 9).unwrap();
         assert_eq!(members.standing(ROOM, &own), Standing::Own);
         assert!(RIGHTS.into_iter().all(|right| members.may(ROOM, &own, right)));

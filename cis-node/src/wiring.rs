@@ -186,7 +186,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     }
     let keys = Arc::new(Keys::load_or_make(&options.home.dir)?);
     let identity = Arc::new(Identity::open(&options.home)?);
-    let members = Members::open(options.home.rooms_file(), Arc::clone(&identity))
+    let members = Members::open(&options.home, Arc::clone(&identity))
         .map_err(system("read the rooms that this node joined"))?;
     let members = Arc::new(members);
     if let Some(problem) = identity.view().problem {

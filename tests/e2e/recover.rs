@@ -170,7 +170,7 @@ fn a_journal_goes_on_under_the_nodes_new_key() {
 #[test]
 fn an_audit_finds_what_is_forged_and_what_is_gone() {
     let synapse = Synapse::shared();
-    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let ((cis, account), ann) = (logged_in(&synapse), synapse.register("ann"));
     let room = room_of(&cis, &ann);
     let words = ["matrix", "audit", &room.id, "--json"];
     let empty = cis.run(words).expect(0).json();
@@ -209,7 +209,8 @@ fn an_audit_finds_what_is_forged_and_what_is_gone() {
         crate::harness::synapse::encoded(&room.id),
         crate::harness::synapse::encoded(journal[0]["event_id"].as_str().unwrap())
     );
-    ann.ok("PUT", &path, Some(json!({})));
+    assert_eq!(ann.ask("PUT", &path, Some(json!({}))).0, 403, "people who were invited cannot do that");
+    account.ok("PUT", &path, Some(json!({})));
     let said = cis.run(words).expect(1).json();
     assert_eq!(said["nodes"][0]["missing"], 1, "{said}");
     assert!(said["runs"][0]["lacks"][0].as_str().unwrap().contains("not in the room"), "{said}");

@@ -80,6 +80,8 @@ struct Observed {
     /// Nodes that took over what they may not, as the driver was told.
     usurpers: BTreeSet<NodeDid>,
     timeline: Timeline,
+    /// Why what its owners said could not be kept.
+    unkept: Option<String>,
 }
 
 /// A journal that has two entries in one place.
@@ -270,6 +272,7 @@ impl Observer {
             forks: BTreeMap::new(),
             usurpers: BTreeSet::new(),
             timeline,
+            unkept: None,
         };
         self.rooms.insert(room.clone(), observed);
         self.sealed.entry(room.clone()).or_default().begin();
@@ -362,10 +365,14 @@ impl Observer {
 
     /// What the owners of a room say was read to its end. Where that changed something, the room is read again: what members said
     /// before they were let in counts then.
-    fn members_read(&self, room: &str) {
-        if let Some(membership) = self.rooms.get(room).and_then(|observed| observed.timeline.membership()) {
-            self.node.members.read(room, membership);
+    fn members_read(&mut self, room: &str) {
+        let Some(observed) = self.rooms.get_mut(room) else { return };
+        if observed.timeline.complete() {
+            observed.recovery.set_coordinators(observed.timeline.coordinators());
         }
+        let Some(membership) = observed.timeline.membership() else { return };
+        let kept = self.node.members.read(room, membership, observed.timeline.counted());
+        observed.unkept = kept.err().map(|error| error.to_string());
     }
 
     /// Brings what is new of a room's runs into the store.
@@ -557,6 +564,10 @@ impl Observer {
                      one, of {by}, does not count{also}. A copy of that node's home runs, or it was restored from a backup: keep \
                      one of them. `cis dag takeover {run} --force` on another coordinator continues the run"
                 )
+            }));
+            troubles.extend(observed.timeline.troubles());
+            troubles.extend(observed.unkept.iter().map(|why| {
+                format!("cannot write what the owners of room {room} said to room-statements.json in the home: {why}")
             }));
             let sealed = self.sealed.get(room).map_or(0, Sealed::events);
             if sealed > 0 {

@@ -10,7 +10,7 @@ use crate::account::Opened;
 use crate::node::Node;
 use cis_core::federation::envelope::{Carrier, verify};
 use cis_core::federation::keepers::{self, Keepers};
-use cis_core::federation::membership::{self, Membership};
+use cis_core::federation::membership::{self, Chain, Membership, SignedStatement, Statement};
 use cis_core::federation::protocol::groups::Term;
 use cis_core::federation::recovery::Recovery;
 use cis_core::identity::{Right, Standing};
@@ -20,11 +20,14 @@ use cis_matrix::{MatrixError, RoomEvent, StateEvent};
 /// Statements of owners that were sent so much after the first event that can be read, by other clocks, may be from before it. ms.
 const CLOCKS_MS: i64 = 10 * 60 * 1000;
 
+/// So many missing statements are named.
+const NAMED_MAX: usize = 5;
+
 /// See the module.
 pub(super) struct Timeline {
     room: String,
-    /// Where this node knows the owners of the room.
-    membership: Option<Membership>,
+    /// Where this node knows the owners of the room: what they said.
+    chain: Option<Chain>,
     keepers: Keepers,
     /// What owners said before the first event that can be read, in order.
     before: Vec<StateEvent>,
@@ -39,10 +42,11 @@ impl Timeline {
         room: &str,
         whole: &Whole<'_>,
     ) -> Result<Self, MatrixError> {
-        let membership = node.members.pinned(room).map(|owners| Membership::new(room, owners));
+        let owners = node.members.pinned(room);
+        let chain = owners.map(|owners| Chain::new(room, owners, &node.members.statements(room)));
         let (keepers, before) = (Keepers::default(), Vec::new());
-        let mut timeline = Self { room: room.to_owned(), membership, keepers, before };
-        if timeline.membership.is_none() {
+        let mut timeline = Self { room: room.to_owned(), chain, keepers, before };
+        if timeline.chain.is_none() {
             return Ok(timeline);
         }
         let first = whole.first.as_ref().filter(|first| first.kind != "m.room.create");
@@ -52,7 +56,7 @@ impl Timeline {
         statements.retain(|statement| statement.sent_ms < first.sent_ms + CLOCKS_MS);
         statements.sort_by_key(|statement| statement.state_key.parse::<u64>().unwrap_or(u64::MAX));
         for statement in &statements {
-            timeline.take_statement(&statement.sender, statement.content.get());
+            timeline.take_statement(None, &statement.sender, statement.content.get());
         }
         timeline.before = statements;
         Ok(timeline)
@@ -82,7 +86,9 @@ impl Timeline {
     /// Takes the next event. Gives whether it is about the room's nodes, and not about runs.
     pub(super) fn take(&mut self, event: &RoomEvent) -> bool {
         match event.kind.as_str() {
-            membership::TYPE => self.take_statement(&event.sender, event.content.get()),
+            membership::TYPE => {
+                self.take_statement(Some(event.id.clone()), &event.sender, event.content.get());
+            }
             keepers::TYPE => self.take_keeper(&event.sender, event.content.get()),
             _ => return false,
         }
@@ -91,7 +97,7 @@ impl Timeline {
 
     /// A coordinator says that it keeps the groups of the room.
     fn take_keeper(&mut self, sender: &str, content: &str) {
-        let (Some(membership), Ok(content)) = (&self.membership, serde_json::from_str(content)) else {
+        let (Some(membership), Ok(content)) = (self.membership(), serde_json::from_str(content)) else {
             return;
         };
         let carrier = Carrier { room: &self.room, type_name: keepers::TYPE, sender: Some(sender) };
@@ -109,18 +115,49 @@ impl Timeline {
         self.keepers.newest()
     }
 
-    fn take_statement(&mut self, sender: &str, content: &str) {
-        let (Some(membership), Ok(content)) = (&mut self.membership, serde_json::from_str(content)) else {
-            return;
-        };
-        let carrier = Carrier { room: &self.room, type_name: membership::TYPE, sender: Some(sender) };
-        // Whether its signer owns the room is asked there.
-        let taken = verify(&content, carrier, |_| Standing::Trusted)
-            .map_err(|refused| refused.to_string())
-            .and_then(|envelope| membership.take(&envelope).map_err(|refused| refused.to_string()));
-        if let Err(why) = taken {
+    fn take_statement(&mut self, event: Option<String>, sender: &str, content: &str) {
+        let (Some(chain), Ok(content)) = (&mut self.chain, serde_json::from_str(content)) else { return };
+        let said = SignedStatement { event, sender: sender.to_owned(), content };
+        if let Err(why) = chain.take(said) {
             tracing::debug!(room = self.room, sender, why, "what is said of the room's nodes does not count");
         }
+    }
+
+    /// The room was read to its end: what owners said before, and what it does not show, counts as well. Gives whether that changed
+    /// who may do what.
+    pub(super) fn complete(&mut self) -> bool {
+        self.chain.as_mut().is_some_and(Chain::complete)
+    }
+
+    /// What the room does not show of what its owners said, in words.
+    pub(super) fn troubles(&self) -> Vec<String> {
+        let Some(chain) = &self.chain else { return Vec::new() };
+        let (room, missing, mut troubles) = (&self.room, chain.missing(), Vec::new());
+        if !missing.is_empty() {
+            let named = missing.iter().take(NAMED_MAX);
+            let mut named: Vec<String> = named.map(|(n, said)| format!("{n} ({})", about(said))).collect();
+            if missing.len() > NAMED_MAX {
+                named.push(format!("{} more", missing.len() - NAMED_MAX));
+            }
+            troubles.push(format!(
+                "statements of the owners of room {room} are missing in the room: {}. Somebody redacted them, or the homeserver leaves \
+                 them out. They still count on this node, but not on nodes that have never read them",
+                named.join(", ")
+            ));
+        }
+        if chain.is_split() {
+            troubles.push(format!(
+                "the owners of room {room} signed different statements with the same number. This node ignores the newer ones, because \
+                 they do not contain a revocation that it knows: revoke the key again with `cis identity revoke DID --room {room}` on \
+                 the node of an owner"
+            ));
+        }
+        troubles
+    }
+
+    /// What counts of what owners said, to be kept.
+    pub(super) fn counted(&self) -> &[SignedStatement] {
+        self.chain.as_ref().map(Chain::counted).unwrap_or_default()
     }
 
     /// What owners said before the first event that can be read, in order.
@@ -130,22 +167,33 @@ impl Timeline {
 
     /// What owners have said so far.
     pub(super) fn membership(&self) -> Option<&Membership> {
-        self.membership.as_ref()
+        self.chain.as_ref().map(Chain::membership)
     }
 
     /// Who may take runs over now.
     pub(super) fn coordinators(&self) -> BTreeSet<NodeDid> {
-        self.membership.iter().flat_map(Membership::voters).collect()
+        self.membership().into_iter().flat_map(Membership::voters).collect()
     }
 
     /// Owners revoked a key: what is read again from an earlier place would be judged by what they said later.
     pub(super) fn has_revoked(&self) -> bool {
-        self.membership.as_ref().is_some_and(|membership| membership.revoked().next().is_some())
+        self.membership().is_some_and(|membership| membership.revoked().next().is_some())
     }
 
     /// What is thought of a key here. Members are known from the room's beginning on, revoked keys until they are revoked.
     pub(super) fn standing(&self, node: &Node, did: &NodeDid) -> Standing {
-        let is_revoked = self.membership.as_ref().is_some_and(|membership| membership.is_revoked(did));
+        let is_revoked = self.membership().is_some_and(|membership| membership.is_revoked(did));
         node.members.standing_if(&self.room, did, is_revoked)
+    }
+}
+
+/// What a statement is about, in words.
+fn about(statement: &Statement) -> String {
+    match statement {
+        Statement::Owners(_) => "owners".to_owned(),
+        Statement::Admit { did, .. } => format!("rights of {did}"),
+        Statement::Revoke { did } => format!("revocation of {did}"),
+        Statement::Group { name, .. } => format!("group `{name}`"),
+        Statement::Unknown(_) => "of a later version".to_owned(),
     }
 }

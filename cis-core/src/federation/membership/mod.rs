@@ -3,15 +3,18 @@
 //! A node pins the room's first owners once, by a [`JoinCode`]. Owners sign statements: who is an owner, who is admitted
 //! with which rights, whose key is void, and which concurrency
 //! groups the room has. Statements are numbered and each names the hash of the one before, so that none
-//! can be left out, repeated or put elsewhere; one counts when as many owners signed the same as the room asks for. Owns
+//! can be left out, repeated or put elsewhere; one counts when as many owners signed the same as the room asks for. What counted once still
+//! counts if the room loses it ([`Chain`]). Owns
 //! that fold and its answers; knows nothing of Matrix.
 
+mod chain;
 mod join_code;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use chain::{Chain, SignedStatement};
 pub use join_code::{BadJoinCode, JoinCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

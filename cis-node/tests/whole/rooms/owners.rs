@@ -19,7 +19,7 @@ use ulid::Ulid;
 
 use super::heard::EVE;
 use super::nodes::{CARL, JOURNAL, is_told, listed, member, observer, reads, shared_in};
-use super::{ANN, BOB, CIS};
+use super::{ANN, BOB, CIS, content, warns};
 use crate::harness::{Node, SLOTS, eventually, lines, on_a_runtime, problem_of, task};
 use crate::homeserver::Server;
 use crate::shared::{node_of, says_why, waiting_task};
@@ -27,6 +27,9 @@ use crate::wire::post;
 
 /// What a node says of itself.
 const INFO: &str = "cis.dag.node.info";
+
+/// What owners of a room say.
+const TRUST: &str = "cis.dag.trust";
 
 /// Lets a node into a room that another one owns.
 async fn let_in(owner: &Node, node: &Node, room: &str, right: Right) {
@@ -92,7 +95,7 @@ fn an_owner_lets_nodes_into_its_room_and_revokes_them() {
                 for event in server
                     .events(&room)
                     .iter()
-                    .filter(|event| event.kind == "m.room.create" || event.kind == "cis.dag.trust")
+                    .filter(|event| event.kind == "m.room.create" || event.kind == TRUST)
                 {
                     server.remove(&event.id);
                 }
@@ -108,6 +111,55 @@ fn an_owner_lets_nodes_into_its_room_and_revokes_them() {
         let revoke = RevokeNode { room: room.clone(), did: worker.did.clone() };
         owner.client.revoke_node(&revoke).await.unwrap();
         assert_eq!(listed(&owner, &worker.did, |_| true).await.state, RoomNodeState::Revoked);
+        worker.stop().await;
+        owner.stop().await;
+    });
+}
+
+/// The statements of owners in a room: their numbers and events.
+fn statements(server: &Server, room: &str) -> Vec<(u64, String)> {
+    let events = server.events(room).into_iter().filter(|event| event.kind == TRUST);
+    events.map(|event| (content(&event)["body"]["n"].as_u64().unwrap(), event.id)).collect()
+}
+
+#[test]
+fn what_owners_said_counts_after_a_redaction_and_if_the_homeserver_leaves_it_out() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let server = Server::default();
+        let room = server.room("shared", CIS, &[ANN, BOB, CARL]);
+        let home = |name: &str| scratch.path().join(name);
+        let owner = member(&home("c"), (&server, &room), CIS, "coordinator").await;
+        let thief = member(&home("t"), (&server, &room), BOB, "worker").await;
+        let worker = member(&home("w"), (&server, &room), CARL, "worker").await;
+        let_in(&owner, &thief, &room, Right::Execute).await;
+        let_in(&owner, &worker, &room, Right::Execute).await;
+        let revoke = RevokeNode { room: room.clone(), did: thief.did.clone() };
+        owner.client.revoke_node(&revoke).await.unwrap();
+        thief.stop().await;
+        listed(&worker, &revoke.did, |node| node.state == RoomNodeState::Revoked).await;
+        owner.stop().await;
+        worker.stop().await;
+        let said = statements(&server, &room);
+        let numbers: Vec<u64> = said.iter().map(|(n, _)| *n).collect();
+        assert_eq!(numbers, [1, 2, 3, 4]);
+        server.forge(&said[0].1, &json!({}));
+        server.remove(&said[3].1);
+        let owner = member(&home("c"), (&server, &room), CIS, "coordinator").await;
+        let worker = member(&home("w"), (&server, &room), CARL, "worker").await;
+        for node in [&owner, &worker] {
+            let revocation = format!("4 (revocation of {}", revoke.did);
+            warns(node, &[&room, "are missing", "1 (rights of", &revocation]).await;
+            let found = listed(node, &revoke.did, |_| true).await;
+            assert_eq!((found.state, found.may.len()), (RoomNodeState::Revoked, 0), "{found:?}");
+            listed(node, &worker.did, |node| node.may == [Right::Execute].into()).await;
+            listed(node, &owner.did, |node| node.owner && node.may.len() == 3).await;
+        }
+        // What the owner says next follows on what it said.
+        let (did, may) = (worker.did.clone(), [Right::Submit].into());
+        let admit = AdmitNode { room: room.clone(), did, name: None, may, tags: [].into() };
+        owner.client.admit_node(&admit).await.unwrap();
+        listed(&worker, &worker.did, |node| node.may == admit.may).await;
         worker.stop().await;
         owner.stop().await;
     });
@@ -177,11 +229,11 @@ fn a_node_obeys_the_owners_whose_join_code_it_took_and_refuses_others() {
         // No node may set state there: statements of owners go into the timeline.
         let owner = member(&scratch.path().join("c"), (&server, &room), CIS, "coordinator").await;
         let code = owner.client.invite_nodes(&room).await.unwrap().code;
-        let (statement, _) = server.event(&room, "cis.dag.trust", |_| true).await;
+        let (statement, _) = server.event(&room, TRUST, |_| true).await;
         assert_eq!(statement.state_key, None);
         // The same again says nothing new.
         assert_eq!(owner.client.invite_nodes(&room).await.unwrap().code, code);
-        let said = server.events(&room).iter().filter(|event| event.kind == "cis.dag.trust").count();
+        let said = server.events(&room).iter().filter(|event| event.kind == TRUST).count();
         assert_eq!(said, 1);
         let other = member(&scratch.path().join("o"), (&server, &room), CARL, "coordinator").await;
         let others = other.client.invite_nodes(&room).await.unwrap().code;
