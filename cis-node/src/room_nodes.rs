@@ -56,6 +56,14 @@ impl NodesApi for Node {
         let owners = match self.members.pinned(&room) {
             Some(owners) => owners,
             None => {
+                let opened = self.opened().await?;
+                let other = self.other_owner(&opened, &room).await.map_err(|error| matrix_problem(&error))?;
+                if let Some(owner) = other {
+                    let detail = format!("room {room} has an owner: {owner}");
+                    return Err(Problem::new(ProblemKind::Conflict, detail).hint(
+                        "join the room with a code from its owner: `cis node join CODE`; if that node is not the owner, make another room",
+                    ));
+                }
                 let owners = Owners::one(own.clone());
                 self.pin(&room, &owners)?;
                 owners

@@ -16,6 +16,7 @@ use cis_core::federation::recovery::Recovery;
 use cis_core::identity::{Right, Standing};
 use cis_core::ids::NodeDid;
 use cis_matrix::{MatrixError, RoomEvent, StateEvent};
+use serde_json::Value;
 
 /// Statements of owners that were sent so much after the first event that can be read, by other clocks, may be from before it. ms.
 const CLOCKS_MS: i64 = 10 * 60 * 1000;
@@ -184,6 +185,36 @@ impl Timeline {
     pub(super) fn standing(&self, node: &Node, did: &NodeDid) -> Standing {
         let is_revoked = self.membership().is_some_and(|membership| membership.is_revoked(did));
         node.members.standing_if(&self.room, did, is_revoked)
+    }
+}
+
+impl Node {
+    /// The key of another node that signed a statement about the nodes of a room; none: nobody else did, as far as the room shows. Keys
+    /// that are revoked here are passed by.
+    pub(crate) async fn other_owner(
+        &self,
+        opened: &Opened,
+        room: &str,
+    ) -> Result<Option<NodeDid>, MatrixError> {
+        let other = |sender: &str, content: &str| {
+            let content: Value = serde_json::from_str(content).ok()?;
+            let carrier = Carrier { room, type_name: membership::TYPE, sender: Some(sender) };
+            let envelope = verify(&content, carrier, |_| Standing::Trusted).ok()?;
+            let known = self.identity.standing(envelope.did());
+            (!matches!(known, Standing::Own | Standing::Revoked)).then(|| envelope.did().clone())
+        };
+        let mut whole = Whole::begin(opened, room).await?;
+        while let Some(events) = whole.next().await? {
+            let mut statements = events.iter().filter(|event| event.kind == membership::TYPE);
+            let found = statements.find_map(|event| other(&event.sender, event.content.get()));
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        // Older ones than what can be read. What the account knows of a room that it just joined may be from before that.
+        opened.feed.refresh().await?;
+        let statements = opened.client.state(room, membership::TYPE).await?;
+        Ok(statements.iter().find_map(|statement| other(&statement.sender, statement.content.get())))
     }
 }
 

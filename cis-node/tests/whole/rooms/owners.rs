@@ -10,7 +10,7 @@ use cis_core::api::{
 use cis_core::event::{NodeRule, RetryScope, RuleEffect, RunState, TaskState};
 use cis_core::federation::envelope::{Draft, SIZE_MAX};
 use cis_core::federation::export;
-use cis_core::federation::membership::Owners;
+use cis_core::federation::membership::{JoinCode, Owners};
 use cis_core::identity::{NodeKey, Right};
 use cis_core::ids::NodeDid;
 use cis_matrix::{MatrixError, RoomEvent};
@@ -236,7 +236,15 @@ fn a_node_obeys_the_owners_whose_join_code_it_took_and_refuses_others() {
         let said = server.events(&room).iter().filter(|event| event.kind == TRUST).count();
         assert_eq!(said, 1);
         let other = member(&scratch.path().join("o"), (&server, &room), CARL, "coordinator").await;
-        let others = other.client.invite_nodes(&room).await.unwrap().code;
+        // It has no say in a room of others.
+        let owned = problem_of(other.client.invite_nodes(&room).await);
+        assert_eq!(owned.kind, ProblemKind::Conflict, "{owned:?}");
+        assert!(owned.detail.contains(&owner.did.0), "{owned:?}");
+        assert!(owned.hint.is_some_and(|hint| hint.contains("cis node join")));
+        let said = server.events(&room).iter().filter(|event| event.kind == TRUST).count();
+        assert_eq!(said, 1, "the owner's");
+        let owners = Owners::one(other.did.clone());
+        let others = JoinCode { room: room.clone(), via: vec!["tests".to_owned()], owners }.to_string();
         let worker = member(&scratch.path().join("w"), (&server, &room), BOB, "worker").await;
         worker.client.join_nodes(&code).await.unwrap();
         let refused = problem_of(worker.client.join_nodes(&others).await);
@@ -265,6 +273,31 @@ fn a_node_obeys_the_owners_whose_join_code_it_took_and_refuses_others() {
         for node in [worker, other, owner] {
             node.stop().await;
         }
+    });
+}
+
+/// Its homeserver may have the state of the room, and not what was said there before.
+#[test]
+fn no_node_makes_itself_the_owner_of_a_room_that_has_one_in_its_state() {
+    on_a_runtime(async {
+        let scratch = tempfile::tempdir().unwrap();
+        let server = Server::default();
+        let room = server.room("shared", CIS, &[ANN, BOB]);
+        server.set_level(&room, BOB, 100);
+        let owner = member(&scratch.path().join("c"), (&server, &room), CIS, "coordinator").await;
+        let code = owner.client.invite_nodes(&room).await.unwrap().code;
+        for (_, event) in statements(&server, &room) {
+            server.remove(&event);
+        }
+        let other = member(&scratch.path().join("o"), (&server, &room), BOB, "coordinator").await;
+        let owned = problem_of(other.client.invite_nodes(&room).await);
+        assert!(owned.kind == ProblemKind::Conflict && owned.detail.contains(&owner.did.0), "{owned:?}");
+        assert!(statements(&server, &room).is_empty(), "it says nothing");
+        // Nothing is known of owners there: it takes the code of the right one.
+        assert_eq!(other.client.join_nodes(&code).await.unwrap().owners, std::slice::from_ref(&owner.did));
+        assert_eq!(other.client.invite_nodes(&room).await.unwrap().code, code);
+        other.stop().await;
+        owner.stop().await;
     });
 }
 
