@@ -48,8 +48,8 @@ pub struct RestoreReport {
     pub not_in_backup: Vec<NotInBackup>,
 }
 
-/// What belongs to this machine, and is in no backup: a second login with the same keys would damage both, and who could
-/// reach the node before does not reach every copy of it.
+/// What is in no backup. The login and what the API needs belong to this machine: a second login with the same keys would damage
+/// both, and who could reach the node before does not reach every copy of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NotInBackup {
@@ -59,6 +59,8 @@ pub enum NotInBackup {
     ApiTokens,
     /// The certificate of the API that the node made for itself.
     ApiCertificate,
+    /// What owners of rooms said: an earlier version refuses a backup with this file.
+    RoomStatements,
 }
 
 /// Makes `home` what it was when the backup in `from` was made. `force`: also where something is there.
@@ -128,6 +130,7 @@ fn only_in(kept: &Path, home: &Home) -> Vec<NotInBackup> {
         (NotInBackup::MatrixLogin, has_login),
         (NotInBackup::ApiTokens, old.tokens_file().exists()),
         (NotInBackup::ApiCertificate, old.own_certificate().exists()),
+        (NotInBackup::RoomStatements, old.room_statements().exists()),
     ];
     all.into_iter().filter(|(_, is_there)| *is_there).map(|(what, _)| what).collect()
 }

@@ -438,6 +438,7 @@ fn a_home_comes_back_as_it_was_and_the_old_one_is_kept() {
     fs::write(from.home.rooms_file(), "who owns rooms").unwrap();
     fs::write(from.home.own_room(), "the own one").unwrap();
     fs::write(from.home.tokens_file(), "they may be revoked meanwhile").unwrap();
+    fs::write(from.home.room_statements(), "earlier versions restore no backup with this file").unwrap();
     let secret = from.blobs.put_secret(b"nobody names it", Safety::Processes).unwrap();
     let (report, bytes) = backup(&from.home, &from.home.dir, Vec::new(), false, &mut |_| {}).unwrap();
     assert!(report.missing.is_empty());
@@ -455,11 +456,17 @@ fn a_home_comes_back_as_it_was_and_the_old_one_is_kept() {
     let error = restore(&to.home, bytes.as_slice(), false, &mut |_| {}).unwrap_err();
     assert!(matches!(error, UpkeepError::Occupied { .. }), "{error}");
     fs::create_dir(to.home.matrix()).unwrap();
-    for path in [to.home.matrix().join("session.json"), to.home.tokens_file(), to.home.own_certificate()] {
+    let login = to.home.matrix().join("session.json");
+    for path in [login, to.home.tokens_file(), to.home.own_certificate(), to.home.room_statements()] {
         fs::write(path, "of this machine").unwrap();
     }
     let restored = restore(&to.home, bytes.as_slice(), true, &mut |_| {}).unwrap();
-    let all = [NotInBackup::MatrixLogin, NotInBackup::ApiTokens, NotInBackup::ApiCertificate];
+    let all = [
+        NotInBackup::MatrixLogin,
+        NotInBackup::ApiTokens,
+        NotInBackup::ApiCertificate,
+        NotInBackup::RoomStatements,
+    ];
     assert_eq!(restored.not_in_backup, all);
     assert_eq!((restored.files, restored.bytes), (report.files, report.bytes));
     assert_eq!(fs::read_to_string(restored.kept.unwrap().join("mine")).unwrap(), "mine");
@@ -472,7 +479,7 @@ fn a_home_comes_back_as_it_was_and_the_old_one_is_kept() {
     assert_eq!(key, [1; 32]);
     assert_eq!(fs::read_to_string(to.home.rooms_file()).unwrap(), "who owns rooms");
     assert_eq!(fs::read_to_string(to.home.own_room()).unwrap(), "the own one");
-    assert!(!to.home.tokens_file().exists());
+    assert!(!to.home.tokens_file().exists() && !to.home.room_statements().exists());
     let reader = Readers::open(&to.home.database()).unwrap().get().unwrap();
     assert_eq!(reader.open_runs().unwrap().len(), 1);
     let writer = Writer::open(&to.home.database()).unwrap();

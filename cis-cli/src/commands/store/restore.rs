@@ -86,6 +86,10 @@ fn only_there(not_in_backup: &[NotInBackup]) -> String {
             NotInBackup::ApiCertificate => {
                 "  the certificate of the API: `cis node status` shows the fingerprint of the new one\n"
             }
+            NotInBackup::RoomStatements => {
+                "  what owners of rooms said: copy `room-statements.json` into the new home \
+                 before a node starts\n"
+            }
         };
     }
     text
