@@ -100,9 +100,6 @@ impl Chain {
     /// Why it does not count.
     pub fn take(&mut self, shown: SignedStatement) -> Result<(), String> {
         let same = self.kept.iter().position(|kept| kept.content == shown.content);
-        if let Some(at) = same {
-            self.missing.remove(&at);
-        }
         // A redacted event stays in its place.
         let was = self.kept.iter().find(|kept| kept.event.is_some() && kept.event == shown.event);
         let (said, is_redacted) = match was {
@@ -110,6 +107,10 @@ impl Chain {
             _ => (shown, false),
         };
         let envelope = said.read(&self.room)?;
+        // Any account can send a copy: only the account that signed it counts.
+        if let Some(at) = same {
+            self.missing.remove(&at);
+        }
         if !is_redacted {
             let _ = self.shown.take(&said, &envelope);
         }
@@ -270,6 +271,9 @@ mod tests {
         chain.take(kept[0].clone()).unwrap();
         chain.take(kept[2].clone()).unwrap();
         assert!(chain.membership().is_revoked(&did(5)) && numbers(&chain) == [2]);
+        // A copy of it that another account sends is none.
+        let copied = SignedStatement { sender: "@stranger:x".to_owned(), ..kept[1].clone() };
+        assert!(chain.take(copied).is_err() && numbers(&chain) == [2]);
         // It comes late, and is no longer missing.
         assert!(chain.take(kept[1].clone()).is_err() && numbers(&chain).is_empty());
         let mut chain = reading(&kept);
