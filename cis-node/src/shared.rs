@@ -61,8 +61,8 @@ impl Shared {
         self.announced.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A node says something of itself: the newest of each account counts, in whatever order they come. Accounts of a room can be many: so
-    /// many are kept. Gives whether it uses another account than before, or votes and did not, or the other way round.
+    /// A node says something of itself: the newest of each account counts, in whatever order they come. An older one that says that the node
+    /// executes tasks counts in this alone. Accounts of a room can be many: so many are kept. Gives whether it uses another account than before, or votes and did not, or the other way round.
     pub(crate) fn announce(
         &self,
         room: &str,
@@ -76,6 +76,10 @@ impl Shared {
         let newest = of_same.map(|(_, of)| of).max_by_key(|of| of.at_ms);
         if let Some(newest) = newest.filter(|newest| newest.at_ms > announced.at_ms) {
             if newest.at_ms <= now {
+                // Or its clock was set back. A node that says that it executes tasks is asked for them in any case.
+                if let Some(known) = nodes.get_mut(&did) {
+                    known.is_idle &= announced.is_idle;
+                }
                 return false;
             }
             // The clock of the node is, or was, ahead of this one: which of both is the newer one is not certain. A node that may have
@@ -193,6 +197,20 @@ mod tests {
         assert_eq!(known(&shared), [(node("w"), said(25, true))]);
         assert!(shared.announce(ROOM, node("next"), said(26, true), 30));
         assert_eq!(known(&shared), [(node("next"), said(26, true))]);
+    }
+
+    #[test]
+    fn a_node_whose_clock_was_set_back_is_asked_for_its_tasks() {
+        let shared = Shared::default();
+        shared.announce(ROOM, node("w"), said(20, true), 30);
+        let moved = Announced { user: "@v:x".to_owned(), ..said(10, false) };
+        assert!(!shared.announce(ROOM, node("w"), moved, 30));
+        assert_eq!(known(&shared), [(node("w"), said(20, false))]);
+        // One of another key of its account is asked because nothing is known of it.
+        assert!(!shared.announce(ROOM, node("before"), said(15, false), 30));
+        assert_eq!(known(&shared), [(node("w"), said(20, false))]);
+        shared.announce(ROOM, node("w"), said(25, true), 30);
+        assert_eq!(known(&shared), [(node("w"), said(25, true))]);
     }
 
     #[test]
