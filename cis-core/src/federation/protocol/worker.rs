@@ -302,6 +302,8 @@ impl<P: Payload> WorkerHalf<P> {
             }
             Message::Recover { run, epoch } => {
                 self.obeys(run, epoch, from)?;
+                // The process may have stood still since leases ended. What counts as at work is given to nobody else.
+                self.freeze(now, out);
                 if let Some(term) = self.terms.get_mut(&run) {
                     term.floor = self.nonce;
                 }
@@ -476,23 +478,28 @@ impl<P: Payload> WorkerHalf<P> {
         self.beat_at = now + if unanswered { resend_ms } else { heartbeat_ms };
     }
 
+    /// Freezes the sessions whose leases have ended.
+    fn freeze(&mut self, now: BootMs, out: &mut Vec<Effect<P>>) {
+        let resend_at = now + self.settings.heartbeat_ms;
+        let working = self.held.values_mut().filter(|held| held.phase == Phase::Working);
+        for held in working.filter(|held| held.lease_end <= now) {
+            held.phase = Phase::Frozen { since: now, resend_at };
+            out.push(Effect::Freeze(held.granted.clone()));
+        }
+    }
+
     /// Does what is due about what it holds.
     fn act(&mut self, now: BootMs, out: &mut Vec<Effect<P>>) {
+        self.freeze(now, out);
         let Settings { lost_keep_ms, resend_ms, .. } = self.settings;
         for held in self.held.values_mut() {
-            match &mut held.phase {
-                Phase::Working if held.lease_end <= now => {
-                    held.phase = Phase::Frozen { since: now, resend_at: now + self.settings.heartbeat_ms };
-                    out.push(Effect::Freeze(held.granted.clone()));
-                }
-                Phase::Frozen { since, .. }
-                    if now.saturating_sub(*since) >= lost_keep_ms && !held.is_sharing =>
-                {
-                    held.phase = Phase::Killed;
-                    self.changed.insert(key(&held.granted));
-                    out.push(Effect::Kill(held.granted.clone()));
-                }
-                _ => {}
+            if let Phase::Frozen { since, .. } = held.phase
+                && now.saturating_sub(since) >= lost_keep_ms
+                && !held.is_sharing
+            {
+                held.phase = Phase::Killed;
+                self.changed.insert(key(&held.granted));
+                out.push(Effect::Kill(held.granted.clone()));
             }
             let Some(term) = self.terms.get(&held.granted.attempt.run) else { continue };
             if let Phase::Frozen { resend_at, .. } = &mut held.phase

@@ -71,8 +71,9 @@ impl<P: Payload> WorkerHalf<P> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::message::{Grant, Granted, Message};
+    use super::super::super::message::{Grant, Granted, HeldRecord, HeldState, Message};
     use super::super::super::{BootMs, Settings};
+    use super::super::Effect;
     use super::*;
     use crate::fence;
     use crate::ids::{AttemptId, Fence, SessionId, TaskId};
@@ -103,6 +104,26 @@ mod tests {
 
     fn tick(half: &mut WorkerHalf<Text>, now: BootMs) {
         half.tick(now, Some(&0), &[did("c"), did("d")], &mut Vec::new());
+    }
+
+    #[test]
+    fn a_process_that_stood_still_does_not_say_that_it_has_leases() {
+        let Settings { lease_ms, .. } = Settings::default();
+        let mut half = WorkerHalf::<Text>::new(Settings::default(), 0, 0);
+        let (mut out, one) = (Vec::new(), granted(fence::next(0, 0)));
+        let run = one.attempt.run;
+        tick(&mut half, 0);
+        half.receive(&did("c"), given(0, &one), 1, &mut out).unwrap();
+        for (now, state) in [(lease_ms - 1, HeldState::Working), (lease_ms, HeldState::Frozen)] {
+            out.clear();
+            half.receive(&did("d"), Message::Recover { run, epoch: 1 }, now, &mut out).unwrap();
+            let record = HeldRecord { granted: one.clone(), session: SessionId::from_parts(1, 1), state };
+            let message = Message::Holding { run, epoch: 1, held: vec![record] };
+            let is_frozen = (state == HeldState::Frozen).then(|| Effect::Freeze(one.clone()));
+            let expected: Vec<_> =
+                is_frozen.into_iter().chain([Effect::Send { to: did("d"), message }]).collect();
+            assert_eq!(out, expected);
+        }
     }
 
     #[test]
