@@ -569,7 +569,7 @@ impl Node {
         // Whether what a worker has counts is found out by trying.
         let is_tried = matches!(kind, InputKind::Adopt { .. });
         let life = self.life.as_mut().unwrap();
-        let taken = life.machine.handle(input, wall, &mut self.ids);
+        let taken = life.machine.handle(input, wall, &mut self.ids).and(life.machine.take_failure());
         let events: Vec<_> = life.machine.drain_events().filter(|event| event.run.is_some()).collect();
         if let Err(rejected) = &taken {
             let is_bug = matches!(rejected, Rejected::State(text) if text.contains("cis store check"));

@@ -60,7 +60,8 @@ fn alone(plan: &Plan) -> Result<Run, String> {
     let mut inputs = vec![InputKind::Submit { run: run(), facts, dag: Arc::clone(&plan.dag), start: true }];
     for _ in 0..STEPS_MAX {
         let input = inputs.pop().unwrap_or(InputKind::Tick);
-        machine.handle(Input::internal(input), now, &mut ids).map_err(|rejected| rejected.to_string())?;
+        let taken = machine.handle(Input::internal(input), now, &mut ids).and(machine.take_failure());
+        taken.map_err(|rejected| rejected.to_string())?;
         machine.drain_events().for_each(|_: EventDraft| ());
         let effects: Vec<Effect> = machine.drain_effects().collect();
         let known = machine.run(&run()).ok_or("no run")?;

@@ -202,6 +202,7 @@ impl World {
         }
         let asked = kind.clone();
         let taken = self.machine.handle(Input::internal(kind), self.now, &mut self.ids);
+        let taken = taken.and(self.machine.take_failure());
         let events: Vec<EventDraft> = self.machine.drain_events().collect();
         let effects: Vec<Effect> = self.machine.drain_effects().collect();
         if let Err(rejected) = &taken {
@@ -427,6 +428,7 @@ impl World {
         }
         self.machine.set_host(None);
         let taken = self.machine.handle(Input::internal(lost), self.now, &mut self.ids);
+        let taken = taken.and(self.machine.take_failure());
         taken.map_err(|rejected| rejected.to_string())?;
         let events: Vec<EventDraft> = self.machine.drain_events().collect();
         if events.iter().any(|e| matches!(e.body, EventBody::TaskAssigned(_))) {

@@ -199,7 +199,7 @@ impl Driver {
         }
         let kind = InputKind::HandIn { attempt, text };
         let input = Input { kind, actor: Some(actor), cause: Some(result.input) };
-        let handled = self.parts.machine.handle(input, now, &mut self.ids);
+        let handled = self.give(input, now);
         self.collect();
         handled.map_err(|rejected| super::requests::problem(&rejected))?;
         self.turn.make(result.input, handed_in(session));

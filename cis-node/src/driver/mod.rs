@@ -66,7 +66,7 @@ use cis_core::api::TimeView;
 use cis_core::event::{Actor, Event, EventBody, EventDraft};
 use cis_core::ids::{NodeDid, RunId, SessionId, TimestampMs};
 use cis_core::policy::node_rules::NodeRules;
-use cis_core::scheduler::{IdSource, Input, InputKind, Machine};
+use cis_core::scheduler::{IdSource, Input, InputKind, Machine, Rejected};
 use cis_host::START_MS;
 use cis_host::hub::Hub;
 use cis_local::{Anchor, Place};
@@ -138,6 +138,8 @@ pub(crate) struct Driver {
     notices: Notices,
     unread: Unread,
     ids: SessionIds,
+    /// What failed after the last input.
+    failed: Option<Rejected>,
     turn: Turn,
     /// What requests say whose keys are in use.
     key_digests: KeyDigests,
@@ -212,6 +214,7 @@ impl Driver {
             notices,
             unread: Unread::new(unreadable),
             ids: SessionIds::default(),
+            failed: None,
             turn: Turn::default(),
             key_digests: KeyDigests::default(),
             denials: Denials::default(),
@@ -331,10 +334,22 @@ impl Driver {
 
     /// Lets the scheduler handle one input; a refusal of an internal one is only noted.
     fn handle(&mut self, input: Input, now: TimestampMs) {
-        if let Err(rejected) = self.parts.machine.handle(input, now, &mut self.ids) {
+        if let Err(rejected) = self.give(input, now) {
             tracing::debug!(%rejected, "an input changed nothing");
         }
         self.collect();
+    }
+
+    /// Gives the scheduler one input. What fails after the input took effect is no matter of its sender, and only noted.
+    fn give(&mut self, input: Input, now: TimestampMs) -> Result<(), Rejected> {
+        let taken = self.parts.machine.handle(input, now, &mut self.ids);
+        let failed = self.parts.machine.take_failure().err();
+        // The same failure can follow from each input.
+        if let Some(rejected) = failed.as_ref().filter(|failed| self.failed.as_ref() != Some(*failed)) {
+            tracing::warn!(%rejected, "what was due in a run failed");
+        }
+        self.failed = failed;
+        taken
     }
 
     fn collect(&mut self) {

@@ -205,7 +205,7 @@ impl Driver {
             actor: Some(actor),
             cause: Some(new.input),
         };
-        match self.parts.machine.handle(input, now, &mut self.ids) {
+        match self.give(input, now) {
             Ok(()) => {
                 let mut events = self.parts.machine.drain_events();
                 if let Some(created) = events.next() {
@@ -342,7 +342,7 @@ impl Driver {
             let room = Some(new.to_owned());
             let kind = InputKind::ModeChanged { run, mode, room };
             // One that another node coordinates is that one's to take there.
-            match self.parts.machine.handle(Input { kind, actor: None, cause: None }, now, &mut self.ids) {
+            match self.give(Input { kind, actor: None, cause: None }, now) {
                 Ok(()) => self.collect(),
                 Err(rejected) => {
                     tracing::warn!(%run, %rejected, "a run stays with the room that was replaced")
@@ -400,7 +400,7 @@ impl Driver {
 
     /// Handles an input that somebody waits for. True where it was taken.
     fn handle_for(&mut self, input: Input, reply: Reply<()>, now: TimestampMs) -> bool {
-        match self.parts.machine.handle(input, now, &mut self.ids) {
+        match self.give(input, now) {
             Ok(()) => {
                 self.collect();
                 self.turn.confirm(reply, Ok(()));

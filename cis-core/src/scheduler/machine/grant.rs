@@ -196,3 +196,30 @@ fn next_after(runs: &BTreeSet<RunId>, last: Option<RunId>) -> Option<RunId> {
     let after = last.map_or(Bound::Unbounded, Bound::Excluded);
     runs.range((after, Bound::Unbounded)).next().or_else(|| runs.first()).copied()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{HostInstance, SessionId};
+    use crate::scheduler::input::{Input, InputKind};
+
+    struct One;
+
+    impl IdSource for One {
+        fn session_id(&mut self, _: TimestampMs) -> SessionId {
+            SessionId::from_parts(3, 1)
+        }
+    }
+
+    #[test]
+    fn what_took_effect_is_not_rejected_if_something_cannot_be_granted() {
+        let mut machine = Machine::new(NodeDid("did:key:here".to_owned()), 1);
+        machine.set_host(Some(HostInstance::from_parts(2, 1)));
+        let unknown = RunId::from_parts(1, 1);
+        machine.hungry.insert(unknown);
+        let input = Input::internal(InputKind::ForeignSessions { count: 0 });
+        assert_eq!(machine.handle(input, 1, &mut One), Ok(()));
+        assert_eq!(machine.take_failure(), Err(Rejected::NoRun(unknown)));
+        assert_eq!(machine.take_failure(), Ok(()), "it is told once");
+    }
+}

@@ -76,6 +76,8 @@ pub struct Machine {
     restored: Vec<RunId>,
     events: Vec<EventDraft>,
     effects: Vec<Effect>,
+    /// See [`Self::take_failure`].
+    failed: Option<Rejected>,
 }
 
 /// A run, and what of it is counted in the indexes above.
@@ -144,6 +146,7 @@ impl Machine {
             restored: Vec::new(),
             events: Vec::new(),
             effects: Vec::new(),
+            failed: None,
         }
     }
 
@@ -169,12 +172,22 @@ impl Machine {
     /// comes a second time is rejected and acknowledged.
     ///
     /// # Errors
-    /// [`Rejected`]: no run has changed.
+    /// [`Rejected`]: no run has changed. What fails after the input took effect is told by [`Self::take_failure`].
     pub fn handle(&mut self, input: Input, now: TimestampMs, ids: &mut dyn IdSource) -> Result<(), Rejected> {
         let turn = Turn { now, actor: input.actor, cause: input.cause };
         self.act(input.kind, &turn)?;
-        self.pass_time(now)?;
-        self.grant_all(now, ids)
+        if let Err(rejected) = self.pass_time(now).and_then(|()| self.grant_all(now, ids)) {
+            self.failed.get_or_insert(rejected);
+        }
+        Ok(())
+    }
+
+    /// The first failure since the last call of what followed from inputs: timers of a run, or grants.
+    ///
+    /// # Errors
+    /// That one.
+    pub fn take_failure(&mut self) -> Result<(), Rejected> {
+        self.failed.take().map_or(Ok(()), Err)
     }
 
     /// What happened since the last call, in order: one transaction.

@@ -148,7 +148,7 @@ impl Bench {
     }
 
     pub(super) fn gives(&mut self, input: Input) -> Result<Vec<String>, Rejected> {
-        let taken = self.machine.handle(input, self.now, &mut self.ids);
+        let taken = self.machine.handle(input, self.now, &mut self.ids).and(self.machine.take_failure());
         for event in self.machine.drain_events() {
             self.fresh.push(brief(&event.body));
             self.stored.push(event);
@@ -161,6 +161,7 @@ impl Bench {
     /// A rejected input: the reason, and what was said nevertheless.
     pub(super) fn refused(&mut self, kind: InputKind) -> (Rejected, Vec<String>) {
         let rejected = self.machine.handle(Input::internal(kind), self.now, &mut self.ids).unwrap_err();
+        self.machine.take_failure().unwrap();
         assert_eq!(self.machine.drain_events().count(), 0, "a rejected input makes no event");
         (rejected, self.machine.drain_effects().map(|effect| brief_effect(&effect)).collect())
     }

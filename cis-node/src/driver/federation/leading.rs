@@ -272,7 +272,7 @@ impl Driver {
                 member.name = known.unwrap_or_default();
                 self.apply_membership(room, &grant.node, member);
             }
-            adopted = self.parts.machine.handle(Input::internal(kind), now, &mut self.ids).is_ok();
+            adopted = self.give(Input::internal(kind), now).is_ok();
         }
         self.collect();
         let Effect::Found { worker, record, .. } = found else { return };
