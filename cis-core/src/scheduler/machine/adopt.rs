@@ -13,8 +13,9 @@ use crate::scheduler::placement::{NodeOffer, had_no_right_to};
 use crate::scheduler::state::Run;
 use crate::scheduler::task::Waits;
 
-/// So many grants of a task may have been refused for want of resources before the room knew of one of them. After eight of them the
-/// delays between them have added up to a minute.
+/// So many grants of a task may have been refused, for whatever reason, before the room knew of one of them. Only refusals for want of
+/// resources ([`Refusal::Resources`](crate::api::Refusal::Resources)) delay the next grant: the delays between eight of them add up to
+/// more than a minute.
 const REFUSALS_UNTOLD_MAX: u32 = 16;
 
 impl Machine {
