@@ -351,6 +351,11 @@ impl Server {
         self.state().letters.iter().filter(is_it).count()
     }
 
+    /// How often it was asked whether somebody is in a room.
+    pub(crate) fn asked_about(&self, user: &str) -> usize {
+        self.state().asked_about.iter().filter(|about| *about == user).count()
+    }
+
     /// Waits until `look` finds something in the events of a room.
     pub(crate) async fn until<T>(
         &self,

@@ -309,9 +309,11 @@ impl Homeserver for Seen {
     }
 
     fn member(&self, room: &str, user: &str) -> Answer<Option<Member>> {
-        let user = user.to_owned();
-        self.ask_in("member", room, move |room, _| {
-            let found = room.people.get(&user).filter(|person| person.has_joined);
+        let (room, user) = (room.to_owned(), user.to_owned());
+        self.ask("member", move |state, seen| {
+            state.asked_about.push(user.clone());
+            let people = &state.joined(&room, &seen.user)?.people;
+            let found = people.get(&user).filter(|person| person.has_joined);
             Ok(found.map(|person| member(&user, person)))
         })
     }

@@ -17,6 +17,8 @@ pub(super) struct State {
     pub(super) files: BTreeMap<String, Vec<u8>>,
     /// Messages to devices, as they were sent: by whom, to whom, and their type.
     pub(super) letters: Vec<(String, String, String)>,
+    /// Of whom it was asked whether they are in a room.
+    pub(super) asked_about: Vec<String>,
     /// Events that a user has read.
     pub(super) receipts: BTreeSet<(String, String)>,
     /// Requests that fail, by the name of their method.
