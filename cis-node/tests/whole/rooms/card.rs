@@ -334,8 +334,8 @@ fn a_card_whose_edit_arrived_unknown_to_the_node_before_a_restart_says_how_its_r
         place.server.until(&place.room, "it goes on", look).await;
         place.server.set_away(true);
         node.leave().await;
-        place.open("lint");
         place.open("fixed");
+        place.open("lint");
         let node = place.node(&[SLOW]).await;
         node.reaches(&run, RunState::Succeeded).await;
         place.server.set_away(false);
