@@ -354,7 +354,7 @@ impl Words {
             Self::PrintingName | Self::TestingName => Some(Refusal::Name),
             Self::Script | Self::ProgramCode(_) | Self::Remote => Some(Refusal::Program),
             Self::Shell => part.starts_with(b"--command=").then_some(Refusal::Program),
-            Self::Program(call) => call.runs_rest(part).then_some(Refusal::Program),
+            Self::Program(call) => call.refuses(part),
             Self::ProgramValue(call) => call.runs_value(part).then_some(Refusal::Program),
             Self::Command
             | Self::Inert

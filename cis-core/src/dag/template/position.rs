@@ -11,6 +11,12 @@ pub(super) enum Position {
     Bare,
     /// Inside double quotes, or in a here-document that expands: `${V}`.
     Quoted,
+    /// As one of these, for an id and nothing else.
+    OnlyId {
+        is_quoted: bool,
+        /// Of any other value.
+        refusal: Refusal,
+    },
     /// No way.
     Refused(Refusal),
 }
@@ -34,6 +40,8 @@ pub(super) enum Refusal {
     Name,
     /// In a script that another shell or interpreter runs: `sh -c`, `ssh`, `python -c`, `awk`, a here-document for a shell, `echo … | sh`.
     Program,
+    /// In an operand of `make`, which runs the value of a variable in it.
+    Operand,
     /// After an open `[` of the same word: an array's subscript.
     Subscript,
     /// After `\`.
@@ -93,6 +101,9 @@ impl Refusal {
                 "or pass it as a variable: env = { VALUE = \"{{ … }}\" }, and \"$VALUE\" between single quotes \
                  (ENVIRON[\"VALUE\"] in awk, \"$$VALUE\" in a makefile)"
             }
+            Refusal::Operand => {
+                "or pass it as a variable: env = { VALUE = \"{{ … }}\" }, and \"$$VALUE\" in the makefile"
+            }
             _ => "or pass it as a variable: env = { VALUE = \"{{ … }}\" }, and \"$VALUE\" in the script",
         };
         let (message, help) = match self {
@@ -128,6 +139,11 @@ impl Refusal {
                 "a value cannot stand in a script for another shell or interpreter, which runs it as code (shell injection)",
                 "pass it as an argument of its own: sh -c 'ls -- \"$1\"' sh {{ … }}; through ssh, on standard input: \
                  printf '%s\\n' {{ … }} | ssh host 'read -r v; ls -- \"$v\"'",
+            ),
+            Refusal::Operand => (
+                "a value cannot stand in an operand of make: as in NAME=$(shell …), make runs it as code (shell injection)",
+                "to choose a target, compare the value in a script: \
+                 t={{ … }}; case \"$t\" in build|test) make \"$t\";; *) exit 1;; esac",
             ),
             Refusal::Subscript => (
                 "a value cannot stand after an open [ of the same word: shells evaluate subscripts",

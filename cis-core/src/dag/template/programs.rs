@@ -4,6 +4,8 @@
 //! One table. A program that is not in it is taken for one that runs nothing of its arguments. Knows nothing of shells, whose options
 //! have another form.
 
+use super::position::Refusal;
+
 /// How a program reads its arguments. Lists of names are texts, with blanks between the names.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Program {
@@ -54,7 +56,7 @@ enum Then {
     Code,
     /// More options and operands. Without code, the program runs a shell.
     Operands,
-    /// More options and operands, which it does not run. The value of a variable in them (`NAME=…`) is code.
+    /// More options and operands. One with a `=` gives a variable its value, which is code.
     Variables,
 }
 
@@ -245,7 +247,8 @@ const PROGRAMS: &[Program] = &[
         then: Then::Code,
         ..PLAIN
     },
-    // It runs `$(shell …)` in the value of a variable that is an argument, also if no rule uses the variable.
+    // It runs `$(shell …)` in the value of a variable that is an argument, also if no rule uses the variable. Behind each beginning
+    // of an operand, a value can be the rest of such an argument: `=$(shell …)` and `!=…`.
     Program {
         names: "make gmake",
         values: "CIoW",
@@ -404,8 +407,17 @@ impl Call {
         !self.has_code && self.operands == 0 && !reads_none
     }
 
+    /// Why no value can stand after this part of a word.
+    pub(super) fn refuses(self, part: &[u8]) -> Option<Refusal> {
+        if self.runs_rest(part) {
+            Some(Refusal::Program)
+        } else {
+            (self.then == Then::Variables && !part.starts_with(b"-")).then_some(Refusal::Operand)
+        }
+    }
+
     /// Whether it runs what comes after this part of a word.
-    pub(super) fn runs_rest(self, part: &[u8]) -> bool {
+    fn runs_rest(self, part: &[u8]) -> bool {
         match part {
             [b'-', b'-', option @ ..] => {
                 let length = option.iter().position(|byte| *byte == b'=');

@@ -159,7 +159,11 @@ fn in_shell(text: &str, expr: Expr, position: Position) -> Result<Found, ExprErr
     let refusal = match position {
         Position::Bare => return Ok(Found { expr, form: Form::Bare }),
         Position::Quoted => return Ok(Found { expr, form: Form::Quoted }),
-        Position::Refused(refusal) => refusal,
+        // The author's own text, as well, stays one argument there.
+        Position::OnlyId { is_quoted, .. } if expr.is_id() || expr.literal().is_some() => {
+            return Ok(Found { expr, form: if is_quoted { Form::Quoted } else { Form::Bare } });
+        }
+        Position::OnlyId { refusal, .. } | Position::Refused(refusal) => refusal,
     };
     // The author's own text, if it cannot end the quotes that it stands in.
     if expr.literal().is_some_and(|literal| !literal.contains(['\'', '"', '`', '\\', '$', '\n'])) {
@@ -535,6 +539,30 @@ mod tests {
         ] {
             assert_eq!(forms("bash", script), form, "{script}");
         }
+    }
+
+    #[test]
+    fn an_operand_of_make_is_an_id_or_the_authors_own() {
+        for script in [
+            "make {{ params.v }}",
+            "make -s -- \"{{ params.v }}\"",
+            "sudo -n make -C x {{ params.v }} all",
+            // It is the rest of `test-x:=$(shell …)` or `test-x!=…`.
+            "make \"test-{{ params.v }}\"",
+            "make test-{{ attempt }}-{{ params.v }}",
+        ] {
+            assert!(forms("bash", script).ends_with("(shell injection)"), "{script}");
+        }
+        for (script, form) in [
+            ("make {{ run.id }} \"test-{{ attempt }}\"", "Bare\nQuoted"),
+            ("make {{ \"a b\" }} {{ params.v | raw }}", "Bare\nText"),
+            ("make -C {{ params.v }} -- all; echo {{ params.v }}", "Bare\nBare"),
+            ("V={{ params.v }} make all > \"{{ params.v }}\"", "Bare\nQuoted"),
+        ] {
+            assert_eq!(forms("bash", script), form, "{script}");
+        }
+        let in_quotes = forms("bash", "make 'x {{ attempt }}'");
+        assert!(in_quotes.contains("inside single quotes"), "{in_quotes}");
     }
 
     #[test]

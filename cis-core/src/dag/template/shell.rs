@@ -188,7 +188,7 @@ impl<'a> Lexer<'a> {
             Redirection::Of | Redirection::OfText => None,
             Redirection::OfScript => Some(Refusal::Program),
         };
-        if let Some(refusal) = refusal {
+        if let Some(refusal) = refusal.filter(|refusal| *refusal != Refusal::Operand) {
             return Position::Refused(refusal);
         }
         if self.word.brackets > 0 {
@@ -212,7 +212,10 @@ impl<'a> Lexer<'a> {
             };
             return Position::Refused(refusal);
         }
-        position
+        match refusal {
+            Some(refusal) => Position::OnlyId { is_quoted: position == Position::Quoted, refusal },
+            None => position,
+        }
     }
 
     /// Takes one thing. Some: a template comes next, in a place that the thing before it spoils.

@@ -80,6 +80,10 @@ fn no_value_stands_in_an_argument_that_is_a_script() {
         assert!(said.contains("(shell injection)"), "{argv:?}: {said}");
         assert!(said.contains("argument of its own") && said.contains("env = {"), "{argv:?}: {said}");
     }
+    for argv in [&["make", "{{ params.v }}"][..], &["make", "--", "test-{{ params.v }}"]] {
+        let said = rendered(&command(argv), "V").unwrap_err().to_string();
+        assert!(said.contains("operand of make") && said.contains("case \"$t\""), "{argv:?}: {said}");
+    }
     for argv_ in [
         &["sh", "-c", "ls -- \"$1\"", "sh", "{{ params.v }}"][..],
         &["sh", "{{ params.v }}", "-c", "{{ params.v }}"],
@@ -91,7 +95,7 @@ fn no_value_stands_in_an_argument_that_is_a_script() {
         &["printf", "-v", "{{ params.v }}"],
         &["test", "-v", "{{ params.v }}"],
         &["trap", "{{ params.v }}"],
-        &["make", "eval", "{{ params.v }}"],
+        &["make", "{{ run.id }}", "test-{{ attempt }}", "-C", "{{ params.v }}"],
         &["make", "-C", "{{ params.v }}", "RUN={{ run.id }}"],
         &["awk", "-v", "v={{ params.v }}", "{ print v }", "{{ params.v }}"],
         &["sed", "-n", "{{ attempt }}p", "{{ params.v }}"],

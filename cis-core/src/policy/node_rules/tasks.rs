@@ -105,7 +105,7 @@ params = { n = { type = "string", default = "1" } }
 env = { CC = "gcc" }
 [[tasks]]
 id = "made"
-command = ["make", "test-{{ params.n }}"]
+command = ["make", "-C", "test-{{ params.n }}"]
 [[tasks]]
 id = "asked"
 agent = "claude"
