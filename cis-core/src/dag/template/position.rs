@@ -40,6 +40,8 @@ pub(super) enum Refusal {
     Name,
     /// In a script that another shell or interpreter runs: `sh -c`, `ssh`, `python -c`, `awk`, a here-document for a shell, `echo … | sh`.
     Program,
+    /// The same, of `sed`, which has no variables.
+    Sed,
     /// In an operand of `make`, which runs the value of a variable in it.
     Operand,
     /// After an open `[` of the same word: an array's subscript.
@@ -101,11 +103,15 @@ impl Refusal {
                 "or pass it as a variable: env = { VALUE = \"{{ … }}\" }, and \"$VALUE\" between single quotes \
                  (ENVIRON[\"VALUE\"] in awk, \"$$VALUE\" in a makefile)"
             }
+            Refusal::Sed => {
+                "or as an argument of its own: python3 replace.py {{ … }}, which reads sys.argv[1]"
+            }
             Refusal::Operand => {
                 "or pass it as a variable: env = { VALUE = \"{{ … }}\" }, and \"$$VALUE\" in the makefile"
             }
             _ => "or pass it as a variable: env = { VALUE = \"{{ … }}\" }, and \"$VALUE\" in the script",
         };
+        let program = "a value cannot stand in a script for another shell or interpreter, which runs it as code (shell injection)";
         let (message, help) = match self {
             Refusal::SingleQuotes => (
                 "a value cannot stand inside single quotes, where the shell expands nothing",
@@ -135,8 +141,13 @@ impl Refusal {
                 "a value cannot be a part of the name of a variable: shells evaluate a subscript in it",
                 "write the name itself",
             ),
+            Refusal::Sed => (
+                program,
+                "sed has no variables: pass it as a variable of the task, env = { VALUE = \"{{ … }}\" }, and use bash \
+                 (${text//x/\"$VALUE\"}) or awk (ENVIRON[\"VALUE\"]) instead",
+            ),
             Refusal::Program => (
-                "a value cannot stand in a script for another shell or interpreter, which runs it as code (shell injection)",
+                program,
                 "pass it as an argument of its own: sh -c 'ls -- \"$1\"' sh {{ … }}; through ssh, on standard input: \
                  printf '%s\\n' {{ … }} | ssh host 'read -r v; ls -- \"$v\"'",
             ),

@@ -32,6 +32,8 @@ pub(super) struct Program {
     then: Then,
     /// Options with which something else comes then.
     modes: &'static [Mode],
+    /// Why no value can stand in its code.
+    refusal: Refusal,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -73,6 +75,7 @@ const PLAIN: Program = Program {
     operands: 0,
     then: Then::Command,
     modes: &[],
+    refusal: Refusal::Program,
 };
 
 const PROGRAMS: &[Program] = &[
@@ -245,6 +248,7 @@ const PROGRAMS: &[Program] = &[
         files: "f",
         long_files: "file",
         then: Then::Code,
+        refusal: Refusal::Sed,
         ..PLAIN
     },
     // It runs `$(shell …)` in the value of a variable that is an argument, also if no rule uses the variable. Behind each beginning
@@ -410,10 +414,15 @@ impl Call {
     /// Why no value can stand after this part of a word.
     pub(super) fn refuses(self, part: &[u8]) -> Option<Refusal> {
         if self.runs_rest(part) {
-            Some(Refusal::Program)
+            Some(self.refusal())
         } else {
             (self.then == Then::Variables && !part.starts_with(b"-")).then_some(Refusal::Operand)
         }
+    }
+
+    /// Why no value can stand in its code.
+    pub(super) fn refusal(self) -> Refusal {
+        self.program.refusal
     }
 
     /// Whether it runs what comes after this part of a word.

@@ -80,6 +80,13 @@ fn no_value_stands_in_an_argument_that_is_a_script() {
         assert!(said.contains("(shell injection)"), "{argv:?}: {said}");
         assert!(said.contains("argument of its own") && said.contains("env = {"), "{argv:?}: {said}");
     }
+    for argv in [&["sed", "s/x/{{ params.v }}/"][..], &["gsed", "-ne", "{{ params.v }}p"]] {
+        let said = rendered(&command(argv), "V").unwrap_err().to_string();
+        assert!(
+            said.contains("${text//x/\"$VALUE\"}") && !said.contains("single quotes"),
+            "{argv:?}: {said}"
+        );
+    }
     for argv in [&["make", "{{ params.v }}"][..], &["make", "--", "test-{{ params.v }}"]] {
         let said = rendered(&command(argv), "V").unwrap_err().to_string();
         assert!(said.contains("operand of make") && said.contains("case \"$t\""), "{argv:?}: {said}");
