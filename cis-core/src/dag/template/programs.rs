@@ -290,7 +290,9 @@ const PROGRAMS: &[Program] = &[
     Program { names: "lua luajit", values: "l", code: "e", then: Then::File, ..PLAIN },
     Program { names: "tclsh", then: Then::File, ..PLAIN },
     Program { names: "expect", values: "D", code: "c", files: "f", then: Then::File, ..PLAIN },
-    Program { names: "Rscript gnuplot", code: "e", then: Then::File, ..PLAIN },
+    Program { names: "Rscript", code: "e", then: Then::File, ..PLAIN },
+    // Its options are words behind one dash: `-persist`, `-default-settings`, `-slow`.
+    Program { names: "gnuplot", attached: "pds", code: "e", files: "c", then: Then::File, ..PLAIN },
     Program { names: "osascript", values: "ls", code: "e", then: Then::File, ..PLAIN },
     Program {
         names: "julia",
