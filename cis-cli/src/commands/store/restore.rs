@@ -76,11 +76,15 @@ fn only_there(not_in_backup: &[NotInBackup]) -> String {
     if not_in_backup.is_empty() {
         return String::new();
     }
-    let mut text = "They have what no backup has. Keep them until you have replaced it:\n".to_owned();
+    let mut text =
+        "The previous files contain what no backup has. Keep these files until everything in this list is \
+                    replaced:\n"
+            .to_owned();
     for what in not_in_backup {
         text += match what {
             NotInBackup::MatrixLogin => {
-                "  the Matrix login and its room keys: `cis matrix login`, then `cis matrix verify`\n"
+                "  the Matrix login and its room keys: `cis matrix login`, then \
+                 `cis matrix verify --recovery-key-stdin`; without a recovery key, keep the old home\n"
             }
             NotInBackup::ApiTokens => "  tokens of the API: `cis node token create`\n",
             NotInBackup::ApiCertificate => {
@@ -93,4 +97,22 @@ fn only_there(not_in_backup: &[NotInBackup]) -> String {
         };
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_replaces_the_login_replaces_its_room_keys_too() {
+        let text = only_there(&[NotInBackup::MatrixLogin, NotInBackup::ApiTokens]);
+        assert_eq!(
+            text,
+            "The previous files contain what no backup has. Keep these files until everything in this list is replaced:\n  \
+             the Matrix login and its room keys: `cis matrix login`, then `cis matrix verify --recovery-key-stdin`; \
+             without a recovery key, keep the old home\n  \
+             tokens of the API: `cis node token create`\n"
+        );
+        assert_eq!(only_there(&[]), "");
+    }
 }
