@@ -238,7 +238,7 @@ impl NodeApi for Node {
         }
         let detail =
             format!("run {run} is not this node's yet: its room did not take that, or somebody was faster");
-        // Not `Unavailable`: the command asks again then, and would take the run from the one that was faster.
+        // Not `not_ready`: the command asks again then, and would take the run from the one that was faster.
         Err(Problem::new(ProblemKind::Conflict, detail)
             .hint("see what the room says: `cis dag show`, `cis node status`"))
     }

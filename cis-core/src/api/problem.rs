@@ -167,6 +167,9 @@ pub struct Problem {
     /// The node is stopping and did not process the request, so it can be sent again to the next node.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unprocessed: bool,
+    /// The node still reads what it needs for the request, and did nothing: the same request can succeed in a moment.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub not_ready: bool,
 }
 
 impl Problem {
@@ -183,6 +186,7 @@ impl Problem {
             diagnostics: Vec::new(),
             item: None,
             unprocessed: false,
+            not_ready: false,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cis_client::ClientError;
-use cis_core::api::ProblemKind;
+use cis_core::api::Problem;
 use tokio::time::sleep;
 
 use super::said;
@@ -40,9 +40,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         let client = context.follower(client);
         let mut told = String::new();
         // Ctrl+C ends the command: nothing was begun before the node answers otherwise.
-        while let Err(ClientError::Problem(problem)) = &answer
-            && problem.kind == ProblemKind::Unavailable
-        {
+        while let Some(problem) = not_ready(&answer) {
             if told != problem.detail {
                 told.clone_from(&problem.detail);
                 output::note(&format!(
@@ -58,4 +56,30 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         output::show(context.json, &run, |run| said(run, "is coordinated by this node now"))?;
         Ok(Exit::OK)
     })
+}
+
+/// The problem of a node that still reads what it needs. After any other one, a person has to look first: at a full disk, say, or at a
+/// node that was faster, which an earlier version calls `unavailable` too.
+fn not_ready<T>(answer: &Result<T, ClientError>) -> Option<&Problem> {
+    match answer {
+        Err(ClientError::Problem(problem)) if problem.not_ready => Some(problem),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cis_core::api::ProblemKind;
+
+    use super::*;
+
+    #[test]
+    fn only_a_node_that_still_reads_is_waited_for() {
+        let answer = |problem: Problem| Err::<(), _>(ClientError::Problem(Box::new(problem)));
+        let unavailable = Problem::new(ProblemKind::Unavailable, "no space left for cis.db");
+        assert_eq!(not_ready(&answer(unavailable.clone())), None);
+        let reads = Problem { not_ready: true, ..unavailable };
+        assert_eq!(not_ready(&answer(reads.clone())), Some(&reads));
+        assert_eq!(not_ready(&Ok::<_, ClientError>(())), None);
+    }
 }

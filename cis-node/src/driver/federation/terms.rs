@@ -356,9 +356,10 @@ impl Driver {
             Ok(())
         } else if let Some(room) = room.filter(|room| self.still_reads(room, run)) {
             let detail = format!("run {run} cannot be taken over yet: this node still reads room {room}");
-            Err(Problem::new(ProblemKind::Unavailable, detail).hint(
+            let problem = Problem::new(ProblemKind::Unavailable, detail).hint(
                 "send the request again in a moment; `cis node status` says if the room cannot be read",
-            ))
+            );
+            Err(Problem { not_ready: true, ..problem })
         } else {
             let detail = format!(
                 "run {run} cannot be taken over: this node does not read all of it in a room whose owners let it coordinate"
