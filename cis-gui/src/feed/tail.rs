@@ -1,7 +1,7 @@
 //! The end of a log, as text.
 //!
-//! No answer says how long a log is, but from its end on nothing comes: of a long one, later and later places are asked
-//! for, and little of it is read.
+//! No answer says how long a log is, but from its end on nothing comes, or a line that says how much was lost: of a long one, later and
+//! later places are asked for, and little of it is read.
 
 use std::time::Duration;
 
@@ -17,6 +17,10 @@ const SHOWN_BYTES: usize = 256 * 1024;
 const PART_BYTES: u64 = 1 << 20;
 /// No log is so long, bytes.
 const LOG_BYTES_MAX: u64 = 1 << 50;
+/// What a line of the node about lost output begins with.
+const CUT: &[u8] = b"[cis: ";
+/// No line about lost output is so long, bytes.
+const CUT_BYTES_MAX: usize = 4096;
 /// Whether somebody still waits is looked at so often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -73,7 +77,7 @@ impl Of {
         Ok(Some(String::from_utf8_lossy(&all[shown..]).into_owned()))
     }
 
-    /// A byte of a log that is longer than a part: at least one part and at most two before its end.
+    /// A byte of a log that is longer than a part: at least one part and at most two before the end of what was not lost.
     async fn near_end(&self, client: &Client) -> Result<u64, ClientError> {
         let (mut from, mut step) = (0, PART_BYTES);
         while step < LOG_BYTES_MAX && self.has(client, from + step).await? {
@@ -89,9 +93,17 @@ impl Of {
         Ok(from.saturating_sub(PART_BYTES))
     }
 
-    /// Whether there is text from this byte of the log on.
+    /// Whether there is text from this byte of the log on. If the end of the output was lost, a place in it has only a line that says so.
     async fn has(&self, client: &Client, from: u64) -> Result<bool, ClientError> {
-        Ok(self.open(client, from).await?.next().await?.is_some())
+        let mut stream = self.open(client, from).await?;
+        let mut begin = Vec::new();
+        while let Some(bytes) = stream.next().await? {
+            begin.extend_from_slice(&bytes);
+            if !is_cut(&begin) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     async fn open<'a>(&self, client: &'a Client, from: u64) -> Result<LogStream<'a>, ClientError> {
@@ -105,6 +117,12 @@ impl Of {
     }
 }
 
+/// Whether this beginning of a text only says that output was lost, as far as it goes.
+fn is_cut(begin: &[u8]) -> bool {
+    let mut lines = begin.split(|byte| *byte == b'\n');
+    begin.len() < CUT_BYTES_MAX && lines.all(|line| line.starts_with(CUT) || CUT.starts_with(line))
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
@@ -113,6 +131,8 @@ mod tests {
     use tokio::net::{UnixListener, UnixStream};
 
     use super::*;
+
+    const CUT_LINE: &str = "[cis: 8.4 MB of output were cut here]\n";
 
     /// A socket on which a node would be, and its client.
     fn node() -> (tempfile::TempDir, UnixListener, Client) {
@@ -138,6 +158,11 @@ mod tests {
 
     /// What is read of a log, and the bytes from which it is asked for.
     async fn read(log: Vec<u8>) -> (String, Vec<u64>) {
+        read_without(0, log).await
+    }
+
+    /// The same of a log that lacks so many bytes of output at its end.
+    async fn read_without(lost: usize, log: Vec<u8>) -> (String, Vec<u64>) {
         let (_dir, listener, client) = node();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (told, log) = (Arc::clone(&asked), Arc::new(log));
@@ -147,11 +172,20 @@ mod tests {
                 told.lock().unwrap().push(from);
                 let log = Arc::clone(&log);
                 tokio::spawn(async move {
-                    let rest = &log[log.len().min(usize::try_from(from).unwrap())..];
-                    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", rest.len());
+                    let from = usize::try_from(from).unwrap();
+                    let rest = &log[log.len().min(from)..];
+                    let cut = match (log.len() + lost).saturating_sub(from.max(log.len())) {
+                        0 => String::new(),
+                        _ if rest.is_empty() => format!("\n{CUT_LINE}"),
+                        _ => CUT_LINE.to_owned(),
+                    };
+                    let length = rest.len() + cut.len();
+                    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
                     // A client that has seen enough goes away.
-                    if stream.write_all(head.as_bytes()).await.is_ok() {
-                        let _ = stream.write_all(rest).await;
+                    for bytes in [head.as_bytes(), rest, cut.as_bytes()] {
+                        if stream.write_all(bytes).await.is_err() {
+                            return;
+                        }
                     }
                 });
             }
@@ -182,6 +216,28 @@ mod tests {
         let last = *asked.last().unwrap();
         assert!((SIZE as u64 - 2 * PART_BYTES..=SIZE as u64 - PART_BYTES).contains(&last), "{asked:?}");
         assert!(asked.len() < 12, "{asked:?}");
+    }
+
+    #[tokio::test]
+    async fn of_a_log_whose_end_was_lost_the_end_of_what_is_there_is_read() {
+        const SIZE: usize = 3 << 20;
+        let log: Vec<u8> = (0..SIZE / 16).flat_map(|n| format!("line {n:010}\n").into_bytes()).collect();
+        let mut shown = [&log[SIZE - SHOWN_BYTES..], CUT_LINE.as_bytes()].concat();
+        shown.drain(..CUT_LINE.len());
+        let (text, asked) = read_without(8 << 20, log).await;
+        assert!(text.as_bytes() == shown, "{} bytes that begin with {:?}", text.len(), text.lines().next());
+        assert!(asked.len() < 12, "{asked:?}");
+    }
+
+    #[test]
+    fn a_line_about_lost_output_is_no_text_of_the_log() {
+        for begin in ["", "\n", "\n[c", CUT_LINE, "\n[cis: 1 B of output were cut here]\n"] {
+            assert!(is_cut(begin.as_bytes()), "{begin:?}");
+        }
+        for begin in ["text", " [cis: ", "\n[cis: 1 B of output were cut here]\ntext", "[cit"] {
+            assert!(!is_cut(begin.as_bytes()), "{begin:?}");
+        }
+        assert!(!is_cut(&[b'\n'; CUT_BYTES_MAX]));
     }
 
     #[tokio::test]
