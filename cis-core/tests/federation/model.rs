@@ -317,7 +317,7 @@ fn all_of_a_coordinator_and_two_workers_for_longer_than_a_lease() {
 #[ignore = "takes minutes: cargo xtask test-all"]
 fn all_of_two_coordinators_a_worker_and_a_takeover() {
     let bounds = Bounds { shape: shape(2, 1, 1), until: 1, takeovers: 1, crashes: 0, repeats: 0 };
-    check_whole(&bounds, 1_075_311, &["a run ends", "another node coordinates"]);
+    check_whole(&bounds, 1_079_759, &["a run ends", "another node coordinates"]);
 }
 
 #[test]
