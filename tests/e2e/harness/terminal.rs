@@ -21,7 +21,7 @@ use rustix::termios::{Winsize, tcgetattr, tcsetwinsize};
 
 use super::wait::{LONG, eventually, pause};
 
-/// Whoever runs the tests may ignore these (`nohup`); a program on a terminal does not.
+/// The program that runs the tests may ignore these (`nohup`); a program on a terminal does not.
 const DEFAULT_SIGNALS: &str = "--default-signal=HUP,INT,QUIT,ALRM,TERM,CHLD";
 /// How often, at 10 ms, it is looked whether a program ended as its terminal went away, before it is killed.
 const LOOKS_MAX: u32 = 25;

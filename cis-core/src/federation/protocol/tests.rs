@@ -13,7 +13,7 @@ use crate::fence;
 use crate::ids::{AttemptId, NodeDid, RunId, SessionId, TaskId};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Text;
+pub(super) struct Text;
 
 /// Progress from this number on is routine.
 const ROUTINE: u32 = 1_000_000;
@@ -39,11 +39,11 @@ impl Payload for Text {
     }
 }
 
-fn did(name: &str) -> NodeDid {
+pub(super) fn did(name: &str) -> NodeDid {
     NodeDid(name.to_owned())
 }
 
-fn run() -> RunId {
+pub(super) fn run() -> RunId {
     RunId::from_parts(1, 1)
 }
 

@@ -262,27 +262,10 @@ mod tests {
     use crate::federation::protocol::Settings;
     use crate::federation::protocol::coordinator::KnownGrant;
     use crate::federation::protocol::message::Grant;
+    use crate::federation::protocol::tests::{Text, did, run};
     use crate::federation::protocol::worker::{self, WorkerHalf};
     use crate::fence;
     use crate::ids::SessionId;
-
-    #[derive(Debug, Clone, PartialEq, Eq)]
-    struct Text;
-
-    impl Payload for Text {
-        type Spec = &'static str;
-        type Report = &'static str;
-        type Status = u32;
-        type Progress = u32;
-    }
-
-    fn did(name: &str) -> NodeDid {
-        NodeDid(name.to_owned())
-    }
-
-    fn run() -> RunId {
-        RunId::from_parts(1, 1)
-    }
 
     fn granted() -> Granted {
         let attempt = AttemptId { run: run(), task: TaskId::new("t").unwrap(), number: 1 };

@@ -85,25 +85,8 @@ mod tests {
     use super::super::super::message::Grant;
     use super::super::super::settings::Settings;
     use super::*;
+    use crate::federation::protocol::tests::{Text, did, run};
     use crate::ids::{AttemptId, SessionId};
-
-    #[derive(Debug, Clone, PartialEq, Eq)]
-    struct Text;
-
-    impl Payload for Text {
-        type Spec = &'static str;
-        type Report = &'static str;
-        type Status = u32;
-        type Progress = u32;
-    }
-
-    fn did(name: &str) -> NodeDid {
-        NodeDid(name.to_owned())
-    }
-
-    fn run() -> RunId {
-        RunId::from_parts(1, 1)
-    }
 
     fn granted(task: &str) -> Granted {
         Granted { attempt: AttemptId { run: run(), task: TaskId::new(task).unwrap(), number: 1 }, fence: 1 }

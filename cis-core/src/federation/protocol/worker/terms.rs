@@ -75,22 +75,9 @@ mod tests {
     use super::super::super::{BootMs, Settings};
     use super::super::Effect;
     use super::*;
+    use crate::federation::protocol::tests::{Text, did};
     use crate::fence;
     use crate::ids::{AttemptId, Fence, SessionId, TaskId};
-
-    #[derive(Debug, Clone, PartialEq, Eq)]
-    struct Text;
-
-    impl Payload for Text {
-        type Spec = &'static str;
-        type Report = &'static str;
-        type Status = u32;
-        type Progress = u32;
-    }
-
-    fn did(name: &str) -> NodeDid {
-        NodeDid(name.to_owned())
-    }
 
     fn granted(fence: Fence) -> Granted {
         let attempt = AttemptId { run: RunId::from_parts(1, 1), task: TaskId::new("t").unwrap(), number: 1 };
